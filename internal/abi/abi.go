@@ -1,0 +1,118 @@
+// Package abi holds the names and numbers of the contract between a guest and
+// its host. The sandbox and the SDK both import it, so that they cannot drift
+// apart; docs/abi.md explains it for other languages.
+package abi
+
+// Version is the contract's number. A guest states it by exporting a function
+// named [Marker], so that it can be read without running anything.
+const Version = 1
+
+// Marker is the export that states Version; MarkerPrefix and any other number
+// is a guest for another version.
+const (
+	MarkerPrefix = "ruedo_abi_"
+	Marker       = "ruedo_abi_1"
+)
+
+// Exports of a function guest. Initialize and Warm may be missing.
+const (
+	ExportMemory     = "memory"
+	ExportInitialize = "_initialize"
+	ExportWarm       = "ruedo_warm"
+	ExportCall       = "ruedo_call"
+)
+
+// ExportStart is the entry of a command.
+const ExportStart = "_start"
+
+// HostModule is the import module of the host functions below; WASIModule is
+// the only other one that a guest may import from.
+const (
+	HostModule = "ruedo"
+	WASIModule = "wasi_snapshot_preview1"
+)
+
+// Host functions. Pointers and lengths are i32; a result below zero is one of
+// the Err numbers.
+const (
+	// ImportInputSize is () -> i64: bytes of the input.
+	ImportInputSize = "input_size"
+	// ImportInputRead is (ptr, cap) -> i32: the next bytes of the input; 0 is
+	// its end.
+	ImportInputRead = "input_read"
+	// ImportOutputWrite is (ptr, len) -> i32: appends to the output.
+	ImportOutputWrite = "output_write"
+	// ImportHeadRead is (ptr, cap) -> i32: the next bytes of the request head.
+	ImportHeadRead = "head_read"
+	// ImportHeadWrite is (ptr, len) -> i32: the response head, whole, before
+	// the first byte of output.
+	ImportHeadWrite = "head_write"
+	// ImportFail is (code, ptr, len): makes the call fail with a Connect code
+	// and a message.
+	ImportFail = "fail"
+	// ImportLog is (level, ptr, len): one line of log; level as in log/slog.
+	ImportLog = "log"
+)
+
+// HostImports is every function of HostModule.
+func HostImports() []string {
+	return []string{ImportInputSize, ImportInputRead, ImportOutputWrite, ImportHeadRead, ImportHeadWrite, ImportFail, ImportLog}
+}
+
+// Errors of host functions.
+const (
+	// ErrFault: a pointer or a length lies outside the guest's memory.
+	ErrFault = -1
+	// ErrLimit: the call's output is over its limit.
+	ErrLimit = -2
+	// ErrState: not possible now, such as a head after the first byte.
+	ErrState = -3
+	// ErrInvalid: a malformed head.
+	ErrInvalid = -4
+)
+
+// Fields of a request head and a response head.
+const (
+	HeadCallID      = ":call-id"
+	HeadContentType = "content-type"
+)
+
+// A head is a sequence of pairs, each a key and a value, each of these a
+// little-endian uint32 length and that many bytes.
+
+// AppendField appends one pair to a head.
+func AppendField(head []byte, key, value string) []byte {
+	head = appendString(head, key)
+	return appendString(head, value)
+}
+
+// NextField takes the first pair off a head. ok is false at its end and where
+// it is malformed; in the latter case rest is not empty.
+func NextField(head []byte) (key, value string, rest []byte, ok bool) {
+	k, r, ok := nextString(head)
+	if !ok {
+		return "", "", head, false
+	}
+	v, r, ok := nextString(r)
+	if !ok {
+		return "", "", head, false
+	}
+	return k, v, r, true
+}
+
+func appendString(b []byte, s string) []byte {
+	n := len(s)
+	b = append(b, byte(n), byte(n>>8), byte(n>>16), byte(n>>24))
+	return append(b, s...)
+}
+
+func nextString(b []byte) (string, []byte, bool) {
+	if len(b) < 4 {
+		return "", nil, false
+	}
+	n := uint64(b[0]) | uint64(b[1])<<8 | uint64(b[2])<<16 | uint64(b[3])<<24
+	if n > uint64(len(b)-4) {
+		return "", nil, false
+	}
+	return string(b[4 : 4+n]), b[4+n:], true
+}

@@ -1,0 +1,115 @@
+// Package client talks to a Ruedo core from Go.
+//
+// Start with [New], then call a service:
+//
+//	c := client.New("http://127.0.0.1:7833")
+//	res, err := c.Call(ctx, "greet", []byte(`{"name":"Ada"}`))
+//
+// Everything else of the API is behind the generated clients that a [Client]
+// carries: c.Services, c.Decorators, c.Modules, c.Invoke and c.Cluster.
+//
+// # Errors
+//
+// Every method, also those of the generated clients, fails with an error that
+// has a stable reason, a message and mostly a fix; [Explain] reads them. A core
+// that cannot be reached is CORE_UNREACHABLE.
+//
+// # Concurrency
+//
+// A Client may be used by many goroutines at once. It holds idle connections
+// and nothing else, so it needs no Close.
+package client
+
+import (
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"github.com/ruedo-dev/ruedo/gen/ruedo/v1/ruedov1connect"
+)
+
+// Client is a connection to one core. Make it with [New].
+type Client struct {
+	// Services publishes services and tells what is published.
+	Services ruedov1connect.ServiceServiceClient
+	// Decorators keeps decorators.
+	Decorators ruedov1connect.DecoratorServiceClient
+	// Modules stores Wasm modules; see [Client.Upload].
+	Modules ruedov1connect.ModuleServiceClient
+	// Invoke calls services; see [Client.Call].
+	Invoke ruedov1connect.InvokeServiceClient
+	// Cluster shows runners, cores and the state of the core that answers.
+	Cluster ruedov1connect.ClusterServiceClient
+
+	url string
+}
+
+type config struct {
+	http    connect.HTTPClient
+	connect []connect.ClientOption
+}
+
+// Option changes how a [Client] talks.
+type Option func(*config)
+
+// WithHTTPClient sends requests through h, for example one with TLS client
+// certificates. The default keeps up to 64 idle connections and sets no
+// timeout of its own: the context's deadline travels with each call.
+func WithHTTPClient(h connect.HTTPClient) Option {
+	return func(c *config) { c.http = h }
+}
+
+// WithConnectOptions adds options of connect-go, for example
+// connect.WithGRPC() or connect.WithInterceptors(...).
+func WithConnectOptions(opts ...connect.ClientOption) Option {
+	return func(c *config) { c.connect = append(c.connect, opts...) }
+}
+
+// New makes a client of the core at url: "http://host:port", "https://...", or
+// "host:port" for plain HTTP. Nothing is dialled before the first call; a
+// malformed url fails then.
+func New(url string, opts ...Option) *Client {
+	c := config{}
+	for _, o := range opts {
+		o(&c)
+	}
+	if c.http == nil {
+		c.http = &http.Client{Transport: transport()}
+	}
+	if !strings.Contains(url, "://") {
+		url = "http://" + url
+	}
+	url = strings.TrimRight(url, "/")
+	// Outermost, so that it also translates what other interceptors report.
+	all := append([]connect.ClientOption{connect.WithInterceptors(explainer{url})}, c.connect...)
+	return &Client{
+		Services:   ruedov1connect.NewServiceServiceClient(c.http, url, all...),
+		Decorators: ruedov1connect.NewDecoratorServiceClient(c.http, url, all...),
+		Modules:    ruedov1connect.NewModuleServiceClient(c.http, url, all...),
+		Invoke:     ruedov1connect.NewInvokeServiceClient(c.http, url, all...),
+		Cluster:    ruedov1connect.NewClusterServiceClient(c.http, url, all...),
+		url:        url,
+	}
+}
+
+// URL is the base URL of the core.
+func (c *Client) URL() string { return c.url }
+
+func transport() *http.Transport {
+	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 15 * time.Second}
+	return &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           dialer.DialContext,
+		MaxIdleConnsPerHost:   64,
+		IdleConnTimeout:       90 * time.Second,
+		TLSHandshakeTimeout:   10 * time.Second,
+		ExpectContinueTimeout: time.Second,
+		ForceAttemptHTTP2:     true,
+		// Cores answer gzip to whom asks; bodies of calls are mostly small or
+		// compressed already.
+		DisableCompression: true,
+	}
+}

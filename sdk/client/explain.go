@@ -1,0 +1,130 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"strings"
+
+	"connectrpc.com/connect"
+
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
+
+// Problem is what an error of this package says, in parts.
+type Problem struct {
+	// Reason is a stable word in capitals, for example "SERVICE_NOT_FOUND".
+	Reason string
+	// Code is the Connect code.
+	Code connect.Code
+	// Message says what failed.
+	Message string
+	// Fix says what to do. May be empty.
+	Fix string
+	// Fields names what is wrong with an input: path in the input and what is
+	// expected there.
+	Fields map[string]string
+	// NotStarted is true where a call provably did not begin to execute, so
+	// that it may be sent again.
+	NotStarted bool
+}
+
+// Explain reads an error of this package. An error of other origin is
+// INTERNAL.
+func Explain(err error) Problem {
+	e := fault.Of(err)
+	p := Problem{Reason: string(e.Reason), Code: e.ConnectCode(), Message: e.Error(), Fix: e.Fix, NotStarted: e.NotStarted}
+	for _, f := range e.Fields {
+		if p.Fields == nil {
+			p.Fields = make(map[string]string, len(e.Fields))
+		}
+		p.Fields[f.Path] = f.Description
+	}
+	return p
+}
+
+// explainer turns what comes off the wire into a *fault.Error.
+type explainer struct{ url string }
+
+var _ connect.Interceptor = explainer{}
+
+func (x explainer) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
+	return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
+		res, err := next(ctx, req)
+		if err != nil {
+			return nil, x.explain(err)
+		}
+		return res, nil
+	}
+}
+
+func (x explainer) WrapStreamingClient(next connect.StreamingClientFunc) connect.StreamingClientFunc {
+	return func(ctx context.Context, spec connect.Spec) connect.StreamingClientConn {
+		return explainedConn{next(ctx, spec), x}
+	}
+}
+
+func (x explainer) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
+	return next
+}
+
+type explainedConn struct {
+	connect.StreamingClientConn
+	x explainer
+}
+
+func (c explainedConn) Send(m any) error    { return c.x.stream(c.StreamingClientConn.Send(m)) }
+func (c explainedConn) Receive(m any) error { return c.x.stream(c.StreamingClientConn.Receive(m)) }
+
+// stream leaves io.EOF as it is: connect-go reads the end of a stream in it.
+func (x explainer) stream(err error) error {
+	if err == nil || errors.Is(err, io.EOF) {
+		return err
+	}
+	return x.explain(err)
+}
+
+func (x explainer) explain(err error) error {
+	ce, ok := errors.AsType[*connect.Error](err)
+	if !ok {
+		return fault.Of(err)
+	}
+	if connect.IsWireError(err) {
+		e := fault.From(ce)
+		if len(ce.Details()) == 0 && e.Reason == fault.CoreUnreachable {
+			return x.unreachable(err, "the core at %s does not answer now: %s", x.url, ce.Message())
+		}
+		return e
+	}
+	switch ce.Code() {
+	case connect.CodeUnavailable:
+		if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
+			return x.unreachable(err, "no core answers at %s: %s", x.url, cause(op))
+		}
+		return x.unreachable(err, "the connection to the core at %s broke: %s", x.url, ce.Message())
+	case connect.CodeUnimplemented, connect.CodeUnknown, connect.CodeInternal:
+		// Not said by a core: an HTTP server of another kind answered.
+		return x.unreachable(err, "what answers at %s is not a core: %s", x.url, ce.Message())
+	}
+	return fault.From(ce)
+}
+
+func (x explainer) unreachable(err error, format string, args ...any) error {
+	return fault.Wrap(err, fault.CoreUnreachable, format, args...).
+		WithFix("start a core with `ruedo dev`, or set RUEDO_CLIENT_HOST to where one runs").
+		With("url", x.url)
+}
+
+// cause is the last words of a dial error: "connection refused" rather than
+// "dial tcp 127.0.0.1:7833: connect: connection refused".
+func cause(op *net.OpError) string {
+	if dns, ok := errors.AsType[*net.DNSError](op.Err); ok {
+		return dns.Err
+	}
+	text := op.Err.Error()
+	if i := strings.LastIndex(text, ": "); i >= 0 {
+		return text[i+2:]
+	}
+	return text
+}

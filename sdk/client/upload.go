@@ -1,0 +1,71 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
+
+// partSize is how much of a module goes into one message: small enough for a
+// progress bar to move, large enough that framing costs nothing.
+const partSize = 256 << 10
+
+// Digest is the name of a module: the SHA-256 of its bytes in lower-case
+// hexadecimal digits.
+func Digest(wasm []byte) string {
+	sum := sha256.Sum256(wasm)
+	return hex.EncodeToString(sum[:])
+}
+
+// Upload stores a module and gives its digest. A module that the cluster has
+// already is not sent again. progress, where it is not nil, hears after every
+// part how many bytes are sent, from the calling goroutine; it is not called
+// for a module that need not be sent. Nothing is visible before the module is
+// whole, so an upload that broke off can simply be made again.
+func (c *Client) Upload(ctx context.Context, wasm []byte, progress func(done, total int64)) (digest string, err error) {
+	digest = Digest(wasm)
+	_, err = c.Modules.StatModule(ctx, &ruedov1.StatModuleRequest{Digest: digest})
+	if err == nil {
+		return digest, nil
+	}
+	if !errors.Is(err, fault.ModuleNotFound) {
+		return "", err
+	}
+	// The stream ends with this function, however it returns.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if err := c.upload(ctx, wasm, digest, progress); err != nil {
+		return "", err
+	}
+	return digest, nil
+}
+
+func (c *Client) upload(ctx context.Context, wasm []byte, digest string, progress func(done, total int64)) error {
+	stream, err := c.Modules.UploadModule(ctx)
+	if err != nil {
+		return err
+	}
+	total := int64(len(wasm))
+	head := &ruedov1.UploadHead{Digest: digest, SizeBytes: uint64(total)}
+	err = stream.Send(&ruedov1.UploadModuleRequest{Part: &ruedov1.UploadModuleRequest_Head{Head: head}})
+	for rest := bytes.NewBuffer(wasm); err == nil && rest.Len() > 0; {
+		err = stream.Send(&ruedov1.UploadModuleRequest{Part: &ruedov1.UploadModuleRequest_Data{Data: rest.Next(partSize)}})
+		if err == nil && progress != nil {
+			progress(total-int64(rest.Len()), total)
+		}
+	}
+	// After io.EOF the core has said why it stopped reading: only the answer
+	// knows it.
+	if err != nil && !errors.Is(err, io.EOF) {
+		_, _ = stream.CloseAndReceive()
+		return err
+	}
+	_, err = stream.CloseAndReceive()
+	return err
+}

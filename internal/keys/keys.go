@@ -1,0 +1,192 @@
+// Package keys is the only place that spells etcd keys.
+//
+// Begin with [NewSpace], which checks a cluster id; its methods build every
+// key and prefix of that cluster, and [Parse] reads a key back:
+//
+//	space, err := keys.NewSpace("main")
+//	key, err := space.Service("greet") // /ruedo/main/services/greet
+//
+// # Layout
+//
+//	/ruedo/<cluster>/services/<name>
+//	/ruedo/<cluster>/revisions/<name>/<n>           n has 20 digits, so that it sorts
+//	/ruedo/<cluster>/modules/<sha256>/manifest
+//	/ruedo/<cluster>/modules/<sha256>/chunks/<i>    i has 6 digits
+//	/ruedo/<cluster>/decorators/<name>
+//	/ruedo/<cluster>/runners/<id>
+//	/ruedo/<cluster>/cores/<id>
+//	/ruedo/<cluster>/leader/<job>/<lease>           lease in hexadecimal
+//	/ruedo/<cluster>/meta/format
+//
+// # Promises
+//
+// A key can only be built from names that pass [ValidName], so that no name
+// reaches into another's keys: there is no key for "..", "a/b" or a name with
+// a NUL. Every prefix ends in a slash, so that team never matches team-2.
+// Parse is the exact inverse: it accepts what the builders give and nothing
+// else. The package does no input or output.
+package keys
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
+
+// root is what all keys of all clusters begin with.
+const root = "/ruedo/"
+
+// Directories under a cluster.
+const (
+	dirServices   = "services/"
+	dirRevisions  = "revisions/"
+	dirModules    = "modules/"
+	dirDecorators = "decorators/"
+	dirRunners    = "runners/"
+	dirCores      = "cores/"
+	dirLeader     = "leader/"
+	dirMeta       = "meta/"
+)
+
+// Last parts of keys that have a fixed name.
+const (
+	leafManifest = "manifest"
+	leafChunks   = "chunks/"
+	leafFormat   = "format"
+)
+
+// Digits of the zero-padded numbers in keys.
+const (
+	revisionDigits = 20
+	chunkDigits    = 6
+)
+
+// MaxChunk is the highest index of a module's chunk.
+const MaxChunk = 999_999
+
+// Space is the part of etcd that belongs to one cluster. Make one with
+// [NewSpace]; the zero Space builds keys of no cluster.
+type Space string
+
+// NewSpace gives the space of a cluster id. CONFIG_INVALID where the id breaks
+// the pattern of names.
+func NewSpace(cluster string) (Space, error) {
+	if !ValidName(cluster) {
+		return "", fault.New(fault.ConfigInvalid, "cluster id %s is not valid: %s", Quote(cluster), nameRule).
+			WithFix("choose an id such as main or edge-1")
+	}
+	return Space(root + cluster + "/"), nil
+}
+
+// Cluster is the cluster id.
+func (s Space) Cluster() string {
+	return strings.TrimSuffix(strings.TrimPrefix(string(s), root), "/")
+}
+
+// Service is the key of a service.
+func (s Space) Service(name string) (string, error) { return s.named(dirServices, "service", name) }
+
+// Services is the prefix of all services.
+func (s Space) Services() string { return string(s) + dirServices }
+
+// Revision is the key of one revision of a service.
+func (s Space) Revision(service string, n uint64) (string, error) {
+	prefix, err := s.Revisions(service)
+	if err != nil {
+		return "", err
+	}
+	return prefix + pad(n, revisionDigits), nil
+}
+
+// Revisions is the prefix of all revisions of a service, oldest first.
+func (s Space) Revisions(service string) (string, error) {
+	key, err := s.named(dirRevisions, "service", service)
+	return slash(key, err)
+}
+
+// ModuleManifest is the key of a module's manifest.
+func (s Space) ModuleManifest(digest string) (string, error) {
+	if err := checkDigest(digest); err != nil {
+		return "", err
+	}
+	return string(s) + dirModules + digest + "/" + leafManifest, nil
+}
+
+// ModuleChunk is the key of a module's i-th chunk, 0 to [MaxChunk].
+func (s Space) ModuleChunk(digest string, i int) (string, error) {
+	prefix, err := s.ModuleChunks(digest)
+	if err != nil {
+		return "", err
+	}
+	if i < 0 || i > MaxChunk {
+		return "", fault.New(fault.RequestInvalid, "chunk %d is out of range: 0 to %d", i, MaxChunk)
+	}
+	return prefix + pad(uint64(i), chunkDigits), nil
+}
+
+// ModuleChunks is the prefix of a module's chunks, in order.
+func (s Space) ModuleChunks(digest string) (string, error) {
+	if err := checkDigest(digest); err != nil {
+		return "", err
+	}
+	return string(s) + dirModules + digest + "/" + leafChunks, nil
+}
+
+// Modules is the prefix of all modules, manifests and chunks.
+func (s Space) Modules() string { return string(s) + dirModules }
+
+// Decorator is the key of a decorator.
+func (s Space) Decorator(name string) (string, error) {
+	return s.named(dirDecorators, "decorator", name)
+}
+
+// Decorators is the prefix of all decorators.
+func (s Space) Decorators() string { return string(s) + dirDecorators }
+
+// Runner is the key of a runner's membership.
+func (s Space) Runner(id string) (string, error) { return s.named(dirRunners, "runner", id) }
+
+// Runners is the prefix of all runners.
+func (s Space) Runners() string { return string(s) + dirRunners }
+
+// Core is the key of a core's membership.
+func (s Space) Core(id string) (string, error) { return s.named(dirCores, "core", id) }
+
+// Cores is the prefix of all cores.
+func (s Space) Cores() string { return string(s) + dirCores }
+
+// Leader is the prefix under which candidates for a job stand.
+func (s Space) Leader(job string) (string, error) {
+	key, err := s.named(dirLeader, "job", job)
+	return slash(key, err)
+}
+
+// LeaderCandidate is the key of the candidate that holds a lease.
+func (s Space) LeaderCandidate(job string, lease uint64) (string, error) {
+	prefix, err := s.Leader(job)
+	if err != nil {
+		return "", err
+	}
+	return prefix + strconv.FormatUint(lease, 16), nil
+}
+
+// Format is the key of the storage format number.
+func (s Space) Format() string { return string(s) + dirMeta + leafFormat }
+
+func (s Space) named(dir, what, name string) (string, error) {
+	if err := checkName(what, name); err != nil {
+		return "", err
+	}
+	return string(s) + dir + name, nil
+}
+
+func slash(key string, err error) (string, error) {
+	if err != nil {
+		return "", err
+	}
+	return key + "/", nil
+}
+
+func pad(n uint64, digits int) string { return fmt.Sprintf("%0*d", digits, n) }

@@ -1,0 +1,156 @@
+package keys
+
+import (
+	"strconv"
+	"strings"
+)
+
+// Kind is what a key is the key of.
+type Kind int
+
+// The kinds of keys. The zero Kind is none.
+const (
+	KindService Kind = iota + 1
+	KindRevision
+	KindModuleManifest
+	KindModuleChunk
+	KindDecorator
+	KindRunner
+	KindCore
+	KindLeader
+	KindFormat
+)
+
+// Key is a key in its parts.
+type Key struct {
+	Kind  Kind
+	Space Space
+	// Name is the service, decorator, runner, core or job, or the digest of a
+	// module. Empty for the format.
+	Name string
+	// Number is a revision's number, a chunk's index or a candidate's lease.
+	Number uint64
+}
+
+// Parse reads a key. It gives false for every string that no builder of
+// [Space] gives.
+func Parse(key string) (Key, bool) {
+	rest, ok := strings.CutPrefix(key, root)
+	if !ok {
+		return Key{}, false
+	}
+	cluster, rest, ok := strings.Cut(rest, "/")
+	if !ok || !ValidName(cluster) {
+		return Key{}, false
+	}
+	dir, rest, ok := strings.Cut(rest, "/")
+	if !ok {
+		return Key{}, false
+	}
+	k := Key{Space: Space(root + cluster + "/")}
+	switch dir + "/" {
+	case dirServices:
+		return k.single(KindService, rest)
+	case dirDecorators:
+		return k.single(KindDecorator, rest)
+	case dirRunners:
+		return k.single(KindRunner, rest)
+	case dirCores:
+		return k.single(KindCore, rest)
+	case dirRevisions:
+		name, n, ok := strings.Cut(rest, "/")
+		number, fits := unpad(n, revisionDigits)
+		return k.numbered(KindRevision, name, number, ok && fits)
+	case dirLeader:
+		job, lease, ok := strings.Cut(rest, "/")
+		number, err := strconv.ParseUint(lease, 16, 64)
+		return k.numbered(KindLeader, job, number, ok && err == nil && strconv.FormatUint(number, 16) == lease)
+	case dirModules:
+		return k.module(rest)
+	case dirMeta:
+		k.Kind = KindFormat
+		return only(k, rest == leafFormat)
+	}
+	return Key{}, false
+}
+
+// Parse reads a key of this space; false for keys of other clusters too.
+func (s Space) Parse(key string) (Key, bool) {
+	k, ok := Parse(key)
+	return only(k, ok && k.Space == s)
+}
+
+// String builds the key again. Empty where the parts are not valid.
+func (k Key) String() string {
+	var key string
+	var err error
+	switch k.Kind {
+	case KindService:
+		key, err = k.Space.Service(k.Name)
+	case KindRevision:
+		key, err = k.Space.Revision(k.Name, k.Number)
+	case KindModuleManifest:
+		key, err = k.Space.ModuleManifest(k.Name)
+	case KindModuleChunk:
+		key, err = k.Space.ModuleChunk(k.Name, int(min(k.Number, MaxChunk+1)))
+	case KindDecorator:
+		key, err = k.Space.Decorator(k.Name)
+	case KindRunner:
+		key, err = k.Space.Runner(k.Name)
+	case KindCore:
+		key, err = k.Space.Core(k.Name)
+	case KindLeader:
+		key, err = k.Space.LeaderCandidate(k.Name, k.Number)
+	case KindFormat:
+		key = k.Space.Format()
+	}
+	if err != nil {
+		return ""
+	}
+	return key
+}
+
+func (k Key) single(kind Kind, name string) (Key, bool) {
+	k.Kind, k.Name = kind, name
+	return only(k, ValidName(name))
+}
+
+func (k Key) numbered(kind Kind, name string, n uint64, ok bool) (Key, bool) {
+	k.Kind, k.Name, k.Number = kind, name, n
+	return only(k, ok && ValidName(name))
+}
+
+func (k Key) module(rest string) (Key, bool) {
+	digest, leaf, _ := strings.Cut(rest, "/")
+	k.Name = digest
+	if !ValidDigest(digest) {
+		return Key{}, false
+	}
+	if leaf == leafManifest {
+		k.Kind = KindModuleManifest
+		return k, true
+	}
+	i, ok := strings.CutPrefix(leaf, leafChunks)
+	if !ok {
+		return Key{}, false
+	}
+	k.Kind = KindModuleChunk
+	k.Number, ok = unpad(i, chunkDigits)
+	return only(k, ok)
+}
+
+func only(k Key, ok bool) (Key, bool) {
+	if !ok {
+		return Key{}, false
+	}
+	return k, true
+}
+
+// unpad reads a number of exactly so many digits, without sign.
+func unpad(s string, digits int) (uint64, bool) {
+	if len(s) != digits || strings.IndexFunc(s, func(r rune) bool { return r < '0' || r > '9' }) >= 0 {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(s, 10, 64)
+	return n, err == nil
+}

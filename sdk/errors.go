@@ -1,0 +1,148 @@
+package sdk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+)
+
+// Code says what kind of failure an error is. Names and numbers are those of
+// Connect and gRPC.
+type Code uint32
+
+// The codes, with the case that each is for.
+const (
+	// Canceled: the caller gave up.
+	Canceled Code = 1
+	// Unknown: nothing better fits.
+	Unknown Code = 2
+	// InvalidArgument: the input is wrong, whatever the state of the world.
+	InvalidArgument Code = 3
+	// DeadlineExceeded: there was not enough time.
+	DeadlineExceeded Code = 4
+	// NotFound: what was asked for is not there.
+	NotFound Code = 5
+	// AlreadyExists: what was to be made is there already.
+	AlreadyExists Code = 6
+	// PermissionDenied: this caller may not do that.
+	PermissionDenied Code = 7
+	// ResourceExhausted: a limit or a quota is used up.
+	ResourceExhausted Code = 8
+	// FailedPrecondition: the state of the world must change first.
+	FailedPrecondition Code = 9
+	// Aborted: lost a race; trying again from the start may help.
+	Aborted Code = 10
+	// OutOfRange: past the end of what there is.
+	OutOfRange Code = 11
+	// Unimplemented: the service does not do that.
+	Unimplemented Code = 12
+	// Internal: the service is broken.
+	Internal Code = 13
+	// Unavailable: not now; trying again later may help.
+	Unavailable Code = 14
+	// DataLoss: data is lost or corrupted.
+	DataLoss Code = 15
+	// Unauthenticated: the caller did not say who it is.
+	Unauthenticated Code = 16
+)
+
+// String gives the code as Connect spells it, such as "invalid_argument".
+func (c Code) String() string {
+	switch c {
+	case Canceled:
+		return "canceled"
+	case Unknown:
+		return "unknown"
+	case InvalidArgument:
+		return "invalid_argument"
+	case DeadlineExceeded:
+		return "deadline_exceeded"
+	case NotFound:
+		return "not_found"
+	case AlreadyExists:
+		return "already_exists"
+	case PermissionDenied:
+		return "permission_denied"
+	case ResourceExhausted:
+		return "resource_exhausted"
+	case FailedPrecondition:
+		return "failed_precondition"
+	case Aborted:
+		return "aborted"
+	case OutOfRange:
+		return "out_of_range"
+	case Unimplemented:
+		return "unimplemented"
+	case Internal:
+		return "internal"
+	case Unavailable:
+		return "unavailable"
+	case DataLoss:
+		return "data_loss"
+	case Unauthenticated:
+		return "unauthenticated"
+	}
+	return "code_" + strconv.FormatUint(uint64(c), 10)
+}
+
+// MarshalText gives the name of the code.
+func (c Code) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
+// UnmarshalText takes the name of a code, such as "not_found".
+func (c *Code) UnmarshalText(text []byte) error {
+	for known := Canceled; known <= Unauthenticated; known++ {
+		if known.String() == string(text) {
+			*c = known
+			return nil
+		}
+	}
+	return fmt.Errorf("%q is not a code: take one such as %q", text, InvalidArgument)
+}
+
+// Error is a failure that the caller of the service sees: its code and its
+// message. What it wraps stays in the guest.
+type Error struct {
+	Code    Code
+	Message string
+	cause   error
+}
+
+var _ error = (*Error)(nil)
+
+// Errorf makes an error with a code. The text is formatted as by fmt.Errorf,
+// with %w. A number that is no code becomes [Unknown].
+func Errorf(code Code, format string, args ...any) error {
+	if code < Canceled || code > Unauthenticated {
+		code = Unknown
+	}
+	err := fmt.Errorf(format, args...)
+	return &Error{Code: code, Message: err.Error(), cause: err}
+}
+
+// Error gives code and message.
+func (e *Error) Error() string { return e.Code.String() + ": " + e.Message }
+
+// Unwrap gives what was formatted with %w.
+func (e *Error) Unwrap() error { return e.cause }
+
+// asError makes of what a handler returned what its caller is told. Of a
+// wrapped *Error it is that error's code and message, without the wrapping:
+// who chose a code chose the text with it.
+func asError(err error) *Error {
+	var e *Error
+	if errors.As(err, &e) && e != nil {
+		if e.Code < Canceled || e.Code > Unauthenticated {
+			return &Error{Code: Unknown, Message: e.Message, cause: e}
+		}
+		return e
+	}
+	code := Unknown
+	switch {
+	case errors.Is(err, context.Canceled):
+		code = Canceled
+	case errors.Is(err, context.DeadlineExceeded):
+		code = DeadlineExceeded
+	}
+	return &Error{Code: code, Message: err.Error(), cause: err}
+}

@@ -1,0 +1,186 @@
+package sdk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"unsafe"
+
+	"github.com/ruedo-dev/ruedo/internal/abi"
+)
+
+// The host's functions; internal/abi says what each does. A string is passed
+// as pointer and length.
+
+//go:wasmimport ruedo input_size
+//go:noescape
+func hostInputSize() int64
+
+//go:wasmimport ruedo input_read
+//go:noescape
+func hostInputRead(p unsafe.Pointer, n uint32) int32
+
+//go:wasmimport ruedo output_write
+//go:noescape
+func hostOutputWrite(p unsafe.Pointer, n uint32) int32
+
+//go:wasmimport ruedo head_read
+//go:noescape
+func hostHeadRead(p unsafe.Pointer, n uint32) int32
+
+//go:wasmimport ruedo head_write
+//go:noescape
+func hostHeadWrite(p unsafe.Pointer, n uint32) int32
+
+//go:wasmimport ruedo fail
+//go:noescape
+func hostFail(code uint32, message string)
+
+//go:wasmimport ruedo log
+//go:noescape
+func hostLog(level int32, line string)
+
+// In a module there is no main that could do this, and it has to stand before
+// the author's own inits, which may set another logger.
+func init() { slog.SetDefault(slog.New(LogHandler(nil))) }
+
+// Main serves one call from stdin to stdout where the program runs natively.
+// A module's main never runs.
+func Main() {
+	// Only a module built as a command gets here.
+	fmt.Fprintln(os.Stderr, "ruedo: this module is built as a command, but its handler needs a function: build it with -buildmode=c-shared")
+	os.Exit(2)
+}
+
+// marker states the version of the contract by its name.
+//
+//go:wasmexport ruedo_abi_1
+func marker() {}
+
+//go:wasmexport ruedo_warm
+func guestWarm() {
+	if registered.handle == nil {
+		// Here rather than at the first call: so the publish is refused.
+		fmt.Fprintln(os.Stderr, "ruedo: this service has no handler: "+noHandlerFix)
+		os.Exit(2)
+	}
+	registered.runWarm()
+}
+
+//go:wasmexport ruedo_call
+func guestCall() int32 {
+	req, err := readRequest()
+	if err != nil {
+		return fail(err)
+	}
+	res, err := registered.do(context.Background(), req)
+	if err != nil {
+		return fail(err)
+	}
+	if err := writeResponse(res); err != nil {
+		return fail(err)
+	}
+	return 0
+}
+
+// fail tells the host why the call failed.
+func fail(err error) int32 {
+	e := asError(err)
+	hostFail(uint32(e.Code), e.Message)
+	return 1
+}
+
+func readRequest() (Request, error) {
+	head, err := readAll(hostHeadRead, 256)
+	if err != nil {
+		return Request{}, Errorf(Internal, "the request head cannot be read: %w", err)
+	}
+	var req Request
+	for len(head) > 0 {
+		key, value, rest, ok := abi.NextField(head)
+		if !ok {
+			return Request{}, Errorf(Internal, "the request head is malformed, %d bytes before its end", len(head))
+		}
+		switch key {
+		case abi.HeadCallID:
+			req.ID = value
+		case abi.HeadContentType:
+			req.ContentType = value
+		}
+		head = rest
+	}
+	size := hostInputSize()
+	if size < 0 {
+		size = 32 << 10 // it streams
+	}
+	// One byte more than the input, so that its end is seen without growing.
+	if req.Input, err = readAll(hostInputRead, int(size)+1); err != nil {
+		return Request{}, Errorf(Internal, "the input cannot be read: %w", err)
+	}
+	return req, nil
+}
+
+// readAll reads to the end with one of the host's read functions; size is what
+// to expect.
+func readAll(read func(unsafe.Pointer, uint32) int32, size int) ([]byte, error) {
+	b := make([]byte, 0, size)
+	for {
+		if len(b) == cap(b) {
+			b = append(b, 0)[:len(b)]
+		}
+		free := b[len(b):cap(b)]
+		n := read(unsafe.Pointer(unsafe.SliceData(free)), uint32(len(free)))
+		if n < 0 {
+			return nil, hostError(n)
+		}
+		if n == 0 {
+			return b, nil
+		}
+		b = b[:len(b)+int(n)]
+	}
+}
+
+func writeResponse(res Response) error {
+	if res.ContentType != "" {
+		head := abi.AppendField(nil, abi.HeadContentType, res.ContentType)
+		if n := hostHeadWrite(unsafe.Pointer(unsafe.SliceData(head)), uint32(len(head))); n < 0 {
+			return Errorf(Internal, "the content type %q is not taken: %w", res.ContentType, hostError(n))
+		}
+	}
+	for out := res.Output; len(out) > 0; {
+		n := hostOutputWrite(unsafe.Pointer(unsafe.SliceData(out)), uint32(len(out)))
+		if n <= 0 {
+			if n == 0 {
+				return Errorf(Internal, "the output is not taken: %w", io.ErrShortWrite)
+			}
+			code := Internal
+			if n == abi.ErrLimit {
+				code = ResourceExhausted
+			}
+			return Errorf(code, "%d bytes of output are not taken: %w", len(res.Output), hostError(n))
+		}
+		out = out[n:]
+	}
+	return nil
+}
+
+// hostError names what a host function answered.
+func hostError(n int32) error {
+	switch n {
+	case abi.ErrFault:
+		return errors.New("a pointer lies outside the memory")
+	case abi.ErrLimit:
+		return errors.New("over the limit")
+	case abi.ErrState:
+		return errors.New("not possible now")
+	case abi.ErrInvalid:
+		return errors.New("malformed")
+	}
+	return fmt.Errorf("the host answered %d", n)
+}
+
+// writeLog writes one line to the log of the call.
+func writeLog(level slog.Level, line string) { hostLog(int32(level), line) }

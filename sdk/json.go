@@ -1,0 +1,81 @@
+package sdk
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+)
+
+const jsonType = "application/json"
+
+// typed makes a handler of bytes from a handler of values.
+func typed[In, Out any](handle func(ctx context.Context, in In) (Out, error)) bytesHandler {
+	return func(ctx context.Context, input []byte) ([]byte, error) {
+		var in In
+		if err := decode(input, &in); err != nil {
+			return nil, err
+		}
+		if c := callOf(ctx); c != nil {
+			c.outputType = jsonType
+		}
+		out, err := handle(ctx, in)
+		if err != nil {
+			return nil, err
+		}
+		b, err := json.Marshal(out)
+		if err != nil {
+			return nil, Errorf(Internal, "the output cannot be written as JSON: %w", err)
+		}
+		return b, nil
+	}
+}
+
+// decode reads a JSON input; its error is for the caller.
+func decode(input []byte, in any) error {
+	if len(input) == 0 {
+		if _, none := in.(*struct{}); none {
+			return nil
+		}
+		return Errorf(InvalidArgument, "the input is empty: send a JSON value")
+	}
+	err := json.Unmarshal(input, in)
+	if err == nil {
+		return nil
+	}
+	var syntax *json.SyntaxError
+	var mismatch *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &syntax):
+		return Errorf(InvalidArgument, "the input is not valid JSON: at byte %d: %w", syntax.Offset, err)
+	case errors.As(err, &mismatch):
+		where := "the input"
+		if mismatch.Field != "" {
+			where = fmt.Sprintf("field %q", mismatch.Field)
+		}
+		err = fmt.Errorf("%s must be %s, not %s (at byte %d)", where, kindName(mismatch.Type), mismatch.Value, mismatch.Offset)
+	}
+	return Errorf(InvalidArgument, "the input does not fit: %w", err)
+}
+
+// kindName names a Go type for one who writes JSON.
+func kindName(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Bool:
+		return "a boolean"
+	case reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64, reflect.Int:
+		return fmt.Sprintf("an integer of %d bits", t.Bits())
+	case reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uint:
+		return fmt.Sprintf("a non-negative integer of %d bits", t.Bits())
+	case reflect.Float32, reflect.Float64:
+		return "a number"
+	case reflect.String:
+		return "a string"
+	case reflect.Slice, reflect.Array:
+		return "an array"
+	case reflect.Struct, reflect.Map:
+		return "an object"
+	}
+	return "another type"
+}

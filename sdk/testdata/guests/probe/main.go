@@ -1,0 +1,82 @@
+// Command probe is a guest that shows, on request, everything that the SDK
+// does between a handler and its host.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/ruedo-dev/ruedo/sdk"
+)
+
+type in struct {
+	Do   string `json:"do"`
+	Text string `json:"text"`
+	N    int    `json:"n"`
+}
+
+type out struct {
+	Text        string `json:"text"`
+	Calls       int    `json:"calls"`
+	Warmed      int    `json:"warmed"`
+	CallID      string `json:"call_id"`
+	ContentType string `json:"content_type"`
+}
+
+var calls, warmed int
+
+func init() {
+	sdk.Warm(func() { warmed++ })
+	sdk.Handle(handle)
+}
+
+func handle(ctx context.Context, req in) (out, error) {
+	calls++
+	res := out{Text: req.Text, Calls: calls, Warmed: warmed, CallID: sdk.CallID(ctx), ContentType: sdk.ContentType(ctx)}
+	switch req.Do {
+	case "echo":
+	case "repeat":
+		res.Text = strings.Repeat(req.Text, req.N)
+	case "type":
+		sdk.SetContentType(ctx, req.Text)
+	case "fail":
+		return out{}, sdk.Errorf(sdk.NotFound, "no %q here", req.Text)
+	case "plain":
+		return out{}, errors.New(req.Text)
+	case "panic":
+		panic(req.Text)
+	case "panic elsewhere":
+		go panic(req.Text)
+		time.Sleep(time.Second)
+	case "sleep":
+		time.Sleep(time.Duration(req.N) * time.Millisecond)
+	case "goroutines":
+		sum := make(chan int)
+		for i := range req.N {
+			go func() { time.Sleep(time.Millisecond); sum <- i }()
+		}
+		total := 0
+		for range req.N {
+			total += <-sum
+		}
+		res.Text = fmt.Sprint(total)
+	case "log":
+		slog.Info(req.Text, "n", req.N, slog.Group("at", "place", "a b"))
+		slog.Debug("not to be seen")
+		slog.Error("bad")
+		log.Print("from package log")
+		fmt.Fprintln(os.Stderr, "from stderr")
+		fmt.Println("from stdout")
+	default:
+		return out{}, sdk.Errorf(sdk.InvalidArgument, "do %q: no such thing", req.Do)
+	}
+	return res, nil
+}
+
+func main() { sdk.Main() }

@@ -429,7 +429,9 @@ type Hello struct {
 	Runner    *v1.Runner             `protobuf:"bytes,1,opt,name=runner,proto3" json:"runner,omitempty"`
 	ClusterId string                 `protobuf:"bytes,2,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
 	// Number of the lane protocol that the runner speaks.
-	Protocol      uint32 `protobuf:"varint,3,opt,name=protocol,proto3" json:"protocol,omitempty"`
+	Protocol uint32 `protobuf:"varint,3,opt,name=protocol,proto3" json:"protocol,omitempty"`
+	// The runner registers itself in the store; the core need not.
+	Registered    bool `protobuf:"varint,4,opt,name=registered,proto3" json:"registered,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -483,6 +485,13 @@ func (x *Hello) GetProtocol() uint32 {
 		return x.Protocol
 	}
 	return 0
+}
+
+func (x *Hello) GetRegistered() bool {
+	if x != nil {
+		return x.Registered
+	}
+	return false
 }
 
 // Welcome answers Hello.
@@ -988,9 +997,11 @@ func (x *FetchInputResponse) GetData() []byte {
 type PushOutputRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Set in the first message.
-	Lane          string `protobuf:"bytes,1,opt,name=lane,proto3" json:"lane,omitempty"`
-	Id            uint64 `protobuf:"varint,2,opt,name=id,proto3" json:"id,omitempty"`
-	Data          []byte `protobuf:"bytes,3,opt,name=data,proto3" json:"data,omitempty"`
+	Lane string `protobuf:"bytes,1,opt,name=lane,proto3" json:"lane,omitempty"`
+	Id   uint64 `protobuf:"varint,2,opt,name=id,proto3" json:"id,omitempty"`
+	Data []byte `protobuf:"bytes,3,opt,name=data,proto3" json:"data,omitempty"`
+	// Next bytes of what the guest logged, where that is too much for the lane.
+	Logs          []byte `protobuf:"bytes,4,opt,name=logs,proto3" json:"logs,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1042,6 +1053,13 @@ func (x *PushOutputRequest) GetId() uint64 {
 func (x *PushOutputRequest) GetData() []byte {
 	if x != nil {
 		return x.Data
+	}
+	return nil
+}
+
+func (x *PushOutputRequest) GetLogs() []byte {
+	if x != nil {
+		return x.Logs
 	}
 	return nil
 }
@@ -1108,12 +1126,15 @@ const file_ruedo_runner_v1_runner_proto_rawDesc = "" +
 	"\aprepare\x18\x04 \x01(\v2\x1f.ruedo.runner.v1.PrepareRequestH\x00R\aprepare\x121\n" +
 	"\x06cancel\x18\x05 \x01(\v2\x17.ruedo.runner.v1.CancelH\x00R\x06cancel\x12:\n" +
 	"\theartbeat\x18\x06 \x01(\v2\x1a.ruedo.runner.v1.HeartbeatH\x00R\theartbeatB\x06\n" +
-	"\x04kind\"l\n" +
+	"\x04kind\"\x8c\x01\n" +
 	"\x05Hello\x12(\n" +
 	"\x06runner\x18\x01 \x01(\v2\x10.ruedo.v1.RunnerR\x06runner\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x02 \x01(\tR\tclusterId\x12\x1a\n" +
-	"\bprotocol\x18\x03 \x01(\rR\bprotocol\"6\n" +
+	"\bprotocol\x18\x03 \x01(\rR\bprotocol\x12\x1e\n" +
+	"\n" +
+	"registered\x18\x04 \x01(\bR\n" +
+	"registered\"6\n" +
 	"\aWelcome\x12\x17\n" +
 	"\acore_id\x18\x01 \x01(\tR\x06coreId\x12\x12\n" +
 	"\x04lane\x18\x02 \x01(\tR\x04lane\"\x85\x01\n" +
@@ -1137,11 +1158,12 @@ const file_ruedo_runner_v1_runner_proto_rawDesc = "" +
 	"\x04lane\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x98\x01 R\x04lane\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\x04R\x02id\"(\n" +
 	"\x12FetchInputResponse\x12\x12\n" +
-	"\x04data\x18\x01 \x01(\fR\x04data\"K\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\"_\n" +
 	"\x11PushOutputRequest\x12\x12\n" +
 	"\x04lane\x18\x01 \x01(\tR\x04lane\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\x04R\x02id\x12\x12\n" +
-	"\x04data\x18\x03 \x01(\fR\x04data\"\x14\n" +
+	"\x04data\x18\x03 \x01(\fR\x04data\x12\x12\n" +
+	"\x04logs\x18\x04 \x01(\fR\x04logs\"\x14\n" +
 	"\x12PushOutputResponse2\xba\x03\n" +
 	"\rRunnerService\x12M\n" +
 	"\x06Attach\x12\x1e.ruedo.runner.v1.AttachRequest\x1a\x1f.ruedo.runner.v1.AttachResponse(\x010\x01\x12L\n" +

@@ -81,21 +81,19 @@ func (r *Rules) Schemas() []*ruedov1.InputSchema {
 // INPUT_INVALID with every violated field named.
 func (r *Rules) Middleware(next exec.Executor) exec.Executor {
 	return exec.Func(func(ctx context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
-		if err := r.checkSize(req); err != nil {
-			return nil, err
-		}
-		if err := r.checkInput(req); err != nil {
+		if err := r.Check(req.GetService(), req.GetInput()); err != nil {
 			return nil, err
 		}
 		return next.Execute(ctx, req)
 	})
 }
 
-func (r *Rules) checkSize(req *runnerv1.ExecuteRequest) error {
-	if n := uint64(len(req.GetInput())); n > r.Limits.GetInputBytes() {
-		return r.TooLarge(req.GetService(), fmt.Sprintf("%d bytes", n))
+// Check tells what is wrong with an input; nil where nothing is.
+func (r *Rules) Check(service string, input []byte) error {
+	if n := uint64(len(input)); n > r.Limits.GetInputBytes() {
+		return r.TooLarge(service, fmt.Sprintf("%d bytes", n))
 	}
-	return nil
+	return r.checkSchemas(service, input)
 }
 
 // TooLarge is the answer to an input over the limit; actual says its size as
@@ -119,7 +117,7 @@ func (r *Rules) effective(limit string) *ruedov1.EffectiveLimit {
 	return nil
 }
 
-func (r *Rules) checkInput(req *runnerv1.ExecuteRequest) error {
+func (r *Rules) checkSchemas(service string, input []byte) error {
 	var value any
 	parsed := false
 	var fields []fault.Field
@@ -128,10 +126,10 @@ func (r *Rules) checkInput(req *runnerv1.ExecuteRequest) error {
 			continue
 		}
 		if !parsed {
-			v, err := parseJSON(req.GetInput())
+			v, err := parseJSON(input)
 			if err != nil {
-				return fault.New(fault.InputInvalid, "the input of service %s is not JSON: %v", req.GetService(), err).
-					With("decorator", d.GetName()).WithFix("ruedo call %s --use", req.GetService())
+				return fault.New(fault.InputInvalid, "the input of service %s is not JSON: %v", service, err).
+					With("decorator", d.GetName()).WithFix("ruedo call %s --use", service)
 			}
 			value, parsed = v, true
 		}
@@ -140,8 +138,8 @@ func (r *Rules) checkInput(req *runnerv1.ExecuteRequest) error {
 	if len(fields) == 0 {
 		return nil
 	}
-	e := fault.New(fault.InputInvalid, "the input of service %s breaks its schema in %s", req.GetService(), plural(len(fields), "field")).
-		WithFix("ruedo call %s --use", req.GetService())
+	e := fault.New(fault.InputInvalid, "the input of service %s breaks its schema in %s", service, plural(len(fields), "field")).
+		WithFix("ruedo call %s --use", service)
 	e.Fields = fields
 	return e
 }

@@ -1,0 +1,69 @@
+# Ruedo. `make` or `make help` says what there is.
+GO      ?= go
+BIN     := bin
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+LDFLAGS := -X github.com/ruedo-dev/ruedo/internal/cli.Version=$(VERSION)
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## Say what the targets do
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build the ruedo binary into bin/
+	@mkdir -p $(BIN)
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ruedo .
+
+.PHONY: demo
+demo: build ## Start a cluster, publish the examples, call them, show what happens
+	$(BIN)/ruedo demo
+
+.PHONY: dev
+dev: build ## Start a cluster on this machine and leave it running
+	$(BIN)/ruedo dev
+
+.PHONY: test
+test: ## Run the whole suite with the race detector
+	$(GO) vet ./...
+	$(GO) test -race -timeout 14m ./...
+
+.PHONY: lint
+lint: $(BIN)/staticcheck $(BIN)/buf ## Check the code with vet, staticcheck and buf
+	$(GO) vet ./...
+	$(BIN)/staticcheck ./...
+	$(BIN)/buf lint
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
+
+.PHONY: generate
+generate: $(BIN)/buf ## Make gen/ from proto/ (no network needed once buf is built)
+	$(BIN)/buf format -w
+	$(BIN)/buf lint
+	$(BIN)/buf generate
+
+.PHONY: e2e
+e2e: build $(BIN)/etcd ## Run the fault tests over real processes and a real etcd
+	RUEDO_E2E_BIN=$(CURDIR)/$(BIN) $(GO) test -count=1 -timeout 15m -tags e2e ./internal/e2e/...
+
+FUZZTIME ?= 30s
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for FUZZTIME (30s)
+	@for p in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
+	  for f in $$(grep -h -o '^func Fuzz[A-Za-z0-9]*' $$p/*_test.go | cut -c6-); do \
+	    echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p || exit 1; \
+	  done; done
+
+.PHONY: bench
+bench: ## Measure against baselines in one interleaved run (BENCH_OUT=file keeps the rows)
+	cd internal/bench && $(GO) run .
+
+# Tools, at the versions of tools/go.mod.
+$(BIN)/buf: tools/go.mod
+	@mkdir -p $(BIN)
+	cd tools && $(GO) build -o ../$@ github.com/bufbuild/buf/cmd/buf
+$(BIN)/etcd: tools/go.mod
+	@mkdir -p $(BIN)
+	cd tools && $(GO) build -o ../$@ go.etcd.io/etcd/server/v3
+$(BIN)/staticcheck: tools/go.mod
+	@mkdir -p $(BIN)
+	cd tools && $(GO) build -o ../$@ honnef.co/go/tools/cmd/staticcheck

@@ -1,0 +1,284 @@
+package architecture_test
+
+import (
+	"encoding/json"
+	"errors"
+	"go/parser"
+	"go/token"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/ruedo-dev/ruedo"
+
+// pkg is what the go command says of one package, its own path cut short.
+type pkg struct {
+	ImportPath string
+	Dir        string
+	GoFiles    []string
+	Imports    []string
+}
+
+func packages(t *testing.T) []pkg {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-json=ImportPath,Dir,GoFiles,Imports", module+"/...")
+	cmd.Dir = "../.."
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pkgs []pkg
+	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p pkg
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		p.ImportPath = short(p.ImportPath)
+		for i := range p.Imports {
+			p.Imports[i] = short(p.Imports[i])
+		}
+		pkgs = append(pkgs, p)
+	}
+	if len(pkgs) < 20 {
+		t.Fatalf("found only %d packages", len(pkgs))
+	}
+	return pkgs
+}
+
+func short(path string) string {
+	if path == module {
+		return "main"
+	}
+	return strings.TrimPrefix(path, module+"/")
+}
+
+// in tells whether path is room or lies within it.
+func in(path, room string) bool { return path == room || strings.HasPrefix(path, room+"/") }
+
+func inAny(path string, rooms []string) bool {
+	return slices.ContainsFunc(rooms, func(r string) bool { return in(path, r) })
+}
+
+// rooms are all that is ours, for rules that name what may be imported.
+var rooms = []string{"gen", "core", "runner", "sandbox", "sdk", "examples", "internal", "main"}
+
+// An arrow that is not drawn is a failure, and the reason is its message.
+var arrows = []struct {
+	from   []string // packages that the rule is about
+	only   []string // of our rooms, they may import only these ...
+	never  []string // ... and never these, ours or not
+	reason string
+}{
+	{
+		from: []string{"main"}, only: []string{"internal/cli"},
+		reason: "main hands over to the CLI; nothing is decided in it",
+	},
+	{
+		from: []string{"core"}, never: []string{"sandbox", "github.com/tetratelabs/wazero", "runner"},
+		reason: "the control plane never executes; an in-process runner is handed to it as an Executor",
+	},
+	{
+		from: []string{"runner"}, only: []string{"runner", "sandbox", "internal/lane", "internal/exec", "internal/fault", "internal/keys", "internal/wire", "gen"},
+		never:  []string{"go.etcd.io"},
+		reason: "a process that runs strangers' code speaks to the store only through an interface its assembler hands it",
+	},
+	{
+		from: []string{"sandbox"}, only: []string{"sandbox", "internal/abi", "internal/wasmbin"},
+		never:  []string{"connectrpc.com", "google.golang.org", "go.etcd.io"},
+		reason: "the sandbox is a library; limits arrive as a struct",
+	},
+	{
+		from: []string{"internal/wasmbin"}, only: []string{"internal/wasmbin", "internal/abi"},
+		never:  []string{"github.com/tetratelabs/wazero"},
+		reason: "the core admits modules without an engine that could execute them",
+	},
+	{
+		from: []string{"internal/abi"}, only: []string{},
+		reason: "guests import the contract, and pay for every import in megabytes",
+	},
+	{
+		from: []string{"gen"}, only: []string{"gen"},
+		reason: "generated words depend on nothing of ours",
+	},
+	{
+		from: []string{"internal/fault", "internal/keys"}, only: []string{"internal/fault", "internal/keys"},
+		reason: "every room stands on errors and keys, so they stand on nothing",
+	},
+	{
+		from: []string{"internal/exec"}, only: []string{"internal/exec", "internal/fault", "gen"},
+		reason: "the one shape of a call is below everything that has it",
+	},
+	{
+		from: []string{"core/api", "core/gateway"}, never: []string{"go.etcd.io", "internal/etcdembed", "internal/lane"},
+		reason: "the ways in are thin: they ask the rooms that know",
+	},
+	{
+		from: []string{"core/invoke"}, never: []string{"core/api", "core/gateway", "core/publish"},
+		reason: "siblings under core import each other only downward: api, gateway -> publish -> invoke -> decorate, dispatch, store",
+	},
+	{
+		from: []string{"core/publish"}, never: []string{"core/api", "core/gateway"},
+		reason: "siblings under core import each other only downward: api, gateway -> publish -> invoke -> decorate, dispatch, store",
+	},
+	{
+		from: []string{"core/decorate", "core/dispatch", "core/store"}, only: []string{"core/decorate", "core/dispatch", "core/store", "internal/exec", "internal/fault", "internal/fleet", "internal/keys", "internal/lane", "gen"},
+		reason: "the lowest rooms of the core know nothing of who asks them",
+	},
+	{
+		from: []string{"core/decorate"}, never: []string{"core/dispatch", "core/store"},
+		reason: "rules are made of decorators, wherever these come from",
+	},
+	{
+		from: []string{"core/dispatch"}, never: []string{"core/decorate", "core/store"},
+		reason: "which runner gets a call depends on runners alone",
+	},
+	{
+		from: []string{"core/store"}, never: []string{"core/decorate", "core/dispatch"},
+		reason: "the catalog stores words and judges none",
+	},
+	{
+		from: []string{"internal/lane", "internal/wire", "internal/fleet", "internal/etcdembed"}, never: []string{"core", "runner", "sandbox", "sdk", "internal/cli"},
+		reason: "what carries does not know what it carries",
+	},
+	{
+		from: []string{"sdk/client"}, only: []string{"sdk/client", "gen", "internal/fault"},
+		reason: "the client is for apps: it drags nothing of the server along",
+	},
+	{
+		from: []string{"internal/cli"}, never: []string{"go.etcd.io"},
+		reason: "the CLI assembles programs from rooms; what a room uses is its own affair",
+	},
+}
+
+func TestArrowsPointDownward(t *testing.T) {
+	for _, p := range packages(t) {
+		for _, a := range arrows {
+			if !inAny(p.ImportPath, a.from) {
+				continue
+			}
+			for _, imp := range p.Imports {
+				forbidden := inAny(imp, a.never) || a.only != nil && inAny(imp, rooms) && !inAny(imp, a.only)
+				if forbidden {
+					t.Errorf("%s imports %s: %s", p.ImportPath, imp, a.reason)
+				}
+			}
+		}
+	}
+}
+
+// Who may import a library that is dangerous in the wrong hands.
+var keepers = []struct {
+	library string
+	keepers []string
+	reason  string
+}{
+	{"go.etcd.io/etcd/server/v3", []string{"internal/etcdembed"}, "etcd's server has one assembler"},
+	{"go.etcd.io/etcd/client/v3", []string{"core/store", "internal/fleet", "internal/etcdembed"}, "who holds a store client can write anything: few do"},
+	{"github.com/tetratelabs/wazero", []string{"sandbox"}, "strangers' code runs in one room"},
+	{"github.com/alecthomas/kong", []string{"internal/cli"}, "flags end at the CLI; rooms take structs"},
+}
+
+func TestDangerousLibrariesHaveKeepers(t *testing.T) {
+	for _, p := range packages(t) {
+		for _, k := range keepers {
+			for _, imp := range p.Imports {
+				if in(imp, k.library) && !inAny(p.ImportPath, k.keepers) {
+					t.Errorf("%s imports %s: %s", p.ImportPath, imp, k.reason)
+				}
+			}
+		}
+	}
+}
+
+// The sdk is compiled into every guest, for wasip1: what it imports there
+// decides how large guests are.
+func TestSDKImportsOnlyTheStandardLibraryAndTheABI(t *testing.T) {
+	for _, goos := range []string{"", "wasip1"} {
+		cmd := exec.Command("go", "list", "-f", `{{join .Imports "\n"}}`, module+"/sdk")
+		cmd.Dir = "../.."
+		if goos != "" {
+			cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm")
+		}
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, imp := range strings.Fields(string(out)) {
+			if strings.Contains(strings.Split(imp, "/")[0], ".") && short(imp) != "internal/abi" {
+				t.Errorf("sdk imports %s: guests pay for every import in megabytes", imp)
+			}
+		}
+	}
+}
+
+func TestEveryPackageSaysWhatItIsInOneFile(t *testing.T) {
+	for _, p := range packages(t) {
+		if in(p.ImportPath, "gen") || len(p.GoFiles) == 0 {
+			continue
+		}
+		var with []string
+		for _, name := range p.GoFiles {
+			f, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, name), nil, parser.PackageClauseOnly|parser.ParseComments)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if f.Doc != nil {
+				with = append(with, name)
+			}
+		}
+		if len(with) != 1 {
+			t.Errorf("%s: the package doc is in %d files %v, want exactly one: a newcomer reads it first", p.ImportPath, len(with), with)
+		}
+	}
+}
+
+// maxLines is where a file is two nouns.
+const maxLines = 500
+
+func TestNoFileIsTwoRooms(t *testing.T) {
+	for _, p := range packages(t) {
+		if in(p.ImportPath, "gen") {
+			continue
+		}
+		for _, name := range p.GoFiles {
+			b, err := os.ReadFile(filepath.Join(p.Dir, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n := strings.Count(string(b), "\n"); n > maxLines {
+				t.Errorf("%s/%s has %d lines, over %d: a room that outgrows it is two rooms", p.ImportPath, name, n, maxLines)
+			}
+		}
+	}
+}
+
+func TestGeneratedCodeIsUpToDate(t *testing.T) {
+	buf, err := exec.LookPath("buf")
+	if err != nil {
+		if buf, err = filepath.Abs("../../bin/buf"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(buf); err != nil {
+			t.Skip("buf is neither on the PATH nor in bin: `make generate` builds it")
+		}
+	}
+	out := t.TempDir()
+	cmd := exec.Command(buf, "generate", "--output", out)
+	cmd.Dir = "../.."
+	if msg, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, msg)
+	}
+	diff := exec.Command("diff", "-r", filepath.Join(out, "gen"), "gen")
+	diff.Dir = "../.."
+	if msg, err := diff.CombinedOutput(); err != nil {
+		t.Errorf("gen is not what proto says; run `make generate`:\n%.2000s", msg)
+	}
+}

@@ -1,0 +1,112 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+
+	"buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
+	"buf.build/go/protovalidate"
+	"connectrpc.com/connect"
+	connectvalidate "connectrpc.com/validate"
+	"github.com/oklog/ulid/v2"
+
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
+
+// HandlerOptions is the onion around every Connect handler. maxBytes bounds one
+// message of a request.
+func HandlerOptions(log *slog.Logger, maxBytes int) []connect.HandlerOption {
+	return []connect.HandlerOption{
+		connect.WithReadMaxBytes(maxBytes),
+		connect.WithRecover(func(_ context.Context, spec connect.Spec, _ http.Header, p any) error {
+			if p == http.ErrAbortHandler {
+				panic(p)
+			}
+			return fault.Wire(internal(log, spec.Procedure, fmt.Errorf("panic: %v\n%s", p, debug.Stack())))
+		}),
+		connect.WithInterceptors(&errorInterceptor{log}, connectvalidate.NewInterceptor()),
+	}
+}
+
+// errorInterceptor turns what handlers return into errors with a reason. It is
+// the one place that logs them, and only those that callers are told nothing of.
+type errorInterceptor struct {
+	log *slog.Logger
+}
+
+func (i *errorInterceptor) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
+	return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
+		res, err := next(ctx, req)
+		if err != nil {
+			return nil, i.wire(req.Spec().Procedure, err)
+		}
+		return res, nil
+	}
+}
+
+func (i *errorInterceptor) WrapStreamingClient(next connect.StreamingClientFunc) connect.StreamingClientFunc {
+	return next
+}
+
+func (i *errorInterceptor) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
+	return func(ctx context.Context, conn connect.StreamingHandlerConn) error {
+		if err := next(ctx, conn); err != nil {
+			return i.wire(conn.Spec().Procedure, err)
+		}
+		return nil
+	}
+}
+
+func (i *errorInterceptor) wire(procedure string, err error) error {
+	return fault.Wire(Public(i.log, procedure, err))
+}
+
+// Public gives the error that a caller may see: with a reason, and where it has
+// none, INTERNAL with the id of the log line that tells more.
+func Public(log *slog.Logger, where string, err error) error {
+	if e, ok := errors.AsType[*fault.Error](err); ok && e.Reason != fault.Internal {
+		return err
+	}
+	if ce, ok := errors.AsType[*connect.Error](err); ok && ce.Code() == connect.CodeInvalidArgument {
+		return invalidRequest(ce)
+	}
+	e := fault.Of(err)
+	if e.Reason == fault.Internal {
+		return internal(log, where, err)
+	}
+	return e
+}
+
+func internal(log *slog.Logger, where string, err error) error {
+	id := ulid.Make().String()
+	log.Error("internal error", "in", where, "id", id, "err", err)
+	return fault.Wrap(err, fault.Internal, "internal error; the log of the core has it under id %s", id).With("id", id)
+}
+
+// invalidRequest names the fields that broke the rules of a message.
+func invalidRequest(ce *connect.Error) error {
+	e := fault.Wrap(ce, fault.RequestInvalid, "the request is not valid")
+	for _, d := range ce.Details() {
+		v, err := d.Value()
+		if err != nil {
+			continue
+		}
+		violations, ok := v.(*validate.Violations)
+		if !ok {
+			continue
+		}
+		for _, f := range violations.GetViolations() {
+			e.Fields = append(e.Fields, fault.Field{Path: protovalidate.FieldPathString(f.GetField()), Description: f.GetMessage()})
+		}
+	}
+	if len(e.Fields) == 0 {
+		e.Message += ": " + ce.Message()
+	}
+	return e
+}
+
+var _ connect.Interceptor = (*errorInterceptor)(nil)

@@ -1,0 +1,200 @@
+package etcdembed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+	"go.etcd.io/etcd/client/pkg/v3/fileutil"
+
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
+
+const (
+	lockFile = "ruedo.lock"
+	// lockPatience is how long a directory that another process is about to
+	// leave is waited for.
+	lockPatience = 300 * time.Millisecond
+	lockPoll     = 20 * time.Millisecond
+	// dbPatience is the same for the database file, which an etcd that is not
+	// ours may hold.
+	dbPatience = 500 * time.Millisecond
+)
+
+// dataDir is a directory that this process has to itself.
+type dataDir struct {
+	path      string
+	temporary bool
+	lock      *fileutil.LockedFile
+}
+
+// openDir makes the directory where it is missing and locks it.
+func openDir(ctx context.Context, path string) (*dataDir, error) {
+	if path == "" {
+		tmp, err := os.MkdirTemp("", "ruedo-store-")
+		if err != nil {
+			return nil, fault.Wrap(err, fault.DataDir, "cannot make a temporary data directory: %v", rootCause(err)).
+				WithFix("set TMPDIR to a directory that can be written, or name a data directory")
+		}
+		return &dataDir{path: tmp, temporary: true}, nil
+	}
+	d := &dataDir{path: path}
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return nil, d.unusable(err)
+	}
+	deadline := time.Now().Add(lockPatience)
+	for {
+		lock, err := fileutil.TryLockFile(filepath.Join(path, lockFile), os.O_RDWR|os.O_CREATE, 0o600)
+		switch {
+		case err == nil:
+			d.lock = lock
+			d.sign()
+			return d, nil
+		case !errors.Is(err, fileutil.ErrLocked):
+			return nil, d.unusable(err)
+		case time.Now().After(deadline):
+			return nil, d.inUse(err, d.holder())
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(lockPoll):
+		}
+	}
+}
+
+// sign leaves the process id in the lock file, for the message that others
+// get. That message is all that depends on it.
+func (d *dataDir) sign() {
+	if d.lock.Truncate(0) == nil {
+		_, _ = d.lock.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+	}
+}
+
+func (d *dataDir) release() {
+	if d.lock != nil {
+		_ = d.lock.Close()
+	}
+	if d.temporary {
+		_ = os.RemoveAll(d.path)
+	}
+}
+
+// inspect looks at the database file as far as etcd would end the process over
+// it, or wait for it without end.
+func (d *dataDir) inspect(ctx context.Context) error {
+	file := filepath.Join(d.path, "member", "snap", "db")
+	info, err := os.Stat(file)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return d.unusable(err)
+	case !info.Mode().IsRegular():
+		return d.unusable(errors.New("member/snap/db is not a file"))
+	case info.Size() == 0:
+		return nil // as a start that was cut short leaves it
+	}
+	seen := make(chan error, 1)
+	go func() { seen <- look(file, info.Size()) }()
+	select {
+	case err = <-seen:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	switch {
+	case errors.Is(err, bolterrors.ErrTimeout):
+		return d.inUse(err, "another process")
+	case err != nil:
+		return d.unusable(err)
+	}
+	return nil
+}
+
+// look opens the database read-only and reads the first entry of each bucket.
+// Pages of a broken file lead anywhere: past the end of the mapping too, which
+// is a panic here instead of the end of the process.
+func look(file string, size int64) (err error) {
+	debug.SetPanicOnFault(true) // holds for this goroutine, which ends here
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the database is corrupt: %v", p)
+		}
+	}()
+	db, err := bolt.Open(file, 0o600, &bolt.Options{ReadOnly: true, Timeout: dbPatience})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	return db.View(func(tx *bolt.Tx) error {
+		if tx.Size() > size {
+			return fmt.Errorf("the database is cut short: %d bytes of %d", size, tx.Size())
+		}
+		return tx.ForEach(func(_ []byte, b *bolt.Bucket) error {
+			b.Cursor().First()
+			b.Cursor().Last()
+			return nil
+		})
+	})
+}
+
+// holder names the process that signed the lock file.
+func (d *dataDir) holder() string {
+	if f, err := os.Open(filepath.Join(d.path, lockFile)); err == nil {
+		text, _ := io.ReadAll(io.LimitReader(f, 32))
+		_ = f.Close()
+		if pid, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil {
+			return fmt.Sprintf("process %d", pid)
+		}
+	}
+	return "another process"
+}
+
+func (d *dataDir) inUse(err error, by string) error {
+	return fault.Wrap(err, fault.DataDirInUse, "data directory %s is in use by %s", d.path, by).
+		WithFix("stop that process, or choose another data directory").With("path", d.path)
+}
+
+// unusable says why a directory cannot be the store's, and what may be done.
+func (d *dataDir) unusable(err error) error {
+	if f, ok := errors.AsType[*fault.Error](err); ok {
+		return f
+	}
+	what, fix := "cannot be used", "check that it is a directory of this program, or choose another data directory"
+	switch {
+	case strings.Contains(err.Error(), "invalid downgrade"), strings.Contains(err.Error(), "unknown storage version"):
+		return fault.Wrap(err, fault.StoreFormat, "data directory %s was written by a newer etcd", d.path).
+			WithFix("use a newer ruedo, or choose another data directory").With("path", d.path)
+	case errors.Is(err, fs.ErrPermission):
+		what, fix = "cannot be read and written", "give this user the rights to it, or choose another data directory"
+	case errors.Is(err, syscall.ENOTDIR), errors.Is(err, fs.ErrExist):
+		what, fix = "is not a directory", "choose another data directory"
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		what, fix = "has no space left", "make room on its disk, or choose another data directory"
+	case errors.Is(err, syscall.EROFS):
+		what, fix = "is on a read-only disk", "choose another data directory"
+	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrChecksum), errors.Is(err, bolterrors.ErrVersionMismatch):
+		what, fix = "is corrupt", "restore it from a backup, or move it away to begin anew"
+	case d.holdsData():
+		what, fix = "cannot be opened", "restore it from a backup, or move it away to begin anew"
+	}
+	return fault.Wrap(err, fault.DataDir, "data directory %s %s: %v", d.path, what, rootCause(err)).
+		WithFix("%s", fix).With("path", d.path)
+}
+
+// holdsData tells whether a store was begun here.
+func (d *dataDir) holdsData() bool {
+	_, err := os.Stat(filepath.Join(d.path, "member"))
+	return err == nil
+}

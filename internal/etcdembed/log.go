@@ -1,0 +1,130 @@
+package etcdembed
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"slices"
+	"sync"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+// failure is etcd's last word: what it would have ended the process with.
+type failure struct {
+	once sync.Once
+	done chan struct{}
+	text string // set before done is closed
+}
+
+func newFailure() *failure { return &failure{done: make(chan struct{})} }
+
+func (f *failure) set(format string, args ...any) {
+	f.once.Do(func() {
+		f.text = fmt.Sprintf(format, args...)
+		close(f.done)
+	})
+}
+
+// err is the failure as an error, also where there is none.
+func (f *failure) err() error {
+	select {
+	case <-f.done:
+		return fmt.Errorf("%s", f.text)
+	default:
+		return fmt.Errorf("the embedded store did not start")
+	}
+}
+
+// OnWrite takes the place of os.Exit and of panic after a fatal log entry: it
+// ends the goroutine that met it, and the server is told as failed. A store
+// that is gone must not take the calls with it that go on from memory.
+func (f *failure) OnWrite(e *zapcore.CheckedEntry, fields []zapcore.Field) {
+	text := e.Message
+	for _, field := range fields {
+		if err, ok := field.Interface.(error); ok && field.Type == zapcore.ErrorType {
+			text += ": " + err.Error()
+		}
+	}
+	f.set("%s", text)
+	runtime.Goexit()
+}
+
+// zapLogger gives etcd a logger that writes to ours.
+func zapLogger(to *slog.Logger, f *failure) *zap.Logger {
+	return zap.New(&bridge{to: to.Handler()}, zap.WithFatalHook(f), zap.WithPanicHook(f))
+}
+
+// bridge is a zapcore.Core on a slog.Handler. What etcd says is for those who
+// look into it, so info and warnings become debug; it calls much an error that
+// a healthy start does, so errors become warnings.
+type bridge struct{ to slog.Handler }
+
+var _ zapcore.Core = (*bridge)(nil)
+
+func level(l zapcore.Level) slog.Level {
+	switch {
+	case l >= zapcore.DPanicLevel:
+		return slog.LevelError
+	case l >= zapcore.ErrorLevel:
+		return slog.LevelWarn
+	case l >= zapcore.InfoLevel:
+		return slog.LevelDebug
+	}
+	return slog.LevelDebug - 4
+}
+
+// noise are errors that etcd logs when nothing is wrong.
+func noise() []string {
+	return []string{
+		"setting up serving from embedded etcd failed.", // at every stop
+		"failed to update storage version",              // at a stop soon after the first start
+	}
+}
+
+func (b *bridge) Enabled(l zapcore.Level) bool {
+	return b.to.Enabled(context.Background(), level(l))
+}
+
+func (b *bridge) With(fields []zapcore.Field) zapcore.Core {
+	return &bridge{to: b.to.WithAttrs(attrs(fields))}
+}
+
+func (b *bridge) Check(e zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.CheckedEntry {
+	// Fatal and panic must reach their hook even where nobody reads the log.
+	if b.Enabled(e.Level) || e.Level >= zapcore.DPanicLevel {
+		return ce.AddCore(e, b)
+	}
+	return ce
+}
+
+func (b *bridge) Write(e zapcore.Entry, fields []zapcore.Field) error {
+	l := level(e.Level)
+	if l == slog.LevelWarn && slices.Contains(noise(), e.Message) {
+		l = slog.LevelDebug
+	}
+	if !b.to.Enabled(context.Background(), l) {
+		return nil
+	}
+	r := slog.NewRecord(e.Time, l, "etcd: "+e.Message, 0)
+	r.AddAttrs(attrs(fields)...)
+	return b.to.Handle(context.Background(), r)
+}
+
+func (b *bridge) Sync() error { return nil }
+
+func attrs(fields []zapcore.Field) []slog.Attr {
+	enc := zapcore.NewMapObjectEncoder()
+	as := make([]slog.Attr, 0, len(fields))
+	for _, f := range fields {
+		f.AddTo(enc)
+	}
+	for _, f := range fields {
+		if v, ok := enc.Fields[f.Key]; ok {
+			as = append(as, slog.Any(f.Key, v))
+		}
+	}
+	return as
+}

@@ -1,0 +1,282 @@
+package wasmbin
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/ruedo-dev/ruedo/internal/abi"
+)
+
+// Limits of what may enter. A zero field means its default.
+type Limits struct {
+	// Size of the file in bytes; 32 MiB.
+	Size int64
+	// MemoryPages that a module may ask for at its start, of 64 KiB each;
+	// 65,536, which is all that 32 bits address.
+	MemoryPages uint32
+	// Types, Functions (defined ones), Imports, Exports and Globals are counts;
+	// 20,000, 100,000, 1,000, 10,000 and 10,000.
+	Types, Functions, Imports, Exports, Globals int
+	// Tables is a count, TableMin the elements of each; 16 and 1,000,000.
+	Tables   int
+	TableMin uint32
+	// Elements and Data count the segments; 100,000 each.
+	Elements, Data int
+	// Params are the parameters, or the results, of one type; 1,000.
+	Params int
+	// Locals are the declared locals of one function; 10,000.
+	Locals int
+	// Body is the size of one function's code in bytes; 1 MiB.
+	Body int
+}
+
+// WithDefaults fills in the fields that are zero.
+func (l Limits) WithDefaults() Limits {
+	set := func(p *int, v int) {
+		if *p <= 0 {
+			*p = v
+		}
+	}
+	if l.Size <= 0 {
+		l.Size = 32 << 20
+	}
+	if l.MemoryPages == 0 || l.MemoryPages > maxPages {
+		l.MemoryPages = maxPages
+	}
+	if l.TableMin == 0 {
+		l.TableMin = 1_000_000
+	}
+	set(&l.Types, 20_000)
+	set(&l.Functions, 100_000)
+	set(&l.Imports, 1_000)
+	set(&l.Exports, 10_000)
+	set(&l.Globals, 10_000)
+	set(&l.Tables, 16)
+	set(&l.Elements, 100_000)
+	set(&l.Data, 100_000)
+	set(&l.Params, 1_000)
+	set(&l.Locals, 10_000)
+	set(&l.Body, 1<<20)
+	return l
+}
+
+func (l Limits) caps() caps {
+	return caps{
+		types: uint64(l.Types), imports: uint64(l.Imports), functions: uint64(l.Functions), tables: uint64(l.Tables),
+		// More than one memory is refused with its own reason.
+		memories: 100,
+		globals:  uint64(l.Globals), exports: uint64(l.Exports), elements: uint64(l.Elements), data: uint64(l.Data),
+		params: uint64(l.Params), locals: uint64(l.Locals), body: uint64(l.Body), tableMin: uint64(l.TableMin),
+	}
+}
+
+// Kind says how a module is called.
+type Kind string
+
+// The kinds.
+const (
+	// Function exports ruedo_call: bytes in, bytes out.
+	Function Kind = "function"
+	// Command exports _start: input on stdin, output on stdout.
+	Command Kind = "command"
+)
+
+// Info is what an admitted module is and wants.
+type Info struct {
+	Kind Kind
+	// ABI is the number of the guest contract; 0 for a command.
+	ABI int
+	// Size of the file in bytes.
+	Size int64
+	// Imports as "module.name", sorted, each once.
+	Imports []string
+	// Exports of any kind, sorted.
+	Exports []string
+	// MemoryMin is what the module asks for at its start, MemoryMax what it may
+	// grow to by its own word (4 GiB where it does not say); both in bytes.
+	MemoryMin, MemoryMax uint64
+	// Functions that the module defines, and the bytes of their code.
+	Functions int
+	Code      int64
+}
+
+// Exported says whether the module exports a name.
+func (i *Info) Exported(name string) bool {
+	_, ok := slices.BinarySearch(i.Exports, name)
+	return ok
+}
+
+// Admit checks a module by its structure, without compiling or running
+// anything: that it is one, is whole, is within the limits, imports only what
+// there is, and exports what its kind needs. Errors are [*Error].
+func Admit(b []byte, l Limits) (*Info, error) {
+	l = l.WithDefaults()
+	if err := header(b); err != nil {
+		return nil, err
+	}
+	if size := int64(len(b)); size > l.Size {
+		return nil, &Error{
+			Reason:  ReasonLimit,
+			Offset:  -1,
+			Message: fmt.Sprintf("the module is %d bytes long, the limit is %d", size, l.Size),
+			Fix:     "make it smaller (for Go: fewer packages), or raise the limit of the core",
+		}
+	}
+	m, err := read(b, l.caps())
+	if err != nil {
+		return nil, err
+	}
+	for _, check := range []func(*Module) error{shape, imports, kinds} {
+		if err := check(m); err != nil {
+			return nil, err
+		}
+	}
+	mem := m.Memories[0]
+	if mem.Min > uint64(l.MemoryPages) {
+		return nil, &Error{
+			Reason: ReasonLimitMemory,
+			Offset: -1,
+			Message: fmt.Sprintf("the module asks for %d bytes of memory at its start, the limit is %d",
+				mem.Min*PageSize, uint64(l.MemoryPages)*PageSize),
+			Fix: "raise the memory limit in a decorator, or build the module with less initial memory",
+		}
+	}
+	info := &Info{
+		Kind:      Command,
+		Size:      int64(len(b)),
+		MemoryMin: mem.Min * PageSize,
+		MemoryMax: maxPages * PageSize,
+		Functions: len(m.Functions),
+	}
+	if mem.HasMax {
+		info.MemoryMax = mem.Max * PageSize
+	}
+	if m.Export(abi.ExportCall) != nil {
+		info.Kind, info.ABI = Function, abi.Version
+	}
+	for _, im := range m.Imports {
+		info.Imports = append(info.Imports, im.Module+"."+im.Name)
+	}
+	for _, x := range m.Exports {
+		info.Exports = append(info.Exports, x.Name)
+	}
+	for _, body := range m.Bodies {
+		info.Code += int64(body.Size)
+	}
+	slices.Sort(info.Imports)
+	info.Imports = slices.Compact(info.Imports)
+	slices.Sort(info.Exports)
+	return info, nil
+}
+
+// shape refuses what the sandbox does not support as a whole.
+func shape(m *Module) error {
+	for _, im := range m.Imports {
+		if im.Kind != ExternFunc {
+			return &Error{
+				Reason:  ReasonUnsupported,
+				Offset:  -1,
+				Message: fmt.Sprintf("the module imports a %s: %s from %s; only functions can be imported", im.Kind, printable(im.Name), printable(im.Module)),
+				Fix:     "let the module define its own memory, table and globals (for example without --import-memory)",
+			}
+		}
+	}
+	if n := len(m.Memories); n > 1 {
+		return unsupported(-1, "the module defines %d memories; one is supported", n)
+	}
+	for _, mem := range m.Memories {
+		if mem.Shared {
+			return unsupported(-1, "the module has a shared memory: threads are not supported")
+		}
+		if mem.Is64 {
+			return unsupported(-1, "the module has a 64-bit memory; 32-bit memories are supported")
+		}
+	}
+	return nil
+}
+
+// kinds checks the exports that a call needs, and their signatures.
+func kinds(m *Module) error {
+	call, start := m.Export(abi.ExportCall), m.Export(abi.ExportStart)
+	if call == nil && start == nil {
+		msg := "the module exports neither " + abi.ExportCall + " (a function) nor " + abi.ExportStart + " (a command)"
+		if len(m.Exports) == 0 {
+			msg += "; it exports nothing at all"
+		}
+		return missing(msg)
+	}
+	if x := m.Export(abi.ExportMemory); x == nil || x.Kind != ExternMemory {
+		return missing("the module does not export its memory as " + strconv.Quote(abi.ExportMemory))
+	}
+	nothing := FuncType{}
+	if call == nil {
+		return signature(m, abi.ExportStart, nothing)
+	}
+	if err := marker(m); err != nil {
+		return err
+	}
+	if err := signature(m, abi.ExportCall, FuncType{Results: []ValType{I32}}); err != nil {
+		return err
+	}
+	for _, name := range []string{abi.ExportInitialize, abi.ExportWarm} {
+		if m.Export(name) == nil {
+			continue
+		}
+		if err := signature(m, name, nothing); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func missing(msg string) error {
+	return &Error{
+		Reason:  ReasonExportsMissing,
+		Offset:  -1,
+		Message: msg,
+		Fix: "a function: `GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared` with the SDK; a command: the same without -buildmode; " +
+			"other languages: see docs/abi.md",
+	}
+}
+
+func signature(m *Module, name string, want FuncType) error {
+	x := m.Export(name)
+	if x.Kind != ExternFunc {
+		return missing(fmt.Sprintf("the module exports %s as a %s; it must be a function", name, x.Kind))
+	}
+	if t, _ := m.FuncType(x.Index); !same(t, want) {
+		return missing(fmt.Sprintf("the module exports %s with the signature %s; it must be %s", name, t, want))
+	}
+	return nil
+}
+
+func same(a, b FuncType) bool {
+	return slices.Equal(a.Params, b.Params) && slices.Equal(a.Results, b.Results)
+}
+
+// marker checks that a function is written for this number of the contract.
+func marker(m *Module) error {
+	var found []string
+	for _, x := range m.Exports {
+		if !strings.HasPrefix(x.Name, abi.MarkerPrefix) {
+			continue
+		}
+		if x.Name == abi.Marker && x.Kind == ExternFunc {
+			return nil
+		}
+		found = append(found, printable(x.Name))
+	}
+	e := &Error{Reason: ReasonABIMismatch, Offset: -1}
+	if len(found) == 0 {
+		e.Message = fmt.Sprintf("the module exports %s but not %s, so it does not say which guest contract it is written for; this host speaks %d",
+			abi.ExportCall, abi.Marker, abi.Version)
+		e.Fix = "build with the SDK, or export an empty function named " + abi.Marker
+		return e
+	}
+	e.Message = fmt.Sprintf("the module is written for another guest contract: it exports %s, this host speaks %d (%s)",
+		strings.Join(found[:min(len(found), 5)], ", "), abi.Version, abi.Marker)
+	e.Fix = fmt.Sprintf("build with an SDK of contract %d, or update the cluster", abi.Version)
+	return e
+}

@@ -1,0 +1,191 @@
+package wasmbin
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/ruedo-dev/ruedo/internal/abi"
+)
+
+// function of the host: a name and its signature, parameters then results,
+// where i is i32 and I is i64.
+type function struct{ name, sig string }
+
+// HostFunctions are the functions that a guest may import from a module, as
+// name and signature in the form of [FuncType.String]; nil for any other
+// module.
+func HostFunctions(module string) map[string]string {
+	list := functions(module)
+	if list == nil {
+		return nil
+	}
+	m := make(map[string]string, len(list))
+	for _, f := range list {
+		m[f.name] = parse(f.sig).String()
+	}
+	return m
+}
+
+func functions(module string) []function {
+	switch module {
+	case abi.HostModule:
+		return []function{
+			{abi.ImportInputSize, ">I"},
+			{abi.ImportInputRead, "ii>i"},
+			{abi.ImportOutputWrite, "ii>i"},
+			{abi.ImportHeadRead, "ii>i"},
+			{abi.ImportHeadWrite, "ii>i"},
+			{abi.ImportFail, "iii>"},
+			{abi.ImportLog, "iii>"},
+		}
+	case abi.WASIModule:
+		// All of preview 1 except sockets that send and receive: there is no
+		// network. sock_accept and sock_shutdown stay, because every Go program
+		// that uses net imports them; they answer that there is no such socket.
+		return []function{
+			{"args_get", "ii>i"},
+			{"args_sizes_get", "ii>i"},
+			{"clock_res_get", "ii>i"},
+			{"clock_time_get", "iIi>i"},
+			{"environ_get", "ii>i"},
+			{"environ_sizes_get", "ii>i"},
+			{"fd_advise", "iIIi>i"},
+			{"fd_allocate", "iII>i"},
+			{"fd_close", "i>i"},
+			{"fd_datasync", "i>i"},
+			{"fd_fdstat_get", "ii>i"},
+			{"fd_fdstat_set_flags", "ii>i"},
+			{"fd_fdstat_set_rights", "iII>i"},
+			{"fd_filestat_get", "ii>i"},
+			{"fd_filestat_set_size", "iI>i"},
+			{"fd_filestat_set_times", "iIIi>i"},
+			{"fd_pread", "iiiIi>i"},
+			{"fd_prestat_dir_name", "iii>i"},
+			{"fd_prestat_get", "ii>i"},
+			{"fd_pwrite", "iiiIi>i"},
+			{"fd_read", "iiii>i"},
+			{"fd_readdir", "iiiIi>i"},
+			{"fd_renumber", "ii>i"},
+			{"fd_seek", "iIii>i"},
+			{"fd_sync", "i>i"},
+			{"fd_tell", "ii>i"},
+			{"fd_write", "iiii>i"},
+			{"path_create_directory", "iii>i"},
+			{"path_filestat_get", "iiiii>i"},
+			{"path_filestat_set_times", "iiiiIIi>i"},
+			{"path_link", "iiiiiii>i"},
+			{"path_open", "iiiiiIIii>i"},
+			{"path_readlink", "iiiiii>i"},
+			{"path_remove_directory", "iii>i"},
+			{"path_rename", "iiiiii>i"},
+			{"path_symlink", "iiiii>i"},
+			{"path_unlink_file", "iii>i"},
+			{"poll_oneoff", "iiii>i"},
+			{"proc_exit", "i>"},
+			{"proc_raise", "i>i"},
+			{"random_get", "ii>i"},
+			{"sched_yield", ">i"},
+			{"sock_accept", "iii>i"},
+			{"sock_shutdown", "ii>i"},
+		}
+	}
+	return nil
+}
+
+func parse(sig string) FuncType {
+	list := func(s string) []ValType {
+		var ts []ValType
+		for _, c := range s {
+			if c == 'I' {
+				ts = append(ts, I64)
+			} else {
+				ts = append(ts, I32)
+			}
+		}
+		return ts
+	}
+	params, results, _ := strings.Cut(sig, ">")
+	return FuncType{Params: list(params), Results: list(results)}
+}
+
+// imports checks every import against what the host has.
+func imports(m *Module) error {
+	allowed := map[string]map[string]FuncType{}
+	for _, module := range []string{abi.HostModule, abi.WASIModule} {
+		allowed[module] = map[string]FuncType{}
+		for _, f := range functions(module) {
+			allowed[module][f.name] = parse(f.sig)
+		}
+	}
+	var refused []string
+	hint := ""
+	for _, im := range m.Imports {
+		want, ok := allowed[im.Module][im.Name]
+		if !ok {
+			refused = append(refused, bare(im.Module)+"."+bare(im.Name))
+			if h := importHint(im.Module); h != "" {
+				hint = h
+			}
+			continue
+		}
+		if t := m.Types[im.Type]; !same(t, want) {
+			refused = append(refused, fmt.Sprintf("%s.%s with the signature %s (the host's is %s)", im.Module, im.Name, t, want))
+		}
+	}
+	if len(refused) == 0 {
+		return nil
+	}
+	const most = 20
+	list := strings.Join(refused[:min(len(refused), most)], ", ")
+	if n := len(refused) - most; n > 0 {
+		list += fmt.Sprintf(" and %d more", n)
+	}
+	return &Error{
+		Reason:  ReasonImportNotAllowed,
+		Offset:  -1,
+		Message: "the module imports what the host does not have: " + list,
+		Fix:     hint + "allowed are " + allowList(abi.HostModule) + " and " + allowList(abi.WASIModule),
+	}
+}
+
+// bare is a name as it stands where it is plain, quoted otherwise.
+func bare(s string) string {
+	for _, c := range s {
+		plain := c == '_' || c == '-' || c == '.' || c == ':' || c == '/' || c == '@' ||
+			'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+		if !plain {
+			return printable(s)
+		}
+	}
+	if s == "" || len(s) > 80 {
+		return printable(s)
+	}
+	return s
+}
+
+func allowList(module string) string {
+	var names []string
+	for _, f := range functions(module) {
+		names = append(names, f.name)
+	}
+	return module + ".{" + strings.Join(names, ", ") + "}"
+}
+
+// importHint guesses from a refused import how the module was built.
+func importHint(module string) string {
+	switch {
+	case module == "gojs" || module == "go":
+		return "it was built for a browser: build with GOOS=wasip1; "
+	case module == "wbg" || strings.HasPrefix(module, "__wbindgen"):
+		return "it was built with wasm-bindgen for a browser: build for wasm32-wasip1; "
+	case module == "wasi_unstable":
+		return "it was built for an old WASI: build for preview 1; "
+	case strings.HasPrefix(module, "wasi:"):
+		return "it was built for WASI preview 2: build for preview 1; "
+	case module == "env":
+		return "it expects functions of an embedder (env): build for WASI, with everything linked in; "
+	case strings.HasPrefix(module, "extism:"):
+		return "it is an Extism plug-in: use the Ruedo SDK; "
+	}
+	return ""
+}

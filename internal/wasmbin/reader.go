@@ -1,0 +1,201 @@
+package wasmbin
+
+import (
+	"fmt"
+	"unicode/utf8"
+)
+
+// Reader takes values off the front of a piece of a module. After an error its
+// position is unspecified.
+type Reader struct {
+	b    []byte
+	pos  int
+	base int64 // offset of b[0] in the file
+}
+
+// NewReader reads b, which begins at an offset of the file.
+func NewReader(b []byte, offset int64) *Reader {
+	return &Reader{b: b, base: offset}
+}
+
+// Offset of the next byte, in the file.
+func (r *Reader) Offset() int64 { return r.base + int64(r.pos) }
+
+// Len is the number of bytes that remain.
+func (r *Reader) Len() int { return len(r.b) - r.pos }
+
+// Byte reads one byte.
+func (r *Reader) Byte() (byte, error) {
+	if r.pos >= len(r.b) {
+		return 0, malformed(r.Offset(), "unexpected end")
+	}
+	c := r.b[r.pos]
+	r.pos++
+	return c, nil
+}
+
+// Bytes reads n bytes; they share the caller's memory.
+func (r *Reader) Bytes(n uint64) ([]byte, error) {
+	if n > uint64(r.Len()) {
+		return nil, malformed(r.Offset(), "%d bytes are announced and %d remain", n, r.Len())
+	}
+	p := r.b[r.pos : r.pos+int(n) : r.pos+int(n)]
+	r.pos += int(n)
+	return p, nil
+}
+
+// Sub reads n bytes as a reader of their own.
+func (r *Reader) Sub(n uint64) (*Reader, error) {
+	off := r.Offset()
+	b, err := r.Bytes(n)
+	if err != nil {
+		return nil, err
+	}
+	return NewReader(b, off), nil
+}
+
+// U32 reads an unsigned LEB128 of at most 32 bits in at most 5 bytes.
+func (r *Reader) U32() (uint32, error) {
+	v, err := r.unsigned(32)
+	return uint32(v), err
+}
+
+// U64 reads an unsigned LEB128 of at most 64 bits in at most 10 bytes.
+func (r *Reader) U64() (uint64, error) { return r.unsigned(64) }
+
+// I32 reads a signed LEB128 of 32 bits in at most 5 bytes.
+func (r *Reader) I32() (int32, error) {
+	v, err := r.signed(32)
+	return int32(v), err
+}
+
+// I33 reads a signed LEB128 of 33 bits, as block types use it.
+func (r *Reader) I33() (int64, error) { return r.signed(33) }
+
+// I64 reads a signed LEB128 of 64 bits in at most 10 bytes.
+func (r *Reader) I64() (int64, error) { return r.signed(64) }
+
+func (r *Reader) unsigned(bits uint) (uint64, error) {
+	start := r.Offset()
+	var v uint64
+	for shift := uint(0); ; shift += 7 {
+		c, err := r.Byte()
+		if err != nil {
+			return 0, err
+		}
+		if left := bits - shift; left < 7 && c>>left != 0 {
+			return 0, malformed(start, "a number is longer than %d bits", bits)
+		}
+		v |= uint64(c&0x7f) << shift
+		if c < 0x80 {
+			return v, nil
+		}
+	}
+}
+
+func (r *Reader) signed(bits uint) (int64, error) {
+	start := r.Offset()
+	var v int64
+	for shift := uint(0); ; shift += 7 {
+		c, err := r.Byte()
+		if err != nil {
+			return 0, err
+		}
+		if left := bits - shift; left < 7 {
+			// The last byte: no continuation, and all bits from the sign up equal.
+			top := int8(c<<1) >> left // arithmetic: sign bits of the 7-bit group
+			if c >= 0x80 || (top != 0 && top != -1) {
+				return 0, malformed(start, "a signed number is longer than %d bits", bits)
+			}
+		}
+		v |= int64(c&0x7f) << shift
+		if c < 0x80 {
+			if n := shift + 7; n < 64 && c&0x40 != 0 {
+				v |= -1 << n
+			}
+			return v, nil
+		}
+	}
+}
+
+// Name reads a string, which must be UTF-8.
+func (r *Reader) Name() (string, error) {
+	off := r.Offset()
+	n, err := r.U32()
+	if err != nil {
+		return "", err
+	}
+	b, err := r.Bytes(uint64(n))
+	if err != nil {
+		return "", err
+	}
+	if !utf8.Valid(b) {
+		return "", malformed(off, "a name is not UTF-8")
+	}
+	return string(b), nil
+}
+
+// Count reads the length of a vector whose entries take at least size bytes
+// each, so that a count that lies is found before anything is allocated.
+func (r *Reader) Count(size int, limit uint64, what string) (int, error) {
+	off := r.Offset()
+	n, err := r.U32()
+	if err != nil {
+		return 0, err
+	}
+	if uint64(n) > limit {
+		return 0, overLimit(off, "too many "+what, uint64(n), limit)
+	}
+	if uint64(n)*uint64(size) > uint64(r.Len()) {
+		return 0, malformed(off, "%d %s are announced and only %d bytes remain", n, what, r.Len())
+	}
+	return int(n), nil
+}
+
+// End fails unless everything was read.
+func (r *Reader) End(what string) error {
+	if n := r.Len(); n != 0 {
+		return malformed(r.Offset(), "%d bytes are left over at the end of %s", n, what)
+	}
+	return nil
+}
+
+// String of a value type, as the text format spells it.
+func (t ValType) String() string {
+	switch t {
+	case I32:
+		return "i32"
+	case I64:
+		return "i64"
+	case F32:
+		return "f32"
+	case F64:
+		return "f64"
+	case V128:
+		return "v128"
+	case FuncRef:
+		return "funcref"
+	case ExternRef:
+		return "externref"
+	}
+	return fmt.Sprintf("type 0x%02x", byte(t))
+}
+
+// String of a signature: "(i32, i64) -> (i32)".
+func (t FuncType) String() string {
+	list := func(ts []ValType) string {
+		s := "("
+		for i, t := range ts {
+			if i > 0 {
+				s += ", "
+			}
+			if i == 16 {
+				s += "..."
+				break
+			}
+			s += t.String()
+		}
+		return s + ")"
+	}
+	return list(t.Params) + " -> " + list(t.Results)
+}

@@ -1,0 +1,193 @@
+// Package wasmbin reads WebAssembly binaries strictly and decides which ones
+// may enter.
+//
+// Start with [Admit]: it says what a module is and wants, or why it is
+// refused. [Read] gives the module's parts to those who check or rewrite them.
+//
+// # Promises
+//
+//   - Bytes are never trusted: every length and count is held against the bytes
+//     that remain, and against a cap, before anything is allocated. Memory stays
+//     within a small multiple of the module's size; no input makes it panic.
+//   - Every section is consumed to its last byte, and every index that is read
+//     points at something. Instructions are not looked at: a compiler still has
+//     to validate function bodies.
+//   - An error is an [*Error] with a stable reason, the offset where reading
+//     stopped, and what to do.
+//   - Nothing here runs a module, keeps a reference into the caller's bytes
+//     after it returned (except where a field says so), or holds state.
+package wasmbin
+
+import "math"
+
+// PageSize is the unit of a memory's size, in bytes.
+const PageSize = 65536
+
+// maxPages is the most that 32-bit addresses reach: 4 GiB.
+const maxPages = 65536
+
+// Module is a decoded module. Offsets count from the start of the file.
+type Module struct {
+	// Sections in the order of the file, custom ones among them.
+	Sections []Section
+	Types    []FuncType
+	Imports  []Import
+	// Functions holds the type index of each function that the module defines;
+	// imported functions come before them in the index space.
+	Functions []uint32
+	Tables    []Table
+	Memories  []Memory
+	Globals   []Global
+	Exports   []Export
+	// Start is the function that runs at instantiation, or nil.
+	Start *uint32
+	// Elements and Data count the segments.
+	Elements int
+	Data     int
+	// Bodies has one entry for each of Functions.
+	Bodies []Body
+
+	importedFuncs []uint32 // type indexes
+	importedTable int
+	importedMem   int
+	importedGlob  int
+	dataCount     *uint32
+}
+
+// Section is one section's place. Name is set for custom sections only.
+type Section struct {
+	ID     byte
+	Name   string
+	Offset int64 // of the first byte after the section's size
+	Size   int
+}
+
+// Numbers of the sections.
+const (
+	SectionCustom byte = iota
+	SectionType
+	SectionImport
+	SectionFunction
+	SectionTable
+	SectionMemory
+	SectionGlobal
+	SectionExport
+	SectionStart
+	SectionElement
+	SectionCode
+	SectionData
+	SectionDataCount
+	SectionTag
+)
+
+// ValType is a value type as it is encoded.
+type ValType byte
+
+// The value types of WebAssembly 2.0.
+const (
+	I32       ValType = 0x7f
+	I64       ValType = 0x7e
+	F32       ValType = 0x7d
+	F64       ValType = 0x7c
+	V128      ValType = 0x7b
+	FuncRef   ValType = 0x70
+	ExternRef ValType = 0x6f
+)
+
+// FuncType is a function's signature.
+type FuncType struct {
+	Params, Results []ValType
+}
+
+// Kind of an import or an export.
+type ExternKind byte
+
+// The kinds.
+const (
+	ExternFunc ExternKind = iota
+	ExternTable
+	ExternMemory
+	ExternGlobal
+)
+
+// Import is one import. Type is the type index where Kind is a function.
+type Import struct {
+	Module, Name string
+	Kind         ExternKind
+	Type         uint32
+}
+
+// Export is one export.
+type Export struct {
+	Name  string
+	Kind  ExternKind
+	Index uint32
+}
+
+// Range is the limits of a table (elements) or a memory (pages). Max counts
+// only where HasMax is set.
+type Range struct {
+	Min, Max uint64
+	HasMax   bool
+}
+
+// Table is a table that the module defines.
+type Table struct {
+	Type ValType
+	Range
+}
+
+// Memory is a memory that the module defines, in pages.
+type Memory struct {
+	Range
+	Shared, Is64 bool
+}
+
+// Global is a global that the module defines.
+type Global struct {
+	Type    ValType
+	Mutable bool
+}
+
+// Body is the place of a function's code: its locals and instructions.
+type Body struct {
+	Offset int64 // of the first byte after the body's size
+	Size   int
+	Locals uint64 // declared, parameters not counted
+	Code   int64  // offset of the first instruction
+}
+
+// NumFunctions is the size of the function index space: imported and defined.
+func (m *Module) NumFunctions() int { return len(m.importedFuncs) + len(m.Functions) }
+
+// FuncType gives the signature of the function at an index, imported ones
+// first. ok is false where there is no such function.
+func (m *Module) FuncType(index uint32) (t FuncType, ok bool) {
+	typ := uint32(math.MaxUint32)
+	switch n := uint32(len(m.importedFuncs)); {
+	case index < n:
+		typ = m.importedFuncs[index]
+	case uint64(index-n) < uint64(len(m.Functions)):
+		typ = m.Functions[index-n]
+	}
+	if uint64(typ) >= uint64(len(m.Types)) {
+		return FuncType{}, false
+	}
+	return m.Types[typ], true
+}
+
+// Export finds an export by name, or nil.
+func (m *Module) Export(name string) *Export {
+	for i := range m.Exports {
+		if m.Exports[i].Name == name {
+			return &m.Exports[i]
+		}
+	}
+	return nil
+}
+
+// Read decodes a module. Caps are those of the large engines, not those of
+// [Limits]: use [Admit] for what strangers send.
+func Read(b []byte) (*Module, error) {
+	return read(b, engineCaps())
+}

@@ -1,0 +1,53 @@
+// Command greet is the smallest service with a type: JSON in, JSON out.
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/ruedo-dev/ruedo/sdk"
+)
+
+// Request is the input. Which values are allowed, decorators.yaml says: what
+// gets here has passed it.
+type Request struct {
+	Name     string `json:"name"`
+	Age      *int   `json:"age"`      // absent is not zero
+	Language string `json:"language"` // en, es, de or fr; empty means en
+}
+
+// Response is the output.
+type Response struct {
+	Greeting string `json:"greeting"`
+}
+
+func init() { sdk.Handle(greet) }
+
+func greet(ctx context.Context, in Request) (Response, error) {
+	name := strings.TrimSpace(in.Name)
+	if name == "" {
+		// The schema lets blanks pass.
+		return Response{}, sdk.Errorf(sdk.InvalidArgument, "name is blank: say whom to greet")
+	}
+	var hello, age string
+	switch in.Language {
+	case "", "en":
+		hello, age = "Hello, %s!", " %d is a fine age."
+	case "es":
+		hello, age = "¡Hola, %s!", " %d es una buena edad."
+	case "de":
+		hello, age = "Hallo, %s!", " %d ist ein gutes Alter."
+	case "fr":
+		hello, age = "Bonjour, %s !", " %d ans, un bel âge."
+	default:
+		return Response{}, sdk.Errorf(sdk.InvalidArgument, "language %q is not known: take en, es, de or fr", in.Language)
+	}
+	res := Response{Greeting: fmt.Sprintf(hello, name)}
+	if in.Age != nil {
+		res.Greeting += fmt.Sprintf(age, *in.Age)
+	}
+	return res, nil
+}
+
+func main() { sdk.Main() }

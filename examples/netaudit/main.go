@@ -1,0 +1,78 @@
+// Command netaudit reads the configuration of a router, in the manner of
+// Cisco IOS, and says what an auditor would object to. Nothing is connected
+// to: it looks at the text alone.
+package main
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/ruedo-dev/ruedo/sdk"
+)
+
+// Request is the input; decorators.yaml lists the values of the options.
+type Request struct {
+	// Config is the text of the configuration.
+	Config string `json:"config"`
+	// Rules to check, by name; none means all.
+	Rules []string `json:"rules"`
+	// Severity is the lowest to report: low, medium or high. Empty means low.
+	Severity string `json:"severity"`
+}
+
+// Response is the output.
+type Response struct {
+	// Findings in the order of the lines, those about the whole file first.
+	Findings []Finding `json:"findings"`
+	// Checked is how many rules were looked at, Lines how many lines.
+	Checked int `json:"checked"`
+	Lines   int `json:"lines"`
+}
+
+// Finding is one objection.
+type Finding struct {
+	Rule     string `json:"rule"`
+	Severity string `json:"severity"`
+	// Line counts from 1; 0 is for something that the file lacks.
+	Line int `json:"line"`
+	// Text is the line, with what is secret in it hidden.
+	Text   string `json:"text"`
+	Advice string `json:"advice"`
+}
+
+func init() { sdk.Handle(audit) }
+
+func audit(ctx context.Context, in Request) (Response, error) {
+	least, err := severityOf(in.Severity)
+	if err != nil {
+		return Response{}, err
+	}
+	all := rules()
+	for _, name := range in.Rules {
+		if !slices.ContainsFunc(all, func(r rule) bool { return r.name == name }) {
+			return Response{}, sdk.Errorf(sdk.InvalidArgument, "there is no rule %q: take %s", name, strings.Join(ruleNames(all), ", "))
+		}
+	}
+	config := parse(in.Config)
+	if len(config) == 0 {
+		return Response{}, sdk.Errorf(sdk.InvalidArgument, "config has no line to look at: send the text of `show running-config`")
+	}
+	res := Response{Findings: []Finding{}, Lines: strings.Count(strings.TrimSuffix(in.Config, "\n"), "\n") + 1}
+	for _, r := range all {
+		if r.severity < least || len(in.Rules) > 0 && !slices.Contains(in.Rules, r.name) {
+			continue
+		}
+		res.Checked++
+		for _, l := range r.check(config) {
+			res.Findings = append(res.Findings, Finding{
+				Rule: r.name, Severity: r.severity.String(), Line: l.number, Text: hideSecrets(l), Advice: r.advice,
+			})
+		}
+	}
+	slices.SortStableFunc(res.Findings, func(a, b Finding) int { return cmp.Compare(a.Line, b.Line) })
+	return res, nil
+}
+
+func main() { sdk.Main() }

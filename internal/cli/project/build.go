@@ -1,0 +1,193 @@
+package project
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"go/parser"
+	"go/token"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
+
+// sdkImport is what makes a Go program a function.
+const sdkImport = "github.com/ruedo-dev/ruedo/sdk"
+
+// outPlaceholder stands in a build command for the file to write.
+const outPlaceholder = "{out}"
+
+// Build makes the module of the service and writes it to out. What the
+// compiler says goes to talk. env is the environment to build in, as
+// os.Environ gives it.
+//
+// The module is the same, byte for byte, for the same source and compiler: no
+// path, time or version control state enters it, so that publishing it again
+// changes nothing. Names of functions are kept for the traces of traps; to
+// leave them out saves two per cent.
+func (s *Service) Build(ctx context.Context, out string, env []string, talk io.Writer) error {
+	out, err := filepath.Abs(out)
+	if err != nil {
+		return fault.Wrap(err, fault.BuildFailed, "%s cannot be written", out)
+	}
+	if len(s.Command) > 0 {
+		return s.buildByCommand(ctx, out, env, talk)
+	}
+	return s.buildGo(ctx, out, env, talk)
+}
+
+func (s *Service) buildGo(ctx context.Context, out string, env []string, talk io.Writer) error {
+	tool, err := exec.LookPath("go")
+	if err != nil {
+		return fault.Wrap(err, fault.BuildFailed, "go is not on the PATH: it is needed to build %s", s.Name).
+			WithFix("install Go 1.26 or newer from https://go.dev/dl")
+	}
+	kind := s.Kind
+	if kind == "" {
+		if kind, err = detectKind(s.Dir); err != nil {
+			return err
+		}
+	}
+	args := []string{"build", "-trimpath", "-buildvcs=false", "-ldflags=-buildid="}
+	env = append(env[:len(env):len(env)], "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0")
+	if kind == KindFunction {
+		args = append(args, "-buildmode=c-shared")
+	}
+	if _, err := os.Stat(filepath.Join(s.Dir, "vendor", "modules.txt")); err == nil {
+		// What is vendored is used whatever GOFLAGS or a workspace above say.
+		args = append(args, "-mod=vendor")
+		env = append(env, "GOWORK=off")
+	}
+	args = append(args, "-o", out, ".")
+	return s.run(ctx, tool, args, env, talk)
+}
+
+func (s *Service) buildByCommand(ctx context.Context, out string, env []string, talk io.Writer) error {
+	argv := make([]string, len(s.Command))
+	named := false
+	for i, a := range s.Command {
+		argv[i] = strings.ReplaceAll(a, outPlaceholder, out)
+		named = named || argv[i] != a
+	}
+	tool := argv[0]
+	if strings.ContainsRune(tool, filepath.Separator) && !filepath.IsAbs(tool) {
+		tool = filepath.Join(s.Dir, tool)
+	}
+	tool, err := exec.LookPath(tool)
+	if err == nil {
+		tool, err = filepath.Abs(tool)
+	}
+	if err != nil {
+		return fault.Wrap(err, fault.BuildFailed, "%s is not on the PATH: ruedo.yaml names it to build %s", argv[0], s.Name)
+	}
+	made := out
+	if !named {
+		made = filepath.Join(s.Dir, s.Name+".wasm")
+	}
+	if err := s.run(ctx, tool, argv[1:], env, talk); err != nil {
+		return err
+	}
+	if _, err := os.Stat(made); err != nil {
+		return fault.Wrap(err, fault.BuildFailed, "the build command left no %s", made).
+			WithFix("write %s in its place in ruedo.yaml: it stands for the file to write", outPlaceholder)
+	}
+	if same(made, out) {
+		return nil
+	}
+	data, err := os.ReadFile(made)
+	if err == nil {
+		err = os.WriteFile(out, data, 0o644)
+	}
+	if err != nil {
+		return fault.Wrap(err, fault.BuildFailed, "%s cannot be written: %s", out, cause(err))
+	}
+	return nil
+}
+
+func same(a, b string) bool {
+	sa, err1 := os.Stat(a)
+	sb, err2 := os.Stat(b)
+	return err1 == nil && err2 == nil && os.SameFile(sa, sb)
+}
+
+func (s *Service) run(ctx context.Context, tool string, args, env []string, talk io.Writer) error {
+	cmd := exec.CommandContext(ctx, tool, args...)
+	cmd.Dir = s.Dir
+	cmd.Env = env
+	cmd.Stdout = talk
+	cmd.Stderr = talk
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 3 * time.Second
+	err := cmd.Run()
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
+	}
+	return fault.Wrap(err, fault.BuildFailed, "%s does not build: %s: %s", s.Name, filepath.Base(tool), err).
+		WithFix("see what the compiler says above")
+}
+
+// detectKind looks at the Go files of a folder: a program that imports the SDK
+// is a function, any other a command.
+func detectKind(dir string) (string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return "", fault.Wrap(err, fault.BuildFailed, "%s cannot be read: %s", dir, cause(err))
+	}
+	files := 0
+	for _, e := range entries {
+		if !strings.HasSuffix(e.Name(), ".go") || strings.HasSuffix(e.Name(), "_test.go") {
+			continue
+		}
+		files++
+		f, err := parser.ParseFile(token.NewFileSet(), filepath.Join(dir, e.Name()), nil, parser.ImportsOnly)
+		if err != nil {
+			continue // the compiler says it better
+		}
+		for _, i := range f.Imports {
+			if path, _ := strconv.Unquote(i.Path.Value); path == sdkImport {
+				return KindFunction, nil
+			}
+		}
+	}
+	if files == 0 {
+		return "", fault.New(fault.BuildFailed, "there are no Go files in %s", dir).
+			WithFix("name what builds it in %s, for example build: [cargo, build, --release]", ServiceFile)
+	}
+	return KindCommand, nil
+}
+
+// ReadModule reads a module of at most max bytes.
+func ReadModule(path string, max int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		e := fault.Wrap(err, fault.RequestInvalid, "%s cannot be read: %s", path, cause(err))
+		if errors.Is(err, fs.ErrNotExist) {
+			e.Fix = "ruedo build"
+		}
+		return nil, e
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, max+1))
+	if err != nil {
+		return nil, fault.Wrap(err, fault.RequestInvalid, "%s cannot be read: %s", path, cause(err))
+	}
+	if int64(len(data)) > max {
+		st, _ := f.Stat()
+		size := fmt.Sprint("more than ", max)
+		if st != nil {
+			size = fmt.Sprint(st.Size())
+		}
+		return nil, fault.New(fault.UploadTooLarge, "%s is %s bytes, a module may have %d", path, size, max)
+	}
+	return data, nil
+}

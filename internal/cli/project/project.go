@@ -1,0 +1,188 @@
+// Package project reads and builds the folder that a service is written in.
+//
+// [Load] reads DIR/ruedo.yaml and [Decorators] DIR/decorators.yaml; [Build]
+// makes the module. The formats:
+//
+//	# ruedo.yaml; only name is needed, and even that may be the folder's
+//	name: greet
+//	description: Greets by name.
+//	tags: [example]
+//	kind: function            # function or command; found out where left out
+//	build: go                 # or a command: [cargo, build, ...]
+//	decorators: [greet-input]
+//	env: {GREETING: Hello}
+//	args: [-top, "3"]
+//	example: {"name": "Ada"}  # an input, JSON; text is sent as it is, "@file" as the file
+//
+//	# decorators.yaml; several documents
+//	kind: Decorator
+//	name: greet-input
+//	description: What greet accepts.
+//	tags: [example]
+//	input_schema: {type: object, required: [name]}
+//	limits: {memory: 64MiB, timeout: 2s, input: 1MiB, output: 1MiB, logs: 64KiB}
+//	policy: {idempotent: true}
+//
+// Unknown keys are refused.
+package project
+
+import (
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/ruedo-dev/ruedo/internal/cli/strict"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
+
+// Names of the files in a folder.
+const (
+	ServiceFile    = "ruedo.yaml"
+	DecoratorsFile = "decorators.yaml"
+)
+
+// Kinds of a module, as ruedo.yaml names them.
+const (
+	KindFunction = "function"
+	KindCommand  = "command"
+)
+
+// Service is what ruedo.yaml says.
+type Service struct {
+	Name        string   `yaml:"name"`
+	Description string   `yaml:"description"`
+	Tags        []string `yaml:"tags"`
+	Kind        string   `yaml:"kind"`
+	// Command builds the module; empty means Go does.
+	Command    BuildCommand      `yaml:"build"`
+	Decorators []string          `yaml:"decorators"`
+	Env        map[string]string `yaml:"env"`
+	Args       []string          `yaml:"args"`
+	Example    any               `yaml:"example"`
+
+	// Dir is the folder that it was read from.
+	Dir string `yaml:"-"`
+}
+
+// BuildCommand is "go", or an argument list.
+type BuildCommand []string
+
+// UnmarshalYAML reads a word or a list of words.
+func (b *BuildCommand) UnmarshalYAML(data []byte) error {
+	var list []string
+	if err := yaml.Unmarshal(data, &list); err == nil {
+		*b = list
+		return nil
+	}
+	var word string
+	if err := yaml.Unmarshal(data, &word); err != nil || word != "go" {
+		return errors.New(`build is expected to be go, or a list such as [cargo, build, --release]`)
+	}
+	*b = nil
+	return nil
+}
+
+var namePattern = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
+
+// CheckName refuses what cannot be the name of a service or a decorator; what
+// says which of them it is.
+func CheckName(what, name string) error {
+	if namePattern.MatchString(name) {
+		return nil
+	}
+	return fault.New(fault.RequestInvalid, "%q cannot be the name of a %s: lower-case letters, digits and dashes, 1 to 63 long, no dash at an end", name, what).
+		WithFix("choose a name such as %s", suggest(name))
+}
+
+// suggest makes a name that fits out of one that does not.
+func suggest(name string) string {
+	mapped := strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z' || r >= '0' && r <= '9':
+			return r
+		}
+		return '-'
+	}, strings.ToLower(name))
+	mapped = strings.Trim(mapped[:min(len(mapped), 63)], "-")
+	if !namePattern.MatchString(mapped) {
+		return "my-service"
+	}
+	return mapped
+}
+
+// Load reads DIR/ruedo.yaml. A folder without one is a service named as the
+// folder.
+func Load(dir string) (*Service, error) {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fault.Wrap(err, fault.RequestInvalid, "the folder %s cannot be found", dir)
+	}
+	if st, err := os.Stat(abs); err != nil || !st.IsDir() {
+		return nil, fault.Wrap(err, fault.RequestInvalid, "there is no folder %s", dir).WithFix("ruedo new %s", suggest(filepath.Base(abs)))
+	}
+	s := &Service{Dir: dir}
+	path := filepath.Join(dir, ServiceFile)
+	data, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if sources, _ := filepath.Glob(filepath.Join(dir, "*.go")); len(sources) == 0 {
+			return nil, fault.New(fault.RequestInvalid, "%s holds no service: neither %s nor Go files", dir, ServiceFile).
+				WithFix("ruedo new NAME")
+		}
+	case err != nil:
+		return nil, fault.Wrap(err, fault.ConfigInvalid, "%s cannot be read: %s", path, cause(err))
+	default:
+		if err := strict.One(path, data, s); err != nil {
+			return nil, err
+		}
+	}
+	if s.Name == "" {
+		s.Name = filepath.Base(abs)
+	}
+	if err := CheckName("service", s.Name); err != nil {
+		return nil, err
+	}
+	if s.Kind != "" && s.Kind != KindFunction && s.Kind != KindCommand {
+		return nil, fault.New(fault.ConfigInvalid, "%s: kind is %q: function or command is expected", path, s.Kind)
+	}
+	return s, nil
+}
+
+// ExampleBytes is the example as it is sent: JSON, text as it is, or the
+// content of the file that "@file" names.
+func (s *Service) ExampleBytes() ([]byte, error) {
+	switch v := s.Example.(type) {
+	case nil:
+		return nil, nil
+	case string:
+		name, isFile := strings.CutPrefix(v, "@")
+		if !isFile {
+			return []byte(v), nil
+		}
+		data, err := os.ReadFile(filepath.Join(s.Dir, name))
+		if err != nil {
+			return nil, fault.Wrap(err, fault.ConfigInvalid, "the example %s cannot be read: %s", name, cause(err))
+		}
+		return data, nil
+	default:
+		data, err := json.Marshal(v)
+		if err != nil {
+			return nil, fault.Wrap(err, fault.ConfigInvalid, "the example is not JSON: %s", err)
+		}
+		return data, nil
+	}
+}
+
+// cause is what an I/O error says beside the path.
+func cause(err error) string {
+	if pe, ok := errors.AsType[*fs.PathError](err); ok {
+		return pe.Err.Error()
+	}
+	return err.Error()
+}

@@ -1,0 +1,242 @@
+package project
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
+
+func folder(t *testing.T, files map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, content := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func TestLoad(t *testing.T) {
+	dir := folder(t, map[string]string{ServiceFile: `
+name: greet
+description: Greets.
+tags: [a, b]
+kind: command
+build: [cargo, build]
+decorators: [greet-input]
+env: {KEY: value, PORT: 8}
+args: [-top, "3", 4]
+example: {name: Ada, age: 36}
+`})
+	s, err := Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	example, err := s.ExampleBytes()
+	if err != nil || string(example) != `{"age":36,"name":"Ada"}` {
+		t.Errorf("example = %s, %v", example, err)
+	}
+	if s.Name != "greet" || s.Kind != KindCommand || len(s.Command) != 2 || s.Env["PORT"] != "8" || strings.Join(s.Args, " ") != "-top 3 4" || s.Tags[1] != "b" {
+		t.Errorf("got %+v", s)
+	}
+}
+
+func TestLoadSmall(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "counter")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(dir); !errors.Is(err, fault.RequestInvalid) {
+		t.Errorf("an empty folder: %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "main.go"), []byte("package main\nfunc main() {}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Load(dir)
+	if err != nil || s.Name != "counter" || len(s.Command) != 0 {
+		t.Errorf("a folder of Go: %+v, %v", s, err)
+	}
+}
+
+func TestExample(t *testing.T) {
+	dir := folder(t, map[string]string{"in.bin": "\x00\x01"})
+	for _, tt := range []struct {
+		example any
+		want    string
+	}{
+		{nil, ""}, {"plain text", "plain text"}, {"@in.bin", "\x00\x01"}, {[]any{1, "a"}, `[1,"a"]`}, {true, "true"},
+	} {
+		s := &Service{Dir: dir, Example: tt.example}
+		if got, err := s.ExampleBytes(); err != nil || string(got) != tt.want {
+			t.Errorf("%v: %q, %v; want %q", tt.example, got, err, tt.want)
+		}
+	}
+	if _, err := (&Service{Dir: dir, Example: "@none"}).ExampleBytes(); !errors.Is(err, fault.ConfigInvalid) {
+		t.Errorf("a missing file: %v", err)
+	}
+}
+
+func TestLoadRefused(t *testing.T) {
+	for name, tt := range map[string]struct{ yaml, says string }{
+		"unknown key": {"name: a\ndecorator: [b]\n", `ruedo.yaml:2: unknown key "decorator", did you mean decorators?`},
+		"kind":        {"name: a\nkind: http\n", `kind is "http": function or command is expected`},
+		"build":       {"name: a\nbuild: make\n", "build is expected to be go, or a list"},
+		"name":        {"name: My_Service\n", `"My_Service" cannot be the name of a service`},
+	} {
+		_, err := Load(folder(t, map[string]string{ServiceFile: tt.yaml}))
+		if err == nil || !strings.Contains(err.Error(), tt.says) {
+			t.Errorf("%s: %v; want %q", name, err, tt.says)
+		}
+	}
+	if _, err := Load("/nowhere"); !errors.Is(err, fault.RequestInvalid) {
+		t.Errorf("no folder: %v", err)
+	}
+}
+
+func TestDecorators(t *testing.T) {
+	dir := folder(t, map[string]string{DecoratorsFile: `
+kind: Decorator
+name: one
+input_schema: {type: object, required: [name], properties: {n: {type: integer, maximum: 5}}}
+limits: {memory: 64MiB, timeout: 2s, input: 1MiB, output: 1000, logs: 64KiB}
+policy: {idempotent: true}
+---
+kind: Decorator
+name: two
+tags: [x]
+`})
+	ds, err := Decorators(dir)
+	if err != nil || len(ds) != 2 {
+		t.Fatalf("%v, %v", ds, err)
+	}
+	one := ds[0]
+	if one.Limits.MemoryBytes != 64<<20 || one.Limits.Timeout.Seconds != 2 || one.Limits.OutputBytes != 1000 || !one.Policy.Idempotent ||
+		one.InputSchema.Fields["properties"].GetStructValue().Fields["n"].GetStructValue().Fields["maximum"].GetNumberValue() != 5 {
+		t.Errorf("one = %v", one)
+	}
+	if ds[1].Limits != nil || ds[1].Policy != nil || ds[1].InputSchema != nil {
+		t.Errorf("two = %v", ds[1])
+	}
+	if ds, err := Decorators(t.TempDir()); ds != nil || err != nil {
+		t.Errorf("no file: %v, %v", ds, err)
+	}
+}
+
+func TestDecoratorsRefused(t *testing.T) {
+	for name, tt := range map[string]struct{ yaml, says string }{
+		"unknown key":   {"kind: Decorator\nname: a\nlimits: {memry: 1}\n", `:3: unknown key "memry", did you mean memory?`},
+		"unknown later": {"kind: Decorator\nname: a\n---\nkind: Decorator\nnmae: b\n", `:5: unknown key "nmae", did you mean name?`},
+		"kind":          {"kind: Decoration\nname: a\n", `:1: kind is "Decoration": Decorator is expected`},
+		"size":          {"kind: Decorator\nname: a\nlimits: {memory: lots}\n", `limits.memory is "lots": a size such as 64MiB`},
+		"timeout":       {"kind: Decorator\nname: a\nlimits: {timeout: 2}\n", `limits.timeout is "2": a duration such as 2s`},
+		"name":          {"kind: Decorator\nname: A B\n", `"A B" cannot be the name of a decorator`},
+	} {
+		_, err := Decorators(folder(t, map[string]string{DecoratorsFile: tt.yaml}))
+		if !errors.Is(err, fault.ConfigInvalid) || !strings.Contains(err.Error(), tt.says) {
+			t.Errorf("%s: %v; want %q", name, err, tt.says)
+		}
+	}
+}
+
+func TestParseSize(t *testing.T) {
+	for text, want := range map[string]uint64{
+		"0": 0, "1000": 1000, "64KiB": 64 << 10, "64 MiB": 64 << 20, "1.5GiB": 3 << 29, "500kB": 500_000, "1M": 1_000_000, "2Gi": 2 << 30, "7B": 7,
+	} {
+		if got, ok := ParseSize(text); !ok || got != want {
+			t.Errorf("%q = %d, %v; want %d", text, got, ok, want)
+		}
+	}
+	for _, text := range []string{"", "-1", "MiB", "1.5", "1e9", "64 mib", "1TiB", "99999999999999", "1 M i B"} {
+		if got, ok := ParseSize(text); ok {
+			t.Errorf("%q was read as %d", text, got)
+		}
+	}
+}
+
+func TestBuild(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "out.wasm")
+	plain := folder(t, map[string]string{"go.mod": "module plain\n\ngo 1.26\n", "main.go": "package main\n\nfunc main() { println(1) }\n"})
+	s := &Service{Name: "plain", Dir: plain}
+	if err := s.Build(t.Context(), out, os.Environ(), io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	if data, _ := os.ReadFile(out); !bytes.HasPrefix(data, []byte("\x00asm")) || !bytes.Contains(data, []byte("_start")) {
+		t.Error("no command came out")
+	}
+	broken := folder(t, map[string]string{"go.mod": "module broken\n\ngo 1.26\n", "main.go": "package main\n\nfunc main() { oops }\n"})
+	var talk strings.Builder
+	err := (&Service{Name: "broken", Dir: broken}).Build(t.Context(), out, os.Environ(), &talk)
+	if !errors.Is(err, fault.BuildFailed) || !strings.Contains(talk.String(), "undefined: oops") {
+		t.Errorf("broken source: %v, %q", err, talk.String())
+	}
+	if err := (&Service{Name: "none", Dir: t.TempDir()}).Build(t.Context(), out, os.Environ(), io.Discard); !errors.Is(err, fault.BuildFailed) {
+		t.Errorf("no source: %v", err)
+	}
+}
+
+func TestBuildByCommand(t *testing.T) {
+	dir := folder(t, map[string]string{"src": "module", "make.sh": "#!/bin/sh\ncp src $1\n"})
+	out := filepath.Join(t.TempDir(), "out.wasm")
+	for name, argv := range map[string][]string{
+		"names the file": {"cp", "src", "{out}"},
+		"own script":     {"./make.sh", "{out}"},
+		"by convention":  {"cp", "src", "svc.wasm"},
+	} {
+		os.Remove(out)
+		s := &Service{Name: "svc", Dir: dir, Command: argv}
+		if err := s.Build(t.Context(), out, os.Environ(), io.Discard); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if data, _ := os.ReadFile(out); string(data) != "module" {
+			t.Errorf("%s: out holds %q", name, data)
+		}
+	}
+	for name, argv := range map[string][]string{
+		"makes nothing": {"true"},
+		"fails":         {"false"},
+		"not there":     {"no-such-tool"},
+	} {
+		s := &Service{Name: "other", Dir: dir, Command: argv}
+		if err := s.Build(t.Context(), out, os.Environ(), io.Discard); !errors.Is(err, fault.BuildFailed) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestDetectKind(t *testing.T) {
+	sdk := "package main\n\nimport \"github.com/ruedo-dev/ruedo/sdk\"\n\nfunc init() { sdk.Main() }\n"
+	plain := "package main\n\nfunc main() {}\n"
+	for name, tt := range map[string]struct {
+		files map[string]string
+		want  string
+	}{
+		"function":         {map[string]string{"main.go": plain, "b.go": sdk}, KindFunction},
+		"command":          {map[string]string{"main.go": plain}, KindCommand},
+		"sdk only in test": {map[string]string{"main.go": plain, "a_test.go": sdk}, KindCommand},
+	} {
+		if got, err := detectKind(folder(t, tt.files)); got != tt.want || err != nil {
+			t.Errorf("%s: %s, %v; want %s", name, got, err, tt.want)
+		}
+	}
+}
+
+func TestReadModule(t *testing.T) {
+	dir := folder(t, map[string]string{"a.wasm": "0123456789"})
+	path := filepath.Join(dir, "a.wasm")
+	if data, err := ReadModule(path, 10); err != nil || len(data) != 10 {
+		t.Errorf("%d bytes, %v", len(data), err)
+	}
+	if _, err := ReadModule(path, 9); !errors.Is(err, fault.UploadTooLarge) || !strings.Contains(err.Error(), "is 10 bytes, a module may have 9") {
+		t.Errorf("too large: %v", err)
+	}
+	if _, err := ReadModule(filepath.Join(dir, "none"), 9); !errors.Is(err, fault.RequestInvalid) {
+		t.Errorf("missing: %v", err)
+	}
+}

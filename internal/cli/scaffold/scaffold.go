@@ -1,0 +1,140 @@
+// Package scaffold makes the folder that a new service begins with.
+//
+// [Write] fills it: a typed handler, its test, the two YAML files, and the SDK
+// itself under vendor/, so that the folder builds with no network and outside
+// any other module.
+package scaffold
+
+import (
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"text/template"
+
+	"github.com/ruedo-dev/ruedo/internal/cli/project"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
+
+//go:embed template
+var templates embed.FS
+
+const (
+	modulePath = "github.com/ruedo-dev/ruedo"
+	// moduleVersion stands in go.mod; what counts is what is vendored.
+	moduleVersion = "v0.0.0"
+	// goVersion is the language version that the SDK is written in.
+	goVersion = "1.26.0"
+)
+
+// sdkPackages are the folders of the SDK, by import path below modulePath.
+func sdkPackages() []string { return []string{"internal/abi", "sdk"} }
+
+// Write makes dir and the files of a service named name in it, and gives their
+// paths relative to dir. sdk holds the source of the SDK as the repository has
+// it: sdk/*.go, internal/abi/*.go and LICENSE. A folder that exists must be
+// empty.
+func Write(dir, name string, sdk fs.FS) ([]string, error) {
+	if err := project.CheckName("service", name); err != nil {
+		return nil, err
+	}
+	entries, err := os.ReadDir(dir)
+	switch {
+	case err == nil && len(entries) > 0:
+		return nil, fault.New(fault.AlreadyExists, "the folder %s exists and is not empty", dir).
+			WithFix("choose another name, or remove the folder first")
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return nil, fault.Wrap(err, fault.AlreadyExists, "%s exists and is not a folder that can be read", dir)
+	}
+	files, err := render(name)
+	if err != nil {
+		return nil, err
+	}
+	vendored, err := vendor(sdk)
+	if err != nil {
+		return nil, err
+	}
+	files = append(files, vendored...)
+	var paths []string
+	for _, f := range files {
+		to := filepath.Join(dir, filepath.FromSlash(f.path))
+		err := os.MkdirAll(filepath.Dir(to), 0o755)
+		if err == nil {
+			err = os.WriteFile(to, f.content, 0o644)
+		}
+		if err != nil {
+			return nil, fault.Wrap(err, fault.Internal, "%s cannot be written: %s", to, errors.Unwrap(err))
+		}
+		paths = append(paths, f.path)
+	}
+	return paths, nil
+}
+
+type file struct {
+	path    string
+	content []byte
+}
+
+// render fills the templates. A file "x.tmpl" becomes "x", and "dot." at its
+// beginning a dot: Go embeds neither other modules nor dot files.
+func render(name string) ([]file, error) {
+	values := struct{ Name, Module, Version, Go string }{name, modulePath, moduleVersion, goVersion}
+	all, err := template.New("").Delims("<<", ">>").ParseFS(templates, "template/*.tmpl")
+	if err != nil {
+		return nil, err
+	}
+	var files []file
+	for _, t := range all.Templates() {
+		if t.Name() == "" {
+			continue
+		}
+		var b strings.Builder
+		if err := t.Execute(&b, values); err != nil {
+			return nil, err
+		}
+		to := strings.TrimSuffix(t.Name(), ".tmpl")
+		if rest, ok := strings.CutPrefix(to, "dot."); ok {
+			to = "." + rest
+		}
+		files = append(files, file{to, []byte(b.String())})
+	}
+	return files, nil
+}
+
+// vendor gives the files of vendor/, modules.txt included. Tests stay behind.
+func vendor(sdk fs.FS) ([]file, error) {
+	root := path.Join("vendor", modulePath)
+	list := &strings.Builder{}
+	fmt.Fprintf(list, "# %s %s\n## explicit; go %s\n", modulePath, moduleVersion, goVersion)
+	var files []file
+	for _, pkg := range sdkPackages() {
+		fmt.Fprintf(list, "%s/%s\n", modulePath, pkg)
+		names, err := fs.Glob(sdk, pkg+"/*.go")
+		if err != nil {
+			return nil, err
+		}
+		n := 0
+		for _, name := range names {
+			if strings.HasSuffix(name, "_test.go") {
+				continue
+			}
+			content, err := fs.ReadFile(sdk, name)
+			if err != nil {
+				return nil, err
+			}
+			files = append(files, file{path.Join(root, name), content})
+			n++
+		}
+		if n == 0 {
+			return nil, fault.New(fault.Internal, "this program was built without the SDK (%s): it cannot make new services", pkg)
+		}
+	}
+	if license, err := fs.ReadFile(sdk, "LICENSE"); err == nil {
+		files = append(files, file{path.Join(root, "LICENSE"), license})
+	}
+	return append(files, file{"vendor/modules.txt", []byte(list.String())}), nil
+}

@@ -1,0 +1,251 @@
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/ruedo-dev/ruedo/internal/cli/strict"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
+
+// Input is where settings are looked for.
+type Input struct {
+	// Flags are the values given on the command line, by name ("server.port").
+	Flags map[string]Flag
+	// ConfigFile is the --config flag; empty where it was not given.
+	ConfigFile string
+	// Env is the environment as os.Environ gives it.
+	Env []string
+}
+
+// Flag is a value from the command line.
+type Flag struct {
+	// Name as typed, for example "--port".
+	Name  string
+	Value string
+}
+
+// Resolved are settings together with where they came from.
+type Resolved struct {
+	Settings
+	// File is the config file that was read; empty where there is none.
+	File string
+	// Warnings are about names in the environment that mean nothing.
+	Warnings []string
+
+	origins map[string]string
+}
+
+// Resolve finds the value of every setting. A value that does not fit is
+// CONFIG_INVALID and names its origin.
+func Resolve(in Input) (*Resolved, error) {
+	env := environment(in.Env)
+	r := &Resolved{origins: make(map[string]string)}
+	file, err := findFile(in.ConfigFile, env)
+	if err != nil {
+		return nil, err
+	}
+	var values map[string]string
+	if file != "" {
+		if values, err = readFile(file); err != nil {
+			return nil, err
+		}
+		r.File = file
+	}
+	for _, e := range Table() {
+		text, origin := e.Default, "default"
+		// An empty value counts as not set: that is how compose files and unit
+		// files leave a variable out.
+		if v := values[e.Name]; v != "" {
+			text, origin = v, "file "+file
+		}
+		if v := env[e.Env]; v != "" {
+			text, origin = v, "env "+e.Env
+		}
+		if f := in.Flags[e.Name]; f.Value != "" {
+			text, origin = f.Value, "flag "+f.Name
+		}
+		if text != "" {
+			if err := e.set(&r.Settings, text); err != nil {
+				return nil, fault.Wrap(err, fault.ConfigInvalid, "%s is %q: %s (from %s)", e.Name, mask(text), err, origin)
+			}
+		}
+		r.origins[e.Name] = origin
+	}
+	r.Warnings = unknownNames(env)
+	return r, nil
+}
+
+// Origin tells where the value of a setting came from: "flag --port",
+// "env RUEDO_SERVER_PORT", "file /etc/ruedo/config.yaml" or "default".
+func (r *Resolved) Origin(name string) string { return r.origins[name] }
+
+// IsSet is true where the value of a setting is not its default.
+func (r *Resolved) IsSet(name string) bool { return r.origins[name] != "default" }
+
+// Shown is one line of what `ruedo version --show-config` prints.
+type Shown struct {
+	Name   string `json:"name"`
+	Value  string `json:"value"`
+	Origin string `json:"origin"`
+}
+
+// Show lists every setting with its value, secrets masked, and its origin.
+func (r *Resolved) Show() []Shown {
+	var list []Shown
+	for _, e := range Table() {
+		list = append(list, Shown{e.Name, e.text(&r.Settings), r.origins[e.Name]})
+	}
+	return list
+}
+
+func environment(list []string) map[string]string {
+	env := make(map[string]string, len(list))
+	for _, kv := range list {
+		if k, v, ok := strings.Cut(kv, "="); ok {
+			env[k] = v
+		}
+	}
+	return env
+}
+
+// findFile gives the config file to read. One that was asked for by name must
+// be there; the others may be missing.
+func findFile(flag string, env map[string]string) (string, error) {
+	for _, asked := range []struct{ path, origin string }{{flag, "--config"}, {env[EnvConfig], EnvConfig}} {
+		if asked.path == "" {
+			continue
+		}
+		if _, err := os.Stat(asked.path); err != nil {
+			return "", fault.Wrap(err, fault.ConfigInvalid, "the config file %s cannot be read: %s (from %s)", asked.path, reasonOf(err), asked.origin)
+		}
+		return asked.path, nil
+	}
+	dir := env["XDG_CONFIG_HOME"]
+	if dir == "" && env["HOME"] != "" {
+		dir = filepath.Join(env["HOME"], ".config")
+	}
+	paths := []string{"/etc/ruedo/config.yaml"}
+	if dir != "" {
+		paths = append([]string{filepath.Join(dir, "ruedo", "config.yaml")}, paths...)
+	}
+	for _, p := range paths {
+		_, err := os.Stat(p)
+		if err == nil {
+			return p, nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return "", fault.Wrap(err, fault.ConfigInvalid, "the config file %s cannot be read: %s", p, reasonOf(err))
+		}
+	}
+	return "", nil
+}
+
+// readFile gives the values that a config file sets, by name.
+func readFile(path string) (map[string]string, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fault.Wrap(err, fault.ConfigInvalid, "the config file %s cannot be read: %s", path, reasonOf(err))
+	}
+	target := reflect.New(fileType())
+	if err := strict.One(path, data, target.Interface()); err != nil {
+		return nil, err
+	}
+	values := make(map[string]string)
+	for _, e := range Table() {
+		v := target.Elem().Field(e.index[0]).Field(e.index[1])
+		if v.IsNil() {
+			continue
+		}
+		text, ok := scalar(v.Interface())
+		if !ok {
+			return nil, fault.New(fault.ConfigInvalid, "%s: %s is expected to be %s", path, e.Name, e.Type)
+		}
+		values[e.Name] = text
+	}
+	return values, nil
+}
+
+// fileType is the struct of the config file, made of the table, so that the
+// reader knows exactly the keys that exist.
+func fileType() reflect.Type {
+	root := reflect.TypeFor[Settings]()
+	var sections []reflect.StructField
+	for i := range root.NumField() {
+		var keys []reflect.StructField
+		section := root.Field(i)
+		for j := range section.Type.NumField() {
+			f := section.Type.Field(j)
+			keys = append(keys, reflect.StructField{
+				Name: f.Name,
+				Type: reflect.TypeFor[any](),
+				Tag:  reflect.StructTag(fmt.Sprintf("yaml:%q", f.Tag.Get("key"))),
+			})
+		}
+		sections = append(sections, reflect.StructField{
+			Name: section.Name,
+			Type: reflect.StructOf(keys),
+			Tag:  reflect.StructTag(fmt.Sprintf("yaml:%q", section.Tag.Get("section"))),
+		})
+	}
+	return reflect.StructOf(sections)
+}
+
+// scalar writes a YAML value as it would stand in the environment.
+func scalar(v any) (string, bool) {
+	switch v := v.(type) {
+	case []any:
+		parts := make([]string, len(v))
+		for i, item := range v {
+			text, ok := scalar(item)
+			if !ok {
+				return "", false
+			}
+			parts[i] = text
+		}
+		return strings.Join(parts, " "), true
+	case string, bool, int, int64, uint64, float64:
+		return fmt.Sprint(v), true
+	}
+	return "", false
+}
+
+// serviceLink matches the variables that Kubernetes and Docker add for other
+// services.
+var serviceLink = regexp.MustCompile(`_SERVICE_(HOST|PORT(_.*)?)=|_PORT_\d+_(TCP|UDP)(_.*)?=|_PORT=(tcp|udp)://`)
+
+// unknownNames warns of RUEDO_ names that no setting has.
+func unknownNames(env map[string]string) []string {
+	known := []string{EnvConfig}
+	for _, e := range Table() {
+		known = append(known, e.Env)
+	}
+	var warnings []string
+	for name, value := range env {
+		if !strings.HasPrefix(name, EnvPrefix) || slices.Contains(known, name) || serviceLink.MatchString(name+"="+value) {
+			continue
+		}
+		w := fmt.Sprintf("%s in the environment means nothing", name)
+		if hint := fault.DidYouMean(name, known); hint != "" {
+			w += ", " + hint
+		}
+		warnings = append(warnings, w)
+	}
+	slices.Sort(warnings)
+	return warnings
+}
+
+// reasonOf is what an I/O error says beside the path.
+func reasonOf(err error) string {
+	if pe, ok := errors.AsType[*fs.PathError](err); ok {
+		return pe.Err.Error()
+	}
+	return err.Error()
+}

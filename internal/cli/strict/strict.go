@@ -1,0 +1,224 @@
+// Package strict reads YAML files and refuses what they should not hold.
+//
+// [One] reads a file of one document into a struct, [All] gives the documents
+// of a file one by one. A key that the struct does not know, a value of the
+// wrong type or broken YAML is CONFIG_INVALID with file, line and, for a typing
+// error, the key that was meant.
+package strict
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"reflect"
+	"regexp"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
+
+// Document is one document of a file.
+type Document struct {
+	file string
+	// first is how many lines of the file stand before it.
+	first int
+	body  ast.Node
+}
+
+// One reads data, the content of file, into v, a pointer to a struct with yaml
+// tags. An empty file leaves v as it is; more than one document is refused.
+func One(file string, data []byte, v any) error {
+	docs, err := All(file, data)
+	if err != nil {
+		return err
+	}
+	switch len(docs) {
+	case 0:
+		return nil
+	case 1:
+		return docs[0].Decode(v)
+	}
+	return fault.New(fault.ConfigInvalid, "%s:%d: a second document, only one is expected", file, docs[1].Line())
+}
+
+// All splits data, the content of file, into its documents. Empty ones are
+// left out.
+//
+// The splitting is done here: the parser drops the document that follows an
+// empty one. A line that begins with --- ends a document whatever stands
+// before it, also a block of text.
+func All(file string, data []byte) ([]Document, error) {
+	var docs []Document
+	var part []byte
+	first, next := 0, 0
+	flush := func() error {
+		parsed, err := parser.ParseBytes(part, 0)
+		if err != nil {
+			return explain(file, first, err, nil)
+		}
+		for _, d := range parsed.Docs {
+			if d.Body != nil && d.Body.Type() != ast.NullType && d.Body.Type() != ast.CommentType {
+				docs = append(docs, Document{file, first, d.Body})
+			}
+		}
+		return nil
+	}
+	for line := range bytes.Lines(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))) {
+		if separator(line) {
+			if err := flush(); err != nil {
+				return nil, err
+			}
+			part, first = nil, next
+			line = append([]byte("   "), line[3:]...)
+			if len(bytes.TrimSpace(line)) == 0 {
+				line = []byte("\n")
+			}
+		}
+		part = append(part, line...)
+		next++
+	}
+	if err := flush(); err != nil {
+		return nil, err
+	}
+	return docs, nil
+}
+
+func separator(line []byte) bool {
+	return bytes.HasPrefix(line, []byte("---")) && (len(line) == 3 || bytes.ContainsAny(line[3:4], " \t\r\n"))
+}
+
+// Line is where the document begins, counted from 1.
+func (d Document) Line() int {
+	if m, ok := d.body.(*ast.MappingNode); ok && len(m.Values) > 0 {
+		return d.first + m.Values[0].Key.GetToken().Position.Line
+	}
+	if t := d.body.GetToken(); t != nil {
+		return d.first + t.Position.Line
+	}
+	return d.first + 1
+}
+
+// Field gives the text of a top-level key, or "" where there is none.
+func (d Document) Field(key string) string {
+	m, ok := d.body.(*ast.MappingNode)
+	if !ok {
+		return ""
+	}
+	for _, kv := range m.Values {
+		if kv.Key.GetToken().Value == key && kv.Value.GetToken() != nil {
+			return kv.Value.GetToken().Value
+		}
+	}
+	return ""
+}
+
+// Decode reads the document into v, a pointer to a struct with yaml tags.
+func (d Document) Decode(v any) error {
+	if d.body.Type() != ast.MappingType {
+		return fault.New(fault.ConfigInvalid, "%s:%d: %s is expected to hold keys and values", d.file, d.Line(), d.file)
+	}
+	if err := yaml.NodeToValue(d.body, v, yaml.Strict()); err != nil {
+		return explain(d.file, d.first, err, keys(reflect.TypeOf(v), nil))
+	}
+	return nil
+}
+
+// Errorf makes a CONFIG_INVALID that names where the document stands.
+func (d Document) Errorf(format string, args ...any) *fault.Error {
+	return fault.New(fault.ConfigInvalid, "%s:%d: %s", d.file, d.Line(), fmt.Sprintf(format, args...))
+}
+
+// explain says a YAML error in one line.
+func explain(file string, first int, err error, known []string) error {
+	ye, ok := errors.AsType[yaml.Error](err)
+	if !ok {
+		return fault.Wrap(err, fault.ConfigInvalid, "%s: %s", file, firstLine(err.Error()))
+	}
+	line := first + 1
+	value := ""
+	if t := ye.GetToken(); t != nil {
+		value = t.Value
+		if t.Position != nil {
+			line = first + t.Position.Line
+		}
+	}
+	e := fault.Wrap(err, fault.ConfigInvalid, "%s:%d: %s", file, line, plain(ye.GetMessage()))
+	if _, ok := errors.AsType[*yaml.UnknownFieldError](err); ok {
+		e.Message = fmt.Sprintf("%s:%d: unknown key %q", file, line, value)
+		if hint := fault.DidYouMean(value, known); hint != "" {
+			e.Message += ", " + hint
+		} else if len(known) > 0 {
+			e.Fix = "known keys: " + strings.Join(known, ", ")
+		}
+	}
+	return e
+}
+
+// keys lists the yaml keys of a struct and of those inside it.
+func keys(t reflect.Type, seen []reflect.Type) (list []string) {
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct {
+		return nil
+	}
+	for _, s := range seen {
+		if s == t {
+			return nil
+		}
+	}
+	seen = append(seen, t)
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name, opts, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+		if name == "-" || !f.IsExported() {
+			continue
+		}
+		if name != "" {
+			list = append(list, name)
+		}
+		if name != "" || strings.Contains(opts, "inline") {
+			list = append(list, keys(f.Type, seen)...)
+		}
+	}
+	return list
+}
+
+// goType matches what the YAML library says about Go types.
+var goType = regexp.MustCompile(`cannot unmarshal ([\w.\[\]]+) into Go (?:struct field [\w.]+ of type|value of type) (\S+)`)
+
+// plain says a type error without Go's names.
+func plain(msg string) string {
+	msg = firstLine(msg)
+	if m := goType.FindStringSubmatch(msg); m != nil {
+		return fmt.Sprintf("%s is expected here, not %s", noun(m[2]), noun(m[1]))
+	}
+	return msg
+}
+
+func noun(goName string) string {
+	switch {
+	case strings.HasPrefix(goName, "map"), strings.HasSuffix(goName, "Mapping"):
+		return "a mapping"
+	case strings.HasPrefix(goName, "[]"), goName == "Sequence":
+		return "a list"
+	case strings.Contains(goName, "int"):
+		return "a whole number"
+	case strings.Contains(goName, "float"):
+		return "a number"
+	case goName == "bool":
+		return "true or false"
+	case goName == "string":
+		return "text"
+	}
+	return "a mapping"
+}
+
+func firstLine(s string) string {
+	s, _, _ = strings.Cut(s, "\n")
+	return s
+}

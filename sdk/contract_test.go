@@ -4,10 +4,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"os"
-	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -48,38 +45,5 @@ func TestDirectivesMatchTheContract(t *testing.T) {
 	}
 	if !slices.Equal(exports, wantExports) {
 		t.Errorf("exports %v, the contract has %v", exports, wantExports)
-	}
-}
-
-// Guests pay for every import in megabytes, and a folder made by `ruedo new`
-// carries the package along.
-func TestImportsOnlyTheStandardLibraryAndTheContract(t *testing.T) {
-	files, err := filepath.Glob("*.go")
-	if err != nil || len(files) == 0 {
-		t.Fatal(files, err)
-	}
-	abiFiles, err := filepath.Glob("../internal/abi/*.go")
-	if err != nil || len(abiFiles) == 0 {
-		t.Fatal(abiFiles, err)
-	}
-	for _, name := range append(files, abiFiles...) {
-		if strings.HasSuffix(name, "_test.go") {
-			continue
-		}
-		src, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		file, err := parser.ParseFile(token.NewFileSet(), name, src, parser.ImportsOnly)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, spec := range file.Imports {
-			path, _ := strconv.Unquote(spec.Path.Value)
-			first, _, _ := strings.Cut(path, "/")
-			if strings.Contains(first, ".") && path != "github.com/ruedo-dev/ruedo/internal/abi" {
-				t.Errorf("%s imports %s: the SDK stands on the standard library and internal/abi alone", name, path)
-			}
-		}
 	}
 }

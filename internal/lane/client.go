@@ -1,0 +1,377 @@
+package lane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"connectrpc.com/connect"
+
+	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
+	"github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1/runnerv1connect"
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/exec"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
+
+// ClientConfig says who attaches to which core.
+type ClientConfig struct {
+	// URL of the core, http:// (h2c) or https://.
+	URL string
+	// HTTPClient makes all requests; it must speak HTTP/2. Nil means own
+	// connections: one for the lane and others for bodies, so that neither
+	// holds up the other.
+	HTTPClient connect.HTTPClient
+	// Runner introduces the runner: at least id and concurrency.
+	Runner *ruedov1.Runner
+	// Registered says that the runner registers itself in the store.
+	Registered bool
+	// Cluster is the cluster id, which must be the core's.
+	Cluster string
+	// Bind gives the executor for the calls of this core, which gives plans
+	// and modules through the source. Called once per attachment.
+	Bind func(exec.Source) exec.Runner
+	// Heartbeat is how long the lane is silent before a heartbeat is sent;
+	// zero means DefaultHeartbeat.
+	Heartbeat time.Duration
+	// LossTimeout is how long the core may be silent before the lane is lost;
+	// zero means DefaultLossTimeout. Attaching may take three times as long.
+	LossTimeout time.Duration
+	// Logger gets what goes wrong with single calls; nil discards.
+	Logger *slog.Logger
+	// Interceptors see every request, for example to add a token. May be nil.
+	Interceptors []connect.Interceptor
+}
+
+// Client is the runner's end of one lane, from Dial until it breaks, is
+// drained or closed. It does not attach again.
+type Client struct {
+	cfg    ClientConfig
+	log    *slog.Logger
+	api    runnerv1connect.RunnerServiceClient // lane
+	bodies runnerv1connect.RunnerServiceClient // everything else
+	runner exec.Runner
+	core   string
+	secret string
+
+	out      *queue
+	draining atomic.Bool
+	heard    atomic.Bool
+	detached chan struct{} // slots of calls that hold a large body
+
+	mu    sync.Mutex
+	calls map[uint64]context.CancelFunc
+	limit int
+
+	ctx    context.Context // of everything that the lane does
+	cancel context.CancelFunc
+	hangUp func()
+	wg     sync.WaitGroup // loops and calls
+	once   sync.Once
+	err    error
+	done   chan struct{}
+}
+
+// Dial attaches to a core and serves its calls until the lane ends. The
+// context bounds the attaching only; end the lane with Drain or Close.
+// CLUSTER_MISMATCH, CORE_UNREACHABLE and what else the core said are the
+// errors.
+func Dial(ctx context.Context, cfg ClientConfig) (*Client, error) {
+	if cfg.Heartbeat <= 0 {
+		cfg.Heartbeat = DefaultHeartbeat
+	}
+	if cfg.LossTimeout <= 0 {
+		cfg.LossTimeout = DefaultLossTimeout
+	}
+	log := cfg.Logger
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	laneHTTP, bodyHTTP, hangUp, err := transports(cfg)
+	if err != nil {
+		return nil, err
+	}
+	opts := []connect.ClientOption{
+		connect.WithReadMaxBytes(maxMessage),
+		connect.WithAcceptCompression("gzip", nil, nil),
+		connect.WithInterceptors(cfg.Interceptors...),
+	}
+	c := &Client{
+		cfg:      cfg,
+		hangUp:   hangUp,
+		log:      log,
+		api:      runnerv1connect.NewRunnerServiceClient(laneHTTP, cfg.URL, opts...),
+		bodies:   runnerv1connect.NewRunnerServiceClient(bodyHTTP, cfg.URL, opts...),
+		out:      newQueue(),
+		detached: make(chan struct{}, 2*max(1, min(cfg.Runner.GetConcurrency(), 1<<10))),
+		calls:    make(map[uint64]context.CancelFunc),
+		limit:    2*int(cfg.Runner.GetConcurrency()+cfg.Runner.GetQueue()) + 64,
+		done:     make(chan struct{}),
+	}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	stream, more, err := c.attach(ctx)
+	if err != nil {
+		c.cancel()
+		hangUp()
+		return nil, err
+	}
+	c.runner = cfg.Bind(&source{bodies: c.bodies, core: cfg.URL})
+	c.serve(stream, more)
+	return c, nil
+}
+
+type clientStream = connect.BidiStreamForClientSimple[runnerv1.AttachRequest, runnerv1.AttachResponse]
+
+// attach says hello and waits for the answer.
+func (c *Client) attach(ctx context.Context) (*clientStream, []*runnerv1.CoreFrame, error) {
+	ctx, stopTimer := context.WithTimeout(ctx, 3*c.cfg.LossTimeout)
+	defer stopTimer()
+	stop := context.AfterFunc(ctx, c.cancel)
+	stream, err := c.api.Attach(c.ctx)
+	if err == nil {
+		err = stream.Send(&runnerv1.AttachRequest{Frames: []*runnerv1.RunnerFrame{{Kind: &runnerv1.RunnerFrame_Hello{Hello: &runnerv1.Hello{
+			Runner: c.cfg.Runner, ClusterId: c.cfg.Cluster, Protocol: Protocol, Registered: c.cfg.Registered,
+		}}}}})
+	}
+	var first *runnerv1.AttachResponse
+	if err == nil || errors.Is(err, io.EOF) {
+		first, err = stream.Receive()
+	}
+	if !stop() && err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		return nil, nil, c.unreachable(ctx, err)
+	}
+	var welcome *runnerv1.Welcome
+	if len(first.Frames) > 0 {
+		welcome = first.Frames[0].GetWelcome()
+	}
+	if welcome == nil {
+		return nil, nil, fault.New(fault.CoreUnreachable, "%s did not welcome the runner: it is no core", c.cfg.URL)
+	}
+	c.core, c.secret = welcome.CoreId, welcome.Lane
+	return stream, first.Frames[1:], nil
+}
+
+func (c *Client) unreachable(ctx context.Context, err error) error {
+	if e := fault.Of(err); ctx.Err() == nil && e.Reason != fault.CoreUnreachable && e.Reason != fault.Internal {
+		return e
+	}
+	if cause := ctx.Err(); cause != nil {
+		err = cause
+	}
+	text := err.Error()
+	if ce, ok := errors.AsType[*connect.Error](err); ok {
+		text = ce.Message()
+	}
+	return fault.Wrap(err, fault.CoreUnreachable, "the core at %s cannot be attached to: %s", c.cfg.URL, text).
+		WithFix("check that the core runs and that this address is right: RUEDO_RUNNER_CORES")
+}
+
+func (c *Client) serve(stream *clientStream, more []*runnerv1.CoreFrame) {
+	c.wg.Go(func() {
+		msg := &runnerv1.AttachRequest{}
+		err := c.out.run(func(frames []byte) error {
+			// The frames' encoding is the message's: see queue.
+			msg.ProtoReflect().SetUnknown(frames)
+			return stream.Send(msg)
+		})
+		// EOF says that the reason is to be received.
+		if err != nil && !errors.Is(err, io.EOF) {
+			c.end(err)
+		}
+	})
+	c.wg.Go(func() {
+		for _, f := range more {
+			c.handle(f)
+		}
+		for {
+			msg, err := stream.Receive()
+			if err != nil {
+				c.end(c.reason(err))
+				return
+			}
+			c.heard.Store(true)
+			for _, f := range msg.Frames {
+				c.handle(f)
+			}
+		}
+	})
+	c.wg.Go(func() {
+		watch(c.ctx.Done(), c.cfg.Heartbeat, c.cfg.LossTimeout, &c.heard, func() {
+			if c.out.quiet() {
+				_, _ = c.out.push(&runnerv1.RunnerFrame{Kind: &runnerv1.RunnerFrame_Heartbeat{Heartbeat: &runnerv1.Heartbeat{}}})
+			}
+		}, c.end)
+	})
+	go func() {
+		c.wg.Wait()
+		_ = stream.CloseRequest()
+		_ = stream.CloseResponse()
+		close(c.done)
+	}()
+}
+
+// reason turns what Receive said into why the lane ended; nil after a drain.
+func (c *Client) reason(err error) error {
+	if errors.Is(err, io.EOF) {
+		if c.draining.Load() {
+			return nil
+		}
+		return fault.New(fault.CoreUnreachable, "the core at %s closed the lane", c.cfg.URL)
+	}
+	return fault.Of(err)
+}
+
+// end ends the lane once. Guests of calls under way are stopped: nobody could
+// be told their answers.
+func (c *Client) end(err error) {
+	c.once.Do(func() {
+		c.err = err
+		c.out.close(false)
+		c.cancel()
+		c.hangUp() // not only cancel: a write to a stopped peer hangs on
+	})
+}
+
+// CoreID is the id of the core.
+func (c *Client) CoreID() string { return c.core }
+
+// Done is closed when the lane has ended and every call on it has returned.
+func (c *Client) Done() <-chan struct{} { return c.done }
+
+// Err tells why the lane ended; nil before Done is closed, and after a drain.
+func (c *Client) Err() error {
+	select {
+	case <-c.done:
+		return c.err
+	default:
+		return nil
+	}
+}
+
+// Drain takes no more calls, lets those under way finish and ends the lane.
+// When ctx ends first, the calls are stopped and ctx's error is returned.
+func (c *Client) Drain(ctx context.Context) error {
+	c.draining.Store(true)
+	// The core ends the lane when it has the last answer. Until then calls that
+	// crossed this frame are refused, so that none gets lost.
+	_, _ = c.out.push(&runnerv1.RunnerFrame{Kind: &runnerv1.RunnerFrame_Draining{Draining: &runnerv1.Draining{}}})
+	select {
+	case <-c.done:
+		return c.err
+	case <-ctx.Done():
+		c.end(fault.Of(ctx.Err()))
+		<-c.done
+		return ctx.Err()
+	}
+}
+
+// Close ends the lane at once, stops its calls and waits for them.
+func (c *Client) Close() {
+	c.end(fault.New(fault.Canceled, "the runner closed the lane"))
+	<-c.done
+}
+
+// handle takes one frame from the core. It never blocks.
+func (c *Client) handle(f *runnerv1.CoreFrame) {
+	switch k := f.GetKind().(type) {
+	case *runnerv1.CoreFrame_Execute:
+		c.start(f.Id, time.Duration(k.Execute.GetTimeoutNanos()), func(ctx context.Context) *runnerv1.RunnerFrame {
+			return c.execute(ctx, f.Id, k.Execute)
+		})
+	case *runnerv1.CoreFrame_Prepare:
+		c.start(f.Id, 0, func(ctx context.Context) *runnerv1.RunnerFrame {
+			res, err := c.runner.Prepare(ctx, k.Prepare)
+			if err != nil {
+				return failed(err)
+			}
+			return &runnerv1.RunnerFrame{Kind: &runnerv1.RunnerFrame_Prepared{Prepared: res}}
+		})
+	case *runnerv1.CoreFrame_Cancel:
+		c.mu.Lock()
+		cancel := c.calls[f.Id]
+		delete(c.calls, f.Id)
+		c.mu.Unlock()
+		if cancel != nil {
+			cancel()
+		}
+	}
+}
+
+// start runs one exchange on its own goroutine and sends what it gives.
+func (c *Client) start(id uint64, timeout time.Duration, do func(context.Context) *runnerv1.RunnerFrame) {
+	if c.draining.Load() {
+		c.answer(id, failed(notStarted(fault.New(fault.RunnerDraining, "runner %s is draining", c.cfg.Runner.GetId()))))
+		return
+	}
+	var ctx context.Context
+	var cancel context.CancelFunc
+	if timeout > 0 {
+		ctx, cancel = context.WithTimeout(c.ctx, timeout)
+	} else {
+		ctx, cancel = context.WithCancel(c.ctx)
+	}
+	c.mu.Lock()
+	_, twice := c.calls[id]
+	full := len(c.calls) >= c.limit
+	if !twice && !full {
+		c.calls[id] = cancel
+	}
+	c.mu.Unlock()
+	if twice || full {
+		cancel()
+		if full {
+			c.answer(id, failed(notStarted(fault.New(fault.QueueFull, "runner %s has %d calls of this core, its limit", c.cfg.Runner.GetId(), c.limit))))
+		}
+		return
+	}
+	c.wg.Go(func() {
+		defer cancel()
+		res := c.guard(ctx, do)
+		c.mu.Lock()
+		_, wanted := c.calls[id]
+		delete(c.calls, id)
+		c.mu.Unlock()
+		if wanted { // else it was cancelled: nobody waits
+			c.answer(id, res)
+		}
+	})
+}
+
+// guard keeps a bug in one call from ending the runner.
+func (c *Client) guard(ctx context.Context, do func(context.Context) *runnerv1.RunnerFrame) (res *runnerv1.RunnerFrame) {
+	defer func() {
+		if r := recover(); r != nil {
+			c.log.Error("call panicked", "panic", fmt.Sprint(r))
+			res = failed(fault.New(fault.Internal, "internal error in the runner"))
+		}
+	}()
+	return do(ctx)
+}
+
+func (c *Client) answer(id uint64, f *runnerv1.RunnerFrame) {
+	f.Id = id
+	_, err := c.out.push(f)
+	if err == nil || err == errClosed {
+		return
+	}
+	if err == errFull {
+		c.end(errFull) // the core does not read: it has lost this lane as well
+		return
+	}
+	// The answer cannot be encoded: a type that is no UTF-8, or too long.
+	bad := failed(fault.Wrap(err, fault.Internal, "the answer does not fit into a frame: %s", err.Error()))
+	bad.Id = id
+	_, _ = c.out.push(bad)
+}
+
+func failed(err error) *runnerv1.RunnerFrame {
+	return &runnerv1.RunnerFrame{Kind: &runnerv1.RunnerFrame_Failure{Failure: errorFailure(err)}}
+}

@@ -1,0 +1,181 @@
+package lane
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"connectrpc.com/connect"
+
+	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
+	"github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1/runnerv1connect"
+	"github.com/ruedo-dev/ruedo/internal/exec"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
+
+// execute does one call and brings what is too long for the lane.
+func (c *Client) execute(ctx context.Context, id uint64, e *runnerv1.Execute) *runnerv1.RunnerFrame {
+	req := e.GetRequest()
+	if req == nil {
+		return failed(notStarted(fault.New(fault.RequestInvalid, "the call has no request")))
+	}
+	if e.Detached {
+		// Queued calls must not pile up bodies: whoever has no slot yet has
+		// not fetched.
+		select {
+		case c.detached <- struct{}{}:
+			defer func() { <-c.detached }()
+		case <-ctx.Done():
+			return failed(notStarted(fault.Of(ctx.Err())))
+		}
+		input, err := c.fetch(ctx, id)
+		if err != nil {
+			return failed(notStarted(fault.Wrap(err, fault.InputBroken, "the input could not be fetched from the core")))
+		}
+		req.Input = input
+	}
+	res, err := c.runner.Execute(ctx, req)
+	if err != nil {
+		f := failed(err)
+		if o := f.GetFailure().GetOutcome(); o != nil && len(o.Logs) > MaxRiding {
+			if perr := c.push(ctx, id, nil, o.Logs); perr != nil {
+				// The failure is worth more than its log.
+				o.LogsDropped += uint64(len(o.Logs))
+			}
+			o.Logs = nil
+		}
+		return f
+	}
+	var output, logs []byte
+	if len(res.Output) > MaxRiding {
+		output = res.Output
+	}
+	if len(res.GetOutcome().GetLogs()) > MaxRiding {
+		logs = res.Outcome.Logs
+	}
+	if output != nil || logs != nil {
+		if err := c.push(ctx, id, output, logs); err != nil {
+			return failed(c.unpushed(ctx, err))
+		}
+		// The response is this side's own, so parts of it may be taken away.
+		if logs != nil {
+			res.Outcome.Logs = nil
+		}
+		if output != nil {
+			res.Output = nil
+			return &runnerv1.RunnerFrame{Kind: &runnerv1.RunnerFrame_ExecutedDetached{ExecutedDetached: res}}
+		}
+	}
+	return &runnerv1.RunnerFrame{Kind: &runnerv1.RunnerFrame_Executed{Executed: res}}
+}
+
+func (c *Client) unpushed(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return fault.Of(ctx.Err())
+	}
+	if e := fault.Of(err); e.Reason == fault.GuestOutputLimit {
+		return e
+	}
+	return fault.Wrap(err, fault.Internal, "the call was executed, but its output could not be brought to the core")
+}
+
+// fetch gets the input of a call.
+func (c *Client) fetch(ctx context.Context, id uint64) ([]byte, error) {
+	stream, err := c.bodies.FetchInput(ctx, &runnerv1.FetchInputRequest{Lane: c.secret, Id: id})
+	if err != nil {
+		return nil, err
+	}
+	defer stream.Close()
+	var input []byte
+	for stream.Receive() {
+		data := stream.Msg().Data
+		if len(input)+len(data) > MaxBody {
+			return nil, fault.New(fault.InputTooLarge, "the input is over the limit of %d bytes", MaxBody)
+		}
+		input = append(input, data...)
+	}
+	return input, stream.Err()
+}
+
+// push brings output and logs of a call.
+func (c *Client) push(ctx context.Context, id uint64, output, logs []byte) error {
+	stream, err := c.bodies.PushOutput(ctx)
+	if err != nil {
+		return err
+	}
+	msg := &runnerv1.PushOutputRequest{Lane: c.secret, Id: id}
+	for len(output) > 0 || len(logs) > 0 {
+		msg.Data, output = cut(output)
+		msg.Logs, logs = cut(logs)
+		if err := stream.Send(msg); err != nil {
+			if errors.Is(err, io.EOF) {
+				break // the answer says why
+			}
+			return err
+		}
+		msg.Lane, msg.Id = "", 0
+	}
+	_, err = stream.CloseAndReceive()
+	return err
+}
+
+func cut(b []byte) (piece, rest []byte) {
+	n := min(len(b), chunkSize)
+	return b[:n], b[n:]
+}
+
+// source is the exec.Source that a core is to its runner.
+type source struct {
+	bodies runnerv1connect.RunnerServiceClient
+	core   string
+}
+
+var _ exec.Source = (*source)(nil)
+
+func (s *source) Plan(ctx context.Context, id string) (*runnerv1.Plan, error) {
+	res, err := s.bodies.GetPlan(ctx, &runnerv1.GetPlanRequest{Id: id})
+	if err != nil {
+		return nil, fault.Of(err)
+	}
+	if res.Plan == nil {
+		return nil, fault.New(fault.PlanNotFound, "the core at %s gave no plan %s", s.core, id)
+	}
+	return res.Plan, nil
+}
+
+func (s *source) Module(ctx context.Context, digest string) (io.ReadCloser, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	stream, err := s.bodies.FetchModule(ctx, &runnerv1.FetchModuleRequest{Digest: digest})
+	if err != nil {
+		cancel()
+		return nil, fault.Of(err)
+	}
+	return &moduleReader{stream: stream, cancel: cancel}, nil
+}
+
+// moduleReader reads the pieces of a module as one.
+type moduleReader struct {
+	stream *connect.ServerStreamForClient[runnerv1.FetchModuleResponse]
+	cancel context.CancelFunc
+	rest   []byte
+}
+
+func (r *moduleReader) Read(p []byte) (int, error) {
+	for len(r.rest) == 0 {
+		if !r.stream.Receive() {
+			if err := r.stream.Err(); err != nil {
+				return 0, fault.Of(err)
+			}
+			return 0, io.EOF
+		}
+		r.rest = r.stream.Msg().Data
+	}
+	n := copy(p, r.rest)
+	r.rest = r.rest[n:]
+	return n, nil
+}
+
+func (r *moduleReader) Close() error {
+	r.cancel()
+	return r.stream.Close()
+}

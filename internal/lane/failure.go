@@ -1,0 +1,68 @@
+package lane
+
+import (
+	"strings"
+
+	"connectrpc.com/connect"
+
+	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
+
+// errorFailure makes an error a message of the lane.
+func errorFailure(err error) *runnerv1.Failure {
+	e := fault.Of(err)
+	f := &runnerv1.Failure{
+		Code:       uint32(e.ConnectCode()),
+		Reason:     string(e.Reason),
+		Message:    clip(e.Error()),
+		Fix:        clip(e.Fix),
+		NotStarted: e.NotStarted,
+	}
+	if len(e.Meta) > 0 {
+		f.Metadata = make(map[string]string, len(e.Meta))
+		for k, v := range e.Meta {
+			f.Metadata[clip(k)] = clip(v)
+		}
+	}
+	if o, ok := fault.Detail[*runnerv1.Outcome](e); ok {
+		f.Outcome = o
+	}
+	return f
+}
+
+// failureError reads it back. The outcome becomes a detail of the error.
+func failureError(f *runnerv1.Failure, runner string) *fault.Error {
+	e := &fault.Error{
+		Reason:     fault.Reason(f.GetReason()),
+		Message:    f.GetMessage(),
+		Fix:        f.GetFix(),
+		Meta:       f.GetMetadata(),
+		NotStarted: f.GetNotStarted(),
+	}
+	if !isReason(f.GetReason()) {
+		e.Reason = fault.Internal
+	}
+	if c := connect.Code(f.GetCode()); c >= connect.CodeCanceled && c <= connect.CodeUnauthenticated && c != e.Reason.Code() {
+		e.Code = c
+	}
+	if o := f.GetOutcome(); o != nil {
+		o.Runner = runner
+		if d, err := connect.NewErrorDetail(o); err == nil {
+			e.Details = append(e.Details, d)
+		}
+	}
+	return e
+}
+
+func isReason(s string) bool {
+	return s != "" && len(s) <= 64 && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == ""
+}
+
+// clip bounds a text and makes it valid: a guest may have chosen it.
+func clip(s string) string {
+	if len(s) > maxText {
+		s = s[:maxText] + "..."
+	}
+	return strings.ToValidUTF8(s, "\uFFFD")
+}

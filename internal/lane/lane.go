@@ -1,0 +1,395 @@
+// Package lane carries many calls over one Connect bidi stream between a
+// runner and a core; both ends live here.
+//
+// The runner dials ([Dial]) and the core answers ([NewHost], mounted with
+// [Host.Handler]): nothing has to be reachable on the runner. To the core a
+// [Lane] is an exec.Runner like any other; on the other end each call lands in
+// the exec.Runner that [ClientConfig.Bind] gave.
+//
+// # What rides the lane
+//
+// Frames, many in one message: producers encode their frame into a queue, and
+// one writer sends all that has gathered. That is what makes a call cheap.
+// Bodies and logs over 32 KiB do not ride: they would hold up every other
+// call, so the runner fetches or pushes them on a stream of their own, which
+// proves with the lane's secret that it belongs to it. Handlers never run in
+// the goroutine that reads frames.
+//
+// # What a failure proves
+//
+// A frame that was not handed to the stream before the lane broke fails with
+// RUNNER_LOST and NotStarted. After that nothing is known, so the error says
+// started=unknown. A call whose caller goes away is cancelled on the runner.
+//
+// # Silence
+//
+// Each end sends a heartbeat where it had nothing else to send. A lane on which
+// nothing arrived for the loss timeout is lost, even where the connection
+// still stands, as with a stopped process.
+package lane
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/exec"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
+
+// Protocol is the number of the lane protocol that this package speaks.
+const Protocol = 1
+
+// Sizes. Both ends hold them, so they are part of the protocol.
+const (
+	// MaxRiding is the longest input, output or log that rides the lane.
+	MaxRiding = 32 << 10
+	// MaxBody is the longest input, output or log at all.
+	MaxBody = 64 << 20
+
+	maxFrame   = 1 << 20   // one frame, encoded
+	maxMessage = 4 << 20   // one message of any stream
+	chunkSize  = 512 << 10 // piece of a body or a module
+	maxText    = 16 << 10  // message of a failure
+)
+
+// Times that hold where a config leaves them at zero.
+const (
+	DefaultHeartbeat   = time.Second
+	DefaultLossTimeout = 3 * time.Second
+)
+
+// maxConcurrency bounds what a runner may claim of itself.
+const maxConcurrency = 1 << 20
+
+// Lane is the core's end: one attached runner. All methods may be called from
+// many goroutines at once.
+type Lane struct {
+	host       *Host
+	info       *ruedov1.Runner
+	registered bool
+	secret     string
+	limit      int64 // calls that may be under way
+
+	out      *queue
+	pending  pending
+	ids      atomic.Uint64
+	active   atomic.Int64
+	total    atomic.Uint64
+	draining atomic.Bool
+	heard    atomic.Bool
+
+	calls  sync.Pool // of *call
+	frames sync.Pool // of *executeFrame
+
+	once sync.Once
+	done chan struct{}
+	err  error // why it ended; nil after a drain; set before done is closed
+}
+
+var _ exec.Runner = (*Lane)(nil)
+
+func newLane(h *Host, hello *runnerv1.Hello) *Lane {
+	r := proto.CloneOf(hello.Runner)
+	return &Lane{
+		host:       h,
+		info:       r,
+		registered: hello.Registered,
+		secret:     newSecret(),
+		limit:      int64(r.Concurrency) + int64(r.Queue),
+		out:        newQueue(),
+		pending:    newPending(),
+		calls:      sync.Pool{New: newCall},
+		frames:     sync.Pool{New: newExecuteFrame},
+		done:       make(chan struct{}),
+	}
+}
+
+// Info is the runner as it introduced itself. It is shared: do not change it.
+func (l *Lane) Info() *ruedov1.Runner { return l.info }
+
+// Registered tells whether the runner registers itself in the store.
+func (l *Lane) Registered() bool { return l.registered }
+
+// Ready tells whether the runner is attached and takes calls. A lane that is
+// no longer ready never becomes ready again.
+func (l *Lane) Ready() bool {
+	if l.draining.Load() {
+		return false
+	}
+	select {
+	case <-l.done:
+		return false
+	default:
+		return true
+	}
+}
+
+// Active is the number of calls under way.
+func (l *Lane) Active() int { return int(l.active.Load()) }
+
+// Total is the number of calls that the runner has executed for this core.
+func (l *Lane) Total() uint64 { return l.total.Load() }
+
+// Done is closed when the lane has ended.
+func (l *Lane) Done() <-chan struct{} { return l.done }
+
+// Err tells why the lane ended: nil while it stands and after a drain.
+func (l *Lane) Err() error {
+	select {
+	case <-l.done:
+		return l.err
+	default:
+		return nil
+	}
+}
+
+// Execute sends one call to the runner and waits for its answer.
+func (l *Lane) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, notStarted(fault.Of(err))
+	}
+	defer l.leave()
+	if n := l.active.Add(1); n > l.limit {
+		return nil, l.full()
+	}
+	// After the count, so that drain either sees the call or the call sees it.
+	if l.draining.Load() {
+		return nil, notStarted(fault.New(fault.RunnerDraining, "runner %s is draining", l.info.Id))
+	}
+
+	f := l.frames.Get().(*executeFrame)
+	defer l.reuse(f)
+	f.request.Plan, f.request.CallId, f.request.Service = req.Plan, req.CallId, req.Service
+	f.request.ContentType, f.request.Logs = req.ContentType, req.Logs
+	if deadline, ok := ctx.Deadline(); ok {
+		left := time.Until(deadline)
+		if left <= 0 {
+			return nil, notStarted(fault.Of(context.DeadlineExceeded))
+		}
+		f.execute.TimeoutNanos = int64(left)
+	}
+	var b *body
+	if len(req.Input) > MaxRiding {
+		if len(req.Input) > MaxBody {
+			return nil, notStarted(fault.New(fault.InputTooLarge, "input of %d bytes is over the limit of %d that a lane carries", len(req.Input), MaxBody))
+		}
+		b = &body{input: req.Input}
+		defer b.drop()
+		f.execute.Detached = true
+	} else {
+		f.request.Input = req.Input
+	}
+	frame, push, err := l.exchange(ctx, &f.frame, b)
+	if err != nil {
+		return nil, err
+	}
+	return l.executed(frame, push)
+}
+
+// executed reads the answer of a call.
+func (l *Lane) executed(frame *runnerv1.RunnerFrame, push *pushed) (*runnerv1.ExecuteResponse, error) {
+	var res *runnerv1.ExecuteResponse
+	switch k := frame.Kind.(type) {
+	case *runnerv1.RunnerFrame_Failure:
+		push.addLogs(k.Failure.GetOutcome())
+		err := failureError(k.Failure, l.info.Id)
+		if !err.NotStarted {
+			l.total.Add(1)
+		}
+		return nil, err
+	case *runnerv1.RunnerFrame_Executed:
+		res = k.Executed
+	case *runnerv1.RunnerFrame_ExecutedDetached:
+		res = k.ExecutedDetached
+		if push == nil || !push.hasOutput {
+			l.total.Add(1)
+			return nil, fault.New(fault.Internal, "runner %s announced an output that it did not push", l.info.Id)
+		}
+		res.Output = push.output
+	default:
+		return nil, fault.New(fault.Internal, "runner %s answered a call with %T", l.info.Id, frame.Kind)
+	}
+	l.total.Add(1)
+	if res.Outcome == nil {
+		res.Outcome = &runnerv1.Outcome{}
+	}
+	res.Outcome.Runner = l.info.Id
+	push.addLogs(res.Outcome)
+	return res, nil
+}
+
+// Prepare makes the runner prepare a plan. A plan that is too long for the lane
+// is asked for by the runner.
+func (l *Lane) Prepare(ctx context.Context, req *runnerv1.PrepareRequest) (*runnerv1.PrepareResponse, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, notStarted(fault.Of(err))
+	}
+	if !l.Ready() {
+		return nil, notStarted(fault.New(fault.RunnerDraining, "runner %s takes nothing new", l.info.Id))
+	}
+	if req.Plan != nil {
+		defer l.host.offer(req)()
+		if proto.Size(req.Plan) > MaxRiding {
+			req = &runnerv1.PrepareRequest{Id: req.Id}
+		}
+	}
+	frame, _, err := l.exchange(ctx, &runnerv1.CoreFrame{Kind: &runnerv1.CoreFrame_Prepare{Prepare: req}}, nil)
+	if err != nil {
+		return nil, err
+	}
+	switch k := frame.Kind.(type) {
+	case *runnerv1.RunnerFrame_Prepared:
+		return k.Prepared, nil
+	case *runnerv1.RunnerFrame_Failure:
+		return nil, failureError(k.Failure, l.info.Id)
+	}
+	return nil, fault.New(fault.Internal, "runner %s answered a preparation with %T", l.info.Id, frame.Kind)
+}
+
+// exchange sends one frame and waits for its answer.
+func (l *Lane) exchange(ctx context.Context, frame *runnerv1.CoreFrame, b *body) (*runnerv1.RunnerFrame, *pushed, error) {
+	frame.Id = l.ids.Add(1)
+	c := l.calls.Get().(*call)
+	c.body = b
+	if !l.pending.put(frame.Id, c) {
+		l.release(c)
+		return nil, nil, l.lost(true)
+	}
+	seq, err := l.out.push(frame)
+	if err != nil {
+		if l.pending.take(frame.Id) == nil {
+			<-c.answer // the lane ended meanwhile and has answered, or is about to
+		}
+		l.release(c)
+		return nil, nil, l.refused(err)
+	}
+	select {
+	case <-c.answer:
+	case <-ctx.Done():
+		if l.pending.take(frame.Id) != nil {
+			// Nobody else has the call now, so nobody will answer it.
+			l.release(c)
+			_, _ = l.out.push(&runnerv1.CoreFrame{Id: frame.Id, Kind: &runnerv1.CoreFrame_Cancel{Cancel: &runnerv1.Cancel{}}})
+			return nil, nil, fault.Of(ctx.Err())
+		}
+		<-c.answer
+	}
+	res, push := c.frame, c.pushed
+	l.release(c)
+	if res == nil {
+		return nil, nil, l.lost(!l.out.handed(seq))
+	}
+	return res, push, nil
+}
+
+// full is the refusal of a call over the runner's bound.
+func (l *Lane) full() error {
+	return notStarted(fault.New(fault.QueueFull, "runner %s has %d calls under way and waiting, its limit", l.info.Id, l.limit).
+		With("limit", fmt.Sprint(l.limit)).WithFix("call again later, or start another runner: ruedo runner"))
+}
+
+// refused says why the queue did not take a frame.
+func (l *Lane) refused(err error) error {
+	if err == errClosed {
+		return l.lost(true)
+	}
+	if err == errFull {
+		return l.full()
+	}
+	return notStarted(fault.Of(err))
+}
+
+// lost is the failure of a call whose lane ended.
+func (l *Lane) lost(unsent bool) error {
+	<-l.done
+	if unsent {
+		return notStarted(fault.Wrap(l.err, fault.RunnerLost, "runner %s was lost before the call was sent to it", l.info.Id))
+	}
+	return fault.Wrap(l.err, fault.RunnerLost, "runner %s was lost during the call; whether it executed is not known", l.info.Id).
+		With("started", "unknown").
+		WithFix("call again if the service may run twice, or mark it idempotent in a decorator")
+}
+
+func (l *Lane) leave() {
+	if l.active.Add(-1) == 0 && l.draining.Load() {
+		l.end(nil)
+	}
+}
+
+// drain stops new calls. The lane ends when the last call has: that end tells
+// the runner that no frame is under way to it any more.
+func (l *Lane) drain() {
+	l.draining.Store(true)
+	if l.active.Load() == 0 {
+		l.end(nil)
+	}
+}
+
+// end ends the lane once; a nil error is a clean end, which still sends what
+// is queued.
+func (l *Lane) end(err error) {
+	l.once.Do(func() {
+		l.err = err
+		l.out.close(err == nil)
+		close(l.done)
+		l.pending.fail()
+	})
+}
+
+// handle takes one frame from the runner. Frames that answer nothing are late
+// answers to cancelled calls, or nonsense; both are dropped.
+func (l *Lane) handle(f *runnerv1.RunnerFrame) {
+	switch f.GetKind().(type) {
+	case *runnerv1.RunnerFrame_Executed, *runnerv1.RunnerFrame_ExecutedDetached,
+		*runnerv1.RunnerFrame_Prepared, *runnerv1.RunnerFrame_Failure:
+		if c := l.pending.take(f.Id); c != nil {
+			c.frame = f
+			c.answer <- struct{}{}
+		}
+	case *runnerv1.RunnerFrame_Draining:
+		l.drain()
+	}
+}
+
+func notStarted(e *fault.Error) *fault.Error {
+	c := *e
+	c.NotStarted = true
+	return &c
+}
+
+// executeFrame is the frame of a call in one allocation that is used again:
+// push has encoded it when it returns, so nothing keeps it.
+type executeFrame struct {
+	frame   runnerv1.CoreFrame
+	kind    runnerv1.CoreFrame_Execute
+	execute runnerv1.Execute
+	request runnerv1.ExecuteRequest
+}
+
+func newExecuteFrame() any {
+	f := new(executeFrame)
+	f.frame.Kind = &f.kind
+	f.kind.Execute = &f.execute
+	f.execute.Request = &f.request
+	return f
+}
+
+func (l *Lane) reuse(f *executeFrame) {
+	f.frame.Id = 0
+	f.execute.TimeoutNanos, f.execute.Detached = 0, false
+	r := &f.request
+	r.Plan, r.CallId, r.Service, r.Input, r.ContentType, r.Logs = "", "", "", nil, "", false
+	l.frames.Put(f)
+}
+
+func (l *Lane) release(c *call) {
+	c.frame, c.pushed, c.body = nil, nil, nil
+	l.calls.Put(c)
+}

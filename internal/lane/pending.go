@@ -1,0 +1,150 @@
+package lane
+
+import (
+	"sync"
+
+	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
+)
+
+// call is an exchange that waits for its answer.
+//
+// Calls are pooled with their channel. That is safe because a call belongs to
+// whoever takes it out of the map, and that is exactly one: either the waiter
+// itself takes it, then nobody ever sends; or another one takes it, sets frame
+// and sends exactly once into the buffered channel, and the waiter receives
+// before it releases. Either way the channel is empty and unknown to others
+// when the call goes back.
+type call struct {
+	answer chan struct{}
+	frame  *runnerv1.RunnerFrame // nil where the lane ended; set before answer
+	pushed *pushed
+	body   *body
+}
+
+func newCall() any { return &call{answer: make(chan struct{}, 1)} }
+
+// body is an input that the runner fetches.
+type body struct {
+	mu    sync.Mutex
+	input []byte
+}
+
+// copyAt copies a piece of the input under the lock, so that nothing reads the
+// caller's bytes after drop. ok is false after drop.
+func (b *body) copyAt(dst []byte, off int) (n int, ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.input == nil {
+		return 0, false
+	}
+	return copy(dst, b.input[min(off, len(b.input)):]), true
+}
+
+func (b *body) drop() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.input = nil
+}
+
+// pushed is what came for a call on a stream of its own.
+type pushed struct {
+	output    []byte
+	hasOutput bool
+	logs      []byte
+}
+
+func (p *pushed) addLogs(o *runnerv1.Outcome) {
+	if p != nil && o != nil && len(p.logs) > 0 {
+		o.Logs = p.logs
+	}
+}
+
+// pending maps ids to calls, in shards so that callers seldom meet.
+type pending []shard
+
+type shard struct {
+	mu     sync.Mutex
+	calls  map[uint64]*call
+	closed bool
+	_      [40]byte // a cache line each
+}
+
+func newPending() pending {
+	p := make(pending, 16)
+	for i := range p {
+		p[i].calls = make(map[uint64]*call)
+	}
+	return p
+}
+
+func (p pending) shard(id uint64) *shard { return &p[id%uint64(len(p))] }
+
+// put adds a call; false where the lane has ended.
+func (p pending) put(id uint64, c *call) bool {
+	s := p.shard(id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	s.calls[id] = c
+	return true
+}
+
+// take removes a call and gives it to the caller alone; nil where it is gone.
+func (p pending) take(id uint64) *call {
+	s := p.shard(id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.calls[id]
+	delete(s.calls, id)
+	return c
+}
+
+// body gives the input that waits to be fetched for a call.
+func (p pending) body(id uint64) *body {
+	s := p.shard(id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c := s.calls[id]; c != nil {
+		return c.body
+	}
+	return nil
+}
+
+// has tells whether a call waits.
+func (p pending) has(id uint64) bool {
+	s := p.shard(id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.calls[id] != nil
+}
+
+// push leaves what was pushed at the call; false where it is gone or has got
+// something already.
+func (p pending) push(id uint64, got *pushed) bool {
+	s := p.shard(id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.calls[id]
+	if c == nil || c.pushed != nil {
+		return false
+	}
+	c.pushed = got
+	return true
+}
+
+// fail answers every call with nothing and takes no more.
+func (p pending) fail() {
+	for i := range p {
+		s := &p[i]
+		s.mu.Lock()
+		left := s.calls
+		s.calls, s.closed = nil, true
+		s.mu.Unlock()
+		for _, c := range left {
+			c.frame = nil
+			c.answer <- struct{}{}
+		}
+	}
+}

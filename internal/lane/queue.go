@@ -1,0 +1,196 @@
+package lane
+
+import (
+	"errors"
+	"runtime"
+	"sync"
+
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
+
+const (
+	// segmentSize is what one message gathers before the next one is begun: a
+	// slow link still carries it well within the loss timeout.
+	segmentSize = 64 << 10
+	// queueSize is what may wait for a writer that does not get through.
+	queueSize = 32 << 20
+)
+
+var (
+	errClosed = errors.New("lane ended")
+	errFull   = errors.New("lane is stuck: its queue is full")
+)
+
+// queue gathers encoded frames for one writer.
+//
+// A message of the lane is nothing but "repeated Frame frames = 1", and such a
+// message is the concatenation of its frames' encodings. So each producer
+// encodes its own frame, the queue appends bytes, and whoever called may reuse
+// or change its request when push has returned, even where the frame is not
+// sent yet.
+type queue struct {
+	mu      sync.Mutex
+	wake    sync.Cond // the writer waits here
+	waiting bool      // it does
+	segs    []segment // first in, first out; the last one is being filled
+	bytes   int       // in segs
+	seq     uint64    // of the frame pushed last
+	taken   uint64    // of the last frame that was handed to the writer
+	busy    bool      // something was pushed since the last beat
+	closed  bool      // no more pushes
+	dropped bool      // and nothing more to the writer
+	spare   []byte
+	scratch sync.Pool // of *[]byte
+}
+
+type segment struct {
+	buf  []byte
+	last uint64
+}
+
+func newQueue() *queue {
+	q := &queue{scratch: sync.Pool{New: func() any { return new([]byte) }}}
+	q.wake.L = &q.mu
+	return q
+}
+
+// push encodes a frame and queues it. It never blocks on the peer. The number
+// it gives is to be asked for with handed.
+func (q *queue) push(frame proto.Message) (seq uint64, err error) {
+	scratch := q.scratch.Get().(*[]byte)
+	defer func() {
+		if cap(*scratch) <= segmentSize {
+			q.scratch.Put(scratch)
+		}
+	}()
+	b, err := proto.MarshalOptions{}.MarshalAppend((*scratch)[:0], frame)
+	if err != nil {
+		return 0, fault.Wrap(err, fault.RequestInvalid, "the request cannot be encoded: a text in it is not valid UTF-8")
+	}
+	*scratch = b
+	if len(b) > maxFrame {
+		return 0, fault.New(fault.InputTooLarge, "a frame of %d bytes is over the limit of %d", len(b), maxFrame)
+	}
+
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return 0, errClosed
+	}
+	if q.bytes+len(b) > queueSize {
+		return 0, errFull
+	}
+	n := len(q.segs)
+	if n == 0 || len(q.segs[n-1].buf)+len(b) > segmentSize {
+		q.segs = append(q.segs, segment{buf: q.spare[:0]})
+		q.spare = nil
+		n++
+	}
+	s := &q.segs[n-1]
+	before := len(s.buf)
+	s.buf = protowire.AppendTag(s.buf, 1, protowire.BytesType)
+	s.buf = protowire.AppendBytes(s.buf, b)
+	q.bytes += len(s.buf) - before
+	q.seq++
+	s.last = q.seq
+	q.busy = true
+	if q.waiting {
+		q.waiting = false
+		q.wake.Signal()
+	}
+	return q.seq, nil
+}
+
+// run sends what is pushed until the queue is closed or send fails.
+func (q *queue) run(send func(frames []byte) error) error {
+	for {
+		if !q.wait() {
+			return nil
+		}
+		// Whoever is about to push gets to do so: one send for all of them is
+		// what makes a lane cheap.
+		runtime.Gosched()
+		for buf := q.take(); buf != nil; buf = q.take() {
+			if err := send(buf); err != nil {
+				return err
+			}
+			q.recycle(buf)
+		}
+	}
+}
+
+// wait waits for something to send; false is the end.
+func (q *queue) wait() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for len(q.segs) == 0 {
+		if q.closed {
+			return false
+		}
+		q.waiting = true
+		q.wake.Wait()
+	}
+	return true
+}
+
+// take gives the next message. From here on its frames count as handed over.
+func (q *queue) take() []byte {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.dropped || len(q.segs) == 0 {
+		return nil
+	}
+	s := q.segs[0]
+	q.segs[0] = segment{}
+	q.segs = q.segs[1:]
+	if len(q.segs) == 0 {
+		q.segs = nil
+	}
+	q.bytes -= len(s.buf)
+	q.taken = s.last
+	return s.buf
+}
+
+func (q *queue) recycle(buf []byte) {
+	if cap(buf) > 2*segmentSize {
+		return
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.spare == nil {
+		q.spare = buf
+	}
+}
+
+// handed tells whether the frame with this number may have left. The answer
+// is final once the queue is closed without a flush.
+func (q *queue) handed(seq uint64) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return seq <= q.taken
+}
+
+// quiet tells whether nothing was pushed since it was asked last and nothing
+// waits: time for a heartbeat.
+func (q *queue) quiet() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	quiet := !q.busy && len(q.segs) == 0
+	q.busy = false
+	return quiet
+}
+
+// close ends the queue. With flush, what waits is still sent.
+func (q *queue) close(flush bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = true
+	if !flush {
+		q.dropped = true
+		q.segs, q.bytes, q.spare = nil, 0, nil
+	}
+	q.wake.Broadcast()
+}

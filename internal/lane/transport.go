@@ -1,0 +1,116 @@
+package lane
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
+
+// transports gives the client of the lane, the client of the bodies and what
+// ends their connections.
+func transports(cfg ClientConfig) (lane, bodies connect.HTTPClient, hangUp func(), err error) {
+	u, err := url.Parse(cfg.URL)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+		return nil, nil, nil, fault.New(fault.ConfigInvalid, "core %q is not an address of the form http://host:port", cfg.URL).
+			WithFix("write the addresses as RUEDO_RUNNER_CORES=http://127.0.0.1:8080")
+	}
+	if cfg.HTTPClient != nil {
+		return cfg.HTTPClient, cfg.HTTPClient, func() {}, nil
+	}
+	var protocols http.Protocols
+	protocols.SetHTTP2(true)
+	protocols.SetUnencryptedHTTP2(true)
+	d := &dialer{conns: make(map[net.Conn]struct{})}
+	l := &http.Transport{
+		DialContext:        d.dial,
+		Protocols:          &protocols,
+		HTTP2:              laneHTTP2(),
+		WriteBufferSize:    segmentSize,
+		ReadBufferSize:     segmentSize,
+		DisableCompression: true,
+	}
+	// Bodies take HTTP/1.1: one connection each, so that they cannot hold up
+	// one another, and cheaper than HTTP/2.
+	var plain http.Protocols
+	plain.SetHTTP1(true)
+	b := &http.Transport{
+		DialContext:           d.dial,
+		Protocols:             &plain,
+		MaxIdleConnsPerHost:   16,
+		IdleConnTimeout:       30 * time.Second,
+		WriteBufferSize:       segmentSize,
+		ReadBufferSize:        segmentSize,
+		DisableCompression:    true,
+		ResponseHeaderTimeout: time.Minute,
+	}
+	if strings.EqualFold(u.Scheme, "https") {
+		l.Proxy, b.Proxy = http.ProxyFromEnvironment, http.ProxyFromEnvironment
+	}
+	return &http.Client{Transport: l}, &http.Client{Transport: b}, func() {
+		l.CloseIdleConnections()
+		b.CloseIdleConnections()
+		d.hangUp()
+	}, nil
+}
+
+// dialer knows its connections, so that the end of a lane is the end of them:
+// a transport alone waits for a peer that does not answer any more.
+type dialer struct {
+	net   net.Dialer
+	mu    sync.Mutex
+	conns map[net.Conn]struct{}
+	over  bool
+}
+
+func (d *dialer) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	conn, err := d.net.DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.over {
+		conn.Close()
+		return nil, net.ErrClosed
+	}
+	t := &trackedConn{Conn: conn, dialer: d}
+	d.conns[t] = struct{}{}
+	return t, nil
+}
+
+func (d *dialer) hangUp() {
+	d.mu.Lock()
+	d.over = true
+	conns := d.conns
+	d.conns = nil
+	d.mu.Unlock()
+	for c := range conns {
+		c.Close()
+	}
+}
+
+type trackedConn struct {
+	net.Conn
+	dialer *dialer
+}
+
+func (c *trackedConn) Close() error {
+	c.dialer.mu.Lock()
+	delete(c.dialer.conns, c)
+	c.dialer.mu.Unlock()
+	return c.Conn.Close()
+}
+
+// laneHTTP2 tears down a connection whose peer stopped, even where the kernel
+// still answers for it.
+func laneHTTP2() *http.HTTP2Config {
+	return &http.HTTP2Config{SendPingTimeout: 5 * time.Second, PingTimeout: 5 * time.Second, WriteByteTimeout: 10 * time.Second}
+}

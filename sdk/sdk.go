@@ -58,7 +58,7 @@
 // A panic in a handler ends that call with [Internal] and the panic's text;
 // the stack goes to the log. A panic in a goroutine that the handler started
 // cannot be caught in Go: the guest traps, and the runtime's last words are in
-// the log. os.Exit ends the call with that exit code.
+// the log. os.Exit fails the call as well, with whatever code.
 //
 // # Time and logs
 //

@@ -1,0 +1,134 @@
+package input
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Line is one accepted field, for people.
+type Line struct {
+	// Field is its path, for example "address.city".
+	Field string
+	// Type is its JSON type or the values allowed.
+	Type string
+	// Required is true where a call must bring it.
+	Required bool
+	// Text is description, bounds and default.
+	Text string
+	// Decorator is where it comes from.
+	Decorator string
+}
+
+// Lines lists the fields that a service accepts, required ones first.
+func (s *Schemas) Lines() []Line {
+	var lines []Line
+	for _, sc := range s.list {
+		lines = append(lines, sc.lines("", 3)...)
+	}
+	slices.SortStableFunc(lines, func(a, b Line) int {
+		switch {
+		case a.Required && !b.Required:
+			return -1
+		case b.Required && !a.Required:
+			return 1
+		}
+		return 0
+	})
+	return lines
+}
+
+func (s schema) lines(prefix string, depth int) []Line {
+	properties, required := s.properties(), s.required()
+	var lines []Line
+	for _, name := range slices.Sorted(maps.Keys(properties)) {
+		p := properties[name]
+		lines = append(lines, Line{
+			Field:     prefix + name,
+			Type:      p.describeType(),
+			Required:  prefix == "" && slices.Contains(required, name),
+			Text:      p.describe(),
+			Decorator: s.decorator,
+		})
+		if depth > 1 {
+			lines = append(lines, p.lines(prefix+name+".", depth-1)...)
+		}
+	}
+	return lines
+}
+
+// describeType is "integer", "string or null", "en|es|de".
+func (s schema) describeType() string {
+	if enum := s.enum(); len(enum) > 0 {
+		values := make([]string, len(enum))
+		for i, v := range enum {
+			values[i] = literal(v)
+		}
+		if text := strings.Join(values, "|"); len(text) <= 60 {
+			return text
+		}
+	}
+	types := s.types()
+	if len(types) == 0 {
+		return "any"
+	}
+	if types[0] == "array" {
+		if items, ok := s.deref().node["items"].(map[string]any); ok {
+			inner := schema{s.root, items, s.decorator}
+			return "array of " + inner.describeType()
+		}
+	}
+	return strings.Join(types, " or ")
+}
+
+// describe is what else there is to say about a field.
+func (s schema) describe() string {
+	s = s.deref()
+	var parts []string
+	if d := s.text("description"); d != "" {
+		parts = append(parts, strings.TrimSuffix(d, ".")+".")
+	} else if t := s.text("title"); t != "" {
+		parts = append(parts, strings.TrimSuffix(t, ".")+".")
+	}
+	var bounds []string
+	for _, b := range []struct{ low, high, unit string }{
+		{"minimum", "maximum", ""}, {"minLength", "maxLength", " characters"}, {"minItems", "maxItems", " items"},
+	} {
+		low, hasLow := s.node[b.low]
+		high, hasHigh := s.node[b.high]
+		switch {
+		case hasLow && hasHigh:
+			bounds = append(bounds, fmt.Sprintf("%s to %s%s", literal(low), literal(high), b.unit))
+		case hasLow:
+			bounds = append(bounds, fmt.Sprintf("at least %s%s", literal(low), b.unit))
+		case hasHigh:
+			bounds = append(bounds, fmt.Sprintf("at most %s%s", literal(high), b.unit))
+		}
+	}
+	if p := s.text("pattern"); p != "" {
+		bounds = append(bounds, "matches "+p)
+	}
+	if f := s.text("format"); f != "" {
+		bounds = append(bounds, f)
+	}
+	if d, ok := s.node["default"]; ok {
+		bounds = append(bounds, "default "+literal(d))
+	}
+	if len(bounds) > 0 {
+		parts = append(parts, "("+strings.Join(bounds, ", ")+")")
+	}
+	return strings.Join(parts, " ")
+}
+
+func literal(v any) string {
+	if s, ok := v.(string); ok {
+		return s
+	}
+	b, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Sprint(v)
+	}
+	return string(b)
+}

@@ -1,0 +1,170 @@
+// Package output writes what a command found, for people or for programs.
+//
+// A [Printer] writes lists and single messages in the format that -o names.
+// JSON and YAML are the API's messages; a list is always {"items": [...]}.
+// Tables are for people only and may change.
+package output
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/goccy/go-yaml"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+)
+
+// Format is a value of -o.
+type Format string
+
+// The formats.
+const (
+	Table Format = "table"
+	Wide  Format = "wide"
+	JSON  Format = "json"
+	YAML  Format = "yaml"
+	Name  Format = "name"
+)
+
+// Formats lists the values of -o.
+func Formats() []string {
+	return []string{string(Table), string(Wide), string(JSON), string(YAML), string(Name)}
+}
+
+// Printer writes to one stream.
+type Printer struct {
+	W io.Writer
+	// Format; "" means Table.
+	Format Format
+	// NoHeaders leaves the first line of tables out.
+	NoHeaders bool
+}
+
+// ForPeople is true where tables and sentences are wanted.
+func (p *Printer) ForPeople() bool {
+	return p.Format == "" || p.Format == Table || p.Format == Wide
+}
+
+// Column is one column of a table.
+type Column[T any] struct {
+	Head string
+	Cell func(T) string
+	// Wide columns are shown with -o wide only.
+	Wide bool
+}
+
+// List writes items. message is the API's answer that holds them, name what -o
+// name gives of one, empty what people read where there are none.
+func List[T any](p *Printer, message proto.Message, items []T, name func(T) string, empty string, columns ...Column[T]) error {
+	switch p.Format {
+	case JSON, YAML:
+		return p.Message(message)
+	case Name:
+		for _, item := range items {
+			if _, err := fmt.Fprintln(p.W, name(item)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if len(items) == 0 && !p.NoHeaders && empty != "" {
+		_, err := fmt.Fprintln(p.W, empty)
+		return err
+	}
+	var rows [][]string
+	head := []string{}
+	for _, c := range columns {
+		if !c.Wide || p.Format == Wide {
+			head = append(head, c.Head)
+		}
+	}
+	if !p.NoHeaders {
+		rows = append(rows, head)
+	}
+	for _, item := range items {
+		var row []string
+		for _, c := range columns {
+			if c.Wide && p.Format != Wide {
+				continue
+			}
+			cell := Safe(c.Cell(item))
+			if cell == "" {
+				cell = "-"
+			}
+			row = append(row, cell)
+		}
+		rows = append(rows, row)
+	}
+	return p.Rows(rows)
+}
+
+// Rows writes lines of cells, aligned.
+func (p *Printer) Rows(rows [][]string) error {
+	var b bytes.Buffer
+	w := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
+	for _, row := range rows {
+		fmt.Fprintln(w, strings.Join(row, "\t"))
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	for line := range bytes.Lines(b.Bytes()) {
+		if _, err := p.W.Write(append(bytes.TrimRight(line, " \n"), '\n')); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Message writes one message of the API as JSON or YAML.
+func (p *Printer) Message(m proto.Message) error {
+	data, err := MarshalJSON(m)
+	if err != nil {
+		return err
+	}
+	return p.json(data)
+}
+
+// Value writes any value as JSON or YAML.
+func (p *Printer) Value(v any) error {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(v); err != nil {
+		return err
+	}
+	return p.json(bytes.TrimSpace(b.Bytes()))
+}
+
+func (p *Printer) json(data []byte) (err error) {
+	if p.Format == YAML {
+		if data, err = yaml.JSONToYAML(data); err != nil {
+			return err
+		}
+		data = bytes.TrimSpace(data)
+	}
+	_, err = p.W.Write(append(data, '\n'))
+	return err
+}
+
+// MarshalJSON gives a message as indented JSON. Fields that are not set are
+// there all the same, so that programs find one shape. Names are those of the
+// proto files in camel case; 64-bit numbers are strings, as protobuf's JSON has
+// them.
+func MarshalJSON(m proto.Message) ([]byte, error) {
+	raw, err := protojson.MarshalOptions{EmitDefaultValues: true}.Marshal(m)
+	if err != nil {
+		return nil, err
+	}
+	// protojson varies its white space on purpose; what we print is stable.
+	var b bytes.Buffer
+	if err := json.Indent(&b, raw, "", "  "); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}

@@ -1,0 +1,107 @@
+package output
+
+import (
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Safe makes control characters visible, so that text of others cannot steer
+// the terminal. Line ends and tabs become escapes as well: what comes out is
+// one line.
+func Safe(s string) string { return escape(s, "") }
+
+// SafeLines is Safe, but leaves line ends and tabs.
+func SafeLines(s string) string { return escape(s, "\n\t") }
+
+func escape(s, keep string) string {
+	if !strings.ContainsFunc(s, func(r rune) bool { return unsafeRune(r) && !strings.ContainsRune(keep, r) }) {
+		return s
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); {
+		r, n := utf8.DecodeRuneInString(s[i:])
+		switch {
+		case r == utf8.RuneError && n == 1:
+			fmt.Fprintf(&b, `\x%02x`, s[i])
+		case strings.ContainsRune(keep, r), !unsafeRune(r):
+			b.WriteString(s[i : i+n])
+		case r == '\n':
+			b.WriteString(`\n`)
+		case r == '\t':
+			b.WriteString(`\t`)
+		case r == '\r':
+			b.WriteString(`\r`)
+		case r < 0x100:
+			fmt.Fprintf(&b, `\x%02x`, r)
+		default:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		}
+		i += n
+	}
+	return b.String()
+}
+
+// unsafeRune is true for control characters (C0, DEL, C1), for characters that
+// turn the direction of text around, and for bytes that are no UTF-8.
+func unsafeRune(r rune) bool {
+	return r == utf8.RuneError || unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)
+}
+
+// Size writes bytes for people: "512 B", "3.7 MiB".
+func Size(n uint64) string {
+	const unit = 1024
+	if n < unit {
+		return fmt.Sprintf("%d B", n)
+	}
+	value, suffix := float64(n)/unit, "KiB"
+	for _, s := range []string{"MiB", "GiB"} {
+		if value < unit {
+			break
+		}
+		value, suffix = value/unit, s
+	}
+	text := strings.TrimSuffix(fmt.Sprintf("%.1f", value), ".0")
+	return text + " " + suffix
+}
+
+// Age writes how long ago t was: "12s", "5m", "3h", "2d".
+func Age(now, t time.Time) string {
+	if t.IsZero() || t.Unix() == 0 {
+		return ""
+	}
+	d := max(now.Sub(t), 0)
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", d/time.Second)
+	case d < time.Hour:
+		return fmt.Sprintf("%dm", d/time.Minute)
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh", d/time.Hour)
+	}
+	return fmt.Sprintf("%dd", d/(24*time.Hour))
+}
+
+// Duration writes a duration with three digits at most.
+func Duration(d time.Duration) string {
+	switch {
+	case d >= 100*time.Millisecond:
+		return d.Round(10 * time.Millisecond).String()
+	case d >= time.Millisecond:
+		return d.Round(10 * time.Microsecond).String()
+	}
+	return d.Round(100 * time.Nanosecond).String()
+}
+
+// Digest is a digest as people read it: its first twelve digits.
+func Digest(d string) string { return d[:min(len(d), 12)] }
+
+// Plural is "1 runner", "2 runners".
+func Plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}

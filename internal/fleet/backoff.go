@@ -1,0 +1,51 @@
+package fleet
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+)
+
+// Backoff spaces retries: each wait about doubles, with jitter so that a fleet
+// does not come back all at once. The zero Backoff begins at 100 ms and stays
+// at 2 s. It is for one goroutine.
+type Backoff struct {
+	// Base is the first wait; zero means 100 ms.
+	Base time.Duration
+	// Max is the longest wait; zero means 2 s.
+	Max time.Duration
+
+	next time.Duration
+}
+
+// Wait waits for the next retry. It gives ctx's error where ctx ends first.
+func (b *Backoff) Wait(ctx context.Context) error {
+	t := time.NewTimer(b.step())
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Reset makes the next wait the first again.
+func (b *Backoff) Reset() { b.next = 0 }
+
+// step gives 50 to 100 % of the wait whose turn it is.
+func (b *Backoff) step() time.Duration {
+	base, most := b.Base, b.Max
+	if base <= 0 {
+		base = 100 * time.Millisecond
+	}
+	if most <= 0 {
+		most = 2 * time.Second
+	}
+	if b.next == 0 {
+		b.next = base
+	}
+	d := min(b.next, most)
+	b.next = min(2*d, most)
+	return d/2 + rand.N(d/2+1)
+}

@@ -1,0 +1,77 @@
+package fleet
+
+import (
+	"crypto/tls"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+
+	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/keys"
+)
+
+const (
+	// A store that vanished without a word is found out within these two.
+	aliveEvery   = 10 * time.Second
+	aliveTimeout = 3 * time.Second
+	// reconnectMax is the longest wait between attempts to reach a store that
+	// was away; gRPC's own is two minutes.
+	reconnectMax = 2 * time.Second
+)
+
+// Connect makes a client of the etcd at hosts, each "host:port". It does not
+// wait for an answer: the first operation finds out. A nil tls means none.
+// CONFIG_INVALID where hosts are none or malformed.
+func Connect(hosts []string, tls *tls.Config) (*clientv3.Client, error) {
+	if len(hosts) == 0 {
+		return nil, fault.New(fault.ConfigInvalid, "no store is named").
+			WithFix("set RUEDO_STORE_ETCD_HOSTS to host:port of each etcd, separated by spaces")
+	}
+	for _, h := range hosts {
+		if err := checkHost(h); err != nil {
+			return nil, err
+		}
+	}
+	client, err := clientv3.New(clientv3.Config{
+		Endpoints:            hosts,
+		TLS:                  tls,
+		DialKeepAliveTime:    aliveEvery,
+		DialKeepAliveTimeout: aliveTimeout,
+		// What it has to say comes back as errors.
+		Logger: zap.NewNop(),
+		DialOptions: []grpc.DialOption{grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: reconnectMax},
+			MinConnectTimeout: reconnectMax,
+		})},
+	})
+	if err != nil {
+		return nil, fault.Wrap(err, fault.ConfigInvalid, "cannot make a client of the store at %s", strings.Join(hosts, " "))
+	}
+	return client, nil
+}
+
+func checkHost(h string) error {
+	host, port, err := net.SplitHostPort(h)
+	n, perr := strconv.ParseUint(port, 10, 16)
+	if err == nil && perr == nil && n > 0 && host != "" && !strings.ContainsAny(host, "/@ \t\n") {
+		return nil
+	}
+	return fault.New(fault.ConfigInvalid, "store host %s is not host:port", keys.Quote(h)).
+		WithFix("name each etcd as host:port, for example 127.0.0.1:2379")
+}
+
+// unreachable says which store did not answer at the start.
+func unreachable(err error, hosts []string) error {
+	e, ok := err.(*fault.Error)
+	if !ok || e.Reason != fault.StoreUnavailable || len(hosts) == 0 {
+		return err
+	}
+	return fault.Wrap(err, fault.StoreUnavailable, "the store at %s does not answer", strings.Join(hosts, ", ")).
+		WithFix("check that etcd runs there and that RUEDO_STORE_ETCD_HOSTS names it")
+}

@@ -1,0 +1,204 @@
+package fleet
+
+import (
+	"context"
+	"crypto/tls"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/protobuf/proto"
+
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/keys"
+)
+
+// DirectoryConfig says which cluster a directory is of.
+type DirectoryConfig struct {
+	// Hosts of etcd, each "host:port". At least one.
+	Hosts []string
+	// TLS for etcd; nil means none.
+	TLS *tls.Config
+	// Cluster is the cluster id.
+	Cluster string
+	// TTL is how long a registration outlives its process; zero means
+	// [DefaultTTL].
+	TTL time.Duration
+	// Logger; nil discards.
+	Logger *slog.Logger
+}
+
+// relistEvery bounds how long the set of cores may be wrong after a store was
+// replaced by an older copy of itself, of which a watch tells nothing.
+const relistEvery = 30 * time.Second
+
+// Directory is what a runner sees of the store: where the cores are, and its
+// own registration. Its methods may be called from many goroutines.
+type Directory struct {
+	client *clientv3.Client
+	space  keys.Space
+	ttl    time.Duration
+	logger *slog.Logger
+
+	ctx    context.Context // of everything started here; ended by Close
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+}
+
+// Dial connects to the store. STORE_UNAVAILABLE, with the hosts named, where it
+// does not answer within ctx or 2 s; STORE_FORMAT; CONFIG_INVALID.
+func Dial(ctx context.Context, cfg DirectoryConfig) (*Directory, error) {
+	space, err := keys.NewSpace(cfg.Cluster)
+	if err != nil {
+		return nil, err
+	}
+	client, err := Connect(cfg.Hosts, cfg.TLS)
+	if err != nil {
+		return nil, err
+	}
+	if err := CheckFormat(ctx, client, space, cfg.Hosts, opTimeout, false); err != nil {
+		_ = client.Close()
+		return nil, err
+	}
+	d := &Directory{client: client, space: space, ttl: cfg.TTL, logger: cfg.Logger}
+	if d.logger == nil {
+		d.logger = slog.New(slog.DiscardHandler)
+	}
+	d.ctx, d.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	return d, nil
+}
+
+// Cores sends the cores of the cluster, sorted by id: those that there are
+// first, then all of them again after each change. A slow receiver gets the
+// latest; what it receives is not to be changed. The channel is closed when ctx ends or the directory is closed.
+func (d *Directory) Cores(ctx context.Context) <-chan []*ruedov1.Core {
+	out := make(chan []*ruedov1.Core)
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(d.ctx, cancel)
+	d.wg.Go(func() {
+		defer close(out)
+		defer cancel()
+		defer stop()
+		var retry Backoff
+		var sent []*ruedov1.Core // nil before the first
+		for ctx.Err() == nil {
+			if d.follow(ctx, out, &sent) {
+				retry.Reset()
+			}
+			// A compaction, or a store that is away: list again.
+			_ = retry.Wait(ctx)
+		}
+	})
+	return out
+}
+
+// follow lists the cores and watches them until the watch breaks or it is time
+// to list again. It tells whether the list was had.
+func (d *Directory) follow(ctx context.Context, out chan<- []*ruedov1.Core, sent *[]*ruedov1.Core) bool {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	opctx, done := context.WithTimeout(ctx, opTimeout)
+	got, err := d.client.Get(opctx, d.space.Cores(), clientv3.WithPrefix())
+	done()
+	if err != nil {
+		d.logger.Debug("cannot list the cores yet", "error", err)
+		return false
+	}
+	cores := map[string]*ruedov1.Core{}
+	for _, kv := range got.Kvs {
+		d.put(cores, string(kv.Key), kv.Value)
+	}
+	watch := d.client.Watch(clientv3.WithRequireLeader(ctx), d.space.Cores(), clientv3.WithPrefix(), clientv3.WithRev(got.Header.Revision+1))
+	relist := time.NewTimer(relistEvery)
+	defer relist.Stop()
+	send, set := out, sorted(cores)
+	if *sent != nil && slices.EqualFunc(set, *sent, same) {
+		send = nil
+	}
+	for {
+		select {
+		case send <- set:
+			*sent, send = set, nil // until there is a change
+		case <-relist.C:
+			return true
+		case r, ok := <-watch:
+			if !ok || r.Err() != nil {
+				return true
+			}
+			for _, e := range r.Events {
+				if e.Type == clientv3.EventTypeDelete {
+					delete(cores, string(e.Kv.Key))
+					continue
+				}
+				d.put(cores, string(e.Kv.Key), e.Kv.Value)
+			}
+			if len(r.Events) > 0 {
+				send, set = out, sorted(cores)
+			}
+		case <-ctx.Done():
+			return true
+		}
+	}
+}
+
+func (d *Directory) put(cores map[string]*ruedov1.Core, key string, value []byte) {
+	k, ok := d.space.Parse(key)
+	core := &ruedov1.Core{}
+	if !ok || proto.Unmarshal(value, core) != nil {
+		d.logger.Warn("an entry in the store is not a core", "key", keys.Quote(key))
+		delete(cores, key)
+		return
+	}
+	core.Id = k.Name
+	cores[key] = core
+}
+
+func same(a, b *ruedov1.Core) bool { return proto.Equal(a, b) }
+
+// sorted gives a set that is never nil.
+func sorted(cores map[string]*ruedov1.Core) []*ruedov1.Core {
+	set := make([]*ruedov1.Core, 0, len(cores))
+	for _, key := range slices.Sorted(maps.Keys(cores)) {
+		set = append(set, cores[key])
+	}
+	return set
+}
+
+// Register enters a runner under a lease and keeps it there until leave is
+// called, which removes it at once. ctx bounds the first announcement alone.
+func (d *Directory) Register(ctx context.Context, r *ruedov1.Runner) (leave func(context.Context) error, err error) {
+	key, err := d.space.Runner(r.GetId())
+	if err != nil {
+		return nil, err
+	}
+	value, err := proto.Marshal(r)
+	if err != nil {
+		return nil, fault.Wrap(err, fault.Internal, "cannot encode runner %s", r.GetId())
+	}
+	logger := d.logger.With("id", r.GetId(), "cluster", d.space.Cluster())
+	m, err := Announce(ctx, d.client, key, value, d.ttl, logger)
+	if err != nil {
+		return nil, err
+	}
+	logger.Info("registered runner with etcd database")
+	// Where nobody leaves, Close ends it; its lease runs out then.
+	stop := context.AfterFunc(d.ctx, m.cancel)
+	d.wg.Go(m.wg.Wait)
+	return func(ctx context.Context) error {
+		stop()
+		return m.Close(ctx)
+	}, nil
+}
+
+// Close ends every channel and every registration that was not left, and waits
+// for them. Registrations that were not left go when their lease runs out.
+func (d *Directory) Close() error {
+	d.cancel()
+	d.wg.Wait()
+	_ = d.client.Close()
+	return nil
+}

@@ -1,0 +1,241 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/goleak"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	storev1 "github.com/ruedo-dev/ruedo/gen/ruedo/store/v1"
+	"github.com/ruedo-dev/ruedo/internal/etcdembed"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/keys"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// patience is how long a test waits for what must come.
+const patience = 15 * time.Second
+
+// eventually polls until ok.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(patience); !ok(); <-tick.C {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within %v: %s", patience, what)
+		}
+	}
+}
+
+func embedded(t *testing.T, cfg etcdembed.Config) *etcdembed.Server {
+	t.Helper()
+	cfg.UnsafeNoFsync = true
+	s, err := etcdembed.Start(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+// connect makes a client over the network.
+func connect(t *testing.T, s *etcdembed.Server) *clientv3.Client {
+	t.Helper()
+	c, err := Connect([]string{s.Endpoint()}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// silent is the address of a port that accepts connections and says nothing.
+func silent(t *testing.T) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = ln.Close() })
+	return ln.Addr().String()
+}
+
+func TestFault(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want fault.Reason
+	}{
+		{rpctypes.ErrNoSpace, fault.StoreFull},
+		{rpctypes.ErrRequestTooLarge, fault.RequestInvalid},
+		{rpctypes.ErrPermissionDenied, fault.StoreUnavailable},
+		{rpctypes.ErrNoLeader, fault.StoreUnavailable},
+		{rpctypes.ErrTimeout, fault.StoreUnavailable},
+		{rpctypes.ErrStopped, fault.StoreUnavailable},
+		{rpctypes.ErrTooManyRequests, fault.StoreUnavailable},
+		{context.DeadlineExceeded, fault.StoreUnavailable},
+		{context.Canceled, fault.StoreUnavailable}, // our own client was closed
+		{status.Error(codes.Unavailable, "x"), fault.StoreUnavailable},
+		{status.Error(codes.DeadlineExceeded, "x"), fault.StoreUnavailable},
+		{errors.New("x"), fault.Internal},
+		{fault.New(fault.Conflict, "x"), fault.Conflict},
+	} {
+		if got := Fault(t.Context(), c.err, "write"); !errors.Is(got, c.want) {
+			t.Errorf("%v becomes %v, want %s", c.err, fault.ReasonOf(got), c.want)
+		}
+	}
+	if err := Fault(t.Context(), nil, "write"); err != nil {
+		t.Errorf("no error becomes %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := Fault(ctx, rpctypes.ErrTimeout, "write"); err != context.Canceled {
+		t.Errorf("a caller's cancel becomes %v", err)
+	}
+}
+
+func TestBackoffGrowsAndStaysBounded(t *testing.T) {
+	b := Backoff{Base: 8 * time.Millisecond, Max: 64 * time.Millisecond}
+	for _, most := range []time.Duration{8, 16, 32, 64, 64, 64} {
+		most *= time.Millisecond
+		if d := b.step(); d < most/2 || d > most {
+			t.Errorf("waits %v, want %v to %v", d, most/2, most)
+		}
+	}
+	b.Reset()
+	if d := b.step(); d > 8*time.Millisecond {
+		t.Errorf("waits %v after a reset", d)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := (&Backoff{Base: time.Hour, Max: time.Hour}).Wait(ctx); err != context.Canceled {
+		t.Errorf("%v, want canceled", err)
+	}
+}
+
+func TestHostsAreChecked(t *testing.T) {
+	for _, hosts := range [][]string{nil, {""}, {"localhost"}, {"http://127.0.0.1:2379"}, {":2379"}, {"a:0"}, {"a:70000"}, {"a:b"}, {"127.0.0.1:2379", "user:secret@b:1"}, {"a/b:1"}} {
+		c, err := Connect(hosts, nil)
+		if !errors.Is(err, fault.ConfigInvalid) {
+			t.Errorf("%q: %v, want CONFIG_INVALID", hosts, err)
+		}
+		if c != nil {
+			_ = c.Close()
+		}
+	}
+}
+
+func TestFormat(t *testing.T) {
+	s := embedded(t, etcdembed.Config{})
+	check := func(cluster string, create bool) error {
+		t.Helper()
+		space, err := keys.NewSpace(cluster)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return CheckFormat(t.Context(), s.Client(), space, nil, opTimeout, create)
+	}
+	write := func(cluster, value string) {
+		t.Helper()
+		if _, err := s.Client().Put(t.Context(), "/ruedo/"+cluster+"/meta/format", value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := check("a", false); err != nil {
+		t.Errorf("an empty cluster: %v", err)
+	}
+	if got, err := s.Client().Get(t.Context(), "/ruedo/a/meta/format"); err != nil || got.Count != 0 {
+		t.Errorf("a look wrote the format: %v, %v", got, err)
+	}
+	// Many at once, as cores that start together.
+	errs := make(chan error)
+	for range 8 {
+		go func() { errs <- check("b", true) }()
+	}
+	for range 8 {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+	if got, err := s.Client().Get(t.Context(), "/ruedo/b/meta/format"); err != nil || len(got.Kvs) != 1 || got.Kvs[0].Version != 1 {
+		t.Errorf("the format was not written exactly once: %v, %v", got, err)
+	}
+	newer, err := proto.Marshal(&storev1.Format{Number: 7})
+	if err != nil {
+		t.Fatal(err)
+	}
+	write("c", string(newer))
+	err = check("c", true)
+	if !errors.Is(err, fault.StoreFormat) || err.Error() != "store has format 7, this ruedo knows 1; use a newer ruedo" {
+		t.Errorf("a newer format: %v", err)
+	}
+	for _, value := range []string{"", "1", "\xff\xff\xff"} {
+		write("d", value)
+		if err := check("d", true); !errors.Is(err, fault.StoreFormat) {
+			t.Errorf("format %q: %v, want STORE_FORMAT", value, err)
+		}
+	}
+}
+
+func TestDialFailures(t *testing.T) {
+	t.Parallel()
+	closed := silent(t)
+	for what, host := range map[string]string{"silent": silent(t), "refused": func() string {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close()
+		return ln.Addr().String()
+	}()} {
+		began := time.Now()
+		d, err := Dial(t.Context(), DirectoryConfig{Hosts: []string{host}, Cluster: "main"})
+		if d != nil {
+			_ = d.Close()
+		}
+		if !errors.Is(err, fault.StoreUnavailable) || !strings.Contains(err.Error(), host) {
+			t.Errorf("%s: %v, want STORE_UNAVAILABLE with the host", what, err)
+		}
+		if took := time.Since(began); took > 3*time.Second {
+			t.Errorf("%s: took %v", what, took)
+		}
+	}
+	if _, err := Dial(t.Context(), DirectoryConfig{Hosts: []string{closed}, Cluster: "../main"}); !errors.Is(err, fault.ConfigInvalid) {
+		t.Errorf("hostile cluster id: %v", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := Dial(ctx, DirectoryConfig{Hosts: []string{closed}, Cluster: "main"}); err != context.DeadlineExceeded {
+		t.Errorf("the caller's deadline becomes %v", err)
+	}
+}
+
+func TestFullStore(t *testing.T) {
+	s := embedded(t, etcdembed.Config{Dir: filepath.Join(t.TempDir(), "d"), QuotaBytes: 128 << 10})
+	var err error
+	for i := 0; err == nil && i < 1000; i++ {
+		_, err = s.Client().Put(t.Context(), fmt.Sprint("k", i), strings.Repeat("v", 4<<10))
+	}
+	if got := Fault(t.Context(), err, "write"); !errors.Is(got, fault.StoreFull) {
+		t.Errorf("%v, want STORE_FULL", got)
+	}
+	m, err := Announce(t.Context(), s.Client(), "/k", nil, 0, nil)
+	if !errors.Is(err, fault.StoreFull) {
+		t.Errorf("%v, want STORE_FULL", err)
+	}
+	if m != nil {
+		_ = m.Close(t.Context())
+	}
+}

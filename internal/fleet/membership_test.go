@@ -1,0 +1,230 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/ruedo-dev/ruedo/internal/etcdembed"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
+
+const entry = "/ruedo/main/runners/edge-1"
+
+func announce(t *testing.T, c *clientv3.Client, value string, ttl time.Duration) *Membership {
+	t.Helper()
+	m, err := Announce(t.Context(), c, entry, []byte(value), ttl, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		_ = m.Close(ctx)
+	})
+	return m
+}
+
+// stored is the entry's value and lease; false where there is none.
+func stored(t *testing.T, c *clientv3.Client) (string, clientv3.LeaseID, bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	got, err := c.Get(ctx, entry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Kvs) == 0 {
+		return "", 0, false
+	}
+	return string(got.Kvs[0].Value), clientv3.LeaseID(got.Kvs[0].Lease), true
+}
+
+func TestAnnounceUpdateClose(t *testing.T) {
+	c := embedded(t, etcdembed.Config{}).Client()
+	m := announce(t, c, "one", 0)
+	if v, lease, ok := stored(t, c); !ok || v != "one" || lease == 0 {
+		t.Fatalf("stored %q under lease %x, %t", v, lease, ok)
+	}
+	if err := m.Update(t.Context(), []byte("two")); err != nil {
+		t.Fatal(err)
+	}
+	if v, lease, ok := stored(t, c); !ok || v != "two" || lease == 0 {
+		t.Errorf("stored %q under lease %x, %t", v, lease, ok)
+	}
+	for range 2 {
+		if err := m.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if v, _, ok := stored(t, c); ok {
+			t.Errorf("%q is there after Close", v)
+		}
+	}
+	leases, err := c.Leases(t.Context())
+	if err != nil || len(leases.Leases) != 0 {
+		t.Errorf("leases left: %v, %v", leases, err)
+	}
+}
+
+func TestEntryOfADeadProcessGoes(t *testing.T) {
+	t.Parallel()
+	c := embedded(t, etcdembed.Config{}).Client()
+	m := announce(t, c, "one", time.Second)
+	began := time.Now()
+	m.cancel() // as a kill: nobody renews, nobody revokes
+	m.wg.Wait()
+	eventually(t, "the entry is gone", func() bool { _, _, ok := stored(t, c); return !ok })
+	if took := time.Since(began); took > 4*time.Second {
+		t.Errorf("gone after %v, with a TTL of 1s", took)
+	}
+}
+
+func TestEntryOutlivesItsTTL(t *testing.T) {
+	t.Parallel()
+	c := embedded(t, etcdembed.Config{}).Client()
+	announce(t, c, "one", time.Second)
+	_, first, _ := stored(t, c)
+	deadline := time.After(3 * time.Second)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-deadline:
+			return
+		case <-tick.C:
+			if _, lease, ok := stored(t, c); !ok || lease != first {
+				t.Fatalf("not kept alive: %t, lease %x after %x", ok, lease, first)
+			}
+		}
+	}
+}
+
+func TestEntryComesBackAfterItsLeaseIsLost(t *testing.T) {
+	c := embedded(t, etcdembed.Config{}).Client()
+	m := announce(t, c, "one", time.Second)
+	_, first, _ := stored(t, c)
+	if _, err := c.Revoke(t.Context(), first); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Update(t.Context(), []byte("two")); err != nil {
+		t.Errorf("an update between two leases: %v", err)
+	}
+	eventually(t, "two is there under a new lease", func() bool {
+		v, lease, ok := stored(t, c)
+		return ok && v == "two" && lease != first
+	})
+}
+
+func TestEntryComesBackAfterItWasDeleted(t *testing.T) {
+	c := embedded(t, etcdembed.Config{}).Client()
+	announce(t, c, "one", time.Hour) // so that no renewal helps
+	for range 3 {
+		if _, err := c.Delete(t.Context(), entry); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the entry is back", func() bool { _, _, ok := stored(t, c); return ok })
+	}
+}
+
+func TestTwoAnnouncersOfOneKey(t *testing.T) {
+	c := embedded(t, etcdembed.Config{}).Client()
+	for _, lastLeavesFirst := range []bool{false, true} {
+		first := announce(t, c, "first", time.Hour)
+		last := announce(t, c, "last", time.Hour)
+		leaver, stayer := first, last
+		if lastLeavesFirst {
+			leaver, stayer = last, first
+		}
+		if err := leaver.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the entry is there", func() bool {
+			_, lease, ok := stored(t, c)
+			return ok && lease == stayer.lease
+		})
+		if err := stayer.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if v, _, ok := stored(t, c); ok {
+			t.Errorf("%q is there after both left", v)
+		}
+	}
+}
+
+func TestEntryComesBackAfterAnOutage(t *testing.T) {
+	t.Parallel()
+	for what, lose := range map[string]bool{"same data": false, "data lost": true} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			dir := filepath.Join(t.TempDir(), "a")
+			s := embedded(t, etcdembed.Config{Dir: dir, ListenClient: "127.0.0.1:0"})
+			c := connect(t, s)
+			m := announce(t, c, "one", time.Second)
+			s.Close()
+			began := time.Now()
+			if err := m.Update(t.Context(), []byte("two")); !errors.Is(err, fault.StoreUnavailable) {
+				t.Errorf("an update without a store: %v, want STORE_UNAVAILABLE", err)
+			}
+			if took := time.Since(began); took > 5*time.Second {
+				t.Errorf("took %v to fail", took)
+			}
+			if lose {
+				dir += "-new"
+			}
+			embedded(t, etcdembed.Config{Dir: dir, ListenClient: s.Endpoint()})
+			eventually(t, "the entry is back with its last value", func() bool {
+				v, _, ok := stored(t, c)
+				return ok && v == "two"
+			})
+		})
+	}
+}
+
+func TestAnnounceWithoutAStore(t *testing.T) {
+	t.Parallel()
+	c, err := Connect([]string{silent(t)}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	began := time.Now()
+	m, err := Announce(t.Context(), c, entry, nil, 0, nil)
+	if m != nil || !errors.Is(err, fault.StoreUnavailable) {
+		t.Errorf("%v, %v, want STORE_UNAVAILABLE", m, err)
+	}
+	if took := time.Since(began); took > 3*time.Second {
+		t.Errorf("took %v to fail", took)
+	}
+}
+
+func TestRenewBySingleRequests(t *testing.T) {
+	t.Parallel()
+	c := embedded(t, etcdembed.Config{}).Client()
+	grant, err := c.Grant(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &Membership{client: c, ttl: time.Second}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		m.renew(t.Context(), grant.ID)
+	}()
+	select {
+	case <-ended:
+		t.Error("the lease was lost")
+	case <-time.After(2500 * time.Millisecond):
+	}
+	if _, err := c.Revoke(t.Context(), grant.ID); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-ended:
+	case <-time.After(patience):
+		t.Error("the loss of the lease goes unnoticed")
+	}
+}

@@ -1,0 +1,152 @@
+// Package dispatch decides which runner gets a call.
+//
+// Make one [Dispatcher] per core, [Dispatcher.Add] each runner that attaches,
+// and call [Dispatcher.Execute]: it is an exec.Executor like the runners
+// themselves.
+//
+// # Whose turn it is
+//
+// Each plan goes round the runners that are ready and have prepared it, in
+// strict rotation: 300 calls over three runners are 100 each. Where none has
+// prepared it, it goes round all that are ready, and they prepare on demand.
+//
+// # Second attempts
+//
+// A call that provably did not start goes to one other runner, once. A call
+// whose runner was lost while it may have been executing is the caller's to
+// see, unless the context says that it may run twice ([WithIdempotent]); then
+// it too gets one more runner. No call is tried three times.
+//
+// # Preparing
+//
+// [Dispatcher.Prepare] asks all runners at once, for a publish.
+// [Dispatcher.SetPlans] names the plans that are live: runners that attach
+// later prepare these in the background, and get calls for each of them when
+// they have, as long as another runner can take them.
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"connectrpc.com/connect"
+
+	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/exec"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
+
+// Member is a runner as the dispatcher sees it. All methods may be called from
+// many goroutines at once. A member that is no longer ready stays so: it is
+// added anew when it comes back.
+type Member interface {
+	exec.Runner
+	// Info is the runner as it introduced itself.
+	Info() *ruedov1.Runner
+	// Ready tells whether it takes calls. It is asked for every call.
+	Ready() bool
+	// Active is the number of calls under way on it.
+	Active() int
+	// Total is the number of calls that it has executed.
+	Total() uint64
+}
+
+// Config says what a Dispatcher needs.
+type Config struct {
+	// Logger gets what fails in the background; nil discards.
+	Logger *slog.Logger
+}
+
+// Dispatcher spreads calls over runners. It may be used from many goroutines.
+type Dispatcher struct {
+	log *slog.Logger
+
+	live      atomic.Pointer[live] // what Execute reads; never changed in place
+	rotations sync.Map             // plan id -> *rotation
+	started   atomic.Uint64        // rotations so far
+
+	mu      sync.Mutex // guards what follows, and every member's state
+	members []*member  // in the order in which they came
+	plans   map[string]*plan
+	closed  bool
+}
+
+var _ exec.Executor = (*Dispatcher)(nil)
+
+// New makes a dispatcher without runners.
+func New(cfg Config) *Dispatcher {
+	d := &Dispatcher{log: cfg.Logger, plans: make(map[string]*plan)}
+	if d.log == nil {
+		d.log = slog.New(slog.DiscardHandler)
+	}
+	d.live.Store(&live{})
+	return d
+}
+
+type idempotentKey struct{}
+
+// WithIdempotent marks calls made with the context as ones that may run twice.
+func WithIdempotent(ctx context.Context) context.Context {
+	return context.WithValue(ctx, idempotentKey{}, true)
+}
+
+// Execute sends the call to the runner whose turn it is. NO_RUNNER where none
+// is ready.
+func (d *Dispatcher) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
+	first, others := d.next(req.Plan)
+	if first == nil {
+		return nil, d.noRunner(nil)
+	}
+	res, err := first.Execute(ctx, req)
+	if err == nil || !mayRepeat(ctx, err) {
+		return res, err
+	}
+	second := d.other(others, first)
+	if second == nil {
+		if r := fault.ReasonOf(err); fault.Of(err).NotStarted && (r == fault.RunnerDraining || r == fault.RunnerLost) {
+			return nil, d.noRunner(err)
+		}
+		return nil, err
+	}
+	return second.Execute(ctx, req)
+}
+
+// mayRepeat tells whether another runner may be asked after this failure, and
+// could do better.
+func mayRepeat(ctx context.Context, err error) bool {
+	e, ok := errors.AsType[*fault.Error](err)
+	if !ok || ctx.Err() != nil {
+		return false
+	}
+	if !e.NotStarted {
+		idempotent, _ := ctx.Value(idempotentKey{}).(bool)
+		return idempotent && e.Reason == fault.RunnerLost
+	}
+	switch e.Reason {
+	case fault.InputTooLarge, fault.Canceled, fault.Deadline:
+		return false
+	}
+	return e.ConnectCode() != connect.CodeInvalidArgument // another one says the same
+}
+
+func (d *Dispatcher) noRunner(cause error) error {
+	e := fault.Wrap(cause, fault.NoRunner, "no runner is attached and ready").
+		WithFix("start one: ruedo runner, with this core's address in RUEDO_RUNNER_CORES")
+	e.NotStarted = true
+	return e
+}
+
+// Members gives the runners in the order in which they attached, ready or not.
+func (d *Dispatcher) Members() []Member {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	ms := make([]Member, len(d.members))
+	for i, m := range d.members {
+		ms[i] = m.Member
+	}
+	return ms
+}

@@ -1,0 +1,171 @@
+package dispatch
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+// live is the members that take calls, as of one version.
+type live struct {
+	version uint64
+	members []*member
+}
+
+// member is a Member and what the dispatcher knows of it.
+type member struct {
+	Member
+
+	// Guarded by Dispatcher.mu.
+	prepared  map[string]bool
+	failures  map[string]int
+	preparing bool
+
+	wake   chan struct{}   // SetPlans was called while it prepares
+	ctx    context.Context // ends when the member is removed
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+}
+
+// rotation is whose turn it is for one plan.
+type rotation struct {
+	turn       atomic.Uint64
+	candidates atomic.Pointer[candidates]
+}
+
+// candidates are the members that a plan goes round, as of one version.
+type candidates struct {
+	version uint64
+	members []*member
+}
+
+// maxRotations bounds what is kept of plans that nobody calls any more.
+const maxRotations = 1 << 14
+
+// Add makes a runner take part. remove takes it out again; it stops what is
+// being prepared on it and may be called more than once.
+func (d *Dispatcher) Add(m Member) (remove func()) {
+	n := &member{Member: m, prepared: make(map[string]bool), failures: make(map[string]int), wake: make(chan struct{}, 1)}
+	n.ctx, n.cancel = context.WithCancel(context.Background())
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.members = append(slices.Clip(d.members), n)
+	d.publish()
+	d.prepareSoon(n)
+	return func() {
+		d.mu.Lock()
+		d.members = slices.DeleteFunc(slices.Clone(d.members), func(o *member) bool { return o == n })
+		d.publish()
+		d.mu.Unlock()
+		n.cancel()
+		n.wg.Wait()
+	}
+}
+
+// Close stops what goes on in the background and waits for it. Calls still
+// work.
+func (d *Dispatcher) Close() {
+	d.mu.Lock()
+	d.closed = true
+	ms := d.members
+	d.mu.Unlock()
+	for _, m := range ms {
+		m.cancel()
+		m.wg.Wait()
+	}
+}
+
+// publish makes the present state the one that calls see. With d.mu held.
+func (d *Dispatcher) publish() {
+	l := &live{version: d.live.Load().version + 1}
+	for _, m := range d.members {
+		if m.Ready() {
+			l.members = append(l.members, m)
+		}
+	}
+	d.live.Store(l)
+}
+
+// next gives the member whose turn it is, and those that share the plan with
+// it; nil where none is ready.
+func (d *Dispatcher) next(plan string) (*member, *candidates) {
+	rot := d.rotation(plan)
+	for range 8 {
+		c := d.candidates(rot, plan)
+		n := uint64(len(c.members))
+		if n == 0 {
+			return nil, c
+		}
+		if m := c.members[(rot.turn.Add(1)-1)%n]; m.Ready() {
+			return m, c
+		}
+		// It drains or is gone. Take it out of everybody's rotation, so that
+		// its turns are shared and do not all fall to its neighbour.
+		d.refresh(c.version)
+	}
+	c := d.candidates(rot, plan)
+	return d.other(c, nil), c
+}
+
+// other gives a ready member besides first: one that shares the plan, else any.
+func (d *Dispatcher) other(c *candidates, first *member) *member {
+	i := slices.Index(c.members, first)
+	for k := range c.members {
+		if m := c.members[(i+1+k)%len(c.members)]; m != first && m.Ready() {
+			return m
+		}
+	}
+	for _, m := range d.live.Load().members {
+		if m != first && m.Ready() {
+			return m
+		}
+	}
+	return nil
+}
+
+func (d *Dispatcher) rotation(plan string) *rotation {
+	if r, ok := d.rotations.Load(plan); ok {
+		return r.(*rotation)
+	}
+	n := d.started.Add(1)
+	if n%maxRotations == 0 {
+		d.rotations.Clear() // they come back with the next call
+	}
+	r := &rotation{}
+	r.turn.Store(n) // not every plan begins with the same runner
+	got, _ := d.rotations.LoadOrStore(plan, r)
+	return got.(*rotation)
+}
+
+// candidates gives the members that the plan goes round. It costs one
+// comparison as long as nothing has changed.
+func (d *Dispatcher) candidates(rot *rotation, plan string) *candidates {
+	if c := rot.candidates.Load(); c != nil && c.version == d.live.Load().version {
+		return c
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	l := d.live.Load()
+	c := &candidates{version: l.version}
+	for _, m := range l.members {
+		if m.prepared[plan] {
+			c.members = append(c.members, m)
+		}
+	}
+	if len(c.members) == 0 {
+		c.members = l.members
+	}
+	rot.candidates.Store(c)
+	return c
+}
+
+// refresh takes members that are no longer ready out of the rotation, unless
+// somebody has done so since the version that was seen.
+func (d *Dispatcher) refresh(seen uint64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.live.Load().version == seen {
+		d.publish()
+	}
+}

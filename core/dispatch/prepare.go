@@ -1,0 +1,215 @@
+package dispatch
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
+
+const (
+	// remembered is how long it is known who has prepared a plan that is not
+	// live: one that is being published, or was just replaced.
+	remembered = 10 * time.Minute
+	// patience is what a runner gets to prepare one plan in the background.
+	patience = 2 * time.Minute
+	// attempts in the background, after which the plan is left to demand.
+	attempts = 5
+)
+
+// plan is a plan that the dispatcher knows.
+type plan struct {
+	req   *runnerv1.PrepareRequest
+	live  bool
+	until time.Time // forgotten then, where it is not live
+}
+
+// Prepare has all ready runners prepare a plan, at the same time, and tells
+// what each of them said. NO_RUNNER where none is ready. Where no runner could
+// prepare it, the error says why, with the runner's reason if it is the plan's
+// own fault, else PREPARE_FAILED; the preparations are given as well. A runner
+// that does not answer before ctx ends has failed.
+func (d *Dispatcher) Prepare(ctx context.Context, req *runnerv1.PrepareRequest) ([]*ruedov1.Preparation, error) {
+	d.mu.Lock()
+	d.publish()
+	d.remember(req, false)
+	d.mu.Unlock()
+	ms := d.live.Load().members
+	if len(ms) == 0 {
+		return nil, d.noRunner(nil)
+	}
+	out := make([]*ruedov1.Preparation, len(ms))
+	errs := make([]error, len(ms))
+	var wg sync.WaitGroup
+	for i, m := range ms {
+		wg.Go(func() {
+			out[i], errs[i] = d.prepareOn(ctx, m, req)
+		})
+	}
+	wg.Wait()
+	if slices.Contains(errs, nil) {
+		return out, nil
+	}
+	// The plan's own fault tells more than a runner that broke down.
+	worst := slices.MinFunc(errs, func(a, b error) int { return cmp.Compare(blame(a), blame(b)) })
+	e := *fault.Of(worst)
+	if blame(worst) > 0 {
+		e.Reason, e.Code = fault.PrepareFailed, 0
+	}
+	e.Err = worst
+	e.Message = "no runner can prepare service " + req.GetPlan().GetService() + ": " + strings.TrimSuffix(e.Message, ".")
+	return out, &e
+}
+
+// blame orders failures: 0 is the plan's fault, 1 the runner's.
+func blame(err error) int {
+	if fault.Of(err).ConnectCode() == connect.CodeInvalidArgument {
+		return 0
+	}
+	return 1
+}
+
+func (d *Dispatcher) prepareOn(ctx context.Context, m *member, req *runnerv1.PrepareRequest) (*ruedov1.Preparation, error) {
+	p := &ruedov1.Preparation{Runner: m.Info().GetId()}
+	res, err := m.Prepare(ctx, req)
+	if err != nil {
+		p.Error = fault.Of(err).Error()
+		return p, err
+	}
+	p.CompileTime = durationpb.New(time.Duration(res.GetCompileNanos()))
+	p.StartTime = durationpb.New(time.Duration(res.GetStartNanos()))
+	p.MemoryBytes = res.GetMemoryBytes()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !m.prepared[req.Id] {
+		m.prepared[req.Id] = true
+		d.publish()
+	}
+	delete(m.failures, req.Id)
+	return p, nil
+}
+
+// SetPlans names all plans that are live. Runners that have not prepared one
+// of them do so in the background, one after the other; nothing is forgotten at
+// once, so that calls to a plan that was just replaced stay where it is warm.
+func (d *Dispatcher) SetPlans(reqs []*runnerv1.PrepareRequest) {
+	now := time.Now()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, p := range d.plans {
+		if p.live {
+			p.live, p.until = false, now.Add(remembered)
+		}
+	}
+	for _, req := range reqs {
+		d.remember(req, true)
+	}
+	for id, p := range d.plans {
+		if !p.live && now.After(p.until) {
+			delete(d.plans, id)
+			for _, m := range d.members {
+				delete(m.prepared, id)
+				delete(m.failures, id)
+			}
+		}
+	}
+	for _, m := range d.members {
+		d.prepareSoon(m)
+	}
+}
+
+// remember notes a plan. With d.mu held.
+func (d *Dispatcher) remember(req *runnerv1.PrepareRequest, live bool) {
+	p := d.plans[req.Id]
+	if p == nil {
+		p = &plan{}
+		d.plans[req.Id] = p
+	}
+	p.req, p.live = req, p.live || live
+	p.until = time.Now().Add(remembered)
+}
+
+// prepareSoon lets a member prepare what it lacks, one plan after the other.
+// With d.mu held.
+func (d *Dispatcher) prepareSoon(m *member) {
+	if m.preparing {
+		select {
+		case m.wake <- struct{}{}:
+		default:
+		}
+		return
+	}
+	if d.closed || m.ctx.Err() != nil || len(d.lacking(m)) == 0 {
+		return
+	}
+	m.preparing = true
+	m.wg.Go(func() { d.catchUp(m) })
+}
+
+// lacking gives the live plans that a member has still to prepare, those first
+// that failed least. With d.mu held.
+func (d *Dispatcher) lacking(m *member) []*runnerv1.PrepareRequest {
+	if !m.Ready() {
+		return nil
+	}
+	var reqs []*runnerv1.PrepareRequest
+	for id, p := range d.plans {
+		if p.live && !m.prepared[id] && m.failures[id] < attempts {
+			reqs = append(reqs, p.req)
+		}
+	}
+	slices.SortFunc(reqs, func(a, b *runnerv1.PrepareRequest) int {
+		return cmp.Or(cmp.Compare(m.failures[a.Id], m.failures[b.Id]), cmp.Compare(a.Id, b.Id))
+	})
+	return reqs
+}
+
+// catchUp prepares on a member until it lacks nothing.
+func (d *Dispatcher) catchUp(m *member) {
+	for {
+		d.mu.Lock()
+		reqs := d.lacking(m)
+		if len(reqs) == 0 || m.ctx.Err() != nil {
+			m.preparing = false
+			d.mu.Unlock()
+			return
+		}
+		req := reqs[0]
+		failed := m.failures[req.Id]
+		d.mu.Unlock()
+
+		if failed > 0 {
+			select {
+			case <-time.After(time.Second << failed):
+			case <-m.wake: // there may be something new, which comes first
+				continue
+			case <-m.ctx.Done():
+				continue
+			}
+		}
+		ctx, cancel := context.WithTimeout(m.ctx, patience)
+		_, err := d.prepareOn(ctx, m, req)
+		cancel()
+		if err == nil || m.ctx.Err() != nil {
+			continue
+		}
+		d.mu.Lock()
+		m.failures[req.Id]++
+		if blame(err) == 0 {
+			m.failures[req.Id] = attempts // it will say the same again
+		}
+		d.mu.Unlock()
+		if failed == 0 {
+			d.log.Warn("runner cannot prepare a plan", "runner", m.Info().GetId(), "service", req.GetPlan().GetService(), "plan", req.Id, "err", fault.Of(err))
+		}
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"runtime/debug"
 	"unsafe"
 
 	"github.com/ruedo-dev/ruedo/internal/abi"
@@ -60,14 +61,28 @@ func Main() {
 //go:wasmexport ruedo_abi_1
 func marker() {}
 
+// guestWarm is the last thing before the module counts as ready: what is wrong
+// by now refuses the publish.
+//
 //go:wasmexport ruedo_warm
 func guestWarm() {
 	if registered.handle == nil {
-		// Here rather than at the first call: so the publish is refused.
-		fmt.Fprintln(os.Stderr, "ruedo: this service has no handler: "+noHandlerFix)
-		os.Exit(2)
+		misuse("this service has no handler: " + noHandlerFix)
 	}
+	defer func() {
+		if p := recover(); p != nil {
+			logPanic(p, debug.Stack())
+			misuse(fmt.Sprintf("warming panicked: %v", p))
+		}
+	}()
 	registered.runWarm()
+}
+
+// misuse ends a module that uses the SDK wrongly. A panic would end it too,
+// but the host could only say that it trapped.
+func misuse(message string) {
+	hostFail(uint32(FailedPrecondition), message)
+	os.Exit(2)
 }
 
 //go:wasmexport ruedo_call

@@ -55,3 +55,6 @@ func serve(ctx context.Context, s *service, stdin io.Reader, stdout, stderr io.W
 func writeLog(level slog.Level, line string) {
 	fmt.Fprintf(os.Stderr, "%s %s\n", level, line)
 }
+
+// misuse ends a program that uses the SDK wrongly.
+func misuse(message string) { panic("sdk: " + message) }

@@ -95,7 +95,7 @@ import (
 // base64.
 func Handle[In, Out any](handle func(ctx context.Context, in In) (Out, error)) {
 	if handle == nil {
-		panic("sdk: Handle: the handler is nil")
+		misuse("Handle: the handler is nil")
 	}
 	registered.register("Handle", caller(), typed(handle), fillCaches[In, Out])
 }
@@ -107,7 +107,7 @@ func Handle[In, Out any](handle func(ctx context.Context, in In) (Out, error)) {
 // function; a second handler, or nil, panics.
 func HandleBytes(handle func(ctx context.Context, in []byte) ([]byte, error)) {
 	if handle == nil {
-		panic("sdk: HandleBytes: the handler is nil")
+		misuse("HandleBytes: the handler is nil")
 	}
 	registered.register("HandleBytes", caller(), handle, nil)
 }
@@ -118,7 +118,7 @@ func HandleBytes(handle func(ctx context.Context, in []byte) ([]byte, error)) {
 // A panic in one fails the publish.
 func Warm(warm func()) {
 	if warm == nil {
-		panic("sdk: Warm: the function is nil")
+		misuse("Warm: the function is nil")
 	}
 	registered.addWarm(warm)
 }
@@ -174,7 +174,7 @@ var registered service
 func (s *service) register(fn, place string, handle bytesHandler, warm func()) {
 	by := fn + " at " + place
 	if s.handle != nil {
-		panic(fmt.Sprintf("sdk: a service has one handler: %s comes after %s", by, s.by))
+		misuse(fmt.Sprintf("a service has one handler: %s comes after %s", by, s.by))
 	}
 	s.handle, s.by = handle, by
 	if warm != nil {

@@ -76,13 +76,15 @@ func spin(ctx context.Context, in Request) (Response, error) {
 	return Response{Did: "nothing"}, nil
 }
 
-// recurse never comes back; the result depends on every frame, so that none
-// can be left out.
+// recurse never comes back. Its frames are large, so that they are soon too
+// many, and the result depends on each, so that none can be left out.
 func recurse(n int) int {
+	var frame [4096]byte
+	frame[n%len(frame)] = 1
 	if n < 0 {
 		return 0
 	}
-	return recurse(n+1) + n
+	return recurse(n+1) + int(frame[(n+1)%len(frame)])
 }
 
 // eat takes n MiB, in pieces so that some is taken before the end is reached,

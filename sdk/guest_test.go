@@ -1,0 +1,183 @@
+package sdk_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ruedo-dev/ruedo/sandbox"
+)
+
+// build makes a module of one of the guests in testdata.
+func build(t *testing.T, guest string) []byte {
+	t.Helper()
+	out := filepath.Join(t.TempDir(), guest+".wasm")
+	cmd := exec.Command("go", "build", "-trimpath", "-buildmode=c-shared", "-o", out, "./testdata/guests/"+guest)
+	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm")
+	if msg, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, msg)
+	}
+	wasm, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return wasm
+}
+
+func engine(t *testing.T) *sandbox.Engine {
+	t.Helper()
+	e, err := sandbox.New(t.Context(), sandbox.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := e.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return e
+}
+
+// TestAsGuest runs the part of the SDK that native tests cannot: what stands
+// between a handler and its host.
+func TestAsGuest(t *testing.T) {
+	template, err := engine(t).Load(t.Context(), sandbox.Spec{
+		Wasm:   build(t, "probe"),
+		Limits: sandbox.Limits{Timeout: 20 * time.Second, Output: 1 << 20},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	call := func(input string) (sandbox.Result, error) {
+		return template.Call(t.Context(), sandbox.Request{ID: "c-7", Input: []byte(input), ContentType: "application/json"})
+	}
+
+	t.Run("JSON in and out", func(t *testing.T) {
+		for range 2 { // the second call sees nothing of the first
+			res, err := call(`{"do":"echo","text":"grüß"}`)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := `{"text":"grüß","calls":1,"warmed":1,"call_id":"c-7","content_type":"application/json"}`
+			if string(res.Output) != want || res.ContentType != "application/json" {
+				t.Errorf("got %s of type %q, want %s", res.Output, res.ContentType, want)
+			}
+		}
+	})
+
+	t.Run("bodies of many reads and writes", func(t *testing.T) {
+		text := strings.Repeat("0123456789abcdef", 20_000)
+		res, err := call(`{"do":"repeat","n":2,"text":"` + text + `"}`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out struct{ Text string }
+		if err := json.Unmarshal(res.Output, &out); err != nil || out.Text != text+text {
+			t.Errorf("%d bytes came back, %v", len(out.Text), err)
+		}
+	})
+
+	t.Run("output over its limit", func(t *testing.T) {
+		_, err := call(`{"do":"repeat","n":2000000,"text":"x"}`)
+		wantReason(t, err, sandbox.ReasonOutputLimit)
+	})
+
+	t.Run("content type", func(t *testing.T) {
+		if res, err := call(`{"do":"type","text":"text/x"}`); err != nil || res.ContentType != "text/x" {
+			t.Errorf("got %q, %v", res.ContentType, err)
+		}
+	})
+
+	t.Run("errors", func(t *testing.T) {
+		for _, c := range []struct {
+			input, message string
+			code           uint32
+		}{
+			{`{"do":"fail","text":"tea"}`, `no "tea" here`, 5},
+			{`{"do":"plain","text":"bad luck"}`, "bad luck", 2},
+			{`{"do":`, "the input is not valid JSON: at byte 6", 3},
+			{`{"do":1}`, `field "do" must be a string`, 3},
+			{``, "the input is empty", 3},
+			{`{"do":"panic","text":"boo"}`, "the service panicked: boo", 13},
+		} {
+			res, err := call(c.input)
+			e := wantReason(t, err, sandbox.ReasonError)
+			if e != nil && (e.Code != c.code || !strings.Contains(e.Message, c.message)) {
+				t.Errorf("%s: got code %d and %q, want %d and %q", c.input, e.Code, e.Message, c.code, c.message)
+			}
+			if panicked := strings.Contains(c.input, "panic"); panicked != strings.Contains(string(res.Logs), "main.handle") {
+				t.Errorf("%s: the log is %q", c.input, res.Logs)
+			}
+		}
+	})
+
+	t.Run("a panic that no handler can catch", func(t *testing.T) {
+		res, err := call(`{"do":"panic elsewhere","text":"boo"}`)
+		wantReason(t, err, sandbox.ReasonTrap)
+		if !strings.Contains(string(res.Logs), "panic: boo") {
+			t.Errorf("the log is %q", res.Logs)
+		}
+	})
+
+	t.Run("goroutines and timers", func(t *testing.T) {
+		res, err := call(`{"do":"goroutines","n":100}`)
+		if err != nil || !strings.Contains(string(res.Output), `"text":"4950"`) {
+			t.Errorf("got %s, %v", res.Output, err)
+		}
+		start := time.Now()
+		if _, err := call(`{"do":"sleep","n":30}`); err != nil || time.Since(start) < 30*time.Millisecond {
+			t.Errorf("slept %v, %v", time.Since(start), err)
+		}
+	})
+
+	t.Run("log", func(t *testing.T) {
+		res, err := call(`{"do":"log","text":"hi there","n":3}`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		logs := string(res.Logs)
+		for _, want := range []string{`hi there n=3 at.place="a b"`, "bad", "from package log", "from stderr", "from stdout"} {
+			if !strings.Contains(logs, want) {
+				t.Errorf("the log lacks %q:\n%s", want, logs)
+			}
+		}
+		if strings.Contains(logs, "not to be seen") {
+			t.Errorf("a debug line is in the log:\n%s", logs)
+		}
+	})
+}
+
+// What is registered wrongly fails when it is loaded, not at the first call.
+func TestWrongRegistrationDoesNotLoad(t *testing.T) {
+	engine := engine(t)
+	for guest, want := range map[string]string{
+		"twice":   "a service has one handler",
+		"never":   "this service has no handler",
+		"badwarm": "warming panicked: no table",
+	} {
+		_, err := engine.Load(t.Context(), sandbox.Spec{Wasm: build(t, guest)})
+		if err == nil {
+			t.Errorf("%s loads", guest)
+			continue
+		}
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %q, which does not say %q", guest, err, want)
+		}
+	}
+}
+
+func wantReason(t *testing.T, err error, reason string) *sandbox.Error {
+	t.Helper()
+	var e *sandbox.Error
+	if !errors.As(err, &e) || e.Reason != reason {
+		t.Errorf("got %v, want %s", err, reason)
+		return nil
+	}
+	return e
+}

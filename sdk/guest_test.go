@@ -14,11 +14,11 @@ import (
 	"github.com/ruedo-dev/ruedo/sandbox"
 )
 
-// build makes a module of one of the guests in testdata.
-func build(t *testing.T, guest string) []byte {
+// build makes a module of the guest in testdata.
+func build(t *testing.T) []byte {
 	t.Helper()
-	out := filepath.Join(t.TempDir(), guest+".wasm")
-	cmd := exec.Command("go", "build", "-trimpath", "-buildmode=c-shared", "-o", out, "./testdata/guests/"+guest)
+	out := filepath.Join(t.TempDir(), "probe.wasm")
+	cmd := exec.Command("go", "build", "-trimpath", "-buildmode=c-shared", "-o", out, "./testdata/guests/probe")
 	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm")
 	if msg, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, msg)
@@ -47,8 +47,9 @@ func engine(t *testing.T) *sandbox.Engine {
 // TestAsGuest runs the part of the SDK that native tests cannot: what stands
 // between a handler and its host.
 func TestAsGuest(t *testing.T) {
-	template, err := engine(t).Load(t.Context(), sandbox.Spec{
-		Wasm:   build(t, "probe"),
+	engine, wasm := engine(t), build(t)
+	template, err := engine.Load(t.Context(), sandbox.Spec{
+		Wasm:   wasm,
 		Limits: sandbox.Limits{Timeout: 20 * time.Second, Output: 1 << 20},
 	})
 	if err != nil {
@@ -151,24 +152,20 @@ func TestAsGuest(t *testing.T) {
 			t.Errorf("a debug line is in the log:\n%s", logs)
 		}
 	})
-}
 
-// What is registered wrongly fails when it is loaded, not at the first call.
-func TestWrongRegistrationDoesNotLoad(t *testing.T) {
-	engine := engine(t)
-	for guest, want := range map[string]string{
-		"twice":   "a service has one handler",
-		"never":   "this service has no handler",
-		"badwarm": "warming panicked: no table",
+	// What is wrong from the start fails when it is loaded, not at a call.
+	for wrong, want := range map[string]string{
+		"twice":    "a service has one handler: Handle at ",
+		"nil":      "HandleBytes: the handler is nil",
+		"never":    "this service has no handler: call sdk.Handle",
+		"bad warm": "warming panicked: no table",
 	} {
-		_, err := engine.Load(t.Context(), sandbox.Spec{Wasm: build(t, guest)})
-		if err == nil {
-			t.Errorf("%s loads", guest)
-			continue
-		}
-		if !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: got %q, which does not say %q", guest, err, want)
-		}
+		t.Run("wrong: "+wrong, func(t *testing.T) {
+			_, err := engine.Load(t.Context(), sandbox.Spec{Wasm: wasm, Env: map[string]string{"PROBE": wrong}})
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("got %v, which does not say %q", err, want)
+			}
+		})
 	}
 }
 

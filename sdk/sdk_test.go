@@ -138,15 +138,13 @@ func TestOutputThatIsNoJSONFails(t *testing.T) {
 }
 
 func TestPanicBecomesAFailedCall(t *testing.T) {
-	s := typedService(func(context.Context, order) (string, error) {
-		var m map[string]int
-		m["x"] = 1
-		return "", nil
+	s := typedService(func(_ context.Context, in order) (string, error) {
+		return in.To.Bells[in.Count], nil
 	})
 	for range 2 { // and the service goes on
 		_, err := s.do(t.Context(), Request{Input: []byte(`{}`)})
 		var e *Error
-		if !errors.As(err, &e) || e.Code != Internal || e.Message != "the service panicked: assignment to entry in nil map" {
+		if !errors.As(err, &e) || e.Code != Internal || e.Message != "the service panicked: runtime error: index out of range [0] with length 0" {
 			t.Errorf("got %v", err)
 		}
 	}

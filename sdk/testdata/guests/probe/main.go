@@ -1,5 +1,6 @@
 // Command probe is a guest that shows, on request, everything that the SDK
-// does between a handler and its host.
+// does between a handler and its host, and by its environment what it says to
+// those who use it wrongly.
 package main
 
 import (
@@ -33,8 +34,23 @@ var calls, warmed int
 
 func init() {
 	sdk.Warm(func() { warmed++ })
-	sdk.Handle(handle)
+	switch os.Getenv("PROBE") {
+	case "":
+		sdk.Handle(handle)
+	case "twice":
+		sdk.HandleBytes(echo)
+		sdk.Handle(handle)
+	case "nil":
+		sdk.HandleBytes(nil)
+	case "never":
+		// main is too late, and never runs
+	case "bad warm":
+		sdk.HandleBytes(echo)
+		sdk.Warm(func() { panic("no table") })
+	}
 }
+
+func echo(_ context.Context, in []byte) ([]byte, error) { return in, nil }
 
 func handle(ctx context.Context, req in) (out, error) {
 	calls++
@@ -79,4 +95,9 @@ func handle(ctx context.Context, req in) (out, error) {
 	return res, nil
 }
 
-func main() { sdk.Main() }
+func main() {
+	if os.Getenv("PROBE") == "never" {
+		sdk.HandleBytes(echo)
+	}
+	sdk.Main()
+}

@@ -1,0 +1,295 @@
+// Package modules keeps the modules that a runner has fetched on disk, by
+// digest.
+//
+// Open a [Cache] with [Open] and ask it with [Cache.Get], which fetches what is
+// not there. Promises:
+//
+//   - Bytes are compared with their digest before they are used: when they
+//     come from the core, and again each time they come from the disk. What does
+//     not match is thrown away and fetched anew, never used.
+//   - One fetch per digest at a time, however many ask.
+//   - Files appear whole or not at all, so several runners may share a folder.
+//   - The folder stays under its limit; what was not used for longest goes.
+//   - A disk that is full or broken costs fetches, not calls.
+package modules
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/runner/internal/flight"
+)
+
+// Defaults of a config.
+const (
+	DefaultMaxBytes  = 1 << 30
+	DefaultMaxModule = 64 << 20
+)
+
+const (
+	suffix    = ".wasm"
+	temporary = ".fetch-"
+	// stale is how old a temporary file is when its process must be gone.
+	stale = time.Hour
+	// fetchTime bounds one fetch.
+	fetchTime = 5 * time.Minute
+)
+
+// Config says where a cache lives.
+type Config struct {
+	// Dir is made with mode 0700 where it is missing.
+	Dir string
+	// MaxBytes is what all modules together may take; zero means
+	// DefaultMaxBytes.
+	MaxBytes int64
+	// MaxModule is what one module may take; zero means DefaultMaxModule.
+	MaxModule int64
+	// Logger gets what is wrong with the disk; nil discards.
+	Logger *slog.Logger
+}
+
+// Cache is the folder. It may be used from many goroutines.
+type Cache struct {
+	cfg     Config
+	log     *slog.Logger
+	fetches *flight.Group[[]byte]
+}
+
+// Opener gives the bytes of the module from where they are; see exec.Source.
+type Opener func(ctx context.Context) (io.ReadCloser, error)
+
+// Open opens or makes the folder.
+func Open(cfg Config) (*Cache, error) {
+	if cfg.MaxBytes <= 0 {
+		cfg.MaxBytes = DefaultMaxBytes
+	}
+	if cfg.MaxModule <= 0 {
+		cfg.MaxModule = DefaultMaxModule
+	}
+	c := &Cache{cfg: cfg, log: cfg.Logger, fetches: flight.New[[]byte]()}
+	if c.log == nil {
+		c.log = slog.New(slog.DiscardHandler)
+	}
+	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+		return nil, fault.Wrap(err, fault.DataDir, "the folder for modules cannot be made: %s", err).
+			WithFix("choose another folder: RUEDO_RUNNER_CACHE_DIR")
+	}
+	for _, e := range c.list(temporary) {
+		if time.Since(e.used) > stale {
+			c.remove(e.path)
+		}
+	}
+	return c, nil
+}
+
+// Close ends fetches under way. The files stay.
+func (c *Cache) Close() { c.fetches.Close() }
+
+// Get gives the module with this digest, which must not be changed. size is
+// what it is said to have; zero means unknown. INTEGRITY where what was fetched
+// does not match.
+func (c *Cache) Get(ctx context.Context, digest string, size uint64, open Opener) ([]byte, error) {
+	if b, err := hex.DecodeString(digest); err != nil || len(b) != sha256.Size || strings.ToLower(digest) != digest {
+		return nil, fault.New(fault.Integrity, "%.80q is no digest of a module", digest)
+	}
+	if size > uint64(c.cfg.MaxModule) {
+		return nil, fault.New(fault.WasmLimit, "the module has %d bytes, over this runner's limit of %d", size, c.cfg.MaxModule)
+	}
+	get := func(ctx context.Context) ([]byte, error) {
+		if b := c.read(digest); b != nil {
+			return b, nil
+		}
+		ctx, cancel := context.WithTimeout(ctx, fetchTime)
+		defer cancel()
+		return c.fetch(ctx, digest, size, open)
+	}
+	b, joined, err := c.fetches.Do(ctx, digest, get)
+	if err != nil && joined && ctx.Err() == nil {
+		// The one that fetched had another source; this one may do better.
+		b, _, err = c.fetches.Do(ctx, digest, get)
+	}
+	return b, err
+}
+
+// read gives a module from the disk; nil where there is none that is right.
+func (c *Cache) read(digest string) []byte {
+	path := c.path(digest)
+	b, err := os.ReadFile(path)
+	if err != nil {
+		if !os.IsNotExist(err) {
+			c.log.Warn("cannot read a module from disk", "path", path, "err", err)
+		}
+		return nil
+	}
+	if hexDigest(b) != digest {
+		c.log.Warn("a module on disk does not match its digest; it will be fetched again", "path", path)
+		c.remove(path)
+		return nil
+	}
+	now := time.Now()
+	_ = os.Chtimes(path, now, now) // for the order of eviction only
+	return b
+}
+
+// fetch gets a module from its source and leaves it on disk.
+func (c *Cache) fetch(ctx context.Context, digest string, size uint64, open Opener) ([]byte, error) {
+	r, err := open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	file := c.create()
+	defer file.abandon()
+	limit := int64(size)
+	if limit == 0 {
+		limit = c.cfg.MaxModule
+	}
+	var b bytes.Buffer
+	b.Grow(int(size))
+	hash := sha256.New()
+	n, err := io.Copy(io.MultiWriter(&b, hash, file), io.LimitReader(r, limit+1))
+	if err != nil {
+		return nil, err
+	}
+	if size > 0 && uint64(n) != size || n > limit {
+		return nil, fault.New(fault.Integrity, "the core gave %d bytes or more for module %s, which has %d", n, digest, limit)
+	}
+	if got := hex.EncodeToString(hash.Sum(nil)); got != digest {
+		return nil, fault.New(fault.Integrity, "the core gave a module with digest %s for %s", got, digest)
+	}
+	if file.keep(c.path(digest)) {
+		c.evict(digest)
+	}
+	return b.Bytes(), nil
+}
+
+// evict removes what was not used for longest until the folder fits.
+func (c *Cache) evict(keep string) {
+	entries := c.list("")
+	var total int64
+	for _, e := range entries {
+		total += e.size
+	}
+	slices.SortFunc(entries, func(a, b entry) int { return cmp.Compare(a.used.UnixNano(), b.used.UnixNano()) })
+	for _, e := range entries {
+		if total <= c.cfg.MaxBytes {
+			return
+		}
+		if strings.HasSuffix(e.path, suffix) && e.path != c.path(keep) {
+			c.remove(e.path)
+			total -= e.size
+		}
+	}
+}
+
+type entry struct {
+	path string
+	size int64
+	used time.Time
+}
+
+func (c *Cache) list(prefix string) []entry {
+	files, err := os.ReadDir(c.cfg.Dir)
+	if err != nil {
+		c.log.Warn("cannot list the modules on disk", "path", c.cfg.Dir, "err", err)
+	}
+	var entries []entry
+	for _, f := range files {
+		info, err := f.Info()
+		if err != nil || !info.Mode().IsRegular() || !strings.HasPrefix(f.Name(), prefix) {
+			continue // gone meanwhile, or not ours
+		}
+		entries = append(entries, entry{filepath.Join(c.cfg.Dir, f.Name()), info.Size(), info.ModTime()})
+	}
+	return entries
+}
+
+func (c *Cache) remove(path string) {
+	if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
+		c.log.Warn("cannot remove a module from disk", "path", path, "err", err)
+	}
+}
+
+func (c *Cache) path(digest string) string { return filepath.Join(c.cfg.Dir, digest+suffix) }
+
+func hexDigest(b []byte) string { return fmt.Sprintf("%x", sha256.Sum256(b)) }
+
+// draft is a file that is being written. Its errors are logged once and end
+// the writing, but not the fetch.
+type draft struct {
+	c    *Cache
+	file *os.File // nil after an error, and at the end
+}
+
+// create begins a file beside its place, so that it can be renamed to it. Its
+// mode is 0600.
+func (c *Cache) create() *draft {
+	d := &draft{c: c}
+	f, err := os.CreateTemp(c.cfg.Dir, temporary+"*")
+	if err != nil {
+		d.failed(err)
+		return d
+	}
+	d.file = f
+	return d
+}
+
+func (d *draft) Write(p []byte) (int, error) {
+	if d.file != nil {
+		if _, err := d.file.Write(p); err != nil {
+			d.failed(err)
+			d.abandon()
+		}
+	}
+	return len(p), nil
+}
+
+// keep puts the file in its place. Nothing is synced: what a crash leaves
+// behind is found by its digest.
+func (d *draft) keep(path string) bool {
+	if d.file == nil {
+		return false
+	}
+	f := d.file
+	d.file = nil
+	err := f.Close()
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		d.failed(err)
+		d.c.remove(f.Name())
+	}
+	return err == nil
+}
+
+func (d *draft) abandon() {
+	if d.file == nil {
+		return
+	}
+	f := d.file
+	d.file = nil
+	_ = f.Close()
+	d.c.remove(f.Name())
+}
+
+func (d *draft) failed(err error) {
+	// The path without the error's own words, which repeat it.
+	if pe, ok := err.(*fs.PathError); ok {
+		err = pe.Err
+	}
+	d.c.log.Warn("a module cannot be kept on disk", "path", d.c.cfg.Dir, "err", err)
+}

@@ -29,6 +29,7 @@ const (
 	RevisionNotFound  Reason = "REVISION_NOT_FOUND"
 	ModuleNotFound    Reason = "MODULE_NOT_FOUND"
 	PlanNotFound      Reason = "PLAN_NOT_FOUND"
+	RunnerNotFound    Reason = "RUNNER_NOT_FOUND"
 	AlreadyExists     Reason = "ALREADY_EXISTS"
 	Conflict          Reason = "CONFLICT"
 	DecoratorInUse    Reason = "DECORATOR_IN_USE"
@@ -120,7 +121,7 @@ func rowOf(r Reason) row {
 		return row{connect.CodeInvalidArgument, ExitLimit}
 	case InputTooLarge, UploadTooLarge, UploadBusy, QueueFull, StoreFull:
 		return row{connect.CodeResourceExhausted, ExitLimit}
-	case ServiceNotFound, DecoratorNotFound, RevisionNotFound, ModuleNotFound, PlanNotFound:
+	case ServiceNotFound, DecoratorNotFound, RevisionNotFound, ModuleNotFound, PlanNotFound, RunnerNotFound:
 		return row{connect.CodeNotFound, ExitNotFound}
 	case AlreadyExists:
 		return row{connect.CodeAlreadyExists, ExitConflict}

@@ -98,6 +98,7 @@ func failure(t *testing.T, err error, reasons ...string) *sandbox.Error {
 }
 
 func TestGreetInTheSandbox(t *testing.T) {
+	t.Parallel() // compiling takes most of the time
 	greet := load(t, "greet")[0]
 	res, err := call(t, greet, `{"name":"Ada","age":36,"language":"es"}`)
 	if err != nil {
@@ -113,6 +114,7 @@ func TestGreetInTheSandbox(t *testing.T) {
 }
 
 func TestThumbnailInTheSandbox(t *testing.T) {
+	t.Parallel() // compiling takes most of the time
 	rng := rand.New(rand.NewPCG(3, 4))
 	img := image.NewRGBA(image.Rect(0, 0, 600, 300))
 	for i := range img.Pix {
@@ -155,6 +157,7 @@ func TestThumbnailInTheSandbox(t *testing.T) {
 }
 
 func TestNetauditInTheSandbox(t *testing.T) {
+	t.Parallel() // compiling takes most of the time
 	res, err := call(t, load(t, "netaudit")[0], `{"config":"service password-encryption\nip http server\nline vty 0 4\n transport input telnet\n","severity":"medium","rules":["http-server","telnet-enabled","no-ntp"]}`)
 	if err != nil {
 		t.Fatal(err)
@@ -167,6 +170,7 @@ func TestNetauditInTheSandbox(t *testing.T) {
 }
 
 func TestWordcountInTheSandbox(t *testing.T) {
+	t.Parallel() // compiling takes most of the time
 	wordcount := load(t, "wordcount", func(s *sandbox.Spec) {
 		s.Args, s.Example = []string{"-top", "many"}, nil
 	})
@@ -187,6 +191,7 @@ func TestWordcountInTheSandbox(t *testing.T) {
 }
 
 func TestSpinInTheSandbox(t *testing.T) {
+	t.Parallel() // compiling takes most of the time
 	// With more time as well, so that on a busy machine the limit that is looked
 	// for is the one that is met.
 	templates := load(t, "spin", func(s *sandbox.Spec) { s.Limits.Timeout = time.Minute })

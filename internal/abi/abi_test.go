@@ -2,6 +2,9 @@ package abi
 
 import (
 	"bytes"
+	"fmt"
+	"os"
+	"strings"
 	"testing"
 )
 
@@ -32,6 +35,25 @@ func TestHeadThatBreaksOffIsSeen(t *testing.T) {
 	}
 	if _, _, _, ok := NextField([]byte("\xff\xff\xff\xffx")); ok {
 		t.Error("a length of 4 GiB is taken")
+	}
+}
+
+// The page for other languages names everything that there is.
+func TestDocumented(t *testing.T) {
+	page, err := os.ReadFile("../../docs/abi.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{Marker, ExportMemory, ExportInitialize, ExportWarm, ExportCall, ExportStart, HostModule, WASIModule, HeadCallID, HeadContentType}
+	for _, name := range append(want, HostImports()...) {
+		if !strings.Contains(string(page), "`"+name+"`") {
+			t.Errorf("docs/abi.md does not name `%s`", name)
+		}
+	}
+	for name, number := range map[string]int{"fault": ErrFault, "limit": ErrLimit, "state": ErrState, "invalid": ErrInvalid} {
+		if row := fmt.Sprintf("| %s | %d |", name, number); !strings.Contains(string(page), row) {
+			t.Errorf("docs/abi.md lacks the row %q", row)
+		}
 	}
 }
 

@@ -1,0 +1,98 @@
+package api
+
+import (
+	"context"
+	"slices"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/ruedo-dev/ruedo/core/decorate"
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/gen/ruedo/v1/ruedov1connect"
+)
+
+type decoratorService struct {
+	Config
+}
+
+func (s *decoratorService) CreateDecorator(ctx context.Context, req *ruedov1.CreateDecoratorRequest) (*ruedov1.CreateDecoratorResponse, error) {
+	if _, err := decorate.Compile(req.GetDecorator()); err != nil {
+		return nil, err
+	}
+	d, err := s.Store.CreateDecorator(ctx, req.GetDecorator())
+	if err != nil {
+		return nil, err
+	}
+	return &ruedov1.CreateDecoratorResponse{Decorator: d}, s.Mirror.Wait(ctx, d.GetVersion())
+}
+
+func (s *decoratorService) UpdateDecorator(ctx context.Context, req *ruedov1.UpdateDecoratorRequest) (*ruedov1.UpdateDecoratorResponse, error) {
+	next := req.GetDecorator()
+	if _, err := decorate.Compile(next); err != nil {
+		return nil, err
+	}
+	stored, err := s.Store.Decorator(ctx, next.GetName())
+	if err != nil {
+		return nil, err
+	}
+	if sameDecorator(stored, next) {
+		return &ruedov1.UpdateDecoratorResponse{Decorator: stored, Unchanged: true}, nil
+	}
+	seen := next.GetVersion()
+	if seen == 0 {
+		seen = stored.GetVersion()
+	}
+	d, err := s.Store.UpdateDecorator(ctx, next, seen)
+	if err != nil {
+		return nil, err
+	}
+	return &ruedov1.UpdateDecoratorResponse{Decorator: d}, s.Mirror.Wait(ctx, d.GetVersion())
+}
+
+// sameDecorator compares what the user wrote, not what the store added.
+func sameDecorator(a, b *ruedov1.Decorator) bool {
+	bare := func(d *ruedov1.Decorator) *ruedov1.Decorator {
+		d = proto.CloneOf(d)
+		d.CreateTime, d.UpdateTime, d.Version = nil, nil, 0
+		return d
+	}
+	return proto.Equal(bare(a), bare(b))
+}
+
+func (s *decoratorService) GetDecorator(ctx context.Context, req *ruedov1.GetDecoratorRequest) (*ruedov1.GetDecoratorResponse, error) {
+	snap := s.Mirror.Snapshot()
+	d, ok := snap.Decorators[req.GetName()]
+	if !ok {
+		// The store says it with the nearest name.
+		stored, err := s.Store.Decorator(ctx, req.GetName())
+		if err != nil {
+			return nil, err
+		}
+		d = stored
+	}
+	var users []string
+	for _, service := range sorted(snap.Services) {
+		if slices.Contains(service.GetRevision().GetDecorators(), req.GetName()) {
+			users = append(users, service.GetName())
+		}
+	}
+	return &ruedov1.GetDecoratorResponse{Decorator: d, Services: users}, nil
+}
+
+func (s *decoratorService) ListDecorators(_ context.Context, req *ruedov1.ListDecoratorsRequest) (*ruedov1.ListDecoratorsResponse, error) {
+	items := sorted(s.Mirror.Snapshot().Decorators)
+	if tag := req.GetTag(); tag != "" {
+		items = slices.DeleteFunc(items, func(d *ruedov1.Decorator) bool { return !slices.Contains(d.GetTags(), tag) })
+	}
+	return &ruedov1.ListDecoratorsResponse{Items: items}, nil
+}
+
+func (s *decoratorService) DeleteDecorator(ctx context.Context, req *ruedov1.DeleteDecoratorRequest) (*ruedov1.DeleteDecoratorResponse, error) {
+	version, err := s.Store.DeleteDecorator(ctx, req.GetName())
+	if err != nil {
+		return nil, err
+	}
+	return &ruedov1.DeleteDecoratorResponse{}, s.Mirror.Wait(ctx, version)
+}
+
+var _ ruedov1connect.DecoratorServiceHandler = (*decoratorService)(nil)

@@ -1,0 +1,114 @@
+package api
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+
+	"connectrpc.com/connect"
+
+	"github.com/ruedo-dev/ruedo/core/store"
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/gen/ruedo/v1/ruedov1connect"
+)
+
+type serviceService struct {
+	Config
+}
+
+func (s *serviceService) PublishService(ctx context.Context, req *ruedov1.PublishServiceRequest) (*ruedov1.PublishServiceResponse, error) {
+	return s.Publisher.Publish(ctx, req)
+}
+
+func (s *serviceService) GetService(_ context.Context, req *ruedov1.GetServiceRequest) (*ruedov1.GetServiceResponse, error) {
+	e, err := s.Hall.Resolve(req.GetName())
+	if err != nil {
+		return nil, err
+	}
+	return &ruedov1.GetServiceResponse{
+		Service:    e.Service,
+		Limits:     e.Rules.Effective,
+		Idempotent: e.Rules.Idempotent,
+		Schemas:    e.Rules.Schemas(),
+	}, nil
+}
+
+func (s *serviceService) ListServices(_ context.Context, req *ruedov1.ListServicesRequest) (*ruedov1.ListServicesResponse, error) {
+	items := sorted(s.Mirror.Snapshot().Services)
+	if tag := req.GetTag(); tag != "" {
+		items = slices.DeleteFunc(items, func(s *ruedov1.Service) bool { return !slices.Contains(s.GetTags(), tag) })
+	}
+	return &ruedov1.ListServicesResponse{Items: items}, nil
+}
+
+func (s *serviceService) DeleteService(ctx context.Context, req *ruedov1.DeleteServiceRequest) (*ruedov1.DeleteServiceResponse, error) {
+	version, err := s.Store.DeleteService(ctx, req.GetName())
+	if err != nil {
+		return nil, err
+	}
+	return &ruedov1.DeleteServiceResponse{}, s.Mirror.Wait(ctx, version)
+}
+
+func (s *serviceService) RollbackService(ctx context.Context, req *ruedov1.RollbackServiceRequest) (*ruedov1.RollbackServiceResponse, error) {
+	service, previous, err := s.Publisher.Rollback(ctx, req.GetName(), req.GetRevision())
+	if err != nil {
+		return nil, err
+	}
+	return &ruedov1.RollbackServiceResponse{Service: service, Previous: previous}, nil
+}
+
+func (s *serviceService) ListRevisions(ctx context.Context, req *ruedov1.ListRevisionsRequest) (*ruedov1.ListRevisionsResponse, error) {
+	items, err := s.Store.Revisions(ctx, req.GetName())
+	if err != nil {
+		return nil, err
+	}
+	return &ruedov1.ListRevisionsResponse{Items: items}, nil
+}
+
+// WatchServices compares each snapshot of the mirror with the one before: a
+// reader that is slow misses steps between, never the state at the end.
+func (s *serviceService) WatchServices(ctx context.Context, _ *ruedov1.WatchServicesRequest, stream *connect.ServerStream[ruedov1.WatchServicesResponse]) error {
+	seen := &store.Snapshot{}
+	for first := true; ; first = false {
+		changed := s.Mirror.Changed()
+		now := s.Mirror.Snapshot()
+		for _, service := range sorted(now.Services) {
+			if was := seen.Services[service.GetName()]; was.GetVersion() == service.GetVersion() {
+				continue
+			}
+			if err := stream.Send(&ruedov1.WatchServicesResponse{Service: service}); err != nil {
+				return err
+			}
+		}
+		for _, service := range sorted(seen.Services) {
+			if _, ok := now.Services[service.GetName()]; ok {
+				continue
+			}
+			gone := &ruedov1.Service{Name: service.GetName()}
+			if err := stream.Send(&ruedov1.WatchServicesResponse{Service: gone, Deleted: true}); err != nil {
+				return err
+			}
+		}
+		if first {
+			if err := stream.Send(&ruedov1.WatchServicesResponse{Synced: true}); err != nil {
+				return err
+			}
+		}
+		seen = now
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-s.Done:
+			return errShutdown
+		}
+	}
+}
+
+// sorted gives the values of a map by name.
+func sorted[T interface{ GetName() string }](m map[string]T) []T {
+	return slices.SortedFunc(maps.Values(m), func(a, b T) int { return strings.Compare(a.GetName(), b.GetName()) })
+}
+
+var _ ruedov1connect.ServiceServiceHandler = (*serviceService)(nil)

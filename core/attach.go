@@ -1,0 +1,73 @@
+package core
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/fleet"
+	"github.com/ruedo-dev/ruedo/internal/lane"
+)
+
+// leaveTimeout bounds how long taking a runner off the list may take; its lease
+// takes it off otherwise.
+const leaveTimeout = 2 * time.Second
+
+// attach makes a new lane one that calls go to. A runner that holds no store
+// credentials is registered by its core; that happens beside the lane, which
+// takes calls at once.
+func (c *Core) attach(l *lane.Lane) (detach func()) {
+	remove := func() {}
+	if c.cfg.Distributed {
+		remove = c.dispatcher.Add(l)
+	} else {
+		c.log.Warn("a runner attached, but this core executes by itself; set RUEDO_SERVER_DISTRIBUTED_EXECUTION=true to use it", "runner", l.Info().GetId())
+	}
+	if l.Registered() {
+		return remove
+	}
+	c.registrations.Go(func() { c.register(l) })
+	return remove
+}
+
+// register keeps a runner on the list for as long as its lane stands.
+func (c *Core) register(l *lane.Lane) {
+	ctx, cancel := context.WithCancel(c.down)
+	defer cancel()
+	go func() {
+		<-l.Done()
+		cancel()
+	}()
+	info := proto.CloneOf(l.Info())
+	info.RegisteredBy = c.ID()
+	m, err := c.announce(ctx, info)
+	if err != nil {
+		if ctx.Err() == nil {
+			c.log.Error("runner cannot be registered", "runner", info.GetId(), "err", err)
+		}
+		return
+	}
+	select {
+	case <-l.Done():
+	case <-c.down.Done():
+	}
+	leave, cancelLeave := context.WithTimeout(context.Background(), leaveTimeout)
+	defer cancelLeave()
+	if err := m.Close(leave); err != nil {
+		c.log.Warn("runner stays listed until its lease ends", "runner", info.GetId(), "err", err)
+	}
+}
+
+func (c *Core) announce(ctx context.Context, info *ruedov1.Runner) (*fleet.Membership, error) {
+	key, err := c.space.Runner(info.GetId())
+	if err != nil {
+		return nil, err
+	}
+	value, err := proto.Marshal(info)
+	if err != nil {
+		return nil, err
+	}
+	return fleet.Announce(ctx, c.store.Client(), key, value, c.cfg.LeaseTTL, c.log)
+}

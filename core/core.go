@@ -1,0 +1,329 @@
+// Package core assembles one control-plane process of a cluster.
+//
+//	c, err := core.New(ctx, core.Config{Cluster: "default", Store: store.Config{Client: etcd.Client()}, ...})
+//	err = c.Serve(ctx) // until ctx ends
+//	err = c.Close(ctx)
+//
+// Any number of cores on one store behave as one: each keeps a mirror of the
+// catalog, each has its own lanes to the runners, and none of them holds state
+// that is not in the store.
+//
+// # Who executes
+//
+// The control plane never executes anything itself. With [Config.Distributed]
+// calls go to attached runners, always; without it they go to [Config.Local],
+// an in-process runner that the assembler of the program hands in.
+//
+// # Going down
+//
+// When the context of Serve ends, the core takes no new connections, lets calls
+// under way finish, then closes its lanes and leaves the cluster. Runners that
+// know other cores go on with them.
+package core
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/ruedo-dev/ruedo/core/api"
+	"github.com/ruedo-dev/ruedo/core/dispatch"
+	"github.com/ruedo-dev/ruedo/core/gateway"
+	"github.com/ruedo-dev/ruedo/core/invoke"
+	"github.com/ruedo-dev/ruedo/core/publish"
+	"github.com/ruedo-dev/ruedo/core/store"
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/exec"
+	"github.com/ruedo-dev/ruedo/internal/fleet"
+	"github.com/ruedo-dev/ruedo/internal/keys"
+	"github.com/ruedo-dev/ruedo/internal/lane"
+	"github.com/ruedo-dev/ruedo/internal/wire"
+)
+
+// Defaults of Config.
+const (
+	DefaultListen    = "127.0.0.1:7833"
+	DefaultMaxModule = 32 << 20
+	DefaultLeaseTTL  = 5 * time.Second
+	DefaultDrain     = 30 * time.Second
+)
+
+// Config says what a core is made of. The zero value of a field means its
+// default.
+type Config struct {
+	// Cluster is the cluster's id. Needed.
+	Cluster string
+	// Store says where the catalog is; its Cluster and Logger are filled in.
+	Store store.Config
+	// Listen is the host:port to serve on; "" means DefaultListen, port 0 picks
+	// one, "-" means no port at all: only Handler is served, by the caller.
+	Listen string
+	// URL is where runners and clients reach this core; "" means the address
+	// that it listens on.
+	URL string
+	// Distributed sends every call to an attached runner. Without it Local
+	// executes.
+	Distributed bool
+	// Local is the in-process runner; needed where Distributed is false.
+	Local Local
+	// MaxModule bounds a module, in bytes.
+	MaxModule int64
+	// LeaseTTL is how long after its death the core is still listed.
+	LeaseTTL time.Duration
+	// Drain bounds how long going down waits for calls under way.
+	Drain time.Duration
+	// Version of the program, for people.
+	Version string
+	// Logger; nil discards.
+	Logger *slog.Logger
+}
+
+// Local is a runner in this process: bound to where its modules come from, it
+// executes.
+type Local interface {
+	Bind(src exec.Source) exec.Runner
+	Info() *ruedov1.Runner
+}
+
+// Core is one control-plane process.
+type Core struct {
+	cfg        Config
+	log        *slog.Logger
+	self       *ruedov1.Core
+	store      *store.Store
+	mirror     *store.Mirror
+	hall       *invoke.Hall
+	dispatcher *dispatch.Dispatcher
+	lanes      *lane.Host
+	space      keys.Space
+	membership *fleet.Membership
+	// registrations are the goroutines that keep core-attached runners listed.
+	registrations sync.WaitGroup
+	listener      net.Listener
+	handler       http.Handler
+	calls         calls
+	// down is closed when the core goes down; streams that would go on for ever
+	// end with it.
+	down context.Context
+	stop context.CancelFunc
+	// plans is done when the goroutine that tells the dispatcher of new plans is.
+	plans chan struct{}
+}
+
+// New opens the store, joins the cluster and opens the port. It serves nothing
+// before Serve; Close undoes it.
+func New(ctx context.Context, cfg Config) (_ *Core, err error) {
+	if cfg.Listen == "" {
+		cfg.Listen = DefaultListen
+	}
+	if cfg.MaxModule == 0 {
+		cfg.MaxModule = DefaultMaxModule
+	}
+	if cfg.LeaseTTL == 0 {
+		cfg.LeaseTTL = DefaultLeaseTTL
+	}
+	if cfg.Drain == 0 {
+		cfg.Drain = DefaultDrain
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if !cfg.Distributed && cfg.Local == nil {
+		return nil, errors.New("core: neither distributed execution nor a local runner")
+	}
+	c := &Core{cfg: cfg, log: cfg.Logger, plans: make(chan struct{})}
+	if c.space, err = keys.NewSpace(cfg.Cluster); err != nil {
+		return nil, err
+	}
+	c.down, c.stop = context.WithCancel(context.Background())
+	close(c.plans)
+	defer func() {
+		if err != nil {
+			_ = c.Close(context.WithoutCancel(ctx))
+		}
+	}()
+
+	// The port first: it is what fails most, and nothing is joined yet.
+	if cfg.Listen != "-" {
+		if c.listener, err = wire.Listen(cfg.Listen); err != nil {
+			return nil, err
+		}
+		if c.cfg.URL == "" {
+			c.cfg.URL = "http://" + c.listener.Addr().String()
+		}
+	}
+	cfg.Store.Cluster, cfg.Store.Logger, cfg.Store.MaxModule = cfg.Cluster, cfg.Logger, cfg.MaxModule
+	if c.store, err = store.Open(ctx, cfg.Store); err != nil {
+		return nil, err
+	}
+	if c.mirror, err = store.OpenMirror(ctx, c.store); err != nil {
+		return nil, err
+	}
+	c.self = describe(c.cfg)
+	c.assemble()
+	if c.listener != nil {
+		if err := c.join(ctx); err != nil {
+			return nil, err
+		}
+	}
+	c.plans = make(chan struct{})
+	go c.followPlans()
+	return c, nil
+}
+
+func describe(cfg Config) *ruedov1.Core {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return &ruedov1.Core{Id: "core-" + shortID(), Host: host, Url: cfg.URL, Version: cfg.Version, StartTime: timestamppb.Now()}
+}
+
+// shortID is the random end of a ULID: enough to tell processes apart.
+func shortID() string {
+	id := ulid.Make().String()
+	return strings.ToLower(id[len(id)-8:])
+}
+
+// assemble puts the rooms together, from the lane up to the port.
+func (c *Core) assemble() {
+	c.dispatcher = dispatch.New(dispatch.Config{Logger: c.log})
+	c.hall = invoke.New(invoke.Config{Mirror: c.mirror, Executor: c.dispatcher, Logger: c.log})
+	source := &source{hall: c.hall, store: c.store}
+	if !c.cfg.Distributed {
+		c.dispatcher.Add(newLocalMember(c.cfg.Local, source))
+	}
+	c.lanes = lane.NewHost(lane.HostConfig{
+		Core:     c.self,
+		Cluster:  c.cfg.Cluster,
+		Source:   source,
+		OnAttach: c.attach,
+		Logger:   c.log,
+	})
+	publisher := publish.New(publish.Config{Store: c.store, Mirror: c.mirror, Hall: c.hall, Dispatcher: c.dispatcher})
+
+	mux := http.NewServeMux()
+	mux.Handle("/", api.New(api.Config{
+		Store: c.store, Mirror: c.mirror, Hall: c.hall, Publisher: publisher, Dispatcher: c.dispatcher,
+		Core: c.self, Cluster: c.cfg.Cluster, Distributed: c.cfg.Distributed, MaxModule: c.cfg.MaxModule,
+		Logger: c.log, Done: c.down.Done(),
+	}))
+	mux.Handle("/call/", wire.PatientBody(gateway.New(c.hall, c.log)))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
+
+	// Lanes live as long as the core; everything else is a call that going
+	// down waits for.
+	root := http.NewServeMux()
+	root.Handle(c.lanes.Handler())
+	root.Handle("/", c.calls.count(mux))
+	c.handler = root
+}
+
+// join lists this core in the cluster, so that runners and other cores find it.
+func (c *Core) join(ctx context.Context) error {
+	key, err := c.space.Core(c.ID())
+	if err != nil {
+		return err
+	}
+	value, err := proto.Marshal(c.self)
+	if err != nil {
+		return err
+	}
+	c.membership, err = fleet.Announce(ctx, c.store.Client(), key, value, c.cfg.LeaseTTL, c.log)
+	return err
+}
+
+// Handler serves everything that the core's port serves.
+func (c *Core) Handler() http.Handler { return c.handler }
+
+// URL is where this core is reached; empty where it has no port.
+func (c *Core) URL() string { return c.cfg.URL }
+
+// ID is the core's id in the cluster.
+func (c *Core) ID() string { return c.self.GetId() }
+
+// Serve serves the port until ctx ends, then goes down gently. It returns nil
+// where that went well.
+func (c *Core) Serve(ctx context.Context) error {
+	if c.listener == nil {
+		<-ctx.Done()
+		return nil
+	}
+	srv := wire.NewServer(c.handler)
+	srv.ErrorLog = slog.NewLogLogger(c.log.Handler(), slog.LevelDebug)
+	failed := make(chan error, 1)
+	go func() { failed <- srv.Serve(c.listener) }()
+	c.log.Info("core is serving", "core", c.ID(), "cluster", c.cfg.Cluster, "url", c.URL())
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	c.log.Info("core is going down", "core", c.ID())
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.cfg.Drain)
+	defer cancel()
+	c.stop()
+	down := make(chan error, 1)
+	go func() { down <- srv.Shutdown(drain) }()
+	waited := c.calls.wait(drain)
+	lanes := c.lanes.Close(drain)
+	err := <-down
+	<-failed
+	if err != nil {
+		_ = srv.Close()
+	}
+	return errors.Join(waited, lanes, err)
+}
+
+// Close leaves the cluster and gives back what New took. Call it after Serve
+// has returned.
+func (c *Core) Close(ctx context.Context) error {
+	c.stop()
+	<-c.plans
+	var errs []error
+	if c.listener != nil {
+		_ = c.listener.Close() // closed already where Serve ran
+	}
+	if c.lanes != nil {
+		errs = append(errs, c.lanes.Close(ctx))
+	}
+	if c.dispatcher != nil {
+		c.dispatcher.Close()
+	}
+	c.registrations.Wait()
+	if c.membership != nil {
+		errs = append(errs, c.membership.Close(ctx))
+	}
+	if c.mirror != nil {
+		errs = append(errs, c.mirror.Close())
+	}
+	if c.store != nil {
+		errs = append(errs, c.store.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// followPlans tells the dispatcher what is live, so that runners which attach
+// prepare it before they get calls.
+func (c *Core) followPlans() {
+	defer close(c.plans)
+	for {
+		changed := c.mirror.Changed()
+		c.dispatcher.SetPlans(c.hall.Plans())
+		select {
+		case <-changed:
+		case <-c.down.Done():
+			return
+		}
+	}
+}

@@ -1,0 +1,182 @@
+// Package invoke is the hallway from what a caller said to what shall run.
+//
+// The API, the HTTP gateway and whatever comes later all go through
+// [Hall.Invoke], so that a limit that holds on one way in holds on all. The
+// walk is: resolve the name in the catalog, pass the service's rules, hand the
+// call to the dispatcher.
+//
+// # The catalog
+//
+// It is made from the store's mirror and made again only where the mirror has
+// changed; what did not change is kept, compiled schemas among it. Resolving a
+// name is two atomic loads and a map lookup: no store read, no lock.
+//
+// # Concurrency
+//
+// All methods may be called from many goroutines at once.
+package invoke
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"connectrpc.com/connect"
+	"github.com/oklog/ulid/v2"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/ruedo-dev/ruedo/core/dispatch"
+	"github.com/ruedo-dev/ruedo/core/store"
+	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/exec"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
+
+// grace is how long past a service's own timeout the core waits for the
+// runner's word before it gives up on it. The runner stops the guest in time;
+// this bounds what a lost answer can cost.
+const grace = 2 * time.Second
+
+// Mirror is where the catalog comes from: the store's mirror.
+type Mirror interface {
+	Snapshot() *store.Snapshot
+}
+
+// Config says what a Hall is made of.
+type Config struct {
+	Mirror Mirror
+	// Executor takes the calls that pass: the dispatcher, or an in-process
+	// runner.
+	Executor exec.Executor
+	// Logger gets services that cannot be resolved; nil discards.
+	Logger *slog.Logger
+}
+
+// Hall resolves and passes on calls.
+type Hall struct {
+	cfg     Config
+	log     *slog.Logger
+	catalog atomic.Pointer[Catalog]
+	build   sync.Mutex // one rebuild at a time
+	pending sync.Map   // plan id -> *runnerv1.Plan, being published
+}
+
+// New makes a hall; it starts nothing.
+func New(cfg Config) *Hall {
+	log := cfg.Logger
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Hall{cfg: cfg, log: log}
+}
+
+// Call is what a caller said.
+type Call struct {
+	Service string
+	Input   []byte
+	// ContentType of the input; "" means application/json.
+	ContentType string
+	// Logs asks for what the guest logs.
+	Logs bool
+}
+
+// Result is the answer to a call.
+type Result struct {
+	Output      []byte
+	ContentType string
+	Info        *ruedov1.CallInfo
+}
+
+// JSON is the media type of typed calls.
+const JSON = "application/json"
+
+// Invoke executes a call once. A failure is a *fault.Error that carries the
+// call's CallInfo as a detail.
+func (h *Hall) Invoke(ctx context.Context, call *Call) (*Result, error) {
+	entry, err := h.Resolve(call.Service)
+	if err != nil {
+		return nil, err
+	}
+	contentType := call.ContentType
+	if contentType == "" {
+		contentType = JSON
+	}
+	req := &runnerv1.ExecuteRequest{
+		Plan:        entry.PlanID,
+		CallId:      ulid.Make().String(),
+		Service:     call.Service,
+		Input:       call.Input,
+		ContentType: contentType,
+		Logs:        call.Logs,
+	}
+	ctx, cancel := context.WithTimeout(ctx, entry.Rules.Limits.GetTimeout().AsDuration()+grace)
+	defer cancel()
+	if entry.Rules.Idempotent {
+		ctx = dispatch.WithIdempotent(ctx)
+	}
+	res, err := entry.executor.Execute(ctx, req)
+	if err != nil {
+		return nil, failed(err, entry, req)
+	}
+	return &Result{Output: res.GetOutput(), ContentType: res.GetContentType(), Info: info(entry, req, res.GetOutcome())}, nil
+}
+
+func info(entry *Entry, req *runnerv1.ExecuteRequest, o *runnerv1.Outcome) *ruedov1.CallInfo {
+	return &ruedov1.CallInfo{
+		CallId:      req.GetCallId(),
+		Runner:      o.GetRunner(),
+		Revision:    entry.Service.GetRevision().GetNumber(),
+		Duration:    durationpb.New(time.Duration(o.GetDurationNanos())),
+		MemoryBytes: o.GetMemoryBytes(),
+		Logs:        o.GetLogs(),
+		LogsDropped: o.GetLogsDropped(),
+		ExitCode:    o.GetExitCode(),
+	}
+}
+
+// failed gives the caller's view of a failure: the runner's Outcome becomes
+// the CallInfo, and a limit names the decorator that set it.
+func failed(err error, entry *Entry, req *runnerv1.ExecuteRequest) error {
+	e := *fault.Of(err)
+	if errors.Is(err, context.DeadlineExceeded) && e.Reason == fault.Deadline {
+		e.Message = "no answer within the deadline of the call"
+	}
+	outcome, _ := fault.Detail[*runnerv1.Outcome](err)
+	callInfo := info(entry, req, outcome)
+	if !req.GetLogs() {
+		callInfo.Logs = nil
+	}
+	e.Details = nil
+	if d, err := connect.NewErrorDetail(callInfo); err == nil {
+		e.Details = []*connect.ErrorDetail{d}
+	}
+	if limit := limitOf(e.Reason); limit != "" {
+		for _, l := range entry.Rules.Effective {
+			if l.GetLimit() == limit && l.GetDecorator() != "" {
+				meta := map[string]string{"decorator": l.GetDecorator()}
+				for k, v := range e.Meta {
+					meta[k] = v
+				}
+				e.Meta = meta
+			}
+		}
+	}
+	return &e
+}
+
+// limitOf names the limit that a reason is about.
+func limitOf(r fault.Reason) string {
+	switch r {
+	case fault.GuestTimeout:
+		return "timeout"
+	case fault.GuestMemory:
+		return "memory_bytes"
+	case fault.GuestOutputLimit:
+		return "output_bytes"
+	}
+	return ""
+}

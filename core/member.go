@@ -1,0 +1,34 @@
+package core
+
+import (
+	"context"
+	"sync/atomic"
+
+	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/exec"
+)
+
+// localMember makes the in-process runner one that the dispatcher can choose.
+type localMember struct {
+	exec.Runner
+	info   *ruedov1.Runner
+	active atomic.Int64
+	total  atomic.Uint64
+}
+
+func newLocalMember(l Local, src exec.Source) *localMember {
+	return &localMember{Runner: l.Bind(src), info: l.Info()}
+}
+
+func (m *localMember) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
+	m.active.Add(1)
+	defer m.active.Add(-1)
+	m.total.Add(1)
+	return m.Runner.Execute(ctx, req)
+}
+
+func (m *localMember) Info() *ruedov1.Runner { return m.info }
+func (m *localMember) Ready() bool           { return true }
+func (m *localMember) Active() int           { return int(m.active.Load()) }
+func (m *localMember) Total() uint64         { return m.total.Load() }

@@ -1,0 +1,37 @@
+package publish
+
+import (
+	"errors"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/wasmbin"
+)
+
+// Admit tells by its structure whether a module may enter the cluster, and
+// describes it. Nothing of it is executed. The error's reason says what is
+// wrong and its fix what to do.
+func Admit(digest string, wasm []byte, maxBytes int64) (*ruedov1.Module, error) {
+	info, err := wasmbin.Admit(wasm, wasmbin.Limits{Size: maxBytes})
+	if we, ok := errors.AsType[*wasmbin.Error](err); ok {
+		e := fault.Wrap(err, fault.Reason(we.Reason), "%s", we.Message)
+		e.Fix = we.Fix
+		return nil, e
+	}
+	if err != nil {
+		return nil, err
+	}
+	kind := ruedov1.Kind_KIND_FUNCTION
+	if info.Kind == wasmbin.Command {
+		kind = ruedov1.Kind_KIND_COMMAND
+	}
+	return &ruedov1.Module{
+		Digest:     digest,
+		SizeBytes:  uint64(len(wasm)),
+		Kind:       kind,
+		Imports:    info.Imports,
+		CreateTime: timestamppb.Now(),
+	}, nil
+}

@@ -1,0 +1,208 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/ruedo-dev/ruedo/internal/ruedotest"
+)
+
+// subject is something that answers calls, and the processes that it is.
+type subject struct {
+	name, url, path string
+	body            string
+	// want is what a right answer holds.
+	want string
+	pids []int
+}
+
+// ticks is USER_HZ: what the kernel counts CPU time in for /proc, on every
+// architecture that Go runs on.
+const ticks = 100
+
+// cpuTime is what the subject's processes have used so far, user and system.
+func (s *subject) cpuTime() (time.Duration, error) {
+	var sum int64
+	for _, pid := range s.pids {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil {
+			return 0, err
+		}
+		// The command may hold spaces; fields are counted behind its ")".
+		fields := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
+		for _, i := range []int{11, 12} {
+			n, err := strconv.ParseInt(fields[i], 10, 64)
+			if err != nil {
+				return 0, err
+			}
+			sum += n
+		}
+	}
+	return time.Duration(sum) * time.Second / ticks, nil
+}
+
+const payload = `{"name":"Ada"}`
+
+// processes are children that end with this process, whatever happens.
+type processes struct {
+	ctx  context.Context
+	cmds []*exec.Cmd
+}
+
+func (p *processes) start(name string, env []string, args ...string) (*exec.Cmd, io.Reader, error) {
+	cmd := exec.CommandContext(p.ctx, name, args...)
+	cmd.Env = append(os.Environ(), env...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 10 * time.Second
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, nil, err
+	}
+	p.cmds = append(p.cmds, cmd)
+	return cmd, out, nil
+}
+
+func (p *processes) baseline(role, next string) (url string, pid int, err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return "", 0, err
+	}
+	cmd, out, err := p.start(self, nil, "-role", role, "-next", next)
+	if err != nil {
+		return "", 0, err
+	}
+	url, err = bufio.NewReader(out).ReadString('\n')
+	return strings.TrimSpace(url), cmd.Process.Pid, err
+}
+
+// startSubjects starts every process; stop ends them all.
+func startSubjects(ctx context.Context) (subjects []*subject, stop func(), err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	p := &processes{ctx: ctx}
+	dir, err := os.MkdirTemp("", "ruedo-bench-")
+	if err != nil {
+		cancel()
+		return nil, nil, err
+	}
+	stop = func() {
+		cancel()
+		for _, cmd := range p.cmds {
+			_ = cmd.Wait() // they end by the signal that cancel sent
+		}
+		_ = os.RemoveAll(dir)
+	}
+	defer func() {
+		if err != nil {
+			stop()
+		}
+	}()
+	echo, echoPID, err := p.baseline("http-echo", "")
+	if err != nil {
+		return nil, nil, err
+	}
+	far, farPID, err := p.baseline("connect-echo", "")
+	if err != nil {
+		return nil, nil, err
+	}
+	near, nearPID, err := p.baseline("connect-proxy", far)
+	if err != nil {
+		return nil, nil, err
+	}
+	ours, pids, err := startRuedo(ctx, p, dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	const invoke = "/ruedo.v1.InvokeService/Invoke"
+	inBytes := fmt.Sprintf(`{"service":"echo","bytes":%q}`, base64.StdEncoding.EncodeToString([]byte(payload)))
+	return []*subject{
+		{name: "A1", url: echo, path: "/call/echo", body: payload, want: payload, pids: []int{echoPID}},
+		{name: "C1", url: near, path: invoke, body: inBytes, want: "bytes", pids: []int{nearPID, farPID}},
+		{name: "echo", url: ours, path: "/call/echo", body: payload, want: payload, pids: pids},
+		{name: "echo-connect", url: ours, path: invoke, body: inBytes, want: "bytes", pids: pids},
+		{name: "greet", url: ours, path: "/call/greet", body: payload, want: "Ada", pids: pids},
+	}, stop, nil
+}
+
+// startRuedo builds the binary, starts a server and a runner, and publishes.
+func startRuedo(ctx context.Context, p *processes, dir string) (url string, pids []int, err error) {
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		return "", nil, err
+	}
+	bin := filepath.Join(dir, "ruedo")
+	build := exec.CommandContext(ctx, "go", "build", "-o", bin, ".")
+	build.Dir = root
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", nil, fmt.Errorf("build ruedo: %w\n%s", err, out)
+	}
+	port, err := freePort()
+	if err != nil {
+		return "", nil, err
+	}
+	url = "http://127.0.0.1:" + port
+	env := []string{
+		"RUEDO_LOG_LEVEL=error", "RUEDO_SERVER_PORT=" + port, "RUEDO_SERVER_DISTRIBUTED_EXECUTION=true",
+		"RUEDO_STORE_DATA_DIR=" + filepath.Join(dir, "data"), "RUEDO_RUNNER_CACHE_DIR=" + filepath.Join(dir, "cache"),
+		"RUEDO_RUNNER_CORES=" + url, "RUEDO_CLIENT_HOST=" + url, "RUEDO_APPLICATION_MODE=client",
+	}
+	for _, role := range []string{"server", "runner"} {
+		cmd, out, err := p.start(bin, env, role)
+		if err != nil {
+			return "", nil, err
+		}
+		go func() { _, _ = io.Copy(io.Discard, out) }() // ends with the process
+		pids = append(pids, cmd.Process.Pid)
+	}
+	wasm := filepath.Join(dir, "echo.wasm")
+	if err := os.WriteFile(wasm, ruedotest.Echo(), 0o600); err != nil {
+		return "", nil, err
+	}
+	ruedo := func(args ...string) error {
+		cmd := exec.CommandContext(ctx, bin, args...)
+		cmd.Env = append(os.Environ(), env...)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("ruedo %s: %w\n%s", strings.Join(args, " "), err, out)
+		}
+		return nil
+	}
+	// The runner attaches in its own time.
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		if err = ruedo("publish", "--name", "echo", wasm); err == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			return "", nil, err
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			return "", nil, ctx.Err()
+		}
+	}
+	return url, pids, ruedo("publish", filepath.Join(root, "examples", "greet"))
+}
+
+func freePort() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	return port, errors.Join(err, l.Close())
+}

@@ -1,0 +1,4 @@
+// Package e2e holds the fault tests over real processes: an etcd built from
+// tools/, ruedo servers, runners, signals. `make e2e` builds what they need and
+// runs them; they carry the build tag e2e, so that `make test` stays quick.
+package e2e

@@ -1,0 +1,213 @@
+// Package ruedotest runs a whole cluster inside a test: embedded etcd, a core on
+// a loopback port, runners attached over real lanes, real Wasm.
+//
+//	c := ruedotest.New(t, ruedotest.Options{Runners: 2})
+//	c.Publish(t, &ruedov1.PublishServiceRequest{Name: "echo"}, ruedotest.Echo())
+//	res, err := c.Client.Call(t.Context(), "echo", []byte(`{}`), client.WithLogs())
+//
+// Everything ends with the test, and its goroutines with it.
+package ruedotest
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/ruedo-dev/ruedo/core"
+	"github.com/ruedo-dev/ruedo/core/store"
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/etcdembed"
+	"github.com/ruedo-dev/ruedo/runner"
+	"github.com/ruedo-dev/ruedo/sdk/client"
+)
+
+// Options of a cluster. The zero value is one core with two runners.
+type Options struct {
+	// Runners that are attached; 0 means 2, -1 means none.
+	Runners int
+	// Local executes in the core's own process; no runner is attached.
+	Local bool
+	// Cluster id; "" means "test".
+	Cluster string
+	// Etcd shares the store of another cluster; nil starts one.
+	Etcd *etcdembed.Server
+	// Concurrency and Queue of each runner; 0 means the runner's defaults.
+	Concurrency, Queue int
+	// Logger of all parts; nil discards.
+	Logger *slog.Logger
+}
+
+// Cluster is a running cluster.
+type Cluster struct {
+	Core    *core.Core
+	URL     string
+	Etcd    *etcdembed.Server
+	Client  *client.Client
+	HTTP    *http.Client
+	Runners []*Runner
+
+	opts Options
+}
+
+// Runner is a runner that a test can stop by itself.
+type Runner struct {
+	*runner.Runner
+	stop context.CancelFunc
+	done chan error
+}
+
+// New starts a cluster and waits until its runners are attached.
+func New(t testing.TB, opts Options) *Cluster {
+	t.Helper()
+	if opts.Cluster == "" {
+		opts.Cluster = "test"
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	c := &Cluster{opts: opts, Etcd: opts.Etcd}
+	if c.Etcd == nil {
+		c.Etcd = Etcd(t)
+	}
+	cfg := core.Config{
+		Cluster:     opts.Cluster,
+		Store:       store.Config{Client: c.Etcd.Client()},
+		Listen:      "127.0.0.1:0",
+		Distributed: !opts.Local,
+		Version:     "test",
+		Logger:      opts.Logger,
+	}
+	if opts.Local {
+		cfg.Local = c.newRunner(t, nil)
+	}
+	var err error
+	if c.Core, err = core.New(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	c.URL = c.Core.URL()
+	ctx, stop := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- c.Core.Serve(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-served; err != nil {
+			t.Errorf("core.Serve: %v", err)
+		}
+		if err := c.Core.Close(context.Background()); err != nil {
+			t.Errorf("core.Close: %v", err)
+		}
+	})
+	transport := &http.Transport{MaxIdleConnsPerHost: 64}
+	t.Cleanup(transport.CloseIdleConnections)
+	c.HTTP = &http.Client{Transport: transport}
+	c.Client = client.New(c.URL, client.WithHTTPClient(c.HTTP))
+	if !opts.Local {
+		n := opts.Runners
+		if n == 0 {
+			n = 2
+		}
+		for range max(n, 0) {
+			c.AddRunner(t)
+		}
+	}
+	return c
+}
+
+// Etcd starts an embedded store that ends with the test.
+func Etcd(t testing.TB) *etcdembed.Server {
+	t.Helper()
+	e, err := etcdembed.Start(t.Context(), etcdembed.Config{Dir: t.TempDir(), UnsafeNoFsync: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(e.Close)
+	return e
+}
+
+func (c *Cluster) newRunner(t testing.TB, cores []string) *runner.Runner {
+	t.Helper()
+	r, err := runner.New(t.Context(), runner.Config{
+		Name: "test", Cluster: c.opts.Cluster, Cores: cores, CacheDir: t.TempDir(), Version: "test",
+		Concurrency: c.opts.Concurrency, Queue: c.opts.Queue, Logger: c.opts.Logger,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := r.Close(context.Background()); err != nil {
+			t.Errorf("runner.Close: %v", err)
+		}
+	})
+	return r
+}
+
+// AddRunner attaches one more runner and waits until it takes calls.
+func (c *Cluster) AddRunner(t testing.TB) *Runner {
+	t.Helper()
+	r := &Runner{Runner: c.newRunner(t, []string{c.URL}), done: make(chan error, 1)}
+	ctx, stop := context.WithCancel(context.Background())
+	r.stop = stop
+	go func() { r.done <- r.Serve(ctx) }()
+	t.Cleanup(func() { r.Stop(t) })
+	c.Runners = append(c.Runners, r)
+	Eventually(t, "runner attached", func() bool {
+		list, err := c.Client.Cluster.ListRunners(t.Context(), &ruedov1.ListRunnersRequest{})
+		if err != nil {
+			return false
+		}
+		for _, info := range list.GetItems() {
+			if info.GetId() == r.Info().GetId() {
+				return info.GetState() == ruedov1.RunnerState_RUNNER_STATE_READY
+			}
+		}
+		return false
+	})
+	return r
+}
+
+// Stop drains the runner as SIGTERM would. Stopping twice is stopping once.
+func (r *Runner) Stop(t testing.TB) {
+	t.Helper()
+	if r.stop == nil {
+		return
+	}
+	r.stop()
+	r.stop = nil
+	if err := <-r.done; err != nil {
+		t.Errorf("runner.Serve: %v", err)
+	}
+}
+
+// Publish uploads a module and publishes it as req says, its digest filled in.
+func (c *Cluster) Publish(t testing.TB, req *ruedov1.PublishServiceRequest, wasm []byte) *ruedov1.PublishServiceResponse {
+	t.Helper()
+	res, err := c.TryPublish(t.Context(), req, wasm)
+	if err != nil {
+		t.Fatalf("publish %s: %v", req.GetName(), err)
+	}
+	return res
+}
+
+// TryPublish is Publish for a test that wants the error.
+func (c *Cluster) TryPublish(ctx context.Context, req *ruedov1.PublishServiceRequest, wasm []byte) (*ruedov1.PublishServiceResponse, error) {
+	digest, err := c.Client.Upload(ctx, wasm, nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Module = digest
+	return c.Client.Services.PublishService(ctx, req)
+}
+
+// Eventually waits until ok, and fails the test after ten seconds.
+func Eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	for !ok() {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within 10 s: %s", what)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}

@@ -1,0 +1,108 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"connectrpc.com/connect"
+
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/wasmbin"
+	"github.com/ruedo-dev/ruedo/sandbox"
+)
+
+// admit checks a module by its structure, as the core will.
+func admit(wasm []byte) (*wasmbin.Info, error) {
+	info, err := wasmbin.Admit(wasm, wasmbin.Limits{})
+	if err == nil {
+		return info, nil
+	}
+	w, ok := errors.AsType[*wasmbin.Error](err)
+	if !ok {
+		return nil, err
+	}
+	e := fault.Wrap(err, fault.Reason(w.Reason), "%s", w.Message)
+	e.Fix = w.Fix
+	return nil, e
+}
+
+func kindOf(info *wasmbin.Info) string { return string(info.Kind) }
+
+// check loads a module in the very sandbox that runners have: it compiles,
+// starts and tries its example. What is found here need not be uploaded first.
+func (a *app) check(wasm []byte, r *ruedov1.PublishServiceRequest, limits sandbox.Limits) (sandbox.Report, error) {
+	ctx, cancel := context.WithTimeout(a.ctx, 2*time.Minute)
+	defer cancel()
+	engine, err := sandbox.New(ctx, sandbox.Config{CacheDir: a.cacheDir("check")})
+	if err != nil {
+		return sandbox.Report{}, sandboxError(err)
+	}
+	defer func() { _ = engine.Close(context.WithoutCancel(ctx)) }()
+	t, err := engine.Load(ctx, sandbox.Spec{Wasm: wasm, Limits: limits, Env: r.GetEnv(), Args: r.GetArgs(), Example: r.GetExample()})
+	if err != nil {
+		return sandbox.Report{}, sandboxError(err)
+	}
+	defer func() { _ = t.Close(context.WithoutCancel(ctx)) }()
+	return t.Report(), nil
+}
+
+// sandboxError gives an error of the sandbox as everyone else does.
+func sandboxError(err error) error {
+	s, ok := errors.AsType[*sandbox.Error](err)
+	if !ok {
+		return err
+	}
+	e := fault.Wrap(err, fault.Reason(s.Reason), "%s", s.Message)
+	e.Fix, e.Meta, e.Code = s.Fix, s.Meta, connect.Code(s.Code)
+	return e
+}
+
+// localLimits are the strictest of the decorators that lie beside the service;
+// what others set is known to the core only.
+func localLimits(decorators []*ruedov1.Decorator, names []string) sandbox.Limits {
+	var l sandbox.Limits
+	for _, d := range decorators {
+		p := d.GetLimits()
+		if p == nil || !slices.Contains(names, d.GetName()) {
+			continue
+		}
+		stricter(&l.Memory, p.GetMemoryBytes())
+		stricter(&l.Timeout, p.GetTimeout().AsDuration())
+		stricter(&l.Input, int64(p.GetInputBytes()))
+		stricter(&l.Output, int64(p.GetOutputBytes()))
+		stricter(&l.Logs, int64(p.GetLogBytes()))
+	}
+	return l
+}
+
+func stricter[T uint64 | int64 | time.Duration](limit *T, v T) {
+	if v > 0 && (*limit == 0 || v < *limit) {
+		*limit = v
+	}
+}
+
+// cacheDir is a folder for what may be thrown away, or "" where the user has
+// no place for it.
+func (a *app) cacheDir(name string) string {
+	if a.settings.Runner.CacheDir != "" {
+		return filepath.Join(a.settings.Runner.CacheDir, name)
+	}
+	base := a.getenv("XDG_CACHE_HOME")
+	if base == "" {
+		home := a.getenv("HOME")
+		if home == "" {
+			return ""
+		}
+		base = filepath.Join(home, ".cache")
+	}
+	dir := filepath.Join(base, "ruedo", name)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return ""
+	}
+	return dir
+}

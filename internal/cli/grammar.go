@@ -1,0 +1,62 @@
+package cli
+
+// grammar is the command line. The order is the order of help.
+type grammar struct {
+	globals
+
+	New      newCmd      `cmd:"" group:"services" help:"Begin a service: a folder that builds with no network."`
+	Build    buildCmd    `cmd:"" group:"services" help:"Build the module of a service."`
+	Publish  publishCmd  `cmd:"" group:"services" help:"Build, check and upload a service, and make it live."`
+	Call     callCmd     `cmd:"" group:"services" help:"Call a service."`
+	Run      runCmd      `cmd:"" group:"services" help:"Call a service (run service is the same as call)."`
+	Rollback rollbackCmd `cmd:"" group:"services" help:"Make an older revision live again."`
+
+	Get      getCmd      `cmd:"" group:"resources" help:"List services, decorators, runners and more."`
+	Describe describeCmd `cmd:"" group:"resources" help:"Show one service, decorator or runner in full."`
+	Create   createCmd   `cmd:"" group:"resources" help:"Create a decorator."`
+	Apply    applyCmd    `cmd:"" group:"resources" help:"Create or update what a YAML file describes."`
+	Delete   deleteCmd   `cmd:"" group:"resources" help:"Delete a service or a decorator."`
+
+	Dev    devCmd    `cmd:"" group:"processes" help:"Run a whole cluster on this machine: store, core and two runners."`
+	Demo   demoCmd   `cmd:"" group:"processes" help:"Show what Ruedo does, with the examples."`
+	Server serverCmd `cmd:"" group:"processes" help:"Run a core."`
+	Runner runnerCmd `cmd:"" group:"processes" help:"Run a runner."`
+
+	Version    versionCmd    `cmd:"" group:"other" help:"Show version and settings."`
+	Completion completionCmd `cmd:"" group:"other" help:"Print a script that completes commands and names."`
+	Help       helpCmd       `cmd:"" group:"other" help:"Show help of a command, or of the settings."`
+	Complete   completeCmd   `cmd:"" name:"__complete" hidden:"" passthrough:""`
+}
+
+// groupTitles names the groups of commands in help.
+func groupTitles() [][2]string {
+	return [][2]string{
+		{"services", "Services"},
+		{"resources", "Resources"},
+		{"processes", "Processes"},
+		{"other", "Other"},
+	}
+}
+
+// globals are flags of every command.
+type globals struct {
+	ConfigFile string `name:"config" placeholder:"FILE" help:"Read settings from this file."`
+	Mode       string `placeholder:"MODE" setting:"application.mode"`
+	Host       string `short:"H" placeholder:"HOST" setting:"client.host"`
+	ClusterID  string `name:"cluster-id" placeholder:"ID" setting:"application.cluster_id"`
+	WorkingDir string `placeholder:"DIR" setting:"application.working_dir"`
+	LogLevel   string `placeholder:"LEVEL" setting:"log.level"`
+	LogFormat  string `placeholder:"FORMAT" setting:"log.format"`
+
+	Output    string `short:"o" placeholder:"FORMAT" enum:"table,wide,json,yaml,name" default:"table" help:"table, wide, json, yaml or name."`
+	Raw       bool   `help:"The same as -o json."`
+	NoHeaders bool   `help:"Leave the first line of tables out."`
+	Verbose   bool   `short:"v" help:"Say more: causes of errors, where things are."`
+}
+
+// storeFlags are flags of commands that open a store.
+type storeFlags struct {
+	DataDir      string   `placeholder:"DIR" setting:"store.data_dir"`
+	EtcdHosts    []string `placeholder:"HOST:PORT" sep:"none" setting:"store.etcd_hosts"`
+	StartTimeout string   `placeholder:"DURATION" setting:"store.start_timeout"`
+}

@@ -1,0 +1,64 @@
+package cli
+
+import (
+	"runtime"
+
+	"github.com/ruedo-dev/ruedo/internal/cli/output"
+	"github.com/ruedo-dev/ruedo/internal/cli/settings"
+)
+
+// versionCmd is `ruedo version`.
+type versionCmd struct {
+	ShowConfig bool `help:"Show every setting with its value and where it came from."`
+}
+
+func (*versionCmd) Examples() []string {
+	return []string{"ruedo version", "ruedo version --show-config", "ruedo version --show-config -o json"}
+}
+
+func (c *versionCmd) Run(a *app) error {
+	shown := struct {
+		Version  string           `json:"version"`
+		Go       string           `json:"go"`
+		Platform string           `json:"platform"`
+		File     string           `json:"config_file,omitempty"`
+		Settings []settings.Shown `json:"settings,omitempty"`
+	}{
+		Version:  version(),
+		Go:       runtime.Version(),
+		Platform: runtime.GOOS + "/" + runtime.GOARCH,
+	}
+	if c.ShowConfig {
+		shown.File, shown.Settings = a.settings.File, a.settings.Show()
+	}
+	switch {
+	case a.print.Format == output.Name:
+		return a.say("%s", shown.Version)
+	case !a.print.ForPeople():
+		return a.print.Value(shown)
+	case !c.ShowConfig:
+		return a.say("ruedo %s (%s, %s)", shown.Version, shown.Go, shown.Platform)
+	}
+	if err := a.say("ruedo %s (%s, %s)", shown.Version, shown.Go, shown.Platform); err != nil {
+		return err
+	}
+	file := shown.File
+	if file == "" {
+		file = "none"
+	}
+	if err := a.say("config file: %s\n", file); err != nil {
+		return err
+	}
+	var rows [][]string
+	if !a.print.NoHeaders {
+		rows = append(rows, []string{"SETTING", "VALUE", "FROM"})
+	}
+	for _, s := range shown.Settings {
+		value := output.Safe(s.Value)
+		if value == "" {
+			value = "-"
+		}
+		rows = append(rows, []string{s.Name, value, s.Origin})
+	}
+	return a.print.Rows(rows)
+}

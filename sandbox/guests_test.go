@@ -1,0 +1,119 @@
+package sandbox_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ruedo-dev/ruedo/sandbox"
+	"go.uber.org/goleak"
+)
+
+// guests builds each Go guest once.
+type guests struct {
+	dir string
+	mu  sync.Mutex
+	got map[string][]byte
+}
+
+var built = &guests{got: map[string][]byte{}}
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "ruedo-guests-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	built.dir = dir
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		os.RemoveAll(dir)
+		os.Exit(code)
+	}))
+}
+
+// guest is a program of testdata/guests, as a function or a command.
+func guest(t testing.TB, name string) []byte {
+	t.Helper()
+	built.mu.Lock()
+	defer built.mu.Unlock()
+	if b, ok := built.got[name]; ok {
+		return b
+	}
+	mode := "c-shared"
+	if name == "command" {
+		mode = "default"
+	}
+	out := filepath.Join(built.dir, name+".wasm")
+	cmd := exec.Command("go", "build", "-buildmode="+mode, "-o", out, "./testdata/guests/"+name)
+	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0")
+	if text, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("building the guest %s: %v\n%s", name, err, text)
+	}
+	b, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	built.got[name] = b
+	return b
+}
+
+func newEngine(t testing.TB, cfg sandbox.Config) *sandbox.Engine {
+	t.Helper()
+	e, err := sandbox.New(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := e.Close(t.Context()); err != nil && !errors.Is(err, t.Context().Err()) {
+			t.Errorf("closing the engine: %v", err)
+		}
+	})
+	return e
+}
+
+func load(t testing.TB, spec sandbox.Spec) *sandbox.Template {
+	t.Helper()
+	tpl, err := newEngine(t, sandbox.Config{}).Load(t.Context(), spec)
+	if err != nil {
+		t.Fatalf("%v (%+v)", err, err)
+	}
+	return tpl
+}
+
+// refused fails the test unless err is an *Error with a reason and everything
+// that a reader needs.
+func refused(t testing.TB, err error, reason string) *sandbox.Error {
+	t.Helper()
+	e, ok := errors.AsType[*sandbox.Error](err)
+	if !ok {
+		t.Fatalf("got %v, want an error with %s", err, reason)
+	}
+	if e.Reason != reason {
+		t.Fatalf("got %s %q (%v), want %s", e.Reason, e.Message, e.Err, reason)
+	}
+	if e.Message == "" {
+		t.Errorf("no message: %+v", e)
+	}
+	if e.Fix == "" && reason != sandbox.ReasonError && reason != sandbox.ReasonCanceled && reason != sandbox.ReasonInternal {
+		t.Errorf("no fix: %+v", e)
+	}
+	return e
+}
+
+// eventually polls until ok, for at most five seconds.
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(5 * time.Second); !ok(); {
+		if time.Now().After(end) {
+			t.Fatalf("after 5 s: %s", what)
+		}
+		runtime.Gosched()
+		<-time.After(5 * time.Millisecond)
+	}
+}

@@ -1,0 +1,482 @@
+package sandbox_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ruedo-dev/ruedo/internal/abi"
+	"github.com/ruedo-dev/ruedo/internal/wasmbin"
+	w "github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
+	"github.com/ruedo-dev/ruedo/sandbox"
+)
+
+// quick limits, so that a guest that is not stopped is noticed.
+func quick() sandbox.Limits {
+	return sandbox.Limits{Timeout: 200 * time.Millisecond, Memory: 4 << 20, Output: 64 << 10, Logs: 4 << 10}
+}
+
+const wasi = "wasi_snapshot_preview1"
+
+// function is a guest whose ruedo_call is code, with imports "module.name:sig".
+func function(imports []string, code ...[]byte) *w.Module {
+	m := w.New()
+	for _, i := range imports {
+		name, sig, _ := strings.Cut(i, ":")
+		module, name, _ := strings.Cut(name, ".")
+		m.Import(module, name, sig)
+	}
+	m.Memory(1, -1)
+	m.AsFunction(m.Func(">i", code...))
+	return m
+}
+
+func TestHostileCalls(t *testing.T) {
+	zero := w.I32(0)
+	grow := func(pages int32) []byte { return w.Cat(w.I32(pages), w.Ops(0x40, 0)) }
+	recursive := func() *w.Module {
+		m := w.New()
+		m.Memory(1, -1)
+		f := m.Func(">i", w.Call(0), w.I32(1), w.Ops(0x6a))
+		m.AsFunction(f)
+		return m
+	}
+	indirect := func(code ...[]byte) *w.Module {
+		m := w.New()
+		m.Memory(1, -1)
+		m.Table(2)
+		m.AsFunction(m.Func(">i", code...))
+		m.Element(m.Func("i>i", zero))
+		return m
+	}
+	out := wasi + ".fd_write:iiii>i"
+	// One vector at 0: the whole page.
+	vector := w.Cat(w.I32(0), w.I32(0), w.Ops(0x36, 2, 0), w.I32(4), w.I32(65536), w.Ops(0x36, 2, 0))
+	for _, c := range []struct {
+		name, reason string
+		kind         string // of a trap
+		text         string // in the message
+		m            *w.Module
+	}{
+		{"loop", sandbox.ReasonTimeout, "", "the limit is 200ms", function(nil, w.Forever())},
+		{"recursion", sandbox.ReasonTrap, "stack overflow", "stack overflow", recursive()},
+		{"memory bomb", sandbox.ReasonMemory, "unreachable", "wanted 4259840 bytes, the limit is 4194304",
+			function(nil, w.Loop(w.Cat(grow(1), w.Ops(0x41, 0x7f, 0x46, 0x04, 0x40, 0x00, 0x0b))), w.Unreachable())},
+		{"memory grown at once", sandbox.ReasonMemory, "out of bounds memory access", "the limit is 4194304",
+			function(nil, grow(60_000), w.Ops(0x1a), w.I32(8<<20), w.I32(1), w.Ops(0x36, 2, 0), zero)},
+		{"memory refused and a status", sandbox.ReasonMemory, "", "it returned 5", function(nil, grow(60_000), w.Ops(0x1a), w.I32(5))},
+		{"unreachable", sandbox.ReasonTrap, "unreachable", "in ruedo_call: unreachable", function(nil, w.Unreachable())},
+		{"division", sandbox.ReasonTrap, "integer divide by zero", "", function(nil, w.I32(1), zero, w.Ops(0x6d))},
+		{"overflow", sandbox.ReasonTrap, "integer overflow", "", function(nil, w.I32(math.MinInt32), w.I32(-1), w.Ops(0x6d))},
+		{"load out of bounds", sandbox.ReasonTrap, "out of bounds memory access", "", function(nil, w.I32(-4), w.Ops(0x28, 2, 0))},
+		{"call of a missing element", sandbox.ReasonTrap, "invalid table access", "", indirect(zero, w.I32(1), w.Ops(0x11, 2, 0))},
+		{"call of another type", sandbox.ReasonTrap, "indirect call type mismatch", "", indirect(zero, w.Ops(0x11, 0, 0))},
+		{"exit 3", sandbox.ReasonExit, "", "code 3", function([]string{wasi + ".proc_exit:i>"}, w.CallWith(0, 3), zero)},
+		{"exit 0", sandbox.ReasonExit, "", "code 0", function([]string{wasi + ".proc_exit:i>"}, w.CallWith(0, 0), zero)},
+		{"exit like a timeout", sandbox.ReasonExit, "", "code 4026531839", function([]string{wasi + ".proc_exit:i>"}, w.CallWith(0, -0x10000001), zero)},
+		{"fail and exit", sandbox.ReasonError, "", "outside of the guest's memory",
+			function([]string{wasi + ".proc_exit:i>", "ruedo.fail:iii>"}, w.CallWith(1, 5, -1, -1), w.CallWith(0, 1), zero)},
+		{"yield for ever", sandbox.ReasonTimeout, "", "", function([]string{wasi + ".sched_yield:>i"}, w.Forever(w.Call(0), w.Drop()))},
+		{"random for ever", sandbox.ReasonTimeout, "", "", function([]string{wasi + ".random_get:ii>i"}, w.Forever(w.CallWith(0, 0, 65536), w.Drop()))},
+		{"log for ever", sandbox.ReasonTimeout, "", "", function([]string{"ruedo.log:iii>"}, w.Forever(w.CallWith(0, 0, 0, 65536)))},
+		{"print for ever", sandbox.ReasonTimeout, "", "", function([]string{out}, vector, w.Forever(w.CallWith(0, 1, 0, 1, 100), w.Drop()))},
+		{"output for ever", sandbox.ReasonOutputLimit, "", "the limit is 65536", function([]string{"ruedo.output_write:ii>i"}, w.Forever(w.CallWith(0, 0, 1000), w.Drop()))},
+		{"vectors without end", sandbox.ReasonTimeout, "", "", function([]string{out},
+			w.I32(60), w.Ops(0x40, 0, 0x1a), // 61 pages, as vectors of nothing at 0
+			w.Forever(w.CallWith(0, 1, 0, 490_000, 0), w.Drop()))},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			tpl := load(t, sandbox.Spec{Wasm: c.m.Bytes(), Limits: quick()})
+			began := time.Now()
+			res, err := tpl.Call(t.Context(), sandbox.Request{})
+			took := time.Since(began)
+			e := refused(t, err, c.reason)
+			t.Logf("%s %s %v (%s)", e.Reason, e.Message, e.Meta, took)
+			if e.Meta["kind"] != c.kind || !strings.Contains(e.Message, c.text) {
+				t.Errorf("got %+v, want kind %q, text %q", e, c.kind, c.text)
+			}
+			if took > 2*time.Second {
+				t.Errorf("it took %s", took)
+			}
+			if len(res.Logs) > 5<<10 || res.Memory > 4<<20 || res.Memory == 0 || res.Duration == 0 {
+				t.Errorf("result: %d bytes of logs, memory %d", len(res.Logs), res.Memory)
+			}
+			if c.reason == sandbox.ReasonTrap && c.kind != "stack overflow" && e.Meta["trace"] == "" {
+				t.Error("no trace")
+			}
+			// The next call is as good as the first.
+			_, err = tpl.Call(t.Context(), sandbox.Request{})
+			refused(t, err, c.reason)
+		})
+	}
+}
+
+func TestHostileStarts(t *testing.T) {
+	for _, c := range []struct {
+		name, reason, text string
+		build              func(m *w.Module)
+	}{
+		{"loop in the start function", sandbox.ReasonTimeout, "cannot start", func(m *w.Module) { m.Start(m.Func(">", w.Loop())) }},
+		{"loop in _initialize", sandbox.ReasonTimeout, "cannot start", func(m *w.Module) { m.Export(abi.ExportInitialize, m.Func(">", w.Loop())) }},
+		{"loop in ruedo_warm", sandbox.ReasonTimeout, "cannot start", func(m *w.Module) { m.Export(abi.ExportWarm, m.Func(">", w.Loop())) }},
+		{"trap in the start function", sandbox.ReasonTrap, "its start function: unreachable", func(m *w.Module) { m.Start(m.Func(">", w.Unreachable())) }},
+		{"trap in _initialize", sandbox.ReasonTrap, "in _initialize: unreachable", func(m *w.Module) { m.Export(abi.ExportInitialize, m.Func(">", w.Unreachable())) }},
+		{"memory over the limit", wasmbin.ReasonLimitMemory, "asks for 6553600 bytes of memory at its start, the limit is 4194304", nil},
+		{"data out of bounds", sandbox.ReasonCompile, "out of bounds", func(m *w.Module) { m.Data(65535, []byte("xx")) }},
+		{"invalid body", sandbox.ReasonCompile, "not valid", func(m *w.Module) { m.Func(">i", w.Ops(0x6a)) }},
+		{"unknown instruction", sandbox.ReasonCompile, "not valid", func(m *w.Module) { m.Func(">", w.Ops(0xff)) }},
+		{"a billion locals", wasmbin.ReasonLimit, "too many locals: 1000000000", func(m *w.Module) {
+			m.FuncLocals(">", w.Vec(w.Cat(w.U32(1e9), []byte{0x7f})))
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := w.New()
+			if c.build == nil {
+				m.Memory(100, -1)
+			} else {
+				m.Memory(1, -1)
+			}
+			m.AsFunction(m.Func(">i", w.I32(0)))
+			if c.build != nil {
+				c.build(m)
+			}
+			began := time.Now()
+			_, err := newEngine(t, sandbox.Config{}).Load(t.Context(), sandbox.Spec{Wasm: m.Bytes(), Limits: quick()})
+			e := refused(t, err, c.reason)
+			t.Logf("%s (%s)", e.Message, time.Since(began))
+			if !strings.Contains(e.Message, c.text) || time.Since(began) > 2*time.Second {
+				t.Errorf("got %+v after %s", e, time.Since(began))
+			}
+		})
+	}
+	t.Run("not a module", func(t *testing.T) {
+		_, err := newEngine(t, sandbox.Config{}).Load(t.Context(), sandbox.Spec{Wasm: []byte("\x7fELF")})
+		refused(t, err, wasmbin.ReasonNotAModule)
+	})
+	t.Run("environment", func(t *testing.T) {
+		for _, env := range []map[string]string{{"": "x"}, {"A=B": "x"}, {"A": "secret\x00"}} {
+			_, err := newEngine(t, sandbox.Config{}).Load(t.Context(), sandbox.Spec{Wasm: w.Function(w.I32(0)).Bytes(), Env: env})
+			if e := refused(t, err, sandbox.ReasonSpec); strings.Contains(e.Message, "secret") {
+				t.Errorf("a value is in the message: %s", e.Message)
+			}
+		}
+	})
+}
+
+// TestSleep asks poll_oneoff for an hour, by each clock, and for counts that
+// overflow.
+func TestSleep(t *testing.T) {
+	clock := func(id uint32, timeout uint64, flags uint16) []byte {
+		s := make([]byte, 48)
+		binary.LittleEndian.PutUint64(s, 77) // user data
+		binary.LittleEndian.PutUint32(s[16:], id)
+		binary.LittleEndian.PutUint64(s[24:], timeout)
+		binary.LittleEndian.PutUint16(s[40:], flags)
+		return s
+	}
+	read := func(fd uint32) []byte {
+		s := make([]byte, 48)
+		s[8] = 1
+		binary.LittleEndian.PutUint32(s[16:], fd)
+		return s
+	}
+	hour := uint64(time.Hour)
+	for _, c := range []struct {
+		name   string
+		subs   [][]byte
+		count  int32
+		reason string // or
+		status int32  // errno plus the number of events * 100
+	}{
+		{"an hour", [][]byte{clock(1, hour, 0)}, 1, sandbox.ReasonTimeout, 0},
+		{"for ever", [][]byte{clock(0, math.MaxUint64, 0)}, 1, sandbox.ReasonTimeout, 0},
+		{"until an hour from now", [][]byte{clock(0, uint64(time.Now().Add(time.Hour).UnixNano()), 1)}, 1, sandbox.ReasonTimeout, 0},
+		{"until an hour after the start", [][]byte{clock(1, hour, 1)}, 1, sandbox.ReasonTimeout, 0},
+		{"until the past", [][]byte{clock(0, 1, 1)}, 1, "", 100},
+		{"the first of two", [][]byte{clock(1, hour, 0), clock(1, 1000, 0)}, 2, "", 100},
+		{"a stream is ready", [][]byte{clock(1, hour, 0), read(0), read(9)}, 3, "", 200},
+		{"clock of the processor", [][]byte{clock(2, hour, 1)}, 1, "", 58},
+		{"unknown flags", [][]byte{clock(1, hour, 2)}, 1, "", 28},
+		{"nothing", nil, 0, "", 28},
+		{"huge count", nil, 0x10000000, "", 28},
+		{"count that overflows", nil, 0x05555556, "", 28},
+		{"more than there is memory", nil, 4096, "", 21},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := function([]string{wasi + ".poll_oneoff:iiii>i"},
+				w.CallWith(0, 0, 1024, c.count, 4096), w.I32(4096), w.Ops(0x28, 2, 0), w.I32(100), w.Ops(0x6c, 0x6a))
+			m.Data(0, slices.Concat(c.subs...))
+			tpl := load(t, sandbox.Spec{Wasm: m.Bytes(), Limits: quick()})
+			began := time.Now()
+			_, err := tpl.Call(t.Context(), sandbox.Request{})
+			if took := time.Since(began); took > time.Second {
+				t.Errorf("it took %s", took)
+			}
+			if c.reason != "" {
+				refused(t, err, c.reason)
+			} else if e := refused(t, err, sandbox.ReasonError); e.Meta["status"] != fmt.Sprint(c.status) {
+				t.Errorf("got %+v, want %d", e, c.status)
+			}
+		})
+	}
+}
+
+// TestStateNeverLeaks lets each call read what the one before may have left in
+// memory, in a global and in grown memory, then write there and end in a
+// different way.
+func TestStateNeverLeaks(t *testing.T) {
+	m := w.New()
+	read := m.Import("ruedo", "input_read", "ii>i")
+	exit := m.Import(wasi, "proc_exit", "i>")
+	m.Memory(1, -1)
+	g := m.Global(0)
+	// Non-zero if anything is dirty: a byte, the global, the size of the memory.
+	dirty := w.Cat(
+		w.I32(5000), w.Ops(0x28, 2, 0),
+		w.GlobalGet(g), w.Ops(0xa7, 0x72),
+		w.Ops(0x3f, 0), w.I32(1), w.Ops(0x6b, 0x72),
+		w.Ops(0x04, 0x40), w.I32(99), w.Ops(0x0f, 0x0b))
+	soil := w.Cat(
+		w.I32(5000), w.I32(-1), w.Ops(0x36, 2, 0),
+		w.I64(7), w.GlobalSet(g),
+		w.I32(3), w.Ops(0x40, 0, 0x1a),
+		w.I32(100_000), w.I32(-1), w.Ops(0x36, 2, 0))
+	// The first byte of the input says how to end.
+	end := func(n int32, code ...[]byte) []byte {
+		return w.Cat(w.I32(0), w.Ops(0x2d, 0, 0), w.I32(n), w.Ops(0x46, 0x04, 0x40), w.Cat(code...), w.Ops(0x0b))
+	}
+	m.AsFunction(m.Func(">i", dirty, w.CallWith(read, 0, 1), w.Drop(), soil,
+		end(1, w.Unreachable()), end(2, w.CallWith(exit, 1)), end(3, w.Loop()), w.I32(0)))
+	tpl := load(t, sandbox.Spec{Wasm: m.Bytes(), Limits: sandbox.Limits{Timeout: 10 * time.Second, Memory: 1 << 20}})
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for i := range 40 {
+				ending := byte(i % 4)
+				ctx, cancel := t.Context(), context.CancelFunc(func() {})
+				if ending == 3 {
+					ctx, cancel = context.WithTimeout(ctx, 30*time.Millisecond)
+				}
+				_, err := tpl.Call(ctx, sandbox.Request{Input: []byte{ending}})
+				cancel()
+				switch ending {
+				case 0:
+					if err != nil {
+						t.Errorf("call %d: %v", i, err)
+					}
+				case 1:
+					refused(t, err, sandbox.ReasonTrap)
+				case 2:
+					refused(t, err, sandbox.ReasonExit)
+				case 3:
+					refused(t, err, sandbox.ReasonTimeout)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// TestEverythingIsBack runs hostile calls and looks whether memory and
+// goroutines are what they were.
+func TestEverythingIsBack(t *testing.T) {
+	e := newEngine(t, sandbox.Config{})
+	m := w.New()
+	m.Memory(1, -1)
+	m.AsFunction(m.Func(">i", w.Call(0), w.I32(1), w.Ops(0x6a)))
+	deep, err := e.Load(t.Context(), sandbox.Spec{Wasm: m.Bytes(), Limits: quick()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// 64 MB of memory, every page of it touched, and a loop.
+	m = function(nil, w.I32(1000), w.Ops(0x40, 0, 0x1a), w.I32(0), w.I32(7), w.I32(60<<20), w.Ops(0xfc, 11, 0), w.Forever())
+	fat, err := e.Load(t.Context(), sandbox.Spec{Wasm: m.Bytes(), Limits: sandbox.Limits{Timeout: 100 * time.Millisecond, Memory: 80 << 20}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	debug.FreeOSMemory()
+	goroutines, before := runtime.NumGoroutine(), resident(t)
+	for range 5 {
+		_, err := deep.Call(t.Context(), sandbox.Request{})
+		refused(t, err, sandbox.ReasonTrap)
+		var wg sync.WaitGroup
+		for range 3 {
+			wg.Go(func() {
+				_, err := fat.Call(t.Context(), sandbox.Request{})
+				refused(t, err, sandbox.ReasonTimeout)
+			})
+		}
+		wg.Wait()
+	}
+	eventually(t, "goroutines are left over", func() bool { return runtime.NumGoroutine() <= goroutines })
+	if before > 0 {
+		eventually(t, "memory is left over", func() bool { return resident(t) < before+100<<20 })
+		t.Logf("resident before %d MB, after %d MB", before>>20, resident(t)>>20)
+	}
+}
+
+// resident memory of this process in bytes, 0 where that is not known.
+func resident(t *testing.T) int {
+	b, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0
+	}
+	var size, res int
+	if _, err := fmt.Sscan(string(b), &size, &res); err != nil {
+		t.Fatal(err)
+	}
+	return res * os.Getpagesize()
+}
+
+func TestLogFlood(t *testing.T) {
+	vectors := func(fd int32) []byte {
+		return function([]string{wasi + ".fd_write:iiii>i"},
+			w.I32(0), w.I32(8), w.Ops(0x36, 2, 0), w.I32(4), w.I32(60_000), w.Ops(0x36, 2, 0),
+			// 200 times, as a loop over a cell of memory.
+			w.Ops(0x03, 0x40), w.CallWith(0, fd, 0, 1, 100), w.Drop(),
+			w.I32(4096*15), w.I32(4096*15), w.Ops(0x28, 2, 0), w.I32(1), w.Ops(0x6a, 0x36, 2, 0),
+			w.I32(4096*15), w.Ops(0x28, 2, 0), w.I32(200), w.Ops(0x49, 0x0d, 0, 0x0b),
+			w.I32(0)).Bytes()
+	}
+	for _, fd := range []int32{1, 2} {
+		tpl := load(t, sandbox.Spec{Wasm: vectors(fd), Limits: sandbox.Limits{Logs: 1000}})
+		res, err := tpl.Call(t.Context(), sandbox.Request{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := fmt.Sprintf("... dropped %d bytes: the limit is 1000; raise logs in a decorator\n", res.LogsDropped)
+		if len(res.Logs) > 1200 || res.LogsDropped < 200*60_000-1000 || res.LogsDropped > 200*60_000 || !strings.HasSuffix(string(res.Logs), want) {
+			t.Errorf("stream %d: %d bytes, dropped %d: %q", fd, len(res.Logs), res.LogsDropped, res.Logs)
+		}
+	}
+}
+
+func TestCommand(t *testing.T) {
+	wasm := guest(t, "command")
+	tpl := load(t, sandbox.Spec{Wasm: wasm, Env: map[string]string{"GREETING": "hola"}, Example: []byte("a b")})
+	if r := tpl.Report(); r.Kind != sandbox.Command || r.Example != nil {
+		t.Errorf("report: %+v", r)
+	}
+	big := bytes.Repeat([]byte("word "), 200_000)
+	for _, c := range []struct{ in, out, logs string }{
+		{"", "0\n", "read 0 bytes hola\n"},
+		{"one two three", "3\n", "read 13 bytes hola\n"},
+		{string(big), "200000\n", "read 1000000 bytes hola\n"},
+	} {
+		res, err := tpl.Call(t.Context(), sandbox.Request{Input: []byte(c.in)})
+		if err != nil || string(res.Output) != c.out || string(res.Logs) != c.logs || res.ExitCode != 0 {
+			t.Errorf("got %q, %q, %v", res.Output, res.Logs, err)
+		}
+	}
+	res, err := tpl.Call(t.Context(), sandbox.Request{Input: []byte("bad luck")})
+	e := refused(t, err, sandbox.ReasonExit)
+	if e.Meta["exit_code"] != "3" || res.ExitCode != 3 || string(res.Output) != "2\n" {
+		t.Errorf("got %+v, %+v", e, res)
+	}
+
+	flood := load(t, sandbox.Spec{Wasm: wasm, Args: []string{"flood"}, Limits: sandbox.Limits{Output: 1 << 20, Timeout: 30 * time.Second}})
+	began := time.Now()
+	_, err = flood.Call(t.Context(), sandbox.Request{})
+	e = refused(t, err, sandbox.ReasonOutputLimit)
+	if took := time.Since(began); took > 5*time.Second || e.Meta["limit"] != "1048576" {
+		t.Errorf("got %+v after %s", e, took)
+	}
+}
+
+func TestClose(t *testing.T) {
+	e := newEngine(t, sandbox.Config{})
+	spec := sandbox.Spec{Wasm: function([]string{wasi + ".sched_yield:>i"}, w.Forever(w.Call(0), w.Drop())).Bytes(), Limits: sandbox.Limits{Timeout: 300 * time.Millisecond}}
+	tpl, err := e.Load(t.Context(), spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := e.Load(t.Context(), spec) // shares the compiled module
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	began := time.Now()
+	go func() {
+		_, err := tpl.Call(t.Context(), sandbox.Request{})
+		ended <- err
+	}()
+	<-time.After(50 * time.Millisecond) // so that the call is in flight
+	short, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if err := tpl.Close(short); err == nil {
+		t.Error("Close did not wait for the call")
+	}
+	if err := tpl.Close(t.Context()); err != nil || time.Since(began) < 300*time.Millisecond {
+		t.Errorf("got %v after %s", err, time.Since(began))
+	}
+	refused(t, <-ended, sandbox.ReasonTimeout)
+	if err := tpl.Close(t.Context()); err != nil {
+		t.Errorf("the second Close: %v", err)
+	}
+	_, err = tpl.Call(t.Context(), sandbox.Request{})
+	if refused(t, err, sandbox.ReasonInternal).Err != sandbox.ErrClosed {
+		t.Errorf("got %v", err)
+	}
+	_, err = other.Call(t.Context(), sandbox.Request{})
+	refused(t, err, sandbox.ReasonTimeout)
+	if err := e.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	_, err = other.Call(t.Context(), sandbox.Request{})
+	refused(t, err, sandbox.ReasonInternal)
+	_, err = e.Load(t.Context(), spec)
+	refused(t, err, sandbox.ReasonInternal)
+}
+
+// TestCacheOnDisk compiles once, damages what is kept, and compiles again.
+func TestCacheOnDisk(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "deep", "cache")
+	wasm := guest(t, "function")
+	times := make([]time.Duration, 3)
+	for i := range times {
+		e := newEngine(t, sandbox.Config{CacheDir: dir})
+		tpl, err := e.Load(t.Context(), sandbox.Spec{Wasm: wasm})
+		if err != nil {
+			t.Fatal(err)
+		}
+		times[i] = tpl.Report().Compile
+		if a, _, err := do(t, tpl, order{N: i}); err != nil || a.N != 2*i {
+			t.Errorf("got %+v, %v", a, err)
+		}
+		if err := e.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		kept, err := filepath.Glob(filepath.Join(dir, "*", "*"))
+		if err != nil || len(kept) != 1 {
+			t.Fatalf("kept %v, %v", kept, err)
+		}
+		if i == 1 {
+			b, err := os.ReadFile(kept[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			b[len(b)/2] ^= 0xff
+			if err := os.WriteFile(kept[0], b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	t.Logf("compile %s, from the cache %s, damaged %s", times[0], times[1], times[2])
+	if times[1] > times[0]/2 {
+		t.Errorf("the cache saved too little: %v", times)
+	}
+	if st, err := os.Stat(dir); err != nil || runtime.GOOS != "windows" && st.Mode().Perm() != 0o700 {
+		t.Errorf("mode of the cache: %v, %v", st.Mode(), err)
+	}
+}

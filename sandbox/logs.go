@@ -1,0 +1,181 @@
+package sandbox
+
+import (
+	"fmt"
+	"log/slog"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// logs gathers what a guest says into whole lines of harmless text, up to a
+// limit. After the first byte that does not fit everything is dropped, so that
+// there are no gaps.
+type logs struct {
+	limit   int64
+	text    []byte
+	dropped int64
+	full    bool
+	open    bool // the last line is not finished
+}
+
+// add appends guest bytes and gives how many of the last ones are the beginning
+// of a character that is not complete. oneLine escapes newlines too.
+func (l *logs) add(p []byte, oneLine bool) (rest int) {
+	for len(p) > 0 {
+		if l.full {
+			l.dropped += int64(len(p))
+			return 0
+		}
+		c, n := rune(p[0]), 1
+		if c >= utf8.RuneSelf {
+			if !utf8.FullRune(p) {
+				return len(p)
+			}
+			c, n = utf8.DecodeRune(p)
+		}
+		l.char(c, p[:n], oneLine)
+		p = p[n:]
+	}
+	return 0
+}
+
+// char appends one character, given as it is encoded.
+func (l *logs) char(c rune, raw []byte, oneLine bool) {
+	var buf [12]byte
+	out := raw
+	if !plain(c, len(raw)) || c == '\n' && oneLine {
+		out = escape(buf[:0], c, raw)
+	}
+	if int64(len(l.text)+len(out)) > l.limit {
+		l.full = true
+		l.dropped += int64(len(raw))
+		return
+	}
+	l.text = append(l.text, out...)
+	l.open = c != '\n' || oneLine
+}
+
+// plain characters do nothing to a terminal and cannot hide others.
+func plain(c rune, size int) bool {
+	switch {
+	case c == '\n' || c == '\t':
+		return true
+	case c < utf8.RuneSelf:
+		return c >= 0x20 && c != 0x7f
+	case c == utf8.RuneError && size == 1:
+		return false
+	}
+	return unicode.IsPrint(c)
+}
+
+func escape(to []byte, c rune, raw []byte) []byte {
+	switch {
+	case c == '\n':
+		return append(to, `\n`...)
+	case c == '\r':
+		return append(to, `\r`...)
+	case len(raw) == 1:
+		return fmt.Appendf(to, `\x%02x`, raw[0])
+	case c > 0xffff:
+		return fmt.Appendf(to, `\U%08x`, c)
+	}
+	return fmt.Appendf(to, `\u%04x`, c)
+}
+
+// endLine begins a new line if the last one is not finished.
+func (l *logs) endLine() {
+	if l.open {
+		l.text = append(l.text, '\n')
+		l.open = false
+	}
+}
+
+// line adds one line with a level.
+func (l *logs) line(level slog.Level, msg []byte) {
+	if l.full {
+		l.dropped += int64(len(msg))
+		return
+	}
+	prefix := level.String() + " "
+	if int64(len(l.text)+1+len(prefix)) > l.limit {
+		l.full = true
+		l.dropped += int64(len(msg))
+		return
+	}
+	l.endLine()
+	l.add([]byte(prefix), true)
+	if rest := l.add(msg, true); rest > 0 {
+		l.broken(msg[len(msg)-rest:])
+	}
+	l.endLine()
+}
+
+// broken adds bytes that are no characters.
+func (l *logs) broken(p []byte) {
+	for i := range p {
+		if l.full {
+			l.dropped++
+			continue
+		}
+		l.char(utf8.RuneError, p[i:i+1], true)
+	}
+}
+
+// finish ends the last line and says what was dropped. The text may be over its
+// limit by that much.
+func (l *logs) finish() {
+	l.endLine()
+	if l.dropped > 0 {
+		l.text = fmt.Appendf(l.text, "... dropped %d bytes: the limit is %d; raise logs in a decorator\n", l.dropped, l.limit)
+	}
+}
+
+// stream is one output of a guest that goes to its logs. Characters may be
+// split between writes.
+type stream struct {
+	call *call
+	rest []byte
+}
+
+// Write never fails; it ends the call if its time is over.
+func (s *stream) Write(p []byte) (int, error) {
+	s.call.checkpoint()
+	l, n := &s.call.logs, len(p)
+	if len(s.rest) > 0 && n > 0 {
+		// Complete the character that was cut, at most four bytes.
+		k := min(n, utf8.UTFMax-len(s.rest))
+		head := append(s.rest, p[:k]...)
+		s.rest = nil
+		if rest := l.add(head, false); rest > 0 {
+			if k == n {
+				s.rest = append([]byte(nil), head[len(head)-rest:]...)
+				return n, nil
+			}
+			k -= min(k, rest)
+		}
+		p = p[k:]
+	}
+	if rest := l.add(p, false); rest > 0 {
+		s.rest = append([]byte(nil), p[len(p)-rest:]...)
+	}
+	return n, nil
+}
+
+func (s *stream) flush() {
+	s.call.logs.broken(s.rest)
+	s.rest = nil
+}
+
+// clean makes text from a guest harmless and short.
+func clean(s string, most int) string {
+	l := logs{limit: int64(most)}
+	if rest := l.add([]byte(s), false); rest > 0 {
+		l.broken([]byte(s)[len(s)-rest:])
+	}
+	t := strings.TrimRight(string(l.text), "\n")
+	if l.dropped > 0 {
+		t += "..."
+	}
+	return t
+}

@@ -1,0 +1,177 @@
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/tetratelabs/wazero/sys"
+)
+
+// stackOverflow is the kind of a trap whose guest had hundreds of MB of stack.
+const stackOverflow = "stack overflow"
+
+// outcome decides what became of a call, from the runtime's error and from what
+// the host functions saw. nil means that it went well.
+func (t *Template) outcome(i *instance, status uint32, err error, took time.Duration) *Error {
+	c := i.call
+	exit, exited := errors.AsType[*sys.ExitError](err)
+	panicked, _ := errors.AsType[*panicError](err)
+	switch {
+	case c.over > 0:
+		return t.tooMuchOutput(c)
+	case err == nil && c.failed != nil:
+		return guestError(c, nil)
+	case err == nil && status == 0:
+		return nil
+	case err == nil && i.memory.refused > 0:
+		return t.outOfMemory(i, fmt.Sprintf("it returned %d", int32(status)), nil)
+	case err == nil:
+		return newError(ReasonError, "the service failed: it returned %d and said no more", int32(status)).
+			fix("see its logs").with("status", int32(status)).code(2)
+	case panicked != nil && i.memory.peak == 0 && i.memory.refused > 0:
+		return newError(ReasonInternal, "the host has no memory left for a service that may use %d bytes", t.limits.Memory).cause(err)
+	case panicked != nil:
+		t.engine.log.Error("running a guest panicked", "in", i.in, "panic", panicked.value, "stack", string(panicked.stack))
+		return newError(ReasonInternal, "the service met a fault of its host in %s", i.in).cause(err)
+	case stopped(c, exit, err):
+		return t.stopped(c, took, err)
+	case exited && t.report.Kind == Command && exit.ExitCode() == 0:
+		return nil
+	case exited && c.failed != nil:
+		return guestError(c, err)
+	case exited && i.memory.refused > 0:
+		return t.outOfMemory(i, fmt.Sprintf("it exited with code %d", exit.ExitCode()), err)
+	case exited:
+		return t.exited(i, exit.ExitCode(), err)
+	}
+	return t.trapped(i, err)
+}
+
+func (e *Error) code(c uint32) *Error {
+	e.Code = c
+	return e
+}
+
+// exitCode of a guest that exited by itself.
+func exitCode(err error) int {
+	if exit, ok := errors.AsType[*sys.ExitError](err); ok {
+		switch code := exit.ExitCode(); code {
+		case sys.ExitCodeContextCanceled, sys.ExitCodeDeadlineExceeded:
+		default:
+			return int(code)
+		}
+	}
+	return 0
+}
+
+// stopped says whether the call ended because its time was over. A guest may
+// exit with the runtime's special codes too, so the context has the last word.
+func stopped(c *call, exit *sys.ExitError, err error) bool {
+	if c.ctx.Err() == nil {
+		return false
+	}
+	if errors.Is(err, errStopped) {
+		return true
+	}
+	return exit != nil && (exit.ExitCode() == sys.ExitCodeContextCanceled || exit.ExitCode() == sys.ExitCodeDeadlineExceeded)
+}
+
+func (t *Template) stopped(c *call, took time.Duration, err error) *Error {
+	ms := func(d time.Duration) int64 { return d.Milliseconds() }
+	took = took.Round(time.Millisecond)
+	switch {
+	case context.Cause(c.ctx) == errTimeout:
+		return newError(ReasonTimeout, "the service was stopped after %s, the limit is %s", took, t.limits.Timeout).cause(err).
+			fix("make it faster, or raise timeout in a decorator").
+			with("limit_ms", ms(t.limits.Timeout), "actual_ms", ms(took), "deadline", "service")
+	case errors.Is(c.ctx.Err(), context.DeadlineExceeded):
+		return newError(ReasonTimeout, "the service was stopped after %s by its caller's deadline; its own limit is %s", took, t.limits.Timeout).cause(err).
+			fix("give the call more time").
+			with("limit_ms", ms(t.limits.Timeout), "actual_ms", ms(took), "deadline", "caller")
+	}
+	return newError(ReasonCanceled, "the service was stopped after %s: its caller is gone", took).cause(err).
+		with("actual_ms", ms(took))
+}
+
+func (t *Template) tooMuchOutput(c *call) *Error {
+	return newError(ReasonOutputLimit, "the service's output has at least %d bytes, the limit is %d", c.over, t.limits.Output).
+		fix("answer with less, or raise output in a decorator").
+		with("limit", t.limits.Output, "actual", c.over)
+}
+
+func (t *Template) outOfMemory(i *instance, how string, err error) *Error {
+	return newError(ReasonMemory, "the service ran out of memory: it wanted %d bytes, the limit is %d; %s", i.memory.refused, t.limits.Memory, how).cause(err).
+		fix("use less, or raise memory in a decorator").
+		with("limit", t.limits.Memory, "actual", i.memory.refused, "in", i.in)
+}
+
+func guestError(c *call, err error) *Error {
+	msg := c.failed.message
+	if msg == "" {
+		msg = "the service failed and said no more"
+	}
+	return newError(ReasonError, "%s", msg).code(c.failed.code).cause(err)
+}
+
+func (t *Template) exited(i *instance, code uint32, err error) *Error {
+	e := newError(ReasonExit, "the service exited with code %d in %s", code, i.in).cause(err).
+		fix("see its logs").with("exit_code", code, "in", i.in)
+	if t.report.Kind == Function {
+		e.fix("a function answers by returning from its handler: remove the exit, or see its logs")
+	}
+	return e
+}
+
+// trapped reads the runtime's error, whose kinds are not exported: "wasm error:
+// <kind>\nwasm stack trace:\n\t<function>\n\t...".
+func (t *Template) trapped(i *instance, err error) *Error {
+	text := err.Error()
+	if strings.Contains(text, "(recovered by wazero)") {
+		t.engine.log.Error("a host function panicked", "in", i.in, "error", text)
+		return newError(ReasonInternal, "the service met a fault of its host in %s", i.in).cause(errors.New(clean(text, 200)))
+	}
+	if i.module == nil && !strings.Contains(text, "wasm error: ") && !strings.HasSuffix(text, stackOverflow) {
+		return newError(ReasonCompile, "the module cannot be set up: %s", clean(text, 400)).cause(err).
+			fix("its data or table segments do not fit: build it again")
+	}
+	kind, trace, _ := strings.Cut(text, "\nwasm stack trace:")
+	if k := strings.LastIndex(kind, "wasm error: "); k >= 0 {
+		kind = kind[k+len("wasm error: "):]
+	}
+	overflow := strings.HasSuffix(kind, stackOverflow)
+	if overflow {
+		kind = stackOverflow
+	}
+	kind = clean(kind, 200)
+	if i.memory.refused > 0 && !overflow {
+		return t.outOfMemory(i, "it trapped: "+kind, err).with("kind", kind)
+	}
+	e := newError(ReasonTrap, "the service trapped in %s: %s", i.in, kind).cause(errors.New(kind)).
+		fix("it is a fault of the service: see the trace and its logs").
+		with("kind", kind, "in", i.in)
+	if lines := frames(trace); lines != "" {
+		e = e.with("trace", lines)
+	}
+	return e
+}
+
+// frames are the innermost functions of a trace. Their names are the guest's.
+func frames(trace string) string {
+	const most = 20
+	var out []string
+	for line := range strings.Lines(trace) {
+		line = strings.TrimPrefix(strings.TrimSpace(line), ".")
+		if line == "" {
+			continue
+		}
+		if len(out) == most {
+			out = append(out, "...")
+			break
+		}
+		out = append(out, clean(line, 160))
+	}
+	return strings.Join(out, "\n")
+}

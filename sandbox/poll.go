@@ -1,0 +1,101 @@
+package sandbox
+
+import (
+	"encoding/binary"
+	"math"
+	"time"
+
+	"github.com/tetratelabs/wazero/api"
+)
+
+// Numbers of WASI preview 1.
+const (
+	wasiOK      = 0
+	wasiBadf    = 8
+	wasiFault   = 21
+	wasiInval   = 28
+	wasiNotsup  = 58
+	eventClock  = 0
+	eventRead   = 1
+	eventWrite  = 2
+	clockReal   = 0
+	clockMono   = 1
+	absolute    = 1
+	subscribed  = 48 // bytes of a subscription
+	occurred    = 32 // bytes of an event
+	maxPollSubs = 4096
+)
+
+// poll is poll_oneoff: it waits for the first of some clocks, or says at once
+// that the standard streams are ready, which they always are.
+func (e *Engine) poll(c *call, mem api.Memory, in, out, n, nevents uint32) uint32 {
+	if n == 0 || n > maxPollSubs {
+		return wasiInval
+	}
+	subs, ok := mem.Read(in, n*subscribed)
+	events, ok2 := mem.Read(out, n*occurred)
+	if _, ok3 := mem.Read(nevents, 4); !ok || !ok2 || !ok3 {
+		return wasiFault
+	}
+	// The guest may have laid one over the other.
+	subs = append([]byte(nil), subs...)
+	wait, ready := time.Duration(math.MaxInt64), false
+	due := make([]time.Duration, n) // of clocks
+	for i := range due {
+		s := subs[i*subscribed:][:subscribed]
+		switch s[8] {
+		case eventClock:
+			d, errno := e.remaining(s)
+			if errno != wasiOK {
+				return errno
+			}
+			due[i] = d
+			wait = min(wait, d)
+		case eventRead, eventWrite:
+			ready = true
+		default:
+			return wasiInval
+		}
+	}
+	if ready {
+		wait = 0
+	}
+	c.sleep(wait)
+	var count uint32
+	for i := range due {
+		s := subs[i*subscribed:][:subscribed]
+		errno := uint16(wasiOK)
+		if s[8] == eventClock {
+			if due[i] > wait {
+				continue
+			}
+		} else if binary.LittleEndian.Uint32(s[16:]) > 2 {
+			errno = wasiBadf
+		}
+		ev := events[count*occurred:][:occurred]
+		clear(ev)
+		copy(ev, s[:8])
+		binary.LittleEndian.PutUint16(ev[8:], errno)
+		ev[10] = s[8]
+		count++
+	}
+	mem.WriteUint32Le(nevents, count)
+	return wasiOK
+}
+
+// remaining is how long the clock of a subscription has still to run.
+func (e *Engine) remaining(s []byte) (time.Duration, uint32) {
+	id, timeout := binary.LittleEndian.Uint32(s[16:]), binary.LittleEndian.Uint64(s[24:])
+	d := time.Duration(min(timeout, math.MaxInt64))
+	switch flags := binary.LittleEndian.Uint16(s[40:]); {
+	case flags == 0:
+		return d, wasiOK
+	case flags != absolute:
+		return 0, wasiInval
+	case id == clockReal:
+		return max(d-time.Duration(time.Now().UnixNano()), 0), wasiOK
+	case id == clockMono:
+		return max(d-time.Duration(e.monotonic()), 0), wasiOK
+	}
+	return 0, wasiNotsup
+}

@@ -1,0 +1,111 @@
+// Package sandbox runs strangers' WebAssembly and always comes back.
+//
+// Make one [Engine] per process with [New], a [Template] per revision with
+// [Engine.Load], and then any number of calls:
+//
+//	engine, err := sandbox.New(ctx, sandbox.Config{})
+//	template, err := engine.Load(ctx, sandbox.Spec{Wasm: wasm})
+//	result, err := template.Call(ctx, sandbox.Request{Input: []byte(`{}`)})
+//
+// It is a library that knows nothing of the rest of the house: bytes and limits
+// go in, bytes and an [*Error] with a stable reason come out.
+//
+// # Promises
+//
+//   - A call sees a memory and globals of its own. Nothing that one call wrote
+//     can be read by another, whatever way it ended.
+//   - Every limit of [Limits] holds. What was over it, the limit and the actual
+//     value stand in the error.
+//   - A guest reaches only the host functions of the guest contract and WASI
+//     preview 1 with real clocks and randomness. It has no files, no network, and
+//     only the environment and arguments of its [Spec].
+//   - A guest's trap, exit or hostile argument is an error of that call. Sleeps
+//     end with the call.
+//   - What guests say (logs, messages, names) is bounded and comes out as valid
+//     UTF-8 without control characters, except newline and tab.
+//   - Everything is safe for concurrent use. Nothing runs after a call returned;
+//     Close waits for calls in flight.
+//
+// # What is not stopped yet
+//
+// A deadline is noticed at the head of a loop and in host functions. A guest
+// that recurses for ever without either ends by its stack; one that recurses
+// exponentially with a small depth does not.
+package sandbox
+
+import (
+	"time"
+
+	"github.com/ruedo-dev/ruedo/internal/wasmbin"
+)
+
+// Kind says how a module is called.
+type Kind = wasmbin.Kind
+
+// The kinds.
+const (
+	// Function is a reactor that exports ruedo_call.
+	Function = wasmbin.Function
+	// Command is a WASI program: input on stdin, output on stdout.
+	Command = wasmbin.Command
+)
+
+// Spec is what to load.
+type Spec struct {
+	// Wasm is the module. It may be changed after Load returned.
+	Wasm   []byte
+	Limits Limits
+	// Env is all of the environment that the guest sees.
+	Env map[string]string
+	// Args follow the program's name, which is "service".
+	Args []string
+	// Example is an input that Load tries once. Nil means none.
+	Example []byte
+}
+
+// Report is what Load found out.
+type Report struct {
+	Kind Kind
+	// Compile is the time that compiling took; next to nothing if it was cached.
+	Compile time.Duration
+	// Start is the time from a compiled module to one that is ready for its call.
+	Start time.Duration
+	// Memory in bytes that an instance has when it is ready.
+	Memory uint64
+	// Imports as "module.name", sorted.
+	Imports []string
+	// Example is the error that the guest itself gave for the example, or nil.
+	// All other failures of the example are failures of Load.
+	Example *Error
+}
+
+// Request is one call's input.
+type Request struct {
+	// ID of the call; the guest can read it.
+	ID string
+	// Input is not changed and not kept after the call.
+	Input []byte
+	// ContentType of the input; may be empty.
+	ContentType string
+}
+
+// Result is what came of one call. Logs, Memory and Duration are set also where
+// the call failed.
+type Result struct {
+	// Output is the answer; nil where the call failed. A command that exits with
+	// a code keeps it.
+	Output []byte
+	// ContentType that a function set; else empty.
+	ContentType string
+	// Logs are whole lines: what the guest logged and printed, in order, as far as
+	// the limit allows. If some was dropped, the last line says how much.
+	Logs []byte
+	// LogsDropped counts the bytes that were not kept.
+	LogsDropped int64
+	// Memory is the most that the guest had, in bytes.
+	Memory uint64
+	// Duration of the call, with making its instance.
+	Duration time.Duration
+	// ExitCode of a guest that exited; 0 otherwise.
+	ExitCode int
+}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"connectrpc.com/connect"
 	"connectrpc.com/grpchealth"
@@ -31,6 +32,9 @@ func publishEcho(t *testing.T, c *ruedotest.Cluster, req *ruedov1.PublishService
 	req.Name = "echo"
 	return c.Publish(t, req, ruedotest.Echo())
 }
+
+// quick is a limit that a test can wait for.
+var quick = &ruedov1.Limits{Timeout: durationpb.New(200 * time.Millisecond)}
 
 // post is what curl does.
 func post(t *testing.T, c *ruedotest.Cluster, service, body string) (*http.Response, string) {

@@ -72,7 +72,8 @@ func (d *Dispatcher) Prepare(ctx context.Context, req *runnerv1.PrepareRequest) 
 
 // blame orders failures: 0 is the plan's fault, 1 the runner's.
 func blame(err error) int {
-	if fault.Of(err).ConnectCode() == connect.CodeInvalidArgument {
+	e := fault.Of(err)
+	if e.ConnectCode() == connect.CodeInvalidArgument || e.Reason.OfGuest() {
 		return 0
 	}
 	return 1

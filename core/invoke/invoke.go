@@ -23,6 +23,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"connectrpc.com/connect"
 	"github.com/oklog/ulid/v2"
@@ -122,7 +123,21 @@ func (h *Hall) Invoke(ctx context.Context, call *Call) (*Result, error) {
 	if err != nil {
 		return nil, failed(err, entry, req)
 	}
-	return &Result{Output: res.GetOutput(), ContentType: res.GetContentType(), Info: info(entry, req, res.GetOutcome())}, nil
+	return &Result{Output: res.GetOutput(), ContentType: outputType(entry, req, res), Info: info(entry, req, res.GetOutcome())}, nil
+}
+
+// outputType is what the guest said of its output. Where it said nothing, a
+// function answers in kind, and a command wrote text or bytes.
+func outputType(entry *Entry, req *runnerv1.ExecuteRequest, res *runnerv1.ExecuteResponse) string {
+	switch {
+	case res.GetContentType() != "":
+		return res.GetContentType()
+	case entry.Plan.GetKind() == ruedov1.Kind_KIND_FUNCTION:
+		return req.GetContentType()
+	case utf8.Valid(res.GetOutput()):
+		return "text/plain; charset=utf-8"
+	}
+	return "application/octet-stream"
 }
 
 func info(entry *Entry, req *runnerv1.ExecuteRequest, o *runnerv1.Outcome) *ruedov1.CallInfo {

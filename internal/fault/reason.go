@@ -154,3 +154,13 @@ func (r Reason) Code() connect.Code { return rowOf(r).code }
 
 // ExitCode is the exit code that the CLI ends with.
 func (r Reason) ExitCode() int { return rowOf(r).exit }
+
+// OfGuest tells whether the guest itself is the cause: it failed, trapped or hit
+// a limit, and would do so on any runner.
+func (r Reason) OfGuest() bool {
+	switch r {
+	case GuestError, GuestExit, GuestTrap, GuestTimeout, GuestMemory, GuestOutputLimit:
+		return true
+	}
+	return false
+}

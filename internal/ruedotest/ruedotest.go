@@ -122,7 +122,11 @@ func Etcd(t testing.TB) *etcdembed.Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(e.Close)
+	t.Cleanup(func() {
+		if err := e.Close(); err != nil {
+			t.Errorf("close etcd: %v", err)
+		}
+	})
 	return e
 }
 

@@ -1,0 +1,249 @@
+// Package runner assembles one runner: the process that executes.
+//
+//	r, err := runner.New(ctx, runner.Config{Cluster: "default", Cores: []string{"http://127.0.0.1:7833"}})
+//	err = r.Serve(ctx) // attaches to the cores until ctx ends, then drains
+//	err = r.Close(ctx)
+//
+// A runner dials the cores, never the other way round. In a single process
+// there is no lane: the core gets an executor from [Runner.Bind] instead, and
+// Serve is not called.
+//
+// # What a call meets
+//
+//	lane -> gate (bounded) -> plan -> template -> a guest of its own
+//
+// The plan comes with a preparation, or is asked for once from the core that
+// sent the call; the module comes by digest from that core, is verified and
+// kept on disk ([github.com/ruedo-dev/ruedo/runner/modules]); the template is
+// compiled once and kept as long as it is used.
+//
+// # Promises
+//
+//   - At most Concurrency calls execute and Queue calls wait; one more is
+//     refused with QUEUE_FULL, provably not started.
+//   - When ctx of Serve ends, no new calls are taken, and those under way get
+//     DrainTimeout to finish.
+//   - A core that is not there is dialled again and again, at intervals that
+//     grow to 5 s.
+//   - The process knows nothing of the store: whoever assembles it may hand in
+//     a [Directory].
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/lane"
+	"github.com/ruedo-dev/ruedo/runner/modules"
+	"github.com/ruedo-dev/ruedo/sandbox"
+)
+
+// Defaults of a config.
+const (
+	DefaultQueue        = 256
+	DefaultDrainTimeout = 30 * time.Second
+)
+
+// maxIdlePlans is how many compiled plans stay in memory though nobody uses
+// them; they come back from the compile cache on disk in tens of milliseconds.
+const maxIdlePlans = 256
+
+// maxParallel bounds Concurrency and Queue.
+const maxParallel = 1 << 20
+
+// Directory is what a runner may be told by the store.
+type Directory interface {
+	// Cores sends the cores of the cluster, all of them after each change,
+	// until ctx ends and the channel is closed.
+	Cores(ctx context.Context) <-chan []*ruedov1.Core
+	// Register enters the runner until leave is called. It logs that it did.
+	Register(ctx context.Context, r *ruedov1.Runner) (leave func(context.Context) error, err error)
+}
+
+// Config says what a runner is and does. The zero value of a field is its
+// default.
+type Config struct {
+	// ID is unique in the cluster; the default is the name and six random
+	// characters.
+	ID string
+	// Name is for people, several runners may share it; the default is made
+	// of the host's name.
+	Name string
+	// Host is shown to people; the default is the host's name.
+	Host string
+	// Version of the program, shown to people.
+	Version string
+	// Cluster is the cluster id.
+	Cluster string
+	// Cores are addresses of cores to attach to, such as
+	// "http://127.0.0.1:7833", besides those that the directory finds.
+	Cores []string
+	// Directory finds cores and registers the runner; nil means that it knows
+	// only Cores and that these register it.
+	Directory Directory
+	// Concurrency is how many calls execute at once. The default is twice the
+	// CPUs that Go uses: most guests compute, some sleep.
+	Concurrency int
+	// Queue is how many calls may wait besides these; DefaultQueue. Below
+	// zero means none.
+	Queue int
+	// CacheDir keeps modules and compiled code; several runners may share it.
+	// Empty means a temporary folder that goes with the runner.
+	CacheDir string
+	// DrainTimeout is what calls under way get to finish; DefaultDrainTimeout.
+	DrainTimeout time.Duration
+	// Heartbeat and LossTimeout of the lanes; zero means the defaults of
+	// package lane.
+	Heartbeat, LossTimeout time.Duration
+	// Logger; nil discards.
+	Logger *slog.Logger
+}
+
+// Runner is one runner. It may be used from many goroutines.
+type Runner struct {
+	cfg     Config
+	log     *slog.Logger
+	info    *ruedov1.Runner
+	engine  *sandbox.Engine
+	modules *modules.Cache
+	plans   *plans
+	gate    *gate
+	tempDir string
+
+	closing  atomic.Bool
+	inflight sync.WaitGroup
+	enter    sync.RWMutex // so that inflight never grows while Close waits
+}
+
+// New opens the caches and the sandbox. It attaches to nothing; ctx bounds the
+// opening only. CONFIG_INVALID and DATA_DIR are the errors to expect.
+func New(ctx context.Context, cfg Config) (*Runner, error) {
+	if err := cfg.complete(); err != nil {
+		return nil, err
+	}
+	r := &Runner{cfg: cfg, log: cfg.Logger}
+	r.info = &ruedov1.Runner{
+		Id: cfg.ID, Name: cfg.Name, Host: cfg.Host, Version: cfg.Version,
+		StartTime:   timestamppb.Now(),
+		Concurrency: uint32(cfg.Concurrency),
+		Queue:       uint32(cfg.Queue),
+	}
+	r.gate = newGate(cfg.Concurrency, cfg.Queue)
+	dir := cfg.CacheDir
+	if dir == "" {
+		var err error
+		if dir, err = os.MkdirTemp("", "ruedo-runner-"); err != nil {
+			return nil, fault.Wrap(err, fault.DataDir, "no temporary folder can be made: %s", err).WithFix("name one: RUEDO_RUNNER_CACHE_DIR")
+		}
+		r.tempDir = dir
+	}
+	var err error
+	if r.modules, err = modules.Open(modules.Config{Dir: filepath.Join(dir, "modules"), Logger: cfg.Logger}); err != nil {
+		return nil, errors.Join(err, r.Close(ctx))
+	}
+	r.engine, err = sandbox.New(context.WithoutCancel(ctx), sandbox.Config{CacheDir: filepath.Join(dir, "compiled"), Logger: cfg.Logger})
+	if err != nil {
+		err = fault.Wrap(err, fault.DataDir, "the sandbox cannot be opened: %s", err).WithFix("choose another folder: RUEDO_RUNNER_CACHE_DIR")
+		return nil, errors.Join(err, r.Close(ctx))
+	}
+	r.plans = newPlans(r.engine, r.modules, maxIdlePlans)
+	return r, nil
+}
+
+func (cfg *Config) complete() error {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Host == "" {
+		host, err := os.Hostname()
+		if err != nil {
+			host = "localhost"
+		}
+		cfg.Host = host
+	}
+	if cfg.Name == "" {
+		cfg.Name = sanitize(cfg.Host)
+	}
+	if cfg.ID == "" {
+		cfg.ID = newID(cfg.Name)
+	}
+	if !lane.ValidID(cfg.ID) {
+		return fault.New(fault.ConfigInvalid, "runner id %.80q is not valid: it must match ^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$", cfg.ID).
+			WithFix("use lower-case letters, digits and hyphens, or leave it out")
+	}
+	if cfg.Concurrency == 0 {
+		cfg.Concurrency = 2 * runtime.GOMAXPROCS(0)
+	}
+	if cfg.Queue == 0 {
+		cfg.Queue = DefaultQueue
+	}
+	cfg.Queue = max(cfg.Queue, 0)
+	if cfg.Concurrency < 0 || cfg.Concurrency > maxParallel || cfg.Queue > maxParallel {
+		return fault.New(fault.ConfigInvalid, "concurrency %d and queue %d are not possible: the bounds are 1 to %d, and %[3]d", cfg.Concurrency, cfg.Queue, maxParallel).
+			WithFix("set RUEDO_RUNNER_CONCURRENCY and RUEDO_RUNNER_QUEUE within them, or leave them out")
+	}
+	if cfg.DrainTimeout <= 0 {
+		cfg.DrainTimeout = DefaultDrainTimeout
+	}
+	return nil
+}
+
+// Info is how the runner introduces itself. The caller may change it.
+func (r *Runner) Info() *ruedov1.Runner { return proto.CloneOf(r.info) }
+
+// begin counts a call in; false once the runner is closing.
+func (r *Runner) begin() bool {
+	r.enter.RLock()
+	defer r.enter.RUnlock()
+	if r.closing.Load() {
+		return false
+	}
+	r.inflight.Add(1)
+	return true
+}
+
+// Close takes no more calls, waits for those under way and gives back what New
+// took. If ctx ends first, it gives ctx's error and may be called again.
+// Call it after Serve has returned.
+func (r *Runner) Close(ctx context.Context) error {
+	r.enter.Lock()
+	r.closing.Store(true)
+	r.enter.Unlock()
+	if r.plans != nil {
+		r.plans.stop() // loads under way end, and the calls that wait for them
+	}
+	idle := make(chan struct{})
+	go func() { r.inflight.Wait(); close(idle) }()
+	select {
+	case <-idle:
+	case <-ctx.Done():
+		return fmt.Errorf("calls are still under way: %w", ctx.Err())
+	}
+	var errs []error
+	if r.plans != nil {
+		errs = append(errs, r.plans.close(ctx))
+	}
+	if r.modules != nil {
+		r.modules.Close()
+	}
+	if r.engine != nil {
+		errs = append(errs, r.engine.Close(ctx))
+	}
+	if r.tempDir != "" {
+		errs = append(errs, os.RemoveAll(r.tempDir))
+	}
+	return errors.Join(errs...)
+}

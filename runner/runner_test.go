@@ -1,0 +1,134 @@
+package runner_test
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/exec"
+	"github.com/ruedo-dev/ruedo/internal/exec/exectest"
+	"github.com/ruedo-dev/ruedo/internal/lane"
+	"github.com/ruedo-dev/ruedo/runner"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func newRunner(t testing.TB, cfg runner.Config) *runner.Runner {
+	t.Helper()
+	if cfg.Cluster == "" {
+		cfg.Cluster = "test"
+	}
+	r, err := runner.New(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := r.Close(ctx); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return r
+}
+
+// host is the lanes of a core behind a real server. It can stop and come back
+// at the same address.
+type host struct {
+	t     testing.TB
+	src   exec.Source
+	addr  string
+	lanes chan *lane.Lane
+	stop  func()
+}
+
+func newHost(t testing.TB, src exec.Source) *host {
+	h := &host{t: t, src: src, addr: "127.0.0.1:0", lanes: make(chan *lane.Lane, 16)}
+	h.start()
+	t.Cleanup(func() { h.stop() })
+	return h
+}
+
+func (h *host) url() string { return "http://" + h.addr }
+
+func (h *host) start() {
+	h.t.Helper()
+	lanes := lane.NewHost(lane.HostConfig{
+		Core: &ruedov1.Core{Id: "core-1"}, Cluster: "test", Source: h.src,
+		OnAttach: func(l *lane.Lane) func() { h.lanes <- l; return nil },
+	})
+	mux := http.NewServeMux()
+	mux.Handle(lanes.Handler())
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
+	srv := &http.Server{Handler: mux, Protocols: &protocols}
+	l, err := net.Listen("tcp", h.addr)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.addr = l.Addr().String()
+	done := make(chan struct{})
+	go func() { defer close(done); _ = srv.Serve(l) }()
+	h.stop = func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := lanes.Close(ctx); err != nil {
+			h.t.Errorf("lanes: %v", err)
+		}
+		_ = srv.Close()
+		<-done
+		h.stop = func() {}
+	}
+}
+
+func (h *host) lane() *lane.Lane {
+	h.t.Helper()
+	select {
+	case l := <-h.lanes:
+		return l
+	case <-time.After(15 * time.Second):
+		h.t.Fatal("no lane came")
+		return nil
+	}
+}
+
+// serve runs Serve until stop, which gives its result, or the test's end.
+func serve(t testing.TB, r *runner.Runner) (stop func() error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- r.Serve(ctx) }()
+	stopped := false
+	var err error
+	stop = func() error {
+		if !stopped {
+			stopped = true
+			cancel()
+			err = <-done
+		}
+		return err
+	}
+	t.Cleanup(func() { _ = stop() })
+	return stop
+}
+
+func TestInProcess(t *testing.T) {
+	exectest.Run(t, func(t *testing.T, src exec.Source, opts exectest.Options) exectest.Harness {
+		r := newRunner(t, runner.Config{CacheDir: opts.CacheDir, Concurrency: opts.Concurrency, Queue: opts.Queue})
+		return exectest.Harness{Runner: r.Bind(src), Drain: r.Close}
+	})
+}
+
+func TestOverALane(t *testing.T) {
+	exectest.Run(t, func(t *testing.T, src exec.Source, opts exectest.Options) exectest.Harness {
+		h := newHost(t, src)
+		r := newRunner(t, runner.Config{CacheDir: opts.CacheDir, Concurrency: opts.Concurrency, Queue: opts.Queue, Cores: []string{h.url()}})
+		stop := serve(t, r)
+		return exectest.Harness{Runner: h.lane(), Drain: func(context.Context) error { return stop() }}
+	})
+}

@@ -1,0 +1,217 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/lane"
+)
+
+const (
+	minBackoff = 100 * time.Millisecond
+	maxBackoff = 5 * time.Second
+	// leaveTime is what leaving the directory may take; the lease ends the
+	// registration otherwise.
+	leaveTime = 2 * time.Second
+)
+
+// Serve attaches to every core and executes their calls until ctx ends. Then
+// it takes no new ones, lets those under way finish within DrainTimeout, and
+// leaves the directory. It returns nil after a drain in time.
+func (r *Runner) Serve(ctx context.Context) error {
+	if len(r.cfg.Cores) == 0 && r.cfg.Directory == nil {
+		return fault.New(fault.ConfigInvalid, "the runner knows no core").
+			WithFix("name one, RUEDO_RUNNER_CORES=http://127.0.0.1:7833, or the store, RUEDO_STORE_ETCD_HOSTS")
+	}
+	s := &session{r: r, ctx: ctx, targets: make(map[string]*target)}
+	r.log.Info("runner started", "runner", r.info.Id, "cluster", r.cfg.Cluster, "concurrency", r.cfg.Concurrency, "queue", r.cfg.Queue)
+	var registration sync.WaitGroup
+	if d := r.cfg.Directory; d != nil {
+		registration.Go(func() { s.register(d) })
+	}
+	s.want(r.cfg.Cores, true)
+	if d := r.cfg.Directory; d != nil {
+		for cores := range d.Cores(ctx) {
+			s.want(urls(cores), false)
+		}
+	}
+	<-ctx.Done()
+	s.lanes.Wait()
+	registration.Wait()
+	if s.leave != nil {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTime)
+		defer cancel()
+		if err := s.leave(ctx); err != nil {
+			r.log.Warn("runner stays listed until its lease ends", "runner", r.info.Id, "err", err)
+		}
+	}
+	r.log.Info("runner stopped", "runner", r.info.Id)
+	return s.undrained()
+}
+
+func urls(cores []*ruedov1.Core) []string {
+	var list []string
+	for _, c := range cores {
+		if c.GetUrl() != "" {
+			list = append(list, c.Url)
+		}
+	}
+	return list
+}
+
+// session is one Serve.
+type session struct {
+	r     *Runner
+	ctx   context.Context
+	lanes sync.WaitGroup // one goroutine per target
+	leave func(context.Context) error
+
+	mu      sync.Mutex
+	targets map[string]*target // by URL
+	errs    []error            // of drains
+}
+
+// target is a core to be attached to.
+type target struct {
+	url    string
+	static bool
+	wanted bool // dial again when the lane has ended
+}
+
+func (s *session) register(d Directory) {
+	var wait backoff
+	for first := true; ; first = false {
+		leave, err := d.Register(s.ctx, s.r.Info())
+		if err == nil {
+			s.leave = leave
+			return
+		}
+		if s.ctx.Err() != nil {
+			return
+		}
+		if first {
+			s.r.log.Warn("runner cannot be registered yet", "runner", s.r.info.Id, "err", err)
+		}
+		if !wait.sleep(s.ctx) {
+			return
+		}
+	}
+}
+
+// want takes the list of cores. One that is no longer on it keeps its lane: it
+// may be only its lease that was lost; but it is not dialled again.
+func (s *session) want(list []string, static bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !static {
+		for _, t := range s.targets {
+			t.wanted = t.static
+		}
+	}
+	for _, url := range list {
+		t := s.targets[url]
+		if t == nil {
+			t = &target{url: url}
+			s.targets[url] = t
+			s.lanes.Go(func() { s.attach(t) })
+		}
+		t.wanted = true
+		t.static = t.static || static
+	}
+}
+
+// forget ends a target that nobody wants any more.
+func (s *session) forget(t *target) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t.wanted {
+		return false
+	}
+	delete(s.targets, t.url)
+	return true
+}
+
+// attach keeps a lane to one core until the session ends.
+func (s *session) attach(t *target) {
+	log := s.r.log.With("runner", s.r.info.Id, "core", t.url)
+	var wait backoff
+	said := false // that it cannot be reached
+	for s.ctx.Err() == nil && !s.forget(t) {
+		c, err := lane.Dial(s.ctx, lane.ClientConfig{
+			URL:         t.url,
+			Runner:      s.r.info,
+			Registered:  s.r.cfg.Directory != nil,
+			Cluster:     s.r.cfg.Cluster,
+			Bind:        s.r.Bind,
+			Heartbeat:   s.r.cfg.Heartbeat,
+			LossTimeout: s.r.cfg.LossTimeout,
+			Logger:      s.r.log,
+		})
+		if err != nil {
+			if !said && s.ctx.Err() == nil {
+				log.Warn("cannot attach to core, trying on", "reason", fault.ReasonOf(err), "err", err)
+				said = true
+			}
+			wait.sleep(s.ctx)
+			continue
+		}
+		log.Info("attached to core", "core_id", c.CoreID())
+		said = false
+		attached := time.Now()
+		select {
+		case <-s.ctx.Done():
+			s.drain(c)
+			log.Info("detached from core", "reason", "drained")
+			return
+		case <-c.Done():
+		}
+		log.Warn("detached from core", "err", c.Err())
+		if time.Since(attached) > maxBackoff {
+			wait = 0
+		}
+		if errors.Is(c.Err(), fault.AlreadyExists) {
+			wait = backoff(maxBackoff) // no race with a runner of the same id
+		}
+		wait.sleep(s.ctx)
+	}
+}
+
+func (s *session) drain(c *lane.Client) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), s.r.cfg.DrainTimeout)
+	defer cancel()
+	// A lane that breaks meanwhile has nothing left to lose.
+	if err := c.Drain(ctx); ctx.Err() != nil && err != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.errs = append(s.errs, fault.Wrap(err, fault.Deadline, "calls of core %s did not finish within %s and were stopped", c.CoreID(), s.r.cfg.DrainTimeout))
+	}
+}
+
+func (s *session) undrained() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return errors.Join(s.errs...)
+}
+
+// backoff grows from minBackoff to maxBackoff; the zero value is its start.
+type backoff time.Duration
+
+// sleep waits for a random part of the interval, so that runners that lost the
+// same core do not come back all at once; false when ctx ended.
+func (b *backoff) sleep(ctx context.Context) bool {
+	d := max(time.Duration(*b), minBackoff)
+	*b = backoff(min(2*d, maxBackoff))
+	timer := time.NewTimer(d/2 + rand.N(d/2))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -178,7 +178,10 @@ func (a *app) applyService(core *client.Client, doc strict.Document, base string
 			return applied{}, err2
 		}
 		d.Name = src.request.GetName()
-		res, err = a.publish(core, src, true)
+		if err := a.examine(src, true); err != nil {
+			return applied{}, about(err, "service %s", d.Name)
+		}
+		res, err = a.publish(core, src)
 	}
 	if err != nil {
 		return applied{}, about(err, "service %s", d.Name)

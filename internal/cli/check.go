@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -38,9 +37,14 @@ func kindOf(info *wasmbin.Info) string { return string(info.Kind) }
 func (a *app) check(wasm []byte, r *ruedov1.PublishServiceRequest, limits sandbox.Limits) (sandbox.Report, error) {
 	ctx, cancel := context.WithTimeout(a.ctx, 2*time.Minute)
 	defer cancel()
-	engine, err := sandbox.New(ctx, sandbox.Config{CacheDir: a.cacheDir("check")})
+	// The cache is the runners' own: what is compiled here is compiled for them.
+	cache := a.cacheDir()
+	if cache != "" {
+		cache = filepath.Join(cache, "compiled")
+	}
+	engine, err := sandbox.New(ctx, sandbox.Config{CacheDir: cache})
 	if err != nil {
-		return sandbox.Report{}, sandboxError(err)
+		return sandbox.Report{}, fault.Wrap(err, fault.DataDir, "the sandbox cannot be opened: %s", err).WithFix("choose another folder: RUEDO_RUNNER_CACHE_DIR")
 	}
 	defer func() { _ = engine.Close(context.WithoutCancel(ctx)) }()
 	t, err := engine.Load(ctx, sandbox.Spec{Wasm: wasm, Limits: limits, Env: r.GetEnv(), Args: r.GetArgs(), Example: r.GetExample()})
@@ -84,25 +88,4 @@ func stricter[T uint64 | int64 | time.Duration](limit *T, v T) {
 	if v > 0 && (*limit == 0 || v < *limit) {
 		*limit = v
 	}
-}
-
-// cacheDir is a folder for what may be thrown away, or "" where the user has
-// no place for it.
-func (a *app) cacheDir(name string) string {
-	if a.settings.Runner.CacheDir != "" {
-		return filepath.Join(a.settings.Runner.CacheDir, name)
-	}
-	base := a.getenv("XDG_CACHE_HOME")
-	if base == "" {
-		home := a.getenv("HOME")
-		if home == "" {
-			return ""
-		}
-		base = filepath.Join(home, ".cache")
-	}
-	dir := filepath.Join(base, "ruedo", name)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return ""
-	}
-	return dir
 }

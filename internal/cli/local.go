@@ -1,8 +1,156 @@
 package cli
 
 import (
+	"context"
 	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/ruedo-dev/ruedo/core"
+	"github.com/ruedo-dev/ruedo/core/store"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/runner"
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
-func (a *app) openLocal() (*client.Client, error) { return nil, errors.New("not yet") }
+// openLocal is mode local: store, core and runner within this process, for as
+// long as the command takes. Nothing listens; the client talks to the core
+// through memory.
+func (a *app) openLocal() (*client.Client, error) {
+	dir := a.dataDir()
+	if !a.quiet {
+		a.talk("local: %s", dir)
+	}
+	if a.settings.Store.DataDir == "" {
+		if err := ignored(a.settings.Application.WorkingDir); err != nil {
+			return nil, err
+		}
+	}
+	log := slog.New(atLeast{a.logger().Handler(), slog.LevelWarn})
+	ctx, st, err := a.openLocalStore(dir, log)
+	if err != nil {
+		return nil, err
+	}
+	local, err := a.newRunner(ctx, log, func(cfg *runner.Config) { cfg.Name = "local" })
+	if err != nil {
+		return nil, err
+	}
+	c, err := a.newCore(ctx, log, st, func(cfg *core.Config) {
+		cfg.Listen, cfg.Local = "-", local
+	})
+	if err != nil {
+		return nil, err
+	}
+	return a.inMemory(c.Handler()), nil
+}
+
+// openLocalStore waits a little for another command that has the folder.
+func (a *app) openLocalStore(dir string, log *slog.Logger) (ctx context.Context, st store.Config, err error) {
+	for end := time.Now().Add(5 * time.Second); ; {
+		ctx, st, err = a.openStore(a.ctx, dir, log)
+		if !errors.Is(err, fault.DataDirInUse) || time.Now().After(end) {
+			return ctx, st, err
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-a.ctx.Done():
+			return ctx, st, a.ctx.Err()
+		}
+	}
+}
+
+// ignored makes the working folder, with a note for git to leave it alone.
+func ignored(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fault.Wrap(err, fault.DataDir, "the working folder %s cannot be made: %s", dir, errors.Unwrap(err)).
+			WithFix("choose another with --working-dir or RUEDO_APPLICATION_WORKING_DIR")
+	}
+	path := filepath.Join(dir, ".gitignore")
+	if _, err := os.Stat(path); err == nil {
+		return nil
+	}
+	if err := os.WriteFile(path, []byte("*\n"), 0o600); err != nil {
+		return fault.Wrap(err, fault.DataDir, "the working folder %s cannot be written: %s", dir, errors.Unwrap(err)).
+			WithFix("choose another with --working-dir or RUEDO_APPLICATION_WORKING_DIR")
+	}
+	return nil
+}
+
+// inMemory gives a client whose connections are pipes to the handler.
+func (a *app) inMemory(h http.Handler) *client.Client {
+	l := &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
+	srv := &http.Server{Handler: h, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
+	var serving sync.WaitGroup
+	serving.Go(func() { _ = srv.Serve(l) }) // ends with Close, and says no more than that
+	transport := &http.Transport{DialContext: l.dial, DisableCompression: true}
+	a.later(func() error {
+		transport.CloseIdleConnections()
+		err := closeWithin(srv.Shutdown)
+		serving.Wait()
+		return err
+	})
+	return client.New("http://local", client.WithHTTPClient(&http.Client{Transport: transport}))
+}
+
+// pipeListener accepts what is dialled in the same process.
+type pipeListener struct {
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+var _ net.Listener = (*pipeListener)(nil)
+
+func (l *pipeListener) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conns:
+		return c, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *pipeListener) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return nil
+}
+
+func (l *pipeListener) Addr() net.Addr { return pipeAddr{} }
+
+func (l *pipeListener) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	near, far := net.Pipe()
+	select {
+	case l.conns <- far:
+		return near, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+type pipeAddr struct{}
+
+func (pipeAddr) Network() string { return "memory" }
+func (pipeAddr) String() string  { return "memory" }
+
+// atLeast leaves out what is less important than min.
+type atLeast struct {
+	slog.Handler
+	min slog.Level
+}
+
+func (h atLeast) Enabled(ctx context.Context, l slog.Level) bool {
+	return l >= h.min && h.Handler.Enabled(ctx, l)
+}
+func (h atLeast) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return atLeast{h.Handler.WithAttrs(attrs), h.min}
+}
+func (h atLeast) WithGroup(name string) slog.Handler {
+	return atLeast{h.Handler.WithGroup(name), h.min}
+}

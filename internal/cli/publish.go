@@ -47,11 +47,15 @@ func (c *publishCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	// What is wrong with the module is found before anything is opened or sent.
+	if err := a.examine(src, c.Check); err != nil {
+		return about(err, "service %s", src.request.GetName())
+	}
 	core, err := a.connect()
 	if err != nil {
 		return err
 	}
-	res, err := a.publish(core, src, c.Check)
+	res, err := a.publish(core, src)
 	if err != nil {
 		return about(err, "service %s", src.request.GetName())
 	}
@@ -136,23 +140,27 @@ func (a *app) openSource(path, name string, overlay func(*ruedov1.PublishService
 	return src, nil
 }
 
-// publish checks, applies the decorators, uploads and switches over.
-func (a *app) publish(core *client.Client, src *source, check bool) (*ruedov1.PublishServiceResponse, error) {
+// examine checks a module by its structure and, if tried is true, in the
+// sandbox.
+func (a *app) examine(src *source, tried bool) error {
 	info, err := admit(src.wasm)
+	if err != nil || !tried {
+		return err
+	}
+	a.hint("checking: %s, %s, %s", kindOf(info), output.Size(uint64(len(src.wasm))), output.Plural(len(info.Imports), "import"))
+	report, err := a.check(src.wasm, src.request, localLimits(src.decorators, src.request.GetDecorators()))
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if check {
-		a.hint("checking: %s, %s, %s", kindOf(info), output.Size(uint64(len(src.wasm))), output.Plural(len(info.Imports), "import"))
-		report, err := a.check(src.wasm, src.request, localLimits(src.decorators, src.request.GetDecorators()))
-		if err != nil {
-			return nil, err
-		}
-		a.hint("checked: compiled in %s, starts in %s with %s", output.Duration(report.Compile), output.Duration(report.Start), output.Size(report.Memory))
-		if report.Example != nil {
-			a.talk("warning: the example is refused by the service: %s", output.Safe(report.Example.Message))
-		}
+	a.hint("checked: compiled in %s, starts in %s with %s", output.Duration(report.Compile), output.Duration(report.Start), output.Size(report.Memory))
+	if report.Example != nil {
+		a.talk("warning: the service refuses its example: %s", output.Safe(report.Example.Message))
 	}
+	return nil
+}
+
+// publish applies the decorators, uploads and switches over.
+func (a *app) publish(core *client.Client, src *source) (*ruedov1.PublishServiceResponse, error) {
 	for _, d := range src.decorators {
 		what, err := applyDecorator(a.ctx, core, d)
 		if err != nil {

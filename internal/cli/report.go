@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
 	"github.com/ruedo-dev/ruedo/internal/fault"
@@ -99,10 +101,14 @@ func (a *app) reportText(err error, e *fault.Error) {
 	}
 }
 
-// mentions tells whether a text names the object already: its last word.
+// mentions tells whether a text names the object already: the last word of it,
+// as a word.
 func mentions(text, object string) bool {
 	name := object[strings.LastIndexByte(object, ' ')+1:]
-	return strings.Contains(text, name)
+	words := strings.FieldsFunc(text, func(r rune) bool {
+		return r != '-' && r != '_' && r != '.' && r != '/' && !unicode.IsLetter(r) && !unicode.IsDigit(r)
+	})
+	return slices.ContainsFunc(words, func(w string) bool { return strings.Trim(w, ".") == name })
 }
 
 // reportJSON writes the error for programs.

@@ -243,7 +243,7 @@ func TestFunction(t *testing.T) {
 }
 
 func TestExample(t *testing.T) {
-	e := newEngine(t, sandbox.Config{})
+	e := newEngine(t, cached())
 	tpl, err := e.Load(t.Context(), sandbox.Spec{Wasm: guest(t, "function"), Example: []byte(`{"do":"fail","text":"not now","n":9}`)})
 	if err != nil {
 		t.Fatal(err)

@@ -63,6 +63,12 @@ func guest(t testing.TB, name string) []byte {
 	return b
 }
 
+// cached is the configuration with one cache for all tests, so that each guest
+// is compiled once.
+func cached() sandbox.Config {
+	return sandbox.Config{CacheDir: filepath.Join(built.dir, "cache")}
+}
+
 func newEngine(t testing.TB, cfg sandbox.Config) *sandbox.Engine {
 	t.Helper()
 	e, err := sandbox.New(t.Context(), cfg)
@@ -79,7 +85,7 @@ func newEngine(t testing.TB, cfg sandbox.Config) *sandbox.Engine {
 
 func load(t testing.TB, spec sandbox.Spec) *sandbox.Template {
 	t.Helper()
-	tpl, err := newEngine(t, sandbox.Config{}).Load(t.Context(), spec)
+	tpl, err := newEngine(t, cached()).Load(t.Context(), spec)
 	if err != nil {
 		t.Fatalf("%v (%+v)", err, err)
 	}

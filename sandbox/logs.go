@@ -123,7 +123,7 @@ func (l *logs) broken(p []byte) {
 }
 
 // finish ends the last line and says what was dropped. The text may be over its
-// limit by that much.
+// limit by these.
 func (l *logs) finish() {
 	l.endLine()
 	if l.dropped > 0 {

@@ -15,6 +15,7 @@ const (
 	wasiFault   = 21
 	wasiInval   = 28
 	wasiNotsup  = 58
+	wasiSpipe   = 70
 	eventClock  = 0
 	eventRead   = 1
 	eventWrite  = 2

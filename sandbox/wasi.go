@@ -6,9 +6,11 @@ import (
 	"crypto/rand"
 	"io"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/ruedo-dev/ruedo/internal/abi"
+	"github.com/ruedo-dev/ruedo/internal/wasmbin"
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
@@ -19,7 +21,9 @@ import (
 const programName = "service"
 
 // wasiModule instantiates WASI preview 1. poll_oneoff is our own: it must end
-// with the call, and the runtime's panics on a count that overflows.
+// with the call, and the runtime's panics on a count that overflows. What is
+// about files and sockets always says that there are none: some of the
+// runtime's functions panic where they are asked for the times of a stream.
 func (e *Engine) wasiModule(ctx context.Context, r wazero.Runtime) error {
 	b := r.NewHostModuleBuilder(abi.WASIModule)
 	wasi_snapshot_preview1.NewFunctionExporter().ExportFunctions(b)
@@ -29,8 +33,38 @@ func (e *Engine) wasiModule(ctx context.Context, r wazero.Runtime) error {
 		c.checkpoint()
 		stack[0] = uint64(e.poll(c, m.Memory(), arg(stack, 0), arg(stack, 1), arg(stack, 2), arg(stack, 3)))
 	}), []api.ValueType{i, i, i, i}, []api.ValueType{i}).Export("poll_oneoff")
+	for name, t := range wasmbin.HostFunctions(abi.WASIModule) {
+		if errno := nothingThere(name); errno != wasiOK {
+			b.NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(func(ctx context.Context, _ api.Module, stack []uint64) {
+				callOf(ctx).checkpoint()
+				stack[0] = uint64(errno)
+			}), valueTypes(t.Params), valueTypes(t.Results)).Export(name)
+		}
+	}
 	_, err := b.Instantiate(ctx)
 	return err
+}
+
+// nothingThere is the error of a function that needs a file or a socket.
+func nothingThere(name string) uint32 {
+	switch name {
+	case "fd_allocate", "fd_filestat_set_size", "fd_filestat_set_times", "proc_raise":
+		return wasiNotsup
+	case "fd_pread", "fd_pwrite":
+		return wasiSpipe
+	}
+	if strings.HasPrefix(name, "path_") || strings.HasPrefix(name, "sock_") || strings.HasPrefix(name, "fd_prestat_") || name == "fd_readdir" {
+		return wasiBadf
+	}
+	return wasiOK
+}
+
+func valueTypes(ts []wasmbin.ValType) []api.ValueType {
+	var vs []api.ValueType
+	for _, t := range ts {
+		vs = append(vs, api.ValueType(t))
+	}
+	return vs
 }
 
 // system is what a guest sees of the world besides the host functions: clocks,

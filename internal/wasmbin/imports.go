@@ -11,17 +11,16 @@ import (
 // where i is i32 and I is i64.
 type function struct{ name, sig string }
 
-// HostFunctions are the functions that a guest may import from a module, as
-// name and signature in the form of [FuncType.String]; nil for any other
-// module.
-func HostFunctions(module string) map[string]string {
+// HostFunctions are the functions that a guest may import from a module, by
+// name; nil for a module that a guest may not import from.
+func HostFunctions(module string) map[string]FuncType {
 	list := functions(module)
 	if list == nil {
 		return nil
 	}
-	m := make(map[string]string, len(list))
+	m := make(map[string]FuncType, len(list))
 	for _, f := range list {
-		m[f.name] = parse(f.sig).String()
+		m[f.name] = parse(f.sig)
 	}
 	return m
 }
@@ -110,12 +109,9 @@ func parse(sig string) FuncType {
 
 // imports checks every import against what the host has.
 func imports(m *Module) error {
-	allowed := map[string]map[string]FuncType{}
-	for _, module := range []string{abi.HostModule, abi.WASIModule} {
-		allowed[module] = map[string]FuncType{}
-		for _, f := range functions(module) {
-			allowed[module][f.name] = parse(f.sig)
-		}
+	allowed := map[string]map[string]FuncType{
+		abi.HostModule: HostFunctions(abi.HostModule),
+		abi.WASIModule: HostFunctions(abi.WASIModule),
 	}
 	var refused []string
 	hint := ""

@@ -74,12 +74,12 @@ func (c *callCmd) Run(a *app) error {
 func (c *callCmd) body(a *app, core *client.Client) (body []byte, contentType string, err error) {
 	given := c.Data != ""
 	switch name, isFile := strings.CutPrefix(c.Data, "@"); {
-	case isFile:
+	case isFile && name != "-":
 		if body, err = os.ReadFile(name); err != nil {
 			return nil, "", fileError(err, "cannot read", name)
 		}
 		contentType = mime.TypeByExtension(filepath.Ext(name))
-	case c.Data == "-", !given && len(c.Set) == 0 && piped(a.in):
+	case c.Data == "-", c.Data == "@-", !given && len(c.Set) == 0 && piped(a.in):
 		if body, err = io.ReadAll(a.in); err != nil {
 			return nil, "", fileError(err, "cannot read", "stdin")
 		}

@@ -38,7 +38,9 @@ type Engine struct {
 
 	mu        sync.Mutex
 	templates map[*Template]struct{}
-	released  time.Time // when memory was last returned by release
+
+	releasing sync.Mutex
+	released  time.Time // when release last began
 }
 
 // New makes an engine. It starts nothing in the background.
@@ -152,17 +154,16 @@ func (e *Engine) emptyCache() {
 
 // release gives the memory of an overflown guest stack back to the system:
 // some hundred MB that the garbage collector would keep for minutes. The one
-// whose guest did it waits for it, and at most once a second.
+// whose guest did it waits for it; it costs a fraction of what the overflow did.
 func (e *Engine) release() {
-	e.mu.Lock()
-	due := time.Since(e.released) > time.Second
-	if due {
-		e.released = time.Now()
+	asked := time.Now()
+	e.releasing.Lock()
+	defer e.releasing.Unlock()
+	if e.released.After(asked) {
+		return // one that began later has done it
 	}
-	e.mu.Unlock()
-	if due {
-		debug.FreeOSMemory()
-	}
+	e.released = time.Now()
+	debug.FreeOSMemory()
 }
 
 // guard is the last resort against a panic in the runtime.

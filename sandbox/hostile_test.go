@@ -174,6 +174,28 @@ func TestHostileStarts(t *testing.T) {
 	})
 }
 
+// TestTablesGrowOnlySoFar asks for 200 million elements, which the runtime would
+// give, and for a few.
+func TestTablesGrowOnlySoFar(t *testing.T) {
+	for _, encoded := range []string{"\x70\x00\x02", "\x70\x01\x02\xff\xff\xff\xff\x0f", "\x70\x01\x02\x0a"} {
+		for _, c := range []struct {
+			by   int32
+			want string
+		}{{200_000_000, "-1"}, {5, "2"}} {
+			m := w.New()
+			m.Memory(1, -1)
+			m.TableRaw([]byte(encoded))
+			m.TableRaw([]byte("\x6f\x01\x00\x01"))
+			m.AsFunction(m.Func(">i", w.Ops(0xd0, 0x70), w.I32(c.by), w.Ops(0xfc, 15, 0)))
+			tpl := load(t, sandbox.Spec{Wasm: m.Bytes(), Limits: quick()})
+			_, err := tpl.Call(t.Context(), sandbox.Request{})
+			if e := refused(t, err, sandbox.ReasonError); e.Meta["status"] != c.want {
+				t.Errorf("table %q grown by %d: got %+v, want %s", encoded, c.by, e, c.want)
+			}
+		}
+	}
+}
+
 // TestSleep asks poll_oneoff for an hour, by each clock, and for counts that
 // overflow.
 func TestSleep(t *testing.T) {

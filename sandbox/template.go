@@ -43,7 +43,7 @@ func (e *Engine) Load(ctx context.Context, spec Spec) (*Template, error) {
 		return nil, admission(err)
 	}
 	began := time.Now()
-	compiled, failure := e.compile(ctx, spec.Wasm)
+	compiled, failure := e.compile(ctx, clampTables(spec.Wasm))
 	if failure != nil {
 		return nil, failure
 	}

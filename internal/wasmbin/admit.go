@@ -19,7 +19,8 @@ type Limits struct {
 	// Types, Functions (defined ones), Imports, Exports and Globals are counts;
 	// 20,000, 100,000, 1,000, 10,000 and 10,000.
 	Types, Functions, Imports, Exports, Globals int
-	// Tables is a count, TableMin the elements of each; 16 and 1,000,000.
+	// Tables is a count, TableMin the elements of all of them at the start; 16
+	// and 1,000,000.
 	Tables   int
 	TableMin uint32
 	// Elements and Data count the segments; 100,000 each.

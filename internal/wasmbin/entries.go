@@ -79,6 +79,7 @@ func (d *decoder) tables(r *Reader) error {
 	if err != nil {
 		return err
 	}
+	var total uint64
 	for range n {
 		at := r.Offset()
 		if r.Len() > 0 && r.b[r.pos] == 0x40 {
@@ -88,8 +89,8 @@ func (d *decoder) tables(r *Reader) error {
 		if err != nil {
 			return err
 		}
-		if t.Min > d.max.tableMin {
-			return overLimit(at, "a table too large (elements)", t.Min, d.max.tableMin)
+		if total += t.Min; total > d.max.tableMin {
+			return overLimit(at, "tables too large (elements)", total, d.max.tableMin)
 		}
 		d.m.Tables = append(d.m.Tables, t)
 	}

@@ -133,7 +133,7 @@ func TestReadRefuses(t *testing.T) {
 		{"1e9 locals", "WASM_LIMIT", "too many locals: 1000000000", mod(void, one, body(w.Cat([]byte{1}, w.U32(1e9), []byte{0x7f, 0x0b})...))},
 		{"locals that overflow", "WASM_LIMIT", "too many locals", mod(void, one, body(w.Cat([]byte{2, 1, 0x7f}, lies, []byte{0x7f, 0x0b})...))},
 		{"table type", "WASM_MALFORMED", "not a reference type", mod(w.Section(4, w.Vec([]byte{0x7f, 0, 0})))},
-		{"table too large", "WASM_LIMIT", "table too large (elements): 134217728", mod(w.Section(4, w.Vec(w.Cat([]byte{0x70, 0}, w.U32(1<<27)))))},
+		{"table too large", "WASM_LIMIT", "tables too large (elements): 134217728", mod(w.Section(4, w.Vec(w.Cat([]byte{0x70, 0}, w.U32(1<<27)))))},
 		{"shared table", "WASM_UNSUPPORTED", "shared", mod(w.Section(4, w.Vec([]byte{0x70, 3, 0, 1})))},
 		{"table with value", "WASM_UNSUPPORTED", "initial value", mod(w.Section(4, w.Vec([]byte{0x40, 0, 0x70, 0, 0, 0xd0, 0x70, 0x0b})))},
 		{"max below min", "WASM_MALFORMED", "maximum of 1 is below the minimum of 2", mod(w.Section(5, w.Vec([]byte{1, 2, 1})))},

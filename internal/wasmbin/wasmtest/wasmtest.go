@@ -99,6 +99,9 @@ func (m *Module) Table(minimum uint32) {
 	m.tables = append(m.tables, Cat([]byte{0x70, 0}, U32(minimum)))
 }
 
+// TableRaw adds a table with any encoding.
+func (m *Module) TableRaw(b []byte) { m.tables = append(m.tables, b) }
+
 // Global adds a mutable i64 global and gives its index.
 func (m *Module) Global(init int64) uint32 {
 	m.globals = append(m.globals, Cat([]byte{0x7e, 1, 0x42}, S64(init), []byte{0x0b}))

@@ -13,7 +13,7 @@ import (
 )
 
 func TestIdlePlansLeaveMemory(t *testing.T) {
-	dir := t.TempDir()
+	dir := SharedCache
 	cache, err := modules.Open(modules.Config{Dir: filepath.Join(dir, "modules")})
 	if err != nil {
 		t.Fatal(err)

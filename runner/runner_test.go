@@ -7,8 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/exec"
 	"github.com/ruedo-dev/ruedo/internal/exec/exectest"
@@ -16,12 +14,13 @@ import (
 	"github.com/ruedo-dev/ruedo/runner"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
 func newRunner(t testing.TB, cfg runner.Config) *runner.Runner {
 	t.Helper()
 	if cfg.Cluster == "" {
 		cfg.Cluster = "test"
+	}
+	if cfg.CacheDir == "" {
+		cfg.CacheDir = runner.SharedCache
 	}
 	r, err := runner.New(t.Context(), cfg)
 	if err != nil {
@@ -119,7 +118,7 @@ func serve(t testing.TB, r *runner.Runner) (stop func() error) {
 
 func TestInProcess(t *testing.T) {
 	exectest.Run(t, func(t *testing.T, src exec.Source, opts exectest.Options) exectest.Harness {
-		r := newRunner(t, runner.Config{CacheDir: opts.CacheDir, Concurrency: opts.Concurrency, Queue: opts.Queue})
+		r := newRunner(t, runner.Config{Concurrency: opts.Concurrency, Queue: opts.Queue})
 		return exectest.Harness{Runner: r.Bind(src), Drain: r.Close}
 	})
 }
@@ -127,7 +126,7 @@ func TestInProcess(t *testing.T) {
 func TestOverALane(t *testing.T) {
 	exectest.Run(t, func(t *testing.T, src exec.Source, opts exectest.Options) exectest.Harness {
 		h := newHost(t, src)
-		r := newRunner(t, runner.Config{CacheDir: opts.CacheDir, Concurrency: opts.Concurrency, Queue: opts.Queue, Cores: []string{h.url()}})
+		r := newRunner(t, runner.Config{Concurrency: opts.Concurrency, Queue: opts.Queue, Cores: []string{h.url()}})
 		stop := serve(t, r)
 		return exectest.Harness{Runner: h.lane(), Drain: func(context.Context) error { return stop() }}
 	})

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -259,5 +261,23 @@ func TestConfig(t *testing.T) {
 	}
 	if r := newRunner(t, runner.Config{Queue: -1}); r.Info().Queue != 0 {
 		t.Errorf("no queue: %v", r.Info())
+	}
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := runner.New(t.Context(), runner.Config{CacheDir: file}); !errors.Is(err, fault.DataDir) {
+		t.Errorf("a file as a folder: %v", err)
+	}
+	t.Setenv("TMPDIR", t.TempDir())
+	r, err := runner.New(t.Context(), runner.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if left, _ := os.ReadDir(os.TempDir()); len(left) != 0 {
+		t.Errorf("left behind: %v", left)
 	}
 }

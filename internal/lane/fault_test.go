@@ -382,7 +382,8 @@ func TestFirstFrameMustBeHello(t *testing.T) {
 }
 
 func TestHostileRunner(t *testing.T) {
-	c := newCore(t, nil)
+	// It sends no heartbeats, so the core has to be patient.
+	c := newCore(t, func(cfg *lane.HostConfig) { cfg.LossTimeout = time.Minute })
 	api := raw(t, c)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

@@ -17,6 +17,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -27,13 +28,15 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
+	"github.com/ruedo-dev/ruedo/internal/abi"
 	"github.com/ruedo-dev/ruedo/internal/exec"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
 // Options are what a test asks of the executor.
 type Options struct {
-	// CacheDir outlives a single test, so that the guest is compiled once.
+	// CacheDir outlives a single test, so that the guest is compiled once. An
+	// executor may use another one that does.
 	CacheDir string
 	// Concurrency and Queue of the runner; zero means its defaults. A Queue
 	// below zero means none.
@@ -474,12 +477,31 @@ func (s *suite) prepareFails(t *testing.T) {
 
 func (s *suite) forged(t *testing.T) {
 	f := s.fixture(t, Options{}, nil)
-	wasm := append(bytes.Clone(s.guest), 0, 2, 1, 'x') // a custom section: another digest
-	id, plan := f.src.Add(wasm, nil)
-	f.src.Forge(plan.Module, append(bytes.Clone(s.guest), 0, 2, 1, 'y'))
-	_, err := f.Execute(t.Context(), &runnerv1.ExecuteRequest{Plan: id, Input: []byte("echo x")})
+	// A digest of its own each time, so that no earlier test left it on disk.
+	real := append(tiny(), 0, 9, 8)
+	real = fmt.Appendf(real, "%08x", uint32(time.Now().UnixNano()))
+	id, plan := f.src.Add(real, nil)
+	f.src.Forge(plan.Module, append(tiny(), 0, 9, 8, 'f', 'o', 'r', 'g', 'e', 'r', 'y', '!'))
+	_, err := f.Execute(t.Context(), &runnerv1.ExecuteRequest{Plan: id})
 	refused(t, err, fault.Integrity)
-	f.src.Forge(plan.Module, wasm)
+	f.src.Forge(plan.Module, real)
 	f.plan = id
-	f.want("echo x", "x")
+	f.want("", "")
+}
+
+// tiny is the smallest function: it succeeds and says nothing. A custom section
+// may be appended to it.
+func tiny() []byte {
+	section := func(id byte, content ...byte) []byte { return append([]byte{id, byte(len(content))}, content...) }
+	export := func(name string, kind, index byte) []byte {
+		return append(append([]byte{byte(len(name))}, name...), kind, index)
+	}
+	return slices.Concat(
+		[]byte("\x00asm\x01\x00\x00\x00"),
+		section(1, 2, 0x60, 0, 0, 0x60, 0, 1, 0x7f), // types: () -> (), () -> i32
+		section(3, 2, 0, 1),                         // functions: one of each
+		section(5, 1, 0, 1),                         // memory: one page
+		section(7, slices.Concat([]byte{3}, export(abi.ExportMemory, 2, 0), export(abi.Marker, 0, 0), export(abi.ExportCall, 0, 1))...),
+		section(10, 2, 2, 0, 0x0b, 4, 0, 0x41, 0, 0x0b), // code: nothing; i32.const 0
+	)
 }

@@ -17,7 +17,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -28,7 +27,6 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
-	"github.com/ruedo-dev/ruedo/internal/abi"
 	"github.com/ruedo-dev/ruedo/internal/exec"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
@@ -88,46 +86,6 @@ func Run(t *testing.T, open func(t *testing.T, src exec.Source, opts Options) Ha
 		{"a forged module is never used", s.forged},
 	} {
 		t.Run(test.name, test.run)
-	}
-}
-
-// fixture is one open executor with one plan.
-type fixture struct {
-	Harness
-	t    *testing.T
-	src  *Source
-	plan string
-}
-
-func (s *suite) fixture(t *testing.T, opts Options, change func(*runnerv1.Plan)) *fixture {
-	t.Helper()
-	opts.CacheDir = s.dir
-	src := NewSource()
-	f := &fixture{t: t, src: src}
-	f.plan, _ = src.Add(s.guest, change)
-	f.Harness = s.open(t, src, opts)
-	return f
-}
-
-func (f *fixture) call(ctx context.Context, input string) (*runnerv1.ExecuteResponse, error) {
-	return f.Execute(ctx, &runnerv1.ExecuteRequest{Plan: f.plan, CallId: "call-1", Service: "guest", Input: []byte(input), ContentType: "text/plain", Logs: true})
-}
-
-func (f *fixture) want(input, output string) {
-	f.t.Helper()
-	res, err := f.call(f.t.Context(), input)
-	if err != nil {
-		f.t.Errorf("%.40s: %v", input, err)
-	} else if string(res.Output) != output {
-		f.t.Errorf("%.40s: got %.40q (%d bytes)", input, res.Output, len(res.Output))
-	}
-}
-
-// refused checks a failure of which it must be known that it did not start.
-func refused(t *testing.T, err error, want fault.Reason) {
-	t.Helper()
-	if e := fault.Of(err); err == nil || e.Reason != want || !e.NotStarted {
-		t.Errorf("got %v (%s, not started: %t), want %s, not started", err, fault.Of(err).Reason, fault.Of(err).NotStarted, want)
 	}
 }
 
@@ -302,28 +260,6 @@ func (s *suite) concurrent(t *testing.T) {
 	wg.Wait()
 }
 
-// hold occupies the executor with n calls that end when release is called.
-func (f *fixture) hold(n int) (release func()) {
-	ctx, cancel := context.WithCancel(f.t.Context())
-	var wg sync.WaitGroup
-	for range n {
-		wg.Go(func() {
-			for {
-				_, err := f.call(ctx, "sleep")
-				if errors.Is(err, fault.Canceled) {
-					return
-				}
-				// A probe of the test may have had the place.
-				if !errors.Is(err, fault.QueueFull) {
-					f.t.Errorf("a call that was held: %v", err)
-					return
-				}
-			}
-		})
-	}
-	return func() { cancel(); wg.Wait() }
-}
-
 func (s *suite) queueFull(t *testing.T) {
 	f := s.fixture(t, Options{Concurrency: 1, Queue: 2}, func(p *runnerv1.Plan) { p.Limits.Timeout = durationpb.New(time.Hour) })
 	f.want("echo warm", "warm")
@@ -348,19 +284,6 @@ func (s *suite) queueFull(t *testing.T) {
 	}
 	release()
 	f.eventually("room again", func() bool { _, err := f.call(t.Context(), "echo x"); return err == nil })
-}
-
-func (f *fixture) eventually(what string, ok func() bool) {
-	f.t.Helper()
-	deadline := time.Now().Add(patience)
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		if time.Now().After(deadline) {
-			f.t.Fatalf("never: %s", what)
-		}
-		<-tick.C
-	}
 }
 
 func (s *suite) cancelWaiting(t *testing.T) {
@@ -487,21 +410,4 @@ func (s *suite) forged(t *testing.T) {
 	f.src.Forge(plan.Module, real)
 	f.plan = id
 	f.want("", "")
-}
-
-// tiny is the smallest function: it succeeds and says nothing. A custom section
-// may be appended to it.
-func tiny() []byte {
-	section := func(id byte, content ...byte) []byte { return append([]byte{id, byte(len(content))}, content...) }
-	export := func(name string, kind, index byte) []byte {
-		return append(append([]byte{byte(len(name))}, name...), kind, index)
-	}
-	return slices.Concat(
-		[]byte("\x00asm\x01\x00\x00\x00"),
-		section(1, 2, 0x60, 0, 0, 0x60, 0, 1, 0x7f), // types: () -> (), () -> i32
-		section(3, 2, 0, 1),                         // functions: one of each
-		section(5, 1, 0, 1),                         // memory: one page
-		section(7, slices.Concat([]byte{3}, export(abi.ExportMemory, 2, 0), export(abi.Marker, 0, 0), export(abi.ExportCall, 0, 1))...),
-		section(10, 2, 2, 0, 0x0b, 4, 0, 0x41, 0, 0x0b), // code: nothing; i32.const 0
-	)
 }

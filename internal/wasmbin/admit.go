@@ -212,6 +212,11 @@ func kinds(m *Module) error {
 		return missing("the module does not export its memory as " + strconv.Quote(abi.ExportMemory))
 	}
 	nothing := FuncType{}
+	if call != nil && start != nil {
+		// Built as a program: _start is the only way to initialise it, and that
+		// would run main and end it before the first call.
+		return missing("the module exports " + abi.ExportCall + " (a function) and " + abi.ExportStart + " (a command); it can only be one of them")
+	}
 	if call == nil {
 		return signature(m, abi.ExportStart, nothing)
 	}

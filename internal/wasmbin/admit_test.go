@@ -98,6 +98,7 @@ func TestAdmitRefuses(t *testing.T) {
 		{"initialize with a result", "EXPORTS_MISSING", "_initialize with the signature", with(func(m *w.Module) { m.Memory(1, 1); call(m); m.Export("_initialize", 0) }), wasmbin.Limits{}},
 		{"warm with a result", "EXPORTS_MISSING", "ruedo_warm with the signature", with(func(m *w.Module) { m.Memory(1, 1); call(m); m.Export("ruedo_warm", 0) }), wasmbin.Limits{}},
 		{"start with a result", "EXPORTS_MISSING", "_start with the signature", with(func(m *w.Module) { m.Memory(1, 1); m.Export("_start", m.Func(">i", w.I32(0))) }), wasmbin.Limits{}},
+		{"function and command", "EXPORTS_MISSING", "can only be one of them", with(func(m *w.Module) { m.Memory(1, 1); call(m); m.Export("_start", m.Func(">")) }), wasmbin.Limits{}},
 		{"start that is a memory", "EXPORTS_MISSING", "_start as a memory", with(func(m *w.Module) { m.Memory(1, 1); m.ExportKind("_start", 2, 0) }), wasmbin.Limits{}},
 		{"no marker", "ABI_MISMATCH", "not ruedo_abi_1", with(func(m *w.Module) { m.Memory(1, 1); m.Export("ruedo_call", m.Func(">i", w.I32(0))) }), wasmbin.Limits{}},
 		{"newer marker", "ABI_MISMATCH", "\"ruedo_abi_2\", this host speaks 1", with(func(m *w.Module) {

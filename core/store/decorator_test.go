@@ -1,0 +1,139 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
+
+func decorator(name string) *ruedov1.Decorator {
+	return &ruedov1.Decorator{Name: name, Limits: &ruedov1.Limits{MemoryBytes: 1 << 20}}
+}
+
+func TestDecorators(t *testing.T) {
+	s := fresh(t)
+	made, err := s.CreateDecorator(t.Context(), decorator("small"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if made.GetVersion() == 0 || made.GetCreateTime() == nil || made.GetUpdateTime() == nil {
+		t.Errorf("made %v", made)
+	}
+	_, err = s.CreateDecorator(t.Context(), decorator("small"))
+	is(t, err, fault.AlreadyExists, "small")
+	got, err := s.Decorator(t.Context(), "small")
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, got, made)
+
+	next := decorator("small")
+	next.Description = "new"
+	changed, err := s.UpdateDecorator(t.Context(), next, made.GetVersion())
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, changed.GetCreateTime(), made.GetCreateTime())
+	if changed.GetVersion() <= made.GetVersion() || changed.GetDescription() != "new" {
+		t.Errorf("changed to %v", changed)
+	}
+	_, err = s.UpdateDecorator(t.Context(), next, made.GetVersion())
+	is(t, err, fault.Conflict, fmt.Sprint("since version ", made.GetVersion()))
+	if _, err = s.UpdateDecorator(t.Context(), next, 0); err != nil {
+		t.Errorf("an update of whatever there is: %v", err)
+	}
+	_, err = s.UpdateDecorator(t.Context(), decorator("smal"), 0)
+	is(t, err, fault.DecoratorNotFound, "did you mean small?")
+
+	if _, err := s.CreateDecorator(t.Context(), decorator("fast")); err != nil {
+		t.Fatal(err)
+	}
+	all, err := s.Decorators(t.Context())
+	if err != nil || len(all) != 2 || all[0].GetName() != "fast" || all[1].GetName() != "small" {
+		t.Errorf("all are %v, %v", all, err)
+	}
+	if _, err := s.DeleteDecorator(t.Context(), "small"); err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.Decorator(t.Context(), "small")
+	is(t, err, fault.DecoratorNotFound)
+	_, err = s.DeleteDecorator(t.Context(), "small")
+	is(t, err, fault.DecoratorNotFound)
+	big := decorator("big")
+	big.Description = strings.Repeat("x", 2<<20)
+	_, err = s.CreateDecorator(t.Context(), big)
+	is(t, err, fault.RequestInvalid, "over the limit")
+	for _, name := range []string{"", "..", "a/b", "UP", "a\x00"} {
+		_, err = s.CreateDecorator(t.Context(), decorator(name))
+		is(t, err, fault.RequestInvalid)
+	}
+}
+
+func TestDecoratorInUseStays(t *testing.T) {
+	s := fresh(t)
+	put(t, s, wasm("a"))
+	for _, name := range []string{"small", "small-2"} {
+		if _, err := s.CreateDecorator(t.Context(), decorator(name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	version := publish(t, s, service("s1", 1, wasm("a"), "small"), 0).GetVersion()
+	for i := range 7 {
+		publish(t, s, service(fmt.Sprint("t", i), 1, wasm("a"), "small"), 0)
+	}
+	_, err := s.DeleteDecorator(t.Context(), "small")
+	is(t, err, fault.DecoratorInUse, "8 services", "s1, t0, t1, t2, t3 and 3 others")
+	if _, err := s.DeleteDecorator(t.Context(), "small-2"); err != nil {
+		t.Errorf("one that nobody carries: %v", err)
+	}
+	// An older revision does not hold it.
+	publish(t, s, service("s1", 2, wasm("a")), version)
+	for i := range 7 {
+		if _, err := s.DeleteService(t.Context(), fmt.Sprint("t", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := s.DeleteDecorator(t.Context(), "small"); err != nil {
+		t.Errorf("one that only an older revision carries: %v", err)
+	}
+}
+
+// A deletion races with publishes that carry the decorator, and with others.
+// Whoever wins, no live service is left without its decorator.
+func TestDeleteRacesWithPublish(t *testing.T) {
+	s := fresh(t)
+	put(t, s, wasm("a"))
+	deleted, published := 0, 0
+	for round := range 40 {
+		d := fmt.Sprint("d", round)
+		if _, err := s.CreateDecorator(t.Context(), decorator(d)); err != nil {
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		var deleteErr, publishErr error
+		wg.Go(func() { _, deleteErr = s.DeleteDecorator(t.Context(), d) })
+		wg.Go(func() {
+			_, publishErr = s.PublishService(t.Context(), service(fmt.Sprint("s", round), 1, wasm("a"), d), 0)
+		})
+		wg.Go(func() {
+			if _, err := s.PublishService(t.Context(), service(fmt.Sprint("o", round), 1, wasm("a")), 0); err != nil {
+				t.Error(err)
+			}
+		})
+		wg.Wait()
+		switch {
+		case deleteErr == nil && errors.Is(publishErr, fault.DecoratorNotFound):
+			deleted++
+		case publishErr == nil && errors.Is(deleteErr, fault.DecoratorInUse):
+			published++
+		default:
+			t.Fatalf("delete: %v, publish: %v", deleteErr, publishErr)
+		}
+	}
+	t.Logf("%d deletions won, %d publishes", deleted, published)
+}

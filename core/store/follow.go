@@ -1,0 +1,177 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc/metadata"
+)
+
+// askAgain is how long an answer about progress is waited for. The store gives
+// none while it is still catching up with a watch.
+const askAgain = 25 * time.Millisecond
+
+var (
+	errWatchEnded = errors.New("a watch has ended")
+	errResync     = errors.New("the store is not the one that was watched")
+)
+
+// follower is one run of the watches, from one list to the next.
+type follower struct {
+	m *Mirror
+	// seen is, for each watch, the revision up to which it has told everything.
+	seen []int64
+	// pending are events that are not shown yet, since another watch may still
+	// have older ones to tell.
+	pending []*clientv3.Event
+	ask     chan struct{}
+}
+
+// message is what one of the watches says.
+type message struct {
+	watch int
+	clientv3.WatchResponse
+}
+
+// follow watches from the mirror's horizon on until a watch breaks, the mirror
+// is to be listed again, or ctx ends.
+//
+// There is one watch for each prefix, and etcd promises order within each only.
+// So an event is held back until the other watches are known to have passed its
+// revision, which they are asked for: the answer (progress) comes to all watches
+// of the stream, each after the events that it has to tell.
+func (m *Mirror) follow(ctx context.Context) error {
+	// The metadata gives the watches a stream of their own: others on the same
+	// client would hold up the answer, and get it too.
+	ctx = metadata.AppendToOutgoingContext(clientv3.WithRequireLeader(ctx), "ruedo-watch", "mirror")
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	f := &follower{m: m, ask: make(chan struct{}, 1)}
+	from := m.horizon.Load()
+	msgs := make(chan message)
+	for i, prefix := range m.prefixes() {
+		f.seen = append(f.seen, from)
+		watch := m.store.client.Watch(ctx, prefix, clientv3.WithPrefix(), clientv3.WithRev(from+1))
+		wg.Go(func() {
+			for r := range watch {
+				select {
+				case msgs <- message{i, r}:
+				case <-ctx.Done():
+				}
+			}
+			select {
+			case msgs <- message{i, clientv3.WatchResponse{Canceled: true}}:
+			case <-ctx.Done():
+			}
+		})
+	}
+	wg.Go(func() { f.asker(ctx) })
+	return f.loop(ctx, msgs)
+}
+
+// asker asks for progress beside the loop: a request waits while the stream is
+// being made again.
+func (f *follower) asker(ctx context.Context) {
+	for {
+		select {
+		case <-f.ask:
+			_ = f.m.store.client.RequestProgress(ctx) // asked again where no answer comes
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (f *follower) loop(ctx context.Context, msgs <-chan message) error {
+	again := time.NewTimer(askAgain)
+	defer again.Stop()
+	for {
+		ask := true // but for an answer, which is no reason to ask
+		select {
+		case msg := <-msgs:
+			news, err := f.take(msg)
+			if err != nil {
+				return err
+			}
+			// What is there already is one change.
+			for more := true; more; {
+				select {
+				case msg = <-msgs:
+					n, err := f.take(msg)
+					if err != nil {
+						return err
+					}
+					news = news || n
+				default:
+					more = false
+				}
+			}
+			ask = news
+		case <-f.m.kick:
+		case <-again.C:
+		case <-f.m.resync:
+			return errResync
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		f.advance()
+		if len(f.pending) == 0 && f.m.wanted.Load() <= f.m.horizon.Load() {
+			again.Stop()
+			continue
+		}
+		if ask {
+			signal(f.ask)
+			again.Reset(askAgain)
+		}
+	}
+}
+
+// take reads a message and tells whether it brings events.
+func (f *follower) take(msg message) (news bool, err error) {
+	switch {
+	case msg.Err() != nil:
+		return false, msg.Err()
+	case msg.Canceled:
+		return false, errWatchEnded
+	case msg.IsProgressNotify():
+		f.seen[msg.watch] = max(f.seen[msg.watch], msg.Header.Revision)
+		return false, nil
+	case len(msg.Events) == 0:
+		return false, nil
+	}
+	// All events of a revision come in one message.
+	f.m.hear()
+	f.pending = append(f.pending, msg.Events...)
+	f.seen[msg.watch] = max(f.seen[msg.watch], msg.Events[len(msg.Events)-1].Kv.ModRevision)
+	return true, nil
+}
+
+// advance shows what all watches have passed.
+func (f *follower) advance() {
+	horizon := slices.Min(f.seen)
+	if horizon <= f.m.horizon.Load() {
+		return
+	}
+	var next *Snapshot
+	if len(f.pending) > 0 {
+		d := f.m.Snapshot().edit(horizon, f.m.store.space, f.m.store.logger)
+		rest := f.pending[:0]
+		for _, e := range f.pending {
+			if e.Kv.ModRevision > horizon {
+				rest = append(rest, e)
+				continue
+			}
+			d.apply(e)
+			next = d.Snapshot
+		}
+		clear(f.pending[len(rest):])
+		f.pending = rest
+	}
+	f.m.show(next, horizon)
+}

@@ -1,0 +1,104 @@
+package store
+
+import (
+	"log/slog"
+	"testing"
+
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/protobuf/proto"
+)
+
+// The watches of the mirror, by their place in prefixes.
+const (
+	watchServices = iota
+	watchDecorators
+	watchRunners
+	watchCores
+	watches
+)
+
+// Watches overtake each other; what they tell is shown in the store's order.
+func TestEventsAreHeldBackUntilAllWatchesHavePassedThem(t *testing.T) {
+	m := &Mirror{
+		store:   &Store{space: "/ruedo/main/", logger: slog.New(slog.DiscardHandler)},
+		changed: make(chan struct{}),
+		moved:   make(chan struct{}),
+	}
+	m.show(newSnapshot(10), 10)
+	f := &follower{m: m, seen: []int64{10, 10, 10, 10}}
+	event := func(watch int, revision int64, key string, v proto.Message) {
+		t.Helper()
+		value, err := proto.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		kv := &mvccpb.KeyValue{Key: []byte("/ruedo/main/" + key), Value: value, CreateRevision: revision, ModRevision: revision}
+		// The header may be of a later revision than the events.
+		r := clientv3.WatchResponse{Header: header(revision + 5), Events: []*clientv3.Event{{Type: clientv3.EventTypePut, Kv: kv}}}
+		if news, err := f.take(message{watch, r}); err != nil || !news {
+			t.Fatal(news, err)
+		}
+		f.advance()
+	}
+	progress := func(watch int, revision int64) {
+		t.Helper()
+		if news, err := f.take(message{watch, clientv3.WatchResponse{Header: header(revision)}}); err != nil || news {
+			t.Fatal(news, err)
+		}
+		f.advance()
+	}
+	expect := func(horizon int64, services, decorators int) {
+		t.Helper()
+		s := m.Snapshot()
+		if m.Revision() != horizon || len(s.Services) != services || len(s.Decorators) != decorators {
+			t.Fatalf("at %d with %d services and %d decorators, want %d, %d, %d",
+				m.Revision(), len(s.Services), len(s.Decorators), horizon, services, decorators)
+		}
+	}
+	event(watchServices, 12, "services/greet", service("greet", 1, wasm("a"), "small"))
+	expect(10, 0, 0)
+	event(watchDecorators, 11, "decorators/small", decorator("small"))
+	expect(10, 0, 0)
+	progress(watchRunners, 12)
+	expect(10, 0, 0)
+	changed := m.Changed()
+	progress(watchCores, 12)
+	expect(11, 0, 1) // the decorators may have more to tell at 12
+	select {
+	case <-changed:
+	default:
+		t.Error("the change is not told")
+	}
+	shown := m.Snapshot()
+	progress(watchDecorators, 11)
+	if m.Snapshot() != shown {
+		t.Error("the snapshot was replaced, with nothing in it changed")
+	}
+	progress(watchDecorators, 20)
+	expect(12, 1, 1)
+	for watch := range watches {
+		progress(watch, 20)
+	}
+	expect(20, 1, 1)
+	if len(f.pending) != 0 {
+		t.Errorf("%d events are held back", len(f.pending))
+	}
+}
+
+func TestABrokenWatchIsAnError(t *testing.T) {
+	for what, r := range map[string]clientv3.WatchResponse{
+		"compacted": {Header: header(1), CompactRevision: 5},
+		"canceled":  {Header: header(1), Canceled: true},
+	} {
+		f := &follower{seen: make([]int64, watches)}
+		if _, err := f.take(message{watchServices, r}); err == nil {
+			t.Errorf("%s: no error", what)
+		}
+	}
+}
+
+func header(revision int64) *etcdserverpb.ResponseHeader {
+	return &etcdserverpb.ResponseHeader{Revision: revision}
+}

@@ -1,0 +1,295 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/fleet"
+)
+
+const (
+	// beatEvery is how often the store is asked whether it is there.
+	beatEvery = time.Second
+	// staleAfter is how long a store may be unheard before its mirror is stale.
+	staleAfter = 3 * time.Second
+	// stuckBeats is how many beats in a row a watch may lag behind the store
+	// before everything is listed again.
+	stuckBeats = 5
+)
+
+// Mirror is the catalog and the members in memory, fed by watch.
+//
+// It goes on while the store is away, and comes back by itself: after a lost
+// connection, after a compaction of what it had not seen yet, and after the
+// store was replaced by an older copy of itself.
+//
+// A change is shown only when all that the store did before it is shown: a
+// service never appears before its decorators.
+type Mirror struct {
+	store  *Store
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+	closed chan struct{}
+
+	snapshot atomic.Pointer[Snapshot]
+	// horizon is the revision up to which everything is in the snapshot.
+	horizon atomic.Int64
+	// wanted is the highest revision that somebody waits for.
+	wanted atomic.Int64
+	// heard is when the store last answered, as time since began.
+	heard   atomic.Int64
+	began   time.Time
+	cluster atomic.Uint64 // etcd's own id, which tells another store
+
+	kick   chan struct{} // wanted has grown
+	resync chan struct{} // what the watch knows is not to be trusted
+
+	mu      sync.Mutex
+	changed chan struct{} // closed and replaced when the snapshot changes
+	moved   chan struct{} // the same when the horizon moves
+}
+
+// OpenMirror loads the mirror, within ctx and OpTimeout, and keeps it up to date
+// until Close. STORE_UNAVAILABLE.
+func OpenMirror(ctx context.Context, s *Store) (*Mirror, error) {
+	m := &Mirror{
+		store:   s,
+		began:   time.Now(),
+		closed:  make(chan struct{}),
+		kick:    make(chan struct{}, 1),
+		resync:  make(chan struct{}, 1),
+		changed: make(chan struct{}),
+		moved:   make(chan struct{}),
+	}
+	if err := m.load(ctx); err != nil {
+		return nil, err
+	}
+	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	m.cancel = cancel
+	m.wg.Go(func() { m.run(run) })
+	m.wg.Go(func() { m.beat(run) })
+	return m, nil
+}
+
+// Close ends the mirror and waits for it. The last snapshot stays.
+func (m *Mirror) Close() error {
+	m.cancel()
+	m.wg.Wait()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	select {
+	case <-m.closed:
+	default:
+		close(m.closed)
+	}
+	return nil
+}
+
+// Snapshot is the present state. It costs one atomic load, and gives the same
+// pointer until something has changed.
+func (m *Mirror) Snapshot() *Snapshot { return m.snapshot.Load() }
+
+// Revision of the store that the mirror has seen. It moves on also where the
+// store's changes are none of the mirror's, and the snapshot stays.
+func (m *Mirror) Revision() int64 { return m.horizon.Load() }
+
+// Age is how long ago the store was last heard.
+func (m *Mirror) Age() time.Duration {
+	return max(0, time.Since(m.began)-time.Duration(m.heard.Load()))
+}
+
+// Stale tells that the store was not heard for more than 3 s, so that what the
+// mirror gives may be of the past.
+func (m *Mirror) Stale() bool { return m.Age() > staleAfter }
+
+// Changed gives a channel that is closed at the next change of the snapshot.
+// Get it before the snapshot, so that no change is missed between the two.
+func (m *Mirror) Changed() <-chan struct{} {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.changed
+}
+
+// Wait returns when the mirror has seen a revision of the store: what Snapshot
+// gives from then on holds every write up to it. It gives ctx's error where
+// that takes longer.
+func (m *Mirror) Wait(ctx context.Context, revision int64) error {
+	for {
+		m.mu.Lock()
+		moved := m.moved
+		m.mu.Unlock()
+		if m.horizon.Load() >= revision {
+			return nil
+		}
+		m.want(revision)
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-m.closed:
+			return fault.New(fault.StoreUnavailable, "this core is shutting down").WithFix("try again")
+		}
+	}
+}
+
+// want has the watch find out whether a revision is there yet: one that touches
+// none of the mirror's keys makes no event.
+func (m *Mirror) want(revision int64) {
+	for {
+		was := m.wanted.Load()
+		if was >= revision || m.wanted.CompareAndSwap(was, revision) {
+			break
+		}
+	}
+	signal(m.kick)
+}
+
+// load reads everything at one revision.
+func (m *Mirror) load(ctx context.Context) error {
+	s := m.store
+	var got *clientv3.TxnResponse
+	err := s.do(ctx, "read the catalog", func(ctx context.Context) (err error) {
+		var all []clientv3.Op
+		for _, prefix := range m.prefixes() {
+			all = append(all, clientv3.OpGet(prefix, clientv3.WithPrefix()))
+		}
+		got, err = s.client.Txn(ctx).Then(all...).Commit()
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	d := newSnapshot(0).edit(got.Header.Revision, s.space, s.logger)
+	for _, r := range got.Responses {
+		for _, kv := range r.GetResponseRange().GetKvs() {
+			d.put(kv)
+		}
+	}
+	m.hear()
+	m.cluster.Store(got.Header.ClusterId)
+	m.wanted.Store(0) // of a store before, it might never come
+	m.show(d.Snapshot, got.Header.Revision)
+	return nil
+}
+
+func (m *Mirror) prefixes() []string {
+	space := m.store.space
+	return []string{space.Services(), space.Decorators(), space.Runners(), space.Cores()}
+}
+
+// run follows the store until ctx ends.
+func (m *Mirror) run(ctx context.Context) {
+	var retry fleet.Backoff
+	for {
+		began := time.Now()
+		err := m.follow(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		m.store.logger.Debug("the watch of the store broke; listing it again", "error", err)
+		if time.Since(began) > staleAfter {
+			retry.Reset()
+		}
+		for {
+			if retry.Wait(ctx) != nil {
+				return
+			}
+			if err = m.load(ctx); err == nil {
+				break
+			}
+			if !errors.Is(err, fault.StoreUnavailable) {
+				m.store.logger.Warn("cannot list the store again", "error", err)
+			}
+		}
+	}
+}
+
+// beat asks the store at times whether it is there, and whether the watch has
+// seen what it has done.
+func (m *Mirror) beat(ctx context.Context) {
+	tick := time.NewTicker(beatEvery)
+	defer tick.Stop()
+	var last int64 // revision of the beat before
+	lagging, away := 0, false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		before := m.horizon.Load()
+		now, cluster, err := m.ask(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			if m.Stale() && !away {
+				away = true
+				m.store.logger.Warn("the store does not answer; going on from memory", "error", err)
+			}
+			continue
+		case away:
+			away = false
+			m.store.logger.Info("the store answers again")
+		}
+		m.hear()
+		lagging++
+		if before >= last {
+			lagging = 0
+		}
+		if now < before || cluster != m.cluster.Load() || lagging >= stuckBeats {
+			last, lagging = 0, 0
+			signal(m.resync)
+			continue
+		}
+		last = now
+		if now > m.horizon.Load() {
+			m.want(now)
+		}
+	}
+}
+
+// ask reads the store's revision and etcd's cluster id, through the quorum.
+func (m *Mirror) ask(ctx context.Context) (revision int64, cluster uint64, err error) {
+	err = m.store.do(ctx, "reach the store", func(ctx context.Context) error {
+		got, err := m.store.client.Get(ctx, m.store.space.Format(), clientv3.WithCountOnly())
+		if err == nil {
+			revision, cluster = got.Header.Revision, got.Header.ClusterId
+		}
+		return err
+	})
+	return revision, cluster, err
+}
+
+func (m *Mirror) hear() { m.heard.Store(int64(time.Since(m.began))) }
+
+// show makes a snapshot, or nil for the same, what the mirror gives, and tells
+// those who wait.
+func (m *Mirror) show(s *Snapshot, horizon int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if s != nil {
+		m.snapshot.Store(s)
+	}
+	m.horizon.Store(horizon)
+	if s != nil {
+		close(m.changed)
+		m.changed = make(chan struct{})
+	}
+	close(m.moved)
+	m.moved = make(chan struct{})
+}
+
+// signal leaves a note that is read once, however often it was left.
+func signal(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}

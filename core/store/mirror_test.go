@@ -1,0 +1,390 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/etcdembed"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
+
+func mirror(t *testing.T, s *Store) *Mirror {
+	t.Helper()
+	m, err := OpenMirror(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := m.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return m
+}
+
+// wait is Wait, in the time that a test has.
+func wait(t *testing.T, m *Mirror, revision int64) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := m.Wait(ctx, revision); err != nil {
+		t.Fatalf("revision %d: %v; the mirror is at %d", revision, err, m.Revision())
+	}
+}
+
+// member writes a runner or a core as its membership would.
+func member(t *testing.T, s *Store, key string, v proto.Message) int64 {
+	t.Helper()
+	b, err := proto.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := s.client.Put(t.Context(), string(s.space)+key, string(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.Header.Revision
+}
+
+func TestMirrorLoadsAndFollows(t *testing.T) {
+	s := fresh(t)
+	put(t, s, wasm("a"))
+	one := publish(t, s, service("one", 1, wasm("a")), 0)
+	m := mirror(t, s)
+	same(t, m.Snapshot().Services["one"], one)
+	if m.Snapshot().Revision < one.GetVersion() {
+		t.Errorf("snapshot of revision %d", m.Snapshot().Revision)
+	}
+
+	d, err := s.CreateDecorator(t.Context(), decorator("small"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := m.Snapshot()
+	two := publish(t, s, service("two", 1, wasm("a"), "small"), 0)
+	wait(t, m, two.GetVersion())
+	same(t, m.Snapshot().Services["two"], two)
+	same(t, m.Snapshot().Decorators["small"], d)
+	if _, ok := old.Services["two"]; ok {
+		t.Error("a snapshot has changed")
+	}
+	member(t, s, "cores/c1", &ruedov1.Core{Url: "u"})
+	wait(t, m, member(t, s, "runners/r1", &ruedov1.Runner{Id: "a lie", Host: "h"}))
+	same(t, m.Snapshot().Runners["r1"], &ruedov1.Runner{Id: "r1", Host: "h"})
+	same(t, m.Snapshot().Cores["c1"], &ruedov1.Core{Id: "c1", Url: "u"})
+
+	gone, err := s.DeleteService(t.Context(), "two")
+	if err != nil {
+		t.Fatal(err)
+	}
+	wait(t, m, gone)
+	if _, ok := m.Snapshot().Services["two"]; ok {
+		t.Error("a deleted service is there")
+	}
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
+	}
+	same(t, m.Snapshot().Services["one"], one) // the last snapshot stays
+	if err := m.Wait(t.Context(), gone+100); err == nil {
+		t.Error("a closed mirror has seen the future")
+	}
+}
+
+func TestReadYourPublish(t *testing.T) {
+	s := fresh(t)
+	put(t, s, wasm("a"))
+	m := mirror(t, s)
+	version := int64(0)
+	began := time.Now()
+	for n := range uint64(100) {
+		svc := publish(t, s, service("greet", n+1, wasm("a")), version)
+		version = svc.GetVersion()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		err := m.Wait(ctx, version)
+		cancel()
+		if err != nil {
+			t.Fatalf("not seen within 1s: %v", err)
+		}
+		if got := m.Snapshot().Services["greet"].GetVersion(); got < version {
+			t.Fatalf("sees version %d after waiting for %d", got, version)
+		}
+	}
+	t.Logf("%v for a publish and a wait", time.Since(began)/100)
+}
+
+func TestWaitForRevisionsOfOthersKeys(t *testing.T) {
+	s := fresh(t)
+	m := mirror(t, s)
+	before := m.Snapshot()
+	for range 20 {
+		r, err := s.client.Put(t.Context(), "/elsewhere", "x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		wait(t, m, r.Header.Revision)
+		if took := time.Since(began); took > 500*time.Millisecond {
+			t.Errorf("waited %v for what touches none of the mirror's keys", took)
+		}
+	}
+	if m.Snapshot() != before {
+		t.Error("the snapshot was replaced, with nothing in it changed")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := m.Wait(ctx, 1<<40); err != context.DeadlineExceeded {
+		t.Errorf("the future gives %v", err)
+	}
+}
+
+func TestChangedTellsOfEachChange(t *testing.T) {
+	s := fresh(t)
+	put(t, s, wasm("a"))
+	m := mirror(t, s)
+	for i := range 20 {
+		name := fmt.Sprint("s", i)
+		changed := m.Changed()
+		publish(t, s, service(name, 1, wasm("a")), 0)
+		select {
+		case <-changed:
+		case <-time.After(patience):
+			t.Fatal("no change is told")
+		}
+		if _, ok := m.Snapshot().Services[name]; !ok {
+			t.Fatalf("told of a change without %s", name)
+		}
+	}
+}
+
+// A service never shows before its decorators, whichever watch is faster.
+func TestServicesDoNotShowBeforeTheirDecorators(t *testing.T) {
+	s := fresh(t)
+	put(t, s, wasm("a"))
+	m := mirror(t, s)
+	var wg sync.WaitGroup
+	done := make(chan struct{})
+	wg.Go(func() {
+		for {
+			changed := m.Changed()
+			snap := m.Snapshot()
+			for name, svc := range snap.Services {
+				for _, d := range svc.GetRevision().GetDecorators() {
+					if _, ok := snap.Decorators[d]; !ok {
+						t.Errorf("service %s shows without decorator %s", name, d)
+						return
+					}
+				}
+				if svc.GetVersion() > snap.Revision {
+					t.Errorf("snapshot of revision %d holds version %d", snap.Revision, svc.GetVersion())
+				}
+			}
+			select {
+			case <-changed:
+			case <-done:
+				return
+			}
+		}
+	})
+	var last int64
+	for i := range 200 {
+		name := fmt.Sprint("x", i)
+		if _, err := s.CreateDecorator(t.Context(), decorator(name)); err != nil {
+			t.Fatal(err)
+		}
+		last = publish(t, s, service(name, 1, wasm("a"), name), 0).GetVersion()
+	}
+	wait(t, m, last)
+	close(done)
+	wg.Wait()
+	if n := len(m.Snapshot().Services); n != 200 {
+		t.Errorf("%d services, want 200", n)
+	}
+}
+
+func TestMirrorLeavesOutWhatItCannotRead(t *testing.T) {
+	var log buffer
+	s := open(t, Config{Client: embedded(t, etcdembed.Config{}).Client(), Logger: log.logger()})
+	put(t, s, wasm("a"))
+	publish(t, s, service("good", 1, wasm("a")), 0)
+	publish(t, s, service("spoilt", 1, wasm("a")), 0)
+	hostile := []string{"services/../x", "services/a/b", "services/UP", "decorators/\x00", "runners/" + strings.Repeat("x", 10<<10)}
+	for i, m := range []*Mirror{mirror(t, s), nil} {
+		for _, key := range append(hostile, "services/spoilt", "runners/broken", "cores/broken", "decorators/broken") {
+			if _, err := s.client.Put(t.Context(), "/ruedo/main/"+key, "\xff\xff\xff"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if m == nil {
+			m = mirror(t, s) // loads them in place of being told
+		}
+		wait(t, m, publish(t, s, service(fmt.Sprint("last", i), 1, wasm("a")), 0).GetVersion())
+		snap := m.Snapshot()
+		if _, ok := snap.Services["good"]; !ok || len(snap.Services) != 2+i || len(snap.Runners)+len(snap.Cores)+len(snap.Decorators) != 0 {
+			t.Errorf("snapshot is %v", snap)
+		}
+	}
+	if strings.Contains(log.String(), "xff") || strings.Contains(log.String(), strings.Repeat("x", 200)) {
+		t.Error("the log repeats values or hostile keys at length")
+	}
+}
+
+func TestMirrorSurvivesAnOutage(t *testing.T) {
+	t.Parallel()
+	var log buffer
+	dir := filepath.Join(t.TempDir(), "d")
+	e := embedded(t, etcdembed.Config{Dir: dir, ListenClient: "127.0.0.1:0"})
+	s := open(t, Config{Hosts: []string{e.Endpoint()}, Logger: log.logger()})
+	put(t, s, wasm("a"))
+	one := publish(t, s, service("one", 1, wasm("a")), 0)
+	m := mirror(t, s)
+	if m.Stale() || m.Age() > 2*time.Second {
+		t.Errorf("stale %t, age %v at the start", m.Stale(), m.Age())
+	}
+	endpoint := e.Endpoint()
+	stop(t, e)
+	eventually(t, "the mirror is stale", m.Stale)
+	same(t, m.Snapshot().Services["one"], one)
+	_, err := s.PublishService(t.Context(), service("two", 1, wasm("a")), 0)
+	is(t, err, fault.StoreUnavailable)
+
+	e = embedded(t, etcdembed.Config{Dir: dir, ListenClient: endpoint})
+	eventually(t, "the mirror is fresh", func() bool { return !m.Stale() })
+	direct := open(t, Config{Client: e.Client()})
+	wait(t, m, publish(t, direct, service("three", 1, wasm("a")), 0).GetVersion())
+	if len(m.Snapshot().Services) != 2 {
+		t.Errorf("services %v", m.Snapshot().Services)
+	}
+	if got := log.String(); strings.Count(got, "the store does not answer") != 1 {
+		t.Errorf("the outage is to be told once:\n%s", got)
+	}
+}
+
+func TestMirrorSurvivesCompaction(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "d")
+	e := embedded(t, etcdembed.Config{Dir: dir, ListenClient: "127.0.0.1:0"})
+	s := open(t, Config{Hosts: []string{e.Endpoint()}})
+	put(t, s, wasm("a"))
+	publish(t, s, service("kept", 1, wasm("a")), 0)
+	publish(t, s, service("removed", 1, wasm("a")), 0)
+	m := mirror(t, s)
+	endpoint := e.Endpoint()
+	stop(t, e)
+
+	// What happens now is compacted before the mirror can hear of it.
+	e = embedded(t, etcdembed.Config{Dir: dir})
+	direct := open(t, Config{Client: e.Client()})
+	if _, err := direct.DeleteService(t.Context(), "removed"); err != nil {
+		t.Fatal(err)
+	}
+	last := publish(t, direct, service("added", 1, wasm("a")), 0).GetVersion()
+	if _, err := e.Client().Compact(t.Context(), last); err != nil {
+		t.Fatal(err)
+	}
+	stop(t, e)
+
+	e = embedded(t, etcdembed.Config{Dir: dir, ListenClient: endpoint})
+	wait(t, m, last)
+	if got := m.Snapshot().Services; len(got) != 2 || got["kept"] == nil || got["added"] == nil {
+		t.Errorf("services %v", got)
+	}
+	direct = open(t, Config{Client: e.Client()})
+	wait(t, m, publish(t, direct, service("later", 1, wasm("a")), 0).GetVersion())
+	if m.Snapshot().Services["later"] == nil {
+		t.Error("does not follow after it listed again")
+	}
+}
+
+func TestMirrorSurvivesCompactionUnderItsWatch(t *testing.T) {
+	s := fresh(t)
+	put(t, s, wasm("a"))
+	m := mirror(t, s)
+	version := int64(0)
+	for n := range uint64(50) {
+		version = publish(t, s, service("greet", n+1, wasm("a")), version).GetVersion()
+		if _, err := s.client.Compact(t.Context(), version); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wait(t, m, version)
+	if got := m.Snapshot().Services["greet"].GetVersion(); got != version {
+		t.Errorf("version %d, want %d", got, version)
+	}
+}
+
+// The store comes back with less than the mirror has seen, as from a backup.
+func TestMirrorFollowsAStoreThatWentBack(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "d")
+	e := embedded(t, etcdembed.Config{Dir: dir, ListenClient: "127.0.0.1:0"})
+	s := open(t, Config{Hosts: []string{e.Endpoint()}})
+	put(t, s, wasm("a"))
+	for i := range 20 {
+		publish(t, s, service(fmt.Sprint("s", i), 1, wasm("a")), 0)
+	}
+	m := mirror(t, s)
+	endpoint := e.Endpoint()
+	stop(t, e)
+	e = embedded(t, etcdembed.Config{Dir: dir + "-backup", ListenClient: endpoint})
+	direct := open(t, Config{Client: e.Client()})
+	put(t, direct, wasm("a"))
+	publish(t, direct, service("only", 1, wasm("a")), 0)
+	eventually(t, "the mirror is of the store that there is", func() bool {
+		got := m.Snapshot().Services
+		return len(got) == 1 && got["only"] != nil
+	})
+	publish(t, direct, service("next", 1, wasm("a")), 0)
+	eventually(t, "the mirror follows it", func() bool { return m.Snapshot().Services["next"] != nil })
+}
+
+func TestOpenMirrorWithoutAStore(t *testing.T) {
+	t.Parallel()
+	e := embedded(t, etcdembed.Config{ListenClient: "127.0.0.1:0"})
+	s := open(t, Config{Hosts: []string{e.Endpoint()}})
+	stop(t, e)
+	m, err := OpenMirror(t.Context(), s)
+	if m != nil {
+		_ = m.Close()
+	}
+	is(t, err, fault.StoreUnavailable)
+}
+
+// Readers, waiters and writers at once; for the race detector.
+func TestMirrorHammer(t *testing.T) {
+	s := fresh(t)
+	put(t, s, wasm("a"))
+	m := mirror(t, s)
+	var wg sync.WaitGroup
+	for w := range 4 {
+		wg.Go(func() {
+			name, version := fmt.Sprint("s", w), int64(0)
+			for n := range uint64(40) {
+				svc, err := s.PublishService(t.Context(), service(name, n+1, wasm("a")), version)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				version = svc.GetVersion()
+				if err := m.Wait(t.Context(), version); err != nil {
+					t.Error(err)
+				}
+				snap := m.Snapshot()
+				if got := snap.Services[name].GetVersion(); got != version {
+					t.Errorf("%s is at version %d, want %d", name, got, version)
+				}
+				if m.Age() < 0 || m.Stale() {
+					t.Error("stale")
+				}
+			}
+		})
+	}
+	wg.Wait()
+}

@@ -1,0 +1,251 @@
+package store
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+
+	"github.com/klauspost/compress/zstd"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	storev1 "github.com/ruedo-dev/ruedo/gen/ruedo/store/v1"
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/keys"
+)
+
+const (
+	// chunkBytes is how a module is cut: well below etcd's 1.5 MiB a request.
+	chunkBytes = 512 << 10
+	// maxChunkBytes is the largest chunk that is read back, whatever a manifest
+	// says.
+	maxChunkBytes = 1 << 20
+	// parallel chunks are under way at once.
+	parallel = 4
+)
+
+// codec makes what packs chunks and what unpacks them. The latter refuses to
+// make more of a chunk than a chunk may be.
+func codec() (*zstd.Encoder, *zstd.Decoder, error) {
+	pack, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(parallel))
+	if err != nil {
+		return nil, nil, err
+	}
+	unpack, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(parallel), zstd.WithDecoderMaxMemory(maxChunkBytes))
+	return pack, unpack, err
+}
+
+// StatModule reads what is known of a module. MODULE_NOT_FOUND where it is not
+// stored whole.
+func (s *Store) StatModule(ctx context.Context, digest string) (*ruedov1.Module, error) {
+	m, _, err := s.manifest(ctx, digest)
+	return m.GetModule(), err
+}
+
+// PutModule stores the bytes of a module, of which m.Digest is the SHA-256. A
+// module that is stored already is left alone, unless it cannot be read; so is
+// its description. DIGEST_MISMATCH, UPLOAD_TOO_LARGE.
+func (s *Store) PutModule(ctx context.Context, m *ruedov1.Module, data []byte) error {
+	if err := s.checkModule(m, data); err != nil {
+		return err
+	}
+	_, seen, err := s.manifest(ctx, m.GetDigest())
+	switch {
+	case err == nil:
+		if _, err := s.ReadModule(ctx, m.GetDigest()); !errors.Is(err, fault.Integrity) {
+			return err
+		}
+		s.logger.Warn("a stored module was damaged; it is written again", "digest", m.GetDigest())
+	case !errors.Is(err, fault.ModuleNotFound):
+		return err
+	}
+	if err := s.writeChunks(ctx, m.GetDigest(), data); err != nil {
+		return err
+	}
+	return s.writeManifest(ctx, m, data, seen)
+}
+
+// ReadModule reads the bytes of a module and verifies them. MODULE_NOT_FOUND;
+// INTEGRITY where what is stored is not what the digest names.
+func (s *Store) ReadModule(ctx context.Context, digest string) ([]byte, error) {
+	m, _, err := s.manifest(ctx, digest)
+	if err != nil {
+		return nil, err
+	}
+	size, chunk, chunks := m.GetModule().GetSizeBytes(), uint64(m.GetChunkBytes()), uint64(m.GetChunks())
+	switch {
+	case m.GetCodec() != storev1.Codec_CODEC_ZSTD:
+		return nil, damaged(nil, digest, fmt.Sprintf("its codec %d is unknown", m.GetCodec()))
+	case size > uint64(s.maxModule):
+		return nil, damaged(nil, digest, fmt.Sprintf("it claims %d bytes, over the limit of %d", size, s.maxModule))
+	case chunk == 0 || chunk > maxChunkBytes || chunks != (size+chunk-1)/chunk || chunks > keys.MaxChunk:
+		return nil, damaged(nil, digest, fmt.Sprintf("its manifest claims %d bytes in %d chunks of %d", size, chunks, chunk))
+	}
+	data := make([]byte, size)
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(parallel)
+	for i := range int(chunks) {
+		from := uint64(i) * chunk
+		part := data[from:min(from+chunk, size)]
+		g.Go(func() error { return s.readChunk(ctx, gctx, digest, i, part) })
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != digest {
+		return nil, damaged(nil, digest, "its bytes have another digest")
+	}
+	return data, nil
+}
+
+func (s *Store) checkModule(m *ruedov1.Module, data []byte) error {
+	if int64(len(data)) > s.maxModule {
+		return fault.New(fault.UploadTooLarge, "module of %d bytes is over the limit of %d", len(data), s.maxModule).
+			WithFix("make it smaller, for example by stripping debug information")
+	}
+	sum := sha256.Sum256(data)
+	if got := hex.EncodeToString(sum[:]); got != m.GetDigest() {
+		return fault.New(fault.DigestMismatch, "the module's bytes have digest %s, not %s", got, keys.Quote(m.GetDigest())).
+			WithFix("upload it again")
+	}
+	return nil
+}
+
+// manifest reads a module's manifest and the version of it.
+func (s *Store) manifest(ctx context.Context, digest string) (m *storev1.Manifest, seen int64, err error) {
+	key, err := s.space.ModuleManifest(digest)
+	if err != nil {
+		return nil, 0, err
+	}
+	err = s.do(ctx, "read module "+short(digest), func(ctx context.Context) error {
+		got, err := s.client.Get(ctx, key)
+		if err != nil {
+			return err
+		}
+		if len(got.Kvs) == 0 {
+			return moduleNotFound(digest)
+		}
+		seen = got.Kvs[0].ModRevision
+		m = &storev1.Manifest{}
+		if err := proto.Unmarshal(got.Kvs[0].Value, m); err != nil || m.GetModule() == nil {
+			// Chunks without a manifest that can be read are none: an upload
+			// puts it right.
+			m = nil
+			s.logger.Warn("the manifest of a module cannot be read", "digest", digest)
+			return moduleNotFound(digest)
+		}
+		m.Module.Digest = digest
+		return nil
+	})
+	return m, seen, err
+}
+
+func (s *Store) writeChunks(ctx context.Context, digest string, data []byte) error {
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(parallel)
+	for i, off := 0, 0; off < len(data); i, off = i+1, off+chunkBytes {
+		part := data[off:min(off+chunkBytes, len(data))]
+		g.Go(func() error { return s.writeChunk(ctx, gctx, digest, i, part) })
+	}
+	return g.Wait()
+}
+
+// writeChunk writes one chunk. ctx is the caller's; gctx ends when another
+// chunk failed.
+func (s *Store) writeChunk(ctx, gctx context.Context, digest string, i int, part []byte) error {
+	if gctx.Err() != nil {
+		return gctx.Err()
+	}
+	key, err := s.space.ModuleChunk(digest, i)
+	if err != nil {
+		return err
+	}
+	packed := s.pack.EncodeAll(part, make([]byte, 0, len(part)/2))
+	return s.part(ctx, gctx, fmt.Sprintf("write chunk %d of module %s", i, short(digest)), func(ctx context.Context) error {
+		_, err := s.client.Put(ctx, key, string(packed))
+		return err
+	})
+}
+
+// readChunk reads one chunk into part, which it must fill exactly.
+func (s *Store) readChunk(ctx, gctx context.Context, digest string, i int, part []byte) error {
+	if gctx.Err() != nil {
+		return gctx.Err()
+	}
+	key, err := s.space.ModuleChunk(digest, i)
+	if err != nil {
+		return err
+	}
+	return s.part(ctx, gctx, fmt.Sprintf("read chunk %d of module %s", i, short(digest)), func(ctx context.Context) error {
+		got, err := s.client.Get(ctx, key)
+		if err != nil {
+			return err
+		}
+		if len(got.Kvs) == 0 {
+			return damaged(nil, digest, fmt.Sprintf("chunk %d is missing", i))
+		}
+		plain, err := s.unpack.DecodeAll(got.Kvs[0].Value, part[:0:len(part)])
+		if err != nil {
+			return damaged(err, digest, fmt.Sprintf("chunk %d cannot be unpacked", i))
+		}
+		if len(plain) != len(part) {
+			return damaged(nil, digest, fmt.Sprintf("chunk %d has %d bytes in place of %d", i, len(plain), len(part)))
+		}
+		return nil
+	})
+}
+
+// part is do for one of several operations of which the first failure ends the
+// others. The caller sees that failure, so what the others say is of no weight.
+func (s *Store) part(ctx, gctx context.Context, doing string, op func(ctx context.Context) error) error {
+	err := s.do(gctx, doing, op)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
+// writeManifest makes the module visible. Where somebody else has written it
+// meanwhile there is nothing left to do: the bytes are the same.
+func (s *Store) writeManifest(ctx context.Context, m *ruedov1.Module, data []byte, seen int64) error {
+	key, err := s.space.ModuleManifest(m.GetDigest())
+	if err != nil {
+		return err
+	}
+	module := proto.CloneOf(m)
+	module.SizeBytes = uint64(len(data))
+	if module.CreateTime == nil {
+		module.CreateTime = timestamppb.Now()
+	}
+	value, err := encode(&storev1.Manifest{
+		Module:     module,
+		Chunks:     uint32((len(data) + chunkBytes - 1) / chunkBytes),
+		ChunkBytes: chunkBytes,
+		Codec:      storev1.Codec_CODEC_ZSTD,
+	})
+	if err != nil {
+		return err
+	}
+	return s.do(ctx, "write module "+short(m.GetDigest()), func(ctx context.Context) error {
+		_, err := s.client.Txn(ctx).If(version(key, seen)).Then(clientv3.OpPut(key, value)).Commit()
+		return err
+	})
+}
+
+func moduleNotFound(digest string) error {
+	return fault.New(fault.ModuleNotFound, "module %s is not stored", digest).
+		WithFix("upload it, then try again")
+}
+
+func damaged(err error, digest, how string) error {
+	return fault.Wrap(err, fault.Integrity, "module %s is damaged in the store: %s", digest, how).
+		WithFix("upload the module again").With("digest", digest)
+}
+
+// short is enough of a digest to tell modules apart.
+func short(digest string) string { return digest[:min(len(digest), 12)] }

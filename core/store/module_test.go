@@ -1,0 +1,239 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"math/rand/v2"
+	"runtime"
+	"sync"
+	"testing"
+
+	"github.com/klauspost/compress/zstd"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/protobuf/proto"
+
+	storev1 "github.com/ruedo-dev/ruedo/gen/ruedo/store/v1"
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/etcdembed"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
+
+// noise is a module that does not compress.
+func noise(n int) []byte {
+	r := rand.NewChaCha8([32]byte{1})
+	b := make([]byte, n)
+	_, _ = r.Read(b)
+	return b
+}
+
+func TestModulesComeBackWhole(t *testing.T) {
+	s := fresh(t)
+	for _, size := range []int{0, 1, chunkBytes - 1, chunkBytes, chunkBytes + 1, 3*chunkBytes + 17, 12 << 20} {
+		for _, data := range [][]byte{noise(size), make([]byte, size)} {
+			put(t, s, data)
+			got, err := s.ReadModule(t.Context(), digest(data))
+			if err != nil || !bytes.Equal(got, data) {
+				t.Fatalf("%d bytes come back as %d, %v", size, len(got), err)
+			}
+			m, err := s.StatModule(t.Context(), digest(data))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if m.GetSizeBytes() != uint64(size) || m.GetDigest() != digest(data) || m.GetCreateTime() == nil || m.GetKind() != ruedov1.Kind_KIND_FUNCTION {
+				t.Errorf("%d bytes are described as %v", size, m)
+			}
+		}
+	}
+}
+
+func TestKnownModuleWritesNothing(t *testing.T) {
+	s := fresh(t)
+	data := noise(2 * chunkBytes)
+	put(t, s, data)
+	before, err := s.client.Get(t.Context(), "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, s, data)
+	after, err := s.client.Get(t.Context(), "x")
+	if err != nil || after.Header.Revision != before.Header.Revision {
+		t.Errorf("revision %d after %d, %v", after.Header.Revision, before.Header.Revision, err)
+	}
+}
+
+func TestModulesAreRefused(t *testing.T) {
+	s := open(t, Config{Client: embedded(t, etcdembed.Config{}).Client(), MaxModule: 1000})
+	data := noise(1001)
+	is(t, s.PutModule(t.Context(), module(data), data), fault.UploadTooLarge, "1001 bytes", "limit of 1000")
+	data = data[:1000]
+	wrong := module(data)
+	wrong.Digest = digest([]byte("other"))
+	is(t, s.PutModule(t.Context(), wrong, data), fault.DigestMismatch, digest(data), wrong.GetDigest())
+	if n := count(t, s, "/ruedo/main/modules/"); n != 0 {
+		t.Errorf("%d keys were written", n)
+	}
+	for _, d := range []string{"", "..", "ABC", digest(data)[:63], digest(data) + "/"} {
+		_, err := s.ReadModule(t.Context(), d)
+		is(t, err, fault.RequestInvalid)
+		_, err = s.StatModule(t.Context(), d)
+		is(t, err, fault.RequestInvalid)
+	}
+	_, err := s.StatModule(t.Context(), digest(data))
+	is(t, err, fault.ModuleNotFound, digest(data))
+}
+
+func TestUploadThatBrokeOffShowsNowhereAndMayBeRepeated(t *testing.T) {
+	s := fresh(t)
+	data := noise(9 * chunkBytes)
+	ctx, cancel := context.WithCancel(t.Context())
+	watch := s.client.Watch(t.Context(), "/ruedo/main/modules/", clientv3.WithPrefix())
+	done := make(chan error)
+	go func() { done <- s.PutModule(ctx, module(data), data) }()
+	<-watch // the first chunks are there
+	cancel()
+	if err := <-done; err != nil && err != context.Canceled {
+		t.Errorf("%v, want canceled", err)
+	} else if err == nil {
+		t.Skip("the upload was faster than its end")
+	}
+	if count(t, s, "/ruedo/main/modules/") == 0 {
+		t.Error("no chunk is stored; the test shows nothing")
+	}
+	_, err := s.StatModule(t.Context(), digest(data))
+	is(t, err, fault.ModuleNotFound)
+	_, err = s.ReadModule(t.Context(), digest(data))
+	is(t, err, fault.ModuleNotFound)
+	_, err = s.PublishService(t.Context(), service("greet", 1, data), 0)
+	is(t, err, fault.ModuleNotFound)
+	put(t, s, data)
+	if got, err := s.ReadModule(t.Context(), digest(data)); err != nil || !bytes.Equal(got, data) {
+		t.Errorf("the repeated upload: %v", err)
+	}
+}
+
+func TestUploadsOfOneModuleAtOnce(t *testing.T) {
+	s := fresh(t)
+	data := noise(5 * chunkBytes)
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			if err := s.PutModule(t.Context(), module(data), data); err != nil {
+				t.Error(err)
+			}
+			if got, err := s.ReadModule(t.Context(), digest(data)); err != nil || !bytes.Equal(got, data) {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestTamperedModulesAreNeverGiven(t *testing.T) {
+	s := fresh(t)
+	data := noise(2*chunkBytes + 100)
+	d := digest(data)
+	manifest, _ := s.space.ModuleManifest(d)
+	chunk, _ := s.space.ModuleChunk(d, 1)
+	pack := func(b []byte) string { return string(s.pack.EncodeAll(b, nil)) }
+	write := func(key, value string) func() error {
+		return func() error { _, err := s.client.Put(t.Context(), key, value); return err }
+	}
+	says := func(edit func(*storev1.Manifest)) func() error {
+		return func() error {
+			m, _, err := s.manifest(t.Context(), d)
+			if err != nil {
+				return err
+			}
+			edit(m)
+			value, err := proto.Marshal(m)
+			if err != nil {
+				return err
+			}
+			return write(manifest, string(value))()
+		}
+	}
+	// 256 MiB of zeros in a few KiB, as one frame that does not tell its size.
+	var bomb bytes.Buffer
+	w, err := zstd.NewWriter(&bomb, zstd.WithWindowSize(1<<20))
+	if err != nil {
+		t.Fatal(err)
+	}
+	zeros := make([]byte, 1<<20)
+	for range 256 {
+		if _, err := w.Write(zeros); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for what, tamper := range map[string]func() error{
+		"other bytes":       write(chunk, pack(noise(chunkBytes))),
+		"a bit too few":     write(chunk, pack(data[:chunkBytes-1])),
+		"a bit too many":    write(chunk, pack(append(data[:chunkBytes:chunkBytes], 0))),
+		"not packed":        write(chunk, "garbage"),
+		"empty":             write(chunk, ""),
+		"a bomb":            write(chunk, bomb.String()),
+		"chunk missing":     func() error { _, err := s.client.Delete(t.Context(), chunk); return err },
+		"size too large":    says(func(m *storev1.Manifest) { m.Module.SizeBytes = 1 << 60 }),
+		"size too small":    says(func(m *storev1.Manifest) { m.Module.SizeBytes = 10 }),
+		"no chunk size":     says(func(m *storev1.Manifest) { m.ChunkBytes = 0 }),
+		"huge chunk size":   says(func(m *storev1.Manifest) { m.ChunkBytes = 1 << 31 }),
+		"too few chunks":    says(func(m *storev1.Manifest) { m.Chunks = 1 }),
+		"unknown codec":     says(func(m *storev1.Manifest) { m.Codec = 99 }),
+		"claims to be less": says(func(m *storev1.Manifest) { m.Module.SizeBytes, m.Chunks = 2*chunkBytes, 2 }),
+	} {
+		t.Run(what, func(t *testing.T) {
+			put(t, s, data)
+			if err := tamper(); err != nil {
+				t.Fatal(err)
+			}
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			got, err := s.ReadModule(t.Context(), d)
+			runtime.ReadMemStats(&after)
+			if got != nil {
+				t.Errorf("%d bytes are given", len(got))
+			}
+			is(t, err, fault.Integrity, d)
+			if grown := after.TotalAlloc - before.TotalAlloc; grown > 64<<20 {
+				t.Errorf("%d MiB were allocated", grown>>20)
+			}
+			// An upload puts it right.
+			put(t, s, data)
+			if got, err := s.ReadModule(t.Context(), d); err != nil || !bytes.Equal(got, data) {
+				t.Errorf("after another upload: %v", err)
+			}
+		})
+	}
+	t.Run("manifest of garbage", func(t *testing.T) {
+		if err := write(manifest, "\xff\xff")(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.ReadModule(t.Context(), d); !errors.Is(err, fault.ModuleNotFound) {
+			t.Errorf("%v, want MODULE_NOT_FOUND", err)
+		}
+		put(t, s, data)
+		if _, err := s.ReadModule(t.Context(), d); err != nil {
+			t.Errorf("after another upload: %v", err)
+		}
+	})
+}
+
+func TestFullStoreSaysSo(t *testing.T) {
+	s := open(t, Config{Client: embedded(t, etcdembed.Config{QuotaBytes: 4 << 20}).Client()})
+	var err error
+	for i := 0; err == nil && i < 200; i++ {
+		data := append(noise(chunkBytes), byte(i))
+		err = s.PutModule(t.Context(), module(data), data)
+	}
+	is(t, err, fault.StoreFull, "the store is full")
+	_, err = s.CreateDecorator(t.Context(), decorator("small"))
+	is(t, err, fault.StoreFull)
+	if _, err := s.Decorators(t.Context()); err != nil {
+		t.Errorf("reads do not go on: %v", err)
+	}
+	// A core can start on it still.
+	open(t, Config{Client: s.client})
+}

@@ -1,0 +1,254 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/protobuf/proto"
+
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
+
+const (
+	// maxWrite bounds what one transaction carries; etcd refuses 1.5 MiB.
+	maxWrite = 1400 << 10
+	// maxDecorators bounds the compares of one transaction; etcd refuses 128.
+	maxDecorators = 64
+)
+
+// Service reads a service. SERVICE_NOT_FOUND suggests the nearest name.
+func (s *Store) Service(ctx context.Context, name string) (*ruedov1.Service, error) {
+	key, err := s.space.Service(name)
+	if err != nil {
+		return nil, err
+	}
+	var svc *ruedov1.Service
+	err = s.do(ctx, "read service "+name, func(ctx context.Context) error {
+		got, err := s.client.Get(ctx, key)
+		if err != nil {
+			return err
+		}
+		if len(got.Kvs) == 0 {
+			return s.serviceNotFound(ctx, name)
+		}
+		svc, err = decodeService(name, got.Kvs[0])
+		return err
+	})
+	return svc, err
+}
+
+// PublishService makes svc what the service is, and svc.Revision its live
+// revision, in one transaction. The revision is written where its number is
+// new; where it is not, it must be the one that is stored, so that the same
+// call serves to roll back.
+//
+// seen is the version that the caller has read, zero where there was no such
+// service. CONFLICT where the service has changed since; MODULE_NOT_FOUND;
+// DECORATOR_NOT_FOUND. The service comes back with its new version.
+func (s *Store) PublishService(ctx context.Context, svc *ruedov1.Service, seen int64) (*ruedov1.Service, error) {
+	p, err := s.publication(svc, seen)
+	if err != nil {
+		return nil, err
+	}
+	err = s.do(ctx, "publish service "+svc.GetName(), func(ctx context.Context) error { return p.commit(ctx, s) })
+	if err != nil {
+		return nil, err
+	}
+	return p.service, nil
+}
+
+// DeleteService removes a service and all its revisions and gives the store's
+// revision of that. SERVICE_NOT_FOUND.
+func (s *Store) DeleteService(ctx context.Context, name string) (int64, error) {
+	key, err := s.space.Service(name)
+	if err != nil {
+		return 0, err
+	}
+	revisions, err := s.space.Revisions(name)
+	if err != nil {
+		return 0, err
+	}
+	var version int64
+	err = s.do(ctx, "delete service "+name, func(ctx context.Context) error {
+		done, err := s.client.Txn(ctx).
+			If(exists(key)).
+			Then(clientv3.OpDelete(key), clientv3.OpDelete(revisions, clientv3.WithPrefix())).
+			Commit()
+		if err != nil {
+			return err
+		}
+		if !done.Succeeded {
+			return s.serviceNotFound(ctx, name)
+		}
+		version = done.Header.Revision
+		return nil
+	})
+	return version, err
+}
+
+// publication is a service on its way into the store.
+type publication struct {
+	service    *ruedov1.Service
+	seen       int64
+	key        string
+	revision   string // key
+	manifest   string // key
+	decorators []string
+	value      string
+	record     string // value of the revision's key
+}
+
+// publication checks what can be checked without the store.
+func (s *Store) publication(svc *ruedov1.Service, seen int64) (*publication, error) {
+	p := &publication{service: proto.CloneOf(svc), seen: seen}
+	p.service.Version = 0
+	name, rev := svc.GetName(), svc.GetRevision()
+	var err error
+	if p.key, err = s.space.Service(name); err != nil {
+		return nil, err
+	}
+	switch {
+	case rev.GetNumber() == 0 || rev.GetService() != name || svc.GetLatest() < rev.GetNumber():
+		return nil, fault.New(fault.RequestInvalid, "service %s has no proper revision: number %d of %q, latest %d", name, rev.GetNumber(), rev.GetService(), svc.GetLatest())
+	case len(rev.GetDecorators()) > maxDecorators:
+		return nil, fault.New(fault.RequestInvalid, "service %s carries %d decorators, over the limit of %d", name, len(rev.GetDecorators()), maxDecorators).
+			WithFix("put what several decorators say into one")
+	}
+	if p.revision, err = s.space.Revision(name, rev.GetNumber()); err != nil {
+		return nil, err
+	}
+	if p.manifest, err = s.space.ModuleManifest(rev.GetModule()); err != nil {
+		return nil, err
+	}
+	for _, d := range rev.GetDecorators() {
+		key, err := s.space.Decorator(d)
+		if err != nil {
+			return nil, err
+		}
+		p.decorators = append(p.decorators, key)
+	}
+	if p.value, err = encode(p.service); err != nil {
+		return nil, err
+	}
+	if p.record, err = encode(rev); err != nil {
+		return nil, err
+	}
+	if size := len(p.value) + len(p.record); size > maxWrite {
+		return nil, fault.New(fault.RequestInvalid, "service %s takes %d bytes in the store, over the limit of %d", name, size, maxWrite).
+			WithFix("shorten its environment, arguments or example")
+	}
+	return p, nil
+}
+
+// commit is the one transaction. What it finds wrong it says by reason.
+func (p *publication) commit(ctx context.Context, s *Store) error {
+	// A stored revision never changes, so what is read before the transaction
+	// holds in it, as long as it is the same write of the key.
+	got, err := s.client.Get(ctx, p.revision)
+	if err != nil {
+		return err
+	}
+	then := []clientv3.Op{clientv3.OpPut(p.key, p.value)}
+	var written int64
+	if len(got.Kvs) == 0 {
+		then = append(then, clientv3.OpPut(p.revision, p.record))
+	} else {
+		written = got.Kvs[0].ModRevision
+		stored := &ruedov1.Revision{}
+		if proto.Unmarshal(got.Kvs[0].Value, stored) != nil || !proto.Equal(stored, p.service.GetRevision()) {
+			return p.lost("revision %d of service %s is another one by now", p.service.GetRevision().GetNumber(), p.service.GetName())
+		}
+	}
+	guard := []clientv3.Cmp{version(p.key, p.seen), version(p.revision, written), exists(p.manifest)}
+	look := []clientv3.Op{
+		clientv3.OpGet(p.key, clientv3.WithKeysOnly()),
+		clientv3.OpGet(p.manifest, clientv3.WithCountOnly()),
+	}
+	for _, d := range p.decorators {
+		guard = append(guard, exists(d))
+		look = append(look, clientv3.OpGet(d, clientv3.WithCountOnly()))
+	}
+	done, err := s.client.Txn(ctx).If(guard...).Then(then...).Else(look...).Commit()
+	if err != nil {
+		return err
+	}
+	if done.Succeeded {
+		p.service.Version = done.Header.Revision
+		return nil
+	}
+	return p.refusal(ctx, s, done)
+}
+
+// refusal names which guard of the transaction did not hold.
+func (p *publication) refusal(ctx context.Context, s *Store, done *clientv3.TxnResponse) error {
+	name, rev := p.service.GetName(), p.service.GetRevision()
+	var now int64
+	if kvs := done.Responses[0].GetResponseRange().GetKvs(); len(kvs) > 0 {
+		now = kvs[0].ModRevision
+	}
+	switch {
+	case now == p.seen:
+	case now == 0:
+		return p.lost("service %s was deleted meanwhile", name)
+	case p.seen == 0:
+		return p.lost("service %s was published by somebody else meanwhile: it is at version %d", name, now)
+	default:
+		return p.lost("service %s has changed meanwhile: it is at version %d, not %d", name, now, p.seen)
+	}
+	if done.Responses[1].GetResponseRange().GetCount() == 0 {
+		return moduleNotFound(rev.GetModule())
+	}
+	for i, d := range rev.GetDecorators() {
+		if done.Responses[2+i].GetResponseRange().GetCount() == 0 {
+			return s.decoratorNotFound(ctx, d)
+		}
+	}
+	return p.lost("service %s has changed meanwhile", name)
+}
+
+func (p *publication) lost(format string, args ...any) error {
+	return fault.New(fault.Conflict, format, args...).
+		WithFix("look at it with: ruedo describe service %s; then publish again", p.service.GetName())
+}
+
+func decodeService(name string, kv *mvccpb.KeyValue) (*ruedov1.Service, error) {
+	svc := &ruedov1.Service{}
+	if err := proto.Unmarshal(kv.Value, svc); err != nil || svc.GetRevision() == nil {
+		return nil, unreadable(err, "service", name)
+	}
+	svc.Name, svc.Version = name, kv.ModRevision
+	return svc, nil
+}
+
+// unreadable says that a value in the store is not what its key says.
+func unreadable(err error, what, name string) error {
+	return fault.Wrap(err, fault.Integrity, "%s %s in the store cannot be read", what, name).
+		WithFix("delete it and create it again")
+}
+
+func encode(m proto.Message) (string, error) {
+	b, err := proto.Marshal(m)
+	if err != nil {
+		return "", fault.Wrap(err, fault.RequestInvalid, "%s cannot be encoded: %v", m.ProtoReflect().Descriptor().Name(), err)
+	}
+	return string(b), nil
+}
+
+// version holds while a key is as it was seen; zero means that it is not there.
+func version(key string, seen int64) clientv3.Cmp {
+	return clientv3.Compare(clientv3.ModRevision(key), "=", seen)
+}
+
+func exists(key string) clientv3.Cmp {
+	return clientv3.Compare(clientv3.CreateRevision(key), ">", 0)
+}
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return fmt.Sprint(n, " ", one)
+	}
+	return fmt.Sprint(n, " ", many)
+}

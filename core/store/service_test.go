@@ -1,0 +1,333 @@
+package store
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/protobuf/proto"
+
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/etcdembed"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
+
+func wasm(s string) []byte { return []byte("\x00asm" + s) }
+
+func digest(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}
+
+func module(b []byte) *ruedov1.Module {
+	return &ruedov1.Module{Digest: digest(b), SizeBytes: uint64(len(b)), Kind: ruedov1.Kind_KIND_FUNCTION}
+}
+
+func put(t *testing.T, s *Store, b []byte) {
+	t.Helper()
+	if err := s.PutModule(t.Context(), module(b), b); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// service is revision n of a service, with these decorators.
+func service(name string, n uint64, wasm []byte, decorators ...string) *ruedov1.Service {
+	return &ruedov1.Service{
+		Name:   name,
+		Latest: n,
+		Revision: &ruedov1.Revision{
+			Service:    name,
+			Number:     n,
+			Module:     digest(wasm),
+			Decorators: decorators,
+			Env:        map[string]string{"N": fmt.Sprint(n)},
+		},
+	}
+}
+
+func publish(t *testing.T, s *Store, svc *ruedov1.Service, seen int64) *ruedov1.Service {
+	t.Helper()
+	got, err := s.PublishService(t.Context(), svc, seen)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+func same(t *testing.T, got, want proto.Message) {
+	t.Helper()
+	if !proto.Equal(got, want) {
+		t.Errorf("got  %v\nwant %v", got, want)
+	}
+}
+
+// count is how many keys the cluster has under a prefix.
+func count(t *testing.T, s *Store, prefix string) int64 {
+	t.Helper()
+	got, err := s.client.Get(t.Context(), prefix, clientv3.WithPrefix(), clientv3.WithCountOnly())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got.Count
+}
+
+func TestPublishReadRollBackDelete(t *testing.T) {
+	s := fresh(t)
+	put(t, s, wasm("a"))
+	put(t, s, wasm("b"))
+	in := service("greet", 1, wasm("a"))
+	one := publish(t, s, in, 0)
+	if in.GetVersion() != 0 || one.GetVersion() == 0 {
+		t.Errorf("version %d of what was given, %d of what came back", in.GetVersion(), one.GetVersion())
+	}
+	got, err := s.Service(t.Context(), "greet")
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, got, one)
+
+	two := publish(t, s, service("greet", 2, wasm("b")), one.GetVersion())
+	revs, err := s.Revisions(t.Context(), "greet")
+	if err != nil || len(revs) != 2 {
+		t.Fatal(revs, err)
+	}
+	same(t, revs[0], two.GetRevision())
+	same(t, revs[1], one.GetRevision())
+
+	// Back to 1: no new record, the version moves.
+	first, err := s.Revision(t.Context(), "greet", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	back := proto.CloneOf(two)
+	back.Revision = first
+	back = publish(t, s, back, two.GetVersion())
+	if back.GetRevision().GetNumber() != 1 || back.GetLatest() != 2 || back.GetVersion() <= two.GetVersion() {
+		t.Errorf("rolled back to %v", back)
+	}
+	if n := count(t, s, "/ruedo/main/revisions/"); n != 2 {
+		t.Errorf("%d revisions are stored, want 2", n)
+	}
+	// The same revision again, with another description.
+	back.Description = "greets"
+	publish(t, s, back, back.GetVersion())
+
+	version, err := s.DeleteService(t.Context(), "greet")
+	if err != nil || version <= back.GetVersion() {
+		t.Errorf("deleted at %d, %v", version, err)
+	}
+	if n := count(t, s, "/ruedo/main/revisions/") + count(t, s, "/ruedo/main/services/"); n != 0 {
+		t.Errorf("%d keys are left", n)
+	}
+	_, err = s.DeleteService(t.Context(), "greet")
+	is(t, err, fault.ServiceNotFound)
+	_, err = s.Revisions(t.Context(), "greet")
+	is(t, err, fault.ServiceNotFound)
+	_, err = s.Revision(t.Context(), "greet", 1)
+	is(t, err, fault.ServiceNotFound)
+}
+
+func TestPublishGuards(t *testing.T) {
+	s := fresh(t)
+	put(t, s, wasm("a"))
+	if _, err := s.CreateDecorator(t.Context(), decorator("small")); err != nil {
+		t.Fatal(err)
+	}
+	one := publish(t, s, service("greet", 1, wasm("a"), "small"), 0)
+	two := publish(t, s, service("greet", 2, wasm("a"), "small"), one.GetVersion())
+	before := count(t, s, "/ruedo/")
+	other := service("greet", 2, wasm("a"))
+	other.Revision.Env = map[string]string{"other": "content"}
+	for what, c := range map[string]struct {
+		svc  *ruedov1.Service
+		seen int64
+		want fault.Reason
+		says string
+	}{
+		"exists already":        {service("greet", 3, wasm("a")), 0, fault.Conflict, "published by somebody else"},
+		"seen an older version": {service("greet", 3, wasm("a")), one.GetVersion(), fault.Conflict, fmt.Sprintf("at version %d, not %d", two.GetVersion(), one.GetVersion())},
+		"deleted meanwhile":     {service("gone", 2, wasm("a")), one.GetVersion(), fault.Conflict, "was deleted"},
+		"module not stored":     {service("new", 1, wasm("b")), 0, fault.ModuleNotFound, digest(wasm("b"))},
+		"decorator not there":   {service("new", 1, wasm("a"), "small", "smal"), 0, fault.DecoratorNotFound, "did you mean small?"},
+		"revision of others":    {other, two.GetVersion(), fault.Conflict, "revision 2 of service greet is another one"},
+		"no revision":           {&ruedov1.Service{Name: "new"}, 0, fault.RequestInvalid, "no proper revision"},
+		"revision of another":   {&ruedov1.Service{Name: "new", Latest: 1, Revision: one.GetRevision()}, 0, fault.RequestInvalid, "no proper revision"},
+		"latest too low":        {&ruedov1.Service{Name: "greet", Latest: 1, Revision: two.GetRevision()}, 0, fault.RequestInvalid, "no proper revision"},
+		"hostile name":          {service("a/b", 1, wasm("a")), 0, fault.RequestInvalid, `"a/b"`},
+		"hostile decorator":     {service("new", 1, wasm("a"), "../x"), 0, fault.RequestInvalid, `"../x"`},
+		"too many decorators":   {service("new", 1, wasm("a"), strings.Split(strings.Repeat("d ", 100), " ")...), 0, fault.RequestInvalid, "over the limit of 64"},
+		"too large": {func() *ruedov1.Service {
+			svc := service("new", 1, wasm("a"))
+			svc.Revision.Env = map[string]string{"E": strings.Repeat("x", 800<<10)}
+			return svc
+		}(), 0, fault.RequestInvalid, "over the limit of"},
+		"broken UTF-8": {func() *ruedov1.Service {
+			svc := service("new", 1, wasm("a"))
+			svc.Description = "\xff"
+			return svc
+		}(), 0, fault.RequestInvalid, "cannot be encoded"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			_, err := s.PublishService(t.Context(), c.svc, c.seen)
+			is(t, err, c.want, c.says)
+		})
+	}
+	if after := count(t, s, "/ruedo/"); after != before {
+		t.Errorf("%d keys after what was refused, %d before", after, before)
+	}
+	got, err := s.Service(t.Context(), "greet")
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, got, two)
+}
+
+// Publishers race for the same service; exactly one wins each round, and what
+// is stored is the winner's, whole.
+func TestPublishRace(t *testing.T) {
+	e := embedded(t, etcdembed.Config{})
+	stores := []*Store{open(t, Config{Client: e.Client()}), open(t, Config{Client: e.Client()})}
+	put(t, stores[0], wasm("a"))
+	var seen int64
+	for round := uint64(1); round <= 30; round++ {
+		var wg sync.WaitGroup
+		var winner atomic.Pointer[ruedov1.Service]
+		var wins atomic.Int32
+		for i, s := range stores {
+			svc := service("greet", round, wasm("a"))
+			svc.Revision.Env["by"] = fmt.Sprint(i)
+			wg.Go(func() {
+				got, err := s.PublishService(t.Context(), svc, seen)
+				switch {
+				case err == nil:
+					wins.Add(1)
+					winner.Store(got)
+				case !errors.Is(err, fault.Conflict):
+					t.Errorf("the loser gets %v, want CONFLICT", err)
+				}
+			})
+		}
+		wg.Wait()
+		if wins.Load() != 1 {
+			t.Fatalf("round %d: %d winners", round, wins.Load())
+		}
+		won := winner.Load()
+		got, err := stores[0].Service(t.Context(), "greet")
+		if err != nil {
+			t.Fatal(err)
+		}
+		same(t, got, won)
+		rev, err := stores[0].Revision(t.Context(), "greet", round)
+		if err != nil {
+			t.Fatal(err)
+		}
+		same(t, rev, won.GetRevision())
+		seen = won.GetVersion()
+	}
+	if n := count(t, stores[0], "/ruedo/main/revisions/"); n != 30 {
+		t.Errorf("%d revisions are stored, want 30", n)
+	}
+}
+
+func TestNotFoundSaysWhatThereIs(t *testing.T) {
+	s := fresh(t)
+	put(t, s, wasm("a"))
+	version := int64(0)
+	for n := range uint64(3) {
+		version = publish(t, s, service("greet", n+1, wasm("a")), version).GetVersion()
+	}
+	_, err := s.Service(t.Context(), "gret")
+	is(t, err, fault.ServiceNotFound, `there is no service "gret"`, "did you mean greet?")
+	_, err = s.Service(t.Context(), "quite-another")
+	is(t, err, fault.ServiceNotFound, "ruedo get services")
+	_, err = s.DeleteService(t.Context(), "geret")
+	is(t, err, fault.ServiceNotFound, "did you mean greet?")
+	_, err = s.Revision(t.Context(), "greet", 7)
+	is(t, err, fault.RevisionNotFound, "no revision 7: it has 1 to 3")
+	_, err = s.Revision(t.Context(), "gret", 1)
+	is(t, err, fault.ServiceNotFound, "did you mean greet?")
+	_, err = s.Service(t.Context(), strings.Repeat("x", 10<<10))
+	is(t, err, fault.RequestInvalid, "10240 bytes")
+}
+
+func TestValuesThatCannotBeRead(t *testing.T) {
+	s := fresh(t)
+	for _, key := range []string{"services/a", "decorators/a", "revisions/a/00000000000000000001"} {
+		if _, err := s.client.Put(t.Context(), "/ruedo/main/"+key, "\xff\xff\xff"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err := s.Service(t.Context(), "a")
+	is(t, err, fault.Integrity, "service a")
+	_, err = s.Decorator(t.Context(), "a")
+	is(t, err, fault.Integrity, "decorator a")
+	_, err = s.Revision(t.Context(), "a", 1)
+	is(t, err, fault.Integrity, "revision 1")
+	_, err = s.DeleteDecorator(t.Context(), "a")
+	is(t, err, fault.Integrity, "service a") // which may carry it
+	if _, err := s.UpdateDecorator(t.Context(), decorator("a"), 0); err != nil {
+		t.Errorf("an update does not mend it: %v", err)
+	}
+}
+
+func TestManyRevisionsAreDeletedAtOnce(t *testing.T) {
+	s := fresh(t)
+	put(t, s, wasm("a"))
+	version := int64(0)
+	for n := range uint64(300) {
+		version = publish(t, s, service("greet", n+1, wasm("a")), version).GetVersion()
+	}
+	publish(t, s, service("greet-2", 1, wasm("a")), 0)
+	if _, err := s.DeleteService(t.Context(), "greet"); err != nil {
+		t.Fatal(err)
+	}
+	if n := count(t, s, "/ruedo/main/revisions/"); n != 1 {
+		t.Errorf("%d revisions are left, want greet-2's one", n)
+	}
+}
+
+func TestClustersDoNotSeeEachOther(t *testing.T) {
+	e := embedded(t, etcdembed.Config{})
+	team := open(t, Config{Client: e.Client(), Cluster: "team"})
+	team2 := open(t, Config{Client: e.Client(), Cluster: "team-2"})
+	m := mirror(t, team)
+	put(t, team2, wasm("a"))
+	if _, err := team2.CreateDecorator(t.Context(), decorator("small")); err != nil {
+		t.Fatal(err)
+	}
+	svc := publish(t, team2, service("greet", 1, wasm("a"), "small"), 0)
+	for _, key := range []string{"runners/r", "cores/c"} {
+		if _, err := e.Client().Put(t.Context(), "/ruedo/team-2/"+key, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := m.Wait(t.Context(), svc.GetVersion()+2); err != nil {
+		t.Fatal(err)
+	}
+	for _, snap := range []*Snapshot{m.Snapshot(), mirror(t, team).Snapshot()} {
+		if n := len(snap.Services) + len(snap.Decorators) + len(snap.Runners) + len(snap.Cores); n != 0 {
+			t.Errorf("team sees %d things of team-2", n)
+		}
+	}
+	_, err := team.Service(t.Context(), "greet")
+	is(t, err, fault.ServiceNotFound, "ruedo get services") // no suggestion either
+	_, err = team.StatModule(t.Context(), digest(wasm("a")))
+	is(t, err, fault.ModuleNotFound)
+	_, err = team.ReadModule(t.Context(), digest(wasm("a")))
+	is(t, err, fault.ModuleNotFound)
+	_, err = team.Decorator(t.Context(), "small")
+	is(t, err, fault.DecoratorNotFound)
+	_, err = team.DeleteService(t.Context(), "greet")
+	is(t, err, fault.ServiceNotFound)
+	_, err = team.PublishService(t.Context(), service("greet", 1, wasm("a")), 0)
+	is(t, err, fault.ModuleNotFound)
+	if ds, err := team.Decorators(t.Context()); err != nil || len(ds) != 0 {
+		t.Error(ds, err)
+	}
+}

@@ -1,0 +1,301 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"google.golang.org/protobuf/proto"
+
+	storev1 "github.com/ruedo-dev/ruedo/gen/ruedo/store/v1"
+	"github.com/ruedo-dev/ruedo/internal/etcdembed"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// patience is how long a test waits for what must come.
+const patience = 20 * time.Second
+
+// eventually polls until ok.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(patience); !ok(); <-tick.C {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within %v: %s", patience, what)
+		}
+	}
+}
+
+func embedded(t *testing.T, cfg etcdembed.Config) *etcdembed.Server {
+	t.Helper()
+	cfg.UnsafeNoFsync = true
+	e, err := etcdembed.Start(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { stop(t, e) })
+	return e
+}
+
+func stop(t *testing.T, e *etcdembed.Server) {
+	t.Helper()
+	if err := e.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func open(t *testing.T, cfg Config) *Store {
+	t.Helper()
+	if cfg.Cluster == "" {
+		cfg.Cluster = "main"
+	}
+	s, err := Open(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// fresh is a store on an etcd of its own.
+func fresh(t *testing.T) *Store {
+	t.Helper()
+	return open(t, Config{Client: embedded(t, etcdembed.Config{}).Client()})
+}
+
+// is checks an error's reason, and that it says what to do about it.
+func is(t *testing.T, err error, want fault.Reason, says ...string) {
+	t.Helper()
+	if !errors.Is(err, want) {
+		t.Fatalf("%v, want %s", err, want)
+	}
+	e, _ := errors.AsType[*fault.Error](err)
+	for _, s := range says {
+		if !strings.Contains(e.Message+" | "+e.Fix, s) {
+			t.Errorf("%q | %q does not say %q", e.Message, e.Fix, s)
+		}
+	}
+}
+
+// buffer is a log that a test reads while it is written.
+type buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+func (b *buffer) logger() *slog.Logger { return slog.New(slog.NewTextHandler(b, nil)) }
+
+func TestOpenRefuses(t *testing.T) {
+	t.Parallel()
+	e := embedded(t, etcdembed.Config{})
+	newer, err := proto.Marshal(&storev1.Format{Number: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.Client().Put(t.Context(), "/ruedo/newer/meta/format", string(newer)); err != nil {
+		t.Fatal(err)
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	silent := ln.Addr().String()
+	for what, c := range map[string]struct {
+		cfg  Config
+		want fault.Reason
+		says string
+	}{
+		"a newer format":     {Config{Client: e.Client(), Cluster: "newer"}, fault.StoreFormat, "store has format 2, this ruedo knows 1; use a newer ruedo"},
+		"hostile cluster id": {Config{Client: e.Client(), Cluster: "../main"}, fault.ConfigInvalid, `"../main"`},
+		"no cluster id":      {Config{Client: e.Client()}, fault.ConfigInvalid, `""`},
+		"no hosts":           {Config{Cluster: "main"}, fault.ConfigInvalid, "RUEDO_STORE_ETCD_HOSTS"},
+		"malformed host":     {Config{Cluster: "main", Hosts: []string{"http://x"}}, fault.ConfigInvalid, "host:port"},
+		"a silent store":     {Config{Cluster: "main", Hosts: []string{silent}}, fault.StoreUnavailable, silent},
+	} {
+		began := time.Now()
+		s, err := Open(t.Context(), c.cfg)
+		if s != nil {
+			t.Errorf("%s: opened", what)
+			_ = s.Close()
+		}
+		is(t, err, c.want, c.says)
+		if took := time.Since(began); took > 3*time.Second {
+			t.Errorf("%s: took %v", what, took)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Open(ctx, Config{Cluster: "main", Hosts: []string{silent}}); err != context.Canceled {
+		t.Errorf("a caller's cancel becomes %v", err)
+	}
+}
+
+func TestManyCoresOpenOneCluster(t *testing.T) {
+	e := embedded(t, etcdembed.Config{})
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			s, err := Open(t.Context(), Config{Client: e.Client(), Cluster: "main"})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			_ = s.Close()
+		})
+	}
+	wg.Wait()
+}
+
+// proxy stands before a store. Once frozen it keeps its connections and passes
+// nothing on, as a network that lost a route.
+type proxy struct {
+	ln     net.Listener
+	to     string
+	frozen chan struct{}
+	closed chan struct{}
+	wg     sync.WaitGroup
+}
+
+func newProxy(t *testing.T, to string) *proxy {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &proxy{ln: ln, to: to, frozen: make(chan struct{}), closed: make(chan struct{})}
+	p.wg.Go(p.accept)
+	t.Cleanup(func() {
+		close(p.closed)
+		_ = ln.Close()
+		p.wg.Wait()
+	})
+	return p
+}
+
+func (p *proxy) accept() {
+	for {
+		in, err := p.ln.Accept()
+		if err != nil {
+			return
+		}
+		out, err := net.Dial("tcp", p.to)
+		if err != nil {
+			_ = in.Close()
+			continue
+		}
+		p.wg.Go(func() { p.pass(in, out) })
+		p.wg.Go(func() { p.pass(out, in) })
+		p.wg.Go(func() {
+			<-p.closed
+			_ = in.Close()
+			_ = out.Close()
+		})
+	}
+}
+
+func (p *proxy) pass(from, to net.Conn) {
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buf)
+		select {
+		case <-p.frozen:
+			<-p.closed
+			return
+		default:
+		}
+		if _, werr := to.Write(buf[:n]); err != nil || werr != nil {
+			_ = to.Close()
+			return
+		}
+	}
+}
+
+func TestOperationsFailSoonWithoutAStore(t *testing.T) {
+	t.Parallel()
+	e := embedded(t, etcdembed.Config{ListenClient: "127.0.0.1:0"})
+	other := embedded(t, etcdembed.Config{ListenClient: "127.0.0.1:0"})
+	gone, lost := open(t, Config{Hosts: []string{other.Endpoint()}}), newProxy(t, e.Endpoint())
+	silent := open(t, Config{Hosts: []string{lost.ln.Addr().String()}})
+	for _, s := range []*Store{gone, silent} {
+		put(t, s, wasm("a"))
+	}
+	stop(t, other)
+	close(lost.frozen)
+	for how, s := range map[string]*Store{"gone": gone, "silent": silent} {
+		for what, op := range operations(s) {
+			t.Run(how+"/"+what, func(t *testing.T) {
+				t.Parallel()
+				began := time.Now()
+				is(t, op(t.Context()), fault.StoreUnavailable, "check that etcd runs")
+				if took := time.Since(began); took > 2500*time.Millisecond {
+					t.Errorf("took %v to fail", took)
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+				defer cancel()
+				// A refused connection may be told before the deadline.
+				if err := op(ctx); err != context.DeadlineExceeded && (s == silent || !errors.Is(err, fault.StoreUnavailable)) {
+					t.Errorf("the caller's deadline becomes %v", err)
+				}
+				ctx, cancel = context.WithCancel(t.Context())
+				cancel()
+				if err := op(ctx); err != context.Canceled {
+					t.Errorf("a caller's cancel becomes %v", err)
+				}
+			})
+		}
+	}
+}
+
+// operations are one of each kind that a store does.
+func operations(s *Store) map[string]func(context.Context) error {
+	return map[string]func(context.Context) error{
+		"publish": func(ctx context.Context) error {
+			_, err := s.PublishService(ctx, service("greet", 1, wasm("a")), 0)
+			return err
+		},
+		"delete service": func(ctx context.Context) error { _, err := s.DeleteService(ctx, "greet"); return err },
+		"create decorator": func(ctx context.Context) error {
+			_, err := s.CreateDecorator(ctx, decorator("small"))
+			return err
+		},
+		"update decorator": func(ctx context.Context) error {
+			_, err := s.UpdateDecorator(ctx, decorator("small"), 0)
+			return err
+		},
+		"delete decorator": func(ctx context.Context) error { _, err := s.DeleteDecorator(ctx, "small"); return err },
+		"put module":       func(ctx context.Context) error { return s.PutModule(ctx, module(wasm("b")), wasm("b")) },
+		"read module": func(ctx context.Context) error {
+			_, err := s.ReadModule(ctx, digest(wasm("a")))
+			return err
+		},
+		"read service":   func(ctx context.Context) error { _, err := s.Service(ctx, "greet"); return err },
+		"read revisions": func(ctx context.Context) error { _, err := s.Revisions(ctx, "greet"); return err },
+	}
+}

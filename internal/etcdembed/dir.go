@@ -82,13 +82,14 @@ func (d *dataDir) sign() {
 	}
 }
 
-func (d *dataDir) release() {
+func (d *dataDir) release() error {
 	if d.lock != nil {
 		_ = d.lock.Close()
 	}
 	if d.temporary {
-		_ = os.RemoveAll(d.path)
+		return os.RemoveAll(d.path)
 	}
+	return nil
 }
 
 // inspect looks at the database file as far as etcd would end the process over

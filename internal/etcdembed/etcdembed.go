@@ -91,6 +91,7 @@ type Server struct {
 	grpc     *grpc.Server
 	wg       sync.WaitGroup
 	close    sync.Once
+	closeErr error
 }
 
 // Start runs a server and gives it back when it is ready to read and write.
@@ -116,7 +117,7 @@ func Start(ctx context.Context, cfg Config) (_ *Server, err error) {
 				_ = ln.Close()
 			}
 			if s.dir != nil {
-				s.dir.release()
+				_ = s.dir.release()
 			}
 		}
 	}()
@@ -150,8 +151,9 @@ func (s *Server) Endpoint() string { return s.endpoint }
 // the disk is full or gone. The server answers nothing from then on.
 func (s *Server) Failed() <-chan struct{} { return s.failure.done }
 
-// Close stops the server and waits for it. A temporary directory is removed.
-func (s *Server) Close() {
+// Close stops the server and waits for it. A temporary directory is removed;
+// the error is of that, or tells that etcd had failed before.
+func (s *Server) Close() error {
 	s.close.Do(func() {
 		_ = s.client.Close()
 		if s.grpc != nil {
@@ -172,8 +174,14 @@ func (s *Server) Close() {
 			case <-time.After(closeTimeout):
 			}
 		}
-		s.dir.release()
+		s.closeErr = s.dir.release()
+		select {
+		case <-s.failure.done:
+			s.closeErr = errors.Join(s.failure.err(), s.closeErr)
+		default:
+		}
 	})
+	return s.closeErr
 }
 
 func (s *Server) embedConfig(cfg Config, ln net.Listener) *embed.Config {
@@ -229,7 +237,7 @@ func (s *Server) run(ctx context.Context, cfg *embed.Config) (*embed.Etcd, error
 			if r := <-started; r.etcd != nil {
 				r.etcd.Close()
 			}
-			dir.release()
+			_ = dir.release()
 		}()
 		return nil, context.Cause(ctx)
 	}

@@ -45,7 +45,7 @@ func hold(dir string) {
 		println(err.Error())
 		os.Exit(1)
 	}
-	defer s.Close()
+	defer func() { _ = s.Close() }()
 	_, _ = os.Stdout.WriteString("ready\n")
 	_, _ = os.Stdin.Read(make([]byte, 1))
 }
@@ -57,8 +57,15 @@ func start(t *testing.T, cfg Config) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(s.Close)
+	t.Cleanup(func() { stop(t, s) })
 	return s
+}
+
+func stop(t *testing.T, s *Server) {
+	t.Helper()
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
 }
 
 func put(t *testing.T, c *clientv3.Client, key, value string) {
@@ -95,7 +102,7 @@ func TestTemporaryStoreIsRemoved(t *testing.T) {
 	if got := listening(t); got != 0 {
 		t.Errorf("%d TCP sockets listen, want none", got)
 	}
-	s.Close()
+	stop(t, s)
 	left, err := os.ReadDir(os.TempDir())
 	if err != nil || len(left) != 0 {
 		t.Errorf("left behind: %v, %v", left, err)
@@ -108,8 +115,8 @@ func TestDataOutlivesTheServer(t *testing.T) {
 	for i := range 2000 { // past a snapshot
 		put(t, s.Client(), "k", strconv.Itoa(i))
 	}
-	s.Close()
-	s.Close()
+	stop(t, s)
+	stop(t, s)
 	info, err := os.Stat(dir)
 	if err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("mode %v, %v, want 0700", info.Mode(), err)
@@ -129,7 +136,7 @@ func TestManyServersInOneProcess(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			defer s.Close()
+			defer stop(t, s)
 			want := strconv.Itoa(i)
 			if _, err := s.Client().Put(t.Context(), "k", want); err != nil {
 				t.Error(err)
@@ -166,7 +173,7 @@ func TestListenerStaysOnLoopback(t *testing.T) {
 			t.Errorf("%q: %v, want CONFIG_INVALID", addr, err)
 		}
 		if s != nil {
-			s.Close()
+			stop(t, s)
 		}
 	}
 }
@@ -190,7 +197,7 @@ func refused(t *testing.T, dir string, want fault.Reason) string {
 	began := time.Now()
 	s, err := Start(t.Context(), Config{Dir: dir, UnsafeNoFsync: true})
 	if s != nil {
-		s.Close()
+		stop(t, s)
 	}
 	if !errors.Is(err, want) {
 		t.Fatalf("%v, want %s", err, want)
@@ -236,7 +243,7 @@ func TestCorruptDirectories(t *testing.T) {
 	for i := range 600 {
 		put(t, s.Client(), "k"+strconv.Itoa(i), strings.Repeat("v", 1000))
 	}
-	s.Close()
+	stop(t, s)
 	db := filepath.Join("member", "snap", "db")
 	for what, damage := range map[string]func(t *testing.T, dir string){
 		"database of garbage": func(t *testing.T, dir string) {
@@ -304,7 +311,7 @@ func TestDirectoryInUse(t *testing.T) {
 	if msg := refused(t, dir, fault.DataDirInUse); !strings.Contains(msg, strconv.Itoa(os.Getpid())) {
 		t.Errorf("%s does not name the process", msg)
 	}
-	s.Close()
+	stop(t, s)
 	start(t, Config{Dir: dir})
 }
 
@@ -372,7 +379,7 @@ func TestHealthyStartAndStopAreQuiet(t *testing.T) {
 	for range 2 {
 		s := start(t, Config{Dir: dir, ListenClient: "127.0.0.1:0", Logger: slog.New(slog.NewTextHandler(&log, nil))})
 		put(t, s.Client(), "a", "1")
-		s.Close()
+		stop(t, s)
 	}
 	if log.Len() > 0 {
 		t.Errorf("talks at info or above:\n%s", log.String())
@@ -387,7 +394,7 @@ func TestCanceledStart(t *testing.T) {
 		t.Errorf("%v, want canceled", err)
 	}
 	if s != nil {
-		s.Close()
+		stop(t, s)
 	}
 }
 

@@ -150,7 +150,7 @@ func TestCoresSurviveAnOutageWithCompaction(t *testing.T) {
 	ch := d.Cores(t.Context())
 	await(t, ch, "a=u1 b=u1 ")
 	endpoint := s.Endpoint()
-	s.Close()
+	stop(t, s)
 	// Changed and compacted where the watch cannot see it.
 	s = embedded(t, etcdembed.Config{Dir: dir})
 	deleteCore(t, s, "a")
@@ -164,7 +164,7 @@ func TestCoresSurviveAnOutageWithCompaction(t *testing.T) {
 	if _, err := s.Client().Compact(t.Context(), got.Header.Revision); err != nil {
 		t.Fatal(err)
 	}
-	s.Close()
+	stop(t, s)
 	s = embedded(t, etcdembed.Config{Dir: dir, ListenClient: endpoint})
 	await(t, ch, "b=u1 c=u19 ")
 	putCore(t, s, "main", "d", "u1")

@@ -47,8 +47,15 @@ func embedded(t *testing.T, cfg etcdembed.Config) *etcdembed.Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(s.Close)
+	t.Cleanup(func() { stop(t, s) })
 	return s
+}
+
+func stop(t *testing.T, s *etcdembed.Server) {
+	t.Helper()
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
 }
 
 // connect makes a client over the network.

@@ -164,7 +164,7 @@ func TestEntryComesBackAfterAnOutage(t *testing.T) {
 			s := embedded(t, etcdembed.Config{Dir: dir, ListenClient: "127.0.0.1:0"})
 			c := connect(t, s)
 			m := announce(t, c, "one", time.Second)
-			s.Close()
+			stop(t, s)
 			began := time.Now()
 			if err := m.Update(t.Context(), []byte("two")); !errors.Is(err, fault.StoreUnavailable) {
 				t.Errorf("an update without a store: %v, want STORE_UNAVAILABLE", err)

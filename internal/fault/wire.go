@@ -96,7 +96,9 @@ func From(ce *connect.Error) *Error {
 				case metaFix:
 					e.Fix = val
 				case metaStarted:
-					e.NotStarted = val == "no"
+					if e.NotStarted = val == "no"; !e.NotStarted {
+						e.With(k, val) // "unknown"
+					}
 				default:
 					e.With(k, val)
 				}

@@ -30,18 +30,18 @@ const kindService = "Service"
 // serviceDocument is a document of kind Service. Exactly one of Source and
 // Module says what is executed.
 type serviceDocument struct {
-	Kind        string            `yaml:"kind"`
-	Name        string            `yaml:"name"`
-	Description string            `yaml:"description"`
-	Tags        []string          `yaml:"tags"`
-	Decorators  []string          `yaml:"decorators"`
-	Env         map[string]string `yaml:"env"`
-	Args        []string          `yaml:"args"`
-	Example     any               `yaml:"example"`
+	Kind        string       `yaml:"kind"`
+	Name        string       `yaml:"name"`
+	Description string       `yaml:"description"`
+	Tags        []string     `yaml:"tags"`
+	Decorators  []string     `yaml:"decorators"`
+	Env         project.Env  `yaml:"env"`
+	Args        project.Args `yaml:"args"`
+	Example     any          `yaml:"example"`
 	// Source is a folder or a .wasm file, relative to the YAML file.
 	Source string `yaml:"source"`
 	// Module is the digest of a module that the cluster has.
-	Module string `yaml:"module"`
+	Module project.Text `yaml:"module"`
 }
 
 // applied is one line of what apply did.
@@ -147,9 +147,9 @@ func (a *app) applyService(core *client.Client, doc strict.Document, base string
 		r.Tags = append(r.Tags, d.Tags...)
 		r.Decorators = append(r.Decorators, d.Decorators...)
 		if d.Args != nil {
-			r.Args = d.Args
+			r.Args = d.Args.Strings()
 		}
-		for k, v := range d.Env {
+		for k, v := range d.Env.Strings() {
 			if r.Env == nil {
 				r.Env = make(map[string]string)
 			}
@@ -163,7 +163,7 @@ func (a *app) applyService(core *client.Client, doc strict.Document, base string
 	}
 	var res *ruedov1.PublishServiceResponse
 	if d.Module != "" {
-		r := &ruedov1.PublishServiceRequest{Name: d.Name, Module: d.Module}
+		r := &ruedov1.PublishServiceRequest{Name: d.Name, Module: string(d.Module)}
 		if err := overlay(r); err != nil {
 			return applied{}, err
 		}

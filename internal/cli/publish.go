@@ -128,7 +128,7 @@ func (a *app) openSource(path, name string, overlay func(*ruedov1.PublishService
 		return nil, err
 	}
 	src.request = &ruedov1.PublishServiceRequest{
-		Name: name, Description: s.Description, Tags: s.Tags, Decorators: s.Decorators, Env: s.Env, Args: s.Args, Example: example,
+		Name: name, Description: s.Description, Tags: s.Tags, Decorators: s.Decorators, Env: s.Env.Strings(), Args: s.Args.Strings(), Example: example,
 	}
 	if err := overlay(src.request); err != nil {
 		return nil, err

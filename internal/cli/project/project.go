@@ -27,6 +27,7 @@
 package project
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io/fs"
@@ -60,14 +61,64 @@ type Service struct {
 	Tags        []string `yaml:"tags"`
 	Kind        string   `yaml:"kind"`
 	// Command builds the module; empty means Go does.
-	Command    BuildCommand      `yaml:"build"`
-	Decorators []string          `yaml:"decorators"`
-	Env        map[string]string `yaml:"env"`
-	Args       []string          `yaml:"args"`
-	Example    any               `yaml:"example"`
+	Command    BuildCommand `yaml:"build"`
+	Decorators []string     `yaml:"decorators"`
+	Env        Env          `yaml:"env"`
+	Args       Args         `yaml:"args"`
+	Example    any          `yaml:"example"`
 
 	// Dir is the folder that it was read from.
 	Dir string `yaml:"-"`
+}
+
+// Text is text as it is written in the file: 0644 stays 0644, where YAML would
+// make the number 420 of it.
+type Text string
+
+// UnmarshalYAML keeps numbers and the like as they are written.
+func (t *Text) UnmarshalYAML(data []byte) error {
+	var v any
+	if err := yaml.Unmarshal(data, &v); err != nil {
+		return err
+	}
+	switch v := v.(type) {
+	case string:
+		*t = Text(v)
+	case nil:
+		*t = ""
+	case map[string]any, []any:
+		return errors.New("text is expected here")
+	default:
+		*t = Text(bytes.TrimSpace(data))
+	}
+	return nil
+}
+
+// Env is the environment of a guest.
+type Env map[string]Text
+
+// Strings gives it as the API takes it.
+func (e Env) Strings() map[string]string {
+	if e == nil {
+		return nil
+	}
+	m := make(map[string]string, len(e))
+	for k, v := range e {
+		m[k] = string(v)
+	}
+	return m
+}
+
+// Args are the arguments of a command.
+type Args []Text
+
+// Strings gives them as the API takes them.
+func (a Args) Strings() []string {
+	var list []string
+	for _, t := range a {
+		list = append(list, string(t))
+	}
+	return list
 }
 
 // BuildCommand is "go", or an argument list.

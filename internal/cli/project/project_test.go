@@ -31,8 +31,8 @@ tags: [a, b]
 kind: command
 build: [cargo, build]
 decorators: [greet-input]
-env: {KEY: value, PORT: 8}
-args: [-top, "3", 4]
+env: {KEY: value, PORT: 8, MODE: 0644, EMPTY: , QUOTED: "a b", ON: yes, FLAG: true}
+args: [-top, "3", 4, 1.50]
 example: {name: Ada, age: 36}
 `})
 	s, err := Load(dir)
@@ -43,7 +43,8 @@ example: {name: Ada, age: 36}
 	if err != nil || string(example) != `{"age":36,"name":"Ada"}` {
 		t.Errorf("example = %s, %v", example, err)
 	}
-	if s.Name != "greet" || s.Kind != KindCommand || len(s.Command) != 2 || s.Env["PORT"] != "8" || strings.Join(s.Args, " ") != "-top 3 4" || s.Tags[1] != "b" {
+	if s.Name != "greet" || s.Kind != KindCommand || len(s.Command) != 2 || s.Env["PORT"] != "8" || s.Env["MODE"] != "0644" || s.Env["EMPTY"] != "" || s.Env["QUOTED"] != "a b" || s.Env["FLAG"] != "true" ||
+		strings.Join(s.Args.Strings(), " ") != "-top 3 4 1.50" || s.Tags[1] != "b" {
 		t.Errorf("got %+v", s)
 	}
 }
@@ -87,6 +88,7 @@ func TestLoadRefused(t *testing.T) {
 	for name, tt := range map[string]struct{ yaml, says string }{
 		"unknown key": {"name: a\ndecorator: [b]\n", `ruedo.yaml:2: unknown key "decorator", did you mean decorators?`},
 		"kind":        {"name: a\nkind: http\n", `kind is "http": function or command is expected`},
+		"env":         {"name: a\nenv: {A: [1]}\n", "text is expected here"},
 		"build":       {"name: a\nbuild: make\n", "build is expected to be go, or a list"},
 		"name":        {"name: My_Service\n", `"My_Service" cannot be the name of a service`},
 	} {

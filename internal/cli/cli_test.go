@@ -1,0 +1,243 @@
+package cli_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/ruedo-dev/ruedo/internal/cli"
+	"github.com/ruedo-dev/ruedo/internal/etcdembed"
+)
+
+// rootEnv tells the program under test where the repository is.
+const rootEnv = "TEST_ROOT"
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"ruedo": func() {
+		os.Exit(cli.Main(context.Background(), cli.Process{
+			Args: os.Args[1:], Env: os.Environ(), Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+			SDK: os.DirFS(os.Getenv(rootEnv)),
+		}))
+	}})
+}
+
+// root is the folder of the repository.
+func root(t testing.TB) string {
+	t.Helper()
+	_, file, _, ok := runtime.Caller(0)
+	if !ok {
+		t.Fatal("no caller")
+	}
+	return filepath.Join(filepath.Dir(file), "..", "..")
+}
+
+// environment is what a program needs beside its own: where Go keeps its
+// caches, and that it can reach no network.
+func environment(t testing.TB) []string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "go", "env", "-json", "GOCACHE", "GOMODCACHE", "GOPATH").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var values map[string]string
+	if err := json.Unmarshal(out, &values); err != nil {
+		t.Fatal(err)
+	}
+	env := []string{rootEnv + "=" + root(t), "GOPROXY=off", "GOFLAGS=-mod=mod -buildvcs=false", "GOTOOLCHAIN=local"}
+	for k, v := range values {
+		env = append(env, k+"="+v)
+	}
+	return env
+}
+
+func TestScripts(t *testing.T) {
+	env := environment(t)
+	// Compiled guests are shared, so that each is compiled once.
+	cache := t.TempDir()
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		Setup: func(e *testscript.Env) error {
+			e.Vars = append(e.Vars, env...)
+			e.Setenv("XDG_CACHE_HOME", cache)
+			e.Setenv("HOME", filepath.Join(e.WorkDir, "home"))
+			e.Setenv("EXAMPLES", filepath.Join(root(t), "examples"))
+			// Nothing may talk to a core that happens to run on this machine.
+			e.Setenv("RUEDO_CLIENT_HOST", "127.0.0.1:1")
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"cluster":  cmdCluster,
+			"etcd":     cmdEtcd,
+			"listen":   cmdListen,
+			"start":    cmdStart,
+			"stopped":  cmdStopped,
+			"exits":    cmdExits,
+			"wait-for": cmdWaitFor,
+		},
+	})
+}
+
+// cmdCluster starts `ruedo dev` and points the CLI at it.
+//
+//	cluster [FLAG...]
+func cmdCluster(ts *testscript.TestScript, neg bool, args []string) {
+	p := start(ts, append([]string{"dev", "--port", "0", "-o", "json", "--log-level", "warn"}, args...))
+	var ready struct{ URL string }
+	if err := json.NewDecoder(bufio.NewReader(p.stdout)).Decode(&ready); err != nil {
+		ts.Fatalf("dev did not get ready: %v\n%s", err, p.stderr)
+	}
+	ts.Setenv("RUEDO_CLIENT_HOST", ready.URL)
+}
+
+// cmdEtcd starts an etcd that other processes reach, and names it in $ETCD.
+func cmdEtcd(ts *testscript.TestScript, neg bool, args []string) {
+	srv, err := etcdembed.Start(context.Background(), etcdembed.Config{Dir: ts.MkAbs("etcd"), ListenClient: "127.0.0.1:0", UnsafeNoFsync: true})
+	ts.Check(err)
+	ts.Defer(func() { _ = srv.Close() })
+	ts.Setenv("ETCD", strings.TrimPrefix(srv.Endpoint(), "http://"))
+}
+
+// cmdListen takes a port and names it in $PORT.
+func cmdListen(ts *testscript.TestScript, neg bool, args []string) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	ts.Defer(func() { l.Close() })
+	ts.Setenv("PORT", strconv.Itoa(l.Addr().(*net.TCPAddr).Port))
+}
+
+// process is a program that runs beside the script.
+type process struct {
+	cmd    *exec.Cmd
+	stdout *os.File
+	stderr *lockedBuffer
+	done   chan error
+}
+
+// start runs ruedo in the background until the script ends.
+func start(ts *testscript.TestScript, args []string) *process {
+	exe, err := exec.LookPath("ruedo")
+	ts.Check(err)
+	r, w, err := os.Pipe()
+	ts.Check(err)
+	p := &process{cmd: exec.Command(exe, args...), stdout: r, stderr: &lockedBuffer{}, done: make(chan error, 1)}
+	p.cmd.Dir = ts.MkAbs(".")
+	for _, name := range []string{"HOME", "XDG_CACHE_HOME", "PATH", "TMPDIR", "GOCACHE", rootEnv, "RUEDO_STORE_ETCD_HOSTS", "RUEDO_APPLICATION_CLUSTER_ID", "RUEDO_SERVER_DISTRIBUTED_EXECUTION"} {
+		if v := ts.Getenv(name); v != "" {
+			p.cmd.Env = append(p.cmd.Env, name+"="+v)
+		}
+	}
+	p.cmd.Stdout, p.cmd.Stderr = w, p.stderr
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	// The thread that starts a process with Pdeathsig must outlive it.
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		started <- p.cmd.Start()
+		w.Close()
+		if p.cmd.Process != nil {
+			p.done <- p.cmd.Wait()
+			close(p.done)
+		}
+	}()
+	ts.Check(<-started)
+	ts.Defer(func() {
+		_ = p.cmd.Process.Signal(os.Interrupt)
+		select {
+		case <-p.done:
+		case <-time.After(20 * time.Second):
+			_ = p.cmd.Process.Kill()
+			<-p.done
+			ts.Logf("had to be killed: ruedo %s\n%s", strings.Join(args, " "), p.stderr)
+		}
+		r.Close()
+	})
+	return p
+}
+
+// cmdStart starts a process, whose stderr goes to a file, and waits until that
+// holds a text.
+//
+//	start FILE TEXT ARG...
+func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
+	p := start(ts, args[2:])
+	go func() { _, _ = new(bytes.Buffer).ReadFrom(p.stdout) }()
+	poll(ts, func() bool {
+		text := p.stderr.String()
+		ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o600))
+		return strings.Contains(text, args[1])
+	}, func() string { return "no " + args[1] + " in\n" + p.stderr.String() })
+	running[args[0]] = p
+}
+
+// running are the processes of cmdStart, by the name of their file.
+var running = map[string]*process{}
+
+// cmdStopped interrupts a process and wants it to end with a code.
+//
+//	stopped FILE CODE
+func cmdStopped(ts *testscript.TestScript, neg bool, args []string) {
+	p := running[args[0]]
+	ts.Check(p.cmd.Process.Signal(syscall.SIGTERM))
+	select {
+	case <-p.done:
+	case <-time.After(20 * time.Second):
+		ts.Fatalf("did not stop\n%s", p.stderr)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(p.stderr.String()), 0o600))
+	if got := strconv.Itoa(p.cmd.ProcessState.ExitCode()); got != args[1] {
+		ts.Fatalf("exit code %s, want %s\n%s", got, args[1], p.stderr)
+	}
+}
+
+// cmdExits runs ruedo and wants an exit code. Its output is for stdout and
+// stderr, as with exec.
+//
+//	exits CODE ARG...
+func cmdExits(ts *testscript.TestScript, neg bool, args []string) {
+	err := ts.Exec("ruedo", args[1:]...)
+	code := 0
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		code = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if strconv.Itoa(code) != args[0] {
+		ts.Fatalf("exit code %d, want %s", code, args[0])
+	}
+}
+
+// cmdWaitFor runs ruedo again and again until its output holds a text; with !
+// until it does not.
+//
+//	wait-for TEXT ARG...
+func cmdWaitFor(ts *testscript.TestScript, neg bool, args []string) {
+	last := ""
+	poll(ts, func() bool {
+		err := ts.Exec("ruedo", args[1:]...)
+		last = ts.ReadFile("stdout") + ts.ReadFile("stderr")
+		return err == nil && strings.Contains(last, args[0]) != neg
+	}, func() string { return "waited for " + args[0] + " in vain:\n" + last })
+}
+
+func poll(ts *testscript.TestScript, ok func() bool, why func() string) {
+	for end := time.Now().Add(30 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			ts.Fatalf("%s", why())
+		}
+	}
+}

@@ -1,0 +1,137 @@
+package cli_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
+
+// command is the program under test as a real process.
+func command(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// testscript looks at the name that the binary was called by.
+	link := filepath.Join(t.TempDir(), "ruedo")
+	if err := os.Symlink(exe, link); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), link, args...)
+	cmd.Dir = t.TempDir()
+	cmd.Env = append(environment(t), "PATH="+os.Getenv("PATH"), "HOME="+t.TempDir(), "RUEDO_CLIENT_HOST=127.0.0.1:1")
+	return cmd
+}
+
+// dev starts a cluster and gives its URL.
+func dev(t *testing.T, args ...string) (url string, cmd *exec.Cmd) {
+	t.Helper()
+	cmd = command(t, append([]string{"dev", "--port", "0", "-o", "json", "--log-level", "warn"}, args...)...)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(os.Interrupt)
+		_ = cmd.Wait()
+	})
+	var ready struct{ URL string }
+	if err := json.NewDecoder(bufio.NewReader(out)).Decode(&ready); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("dev was ready after %s", time.Since(start))
+	return ready.URL, cmd
+}
+
+func exitCode(t *testing.T, err error) int {
+	t.Helper()
+	if err == nil {
+		return 0
+	}
+	exit, ok := errors.AsType[*exec.ExitError](err)
+	if !ok {
+		t.Fatal(err)
+	}
+	return exit.ExitCode()
+}
+
+// A call that is interrupted ends at once, quietly, and its guest with it.
+func TestInterruptedCall(t *testing.T) {
+	url, _ := dev(t)
+	publish := command(t, "publish", filepath.Join(root(t), "examples", "spin"), "--host", url)
+	if out, err := publish.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	call := command(t, "call", "spin", "-d", `{"sleep_ms":900}`, "-v", "--host", url)
+	stderr, err := call.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := call.Start(); err != nil {
+		t.Fatal(err)
+	}
+	// -v says where it goes before it goes there.
+	lines := bufio.NewReader(stderr)
+	if line, err := lines.ReadString('\n'); err != nil || !strings.HasPrefix(line, "core: ") {
+		t.Fatalf("%q, %v", line, err)
+	}
+	if err := call.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	rest, _ := io.ReadAll(lines)
+	if code := exitCode(t, call.Wait()); code != fault.ExitInterrupted || len(rest) != 0 {
+		t.Errorf("exit code %d, said %q; want %d and nothing", code, rest, fault.ExitInterrupted)
+	}
+}
+
+// A reader that goes away ends the program quietly.
+func TestBrokenPipe(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	cmd := command(t, "help", "settings")
+	cmd.Stdout = w
+	var said strings.Builder
+	cmd.Stderr = &said
+	err = cmd.Run()
+	w.Close()
+	if code := exitCode(t, err); code != fault.ExitBrokenPipe || said.Len() != 0 {
+		t.Errorf("exit code %d, said %q; want %d and nothing", code, said.String(), fault.ExitBrokenPipe)
+	}
+}
+
+// What a cluster was told to keep is there again.
+func TestDevKeeps(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "kept")
+	for i, args := range [][]string{{"create", "decorator", "small"}, {"describe", "decorator", "small"}} {
+		url, cmd := dev(t, "--data-dir", dir)
+		do := command(t, append(args, "--host", url)...)
+		if out, err := do.CombinedOutput(); err != nil {
+			t.Fatalf("%d: %v\n%s", i, err, out)
+		}
+		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		if code := exitCode(t, cmd.Wait()); code != 0 {
+			t.Fatalf("dev ended with %d", code)
+		}
+	}
+}

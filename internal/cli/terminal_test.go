@@ -1,0 +1,115 @@
+//go:build linux
+
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/sdk/client"
+)
+
+// onTerminal makes an app whose three streams are one terminal, and a function
+// that gives what was written to it so far, up to a text.
+func onTerminal(t *testing.T) (a *app, near *os.File, until func(string) string) {
+	t.Helper()
+	near, far := openPTY(t)
+	a = &app{ctx: t.Context(), in: far, out: &pipeWriter{w: far}, talkTo: far}
+	var seen bytes.Buffer
+	return a, near, func(text string) string {
+		buf := make([]byte, 4096)
+		for !strings.Contains(seen.String(), text) {
+			n, err := near.Read(buf)
+			if err != nil {
+				t.Fatalf("read: %v; so far %q", err, seen.String())
+			}
+			seen.Write(buf[:n])
+		}
+		return seen.String()
+	}
+}
+
+func TestConfirmAsks(t *testing.T) {
+	for answer, want := range map[string]bool{"y\n": true, "YES\n": true, "n\n": false, "\n": false} {
+		a, near, until := onTerminal(t)
+		got := make(chan error, 1)
+		go func() { got <- a.confirm(false, "Delete it?") }()
+		until("Delete it? [y/N] ")
+		if _, err := near.WriteString(answer); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-got; (err == nil) != want {
+			t.Errorf("answer %q: %v", answer, err)
+		}
+	}
+}
+
+func TestConfirmInterrupted(t *testing.T) {
+	a, _, until := onTerminal(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	a.ctx = ctx
+	got := make(chan error, 1)
+	go func() { got <- a.confirm(false, "Delete it?") }()
+	until("[y/N]")
+	cancel()
+	if err := <-got; !errors.Is(err, context.Canceled) {
+		t.Errorf("err = %v", err)
+	}
+	if code := a.exit(context.Canceled); code != fault.ExitInterrupted {
+		t.Errorf("exit code %d", code)
+	}
+}
+
+// What a guest says must not steer the terminal.
+func TestGuestsCannotSteerTheTerminal(t *testing.T) {
+	a, _, until := onTerminal(t)
+	(&callCmd{}).tell(a, &ruedov1.CallInfo{Logs: []byte("log \x1b[2J\n")})
+	if err := a.writeOutput(&client.Response{Output: []byte("out \x1b]0;title\x07")}); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.writeOutput(&client.Response{Output: []byte{0xff, 0xd8}, ContentType: "image/jpeg"}); err != nil {
+		t.Fatal(err)
+	}
+	code := a.exit(about(fault.New(fault.GuestError, "bad \x1b[31m"), "service greet"))
+	text := until("(service greet)")
+	for _, want := range []string{`log \x1b[2J`, `out \x1b]0;title\x07`, "2 B of image/jpeg: not shown", `bad \x1b[31m`} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is not in %q", want, text)
+		}
+	}
+	if code != fault.ExitGuestError {
+		t.Errorf("exit code %d", code)
+	}
+	// Ours is coloured.
+	if !strings.Contains(text, "\x1b[31merror:\x1b[0m") {
+		t.Errorf("no colour in %q", text)
+	}
+	a.env = []string{"NO_COLOR=1"}
+	a.exit(fault.New(fault.GuestError, "second"))
+	if text := until("second"); strings.Count(text, "\x1b[31merror") != 1 {
+		t.Errorf("colour in spite of NO_COLOR: %q", text)
+	}
+}
+
+func TestProgress(t *testing.T) {
+	a, _, until := onTerminal(t)
+	synctest.Test(t, func(*testing.T) {
+		step, done := a.progress("uploading")
+		step(10, 100) // too soon to be worth a bar
+		time.Sleep(400 * time.Millisecond)
+		step(50, 100)
+		done()
+	})
+	text := until("50%")
+	if !strings.Contains(text, "uploading") || strings.Contains(text, "10%") {
+		t.Errorf("wrote %q", text)
+	}
+}

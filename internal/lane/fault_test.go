@@ -136,7 +136,7 @@ func TestBrokenLaneFailsCallsAtOnce(t *testing.T) {
 }
 
 func TestSilentPeerIsLost(t *testing.T) {
-	c := newCore(t, func(cfg *lane.HostConfig) { cfg.Heartbeat, cfg.LossTimeout = 20*time.Millisecond, 300*time.Millisecond })
+	c := newCore(t, func(cfg *lane.HostConfig) { cfg.Heartbeat, cfg.LossTimeout = 50*time.Millisecond, time.Second })
 	p := newProxy(t, c.addr)
 	started := make(chan struct{})
 	cfg := c.config("edge-1", &fakeRunner{execute: func(ctx context.Context, _ *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
@@ -144,7 +144,7 @@ func TestSilentPeerIsLost(t *testing.T) {
 		<-ctx.Done()
 		return nil, fault.Of(ctx.Err())
 	}})
-	cfg.URL, cfg.Heartbeat, cfg.LossTimeout = p.url(), 20*time.Millisecond, 300*time.Millisecond
+	cfg.URL, cfg.Heartbeat, cfg.LossTimeout = p.url(), 50*time.Millisecond, time.Second
 	l, cl := c.attach(cfg)
 
 	// Heartbeats hold an idle lane for much longer than the loss timeout.
@@ -153,7 +153,7 @@ func TestSilentPeerIsLost(t *testing.T) {
 		t.Fatalf("an idle lane was lost: %v", l.Err())
 	case <-cl.Done():
 		t.Fatalf("an idle lane was lost: %v", cl.Err())
-	case <-time.After(time.Second):
+	case <-time.After(1500 * time.Millisecond):
 	}
 	go func() { <-started; p.paused.Store(true) }()
 	begin := time.Now()

@@ -142,7 +142,7 @@ func (s *suite) guestErrors(t *testing.T) {
 
 func (s *suite) limits(t *testing.T) {
 	f := s.fixture(t, Options{}, func(p *runnerv1.Plan) {
-		p.Limits.Timeout = durationpb.New(300 * time.Millisecond)
+		p.Limits.Timeout = durationpb.New(time.Second)
 		p.Limits.InputBytes = 100
 		p.Limits.OutputBytes = 1000
 	})

@@ -1,0 +1,188 @@
+//go:build amd64 || arm64
+
+package pristine
+
+import (
+	"errors"
+	"os"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// mapped is a range of addresses with a file mapped copy-on-write at its front
+// and zeros behind. All of it may be read and written at any time: the runtime
+// checks bounds itself, and changing the protection as the memory grows would
+// stall the other threads.
+type mapped struct {
+	space []byte // nil if it is empty
+	file  *memfd // nil: zeros only
+	front int    // bytes of space that are file's
+
+	hot    hotSet
+	served int  // restores since hot was learnt
+	unsure bool // the kernel makes pages private by itself; see drop
+}
+
+const readWrite = unix.PROT_READ | unix.PROT_WRITE
+
+func newEmpty(limit uint64) (body, error) { return newMapped(limit, nil) }
+
+func newMapped(limit uint64, file *memfd) (*mapped, error) {
+	b := &mapped{file: file}
+	if limit == 0 {
+		return b, nil
+	}
+	page := uint64(os.Getpagesize())
+	size := (limit + page - 1) / page * page
+	p, err := unix.MmapPtr(-1, 0, nil, uintptr(size), readWrite, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE)
+	if err != nil {
+		return nil, os.NewSyscallError("mmap", err)
+	}
+	b.space = unsafe.Slice((*byte)(p), size)
+	if file != nil {
+		b.front = len(file.view)
+	}
+	err = b.mapFile(0)
+	if err == nil {
+		err = b.refuseHugePages()
+	}
+	if err != nil {
+		return nil, errors.Join(err, b.close())
+	}
+	return b, nil
+}
+
+// mapFile maps the file from offset from on, in place of what was there.
+func (b *mapped) mapFile(from int) error {
+	if from >= b.front {
+		return nil
+	}
+	_, err := unix.MmapPtr(int(b.file.file.Fd()), int64(from), unsafe.Pointer(&b.space[from]), uintptr(b.front-from),
+		readWrite, unix.MAP_PRIVATE|unix.MAP_FIXED|unix.MAP_NORESERVE)
+	return os.NewSyscallError("mmap", err)
+}
+
+// mapZeros maps zeros from offset from on, in place of what was there.
+func (b *mapped) mapZeros(from int) error {
+	if from >= len(b.space) {
+		return nil
+	}
+	_, err := unix.MmapPtr(-1, 0, unsafe.Pointer(&b.space[from]), uintptr(len(b.space)-from),
+		readWrite, unix.MAP_PRIVATE|unix.MAP_FIXED|unix.MAP_ANON|unix.MAP_NORESERVE)
+	return os.NewSyscallError("mmap", err)
+}
+
+// refuseHugePages keeps the kernel from making pages private that were never
+// written, and single bytes from costing two megabytes.
+func (b *mapped) refuseHugePages() error {
+	err := unix.Madvise(b.space, unix.MADV_NOHUGEPAGE)
+	if errors.Is(err, unix.EINVAL) { // a kernel without them
+		return nil
+	}
+	return os.NewSyscallError("MADV_NOHUGEPAGE", err)
+}
+
+func (b *mapped) extend(size uint64) []byte {
+	switch {
+	case uint64(len(b.space)) < size:
+		return nil
+	case b.space == nil:
+		return []byte{}
+	}
+	return b.space
+}
+
+func (b *mapped) restore(changed bool, peak uint64) (Cost, error) {
+	switch {
+	case b.file.how == MethodCompare:
+		return b.compare(int(peak))
+	case b.file.how == MethodDrop || b.outdated():
+		return Cost{Path: PathDrop}, b.drop()
+	case changed || b.unsure:
+		return b.learn()
+	}
+	b.served++
+	b.hot.restore(b.space, b.file.view)
+	return Cost{Path: PathHot, Pages: b.hot.bytes / b.file.page}, nil
+}
+
+// outdated says whether the hot set is large and has not been questioned for
+// long.
+func (b *mapped) outdated() bool {
+	limit := b.file.config.Relearn
+	return limit > 0 && b.served >= limit && b.hot.bytes > 64<<10
+}
+
+// learn asks the kernel which pages are private, puts them back and remembers
+// them, if they are not too many.
+func (b *mapped) learn() (Cost, error) {
+	b.hot.reset()
+	b.served = 0
+	keep := int(b.file.config.Keep) / b.file.page
+	pages, err := b.file.pages.private(b.space, keep+1, b.heat)
+	if err != nil {
+		return Cost{Path: PathDrop}, b.drop() // needs no answer
+	}
+	path := PathScan
+	if pages > keep {
+		path = PathDrop
+		from := 0
+		if b.hot.end() > b.front {
+			// They are ascending, so all that are in front are known, and they
+			// are not too many: only what the guest grew by has to go.
+			from = b.front
+		}
+		if err := b.dropFrom(from); err != nil {
+			return Cost{}, err
+		}
+	}
+	b.hot.restore(b.space, b.file.view)
+	return Cost{Path: path, Pages: b.hot.bytes / b.file.page}, nil
+}
+
+// heat adds private pages to the hot set.
+func (b *mapped) heat(start, end int) {
+	for start < end {
+		zero, stop := b.file.zero(start, end)
+		b.hot.add(start, stop, zero)
+		start = stop
+	}
+}
+
+// compare puts back what differs from the image and drops what is behind it.
+func (b *mapped) compare(peak int) (Cost, error) {
+	pages := copyBack(b.space, b.file.view, b.file.page)
+	cost := Cost{Path: PathCopy, Pages: pages}
+	if peak <= b.front {
+		return cost, nil
+	}
+	return cost, b.dropFrom(b.front)
+}
+
+func (b *mapped) drop() error { return b.dropFrom(0) }
+
+// dropFrom gives the private pages from offset from on back to the system.
+func (b *mapped) dropFrom(from int) error {
+	b.hot.cut(from)
+	b.served = 0
+	if from >= len(b.space) {
+		return nil
+	}
+	if unix.Madvise(b.space[from:], unix.MADV_DONTNEED) == nil {
+		return nil
+	}
+	// Locked memory cannot be dropped, but replaced; and the kernel may fill
+	// the new mapping at once with private pages.
+	b.unsure = true
+	return errors.Join(b.mapFile(from), b.mapZeros(max(from, b.front)), b.refuseHugePages())
+}
+
+func (b *mapped) close() error {
+	if b.space == nil {
+		return nil
+	}
+	err := unix.MunmapPtr(unsafe.Pointer(&b.space[0]), uintptr(len(b.space)))
+	b.space = nil
+	return os.NewSyscallError("munmap", err)
+}

@@ -1,0 +1,38 @@
+package pristine
+
+import "runtime"
+
+// Begin opens the window in which writes are noticed: from before the input is
+// written until after the output was read. It ties the goroutine to its thread
+// until End. All writes to the memory until then must come from this goroutine,
+// or be followed by [Memory.MarkDirty]. There may be several windows between
+// two restores, and none within another.
+func (m *Memory) Begin() {
+	if m.running {
+		return
+	}
+	m.running = true
+	if m.counted {
+		runtime.LockOSThread()
+		m.before = threadFaults()
+	}
+}
+
+// End closes the window. It is called on the goroutine that called Begin,
+// however the call ended; defer it. Without a window it does nothing.
+func (m *Memory) End() {
+	if !m.running {
+		return
+	}
+	m.running = false
+	if m.counted {
+		if n := threadFaults(); n != m.before || n < 0 {
+			m.dirty = true
+		}
+		runtime.UnlockOSThread()
+	}
+}
+
+// MarkDirty says that the memory was written outside a window or by another
+// goroutine since the last Restore.
+func (m *Memory) MarkDirty() { m.dirty = true }

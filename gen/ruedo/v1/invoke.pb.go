@@ -249,7 +249,17 @@ type CallInfo struct {
 	// Bytes of log over the limit that were dropped.
 	LogsDropped uint64 `protobuf:"varint,7,opt,name=logs_dropped,json=logsDropped,proto3" json:"logs_dropped,omitempty"`
 	// Exit code of a command.
-	ExitCode      int32 `protobuf:"varint,8,opt,name=exit_code,json=exitCode,proto3" json:"exit_code,omitempty"`
+	ExitCode int32 `protobuf:"varint,8,opt,name=exit_code,json=exitCode,proto3" json:"exit_code,omitempty"`
+	// Processor time that the guest used.
+	CpuTime *durationpb.Duration `protobuf:"bytes,9,opt,name=cpu_time,json=cpuTime,proto3" json:"cpu_time,omitempty"`
+	// Units of work that the guest did: a measure that does not depend on the
+	// machine. Zero where the module is not metered.
+	Fuel uint64 `protobuf:"varint,10,opt,name=fuel,proto3" json:"fuel,omitempty"`
+	// The call had to wait for a new instance.
+	Cold bool `protobuf:"varint,11,opt,name=cold,proto3" json:"cold,omitempty"`
+	// Time that it took to restore the instance after the call before; it is not
+	// in duration.
+	RestoreTime   *durationpb.Duration `protobuf:"bytes,12,opt,name=restore_time,json=restoreTime,proto3" json:"restore_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -340,6 +350,34 @@ func (x *CallInfo) GetExitCode() int32 {
 	return 0
 }
 
+func (x *CallInfo) GetCpuTime() *durationpb.Duration {
+	if x != nil {
+		return x.CpuTime
+	}
+	return nil
+}
+
+func (x *CallInfo) GetFuel() uint64 {
+	if x != nil {
+		return x.Fuel
+	}
+	return 0
+}
+
+func (x *CallInfo) GetCold() bool {
+	if x != nil {
+		return x.Cold
+	}
+	return false
+}
+
+func (x *CallInfo) GetRestoreTime() *durationpb.Duration {
+	if x != nil {
+		return x.RestoreTime
+	}
+	return nil
+}
+
 var File_ruedo_v1_invoke_proto protoreflect.FileDescriptor
 
 const file_ruedo_v1_invoke_proto_rawDesc = "" +
@@ -357,7 +395,7 @@ const file_ruedo_v1_invoke_proto_rawDesc = "" +
 	"\x05bytes\x18\x02 \x01(\fH\x00R\x05bytes\x12!\n" +
 	"\fcontent_type\x18\x03 \x01(\tR\vcontentType\x12&\n" +
 	"\x04info\x18\x04 \x01(\v2\x12.ruedo.v1.CallInfoR\x04infoB\t\n" +
-	"\apayload\"\x85\x02\n" +
+	"\apayload\"\xa1\x03\n" +
 	"\bCallInfo\x12\x17\n" +
 	"\acall_id\x18\x01 \x01(\tR\x06callId\x12\x16\n" +
 	"\x06runner\x18\x02 \x01(\tR\x06runner\x12\x1a\n" +
@@ -366,7 +404,12 @@ const file_ruedo_v1_invoke_proto_rawDesc = "" +
 	"\fmemory_bytes\x18\x05 \x01(\x04R\vmemoryBytes\x12\x12\n" +
 	"\x04logs\x18\x06 \x01(\fR\x04logs\x12!\n" +
 	"\flogs_dropped\x18\a \x01(\x04R\vlogsDropped\x12\x1b\n" +
-	"\texit_code\x18\b \x01(\x05R\bexitCode2L\n" +
+	"\texit_code\x18\b \x01(\x05R\bexitCode\x124\n" +
+	"\bcpu_time\x18\t \x01(\v2\x19.google.protobuf.DurationR\acpuTime\x12\x12\n" +
+	"\x04fuel\x18\n" +
+	" \x01(\x04R\x04fuel\x12\x12\n" +
+	"\x04cold\x18\v \x01(\bR\x04cold\x12<\n" +
+	"\frestore_time\x18\f \x01(\v2\x19.google.protobuf.DurationR\vrestoreTime2L\n" +
 	"\rInvokeService\x12;\n" +
 	"\x06Invoke\x12\x17.ruedo.v1.InvokeRequest\x1a\x18.ruedo.v1.InvokeResponseB\x8d\x01\n" +
 	"\fcom.ruedo.v1B\vInvokeProtoP\x01Z/github.com/ruedo-dev/ruedo/gen/ruedo/v1;ruedov1\xa2\x02\x03RXX\xaa\x02\bRuedo.V1\xca\x02\bRuedo\\V1\xe2\x02\x14Ruedo\\V1\\GPBMetadata\xea\x02\tRuedo::V1b\x06proto3"
@@ -396,13 +439,15 @@ var file_ruedo_v1_invoke_proto_depIdxs = []int32{
 	3, // 1: ruedo.v1.InvokeResponse.output:type_name -> google.protobuf.Value
 	2, // 2: ruedo.v1.InvokeResponse.info:type_name -> ruedo.v1.CallInfo
 	4, // 3: ruedo.v1.CallInfo.duration:type_name -> google.protobuf.Duration
-	0, // 4: ruedo.v1.InvokeService.Invoke:input_type -> ruedo.v1.InvokeRequest
-	1, // 5: ruedo.v1.InvokeService.Invoke:output_type -> ruedo.v1.InvokeResponse
-	5, // [5:6] is the sub-list for method output_type
-	4, // [4:5] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	4, // 4: ruedo.v1.CallInfo.cpu_time:type_name -> google.protobuf.Duration
+	4, // 5: ruedo.v1.CallInfo.restore_time:type_name -> google.protobuf.Duration
+	0, // 6: ruedo.v1.InvokeService.Invoke:input_type -> ruedo.v1.InvokeRequest
+	1, // 7: ruedo.v1.InvokeService.Invoke:output_type -> ruedo.v1.InvokeResponse
+	7, // [7:8] is the sub-list for method output_type
+	6, // [6:7] is the sub-list for method input_type
+	6, // [6:6] is the sub-list for extension type_name
+	6, // [6:6] is the sub-list for extension extendee
+	0, // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_ruedo_v1_invoke_proto_init() }

@@ -36,7 +36,11 @@ type Limits struct {
 	// Bytes of output that a call may give back. At most 64 MiB.
 	OutputBytes uint64 `protobuf:"varint,4,opt,name=output_bytes,json=outputBytes,proto3" json:"output_bytes,omitempty"`
 	// Bytes of log that a call may write; what is over is dropped and counted.
-	LogBytes      uint64 `protobuf:"varint,5,opt,name=log_bytes,json=logBytes,proto3" json:"log_bytes,omitempty"`
+	LogBytes uint64 `protobuf:"varint,5,opt,name=log_bytes,json=logBytes,proto3" json:"log_bytes,omitempty"`
+	// Processor time of one call; waiting does not count. 1 ms to 1 h.
+	CpuTime *durationpb.Duration `protobuf:"bytes,6,opt,name=cpu_time,json=cpuTime,proto3" json:"cpu_time,omitempty"`
+	// Calls of the service that one runner executes at once; more are refused.
+	Concurrency   uint32 `protobuf:"varint,7,opt,name=concurrency,proto3" json:"concurrency,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -102,6 +106,20 @@ func (x *Limits) GetOutputBytes() uint64 {
 func (x *Limits) GetLogBytes() uint64 {
 	if x != nil {
 		return x.LogBytes
+	}
+	return 0
+}
+
+func (x *Limits) GetCpuTime() *durationpb.Duration {
+	if x != nil {
+		return x.CpuTime
+	}
+	return nil
+}
+
+func (x *Limits) GetConcurrency() uint32 {
+	if x != nil {
+		return x.Concurrency
 	}
 	return 0
 }
@@ -174,7 +192,7 @@ var File_ruedo_v1_limits_proto protoreflect.FileDescriptor
 
 const file_ruedo_v1_limits_proto_rawDesc = "" +
 	"\n" +
-	"\x15ruedo/v1/limits.proto\x12\bruedo.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\"\x8c\x02\n" +
+	"\x15ruedo/v1/limits.proto\x12\bruedo.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\"\x82\x03\n" +
 	"\x06Limits\x125\n" +
 	"\fmemory_bytes\x18\x01 \x01(\x04B\x12\xbaH\x0f\xd8\x01\x012\n" +
 	"\x18\x80\x80\x80\x80\x10(\x80\x80\x04R\vmemoryBytes\x12F\n" +
@@ -185,7 +203,9 @@ const file_ruedo_v1_limits_proto_rawDesc = "" +
 	"\foutput_bytes\x18\x04 \x01(\x04B\n" +
 	"\xbaH\a2\x05\x18\x80\x80\x80 R\voutputBytes\x12'\n" +
 	"\tlog_bytes\x18\x05 \x01(\x04B\n" +
-	"\xbaH\a2\x05\x18\x80\x80\x80\bR\blogBytes\"Z\n" +
+	"\xbaH\a2\x05\x18\x80\x80\x80\bR\blogBytes\x12G\n" +
+	"\bcpu_time\x18\x06 \x01(\v2\x19.google.protobuf.DurationB\x11\xbaH\x0e\xaa\x01\v\"\x03\b\x90\x1c2\x04\x10\xc0\x84=R\acpuTime\x12+\n" +
+	"\vconcurrency\x18\a \x01(\rB\t\xbaH\x06*\x04\x18\x80\x80\x04R\vconcurrency\"Z\n" +
 	"\x0eEffectiveLimit\x12\x14\n" +
 	"\x05limit\x18\x01 \x01(\tR\x05limit\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value\x12\x1c\n" +
@@ -212,11 +232,12 @@ var file_ruedo_v1_limits_proto_goTypes = []any{
 }
 var file_ruedo_v1_limits_proto_depIdxs = []int32{
 	2, // 0: ruedo.v1.Limits.timeout:type_name -> google.protobuf.Duration
-	1, // [1:1] is the sub-list for method output_type
-	1, // [1:1] is the sub-list for method input_type
-	1, // [1:1] is the sub-list for extension type_name
-	1, // [1:1] is the sub-list for extension extendee
-	0, // [0:1] is the sub-list for field type_name
+	2, // 1: ruedo.v1.Limits.cpu_time:type_name -> google.protobuf.Duration
+	2, // [2:2] is the sub-list for method output_type
+	2, // [2:2] is the sub-list for method input_type
+	2, // [2:2] is the sub-list for extension type_name
+	2, // [2:2] is the sub-list for extension extendee
+	0, // [0:2] is the sub-list for field type_name
 }
 
 func init() { file_ruedo_v1_limits_proto_init() }

@@ -25,6 +25,66 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Isolation is what a call sees of the calls before it.
+type Isolation int32
+
+const (
+	Isolation_ISOLATION_UNSPECIFIED Isolation = 0
+	// Nothing: an instance is used again with memory and globals restored.
+	Isolation_ISOLATION_PRISTINE Isolation = 1
+	// Everything: an instance is used again as it is.
+	Isolation_ISOLATION_SHARED Isolation = 2
+	// Nothing: each call has a new instance.
+	Isolation_ISOLATION_FRESH Isolation = 3
+	// Nothing: a program that starts anew for each call.
+	Isolation_ISOLATION_COMMAND Isolation = 4
+)
+
+// Enum value maps for Isolation.
+var (
+	Isolation_name = map[int32]string{
+		0: "ISOLATION_UNSPECIFIED",
+		1: "ISOLATION_PRISTINE",
+		2: "ISOLATION_SHARED",
+		3: "ISOLATION_FRESH",
+		4: "ISOLATION_COMMAND",
+	}
+	Isolation_value = map[string]int32{
+		"ISOLATION_UNSPECIFIED": 0,
+		"ISOLATION_PRISTINE":    1,
+		"ISOLATION_SHARED":      2,
+		"ISOLATION_FRESH":       3,
+		"ISOLATION_COMMAND":     4,
+	}
+)
+
+func (x Isolation) Enum() *Isolation {
+	p := new(Isolation)
+	*p = x
+	return p
+}
+
+func (x Isolation) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Isolation) Descriptor() protoreflect.EnumDescriptor {
+	return file_ruedo_v1_service_proto_enumTypes[0].Descriptor()
+}
+
+func (Isolation) Type() protoreflect.EnumType {
+	return &file_ruedo_v1_service_proto_enumTypes[0]
+}
+
+func (x Isolation) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Isolation.Descriptor instead.
+func (Isolation) EnumDescriptor() ([]byte, []int) {
+	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{0}
+}
+
 // Service is a name and its live revision.
 type Service struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
@@ -146,10 +206,16 @@ type Revision struct {
 	// Arguments of a command, without the program name.
 	Args []string `protobuf:"bytes,8,rep,name=args,proto3" json:"args,omitempty"`
 	// An input that the service accepts, used to warm and to check it.
-	Example       []byte                 `protobuf:"bytes,9,opt,name=example,proto3" json:"example,omitempty"`
-	CreateTime    *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Example    []byte                 `protobuf:"bytes,9,opt,name=example,proto3" json:"example,omitempty"`
+	CreateTime *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	// The isolation that was asked for; unspecified means pristine.
+	Isolation Isolation `protobuf:"varint,11,opt,name=isolation,proto3,enum=ruedo.v1.Isolation" json:"isolation,omitempty"`
+	// The isolation that holds, as runners found when they prepared it.
+	EffectiveIsolation Isolation `protobuf:"varint,12,opt,name=effective_isolation,json=effectiveIsolation,proto3,enum=ruedo.v1.Isolation" json:"effective_isolation,omitempty"`
+	// Why it is not the one that was asked for; empty where it is.
+	IsolationReason string `protobuf:"bytes,13,opt,name=isolation_reason,json=isolationReason,proto3" json:"isolation_reason,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Revision) Reset() {
@@ -252,6 +318,27 @@ func (x *Revision) GetCreateTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Revision) GetIsolation() Isolation {
+	if x != nil {
+		return x.Isolation
+	}
+	return Isolation_ISOLATION_UNSPECIFIED
+}
+
+func (x *Revision) GetEffectiveIsolation() Isolation {
+	if x != nil {
+		return x.EffectiveIsolation
+	}
+	return Isolation_ISOLATION_UNSPECIFIED
+}
+
+func (x *Revision) GetIsolationReason() string {
+	if x != nil {
+		return x.IsolationReason
+	}
+	return ""
+}
+
 type PublishServiceRequest struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	Name        string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -265,8 +352,10 @@ type PublishServiceRequest struct {
 	// The version that the caller has seen; the publish is ABORTED when the
 	// service has changed since. Zero means whatever is live now.
 	ExpectedVersion int64 `protobuf:"varint,9,opt,name=expected_version,json=expectedVersion,proto3" json:"expected_version,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// What a call may see of the calls before it; unspecified means pristine.
+	Isolation     Isolation `protobuf:"varint,10,opt,name=isolation,proto3,enum=ruedo.v1.Isolation" json:"isolation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PublishServiceRequest) Reset() {
@@ -362,6 +451,13 @@ func (x *PublishServiceRequest) GetExpectedVersion() int64 {
 	return 0
 }
 
+func (x *PublishServiceRequest) GetIsolation() Isolation {
+	if x != nil {
+		return x.Isolation
+	}
+	return Isolation_ISOLATION_UNSPECIFIED
+}
+
 type PublishServiceResponse struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Service *Service               `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
@@ -433,7 +529,12 @@ type Preparation struct {
 	// Memory after start, in bytes.
 	MemoryBytes uint64 `protobuf:"varint,4,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"`
 	// Why this runner could not prepare it; empty where it could.
-	Error         string `protobuf:"bytes,5,opt,name=error,proto3" json:"error,omitempty"`
+	Error string `protobuf:"bytes,5,opt,name=error,proto3" json:"error,omitempty"`
+	// The isolation that holds on this runner, and why it is not the one asked for.
+	Isolation       Isolation `protobuf:"varint,6,opt,name=isolation,proto3,enum=ruedo.v1.Isolation" json:"isolation,omitempty"`
+	IsolationReason string    `protobuf:"bytes,7,opt,name=isolation_reason,json=isolationReason,proto3" json:"isolation_reason,omitempty"`
+	// Time of one call with the example when warm; zero without an example.
+	WarmTime      *durationpb.Duration `protobuf:"bytes,8,opt,name=warm_time,json=warmTime,proto3" json:"warm_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -501,6 +602,27 @@ func (x *Preparation) GetError() string {
 		return x.Error
 	}
 	return ""
+}
+
+func (x *Preparation) GetIsolation() Isolation {
+	if x != nil {
+		return x.Isolation
+	}
+	return Isolation_ISOLATION_UNSPECIFIED
+}
+
+func (x *Preparation) GetIsolationReason() string {
+	if x != nil {
+		return x.IsolationReason
+	}
+	return ""
+}
+
+func (x *Preparation) GetWarmTime() *durationpb.Duration {
+	if x != nil {
+		return x.WarmTime
+	}
+	return nil
 }
 
 type GetServiceRequest struct {
@@ -1147,7 +1269,7 @@ const file_ruedo_v1_service_proto_rawDesc = "" +
 	"createTime\x12;\n" +
 	"\vupdate_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"updateTime\x12\x18\n" +
-	"\aversion\x18\b \x01(\x03R\aversion\"\x8d\x03\n" +
+	"\aversion\x18\b \x01(\x03R\aversion\"\xb1\x04\n" +
 	"\bRevision\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\x12\x16\n" +
@@ -1162,10 +1284,13 @@ const file_ruedo_v1_service_proto_rawDesc = "" +
 	"\aexample\x18\t \x01(\fR\aexample\x12;\n" +
 	"\vcreate_time\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"createTime\x1a6\n" +
+	"createTime\x121\n" +
+	"\tisolation\x18\v \x01(\x0e2\x13.ruedo.v1.IsolationR\tisolation\x12D\n" +
+	"\x13effective_isolation\x18\f \x01(\x0e2\x13.ruedo.v1.IsolationR\x12effectiveIsolation\x12)\n" +
+	"\x10isolation_reason\x18\r \x01(\tR\x0fisolationReason\x1a6\n" +
 	"\bEnvEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xdc\x04\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x9b\x05\n" +
 	"\x15PublishServiceRequest\x12?\n" +
 	"\x04name\x18\x01 \x01(\tB+\xbaH(r&2$^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$R\x04name\x12*\n" +
 	"\vdescription\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80 R\vdescription\x12&\n" +
@@ -1177,21 +1302,27 @@ const file_ruedo_v1_service_proto_rawDesc = "" +
 	"\x03env\x18\x06 \x03(\v2(.ruedo.v1.PublishServiceRequest.EnvEntryB5\xbaH2\x9a\x01/\x10\x80\x01\"\"r 2\x1e^[A-Za-z_][A-Za-z0-9_]{0,127}$*\x06r\x04(\x80\x80\x02R\x03env\x12%\n" +
 	"\x04args\x18\a \x03(\tB\x11\xbaH\x0e\x92\x01\v\x10\x80\x01\"\x06r\x04(\x80\x80\x02R\x04args\x12#\n" +
 	"\aexample\x18\b \x01(\fB\t\xbaH\x06z\x04\x18\x80\x80\x04R\aexample\x122\n" +
-	"\x10expected_version\x18\t \x01(\x03B\a\xbaH\x04\"\x02(\x00R\x0fexpectedVersion\x1a6\n" +
+	"\x10expected_version\x18\t \x01(\x03B\a\xbaH\x04\"\x02(\x00R\x0fexpectedVersion\x12=\n" +
+	"\tisolation\x18\n" +
+	" \x01(\x0e2\x13.ruedo.v1.IsolationB\n" +
+	"\xbaH\a\x82\x01\x04\x10\x01 \x04R\tisolation\x1a6\n" +
 	"\bEnvEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x9e\x01\n" +
 	"\x16PublishServiceResponse\x12+\n" +
 	"\aservice\x18\x01 \x01(\v2\x11.ruedo.v1.ServiceR\aservice\x12\x1c\n" +
 	"\tunchanged\x18\x02 \x01(\bR\tunchanged\x129\n" +
-	"\fpreparations\x18\x03 \x03(\v2\x15.ruedo.v1.PreparationR\fpreparations\"\xd6\x01\n" +
+	"\fpreparations\x18\x03 \x03(\v2\x15.ruedo.v1.PreparationR\fpreparations\"\xec\x02\n" +
 	"\vPreparation\x12\x16\n" +
 	"\x06runner\x18\x01 \x01(\tR\x06runner\x12<\n" +
 	"\fcompile_time\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\vcompileTime\x128\n" +
 	"\n" +
 	"start_time\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\tstartTime\x12!\n" +
 	"\fmemory_bytes\x18\x04 \x01(\x04R\vmemoryBytes\x12\x14\n" +
-	"\x05error\x18\x05 \x01(\tR\x05error\"T\n" +
+	"\x05error\x18\x05 \x01(\tR\x05error\x121\n" +
+	"\tisolation\x18\x06 \x01(\x0e2\x13.ruedo.v1.IsolationR\tisolation\x12)\n" +
+	"\x10isolation_reason\x18\a \x01(\tR\x0fisolationReason\x126\n" +
+	"\twarm_time\x18\b \x01(\v2\x19.google.protobuf.DurationR\bwarmTime\"T\n" +
 	"\x11GetServiceRequest\x12?\n" +
 	"\x04name\x18\x01 \x01(\tB+\xbaH(r&2$^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$R\x04name\"\xc4\x01\n" +
 	"\x12GetServiceResponse\x12+\n" +
@@ -1225,7 +1356,13 @@ const file_ruedo_v1_service_proto_rawDesc = "" +
 	"\x15WatchServicesResponse\x12+\n" +
 	"\aservice\x18\x01 \x01(\v2\x11.ruedo.v1.ServiceR\aservice\x12\x18\n" +
 	"\adeleted\x18\x02 \x01(\bR\adeleted\x12\x16\n" +
-	"\x06synced\x18\x03 \x01(\bR\x06synced2\xdc\x04\n" +
+	"\x06synced\x18\x03 \x01(\bR\x06synced*\x80\x01\n" +
+	"\tIsolation\x12\x19\n" +
+	"\x15ISOLATION_UNSPECIFIED\x10\x00\x12\x16\n" +
+	"\x12ISOLATION_PRISTINE\x10\x01\x12\x14\n" +
+	"\x10ISOLATION_SHARED\x10\x02\x12\x13\n" +
+	"\x0fISOLATION_FRESH\x10\x03\x12\x15\n" +
+	"\x11ISOLATION_COMMAND\x10\x042\xdc\x04\n" +
 	"\x0eServiceService\x12S\n" +
 	"\x0ePublishService\x12\x1f.ruedo.v1.PublishServiceRequest\x1a .ruedo.v1.PublishServiceResponse\x12L\n" +
 	"\n" +
@@ -1249,73 +1386,80 @@ func file_ruedo_v1_service_proto_rawDescGZIP() []byte {
 	return file_ruedo_v1_service_proto_rawDescData
 }
 
+var file_ruedo_v1_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
 var file_ruedo_v1_service_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_ruedo_v1_service_proto_goTypes = []any{
-	(*Service)(nil),                 // 0: ruedo.v1.Service
-	(*Revision)(nil),                // 1: ruedo.v1.Revision
-	(*PublishServiceRequest)(nil),   // 2: ruedo.v1.PublishServiceRequest
-	(*PublishServiceResponse)(nil),  // 3: ruedo.v1.PublishServiceResponse
-	(*Preparation)(nil),             // 4: ruedo.v1.Preparation
-	(*GetServiceRequest)(nil),       // 5: ruedo.v1.GetServiceRequest
-	(*GetServiceResponse)(nil),      // 6: ruedo.v1.GetServiceResponse
-	(*InputSchema)(nil),             // 7: ruedo.v1.InputSchema
-	(*ListServicesRequest)(nil),     // 8: ruedo.v1.ListServicesRequest
-	(*ListServicesResponse)(nil),    // 9: ruedo.v1.ListServicesResponse
-	(*DeleteServiceRequest)(nil),    // 10: ruedo.v1.DeleteServiceRequest
-	(*DeleteServiceResponse)(nil),   // 11: ruedo.v1.DeleteServiceResponse
-	(*RollbackServiceRequest)(nil),  // 12: ruedo.v1.RollbackServiceRequest
-	(*RollbackServiceResponse)(nil), // 13: ruedo.v1.RollbackServiceResponse
-	(*ListRevisionsRequest)(nil),    // 14: ruedo.v1.ListRevisionsRequest
-	(*ListRevisionsResponse)(nil),   // 15: ruedo.v1.ListRevisionsResponse
-	(*WatchServicesRequest)(nil),    // 16: ruedo.v1.WatchServicesRequest
-	(*WatchServicesResponse)(nil),   // 17: ruedo.v1.WatchServicesResponse
-	nil,                             // 18: ruedo.v1.Revision.EnvEntry
-	nil,                             // 19: ruedo.v1.PublishServiceRequest.EnvEntry
-	(*timestamppb.Timestamp)(nil),   // 20: google.protobuf.Timestamp
-	(Kind)(0),                       // 21: ruedo.v1.Kind
-	(*durationpb.Duration)(nil),     // 22: google.protobuf.Duration
-	(*EffectiveLimit)(nil),          // 23: ruedo.v1.EffectiveLimit
-	(*structpb.Struct)(nil),         // 24: google.protobuf.Struct
+	(Isolation)(0),                  // 0: ruedo.v1.Isolation
+	(*Service)(nil),                 // 1: ruedo.v1.Service
+	(*Revision)(nil),                // 2: ruedo.v1.Revision
+	(*PublishServiceRequest)(nil),   // 3: ruedo.v1.PublishServiceRequest
+	(*PublishServiceResponse)(nil),  // 4: ruedo.v1.PublishServiceResponse
+	(*Preparation)(nil),             // 5: ruedo.v1.Preparation
+	(*GetServiceRequest)(nil),       // 6: ruedo.v1.GetServiceRequest
+	(*GetServiceResponse)(nil),      // 7: ruedo.v1.GetServiceResponse
+	(*InputSchema)(nil),             // 8: ruedo.v1.InputSchema
+	(*ListServicesRequest)(nil),     // 9: ruedo.v1.ListServicesRequest
+	(*ListServicesResponse)(nil),    // 10: ruedo.v1.ListServicesResponse
+	(*DeleteServiceRequest)(nil),    // 11: ruedo.v1.DeleteServiceRequest
+	(*DeleteServiceResponse)(nil),   // 12: ruedo.v1.DeleteServiceResponse
+	(*RollbackServiceRequest)(nil),  // 13: ruedo.v1.RollbackServiceRequest
+	(*RollbackServiceResponse)(nil), // 14: ruedo.v1.RollbackServiceResponse
+	(*ListRevisionsRequest)(nil),    // 15: ruedo.v1.ListRevisionsRequest
+	(*ListRevisionsResponse)(nil),   // 16: ruedo.v1.ListRevisionsResponse
+	(*WatchServicesRequest)(nil),    // 17: ruedo.v1.WatchServicesRequest
+	(*WatchServicesResponse)(nil),   // 18: ruedo.v1.WatchServicesResponse
+	nil,                             // 19: ruedo.v1.Revision.EnvEntry
+	nil,                             // 20: ruedo.v1.PublishServiceRequest.EnvEntry
+	(*timestamppb.Timestamp)(nil),   // 21: google.protobuf.Timestamp
+	(Kind)(0),                       // 22: ruedo.v1.Kind
+	(*durationpb.Duration)(nil),     // 23: google.protobuf.Duration
+	(*EffectiveLimit)(nil),          // 24: ruedo.v1.EffectiveLimit
+	(*structpb.Struct)(nil),         // 25: google.protobuf.Struct
 }
 var file_ruedo_v1_service_proto_depIdxs = []int32{
-	1,  // 0: ruedo.v1.Service.revision:type_name -> ruedo.v1.Revision
-	20, // 1: ruedo.v1.Service.create_time:type_name -> google.protobuf.Timestamp
-	20, // 2: ruedo.v1.Service.update_time:type_name -> google.protobuf.Timestamp
-	21, // 3: ruedo.v1.Revision.kind:type_name -> ruedo.v1.Kind
-	18, // 4: ruedo.v1.Revision.env:type_name -> ruedo.v1.Revision.EnvEntry
-	20, // 5: ruedo.v1.Revision.create_time:type_name -> google.protobuf.Timestamp
-	19, // 6: ruedo.v1.PublishServiceRequest.env:type_name -> ruedo.v1.PublishServiceRequest.EnvEntry
-	0,  // 7: ruedo.v1.PublishServiceResponse.service:type_name -> ruedo.v1.Service
-	4,  // 8: ruedo.v1.PublishServiceResponse.preparations:type_name -> ruedo.v1.Preparation
-	22, // 9: ruedo.v1.Preparation.compile_time:type_name -> google.protobuf.Duration
-	22, // 10: ruedo.v1.Preparation.start_time:type_name -> google.protobuf.Duration
-	0,  // 11: ruedo.v1.GetServiceResponse.service:type_name -> ruedo.v1.Service
-	23, // 12: ruedo.v1.GetServiceResponse.limits:type_name -> ruedo.v1.EffectiveLimit
-	7,  // 13: ruedo.v1.GetServiceResponse.schemas:type_name -> ruedo.v1.InputSchema
-	24, // 14: ruedo.v1.InputSchema.schema:type_name -> google.protobuf.Struct
-	0,  // 15: ruedo.v1.ListServicesResponse.items:type_name -> ruedo.v1.Service
-	0,  // 16: ruedo.v1.RollbackServiceResponse.service:type_name -> ruedo.v1.Service
-	1,  // 17: ruedo.v1.ListRevisionsResponse.items:type_name -> ruedo.v1.Revision
-	0,  // 18: ruedo.v1.WatchServicesResponse.service:type_name -> ruedo.v1.Service
-	2,  // 19: ruedo.v1.ServiceService.PublishService:input_type -> ruedo.v1.PublishServiceRequest
-	5,  // 20: ruedo.v1.ServiceService.GetService:input_type -> ruedo.v1.GetServiceRequest
-	8,  // 21: ruedo.v1.ServiceService.ListServices:input_type -> ruedo.v1.ListServicesRequest
-	10, // 22: ruedo.v1.ServiceService.DeleteService:input_type -> ruedo.v1.DeleteServiceRequest
-	12, // 23: ruedo.v1.ServiceService.RollbackService:input_type -> ruedo.v1.RollbackServiceRequest
-	14, // 24: ruedo.v1.ServiceService.ListRevisions:input_type -> ruedo.v1.ListRevisionsRequest
-	16, // 25: ruedo.v1.ServiceService.WatchServices:input_type -> ruedo.v1.WatchServicesRequest
-	3,  // 26: ruedo.v1.ServiceService.PublishService:output_type -> ruedo.v1.PublishServiceResponse
-	6,  // 27: ruedo.v1.ServiceService.GetService:output_type -> ruedo.v1.GetServiceResponse
-	9,  // 28: ruedo.v1.ServiceService.ListServices:output_type -> ruedo.v1.ListServicesResponse
-	11, // 29: ruedo.v1.ServiceService.DeleteService:output_type -> ruedo.v1.DeleteServiceResponse
-	13, // 30: ruedo.v1.ServiceService.RollbackService:output_type -> ruedo.v1.RollbackServiceResponse
-	15, // 31: ruedo.v1.ServiceService.ListRevisions:output_type -> ruedo.v1.ListRevisionsResponse
-	17, // 32: ruedo.v1.ServiceService.WatchServices:output_type -> ruedo.v1.WatchServicesResponse
-	26, // [26:33] is the sub-list for method output_type
-	19, // [19:26] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	2,  // 0: ruedo.v1.Service.revision:type_name -> ruedo.v1.Revision
+	21, // 1: ruedo.v1.Service.create_time:type_name -> google.protobuf.Timestamp
+	21, // 2: ruedo.v1.Service.update_time:type_name -> google.protobuf.Timestamp
+	22, // 3: ruedo.v1.Revision.kind:type_name -> ruedo.v1.Kind
+	19, // 4: ruedo.v1.Revision.env:type_name -> ruedo.v1.Revision.EnvEntry
+	21, // 5: ruedo.v1.Revision.create_time:type_name -> google.protobuf.Timestamp
+	0,  // 6: ruedo.v1.Revision.isolation:type_name -> ruedo.v1.Isolation
+	0,  // 7: ruedo.v1.Revision.effective_isolation:type_name -> ruedo.v1.Isolation
+	20, // 8: ruedo.v1.PublishServiceRequest.env:type_name -> ruedo.v1.PublishServiceRequest.EnvEntry
+	0,  // 9: ruedo.v1.PublishServiceRequest.isolation:type_name -> ruedo.v1.Isolation
+	1,  // 10: ruedo.v1.PublishServiceResponse.service:type_name -> ruedo.v1.Service
+	5,  // 11: ruedo.v1.PublishServiceResponse.preparations:type_name -> ruedo.v1.Preparation
+	23, // 12: ruedo.v1.Preparation.compile_time:type_name -> google.protobuf.Duration
+	23, // 13: ruedo.v1.Preparation.start_time:type_name -> google.protobuf.Duration
+	0,  // 14: ruedo.v1.Preparation.isolation:type_name -> ruedo.v1.Isolation
+	23, // 15: ruedo.v1.Preparation.warm_time:type_name -> google.protobuf.Duration
+	1,  // 16: ruedo.v1.GetServiceResponse.service:type_name -> ruedo.v1.Service
+	24, // 17: ruedo.v1.GetServiceResponse.limits:type_name -> ruedo.v1.EffectiveLimit
+	8,  // 18: ruedo.v1.GetServiceResponse.schemas:type_name -> ruedo.v1.InputSchema
+	25, // 19: ruedo.v1.InputSchema.schema:type_name -> google.protobuf.Struct
+	1,  // 20: ruedo.v1.ListServicesResponse.items:type_name -> ruedo.v1.Service
+	1,  // 21: ruedo.v1.RollbackServiceResponse.service:type_name -> ruedo.v1.Service
+	2,  // 22: ruedo.v1.ListRevisionsResponse.items:type_name -> ruedo.v1.Revision
+	1,  // 23: ruedo.v1.WatchServicesResponse.service:type_name -> ruedo.v1.Service
+	3,  // 24: ruedo.v1.ServiceService.PublishService:input_type -> ruedo.v1.PublishServiceRequest
+	6,  // 25: ruedo.v1.ServiceService.GetService:input_type -> ruedo.v1.GetServiceRequest
+	9,  // 26: ruedo.v1.ServiceService.ListServices:input_type -> ruedo.v1.ListServicesRequest
+	11, // 27: ruedo.v1.ServiceService.DeleteService:input_type -> ruedo.v1.DeleteServiceRequest
+	13, // 28: ruedo.v1.ServiceService.RollbackService:input_type -> ruedo.v1.RollbackServiceRequest
+	15, // 29: ruedo.v1.ServiceService.ListRevisions:input_type -> ruedo.v1.ListRevisionsRequest
+	17, // 30: ruedo.v1.ServiceService.WatchServices:input_type -> ruedo.v1.WatchServicesRequest
+	4,  // 31: ruedo.v1.ServiceService.PublishService:output_type -> ruedo.v1.PublishServiceResponse
+	7,  // 32: ruedo.v1.ServiceService.GetService:output_type -> ruedo.v1.GetServiceResponse
+	10, // 33: ruedo.v1.ServiceService.ListServices:output_type -> ruedo.v1.ListServicesResponse
+	12, // 34: ruedo.v1.ServiceService.DeleteService:output_type -> ruedo.v1.DeleteServiceResponse
+	14, // 35: ruedo.v1.ServiceService.RollbackService:output_type -> ruedo.v1.RollbackServiceResponse
+	16, // 36: ruedo.v1.ServiceService.ListRevisions:output_type -> ruedo.v1.ListRevisionsResponse
+	18, // 37: ruedo.v1.ServiceService.WatchServices:output_type -> ruedo.v1.WatchServicesResponse
+	31, // [31:38] is the sub-list for method output_type
+	24, // [24:31] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_ruedo_v1_service_proto_init() }
@@ -1330,13 +1474,14 @@ func file_ruedo_v1_service_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ruedo_v1_service_proto_rawDesc), len(file_ruedo_v1_service_proto_rawDesc)),
-			NumEnums:      0,
+			NumEnums:      1,
 			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_ruedo_v1_service_proto_goTypes,
 		DependencyIndexes: file_ruedo_v1_service_proto_depIdxs,
+		EnumInfos:         file_ruedo_v1_service_proto_enumTypes,
 		MessageInfos:      file_ruedo_v1_service_proto_msgTypes,
 	}.Build()
 	File_ruedo_v1_service_proto = out.File

@@ -7,6 +7,7 @@
 package runnerv1
 
 import (
+	v1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
@@ -180,6 +181,10 @@ type Outcome struct {
 	Logs          []byte `protobuf:"bytes,4,opt,name=logs,proto3" json:"logs,omitempty"`
 	LogsDropped   uint64 `protobuf:"varint,5,opt,name=logs_dropped,json=logsDropped,proto3" json:"logs_dropped,omitempty"`
 	ExitCode      int32  `protobuf:"varint,6,opt,name=exit_code,json=exitCode,proto3" json:"exit_code,omitempty"`
+	CpuNanos      int64  `protobuf:"varint,7,opt,name=cpu_nanos,json=cpuNanos,proto3" json:"cpu_nanos,omitempty"`
+	Fuel          uint64 `protobuf:"varint,8,opt,name=fuel,proto3" json:"fuel,omitempty"`
+	Cold          bool   `protobuf:"varint,9,opt,name=cold,proto3" json:"cold,omitempty"`
+	RestoreNanos  int64  `protobuf:"varint,10,opt,name=restore_nanos,json=restoreNanos,proto3" json:"restore_nanos,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -252,6 +257,34 @@ func (x *Outcome) GetLogsDropped() uint64 {
 func (x *Outcome) GetExitCode() int32 {
 	if x != nil {
 		return x.ExitCode
+	}
+	return 0
+}
+
+func (x *Outcome) GetCpuNanos() int64 {
+	if x != nil {
+		return x.CpuNanos
+	}
+	return 0
+}
+
+func (x *Outcome) GetFuel() uint64 {
+	if x != nil {
+		return x.Fuel
+	}
+	return 0
+}
+
+func (x *Outcome) GetCold() bool {
+	if x != nil {
+		return x.Cold
+	}
+	return false
+}
+
+func (x *Outcome) GetRestoreNanos() int64 {
+	if x != nil {
+		return x.RestoreNanos
 	}
 	return 0
 }
@@ -411,7 +444,12 @@ type PrepareResponse struct {
 	CompileNanos int64                  `protobuf:"varint,1,opt,name=compile_nanos,json=compileNanos,proto3" json:"compile_nanos,omitempty"`
 	StartNanos   int64                  `protobuf:"varint,2,opt,name=start_nanos,json=startNanos,proto3" json:"start_nanos,omitempty"`
 	// Memory after start, in bytes.
-	MemoryBytes   uint64 `protobuf:"varint,3,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"`
+	MemoryBytes uint64       `protobuf:"varint,3,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"`
+	Isolation   v1.Isolation `protobuf:"varint,4,opt,name=isolation,proto3,enum=ruedo.v1.Isolation" json:"isolation,omitempty"`
+	// Why it is not the isolation that was asked for.
+	IsolationReason string `protobuf:"bytes,5,opt,name=isolation_reason,json=isolationReason,proto3" json:"isolation_reason,omitempty"`
+	// One call with the example when warm; zero without an example.
+	WarmNanos     int64 `protobuf:"varint,6,opt,name=warm_nanos,json=warmNanos,proto3" json:"warm_nanos,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -467,11 +505,32 @@ func (x *PrepareResponse) GetMemoryBytes() uint64 {
 	return 0
 }
 
+func (x *PrepareResponse) GetIsolation() v1.Isolation {
+	if x != nil {
+		return x.Isolation
+	}
+	return v1.Isolation(0)
+}
+
+func (x *PrepareResponse) GetIsolationReason() string {
+	if x != nil {
+		return x.IsolationReason
+	}
+	return ""
+}
+
+func (x *PrepareResponse) GetWarmNanos() int64 {
+	if x != nil {
+		return x.WarmNanos
+	}
+	return 0
+}
+
 var File_ruedo_runner_v1_execute_proto protoreflect.FileDescriptor
 
 const file_ruedo_runner_v1_execute_proto_rawDesc = "" +
 	"\n" +
-	"\x1druedo/runner/v1/execute.proto\x12\x0fruedo.runner.v1\x1a\x1aruedo/runner/v1/plan.proto\"\xa4\x01\n" +
+	"\x1druedo/runner/v1/execute.proto\x12\x0fruedo.runner.v1\x1a\x1aruedo/runner/v1/plan.proto\x1a\x16ruedo/v1/service.proto\"\xa4\x01\n" +
 	"\x0eExecuteRequest\x12\x12\n" +
 	"\x04plan\x18\x01 \x01(\tR\x04plan\x12\x17\n" +
 	"\acall_id\x18\x02 \x01(\tR\x06callId\x12\x18\n" +
@@ -482,14 +541,19 @@ const file_ruedo_runner_v1_execute_proto_rawDesc = "" +
 	"\x0fExecuteResponse\x12\x16\n" +
 	"\x06output\x18\x01 \x01(\fR\x06output\x12!\n" +
 	"\fcontent_type\x18\x02 \x01(\tR\vcontentType\x122\n" +
-	"\aoutcome\x18\x03 \x01(\v2\x18.ruedo.runner.v1.OutcomeR\aoutcome\"\xbf\x01\n" +
+	"\aoutcome\x18\x03 \x01(\v2\x18.ruedo.runner.v1.OutcomeR\aoutcome\"\xa9\x02\n" +
 	"\aOutcome\x12\x16\n" +
 	"\x06runner\x18\x01 \x01(\tR\x06runner\x12%\n" +
 	"\x0eduration_nanos\x18\x02 \x01(\x03R\rdurationNanos\x12!\n" +
 	"\fmemory_bytes\x18\x03 \x01(\x04R\vmemoryBytes\x12\x12\n" +
 	"\x04logs\x18\x04 \x01(\fR\x04logs\x12!\n" +
 	"\flogs_dropped\x18\x05 \x01(\x04R\vlogsDropped\x12\x1b\n" +
-	"\texit_code\x18\x06 \x01(\x05R\bexitCode\"\xb7\x02\n" +
+	"\texit_code\x18\x06 \x01(\x05R\bexitCode\x12\x1b\n" +
+	"\tcpu_nanos\x18\a \x01(\x03R\bcpuNanos\x12\x12\n" +
+	"\x04fuel\x18\b \x01(\x04R\x04fuel\x12\x12\n" +
+	"\x04cold\x18\t \x01(\bR\x04cold\x12#\n" +
+	"\rrestore_nanos\x18\n" +
+	" \x01(\x03R\frestoreNanos\"\xb7\x02\n" +
 	"\aFailure\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\rR\x04code\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x18\n" +
@@ -504,12 +568,16 @@ const file_ruedo_runner_v1_execute_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"K\n" +
 	"\x0ePrepareRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12)\n" +
-	"\x04plan\x18\x02 \x01(\v2\x15.ruedo.runner.v1.PlanR\x04plan\"z\n" +
+	"\x04plan\x18\x02 \x01(\v2\x15.ruedo.runner.v1.PlanR\x04plan\"\xf7\x01\n" +
 	"\x0fPrepareResponse\x12#\n" +
 	"\rcompile_nanos\x18\x01 \x01(\x03R\fcompileNanos\x12\x1f\n" +
 	"\vstart_nanos\x18\x02 \x01(\x03R\n" +
 	"startNanos\x12!\n" +
-	"\fmemory_bytes\x18\x03 \x01(\x04R\vmemoryBytesB\xba\x01\n" +
+	"\fmemory_bytes\x18\x03 \x01(\x04R\vmemoryBytes\x121\n" +
+	"\tisolation\x18\x04 \x01(\x0e2\x13.ruedo.v1.IsolationR\tisolation\x12)\n" +
+	"\x10isolation_reason\x18\x05 \x01(\tR\x0fisolationReason\x12\x1d\n" +
+	"\n" +
+	"warm_nanos\x18\x06 \x01(\x03R\twarmNanosB\xba\x01\n" +
 	"\x13com.ruedo.runner.v1B\fExecuteProtoP\x01Z7github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1;runnerv1\xa2\x02\x03RRX\xaa\x02\x0fRuedo.Runner.V1\xca\x02\x0fRuedo\\Runner\\V1\xe2\x02\x1bRuedo\\Runner\\V1\\GPBMetadata\xea\x02\x11Ruedo::Runner::V1b\x06proto3"
 
 var (
@@ -534,17 +602,19 @@ var file_ruedo_runner_v1_execute_proto_goTypes = []any{
 	(*PrepareResponse)(nil), // 5: ruedo.runner.v1.PrepareResponse
 	nil,                     // 6: ruedo.runner.v1.Failure.MetadataEntry
 	(*Plan)(nil),            // 7: ruedo.runner.v1.Plan
+	(v1.Isolation)(0),       // 8: ruedo.v1.Isolation
 }
 var file_ruedo_runner_v1_execute_proto_depIdxs = []int32{
 	2, // 0: ruedo.runner.v1.ExecuteResponse.outcome:type_name -> ruedo.runner.v1.Outcome
 	6, // 1: ruedo.runner.v1.Failure.metadata:type_name -> ruedo.runner.v1.Failure.MetadataEntry
 	2, // 2: ruedo.runner.v1.Failure.outcome:type_name -> ruedo.runner.v1.Outcome
 	7, // 3: ruedo.runner.v1.PrepareRequest.plan:type_name -> ruedo.runner.v1.Plan
-	4, // [4:4] is the sub-list for method output_type
-	4, // [4:4] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	8, // 4: ruedo.runner.v1.PrepareResponse.isolation:type_name -> ruedo.v1.Isolation
+	5, // [5:5] is the sub-list for method output_type
+	5, // [5:5] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_ruedo_runner_v1_execute_proto_init() }

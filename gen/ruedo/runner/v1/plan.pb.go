@@ -37,6 +37,7 @@ type Plan struct {
 	Env           map[string]string `protobuf:"bytes,7,rep,name=env,proto3" json:"env,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	Args          []string          `protobuf:"bytes,8,rep,name=args,proto3" json:"args,omitempty"`
 	Example       []byte            `protobuf:"bytes,9,opt,name=example,proto3" json:"example,omitempty"`
+	Isolation     v1.Isolation      `protobuf:"varint,10,opt,name=isolation,proto3,enum=ruedo.v1.Isolation" json:"isolation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -134,11 +135,18 @@ func (x *Plan) GetExample() []byte {
 	return nil
 }
 
+func (x *Plan) GetIsolation() v1.Isolation {
+	if x != nil {
+		return x.Isolation
+	}
+	return v1.Isolation(0)
+}
+
 var File_ruedo_runner_v1_plan_proto protoreflect.FileDescriptor
 
 const file_ruedo_runner_v1_plan_proto_rawDesc = "" +
 	"\n" +
-	"\x1aruedo/runner/v1/plan.proto\x12\x0fruedo.runner.v1\x1a\x15ruedo/v1/limits.proto\x1a\x15ruedo/v1/module.proto\"\xdd\x02\n" +
+	"\x1aruedo/runner/v1/plan.proto\x12\x0fruedo.runner.v1\x1a\x15ruedo/v1/limits.proto\x1a\x15ruedo/v1/module.proto\x1a\x16ruedo/v1/service.proto\"\x90\x03\n" +
 	"\x04Plan\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x12\x16\n" +
@@ -148,7 +156,9 @@ const file_ruedo_runner_v1_plan_proto_rawDesc = "" +
 	"\x06limits\x18\x06 \x01(\v2\x10.ruedo.v1.LimitsR\x06limits\x120\n" +
 	"\x03env\x18\a \x03(\v2\x1e.ruedo.runner.v1.Plan.EnvEntryR\x03env\x12\x12\n" +
 	"\x04args\x18\b \x03(\tR\x04args\x12\x18\n" +
-	"\aexample\x18\t \x01(\fR\aexample\x1a6\n" +
+	"\aexample\x18\t \x01(\fR\aexample\x121\n" +
+	"\tisolation\x18\n" +
+	" \x01(\x0e2\x13.ruedo.v1.IsolationR\tisolation\x1a6\n" +
 	"\bEnvEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\xb7\x01\n" +
@@ -172,16 +182,18 @@ var file_ruedo_runner_v1_plan_proto_goTypes = []any{
 	nil,               // 1: ruedo.runner.v1.Plan.EnvEntry
 	(v1.Kind)(0),      // 2: ruedo.v1.Kind
 	(*v1.Limits)(nil), // 3: ruedo.v1.Limits
+	(v1.Isolation)(0), // 4: ruedo.v1.Isolation
 }
 var file_ruedo_runner_v1_plan_proto_depIdxs = []int32{
 	2, // 0: ruedo.runner.v1.Plan.kind:type_name -> ruedo.v1.Kind
 	3, // 1: ruedo.runner.v1.Plan.limits:type_name -> ruedo.v1.Limits
 	1, // 2: ruedo.runner.v1.Plan.env:type_name -> ruedo.runner.v1.Plan.EnvEntry
-	3, // [3:3] is the sub-list for method output_type
-	3, // [3:3] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	4, // 3: ruedo.runner.v1.Plan.isolation:type_name -> ruedo.v1.Isolation
+	4, // [4:4] is the sub-list for method output_type
+	4, // [4:4] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_ruedo_runner_v1_plan_proto_init() }

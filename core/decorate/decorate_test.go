@@ -143,6 +143,8 @@ func TestTheStrictestLimitWinsAndIsNamed(t *testing.T) {
 		"input_bytes":  "10 bytes from narrow",
 		"output_bytes": "4 MiB from ",
 		"log_bytes":    "64 KiB from ",
+		"cpu_time":     "10s from ",
+		"concurrency":  "the runner's own from ",
 	}
 	got := map[string]string{}
 	for _, e := range rules.Effective {

@@ -16,6 +16,7 @@ const (
 	DefaultInput   = 4 << 20
 	DefaultOutput  = 4 << 20
 	DefaultLogs    = 64 << 10
+	DefaultCPUTime = DefaultTimeout
 )
 
 // combineLimits takes the strictest value of each limit. Between equals the
@@ -32,6 +33,8 @@ func combineLimits(ds []*Decorator) (*ruedov1.Limits, []*ruedov1.EffectiveLimit)
 		{"input_bytes", (*ruedov1.Limits).GetInputBytes, DefaultInput, Size},
 		{"output_bytes", (*ruedov1.Limits).GetOutputBytes, DefaultOutput, Size},
 		{"log_bytes", (*ruedov1.Limits).GetLogBytes, DefaultLogs, Size},
+		{"cpu_time", func(l *ruedov1.Limits) uint64 { return uint64(l.GetCpuTime().AsDuration()) }, uint64(DefaultCPUTime), showDuration},
+		{"concurrency", func(l *ruedov1.Limits) uint64 { return uint64(l.GetConcurrency()) }, 0, showConcurrency},
 	}
 	values := make([]uint64, len(rows))
 	effective := make([]*ruedov1.EffectiveLimit, len(rows))
@@ -53,7 +56,17 @@ func combineLimits(ds []*Decorator) (*ruedov1.Limits, []*ruedov1.EffectiveLimit)
 		InputBytes:  values[2],
 		OutputBytes: values[3],
 		LogBytes:    values[4],
+		CpuTime:     durationpb.New(time.Duration(values[5])),
+		Concurrency: uint32(values[6]),
 	}, effective
+}
+
+// showConcurrency writes how many calls a runner executes of one service.
+func showConcurrency(n uint64) string {
+	if n == 0 {
+		return "the runner's own"
+	}
+	return fmt.Sprint(n)
 }
 
 func showDuration(n uint64) string { return time.Duration(n).String() }

@@ -26,6 +26,7 @@ func (r *Rules) Plan(rev *ruedov1.Revision) (id string, plan *runnerv1.Plan, err
 		Env:         rev.GetEnv(),
 		Args:        rev.GetArgs(),
 		Example:     rev.GetExample(),
+		Isolation:   rev.GetIsolation(),
 	}
 	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(plan)
 	if err != nil {

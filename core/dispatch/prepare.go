@@ -89,6 +89,10 @@ func (d *Dispatcher) prepareOn(ctx context.Context, m *member, req *runnerv1.Pre
 	p.CompileTime = durationpb.New(time.Duration(res.GetCompileNanos()))
 	p.StartTime = durationpb.New(time.Duration(res.GetStartNanos()))
 	p.MemoryBytes = res.GetMemoryBytes()
+	p.Isolation, p.IsolationReason = res.GetIsolation(), res.GetIsolationReason()
+	if n := res.GetWarmNanos(); n > 0 {
+		p.WarmTime = durationpb.New(time.Duration(n))
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if !m.prepared[req.Id] {

@@ -31,6 +31,10 @@ const (
 	HeaderRunner   = "Ruedo-Runner"
 	HeaderDuration = "Ruedo-Duration"
 	HeaderRevision = "Ruedo-Revision"
+	HeaderCPUTime  = "Ruedo-Cpu-Time"
+	HeaderMemory   = "Ruedo-Memory"
+	HeaderFuel     = "Ruedo-Fuel"
+	HeaderStart    = "Ruedo-Start" // cold or warm
 )
 
 // Hall is what the gateway needs of the hallway.
@@ -125,6 +129,17 @@ func setInfo(h http.Header, info *ruedov1.CallInfo) {
 	h.Set(HeaderRunner, info.GetRunner())
 	h.Set(HeaderDuration, info.GetDuration().AsDuration().String())
 	h.Set(HeaderRevision, strconv.FormatUint(info.GetRevision(), 10))
+	h.Set(HeaderCPUTime, info.GetCpuTime().AsDuration().String())
+	h.Set(HeaderMemory, strconv.FormatUint(info.GetMemoryBytes(), 10))
+	h.Set(HeaderFuel, strconv.FormatUint(info.GetFuel(), 10))
+	h.Set(HeaderStart, start(info.GetCold()))
+}
+
+func start(cold bool) string {
+	if cold {
+		return "cold"
+	}
+	return "warm"
 }
 
 func (g *gateway) wrongMethod(w http.ResponseWriter, r *http.Request) {

@@ -150,6 +150,10 @@ func info(entry *Entry, req *runnerv1.ExecuteRequest, o *runnerv1.Outcome) *rued
 		Logs:        o.GetLogs(),
 		LogsDropped: o.GetLogsDropped(),
 		ExitCode:    o.GetExitCode(),
+		CpuTime:     durationpb.New(time.Duration(o.GetCpuNanos())),
+		Fuel:        o.GetFuel(),
+		Cold:        o.GetCold(),
+		RestoreTime: durationpb.New(time.Duration(o.GetRestoreNanos())),
 	}
 }
 
@@ -192,6 +196,10 @@ func limitOf(r fault.Reason) string {
 		return "memory_bytes"
 	case fault.GuestOutputLimit:
 		return "output_bytes"
+	case fault.GuestCPU:
+		return "cpu_time"
+	case fault.ConcurrencyLimit:
+		return "concurrency"
 	}
 	return ""
 }

@@ -89,6 +89,7 @@ func (p *Publisher) Publish(ctx context.Context, req *ruedov1.PublishServiceRequ
 			Env:         req.GetEnv(),
 			Args:        req.GetArgs(),
 			Example:     req.GetExample(),
+			Isolation:   req.GetIsolation(),
 			CreateTime:  now,
 		},
 		Latest:     live.GetLatest() + 1,
@@ -111,6 +112,7 @@ func (p *Publisher) Publish(ctx context.Context, req *ruedov1.PublishServiceRequ
 	if err != nil {
 		return nil, err
 	}
+	next.Revision.EffectiveIsolation, next.Revision.IsolationReason = isolation(prepared)
 	stored, err := p.flip(ctx, next, live.GetVersion())
 	if err != nil {
 		return nil, err
@@ -184,6 +186,17 @@ func (p *Publisher) prepare(ctx context.Context, s *ruedov1.Service) ([]*ruedov1
 	return p.cfg.Dispatcher.Prepare(ctx, &runnerv1.PrepareRequest{Id: id, Plan: plan})
 }
 
+// isolation is what the runners found when they prepared a revision. It depends
+// on the module alone, so the first that could tells for all.
+func isolation(prepared []*ruedov1.Preparation) (ruedov1.Isolation, string) {
+	for _, p := range prepared {
+		if p.GetError() == "" {
+			return p.GetIsolation(), p.GetIsolationReason()
+		}
+	}
+	return ruedov1.Isolation_ISOLATION_UNSPECIFIED, ""
+}
+
 // rules adds up the decorators as they are stored now: a publish right after a
 // decorator was created elsewhere must not depend on this core's mirror.
 func (p *Publisher) rules(ctx context.Context, rev *ruedov1.Revision) (*decorate.Rules, error) {
@@ -219,5 +232,6 @@ func sameRevision(a, b *ruedov1.Revision) bool {
 		slices.Equal(a.GetDecorators(), b.GetDecorators()) &&
 		maps.Equal(a.GetEnv(), b.GetEnv()) &&
 		slices.Equal(a.GetArgs(), b.GetArgs()) &&
-		string(a.GetExample()) == string(b.GetExample())
+		string(a.GetExample()) == string(b.GetExample()) &&
+		a.GetIsolation() == b.GetIsolation()
 }

@@ -65,9 +65,9 @@ func TestErrorsWithoutAReasonTellNothing(t *testing.T) {
 		t.Errorf("%v", ce)
 	}
 	for err, want := range map[error]fault.Reason{
-		context.Canceled:                               fault.Canceled,
-		fmt.Errorf("x: %w", context.DeadlineExceeded):  fault.Deadline,
-		fault.NoRunner:                                 fault.NoRunner,
+		context.Canceled: fault.Canceled,
+		fmt.Errorf("x: %w", context.DeadlineExceeded): fault.Deadline,
+		fault.NoRunner: fault.NoRunner,
 		connect.NewError(connect.CodeUnavailable, nil): fault.CoreUnreachable,
 		connect.NewError(connect.CodeDataLoss, nil):    fault.Internal,
 	} {

@@ -53,6 +53,8 @@ const (
 	ExportsMissing   Reason = "EXPORTS_MISSING"
 	ABIMismatch      Reason = "ABI_MISMATCH"
 	CompileFailed    Reason = "COMPILE_FAILED"
+	CompileTimeout   Reason = "COMPILE_TIMEOUT"
+	CompileMemory    Reason = "COMPILE_MEMORY"
 	PrepareFailed    Reason = "PREPARE_FAILED"
 
 	// Calls.
@@ -66,6 +68,9 @@ const (
 	GuestTimeout     Reason = "GUEST_TIMEOUT"
 	GuestMemory      Reason = "GUEST_MEMORY"
 	GuestOutputLimit Reason = "GUEST_OUTPUT_LIMIT"
+	GuestCPU         Reason = "GUEST_CPU"
+	GuestFuel        Reason = "GUEST_FUEL"
+	ConcurrencyLimit Reason = "CONCURRENCY_LIMIT"
 
 	// The program and its surroundings.
 	StoreUnavailable Reason = "STORE_UNAVAILABLE"
@@ -119,7 +124,7 @@ func rowOf(r Reason) row {
 		return row{connect.CodeInvalidArgument, ExitInvalid}
 	case WasmLimit, WasmLimitMemory:
 		return row{connect.CodeInvalidArgument, ExitLimit}
-	case InputTooLarge, UploadTooLarge, UploadBusy, QueueFull, StoreFull:
+	case InputTooLarge, UploadTooLarge, UploadBusy, QueueFull, ConcurrencyLimit, StoreFull, CompileTimeout, CompileMemory:
 		return row{connect.CodeResourceExhausted, ExitLimit}
 	case ServiceNotFound, DecoratorNotFound, RevisionNotFound, ModuleNotFound, PlanNotFound, RunnerNotFound:
 		return row{connect.CodeNotFound, ExitNotFound}
@@ -141,7 +146,7 @@ func rowOf(r Reason) row {
 		return row{connect.CodeUnknown, ExitGuestTrap}
 	case GuestTimeout:
 		return row{connect.CodeDeadlineExceeded, ExitGuestLimit}
-	case GuestMemory, GuestOutputLimit:
+	case GuestMemory, GuestOutputLimit, GuestCPU, GuestFuel:
 		return row{connect.CodeResourceExhausted, ExitGuestLimit}
 	case ConfigInvalid:
 		return row{connect.CodeInvalidArgument, ExitUsage}
@@ -159,7 +164,7 @@ func (r Reason) ExitCode() int { return rowOf(r).exit }
 // a limit, and would do so on any runner.
 func (r Reason) OfGuest() bool {
 	switch r {
-	case GuestError, GuestExit, GuestTrap, GuestTimeout, GuestMemory, GuestOutputLimit:
+	case GuestError, GuestExit, GuestTrap, GuestTimeout, GuestMemory, GuestOutputLimit, GuestCPU, GuestFuel:
 		return true
 	}
 	return false

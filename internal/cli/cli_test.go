@@ -136,7 +136,10 @@ func start(ts *testscript.TestScript, args []string) *process {
 	ts.Check(err)
 	p := &process{cmd: exec.Command(exe, args...), stdout: r, stderr: &lockedBuffer{}, done: make(chan error, 1)}
 	p.cmd.Dir = ts.MkAbs(".")
-	for _, name := range []string{"HOME", "XDG_CACHE_HOME", "PATH", "TMPDIR", "GOCACHE", rootEnv, "RUEDO_STORE_ETCD_HOSTS", "RUEDO_APPLICATION_CLUSTER_ID", "RUEDO_SERVER_DISTRIBUTED_EXECUTION"} {
+	for _, name := range []string{
+		"HOME", "XDG_CACHE_HOME", "PATH", "TMPDIR", rootEnv, "RUEDO_STORE_ETCD_HOSTS", "RUEDO_APPLICATION_CLUSTER_ID",
+		"RUEDO_APPLICATION_MODE", "RUEDO_SERVER_DISTRIBUTED_EXECUTION", "RUEDO_RUNNER_NAME",
+	} {
 		if v := ts.Getenv(name); v != "" {
 			p.cmd.Env = append(p.cmd.Env, name+"="+v)
 		}

@@ -184,11 +184,11 @@ func (a *app) namesFor(n *kong.Node) []string {
 		path = n.Parent.Name + " " + path
 	}
 	switch path {
-	case "call", "run service", "rollback", "get revisions", "describe service", "delete service":
+	case "call", "run service", "rollback", "get services", "get revisions", "describe service", "delete service":
 		return a.names("service")
-	case "describe decorator", "delete decorator":
+	case "get decorators", "describe decorator", "delete decorator":
 		return a.names("decorator")
-	case "describe runner":
+	case "get runners", "describe runner":
 		return a.names("runner")
 	case "completion":
 		return []string{"bash", "zsh", "fish"}

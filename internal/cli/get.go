@@ -10,6 +10,7 @@ import (
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
+	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
 // getCmd is `ruedo get`.
@@ -27,7 +28,8 @@ func (*getCmd) Examples() []string {
 }
 
 type getServicesCmd struct {
-	Tag string `placeholder:"TAG" help:"Only those with this tag."`
+	Name string `arg:"" optional:"" help:"Only this one."`
+	Tag  string `placeholder:"TAG" help:"Only those with this tag."`
 }
 
 func (*getServicesCmd) Examples() []string {
@@ -44,6 +46,9 @@ func (c *getServicesCmd) Run(a *app) error {
 		return err
 	}
 	type S = *ruedov1.Service
+	if res.Items, err = only(res.GetItems(), c.Name, S.GetName, fault.ServiceNotFound, "service"); err != nil {
+		return err
+	}
 	return output.List(&a.print, res, res.GetItems(), S.GetName, "no services yet: ruedo new greet && cd greet && ruedo publish",
 		output.Column[S]{Head: "NAME", Cell: S.GetName},
 		output.Column[S]{Head: "REVISION", Cell: func(s S) string { return fmt.Sprint(s.GetRevision().GetNumber()) }},
@@ -58,7 +63,8 @@ func (c *getServicesCmd) Run(a *app) error {
 }
 
 type getDecoratorsCmd struct {
-	Tag string `placeholder:"TAG" help:"Only those with this tag."`
+	Name string `arg:"" optional:"" help:"Only this one."`
+	Tag  string `placeholder:"TAG" help:"Only those with this tag."`
 }
 
 func (*getDecoratorsCmd) Examples() []string { return []string{"ruedo get decorators"} }
@@ -73,6 +79,9 @@ func (c *getDecoratorsCmd) Run(a *app) error {
 		return err
 	}
 	type D = *ruedov1.Decorator
+	if res.Items, err = only(res.GetItems(), c.Name, D.GetName, fault.DecoratorNotFound, "decorator"); err != nil {
+		return err
+	}
 	return output.List(&a.print, res, res.GetItems(), D.GetName, "no decorators yet: ruedo create decorator small --memory 32MiB",
 		output.Column[D]{Head: "NAME", Cell: D.GetName},
 		output.Column[D]{Head: "SCHEMA", Cell: func(d D) string { return yes(d.GetInputSchema() != nil) }},
@@ -84,7 +93,9 @@ func (c *getDecoratorsCmd) Run(a *app) error {
 	)
 }
 
-type getRunnersCmd struct{}
+type getRunnersCmd struct {
+	Name string `arg:"" optional:"" help:"Only this one, by id or name."`
+}
 
 func (*getRunnersCmd) Examples() []string {
 	return []string{"ruedo get runners", "ruedo get runners -o wide"}
@@ -100,6 +111,13 @@ func (c *getRunnersCmd) Run(a *app) error {
 		return err
 	}
 	type R = *ruedov1.Runner
+	if c.Name != "" {
+		r, err := findRunner(res.GetItems(), c.Name)
+		if err != nil {
+			return err
+		}
+		res.Items = []R{r}
+	}
 	return output.List(&a.print, res, res.GetItems(), R.GetId, "no runners: start one with ruedo runner",
 		output.Column[R]{Head: "ID", Cell: R.GetId},
 		output.Column[R]{Head: "NAME", Cell: R.GetName},
@@ -210,6 +228,25 @@ func (c *getStatusCmd) Run(a *app) error {
 		{"Runners:", fmt.Sprint(res.GetRunners())},
 		{"Services:", fmt.Sprint(res.GetServices())},
 	})
+}
+
+// only leaves the item of one name, where one is asked for.
+func only[T any](items []T, name string, nameOf func(T) string, missing fault.Reason, what string) ([]T, error) {
+	if name == "" {
+		return items, nil
+	}
+	var known []string
+	for _, item := range items {
+		if nameOf(item) == name {
+			return []T{item}, nil
+		}
+		known = append(known, nameOf(item))
+	}
+	e := fault.New(missing, "there is no %s %q", what, name).WithFix("ruedo get %ss", what)
+	if hint := fault.DidYouMean(name, known); hint != "" {
+		e.Message += ", " + hint
+	}
+	return nil, e
 }
 
 func kindName(k ruedov1.Kind) string {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -12,7 +13,8 @@ import (
 
 // helpCmd is `ruedo help`.
 type helpCmd struct {
-	Command []string `arg:"" optional:"" help:"The command, or settings."`
+	Command  []string `arg:"" optional:"" help:"The command, or settings."`
+	Markdown bool     `hidden:"" help:"The settings as docs/settings.md."`
 }
 
 func (*helpCmd) Examples() []string {
@@ -21,6 +23,10 @@ func (*helpCmd) Examples() []string {
 
 func (c *helpCmd) Run(a *app, parser *kong.Kong) error {
 	if len(c.Command) == 1 && c.Command[0] == "settings" {
+		if c.Markdown {
+			_, err := io.WriteString(a.out, settings.Markdown())
+			return err
+		}
 		return a.helpSettings()
 	}
 	return a.help(parser, c.Command)

@@ -170,3 +170,11 @@ func TestTable(t *testing.T) {
 		}
 	}
 }
+
+// The document is made of the table: `ruedo help settings --markdown`.
+func TestDocumentIsUpToDate(t *testing.T) {
+	data, err := os.ReadFile("../../../docs/settings.md")
+	if err != nil || string(data) != Markdown() {
+		t.Errorf("docs/settings.md differs (%v): ruedo help settings --markdown > docs/settings.md", err)
+	}
+}

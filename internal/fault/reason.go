@@ -49,6 +49,7 @@ const (
 	WasmLimit        Reason = "WASM_LIMIT"
 	WasmLimitMemory  Reason = "WASM_LIMIT_MEMORY"
 	WasmUnsupported  Reason = "WASM_UNSUPPORTED"
+	WasmReservedName Reason = "WASM_RESERVED_NAME"
 	ImportNotAllowed Reason = "IMPORT_NOT_ALLOWED"
 	ExportsMissing   Reason = "EXPORTS_MISSING"
 	ABIMismatch      Reason = "ABI_MISMATCH"
@@ -56,6 +57,17 @@ const (
 	CompileTimeout   Reason = "COMPILE_TIMEOUT"
 	CompileMemory    Reason = "COMPILE_MEMORY"
 	PrepareFailed    Reason = "PREPARE_FAILED"
+
+	// Limits of modules.
+	WasmLimitTypes      Reason = "WASM_LIMIT_TYPES"
+	WasmLimitFunctions  Reason = "WASM_LIMIT_FUNCTIONS"
+	WasmLimitGlobals    Reason = "WASM_LIMIT_GLOBALS"
+	WasmLimitTable      Reason = "WASM_LIMIT_TABLE"
+	WasmLimitBody       Reason = "WASM_LIMIT_BODY"
+	WasmLimitLocals     Reason = "WASM_LIMIT_LOCALS"
+	WasmLimitNesting    Reason = "WASM_LIMIT_NESTING"
+	WasmLimitBrTable    Reason = "WASM_LIMIT_BRTABLE"
+	WasmLimitComplexity Reason = "WASM_LIMIT_COMPLEXITY"
 
 	// Calls.
 	NoRunner         Reason = "NO_RUNNER"
@@ -119,10 +131,11 @@ func rowOf(r Reason) row {
 	case Usage:
 		return row{connect.CodeInvalidArgument, ExitUsage}
 	case RequestInvalid, InputInvalid, DecoratorInvalid, SchemaInvalid, SchemaRemoteRef,
-		NotAModule, Malformed, Component, WasmUnsupported, ImportNotAllowed, ExportsMissing, ABIMismatch,
+		NotAModule, Malformed, Component, WasmUnsupported, WasmReservedName, ImportNotAllowed, ExportsMissing, ABIMismatch,
 		DigestMismatch, UploadIncomplete, CompileFailed, InputBroken:
 		return row{connect.CodeInvalidArgument, ExitInvalid}
-	case WasmLimit, WasmLimitMemory:
+	case WasmLimit, WasmLimitMemory, WasmLimitTypes, WasmLimitFunctions, WasmLimitGlobals, WasmLimitTable, WasmLimitBody,
+		WasmLimitLocals, WasmLimitNesting, WasmLimitBrTable, WasmLimitComplexity:
 		return row{connect.CodeInvalidArgument, ExitLimit}
 	case InputTooLarge, UploadTooLarge, UploadBusy, QueueFull, ConcurrencyLimit, StoreFull, CompileTimeout, CompileMemory:
 		return row{connect.CodeResourceExhausted, ExitLimit}

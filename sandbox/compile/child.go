@@ -1,0 +1,155 @@
+package compile
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/experimental"
+)
+
+// Exit codes of a child. What happened is in its answer.
+const (
+	exitOK    = 0
+	exitFail  = 1
+	exitUsage = 2
+)
+
+// loadShare is the part of the limits that the parent may need of what the child
+// needs: reading the code back must take less than a quarter of each.
+const loadShare = 4
+
+// Child is all that a process does which [Compiler] started with
+// Config.Command: it limits itself, reads a module from stdin, compiles it and
+// answers on stdout. config must give what the parent's Config.Runtime gives. The
+// caller must exit with the result at once, as the compiler may still be running:
+//
+//	os.Exit(compile.Child(os.Stdin, os.Stdout, config))
+//
+// It changes limits, priority and signal handling of the whole process.
+func Child(stdin io.Reader, stdout io.Writer, config func() wazero.RuntimeConfig) int {
+	o, err := readOrder(stdin)
+	if err != nil {
+		answer{Verdict: verdictFault, Text: "this command is started by a runner, not by hand: " + err.Error()}.write(stdout)
+		return exitUsage
+	}
+	wall := time.NewTimer(o.Timeout)
+	overCPU, err := confine(o)
+	if err != nil {
+		return end(stdout, answer{Verdict: verdictFault, Text: "setting limits: " + err.Error()})
+	}
+	// The garbage collector works harder before the limit ends it all.
+	debug.SetMemoryLimit(o.Memory / 4 * 3)
+	debug.SetMaxStack(int(min(o.Memory/4, 256<<20)))
+	mem := watchMemory(o.Memory)
+
+	// From here on the answer may come from any of several sides, and whichever is
+	// first ends the process.
+	done, gone := make(chan answer, 1), make(chan struct{})
+	go func() { done <- obey(o, stdin, stdout, config, mem, gone) }()
+	select {
+	case a := <-done:
+		a.Memory = mem.peak()
+		return end(stdout, a)
+	case <-mem.over:
+		return end(stdout, answer{Verdict: verdictMemory, Memory: mem.peak()})
+	case <-overCPU:
+		return end(stdout, answer{Verdict: verdictCPU, Memory: mem.peak()})
+	case <-wall.C:
+		return end(stdout, answer{Verdict: verdictWall, Memory: mem.peak()})
+	case <-gone:
+		return exitFail
+	}
+}
+
+func end(stdout io.Writer, a answer) int {
+	if err := a.write(stdout); err != nil || a.Verdict != verdictDone {
+		return exitFail
+	}
+	return exitOK
+}
+
+// obey compiles as ordered. It closes gone when the parent has gone.
+func obey(o order, stdin io.Reader, stdout io.Writer, config func() wazero.RuntimeConfig, mem *memory, gone chan struct{}) answer {
+	id, err := identify(filepath.Join(o.Dir, "probe"), config)
+	if err != nil {
+		return answer{Verdict: verdictFault, Text: err.Error()}
+	}
+	if id != o.Identity {
+		return answer{Verdict: verdictStranger, Text: string(id)}
+	}
+	if err := (answer{Verdict: verdictReady}).write(stdout); err != nil {
+		return answer{Verdict: verdictFault, Text: err.Error()}
+	}
+	wasm := make([]byte, o.Size)
+	if _, err := io.ReadFull(stdin, wasm); err != nil {
+		return answer{Verdict: verdictFault, Text: "reading the module: " + err.Error()}
+	}
+	go func() {
+		_, _ = io.Copy(io.Discard, stdin) // blocks until the parent closes it
+		close(gone)
+	}()
+
+	ctx := experimental.WithCompilationWorkers(context.Background(), o.Workers)
+	took, err := translate(ctx, config, o.Dir, wasm)
+	if err != nil {
+		return refusal(err)
+	}
+	// The dress rehearsal of what the parent does next, without limits.
+	cpu, heap := cpuTime(), mem.allocated()
+	if _, err := translate(ctx, config, o.Dir, wasm); err != nil {
+		return refusal(err)
+	}
+	cpu, heap = cpuTime()-cpu, mem.allocated()-heap
+	a := answer{Verdict: verdictDone, Compile: took, Load: cpu}
+	if cpu > o.CPU/loadShare {
+		a.Verdict = verdictSlow
+	} else if heap > uint64(o.Memory/loadShare) {
+		a.Verdict = verdictHeavy
+	}
+	return a
+}
+
+// refusal tells what the module is to blame for from what it is not.
+func refusal(err error) answer {
+	if p, ok := errors.AsType[*panicError](err); ok {
+		if outOfMemory(p.Error()) {
+			return answer{Verdict: verdictMemory}
+		}
+		return answer{Verdict: verdictInvalid, Text: "the compiler cannot cope with it: " + p.Error()}
+	}
+	if errors.Is(err, syscall.EFBIG) {
+		return answer{Verdict: verdictTooLarge}
+	}
+	_, path := errors.AsType[*fs.PathError](err)
+	_, link := errors.AsType[*os.LinkError](err)
+	switch {
+	case path || link:
+		return answer{Verdict: verdictFault, Text: err.Error()}
+	case outOfMemory(err.Error()):
+		return answer{Verdict: verdictMemory}
+	}
+	return answer{Verdict: verdictInvalid, Text: err.Error()}
+}
+
+// outOfMemory recognises the last words of Go's runtime, or of a system call,
+// where memory ran out.
+func outOfMemory(text string) bool {
+	for _, s := range []string{
+		"out of memory", "cannot allocate memory", "failed to create new OS thread",
+		"cannot map pages in arena", "goroutine stack exceeds",
+	} {
+		if strings.Contains(text, s) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,234 @@
+// Package compile turns modules into native code without trusting them: the
+// compiler runs in a child process with limits, and compiled code that was kept
+// on disk is executed only if it is authentic.
+//
+// Begin with [New], then [Compiler.Compile]. The program that is started as the
+// child calls [Child] and nothing else.
+//
+// # A hostile module
+//
+// A few bytes of WebAssembly can keep wazero's compiler busy for minutes or let
+// it eat all memory, and it cannot be interrupted. So it runs in a process of its
+// own: with limits on memory, CPU time and files that it sets before it sees the
+// module, at low priority, without environment, first in line when the system
+// runs out of memory, and killed at the wall clock. The child also reads its
+// result back, as the parent will: a module that is cheap to compile but
+// expensive to load ends there as well. The parent decodes only what a child has
+// decoded within limits.
+//
+// # Authentic code
+//
+// Compiled modules are kept in Config.Dir, each with an HMAC-SHA256 over what it
+// was made from and all of its bytes. The key lies in Config.Private, which must
+// be out of reach for those who could write to Dir. Code is taken from Dir only
+// by copying it to a private working directory while the code is computed, and
+// the copy is used only if the codes are equal: the bytes that were checked are
+// the bytes that are executed. What does not match is deleted, logged as a
+// warning with INTEGRITY, and compiled again.
+//
+// # What an entry is bound to
+//
+// Its name and its code cover the module's SHA-256, wazero's version, the
+// architecture and CPU features, the runtime's configuration and Go's version: a
+// change of any of them compiles anew. The child must agree in all of them, so
+// that a program that was replaced on disk while it runs is told apart.
+//
+// # Several at a time
+//
+// Everything is safe for concurrent use, also several processes on one Dir. A
+// module is compiled once, however many ask for it; who gives up waiting lets the
+// others have it, and the last to give up kills the child. A crash leaves nothing
+// that the next start does not clean up.
+//
+// # Systems
+//
+// On Linux and macOS the child has limits. Elsewhere, and without a Command,
+// modules are compiled in this process: then nothing bounds the compiler.
+package compile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+)
+
+// The limits that a zero Config means.
+const (
+	DefaultTimeout = 15 * time.Second
+	DefaultCPU     = 20 * time.Second
+	// DefaultMemory is some seven times what a Go module of 15 MB takes.
+	DefaultMemory  = 2 << 30
+	DefaultMaxSize = 1 << 30
+	// DefaultNice lets calls go first without starving the compiler: a third of
+	// a core's share.
+	DefaultNice = 5
+)
+
+// Config of a compiler. Only Runtime is required.
+type Config struct {
+	// Runtime gives the configuration that modules are compiled for, without a
+	// cache. The child must be given the same. Wherever modules are compiled, it
+	// is called: it must give the same each time.
+	Runtime func() wazero.RuntimeConfig
+	// Command starts the child: program and arguments, such as [Self] gives.
+	// Empty means that modules are compiled in this process, unguarded.
+	Command []string
+	// Env is the child's whole environment. Nothing is inherited.
+	Env []string
+
+	// Dir keeps compiled modules between runs. It is made with mode 0700. Empty
+	// means that they are kept until Close.
+	Dir string
+	// Private holds the key and the working directories. It must lie outside
+	// Dir; anyone who can write to it is trusted. Default: Dir + ".private".
+	Private string
+	// MaxSize bounds Dir, in bytes; the least recently used modules go first.
+	// Default: 1 GiB.
+	MaxSize int64
+
+	// Timeout is how long a child may live. Default: 15 s.
+	Timeout time.Duration
+	// CPU is the CPU time that a child may use, over all its threads, rounded up
+	// to seconds. Default: 20 s.
+	CPU time.Duration
+	// Memory is what a child may use, in bytes. Default: 2 GiB.
+	Memory int64
+	// Workers is how many threads compile one module. Default: one per core, at
+	// most 4.
+	Workers int
+	// MaxParallel is how many children run at a time; further modules wait.
+	// Default: half the cores, but at least 2, so that one hostile module does
+	// not hold up the others, and at most 8.
+	MaxParallel int
+	// Nice is added to the child's niceness, so that calls go first; negative
+	// means 0. Default: 5.
+	Nice int
+
+	// Logger gets what concerns the host: a refused or unreadable entry. Nil
+	// discards.
+	Logger *slog.Logger
+}
+
+func (c Config) withDefaults() Config {
+	cores := runtime.NumCPU()
+	set(&c.Timeout, DefaultTimeout)
+	set(&c.CPU, DefaultCPU)
+	set(&c.Memory, DefaultMemory)
+	set(&c.MaxSize, DefaultMaxSize)
+	set(&c.Workers, min(cores, 4))
+	set(&c.MaxParallel, min(max(cores/2, 2), 8))
+	set(&c.Nice, DefaultNice)
+	c.Nice = max(c.Nice, 0)
+	if c.Private == "" && c.Dir != "" {
+		c.Private = c.Dir + ".private"
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+func set[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// Compiler compiles modules and keeps the results.
+type Compiler struct {
+	cfg      Config
+	log      *slog.Logger
+	identity identity
+	work     *workdir
+	cache    wazero.CompilationCache
+	store    *store
+	slots    chan struct{} // one for each child that runs
+	count    counters
+
+	ctx  context.Context // ends with Close
+	stop context.CancelFunc
+	wg   sync.WaitGroup
+
+	mu      sync.Mutex
+	closed  bool
+	flights map[string]*flight // being made
+	placed  map[string]*entry  // in the working directory
+}
+
+// New makes a compiler. It starts nothing in the background. Its errors are
+// about directories: their text names the path.
+func New(cfg Config) (*Compiler, error) {
+	cfg = cfg.withDefaults()
+	if cfg.Runtime == nil {
+		return nil, errors.New("compile: Config.Runtime is not set")
+	}
+	if err := checkDirs(cfg.Dir, cfg.Private); err != nil {
+		return nil, fmt.Errorf("cache of compiled modules: %w", err)
+	}
+	work, err := newWorkdir(cfg.Private)
+	if err != nil {
+		return nil, fmt.Errorf("cache of compiled modules: %w", err)
+	}
+	c := &Compiler{
+		cfg:     cfg,
+		log:     cfg.Logger,
+		work:    work,
+		slots:   make(chan struct{}, cfg.MaxParallel),
+		flights: make(map[string]*flight),
+		placed:  make(map[string]*entry),
+	}
+	if err := c.open(); err != nil {
+		return nil, errors.Join(fmt.Errorf("cache of compiled modules: %w", err), work.close())
+	}
+	c.ctx, c.stop = context.WithCancel(context.Background())
+	return c, nil
+}
+
+func (c *Compiler) open() (err error) {
+	if c.identity, err = identify(c.work.path("probe"), c.cfg.Runtime); err != nil {
+		return err
+	}
+	if c.cache, err = wazero.NewCompilationCacheWithDir(c.work.path("code")); err != nil {
+		return err
+	}
+	dir := c.cfg.Dir
+	if dir == "" {
+		dir = c.work.path("kept")
+	}
+	c.store, err = openStore(dir, c.cfg.MaxSize, c.work.key, c.log, &c.count)
+	return err
+}
+
+// Cache is where [Compiler.Prepare] puts modules for wazero to find. It lives
+// until Close.
+func (c *Compiler) Cache() wazero.CompilationCache { return c.cache }
+
+// RuntimeConfig is Config.Runtime with the cache: runtimes made with it find
+// what was prepared. One with other settings would not, and would compile the
+// module itself, in this process.
+func (c *Compiler) RuntimeConfig() wazero.RuntimeConfig {
+	return c.cfg.Runtime().WithCompilationCache(c.cache)
+}
+
+// Close kills the children, waits for whoever prepares, and removes the working
+// directory. The runtimes that use the cache must be closed before. Afterwards
+// Prepare fails with [ErrClosed].
+func (c *Compiler) Close(ctx context.Context) error {
+	c.mu.Lock()
+	again := c.closed
+	c.closed = true
+	c.mu.Unlock()
+	c.stop()
+	c.wg.Wait()
+	if again {
+		return nil
+	}
+	return errors.Join(c.cache.Close(ctx), c.work.close())
+}

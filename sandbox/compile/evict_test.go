@@ -1,0 +1,83 @@
+package compile_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ruedo-dev/ruedo/sandbox/compile"
+)
+
+func TestLeastRecentlyUsedEntriesMakeRoom(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "modules")
+	first := entryOf(t, dir, returns(1), 1)
+	second := entryOf(t, dir, returns(2), 2)
+	st, err := os.Stat(first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "README"), []byte("not ours"))
+	write(t, filepath.Join(dir, ".new-1"), []byte("of a crash"))
+	long := time.Now().Add(-2 * time.Hour)
+	for _, f := range []string{first, second, filepath.Join(dir, ".new-1")} {
+		if err := os.Chtimes(f, long, long); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := open(t, func(cfg *compile.Config) { cfg.Dir, cfg.MaxSize = dir, st.Size()*5/2 })
+	if _, report := run(t, c, returns(1)); !report.Hit { // used now
+		t.Fatalf("got %+v", report)
+	}
+	run(t, c, returns(3))
+	got := entries(t, dir)
+	if len(got) != 2 || !contains(got, first) || contains(got, second) || c.Stats().Evicted != 1 {
+		t.Errorf("left: %v; %+v", got, c.Stats())
+	}
+	if _, err := os.Stat(filepath.Join(dir, "README")); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, ".new-1")); err == nil {
+		t.Error("what a crash left is still there")
+	}
+
+	// A module that is larger than all is used but not kept.
+	heard := &logs{}
+	c = open(t, func(cfg *compile.Config) { cfg.Dir, cfg.MaxSize, cfg.Logger = dir, 10, heard.logger() })
+	if got, _ := run(t, c, returns(4)); got != 4 || !strings.Contains(heard.String(), "not kept") {
+		t.Errorf("got %d; logged: %s", got, heard)
+	}
+}
+
+// What cannot be kept can be used.
+func TestAFullDiskIsNoFailure(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "modules")
+	heard := &logs{}
+	c := open(t, func(cfg *compile.Config) { cfg.Dir, cfg.Logger = dir, heard.logger() })
+	if err := os.Remove(dir); err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := run(t, c, returns(5)); got != 5 || !strings.Contains(heard.String(), "cannot be kept") {
+		t.Errorf("got %d; logged: %s", got, heard)
+	}
+}
+
+func TestTwoProcessesOnOneDirectory(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "modules")
+	a := open(t, func(cfg *compile.Config) { cfg.Dir = dir })
+	b := open(t, func(cfg *compile.Config) { cfg.Dir = dir })
+	if got, report := run(t, a, returns(6)); got != 6 || report.Hit {
+		t.Errorf("got %d, %+v", got, report)
+	}
+	if got, report := run(t, b, returns(6)); got != 6 || !report.Hit {
+		t.Errorf("got %d, %+v", got, report)
+	}
+	if err := a.Close(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if got, report := run(t, b, returns(6)); got != 6 || !report.Hit {
+		t.Errorf("got %d, %+v", got, report)
+	}
+}

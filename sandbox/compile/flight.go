@@ -1,0 +1,208 @@
+package compile
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+)
+
+type counters struct{ compiled, failed, loaded, refused, evicted atomic.Int64 }
+
+// entry is a file of code in the working directory. Compiler.mu guards it.
+type entry struct {
+	key  string
+	path string // empty if there is no file to share
+	size int64
+	refs int
+}
+
+// flight is the making of an entry for all who wait for it. Compiler.mu guards
+// waiters; the rest is set before done is closed.
+type flight struct {
+	waiters int
+	cancel  context.CancelFunc
+	done    chan struct{}
+	entry   *entry
+	report  Report
+	err     *Error
+}
+
+// join gives the entry of a module, with one reference more: the one that is
+// there, or that is being made, or one that is made now.
+func (c *Compiler) join(ctx context.Context, key string, wasm []byte) (*entry, Report, error) {
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return nil, Report{}, closedError()
+	}
+	if e := c.placed[key]; e != nil {
+		e.refs++
+		c.mu.Unlock()
+		return e, Report{Hit: true, Size: e.size}, nil
+	}
+	f := c.flights[key]
+	first := f == nil
+	if first {
+		f = &flight{done: make(chan struct{})}
+		var fctx context.Context
+		fctx, f.cancel = context.WithCancel(c.ctx)
+		c.flights[key] = f
+		c.wg.Go(func() { c.fly(fctx, f, key, wasm) })
+	}
+	f.waiters++
+	c.mu.Unlock()
+
+	select {
+	case <-f.done:
+	case <-ctx.Done():
+		if c.leave(f, key) {
+			return nil, Report{}, canceled(ctx)
+		}
+		<-f.done
+	}
+	if f.err != nil {
+		if c.ctx.Err() != nil && f.err.Reason == ReasonCanceled {
+			return nil, Report{}, closedError()
+		}
+		return nil, Report{}, f.err
+	}
+	report := f.report
+	if !first {
+		report.Hit, report.Compile, report.Memory = true, 0, 0
+	}
+	return f.entry, report, nil
+}
+
+// leave gives up waiting; false if it is too late, as the flight has landed. The
+// last one to leave ends the flight, and who comes then begins anew.
+func (c *Compiler) leave(f *flight, key string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	select {
+	case <-f.done:
+		return false
+	default:
+	}
+	f.waiters--
+	if f.waiters == 0 {
+		f.cancel()
+		delete(c.flights, key)
+	}
+	return true
+}
+
+// fly makes an entry and lands.
+func (c *Compiler) fly(ctx context.Context, f *flight, key string, wasm []byte) {
+	defer f.cancel()
+	staged := c.work.fresh("loaded-")
+	if name, ok := c.store.load(key, staged); ok {
+		c.count.loaded.Add(1)
+		c.land(f, key, product{path: staged, name: name}, Report{Hit: true}, nil)
+		return
+	}
+	select {
+	case c.slots <- struct{}{}:
+		defer func() { <-c.slots }()
+	case <-ctx.Done():
+		c.land(f, key, product{}, Report{}, canceled(ctx))
+		return
+	}
+	scratch := c.work.fresh("scratch-")
+	defer func() {
+		if err := os.RemoveAll(scratch); err != nil {
+			c.log.Warn("a directory of the compiler cannot be removed", "dir", scratch, "error", err)
+		}
+	}()
+	p, failure := c.produce(ctx, scratch, wasm)
+	if failure != nil {
+		if failure.Reason != ReasonCanceled {
+			c.count.failed.Add(1)
+		}
+		c.land(f, key, product{}, Report{}, failure)
+		return
+	}
+	c.count.compiled.Add(1)
+	if p.name != "" {
+		if err := c.keep(key, p); err != nil {
+			c.land(f, key, product{}, Report{}, internal(err, "the compiled module cannot be read: %v", err))
+			return
+		}
+	}
+	c.land(f, key, p, Report{Compile: p.compile, Memory: p.memory}, nil)
+}
+
+// keep saves what was compiled.
+func (c *Compiler) keep(key string, p product) error {
+	code, st, err := openRegular(p.path)
+	if err != nil {
+		return err
+	}
+	defer code.Close()
+	c.store.save(key, p.name, code, st.Size())
+	return nil
+}
+
+// land puts code in its place and lets those go on who wait. If nobody does, the
+// code goes.
+func (c *Compiler) land(f *flight, key string, p product, report Report, failure *Error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	defer close(f.done)
+	if c.flights[key] == f {
+		delete(c.flights, key)
+	}
+	if failure == nil && f.waiters > 0 {
+		f.entry, failure = c.place(key, p)
+	} else if p.path != "" {
+		_ = os.Remove(p.path)
+	}
+	if failure != nil {
+		f.err = failure
+		return
+	}
+	if f.entry != nil {
+		f.entry.refs += f.waiters
+		report.Size = f.entry.size
+	}
+	f.report = report
+}
+
+// place moves code to where wazero looks for it.
+func (c *Compiler) place(key string, p product) (*entry, *Error) {
+	if e := c.placed[key]; e != nil { // of a flight that began after this one was left
+		if p.path != "" {
+			_ = os.Remove(p.path)
+		}
+		return e, nil
+	}
+	e := &entry{key: key}
+	if p.name != "" {
+		e.path = filepath.Join(c.work.path("code"), filepath.FromSlash(p.name))
+		st, err := os.Stat(p.path)
+		if err == nil {
+			e.size = st.Size()
+			err = errors.Join(os.MkdirAll(filepath.Dir(e.path), 0o700), os.Rename(p.path, e.path))
+		}
+		if err != nil {
+			return nil, internal(err, "the compiled module cannot be put in place: %v", err)
+		}
+	}
+	c.placed[key] = e
+	return e, nil
+}
+
+// release gives up one reference. Compiler.mu is held.
+func (c *Compiler) release(e *entry) {
+	e.refs--
+	if e.refs > 0 {
+		return
+	}
+	delete(c.placed, e.key)
+	if e.path != "" {
+		if err := gone(os.Remove(e.path)); err != nil {
+			c.log.Warn("a file of the compiler cannot be removed", "file", e.path, "error", err)
+		}
+	}
+}

@@ -1,0 +1,33 @@
+package compile
+
+import (
+	"bytes"
+	"os"
+	"strconv"
+)
+
+// firstToDie makes this process the one that the kernel kills when memory runs
+// out, rather than its parent. Where that is not to be had, it is not needed
+// either.
+func firstToDie() { _ = os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0) }
+
+// mapped is what of this process counts against RLIMIT_DATA and RLIMIT_AS, in
+// bytes.
+func mapped() (data, space uint64) {
+	data, space = 1<<30, 4<<30 // generous, where /proc is missing
+	text, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return data, space
+	}
+	// size resident shared text lib data dt, in pages
+	if f := bytes.Fields(text); len(f) >= 6 {
+		page := uint64(os.Getpagesize())
+		if n, err := strconv.ParseUint(string(f[0]), 10, 64); err == nil {
+			space = n * page
+		}
+		if n, err := strconv.ParseUint(string(f[5]), 10, 64); err == nil {
+			data = n * page
+		}
+	}
+	return data, space
+}

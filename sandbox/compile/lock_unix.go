@@ -1,0 +1,56 @@
+//go:build linux || darwin
+
+package compile
+
+import (
+	"errors"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// lock holds a lock that ends with this process at the latest. If another one
+// has it, it waits, or gives nil at once.
+func lock(path string, wait bool) (unlock func() error, err error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	how := unix.LOCK_EX
+	if !wait {
+		how |= unix.LOCK_NB
+	}
+	for {
+		err = unix.Flock(int(f.Fd()), how)
+		if !errors.Is(err, unix.EINTR) {
+			break
+		}
+	}
+	if err != nil {
+		f.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, nil
+		}
+		return nil, &os.PathError{Op: "lock", Path: path, Err: err}
+	}
+	return f.Close, nil
+}
+
+// openRegular opens a file for reading, and nothing that only looks like one: a
+// pipe would block, a link would lead elsewhere.
+func openRegular(path string) (*os.File, os.FileInfo, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENXIO) {
+		return nil, nil, errIrregular
+	} else if err != nil {
+		return nil, nil, err
+	}
+	return checkRegular(f)
+}
+
+// owned tells whether a file belongs to this user.
+func owned(st os.FileInfo) bool {
+	s, ok := st.Sys().(*syscall.Stat_t)
+	return ok && int(s.Uid) == os.Geteuid()
+}

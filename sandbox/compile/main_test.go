@@ -1,0 +1,202 @@
+package compile_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ruedo-dev/ruedo/sandbox/compile"
+	"github.com/tetratelabs/wazero"
+	"go.uber.org/goleak"
+)
+
+// The test binary is started again as the child, and as a parent that is killed.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 {
+		switch os.Args[1] {
+		case "child":
+			os.Exit(compile.Child(os.Stdin, os.Stdout, config))
+		case "other-child": // one that compiles for other settings
+			os.Exit(compile.Child(os.Stdin, os.Stdout, func() wazero.RuntimeConfig { return config().WithDebugInfoEnabled(true) }))
+		case "confused-child":
+			fmt.Fprintln(os.Stderr, "unknown command \x1b[31mchild")
+			os.Exit(2)
+		case "telling-child":
+			tell()
+			os.Exit(compile.Child(os.Stdin, os.Stdout, config))
+		case "greedy-child", "recursive-child", "panicking-child", "silent-child":
+			brokenChild(os.Args[1])
+		case "parent":
+			doomedParent(os.Args[2], os.Args[3])
+			os.Exit(0)
+		}
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// config is what all tests compile for.
+func config() wazero.RuntimeConfig {
+	return wazero.NewRuntimeConfig().WithDebugInfoEnabled(false).WithCloseOnContextDone(true)
+}
+
+// tell writes what the child sees of its surroundings into the file that its
+// only argument names.
+func tell() {
+	var b strings.Builder
+	fmt.Fprintf(&b, "env %d\n", len(os.Environ()))
+	fds, _ := os.ReadDir("/proc/self/fd")
+	for _, fd := range fds {
+		to, _ := os.Readlink("/proc/self/fd/" + fd.Name())
+		fmt.Fprintf(&b, "fd %s %s\n", fd.Name(), to)
+	}
+	_ = os.WriteFile(os.Args[2], []byte(b.String()), 0o600)
+}
+
+func self(t testing.TB, args ...string) []string {
+	t.Helper()
+	command, err := compile.Self(args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return command
+}
+
+// logs collects what is logged.
+type logs struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (l *logs) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
+}
+
+func (l *logs) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
+}
+
+func (l *logs) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
+
+// open makes a compiler that is closed with the test. Limits are small, so that
+// hostile modules end soon.
+func open(t testing.TB, change func(*compile.Config)) *compile.Compiler {
+	t.Helper()
+	cfg := compile.Config{
+		Runtime: config,
+		Command: self(t, "child"),
+		Dir:     filepath.Join(t.TempDir(), "modules"),
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	c, err := compile.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Close(context.Background()); err != nil {
+			t.Errorf("closing the compiler: %v", err)
+		}
+	})
+	return c
+}
+
+// run compiles a module and gives what its function f returns.
+func run(t testing.TB, c *compile.Compiler, wasm []byte) (uint64, compile.Report) {
+	t.Helper()
+	ctx := t.Context()
+	rt := wazero.NewRuntimeWithConfig(ctx, c.RuntimeConfig())
+	defer rt.Close(ctx)
+	m, report, err := c.Compile(ctx, rt, wasm)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close(ctx)
+	return answerOf(t, rt, m), report
+}
+
+func answerOf(t testing.TB, rt wazero.Runtime, m wazero.CompiledModule) uint64 {
+	t.Helper()
+	ctx := t.Context()
+	i, err := rt.InstantiateModule(ctx, m, wazero.NewModuleConfig().WithName(""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer i.Close(ctx)
+	got, err := i.ExportedFunction("f").Call(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got[0]
+}
+
+// fails prepares a module and gives the error that it must have.
+func fails(t testing.TB, c *compile.Compiler, wasm []byte, reason string) *compile.Error {
+	t.Helper()
+	p, err := c.Prepare(t.Context(), wasm)
+	if err == nil {
+		p.Release()
+		t.Fatalf("the module was compiled, want %s", reason)
+	}
+	e, ok := errors.AsType[*compile.Error](err)
+	if !ok || e.Reason != reason {
+		t.Fatalf("got %T %v, want %s", err, err, reason)
+	}
+	return e
+}
+
+// goGuest is an honest module of some size: a service written in Go.
+var goGuest = sync.OnceValues(func() ([]byte, error) {
+	dir, err := os.MkdirTemp("", "ruedo-guest-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	out := filepath.Join(dir, "guest.wasm")
+	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-o", out, "../testdata/guests/function")
+	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0")
+	if text, err := cmd.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("building the guest: %w\n%s", err, text)
+	}
+	return os.ReadFile(out)
+})
+
+// eventually polls until ok.
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	for !ok() {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within 10 s: %s", what)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// files are all paths in a directory, but for directories.
+func files(t testing.TB, dir string) (paths []string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			paths = append(paths, path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return paths
+}

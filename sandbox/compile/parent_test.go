@@ -1,0 +1,195 @@
+//go:build linux || darwin
+
+package compile_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/ruedo-dev/ruedo/sandbox/compile"
+)
+
+func TestCloseKillsTheChild(t *testing.T) {
+	dir := t.TempDir()
+	c := open(t, func(cfg *compile.Config) { cfg.Dir = filepath.Join(dir, "modules") })
+	failed := make(chan error)
+	go func() {
+		_, err := c.Prepare(context.Background(), bomb)
+		failed <- err
+	}()
+	eventually(t, "the child runs", func() bool { return len(children(t, os.Getpid())) == 1 })
+	if err := c.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-failed; !errors.Is(err, compile.ErrClosed) {
+		t.Errorf("got %v", err)
+	}
+	if left := children(t, os.Getpid()); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+	if _, err := c.Prepare(t.Context(), bomb); !errors.Is(err, compile.ErrClosed) {
+		t.Errorf("after Close: %v", err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, "modules.private", "work-*")); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+}
+
+// doomedParent compiles a bomb until it is killed.
+func doomedParent(dir, private string) {
+	command, err := compile.Self("child")
+	if err != nil {
+		panic(err)
+	}
+	c, err := compile.New(compile.Config{Runtime: config, Command: command, Dir: dir, Private: private, Timeout: time.Minute, CPU: time.Minute})
+	if err != nil {
+		panic(err)
+	}
+	_, err = c.Prepare(context.Background(), bomb)
+	fmt.Println(err)
+}
+
+func TestTheChildEndsWithItsParent(t *testing.T) {
+	dir := t.TempDir()
+	private := filepath.Join(dir, "private")
+	command := self(t, "parent", filepath.Join(dir, "modules"), private)
+	parent := exec.Command(command[0], command[1:]...)
+	if err := parent.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer parent.Process.Kill()
+	var child int
+	eventually(t, "the child runs", func() bool {
+		if ids := children(t, parent.Process.Pid); len(ids) == 1 {
+			child = ids[0]
+		}
+		return child != 0
+	})
+	if err := parent.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = parent.Wait()
+	eventually(t, "the child is gone", func() bool {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", child))
+		return err != nil || strings.Contains(string(text), ") Z ")
+	})
+
+	// What the parent left behind is cleared away by the next one.
+	left, err := filepath.Glob(filepath.Join(private, "work-*"))
+	if err != nil || len(left) != 1 {
+		t.Fatalf("the killed parent left %v, %v; want one directory", left, err)
+	}
+	open(t, func(cfg *compile.Config) { cfg.Private = private })
+	now, err := filepath.Glob(filepath.Join(private, "work-*"))
+	if err != nil || len(now) != 1 || now[0] == left[0] {
+		t.Errorf("there is %v, %v; want only the directory of the new one", now, err)
+	}
+}
+
+// Who gives up must not take the result from the others, and a bomb that nobody
+// waits for is killed at once.
+func TestGivingUpConcernsOnlyOneself(t *testing.T) {
+	wasm, err := goGuest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := open(t, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	first, second := make(chan error, 1), make(chan error, 1)
+	go func() {
+		_, err := c.Prepare(ctx, wasm)
+		first <- err
+	}()
+	eventually(t, "the child runs", func() bool { return len(children(t, os.Getpid())) == 1 })
+	go func() {
+		p, err := c.Prepare(t.Context(), wasm)
+		if err == nil {
+			p.Release()
+		}
+		second <- err
+	}()
+	cancel()
+	var e *compile.Error
+	if err := <-first; !errors.As(err, &e) || e.Reason != compile.ReasonCanceled || !errors.Is(err, context.Canceled) {
+		t.Errorf("the first: %v", err)
+	}
+	if err := <-second; err != nil {
+		t.Errorf("the second: %v", err)
+	}
+}
+
+// A hostile module in one slot must not stop others.
+func TestABombDoesNotHoldUpOthers(t *testing.T) {
+	c := open(t, func(cfg *compile.Config) { cfg.Timeout, cfg.MaxParallel = 20*time.Second, 2 })
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		_, err := c.Prepare(ctx, bomb)
+		ended <- err
+	}()
+	eventually(t, "the bomb's child runs", func() bool { return len(children(t, os.Getpid())) == 1 })
+	if got, report := run(t, c, returns(9)); got != 9 || report.Took > 3*time.Second {
+		t.Errorf("got %d, %+v", got, report)
+	}
+	select {
+	case err := <-ended:
+		t.Errorf("the bomb ended before: %v", err)
+	default:
+	}
+	cancel()
+	<-ended
+}
+
+// The kernel kills without a word, and first of all the child.
+func TestTheKernelKillsTheChild(t *testing.T) {
+	c := open(t, func(cfg *compile.Config) { cfg.Timeout = 30 * time.Second })
+	ended := make(chan error)
+	go func() {
+		_, err := c.Prepare(context.Background(), bomb)
+		ended <- err
+	}()
+	eventually(t, "the child compiles", func() bool {
+		ids := children(t, os.Getpid())
+		if len(ids) == 0 {
+			return false
+		}
+		limits, _ := os.ReadFile(fmt.Sprintf("/proc/%d/limits", ids[0]))
+		stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", ids[0]))
+		f := strings.Fields(string(stat))
+		if len(f) < 14 || !strings.Contains(string(limits), "Max cpu time              20 ") {
+			return false
+		}
+		ticks, _ := strconv.Atoi(f[13])
+		return ticks > 30 && syscall.Kill(ids[0], syscall.SIGKILL) == nil
+	})
+	err := <-ended
+	if e, ok := errors.AsType[*compile.Error](err); !ok || e.Reason != compile.ReasonMemory || !strings.Contains(e.Message, "the system killed") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// What remains where the child cannot say what happened: it got ready, and died.
+func TestLastWordsAreUnderstood(t *testing.T) {
+	for mode, want := range map[string]struct{ reason, text string }{
+		"greedy-child":    {compile.ReasonMemory, "more than 256 MiB"},
+		"recursive-child": {compile.ReasonMemory, "more than 256 MiB"},
+		"panicking-child": {compile.ReasonFailed, "out of cheese"},
+		"silent-child":    {compile.ReasonFailed, "exit status 3"},
+	} {
+		t.Run(mode, func(t *testing.T) {
+			c := open(t, func(cfg *compile.Config) { cfg.Command, cfg.Memory = self(t, mode), 256<<20 })
+			if e := fails(t, c, returns(1), want.reason); !strings.Contains(e.Message, want.text) || len(e.Message) > 600 {
+				t.Errorf("got %q", e.Message)
+			}
+		})
+	}
+}

@@ -1,0 +1,106 @@
+package compile
+
+import (
+	"context"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+)
+
+// Report says where a module's code came from and what it took.
+type Report struct {
+	// Hit tells that the code was there: nothing was compiled for this caller.
+	Hit bool
+	// Took is how long the caller waited.
+	Took time.Duration
+	// Compile is how long the compiler worked; 0 for a hit. What Took has beyond
+	// it is waiting for a slot, the child's start and its check of the result.
+	Compile time.Duration
+	// Memory is the child's peak in bytes; 0 for a hit.
+	Memory int64
+	// Size is the code's, in bytes.
+	Size int64
+}
+
+// Prepared is a module whose code lies in the working directory until Release.
+type Prepared struct {
+	Report
+	compiler *Compiler
+	entry    *entry
+}
+
+// Prepare sees to it that authentic code of a module lies where wazero looks for
+// it: CompileModule of a runtime with [Compiler.RuntimeConfig] then reads it
+// rather than compile. Call Release when that is done. It returns when ctx ends;
+// without a child, the compiler itself works on, and Close waits for it. All
+// errors are [*Error].
+func (c *Compiler) Prepare(ctx context.Context, wasm []byte) (*Prepared, error) {
+	began := time.Now()
+	if ctx.Err() != nil {
+		return nil, canceled(ctx)
+	}
+	if len(wasm) > maxModule {
+		return nil, newError(ReasonFailed, "make it smaller", "the module has %s, the limit is %s", size(int64(len(wasm))), size(maxModule))
+	}
+	e, how, err := c.join(ctx, c.identity.key(wasm), wasm)
+	if err != nil {
+		return nil, err
+	}
+	p := &Prepared{Report: how, compiler: c, entry: e}
+	p.Took = time.Since(began)
+	return p, nil
+}
+
+// Release says that the code was loaded. It is removed from the working
+// directory when no one else needs it there. Further calls do nothing.
+func (p *Prepared) Release() {
+	p.compiler.mu.Lock()
+	defer p.compiler.mu.Unlock()
+	if p.entry != nil {
+		p.compiler.release(p.entry)
+		p.entry = nil
+	}
+}
+
+// Compile prepares a module and loads it into a runtime, which must be one with
+// [Compiler.RuntimeConfig]. The caller closes the compiled module. All errors are
+// [*Error].
+func (c *Compiler) Compile(ctx context.Context, rt wazero.Runtime, wasm []byte) (wazero.CompiledModule, Report, error) {
+	began := time.Now()
+	p, err := c.Prepare(ctx, wasm)
+	if err != nil {
+		return nil, Report{}, err
+	}
+	defer p.Release()
+	var m wazero.CompiledModule
+	err = guard(func() (err error) {
+		// Without the values of ctx: one of them makes wazero look for other code.
+		m, err = rt.CompileModule(context.Background(), wasm)
+		return err
+	})
+	if err != nil {
+		return nil, Report{}, internal(err, "the compiled module cannot be loaded: %s", clean(err.Error()))
+	}
+	p.Took = time.Since(began)
+	return m, p.Report, nil
+}
+
+// Stats counts since New.
+type Stats struct {
+	Compiled int64 // modules that were compiled
+	Failed   int64 // modules that could not be compiled
+	Loaded   int64 // entries that were taken from Dir
+	Refused  int64 // entries of Dir that were not authentic
+	Evicted  int64 // entries of Dir that had to make room
+}
+
+// Stats gives the counts so far.
+func (c *Compiler) Stats() Stats {
+	return Stats{
+		Compiled: c.count.compiled.Load(),
+		Failed:   c.count.failed.Load(),
+		Loaded:   c.count.loaded.Load(),
+		Refused:  c.count.refused.Load(),
+		Evicted:  c.count.evicted.Load(),
+	}
+}

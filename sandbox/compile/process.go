@@ -1,0 +1,201 @@
+package compile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Self is a command that starts this program again: the very file that runs,
+// even where it was replaced on disk meanwhile, as long as the system can tell.
+func Self(args ...string) ([]string, error) {
+	path := "/proc/self/exe"
+	if runtime.GOOS != "linux" {
+		var err error
+		if path, err = os.Executable(); err != nil {
+			return nil, err
+		}
+	}
+	return append([]string{path}, args...), nil
+}
+
+// errWall is the cause of a context that ended at the child's wall clock.
+var errWall = errors.New("wall clock")
+
+const (
+	maxStdout = 64 << 10
+	maxStderr = 16 << 10
+)
+
+// spawn has a child compile wasm into dir.
+func (c *Compiler) spawn(ctx context.Context, dir string, wasm []byte) (answer, *Error) {
+	// A parent death signal comes when the thread that started the child ends.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+
+	wall, cancel := context.WithTimeoutCause(ctx, c.cfg.Timeout, errWall)
+	defer cancel()
+	cmd := exec.CommandContext(wall, c.cfg.Command[0], c.cfg.Command[1:]...)
+	cmd.Env = append([]string{}, c.cfg.Env...) // not nil, which would inherit
+	cmd.Dir = dir
+	cmd.SysProcAttr = childAttr()
+	cmd.Cancel = func() error { return kill(cmd.Process) }
+	cmd.WaitDelay = time.Second
+	stdout, stderr := &capped{max: maxStdout}, &capped{max: maxStderr}
+	cmd.Stdout, cmd.Stderr = stdout, stderr
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return answer{}, internal(err, "the compiler process cannot be started: %v", err)
+	}
+	hideDescriptors()
+	if err := cmd.Start(); err != nil {
+		if ctx.Err() != nil {
+			return answer{}, canceled(ctx)
+		}
+		return answer{}, internal(err, "the compiler process cannot be started: %v", err)
+	}
+	var sending sync.WaitGroup
+	sending.Go(func() {
+		// Fails where the child ends early; its end says more. The pipe stays open:
+		// Wait closes it.
+		_ = order{
+			Identity: c.identity, Dir: dir, Size: int64(len(wasm)), Workers: c.cfg.Workers,
+			Timeout: c.cfg.Timeout, CPU: c.cfg.CPU, Memory: c.cfg.Memory, MaxCode: maxCode, Nice: c.cfg.Nice,
+		}.write(stdin, wasm)
+	})
+	err = cmd.Wait()
+	sending.Wait()
+	ready, last := readAnswers(stdout.buf)
+	if err == nil && ready && last != nil && last.Verdict == verdictDone {
+		return *last, nil
+	}
+	if ctx.Err() != nil {
+		return answer{}, canceled(ctx)
+	}
+	return answer{}, c.explain(ending{
+		wall: context.Cause(wall) == errWall, ready: ready, last: last,
+		stderr: stderr.String(), state: cmd.ProcessState, err: err,
+	})
+}
+
+// ending is what is known of a child that did not do what it should.
+type ending struct {
+	wall   bool // killed at the wall clock
+	ready  bool // had its limits, and the module
+	last   *answer
+	stderr string
+	state  *os.ProcessState
+	err    error // of waiting
+}
+
+// explain says why a child failed. What happened before it was ready is never
+// the module's fault.
+func (c *Compiler) explain(e ending) *Error {
+	v := verdict("")
+	if e.last != nil {
+		v = e.last.Verdict
+	}
+	switch {
+	case v == verdictStranger:
+		return internal(nil, "the compiler process is another version of this program than the one that runs; restart it").
+			because("this one is %q, the process is %q", c.identity, e.last.Text)
+	case v == verdictFault:
+		return internal(errors.New(e.last.Text), "the compiler process failed: %s", e.last.Text)
+	case !e.ready && e.wall:
+		return internal(e.err, "the compiler process did not start within %s; the machine may be overloaded", c.cfg.Timeout)
+	case !e.ready:
+		return internal(e.err, "the compiler process ended before it began (%s): %s", e.state, clean(e.stderr))
+	case v == verdictWall || e.wall:
+		return newError(ReasonTimeout, fixSmaller, "compiling the module takes longer than %s", c.cfg.Timeout)
+	case v == verdictCPU || v == "" && e.killed() && e.cpu() >= c.cfg.CPU:
+		return newError(ReasonTimeout, fixSmaller, "compiling the module takes more than %s of CPU time", c.cfg.CPU)
+	case v == verdictSlow:
+		return newError(ReasonTimeout, fixSmaller, "loading the compiled module takes more than %s of CPU time", c.cfg.CPU/loadShare)
+	case v == verdictMemory || v == "" && outOfMemory(e.stderr):
+		return newError(ReasonMemory, fixSmaller, "compiling the module takes more than %s of memory", size(c.cfg.Memory))
+	case v == verdictHeavy:
+		return newError(ReasonMemory, fixSmaller, "loading the compiled module takes more than %s of memory", size(c.cfg.Memory/loadShare))
+	case v == verdictTooLarge:
+		return newError(ReasonMemory, fixSmaller, "the compiled module has more than %s", size(maxCode))
+	case v == verdictInvalid:
+		return newError(ReasonFailed, fixValid, "the module is not valid: %s", e.last.Text)
+	case v == "" && e.killed():
+		// Nobody here did it: the kernel, as the machine had no memory left.
+		return newError(ReasonMemory, fixSmaller, "the system killed the compiler, which may use %s: most likely the machine ran out of memory", size(c.cfg.Memory))
+	}
+	first, _, _ := strings.Cut(strings.TrimSpace(e.stderr), "\n")
+	return newError(ReasonFailed, fixValid, "the compiler cannot cope with the module (%s): %s", e.state, clean(first)).
+		because("%s", clean(e.stderr))
+}
+
+// because adds a cause for logs.
+func (e *Error) because(format string, args ...any) *Error {
+	e.Err = fmt.Errorf(format, args...)
+	return e
+}
+
+func (e ending) killed() bool {
+	if e.state == nil {
+		return false
+	}
+	s, ok := e.state.Sys().(syscall.WaitStatus)
+	return ok && s.Signaled() && s.Signal() == syscall.SIGKILL
+}
+
+func (e ending) cpu() time.Duration { return e.state.UserTime() + e.state.SystemTime() }
+
+// size spells a number of bytes.
+func size(n int64) string {
+	for _, u := range []struct {
+		n    int64
+		name string
+	}{{1 << 30, "GiB"}, {1 << 20, "MiB"}, {1 << 10, "KiB"}} {
+		if n >= u.n {
+			return strings.TrimSuffix(fmt.Sprintf("%.1f", float64(n)/float64(u.n)), ".0") + " " + u.name
+		}
+	}
+	return fmt.Sprintf("%d bytes", n)
+}
+
+// product is code that was just compiled.
+type product struct {
+	path    string // of the file
+	name    string // of it in a cache; empty if there is no file to share
+	compile time.Duration
+	memory  int64
+}
+
+// produce compiles wasm into dir, which it makes.
+func (c *Compiler) produce(ctx context.Context, dir string, wasm []byte) (product, *Error) {
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return product{}, internal(err, "the compiler has no place to work: %v", err)
+	}
+	var p product
+	if len(c.cfg.Command) > 0 && isolated {
+		a, err := c.spawn(ctx, dir, wasm)
+		if err != nil {
+			return product{}, err
+		}
+		p.compile, p.memory = a.Compile, a.Memory
+	} else {
+		var err error
+		// One worker: a panic of others could not be caught.
+		if p.compile, err = translate(context.WithoutCancel(ctx), c.cfg.Runtime, dir, wasm); err != nil {
+			return product{}, c.explain(ending{ready: true, last: new(refusal(err))})
+		}
+	}
+	name, err := codeFile(dir)
+	if err != nil {
+		return product{}, internal(err, "the compiled module cannot be read: %v", err)
+	}
+	p.name, p.path = name, filepath.Join(dir, filepath.FromSlash(name))
+	return p, nil
+}

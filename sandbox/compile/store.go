@@ -1,0 +1,175 @@
+package compile
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// store keeps sealed code in a directory that it does not trust, and that other
+// processes may use at the same time: files appear by renaming, are never
+// changed, and may vanish at any time.
+type store struct {
+	dir     string
+	maxSize int64
+	secret  []byte
+	log     *slog.Logger
+	count   *counters
+}
+
+const (
+	entrySuffix = ".code"
+	newPrefix   = ".new-"
+	// abandoned is the age at which a file that was never finished is removed.
+	abandoned = time.Hour
+)
+
+func openStore(dir string, maxSize int64, secret []byte, log *slog.Logger, count *counters) (*store, error) {
+	if err := makePrivate(dir); err != nil {
+		return nil, err
+	}
+	return &store{dir: dir, maxSize: maxSize, secret: secret, log: log, count: count}, nil
+}
+
+func (s *store) path(key string) string { return filepath.Join(s.dir, key+entrySuffix) }
+
+// load copies the code of an entry to the file at path, which it makes, and gives
+// its name. It gives false, and leaves no file, if there is no such entry, or
+// none that is authentic.
+func (s *store) load(key, path string) (name string, ok bool) {
+	from := s.path(key)
+	f, st, err := openRegular(from)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", false
+	}
+	if err == nil {
+		defer f.Close()
+		err = writeFile(path, false, func(w io.Writer) error {
+			name, err = unseal(w, s.secret, key, f, st.Size())
+			return err
+		})
+	}
+	switch {
+	case err == nil:
+		now := time.Now()
+		// For the order in which entries are evicted; one that has just been is none
+		// the worse.
+		_ = os.Chtimes(from, now, now)
+		return name, true
+	case errors.Is(err, errForged), errors.Is(err, errIrregular):
+		s.count.refused.Add(1)
+		s.log.Warn("INTEGRITY: a compiled module on disk is not what was written there; it is deleted and compiled again",
+			"file", from, "error", err)
+		if err := os.RemoveAll(from); err != nil {
+			s.log.Warn("a compiled module that is not authentic cannot be deleted", "file", from, "error", err)
+		}
+	default:
+		s.log.Warn("a compiled module cannot be read from disk and is compiled again", "file", from, "error", err)
+	}
+	return "", false
+}
+
+// save keeps code. That it cannot is logged: the code can be used all the same.
+func (s *store) save(key, name string, code *os.File, size int64) {
+	if size > s.maxSize {
+		s.log.Warn("a compiled module is larger than the cache on disk and is not kept", "bytes", size, "limit", s.maxSize)
+		return
+	}
+	err := writeFile(s.path(key), true, func(w io.Writer) error { return seal(w, s.secret, key, name, code) })
+	if err == nil {
+		err = s.evict(key)
+	}
+	if err != nil {
+		s.log.Warn("a compiled module cannot be kept on disk", "dir", s.dir, "error", err)
+	}
+}
+
+// evict removes the entries that were not used for longest until the rest fits,
+// but never keep.
+func (s *store) evict(keep string) error {
+	files, err := os.ReadDir(s.dir)
+	if err != nil {
+		return err
+	}
+	type entry struct {
+		path string
+		size int64
+		used time.Time
+	}
+	var entries []entry
+	var total int64
+	for _, f := range files {
+		unfinished := strings.HasPrefix(f.Name(), newPrefix)
+		if !unfinished && !strings.HasSuffix(f.Name(), entrySuffix) {
+			continue
+		}
+		st, err := f.Info()
+		if err != nil {
+			continue // another process evicted it
+		}
+		e := entry{filepath.Join(s.dir, f.Name()), st.Size(), st.ModTime()}
+		if unfinished && time.Since(e.used) > abandoned {
+			if err := gone(os.Remove(e.path)); err != nil {
+				return err
+			}
+			continue
+		}
+		total += e.size
+		if !unfinished && f.Name() != keep+entrySuffix {
+			entries = append(entries, e)
+		}
+	}
+	slices.SortFunc(entries, func(a, b entry) int { return a.used.Compare(b.used) })
+	for _, e := range entries {
+		if total <= s.maxSize {
+			break
+		}
+		if err := gone(os.Remove(e.path)); err != nil {
+			return err
+		}
+		s.count.evicted.Add(1)
+		total -= e.size
+	}
+	return nil
+}
+
+// gone makes it no error that another process was faster.
+func gone(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// writeFile makes a file with mode 0600 that either has all that write wrote or is
+// not there; durable, if it must outlive the machine's fall.
+func writeFile(path string, durable bool, write func(io.Writer) error) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), newPrefix+"*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = f.Close() // for the second time, maybe
+			err = errors.Join(err, gone(os.Remove(f.Name())))
+		}
+	}()
+	if err := write(f); err != nil {
+		return err
+	}
+	if durable {
+		if err := f.Sync(); err != nil {
+			return err
+		}
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}

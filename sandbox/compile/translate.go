@@ -1,0 +1,50 @@
+package compile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+)
+
+// translate compiles wasm with a runtime made for it and leaves the code in the
+// cache in dir, or reads it from there. It gives how long that took. A panic of
+// the compiler in this goroutine is a [*panicError].
+func translate(ctx context.Context, config func() wazero.RuntimeConfig, dir string, wasm []byte) (took time.Duration, err error) {
+	began := time.Now()
+	cache, err := wazero.NewCompilationCacheWithDir(dir)
+	if err != nil {
+		return 0, err
+	}
+	rt := wazero.NewRuntimeWithConfig(ctx, config().WithCompilationCache(cache))
+	defer func() { err = errors.Join(err, rt.Close(ctx), cache.Close(ctx)) }()
+	err = guard(func() error {
+		m, err := rt.CompileModule(ctx, wasm)
+		took = time.Since(began)
+		if err != nil {
+			return err
+		}
+		return m.Close(ctx)
+	})
+	return took, err
+}
+
+// guard is the last resort against a panic in the compiler.
+func guard(f func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &panicError{value: v, stack: debug.Stack()}
+		}
+	}()
+	return f()
+}
+
+type panicError struct {
+	value any
+	stack []byte
+}
+
+func (p *panicError) Error() string { return fmt.Sprintf("panic: %v", p.value) }

@@ -52,7 +52,7 @@ func publish(t *testing.T, c *ruedotest.Cluster, name string) *project.Service {
 			t.Fatal(err)
 		}
 	}
-	req := &ruedov1.PublishServiceRequest{Name: s.Name, Description: s.Description, Tags: s.Tags, Decorators: s.Decorators, Env: s.Env, Args: s.Args}
+	req := &ruedov1.PublishServiceRequest{Name: s.Name, Description: s.Description, Tags: s.Tags, Decorators: s.Decorators, Env: s.Env.Strings(), Args: s.Args.Strings()}
 	if s.Example != nil {
 		if req.Example, err = s.ExampleBytes(); err != nil {
 			t.Fatal(err)

@@ -135,8 +135,8 @@ func TestHostileStarts(t *testing.T) {
 		{"memory over the limit", wasmbin.ReasonLimitMemory, "asks for 6553600 bytes of memory at its start, the limit is 4194304", nil},
 		{"data out of bounds", sandbox.ReasonCompile, "out of bounds", func(m *w.Module) { m.Data(65535, []byte("xx")) }},
 		{"invalid body", sandbox.ReasonCompile, "not valid", func(m *w.Module) { m.Func(">i", w.Ops(0x6a)) }},
-		{"unknown instruction", sandbox.ReasonCompile, "not valid", func(m *w.Module) { m.Func(">", w.Ops(0xff)) }},
-		{"a billion locals", wasmbin.ReasonLimit, "too many locals: 1000000000", func(m *w.Module) {
+		{"unknown instruction", wasmbin.ReasonMalformed, "unknown instruction 0xff", func(m *w.Module) { m.Func(">", w.Ops(0xff)) }},
+		{"a billion locals", wasmbin.ReasonLimitLocals, "too many locals: 1000000000", func(m *w.Module) {
 			m.FuncLocals(">", w.Vec(w.Cat(w.U32(1e9), []byte{0x7f})))
 		}},
 	} {

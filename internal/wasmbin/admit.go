@@ -31,6 +31,13 @@ type Limits struct {
 	Locals int
 	// Body is the size of one function's code in bytes; 1 MiB.
 	Body int
+	// Nesting is how deep blocks may stand within each other, Targets how many a
+	// br_table may have; 10,000 and 16,384. Go and LLVM nest one block for each
+	// case of a switch, so honest programs go to 4,000 and 5,000.
+	Nesting, Targets int
+	// Complexity bounds what a compiler may have to do, in units that take it
+	// about a microsecond each in the worst case; 16,000,000. See [Info].
+	Complexity int64
 }
 
 // WithDefaults fills in the fields that are zero.
@@ -60,6 +67,11 @@ func (l Limits) WithDefaults() Limits {
 	set(&l.Params, 1_000)
 	set(&l.Locals, 10_000)
 	set(&l.Body, 1<<20)
+	set(&l.Nesting, 10_000)
+	set(&l.Targets, 16_384)
+	if l.Complexity <= 0 {
+		l.Complexity = 16_000_000
+	}
 	return l
 }
 
@@ -101,6 +113,9 @@ type Info struct {
 	// Functions that the module defines, and the bytes of their code.
 	Functions int
 	Code      int64
+	// Complexity is summed over all functions: locals x (blocks + 16 x loops +
+	// br_table targets), and a sixteenth of the depth of each block.
+	Complexity int64
 }
 
 // Exported says whether the module exports a name.
@@ -111,7 +126,9 @@ func (i *Info) Exported(name string) bool {
 
 // Admit checks a module by its structure, without compiling or running
 // anything: that it is one, is whole, is within the limits, imports only what
-// there is, and exports what its kind needs. Errors are [*Error].
+// there is, exports what its kind needs, and that its code can be read. What is
+// left for a compiler to refuse are operands of the wrong type. Errors are
+// [*Error].
 func Admit(b []byte, l Limits) (*Info, error) {
 	l = l.WithDefaults()
 	if err := header(b); err != nil {
@@ -129,7 +146,7 @@ func Admit(b []byte, l Limits) (*Info, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, check := range []func(*Module) error{shape, imports, kinds} {
+	for _, check := range []func(*Module) error{shape, reserved, imports, kinds} {
 		if err := check(m); err != nil {
 			return nil, err
 		}
@@ -144,12 +161,17 @@ func Admit(b []byte, l Limits) (*Info, error) {
 			Fix: "raise the memory limit in a decorator, or build the module with less initial memory",
 		}
 	}
+	complexity, err := bodies(m, b, l)
+	if err != nil {
+		return nil, err
+	}
 	info := &Info{
-		Kind:      Command,
-		Size:      int64(len(b)),
-		MemoryMin: mem.Min * PageSize,
-		MemoryMax: maxPages * PageSize,
-		Functions: len(m.Functions),
+		Kind:       Command,
+		Size:       int64(len(b)),
+		MemoryMin:  mem.Min * PageSize,
+		MemoryMax:  maxPages * PageSize,
+		Functions:  len(m.Functions),
+		Complexity: complexity,
 	}
 	if mem.HasMax {
 		info.MemoryMax = mem.Max * PageSize

@@ -63,7 +63,7 @@ func (d *decoder) typeIndex(r *Reader) (uint32, error) {
 func (d *decoder) functions(r *Reader) error {
 	n, err := r.Count(1, d.max.functions, "functions")
 	if err != nil {
-		return err
+		return limited(err, ReasonLimitFunctions)
 	}
 	d.m.Functions = make([]uint32, n)
 	for i := range d.m.Functions {
@@ -77,7 +77,7 @@ func (d *decoder) functions(r *Reader) error {
 func (d *decoder) tables(r *Reader) error {
 	n, err := r.Count(3, d.max.tables, "tables")
 	if err != nil {
-		return err
+		return limited(err, ReasonLimitTable)
 	}
 	var total uint64
 	for range n {
@@ -90,7 +90,7 @@ func (d *decoder) tables(r *Reader) error {
 			return err
 		}
 		if total += t.Min; total > d.max.tableMin {
-			return overLimit(at, "tables too large (elements)", total, d.max.tableMin)
+			return limited(overLimit(at, "tables too large (elements)", total, d.max.tableMin), ReasonLimitTable)
 		}
 		d.m.Tables = append(d.m.Tables, t)
 	}
@@ -115,7 +115,7 @@ func (d *decoder) memories(r *Reader) error {
 func (d *decoder) globals(r *Reader) error {
 	n, err := r.Count(4, d.max.globals, "globals")
 	if err != nil {
-		return err
+		return limited(err, ReasonLimitGlobals)
 	}
 	d.m.Globals = make([]Global, 0, n)
 	for range n {

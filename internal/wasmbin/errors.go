@@ -1,6 +1,9 @@
 package wasmbin
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // Reasons of an [Error]. They equal the reasons that callers see.
 const (
@@ -9,6 +12,16 @@ const (
 	ReasonComponent        = "WASM_COMPONENT_UNSUPPORTED"
 	ReasonLimit            = "WASM_LIMIT"
 	ReasonLimitMemory      = "WASM_LIMIT_MEMORY"
+	ReasonLimitTypes       = "WASM_LIMIT_TYPES"
+	ReasonLimitFunctions   = "WASM_LIMIT_FUNCTIONS"
+	ReasonLimitGlobals     = "WASM_LIMIT_GLOBALS"
+	ReasonLimitTable       = "WASM_LIMIT_TABLE"
+	ReasonLimitBody        = "WASM_LIMIT_BODY"
+	ReasonLimitLocals      = "WASM_LIMIT_LOCALS"
+	ReasonLimitNesting     = "WASM_LIMIT_NESTING"
+	ReasonLimitBrTable     = "WASM_LIMIT_BRTABLE"
+	ReasonLimitComplexity  = "WASM_LIMIT_COMPLEXITY"
+	ReasonReservedName     = "WASM_RESERVED_NAME"
 	ReasonUnsupported      = "WASM_UNSUPPORTED"
 	ReasonImportNotAllowed = "IMPORT_NOT_ALLOWED"
 	ReasonExportsMissing   = "EXPORTS_MISSING"
@@ -59,4 +72,32 @@ func overLimit(offset int64, what string, actual, limit uint64) error {
 		Message: fmt.Sprintf("the module has %s: %d, the limit is %d", what, actual, limit),
 		Fix:     "make the module smaller: split the service, or leave out what it does not use",
 	}
+}
+
+// limitError says which limit what passes.
+func limitError(reason string, offset int64, what string, limit uint64) error {
+	return &Error{Reason: reason, Offset: offset, Message: fmt.Sprintf("%s, the limit is %d", what, limit), Fix: fix(reason)}
+}
+
+// limited gives an error about a count the reason of its kind.
+func limited(err error, reason string) error {
+	if e, ok := errors.AsType[*Error](err); ok && e.Reason == ReasonLimit {
+		e.Reason, e.Fix = reason, fix(reason)
+	}
+	return err
+}
+
+// fix says what to do about a limit.
+func fix(reason string) string {
+	switch reason {
+	case ReasonLimitTypes, ReasonLimitFunctions, ReasonLimitGlobals:
+		return "make the module smaller: split the service, or leave out what it does not use"
+	case ReasonLimitTable:
+		return "build the module with a smaller table at its start"
+	case ReasonLimitBody, ReasonLimitLocals, ReasonLimitComplexity:
+		return "split the function: it is often generated code, a large table in code, or a function into which everything was inlined (build with -Os)"
+	case ReasonLimitNesting, ReasonLimitBrTable:
+		return "split the function, or turn a large switch into a table of data"
+	}
+	return ""
 }

@@ -68,15 +68,16 @@ func sectionName(id byte) string {
 
 // decoder holds what the sections share while they are read.
 type decoder struct {
-	m   *Module
-	max caps
+	m    *Module
+	max  caps
+	file []byte
 }
 
 func read(b []byte, max caps) (*Module, error) {
 	if err := header(b); err != nil {
 		return nil, err
 	}
-	d := &decoder{m: &Module{}, max: max}
+	d := &decoder{m: &Module{}, max: max, file: b}
 	r := NewReader(b, 0)
 	r.pos = 8
 	last := 0
@@ -172,7 +173,7 @@ func (d *decoder) section(id byte, r *Reader) error {
 func (d *decoder) types(r *Reader) error {
 	n, err := r.Count(3, d.max.types, "types")
 	if err != nil {
-		return err
+		return limited(err, ReasonLimitTypes)
 	}
 	d.m.Types = make([]FuncType, 0, n)
 	for range n {
@@ -322,7 +323,7 @@ func globalType(r *Reader) (g Global, err error) {
 func (d *decoder) code(r *Reader) error {
 	n, err := r.Count(3, d.max.functions, "function bodies")
 	if err != nil {
-		return err
+		return limited(err, ReasonLimitFunctions)
 	}
 	if n != len(d.m.Functions) {
 		return malformed(r.Offset(), "%d functions are declared and %d have a body", len(d.m.Functions), n)
@@ -335,7 +336,7 @@ func (d *decoder) code(r *Reader) error {
 			return err
 		}
 		if uint64(size) > d.max.body {
-			return overLimit(at, "a function body too large (bytes)", uint64(size), d.max.body)
+			return d.overBody(ReasonLimitBody, at, "has %d bytes of code", uint64(size), d.max.body)
 		}
 		s, err := r.Sub(uint64(size))
 		if err != nil {
@@ -355,7 +356,7 @@ func (d *decoder) code(r *Reader) error {
 				return err
 			}
 			if body.Locals += uint64(k); body.Locals > d.max.locals {
-				return overLimit(at, "a function with too many locals", body.Locals, d.max.locals)
+				return d.overBody(ReasonLimitLocals, at, "has too many locals: %d", body.Locals, d.max.locals)
 			}
 			if _, err := valType(s); err != nil {
 				return err

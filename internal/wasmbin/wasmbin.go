@@ -2,7 +2,8 @@
 // may enter.
 //
 // Start with [Admit]: it says what a module is and wants, or why it is
-// refused. [Read] gives the module's parts to those who check or rewrite them.
+// refused. [Read] gives the module's parts to those who check or rewrite them,
+// [Code] the instructions of its functions.
 //
 // # Promises
 //
@@ -10,8 +11,9 @@
 //     that remain, and against a cap, before anything is allocated. Memory stays
 //     within a small multiple of the module's size; no input makes it panic.
 //   - Every section is consumed to its last byte, and every index that is read
-//     points at something. Instructions are not looked at: a compiler still has
-//     to validate function bodies.
+//     points at something. [Read] does not look at instructions, [Code] and
+//     [Admit] do; nothing here checks the types of operands, so a compiler still
+//     has to validate function bodies.
 //   - An error is an [*Error] with a stable reason, the offset where reading
 //     stopped, and what to do.
 //   - Nothing here runs a module, keeps a reference into the caller's bytes

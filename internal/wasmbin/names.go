@@ -1,0 +1,117 @@
+package wasmbin
+
+import "fmt"
+
+// Reader reads the contents of a section of the file that the module was read
+// from; they share the file's memory. The name of a custom section is left out.
+func (s Section) Reader(file []byte) *Reader {
+	r := NewReader(file[s.Offset:s.Offset+int64(s.Size)], s.Offset)
+	if s.ID == SectionCustom {
+		if _, err := r.Name(); err != nil {
+			return NewReader(nil, s.Offset)
+		}
+	}
+	return r
+}
+
+// FunctionName is the name that the module gives a function for people, or
+// that under which it is imported; "" where there is none, or where the names
+// are damaged. It is for messages: each call reads all names up to the one that
+// is asked for.
+func (m *Module) FunctionName(file []byte, index uint32) string {
+	if name, ok := functionName(nameSection(file), index); ok {
+		return name
+	}
+	if uint64(index) < uint64(len(m.importedFuncs)) {
+		n := uint32(0)
+		for _, im := range m.Imports {
+			if im.Kind != ExternFunc {
+				continue
+			}
+			if n == index {
+				return im.Module + "." + im.Name
+			}
+			n++
+		}
+	}
+	return ""
+}
+
+// nameSection finds the custom section with names for people, in a file of
+// which not everything may have been read yet; where it has none, or is
+// damaged, what it gives is empty.
+func nameSection(file []byte) *Reader {
+	r := NewReader(file, 0)
+	r.pos = min(8, len(file))
+	for r.Len() > 0 {
+		id, err := r.Byte()
+		if err != nil {
+			break
+		}
+		size, err := r.U32()
+		if err != nil {
+			break
+		}
+		s, err := r.Sub(uint64(size))
+		if err != nil {
+			break
+		}
+		if id != SectionCustom {
+			continue
+		}
+		if name, err := s.Name(); err == nil && name == "name" {
+			return s
+		}
+	}
+	return NewReader(nil, 0)
+}
+
+func functionName(r *Reader, index uint32) (string, bool) {
+	for r.Len() > 0 {
+		id, err := r.Byte()
+		if err != nil {
+			return "", false
+		}
+		size, err := r.U32()
+		if err != nil {
+			return "", false
+		}
+		sub, err := r.Sub(uint64(size))
+		if err != nil {
+			return "", false
+		}
+		if id != 1 { // the names of functions
+			continue
+		}
+		n, err := sub.U32()
+		if err != nil {
+			return "", false
+		}
+		for range n {
+			i, err := sub.U32()
+			if err != nil {
+				return "", false
+			}
+			size, err := sub.U32()
+			if err != nil {
+				return "", false
+			}
+			name, err := sub.Bytes(uint64(size))
+			if err != nil {
+				return "", false
+			}
+			if i == index {
+				return string(name), true
+			}
+		}
+	}
+	return "", false
+}
+
+// describe is how messages speak of a function: its index and its name.
+func (m *Module) describe(file []byte, index uint32) string {
+	if name := m.FunctionName(file, index); name != "" {
+		return fmt.Sprintf("function %d (%s)", index, bare(name))
+	}
+	return fmt.Sprintf("function %d", index)
+}

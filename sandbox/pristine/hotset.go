@@ -24,12 +24,17 @@ func (h *hotSet) add(start, end int, zero bool) {
 	h.spans = append(h.spans, span{start, end, zero})
 }
 
-// cut forgets everything from offset at on, where no span may begin before it
-// and end behind it.
+// cut forgets everything from offset at on.
 func (h *hotSet) cut(at int) {
-	for n := len(h.spans); n > 0 && h.spans[n-1].start >= at; n-- {
-		h.bytes -= h.spans[n-1].end - h.spans[n-1].start
-		h.spans = h.spans[:n-1]
+	for n := len(h.spans) - 1; n >= 0 && h.spans[n].end > at; n-- {
+		s := &h.spans[n]
+		if s.start < at {
+			h.bytes -= s.end - at
+			s.end = at
+			return
+		}
+		h.bytes -= s.end - s.start
+		h.spans = h.spans[:n]
 	}
 }
 

@@ -27,6 +27,9 @@ func NewImage(mem []byte, config Config) (*Image, error) {
 		return nil, fmt.Errorf("a snapshot of %d bytes: the size of a linear memory is a multiple of %d up to %d",
 			len(mem), WasmPage, uint64(Largest))
 	}
+	if config.Method > MethodPlain {
+		return nil, fmt.Errorf("there is no method %d", config.Method)
+	}
 	store, err := openStore(mem, config.withDefaults())
 	if err != nil {
 		return nil, fmt.Errorf("taking a snapshot of %d bytes: %w", len(mem), err)

@@ -18,6 +18,7 @@ type mapped struct {
 	space []byte // nil if it is empty
 	file  *memfd // nil: zeros only
 	front int    // bytes of space that are file's
+	top   int    // how far the guest can have written since all behind front was dropped
 
 	hot    hotSet
 	served int  // restores since hot was learnt
@@ -90,15 +91,18 @@ func (b *mapped) extend(size uint64) []byte {
 	case b.space == nil:
 		return []byte{}
 	}
+	b.top = max(b.top, int(size))
 	return b.space
 }
 
+// restore is called with the memory at its size again, so nothing behind front
+// is the guest's.
 func (b *mapped) restore(changed bool, peak uint64) (Cost, error) {
 	switch {
 	case b.file.how == MethodCompare:
 		return b.compare(int(peak))
 	case b.file.how == MethodDrop || b.outdated():
-		return Cost{Path: PathDrop}, b.drop()
+		return Cost{Path: PathDrop}, b.dropFrom(0)
 	case changed || b.unsure:
 		return b.learn()
 	}
@@ -120,9 +124,10 @@ func (b *mapped) learn() (Cost, error) {
 	b.hot.reset()
 	b.served = 0
 	keep := int(b.file.config.Keep) / b.file.page
-	pages, err := b.file.pages.private(b.space, keep+1, b.heat)
+	// Empty addresses take time as well: 13 us for each GiB.
+	pages, err := b.file.pages.private(b.space[:b.pageUp(b.top)], keep+1, b.heat)
 	if err != nil {
-		return Cost{Path: PathDrop}, b.drop() // needs no answer
+		return Cost{Path: PathDrop}, b.dropFrom(0) // needs no answer
 	}
 	path := PathScan
 	if pages > keep {
@@ -136,6 +141,7 @@ func (b *mapped) learn() (Cost, error) {
 		if err := b.dropFrom(from); err != nil {
 			return Cost{}, err
 		}
+		b.top = b.front
 	}
 	b.hot.restore(b.space, b.file.view)
 	return Cost{Path: path, Pages: b.hot.bytes / b.file.page}, nil
@@ -149,6 +155,8 @@ func (b *mapped) heat(start, end int) {
 		start = stop
 	}
 }
+
+func (b *mapped) pageUp(n int) int { return (n + b.file.page - 1) / b.file.page * b.file.page }
 
 // compare puts back what differs from the image and drops what is behind it.
 func (b *mapped) compare(peak int) (Cost, error) {

@@ -25,8 +25,8 @@ const (
 	pageIsZero    = 1 << 5 // the zero page, which all share until they write
 )
 
-// pageRegion is struct page_region.
-type pageRegion struct{ start, end, categories uint64 }
+// pageRegion is struct page_region, whose categories are of no use here.
+type pageRegion struct{ start, end, _ uint64 }
 
 // scanArgs is struct pm_scan_arg. vec is a pointer here, so that the regions
 // may lie on the stack.

@@ -35,7 +35,8 @@
 // there for the next one. It holds because
 //
 //   - a memory starts dirty, so its first Restore asks the kernel for all
-//     private pages of the whole range, whoever made them private;
+//     private pages, whoever made them private, as far as the guest was ever
+//     given memory (or since all behind the snapshot was dropped);
 //   - after that a page becomes private only by a page fault for writing. The
 //     kernel counts every completed fault on the thread that took it, exactly
 //     and before the instruction that faulted is resumed, in user code as well

@@ -1,0 +1,297 @@
+//go:build amd64 || arm64
+
+package pristine
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// hotMemory is a memory whose first restore is done, with the hot set.
+func hotMemory(t testing.TB, wasmPages int, limit uint64, config Config) (*Memory, *runtimeMemory, *mapped) {
+	t.Helper()
+	mem := make([]byte, wasmPages*WasmPage)
+	for i := range mem {
+		mem[i] = byte(i%251) + 1
+	}
+	image := newImage(t, mem, config)
+	if image.Method() != MethodHotSet {
+		t.Skipf("this kernel restores by %s", image.Method())
+	}
+	m := newMemory(t, image, limit)
+	r := run(m, 0)
+	restore(t, m, r)
+	return m, r, m.body.(*mapped)
+}
+
+func TestImageIsSealed(t *testing.T) {
+	_, _, b := hotMemory(t, 1, WasmPage, Config{})
+	f := b.file.file
+	if _, err := f.WriteAt([]byte{1}, 0); !errors.Is(err, unix.EPERM) {
+		t.Errorf("written: %v", err)
+	}
+	for _, size := range []int64{0, 2 * WasmPage} {
+		if err := f.Truncate(size); !errors.Is(err, unix.EPERM) {
+			t.Errorf("truncated to %d: %v", size, err)
+		}
+	}
+	if _, err := unix.MmapPtr(int(f.Fd()), 0, nil, WasmPage, readWrite, unix.MAP_SHARED); !errors.Is(err, unix.EPERM) {
+		t.Errorf("mapped for writing: %v", err)
+	}
+	if _, err := unix.FcntlInt(f.Fd(), unix.F_ADD_SEALS, unix.F_SEAL_FUTURE_WRITE); !errors.Is(err, unix.EPERM) {
+		t.Errorf("sealed again: %v", err)
+	}
+}
+
+func TestZerosTakeNoSpace(t *testing.T) {
+	mem := make([]byte, 64*WasmPage)
+	mem[40*WasmPage] = 1
+	image := newImage(t, mem, Config{Method: MethodDrop})
+	var st unix.Stat_t
+	if err := unix.Fstat(int(image.store.(*memfd).file.Fd()), &st); err != nil {
+		t.Fatal(err)
+	}
+	if got := st.Blocks * 512; got > WasmPage {
+		t.Errorf("one page of %d bytes takes %d", len(mem), got)
+	}
+}
+
+// TestSystemCallsAreCounted has the kernel write to the memory.
+func TestSystemCallsAreCounted(t *testing.T) {
+	m, r, _ := hotMemory(t, 2, 2*WasmPage, Config{})
+	for n := range 8 {
+		m.Begin()
+		if _, err := unix.Getrandom(r.bytes[n*4096+100:][:32], 0); err != nil {
+			t.Fatal(err)
+		}
+		m.End()
+		if cost := restore(t, m, r); cost.Path != PathScan || cost.Pages != n+1 {
+			t.Errorf("restored %d pages by %s", cost.Pages, cost.Path)
+		}
+		checkHotSet(t, m)
+	}
+	same(t, "after the restores", r.bytes, m.image.store.(*memfd).view)
+}
+
+// TestForkInAWindow starts processes between writes, sharing the address space
+// as Go does, and with a true fork, which write-protects all private pages.
+func TestForkInAWindow(t *testing.T) {
+	m, r, b := hotMemory(t, 2, 4*WasmPage, Config{})
+	program, err := exec.LookPath("true")
+	if err != nil {
+		t.Skip(err)
+	}
+	for n := range 20 {
+		m.Begin()
+		r.bytes[n*4096] = 0
+		cmd := exec.CommandContext(t.Context(), program)
+		if n%2 == 1 {
+			cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER}
+		}
+		if err := cmd.Run(); err != nil && n%2 == 0 {
+			t.Fatal(err)
+		}
+		r.bytes[n*4096+1], r.bytes[WasmPage+n*2048] = 0, 0
+		m.End()
+		restore(t, m, r)
+		same(t, "after a restore", r.bytes, b.file.view)
+		checkHotSet(t, m)
+	}
+}
+
+// TestLockedMemory cannot be dropped; it is mapped anew and scanned from then
+// on.
+func TestLockedMemory(t *testing.T) {
+	m, r, b := hotMemory(t, 1, 2*WasmPage, Config{Keep: -1})
+	if err := unix.Mlock(b.space); err != nil {
+		t.Skip(err)
+	}
+	for n := range 3 {
+		m.MarkDirty()
+		m.Begin()
+		r.bytes[n] = 0
+		if _, ok := r.Grow(1); !ok {
+			t.Fatal("it does not grow")
+		}
+		r.bytes[WasmPage+n] = 1
+		m.End()
+		if cost := restore(t, m, r); cost.Path != PathDrop {
+			t.Errorf("restored by %s", cost.Path)
+		}
+		same(t, "after a restore", r.bytes, b.file.view)
+		checkHotSet(t, m)
+	}
+	if !b.unsure {
+		t.Error("the memory is trusted")
+	}
+	if cost := restore(t, m, r); cost.Path != PathScan {
+		t.Errorf("restored by %s", cost.Path)
+	}
+	huge(t, b)
+}
+
+func TestHugePagesAreRefused(t *testing.T) {
+	_, _, b := hotMemory(t, 1, 8<<20, Config{})
+	huge(t, b)
+}
+
+// huge looks up whether the range refuses huge pages.
+func huge(t *testing.T, b *mapped) {
+	t.Helper()
+	if _, err := os.Stat("/sys/kernel/mm/transparent_hugepage"); err != nil {
+		t.Skip("this kernel has none")
+	}
+	f, err := os.Open("/proc/self/smaps")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	first := uintptr(unsafe.Pointer(&b.space[0]))
+	last := first + uintptr(len(b.space))
+	var seen, inside uintptr // bytes of the mapping at hand that are ours
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		name, rest, _ := strings.Cut(lines.Text(), " ")
+		if !strings.HasSuffix(name, ":") {
+			var start, end uintptr
+			if _, err := fmt.Sscanf(name, "%x-%x", &start, &end); err != nil {
+				t.Fatal(err)
+			}
+			start, end = max(start, first), min(end, last)
+			inside = max(start, end) - start
+			seen += inside
+		} else if name == "VmFlags:" && inside > 0 && !strings.Contains(rest+" ", " nh ") {
+			t.Errorf("%d bytes have the flags %s", inside, rest)
+		}
+	}
+	if seen != uintptr(len(b.space)) {
+		t.Errorf("found %d of %d bytes", seen, len(b.space))
+	}
+}
+
+// TestScanThatFails restores all the same.
+func TestScanThatFails(t *testing.T) {
+	m, r, b := hotMemory(t, 1, 2*WasmPage, Config{})
+	b.file.pages.fd = ^uintptr(0)
+	m.Begin()
+	clear(r.bytes)
+	m.End()
+	if cost := restore(t, m, r); cost.Path != PathDrop {
+		t.Errorf("restored by %s", cost.Path)
+	}
+	same(t, "after a restore", r.bytes, b.file.view)
+}
+
+// TestGrowthIsDroppedFirst keeps the hot pages of the image where only what the
+// guest grew by is too much.
+func TestGrowthIsDroppedFirst(t *testing.T) {
+	m, r, _ := hotMemory(t, 2, 64*WasmPage, Config{Keep: 10 * 4096})
+	call := func(grow bool) Cost {
+		m.Begin()
+		r.bytes[0], r.bytes[5*4096] = 0, 0
+		if grow {
+			r.Grow(60)
+			clear(r.bytes[3*WasmPage:])
+			for i := 3 * WasmPage; i < len(r.bytes); i += 4096 {
+				r.bytes[i] = 1
+			}
+		}
+		m.End()
+		return restore(t, m, r)
+	}
+	call(false)
+	if cost := call(true); cost.Path != PathDrop || cost.Pages != 2 {
+		t.Errorf("restored %d pages by %s", cost.Pages, cost.Path)
+	}
+	checkHotSet(t, m)
+	if cost := call(false); cost.Path != PathHot || cost.Pages != 2 {
+		t.Errorf("restored %d pages by %s", cost.Pages, cost.Path)
+	}
+}
+
+// TestOldKernels says what is done without a hot set.
+func TestOldKernels(t *testing.T) {
+	broken := func() (*pagemap, error) { return nil, unix.ENOTTY }
+	for _, c := range []struct {
+		size   int
+		method Method
+		want   Method // MethodAuto: an error
+	}{
+		{small, MethodAuto, MethodCompare},
+		{small + WasmPage, MethodAuto, MethodDrop},
+		{small, MethodHotSet, MethodAuto},
+		{small, MethodDrop, MethodDrop},
+		{small + WasmPage, MethodCompare, MethodCompare},
+	} {
+		f, err := newMemfd(make([]byte, c.size), Config{Method: c.method})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := f.choose(broken); (err != nil) != (c.want == MethodAuto) {
+			t.Errorf("%d bytes, %s: %v", c.size, c.method, err)
+		} else if err == nil && f.how != c.want {
+			t.Errorf("%d bytes, %s: %s", c.size, c.method, f.how)
+		}
+		if err := f.close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestIdleMemoriesCostLittle makes 200 over one image of 16 MiB, each of which
+// wrote 8 pages.
+func TestIdleMemoriesCostLittle(t *testing.T) {
+	const count, touched = 200, 8
+	first, _, _ := hotMemory(t, 256, 256<<20, Config{})
+	before := private(t)
+	for range count {
+		m := newMemory(t, first.image, 256<<20)
+		r := run(m, 0)
+		m.Begin()
+		for n := range touched {
+			r.bytes[n*1<<20] = 0
+		}
+		m.End()
+		restore(t, m, r)
+	}
+	each := (private(t) - before) / count
+	t.Logf("an idle memory of 16 MiB with %d hot pages has %d KiB of its own", touched, each>>10)
+	if each > 1<<20 {
+		t.Errorf("%d bytes each", each)
+	}
+}
+
+// private is how many bytes this process has to itself, page tables included.
+func private(t testing.TB) int {
+	t.Helper()
+	var sum int
+	for file, keys := range map[string][]string{
+		"/proc/self/smaps_rollup": {"Private_Dirty:", "Private_Clean:"},
+		"/proc/self/status":       {"VmPTE:"},
+	} {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Skip(err)
+		}
+		for line := range strings.Lines(string(b)) {
+			for _, key := range keys {
+				if v, ok := strings.CutPrefix(line, key); ok {
+					var kib int
+					if _, err := fmt.Sscan(v, &kib); err != nil {
+						t.Fatal(err)
+					}
+					sum += kib << 10
+				}
+			}
+		}
+	}
+	return sum
+}

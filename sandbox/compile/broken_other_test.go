@@ -2,5 +2,6 @@
 
 package compile_test
 
-func brokenChild(string)          {}
-func doomedParent(string, string) {}
+func brokenChild(string) {}
+
+func doomedParent(string, string, []string) {}

@@ -99,15 +99,23 @@ func TestAKilledCompileLeavesNothing(t *testing.T) {
 	for range 3 {
 		fails(t, c, bomb, compile.ReasonTimeout)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	eventually(t, "no child is left", func() bool { return len(children(t, os.Getpid())) == 0 })
+	eventually(t, "no descriptor is left", func() bool { return fds(t) <= fdsBefore })
+	eventually(t, "no file is left", func() bool { return slices.Equal(files(t, dir), filesBefore) })
+}
+
+func TestTheLastOneToGiveUpKillsTheChild(t *testing.T) {
+	c := open(t, func(cfg *compile.Config) { cfg.Timeout, cfg.CPU = time.Minute, time.Minute })
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
 	_, err := c.Prepare(ctx, bomb)
 	if e, ok := errors.AsType[*compile.Error](err); !ok || e.Reason != compile.ReasonCanceled || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
 	}
 	eventually(t, "no child is left", func() bool { return len(children(t, os.Getpid())) == 0 })
-	eventually(t, "no descriptor is left", func() bool { return fds(t) <= fdsBefore })
-	eventually(t, "no file is left", func() bool { return slices.Equal(files(t, dir), filesBefore) })
+	if _, err := c.Prepare(ctx, bomb); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("with a context that has ended: %v", err)
+	}
 }
 
 func TestTheChildSeesNothingOfItsParent(t *testing.T) {

@@ -22,8 +22,9 @@ func TestLeastRecentlyUsedEntriesMakeRoom(t *testing.T) {
 	write(t, filepath.Join(dir, "README"), []byte("not ours"))
 	write(t, filepath.Join(dir, ".new-1"), []byte("of a crash"))
 	long := time.Now().Add(-2 * time.Hour)
-	for _, f := range []string{first, second, filepath.Join(dir, ".new-1")} {
-		if err := os.Chtimes(f, long, long); err != nil {
+	for i, f := range []string{filepath.Join(dir, ".new-1"), first, second} {
+		at := long.Add(time.Duration(i) * time.Second)
+		if err := os.Chtimes(f, at, at); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -1,6 +1,24 @@
 package compile
 
-import "io"
+import (
+	"io"
+	"path/filepath"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+)
+
+// Order sends a child what to do, with limits of a minute.
+func Order(w io.Writer, dir string, config func() wazero.RuntimeConfig, wasm []byte) error {
+	id, err := identify(filepath.Join(dir, "probe"), config)
+	if err != nil {
+		return err
+	}
+	return order{
+		Identity: id, Dir: dir, Size: int64(len(wasm)), Workers: 1,
+		Timeout: time.Minute, CPU: time.Minute, Memory: 1 << 30, MaxCode: maxCode,
+	}.write(w, wasm)
+}
 
 // GetReady does what Child does until the module comes, but does not watch
 // anything, and gives the memory limit.

@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 		case "greedy-child", "recursive-child", "panicking-child", "silent-child":
 			brokenChild(os.Args[1])
 		case "parent":
-			doomedParent(os.Args[2], os.Args[3])
+			doomedParent(os.Args[2], os.Args[3], os.Args[4:])
 			os.Exit(0)
 		}
 	}

@@ -3,12 +3,14 @@
 package compile_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -45,11 +47,7 @@ func TestCloseKillsTheChild(t *testing.T) {
 }
 
 // doomedParent compiles a bomb until it is killed.
-func doomedParent(dir, private string) {
-	command, err := compile.Self("child")
-	if err != nil {
-		panic(err)
-	}
+func doomedParent(dir, private string, command []string) {
 	c, err := compile.New(compile.Config{Runtime: config, Command: command, Dir: dir, Private: private, Timeout: time.Minute, CPU: time.Minute})
 	if err != nil {
 		panic(err)
@@ -58,28 +56,72 @@ func doomedParent(dir, private string) {
 	fmt.Println(err)
 }
 
+// Each of two ways is enough: the kernel's signal, and the end of stdin.
 func TestTheChildEndsWithItsParent(t *testing.T) {
+	for name, command := range map[string][]string{
+		"by stdin or signal": self(t, "child"),
+		"by signal alone":    {"/bin/sleep", "60"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if name == "by signal alone" && runtime.GOOS != "linux" {
+				t.Skip("there is no such signal here")
+			}
+			endsWithItsParent(t, command)
+		})
+	}
+	t.Run("by stdin alone", func(t *testing.T) {
+		command := self(t, "child")
+		cmd := exec.Command(command[0], command[1:]...)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		stdin, err := cmd.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		stdout, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		defer cmd.Process.Kill()
+		if err := compile.Order(stdin, t.TempDir(), config, bomb); err != nil {
+			t.Fatal(err)
+		}
+		ready, err := bufio.NewReader(stdout).ReadString('\n')
+		if err != nil || !strings.Contains(ready, "ready") {
+			t.Fatalf("got %q, %v", ready, err)
+		}
+		began := time.Now()
+		stdin.Close()
+		if err := cmd.Wait(); err == nil || time.Since(began) > 10*time.Second {
+			t.Errorf("got %v after %s", err, time.Since(began))
+		}
+	})
+}
+
+func endsWithItsParent(t *testing.T, child []string) {
 	dir := t.TempDir()
 	private := filepath.Join(dir, "private")
-	command := self(t, "parent", filepath.Join(dir, "modules"), private)
+	command := self(t, append([]string{"parent", filepath.Join(dir, "modules"), private}, child...)...)
 	parent := exec.Command(command[0], command[1:]...)
 	if err := parent.Start(); err != nil {
 		t.Fatal(err)
 	}
 	defer parent.Process.Kill()
-	var child int
+	var id int
 	eventually(t, "the child runs", func() bool {
 		if ids := children(t, parent.Process.Pid); len(ids) == 1 {
-			child = ids[0]
+			id = ids[0]
 		}
-		return child != 0
+		return id != 0
 	})
 	if err := parent.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	_ = parent.Wait()
 	eventually(t, "the child is gone", func() bool {
-		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", child))
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", id))
 		return err != nil || strings.Contains(string(text), ") Z ")
 	})
 
@@ -165,7 +207,7 @@ func TestTheKernelKillsTheChild(t *testing.T) {
 		limits, _ := os.ReadFile(fmt.Sprintf("/proc/%d/limits", ids[0]))
 		stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", ids[0]))
 		f := strings.Fields(string(stat))
-		if len(f) < 14 || !strings.Contains(string(limits), "Max cpu time              20 ") {
+		if len(f) < 14 || !strings.Contains(string(limits), "Max cpu time              12 ") {
 			return false
 		}
 		ticks, _ := strconv.Atoi(f[13])

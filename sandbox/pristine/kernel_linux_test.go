@@ -190,30 +190,24 @@ func TestScanThatFails(t *testing.T) {
 	same(t, "after a restore", r.bytes, b.file.view)
 }
 
-// TestGrowthIsDroppedFirst keeps the hot pages of the image where only what the
-// guest grew by is too much.
-func TestGrowthIsDroppedFirst(t *testing.T) {
-	m, r, _ := hotMemory(t, 2, 64*WasmPage, Config{Keep: 10 * 4096})
-	call := func(grow bool) Cost {
-		m.Begin()
-		r.bytes[0], r.bytes[5*4096] = 0, 0
-		if grow {
-			r.Grow(60)
-			clear(r.bytes[3*WasmPage:])
-			for i := 3 * WasmPage; i < len(r.bytes); i += 4096 {
-				r.bytes[i] = 1
-			}
-		}
-		m.End()
-		return restore(t, m, r)
+// TestThisKernel does not let the hot set be lost unnoticed, along with the
+// tests of it.
+func TestThisKernel(t *testing.T) {
+	var name unix.Utsname
+	if err := unix.Uname(&name); err != nil {
+		t.Fatal(err)
 	}
-	call(false)
-	if cost := call(true); cost.Path != PathDrop || cost.Pages != 2 {
-		t.Errorf("restored %d pages by %s", cost.Pages, cost.Path)
+	var major, minor int
+	release := unix.ByteSliceToString(name.Release[:])
+	if _, err := fmt.Sscanf(release, "%d.%d", &major, &minor); err != nil || major < 6 || major == 6 && minor < 7 {
+		t.Skipf("Linux %s has no PAGEMAP_SCAN", release)
 	}
-	checkHotSet(t, m)
-	if cost := call(false); cost.Path != PathHot || cost.Pages != 2 {
-		t.Errorf("restored %d pages by %s", cost.Pages, cost.Path)
+	pages, err := probe()
+	if err != nil {
+		t.Fatalf("Linux %s: %v", release, err)
+	}
+	if err := pages.close(); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -244,54 +238,4 @@ func TestOldKernels(t *testing.T) {
 			t.Error(err)
 		}
 	}
-}
-
-// TestIdleMemoriesCostLittle makes 200 over one image of 16 MiB, each of which
-// wrote 8 pages.
-func TestIdleMemoriesCostLittle(t *testing.T) {
-	const count, touched = 200, 8
-	first, _, _ := hotMemory(t, 256, 256<<20, Config{})
-	before := private(t)
-	for range count {
-		m := newMemory(t, first.image, 256<<20)
-		r := run(m, 0)
-		m.Begin()
-		for n := range touched {
-			r.bytes[n*1<<20] = 0
-		}
-		m.End()
-		restore(t, m, r)
-	}
-	each := (private(t) - before) / count
-	t.Logf("an idle memory of 16 MiB with %d hot pages has %d KiB of its own", touched, each>>10)
-	if each > 1<<20 {
-		t.Errorf("%d bytes each", each)
-	}
-}
-
-// private is how many bytes this process has to itself, page tables included.
-func private(t testing.TB) int {
-	t.Helper()
-	var sum int
-	for file, keys := range map[string][]string{
-		"/proc/self/smaps_rollup": {"Private_Dirty:", "Private_Clean:"},
-		"/proc/self/status":       {"VmPTE:"},
-	} {
-		b, err := os.ReadFile(file)
-		if err != nil {
-			t.Skip(err)
-		}
-		for line := range strings.Lines(string(b)) {
-			for _, key := range keys {
-				if v, ok := strings.CutPrefix(line, key); ok {
-					var kib int
-					if _, err := fmt.Sscan(v, &kib); err != nil {
-						t.Fatal(err)
-					}
-					sum += kib << 10
-				}
-			}
-		}
-	}
-	return sum
 }

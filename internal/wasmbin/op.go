@@ -41,6 +41,7 @@ const (
 	OpI64Const           Op = 0x42
 	OpF32Const           Op = 0x43
 	OpF64Const           Op = 0x44
+	OpI32LtU             Op = 0x49
 	OpI32GtU             Op = 0x4b
 	OpI64LtS             Op = 0x53
 	OpI64GtU             Op = 0x56

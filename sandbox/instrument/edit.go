@@ -1,0 +1,71 @@
+package instrument
+
+import "github.com/ruedo-dev/ruedo/internal/wasmbin"
+
+// edit replaces a piece of a function's code. Those of a function stand in the
+// order of the code and do not overlap.
+type edit struct {
+	kind    editKind
+	at, end int    // in the given file
+	cost    int    // of editAdd, editCheck and editLoop; 0 leaves the code alone
+	index   uint32 // new index of a function
+	blob    [2]int // the unrolled body, in the loop's blobs
+}
+
+type editKind uint8
+
+const (
+	editIndex editKind = iota // write index
+	editCall                  // call index
+	editAdd                   // charge
+	editCheck                 // charge and test
+	editLoop                  // a loop with one test, around the unrolled body
+)
+
+func (f *function) edit(e edit) int {
+	f.edits = append(f.edits, e)
+	return len(f.edits) - 1
+}
+
+// write appends the body that stands in the file from at to end, with its edits.
+func (f *function) write(out []byte, at, end int) []byte {
+	file := f.rw.file
+	for i := range f.edits {
+		e := &f.edits[i]
+		out = append(out, file[at:e.at]...)
+		at = e.end
+		switch e.kind {
+		case editIndex:
+			out = appendU32(out, e.index)
+		case editCall:
+			out = asm(out).index(wasmbin.OpCall, e.index)
+		case editAdd:
+			if e.cost > 0 {
+				out = f.rw.charge(out, e.cost)
+			}
+		case editCheck:
+			if e.cost > 0 {
+				out = f.rw.check(f.rw.charge(out, e.cost))
+			}
+		case editLoop:
+			out = asm(out).block(wasmbin.OpBlock).block(wasmbin.OpLoop)
+			out = f.rw.check(f.rw.charge(out, e.cost))
+			out = append(out, f.loop.blobs[e.blob[0]:e.blob[1]]...)
+			out = asm(out).end().end()
+		}
+	}
+	return append(out, file[at:end]...)
+}
+
+// charge takes a constant from the fuel.
+func (rw *rewriter) charge(out []byte, cost int) []byte {
+	return asm(out).index(wasmbin.OpGlobalGet, rw.fuel()).i64(int64(cost)).op(wasmbin.OpI64Sub).index(wasmbin.OpGlobalSet, rw.fuel())
+}
+
+// check calls refuel where the fuel is below zero: after a guest was stopped it
+// still is, so that it stops again.
+func (rw *rewriter) check(out []byte) []byte {
+	rw.res.Checks++
+	return asm(out).index(wasmbin.OpGlobalGet, rw.fuel()).i64(0).op(wasmbin.OpI64LtS).
+		block(wasmbin.OpIf).index(wasmbin.OpCall, rw.refuel()).end()
+}

@@ -45,6 +45,10 @@ generate: $(BIN)/buf ## Make gen/ from proto/ (no network needed once buf is bui
 e2e: build $(BIN)/etcd ## Run the fault tests over real processes and a real etcd
 	RUEDO_E2E_BIN=$(CURDIR)/$(BIN) $(GO) test -count=1 -timeout 15m -tags e2e ./internal/e2e/...
 
+.PHONY: hostile
+hostile: ## Attack a running cluster: bad modules, uploads, guests (HOSTILE_RUN=regexp picks rows)
+	$(GO) test -count=1 -timeout 15m -v -tags hostile $(if $(HOSTILE_RUN),-run '$(HOSTILE_RUN)') ./internal/hostile/...
+
 FUZZTIME ?= 30s
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME (30s)

@@ -8,7 +8,10 @@
 //	wasm := m.Bytes()
 package wasmtest
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // Module under assembly. Imports must be added before functions.
 type Module struct {
@@ -24,6 +27,7 @@ type Module struct {
 	start    []byte
 	elements [][]byte
 	data     [][]byte
+	passive  bool // some data is
 }
 
 // New gives an empty module.
@@ -42,6 +46,21 @@ func Function(code ...[]byte) *Module {
 func (m *Module) AsFunction(call uint32) {
 	m.Export("ruedo_call", call)
 	m.Export("ruedo_abi_1", m.Func(">"))
+}
+
+// Command gives a module with the exports of a program, whose _start is code;
+// it has one page of memory, not limited by itself. Each import is
+// "module.name:signature".
+func Command(imports []string, code ...[]byte) *Module {
+	m := New()
+	for _, i := range imports {
+		name, sig, _ := strings.Cut(i, ":")
+		module, name, _ := strings.Cut(name, ".")
+		m.Import(module, name, sig)
+	}
+	m.Memory(1, -1)
+	m.Export("_start", m.Func(">", code...))
+	return m
 }
 
 // Type adds a signature such as "iI>i" (i is i32, I is i64, f, F) and gives its
@@ -133,6 +152,14 @@ func (m *Module) Data(offset int32, b []byte) {
 	m.data = append(m.data, Cat([]byte{0}, I32(offset), []byte{0x0b}, Sized(b)))
 }
 
+// PassiveData keeps bytes that only memory.init reads, and gives the segment's
+// index.
+func (m *Module) PassiveData(b []byte) uint32 {
+	m.passive = true
+	m.data = append(m.data, Cat([]byte{1}, Sized(b)))
+	return uint32(len(m.data) - 1)
+}
+
 // Bytes assembles the module.
 func (m *Module) Bytes() []byte {
 	var types [][]byte
@@ -162,9 +189,11 @@ func (m *Module) Bytes() []byte {
 		list [][]byte
 	}{
 		{1, types}, {2, m.imports}, {3, m.funcs}, {4, m.tables}, {5, m.memories}, {6, m.globals}, {7, m.exports},
-		{8, nil}, {9, m.elements}, {10, m.bodies}, {11, m.data},
+		{8, nil}, {9, m.elements}, {12, nil}, {10, m.bodies}, {11, m.data},
 	} {
 		switch {
+		case s.id == 12 && m.passive:
+			out = Cat(out, Section(12, U32(uint32(len(m.data)))))
 		case s.id == 8 && m.start != nil:
 			out = Cat(out, Section(8, m.start))
 		case len(s.list) > 0:

@@ -1,0 +1,128 @@
+//go:build hostile
+
+package hostile
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/ruedotest"
+	"github.com/ruedo-dev/ruedo/sdk/client"
+)
+
+// secret is in the environment of every service that is published here, and
+// must be in nothing that anybody reads.
+const secret = "sk-live-correct-horse-battery-staple"
+
+const (
+	victimName  = "victim"
+	runnerCount = 2
+)
+
+// cluster is a core with its store and two runners, each a process.
+type cluster struct {
+	core    *process
+	runners []*process
+	url     string
+	home    string
+	client  *client.Client
+}
+
+func (c *cluster) processes() []*process { return append([]*process{c.core}, c.runners...) }
+
+// newCluster starts a cluster and gives it back with the victim published.
+func newCluster(t *testing.T) *cluster {
+	t.Helper()
+	c := &cluster{home: t.TempDir()}
+	env := environment(c.home, "RUEDO_LOG_FORMAT=json", "RUEDO_APPLICATION_CLUSTER_ID=hostile")
+	c.core = start(t, "core", append(env,
+		"RUEDO_SERVER_PORT=0", "RUEDO_SERVER_DISTRIBUTED_EXECUTION=true",
+		"RUEDO_STORE_DATA_DIR="+filepath.Join(c.home, "store")), program, "server")
+	if !eventually(30*time.Second, func() bool { c.url = served(c.core.output(0)); return c.url != "" || !c.core.alive() }) || c.url == "" {
+		t.Fatalf("the core does not serve:\n%s", c.core.output(0))
+	}
+	for i := range runnerCount {
+		name := fmt.Sprintf("runner-%d", i+1)
+		c.runners = append(c.runners, start(t, name, append(env,
+			"RUEDO_RUNNER_NAME="+name, "RUEDO_RUNNER_CORES="+c.url,
+			"RUEDO_RUNNER_CACHE_DIR="+filepath.Join(c.home, name)), program, "runner"))
+	}
+	transport := &http.Transport{MaxIdleConnsPerHost: 64}
+	t.Cleanup(transport.CloseIdleConnections)
+	c.client = client.New(c.url, client.WithHTTPClient(&http.Client{Transport: transport}))
+	if !eventually(30*time.Second, func() bool { return c.ready(t.Context()) == runnerCount }) {
+		t.Fatalf("the runners do not attach:\n%s%s", c.runners[0].output(0), c.runners[1].output(0))
+	}
+	if err := c.publish(t.Context(), victimName, ruedotest.Echo(), nil); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// served finds the URL in the log of a core.
+func served(log string) string {
+	for line := range strings.Lines(log) {
+		var entry struct{ Msg, URL string }
+		if json.Unmarshal([]byte(line), &entry) == nil && entry.Msg == "core is serving" {
+			return entry.URL
+		}
+	}
+	return ""
+}
+
+func (c *cluster) ready(ctx context.Context) int {
+	n := 0
+	list, err := c.client.Cluster.ListRunners(ctx, &ruedov1.ListRunnersRequest{})
+	if err != nil {
+		return 0
+	}
+	for _, r := range list.GetItems() {
+		if r.GetState() == ruedov1.RunnerState_RUNNER_STATE_READY {
+			n++
+		}
+	}
+	return n
+}
+
+// publish makes wasm a service, with limits of its own where there are any.
+func (c *cluster) publish(ctx context.Context, name string, wasm []byte, limits *ruedov1.Limits, change ...func(*ruedov1.PublishServiceRequest)) error {
+	digest, err := c.client.Upload(ctx, wasm, nil)
+	if err != nil {
+		return err
+	}
+	req := &ruedov1.PublishServiceRequest{Name: name, Module: digest, Env: map[string]string{"API_TOKEN": secret}}
+	if limits != nil {
+		if err := c.decorate(ctx, name, limits); err != nil {
+			return err
+		}
+		req.Decorators = []string{name}
+	}
+	for _, f := range change {
+		f(req)
+	}
+	_, err = c.client.Services.PublishService(ctx, req)
+	return err
+}
+
+// decorate keeps a decorator with these limits.
+func (c *cluster) decorate(ctx context.Context, name string, limits *ruedov1.Limits) error {
+	d := &ruedov1.Decorator{Name: name, Limits: limits}
+	if _, err := c.client.Decorators.GetDecorator(ctx, &ruedov1.GetDecoratorRequest{Name: name}); err == nil {
+		_, err = c.client.Decorators.UpdateDecorator(ctx, &ruedov1.UpdateDecoratorRequest{Decorator: d})
+		return err
+	}
+	_, err := c.client.Decorators.CreateDecorator(ctx, &ruedov1.CreateDecoratorRequest{Decorator: d})
+	return err
+}
+
+// timeout is the limit of most services here.
+func timeout(d time.Duration) *ruedov1.Limits { return &ruedov1.Limits{Timeout: durationpb.New(d)} }

@@ -1,0 +1,143 @@
+//go:build hostile
+
+package hostile
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ruedo-dev/ruedo/internal/ruedotest"
+	w "github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
+)
+
+// table is all rows, in their order.
+func table() []*row {
+	rows := append(moduleRows(),
+		bombRow(), uploadRow(), slowRow(), loopRow(), startRow(), recursionRow(), sleepRow(), pointerRow(),
+		floodRow(), logRow(), outputRow(), endRow(), pathRow(), stateRow())
+	slices.SortStableFunc(rows, func(a, b *row) int { return cmp.Compare(a.number, b.number) })
+	return rows
+}
+
+func TestHostile(t *testing.T) {
+	calm := calmCluster(t)
+	a := &arena{cluster: newCluster(t)}
+	a.victim = newVictim(t, a.cluster)
+	second := func() { time.Sleep(time.Second) }
+	a.victim.watch(second) // while connections are made
+	if w := a.victim.watch(second); len(w.problems) > 0 {
+		t.Fatalf("the victim is not answered: %s: %s", w, w.problems[0])
+	}
+	quiet, busy := a.victim.calibrate(t)
+	t.Logf("the victim alone: %s; beside %d busy processes: %s", quiet, runnerCount, busy)
+	before := make(map[*process]state)
+	for _, p := range a.processes() {
+		before[p] = p.state(t)
+	}
+
+	for _, r := range table() {
+		t.Run(fmt.Sprintf("%02d %s", r.number, r.name), func(t *testing.T) { a.play(t, r) })
+	}
+
+	t.Run("still a cluster", func(t *testing.T) { a.stillWorks(t) })
+	t.Run("logs", func(t *testing.T) {
+		b := &bout{cluster: a.cluster, ctx: t.Context(), row: &row{}}
+		b.logsAreJSON()
+		for _, text := range b.wrong {
+			t.Error(text)
+		}
+	})
+	for _, p := range a.processes() {
+		t.Logf("%s: memory %s at the start, %s at the end", p.name, mib(before[p].rss), mib(p.state(t).rss))
+	}
+	a.report(quiet, busy)
+	t.Run("goroutines", func(t *testing.T) { a.goroutinesAreBack(t, calm) })
+}
+
+// stillWorks publishes a service and calls it, on each runner.
+func (a *arena) stillWorks(t *testing.T) {
+	for i := range 3 {
+		name := fmt.Sprint("after-", i)
+		if err := a.publish(t.Context(), name, w.Cat(ruedotest.Echo(), w.Custom("serial", fmt.Append(nil, "after", i))), nil); err != nil {
+			t.Fatal(err)
+		}
+		ran := map[string]bool{}
+		for n := range 4 * runnerCount {
+			in := fmt.Sprintf(`{"n":%d}`, n)
+			res, err := a.client.Call(t.Context(), name, []byte(in))
+			if err != nil || string(res.Output) != in {
+				t.Fatalf("call: %v", err)
+			}
+			ran[res.Info.GetRunner()] = true
+		}
+		if len(ran) != runnerCount {
+			t.Errorf("%d runners answered, want %d", len(ran), runnerCount)
+		}
+	}
+}
+
+// calmCluster starts a cluster like the one that is attacked, leaves it alone but
+// for the victim, and gives how many goroutines its processes had.
+func calmCluster(t *testing.T) (counts []int) {
+	t.Run("calm", func(t *testing.T) {
+		c := newCluster(t)
+		v := newVictim(t, c)
+		v.watch(func() { time.Sleep(time.Second) })
+		for _, p := range slices.Backward(c.processes()) {
+			counts = append(counts, len(p.goroutines(t)))
+		}
+	})
+	return counts
+}
+
+// goroutinesAreBack ends the processes by SIGQUIT and looks at what each of their
+// goroutines did.
+func (a *arena) goroutinesAreBack(t *testing.T, calm []int) {
+	const slack = 20 // connections of the tests, that a calm cluster has fewer of
+	for i, p := range slices.Backward(a.processes()) {
+		was := calm[len(calm)-1-i]
+		list := p.goroutines(t)
+		t.Logf("%s: %d goroutines, %d in a calm cluster", p.name, len(list), was)
+		if len(list) > was+slack {
+			t.Errorf("%s has %d goroutines, %d in a calm cluster", p.name, len(list), was)
+		}
+		for _, g := range list {
+			for _, f := range []string{"sandbox.(*Template).Call", "sandbox.(*Engine).Load", "UploadModule", "publish.(*Publisher)"} {
+				if strings.Contains(g, f) && !strings.Contains(g, victimName) {
+					t.Errorf("%s still does something for an attack:\n%s", p.name, tail(g, 2000))
+				}
+			}
+		}
+	}
+}
+
+// report prints the table of rows.
+func (a *arena) report(quiet, busy window) {
+	var s strings.Builder
+	fmt.Fprintf(&s, "\nThe victim's p99 was %s alone, and %s beside %d ordinary busy processes.\n\n", ms(quiet.p99), ms(busy.p99), runnerCount)
+	fmt.Fprintf(&s, "| row | attack | verdict | rounds | tries | victim p99 before | beside | allowed | max |\n|---|---|---|--:|--:|--:|--:|--:|--:|\n")
+	for _, r := range a.results {
+		verdict := "pass"
+		if len(r.wrong) > 0 {
+			verdict = "FAIL"
+		}
+		fmt.Fprintf(&s, "| %d | %s | %s | %d | %d | %s | %s | %s | %s |\n", r.row.number, r.row.name, verdict,
+			r.rounds, r.tries, ms(r.control.p99), ms(r.attack.p99), ms(r.allowed), ms(r.attack.max))
+	}
+	for _, r := range a.results {
+		for _, text := range r.wrong {
+			fmt.Fprintf(&s, "\nrow %d: %s", r.row.number, strings.ReplaceAll(text, "\n", "\n    "))
+		}
+	}
+	fmt.Println(s.String())
+	if file := os.Getenv("RUEDO_HOSTILE_OUT"); file != "" {
+		if err := os.WriteFile(file, []byte(s.String()), 0o600); err != nil {
+			fmt.Println(err)
+		}
+	}
+}

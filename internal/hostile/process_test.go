@@ -1,0 +1,166 @@
+//go:build hostile
+
+package hostile
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// process is a child with what it wrote. It is killed when the test ends, and
+// when the test dies.
+type process struct {
+	name   string
+	cmd    *exec.Cmd
+	exited chan struct{}
+
+	mu  sync.Mutex
+	out bytes.Buffer
+}
+
+func (p *process) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.out.Write(b)
+}
+
+// output is what it wrote so far, from byte n on.
+func (p *process) output(n int) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return string(p.out.Bytes()[min(n, p.out.Len()):])
+}
+
+func start(t *testing.T, name string, env []string, path string, args ...string) *process {
+	t.Helper()
+	p := &process{name: name, cmd: exec.Command(path, args...), exited: make(chan struct{})}
+	p.cmd.Env, p.cmd.Dir = env, t.TempDir()
+	p.cmd.Stdout, p.cmd.Stderr = p, p
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		_ = p.cmd.Wait() // how it ended is in its state
+		close(p.exited)
+	}()
+	t.Cleanup(p.kill)
+	return p
+}
+
+func (p *process) kill() {
+	_ = p.cmd.Process.Kill() // gone already where something else ended it
+	<-p.exited
+}
+
+func (p *process) pid() int { return p.cmd.Process.Pid }
+
+func (p *process) alive() bool {
+	select {
+	case <-p.exited:
+		return false
+	default:
+		return true
+	}
+}
+
+// environment is what children get: nothing of the settings of whoever runs the
+// tests.
+func environment(home string, more ...string) []string {
+	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "TMPDIR=" + os.TempDir(), "NO_COLOR=1"}
+	return append(env, more...)
+}
+
+// state is what the system knows of a process.
+type state struct {
+	rss, peak int // bytes; peak since resetPeak
+	threads   int
+	files     int
+	children  []int
+}
+
+func (p *process) state(t *testing.T) state {
+	t.Helper()
+	dir := filepath.Join("/proc", strconv.Itoa(p.pid()))
+	var s state
+	b, err := os.ReadFile(filepath.Join(dir, "status"))
+	if err != nil {
+		t.Fatalf("%s: %v", p.name, err)
+	}
+	for line := range strings.Lines(string(b)) {
+		key, value, _ := strings.Cut(line, ":")
+		n, _ := strconv.Atoi(strings.TrimSuffix(strings.TrimSpace(value), " kB"))
+		switch key {
+		case "VmRSS":
+			s.rss = n << 10
+		case "VmHWM":
+			s.peak = n << 10
+		case "Threads":
+			s.threads = n
+		}
+	}
+	if files, err := os.ReadDir(filepath.Join(dir, "fd")); err == nil {
+		s.files = len(files)
+	}
+	tasks, _ := filepath.Glob(filepath.Join(dir, "task", "*", "children"))
+	for _, f := range tasks {
+		b, _ := os.ReadFile(f) // a thread may be gone again
+		for _, pid := range strings.Fields(string(b)) {
+			n, _ := strconv.Atoi(pid)
+			s.children = append(s.children, n)
+		}
+	}
+	return s
+}
+
+// resetPeak makes the present memory the highest so far.
+func (p *process) resetPeak(t *testing.T) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join("/proc", strconv.Itoa(p.pid()), "clear_refs"), []byte("5"), 0); err != nil {
+		t.Fatalf("%s: %v", p.name, err)
+	}
+}
+
+// goroutines ends a Go process by SIGQUIT and gives its last words, one for each
+// goroutine.
+func (p *process) goroutines(t *testing.T) []string {
+	t.Helper()
+	n := len(p.output(0))
+	if err := p.cmd.Process.Signal(syscall.SIGQUIT); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-p.exited:
+	case <-time.After(10 * time.Second):
+		t.Fatalf("%s does not end at SIGQUIT", p.name)
+	}
+	var list []string
+	for block := range strings.SplitSeq(p.output(n), "\n\n") {
+		if strings.HasPrefix(strings.TrimLeft(block, "\n"), "goroutine ") && !strings.Contains(block, "goroutine 0 ") {
+			list = append(list, block)
+		}
+	}
+	return list
+}
+
+func eventually(within time.Duration, ok func() bool) bool {
+	deadline := time.Now().Add(within)
+	for !ok() {
+		if time.Now().After(deadline) {
+			return false
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	return true
+}
+
+func mib(n int) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) }

@@ -1,0 +1,235 @@
+//go:build hostile
+
+package hostile
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strconv"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// every is the victim's rate: a call each 5 ms, in step with the clock and not
+// with the answers, so that a pause is felt by all calls that fall into it.
+const every = 5 * time.Millisecond
+
+// callSteadily is the victim's process: it calls the echo at url until its
+// stdin ends and writes a line for each call: when it was due, how long after
+// that it was answered, and what went wrong.
+func callSteadily(url string) int {
+	gone := make(chan struct{})
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		close(gone)
+	}()
+	httpClient := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 256}, Timeout: 10 * time.Second}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	tick := time.NewTicker(every)
+	for n, due := 0, time.Now(); ; n, due = n+1, due.Add(every) {
+		for time.Now().Before(due) {
+			select {
+			case <-tick.C:
+			case <-gone:
+				return 0
+			}
+		}
+		wg.Go(func() {
+			problem := callOnce(httpClient, url, fmt.Sprintf(`{"call":%d}`, n))
+			fmt.Printf("%d %d %q\n", due.UnixNano(), time.Since(due), problem) // one write, whole lines
+		})
+	}
+}
+
+func callOnce(c *http.Client, url, input string) string {
+	res, err := c.Post(url, "application/json", bytes.NewReader([]byte(input)))
+	if err != nil {
+		return err.Error()
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	switch {
+	case err != nil:
+		return err.Error()
+	case res.StatusCode != http.StatusOK:
+		return fmt.Sprintf("%s: %s", res.Status, body)
+	case string(body) != input:
+		return fmt.Sprintf("sent %s, got %s", input, body)
+	}
+	return ""
+}
+
+// burn keeps one CPU busy until the process is killed.
+func burn() {
+	for n := 0; ; n++ {
+		if n&(1<<20-1) == 0 && os.Getppid() == 1 {
+			os.Exit(0)
+		}
+	}
+}
+
+// sample is one call of the victim.
+type sample struct {
+	due     time.Time
+	took    time.Duration
+	problem string
+}
+
+// victim is the other service on the cluster, and whoever calls it.
+type victim struct {
+	mu      sync.Mutex
+	samples []sample
+	// neighbours is what two ordinary busy processes cost the victim's p99.
+	neighbours time.Duration
+}
+
+func newVictim(t *testing.T, c *cluster) *victim {
+	t.Helper()
+	v := &victim{}
+	cmd := role(roleVictim, c.url+"/call/"+victimName)
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var reading sync.WaitGroup
+	reading.Go(func() { v.read(stdout) })
+	t.Cleanup(func() {
+		_ = stdin.Close()
+		reading.Wait()
+		_ = cmd.Wait()
+	})
+	return v
+}
+
+// role starts this test again as something else.
+func role(name string, args ...string) *exec.Cmd {
+	cmd := exec.Command("/proc/self/exe", args...)
+	cmd.Env = append(os.Environ(), roleVar+"="+name)
+	cmd.Stderr = os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	return cmd
+}
+
+func (v *victim) read(r io.Reader) {
+	for lines := bufio.NewScanner(r); lines.Scan(); {
+		f := bytes.SplitN(lines.Bytes(), []byte(" "), 3)
+		if len(f) != 3 {
+			continue
+		}
+		due, _ := strconv.ParseInt(string(f[0]), 10, 64)
+		took, _ := strconv.ParseInt(string(f[1]), 10, 64)
+		problem, _ := strconv.Unquote(string(f[2]))
+		v.mu.Lock()
+		v.samples = append(v.samples, sample{time.Unix(0, due), time.Duration(took), problem})
+		v.mu.Unlock()
+	}
+}
+
+// window is what the victim saw of a stretch of time.
+type window struct {
+	calls    int
+	p99, max time.Duration
+	problems []string
+}
+
+func (w window) String() string {
+	return fmt.Sprintf("%d calls, p99 %s, max %s", w.calls, ms(w.p99), ms(w.max))
+}
+
+func ms(d time.Duration) string { return fmt.Sprintf("%.1f ms", float64(d)/float64(time.Millisecond)) }
+
+// window gives the calls that were due between two times. It waits for those
+// that are not answered yet.
+func (v *victim) window(from, to time.Time) window {
+	want := int(to.Sub(from)/every) - 1
+	var w window
+	var took []time.Duration
+	look := func() bool {
+		w, took = window{}, took[:0]
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		for _, s := range v.samples {
+			if s.due.Before(from) || !s.due.Before(to) {
+				continue
+			}
+			took = append(took, s.took)
+			if s.problem != "" {
+				w.problems = append(w.problems, s.problem)
+			}
+		}
+		return len(took) >= want
+	}
+	answered := eventually(12*time.Second, look)
+	if w.calls = len(took); !answered {
+		w.problems = append(w.problems, fmt.Sprintf("%d calls got no answer", want-len(took)))
+	}
+	if w.calls > 0 {
+		slices.Sort(took)
+		w.p99, w.max = took[min(w.calls-1, w.calls*99/100)], took[w.calls-1]
+	}
+	return w
+}
+
+// watch gives what the victim sees while f runs.
+func (v *victim) watch(f func()) window {
+	from := time.Now()
+	f()
+	return v.window(from, time.Now())
+}
+
+// calibrate measures what two ordinary processes that compute, as many as there
+// are runners, cost the victim: that much is the kernel's sharing of CPUs, and
+// nothing that a cluster could prevent.
+func (v *victim) calibrate(t *testing.T) (quiet, busy window) {
+	t.Helper()
+	pause := func() { time.Sleep(span) }
+	quiet = v.watch(pause)
+	var burners []*exec.Cmd
+	for range min(runnerCount, runtime.NumCPU()) {
+		b := role(roleBurner)
+		if err := b.Start(); err != nil {
+			t.Fatal(err)
+		}
+		burners = append(burners, b)
+	}
+	busy = v.watch(pause)
+	for _, b := range burners {
+		_ = b.Process.Kill()
+		_ = b.Wait()
+	}
+	v.neighbours = busy.p99 - quiet.p99
+	return quiet, busy
+}
+
+// Bounds of what is taken for noise.
+const (
+	leastNoise = 5 * time.Millisecond
+	mostNoise  = 40 * time.Millisecond
+)
+
+// allowed is the p99 that a victim may see beside an attack: a fifth over what it
+// saw right before, or, where that is a fraction of a time slice, what two
+// ordinary busy processes on the same machine cost it. That is never taken for
+// less than 5 ms nor more than 40 ms: a guest that freezes its runner costs
+// hundreds.
+func (v *victim) allowed(control window) time.Duration {
+	noise := min(max(v.neighbours, leastNoise), mostNoise)
+	return max(control.p99*12/10, control.p99+noise)
+}

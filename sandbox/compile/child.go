@@ -146,6 +146,7 @@ func outOfMemory(text string) bool {
 	for _, s := range []string{
 		"out of memory", "cannot allocate memory", "failed to create new OS thread",
 		"cannot map pages in arena", "goroutine stack exceeds",
+		"failed to allocate", "address space collisions", // of the race detector
 	} {
 		if strings.Contains(text, s) {
 			return true

@@ -75,8 +75,8 @@ func TestInvalidModule(t *testing.T) {
 }
 
 func TestWallClockAndCPUTimeAreSaid(t *testing.T) {
-	c := open(t, func(cfg *compile.Config) { cfg.Timeout = 700 * time.Millisecond })
-	if e := fails(t, c, bomb, compile.ReasonTimeout); !strings.Contains(e.Message, "700ms") {
+	c := open(t, func(cfg *compile.Config) { cfg.Timeout = 1700 * time.Millisecond })
+	if e := fails(t, c, bomb, compile.ReasonTimeout); !strings.Contains(e.Message, "1.7s") {
 		t.Errorf("got %q", e.Message)
 	}
 	c = open(t, func(cfg *compile.Config) { cfg.CPU = time.Second })
@@ -92,7 +92,7 @@ func TestWallClockAndCPUTimeAreSaid(t *testing.T) {
 func TestAKilledCompileLeavesNothing(t *testing.T) {
 	dir := t.TempDir()
 	c := open(t, func(cfg *compile.Config) {
-		cfg.Dir, cfg.Private, cfg.Timeout = filepath.Join(dir, "modules"), filepath.Join(dir, "private"), 300*time.Millisecond
+		cfg.Dir, cfg.Private, cfg.Timeout = filepath.Join(dir, "modules"), filepath.Join(dir, "private"), slow*time.Second
 	})
 	run(t, c, returns(1)) // whatever is opened once
 	fdsBefore, filesBefore := fds(t), files(t, dir)
@@ -113,6 +113,9 @@ func TestTheLastOneToGiveUpKillsTheChild(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	eventually(t, "no child is left", func() bool { return len(children(t, os.Getpid())) == 0 })
+	if got := c.Stats(); got.Failed != 0 || got.Compiled != 0 {
+		t.Errorf("it ended by itself: %+v", got)
+	}
 	if _, err := c.Prepare(ctx, bomb); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("with a context that has ended: %v", err)
 	}
@@ -205,7 +208,7 @@ func TestACommandThatIsNoCompiler(t *testing.T) {
 			c := open(t, func(cfg *compile.Config) {
 				cfg.Command = tt.command
 				if name == "does not answer" {
-					cfg.Timeout = 500 * time.Millisecond
+					cfg.Timeout = 500 * time.Millisecond // nothing happens in it
 				}
 			})
 			e := fails(t, c, returns(1), compile.ReasonInternal)

@@ -90,14 +90,17 @@ func (l *logs) String() string {
 
 func (l *logs) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
 
-// open makes a compiler that is closed with the test. Limits are small, so that
-// hostile modules end soon.
+// open makes a compiler that is closed with the test. It has time, as the machine
+// may be busy.
 func open(t testing.TB, change func(*compile.Config)) *compile.Compiler {
 	t.Helper()
 	cfg := compile.Config{
 		Runtime: config,
 		Command: self(t, "child"),
 		Dir:     filepath.Join(t.TempDir(), "modules"),
+		Timeout: 3 * time.Minute,
+		CPU:     time.Minute,
+		Memory:  compile.DefaultMemory * slow,
 	}
 	if change != nil {
 		change(&cfg)

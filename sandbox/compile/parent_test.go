@@ -171,7 +171,7 @@ func TestGivingUpConcernsOnlyOneself(t *testing.T) {
 
 // A hostile module in one slot must not stop others.
 func TestABombDoesNotHoldUpOthers(t *testing.T) {
-	c := open(t, func(cfg *compile.Config) { cfg.Timeout, cfg.MaxParallel = 20*time.Second, 2 })
+	c := open(t, func(cfg *compile.Config) { cfg.MaxParallel, cfg.Memory = 2, 8<<30 })
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {
@@ -179,7 +179,7 @@ func TestABombDoesNotHoldUpOthers(t *testing.T) {
 		ended <- err
 	}()
 	eventually(t, "the bomb's child runs", func() bool { return len(children(t, os.Getpid())) == 1 })
-	if got, report := run(t, c, returns(9)); got != 9 || report.Took > 3*time.Second {
+	if got, report := run(t, c, returns(9)); got != 9 || report.Took > 10*time.Second {
 		t.Errorf("got %d, %+v", got, report)
 	}
 	select {
@@ -193,7 +193,7 @@ func TestABombDoesNotHoldUpOthers(t *testing.T) {
 
 // The kernel kills without a word, and first of all the child.
 func TestTheKernelKillsTheChild(t *testing.T) {
-	c := open(t, func(cfg *compile.Config) { cfg.Timeout = 30 * time.Second })
+	c := open(t, func(cfg *compile.Config) { cfg.Timeout = time.Minute })
 	ended := make(chan error)
 	go func() {
 		_, err := c.Prepare(context.Background(), bomb)
@@ -207,7 +207,7 @@ func TestTheKernelKillsTheChild(t *testing.T) {
 		limits, _ := os.ReadFile(fmt.Sprintf("/proc/%d/limits", ids[0]))
 		stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", ids[0]))
 		f := strings.Fields(string(stat))
-		if len(f) < 14 || !strings.Contains(string(limits), "Max cpu time              12 ") {
+		if len(f) < 14 || !strings.Contains(string(limits), "Max cpu time              60 ") {
 			return false
 		}
 		ticks, _ := strconv.Atoi(f[13])

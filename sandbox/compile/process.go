@@ -17,9 +17,8 @@ import (
 // Self is a command that starts this program again: the very file that runs,
 // even where it was replaced on disk meanwhile, as long as the system can tell.
 func Self(args ...string) ([]string, error) {
-	path := "/proc/self/exe"
-	if runtime.GOOS != "linux" {
-		var err error
+	path := "/proc/self/exe" // of the child, which until then is this program
+	if _, err := os.Stat(path); err != nil {
 		if path, err = os.Executable(); err != nil {
 			return nil, err
 		}

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -64,16 +65,50 @@ func environment(t testing.TB) []string {
 	return env
 }
 
-func TestScripts(t *testing.T) {
+// TestProgram runs the program as users do.
+//
+// Under the race detector compiling a guest takes twenty times as long. So what
+// compiles guests of Go runs the real program, built without it, and shares
+// what is compiled; the rest, clusters and their end included, runs in this
+// test's own binary.
+func TestProgram(t *testing.T) {
+	cache, bin := t.TempDir(), t.TempDir()
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(bin, "ruedo"), ".")
+	build.Dir = root(t)
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	t.Run("demo", func(t *testing.T) { testDemo(t, bin, cache) })
+	t.Run("scripts", func(t *testing.T) { testScripts(t, bin, cache) })
+}
+
+// compiling tells which scripts compile guests of Go.
+func compiling(script string) bool {
+	return slices.Contains([]string{"apply", "cluster", "completion", "guests", "new"}, script)
+}
+
+// testDemo lets the program show itself, step by step.
+func testDemo(t *testing.T, bin, cache string) {
+	demo := exec.CommandContext(t.Context(), filepath.Join(bin, "ruedo"), "demo", "--port", "0")
+	demo.Dir = root(t)
+	demo.Env = append(environment(t), "PATH="+os.Getenv("PATH"), "HOME="+t.TempDir(), "TMPDIR="+t.TempDir(), "XDG_CACHE_HOME="+cache)
+	out, err := demo.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "steps did what they say, in ") || strings.Contains(string(out), "NOT:") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+func testScripts(t *testing.T, bin, cache string) {
 	env := environment(t)
-	// Compiled guests are shared, so that each is compiled once.
-	cache := t.TempDir()
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		Setup: func(e *testscript.Env) error {
 			e.Vars = append(e.Vars, env...)
 			e.Setenv("XDG_CACHE_HOME", cache)
+			if compiling(strings.TrimPrefix(filepath.Base(e.WorkDir), "script-")) {
+				e.Setenv("PATH", bin+string(filepath.ListSeparator)+e.Getenv("PATH"))
+			}
 			e.Setenv("HOME", filepath.Join(e.WorkDir, "home"))
 			e.Setenv("EXAMPLES", filepath.Join(root(t), "examples"))
 			// Nothing may talk to a core that happens to run on this machine.
@@ -130,8 +165,12 @@ type process struct {
 
 // start runs ruedo in the background until the script ends.
 func start(ts *testscript.TestScript, args []string) *process {
-	exe, err := exec.LookPath("ruedo")
-	ts.Check(err)
+	exe := ""
+	for _, dir := range filepath.SplitList(ts.Getenv("PATH")) {
+		if exe = filepath.Join(dir, "ruedo"); isFile(exe) {
+			break
+		}
+	}
 	r, w, err := os.Pipe()
 	ts.Check(err)
 	p := &process{cmd: exec.Command(exe, args...), stdout: r, stderr: &lockedBuffer{}, done: make(chan error, 1)}
@@ -170,6 +209,11 @@ func start(ts *testscript.TestScript, args []string) *process {
 		r.Close()
 	})
 	return p
+}
+
+func isFile(path string) bool {
+	st, err := os.Stat(path)
+	return err == nil && st.Mode().IsRegular()
 }
 
 // cmdStart starts a process, whose stderr goes to a file, and waits until that

@@ -71,14 +71,26 @@ func exitCode(t *testing.T, err error) int {
 	return exit.ExitCode()
 }
 
+// looping is a command that never ends: (loop (br 0)).
+const looping = "\x00asm\x01\x00\x00\x00\x01\x04\x01\x60\x00\x00\x03\x02\x01\x00\x05\x03\x01\x00\x01" +
+	"\x07\x13\x02\x06memory\x02\x00\x06_start\x00\x00\x0a\x09\x01\x07\x00\x03\x40\x0c\x00\x0b\x0b"
+
 // A call that is interrupted ends at once, quietly, and its guest with it.
 func TestInterruptedCall(t *testing.T) {
 	url, _ := dev(t)
-	publish := command(t, "publish", filepath.Join(root(t), "examples", "spin"), "--host", url)
-	if out, err := publish.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	module := filepath.Join(t.TempDir(), "loop.wasm")
+	if err := os.WriteFile(module, []byte(looping), 0o600); err != nil {
+		t.Fatal(err)
 	}
-	call := command(t, "call", "spin", "-d", `{"sleep_ms":900}`, "-v", "--host", url)
+	for _, args := range [][]string{
+		{"create", "decorator", "long", "--timeout", "1h"},
+		{"publish", module, "--decorator", "long"},
+	} {
+		if out, err := command(t, append(args, "--host", url)...).CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+	}
+	call := command(t, "call", "loop", "-d", "x", "-v", "--host", url)
 	stderr, err := call.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -97,6 +109,19 @@ func TestInterruptedCall(t *testing.T) {
 	rest, _ := io.ReadAll(lines)
 	if code := exitCode(t, call.Wait()); code != fault.ExitInterrupted || len(rest) != 0 {
 		t.Errorf("exit code %d, said %q; want %d and nothing", code, rest, fault.ExitInterrupted)
+	}
+	// The runner is free again, long before the guest's hour is over.
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		out, err := command(t, "get", "runners", "-o", "json", "--host", url).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Count(string(out), `"activeCalls": 0`) == 2 {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("the guest runs on:\n%s", out)
+		}
 	}
 }
 

@@ -40,6 +40,10 @@ func (b bound) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) (*runn
 		return nil, refuse(b.explain(ctx, err, req.Service))
 	}
 	defer b.plans.release(p)
+	if err := p.admit(); err != nil {
+		return nil, err
+	}
+	defer p.leave()
 	// The slot comes last: calls that wait for a cold plan do not hold up
 	// those whose plan is ready.
 	if err := b.gate.acquire(ctx); err != nil {
@@ -57,6 +61,10 @@ func (b bound) call(ctx context.Context, p *prepared, req *runnerv1.ExecuteReque
 		MemoryBytes:   res.Memory,
 		LogsDropped:   uint64(max(res.LogsDropped, 0)),
 		ExitCode:      int32(res.ExitCode),
+		CpuNanos:      int64(res.CPU),
+		Fuel:          res.Fuel,
+		Cold:          res.Cold,
+		RestoreNanos:  int64(res.Restore),
 	}
 	if req.Logs {
 		o.Logs = res.Logs
@@ -70,7 +78,7 @@ func (b bound) call(ctx context.Context, p *prepared, req *runnerv1.ExecuteReque
 	b.log.LogAttrs(ctx, slog.LevelInfo, "executed call",
 		slog.String("service", req.Service), slog.String("call_id", req.CallId),
 		slog.Uint64("revision", p.plan.Revision), slog.String("plan", p.id[:min(12, len(p.id))]),
-		slog.Duration("duration", res.Duration), slog.String("outcome", outcome), slog.String("runner", b.info.Id))
+		slog.Duration("duration", res.Duration), slog.Duration("cpu", res.CPU), slog.String("outcome", outcome), slog.String("runner", b.info.Id))
 	if failure != nil {
 		return nil, failure
 	}
@@ -92,9 +100,12 @@ func (b bound) Prepare(ctx context.Context, req *runnerv1.PrepareRequest) (*runn
 	report := p.template.Report()
 	b.log.Debug("prepared plan", "service", p.plan.Service, "revision", p.plan.Revision, "plan", p.id[:min(12, len(p.id))], "duration", time.Since(begin))
 	return &runnerv1.PrepareResponse{
-		CompileNanos: int64(report.Compile),
-		StartNanos:   int64(report.Start),
-		MemoryBytes:  report.Memory,
+		CompileNanos:    int64(report.Compile),
+		StartNanos:      int64(report.Start),
+		MemoryBytes:     report.Memory,
+		Isolation:       fromSandbox(report.Isolation),
+		IsolationReason: report.IsolationReason,
+		WarmNanos:       int64(report.Warm),
 	}, nil
 }
 

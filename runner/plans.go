@@ -7,6 +7,7 @@ import (
 	"io"
 	"runtime"
 	"sync"
+	"sync/atomic"
 
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	"github.com/ruedo-dev/ruedo/internal/exec"
@@ -36,6 +37,7 @@ type prepared struct {
 	id       string
 	plan     *runnerv1.Plan
 	template *sandbox.Template
+	calls    atomic.Int64 // under way, where the plan bounds them
 
 	// Guarded by plans.mu.
 	uses int
@@ -126,13 +128,15 @@ func (p *plans) load(ctx context.Context, id string, plan *runnerv1.Plan, src ex
 		Limits: sandbox.Limits{
 			Memory:  l.GetMemoryBytes(),
 			Timeout: l.GetTimeout().AsDuration(),
+			CPU:     l.GetCpuTime().AsDuration(),
 			Input:   int64(l.GetInputBytes()),
 			Output:  int64(l.GetOutputBytes()),
 			Logs:    int64(l.GetLogBytes()),
 		},
-		Env:     plan.Env,
-		Args:    plan.Args,
-		Example: plan.Example,
+		Isolation: toSandbox(plan.GetIsolation()),
+		Env:       plan.Env,
+		Args:      plan.Args,
+		Example:   plan.Example,
 	})
 	if err != nil {
 		return nil, err

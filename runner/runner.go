@@ -103,6 +103,10 @@ type Config struct {
 	// CacheDir keeps modules and compiled code; several runners may share it.
 	// Empty means a temporary folder that goes with the runner.
 	CacheDir string
+	// Compiler starts the process that compiles modules, within limits: program
+	// and arguments. That process does nothing but call sandbox.CompileChild.
+	// Empty means that this process compiles, and nothing bounds it.
+	Compiler []string
 	// DrainTimeout is what calls under way get to finish; DefaultDrainTimeout.
 	DrainTimeout time.Duration
 	// Heartbeat and LossTimeout of the lanes; zero means the defaults of
@@ -154,7 +158,9 @@ func New(ctx context.Context, cfg Config) (*Runner, error) {
 	if r.modules, err = modules.Open(modules.Config{Dir: filepath.Join(dir, "modules"), Logger: cfg.Logger}); err != nil {
 		return nil, errors.Join(err, r.Close(ctx))
 	}
-	r.engine, err = sandbox.New(context.WithoutCancel(ctx), sandbox.Config{CacheDir: filepath.Join(dir, "compiled"), Logger: cfg.Logger})
+	r.engine, err = sandbox.New(context.WithoutCancel(ctx), sandbox.Config{
+		CacheDir: filepath.Join(dir, "compiled"), Compiler: cfg.Compiler, Logger: cfg.Logger,
+	})
 	if err != nil {
 		err = fault.Wrap(err, fault.DataDir, "the sandbox cannot be opened: %s", err).WithFix("choose another folder: RUEDO_RUNNER_CACHE_DIR")
 		return nil, errors.Join(err, r.Close(ctx))

@@ -4,16 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
-	"os"
-	"path/filepath"
+	"maps"
+	"runtime"
 	"runtime/debug"
-	"strings"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
+
+	"github.com/ruedo-dev/ruedo/sandbox/compile"
 )
 
 // Config of an engine. The zero value is good.
@@ -22,19 +25,52 @@ type Config struct {
 	// and must not be writable by others: native code is read from it. Empty means
 	// a cache in memory.
 	CacheDir string
+	// Compiler starts the process that compiles modules: a program and arguments
+	// that do nothing but call [CompileChild], such as [CompilerCommand] gives.
+	// Empty means that modules are compiled in this process, and that nothing
+	// bounds what a hostile one does to the compiler.
+	Compiler []string
+	// MaxIdle is how many instances of one template wait for calls; those that
+	// nobody needs for a while are given back. 0 means twice the processors.
+	MaxIdle int
 	// Logger gets what concerns the host: a broken cache, a fault of a host
 	// function. Nil discards.
 	Logger *slog.Logger
 }
 
+// RuntimeConfig is what modules are compiled for, here and in the compiler's
+// child. Debug information is the guest's own and expensive to read: traces have
+// function names, not lines.
+func RuntimeConfig() wazero.RuntimeConfig {
+	return wazero.NewRuntimeConfig().
+		WithCoreFeatures(api.CoreFeaturesV2).
+		WithDebugInfoEnabled(false)
+}
+
+// CompileChild is all that the compiler's child does; see Config.Compiler. It
+// gives the exit code.
+func CompileChild(stdin io.Reader, stdout io.Writer) int {
+	return compile.Child(stdin, stdout, RuntimeConfig)
+}
+
+// CompilerCommand starts this very program again with some arguments, as the
+// compiler's child; see Config.Compiler.
+func CompilerCommand(args ...string) ([]string, error) { return compile.Self(args...) }
+
+// sweepEvery is how often instances that nobody needs are given back.
+const sweepEvery = 10 * time.Second
+
 // Engine compiles modules and holds what all of them share.
 type Engine struct {
-	cfg     Config
-	log     *slog.Logger
-	runtime wazero.Runtime
-	cache   wazero.CompilationCache
-	born    time.Time // zero of the guests' monotonic clock
-	gate    gate
+	cfg      Config
+	log      *slog.Logger
+	runtime  wazero.Runtime
+	compiler *compile.Compiler
+	born     time.Time // zero of the guests' monotonic clock
+	janitor  sync.WaitGroup
+	once     sync.Once
+	stop     chan struct{} // ends the janitor
+	gate     gate
 
 	mu        sync.Mutex
 	templates map[*Template]struct{}
@@ -43,50 +79,53 @@ type Engine struct {
 	released  time.Time // when release last began
 }
 
-// New makes an engine. It starts nothing in the background.
+// New makes an engine. It starts a goroutine that gives back idle instances;
+// Close ends it.
 func New(ctx context.Context, cfg Config) (*Engine, error) {
-	e := &Engine{cfg: cfg, log: cfg.Logger, born: time.Now(), templates: make(map[*Template]struct{})}
+	if cfg.MaxIdle <= 0 {
+		cfg.MaxIdle = 2 * runtime.GOMAXPROCS(0)
+	}
+	e := &Engine{cfg: cfg, log: cfg.Logger, born: time.Now(), templates: make(map[*Template]struct{}), stop: make(chan struct{})}
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
 	}
-	e.cache = wazero.NewCompilationCache()
-	if cfg.CacheDir != "" {
-		if err := private(cfg.CacheDir); err != nil {
-			return nil, fmt.Errorf("cache of compiled modules: %w", err)
-		}
-		var err error
-		if e.cache, err = wazero.NewCompilationCacheWithDir(cfg.CacheDir); err != nil {
-			return nil, fmt.Errorf("cache of compiled modules: %w", err)
-		}
+	var err error
+	if e.compiler, err = compile.New(compile.Config{Runtime: RuntimeConfig, Command: cfg.Compiler, Dir: cfg.CacheDir, Logger: e.log}); err != nil {
+		return nil, err
 	}
-	// Debug information is the guest's own and expensive to read: traces have
-	// function names, not lines.
-	e.runtime = wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().
-		WithCoreFeatures(api.CoreFeaturesV2).
-		WithCompilationCache(e.cache).
-		WithDebugInfoEnabled(false).
-		WithCloseOnContextDone(true))
-	for _, instantiate := range []func(context.Context, wazero.Runtime) error{hostModule, e.wasiModule} {
+	e.runtime = wazero.NewRuntimeWithConfig(ctx, e.compiler.RuntimeConfig())
+	for _, instantiate := range []func(context.Context, wazero.Runtime) error{hostModule, hostMeter, e.wasiModule} {
 		if err := instantiate(ctx, e.runtime); err != nil {
-			return nil, errors.Join(fmt.Errorf("host functions: %w", err), e.runtime.Close(ctx), e.cache.Close(ctx))
+			return nil, errors.Join(fmt.Errorf("host functions: %w", err), e.runtime.Close(ctx), e.compiler.Close(ctx))
 		}
 	}
+	e.janitor.Go(e.sweep)
 	return e, nil
 }
 
-// private makes a directory that only this user can enter.
-func private(dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
+// sweep gives back instances that nobody needs, until the engine is closed.
+func (e *Engine) sweep() {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-e.stop:
+			return
+		}
+		e.mu.Lock()
+		open := slices.Collect(maps.Keys(e.templates))
+		e.mu.Unlock()
+		for _, t := range open {
+			if !t.gate.enter() {
+				continue
+			}
+			for _, i := range t.pool.sweep() {
+				i.close()
+			}
+			t.gate.leave()
+		}
 	}
-	st, err := os.Stat(dir)
-	if err != nil {
-		return err
-	}
-	if st.Mode().Perm()&0o077 != 0 {
-		return os.Chmod(dir, 0o700)
-	}
-	return nil
 }
 
 // Close closes every template and waits for the calls in flight. If ctx ends
@@ -107,49 +146,22 @@ func (e *Engine) Close(ctx context.Context) error {
 			return err
 		}
 	}
-	return errors.Join(e.runtime.Close(ctx), e.cache.Close(ctx))
+	e.once.Do(func() { close(e.stop) })
+	e.janitor.Wait()
+	return errors.Join(e.runtime.Close(ctx), e.compiler.Close(ctx))
 }
 
-// compile gives the compiled form of an admitted module.
-func (e *Engine) compile(ctx context.Context, wasm []byte) (wazero.CompiledModule, *Error) {
-	var m wazero.CompiledModule
-	err := guard(func() (err error) {
-		m, err = e.runtime.CompileModule(ctx, wasm)
-		return err
-	})
-	if err != nil && e.cfg.CacheDir != "" {
-		// A damaged entry, or one that could not be written, is not the module's
-		// fault: without it, or from memory, the second try does not meet it.
-		if strings.Contains(err.Error(), "compilationcache") {
-			e.log.Warn("the cache of compiled modules is damaged and is emptied", "dir", e.cfg.CacheDir, "error", err)
-			e.emptyCache()
-		}
-		err = guard(func() (err error) {
-			m, err = e.runtime.CompileModule(ctx, wasm)
-			return err
-		})
+// compile gives the compiled form of an instrumented module, and how long it
+// took.
+func (e *Engine) compile(ctx context.Context, wasm []byte) (wazero.CompiledModule, time.Duration, *Error) {
+	m, report, err := e.compiler.Compile(ctx, e.runtime, wasm)
+	if err == nil {
+		return m, report.Took, nil
 	}
-	if p, ok := errors.AsType[*panicError](err); ok {
-		e.log.Error("compiling a module panicked", "panic", p.value, "stack", string(p.stack))
-		return nil, newError(ReasonInternal, "the module could not be compiled").cause(err)
+	if ce, ok := errors.AsType[*compile.Error](err); ok {
+		return nil, 0, (&Error{Reason: ce.Reason, Message: ce.Message, Fix: ce.Fix}).cause(err)
 	}
-	if err != nil {
-		return nil, newError(ReasonCompile, "the module is not valid: %s", clean(err.Error(), 400)).cause(err).
-			fix("build it for WebAssembly 2.0 (wasip1), without proposals such as threads, tail calls or exceptions")
-	}
-	return m, nil
-}
-
-func (e *Engine) emptyCache() {
-	entries, err := filepath.Glob(filepath.Join(e.cfg.CacheDir, "wazero-*", "*"))
-	if err != nil {
-		return
-	}
-	for _, f := range entries {
-		if err := os.Remove(f); err != nil {
-			e.log.Warn("cannot remove a cached module", "error", err)
-		}
-	}
+	return nil, 0, newError(ReasonInternal, "the module could not be compiled").cause(err)
 }
 
 // release gives the memory of an overflown guest stack back to the system:

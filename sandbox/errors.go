@@ -26,6 +26,12 @@ const (
 	ReasonError = "GUEST_ERROR"
 	// ReasonOutputLimit: the output is over its limit.
 	ReasonOutputLimit = "GUEST_OUTPUT_LIMIT"
+	// ReasonCPU: the call used more processor time than its limit.
+	ReasonCPU = "GUEST_CPU"
+	// ReasonFuel: the call did more work than its limit.
+	ReasonFuel = "GUEST_FUEL"
+	// ReasonHostCalls: the call asked the host more often than it may.
+	ReasonHostCalls = "HOST_CALL_LIMIT"
 	// ReasonInputTooLarge: the input is over its limit; nothing was run.
 	ReasonInputTooLarge = "INPUT_TOO_LARGE"
 	// ReasonCompile: the module is well-formed but not valid.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"math"
+	"time"
 
 	"github.com/ruedo-dev/ruedo/internal/abi"
 	"github.com/tetratelabs/wazero"
@@ -14,12 +15,22 @@ import (
 // Host functions end a call by panicking with one of these; the runtime hands
 // them back as the call's error.
 var (
-	errStopped = errors.New("the call's time is over")
+	errStopped = errors.New("the call was stopped")
 	errFlooded = errors.New("the output is over its limit")
 )
 
-// errTimeout is the cause of a context that ended by the limit of the call.
-var errTimeout = errors.New("the limit of time is used up")
+// stop is why the host stopped a call.
+type stop uint8
+
+const (
+	running      stop = iota
+	stopTimeout       // the limit of time
+	stopDeadline      // the caller's deadline
+	stopCanceled      // the caller is gone
+	stopCPU
+	stopFuel
+	stopHostCalls
+)
 
 // maxHead bounds a response head.
 const maxHead = 64 << 10
@@ -30,8 +41,13 @@ const maxMessage = 4 << 10
 // call is the state of one call, as the host functions see it. Only the
 // goroutine that runs the guest touches it.
 type call struct {
-	ctx    context.Context
-	limits Limits
+	ctx      context.Context // the caller's
+	limits   Limits
+	began    time.Time
+	deadline time.Time // by the limit of time
+	stopped  stop
+	asked    int  // host calls
+	cold     bool // it had to wait for a new instance
 
 	input    []byte // what is not read yet, of size bytes
 	size     int
@@ -42,7 +58,7 @@ type call struct {
 
 	contentType string
 	headWritten bool
-	began       bool    // output has begun
+	outputBegun bool
 	over        int64   // size of the output that was refused
 	failed      *failed // what the guest said about its failure
 }
@@ -52,9 +68,9 @@ type failed struct {
 	message string
 }
 
-// newCall needs a context that ends with the call.
 func newCall(ctx context.Context, l Limits, req Request) *call {
-	c := &call{ctx: ctx, limits: l, input: req.Input, size: len(req.Input), logs: logs{limit: l.Logs}}
+	c := &call{ctx: ctx, limits: l, began: time.Now(), input: req.Input, size: len(req.Input), logs: logs{limit: l.Logs}}
+	c.deadline = c.began.Add(l.Timeout)
 	c.out.call, c.err.call = c, c
 	if req.ID != "" {
 		c.head = abi.AppendField(c.head, abi.HeadCallID, req.ID)
@@ -65,27 +81,54 @@ func newCall(ctx context.Context, l Limits, req Request) *call {
 	return c
 }
 
-type callKey struct{}
-
-func withCall(ctx context.Context, c *call) context.Context {
-	return context.WithValue(ctx, callKey{}, c)
+// stop ends the call: the guest's code is left for good.
+func (c *call) stop(why stop) {
+	c.stopped = why
+	panic(errStopped)
 }
 
-func callOf(ctx context.Context) *call {
-	return ctx.Value(callKey{}).(*call)
-}
-
-// checkpoint ends the call if its time is over.
+// checkpoint is passed in every host function. It ends the call if its time is
+// over, or if it has asked too often.
 func (c *call) checkpoint() {
-	if c.ctx.Err() != nil {
-		panic(errStopped)
+	if c.asked++; c.asked > maxHostCalls {
+		c.stop(stopHostCalls)
 	}
+	// The clock costs more than most host functions; a guest that computes
+	// between them meets it in refuel.
+	if c.asked%64 == 0 {
+		c.checkpointAt(time.Now())
+	}
+}
+
+// checkpointAt ends the call if its time is over.
+func (c *call) checkpointAt(now time.Time) {
+	if err := c.ctx.Err(); err != nil {
+		c.stop(c.end(err))
+	}
+	if !now.Before(c.deadline) {
+		c.stop(stopTimeout)
+	}
+}
+
+// end is what the end of the caller's context means.
+func (c *call) end(err error) stop {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return stopDeadline
+	}
+	return stopCanceled
+}
+
+// close ends what the call has said. The guest has returned.
+func (c *call) close() {
+	c.out.flush()
+	c.err.flush()
+	c.logs.finish()
 }
 
 // write appends to the output. It is false, once, where that is too much; a
 // guest that goes on writing is stopped.
 func (c *call) write(p []byte) bool {
-	c.began = true
+	c.outputBegun = true
 	if c.over > 0 {
 		panic(errFlooded)
 	}
@@ -173,7 +216,7 @@ func headWrite(c *call, mem api.Memory, stack []uint64) {
 	case !ok:
 		result(stack, abi.ErrFault)
 		return
-	case c.began || c.headWritten:
+	case c.outputBegun || c.headWritten:
 		result(stack, abi.ErrState)
 		return
 	case len(p) > maxHead:

@@ -2,83 +2,186 @@ package sandbox
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"time"
 
-	"github.com/ruedo-dev/ruedo/internal/abi"
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental"
+
+	"github.com/ruedo-dev/ruedo/internal/abi"
+	"github.com/ruedo-dev/ruedo/sandbox/pristine"
 )
 
-// instance is one run of a module, with a memory of its own. It serves one
-// call.
+// instance is a module with a memory of its own. It serves one call at a time,
+// and in most isolations many of them one after the other.
 type instance struct {
-	t      *Template
-	call   *call
-	memory *memory
-	module api.Module
-	in     string // the export that runs, for messages
+	t       *Template
+	ctx     context.Context // takes the instance to the host functions
+	call    *call           // that it serves now
+	memory  *pristine.Memory
+	module  api.Module
+	globals []api.MutableGlobal // as in the template's
+	serve   api.Function        // ruedo_call or _start
+	meter   meter
+	in      string // the export that runs, for messages
+
+	inside bool // between enter and leave
+	cpu    time.Duration
+	since  time.Duration // the thread's clock at enter
 }
 
-// newInstance does not run anything yet. close must be called.
-func (t *Template) newInstance(c *call) *instance {
-	return &instance{t: t, call: c, memory: &memory{limit: t.limits.Memory}}
+// instanceContext gives host functions the instance that calls them.
+type instanceContext struct {
+	context.Context
+	i *instance
 }
 
-// begin makes the instance ready for its call: it runs the start function,
-// _initialize and ruedo_warm, as far as there are any.
-func (i *instance) begin(ctx context.Context) error {
-	i.in = "its start function"
-	return guard(func() (err error) {
-		ctx := experimental.WithMemoryAllocator(withCall(ctx, i.call), i.memory)
-		i.module, err = i.t.engine.runtime.InstantiateModule(ctx, i.t.compiled, streams(i.t.system, i.t.report.Kind, i.call))
-		if err != nil || i.t.report.Kind == Command {
-			return err
+type instanceKey struct{}
+
+func (c *instanceContext) Value(key any) any {
+	if key == (instanceKey{}) {
+		return c.i
+	}
+	return c.Context.Value(key)
+}
+
+func instanceOf(ctx context.Context) *instance { return ctx.Value(instanceKey{}).(*instance) }
+
+func callOf(ctx context.Context) *call { return instanceOf(ctx).call }
+
+// newInstance makes an instance over a memory, for a call that pays for it. On
+// an error it is closed.
+func (t *Template) newInstance(memory *pristine.Memory, c *call) (_ *instance, err error) {
+	i := &instance{t: t, call: c, memory: memory, in: "its start"}
+	i.ctx = &instanceContext{context.Background(), i}
+	defer func() {
+		if err != nil {
+			i.close()
 		}
-		for _, name := range []string{abi.ExportInitialize, abi.ExportWarm} {
-			if _, err := i.run(ctx, name); err != nil {
+	}()
+	err = guard(func() (err error) {
+		ctx := experimental.WithMemoryAllocator(i.ctx, memory)
+		i.module, err = t.engine.runtime.InstantiateModule(ctx, t.compiled, t.streams(i))
+		return err
+	})
+	if err != nil {
+		return i, err
+	}
+	if t.rewritten.Fuel != "" {
+		fuel, ok := i.module.ExportedGlobal(t.rewritten.Fuel).(api.MutableGlobal)
+		if !ok {
+			return i, errors.New("the module has lost its fuel")
+		}
+		i.meter.fuel = fuel
+	}
+	for _, g := range t.rewritten.Globals {
+		global, ok := i.module.ExportedGlobal(g.Name).(api.MutableGlobal)
+		if !ok {
+			return i, fmt.Errorf("the module has lost its global %s", g.Name)
+		}
+		i.globals = append(i.globals, global)
+	}
+	i.ready()
+	return i, nil
+}
+
+// ready looks up the function that calls run. A new one has a stack of its own.
+func (i *instance) ready() {
+	name := abi.ExportCall
+	if i.t.report.Kind == Command {
+		name = abi.ExportStart
+	}
+	i.serve = i.module.ExportedFunction(name)
+}
+
+// enter opens the window in which the guest runs: the goroutine stays on its
+// thread, whose page faults and processor time are the guest's.
+func (i *instance) enter() {
+	if i.inside {
+		return
+	}
+	i.inside = true
+	i.memory.Begin()
+	lockThread()
+	i.since = threadCPU()
+}
+
+// leave closes the window: others may run, and the goroutine may move.
+func (i *instance) leave() {
+	if !i.inside {
+		return
+	}
+	i.inside = false
+	i.cpu += threadCPU() - i.since
+	unlockThread()
+	i.memory.End()
+}
+
+// begin gives the instance a call.
+func (i *instance) begin(c *call) {
+	i.call = c
+	i.cpu = 0
+	i.meter.start(i.t.sliceSize.Load(), c.limits.Fuel)
+}
+
+// initialize runs what comes before the first call: the module's own start,
+// _initialize and ruedo_warm, as far as there are any.
+func (i *instance) initialize() error {
+	for _, name := range []string{i.t.rewritten.Start, abi.ExportInitialize, abi.ExportWarm} {
+		if name == "" {
+			continue
+		}
+		if f := i.module.ExportedFunction(name); f != nil {
+			i.in = name
+			if name == i.t.rewritten.Start {
+				i.in = "its start function"
+			}
+			if _, err := i.run(f); err != nil {
 				return err
 			}
 		}
-		return nil
-	})
-}
-
-// serve runs the call itself and gives what the guest returned.
-func (i *instance) serve(ctx context.Context) (status uint32, err error) {
-	err = guard(func() error {
-		ctx := withCall(ctx, i.call)
-		name := abi.ExportCall
-		if i.t.report.Kind == Command {
-			name = abi.ExportStart
-		}
-		status, err = i.run(ctx, name)
-		return err
-	})
-	return status, err
-}
-
-// run calls an export, if there is one.
-func (i *instance) run(ctx context.Context, name string) (uint32, error) {
-	f := i.module.ExportedFunction(name)
-	if f == nil {
-		return 0, nil
 	}
-	i.in = name
+	return nil
+}
+
+// answer runs the call itself and gives what the guest returned.
+func (i *instance) answer() (status uint32, err error) {
+	i.in = abi.ExportCall
+	if i.t.report.Kind == Command {
+		i.in = abi.ExportStart
+	}
+	return i.run(i.serve)
+}
+
+func (i *instance) run(f api.Function) (status uint32, err error) {
 	var stack [1]uint64
-	err := f.CallWithStack(ctx, stack[:])
+	i.enter()
+	defer i.leave()
+	err = guard(func() error { return f.CallWithStack(i.ctx, stack[:]) })
 	return uint32(stack[0]), err
+}
+
+// restore puts memory and globals back to the template's snapshot. After an
+// error the instance must not be used again.
+func (i *instance) restore() (time.Duration, error) {
+	for n, g := range i.globals {
+		g.Set(i.t.globals[n])
+	}
+	cost, err := i.memory.Restore(i.module.Memory())
+	return cost.Took, err
 }
 
 // close frees everything. The call must have returned: the runtime does not
 // survive a module that is closed while it runs.
 func (i *instance) close() {
-	i.call.out.flush()
-	i.call.err.flush()
-	i.call.logs.finish()
 	if i.module != nil {
 		// The context is not used for anything but values.
 		if err := guard(func() error { return i.module.Close(context.Background()) }); err != nil {
 			i.t.engine.log.Error("closing an instance failed", "error", err)
 		}
 	}
-	i.memory.release()
+	if err := i.memory.Close(); err != nil {
+		i.t.engine.log.Error("freeing an instance's memory failed", "error", err)
+	}
 }

@@ -5,19 +5,34 @@ import "time"
 // Limits of one call. A field that is zero or less means its default.
 type Limits struct {
 	// Memory of the guest in bytes, in whole pages of 64 KiB, at least one; 128 MiB.
-	// The most is 4 GiB less a page.
+	// The most is 4 GiB less two pages.
 	Memory uint64
 	// Timeout of a call by the clock, from making the instance to its answer;
 	// 10 s. A caller's own deadline counts where it is sooner.
 	Timeout time.Duration
+	// CPU is the processor time of a call; waiting does not count. The default is
+	// Timeout.
+	CPU time.Duration
+	// Fuel is the work that a call may do, in units that do not depend on the
+	// machine; no limit.
+	Fuel uint64
 	// Input, Output and Logs in bytes; 4 MiB, 4 MiB and 64 KiB.
 	Input, Output, Logs int64
 }
 
 const (
-	page      = 65536
-	maxMemory = 65535 * page
+	page = 65536
+	// maxMemory leaves a page: growing by it is how a memory is made small again.
+	maxMemory = 65534 * page
 )
+
+// maxTable is how many elements a table may grow to, unless it starts with
+// more. They lie outside of the guest's memory.
+const maxTable = 100_000
+
+// maxHostCalls bounds what a call may ask of the host. It is some seconds of
+// doing nothing else.
+const maxHostCalls = 20_000_000
 
 // WithDefaults fills in what is not set and brings Memory to whole pages.
 func (l Limits) WithDefaults() Limits {
@@ -27,6 +42,9 @@ func (l Limits) WithDefaults() Limits {
 	l.Memory = min(max(l.Memory, page), maxMemory) / page * page
 	if l.Timeout <= 0 {
 		l.Timeout = 10 * time.Second
+	}
+	if l.CPU <= 0 {
+		l.CPU = l.Timeout
 	}
 	if l.Input <= 0 {
 		l.Input = 4 << 20

@@ -1,7 +1,6 @@
 package sandbox
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -26,23 +25,21 @@ func (t *Template) outcome(i *instance, status uint32, err error, took time.Dura
 		return guestError(c, nil)
 	case err == nil && status == 0:
 		return nil
-	case err == nil && i.memory.refused > 0:
+	case err == nil && i.memory.Refused() > 0:
 		return t.outOfMemory(i, fmt.Sprintf("it returned %d", int32(status)), nil)
 	case err == nil:
 		return newError(ReasonError, "the service failed: it returned %d and said no more", int32(status)).
 			fix("see its logs").with("status", int32(status)).code(2)
-	case panicked != nil && i.memory.peak == 0 && i.memory.refused > 0:
-		return newError(ReasonInternal, "the host has no memory left for a service that may use %d bytes", t.limits.Memory).cause(err)
 	case panicked != nil:
 		t.engine.log.Error("running a guest panicked", "in", i.in, "panic", panicked.value, "stack", string(panicked.stack))
 		return newError(ReasonInternal, "the service met a fault of its host in %s", i.in).cause(err)
-	case stopped(c, exit, err):
-		return t.stopped(c, took, err)
+	case c.stopped != running:
+		return t.stopped(i, took, err)
 	case exited && t.report.Kind == Command && exit.ExitCode() == 0:
 		return nil
 	case exited && c.failed != nil:
 		return guestError(c, err)
-	case exited && i.memory.refused > 0:
+	case exited && i.memory.Refused() > 0:
 		return t.outOfMemory(i, fmt.Sprintf("it exited with code %d", exit.ExitCode()), err)
 	case exited:
 		return t.exited(i, exit.ExitCode(), err)
@@ -58,36 +55,31 @@ func (e *Error) code(c uint32) *Error {
 // exitCode of a guest that exited by itself.
 func exitCode(err error) int {
 	if exit, ok := errors.AsType[*sys.ExitError](err); ok {
-		switch code := exit.ExitCode(); code {
-		case sys.ExitCodeContextCanceled, sys.ExitCodeDeadlineExceeded:
-		default:
-			return int(code)
-		}
+		return int(exit.ExitCode())
 	}
 	return 0
 }
 
-// stopped says whether the call ended because its time was over. A guest may
-// exit with the runtime's special codes too, so the context has the last word.
-func stopped(c *call, exit *sys.ExitError, err error) bool {
-	if c.ctx.Err() == nil {
-		return false
-	}
-	if errors.Is(err, errStopped) {
-		return true
-	}
-	return exit != nil && (exit.ExitCode() == sys.ExitCodeContextCanceled || exit.ExitCode() == sys.ExitCodeDeadlineExceeded)
-}
-
-func (t *Template) stopped(c *call, took time.Duration, err error) *Error {
+// stopped is the answer to a call that the host ended.
+func (t *Template) stopped(i *instance, took time.Duration, err error) *Error {
 	ms := func(d time.Duration) int64 { return d.Milliseconds() }
 	took = took.Round(time.Millisecond)
-	switch {
-	case context.Cause(c.ctx) == errTimeout:
+	switch i.call.stopped {
+	case stopCPU:
+		return newError(ReasonCPU, "the service was stopped after %s of processor time, the limit is %s", i.cpu.Round(time.Millisecond), t.limits.CPU).cause(err).
+			fix("make it do less, or raise cpu in a decorator").
+			with("limit_ms", ms(t.limits.CPU), "actual_ms", ms(i.cpu))
+	case stopFuel:
+		return newError(ReasonFuel, "the service was stopped after %d units of fuel, the limit is %d", i.meter.spent(), t.limits.Fuel).cause(err).
+			fix("make it do less").with("limit", t.limits.Fuel, "actual", i.meter.spent())
+	case stopHostCalls:
+		return newError(ReasonHostCalls, "the service was stopped after %d calls of host functions, which is the limit", maxHostCalls).cause(err).
+			fix("read and write in larger pieces").with("limit", maxHostCalls)
+	case stopTimeout:
 		return newError(ReasonTimeout, "the service was stopped after %s, the limit is %s", took, t.limits.Timeout).cause(err).
 			fix("make it faster, or raise timeout in a decorator").
 			with("limit_ms", ms(t.limits.Timeout), "actual_ms", ms(took), "deadline", "service")
-	case errors.Is(c.ctx.Err(), context.DeadlineExceeded):
+	case stopDeadline:
 		return newError(ReasonTimeout, "the service was stopped after %s by its caller's deadline; its own limit is %s", took, t.limits.Timeout).cause(err).
 			fix("give the call more time").
 			with("limit_ms", ms(t.limits.Timeout), "actual_ms", ms(took), "deadline", "caller")
@@ -103,9 +95,14 @@ func (t *Template) tooMuchOutput(c *call) *Error {
 }
 
 func (t *Template) outOfMemory(i *instance, how string, err error) *Error {
-	return newError(ReasonMemory, "the service ran out of memory: it wanted %d bytes, the limit is %d; %s", i.memory.refused, t.limits.Memory, how).cause(err).
+	if own := t.mostMemory(); own < t.limits.Memory {
+		return newError(ReasonMemory, "the service ran out of memory: it wanted %d bytes, its own maximum is %d; %s", i.memory.Refused(), own, how).cause(err).
+			fix("build it with a larger maximum of memory").
+			with("limit", own, "actual", i.memory.Refused(), "in", i.in)
+	}
+	return newError(ReasonMemory, "the service ran out of memory: it wanted %d bytes, the limit is %d; %s", i.memory.Refused(), t.limits.Memory, how).cause(err).
 		fix("use less, or raise memory in a decorator").
-		with("limit", t.limits.Memory, "actual", i.memory.refused, "in", i.in)
+		with("limit", t.limits.Memory, "actual", i.memory.Refused(), "in", i.in)
 }
 
 func guestError(c *call, err error) *Error {
@@ -141,12 +138,12 @@ func (t *Template) trapped(i *instance, err error) *Error {
 	if k := strings.LastIndex(kind, "wasm error: "); k >= 0 {
 		kind = kind[k+len("wasm error: "):]
 	}
-	overflow := strings.HasSuffix(kind, stackOverflow)
+	overflow := overflown(err)
 	if overflow {
 		kind = stackOverflow
 	}
 	kind = clean(kind, 200)
-	if i.memory.refused > 0 && !overflow {
+	if i.memory.Refused() > 0 && !overflow {
 		return t.outOfMemory(i, "it trapped: "+kind, err).with("kind", kind)
 	}
 	e := newError(ReasonTrap, "the service trapped in %s: %s", i.in, kind).cause(errors.New(kind)).
@@ -156,6 +153,12 @@ func (t *Template) trapped(i *instance, err error) *Error {
 		e = e.with("trace", lines)
 	}
 	return e
+}
+
+// overflown tells a guest that has used up its stack.
+func overflown(err error) bool {
+	kind, _, _ := strings.Cut(err.Error(), "\nwasm stack trace:")
+	return strings.HasSuffix(kind, stackOverflow)
 }
 
 // frames are the innermost functions of a trace. Their names are the guest's.

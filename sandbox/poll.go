@@ -29,7 +29,7 @@ const (
 
 // poll is poll_oneoff: it waits for the first of some clocks, or says at once
 // that the standard streams are ready, which they always are.
-func (e *Engine) poll(c *call, mem api.Memory, in, out, n, nevents uint32) uint32 {
+func (e *Engine) poll(i *instance, mem api.Memory, in, out, n, nevents uint32) uint32 {
 	if n == 0 || n > maxPollSubs {
 		return wasiInval
 	}
@@ -42,15 +42,15 @@ func (e *Engine) poll(c *call, mem api.Memory, in, out, n, nevents uint32) uint3
 	subs = append([]byte(nil), subs...)
 	wait, ready := time.Duration(math.MaxInt64), false
 	due := make([]time.Duration, n) // of clocks
-	for i := range due {
-		s := subs[i*subscribed:][:subscribed]
+	for n := range due {
+		s := subs[n*subscribed:][:subscribed]
 		switch s[8] {
 		case eventClock:
 			d, errno := e.remaining(s)
 			if errno != wasiOK {
 				return errno
 			}
-			due[i] = d
+			due[n] = d
 			wait = min(wait, d)
 		case eventRead, eventWrite:
 			ready = true
@@ -61,13 +61,13 @@ func (e *Engine) poll(c *call, mem api.Memory, in, out, n, nevents uint32) uint3
 	if ready {
 		wait = 0
 	}
-	c.sleep(wait)
+	i.sleep(wait)
 	var count uint32
-	for i := range due {
-		s := subs[i*subscribed:][:subscribed]
+	for n := range due {
+		s := subs[n*subscribed:][:subscribed]
 		errno := uint16(wasiOK)
 		if s[8] == eventClock {
-			if due[i] > wait {
+			if due[n] > wait {
 				continue
 			}
 		} else if binary.LittleEndian.Uint32(s[16:]) > 2 {

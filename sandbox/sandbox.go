@@ -23,14 +23,23 @@
 //     end with the call.
 //   - What guests say (logs, messages, names) is bounded and comes out as valid
 //     UTF-8 without control characters, except newline and tab.
-//   - Everything is safe for concurrent use. Nothing runs after a call returned;
-//     Close waits for calls in flight.
+//   - Everything is safe for concurrent use. Close waits for calls in flight.
 //
-// # What is not stopped yet
+// # How a call gets clean memory
 //
-// A deadline is noticed at the head of a loop and in host functions. A guest
-// that recurses for ever without either ends by its stack; one that recurses
-// exponentially with a small depth does not.
+// The module is started once, warmed with the example, and its memory and
+// globals are kept as a snapshot. An instance that has served a call is put
+// back to it, at the price of the pages that the call wrote (package pristine).
+// [Isolation] says what else there is, and [Report] why a module that asked for
+// it cannot have it.
+//
+// # How a guest is stopped
+//
+// Before it is compiled, a module is rewritten so that it counts its work down
+// and asks the host when a slice is used up (package instrument): there it is
+// stopped, yields its thread, and is billed. Nothing else can stop native code;
+// without it one guest would hold up every other call of the process. Compiling
+// itself happens in a child process that can be killed (package compile).
 package sandbox
 
 import (
@@ -55,6 +64,8 @@ type Spec struct {
 	// Wasm is the module. It may be changed after Load returned.
 	Wasm   []byte
 	Limits Limits
+	// Isolation that is asked for; "" means Pristine.
+	Isolation Isolation
 	// Env is all of the environment that the guest sees.
 	Env map[string]string
 	// Args follow the program's name, which is "service".
@@ -66,12 +77,18 @@ type Spec struct {
 // Report is what Load found out.
 type Report struct {
 	Kind Kind
+	// Isolation that holds, and why it is not the one that was asked for.
+	Isolation       Isolation
+	IsolationReason string
 	// Compile is the time that compiling took; next to nothing if it was cached.
 	Compile time.Duration
 	// Start is the time from a compiled module to one that is ready for its call.
 	Start time.Duration
 	// Memory in bytes that an instance has when it is ready.
 	Memory uint64
+	// Warm is how long a call with the example took that found an instance; 0
+	// without an example.
+	Warm time.Duration
 	// Imports as "module.name", sorted.
 	Imports []string
 	// Example is the error that the guest itself gave for the example, or nil.
@@ -106,6 +123,15 @@ type Result struct {
 	Memory uint64
 	// Duration of the call, with making its instance.
 	Duration time.Duration
+	// CPU is the processor time that the guest used.
+	CPU time.Duration
+	// Fuel is the work that the guest did, in units that do not depend on the
+	// machine; 0 where it has no loops and no calls.
+	Fuel uint64
+	// Cold tells that the call had to wait for a new instance.
+	Cold bool
+	// Restore is how long it took to put the instance back; it is not in Duration.
+	Restore time.Duration
 	// ExitCode of a guest that exited; 0 otherwise.
 	ExitCode int
 }

@@ -2,29 +2,45 @@ package sandbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
-	"github.com/ruedo-dev/ruedo/internal/wasmbin"
 	"github.com/tetratelabs/wazero"
+
+	"github.com/ruedo-dev/ruedo/internal/wasmbin"
+	"github.com/ruedo-dev/ruedo/sandbox/instrument"
+	"github.com/ruedo-dev/ruedo/sandbox/pristine"
 )
 
 // Template is a loaded module, ready for calls.
 type Template struct {
-	engine   *Engine
-	compiled wazero.CompiledModule
-	system   wazero.ModuleConfig
-	limits   Limits
-	report   Report
-	gate     gate
+	engine    *Engine
+	compiled  wazero.CompiledModule
+	rewritten *instrument.Result
+	system    wazero.ModuleConfig
+	limits    Limits
+	report    Report
+	gate      gate
+	pool      pool
+
+	// image is the memory that an instance begins with: after the start, or
+	// where that cannot be taken over, with the module's data and no more.
+	image   *pristine.Image
+	globals []uint64 // their values in the snapshot, in the order of rewritten.Globals
+	// started tells that image and globals are from after the start.
+	started bool
+	// sliceSize is what a slice of this guest's fuel should be; see meter.
+	sliceSize atomic.Int64
 }
 
-// Load admits a module, compiles it and starts it once: _initialize,
-// ruedo_warm, and one call with the example if there is one. All errors are
-// [*Error]. Compiling does not end with ctx; starting does.
+// Load admits a module, instruments and compiles it, starts it once, and takes
+// the snapshot that calls begin with. With an example it is called some times
+// before and after that. All errors are [*Error]. It ends with ctx.
 func (e *Engine) Load(ctx context.Context, spec Spec) (*Template, error) {
 	if !e.gate.enter() {
 		return nil, closedError("engine")
@@ -42,25 +58,29 @@ func (e *Engine) Load(ctx context.Context, spec Spec) (*Template, error) {
 	if err != nil {
 		return nil, admission(err)
 	}
-	began := time.Now()
-	compiled, failure := e.compile(ctx, clampTables(spec.Wasm))
+	rewritten, err := rewrite(spec.Wasm, limits)
+	if err != nil {
+		return nil, admission(err)
+	}
+	compiled, took, failure := e.compile(ctx, rewritten.Wasm)
 	if failure != nil {
 		return nil, failure
 	}
+	isolation, why := isolate(info.Kind, spec.Isolation, rewritten.Reasons)
 	t := &Template{
-		engine:   e,
-		compiled: compiled,
-		system:   e.system(spec),
-		limits:   limits,
-		report:   Report{Kind: info.Kind, Compile: time.Since(began), Imports: info.Imports},
+		engine:    e,
+		compiled:  compiled,
+		rewritten: rewritten,
+		system:    e.system(spec),
+		limits:    limits,
+		report:    Report{Kind: info.Kind, Isolation: isolation, IsolationReason: why, Compile: took, Imports: info.Imports},
+		pool:      pool{most: e.cfg.MaxIdle},
 	}
-	if err := t.start(ctx, spec.Example); err != nil {
+	if err := t.prepare(ctx, spec.Example); err != nil {
 		if err.Meta["kind"] == stackOverflow {
 			e.release()
 		}
-		if cerr := compiled.Close(context.WithoutCancel(ctx)); cerr != nil {
-			e.log.Error("closing a compiled module failed", "error", cerr)
-		}
+		t.free(context.WithoutCancel(ctx))
 		return nil, err
 	}
 	e.mu.Lock()
@@ -72,6 +92,11 @@ func (e *Engine) Load(ctx context.Context, spec Spec) (*Template, error) {
 // checkSpec refuses what WASI cannot carry. Values may be secrets and are not
 // named.
 func checkSpec(spec Spec) error {
+	switch spec.Isolation {
+	case "", Pristine, Shared, Fresh, Program:
+	default:
+		return newError(ReasonSpec, "there is no isolation %q", spec.Isolation).fix("use pristine, shared or fresh")
+	}
 	for k, v := range spec.Env {
 		if k == "" || strings.ContainsAny(k, "=\x00") || strings.Contains(v, "\x00") {
 			return newError(ReasonSpec, "the environment variable %q cannot be given to a service", k).
@@ -86,44 +111,6 @@ func checkSpec(spec Spec) error {
 	return nil
 }
 
-// start tries the module once.
-func (t *Template) start(ctx context.Context, example []byte) *Error {
-	began := time.Now()
-	ctx, cancel := context.WithTimeoutCause(ctx, t.limits.Timeout, errTimeout)
-	defer cancel()
-	i := t.newInstance(newCall(ctx, t.limits, Request{Input: example}))
-	defer i.close()
-	if err := i.begin(ctx); err != nil {
-		failure := t.outcome(i, 0, err, time.Since(began))
-		if failure == nil {
-			return nil // a command that is done already
-		}
-		return failure.at("the service cannot start: ")
-	}
-	t.report.Start, t.report.Memory = time.Since(began), i.memory.peak
-	if example == nil {
-		return nil
-	}
-	status, err := i.serve(ctx)
-	failure := t.outcome(i, status, err, time.Since(began))
-	if failure == nil {
-		return nil
-	}
-	failure.at("the example input fails: ")
-	if failure.Reason == ReasonError {
-		// The guest answered, if with an error: that may lie in the moment.
-		t.report.Example = failure
-		return nil
-	}
-	return failure
-}
-
-// at says in front of the message what was being done.
-func (e *Error) at(what string) *Error {
-	e.Message = what + e.Message
-	return e
-}
-
 // Report says what Load found out.
 func (t *Template) Report() Report {
 	r := t.report
@@ -131,10 +118,9 @@ func (t *Template) Report() Report {
 	return r
 }
 
-// Call runs the module once, in an instance of its own. It is safe for
-// concurrent use; how many run at a time is the caller's to bound. The result's
-// logs, memory and duration are set also where the call failed. All errors are
-// [*Error].
+// Call runs the module once. It is safe for concurrent use; how many run at a
+// time is the caller's to bound. The result's logs, memory and times are set
+// also where the call failed. All errors are [*Error].
 func (t *Template) Call(ctx context.Context, req Request) (Result, error) {
 	if !t.gate.enter() {
 		return Result{}, closedError("template")
@@ -144,27 +130,65 @@ func (t *Template) Call(ctx context.Context, req Request) (Result, error) {
 		return Result{}, newError(ReasonInputTooLarge, "the input has %d bytes, the limit is %d", n, t.limits.Input).
 			fix("send less, or raise input in a decorator").with("limit", t.limits.Input, "actual", n)
 	}
-	began := time.Now()
-	ctx, cancel := context.WithTimeoutCause(ctx, t.limits.Timeout, errTimeout)
-	defer cancel()
-	i := t.newInstance(newCall(ctx, t.limits, req))
-	var status uint32
-	err := i.begin(ctx)
+	c := newCall(ctx, t.limits, req)
+	i, err := t.take(c)
+	status := uint32(0)
 	if err == nil {
-		status, err = i.serve(ctx)
+		i.begin(c)
+		if !t.started && t.report.Kind == Function {
+			err = i.initialize()
+		}
+		if err == nil {
+			status, err = i.answer()
+		}
 	}
-	i.close()
+	return t.finish(i, status, err)
+}
+
+// take gives an instance for a call: one that waits, or a new one.
+func (t *Template) take(c *call) (*instance, error) {
+	if i := t.pool.take(); i != nil {
+		return i, nil
+	}
+	c.cold = true
+	memory, err := t.image.NewMemory(t.mostMemory())
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errHostMemory, err)
+	}
+	i, err := t.newInstance(memory, c)
+	if err == nil && t.started {
+		for n, g := range i.globals {
+			g.Set(t.globals[n])
+		}
+	}
+	return i, err
+}
+
+// errHostMemory says that the host, not the guest, has no memory left.
+var errHostMemory = errors.New("no memory for an instance")
+
+// finish makes the answer of a call and puts its instance away.
+func (t *Template) finish(i *instance, status uint32, err error) (Result, error) {
+	if i == nil {
+		return Result{}, newError(ReasonInternal, "the host has no memory left for a service that may use %d bytes", t.limits.Memory).cause(err)
+	}
+	c := i.call
+	c.close()
 	res := Result{
-		Logs:        i.call.logs.text,
-		LogsDropped: i.call.logs.dropped,
-		Memory:      i.memory.peak,
+		Logs:        c.logs.text,
+		LogsDropped: c.logs.dropped,
+		Memory:      i.memory.Peak(),
 		ExitCode:    exitCode(err),
-		Duration:    time.Since(began),
+		Duration:    time.Since(c.began),
+		CPU:         i.cpu,
+		Fuel:        i.meter.spent(),
+		Cold:        c.cold,
 	}
 	failure := t.outcome(i, status, err, res.Duration)
 	if failure == nil || t.report.Kind == Command && failure.Reason == ReasonExit {
-		res.Output, res.ContentType = i.call.output, i.call.contentType
+		res.Output, res.ContentType = c.output, c.contentType
 	}
+	res.Restore = t.putAway(i, err)
 	if failure == nil {
 		return res, nil
 	}
@@ -174,9 +198,42 @@ func (t *Template) Call(ctx context.Context, req Request) (Result, error) {
 	return res, failure
 }
 
-// Close waits for the calls in flight and frees the compiled code. If ctx ends
-// sooner it gives ctx's error, and may be called again. Calls after it fail with
-// [ErrClosed].
+// putAway gets an instance ready for its next call, or closes it where it
+// cannot serve another.
+func (t *Template) putAway(i *instance, err error) time.Duration {
+	i.call = nil
+	keep := i.module != nil && !i.module.IsClosed()
+	var took time.Duration
+	switch {
+	case !keep:
+	case t.report.Isolation == Shared:
+		// What a stopped call left behind is neither of before nor of after.
+		keep = err == nil
+	case t.report.Isolation == Pristine:
+		if err != nil {
+			if overflown(err) {
+				keep = false // its stack has hundreds of megabytes
+				break
+			}
+			i.ready()
+		}
+		var rerr error
+		if took, rerr = i.restore(); rerr != nil {
+			t.engine.log.Warn("an instance could not be restored and is thrown away", "error", rerr)
+			keep = false
+		}
+	default:
+		keep = false
+	}
+	if !keep || !t.pool.put(i) {
+		i.close()
+	}
+	return took
+}
+
+// Close waits for the calls in flight and frees the instances and the compiled
+// code. If ctx ends sooner it gives ctx's error, and may be called again. Calls
+// after it fail with [ErrClosed].
 func (t *Template) Close(ctx context.Context) error {
 	if err := t.gate.close(ctx); err != nil {
 		return fmt.Errorf("calls are still running: %w", err)
@@ -188,7 +245,19 @@ func (t *Template) Close(ctx context.Context) error {
 	if !open {
 		return nil
 	}
-	return t.compiled.Close(context.WithoutCancel(ctx))
+	return t.free(context.WithoutCancel(ctx))
+}
+
+// free gives everything back. No call is under way.
+func (t *Template) free(ctx context.Context) error {
+	for _, i := range t.pool.close() {
+		i.close()
+	}
+	var err error
+	if t.image != nil {
+		err = t.image.Close()
+	}
+	return errors.Join(err, t.compiled.Close(ctx))
 }
 
 func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }

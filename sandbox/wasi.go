@@ -29,9 +29,9 @@ func (e *Engine) wasiModule(ctx context.Context, r wazero.Runtime) error {
 	wasi_snapshot_preview1.NewFunctionExporter().ExportFunctions(b)
 	const i = api.ValueTypeI32
 	b.NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(func(ctx context.Context, m api.Module, stack []uint64) {
-		c := callOf(ctx)
-		c.checkpoint()
-		stack[0] = uint64(e.poll(c, m.Memory(), arg(stack, 0), arg(stack, 1), arg(stack, 2), arg(stack, 3)))
+		i := instanceOf(ctx)
+		i.call.checkpoint()
+		stack[0] = uint64(e.poll(i, m.Memory(), arg(stack, 0), arg(stack, 1), arg(stack, 2), arg(stack, 3)))
 	}), []api.ValueType{i, i, i, i}, []api.ValueType{i}).Export("poll_oneoff")
 	for name, t := range wasmbin.HostFunctions(abi.WASIModule) {
 		if errno := nothingThere(name); errno != wasiOK {
@@ -48,6 +48,9 @@ func (e *Engine) wasiModule(ctx context.Context, r wazero.Runtime) error {
 // nothingThere is the error of a function that needs a file or a socket.
 func nothingThere(name string) uint32 {
 	switch name {
+	case "fd_close", "fd_renumber", "fd_fdstat_set_flags":
+		// The streams outlive the call in an instance that is used again.
+		return wasiNotsup
 	case "fd_allocate", "fd_filestat_set_size", "fd_filestat_set_times", "proc_raise":
 		return wasiNotsup
 	case "fd_pread", "fd_pwrite":
@@ -73,8 +76,8 @@ func (e *Engine) system(spec Spec) wazero.ModuleConfig {
 	m := wazero.NewModuleConfig().
 		WithName(""). // instances of one module may exist side by side
 		WithStartFunctions().
-		WithSysWalltime().
-		WithNanotime(e.monotonic, sys.ClockResolution(1)).
+		WithWalltime(wallClock, sys.ClockResolution(tick)).
+		WithNanotime(e.monotonic, sys.ClockResolution(tick)).
 		WithArgs(append([]string{programName}, spec.Args...)...)
 	for _, k := range sortedKeys(spec.Env) {
 		m = m.WithEnv(k, spec.Env[k])
@@ -82,67 +85,103 @@ func (e *Engine) system(spec Spec) wazero.ModuleConfig {
 	return m
 }
 
-// monotonic counts from the engine's start, so that it says nothing about the
-// machine.
-func (e *Engine) monotonic() int64 { return int64(time.Since(e.born)) + 1 }
+// tick is how coarse the clocks of a guest are: fine enough for timeouts and
+// logs, too coarse to time the caches of the machine.
+const tick = 100 * time.Microsecond
 
-// streams connects a call to an instance's world.
-func streams(m wazero.ModuleConfig, kind Kind, c *call) wazero.ModuleConfig {
-	m = m.WithStderr(&c.err).
-		WithRandSource(random{c}).
-		WithNanosleep(func(ns int64) { c.sleep(time.Duration(ns)) }).
-		WithOsyield(func() { c.checkpoint(); runtime.Gosched() })
-	if kind == Command {
-		return m.WithStdin(stdin{c}).WithStdout(stdout{c})
-	}
-	return m.WithStdin(bytes.NewReader(nil)).WithStdout(&c.out)
+// monotonic counts from the engine's start, so that it says nothing about the
+// machine. It is never 0.
+func (e *Engine) monotonic() int64 { return int64(time.Since(e.born).Truncate(tick) + tick) }
+
+func wallClock() (sec int64, nsec int32) {
+	now := time.Now().Truncate(tick)
+	return now.Unix(), int32(now.Nanosecond())
 }
 
-// sleep ends the call if that ends first.
-func (c *call) sleep(d time.Duration) {
-	c.checkpoint()
+// streams connects an instance to the calls that it will serve.
+func (t *Template) streams(i *instance) wazero.ModuleConfig {
+	m := t.system.
+		WithStderr(stderr{i}).
+		WithRandSource(random{i}).
+		WithNanosleep(func(ns int64) { i.call.checkpoint(); i.sleep(time.Duration(ns)) }).
+		WithOsyield(func() { i.call.checkpoint(); i.yield() })
+	if t.report.Kind == Command {
+		return m.WithStdin(stdin{i}).WithStdout(stdout{i})
+	}
+	return m.WithStdin(bytes.NewReader(nil)).WithStdout(printed{i})
+}
+
+// yield lets others run.
+func (i *instance) yield() {
+	i.leave()
+	runtime.Gosched()
+	i.enter()
+}
+
+// sleep ends the call if that ends first. The thread is not held meanwhile.
+func (i *instance) sleep(d time.Duration) {
 	if d <= 0 {
 		return
+	}
+	i.leave()
+	c, why := i.call, running
+	if left := time.Until(c.deadline); left <= d {
+		d, why = left, stopTimeout
 	}
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
 	case <-c.ctx.Done():
-		panic(errStopped)
+		why = c.end(c.ctx.Err())
 	}
+	if why != running {
+		c.stop(why)
+	}
+	i.enter()
 }
 
 // stdin gives a command its input.
-type stdin struct{ c *call }
+type stdin struct{ i *instance }
 
 func (s stdin) Read(p []byte) (int, error) {
-	s.c.checkpoint()
-	if len(s.c.input) == 0 {
+	c := s.i.call
+	c.checkpoint()
+	if len(c.input) == 0 {
 		return 0, io.EOF
 	}
-	n := copy(p, s.c.input)
-	s.c.input = s.c.input[n:]
+	n := copy(p, c.input)
+	c.input = c.input[n:]
 	return n, nil
 }
 
 // stdout takes a command's output. WASI could only tell it of an error, and
 // programs tend to ignore that: too much output ends the call.
-type stdout struct{ c *call }
+type stdout struct{ i *instance }
 
 func (s stdout) Write(p []byte) (int, error) {
-	s.c.checkpoint()
-	if !s.c.write(p) {
+	s.i.call.checkpoint()
+	if !s.i.call.write(p) {
 		panic(errFlooded)
 	}
 	return len(p), nil
 }
 
+// stderr and printed are what a guest says: its logs.
+type stderr struct{ i *instance }
+
+func (s stderr) Write(p []byte) (int, error) { return s.i.call.err.Write(p) }
+
+// printed is the stdout of a function.
+type printed struct{ i *instance }
+
+func (s printed) Write(p []byte) (int, error) { return s.i.call.out.Write(p) }
+
 // random is crypto/rand in pieces, so that a guest that asks for gigabytes can
 // be stopped.
-type random struct{ c *call }
+type random struct{ i *instance }
 
 func (r random) Read(p []byte) (int, error) {
-	r.c.checkpoint()
+	r.i.call.checkpoint()
 	return rand.Read(p[:min(len(p), 64<<10)])
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/wire"
 	"github.com/ruedo-dev/ruedo/runner"
+	"github.com/ruedo-dev/ruedo/sandbox"
 )
 
 // dataDir is where the embedded etcd keeps its files.
@@ -150,6 +151,10 @@ func (a *app) advertised() string {
 // newRunner makes a runner as the settings say; change adds the rest.
 func (a *app) newRunner(ctx context.Context, log *slog.Logger, change func(*runner.Config)) (*runner.Runner, error) {
 	s := a.settings.Runner
+	compiler, err := sandbox.CompilerCommand(compilerArg)
+	if err != nil {
+		return nil, err
+	}
 	cfg := runner.Config{
 		Name:        s.Name,
 		Host:        s.AnnouncementAddress,
@@ -158,6 +163,7 @@ func (a *app) newRunner(ctx context.Context, log *slog.Logger, change func(*runn
 		Concurrency: s.Concurrency,
 		Queue:       s.Queue,
 		CacheDir:    a.cacheDir(),
+		Compiler:    compiler,
 		Logger:      log,
 	}
 	if change != nil {

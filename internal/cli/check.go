@@ -42,7 +42,11 @@ func (a *app) check(wasm []byte, r *ruedov1.PublishServiceRequest, limits sandbo
 	if cache != "" {
 		cache = filepath.Join(cache, "compiled")
 	}
-	engine, err := sandbox.New(ctx, sandbox.Config{CacheDir: cache})
+	compiler, err := sandbox.CompilerCommand(compilerArg)
+	if err != nil {
+		return sandbox.Report{}, err
+	}
+	engine, err := sandbox.New(ctx, sandbox.Config{CacheDir: cache, Compiler: compiler})
 	if err != nil {
 		return sandbox.Report{}, fault.Wrap(err, fault.DataDir, "the sandbox cannot be opened: %s", err).WithFix("choose another folder: RUEDO_RUNNER_CACHE_DIR")
 	}
@@ -80,6 +84,7 @@ func localLimits(decorators []*ruedov1.Decorator, names []string) sandbox.Limits
 		stricter(&l.Input, int64(p.GetInputBytes()))
 		stricter(&l.Output, int64(p.GetOutputBytes()))
 		stricter(&l.Logs, int64(p.GetLogBytes()))
+		stricter(&l.CPU, p.GetCpuTime().AsDuration())
 	}
 	return l
 }

@@ -31,6 +31,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
 	"github.com/ruedo-dev/ruedo/internal/cli/settings"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/sandbox"
 )
 
 // Version of the program; the linker sets it.
@@ -52,6 +53,9 @@ type Process struct {
 // Main runs the program once and gives its exit code. An interrupt ends it
 // gently, a second one at once.
 func Main(ctx context.Context, p Process) int {
+	if len(p.Args) == 1 && p.Args[0] == compilerArg {
+		return sandbox.CompileChild(p.Stdin, p.Stdout)
+	}
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)
@@ -71,6 +75,10 @@ func Main(ctx context.Context, p Process) int {
 	err := a.run(p.Args)
 	return a.exit(errors.Join(err, a.close()))
 }
+
+// compilerArg makes this program the child that compiles modules for a runner.
+// It is for no one else: it reads a module from stdin and limits itself first.
+const compilerArg = "__compile"
 
 // run parses the arguments, resolves the settings and runs the command.
 func (a *app) run(args []string) error {

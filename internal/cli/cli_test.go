@@ -22,12 +22,17 @@ import (
 
 	"github.com/ruedo-dev/ruedo/internal/cli"
 	"github.com/ruedo-dev/ruedo/internal/etcdembed"
+	"github.com/ruedo-dev/ruedo/sandbox"
 )
 
 // rootEnv tells the program under test where the repository is.
 const rootEnv = "TEST_ROOT"
 
 func TestMain(m *testing.M) {
+	// The program under test starts itself again to compile modules.
+	if slices.Equal(os.Args[1:], []string{"__compile"}) {
+		os.Exit(sandbox.CompileChild(os.Stdin, os.Stdout))
+	}
 	testscript.Main(m, map[string]func(){"ruedo": func() {
 		os.Exit(cli.Main(context.Background(), cli.Process{
 			Args: os.Args[1:], Env: os.Environ(), Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,

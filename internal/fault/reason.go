@@ -82,6 +82,7 @@ const (
 	GuestOutputLimit Reason = "GUEST_OUTPUT_LIMIT"
 	GuestCPU         Reason = "GUEST_CPU"
 	GuestFuel        Reason = "GUEST_FUEL"
+	HostCallLimit    Reason = "HOST_CALL_LIMIT"
 	ConcurrencyLimit Reason = "CONCURRENCY_LIMIT"
 
 	// The program and its surroundings.
@@ -159,7 +160,7 @@ func rowOf(r Reason) row {
 		return row{connect.CodeUnknown, ExitGuestTrap}
 	case GuestTimeout:
 		return row{connect.CodeDeadlineExceeded, ExitGuestLimit}
-	case GuestMemory, GuestOutputLimit, GuestCPU, GuestFuel:
+	case GuestMemory, GuestOutputLimit, GuestCPU, GuestFuel, HostCallLimit:
 		return row{connect.CodeResourceExhausted, ExitGuestLimit}
 	case ConfigInvalid:
 		return row{connect.CodeInvalidArgument, ExitUsage}
@@ -177,7 +178,7 @@ func (r Reason) ExitCode() int { return rowOf(r).exit }
 // a limit, and would do so on any runner.
 func (r Reason) OfGuest() bool {
 	switch r {
-	case GuestError, GuestExit, GuestTrap, GuestTimeout, GuestMemory, GuestOutputLimit, GuestCPU, GuestFuel:
+	case GuestError, GuestExit, GuestTrap, GuestTimeout, GuestMemory, GuestOutputLimit, GuestCPU, GuestFuel, HostCallLimit:
 		return true
 	}
 	return false

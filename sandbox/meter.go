@@ -1,0 +1,117 @@
+package sandbox
+
+import (
+	"context"
+	"runtime"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+
+	"github.com/ruedo-dev/ruedo/sandbox/instrument"
+)
+
+// Bounds of a slice: the fuel that a guest gets at a time. A unit takes 0.03 to
+// 0.4 ns, but up to 20 ns where every load misses the cache.
+const (
+	minSlice = 50_000
+	maxSlice = 500_000
+	// sliceTime is what a slice should take.
+	sliceTime = 100 * time.Microsecond
+	// napEvery is how often a guest that burns its processor really sleeps, so
+	// that the scheduler's other processors get to steal what waits behind it;
+	// yielding alone lets a neighbour wait for 10 ms.
+	napEvery = time.Millisecond
+	nap      = 10 * time.Microsecond
+)
+
+// meter counts what a guest does and lets it go on, slice by slice. The guest
+// counts its fuel down by itself and calls refuel when it is used up: that is
+// the only place where a guest that computes can be stopped, and the only one
+// where Go's scheduler and garbage collector get hold of its thread.
+type meter struct {
+	fuel   api.MutableGlobal // nil: the guest has no code that could run for long
+	slice  int64             // what the guest was given last
+	used   uint64            // slices that are gone
+	given  time.Time         // when it got the slice
+	napped time.Time
+}
+
+// hostMeter instantiates the function that instrumented guests call.
+func hostMeter(ctx context.Context, r wazero.Runtime) error {
+	_, err := r.NewHostModuleBuilder(instrument.ImportModule).
+		NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(func(ctx context.Context, _ api.Module, _ []uint64) {
+		instanceOf(ctx).refuel()
+	}), nil, nil).Export(instrument.ImportRefuel).
+		Instantiate(ctx)
+	return err
+}
+
+// start gives a call its first slice.
+func (m *meter) start(size int64, limit uint64) {
+	m.used = 0
+	m.give(max(size, minSlice), limit)
+}
+
+// give sets the guest's fuel to a slice, which ends exactly at the limit.
+func (m *meter) give(size int64, limit uint64) {
+	if m.fuel == nil {
+		return
+	}
+	if limit > 0 {
+		size = min(size, int64(min(limit-min(m.used, limit), maxSlice)))
+	}
+	m.slice = size
+	m.fuel.Set(uint64(size))
+}
+
+// spent is the fuel that the call has used so far.
+func (m *meter) spent() uint64 {
+	if m.fuel == nil {
+		return 0
+	}
+	return m.used + uint64(max(m.slice-int64(m.fuel.Get()), 0))
+}
+
+// refuel ends the call if it is over one of its limits, lets others run, and
+// gives the guest its next slice.
+func (i *instance) refuel() {
+	m, c := &i.meter, i.call
+	m.used, m.slice = m.spent(), 0 // all that was given is in used
+	m.fuel.Set(0)
+	i.leave()
+	now := time.Now()
+	c.checkpointAt(now)
+	if i.cpu > c.limits.CPU {
+		c.stop(stopCPU)
+	}
+	if c.limits.Fuel > 0 && m.used >= c.limits.Fuel {
+		c.stop(stopFuel)
+	}
+	if now.Sub(m.napped) >= napEvery {
+		time.Sleep(nap)
+		m.napped = time.Now()
+	} else {
+		runtime.Gosched()
+	}
+	i.enter()
+	m.give(i.nextSlice(now), c.limits.Fuel)
+}
+
+// nextSlice aims at sliceTime by what the last slice took.
+func (i *instance) nextSlice(now time.Time) int64 {
+	m := &i.meter
+	took := now.Sub(m.given)
+	m.given = now
+	size := i.t.sliceSize.Load()
+	switch {
+	case size == 0:
+		size = minSlice
+	case took < sliceTime/2:
+		size = min(size*2, maxSlice)
+	case took > sliceTime*2:
+		size = max(size/2, minSlice)
+	}
+	i.t.sliceSize.Store(size)
+	return size
+}

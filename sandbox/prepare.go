@@ -1,0 +1,199 @@
+package sandbox
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/ruedo-dev/ruedo/sandbox/instrument"
+	"github.com/ruedo-dev/ruedo/sandbox/pristine"
+)
+
+// warmCalls is how often the example is called before the snapshot: caches that
+// a guest fills with its first calls become part of it.
+const warmCalls = 3
+
+// rewrite instruments a module for its limits.
+func rewrite(wasm []byte, l Limits) (*instrument.Result, error) {
+	return instrument.Rewrite(wasm, instrument.Options{
+		Meter:          true,
+		MemoryMaxPages: uint32(l.Memory / page),
+		// The memory itself refuses what is over the limit, and notes it; a page
+		// beyond is also how it shrinks again.
+		MemorySlackPages: pristine.Largest / page,
+		TableMax:         maxTable,
+	})
+}
+
+// prepare starts the module and takes its snapshot.
+func (t *Template) prepare(ctx context.Context, example []byte) *Error {
+	if t.report.Kind == Command {
+		return t.prepareCommand(ctx, example)
+	}
+	i, failure := t.model(ctx)
+	if failure != nil {
+		return failure
+	}
+	defer i.close()
+	if len(t.rewritten.Reasons) > 0 {
+		// What the start does to tables or segments is not in a snapshot: every
+		// instance starts by itself.
+		if failure := t.snapshot(i); failure != nil {
+			return failure
+		}
+	}
+	began := time.Now()
+	if err := i.initialize(); err != nil {
+		return t.startFailure(i, 0, err, "the service cannot start: ")
+	}
+	t.report.Start, t.report.Memory = time.Since(began), i.memory.Size()
+	if failure := t.warm(ctx, i, example); failure != nil {
+		return failure
+	}
+	if t.image == nil {
+		if failure := t.snapshot(i); failure != nil {
+			return failure
+		}
+		t.started = true
+		t.keepGlobals(i)
+	}
+	return t.rehearse(ctx, example)
+}
+
+// prepareCommand takes the snapshot of a program: its data. It starts with each
+// call.
+func (t *Template) prepareCommand(ctx context.Context, example []byte) *Error {
+	began := time.Now()
+	i, failure := t.model(ctx)
+	if failure != nil {
+		return failure
+	}
+	defer i.close()
+	if failure := t.snapshot(i); failure != nil {
+		return failure
+	}
+	t.report.Start, t.report.Memory = time.Since(began), i.memory.Size()
+	return t.rehearse(ctx, example)
+}
+
+// mostMemory is how large the guest's memory may become: its limit, or its own
+// maximum.
+func (t *Template) mostMemory() uint64 { return uint64(t.rewritten.MemoryMaxPages) * page }
+
+// model makes the instance that the snapshot is taken of, with the module's
+// data in its memory.
+func (t *Template) model(ctx context.Context) (*instance, *Error) {
+	c := newCall(ctx, t.limits, Request{})
+	memory, err := pristine.NewTemplateMemory(t.mostMemory())
+	if err != nil {
+		return nil, newError(ReasonInternal, "the host has no memory left for a service that may use %d bytes", t.limits.Memory).cause(err)
+	}
+	i, err := t.newInstance(memory, c)
+	if err != nil {
+		return nil, t.startFailure(i, 0, err, "the service cannot start: ")
+	}
+	i.begin(c)
+	all := memory.Bytes()
+	for _, s := range t.rewritten.Segments {
+		if uint64(s.Offset)+uint64(len(s.Bytes)) > uint64(len(all)) {
+			i.close()
+			return nil, newError(ReasonCompile, "the module cannot be set up: a data segment of %d bytes at %d does not fit into its memory of %d bytes",
+				len(s.Bytes), s.Offset, len(all)).fix("build it again")
+		}
+		copy(all[s.Offset:], s.Bytes)
+	}
+	return i, nil
+}
+
+// warm calls the example before the snapshot.
+func (t *Template) warm(ctx context.Context, i *instance, example []byte) *Error {
+	if example == nil {
+		return nil
+	}
+	for range warmCalls {
+		c := newCall(ctx, t.limits, Request{Input: example})
+		i.begin(c)
+		status, err := i.answer()
+		c.close()
+		failure := t.outcome(i, status, err, time.Since(c.began))
+		if failure == nil {
+			continue
+		}
+		failure.at("the example input fails: ").logged(c)
+		if failure.Reason == ReasonError {
+			// The guest answered, if with an error: that may lie in the moment.
+			t.report.Example = failure
+			return nil
+		}
+		return failure
+	}
+	return nil
+}
+
+// rehearse has the example go the way of a call, twice: the second finds the
+// instance that the first left behind.
+func (t *Template) rehearse(ctx context.Context, example []byte) *Error {
+	if example == nil || t.report.Isolation == Shared {
+		return nil
+	}
+	for range 2 {
+		res, err := t.Call(ctx, Request{Input: example})
+		t.report.Warm = res.Duration
+		if err == nil {
+			continue
+		}
+		failure := err.(*Error).at("the example input fails: ")
+		if len(res.Logs) > 0 {
+			failure.with("logs", clean(string(res.Logs), maxSaid))
+		}
+		if failure.Reason != ReasonError && failure.Reason != ReasonExit {
+			return failure
+		}
+		t.report.Example = failure
+	}
+	return nil
+}
+
+// snapshot takes the memory that instances begin with.
+func (t *Template) snapshot(i *instance) *Error {
+	image, err := pristine.NewImage(i.memory.Bytes(), pristine.Config{})
+	if err != nil {
+		return newError(ReasonInternal, "the host cannot take a snapshot of %d bytes", i.memory.Size()).cause(err)
+	}
+	t.image = image
+	return nil
+}
+
+func (t *Template) keepGlobals(i *instance) {
+	for _, g := range i.globals {
+		t.globals = append(t.globals, g.Get())
+	}
+}
+
+// maxSaid bounds how much of its log goes with a module that cannot start.
+const maxSaid = 2 << 10
+
+// startFailure is why the model could not be started; it closes the model's
+// call.
+func (t *Template) startFailure(i *instance, status uint32, err error, doing string) *Error {
+	i.call.close()
+	failure := t.outcome(i, status, err, time.Since(i.call.began))
+	if failure == nil {
+		failure = newError(ReasonExit, "it exited with code 0 before its first call")
+	}
+	return failure.at(doing).logged(i.call)
+}
+
+// logged adds the last that the guest said.
+func (e *Error) logged(c *call) *Error {
+	if n := len(c.logs.text); n > 0 {
+		e.with("logs", clean(string(c.logs.text[max(0, n-maxSaid):]), maxSaid))
+	}
+	return e
+}
+
+// at says in front of the message what was being done.
+func (e *Error) at(what string) *Error {
+	e.Message = fmt.Sprint(what, e.Message)
+	return e
+}

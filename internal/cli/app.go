@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -16,6 +17,7 @@ import (
 
 	"golang.org/x/term"
 
+	"github.com/ruedo-dev/ruedo/internal/cli/assemble"
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
 	"github.com/ruedo-dev/ruedo/internal/cli/settings"
 	"github.com/ruedo-dev/ruedo/sdk/client"
@@ -45,8 +47,8 @@ type app struct {
 	// quiet leaves out what is only said for people's comfort.
 	quiet bool
 
-	core    *client.Client
-	closers []func() error
+	core  *client.Client
+	parts *assemble.Assembler
 }
 
 // configure resolves the settings and the ways of printing.
@@ -93,18 +95,23 @@ func (a *app) logger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(a.talkTo, opts))
 }
 
-// later runs f when the program ends, last come first served.
-func (a *app) later(f func() error) { a.closers = append(a.closers, f) }
-
-func (a *app) close() error {
-	var errs []error
-	for len(a.closers) > 0 {
-		last := len(a.closers) - 1
-		f := a.closers[last]
-		a.closers = a.closers[:last]
-		errs = append(errs, f())
+// assembler makes the processes that this one consists of.
+func (a *app) assembler() *assemble.Assembler {
+	if a.parts == nil {
+		a.parts = &assemble.Assembler{Settings: a.settings, CacheDir: a.cacheDir(), Version: version()}
+		if !a.quiet {
+			a.parts.Say = a.talk
+		}
 	}
-	return errors.Join(errs...)
+	return a.parts
+}
+
+// close gives back what the command used.
+func (a *app) close() error {
+	if a.parts == nil {
+		return nil
+	}
+	return a.parts.Close()
 }
 
 // connect gives a client of the core that the settings name; in mode local, of
@@ -115,7 +122,7 @@ func (a *app) connect() (*client.Client, error) {
 	}
 	url, local := a.target()
 	if local {
-		c, err := a.openLocal()
+		c, err := a.assembler().Local(a.ctx, a.quietLogger())
 		if err != nil {
 			return nil, err
 		}
@@ -132,7 +139,7 @@ func (a *app) connect() (*client.Client, error) {
 // target says which core to talk to, or that it is the one in this process.
 func (a *app) target() (url string, local bool) {
 	s := a.settings
-	url = coreURL(s.Client.Host, s.Client.Port)
+	url = assemble.URL(s.Client.Host, s.Client.Port)
 	switch s.Application.Mode {
 	case modeLocal:
 		return "", true
@@ -151,17 +158,6 @@ func (a *app) target() (url string, local bool) {
 	return "", true
 }
 
-// coreURL makes a URL of host, host:port or URL.
-func coreURL(host string, port int) string {
-	if strings.Contains(host, "://") {
-		return strings.TrimRight(host, "/")
-	}
-	if _, _, err := net.SplitHostPort(host); err != nil {
-		host = net.JoinHostPort(strings.Trim(host, "[]"), strconv.Itoa(port))
-	}
-	return "http://" + host
-}
-
 // listening tells whether anything answers at url, quickly.
 func listening(ctx context.Context, url string) bool {
 	d := net.Dialer{Timeout: 200 * time.Millisecond}
@@ -171,6 +167,49 @@ func listening(ctx context.Context, url string) bool {
 	}
 	_ = c.Close()
 	return true
+}
+
+// quietLogger is for parts that serve a command: only what goes wrong matters.
+func (a *app) quietLogger() *slog.Logger {
+	return slog.New(atLeast{a.logger().Handler(), slog.LevelWarn})
+}
+
+// atLeast leaves out what is less important than min.
+type atLeast struct {
+	slog.Handler
+	min slog.Level
+}
+
+func (h atLeast) Enabled(ctx context.Context, l slog.Level) bool {
+	return l >= h.min && h.Handler.Enabled(ctx, l)
+}
+func (h atLeast) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return atLeast{h.Handler.WithAttrs(attrs), h.min}
+}
+func (h atLeast) WithGroup(name string) slog.Handler {
+	return atLeast{h.Handler.WithGroup(name), h.min}
+}
+
+// cacheDir is the folder for modules and compiled code, or "" where the user
+// has no place for it: a temporary one then.
+func (a *app) cacheDir() string {
+	if a.settings.Runner.CacheDir != "" {
+		return a.settings.Runner.CacheDir
+	}
+	base := a.getenv("XDG_CACHE_HOME")
+	if base == "" {
+		if home := a.getenv("HOME"); home != "" {
+			base = filepath.Join(home, ".cache")
+		}
+	}
+	if base == "" {
+		return ""
+	}
+	dir := filepath.Join(base, "ruedo")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return ""
+	}
+	return dir
 }
 
 // getenv is a variable of the environment that this run was given.

@@ -1,4 +1,4 @@
-package cli
+package assemble
 
 import (
 	"context"
@@ -18,29 +18,26 @@ import (
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
-// openLocal is mode local: store, core and runner within this process, for as
-// long as the command takes. Nothing listens; the client talks to the core
+// Local is mode local: store, core and runner within this process, for as
+// long as a command takes. Nothing listens; the client talks to the core
 // through memory.
-func (a *app) openLocal() (*client.Client, error) {
+func (a *Assembler) Local(ctx context.Context, log *slog.Logger) (*client.Client, error) {
 	dir := a.dataDir()
-	if !a.quiet {
-		a.talk("local: %s", dir)
-	}
-	if a.settings.Store.DataDir == "" {
-		if err := ignored(a.settings.Application.WorkingDir); err != nil {
+	a.say("local: %s", dir)
+	if a.Settings.Store.DataDir == "" {
+		if err := ignored(a.Settings.Application.WorkingDir); err != nil {
 			return nil, err
 		}
 	}
-	log := slog.New(atLeast{a.logger().Handler(), slog.LevelWarn})
-	ctx, st, err := a.openLocalStore(dir, log)
+	inner, st, err := a.openLocalStore(ctx, dir, log)
 	if err != nil {
 		return nil, err
 	}
-	local, err := a.newRunner(ctx, log, func(cfg *runner.Config) { cfg.Name = "local" })
+	local, err := a.newRunner(inner, log, func(cfg *runner.Config) { cfg.Name = "local" })
 	if err != nil {
 		return nil, err
 	}
-	c, err := a.newCore(ctx, log, st, func(cfg *core.Config) {
+	c, err := a.newCore(inner, log, st, func(cfg *core.Config) {
 		cfg.Listen, cfg.Local = "-", local
 	})
 	if err != nil {
@@ -50,16 +47,16 @@ func (a *app) openLocal() (*client.Client, error) {
 }
 
 // openLocalStore waits a little for another command that has the folder.
-func (a *app) openLocalStore(dir string, log *slog.Logger) (ctx context.Context, st store.Config, err error) {
+func (a *Assembler) openLocalStore(ctx context.Context, dir string, log *slog.Logger) (inner context.Context, st store.Config, err error) {
 	for end := time.Now().Add(5 * time.Second); ; {
-		ctx, st, err = a.openStore(a.ctx, dir, log)
+		inner, st, err = a.openStore(ctx, dir, log)
 		if !errors.Is(err, fault.DataDirInUse) || time.Now().After(end) {
-			return ctx, st, err
+			return inner, st, err
 		}
 		select {
 		case <-time.After(100 * time.Millisecond):
-		case <-a.ctx.Done():
-			return ctx, st, a.ctx.Err()
+		case <-ctx.Done():
+			return ctx, st, ctx.Err()
 		}
 	}
 }
@@ -82,7 +79,7 @@ func ignored(dir string) error {
 }
 
 // inMemory gives a client whose connections are pipes to the handler.
-func (a *app) inMemory(h http.Handler) *client.Client {
+func (a *Assembler) inMemory(h http.Handler) *client.Client {
 	l := &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
 	srv := &http.Server{Handler: h, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
 	var serving sync.WaitGroup
@@ -138,19 +135,3 @@ type pipeAddr struct{}
 
 func (pipeAddr) Network() string { return "memory" }
 func (pipeAddr) String() string  { return "memory" }
-
-// atLeast leaves out what is less important than min.
-type atLeast struct {
-	slog.Handler
-	min slog.Level
-}
-
-func (h atLeast) Enabled(ctx context.Context, l slog.Level) bool {
-	return l >= h.min && h.Handler.Enabled(ctx, l)
-}
-func (h atLeast) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return atLeast{h.Handler.WithAttrs(attrs), h.min}
-}
-func (h atLeast) WithGroup(name string) slog.Handler {
-	return atLeast{h.Handler.WithGroup(name), h.min}
-}

@@ -1,0 +1,195 @@
+// Package assemble puts the processes of Ruedo together. It is the one place
+// that knows how store, core and runner fit; the parts never look up.
+//
+//	a := &assemble.Assembler{Settings: settings, Version: version}
+//	defer a.Close()
+//	err := a.Server(ctx, log)
+//
+// [Assembler.Server] and [Assembler.Runner] run one process of a cluster,
+// [Assembler.Cluster] a whole cluster in this process, and [Assembler.Local] one
+// that has no port and lasts as long as a command.
+package assemble
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/ruedo-dev/ruedo/core"
+	"github.com/ruedo-dev/ruedo/core/store"
+	"github.com/ruedo-dev/ruedo/internal/cli/settings"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/fleet"
+	"github.com/ruedo-dev/ruedo/runner"
+)
+
+// Assembler makes processes as its settings say. It is used from one goroutine;
+// what it made is closed by Close.
+type Assembler struct {
+	Settings *settings.Resolved
+	// CacheDir keeps modules and compiled code of runners; "" means a temporary
+	// folder.
+	CacheDir string
+	// Compiler starts the process that compiles modules; see runner.Config.
+	Compiler []string
+	// Version of the program, for people.
+	Version string
+	// Say tells the user something; nil says nothing.
+	Say func(format string, args ...any)
+
+	closers []func() error
+}
+
+func (a *Assembler) say(format string, args ...any) {
+	if a.Say != nil {
+		a.Say(format, args...)
+	}
+}
+
+// later runs f when Close is called, last come first served.
+func (a *Assembler) later(f func() error) { a.closers = append(a.closers, f) }
+
+// Close gives back what was made. What was served has ended before.
+func (a *Assembler) Close() error {
+	var errs []error
+	for len(a.closers) > 0 {
+		last := len(a.closers) - 1
+		f := a.closers[last]
+		a.closers = a.closers[:last]
+		errs = append(errs, f())
+	}
+	return errors.Join(errs...)
+}
+
+// Server runs a core until ctx ends, then drains it. STORE_UNAVAILABLE where
+// the store does not answer within store.start_timeout.
+func (a *Assembler) Server(ctx context.Context, log *slog.Logger) error {
+	addr, err := a.listenAddress()
+	if err != nil {
+		return err
+	}
+	inner, st, err := a.openStore(ctx, a.dataDir(), log)
+	if err != nil {
+		return err
+	}
+	distributed := a.Settings.Server.DistributedExecution
+	var local core.Local
+	if !distributed {
+		if local, err = a.newRunner(inner, log, nil); err != nil {
+			return err
+		}
+	}
+	srv, err := a.newCore(inner, log, st, func(cfg *core.Config) {
+		cfg.Listen, cfg.URL = addr, a.advertised()
+		cfg.Distributed, cfg.Local = distributed, local
+	})
+	if err != nil {
+		return err
+	}
+	if err := srv.Serve(inner); err != nil {
+		return err
+	}
+	return ended(inner, ctx)
+}
+
+// Runner runs a runner until ctx ends, then drains it.
+func (a *Assembler) Runner(ctx context.Context, log *slog.Logger) error {
+	s := a.Settings
+	if len(s.Runner.Cores) == 0 && len(s.Store.EtcdHosts) == 0 {
+		return fault.New(fault.ConfigInvalid, "the runner knows no core: neither cores nor etcd hosts are named").
+			WithFix("ruedo runner --cores http://127.0.0.1:7833, or set RUEDO_STORE_ETCD_HOSTS")
+	}
+	var directory runner.Directory
+	if len(s.Store.EtcdHosts) > 0 {
+		tlsConfig, err := etcdTLS(s.Store)
+		if err != nil {
+			return err
+		}
+		err = a.patiently(ctx, log, func(ctx context.Context) error {
+			d, err := fleet.Dial(ctx, fleet.DirectoryConfig{Hosts: s.Store.EtcdHosts, TLS: tlsConfig, Cluster: s.Application.ClusterID, Logger: log})
+			if err != nil {
+				return err
+			}
+			directory = d
+			a.later(d.Close)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	r, err := a.newRunner(ctx, log, func(cfg *runner.Config) {
+		for _, url := range s.Runner.Cores {
+			cfg.Cores = append(cfg.Cores, URL(url, s.Client.Port))
+		}
+		cfg.Directory = directory
+	})
+	if err != nil {
+		return err
+	}
+	return r.Serve(ctx)
+}
+
+// ended is nil where the outer context ended, as by a signal, and otherwise why
+// the inner one did.
+func ended(inner, outer context.Context) error {
+	if outer.Err() != nil {
+		return nil
+	}
+	return context.Cause(inner)
+}
+
+// newRunner makes a runner as the settings say; change adds the rest.
+func (a *Assembler) newRunner(ctx context.Context, log *slog.Logger, change func(*runner.Config)) (*runner.Runner, error) {
+	s := a.Settings.Runner
+	cfg := runner.Config{
+		Name:        s.Name,
+		Host:        s.AnnouncementAddress,
+		Version:     a.Version,
+		Cluster:     a.Settings.Application.ClusterID,
+		Concurrency: s.Concurrency,
+		Queue:       s.Queue,
+		CacheDir:    a.CacheDir,
+		Compiler:    a.Compiler,
+		Logger:      log,
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	r, err := runner.New(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	a.later(func() error { return closeWithin(r.Close) })
+	return r, nil
+}
+
+// newCore makes a core on the store; change adds the rest.
+func (a *Assembler) newCore(ctx context.Context, log *slog.Logger, st store.Config, change func(*core.Config)) (*core.Core, error) {
+	cfg := core.Config{
+		Cluster: a.Settings.Application.ClusterID,
+		Store:   st,
+		Version: a.Version,
+		Logger:  log,
+	}
+	change(&cfg)
+	var c *core.Core
+	err := a.patiently(ctx, log, func(ctx context.Context) (err error) {
+		c, err = core.New(ctx, cfg)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	a.later(func() error { return closeWithin(c.Close) })
+	return c, nil
+}
+
+// closeWithin bounds what leaving may take: a store that is gone must not hold
+// the process.
+func closeWithin(f func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	return f(ctx)
+}

@@ -1,0 +1,166 @@
+package assemble
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/cli/settings"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
+
+// Everything that is made here is gone after Close, goroutines included.
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func assembler(t *testing.T, env ...string) *Assembler {
+	t.Helper()
+	s, err := settings.Resolve(settings.Input{Env: append(env,
+		"RUEDO_APPLICATION_WORKING_DIR="+t.TempDir(), "RUEDO_SERVER_PORT=0", "RUEDO_STORE_START_TIMEOUT=1ms")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &Assembler{Settings: s, CacheDir: t.TempDir(), Version: "test", Say: t.Logf}
+	t.Cleanup(func() {
+		if err := a.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+		http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+	})
+	return a
+}
+
+func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+func TestLocal(t *testing.T) {
+	a := assembler(t)
+	c, err := a.Local(t.Context(), discard())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Decorators.CreateDecorator(t.Context(), &ruedov1.CreateDecoratorRequest{Decorator: &ruedov1.Decorator{Name: "small"}}); err != nil {
+		t.Fatal(err)
+	}
+	res, err := c.Cluster.GetStatus(t.Context(), &ruedov1.GetStatusRequest{})
+	if err != nil || res.GetDistributedExecution() {
+		t.Errorf("status = %v, %v", res, err)
+	}
+	if err := a.Close(); err != nil {
+		t.Fatal(err)
+	}
+	// The same folder again has what was stored.
+	c, err = a.Local(t.Context(), discard())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Decorators.GetDecorator(t.Context(), &ruedov1.GetDecoratorRequest{Name: "small"}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestCluster(t *testing.T) {
+	a := assembler(t)
+	c, err := a.Cluster(t.Context(), discard(), "", 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Runners) != 2 || !strings.HasPrefix(c.URL, "http://127.0.0.1:") {
+		t.Errorf("cluster = %q, %v", c.URL, c.Runners)
+	}
+	c.Stop()
+	if err := c.Wait(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestServerEndsWithItsContext(t *testing.T) {
+	for _, distributed := range []string{"true", "false"} {
+		a := assembler(t, "RUEDO_SERVER_DISTRIBUTED_EXECUTION="+distributed)
+		ctx, cancel := context.WithCancel(t.Context())
+		serving := make(chan struct{})
+		log := slog.New(&waitFor{Handler: slog.DiscardHandler, text: "core is serving", seen: serving})
+		done := make(chan error, 1)
+		go func() { done <- a.Server(ctx, log) }()
+		select {
+		case <-serving:
+		case err := <-done:
+			t.Fatal(err)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// waitFor closes seen when a text is logged.
+type waitFor struct {
+	slog.Handler
+	text string
+	seen chan struct{}
+}
+
+func (w *waitFor) Enabled(context.Context, slog.Level) bool { return true }
+
+func (w *waitFor) Handle(_ context.Context, r slog.Record) error {
+	if r.Message == w.text {
+		close(w.seen)
+	}
+	return nil
+}
+
+func (w *waitFor) WithAttrs([]slog.Attr) slog.Handler { return w }
+func (w *waitFor) WithGroup(string) slog.Handler      { return w }
+
+func TestStoreThatIsNotThere(t *testing.T) {
+	a := assembler(t, "RUEDO_STORE_ETCD_HOSTS=127.0.0.1:1")
+	for name, run := range map[string]func(context.Context, *slog.Logger) error{"server": a.Server, "runner": a.Runner} {
+		start := time.Now()
+		err := run(t.Context(), discard())
+		if !errors.Is(err, fault.StoreUnavailable) || !strings.Contains(err.Error(), "gave up after") {
+			t.Errorf("%s: %v after %s", name, err, time.Since(start))
+		}
+	}
+}
+
+func TestRefused(t *testing.T) {
+	for name, tt := range map[string]struct {
+		env    []string
+		reason fault.Reason
+	}{
+		"beyond this machine": {[]string{"RUEDO_SERVER_LISTEN_ADDRESS=0.0.0.0"}, fault.ConfigInvalid},
+		"a name":              {[]string{"RUEDO_SERVER_LISTEN_ADDRESS=core.example.net"}, fault.ConfigInvalid},
+		"certificate, no TLS": {[]string{"RUEDO_STORE_ETCD_HOSTS=a:1", "RUEDO_STORE_ETCD_CERTIFICATE_FILE=x"}, fault.ConfigInvalid},
+		"half a certificate":  {[]string{"RUEDO_STORE_ETCD_HOSTS=a:1", "RUEDO_STORE_ETCD_USE_TLS=true", "RUEDO_STORE_ETCD_CERTIFICATE_FILE=x"}, fault.ConfigInvalid},
+		"no such authority":   {[]string{"RUEDO_STORE_ETCD_HOSTS=a:1", "RUEDO_STORE_ETCD_USE_TLS=true", "RUEDO_STORE_ETCD_CA_CERTIFICATE_FILE=/none"}, fault.ConfigInvalid},
+	} {
+		if err := assembler(t, tt.env...).Server(t.Context(), discard()); !errors.Is(err, tt.reason) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := assembler(t).Runner(t.Context(), discard()); !errors.Is(err, fault.ConfigInvalid) {
+		t.Errorf("a runner that knows no core: %v", err)
+	}
+}
+
+func TestURL(t *testing.T) {
+	for host, want := range map[string]string{
+		"core":               "http://core:7833",
+		"core:1":             "http://core:1",
+		"::1":                "http://[::1]:7833",
+		"[::1]":              "http://[::1]:7833",
+		"[::1]:2":            "http://[::1]:2",
+		"https://core/":      "https://core",
+		"http://10.0.0.1:99": "http://10.0.0.1:99",
+	} {
+		if got := URL(host, 7833); got != want {
+			t.Errorf("URL(%s) = %s, want %s", host, got, want)
+		}
+	}
+}

@@ -1,0 +1,130 @@
+package assemble
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/ruedo-dev/ruedo/core"
+	"github.com/ruedo-dev/ruedo/core/store"
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/etcdembed"
+	"github.com/ruedo-dev/ruedo/runner"
+	"github.com/ruedo-dev/ruedo/sdk/client"
+)
+
+// Cluster is a whole cluster in this process.
+type Cluster struct {
+	// URL is where its core is reached.
+	URL string
+	// Runners are their ids.
+	Runners []string
+
+	core *core.Core
+
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	outer  context.Context
+	parts  sync.WaitGroup
+	mu     sync.Mutex
+	errs   []error
+}
+
+// Cluster runs store, core and runners, and gives them back when the
+// runners take calls. dir "" means a temporary store.
+func (a *Assembler) Cluster(ctx context.Context, log *slog.Logger, dir string, runners int) (_ *Cluster, err error) {
+	addr, err := a.listenAddress()
+	if err != nil {
+		return nil, err
+	}
+	if len(a.Settings.Store.EtcdHosts) > 0 {
+		a.say("note: this cluster has a store of its own; store.etcd_hosts is not used")
+	}
+	etcd, err := etcdembed.Start(ctx, etcdembed.Config{Dir: dir, Logger: log})
+	if err != nil {
+		return nil, err
+	}
+	a.later(etcd.Close)
+	c := &Cluster{outer: ctx}
+	c.ctx, c.cancel = context.WithCancelCause(ctx)
+	defer func() {
+		if err != nil {
+			c.Stop()
+		}
+	}()
+	c.core, err = a.newCore(c.ctx, log, store.Config{Client: etcd.Client()}, func(cfg *core.Config) {
+		cfg.Listen, cfg.URL, cfg.Distributed = addr, a.advertised(), true
+	})
+	if err != nil {
+		return nil, err
+	}
+	c.URL = c.core.URL()
+	c.run(c.core.Serve)
+	for i := range runners {
+		name := fmt.Sprintf("dev-%d", i+1)
+		r, err := a.newRunner(c.ctx, log, func(cfg *runner.Config) {
+			cfg.ID, cfg.Name, cfg.Cores = name, name, []string{c.URL}
+		})
+		if err != nil {
+			return nil, err
+		}
+		c.Runners = append(c.Runners, name)
+		c.run(r.Serve)
+	}
+	return c, c.attached(runners)
+}
+
+// run serves a part until the cluster ends; a part that fails ends it.
+func (c *Cluster) run(serve func(context.Context) error) {
+	c.parts.Go(func() {
+		err := serve(c.ctx)
+		if err == nil {
+			return
+		}
+		c.mu.Lock()
+		c.errs = append(c.errs, err)
+		c.mu.Unlock()
+		c.cancel(err)
+	})
+}
+
+// attached waits until n runners are ready.
+func (c *Cluster) attached(n int) error {
+	api := client.New(c.URL)
+	ctx, cancel := context.WithTimeout(c.ctx, 15*time.Second)
+	defer cancel()
+	for {
+		res, err := api.Cluster.ListRunners(ctx, &ruedov1.ListRunnersRequest{})
+		ready := 0
+		for _, r := range res.GetItems() {
+			if r.GetState() == ruedov1.RunnerState_RUNNER_STATE_READY {
+				ready++
+			}
+		}
+		if err == nil && ready >= n {
+			return nil
+		}
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-ctx.Done():
+			return errors.Join(context.Cause(ctx), err)
+		}
+	}
+}
+
+// Wait lasts until the cluster ends, by a signal or by a failure of a part.
+func (c *Cluster) Wait() error {
+	c.parts.Wait()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return errors.Join(c.errs...)
+}
+
+// Stop ends the cluster and waits for it.
+func (c *Cluster) Stop() {
+	c.cancel(nil)
+	c.parts.Wait()
+}

@@ -1,0 +1,120 @@
+package assemble
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/ruedo-dev/ruedo/core/store"
+	"github.com/ruedo-dev/ruedo/internal/cli/settings"
+	"github.com/ruedo-dev/ruedo/internal/etcdembed"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
+
+// dataDir is where the embedded etcd keeps its files.
+func (a *Assembler) dataDir() string {
+	if dir := a.Settings.Store.DataDir; dir != "" {
+		return dir
+	}
+	return filepath.Join(a.Settings.Application.WorkingDir, "store")
+}
+
+// openStore says where the store is, after it started one if none is named.
+// The context that it gives ends when the embedded store fails.
+func (a *Assembler) openStore(ctx context.Context, dir string, log *slog.Logger) (context.Context, store.Config, error) {
+	s := a.Settings.Store
+	if len(s.EtcdHosts) > 0 {
+		tlsConfig, err := etcdTLS(s)
+		return ctx, store.Config{Hosts: s.EtcdHosts, TLS: tlsConfig}, err
+	}
+	srv, err := etcdembed.Start(ctx, etcdembed.Config{Dir: dir, Logger: log})
+	if err != nil {
+		return ctx, store.Config{}, err
+	}
+	a.later(srv.Close)
+	ctx, cancel := context.WithCancelCause(ctx)
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		select {
+		case <-srv.Failed():
+			cancel(fault.New(fault.StoreUnavailable, "the embedded store failed; see the log"))
+		case <-ctx.Done():
+		}
+	}()
+	a.later(func() error { cancel(nil); <-over; return nil })
+	return ctx, store.Config{Client: srv.Client()}, nil
+}
+
+// etcdTLS reads the certificates for etcd; nil where TLS is off.
+func etcdTLS(s settings.Store) (*tls.Config, error) {
+	if !s.EtcdUseTLS {
+		if s.EtcdCAFile != "" || s.EtcdCertFile != "" || s.EtcdKeyFile != "" {
+			return nil, fault.New(fault.ConfigInvalid, "certificates for etcd are named, but TLS is off").WithFix("RUEDO_STORE_ETCD_USE_TLS=true")
+		}
+		return nil, nil
+	}
+	c := &tls.Config{MinVersion: tls.VersionTLS12}
+	if s.EtcdCAFile != "" {
+		pem, err := os.ReadFile(s.EtcdCAFile)
+		if err != nil {
+			return nil, fault.Wrap(err, fault.ConfigInvalid, "store.etcd_ca_certificate_file %s cannot be read: %s", s.EtcdCAFile, cause(err))
+		}
+		c.RootCAs = x509.NewCertPool()
+		if !c.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fault.New(fault.ConfigInvalid, "store.etcd_ca_certificate_file %s holds no certificate in PEM", s.EtcdCAFile)
+		}
+	}
+	if (s.EtcdCertFile == "") != (s.EtcdKeyFile == "") {
+		return nil, fault.New(fault.ConfigInvalid, "store.etcd_certificate_file and store.etcd_private_key_file go together")
+	}
+	if s.EtcdCertFile != "" {
+		pair, err := tls.LoadX509KeyPair(s.EtcdCertFile, s.EtcdKeyFile)
+		if err != nil {
+			return nil, fault.Wrap(err, fault.ConfigInvalid, "the client certificate for etcd cannot be used: %s", err)
+		}
+		c.Certificates = []tls.Certificate{pair}
+	}
+	return c, nil
+}
+
+// patiently tries again what fails for a store that is not there yet, and gives
+// up after store.start_timeout.
+func (a *Assembler) patiently(ctx context.Context, log *slog.Logger, try func(context.Context) error) error {
+	limit := a.Settings.Store.StartTimeout
+	start := time.Now()
+	deadline, cancel := context.WithDeadline(ctx, start.Add(limit))
+	defer cancel()
+	for wait := 250 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
+		err := try(ctx)
+		if err == nil || !errors.Is(err, fault.StoreUnavailable) {
+			return err
+		}
+		left := limit - time.Since(start)
+		if left <= wait {
+			e := *fault.Of(err)
+			e.Message += " (gave up after " + time.Since(start).Round(100*time.Millisecond).String() + ")"
+			return &e
+		}
+		log.Warn("the store does not answer yet, trying again", "in", wait, "left", left.Round(time.Second), "error", err)
+		select {
+		case <-time.After(wait):
+		case <-deadline.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// cause is what an I/O error says beside the path.
+func cause(err error) string {
+	if pe, ok := errors.AsType[*fs.PathError](err); ok {
+		return pe.Err.Error()
+	}
+	return err.Error()
+}

@@ -4,4 +4,6 @@ package compile_test
 
 func brokenChild(string) {}
 
+func beBystander() {}
+
 func doomedParent(string, string, []string) {}

@@ -35,6 +35,9 @@ func TestMain(m *testing.M) {
 			os.Exit(compile.Child(os.Stdin, os.Stdout, config))
 		case "greedy-child", "recursive-child", "panicking-child", "silent-child":
 			brokenChild(os.Args[1])
+		case "bystander":
+			beBystander()
+			os.Exit(0)
 		case "parent":
 			doomedParent(os.Args[2], os.Args[3], os.Args[4:])
 			os.Exit(0)

@@ -46,7 +46,8 @@ type call struct {
 	began    time.Time
 	deadline time.Time // by the limit of time
 	stopped  stop
-	asked    int  // host calls
+	asked    int // host calls
+	steps    int
 	cold     bool // it had to wait for a new instance
 
 	input    []byte // what is not read yet, of size bytes
@@ -93,9 +94,13 @@ func (c *call) checkpoint() {
 	if c.asked++; c.asked > maxHostCalls {
 		c.stop(stopHostCalls)
 	}
-	// The clock costs more than most host functions; a guest that computes
-	// between them meets it in refuel.
-	if c.asked%64 == 0 {
+	c.step()
+}
+
+// step is passed in whatever a host function repeats. The clock costs more than
+// most steps; a guest that computes between them meets it in refuel.
+func (c *call) step() {
+	if c.steps++; c.steps%64 == 0 {
 		c.checkpointAt(time.Now())
 	}
 }

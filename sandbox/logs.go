@@ -140,7 +140,7 @@ type stream struct {
 
 // Write never fails; it ends the call if its time is over.
 func (s *stream) Write(p []byte) (int, error) {
-	s.call.checkpoint()
+	s.call.step()
 	l, n := &s.call.logs, len(p)
 	if len(s.rest) > 0 && n > 0 {
 		// Complete the character that was cut, at most four bytes.

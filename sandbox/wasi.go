@@ -146,7 +146,7 @@ type stdin struct{ i *instance }
 
 func (s stdin) Read(p []byte) (int, error) {
 	c := s.i.call
-	c.checkpoint()
+	c.step()
 	if len(c.input) == 0 {
 		return 0, io.EOF
 	}
@@ -160,7 +160,7 @@ func (s stdin) Read(p []byte) (int, error) {
 type stdout struct{ i *instance }
 
 func (s stdout) Write(p []byte) (int, error) {
-	s.i.call.checkpoint()
+	s.i.call.step()
 	if !s.i.call.write(p) {
 		panic(errFlooded)
 	}
@@ -182,6 +182,6 @@ func (s printed) Write(p []byte) (int, error) { return s.i.call.out.Write(p) }
 type random struct{ i *instance }
 
 func (r random) Read(p []byte) (int, error) {
-	r.i.call.checkpoint()
+	r.i.call.step()
 	return rand.Read(p[:min(len(p), 64<<10)])
 }

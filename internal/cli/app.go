@@ -20,6 +20,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/cli/assemble"
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
 	"github.com/ruedo-dev/ruedo/internal/cli/settings"
+	"github.com/ruedo-dev/ruedo/sandbox"
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
@@ -47,6 +48,9 @@ type app struct {
 	// quiet leaves out what is only said for people's comfort.
 	quiet bool
 
+	// compiler starts this program as the child that compiles modules.
+	compiler []string
+
 	core  *client.Client
 	parts *assemble.Assembler
 }
@@ -55,6 +59,9 @@ type app struct {
 func (a *app) configure(g *globals, flags map[string]settings.Flag) (err error) {
 	a.settings, err = settings.Resolve(settings.Input{Flags: flags, ConfigFile: g.ConfigFile, Env: a.env})
 	if err != nil {
+		return err
+	}
+	if a.compiler, err = sandbox.CompilerCommand(compilerArg); err != nil {
 		return err
 	}
 	a.print = output.Printer{W: a.out, Format: output.Format(g.Output), NoHeaders: g.NoHeaders}
@@ -98,7 +105,7 @@ func (a *app) logger() *slog.Logger {
 // assembler makes the processes that this one consists of.
 func (a *app) assembler() *assemble.Assembler {
 	if a.parts == nil {
-		a.parts = &assemble.Assembler{Settings: a.settings, CacheDir: a.cacheDir(), Version: version()}
+		a.parts = &assemble.Assembler{Settings: a.settings, CacheDir: a.cacheDir(), Compiler: a.compiler, Version: version()}
 		if !a.quiet {
 			a.parts.Say = a.talk
 		}

@@ -42,11 +42,7 @@ func (a *app) check(wasm []byte, r *ruedov1.PublishServiceRequest, limits sandbo
 	if cache != "" {
 		cache = filepath.Join(cache, "compiled")
 	}
-	compiler, err := sandbox.CompilerCommand(compilerArg)
-	if err != nil {
-		return sandbox.Report{}, err
-	}
-	engine, err := sandbox.New(ctx, sandbox.Config{CacheDir: cache, Compiler: compiler})
+	engine, err := sandbox.New(ctx, sandbox.Config{CacheDir: cache, Compiler: a.compiler})
 	if err != nil {
 		return sandbox.Report{}, fault.Wrap(err, fault.DataDir, "the sandbox cannot be opened: %s", err).WithFix("choose another folder: RUEDO_RUNNER_CACHE_DIR")
 	}

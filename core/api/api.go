@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net/http"
 
+	"connectrpc.com/connect"
 	"connectrpc.com/grpchealth"
 	"connectrpc.com/grpcreflect"
 
@@ -55,7 +56,7 @@ func New(cfg Config) http.Handler {
 	mux.Handle(ruedov1connect.NewServiceServiceHandler(&serviceService{cfg}, opts...))
 	mux.Handle(ruedov1connect.NewDecoratorServiceHandler(&decoratorService{cfg}, opts...))
 	mux.Handle(ruedov1connect.NewClusterServiceHandler(&clusterService{cfg}, opts...))
-	path, modules := ruedov1connect.NewModuleServiceHandler(newModuleService(cfg), opts...)
+	path, modules := ruedov1connect.NewModuleServiceHandler(newModuleService(cfg), append(opts, connect.WithReadMaxBytes(maxPart))...)
 	mux.Handle(path, wire.PatientBody(modules))
 
 	names := []string{

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"sync/atomic"
 
 	"connectrpc.com/connect"
 
@@ -15,8 +16,14 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-// maxUploads bounds how many uploads are held in memory at once.
-const maxUploads = 4
+// What uploads may hold in memory together: modules of full size, counted as
+// bytes arrive so that slow uploads keep nobody out, and a part for each of as
+// many uploads as there may be at once.
+const (
+	uploadRoom = 4
+	maxUploads = 128
+	maxPart    = 1<<20 + 4<<10
+)
 
 // errShutdown ends a stream of a core that is going away.
 var errShutdown = fault.New(fault.CoreUnreachable, "this core is shutting down").WithFix("connect again")
@@ -24,6 +31,7 @@ var errShutdown = fault.New(fault.CoreUnreachable, "this core is shutting down")
 type moduleService struct {
 	Config
 	slots chan struct{}
+	held  atomic.Int64 // bytes of all uploads under way
 }
 
 func newModuleService(cfg Config) *moduleService {
@@ -48,6 +56,8 @@ func (s *moduleService) UploadModule(ctx context.Context, stream *connect.Client
 		return nil, fault.New(fault.UploadBusy, "%d uploads are under way on this core, which is the limit", maxUploads).WithFix("try again in a moment")
 	}
 	wasm, digest, err := s.receive(stream)
+	// Some of it may be held though it was not received whole.
+	defer func() { s.held.Add(-int64(len(wasm))) }()
 	if err != nil {
 		return nil, err
 	}
@@ -61,9 +71,10 @@ func (s *moduleService) UploadModule(ctx context.Context, stream *connect.Client
 	return &ruedov1.UploadModuleResponse{Module: m}, nil
 }
 
+// receive gives what arrived, also where it fails; s.held counts it.
 func (s *moduleService) receive(stream *connect.ClientStream[ruedov1.UploadModuleRequest]) (wasm []byte, digest string, err error) {
 	if !stream.Receive() {
-		return nil, "", incomplete(stream.Err(), 0, 0)
+		return nil, "", s.incomplete(stream.Err(), 0, 0)
 	}
 	head := stream.Msg().GetHead()
 	if head == nil {
@@ -71,31 +82,52 @@ func (s *moduleService) receive(stream *connect.ClientStream[ruedov1.UploadModul
 	}
 	size := head.GetSizeBytes()
 	if size > uint64(s.MaxModule) {
-		return nil, "", fault.New(fault.UploadTooLarge, "the module has %s, over the limit of %s", decorate.Size(size), decorate.Size(uint64(s.MaxModule))).
-			WithFix(`build it smaller, for example with -ldflags="-s -w"`)
+		return nil, "", s.tooLarge("the module has " + decorate.Size(size))
 	}
 	sum := sha256.New()
 	for stream.Receive() {
 		part := stream.Msg().GetData()
 		if uint64(len(wasm)+len(part)) > size {
-			return nil, "", fault.New(fault.RequestInvalid, "the upload brings more than the %d bytes that it announced", size)
+			return wasm, "", fault.New(fault.RequestInvalid, "the upload brings more than the %d bytes that it announced", size)
+		}
+		if most := uploadRoom * s.MaxModule; s.held.Add(int64(len(part))) > most {
+			s.held.Add(-int64(len(part)))
+			return wasm, "", fault.New(fault.UploadBusy, "the uploads under way on this core hold %s, which is the limit", decorate.Size(uint64(most))).
+				WithFix("try again in a moment")
 		}
 		wasm = append(wasm, part...)
 		sum.Write(part)
 	}
 	if err := stream.Err(); err != nil || uint64(len(wasm)) < size {
-		return nil, "", incomplete(err, uint64(len(wasm)), size)
+		return wasm, "", s.incomplete(err, uint64(len(wasm)), size)
 	}
 	if got := hex.EncodeToString(sum.Sum(nil)); got != head.GetDigest() {
-		return nil, "", fault.New(fault.DigestMismatch, "the bytes have digest %s, not %s as announced", got, head.GetDigest()).
+		return wasm, "", fault.New(fault.DigestMismatch, "the bytes have digest %s, not %s as announced", got, head.GetDigest()).
 			WithFix("upload it again; if it happens again, the file changes while it is read")
 	}
 	return wasm, head.GetDigest(), nil
 }
 
-func incomplete(err error, got, want uint64) error {
-	if ce, ok := errors.AsType[*connect.Error](err); ok && ce.Code() == connect.CodeInvalidArgument {
-		return err // a message that breaks its rules
+func (s *moduleService) tooLarge(what string) error {
+	return fault.New(fault.UploadTooLarge, "%s, over the limit of %s", what, decorate.Size(uint64(s.MaxModule))).
+		WithFix(`build it smaller, for example with -ldflags="-s -w"`)
+}
+
+// incomplete says why an upload ended before its time.
+func (s *moduleService) incomplete(err error, got, want uint64) error {
+	if ce, ok := errors.AsType[*connect.Error](err); ok {
+		switch ce.Code() {
+		case connect.CodeInvalidArgument:
+			return err // a message that breaks its rules
+		case connect.CodeUnimplemented:
+			return fault.Wrap(err, fault.Unimplemented, "%s", ce.Message()) // an encoding that is not spoken
+		case connect.CodeResourceExhausted:
+			return fault.Wrap(err, fault.UploadTooLarge, "a part of the upload is too large: %s", ce.Message()).
+				WithFix("send parts of at most 1 MiB, and a module of at most %s", decorate.Size(uint64(s.MaxModule)))
+		case connect.CodeDeadlineExceeded:
+			return fault.Wrap(err, fault.Deadline, "the upload is too slow: %d of %d bytes came; nothing was stored", got, want).
+				WithFix("upload it again over a faster connection")
+		}
 	}
 	return fault.Wrap(err, fault.UploadIncomplete, "the upload broke off after %d of %d bytes; nothing was stored", got, want).
 		WithFix("upload it again")

@@ -31,6 +31,9 @@ const (
 	maxStreams    = 1024
 	// bodyIdle is how long a body may stand still.
 	bodyIdle = 30 * time.Second
+	// bodyRate is how many bytes of a body must come in a second, counted from
+	// its beginning, once it has lasted for bodyIdle.
+	bodyRate = 4 << 10
 )
 
 // Listen opens a TCP port. PORT_IN_USE says who wants what; port 0 picks one.
@@ -82,13 +85,17 @@ func NewServer(h http.Handler) *http.Server {
 }
 
 // PatientBody gives every read of a request's body a deadline of its own: a
-// long upload is fine, one that stands still for 30 s is not.
+// long upload is fine, one that stands still for 30 s is not, nor one that then
+// has come at less than 4 KiB/s.
 func PatientBody(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		rc := http.NewResponseController(w)
-		body := &patientBody{ReadCloser: r.Body, rc: rc}
-		r.Body = body
-		h.ServeHTTP(w, r)
+		body := &patientBody{ReadCloser: r.Body, rc: rc, began: time.Now()}
+		// The server must know its own body again: only then does it linger on a
+		// connection whose body was not read to its end, and the answer arrives.
+		patient := *r
+		patient.Body = body
+		h.ServeHTTP(w, &patient)
 		// The connection goes on without the last deadline.
 		_ = rc.SetReadDeadline(time.Time{})
 	})

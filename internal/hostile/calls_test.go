@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"connectrpc.com/connect"
+
 	"github.com/ruedo-dev/ruedo/internal/abi"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	w "github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
@@ -229,7 +231,7 @@ func sleepRow() *row {
 // floodRow is row 19: host calls without end, and huge arguments.
 func floodRow() *row {
 	flood := func(name string, imports []string, code ...[]byte) hostileService {
-		return answers(name, function(imports, w.Forever(code...)), expect{reason: fault.Reason("HOST_CALL_LIMIT"), text: []string{"the limit is"}})
+		return answers(name, function(imports, w.Forever(code...)), expect{reason: "HOST_CALL_LIMIT", code: connect.CodeResourceExhausted, text: []string{"the limit is"}})
 	}
 	r := services(19, "random_get of gigabytes; host calls without end", 10*time.Second, []hostileService{
 		// Out of the guest's memory: an errno, which the guest returns.

@@ -56,7 +56,7 @@ func newCluster(t *testing.T) *cluster {
 			"RUEDO_RUNNER_NAME="+name, "RUEDO_RUNNER_CORES="+c.url,
 			"RUEDO_RUNNER_CACHE_DIR="+filepath.Join(c.home, name)), program, "runner"))
 	}
-	transport := &http.Transport{MaxIdleConnsPerHost: 64}
+	transport := &http.Transport{MaxIdleConnsPerHost: 16}
 	t.Cleanup(transport.CloseIdleConnections)
 	c.client = client.New(c.url, client.WithHTTPClient(&http.Client{Transport: transport}))
 	if !eventually(30*time.Second, func() bool { return c.ready(t.Context()) == runnerCount }) {

@@ -16,14 +16,14 @@ import (
 // compiled, if that is done within the budget of the child, or be refused for it.
 // Meanwhile others publish.
 func complexityRow() *row {
-	return &row{
-		number: 5, name: "2,000 loops x 2,000 locals, and just below", once: true,
-		moves: append(refusals(5), move{"just below the limit", func(b *bout) {
+	r := &row{number: 5, name: "2,000 loops x 2,000 locals, and just below", once: true, moves: refusals(5), peakRunner: 256 << 20}
+	for name, code := range map[string][]byte{"loops": loops(960, 960), "nested loops": nest(950, 950)} {
+		r.moves = append(r.moves, move{name + " just below the limit", func(b *bout) {
 			before := b.publishes(8)
 			done := make(chan time.Duration, 1)
 			go func() {
 				began := time.Now()
-				err := b.publish(b.ctx, b.service("below"), b.unique(body(locals(960), loops(960, 960))), nil)
+				err := b.publish(b.ctx, b.service("below"), b.unique(body(locals(960), code)), nil)
 				if err != nil {
 					e := fault.Of(err)
 					b.clean("publish", everything(err))
@@ -31,7 +31,7 @@ func complexityRow() *row {
 						b.Errorf("publish: got %s, want to be taken, or COMPILE_TIMEOUT or COMPILE_MEMORY with a fix: %s", e.Reason, e.Message)
 					}
 				}
-				b.note("just below the limit: %s after %s", answer(err), time.Since(began).Round(time.Millisecond))
+				b.note("%s just below the limit: %s after %s", name, answer(err), time.Since(began).Round(time.Millisecond))
 				done <- time.Since(began)
 			}()
 			beside := b.publishes(8)
@@ -41,9 +41,9 @@ func complexityRow() *row {
 			if most := max(before[7]*12/10, before[7]+500*time.Millisecond); beside[7] > most {
 				b.tooLate("publishing another service took up to %s, %s before; up to %s is allowed", ms(beside[7]), ms(before[7]), ms(most))
 			}
-		}}),
-		peakRunner: 256 << 20,
+		}})
 	}
+	return r
 }
 
 func answer(err error) string {
@@ -57,13 +57,12 @@ func answer(err error) string {
 // quickest first.
 func (b *bout) publishes(n int) []time.Duration {
 	var took []time.Duration
-	for i := range n {
+	for range n {
 		began := time.Now()
 		if err := b.publish(b.ctx, b.service("other"), b.unique(function(nil, w.I32(0)).Bytes()), nil); err != nil {
 			b.Errorf("another service cannot be published: %v", err)
 		}
 		took = append(took, time.Since(began))
-		_ = i
 	}
 	slices.Sort(took)
 	return took

@@ -26,7 +26,7 @@ func table() []*row {
 
 func TestHostile(t *testing.T) {
 	calm := calmCluster(t)
-	a := &arena{cluster: newCluster(t)}
+	a := &arena{cluster: newCluster(t), t: t}
 	a.victim = newVictim(t, a.cluster)
 	second := func() { time.Sleep(time.Second) }
 	a.victim.watch(second) // while connections are made
@@ -56,6 +56,10 @@ func TestHostile(t *testing.T) {
 		t.Logf("%s: memory %s at the start, %s at the end", p.name, mib(before[p].rss), mib(p.state(t).rss))
 	}
 	a.report(quiet, busy)
+	if a.anew > 0 {
+		t.Errorf("a row left no cluster to go on with, %d times", a.anew)
+	}
+	a.victim.stop()
 	t.Run("goroutines", func(t *testing.T) { a.goroutinesAreBack(t, calm) })
 }
 
@@ -98,7 +102,7 @@ func calmCluster(t *testing.T) (counts []int) {
 // goroutinesAreBack ends the processes by SIGQUIT and looks at what each of their
 // goroutines did.
 func (a *arena) goroutinesAreBack(t *testing.T, calm []int) {
-	const slack = 20 // connections of the tests, that a calm cluster has fewer of
+	const slack = 30 // connections of the tests, that a calm cluster has fewer of
 	for i, p := range slices.Backward(a.processes()) {
 		was := calm[len(calm)-1-i]
 		list := p.goroutines(t)

@@ -44,12 +44,21 @@ func bare39(n uint32) []byte {
 	return w.Cat(b, w.Custom(string(bytes.Repeat([]byte("x"), 39-len(b)-3)), nil))
 }
 
-// loops is a function of n loops over as many locals, each of which may change in
-// each loop.
+// loops is the code of n loops, one after the other, each of which counts one of m
+// locals up, so that all of them are alive in each.
 func loops(n, m uint32) []byte {
 	var code [][]byte
 	for i := range n {
-		code = append(code, w.Ops(0x03, 0x40), localGet(i%m), localSet((i+1)%m), localGet(i%m), w.Ops(0x0d, 0), opEnd)
+		code = append(code, w.Ops(0x03, 0x40), localGet(i%m), w.I32(1), opI32Add, w.Ops(0x22), w.U32(i%m), w.Ops(0x0d, 0), opEnd)
+	}
+	return w.Cat(code...)
+}
+
+// nest is the code of n loops within each other, each with a way to the outermost.
+func nest(n, m uint32) []byte {
+	code := [][]byte{bytes.Repeat([]byte{0x03, 0x40}, int(n))}
+	for i := range n {
+		code = append(code, localGet(i%m), w.Ops(0x0d), w.U32(n-1-i), opEnd)
 	}
 	return w.Cat(code...)
 }
@@ -80,6 +89,7 @@ func specimens() []specimen {
 		{4, "a million targets", body([]byte{0}, w.I32(0), w.Ops(0x0e), w.U32(1_000_000), zeros, w.Ops(0)), limit(fault.WasmLimitBrTable, "1000000")},
 		{4, "4e9 targets by its word", body([]byte{0}, w.I32(0), w.Ops(0x0e), w.U32(4e9), w.Ops(0)), limit(fault.WasmLimitBrTable, "4000000000")},
 		{5, "2,000 loops x 2,000 locals", body(locals(2000), loops(2000, 2000)), limit(fault.WasmLimitComplexity, "2000")},
+		{5, "2,000 loops within each other", body(locals(2000), nest(2000, 2000)), limit(fault.WasmLimitComplexity, "2000")},
 		{5, "20 such functions", guest(func(m *w.Module) {
 			for range 20 {
 				m.FuncLocals(">", locals(700), loops(700, 700))

@@ -3,6 +3,7 @@
 package hostile
 
 import (
+	"bufio"
 	"bytes"
 	"compress/gzip"
 	"encoding/base64"
@@ -11,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -39,9 +41,18 @@ func (b *bout) upload(body io.Reader, encoding string) error {
 	if encoding != "" {
 		req.Header.Set("Connect-Content-Encoding", encoding)
 	}
-	transport := &http.Transport{DisableKeepAlives: true}
-	defer transport.CloseIdleConnections()
-	res, err := (&http.Client{Transport: transport}).Do(req)
+	req.ContentLength, req.Close = -1, true
+	conn, err := net.Dial("tcp", strings.TrimPrefix(b.url, "http://"))
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	// A core that has heard enough answers before the end of the body, which
+	// net/http's client would take for an error.
+	sent := make(chan error, 1)
+	go func() { sent <- req.Write(conn) }()
+	defer func() { _ = conn.Close(); <-sent }()
+	res, err := http.ReadResponse(bufio.NewReader(conn), req)
 	if err != nil {
 		return fmt.Errorf("no answer: %w", err)
 	}
@@ -187,8 +198,7 @@ func bombRow() *row {
 		number: 12, name: "bombs: gzip 4 MB to 4 GB, zstd 320 KB to 10 GB",
 		setup: func(*bout) { big() },
 		moves: []move{
-			// One message of 4 GB; its own limit is 8 MiB.
-			try("a message that inflates to 4 GB", expect{reason: fault.UploadTooLarge, text: []string{"8"}}, "gzip", func() io.Reader { return one(big()) }),
+			try("a message that inflates to 4 GB", expect{reason: fault.UploadTooLarge, text: []string{"max"}}, "gzip", func() io.Reader { return one(big()) }),
 			try("messages that inflate to 10 GB", tooLarge, "gzip", func() io.Reader {
 				return io.MultiReader(bytes.NewReader(head(someDigest, 10<<30)), repeat(envelope(1, small), 10_000))
 			}),

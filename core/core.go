@@ -47,6 +47,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fleet"
 	"github.com/ruedo-dev/ruedo/internal/keys"
 	"github.com/ruedo-dev/ruedo/internal/lane"
+	"github.com/ruedo-dev/ruedo/internal/telemetry"
 	"github.com/ruedo-dev/ruedo/internal/wire"
 )
 
@@ -103,6 +104,7 @@ type Core struct {
 	store      *store.Store
 	mirror     *store.Mirror
 	hall       *invoke.Hall
+	metrics    *telemetry.Metrics
 	dispatcher *dispatch.Dispatcher
 	lanes      *lane.Host
 	space      keys.Space
@@ -198,7 +200,8 @@ func shortID() string {
 // assemble puts the rooms together, from the lane up to the port.
 func (c *Core) assemble() {
 	c.dispatcher = dispatch.New(dispatch.Config{Logger: c.log})
-	c.hall = invoke.New(invoke.Config{Mirror: c.mirror, Executor: c.dispatcher, Logger: c.log})
+	c.metrics = telemetry.New(c.readyRunners)
+	c.hall = invoke.New(invoke.Config{Mirror: c.mirror, Executor: c.dispatcher, Observe: c.observe, Logger: c.log})
 	source := &source{hall: c.hall, store: c.store}
 	if !c.cfg.Distributed {
 		c.dispatcher.Add(newLocalMember(c.cfg.Local, source))
@@ -219,6 +222,7 @@ func (c *Core) assemble() {
 		Logger: c.log, Done: c.down.Done(),
 	}))
 	mux.Handle("/call/", wire.PatientBody(gateway.New(c.hall, c.log)))
+	mux.Handle("GET /metrics", c.metrics.Handler())
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 
 	// Lanes live as long as the core; everything else is a call that going
@@ -317,9 +321,13 @@ func (c *Core) Close(ctx context.Context) error {
 // prepare it before they get calls.
 func (c *Core) followPlans() {
 	defer close(c.plans)
+	var services map[string]*ruedov1.Service
 	for {
 		changed := c.mirror.Changed()
 		c.dispatcher.SetPlans(c.hall.Plans())
+		now := c.mirror.Snapshot().Services
+		c.forget(services, now)
+		services = now
 		select {
 		case <-changed:
 		case <-c.down.Done():

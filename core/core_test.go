@@ -387,6 +387,44 @@ func TestHealthAndReflectionAnswer(t *testing.T) {
 	}
 }
 
+func TestMetricsTellWhatCallsUsed(t *testing.T) {
+	c := ruedotest.New(t, ruedotest.Options{Runners: 1})
+	publishEcho(t, c, &ruedov1.PublishServiceRequest{})
+	for range 3 {
+		res, _ := post(t, c, "echo", "{}")
+		for _, h := range []string{"Ruedo-Cpu-Time", "Ruedo-Memory", "Ruedo-Fuel", "Ruedo-Start"} {
+			if v := res.Header.Get(h); v == "" || v == "0s" {
+				t.Errorf("%s: %q", h, v)
+			}
+		}
+	}
+	read := func() string {
+		res, err := c.HTTP.Get(c.URL + "/metrics")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		b, err := io.ReadAll(res.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	text := read()
+	for _, want := range []string{
+		`ruedo_calls_total{outcome="ok",service="echo"} 3`, `ruedo_call_restore_seconds_count{service="echo"} 3`,
+		`ruedo_call_memory_bytes_count{service="echo"} 3`, `ruedo_runners_ready 1`, `ruedo_call_cpu_seconds_total{service="echo"}`,
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the metrics lack %s", want)
+		}
+	}
+	if _, err := c.Client.Services.DeleteService(t.Context(), &ruedov1.DeleteServiceRequest{Name: "echo"}); err != nil {
+		t.Fatal(err)
+	}
+	ruedotest.Eventually(t, "the deleted service is no longer counted", func() bool { return !strings.Contains(read(), `service="echo"`) })
+}
+
 func TestTwoClustersOnOneStoreSeeNothingOfEachOther(t *testing.T) {
 	a := ruedotest.New(t, ruedotest.Options{Runners: 1, Cluster: "team"})
 	b := ruedotest.New(t, ruedotest.Options{Runners: 1, Cluster: "team-2", Etcd: a.Etcd})

@@ -53,6 +53,9 @@ type Config struct {
 	// Executor takes the calls that pass: the dispatcher, or an in-process
 	// runner.
 	Executor exec.Executor
+	// Observe is told of each call of a service that exists, when it is over:
+	// outcome is "" where it succeeded. Nil is told nothing.
+	Observe func(service string, outcome fault.Reason, took time.Duration, info *ruedov1.CallInfo)
 	// Logger gets services that cannot be resolved; nil discards.
 	Logger *slog.Logger
 }
@@ -114,6 +117,7 @@ func (h *Hall) Invoke(ctx context.Context, call *Call) (*Result, error) {
 		ContentType: contentType,
 		Logs:        call.Logs,
 	}
+	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, entry.Rules.Limits.GetTimeout().AsDuration()+grace)
 	defer cancel()
 	if entry.Rules.Idempotent {
@@ -121,9 +125,19 @@ func (h *Hall) Invoke(ctx context.Context, call *Call) (*Result, error) {
 	}
 	res, err := entry.executor.Execute(ctx, req)
 	if err != nil {
-		return nil, failed(err, entry, req)
+		e, callInfo := failed(err, entry, req)
+		h.observe(call.Service, e.Reason, began, callInfo)
+		return nil, e
 	}
-	return &Result{Output: res.GetOutput(), ContentType: outputType(entry, req, res), Info: info(entry, req, res.GetOutcome())}, nil
+	callInfo := info(entry, req, res.GetOutcome())
+	h.observe(call.Service, "", began, callInfo)
+	return &Result{Output: res.GetOutput(), ContentType: outputType(entry, req, res), Info: callInfo}, nil
+}
+
+func (h *Hall) observe(service string, outcome fault.Reason, began time.Time, info *ruedov1.CallInfo) {
+	if h.cfg.Observe != nil {
+		h.cfg.Observe(service, outcome, time.Since(began), info)
+	}
 }
 
 // outputType is what the guest said of its output. Where it said nothing, a
@@ -159,7 +173,7 @@ func info(entry *Entry, req *runnerv1.ExecuteRequest, o *runnerv1.Outcome) *rued
 
 // failed gives the caller's view of a failure: the runner's Outcome becomes
 // the CallInfo, and a limit names the decorator that set it.
-func failed(err error, entry *Entry, req *runnerv1.ExecuteRequest) error {
+func failed(err error, entry *Entry, req *runnerv1.ExecuteRequest) (*fault.Error, *ruedov1.CallInfo) {
 	e := *fault.Of(err)
 	if errors.Is(err, context.DeadlineExceeded) && e.Reason == fault.Deadline {
 		e.Message = "no answer within the deadline of the call"
@@ -184,7 +198,7 @@ func failed(err error, entry *Entry, req *runnerv1.ExecuteRequest) error {
 			}
 		}
 	}
-	return &e
+	return &e, callInfo
 }
 
 // limitOf names the limit that a reason is about.

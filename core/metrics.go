@@ -1,0 +1,36 @@
+package core
+
+import (
+	"time"
+
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/telemetry"
+)
+
+// observe counts a call.
+func (c *Core) observe(service string, outcome fault.Reason, took time.Duration, info *ruedov1.CallInfo) {
+	if outcome == "" {
+		outcome = telemetry.OK
+	}
+	c.metrics.Call(service, string(outcome), took, info)
+}
+
+// forget drops the counts of services that were deleted.
+func (c *Core) forget(before, now map[string]*ruedov1.Service) {
+	for name := range before {
+		if _, ok := now[name]; !ok {
+			c.metrics.Forget(name)
+		}
+	}
+}
+
+func (c *Core) readyRunners() int {
+	n := 0
+	for _, m := range c.dispatcher.Members() {
+		if m.Ready() {
+			n++
+		}
+	}
+	return n
+}

@@ -38,6 +38,7 @@ type serviceDocument struct {
 	Env         project.Env  `yaml:"env"`
 	Args        project.Args `yaml:"args"`
 	Example     any          `yaml:"example"`
+	Isolation   string       `yaml:"isolation"`
 	// Source is a folder or a .wasm file, relative to the YAML file.
 	Source string `yaml:"source"`
 	// Module is the digest of a module that the cluster has.
@@ -154,6 +155,12 @@ func (a *app) applyService(core *client.Client, doc strict.Document, base string
 				r.Env = make(map[string]string)
 			}
 			r.Env[k] = v
+		}
+		if d.Isolation != "" {
+			var err error
+			if r.Isolation, err = project.ParseIsolation(d.Isolation); err != nil {
+				return doc.Errorf("%s", err)
+			}
 		}
 		example, err := (&project.Service{Dir: base, Example: d.Example}).ExampleBytes()
 		if example != nil {

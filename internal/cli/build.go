@@ -50,7 +50,7 @@ func (c *buildCmd) Run(a *app) error {
 		Digest string `json:"digest"`
 		Size   int    `json:"size_bytes"`
 		Kind   string `json:"kind"`
-	}{s.Name, out, client.Digest(wasm), len(wasm), kindOf(info)}
+	}{s.Name, out, client.Digest(wasm), len(wasm), string(info.Kind)}
 	if a.print.Format == output.Name {
 		return a.say("%s", out)
 	}

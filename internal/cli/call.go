@@ -159,10 +159,25 @@ func (c *callCmd) tell(a *app, info *ruedov1.CallInfo) {
 	a.talk("runner:   %s", info.GetRunner())
 	a.talk("revision: %d", info.GetRevision())
 	a.talk("duration: %s", output.Duration(info.GetDuration().AsDuration()))
+	a.talk("cpu:      %s", output.Duration(info.GetCpuTime().AsDuration()))
+	a.talk("fuel:     %d", info.GetFuel())
 	a.talk("memory:   %s", output.Size(info.GetMemoryBytes()))
+	a.talk("start:    %s", startText(info))
 	if info.GetExitCode() != 0 {
 		a.talk("exit:     %d", info.GetExitCode())
 	}
+}
+
+// startText says whether an instance was there, and what it took to put it back.
+func startText(info *ruedov1.CallInfo) string {
+	start := "warm"
+	if info.GetCold() {
+		start = "cold"
+	}
+	if r := info.GetRestoreTime().AsDuration(); r > 0 {
+		start += ", restored in " + output.Duration(r)
+	}
+	return start
 }
 
 // writeOutput writes the output as it is; on a terminal so that it cannot steer

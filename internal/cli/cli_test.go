@@ -89,7 +89,7 @@ func TestProgram(t *testing.T) {
 
 // compiling tells which scripts compile guests of Go.
 func compiling(script string) bool {
-	return slices.Contains([]string{"apply", "cluster", "completion", "guests", "new"}, script)
+	return slices.Contains([]string{"apply", "check", "cluster", "completion", "guests", "new"}, script)
 }
 
 // testDemo lets the program show itself, step by step.

@@ -36,6 +36,8 @@ type createDecoratorCmd struct {
 	Input       string   `placeholder:"SIZE" help:"Input of one call, for example 1MiB."`
 	OutputSize  string   `name:"output-limit" placeholder:"SIZE" help:"Output of one call, for example 1MiB."`
 	Logs        string   `placeholder:"SIZE" help:"Log of one call, for example 64KiB."`
+	CPU         string   `name:"cpu" placeholder:"DURATION" help:"Processor time of one call, for example 500ms; waiting does not count."`
+	Concurrency uint32   `placeholder:"N" help:"Calls of a service that one runner executes at once."`
 	Idempotent  bool     `help:"A call may be executed again when it is unknown whether it was."`
 	Description string   `placeholder:"TEXT" help:"What it is for."`
 	Tag         []string `placeholder:"TAG" sep:"none" help:"Tag. May be repeated."`
@@ -54,7 +56,7 @@ func (c *createDecoratorCmd) Run(a *app) error {
 		Name:        c.Name,
 		Description: c.Description,
 		Tags:        c.Tag,
-		Limits:      project.Limits{Memory: c.Memory, Timeout: c.Timeout, Input: c.Input, Output: c.OutputSize, Logs: c.Logs},
+		Limits:      project.Limits{Memory: c.Memory, Timeout: c.Timeout, Input: c.Input, Output: c.OutputSize, Logs: c.Logs, CPU: c.CPU, Concurrency: c.Concurrency},
 		Policy:      project.Policy{Idempotent: c.Idempotent},
 	}
 	decorator, err := d.Proto()

@@ -10,6 +10,7 @@ import (
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/cli/input"
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
+	"github.com/ruedo-dev/ruedo/internal/cli/project"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
@@ -49,6 +50,7 @@ func (c *describeServiceCmd) Run(a *app) error {
 		{"Tags:", strings.Join(s.GetTags(), ", ")},
 		{"Revision:", fmt.Sprintf("%d of %d, published %s ago", r.GetNumber(), s.GetLatest(), age(r.GetCreateTime()))},
 		{"Kind:", kindName(r.GetKind())},
+		{"Isolation:", isolationText(r)},
 		{"Module:", fmt.Sprintf("%s (%s)", r.GetModule(), output.Size(r.GetModuleBytes()))},
 		{"Decorators:", strings.Join(r.GetDecorators(), ", ")},
 		{"Environment:", pairs(r.GetEnv())},
@@ -73,6 +75,15 @@ func (c *describeServiceCmd) Run(a *app) error {
 		return err
 	}
 	return a.printInputs(input.New(res.GetSchemas()), "any: no decorator has a schema")
+}
+
+// isolationText says what holds, and why where that is not what was asked for.
+func isolationText(r *ruedov1.Revision) string {
+	text := project.IsolationName(r.GetEffectiveIsolation())
+	if why := r.GetIsolationReason(); why != "" {
+		text += ": " + why
+	}
+	return text
 }
 
 type describeDecoratorCmd struct {

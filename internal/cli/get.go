@@ -285,6 +285,12 @@ func limitsText(l *ruedov1.Limits) string {
 	size("input", l.GetInputBytes())
 	size("output", l.GetOutputBytes())
 	size("logs", l.GetLogBytes())
+	if l.GetCpuTime() != nil {
+		parts = append(parts, "cpu "+l.GetCpuTime().AsDuration().String())
+	}
+	if n := l.GetConcurrency(); n > 0 {
+		parts = append(parts, fmt.Sprintf("concurrency %d", n))
+	}
 	return strings.Join(parts, ", ")
 }
 

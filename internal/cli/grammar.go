@@ -6,6 +6,7 @@ type grammar struct {
 
 	New      newCmd      `cmd:"" group:"services" help:"Begin a service: a folder that builds with no network."`
 	Build    buildCmd    `cmd:"" group:"services" help:"Build the module of a service."`
+	Check    checkCmd    `cmd:"" group:"services" help:"Try a module in the sandbox and report, without publishing."`
 	Publish  publishCmd  `cmd:"" group:"services" help:"Build, check and upload a service, and make it live."`
 	Call     callCmd     `cmd:"" group:"services" help:"Call a service."`
 	Run      runCmd      `cmd:"" group:"services" help:"Call a service (run service is the same as call)."`

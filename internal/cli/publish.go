@@ -24,6 +24,7 @@ type publishCmd struct {
 	Env         []string `placeholder:"KEY=VALUE" sep:"none" help:"Environment of the guest. May be repeated."`
 	Arg         []string `placeholder:"ARG" sep:"none" help:"Argument of a command. May be repeated."`
 	Example     string   `placeholder:"INPUT" help:"An input that the service accepts, or @FILE."`
+	Isolation   string   `placeholder:"WORD" help:"What a call sees of the calls before it: pristine (nothing), shared or fresh."`
 	Check       bool     `default:"true" negatable:"" help:"Try the module on this machine first, in the sandbox that runners have."`
 }
 
@@ -71,6 +72,12 @@ func (c *publishCmd) overlay(r *ruedov1.PublishServiceRequest) error {
 	r.Decorators = append(r.Decorators, c.Decorator...)
 	if len(c.Arg) > 0 {
 		r.Args = c.Arg
+	}
+	if c.Isolation != "" {
+		var err error
+		if r.Isolation, err = project.ParseIsolation(c.Isolation); err != nil {
+			return err
+		}
 	}
 	for _, kv := range c.Env {
 		k, v, ok := strings.Cut(kv, "=")
@@ -127,8 +134,12 @@ func (a *app) openSource(path, name string, overlay func(*ruedov1.PublishService
 	if err != nil {
 		return nil, err
 	}
+	isolation, err := project.ParseIsolation(s.Isolation)
+	if err != nil {
+		return nil, err
+	}
 	src.request = &ruedov1.PublishServiceRequest{
-		Name: name, Description: s.Description, Tags: s.Tags, Decorators: s.Decorators, Env: s.Env.Strings(), Args: s.Args.Strings(), Example: example,
+		Name: name, Description: s.Description, Tags: s.Tags, Decorators: s.Decorators, Env: s.Env.Strings(), Args: s.Args.Strings(), Example: example, Isolation: isolation,
 	}
 	if err := overlay(src.request); err != nil {
 		return nil, err
@@ -147,15 +158,15 @@ func (a *app) examine(src *source, tried bool) error {
 	if err != nil || !tried {
 		return err
 	}
-	a.hint("checking: %s, %s, %s", kindOf(info), output.Size(uint64(len(src.wasm))), output.Plural(len(info.Imports), "import"))
-	report, err := a.check(src.wasm, src.request, localLimits(src.decorators, src.request.GetDecorators()))
+	a.hint("checking: %s, %s, %s", info.Kind, output.Size(uint64(len(src.wasm))), output.Plural(len(info.Imports), "import"))
+	report, err := a.try(src)
 	if err != nil {
 		return err
 	}
-	a.hint("checked: compiled in %s, starts in %s with %s", output.Duration(report.Compile), output.Duration(report.Start), output.Size(report.Memory))
-	if report.Example != nil {
-		a.talk("warning: the service refuses its example: %s", output.Safe(report.Example.Message))
+	for _, line := range report.lines() {
+		a.hint("  %s", line)
 	}
+	a.warn(report)
 	return nil
 }
 

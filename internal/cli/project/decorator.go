@@ -40,6 +40,10 @@ type Limits struct {
 	Input   string `yaml:"input"`
 	Output  string `yaml:"output"`
 	Logs    string `yaml:"logs"`
+	// CPU is the processor time of one call, Concurrency how many calls of a
+	// service one runner executes at once.
+	CPU         string `yaml:"cpu"`
+	Concurrency uint32 `yaml:"concurrency"`
 }
 
 // Policy says how calls may be handled.
@@ -138,13 +142,23 @@ func (l Limits) Proto() (*ruedov1.Limits, error) {
 		}
 		*s.to = n
 	}
-	if l.Timeout != "" {
-		d, err := time.ParseDuration(l.Timeout)
-		if err != nil || d <= 0 {
-			return nil, fault.New(fault.DecoratorInvalid, "limits.timeout is %q: a duration such as 2s is expected", l.Timeout)
+	for _, s := range []struct {
+		name, text string
+		to         **durationpb.Duration
+	}{
+		{"timeout", l.Timeout, &p.Timeout},
+		{"cpu", l.CPU, &p.CpuTime},
+	} {
+		if s.text == "" {
+			continue
 		}
-		p.Timeout = durationpb.New(d)
+		d, err := time.ParseDuration(s.text)
+		if err != nil || d <= 0 {
+			return nil, fault.New(fault.DecoratorInvalid, "limits.%s is %q: a duration such as 2s is expected", s.name, s.text)
+		}
+		*s.to = durationpb.New(d)
 	}
+	p.Concurrency = l.Concurrency
 	return p, nil
 }
 

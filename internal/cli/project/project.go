@@ -66,6 +66,8 @@ type Service struct {
 	Env        Env          `yaml:"env"`
 	Args       Args         `yaml:"args"`
 	Example    any          `yaml:"example"`
+	// Isolation is what a call may see of the calls before it.
+	Isolation string `yaml:"isolation"`
 
 	// Dir is the folder that it was read from.
 	Dir string `yaml:"-"`

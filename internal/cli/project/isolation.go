@@ -1,0 +1,39 @@
+package project
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
+
+// ParseIsolation reads what a service asks for: pristine, shared, fresh, or ""
+// for the default.
+func ParseIsolation(text string) (ruedov1.Isolation, error) {
+	words := map[string]ruedov1.Isolation{
+		"":         ruedov1.Isolation_ISOLATION_UNSPECIFIED,
+		"pristine": ruedov1.Isolation_ISOLATION_PRISTINE,
+		"shared":   ruedov1.Isolation_ISOLATION_SHARED,
+		"fresh":    ruedov1.Isolation_ISOLATION_FRESH,
+	}
+	i, ok := words[text]
+	if !ok {
+		names := slices.Sorted(maps.Keys(words))[1:]
+		e := fault.New(fault.ConfigInvalid, "isolation is %q: %s are known", text, strings.Join(names, ", "))
+		if hint := fault.DidYouMean(text, names); hint != "" {
+			return 0, e.WithFix("%s", hint)
+		}
+		return 0, e.WithFix("leave it out for pristine")
+	}
+	return i, nil
+}
+
+// IsolationName is the word for people; empty where nothing is known.
+func IsolationName(i ruedov1.Isolation) string {
+	if i == ruedov1.Isolation_ISOLATION_UNSPECIFIED {
+		return ""
+	}
+	return strings.ToLower(strings.TrimPrefix(i.String(), "ISOLATION_"))
+}

@@ -1,0 +1,95 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"connectrpc.com/connect"
+
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/cli/project"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/wasmbin"
+	"github.com/ruedo-dev/ruedo/sandbox"
+)
+
+// admit checks a module by its structure, as the core will.
+func admit(wasm []byte) (*wasmbin.Info, error) {
+	info, err := wasmbin.Admit(wasm, wasmbin.Limits{})
+	if err == nil {
+		return info, nil
+	}
+	w, ok := errors.AsType[*wasmbin.Error](err)
+	if !ok {
+		return nil, err
+	}
+	e := fault.Wrap(err, fault.Reason(w.Reason), "%s", w.Message)
+	e.Fix = w.Fix
+	return nil, e
+}
+
+// try loads a module in the very sandbox that runners have: it compiles, starts
+// and calls its example. What is found here need not be uploaded first.
+func (a *app) try(src *source) (*tried, error) {
+	ctx, cancel := context.WithTimeout(a.ctx, 2*time.Minute)
+	defer cancel()
+	// The cache is the runners' own: what is compiled here is compiled for them.
+	cache := a.cacheDir()
+	if cache != "" {
+		cache = filepath.Join(cache, "compiled")
+	}
+	engine, err := sandbox.New(ctx, sandbox.Config{CacheDir: cache, Compiler: a.compiler})
+	if err != nil {
+		return nil, fault.Wrap(err, fault.DataDir, "the sandbox cannot be opened: %s", err).WithFix("choose another folder: RUEDO_RUNNER_CACHE_DIR")
+	}
+	defer func() { _ = engine.Close(context.WithoutCancel(ctx)) }()
+	r := src.request
+	t, err := engine.Load(ctx, sandbox.Spec{
+		Wasm: src.wasm, Limits: localLimits(src.decorators, r.GetDecorators()), Env: r.GetEnv(), Args: r.GetArgs(), Example: r.GetExample(),
+		Isolation: sandbox.Isolation(project.IsolationName(r.GetIsolation())),
+	})
+	if err != nil {
+		return nil, sandboxError(err)
+	}
+	defer func() { _ = t.Close(context.WithoutCancel(ctx)) }()
+	return &tried{Report: t.Report(), Size: uint64(len(src.wasm)), HasExample: len(r.GetExample()) > 0}, nil
+}
+
+// sandboxError gives an error of the sandbox as everyone else does.
+func sandboxError(err error) error {
+	s, ok := errors.AsType[*sandbox.Error](err)
+	if !ok {
+		return err
+	}
+	e := fault.Wrap(err, fault.Reason(s.Reason), "%s", s.Message)
+	e.Fix, e.Meta, e.Code = s.Fix, s.Meta, connect.Code(s.Code)
+	return e
+}
+
+// localLimits are the strictest of the decorators that lie beside the service;
+// what others set is known to the core only.
+func localLimits(decorators []*ruedov1.Decorator, names []string) sandbox.Limits {
+	var l sandbox.Limits
+	for _, d := range decorators {
+		p := d.GetLimits()
+		if p == nil || !slices.Contains(names, d.GetName()) {
+			continue
+		}
+		stricter(&l.Memory, p.GetMemoryBytes())
+		stricter(&l.Timeout, p.GetTimeout().AsDuration())
+		stricter(&l.Input, int64(p.GetInputBytes()))
+		stricter(&l.Output, int64(p.GetOutputBytes()))
+		stricter(&l.Logs, int64(p.GetLogBytes()))
+		stricter(&l.CPU, p.GetCpuTime().AsDuration())
+	}
+	return l
+}
+
+func stricter[T uint64 | int64 | time.Duration](limit *T, v T) {
+	if v > 0 && (*limit == 0 || v < *limit) {
+		*limit = v
+	}
+}

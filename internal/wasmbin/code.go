@@ -107,7 +107,12 @@ func (c *Code) Next() bool {
 		return false
 	}
 	c.Start = c.pos
-	op := Op(c.byte())
+	if c.pos >= len(c.b) {
+		c.fail("unexpected end")
+		return false
+	}
+	op := Op(c.b[c.pos])
+	c.pos++
 	switch {
 	case op >= OpLocalGet && op <= OpLocalTee:
 		if c.Index = c.u32(); uint64(c.Index) >= c.locals {

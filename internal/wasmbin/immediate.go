@@ -60,8 +60,16 @@ func (c *Code) u32Long() uint32 {
 	return v | uint32(c.b[p])<<28
 }
 
-// signed reads a signed number of so many bits.
+// signed reads a signed number of so many bits; many are of one byte.
 func (c *Code) signed(bits uint) int64 {
+	if p := c.pos; p < len(c.b) && c.b[p] < 0x80 {
+		c.pos = p + 1
+		return int64(int8(c.b[p]<<1)) >> 1
+	}
+	return c.signedLong(bits)
+}
+
+func (c *Code) signedLong(bits uint) int64 {
 	var v int64
 	p := c.pos
 	// Four bytes hold 28 bits, which fit in any.

@@ -56,6 +56,10 @@ func (r *Reader) Sub(n uint64) (*Reader, error) {
 
 // U32 reads an unsigned LEB128 of at most 32 bits in at most 5 bytes.
 func (r *Reader) U32() (uint32, error) {
+	if r.pos < len(r.b) && r.b[r.pos] < 0x80 { // as most are
+		r.pos++
+		return uint32(r.b[r.pos-1]), nil
+	}
 	v, err := r.unsigned(32)
 	return uint32(v), err
 }

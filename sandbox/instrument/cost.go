@@ -20,8 +20,9 @@ const (
 	costSwitch   = 2
 	costRefFunc  = 8
 
-	// smallBulk is the constant length up to which memory is filled or copied
-	// in place, at smallBulkRate bytes a unit.
+	// smallBulk is the length up to which memory is filled or copied in place and
+	// without a test. Constant lengths cost a unit for so many bytes, others a unit
+	// for each. With costBulk it bounds what is done between two tests.
 	smallBulk     = 4096
 	smallBulkRate = 8
 )
@@ -30,13 +31,16 @@ const (
 // on a length.
 func costOf(op wasmbin.Op) int {
 	switch {
-	case op == wasmbin.OpNop, op == wasmbin.OpBlock, op == wasmbin.OpLoop, op == wasmbin.OpElse, op == wasmbin.OpEnd, op == wasmbin.OpUnreachable:
-		return 0
-	case op >= wasmbin.OpI32DivS && op <= wasmbin.OpI32RemU, op >= wasmbin.OpI64DivS && op <= wasmbin.OpI64RemU,
+	case op < wasmbin.OpI32DivS:
+		switch op {
+		case wasmbin.OpNop, wasmbin.OpBlock, wasmbin.OpLoop, wasmbin.OpElse, wasmbin.OpEnd, wasmbin.OpUnreachable:
+			return 0
+		case wasmbin.OpMemoryGrow:
+			return costGrow
+		}
+	case op <= wasmbin.OpI32RemU, op >= wasmbin.OpI64DivS && op <= wasmbin.OpI64RemU,
 		op == wasmbin.OpF32Sqrt, op == wasmbin.OpF32Div, op == wasmbin.OpF64Sqrt, op == wasmbin.OpF64Div:
 		return 8
-	case op == wasmbin.OpMemoryGrow:
-		return costGrow
 	case op == wasmbin.OpRefFunc:
 		return costRefFunc
 	case op >= wasmbin.OpMemoryInit && op <= wasmbin.OpTableFill:

@@ -17,6 +17,7 @@ type editKind uint8
 const (
 	editIndex editKind = iota // write index
 	editCall                  // call index
+	editBulk                  // charge the length, and call index where it is long
 	editAdd                   // charge
 	editCheck                 // charge and test
 	editLoop                  // a loop with one test, around the unrolled body
@@ -30,6 +31,9 @@ func (f *function) edit(e edit) int {
 // write appends the body that stands in the file from at to end, with its edits.
 func (f *function) write(out []byte, at, end int) []byte {
 	file := f.rw.file
+	if f.lengths {
+		out, at = f.addLocal(out, at)
+	}
 	for i := range f.edits {
 		e := &f.edits[i]
 		out = append(out, file[at:e.at]...)
@@ -39,6 +43,8 @@ func (f *function) write(out []byte, at, end int) []byte {
 			out = appendU32(out, e.index)
 		case editCall:
 			out = asm(out).index(wasmbin.OpCall, e.index)
+		case editBulk:
+			out = f.bulkInPlace(out, e)
 		case editAdd:
 			if e.cost > 0 {
 				out = f.rw.charge(out, e.cost)
@@ -55,6 +61,32 @@ func (f *function) write(out []byte, at, end int) []byte {
 		}
 	}
 	return append(out, file[at:end]...)
+}
+
+// addLocal copies the locals of a body that begins at an offset, with one more
+// for lengths, and gives the offset behind them.
+func (f *function) addLocal(out []byte, at int) ([]byte, int) {
+	code := int(f.body.Code)
+	r := wasmbin.NewReader(f.rw.file[at:code], int64(at))
+	groups, err := r.U32()
+	if err != nil {
+		return out, at // not after Read
+	}
+	out = appendU32(out, groups+1)
+	out = append(out, f.rw.file[r.Offset():code]...)
+	return append(out, 1, byte(wasmbin.I32)), code
+}
+
+// bulkInPlace charges for a length before the instruction, without a test unless
+// it is so long that a helper has to do it.
+func (f *function) bulkInPlace(out []byte, e *edit) []byte {
+	length := uint32(f.code.Locals())
+	a := asm(out).index(wasmbin.OpLocalTee, length).get(length).i32(smallBulk).op(wasmbin.OpI32GtU)
+	a = appendSigned(a.op(wasmbin.OpIf), int64(f.rw.typeOfBulk()))
+	a = a.index(wasmbin.OpCall, e.index).op(wasmbin.OpElse)
+	a = f.rw.chargeLength(a, length)
+	a = append(a, f.rw.file[e.at:e.end]...)
+	return a.end()
 }
 
 // charge takes a constant from the fuel.

@@ -13,6 +13,8 @@ type function struct {
 	// constant is what the instruction before pushed, if that was an i32.const;
 	// otherwise it is below zero.
 	constant int64
+	body     wasmbin.Body
+	lengths  bool // it needs a local for lengths
 }
 
 // code rewrites the code section.
@@ -31,6 +33,7 @@ func (rw *rewriter) code() ([]byte, error) {
 	f := &function{rw: rw, code: code}
 	var body []byte
 	for i, b := range rw.m.Bodies {
+		f.body = b
 		if err := f.walk(i); err != nil {
 			return nil, err
 		}
@@ -49,11 +52,13 @@ func (f *function) walk(i int) error {
 	f.code.Open(i)
 	f.edits = f.edits[:0]
 	f.loop.blobs = f.loop.blobs[:0]
-	f.constant = -1
+	f.constant, f.lengths = -1, false
 	f.reset(wasmbin.OpBlock)
 	scan, meter := &f.rw.scan, f.rw.o.Meter
 	for f.code.Next() {
-		scan.instruction(f.code)
+		if op := f.code.Op; op >= wasmbin.OpMemoryInit || op == wasmbin.OpTableSet {
+			scan.instruction(f.code)
+		}
 		if meter {
 			f.step()
 		}
@@ -66,10 +71,14 @@ func (f *function) step() {
 	c := f.code
 	length := f.constant
 	f.constant = -1
+	if c.Op >= wasmbin.OpDrop && c.Op < wasmbin.OpRefNull { // most of all
+		f.spend(costOf(c.Op))
+		if c.Op == wasmbin.OpI32Const {
+			f.constant = int64(uint32(c.Value))
+		}
+		return
+	}
 	switch c.Op {
-	case wasmbin.OpI32Const:
-		f.spend(1)
-		f.constant = int64(uint32(c.Value))
 	case wasmbin.OpCall, wasmbin.OpReturnCall:
 		f.call()
 	case wasmbin.OpCallIndirect, wasmbin.OpReturnCallIndirect:
@@ -201,8 +210,8 @@ func (f *function) reindex() {
 	}
 }
 
-// bulk leaves small and constant lengths as they are, and lets a helper do the
-// others in pieces.
+// bulk leaves small and constant lengths as they are, charges others when they
+// are known, and lets a helper do long ones in pieces.
 func (f *function) bulk(length int64) {
 	switch {
 	case f.dead:
@@ -214,7 +223,8 @@ func (f *function) bulk(length int64) {
 		if f.code.Op == wasmbin.OpMemoryCopy {
 			h = helperCopy
 		}
-		f.edit(edit{kind: editCall, at: f.code.Start, end: f.code.End, index: f.rw.helper(h)})
+		f.edit(edit{kind: editBulk, at: f.code.Start, end: f.code.End, index: f.rw.helper(h)})
+		f.lengths = true
 	}
 }
 

@@ -10,7 +10,8 @@ import (
 type helper uint8
 
 const (
-	// helperFill and helperCopy do memory.fill and memory.copy in pieces.
+	// helperFill and helperCopy do memory.fill and memory.copy with a test, and
+	// in pieces.
 	helperFill helper = iota
 	helperCopy
 	// helperPayBytes and helperPayElements charge for the length that they take
@@ -94,8 +95,8 @@ func (rw *rewriter) fill(a asm) asm {
 	a = a.advance(localTo, wasmbin.OpI32Add).advance(localLen, wasmbin.OpI32Sub)
 	a = rw.chargePiece(a)
 	a = a.get(localLen).i32(bulkPiece).op(wasmbin.OpI32GtU).index(wasmbin.OpBrIf, 0).end()
-	a = a.end()
-	return all(rw.chargeLength(a))
+	a = rw.chargeLength(a.end(), localLen)
+	return all(rw.check(a))
 }
 
 // copy is memory.copy: from the end where the target lies behind the source.
@@ -120,8 +121,8 @@ func (rw *rewriter) copy(a asm) asm {
 	a = a.advance(localTo, wasmbin.OpI32Add).advance(localFrom, wasmbin.OpI32Add).advance(localLen, wasmbin.OpI32Sub)
 	a = more(rw.chargePiece(a))
 
-	a = a.end().end()
-	return all(rw.chargeLength(a))
+	a = rw.chargeLength(a.end().end(), localLen)
+	return all(rw.check(a))
 }
 
 // pay charges for a length, each of whose units costs so much, and gives it back.
@@ -134,10 +135,10 @@ func (rw *rewriter) pay(a asm, most int32, each int64) asm {
 
 func (rw *rewriter) chargePiece(a asm) asm { return rw.check(rw.charge(a, bulkPiece)) }
 
-// chargeLength charges what is left of the length.
-func (rw *rewriter) chargeLength(a asm) asm {
-	a = a.index(wasmbin.OpGlobalGet, rw.fuel()).get(localLen).op(wasmbin.OpI64ExtendI32U)
-	return rw.check(a.op(wasmbin.OpI64Sub).index(wasmbin.OpGlobalSet, rw.fuel()))
+// chargeLength charges for a length in bytes, which a local holds.
+func (rw *rewriter) chargeLength(a asm, local uint32) asm {
+	a = a.index(wasmbin.OpGlobalGet, rw.fuel()).get(local).op(wasmbin.OpI64ExtendI32U)
+	return a.op(wasmbin.OpI64Sub).index(wasmbin.OpGlobalSet, rw.fuel())
 }
 
 // advance adds a piece to a local, or takes it off.

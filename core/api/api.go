@@ -11,7 +11,6 @@ import (
 	"log/slog"
 	"net/http"
 
-	"connectrpc.com/connect"
 	"connectrpc.com/grpchealth"
 	"connectrpc.com/grpcreflect"
 
@@ -56,7 +55,7 @@ func New(cfg Config) http.Handler {
 	mux.Handle(ruedov1connect.NewServiceServiceHandler(&serviceService{cfg}, opts...))
 	mux.Handle(ruedov1connect.NewDecoratorServiceHandler(&decoratorService{cfg}, opts...))
 	mux.Handle(ruedov1connect.NewClusterServiceHandler(&clusterService{cfg}, opts...))
-	path, modules := ruedov1connect.NewModuleServiceHandler(newModuleService(cfg), append(opts, connect.WithReadMaxBytes(maxPart))...)
+	path, modules := ruedov1connect.NewModuleServiceHandler(newModuleService(cfg), wire.HandlerOptions(cfg.Logger, maxPart)...)
 	mux.Handle(path, wire.PatientBody(modules))
 
 	names := []string{

@@ -5,7 +5,10 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"runtime/debug"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -32,6 +35,9 @@ type moduleService struct {
 	Config
 	slots chan struct{}
 	held  atomic.Int64 // bytes of all uploads under way
+
+	releasing sync.Mutex
+	released  time.Time // when release last began
 }
 
 func newModuleService(cfg Config) *moduleService {
@@ -57,7 +63,13 @@ func (s *moduleService) UploadModule(ctx context.Context, stream *connect.Client
 	}
 	wasm, digest, err := s.receive(stream)
 	// Some of it may be held though it was not received whole.
-	defer func() { s.held.Add(-int64(len(wasm))) }()
+	defer func() {
+		n := len(wasm)
+		s.held.Add(-int64(n))
+		if wasm = nil; n >= releaseFrom {
+			s.release()
+		}
+	}()
 	if err != nil {
 		return nil, err
 	}
@@ -106,6 +118,23 @@ func (s *moduleService) receive(stream *connect.ClientStream[ruedov1.UploadModul
 			WithFix("upload it again; if it happens again, the file changes while it is read")
 	}
 	return wasm, head.GetDigest(), nil
+}
+
+// releaseFrom is the size of an upload from which its memory is given back at
+// once.
+const releaseFrom = 4 << 20
+
+// release gives the memory of a large upload back to the system: several times
+// its size, which the garbage collector would keep for minutes.
+func (s *moduleService) release() {
+	asked := time.Now()
+	s.releasing.Lock()
+	defer s.releasing.Unlock()
+	if s.released.After(asked) {
+		return // one that began later has done it
+	}
+	s.released = time.Now()
+	debug.FreeOSMemory()
 }
 
 func (s *moduleService) tooLarge(what string) error {

@@ -22,6 +22,7 @@ import (
 func HandlerOptions(log *slog.Logger, maxBytes int) []connect.HandlerOption {
 	return []connect.HandlerOption{
 		connect.WithReadMaxBytes(maxBytes),
+		boundedGzip(maxBytes),
 		connect.WithRecover(func(_ context.Context, spec connect.Spec, _ http.Header, p any) error {
 			if p == http.ErrAbortHandler {
 				panic(p)

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -35,6 +36,8 @@ type cluster struct {
 	url     string
 	home    string
 	client  *client.Client
+	// published counts services that became live.
+	published *atomic.Int64
 }
 
 func (c *cluster) processes() []*process { return append([]*process{c.core}, c.runners...) }
@@ -42,7 +45,7 @@ func (c *cluster) processes() []*process { return append([]*process{c.core}, c.r
 // newCluster starts a cluster and gives it back with the victim published.
 func newCluster(t *testing.T) *cluster {
 	t.Helper()
-	c := &cluster{home: t.TempDir()}
+	c := &cluster{home: t.TempDir(), published: new(atomic.Int64)}
 	env := environment(c.home, "RUEDO_LOG_FORMAT=json", "RUEDO_APPLICATION_CLUSTER_ID=hostile")
 	c.core = start(t, "core", append(env,
 		"RUEDO_SERVER_PORT=0", "RUEDO_SERVER_DISTRIBUTED_EXECUTION=true",
@@ -109,8 +112,11 @@ func (c *cluster) publish(ctx context.Context, name string, wasm []byte, limits 
 	for _, f := range change {
 		f(req)
 	}
-	_, err = c.client.Services.PublishService(ctx, req)
-	return err
+	if _, err = c.client.Services.PublishService(ctx, req); err != nil {
+		return err
+	}
+	c.published.Add(1)
+	return nil
 }
 
 // decorate keeps a decorator with these limits.

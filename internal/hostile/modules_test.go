@@ -170,12 +170,11 @@ func refusals(number int) []move {
 // moduleRows are the rows about modules that do not get in.
 func moduleRows() []*row {
 	const mb = 1 << 20
-	return []*row{
+	return append(complexityRows(), []*row{
 		{number: 1, name: "a billion locals in 39 bytes", moves: refusals(1), peakCore: 32 * mb},
 		{number: 2, name: "4,294,967,295 locals; sums that overflow", moves: refusals(2), peakCore: 32 * mb},
 		{number: 3, name: "100,000 nested blocks", moves: refusals(3), peakCore: 48 * mb},
 		{number: 4, name: "br_table with a million targets", moves: refusals(4), peakCore: 64 * mb},
-		complexityRow(),
 		{number: 6, name: "a million functions", moves: refusals(6), peakCore: 96 * mb},
 		tableRow(),
 		memoryRow(),
@@ -195,5 +194,5 @@ func moduleRows() []*row {
 				}
 			}
 		}}), peakCore: 32 * mb},
-	}
+	}...)
 }

@@ -58,7 +58,6 @@ func (b *bout) upload(body io.Reader, encoding string) error {
 	}
 	defer res.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
-	b.clean("upload", string(answer))
 	// The last message has the flag 2 and says how it went.
 	for len(answer) >= 5 {
 		n := int(binary.BigEndian.Uint32(answer[1:])) + 5
@@ -66,7 +65,7 @@ func (b *bout) upload(body io.Reader, encoding string) error {
 			break
 		}
 		if answer[0]&2 != 0 {
-			return endOfStream(answer[5:n])
+			return endOfStream(answer[0]&1 != 0, answer[5:n])
 		}
 		answer = answer[n:]
 	}
@@ -74,7 +73,16 @@ func (b *bout) upload(body io.Reader, encoding string) error {
 }
 
 // endOfStream reads what ends a Connect stream.
-func endOfStream(b []byte) error {
+func endOfStream(packed bool, b []byte) error {
+	if packed {
+		z, err := gzip.NewReader(bytes.NewReader(b))
+		if err != nil {
+			return err
+		}
+		if b, err = io.ReadAll(io.LimitReader(z, 1<<20)); err != nil {
+			return err
+		}
+	}
 	var end struct {
 		Error *struct {
 			Code    connect.Code
@@ -198,7 +206,8 @@ func bombRow() *row {
 		number: 12, name: "bombs: gzip 4 MB to 4 GB, zstd 320 KB to 10 GB",
 		setup: func(*bout) { big() },
 		moves: []move{
-			try("a message that inflates to 4 GB", expect{reason: fault.UploadTooLarge, text: []string{"max"}}, "gzip", func() io.Reader { return one(big()) }),
+			try("a message of 1 MB that inflates to 1 GB", expect{reason: fault.UploadTooLarge, text: []string{"max"}}, "gzip", func() io.Reader { return one(gzipBomb(15)) }),
+			try("a message of 4 MB that inflates to 4 GB", expect{reason: fault.UploadTooLarge, text: []string{"max"}}, "gzip", func() io.Reader { return one(big()) }),
 			try("messages that inflate to 10 GB", tooLarge, "gzip", func() io.Reader {
 				return io.MultiReader(bytes.NewReader(head(someDigest, 10<<30)), repeat(envelope(1, small), 10_000))
 			}),

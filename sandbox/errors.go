@@ -15,7 +15,8 @@ const (
 	// ReasonTimeout: the call took longer than its limit or its caller's
 	// deadline.
 	ReasonTimeout = "GUEST_TIMEOUT"
-	// ReasonMemory: the guest wanted more memory than its limit, and ended by it.
+	// ReasonMemory: the guest wanted more memory than its limit or its own maximum,
+	// and failed, trapped or exited after that.
 	ReasonMemory = "GUEST_MEMORY"
 	// ReasonTrap: the guest did what WebAssembly forbids.
 	ReasonTrap = "GUEST_TRAP"
@@ -36,7 +37,7 @@ const (
 	ReasonInputTooLarge = "INPUT_TOO_LARGE"
 	// ReasonCompile: the module is well-formed but not valid.
 	ReasonCompile = "COMPILE_FAILED"
-	// ReasonCanceled: the caller gave up.
+	// ReasonCanceled: the caller gave up, during the call or before it.
 	ReasonCanceled = "CANCELED"
 	// ReasonSpec: the environment or the arguments cannot be given to a guest.
 	ReasonSpec = "REQUEST_INVALID"

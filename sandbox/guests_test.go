@@ -85,7 +85,12 @@ func newEngine(t testing.TB, cfg sandbox.Config) *sandbox.Engine {
 
 func load(t testing.TB, spec sandbox.Spec) *sandbox.Template {
 	t.Helper()
-	tpl, err := newEngine(t, cached()).Load(t.Context(), spec)
+	return loadIn(t, newEngine(t, cached()), spec)
+}
+
+func loadIn(t testing.TB, e *sandbox.Engine, spec sandbox.Spec) *sandbox.Template {
+	t.Helper()
+	tpl, err := e.Load(t.Context(), spec)
 	if err != nil {
 		t.Fatalf("%v (%+v)", err, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"time"
 
 	"github.com/tetratelabs/wazero/api"
@@ -23,7 +24,9 @@ type instance struct {
 	module  api.Module
 	globals []api.MutableGlobal // as in the template's
 	serve   api.Function        // ruedo_call or _start
+	stack   reflect.Value       // what serve keeps from call to call; may be invalid
 	meter   meter
+	started bool   // initialize has run, or its result was put into the memory
 	in      string // the export that runs, for messages
 
 	inside bool // between enter and leave
@@ -62,7 +65,7 @@ func (t *Template) newInstance(memory *pristine.Memory, c *call) (_ *instance, e
 	}()
 	err = guard(func() (err error) {
 		ctx := experimental.WithMemoryAllocator(i.ctx, memory)
-		i.module, err = t.engine.runtime.InstantiateModule(ctx, t.compiled, t.streams(i))
+		i.module, err = t.engine.runtime.InstantiateModule(ctx, t.compiled, t.systemOf(i))
 		return err
 	})
 	if err != nil {
@@ -93,6 +96,7 @@ func (i *instance) ready() {
 		name = abi.ExportStart
 	}
 	i.serve = i.module.ExportedFunction(name)
+	i.stack = stackOf(i.serve)
 }
 
 // enter opens the window in which the guest runs: the goroutine stays on its
@@ -122,14 +126,15 @@ func (i *instance) leave() {
 func (i *instance) begin(c *call) {
 	i.call = c
 	i.cpu = 0
+	i.memory.ForgetRefused()
 	i.meter.start(i.t.sliceSize.Load(), c.limits.Fuel)
 }
 
-// initialize runs what comes before the first call: the module's own start,
-// _initialize and ruedo_warm, as far as there are any.
+// initialize runs what comes before the first call: the module's own start, and
+// of a function also _initialize and ruedo_warm, as far as there are any.
 func (i *instance) initialize() error {
 	for _, name := range []string{i.t.rewritten.Start, abi.ExportInitialize, abi.ExportWarm} {
-		if name == "" {
+		if name == "" || i.t.report.Kind == Command && name != i.t.rewritten.Start {
 			continue
 		}
 		if f := i.module.ExportedFunction(name); f != nil {
@@ -142,6 +147,7 @@ func (i *instance) initialize() error {
 			}
 		}
 	}
+	i.started = true
 	return nil
 }
 
@@ -151,7 +157,15 @@ func (i *instance) answer() (status uint32, err error) {
 	if i.t.report.Kind == Command {
 		i.in = abi.ExportStart
 	}
-	return i.run(i.serve)
+	status, err = i.run(i.serve)
+	if i.overspent() && i.call.stopped == running {
+		// By what it did since its last test.
+		i.call.stopped = stopFuel
+		if err == nil {
+			err = errStopped
+		}
+	}
+	return status, err
 }
 
 func (i *instance) run(f api.Function) (status uint32, err error) {

@@ -9,12 +9,15 @@ type Isolation string
 // command is always Program.
 const (
 	// Pristine: nothing. An instance is used again with its memory and globals
-	// put back to the snapshot that was taken after the start.
+	// put back to the snapshot that was taken after the start. A module that has
+	// more state gets Fresh.
 	Pristine Isolation = "pristine"
-	// Shared: everything. An instance is used again as it is, by one call at a
-	// time, and thrown away after a call that was stopped.
+	// Shared: what the last call of the same instance left. An instance is used
+	// again as it is, by one call at a time, and thrown away after a call that
+	// trapped, exited or was stopped. There are as many as calls at a time.
 	Shared Isolation = "shared"
-	// Fresh: nothing. Each call has a new instance.
+	// Fresh: nothing. Each call has a new instance, made from the snapshot, or
+	// where the module has more state, started by itself.
 	Fresh Isolation = "fresh"
 	// Program: nothing. Each call starts the program anew.
 	Program Isolation = "command"
@@ -32,7 +35,7 @@ func isolate(kind Kind, asked Isolation, obstacles []string) (Isolation, string)
 	case asked == Shared || asked == Fresh:
 		return asked, ""
 	case len(obstacles) > 0:
-		return Fresh, "an instance cannot be restored: the module " + strings.Join(obstacles, ", ")
+		return Fresh, "an instance cannot be restored: " + strings.Join(obstacles, "; ")
 	}
 	return Pristine, ""
 }

@@ -2,7 +2,8 @@ package sandbox
 
 import "time"
 
-// Limits of one call. A field that is zero or less means its default.
+// Limits of one call. A start counts as a call: what comes before the first one
+// has the same limits. A field that is zero or less means its default.
 type Limits struct {
 	// Memory of the guest in bytes, in whole pages of 64 KiB, at least one; 128 MiB.
 	// The most is 4 GiB less two pages.
@@ -14,7 +15,7 @@ type Limits struct {
 	// Timeout.
 	CPU time.Duration
 	// Fuel is the work that a call may do, in units that do not depend on the
-	// machine; no limit.
+	// machine; no limit. A call that did more fails, at the same place each time.
 	Fuel uint64
 	// Input, Output and Logs in bytes; 4 MiB, 4 MiB and 64 KiB.
 	Input, Output, Logs int64

@@ -138,8 +138,8 @@ type stream struct {
 	rest []byte
 }
 
-// Write never fails; it ends the call if its time is over.
-func (s *stream) Write(p []byte) (int, error) {
+// write ends the call if its time is over.
+func (s *stream) write(p []byte) {
 	s.call.step()
 	l, n := &s.call.logs, len(p)
 	if len(s.rest) > 0 && n > 0 {
@@ -150,7 +150,7 @@ func (s *stream) Write(p []byte) (int, error) {
 		if rest := l.add(head, false); rest > 0 {
 			if k == n {
 				s.rest = append([]byte(nil), head[len(head)-rest:]...)
-				return n, nil
+				return
 			}
 			k -= min(k, rest)
 		}
@@ -159,7 +159,6 @@ func (s *stream) Write(p []byte) (int, error) {
 	if rest := l.add(p, false); rest > 0 {
 		s.rest = append([]byte(nil), p[len(p)-rest:]...)
 	}
-	return n, nil
 }
 
 func (s *stream) flush() {

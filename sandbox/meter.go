@@ -18,9 +18,9 @@ const (
 	maxSlice = 500_000
 	// sliceTime is what a slice should take.
 	sliceTime = 100 * time.Microsecond
-	// napEvery is how often a guest that burns its processor really sleeps, so
-	// that the scheduler's other processors get to steal what waits behind it;
-	// yielding alone lets a neighbour wait for 10 ms.
+	// napEvery is after how much processor time a guest really sleeps, so that
+	// the scheduler's other processors get to steal what waits behind it; yielding
+	// alone lets a neighbour wait for 10 ms.
 	napEvery = time.Millisecond
 	nap      = 10 * time.Microsecond
 )
@@ -30,11 +30,11 @@ const (
 // the only place where a guest that computes can be stopped, and the only one
 // where Go's scheduler and garbage collector get hold of its thread.
 type meter struct {
-	fuel   api.MutableGlobal // nil: the guest has no code that could run for long
-	slice  int64             // what the guest was given last
-	used   uint64            // slices that are gone
-	given  time.Time         // when it got the slice
-	napped time.Time
+	fuel  api.MutableGlobal // nil where no module could be made
+	slice int64             // what the guest was given last
+	used  uint64            // slices that are gone
+	given time.Duration     // the call's processor time when it got the slice
+	burnt time.Duration     // since the instance last slept, over all its calls
 }
 
 // hostMeter instantiates the function that instrumented guests call.
@@ -49,7 +49,7 @@ func hostMeter(ctx context.Context, r wazero.Runtime) error {
 
 // start gives a call its first slice.
 func (m *meter) start(size int64, limit uint64) {
-	m.used = 0
+	m.used, m.given = 0, 0
 	m.give(max(size, minSlice), limit)
 }
 
@@ -80,29 +80,34 @@ func (i *instance) refuel() {
 	m.used, m.slice = m.spent(), 0 // all that was given is in used
 	m.fuel.Set(0)
 	i.leave()
-	now := time.Now()
-	c.checkpointAt(now)
+	c.checkpointAt(time.Now())
 	if i.cpu > c.limits.CPU {
 		c.stop(stopCPU)
 	}
-	if c.limits.Fuel > 0 && m.used >= c.limits.Fuel {
+	if i.overspent() {
 		c.stop(stopFuel)
 	}
-	if now.Sub(m.napped) >= napEvery {
+	took := i.cpu - m.given
+	m.given = i.cpu
+	if m.burnt += took; m.burnt >= napEvery {
+		m.burnt = 0
 		time.Sleep(nap)
-		m.napped = time.Now()
 	} else {
 		runtime.Gosched()
 	}
 	i.enter()
-	m.give(i.nextSlice(now), c.limits.Fuel)
+	m.give(i.nextSlice(took), c.limits.Fuel)
+}
+
+// overspent tells that the call did more than it may. The last slice ends at
+// the limit, so the guest asks at its first test behind it.
+func (i *instance) overspent() bool {
+	limit := i.call.limits.Fuel
+	return limit > 0 && i.meter.spent() > limit
 }
 
 // nextSlice aims at sliceTime by what the last slice took.
-func (i *instance) nextSlice(now time.Time) int64 {
-	m := &i.meter
-	took := now.Sub(m.given)
-	m.given = now
+func (i *instance) nextSlice(took time.Duration) int64 {
 	size := i.t.sliceSize.Load()
 	switch {
 	case size == 0:

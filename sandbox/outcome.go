@@ -18,6 +18,10 @@ func (t *Template) outcome(i *instance, status uint32, err error, took time.Dura
 	c := i.call
 	exit, exited := errors.AsType[*sys.ExitError](err)
 	panicked, _ := errors.AsType[*panicError](err)
+	if exited {
+		// The runtime's error is a context's error for some codes.
+		err = fmt.Errorf("it exited with code %d", exit.ExitCode())
+	}
 	switch {
 	case c.over > 0:
 		return t.tooMuchOutput(c)
@@ -35,10 +39,10 @@ func (t *Template) outcome(i *instance, status uint32, err error, took time.Dura
 		return newError(ReasonInternal, "the service met a fault of its host in %s", i.in).cause(err)
 	case c.stopped != running:
 		return t.stopped(i, took, err)
-	case exited && t.report.Kind == Command && exit.ExitCode() == 0:
-		return nil
 	case exited && c.failed != nil:
 		return guestError(c, err)
+	case exited && t.report.Kind == Command && exit.ExitCode() == 0:
+		return nil
 	case exited && i.memory.Refused() > 0:
 		return t.outOfMemory(i, fmt.Sprintf("it exited with code %d", exit.ExitCode()), err)
 	case exited:
@@ -58,6 +62,16 @@ func exitCode(err error) int {
 		return int(exit.ExitCode())
 	}
 	return 0
+}
+
+// notRun is the answer to a call whose caller was gone before it began.
+func (t *Template) notRun(c *call, err error) *Error {
+	if c.end(err) == stopCanceled {
+		return newError(ReasonCanceled, "the service was not run: its caller is gone").cause(err).with("actual_ms", 0)
+	}
+	return newError(ReasonTimeout, "the service was not run: its caller's deadline is over").cause(err).
+		fix("give the call more time").
+		with("limit_ms", t.limits.Timeout.Milliseconds(), "actual_ms", 0, "deadline", "caller")
 }
 
 // stopped is the answer to a call that the host ended.
@@ -126,7 +140,9 @@ func (t *Template) exited(i *instance, code uint32, err error) *Error {
 // <kind>\nwasm stack trace:\n\t<function>\n\t...".
 func (t *Template) trapped(i *instance, err error) *Error {
 	text := err.Error()
-	if strings.Contains(text, "(recovered by wazero)") {
+	kind, trace, _ := strings.Cut(text, "\nwasm stack trace:")
+	// What follows are names that the guest chose.
+	if strings.HasSuffix(kind, "(recovered by wazero)") {
 		t.engine.log.Error("a host function panicked", "in", i.in, "error", text)
 		return newError(ReasonInternal, "the service met a fault of its host in %s", i.in).cause(errors.New(clean(text, 200)))
 	}
@@ -134,7 +150,6 @@ func (t *Template) trapped(i *instance, err error) *Error {
 		return newError(ReasonCompile, "the module cannot be set up: %s", clean(text, 400)).cause(err).
 			fix("its data or table segments do not fit: build it again")
 	}
-	kind, trace, _ := strings.Cut(text, "\nwasm stack trace:")
 	if k := strings.LastIndex(kind, "wasm error: "); k >= 0 {
 		kind = kind[k+len("wasm error: "):]
 	}

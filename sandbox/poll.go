@@ -29,7 +29,8 @@ const (
 
 // poll is poll_oneoff: it waits for the first of some clocks, or says at once
 // that the standard streams are ready, which they always are.
-func (e *Engine) poll(i *instance, mem api.Memory, in, out, n, nevents uint32) uint32 {
+func (e *Engine) poll(i *instance, mem api.Memory, stack []uint64) uint32 {
+	in, out, n, nevents := arg(stack, 0), arg(stack, 1), arg(stack, 2), arg(stack, 3)
 	if n == 0 || n > maxPollSubs {
 		return wasiInval
 	}

@@ -30,6 +30,7 @@ func (t *Template) prepare(ctx context.Context, example []byte) *Error {
 	if t.report.Kind == Command {
 		return t.prepareCommand(ctx, example)
 	}
+	began := time.Now()
 	i, failure := t.model(ctx)
 	if failure != nil {
 		return failure
@@ -42,14 +43,14 @@ func (t *Template) prepare(ctx context.Context, example []byte) *Error {
 			return failure
 		}
 	}
-	began := time.Now()
 	if err := i.initialize(); err != nil {
 		return t.startFailure(i, 0, err, "the service cannot start: ")
 	}
-	t.report.Start, t.report.Memory = time.Since(began), i.memory.Size()
+	t.report.Start = time.Since(began)
 	if failure := t.warm(ctx, i, example); failure != nil {
 		return failure
 	}
+	t.report.Memory = i.memory.Size()
 	if t.image == nil {
 		if failure := t.snapshot(i); failure != nil {
 			return failure
@@ -115,7 +116,8 @@ func (t *Template) warm(ctx context.Context, i *instance, example []byte) *Error
 		i.begin(c)
 		status, err := i.answer()
 		c.close()
-		failure := t.outcome(i, status, err, time.Since(c.began))
+		t.report.Warm = time.Since(c.began)
+		failure := t.outcome(i, status, err, t.report.Warm)
 		if failure == nil {
 			continue
 		}
@@ -130,8 +132,9 @@ func (t *Template) warm(ctx context.Context, i *instance, example []byte) *Error
 	return nil
 }
 
-// rehearse has the example go the way of a call, twice: the second finds the
-// instance that the first left behind.
+// rehearse has the example go the way of a call, twice: where instances are used
+// again, the second finds the one that the first left behind. Those that are
+// shared would remember it.
 func (t *Template) rehearse(ctx context.Context, example []byte) *Error {
 	if example == nil || t.report.Isolation == Shared {
 		return nil

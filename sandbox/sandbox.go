@@ -12,15 +12,16 @@
 //
 // # Promises
 //
-//   - A call sees a memory and globals of its own. Nothing that one call wrote
-//     can be read by another, whatever way it ended.
+//   - A call sees a memory, globals and tables of its own. Nothing that one call
+//     wrote can be read by another, whatever way it ended, unless the module's
+//     owner asked for [Shared].
 //   - Every limit of [Limits] holds. What was over it, the limit and the actual
 //     value stand in the error.
 //   - A guest reaches only the host functions of the guest contract and WASI
-//     preview 1 with real clocks and randomness. It has no files, no network, and
-//     only the environment and arguments of its [Spec].
+//     preview 1, with real randomness and clocks of 100 microseconds. It has no
+//     files, no network, and only the environment and arguments of its [Spec].
 //   - A guest's trap, exit or hostile argument is an error of that call. Sleeps
-//     end with the call.
+//     end with the call and hold no thread.
 //   - What guests say (logs, messages, names) is bounded and comes out as valid
 //     UTF-8 without control characters, except newline and tab.
 //   - Everything is safe for concurrent use. Close waits for calls in flight.
@@ -29,9 +30,10 @@
 //
 // The module is started once, warmed with the example, and its memory and
 // globals are kept as a snapshot. An instance that has served a call is put
-// back to it, at the price of the pages that the call wrote (package pristine).
-// [Isolation] says what else there is, and [Report] why a module that asked for
-// it cannot have it.
+// back to it, at the price of the pages that the call wrote (package pristine),
+// also where the call was stopped. Where a guest has more state than that, such
+// as tables that change, each call has a new instance that starts by itself.
+// [Isolation] says what else there is, and [Report] what holds and why.
 //
 // # How a guest is stopped
 //
@@ -70,7 +72,8 @@ type Spec struct {
 	Env map[string]string
 	// Args follow the program's name, which is "service".
 	Args []string
-	// Example is an input that Load tries once. Nil means none.
+	// Example is an input that Load calls the module with, before the snapshot and
+	// after it. Nil means none.
 	Example []byte
 }
 
@@ -82,12 +85,13 @@ type Report struct {
 	IsolationReason string
 	// Compile is the time that compiling took; next to nothing if it was cached.
 	Compile time.Duration
-	// Start is the time from a compiled module to one that is ready for its call.
+	// Start is how long it took to make an instance and to start it; of a command
+	// only to make it.
 	Start time.Duration
-	// Memory in bytes that an instance has when it is ready.
+	// Memory in bytes that an instance has before its call.
 	Memory uint64
-	// Warm is how long a call with the example took that found an instance; 0
-	// without an example.
+	// Warm is how long the last call with the example took, in an instance that was
+	// used before if the isolation has such; 0 without an example.
 	Warm time.Duration
 	// Imports as "module.name", sorted.
 	Imports []string
@@ -126,7 +130,7 @@ type Result struct {
 	// CPU is the processor time that the guest used.
 	CPU time.Duration
 	// Fuel is the work that the guest did, in units that do not depend on the
-	// machine; 0 where it has no loops and no calls.
+	// machine: the same for the same work. A few instructions may cost none.
 	Fuel uint64
 	// Cold tells that the call had to wait for a new instance.
 	Cold bool

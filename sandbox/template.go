@@ -83,6 +83,8 @@ func (e *Engine) Load(ctx context.Context, spec Spec) (*Template, error) {
 		t.free(context.WithoutCancel(ctx))
 		return nil, err
 	}
+	// What instances need of them is in the image.
+	rewritten.Wasm, rewritten.Segments = nil, nil
 	e.mu.Lock()
 	e.templates[t] = struct{}{}
 	e.mu.Unlock()
@@ -131,11 +133,14 @@ func (t *Template) Call(ctx context.Context, req Request) (Result, error) {
 			fix("send less, or raise input in a decorator").with("limit", t.limits.Input, "actual", n)
 	}
 	c := newCall(ctx, t.limits, req)
+	if err := ctx.Err(); err != nil {
+		return Result{}, t.notRun(c, err)
+	}
 	i, err := t.take(c)
 	status := uint32(0)
 	if err == nil {
 		i.begin(c)
-		if !t.started && t.report.Kind == Function {
+		if !i.started {
 			err = i.initialize()
 		}
 		if err == nil {
@@ -160,6 +165,7 @@ func (t *Template) take(c *call) (*instance, error) {
 		for n, g := range i.globals {
 			g.Set(t.globals[n])
 		}
+		i.started = true
 	}
 	return i, err
 }
@@ -188,7 +194,7 @@ func (t *Template) finish(i *instance, status uint32, err error) (Result, error)
 	if failure == nil || t.report.Kind == Command && failure.Reason == ReasonExit {
 		res.Output, res.ContentType = c.output, c.contentType
 	}
-	res.Restore = t.putAway(i, err)
+	res.Restore = t.putAway(i, err, failure)
 	if failure == nil {
 		return res, nil
 	}
@@ -200,9 +206,11 @@ func (t *Template) finish(i *instance, status uint32, err error) (Result, error)
 
 // putAway gets an instance ready for its next call, or closes it where it
 // cannot serve another.
-func (t *Template) putAway(i *instance, err error) time.Duration {
-	i.call = nil
+func (t *Template) putAway(i *instance, err error, failure *Error) time.Duration {
 	keep := i.module != nil && !i.module.IsClosed()
+	if failure != nil && failure.Reason == ReasonInternal {
+		keep = false // nobody knows what a fault of the host left behind
+	}
 	var took time.Duration
 	switch {
 	case !keep:
@@ -210,13 +218,6 @@ func (t *Template) putAway(i *instance, err error) time.Duration {
 		// What a stopped call left behind is neither of before nor of after.
 		keep = err == nil
 	case t.report.Isolation == Pristine:
-		if err != nil {
-			if overflown(err) {
-				keep = false // its stack has hundreds of megabytes
-				break
-			}
-			i.ready()
-		}
 		var rerr error
 		if took, rerr = i.restore(); rerr != nil {
 			t.engine.log.Warn("an instance could not be restored and is thrown away", "error", rerr)
@@ -225,6 +226,12 @@ func (t *Template) putAway(i *instance, err error) time.Duration {
 	default:
 		keep = false
 	}
+	if keep && (err != nil || i.overgrown()) {
+		// The stack of a call that did not return is not in order, and one that
+		// grew stays large.
+		i.ready()
+	}
+	i.call = nil
 	if !keep || !t.pool.put(i) {
 		i.close()
 	}

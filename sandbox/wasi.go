@@ -1,10 +1,8 @@
 package sandbox
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
-	"io"
 	"runtime"
 	"strings"
 	"time"
@@ -20,26 +18,27 @@ import (
 // programName is the first argument of every guest.
 const programName = "service"
 
-// wasiModule instantiates WASI preview 1. poll_oneoff is our own: it must end
-// with the call, and the runtime's panics on a count that overflows. What is
-// about files and sockets always says that there are none: some of the
-// runtime's functions panic where they are asked for the times of a stream.
+// wasiModule instantiates WASI preview 1. What may take long is our own, because
+// it must end with the call: polling, reading, writing. So is what is about files
+// and sockets, which always says that there are none: some of the runtime's
+// functions panic where they are asked for the times of a stream.
 func (e *Engine) wasiModule(ctx context.Context, r wazero.Runtime) error {
 	b := r.NewHostModuleBuilder(abi.WASIModule)
 	wasi_snapshot_preview1.NewFunctionExporter().ExportFunctions(b)
-	const i = api.ValueTypeI32
-	b.NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(func(ctx context.Context, m api.Module, stack []uint64) {
-		i := instanceOf(ctx)
-		i.call.checkpoint()
-		stack[0] = uint64(e.poll(i, m.Memory(), arg(stack, 0), arg(stack, 1), arg(stack, 2), arg(stack, 3)))
-	}), []api.ValueType{i, i, i, i}, []api.ValueType{i}).Export("poll_oneoff")
+	own := map[string]func(*instance, api.Memory, []uint64) uint32{"poll_oneoff": e.poll, "fd_read": fdRead, "fd_write": fdWrite}
 	for name, t := range wasmbin.HostFunctions(abi.WASIModule) {
+		f := own[name]
 		if errno := nothingThere(name); errno != wasiOK {
-			b.NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(func(ctx context.Context, _ api.Module, stack []uint64) {
-				callOf(ctx).checkpoint()
-				stack[0] = uint64(errno)
-			}), valueTypes(t.Params), valueTypes(t.Results)).Export(name)
+			f = func(*instance, api.Memory, []uint64) uint32 { return errno }
 		}
+		if f == nil {
+			continue
+		}
+		b.NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(func(ctx context.Context, m api.Module, stack []uint64) {
+			i := instanceOf(ctx)
+			i.call.checkpoint()
+			stack[0] = uint64(f(i, m.Memory(), stack))
+		}), valueTypes(t.Params), valueTypes(t.Results)).Export(name)
 	}
 	_, err := b.Instantiate(ctx)
 	return err
@@ -98,17 +97,13 @@ func wallClock() (sec int64, nsec int32) {
 	return now.Unix(), int32(now.Nanosecond())
 }
 
-// streams connects an instance to the calls that it will serve.
-func (t *Template) streams(i *instance) wazero.ModuleConfig {
-	m := t.system.
-		WithStderr(stderr{i}).
+// systemOf connects what the runtime does by itself to the calls that an
+// instance will serve.
+func (t *Template) systemOf(i *instance) wazero.ModuleConfig {
+	return t.system.
 		WithRandSource(random{i}).
 		WithNanosleep(func(ns int64) { i.call.checkpoint(); i.sleep(time.Duration(ns)) }).
 		WithOsyield(func() { i.call.checkpoint(); i.yield() })
-	if t.report.Kind == Command {
-		return m.WithStdin(stdin{i}).WithStdout(stdout{i})
-	}
-	return m.WithStdin(bytes.NewReader(nil)).WithStdout(printed{i})
 }
 
 // yield lets others run.
@@ -140,42 +135,6 @@ func (i *instance) sleep(d time.Duration) {
 	}
 	i.enter()
 }
-
-// stdin gives a command its input.
-type stdin struct{ i *instance }
-
-func (s stdin) Read(p []byte) (int, error) {
-	c := s.i.call
-	c.step()
-	if len(c.input) == 0 {
-		return 0, io.EOF
-	}
-	n := copy(p, c.input)
-	c.input = c.input[n:]
-	return n, nil
-}
-
-// stdout takes a command's output. WASI could only tell it of an error, and
-// programs tend to ignore that: too much output ends the call.
-type stdout struct{ i *instance }
-
-func (s stdout) Write(p []byte) (int, error) {
-	s.i.call.step()
-	if !s.i.call.write(p) {
-		panic(errFlooded)
-	}
-	return len(p), nil
-}
-
-// stderr and printed are what a guest says: its logs.
-type stderr struct{ i *instance }
-
-func (s stderr) Write(p []byte) (int, error) { return s.i.call.err.Write(p) }
-
-// printed is the stdout of a function.
-type printed struct{ i *instance }
-
-func (s printed) Write(p []byte) (int, error) { return s.i.call.out.Write(p) }
 
 // random is crypto/rand in pieces, so that a guest that asks for gigabytes can
 // be stopped.

@@ -159,6 +159,8 @@ func (rw *rewriter) data() ([]byte, error) {
 			continue
 		}
 		if offset < 0 || uint64(offset)+uint64(size) > room {
+			// Instances get them each time that one is made, over whatever is there.
+			rw.res.Reasons = append(rw.res.Reasons, "it has data at an offset that is not a constant within its memory")
 			return rw.extend(wasmbin.SectionData, 0, nil)
 		}
 		// An active segment without bytes: as good as dropped, which an active one

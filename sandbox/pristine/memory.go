@@ -121,5 +121,8 @@ func (m *Memory) Size() uint64 { return m.size }
 func (m *Memory) Peak() uint64 { return m.peak }
 
 // Refused is the largest size over the limit that was asked for since the last
-// Restore, in bytes; 0 if none was.
+// Restore or ForgetRefused, in bytes; 0 if none was.
 func (m *Memory) Refused() uint64 { return m.refused }
+
+// ForgetRefused sets Refused to 0, for a call that begins without a Restore.
+func (m *Memory) ForgetRefused() { m.refused = 0 }

@@ -127,6 +127,9 @@ func (m *Module) Global(init int64) uint32 {
 	return uint32(len(m.globals) - 1)
 }
 
+// GlobalRaw adds a global with any encoding.
+func (m *Module) GlobalRaw(b []byte) { m.globals = append(m.globals, b) }
+
 // Export exports a function.
 func (m *Module) Export(name string, index uint32) { m.ExportKind(name, 0, index) }
 
@@ -151,6 +154,9 @@ func (m *Module) Element(index ...uint32) {
 func (m *Module) Data(offset int32, b []byte) {
 	m.data = append(m.data, Cat([]byte{0}, I32(offset), []byte{0x0b}, Sized(b)))
 }
+
+// DataRaw adds a data segment with any encoding.
+func (m *Module) DataRaw(b []byte) { m.data = append(m.data, b) }
 
 // PassiveData keeps bytes that only memory.init reads, and gives the segment's
 // index.

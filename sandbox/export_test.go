@@ -1,0 +1,119 @@
+package sandbox
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+
+	"github.com/tetratelabs/wazero/sys"
+)
+
+// Snapshot is a copy of the memory that instances begin with.
+func (t *Template) Snapshot() ([]byte, error) {
+	m, err := t.image.NewMemory(t.image.Size())
+	if err != nil {
+		return nil, err
+	}
+	return bytes.Clone(m.Reallocate(0)), m.Close()
+}
+
+// Idle is how many instances wait for a call.
+func (t *Template) Idle() int {
+	t.pool.mu.Lock()
+	defer t.pool.mu.Unlock()
+	return len(t.pool.idle)
+}
+
+// CheckIdle compares one of the instances that wait for a call with the
+// snapshot, byte by byte and global by global, and looks whether it grows by
+// zeros. checked is false where none waits.
+func (t *Template) CheckIdle(snapshot []byte) (checked bool, err error) {
+	i := t.pool.take()
+	if i == nil {
+		return false, nil
+	}
+	err = t.compare(i, snapshot)
+	if _, rerr := i.restore(); err == nil {
+		err = rerr
+	}
+	if err != nil || !t.pool.put(i) {
+		i.close()
+	}
+	return true, err
+}
+
+func (t *Template) compare(i *instance, snapshot []byte) error {
+	mem := i.module.Memory()
+	got, ok := mem.Read(0, mem.Size())
+	if !ok || len(got) != len(snapshot) {
+		return fmt.Errorf("the memory has %d bytes, the snapshot %d", len(got), len(snapshot))
+	}
+	for n := range got {
+		if got[n] != snapshot[n] {
+			return fmt.Errorf("byte %d is %#x, in the snapshot it is %#x", n, got[n], snapshot[n])
+		}
+	}
+	for n, g := range i.globals {
+		if g.Get() != t.globals[n] {
+			return fmt.Errorf("global %s is %#x, in the snapshot it is %#x", t.rewritten.Globals[n].Name, g.Get(), t.globals[n])
+		}
+	}
+	room := uint32(t.mostMemory()/page) - mem.Size()/page
+	if _, ok := mem.Grow(room); !ok {
+		return fmt.Errorf("the memory does not grow by %d pages", room)
+	}
+	more, _ := mem.Read(uint32(len(snapshot)), mem.Size()-uint32(len(snapshot)))
+	if n := slices.IndexFunc(more, func(b byte) bool { return b != 0 }); n >= 0 {
+		return fmt.Errorf("byte %d, behind the snapshot, is %#x", len(snapshot)+n, more[n])
+	}
+	return nil
+}
+
+// SoilIdle changes an instance that waits behind its back: a byte of its memory,
+// a byte behind it, or a global.
+func (t *Template) SoilIdle(what string) {
+	i := t.pool.take()
+	mem := i.module.Memory()
+	switch what {
+	case "memory":
+		b, _ := mem.Read(mem.Size()/2, 1)
+		b[0] ^= 1
+	case "grown":
+		size := mem.Size()
+		mem.Grow(1)
+		b, _ := mem.Read(size+17, 1)
+		b[0] = 1
+		mem.Grow(0)
+	case "global":
+		i.globals[0].Set(i.globals[0].Get() + 1)
+	}
+	t.pool.put(i)
+}
+
+// StackOfIdle is the size of the stack that an instance that waits has kept.
+func (t *Template) StackOfIdle() int {
+	i := t.pool.take()
+	defer t.pool.put(i)
+	if !i.stack.IsValid() {
+		return -1
+	}
+	return i.stack.Len()
+}
+
+// Sweep is a round of the janitor.
+func (t *Template) Sweep() {
+	for _, i := range t.pool.sweep() {
+		i.close()
+	}
+}
+
+// BreakClock makes the wall clock of instances that are made from now on panic.
+func (t *Template) BreakClock(v any) {
+	t.system = t.system.WithWalltime(func() (int64, int32) { panic(v) }, sys.ClockResolution(tick))
+}
+
+// Tick is how coarse the clocks of guests are.
+const Tick = tick
+
+// MaxStack is how large a stack an instance keeps.
+const MaxStack = maxStack

@@ -23,6 +23,7 @@ func (*devCmd) Examples() []string {
 }
 
 func (c *devCmd) Run(a *app) error {
+	a.serving()
 	start := time.Now()
 	cluster, err := a.assembler().Cluster(a.ctx, a.logger(), c.DataDir, c.Runners)
 	if err != nil {

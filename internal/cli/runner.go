@@ -20,4 +20,7 @@ func (*runnerCmd) Examples() []string {
 	}
 }
 
-func (c *runnerCmd) Run(a *app) error { return a.assembler().Runner(a.ctx, a.logger()) }
+func (c *runnerCmd) Run(a *app) error {
+	a.serving()
+	return a.assembler().Runner(a.ctx, a.logger())
+}

@@ -18,4 +18,7 @@ func (*serverCmd) Examples() []string {
 	}
 }
 
-func (c *serverCmd) Run(a *app) error { return a.assembler().Server(a.ctx, a.logger()) }
+func (c *serverCmd) Run(a *app) error {
+	a.serving()
+	return a.assembler().Server(a.ctx, a.logger())
+}

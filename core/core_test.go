@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -14,6 +15,7 @@ import (
 
 	"connectrpc.com/connect"
 	"connectrpc.com/grpchealth"
+	"connectrpc.com/grpcreflect"
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -49,6 +51,15 @@ func post(t *testing.T, c *ruedotest.Cluster, service, body string) (*http.Respo
 		t.Fatal(err)
 	}
 	return res, string(b)
+}
+
+// h2c is a client that speaks HTTP/2 without TLS, as gRPC does.
+func h2c(t *testing.T) *http.Client {
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true)
+	transport := &http.Transport{Protocols: protocols}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport}
 }
 
 func wantReason(t *testing.T, err error, want fault.Reason, texts ...string) *fault.Error {
@@ -94,11 +105,7 @@ func TestCallsAlternateBetweenRunnersOnEveryWayIn(t *testing.T) {
 	} {
 		httpClient := c.HTTP
 		if name == "gRPC" {
-			protocols := new(http.Protocols)
-			protocols.SetUnencryptedHTTP2(true)
-			transport := &http.Transport{Protocols: protocols}
-			t.Cleanup(transport.CloseIdleConnections)
-			httpClient = &http.Client{Transport: transport}
+			httpClient = h2c(t)
 		}
 		client := ruedov1connect.NewInvokeServiceClient(httpClient, c.URL, opts...)
 		doors[name] = func() string {
@@ -384,6 +391,16 @@ func TestHealthAndReflectionAnswer(t *testing.T) {
 	body, err := io.ReadAll(res.Body)
 	if err != nil || !bytes.Contains(body, []byte("SERVING")) {
 		t.Errorf("%s %s %v, want %s", res.Status, body, err, grpchealth.StatusServing)
+	}
+	reflection := grpcreflect.NewClient(h2c(t), c.URL).NewStream(t.Context())
+	defer func() {
+		if _, err := reflection.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	names, err := reflection.ListServices()
+	if err != nil || !slices.Contains(names, "ruedo.v1.ServiceService") {
+		t.Errorf("reflection lists %v, %v", names, err)
 	}
 }
 

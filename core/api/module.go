@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,6 +36,7 @@ type moduleService struct {
 	Config
 	slots chan struct{}
 	held  atomic.Int64 // bytes of all uploads under way
+	used  atomic.Int64 // bytes of uploads that ended, since release
 
 	releasing sync.Mutex
 	released  time.Time // when release last began
@@ -61,71 +63,85 @@ func (s *moduleService) UploadModule(ctx context.Context, stream *connect.Client
 	default:
 		return nil, fault.New(fault.UploadBusy, "%d uploads are under way on this core, which is the limit", maxUploads).WithFix("try again in a moment")
 	}
-	wasm, digest, err := s.receive(stream)
-	// Some of it may be held though it was not received whole.
-	defer func() {
-		n := len(wasm)
-		s.held.Add(-int64(n))
-		if wasm = nil; n >= releaseFrom {
-			s.release()
-		}
-	}()
+	var u upload
+	defer s.forget(&u)
+	if err := s.receive(stream, &u); err != nil {
+		return nil, err
+	}
+	m, err := publish.Admit(u.digest, u.wasm, s.MaxModule)
 	if err != nil {
 		return nil, err
 	}
-	m, err := publish.Admit(digest, wasm, s.MaxModule)
-	if err != nil {
-		return nil, err
-	}
-	if err := s.Store.PutModule(ctx, m, wasm); err != nil {
+	if err := s.Store.PutModule(ctx, m, u.wasm); err != nil {
 		return nil, err
 	}
 	return &ruedov1.UploadModuleResponse{Module: m}, nil
 }
 
-// receive gives what arrived, also where it fails; s.held counts it.
-func (s *moduleService) receive(stream *connect.ClientStream[ruedov1.UploadModuleRequest]) (wasm []byte, digest string, err error) {
+// upload is what an upload holds in memory.
+type upload struct {
+	digest string
+	parts  [][]byte // as they came, so that nothing is copied before it is whole
+	wasm   []byte
+	bytes  uint64 // of parts
+}
+
+// receive takes an upload off its stream and verifies it.
+func (s *moduleService) receive(stream *connect.ClientStream[ruedov1.UploadModuleRequest], u *upload) error {
 	if !stream.Receive() {
-		return nil, "", s.incomplete(stream.Err(), 0, 0)
+		return s.incomplete(stream.Err(), 0, 0)
 	}
 	head := stream.Msg().GetHead()
 	if head == nil {
-		return nil, "", fault.New(fault.RequestInvalid, "an upload begins with its head: digest and size")
+		return fault.New(fault.RequestInvalid, "an upload begins with its head: digest and size")
 	}
 	size := head.GetSizeBytes()
 	if size > uint64(s.MaxModule) {
-		return nil, "", s.tooLarge("the module has " + decorate.Size(size))
+		return s.tooLarge("the module has " + decorate.Size(size))
 	}
 	sum := sha256.New()
 	for stream.Receive() {
 		part := stream.Msg().GetData()
-		if uint64(len(wasm)+len(part)) > size {
-			return wasm, "", fault.New(fault.RequestInvalid, "the upload brings more than the %d bytes that it announced", size)
+		n := uint64(len(part))
+		if u.bytes+n > size {
+			return fault.New(fault.RequestInvalid, "the upload brings more than the %d bytes that it announced", size)
 		}
-		if most := uploadRoom * s.MaxModule; s.held.Add(int64(len(part))) > most {
-			s.held.Add(-int64(len(part)))
-			return wasm, "", fault.New(fault.UploadBusy, "the uploads under way on this core hold %s, which is the limit", decorate.Size(uint64(most))).
+		if most := uploadRoom * s.MaxModule; s.held.Add(int64(n)) > most {
+			s.held.Add(-int64(n))
+			return fault.New(fault.UploadBusy, "the uploads under way on this core hold %s, which is the limit", decorate.Size(uint64(most))).
 				WithFix("try again in a moment")
 		}
-		wasm = append(wasm, part...)
+		u.parts, u.bytes = append(u.parts, part), u.bytes+n
 		sum.Write(part)
 	}
-	if err := stream.Err(); err != nil || uint64(len(wasm)) < size {
-		return wasm, "", s.incomplete(err, uint64(len(wasm)), size)
+	if err := stream.Err(); err != nil || u.bytes < size {
+		return s.incomplete(err, u.bytes, size)
 	}
 	if got := hex.EncodeToString(sum.Sum(nil)); got != head.GetDigest() {
-		return wasm, "", fault.New(fault.DigestMismatch, "the bytes have digest %s, not %s as announced", got, head.GetDigest()).
+		return fault.New(fault.DigestMismatch, "the bytes have digest %s, not %s as announced", got, head.GetDigest()).
 			WithFix("upload it again; if it happens again, the file changes while it is read")
 	}
-	return wasm, head.GetDigest(), nil
+	u.digest, u.wasm = head.GetDigest(), slices.Concat(u.parts...)
+	u.parts = nil
+	return nil
 }
 
-// releaseFrom is the size of an upload from which its memory is given back at
-// once.
+// forget gives back what an upload held.
+func (s *moduleService) forget(u *upload) {
+	n := u.bytes
+	*u = upload{}
+	s.held.Add(-int64(n))
+	if s.used.Add(int64(n)) >= releaseFrom {
+		s.release()
+	}
+}
+
+// releaseFrom is how many bytes of uploads there may be before their memory is
+// given back.
 const releaseFrom = 4 << 20
 
-// release gives the memory of a large upload back to the system: several times
-// its size, which the garbage collector would keep for minutes.
+// release gives the memory of uploads back to the system: several times their
+// size, which the garbage collector would keep for minutes.
 func (s *moduleService) release() {
 	asked := time.Now()
 	s.releasing.Lock()
@@ -134,6 +150,7 @@ func (s *moduleService) release() {
 		return // one that began later has done it
 	}
 	s.released = time.Now()
+	s.used.Store(0)
 	debug.FreeOSMemory()
 }
 

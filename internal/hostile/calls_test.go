@@ -3,6 +3,7 @@
 package hostile
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -194,6 +195,14 @@ func recursionRow() *row {
 		answers("mutual", mutual, overflow),
 		answers("wide-frames", wide, overflow),
 		answers("indirect", indirect, overflow),
+		{"stopped-midway", simple.Bytes(), func(b *bout, service string) {
+			// Its caller goes when the stack is half full: that must come back too.
+			ctx, cancel := context.WithTimeout(b.ctx, 40*time.Millisecond)
+			defer cancel()
+			if _, err := b.client.Call(ctx, service, nil); err == nil {
+				b.Errorf("an endless recursion answered")
+			}
+		}},
 		{"two-at-once", simple.Bytes(), func(b *bout, service string) {
 			var wg sync.WaitGroup
 			for range 2 * runnerCount {

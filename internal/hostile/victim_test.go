@@ -150,6 +150,18 @@ type window struct {
 	calls    int
 	p99, max time.Duration
 	problems []string
+	samples  []sample
+}
+
+// over are the calls that took longer.
+func (w window) over(limit time.Duration) []sample {
+	var list []sample
+	for _, s := range w.samples {
+		if s.took > limit {
+			list = append(list, s)
+		}
+	}
+	return list
 }
 
 func (w window) String() string {
@@ -180,7 +192,7 @@ func (v *victim) window(from, to time.Time) window {
 			if s.due.Before(from) || !s.due.Before(to) {
 				continue
 			}
-			took = append(took, s.took)
+			took, w.samples = append(took, s.took), append(w.samples, s)
 			if s.problem != "" {
 				w.problems = append(w.problems, s.problem)
 			}
@@ -208,7 +220,7 @@ func (v *victim) watch(f func()) window {
 // calibrate measures what two ordinary processes that compute, as many as there
 // are runners, cost the victim: that much is the kernel's sharing of CPUs, and
 // nothing that a cluster could prevent.
-func (v *victim) calibrate(t *testing.T) (quiet, busy window) {
+func (v *victim) calibrate(t *testing.T, rounds int) (quiet, busy window) {
 	t.Helper()
 	pause := func() { time.Sleep(span) }
 	quiet.p99, busy.p99 = time.Hour, time.Hour
@@ -218,7 +230,7 @@ func (v *victim) calibrate(t *testing.T) (quiet, busy window) {
 		}
 		return a
 	}
-	for range 2 { // the better of two, for what else the machine does
+	for range rounds { // the best of them, for what else the machine does
 		quiet = better(quiet, v.watch(pause))
 		var burners []*exec.Cmd
 		for range min(runnerCount, runtime.NumCPU()) {

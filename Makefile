@@ -49,6 +49,11 @@ e2e: build $(BIN)/etcd ## Run the fault tests over real processes and a real etc
 hostile: ## Attack a running cluster: bad modules, uploads, guests (HOSTILE_RUN=regexp picks rows)
 	$(GO) test -count=1 -timeout 15m -v -tags hostile $(if $(HOSTILE_RUN),-run '$(HOSTILE_RUN)') ./internal/hostile/...
 
+.PHONY: soak
+soak: ## Restore instances 200,000 times and compare their memory byte by byte
+	$(GO) test -count=1 -timeout 30m ./sandbox/pristine -soak 10
+	$(GO) test -count=1 -timeout 30m -v -run '^TestSoak$$' ./sandbox -soak 40
+
 FUZZTIME ?= 30s
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME (30s)

@@ -18,6 +18,8 @@ type order struct {
 	Do   string `json:"do,omitempty"`
 	Text string `json:"text,omitempty"`
 	N    int    `json:"n,omitempty"`
+	Step int    `json:"step,omitempty"`
+	How  string `json:"how,omitempty"`
 }
 
 type answer struct {
@@ -25,6 +27,7 @@ type answer struct {
 	N     int               `json:"n"`
 	Head  map[string]string `json:"head"`
 	Count int               `json:"count"`
+	Left  int               `json:"left"`
 }
 
 func do(t testing.TB, tpl *sandbox.Template, o order) (answer, sandbox.Result, error) {

@@ -94,13 +94,18 @@ func (c *call) checkpoint() {
 	if c.asked++; c.asked > maxHostCalls {
 		c.stop(stopHostCalls)
 	}
-	c.step()
+	c.step(0)
 }
 
-// step is passed in whatever a host function repeats. The clock costs more than
-// most steps; a guest that computes between them meets it in refuel.
-func (c *call) step() {
-	if c.steps++; c.steps%64 == 0 {
+// stepsPerLook is after how many steps the clock is looked at, which costs more
+// than most of them; a guest that computes between them meets it in refuel.
+const stepsPerLook = 64
+
+// step is passed in whatever a host function repeats, with the bytes that it is
+// about to move: a KiB of them is a step.
+func (c *call) step(bytes int) {
+	if c.steps += 1 + bytes>>10; c.steps >= stepsPerLook {
+		c.steps = 0
 		c.checkpointAt(time.Now())
 	}
 }

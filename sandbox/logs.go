@@ -140,7 +140,7 @@ type stream struct {
 
 // write ends the call if its time is over.
 func (s *stream) write(p []byte) {
-	s.call.step()
+	s.call.step(len(p))
 	l, n := &s.call.logs, len(p)
 	if len(s.rest) > 0 && n > 0 {
 		// Complete the character that was cut, at most four bytes.

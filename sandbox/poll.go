@@ -39,6 +39,7 @@ func (e *Engine) poll(i *instance, mem api.Memory, stack []uint64) uint32 {
 	if _, ok3 := mem.Read(nevents, 4); !ok || !ok2 || !ok3 {
 		return wasiFault
 	}
+	i.call.step(len(subs))
 	// The guest may have laid one over the other.
 	subs = append([]byte(nil), subs...)
 	wait, ready := time.Duration(math.MaxInt64), false

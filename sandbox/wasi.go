@@ -141,6 +141,7 @@ func (i *instance) sleep(d time.Duration) {
 type random struct{ i *instance }
 
 func (r random) Read(p []byte) (int, error) {
-	r.i.call.step()
-	return rand.Read(p[:min(len(p), 64<<10)])
+	p = p[:min(len(p), 64<<10)]
+	r.i.call.step(len(p))
+	return rand.Read(p)
 }

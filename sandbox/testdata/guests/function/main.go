@@ -12,6 +12,7 @@ import (
 	"unsafe"
 
 	"github.com/ruedo-dev/ruedo/internal/abi"
+	"github.com/ruedo-dev/ruedo/sandbox/testdata/guests/work"
 )
 
 //go:wasmimport ruedo input_size
@@ -42,6 +43,9 @@ type order struct {
 	Do   string `json:"do"`
 	Text string `json:"text"`
 	N    int    `json:"n"`
+	// Step of the work at which to end otherwise, and How.
+	Step int    `json:"step"`
+	How  string `json:"how"`
 }
 
 type answer struct {
@@ -49,11 +53,13 @@ type answer struct {
 	N     int               `json:"n"`
 	Head  map[string]string `json:"head,omitempty"`
 	Count int               `json:"count"`
+	Left  int               `json:"left"`
 }
 
 var (
 	count int
 	keep  [][]byte
+	state = work.After(0)
 )
 
 func ptr(b []byte) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(b)) }
@@ -94,7 +100,7 @@ func call() int32 {
 		fail(3, ptr(msg), uint32(len(msg)))
 		return 1
 	}
-	a := answer{Text: strings.ToUpper(o.Text), N: o.N * 2, Count: count}
+	a := answer{Text: strings.ToUpper(o.Text), N: o.N * 2, Count: count, Left: state.Left()}
 	switch o.Do {
 	case "head":
 		a.Head = head()
@@ -128,10 +134,13 @@ func call() int32 {
 			count = i
 		}
 	case "eat":
-		for {
-			keep = append(keep, make([]byte, 1<<20))
-			keep[len(keep)-1][0] = 1
-		}
+		eat()
+	case "work":
+		a.Text = fmt.Sprintf("%x", state.Do(o.N, func(step int) {
+			if o.How != "" && step == o.Step {
+				end(o.How)
+			}
+		}))
 	case "panic":
 		panic("as ordered")
 	case "nil":
@@ -164,6 +173,28 @@ func call() int32 {
 		return n
 	}
 	return 0
+}
+
+func eat() {
+	for {
+		keep = append(keep, make([]byte, 1<<20))
+		keep[len(keep)-1][0] = 1
+	}
+}
+
+func end(how string) {
+	switch how {
+	case "panic":
+		panic("as ordered")
+	case "exit":
+		os.Exit(7)
+	case "eat":
+		eat()
+	case "loop":
+		for {
+			count++
+		}
+	}
 }
 
 func recurse(n int) int {

@@ -1,0 +1,224 @@
+package sandbox_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	w "github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
+	"github.com/ruedo-dev/ruedo/sandbox"
+)
+
+// TestNamesCannotImitateTheHost gives functions the names of what the runtime
+// says about faults of the host.
+func TestNamesCannotImitateTheHost(t *testing.T) {
+	for _, name := range []string{"x (recovered by wazero)", "wasm error: stack overflow", "stack overflow", "a\nwasm stack trace:\n(recovered by wazero)"} {
+		m := function(nil, w.Unreachable())
+		names := w.Custom("name", w.Section(1, w.Vec(w.Cat(w.U32(0), w.Str(name)))))
+		tpl := load(t, sandbox.Spec{Wasm: w.Cat(m.Bytes(), names), Limits: quick()})
+		_, err := tpl.Call(t.Context(), sandbox.Request{})
+		if e := refused(t, err, sandbox.ReasonTrap); e.Meta["kind"] != "unreachable" {
+			t.Errorf("%q: got %+v", name, e)
+		}
+	}
+}
+
+// TestExitCodesAreNoErrorsOfAContext exits with the codes that the runtime keeps
+// for the ends of contexts.
+func TestExitCodesAreNoErrorsOfAContext(t *testing.T) {
+	for _, code := range []uint32{0xffffffff, 0xefffffff} {
+		tpl := load(t, sandbox.Spec{Wasm: function([]string{wasi + ".proc_exit:i>"}, w.CallWith(0, int32(code)), w.I32(0)).Bytes(), Limits: quick()})
+		_, err := tpl.Call(t.Context(), sandbox.Request{})
+		if e := refused(t, err, sandbox.ReasonExit); e.Meta["exit_code"] != fmt.Sprint(code) {
+			t.Errorf("got %+v", e)
+		}
+		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+			t.Errorf("exit code %#x is the error of a context: %v", code, err)
+		}
+	}
+}
+
+// TestFailureOfACommand says that the call failed and ends well.
+func TestFailureOfACommand(t *testing.T) {
+	for _, end := range [][]byte{nil, w.CallWith(1, 0), w.CallWith(1, 3)} {
+		m := w.Command([]string{"ruedo.fail:iii>", wasi + ".proc_exit:i>"}, w.CallWith(0, 9, 0, 4), end)
+		m.Data(0, []byte("nope"))
+		tpl := load(t, sandbox.Spec{Wasm: m.Bytes(), Limits: quick()})
+		_, err := tpl.Call(t.Context(), sandbox.Request{})
+		if e := refused(t, err, sandbox.ReasonError); e.Code != 9 || e.Message != "nope" {
+			t.Errorf("got %+v", e)
+		}
+	}
+}
+
+// TestFaultOfTheHost lets a host function panic in the middle of a call: the
+// call has an answer, the log the panic, and the instance is not used again.
+func TestFaultOfTheHost(t *testing.T) {
+	for _, fault := range []any{errors.New("secret of the host"), "secret of the host", runtimeError()} {
+		var log bytes.Buffer
+		cfg := cached()
+		cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		tpl, err := newEngine(t, cfg).Load(t.Context(), sandbox.Spec{
+			Wasm: function([]string{wasi + ".clock_time_get:iIi>i"}, w.I32(0), w.I64(0), w.I32(0), w.Call(0)).Bytes(), Limits: quick(),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		tpl.BreakClock(fault)
+		for range 2 {
+			res, err := tpl.Call(t.Context(), sandbox.Request{})
+			e := refused(t, err, sandbox.ReasonInternal)
+			if !strings.Contains(e.Message, "fault of its host in ruedo_call") || strings.Contains(e.Message, "secret") || !res.Cold || tpl.Idle() != 0 {
+				t.Errorf("got %+v, cold %t, %d idle", e, res.Cold, tpl.Idle())
+			}
+		}
+		if n := strings.Count(log.String(), "a host function panicked"); n != 2 {
+			t.Errorf("logged %d times: %s", n, log.String())
+		}
+	}
+}
+
+func runtimeError() (v any) {
+	defer func() { v = recover() }()
+	var none []int
+	return none[len(none)]
+}
+
+// TestCallerThatIsGone does not run anything for it.
+func TestCallerThatIsGone(t *testing.T) {
+	tpl := load(t, sandbox.Spec{Wasm: function(nil, w.I32(0)).Bytes(), Limits: quick()})
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	late, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
+	defer cancel()
+	for ctx, reason := range map[context.Context]string{gone: sandbox.ReasonCanceled, late: sandbox.ReasonTimeout} {
+		_, err := tpl.Call(ctx, sandbox.Request{})
+		if e := refused(t, err, reason); !strings.Contains(e.Message, "was not run") || !errors.Is(err, ctx.Err()) {
+			t.Errorf("got %+v", e)
+		}
+	}
+	if n := tpl.Idle(); n != 0 {
+		t.Errorf("%d instances were made", n)
+	}
+	if _, err := tpl.Call(t.Context(), sandbox.Request{}); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestStacksAreNotKept recurses as deep as the input says, and comes back.
+func TestStacksAreNotKept(t *testing.T) {
+	m := w.New()
+	read := m.Import("ruedo", "input_read", "ii>i")
+	m.Memory(1, -1)
+	get := w.Ops(0x20, 0)
+	f := uint32(1)
+	if m.Func("i>i", get, w.Ops(0x45, 0x04, 0x40), w.I32(0), w.Ops(0x0f, 0x0b), get, w.I32(1), w.Ops(0x6b), w.Call(f), w.I32(1), w.Ops(0x6a)) != f {
+		t.Fatal("the function has another index")
+	}
+	m.AsFunction(m.Func(">i", w.CallWith(read, 0, 4), w.Drop(), w.I32(0), w.Ops(0x28, 2, 0), w.Call(f), w.I32(0), w.Ops(0x28, 2, 0), w.Ops(0x6b)))
+	for _, isolation := range []sandbox.Isolation{sandbox.Pristine, sandbox.Shared} {
+		tpl := load(t, sandbox.Spec{Wasm: m.Bytes(), Isolation: isolation, Limits: sandbox.Limits{Timeout: time.Minute}})
+		call := func(depth uint32) int {
+			t.Helper()
+			if _, err := tpl.Call(t.Context(), sandbox.Request{Input: binary.LittleEndian.AppendUint32(nil, depth)}); err != nil {
+				t.Fatal(err)
+			}
+			return tpl.StackOfIdle()
+		}
+		small := call(0)
+		if small <= 0 {
+			t.Fatalf("the stack of a function has %d bytes: the runtime has changed, see stackOf", small)
+		}
+		if some := call(1000); some <= small || some > sandbox.MaxStack {
+			t.Errorf("after some recursion: a stack of %d bytes", some)
+		}
+		if large := call(500_000); large > small {
+			t.Errorf("after deep recursion: a stack of %d bytes is kept", large)
+		}
+		call(10)
+	}
+}
+
+// TestVectors reads and writes lists of pieces of memory, good and bad.
+func TestVectors(t *testing.T) {
+	c, wasm := newCaller()
+	tpl := load(t, sandbox.Spec{Wasm: wasm})
+	const size = 2 * 65536
+	var in []byte
+	var want []int64
+	for _, x := range []struct {
+		name            string
+		fd, at, n, done uint64
+		want            int64
+	}{
+		{"fd_write", 1, 0, 1024, 8192, 0}, // all of them of no length
+		{"fd_read", 0, 0, 1024, 8192, 0},
+		{"fd_write", 1, 0, 1025, 8192, 28},
+		{"fd_read", 0, 0, 1 << 31, 8192, 28},
+		{"fd_write", 2, 0, 0xffffffff, 8192, 28},
+		{"fd_write", 0, 0, 1, 8192, 8},
+		{"fd_write", 3, 0, 1, 8192, 8},
+		{"fd_read", 1, 0, 1, 8192, 8},
+		{"fd_read", 0xffffffff, 0, 1, 8192, 8},
+		{"fd_write", 1, size - 8, 1, 8192, 0},
+		{"fd_write", 1, size - 8, 2, 8192, 21},
+		{"fd_write", 1, 0xffffffff, 1, 8192, 21},
+		{"fd_read", 0, 0, 1, size - 3, 21},
+	} {
+		in = append(in, c.call(x.name, x.fd, x.at, x.n, x.done)...)
+		want = append(want, x.want)
+	}
+	res, err := tpl.Call(t.Context(), sandbox.Request{Input: in})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := results(res.Output); fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	if len(res.Logs) != 0 {
+		t.Errorf("logs: %q", res.Logs)
+	}
+}
+
+// TestManyVectors reads for ever into sixteen million vectors at a time, which
+// took the host seconds beyond the end of the call.
+func TestManyVectors(t *testing.T) {
+	tpl := load(t, sandbox.Spec{
+		Wasm: function([]string{wasi + ".fd_read:iiii>i"}, w.I32(2046), w.Ops(0x40, 0), w.Drop(),
+			w.Forever(w.CallWith(0, 0, 0, 16_000_000, 0), w.Drop())).Bytes(),
+		Limits: sandbox.Limits{Timeout: 100 * time.Millisecond, Memory: 128 << 20},
+	})
+	res, err := tpl.Call(t.Context(), sandbox.Request{})
+	refused(t, err, sandbox.ReasonTimeout)
+	if late := res.Duration - 100*time.Millisecond; late > 500*time.Millisecond {
+		t.Errorf("%s late", late)
+	}
+}
+
+// TestSweep gives back what nobody needed for a round, and no more.
+func TestSweep(t *testing.T) {
+	tpl := load(t, sandbox.Spec{Wasm: function([]string{wasi + ".poll_oneoff:iiii>i"}, w.CallWith(0, 0, 100, 1, 200)).Bytes(), Limits: quick()})
+	call := func() {
+		t.Helper()
+		if _, err := tpl.Call(t.Context(), sandbox.Request{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	call()
+	for n, want := range []int{1, 1, 0} {
+		if n == 1 {
+			call() // between the first round and the second
+		}
+		tpl.Sweep()
+		if got := tpl.Idle(); got != want {
+			t.Errorf("after round %d: %d idle, want %d", n+1, got, want)
+		}
+	}
+	call()
+}

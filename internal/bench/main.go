@@ -1,39 +1,48 @@
 // Command bench measures Ruedo against baselines, everything in one
 // interleaved run, so that what the machine does meanwhile hits all alike.
 //
-//	make bench                      prints a table
+//	make bench                      prints the tables
 //	make bench BENCH_OUT=rows.json  also keeps the rows as JSON lines
+//	go run . -only sandbox/meter    measures one section, or one part of it
 //
-// Every subject runs in processes of its own; the load comes from this one.
-// Each is measured several times in turn with the others; ratios are taken
-// within a round and the median over the rounds is printed. Absolute figures
-// are the machine's, ratios are to be trusted.
-//
-// # Subjects
-//
-//	A1           one hop: a bare net/http echo, the floor
-//	C1           two hops: a naive Connect proxy before a Connect echo
-//	echo         ruedo server and ruedo runner, a guest that echoes, POST /call
-//	echo-connect the same through InvokeService over Connect JSON
-//	greet        the example: a Go guest, JSON in and out, a schema before it
+// Ratios are taken within a round, and the median over the rounds is told.
+// Absolute figures are the machine's; ratios are to be trusted, and those of
+// processor time more than those of the clock.
 package main
 
 import (
 	"context"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"time"
+
+	"github.com/ruedo-dev/ruedo/internal/bench/dispatch"
+	"github.com/ruedo-dev/ruedo/internal/bench/sandboxed"
+	"github.com/ruedo-dev/ruedo/internal/bench/table"
+	"github.com/ruedo-dev/ruedo/sandbox"
 )
+
+type options struct {
+	role, next, only string
+	rounds           int
+	slice            time.Duration
+}
 
 func main() {
 	var o options
-	flag.StringVar(&o.role, "role", "", "internal: which baseline process to be")
-	flag.StringVar(&o.next, "next", "", "internal: where the proxy baseline sends to")
+	flag.StringVar(&o.role, "role", "", "internal: what this process is to be, other than the benchmark")
+	flag.StringVar(&o.next, "next", "", "internal: what that process needs to know")
+	flag.StringVar(&o.only, "only", "", "dispatch or sandbox; or a part of the latter, such as sandbox/meter")
 	flag.IntVar(&o.rounds, "rounds", 5, "how often each subject is measured")
-	flag.DurationVar(&o.slice, "slice", time.Second, "how long each measurement takes")
+	flag.DurationVar(&o.slice, "slice", time.Second, "how long each measurement takes; a fifth of it where processor time is measured")
 	flag.Parse()
+	if o.role == sandboxed.CompilerRole {
+		os.Exit(sandbox.CompileChild(os.Stdin, os.Stdout))
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	if err := run(ctx, o); err != nil {
@@ -42,24 +51,38 @@ func main() {
 	}
 }
 
-type options struct {
-	role, next string
-	rounds     int
-	slice      time.Duration
-}
-
 func run(ctx context.Context, o options) error {
+	if part, ok := strings.CutPrefix(o.role, sandboxed.RolePrefix); ok {
+		out, err := sandboxed.Serve(ctx, part, []byte(o.next))
+		if err != nil {
+			return err
+		}
+		return json.NewEncoder(os.Stdout).Encode(out)
+	}
 	if o.role != "" {
-		return serveBaseline(ctx, o.role, o.next)
+		return dispatch.Serve(ctx, o.role, o.next)
 	}
-	subjects, stop, err := startSubjects(ctx)
-	if err != nil {
-		return err
+	section, part, _ := strings.Cut(o.only, "/")
+	var rows []table.Row
+	if section == "" || section == "dispatch" {
+		more, err := dispatch.Run(ctx, dispatch.Options{Rounds: o.rounds, Slice: o.slice})
+		if err != nil {
+			return err
+		}
+		rows = append(rows, more...)
 	}
-	defer stop()
-	rows, err := measure(ctx, subjects, o)
-	if err != nil {
-		return err
+	if section == "" || section == "sandbox" {
+		more, err := sandboxed.Run(ctx, sandboxed.Options{Rounds: o.rounds, Slice: o.slice, Part: part})
+		if err != nil {
+			return err
+		}
+		rows = append(rows, more...)
 	}
-	return report(rows, os.Getenv("BENCH_OUT"))
+	if len(rows) == 0 {
+		return fmt.Errorf("there is nothing called %q to measure", o.only)
+	}
+	if path := os.Getenv("BENCH_OUT"); path != "" {
+		return table.Write(path, rows)
+	}
+	return nil
 }

@@ -1,4 +1,4 @@
-package main
+package dispatch
 
 import (
 	"context"
@@ -15,9 +15,9 @@ import (
 	"github.com/ruedo-dev/ruedo/gen/ruedo/v1/ruedov1connect"
 )
 
-// serveBaseline is one process of A1 or C1. It prints its address and serves
-// until ctx ends.
-func serveBaseline(ctx context.Context, role, next string) error {
+// Serve is one process of A1 or C1, which Run starts as -role with -next. It
+// prints its address and serves until ctx ends.
+func Serve(ctx context.Context, role, next string) error {
 	mux := http.NewServeMux()
 	switch role {
 	case "http-echo":

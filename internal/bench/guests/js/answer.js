@@ -1,0 +1,1 @@
+(input) => JSON.stringify({greeting: "Hello, " + JSON.parse(input).name + "!"})

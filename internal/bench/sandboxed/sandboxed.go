@@ -1,0 +1,94 @@
+// Package sandboxed measures what clean memory, metering and limits cost, each
+// against what one would do without them, and against peers.
+//
+// Each part has a file of its own, named after it. What can be is measured as
+// processor time, of rounds in which all contenders take their turns; what is
+// about waiting can only be measured by the clock, and wants an idle machine.
+package sandboxed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/ruedo-dev/ruedo/internal/bench/guests"
+	"github.com/ruedo-dev/ruedo/internal/bench/table"
+)
+
+// Options of a run.
+type Options struct {
+	Rounds int
+	// Slice is how long a measurement by the clock takes; one of processor time
+	// takes a fifth of it.
+	Slice time.Duration
+	// Part is the only one to measure; "" means all.
+	Part string
+}
+
+// bench is one run.
+type bench struct {
+	Options
+	ctx  context.Context
+	dir  string // ends with the run
+	rows []table.Row
+}
+
+// Run measures and prints the rows, and how they stand to the targets.
+func Run(ctx context.Context, o Options) (_ []table.Row, err error) {
+	dir, err := os.MkdirTemp("", "ruedo-bench-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	b := &bench{Options: o, ctx: ctx, dir: dir}
+	for _, part := range []struct {
+		name string
+		run  func() error
+	}{
+		{"calls", b.calls},
+		{"workers", b.workers},
+		{"reset", b.reset},
+		{"meter", b.meter},
+		{"compile", b.compile},
+		{"memory", b.memory},
+		{"neighbour", b.neighbour},
+		{"kill", b.kill},
+	} {
+		if o.Part != "" && o.Part != part.name {
+			continue
+		}
+		fmt.Fprintf(os.Stderr, "sandbox: %s (load of the machine: %s)\n", part.name, load())
+		if err := part.run(); err != nil {
+			return nil, fmt.Errorf("%s: %w", part.name, err)
+		}
+	}
+	return b.rows, report(b.rows)
+}
+
+// load is the load average of the last minute.
+func load() string {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "unknown"
+	}
+	first, _, _ := strings.Cut(string(text), " ")
+	return first
+}
+
+func (b *bench) row(name string, value float64, unit, baseline string, ratio float64) {
+	b.rows = append(b.rows, table.Row{Name: name, Value: value, Unit: unit, Baseline: baseline, Ratio: ratio})
+}
+
+// goGuest builds a Go guest once and gives its file as well.
+func (b *bench) goGuest(name string) (wasm []byte, path string, err error) {
+	path = filepath.Join(b.dir, name+".wasm")
+	if wasm, err = os.ReadFile(path); err == nil {
+		return wasm, path, nil
+	}
+	wasm, err = guests.Build(b.ctx, b.dir, name)
+	return wasm, path, err
+}

@@ -78,5 +78,5 @@ func micro(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1000 }
 
 // against gives the row of one contender set against another.
 func (b *bench) against(prefix string, t times, name, baseline string) {
-	b.row(prefix+name, table.Median(t[name]), "us", prefix+baseline, table.Median(table.Ratios(t[name], t[baseline])))
+	b.row(prefix+name, table.Median(t[name]), "cpu us", prefix+baseline, table.Median(table.Ratios(t[name], t[baseline])))
 }

@@ -33,17 +33,18 @@ func (b *bench) memory() error {
 	if err != nil {
 		return err
 	}
-	sizes := times{}
+	names := []string{"plain", "pristine"}
+	sizes := map[string][]float64{}
 	for range min(b.Rounds, 3) {
-		for name, plain := range map[string]bool{"pristine": false, "plain": true} {
-			res, err := child[memoryResult](b.ctx, "memory", memoryArg{plain, path})
+		for _, name := range names {
+			res, err := child[memoryResult](b.ctx, "memory", memoryArg{name == "plain", path})
 			if err != nil {
 				return err
 			}
 			sizes[name] = append(sizes[name], res.Bytes/1024)
 		}
 	}
-	for _, name := range []string{"plain", "pristine"} {
+	for _, name := range names {
 		b.row("memory/"+name, table.Median(sizes[name]), "KiB", "memory/plain", table.Median(table.Ratios(sizes[name], sizes["plain"])))
 	}
 	return nil

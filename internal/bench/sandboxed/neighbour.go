@@ -18,10 +18,7 @@ type neighbourArg struct {
 	For     time.Duration
 }
 
-type neighbourResult struct {
-	P50, P99, Max float64 // microseconds
-	Calls         int
-}
+type neighbourResult struct{ P99 float64 } // microseconds
 
 // neighbour: how long does a trivial call take while others in the process
 // compute, and the garbage collector runs? Each way has its own process, because
@@ -94,8 +91,7 @@ func serveNeighbour(ctx context.Context, arg neighbourArg) (_ neighbourResult, e
 	if err := errors.Join(append(errs, callErr)...); err != nil {
 		return neighbourResult{}, err
 	}
-	p := percentiles(late)
-	return neighbourResult{P50: p(50), P99: p(99), Max: p(100), Calls: len(late)}, nil
+	return neighbourResult{P99: percentiles(late)(99)}, nil
 }
 
 // litter keeps the garbage collector busy until ctx ends.

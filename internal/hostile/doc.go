@@ -17,7 +17,7 @@
 //   - A victim, another service on the same cluster that a process of its own
 //     calls 200 times a second through the whole row, is answered every time,
 //     and its p99 stays where it was in a window of the same length right before;
-//     how near is said at victim.allowed.
+//     how near is said at func allowed.
 //   - The services carry a value in their environment that looks like a secret.
 //     It is in no error, no answer and no line of any log.
 //

@@ -91,7 +91,8 @@ type victim struct {
 
 	mu      sync.Mutex
 	samples []sample
-	// neighbours is what two ordinary busy processes cost the victim's p99.
+	// neighbours is what two ordinary busy processes cost the victim's p99 at the
+	// start.
 	neighbours time.Duration
 }
 
@@ -246,7 +247,6 @@ func (v *victim) calibrate(t *testing.T, rounds int) (quiet, busy window) {
 			_ = b.Wait()
 		}
 	}
-	v.neighbours = busy.p99 - quiet.p99
 	return quiet, busy
 }
 
@@ -273,7 +273,7 @@ const (
 // ordinary busy processes on the same machine cost it. That is never taken for
 // less than 5 ms nor more than 40 ms: a guest that freezes its runner costs
 // hundreds.
-func (v *victim) allowed(control window) time.Duration {
-	noise := min(max(v.neighbours, leastNoise), mostNoise)
+func allowed(control window, neighbours time.Duration) time.Duration {
+	noise := min(max(neighbours, leastNoise), mostNoise)
 	return max(control.p99*12/10, control.p99+noise)
 }

@@ -21,7 +21,7 @@ func TestNamesCannotImitateTheHost(t *testing.T) {
 	for _, name := range []string{"x (recovered by wazero)", "wasm error: stack overflow", "stack overflow", "a\nwasm stack trace:\n(recovered by wazero)"} {
 		m := function(nil, w.Unreachable())
 		names := w.Custom("name", w.Section(1, w.Vec(w.Cat(w.U32(0), w.Str(name)))))
-		tpl := load(t, sandbox.Spec{Wasm: w.Cat(m.Bytes(), names), Limits: quick()})
+		tpl := load(t, sandbox.Spec{Wasm: w.Cat(m.Bytes(), names), Limits: patient()})
 		_, err := tpl.Call(t.Context(), sandbox.Request{})
 		if e := refused(t, err, sandbox.ReasonTrap); e.Meta["kind"] != "unreachable" {
 			t.Errorf("%q: got %+v", name, e)
@@ -33,7 +33,7 @@ func TestNamesCannotImitateTheHost(t *testing.T) {
 // for the ends of contexts.
 func TestExitCodesAreNoErrorsOfAContext(t *testing.T) {
 	for _, code := range []uint32{0xffffffff, 0xefffffff} {
-		tpl := load(t, sandbox.Spec{Wasm: function([]string{wasi + ".proc_exit:i>"}, w.CallWith(0, int32(code)), w.I32(0)).Bytes(), Limits: quick()})
+		tpl := load(t, sandbox.Spec{Wasm: function([]string{wasi + ".proc_exit:i>"}, w.CallWith(0, int32(code)), w.I32(0)).Bytes(), Limits: patient()})
 		_, err := tpl.Call(t.Context(), sandbox.Request{})
 		if e := refused(t, err, sandbox.ReasonExit); e.Meta["exit_code"] != fmt.Sprint(code) {
 			t.Errorf("got %+v", e)
@@ -49,7 +49,7 @@ func TestFailureOfACommand(t *testing.T) {
 	for _, end := range [][]byte{nil, w.CallWith(1, 0), w.CallWith(1, 3)} {
 		m := w.Command([]string{"ruedo.fail:iii>", wasi + ".proc_exit:i>"}, w.CallWith(0, 9, 0, 4), end)
 		m.Data(0, []byte("nope"))
-		tpl := load(t, sandbox.Spec{Wasm: m.Bytes(), Limits: quick()})
+		tpl := load(t, sandbox.Spec{Wasm: m.Bytes(), Limits: patient()})
 		_, err := tpl.Call(t.Context(), sandbox.Request{})
 		if e := refused(t, err, sandbox.ReasonError); e.Code != 9 || e.Message != "nope" {
 			t.Errorf("got %+v", e)
@@ -65,7 +65,7 @@ func TestFaultOfTheHost(t *testing.T) {
 		cfg := cached()
 		cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
 		tpl, err := newEngine(t, cfg).Load(t.Context(), sandbox.Spec{
-			Wasm: function([]string{wasi + ".clock_time_get:iIi>i"}, w.I32(0), w.I64(0), w.I32(0), w.Call(0)).Bytes(), Limits: quick(),
+			Wasm: function([]string{wasi + ".clock_time_get:iIi>i"}, w.I32(0), w.I64(0), w.I32(0), w.Call(0)).Bytes(), Limits: patient(),
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -92,7 +92,7 @@ func runtimeError() (v any) {
 
 // TestCallerThatIsGone does not run anything for it.
 func TestCallerThatIsGone(t *testing.T) {
-	tpl := load(t, sandbox.Spec{Wasm: function(nil, w.I32(0)).Bytes(), Limits: quick()})
+	tpl := load(t, sandbox.Spec{Wasm: function(nil, w.I32(0)).Bytes(), Limits: patient()})
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
 	late, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
@@ -203,7 +203,7 @@ func TestManyVectors(t *testing.T) {
 
 // TestSweep gives back what nobody needed for a round, and no more.
 func TestSweep(t *testing.T) {
-	tpl := load(t, sandbox.Spec{Wasm: function([]string{wasi + ".poll_oneoff:iiii>i"}, w.CallWith(0, 0, 100, 1, 200)).Bytes(), Limits: quick()})
+	tpl := load(t, sandbox.Spec{Wasm: function([]string{wasi + ".poll_oneoff:iiii>i"}, w.CallWith(0, 0, 100, 1, 200)).Bytes(), Limits: patient()})
 	call := func() {
 		t.Helper()
 		if _, err := tpl.Call(t.Context(), sandbox.Request{}); err != nil {

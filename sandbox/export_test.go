@@ -3,7 +3,6 @@ package sandbox
 import (
 	"bytes"
 	"fmt"
-	"slices"
 
 	"github.com/tetratelabs/wazero/sys"
 )
@@ -26,13 +25,13 @@ func (t *Template) Idle() int {
 
 // CheckIdle compares one of the instances that wait for a call with the
 // snapshot, byte by byte and global by global, and looks whether it grows by
-// zeros. checked is false where none waits.
-func (t *Template) CheckIdle(snapshot []byte) (checked bool, err error) {
+// zeros, so many pages or as far as it can. checked is false where none waits.
+func (t *Template) CheckIdle(snapshot []byte, pages uint32) (checked bool, err error) {
 	i := t.pool.take()
 	if i == nil {
 		return false, nil
 	}
-	err = t.compare(i, snapshot)
+	err = t.compare(i, snapshot, pages)
 	if _, rerr := i.restore(); err == nil {
 		err = rerr
 	}
@@ -42,29 +41,33 @@ func (t *Template) CheckIdle(snapshot []byte) (checked bool, err error) {
 	return true, err
 }
 
-func (t *Template) compare(i *instance, snapshot []byte) error {
+func (t *Template) compare(i *instance, snapshot []byte, pages uint32) error {
 	mem := i.module.Memory()
 	got, ok := mem.Read(0, mem.Size())
 	if !ok || len(got) != len(snapshot) {
 		return fmt.Errorf("the memory has %d bytes, the snapshot %d", len(got), len(snapshot))
 	}
-	for n := range got {
-		if got[n] != snapshot[n] {
-			return fmt.Errorf("byte %d is %#x, in the snapshot it is %#x", n, got[n], snapshot[n])
+	if !bytes.Equal(got, snapshot) {
+		n := 0
+		for got[n] == snapshot[n] {
+			n++
 		}
+		return fmt.Errorf("byte %d is %#x, in the snapshot it is %#x", n, got[n], snapshot[n])
 	}
 	for n, g := range i.globals {
 		if g.Get() != t.globals[n] {
 			return fmt.Errorf("global %s is %#x, in the snapshot it is %#x", t.rewritten.Globals[n].Name, g.Get(), t.globals[n])
 		}
 	}
-	room := uint32(t.mostMemory()/page) - mem.Size()/page
+	room := min(uint32(t.mostMemory()/page)-mem.Size()/page, pages)
 	if _, ok := mem.Grow(room); !ok {
 		return fmt.Errorf("the memory does not grow by %d pages", room)
 	}
-	more, _ := mem.Read(uint32(len(snapshot)), mem.Size()-uint32(len(snapshot)))
-	if n := slices.IndexFunc(more, func(b byte) bool { return b != 0 }); n >= 0 {
-		return fmt.Errorf("byte %d, behind the snapshot, is %#x", len(snapshot)+n, more[n])
+	zeros := make([]byte, page)
+	for at := uint32(len(snapshot)); at < mem.Size(); at += page {
+		if more, _ := mem.Read(at, page); !bytes.Equal(more, zeros) {
+			return fmt.Errorf("the page at %d, behind the snapshot, is not zero", at)
+		}
 	}
 	return nil
 }

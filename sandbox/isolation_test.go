@@ -119,7 +119,7 @@ func TestEveryIsolationAnswersTheSame(t *testing.T) {
 	e := newEngine(t, cached())
 	for _, asked := range []sandbox.Isolation{sandbox.Pristine, sandbox.Fresh} {
 		t.Run(string(asked), func(t *testing.T) {
-			tpl := loadIn(t, e, sandbox.Spec{Wasm: witness(nil), Isolation: asked, Limits: quick()})
+			tpl := loadIn(t, e, sandbox.Spec{Wasm: witness(nil), Isolation: asked, Limits: patient()})
 			if r := tpl.Report(); r.Isolation != asked || r.IsolationReason != "" {
 				t.Errorf("report: %+v", r)
 			}
@@ -127,7 +127,7 @@ func TestEveryIsolationAnswersTheSame(t *testing.T) {
 		})
 		for _, c := range unrestorable {
 			t.Run(string(asked)+" with "+c.name, func(t *testing.T) {
-				tpl := loadIn(t, e, sandbox.Spec{Wasm: witness(c.more), Isolation: asked, Limits: quick()})
+				tpl := loadIn(t, e, sandbox.Spec{Wasm: witness(c.more), Isolation: asked, Limits: patient()})
 				r := tpl.Report()
 				if r.Isolation != sandbox.Fresh || asked == sandbox.Pristine && !strings.Contains(r.IsolationReason, c.why) {
 					t.Errorf("report: %+v", r)
@@ -176,7 +176,7 @@ func TestSharedStartsOnce(t *testing.T) {
 			}
 			m.Export(abi.ExportInitialize, m.Func(">", more, w.I32(0), w.Ops(0x28, 2, 0), w.Ops(0x04, 0x40, 0x00, 0x0b), w.I32(0), w.I32(100), w.Ops(0x36, 2, 0)))
 			m.AsFunction(m.Func(">i", add, w.I32(0), w.Ops(0x28, 2, 0)))
-			tpl := loadIn(t, e, sandbox.Spec{Wasm: m.Bytes(), Isolation: sandbox.Shared, Limits: quick()})
+			tpl := loadIn(t, e, sandbox.Spec{Wasm: m.Bytes(), Isolation: sandbox.Shared, Limits: patient()})
 			if r := tpl.Report(); r.Isolation != sandbox.Shared || r.IsolationReason != "" {
 				t.Errorf("report: %+v", r)
 			}
@@ -205,7 +205,7 @@ func TestSharedForgetsFailures(t *testing.T) {
 		end(2, w.Unreachable()),
 		end(3, w.Loop()),
 		w.I32(4), w.Ops(0x28, 2, 0)))
-	tpl := load(t, sandbox.Spec{Wasm: m.Bytes(), Isolation: sandbox.Shared, Limits: quick()})
+	tpl := load(t, sandbox.Spec{Wasm: m.Bytes(), Isolation: sandbox.Shared, Limits: sandbox.Limits{Timeout: time.Second, Memory: 4 << 20}})
 	call := func(do byte) error {
 		_, err := tpl.Call(t.Context(), sandbox.Request{Input: []byte{do}})
 		return err
@@ -269,7 +269,7 @@ func TestSizesOfMemory(t *testing.T) {
 				} else if got, ok := err.(*sandbox.Error); !ok || got.Meta["status"] != fmt.Sprint(c.want) && !strings.Contains(got.Message, fmt.Sprintf("it returned %d", c.want)) {
 					t.Fatalf("got %+v, want %d", err, c.want)
 				}
-				if checked, err := tpl.CheckIdle(snapshot); !checked || err != nil {
+				if checked, err := tpl.CheckIdle(snapshot, 1<<16); !checked || err != nil {
 					t.Errorf("checked %t, %v", checked, err)
 				}
 			}
@@ -312,7 +312,7 @@ func TestCheckIdleFindsResidue(t *testing.T) {
 	for _, c := range []struct{ soil, want string }{
 		{"memory", "byte 65536 is 0x1"}, {"global", "is 0x2b"}, {"grown", "the memory has 196608 bytes"}, {"", ""},
 	} {
-		tpl := load(t, sandbox.Spec{Wasm: witness(nil), Limits: quick()})
+		tpl := load(t, sandbox.Spec{Wasm: witness(nil), Limits: patient()})
 		snapshot, err := tpl.Snapshot()
 		if err != nil {
 			t.Fatal(err)
@@ -321,7 +321,7 @@ func TestCheckIdleFindsResidue(t *testing.T) {
 			t.Fatal(err)
 		}
 		tpl.SoilIdle(c.soil)
-		checked, err := tpl.CheckIdle(snapshot)
+		checked, err := tpl.CheckIdle(snapshot, 1<<16)
 		if !checked || (err != nil) != (c.want != "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: checked %t, %v", c.soil, checked, err)
 		}
@@ -347,7 +347,7 @@ func TestCommandsStartAnew(t *testing.T) {
 		w.CallWith(write, 1, 0, 1, 8), w.Drop(),
 		w.I32(0), w.I32(0xee), w.I32(65536), w.Ops(0xfc, 11, 0),
 		w.I64(0), w.GlobalSet(g), w.CallWith(exit, 0)))
-	tpl := load(t, sandbox.Spec{Wasm: m.Bytes(), Limits: quick()})
+	tpl := load(t, sandbox.Spec{Wasm: m.Bytes(), Limits: patient()})
 	for range 3 {
 		res, err := tpl.Call(t.Context(), sandbox.Request{})
 		if err != nil || string(res.Output) != "//b" || !res.Cold {

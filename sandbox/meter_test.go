@@ -130,7 +130,7 @@ func TestTailCalls(t *testing.T) {
 	m := w.New()
 	m.Memory(1, -1)
 	m.AsFunction(m.Func(">i", w.Ops(0x12, 0)))
-	_, err := newEngine(t, cached()).Load(t.Context(), sandbox.Spec{Wasm: m.Bytes(), Limits: quick()})
+	_, err := newEngine(t, cached()).Load(t.Context(), sandbox.Spec{Wasm: m.Bytes(), Limits: patient()})
 	if e := refused(t, err, sandbox.ReasonCompile); !strings.Contains(e.Message, "tail-call") {
 		t.Errorf("got %+v", e)
 	}

@@ -86,11 +86,11 @@ func TestThreadsAreLetGo(t *testing.T) {
 		"yields":           {m: function([]string{wasi + ".sched_yield:>i"}, w.Forever(w.Call(0), w.Drop())), reason: sandbox.ReasonTimeout},
 		"too much output":  {m: function([]string{"ruedo.output_write:ii>i"}, w.Forever(w.CallWith(0, 0, 1000), w.Drop())), reason: sandbox.ReasonOutputLimit},
 		"a fault":          {m: function([]string{wasi + ".clock_time_get:iIi>i"}, w.I32(0), w.I64(0), w.I32(0), w.Call(0)), reason: sandbox.ReasonInternal, breaks: true},
-		"deep recursion":   {m: recursive, reason: sandbox.ReasonTrap, limits: sandbox.Limits{Timeout: time.Minute}},
+		"deep recursion":   {m: recursive, reason: sandbox.ReasonTrap},
 		"a bad start":      {m: starts(w.Unreachable()), reason: sandbox.ReasonTrap},
 		"a slow start":     {m: starts(w.Loop()), reason: sandbox.ReasonTimeout},
 	} {
-		if c.limits.Timeout == 0 {
+		if c.limits.Timeout = time.Minute; c.reason == sandbox.ReasonTimeout {
 			c.limits.Timeout = 100 * time.Millisecond
 		}
 		c.limits.Memory = 1 << 20

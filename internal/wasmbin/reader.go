@@ -147,11 +147,12 @@ func (r *Reader) Count(size int, limit uint64, what string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if uint64(n) > limit {
-		return 0, overLimit(off, "too many "+what, uint64(n), limit)
-	}
+	// A count that lies comes before one that is too large.
 	if uint64(n)*uint64(size) > uint64(r.Len()) {
 		return 0, malformed(off, "%d %s are announced and only %d bytes remain", n, what, r.Len())
+	}
+	if uint64(n) > limit {
+		return 0, overLimit(off, "too many "+what, uint64(n), limit)
 	}
 	return int(n), nil
 }

@@ -125,7 +125,7 @@ func compare(t *testing.T, wasm []byte) (calls int, charged, cost int64) {
 
 // TestPrograms compares random programs to what they were rewritten to.
 func TestPrograms(t *testing.T) {
-	n := uint64(150)
+	n := uint64(200 / share)
 	if testing.Short() {
 		n = 15
 	}

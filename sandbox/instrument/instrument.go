@@ -43,9 +43,20 @@
 //     may have a lower maximum, and names in traces stay while debug information
 //     and other custom sections go, because their offsets would be wrong.
 //   - The result is a valid module where the given one is. A module that is not
-//     valid is refused, or gives one that the compiler refuses.
+//     valid is refused, or gives one that the compiler refuses; except that names
+//     that are damaged do no harm, nor does a ref.func of the start function.
 //   - Rewriting is a pure function of its arguments; the cost is linear in the
 //     size of the module.
+//
+// # What it costs
+//
+// Measured on two shared cores, in processor time: rewriting 4 ms a megabyte for
+// Go and up to 10 for dense C; compiling 1.05 times as long, code 1.03 (Go) to
+// 1.25 times as large (C); guests run 1.1 times as long in the median of 16
+// loads, 1.3 in the worst. BenchmarkMetered and its neighbours say it again. A
+// global that counts the depth of calls would cost 3 % more in the median and 7 %
+// in pure recursion, and bound little, because a frame takes from 76 bytes to
+// tens of kilobytes: there is none.
 package instrument
 
 import (

@@ -1,0 +1,6 @@
+//go:build race
+
+package instrument_test
+
+// share is how much of the long tests runs: one in so many.
+const share = 10

@@ -138,8 +138,13 @@ func TestStacksAreNotKept(t *testing.T) {
 		if some := call(1000); some <= small || some > sandbox.MaxStack {
 			t.Errorf("after some recursion: a stack of %d bytes", some)
 		}
-		if large := call(500_000); large > small {
+		if large := call(100_000); large > small {
 			t.Errorf("after deep recursion: a stack of %d bytes is kept", large)
+		}
+		// Deeper than that it does not get, long before its time is up.
+		_, err := tpl.Call(t.Context(), sandbox.Request{Input: binary.LittleEndian.AppendUint32(nil, 1<<30)})
+		if e := refused(t, err, sandbox.ReasonTrap); e.Meta["kind"] != "stack overflow" {
+			t.Errorf("recursion without an end: %+v", e)
 		}
 		call(10)
 	}

@@ -30,6 +30,7 @@ const (
 	stopCPU
 	stopFuel
 	stopHostCalls
+	stopStack
 )
 
 // maxHead bounds a response head.

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"bytes"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -166,15 +167,26 @@ func (s *stream) flush() {
 	s.rest = nil
 }
 
-// clean makes text from a guest harmless and short.
+// clean makes text from a guest harmless and short: one line, so that it cannot
+// look like something that others say.
 func clean(s string, most int) string {
 	l := logs{limit: int64(most)}
-	if rest := l.add([]byte(s), false); rest > 0 {
+	s = strings.TrimRight(s, "\n")
+	if rest := l.add([]byte(s), true); rest > 0 {
 		l.broken([]byte(s)[len(s)-rest:])
 	}
-	t := strings.TrimRight(string(l.text), "\n")
+	t := string(l.text)
 	if l.dropped > 0 {
 		t += "..."
 	}
 	return t
+}
+
+// lastLines gives the end of logs, as whole lines.
+func lastLines(text []byte, most int) string {
+	if len(text) <= most {
+		return string(text)
+	}
+	text = text[len(text)-most:]
+	return string(text[bytes.IndexByte(text, '\n')+1:])
 }

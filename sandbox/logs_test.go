@@ -60,7 +60,7 @@ func TestLogLimit(t *testing.T) {
 
 func TestClean(t *testing.T) {
 	for in, want := range map[string]string{
-		"": "", "plain": "plain", "two\nlines\n": "two\nlines", "\x1b]0;x\x07": `\x1b]0;x\x07`, "cut\xe2\x82": `cut\xe2\x82`,
+		"": "", "plain": "plain", "two\nlines\n": `two\nlines`, "\x1b]0;x\x07": `\x1b]0;x\x07`, "cut\xe2\x82": `cut\xe2\x82`,
 		strings.Repeat("x", 200): strings.Repeat("x", 100) + "...",
 	} {
 		if got := clean(in, 100); got != want {

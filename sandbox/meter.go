@@ -87,6 +87,9 @@ func (i *instance) refuel() {
 	if i.overspent() {
 		c.stop(stopFuel)
 	}
+	if i.stack.IsValid() && i.stack.Len() > mostStack {
+		c.stop(stopStack)
+	}
 	took := i.cpu - m.given
 	m.given = i.cpu
 	if m.burnt += took; m.burnt >= napEvery {

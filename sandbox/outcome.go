@@ -89,6 +89,10 @@ func (t *Template) stopped(i *instance, took time.Duration, err error) *Error {
 	case stopHostCalls:
 		return newError(ReasonHostCalls, "the service was stopped after %d calls of host functions, which is the limit", maxHostCalls).cause(err).
 			fix("read and write in larger pieces").with("limit", maxHostCalls)
+	case stopStack:
+		return newError(ReasonTrap, "the service trapped in %s: %s", i.in, stackOverflow).cause(err).
+			fix("it calls itself without an end, or too deep: see its code").
+			with("kind", stackOverflow, "in", i.in, "limit", mostStack)
 	case stopTimeout:
 		return newError(ReasonTimeout, "the service was stopped after %s, the limit is %s", took, t.limits.Timeout).cause(err).
 			fix("make it faster, or raise timeout in a decorator").

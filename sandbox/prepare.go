@@ -147,7 +147,7 @@ func (t *Template) rehearse(ctx context.Context, example []byte) *Error {
 		}
 		failure := err.(*Error).at("the example input fails: ")
 		if len(res.Logs) > 0 {
-			failure.with("logs", clean(string(res.Logs), maxSaid))
+			failure.with("logs", lastLines(res.Logs, maxSaid))
 		}
 		if failure.Reason != ReasonError && failure.Reason != ReasonExit {
 			return failure
@@ -189,8 +189,8 @@ func (t *Template) startFailure(i *instance, status uint32, err error, doing str
 
 // logged adds the last that the guest said.
 func (e *Error) logged(c *call) *Error {
-	if n := len(c.logs.text); n > 0 {
-		e.with("logs", clean(string(c.logs.text[max(0, n-maxSaid):]), maxSaid))
+	if len(c.logs.text) > 0 {
+		e.with("logs", lastLines(c.logs.text, maxSaid))
 	}
 	return e
 }

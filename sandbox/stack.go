@@ -6,6 +6,11 @@ import (
 	"github.com/tetratelabs/wazero/api"
 )
 
+// mostStack is how large the native stack of a call may become. The runtime would
+// let it grow to hundreds of megabytes, by copying it each time while everyone
+// else waits for memory. It is some hundred thousand calls deep.
+const mostStack = 32 << 20
+
 // An instance keeps the native stack of its last call, which grows to a hundred
 // megabytes where a guest recurses. One that is larger than maxStack is thrown
 // away; maxStackFuel is how much work that takes, roughly, where the size

@@ -3,7 +3,7 @@ package sandbox
 import "time"
 
 // Limits of one call. A start counts as a call: what comes before the first one
-// has the same limits. A field that is zero or less means its default.
+// has the same limits, or shares them with the call where each starts anew. A field that is zero or less means its default.
 type Limits struct {
 	// Memory of the guest in bytes, in whole pages of 64 KiB, at least one; 128 MiB.
 	// The most is 4 GiB less two pages.
@@ -31,8 +31,8 @@ const (
 // more. They lie outside of the guest's memory.
 const maxTable = 100_000
 
-// maxHostCalls bounds what a call may ask of the host. It is some seconds of
-// doing nothing else.
+// maxHostCalls bounds what a call may ask of the host, but for clocks and the
+// like, which cost it next to nothing. It is some seconds of doing nothing else.
 const maxHostCalls = 20_000_000
 
 // WithDefaults fills in what is not set and brings Memory to whole pages.

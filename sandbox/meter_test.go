@@ -210,6 +210,34 @@ func TestFuel(t *testing.T) {
 	t.Logf("30,000 rounds cost %d", last)
 }
 
+// TestFuelBehindTheLastTest is for guests that are over their limit by what they
+// did before they returned, exited or trapped.
+func TestFuelBehindTheLastTest(t *testing.T) {
+	e := newEngine(t, cached())
+	work := slices.Repeat(w.Cat(w.I32(1), w.Drop()), 100)
+	exits := w.Command([]string{wasi + ".proc_exit:i>"}, w.Call(2), w.CallWith(0, 0))
+	exits.Func(">", work)
+	for name, spec := range map[string]sandbox.Spec{
+		"answer":            {Wasm: function(nil, work, w.I32(0)).Bytes()},
+		"exit of a command": {Wasm: exits.Bytes()},
+		"end of a command":  {Wasm: w.Command(nil, work).Bytes()},
+	} {
+		res, err := loadIn(t, e, spec).Call(t.Context(), sandbox.Request{})
+		if err != nil || res.Fuel == 0 {
+			t.Fatalf("%s: %d, %v", name, res.Fuel, err)
+		}
+		for _, less := range []uint64{0, 1} {
+			spec.Limits.Fuel = res.Fuel - less
+			_, err := loadIn(t, e, spec).Call(t.Context(), sandbox.Request{})
+			if less == 0 && err != nil {
+				t.Errorf("%s: as much as it needs is too little: %v", name, err)
+			} else if less > 0 {
+				refused(t, err, sandbox.ReasonFuel)
+			}
+		}
+	}
+}
+
 // TestCPU does not count what a guest sleeps, and all that it computes.
 func TestCPU(t *testing.T) {
 	e := newEngine(t, cached())

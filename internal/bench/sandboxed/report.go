@@ -4,16 +4,14 @@ import (
 	"fmt"
 	"os"
 	"text/tabwriter"
-
-	"github.com/ruedo-dev/ruedo/internal/bench/table"
 )
 
 // report prints the rows, and below them the targets.
-func report(rows []table.Row) error {
+func (b *bench) report() error {
 	fmt.Println()
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "measured\tvalue\tunit\tratio\tto")
-	for _, r := range rows {
+	for _, r := range b.rows {
 		ratio := ""
 		if r.Baseline != "" {
 			ratio = number(r.Ratio)
@@ -23,7 +21,7 @@ func report(rows []table.Row) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	return judge(os.Stdout, rows)
+	return b.judge(os.Stdout)
 }
 
 // number has three digits that count, or all before the point.

@@ -35,6 +35,8 @@ type bench struct {
 	ctx  context.Context
 	dir  string // ends with the run
 	rows []table.Row
+	// loads are what the machine had to do when each part began.
+	loads map[string]string
 }
 
 // Run measures and prints the rows, and how they stand to the targets.
@@ -44,7 +46,7 @@ func Run(ctx context.Context, o Options) (_ []table.Row, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	b := &bench{Options: o, ctx: ctx, dir: dir}
+	b := &bench{Options: o, ctx: ctx, dir: dir, loads: map[string]string{}}
 	for _, part := range []struct {
 		name string
 		run  func() error
@@ -61,12 +63,13 @@ func Run(ctx context.Context, o Options) (_ []table.Row, err error) {
 		if o.Part != "" && o.Part != part.name {
 			continue
 		}
-		fmt.Fprintf(os.Stderr, "sandbox: %s (load of the machine: %s)\n", part.name, load())
+		b.loads[part.name] = load()
+		fmt.Fprintf(os.Stderr, "sandbox: %s, at a load of %s\n", part.name, b.loads[part.name])
 		if err := part.run(); err != nil {
 			return nil, fmt.Errorf("%s: %w", part.name, err)
 		}
 	}
-	return b.rows, report(b.rows)
+	return b.rows, b.report()
 }
 
 // load is the load average of the last minute.

@@ -3,7 +3,6 @@ package sandboxed
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -13,9 +12,12 @@ import (
 
 // workers: do restored calls get in each other's way? One worker and two do the
 // same number of calls each. By the clock two do twice as many a second if the
-// machine has two processors to itself; by processor time, if no call takes
-// longer because of the other.
+// machine has two processors to spare; by processor time, if no call takes
+// longer because of the other. Plain instances, which have nothing in common,
+// show what the machine had to give.
 func (b *bench) workers() (err error) {
+	f := &field{ctx: b.ctx}
+	defer func() { err = errors.Join(err, f.close()) }()
 	wasm, _, err := b.goGuest("function")
 	if err != nil {
 		return err
@@ -24,20 +26,43 @@ func (b *bench) workers() (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, engine.Close(context.WithoutCancel(b.ctx))) }()
-	t, err := engine.Load(b.ctx, sandbox.Spec{Wasm: wasm, Example: []byte(input)})
+	f.closers = append(f.closers, func() error { return engine.Close(context.WithoutCancel(b.ctx)) })
+	t, err := engine.Load(b.ctx, sandbox.Spec{Wasm: wasm, Isolation: sandbox.Pristine, Example: []byte(input)})
 	if err != nil {
 		return err
 	}
-	one := func(n int) error {
-		for range n {
-			if _, err := t.Call(b.ctx, sandbox.Request{Input: []byte(input)}); err != nil {
-				return err
-			}
-		}
-		return nil
+	p, err := newPlain(b.ctx, wasm, false)
+	if err != nil {
+		return err
 	}
-	n, err := calibrate(contender{"", one}, b.Slice/5)
+	f.closers = append(f.closers, p.close)
+	for _, name := range []string{"plain", "pristine"} {
+		for range 2 {
+			call := func() ([]byte, error) {
+				res, err := t.Call(b.ctx, sandbox.Request{Input: []byte(input)})
+				return res.Output, err
+			}
+			if name == "plain" {
+				i, err := p.start(b.ctx)
+				if err != nil {
+					return err
+				}
+				call = func() ([]byte, error) { return i.answer(b.ctx, []byte(input)) }
+			}
+			f.add(name, call)
+		}
+	}
+	for pair := range 2 {
+		if err := b.scaling(f.contenders[2*pair:][:2]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// scaling sets two workers against the first of them alone.
+func (b *bench) scaling(workers []contender) error {
+	n, err := calibrate(workers[0], b.Slice/5)
 	if err != nil {
 		return err
 	}
@@ -48,7 +73,7 @@ func (b *bench) workers() (err error) {
 			cpu, began := processorTime(), time.Now()
 			var wg sync.WaitGroup
 			for i := range errs {
-				wg.Go(func() { errs[i] = one(n) })
+				wg.Go(func() { errs[i] = workers[i].do(n) })
 			}
 			wg.Wait()
 			done := float64(n * (w + 1))
@@ -59,16 +84,14 @@ func (b *bench) workers() (err error) {
 			}
 		}
 	}
-	for w, name := range []string{"workers/1", "workers/2"} {
-		gain := table.Ratios(cost[0], cost[w])
-		for i := range gain {
-			gain[i] *= float64(w + 1)
-		}
-		b.row(name+"/clock", table.Median(rate[w]), "1/s", "workers/1/clock", table.Median(table.Ratios(rate[w], rate[0])))
-		b.row(name+"/cpu", float64(w+1)*1e6/table.Median(cost[w]), "1/s", "workers/1/cpu", table.Median(gain))
+	one, two := "workers/"+workers[0].name+"/1", "workers/"+workers[0].name+"/2"
+	gain := table.Ratios(cost[0], cost[1])
+	for i := range gain {
+		gain[i] *= 2
 	}
-	if got := t.Report().Isolation; got != sandbox.Pristine {
-		return fmt.Errorf("the isolation is %s", got)
-	}
+	b.row(one+"/clock", table.Median(rate[0]), "1/s", "", 0)
+	b.row(two+"/clock", table.Median(rate[1]), "1/s", one+"/clock", table.Median(table.Ratios(rate[1], rate[0])))
+	b.row(one+"/cpu", table.Median(cost[0]), "cpu us", "", 0)
+	b.row(two+"/cpu", table.Median(cost[1]), "cpu us", one+"/cpu, calls/s", table.Median(gain))
 	return nil
 }

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -226,4 +228,56 @@ func TestSweep(t *testing.T) {
 		}
 	}
 	call()
+}
+
+// TestSweepAndCloseBesideCalls gives instances back and closes everything while
+// calls are made: each has an answer or finds the template closed.
+func TestSweepAndCloseBesideCalls(t *testing.T) {
+	e := newEngine(t, cached())
+	tpl := loadIn(t, e, sandbox.Spec{Wasm: witness(nil), Limits: patient()})
+	var calls, swept sync.WaitGroup
+	var answers, closed atomic.Int64
+	for range 6 {
+		calls.Go(func() {
+			for {
+				res, err := tpl.Call(t.Context(), sandbox.Request{})
+				switch {
+				case errors.Is(err, sandbox.ErrClosed):
+					closed.Add(1)
+					return
+				case err != nil || string(res.Output) != wantWitness(8):
+					t.Errorf("got %q, %v", res.Output, err)
+					return
+				}
+				answers.Add(1)
+			}
+		})
+	}
+	stop := make(chan struct{})
+	swept.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				tpl.Sweep()
+			}
+		}
+	})
+	eventually(t, "there are too few answers", func() bool { return answers.Load() > 200 || t.Failed() })
+	close(stop)
+	swept.Wait()
+	var both sync.WaitGroup
+	for range 2 {
+		both.Go(func() {
+			if err := e.Close(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	calls.Wait()
+	both.Wait()
+	if closed.Load() != 6 || tpl.Idle() != 0 {
+		t.Errorf("%d found it closed, %d instances are left", closed.Load(), tpl.Idle())
+	}
 }

@@ -68,9 +68,10 @@ type Engine struct {
 	compiler *compile.Compiler
 	born     time.Time // zero of the guests' monotonic clock
 	janitor  sync.WaitGroup
-	once     sync.Once
 	stop     chan struct{} // ends the janitor
 	gate     gate
+	once     sync.Once // of what Close does at last
+	closed   error     // what came of it
 
 	mu        sync.Mutex
 	templates map[*Template]struct{}
@@ -146,9 +147,12 @@ func (e *Engine) Close(ctx context.Context) error {
 			return err
 		}
 	}
-	e.once.Do(func() { close(e.stop) })
-	e.janitor.Wait()
-	return errors.Join(e.runtime.Close(ctx), e.compiler.Close(ctx))
+	e.once.Do(func() {
+		close(e.stop)
+		e.janitor.Wait()
+		e.closed = errors.Join(e.runtime.Close(ctx), e.compiler.Close(ctx))
+	})
+	return e.closed
 }
 
 // compile gives the compiled form of an instrumented module, and how long it

@@ -1,7 +1,9 @@
 package sandbox_test
 
 import (
+	"bytes"
 	"encoding/binary"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -356,5 +358,48 @@ func TestCommandsStartAnew(t *testing.T) {
 	}
 	if n := tpl.Idle(); n != 0 {
 		t.Errorf("%d instances wait", n)
+	}
+}
+
+// TestGoAnswersTheSame runs the Go guest in every isolation, with calls whose
+// answers do not depend on the ones before.
+func TestGoAnswersTheSame(t *testing.T) {
+	e := newEngine(t, cached())
+	orders := []order{
+		{Text: "hola", N: 21}, {Do: "head"}, {Do: "env"}, {Do: "files"}, {Do: "goroutines"}, {Do: "log", Text: "ñ"},
+		{Do: "fail", Text: "no", N: 5}, {Do: "status", N: 3}, {Do: "write", N: 10},
+	}
+	want := make([]string, len(orders))
+	for _, isolation := range []sandbox.Isolation{sandbox.Pristine, sandbox.Fresh, sandbox.Shared} {
+		tpl := loadIn(t, e, sandbox.Spec{Wasm: guest(t, "function"), Isolation: isolation, Env: map[string]string{"A": "1"}, Limits: sandbox.Limits{Memory: 64 << 20, Timeout: time.Minute}})
+		if r := tpl.Report(); r.Isolation != isolation {
+			t.Errorf("report: %+v", r)
+		}
+		for round := range 2 {
+			for n, o := range orders {
+				in, err := json.Marshal(o)
+				if err != nil {
+					t.Fatal(err)
+				}
+				res, err := tpl.Call(t.Context(), sandbox.Request{ID: "x", Input: in})
+				var a answer
+				if err == nil {
+					if _, out, found := bytes.Cut(res.Output, make([]byte, 10)); found {
+						res.Output = out // of the order to write
+					}
+					if err := json.Unmarshal(res.Output, &a); err != nil {
+						t.Fatalf("%+v: %v: %q", o, err, res.Output)
+					}
+				}
+				a.Count, a.Left = 0, 0 // of the calls before
+				got := fmt.Sprintf("%+v, %q, %q, %v", a, res.Logs, res.ContentType, err)
+				if want[n] == "" {
+					want[n] = got
+				}
+				if got != want[n] {
+					t.Errorf("%s, round %d, %+v:\n got %s\nwant %s", isolation, round, o, got, want[n])
+				}
+			}
+		}
 	}
 }

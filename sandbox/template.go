@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -27,6 +28,8 @@ type Template struct {
 	report    Report
 	gate      gate
 	pool      pool
+	once      sync.Once // of free
+	freed     error     // what came of it
 
 	// image is the memory that an instance begins with: after the start, or
 	// where that cannot be taken over, with the module's data and no more.
@@ -245,14 +248,14 @@ func (t *Template) Close(ctx context.Context) error {
 	if err := t.gate.close(ctx); err != nil {
 		return fmt.Errorf("calls are still running: %w", err)
 	}
-	t.engine.mu.Lock()
-	_, open := t.engine.templates[t]
-	delete(t.engine.templates, t)
-	t.engine.mu.Unlock()
-	if !open {
-		return nil
-	}
-	return t.free(context.WithoutCancel(ctx))
+	t.once.Do(func() {
+		t.freed = t.free(context.WithoutCancel(ctx))
+		// Not before: the engine waits for those that it finds.
+		t.engine.mu.Lock()
+		delete(t.engine.templates, t)
+		t.engine.mu.Unlock()
+	})
+	return t.freed
 }
 
 // free gives everything back. No call is under way.

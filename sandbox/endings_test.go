@@ -140,7 +140,7 @@ func TestStacksAreNotKept(t *testing.T) {
 		if some := call(1000); some <= small || some > sandbox.MaxStack {
 			t.Errorf("after some recursion: a stack of %d bytes", some)
 		}
-		if large := call(100_000); large > small {
+		if large := call(30_000); large > small {
 			t.Errorf("after deep recursion: a stack of %d bytes is kept", large)
 		}
 		// Deeper than that it does not get, long before its time is up.

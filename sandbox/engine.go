@@ -15,6 +15,7 @@ import (
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
 
 	"github.com/ruedo-dev/ruedo/sandbox/compile"
 )
@@ -43,7 +44,7 @@ type Config struct {
 // function names, not lines.
 func RuntimeConfig() wazero.RuntimeConfig {
 	return wazero.NewRuntimeConfig().
-		WithCoreFeatures(api.CoreFeaturesV2).
+		WithCoreFeatures(api.CoreFeaturesV2 | experimental.CoreFeaturesTailCall | experimental.CoreFeaturesExtendedConst).
 		WithDebugInfoEnabled(false)
 }
 

@@ -8,8 +8,8 @@ import (
 
 // mostStack is how large the native stack of a call may become. The runtime would
 // let it grow to hundreds of megabytes, by copying it each time while everyone
-// else waits for memory. It is some hundred thousand calls deep.
-const mostStack = 32 << 20
+// else waits for memory. It is as much as programs in C are used to.
+const mostStack = 8 << 20
 
 // An instance keeps the native stack of its last call, which grows to a hundred
 // megabytes where a guest recurses. One that is larger than maxStack is thrown

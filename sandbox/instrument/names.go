@@ -1,6 +1,11 @@
 package instrument
 
-import "github.com/ruedo-dev/ruedo/internal/wasmbin"
+import (
+	"strings"
+	"unicode"
+
+	"github.com/ruedo-dev/ruedo/internal/wasmbin"
+)
 
 const nameSection = "name"
 
@@ -48,6 +53,17 @@ func (rw *rewriter) names(out []byte) []byte {
 	return out
 }
 
+// oneLine takes control characters out of a name, so that in a trace it cannot
+// look like more than one function.
+func oneLine(name string) string {
+	return strings.Map(func(c rune) rune {
+		if unicode.IsControl(c) {
+			return '_'
+		}
+		return c
+	}, name)
+}
+
 // functionNames keeps the order of indexes, which readers rely on.
 func (rw *rewriter) functionNames(r *wasmbin.Reader) []byte {
 	var out []byte
@@ -65,15 +81,14 @@ func (rw *rewriter) functionNames(r *wasmbin.Reader) []byte {
 		if int64(index) <= last || index >= rw.funcs {
 			break
 		}
-		behind := r.Offset()
-		if _, err = r.Name(); err != nil {
+		var name string
+		if name, err = r.Name(); err != nil {
 			break
 		}
 		if rw.o.Meter && last < int64(rw.imported) && index >= rw.imported {
 			add(rw.refuel(), wasmbin.ReservedPrefix+ImportRefuel)
 		}
-		out = append(appendU32(out, rw.shift(index)), rw.since(behind, r)...)
-		count++
+		add(rw.shift(index), oneLine(name))
 		last = int64(index)
 	}
 	for _, h := range rw.helpers {

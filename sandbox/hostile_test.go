@@ -142,6 +142,8 @@ func TestHostileStarts(t *testing.T) {
 		{"loop in the start function", sandbox.ReasonTimeout, "cannot start", func(m *w.Module) { m.Start(m.Func(">", w.Loop())) }},
 		{"loop in _initialize", sandbox.ReasonTimeout, "cannot start", func(m *w.Module) { m.Export(abi.ExportInitialize, m.Func(">", w.Loop())) }},
 		{"loop in ruedo_warm", sandbox.ReasonTimeout, "cannot start", func(m *w.Module) { m.Export(abi.ExportWarm, m.Func(">", w.Loop())) }},
+		{"recursion in the start function", sandbox.ReasonTrap, "its start function: stack overflow", func(m *w.Module) { m.Start(m.Func(">", w.Call(2))) }},
+		{"recursion in _initialize", sandbox.ReasonTrap, "in _initialize: stack overflow", func(m *w.Module) { m.Export(abi.ExportInitialize, m.Func(">", w.Call(2))) }},
 		{"trap in the start function", sandbox.ReasonTrap, "its start function: unreachable", func(m *w.Module) { m.Start(m.Func(">", w.Unreachable())) }},
 		{"trap in _initialize", sandbox.ReasonTrap, "in _initialize: unreachable", func(m *w.Module) { m.Export(abi.ExportInitialize, m.Func(">", w.Unreachable())) }},
 		{"memory over the limit", wasmbin.ReasonLimitMemory, "asks for 6553600 bytes of memory at its start, the limit is 4194304", nil},

@@ -24,7 +24,7 @@ type instance struct {
 	module  api.Module
 	globals []api.MutableGlobal // as in the template's
 	serve   api.Function        // ruedo_call or _start
-	stack   reflect.Value       // what serve keeps from call to call; may be invalid
+	stack   reflect.Value       // of the function that runs, see stackOf; may be invalid
 	meter   meter
 	started bool   // initialize has run, or its result was put into the memory
 	in      string // the export that runs, for messages
@@ -142,11 +142,13 @@ func (i *instance) initialize() error {
 			if name == i.t.rewritten.Start {
 				i.in = "its start function"
 			}
+			i.stack = stackOf(f)
 			if _, err := i.run(f); err != nil {
 				return err
 			}
 		}
 	}
+	i.stack = stackOf(i.serve)
 	i.started = true
 	return nil
 }

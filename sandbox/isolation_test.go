@@ -279,15 +279,15 @@ func TestSizesOfMemory(t *testing.T) {
 	}
 }
 
-// TestDataStaysOut loads modules whose data the host cannot copy by itself. They
-// must be refused, or the data would be copied over the snapshot again.
+// TestDataStaysOut loads modules whose data the host cannot copy by itself, and
+// that the compiler refuses for it. They would not be restored, or the data would
+// be copied over the snapshot again.
 func TestDataStaysOut(t *testing.T) {
 	e := newEngine(t, cached())
 	for _, c := range []struct {
 		name   string
 		offset []byte
 	}{
-		{"computed", w.Cat(w.I32(5), w.I32(6), w.Ops(0x6a))},
 		{"of a global", w.GlobalGet(0)},
 		{"negative", w.I32(-1)},
 		{"behind the memory", w.I32(65536)},
@@ -300,11 +300,36 @@ func TestDataStaysOut(t *testing.T) {
 			m.DataRaw(w.Cat([]byte{0}, c.offset, w.Ops(0x0b), w.Sized([]byte("x"))))
 			_, err := e.Load(t.Context(), sandbox.Spec{Wasm: m.Bytes()})
 			refused(t, err, sandbox.ReasonCompile)
-			// Should a compiler take it one day, it is not restored.
+			// Should the compiler take it one day.
 			if r, err := instrument.Rewrite(m.Bytes(), instrument.Options{}); err == nil && (r.Restorable || len(r.Segments) > 0) {
 				t.Errorf("got %+v", r)
 			}
 		})
+	}
+}
+
+// TestComputedData has data at an offset that the host does not compute, which
+// the start changes. Each instance gets the data anew and starts by itself.
+func TestComputedData(t *testing.T) {
+	m := w.New()
+	m.Memory(1, -1)
+	m.DataRaw(w.Cat([]byte{0}, w.I32(5), w.I32(6), w.Ops(0x6a, 0x0b), w.Sized([]byte{40})))
+	m.Data(20, []byte{1})
+	add := w.Cat(w.I32(11), w.I32(11), w.Ops(0x2d, 0, 0), w.I32(20), w.Ops(0x2d, 0, 0), w.Ops(0x6a, 0x3a, 0, 0))
+	m.Export(abi.ExportInitialize, m.Func(">", add))
+	m.AsFunction(m.Func(">i", add, w.I32(11), w.Ops(0x2d, 0, 0)))
+	e := newEngine(t, cached())
+	for asked, more := range map[sandbox.Isolation]int{sandbox.Pristine: 0, sandbox.Fresh: 0, sandbox.Shared: 1} {
+		tpl := loadIn(t, e, sandbox.Spec{Wasm: m.Bytes(), Isolation: asked, Limits: patient()})
+		if r := tpl.Report(); asked == sandbox.Pristine && (r.Isolation != sandbox.Fresh || !strings.Contains(r.IsolationReason, "not a constant")) {
+			t.Errorf("report: %+v", r)
+		}
+		for n := range 3 {
+			_, err := tpl.Call(t.Context(), sandbox.Request{})
+			if e := refused(t, err, sandbox.ReasonError); e.Meta["status"] != fmt.Sprint(42+n*more) {
+				t.Errorf("%s, call %d: %+v", asked, n, e)
+			}
+		}
 	}
 }
 

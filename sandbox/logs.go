@@ -182,11 +182,13 @@ func clean(s string, most int) string {
 	return t
 }
 
-// lastLines gives the end of logs, as whole lines.
+// lastLines gives the end of logs, as whole lines or as the end of a long one.
 func lastLines(text []byte, most int) string {
-	if len(text) <= most {
-		return string(text)
+	if len(text) > most {
+		text = text[len(text)-most:]
+		if n := bytes.IndexByte(text, '\n') + 1; n < len(text) {
+			text = text[n:]
+		}
 	}
-	text = text[len(text)-most:]
-	return string(text[bytes.IndexByte(text, '\n')+1:])
+	return strings.ToValidUTF8(string(text), "") // a character may be cut
 }

@@ -80,3 +80,14 @@ func TestLimitsDefaults(t *testing.T) {
 		}
 	}
 }
+
+func TestLastLines(t *testing.T) {
+	long := strings.Repeat("ñ", 10)
+	for in, want := range map[string]string{
+		"": "", "a\n": "a\n", "one\ntwoo\nthree\n": "three\n", long + "\n": "ññññ\n", long + "\nend\n": "end\n",
+	} {
+		if got := lastLines([]byte(in), 10); got != want {
+			t.Errorf("%q: got %q, want %q", in, got, want)
+		}
+	}
+}

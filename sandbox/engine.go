@@ -44,7 +44,7 @@ type Config struct {
 // function names, not lines.
 func RuntimeConfig() wazero.RuntimeConfig {
 	return wazero.NewRuntimeConfig().
-		WithCoreFeatures(api.CoreFeaturesV2 | experimental.CoreFeaturesTailCall).
+		WithCoreFeatures(api.CoreFeaturesV2 | experimental.CoreFeaturesTailCall | experimental.CoreFeaturesExtendedConst).
 		WithDebugInfoEnabled(false)
 }
 

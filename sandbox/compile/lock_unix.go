@@ -10,16 +10,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lock holds a lock that ends with this process at the latest. If another one
-// has it, it waits, or gives nil at once.
+// lock holds a lock that ends with this process at the latest. With wait it
+// makes the file and waits for who else has the lock; without, the file must be
+// there, and it gives nil if another one has the lock.
 func lock(path string, wait bool) (unlock func() error, err error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|unix.O_NOFOLLOW, 0o600)
+	flags, how := os.O_RDWR|unix.O_NOFOLLOW, unix.LOCK_EX|unix.LOCK_NB
+	if wait {
+		flags, how = flags|os.O_CREATE, unix.LOCK_EX
+	}
+	f, err := os.OpenFile(path, flags, 0o600)
 	if err != nil {
 		return nil, err
-	}
-	how := unix.LOCK_EX
-	if !wait {
-		how |= unix.LOCK_NB
 	}
 	for {
 		err = unix.Flock(int(f.Fd()), how)

@@ -71,11 +71,15 @@ func sweep(private string) error {
 		}
 		dir := filepath.Join(private, e.Name())
 		unlock, err := lock(filepath.Join(dir, "lock"), false)
-		if errors.Is(err, fs.ErrNotExist) || err == nil && unlock == nil {
-			continue // just closed, or in use
-		}
-		if err != nil {
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			// Its owner is removing it, or ended when it had just made it: who
+			// makes one holds the lock that is held here.
+			unlock = func() error { return nil }
+		case err != nil:
 			return err
+		case unlock == nil:
+			continue // in use
 		}
 		if err := errors.Join(os.RemoveAll(dir), unlock()); err != nil {
 			return err

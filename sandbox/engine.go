@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tetratelabs/wazero"
@@ -74,6 +75,9 @@ type Engine struct {
 	once     sync.Once // of what Close does at last
 	closed   error     // what came of it
 
+	processors int32        // that Go uses
+	guests     atomic.Int32 // that run now
+
 	mu        sync.Mutex
 	templates map[*Template]struct{}
 
@@ -87,7 +91,7 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	if cfg.MaxIdle <= 0 {
 		cfg.MaxIdle = 2 * runtime.GOMAXPROCS(0)
 	}
-	e := &Engine{cfg: cfg, log: cfg.Logger, born: time.Now(), templates: make(map[*Template]struct{}), stop: make(chan struct{})}
+	e := &Engine{cfg: cfg, log: cfg.Logger, born: time.Now(), templates: make(map[*Template]struct{}), stop: make(chan struct{}), processors: int32(runtime.GOMAXPROCS(0))}
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
 	}
@@ -168,6 +172,11 @@ func (e *Engine) compile(ctx context.Context, wasm []byte) (wazero.CompiledModul
 	}
 	return nil, 0, newError(ReasonInternal, "the module could not be compiled").cause(err)
 }
+
+// crowded tells that guests take all processors that Go uses, so that others
+// wait behind them. Where one is free it runs what else there is to run, and
+// yielding would only have it spin in search of more: half of a processor.
+func (e *Engine) crowded() bool { return e.guests.Load() >= e.processors }
 
 // release gives the memory of an overflown guest stack back to the system:
 // some hundred MB that the garbage collector would keep for minutes. The one

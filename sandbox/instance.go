@@ -172,6 +172,8 @@ func (i *instance) answer() (status uint32, err error) {
 
 func (i *instance) run(f api.Function) (status uint32, err error) {
 	var stack [1]uint64
+	i.t.engine.guests.Add(1)
+	defer i.t.engine.guests.Add(-1)
 	i.enter()
 	defer i.leave()
 	err = guard(func() error { return f.CallWithStack(i.ctx, stack[:]) })

@@ -95,7 +95,7 @@ func (i *instance) refuel() {
 	if m.burnt += took; m.burnt >= napEvery {
 		m.burnt = 0
 		time.Sleep(nap)
-	} else {
+	} else if i.t.engine.crowded() {
 		runtime.Gosched()
 	}
 	i.enter()

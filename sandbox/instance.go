@@ -107,8 +107,10 @@ func (i *instance) enter() {
 	}
 	i.inside = true
 	i.memory.Begin()
-	lockThread()
-	i.since = threadCPU()
+	if _, counted := i.memory.CPU(); !counted {
+		lockThread()
+		i.since = threadCPU()
+	}
 }
 
 // leave closes the window: others may run, and the goroutine may move.
@@ -117,9 +119,14 @@ func (i *instance) leave() {
 		return
 	}
 	i.inside = false
-	i.cpu += threadCPU() - i.since
-	unlockThread()
+	before, counted := i.memory.CPU()
+	if !counted {
+		i.cpu += threadCPU() - i.since
+		unlockThread()
+	}
 	i.memory.End()
+	after, _ := i.memory.CPU()
+	i.cpu += after - before
 }
 
 // begin gives the instance a call.

@@ -5,6 +5,7 @@ package pristine
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 func openStore(mem []byte, config Config) (store, error) {
@@ -16,5 +17,5 @@ func openStore(mem []byte, config Config) (store, error) {
 
 func newEmpty(uint64) (body, error) { return &plain{space: []byte{}}, nil }
 
-// threadFaults is for methods that are not here.
-func threadFaults() int64 { return -1 }
+// threadUsage is for methods that are not here.
+func threadUsage() (int64, time.Duration) { return -1, 0 }

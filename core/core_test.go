@@ -410,7 +410,7 @@ func TestMetricsTellWhatCallsUsed(t *testing.T) {
 	for range 3 {
 		res, _ := post(t, c, "echo", "{}")
 		for _, h := range []string{"Ruedo-Cpu-Time", "Ruedo-Memory", "Ruedo-Fuel", "Ruedo-Start"} {
-			if v := res.Header.Get(h); v == "" || v == "0" {
+			if v := res.Header.Get(h); v == "" || v == "0s" {
 				t.Errorf("%s: %q", h, v)
 			}
 		}

@@ -107,10 +107,8 @@ func (i *instance) enter() {
 	}
 	i.inside = true
 	i.memory.Begin()
-	if _, counted := i.memory.CPU(); !counted {
-		lockThread()
-		i.since = threadCPU()
-	}
+	lockThread()
+	i.since = threadCPU()
 }
 
 // leave closes the window: others may run, and the goroutine may move.
@@ -119,14 +117,9 @@ func (i *instance) leave() {
 		return
 	}
 	i.inside = false
-	before, counted := i.memory.CPU()
-	if !counted {
-		i.cpu += threadCPU() - i.since
-		unlockThread()
-	}
+	i.cpu += threadCPU() - i.since
+	unlockThread()
 	i.memory.End()
-	after, _ := i.memory.CPU()
-	i.cpu += after - before
 }
 
 // begin gives the instance a call.

@@ -2,7 +2,6 @@ package pristine
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/tetratelabs/wazero/experimental"
 )
@@ -28,9 +27,7 @@ type Memory struct {
 	counted bool // page faults tell whether pages were written
 	running bool // between Begin and End
 	before  int64
-	since   time.Duration // the thread's processor time at Begin
-	used    time.Duration // in all windows
-	dirty   bool          // pages may be private that nobody counted
+	dirty   bool // pages may be private that nobody counted
 }
 
 var (

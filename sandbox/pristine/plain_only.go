@@ -5,7 +5,6 @@ package pristine
 import (
 	"errors"
 	"fmt"
-	"time"
 )
 
 func openStore(mem []byte, config Config) (store, error) {
@@ -17,5 +16,5 @@ func openStore(mem []byte, config Config) (store, error) {
 
 func newEmpty(uint64) (body, error) { return &plain{space: []byte{}}, nil }
 
-// threadUsage is for methods that are not here.
-func threadUsage() (int64, time.Duration) { return -1, 0 }
+// threadFaults is for methods that are not here.
+func threadFaults() int64 { return -1 }

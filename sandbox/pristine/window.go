@@ -1,9 +1,6 @@
 package pristine
 
-import (
-	"runtime"
-	"time"
-)
+import "runtime"
 
 // Begin opens the window in which writes are noticed: from before the input is
 // written until after the output was read. It ties the goroutine to its thread
@@ -17,7 +14,7 @@ func (m *Memory) Begin() {
 	m.running = true
 	if m.counted {
 		runtime.LockOSThread()
-		m.before, m.since = threadUsage()
+		m.before = threadFaults()
 	}
 }
 
@@ -29,18 +26,12 @@ func (m *Memory) End() {
 	}
 	m.running = false
 	if m.counted {
-		n, cpu := threadUsage()
-		if n != m.before || n < 0 {
+		if n := threadFaults(); n != m.before || n < 0 {
 			m.dirty = true
 		}
-		m.used += cpu - m.since
 		runtime.UnlockOSThread()
 	}
 }
-
-// CPU is the processor time of all windows so far, to the microsecond. It is false
-// where windows are not counted, and their time must be taken otherwise.
-func (m *Memory) CPU() (time.Duration, bool) { return m.used, m.counted }
 
 // MarkDirty says that the memory was written outside a window or by another
 // goroutine since the last Restore.

@@ -19,7 +19,6 @@ type trial struct {
 	outcome string // of every call, with all state behind it
 	calls   int
 	fuel    []int64 // burnt by each call that did not trap
-	checks  int
 }
 
 // try runs a program: as it is (res nil), or rewritten.

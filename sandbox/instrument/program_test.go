@@ -49,16 +49,15 @@ func newProgram(seed uint64) []byte {
 	return m.Bytes()
 }
 
-func (p *program) emit(b ...byte)       { p.code = append(p.code, b...) }
-func (p *program) raw(parts []byte)     { p.code = append(p.code, parts...) }
-func (p *program) i32Local() uint32     { return [...]uint32{0, 2, 3, 4, 5, 6}[p.IntN(6)] }
-func (p *program) i64Local() uint32     { return [...]uint32{1, 7, 8, 9}[p.IntN(4)] }
-func (p *program) callee() uint32       { return 1 + uint32(p.IntN(p.funcs)) }
-func (p *program) oneIn(n int) bool     { return p.IntN(n) == 0 }
-func (p *program) get(local uint32)     { p.raw(w.Cat([]byte{0x20}, w.U32(local))) }
-func (p *program) set(local uint32)     { p.raw(w.Cat([]byte{0x21}, w.U32(local))) }
-func (p *program) const32(v int32)      { p.raw(w.I32(v)) }
-func (p *program) op(b byte, n ...byte) { p.emit(append([]byte{b}, n...)...) }
+func (p *program) emit(b ...byte)   { p.code = append(p.code, b...) }
+func (p *program) raw(parts []byte) { p.code = append(p.code, parts...) }
+func (p *program) i32Local() uint32 { return [...]uint32{0, 2, 3, 4, 5, 6}[p.IntN(6)] }
+func (p *program) i64Local() uint32 { return [...]uint32{1, 7, 8, 9}[p.IntN(4)] }
+func (p *program) callee() uint32   { return 1 + uint32(p.IntN(p.funcs)) }
+func (p *program) oneIn(n int) bool { return p.IntN(n) == 0 }
+func (p *program) get(local uint32) { p.raw(w.Cat([]byte{0x20}, w.U32(local))) }
+func (p *program) set(local uint32) { p.raw(w.Cat([]byte{0x21}, w.U32(local))) }
+func (p *program) const32(v int32)  { p.raw(w.I32(v)) }
 
 func (p *program) function() []byte {
 	p.code, p.labels = nil, nil

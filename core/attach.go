@@ -36,10 +36,10 @@ func (c *Core) attach(l *lane.Lane) (detach func()) {
 func (c *Core) register(l *lane.Lane) {
 	ctx, cancel := context.WithCancel(c.down)
 	defer cancel()
-	go func() {
+	c.registrations.Go(func() {
 		<-l.Done()
 		cancel()
-	}()
+	})
 	info := proto.CloneOf(l.Info())
 	info.RegisteredBy = c.ID()
 	m, err := c.announce(ctx, info)

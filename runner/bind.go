@@ -46,10 +46,10 @@ func (b bound) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) (*runn
 	defer p.leave()
 	// The slot comes last: calls that wait for a cold plan do not hold up
 	// those whose plan is ready.
-	if err := b.gate.acquire(ctx); err != nil {
+	if err := b.gate.acquire(ctx, req.Service); err != nil {
 		return nil, err
 	}
-	defer b.gate.release()
+	defer b.gate.release(req.Service)
 	return b.call(ctx, p, req)
 }
 

@@ -3,20 +3,39 @@ package runner
 import (
 	"context"
 	"fmt"
+	"slices"
+	"sync"
 	"sync/atomic"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
 // gate lets so many calls execute and so many more wait.
+//
+// It keeps services apart: a call never waits for calls of other services while
+// its own has none that executes, and those that wait are let in service by
+// service. One that holds all slots, with calls that loop or sleep until their
+// time is up, holds up nobody else. The slots beyond the concurrency that this
+// takes are as many again at most.
 type gate struct {
-	slots chan struct{}
 	calls atomic.Int64 // that execute or wait
 	limit int64
+
+	mu          sync.Mutex
+	concurrency int
+	executing   int
+	services    map[string]*share
+	waiting     []*share // with waiters, the next to be let in first
+}
+
+// share is what one service has of a gate.
+type share struct {
+	executing int
+	waiters   []chan struct{} // closed for who is let in
 }
 
 func newGate(concurrency, queue int) *gate {
-	return &gate{slots: make(chan struct{}, concurrency), limit: int64(concurrency + queue)}
+	return &gate{limit: int64(concurrency + queue), concurrency: concurrency, services: make(map[string]*share)}
 }
 
 // admit counts a call in; QUEUE_FULL where there is no room. A call that was
@@ -32,22 +51,98 @@ func (g *gate) admit() error {
 
 func (g *gate) leave() { g.calls.Add(-1) }
 
-// acquire waits for a slot to execute in, until ctx ends.
-func (g *gate) acquire(ctx context.Context) error {
-	select {
-	case g.slots <- struct{}{}:
+// acquire waits for a slot to execute a call of a service in, until ctx ends.
+func (g *gate) acquire(ctx context.Context, service string) error {
+	admitted := g.enter(service)
+	if admitted == nil {
 		return nil
-	default:
 	}
 	select {
-	case g.slots <- struct{}{}:
+	case <-admitted:
 		return nil
 	case <-ctx.Done():
+		if !g.withdraw(service, admitted) {
+			g.release(service) // it was let in meanwhile
+		}
 		return refuse(fault.Of(ctx.Err()))
 	}
 }
 
-func (g *gate) release() { <-g.slots }
+// enter takes a slot, or gives what is closed once there is one.
+func (g *gate) enter(service string) (admitted chan struct{}) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	s := g.services[service]
+	if s == nil {
+		s = &share{}
+		g.services[service] = s
+	}
+	if g.room(s) {
+		g.executing++
+		s.executing++
+		return nil
+	}
+	if len(s.waiters) == 0 {
+		g.waiting = append(g.waiting, s)
+	}
+	admitted = make(chan struct{})
+	s.waiters = append(s.waiters, admitted)
+	return admitted
+}
+
+// room tells whether a call of the service may execute now.
+func (g *gate) room(s *share) bool {
+	return g.executing < g.concurrency || s.executing == 0 && g.executing < 2*g.concurrency
+}
+
+// withdraw takes back who waits; false where it was let in already.
+func (g *gate) withdraw(service string, admitted chan struct{}) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	s := g.services[service]
+	n := slices.Index(s.waiters, admitted)
+	if n < 0 {
+		return false
+	}
+	s.waiters = slices.Delete(s.waiters, n, n+1)
+	if len(s.waiters) == 0 {
+		g.waiting = slices.DeleteFunc(g.waiting, func(w *share) bool { return w == s })
+	}
+	g.forget(service, s)
+	return true
+}
+
+// release gives a slot back, to the service whose turn it is.
+func (g *gate) release(service string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	s := g.services[service]
+	g.executing--
+	s.executing--
+	g.forget(service, s)
+	for n, next := range g.waiting {
+		if !g.room(next) {
+			continue
+		}
+		g.executing++
+		next.executing++
+		close(next.waiters[0])
+		next.waiters = next.waiters[1:]
+		g.waiting = slices.Delete(g.waiting, n, n+1)
+		if len(next.waiters) > 0 {
+			g.waiting = append(g.waiting, next)
+		}
+		return
+	}
+}
+
+// forget drops a service that has no calls, so that names which come and go do
+// not fill the memory.
+func (g *gate) forget(service string, s *share) {
+	if s.executing == 0 && len(s.waiters) == 0 {
+		delete(g.services, service)
+	}
+}
 
 // refuse says that the call did not start.
 func refuse(e *fault.Error) *fault.Error {

@@ -3,7 +3,6 @@ package sandbox_test
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -110,45 +109,6 @@ func TestCallerThatIsGone(t *testing.T) {
 	}
 	if _, err := tpl.Call(t.Context(), sandbox.Request{}); err != nil {
 		t.Error(err)
-	}
-}
-
-// TestStacksAreNotKept recurses as deep as the input says, and comes back.
-func TestStacksAreNotKept(t *testing.T) {
-	m := w.New()
-	read := m.Import("ruedo", "input_read", "ii>i")
-	m.Memory(1, -1)
-	get := w.Ops(0x20, 0)
-	f := uint32(1)
-	if m.Func("i>i", get, w.Ops(0x45, 0x04, 0x40), w.I32(0), w.Ops(0x0f, 0x0b), get, w.I32(1), w.Ops(0x6b), w.Call(f), w.I32(1), w.Ops(0x6a)) != f {
-		t.Fatal("the function has another index")
-	}
-	m.AsFunction(m.Func(">i", w.CallWith(read, 0, 4), w.Drop(), w.I32(0), w.Ops(0x28, 2, 0), w.Call(f), w.I32(0), w.Ops(0x28, 2, 0), w.Ops(0x6b)))
-	for _, isolation := range []sandbox.Isolation{sandbox.Pristine, sandbox.Shared} {
-		tpl := load(t, sandbox.Spec{Wasm: m.Bytes(), Isolation: isolation, Limits: sandbox.Limits{Timeout: time.Minute}})
-		call := func(depth uint32) int {
-			t.Helper()
-			if _, err := tpl.Call(t.Context(), sandbox.Request{Input: binary.LittleEndian.AppendUint32(nil, depth)}); err != nil {
-				t.Fatal(err)
-			}
-			return tpl.StackOfIdle()
-		}
-		small := call(0)
-		if small <= 0 {
-			t.Fatalf("the stack of a function has %d bytes: the runtime has changed, see stackOf", small)
-		}
-		if some := call(1000); some <= small || some > sandbox.MaxStack {
-			t.Errorf("after some recursion: a stack of %d bytes", some)
-		}
-		if large := call(30_000); large > small {
-			t.Errorf("after deep recursion: a stack of %d bytes is kept", large)
-		}
-		// Deeper than that it does not get, long before its time is up.
-		_, err := tpl.Call(t.Context(), sandbox.Request{Input: binary.LittleEndian.AppendUint32(nil, 1<<30)})
-		if e := refused(t, err, sandbox.ReasonTrap); e.Meta["kind"] != "stack overflow" {
-			t.Errorf("recursion without an end: %+v", e)
-		}
-		call(10)
 	}
 }
 

@@ -77,12 +77,10 @@ type Engine struct {
 
 	processors int32        // that Go uses
 	guests     atomic.Int32 // that run now
+	stacks     stacks
 
 	mu        sync.Mutex
 	templates map[*Template]struct{}
-
-	releasing sync.Mutex
-	released  time.Time // when release last began
 }
 
 // New makes an engine. It starts a goroutine that gives back idle instances;
@@ -156,6 +154,7 @@ func (e *Engine) Close(ctx context.Context) error {
 		close(e.stop)
 		e.janitor.Wait()
 		e.closed = errors.Join(e.runtime.Close(ctx), e.compiler.Close(ctx))
+		e.stacks.close()
 	})
 	return e.closed
 }
@@ -177,20 +176,6 @@ func (e *Engine) compile(ctx context.Context, wasm []byte) (wazero.CompiledModul
 // wait behind them. Where one is free it runs what else there is to run, and
 // yielding would only have it spin in search of more: half of a processor.
 func (e *Engine) crowded() bool { return e.guests.Load() >= e.processors }
-
-// release gives the memory of an overflown guest stack back to the system:
-// some hundred MB that the garbage collector would keep for minutes. The one
-// whose guest did it waits for it; it costs a fraction of what the overflow did.
-func (e *Engine) release() {
-	asked := time.Now()
-	e.releasing.Lock()
-	defer e.releasing.Unlock()
-	if e.released.After(asked) {
-		return // one that began later has done it
-	}
-	e.released = time.Now()
-	debug.FreeOSMemory()
-}
 
 // guard is the last resort against a panic in the runtime.
 func guard(f func() error) (err error) {

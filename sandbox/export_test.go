@@ -93,16 +93,6 @@ func (t *Template) SoilIdle(what string) {
 	t.pool.put(i)
 }
 
-// StackOfIdle is the size of the stack that an instance that waits has kept.
-func (t *Template) StackOfIdle() int {
-	i := t.pool.take()
-	defer t.pool.put(i)
-	if !i.stack.IsValid() {
-		return -1
-	}
-	return i.stack.Len()
-}
-
 // Sweep is a round of the janitor.
 func (t *Template) Sweep() {
 	for _, i := range t.pool.sweep() {
@@ -117,6 +107,3 @@ func (t *Template) BreakClock(v any) {
 
 // Tick is how coarse the clocks of guests are.
 const Tick = tick
-
-// MaxStack is how large a stack an instance keeps.
-const MaxStack = maxStack

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
 	"time"
 
 	"github.com/tetratelabs/wazero/api"
@@ -24,14 +23,15 @@ type instance struct {
 	module  api.Module
 	globals []api.MutableGlobal // as in the template's
 	serve   api.Function        // ruedo_call or _start
-	stack   reflect.Value       // of the function that runs, see stackOf; may be invalid
+	stack   stackOf             // of the function that runs
 	meter   meter
 	started bool   // initialize has run, or its result was put into the memory
 	in      string // the export that runs, for messages
 
-	inside bool // between enter and leave
-	cpu    time.Duration
-	since  time.Duration // the thread's clock at enter
+	inside  bool // between enter and leave
+	touched bool // pages came into memory since the function began
+	cpu     time.Duration
+	since   time.Duration // the thread's clock at enter
 }
 
 // instanceContext gives host functions the instance that calls them.
@@ -89,14 +89,14 @@ func (t *Template) newInstance(memory *pristine.Memory, c *call) (_ *instance, e
 	return i, nil
 }
 
-// ready looks up the function that calls run. A new one has a stack of its own.
+// ready looks up the function that calls run.
 func (i *instance) ready() {
 	name := abi.ExportCall
 	if i.t.report.Kind == Command {
 		name = abi.ExportStart
 	}
 	i.serve = i.module.ExportedFunction(name)
-	i.stack = stackOf(i.serve)
+	i.stack = newStackOf(i.serve)
 }
 
 // enter opens the window in which the guest runs: the goroutine stays on its
@@ -119,7 +119,9 @@ func (i *instance) leave() {
 	i.inside = false
 	i.cpu += threadCPU() - i.since
 	unlockThread()
-	i.memory.End()
+	if i.memory.End() {
+		i.touched = true
+	}
 }
 
 // begin gives the instance a call.
@@ -142,13 +144,13 @@ func (i *instance) initialize() error {
 			if name == i.t.rewritten.Start {
 				i.in = "its start function"
 			}
-			i.stack = stackOf(f)
+			i.stack = newStackOf(f)
 			if _, err := i.run(f); err != nil {
 				return err
 			}
 		}
 	}
-	i.stack = stackOf(i.serve)
+	i.stack = newStackOf(i.serve)
 	i.started = true
 	return nil
 }
@@ -171,13 +173,20 @@ func (i *instance) answer() (status uint32, err error) {
 }
 
 func (i *instance) run(f api.Function) (status uint32, err error) {
-	var stack [1]uint64
+	lent, err := i.t.engine.stacks.take()
+	if err != nil {
+		return 0, fmt.Errorf("%w: its stack: %w", errHostMemory, err)
+	}
+	i.stack.lend(lent)
+	i.touched = false
 	i.t.engine.guests.Add(1)
-	defer i.t.engine.guests.Add(-1)
 	i.enter()
-	defer i.leave()
-	err = guard(func() error { return f.CallWithStack(i.ctx, stack[:]) })
-	return uint32(stack[0]), err
+	var values [1]uint64
+	err = guard(func() error { return f.CallWithStack(i.ctx, values[:]) })
+	i.leave()
+	i.t.engine.guests.Add(-1)
+	i.t.engine.stacks.put(lent, i.touched)
+	return uint32(values[0]), err
 }
 
 // restore puts memory and globals back to the template's snapshot. After an

@@ -87,7 +87,7 @@ func (i *instance) refuel() {
 	if i.overspent() {
 		c.stop(stopFuel)
 	}
-	if i.stack.IsValid() && i.stack.Len() > mostStack {
+	if i.stack.grown() > mostStack {
 		c.stop(stopStack)
 	}
 	took := i.cpu - m.given

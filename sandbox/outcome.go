@@ -9,7 +9,7 @@ import (
 	"github.com/tetratelabs/wazero/sys"
 )
 
-// stackOverflow is the kind of a trap whose guest had hundreds of MB of stack.
+// stackOverflow is the kind of a trap whose guest needed more than mostStack.
 const stackOverflow = "stack overflow"
 
 // outcome decides what became of a call, from the runtime's error and from what
@@ -34,6 +34,8 @@ func (t *Template) outcome(i *instance, status uint32, err error, took time.Dura
 	case err == nil:
 		return newError(ReasonError, "the service failed: it returned %d and said no more", int32(status)).
 			fix("see its logs").with("status", int32(status)).code(2)
+	case errors.Is(err, errHostMemory):
+		return t.noMemory(err)
 	case panicked != nil:
 		t.engine.log.Error("running a guest panicked", "in", i.in, "panic", panicked.value, "stack", string(panicked.stack))
 		return newError(ReasonInternal, "the service met a fault of its host in %s", i.in).cause(err)
@@ -90,9 +92,7 @@ func (t *Template) stopped(i *instance, took time.Duration, err error) *Error {
 		return newError(ReasonHostCalls, "the service was stopped after %d calls of host functions, which is the limit", maxHostCalls).cause(err).
 			fix("read and write in larger pieces").with("limit", maxHostCalls)
 	case stopStack:
-		return newError(ReasonTrap, "the service trapped in %s: %s", i.in, stackOverflow).cause(err).
-			fix("it calls itself without an end, or too deep: see its code").
-			with("kind", stackOverflow, "in", i.in, "limit", mostStack)
+		return stackOver(i, err)
 	case stopTimeout:
 		return newError(ReasonTimeout, "the service was stopped after %s, the limit is %s", took, t.limits.Timeout).cause(err).
 			fix("make it faster, or raise timeout in a decorator").
@@ -157,12 +157,11 @@ func (t *Template) trapped(i *instance, err error) *Error {
 	if k := strings.LastIndex(kind, "wasm error: "); k >= 0 {
 		kind = kind[k+len("wasm error: "):]
 	}
-	overflow := overflown(err)
-	if overflow {
-		kind = stackOverflow
+	if strings.HasSuffix(kind, stackOverflow) {
+		return stackOver(i, err)
 	}
 	kind = clean(kind, 200)
-	if i.memory.Refused() > 0 && !overflow {
+	if i.memory.Refused() > 0 {
 		return t.outOfMemory(i, "it trapped: "+kind, err).with("kind", kind)
 	}
 	e := newError(ReasonTrap, "the service trapped in %s: %s", i.in, kind).cause(errors.New(kind)).
@@ -174,10 +173,16 @@ func (t *Template) trapped(i *instance, err error) *Error {
 	return e
 }
 
-// overflown tells a guest that has used up its stack.
-func overflown(err error) bool {
-	kind, _, _ := strings.Cut(err.Error(), "\nwasm stack trace:")
-	return strings.HasSuffix(kind, stackOverflow)
+// stackOver is the answer to a guest that has used up its stack.
+func stackOver(i *instance, err error) *Error {
+	return newError(ReasonTrap, "the service trapped in %s: %s, over the limit of %d bytes", i.in, stackOverflow, mostStack).cause(err).
+		fix("it calls itself without an end, or too deep: see its code").
+		with("kind", stackOverflow, "in", i.in, "limit", mostStack)
+}
+
+// noMemory is the answer to a call that the host had no memory for.
+func (t *Template) noMemory(err error) *Error {
+	return newError(ReasonInternal, "the host has no memory left for a service that may use %d bytes", t.limits.Memory).cause(err)
 }
 
 // frames are the innermost functions of a trace. Their names are the guest's.

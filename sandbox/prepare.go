@@ -87,7 +87,7 @@ func (t *Template) model(ctx context.Context) (*instance, *Error) {
 	c := newCall(ctx, t.limits, Request{})
 	memory, err := pristine.NewTemplateMemory(t.mostMemory())
 	if err != nil {
-		return nil, newError(ReasonInternal, "the host has no memory left for a service that may use %d bytes", t.limits.Memory).cause(err)
+		return nil, t.noMemory(err)
 	}
 	i, err := t.newInstance(memory, c)
 	if err != nil {

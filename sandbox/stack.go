@@ -2,42 +2,119 @@ package sandbox
 
 import (
 	"reflect"
+	"sync"
+	"unsafe"
 
 	"github.com/tetratelabs/wazero/api"
 )
 
-// mostStack is how large the native stack of a call may become. The runtime would
-// let it grow to hundreds of megabytes, by copying it each time while everyone
-// else waits for memory. It is as much as programs in C are used to.
-const mostStack = 8 << 20
+// The runtime gives each function a native stack of 10 KiB on Go's heap and
+// doubles it, by copying, up to a hundred megabytes: a guest that recurses has
+// everyone else wait for memory and for the garbage collector. So a call runs on
+// a stack that it is lent: addresses outside of the heap, whose pages come as
+// they are touched, and whose end is the end.
 
-// An instance keeps the native stack of its last call, which grows to a hundred
-// megabytes where a guest recurses. One that is larger than maxStack is thrown
-// away; maxStackFuel is how much work that takes, roughly, where the size
-// cannot be read.
 const (
-	maxStack     = 1 << 20
-	maxStackFuel = 100_000
+	// mostStack is how large the native stack of a call may become. It is as much
+	// as programs in C are used to.
+	mostStack = 8 << 20
+	// keepStack is how much of it stays in memory for the next call.
+	keepStack = 256 << 10
+	// keepGrown is the same for a stack of the runtime.
+	keepGrown = 1 << 20
 )
 
-// stackOf gives the field with the stack of a function of the runtime, which has
-// no method for it. It is invalid where the runtime has changed.
-func stackOf(f api.Function) reflect.Value {
-	v := reflect.ValueOf(f)
-	if v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct {
-		return reflect.Value{}
-	}
-	stack := v.Elem().FieldByName("stack")
-	if !stack.IsValid() || stack.Kind() != reflect.Slice {
-		return reflect.Value{}
-	}
-	return stack
+// stacks are lent to the calls that run. There are as many as there ever were
+// calls at once; those that wait have next to no memory.
+type stacks struct {
+	mu   sync.Mutex
+	idle []*stack
 }
 
-// overgrown tells that the stack is not worth keeping.
-func (i *instance) overgrown() bool {
-	if i.stack.IsValid() {
-		return i.stack.Len() > maxStack
+// take gives a stack; nil where calls run on those of the runtime.
+func (s *stacks) take() (*stack, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := len(s.idle)
+	if n == 0 {
+		return newStack()
 	}
-	return i.meter.spent() > maxStackFuel
+	last := s.idle[n-1]
+	s.idle = s.idle[:n-1]
+	return last, nil
+}
+
+// put takes a stack back. touched says that pages came into memory since take.
+func (s *stacks) put(back *stack, touched bool) {
+	if back == nil {
+		return
+	}
+	if touched {
+		back.trim()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.idle = append(s.idle, back)
+}
+
+// close frees them all. No call runs any more.
+func (s *stacks) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, idle := range s.idle {
+		idle.free()
+	}
+	s.idle = nil
+}
+
+// stackOf is where a function of the runtime keeps its stack. There is no method
+// for it, so it is found by name and type; see [TestStacksAreLent]. The zero
+// value means that the runtime is another.
+type stackOf struct {
+	space  *[]byte
+	top    *uintptr // where it begins: it grows downwards
+	bottom **byte   // what it must not grow below
+}
+
+func newStackOf(f api.Function) stackOf {
+	v := reflect.ValueOf(f)
+	if v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct {
+		return stackOf{}
+	}
+	space, top, context := v.Elem().FieldByName("stack"), v.Elem().FieldByName("stackTop"), v.Elem().FieldByName("execCtx")
+	if !space.IsValid() || space.Type() != reflect.TypeFor[[]byte]() ||
+		!top.IsValid() || top.Kind() != reflect.Uintptr ||
+		!context.IsValid() || context.Kind() != reflect.Struct {
+		return stackOf{}
+	}
+	bottom := context.FieldByName("stackBottomPtr")
+	if !bottom.IsValid() || bottom.Type() != reflect.TypeFor[*byte]() {
+		return stackOf{}
+	}
+	s := stackOf{
+		space:  (*[]byte)(unsafe.Pointer(space.UnsafeAddr())),
+		top:    (*uintptr)(unsafe.Pointer(top.UnsafeAddr())),
+		bottom: (**byte)(unsafe.Pointer(bottom.UnsafeAddr())),
+	}
+	first, last := unsafe.SliceData(*s.space), uintptr(unsafe.Pointer(&(*s.space)[len(*s.space)-1]))
+	if *s.bottom != first || *s.top != last&^15 {
+		return stackOf{} // they mean something else
+	}
+	return s
+}
+
+// lend has the function run on a stack from its next call on.
+func (s stackOf) lend(lent *stack) {
+	if s.space != nil && lent != nil {
+		*s.space, *s.top, *s.bottom = lent.space, lent.top, lent.bottom
+	}
+}
+
+// grown is how large the runtime has made the stack of a function that is lent
+// none.
+func (s stackOf) grown() int {
+	if s.space == nil || lends {
+		return 0
+	}
+	return len(*s.space)
 }

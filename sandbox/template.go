@@ -80,9 +80,6 @@ func (e *Engine) Load(ctx context.Context, spec Spec) (*Template, error) {
 		pool:      pool{most: e.cfg.MaxIdle},
 	}
 	if err := t.prepare(ctx, spec.Example); err != nil {
-		if err.Meta["kind"] == stackOverflow {
-			e.release()
-		}
 		t.free(context.WithoutCancel(ctx))
 		return nil, err
 	}
@@ -179,7 +176,7 @@ var errHostMemory = errors.New("no memory for an instance")
 // finish makes the answer of a call and puts its instance away.
 func (t *Template) finish(i *instance, status uint32, err error) (Result, error) {
 	if i == nil {
-		return Result{}, newError(ReasonInternal, "the host has no memory left for a service that may use %d bytes", t.limits.Memory).cause(err)
+		return Result{}, t.noMemory(err)
 	}
 	c := i.call
 	c.close()
@@ -198,13 +195,10 @@ func (t *Template) finish(i *instance, status uint32, err error) (Result, error)
 		res.Output, res.ContentType = c.output, c.contentType
 	}
 	res.Restore = t.putAway(i, err, failure)
-	if failure == nil {
-		return res, nil
+	if failure != nil {
+		return res, failure
 	}
-	if failure.Meta["kind"] == stackOverflow {
-		t.engine.release()
-	}
-	return res, failure
+	return res, nil
 }
 
 // putAway gets an instance ready for its next call, or closes it where it
@@ -229,9 +223,9 @@ func (t *Template) putAway(i *instance, err error, failure *Error) time.Duration
 	default:
 		keep = false
 	}
-	if keep && (err != nil || i.overgrown()) {
-		// The stack of a call that did not return is not in order, and one that
-		// grew stays large.
+	if keep && (err != nil || i.stack.grown() > keepGrown) {
+		// A function that did not return is not in order, and a stack of the
+		// runtime that grew stays large.
 		i.ready()
 	}
 	i.call = nil

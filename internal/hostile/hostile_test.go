@@ -33,7 +33,7 @@ func TestHostile(t *testing.T) {
 	if w := a.victim.watch(second); len(w.problems) > 0 {
 		t.Fatalf("the victim is not answered: %s: %s", w, w.problems[0])
 	}
-	quiet, busy := a.victim.calibrate(t, 2)
+	quiet, busy := a.victim.calibrate(t, runnerCount, 2)
 	a.victim.neighbours = busy.p99 - quiet.p99
 	t.Logf("the victim alone: %s; beside %d busy processes: %s", quiet, runnerCount, busy)
 	before := make(map[*process]state)

@@ -53,6 +53,9 @@ type row struct {
 	moves []move
 	// once: the moves are not made again.
 	once bool
+	// atOnce is how many guests the moves keep busy at a time; 0 means one for each
+	// runner.
+	atOnce int
 	// control is what goes on in the window before, where that is not nothing.
 	control func(b *bout)
 	// peakCore and peakRunner bound the memory during the row, in bytes over
@@ -276,7 +279,11 @@ func (a *arena) play(t *testing.T, r *row) {
 	a.whole(t)
 	res := &result{row: r}
 	a.results = append(a.results, res)
-	neighbours := a.victim.neighbours
+	neighbours, atOnce := a.victim.neighbours, max(r.atOnce, runnerCount)
+	if atOnce > runnerCount {
+		quiet, busy := a.victim.calibrate(t, atOnce, 1)
+		neighbours = max(neighbours, busy.p99-quiet.p99)
+	}
 	for res.tries = 1; res.tries <= tries; res.tries++ {
 		b := a.try(t, r, res)
 		res.allowed = allowed(res.control, neighbours)
@@ -290,7 +297,7 @@ func (a *arena) play(t *testing.T, r *row) {
 		}
 		if res.tries < tries {
 			// The machine may be busier now than it was at the start.
-			quiet, busy := a.victim.calibrate(t, 1)
+			quiet, busy := a.victim.calibrate(t, atOnce, 1)
 			neighbours = max(neighbours, busy.p99-quiet.p99)
 		}
 	}

@@ -114,7 +114,10 @@ func painter(pages int32) []byte {
 // stateRow is row 25: nothing that a call leaves behind is seen by another one.
 // Isolation is what it is where nobody asks for one.
 func stateRow() *row {
-	const pages = 256 // 16 MiB
+	const (
+		pages   = 256 // 16 MiB
+		workers = 2 * runnerCount
+	)
 	leaks := func(b *bout, what string, err error) {
 		if fault.Of(err).Meta["status"] == fmt.Sprint(dirty) {
 			b.Errorf("%s: the marks of another call are seen", what)
@@ -122,7 +125,7 @@ func stateRow() *row {
 	}
 	moves := []move{{"memory, globals, size", func(b *bout) {
 		var wg sync.WaitGroup
-		for worker := range 4 {
+		for worker := range workers {
 			wg.Go(func() {
 				for i := range 2 * len(endings) {
 					n := (i + worker) % len(endings)
@@ -177,6 +180,6 @@ func stateRow() *row {
 				}
 			}
 		},
-		moves: moves, peakCore: 64 << 20,
+		moves: moves, atOnce: workers, peakCore: 64 << 20,
 	}
 }

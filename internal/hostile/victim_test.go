@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"runtime"
 	"slices"
 	"strconv"
 	"sync"
@@ -91,8 +90,8 @@ type victim struct {
 
 	mu      sync.Mutex
 	samples []sample
-	// neighbours is what two ordinary busy processes cost the victim's p99 at the
-	// start.
+	// neighbours is what ordinary busy processes, as many as there are runners, cost
+	// the victim's p99 at the start.
 	neighbours time.Duration
 }
 
@@ -218,10 +217,9 @@ func (v *victim) watch(f func()) window {
 	return v.window(from, time.Now())
 }
 
-// calibrate measures what two ordinary processes that compute, as many as there
-// are runners, cost the victim: that much is the kernel's sharing of CPUs, and
-// nothing that a cluster could prevent.
-func (v *victim) calibrate(t *testing.T, rounds int) (quiet, busy window) {
+// calibrate measures what n ordinary processes that compute cost the victim: that
+// much is the kernel's sharing of CPUs, and nothing that a cluster could prevent.
+func (v *victim) calibrate(t *testing.T, n, rounds int) (quiet, busy window) {
 	t.Helper()
 	pause := func() { time.Sleep(span) }
 	quiet.p99, busy.p99 = time.Hour, time.Hour
@@ -234,7 +232,7 @@ func (v *victim) calibrate(t *testing.T, rounds int) (quiet, busy window) {
 	for range rounds { // the best of them, for what else the machine does
 		quiet = better(quiet, v.watch(pause))
 		var burners []*exec.Cmd
-		for range min(runnerCount, runtime.NumCPU()) {
+		for range n {
 			b := role(roleBurner)
 			if err := b.Start(); err != nil {
 				t.Fatal(err)
@@ -269,7 +267,7 @@ const (
 )
 
 // allowed is the p99 that a victim may see beside an attack: a fifth over what it
-// saw right before, or, where that is a fraction of a time slice, what two
+// saw right before, or, where that is a fraction of a time slice, what as many
 // ordinary busy processes on the same machine cost it. That is never taken for
 // less than 5 ms nor more than 40 ms: a guest that freezes its runner costs
 // hundreds.

@@ -19,18 +19,21 @@ func (m *Memory) Begin() {
 }
 
 // End closes the window. It is called on the goroutine that called Begin,
-// however the call ended; defer it. Without a window it does nothing.
-func (m *Memory) End() {
+// however the call ended; defer it. Without a window it does nothing. It tells
+// whether the thread may have taken page faults, of any memory.
+func (m *Memory) End() (faults bool) {
 	if !m.running {
-		return
+		return false
 	}
 	m.running = false
-	if m.counted {
-		if n := threadFaults(); n != m.before || n < 0 {
-			m.dirty = true
-		}
-		runtime.UnlockOSThread()
+	if !m.counted {
+		return true
 	}
+	if n := threadFaults(); n != m.before || n < 0 {
+		m.dirty, faults = true, true
+	}
+	runtime.UnlockOSThread()
+	return faults
 }
 
 // MarkDirty says that the memory was written outside a window or by another

@@ -1,0 +1,100 @@
+//go:build amd64 || arm64
+
+package sandbox_test
+
+import (
+	"encoding/binary"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	w "github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
+	"github.com/ruedo-dev/ruedo/sandbox"
+)
+
+// diver recurses as deep as its input says, and comes back.
+func diver(t *testing.T) []byte {
+	m := w.New()
+	read := m.Import("ruedo", "input_read", "ii>i")
+	m.Memory(1, -1)
+	get := w.Ops(0x20, 0)
+	f := uint32(1)
+	if m.Func("i>i", get, w.Ops(0x45, 0x04, 0x40), w.I32(0), w.Ops(0x0f, 0x0b), get, w.I32(1), w.Ops(0x6b), w.Call(f), w.I32(1), w.Ops(0x6a)) != f {
+		t.Fatal("the function has another index")
+	}
+	m.AsFunction(m.Func(">i", w.CallWith(read, 0, 4), w.Drop(), w.I32(0), w.Ops(0x28, 2, 0), w.Call(f), w.I32(0), w.Ops(0x28, 2, 0), w.Ops(0x6b)))
+	return m.Bytes()
+}
+
+func depth(n uint32) sandbox.Request {
+	return sandbox.Request{Input: binary.LittleEndian.AppendUint32(nil, n)}
+}
+
+// TestStacksAreLent dives in calls one after the other: none keeps more than a
+// little of its stack, and none gets deeper than it may.
+func TestStacksAreLent(t *testing.T) {
+	for _, isolation := range []sandbox.Isolation{sandbox.Pristine, sandbox.Shared} {
+		engine := newEngine(t, sandbox.Config{})
+		tpl := loadIn(t, engine, sandbox.Spec{Wasm: diver(t), Isolation: isolation, Limits: sandbox.Limits{Timeout: time.Minute}})
+		call := func(n uint32) int {
+			t.Helper()
+			if _, err := tpl.Call(t.Context(), depth(n)); err != nil {
+				t.Fatal(err)
+			}
+			sizes := engine.IdleStacks()
+			if len(sizes) != 1 {
+				t.Fatalf("there are %d stacks for one call at a time", len(sizes))
+			}
+			return sizes[0]
+		}
+		if small := call(0); small == 0 || !tpl.Lent() {
+			t.Fatal("the call did not run on a stack that was lent: the runtime has changed, see stackOf")
+		}
+		if some := call(3000); some < 64<<10 || some > sandbox.KeepStack {
+			t.Errorf("%s: after some recursion %d bytes of stack are kept", isolation, some)
+		}
+		if large := call(60_000); large > sandbox.KeepStack {
+			t.Errorf("%s: after deep recursion %d bytes of stack are kept", isolation, large)
+		}
+		_, err := tpl.Call(t.Context(), depth(1<<30))
+		if e := refused(t, err, sandbox.ReasonTrap); e.Meta["kind"] != "stack overflow" || e.Meta["limit"] != "8388608" {
+			t.Errorf("%s: recursion without an end: %+v", isolation, e)
+		}
+		if after := call(10); after > sandbox.KeepStack {
+			t.Errorf("%s: after an overflow %d bytes of stack are kept", isolation, after)
+		}
+	}
+}
+
+// TestStacksOfManyCalls has calls dive at once, and over each other.
+func TestStacksOfManyCalls(t *testing.T) {
+	const callers = 8
+	engine := newEngine(t, sandbox.Config{})
+	tpl := loadIn(t, engine, sandbox.Spec{Wasm: diver(t), Limits: sandbox.Limits{Timeout: time.Minute}})
+	var wg sync.WaitGroup
+	for c := range uint32(callers) {
+		wg.Go(func() {
+			for n := range uint32(50) {
+				deep := (n*7919 + c*104729) % 100_000
+				if n%10 == 9 {
+					if _, err := tpl.Call(t.Context(), depth(1<<30)); err == nil || !strings.Contains(err.Error(), "stack overflow") {
+						t.Errorf("recursion without an end: %v", err)
+					}
+				} else if _, err := tpl.Call(t.Context(), depth(deep)); err != nil {
+					t.Errorf("a depth of %d: %v", deep, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	sizes := engine.IdleStacks()
+	if len(sizes) == 0 || len(sizes) > callers {
+		t.Errorf("%d calls at once had %d stacks", callers, len(sizes))
+	}
+	for _, size := range sizes {
+		if size > sandbox.KeepStack {
+			t.Errorf("a stack keeps %d bytes", size)
+		}
+	}
+}

@@ -22,7 +22,11 @@ const (
 	// the scheduler's other processors get to steal what waits behind it; yielding
 	// alone lets a neighbour wait for 10 ms.
 	napEvery = time.Millisecond
-	nap      = 10 * time.Microsecond
+	// napCrowded is the same where guests take all processors: then the nap is
+	// also when the system lets other processes run, and each of their wakeups on
+	// a call's way waits for one.
+	napCrowded = napEvery / 4
+	nap        = 10 * time.Microsecond
 )
 
 // meter counts what a guest does and lets it go on, slice by slice. The guest
@@ -92,10 +96,15 @@ func (i *instance) refuel() {
 	}
 	took := i.cpu - m.given
 	m.given = i.cpu
-	if m.burnt += took; m.burnt >= napEvery {
+	crowded := i.t.engine.crowded()
+	every := napEvery
+	if crowded {
+		every = napCrowded
+	}
+	if m.burnt += took; m.burnt >= every {
 		m.burnt = 0
 		time.Sleep(nap)
-	} else if i.t.engine.crowded() {
+	} else if crowded {
 		runtime.Gosched()
 	}
 	i.enter()

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net/http"
 
+	"connectrpc.com/connect"
 	"connectrpc.com/grpchealth"
 	"connectrpc.com/grpcreflect"
 
@@ -55,8 +56,9 @@ func New(cfg Config) http.Handler {
 	mux.Handle(ruedov1connect.NewServiceServiceHandler(&serviceService{cfg}, opts...))
 	mux.Handle(ruedov1connect.NewDecoratorServiceHandler(&decoratorService{cfg}, opts...))
 	mux.Handle(ruedov1connect.NewClusterServiceHandler(&clusterService{cfg}, opts...))
-	path, modules := ruedov1connect.NewModuleServiceHandler(newModuleService(cfg), wire.HandlerOptions(cfg.Logger, maxPart)...)
-	mux.Handle(path, wire.PatientBody(modules))
+	modules := newModuleService(cfg)
+	path, handler := ruedov1connect.NewModuleServiceHandler(modules, append(wire.HandlerOptions(cfg.Logger, maxPart), connect.WithCodec(&modules.parts))...)
+	mux.Handle(path, wire.PatientBody(handler))
 
 	names := []string{
 		ruedov1connect.InvokeServiceName, ruedov1connect.ServiceServiceName, ruedov1connect.DecoratorServiceName,

@@ -5,9 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"runtime"
 	"runtime/debug"
-	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -26,24 +25,34 @@ import (
 const (
 	uploadRoom = 4
 	maxUploads = 128
-	maxPart    = 1<<20 + 4<<10
+	maxData    = 1 << 20
+	maxPart    = maxData + 4<<10
 )
 
 // errShutdown ends a stream of a core that is going away.
 var errShutdown = fault.New(fault.CoreUnreachable, "this core is shutting down").WithFix("connect again")
 
+// breath is what an upload waits after each part: a part is more than a millisecond
+// of work, and whoever waits for its processor goes first.
+const breath = 100 * time.Microsecond
+
+// quietAfter is when the memory of buffers that uploads went through is given back
+// to the system, which the garbage collector would keep for minutes. While uploads
+// come and go it is used again.
+const quietAfter = time.Second
+
 type moduleService struct {
 	Config
 	slots chan struct{}
 	held  atomic.Int64 // bytes of all uploads under way
-	used  atomic.Int64 // bytes of uploads that ended, since release
-
-	releasing sync.Mutex
-	released  time.Time // when release last began
+	parts partCodec
+	quiet *time.Timer // calls release once no upload has ended for a while
 }
 
 func newModuleService(cfg Config) *moduleService {
-	return &moduleService{Config: cfg, slots: make(chan struct{}, maxUploads)}
+	s := &moduleService{Config: cfg, slots: make(chan struct{}, maxUploads), quiet: time.AfterFunc(time.Hour, release)}
+	s.quiet.Stop()
+	return s
 }
 
 func (s *moduleService) StatModule(ctx context.Context, req *ruedov1.StatModuleRequest) (*ruedov1.StatModuleResponse, error) {
@@ -68,23 +77,26 @@ func (s *moduleService) UploadModule(ctx context.Context, stream *connect.Client
 	if err := s.receive(stream, &u); err != nil {
 		return nil, err
 	}
-	m, err := publish.Admit(u.digest, u.wasm, s.MaxModule)
+	m, err := publish.Admit(u.digest, u.wasm(), s.MaxModule)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.Store.PutModule(ctx, m, u.wasm); err != nil {
+	if err := s.Store.PutModule(ctx, m, u.wasm()); err != nil {
 		return nil, err
 	}
 	return &ruedov1.UploadModuleResponse{Module: m}, nil
 }
 
-// upload is what an upload holds in memory.
+// upload is a module on its way in. Its bytes lie outside of the heap: they go
+// back to the system at once when it ends, and the garbage collector has nothing
+// to do with them.
 type upload struct {
 	digest string
-	parts  [][]byte // as they came, so that nothing is copied before it is whole
-	wasm   []byte
-	bytes  uint64 // of parts
+	space  []byte // as much as was announced
+	got    int    // bytes of it that came
 }
+
+func (u *upload) wasm() []byte { return u.space[:u.got] }
 
 // receive takes an upload off its stream and verifies it.
 func (s *moduleService) receive(stream *connect.ClientStream[ruedov1.UploadModuleRequest], u *upload) error {
@@ -99,11 +111,15 @@ func (s *moduleService) receive(stream *connect.ClientStream[ruedov1.UploadModul
 	if size > uint64(s.MaxModule) {
 		return s.tooLarge("the module has " + decorate.Size(size))
 	}
+	var err error
+	if u.space, err = reserve(int(size)); err != nil {
+		return fault.Wrap(err, fault.UploadBusy, "this core has no memory left for an upload of %s", decorate.Size(size)).WithFix("try again in a moment")
+	}
 	sum := sha256.New()
 	for stream.Receive() {
 		part := stream.Msg().GetData()
-		n := uint64(len(part))
-		if u.bytes+n > size {
+		n := len(part)
+		if n > len(u.space)-u.got {
 			return fault.New(fault.RequestInvalid, "the upload brings more than the %d bytes that it announced", size)
 		}
 		if most := uploadRoom * s.MaxModule; s.held.Add(int64(n)) > most {
@@ -111,46 +127,33 @@ func (s *moduleService) receive(stream *connect.ClientStream[ruedov1.UploadModul
 			return fault.New(fault.UploadBusy, "the uploads under way on this core hold %s, which is the limit", decorate.Size(uint64(most))).
 				WithFix("try again in a moment")
 		}
-		u.parts, u.bytes = append(u.parts, part), u.bytes+n
+		u.got += copy(u.space[u.got:], part)
 		sum.Write(part)
+		s.parts.done(part)
+		time.Sleep(breath)
 	}
-	if err := stream.Err(); err != nil || u.bytes < size {
-		return s.incomplete(err, u.bytes, size)
+	if err := stream.Err(); err != nil || u.got < len(u.space) {
+		return s.incomplete(err, uint64(u.got), size)
 	}
 	if got := hex.EncodeToString(sum.Sum(nil)); got != head.GetDigest() {
 		return fault.New(fault.DigestMismatch, "the bytes have digest %s, not %s as announced", got, head.GetDigest()).
 			WithFix("upload it again; if it happens again, the file changes while it is read")
 	}
-	u.digest, u.wasm = head.GetDigest(), slices.Concat(u.parts...)
-	u.parts = nil
+	u.digest = head.GetDigest()
 	return nil
 }
 
-// forget gives back what an upload held.
+// forget gives back what an upload held. Nobody may use its bytes any more.
 func (s *moduleService) forget(u *upload) {
-	n := u.bytes
+	s.held.Add(-int64(u.got))
+	giveBack(u.space)
 	*u = upload{}
-	s.held.Add(-int64(n))
-	if s.used.Add(int64(n)) >= releaseFrom {
-		s.release()
-	}
+	s.quiet.Reset(quietAfter)
 }
 
-// releaseFrom is how many bytes of uploads there may be before their memory is
-// given back.
-const releaseFrom = 4 << 20
-
-// release gives the memory of uploads back to the system: several times their
-// size, which the garbage collector would keep for minutes.
-func (s *moduleService) release() {
-	asked := time.Now()
-	s.releasing.Lock()
-	defer s.releasing.Unlock()
-	if s.released.After(asked) {
-		return // one that began later has done it
-	}
-	s.released = time.Now()
-	s.used.Store(0)
+// release gives memory that is not used back to the system.
+func release() {
+	runtime.GC() // pools let go of what they hold with the second collection
 	debug.FreeOSMemory()
 }
 

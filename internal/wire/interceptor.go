@@ -17,11 +17,16 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
+// minCompressed is the size from which on answers are compressed, in bytes. A
+// compressor is a megabyte, and what fits a packet gains nothing.
+const minCompressed = 1 << 10
+
 // HandlerOptions is the onion around every Connect handler. maxBytes bounds one
 // message of a request.
 func HandlerOptions(log *slog.Logger, maxBytes int) []connect.HandlerOption {
 	return []connect.HandlerOption{
 		connect.WithReadMaxBytes(maxBytes),
+		connect.WithCompressMinBytes(minCompressed),
 		boundedGzip(maxBytes),
 		connect.WithRecover(func(_ context.Context, spec connect.Spec, _ http.Header, p any) error {
 			if p == http.ErrAbortHandler {

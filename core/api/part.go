@@ -1,0 +1,73 @@
+package api
+
+import (
+	"fmt"
+	"sync"
+
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+)
+
+// partCodec is the binary codec, but that the bytes of an upload's part go into
+// buffers which are used again: an upload would be garbage of its whole size
+// otherwise, and ten of them a second would have the collector run all the time.
+type partCodec struct {
+	buffers sync.Pool // of *[]byte
+}
+
+// dataField of UploadModuleRequest.
+const dataField = 2
+
+// Name is that of the codec which it stands for.
+func (c *partCodec) Name() string { return "proto" }
+
+// Marshal encodes any message.
+func (c *partCodec) Marshal(message any) ([]byte, error) {
+	m, ok := message.(proto.Message)
+	if !ok {
+		return nil, fmt.Errorf("%T is no message", message)
+	}
+	return proto.Marshal(m)
+}
+
+// Unmarshal decodes any message. The bytes of a part are the caller's until it
+// gives them to done.
+func (c *partCodec) Unmarshal(b []byte, message any) error {
+	if r, ok := message.(*ruedov1.UploadModuleRequest); ok {
+		if data, ok := onlyData(b); ok {
+			r.Part = &ruedov1.UploadModuleRequest_Data{Data: append(c.buffer(), data...)}
+			return nil
+		}
+	}
+	m, ok := message.(proto.Message)
+	if !ok {
+		return fmt.Errorf("%T is no message", message)
+	}
+	return proto.Unmarshal(b, m)
+}
+
+// onlyData gives the data of a part that is nothing else.
+func onlyData(b []byte) ([]byte, bool) {
+	number, kind, n := protowire.ConsumeTag(b)
+	if n < 0 || number != dataField || kind != protowire.BytesType {
+		return nil, false
+	}
+	data, m := protowire.ConsumeBytes(b[n:])
+	return data, m >= 0 && n+m == len(b)
+}
+
+func (c *partCodec) buffer() []byte {
+	if b, ok := c.buffers.Get().(*[]byte); ok {
+		return (*b)[:0]
+	}
+	return make([]byte, 0, maxData)
+}
+
+// done takes the bytes of a part back.
+func (c *partCodec) done(data []byte) {
+	if cap(data) >= maxData {
+		c.buffers.Put(&data)
+	}
+}

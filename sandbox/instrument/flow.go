@@ -32,6 +32,7 @@ type frame struct {
 	head   int // the edit behind its head, to be priced at its end
 	entry  int // the edit before it
 	copies int // of its body; 0 if it is not unrolled
+	carry  int // what was spent before and is in the state within; -1 if that is charged
 }
 
 // flow follows control through a function, or through the body of a loop.

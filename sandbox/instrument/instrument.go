@@ -67,7 +67,7 @@ import (
 
 // Version of what Rewrite does. It changes whenever the same module would come
 // out differently, and belongs into the key of whatever is kept of a result.
-const Version = 2
+const Version = 3
 
 // Names of what is added to a module. Guests cannot use them.
 const (

@@ -13,9 +13,10 @@ import "github.com/ruedo-dev/ruedo/internal/wasmbin"
 // where a branch back to the head leads out of a copy's own block and so into
 // the next copy, and running off the end of a copy leaves both outer blocks.
 const (
-	unrollSize   = 160 // bytes of a body that is looked at
+	unrollSize   = unrollBytes / 2 // bytes of a body that is looked at
 	unrollCopies = 8
-	unrollCost   = 96 // of all copies
+	unrollCost   = 96  // of all copies
+	unrollBytes  = 160 // the same: larger loops gain less than their copies weigh
 )
 
 // loop is what is known of the body of a loop that is looked at ahead.
@@ -41,18 +42,26 @@ func (f *function) openLoop() {
 		copies, cost = f.lookAhead()
 	}
 	t := f.open(wasmbin.OpLoop)
-	t.at, t.entry, t.head, t.copies = at, entry, head, copies
+	t.at, t.entry, t.head, t.copies, t.carry = at, entry, head, copies, -1
 	if !f.dead {
-		f.state = state{paid: true}
+		if t.before.acc <= leafCost {
+			t.carry = t.before.acc
+		}
+		f.state = state{acc: max(t.carry, 0), paid: true}
 		if copies > 0 {
-			f.acc = (copies - 1) * cost // at the head of the last copy
+			f.acc += (copies - 1) * cost // at the head of the last copy
 		}
 	}
 }
 
 // closeLoop prices the head of a loop: each time it is passed, it charges for
-// the most expensive way back to it. The first time it does so for the way
-// that led to the loop; if that was more, the rest is charged before.
+// the most expensive way back to it.
+//
+// Mostly that is in advance: when the loop is left at its end, its last round is
+// paid for already. What little was spent on the way to the loop is carried
+// through it, so that what comes behind pays for both at once. Where it is more,
+// the head charges for it the first time, or what is before for the rest, and the
+// last round is still to be paid.
 func (f *function) closeLoop(t frame) {
 	head, entry := &f.edits[t.head], &f.edits[t.entry]
 	if t.before.dead {
@@ -62,8 +71,13 @@ func (f *function) closeLoop(t frame) {
 		head.cost = max(t.before.acc, 1)
 		return
 	}
-	head.cost = max(t.label.acc, 1)
-	entry.cost = max(t.before.acc-head.cost, 0)
+	if t.carry >= 0 {
+		head.cost = max(t.label.acc-t.carry, 1)
+		f.acc = t.carry + max(f.acc-t.carry-head.cost, 0)
+	} else {
+		head.cost = max(t.label.acc, 1)
+		entry.cost = max(t.before.acc-head.cost, 0)
+	}
 	if t.copies > 0 {
 		blob := [2]int{len(f.loop.blobs), 0}
 		f.loop.unroll(f.rw.file, head.at, f.code.Start, t.copies)
@@ -107,7 +121,7 @@ func (f *function) lookAhead() (copies, cost int) {
 				return 0, 0
 			}
 			cost = max(way.acc, 1)
-			if copies = min(unrollCopies, unrollCost/cost); copies < 2 {
+			if copies = min(unrollCopies, unrollCost/cost, unrollBytes/(c.Start-begin+1)); copies < 2 {
 				return 0, 0
 			}
 			return copies, cost

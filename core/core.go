@@ -219,9 +219,10 @@ func (c *Core) assemble() {
 	mux.Handle("/", api.New(api.Config{
 		Store: c.store, Mirror: c.mirror, Hall: c.hall, Publisher: publisher, Dispatcher: c.dispatcher,
 		Core: c.self, Cluster: c.cfg.Cluster, Distributed: c.cfg.Distributed, MaxModule: c.cfg.MaxModule,
-		Logger: c.log, Done: c.down.Done(),
+		Requests: c.metrics.Requests,
+		Logger:   c.log, Done: c.down.Done(),
 	}))
-	mux.Handle("/call/", wire.PatientBody(gateway.New(c.hall, c.log)))
+	mux.Handle("/call/", wire.PatientBody(gateway.New(c.hall, c.log, c.metrics.Requests("call"))))
 	mux.Handle("GET /metrics", c.metrics.Handler())
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 

@@ -5,15 +5,11 @@ import (
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
-	"github.com/ruedo-dev/ruedo/internal/telemetry"
 )
 
 // observe counts a call.
 func (c *Core) observe(service string, outcome fault.Reason, took time.Duration, info *ruedov1.CallInfo) {
-	if outcome == "" {
-		outcome = telemetry.OK
-	}
-	c.metrics.Call(service, string(outcome), took, info)
+	c.metrics.Call(service, outcome, took, info)
 }
 
 // forget drops the counts of services that were deleted.

@@ -21,6 +21,7 @@ import (
 	"github.com/ruedo-dev/ruedo/core/store"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/gen/ruedo/v1/ruedov1connect"
+	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/wire"
 )
 
@@ -43,22 +44,27 @@ type Config struct {
 	Distributed bool
 	// MaxModule bounds a module, in bytes.
 	MaxModule int64
-	Logger    *slog.Logger
+	// Requests gives what counts the requests of a procedure, see wire.NewRequests.
+	Requests func(procedure string) func(outcome fault.Reason)
+	Logger   *slog.Logger
 	// Done ends the streams that would go on for ever.
 	Done <-chan struct{}
 }
 
 // New makes the handler of all services.
 func New(cfg Config) http.Handler {
-	opts := wire.HandlerOptions(cfg.Logger, maxMessage)
+	requests := wire.NewRequests(cfg.Requests)
+	opts := wire.HandlerOptions(cfg.Logger, maxMessage, requests)
 	mux := http.NewServeMux()
-	mux.Handle(ruedov1connect.NewInvokeServiceHandler(&invokeService{cfg.Hall}, opts...))
-	mux.Handle(ruedov1connect.NewServiceServiceHandler(&serviceService{cfg}, opts...))
-	mux.Handle(ruedov1connect.NewDecoratorServiceHandler(&decoratorService{cfg}, opts...))
-	mux.Handle(ruedov1connect.NewClusterServiceHandler(&clusterService{cfg}, opts...))
+	handle := func(path string, h http.Handler) { mux.Handle(path, requests.Handler(h)) }
+	handle(ruedov1connect.NewInvokeServiceHandler(&invokeService{cfg.Hall}, opts...))
+	handle(ruedov1connect.NewServiceServiceHandler(&serviceService{cfg}, opts...))
+	handle(ruedov1connect.NewDecoratorServiceHandler(&decoratorService{cfg}, opts...))
+	handle(ruedov1connect.NewClusterServiceHandler(&clusterService{cfg}, opts...))
 	modules := newModuleService(cfg)
-	path, handler := ruedov1connect.NewModuleServiceHandler(modules, append(wire.HandlerOptions(cfg.Logger, maxPart), connect.WithCodec(&modules.parts))...)
-	mux.Handle(path, wire.PatientBody(handler))
+	path, handler := ruedov1connect.NewModuleServiceHandler(modules, append(wire.HandlerOptions(cfg.Logger, maxPart, requests), connect.WithCodec(&modules.parts))...)
+	handle(path, wire.PatientBody(handler))
+	handle("/", http.NotFoundHandler())
 
 	names := []string{
 		ruedov1connect.InvokeServiceName, ruedov1connect.ServiceServiceName, ruedov1connect.DecoratorServiceName,

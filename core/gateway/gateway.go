@@ -16,6 +16,7 @@ import (
 	"mime"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"connectrpc.com/connect"
 
@@ -43,22 +44,25 @@ type Hall interface {
 	Invoke(ctx context.Context, call *invoke.Call) (*invoke.Result, error)
 }
 
-// New makes the handler of /call/{service}.
-func New(hall Hall, log *slog.Logger) http.Handler {
-	g := &gateway{hall: hall, log: log}
+// New makes the handler of /call/{service}. count is told once what became of
+// each request, before it is answered: the reason of its failure, or "".
+func New(hall Hall, log *slog.Logger, count func(outcome fault.Reason)) http.Handler {
+	g := &gateway{hall: hall, log: log, count: count}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /call/{service}", g.call)
 	mux.HandleFunc("/call/{service}", g.wrongMethod)
+	mux.HandleFunc("/call/", g.noService)
 	return mux
 }
 
 type gateway struct {
-	hall Hall
-	log  *slog.Logger
+	hall  Hall
+	log   *slog.Logger
+	count func(outcome fault.Reason)
 }
 
 func (g *gateway) call(w http.ResponseWriter, r *http.Request) {
-	res, err := g.invoke(w, r)
+	res, err := g.counted(w, r)
 	if err != nil {
 		g.fail(w, err)
 		return
@@ -70,6 +74,20 @@ func (g *gateway) call(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Length", strconv.Itoa(len(res.Output)))
 	// A caller that is gone now has nobody to tell.
 	_, _ = w.Write(res.Output)
+}
+
+// counted counts what becomes of a request, a panic too.
+func (g *gateway) counted(w http.ResponseWriter, r *http.Request) (*invoke.Result, error) {
+	outcome := fault.Internal
+	defer func() { g.count(outcome) }()
+	res, err := g.invoke(w, r)
+	if err != nil {
+		err = wire.Public(g.log, "gateway", err)
+		outcome = fault.ReasonOf(err)
+		return nil, err
+	}
+	outcome = ""
+	return res, nil
 }
 
 func (g *gateway) invoke(w http.ResponseWriter, r *http.Request) (*invoke.Result, error) {
@@ -142,7 +160,15 @@ func start(cold bool) string {
 	return "warm"
 }
 
+// noService answers where the name of a service has slashes, or is none.
+func (g *gateway) noService(w http.ResponseWriter, r *http.Request) {
+	_, err := g.hall.Resolve(strings.TrimPrefix(r.URL.Path, "/call/"))
+	g.count(fault.ReasonOf(err))
+	g.fail(w, err)
+}
+
 func (g *gateway) wrongMethod(w http.ResponseWriter, r *http.Request) {
+	g.count(fault.Unimplemented)
 	w.Header().Set("Allow", http.MethodPost)
 	g.write(w, http.StatusMethodNotAllowed, failure{
 		Code: connect.CodeUnimplemented.String(), Reason: string(fault.Unimplemented),
@@ -167,7 +193,7 @@ type field struct {
 }
 
 func (g *gateway) fail(w http.ResponseWriter, err error) {
-	e := fault.Of(wire.Public(g.log, "gateway", err))
+	e := fault.Of(err)
 	if info, ok := fault.Detail[*ruedov1.CallInfo](e); ok {
 		setInfo(w.Header(), info)
 	}

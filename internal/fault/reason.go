@@ -168,6 +168,10 @@ func rowOf(r Reason) row {
 	return row{connect.CodeInternal, ExitFailure}
 }
 
+// Known tells whether a reason is one that a request may fail with: it has a row
+// in the table. What other processes say need not be.
+func (r Reason) Known() bool { return r == Internal || rowOf(r).code != connect.CodeInternal }
+
 // Code is the Connect code of a reason.
 func (r Reason) Code() connect.Code { return rowOf(r).code }
 

@@ -8,10 +8,20 @@
 // its service and its outcome: "ok", or the reason of its failure. What it used
 // (processor time, memory, fuel, the price of restoring its instance) is what
 // its runner measured.
+//
+// Every request is counted once too, under its procedure and its outcome: those
+// that were refused before there was a call, and those that are no calls.
+//
+// # Bounds
+//
+// Nobody outside chooses the value of a label: services and procedures are those
+// that exist, and outcomes are the reasons of package fault; whatever else there
+// is becomes "other".
 package telemetry
 
 import (
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,10 +29,16 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-// OK is the outcome of a call that succeeded.
-const OK = "ok"
+// Values of labels.
+const (
+	// OK is the outcome of what succeeded.
+	OK = "ok"
+	// Other stands for all outcomes and procedures that there are not.
+	Other = "other"
+)
 
 // Metrics are the counters of one core. All methods may be called from many
 // goroutines at once.
@@ -30,6 +46,7 @@ type Metrics struct {
 	registry *prometheus.Registry
 
 	calls    *prometheus.CounterVec
+	requests *prometheus.CounterVec
 	cold     *prometheus.CounterVec
 	duration *prometheus.HistogramVec
 	cpu      *prometheus.CounterVec
@@ -47,6 +64,9 @@ func New(runners func() int) *Metrics {
 		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "ruedo_calls_total", Help: "Calls answered, by outcome: ok, or the reason of the failure.",
 		}, []string{"service", "outcome"}),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "ruedo_requests_total", Help: "Requests answered, by procedure and outcome: ok, or the reason of the failure.",
+		}, []string{"procedure", "outcome"}),
 		cold: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "ruedo_calls_cold_total", Help: "Calls that waited for a new instance.",
 		}, byService),
@@ -69,17 +89,49 @@ func New(runners func() int) *Metrics {
 			Buckets: prometheus.ExponentialBuckets(0.0000005, 4, 10),
 		}, byService),
 	}
-	m.registry.MustRegister(m.calls, m.cold, m.duration, m.cpu, m.fuel, m.memory, m.restore,
+	m.registry.MustRegister(m.calls, m.requests, m.cold, m.duration, m.cpu, m.fuel, m.memory, m.restore,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "ruedo_runners_ready", Help: "Runners that take calls of this core."},
 			func() float64 { return float64(runners()) }),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
-// Call counts one call of a service that exists. info may be nil or empty, where
-// the call did not reach a runner.
-func (m *Metrics) Call(service, outcome string, took time.Duration, info *ruedov1.CallInfo) {
-	m.calls.WithLabelValues(service, outcome).Inc()
+// label is the value of the label for an outcome; "" is success.
+func label(outcome fault.Reason) string {
+	switch {
+	case outcome == "":
+		return OK
+	case outcome.Known():
+		return string(outcome)
+	}
+	return Other
+}
+
+// Requests gives what counts the requests of one procedure: it is told the
+// reason of a failure, or "" for success, which costs one atomic addition. Ask
+// once for each procedure that is served, for example
+// "/ruedo.v1.ModuleService/UploadModule", and for "" once, which stands for all
+// others. The label is the name without its package.
+func (m *Metrics) Requests(procedure string) func(outcome fault.Reason) {
+	name := procedure[strings.LastIndexByte(procedure, '.')+1:]
+	if name == "" {
+		name = Other
+	}
+	of := m.requests.MustCurryWith(prometheus.Labels{"procedure": name})
+	ok := of.WithLabelValues(OK)
+	return func(outcome fault.Reason) {
+		if outcome == "" {
+			ok.Inc()
+			return
+		}
+		of.WithLabelValues(label(outcome)).Inc()
+	}
+}
+
+// Call counts one call of a service that exists. outcome is the reason of its
+// failure, or "". info may be nil or empty, where the call did not reach a runner.
+func (m *Metrics) Call(service string, outcome fault.Reason, took time.Duration, info *ruedov1.CallInfo) {
+	m.calls.WithLabelValues(service, label(outcome)).Inc()
 	m.duration.WithLabelValues(service).Observe(took.Seconds())
 	if info.GetRunner() == "" {
 		return

@@ -35,7 +35,7 @@ func TestABombIsNotInflated(t *testing.T) {
 	}
 	const most = 2 << 20
 	mux := http.NewServeMux()
-	mux.Handle(ruedov1connect.NewInvokeServiceHandler(invoke(func() error { panic("reached") }), wire.HandlerOptions(slog.New(slog.DiscardHandler), most)...))
+	mux.Handle(ruedov1connect.NewInvokeServiceHandler(invoke(func() error { panic("reached") }), wire.HandlerOptions(slog.New(slog.DiscardHandler), most, nil)...))
 	srv := httptest.NewServer(mux)
 	t.Cleanup(srv.Close)
 	post := func(body []byte) (*http.Response, time.Duration) {

@@ -22,34 +22,44 @@ import (
 const minCompressed = 1 << 10
 
 // HandlerOptions is the onion around every Connect handler. maxBytes bounds one
-// message of a request.
-func HandlerOptions(log *slog.Logger, maxBytes int) []connect.HandlerOption {
+// message of a request. requests counts what becomes of them; nil counts nothing.
+func HandlerOptions(log *slog.Logger, maxBytes int, requests *Requests) []connect.HandlerOption {
+	validate := connectvalidate.NewInterceptor()
 	return []connect.HandlerOption{
 		connect.WithReadMaxBytes(maxBytes),
 		connect.WithCompressMinBytes(minCompressed),
 		boundedGzip(maxBytes),
-		connect.WithRecover(func(_ context.Context, spec connect.Spec, _ http.Header, p any) error {
-			if p == http.ErrAbortHandler {
-				panic(p)
+		connect.WithConditionalHandlerOptions(func(spec connect.Spec) []connect.HandlerOption {
+			i := &errorInterceptor{log, requests.procedure(spec.Procedure)}
+			return []connect.HandlerOption{
+				connect.WithRecover(func(_ context.Context, spec connect.Spec, _ http.Header, p any) error {
+					if p == http.ErrAbortHandler {
+						panic(p)
+					}
+					return i.wire(spec.Procedure, fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
+				}),
+				connect.WithInterceptors(i, validate),
 			}
-			return fault.Wire(internal(log, spec.Procedure, fmt.Errorf("panic: %v\n%s", p, debug.Stack())))
 		}),
-		connect.WithInterceptors(&errorInterceptor{log}, connectvalidate.NewInterceptor()),
 	}
 }
 
 // errorInterceptor turns what handlers return into errors with a reason. It is
-// the one place that logs them, and only those that callers are told nothing of.
+// the one place that logs them, and only those that callers are told nothing of,
+// and the one that counts what became of a request.
 type errorInterceptor struct {
-	log *slog.Logger
+	log   *slog.Logger
+	count func(outcome fault.Reason)
 }
 
 func (i *errorInterceptor) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 	return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
+		delete(req.Header(), unread)
 		res, err := next(ctx, req)
 		if err != nil {
 			return nil, i.wire(req.Spec().Procedure, err)
 		}
+		i.count("")
 		return res, nil
 	}
 }
@@ -60,15 +70,19 @@ func (i *errorInterceptor) WrapStreamingClient(next connect.StreamingClientFunc)
 
 func (i *errorInterceptor) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
 	return func(ctx context.Context, conn connect.StreamingHandlerConn) error {
+		delete(conn.RequestHeader(), unread)
 		if err := next(ctx, conn); err != nil {
 			return i.wire(conn.Spec().Procedure, err)
 		}
+		i.count("")
 		return nil
 	}
 }
 
 func (i *errorInterceptor) wire(procedure string, err error) error {
-	return fault.Wire(Public(i.log, procedure, err))
+	public := Public(i.log, procedure, err)
+	i.count(fault.ReasonOf(public))
+	return fault.Wire(public)
 }
 
 // Public gives the error that a caller may see: with a reason, and where it has

@@ -8,7 +8,8 @@
 //	recover -> errors -> validate -> handler
 //
 // so that a panic is one failed call, every error leaves with a reason, and no
-// handler sees a request that breaks its message's rules.
+// handler sees a request that breaks its message's rules. [Requests] counts what
+// became of each.
 package wire
 
 import (

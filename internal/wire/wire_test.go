@@ -61,7 +61,7 @@ func (f invoke) Invoke(context.Context, *ruedov1.InvokeRequest) (*ruedov1.Invoke
 func serve(t *testing.T, log *slog.Logger, h ruedov1connect.InvokeServiceHandler) ruedov1connect.InvokeServiceClient {
 	t.Helper()
 	mux := http.NewServeMux()
-	mux.Handle(ruedov1connect.NewInvokeServiceHandler(h, wire.HandlerOptions(log, 1<<10)...))
+	mux.Handle(ruedov1connect.NewInvokeServiceHandler(h, wire.HandlerOptions(log, 1<<10, nil)...))
 	l, err := wire.Listen("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

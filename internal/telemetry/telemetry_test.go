@@ -1,0 +1,72 @@
+package telemetry_test
+
+import (
+	"fmt"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/telemetry"
+)
+
+func read(m *telemetry.Metrics) string {
+	w := httptest.NewRecorder()
+	m.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	return w.Body.String()
+}
+
+func TestRequestsAreCountedByProcedureAndOutcome(t *testing.T) {
+	m := telemetry.New(func() int { return 0 })
+	upload, other := m.Requests("/ruedo.v1.ModuleService/UploadModule"), m.Requests("")
+	upload("")
+	upload("")
+	upload(fault.WasmLimitLocals)
+	other(fault.Unimplemented)
+	text := read(m)
+	for _, want := range []string{
+		`ruedo_requests_total{outcome="ok",procedure="ModuleService/UploadModule"} 2`,
+		`ruedo_requests_total{outcome="WASM_LIMIT_LOCALS",procedure="ModuleService/UploadModule"} 1`,
+		`ruedo_requests_total{outcome="UNIMPLEMENTED",procedure="other"} 1`,
+	} {
+		if !strings.Contains(text, want+"\n") {
+			t.Errorf("the metrics lack %s", want)
+		}
+	}
+}
+
+// A runner that is not ours may answer with any reason.
+func TestForeignReasonsAreOneOutcome(t *testing.T) {
+	m := telemetry.New(func() int { return 0 })
+	count := m.Requests("p")
+	for i := range 1000 {
+		r := fault.Reason(fmt.Sprint("MADE_UP_", i))
+		count(r)
+		m.Call("s", r, time.Millisecond, nil)
+	}
+	text := read(m)
+	if n := strings.Count(text, "outcome="); n != 3 { // ok and other, and other of the call
+		t.Errorf("%d outcomes are counted, want 3", n)
+	}
+	for _, want := range []string{`ruedo_requests_total{outcome="other",procedure="p"} 1000`, `ruedo_calls_total{outcome="other",service="s"} 1000`} {
+		if !strings.Contains(text, want+"\n") {
+			t.Errorf("the metrics lack %s", want)
+		}
+	}
+}
+
+func TestSuccessAllocatesNothing(t *testing.T) {
+	count := telemetry.New(func() int { return 0 }).Requests("p")
+	if n := testing.AllocsPerRun(1000, func() { count("") }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func BenchmarkRequest(b *testing.B) {
+	count := telemetry.New(func() int { return 0 }).Requests("p")
+	b.ReportAllocs()
+	for b.Loop() {
+		count("")
+	}
+}

@@ -96,8 +96,12 @@ func TestAKilledCompileLeavesNothing(t *testing.T) {
 	})
 	run(t, c, returns(1)) // whatever is opened once
 	fdsBefore, filesBefore := fds(t), files(t, dir)
-	for range 3 {
-		fails(t, c, bomb, compile.ReasonTimeout)
+	for n := range 3 {
+		fails(t, c, loops(2000, 2000+n), compile.ReasonTimeout)
+	}
+	fails(t, c, bomb, compile.ReasonTimeout) // the first of them
+	if n := c.Stats().Failed; n != 3 {
+		t.Errorf("%d compiles were killed for three bombs, one of them sent again", n)
 	}
 	eventually(t, "no child is left", func() bool { return len(children(t, os.Getpid())) == 0 })
 	eventually(t, "no descriptor is left", func() bool { return fds(t) <= fdsBefore })

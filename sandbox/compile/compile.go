@@ -165,6 +165,7 @@ type Compiler struct {
 	closed  bool
 	flights map[string]*flight // being made
 	placed  map[string]*entry  // in the working directory
+	failed  failures
 }
 
 // New makes a compiler. It starts nothing in the background. Its errors are

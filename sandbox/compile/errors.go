@@ -65,7 +65,7 @@ func closedError() *Error { return internal(ErrClosed, "%s", ErrClosed.Error()) 
 // What to do about a module that takes too much to compile.
 const (
 	fixSmaller = "make its functions smaller: split generated code and large switches, and build with optimisation; or raise the limit of the runner"
-	fixValid   = "build it for WebAssembly 2.0 (wasip1), without proposals such as threads, tail calls or exceptions"
+	fixValid   = "build it for WebAssembly 2.0 (wasip1), without proposals such as threads, garbage collection or exceptions"
 )
 
 // maxText bounds what is repeated of a compiler's words, in bytes.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync/atomic"
+	"time"
 )
 
 type counters struct{ compiled, failed, loaded, refused, evicted atomic.Int64 }
@@ -41,6 +42,10 @@ func (c *Compiler) join(ctx context.Context, key string, wasm []byte) (*entry, R
 		e.refs++
 		c.mu.Unlock()
 		return e, Report{Hit: true, Size: e.size}, nil
+	}
+	if err := c.failed.of(key, time.Now()); err != nil {
+		c.mu.Unlock()
+		return nil, Report{}, err
 	}
 	f := c.flights[key]
 	first := f == nil
@@ -160,6 +165,7 @@ func (c *Compiler) land(f *flight, key string, p product, report Report, failure
 	}
 	if failure != nil {
 		f.err = failure
+		c.failed.add(key, failure, time.Now())
 		return
 	}
 	if f.entry != nil {

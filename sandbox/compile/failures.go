@@ -1,0 +1,45 @@
+package compile
+
+import "time"
+
+// failures are modules that were too much for the compiler a moment ago. Whoever
+// sends them again gets the same answer at once: each try would take a processor
+// for as long as the limit allows. They are forgotten soon, as a machine that was
+// too busy then may not be now. The zero value is ready; Compiler.mu guards it.
+type failures struct {
+	list []failure // oldest first
+}
+
+type failure struct {
+	key   string
+	err   *Error
+	until time.Time
+}
+
+const (
+	rememberFor = time.Minute
+	maxFailures = 256
+)
+
+// of gives how a module failed, or nil.
+func (f *failures) of(key string, now time.Time) *Error {
+	for _, x := range f.list {
+		if x.key == key && now.Before(x.until) {
+			return x.err
+		}
+	}
+	return nil
+}
+
+// add remembers a failure, if its answer is worth it.
+func (f *failures) add(key string, err *Error, now time.Time) {
+	if err.Reason != ReasonTimeout && err.Reason != ReasonMemory {
+		return
+	}
+	old := 0
+	for old < len(f.list) && (!now.Before(f.list[old].until) || len(f.list)-old >= maxFailures) {
+		old++
+	}
+	f.list = append(f.list[:0], f.list[old:]...)
+	f.list = append(f.list, failure{key, err, now.Add(rememberFor)})
+}

@@ -1,0 +1,38 @@
+package compile
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+// TestFailuresAreRememberedForAWhile holds what a compiler remembers: what was
+// killed, for a minute, and not more than there is room for.
+func TestFailuresAreRememberedForAWhile(t *testing.T) {
+	var f failures
+	now := time.Now()
+	late, invalid := &Error{Reason: ReasonTimeout}, &Error{Reason: ReasonFailed}
+	f.add("bomb", late, now)
+	f.add("invalid", invalid, now)
+	f.add("host", &Error{Reason: ReasonInternal}, now)
+	if got := f.of("bomb", now.Add(rememberFor-1)); got != late {
+		t.Errorf("the bomb is answered with %v", got)
+	}
+	for _, key := range []string{"invalid", "host", "another"} {
+		if got := f.of(key, now); got != nil {
+			t.Errorf("%s is answered with %v", key, got)
+		}
+	}
+	if got := f.of("bomb", now.Add(rememberFor)); got != nil {
+		t.Errorf("a minute later the bomb is answered with %v", got)
+	}
+	for n := range 2 * maxFailures {
+		f.add(fmt.Sprint(n), late, now)
+	}
+	if len(f.list) != maxFailures || f.of(fmt.Sprint(2*maxFailures-1), now) == nil || f.of("bomb", now) != nil {
+		t.Errorf("%d are remembered, the last is %v", len(f.list), f.of(fmt.Sprint(2*maxFailures-1), now))
+	}
+	if f.add("next", late, now.Add(rememberFor)); len(f.list) != 1 {
+		t.Errorf("%d are remembered after a minute", len(f.list))
+	}
+}

@@ -40,3 +40,6 @@ func (t *Template) Lent() bool {
 	defer t.pool.put(i)
 	return i.stack.space != nil && len(*i.stack.space) == reserved
 }
+
+// IdleMemory is how many bytes instances keep that wait.
+func (e *Engine) IdleMemory() int64 { return e.idle.Load() }

@@ -25,6 +25,7 @@ type instance struct {
 	serve   api.Function        // ruedo_call or _start
 	stack   stackOf             // of the function that runs
 	meter   meter
+	kept    int64  // of the engine's idle memory, while it waits
 	started bool   // initialize has run, or its result was put into the memory
 	in      string // the export that runs, for messages
 
@@ -199,9 +200,28 @@ func (i *instance) restore() (time.Duration, error) {
 	return cost.Took, err
 }
 
+// rest makes an instance that was restored ready to wait: it keeps the pages that
+// calls write, if those of all who wait are not too many already.
+func (i *instance) rest() error {
+	e := i.t.engine
+	i.kept = int64(i.memory.Kept())
+	if e.idle.Add(i.kept) <= e.cfg.MaxIdleMemory {
+		return nil
+	}
+	i.wake()
+	return i.memory.Trim()
+}
+
+// wake ends what rest began.
+func (i *instance) wake() {
+	i.t.engine.idle.Add(-i.kept)
+	i.kept = 0
+}
+
 // close frees everything. The call must have returned: the runtime does not
 // survive a module that is closed while it runs.
 func (i *instance) close() {
+	i.wake()
 	if i.module != nil {
 		// The context is not used for anything but values.
 		if err := guard(func() error { return i.module.Close(context.Background()) }); err != nil {

@@ -153,6 +153,7 @@ func (t *Template) Call(ctx context.Context, req Request) (Result, error) {
 // take gives an instance for a call: one that waits, or a new one.
 func (t *Template) take(c *call) (*instance, error) {
 	if i := t.pool.take(); i != nil {
+		i.wake()
 		return i, nil
 	}
 	c.cold = true
@@ -216,7 +217,10 @@ func (t *Template) putAway(i *instance, err error, failure *Error) time.Duration
 		keep = err == nil
 	case t.report.Isolation == Pristine:
 		var rerr error
-		if took, rerr = i.restore(); rerr != nil {
+		if took, rerr = i.restore(); rerr == nil {
+			rerr = i.rest()
+		}
+		if rerr != nil {
 			t.engine.log.Warn("an instance could not be restored and is thrown away", "error", rerr)
 			keep = false
 		}

@@ -21,6 +21,8 @@ type body interface {
 	restore(changed bool, peak uint64) (Cost, error)
 	// drop undoes all writes and gives back what private memory it can.
 	drop() error
+	// kept is how many bytes drop would give back, as far as that is known.
+	kept() int
 	// close gives everything back.
 	close() error
 }

@@ -170,6 +170,8 @@ func (b *mapped) compare(peak int) (Cost, error) {
 
 func (b *mapped) drop() error { return b.dropFrom(0) }
 
+func (b *mapped) kept() int { return b.hot.bytes }
+
 // dropFrom gives the private pages from offset from on back to the system.
 func (b *mapped) dropFrom(from int) error {
 	b.hot.cut(from)

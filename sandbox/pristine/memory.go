@@ -114,6 +114,15 @@ func (m *Memory) Bytes() []byte {
 	return m.body.extend(m.size)[:m.size:m.size]
 }
 
+// Kept is how many bytes of private pages the memory has kept since the last
+// Restore, as far as that is known: what Trim gives back.
+func (m *Memory) Kept() int {
+	if m.body == nil {
+		return 0
+	}
+	return m.body.kept()
+}
+
 // Size is how large the memory is, in bytes.
 func (m *Memory) Size() uint64 { return m.size }
 

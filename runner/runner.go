@@ -20,7 +20,8 @@
 // # Promises
 //
 //   - At most Concurrency calls execute and Queue calls wait; one more is
-//     refused with QUEUE_FULL, provably not started.
+//     refused with QUEUE_FULL, provably not started. No service waits for the
+//     calls of others with its first one: for that, as many again may execute.
 //   - When ctx of Serve ends, no new calls are taken, and those under way get
 //     DrainTimeout to finish.
 //   - A core that is not there is dialled again and again, at intervals that

@@ -81,6 +81,8 @@ type bout struct {
 	late   []string
 	notes  []string
 	serial *atomic.Int64
+	// answered are the reasons that moves were answered with, as expected.
+	answered map[fault.Reason]bool
 }
 
 // begun says when a move began.
@@ -188,6 +190,9 @@ func (b *bout) check(what string, err error, want expect) {
 		b.Errorf("%s: got %s %s, want %s %s: %v", what, e.ConnectCode(), e.Reason, want.code, want.reason, err)
 		return
 	}
+	b.mu.Lock()
+	b.answered[e.Reason] = true
+	b.mu.Unlock()
 	plain := strings.NewReplacer(",", "", "_", "").Replace(e.Message)
 	for _, text := range want.text {
 		if !strings.Contains(plain, text) && !strings.Contains(e.Message, text) {
@@ -334,7 +339,7 @@ func (a *arena) whole(t *testing.T) {
 func (a *arena) try(t *testing.T, r *row, res *result) *bout {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
-	b := &bout{cluster: a.cluster, ctx: ctx, row: r, serial: &a.serial}
+	b := &bout{cluster: a.cluster, ctx: ctx, row: r, serial: &a.serial, answered: make(map[fault.Reason]bool)}
 	if r.setup != nil {
 		b.move = "setup"
 		if r.setup(b); len(b.wrong) > 0 {
@@ -347,6 +352,11 @@ func (a *arena) try(t *testing.T, r *row, res *result) *bout {
 		before[p] = p.state(t)
 	}
 	published := a.published.Load()
+	counted, err := a.counted(ctx)
+	if err != nil {
+		t.Fatalf("the core's metrics cannot be read: %v", err)
+	}
+	clear(b.answered) // the setup's
 	if r.control == nil {
 		res.control = a.victim.control()
 	} else {
@@ -372,6 +382,7 @@ func (a *arena) try(t *testing.T, r *row, res *result) *bout {
 			b.Errorf("%d of %d calls of the victim failed: %s", len(w.problems), w.calls, w.problems[0])
 		}
 	}
+	b.accounted(counted)
 	a.survived(t, b, before, int(a.published.Load()-published))
 	res.notes = b.notes
 	return b

@@ -77,6 +77,8 @@ func (l Limits) WithDefaults() Limits {
 
 func (l Limits) caps() caps {
 	return caps{
+		// Honest modules have dozens of sections, and names of some kilobytes.
+		sections: 10_000, names: 1 << 20,
 		types: uint64(l.Types), imports: uint64(l.Imports), functions: uint64(l.Functions), tables: uint64(l.Tables),
 		// More than one memory is refused with its own reason.
 		memories: 100,
@@ -130,7 +132,17 @@ func (i *Info) Exported(name string) bool {
 // left for a compiler to refuse are operands of the wrong type. Errors are
 // [*Error].
 func Admit(b []byte, l Limits) (*Info, error) {
-	l = l.WithDefaults()
+	a := &Arrival{file: b, limits: l.WithDefaults(), got: len(b)}
+	return a.admit()
+}
+
+// admit is the way of every module, those that are there and those that arrive.
+func (a *Arrival) admit() (*Info, error) {
+	b, l := a.file, a.limits
+	// What stands at the front says what a file is.
+	if !a.await(min(len(b), 512)) {
+		return nil, errClosed
+	}
 	if err := header(b); err != nil {
 		return nil, err
 	}
@@ -142,7 +154,10 @@ func Admit(b []byte, l Limits) (*Info, error) {
 			Fix:     "make it smaller (for Go: fewer packages), or raise the limit of the core",
 		}
 	}
-	m, err := read(b, l.caps())
+	// Bodies are walked as they are read, so that this is done when they are
+	// there. It decides nothing: what is wrong with them is said after all else.
+	walk := &walk{limits: l, arrival: a}
+	m, err := read(b, l.caps(), a, walk)
 	if err != nil {
 		return nil, err
 	}
@@ -161,8 +176,7 @@ func Admit(b []byte, l Limits) (*Info, error) {
 			Fix: "raise the memory limit in a decorator, or build the module with less initial memory",
 		}
 	}
-	complexity, err := bodies(m, b, l)
-	if err != nil {
+	if err := walk.rest(); err != nil {
 		return nil, err
 	}
 	info := &Info{
@@ -171,7 +185,7 @@ func Admit(b []byte, l Limits) (*Info, error) {
 		MemoryMin:  mem.Min * PageSize,
 		MemoryMax:  maxPages * PageSize,
 		Functions:  len(m.Functions),
-		Complexity: complexity,
+		Complexity: int64(walk.complexity),
 	}
 	if mem.HasMax {
 		info.MemoryMax = mem.Max * PageSize
@@ -294,7 +308,9 @@ func marker(m *Module) error {
 		if x.Name == abi.Marker && x.Kind == ExternFunc {
 			return nil
 		}
-		found = append(found, printable(x.Name))
+		if len(found) < 5 {
+			found = append(found, printable(x.Name))
+		}
 	}
 	e := &Error{Reason: ReasonABIMismatch, Offset: -1}
 	if len(found) == 0 {
@@ -304,7 +320,7 @@ func marker(m *Module) error {
 		return e
 	}
 	e.Message = fmt.Sprintf("the module is written for another guest contract: it exports %s, this host speaks %d (%s)",
-		strings.Join(found[:min(len(found), 5)], ", "), abi.Version, abi.Marker)
+		strings.Join(found, ", "), abi.Version, abi.Marker)
 	e.Fix = fmt.Sprintf("build with an SDK of contract %d, or update the cluster", abi.Version)
 	return e
 }

@@ -108,6 +108,7 @@ func TestAdmitRefuses(t *testing.T) {
 		}), wasmbin.Limits{}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			arrivesAnyhow(t, c.in, c.limits)
 			_, err := wasmbin.Admit(c.in, c.limits)
 			if err == nil {
 				t.Fatal("no error")
@@ -176,6 +177,7 @@ func main() {}`, wasmbin.Function},
 			if err != nil {
 				t.Fatal(err)
 			}
+			arrivesAnyhow(t, b, wasmbin.Limits{})
 			info, err := wasmbin.Admit(b, wasmbin.Limits{})
 			if err != nil {
 				t.Fatal(err)

@@ -45,44 +45,97 @@ const (
 	depthWeight = 16 // of a sixteenth
 )
 
-// bodies walks the code of an otherwise admitted module for what only it tells:
-// that it can be read, and that compiling it stays within bounds. It gives the
-// module's complexity.
-func bodies(m *Module, file []byte, l Limits) (int64, error) {
-	code := NewCode(m, file)
-	code.maxNesting, code.maxTargets = l.Nesting, l.Targets
-	var sum uint64 // every product is below 2^48: locals times bytes of a body
-	for i := range m.Bodies {
-		code.Open(i)
-		var joins, depth uint64
-		for code.Next() {
-			switch code.Op {
-			case OpBlock, OpIf:
-				joins++
-				depth += uint64(code.Depth())
-			case OpLoop:
-				joins += 1 + loopWeight
-				depth += uint64(code.Depth())
-			case OpBrTable:
-				joins += uint64(len(code.Labels))
-			}
-		}
-		if err := code.Err(); err != nil {
-			return 0, err
-		}
-		own := code.Locals()*joins + depth/depthWeight
-		if sum += own; sum > uint64(l.Complexity) {
-			return 0, limitError(ReasonLimitComplexity, m.Bodies[i].Offset,
-				fmt.Sprintf("the code is too complex: %s has %d locals and adds %d to a complexity (locals x blocks, loops and switch targets) of %d",
-					m.describe(file, code.Function()), code.Locals(), own, sum), uint64(l.Complexity))
+// walk goes over the code of a module for what only it tells: that it can be read,
+// and that compiling it stays within bounds. It walks ahead of the verdict, which is
+// that of rest: where it finds something wrong, it stays before that body.
+type walk struct {
+	limits     Limits
+	arrival    *Arrival
+	code       *Code // nil until the code section begins
+	plain      *plain
+	body       int // the first that is not walked yet
+	complexity uint64
+}
+
+// begin is called when all that stands before the bodies is read.
+func (w *walk) begin(m *Module, file []byte) {
+	w.code = NewCode(m, file)
+	w.plain = newPlain(w.code)
+	w.code.maxNesting, w.code.maxTargets = w.limits.Nesting, w.limits.Targets
+}
+
+// ahead walks the body that was read last, unless something was wrong before.
+func (w *walk) ahead() {
+	if w.body == len(w.code.m.Bodies)-1 {
+		_ = w.one() // rest finds it again
+	}
+}
+
+// rest walks what is not walked yet.
+func (w *walk) rest() error {
+	for w.code != nil && w.body < len(w.code.m.Bodies) {
+		if err := w.one(); err != nil {
+			return err
 		}
 	}
-	return int64(sum), nil
+	return nil
+}
+
+// one walks the next body.
+func (w *walk) one() error {
+	code := w.code
+	code.Open(w.body)
+	w.plain.open(code)
+	// No instruction is longer than the longest br_table.
+	longest := 5 * (w.limits.Targets + 4)
+	there := code.pos // instructions that begin before are there
+	var joins, depth uint64
+	for {
+		if code.pos >= there {
+			if !w.arrival.await(min(code.pos+longest, len(code.b))) {
+				return errClosed
+			}
+			if there = len(code.b); w.arrival.got < there {
+				there = w.arrival.got - longest + 1
+			}
+		}
+		w.plain.skip(code, there)
+		if !code.Next() {
+			break
+		}
+		switch code.Op {
+		case OpBlock, OpIf:
+			joins++
+			depth += uint64(code.Depth())
+		case OpLoop:
+			joins += 1 + loopWeight
+			depth += uint64(code.Depth())
+		case OpBrTable:
+			joins += uint64(len(code.Labels))
+		}
+	}
+	if err := code.Err(); err != nil {
+		return err
+	}
+	own := code.Locals()*joins + depth/depthWeight
+	// Every product is below 2^48: locals times bytes of a body.
+	sum := w.complexity + own
+	if sum > uint64(w.limits.Complexity) {
+		return limitError(ReasonLimitComplexity, code.m.Bodies[w.body].Offset,
+			fmt.Sprintf("the code is too complex: %s has %d locals and adds %d to a complexity (locals x blocks, loops and switch targets) of %d",
+				code.where(), code.Locals(), own, sum), uint64(w.limits.Complexity))
+	}
+	w.complexity = sum
+	w.body++
+	return nil
 }
 
 // overBody says that a function, whose body is being read, passes a limit. The
 // format has one %d, which is the actual value.
 func (d *decoder) overBody(reason string, offset int64, format string, actual, limit uint64) error {
+	if !d.arrival.await(len(d.file)) { // names stand at the end
+		return errClosed
+	}
 	index := uint32(len(d.m.importedFuncs) + len(d.m.Bodies))
 	return limitError(reason, offset, d.m.describe(d.file, index)+" "+fmt.Sprintf(format, actual), limit)
 }

@@ -1,5 +1,8 @@
 package wasmbin
 
+// alignment is the natural one of each load and store, as a power of two.
+const alignment = "\x02\x03\x02\x03\x00\x00\x01\x01\x00\x00\x01\x01\x02\x02\x02\x03\x02\x03\x00\x01\x00\x01\x02"
+
 // Instr is one instruction. Which fields count depends on Op.
 type Instr struct {
 	Op Op
@@ -124,8 +127,6 @@ func (c *Code) Next() bool {
 	case op == OpI64Const:
 		c.Value = c.signed(64)
 	case op >= OpI32Load && op <= OpI64Store32:
-		// The natural alignment of each, as a power of two.
-		const alignment = "\x02\x03\x02\x03\x00\x00\x01\x01\x00\x00\x01\x01\x02\x02\x02\x03\x02\x03\x00\x01\x00\x01\x02"
 		c.memory(uint32(alignment[op-OpI32Load]))
 	default:
 		op = c.rest(op)

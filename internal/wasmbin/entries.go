@@ -8,10 +8,10 @@ func (d *decoder) imports(r *Reader) error {
 	d.m.Imports = make([]Import, 0, n)
 	for range n {
 		var im Import
-		if im.Module, err = r.Name(); err != nil {
+		if im.Module, err = d.name(r); err != nil {
 			return err
 		}
-		if im.Name, err = r.Name(); err != nil {
+		if im.Name, err = d.name(r); err != nil {
 			return err
 		}
 		at := r.Offset()
@@ -82,7 +82,7 @@ func (d *decoder) tables(r *Reader) error {
 	var total uint64
 	for range n {
 		at := r.Offset()
-		if r.Len() > 0 && r.b[r.pos] == 0x40 {
+		if r.there(1) && r.b[r.pos] == 0x40 {
 			return unsupported(at, "the module has a table with an initial value")
 		}
 		t, err := tableType(r)
@@ -181,7 +181,7 @@ func (d *decoder) exports(r *Reader) error {
 	for range n {
 		at := r.Offset()
 		var x Export
-		if x.Name, err = r.Name(); err != nil {
+		if x.Name, err = d.name(r); err != nil {
 			return err
 		}
 		if seen[x.Name] {

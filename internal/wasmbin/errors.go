@@ -28,6 +28,9 @@ const (
 	ReasonABIMismatch      = "ABI_MISMATCH"
 )
 
+// errClosed ends the reading of an [Arrival] that was closed. Nobody sees it.
+var errClosed = errors.New("closed")
+
 // howToBuild is the fix for most of what is wrong with a module as a whole.
 const howToBuild = "build a core module for WASI preview 1, for example with `GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared`"
 

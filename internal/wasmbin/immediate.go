@@ -86,7 +86,7 @@ func (c *Code) signedLong(bits uint) int64 {
 			return v << (64 - shift) >> (64 - shift)
 		}
 	}
-	r := Reader{b: c.b[c.pos:], base: int64(c.pos)}
+	r := NewReader(c.b[c.pos:], int64(c.pos))
 	v, err := r.signed(bits)
 	if err != nil {
 		c.fail("a malformed signed number")

@@ -146,15 +146,15 @@ func imports(m *Module) error {
 
 // bare is a name as it stands where it is plain, quoted otherwise.
 func bare(s string) string {
+	if s == "" || len(s) > 80 {
+		return printable(s)
+	}
 	for _, c := range s {
 		plain := c == '_' || c == '-' || c == '.' || c == ':' || c == '/' || c == '@' ||
 			'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
 		if !plain {
 			return printable(s)
 		}
-	}
-	if s == "" || len(s) > 80 {
-		return printable(s)
 	}
 	return s
 }

@@ -37,13 +37,16 @@ func (m *Module) FunctionName(file []byte, index uint32) string {
 	return ""
 }
 
+// maxNamed bounds the search among what strangers send.
+const maxNamed = 10_000
+
 // nameSection finds the custom section with names for people, in a file of
 // which not everything may have been read yet; where it has none, or is
 // damaged, what it gives is empty.
 func nameSection(file []byte) *Reader {
 	r := NewReader(file, 0)
 	r.pos = min(8, len(file))
-	for r.Len() > 0 {
+	for range maxNamed {
 		id, err := r.Byte()
 		if err != nil {
 			break
@@ -67,7 +70,7 @@ func nameSection(file []byte) *Reader {
 }
 
 func functionName(r *Reader, index uint32) (string, bool) {
-	for r.Len() > 0 {
+	for range maxNamed { // kinds of names, of which few are known
 		id, err := r.Byte()
 		if err != nil {
 			return "", false
@@ -87,7 +90,7 @@ func functionName(r *Reader, index uint32) (string, bool) {
 		if err != nil {
 			return "", false
 		}
-		for range n {
+		for range min(uint64(n), uint64(index)+1) { // they stand in order, each once
 			i, err := sub.U32()
 			if err != nil {
 				return "", false

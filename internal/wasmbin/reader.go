@@ -8,14 +8,32 @@ import (
 // Reader takes values off the front of a piece of a module. After an error its
 // position is unspecified.
 type Reader struct {
-	b    []byte
-	pos  int
-	base int64 // offset of b[0] in the file
+	b     []byte
+	pos   int
+	base  int64 // offset of b[0] in the file
+	ready int   // bytes of b that are known to be there
+	// arrival of the file, where it is not all there yet.
+	arrival *Arrival
 }
 
 // NewReader reads b, which begins at an offset of the file.
 func NewReader(b []byte, offset int64) *Reader {
-	return &Reader{b: b, base: offset}
+	return &Reader{b: b, base: offset, ready: len(b)}
+}
+
+// there waits until the next n bytes are. It is false if they never will be.
+func (r *Reader) there(n int) bool {
+	if n > r.Len() {
+		return false
+	}
+	end := r.pos + n
+	if end > r.ready {
+		if !r.arrival.await(int(r.base) + end) {
+			return false
+		}
+		r.ready = min(r.arrival.got-int(r.base), len(r.b))
+	}
+	return true
 }
 
 // Offset of the next byte, in the file.
@@ -26,7 +44,7 @@ func (r *Reader) Len() int { return len(r.b) - r.pos }
 
 // Byte reads one byte.
 func (r *Reader) Byte() (byte, error) {
-	if r.pos >= len(r.b) {
+	if r.pos >= r.ready && !r.there(1) {
 		return 0, malformed(r.Offset(), "unexpected end")
 	}
 	c := r.b[r.pos]
@@ -39,6 +57,9 @@ func (r *Reader) Bytes(n uint64) ([]byte, error) {
 	if n > uint64(r.Len()) {
 		return nil, malformed(r.Offset(), "%d bytes are announced and %d remain", n, r.Len())
 	}
+	if !r.there(int(n)) {
+		return nil, errClosed
+	}
 	p := r.b[r.pos : r.pos+int(n) : r.pos+int(n)]
 	r.pos += int(n)
 	return p, nil
@@ -46,17 +67,18 @@ func (r *Reader) Bytes(n uint64) ([]byte, error) {
 
 // Sub reads n bytes as a reader of their own.
 func (r *Reader) Sub(n uint64) (*Reader, error) {
-	off := r.Offset()
-	b, err := r.Bytes(n)
-	if err != nil {
-		return nil, err
+	if n > uint64(r.Len()) {
+		return nil, malformed(r.Offset(), "%d bytes are announced and %d remain", n, r.Len())
 	}
-	return NewReader(b, off), nil
+	end := r.pos + int(n)
+	s := &Reader{b: r.b[r.pos:end:end], base: r.Offset(), ready: max(0, min(r.ready, end)-r.pos), arrival: r.arrival}
+	r.pos = end
+	return s, nil
 }
 
 // U32 reads an unsigned LEB128 of at most 32 bits in at most 5 bytes.
 func (r *Reader) U32() (uint32, error) {
-	if r.pos < len(r.b) && r.b[r.pos] < 0x80 { // as most are
+	if r.pos < r.ready && r.b[r.pos] < 0x80 { // as most are
 		r.pos++
 		return uint32(r.b[r.pos-1]), nil
 	}
@@ -133,8 +155,12 @@ func (r *Reader) Name() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	return utf8Name(b, off)
+}
+
+func utf8Name(b []byte, offset int64) (string, error) {
 	if !utf8.Valid(b) {
-		return "", malformed(off, "a name is not UTF-8")
+		return "", malformed(offset, "a name is not UTF-8")
 	}
 	return string(b), nil
 }

@@ -4,13 +4,14 @@ import "bytes"
 
 // caps bound what read allocates.
 type caps struct {
-	types, imports, functions, tables, memories, globals, exports, elements, data uint64
-	params, locals, body, tableMin                                                uint64
+	sections, names, types, imports, functions, tables, memories, globals, exports, elements, data uint64
+	params, locals, body, tableMin                                                                 uint64
 }
 
 // engineCaps are the limits that the large engines agreed upon.
 func engineCaps() caps {
 	return caps{
+		sections: 100_000, names: 1 << 30,
 		types: 1_000_000, imports: 100_000, functions: 1_000_000, tables: 100, memories: 100,
 		globals: 1_000_000, exports: 100_000, elements: 1_000_000, data: 100_000,
 		params: 1_000, locals: 50_000, body: 7_654_321, tableMin: 10_000_000,
@@ -68,24 +69,27 @@ func sectionName(id byte) string {
 
 // decoder holds what the sections share while they are read.
 type decoder struct {
-	m    *Module
-	max  caps
-	file []byte
+	m       *Module
+	max     caps
+	file    []byte
+	arrival *Arrival
+	walk    *walk  // nil where nobody asks for it
+	names   uint64 // bytes of them so far
 }
 
-func read(b []byte, max caps) (*Module, error) {
-	if err := header(b); err != nil {
-		return nil, err
-	}
-	d := &decoder{m: &Module{}, max: max, file: b}
-	r := NewReader(b, 0)
-	r.pos = 8
+// read decodes the file of an arrival, of which the header is there and good.
+func read(b []byte, max caps, a *Arrival, w *walk) (*Module, error) {
+	d := &decoder{m: &Module{}, max: max, file: b, arrival: a, walk: w}
+	r := &Reader{b: b, pos: 8, arrival: a}
 	last := 0
 	for r.Len() > 0 {
 		at := r.Offset()
 		id, err := r.Byte()
 		if err != nil {
 			return nil, err
+		}
+		if uint64(len(d.m.Sections)) >= d.max.sections {
+			return nil, overLimit(at, "too many sections", uint64(len(d.m.Sections))+1, d.max.sections)
 		}
 		if id > SectionTag {
 			return nil, malformed(at, "unknown section %d", id)
@@ -110,7 +114,7 @@ func read(b []byte, max caps) (*Module, error) {
 		sec := Section{ID: id, Offset: s.Offset(), Size: int(size)}
 		if id == SectionCustom {
 			// The rest of a custom section is its own business.
-			if sec.Name, err = s.Name(); err != nil {
+			if sec.Name, err = d.name(s); err != nil {
 				return nil, err
 			}
 		} else {
@@ -124,6 +128,23 @@ func read(b []byte, max caps) (*Module, error) {
 		d.m.Sections = append(d.m.Sections, sec)
 	}
 	return d.m, d.whole(int64(len(b)))
+}
+
+// name reads a name. What they cost is bounded by what they take together.
+func (d *decoder) name(r *Reader) (string, error) {
+	at := r.Offset()
+	n, err := r.U32()
+	if err != nil {
+		return "", err
+	}
+	b, err := r.Bytes(uint64(n))
+	if err != nil {
+		return "", err
+	}
+	if d.names += uint64(n); d.names > d.max.names {
+		return "", overLimit(at, "names that are too long (bytes in all)", d.names, d.max.names)
+	}
+	return utf8Name(b, at)
 }
 
 // whole checks what only the whole module can tell.
@@ -329,6 +350,9 @@ func (d *decoder) code(r *Reader) error {
 		return malformed(r.Offset(), "%d functions are declared and %d have a body", len(d.m.Functions), n)
 	}
 	d.m.Bodies = make([]Body, 0, n)
+	if d.walk != nil {
+		d.walk.begin(d.m, d.file)
+	}
 	for range n {
 		at := r.Offset()
 		size, err := r.U32()
@@ -363,6 +387,10 @@ func (d *decoder) code(r *Reader) error {
 			}
 		}
 		body.Code = s.Offset()
+		d.m.Bodies = append(d.m.Bodies, body)
+		if d.walk != nil {
+			d.walk.ahead()
+		}
 		rest, err := s.Bytes(uint64(s.Len()))
 		if err != nil {
 			return err
@@ -370,7 +398,6 @@ func (d *decoder) code(r *Reader) error {
 		if !bytes.HasSuffix(rest, []byte{0x0b}) {
 			return malformed(r.Offset(), "a function body does not end with `end`")
 		}
-		d.m.Bodies = append(d.m.Bodies, body)
 	}
 	return nil
 }

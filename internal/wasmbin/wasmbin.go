@@ -191,5 +191,8 @@ func (m *Module) Export(name string) *Export {
 // Read decodes a module. Caps are those of the large engines, not those of
 // [Limits]: use [Admit] for what strangers send.
 func Read(b []byte) (*Module, error) {
-	return read(b, engineCaps())
+	if err := header(b); err != nil {
+		return nil, err
+	}
+	return read(b, engineCaps(), &Arrival{file: b, got: len(b)}, nil)
 }

@@ -17,6 +17,7 @@ import (
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/gen/ruedo/v1/ruedov1connect"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/wasmbin"
 )
 
 // What uploads may hold in memory together: modules of full size, counted as
@@ -32,8 +33,8 @@ const (
 // errShutdown ends a stream of a core that is going away.
 var errShutdown = fault.New(fault.CoreUnreachable, "this core is shutting down").WithFix("connect again")
 
-// breath is what an upload waits after each part: a part is more than a millisecond
-// of work, and whoever waits for its processor goes first.
+// breath is what an upload waits after each part: a part is some milliseconds of
+// work, and whoever waits for its processor goes first.
 const breath = 100 * time.Microsecond
 
 // quietAfter is when the memory of buffers that uploads went through is given back
@@ -77,11 +78,11 @@ func (s *moduleService) UploadModule(ctx context.Context, stream *connect.Client
 	if err := s.receive(stream, &u); err != nil {
 		return nil, err
 	}
-	m, err := publish.Admit(u.digest, u.wasm(), s.MaxModule)
+	m, err := publish.Admit(u.digest, u.arrival)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.Store.PutModule(ctx, m, u.wasm()); err != nil {
+	if err := s.Store.PutModule(ctx, m, u.space); err != nil {
 		return nil, err
 	}
 	return &ruedov1.UploadModuleResponse{Module: m}, nil
@@ -91,12 +92,11 @@ func (s *moduleService) UploadModule(ctx context.Context, stream *connect.Client
 // back to the system at once when it ends, and the garbage collector has nothing
 // to do with them.
 type upload struct {
-	digest string
-	space  []byte // as much as was announced
-	got    int    // bytes of it that came
+	digest  string
+	space   []byte // as much as was announced
+	got     int    // bytes of it that came
+	arrival *wasmbin.Arrival
 }
-
-func (u *upload) wasm() []byte { return u.space[:u.got] }
 
 // receive takes an upload off its stream and verifies it.
 func (s *moduleService) receive(stream *connect.ClientStream[ruedov1.UploadModuleRequest], u *upload) error {
@@ -115,6 +115,7 @@ func (s *moduleService) receive(stream *connect.ClientStream[ruedov1.UploadModul
 	if u.space, err = reserve(int(size)); err != nil {
 		return fault.Wrap(err, fault.UploadBusy, "this core has no memory left for an upload of %s", decorate.Size(size)).WithFix("try again in a moment")
 	}
+	u.arrival = publish.Expect(u.space, s.MaxModule)
 	sum := sha256.New()
 	for stream.Receive() {
 		part := stream.Msg().GetData()
@@ -130,6 +131,7 @@ func (s *moduleService) receive(stream *connect.ClientStream[ruedov1.UploadModul
 		u.got += copy(u.space[u.got:], part)
 		sum.Write(part)
 		s.parts.done(part)
+		u.arrival.Got(u.got)
 		time.Sleep(breath)
 	}
 	if err := stream.Err(); err != nil || u.got < len(u.space) {
@@ -146,6 +148,9 @@ func (s *moduleService) receive(stream *connect.ClientStream[ruedov1.UploadModul
 // forget gives back what an upload held. Nobody may use its bytes any more.
 func (s *moduleService) forget(u *upload) {
 	s.held.Add(-int64(u.got))
+	if u.arrival != nil {
+		u.arrival.Close() // it reads the space
+	}
 	giveBack(u.space)
 	*u = upload{}
 	s.quiet.Reset(quietAfter)

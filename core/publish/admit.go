@@ -10,11 +10,17 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/wasmbin"
 )
 
-// Admit tells by its structure whether a module may enter the cluster, and
-// describes it. Nothing of it is executed. The error's reason says what is
+// Expect prepares to admit a module of at most maxBytes bytes that will stand in
+// file: what arrives of it is read meanwhile. The caller closes what it gives.
+func Expect(file []byte, maxBytes int64) *wasmbin.Arrival {
+	return wasmbin.NewArrival(file, wasmbin.Limits{Size: maxBytes})
+}
+
+// Admit tells by its structure whether a module that arrived may enter the cluster,
+// and describes it. Nothing of it is executed. The error's reason says what is
 // wrong and its fix what to do.
-func Admit(digest string, wasm []byte, maxBytes int64) (*ruedov1.Module, error) {
-	info, err := wasmbin.Admit(wasm, wasmbin.Limits{Size: maxBytes})
+func Admit(digest string, module *wasmbin.Arrival) (*ruedov1.Module, error) {
+	info, err := module.Admit()
 	if we, ok := errors.AsType[*wasmbin.Error](err); ok {
 		e := fault.Wrap(err, fault.Reason(we.Reason), "%s", we.Message)
 		e.Fix = we.Fix
@@ -29,7 +35,7 @@ func Admit(digest string, wasm []byte, maxBytes int64) (*ruedov1.Module, error) 
 	}
 	return &ruedov1.Module{
 		Digest:     digest,
-		SizeBytes:  uint64(len(wasm)),
+		SizeBytes:  uint64(info.Size),
 		Kind:       kind,
 		Imports:    info.Imports,
 		CreateTime: timestamppb.Now(),

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"fmt"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,8 +18,9 @@ import (
 
 const maxModule = 32 << 20
 
-// TestAdmissionIsQuickAndSmall judges every specimen as the core does, without
-// the wire: in less than 10 ms and with little memory, whatever it claims.
+// TestAdmissionIsQuickAndSmall judges every specimen as the core does, without the
+// wire: as its parts arrive. No part and no verdict takes 10 ms, whatever the module
+// claims, and all of it takes little memory.
 func TestAdmissionIsQuickAndSmall(t *testing.T) {
 	list := specimens()
 	for name, wasm := range fullSize() {
@@ -29,23 +31,24 @@ func TestAdmissionIsQuickAndSmall(t *testing.T) {
 			digest := client.Digest(s.wasm)
 			var err error
 			// The quickest of some: what it takes, without what else the machine does.
-			quickest, least := time.Hour, uint64(1<<62)
+			slowest, verdict, least := time.Hour, time.Hour, uint64(1<<62)
 			for range 5 {
 				runtime.GC()
 				var before, after runtime.MemStats
 				runtime.ReadMemStats(&before)
-				began := time.Now()
-				_, err = publish.Admit(digest, s.wasm, maxModule)
-				quickest = min(quickest, time.Since(began))
+				var parts, last time.Duration
+				parts, last, err = admit(digest, s.wasm)
 				runtime.ReadMemStats(&after)
+				slowest, verdict = min(slowest, max(parts, last)), min(verdict, last)
 				least = min(least, after.TotalAlloc-before.TotalAlloc)
 			}
 			if s.want.reason != "" && fault.ReasonOf(err) != s.want.reason {
 				t.Errorf("got %s, want %s: %v", fault.ReasonOf(err), s.want.reason, err)
 			}
-			t.Logf("%d bytes: %s in %s, %d bytes allocated", len(s.wasm), answer(err), ms(quickest), least)
-			if quickest > 10*time.Millisecond {
-				t.Errorf("it took %s, 10 ms is the most", ms(quickest))
+			t.Logf("%d bytes: %s, %s after the last byte, %s at most at once, %d bytes allocated",
+				len(s.wasm), answer(err), ms(verdict), ms(slowest), least)
+			if slowest > 10*time.Millisecond {
+				t.Errorf("it took %s at once, 10 ms is the most", ms(slowest))
 			}
 			if most := uint64(1<<20 + 4*len(s.wasm)); least > most {
 				t.Errorf("it allocated %d bytes for a module of %d", least, len(s.wasm))
@@ -55,6 +58,23 @@ func TestAdmissionIsQuickAndSmall(t *testing.T) {
 			}
 		})
 	}
+}
+
+// admit has a module arrive in the parts that clients send, and times the slowest
+// part but for the last, and what there is to do from the last part on.
+func admit(digest string, wasm []byte) (slowest, last time.Duration, err error) {
+	const part = 1 << 20
+	arrival := publish.Expect(wasm, maxModule)
+	defer arrival.Close()
+	n := part
+	for ; n < len(wasm); n += part {
+		began := time.Now()
+		arrival.Got(n)
+		slowest = max(slowest, time.Since(began))
+	}
+	began := time.Now()
+	_, err = publish.Admit(digest, arrival)
+	return slowest, time.Since(began), err
 }
 
 // fullSize are modules as large as they may be, of what takes longest to read.
@@ -67,11 +87,35 @@ func fullSize() map[string][]byte {
 			}
 		})
 	}
+	many := bytes.Repeat(w.Ops(0x7f), 1000)
 	return map[string][]byte{
-		"code":             fill(bytes.Repeat(w.Cat(w.I32(1), w.Drop()), (1<<20-64)/3), size>>20),
-		"no-ops":           fill(bytes.Repeat(w.Ops(0x01), 1<<20-64), size>>20),
+		"code":     fill(bytes.Repeat(w.Cat(w.I32(1), w.Drop()), (1<<20-64)/3), size>>20),
+		"no-ops":   fill(bytes.Repeat(w.Ops(0x01), 1<<20-64), size>>20),
+		"switches": fill(bytes.Repeat(w.Cat(w.Ops(0x0e), w.U32(4000), make([]byte, 4001)), 250), size>>20),
+		"vectors":  fill(bytes.Repeat(w.Ops(0xfd, 0x4e), 1<<19-64), size>>20),
+		"blocks":   fill(bytes.Repeat(w.Ops(0x02, 0x40, 0x0b), 400_000/3), size/400_000),
+		"groups of locals": guest(func(m *w.Module) {
+			for range size >> 20 {
+				m.FuncLocals(">", w.Cat(w.U32(500_000), bytes.Repeat(w.Ops(0, 0x7f), 500_000)))
+			}
+		}),
+		"a late mistake":   fill(w.Cat(bytes.Repeat(w.Ops(0x02, 0x40, 0x0b), 340_000), w.Ops(0xff)), size>>20),
 		"data":             guest(func(m *w.Module) { m.Data(0, make([]byte, size)) }),
 		"a custom section": w.Cat(guest(func(*w.Module) {}), w.Custom("x", make([]byte, size))),
+		"tiny sections":    w.Cat(guest(func(*w.Module) {}), bytes.Repeat(w.Custom("", nil), size/3)),
+		"a name":           w.Cat(guest(func(*w.Module) {}), w.Custom(strings.Repeat("é", size/2), nil)),
+		"names of functions": w.Cat(body([]byte{0}, w.Ops(0xff)),
+			w.Custom("name", w.Cat(w.Ops(1), w.Sized(w.Cat(w.U32(size/2), make([]byte, size)))))),
+		"elements": w.Cat(w.Header(), w.Section(1, w.Vec([]byte{0x60, 0, 0})), w.Section(3, w.Vec([]byte{0})), w.Section(4, w.Vec([]byte{0x70, 0, 0})),
+			w.Section(9, w.Cat(w.Ops(1, 0, 0x41, 0, 0x0b), w.U32(size), make([]byte, size)))),
+		"constants": guest(func(m *w.Module) { m.GlobalRaw(w.Cat(w.Ops(0x7f, 0), bytes.Repeat(w.I32(0), size/2), opEnd)) }),
+		"parameters": w.Cat(w.Header(), w.Section(1, w.Cat(w.U32(size/2005),
+			bytes.Repeat(w.Cat(w.Ops(0x60), w.U32(1000), many, w.U32(1000), many), size/2005)))),
+		"exports": guest(func(m *w.Module) {
+			for i := range 9_900 {
+				m.Export(fmt.Sprintf("%s%d", strings.Repeat("x", 3_000), i), 0)
+			}
+		}),
 		"tiny segments": guest(func(m *w.Module) {
 			for range 100_000 {
 				m.Data(0, make([]byte, 300))

@@ -161,6 +161,10 @@ func (a *Arrival) admit() (*Info, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Names, of which errors may speak, are skipped while the file is read.
+	if !a.await(len(b)) {
+		return nil, errClosed
+	}
 	for _, check := range []func(*Module) error{shape, reserved, imports, kinds} {
 		if err := check(m); err != nil {
 			return nil, err

@@ -160,6 +160,7 @@ func TestReadRefuses(t *testing.T) {
 		{"data count", "WASM_MALFORMED", "3 data segments are announced", mod(w.Section(12, []byte{3}))},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			arrivesAnyhow(t, c.in, wasmbin.Limits{})
 			_, err := wasmbin.Read(c.in)
 			if err == nil {
 				t.Fatal("no error")

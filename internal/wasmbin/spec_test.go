@@ -3,6 +3,7 @@ package wasmbin_test
 import (
 	"encoding/json"
 	"errors"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -93,6 +94,7 @@ func TestSpecification(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
+					arrives(t, b, wasmbin.Limits{}, func() int { return rand.IntN(100) })
 					err = readAll(b)
 					e, _ := errors.AsType[*wasmbin.Error](err)
 					if err != nil && e == nil {

@@ -170,7 +170,7 @@ func hangsAfter(at time.Time) []byte {
 
 // recursionRow is row 16.
 func recursionRow() *row {
-	overflow := expect{reason: fault.GuestTrap, text: []string{"stack overflow"}}
+	overflow := expect{reason: fault.GuestTrap, text: []string{"stack overflow", "8388608"}}
 	simple := function(nil, w.Call(0), w.I32(1), opI32Add)
 	mutual := w.New()
 	mutual.Memory(1, -1)
@@ -190,12 +190,17 @@ func recursionRow() *row {
 	i := indirect.Func(">i", w.I32(0), w.Ops(0x11, 0, 0), w.I32(1), opI32Add)
 	indirect.Element(i)
 	indirect.AsFunction(i)
+	slow := w.New() // a microsecond for each frame
+	slow.Memory(1, -1)
+	slow.AsFunction(slow.FuncLocals(">i", locals(1),
+		w.Ops(0x03, 0x40), localGet(0), w.I32(1), opI32Add, localSet(0), localGet(0), w.I32(2000), opI32LtU, w.Ops(0x0d, 0), opEnd,
+		w.Call(0), w.I32(1), opI32Add))
 	return services(16, "endless recursion", 2*time.Second, []hostileService{
 		answers("simple", simple, overflow),
 		answers("mutual", mutual, overflow),
 		answers("wide-frames", wide, overflow),
 		answers("indirect", indirect, overflow),
-		{"stopped-midway", simple.Bytes(), func(b *bout, service string) {
+		{"stopped-midway", slow.Bytes(), func(b *bout, service string) {
 			// Its caller goes when the stack is half full: that must come back too.
 			ctx, cancel := context.WithTimeout(b.ctx, 40*time.Millisecond)
 			defer cancel()

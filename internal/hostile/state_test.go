@@ -134,7 +134,6 @@ func stateRow() *row {
 					case err == nil && want.reason == "":
 					case err == nil:
 						b.Errorf("a call that %s: it went well", want.name)
-					case want.name == "recurses" && fault.ReasonOf(err) == fault.GuestTimeout: // its stack is that slow to fill
 					case fault.ReasonOf(err) == want.reason && fault.Of(err).Meta["status"] != fmt.Sprint(dirty):
 					default:
 						leaks(b, want.name, err)

@@ -1,0 +1,93 @@
+//go:build hostile
+
+package hostile
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
+
+// series are the core's counters of requests and calls, by name and labels as
+// /metrics writes them.
+type series map[string]float64
+
+// counted reads the counters of the core.
+func (c *cluster) counted(ctx context.Context) (series, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url+"/metrics", nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Close = true
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		return nil, err
+	}
+	s := make(series)
+	for line := range strings.Lines(string(text)) {
+		if !strings.HasPrefix(line, "ruedo_requests_total{") && !strings.HasPrefix(line, "ruedo_calls_total{") {
+			continue
+		}
+		at := strings.LastIndexByte(line, ' ')
+		if s[line[:at]], err = strconv.ParseFloat(strings.TrimSpace(line[at:]), 64); err != nil {
+			return nil, fmt.Errorf("%q: %w", line, err)
+		}
+	}
+	if len(s) == 0 {
+		return nil, fmt.Errorf("%s: no request is counted", res.Status)
+	}
+	return s, nil
+}
+
+// grown tells whether a counter with this outcome has grown since before.
+func (s series) grown(before series, outcome fault.Reason) bool {
+	for name, n := range s {
+		if n > before[name] && strings.Contains(name, fmt.Sprintf("outcome=%q", string(outcome))) {
+			return true
+		}
+	}
+	return false
+}
+
+// accounted checks that every reason which the moves were answered with is
+// counted. None is excused: whatever a move is answered with, the core said.
+func (b *bout) accounted(before series) {
+	b.mu.Lock()
+	answered := slices.Sorted(maps.Keys(b.answered))
+	b.mu.Unlock()
+	if len(answered) == 0 {
+		return // nothing was refused, or the row looks at its answers itself
+	}
+	missing := slices.Clone(answered)
+	var now series
+	var err error
+	eventually(backWithin, func() bool {
+		if now, err = b.counted(b.ctx); err == nil {
+			missing = slices.DeleteFunc(missing, func(r fault.Reason) bool { return now.grown(before, r) })
+		}
+		return err == nil && len(missing) == 0
+	})
+	switch {
+	case err != nil:
+		b.Errorf("the core's metrics cannot be read: %v", err)
+	case len(missing) > 0:
+		b.Errorf("the answers %v are counted nowhere in the core's metrics", missing)
+	default:
+		b.note("counted: %v", answered)
+	}
+}

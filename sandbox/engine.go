@@ -35,10 +35,10 @@ type Config struct {
 	// MaxIdle is how many instances of one template wait for calls; those that
 	// nobody needs for a while are given back. 0 means twice the processors.
 	MaxIdle int
-	// MaxIdleMemory is how many bytes the instances of all templates that wait may
-	// keep of the pages that calls write, so that the next call does not have to
-	// ask for them; beyond it they give them back. 0 means 256 MiB.
-	MaxIdleMemory int64
+	// MaxKept is how many bytes the instances of all templates may keep of the
+	// pages that their calls write, so that the next call does not have to ask for
+	// them; beyond it they give them back. 0 means 256 MiB.
+	MaxKept int64
 	// Logger gets what concerns the host: a broken cache, a fault of a host
 	// function. Nil discards.
 	Logger *slog.Logger
@@ -80,8 +80,8 @@ type Engine struct {
 	closed   error     // what came of it
 
 	processors int32        // that Go uses
-	guests     atomic.Int32 // that run now
-	idle       atomic.Int64 // bytes that instances keep while they wait
+	guests     atomic.Int32 // that run now, for longer than a slice
+	kept       atomic.Int64 // bytes that instances keep between calls
 	stacks     stacks
 
 	mu        sync.Mutex
@@ -94,8 +94,8 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	if cfg.MaxIdle <= 0 {
 		cfg.MaxIdle = 2 * runtime.GOMAXPROCS(0)
 	}
-	if cfg.MaxIdleMemory <= 0 {
-		cfg.MaxIdleMemory = 256 << 20
+	if cfg.MaxKept <= 0 {
+		cfg.MaxKept = 256 << 20
 	}
 	e := &Engine{cfg: cfg, log: cfg.Logger, born: time.Now(), templates: make(map[*Template]struct{}), stop: make(chan struct{}), processors: int32(runtime.GOMAXPROCS(0))}
 	if e.log == nil {

@@ -8,18 +8,27 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// KeepStack and MostStack bound a stack between calls and in one.
+// KeepStack bounds a stack between calls, KeepStacks those that nobody has.
 const (
-	KeepStack = keepStack
-	MostStack = mostStack
+	KeepStack  = keepStack
+	KeepStacks = keepStacks
 )
 
-// IdleStacks gives how many bytes of each idle stack are in memory.
-func (e *Engine) IdleStacks() []int {
+// IdleStacks is how many stacks no instance has.
+func (e *Engine) IdleStacks() int {
 	e.stacks.mu.Lock()
 	defer e.stacks.mu.Unlock()
+	return len(e.stacks.idle)
+}
+
+// StacksOfIdle gives how many bytes of the stack of each instance that waits are
+// in memory.
+func (t *Template) StacksOfIdle() []int {
+	t.pool.mu.Lock()
+	defer t.pool.mu.Unlock()
 	var sizes []int
-	for _, s := range e.stacks.idle {
+	for _, i := range t.pool.idle {
+		s := i.lent
 		usable := s.space[reserved-mostStack-slack:]
 		pages := make([]byte, len(usable)/unix.Getpagesize())
 		if _, _, errno := unix.Syscall(unix.SYS_MINCORE, uintptr(unsafe.Pointer(&usable[0])), uintptr(len(usable)), uintptr(unsafe.Pointer(&pages[0]))); errno != 0 {
@@ -41,5 +50,5 @@ func (t *Template) Lent() bool {
 	return i.stack.space != nil && len(*i.stack.space) == reserved
 }
 
-// IdleMemory is how many bytes instances keep that wait.
-func (e *Engine) IdleMemory() int64 { return e.idle.Load() }
+// Kept is how many bytes instances keep.
+func (e *Engine) Kept() int64 { return e.kept.Load() }

@@ -24,12 +24,14 @@ type instance struct {
 	globals []api.MutableGlobal // as in the template's
 	serve   api.Function        // ruedo_call or _start
 	stack   stackOf             // of the function that runs
+	lent    *stack              // what it runs on; nil where that is the runtime's own
 	meter   meter
-	kept    int64  // of the engine's idle memory, while it waits
+	kept    int64  // bytes that count in the engine's kept
 	started bool   // initialize has run, or its result was put into the memory
 	in      string // the export that runs, for messages
 
 	inside  bool // between enter and leave
+	long    bool // the function that runs counts in the engine's guests
 	touched bool // pages came into memory since the function began
 	cpu     time.Duration
 	since   time.Duration // the thread's clock at enter
@@ -64,6 +66,9 @@ func (t *Template) newInstance(memory *pristine.Memory, c *call) (_ *instance, e
 			i.close()
 		}
 	}()
+	if i.lent, err = t.engine.stacks.take(); err != nil {
+		return i, fmt.Errorf("%w: its stack: %w", errHostMemory, err)
+	}
 	err = guard(func() (err error) {
 		ctx := experimental.WithMemoryAllocator(i.ctx, memory)
 		i.module, err = t.engine.runtime.InstantiateModule(ctx, t.compiled, t.systemOf(i))
@@ -174,19 +179,19 @@ func (i *instance) answer() (status uint32, err error) {
 }
 
 func (i *instance) run(f api.Function) (status uint32, err error) {
-	lent, err := i.t.engine.stacks.take()
-	if err != nil {
-		return 0, fmt.Errorf("%w: its stack: %w", errHostMemory, err)
-	}
-	i.stack.lend(lent)
+	i.stack.lend(i.lent)
 	i.touched = false
-	i.t.engine.guests.Add(1)
 	i.enter()
 	var values [1]uint64
 	err = guard(func() error { return f.CallWithStack(i.ctx, values[:]) })
 	i.leave()
-	i.t.engine.guests.Add(-1)
-	i.t.engine.stacks.put(lent, i.touched)
+	if i.long {
+		i.long = false
+		i.t.engine.guests.Add(-1)
+	}
+	if i.touched && i.lent != nil {
+		i.lent.trim()
+	}
 	return uint32(values[0]), err
 }
 
@@ -201,27 +206,31 @@ func (i *instance) restore() (time.Duration, error) {
 }
 
 // rest makes an instance that was restored ready to wait: it keeps the pages that
-// calls write, if those of all who wait are not too many already.
+// calls write, if those of all instances are not too many already.
 func (i *instance) rest() error {
-	e := i.t.engine
-	i.kept = int64(i.memory.Kept())
-	if e.idle.Add(i.kept) <= e.cfg.MaxIdleMemory {
+	if i.keep(int64(i.memory.Kept())) <= i.t.engine.cfg.MaxKept {
 		return nil
 	}
-	i.wake()
+	i.keep(0)
 	return i.memory.Trim()
 }
 
-// wake ends what rest began.
-func (i *instance) wake() {
-	i.t.engine.idle.Add(-i.kept)
-	i.kept = 0
+// keep counts what the instance keeps, and gives what all keep. Mostly that is as
+// much as after the call before, and nothing is shared between processors.
+func (i *instance) keep(n int64) int64 {
+	all := &i.t.engine.kept
+	more := n - i.kept
+	i.kept = n
+	if more == 0 {
+		return all.Load()
+	}
+	return all.Add(more)
 }
 
 // close frees everything. The call must have returned: the runtime does not
 // survive a module that is closed while it runs.
 func (i *instance) close() {
-	i.wake()
+	i.keep(0)
 	if i.module != nil {
 		// The context is not used for anything but values.
 		if err := guard(func() error { return i.module.Close(context.Background()) }); err != nil {
@@ -231,4 +240,6 @@ func (i *instance) close() {
 	if err := i.memory.Close(); err != nil {
 		i.t.engine.log.Error("freeing an instance's memory failed", "error", err)
 	}
+	i.t.engine.stacks.put(i.lent)
+	i.lent = nil
 }

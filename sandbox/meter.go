@@ -81,6 +81,10 @@ func (m *meter) spent() uint64 {
 // gives the guest its next slice.
 func (i *instance) refuel() {
 	m, c := &i.meter, i.call
+	if !i.long {
+		i.long = true
+		i.t.engine.guests.Add(1)
+	}
 	m.used, m.slice = m.spent(), 0 // all that was given is in used
 	m.fuel.Set(0)
 	i.leave()

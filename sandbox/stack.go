@@ -10,8 +10,8 @@ import (
 
 // The runtime gives each function a native stack of 10 KiB on Go's heap and
 // doubles it, by copying, up to a hundred megabytes: a guest that recurses has
-// everyone else wait for memory and for the garbage collector. So a call runs on
-// a stack that it is lent: addresses outside of the heap, whose pages come as
+// everyone else wait for memory and for the garbage collector. So an instance is
+// lent a stack for its calls: addresses outside of the heap, whose pages come as
 // they are touched, and whose end is the end.
 
 const (
@@ -20,12 +20,13 @@ const (
 	mostStack = 8 << 20
 	// keepStack is how much of it stays in memory for the next call.
 	keepStack = 256 << 10
+	// keepStacks is how many wait for the next instance.
+	keepStacks = 64
 	// keepGrown is the same for a stack of the runtime.
 	keepGrown = 1 << 20
 )
 
-// stacks are lent to the calls that run. There are as many as there ever were
-// calls at once; those that wait have next to no memory.
+// stacks are lent to instances.
 type stacks struct {
 	mu   sync.Mutex
 	idle []*stack
@@ -44,20 +45,21 @@ func (s *stacks) take() (*stack, error) {
 	return last, nil
 }
 
-// put takes a stack back. touched says that pages came into memory since take.
-func (s *stacks) put(back *stack, touched bool) {
+// put takes a stack back that was trimmed; nil is nothing.
+func (s *stacks) put(back *stack) {
 	if back == nil {
 		return
 	}
-	if touched {
-		back.trim()
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if len(s.idle) == keepStacks {
+		back.free()
+		return
+	}
 	s.idle = append(s.idle, back)
 }
 
-// close frees them all. No call runs any more.
+// close frees them all. There are no instances any more.
 func (s *stacks) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

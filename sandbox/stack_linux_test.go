@@ -42,7 +42,7 @@ func TestStacksAreLent(t *testing.T) {
 			if _, err := tpl.Call(t.Context(), depth(n)); err != nil {
 				t.Fatal(err)
 			}
-			sizes := engine.IdleStacks()
+			sizes := tpl.StacksOfIdle()
 			if len(sizes) != 1 {
 				t.Fatalf("there are %d stacks for one call at a time", len(sizes))
 			}
@@ -88,13 +88,35 @@ func TestStacksOfManyCalls(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	sizes := engine.IdleStacks()
-	if len(sizes) == 0 || len(sizes) > callers {
-		t.Errorf("%d calls at once had %d stacks", callers, len(sizes))
-	}
-	for _, size := range sizes {
+	for _, size := range tpl.StacksOfIdle() {
 		if size > sandbox.KeepStack {
-			t.Errorf("a stack keeps %d bytes", size)
+			t.Errorf("an instance keeps %d bytes of stack", size)
 		}
+	}
+}
+
+// TestStacksAreUsedAgain gives each call a new instance.
+func TestStacksAreUsedAgain(t *testing.T) {
+	engine := newEngine(t, sandbox.Config{})
+	tpl := loadIn(t, engine, sandbox.Spec{Wasm: diver(t), Isolation: sandbox.Fresh})
+	for range 10 {
+		if _, err := tpl.Call(t.Context(), depth(1000)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := engine.IdleStacks(); n != 1 {
+		t.Errorf("ten calls one after the other left %d stacks", n)
+	}
+	var wg sync.WaitGroup
+	for range 2 * sandbox.KeepStacks {
+		wg.Go(func() {
+			if _, err := tpl.Call(t.Context(), depth(1000)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if n := engine.IdleStacks(); n == 0 || n > sandbox.KeepStacks {
+		t.Errorf("many calls at once left %d stacks", n)
 	}
 }

@@ -153,7 +153,6 @@ func (t *Template) Call(ctx context.Context, req Request) (Result, error) {
 // take gives an instance for a call: one that waits, or a new one.
 func (t *Template) take(c *call) (*instance, error) {
 	if i := t.pool.take(); i != nil {
-		i.wake()
 		return i, nil
 	}
 	c.cold = true

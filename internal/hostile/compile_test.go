@@ -52,6 +52,7 @@ func (b *bout) compileBomb(name string, code []byte) {
 	if err != nil {
 		e := fault.Of(err)
 		b.clean("publish", everything(err))
+		b.refusal(e.Reason)
 		if e.Reason != fault.CompileTimeout && e.Reason != fault.CompileMemory || e.Fix == "" {
 			b.Errorf("publish: got %s, want to be taken, or COMPILE_TIMEOUT or COMPILE_MEMORY with a fix: %s", e.Reason, e.Message)
 		}

@@ -64,6 +64,13 @@ func (s series) grown(before series, outcome fault.Reason) bool {
 	return false
 }
 
+// refusal keeps a reason for accounted.
+func (b *bout) refusal(r fault.Reason) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.answered[r] = true
+}
+
 // accounted checks that every reason which the moves were answered with is
 // counted. None is excused: whatever a move is answered with, the core said.
 func (b *bout) accounted(before series) {
@@ -71,7 +78,7 @@ func (b *bout) accounted(before series) {
 	answered := slices.Sorted(maps.Keys(b.answered))
 	b.mu.Unlock()
 	if len(answered) == 0 {
-		return // nothing was refused, or the row looks at its answers itself
+		return // nothing was refused
 	}
 	missing := slices.Clone(answered)
 	var now series

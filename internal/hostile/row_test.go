@@ -81,7 +81,7 @@ type bout struct {
 	late   []string
 	notes  []string
 	serial *atomic.Int64
-	// answered are the reasons that moves were answered with, as expected.
+	// answered are the reasons that moves were answered with.
 	answered map[fault.Reason]bool
 }
 
@@ -190,9 +190,7 @@ func (b *bout) check(what string, err error, want expect) {
 		b.Errorf("%s: got %s %s, want %s %s: %v", what, e.ConnectCode(), e.Reason, want.code, want.reason, err)
 		return
 	}
-	b.mu.Lock()
-	b.answered[e.Reason] = true
-	b.mu.Unlock()
+	b.refusal(e.Reason)
 	plain := strings.NewReplacer(",", "", "_", "").Replace(e.Message)
 	for _, text := range want.text {
 		if !strings.Contains(plain, text) && !strings.Contains(e.Message, text) {
@@ -249,6 +247,7 @@ func (b *bout) call(service string, input []byte) (*client.Response, error) {
 		b.clean("call", string(res.Output)+string(res.Info.GetLogs())+res.ContentType)
 	} else {
 		b.clean("call", everything(err))
+		b.refusal(fault.ReasonOf(err))
 	}
 	return res, err
 }

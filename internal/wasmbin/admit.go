@@ -129,8 +129,9 @@ func (i *Info) Exported(name string) bool {
 // Admit checks a module by its structure, without compiling or running
 // anything: that it is one, is whole, is within the limits, imports only what
 // there is, exports what its kind needs, and that its code can be read. What is
-// left for a compiler to refuse are operands of the wrong type. Errors are
-// [*Error].
+// left for a compiler to refuse are operands of the wrong type. Beside the limits,
+// a module has at most 10,000 sections, and 1 MiB of names that it imports, exports
+// or gives to sections. Errors are [*Error].
 func Admit(b []byte, l Limits) (*Info, error) {
 	a := &Arrival{file: b, limits: l.WithDefaults(), got: len(b)}
 	return a.admit()

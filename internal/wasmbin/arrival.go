@@ -8,7 +8,8 @@ import (
 // Arrival admits a module while it arrives: what [Admit] would do at the end is
 // done as far as the bytes go that are there.
 //
-//	a := wasmbin.NewArrival(make([]byte, size), limits)
+//	space := make([]byte, size)
+//	a := wasmbin.NewArrival(space, limits)
 //	defer a.Close()
 //	for part := range parts {
 //		n += copy(space[n:], part)
@@ -47,8 +48,8 @@ func NewArrival(file []byte, l Limits) *Arrival {
 }
 
 // Got says that the first n bytes of the file are there, which from now on must
-// not change, and does what there is to do about them: some milliseconds for each
-// megabyte that is new. What is wrong with the module is for Admit to say.
+// not change, and does what there is to do about them: at most some milliseconds
+// for each megabyte that is new. What is wrong with the module is for Admit to say.
 func (a *Arrival) Got(n int) {
 	if a.got = max(a.got, min(n, len(a.file))); a.got >= a.want {
 		a.next()

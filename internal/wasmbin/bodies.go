@@ -55,6 +55,7 @@ type walk struct {
 	plain      *plain
 	body       int // the first that is not walked yet
 	complexity uint64
+	err        error // of that body, if all there is to say of it could be said
 }
 
 // begin is called when all that stands before the bodies is read.
@@ -67,12 +68,19 @@ func (w *walk) begin(m *Module, file []byte) {
 // ahead walks the body that was read last, unless something was wrong before.
 func (w *walk) ahead() {
 	if w.body == len(w.code.m.Bodies)-1 {
-		_ = w.one() // rest finds it again
+		// The names that errors tell stand at the end: what is wrong before that
+		// has come is found again by rest.
+		if err := w.one(); w.arrival.got == len(w.code.file) {
+			w.err = err
+		}
 	}
 }
 
 // rest walks what is not walked yet.
 func (w *walk) rest() error {
+	if w.err != nil {
+		return w.err
+	}
 	for w.code != nil && w.body < len(w.code.m.Bodies) {
 		if err := w.one(); err != nil {
 			return err

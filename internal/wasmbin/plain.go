@@ -10,7 +10,7 @@ type plain struct {
 // newPlain knows nothing yet of a function's locals.
 func newPlain(c *Code) *plain {
 	p := &plain{}
-	for _, op := range []Op{OpDrop, OpSelect, OpNop, OpUnreachable, OpReturn} {
+	for _, op := range []Op{OpDrop, OpSelect, OpNop, OpUnreachable, OpReturn, OpRefIsNull} {
 		p.set(op, op, 1, 0xff)
 	}
 	p.set(0x45, 0xc4, 1, 0xff) // numbers

@@ -2,7 +2,7 @@
 // may enter.
 //
 // Start with [Admit]: it says what a module is and wants, or why it is
-// refused. [Read] gives the module's parts to those who check or rewrite them,
+// refused. [Arrival] is Admit for a module that is still on its way. [Read] gives the module's parts to those who check or rewrite them,
 // [Code] the instructions of its functions.
 //
 // # Promises
@@ -17,7 +17,8 @@
 //   - An error is an [*Error] with a stable reason, the offset where reading
 //     stopped, and what to do.
 //   - Nothing here runs a module, keeps a reference into the caller's bytes
-//     after it returned (except where a field says so), or holds state.
+//     after it returned (except an Arrival, and where a field says so), or
+//     holds state.
 package wasmbin
 
 import "math"

@@ -155,8 +155,8 @@ func (a *Arrival) admit() (*Info, error) {
 			Fix:     "make it smaller (for Go: fewer packages), or raise the limit of the core",
 		}
 	}
-	// Bodies are walked as they are read, so that this is done when they are
-	// there. It decides nothing: what is wrong with them is said after all else.
+	// Bodies that arrive are walked as they are read. It decides nothing: what is
+	// wrong with them is said after all else.
 	walk := &walk{limits: l, arrival: a}
 	m, err := read(b, l.caps(), a, walk)
 	if err != nil {

@@ -28,7 +28,8 @@ type Arrival struct {
 
 	next func() (struct{}, bool) // reads on, until a byte is missing or all is done
 	stop func()
-	// pause is for the reading: it is false when nobody waits for an answer.
+	// pause is for the reading: it is false when nobody waits for an answer. It is
+	// nil where the whole file was there from the start.
 	pause func(struct{}) bool
 
 	info *Info

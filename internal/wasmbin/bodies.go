@@ -65,9 +65,10 @@ func (w *walk) begin(m *Module, file []byte) {
 	w.code.maxNesting, w.code.maxTargets = w.limits.Nesting, w.limits.Targets
 }
 
-// ahead walks the body that was read last, unless something was wrong before.
+// ahead walks the body that was read last, unless something was wrong before. A file
+// that is all there is first judged by what costs less.
 func (w *walk) ahead() {
-	if w.body == len(w.code.m.Bodies)-1 {
+	if w.arrival.pause != nil && w.body == len(w.code.m.Bodies)-1 {
 		// The names that errors tell stand at the end: what is wrong before that
 		// has come is found again by rest.
 		if err := w.one(); w.arrival.got == len(w.code.file) {

@@ -18,8 +18,9 @@ import (
 //	info, err := a.Admit()
 //
 // It is Admit, only that it pauses where a byte is missing: so both give the same
-// answers, nothing is read twice however small the parts are, and what is left
-// after the last byte does not grow with the module. For one goroutine at a time.
+// answers. However small the parts are, nothing is read twice but a body that is
+// wrong, and what is left after the last byte does not grow with the module. For one
+// goroutine at a time.
 type Arrival struct {
 	file   []byte
 	limits Limits

@@ -341,6 +341,16 @@ func TestRequestsThatBreakTheirRulesNameTheField(t *testing.T) {
 	}
 }
 
+func TestAMessageThatIsTooLargeSaysSo(t *testing.T) {
+	c := ruedotest.New(t, ruedotest.Options{Runners: -1})
+	input := structpb.NewStringValue(strings.Repeat("a", 9<<20))
+	_, err := ruedov1connect.NewInvokeServiceClient(c.HTTP, c.URL).Invoke(t.Context(),
+		&ruedov1.InvokeRequest{Service: "echo", Payload: &ruedov1.InvokeRequest_Input{Input: input}})
+	if e := wantReason(t, err, fault.InputTooLarge, "8388608"); e.ConnectCode() != connect.CodeResourceExhausted {
+		t.Errorf("code %s", e.ConnectCode())
+	}
+}
+
 func TestWatchSendsThePresentAndThenChanges(t *testing.T) {
 	c := ruedotest.New(t, ruedotest.Options{Runners: 1})
 	publishEcho(t, c, &ruedov1.PublishServiceRequest{})

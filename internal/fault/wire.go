@@ -130,6 +130,8 @@ func foreign(ce *connect.Error) Reason {
 		return CoreUnreachable
 	case connect.CodeUnimplemented:
 		return Unimplemented
+	case connect.CodeResourceExhausted: // the transport's own bound of a message
+		return InputTooLarge
 	}
 	return Internal
 }

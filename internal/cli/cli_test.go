@@ -189,8 +189,8 @@ func start(ts *testscript.TestScript, args []string) *process {
 		}
 	}
 	p.cmd.Stdout, p.cmd.Stderr = w, p.stderr
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	// The thread that starts a process with Pdeathsig must outlive it.
+	p.cmd.SysProcAttr = dieWithParent()
+	// The thread that starts it must outlive it.
 	started := make(chan error)
 	go func() {
 		runtime.LockOSThread()

@@ -114,7 +114,7 @@ func unaryCall(t testing.TB, requests *wire.Requests) func() {
 			req.Header[f] = nil
 		}
 		req.Header["Content-Type"] = []string{"application/proto"}
-		w := &httptest.ResponseRecorder{HeaderMap: make(http.Header), Code: http.StatusOK}
+		w := httptest.NewRecorder()
 		if h.ServeHTTP(w, req); w.Code != http.StatusOK {
 			t.Fatal(w.Code)
 		}

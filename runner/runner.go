@@ -108,6 +108,9 @@ type Config struct {
 	// and arguments. That process does nothing but call sandbox.CompileChild.
 	// Empty means that this process compiles, and nothing bounds it.
 	Compiler []string
+	// Turns of guests at the processors, where several runners share a process;
+	// nil means turns of its own.
+	Turns *sandbox.Turns
 	// DrainTimeout is what calls under way get to finish; DefaultDrainTimeout.
 	DrainTimeout time.Duration
 	// Heartbeat and LossTimeout of the lanes; zero means the defaults of
@@ -160,7 +163,7 @@ func New(ctx context.Context, cfg Config) (*Runner, error) {
 		return nil, errors.Join(err, r.Close(ctx))
 	}
 	r.engine, err = sandbox.New(context.WithoutCancel(ctx), sandbox.Config{
-		CacheDir: filepath.Join(dir, "compiled"), Compiler: cfg.Compiler, Logger: cfg.Logger,
+		CacheDir: filepath.Join(dir, "compiled"), Compiler: cfg.Compiler, Turns: cfg.Turns, Logger: cfg.Logger,
 	})
 	if err != nil {
 		err = fault.Wrap(err, fault.DataDir, "the sandbox cannot be opened: %s", err).WithFix("choose another folder: RUEDO_RUNNER_CACHE_DIR")

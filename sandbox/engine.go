@@ -39,6 +39,9 @@ type Config struct {
 	// pages that their calls write, so that the next call does not have to ask for
 	// them; beyond it they give them back. 0 means 256 MiB.
 	MaxKept int64
+	// Turns of this process's guests at its processors. Nil means turns for the
+	// guests of this engine alone.
+	Turns *Turns
 	// Logger gets what concerns the host: a broken cache, a fault of a host
 	// function. Nil discards.
 	Logger *slog.Logger
@@ -79,10 +82,8 @@ type Engine struct {
 	once     sync.Once // of what Close does at last
 	closed   error     // what came of it
 
-	processors int32        // that Go uses
-	guests     atomic.Int32 // that run now, for longer than a slice
-	kept       atomic.Int64 // bytes that instances keep between calls
-	stacks     stacks
+	kept   atomic.Int64 // bytes that instances keep between calls
+	stacks stacks
 
 	mu        sync.Mutex
 	templates map[*Template]struct{}
@@ -97,7 +98,10 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	if cfg.MaxKept <= 0 {
 		cfg.MaxKept = 256 << 20
 	}
-	e := &Engine{cfg: cfg, log: cfg.Logger, born: time.Now(), templates: make(map[*Template]struct{}), stop: make(chan struct{}), processors: int32(runtime.GOMAXPROCS(0))}
+	if cfg.Turns == nil {
+		cfg.Turns = NewTurns()
+	}
+	e := &Engine{cfg: cfg, log: cfg.Logger, born: time.Now(), templates: make(map[*Template]struct{}), stop: make(chan struct{})}
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
 	}
@@ -179,11 +183,6 @@ func (e *Engine) compile(ctx context.Context, wasm []byte) (wazero.CompiledModul
 	}
 	return nil, 0, newError(ReasonInternal, "the module could not be compiled").cause(err)
 }
-
-// crowded tells that guests take all processors that Go uses, so that others
-// wait behind them. Where one is free it runs what else there is to run, and
-// yielding would only have it spin in search of more: half of a processor.
-func (e *Engine) crowded() bool { return e.guests.Load() >= e.processors }
 
 // guard is the last resort against a panic in the runtime.
 func guard(f func() error) (err error) {

@@ -107,3 +107,18 @@ func (t *Template) BreakClock(v any) {
 
 // Tick is how coarse the clocks of guests are.
 const Tick = tick
+
+// State is how many turns are taken, and how many guests have one or wait.
+func (t *Turns) State() (taken, guests int) { return len(t.slots), int(t.guests.Load()) }
+
+// HoldAll takes all turns until release.
+func (t *Turns) HoldAll() (release func()) {
+	for range cap(t.slots) {
+		t.slots <- struct{}{}
+	}
+	return func() {
+		for range cap(t.slots) {
+			<-t.slots
+		}
+	}
+}

@@ -31,7 +31,8 @@ type instance struct {
 	in      string // the export that runs, for messages
 
 	inside  bool // between enter and leave
-	long    bool // the function that runs counts in the engine's guests
+	long    bool // the function that runs counts among the guests of Turns
+	turn    bool // it has its turn
 	touched bool // pages came into memory since the function began
 	cpu     time.Duration
 	since   time.Duration // the thread's clock at enter
@@ -187,7 +188,8 @@ func (i *instance) run(f api.Function) (status uint32, err error) {
 	i.leave()
 	if i.long {
 		i.long = false
-		i.t.engine.guests.Add(-1)
+		i.t.engine.cfg.Turns.guests.Add(-1)
+		i.pass()
 	}
 	if i.touched && i.lent != nil {
 		i.lent.trim()

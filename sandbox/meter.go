@@ -81,9 +81,10 @@ func (m *meter) spent() uint64 {
 // gives the guest its next slice.
 func (i *instance) refuel() {
 	m, c := &i.meter, i.call
+	turns := i.t.engine.cfg.Turns
 	if !i.long {
 		i.long = true
-		i.t.engine.guests.Add(1)
+		turns.guests.Add(1)
 	}
 	m.used, m.slice = m.spent(), 0 // all that was given is in used
 	m.fuel.Set(0)
@@ -100,7 +101,7 @@ func (i *instance) refuel() {
 	}
 	took := i.cpu - m.given
 	m.given = i.cpu
-	crowded := i.t.engine.crowded()
+	crowded := turns.crowded()
 	every := napEvery
 	if crowded {
 		every = napCrowded
@@ -108,9 +109,11 @@ func (i *instance) refuel() {
 	if m.burnt += took; m.burnt >= every {
 		m.burnt = 0
 		time.Sleep(nap)
+		i.pass() // not before: the next guest would be found in place of the network
 	} else if crowded {
 		runtime.Gosched()
 	}
+	i.take()
 	i.enter()
 	m.give(i.nextSlice(took), c.limits.Fuel)
 }

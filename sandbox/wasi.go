@@ -119,6 +119,7 @@ func (i *instance) sleep(d time.Duration) {
 		return
 	}
 	i.leave()
+	i.pass()
 	c, why := i.call, running
 	if left := time.Until(c.deadline); left <= d {
 		d, why = left, stopTimeout

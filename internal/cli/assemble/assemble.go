@@ -22,6 +22,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fleet"
 	"github.com/ruedo-dev/ruedo/runner"
+	"github.com/ruedo-dev/ruedo/sandbox"
 )
 
 // Assembler makes processes as its settings say. It is used from one goroutine;
@@ -39,6 +40,7 @@ type Assembler struct {
 	Say func(format string, args ...any)
 
 	closers []func() error
+	turns   *sandbox.Turns // of all runners that are made
 }
 
 func (a *Assembler) say(format string, args ...any) {
@@ -143,6 +145,9 @@ func ended(inner, outer context.Context) error {
 // newRunner makes a runner as the settings say; change adds the rest.
 func (a *Assembler) newRunner(ctx context.Context, log *slog.Logger, change func(*runner.Config)) (*runner.Runner, error) {
 	s := a.Settings.Runner
+	if a.turns == nil {
+		a.turns = sandbox.NewTurns()
+	}
 	cfg := runner.Config{
 		Name:        s.Name,
 		Host:        s.AnnouncementAddress,
@@ -152,6 +157,7 @@ func (a *Assembler) newRunner(ctx context.Context, log *slog.Logger, change func
 		Queue:       s.Queue,
 		CacheDir:    a.CacheDir,
 		Compiler:    a.Compiler,
+		Turns:       a.turns,
 		Logger:      log,
 	}
 	if change != nil {

@@ -1,0 +1,102 @@
+package sandbox_test
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	w "github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
+	"github.com/ruedo-dev/ruedo/sandbox"
+)
+
+// turnsOf makes an engine whose turns the test has in its hands.
+func turnsOf(t *testing.T) (*sandbox.Engine, *sandbox.Turns) {
+	turns := sandbox.NewTurns()
+	t.Cleanup(func() {
+		if taken, guests := turns.State(); taken != 0 || guests != 0 {
+			t.Errorf("at the end %d turns are taken, for %d guests", taken, guests)
+		}
+	})
+	return newEngine(t, sandbox.Config{Turns: turns}), turns
+}
+
+// TestGuestsTakeTurns has many more guests loop than there are processors: all of
+// them use up their processor time, so none was kept from its turn.
+func TestGuestsTakeTurns(t *testing.T) {
+	engine, _ := turnsOf(t)
+	tpl := loadIn(t, engine, sandbox.Spec{
+		Wasm:   function(nil, w.Forever()).Bytes(),
+		Limits: sandbox.Limits{CPU: 20 * time.Millisecond, Timeout: time.Minute},
+	})
+	var wg sync.WaitGroup
+	for range 8 * runtime.GOMAXPROCS(0) {
+		wg.Go(func() {
+			if _, err := tpl.Call(t.Context(), sandbox.Request{}); err == nil || err.(*sandbox.Error).Reason != sandbox.ReasonCPU {
+				t.Errorf("a loop ended with %v", err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// TestWaitingForATurnEndsWithTheCall has others take all turns for ever.
+func TestWaitingForATurnEndsWithTheCall(t *testing.T) {
+	engine, turns := turnsOf(t)
+	loop := function(nil, w.Forever()).Bytes()
+	late := loadIn(t, engine, sandbox.Spec{Wasm: loop, Limits: sandbox.Limits{Timeout: 50 * time.Millisecond}})
+	patient := loadIn(t, engine, sandbox.Spec{Wasm: loop, Limits: sandbox.Limits{Timeout: time.Minute}})
+	quick := loadIn(t, engine, sandbox.Spec{Wasm: function(nil, w.I32(0)).Bytes()})
+	release := turns.HoldAll()
+	if _, err := quick.Call(t.Context(), sandbox.Request{}); err != nil {
+		t.Errorf("a call that needs no turn: %v", err)
+	}
+	_, err := late.Call(t.Context(), sandbox.Request{})
+	refused(t, err, sandbox.ReasonTimeout)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() {
+		_, err := patient.Call(ctx, sandbox.Request{})
+		done <- err
+	}()
+	eventually(t, "the guest waits for a turn", func() bool { _, guests := turns.State(); return guests == 1 })
+	cancel()
+	err = <-done
+	refused(t, err, sandbox.ReasonCanceled)
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	release()
+	_, err = late.Call(t.Context(), sandbox.Request{})
+	refused(t, err, sandbox.ReasonTimeout)
+}
+
+// TestSleepersHoldNoTurn has as many guests as there are turns compute and then
+// sleep; others compute meanwhile.
+func TestSleepersHoldNoTurn(t *testing.T) {
+	engine, turns := turnsOf(t)
+	compute := w.Cat(w.Ops(0x03, 0x40), w.Ops(0x20, 0), w.I32(1), w.Ops(0x6a), w.Ops(0x22, 0), w.I32(2_000_000), w.Ops(0x49), w.Ops(0x0d, 0), w.Ops(0x0b))
+	m := w.New()
+	f := m.Import("wasi_snapshot_preview1", "poll_oneoff", "iiii>i")
+	m.Memory(1, -1)
+	hour := make([]byte, 48) // by the monotonic clock
+	hour[16] = 1
+	hour[30] = 0x10 // 2^52 ns or so
+	m.Data(0, hour)
+	m.AsFunction(m.FuncLocals(">i", []byte{1, 1, 0x7f}, compute, w.CallWith(f, 0, 1024, 1, 4096), w.Drop(), w.I32(0)))
+	sleeper := loadIn(t, engine, sandbox.Spec{Wasm: m.Bytes(), Limits: sandbox.Limits{Timeout: time.Minute}})
+	worker := loadIn(t, engine, sandbox.Spec{Wasm: function(nil, w.Forever()).Bytes(), Limits: sandbox.Limits{CPU: 5 * time.Millisecond, Timeout: time.Minute}})
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	sleepers := runtime.GOMAXPROCS(0)
+	for range sleepers {
+		wg.Go(func() { _, _ = sleeper.Call(ctx, sandbox.Request{}) })
+	}
+	eventually(t, "all of them sleep", func() bool { taken, guests := turns.State(); return guests == sleepers && taken == 0 })
+	_, err := worker.Call(t.Context(), sandbox.Request{})
+	refused(t, err, sandbox.ReasonCPU)
+	cancel()
+	wg.Wait()
+}

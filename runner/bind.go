@@ -31,10 +31,10 @@ func (b bound) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) (*runn
 		return nil, b.stopping()
 	}
 	defer b.inflight.Done()
-	if err := b.gate.admit(); err != nil {
+	if err := b.gate.admit(req.Service); err != nil {
 		return nil, err
 	}
-	defer b.gate.leave()
+	defer b.gate.leave(req.Service)
 	p, err := b.plans.acquire(ctx, req.Plan, nil, b.src)
 	if err != nil {
 		return nil, refuse(b.explain(ctx, err, req.Service))

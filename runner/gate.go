@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"sync/atomic"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
@@ -16,40 +15,71 @@ import (
 // its own has none that executes, and those that wait are let in service by
 // service. One that holds all slots, with calls that loop or sleep until their
 // time is up, holds up nobody else. The slots beyond the concurrency that this
-// takes are as many again at most.
+// takes are as many again at most. Nor may one service fill the room to wait in: a
+// quarter of it is for others.
 type gate struct {
-	calls atomic.Int64 // that execute or wait
-	limit int64
-
-	mu          sync.Mutex
 	concurrency int
-	executing   int
-	services    map[string]*share
-	waiting     []*share // with waiters, the next to be let in first
+	limit       int // of calls that execute or wait
+	most        int // of them for one service
+
+	mu        sync.Mutex
+	calls     int // that execute or wait
+	executing int
+	services  map[string]*share
+	waiting   []*share // with waiters, the next to be let in first
 }
 
 // share is what one service has of a gate.
 type share struct {
+	calls     int // that execute or wait
 	executing int
 	waiters   []chan struct{} // closed for who is let in
 }
 
 func newGate(concurrency, queue int) *gate {
-	return &gate{limit: int64(concurrency + queue), concurrency: concurrency, services: make(map[string]*share)}
+	limit := concurrency + queue
+	return &gate{concurrency: concurrency, limit: limit, most: max(concurrency, limit*3/4), services: make(map[string]*share)}
 }
 
-// admit counts a call in; QUEUE_FULL where there is no room. A call that was
-// admitted must leave.
-func (g *gate) admit() error {
-	if g.calls.Add(1) > g.limit {
-		g.calls.Add(-1)
+// admit counts a call of a service in; QUEUE_FULL where there is no room. A call
+// that was admitted must leave.
+func (g *gate) admit(service string) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	s := g.share(service)
+	defer g.forget(service, s)
+	switch {
+	case g.calls >= g.limit:
 		return refuse(fault.New(fault.QueueFull, "%d calls execute and wait on this runner, its limit", g.limit).
 			With("limit", fmt.Sprint(g.limit)).WithFix("call again later, or start another runner: ruedo runner"))
+	case s.calls >= g.most:
+		return refuse(fault.New(fault.QueueFull, "%d calls of service %s execute and wait on this runner, the limit for one service", g.most, service).
+			With("limit", fmt.Sprint(g.most)).WithFix("call again later, or start another runner: ruedo runner"))
 	}
+	g.calls++
+	s.calls++
 	return nil
 }
 
-func (g *gate) leave() { g.calls.Add(-1) }
+// leave counts a call out.
+func (g *gate) leave(service string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	s := g.services[service]
+	g.calls--
+	s.calls--
+	g.forget(service, s)
+}
+
+// share gives what a service has, which may be nothing yet.
+func (g *gate) share(service string) *share {
+	s := g.services[service]
+	if s == nil {
+		s = &share{}
+		g.services[service] = s
+	}
+	return s
+}
 
 // acquire waits for a slot to execute a call of a service in, until ctx ends.
 func (g *gate) acquire(ctx context.Context, service string) error {
@@ -72,11 +102,7 @@ func (g *gate) acquire(ctx context.Context, service string) error {
 func (g *gate) enter(service string) (admitted chan struct{}) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	s := g.services[service]
-	if s == nil {
-		s = &share{}
-		g.services[service] = s
-	}
+	s := g.share(service)
 	if g.room(s) {
 		g.executing++
 		s.executing++
@@ -139,7 +165,7 @@ func (g *gate) release(service string) {
 // forget drops a service that has no calls, so that names which come and go do
 // not fill the memory.
 func (g *gate) forget(service string, s *share) {
-	if s.executing == 0 && len(s.waiters) == 0 {
+	if s.calls == 0 && s.executing == 0 && len(s.waiters) == 0 {
 		delete(g.services, service)
 	}
 }

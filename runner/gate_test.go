@@ -122,3 +122,38 @@ func TestGateLosesNoSlot(t *testing.T) {
 		t.Errorf("the gate remembers %+v", g)
 	}
 }
+
+// TestGateKeepsRoomForOthers fills the room to wait in with one service.
+func TestGateKeepsRoomForOthers(t *testing.T) {
+	g := newGate(4, 96)
+	admitted := 0
+	var err error
+	for ; err == nil; admitted++ {
+		err = g.admit("hog")
+	}
+	admitted--
+	if e := fault.Of(err); e.Reason != fault.QueueFull || !e.NotStarted || e.Meta["limit"] != "75" || admitted != 75 {
+		t.Errorf("after %d calls of one service: %v", admitted, err)
+	}
+	for n := range 25 {
+		if err := g.admit(fmt.Sprint("other", n)); err != nil {
+			t.Errorf("call %d of others: %v", n, err)
+		}
+	}
+	if e := fault.Of(g.admit("last")); e.Reason != fault.QueueFull || e.Meta["limit"] != "100" {
+		t.Errorf("the 101st call: %v", e)
+	}
+	for n := range 25 {
+		g.leave(fmt.Sprint("other", n))
+	}
+	for range admitted {
+		g.leave("hog")
+	}
+	if len(g.services) != 0 || g.calls != 0 {
+		t.Errorf("the gate remembers %+v", g)
+	}
+	// Without room to wait in, one service may have all slots.
+	if g := newGate(1, 0); g.admit("only") != nil {
+		t.Error("a call was refused by a runner that has nothing to do")
+	}
+}

@@ -28,6 +28,7 @@ package dispatch
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -95,11 +96,18 @@ func WithIdempotent(ctx context.Context) context.Context {
 }
 
 // Execute sends the call to the runner whose turn it is. NO_RUNNER where none
-// is ready.
+// is ready; QUEUE_FULL where the plan has its share of calls under way, three
+// quarters of what its runners take.
 func (d *Dispatcher) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
-	first, others := d.next(req.Plan)
+	rot := d.rotation(req.Plan)
+	defer rot.underway.Add(-1)
+	n := rot.underway.Add(1)
+	first, others := d.next(rot, req.Plan)
 	if first == nil {
 		return nil, d.noRunner(nil)
+	}
+	if n > others.most && others.most > 0 {
+		return nil, crowded(req.Service, others.most)
 	}
 	res, err := first.Execute(ctx, req)
 	if err == nil || !mayRepeat(ctx, err) {
@@ -131,6 +139,14 @@ func mayRepeat(ctx context.Context, err error) bool {
 		return false
 	}
 	return e.ConnectCode() != connect.CodeInvalidArgument // another one says the same
+}
+
+// crowded refuses a call whose service has too many under way.
+func crowded(service string, most int64) error {
+	e := fault.New(fault.QueueFull, "%d calls of service %s are under way and waiting, the limit for one service", most, service).
+		With("limit", fmt.Sprint(most)).WithFix("call again later, or start another runner: ruedo runner")
+	e.NotStarted = true
+	return e
 }
 
 func (d *Dispatcher) noRunner(cause error) error {

@@ -28,6 +28,8 @@ type member struct {
 	prepares atomic.Int64
 	fail     func() error
 	prepare  func(ctx context.Context, id string) error
+
+	concurrency, queue uint32 // what it claims to take; nothing is no bound
 }
 
 func (m *member) Execute(_ context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
@@ -50,10 +52,12 @@ func (m *member) Prepare(ctx context.Context, req *runnerv1.PrepareRequest) (*ru
 	return &runnerv1.PrepareResponse{CompileNanos: 1e6, StartNanos: 2e6, MemoryBytes: 64}, nil
 }
 
-func (m *member) Info() *ruedov1.Runner { return &ruedov1.Runner{Id: m.id} }
-func (m *member) Ready() bool           { return !m.away.Load() }
-func (m *member) Active() int           { return 0 }
-func (m *member) Total() uint64         { return uint64(m.calls.Load()) }
+func (m *member) Info() *ruedov1.Runner {
+	return &ruedov1.Runner{Id: m.id, Concurrency: m.concurrency, Queue: m.queue}
+}
+func (m *member) Ready() bool   { return !m.away.Load() }
+func (m *member) Active() int   { return 0 }
+func (m *member) Total() uint64 { return uint64(m.calls.Load()) }
 
 func team(t testing.TB, n int) (*dispatch.Dispatcher, []*member, []func()) {
 	d := dispatch.New(dispatch.Config{})
@@ -98,6 +102,49 @@ func unstarted(r fault.Reason) func() error {
 		e := fault.New(r, "refused")
 		e.NotStarted = true
 		return e
+	}
+}
+
+// TestOnePlanLeavesRoomForOthers has calls of one plan stand still until it has
+// its share of what two runners take.
+func TestOnePlanLeavesRoomForOthers(t *testing.T) {
+	d := dispatch.New(dispatch.Config{})
+	t.Cleanup(d.Close)
+	entered, release := make(chan struct{}), make(chan struct{})
+	stand := true
+	for i := range 2 {
+		m := &member{id: fmt.Sprint("r", i), concurrency: 4, queue: 16}
+		m.fail = func() error {
+			if stand {
+				entered <- struct{}{}
+				<-release
+			}
+			return nil
+		}
+		t.Cleanup(d.Add(m))
+	}
+	const most = 2 * (4 + 16) * 3 / 4
+	var wg sync.WaitGroup
+	for range most {
+		wg.Go(func() {
+			if _, err := call(d, "flood"); err != nil {
+				t.Error(err)
+			}
+		})
+		<-entered
+	}
+	stand = false
+	_, err := call(d, "flood")
+	if e := fault.Of(err); e.Reason != fault.QueueFull || !e.NotStarted || e.Meta["limit"] != fmt.Sprint(most) {
+		t.Errorf("call %d: %v", most+1, err)
+	}
+	if _, err := call(d, "other"); err != nil {
+		t.Errorf("a call of another plan: %v", err)
+	}
+	close(release)
+	wg.Wait()
+	if _, err := call(d, "flood"); err != nil {
+		t.Errorf("after the flood: %v", err)
 	}
 }
 

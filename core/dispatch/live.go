@@ -31,6 +31,7 @@ type member struct {
 // rotation is whose turn it is for one plan.
 type rotation struct {
 	turn       atomic.Uint64
+	underway   atomic.Int64 // calls
 	candidates atomic.Pointer[candidates]
 }
 
@@ -38,6 +39,19 @@ type rotation struct {
 type candidates struct {
 	version uint64
 	members []*member
+	most    int64 // calls of the plan that may be under way; 0 is any number
+}
+
+// share is how much of what the members take one plan may have, so that a flood
+// of its calls does not fill the room that others wait in.
+func share(members []*member) int64 {
+	var all, slots int64
+	for _, m := range members {
+		info := m.Info()
+		slots += int64(info.GetConcurrency())
+		all += int64(info.GetConcurrency()) + int64(info.GetQueue())
+	}
+	return max(slots, all*3/4)
 }
 
 // maxRotations bounds what is kept of plans that nobody calls any more.
@@ -89,8 +103,7 @@ func (d *Dispatcher) publish() {
 
 // next gives the member whose turn it is, and those that share the plan with
 // it; nil where none is ready.
-func (d *Dispatcher) next(plan string) (*member, *candidates) {
-	rot := d.rotation(plan)
+func (d *Dispatcher) next(rot *rotation, plan string) (*member, *candidates) {
 	for range 8 {
 		c := d.candidates(rot, plan)
 		n := uint64(len(c.members))
@@ -156,6 +169,7 @@ func (d *Dispatcher) candidates(rot *rotation, plan string) *candidates {
 	if len(c.members) == 0 {
 		c.members = l.members
 	}
+	c.most = share(c.members)
 	rot.candidates.Store(c)
 	return c
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -112,6 +113,27 @@ func loopRow() *row {
 		stopped("a-host-call-each-time", function([]string{schedYield}, w.Forever(w.Call(0), w.Drop()))),
 		stopped("command", command),
 	})
+}
+
+// manyLoopsRow is row 14 with as many loops at once as the runners let in, and as
+// many again that wait: another service is neither kept from the processors, nor
+// from the network, nor from a slot.
+func manyLoopsRow() *row {
+	loops := 2 * runnerCount * 2 * runtime.GOMAXPROCS(0)
+	r := services(14, "endless loops in all slots", limitOf, []hostileService{
+		{"loop", function(nil, w.Forever()).Bytes(), func(b *bout, service string) {
+			var wg sync.WaitGroup
+			for range loops {
+				wg.Go(func() {
+					_, err := b.call(service, nil)
+					b.check("call", err, expect{reason: fault.GuestTimeout, or: fault.Deadline})
+				})
+			}
+			wg.Wait()
+		}},
+	})
+	r.atOnce = loops / 2
+	return r
 }
 
 // startRow is row 15: guests that do not start. The publish must fail, and a

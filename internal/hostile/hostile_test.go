@@ -18,7 +18,7 @@ import (
 // table is all rows, in their order.
 func table() []*row {
 	rows := append(moduleRows(),
-		bombRow(), uploadRow(), slowRow(), loopRow(), startRow(), recursionRow(), sleepRow(), pointerRow(),
+		bombRow(), uploadRow(), slowRow(), loopRow(), manyLoopsRow(), startRow(), recursionRow(), sleepRow(), pointerRow(),
 		floodRow(), logRow(), outputRow(), endRow(), pathRow(), stateRow())
 	slices.SortStableFunc(rows, func(a, b *row) int { return cmp.Compare(a.number, b.number) })
 	return rows

@@ -425,19 +425,7 @@ func TestMetricsTellWhatCallsUsed(t *testing.T) {
 			}
 		}
 	}
-	read := func() string {
-		res, err := c.HTTP.Get(c.URL + "/metrics")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer res.Body.Close()
-		b, err := io.ReadAll(res.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(b)
-	}
-	text := read()
+	text := metrics(t, c)
 	for _, want := range []string{
 		`ruedo_calls_total{outcome="ok",service="echo"} 3`, `ruedo_call_restore_seconds_count{service="echo"} 3`,
 		`ruedo_call_memory_bytes_count{service="echo"} 3`, `ruedo_runners_ready 1`, `ruedo_call_cpu_seconds_total{service="echo"}`,
@@ -449,7 +437,7 @@ func TestMetricsTellWhatCallsUsed(t *testing.T) {
 	if _, err := c.Client.Services.DeleteService(t.Context(), &ruedov1.DeleteServiceRequest{Name: "echo"}); err != nil {
 		t.Fatal(err)
 	}
-	ruedotest.Eventually(t, "the deleted service is no longer counted", func() bool { return !strings.Contains(read(), `service="echo"`) })
+	ruedotest.Eventually(t, "the deleted service is no longer counted", func() bool { return !strings.Contains(metrics(t, c), `service="echo"`) })
 }
 
 func TestTwoClustersOnOneStoreSeeNothingOfEachOther(t *testing.T) {

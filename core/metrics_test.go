@@ -16,9 +16,8 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
 )
 
-// requests reads what is counted of requests, by "procedure outcome", without
-// what is zero.
-func requests(t *testing.T, c *ruedotest.Cluster) map[string]int {
+// metrics reads all there are, as text.
+func metrics(t *testing.T, c *ruedotest.Cluster) string {
 	t.Helper()
 	res, err := c.HTTP.Get(c.URL + "/metrics")
 	if err != nil {
@@ -29,8 +28,15 @@ func requests(t *testing.T, c *ruedotest.Cluster) map[string]int {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return string(b)
+}
+
+// requests reads what is counted of requests, by "procedure outcome", without
+// what is zero.
+func requests(t *testing.T, c *ruedotest.Cluster) map[string]int {
+	t.Helper()
 	counts := make(map[string]int)
-	for line := range strings.Lines(string(b)) {
+	for line := range strings.Lines(metrics(t, c)) {
 		rest, ok := strings.CutPrefix(line, "ruedo_requests_total{")
 		if !ok {
 			continue

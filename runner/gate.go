@@ -38,7 +38,7 @@ type share struct {
 
 func newGate(concurrency, queue int) *gate {
 	limit := concurrency + queue
-	return &gate{concurrency: concurrency, limit: limit, most: max(concurrency, limit*3/4), services: make(map[string]*share)}
+	return &gate{concurrency: concurrency, limit: limit, most: max(concurrency, (limit*3+3)/4), services: make(map[string]*share)}
 }
 
 // admit counts a call of a service in; QUEUE_FULL where there is no room. A call

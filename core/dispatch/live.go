@@ -51,7 +51,7 @@ func share(members []*member) int64 {
 		slots += int64(info.GetConcurrency())
 		all += int64(info.GetConcurrency()) + int64(info.GetQueue())
 	}
-	return max(slots, all*3/4)
+	return max(slots, (all*3+3)/4)
 }
 
 // maxRotations bounds what is kept of plans that nobody calls any more.

@@ -66,6 +66,13 @@ func CompileChild(stdin io.Reader, stdout io.Writer) int {
 // compiler's child; see Config.Compiler.
 func CompilerCommand(args ...string) ([]string, error) { return compile.Self(args...) }
 
+// The garbage of calls with large inputs or outputs is given back to the system when
+// there were none for a while: the collector would keep it for minutes.
+const (
+	large      = 256 << 10
+	quietAfter = time.Second
+)
+
 // sweepEvery is how often instances that nobody needs are given back.
 const sweepEvery = 10 * time.Second
 
@@ -84,6 +91,7 @@ type Engine struct {
 
 	kept   atomic.Int64 // bytes that instances keep between calls
 	stacks stacks
+	quiet  *time.Timer // gives the garbage of large calls back
 
 	mu        sync.Mutex
 	templates map[*Template]struct{}
@@ -115,6 +123,8 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 			return nil, errors.Join(fmt.Errorf("host functions: %w", err), e.runtime.Close(ctx), e.compiler.Close(ctx))
 		}
 	}
+	e.quiet = time.AfterFunc(time.Hour, debug.FreeOSMemory)
+	e.quiet.Stop()
 	e.janitor.Go(e.sweep)
 	return e, nil
 }
@@ -163,6 +173,7 @@ func (e *Engine) Close(ctx context.Context) error {
 		}
 	}
 	e.once.Do(func() {
+		e.quiet.Stop()
 		close(e.stop)
 		e.janitor.Wait()
 		e.closed = errors.Join(e.runtime.Close(ctx), e.compiler.Close(ctx))

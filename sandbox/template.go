@@ -194,6 +194,9 @@ func (t *Template) finish(i *instance, status uint32, err error) (Result, error)
 	if failure == nil || t.report.Kind == Command && failure.Reason == ReasonExit {
 		res.Output, res.ContentType = c.output, c.contentType
 	}
+	if max(c.size, cap(c.output)) > large {
+		t.engine.quiet.Reset(quietAfter)
+	}
 	res.Restore = t.putAway(i, err, failure)
 	if failure != nil {
 		return res, failure

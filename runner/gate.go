@@ -138,7 +138,8 @@ func (g *gate) withdraw(service string, admitted chan struct{}) bool {
 	return true
 }
 
-// release gives a slot back, to the service whose turn it is.
+// release gives a slot back, to the service whose turn it is. One that has nothing
+// executing any more may go on beside it.
 func (g *gate) release(service string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -146,8 +147,10 @@ func (g *gate) release(service string) {
 	g.executing--
 	s.executing--
 	g.forget(service, s)
-	for n, next := range g.waiting {
+	for n := 0; n < len(g.waiting); {
+		next := g.waiting[n]
 		if !g.room(next) {
+			n++
 			continue
 		}
 		g.executing++
@@ -158,7 +161,6 @@ func (g *gate) release(service string) {
 		if len(next.waiters) > 0 {
 			g.waiting = append(g.waiting, next)
 		}
-		return
 	}
 }
 

@@ -62,9 +62,9 @@ func TestGateKeepsServicesApart(t *testing.T) {
 // with one: they are let in by turns.
 func TestGateTakesTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGate(2, 100)
-		hold(t, g, "hog", 1)
-		hold(t, g, "other", 1)
+		g := newGate(4, 100)
+		hold(t, g, "hog", 2)
+		hold(t, g, "other", 2)
 		got := make(chan string, 4)
 		for n, service := range []string{"hog", "hog", "hog", "other"} {
 			go func() {
@@ -83,10 +83,38 @@ func TestGateTakesTurns(t *testing.T) {
 		if want := []string{"hog0", "other3", "hog1", "hog2"}; !slices.Equal(order, want) {
 			t.Errorf("they were let in as %v, want %v", order, want)
 		}
-		g.release("other")
-		g.release("hog")
+		for range 2 {
+			g.release("other")
+			g.release("hog")
+		}
 		if len(g.services) != 0 || len(g.waiting) != 0 || g.executing != 0 {
 			t.Errorf("the gate remembers %+v", g)
+		}
+	})
+}
+
+// TestGateHandsOnAllThatIsFree has a service's only call end while it and another
+// service wait: the slot goes to the other, whose turn it is, and the service that
+// has nothing executing any more does not wait for it.
+func TestGateHandsOnAllThatIsFree(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(2, 100)
+		hold(t, g, "hog", 1)
+		hold(t, g, "other", 1)
+		got := make(chan string, 2)
+		for _, service := range []string{"hog", "other"} {
+			go func() {
+				if err := g.acquire(t.Context(), service); err != nil {
+					t.Error(err)
+				}
+				got <- service
+			}()
+			synctest.Wait()
+		}
+		g.release("other")
+		synctest.Wait()
+		if len(got) != 2 {
+			t.Errorf("%d of two were let in", len(got))
 		}
 	})
 }

@@ -201,7 +201,7 @@ func shortID() string {
 func (c *Core) assemble() {
 	c.dispatcher = dispatch.New(dispatch.Config{Logger: c.log})
 	c.metrics = telemetry.New(c.readyRunners)
-	c.hall = invoke.New(invoke.Config{Mirror: c.mirror, Executor: c.dispatcher, Observe: c.observe, Logger: c.log})
+	c.hall = invoke.New(invoke.Config{Mirror: c.mirror, Executor: c.dispatcher, Observe: c.metrics.Call, Logger: c.log})
 	source := &source{hall: c.hall, store: c.store}
 	if !c.cfg.Distributed {
 		c.dispatcher.Add(newLocalMember(c.cfg.Local, source))

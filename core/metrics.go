@@ -1,16 +1,6 @@
 package core
 
-import (
-	"time"
-
-	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
-	"github.com/ruedo-dev/ruedo/internal/fault"
-)
-
-// observe counts a call.
-func (c *Core) observe(service string, outcome fault.Reason, took time.Duration, info *ruedov1.CallInfo) {
-	c.metrics.Call(service, outcome, took, info)
-}
+import ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 
 // forget drops the counts of services that were deleted.
 func (c *Core) forget(before, now map[string]*ruedov1.Service) {

@@ -20,9 +20,10 @@ const (
 	mostStack = 8 << 20
 	// keepStack is how much of it stays in memory for the next call.
 	keepStack = 256 << 10
-	// keepStacks is how many wait for the next instance.
+	// keepStacks is how many stacks wait for the next instance.
 	keepStacks = 64
-	// keepGrown is the same for a stack of the runtime.
+	// keepGrown is how large a stack of the runtime may be that stays for the next
+	// call, where none are lent.
 	keepGrown = 1 << 20
 )
 

@@ -146,16 +146,22 @@ func (r *Reader) signed(bits uint) (int64, error) {
 
 // Name reads a string, which must be UTF-8.
 func (r *Reader) Name() (string, error) {
-	off := r.Offset()
+	b, at, err := r.sized()
+	if err != nil {
+		return "", err
+	}
+	return utf8Name(b, at)
+}
+
+// sized reads a length, which stands at an offset of the file, and as many bytes.
+func (r *Reader) sized() (b []byte, at int64, err error) {
+	at = r.Offset()
 	n, err := r.U32()
 	if err != nil {
-		return "", err
+		return nil, at, err
 	}
-	b, err := r.Bytes(uint64(n))
-	if err != nil {
-		return "", err
-	}
-	return utf8Name(b, off)
+	b, err = r.Bytes(uint64(n))
+	return b, at, err
 }
 
 func utf8Name(b []byte, offset int64) (string, error) {

@@ -132,16 +132,11 @@ func read(b []byte, max caps, a *Arrival, w *walk) (*Module, error) {
 
 // name reads a name. What they cost is bounded by what they take together.
 func (d *decoder) name(r *Reader) (string, error) {
-	at := r.Offset()
-	n, err := r.U32()
+	b, at, err := r.sized()
 	if err != nil {
 		return "", err
 	}
-	b, err := r.Bytes(uint64(n))
-	if err != nil {
-		return "", err
-	}
-	if d.names += uint64(n); d.names > d.max.names {
+	if d.names += uint64(len(b)); d.names > d.max.names {
 		return "", overLimit(at, "names that are too long (bytes in all)", d.names, d.max.names)
 	}
 	return utf8Name(b, at)

@@ -27,7 +27,9 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -42,13 +44,14 @@ import (
 	"github.com/ruedo-dev/ruedo/core/invoke"
 	"github.com/ruedo-dev/ruedo/core/publish"
 	"github.com/ruedo-dev/ruedo/core/store"
+	"github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1/runnerv1connect"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/exec"
 	"github.com/ruedo-dev/ruedo/internal/fleet"
 	"github.com/ruedo-dev/ruedo/internal/keys"
 	"github.com/ruedo-dev/ruedo/internal/lane"
+	"github.com/ruedo-dev/ruedo/internal/port"
 	"github.com/ruedo-dev/ruedo/internal/telemetry"
-	"github.com/ruedo-dev/ruedo/internal/wire"
 )
 
 // Defaults of Config.
@@ -83,6 +86,9 @@ type Config struct {
 	LeaseTTL time.Duration
 	// Drain bounds how long going down waits for calls under way.
 	Drain time.Duration
+	// Port bounds what callers may cost; see [port.Config]. Its Count, Panicked
+	// and Logger are filled in.
+	Port port.Config
 	// Version of the program, for people.
 	Version string
 	// Logger; nil discards.
@@ -112,8 +118,7 @@ type Core struct {
 	// registrations are the goroutines that keep core-attached runners listed.
 	registrations sync.WaitGroup
 	listener      net.Listener
-	handler       http.Handler
-	calls         calls
+	port          *port.Server
 	// down is closed when the core goes down; streams that would go on for ever
 	// end with it.
 	down context.Context
@@ -157,7 +162,7 @@ func New(ctx context.Context, cfg Config) (_ *Core, err error) {
 
 	// The port first: it is what fails most, and nothing is joined yet.
 	if cfg.Listen != "-" {
-		if c.listener, err = wire.Listen(cfg.Listen); err != nil {
+		if c.listener, err = port.Listen(cfg.Listen); err != nil {
 			return nil, err
 		}
 		if c.cfg.URL == "" {
@@ -215,23 +220,33 @@ func (c *Core) assemble() {
 	})
 	publisher := publish.New(publish.Config{Store: c.store, Mirror: c.mirror, Hall: c.hall, Dispatcher: c.dispatcher})
 
-	mux := http.NewServeMux()
-	mux.Handle("/", api.New(api.Config{
+	cfg := c.cfg.Port
+	cfg.Count, cfg.Panicked, cfg.Logger = c.metrics.Requests, c.metrics.Panic, c.log
+	if u, err := url.Parse(c.cfg.URL); err == nil && u.Hostname() != "" {
+		cfg.Hosts = append(slices.Clip(cfg.Hosts), u.Hostname())
+	}
+	c.port = port.New(cfg)
+	api.Mount(c.port, api.Config{
 		Store: c.store, Mirror: c.mirror, Hall: c.hall, Publisher: publisher, Dispatcher: c.dispatcher,
 		Core: c.self, Cluster: c.cfg.Cluster, Distributed: c.cfg.Distributed, MaxModule: c.cfg.MaxModule,
-		Requests: c.metrics.Requests,
-		Logger:   c.log, Done: c.down.Done(),
-	}))
-	mux.Handle("/call/", wire.PatientBody(gateway.New(c.hall, c.log, c.metrics.Requests("call"))))
-	mux.Handle("GET /metrics", c.metrics.Handler())
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
+		Logger: c.log, Done: c.down.Done(),
+	})
+	c.port.Handle("/call/", "call", port.Bounds{Weight: callWeight}, gateway.New(c.hall, c.log))
+	c.port.Handle("GET /metrics", "metrics", port.Bounds{}, c.metrics.Handler())
+	c.port.Handle("GET /healthz", "healthz", port.Bounds{}, http.HandlerFunc(healthy))
+	small := port.Bounds{Message: 4 << 10, Weight: 8}
+	c.port.Connect(small, c.lanes.Handler, map[string]port.Bounds{
+		runnerv1connect.RunnerServiceAttachProcedure:     {Message: lane.MaxMessage, Body: -1, Stream: true, Unchecked: true},
+		runnerv1connect.RunnerServicePushOutputProcedure: {Message: lane.MaxMessage, Body: lane.MaxPush, Unchecked: true},
+	})
+}
 
-	// Lanes live as long as the core; everything else is a call that going
-	// down waits for.
-	root := http.NewServeMux()
-	root.Handle(c.lanes.Handler())
-	root.Handle("/", c.calls.count(mux))
-	c.handler = root
+// callWeight is how many bytes of memory a byte of an input may take while it is
+// read: buffers grow by doubling.
+const callWeight = 3
+
+func healthy(w http.ResponseWriter, _ *http.Request) {
+	_, _ = w.Write([]byte("ok\n")) // the caller is gone
 }
 
 // join lists this core in the cluster, so that runners and other cores find it.
@@ -249,7 +264,10 @@ func (c *Core) join(ctx context.Context) error {
 }
 
 // Handler serves everything that the core's port serves.
-func (c *Core) Handler() http.Handler { return c.handler }
+func (c *Core) Handler() http.Handler { return c.port.Handler() }
+
+// Routes are all routes of the core's port, with their bounds.
+func (c *Core) Routes() []port.Route { return c.port.Routes() }
 
 // URL is where this core is reached; empty where it has no port.
 func (c *Core) URL() string { return c.cfg.URL }
@@ -264,10 +282,8 @@ func (c *Core) Serve(ctx context.Context) error {
 		<-ctx.Done()
 		return nil
 	}
-	srv := wire.NewServer(c.handler)
-	srv.ErrorLog = slog.NewLogLogger(c.log.Handler(), slog.LevelDebug)
 	failed := make(chan error, 1)
-	go func() { failed <- srv.Serve(c.listener) }()
+	go func() { failed <- c.port.Serve(c.listener) }()
 	c.log.Info("core is serving", "core", c.ID(), "cluster", c.cfg.Cluster, "url", c.URL())
 	select {
 	case err := <-failed:
@@ -278,16 +294,12 @@ func (c *Core) Serve(ctx context.Context) error {
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.cfg.Drain)
 	defer cancel()
 	c.stop()
-	down := make(chan error, 1)
-	go func() { down <- srv.Shutdown(drain) }()
-	waited := c.calls.wait(drain)
+	// Lanes last until the calls on them have ended.
+	drained := c.port.Drain(drain)
 	lanes := c.lanes.Close(drain)
-	err := <-down
+	closed := c.port.Close(drain)
 	<-failed
-	if err != nil {
-		_ = srv.Close()
-	}
-	return errors.Join(waited, lanes, err)
+	return errors.Join(drained, lanes, closed)
 }
 
 // Close leaves the cluster and gives back what New took. Call it after Serve

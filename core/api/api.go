@@ -3,8 +3,8 @@
 // and gives back the answer. Rules live elsewhere; errors become codes in
 // package fault's table by way of wire's interceptor.
 //
-// [New] makes one http.Handler of them all, with reflection and health beside
-// them. gRPC, gRPC-Web and Connect speak to the same handlers.
+// [Mount] puts them all on a port, each with its bounds, with reflection and
+// health next to them. gRPC, gRPC-Web and Connect speak to the same handlers.
 package api
 
 import (
@@ -21,13 +21,24 @@ import (
 	"github.com/ruedo-dev/ruedo/core/store"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/gen/ruedo/v1/ruedov1connect"
-	"github.com/ruedo-dev/ruedo/internal/fault"
-	"github.com/ruedo-dev/ruedo/internal/wire"
+	"github.com/ruedo-dev/ruedo/internal/port"
 )
 
-// maxMessage bounds one message of a request. Larger inputs go to
+// Largest messages of requests, in bytes. Inputs over maxInvoke go to
 // POST /call/{service}, which is bounded by the service's own limit.
-const maxMessage = 8 << 20
+const (
+	maxInvoke    = 8 << 20
+	maxPublish   = 2 << 20 // the store takes 1.4 MiB of a service
+	maxDecorator = 1 << 20 // a schema has at most 256 KiB
+	maxQuestion  = 64 << 10
+)
+
+// Bytes of memory that a byte of a request may become.
+const (
+	rawWeight    = 4  // it is kept as it is, in buffers that grow
+	fieldWeight  = 16 // texts, maps and lists
+	schemaWeight = 80 // a schema is a tree of values
+)
 
 // Config says what the handlers work with. Every field is needed.
 type Config struct {
@@ -44,35 +55,58 @@ type Config struct {
 	Distributed bool
 	// MaxModule bounds a module, in bytes.
 	MaxModule int64
-	// Requests gives what counts the requests of a procedure, see wire.NewRequests.
-	Requests func(procedure string) func(outcome fault.Reason)
-	Logger   *slog.Logger
+	Logger    *slog.Logger
 	// Done ends the streams that would go on for ever.
 	Done <-chan struct{}
 }
 
-// New makes the handler of all services.
-func New(cfg Config) http.Handler {
-	requests := wire.NewRequests(cfg.Requests)
-	opts := wire.HandlerOptions(cfg.Logger, maxMessage, requests)
-	mux := http.NewServeMux()
-	handle := func(path string, h http.Handler) { mux.Handle(path, requests.Handler(h)) }
-	handle(ruedov1connect.NewInvokeServiceHandler(&invokeService{cfg.Hall}, opts...))
-	handle(ruedov1connect.NewServiceServiceHandler(&serviceService{cfg}, opts...))
-	handle(ruedov1connect.NewDecoratorServiceHandler(&decoratorService{cfg}, opts...))
-	handle(ruedov1connect.NewClusterServiceHandler(&clusterService{cfg}, opts...))
+// Mount mounts all services.
+func Mount(p *port.Server, cfg Config) {
+	question := port.Bounds{Message: maxQuestion, Weight: fieldWeight}
+	p.Connect(port.Bounds{Message: maxInvoke, Weight: rawWeight, Unchecked: true}, (&invokeService{cfg.Hall}).handler, nil)
+	p.Connect(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
+		return ruedov1connect.NewServiceServiceHandler(&serviceService{cfg}, opts...)
+	}, map[string]port.Bounds{
+		ruedov1connect.ServiceServicePublishServiceProcedure: {Message: maxPublish, Weight: fieldWeight},
+	})
+	schema := port.Bounds{Message: maxDecorator, Weight: schemaWeight}
+	p.Connect(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
+		return ruedov1connect.NewDecoratorServiceHandler(&decoratorService{cfg}, opts...)
+	}, map[string]port.Bounds{
+		ruedov1connect.DecoratorServiceCreateDecoratorProcedure: schema,
+		ruedov1connect.DecoratorServiceUpdateDecoratorProcedure: schema,
+	})
+	p.Connect(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
+		return ruedov1connect.NewClusterServiceHandler(&clusterService{cfg}, opts...)
+	}, nil)
 	modules := newModuleService(cfg)
-	path, handler := ruedov1connect.NewModuleServiceHandler(modules, append(wire.HandlerOptions(cfg.Logger, maxPart, requests), connect.WithCodec(&modules.parts))...)
-	handle(path, wire.PatientBody(handler))
-	handle("/", http.NotFoundHandler())
+	p.Connect(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
+		return ruedov1connect.NewModuleServiceHandler(modules, append(opts, connect.WithCodec(&modules.parts))...)
+	}, map[string]port.Bounds{
+		// An upload bounds its memory itself, and may come over a slow line.
+		ruedov1connect.ModuleServiceUploadModuleProcedure: {
+			Message: maxPart,
+			Body:    cfg.MaxModule + cfg.MaxModule/8 + maxQuestion,
+			Total:   uploadTotal,
+		},
+	})
 
 	names := []string{
 		ruedov1connect.InvokeServiceName, ruedov1connect.ServiceServiceName, ruedov1connect.DecoratorServiceName,
 		ruedov1connect.ModuleServiceName, ruedov1connect.ClusterServiceName,
 	}
 	reflector := grpcreflect.NewStaticReflector(names...)
-	mux.Handle(grpcreflect.NewHandlerV1(reflector))
-	mux.Handle(grpcreflect.NewHandlerV1Alpha(reflector))
-	mux.Handle(grpchealth.NewHandler(grpchealth.NewStaticChecker(names...)))
-	return mux
+	for _, construct := range []func(...connect.HandlerOption) (string, http.Handler){
+		func(opts ...connect.HandlerOption) (string, http.Handler) {
+			return grpcreflect.NewHandlerV1(reflector, opts...)
+		},
+		func(opts ...connect.HandlerOption) (string, http.Handler) {
+			return grpcreflect.NewHandlerV1Alpha(reflector, opts...)
+		},
+		func(opts ...connect.HandlerOption) (string, http.Handler) {
+			return grpchealth.NewHandler(grpchealth.NewStaticChecker(names...), opts...)
+		},
+	} {
+		p.Connect(question, construct, nil)
+	}
 }

@@ -2,56 +2,94 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+	"unicode/utf8"
 
-	"google.golang.org/protobuf/types/known/structpb"
+	"connectrpc.com/connect"
 
 	"github.com/ruedo-dev/ruedo/core/invoke"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/gen/ruedo/v1/ruedov1connect"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/keys"
+	"github.com/ruedo-dev/ruedo/internal/port"
 )
+
+// maxContentType bounds the media type of an input, in bytes.
+const maxContentType = 255
 
 type invokeService struct {
 	hall *invoke.Hall
 }
 
-func (s *invokeService) Invoke(ctx context.Context, req *ruedov1.InvokeRequest) (*ruedov1.InvokeResponse, error) {
-	call := &invoke.Call{Service: req.GetService(), ContentType: req.GetContentType(), Logs: req.GetLogs()}
-	value, typed := req.GetPayload().(*ruedov1.InvokeRequest_Input)
-	if typed {
-		b, err := json.Marshal(value.Input.AsInterface())
-		if err != nil {
-			return nil, fault.Wrap(err, fault.InputInvalid, "the input holds a number that JSON cannot express")
+// handler is what the generated constructor would make, but that requests and
+// answers are read and written by codecs of their own: see invocation.
+func (s *invokeService) handler(opts ...connect.HandlerOption) (string, http.Handler) {
+	method := ruedov1.File_ruedo_v1_invoke_proto.Services().ByName("InvokeService").Methods().ByName("Invoke")
+	opts = append(opts, connect.WithSchema(method))
+	for _, name := range []string{"proto", "json", "json; charset=utf-8"} {
+		opts = append(opts, connect.WithCodec(invocationCodec(name)))
+	}
+	return ruedov1connect.InvokeServiceInvokeProcedure,
+		connect.NewUnaryHandlerSimple(ruedov1connect.InvokeServiceInvokeProcedure, s.Invoke, opts...)
+}
+
+// Invoke calls a service. A typed input becomes JSON only when the limit of the
+// service is known.
+func (s *invokeService) Invoke(ctx context.Context, req *invocation) (*answer, error) {
+	if err := req.check(); err != nil {
+		return nil, err
+	}
+	entry, err := s.hall.Resolve(req.service)
+	if err != nil {
+		return nil, err
+	}
+	if req.value != nil {
+		limit := entry.Rules.Limits.GetInputBytes()
+		if req.input, err = jsonOf(req.value, limit); err == errTooLong {
+			return nil, entry.Rules.TooLarge(req.service, "more than "+strconv.FormatUint(limit, 10)+" bytes")
+		} else if err != nil {
+			return nil, fault.Wrap(err, fault.InputInvalid, "the input of service %s is not a value: %s", req.service, err)
 		}
-		call.Input, call.ContentType = b, invoke.JSON
-	} else {
-		call.Input = req.GetBytes()
+		req.value = nil
+	}
+	call := &invoke.Call{Service: req.service, Input: req.input, ContentType: req.contentType, Logs: req.logs}
+	if req.typed {
+		call.ContentType = invoke.JSON
 	}
 	res, err := s.hall.Invoke(ctx, call)
 	if err != nil {
 		return nil, err
 	}
-	out := &ruedov1.InvokeResponse{ContentType: res.ContentType, Info: res.Info}
-	if v := jsonValue(res); typed && v != nil {
-		out.Payload = &ruedov1.InvokeResponse_Output{Output: v}
-	} else {
-		out.Payload = &ruedov1.InvokeResponse_Bytes{Bytes: res.Output}
+	a := &answer{output: res.Output, typed: req.typed && isJSON(res), contentType: res.ContentType, info: res.Info}
+	if err := port.Room(ctx, a.size(req.binary)); err != nil {
+		return nil, err
 	}
-	return out, nil
+	return a, nil
 }
 
-// jsonValue gives an output as a JSON value, or nil where it is none.
-func jsonValue(res *invoke.Result) *structpb.Value {
-	if mt, _, err := mime.ParseMediaType(res.ContentType); err != nil || mt != invoke.JSON {
-		return nil
+// check holds a request against the rules of its message.
+func (r *invocation) check() error {
+	e := fault.New(fault.RequestInvalid, "the request is not valid")
+	if !keys.ValidName(r.service) {
+		e.Fields = append(e.Fields, fault.Field{Path: "service", Description: "does not match the pattern ^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"})
 	}
-	v := new(structpb.Value)
-	if err := v.UnmarshalJSON(res.Output); err != nil {
-		return nil
+	if n := utf8.RuneCountInString(r.contentType); n > maxContentType {
+		e.Fields = append(e.Fields, fault.Field{Path: "content_type", Description: "must be at most " + strconv.Itoa(maxContentType) + " characters"})
 	}
-	return v
+	if len(e.Fields) > 0 {
+		return e
+	}
+	return nil
 }
 
-var _ ruedov1connect.InvokeServiceHandler = (*invokeService)(nil)
+func isJSON(res *invoke.Result) bool {
+	mt, _, err := mime.ParseMediaType(res.ContentType)
+	return err == nil && mt == invoke.JSON
+}
+
+// binary reports whether a codec is protobuf's own.
+func (c invocationCodec) binary() bool { return !strings.HasPrefix(string(c), "json") }

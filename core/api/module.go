@@ -30,6 +30,9 @@ const (
 	maxPart    = maxData + 4<<10
 )
 
+// uploadTotal is how long an upload may take: 32 MiB at 16 KiB/s.
+const uploadTotal = 40 * time.Minute
+
 // errShutdown ends a stream of a core that is going away.
 var errShutdown = fault.New(fault.CoreUnreachable, "this core is shutting down").WithFix("connect again")
 

@@ -9,7 +9,6 @@ package gateway
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
@@ -18,11 +17,10 @@ import (
 	"strconv"
 	"strings"
 
-	"connectrpc.com/connect"
-
 	"github.com/ruedo-dev/ruedo/core/invoke"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/port"
 	"github.com/ruedo-dev/ruedo/internal/wire"
 )
 
@@ -44,10 +42,9 @@ type Hall interface {
 	Invoke(ctx context.Context, call *invoke.Call) (*invoke.Result, error)
 }
 
-// New makes the handler of /call/{service}. count is told once what became of
-// each request, before it is answered: the reason of its failure, or "".
-func New(hall Hall, log *slog.Logger, count func(outcome fault.Reason)) http.Handler {
-	g := &gateway{hall: hall, log: log, count: count}
+// New returns the handler of /call/{service}, to be mounted on a port.
+func New(hall Hall, log *slog.Logger) http.Handler {
+	g := &gateway{hall: hall, log: log}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /call/{service}", g.call)
 	mux.HandleFunc("/call/{service}", g.wrongMethod)
@@ -56,38 +53,30 @@ func New(hall Hall, log *slog.Logger, count func(outcome fault.Reason)) http.Han
 }
 
 type gateway struct {
-	hall  Hall
-	log   *slog.Logger
-	count func(outcome fault.Reason)
+	hall Hall
+	log  *slog.Logger
 }
 
 func (g *gateway) call(w http.ResponseWriter, r *http.Request) {
-	res, err := g.counted(w, r)
-	if err != nil {
-		g.fail(w, err)
-		return
-	}
-	h := w.Header()
-	setInfo(h, res.Info)
-	h.Set("Content-Type", res.ContentType)
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Content-Length", strconv.Itoa(len(res.Output)))
-	// A caller that is gone now has nobody to tell.
-	_, _ = w.Write(res.Output)
-}
-
-// counted counts what becomes of a request, a panic too.
-func (g *gateway) counted(w http.ResponseWriter, r *http.Request) (*invoke.Result, error) {
-	outcome := fault.Internal
-	defer func() { g.count(outcome) }()
 	res, err := g.invoke(w, r)
 	if err != nil {
-		err = wire.Public(g.log, "gateway", err)
-		outcome = fault.ReasonOf(err)
-		return nil, err
+		g.fail(w, r, err)
+		return
 	}
-	outcome = ""
-	return res, nil
+	port.Count(r.Context(), "")
+	h := w.Header()
+	setInfo(h, res.Info)
+	foreign(h)
+	h.Set("Content-Type", res.ContentType)
+	h.Set("Content-Length", strconv.Itoa(len(res.Output)))
+	_, _ = w.Write(res.Output) // the caller is gone
+}
+
+// foreign keeps a browser from taking what a guest wrote for a part of this
+// core: a page of a guest's runs no script, and has an origin of its own.
+func foreign(h http.Header) {
+	h.Set("Content-Security-Policy", "sandbox")
+	h.Set("X-Content-Type-Options", "nosniff")
 }
 
 func (g *gateway) invoke(w http.ResponseWriter, r *http.Request) (*invoke.Result, error) {
@@ -100,7 +89,11 @@ func (g *gateway) invoke(w http.ResponseWriter, r *http.Request) (*invoke.Result
 	if err != nil {
 		return nil, err
 	}
-	return g.hall.Invoke(r.Context(), &invoke.Call{Service: service, Input: input, ContentType: contentType(r)})
+	res, err := g.hall.Invoke(r.Context(), &invoke.Call{Service: service, Input: input, ContentType: contentType(r)})
+	if err != nil {
+		return nil, err
+	}
+	return res, port.Room(r.Context(), len(res.Output))
 }
 
 // readBody reads no more than the service accepts.
@@ -110,11 +103,12 @@ func readBody(w http.ResponseWriter, r *http.Request, entry *invoke.Entry) ([]by
 		return nil, entry.Rules.TooLarge(entry.Service.GetName(), strconv.FormatInt(r.ContentLength, 10)+" bytes")
 	}
 	body := http.MaxBytesReader(w, r.Body, limit)
-	if r.ContentLength >= 0 {
-		input := make([]byte, r.ContentLength)
+	if n := r.ContentLength; n >= 0 && n <= trusted {
+		input := make([]byte, n)
 		_, err := io.ReadFull(body, input)
 		return input, broken(err)
 	}
+	// Who says that much more will come has to send it before it takes memory.
 	input, err := io.ReadAll(body)
 	if _, over := errors.AsType[*http.MaxBytesError](err); over {
 		return nil, entry.Rules.TooLarge(entry.Service.GetName(), "more than "+strconv.FormatInt(limit, 10)+" bytes")
@@ -122,9 +116,17 @@ func readBody(w http.ResponseWriter, r *http.Request, entry *invoke.Entry) ([]by
 	return input, broken(err)
 }
 
+// trusted is the length up to which memory is taken for a body on its word.
+const trusted = 64 << 10
+
+// broken is the error of a body that did not arrive. The port's own errors say
+// why; others say no more than that.
 func broken(err error) error {
 	if err == nil {
 		return nil
+	}
+	if e := fault.Of(err); e.Reason != fault.Internal {
+		return e
 	}
 	return fault.Wrap(err, fault.InputBroken, "the body broke off before its end").WithFix("send it again")
 }
@@ -160,60 +162,28 @@ func start(cold bool) string {
 	return "warm"
 }
 
-// noService answers where the name of a service has slashes, or is none.
+// noService handles requests whose path names no service, or a name with
+// slashes.
 func (g *gateway) noService(w http.ResponseWriter, r *http.Request) {
 	_, err := g.hall.Resolve(strings.TrimPrefix(r.URL.Path, "/call/"))
-	g.count(fault.ReasonOf(err))
-	g.fail(w, err)
+	g.fail(w, r, err)
 }
 
 func (g *gateway) wrongMethod(w http.ResponseWriter, r *http.Request) {
-	g.count(fault.Unimplemented)
+	port.Count(r.Context(), fault.Unimplemented)
 	w.Header().Set("Allow", http.MethodPost)
-	g.write(w, http.StatusMethodNotAllowed, failure{
-		Code: connect.CodeUnimplemented.String(), Reason: string(fault.Unimplemented),
-		Message: "a service is called with POST, not " + r.Method,
-		Fix:     "curl -d INPUT http://" + r.Host + r.URL.Path,
-	})
+	foreign(w.Header())
+	wire.WriteJSON(w, http.StatusMethodNotAllowed,
+		fault.New(fault.Unimplemented, "a service is called with POST, not %s", fault.Cut(r.Method, 32)).
+			WithFix("curl -d INPUT http://%s%s", r.Host, r.URL.Path))
 }
 
-// failure is the body of an answer that is an error.
-type failure struct {
-	Code    string            `json:"code"`
-	Reason  string            `json:"reason"`
-	Message string            `json:"message"`
-	Fix     string            `json:"fix,omitempty"`
-	Fields  []field           `json:"fields,omitempty"`
-	Meta    map[string]string `json:"meta,omitempty"`
-}
-
-type field struct {
-	Field       string `json:"field"`
-	Description string `json:"description"`
-}
-
-func (g *gateway) fail(w http.ResponseWriter, err error) {
-	e := fault.Of(err)
+func (g *gateway) fail(w http.ResponseWriter, r *http.Request, err error) {
+	e := fault.Of(wire.Public(g.log, "gateway", err))
+	port.Count(r.Context(), e.Reason)
 	if info, ok := fault.Detail[*ruedov1.CallInfo](e); ok {
 		setInfo(w.Header(), info)
 	}
-	f := failure{Code: e.ConnectCode().String(), Reason: string(e.Reason), Message: e.Error(), Fix: e.Fix, Meta: e.Meta}
-	for _, v := range e.Fields {
-		f.Fields = append(f.Fields, field{v.Path, v.Description})
-	}
-	if e.ConnectCode() == connect.CodeResourceExhausted && e.Reason == fault.QueueFull {
-		w.Header().Set("Retry-After", "1")
-	}
-	g.write(w, fault.HTTPStatus(e), f)
-}
-
-func (g *gateway) write(w http.ResponseWriter, status int, f failure) {
-	body, err := json.Marshal(f)
-	if err != nil {
-		g.log.Error("encode failure", "err", err)
-	}
-	w.Header().Set("Content-Type", invoke.JSON)
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	w.WriteHeader(status)
-	_, _ = w.Write(append(body, '\n'))
+	foreign(w.Header())
+	wire.WriteJSON(w, fault.HTTPStatus(e), e)
 }

@@ -145,7 +145,7 @@ var arrows = []struct {
 		reason: "the catalog stores words and judges none",
 	},
 	{
-		from: []string{"internal/lane", "internal/wire", "internal/fleet", "internal/etcdembed"}, never: []string{"core", "runner", "sandbox", "sdk", "internal/cli"},
+		from: []string{"internal/lane", "internal/wire", "internal/port", "internal/fleet", "internal/etcdembed"}, never: []string{"core", "runner", "sandbox", "sdk", "internal/cli"},
 		reason: "what carries does not know what it carries",
 	},
 	{

@@ -23,6 +23,12 @@ const (
 	InputTooLarge  Reason = "INPUT_TOO_LARGE"
 	InputBroken    Reason = "INPUT_BROKEN"
 
+	// The port.
+	RequestTooSlow   Reason = "REQUEST_TOO_SLOW"
+	ServerBusy       Reason = "SERVER_BUSY"
+	HostNotAllowed   Reason = "HOST_NOT_ALLOWED"
+	OriginNotAllowed Reason = "ORIGIN_NOT_ALLOWED"
+
 	// Resources.
 	ServiceNotFound   Reason = "SERVICE_NOT_FOUND"
 	DecoratorNotFound Reason = "DECORATOR_NOT_FOUND"
@@ -125,8 +131,12 @@ func rowOf(r Reason) row {
 	switch r {
 	case Canceled:
 		return row{connect.CodeCanceled, ExitInterrupted}
-	case Deadline:
+	case Deadline, RequestTooSlow:
 		return row{connect.CodeDeadlineExceeded, ExitUnavailable}
+	case ServerBusy:
+		return row{connect.CodeResourceExhausted, ExitUnavailable}
+	case HostNotAllowed, OriginNotAllowed:
+		return row{connect.CodePermissionDenied, ExitDenied}
 	case Unimplemented:
 		return row{connect.CodeUnimplemented, ExitFailure}
 	case Usage:

@@ -22,20 +22,11 @@ const (
 // without a reason becomes INTERNAL with a text that tells nothing; log the
 // original where it was met.
 func Wire(err error) *connect.Error {
-	e := Of(err)
+	e := Of(err).Bounded()
 	ce := connect.NewError(e.ConnectCode(), errors.New(e.Error()))
-	info := &errdetails.ErrorInfo{Reason: string(e.Reason), Domain: domain}
-	if len(e.Meta) > 0 || e.Fix != "" || e.NotStarted {
-		info.Metadata = make(map[string]string, len(e.Meta)+2)
-		for k, v := range e.Meta {
-			info.Metadata[k] = v
-		}
-		if e.Fix != "" {
-			info.Metadata[metaFix] = e.Fix
-		}
-		if e.NotStarted {
-			info.Metadata[metaStarted] = "no"
-		}
+	info := &errdetails.ErrorInfo{Reason: string(e.Reason), Domain: domain, Metadata: e.Meta}
+	if e.Fix != "" {
+		info.Metadata = with(info.Metadata, metaFix, e.Fix)
 	}
 	if d, err := connect.NewErrorDetail(info); err == nil {
 		ce.AddDetail(d)
@@ -115,6 +106,15 @@ func From(ce *connect.Error) *Error {
 		e.Reason = foreign(ce)
 	}
 	return e
+}
+
+// Wired reports whether a Connect error was made by Wire.
+func Wired(ce *connect.Error) bool {
+	return slices.ContainsFunc(ce.Details(), func(d *connect.ErrorDetail) bool {
+		v, err := d.Value()
+		info, ok := v.(*errdetails.ErrorInfo)
+		return err == nil && ok && info.Domain == domain
+	})
 }
 
 // foreign names the reason of a Connect error that carries none of ours.

@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -92,12 +93,19 @@ func NewHost(cfg HostConfig) *Host {
 
 type controllerKey struct{}
 
+// Messages and bodies of requests, in bytes: a server that bounds them must let
+// as much pass.
+const (
+	MaxMessage = maxMessage
+	MaxPush    = 2*MaxBody + 1<<20 // output and logs of one call
+)
+
 // Handler gives the path and the handler to mount. The server must speak
 // HTTP/2 (h2c or TLS), and should set HTTP2Config.SendPingTimeout and
 // WriteByteTimeout, so that a connection whose peer stopped is torn down. Its
 // read and write timeouts do not apply to lanes.
 func (h *Host) Handler(opts ...connect.HandlerOption) (path string, handler http.Handler) {
-	opts = append([]connect.HandlerOption{connect.WithReadMaxBytes(maxMessage), connect.WithCompressMinBytes(maxMessage)}, opts...)
+	opts = slices.Concat([]connect.HandlerOption{connect.WithReadMaxBytes(maxMessage)}, opts, []connect.HandlerOption{connect.WithCompressMinBytes(maxMessage)})
 	path, next := runnerv1connect.NewRunnerServiceHandler(h, opts...)
 	return path, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// A lane that is lost must end a Send or Receive that hangs; deadlines

@@ -53,6 +53,7 @@ type Metrics struct {
 	fuel     *prometheus.CounterVec
 	memory   *prometheus.HistogramVec
 	restore  *prometheus.HistogramVec
+	panics   prometheus.Counter
 }
 
 // New makes the counters. runners tells how many runners are ready, and is asked
@@ -89,7 +90,10 @@ func New(runners func() int) *Metrics {
 			Buckets: prometheus.ExponentialBuckets(0.0000005, 4, 10),
 		}, byService),
 	}
-	m.registry.MustRegister(m.calls, m.requests, m.cold, m.duration, m.cpu, m.fuel, m.memory, m.restore,
+	m.panics = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "ruedo_panics_total", Help: "Requests whose handler panicked: each is a bug, and has its stack in the log.",
+	})
+	m.registry.MustRegister(m.panics, m.calls, m.requests, m.cold, m.duration, m.cpu, m.fuel, m.memory, m.restore,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "ruedo_runners_ready", Help: "Runners that take calls of this core."},
 			func() float64 { return float64(runners()) }),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -146,6 +150,9 @@ func (m *Metrics) Call(service string, outcome fault.Reason, took time.Duration,
 		m.restore.WithLabelValues(service).Observe(r.Seconds())
 	}
 }
+
+// Panic counts a handler that panicked.
+func (m *Metrics) Panic() { m.panics.Inc() }
 
 // Forget drops what was counted for a service that is no more, so that names
 // which come and go do not fill the memory.

@@ -14,7 +14,6 @@ import (
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/gen/ruedo/v1/ruedov1connect"
-	"github.com/ruedo-dev/ruedo/internal/wire"
 )
 
 // A megabyte that inflates to a gigabyte is refused without inflating it.
@@ -35,7 +34,7 @@ func TestABombIsNotInflated(t *testing.T) {
 	}
 	const most = 2 << 20
 	mux := http.NewServeMux()
-	mux.Handle(ruedov1connect.NewInvokeServiceHandler(invoke(func() error { panic("reached") }), wire.HandlerOptions(slog.New(slog.DiscardHandler), most, nil)...))
+	mux.Handle(ruedov1connect.NewInvokeServiceHandler(invoke(func() error { panic("reached") }), onion(slog.New(slog.DiscardHandler), most).Options()...))
 	srv := httptest.NewServer(mux)
 	t.Cleanup(srv.Close)
 	post := func(body []byte) (*http.Response, time.Duration) {

@@ -21,45 +21,58 @@ import (
 // compressor is a megabyte, and what fits a packet gains nothing.
 const minCompressed = 1 << 10
 
-// HandlerOptions is the onion around every Connect handler. maxBytes bounds one
-// message of a request. requests counts what becomes of them; nil counts nothing.
-func HandlerOptions(log *slog.Logger, maxBytes int, requests *Requests) []connect.HandlerOption {
-	validate := connectvalidate.NewInterceptor()
-	return []connect.HandlerOption{
-		connect.WithReadMaxBytes(maxBytes),
+// Onion is what surrounds the handler of one procedure.
+type Onion struct {
+	// Procedure is its full name, for logs.
+	Procedure string
+	// MaxBytes bounds one message of a request, inflated.
+	MaxBytes int
+	// Unchecked leaves the rules of messages to the handler.
+	Unchecked bool
+	// Count is called once for each request before it is answered, with the
+	// reason of its failure, or "" for success. Many goroutines call it at the
+	// same time.
+	Count func(ctx context.Context, outcome fault.Reason)
+	// Logger gets internal errors.
+	Logger *slog.Logger
+}
+
+// Options returns the onion as options of a handler.
+func (o Onion) Options() []connect.HandlerOption {
+	i := &errorInterceptor{o.Logger, o.Count}
+	opts := []connect.HandlerOption{
+		connect.WithReadMaxBytes(o.MaxBytes),
 		connect.WithCompressMinBytes(minCompressed),
-		boundedGzip(maxBytes),
-		connect.WithConditionalHandlerOptions(func(spec connect.Spec) []connect.HandlerOption {
-			i := &errorInterceptor{log, requests.procedure(spec.Procedure)}
-			return []connect.HandlerOption{
-				connect.WithRecover(func(_ context.Context, spec connect.Spec, _ http.Header, p any) error {
-					if p == http.ErrAbortHandler {
-						panic(p)
-					}
-					return i.wire(spec.Procedure, fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
-				}),
-				connect.WithInterceptors(i, validate),
+		boundedGzip(o.MaxBytes),
+		connect.WithRecover(func(ctx context.Context, _ connect.Spec, _ http.Header, p any) error {
+			if p == http.ErrAbortHandler {
+				panic(p)
 			}
+			return i.wire(ctx, o.Procedure, fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
 		}),
+		connect.WithInterceptors(i),
 	}
+	if !o.Unchecked {
+		opts = append(opts, connect.WithInterceptors(connectvalidate.NewInterceptor()))
+	}
+	return opts
 }
 
 // errorInterceptor turns what handlers return into errors with a reason. It is
-// the one place that logs them, and only those that callers are told nothing of,
+// the one place that logs them, and only those whose text callers do not see,
 // and the one that counts what became of a request.
 type errorInterceptor struct {
 	log   *slog.Logger
-	count func(outcome fault.Reason)
+	count func(ctx context.Context, outcome fault.Reason)
 }
 
 func (i *errorInterceptor) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 	return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
-		delete(req.Header(), unread)
 		res, err := next(ctx, req)
 		if err != nil {
-			return nil, i.wire(req.Spec().Procedure, err)
+			return nil, i.wire(ctx, req.Spec().Procedure, err)
 		}
-		i.count("")
+		i.count(ctx, "")
 		return res, nil
 	}
 }
@@ -70,28 +83,27 @@ func (i *errorInterceptor) WrapStreamingClient(next connect.StreamingClientFunc)
 
 func (i *errorInterceptor) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
 	return func(ctx context.Context, conn connect.StreamingHandlerConn) error {
-		delete(conn.RequestHeader(), unread)
 		if err := next(ctx, conn); err != nil {
-			return i.wire(conn.Spec().Procedure, err)
+			return i.wire(ctx, conn.Spec().Procedure, err)
 		}
-		i.count("")
+		i.count(ctx, "")
 		return nil
 	}
 }
 
-func (i *errorInterceptor) wire(procedure string, err error) error {
+func (i *errorInterceptor) wire(ctx context.Context, procedure string, err error) error {
 	public := Public(i.log, procedure, err)
-	i.count(fault.ReasonOf(public))
+	i.count(ctx, fault.ReasonOf(public))
 	return fault.Wire(public)
 }
 
-// Public gives the error that a caller may see: with a reason, and where it has
-// none, INTERNAL with the id of the log line that tells more.
+// Public returns the error that a caller may see: with a reason, and if it has
+// none, INTERNAL with the id of the log line that says more.
 func Public(log *slog.Logger, where string, err error) error {
 	if e, ok := errors.AsType[*fault.Error](err); ok && e.Reason != fault.Internal {
 		return err
 	}
-	if ce, ok := errors.AsType[*connect.Error](err); ok && ce.Code() == connect.CodeInvalidArgument {
+	if ce, ok := errors.AsType[*connect.Error](err); ok && ce.Code() == connect.CodeInvalidArgument && !fault.Wired(ce) {
 		return invalidRequest(ce)
 	}
 	e := fault.Of(err)

@@ -4,10 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io"
 	"log/slog"
-	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -20,36 +19,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/wire"
 )
 
-func TestMain(m *testing.M) {
-	// net/http lingers half a second on a connection that it cut off.
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait"))
-}
-
-func TestAPortInUseIsNamedWithWhatToDo(t *testing.T) {
-	l, err := wire.Listen("127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, err = wire.Listen(l.Addr().String())
-	if e := fault.Of(err); e.Reason != fault.PortInUse || !strings.Contains(e.Error(), l.Addr().String()) || !strings.Contains(e.Fix, "--port") {
-		t.Errorf("%s: %v (%s)", e.Reason, e, e.Fix)
-	}
-	if _, err := wire.Listen("nonsense"); !errors.Is(err, fault.ConfigInvalid) {
-		t.Errorf("an address that is none: %v", err)
-	}
-}
-
-func TestLoopback(t *testing.T) {
-	for addr, want := range map[string]bool{
-		"127.0.0.1:80": true, "127.8.9.1": true, "[::1]:80": true, "::1": true, "localhost:80": true, "localhost": true,
-		"0.0.0.0:80": false, ":80": false, "10.0.0.1": false, "example.com:80": false, "[::]:80": false, "": false,
-	} {
-		if got := wire.Loopback(addr); got != want {
-			t.Errorf("Loopback(%q) = %v", addr, got)
-		}
-	}
-}
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // invoke is a handler that fails as a test wants.
 type invoke func() error
@@ -58,26 +28,17 @@ func (f invoke) Invoke(context.Context, *ruedov1.InvokeRequest) (*ruedov1.Invoke
 	return nil, f()
 }
 
+func onion(log *slog.Logger, maxBytes int) wire.Onion {
+	return wire.Onion{Procedure: "Invoke", MaxBytes: maxBytes, Logger: log, Count: func(context.Context, fault.Reason) {}}
+}
+
 func serve(t *testing.T, log *slog.Logger, h ruedov1connect.InvokeServiceHandler) ruedov1connect.InvokeServiceClient {
 	t.Helper()
 	mux := http.NewServeMux()
-	mux.Handle(ruedov1connect.NewInvokeServiceHandler(h, wire.HandlerOptions(log, 1<<10, nil)...))
-	l, err := wire.Listen("127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	srv := wire.NewServer(mux)
-	done := make(chan error, 1)
-	go func() { done <- srv.Serve(l) }()
-	transport := &http.Transport{}
-	t.Cleanup(func() {
-		transport.CloseIdleConnections()
-		_ = srv.Close()
-		if err := <-done; !errors.Is(err, http.ErrServerClosed) {
-			t.Error(err)
-		}
-	})
-	return ruedov1connect.NewInvokeServiceClient(&http.Client{Transport: transport}, "http://"+l.Addr().String())
+	mux.Handle(ruedov1connect.NewInvokeServiceHandler(h, onion(log, 1<<10).Options()...))
+	srv := httptest.NewServer(mux)
+	t.Cleanup(srv.Close)
+	return ruedov1connect.NewInvokeServiceClient(srv.Client(), srv.URL)
 }
 
 func TestTheOnionAroundEveryHandler(t *testing.T) {
@@ -123,32 +84,5 @@ func TestAMessageOverTheBoundIsRefused(t *testing.T) {
 	_, err := client.Invoke(t.Context(), &ruedov1.InvokeRequest{Service: "s", Payload: &ruedov1.InvokeRequest_Bytes{Bytes: make([]byte, 2<<10)}})
 	if connect.CodeOf(err) != connect.CodeResourceExhausted {
 		t.Error(err)
-	}
-}
-
-// A slow client that sends its header byte by byte, or half of one, is cut off.
-func TestHeadersThatDoNotEndAreCutOff(t *testing.T) {
-	l, err := wire.Listen("127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	srv := wire.NewServer(http.NotFoundHandler())
-	if srv.ReadHeaderTimeout <= 0 || srv.MaxHeaderBytes <= 0 {
-		t.Fatal("the server has no bounds on headers")
-	}
-	done := make(chan error, 1)
-	go func() { done <- srv.Serve(l) }()
-	defer func() { _ = srv.Close(); <-done }()
-	c, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nX: "+strings.Repeat("x", 200<<10)); err != nil {
-		t.Logf("cut off while writing: %v", err)
-	}
-	b, err := io.ReadAll(c)
-	if err == nil && !bytes.Contains(b, []byte("431")) {
-		t.Errorf("a header of 200 KiB: %.100q", b)
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
-	"github.com/ruedo-dev/ruedo/internal/wire"
+	"github.com/ruedo-dev/ruedo/internal/port"
 )
 
 // URL makes a URL of host, host:port or URL.
@@ -26,7 +26,7 @@ func URL(host string, port int) string {
 func (a *Assembler) listenAddress() (string, error) {
 	s := a.Settings.Server
 	addr := net.JoinHostPort(s.ListenAddress, strconv.Itoa(s.Port))
-	if wire.Loopback(addr) {
+	if port.Loopback(addr) {
 		return addr, nil
 	}
 	if !s.InsecureListen {

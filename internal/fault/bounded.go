@@ -1,0 +1,76 @@
+package fault
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"unicode/utf8"
+)
+
+// Bounds of an error that leaves the program, in bytes and in number. Errors are
+// logged and travel in headers: none may be larger than some kilobytes.
+const (
+	maxMessage = 2 << 10
+	maxFix     = 512
+	maxFact    = 256
+	maxFacts   = 16
+	maxFields  = 64
+	maxField   = 256     // path or description
+	maxAll     = 6 << 10 // of all fields together
+)
+
+// Bounded returns e as callers see it: texts are cut, fields and facts over
+// their number are dropped, and Meta says under "started" whether the call has
+// begun, if that is known. e itself stays as it is.
+func (e *Error) Bounded() *Error {
+	b := *e
+	b.Message, b.Fix = Cut(e.Message, maxMessage), Cut(e.Fix, maxFix)
+	b.Fields = boundedFields(e.Fields)
+	b.Meta = nil
+	for i, k := range slices.Sorted(maps.Keys(e.Meta)) {
+		if i == maxFacts {
+			break
+		}
+		b.Meta = with(b.Meta, Cut(k, maxFact), Cut(e.Meta[k], maxFact))
+	}
+	if e.NotStarted {
+		b.Meta = with(b.Meta, metaStarted, "no")
+	}
+	return &b
+}
+
+func boundedFields(fields []Field) []Field {
+	var out []Field
+	size := 0
+	for i, f := range fields {
+		f.Path, f.Description = Cut(f.Path, maxField), Cut(f.Description, maxField)
+		size += len(f.Path) + len(f.Description)
+		if i == maxFields || size > maxAll {
+			return append(out, Field{Path: "...", Description: fmt.Sprintf("and %d more", len(fields)-i)})
+		}
+		out = append(out, f)
+	}
+	return out
+}
+
+func with(m map[string]string, key, value string) map[string]string {
+	if m == nil {
+		m = make(map[string]string)
+	}
+	m[key] = value
+	return m
+}
+
+// Cut returns s, or as much of its beginning as fits into n bytes with an
+// ellipsis, without splitting a character.
+func Cut(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	const ellipsis = "…"
+	end := max(n-len(ellipsis), 0)
+	for end > 0 && !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return s[:end] + ellipsis
+}

@@ -1,0 +1,189 @@
+package port
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"syscall"
+)
+
+// maxResets is how many streams a connection may reset in one tick before it is
+// closed. Hedging clients cancel some; an attacker starts work by the thousand
+// and abandons it.
+const maxResets = 1000
+
+// conn is one accepted connection and what its requests hold.
+type conn struct {
+	net.Conn
+	set  *conns
+	once sync.Once
+	// idle is the tick since which no request is in flight, or 0.
+	idle atomic.Int64
+	// fresh is true until the first request has been read.
+	fresh  atomic.Bool
+	since  int64 // tick at which it was accepted
+	resets atomic.Int64
+
+	bodies, answers atomic.Int64 // bytes in flight, of the server's budgets
+	host            atomic.Pointer[string]
+}
+
+// Close closes the connection.
+func (c *conn) Close() error {
+	c.once.Do(func() { c.set.remove(c) })
+	return c.Conn.Close()
+}
+
+// reset counts a stream that its caller gave up.
+func (c *conn) reset() {
+	if c != nil && c.resets.Add(1) > maxResets {
+		_ = c.Close()
+	}
+}
+
+type connKey struct{}
+
+// withConn lets a request find its connection.
+func withConn(ctx context.Context, nc net.Conn) context.Context {
+	if c, ok := nc.(*conn); ok {
+		return context.WithValue(ctx, connKey{}, c)
+	}
+	return ctx
+}
+
+// conns are the open connections of a server.
+type conns struct {
+	limit int
+	tick  atomic.Int64 // of the watch; times are counted in it
+
+	mu  sync.Mutex
+	all map[*conn]struct{}
+}
+
+// add registers a connection. At the limit it first closes the one that has
+// been idle for longest, or else one that has not sent a request yet. It reports
+// whether there was room.
+func (s *conns) add(c *conn) bool {
+	s.mu.Lock()
+	var victim *conn
+	if len(s.all) >= s.limit {
+		if victim = s.leastUseful(); victim == nil {
+			s.mu.Unlock()
+			return false
+		}
+	}
+	if s.all == nil {
+		s.all = make(map[*conn]struct{})
+	}
+	s.all[c] = struct{}{}
+	s.mu.Unlock()
+	if victim != nil {
+		_ = victim.Close()
+	}
+	return true
+}
+
+// leastUseful returns the connection that has been idle for longest, or else
+// the oldest one without a request. The caller holds the lock.
+func (s *conns) leastUseful() *conn {
+	var idle, fresh *conn
+	for c := range s.all {
+		if t := c.idle.Load(); t != 0 && (idle == nil || t < idle.idle.Load()) {
+			idle = c
+		}
+		if c.fresh.Load() && (fresh == nil || c.since < fresh.since) {
+			fresh = c
+		}
+	}
+	if idle != nil {
+		return idle
+	}
+	return fresh
+}
+
+// spare closes the least useful connection, for its descriptor, and reports
+// whether there was one.
+func (s *conns) spare() bool {
+	s.mu.Lock()
+	c := s.leastUseful()
+	s.mu.Unlock()
+	if c == nil {
+		return false
+	}
+	_ = c.Close()
+	return true
+}
+
+func (s *conns) remove(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.all, c)
+}
+
+func (s *conns) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.all)
+}
+
+// next begins a tick: resets are counted by the tick.
+func (s *conns) next() {
+	s.tick.Add(1)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.all {
+		if c.resets.Load() != 0 {
+			c.resets.Store(0)
+		}
+	}
+}
+
+// changed is the server's hook for the states of connections.
+func (s *conns) changed(nc net.Conn, state http.ConnState) {
+	c, ok := nc.(*conn)
+	if !ok {
+		return
+	}
+	switch state {
+	case http.StateActive:
+		c.fresh.Store(false)
+		c.idle.Store(0)
+	case http.StateIdle:
+		c.fresh.Store(false)
+		c.idle.Store(s.tick.Load() + 1)
+	}
+}
+
+// listener makes the connections that it accepts known to the server.
+type listener struct {
+	net.Listener
+	s *Server
+}
+
+// Accept returns the next connection for which there is room. Near the limit of
+// open files it gives up idle connections rather than new ones.
+func (l *listener) Accept() (net.Conn, error) {
+	for {
+		nc, err := l.Listener.Accept()
+		if err != nil {
+			if outOfFiles(err) && l.s.conns.spare() {
+				continue
+			}
+			return nil, err
+		}
+		c := &conn{Conn: nc, set: &l.s.conns, since: l.s.conns.tick.Load()}
+		c.fresh.Store(true)
+		if l.s.conns.add(c) {
+			return c, nil
+		}
+		_ = nc.Close() // all others are at work
+	}
+}
+
+// outOfFiles reports whether an error says that no descriptor is left.
+func outOfFiles(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
+}

@@ -1,0 +1,357 @@
+package port
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/wire"
+)
+
+// phase is what a handler is doing as far as its peer is concerned.
+type phase = uint32
+
+const (
+	working phase = iota
+	reading       // it waits for more of the body
+	writing       // it waits for the peer to take more of the answer
+)
+
+const (
+	// piece is how much of an answer is written at a time, so that the watch sees
+	// it pass.
+	piece = 64 << 10
+	// maxInflation is the most that gzip makes of a byte.
+	maxInflation = 1032
+	// lingering is how long the rest of a body that the handler did not want is
+	// read, so that the connection can be used again.
+	lingering = time.Second
+)
+
+// exchange is one request in flight with its answer. To the handler it is the
+// request's context, its body and the writer of its answer: one allocation in
+// place of three.
+type exchange struct {
+	context.Context // the request's
+	w               http.ResponseWriter
+	body            io.ReadCloser
+	s               *Server
+	route           *route
+	conn            *conn // nil if another server accepted it
+	shard           uint32
+	http1           bool
+	gzip            bool // the body is compressed
+
+	phase atomic.Uint32
+	moved atomic.Int64 // bytes read and written
+	late  atomic.Bool  // the watch has ended it
+
+	// The handler's own.
+	in, out   account
+	read      int64 // bytes of the body
+	ended     bool  // the body has been read to its end
+	header    bool  // the answer has begun
+	status    int
+	counted   bool
+	bodyError error
+
+	watched // the watch's own
+}
+
+type exchangeKey struct{}
+
+// Value returns the exchange itself for its own key.
+func (x *exchange) Value(key any) any {
+	switch key.(type) {
+	case exchangeKey:
+		return x
+	case connKey:
+		if x.conn != nil {
+			return x.conn
+		}
+	}
+	return x.Context.Value(key)
+}
+
+// Count counts what became of a request: the reason of its failure, or "" for
+// success. Call it before the answer, so that who has the answer finds it
+// counted. Only the first call of a request counts.
+func Count(ctx context.Context, outcome fault.Reason) {
+	if x, ok := ctx.Value(exchangeKey{}).(*exchange); ok {
+		x.count(outcome)
+	}
+}
+
+func (x *exchange) count(outcome fault.Reason) {
+	if !x.counted {
+		x.counted = true
+		x.route.count(outcome)
+	}
+}
+
+// handle runs a handler within the bounds of its route.
+func (x *exchange) handle(h http.Handler, r *http.Request) {
+	if x.route.Stream {
+		defer x.end(r)
+		h.ServeHTTP(x, r.WithContext(x))
+		return
+	}
+	if !x.s.inflight.add(x, x.s.cfg.Requests) {
+		x.fail(r, busy("%d requests are in flight, the limit of this core", x.s.cfg.Requests))
+		return
+	}
+	defer x.end(r)
+	// A copy: the server must know its own body again. Only then does it linger
+	// on a connection whose body was not read to its end, and the answer arrives.
+	own := r.WithContext(x)
+	if r.Body != nil && r.Body != http.NoBody {
+		own.Body = x
+	} else {
+		x.ended = true
+	}
+	h.ServeHTTP(x, own)
+}
+
+// end releases what the exchange holds. A handler that panicked has failed, and
+// nobody else has.
+func (x *exchange) end(r *http.Request) {
+	p := recover()
+	if p != nil && p != http.ErrAbortHandler {
+		x.s.panicked(r, p)
+		if !x.header {
+			x.fail(r, fault.New(fault.Internal, "internal error"))
+			p = nil
+		}
+	}
+	if !x.route.Stream {
+		x.s.inflight.remove(x)
+	}
+	x.in.release(x.in.held)
+	x.out.release(x.out.held)
+	if x.conn != nil && x.Err() != nil {
+		x.conn.reset()
+	}
+	if x.http1 && !x.ended && !x.route.Stream {
+		// net/http reads the rest of a body without a deadline of its own.
+		_ = http.NewResponseController(x.w).SetReadDeadline(time.Now().Add(lingering))
+	}
+	if !x.counted {
+		x.count(x.outcome(r))
+	}
+	if p != nil {
+		panic(http.ErrAbortHandler) // what was answered must not look whole
+	}
+}
+
+// outcome is what became of a request that its handler did not count.
+func (x *exchange) outcome(r *http.Request) fault.Reason {
+	switch {
+	case x.late.Load():
+		return fault.RequestTooSlow
+	case r.Context().Err() != nil:
+		return fault.Canceled
+	case x.route.connect:
+		return wire.Refusal(r) // the interceptors have not seen it
+	case x.status < http.StatusBadRequest:
+		return ""
+	case x.status >= http.StatusInternalServerError:
+		return fault.Internal
+	}
+	return fault.Unimplemented
+}
+
+// fail answers with an error.
+func (x *exchange) fail(r *http.Request, err *fault.Error) {
+	x.count(err.Reason)
+	wire.WriteError(x, r, err, x.route.connect)
+}
+
+// Read reads from the body, which is bounded in size, charged to the budgets
+// and watched.
+func (x *exchange) Read(p []byte) (int, error) {
+	if x.bodyError != nil {
+		return 0, x.bodyError
+	}
+	limit := x.route.Body
+	if limit > 0 && int64(len(p)) > limit-x.read+1 {
+		p = p[:limit-x.read+1]
+	}
+	x.phase.Store(reading)
+	n, err := x.body.Read(p)
+	x.phase.Store(working)
+	x.read += int64(n)
+	x.moved.Add(int64(n))
+	switch {
+	case limit > 0 && x.read > limit:
+		x.bodyError = &http.MaxBytesError{Limit: limit}
+		return 0, x.bodyError
+	case errors.Is(err, io.EOF):
+		x.ended = true
+	case err != nil && x.late.Load():
+		x.bodyError = fault.Wire(x.tooSlow(err))
+		return n, x.bodyError
+	}
+	if !x.hold() {
+		x.bodyError = fault.Wire(x.s.bodiesFull())
+		return 0, x.bodyError
+	}
+	return n, err
+}
+
+// Close closes the body.
+func (x *exchange) Close() error { return x.body.Close() }
+
+func (x *exchange) tooSlow(err error) *fault.Error {
+	return fault.Wrap(err, fault.RequestTooSlow, "the body of the request is too slow: %d bytes arrived; it may stand still for %s and has to arrive at %d bytes/s",
+		x.read, x.s.cfg.Idle, x.s.cfg.Rate).WithFix("send it again over a faster connection")
+}
+
+// hold charges what the body read so far may take in memory.
+func (x *exchange) hold() bool {
+	read := x.read
+	if x.gzip {
+		read = min(read*maxInflation, max(int64(x.route.Message), read))
+	}
+	want := read * int64(x.route.Weight)
+	if want <= smallBody {
+		return true
+	}
+	return x.take(&x.in, want-x.in.held, bodyRoom, reading)
+}
+
+// take charges n bytes, and waits a little for room if there is none.
+func (x *exchange) take(a *account, n int64, patience time.Duration, stuck phase) bool {
+	if !a.share(n, x.s.cfg.ConnMemory) {
+		return false
+	}
+	if a.budget.take(n) || a.budget.wait(x.Done(), n, patience, func() { x.s.endStuck(stuck) }) {
+		a.held += n
+		return true
+	}
+	a.unshare(n)
+	return false
+}
+
+// Header returns the header of the answer.
+func (x *exchange) Header() http.Header { return x.w.Header() }
+
+// WriteHeader begins the answer.
+func (x *exchange) WriteHeader(status int) {
+	if status >= http.StatusOK && !x.header {
+		x.header, x.status = true, status
+	}
+	x.phase.Store(writing)
+	x.w.WriteHeader(status)
+	x.phase.Store(working)
+}
+
+// Write writes a part of the answer. It is charged to the budgets for as long
+// as the peer does not take it.
+func (x *exchange) Write(p []byte) (int, error) {
+	if !x.header {
+		x.header, x.status = true, http.StatusOK
+	}
+	if n := int64(len(p)); n > smallBody {
+		if !x.take(&x.out, n, answerRoom, writing) {
+			x.cut()
+			return 0, x.s.answersFull()
+		}
+		defer func() { x.out.release(n) }()
+	}
+	written := 0
+	x.phase.Store(writing)
+	defer x.phase.Store(working)
+	for {
+		part := p[written:min(len(p), written+piece)]
+		m, err := x.w.Write(part)
+		written += m
+		x.moved.Add(int64(m))
+		if err != nil || written >= len(p) {
+			return written, err
+		}
+	}
+}
+
+// Flush sends what has been written.
+func (x *exchange) Flush() {
+	x.phase.Store(writing)
+	_ = http.NewResponseController(x.w).Flush() // the next Write says what is wrong
+	x.phase.Store(working)
+}
+
+// Unwrap lets http.ResponseController find the server's own writer.
+func (x *exchange) Unwrap() http.ResponseWriter { return x.w }
+
+// cut ends the exchange from outside: reads and writes fail from now on. It may
+// be called only while the exchange is in flight.
+func (x *exchange) cut() {
+	x.late.Store(true)
+	rc := http.NewResponseController(x.w)
+	past := time.Unix(1, 0)
+	_ = rc.SetReadDeadline(past)
+	if x.phase.Load() != reading {
+		_ = rc.SetWriteDeadline(past)
+	}
+}
+
+// extend moves the deadline for the end of the answer ahead.
+func (x *exchange) extend() {
+	if !x.late.Load() {
+		_ = http.NewResponseController(x.w).SetWriteDeadline(time.Now().Add(unreadTimeout))
+	}
+}
+
+// busy is the refusal of a request for which there is no room.
+func busy(format string, args ...any) *fault.Error {
+	e := fault.New(fault.ServerBusy, format, args...).WithFix("try again in a moment")
+	e.NotStarted = true
+	return e
+}
+
+func (s *Server) bodiesFull() *fault.Error {
+	return busy("the requests in flight take %d MiB on this core or %d MiB on this connection, the limit", s.cfg.Memory>>20, s.cfg.ConnMemory>>20)
+}
+
+func (s *Server) answersFull() *fault.Error {
+	return busy("the answers that callers have not read yet take %d MiB on this core or %d MiB on this connection, the limit",
+		s.cfg.Memory>>20, s.cfg.ConnMemory>>20).WithFix("read the answers, or use more connections; then try again")
+}
+
+// Room returns SERVER_BUSY if an answer of n bytes would not fit the budgets
+// now. A handler that has a large answer asks before it encodes it: it can still
+// say why there is none.
+func Room(ctx context.Context, n int) error {
+	x, ok := ctx.Value(exchangeKey{}).(*exchange)
+	if !ok || n <= smallBody {
+		return nil
+	}
+	if !x.take(&x.out, int64(n), answerRoom, writing) {
+		return x.s.answersFull()
+	}
+	x.out.release(int64(n))
+	return nil
+}
+
+// panicked records the panic of a handler.
+func (s *Server) panicked(r *http.Request, p any) {
+	s.log.Error("handler panicked", "path", clip(r.URL.Path), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+	if s.cfg.Panicked != nil {
+		s.cfg.Panicked()
+	}
+}
+
+// clip is enough of a peer's text for a log.
+func clip(s string) string { return s[:min(len(s), 128)] }
+
+var (
+	_ http.ResponseWriter = (*exchange)(nil)
+	_ http.Flusher        = (*exchange)(nil)
+	_ io.ReadCloser       = (*exchange)(nil)
+	_ context.Context     = (*exchange)(nil)
+)

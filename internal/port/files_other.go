@@ -1,0 +1,7 @@
+//go:build !unix
+
+package port
+
+// openFiles returns how many files the process may have open, or 0 if that is
+// not known.
+func openFiles() uint64 { return 0 }

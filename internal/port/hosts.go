@@ -1,0 +1,96 @@
+package port
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+
+	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/wire"
+)
+
+// hosts are the names under which a server may be reached.
+//
+// A web page can make a browser send requests to any address, and by rebinding
+// its own name to 127.0.0.1 even read the answers. Such a request carries the
+// page's name as its host. Addresses cannot be rebound, nor can names that no
+// registry hands out: localhost, names without a dot, and those under .local,
+// .internal and .localhost.
+type hosts map[string]bool
+
+func newHosts(names []string) hosts {
+	h := make(hosts, len(names))
+	for _, n := range names {
+		h[strings.ToLower(strings.TrimSuffix(n, "."))] = true
+	}
+	return h
+}
+
+// allow reports whether a request may name this host, with or without a port.
+func (h hosts) allow(host string) bool {
+	name := host
+	if n, _, err := net.SplitHostPort(host); err == nil {
+		name = n
+	}
+	if _, err := netip.ParseAddr(strings.Trim(name, "[]")); err == nil {
+		return true
+	}
+	name = strings.ToLower(strings.TrimSuffix(name, "."))
+	if !strings.Contains(name, ".") || h[name] {
+		return true
+	}
+	for _, private := range []string{".local", ".internal", ".localhost"} {
+		if strings.HasSuffix(name, private) {
+			return true
+		}
+	}
+	return false
+}
+
+// Handler returns the handler of all routes. Requests of other sites' pages are
+// refused with HOST_NOT_ALLOWED or ORIGIN_NOT_ALLOWED: a request must name one
+// of [Config.Hosts], an address, or a name that cannot be rebound, and one that
+// a browser sends must come from a page of the same origin.
+func (s *Server) Handler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := s.check(r); err != nil {
+			s.unknown.count(err.Reason)
+			wire.WriteError(w, r, err, false)
+			return
+		}
+		s.mux.ServeHTTP(w, r)
+	})
+}
+
+func (s *Server) check(r *http.Request) *fault.Error {
+	c, _ := r.Context().Value(connKey{}).(*conn)
+	if known := c.knownHost(); known == "" || known != r.Host {
+		if !s.hosts.allow(r.Host) {
+			return fault.New(fault.HostNotAllowed, "this core is not reached under the name %q", clip(r.Host)).
+				WithFix("use its address, or add the name to server.hosts (RUEDO_SERVER_HOSTS)")
+		}
+		c.knowHost(r.Host)
+	}
+	if err := s.origins.Check(r); err != nil {
+		return fault.Wrap(err, fault.OriginNotAllowed, "requests of web pages of another origin are not allowed")
+	}
+	return nil
+}
+
+// knownHost is the host that the connection's last request named and may name.
+func (c *conn) knownHost() string {
+	if c == nil {
+		return ""
+	}
+	if h := c.host.Load(); h != nil {
+		return *h
+	}
+	return ""
+}
+
+func (c *conn) knowHost(host string) {
+	if c != nil {
+		c.host.Store(&host)
+	}
+}

@@ -1,0 +1,39 @@
+package port
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"strings"
+	"syscall"
+
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
+
+// Listen opens a TCP port. PORT_IN_USE says who wants what; port 0 picks one.
+func Listen(addr string) (net.Listener, error) {
+	l, err := net.Listen("tcp", addr)
+	switch {
+	case err == nil:
+		return l, nil
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fault.Wrap(err, fault.PortInUse, "the address %s is in use by another process", addr).
+			WithFix("stop that process, or choose another port with --port or RUEDO_SERVER_PORT")
+	}
+	return nil, fault.Wrap(err, fault.ConfigInvalid, "cannot listen on %s: %v", addr, err).
+		WithFix("give host:port of this machine, for example 127.0.0.1:7833")
+}
+
+// Loopback reports whether a host or host:port can be reached from this machine
+// alone. A name other than localhost is not resolved: it counts as reachable.
+func Loopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		host = addr
+	}
+	if host == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return err == nil && ip.IsLoopback()
+}

@@ -1,0 +1,247 @@
+// Package port serves a TCP port that its callers cannot starve: whatever they
+// send, or refuse to read, costs the process bounded memory, time and
+// descriptors.
+//
+//	s := port.New(port.Config{Logger: log})
+//	s.Connect(port.Bounds{Message: 1 << 20, Weight: 8}, func(opts ...connect.HandlerOption) (string, http.Handler) {
+//		return ruedov1connect.NewInvokeServiceHandler(h, opts...)
+//	})
+//	s.Handle("GET /healthz", port.Bounds{}, health)
+//	err = s.Serve(listener) // until Drain
+//	err = s.Drain(ctx)      // finishes what is in flight
+//
+// Connect, gRPC, gRPC-Web and plain HTTP share the port, over HTTP/1.1 and h2c.
+//
+// # One set of rules
+//
+// A handler can be mounted only together with its [Bounds], so no route is
+// without them. Every request passes through the same stages:
+//
+//	host and origin -> count in flight -> recover -> bounded body and answer -> handler
+//
+// # Bodies and answers
+//
+// A body has to arrive, and an answer has to be read, at [Config.Rate] once it
+// has lasted for [Config.Idle], and neither may stand still for that long. A
+// watch looks at all requests in flight once a tick, so a request pays for the
+// rule with a few atomic operations and no timer.
+//
+// Bytes in flight are charged to a budget of the connection and one of the
+// server, bodies by the memory that they may take when decoded. When a budget is
+// used up, the request that has stood still the longest is ended; when that
+// makes no room in time, the newcomer is refused with SERVER_BUSY.
+//
+// # Connections
+//
+// The server keeps a reserve of descriptors: at its limit of connections it
+// closes an idle one for each that it accepts. A connection that resets streams
+// by the thousand is closed.
+//
+// Under pressure, which is three quarters of any of these bounds, patience
+// shrinks to a fifth.
+package port
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
+
+// Defaults of Config.
+const (
+	DefaultIdle        = 10 * time.Second
+	DefaultRate        = 16 << 10
+	DefaultMemory      = 192 << 20
+	DefaultConnMemory  = 64 << 20
+	DefaultConnections = 8192
+	DefaultRequests    = 16384
+)
+
+// Bounds of the HTTP server itself.
+const (
+	headerTimeout = 5 * time.Second
+	idleTimeout   = 2 * time.Minute
+	maxHeader     = 64 << 10
+	maxStreams    = 256
+	// streamBuffer and connBuffer bound what a peer may send ahead of a handler
+	// that does not read.
+	streamBuffer = 256 << 10
+	connBuffer   = 1 << 20
+	// unreadTimeout is how long the end of an answer may wait for its reader
+	// after the handler has returned.
+	unreadTimeout = 30 * time.Second
+)
+
+// Config says how patient and how large a server is. The zero value of a field
+// means its default.
+type Config struct {
+	// Idle is how long a body or an answer may stand still. Default:
+	// [DefaultIdle].
+	Idle time.Duration
+	// Rate is how many bytes of a body or an answer must pass in a second, on
+	// average, after Idle. Default: [DefaultRate].
+	Rate int64
+	// Memory bounds the bodies in flight, and separately the answers, in bytes.
+	// Default: [DefaultMemory].
+	Memory int64
+	// ConnMemory bounds the same for one connection. Default:
+	// [DefaultConnMemory].
+	ConnMemory int64
+	// Connections is the maximum number of open connections. Default:
+	// [DefaultConnections], or what the limit of open files leaves after a
+	// reserve, if that is less.
+	Connections int
+	// Requests is the maximum number of requests in flight. Default:
+	// [DefaultRequests].
+	Requests int
+	// Hosts are names, without a port, under which the server is reached besides
+	// those that are always allowed; see [Server.Handler].
+	Hosts []string
+	// Count returns the function that counts the requests of a procedure: it is
+	// called with the reason of a failure, or "" for success, by many goroutines
+	// at the same time. The procedure "" stands for all that do not exist. Nil
+	// counts nothing.
+	Count func(procedure string) func(outcome fault.Reason)
+	// Panicked is called after a handler has panicked. Nil disables it.
+	Panicked func()
+	// Logger gets panics and internal errors. Nil discards.
+	Logger *slog.Logger
+}
+
+// Server serves one port. Mount all routes before the first request. Its other
+// methods may be called from many goroutines at the same time.
+type Server struct {
+	cfg     Config
+	log     *slog.Logger
+	mux     *http.ServeMux
+	origins *http.CrossOriginProtection
+	hosts   hosts
+	routes  []Route
+	unknown *route
+	http    *http.Server
+
+	bodies, answers budget
+	conns           conns
+	inflight        inflight
+	pressed         atomic.Bool // patience is short
+	draining        atomic.Bool
+
+	begin, end sync.Once
+	stop       chan struct{} // ends the watch
+	down       chan error    // what Shutdown returned
+	goroutines sync.WaitGroup
+}
+
+// New returns a server without routes. It starts nothing before Serve.
+func New(cfg Config) *Server {
+	cfg.Idle = cmp.Or(cfg.Idle, DefaultIdle)
+	cfg.Rate = cmp.Or(cfg.Rate, DefaultRate)
+	cfg.Memory = cmp.Or(cfg.Memory, DefaultMemory)
+	cfg.ConnMemory = min(cmp.Or(cfg.ConnMemory, DefaultConnMemory), cfg.Memory)
+	cfg.Connections = connectionLimit(cfg.Connections)
+	cfg.Requests = cmp.Or(cfg.Requests, DefaultRequests)
+	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))
+	if cfg.Count == nil {
+		cfg.Count = func(string) func(fault.Reason) { return func(fault.Reason) {} }
+	}
+	s := &Server{
+		cfg:     cfg,
+		log:     cfg.Logger,
+		mux:     http.NewServeMux(),
+		origins: http.NewCrossOriginProtection(),
+		hosts:   newHosts(cfg.Hosts),
+		stop:    make(chan struct{}),
+		down:    make(chan error, 1),
+	}
+	s.bodies.limit, s.answers.limit = cfg.Memory, cfg.Memory
+	s.conns.limit = cfg.Connections
+	s.inflight.init()
+	s.unknown = &route{count: cfg.Count("")}
+	s.mux.Handle("/", s.unknown.handler(s, http.NotFoundHandler()))
+	s.http = s.newHTTP()
+	return s
+}
+
+func (s *Server) newHTTP() *http.Server {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
+	return &http.Server{
+		Handler:           s.Handler(),
+		Protocols:         protocols,
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+		// The watch moves this deadline for requests that are being handled. What
+		// remains of it holds for the end of the answer, which net/http writes
+		// when the handler has returned.
+		WriteTimeout: unreadTimeout,
+		ErrorLog:     slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		ConnState:    s.conns.changed,
+		ConnContext:  withConn,
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams:          maxStreams,
+			MaxReceiveBufferPerConnection: connBuffer,
+			MaxReceiveBufferPerStream:     streamBuffer,
+			SendPingTimeout:               15 * time.Second,
+			PingTimeout:                   5 * time.Second,
+			WriteByteTimeout:              15 * time.Second,
+		},
+	}
+}
+
+// Serve accepts connections until Drain or Close is called, and then returns nil.
+func (s *Server) Serve(l net.Listener) error {
+	s.begin.Do(func() { s.goroutines.Go(s.watch) })
+	err := s.http.Serve(&listener{Listener: l, s: s})
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+// Drain accepts no more connections and requests, and waits until no request is
+// in flight but streams. Bodies that are still arriving have a fifth of the
+// usual patience. It returns ctx's error if that ends first. Call Close after it.
+func (s *Server) Drain(ctx context.Context) error {
+	s.shutdown(ctx)
+	return s.inflight.wait(ctx)
+}
+
+// Close ends the server: connections close when their requests have ended, or
+// when ctx ends. It waits for the goroutines that the server started.
+func (s *Server) Close(ctx context.Context) error {
+	s.shutdown(ctx)
+	var err error
+	select {
+	case err = <-s.down:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	if err != nil {
+		err = errors.Join(err, s.http.Close())
+	}
+	s.begin.Do(func() {}) // the watch does not start any more
+	s.end.Do(func() { close(s.stop) })
+	s.goroutines.Wait()
+	return err
+}
+
+// shutdown starts to close the server, once.
+func (s *Server) shutdown(ctx context.Context) {
+	if s.draining.Swap(true) {
+		return
+	}
+	s.goroutines.Go(func() {
+		s.down <- s.http.Shutdown(ctx)
+		close(s.down)
+	})
+}

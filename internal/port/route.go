@@ -1,0 +1,137 @@
+package port
+
+import (
+	"net/http"
+	"strings"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/wire"
+)
+
+// DefaultTotal is how long a body may take to arrive.
+const DefaultTotal = 5 * time.Minute
+
+// Bounds are what one request may cost.
+type Bounds struct {
+	// Message is the size of the largest message that a Connect handler decodes,
+	// in bytes, inflated. Required for Connect handlers.
+	Message int
+	// Body is the size of the largest body, in bytes as sent. Default: Message
+	// and a little more, for a request of one message; for plain HTTP it is
+	// unlimited, so that the handler says what it accepts.
+	Body int64
+	// Weight is how many bytes of memory a byte of the body may take when it has
+	// been decoded: so much is charged to the budget. Zero charges nothing: the
+	// handler bounds what it keeps.
+	Weight int
+	// Total is how long a body may take to arrive. Default: [DefaultTotal].
+	Total time.Duration
+	// Stream marks a request that lasts as long as both ends want, and finds out
+	// by itself whether its peer is there. The rules of speed do not hold for it,
+	// and draining does not wait for it.
+	Stream bool
+	// Unchecked leaves the rules of messages to the handler: it checks what it
+	// reads by hand.
+	Unchecked bool
+}
+
+// envelope is what surrounds a message in a body: prefix, trailers, gzip's own.
+const envelope = 4 << 10
+
+func (b Bounds) complete() Bounds {
+	if b.Body == 0 && b.Message > 0 {
+		b.Body = int64(b.Message) + envelope
+	}
+	if b.Total == 0 {
+		b.Total = DefaultTotal
+	}
+	return b
+}
+
+// Route is a pattern that is served, with its bounds.
+type Route struct {
+	Pattern string
+	Bounds
+}
+
+// route is what an exchange knows of where it belongs.
+type route struct {
+	Bounds
+	count   func(outcome fault.Reason)
+	connect bool
+}
+
+// Routes returns all routes in the order in which they were mounted.
+func (s *Server) Routes() []Route { return s.routes }
+
+// Connect mounts the handlers of one Connect service, each procedure with
+// bounds of its own. construct is the generated constructor; it is called with
+// the options that all handlers of a port share, which it must pass on, before
+// options of its own. Procedures whose bounds differ from those of the service
+// have them in except, by their full name.
+func (s *Server) Connect(b Bounds, construct func(opts ...connect.HandlerOption) (string, http.Handler), except map[string]Bounds) {
+	var procedures []string
+	bounds := func(procedure string) Bounds {
+		if own, ok := except[procedure]; ok {
+			return own.complete()
+		}
+		return b.complete()
+	}
+	_, h := construct(connect.WithConditionalHandlerOptions(func(spec connect.Spec) []connect.HandlerOption {
+		procedures = append(procedures, spec.Procedure)
+		own := bounds(spec.Procedure)
+		return wire.Onion{
+			Procedure: spec.Procedure, MaxBytes: own.Message, Unchecked: own.Unchecked, Count: Count, Logger: s.log,
+		}.Options()
+	}))
+	for _, procedure := range procedures {
+		s.mount(procedure, &route{Bounds: bounds(procedure), count: s.cfg.Count(procedure), connect: true}, h)
+	}
+}
+
+// Handle mounts a plain HTTP handler. name is what its requests are counted as;
+// a handler that knows more about their outcome than their status says so with
+// [Count].
+func (s *Server) Handle(pattern, name string, b Bounds, h http.Handler) {
+	s.mount(pattern, &route{Bounds: b.complete(), count: s.cfg.Count(name)}, h)
+}
+
+func (s *Server) mount(pattern string, r *route, h http.Handler) {
+	s.routes = append(s.routes, Route{pattern, r.Bounds})
+	s.mux.Handle(pattern, r.handler(s, h))
+}
+
+// handler returns a handler that runs h within the bounds of the route.
+func (r *route) handler(s *Server, h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		c, _ := req.Context().Value(connKey{}).(*conn)
+		x := &exchange{
+			Context: req.Context(),
+			w:       w,
+			body:    req.Body,
+			s:       s,
+			route:   r,
+			conn:    c,
+			http1:   req.ProtoMajor == 1,
+			gzip:    compressed(req.Header),
+		}
+		x.in.budget, x.out.budget = &s.bodies, &s.answers
+		if c != nil {
+			x.in.shared, x.out.shared = &c.bodies, &c.answers
+		}
+		x.handle(h, req)
+	})
+}
+
+// compressed reports whether the body of a request may inflate.
+func compressed(h http.Header) bool {
+	for _, name := range []string{"Content-Encoding", "Connect-Content-Encoding", "Grpc-Encoding"} {
+		if v := h[name]; len(v) > 0 && v[0] != "" && !strings.EqualFold(v[0], "identity") {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,101 @@
+package port
+
+import "time"
+
+const (
+	// tick is how often the watch looks.
+	tick = time.Second
+	// hurry is what patience is divided by under pressure.
+	hurry = 5
+	// extendEvery is how often the deadline for the end of an answer is moved
+	// ahead, in ticks: several times before it would pass.
+	extendEvery = int(unreadTimeout / (3 * tick))
+)
+
+// watched is what the watch knows of an exchange.
+type watched struct {
+	age   int   // ticks since it began
+	seen  int64 // bytes moved, when last looked at
+	still int   // ticks in a row in which its peer moved nothing
+	slow  [3]struct {
+		ticks int   // spent waiting for the peer, by phase
+		moved int64 // bytes that passed meanwhile
+	}
+}
+
+// watch looks at what is in flight once a tick until the server has closed.
+func (s *Server) watch() {
+	every := min(tick, s.cfg.Idle/10)
+	t := time.NewTicker(every)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+			s.look(every)
+		case <-s.stop:
+			return
+		}
+	}
+}
+
+// look judges every exchange once.
+func (s *Server) look(every time.Duration) {
+	s.conns.next()
+	pressed := s.draining.Load() || s.bodies.tight() || s.answers.tight() ||
+		s.conns.count() > s.cfg.Connections/4*3 || s.inflight.n.Load() > int64(s.cfg.Requests)/4*3
+	s.pressed.Store(pressed)
+	idle := int(s.cfg.Idle / every)
+	if pressed {
+		idle = max(idle/hurry, 1)
+	}
+	rate := max(s.cfg.Rate*int64(every)/int64(time.Second), 1)
+	s.inflight.each(func(x *exchange) {
+		x.age++
+		if x.age%extendEvery == 0 {
+			x.extend()
+		}
+		if x.step(idle, rate, int(x.route.Total/every)) {
+			x.cut()
+		}
+	})
+}
+
+// step reports whether the peer is too slow: it has moved nothing for idle
+// ticks, it is behind rate bytes a tick after idle ticks, or a body has taken
+// longer than total ticks. Only ticks in which the handler waits for the peer
+// count.
+func (x *exchange) step(idle int, rate int64, total int) bool {
+	now := x.phase.Load()
+	moved := x.moved.Load()
+	passed := moved - x.seen
+	x.seen = moved
+	p := &x.slow[now]
+	p.moved += passed
+	if now == working || passed > 0 {
+		x.still = 0
+	}
+	if now == working {
+		return false
+	}
+	p.ticks++
+	if passed == 0 {
+		x.still++
+	}
+	return x.still >= idle ||
+		int64(p.ticks) > int64(idle)+p.moved/rate ||
+		now == reading && p.ticks > total
+}
+
+// endStuck ends the exchange that has waited for its peer the longest, if any
+// has for a whole tick.
+func (s *Server) endStuck(in phase) {
+	var worst *exchange
+	s.inflight.each(func(x *exchange) {
+		if x.phase.Load() == in && x.still > 0 && !x.late.Load() && (worst == nil || x.still > worst.still) {
+			worst = x
+		}
+	})
+	if worst != nil {
+		s.inflight.with(worst, worst.cut)
+	}
+}

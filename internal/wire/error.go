@@ -1,0 +1,80 @@
+package wire
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+
+	"connectrpc.com/connect"
+
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
+
+// failure is the body of an answer of plain HTTP that is an error.
+type failure struct {
+	Code    string            `json:"code"`
+	Reason  string            `json:"reason"`
+	Message string            `json:"message"`
+	Fix     string            `json:"fix,omitempty"`
+	Fields  []field           `json:"fields,omitempty"`
+	Meta    map[string]string `json:"meta,omitempty"`
+}
+
+type field struct {
+	Field       string `json:"field"`
+	Description string `json:"description"`
+}
+
+// WriteError answers a request with an error: as its protocol has it if it is
+// gRPC, gRPC-Web or Connect, and otherwise as a JSON object with code, reason,
+// message, fix, fields and meta. rpc says that the request is for a
+// Connect handler; without it plain JSON requests are plain HTTP.
+func WriteError(w http.ResponseWriter, r *http.Request, err *fault.Error, rpc bool) {
+	if rpc || speaksRPC(r) {
+		if ew := connect.NewErrorWriter(); ew.IsSupported(r) {
+			_ = ew.Write(w, r, fault.Wire(err)) // the caller is gone
+			return
+		}
+	}
+	WriteJSON(w, fault.HTTPStatus(err), err)
+}
+
+// speaksRPC reports whether a request can be of no other kind.
+func speaksRPC(r *http.Request) bool {
+	ct := r.Header.Get("Content-Type")
+	return strings.HasPrefix(ct, "application/grpc") || strings.HasPrefix(ct, "application/connect+") ||
+		r.Header.Get("Connect-Protocol-Version") != ""
+}
+
+// WriteJSON answers with a status and an error as a JSON object.
+func WriteJSON(w http.ResponseWriter, status int, err *fault.Error) {
+	e := err.Bounded()
+	f := failure{Code: e.ConnectCode().String(), Reason: string(e.Reason), Message: e.Error(), Fix: e.Fix, Meta: e.Meta}
+	for _, v := range e.Fields {
+		f.Fields = append(f.Fields, field{v.Path, v.Description})
+	}
+	body, _ := json.Marshal(f) // strings alone: it cannot fail
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("X-Content-Type-Options", "nosniff")
+	switch e.Reason {
+	case fault.QueueFull, fault.ServerBusy, fault.UploadBusy:
+		h.Set("Retry-After", "1")
+	}
+	w.WriteHeader(status)
+	_, _ = w.Write(append(body, '\n')) // the caller is gone
+}
+
+// Refusal returns why a request for a Connect procedure that exists did not come
+// through to its interceptors. Connect says in the answer what was wrong.
+func Refusal(r *http.Request) fault.Reason {
+	for _, name := range []string{"Content-Encoding", "Connect-Content-Encoding", "Grpc-Encoding"} {
+		if e := r.Header.Get(name); e != "" && e != "identity" && e != "gzip" {
+			return fault.Unimplemented
+		}
+	}
+	if r.Context().Err() != nil {
+		return fault.Canceled
+	}
+	return fault.RequestInvalid
+}

@@ -70,7 +70,9 @@ func (s *Server) check(r *http.Request) *fault.Error {
 			return fault.New(fault.HostNotAllowed, "this core is not reached under the name %q", clip(r.Host)).
 				WithFix("use its address, or add the name to server.hosts (RUEDO_SERVER_HOSTS)")
 		}
-		c.knowHost(r.Host)
+		if c != nil {
+			c.knowHost(r.Host)
+		}
 	}
 	if err := s.origins.Check(r); err != nil {
 		return fault.Wrap(err, fault.OriginNotAllowed, "requests of web pages of another origin are not allowed")
@@ -89,8 +91,4 @@ func (c *conn) knownHost() string {
 	return ""
 }
 
-func (c *conn) knowHost(host string) {
-	if c != nil {
-		c.host.Store(&host)
-	}
-}
+func (c *conn) knowHost(host string) { c.host.Store(&host) }

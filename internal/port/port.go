@@ -245,3 +245,6 @@ func (s *Server) shutdown(ctx context.Context) {
 		close(s.down)
 	})
 }
+
+// InFlight returns the number of requests in flight, without streams.
+func (s *Server) InFlight() int { return int(s.inflight.n.Load()) }

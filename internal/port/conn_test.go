@@ -1,0 +1,116 @@
+package port_test
+
+import (
+	"bufio"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/ruedo-dev/ruedo/internal/port"
+)
+
+// Frames of HTTP/2 that tests write by hand.
+const (
+	frameData     = 0x0
+	frameHeaders  = 0x1
+	frameReset    = 0x3
+	frameSettings = 0x4
+)
+
+func frame(kind, flags byte, id uint32, payload []byte) []byte {
+	b := []byte{byte(len(payload) >> 16), byte(len(payload) >> 8), byte(len(payload)), kind, flags}
+	return append(binary.BigEndian.AppendUint32(b, id), payload...)
+}
+
+// preface begins a connection whose streams may send window bytes.
+func preface(t *testing.T, c net.Conn, window uint32) {
+	t.Helper()
+	settings := binary.BigEndian.AppendUint32([]byte{0, 4}, window) // SETTINGS_INITIAL_WINDOW_SIZE
+	if _, err := c.Write(append([]byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), frame(frameSettings, 0, 0, settings)...)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// get is the header block of a GET, without compression.
+func get(path string) []byte {
+	literal := func(name, value string) []byte {
+		b := append([]byte{0, byte(len(name))}, name...)
+		return append(append(b, byte(len(value))), value...)
+	}
+	b := append(literal(":method", "GET"), literal(":path", path)...)
+	return append(append(b, literal(":scheme", "http")...), literal(":authority", "localhost")...)
+}
+
+// stream opens a connection and one stream on it.
+func stream(t *testing.T, c net.Conn, path string, window uint32) {
+	t.Helper()
+	preface(t, c, window)
+	if _, err := c.Write(frame(frameHeaders, 0x5, 1, get(path))); err != nil { // END_STREAM, END_HEADERS
+		t.Fatal(err)
+	}
+}
+
+func TestStreamsResetByTheThousandCloseTheConnection(t *testing.T) {
+	addr := serve(t, port.Config{}, func(s *port.Server) {
+		s.Handle("GET /wait", "wait", port.Bounds{}, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	})
+	c := dial(t, addr)
+	preface(t, c, 1<<16)
+	block := get("/wait")
+	cancel := binary.BigEndian.AppendUint32(nil, 8)
+	var err error
+	n := 0
+	for ; n < 200_000 && err == nil; n++ {
+		id := uint32(2*n + 1)
+		_, err = c.Write(append(frame(frameHeaders, 0x5, id, block), frame(frameReset, 0, id, cancel)...))
+	}
+	if err == nil {
+		t.Errorf("%d streams were opened and reset, and the connection stands", n)
+	}
+	t.Logf("closed after %d streams", n)
+}
+
+func TestAtTheLimitOfConnectionsIdleOnesMakeRoom(t *testing.T) {
+	const limit = 8
+	addr := serve(t, port.Config{Connections: limit}, mounted(nil))
+	call := func(c net.Conn) error {
+		if err := c.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+			return err
+		}
+		if _, err := fmt.Fprint(c, "POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\nx"); err != nil {
+			return err
+		}
+		res, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			return err
+		}
+		_, err = io.Copy(io.Discard, res.Body)
+		return err
+	}
+	busy := dial(t, addr)
+	fmt.Fprint(busy, "POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\nx")
+	for i := range 5 * limit {
+		c := dial(t, addr)
+		if i%2 == 0 {
+			continue // never asks
+		}
+		if err := call(c); err != nil {
+			t.Fatalf("connection %d: %v", i, err)
+		}
+	}
+	// One that is at work is not closed for others.
+	if _, err := busy.Write([]byte("y")); err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.ReadResponse(bufio.NewReader(busy), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err := io.ReadAll(res.Body); err != nil || string(b) != "xy" {
+		t.Errorf("%q, %v", b, err)
+	}
+}

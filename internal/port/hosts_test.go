@@ -1,0 +1,50 @@
+package port_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/port"
+)
+
+func TestAPageOfAnotherSiteReachesNothing(t *testing.T) {
+	s := port.New(port.Config{Hosts: []string{"core.example.com"}})
+	mounted(nil)(s)
+	for _, tt := range []struct {
+		host   string
+		header [2]string
+		want   fault.Reason
+	}{
+		{host: "127.0.0.1:7833"}, {host: "127.0.0.1"}, {host: "[::1]:7833"}, {host: "::1"}, {host: "localhost:7833"}, {host: "LOCALHOST"},
+		{host: "10.1.2.3:80"}, {host: "core:7833"}, {host: "core-1.local"}, {host: "core.svc.cluster.local:80"}, {host: "x.internal."},
+		{host: "core.example.com"}, {host: "Core.Example.Com.:443"},
+		{host: "evil.example", want: fault.HostNotAllowed},
+		{host: "evil.example:7833", want: fault.HostNotAllowed},
+		{host: "127.0.0.1.evil.example", want: fault.HostNotAllowed},
+		{host: "core.example.com.evil.example", want: fault.HostNotAllowed},
+		{host: "localhost.evil.example:80", want: fault.HostNotAllowed},
+		{host: "localhost", header: [2]string{"Origin", "http://localhost"}},
+		{host: "localhost", header: [2]string{"Sec-Fetch-Site", "same-origin"}},
+		{host: "localhost", header: [2]string{"Origin", "http://evil.example"}, want: fault.OriginNotAllowed},
+		{host: "localhost", header: [2]string{"Origin", "null"}, want: fault.OriginNotAllowed},
+		{host: "localhost", header: [2]string{"Sec-Fetch-Site", "cross-site"}, want: fault.OriginNotAllowed},
+		{host: "localhost", header: [2]string{"Sec-Fetch-Site", "same-site"}, want: fault.OriginNotAllowed},
+	} {
+		r := httptest.NewRequest(http.MethodPost, "http://localhost/echo", strings.NewReader("x"))
+		r.Host = tt.host
+		if tt.header[0] != "" {
+			r.Header.Set(tt.header[0], tt.header[1])
+		}
+		w := httptest.NewRecorder()
+		s.Handler().ServeHTTP(w, r)
+		switch {
+		case tt.want == "" && w.Code != http.StatusOK:
+			t.Errorf("%s %v: %d %s", tt.host, tt.header, w.Code, w.Body)
+		case tt.want != "" && (w.Code != http.StatusForbidden || !strings.Contains(w.Body.String(), string(tt.want))):
+			t.Errorf("%s %v: %d %s, want %s", tt.host, tt.header, w.Code, w.Body, tt.want)
+		}
+	}
+}

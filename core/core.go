@@ -234,6 +234,7 @@ func (c *Core) assemble() {
 	c.port.Handle("/call/", "call", port.Bounds{Weight: callWeight}, gateway.New(c.hall, c.log))
 	c.port.Handle("GET /metrics", "metrics", port.Bounds{}, c.metrics.Handler())
 	c.port.Handle("GET /healthz", "healthz", port.Bounds{}, http.HandlerFunc(healthy))
+	c.port.Handle("GET /readyz", "readyz", port.Bounds{}, http.HandlerFunc(c.ready))
 	small := port.Bounds{Message: 4 << 10, Weight: 8}
 	c.port.Connect(small, c.lanes.Handler, map[string]port.Bounds{
 		runnerv1connect.RunnerServiceAttachProcedure:     {Message: lane.MaxMessage, Body: -1, Stream: true, Unchecked: true},
@@ -247,6 +248,16 @@ const callWeight = 3
 
 func healthy(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write([]byte("ok\n")) // the caller is gone
+}
+
+// ready answers whether calls sent here now would find a runner.
+func (c *Core) ready(w http.ResponseWriter, _ *http.Request) {
+	if c.readyRunners() == 0 {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		_, _ = w.Write([]byte("no runner is attached and ready\n"))
+		return
+	}
+	healthy(w, nil)
 }
 
 // join lists this core in the cluster, so that runners and other cores find it.

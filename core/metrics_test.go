@@ -46,7 +46,7 @@ func requests(t *testing.T, c *ruedotest.Cluster) map[string]int {
 		if err != nil {
 			t.Fatalf("%s: %v", line, err)
 		}
-		f := strings.Split(labels, `"`) // outcome=, o, ,procedure=, p
+		f := strings.Split(labels, `"`)                                               // outcome=, o, ,procedure=, p
 		if n > 0 && f[3] != "metrics" && !strings.HasPrefix(f[3], "RunnerService/") { // neither this request nor the runners' own
 			counts[f[3]+" "+f[1]] = n
 		}

@@ -21,6 +21,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/cli/settings"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fleet"
+	"github.com/ruedo-dev/ruedo/internal/port"
 	"github.com/ruedo-dev/ruedo/runner"
 	"github.com/ruedo-dev/ruedo/sandbox"
 )
@@ -176,6 +177,11 @@ func (a *Assembler) newCore(ctx context.Context, log *slog.Logger, st store.Conf
 	cfg := core.Config{
 		Cluster: a.Settings.Application.ClusterID,
 		Store:   st,
+		Port: port.Config{
+			Hosts:       a.Settings.Server.Hosts,
+			Connections: a.Settings.Server.MaxConnections,
+			Memory:      int64(a.Settings.Server.BufferMemory) << 20,
+		},
 		Version: a.Version,
 		Logger:  log,
 	}

@@ -90,6 +90,10 @@ func (e Entry) checkText(text string) error {
 		if _, port, err := net.SplitHostPort(text); err != nil || port == "" {
 			return fmt.Errorf("host:port is expected, not %q", text)
 		}
+	case "names":
+		if strings.ContainsAny(text, ":/,;") {
+			return fmt.Errorf("names without a scheme or a port are expected, separated by spaces")
+		}
 	case "url", "urls":
 		if strings.ContainsAny(text, ",;") {
 			return fmt.Errorf("URLs are separated by spaces")

@@ -64,7 +64,11 @@ func (c invocationCodec) Unmarshal(b []byte, message any) error {
 	if c.binary() {
 		return r.readBinary(b)
 	}
-	return r.readJSON(b)
+	err := r.readJSON(b)
+	if errors.Is(err, io.EOF) { // which would say that there is no message
+		return errors.New("it ends in the middle")
+	}
+	return err
 }
 
 // Marshal writes an answer.

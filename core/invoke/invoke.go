@@ -17,6 +17,7 @@
 package invoke
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -183,6 +184,7 @@ func failed(err error, entry *Entry, req *runnerv1.ExecuteRequest) (*fault.Error
 	if !req.GetLogs() {
 		callInfo.Logs = nil
 	}
+	callInfo.Logs, callInfo.LogsDropped = lastLogs(callInfo.GetLogs(), callInfo.GetLogsDropped())
 	e.Details = nil
 	if d, err := connect.NewErrorDetail(callInfo); err == nil {
 		e.Details = []*connect.ErrorDetail{d}
@@ -199,6 +201,22 @@ func failed(err error, entry *Entry, req *runnerv1.ExecuteRequest) (*fault.Error
 		}
 	}
 	return &e, callInfo
+}
+
+// maxErrorLogs bounds the logs that come with an error, in bytes: an error travels
+// in headers, and what a guest said last is what tells why it failed.
+const maxErrorLogs = 8 << 10
+
+// lastLogs returns the last whole lines of logs, and how much was dropped.
+func lastLogs(logs []byte, dropped uint64) ([]byte, uint64) {
+	over := len(logs) - maxErrorLogs
+	if over <= 0 {
+		return logs, dropped
+	}
+	if i := bytes.IndexByte(logs[over:], '\n'); i >= 0 && over+i+1 < len(logs) {
+		over += i + 1
+	}
+	return logs[over:], dropped + uint64(over)
 }
 
 // limitOf names the limit that a reason is about.

@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -95,6 +96,7 @@ type Engine struct {
 
 	mu        sync.Mutex
 	templates map[*Template]struct{}
+	codes     map[[sha256.Size]byte]*code
 }
 
 // New makes an engine. It starts a goroutine that gives back idle instances;
@@ -109,7 +111,7 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	if cfg.Turns == nil {
 		cfg.Turns = NewTurns()
 	}
-	e := &Engine{cfg: cfg, log: cfg.Logger, born: time.Now(), templates: make(map[*Template]struct{}), stop: make(chan struct{})}
+	e := &Engine{cfg: cfg, log: cfg.Logger, born: time.Now(), templates: make(map[*Template]struct{}), codes: make(map[[sha256.Size]byte]*code), stop: make(chan struct{})}
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
 	}
@@ -182,17 +184,17 @@ func (e *Engine) Close(ctx context.Context) error {
 	return e.closed
 }
 
-// compile gives the compiled form of an instrumented module, and how long it
-// took.
-func (e *Engine) compile(ctx context.Context, wasm []byte) (wazero.CompiledModule, time.Duration, *Error) {
+// compile compiles an instrumented module. It returns the size of the code and
+// how long that took.
+func (e *Engine) compile(ctx context.Context, wasm []byte) (m wazero.CompiledModule, size int64, took time.Duration, failure *Error) {
 	m, report, err := e.compiler.Compile(ctx, e.runtime, wasm)
 	if err == nil {
-		return m, report.Took, nil
+		return m, report.Size, report.Took, nil
 	}
 	if ce, ok := errors.AsType[*compile.Error](err); ok {
-		return nil, 0, (&Error{Reason: ce.Reason, Message: ce.Message, Fix: ce.Fix}).cause(err)
+		return nil, 0, 0, (&Error{Reason: ce.Reason, Message: ce.Message, Fix: ce.Fix}).cause(err)
 	}
-	return nil, 0, newError(ReasonInternal, "the module could not be compiled").cause(err)
+	return nil, 0, 0, newError(ReasonInternal, "the module could not be compiled").cause(err)
 }
 
 // guard is the last resort against a panic in the runtime.

@@ -72,7 +72,7 @@ func (t *Template) newInstance(memory *pristine.Memory, c *call) (_ *instance, e
 	}
 	err = guard(func() (err error) {
 		ctx := experimental.WithMemoryAllocator(i.ctx, memory)
-		i.module, err = t.engine.runtime.InstantiateModule(ctx, t.compiled, t.systemOf(i))
+		i.module, err = t.engine.runtime.InstantiateModule(ctx, t.code.module, t.systemOf(i))
 		return err
 	})
 	if err != nil {

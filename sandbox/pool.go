@@ -39,6 +39,17 @@ func (p *pool) put(i *instance) bool {
 	return true
 }
 
+// held is how many instances are idle, and how many bytes of their pages they
+// keep.
+func (p *pool) held() (idle int, kept int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, i := range p.idle {
+		kept += i.kept
+	}
+	return len(p.idle), kept
+}
+
 // sweep takes out those that nobody needed since the last sweep. They are the
 // caller's to close.
 func (p *pool) sweep() []*instance {

@@ -21,7 +21,7 @@ import (
 // Template is a loaded module, ready for calls.
 type Template struct {
 	engine    *Engine
-	compiled  wazero.CompiledModule
+	code      *code
 	rewritten *instrument.Result
 	system    wazero.ModuleConfig
 	limits    Limits
@@ -65,14 +65,14 @@ func (e *Engine) Load(ctx context.Context, spec Spec) (*Template, error) {
 	if err != nil {
 		return nil, admission(err)
 	}
-	compiled, took, failure := e.compile(ctx, rewritten.Wasm)
+	compiled, took, failure := e.codeOf(ctx, rewritten.Wasm)
 	if failure != nil {
 		return nil, failure
 	}
 	isolation, why := isolate(info.Kind, spec.Isolation, rewritten.Reasons)
 	t := &Template{
 		engine:    e,
-		compiled:  compiled,
+		code:      compiled,
 		rewritten: rewritten,
 		system:    e.system(spec),
 		limits:    limits,
@@ -80,7 +80,9 @@ func (e *Engine) Load(ctx context.Context, spec Spec) (*Template, error) {
 		pool:      pool{most: e.cfg.MaxIdle},
 	}
 	if err := t.prepare(ctx, spec.Example); err != nil {
-		t.free(context.WithoutCancel(ctx))
+		if ferr := t.free(context.WithoutCancel(ctx)); ferr != nil {
+			e.log.Error("freeing a module that cannot be started failed", "error", ferr)
+		}
 		return nil, err
 	}
 	// What instances need of them is in the image.
@@ -267,7 +269,9 @@ func (t *Template) free(ctx context.Context) error {
 	if t.image != nil {
 		err = t.image.Close()
 	}
-	return errors.Join(err, t.compiled.Close(ctx))
+	// The runtime unmaps native code when the collector finds that it is garbage.
+	t.engine.quiet.Reset(quietAfter)
+	return errors.Join(err, t.engine.release(ctx, t.code))
 }
 
 func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }

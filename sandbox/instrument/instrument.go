@@ -121,6 +121,8 @@ type Result struct {
 	// MemoryMaxPages is how far the guest may grow its memory, without slack; 0
 	// if it defines none.
 	MemoryMaxPages uint32
+	// TableMin is how many elements the tables of an instance have at its start.
+	TableMin uint64
 	// Restorable tells that an instance can be brought back to an earlier state
 	// by its memory and its Globals; otherwise Reasons say why not, each once.
 	Restorable bool

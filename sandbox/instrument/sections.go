@@ -51,6 +51,7 @@ func (rw *rewriter) tables() ([]byte, error) {
 	}
 	out := appendU32(nil, uint32(len(rw.m.Tables)))
 	for _, t := range rw.m.Tables {
+		rw.res.TableMin += t.Min
 		if limit := max(uint64(rw.o.TableMax), t.Min); rw.o.TableMax > 0 && (!t.HasMax || t.Max > limit) {
 			t.HasMax, t.Max = true, limit
 		}

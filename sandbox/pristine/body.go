@@ -6,6 +6,8 @@ type store interface {
 	newBody(limit uint64) (body, error)
 	// method is never MethodAuto.
 	method() Method
+	// held is how many bytes of memory the image takes.
+	held() int64
 	close() error
 }
 

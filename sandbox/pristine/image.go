@@ -13,6 +13,7 @@ var ErrClosed = errors.New("already closed")
 // concurrent use.
 type Image struct {
 	size  uint64
+	held  int64
 	store store
 
 	mu     sync.Mutex
@@ -34,11 +35,15 @@ func NewImage(mem []byte, config Config) (*Image, error) {
 	if err != nil {
 		return nil, fmt.Errorf("taking a snapshot of %d bytes: %w", len(mem), err)
 	}
-	return &Image{size: uint64(len(mem)), store: store}, nil
+	return &Image{size: uint64(len(mem)), held: store.held(), store: store}, nil
 }
 
 // Size is in bytes.
 func (i *Image) Size() uint64 { return i.size }
+
+// Held is how many bytes of memory the image takes until it is closed. Memories
+// over it count for themselves.
+func (i *Image) Held() int64 { return i.held }
 
 // Method is how memories over the image are restored; never [MethodAuto].
 func (i *Image) Method() Method { return i.store.method() }

@@ -122,6 +122,16 @@ func (f *memfd) newBody(limit uint64) (body, error) { return newMapped(limit, f)
 
 func (f *memfd) method() Method { return f.how }
 
+func (f *memfd) held() int64 {
+	var n int64
+	for _, filled := range f.filled {
+		if filled {
+			n += int64(f.page)
+		}
+	}
+	return n
+}
+
 // zero says how far the pages from offset start on are alike, at most until
 // end: all zeros in the image, or none of them.
 func (f *memfd) zero(start, end int) (zero bool, stop int) {

@@ -17,6 +17,8 @@ func (s *plainStore) newBody(uint64) (body, error) {
 
 func (s *plainStore) method() Method { return MethodPlain }
 
+func (s *plainStore) held() int64 { return int64(len(s.data)) }
+
 func (s *plainStore) close() error {
 	s.data = nil
 	return nil

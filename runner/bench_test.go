@@ -1,0 +1,24 @@
+package runner_test
+
+import (
+	"testing"
+
+	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
+	"github.com/ruedo-dev/ruedo/internal/exec/exectest"
+	"github.com/ruedo-dev/ruedo/runner"
+)
+
+// BenchmarkExecute is one call of a Go guest through everything that a runner
+// puts around the sandbox.
+func BenchmarkExecute(b *testing.B) {
+	src := exectest.NewSource()
+	id, plan := src.Add(exectest.Guest(b), nil)
+	bound := newRunner(b, runner.Config{}).Bind(src)
+	req := &runnerv1.ExecuteRequest{Plan: id, Service: plan.Service, CallId: "bench", Input: []byte("echo hola")}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := bound.Execute(b.Context(), req); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

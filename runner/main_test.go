@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"log/slog"
 	"os"
 	"testing"
 
@@ -10,6 +11,8 @@ import (
 // SharedCache is the cache folder of all tests: compiling a guest is what
 // takes longest, above all with -race.
 var SharedCache string
+
+var discard = slog.New(slog.DiscardHandler)
 
 func TestMain(m *testing.M) {
 	var err error

@@ -5,9 +5,13 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
+
+	"google.golang.org/protobuf/proto"
 
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	"github.com/ruedo-dev/ruedo/internal/exec"
@@ -17,42 +21,86 @@ import (
 	"github.com/ruedo-dev/ruedo/sandbox"
 )
 
-// plans is the table of plans that are ready, each with its template. Plans
-// that nobody uses stay until there are too many; the one that was not used
-// for longest goes first.
+// plans is the table of plans that are ready, each with its template.
+//
+// A plan stays after its calls, because the next call would have to wait for it
+// otherwise. It goes when
+//
+//   - its service has used another plan since, and it had no call for a grace
+//     period. A rollback within it is instant, and cores that are at different
+//     revisions for a moment do not load plans in turns;
+//   - more than maxSuperseded such plans of one service wait for that;
+//   - there are too many plans, or they hold too many bytes: those first that
+//     were superseded, then those that were not used for longest.
+//
+// A plan that is in use never goes.
 type plans struct {
-	engine  *sandbox.Engine
-	modules *modules.Cache
-	maxIdle int
+	cfg     plansConfig
 	loads   *flight.Group[*prepared]
 	compile chan struct{} // slots: compiling takes all of a CPU
+	stopped chan struct{}
+	once    sync.Once // of closing stopped
+	janitor sync.WaitGroup
 
 	mu    sync.Mutex
 	table map[string]*prepared
 	order *list.List // of *prepared, used last first
+	bytes int64      // of the plans themselves, without their templates
 }
+
+type plansConfig struct {
+	engine   *sandbox.Engine
+	modules  *modules.Cache
+	maxPlans int
+	maxBytes int64
+	grace    time.Duration
+	log      *slog.Logger
+}
+
+// maxSuperseded is how many superseded plans of one service stay for the grace
+// period.
+const maxSuperseded = 3
 
 // prepared is a plan that is ready.
 type prepared struct {
 	id       string
 	plan     *runnerv1.Plan
 	template *sandbox.Template
-	calls    atomic.Int64 // under way, where the plan bounds them
+	bytes    int64        // of plan
+	calls    atomic.Int64 // in flight, if the plan bounds them
 
 	// Guarded by plans.mu.
-	uses int
-	elem *list.Element
+	uses   int
+	served uint64 // how often it was used
+	idle   uint64 // served + 1 when the janitor saw it superseded and unused; else 0
+	elem   *list.Element
 }
 
-func newPlans(engine *sandbox.Engine, m *modules.Cache, maxIdle int) *plans {
-	return &plans{
-		engine:  engine,
-		modules: m,
-		maxIdle: maxIdle,
+// newPlans makes an empty table. stop ends what it starts.
+func newPlans(cfg plansConfig) *plans {
+	p := &plans{
+		cfg:     cfg,
 		loads:   flight.New[*prepared](),
 		compile: make(chan struct{}, max(1, runtime.GOMAXPROCS(0))),
+		stopped: make(chan struct{}),
 		table:   make(map[string]*prepared),
 		order:   list.New(),
+	}
+	p.janitor.Go(p.tidy)
+	return p
+}
+
+// tidy closes superseded plans when their grace period is over, until stop.
+func (p *plans) tidy() {
+	tick := time.NewTicker(p.cfg.grace)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			p.sweep()
+		case <-p.stopped:
+			return
+		}
 	}
 }
 
@@ -86,6 +134,7 @@ func (p *plans) use(id string) *prepared {
 	e := p.table[id]
 	if e != nil {
 		e.uses++
+		e.served++
 		p.order.MoveToFront(e.elem)
 	}
 	return e
@@ -110,7 +159,7 @@ func (p *plans) load(ctx context.Context, id string, plan *runnerv1.Plan, src ex
 			return nil, fault.New(fault.PlanNotFound, "the core gave no plan %s", id)
 		}
 	}
-	wasm, err := p.modules.Get(ctx, plan.Module, plan.ModuleBytes, func(ctx context.Context) (io.ReadCloser, error) {
+	wasm, err := p.cfg.modules.Get(ctx, plan.Module, plan.ModuleBytes, func(ctx context.Context) (io.ReadCloser, error) {
 		return src.Module(ctx, plan.Module)
 	})
 	if err != nil {
@@ -123,7 +172,7 @@ func (p *plans) load(ctx context.Context, id string, plan *runnerv1.Plan, src ex
 		return nil, ctx.Err()
 	}
 	l := plan.GetLimits()
-	t, err := p.engine.Load(ctx, sandbox.Spec{
+	t, err := p.cfg.engine.Load(ctx, sandbox.Spec{
 		Wasm: wasm,
 		Limits: sandbox.Limits{
 			Memory:  l.GetMemoryBytes(),
@@ -141,7 +190,9 @@ func (p *plans) load(ctx context.Context, id string, plan *runnerv1.Plan, src ex
 	if err != nil {
 		return nil, err
 	}
-	return p.add(ctx, &prepared{id: id, plan: plan, template: t})
+	e := &prepared{id: id, plan: plan, template: t, bytes: int64(proto.Size(plan))}
+	p.add(e)
+	return e, nil
 }
 
 func (p *plans) peek(id string) *prepared {
@@ -150,31 +201,118 @@ func (p *plans) peek(id string) *prepared {
 	return p.table[id]
 }
 
-// add makes a plan known and lets go of idle ones that are too many.
-func (p *plans) add(ctx context.Context, e *prepared) (*prepared, error) {
-	var gone []*prepared
+// add makes a plan known and makes room for it.
+func (p *plans) add(e *prepared) {
 	p.mu.Lock()
 	e.elem = p.order.PushFront(e)
 	p.table[e.id] = e
-	for elem := p.order.Back(); elem != nil && len(p.table) > p.maxIdle; {
-		old := elem.Value.(*prepared)
-		elem = elem.Prev()
-		if old.uses == 0 && old != e {
-			p.order.Remove(old.elem)
-			delete(p.table, old.id)
-			gone = append(gone, old)
-		}
-	}
+	p.bytes += e.bytes
+	gone := p.superseded(maxSuperseded, func(*prepared) bool { return true })
 	p.mu.Unlock()
-	var errs []error
-	for _, old := range gone {
-		errs = append(errs, old.template.Close(ctx)) // at once: nobody uses it
-	}
-	return e, errors.Join(errs...)
+	p.discard(gone)
+	p.fit(e)
 }
 
-// stop ends loads and takes no more.
-func (p *plans) stop() { p.loads.Close() }
+// sweep closes superseded plans that had no call since the sweep before.
+func (p *plans) sweep() {
+	p.mu.Lock()
+	gone := p.superseded(0, func(e *prepared) bool {
+		was := e.idle
+		e.idle = e.served + 1
+		return was == e.idle
+	})
+	p.mu.Unlock()
+	p.discard(gone)
+	p.fit(nil)
+}
+
+// superseded takes out plans that nobody uses and whose service has used more
+// than keep other plans besides a newer one since, if over says so. Called with
+// p.mu held.
+func (p *plans) superseded(keep int, over func(*prepared) bool) (gone []*prepared) {
+	newer := make(map[string]int, len(p.table))
+	var next *list.Element
+	for elem := p.order.Front(); elem != nil; elem = next {
+		next = elem.Next()
+		e := elem.Value.(*prepared)
+		n := newer[e.plan.Service]
+		newer[e.plan.Service]++
+		switch {
+		case n == 0 || e.uses > 0:
+			e.idle = 0
+		case n > keep && over(e):
+			p.remove(e)
+			gone = append(gone, e)
+		}
+	}
+	return gone
+}
+
+// fit closes plans until the rest is within its bounds, but never spare.
+func (p *plans) fit(spare *prepared) {
+	for {
+		held := p.cfg.engine.Held().Bytes
+		p.mu.Lock()
+		var gone *prepared
+		if len(p.table) > p.cfg.maxPlans || held+p.bytes > p.cfg.maxBytes {
+			gone = p.leastNeeded(spare)
+		}
+		if gone != nil {
+			p.remove(gone)
+		}
+		p.mu.Unlock()
+		if gone == nil {
+			return
+		}
+		p.discard([]*prepared{gone})
+	}
+}
+
+// leastNeeded returns the plan to go next, or nil if all are needed: of those
+// that nobody uses the superseded one that was not used for longest, or if there
+// is none the one that was not used for longest. Called with p.mu held.
+func (p *plans) leastNeeded(spare *prepared) (least *prepared) {
+	newer := make(map[string]bool, len(p.table))
+	var old *prepared // superseded
+	for elem := p.order.Front(); elem != nil; elem = elem.Next() {
+		e := elem.Value.(*prepared)
+		if e.uses == 0 && e != spare {
+			least = e
+			if newer[e.plan.Service] {
+				old = e
+			}
+		}
+		newer[e.plan.Service] = true
+	}
+	if old != nil {
+		return old
+	}
+	return least
+}
+
+// remove takes a plan out of the table. Called with p.mu held.
+func (p *plans) remove(e *prepared) {
+	p.order.Remove(e.elem)
+	delete(p.table, e.id)
+	p.bytes -= e.bytes
+}
+
+// discard closes plans that are out of the table and in no use, which takes no
+// time.
+func (p *plans) discard(gone []*prepared) {
+	for _, e := range gone {
+		if err := e.template.Close(context.Background()); err != nil {
+			p.cfg.log.Error("a plan cannot be closed", "service", e.plan.Service, "plan", short(e.id), "err", err)
+		}
+	}
+}
+
+// stop ends the loads and accepts no more.
+func (p *plans) stop() {
+	p.loads.Close()
+	p.once.Do(func() { close(p.stopped) })
+	p.janitor.Wait()
+}
 
 // close frees all templates, after stop and when no call is under way.
 func (p *plans) close(ctx context.Context) error {
@@ -189,3 +327,6 @@ func (p *plans) close(ctx context.Context) error {
 	}
 	return errors.Join(errs...)
 }
+
+// short is enough of a plan's id for a log.
+func short(id string) string { return id[:min(12, len(id))] }

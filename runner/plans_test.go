@@ -1,18 +1,32 @@
 package runner
 
 import (
+	"bytes"
 	"fmt"
+	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"testing"
+	"time"
 
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	"github.com/ruedo-dev/ruedo/internal/exec/exectest"
+	"github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
 	"github.com/ruedo-dev/ruedo/runner/modules"
 	"github.com/ruedo-dev/ruedo/sandbox"
 )
 
-func TestIdlePlansLeaveMemory(t *testing.T) {
+// shelf is a table of plans with what it needs. Its janitor never ticks: tests
+// call sweep.
+type shelf struct {
+	*plans
+	t   *testing.T
+	src *exectest.Source
+}
+
+func newShelf(t *testing.T, change func(*plansConfig)) *shelf {
+	t.Helper()
 	dir := SharedCache
 	cache, err := modules.Open(modules.Config{Dir: filepath.Join(dir, "modules")})
 	if err != nil {
@@ -22,60 +36,105 @@ func TestIdlePlansLeaveMemory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := newPlans(engine, cache, 2)
-	defer func() {
-		p.stop()
-		if err := p.close(t.Context()); err != nil {
+	cfg := plansConfig{
+		engine: engine, modules: cache, log: discard,
+		maxPlans: DefaultMaxPlans, maxBytes: DefaultMaxPlanBytes, grace: time.Hour,
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	s := &shelf{plans: newPlans(cfg), t: t, src: exectest.NewSource()}
+	t.Cleanup(func() {
+		s.stop()
+		if err := s.close(t.Context()); err != nil {
 			t.Error(err)
 		}
 		cache.Close()
 		if err := engine.Close(t.Context()); err != nil {
 			t.Error(err)
 		}
-	}()
-	src := exectest.NewSource()
+	})
+	return s
+}
+
+// add makes a revision of a service known and returns the id of its plan.
+func (s *shelf) add(wasm []byte, service string, revision int) string {
+	id, _ := s.src.Add(wasm, func(p *runnerv1.Plan) {
+		p.Service, p.Revision = service, uint64(revision)
+		p.Env = map[string]string{"REVISION": fmt.Sprint(revision)}
+	})
+	return id
+}
+
+// get begins to use a plan.
+func (s *shelf) get(id string) *prepared {
+	s.t.Helper()
+	e, err := s.acquire(s.t.Context(), id, nil, s.src)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return e
+}
+
+// touch uses a plan for a moment.
+func (s *shelf) touch(id string) { s.release(s.get(id)) }
+
+// stay checks which plans are there.
+func (s *shelf) stay(want ...string) {
+	s.t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.table) != len(want) {
+		s.t.Errorf("%d plans stay, want %d", len(s.table), len(want))
+	}
+	for i, id := range want {
+		if s.table[id] == nil {
+			s.t.Errorf("plan %d of these is gone", i)
+		}
+	}
+	if h := s.cfg.engine.Held(); h.Templates != len(s.table) {
+		s.t.Errorf("%d templates are open for %d plans", h.Templates, len(s.table))
+	}
+}
+
+// numbered is a module of its own for each number.
+func numbered(n int) []byte {
+	return wasmtest.Function(wasmtest.I32(int32(n)), wasmtest.Drop(), wasmtest.I32(0)).Bytes()
+}
+
+// large is a module whose snapshot has 1 MiB.
+func large() []byte {
+	m := wasmtest.New()
+	m.Memory(16, -1)
+	m.Data(0, bytes.Repeat([]byte{1}, 1<<20))
+	m.AsFunction(m.Func(">i", wasmtest.I32(0)))
+	return m.Bytes()
+}
+
+func TestIdlePlansLeaveMemory(t *testing.T) {
+	s := newShelf(t, func(cfg *plansConfig) { cfg.maxPlans = 2 })
 	guest := exectest.Guest(t)
 	ids := make([]string, 4)
 	for i := range ids {
-		ids[i], _ = src.Add(guest, func(plan *runnerv1.Plan) { plan.Revision = uint64(i) })
+		ids[i] = s.add(guest, fmt.Sprint("service-", i), 1)
 	}
-	get := func(i int) *prepared {
-		t.Helper()
-		e, err := p.acquire(t.Context(), ids[i], nil, src)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return e
-	}
-	check := func(want ...int) {
-		t.Helper()
-		if len(p.table) != len(want) {
-			t.Errorf("%d plans are kept", len(p.table))
-		}
-		for _, i := range want {
-			if p.table[ids[i]] == nil {
-				t.Errorf("plan %d is gone", i)
-			}
-		}
-	}
-	zero, one := get(0), get(1)
-	two := get(2) // all three are in use: none goes
-	check(0, 1, 2)
+	zero, one, two := s.get(ids[0]), s.get(ids[1]), s.get(ids[2])
+	s.stay(ids[0], ids[1], ids[2]) // all are in use
 	for _, e := range []*prepared{zero, one, two} {
 		if _, err := e.template.Call(t.Context(), sandbox.Request{Input: []byte("echo x")}); err != nil {
 			t.Errorf("a plan in use does not work: %v", err)
 		}
-		p.release(e)
+		s.release(e)
 	}
-	p.release(get(0))
-	three := get(3) // 1 and 2 were not used for longest
-	check(0, 3)
-	p.release(three)
-	if n := src.Asked(ids[1]); n != 1 {
+	s.touch(ids[0])
+	three := s.get(ids[3]) // 1 and 2 were not used for longest
+	s.stay(ids[0], ids[3])
+	s.release(three)
+	if n := s.src.Asked(ids[1]); n != 1 {
 		t.Errorf("asked %d times", n)
 	}
-	p.release(get(1)) // it comes back
-	if n := src.Asked(ids[1]); n != 2 {
+	s.touch(ids[1]) // it comes back
+	if n := s.src.Asked(ids[1]); n != 2 {
 		t.Errorf("asked %d times", n)
 	}
 
@@ -84,14 +143,163 @@ func TestIdlePlansLeaveMemory(t *testing.T) {
 	for g := range 8 {
 		wg.Go(func() {
 			for i := range 20 {
-				e := get((g + i) % len(ids))
+				e, err := s.acquire(t.Context(), ids[(g+i)%len(ids)], nil, s.src)
+				if err != nil {
+					t.Error(err)
+					return
+				}
 				out, err := e.template.Call(t.Context(), sandbox.Request{Input: fmt.Appendf(nil, "echo %d", g)})
 				if err != nil || string(out.Output) != fmt.Sprint(g) {
 					t.Errorf("got %q, %v", out.Output, err)
 				}
-				p.release(e)
+				s.release(e)
 			}
 		})
 	}
 	wg.Wait()
+}
+
+func TestAPlanGoesWhenItsServiceHasANewerOneAndItsCallsHaveEnded(t *testing.T) {
+	s := newShelf(t, nil)
+	old, current, other := s.add(numbered(1), "a", 1), s.add(numbered(2), "a", 2), s.add(numbered(1), "b", 1)
+	call := s.get(old)
+	s.touch(other)
+	s.touch(current)
+	for range 3 {
+		s.sweep()
+		s.stay(old, current, other) // a call is in flight
+	}
+	s.release(call)
+	s.sweep()
+	s.stay(old, current, other) // the grace period has begun
+	s.sweep()
+	s.stay(current, other)
+
+	s.touch(old) // a rollback
+	s.sweep()
+	s.sweep()
+	s.stay(old, other)
+}
+
+func TestPlansThatAreCalledInTurnsStay(t *testing.T) {
+	s := newShelf(t, nil)
+	one, two := s.add(numbered(1), "a", 1), s.add(numbered(2), "a", 2)
+	for range 5 { // two cores, of which one lags behind
+		s.touch(one)
+		s.touch(two)
+		s.sweep()
+	}
+	s.stay(one, two)
+	for _, id := range []string{one, two} {
+		if n := s.src.Asked(id); n != 1 {
+			t.Errorf("a plan was loaded %d times", n)
+		}
+	}
+}
+
+// A runner does the same on its own, and the grace period is one of its settings.
+func TestSupersededPlansAreClosedInTime(t *testing.T) {
+	s := newShelf(t, func(cfg *plansConfig) { cfg.grace = 10 * time.Millisecond })
+	old, current := s.add(numbered(1), "a", 1), s.add(numbered(2), "a", 2)
+	s.touch(old)
+	s.touch(current)
+	for deadline := time.Now().Add(10 * time.Second); s.peek(old) != nil; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the old plan stays")
+		}
+	}
+	s.stay(current)
+}
+
+func TestPlansAreBoundedByTheBytesThatTheyHold(t *testing.T) {
+	const most = 5 << 19 // room for two
+	s := newShelf(t, func(cfg *plansConfig) { cfg.maxBytes = most })
+	a, b, c := s.add(large(), "a", 1), s.add(large(), "b", 1), s.add(large(), "c", 1)
+	s.touch(a)
+	s.touch(b)
+	s.stay(a, b)
+	s.touch(c) // a was not used for longest
+	s.stay(b, c)
+	if h := s.cfg.engine.Held(); h.Bytes > most {
+		t.Errorf("%d bytes are held, at most %d may be", h.Bytes, most)
+	}
+
+	// A plan that was superseded goes before one that is only older.
+	newer := s.add(large(), "c", 2)
+	s.touch(newer)
+	s.stay(b, newer)
+
+	// Plans in use never go.
+	d := s.add(large(), "d", 1)
+	inUse := []*prepared{s.get(b), s.get(newer), s.get(d)}
+	s.stay(b, newer, d)
+	for _, e := range inUse {
+		s.release(e)
+	}
+	s.sweep()
+	s.stay(newer, d)
+}
+
+func TestManyRevisionsOfOneServiceHoldNoMoreThanAFew(t *testing.T) {
+	for name, wasm := range map[string]func(i int) []byte{
+		"one module":        func(int) []byte { return large() },
+		"different modules": numbered,
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newShelf(t, nil)
+			s.touch(s.add(wasm(0), "a", 0))
+			first := s.cfg.engine.Held()
+			descriptors := openFiles(t)
+			var last string
+			for i := range 300 {
+				last = s.add(wasm(i), "a", i)
+				s.touch(last)
+			}
+			h := s.cfg.engine.Held()
+			if h.Templates > 1+maxSuperseded || h.Codes > h.Templates {
+				t.Errorf("%d templates of %d modules are open", h.Templates, h.Codes)
+			}
+			if name == "one module" && h.Codes != 1 {
+				t.Errorf("%d compiled modules of one", h.Codes)
+			}
+			if h.Bytes > first.Bytes*(1+maxSuperseded)*11/10 {
+				t.Errorf("%d bytes are held, one revision had %d", h.Bytes, first.Bytes)
+			}
+			filesAtMost(t, descriptors+2*maxSuperseded)
+			s.sweep()
+			s.sweep()
+			s.stay(last)
+			filesAtMost(t, descriptors)
+		})
+	}
+}
+
+// filesAtMost waits until no more than these files are open: the compiler may
+// still be removing a directory.
+func filesAtMost(t *testing.T, most int) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		n := openFiles(t)
+		if n <= most {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Errorf("%d files are open, want at most %d", n, most)
+			return
+		}
+	}
+}
+
+// openFiles is how many descriptors this process has; 0 if the system does not
+// say.
+func openFiles(t *testing.T) int {
+	t.Helper()
+	if runtime.GOOS != "linux" {
+		return 0
+	}
+	files, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(files)
 }

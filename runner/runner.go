@@ -15,7 +15,8 @@
 // The plan comes with a preparation, or is asked for once from the core that
 // sent the call; the module comes by digest from that core, is verified and
 // kept on disk ([github.com/ruedo-dev/ruedo/runner/modules]); the template is
-// compiled once and kept as long as it is used.
+// compiled once and kept as long as it is used. A plan whose service has a newer
+// one goes soon after its last call.
 //
 // # Promises
 //
@@ -56,11 +57,10 @@ import (
 const (
 	DefaultQueue        = 256
 	DefaultDrainTimeout = 30 * time.Second
+	DefaultMaxPlans     = 256
+	DefaultMaxPlanBytes = 1 << 30
+	DefaultPlanGrace    = 10 * time.Second
 )
-
-// maxIdlePlans is how many compiled plans stay in memory though nobody uses
-// them; they come back from the compile cache on disk in tens of milliseconds.
-const maxIdlePlans = 256
 
 // maxParallel bounds Concurrency and Queue.
 const maxParallel = 1 << 20
@@ -111,6 +111,17 @@ type Config struct {
 	// Turns of guests at the processors, where several runners share a process;
 	// nil means turns of its own.
 	Turns *sandbox.Turns
+	// MaxPlans is how many plans stay ready although they have no calls;
+	// DefaultMaxPlans. Others come back from the compile cache on disk with their
+	// next call, which takes tens of milliseconds.
+	MaxPlans int
+	// MaxPlanBytes bounds what ready plans hold in memory: compiled code, snapshots
+	// and idle instances; DefaultMaxPlanBytes. Plans without calls go when there is
+	// more, those first whose service has a newer one.
+	MaxPlanBytes int64
+	// PlanGrace is how long a plan stays ready after its last call when its service
+	// has used another plan since; DefaultPlanGrace. It may stay for twice as long.
+	PlanGrace time.Duration
 	// DrainTimeout is what calls under way get to finish; DefaultDrainTimeout.
 	DrainTimeout time.Duration
 	// Heartbeat and LossTimeout of the lanes; zero means the defaults of
@@ -169,7 +180,10 @@ func New(ctx context.Context, cfg Config) (*Runner, error) {
 		err = fault.Wrap(err, fault.DataDir, "the sandbox cannot be opened: %s", err).WithFix("choose another folder: RUEDO_RUNNER_CACHE_DIR")
 		return nil, errors.Join(err, r.Close(ctx))
 	}
-	r.plans = newPlans(r.engine, r.modules, maxIdlePlans)
+	r.plans = newPlans(plansConfig{
+		engine: r.engine, modules: r.modules,
+		maxPlans: cfg.MaxPlans, maxBytes: cfg.MaxPlanBytes, grace: cfg.PlanGrace, log: cfg.Logger,
+	})
 	return r, nil
 }
 
@@ -204,6 +218,15 @@ func (cfg *Config) complete() error {
 	if cfg.Concurrency < 0 || cfg.Concurrency > maxParallel || cfg.Queue > maxParallel {
 		return fault.New(fault.ConfigInvalid, "concurrency %d and queue %d are not possible: the bounds are 1 to %d, and %[3]d", cfg.Concurrency, cfg.Queue, maxParallel).
 			WithFix("set RUEDO_RUNNER_CONCURRENCY and RUEDO_RUNNER_QUEUE within them, or leave them out")
+	}
+	if cfg.MaxPlans <= 0 {
+		cfg.MaxPlans = DefaultMaxPlans
+	}
+	if cfg.MaxPlanBytes <= 0 {
+		cfg.MaxPlanBytes = DefaultMaxPlanBytes
+	}
+	if cfg.PlanGrace <= 0 {
+		cfg.PlanGrace = DefaultPlanGrace
 	}
 	if cfg.DrainTimeout <= 0 {
 		cfg.DrainTimeout = DefaultDrainTimeout

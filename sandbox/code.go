@@ -101,13 +101,16 @@ func (e *Engine) Held() Held {
 	return h
 }
 
+// templateBytes is about what a template takes besides its snapshot.
+const templateBytes = 32 << 10
+
 // instanceBytes is about what an idle instance takes besides its memory and
 // tables: the runtime's objects and the top of its stack.
 const instanceBytes = 64 << 10
 
-// Held returns how many bytes the template has for itself: its snapshot and its
-// idle instances. Compiled code, which templates share, is not in it.
+// Held returns how many bytes the template has for itself: its snapshot and
+// its idle instances. Compiled code, which templates share, is not in it.
 func (t *Template) Held() int64 {
 	idle, kept := t.pool.held()
-	return t.image.Held() + kept + int64(idle)*(instanceBytes+8*int64(t.rewritten.TableMin))
+	return templateBytes + t.image.Held() + kept + int64(idle)*(instanceBytes+8*int64(t.rewritten.TableMin))
 }

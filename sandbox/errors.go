@@ -41,6 +41,9 @@ const (
 	ReasonCanceled = "CANCELED"
 	// ReasonSpec: the environment or the arguments cannot be given to a guest.
 	ReasonSpec = "REQUEST_INVALID"
+	// ReasonDisk: the module cannot be compiled because the disk is full, read-only
+	// or gone. It is worth trying again, or elsewhere.
+	ReasonDisk = "RUNNER_DISK"
 	// ReasonInternal: a fault of this program, not of the guest.
 	ReasonInternal = "INTERNAL"
 )

@@ -79,6 +79,7 @@ const (
 	NoRunner         Reason = "NO_RUNNER"
 	RunnerLost       Reason = "RUNNER_LOST"
 	RunnerDraining   Reason = "RUNNER_DRAINING"
+	RunnerDisk       Reason = "RUNNER_DISK"
 	QueueFull        Reason = "QUEUE_FULL"
 	GuestError       Reason = "GUEST_ERROR"
 	GuestExit        Reason = "GUEST_EXIT"
@@ -160,7 +161,7 @@ func rowOf(r Reason) row {
 		return row{connect.CodeFailedPrecondition, ExitConflict}
 	case Integrity:
 		return row{connect.CodeDataLoss, ExitFailure}
-	case NoRunner, RunnerLost, RunnerDraining, StoreUnavailable, CoreUnreachable:
+	case NoRunner, RunnerLost, RunnerDraining, RunnerDisk, StoreUnavailable, CoreUnreachable:
 		return row{connect.CodeUnavailable, ExitUnavailable}
 	case GuestError:
 		return row{connect.CodeUnknown, ExitGuestError}

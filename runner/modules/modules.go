@@ -10,7 +10,9 @@
 //   - One fetch per digest at a time, however many ask.
 //   - Files appear whole or not at all, so several runners may share a folder.
 //   - The folder stays under its limit; what was not used for longest goes.
-//   - A disk that is full or broken costs fetches, not calls.
+//   - A disk that is full or broken costs fetches, not calls: modules are then
+//     used and not kept. A folder that is gone is made again. The log says when
+//     this begins and when it is over, in one line each.
 package modules
 
 import (
@@ -19,6 +21,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -27,6 +30,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
@@ -65,6 +69,7 @@ type Config struct {
 type Cache struct {
 	cfg     Config
 	log     *slog.Logger
+	broken  atomic.Bool // what the log said last of the folder
 	fetches *flight.Group[[]byte]
 }
 
@@ -87,7 +92,11 @@ func Open(cfg Config) (*Cache, error) {
 		return nil, fault.Wrap(err, fault.DataDir, "the folder for modules cannot be made: %s", err).
 			WithFix("choose another folder: RUEDO_RUNNER_CACHE_DIR")
 	}
-	for _, e := range c.list(temporary) {
+	leftovers, err := c.list(temporary)
+	if err != nil {
+		c.failed(err)
+	}
+	for _, e := range leftovers {
 		if time.Since(e.used) > stale {
 			c.remove(e.path)
 		}
@@ -129,8 +138,8 @@ func (c *Cache) read(digest string) []byte {
 	path := c.path(digest)
 	b, err := os.ReadFile(path)
 	if err != nil {
-		if !os.IsNotExist(err) {
-			c.log.Warn("cannot read a module from disk", "path", path, "err", err)
+		if !errors.Is(err, fs.ErrNotExist) {
+			c.failed(err)
 		}
 		return nil
 	}
@@ -170,15 +179,20 @@ func (c *Cache) fetch(ctx context.Context, digest string, size uint64, open Open
 	if got := hex.EncodeToString(hash.Sum(nil)); got != digest {
 		return nil, fault.New(fault.Integrity, "the core gave a module with digest %s for %s", got, digest)
 	}
-	if file.keep(c.path(digest)) {
-		c.evict(digest)
+	if file.keep(c.path(digest)) && c.evict(digest) {
+		c.worked()
 	}
 	return b.Bytes(), nil
 }
 
-// evict removes what was not used for longest until the folder fits.
-func (c *Cache) evict(keep string) {
-	entries := c.list("")
+// evict removes what was not used for longest until the folder fits. It reports
+// whether it could.
+func (c *Cache) evict(keep string) bool {
+	entries, err := c.list("")
+	if err != nil {
+		c.failed(err)
+		return false
+	}
 	var total int64
 	for _, e := range entries {
 		total += e.size
@@ -186,13 +200,16 @@ func (c *Cache) evict(keep string) {
 	slices.SortFunc(entries, func(a, b entry) int { return cmp.Compare(a.used.UnixNano(), b.used.UnixNano()) })
 	for _, e := range entries {
 		if total <= c.cfg.MaxBytes {
-			return
+			break
 		}
 		if strings.HasSuffix(e.path, suffix) && e.path != c.path(keep) {
-			c.remove(e.path)
+			if !c.remove(e.path) {
+				return false
+			}
 			total -= e.size
 		}
 	}
+	return true
 }
 
 type entry struct {
@@ -201,10 +218,10 @@ type entry struct {
 	used time.Time
 }
 
-func (c *Cache) list(prefix string) []entry {
+func (c *Cache) list(prefix string) ([]entry, error) {
 	files, err := os.ReadDir(c.cfg.Dir)
 	if err != nil {
-		c.log.Warn("cannot list the modules on disk", "path", c.cfg.Dir, "err", err)
+		return nil, err
 	}
 	var entries []entry
 	for _, f := range files {
@@ -214,12 +231,30 @@ func (c *Cache) list(prefix string) []entry {
 		}
 		entries = append(entries, entry{filepath.Join(c.cfg.Dir, f.Name()), info.Size(), info.ModTime()})
 	}
-	return entries
+	return entries, nil
 }
 
-func (c *Cache) remove(path string) {
-	if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
-		c.log.Warn("cannot remove a module from disk", "path", path, "err", err)
+func (c *Cache) remove(path string) bool {
+	err := os.Remove(path)
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		return true
+	}
+	c.failed(err)
+	return false
+}
+
+// failed logs that the folder cannot be used, once until it can.
+func (c *Cache) failed(err error) {
+	if !c.broken.Swap(true) {
+		c.log.Warn("modules are not kept on disk: the folder cannot be used", "path", c.cfg.Dir, "err", err,
+			"fix", "make room there, or make it a folder that this user can write to")
+	}
+}
+
+// worked logs that the folder can be used again.
+func (c *Cache) worked() {
+	if c.broken.Load() && c.broken.Swap(false) {
+		c.log.Info("modules are kept on disk again", "path", c.cfg.Dir)
 	}
 }
 
@@ -227,8 +262,8 @@ func (c *Cache) path(digest string) string { return filepath.Join(c.cfg.Dir, dig
 
 func hexDigest(b []byte) string { return fmt.Sprintf("%x", sha256.Sum256(b)) }
 
-// draft is a file that is being written. Its errors are logged once and end
-// the writing, but not the fetch.
+// draft is a file that is being written. Its errors end the writing, but not the
+// fetch.
 type draft struct {
 	c    *Cache
 	file *os.File // nil after an error, and at the end
@@ -239,8 +274,14 @@ type draft struct {
 func (c *Cache) create() *draft {
 	d := &draft{c: c}
 	f, err := os.CreateTemp(c.cfg.Dir, temporary+"*")
+	if errors.Is(err, fs.ErrNotExist) {
+		// Somebody removed the folder.
+		if err = os.MkdirAll(c.cfg.Dir, 0o700); err == nil {
+			f, err = os.CreateTemp(c.cfg.Dir, temporary+"*")
+		}
+	}
 	if err != nil {
-		d.failed(err)
+		c.failed(err)
 		return d
 	}
 	d.file = f
@@ -250,7 +291,7 @@ func (c *Cache) create() *draft {
 func (d *draft) Write(p []byte) (int, error) {
 	if d.file != nil {
 		if _, err := d.file.Write(p); err != nil {
-			d.failed(err)
+			d.c.failed(err)
 			d.abandon()
 		}
 	}
@@ -270,7 +311,7 @@ func (d *draft) keep(path string) bool {
 		err = os.Rename(f.Name(), path)
 	}
 	if err != nil {
-		d.failed(err)
+		d.c.failed(err)
 		d.c.remove(f.Name())
 	}
 	return err == nil
@@ -284,12 +325,4 @@ func (d *draft) abandon() {
 	d.file = nil
 	_ = f.Close()
 	d.c.remove(f.Name())
-}
-
-func (d *draft) failed(err error) {
-	// The path without the error's own words, which repeat it.
-	if pe, ok := err.(*fs.PathError); ok {
-		err = pe.Err
-	}
-	d.c.log.Warn("a module cannot be kept on disk", "path", d.c.cfg.Dir, "err", err)
 }

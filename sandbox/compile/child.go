@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"runtime/debug"
 	"strings"
@@ -81,6 +79,9 @@ func end(stdout io.Writer, a answer) int {
 func obey(o order, stdin io.Reader, stdout io.Writer, config func() wazero.RuntimeConfig, mem *memory, gone chan struct{}) answer {
 	id, err := identify(filepath.Join(o.Dir, "probe"), config)
 	if err != nil {
+		if aboutDisk(err) {
+			return answer{Verdict: verdictDisk, Text: err.Error()}
+		}
 		return answer{Verdict: verdictFault, Text: err.Error()}
 	}
 	if id != o.Identity {
@@ -124,16 +125,14 @@ func refusal(err error) answer {
 		if outOfMemory(p.Error()) {
 			return answer{Verdict: verdictMemory}
 		}
-		return answer{Verdict: verdictInvalid, Text: "the compiler cannot cope with it: " + p.Error()}
+		return answer{Verdict: verdictPanic, Text: p.Error()}
 	}
 	if errors.Is(err, syscall.EFBIG) {
 		return answer{Verdict: verdictTooLarge}
 	}
-	_, path := errors.AsType[*fs.PathError](err)
-	_, link := errors.AsType[*os.LinkError](err)
 	switch {
-	case path || link:
-		return answer{Verdict: verdictFault, Text: err.Error()}
+	case aboutDisk(err):
+		return answer{Verdict: verdictDisk, Text: err.Error()}
 	case outOfMemory(err.Error()):
 		return answer{Verdict: verdictMemory}
 	}

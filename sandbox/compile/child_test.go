@@ -200,13 +200,13 @@ func TestTheChildHasItsLimits(t *testing.T) {
 
 func TestACommandThatIsNoCompiler(t *testing.T) {
 	for name, tt := range map[string]struct {
-		command []string
-		want    string
+		command     []string
+		want, cause string
 	}{
-		"other settings":  {self(t, "other-child"), "another version"},
-		"says nothing":    {self(t, "confused-child"), "unknown command"},
-		"does not exist":  {[]string{"/does/not/exist"}, "cannot be started"},
-		"does not answer": {[]string{"/bin/sleep", "60"}, "did not start within 500ms"},
+		"other settings":  {self(t, "other-child"), "another version", "the process is"},
+		"says nothing":    {self(t, "confused-child"), "ended before it began", "exit status 2: unknown command"},
+		"does not exist":  {[]string{"/does/not/exist"}, "cannot be started", "/does/not/exist"},
+		"does not answer": {[]string{"/bin/sleep", "60"}, "did not start within 500ms", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := open(t, func(cfg *compile.Config) {
@@ -218,6 +218,9 @@ func TestACommandThatIsNoCompiler(t *testing.T) {
 			e := fails(t, c, returns(1), compile.ReasonInternal)
 			if !strings.Contains(e.Message, tt.want) || strings.Contains(e.Message, "\x1b") {
 				t.Errorf("got %q, want %q in it", e.Message, tt.want)
+			}
+			if tt.cause != "" && (!strings.Contains(fmt.Sprint(e.Err), tt.cause) || strings.Contains(e.Message, tt.cause)) {
+				t.Errorf("%q must stand in the cause alone: %q, %v", tt.cause, e.Message, e.Err)
 			}
 		})
 	}

@@ -40,6 +40,13 @@
 // others have it, and the last to give up kills the child. A crash leaves nothing
 // that the next start does not clean up.
 //
+// # A disk that fails
+//
+// A directory that is gone is made again. While Dir cannot be used, modules are
+// compiled and not kept. While Private cannot be used, nothing can be compiled:
+// that is RUNNER_DISK, until it can be used again. Each change is one line in the
+// log, with the path; errors name none.
+//
 // # Systems
 //
 // On Linux and macOS the child has limits. Elsewhere, and without a Command,
@@ -178,7 +185,7 @@ func New(cfg Config) (*Compiler, error) {
 	if err := checkDirs(cfg.Dir, cfg.Private); err != nil {
 		return nil, fmt.Errorf("cache of compiled modules: %w", err)
 	}
-	work, err := newWorkdir(cfg.Private)
+	work, err := newWorkdir(cfg.Private, cfg.Logger)
 	if err != nil {
 		return nil, fmt.Errorf("cache of compiled modules: %w", err)
 	}
@@ -208,7 +215,7 @@ func (c *Compiler) open() (err error) {
 	if dir == "" {
 		dir = c.work.path("kept")
 	}
-	c.store, err = openStore(dir, c.cfg.MaxSize, c.work.key, c.log, &c.count)
+	c.store, err = openStore(dir, c.cfg.MaxSize, c.work.secret, c.log, &c.count)
 	return err
 }
 

@@ -20,6 +20,9 @@ const (
 	ReasonFailed = "COMPILE_FAILED"
 	// ReasonCanceled: the caller gave up.
 	ReasonCanceled = "CANCELED"
+	// ReasonDisk: the machine's disk is full, read-only or gone. It is worth trying
+	// again, or elsewhere.
+	ReasonDisk = "RUNNER_DISK"
 	// ReasonInternal: a fault of this program or its machine, not of the module.
 	ReasonInternal = "INTERNAL"
 )
@@ -52,6 +55,8 @@ func newError(reason, fix, format string, args ...any) *Error {
 	return &Error{Reason: reason, Message: fmt.Sprintf(format, args...), Fix: fix}
 }
 
+// internal makes an error for a fault of the host. Its text must not tell paths or
+// what the system said: that is for err, which is logged.
 func internal(err error, format string, args ...any) *Error {
 	return &Error{Reason: ReasonInternal, Message: fmt.Sprintf(format, args...), Err: err}
 }

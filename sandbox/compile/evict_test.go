@@ -52,19 +52,6 @@ func TestLeastRecentlyUsedEntriesMakeRoom(t *testing.T) {
 	}
 }
 
-// What cannot be kept can be used.
-func TestAFullDiskIsNoFailure(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "modules")
-	heard := &logs{}
-	c := open(t, func(cfg *compile.Config) { cfg.Dir, cfg.Logger = dir, heard.logger() })
-	if err := os.Remove(dir); err != nil {
-		t.Fatal(err)
-	}
-	if got, _ := run(t, c, returns(5)); got != 5 || !strings.Contains(heard.String(), "cannot be kept") {
-		t.Errorf("got %d; logged: %s", got, heard)
-	}
-}
-
 func TestTwoProcessesOnOneDirectory(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "modules")
 	a := open(t, func(cfg *compile.Config) { cfg.Dir = dir })

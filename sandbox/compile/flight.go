@@ -3,8 +3,10 @@ package compile
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 )
@@ -101,41 +103,62 @@ func (c *Compiler) leave(f *flight, key string) bool {
 // fly makes an entry and lands.
 func (c *Compiler) fly(ctx context.Context, f *flight, key string, wasm []byte) {
 	defer f.cancel()
+	scratch := c.work.fresh("scratch-")
+	defer func() {
+		if err := os.RemoveAll(scratch); err != nil && !c.work.disk.broken.Load() {
+			c.log.Warn("a directory of the compiler cannot be removed", "dir", scratch, "error", err)
+		}
+	}()
+	p, report, failure := c.obtain(ctx, scratch, key, wasm)
+	if failure != nil && failure.Reason == ReasonDisk {
+		if again, err := c.work.mend(); again && err == nil {
+			p, report, failure = c.obtain(ctx, scratch, key, wasm)
+		}
+	}
+	switch {
+	case failure == nil:
+		c.work.disk.worked()
+	case failure.Reason == ReasonDisk:
+		c.work.disk.failed(failure.Err)
+	}
+	c.land(f, key, p, report, failure)
+}
+
+// obtain takes code from the disk or has it compiled.
+func (c *Compiler) obtain(ctx context.Context, scratch, key string, wasm []byte) (p product, report Report, failure *Error) {
+	defer func() {
+		if v := recover(); v != nil {
+			c.log.Error("compiling a module panicked", "panic", v, "stack", string(debug.Stack()))
+			failure = internal(fmt.Errorf("panic: %v", v), "the module could not be compiled")
+		}
+	}()
+	if _, err := c.work.mend(); err != nil {
+		return p, report, noDisk(err)
+	}
 	staged := c.work.fresh("loaded-")
 	if name, ok := c.store.load(key, staged); ok {
 		c.count.loaded.Add(1)
-		c.land(f, key, product{path: staged, name: name}, Report{Hit: true}, nil)
-		return
+		return product{path: staged, name: name}, Report{Hit: true}, nil
 	}
 	select {
 	case c.slots <- struct{}{}:
 		defer func() { <-c.slots }()
 	case <-ctx.Done():
-		c.land(f, key, product{}, Report{}, canceled(ctx))
-		return
+		return p, report, canceled(ctx)
 	}
-	scratch := c.work.fresh("scratch-")
-	defer func() {
-		if err := os.RemoveAll(scratch); err != nil {
-			c.log.Warn("a directory of the compiler cannot be removed", "dir", scratch, "error", err)
-		}
-	}()
-	p, failure := c.produce(ctx, scratch, wasm)
-	if failure != nil {
+	if p, failure = c.produce(ctx, scratch, wasm); failure != nil {
 		if failure.Reason != ReasonCanceled {
 			c.count.failed.Add(1)
 		}
-		c.land(f, key, product{}, Report{}, failure)
-		return
+		return product{}, report, failure
 	}
 	c.count.compiled.Add(1)
 	if p.name != "" {
 		if err := c.keep(key, p); err != nil {
-			c.land(f, key, product{}, Report{}, internal(err, "the compiled module cannot be read: %v", err))
-			return
+			return product{}, report, noDisk(err)
 		}
 	}
-	c.land(f, key, p, Report{Compile: p.compile, Memory: p.memory}, nil)
+	return p, Report{Compile: p.compile, Memory: p.memory}, nil
 }
 
 // keep saves what was compiled.
@@ -192,7 +215,7 @@ func (c *Compiler) place(key string, p product) (*entry, *Error) {
 			err = errors.Join(os.MkdirAll(filepath.Dir(e.path), 0o700), os.Rename(p.path, e.path))
 		}
 		if err != nil {
-			return nil, internal(err, "the compiled module cannot be put in place: %v", err)
+			return nil, noDisk(err)
 		}
 	}
 	c.placed[key] = e

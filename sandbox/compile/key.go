@@ -34,7 +34,11 @@ func loadKey(path string) ([]byte, error) {
 	if key, err = newKey(); err != nil {
 		return nil, err
 	}
-	return key, writeFile(path, true, func(w io.Writer) error {
+	return key, saveKey(path, key)
+}
+
+func saveKey(path string, key []byte) error {
+	return writeFile(path, true, func(w io.Writer) error {
 		_, err := w.Write(key)
 		return err
 	})

@@ -71,6 +71,7 @@ const (
 	verdictReady    verdict = "ready" // limits hold; the module comes next
 	verdictDone     verdict = "done"
 	verdictInvalid  verdict = "invalid"   // Text says why
+	verdictPanic    verdict = "panic"     // of the compiler; Text says why
 	verdictCPU      verdict = "cpu"       // over its CPU time
 	verdictWall     verdict = "wall"      // over its wall clock
 	verdictMemory   verdict = "memory"    // over its memory
@@ -78,6 +79,7 @@ const (
 	verdictHeavy    verdict = "heavy"     // reading the code back takes too much memory
 	verdictTooLarge verdict = "too large" // the code
 	verdictStranger verdict = "stranger"  // another identity
+	verdictDisk     verdict = "disk"      // it cannot write; Text says why
 	verdictFault    verdict = "fault"     // Text says why
 )
 

@@ -221,16 +221,20 @@ func TestTheKernelKillsTheChild(t *testing.T) {
 
 // What remains where the child cannot say what happened: it got ready, and died.
 func TestLastWordsAreUnderstood(t *testing.T) {
-	for mode, want := range map[string]struct{ reason, text string }{
-		"greedy-child":    {compile.ReasonMemory, "more than 256 MiB"},
-		"recursive-child": {compile.ReasonMemory, "more than 256 MiB"},
-		"panicking-child": {compile.ReasonFailed, "out of cheese"},
-		"silent-child":    {compile.ReasonFailed, "exit status 3"},
+	for mode, want := range map[string]struct{ reason, text, cause string }{
+		"greedy-child":    {compile.ReasonMemory, "more than 256 MiB", ""},
+		"recursive-child": {compile.ReasonMemory, "more than 256 MiB", ""},
+		"panicking-child": {compile.ReasonFailed, "cannot cope", "out of cheese"},
+		"silent-child":    {compile.ReasonFailed, "cannot cope", "exit status 3"},
 	} {
 		t.Run(mode, func(t *testing.T) {
 			c := open(t, func(cfg *compile.Config) { cfg.Command, cfg.Memory = self(t, mode), 256<<20 })
-			if e := fails(t, c, returns(1), want.reason); !strings.Contains(e.Message, want.text) || len(e.Message) > 600 {
+			e := fails(t, c, returns(1), want.reason)
+			if !strings.Contains(e.Message, want.text) || len(e.Message) > 600 || want.cause != "" && strings.Contains(e.Message, want.cause) {
 				t.Errorf("got %q", e.Message)
+			}
+			if want.cause != "" && !strings.Contains(fmt.Sprint(e.Err), want.cause) {
+				t.Errorf("the cause is %v", e.Err)
 			}
 		})
 	}

@@ -79,10 +79,18 @@ func (c *Compiler) Compile(ctx context.Context, rt wazero.Runtime, wasm []byte) 
 		return err
 	})
 	if err != nil {
-		return nil, Report{}, internal(err, "the compiled module cannot be loaded: %s", clean(err.Error()))
+		return nil, Report{}, unloadable(err)
 	}
 	p.Took = time.Since(began)
 	return m, p.Report, nil
+}
+
+// unloadable is the answer when the runtime cannot load code that was prepared.
+func unloadable(err error) *Error {
+	if aboutDisk(err) {
+		return noDisk(err)
+	}
+	return internal(err, "the compiled module cannot be loaded")
 }
 
 // Stats counts since New.

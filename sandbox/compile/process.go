@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -52,14 +53,17 @@ func (c *Compiler) spawn(ctx context.Context, dir string, wasm []byte) (answer, 
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
-		return answer{}, internal(err, "the compiler process cannot be started: %v", err)
+		return answer{}, internal(err, "the compiler process cannot be started")
 	}
 	hideDescriptors()
 	if err := cmd.Start(); err != nil {
 		if ctx.Err() != nil {
 			return answer{}, canceled(ctx)
 		}
-		return answer{}, internal(err, "the compiler process cannot be started: %v", err)
+		if pe, ok := errors.AsType[*fs.PathError](err); ok && pe.Op == "chdir" {
+			return answer{}, noDisk(err)
+		}
+		return answer{}, internal(err, "the compiler process cannot be started")
 	}
 	var sending sync.WaitGroup
 	sending.Go(func() {
@@ -106,12 +110,14 @@ func (c *Compiler) explain(e ending) *Error {
 	case v == verdictStranger:
 		return internal(nil, "the compiler process is another version of this program than the one that runs; restart it").
 			because("this one is %q, the process is %q", c.identity, e.last.Text)
+	case v == verdictDisk:
+		return noDisk(errors.New(e.last.Text))
 	case v == verdictFault:
-		return internal(errors.New(e.last.Text), "the compiler process failed: %s", e.last.Text)
+		return internal(errors.New(e.last.Text), "the compiler process failed")
 	case !e.ready && e.wall:
 		return internal(e.err, "the compiler process did not start within %s; the machine may be overloaded", c.cfg.Timeout)
 	case !e.ready:
-		return internal(e.err, "the compiler process ended before it began (%s): %s", e.state, clean(e.stderr))
+		return internal(nil, "the compiler process ended before it began").because("%s: %s", e.state, clean(e.stderr))
 	case v == verdictWall || e.wall:
 		return newError(ReasonTimeout, fixSmaller, "compiling the module takes longer than %s", c.cfg.Timeout)
 	case v == verdictCPU || v == "" && e.killed() && e.cpu() >= c.cfg.CPU:
@@ -126,13 +132,14 @@ func (c *Compiler) explain(e ending) *Error {
 		return newError(ReasonMemory, fixSmaller, "the compiled module has more than %s", size(maxCode))
 	case v == verdictInvalid:
 		return newError(ReasonFailed, fixValid, "the module is not valid: %s", e.last.Text)
+	case v == verdictPanic:
+		return newError(ReasonFailed, fixValid, "the compiler cannot cope with the module").because("%s", e.last.Text)
 	case v == "" && e.killed():
 		// Nobody here did it: the kernel, as the machine had no memory left.
 		return newError(ReasonMemory, fixSmaller, "the system killed the compiler, which may use %s: most likely the machine ran out of memory", size(c.cfg.Memory))
 	}
-	first, _, _ := strings.Cut(strings.TrimSpace(e.stderr), "\n")
-	return newError(ReasonFailed, fixValid, "the compiler cannot cope with the module (%s): %s", e.state, clean(first)).
-		because("%s", clean(e.stderr))
+	return newError(ReasonFailed, fixValid, "the compiler cannot cope with the module").
+		because("%s: %s", e.state, clean(e.stderr))
 }
 
 // because adds a cause for logs.
@@ -175,7 +182,7 @@ type product struct {
 // produce compiles wasm into dir, which it makes.
 func (c *Compiler) produce(ctx context.Context, dir string, wasm []byte) (product, *Error) {
 	if err := os.Mkdir(dir, 0o700); err != nil {
-		return product{}, internal(err, "the compiler has no place to work: %v", err)
+		return product{}, noDisk(err)
 	}
 	var p product
 	if len(c.cfg.Command) > 0 && isolated {
@@ -193,7 +200,7 @@ func (c *Compiler) produce(ctx context.Context, dir string, wasm []byte) (produc
 	}
 	name, err := codeFile(dir)
 	if err != nil {
-		return product{}, internal(err, "the compiled module cannot be read: %v", err)
+		return product{}, internal(err, "the compiled module cannot be read")
 	}
 	p.name, p.path = name, filepath.Join(dir, filepath.FromSlash(name))
 	return p, nil

@@ -18,9 +18,10 @@ import (
 type store struct {
 	dir     string
 	maxSize int64
-	secret  []byte
+	secret  func() []byte
 	log     *slog.Logger
 	count   *counters
+	disk    disk
 }
 
 const (
@@ -30,11 +31,14 @@ const (
 	abandoned = time.Hour
 )
 
-func openStore(dir string, maxSize int64, secret []byte, log *slog.Logger, count *counters) (*store, error) {
+func openStore(dir string, maxSize int64, secret func() []byte, log *slog.Logger, count *counters) (*store, error) {
 	if err := makePrivate(dir); err != nil {
 		return nil, err
 	}
-	return &store{dir: dir, maxSize: maxSize, secret: secret, log: log, count: count}, nil
+	return &store{dir: dir, maxSize: maxSize, secret: secret, log: log, count: count, disk: disk{
+		log: log, dir: dir, what: "compiled modules are not kept on disk",
+		fix: "make room there, or make it a directory that this user can write to",
+	}}, nil
 }
 
 func (s *store) path(key string) string { return filepath.Join(s.dir, key+entrySuffix) }
@@ -51,7 +55,7 @@ func (s *store) load(key, path string) (name string, ok bool) {
 	if err == nil {
 		defer f.Close()
 		err = writeFile(path, false, func(w io.Writer) error {
-			name, err = unseal(w, s.secret, key, f, st.Size())
+			name, err = unseal(w, s.secret(), key, f, st.Size())
 			return err
 		})
 	}
@@ -70,7 +74,7 @@ func (s *store) load(key, path string) (name string, ok bool) {
 			s.log.Warn("a compiled module that is not authentic cannot be deleted", "file", from, "error", err)
 		}
 	default:
-		s.log.Warn("a compiled module cannot be read from disk and is compiled again", "file", from, "error", err)
+		s.disk.failed(err)
 	}
 	return "", false
 }
@@ -81,13 +85,28 @@ func (s *store) save(key, name string, code *os.File, size int64) {
 		s.log.Warn("a compiled module is larger than the cache on disk and is not kept", "bytes", size, "limit", s.maxSize)
 		return
 	}
-	err := writeFile(s.path(key), true, func(w io.Writer) error { return seal(w, s.secret, key, name, code) })
+	err := s.write(key, name, code)
+	if errors.Is(err, fs.ErrNotExist) {
+		// Somebody removed the directory.
+		if err = makePrivate(s.dir); err == nil {
+			err = s.write(key, name, code)
+		}
+	}
 	if err == nil {
 		err = s.evict(key)
 	}
 	if err != nil {
-		s.log.Warn("a compiled module cannot be kept on disk", "dir", s.dir, "error", err)
+		s.disk.failed(err)
+		return
 	}
+	s.disk.worked()
+}
+
+func (s *store) write(key, name string, code io.ReadSeeker) error {
+	if _, err := code.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	return writeFile(s.path(key), true, func(w io.Writer) error { return seal(w, s.secret(), key, name, code) })
 }
 
 // evict removes the entries that were not used for longest until the rest fits,

@@ -17,7 +17,7 @@ func translate(ctx context.Context, config func() wazero.RuntimeConfig, dir stri
 	began := time.Now()
 	cache, err := wazero.NewCompilationCacheWithDir(dir)
 	if err != nil {
-		return 0, err
+		return 0, &diskError{err}
 	}
 	rt := wazero.NewRuntimeWithConfig(ctx, config().WithCompilationCache(cache))
 	defer func() { err = errors.Join(err, rt.Close(ctx), cache.Close(ctx)) }()

@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 )
 
@@ -15,10 +17,15 @@ import (
 // may have those of others. A lock in it tells the living from what a crash left
 // behind.
 type workdir struct {
-	root   string
+	root    string
+	private string // empty if root lies in the system's directory for temporary files
+	next    atomic.Int64
+	disk    disk
+
+	mu     sync.Mutex
 	key    []byte
 	unlock func() error
-	next   atomic.Int64
+	locked os.FileInfo // of the lock; nil without one
 }
 
 const workPrefix = "work-"
@@ -26,37 +33,129 @@ const workPrefix = "work-"
 // newWorkdir makes a working directory in private, and clears away those that
 // nobody uses any more. If private is empty, so does the system's directory for
 // temporary files, with a key for once.
-func newWorkdir(private string) (w *workdir, err error) {
-	w = &workdir{unlock: func() error { return nil }}
+func newWorkdir(private string, log *slog.Logger) (w *workdir, err error) {
+	w = &workdir{private: private, unlock: func() error { return nil }}
 	if private == "" {
 		if w.key, err = newKey(); err != nil {
 			return nil, err
 		}
 		w.root, err = os.MkdirTemp("", "ruedo-compile-")
-		return w, err
+	} else {
+		err = w.open()
 	}
-	if err := makePrivate(private); err != nil {
-		return nil, err
+	w.disk = disk{
+		log: log, dir: w.root, what: "modules cannot be compiled",
+		fix: "make room there, or make its parent a directory that this user can write to",
+	}
+	return w, err
+}
+
+func (w *workdir) open() (err error) {
+	if err := makePrivate(w.private); err != nil {
+		return err
 	}
 	// Nobody must take a directory for abandoned that is just being made.
-	unlock, err := lock(filepath.Join(private, "lock"), true)
+	unlock, err := lock(filepath.Join(w.private, "lock"), true)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
-	if err := sweep(private); err != nil {
-		return nil, err
+	if err := sweep(w.private); err != nil {
+		return err
 	}
-	if w.key, err = loadKey(filepath.Join(private, "key")); err != nil {
-		return nil, err
+	if w.key, err = loadKey(filepath.Join(w.private, "key")); err != nil {
+		return err
 	}
-	if w.root, err = os.MkdirTemp(private, workPrefix); err != nil {
-		return nil, err
+	if w.root, err = os.MkdirTemp(w.private, workPrefix); err != nil {
+		return err
 	}
-	if w.unlock, err = lock(w.path("lock"), true); err != nil {
-		return nil, errors.Join(err, os.RemoveAll(w.root))
+	if err := w.hold(); err != nil {
+		return errors.Join(err, os.RemoveAll(w.root))
 	}
-	return w, nil
+	return nil
+}
+
+// hold takes the lock of the directory.
+func (w *workdir) hold() error {
+	path := w.path("lock")
+	unlock, err := lock(path, true)
+	if err != nil {
+		return err
+	}
+	locked, err := os.Lstat(path)
+	if err != nil {
+		return errors.Join(err, unlock())
+	}
+	w.unlock, w.locked = unlock, locked
+	return nil
+}
+
+// there reports whether the directory is still what was made.
+func (w *workdir) there() bool {
+	if w.locked == nil {
+		st, err := os.Lstat(w.root)
+		return err == nil && st.IsDir()
+	}
+	st, err := os.Lstat(w.path("lock"))
+	return err == nil && os.SameFile(st, w.locked)
+}
+
+// mend makes the directory again in its place if somebody removed it, and reports
+// whether it had to.
+func (w *workdir) mend() (again bool, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.there() {
+		return false, nil
+	}
+	if w.private == "" {
+		return true, remake(w.root)
+	}
+	if err := makePrivate(w.private); err != nil {
+		return true, err
+	}
+	unlock, err := lock(filepath.Join(w.private, "lock"), true)
+	if err != nil {
+		return true, err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	if err := remake(w.root); err != nil {
+		return true, err
+	}
+	// The key that others use now, or else the one of before: what was sealed with
+	// it is still good.
+	path := filepath.Join(w.private, "key")
+	key, err := readKey(path)
+	if err == nil {
+		w.key = key
+	} else if err := saveKey(path, w.key); err != nil {
+		return true, err
+	}
+	if err := w.unlock(); err != nil {
+		return true, err
+	}
+	w.unlock = func() error { return nil }
+	return true, w.hold()
+}
+
+// remake makes a directory that only this user can enter, or accepts one.
+func remake(dir string) error {
+	err := os.Mkdir(dir, 0o700)
+	if !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	st, err := os.Lstat(dir)
+	if err == nil && (!st.IsDir() || !owned(st) || isolated && st.Mode().Perm()&0o077 != 0) {
+		err = &diskError{fmt.Errorf("%s is there, but not the private directory of this program", dir)}
+	}
+	return err
+}
+
+// secret is the key that seals code.
+func (w *workdir) secret() []byte {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.key
 }
 
 // sweep removes working directories whose processes are gone.

@@ -1,6 +1,7 @@
 package compile
 
 import (
+	"log/slog"
 	"os"
 	"sync"
 	"testing"
@@ -14,7 +15,7 @@ func TestWorkdirsComeAndGo(t *testing.T) {
 	for range 8 {
 		wg.Go(func() {
 			for range 50 {
-				w, err := newWorkdir(private)
+				w, err := newWorkdir(private, slog.New(slog.DiscardHandler))
 				if err != nil {
 					t.Error(err)
 					return

@@ -1,0 +1,161 @@
+package compile_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/ruedo-dev/ruedo/sandbox/compile"
+)
+
+// place is where the directories of a compiler lie.
+type place struct{ top, dir, private string }
+
+func newPlace(top string) place {
+	return place{top, filepath.Join(top, "modules"), filepath.Join(top, "private")}
+}
+
+func (p place) open(t *testing.T, heard *logs) *compile.Compiler {
+	return open(t, func(cfg *compile.Config) { cfg.Dir, cfg.Private, cfg.Logger = p.dir, p.private, heard.logger() })
+}
+
+// said checks how often the log says something.
+func (l *logs) said(t *testing.T, text string, want int) {
+	t.Helper()
+	if n := strings.Count(l.String(), text); n != want {
+		t.Errorf("%q is logged %d times, want %d:\n%s", text, n, want, l)
+	}
+}
+
+// unwritable checks that a module is refused because of the disk, in words that
+// tell no path.
+func (p place) unwritable(t *testing.T, c *compile.Compiler, wasm []byte) {
+	t.Helper()
+	e := fails(t, c, wasm, compile.ReasonDisk)
+	if text := e.Message + e.Fix; strings.Contains(text, "/") || strings.Contains(text, "no such file") || strings.Contains(text, "space left") {
+		t.Errorf("the answer tells too much: %s", text)
+	}
+	if e.Err == nil {
+		t.Error("the answer has no cause for the log")
+	}
+}
+
+func remove(t *testing.T, paths ...string) {
+	t.Helper()
+	for _, path := range paths {
+		if err := os.RemoveAll(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestDirectoriesThatAreGoneAreMadeAgain(t *testing.T) {
+	heard := &logs{}
+	p := newPlace(t.TempDir())
+	c := p.open(t, heard)
+	works := func(n uint64) {
+		t.Helper()
+		if got, report := run(t, c, returns(int32(n))); got != n || report.Hit {
+			t.Errorf("got %d, %+v", got, report)
+		}
+	}
+	works(1)
+	remove(t, p.dir)
+	works(2)
+	remove(t, p.private)
+	works(3)
+	remove(t, p.dir, p.private)
+	works(4)
+	remove(t, p.top)
+	works(5)
+	heard.said(t, "level=", 0)
+
+	// The new directories are as good as the old ones: another compiler leaves
+	// them alone, and finds what was kept.
+	other := p.open(t, heard)
+	if got, report := run(t, other, returns(5)); got != 5 || !report.Hit {
+		t.Errorf("got %d, %+v", got, report)
+	}
+	works(6)
+	for _, dir := range []string{p.dir, p.private} {
+		if st, err := os.Stat(dir); err != nil || st.Mode().Perm() != 0o700 {
+			t.Errorf("%s: %v, %v", dir, st, err)
+		}
+	}
+	if err := c.Close(context.Background()); err != nil {
+		t.Error(err)
+	}
+	if work, _ := filepath.Glob(filepath.Join(p.private, "work-*")); len(work) != 1 {
+		t.Errorf("working directories: %v, want that of the other compiler alone", work)
+	}
+}
+
+func TestATemporaryDirectoryThatIsGoneIsMadeAgain(t *testing.T) {
+	top := t.TempDir()
+	t.Setenv("TMPDIR", top)
+	c := open(t, func(cfg *compile.Config) { cfg.Dir = "" })
+	for n := range 3 {
+		if got, _ := run(t, c, returns(int32(n))); got != uint64(n) {
+			t.Errorf("got %d", got)
+		}
+		work, _ := filepath.Glob(filepath.Join(top, "ruedo-compile-*"))
+		remove(t, work...)
+	}
+}
+
+func TestModulesThatCannotBeKeptAreUsed(t *testing.T) {
+	for name, b := range breakages() {
+		t.Run(name, func(t *testing.T) {
+			heard := &logs{}
+			p := newPlace(t.TempDir())
+			p.dir = b.prepare(t, p.dir)
+			c := p.open(t, heard)
+			mend := b.do(t, p.dir)
+			for n := range 3 {
+				if got, _ := run(t, c, returns(int32(10+n))); got != uint64(10+n) {
+					t.Errorf("got %d", got)
+				}
+			}
+			heard.said(t, "not kept on disk", 1)
+			heard.said(t, "dir="+p.dir+" ", 1)
+			mend()
+			run(t, c, returns(20))
+			heard.said(t, "can be used again", 1)
+			if kept := files(t, p.dir); len(kept) != 1 {
+				t.Errorf("kept: %v", kept)
+			}
+		})
+	}
+}
+
+func TestWithoutAPlaceToWorkModulesAreRefusedUntilThereIsOne(t *testing.T) {
+	for name, b := range breakages() {
+		for _, how := range []string{"in a child", "in this process"} {
+			t.Run(name+" "+how, func(t *testing.T) {
+				heard := &logs{}
+				p := newPlace(t.TempDir())
+				p.private = b.prepare(t, p.private)
+				c := open(t, func(cfg *compile.Config) {
+					cfg.Dir, cfg.Private, cfg.Logger = p.dir, p.private, heard.logger()
+					if how == "in this process" {
+						cfg.Command = nil
+					}
+				})
+				mend := b.do(t, p.private)
+				for n := range 3 {
+					p.unwritable(t, c, returns(int32(n)))
+				}
+				heard.said(t, "modules cannot be compiled", 1)
+				mend()
+				for n := range 3 {
+					if got, _ := run(t, c, returns(int32(n))); got != uint64(n) {
+						t.Errorf("got %d", got)
+					}
+				}
+				heard.said(t, "can be used again", 1)
+			})
+		}
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -182,6 +183,84 @@ func TestBrokenDiskCostsNoCall(t *testing.T) {
 	}
 	if _, err := modules.Open(modules.Config{Dir: dir}); !errors.Is(err, fault.DataDir) {
 		t.Errorf("opening: %v", err)
+	}
+}
+
+func TestAFolderThatIsGoneIsMadeAgain(t *testing.T) {
+	top := t.TempDir()
+	dir := filepath.Join(top, "cache", "modules")
+	var heard bytes.Buffer
+	c := open(t, dir, func(cfg *modules.Config) { cfg.Logger = slog.New(slog.NewTextHandler(&heard, nil)) })
+	for n, gone := range []string{dir, filepath.Dir(dir)} {
+		o := &origin{bytes: fmt.Appendf(nil, "module %d", n)}
+		if err := os.RemoveAll(gone); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // the second is on disk
+			if b, err := c.Get(t.Context(), digest(o.bytes), 0, o.open); err != nil || !bytes.Equal(b, o.bytes) {
+				t.Errorf("%q, %v", b, err)
+			}
+		}
+		if n := o.opens.Load(); n != 1 {
+			t.Errorf("fetched %d times", n)
+		}
+	}
+	if st, err := os.Stat(dir); err != nil || st.Mode().Perm() != 0o700 {
+		t.Errorf("folder: %v, %v", st, err)
+	}
+	if heard.Len() > 0 {
+		t.Errorf("logged: %s", &heard)
+	}
+}
+
+func TestADiskThatCannotBeUsedIsSaidOnceAndRecovers(t *testing.T) {
+	for name, test := range map[string]struct {
+		spoil, mend func(t *testing.T, dir string)
+	}{
+		"a file in place of the folder": {
+			func(t *testing.T, dir string) {
+				must(t, os.RemoveAll(dir))
+				must(t, os.WriteFile(dir, nil, 0o600))
+			},
+			func(t *testing.T, dir string) { must(t, os.Remove(dir)) },
+		},
+		"full":      {full, lift},
+		"read-only": {readOnly, lift},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "modules")
+			var heard bytes.Buffer
+			c := open(t, dir, func(cfg *modules.Config) { cfg.Logger = slog.New(slog.NewTextHandler(&heard, nil)) })
+			get := func(n int) {
+				t.Helper()
+				o := &origin{bytes: bytes.Repeat([]byte{byte(n)}, 1<<20)}
+				if b, err := c.Get(t.Context(), digest(o.bytes), 0, o.open); err != nil || !bytes.Equal(b, o.bytes) {
+					t.Errorf("%d bytes, %v", len(b), err)
+				}
+			}
+			test.spoil(t, dir)
+			for n := range 3 {
+				get(n)
+			}
+			if n := strings.Count(heard.String(), "not kept on disk"); n != 1 || !strings.Contains(heard.String(), "path="+dir) {
+				t.Errorf("said %d times: %s", n, &heard)
+			}
+			test.mend(t, dir)
+			get(4)
+			if n := strings.Count(heard.String(), "kept on disk again"); n != 1 {
+				t.Errorf("said %d times: %s", n, &heard)
+			}
+			if files, _ := os.ReadDir(dir); len(files) != 1 {
+				t.Errorf("kept: %v", files)
+			}
+		})
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"runtime/debug"
 	"time"
 
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	"github.com/ruedo-dev/ruedo/internal/exec"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/runner/internal/flight"
 	"github.com/ruedo-dev/ruedo/sandbox"
 )
 
@@ -26,7 +28,12 @@ var _ exec.Runner = bound{}
 func (r *Runner) Bind(src exec.Source) exec.Runner { return bound{r, src} }
 
 // Execute executes one call.
-func (b bound) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
+func (b bound) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) (res *runnerv1.ExecuteResponse, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			res, err = nil, b.panicked(v, req.Service)
+		}
+	}()
 	if !b.begin() {
 		return nil, b.stopping()
 	}
@@ -74,6 +81,9 @@ func (b bound) call(ctx context.Context, p *prepared, req *runnerv1.ExecuteReque
 	if err != nil {
 		failure = guestError(err, o)
 		outcome = string(failure.Reason)
+		if failure.Reason == fault.Internal {
+			b.log.Error("a call failed because of the runner", "service", req.Service, "call_id", req.CallId, "runner", b.info.Id, "err", causes(err))
+		}
 	}
 	b.log.LogAttrs(ctx, slog.LevelInfo, "executed call",
 		slog.String("service", req.Service), slog.String("call_id", req.CallId),
@@ -86,7 +96,12 @@ func (b bound) call(ctx context.Context, p *prepared, req *runnerv1.ExecuteReque
 }
 
 // Prepare makes a plan ready: fetched, compiled and started once.
-func (b bound) Prepare(ctx context.Context, req *runnerv1.PrepareRequest) (*runnerv1.PrepareResponse, error) {
+func (b bound) Prepare(ctx context.Context, req *runnerv1.PrepareRequest) (res *runnerv1.PrepareResponse, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			res, err = nil, b.panicked(v, req.GetPlan().GetService())
+		}
+	}()
 	if !b.begin() {
 		return nil, b.stopping()
 	}
@@ -109,7 +124,9 @@ func (b bound) Prepare(ctx context.Context, req *runnerv1.PrepareRequest) (*runn
 	}, nil
 }
 
-// explain tells an end of the caller from an end of the runner.
+// explain says to a caller why a plan cannot be made ready. What only the operator
+// should know goes to the log instead: paths, addresses, words of the system. The
+// caller may be behind a lane, where causes are lost.
 func (b bound) explain(ctx context.Context, err error, service string) *fault.Error {
 	if ctx.Err() != nil {
 		return fault.Of(ctx.Err())
@@ -118,10 +135,36 @@ func (b bound) explain(ctx context.Context, err error, service string) *fault.Er
 		return b.stopping()
 	}
 	e := loadError(err)
-	if e.Reason == fault.Internal && e.Message == "internal error" {
-		e.Message = "service " + service + " cannot be made ready on runner " + b.info.Id
+	switch e.Reason {
+	case fault.RunnerDisk:
+		e.Message = "runner " + b.info.Id + " cannot keep modules on its disk" // it has logged why
+		return e
+	case fault.CoreUnreachable:
+		e.Message = "runner " + b.info.Id + " cannot fetch what service " + service + " needs from its core"
+	case fault.Internal:
+		if e.Meta["id"] != "" {
+			return e // it stands in the core's log under this id
+		}
+		e.Message = "service " + service + " cannot be made ready on runner " + b.info.Id + "; its log says why"
+	case fault.CompileFailed:
+		if se, ok := errors.AsType[*sandbox.Error](err); !ok || causes(se) == se.Message {
+			return e
+		}
+	default:
+		return e
 	}
+	attrs := []any{"service", service, "reason", e.Reason, "runner", b.info.Id, "err", causes(err)}
+	if p, ok := errors.AsType[*flight.PanicError](err); ok {
+		attrs = append(attrs, "stack", string(p.Stack))
+	}
+	b.log.Error("a plan cannot be made ready", attrs...)
 	return e
+}
+
+// panicked keeps a bug that one call meets from ending the process.
+func (b bound) panicked(v any, service string) *fault.Error {
+	b.log.Error("a call panicked", "service", service, "runner", b.info.Id, "panic", v, "stack", string(debug.Stack()))
+	return fault.New(fault.Internal, "internal error on runner %s; its log says more", b.info.Id)
 }
 
 func (b bound) stopping() *fault.Error {

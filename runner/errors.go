@@ -3,6 +3,7 @@ package runner
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"connectrpc.com/connect"
 
@@ -46,4 +47,16 @@ func loadError(err error) *fault.Error {
 	}
 	c := *fault.Of(err)
 	return &c
+}
+
+// causes spells an error with everything that it wraps, for logs: the messages of
+// our errors leave their causes out.
+func causes(err error) string {
+	var texts []string
+	for ; err != nil; err = errors.Unwrap(err) {
+		if text := err.Error(); len(texts) == 0 || texts[len(texts)-1] != text {
+			texts = append(texts, text)
+		}
+	}
+	return strings.Join(texts, ": ")
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 )
 
 // workdir is the working directory of one compiler, in a private directory that
@@ -196,7 +197,13 @@ func (w *workdir) fresh(prefix string) string {
 }
 
 // close removes it. The lock goes last.
-func (w *workdir) close() error { return errors.Join(os.RemoveAll(w.root), w.unlock()) }
+func (w *workdir) close() error {
+	err := os.RemoveAll(w.root)
+	if errors.Is(err, syscall.ENOTDIR) || w.disk.broken.Load() {
+		err = nil // it is gone already, or the log has said why it stays
+	}
+	return errors.Join(err, w.unlock())
+}
 
 // checkDirs makes the directory of entries and sees that the private one is
 // outside.

@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"sync"
 )
 
@@ -26,6 +27,14 @@ type Group[T any] struct {
 	flights map[string]*flight[T]
 	closed  bool
 }
+
+// PanicError is the result of a function that panicked.
+type PanicError struct {
+	Value any
+	Stack []byte
+}
+
+func (p *PanicError) Error() string { return fmt.Sprintf("panic: %v", p.Value) }
 
 type flight[T any] struct {
 	done  chan struct{}
@@ -67,7 +76,7 @@ func (g *Group[T]) Do(ctx context.Context, key string, fn func(context.Context) 
 func (g *Group[T]) fly(key string, f *flight[T], fn func(context.Context) (T, error)) {
 	defer func() {
 		if r := recover(); r != nil {
-			f.err = fmt.Errorf("panic: %v", r)
+			f.err = &PanicError{r, debug.Stack()}
 		}
 		g.mu.Lock()
 		delete(g.flights, key)

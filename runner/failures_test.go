@@ -1,0 +1,222 @@
+package runner_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"connectrpc.com/connect"
+
+	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
+	"github.com/ruedo-dev/ruedo/internal/exec"
+	"github.com/ruedo-dev/ruedo/internal/exec/exectest"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
+	"github.com/ruedo-dev/ruedo/runner"
+)
+
+// journal is a log that can be read while it is written.
+type journal struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (j *journal) Write(p []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.buf.Write(p)
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.buf.String()
+}
+
+func (j *journal) logger() *slog.Logger {
+	return slog.New(slog.NewTextHandler(j, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+// breaking is a source that fails in the middle of something.
+type breaking struct {
+	exec.Source
+	plan, module, read error
+	panics             bool
+}
+
+func (b breaking) Plan(ctx context.Context, id string) (*runnerv1.Plan, error) {
+	if b.plan != nil {
+		return nil, b.plan
+	}
+	return b.Source.Plan(ctx, id)
+}
+
+func (b breaking) Module(ctx context.Context, digest string) (io.ReadCloser, error) {
+	switch {
+	case b.panics:
+		panic("out of cheese in /etc/ruedo")
+	case b.module != nil:
+		return nil, b.module
+	case b.read != nil:
+		return io.NopCloser(io.MultiReader(strings.NewReader("\x00asm"), failing{b.read})), nil
+	}
+	return b.Source.Module(ctx, digest)
+}
+
+type failing struct{ error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.error }
+
+// telling is what no caller may read: paths, addresses, words of the system, and
+// what only makes sense to whoever wrote this program.
+var telling = regexp.MustCompile(`/[a-z]|\.go\b|goroutine|127\.0\.0\.1|dial|refused|no such file|not a directory|denied|space left|read-only|exit status|signal|panic|cheese|hunter2`)
+
+// A caller gets a reason and what to do, and the operator finds the rest in the
+// runner's log.
+func TestNothingOfTheHostIsInWhatCallersSee(t *testing.T) {
+	osErr := &fs.PathError{Op: "open", Path: "/var/lib/ruedo/hunter2", Err: syscall.EACCES}
+	netErr := &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("127.0.0.1:7833: connection refused")}
+	wire := fault.Of(connect.NewError(connect.CodeUnavailable, netErr))
+	shell := func(script string) []string { return []string{"/bin/sh", "-c", script} }
+	for _, test := range []struct {
+		name   string
+		src    breaking
+		cfg    runner.Config
+		spoil  func(dir string) error
+		wasm   []byte
+		want   fault.Reason
+		logged string
+	}{
+		{name: "the plan cannot be read", src: breaking{plan: osErr}, want: fault.Internal, logged: "hunter2"},
+		{name: "the core is gone before the plan", src: breaking{plan: wire}, want: fault.CoreUnreachable, logged: "127.0.0.1:7833"},
+		{name: "the module cannot be opened", src: breaking{module: osErr}, want: fault.Internal, logged: "hunter2"},
+		{name: "the core is gone before the module", src: breaking{module: wire}, want: fault.CoreUnreachable, logged: "127.0.0.1:7833"},
+		{name: "the module breaks off", src: breaking{read: osErr}, want: fault.Internal, logged: "hunter2"},
+		{name: "the core is gone in the middle of the module", src: breaking{read: wire}, want: fault.CoreUnreachable, logged: "127.0.0.1:7833"},
+		{name: "getting the module panics", src: breaking{panics: true}, want: fault.Internal, logged: "failures_test.go"},
+		{name: "there is no compiler", cfg: runner.Config{Compiler: []string{"/does/not/exist"}}, want: fault.Internal, logged: "/does/not/exist"},
+		{name: "the compiler cannot start", cfg: runner.Config{Compiler: shell("echo hunter2 in /lib64 >&2; exit 7")}, want: fault.Internal, logged: "hunter2"},
+		{name: "the compiler breaks down", cfg: runner.Config{Compiler: shell(`echo '{"Verdict":"ready"}'; echo panic: hunter2 >&2; exit 2`)}, want: fault.CompileFailed, logged: "hunter2"},
+		{name: "the compiler cannot write", cfg: runner.Config{Compiler: shell(`echo '{"Verdict":"disk","Text":"/hunter2: no space left"}'`)}, want: fault.RunnerDisk, logged: "hunter2"},
+		{name: "the cache directory is a file", spoil: func(dir string) error { return errors.Join(os.RemoveAll(dir), os.WriteFile(dir, nil, 0o600)) }, want: fault.RunnerDisk, logged: "not a directory"},
+		{name: "the module is not valid", wasm: wasmtest.Function(wasmtest.Drop()).Bytes(), want: fault.CompileFailed},
+		{name: "the service traps at its start", wasm: starting(wasmtest.Unreachable()), want: fault.GuestTrap},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			log := &journal{}
+			src := exectest.NewSource()
+			test.src.Source = src
+			test.cfg.Logger, test.cfg.CacheDir = log.logger(), filepath.Join(t.TempDir(), "cache")
+			r := newRunner(t, test.cfg)
+			if test.spoil != nil {
+				if err := test.spoil(test.cfg.CacheDir); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if test.wasm == nil {
+				test.wasm = wasmtest.Function(wasmtest.I32(0)).Bytes()
+			}
+			id, plan := src.Add(test.wasm, nil)
+			bound := r.Bind(test.src)
+			for _, ask := range []func() error{
+				func() error {
+					_, err := bound.Execute(t.Context(), &runnerv1.ExecuteRequest{Plan: id, Service: plan.Service})
+					return err
+				},
+				func() error {
+					req := &runnerv1.PrepareRequest{Id: id, Plan: plan}
+					if test.src.plan != nil {
+						req.Plan = nil
+					}
+					_, err := bound.Prepare(t.Context(), req)
+					return err
+				},
+			} {
+				err := ask()
+				e, ok := errors.AsType[*fault.Error](err)
+				if !ok || e.Reason != test.want || !e.NotStarted {
+					t.Fatalf("got %#v, want %s and not started", err, test.want)
+				}
+				seen := fault.Wire(err)
+				text := fmt.Sprint(seen.Message(), e.Fix, e.Meta, e.Fields)
+				if found := telling.FindString(text); found != "" || strings.Contains(text, test.cfg.CacheDir) {
+					t.Errorf("callers read %q: %s", found, text)
+				}
+			}
+			if !strings.Contains(log.String(), test.logged) {
+				t.Errorf("%q is not in the log:\n%s", test.logged, log)
+			}
+		})
+	}
+}
+
+// starting is a module that does something at its start.
+func starting(code ...[]byte) []byte {
+	m := wasmtest.New()
+	m.Memory(1, -1)
+	m.Start(m.Func(">", code...))
+	m.AsFunction(m.Func(">i", wasmtest.I32(0)))
+	return m.Bytes()
+}
+
+// A runner that has lost its directories makes them again. One that cannot refuses
+// what is not ready yet, so that another runner is asked, and goes on with what is.
+func TestALostCacheDirectoryIsMendedOrSaidToCallers(t *testing.T) {
+	log := &journal{}
+	dir := filepath.Join(t.TempDir(), "cache")
+	src := exectest.NewSource()
+	bound := newRunner(t, runner.Config{CacheDir: dir, Logger: log.logger()}).Bind(src)
+	call := func(n int) error {
+		id, _ := src.Add(wasmtest.Function(wasmtest.I32(int32(n)), wasmtest.Drop(), wasmtest.I32(0)).Bytes(),
+			func(p *runnerv1.Plan) { p.Service = fmt.Sprint("service-", n) })
+		_, err := bound.Execute(t.Context(), &runnerv1.ExecuteRequest{Plan: id, Service: fmt.Sprint("service-", n)})
+		return err
+	}
+	remove := func() {
+		t.Helper()
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for n := range 3 {
+		if err := call(n); err != nil {
+			t.Fatal(err)
+		}
+		remove()
+	}
+	if err := os.WriteFile(dir, nil, 0o600); err != nil { // now it cannot be made again
+		t.Fatal(err)
+	}
+	if err := call(1); err != nil {
+		t.Errorf("a plan that is ready: %v", err)
+	}
+	for n := range 3 {
+		err := call(10 + n)
+		e := fault.Of(err)
+		if e.Reason != fault.RunnerDisk || !e.NotStarted || e.ConnectCode() != connect.CodeUnavailable || !strings.Contains(e.Message, "cannot keep modules on its disk") || e.Fix == "" {
+			t.Errorf("got %#v", err)
+		}
+	}
+	if n := strings.Count(log.String(), "cannot be used"); n != 2 { // of the modules, of the compiler
+		t.Errorf("the log says so %d times:\n%s", n, log)
+	}
+	remove()
+	if err := call(20); err != nil {
+		t.Errorf("after the disk is back: %v", err)
+	}
+	if !strings.Contains(log.String(), "can be used again") {
+		t.Errorf("the log does not say that it works again:\n%s", log)
+	}
+}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -234,5 +236,30 @@ func BenchmarkHit(b *testing.B) {
 			b.Fatal(err)
 		}
 		p.Release()
+	}
+}
+
+func TestACompilerThatPanicsFailsOneModule(t *testing.T) {
+	heard := &logs{}
+	var broken atomic.Bool
+	c := open(t, func(cfg *compile.Config) {
+		cfg.Command, cfg.Logger = nil, heard.logger()
+		cfg.Runtime = func() wazero.RuntimeConfig {
+			if broken.Load() {
+				panic("out of cheese")
+			}
+			return config()
+		}
+	})
+	broken.Store(true)
+	if e := fails(t, c, returns(1), compile.ReasonInternal); strings.Contains(e.Message, "cheese") {
+		t.Errorf("got %q", e.Message)
+	}
+	if text := heard.String(); !strings.Contains(text, "level=ERROR") || !strings.Contains(text, "cheese") || !strings.Contains(text, "compile_test.go") {
+		t.Errorf("no stack in the log:\n%s", text)
+	}
+	broken.Store(false)
+	if got, _ := run(t, c, returns(1)); got != 1 {
+		t.Errorf("got %d", got)
 	}
 }

@@ -183,6 +183,7 @@ func New(ctx context.Context, cfg Config) (_ *Core, err error) {
 			return nil, err
 		}
 	}
+	c.hall.Start()
 	c.plans = make(chan struct{})
 	go c.followPlans()
 	return c, nil
@@ -318,6 +319,9 @@ func (c *Core) Serve(ctx context.Context) error {
 func (c *Core) Close(ctx context.Context) error {
 	c.stop()
 	<-c.plans
+	if c.hall != nil {
+		c.hall.Close()
+	}
 	var errs []error
 	if c.listener != nil {
 		_ = c.listener.Close() // closed already where Serve ran

@@ -6,7 +6,6 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"github.com/ruedo-dev/ruedo/core/decorate"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/gen/ruedo/v1/ruedov1connect"
 )
@@ -16,9 +15,11 @@ type decoratorService struct {
 }
 
 func (s *decoratorService) CreateDecorator(ctx context.Context, req *ruedov1.CreateDecoratorRequest) (*ruedov1.CreateDecoratorResponse, error) {
-	if _, err := decorate.Compile(req.GetDecorator()); err != nil {
+	admitted, err := s.Hall.Compiler().Admit(ctx, req.GetDecorator())
+	if err != nil {
 		return nil, err
 	}
+	defer admitted.Keep() // until the catalog holds it
 	d, err := s.Store.CreateDecorator(ctx, req.GetDecorator())
 	if err != nil {
 		return nil, err
@@ -28,9 +29,11 @@ func (s *decoratorService) CreateDecorator(ctx context.Context, req *ruedov1.Cre
 
 func (s *decoratorService) UpdateDecorator(ctx context.Context, req *ruedov1.UpdateDecoratorRequest) (*ruedov1.UpdateDecoratorResponse, error) {
 	next := req.GetDecorator()
-	if _, err := decorate.Compile(next); err != nil {
+	admitted, err := s.Hall.Compiler().Admit(ctx, next)
+	if err != nil {
 		return nil, err
 	}
+	defer admitted.Keep() // until the catalog holds it
 	stored, err := s.Store.Decorator(ctx, next.GetName())
 	if err != nil {
 		return nil, err

@@ -34,7 +34,7 @@ func schemaOf(t *testing.T, text string) *structpb.Struct {
 
 func compile(t *testing.T, d *ruedov1.Decorator) *decorate.Decorator {
 	t.Helper()
-	c, err := decorate.Compile(d)
+	c, err := decorate.Compile(t.Context(), d)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,10 +179,10 @@ func TestBadSchemasAreRefused(t *testing.T) {
 		{"file", `{"$ref": "file:///etc/passwd"}`, fault.SchemaRemoteRef},
 		{"unknown metaschema", `{"$schema": "https://example.com/s"}`, fault.SchemaRemoteRef},
 		{"dangling", `{"$ref": "#/$defs/nothing"}`, fault.SchemaInvalid},
-		{"too large", `{"description": "` + strings.Repeat("x", 300<<10) + `"}`, fault.SchemaInvalid},
+		{"too large", `{"description": "` + strings.Repeat("x", 300<<10) + `"}`, fault.SchemaLimit},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := decorate.Compile(&ruedov1.Decorator{Name: "d", InputSchema: schemaOf(t, tt.schema)})
+			_, err := decorate.Compile(t.Context(), &ruedov1.Decorator{Name: "d", InputSchema: schemaOf(t, tt.schema)})
 			if !errors.Is(err, tt.want) {
 				t.Fatalf("err = %v (%v), want %s", err, fault.ReasonOf(err), tt.want)
 			}

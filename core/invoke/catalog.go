@@ -19,7 +19,7 @@ import (
 type Catalog struct {
 	snapshot   *store.Snapshot
 	entries    map[string]*Entry
-	decorators map[string]*compiled
+	decorators map[string]*attached
 	// plans holds the live plans and those of the catalog before: a runner may
 	// still ask for the plan of a call that set out under it.
 	plans, live map[string]*runnerv1.Plan
@@ -38,10 +38,12 @@ type Entry struct {
 	err  error
 }
 
-type compiled struct {
+// attached is a decorator as of one version. Its schema may not be compiled yet.
+type attached struct {
 	version   int64
 	decorator *decorate.Decorator
-	err       error
+	// told is for the goroutine that follows the catalog: it has compiled it.
+	told bool
 }
 
 // Resolve finds a service; SERVICE_NOT_FOUND suggests the nearest name.
@@ -89,8 +91,9 @@ func (h *Hall) Announce(id string, plan *runnerv1.Plan) (forget func()) {
 	return func() { h.pending.Delete(id) }
 }
 
-// current gives the catalog of the mirror's present snapshot. A caller that
-// has seen the mirror reach a revision sees a catalog that has it too.
+// current returns the catalog of the mirror's present snapshot. A caller that
+// has seen the mirror reach a revision sees a catalog that has it too. Building
+// one compiles nothing: it takes as long as adding up limits does.
 func (h *Hall) current() *Catalog {
 	snap := h.cfg.Mirror.Snapshot()
 	if c := h.catalog.Load(); c != nil && c.snapshot == snap {
@@ -110,6 +113,50 @@ func (h *Hall) current() *Catalog {
 	return c
 }
 
+// Start has a goroutine follow the mirror, so that catalogs are built and schemas
+// compiled before calls need them. Without it, or where it has not come so far,
+// a call waits for the schemas of its own service, and for nothing else.
+func (h *Hall) Start() {
+	h.running.Go(func() {
+		for h.down.Err() == nil {
+			changed := h.cfg.Mirror.Changed()
+			h.compile(h.current())
+			select {
+			case <-changed:
+			case <-h.down.Done():
+			}
+		}
+	})
+}
+
+// Close ends what Start began and waits for it.
+func (h *Hall) Close() {
+	h.stop()
+	h.running.Wait()
+}
+
+// compile makes the schemas ready that services use, and logs once what keeps
+// services from being called.
+func (h *Hall) compile(c *Catalog) {
+	for _, service := range slices.Sorted(maps.Keys(c.entries)) {
+		for _, name := range c.entries[service].Service.GetRevision().GetDecorators() {
+			d := c.decorators[name]
+			if d == nil || d.told {
+				continue
+			}
+			err := d.decorator.Ready(h.down)
+			if h.down.Err() != nil {
+				return
+			}
+			d.told = true
+			if err != nil {
+				h.log.Error("services with this decorator cannot be called", "decorator", name, "service", service,
+					"reason", fault.ReasonOf(err), "err", err, "fix", fault.Of(err).Fix)
+			}
+		}
+	}
+}
+
 func (h *Hall) next(old *Catalog, snap *store.Snapshot) *Catalog {
 	if old == nil {
 		old = &Catalog{}
@@ -117,7 +164,7 @@ func (h *Hall) next(old *Catalog, snap *store.Snapshot) *Catalog {
 	c := &Catalog{
 		snapshot:   snap,
 		entries:    make(map[string]*Entry, len(snap.Services)),
-		decorators: make(map[string]*compiled, len(snap.Decorators)),
+		decorators: make(map[string]*attached, len(snap.Decorators)),
 		plans:      maps.Clone(old.live),
 		live:       make(map[string]*runnerv1.Plan, len(snap.Services)),
 	}
@@ -129,8 +176,7 @@ func (h *Hall) next(old *Catalog, snap *store.Snapshot) *Catalog {
 			c.decorators[name] = was
 			continue
 		}
-		ready, err := decorate.Compile(d)
-		c.decorators[name] = &compiled{version: d.GetVersion(), decorator: ready, err: err}
+		c.decorators[name] = &attached{version: d.GetVersion(), decorator: h.compiler.Decorator(d)}
 	}
 	for name, s := range snap.Services {
 		e := h.entry(c, old.entries[name], s)
@@ -176,9 +222,6 @@ func (c *Catalog) rules(s *ruedov1.Service) ([]*decorate.Decorator, error) {
 		if d == nil {
 			return nil, fault.New(fault.DecoratorNotFound, "service %s carries decorator %s, which is not stored", s.GetName(), name).
 				WithFix("create decorator %s, or publish %s without it", name, s.GetName())
-		}
-		if d.err != nil {
-			return nil, d.err
 		}
 		ds = append(ds, d.decorator)
 	}

@@ -11,6 +11,11 @@
 // changed; what did not change is kept, compiled schemas among it. Resolving a
 // name is two atomic loads and a map lookup: no store read, no lock.
 //
+// Schemas are compiled beside it, by the goroutine that [Hall.Start] starts, or by
+// the first call that needs one. So a call never waits for the schema of another
+// service, and a schema that cannot be used keeps only its own services from
+// being called.
+//
 // # Concurrency
 //
 // All methods may be called from many goroutines at once.
@@ -30,6 +35,7 @@ import (
 	"github.com/oklog/ulid/v2"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/ruedo-dev/ruedo/core/decorate"
 	"github.com/ruedo-dev/ruedo/core/dispatch"
 	"github.com/ruedo-dev/ruedo/core/store"
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
@@ -46,6 +52,7 @@ const grace = 2 * time.Second
 // Mirror is where the catalog comes from: the store's mirror.
 type Mirror interface {
 	Snapshot() *store.Snapshot
+	Changed() <-chan struct{}
 }
 
 // Config says what a Hall is made of.
@@ -68,16 +75,27 @@ type Hall struct {
 	catalog atomic.Pointer[Catalog]
 	build   sync.Mutex // one rebuild at a time
 	pending sync.Map   // plan id -> *runnerv1.Plan, being published
+
+	compiler *decorate.Compiler
+	down     context.Context // ends with Close
+	stop     context.CancelFunc
+	running  sync.WaitGroup
 }
 
-// New makes a hall; it starts nothing.
+// New makes a hall; it starts nothing before Start.
 func New(cfg Config) *Hall {
 	log := cfg.Logger
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Hall{cfg: cfg, log: log}
+	h := &Hall{cfg: cfg, log: log, compiler: decorate.NewCompiler()}
+	h.down, h.stop = context.WithCancel(context.Background())
+	return h
 }
+
+// Compiler compiles the schemas of decorators. Who creates or publishes uses it
+// too, so that each is compiled once.
+func (h *Hall) Compiler() *decorate.Compiler { return h.compiler }
 
 // Call is what a caller said.
 type Call struct {

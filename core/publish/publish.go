@@ -168,7 +168,7 @@ func (p *Publisher) prepare(ctx context.Context, s *ruedov1.Service) ([]*ruedov1
 		return nil, err
 	}
 	if example := s.GetRevision().GetExample(); len(example) > 0 {
-		if err := rules.Check(s.GetName(), example); err != nil {
+		if err := rules.Check(ctx, s.GetName(), example); err != nil {
 			e := *fault.Of(err)
 			e.Message = "the example of the service is no input that it accepts: " + e.Message
 			e.Fix = "correct the example, or the schema of the decorator"
@@ -206,8 +206,8 @@ func (p *Publisher) rules(ctx context.Context, rev *ruedov1.Revision) (*decorate
 		if err != nil {
 			return nil, err
 		}
-		d, err := decorate.Compile(stored)
-		if err != nil {
+		d := p.cfg.Hall.Compiler().Decorator(stored)
+		if err := d.Ready(ctx); err != nil {
 			return nil, err
 		}
 		ds = append(ds, d)

@@ -42,6 +42,7 @@ const (
 	DecoratorInvalid  Reason = "DECORATOR_INVALID"
 	SchemaInvalid     Reason = "SCHEMA_INVALID"
 	SchemaRemoteRef   Reason = "SCHEMA_REMOTE_REF"
+	SchemaLimit       Reason = "SCHEMA_LIMIT"
 
 	// Modules.
 	UploadTooLarge   Reason = "UPLOAD_TOO_LARGE"
@@ -147,7 +148,7 @@ func rowOf(r Reason) row {
 		DigestMismatch, UploadIncomplete, CompileFailed, InputBroken:
 		return row{connect.CodeInvalidArgument, ExitInvalid}
 	case WasmLimit, WasmLimitMemory, WasmLimitTypes, WasmLimitFunctions, WasmLimitGlobals, WasmLimitTable, WasmLimitBody,
-		WasmLimitLocals, WasmLimitNesting, WasmLimitBrTable, WasmLimitComplexity:
+		WasmLimitLocals, WasmLimitNesting, WasmLimitBrTable, WasmLimitComplexity, SchemaLimit:
 		return row{connect.CodeInvalidArgument, ExitLimit}
 	case InputTooLarge, UploadTooLarge, UploadBusy, QueueFull, ConcurrencyLimit, StoreFull, CompileTimeout, CompileMemory:
 		return row{connect.CodeResourceExhausted, ExitLimit}

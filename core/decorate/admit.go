@@ -1,0 +1,172 @@
+package decorate
+
+import (
+	"fmt"
+	"strconv"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
+
+// Bounds of a schema, looked at before it is compiled. What they let through
+// compiles in a fraction of a second: the time grows with the square of the
+// schemas in it.
+const (
+	// maxSchema bounds its JSON.
+	maxSchema = 256 << 10
+	// maxSchemaDepth bounds how deep its arrays and objects nest. An object in an
+	// object takes two levels.
+	maxSchemaDepth = 128
+	// maxSchemaValues bounds its values, the entries of enums among them.
+	maxSchemaValues = 20_000
+	// maxSubschemas bounds its objects and booleans: what may be a schema.
+	maxSubschemas = 4_000
+	// maxReferences bounds its references.
+	maxReferences = 1_000
+	// maxPointer bounds the names that lead to a part of it, all together: what is
+	// deep is named at length.
+	maxPointer = 4 << 10
+	// maxCount is the largest length or count that it may demand.
+	maxCount = 1 << 53
+)
+
+// refusal says why a schema is not accepted, whatever decorator has it.
+type refusal struct {
+	reason        fault.Reason
+	text          string // follows "the input schema of decorator NAME "
+	fix           string
+	fields        []fault.Field
+	limit, actual string
+	cause         error
+}
+
+func (r *refusal) Error() string { return r.text }
+
+// of makes the error for one decorator.
+func (r *refusal) of(decorator string) error {
+	e := fault.Wrap(r.cause, r.reason, "the input schema of decorator %s %s", decorator, r.text).With("decorator", decorator)
+	e.Fields, e.Fix = r.fields, r.fix
+	if r.limit != "" {
+		e.With("limit", r.limit).With("actual", r.actual)
+	}
+	return e
+}
+
+func overLimit(what string, limit, actual int) *refusal {
+	return &refusal{
+		reason: fault.SchemaLimit,
+		text:   fmt.Sprintf("has %d %s; the limit is %d", actual, what, limit),
+		fix:    "make the schema simpler: split it over decorators, check less of the input, or let the service check it",
+		limit:  strconv.Itoa(limit), actual: strconv.Itoa(actual),
+	}
+}
+
+// admission counts what is in a schema.
+type admission struct {
+	values, subschemas, references int
+	// resources are the parts with an $id of their own.
+	resources int
+	refusal   *refusal
+}
+
+// admit refuses a schema whose size or shape would make it dear to compile.
+func admit(schema *structpb.Struct) *admission {
+	a := new(admission)
+	if n := proto.Size(schema); n > 4*maxSchema {
+		a.refuse("bytes", maxSchema, n)
+		return a
+	}
+	a.object(schema, 1, 0, true)
+	return a
+}
+
+func (a *admission) refuse(what string, limit, actual int) bool {
+	if a.refusal == nil {
+		a.refusal = overLimit(what, limit, actual)
+	}
+	return false
+}
+
+// object counts an object; schema is false in what is plain data.
+func (a *admission) object(s *structpb.Struct, depth, pointer int, schema bool) bool {
+	if depth > maxSchemaDepth {
+		return a.refuse("levels of nesting", maxSchemaDepth, depth)
+	}
+	if pointer > maxPointer {
+		return a.refuse("bytes in the path to one of its parts", maxPointer, pointer)
+	}
+	if a.subschemas++; a.subschemas > maxSubschemas {
+		return a.refuse("subschemas", maxSubschemas, a.subschemas)
+	}
+	for name, v := range s.GetFields() {
+		if schema && !a.keyword(name, v) {
+			return false
+		}
+		if schema && name == "$id" && depth > 1 {
+			a.resources++
+		}
+		if !a.value(v, depth+1, pointer+1+len(name), schema && !isData(name)) {
+			return false
+		}
+	}
+	return true
+}
+
+func (a *admission) value(v *structpb.Value, depth, pointer int, schema bool) bool {
+	if a.values++; a.values > maxSchemaValues {
+		return a.refuse("values", maxSchemaValues, a.values)
+	}
+	switch v := v.GetKind().(type) {
+	case *structpb.Value_StructValue:
+		return a.object(v.StructValue, depth, pointer, schema)
+	case *structpb.Value_ListValue:
+		if depth > maxSchemaDepth {
+			return a.refuse("levels of nesting", maxSchemaDepth, depth)
+		}
+		for _, item := range v.ListValue.GetValues() {
+			if !a.value(item, depth+1, pointer+3, schema) {
+				return false
+			}
+		}
+	case *structpb.Value_BoolValue:
+		if a.subschemas++; a.subschemas > maxSubschemas {
+			return a.refuse("subschemas", maxSubschemas, a.subschemas)
+		}
+	}
+	return true
+}
+
+// isData reports whether a keyword holds values and no schemas.
+func isData(keyword string) bool {
+	switch keyword {
+	case "enum", "const", "default", "example", "examples":
+		return true
+	}
+	return false
+}
+
+// keyword looks at keywords whose values cost something themselves. A property
+// of that name has a schema as its value, which none of them has.
+func (a *admission) keyword(name string, v *structpb.Value) bool {
+	switch name {
+	case "$ref", "$dynamicRef", "$recursiveRef":
+		if _, is := v.GetKind().(*structpb.Value_StringValue); is {
+			if a.references++; a.references > maxReferences {
+				return a.refuse("references", maxReferences, a.references)
+			}
+		}
+	case "minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties", "minContains", "maxContains":
+		if n, is := v.GetKind().(*structpb.Value_NumberValue); is && n.NumberValue > maxCount {
+			if a.refusal == nil {
+				a.refusal = overLimit("as its "+name, maxCount, 0)
+				a.refusal.actual = shorten(strconv.FormatFloat(n.NumberValue, 'g', -1, 64))
+				a.refusal.text = fmt.Sprintf("has a %s of %s; the limit is %d", name, a.refusal.actual, maxCount)
+				a.refusal.fix = "leave " + name + " out, or lower it"
+			}
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,294 @@
+package decorate
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+	"math/big"
+	"slices"
+	"strings"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+)
+
+// lowering makes rules of the schemas that the library has compiled.
+type lowering struct {
+	made    map[*jsonschema.Schema]*rule
+	refused *refusal
+	// dynamic is where a reference was that depends on the way that led to it,
+	// and several is set if there is more than one resource. Only both together
+	// make a difference.
+	dynamic string
+	several bool
+}
+
+// lower makes the rules of a compiled schema and bounds what they cost. several
+// says that parts of it are resources of their own.
+func lower(s *jsonschema.Schema, several bool) (*rule, *refusal) {
+	l := &lowering{made: make(map[*jsonschema.Schema]*rule), several: several}
+	r := l.rule(s)
+	if l.refused == nil && l.dynamic != "" && l.several {
+		l.refused = invalid("has a reference at %s that depends on the way that leads to it ($dynamicRef or $recursiveRef across $id)", cut(l.dynamic, maxDescription))
+		l.refused.fix = `use "$ref"`
+	}
+	if l.refused != nil {
+		return nil, l.refused
+	}
+	costs := &cost{known: make(map[*rule]visit), open: make(map[*rule]bool)}
+	for schema, r := range l.made {
+		v, ok := costs.of(r)
+		switch {
+		case !ok:
+			refused := invalid("refers to itself at %s without looking at a part of the input: checking would never end", place(schema))
+			refused.fix = "refer to it from a property or an item"
+			return nil, refused
+		case v.chain > maxChain:
+			return nil, overLimit("references in a row about one value at "+place(schema), maxChain, v.chain)
+		case v.work > maxVisit:
+			return nil, overLimit("units of work for one value at "+place(schema), maxVisit, v.work)
+		}
+	}
+	return r, nil
+}
+
+// place names a part of a schema in an error.
+func place(s *jsonschema.Schema) string {
+	at := strings.TrimPrefix(s.Location, root+"#")
+	if at == "" {
+		return "its top"
+	}
+	return cut(at, maxQuoted)
+}
+
+// rule returns the rule of a schema, nil if it accepts everything.
+func (l *lowering) rule(s *jsonschema.Schema) *rule {
+	if s == nil || s.Bool != nil && *s.Bool {
+		return nil
+	}
+	if r, ok := l.made[s]; ok {
+		return r
+	}
+	r := &rule{work: 2}
+	l.made[s] = r // before what it refers to: that may be itself
+	if !strings.HasPrefix(s.Location, root+"#") {
+		l.several = true // a metaschema
+	}
+	if s.Bool != nil {
+		r.never = true
+		return r
+	}
+	if s.Ref != nil {
+		r.all = append(r.all, l.rule(s.Ref))
+		if s.DraftVersion < 2019 {
+			return r // drafts of then ignore all that is beside a reference
+		}
+	}
+	if s.RecursiveRef != nil {
+		if s.RecursiveRef.RecursiveAnchor {
+			l.dynamic = place(s)
+		}
+		r.all = append(r.all, l.rule(s.RecursiveRef))
+	}
+	if d := s.DynamicRef; d != nil {
+		if d.Anchor != "" && d.Ref.DynamicAnchor == d.Anchor {
+			l.dynamic = place(s)
+		}
+		r.all = append(r.all, l.rule(d.Ref))
+	}
+	l.anyValue(r, s)
+	l.objects(r, s)
+	l.arrays(r, s)
+	r.minLength, r.maxLength = s.MinLength, s.MaxLength
+	if s.Pattern != nil {
+		r.pattern = s.Pattern.(*pattern)
+	}
+	r.number(s)
+	r.work += len(r.all) + len(r.any) + len(r.one) + len(r.bounds) + len(r.prefix) + len(r.patterns) +
+		len(r.required) + len(r.needs) + len(r.dependents) + r.watched/8
+	return r
+}
+
+func (l *lowering) rules(list []*jsonschema.Schema) []*rule {
+	out := make([]*rule, 0, len(list))
+	for _, s := range list {
+		out = append(out, l.rule(s))
+	}
+	return out
+}
+
+func (l *lowering) anyValue(r *rule, s *jsonschema.Schema) {
+	if s.Types != nil && !s.Types.IsEmpty() {
+		names := s.Types.ToStrings()
+		r.types, r.integer = kindsOf(names)
+		r.wantTypes = strings.Join(names, " or ")
+	}
+	switch {
+	case s.Const != nil && s.Enum != nil:
+		l.choose(r, []any{*s.Const}, false)
+		also := &rule{work: 2}
+		l.choose(also, s.Enum.Values, true)
+		r.all = append(r.all, also)
+	case s.Const != nil:
+		l.choose(r, []any{*s.Const}, false)
+	case s.Enum != nil:
+		l.choose(r, s.Enum.Values, true)
+	}
+	r.format = s.Format
+	r.all = append(r.all, l.rules(s.AllOf)...)
+	if len(s.AnyOf) > 0 {
+		r.any = append(r.any, l.rules(s.AnyOf))
+	}
+	if len(s.OneOf) > 0 {
+		r.one = append(r.one, l.rules(s.OneOf))
+	}
+	if s.Not != nil {
+		r.not, r.hasNot = l.rule(s.Not), true
+	}
+	if s.If != nil {
+		r.cond, r.then, r.otherwise, r.hasCond = l.rule(s.If), l.rule(s.Then), l.rule(s.Else), true
+	}
+	if s.UnevaluatedProperties != nil {
+		r.unevaluatedMembers, r.hasUnevaluatedMem = l.rule(s.UnevaluatedProperties), true
+	}
+	if s.UnevaluatedItems != nil {
+		r.unevaluatedItems, r.hasUnevaluatedItems = l.rule(s.UnevaluatedItems), true
+	}
+}
+
+// choose makes the canonical forms of the values of an enum or a const.
+func (l *lowering) choose(r *rule, values []any, several bool) {
+	e := &choice{forms: make(map[string]struct{}, len(values)), text: list(values)}
+	if several {
+		e.text = "one of " + e.text
+	}
+	for _, v := range values {
+		text, err := json.Marshal(v)
+		if err != nil {
+			l.refused = invalid("has a value in an enum that is not JSON")
+			return
+		}
+		d := document{seed: hashSeed}
+		if err := d.read(context.Background(), text); err != nil {
+			l.refused = invalid("has a value in an enum that no input can have: %v", err)
+			return
+		}
+		form := d.form(nil, 0)
+		e.forms[string(form)] = struct{}{}
+		k := d.values[0].kind
+		if k == kindEscaped {
+			k = kindString
+		}
+		e.kinds |= 1 << k
+		e.longest = max(e.longest, len(form))
+	}
+	r.enum = e
+}
+
+func (l *lowering) objects(r *rule, s *jsonschema.Schema) {
+	r.minMembers, r.maxMembers = s.MinProperties, s.MaxProperties
+	members := make(map[string]member, len(s.Properties))
+	for _, name := range slices.Sorted(maps.Keys(s.Properties)) {
+		members[name] = member{rule: l.rule(s.Properties[name]), listed: true}
+	}
+	look := func(name string) watch {
+		m := members[name]
+		if m.watch == 0 {
+			r.watched++
+			m.watch = r.watched
+			members[name] = m
+		}
+		return watch{m.watch - 1, name}
+	}
+	lookAll := func(names []string) []watch {
+		var out []watch
+		for _, n := range names {
+			out = append(out, look(n))
+		}
+		return out
+	}
+	r.required = lookAll(s.Required)
+	for _, name := range slices.Sorted(maps.Keys(s.DependentRequired)) {
+		r.needs = append(r.needs, need{look(name), lookAll(s.DependentRequired[name])})
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.DependentSchemas)) {
+		r.dependents = append(r.dependents, dependent{look(name), l.rule(s.DependentSchemas[name])})
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Dependencies)) {
+		switch d := s.Dependencies[name].(type) {
+		case []string:
+			r.needs = append(r.needs, need{look(name), lookAll(d)})
+		case *jsonschema.Schema:
+			r.dependents = append(r.dependents, dependent{look(name), l.rule(d)})
+		}
+	}
+	for _, n := range r.needs {
+		r.work += len(n.names)
+	}
+	for p, sub := range s.PatternProperties {
+		r.patterns = append(r.patterns, patternRule{p.(*pattern), l.rule(sub)})
+	}
+	slices.SortFunc(r.patterns, func(a, b patternRule) int { return strings.Compare(a.pattern.String(), b.pattern.String()) })
+	if len(members) > 0 {
+		r.members = members
+	}
+	r.rest, r.hasRest = l.additional(s.AdditionalProperties)
+	if s.PropertyNames != nil {
+		r.memberNames = l.rule(s.PropertyNames)
+	}
+}
+
+// additional reads a keyword whose value the library gives as a bool or a schema.
+func (l *lowering) additional(v any) (r *rule, has bool) {
+	switch v := v.(type) {
+	case bool:
+		if v {
+			return nil, true
+		}
+		return &rule{work: 1, never: true}, true
+	case *jsonschema.Schema:
+		return l.rule(v), true
+	}
+	return nil, false
+}
+
+func (l *lowering) arrays(r *rule, s *jsonschema.Schema) {
+	r.minItems, r.maxItems, r.uniqueItems = s.MinItems, s.MaxItems, s.UniqueItems
+	if s.DraftVersion < 2020 {
+		switch items := s.Items.(type) {
+		case *jsonschema.Schema:
+			r.items, r.hasItems = l.rule(items), true
+		case []*jsonschema.Schema:
+			r.prefix = l.rules(items)
+			r.items, r.hasItems = l.additional(s.AdditionalItems)
+		}
+	} else {
+		r.prefix = l.rules(s.PrefixItems)
+		if s.Items2020 != nil {
+			r.items, r.hasItems = l.rule(s.Items2020), true
+		}
+	}
+	if s.Contains != nil {
+		r.contains, r.hasContains = l.rule(s.Contains), true
+		r.minContains, r.maxContains = 1, s.MaxContains
+		if s.MinContains != nil {
+			r.minContains = *s.MinContains
+		}
+		r.containsEvaluates = s.DraftVersion >= 2020
+	}
+}
+
+func (r *rule) number(s *jsonschema.Schema) {
+	add := func(n *big.Rat, bad int, exclusive bool) {
+		if n != nil {
+			r.bounds = append(r.bounds, bound{limitOf(n), bad, exclusive})
+		}
+	}
+	add(s.Minimum, -1, false)
+	add(s.Maximum, +1, false)
+	add(s.ExclusiveMinimum, -1, true)
+	add(s.ExclusiveMaximum, +1, true)
+	if s.MultipleOf != nil {
+		m := limitOf(s.MultipleOf)
+		r.multipleOf = &m
+	}
+}

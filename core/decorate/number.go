@@ -1,0 +1,182 @@
+package decorate
+
+import (
+	"bytes"
+	"fmt"
+	"math/big"
+	"strconv"
+)
+
+// Bounds of a number in an input. A number is compared exactly, so its digits
+// and its exponent are work: 1e999990 is seven bytes, and a million digits.
+//
+// No honest number comes near them. An IEEE double needs 17 digits and
+// exponents from -324 to 308; written out in full without an exponent, the
+// smallest one has 342 digits. A key of 2,048 bits has 617.
+const (
+	maxDigits   = 800
+	maxExponent = 400
+)
+
+// decimal is a number as its literal says it: digits * 10^exp, negative or not.
+// Zero has no digits. Otherwise the first and the last digit are not zero, so
+// that equal numbers have equal decimals.
+type decimal struct {
+	negative bool
+	digits   []byte
+	exp      int
+}
+
+// admitNumber returns what is wrong with the size of a number's literal, or "".
+// It does not look at more than the length of its parts.
+func admitNumber(literal []byte) (description string, limit, actual int) {
+	mantissa, exponent := splitNumber(literal)
+	digits := len(mantissa)
+	if len(mantissa) > 0 && mantissa[0] == '-' {
+		digits--
+	}
+	if bytes.IndexByte(mantissa, '.') >= 0 {
+		digits--
+	}
+	if digits > maxDigits {
+		return fmt.Sprintf("is a number of %d digits; the limit is %d", digits, maxDigits), maxDigits, digits
+	}
+	if len(exponent) == 0 {
+		return "", 0, 0
+	}
+	e, err := strconv.Atoi(string(exponent[:min(len(exponent), 12)]))
+	if len(exponent) > 12 || err != nil {
+		// Leading zeros are as strange as a huge exponent; neither is read.
+		return fmt.Sprintf("is a number whose exponent has %d characters; the limit is %d", len(exponent), maxExponent), maxExponent, len(exponent)
+	}
+	if e > maxExponent || e < -maxExponent {
+		return fmt.Sprintf("is a number with the exponent %d; the limit is %d", e, maxExponent), maxExponent, e
+	}
+	return "", 0, 0
+}
+
+// splitNumber returns a literal's parts before and behind its e.
+func splitNumber(literal []byte) (mantissa, exponent []byte) {
+	for i, c := range literal {
+		if c == 'e' || c == 'E' {
+			return literal[:i], literal[i+1:]
+		}
+	}
+	return literal, nil
+}
+
+// parseDecimal reads the literal of an admitted number. The digits are those of
+// the literal, or are in scratch if the literal has a point among them.
+func parseDecimal(literal []byte, scratch *[maxDigits]byte) decimal {
+	var d decimal
+	mantissa, exponent := splitNumber(literal)
+	if len(exponent) > 0 {
+		d.exp, _ = strconv.Atoi(string(exponent)) // the parser has admitted it
+	}
+	if mantissa[0] == '-' {
+		d.negative, mantissa = true, mantissa[1:]
+	}
+	if point := bytes.IndexByte(mantissa, '.'); point >= 0 {
+		whole, fraction := mantissa[:point], bytes.TrimRight(mantissa[point+1:], "0")
+		d.exp -= len(fraction)
+		switch {
+		case len(fraction) == 0:
+			mantissa = whole
+		case len(whole) == 1 && whole[0] == '0':
+			mantissa = fraction
+		default:
+			mantissa = append(append(scratch[:0], whole...), fraction...)
+		}
+	}
+	for len(mantissa) > 0 && mantissa[0] == '0' {
+		mantissa = mantissa[1:]
+	}
+	for n := len(mantissa); n > 0 && mantissa[n-1] == '0'; n-- {
+		mantissa = mantissa[:n-1]
+		d.exp++
+	}
+	if d.digits = mantissa; len(mantissa) == 0 {
+		return decimal{}
+	}
+	return d
+}
+
+// integer reports whether the number has no fraction.
+func (d decimal) integer() bool { return d.exp >= 0 }
+
+// compare returns -1, 0 or +1 as d is less than, equal to or greater than e.
+func (d decimal) compare(e decimal) int {
+	if s, t := d.sign(), e.sign(); s != t || s == 0 {
+		return s - t
+	}
+	c := d.compareSize(e)
+	if d.negative {
+		return -c
+	}
+	return c
+}
+
+func (d decimal) sign() int {
+	switch {
+	case len(d.digits) == 0:
+		return 0
+	case d.negative:
+		return -1
+	}
+	return 1
+}
+
+func (d decimal) compareSize(e decimal) int {
+	if m, n := len(d.digits)+d.exp, len(e.digits)+e.exp; m != n {
+		if m < n {
+			return -1
+		}
+		return 1
+	}
+	// The same number of digits before the point, so they compare like words:
+	// the shorter one goes on with zeros.
+	return bytes.Compare(d.digits, e.digits)
+}
+
+// work is what arithmetic with the number costs.
+func (d decimal) work() int {
+	if d.exp < 0 {
+		return len(d.digits) - d.exp
+	}
+	return len(d.digits) + d.exp
+}
+
+// smallDigits is how many digits always fit an int64.
+const smallDigits = 18
+
+// multiple reports whether d is an integer times e.
+func (d decimal) multiple(e decimal) bool {
+	if len(d.digits) == 0 || len(e.digits) == 0 {
+		return len(d.digits) == 0
+	}
+	// d.digits*10^d.exp / e.digits*10^e.exp, with one of the exponents made zero.
+	up, down := max(d.exp-e.exp, 0), max(e.exp-d.exp, 0)
+	if len(d.digits)+up <= smallDigits && len(e.digits)+down <= smallDigits {
+		return d.small(up)%e.small(down) == 0
+	}
+	return new(big.Int).Rem(d.big(up), e.big(down)).Sign() == 0
+}
+
+func (d decimal) small(zeros int) int64 {
+	var n int64
+	for _, c := range d.digits {
+		n = n*10 + int64(c-'0')
+	}
+	for range zeros {
+		n *= 10
+	}
+	return n
+}
+
+func (d decimal) big(zeros int) *big.Int {
+	n, _ := new(big.Int).SetString(string(d.digits), 10)
+	if zeros == 0 {
+		return n
+	}
+	return n.Mul(n, new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(zeros)), nil))
+}

@@ -1,0 +1,184 @@
+package decorate
+
+import (
+	"math/big"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+)
+
+// rule is one schema object or boolean made ready to be checked, see checker.
+// A nil rule accepts everything. Rules are immutable; they may refer to each
+// other in circles, but only through a member, an item or a name.
+type rule struct {
+	// never is the schema false.
+	never bool
+	// work is what visiting the rule costs, without what it refers to.
+	work int
+
+	types     kindSet
+	integer   bool // with types: a number has to be an integer
+	wantTypes string
+	enum      *choice
+	format    *jsonschema.Format
+	pattern   *pattern
+
+	// In place: they are about the same value.
+	all                 []*rule // $ref and allOf
+	any, one            [][]*rule
+	not, cond           *rule
+	hasNot, hasCond     bool
+	then, otherwise     *rule
+	dependents          []dependent
+	needs               []need
+	unevaluatedMembers  *rule
+	unevaluatedItems    *rule
+	hasUnevaluatedMem   bool
+	hasUnevaluatedItems bool
+
+	// Objects.
+	minMembers, maxMembers *int
+	members                map[string]member
+	// watched is how many names have an index, see member.
+	watched     int
+	required    []watch
+	patterns    []patternRule
+	rest        *rule // additionalProperties
+	hasRest     bool
+	memberNames *rule
+
+	// Arrays.
+	minItems, maxItems *int
+	uniqueItems        bool
+	prefix             []*rule
+	items              *rule // what follows the prefix
+	hasItems           bool
+	contains           *rule
+	hasContains        bool
+	minContains        int
+	maxContains        *int
+	// containsEvaluates: since 2020-12, contains counts for unevaluatedItems.
+	containsEvaluates bool
+
+	// Strings.
+	minLength, maxLength *int
+
+	// Numbers.
+	bounds     []bound
+	multipleOf *limit
+}
+
+// member is what a rule says of a name.
+type member struct {
+	rule *rule
+	// listed: it is among the properties, not only required or depended on.
+	listed bool
+	// watch is 1 + the index of the name among the watched ones, or 0.
+	watch int
+}
+
+type watch struct {
+	index int
+	name  string
+}
+
+// need says which names have to be there if another one is.
+type need struct {
+	of    watch
+	names []watch
+}
+
+type dependent struct {
+	of   watch
+	rule *rule
+}
+
+type patternRule struct {
+	pattern *pattern
+	rule    *rule
+}
+
+// bound is a minimum or a maximum: a number compared with it may not give the
+// sign bad, nor, if it is exclusive, zero.
+type bound struct {
+	limit
+	bad       int
+	exclusive bool
+}
+
+func (b bound) text() string {
+	switch {
+	case b.bad < 0 && b.exclusive:
+		return "over"
+	case b.bad < 0:
+		return "at least"
+	case b.exclusive:
+		return "under"
+	}
+	return "at most"
+}
+
+type limit struct {
+	decimal
+	text string
+}
+
+// kindSet is a set of kinds.
+type kindSet uint16
+
+func (s kindSet) has(k kind) bool { return s&(1<<k) != 0 }
+
+// kindsOf returns the kinds of the type names of JSON Schema.
+func kindsOf(names []string) (set kindSet, integer bool) {
+	for _, n := range names {
+		switch n {
+		case "null":
+			set |= 1 << kindNull
+		case "boolean":
+			set |= 1<<kindFalse | 1<<kindTrue
+		case "integer":
+			set |= 1 << kindNumber
+			integer = true
+		case "string":
+			set |= 1<<kindString | 1<<kindEscaped
+		case "array":
+			set |= 1 << kindArray
+		case "object":
+			set |= 1 << kindObject
+		}
+	}
+	for _, n := range names {
+		if n == "number" {
+			set |= 1 << kindNumber
+			integer = false
+		}
+	}
+	return set, integer
+}
+
+// name of a kind, as JSON Schema says it.
+func (k kind) String() string {
+	switch k {
+	case kindNull:
+		return "null"
+	case kindFalse, kindTrue:
+		return "boolean"
+	case kindNumber:
+		return "number"
+	case kindArray:
+		return "array"
+	case kindObject:
+		return "object"
+	}
+	return "string"
+}
+
+// limitOf makes a number of a schema ready to be compared with.
+func limitOf(r *big.Rat) limit {
+	// A schema's numbers are IEEE doubles, as its message has no others: the
+	// shortest text that reads back as the double is the number that was meant.
+	text := number(r)
+	var scratch [maxDigits]byte
+	d := parseDecimal([]byte(text), &scratch)
+	d.digits = append([]byte(nil), d.digits...)
+	return limit{d, text}
+}

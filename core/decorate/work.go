@@ -1,0 +1,87 @@
+package decorate
+
+import "errors"
+
+// Work is counted in units of about 25 ns of a processor, less on a fast one:
+// one rule visited, one member or item passed, 32 bytes of a string looked
+// at, a few instructions of a pattern run over one byte. What a single unit can
+// cost at most is measured by BenchmarkWork.
+const (
+	// maxWork is the budget of one input, over all schemas of its service: 50 ms.
+	maxWork = 2_000_000
+	// pollEvery is how often the checker looks whether the caller is still there.
+	pollEvery = 2_000
+	// maxFrames bounds how deep rules are visited within each other.
+	maxFrames = 8_192
+)
+
+var (
+	// errEnough ends a check that has found all violations that an answer names.
+	errEnough = errors.New("enough violations")
+	// errOverWork ends a check that costs more than maxWork.
+	errOverWork = errors.New("over the budget of work")
+	// errTooDeep ends a check that nests deeper than maxFrames.
+	errTooDeep = errors.New("nested too deep")
+)
+
+// Bounds of what a schema may cost for a single value, whatever it holds.
+const (
+	// maxVisit bounds the work of all rules that one value can meet, references
+	// followed. Doubling references reach it after a dozen steps; a choice
+	// between 1,000 forms does not.
+	maxVisit = 10_000
+	// maxChain bounds how many rules may refer to each other in a row about one
+	// value.
+	maxChain = 64
+)
+
+// cost computes what visiting a rule costs at most for one value, without its
+// members and items, and how many rules refer to each other in a row.
+type cost struct {
+	known map[*rule]visit
+	open  map[*rule]bool
+}
+
+type visit struct{ work, chain int }
+
+// of returns the cost of r; ok is false if r refers to itself in place, so that
+// a check would never end.
+func (k *cost) of(r *rule) (v visit, ok bool) {
+	if r == nil {
+		return visit{}, true
+	}
+	if v, done := k.known[r]; done {
+		return v, true
+	}
+	if k.open[r] {
+		return visit{}, false
+	}
+	k.open[r] = true
+	defer delete(k.open, r)
+	v = visit{work: r.work, chain: 1}
+	ok = true
+	r.eachInPlace(func(sub *rule) {
+		w, fine := k.of(sub)
+		ok = ok && fine
+		v.work = min(v.work+w.work, maxVisit*maxVisit) // no overflow
+		v.chain = max(v.chain, w.chain+1)
+	})
+	k.known[r] = v
+	return v, ok
+}
+
+// eachInPlace calls f with all rules that are about the same value as r.
+func (r *rule) eachInPlace(f func(*rule)) {
+	for _, list := range append(append([][]*rule{r.all}, r.any...), r.one...) {
+		for _, sub := range list {
+			f(sub)
+		}
+	}
+	for _, d := range r.dependents {
+		f(d.rule)
+	}
+	f(r.not)
+	f(r.cond)
+	f(r.then)
+	f(r.otherwise)
+}

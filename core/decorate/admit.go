@@ -3,6 +3,7 @@ package decorate
 import (
 	"fmt"
 	"strconv"
+	"strings"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
@@ -23,11 +24,13 @@ const (
 	maxSchemaValues = 20_000
 	// maxSubschemas bounds its objects and booleans: what may be a schema.
 	maxSubschemas = 4_000
-	// maxReferences bounds its references.
-	maxReferences = 1_000
-	// maxPointer bounds the names that lead to a part of it, all together: what is
-	// deep is named at length.
-	maxPointer = 4 << 10
+	// maxReferences bounds its references, and maxOddReferences those of them that
+	// lead elsewhere than to "$defs" or "definitions", where each takes longer.
+	maxReferences    = 1_000
+	maxOddReferences = 200
+	// maxPointers bounds the length of the JSON pointers to all of its parts
+	// together: what is deep has a long one.
+	maxPointers = 512 << 10
 	// maxCount is the largest length or count that it may demand.
 	maxCount = 1 << 53
 )
@@ -65,7 +68,9 @@ func overLimit(what string, limit, actual int) *refusal {
 
 // admission counts what is in a schema.
 type admission struct {
-	values, subschemas, references int
+	values, subschemas, references, pointers int
+	// odd are the references that lead to unusual places.
+	odd map[string]bool
 	// resources are the parts with an $id of their own.
 	resources int
 	refusal   *refusal
@@ -73,7 +78,7 @@ type admission struct {
 
 // admit refuses a schema whose size or shape would make it dear to compile.
 func admit(schema *structpb.Struct) *admission {
-	a := new(admission)
+	a := &admission{odd: make(map[string]bool)}
 	if n := proto.Size(schema); n > 4*maxSchema {
 		a.refuse("bytes", maxSchema, n)
 		return a
@@ -94,8 +99,8 @@ func (a *admission) object(s *structpb.Struct, depth, pointer int, schema bool) 
 	if depth > maxSchemaDepth {
 		return a.refuse("levels of nesting", maxSchemaDepth, depth)
 	}
-	if pointer > maxPointer {
-		return a.refuse("bytes in the path to one of its parts", maxPointer, pointer)
+	if a.pointers += pointer; a.pointers > maxPointers {
+		return a.refuse("bytes in the paths to its parts", maxPointers, a.pointers)
 	}
 	if a.subschemas++; a.subschemas > maxSubschemas {
 		return a.refuse("subschemas", maxSubschemas, a.subschemas)
@@ -147,15 +152,40 @@ func isData(keyword string) bool {
 	return false
 }
 
+// odd reports whether a reference leads to an unusual place.
+func odd(ref string) bool {
+	for _, usual := range []string{"#/$defs/", "#/definitions/"} {
+		if name, ok := strings.CutPrefix(ref, usual); ok {
+			return strings.Contains(name, "/")
+		}
+	}
+	return strings.Contains(ref, "/")
+}
+
 // keyword looks at keywords whose values cost something themselves. A property
 // of that name has a schema as its value, which none of them has.
 func (a *admission) keyword(name string, v *structpb.Value) bool {
 	switch name {
 	case "$ref", "$dynamicRef", "$recursiveRef":
-		if _, is := v.GetKind().(*structpb.Value_StringValue); is {
+		if ref, is := v.GetKind().(*structpb.Value_StringValue); is {
 			if a.references++; a.references > maxReferences {
 				return a.refuse("references", maxReferences, a.references)
 			}
+			if odd(ref.StringValue) {
+				a.odd[ref.StringValue] = true
+			}
+			if len(a.odd) > maxOddReferences {
+				return a.refuse(`references that do not lead to "#/$defs/NAME"`, maxOddReferences, len(a.odd))
+			}
+		}
+	case "$schema":
+		if s := v.GetStringValue(); strings.Contains(s, "json-schema.org/") && strings.Contains(s, "/meta/") {
+			// A part of a metaschema would turn the other keywords off.
+			if a.refusal == nil {
+				a.refusal = invalid("has the $schema %s, which is not a draft", cut(s, maxQuoted))
+				a.refusal.fix = "leave $schema out: it is draft 2020-12 then"
+			}
+			return false
 		}
 	case "minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties", "minContains", "maxContains":
 		if n, is := v.GetKind().(*structpb.Value_NumberValue); is && n.NumberValue > maxCount {

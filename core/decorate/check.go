@@ -44,7 +44,7 @@ func newChecker(ctx context.Context) *checker {
 var hashSeed = maphash.MakeSeed()
 
 func (c *checker) release() {
-	if cap(c.values) > maxRetainedValues || cap(c.scratch) > 16*maxRetainedValues || cap(c.flags) > maxRetainedValues || cap(c.marks) > maxRetainedValues || cap(c.names) > maxRetainedValues {
+	if cap(c.values) > maxRetainedValues || cap(c.scratch) > 16*maxRetainedValues || cap(c.flags) > maxRetainedValues || cap(c.marks) > maxRetainedValues || cap(c.table) > maxRetainedValues {
 		return
 	}
 	c.raw, c.ctx, c.stopped, c.frames = nil, nil, nil, 0

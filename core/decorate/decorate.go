@@ -158,6 +158,7 @@ func (r *Rules) checkSchemas(ctx context.Context, service string, input []byte) 
 			if err := c.read(ctx, input); err != nil {
 				return unreadable(err, service, d.GetName())
 			}
+			c.spend(c.document.work())
 		}
 		c.check(d.schema.rule, 0, false, nil)
 		if c.stopped != nil {

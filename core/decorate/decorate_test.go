@@ -19,7 +19,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-func schemaOf(t *testing.T, text string) *structpb.Struct {
+func schemaOf(t testing.TB, text string) *structpb.Struct {
 	t.Helper()
 	var m map[string]any
 	if err := json.Unmarshal([]byte(text), &m); err != nil {
@@ -32,7 +32,7 @@ func schemaOf(t *testing.T, text string) *structpb.Struct {
 	return s
 }
 
-func compile(t *testing.T, d *ruedov1.Decorator) *decorate.Decorator {
+func compile(t testing.TB, d *ruedov1.Decorator) *decorate.Decorator {
 	t.Helper()
 	c, err := decorate.Compile(t.Context(), d)
 	if err != nil {

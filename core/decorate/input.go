@@ -53,7 +53,7 @@ type document struct {
 	path   []step
 	depth  int
 	pos    int
-	names  []name
+	table  []slot
 	seed   maphash.Seed
 	ctx    context.Context
 }
@@ -107,6 +107,9 @@ func (d *document) read(ctx context.Context, raw []byte) error {
 	}
 	return nil
 }
+
+// work is what reading the document has cost.
+func (d *document) work() int { return len(d.values) + len(d.raw)/16 }
 
 func (d *document) space() {
 	for d.pos < len(d.raw) {

@@ -14,6 +14,7 @@ import (
 // lowering makes rules of the schemas that the library has compiled.
 type lowering struct {
 	made    map[*jsonschema.Schema]*rule
+	order   []*jsonschema.Schema // as they were met, so that errors are always the same
 	refused *refusal
 	// dynamic is where a reference was that depends on the way that led to it,
 	// and several is set if there is more than one resource. Only both together
@@ -35,8 +36,8 @@ func lower(s *jsonschema.Schema, several bool) (*rule, *refusal) {
 		return nil, l.refused
 	}
 	costs := &cost{known: make(map[*rule]visit), open: make(map[*rule]bool)}
-	for schema, r := range l.made {
-		v, ok := costs.of(r)
+	for _, schema := range l.order {
+		v, ok := costs.of(l.made[schema])
 		switch {
 		case !ok:
 			refused := invalid("refers to itself at %s without looking at a part of the input: checking would never end", place(schema))
@@ -69,6 +70,7 @@ func (l *lowering) rule(s *jsonschema.Schema) *rule {
 		return r
 	}
 	r := &rule{work: 2}
+	l.order = append(l.order, s)
 	l.made[s] = r // before what it refers to: that may be itself
 	if !strings.HasPrefix(s.Location, root+"#") {
 		l.several = true // a metaschema

@@ -180,3 +180,47 @@ func (d decimal) big(zeros int) *big.Int {
 	}
 	return n.Mul(n, new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(zeros)), nil))
 }
+
+// plainInteger reports whether a literal has neither a point nor an exponent. If
+// not, it may still be an integer: 1.0 is.
+func plainInteger(literal []byte) bool {
+	for _, c := range literal {
+		if c == '.' || c == 'e' || c == 'E' {
+			return false
+		}
+	}
+	return true
+}
+
+// quickDigits is how many digits a double always keeps apart.
+const quickDigits = 15
+
+// quickFloat returns the double nearest to a literal of few digits and no exponent.
+// Rounding keeps the order, so where two doubles differ, the numbers do.
+func quickFloat(literal []byte) (f float64, ok bool) {
+	if len(literal) > quickDigits {
+		return 0, false
+	}
+	var n int64
+	scale, negative, fraction := 1.0, false, false
+	for _, c := range literal {
+		switch {
+		case c == '-':
+			negative = true
+		case c == '.':
+			fraction = true
+		case c > '9':
+			return 0, false
+		default:
+			n = n*10 + int64(c-'0')
+			if fraction {
+				scale *= 10
+			}
+		}
+	}
+	// Both are exact, so the quotient is rounded once, and correctly.
+	if f = float64(n) / scale; negative {
+		f = -f
+	}
+	return f, true
+}

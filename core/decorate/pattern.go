@@ -14,8 +14,9 @@ import (
 const (
 	maxPatterns     = 256
 	maxPatternBytes = 2 << 10
-	// maxProgram bounds the instructions of one pattern, and maxPrograms those of
-	// all: "^.{1,1000}$" has 2,003.
+	// maxProgram bounds the size of the program of one pattern, and maxPrograms
+	// that of all. "^.{1,1000}$" has 2,003 instructions; a class like \pL counts
+	// for some hundred more.
 	maxProgram  = 5_000
 	maxPrograms = 25_000
 )
@@ -29,8 +30,8 @@ type pattern struct {
 // String returns the pattern as it was written.
 func (p *pattern) String() string { return p.Regexp.String() }
 
-// work of a match against n bytes.
-func (p *pattern) work(n int) int { return 2 + (n+1)*(8+p.instructions)/8 }
+// work of a match against n bytes: each byte may meet each instruction.
+func (p *pattern) work(n int) int { return 2 + p.instructions + (n+1)*(8+3*p.instructions)/8 }
 
 // patterns compiles the patterns of one schema, each once. It is the regular
 // expression engine of the schema's compiler, so that nothing gets past it.
@@ -50,6 +51,9 @@ func (ps *patterns) compile(text string) (jsonschema.Regexp, error) {
 }
 
 func (ps *patterns) get(text string) (*pattern, error) {
+	if ps.over != nil {
+		return nil, ps.over // what follows is not worth its cost
+	}
 	if p, ok := ps.made[text]; ok {
 		return p, nil
 	}
@@ -63,11 +67,17 @@ func (ps *patterns) get(text string) (*pattern, error) {
 	if err != nil {
 		return nil, err
 	}
+	if n := atLeast(parsed); n > maxProgram {
+		return nil, ps.refuse("instructions in one pattern", maxProgram, n)
+	}
 	prog, err := syntax.Compile(parsed.Simplify())
 	if err != nil {
 		return nil, err
 	}
 	n := len(prog.Inst)
+	for i := range prog.Inst {
+		n += len(prog.Inst[i].Rune) / 8
+	}
 	if n > maxProgram {
 		return nil, ps.refuse("instructions in one pattern", maxProgram, n)
 	}
@@ -78,9 +88,22 @@ func (ps *patterns) get(text string) (*pattern, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &pattern{Regexp: re, instructions: n}
+	p := &pattern{Regexp: re, instructions: len(prog.Inst)}
 	ps.made[text] = p
 	return p, nil
+}
+
+// atLeast is how many instructions a pattern compiles to at least, so that a large
+// one need not be compiled to be refused.
+func atLeast(re *syntax.Regexp) int {
+	n := 1
+	for _, sub := range re.Sub {
+		n += atLeast(sub)
+	}
+	if re.Op == syntax.OpRepeat {
+		n *= max(1, re.Min, re.Max) // each at most 1,000
+	}
+	return min(n, 1_000_000)
 }
 
 func (ps *patterns) refuse(what string, limit, actual int) error {
@@ -107,7 +130,7 @@ func validRegexp(v any) error {
 // formatWork is what checking the format of a string of n bytes costs.
 func formatWork(name string, n int) int {
 	if name == "regex" {
-		return 64 + 128*n
+		return 64 + 512*n // classes of Unicode have hundreds of ranges
 	}
 	return 8 + n
 }

@@ -119,7 +119,8 @@ func (b bound) text() string {
 
 type limit struct {
 	decimal
-	text string
+	float float64 // nearest to it
+	text  string
 }
 
 // kindSet is a set of kinds.
@@ -180,5 +181,6 @@ func limitOf(r *big.Rat) limit {
 	var scratch [maxDigits]byte
 	d := parseDecimal([]byte(text), &scratch)
 	d.digits = append([]byte(nil), d.digits...)
-	return limit{d, text}
+	f, _ := r.Float64()
+	return limit{d, f, text}
 }

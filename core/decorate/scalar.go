@@ -8,7 +8,7 @@ func (c *checker) typed(r *rule, at uint32) bool {
 		return false
 	}
 	if v.kind == kindNumber && r.integer {
-		return c.decimal(at).integer()
+		return plainInteger(c.raw[v.from:v.to]) || c.decimal(at).integer()
 	}
 	return true
 }
@@ -16,7 +16,7 @@ func (c *checker) typed(r *rule, at uint32) bool {
 // decimal reads the number at an index. It holds until the next call.
 func (c *checker) decimal(at uint32) decimal {
 	v := &c.values[at]
-	c.spend(int(v.to-v.from) / 16)
+	c.spend(2 + int(v.to-v.from)/16)
 	return parseDecimal(c.raw[v.from:v.to], &c.first)
 }
 
@@ -51,6 +51,9 @@ func (c *checker) string(r *rule, at uint32, quiet bool) bool {
 	ok := true
 	text := c.text(at)
 	if r.minLength != nil || r.maxLength != nil {
+		if !c.spend(len(text) / 8) {
+			return false
+		}
 		n := utf8.RuneCount(text)
 		if r.minLength != nil && n < *r.minLength {
 			ok = c.fail(quiet, "has %d characters; must have at least %d", n, *r.minLength)
@@ -75,13 +78,24 @@ func (c *checker) number(r *rule, at uint32, quiet bool) bool {
 		return true
 	}
 	ok := true
-	got := c.decimal(at)
+	v := &c.values[at]
+	quick, small := quickFloat(c.raw[v.from:v.to])
 	for _, b := range r.bounds {
-		if s := got.compare(b.decimal); s == b.bad || s == 0 && b.exclusive {
+		var s int
+		switch {
+		case small && quick < b.float:
+			s = -1
+		case small && quick > b.float:
+			s = +1
+		default:
+			s = c.decimal(at).compare(b.decimal)
+		}
+		if s == b.bad || s == 0 && b.exclusive {
 			ok = c.fail(quiet, "is %s; must be %s %s", c.literal(at), b.text(), shorten(b.limit.text))
 		}
 	}
 	if m := r.multipleOf; m != nil && (ok || !quiet) {
+		got := c.decimal(at)
 		if !c.spend(got.work() + m.work()) {
 			return false
 		}

@@ -75,17 +75,16 @@ func schemaRefusal(err error) *refusal {
 			reason: fault.SchemaRemoteRef,
 			text:   fmt.Sprintf("refers to %s, which is outside of it", cut(le.URL, maxDescription)),
 			fix:    `put it under "$defs" and refer to it with "#/$defs/NAME"`,
-			cause:  err,
 		}
 	}
-	r := &refusal{reason: fault.SchemaInvalid, text: "is not a valid JSON Schema (2020-12)", cause: err}
+	r := &refusal{reason: fault.SchemaInvalid, text: "is not a valid JSON Schema (2020-12)"}
 	if sv, ok := errors.AsType[*jsonschema.SchemaValidationError](err); ok {
 		if ve, ok := errors.AsType[*jsonschema.ValidationError](sv.Err); ok {
-			// The whole of its text may be long; the fields are in the answer.
-			r.fields, r.cause = schemaFields(ve), nil
+			r.fields = schemaFields(ve)
 		}
 	}
 	if len(r.fields) == 0 {
+		// Only what is cut is kept: the whole text can be as long as the schema.
 		r.text += ": " + cut(strings.ReplaceAll(err.Error(), root+"#", ""), maxDescription)
 	}
 	return r

@@ -3,7 +3,7 @@ package decorate
 import (
 	"bytes"
 	"hash/maphash"
-	"slices"
+	"math/bits"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -84,10 +84,10 @@ func hex4(b []byte) rune {
 	return r
 }
 
-// name of a member, by its hash.
-type name struct {
-	hash uint64
-	at   uint32
+// slot of a table of names.
+type slot struct {
+	hash uint32
+	at   uint32 // 0: empty, as the first entry is never a name
 }
 
 // fewNames is up to how many names are compared each with each.
@@ -96,41 +96,39 @@ const fewNames = 8
 // unique refuses an object in which a name stands twice.
 func (d *document) unique(at uint32) error {
 	count := int(d.values[at].count)
-	if count < 2 {
-		return nil
+	if count > fewNames {
+		return d.uniqueOfMany(at, count)
 	}
-	d.names = d.names[:0]
+	var keys [fewNames]uint32
 	for n, key := 0, at+1; n < count; n, key = n+1, d.values[key+1].next {
-		entry := name{at: key}
-		if count > fewNames {
-			entry.hash = maphash.Bytes(d.seed, d.text(key))
-		}
-		d.names = append(d.names, entry)
-	}
-	if count <= fewNames {
-		for i, a := range d.names {
-			for _, b := range d.names[:i] {
-				if d.sameText(a.at, b.at) {
-					return d.twice(a.at)
-				}
+		for _, other := range keys[:n] {
+			if d.sameText(key, other) {
+				return d.twice(key)
 			}
 		}
-		return nil
+		keys[n] = key
 	}
-	slices.SortFunc(d.names, func(a, b name) int {
-		switch {
-		case a.hash < b.hash:
-			return -1
-		case a.hash > b.hash:
-			return 1
+	return nil
+}
+
+// uniqueOfMany looks each name up in a table of those before it. The seed of the
+// hash is random, so nobody can choose names that collide.
+func (d *document) uniqueOfMany(at uint32, count int) error {
+	size := 1 << bits.Len(uint(2*count))
+	if cap(d.table) < size {
+		d.table = make([]slot, size)
+	}
+	table := d.table[:size]
+	clear(table)
+	for n, key := 0, at+1; n < count; n, key = n+1, d.values[key+1].next {
+		hash := uint32(maphash.Bytes(d.seed, d.text(key)))
+		i := int(hash) & (size - 1)
+		for ; table[i].at != 0; i = (i + 1) & (size - 1) {
+			if table[i].hash == hash && d.sameText(table[i].at, key) {
+				return d.twice(key)
+			}
 		}
-		return 0
-	})
-	for i := 1; i < count; i++ {
-		// Names with one hash are one name: the seed is random.
-		if d.names[i].hash == d.names[i-1].hash && d.sameText(d.names[i].at, d.names[i-1].at) {
-			return d.twice(d.names[i].at)
-		}
+		table[i] = slot{hash, key}
 	}
 	return nil
 }

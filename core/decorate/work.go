@@ -8,7 +8,7 @@ import "errors"
 // cost at most is measured by BenchmarkWork.
 const (
 	// maxWork is the budget of one input, over all schemas of its service: 50 ms.
-	maxWork = 2_000_000
+	maxWork = 3_000_000
 	// pollEvery is how often the checker looks whether the caller is still there.
 	pollEvery = 2_000
 	// maxFrames bounds how deep rules are visited within each other.

@@ -160,7 +160,7 @@ func (c *checker) rule(r *rule, at uint32, quiet bool, seen []bool) bool {
 }
 
 func (c *checker) fail(quiet bool, format string, args ...any) bool {
-	if !quiet && c.stopped == nil {
+	if !quiet {
 		c.report(c.path, "", format, args...)
 	}
 	return false
@@ -168,6 +168,9 @@ func (c *checker) fail(quiet bool, format string, args ...any) bool {
 
 // report adds a violation; when there is no room for more, the check is over.
 func (c *checker) report(path []step, name, format string, args ...any) {
+	if c.stopped != nil {
+		return
+	}
 	if !c.violations.add(fault.Field{Path: c.document.at(path, name), Description: cut(fmt.Sprintf(format, args...), maxDescription)}) {
 		c.stop(errEnough)
 	}
@@ -243,7 +246,7 @@ func (c *checker) object(r *rule, at uint32, quiet bool, evaluated []bool) bool 
 	}
 	for _, w := range r.required {
 		if !there[w.index] {
-			if ok = false; quiet {
+			if ok = false; quiet || c.stopped != nil {
 				return false
 			}
 			c.report(c.path, w.name, "is required")

@@ -1,0 +1,109 @@
+package decorate_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ruedo-dev/ruedo/core/decorate"
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
+
+// parts joins n parts with commas.
+func parts(n int, f func(i int) string) string {
+	list := make([]string, n)
+	for i := range list {
+		list[i] = f(i)
+	}
+	return strings.Join(list, ",")
+}
+
+func TestSchemasThatCostTooMuchAreRefused(t *testing.T) {
+	nested := func(n int, open, shut string) string { return strings.Repeat(open, n) + "{}" + strings.Repeat(shut, n) }
+	for _, tt := range []struct {
+		name, schema string
+		want         fault.Reason
+		text         string
+	}{
+		{"3,000 deep", nested(3000, `{"not":`, "}"), fault.SchemaLimit, "levels of nesting; the limit is 128"},
+		{"deep allOf", nested(1000, `{"allOf":[`, "]}"), fault.SchemaLimit, "levels of nesting; the limit is 128"},
+		{"a chain of references", `{"$ref":"#/$defs/a0","$defs":{` + parts(900, func(i int) string { return fmt.Sprintf(`"a%d":{"$ref":"#/$defs/a%d"}`, i, i+1) }) + `,"a900":{"type":"string"}}}`, fault.SchemaLimit, "902 references in a row about one value at its top; the limit is 64"},
+		{"doubling references", `{"$ref":"#/$defs/a0","$defs":{` + parts(20, func(i int) string {
+			return fmt.Sprintf(`"a%d":{"allOf":[{"$ref":"#/$defs/a%d"},{"$ref":"#/$defs/a%d"}]}`, i, i+1, i+1)
+		}) + `,"a20":{"type":"string"}}}`, fault.SchemaLimit, "units of work for one value at its top; the limit is 10000"},
+		{"a loop", `{"$ref":"#/$defs/a","$defs":{"a":{"$ref":"#/$defs/b"},"b":{"$ref":"#/$defs/a"}}}`, fault.SchemaInvalid, "refers to itself"},
+		{"a loop in a choice", `{"anyOf":[{"type":"string"},{"$ref":"#"}]}`, fault.SchemaInvalid, "refers to itself"},
+		{"a loop in a condition", `{"if":{"type":"string"},"then":{"$ref":"#"}}`, fault.SchemaInvalid, "refers to itself"},
+		{"a loop in a dependency", `{"dependentSchemas":{"a":{"$ref":"#"}}}`, fault.SchemaInvalid, "refers to itself"},
+		{"8,000 patterns", `{"patternProperties":{` + parts(8000, func(i int) string { return fmt.Sprintf(`"^x%d":{"type":"string"}`, i) }) + `}}`, fault.SchemaLimit, "subschemas; the limit is 4000"},
+		{"300 patterns", `{"patternProperties":{` + parts(300, func(i int) string { return fmt.Sprintf(`"^x%d":{"type":"string"}`, i) }) + `}}`, fault.SchemaLimit, "257 patterns; the limit is 256"},
+		{"a large program", `{"pattern":"(` + strings.Repeat("a{1000}", 9) + `)"}`, fault.SchemaLimit, "instructions in one pattern; the limit is 5000"},
+		{"large programs", `{"allOf":[` + parts(20, func(i int) string { return fmt.Sprintf(`{"pattern":"%da{1000}b{900}"}`, i) }) + `]}`, fault.SchemaLimit, "instructions in its patterns; the limit is 25000"},
+		{"a long pattern", `{"pattern":"` + strings.Repeat("a", 3000) + `"}`, fault.SchemaLimit, "3000 bytes in one pattern; the limit is 2048"},
+		{"a large enum", `{"enum":[` + parts(30_000, func(i int) string { return fmt.Sprint(i) }) + `]}`, fault.SchemaLimit, "values; the limit is 20000"},
+		{"references everywhere", `{"x":{` + parts(900, func(i int) string { return fmt.Sprintf(`"p%d":{"type":"string"}`, i) }) + `},"anyOf":[` + parts(900, func(i int) string { return fmt.Sprintf(`{"$ref":"#/x/p%d"}`, i) }) + `]}`, fault.SchemaLimit, "the limit is 200"},
+		{"deep and wide", `{"anyOf":[` + parts(30, func(int) string { return nested(60, `{"items":{"items":`, "}}") }) + `]}`, fault.SchemaLimit, "bytes in the paths to its parts"},
+		{"a length that no input has", `{"minLength":1e300}`, fault.SchemaLimit, "minLength of 1e+300"},
+		{"a part of a metaschema", `{"$schema":"https://json-schema.org/draft/2020-12/meta/core","type":"string"}`, fault.SchemaInvalid, "not a draft"},
+		{"dynamic references across resources", `{"$defs":{"a":{"$id":"a","$dynamicAnchor":"x","type":"object"},"b":{"$id":"b","$dynamicRef":"a#x"}},"$ref":"b"}`, fault.SchemaInvalid, "depends on the way"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			began := time.Now()
+			_, err := decorate.Compile(t.Context(), &ruedov1.Decorator{Name: "d", InputSchema: schemaOf(t, tt.schema)})
+			if took := time.Since(began); took > 2*time.Second {
+				t.Errorf("took %s", took)
+			}
+			if !errors.Is(err, tt.want) || !strings.Contains(err.Error(), tt.text) || !strings.Contains(err.Error(), "decorator d") || len(err.Error()) > 600 {
+				t.Fatalf("err = %s %v", fault.ReasonOf(err), err)
+			}
+			if e := fault.Of(err); tt.want == fault.SchemaLimit && (e.Meta["limit"] == "" || e.Meta["actual"] == "" || e.Fix == "" || e.Reason.ExitCode() != fault.ExitLimit) {
+				t.Errorf("limit %q, actual %q, fix %q, exit code %d", e.Meta["limit"], e.Meta["actual"], e.Fix, e.Reason.ExitCode())
+			}
+		})
+	}
+}
+
+// What people write stays far below the limits.
+func TestHonestSchemasAreAdmitted(t *testing.T) {
+	for name, tt := range map[string]struct{ schema, good, bad string }{
+		"a tree": {
+			`{"type":"object","required":["name"],"properties":{"name":{"type":"string"},"children":{"type":"array","items":{"$ref":"#"}}},"additionalProperties":false}`,
+			`{"name":"a","children":[{"name":"b","children":[{"name":"c"}]}]}`, `{"name":"a","children":[{"name":"b","children":[{}]}]}`,
+		},
+		"an expression": {
+			`{"$ref":"#/$defs/e","$defs":{"e":{"oneOf":[{"type":"number"},{"type":"object","required":["op","args"],"properties":{"op":{"enum":["+","*"]},"args":{"type":"array","items":{"$ref":"#/$defs/e"}}}},{"type":"object","required":["neg"],"properties":{"neg":{"$ref":"#/$defs/e"}}}]}}}`,
+			strings.Repeat(`{"op":"+","args":[1,`, 8) + "2" + strings.Repeat("]}", 8), `{"op":"-","args":[]}`,
+		},
+		"500 forms to choose from": {
+			`{"oneOf":[` + parts(500, func(i int) string {
+				return fmt.Sprintf(`{"properties":{"type":{"const":"t%d"},"n":{"type":"integer"}},"required":["type"]}`, i)
+			}) + `]}`,
+			`{"type":"t499","n":1}`, `{"type":"t500"}`,
+		},
+		"draft-07": {
+			`{"$schema":"http://json-schema.org/draft-07/schema#","definitions":{"p":{"type":"array","items":[{"type":"number"},{"type":"number"}],"additionalItems":false}},"properties":{"p":{"$ref":"#/definitions/p"}},"dependencies":{"p":["q"]}}`,
+			`{"p":[1,2],"q":0}`, `{"p":[1,2,3],"q":0}`,
+		},
+		"a schema of a schema": {`{"$ref":"http://json-schema.org/draft-07/schema#"}`, `{"type":"string"}`, `{"type":"strnig"}`},
+		"a dynamic reference of its own": {
+			`{"$dynamicAnchor":"node","type":"object","properties":{"next":{"$dynamicRef":"#node"}},"unevaluatedProperties":false}`, `{"next":{"next":{}}}`, `{"next":{"nxt":{}}}`,
+		},
+		"a body of OpenAPI": {
+			`{"components":{"schemas":{"Pet":{"type":"object","required":["id"],"properties":{"id":{"type":"integer","format":"int64"},"tag":{"type":["string","null"],"maxLength":255,"pattern":"^[a-z]{1,255}$"}}}}},"type":"array","items":{"$ref":"#/components/schemas/Pet"}}`,
+			`[{"id":1,"tag":"cat"},{"id":9223372036854775807,"tag":null}]`, `[{"id":1.5}]`,
+		},
+		"1,000 codes": {`{"enum":[` + parts(1000, func(i int) string { return fmt.Sprintf(`"code-%d"`, i) }) + `]}`, `"code-999"`, `"code-1000"`},
+		"prices":      {`{"type":"number","minimum":0,"exclusiveMaximum":1000000,"multipleOf":0.01}`, `19.99`, `19.999`},
+	} {
+		rules := rulesOf(t, tt.schema)
+		if err := rules.Check(t.Context(), "s", []byte(tt.good)); err != nil {
+			t.Errorf("%s: %s is refused: %v %v", name, tt.good, err, fault.Of(err).Fields)
+		}
+		if err := rules.Check(t.Context(), "s", []byte(tt.bad)); !errors.Is(err, fault.InputInvalid) || len(fault.Of(err).Fields) == 0 {
+			t.Errorf("%s: %s is taken: %v", name, tt.bad, err)
+		}
+	}
+}

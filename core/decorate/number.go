@@ -2,6 +2,7 @@ package decorate
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"math/big"
 	"strconv"
@@ -107,7 +108,7 @@ func (d decimal) integer() bool { return d.exp >= 0 }
 // compare returns -1, 0 or +1 as d is less than, equal to or greater than e.
 func (d decimal) compare(e decimal) int {
 	if s, t := d.sign(), e.sign(); s != t || s == 0 {
-		return s - t
+		return cmp.Compare(s, t)
 	}
 	c := d.compareSize(e)
 	if d.negative {

@@ -25,7 +25,21 @@ var _ exec.Runner = bound{}
 
 // Bind gives the executor for calls of one core, which is asked for plans and
 // modules. In a single process it is what the core executes with.
-func (r *Runner) Bind(src exec.Source) exec.Runner { return bound{r, src} }
+func (r *Runner) Bind(src exec.Source) exec.Runner { return bound{r, verified{src}} }
+
+// verified is a source whose plans are what their ids say.
+type verified struct{ exec.Source }
+
+func (v verified) Plan(ctx context.Context, id string) (*runnerv1.Plan, error) {
+	plan, err := v.Source.Plan(ctx, id)
+	if err == nil && plan != nil {
+		err = exec.VerifyPlan(id, plan)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return plan, nil
+}
 
 // Execute executes one call.
 func (b bound) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) (res *runnerv1.ExecuteResponse, err error) {
@@ -107,6 +121,11 @@ func (b bound) Prepare(ctx context.Context, req *runnerv1.PrepareRequest) (res *
 	}
 	defer b.inflight.Done()
 	begin := time.Now()
+	if req.GetPlan() != nil {
+		if err := exec.VerifyPlan(req.GetId(), req.GetPlan()); err != nil {
+			return nil, refuse(b.explain(ctx, err, req.GetPlan().GetService()))
+		}
+	}
 	p, err := b.plans.acquire(ctx, req.Id, req.Plan, b.src)
 	if err != nil {
 		return nil, refuse(b.explain(ctx, err, req.GetPlan().GetService()))

@@ -534,7 +534,10 @@ type Preparation struct {
 	Isolation       Isolation `protobuf:"varint,6,opt,name=isolation,proto3,enum=ruedo.v1.Isolation" json:"isolation,omitempty"`
 	IsolationReason string    `protobuf:"bytes,7,opt,name=isolation_reason,json=isolationReason,proto3" json:"isolation_reason,omitempty"`
 	// Time of one call with the example when warm; zero without an example.
-	WarmTime      *durationpb.Duration `protobuf:"bytes,8,opt,name=warm_time,json=warmTime,proto3" json:"warm_time,omitempty"`
+	WarmTime *durationpb.Duration `protobuf:"bytes,8,opt,name=warm_time,json=warmTime,proto3" json:"warm_time,omitempty"`
+	// The runner had not answered when the others were ready. It goes on
+	// preparing, and gets calls for the revision when it is ready.
+	Late          bool `protobuf:"varint,9,opt,name=late,proto3" json:"late,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -623,6 +626,13 @@ func (x *Preparation) GetWarmTime() *durationpb.Duration {
 		return x.WarmTime
 	}
 	return nil
+}
+
+func (x *Preparation) GetLate() bool {
+	if x != nil {
+		return x.Late
+	}
+	return false
 }
 
 type GetServiceRequest struct {
@@ -1312,7 +1322,7 @@ const file_ruedo_v1_service_proto_rawDesc = "" +
 	"\x16PublishServiceResponse\x12+\n" +
 	"\aservice\x18\x01 \x01(\v2\x11.ruedo.v1.ServiceR\aservice\x12\x1c\n" +
 	"\tunchanged\x18\x02 \x01(\bR\tunchanged\x129\n" +
-	"\fpreparations\x18\x03 \x03(\v2\x15.ruedo.v1.PreparationR\fpreparations\"\xec\x02\n" +
+	"\fpreparations\x18\x03 \x03(\v2\x15.ruedo.v1.PreparationR\fpreparations\"\x80\x03\n" +
 	"\vPreparation\x12\x16\n" +
 	"\x06runner\x18\x01 \x01(\tR\x06runner\x12<\n" +
 	"\fcompile_time\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\vcompileTime\x128\n" +
@@ -1322,7 +1332,8 @@ const file_ruedo_v1_service_proto_rawDesc = "" +
 	"\x05error\x18\x05 \x01(\tR\x05error\x121\n" +
 	"\tisolation\x18\x06 \x01(\x0e2\x13.ruedo.v1.IsolationR\tisolation\x12)\n" +
 	"\x10isolation_reason\x18\a \x01(\tR\x0fisolationReason\x126\n" +
-	"\twarm_time\x18\b \x01(\v2\x19.google.protobuf.DurationR\bwarmTime\"T\n" +
+	"\twarm_time\x18\b \x01(\v2\x19.google.protobuf.DurationR\bwarmTime\x12\x12\n" +
+	"\x04late\x18\t \x01(\bR\x04late\"T\n" +
 	"\x11GetServiceRequest\x12?\n" +
 	"\x04name\x18\x01 \x01(\tB+\xbaH(r&2$^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$R\x04name\"\xc4\x01\n" +
 	"\x12GetServiceResponse\x12+\n" +

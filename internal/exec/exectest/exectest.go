@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
@@ -84,6 +85,7 @@ func Run(t *testing.T, open func(t *testing.T, src exec.Source, opts Options) Ha
 		{"prepare", s.prepare},
 		{"prepare fails", s.prepareFails},
 		{"a forged module is never used", s.forged},
+		{"a forged plan is never used", s.forgedPlan},
 	} {
 		t.Run(test.name, test.run)
 	}
@@ -410,4 +412,17 @@ func (s *suite) forged(t *testing.T) {
 	f.src.Forge(plan.Module, real)
 	f.plan = id
 	f.want("", "")
+}
+
+func (s *suite) forgedPlan(t *testing.T) {
+	f := s.fixture(t, Options{}, nil)
+	wasm := fmt.Appendf(tiny(), "%08x", uint32(time.Now().UnixNano()))
+	id, plan := f.src.Add(wasm, func(p *runnerv1.Plan) { p.Limits.MemoryBytes = 1 << 20 })
+	forged := proto.CloneOf(plan)
+	forged.Limits.MemoryBytes = 1 << 30
+	f.src.ForgePlan(id, forged)
+	_, err := f.Execute(t.Context(), &runnerv1.ExecuteRequest{Plan: id})
+	refused(t, err, fault.Integrity)
+	_, err = f.Prepare(t.Context(), &runnerv1.PrepareRequest{Id: id, Plan: forged})
+	refused(t, err, fault.Integrity)
 }

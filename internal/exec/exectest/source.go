@@ -13,8 +13,6 @@ import (
 	"sync"
 	"testing"
 
-	"google.golang.org/protobuf/proto"
-
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	ruedoexec "github.com/ruedo-dev/ruedo/internal/exec"
@@ -52,11 +50,10 @@ func (s *Source) Add(wasm []byte, change func(*runnerv1.Plan)) (id string, plan 
 	if change != nil {
 		change(plan)
 	}
-	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(plan)
+	id, err := ruedoexec.PlanID(plan)
 	if err != nil {
 		panic(err)
 	}
-	id = hexDigest(b)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.plans[id], s.modules[digest] = plan, wasm
@@ -68,6 +65,13 @@ func (s *Source) Forge(digest string, wasm []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.modules[digest] = wasm
+}
+
+// ForgePlan replaces the plan of an id, which no longer names it.
+func (s *Source) ForgePlan(id string, plan *runnerv1.Plan) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.plans[id] = plan
 }
 
 // Asked tells how often a plan or a module was asked for.

@@ -23,7 +23,9 @@ const (
 )
 
 // Plan is what a runner needs to execute one revision. It is named by the
-// SHA-256 of its deterministic encoding, so that it never changes.
+// SHA-256 of its deterministic encoding, so that it never changes. Runners
+// verify the name. A new field takes a number above all others of its message,
+// so that a runner that does not know the field computes the same name.
 type Plan struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Service  string                 `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`

@@ -554,8 +554,10 @@ type Execute struct {
 	Request *ExecuteRequest        `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
 	// Time left until the caller's deadline; zero means none.
 	TimeoutNanos int64 `protobuf:"varint,2,opt,name=timeout_nanos,json=timeoutNanos,proto3" json:"timeout_nanos,omitempty"`
-	// The input is to be had by FetchInput; request.input is empty.
-	Detached      bool `protobuf:"varint,3,opt,name=detached,proto3" json:"detached,omitempty"`
+	// The runner must call FetchInput for the input; request.input is empty.
+	Detached bool `protobuf:"varint,3,opt,name=detached,proto3" json:"detached,omitempty"`
+	// Length of a detached input. Zero if the core does not say.
+	InputBytes    uint64 `protobuf:"varint,4,opt,name=input_bytes,json=inputBytes,proto3" json:"input_bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -609,6 +611,13 @@ func (x *Execute) GetDetached() bool {
 		return x.Detached
 	}
 	return false
+}
+
+func (x *Execute) GetInputBytes() uint64 {
+	if x != nil {
+		return x.InputBytes
+	}
+	return 0
 }
 
 // Cancel ends an exchange whose caller is gone.
@@ -1000,8 +1009,12 @@ type PushOutputRequest struct {
 	Lane string `protobuf:"bytes,1,opt,name=lane,proto3" json:"lane,omitempty"`
 	Id   uint64 `protobuf:"varint,2,opt,name=id,proto3" json:"id,omitempty"`
 	Data []byte `protobuf:"bytes,3,opt,name=data,proto3" json:"data,omitempty"`
-	// Next bytes of what the guest logged, where that is too much for the lane.
-	Logs          []byte `protobuf:"bytes,4,opt,name=logs,proto3" json:"logs,omitempty"`
+	// Next bytes of what the guest logged, if that is too much for the lane.
+	Logs []byte `protobuf:"bytes,4,opt,name=logs,proto3" json:"logs,omitempty"`
+	// Lengths of all data and of all logs. Set in the first message, which then
+	// carries neither. Both are zero if the runner does not say.
+	OutputBytes   uint64 `protobuf:"varint,5,opt,name=output_bytes,json=outputBytes,proto3" json:"output_bytes,omitempty"`
+	LogBytes      uint64 `protobuf:"varint,6,opt,name=log_bytes,json=logBytes,proto3" json:"log_bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1062,6 +1075,20 @@ func (x *PushOutputRequest) GetLogs() []byte {
 		return x.Logs
 	}
 	return nil
+}
+
+func (x *PushOutputRequest) GetOutputBytes() uint64 {
+	if x != nil {
+		return x.OutputBytes
+	}
+	return 0
+}
+
+func (x *PushOutputRequest) GetLogBytes() uint64 {
+	if x != nil {
+		return x.LogBytes
+	}
+	return 0
 }
 
 type PushOutputResponse struct {
@@ -1137,11 +1164,13 @@ const file_ruedo_runner_v1_runner_proto_rawDesc = "" +
 	"registered\"6\n" +
 	"\aWelcome\x12\x17\n" +
 	"\acore_id\x18\x01 \x01(\tR\x06coreId\x12\x12\n" +
-	"\x04lane\x18\x02 \x01(\tR\x04lane\"\x85\x01\n" +
+	"\x04lane\x18\x02 \x01(\tR\x04lane\"\xa6\x01\n" +
 	"\aExecute\x129\n" +
 	"\arequest\x18\x01 \x01(\v2\x1f.ruedo.runner.v1.ExecuteRequestR\arequest\x12#\n" +
 	"\rtimeout_nanos\x18\x02 \x01(\x03R\ftimeoutNanos\x12\x1a\n" +
-	"\bdetached\x18\x03 \x01(\bR\bdetached\"\b\n" +
+	"\bdetached\x18\x03 \x01(\bR\bdetached\x12\x1f\n" +
+	"\vinput_bytes\x18\x04 \x01(\x04R\n" +
+	"inputBytes\"\b\n" +
 	"\x06Cancel\"\n" +
 	"\n" +
 	"\bDraining\"\v\n" +
@@ -1158,12 +1187,14 @@ const file_ruedo_runner_v1_runner_proto_rawDesc = "" +
 	"\x04lane\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x98\x01 R\x04lane\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\x04R\x02id\"(\n" +
 	"\x12FetchInputResponse\x12\x12\n" +
-	"\x04data\x18\x01 \x01(\fR\x04data\"_\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\"\x9f\x01\n" +
 	"\x11PushOutputRequest\x12\x12\n" +
 	"\x04lane\x18\x01 \x01(\tR\x04lane\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\x04R\x02id\x12\x12\n" +
 	"\x04data\x18\x03 \x01(\fR\x04data\x12\x12\n" +
-	"\x04logs\x18\x04 \x01(\fR\x04logs\"\x14\n" +
+	"\x04logs\x18\x04 \x01(\fR\x04logs\x12!\n" +
+	"\foutput_bytes\x18\x05 \x01(\x04R\voutputBytes\x12\x1b\n" +
+	"\tlog_bytes\x18\x06 \x01(\x04R\blogBytes\"\x14\n" +
 	"\x12PushOutputResponse2\xba\x03\n" +
 	"\rRunnerService\x12M\n" +
 	"\x06Attach\x12\x1e.ruedo.runner.v1.AttachRequest\x1a\x1f.ruedo.runner.v1.AttachResponse(\x010\x01\x12L\n" +

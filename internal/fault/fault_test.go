@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"connectrpc.com/connect"
 	"github.com/google/go-cmp/cmp"
@@ -81,6 +82,7 @@ func TestErrorsWithoutAReasonTellNothing(t *testing.T) {
 func TestExitCodes(t *testing.T) {
 	for reason, want := range map[fault.Reason]int{
 		fault.Usage: 2, fault.ServiceNotFound: 3, fault.Conflict: 5, fault.StoreUnavailable: 6, fault.CoreUnreachable: 6, fault.NoRunner: 6,
+		fault.PrepareFailed: 5, fault.PrepareUnavailable: 6, fault.LaneLimit: 7,
 		fault.UploadTooLarge: 7, fault.InputInvalid: 8, fault.Malformed: 8, fault.GuestError: 10, fault.GuestExit: 10, fault.GuestTrap: 11,
 		fault.GuestTimeout: 12, fault.GuestMemory: 12, fault.Canceled: 130, fault.Internal: 1, "SOMETHING_NEW": 1,
 	} {
@@ -99,5 +101,40 @@ func TestDidYouMean(t *testing.T) {
 		if got := fault.DidYouMean(name, names); got != want {
 			t.Errorf("%q: %q, want %q", name, got, want)
 		}
+	}
+}
+
+// A name is whatever a caller says, so looking for a similar one must cost next
+// to nothing, however long the name is and however many others there are.
+func TestDidYouMeanIsBoundedInWork(t *testing.T) {
+	names := make([]string, 10_000)
+	for i := range names {
+		names[i] = fmt.Sprintf("%060d", i)
+	}
+	for what, name := range map[string]string{"a name of 1 MB": strings.Repeat("0", 1<<20), "a name like all others": strings.Repeat("0", 59) + "x"} {
+		began := time.Now()
+		for range 10 {
+			fault.DidYouMean(name, names)
+		}
+		if took := time.Since(began) / 10; took > 50*time.Millisecond {
+			t.Errorf("%s cost %s", what, took)
+		}
+	}
+	if got := fault.DidYouMean(strings.Repeat("a", 62)+"b", []string{strings.Repeat("a", 1<<20), strings.Repeat("a", 63)}); got != "did you mean "+strings.Repeat("a", 63)+"?" {
+		t.Errorf("the longest of names: %q", got)
+	}
+}
+
+func BenchmarkDidYouMean(b *testing.B) {
+	names := make([]string, 10_000)
+	for i := range names {
+		names[i] = fmt.Sprintf("service-%04d", i)
+	}
+	for what, name := range map[string]string{"long": strings.Repeat("s", 1<<20), "near": "servcie-0042", "far": "thumbnail"} {
+		b.Run(what, func(b *testing.B) {
+			for b.Loop() {
+				fault.DidYouMean(name, names)
+			}
+		})
 	}
 }

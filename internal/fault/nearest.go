@@ -2,12 +2,32 @@ package fault
 
 import "fmt"
 
-// DidYouMean gives "did you mean NAME?" for the candidate nearest to name, or
-// "" where none is near enough to be a typing error.
+// Bounds of a suggestion. Names in Ruedo have 63 bytes at most.
+const (
+	maxSuggest = 64
+	// maxSuggestWork is how many cells of distance tables one suggestion may
+	// cost: about a millisecond.
+	maxSuggestWork = 1 << 19
+)
+
+// DidYouMean returns "did you mean NAME?" for the candidate nearest to name, or
+// "" if none is near enough to be a typing error. Its work is bounded: a name of
+// over 64 bytes has no suggestion, and the last ones of very many candidates
+// are not looked at.
 func DidYouMean(name string, candidates []string) string {
+	if len(name) > maxSuggest {
+		return ""
+	}
 	best, least := "", max(1, len(name)/3)+1
+	work := 0
 	for _, c := range candidates {
-		if d := distance(name, c); d < least || d == least && best != "" && c < best {
+		if len(c) > maxSuggest || max(len(c)-len(name), len(name)-len(c)) > least {
+			continue
+		}
+		if work += (len(name) + 1) * (len(c) + 1); work > maxSuggestWork {
+			break
+		}
+		if d := distance(name, c, least); d < least || d == least && best != "" && c < best {
 			best, least = c, d
 		}
 	}
@@ -18,16 +38,18 @@ func DidYouMean(name string, candidates []string) string {
 }
 
 // distance is the optimal string alignment distance: insertions, deletions,
-// substitutions and swaps of neighbours each cost one.
-func distance(a, b string) int {
-	prev2 := make([]int, len(b)+1)
-	prev := make([]int, len(b)+1)
-	cur := make([]int, len(b)+1)
-	for j := range prev {
+// substitutions and swaps of neighbours each cost one. It stops when the result
+// is certain to be over most. Neither text is longer than maxSuggest.
+func distance(a, b string, most int) int {
+	var rows [3][maxSuggest + 1]int
+	prev2, prev, cur := &rows[0], &rows[1], &rows[2]
+	for j := range len(b) + 1 {
 		prev[j] = j
 	}
+	before := 0 // the least of the row before
 	for i := 1; i <= len(a); i++ {
 		cur[0] = i
+		least := i
 		for j := 1; j <= len(b); j++ {
 			cost := 1
 			if a[i-1] == b[j-1] {
@@ -37,7 +59,12 @@ func distance(a, b string) int {
 			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
 				cur[j] = min(cur[j], prev2[j-2]+1)
 			}
+			least = min(least, cur[j])
 		}
+		if least > most && before > most { // a swap looks two rows back
+			return most + 1
+		}
+		before = least
 		prev2, prev, cur = prev, cur, prev2
 	}
 	return prev[len(b)]

@@ -64,6 +64,9 @@ const (
 	CompileTimeout   Reason = "COMPILE_TIMEOUT"
 	CompileMemory    Reason = "COMPILE_MEMORY"
 	PrepareFailed    Reason = "PREPARE_FAILED"
+	// PrepareUnavailable is PREPARE_FAILED for reasons that pass: the runners were
+	// lost, are draining, or did not answer in time.
+	PrepareUnavailable Reason = "PREPARE_UNAVAILABLE"
 
 	// Limits of modules.
 	WasmLimitTypes      Reason = "WASM_LIMIT_TYPES"
@@ -92,6 +95,7 @@ const (
 	GuestFuel        Reason = "GUEST_FUEL"
 	HostCallLimit    Reason = "HOST_CALL_LIMIT"
 	ConcurrencyLimit Reason = "CONCURRENCY_LIMIT"
+	LaneLimit        Reason = "LANE_LIMIT"
 
 	// The program and its surroundings.
 	StoreUnavailable Reason = "STORE_UNAVAILABLE"
@@ -150,7 +154,7 @@ func rowOf(r Reason) row {
 	case WasmLimit, WasmLimitMemory, WasmLimitTypes, WasmLimitFunctions, WasmLimitGlobals, WasmLimitTable, WasmLimitBody,
 		WasmLimitLocals, WasmLimitNesting, WasmLimitBrTable, WasmLimitComplexity, SchemaLimit:
 		return row{connect.CodeInvalidArgument, ExitLimit}
-	case InputTooLarge, UploadTooLarge, UploadBusy, QueueFull, ConcurrencyLimit, StoreFull, CompileTimeout, CompileMemory:
+	case InputTooLarge, UploadTooLarge, UploadBusy, QueueFull, ConcurrencyLimit, LaneLimit, StoreFull, CompileTimeout, CompileMemory:
 		return row{connect.CodeResourceExhausted, ExitLimit}
 	case ServiceNotFound, DecoratorNotFound, RevisionNotFound, ModuleNotFound, PlanNotFound, RunnerNotFound:
 		return row{connect.CodeNotFound, ExitNotFound}
@@ -162,7 +166,7 @@ func rowOf(r Reason) row {
 		return row{connect.CodeFailedPrecondition, ExitConflict}
 	case Integrity:
 		return row{connect.CodeDataLoss, ExitFailure}
-	case NoRunner, RunnerLost, RunnerDraining, RunnerDisk, StoreUnavailable, CoreUnreachable:
+	case NoRunner, RunnerLost, RunnerDraining, RunnerDisk, PrepareUnavailable, StoreUnavailable, CoreUnreachable:
 		return row{connect.CodeUnavailable, ExitUnavailable}
 	case GuestError:
 		return row{connect.CodeUnknown, ExitGuestError}

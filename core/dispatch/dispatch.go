@@ -17,9 +17,21 @@
 // see, unless the context says that it may run twice ([WithIdempotent]); then
 // it too gets one more runner. No call is tried three times.
 //
+// # Runners that do not answer
+//
+// A runner that leaves three calls in a row unanswered past the service's own
+// time gets no more of them while another runner is ready, until it answers a
+// probe. It still counts as attached: its heartbeats go on.
+//
+// # The first seconds
+//
+// A core that has just started has no runners yet, though they are on their way
+// back. Calls wait for the first one, for [DefaultStartWait] from the start.
+//
 // # Preparing
 //
-// [Dispatcher.Prepare] asks all runners at once, for a publish.
+// [Dispatcher.Prepare] asks all runners at the same time, for a publish, and
+// returns when those that answer in time have done so.
 // [Dispatcher.SetPlans] names the plans that are live: runners that attach
 // later prepare these in the background, and get calls for each of them when
 // they have, as long as another runner can take them.
@@ -32,6 +44,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -58,13 +71,21 @@ type Member interface {
 
 // Config says what a Dispatcher needs.
 type Config struct {
+	// StartWait is how long after New calls wait for the first runner; zero
+	// means DefaultStartWait, below zero means not at all.
+	StartWait time.Duration
+	// Settle is how long Prepare waits for more runners once one is ready; zero
+	// means DefaultSettle.
+	Settle time.Duration
 	// Logger gets what fails in the background; nil discards.
 	Logger *slog.Logger
 }
 
 // Dispatcher spreads calls over runners. It may be used from many goroutines.
 type Dispatcher struct {
-	log *slog.Logger
+	log    *slog.Logger
+	settle time.Duration
+	start  start
 
 	live      atomic.Pointer[live] // what Execute reads; never changed in place
 	rotations sync.Map             // plan id -> *rotation
@@ -80,7 +101,14 @@ var _ exec.Executor = (*Dispatcher)(nil)
 
 // New makes a dispatcher without runners.
 func New(cfg Config) *Dispatcher {
-	d := &Dispatcher{log: cfg.Logger, plans: make(map[string]*plan)}
+	if cfg.StartWait == 0 {
+		cfg.StartWait = DefaultStartWait
+	}
+	if cfg.Settle <= 0 {
+		cfg.Settle = DefaultSettle
+	}
+	d := &Dispatcher{log: cfg.Logger, settle: cfg.Settle, plans: make(map[string]*plan)}
+	d.start = start{until: time.Now().Add(cfg.StartWait), came: make(chan struct{})}
 	if d.log == nil {
 		d.log = slog.New(slog.DiscardHandler)
 	}
@@ -95,8 +123,8 @@ func WithIdempotent(ctx context.Context) context.Context {
 	return context.WithValue(ctx, idempotentKey{}, true)
 }
 
-// Execute sends the call to the runner whose turn it is. NO_RUNNER where none
-// is ready; QUEUE_FULL where the plan has its share of calls under way, three
+// Execute sends the call to the runner whose turn it is. NO_RUNNER if none
+// is ready, after a wait if the core has just started; QUEUE_FULL where the plan has its share of calls under way, three
 // quarters of what its runners take.
 func (d *Dispatcher) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
 	rot := d.rotation(req.Plan)
@@ -104,12 +132,17 @@ func (d *Dispatcher) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) 
 	n := rot.underway.Add(1)
 	first, others := d.next(rot, req.Plan)
 	if first == nil {
-		return nil, d.noRunner(nil)
+		if err := d.await(ctx); err != nil {
+			return nil, err
+		}
+		if first, others = d.next(rot, req.Plan); first == nil {
+			return nil, d.noRunner(nil)
+		}
 	}
 	if n > others.most && others.most > 0 {
 		return nil, crowded(req.Service, others.most)
 	}
-	res, err := first.Execute(ctx, req)
+	res, err := d.execute(ctx, first, req)
 	if err == nil || !mayRepeat(ctx, err) {
 		return res, err
 	}
@@ -120,7 +153,7 @@ func (d *Dispatcher) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) 
 		}
 		return nil, err
 	}
-	return second.Execute(ctx, req)
+	return d.execute(ctx, second, req)
 }
 
 // mayRepeat tells whether another runner may be asked after this failure, and

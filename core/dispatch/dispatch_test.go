@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"connectrpc.com/connect"
 	"go.uber.org/goleak"
 
 	"github.com/ruedo-dev/ruedo/core/dispatch"
@@ -24,6 +25,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type member struct {
 	id       string
 	away     atomic.Bool
+	deaf     atomic.Bool // it answers no calls
+	unheard  atomic.Int64
 	calls    atomic.Int64
 	prepares atomic.Int64
 	fail     func() error
@@ -32,7 +35,17 @@ type member struct {
 	concurrency, queue uint32 // what it claims to take; nothing is no bound
 }
 
-func (m *member) Execute(_ context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
+func (m *member) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
+	if m.deaf.Load() {
+		m.unheard.Add(1)
+		<-ctx.Done()
+		return nil, fault.Of(ctx.Err())
+	}
+	if req.CallId == "probe" {
+		e := fault.New(fault.PlanNotFound, "no such plan")
+		e.NotStarted = true
+		return nil, e
+	}
 	m.calls.Add(1)
 	if m.fail != nil {
 		if err := m.fail(); err != nil {
@@ -60,7 +73,7 @@ func (m *member) Active() int   { return 0 }
 func (m *member) Total() uint64 { return uint64(m.calls.Load()) }
 
 func team(t testing.TB, n int) (*dispatch.Dispatcher, []*member, []func()) {
-	d := dispatch.New(dispatch.Config{})
+	d := dispatch.New(dispatch.Config{StartWait: -1})
 	t.Cleanup(d.Close)
 	ms, removes := make([]*member, n), make([]func(), n)
 	for i := range n {
@@ -359,15 +372,19 @@ func TestPrepareFails(t *testing.T) {
 	if e := fault.Of(err); e.Reason != fault.ImportNotAllowed || e.Fix != "remove it" || len(got) != 2 {
 		t.Errorf("the plan's own fault: %+v", e)
 	}
-	ms[1].prepare = ms[0].prepare
-	if _, err := d.Prepare(t.Context(), req); !errors.Is(err, fault.PrepareFailed) {
-		t.Errorf("the runners' fault: %v", err)
+	ms[1].prepare = func(context.Context, string) error { return fault.New(fault.Integrity, "disk") }
+	if _, err := d.Prepare(t.Context(), req); !errors.Is(err, fault.PrepareFailed) || fault.Of(err).ConnectCode() != connect.CodeFailedPrecondition {
+		t.Errorf("a runner's fault: %v", err)
+	}
+	ms[1].prepare = func(context.Context, string) error { return fault.New(fault.RunnerDraining, "draining") }
+	if _, err := d.Prepare(t.Context(), req); !errors.Is(err, fault.PrepareUnavailable) || fault.Of(err).ConnectCode() != connect.CodeUnavailable {
+		t.Errorf("nobody's fault: %v", err)
 	}
 	ms[0].prepare = func(ctx context.Context, _ string) error { <-ctx.Done(); return fault.Of(ctx.Err()) }
 	ms[1].prepare = ms[0].prepare
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
-	if _, err := d.Prepare(ctx, req); !errors.Is(err, fault.PrepareFailed) {
+	if _, err := d.Prepare(ctx, req); !errors.Is(err, fault.PrepareUnavailable) || fault.Of(err).Fix == "" {
 		t.Errorf("nobody answers: %v", err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // live is the members that take calls, as of one version.
@@ -17,10 +18,17 @@ type live struct {
 type member struct {
 	Member
 
+	unanswered atomic.Int32 // calls in a row
+
 	// Guarded by Dispatcher.mu.
 	prepared  map[string]bool
 	failures  map[string]int
+	asked     map[string]int // preparations in flight for publishes, by plan
+	late      int            // of these, how many no publish waits for any more
 	preparing bool
+	mute      bool
+	probe     time.Duration // until the next probe, if it becomes mute
+	gone      bool          // removed
 
 	wake   chan struct{}   // SetPlans was called while it prepares
 	ctx    context.Context // ends when the member is removed
@@ -60,15 +68,17 @@ const maxRotations = 1 << 14
 // Add makes a runner take part. remove takes it out again; it stops what is
 // being prepared on it and may be called more than once.
 func (d *Dispatcher) Add(m Member) (remove func()) {
-	n := &member{Member: m, prepared: make(map[string]bool), failures: make(map[string]int), wake: make(chan struct{}, 1)}
+	n := &member{Member: m, prepared: make(map[string]bool), failures: make(map[string]int), asked: make(map[string]int), wake: make(chan struct{}, 1)}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.members = append(slices.Clip(d.members), n)
 	d.publish()
 	d.prepareSoon(n)
+	d.start.arrived()
 	return func() {
 		d.mu.Lock()
+		n.gone = true
 		d.members = slices.DeleteFunc(slices.Clone(d.members), func(o *member) bool { return o == n })
 		d.publish()
 		d.mu.Unlock()
@@ -90,13 +100,23 @@ func (d *Dispatcher) Close() {
 	}
 }
 
-// publish makes the present state the one that calls see. With d.mu held.
+// publish makes the present state the one that calls see. Mute runners are left
+// out unless there are no others: an answer from one of them is unlikely, but
+// without them it is impossible. With d.mu held.
 func (d *Dispatcher) publish() {
 	l := &live{version: d.live.Load().version + 1}
+	var mute []*member
 	for _, m := range d.members {
-		if m.Ready() {
+		switch {
+		case !m.Ready():
+		case m.mute:
+			mute = append(mute, m)
+		default:
 			l.members = append(l.members, m)
 		}
+	}
+	if len(l.members) == 0 {
+		l.members = mute
 	}
 	d.live.Store(l)
 }

@@ -4,11 +4,8 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"strings"
-	"sync"
 	"time"
 
-	"connectrpc.com/connect"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
@@ -20,7 +17,7 @@ const (
 	// remembered is how long it is known who has prepared a plan that is not
 	// live: one that is being published, or was just replaced.
 	remembered = 10 * time.Minute
-	// patience is what a runner gets to prepare one plan in the background.
+	// patience is how long a runner gets to prepare one plan.
 	patience = 2 * time.Minute
 	// attempts in the background, after which the plan is left to demand.
 	attempts = 5
@@ -31,52 +28,6 @@ type plan struct {
 	req   *runnerv1.PrepareRequest
 	live  bool
 	until time.Time // forgotten then, where it is not live
-}
-
-// Prepare has all ready runners prepare a plan, at the same time, and tells
-// what each of them said. NO_RUNNER where none is ready. Where no runner could
-// prepare it, the error says why, with the runner's reason if it is the plan's
-// own fault, else PREPARE_FAILED; the preparations are given as well. A runner
-// that does not answer before ctx ends has failed.
-func (d *Dispatcher) Prepare(ctx context.Context, req *runnerv1.PrepareRequest) ([]*ruedov1.Preparation, error) {
-	d.mu.Lock()
-	d.publish()
-	d.remember(req, false)
-	d.mu.Unlock()
-	ms := d.live.Load().members
-	if len(ms) == 0 {
-		return nil, d.noRunner(nil)
-	}
-	out := make([]*ruedov1.Preparation, len(ms))
-	errs := make([]error, len(ms))
-	var wg sync.WaitGroup
-	for i, m := range ms {
-		wg.Go(func() {
-			out[i], errs[i] = d.prepareOn(ctx, m, req)
-		})
-	}
-	wg.Wait()
-	if slices.Contains(errs, nil) {
-		return out, nil
-	}
-	// The plan's own fault tells more than a runner that broke down.
-	worst := slices.MinFunc(errs, func(a, b error) int { return cmp.Compare(blame(a), blame(b)) })
-	e := *fault.Of(worst)
-	if blame(worst) > 0 {
-		e.Reason, e.Code = fault.PrepareFailed, 0
-	}
-	e.Err = worst
-	e.Message = "no runner can prepare service " + req.GetPlan().GetService() + ": " + strings.TrimSuffix(e.Message, ".")
-	return out, &e
-}
-
-// blame orders failures: 0 is the plan's fault, 1 the runner's.
-func blame(err error) int {
-	e := fault.Of(err)
-	if e.ConnectCode() == connect.CodeInvalidArgument || e.Reason.OfGuest() {
-		return 0
-	}
-	return 1
 }
 
 func (d *Dispatcher) prepareOn(ctx context.Context, m *member, req *runnerv1.PrepareRequest) (*ruedov1.Preparation, error) {
@@ -153,7 +104,7 @@ func (d *Dispatcher) prepareSoon(m *member) {
 		}
 		return
 	}
-	if d.closed || m.ctx.Err() != nil || len(d.lacking(m)) == 0 {
+	if d.closed || m.gone || m.ctx.Err() != nil || len(d.lacking(m)) == 0 {
 		return
 	}
 	m.preparing = true
@@ -168,7 +119,7 @@ func (d *Dispatcher) lacking(m *member) []*runnerv1.PrepareRequest {
 	}
 	var reqs []*runnerv1.PrepareRequest
 	for id, p := range d.plans {
-		if p.live && !m.prepared[id] && m.failures[id] < attempts {
+		if p.live && !m.prepared[id] && m.asked[id] == 0 && m.failures[id] < attempts {
 			reqs = append(reqs, p.req)
 		}
 	}
@@ -208,13 +159,18 @@ func (d *Dispatcher) catchUp(m *member) {
 			continue
 		}
 		d.mu.Lock()
-		m.failures[req.Id]++
-		if blame(err) == 0 {
-			m.failures[req.Id] = attempts // it will say the same again
-		}
+		d.unprepared(m, req, err)
 		d.mu.Unlock()
-		if failed == 0 {
-			d.log.Warn("runner cannot prepare a plan", "runner", m.Info().GetId(), "service", req.GetPlan().GetService(), "plan", req.Id, "err", fault.Of(err))
-		}
+	}
+}
+
+// unprepared notes that a member could not prepare a plan. With d.mu held.
+func (d *Dispatcher) unprepared(m *member, req *runnerv1.PrepareRequest, err error) {
+	m.failures[req.Id]++
+	if m.failures[req.Id] == 1 {
+		d.log.Warn("runner cannot prepare a plan", "runner", m.Info().GetId(), "service", req.GetPlan().GetService(), "plan", req.Id, "err", fault.Of(err))
+	}
+	if blame(err) == planFault {
+		m.failures[req.Id] = attempts // it will say the same again
 	}
 }

@@ -137,7 +137,7 @@ func (h *Hall) Invoke(ctx context.Context, call *Call) (*Result, error) {
 		Logs:        call.Logs,
 	}
 	began := time.Now()
-	ctx, cancel := context.WithTimeout(ctx, entry.Rules.Limits.GetTimeout().AsDuration()+grace)
+	ctx, cancel := context.WithTimeoutCause(ctx, entry.Rules.Limits.GetTimeout().AsDuration()+grace, dispatch.ErrUnanswered)
 	defer cancel()
 	if entry.Rules.Idempotent {
 		ctx = dispatch.WithIdempotent(ctx)

@@ -3,7 +3,8 @@
 //
 // [Publisher.Publish] checks what was asked, has live runners prepare the new
 // revision (fetch, compile, start), and only when at least one of them is ready
-// flips the service to it in one guarded transaction. A module that no runner
+// flips the service to it in one guarded transaction. Runners that are late go on
+// in the background. A module that no runner
 // can prepare is refused with the reason, and what was live stays live.
 // [Publisher.Rollback] is the same walk with a revision that is stored already.
 //
@@ -33,7 +34,8 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-// DefaultPrepareTimeout bounds how long runners may take to prepare a revision.
+// DefaultPrepareTimeout bounds how long a publish waits for the first runner to
+// prepare a revision.
 const DefaultPrepareTimeout = 2 * time.Minute
 
 // Config says what a Publisher works with. All fields but PrepareTimeout are

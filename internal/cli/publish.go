@@ -204,6 +204,11 @@ func (a *app) printPublished(src *source, res *ruedov1.PublishServiceResponse) e
 	var failed int
 	var slowest time.Duration
 	for _, p := range res.GetPreparations() {
+		if p.GetLate() {
+			failed++
+			a.talk("warning: runner %s %s", p.GetRunner(), output.Safe(p.GetError()))
+			continue
+		}
 		if p.GetError() != "" {
 			failed++
 			a.talk("warning: runner %s cannot prepare it: %s", p.GetRunner(), output.Safe(p.GetError()))

@@ -1,0 +1,101 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
+
+// ErrUnanswered is the cause with which the deadline of a call must pass for its
+// runner to be blamed: the service's own time and the grace after it are over. A
+// caller's shorter deadline proves nothing about a runner.
+var ErrUnanswered = errors.New("the runner did not answer within the service's own time")
+
+const (
+	// maxUnanswered is after how many unanswered calls without an answer between
+	// them a runner counts as mute.
+	maxUnanswered = 3
+	// A mute runner is probed after minProbe at first, then at intervals that
+	// double up to maxProbe. The interval starts over when it answers a call.
+	minProbe = time.Second
+	maxProbe = time.Minute
+	// probeTimeout is how long it gets to answer a probe.
+	probeTimeout = 5 * time.Second
+)
+
+// execute sends a call to one member and notes whether it answered.
+func (d *Dispatcher) execute(ctx context.Context, m *member, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
+	res, err := m.Execute(ctx, req)
+	if err != nil {
+		d.failed(ctx, m, err)
+	} else if m.unanswered.Load() != 0 {
+		m.unanswered.Store(0)
+	}
+	return res, err
+}
+
+// failed counts a call that the runner never answered. An answer of any kind
+// resets the count; what the core itself refused or gave up on proves nothing.
+func (d *Dispatcher) failed(ctx context.Context, m *member, err error) {
+	e := fault.Of(err)
+	switch {
+	case e.NotStarted || e.Reason == fault.Canceled || e.Reason == fault.RunnerLost:
+	case e.Reason != fault.Deadline:
+		m.unanswered.Store(0)
+	case context.Cause(ctx) == ErrUnanswered && m.unanswered.Add(1) >= maxUnanswered:
+		d.mute(m)
+	}
+}
+
+// mute takes a runner out of all rotations until it answers a probe. If no other
+// runner is ready, it keeps getting calls: see publish.
+func (d *Dispatcher) mute(m *member) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if m.mute || d.closed || m.gone || !m.Ready() {
+		return
+	}
+	m.mute = true
+	if m.probe == 0 {
+		m.probe = minProbe
+	}
+	d.publish()
+	d.log.Warn("runner does not answer its calls and gets no more until it answers a probe", "runner", m.Info().GetId(), "unanswered", m.unanswered.Load())
+	m.wg.Go(func() { d.probe(m) })
+}
+
+// probe asks a mute runner for a plan that does not exist. That costs it next to
+// nothing, and takes the way of all calls. PLAN_NOT_FOUND is the answer.
+func (d *Dispatcher) probe(m *member) {
+	req := &runnerv1.ExecuteRequest{Plan: strings.Repeat("0", 64), CallId: "probe"}
+	d.mu.Lock()
+	wait := m.probe
+	d.mu.Unlock()
+	for {
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-m.ctx.Done():
+			timer.Stop()
+			return
+		}
+		ctx, cancel := context.WithTimeout(m.ctx, probeTimeout)
+		_, err := m.Execute(ctx, req)
+		cancel()
+		wait = min(2*wait, maxProbe)
+		if errors.Is(err, fault.PlanNotFound) {
+			break
+		}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	// If it becomes mute again without an answered call between, it waits longer.
+	m.mute, m.probe = false, wait
+	m.unanswered.Store(0)
+	d.publish()
+	d.log.Info("runner answers again", "runner", m.Info().GetId())
+}

@@ -1,0 +1,236 @@
+package dispatch
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"connectrpc.com/connect"
+
+	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
+
+// DefaultSettle is how long a publish waits for more runners once one has
+// prepared its plan, or has found that the plan itself is at fault.
+const DefaultSettle = 5 * time.Second
+
+// maxAsked bounds the preparations that publishes have in flight on one runner.
+// One that has as many does not answer; asking it for more is only memory.
+const maxAsked = 16
+
+// round is one Prepare: all runners are asked at the same time.
+type round struct {
+	d       *Dispatcher
+	req     *runnerv1.PrepareRequest
+	members []*member
+	answers chan answer // has room for all of them
+	stop    []func() bool
+	cancel  []context.CancelFunc
+
+	// Guarded by Dispatcher.mu.
+	late map[*member]bool
+
+	out      []*ruedov1.Preparation // nil until the member has answered
+	errs     []error
+	waiting  int // members that have not answered
+	punctual int // of these, how many owe no answer to an earlier round
+	overdue  []bool
+	decided  bool
+}
+
+type answer struct {
+	i   int
+	p   *ruedov1.Preparation
+	err error
+}
+
+// Prepare has all ready runners prepare a plan, at the same time, and returns
+// what each of them said. It waits for all of them until one is ready, and then
+// for the others for Settle, but not for runners that owe an answer since an
+// earlier Prepare. The preparation of a runner that was not waited for says so;
+// the runner goes on in the background and gets calls for the plan when it is
+// ready.
+//
+// NO_RUNNER if none is ready to be asked. If no runner could prepare the plan, the
+// error says why: with the runner's reason if it is the plan's own fault,
+// PREPARE_UNAVAILABLE if the runners were lost or did not answer before ctx
+// ended, else PREPARE_FAILED. The preparations are returned as well.
+func (d *Dispatcher) Prepare(ctx context.Context, req *runnerv1.PrepareRequest) ([]*ruedov1.Preparation, error) {
+	r := d.ask(ctx, req)
+	if len(r.members) == 0 {
+		return nil, d.noRunner(nil)
+	}
+	r.wait(ctx)
+	if slices.ContainsFunc(r.out, func(p *ruedov1.Preparation) bool { return p != nil && p.GetError() == "" }) {
+		r.leaveBehind()
+		return r.out, nil
+	}
+	return r.out, r.giveUp(ctx)
+}
+
+// ask sends the plan to all ready runners.
+func (d *Dispatcher) ask(ctx context.Context, req *runnerv1.PrepareRequest) *round {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.publish()
+	d.remember(req, false)
+	r := &round{d: d, req: req, late: make(map[*member]bool)}
+	for _, m := range d.members {
+		if m.Ready() && m.ctx.Err() == nil && !d.closed {
+			r.members = append(r.members, m)
+		}
+	}
+	n := len(r.members)
+	r.answers, r.overdue = make(chan answer, n), make([]bool, n)
+	r.out, r.errs = make([]*ruedov1.Preparation, n), make([]error, n)
+	for i, m := range r.members {
+		r.overdue[i] = m.late > 0
+		if !r.overdue[i] {
+			r.punctual++
+		}
+		r.waiting++
+		inFlight := 0
+		for _, n := range m.asked {
+			inFlight += n
+		}
+		if inFlight >= maxAsked {
+			err := fault.New(fault.Deadline, "has not answered %d preparations", inFlight)
+			r.answers <- answer{i, &ruedov1.Preparation{Runner: m.Info().GetId(), Error: err.Error(), Late: true}, err}
+			continue
+		}
+		m.asked[req.Id]++
+		// The caller's end is the end of this too, until the round leaves it behind.
+		mctx, cancel := context.WithTimeout(m.ctx, patience)
+		r.stop, r.cancel = append(r.stop, context.AfterFunc(ctx, cancel)), append(r.cancel, cancel)
+		m.wg.Go(func() {
+			defer cancel()
+			r.prepare(mctx, i, m)
+		})
+	}
+	return r
+}
+
+// prepare asks one runner. Nobody may be waiting for the answer any more.
+func (r *round) prepare(ctx context.Context, i int, m *member) {
+	p, err := r.d.prepareOn(ctx, m, r.req)
+	r.answers <- answer{i, p, err}
+	r.d.mu.Lock()
+	defer r.d.mu.Unlock()
+	if m.asked[r.req.Id]--; m.asked[r.req.Id] == 0 {
+		delete(m.asked, r.req.Id)
+	}
+	if !r.late[m] {
+		return
+	}
+	m.late--
+	if err != nil && m.ctx.Err() == nil {
+		r.d.unprepared(m, r.req, err)
+	}
+	r.d.prepareSoon(m) // what it left out while this was in flight
+}
+
+// wait collects answers until there are enough of them.
+func (r *round) wait(ctx context.Context) {
+	var settle <-chan time.Time
+	for r.waiting > 0 && !(r.decided && r.punctual == 0) {
+		select {
+		case a := <-r.answers:
+			r.take(a)
+		case <-settle:
+			return
+		case <-ctx.Done():
+			return
+		}
+		if r.decided && settle == nil {
+			timer := time.NewTimer(r.d.settle)
+			defer timer.Stop()
+			settle = timer.C
+		}
+	}
+}
+
+func (r *round) take(a answer) {
+	r.out[a.i], r.errs[a.i] = a.p, a.err
+	r.waiting--
+	if !r.overdue[a.i] {
+		r.punctual--
+	}
+	r.decided = r.decided || a.err == nil || blame(a.err) == planFault
+}
+
+// leaveBehind lets the runners that have not answered go on without the caller.
+func (r *round) leaveBehind() {
+	r.d.mu.Lock()
+	defer r.d.mu.Unlock()
+	for _, stop := range r.stop {
+		stop()
+	}
+	for more := true; more; { // what came meanwhile
+		select {
+		case a := <-r.answers:
+			r.take(a)
+		default:
+			more = false
+		}
+	}
+	for i, m := range r.members {
+		if r.out[i] != nil {
+			continue
+		}
+		// One that answers right now finds the mark when it gets the lock.
+		r.late[m] = true
+		m.late++
+		r.out[i] = &ruedov1.Preparation{Runner: m.Info().GetId(), Late: true, Error: "is still preparing it, and gets calls for it when it is ready"}
+	}
+}
+
+// giveUp ends what is in flight and says why nobody is ready.
+func (r *round) giveUp(ctx context.Context) error {
+	for _, cancel := range r.cancel {
+		cancel()
+	}
+	for i, m := range r.members {
+		if r.out[i] == nil {
+			err := ctx.Err()
+			if err == nil {
+				err = context.DeadlineExceeded
+			}
+			r.errs[i] = fault.Wrap(err, fault.Deadline, "runner %s did not answer in time", m.Info().GetId())
+			r.out[i] = &ruedov1.Preparation{Runner: m.Info().GetId(), Late: true, Error: "did not answer in time"}
+		}
+	}
+	// The plan's own fault tells more than a runner that broke down.
+	worst := slices.MinFunc(r.errs, func(a, b error) int { return cmp.Compare(blame(a), blame(b)) })
+	e := *fault.Of(worst)
+	switch blame(worst) {
+	case runnerFault:
+		e.Reason, e.Code = fault.PrepareFailed, 0
+	case nobodysFault:
+		e.Reason, e.Code, e.Fix = fault.PrepareUnavailable, 0, "try again when runners are ready: ruedo get runners"
+	}
+	e.Err = worst
+	e.Message = "no runner can prepare service " + r.req.GetPlan().GetService() + ": " + strings.TrimSuffix(e.Message, ".")
+	return &e
+}
+
+// Whose fault it is that a plan could not be prepared, what tells most first.
+const (
+	planFault    = iota // any runner would say the same
+	runnerFault         // this runner cannot
+	nobodysFault        // the runner was lost or late: trying again may help
+)
+
+func blame(err error) int {
+	e := fault.Of(err)
+	switch {
+	case e.ConnectCode() == connect.CodeInvalidArgument || e.Reason.OfGuest():
+		return planFault
+	case e.Reason == fault.RunnerLost, e.Reason == fault.RunnerDraining, e.Reason == fault.Deadline, e.Reason == fault.Canceled, e.Reason == fault.CoreUnreachable:
+		return nobodysFault
+	}
+	return runnerFault
+}

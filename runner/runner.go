@@ -25,8 +25,9 @@
 //     calls of others with its first one: for that, as many again may execute.
 //   - When ctx of Serve ends, no new calls are taken, and those under way get
 //     DrainTimeout to finish.
-//   - A core that is not there is dialled again and again, at intervals that
-//     grow to 5 s.
+//   - A core that was lost is dialled several times a second for 10 s, then at
+//     intervals that grow to 5 s, and at the moment when the directory lists a new
+//     core at its address.
 //   - The process knows nothing of the store: whoever assembles it may hand in
 //     a [Directory].
 package runner

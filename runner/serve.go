@@ -3,7 +3,6 @@ package runner
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -12,13 +11,9 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/lane"
 )
 
-const (
-	minBackoff = 100 * time.Millisecond
-	maxBackoff = 5 * time.Second
-	// leaveTime is what leaving the directory may take; the lease ends the
-	// registration otherwise.
-	leaveTime = 2 * time.Second
-)
+// leaveTime is what leaving the directory may take; the lease ends the
+// registration otherwise.
+const leaveTime = 2 * time.Second
 
 // Serve attaches to every core and executes their calls until ctx ends. Then
 // it takes no new ones, lets those under way finish within DrainTimeout, and
@@ -34,10 +29,10 @@ func (r *Runner) Serve(ctx context.Context) error {
 	if d := r.cfg.Directory; d != nil {
 		registration.Go(func() { s.register(d) })
 	}
-	s.want(r.cfg.Cores, true)
+	s.want(static(r.cfg.Cores), true)
 	if d := r.cfg.Directory; d != nil {
 		for cores := range d.Cores(ctx) {
-			s.want(urls(cores), false)
+			s.want(cores, false)
 		}
 	}
 	<-ctx.Done()
@@ -54,12 +49,12 @@ func (r *Runner) Serve(ctx context.Context) error {
 	return s.undrained()
 }
 
-func urls(cores []*ruedov1.Core) []string {
-	var list []string
-	for _, c := range cores {
-		if c.GetUrl() != "" {
-			list = append(list, c.Url)
-		}
+// static returns the cores of a setting, of which no more than the address is
+// known.
+func static(urls []string) []*ruedov1.Core {
+	list := make([]*ruedov1.Core, len(urls))
+	for i, url := range urls {
+		list[i] = &ruedov1.Core{Url: url}
 	}
 	return list
 }
@@ -81,6 +76,8 @@ type target struct {
 	url    string
 	static bool
 	wanted bool // dial again when the lane has ended
+	ids    map[string]bool
+	redial *redial
 }
 
 func (s *session) register(d Directory) {
@@ -97,31 +94,45 @@ func (s *session) register(d Directory) {
 		if first {
 			s.r.log.Warn("runner cannot be registered yet", "runner", s.r.info.Id, "err", err)
 		}
-		if !wait.sleep(s.ctx) {
+		if !sleep(s.ctx, wait.next(), nil) {
 			return
 		}
 	}
 }
 
 // want takes the list of cores. One that is no longer on it keeps its lane: it
-// may be only its lease that was lost; but it is not dialled again.
-func (s *session) want(list []string, static bool) {
+// may be only its lease that was lost; but it is not dialled again. A new id at a
+// known address is a core that has just started there: it is dialled without
+// delay.
+func (s *session) want(list []*ruedov1.Core, static bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	was := make(map[*target]map[string]bool)
 	if !static {
 		for _, t := range s.targets {
 			t.wanted = t.static
+			was[t], t.ids = t.ids, make(map[string]bool)
 		}
 	}
-	for _, url := range list {
+	for _, core := range list {
+		url := core.GetUrl()
+		if url == "" {
+			continue
+		}
 		t := s.targets[url]
 		if t == nil {
-			t = &target{url: url}
+			t = &target{url: url, ids: make(map[string]bool), redial: newRedial()}
 			s.targets[url] = t
 			s.lanes.Go(func() { s.attach(t) })
 		}
 		t.wanted = true
 		t.static = t.static || static
+		if id := core.GetId(); id != "" {
+			t.ids[id] = true
+			if !was[t][id] {
+				t.redial.now()
+			}
+		}
 	}
 }
 
@@ -139,7 +150,6 @@ func (s *session) forget(t *target) bool {
 // attach keeps a lane to one core until the session ends.
 func (s *session) attach(t *target) {
 	log := s.r.log.With("runner", s.r.info.Id, "core", t.url)
-	var wait backoff
 	said := false // that it cannot be reached
 	for s.ctx.Err() == nil && !s.forget(t) {
 		c, err := lane.Dial(s.ctx, lane.ClientConfig{
@@ -157,7 +167,7 @@ func (s *session) attach(t *target) {
 				log.Warn("cannot attach to core, trying on", "reason", fault.ReasonOf(err), "err", err)
 				said = true
 			}
-			wait.sleep(s.ctx)
+			t.redial.failed(s.ctx, err)
 			continue
 		}
 		log.Info("attached to core", "core_id", c.CoreID())
@@ -171,13 +181,7 @@ func (s *session) attach(t *target) {
 		case <-c.Done():
 		}
 		log.Warn("detached from core", "err", c.Err())
-		if time.Since(attached) > maxBackoff {
-			wait = 0
-		}
-		if errors.Is(c.Err(), fault.AlreadyExists) {
-			wait = backoff(maxBackoff) // no race with a runner of the same id
-		}
-		wait.sleep(s.ctx)
+		t.redial.ended(s.ctx, c.Err(), time.Since(attached))
 	}
 }
 
@@ -196,22 +200,4 @@ func (s *session) undrained() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return errors.Join(s.errs...)
-}
-
-// backoff grows from minBackoff to maxBackoff; the zero value is its start.
-type backoff time.Duration
-
-// sleep waits for a random part of the interval, so that runners that lost the
-// same core do not come back all at once; false when ctx ended.
-func (b *backoff) sleep(ctx context.Context) bool {
-	d := max(time.Duration(*b), minBackoff)
-	*b = backoff(min(2*d, maxBackoff))
-	timer := time.NewTimer(d/2 + rand.N(d/2))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

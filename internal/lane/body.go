@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -29,20 +30,39 @@ func (h *Host) GetPlan(ctx context.Context, req *runnerv1.GetPlanRequest) (*runn
 	return &runnerv1.GetPlanResponse{Plan: plan}, nil
 }
 
-// FetchModule gives the bytes of a module.
+// FetchModule gives the bytes of a module. Each lane gets a few at a time; all who
+// do not prove that they have a lane share two.
 func (h *Host) FetchModule(ctx context.Context, req *runnerv1.FetchModuleRequest, stream *connect.ServerStream[runnerv1.FetchModuleResponse]) error {
 	if !isDigest(req.Digest) {
 		return fault.Wire(fault.New(fault.RequestInvalid, "a module digest has 64 hexadecimal digits, not %q", clip(req.Digest)))
+	}
+	from := requestOf(ctx)
+	if from == nil {
+		return noHandler()
+	}
+	slots := h.strangers
+	if from.lane != nil {
+		slots = from.lane.modules
+	}
+	select {
+	case slots <- struct{}{}:
+		defer func() { <-slots }()
+	case <-ctx.Done():
+		return fault.Wire(fault.Of(ctx.Err()))
 	}
 	r, err := h.cfg.Source.Module(ctx, req.Digest)
 	if err != nil {
 		return fault.Wire(err)
 	}
 	defer r.Close()
+	defer from.unhurried()
+	began, sent := time.Now(), 0
 	buf := make([]byte, chunkSize)
 	for {
 		n, err := io.ReadFull(r, buf)
 		if n > 0 {
+			sent += n
+			from.hurry(began, sent)
 			if err := stream.Send(&runnerv1.FetchModuleResponse{Data: buf[:n]}); err != nil {
 				return err
 			}
@@ -57,11 +77,16 @@ func (h *Host) FetchModule(ctx context.Context, req *runnerv1.FetchModuleRequest
 }
 
 // FetchInput gives the input of a call to the runner that has the call.
-func (h *Host) FetchInput(_ context.Context, req *runnerv1.FetchInputRequest, stream *connect.ServerStream[runnerv1.FetchInputResponse]) error {
-	l := h.lane(req.Lane)
+func (h *Host) FetchInput(ctx context.Context, req *runnerv1.FetchInputRequest, stream *connect.ServerStream[runnerv1.FetchInputResponse]) error {
+	from, l := requestOf(ctx), h.lane(req.Lane)
+	if from == nil {
+		return noHandler()
+	}
 	if l == nil {
 		return noCall()
 	}
+	defer from.unhurried()
+	began := time.Now()
 	b := l.pending.body(req.Id)
 	if b == nil {
 		return noCall()
@@ -75,46 +100,12 @@ func (h *Host) FetchInput(_ context.Context, req *runnerv1.FetchInputRequest, st
 		if n == 0 {
 			return nil
 		}
+		from.hurry(began, off)
 		if err := stream.Send(&runnerv1.FetchInputResponse{Data: buf[:n]}); err != nil {
 			return err
 		}
 		off += n
 	}
-}
-
-// PushOutput takes the output and the logs of a call from the runner that has
-// it. The call is answered by the frame that follows on the lane.
-func (h *Host) PushOutput(_ context.Context, stream *connect.ClientStream[runnerv1.PushOutputRequest]) (*runnerv1.PushOutputResponse, error) {
-	var (
-		l   *Lane
-		id  uint64
-		got = &pushed{}
-	)
-	for stream.Receive() {
-		msg := stream.Msg()
-		if l == nil {
-			l, id = h.lane(msg.Lane), msg.Id
-			if l == nil {
-				return nil, noCall()
-			}
-		}
-		if !l.pending.has(id) {
-			return nil, noCall() // the caller went away
-		}
-		if len(got.output)+len(msg.Data) > MaxBody || len(got.logs)+len(msg.Logs) > MaxBody {
-			return nil, fault.Wire(fault.New(fault.GuestOutputLimit, "an output or log of over %d bytes is more than a lane carries", MaxBody))
-		}
-		got.output = append(got.output, msg.Data...)
-		got.logs = append(got.logs, msg.Logs...)
-		got.hasOutput = got.hasOutput || len(msg.Data) > 0
-	}
-	if err := stream.Err(); err != nil {
-		return nil, err
-	}
-	if l == nil || !l.pending.push(id, got) {
-		return nil, noCall()
-	}
-	return &runnerv1.PushOutputResponse{}, nil
 }
 
 // noCall is one answer for an unknown lane, an unknown call and one that is

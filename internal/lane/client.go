@@ -61,8 +61,9 @@ type Client struct {
 
 	out      *queue
 	draining atomic.Bool
-	heard    atomic.Bool
+	heard    atomic.Uint64 // messages
 	detached chan struct{} // slots of calls that hold a large body
+	inputs   *budget       // bytes of these
 
 	mu    sync.Mutex
 	calls map[uint64]context.CancelFunc
@@ -99,6 +100,7 @@ func Dial(ctx context.Context, cfg ClientConfig) (*Client, error) {
 	opts := []connect.ClientOption{
 		connect.WithReadMaxBytes(maxMessage),
 		connect.WithAcceptCompression("gzip", nil, nil),
+		connect.WithCodec(codec{}),
 		connect.WithInterceptors(cfg.Interceptors...),
 	}
 	c := &Client{
@@ -109,6 +111,7 @@ func Dial(ctx context.Context, cfg ClientConfig) (*Client, error) {
 		bodies:   runnerv1connect.NewRunnerServiceClient(bodyHTTP, cfg.URL, opts...),
 		out:      newQueue(),
 		detached: make(chan struct{}, 2*max(1, min(cfg.Runner.GetConcurrency(), 1<<10))),
+		inputs:   newBudget(DefaultBodyBytes),
 		calls:    make(map[uint64]context.CancelFunc),
 		limit:    2*int(cfg.Runner.GetConcurrency()+cfg.Runner.GetQueue()) + 64,
 		done:     make(chan struct{}),
@@ -120,7 +123,7 @@ func Dial(ctx context.Context, cfg ClientConfig) (*Client, error) {
 		hangUp()
 		return nil, err
 	}
-	c.runner = cfg.Bind(&source{bodies: c.bodies, core: cfg.URL})
+	c.runner = cfg.Bind(&source{bodies: c.bodies, core: cfg.URL, secret: c.secret})
 	c.serve(stream, more)
 	return c, nil
 }
@@ -152,16 +155,16 @@ func (c *Client) attach(ctx context.Context) (*clientStream, []*runnerv1.CoreFra
 	if len(first.Frames) > 0 {
 		welcome = first.Frames[0].GetWelcome()
 	}
-	if welcome == nil {
+	if welcome == nil || len(welcome.Lane) > maxName {
 		return nil, nil, fault.New(fault.CoreUnreachable, "%s did not welcome the runner: it is no core", c.cfg.URL)
 	}
-	c.core, c.secret = welcome.CoreId, welcome.Lane
+	c.core, c.secret = printable(welcome.CoreId, maxName), welcome.Lane
 	return stream, first.Frames[1:], nil
 }
 
 func (c *Client) unreachable(ctx context.Context, err error) error {
 	if e := fault.Of(err); ctx.Err() == nil && e.Reason != fault.CoreUnreachable && e.Reason != fault.Internal {
-		return e
+		return cutError(e)
 	}
 	if cause := ctx.Err(); cause != nil {
 		err = cause
@@ -170,7 +173,7 @@ func (c *Client) unreachable(ctx context.Context, err error) error {
 	if ce, ok := errors.AsType[*connect.Error](err); ok {
 		text = ce.Message()
 	}
-	return fault.Wrap(err, fault.CoreUnreachable, "the core at %s cannot be attached to: %s", c.cfg.URL, text).
+	return fault.Wrap(err, fault.CoreUnreachable, "the core at %s cannot be attached to: %s", c.cfg.URL, printable(text, maxLine)).
 		WithFix("check that the core runs and that this address is right: RUEDO_RUNNER_CORES")
 }
 
@@ -197,7 +200,7 @@ func (c *Client) serve(stream *clientStream, more []*runnerv1.CoreFrame) {
 				c.end(c.reason(err))
 				return
 			}
-			c.heard.Store(true)
+			c.heard.Add(1)
 			for _, f := range msg.Frames {
 				c.handle(f)
 			}
@@ -226,7 +229,7 @@ func (c *Client) reason(err error) error {
 		}
 		return fault.New(fault.CoreUnreachable, "the core at %s closed the lane", c.cfg.URL)
 	}
-	return fault.Of(err)
+	return cutError(fault.Of(err))
 }
 
 // end ends the lane once. Guests of calls under way are stopped: nobody could
@@ -288,6 +291,9 @@ func (c *Client) handle(f *runnerv1.CoreFrame) {
 		})
 	case *runnerv1.CoreFrame_Prepare:
 		c.start(f.Id, 0, func(ctx context.Context) *runnerv1.RunnerFrame {
+			if !isDigest(k.Prepare.GetId()) {
+				return failed(notStarted(fault.New(fault.RequestInvalid, "a plan id has 64 hexadecimal digits, not %q", printable(k.Prepare.GetId(), maxID))))
+			}
 			res, err := c.runner.Prepare(ctx, k.Prepare)
 			if err != nil {
 				return failed(err)

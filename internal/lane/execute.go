@@ -15,10 +15,10 @@ import (
 
 // execute does one call and brings what is too long for the lane.
 func (c *Client) execute(ctx context.Context, id uint64, e *runnerv1.Execute) *runnerv1.RunnerFrame {
-	req := e.GetRequest()
-	if req == nil {
-		return failed(notStarted(fault.New(fault.RequestInvalid, "the call has no request")))
+	if err := checkRequest(e); err != nil {
+		return failed(notStarted(fault.Of(err)))
 	}
+	req := e.GetRequest()
 	if e.Detached {
 		// Queued calls must not pile up bodies: whoever has no slot yet has
 		// not fetched.
@@ -28,7 +28,16 @@ func (c *Client) execute(ctx context.Context, id uint64, e *runnerv1.Execute) *r
 		case <-ctx.Done():
 			return failed(notStarted(fault.Of(ctx.Err())))
 		}
-		input, err := c.fetch(ctx, id)
+		// An older core does not say how long the input is.
+		room := int64(e.GetInputBytes())
+		if room == 0 {
+			room = MaxBody
+		}
+		if !c.inputs.acquire(ctx, nil, id, room) {
+			return failed(notStarted(fault.Of(ctx.Err())))
+		}
+		defer c.inputs.release(id, room)
+		input, err := c.fetch(ctx, id, int(e.GetInputBytes()))
 		if err != nil {
 			return failed(notStarted(fault.Wrap(err, fault.InputBroken, "the input could not be fetched from the core")))
 		}
@@ -79,47 +88,67 @@ func (c *Client) unpushed(ctx context.Context, err error) error {
 	return fault.Wrap(err, fault.Internal, "the call was executed, but its output could not be brought to the core")
 }
 
-// fetch gets the input of a call.
-func (c *Client) fetch(ctx context.Context, id uint64) ([]byte, error) {
+// fetch gets the input of a call, of so many bytes if the core has said.
+func (c *Client) fetch(ctx context.Context, id uint64, announced int) ([]byte, error) {
+	most := MaxBody
+	if announced > 0 {
+		most = announced
+	}
+	ctx = withSecret(ctx, c.secret)
 	stream, err := c.bodies.FetchInput(ctx, &runnerv1.FetchInputRequest{Lane: c.secret, Id: id})
 	if err != nil {
 		return nil, err
 	}
 	defer stream.Close()
-	var input []byte
+	input := make([]byte, 0, announced)
 	for stream.Receive() {
 		data := stream.Msg().Data
-		if len(input)+len(data) > MaxBody {
-			return nil, fault.New(fault.InputTooLarge, "the input is over the limit of %d bytes", MaxBody)
+		if len(input)+len(data) > most {
+			return nil, fault.New(fault.InputTooLarge, "the input is over the limit of %d bytes", most)
 		}
 		input = append(input, data...)
 	}
-	return input, stream.Err()
+	if err := stream.Err(); err != nil {
+		return nil, err
+	}
+	if announced > 0 && len(input) != announced {
+		return nil, fault.New(fault.InputBroken, "the core announced an input of %d bytes and sent %d", announced, len(input))
+	}
+	return input, nil
 }
 
 // push brings output and logs of a call.
 func (c *Client) push(ctx context.Context, id uint64, output, logs []byte) error {
-	stream, err := c.bodies.PushOutput(ctx)
+	stream, err := c.bodies.PushOutput(withSecret(ctx, c.secret))
 	if err != nil {
 		return err
 	}
-	msg := &runnerv1.PushOutputRequest{Lane: c.secret, Id: id}
-	for len(output) > 0 || len(logs) > 0 {
-		msg.Data, output = cut(output)
-		msg.Logs, logs = cut(logs)
+	msg := &runnerv1.PushOutputRequest{Lane: c.secret, Id: id, OutputBytes: uint64(len(output)), LogBytes: uint64(len(logs))}
+	for first := true; first || len(output) > 0 || len(logs) > 0; first = false {
+		if !first {
+			msg.Data, output = chunk(output)
+			msg.Logs, logs = chunk(logs)
+		}
 		if err := stream.Send(msg); err != nil {
 			if errors.Is(err, io.EOF) {
 				break // the answer says why
 			}
 			return err
 		}
-		msg.Lane, msg.Id = "", 0
+		msg.Lane, msg.Id, msg.OutputBytes, msg.LogBytes = "", 0, 0, 0
 	}
 	_, err = stream.CloseAndReceive()
 	return err
 }
 
-func cut(b []byte) (piece, rest []byte) {
+// withSecret proves with a header that a request comes from a runner with a lane.
+func withSecret(ctx context.Context, secret string) context.Context {
+	ctx, info := connect.NewClientContext(ctx)
+	info.RequestHeader().Set(secretHeader, secret)
+	return ctx
+}
+
+func chunk(b []byte) (piece, rest []byte) {
 	n := min(len(b), chunkSize)
 	return b[:n], b[n:]
 }
@@ -128,14 +157,15 @@ func cut(b []byte) (piece, rest []byte) {
 type source struct {
 	bodies runnerv1connect.RunnerServiceClient
 	core   string
+	secret string
 }
 
 var _ exec.Source = (*source)(nil)
 
 func (s *source) Plan(ctx context.Context, id string) (*runnerv1.Plan, error) {
-	res, err := s.bodies.GetPlan(ctx, &runnerv1.GetPlanRequest{Id: id})
+	res, err := s.bodies.GetPlan(withSecret(ctx, s.secret), &runnerv1.GetPlanRequest{Id: id})
 	if err != nil {
-		return nil, fault.Of(err)
+		return nil, cutError(fault.Of(err))
 	}
 	if res.Plan == nil {
 		return nil, fault.New(fault.PlanNotFound, "the core at %s gave no plan %s", s.core, id)
@@ -145,7 +175,7 @@ func (s *source) Plan(ctx context.Context, id string) (*runnerv1.Plan, error) {
 
 func (s *source) Module(ctx context.Context, digest string) (io.ReadCloser, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	stream, err := s.bodies.FetchModule(ctx, &runnerv1.FetchModuleRequest{Digest: digest})
+	stream, err := s.bodies.FetchModule(withSecret(ctx, s.secret), &runnerv1.FetchModuleRequest{Digest: digest})
 	if err != nil {
 		cancel()
 		return nil, fault.Of(err)
@@ -164,7 +194,7 @@ func (r *moduleReader) Read(p []byte) (int, error) {
 	for len(r.rest) == 0 {
 		if !r.stream.Receive() {
 			if err := r.stream.Err(); err != nil {
-				return 0, fault.Of(err)
+				return 0, cutError(fault.Of(err))
 			}
 			return 0, io.EOF
 		}

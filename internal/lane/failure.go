@@ -46,7 +46,9 @@ func failureError(f *runnerv1.Failure, runner string) *fault.Error {
 	if c := connect.Code(f.GetCode()); c >= connect.CodeCanceled && c <= connect.CodeUnauthenticated && c != e.Reason.Code() {
 		e.Code = c
 	}
-	if o := f.GetOutcome(); o != nil {
+	e = cutError(e)
+	// A failure with figures that cannot be is still a failure.
+	if o := f.GetOutcome(); o != nil && checkOutcome(o, runner) == nil {
 		o.Runner = runner
 		if d, err := connect.NewErrorDetail(o); err == nil {
 			e.Details = append(e.Details, d)
@@ -57,12 +59,4 @@ func failureError(f *runnerv1.Failure, runner string) *fault.Error {
 
 func isReason(s string) bool {
 	return s != "" && len(s) <= 64 && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == ""
-}
-
-// clip bounds a text and makes it valid: a guest may have chosen it.
-func clip(s string) string {
-	if len(s) > maxText {
-		s = s[:maxText] + "..."
-	}
-	return strings.ToValidUTF8(s, "\uFFFD")
 }

@@ -310,17 +310,63 @@ func TestAttachIsRefused(t *testing.T) {
 	})
 }
 
-func TestNewLaneReplacesTheOld(t *testing.T) {
+func TestALivingLaneKeepsItsName(t *testing.T) {
 	c := newCore(t, nil)
-	old, oldClient := c.attach(c.config("edge-1", &fakeRunner{execute: echo}))
+	cfg := c.config("edge-1", &fakeRunner{execute: echo})
+	cfg.Heartbeat = 50 * time.Millisecond
+	l, _ := c.attach(cfg)
+	for range 3 {
+		_, err := lane.Dial(t.Context(), c.config("edge-1", &fakeRunner{execute: echo}))
+		if e := fault.Of(err); e.Reason != fault.AlreadyExists || e.Fix == "" {
+			t.Errorf("who claims the name of a living runner hears %v", err)
+		}
+	}
+	if _, err := l.Execute(t.Context(), &runnerv1.ExecuteRequest{}); err != nil {
+		t.Errorf("the one that was first: %v", err)
+	}
+}
+
+func TestASilentLaneLosesItsNameToANewOne(t *testing.T) {
+	c := newCore(t, func(cfg *lane.HostConfig) { cfg.Heartbeat, cfg.LossTimeout = 100*time.Millisecond, time.Minute })
+	p := newProxy(t, c.addr)
+	cfg := c.config("edge-1", &fakeRunner{execute: echo})
+	cfg.URL, cfg.LossTimeout = p.url(), time.Minute
+	old, _ := c.attach(cfg)
+	p.paused.Store(true)
 	l, _ := c.attach(c.config("edge-1", &fakeRunner{execute: echo}))
 	within(t, 5*time.Second, "old lane ended", old.Done())
-	within(t, 5*time.Second, "old client ended", oldClient.Done())
-	if err := oldClient.Err(); !errors.Is(err, fault.AlreadyExists) {
-		t.Errorf("the old one hears %v", err)
+	if !errors.Is(old.Err(), fault.AlreadyExists) {
+		t.Errorf("the old one ended with %v", old.Err())
 	}
 	if _, err := l.Execute(t.Context(), &runnerv1.ExecuteRequest{}); err != nil {
 		t.Errorf("the new one: %v", err)
+	}
+}
+
+func TestALaneThatDrainsLeavesItsNameToItsSuccessor(t *testing.T) {
+	c := newCore(t, nil)
+	started, release := make(chan struct{}), make(chan struct{})
+	old, oldClient := c.attach(c.config("edge-1", &fakeRunner{execute: func(ctx context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
+		close(started)
+		<-release
+		return echo(ctx, req)
+	}}))
+	answered := make(chan error, 1)
+	go func() { _, err := old.Execute(t.Context(), &runnerv1.ExecuteRequest{}); answered <- err }()
+	<-started
+	drained := make(chan error, 1)
+	go func() { drained <- oldClient.Drain(t.Context()) }()
+	eventually(t, "it drains", func() bool { return !old.Ready() })
+	l, _ := c.attach(c.config("edge-1", &fakeRunner{execute: echo}))
+	if _, err := l.Execute(t.Context(), &runnerv1.ExecuteRequest{}); err != nil {
+		t.Errorf("the successor: %v", err)
+	}
+	close(release)
+	if err := <-answered; err != nil {
+		t.Errorf("the call that was in flight: %v", err)
+	}
+	if err := <-drained; err != nil {
+		t.Errorf("drain: %v", err)
 	}
 }
 
@@ -436,7 +482,11 @@ func TestHostileRunner(t *testing.T) {
 	for i := range 20000 {
 		batch = append(batch, &runnerv1.RunnerFrame{Id: uint64(i) + 1<<40, Kind: &runnerv1.RunnerFrame_Executed{Executed: &runnerv1.ExecuteResponse{}}}, &runnerv1.RunnerFrame{Id: uint64(i)})
 	}
-	send(batch...)
+	for len(batch) > 0 {
+		n := min(len(batch), 10_000)
+		send(batch[:n]...)
+		batch = batch[n:]
+	}
 	for name, f := range map[string]*runnerv1.RunnerFrame{
 		"prepared":      {Kind: &runnerv1.RunnerFrame_Prepared{Prepared: &runnerv1.PrepareResponse{}}},
 		"never pushed":  {Kind: &runnerv1.RunnerFrame_ExecutedDetached{ExecutedDetached: &runnerv1.ExecuteResponse{}}},
@@ -502,9 +552,6 @@ func TestHostileRunner(t *testing.T) {
 	for i := range pieces {
 		pieces[i] = big
 	}
-	if err := push(secret, id, pieces...); connect.CodeOf(err) != connect.CodeResourceExhausted {
-		t.Errorf("a push over the limit: %v", err)
-	}
 	if err := push(secret, id, []byte("a"), []byte("b")); err != nil {
 		t.Errorf("push: %v", err)
 	}
@@ -514,6 +561,16 @@ func TestHostileRunner(t *testing.T) {
 	send(&runnerv1.RunnerFrame{Id: id, Kind: &runnerv1.RunnerFrame_ExecutedDetached{ExecutedDetached: &runnerv1.ExecuteResponse{}}})
 	if err := <-got; err != nil {
 		t.Errorf("call: %v", err)
+	}
+
+	got = call(nil)
+	id = next()
+	if err := push(secret, id, pieces...); connect.CodeOf(err) != connect.CodeResourceExhausted {
+		t.Errorf("a push over the limit: %v", err)
+	}
+	send(&runnerv1.RunnerFrame{Id: id, Kind: &runnerv1.RunnerFrame_ExecutedDetached{ExecutedDetached: &runnerv1.ExecuteResponse{}}})
+	if err := <-got; !errors.Is(err, fault.Internal) {
+		t.Errorf("an output that was announced and not pushed: %v", err)
 	}
 
 	// A message over the limit ends this lane and nothing else.

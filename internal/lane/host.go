@@ -9,9 +9,10 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
-	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"connectrpc.com/connect"
@@ -41,19 +42,57 @@ type HostConfig struct {
 	// LossTimeout is how long a runner may be silent before its lane is lost;
 	// zero means DefaultLossTimeout.
 	LossTimeout time.Duration
-	// Logger gets one line when a runner attaches and one when it is gone; nil
+	// MaxLanes bounds the lanes of this core; zero means DefaultMaxLanes. Attempts
+	// to attach count as well.
+	MaxLanes int
+	// MaxLanesPerAddress bounds the lanes from one IPv4 address or one IPv6 /64
+	// network; zero means DefaultMaxLanesPerAddress. It is also how many attempts
+	// to attach an address has in quick succession; then it has four a second.
+	MaxLanesPerAddress int
+	// BodyBytes bounds the outputs and logs that are being pushed, all together;
+	// zero means DefaultBodyBytes. One lane gets half of it.
+	BodyBytes int64
+	// Logger gets one line when a runner attaches, one when it is gone, and one
+	// when it is refused; of many lines in quick succession two a second. nil
 	// discards.
 	Logger *slog.Logger
 }
 
+// Bounds that hold if a config leaves them at zero.
+const (
+	DefaultMaxLanes           = 1024
+	DefaultMaxLanesPerAddress = 128
+	DefaultBodyBytes          = 128 << 20
+)
+
+const (
+	// fetchesPerLane is how many modules one lane gets at the same time,
+	// maxStrangers how many all get together that do not prove that they have one.
+	fetchesPerLane = 4
+	maxStrangers   = 2
+	// maxUnproven is how many pushes without that proof may send their first
+	// message at the same time.
+	maxUnproven = 16
+	// maxStandstill is after how many beats without progress a runner that does
+	// not read is lost.
+	maxStandstill = 20
+)
+
 // Host is the core's end of all lanes: the RunnerService. Mount it with
 // Handler.
 type Host struct {
-	cfg HostConfig
-	log *slog.Logger
+	cfg    HostConfig
+	log    *slog.Logger
+	peers  peers
+	bodies *budget
+	lines  sparse
+
+	strangers chan struct{} // slots, see maxStrangers
+	unproven  chan struct{} // slots, see maxUnproven
 
 	mu        sync.Mutex
 	lanes     map[string]*Lane // by runner id
+	contested map[string]bool  // runner ids that somebody claims right now
 	secrets   map[[sha256.Size]byte]*Lane
 	preparing map[string]*offered // plans that a preparation is about
 	closed    bool
@@ -75,6 +114,15 @@ func NewHost(cfg HostConfig) *Host {
 	if cfg.LossTimeout <= 0 {
 		cfg.LossTimeout = DefaultLossTimeout
 	}
+	if cfg.MaxLanes <= 0 {
+		cfg.MaxLanes = DefaultMaxLanes
+	}
+	if cfg.MaxLanesPerAddress <= 0 {
+		cfg.MaxLanesPerAddress = DefaultMaxLanesPerAddress
+	}
+	if cfg.BodyBytes <= 0 {
+		cfg.BodyBytes = DefaultBodyBytes
+	}
 	if cfg.Core == nil {
 		cfg.Core = &ruedov1.Core{}
 	}
@@ -85,13 +133,16 @@ func NewHost(cfg HostConfig) *Host {
 	return &Host{
 		cfg:       cfg,
 		log:       log,
+		peers:     peers{all: cfg.MaxLanes, each: cfg.MaxLanesPerAddress, by: make(map[string]*peer)},
+		bodies:    newBudget(cfg.BodyBytes),
+		strangers: make(chan struct{}, maxStrangers),
+		unproven:  make(chan struct{}, maxUnproven),
 		lanes:     make(map[string]*Lane),
+		contested: make(map[string]bool),
 		secrets:   make(map[[sha256.Size]byte]*Lane),
 		preparing: make(map[string]*offered),
 	}
 }
-
-type controllerKey struct{}
 
 // Messages and bodies of requests, in bytes: a server that bounds them must let
 // as much pass.
@@ -100,30 +151,12 @@ const (
 	MaxPush    = 2*MaxBody + 1<<20 // output and logs of one call
 )
 
-// Handler gives the path and the handler to mount. The server must speak
-// HTTP/2 (h2c or TLS), and should set HTTP2Config.SendPingTimeout and
-// WriteByteTimeout, so that a connection whose peer stopped is torn down. Its
-// read and write timeouts do not apply to lanes.
-func (h *Host) Handler(opts ...connect.HandlerOption) (path string, handler http.Handler) {
-	opts = slices.Concat([]connect.HandlerOption{connect.WithReadMaxBytes(maxMessage)}, opts, []connect.HandlerOption{connect.WithCompressMinBytes(maxMessage)})
-	path, next := runnerv1connect.NewRunnerServiceHandler(h, opts...)
-	return path, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// A lane that is lost must end a Send or Receive that hangs; deadlines
-		// of the stream are the only way to do so from outside.
-		ctx := context.WithValue(r.Context(), controllerKey{}, http.NewResponseController(w))
-		next.ServeHTTP(w, r.WithContext(ctx))
-	})
-}
-
 // Close ends all lanes and waits for their streams. Calls under way fail:
 // drain the dispatcher first.
 func (h *Host) Close(ctx context.Context) error {
 	h.mu.Lock()
 	h.closed = true
-	lanes := make([]*Lane, 0, len(h.lanes))
-	for _, l := range h.lanes {
-		lanes = append(lanes, l)
-	}
+	lanes := slices.Collect(maps.Values(h.secrets))
 	h.mu.Unlock()
 	for _, l := range lanes {
 		l.end(fault.New(fault.CoreUnreachable, "core %s is stopping", h.cfg.Core.Id))
@@ -140,11 +173,16 @@ func (h *Host) Close(ctx context.Context) error {
 
 // Attach is one lane, from Hello to its end.
 func (h *Host) Attach(ctx context.Context, stream *connect.BidiStream[runnerv1.AttachRequest, runnerv1.AttachResponse]) error {
-	rc, _ := ctx.Value(controllerKey{}).(*http.ResponseController)
-	if rc == nil || rc.SetWriteDeadline(time.Time{}) != nil {
-		return fault.Wire(fault.New(fault.Internal, "lanes are served by lane.Host.Handler over HTTP/2 only"))
+	req := requestOf(ctx)
+	if req == nil || req.rc.SetWriteDeadline(time.Time{}) != nil {
+		return noHandler()
 	}
-	if err := rc.SetReadDeadline(time.Now().Add(h.cfg.LossTimeout)); err != nil {
+	leave, err := h.peers.enter(stream.Peer().Addr)
+	if err != nil {
+		return h.refuse(stream.Peer().Addr, "", err)
+	}
+	defer leave()
+	if err := req.rc.SetReadDeadline(time.Now().Add(h.cfg.LossTimeout)); err != nil {
 		return fault.Wire(err)
 	}
 	first, err := stream.Receive()
@@ -153,25 +191,42 @@ func (h *Host) Attach(ctx context.Context, stream *connect.BidiStream[runnerv1.A
 	}
 	hello, err := h.welcome(first)
 	if err != nil {
-		return fault.Wire(err)
+		return h.refuse(stream.Peer().Addr, "", err)
 	}
-	if err := rc.SetReadDeadline(time.Time{}); err != nil {
+	if err := req.rc.SetReadDeadline(time.Time{}); err != nil {
 		return fault.Wire(err)
 	}
 	l := newLane(h, hello)
 	if _, err := l.out.push(&runnerv1.CoreFrame{Kind: &runnerv1.CoreFrame_Welcome{Welcome: &runnerv1.Welcome{CoreId: h.cfg.Core.Id, Lane: l.secret}}}); err != nil {
 		return fault.Wire(err)
 	}
-	if err := h.add(l); err != nil {
-		return fault.Wire(err)
+	if err := h.add(ctx, l); err != nil {
+		return h.refuse(stream.Peer().Addr, l.info.Id, err)
 	}
 	defer h.attached.Done()
-	return h.serve(rc, stream, l, first.Frames[1:])
+	return h.serve(req.rc, stream, l, first.Frames[1:])
+}
+
+// refuse turns a peer away.
+func (h *Host) refuse(addr, id string, err error) error {
+	h.line(slog.LevelWarn, "runner refused", "address", printable(addr, maxName), "runner", id, "reason", fault.ReasonOf(err), "err", err)
+	return fault.Wire(err)
+}
+
+// line logs what peers cause, unless there is too much of it.
+func (h *Host) line(level slog.Level, msg string, args ...any) {
+	omitted, ok := h.lines.next()
+	if !ok {
+		return
+	}
+	if omitted > 0 {
+		args = append(args, "lines_omitted", omitted)
+	}
+	h.log.Log(context.Background(), level, msg, args...)
 }
 
 func (h *Host) serve(rc *http.ResponseController, stream *connect.BidiStream[runnerv1.AttachRequest, runnerv1.AttachResponse], l *Lane, more []*runnerv1.RunnerFrame) error {
-	log := h.log.With("runner", l.info.Id)
-	log.Info("runner attached", "host", l.info.Host, "version", l.info.Version, "concurrency", l.info.Concurrency)
+	h.line(slog.LevelInfo, "runner attached", "runner", l.info.Id, "host", l.info.Host, "version", l.info.Version, "concurrency", l.info.Concurrency)
 	detach := func() {}
 	if h.cfg.OnAttach != nil {
 		if d := h.cfg.OnAttach(l); d != nil {
@@ -206,7 +261,7 @@ func (h *Host) serve(rc *http.ResponseController, stream *connect.BidiStream[run
 				l.end(err)
 				return
 			}
-			l.heard.Store(true)
+			l.heard.Add(1)
 			for _, f := range msg.Frames {
 				l.handle(f)
 			}
@@ -214,18 +269,22 @@ func (h *Host) serve(rc *http.ResponseController, stream *connect.BidiStream[run
 	})
 
 	watch(l.done, h.cfg.Heartbeat, h.cfg.LossTimeout, &l.heard, func() {
-		if l.out.quiet() {
+		quiet := l.out.quiet()
+		if l.out.standstill() >= maxStandstill {
+			l.end(fault.New(fault.RunnerLost, "the runner has not read for %s", maxStandstill*h.cfg.Heartbeat/2))
+		}
+		if quiet {
 			_, _ = l.out.push(&runnerv1.CoreFrame{Kind: &runnerv1.CoreFrame_Heartbeat{Heartbeat: &runnerv1.Heartbeat{}}})
 		}
 	}, l.end)
 
 	h.remove(l)
 	detach()
+	reason := "drained"
 	if l.err != nil {
-		log.Info("runner detached", "reason", l.err.Error(), "calls", l.total.Load())
-	} else {
-		log.Info("runner detached", "reason", "drained", "calls", l.total.Load())
+		reason = cut(l.err.Error(), maxLine)
 	}
+	h.line(slog.LevelInfo, "runner detached", "runner", l.info.Id, "reason", reason, "calls", l.total.Load())
 	past := time.Unix(1, 0)
 	_ = rc.SetReadDeadline(past)
 	select {
@@ -244,12 +303,12 @@ func (h *Host) serve(rc *http.ResponseController, stream *connect.BidiStream[run
 // watch calls beat every half heartbeat and end when nothing was heard for
 // the loss timeout, until done. It counts ticks instead of comparing times, so
 // that a process that was stopped itself first reads what came meanwhile.
-func watch(done <-chan struct{}, heartbeat, loss time.Duration, heard interface{ Swap(bool) bool }, beat func(), end func(error)) {
+func watch(done <-chan struct{}, heartbeat, loss time.Duration, heard *atomic.Uint64, beat func(), end func(error)) {
 	const ticks = 6
 	beats, losses := time.NewTicker(heartbeat/2), time.NewTicker(loss/ticks)
 	defer beats.Stop()
 	defer losses.Stop()
-	silent := 0
+	silent, last := 0, uint64(0)
 	for {
 		select {
 		case <-done:
@@ -258,8 +317,8 @@ func watch(done <-chan struct{}, heartbeat, loss time.Duration, heard interface{
 			beat()
 		case <-losses.C:
 			silent++
-			if heard.Swap(false) {
-				silent = 0
+			if n := heard.Load(); n != last {
+				silent, last = 0, n
 			}
 			if silent >= ticks {
 				end(fault.New(fault.RunnerLost, "nothing was heard for %s", loss))
@@ -281,34 +340,74 @@ func (h *Host) welcome(first *runnerv1.AttachRequest) (*runnerv1.Hello, error) {
 		return nil, fault.New(fault.RequestInvalid, "the runner speaks lane protocol %d, this core %d", hello.Protocol, Protocol).
 			WithFix("run the same version of ruedo on cores and runners")
 	case hello.ClusterId != h.cfg.Cluster:
-		return nil, fault.New(fault.ClusterMismatch, "the runner belongs to cluster %q, this core to %q", clip(hello.ClusterId), h.cfg.Cluster).
+		return nil, fault.New(fault.ClusterMismatch, "the runner belongs to cluster %q, this core to %q", printable(hello.ClusterId, maxName), h.cfg.Cluster).
 			WithFix("set the same cluster id on both, or give the runner the address of a core of its cluster")
 	case !ValidID(r.GetId()):
-		return nil, fault.New(fault.RequestInvalid, "runner id %q is not valid: it must match ^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$", clip(r.GetId()))
+		return nil, fault.New(fault.RequestInvalid, "runner id %q is not valid: it must match ^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$", printable(r.GetId(), maxName))
 	case r.Concurrency == 0 || r.Concurrency > maxConcurrency || r.Queue > maxConcurrency:
 		return nil, fault.New(fault.RequestInvalid, "a concurrency of %d with a queue of %d is not possible: the bounds are 1 to %d, and %[3]d", r.Concurrency, r.Queue, maxConcurrency)
 	}
 	return hello, nil
 }
 
-// add registers a lane. A lane of the same runner that still stands is ended:
-// the runner knows better than the core which of its connections is alive.
-func (h *Host) add(l *Lane) error {
+// add registers a lane. If a lane of the same runner still stands, the one that
+// speaks has the name: an old lane that says something meanwhile keeps it, for who
+// claims a name proves nothing. An old lane that says nothing is a connection
+// that its runner has given up, though the core has not seen that yet; it ends.
+// One that drains keeps its calls and leaves the name to its successor.
+func (h *Host) add(ctx context.Context, l *Lane) error {
+	id := l.info.Id
+	taken := fault.New(fault.AlreadyExists, "another runner attached as %s", id).
+		WithFix("give each runner an id of its own")
 	h.mu.Lock()
-	if h.closed {
+	if h.contested[id] {
 		h.mu.Unlock()
+		return taken
+	}
+	if old := h.lanes[id]; old != nil && old.Ready() && !h.closed {
+		h.contested[id] = true
+		h.mu.Unlock()
+		speaks := old.speaks(ctx, min(2*h.cfg.Heartbeat, h.cfg.LossTimeout))
+		if !speaks {
+			old.end(taken)
+		}
+		h.mu.Lock()
+		delete(h.contested, id)
+		if speaks {
+			h.mu.Unlock()
+			return taken
+		}
+	}
+	defer h.mu.Unlock()
+	if h.closed {
 		return fault.New(fault.CoreUnreachable, "core %s is stopping", h.cfg.Core.Id)
 	}
 	h.attached.Add(1)
-	old := h.lanes[l.info.Id]
-	h.lanes[l.info.Id] = l
+	h.lanes[id] = l
 	h.secrets[sha256.Sum256([]byte(l.secret))] = l
-	h.mu.Unlock()
-	if old != nil {
-		old.end(fault.New(fault.AlreadyExists, "another runner attached as %s", l.info.Id).
-			WithFix("give each runner an id of its own"))
-	}
 	return nil
+}
+
+// speaks reports whether something arrives on the lane within d.
+func (l *Lane) speaks(ctx context.Context, d time.Duration) bool {
+	heard := l.heard.Load()
+	timer, tick := time.NewTimer(d), time.NewTicker(max(d/20, time.Millisecond))
+	defer timer.Stop()
+	defer tick.Stop()
+	for {
+		select {
+		case <-l.done:
+			return false
+		case <-ctx.Done():
+			return true // the newcomer has gone again
+		case <-timer.C:
+			return l.heard.Load() != heard
+		case <-tick.C:
+			if l.heard.Load() != heard {
+				return true
+			}
+		}
+	}
 }
 
 func (h *Host) remove(l *Lane) {

@@ -53,10 +53,12 @@ const (
 	// MaxBody is the longest input, output or log at all.
 	MaxBody = 64 << 20
 
-	maxFrame   = 1 << 20   // one frame, encoded
-	maxMessage = 4 << 20   // one message of any stream
-	chunkSize  = 512 << 10 // piece of a body or a module
-	maxText    = 16 << 10  // message of a failure
+	maxHello   = 16 << 10               // the message that opens a lane
+	maxFrame   = 1 << 20                // one frame, encoded
+	maxRequest = maxFrame + segmentSize // one message to a core
+	maxMessage = 4 << 20                // one message to a runner: a plan may be long
+	chunkSize  = 512 << 10              // piece of a body or a module
+	maxText    = 16 << 10               // message of a failure
 )
 
 // Times that hold where a config leaves them at zero.
@@ -83,7 +85,9 @@ type Lane struct {
 	active   atomic.Int64
 	total    atomic.Uint64
 	draining atomic.Bool
-	heard    atomic.Bool
+	heard    atomic.Uint64 // messages
+
+	modules chan struct{} // slots of fetches
 
 	calls  sync.Pool // of *call
 	frames sync.Pool // of *executeFrame
@@ -96,7 +100,7 @@ type Lane struct {
 var _ exec.Runner = (*Lane)(nil)
 
 func newLane(h *Host, hello *runnerv1.Hello) *Lane {
-	r := proto.CloneOf(hello.Runner)
+	r := introduce(hello.Runner)
 	return &Lane{
 		host:       h,
 		info:       r,
@@ -105,6 +109,7 @@ func newLane(h *Host, hello *runnerv1.Hello) *Lane {
 		limit:      int64(r.Concurrency) + int64(r.Queue),
 		out:        newQueue(),
 		pending:    newPending(),
+		modules:    make(chan struct{}, fetchesPerLane),
 		calls:      sync.Pool{New: newCall},
 		frames:     sync.Pool{New: newExecuteFrame},
 		done:       make(chan struct{}),
@@ -175,6 +180,10 @@ func (l *Lane) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) (*runn
 		}
 		f.execute.TimeoutNanos = int64(left)
 	}
+	if len(req.ContentType) > maxMediaType {
+		return nil, notStarted(fault.New(fault.RequestInvalid, "the content type of the input has %d bytes, the limit is %d", len(req.ContentType), maxMediaType).
+			WithFix("send a shorter Content-Type"))
+	}
 	var b *body
 	if len(req.Input) > MaxRiding {
 		if len(req.Input) > MaxBody {
@@ -182,22 +191,23 @@ func (l *Lane) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) (*runn
 		}
 		b = &body{input: req.Input}
 		defer b.drop()
-		f.execute.Detached = true
+		f.execute.Detached, f.execute.InputBytes = true, uint64(len(req.Input))
 	} else {
 		f.request.Input = req.Input
 	}
-	frame, push, err := l.exchange(ctx, &f.frame, b)
+	frame, got, err := l.exchange(ctx, &f.frame, b, req.Plan)
 	if err != nil {
 		return nil, err
 	}
-	return l.executed(frame, push)
+	return l.executed(frame, got)
 }
 
 // executed reads the answer of a call.
-func (l *Lane) executed(frame *runnerv1.RunnerFrame, push *pushed) (*runnerv1.ExecuteResponse, error) {
+func (l *Lane) executed(frame *runnerv1.RunnerFrame, push pushed) (*runnerv1.ExecuteResponse, error) {
 	var res *runnerv1.ExecuteResponse
 	switch k := frame.Kind.(type) {
 	case *runnerv1.RunnerFrame_Failure:
+		l.checkLogs(k.Failure.GetOutcome())
 		push.addLogs(k.Failure.GetOutcome())
 		err := failureError(k.Failure, l.info.Id)
 		if !err.NotStarted {
@@ -208,7 +218,7 @@ func (l *Lane) executed(frame *runnerv1.RunnerFrame, push *pushed) (*runnerv1.Ex
 		res = k.Executed
 	case *runnerv1.RunnerFrame_ExecutedDetached:
 		res = k.ExecutedDetached
-		if push == nil || !push.hasOutput {
+		if !push.hasOutput {
 			l.total.Add(1)
 			return nil, fault.New(fault.Internal, "runner %s announced an output that it did not push", l.info.Id)
 		}
@@ -217,12 +227,37 @@ func (l *Lane) executed(frame *runnerv1.RunnerFrame, push *pushed) (*runnerv1.Ex
 		return nil, fault.New(fault.Internal, "runner %s answered a call with %T", l.info.Id, frame.Kind)
 	}
 	l.total.Add(1)
+	if err := l.checkAnswer(res, push); err != nil {
+		return nil, err
+	}
 	if res.Outcome == nil {
 		res.Outcome = &runnerv1.Outcome{}
 	}
 	res.Outcome.Runner = l.info.Id
 	push.addLogs(res.Outcome)
 	return res, nil
+}
+
+// checkAnswer refuses an answer that a runner of this protocol does not send.
+func (l *Lane) checkAnswer(res *runnerv1.ExecuteResponse, push pushed) error {
+	switch {
+	case res == nil:
+		return fault.New(fault.Internal, "runner %s answered a call with nothing", l.info.Id)
+	case len(res.ContentType) > maxMediaType:
+		return fault.New(fault.Internal, "runner %s answered with a content type of %d bytes, the limit is %d", l.info.Id, len(res.ContentType), maxMediaType)
+	case len(res.Output) > MaxRiding && !push.hasOutput:
+		return fault.New(fault.Internal, "runner %s sent an output of %d bytes on its lane, the limit is %d", l.info.Id, len(res.Output), MaxRiding)
+	}
+	l.checkLogs(res.Outcome)
+	return checkOutcome(res.Outcome, l.info.Id)
+}
+
+// checkLogs drops logs that are longer than a lane carries.
+func (l *Lane) checkLogs(o *runnerv1.Outcome) {
+	if o != nil && len(o.Logs) > MaxRiding {
+		o.LogsDropped += uint64(len(o.Logs))
+		o.Logs = nil
+	}
 }
 
 // Prepare makes the runner prepare a plan. A plan that is too long for the lane
@@ -240,12 +275,15 @@ func (l *Lane) Prepare(ctx context.Context, req *runnerv1.PrepareRequest) (*runn
 			req = &runnerv1.PrepareRequest{Id: req.Id}
 		}
 	}
-	frame, _, err := l.exchange(ctx, &runnerv1.CoreFrame{Kind: &runnerv1.CoreFrame_Prepare{Prepare: req}}, nil)
+	frame, _, err := l.exchange(ctx, &runnerv1.CoreFrame{Kind: &runnerv1.CoreFrame_Prepare{Prepare: req}}, nil, "")
 	if err != nil {
 		return nil, err
 	}
 	switch k := frame.Kind.(type) {
 	case *runnerv1.RunnerFrame_Prepared:
+		if err := checkPrepared(k.Prepared, l.info.Id); err != nil {
+			return nil, err
+		}
 		return k.Prepared, nil
 	case *runnerv1.RunnerFrame_Failure:
 		return nil, failureError(k.Failure, l.info.Id)
@@ -253,14 +291,15 @@ func (l *Lane) Prepare(ctx context.Context, req *runnerv1.PrepareRequest) (*runn
 	return nil, fault.New(fault.Internal, "runner %s answered a preparation with %T", l.info.Id, frame.Kind)
 }
 
-// exchange sends one frame and waits for its answer.
-func (l *Lane) exchange(ctx context.Context, frame *runnerv1.CoreFrame, b *body) (*runnerv1.RunnerFrame, *pushed, error) {
+// exchange sends one frame and waits for its answer. plan is that of a call, which
+// may be answered by a push.
+func (l *Lane) exchange(ctx context.Context, frame *runnerv1.CoreFrame, b *body, plan string) (*runnerv1.RunnerFrame, pushed, error) {
 	frame.Id = l.ids.Add(1)
 	c := l.calls.Get().(*call)
-	c.body = b
+	c.body, c.plan = b, plan
 	if !l.pending.put(frame.Id, c) {
 		l.release(c)
-		return nil, nil, l.lost(true)
+		return nil, pushed{}, l.lost(true)
 	}
 	seq, err := l.out.push(frame)
 	if err != nil {
@@ -268,7 +307,7 @@ func (l *Lane) exchange(ctx context.Context, frame *runnerv1.CoreFrame, b *body)
 			<-c.answer // the lane ended meanwhile and has answered, or is about to
 		}
 		l.release(c)
-		return nil, nil, l.refused(err)
+		return nil, pushed{}, l.refused(err)
 	}
 	select {
 	case <-c.answer:
@@ -277,16 +316,16 @@ func (l *Lane) exchange(ctx context.Context, frame *runnerv1.CoreFrame, b *body)
 			// Nobody else has the call now, so nobody will answer it.
 			l.release(c)
 			_, _ = l.out.push(&runnerv1.CoreFrame{Id: frame.Id, Kind: &runnerv1.CoreFrame_Cancel{Cancel: &runnerv1.Cancel{}}})
-			return nil, nil, fault.Of(ctx.Err())
+			return nil, pushed{}, fault.Of(ctx.Err())
 		}
 		<-c.answer
 	}
-	res, push := c.frame, c.pushed
+	res, got := c.frame, c.push.take()
 	l.release(c)
 	if res == nil {
-		return nil, nil, l.lost(!l.out.handed(seq))
+		return nil, pushed{}, l.lost(!l.out.handed(seq))
 	}
-	return res, push, nil
+	return res, got, nil
 }
 
 // full is the refusal of a call over the runner's bound.
@@ -383,13 +422,16 @@ func newExecuteFrame() any {
 
 func (l *Lane) reuse(f *executeFrame) {
 	f.frame.Id = 0
-	f.execute.TimeoutNanos, f.execute.Detached = 0, false
+	f.execute.TimeoutNanos, f.execute.Detached, f.execute.InputBytes = 0, false, 0
 	r := &f.request
 	r.Plan, r.CallId, r.Service, r.Input, r.ContentType, r.Logs = "", "", "", nil, "", false
 	l.frames.Put(f)
 }
 
 func (l *Lane) release(c *call) {
-	c.frame, c.pushed, c.body = nil, nil, nil
+	if c.push != nil {
+		c.push.end()
+	}
+	c.frame, c.push, c.body, c.plan = nil, nil, nil, ""
 	l.calls.Put(c)
 }

@@ -17,7 +17,8 @@ import (
 type call struct {
 	answer chan struct{}
 	frame  *runnerv1.RunnerFrame // nil where the lane ended; set before answer
-	pushed *pushed
+	plan   string                // of an Execute
+	push   *push
 	body   *body
 }
 
@@ -44,19 +45,6 @@ func (b *body) drop() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.input = nil
-}
-
-// pushed is what came for a call on a stream of its own.
-type pushed struct {
-	output    []byte
-	hasOutput bool
-	logs      []byte
-}
-
-func (p *pushed) addLogs(o *runnerv1.Outcome) {
-	if p != nil && o != nil && len(p.logs) > 0 {
-		o.Logs = p.logs
-	}
 }
 
 // pending maps ids to calls, in shards so that callers seldom meet.
@@ -112,26 +100,18 @@ func (p pending) body(id uint64) *body {
 	return nil
 }
 
-// has tells whether a call waits.
-func (p pending) has(id uint64) bool {
-	s := p.shard(id)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.calls[id] != nil
-}
-
-// push leaves what was pushed at the call; false where it is gone or has got
-// something already.
-func (p pending) push(id uint64, got *pushed) bool {
+// claim returns the push of a call and the id of its plan, to the first who
+// asks; nil if the call is gone or has a push already.
+func (p pending) claim(id uint64) (*push, string) {
 	s := p.shard(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.calls[id]
-	if c == nil || c.pushed != nil {
-		return false
+	if c == nil || c.push != nil {
+		return nil, ""
 	}
-	c.pushed = got
-	return true
+	c.push = &push{gone: make(chan struct{})}
+	return c.push, c.plan
 }
 
 // fail answers every call with nothing and takes no more.

@@ -40,6 +40,8 @@ type queue struct {
 	seq     uint64    // of the frame pushed last
 	taken   uint64    // of the last frame that was handed to the writer
 	busy    bool      // something was pushed since the last beat
+	seen    uint64    // taken, as of the last beat
+	stuck   int       // beats in which the writer took nothing though something waits
 	closed  bool      // no more pushes
 	dropped bool      // and nothing more to the writer
 	spare   []byte
@@ -180,7 +182,20 @@ func (q *queue) quiet() bool {
 	defer q.mu.Unlock()
 	quiet := !q.busy && len(q.segs) == 0
 	q.busy = false
+	if q.taken == q.seen && len(q.segs) > 0 {
+		q.stuck++
+	} else {
+		q.stuck = 0
+	}
+	q.seen = q.taken
 	return quiet
+}
+
+// standstill is for how many beats the writer has not got through.
+func (q *queue) standstill() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.stuck
 }
 
 // close ends the queue. With flush, what waits is still sent.

@@ -1,0 +1,134 @@
+package lane
+
+import (
+	"strings"
+	"time"
+	"unicode"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
+
+// Bounds of what the other end says. Texts are cut, figures that cannot be are
+// refused.
+const (
+	maxName      = 128     // of a runner, a version, an id of a core
+	maxHost      = 255     // of a host
+	maxLine      = 1 << 10 // fix, reason of an isolation, value of a fact
+	maxFacts     = 32      // of a failure
+	maxMediaType = 4 << 10
+	maxService   = 63
+	maxID        = 64 // of a plan or a call
+
+	maxSpan   = int64(24 * time.Hour) // of anything that a call does
+	maxMemory = uint64(64 << 30)      // of a guest, 16 times what Wasm can address
+	maxFuel   = uint64(1) << 60
+)
+
+// introduce returns the runner of a hello with what it may say of itself, cut.
+// What only cores say of it, and what is unknown, is left out.
+func introduce(r *ruedov1.Runner) *ruedov1.Runner {
+	i := &ruedov1.Runner{
+		Id:          r.GetId(),
+		Name:        printable(r.GetName(), maxName),
+		Host:        printable(r.GetHost(), maxHost),
+		Version:     printable(r.GetVersion(), maxName),
+		Concurrency: r.GetConcurrency(),
+		Queue:       r.GetQueue(),
+	}
+	if t := r.GetStartTime(); t.IsValid() {
+		i.StartTime = timestamppb.New(t.AsTime())
+	}
+	return i
+}
+
+// checkOutcome refuses figures that no call has. nil has none.
+func checkOutcome(o *runnerv1.Outcome, runner string) error {
+	if o == nil || isSpan(o.DurationNanos) && isSpan(o.CpuNanos) && isSpan(o.RestoreNanos) && o.MemoryBytes <= maxMemory && o.Fuel <= maxFuel {
+		return nil
+	}
+	return absurd(runner, "call").With("figures", "duration, cpu, restore, memory, fuel")
+}
+
+// checkPrepared does the same with a preparation, and cuts its text.
+func checkPrepared(p *runnerv1.PrepareResponse, runner string) error {
+	if !isSpan(p.GetCompileNanos()) || !isSpan(p.GetStartNanos()) || !isSpan(p.GetWarmNanos()) || p.GetMemoryBytes() > maxMemory {
+		return absurd(runner, "preparation").With("figures", "compile, start, warm, memory")
+	}
+	if p != nil {
+		p.IsolationReason = printable(p.IsolationReason, maxLine)
+		if _, known := ruedov1.Isolation_name[int32(p.Isolation)]; !known {
+			p.Isolation = ruedov1.Isolation_ISOLATION_UNSPECIFIED
+		}
+	}
+	return nil
+}
+
+func isSpan(nanos int64) bool { return nanos >= 0 && nanos <= maxSpan }
+
+func absurd(runner, what string) *fault.Error {
+	return fault.New(fault.Internal, "runner %s reported figures of a %s that cannot be: times are 0 to %s, memory is up to %d bytes, fuel up to %d",
+		runner, what, time.Duration(maxSpan), maxMemory, maxFuel).
+		WithFix("stop this runner: ruedo get runners")
+}
+
+// checkRequest refuses a call that no core sends.
+func checkRequest(e *runnerv1.Execute) error {
+	req := e.GetRequest()
+	switch {
+	case req == nil:
+		return fault.New(fault.RequestInvalid, "the call has no request")
+	case len(req.Plan) > maxID || len(req.CallId) > maxID || len(req.Service) > maxService:
+		return fault.New(fault.RequestInvalid, "the call has a plan of %d bytes, an id of %d and a service of %d; the limits are %d, %[4]d and %[5]d",
+			len(req.Plan), len(req.CallId), len(req.Service), maxID, maxService)
+	case len(req.ContentType) > maxMediaType:
+		return fault.New(fault.RequestInvalid, "the content type has %d bytes, the limit is %d", len(req.ContentType), maxMediaType)
+	case e.GetTimeoutNanos() < 0:
+		return fault.New(fault.Deadline, "the caller's deadline passed before the call arrived")
+	case e.GetInputBytes() > MaxBody:
+		return fault.New(fault.InputTooLarge, "input of %d bytes is over the limit of %d that a lane carries", e.GetInputBytes(), MaxBody)
+	}
+	return nil
+}
+
+// cutError bounds the texts of an error that the other end sent.
+func cutError(e *fault.Error) *fault.Error {
+	c := *e
+	c.Message, c.Fix = clip(e.Message), cut(e.Fix, maxLine)
+	if len(e.Meta) > 0 {
+		c.Meta = make(map[string]string, min(len(e.Meta), maxFacts))
+		for k, v := range e.Meta {
+			if len(c.Meta) == maxFacts {
+				break
+			}
+			c.Meta[cut(k, maxID)] = cut(v, maxLine)
+		}
+	}
+	return &c
+}
+
+// printable cuts a text to one line that can be logged and shown.
+func printable(s string, most int) string {
+	if len(s) > most {
+		s = cut(s, most)
+	}
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, s)
+}
+
+// clip bounds a text and makes it valid: a guest may have chosen it.
+func clip(s string) string { return cut(s, maxText) }
+
+func cut(s string, most int) string {
+	if len(s) > most {
+		s = s[:most] + "..."
+	}
+	return strings.ToValidUTF8(s, "\uFFFD")
+}

@@ -1,0 +1,92 @@
+package lane
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+
+	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
+)
+
+// maxFrames bounds the frames of one message. The shortest frames that either
+// end makes have four bytes, and a message with more than one frame has at most
+// a segment of them.
+const maxFrames = segmentSize / 4
+
+// codec is protobuf for messages whose decoded size is bounded before they are
+// decoded: an empty frame has two bytes on the wire and over a hundred in memory.
+type codec struct{}
+
+func (codec) Name() string   { return "proto" }
+func (codec) IsBinary() bool { return true }
+
+func (codec) Marshal(message any) ([]byte, error) {
+	return codec{}.MarshalAppend(nil, message)
+}
+
+// MarshalAppend lets connect encode into its own buffers.
+func (codec) MarshalAppend(dst []byte, message any) ([]byte, error) {
+	m, ok := message.(proto.Message)
+	if !ok {
+		return nil, fmt.Errorf("%T is not a message", message)
+	}
+	return proto.MarshalOptions{}.MarshalAppend(dst, m)
+}
+
+func (codec) Unmarshal(data []byte, message any) error {
+	m, ok := message.(proto.Message)
+	if !ok {
+		return fmt.Errorf("%T is not a message", message)
+	}
+	switch message.(type) {
+	case *runnerv1.AttachRequest, *runnerv1.AttachResponse:
+		if err := countFrames(data); err != nil {
+			return err
+		}
+	}
+	return proto.Unmarshal(data, m)
+}
+
+// countFrames refuses a message of too many frames. Most messages are too short
+// to have as many, so that they are not even looked at.
+func countFrames(data []byte) error {
+	if len(data) < 2*maxFrames {
+		return nil
+	}
+	for n := 1; len(data) > 0; n++ {
+		_, _, size := protowire.ConsumeField(data)
+		if size < 0 {
+			return protowire.ParseError(size)
+		}
+		if n > maxFrames {
+			return fmt.Errorf("a message has over %d frames, the limit", maxFrames)
+		}
+		data = data[size:]
+	}
+	return nil
+}
+
+var _ connect.Codec = codec{}
+
+// secretHeader carries the lane's secret with requests for bodies, plans and
+// modules.
+const secretHeader = "Ruedo-Lane"
+
+// handlerOptions end every list of options: nothing on the private wire is
+// compressed, so that no message grows when it is read, and none is longer than
+// the longest that a runner sends.
+func handlerOptions() connect.HandlerOption {
+	return connect.WithHandlerOptions(
+		connect.WithReadMaxBytes(maxRequest),
+		connect.WithCompression("gzip", nil, nil),
+		connect.WithCodec(codec{}),
+	)
+}
+
+// isJSON reports whether a request speaks JSON, which no runner does: a JSON
+// message can be many times larger in memory than on the wire.
+func isJSON(h http.Header) bool { return strings.Contains(h.Get("Content-Type"), "json") }

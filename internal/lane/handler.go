@@ -1,0 +1,118 @@
+package lane
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net/http"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1/runnerv1connect"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
+
+// maxAsk is the longest body of a request for a plan, a module or an input.
+const maxAsk = 4 << 10
+
+// request is what the handlers know of the HTTP request behind a call.
+type request struct {
+	rc   *http.ResponseController
+	lane *Lane // of the secret in the header; nil if there is none
+}
+
+type requestKey struct{}
+
+// requestOf returns nil if the service was not mounted with Handler.
+func requestOf(ctx context.Context) *request {
+	r, _ := ctx.Value(requestKey{}).(*request)
+	return r
+}
+
+func noHandler() error {
+	return fault.Wire(fault.New(fault.Internal, "lanes are served by lane.Host.Handler over HTTP/2 only"))
+}
+
+// Handler returns the path and the handler to mount. The server must speak
+// HTTP/2 (h2c or TLS), and should set HTTP2Config.SendPingTimeout and
+// WriteByteTimeout, so that a connection whose peer stopped is torn down. Its
+// read and write timeouts do not apply to lanes.
+//
+// What a request may cost before it is known who makes it is bounded here,
+// whatever the options say: nothing is compressed or JSON, the message that opens
+// a lane has 16 KiB at most, the others 1 MiB, and each body must arrive in time.
+func (h *Host) Handler(opts ...connect.HandlerOption) (path string, handler http.Handler) {
+	path, next := runnerv1connect.NewRunnerServiceHandler(h, append(opts[:len(opts):len(opts)], handlerOptions())...)
+	return path, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if isJSON(r.Header) {
+			http.Error(w, "lanes speak protobuf only", http.StatusUnsupportedMediaType)
+			return
+		}
+		// A lane that is lost must end a Send or Receive that hangs; deadlines
+		// of the stream are the only way to do so from outside.
+		req := &request{rc: http.NewResponseController(w)}
+		if secret := r.Header.Get(secretHeader); secret != "" {
+			req.lane = h.lane(secret)
+		}
+		body := r.Body
+		r = r.WithContext(context.WithValue(r.Context(), requestKey{}, req))
+		switch r.URL.Path {
+		case runnerv1connect.RunnerServiceAttachProcedure:
+			r.Body = &helloBody{ReadCloser: body}
+		case runnerv1connect.RunnerServicePushOutputProcedure:
+		default:
+			r.Body = &askBody{ReadCloser: body, rc: req.rc, left: maxAsk, until: time.Now().Add(h.cfg.LossTimeout)}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// helloBody refuses a first message that is longer than a hello, before any of it
+// is read. Connect, gRPC and gRPC-Web all have the length in a prefix of 5 bytes.
+type helloBody struct {
+	io.ReadCloser
+	prefix [5]byte
+	n      int
+}
+
+func (b *helloBody) Read(p []byte) (int, error) {
+	if b.n == len(b.prefix) {
+		return b.ReadCloser.Read(p)
+	}
+	n, err := b.ReadCloser.Read(p[:min(len(p), len(b.prefix)-b.n)])
+	b.n += copy(b.prefix[b.n:], p[:n])
+	if size := binary.BigEndian.Uint32(b.prefix[1:]); b.n == len(b.prefix) && size > maxHello {
+		return 0, connect.NewError(connect.CodeResourceExhausted, errors.New("a hello is over the limit of 16 KiB"))
+	}
+	return n, err
+}
+
+// askBody is a short body that must arrive in time.
+type askBody struct {
+	io.ReadCloser
+	rc    *http.ResponseController
+	left  int
+	until time.Time
+}
+
+func (b *askBody) Read(p []byte) (int, error) {
+	if b.left == 0 {
+		return 0, connect.NewError(connect.CodeResourceExhausted, errors.New("the request is over the limit of 4 KiB"))
+	}
+	_ = b.rc.SetReadDeadline(b.until)
+	n, err := b.ReadCloser.Read(p[:min(len(p), b.left)])
+	b.left -= n
+	if err != nil {
+		_ = b.rc.SetReadDeadline(time.Time{}) // from here on it would end the answer
+	}
+	return n, err
+}
+
+// hurry sets when the peer must have taken the next piece of an answer, of which
+// n bytes were sent since it began.
+func (r *request) hurry(began time.Time, n int) { _ = r.rc.SetWriteDeadline(pace(began, n)) }
+
+// unhurried ends that: the connection goes on with other requests.
+func (r *request) unhurried() { _ = r.rc.SetWriteDeadline(time.Time{}) }

@@ -1,0 +1,276 @@
+package lane
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"sync"
+	"time"
+
+	"connectrpc.com/connect"
+
+	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
+
+const (
+	// A body that stands still for bodyIdle is ended, and so is one that has
+	// lasted for bodyTime and came at less than bodyRate bytes a second.
+	bodyIdle = 10 * time.Second
+	bodyTime = 30 * time.Second
+	bodyRate = 32 << 10
+	// logSlack is how much more than the limit a log may have, for the line that
+	// says that something was dropped.
+	logSlack = 4 << 10
+)
+
+// push is an output and a log on their way to the core, and what came of them.
+// Each call has one at most, which holds memory only while the call waits.
+type push struct {
+	gone chan struct{} // closed when the call is over
+
+	mu        sync.Mutex
+	over      bool
+	interrupt func() // ends the stream; nil when nobody reads it
+	release   func() // gives back the memory; nil until it is complete
+	got       pushed
+}
+
+// pushed is what came for a call on a stream of its own.
+type pushed struct {
+	output    []byte
+	hasOutput bool
+	logs      []byte
+}
+
+func (p *pushed) addLogs(o *runnerv1.Outcome) {
+	if o != nil && len(p.logs) > 0 {
+		o.Logs = p.logs
+	}
+}
+
+// deadline moves the end of the next read. It reports false if the call is over:
+// then a deadline that has passed must stay.
+func (p *push) deadline(rc *http.ResponseController, t time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.over {
+		return false
+	}
+	p.interrupt = func() { _ = rc.SetReadDeadline(time.Unix(1, 0)) }
+	_ = rc.SetReadDeadline(t)
+	return true
+}
+
+// leave ends the reading: from here on the connection belongs to others.
+func (p *push) leave() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.interrupt = nil
+}
+
+// complete leaves what came at the call. It reports false if the call is over;
+// else release is called when it is.
+func (p *push) complete(got pushed, release func()) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.over {
+		return false
+	}
+	p.got, p.release = got, release
+	return true
+}
+
+// take returns what came; nothing if it is not complete. nil has nothing.
+func (p *push) take() pushed {
+	if p == nil {
+		return pushed{}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.got
+}
+
+// end is the end of the call.
+func (p *push) end() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.over, p.got = true, pushed{}
+	close(p.gone)
+	if p.interrupt != nil {
+		p.interrupt()
+	}
+	if p.release != nil {
+		p.release()
+	}
+}
+
+// PushOutput takes the output and the logs of a call from the runner that has
+// it. The call is answered by the frame that follows on the lane.
+//
+// What comes is bounded by the service's own limits, and its memory by what the
+// core lends to all pushes: a push that does not fit waits, and the connection
+// holds up the runner.
+func (h *Host) PushOutput(ctx context.Context, stream *connect.ClientStream[runnerv1.PushOutputRequest]) (*runnerv1.PushOutputResponse, error) {
+	req := requestOf(ctx)
+	if req == nil {
+		return nil, noHandler()
+	}
+	l, p, plan, err := h.claim(ctx, req, stream)
+	if err != nil {
+		return nil, err
+	}
+	defer p.leave()
+	most, err := h.room(ctx, l, plan, stream.Msg())
+	if err != nil {
+		return nil, err
+	}
+	if !h.bodies.acquire(ctx, p.gone, l, most.bytes()) {
+		return nil, noCall()
+	}
+	release := func() { h.bodies.release(l, most.bytes()) }
+	got, err := most.read(req.rc, p, stream)
+	if err != nil || !p.complete(got, release) {
+		release()
+		if err == nil {
+			err = noCall()
+		}
+		return nil, err
+	}
+	return &runnerv1.PushOutputResponse{}, nil
+}
+
+// claim reads the first message and finds the call that it is about. Streams
+// that have not proved by their header that they belong to a lane get to do so
+// a few at a time: the first message of an older runner is long.
+func (h *Host) claim(ctx context.Context, req *request, stream *connect.ClientStream[runnerv1.PushOutputRequest]) (*Lane, *push, string, error) {
+	if req.lane == nil {
+		select {
+		case h.unproven <- struct{}{}:
+			defer func() { <-h.unproven }()
+		case <-ctx.Done():
+			return nil, nil, "", fault.Wire(fault.Of(ctx.Err()))
+		}
+	}
+	_ = req.rc.SetReadDeadline(time.Now().Add(h.cfg.LossTimeout))
+	if !stream.Receive() {
+		if err := stream.Err(); err != nil {
+			return nil, nil, "", err
+		}
+		return nil, nil, "", noCall()
+	}
+	l := h.lane(stream.Msg().Lane)
+	if l == nil {
+		return nil, nil, "", noCall()
+	}
+	p, plan := l.pending.claim(stream.Msg().Id)
+	if p == nil {
+		return nil, nil, "", noCall()
+	}
+	return l, p, plan, nil
+}
+
+// room is how much may come.
+type room struct {
+	output, logs int64
+	announced    bool
+	runner       string
+}
+
+func (r room) bytes() int64 { return r.output + r.logs }
+
+// room returns what the runner announced, if the plan of the call allows that
+// much, or what the plan allows if the runner does not say.
+func (h *Host) room(ctx context.Context, l *Lane, plan string, first *runnerv1.PushOutputRequest) (room, error) {
+	r := room{output: MaxBody, logs: MaxBody, runner: l.info.Id}
+	// A plan that was replaced twice during the call is unknown by now. Then the
+	// bounds of the lane and of all pushes hold alone.
+	if p, err := h.cfg.Source.Plan(ctx, plan); err == nil {
+		if n := p.GetLimits().GetOutputBytes(); n > 0 && n < MaxBody {
+			r.output = int64(n)
+		}
+		if n := p.GetLimits().GetLogBytes(); n > 0 && n < MaxBody-logSlack {
+			r.logs = int64(n) + logSlack
+		}
+	}
+	output, logs := first.GetOutputBytes(), first.GetLogBytes()
+	if output == 0 && logs == 0 {
+		r.output, r.logs = min(r.output, h.cfg.BodyBytes/2), min(r.logs, h.cfg.BodyBytes/2)
+		return r, nil
+	}
+	if output > uint64(r.output) {
+		return r, fault.Wire(r.over("an output", output, r.output))
+	}
+	if logs > uint64(r.logs) {
+		return r, fault.Wire(r.over("a log", logs, r.logs))
+	}
+	r.output, r.logs, r.announced = int64(output), int64(logs), true
+	if r.bytes() > h.cfg.BodyBytes {
+		return r, fault.Wire(r.over("an output with its log", output+logs, h.cfg.BodyBytes))
+	}
+	return r, nil
+}
+
+func (r room) over(what string, actual uint64, limit int64) error {
+	return fault.New(fault.GuestOutputLimit, "runner %s pushes %s of %d bytes or more, the limit is %d", r.runner, what, actual, limit).
+		WithFix("raise output_bytes or log_bytes in a decorator of the service, or let it answer with less")
+}
+
+// read gathers the messages, into memory of the length that was announced.
+func (r room) read(rc *http.ResponseController, p *push, stream *connect.ClientStream[runnerv1.PushOutputRequest]) (got pushed, err error) {
+	began := time.Now()
+	for {
+		msg := stream.Msg()
+		if int64(len(got.output)+len(msg.Data)) > r.output {
+			return got, fault.Wire(r.over("an output", uint64(len(got.output)+len(msg.Data)), r.output))
+		}
+		if int64(len(got.logs)+len(msg.Logs)) > r.logs {
+			return got, fault.Wire(r.over("a log", uint64(len(got.logs)+len(msg.Logs)), r.logs))
+		}
+		got.output, got.logs = gather(got.output, msg.Data, r.output), gather(got.logs, msg.Logs, r.logs)
+		got.hasOutput = got.hasOutput || len(msg.Data) > 0
+		if !p.deadline(rc, pace(began, len(got.output)+len(got.logs))) {
+			return got, noCall()
+		}
+		if !stream.Receive() {
+			break
+		}
+	}
+	if err := stream.Err(); err != nil {
+		return got, err
+	}
+	if r.announced && (int64(len(got.output)) != r.output || int64(len(got.logs)) != r.logs) {
+		return got, fault.Wire(fault.New(fault.Internal, "runner %s announced an output of %d bytes and a log of %d, and pushed %d and %d",
+			r.runner, r.output, r.logs, len(got.output), len(got.logs)))
+	}
+	if !r.announced { // most of the room may be empty
+		got.output, got.logs = trim(got.output), trim(got.logs)
+	}
+	return got, nil
+}
+
+func gather(to, piece []byte, room int64) []byte {
+	if len(piece) == 0 {
+		return to
+	}
+	if to == nil {
+		to = make([]byte, 0, room)
+	}
+	return append(to, piece...)
+}
+
+func trim(b []byte) []byte {
+	if cap(b) > 2*len(b) {
+		return bytes.Clone(b)
+	}
+	return b
+}
+
+// pace is when the next piece of a body must be there.
+func pace(began time.Time, n int) time.Time {
+	idle := time.Now().Add(bodyIdle)
+	if slow := began.Add(bodyTime + time.Duration(n)*time.Second/bodyRate); slow.Before(idle) {
+		return slow
+	}
+	return idle
+}

@@ -208,7 +208,7 @@ func (c *Core) assemble() {
 	c.dispatcher = dispatch.New(dispatch.Config{Logger: c.log})
 	c.metrics = telemetry.New(c.readyRunners)
 	c.hall = invoke.New(invoke.Config{Mirror: c.mirror, Executor: c.dispatcher, Observe: c.metrics.Call, Logger: c.log})
-	source := &source{hall: c.hall, store: c.store}
+	source := &source{hall: c.hall, modules: newModules(c.store.ReadModule)}
 	if !c.cfg.Distributed {
 		c.dispatcher.Add(newLocalMember(c.cfg.Local, source))
 	}

@@ -4,8 +4,8 @@
 // [Publisher.Publish] checks what was asked, has live runners prepare the new
 // revision (fetch, compile, start), and only when at least one of them is ready
 // flips the service to it in one guarded transaction. Runners that are late go on
-// in the background. A module that no runner
-// can prepare is refused with the reason, and what was live stays live.
+// in the background. A module that no runner can prepare is refused with the
+// reason, and what was live stays live.
 // [Publisher.Rollback] is the same walk with a revision that is stored already.
 //
 // When a method returns, the core that it ran on sees the change: a call sent

@@ -143,7 +143,7 @@ func (m *Metrics) Call(service string, outcome fault.Reason, took time.Duration,
 	if info.GetCold() {
 		m.cold.WithLabelValues(service).Inc()
 	}
-	m.cpu.WithLabelValues(service).Add(info.GetCpuTime().AsDuration().Seconds())
+	m.cpu.WithLabelValues(service).Add(max(0, info.GetCpuTime().AsDuration().Seconds())) // a counter panics at less
 	m.fuel.WithLabelValues(service).Add(float64(info.GetFuel()))
 	m.memory.WithLabelValues(service).Observe(float64(info.GetMemoryBytes()))
 	if r := info.GetRestoreTime().AsDuration(); r > 0 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,11 +13,14 @@ import (
 func TestABudgetIsSharedInOrderAndNobodyGetsMoreThanHalf(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBudget(100)
+		var mu sync.Mutex
 		var got []string
 		ask := func(owner string, bytes int64) {
 			go func() {
 				if b.acquire(t.Context(), nil, owner, bytes) {
+					mu.Lock()
 					got = append(got, fmt.Sprint(owner, bytes))
+					mu.Unlock()
 				}
 			}()
 			synctest.Wait()

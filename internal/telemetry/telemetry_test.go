@@ -7,6 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/telemetry"
 )
@@ -68,5 +71,13 @@ func BenchmarkRequest(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		count("")
+	}
+}
+
+func TestFiguresThatCannotBeDoNotPanic(t *testing.T) {
+	m := telemetry.New(func() int { return 0 })
+	m.Call("echo", "", time.Second, &ruedov1.CallInfo{Runner: "r", CpuTime: durationpb.New(-1), RestoreTime: durationpb.New(-1 << 62)})
+	if text := read(m); !strings.Contains(text, `ruedo_call_cpu_seconds_total{service="echo"} 0`+"\n") {
+		t.Errorf("the metrics say otherwise:\n%s", text)
 	}
 }

@@ -2,9 +2,6 @@ package api
 
 import (
 	"context"
-	"maps"
-	"slices"
-	"strings"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -19,7 +16,7 @@ type clusterService struct {
 
 // ListRunners gives the registered runners as this core sees them: what the
 // store says of each, and how its lane to this core is.
-func (s *clusterService) ListRunners(context.Context, *ruedov1.ListRunnersRequest) (*ruedov1.ListRunnersResponse, error) {
+func (s *clusterService) ListRunners(_ context.Context, req *ruedov1.ListRunnersRequest) (*ruedov1.ListRunnersResponse, error) {
 	runners := map[string]*ruedov1.Runner{}
 	for id, r := range s.Mirror.Snapshot().Runners {
 		r = proto.CloneOf(r)
@@ -40,13 +37,19 @@ func (s *clusterService) ListRunners(context.Context, *ruedov1.ListRunnersReques
 		r.ActiveCalls = uint32(m.Active())
 		r.TotalCalls = m.Total()
 	}
-	items := slices.SortedFunc(maps.Values(runners), func(a, b *ruedov1.Runner) int { return strings.Compare(a.GetId(), b.GetId()) })
-	return &ruedov1.ListRunnersResponse{Items: items}, nil
+	items, next, err := page(runners, "runners", req, nil)
+	if err != nil {
+		return nil, err
+	}
+	return &ruedov1.ListRunnersResponse{Items: items, NextPageToken: next}, nil
 }
 
-func (s *clusterService) ListCores(context.Context, *ruedov1.ListCoresRequest) (*ruedov1.ListCoresResponse, error) {
-	items := slices.SortedFunc(maps.Values(s.Mirror.Snapshot().Cores), func(a, b *ruedov1.Core) int { return strings.Compare(a.GetId(), b.GetId()) })
-	return &ruedov1.ListCoresResponse{Items: items}, nil
+func (s *clusterService) ListCores(_ context.Context, req *ruedov1.ListCoresRequest) (*ruedov1.ListCoresResponse, error) {
+	items, next, err := page(s.Mirror.Snapshot().Cores, "cores", req, nil)
+	if err != nil {
+		return nil, err
+	}
+	return &ruedov1.ListCoresResponse{Items: items, NextPageToken: next}, nil
 }
 
 func (s *clusterService) GetStatus(context.Context, *ruedov1.GetStatusRequest) (*ruedov1.GetStatusResponse, error) {
@@ -57,6 +60,10 @@ func (s *clusterService) GetStatus(context.Context, *ruedov1.GetStatusRequest) (
 			ready++
 		}
 	}
+	var alarms []*ruedov1.Alarm
+	for _, e := range s.Mirror.Alarms() {
+		alarms = append(alarms, &ruedov1.Alarm{Reason: string(e.Reason), Message: e.Error(), Fix: e.Fix})
+	}
 	return &ruedov1.GetStatusResponse{
 		ClusterId:            s.Cluster,
 		Core:                 s.Core,
@@ -66,6 +73,7 @@ func (s *clusterService) GetStatus(context.Context, *ruedov1.GetStatusRequest) (
 		Runners:              uint32(ready),
 		Services:             uint32(len(snap.Services)),
 		DistributedExecution: s.Distributed,
+		Alarms:               alarms,
 	}, nil
 }
 

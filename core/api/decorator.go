@@ -2,12 +2,14 @@ package api
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"google.golang.org/protobuf/proto"
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/gen/ruedo/v1/ruedov1connect"
+	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
 type decoratorService struct {
@@ -35,10 +37,11 @@ func (s *decoratorService) UpdateDecorator(ctx context.Context, req *ruedov1.Upd
 	}
 	defer admitted.Keep() // until the catalog holds it
 	stored, err := s.Store.Decorator(ctx, next.GetName())
-	if err != nil {
+	switch {
+	case errors.Is(err, fault.Integrity): // the update replaces what cannot be read
+	case err != nil:
 		return nil, err
-	}
-	if sameDecorator(stored, next) {
+	case sameDecorator(stored, next):
 		return &ruedov1.UpdateDecoratorResponse{Decorator: stored, Unchanged: true}, nil
 	}
 	seen := next.GetVersion()
@@ -74,20 +77,21 @@ func (s *decoratorService) GetDecorator(ctx context.Context, req *ruedov1.GetDec
 		d = stored
 	}
 	var users []string
-	for _, service := range sorted(snap.Services) {
+	for name, service := range snap.Services {
 		if slices.Contains(service.GetRevision().GetDecorators(), req.GetName()) {
-			users = append(users, service.GetName())
+			users = append(users, name)
 		}
 	}
-	return &ruedov1.GetDecoratorResponse{Decorator: d, Services: users}, nil
+	slices.Sort(users)
+	return &ruedov1.GetDecoratorResponse{Decorator: d, Services: users[:min(len(users), maxItems)], ServiceCount: uint32(len(users))}, nil
 }
 
 func (s *decoratorService) ListDecorators(_ context.Context, req *ruedov1.ListDecoratorsRequest) (*ruedov1.ListDecoratorsResponse, error) {
-	items := sorted(s.Mirror.Snapshot().Decorators)
-	if tag := req.GetTag(); tag != "" {
-		items = slices.DeleteFunc(items, func(d *ruedov1.Decorator) bool { return !slices.Contains(d.GetTags(), tag) })
+	items, next, err := page(s.Mirror.Snapshot().Decorators, "decorators "+req.GetTag(), req, tagged[*ruedov1.Decorator](req.GetTag()))
+	if err != nil {
+		return nil, err
 	}
-	return &ruedov1.ListDecoratorsResponse{Items: items}, nil
+	return &ruedov1.ListDecoratorsResponse{Items: items, NextPageToken: next}, nil
 }
 
 func (s *decoratorService) DeleteDecorator(ctx context.Context, req *ruedov1.DeleteDecoratorRequest) (*ruedov1.DeleteDecoratorResponse, error) {

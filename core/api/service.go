@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"connectrpc.com/connect"
@@ -35,11 +36,11 @@ func (s *serviceService) GetService(_ context.Context, req *ruedov1.GetServiceRe
 }
 
 func (s *serviceService) ListServices(_ context.Context, req *ruedov1.ListServicesRequest) (*ruedov1.ListServicesResponse, error) {
-	items := sorted(s.Mirror.Snapshot().Services)
-	if tag := req.GetTag(); tag != "" {
-		items = slices.DeleteFunc(items, func(s *ruedov1.Service) bool { return !slices.Contains(s.GetTags(), tag) })
+	items, next, err := page(s.Mirror.Snapshot().Services, "services "+req.GetTag(), req, tagged[*ruedov1.Service](req.GetTag()))
+	if err != nil {
+		return nil, err
 	}
-	return &ruedov1.ListServicesResponse{Items: items}, nil
+	return &ruedov1.ListServicesResponse{Items: items, NextPageToken: next}, nil
 }
 
 func (s *serviceService) DeleteService(ctx context.Context, req *ruedov1.DeleteServiceRequest) (*ruedov1.DeleteServiceResponse, error) {
@@ -59,11 +60,26 @@ func (s *serviceService) RollbackService(ctx context.Context, req *ruedov1.Rollb
 }
 
 func (s *serviceService) ListRevisions(ctx context.Context, req *ruedov1.ListRevisionsRequest) (*ruedov1.ListRevisionsResponse, error) {
-	items, err := s.Store.Revisions(ctx, req.GetName())
+	kind := "revisions " + req.GetName()
+	after, err := readToken(kind, req.GetPageToken())
 	if err != nil {
 		return nil, err
 	}
-	return &ruedov1.ListRevisionsResponse{Items: items}, nil
+	p := store.Page{Items: pageItems(req), Bytes: maxPageBytes}
+	if after != "" {
+		if p.From, err = strconv.ParseUint(after, 10, 64); err != nil || p.From == 0 {
+			return nil, badToken()
+		}
+	}
+	items, next, err := s.Store.Revisions(ctx, req.GetName(), p)
+	if err != nil {
+		return nil, err
+	}
+	res := &ruedov1.ListRevisionsResponse{Items: items}
+	if next > 0 {
+		res.NextPageToken = new(token(kind, strconv.FormatUint(next, 10)))
+	}
+	return res, nil
 }
 
 // WatchServices compares each snapshot of the mirror with the one before: a

@@ -51,6 +51,9 @@ func (h *Hall) Resolve(name string) (*Entry, error) {
 	c := h.current()
 	e, ok := c.entries[name]
 	if !ok {
+		if err := c.snapshot.ServiceFault(name); err != nil {
+			return nil, err
+		}
 		err := fault.New(fault.ServiceNotFound, "there is no service %q", name)
 		if hint := fault.DidYouMean(name, slices.Collect(maps.Keys(c.entries))); hint != "" {
 			return nil, err.WithFix("%s", hint)
@@ -219,6 +222,9 @@ func (c *Catalog) rules(s *ruedov1.Service) ([]*decorate.Decorator, error) {
 	var ds []*decorate.Decorator
 	for _, name := range s.GetRevision().GetDecorators() {
 		d := c.decorators[name]
+		if err := c.snapshot.DecoratorFault(name); d == nil && err != nil {
+			return nil, err
+		}
 		if d == nil {
 			return nil, fault.New(fault.DecoratorNotFound, "service %s carries decorator %s, which is not stored", s.GetName(), name).
 				WithFix("create decorator %s, or publish %s without it", name, s.GetName())

@@ -17,7 +17,6 @@ package publish
 
 import (
 	"context"
-	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -64,7 +63,7 @@ func New(cfg Config) *Publisher {
 
 // Publish makes a module the live revision of a service.
 func (p *Publisher) Publish(ctx context.Context, req *ruedov1.PublishServiceRequest) (*ruedov1.PublishServiceResponse, error) {
-	live, err := p.live(ctx, req.GetName())
+	live, err := p.cfg.Store.Published(ctx, req.GetName())
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +97,7 @@ func (p *Publisher) Publish(ctx context.Context, req *ruedov1.PublishServiceRequ
 		CreateTime: live.GetCreateTime(),
 		UpdateTime: now,
 	}
-	if live == nil {
+	if next.CreateTime == nil {
 		next.CreateTime = now
 	}
 	if sameRevision(live.GetRevision(), next.GetRevision()) {
@@ -152,15 +151,6 @@ func (p *Publisher) Rollback(ctx context.Context, name string, number uint64) (*
 	}
 	stored, err := p.flip(ctx, next, live.GetVersion())
 	return stored, was, err
-}
-
-// live gives the service as it is stored, or nil where there is none yet.
-func (p *Publisher) live(ctx context.Context, name string) (*ruedov1.Service, error) {
-	s, err := p.cfg.Store.Service(ctx, name)
-	if errors.Is(err, fault.ServiceNotFound) {
-		return nil, nil
-	}
-	return s, err
 }
 
 // prepare has the runners make the revision ready. Nothing is written.

@@ -35,39 +35,12 @@ func (s *Store) Decorator(ctx context.Context, name string) (*ruedov1.Decorator,
 			return err
 		}
 		if len(got.Kvs) == 0 {
-			return s.decoratorNotFound(ctx, name)
+			return s.decoratorNotFound(name)
 		}
 		d, err = decodeDecorator(name, got.Kvs[0])
 		return err
 	})
 	return d, err
-}
-
-// Decorators reads all decorators, by name.
-func (s *Store) Decorators(ctx context.Context) ([]*ruedov1.Decorator, error) {
-	var ds []*ruedov1.Decorator
-	err := s.do(ctx, "read the decorators", func(ctx context.Context) error {
-		got, err := s.client.Get(ctx, s.space.Decorators(), clientv3.WithPrefix())
-		if err != nil {
-			return err
-		}
-		for _, kv := range got.Kvs {
-			k, ok := s.space.Parse(string(kv.Key))
-			if !ok {
-				continue
-			}
-			d, err := decodeDecorator(k.Name, kv)
-			if err != nil {
-				return err
-			}
-			ds = append(ds, d)
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	return ds, nil
 }
 
 // CreateDecorator writes a new decorator and gives it with its times and its
@@ -79,7 +52,7 @@ func (s *Store) CreateDecorator(ctx context.Context, d *ruedov1.Decorator) (*rue
 		return nil, err
 	}
 	err = s.do(ctx, "create decorator "+d.GetName(), func(ctx context.Context) error {
-		done, err := s.client.Txn(ctx).If(version(key, 0)).Then(clientv3.OpPut(key, value)).Commit()
+		done, err := s.commit(ctx, []clientv3.Cmp{version(key, 0)}, []clientv3.Op{clientv3.OpPut(key, value)}, nil)
 		if err != nil {
 			return err
 		}
@@ -112,7 +85,7 @@ func (s *Store) UpdateDecorator(ctx context.Context, d *ruedov1.Decorator, seen 
 			return err
 		}
 		if len(got.Kvs) == 0 {
-			return s.decoratorNotFound(ctx, name)
+			return s.decoratorNotFound(name)
 		}
 		now := got.Kvs[0].ModRevision
 		if seen != 0 && seen != now {
@@ -124,7 +97,7 @@ func (s *Store) UpdateDecorator(ctx context.Context, d *ruedov1.Decorator, seen 
 		if next, _, value, err = s.decorator(d, was.GetCreateTime(), timestamppb.Now()); err != nil {
 			return err
 		}
-		done, err := s.client.Txn(ctx).If(version(key, now)).Then(clientv3.OpPut(key, value)).Commit()
+		done, err := s.commit(ctx, []clientv3.Cmp{version(key, now)}, []clientv3.Op{clientv3.OpPut(key, value)}, nil)
 		if err != nil {
 			return err
 		}
@@ -168,32 +141,31 @@ func (s *Store) deleteUnused(ctx context.Context, name, key string) (int64, erro
 	if err != nil {
 		return 0, err
 	}
-	users, err := s.users(got.Kvs, name)
-	if err != nil {
-		return 0, err
-	}
+	users := s.users(got.Kvs, name)
 	if len(users) > 0 {
 		return 0, inUse(name, users)
 	}
 	unchanged := clientv3.Compare(clientv3.ModRevision(s.space.Services()).WithPrefix(), "<", got.Header.Revision+1)
-	done, err := s.client.Txn(ctx).
-		If(unchanged, exists(key)).
-		Then(clientv3.OpDelete(key)).
-		Else(clientv3.OpGet(key, clientv3.WithCountOnly())).
-		Commit()
+	done, err := s.commit(ctx,
+		[]clientv3.Cmp{unchanged, exists(key)},
+		[]clientv3.Op{clientv3.OpDelete(key)},
+		[]clientv3.Op{clientv3.OpGet(key, clientv3.WithCountOnly())})
 	switch {
 	case err != nil:
 		return 0, err
 	case done.Succeeded:
 		return done.Header.Revision, nil
 	case done.Responses[0].GetResponseRange().GetCount() == 0:
-		return 0, s.decoratorNotFound(ctx, name)
+		return 0, s.decoratorNotFound(name)
 	}
 	return 0, nil
 }
 
-// users are the services whose live revision carries a decorator.
-func (s *Store) users(kvs []*mvccpb.KeyValue, decorator string) ([]string, error) {
+// users are the services whose live revision carries a decorator. Of one that
+// cannot be read, the last value that could counts, if this process has it;
+// otherwise it does not hold up the deletion. Such a service cannot be called,
+// and the publish that mends it looks at its decorators again.
+func (s *Store) users(kvs []*mvccpb.KeyValue, decorator string) []string {
 	var users []string
 	for _, kv := range kvs {
 		k, ok := s.space.Parse(string(kv.Key))
@@ -201,24 +173,21 @@ func (s *Store) users(kvs []*mvccpb.KeyValue, decorator string) ([]string, error
 			continue
 		}
 		svc, err := decodeService(k.Name, kv)
-		if err != nil {
-			return nil, err // it may carry it
+		if m := s.guard.mirror.Load(); err != nil && m != nil {
+			svc = m.Snapshot().Services[k.Name]
 		}
 		if slices.Contains(svc.GetRevision().GetDecorators(), decorator) {
 			users = append(users, k.Name)
 		}
 	}
-	return users, nil
+	return users
 }
 
 func inUse(name string, users []string) error {
-	list := strings.Join(users[:min(len(users), namedUsers)], ", ")
-	if more := len(users) - namedUsers; more > 0 {
-		list += " and " + plural(more, "other", "others")
-	}
-	return fault.New(fault.DecoratorInUse, "decorator %s is carried by %s: %s", name, plural(len(users), "service", "services"), list).
+	named := users[:min(len(users), namedUsers)]
+	return fault.New(fault.DecoratorInUse, "decorator %s is carried by %s: %s", name, plural(len(users), "service", "services"), list(named, len(users))).
 		WithFix("publish %s without it, or delete it, then delete the decorator", users[0]).
-		With("services", strings.Join(users, " "))
+		With("services", strings.Join(named, " "))
 }
 
 func decoratorChanged(name string, seen int64) error {

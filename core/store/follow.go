@@ -15,7 +15,12 @@ import (
 // none while it is still catching up with a watch.
 const askAgain = 25 * time.Millisecond
 
+// maxPending bounds the events that wait for a watch that is behind.
+const maxPending = 10_000
+
 var (
+	errBehind     = errors.New("a watch is too far behind the others")
+	errFormat     = errors.New("the storage format has changed")
 	errWatchEnded = errors.New("a watch has ended")
 	errResync     = errors.New("the store is not the one that was watched")
 )
@@ -40,7 +45,7 @@ type message struct {
 // follow watches from the mirror's horizon on until a watch breaks, the mirror
 // is to be listed again, or ctx ends.
 //
-// There is one watch for each prefix, and etcd promises order within each only.
+// There is one watch for each prefix and one for the format, and etcd promises order within each only.
 // So an event is held back until the other watches are known to have passed its
 // revision, which they are asked for: the answer (progress) comes to all watches
 // of the stream, each after the events that it has to tell.
@@ -55,9 +60,9 @@ func (m *Mirror) follow(ctx context.Context) error {
 	f := &follower{m: m, ask: make(chan struct{}, 1)}
 	from := m.horizon.Load()
 	msgs := make(chan message)
-	for i, prefix := range m.prefixes() {
+	for i, key := range m.watched() {
 		f.seen = append(f.seen, from)
-		watch := m.store.client.Watch(ctx, prefix, clientv3.WithPrefix(), clientv3.WithRev(from+1))
+		watch := m.store.client.Watch(ctx, key, append(under(key), clientv3.WithRev(from+1))...)
 		wg.Go(func() {
 			for r := range watch {
 				select {
@@ -120,7 +125,9 @@ func (f *follower) loop(ctx context.Context, msgs <-chan message) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		f.advance()
+		if err := f.advance(); err != nil {
+			return err
+		}
 		if len(f.pending) == 0 && f.m.wanted.Load() <= f.m.horizon.Load() {
 			again.Stop()
 			continue
@@ -147,19 +154,29 @@ func (f *follower) take(msg message) (news bool, err error) {
 	}
 	// All events of a revision come in one message.
 	f.m.hear()
+	if len(f.pending)+len(msg.Events) > maxPending {
+		return false, errBehind
+	}
 	f.pending = append(f.pending, msg.Events...)
 	f.seen[msg.watch] = max(f.seen[msg.watch], msg.Events[len(msg.Events)-1].Kv.ModRevision)
 	return true, nil
 }
 
-// advance shows what all watches have passed.
-func (f *follower) advance() {
+// advance shows what all watches have passed. It fails without showing
+// anything if the format is another one by then: what else has changed may not
+// be for this program to read, or may be the loss of everything.
+func (f *follower) advance() error {
 	horizon := slices.Min(f.seen)
 	if horizon <= f.m.horizon.Load() {
-		return
+		return nil
 	}
 	var next *Snapshot
 	if len(f.pending) > 0 {
+		for _, e := range f.pending {
+			if e.Kv.ModRevision <= horizon && f.m.anotherFormat(e) {
+				return errFormat
+			}
+		}
 		d := f.m.Snapshot().edit(horizon, f.m.store.space, f.m.store.logger)
 		rest := f.pending[:0]
 		for _, e := range f.pending {
@@ -174,4 +191,5 @@ func (f *follower) advance() {
 		f.pending = rest
 	}
 	f.m.show(next, horizon)
+	return nil
 }

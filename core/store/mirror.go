@@ -2,32 +2,28 @@ package store
 
 import (
 	"context"
-	"errors"
+	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fleet"
 )
 
-const (
-	// beatEvery is how often the store is asked whether it is there.
-	beatEvery = time.Second
-	// staleAfter is how long a store may be unheard before its mirror is stale.
-	staleAfter = 3 * time.Second
-	// stuckBeats is how many beats in a row a watch may lag behind the store
-	// before everything is listed again.
-	stuckBeats = 5
-)
+// staleAfter is how long a store may be unheard before its mirror is stale.
+const staleAfter = 3 * time.Second
 
 // Mirror is the catalog and the members in memory, fed by watch.
 //
 // It goes on while the store is away, and comes back by itself: after a lost
 // connection, after a compaction of what it had not seen yet, and after the
-// store was replaced by an older copy of itself.
+// store was replaced by an older copy of itself. A store that comes back without
+// anything that the mirror holds is not followed: see [Mirror.Alarms].
 //
 // A change is shown only when all that the store did before it is shown: a
 // service never appears before its decorators.
@@ -70,6 +66,7 @@ func OpenMirror(ctx context.Context, s *Store) (*Mirror, error) {
 	if err := m.load(ctx); err != nil {
 		return nil, err
 	}
+	s.guard.mirror.Store(m)
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	m.cancel = cancel
 	m.wg.Go(func() { m.run(run) })
@@ -150,14 +147,15 @@ func (m *Mirror) want(revision int64) {
 	signal(m.kick)
 }
 
-// load reads everything at one revision.
+// load reads everything at one revision. With STORE_EMPTY and STORE_FORMAT the
+// store is not one to follow: memory stays, and writes are refused.
 func (m *Mirror) load(ctx context.Context) error {
 	s := m.store
 	var got *clientv3.TxnResponse
 	err := s.do(ctx, "read the catalog", func(ctx context.Context) (err error) {
 		var all []clientv3.Op
-		for _, prefix := range m.prefixes() {
-			all = append(all, clientv3.OpGet(prefix, clientv3.WithPrefix()))
+		for _, key := range m.watched() {
+			all = append(all, clientv3.OpGet(key, under(key)...))
 		}
 		got, err = s.client.Txn(ctx).Then(all...).Commit()
 		return err
@@ -165,22 +163,98 @@ func (m *Mirror) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	m.hear()
+	old := m.Snapshot()
 	d := newSnapshot(0).edit(got.Header.Revision, s.space, s.logger)
+	if old != nil {
+		d.last, d.listed = old, true
+	}
+	var format []byte
+	stored := map[string]bool{}
 	for _, r := range got.Responses {
 		for _, kv := range r.GetResponseRange().GetKvs() {
+			if string(kv.Key) == s.space.Format() {
+				format = kv.Value
+				continue
+			}
+			stored[string(kv.Key)] = true
 			d.put(kv)
 		}
 	}
-	m.hear()
+	if err := m.refuse(old, stored, format, got.Header); err != nil {
+		s.block(err)
+		return err
+	}
+	s.block(nil)
+	s.guard.format.Store(nil)
+	if format != nil {
+		s.guard.format.Store(&format)
+	}
 	m.cluster.Store(got.Header.ClusterId)
 	m.wanted.Store(0) // of a store before, it might never come
 	m.show(d.Snapshot, got.Header.Revision)
 	return nil
 }
 
-func (m *Mirror) prefixes() []string {
+// refuse finds out whether what was listed is to take the place of old: a store
+// that has another format is not, nor one that has lost all that memory holds.
+// That all was deleted is no loss if the store is certainly the one of before,
+// and later.
+func (m *Mirror) refuse(old *Snapshot, stored map[string]bool, format []byte, now *etcdserverpb.ResponseHeader) *fault.Error {
+	s := m.store
+	if format != nil {
+		if err := fleet.ReadFormat(format, s.space); err != nil {
+			return fault.Of(err)
+		}
+	}
+	if s.accept || old == nil || len(old.Services)+len(old.Decorators) == 0 {
+		return nil
+	}
+	held := fmt.Sprintf("this core holds %s and %s", plural(len(old.Services), "service", "services"), plural(len(old.Decorators), "decorator", "decorators"))
+	if format == nil {
+		return fleet.StoreEmpty("%s, the store has not even a format number", held)
+	}
+	if known := s.guard.format.Load(); known != nil && fleet.SameStore(*known, format) && now.ClusterId == m.cluster.Load() && now.Revision >= m.horizon.Load() {
+		return nil
+	}
+	if survives(old.Services, s.space.Services(), stored) || len(old.Services) == 0 && survives(old.Decorators, s.space.Decorators(), stored) {
+		return nil
+	}
+	return fleet.StoreEmpty("%s, the store has none of them", held)
+}
+
+// survives reports whether one of the names is stored still.
+func survives[V any](names map[string]V, prefix string, stored map[string]bool) bool {
+	for name := range names {
+		if stored[prefix+name] {
+			return true
+		}
+	}
+	return false
+}
+
+// watched are the prefixes that the mirror is made of, and the format's key.
+func (m *Mirror) watched() []string {
 	space := m.store.space
-	return []string{space.Services(), space.Decorators(), space.Runners(), space.Cores()}
+	return []string{space.Services(), space.Decorators(), space.Runners(), space.Cores(), space.Format()}
+}
+
+// under has a key that ends in a slash mean all that begins with it.
+func under(key string) []clientv3.OpOption {
+	if strings.HasSuffix(key, "/") {
+		return []clientv3.OpOption{clientv3.WithPrefix()}
+	}
+	return nil
+}
+
+// anotherFormat reports whether an event leaves the store without the format
+// that it had.
+func (m *Mirror) anotherFormat(e *clientv3.Event) bool {
+	if string(e.Kv.Key) != m.store.space.Format() {
+		return false
+	}
+	known := m.store.guard.format.Load()
+	return e.Type == clientv3.EventTypeDelete || known == nil || string(*known) != string(e.Kv.Value)
 }
 
 // run follows the store until ctx ends.
@@ -203,68 +277,13 @@ func (m *Mirror) run(ctx context.Context) {
 			if err = m.load(ctx); err == nil {
 				break
 			}
-			if !errors.Is(err, fault.StoreUnavailable) {
+			switch fault.ReasonOf(err) {
+			case fault.StoreUnavailable, fault.StoreEmpty, fault.StoreFormat: // told elsewhere
+			default:
 				m.store.logger.Warn("cannot list the store again", "error", err)
 			}
 		}
 	}
-}
-
-// beat asks the store at times whether it is there, and whether the watch has
-// seen what it has done.
-func (m *Mirror) beat(ctx context.Context) {
-	tick := time.NewTicker(beatEvery)
-	defer tick.Stop()
-	var last int64 // revision of the beat before
-	lagging, away := 0, false
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		before := m.horizon.Load()
-		now, cluster, err := m.ask(ctx)
-		switch {
-		case ctx.Err() != nil:
-			return
-		case err != nil:
-			if m.Stale() && !away {
-				away = true
-				m.store.logger.Warn("the store does not answer; going on from memory", "error", err)
-			}
-			continue
-		case away:
-			away = false
-			m.store.logger.Info("the store answers again")
-		}
-		m.hear()
-		lagging++
-		if before >= last {
-			lagging = 0
-		}
-		if now < before || cluster != m.cluster.Load() || lagging >= stuckBeats {
-			last, lagging = 0, 0
-			signal(m.resync)
-			continue
-		}
-		last = now
-		if now > m.horizon.Load() {
-			m.want(now)
-		}
-	}
-}
-
-// ask reads the store's revision and etcd's cluster id, through the quorum.
-func (m *Mirror) ask(ctx context.Context) (revision int64, cluster uint64, err error) {
-	err = m.store.do(ctx, "reach the store", func(ctx context.Context) error {
-		got, err := m.store.client.Get(ctx, m.store.space.Format(), clientv3.WithCountOnly())
-		if err == nil {
-			revision, cluster = got.Header.Revision, got.Header.ClusterId
-		}
-		return err
-	})
-	return revision, cluster, err
 }
 
 func (m *Mirror) hear() { m.heard.Store(int64(time.Since(m.began))) }

@@ -40,11 +40,74 @@ func codec() (*zstd.Encoder, *zstd.Decoder, error) {
 	return pack, unpack, err
 }
 
-// StatModule reads what is known of a module. MODULE_NOT_FOUND where it is not
-// stored whole.
+// StatModule reads what is known of a module. MODULE_NOT_FOUND if it is not
+// stored whole, or is known to be damaged, so that it is uploaded again.
+//
+// It does not read the module for that, unless there is a reason: a reader met
+// damage here, or a chunk was written after the manifest, which is written last.
 func (s *Store) StatModule(ctx context.Context, digest string) (*ruedov1.Module, error) {
-	m, _, err := s.manifest(ctx, digest)
-	return m.GetModule(), err
+	m, seen, err := s.manifest(ctx, digest)
+	if err != nil {
+		return nil, err
+	}
+	sound, err := s.sound(ctx, m, seen)
+	if err != nil {
+		return nil, err
+	}
+	if !sound || s.damaged.has(digest) {
+		switch _, err := s.ReadModule(ctx, digest); {
+		case errors.Is(err, fault.Integrity):
+			return nil, fault.Wrap(err, fault.ModuleNotFound, "module %s is damaged in the store", digest).WithFix("upload it again")
+		case err != nil:
+			return nil, err
+		}
+	}
+	return m.GetModule(), nil
+}
+
+// sound reports whether all chunks are there and older than the manifest.
+func (s *Store) sound(ctx context.Context, m *storev1.Manifest, manifest int64) (sound bool, err error) {
+	digest, chunks := m.GetModule().GetDigest(), int(m.GetChunks())
+	if s.claims(m) != "" {
+		return false, nil
+	}
+	if chunks == 0 {
+		return true, nil
+	}
+	first, err := s.space.ModuleChunk(digest, 0)
+	if err != nil {
+		return false, err
+	}
+	last, err := s.space.ModuleChunk(digest, chunks-1)
+	if err != nil {
+		return false, err
+	}
+	err = s.do(ctx, "read module "+short(digest), func(ctx context.Context) error {
+		got, err := s.client.Get(ctx, first, clientv3.WithRange(last+"\x00"), clientv3.WithKeysOnly())
+		if err != nil {
+			return err
+		}
+		sound = len(got.Kvs) == chunks
+		for _, kv := range got.Kvs {
+			sound = sound && kv.ModRevision < manifest
+		}
+		return nil
+	})
+	return sound, err
+}
+
+// claims is what is wrong with what a manifest says; empty if nothing is.
+func (s *Store) claims(m *storev1.Manifest) string {
+	size, chunk, chunks := m.GetModule().GetSizeBytes(), uint64(m.GetChunkBytes()), uint64(m.GetChunks())
+	switch {
+	case m.GetCodec() != storev1.Codec_CODEC_ZSTD:
+		return fmt.Sprintf("its codec %d is unknown", m.GetCodec())
+	case size > uint64(s.maxModule):
+		return fmt.Sprintf("it claims %d bytes, over the limit of %d", size, s.maxModule)
+	case chunk == 0 || chunk > maxChunkBytes || chunks != (size+chunk-1)/chunk || chunks > keys.MaxChunk:
+		return fmt.Sprintf("its manifest claims %d bytes in %d chunks of %d", size, chunks, chunk)
+	}
+	return ""
 }
 
 // PutModule stores the bytes of a module, of which m.Digest is the SHA-256. A
@@ -73,19 +136,20 @@ func (s *Store) PutModule(ctx context.Context, m *ruedov1.Module, data []byte) e
 // ReadModule reads the bytes of a module and verifies them. MODULE_NOT_FOUND;
 // INTEGRITY where what is stored is not what the digest names.
 func (s *Store) ReadModule(ctx context.Context, digest string) ([]byte, error) {
+	data, err := s.readModule(ctx, digest)
+	s.damaged.note(digest, err)
+	return data, err
+}
+
+func (s *Store) readModule(ctx context.Context, digest string) ([]byte, error) {
 	m, _, err := s.manifest(ctx, digest)
 	if err != nil {
 		return nil, err
 	}
-	size, chunk, chunks := m.GetModule().GetSizeBytes(), uint64(m.GetChunkBytes()), uint64(m.GetChunks())
-	switch {
-	case m.GetCodec() != storev1.Codec_CODEC_ZSTD:
-		return nil, damaged(nil, digest, fmt.Sprintf("its codec %d is unknown", m.GetCodec()))
-	case size > uint64(s.maxModule):
-		return nil, damaged(nil, digest, fmt.Sprintf("it claims %d bytes, over the limit of %d", size, s.maxModule))
-	case chunk == 0 || chunk > maxChunkBytes || chunks != (size+chunk-1)/chunk || chunks > keys.MaxChunk:
-		return nil, damaged(nil, digest, fmt.Sprintf("its manifest claims %d bytes in %d chunks of %d", size, chunks, chunk))
+	if wrong := s.claims(m); wrong != "" {
+		return nil, damaged(nil, digest, wrong)
 	}
+	size, chunk, chunks := m.GetModule().GetSizeBytes(), uint64(m.GetChunkBytes()), uint64(m.GetChunks())
 	data := make([]byte, size)
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(parallel)
@@ -167,7 +231,7 @@ func (s *Store) writeChunk(ctx, gctx context.Context, digest string, i int, part
 	}
 	packed := s.pack.EncodeAll(part, make([]byte, 0, len(part)/2))
 	return s.part(ctx, gctx, fmt.Sprintf("write chunk %d of module %s", i, short(digest)), func(ctx context.Context) error {
-		_, err := s.client.Put(ctx, key, string(packed))
+		_, err := s.commit(ctx, nil, []clientv3.Op{clientv3.OpPut(key, string(packed))}, nil)
 		return err
 	})
 }
@@ -232,7 +296,10 @@ func (s *Store) writeManifest(ctx context.Context, m *ruedov1.Module, data []byt
 		return err
 	}
 	return s.do(ctx, "write module "+short(m.GetDigest()), func(ctx context.Context) error {
-		_, err := s.client.Txn(ctx).If(version(key, seen)).Then(clientv3.OpPut(key, value)).Commit()
+		done, err := s.commit(ctx, []clientv3.Cmp{version(key, seen)}, []clientv3.Op{clientv3.OpPut(key, value)}, nil)
+		if err == nil && done.Succeeded {
+			s.damaged.note(m.GetDigest(), nil)
+		}
 		return err
 	})
 }

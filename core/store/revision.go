@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"math"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -13,8 +14,24 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/keys"
 )
 
+const (
+	// maxWindow is how many revision numbers one read of a page covers.
+	maxWindow = 128
+	// pageReads bounds the reads of one page: numbers may have gaps.
+	pageReads = 64
+)
+
+// Page says which part of a list to return.
+type Page struct {
+	// From is the highest revision number to return; zero means the newest.
+	From uint64
+	// Items and Bytes bound the page. A page has one item at least, however
+	// large it is.
+	Items, Bytes int
+}
+
 // Revision reads one revision of a service. REVISION_NOT_FOUND says which there
-// are; SERVICE_NOT_FOUND.
+// are; SERVICE_NOT_FOUND; INTEGRITY.
 func (s *Store) Revision(ctx context.Context, service string, n uint64) (*ruedov1.Revision, error) {
 	key, err := s.space.Revision(service, n)
 	if err != nil {
@@ -35,64 +52,164 @@ func (s *Store) Revision(ctx context.Context, service string, n uint64) (*ruedov
 	return rev, err
 }
 
-// Revisions reads all revisions of a service, newest first. SERVICE_NOT_FOUND.
-func (s *Store) Revisions(ctx context.Context, service string) ([]*ruedov1.Revision, error) {
-	prefix, err := s.space.Revisions(service)
-	if err != nil {
-		return nil, err
-	}
-	var revs []*ruedov1.Revision
-	err = s.do(ctx, "read the revisions of service "+service, func(ctx context.Context) error {
-		got, err := s.client.Get(ctx, prefix, clientv3.WithPrefix(), clientv3.WithSort(clientv3.SortByKey, clientv3.SortDescend))
-		if err != nil {
-			return err
-		}
-		if len(got.Kvs) == 0 {
-			return s.serviceNotFound(ctx, service)
-		}
-		for _, kv := range got.Kvs {
-			rev, err := decodeRevision(service, kv)
-			if err != nil {
+// Revisions reads a page of a service's revisions, newest first. next is the
+// From of the page after it, zero if there is none. One that cannot be read has
+// its number alone. SERVICE_NOT_FOUND.
+//
+// It reads windows of numbers. A read that is limited but open to the end of
+// all revisions would have etcd look through all of them.
+func (s *Store) Revisions(ctx context.Context, service string, p Page) (revs []*ruedov1.Revision, next uint64, err error) {
+	err = s.do(ctx, "read the revisions of service "+service, func(ctx context.Context) (err error) {
+		if next = p.From; next == 0 {
+			if next, err = s.latest(ctx, service); err != nil {
 				return err
 			}
-			revs = append(revs, rev)
+			if next == 0 {
+				return s.serviceNotFound(service)
+			}
 		}
-		return nil
+		revs, next, err = s.page(ctx, service, p, next)
+		return err
 	})
+	if err != nil {
+		return nil, 0, err
+	}
+	return revs, next, nil
+}
+
+// page reads downward from number hi.
+func (s *Store) page(ctx context.Context, service string, p Page, hi uint64) (revs []*ruedov1.Revision, next uint64, err error) {
+	size, window := 0, 1 // nothing is known yet of how large a revision is
+	for range pageReads {
+		lo := hi - min(hi-1, uint64(window-1))
+		kvs, err := s.window(ctx, service, lo, hi)
+		if err != nil {
+			return nil, 0, err
+		}
+		for i := len(kvs) - 1; i >= 0; i-- {
+			rev, err := decodeRevision(service, kvs[i])
+			if err != nil {
+				s.logger.Warn("a revision in the store cannot be read", "service", service, "revision", rev.GetNumber())
+			}
+			if len(revs) > 0 && (len(revs) == p.Items || size+len(kvs[i].Value) > p.Bytes) {
+				return revs, rev.GetNumber(), nil
+			}
+			revs = append(revs, rev)
+			size += len(kvs[i].Value)
+		}
+		if lo == 1 {
+			return revs, 0, nil
+		}
+		hi = lo - 1
+		// Not many more than the page has room for.
+		room := maxWindow
+		if len(revs) > 0 {
+			room = min(room, p.Items-len(revs)+1, max(p.Bytes-size, 0)/(size/len(revs)+1)+1)
+		}
+		window = min(2*window, room)
+	}
+	return revs, hi, nil
+}
+
+// window reads the revisions with numbers from lo to hi.
+func (s *Store) window(ctx context.Context, service string, lo, hi uint64) ([]*mvccpb.KeyValue, error) {
+	from, err := s.space.Revision(service, lo)
 	if err != nil {
 		return nil, err
 	}
-	return revs, nil
+	to, err := s.space.Revision(service, hi)
+	if err != nil {
+		return nil, err
+	}
+	got, err := s.client.Get(ctx, from, clientv3.WithRange(to+"\x00"))
+	if err != nil {
+		return nil, err
+	}
+	return got.Kvs, nil
+}
+
+// latest is the highest number of a stored revision, zero if there is none. It
+// asks for counts, which etcd has in its index: the last key of a range has its
+// price in all the values of the range.
+func (s *Store) latest(ctx context.Context, service string) (uint64, error) {
+	last, err := s.space.Revision(service, math.MaxUint64)
+	if err != nil {
+		return 0, err
+	}
+	// there reports whether there is a revision with this number or a higher one.
+	there := func(n uint64) (bool, error) {
+		from, err := s.space.Revision(service, n)
+		if err != nil {
+			return false, err
+		}
+		got, err := s.client.Get(ctx, from, clientv3.WithRange(last+"\x00"), clientv3.WithCountOnly())
+		if err != nil {
+			return false, err
+		}
+		return got.Count > 0, nil
+	}
+	// Doubling finds a number that is too high, halving then the last that is not.
+	low, high := uint64(0), uint64(1)
+	for {
+		ok, err := there(high)
+		if err != nil {
+			return 0, err
+		}
+		if !ok {
+			break
+		}
+		if low = high; high > math.MaxUint64/2 {
+			high = math.MaxUint64
+			break
+		}
+		high *= 2
+	}
+	for high-low > 1 {
+		middle := low + (high-low)/2
+		ok, err := there(middle)
+		if err != nil {
+			return 0, err
+		}
+		if ok {
+			low = middle
+		} else {
+			high = middle
+		}
+	}
+	return low, nil
 }
 
 // revisionNotFound says which revisions there are.
 func (s *Store) revisionNotFound(ctx context.Context, service string, n uint64) error {
+	last, err := s.latest(ctx, service)
+	if err != nil {
+		return err
+	}
+	if last == 0 {
+		return s.serviceNotFound(service)
+	}
 	prefix, err := s.space.Revisions(service)
 	if err != nil {
 		return err
 	}
-	end := func(order clientv3.SortOrder) clientv3.Op {
-		return clientv3.OpGet(prefix, clientv3.WithPrefix(), clientv3.WithKeysOnly(), clientv3.WithLimit(1), clientv3.WithSort(clientv3.SortByKey, order))
-	}
-	got, err := s.client.Txn(ctx).Then(end(clientv3.SortAscend), end(clientv3.SortDescend)).Commit()
+	got, err := s.client.Get(ctx, prefix, clientv3.WithPrefix(), clientv3.WithKeysOnly(), clientv3.WithLimit(1))
 	if err != nil {
 		return err
 	}
-	first, last := got.Responses[0].GetResponseRange().GetKvs(), got.Responses[1].GetResponseRange().GetKvs()
-	if len(first) == 0 || len(last) == 0 {
-		return s.serviceNotFound(ctx, service)
+	from := keys.Key{}
+	if len(got.Kvs) > 0 {
+		from, _ = keys.Parse(string(got.Kvs[0].Key))
 	}
-	from, _ := keys.Parse(string(first[0].Key))
-	to, _ := keys.Parse(string(last[0].Key))
-	return fault.New(fault.RevisionNotFound, "service %s has no revision %d: it has %d to %d", service, n, from.Number, to.Number).
+	return fault.New(fault.RevisionNotFound, "service %s has no revision %d: it has %d to %d", service, n, from.Number, last).
 		WithFix("ruedo get revisions %s", service)
 }
 
+// decodeRevision reads a revision. With INTEGRITY it has its number alone.
 func decodeRevision(service string, kv *mvccpb.KeyValue) (*ruedov1.Revision, error) {
 	k, _ := keys.Parse(string(kv.Key))
 	rev := &ruedov1.Revision{}
 	if err := proto.Unmarshal(kv.Value, rev); err != nil {
-		return nil, unreadable(err, fmt.Sprintf("revision %d of service", k.Number), service)
+		return &ruedov1.Revision{Service: service, Number: k.Number}, unreadable(err, fmt.Sprintf("revision %d of service", k.Number), service)
 	}
 	rev.Service, rev.Number = service, k.Number
 	return rev, nil

@@ -32,12 +32,45 @@ func (s *Store) Service(ctx context.Context, name string) (*ruedov1.Service, err
 			return err
 		}
 		if len(got.Kvs) == 0 {
-			return s.serviceNotFound(ctx, name)
+			return s.serviceNotFound(name)
 		}
 		svc, err = decodeService(name, got.Kvs[0])
 		return err
 	})
 	return svc, err
+}
+
+// Published returns what a next publish of a service builds on: the service
+// as it is stored. If there is none, or if it cannot be read, it is a service
+// without a revision whose Latest is the highest revision that is stored, so
+// that numbers are never given twice, and whose Version is that of the key.
+func (s *Store) Published(ctx context.Context, name string) (*ruedov1.Service, error) {
+	key, err := s.space.Service(name)
+	if err != nil {
+		return nil, err
+	}
+	var svc *ruedov1.Service
+	err = s.do(ctx, "read service "+name, func(ctx context.Context) error {
+		got, err := s.client.Get(ctx, key)
+		if err != nil {
+			return err
+		}
+		var version int64
+		if len(got.Kvs) > 0 {
+			if svc, err = decodeService(name, got.Kvs[0]); err == nil {
+				return nil
+			}
+			version = got.Kvs[0].ModRevision
+			s.logger.Warn("a service in the store cannot be read; this publish replaces it", "service", name)
+		}
+		latest, err := s.latest(ctx, name)
+		svc = &ruedov1.Service{Name: name, Latest: latest, Version: version}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return svc, nil
 }
 
 // PublishService makes svc what the service is, and svc.Revision its live
@@ -73,15 +106,15 @@ func (s *Store) DeleteService(ctx context.Context, name string) (int64, error) {
 	}
 	var version int64
 	err = s.do(ctx, "delete service "+name, func(ctx context.Context) error {
-		done, err := s.client.Txn(ctx).
-			If(exists(key)).
-			Then(clientv3.OpDelete(key), clientv3.OpDelete(revisions, clientv3.WithPrefix())).
-			Commit()
+		done, err := s.commit(ctx,
+			[]clientv3.Cmp{exists(key)},
+			[]clientv3.Op{clientv3.OpDelete(key), clientv3.OpDelete(revisions, clientv3.WithPrefix())},
+			nil)
 		if err != nil {
 			return err
 		}
 		if !done.Succeeded {
-			return s.serviceNotFound(ctx, name)
+			return s.serviceNotFound(name)
 		}
 		version = done.Header.Revision
 		return nil
@@ -171,7 +204,7 @@ func (p *publication) commit(ctx context.Context, s *Store) error {
 		guard = append(guard, exists(d))
 		look = append(look, clientv3.OpGet(d, clientv3.WithCountOnly()))
 	}
-	done, err := s.client.Txn(ctx).If(guard...).Then(then...).Else(look...).Commit()
+	done, err := s.commit(ctx, guard, then, look)
 	if err != nil {
 		return err
 	}
@@ -179,11 +212,11 @@ func (p *publication) commit(ctx context.Context, s *Store) error {
 		p.service.Version = done.Header.Revision
 		return nil
 	}
-	return p.refusal(ctx, s, done)
+	return p.refusal(s, done)
 }
 
 // refusal names which guard of the transaction did not hold.
-func (p *publication) refusal(ctx context.Context, s *Store, done *clientv3.TxnResponse) error {
+func (p *publication) refusal(s *Store, done *clientv3.TxnResponse) error {
 	name, rev := p.service.GetName(), p.service.GetRevision()
 	var now int64
 	if kvs := done.Responses[0].GetResponseRange().GetKvs(); len(kvs) > 0 {
@@ -203,7 +236,7 @@ func (p *publication) refusal(ctx context.Context, s *Store, done *clientv3.TxnR
 	}
 	for i, d := range rev.GetDecorators() {
 		if done.Responses[2+i].GetResponseRange().GetCount() == 0 {
-			return s.decoratorNotFound(ctx, d)
+			return s.decoratorNotFound(d)
 		}
 	}
 	return p.lost("service %s has changed meanwhile", name)
@@ -225,8 +258,11 @@ func decodeService(name string, kv *mvccpb.KeyValue) (*ruedov1.Service, error) {
 
 // unreadable says that a value in the store is not what its key says.
 func unreadable(err error, what, name string) error {
-	return fault.Wrap(err, fault.Integrity, "%s %s in the store cannot be read", what, name).
-		WithFix("delete it and create it again")
+	fix := "ruedo apply -f FILE, with the decorator in FILE"
+	if what != "decorator" {
+		fix = "publish the service again"
+	}
+	return fault.Wrap(err, fault.Integrity, "%s %s in the store cannot be read", what, name).WithFix("%s", fix)
 }
 
 func encode(m proto.Message) (string, error) {

@@ -24,6 +24,11 @@
 // before writing again. A caller's own cancel or deadline is given back as it
 // is.
 //
+// A write is refused with STORE_EMPTY while the store has lost what memory
+// holds, with STORE_FORMAT once a newer ruedo has taken the store over, with
+// STORE_FULL while there is no room, and with DATA_DIR_LOST when the files of
+// the embedded store are gone. Reads and calls go on; see [Mirror.Alarms].
+//
 // # Modules
 //
 // A module is cut into chunks, and its manifest is written last: a module
@@ -43,6 +48,7 @@ package store
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -75,6 +81,13 @@ type Config struct {
 	MaxModule int64
 	// OpTimeout bounds one operation; zero means [DefaultOpTimeout].
 	OpTimeout time.Duration
+	// Check returns an error while the store's files are gone, so that nothing
+	// is acknowledged that will not last: see etcdembed's Server.Check. It is
+	// called before and after each write. Nil checks nothing.
+	Check func() error
+	// AcceptEmpty takes a store that has lost its catalog for what it is.
+	// Otherwise memory is kept, and writes are STORE_EMPTY.
+	AcceptEmpty bool
 	// Logger; nil discards.
 	Logger *slog.Logger
 }
@@ -87,6 +100,10 @@ type Store struct {
 	maxModule int64
 	timeout   time.Duration
 	logger    *slog.Logger
+	check     func() error
+	accept    bool // a store that is empty
+	guard     guard
+	damaged   damage
 	pack      *zstd.Encoder
 	unpack    *zstd.Decoder
 }
@@ -94,13 +111,14 @@ type Store struct {
 // Open connects to the store and checks its format, writing it where the
 // cluster is new. STORE_UNAVAILABLE, with the hosts named, where the store does
 // not answer within ctx or OpTimeout; STORE_FORMAT where a newer ruedo wrote
-// it; CONFIG_INVALID.
+// it; STORE_EMPTY if the cluster is not new and its format is gone;
+// CONFIG_INVALID. A store that is full can be opened.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
 	space, err := keys.NewSpace(cfg.Cluster)
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{client: cfg.Client, space: space, maxModule: cfg.MaxModule, timeout: cfg.OpTimeout, logger: cfg.Logger}
+	s := &Store{client: cfg.Client, space: space, maxModule: cfg.MaxModule, timeout: cfg.OpTimeout, logger: cfg.Logger, check: cfg.Check, accept: cfg.AcceptEmpty}
 	if s.maxModule <= 0 {
 		s.maxModule = DefaultMaxModule
 	}
@@ -119,11 +137,29 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		}
 		s.own = true
 	}
-	if err := fleet.CheckFormat(ctx, s.client, space, cfg.Hosts, s.timeout, true); err != nil {
+	if err := s.openFormat(ctx, cfg.Hosts); err != nil {
 		_ = s.Close()
 		return nil, err
 	}
 	return s, nil
+}
+
+// openFormat reads the format, or writes it if there is none. If there is no
+// room for it, the first write that the store takes brings it.
+func (s *Store) openFormat(ctx context.Context, hosts []string) error {
+	value, err := fleet.CheckFormat(ctx, s.client, s.space, hosts, s.timeout)
+	if err == nil && value == nil {
+		value, err = fleet.CreateFormat(ctx, s.client, s.space, s.timeout, s.accept)
+	}
+	switch {
+	case errors.Is(err, fault.StoreFull):
+		s.setFull(err)
+		return nil
+	case err != nil:
+		return err
+	}
+	s.guard.format.Store(&value)
+	return nil
 }
 
 // Client is the client that the store works with. It is not to be closed.

@@ -296,6 +296,6 @@ func operations(s *Store) map[string]func(context.Context) error {
 			return err
 		},
 		"read service":   func(ctx context.Context) error { _, err := s.Service(ctx, "greet"); return err },
-		"read revisions": func(ctx context.Context) error { _, err := s.Revisions(ctx, "greet"); return err },
+		"read revisions": func(ctx context.Context) error { _, _, err := s.Revisions(ctx, "greet", all); return err },
 	}
 }

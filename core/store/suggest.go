@@ -1,44 +1,40 @@
 package store
 
 import (
-	"context"
-
-	clientv3 "go.etcd.io/etcd/client/v3"
-
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
 // suggestFrom bounds how many names an error looks through.
-const suggestFrom = 2000
+const suggestFrom = 1000
 
-func (s *Store) serviceNotFound(ctx context.Context, name string) error {
-	return s.notFound(ctx, fault.ServiceNotFound, "service", name, s.space.Services())
+func (s *Store) serviceNotFound(name string) error {
+	return notFound(fault.ServiceNotFound, "service", name, func(snap *Snapshot) []string { return some(snap.Services) }, s)
 }
 
-func (s *Store) decoratorNotFound(ctx context.Context, name string) error {
-	return s.notFound(ctx, fault.DecoratorNotFound, "decorator", name, s.space.Decorators())
+func (s *Store) decoratorNotFound(name string) error {
+	return notFound(fault.DecoratorNotFound, "decorator", name, func(snap *Snapshot) []string { return some(snap.Decorators) }, s)
 }
 
-func (s *Store) notFound(ctx context.Context, r fault.Reason, what, name, prefix string) error {
+// notFound suggests a name that the mirror has: etcd would read every value to
+// list the names.
+func notFound(r fault.Reason, what, name string, names func(*Snapshot) []string, s *Store) error {
 	err := fault.New(r, "there is no %s %q", what, name)
-	if hint := fault.DidYouMean(name, s.names(ctx, prefix)); hint != "" {
-		return err.WithFix("%s", hint)
+	if m := s.guard.mirror.Load(); m != nil {
+		if hint := fault.DidYouMean(name, names(m.Snapshot())); hint != "" {
+			return err.WithFix("%s", hint)
+		}
 	}
 	return err.WithFix("ruedo get %ss", what)
 }
 
-// names lists the names under a prefix, as far as the store gives them: a
-// suggestion that cannot be made is none.
-func (s *Store) names(ctx context.Context, prefix string) []string {
-	got, err := s.client.Get(ctx, prefix, clientv3.WithPrefix(), clientv3.WithKeysOnly(), clientv3.WithLimit(suggestFrom))
-	if err != nil {
-		return nil
-	}
-	var names []string
-	for _, kv := range got.Kvs {
-		if k, ok := s.space.Parse(string(kv.Key)); ok {
-			names = append(names, k.Name)
+// some returns the names in a map, not more than an error looks through.
+func some[V any](m map[string]V) []string {
+	names := make([]string, 0, min(len(m), suggestFrom))
+	for name := range m {
+		if len(names) == suggestFrom {
+			break
 		}
+		names = append(names, name)
 	}
 	return names
 }

@@ -140,6 +140,7 @@ func (a *app) applyService(core *client.Client, doc strict.Document, base string
 	switch {
 	case errors.Is(err, fault.ServiceNotFound):
 		result = "created"
+	case errors.Is(err, fault.Integrity): // the publish replaces what cannot be read
 	case err != nil:
 		return applied{}, about(err, "service %s", d.Name)
 	}

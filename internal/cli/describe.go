@@ -12,6 +12,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
 	"github.com/ruedo-dev/ruedo/internal/cli/project"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
 // describeCmd is `ruedo describe`.
@@ -139,11 +140,11 @@ func (c *describeRunnerCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	res, err := core.Cluster.ListRunners(a.ctx, &ruedov1.ListRunnersRequest{})
+	runners, err := client.All(core.ListRunners(a.ctx, &ruedov1.ListRunnersRequest{}))
 	if err != nil {
 		return err
 	}
-	r, err := findRunner(res.GetItems(), c.Name)
+	r, err := findRunner(runners, c.Name)
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
 // getCmd is `ruedo get`.
@@ -41,10 +42,11 @@ func (c *getServicesCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	res, err := core.Services.ListServices(a.ctx, &ruedov1.ListServicesRequest{Tag: c.Tag})
+	items, err := client.All(core.ListServices(a.ctx, &ruedov1.ListServicesRequest{Tag: c.Tag}))
 	if err != nil {
 		return err
 	}
+	res := &ruedov1.ListServicesResponse{Items: items}
 	type S = *ruedov1.Service
 	if res.Items, err = only(res.GetItems(), c.Name, S.GetName, fault.ServiceNotFound, "service"); err != nil {
 		return err
@@ -74,10 +76,11 @@ func (c *getDecoratorsCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	res, err := core.Decorators.ListDecorators(a.ctx, &ruedov1.ListDecoratorsRequest{Tag: c.Tag})
+	items, err := client.All(core.ListDecorators(a.ctx, &ruedov1.ListDecoratorsRequest{Tag: c.Tag}))
 	if err != nil {
 		return err
 	}
+	res := &ruedov1.ListDecoratorsResponse{Items: items}
 	type D = *ruedov1.Decorator
 	if res.Items, err = only(res.GetItems(), c.Name, D.GetName, fault.DecoratorNotFound, "decorator"); err != nil {
 		return err
@@ -106,10 +109,11 @@ func (c *getRunnersCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	res, err := core.Cluster.ListRunners(a.ctx, &ruedov1.ListRunnersRequest{})
+	items, err := client.All(core.ListRunners(a.ctx, &ruedov1.ListRunnersRequest{}))
 	if err != nil {
 		return err
 	}
+	res := &ruedov1.ListRunnersResponse{Items: items}
 	type R = *ruedov1.Runner
 	if c.Name != "" {
 		r, err := findRunner(res.GetItems(), c.Name)
@@ -144,10 +148,11 @@ func (c *getRevisionsCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	res, err := core.Services.ListRevisions(a.ctx, &ruedov1.ListRevisionsRequest{Name: c.Name})
+	items, err := client.All(core.ListRevisions(a.ctx, &ruedov1.ListRevisionsRequest{Name: c.Name}))
 	if err != nil {
 		return about(err, "service %s", c.Name)
 	}
+	res := &ruedov1.ListRevisionsResponse{Items: items}
 	var live uint64
 	if a.print.ForPeople() {
 		if s, err := core.Services.GetService(a.ctx, &ruedov1.GetServiceRequest{Name: c.Name}); err == nil {
@@ -176,10 +181,11 @@ func (c *getCoresCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	res, err := core.Cluster.ListCores(a.ctx, &ruedov1.ListCoresRequest{})
+	items, err := client.All(core.ListCores(a.ctx, &ruedov1.ListCoresRequest{}))
 	if err != nil {
 		return err
 	}
+	res := &ruedov1.ListCoresResponse{Items: items}
 	type C = *ruedov1.Core
 	return output.List(&a.print, res, res.GetItems(), C.GetId, "no cores",
 		output.Column[C]{Head: "ID", Cell: C.GetId},
@@ -215,19 +221,24 @@ func (c *getStatusCmd) Run(a *app) error {
 	if res.GetStale() {
 		store = "does not answer; calls go on from memory, writes fail (last heard " + output.Duration(res.GetStoreAge().AsDuration()) + " ago)"
 	}
-	execution := "in the core's process"
-	if res.GetDistributedExecution() {
-		execution = "always on a runner"
-	}
-	return a.print.Rows([][]string{
+	rows := [][]string{
 		{"Cluster:", res.GetClusterId()},
 		{"Core:", res.GetCore().GetId() + " " + res.GetCore().GetUrl()},
 		{"Version:", res.GetCore().GetVersion()},
 		{"Store:", store},
-		{"Execution:", execution},
-		{"Runners:", fmt.Sprint(res.GetRunners())},
-		{"Services:", fmt.Sprint(res.GetServices())},
-	})
+	}
+	for _, alarm := range res.GetAlarms() {
+		rows = append(rows, []string{"ALARM:", output.Safe(alarm.GetReason() + ": " + alarm.GetMessage())}, []string{"Fix:", output.Safe(alarm.GetFix())})
+	}
+	execution := "in the core's process"
+	if res.GetDistributedExecution() {
+		execution = "always on a runner"
+	}
+	return a.print.Rows(append(rows,
+		[]string{"Execution:", execution},
+		[]string{"Runners:", fmt.Sprint(res.GetRunners())},
+		[]string{"Services:", fmt.Sprint(res.GetServices())},
+	))
 }
 
 // only leaves the item of one name, where one is asked for.

@@ -59,5 +59,6 @@ type globals struct {
 type storeFlags struct {
 	DataDir      string   `placeholder:"DIR" setting:"store.data_dir"`
 	EtcdHosts    []string `placeholder:"HOST:PORT" sep:"none" setting:"store.etcd_hosts"`
+	AcceptEmpty  bool     `setting:"store.accept_empty"`
 	StartTimeout string   `placeholder:"DURATION" setting:"store.start_timeout"`
 }

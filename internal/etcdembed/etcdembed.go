@@ -87,6 +87,7 @@ type Server struct {
 	client   *clientv3.Client
 	dir      *dataDir
 	failure  *failure
+	files    *files
 	endpoint string
 	grpc     *grpc.Server
 	wg       sync.WaitGroup
@@ -130,6 +131,10 @@ func Start(ctx context.Context, cfg Config) (_ *Server, err error) {
 	if s.etcd, err = s.run(ctx, s.embedConfig(cfg, ln)); err != nil {
 		return nil, err
 	}
+	if s.files, err = openFiles(s.dir.path); err != nil {
+		s.etcd.Close()
+		return nil, s.dir.unusable(err)
+	}
 	s.client = v3client.New(s.etcd.Server)
 	if ln != nil {
 		s.endpoint = ln.Addr().String()
@@ -150,6 +155,11 @@ func (s *Server) Endpoint() string { return s.endpoint }
 // Failed is closed when etcd has given up while running, for example because
 // the disk is full or gone. The server answers nothing from then on.
 func (s *Server) Failed() <-chan struct{} { return s.failure.done }
+
+// Check returns DATA_DIR_LOST if the files that the server writes to are no
+// longer in its directory: what it acknowledges from then on ends with the
+// process. It costs some file system calls, and no disk.
+func (s *Server) Check() error { return s.files.check() }
 
 // Close stops the server and waits for it. A temporary directory is removed;
 // the error is of that, or tells that etcd had failed before.

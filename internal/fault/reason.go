@@ -101,8 +101,10 @@ const (
 	StoreUnavailable Reason = "STORE_UNAVAILABLE"
 	StoreFormat      Reason = "STORE_FORMAT"
 	StoreFull        Reason = "STORE_FULL"
+	StoreEmpty       Reason = "STORE_EMPTY"
 	DataDir          Reason = "DATA_DIR"
 	DataDirInUse     Reason = "DATA_DIR_IN_USE"
+	DataDirLost      Reason = "DATA_DIR_LOST"
 	PortInUse        Reason = "PORT_IN_USE"
 	CoreUnreachable  Reason = "CORE_UNREACHABLE"
 	ClusterMismatch  Reason = "CLUSTER_MISMATCH"
@@ -162,7 +164,7 @@ func rowOf(r Reason) row {
 		return row{connect.CodeAlreadyExists, ExitConflict}
 	case Conflict:
 		return row{connect.CodeAborted, ExitConflict}
-	case DecoratorInUse, PrepareFailed, StoreFormat, ClusterMismatch:
+	case DecoratorInUse, PrepareFailed, StoreFormat, StoreEmpty, DataDirLost, ClusterMismatch:
 		return row{connect.CodeFailedPrecondition, ExitConflict}
 	case Integrity:
 		return row{connect.CodeDataLoss, ExitFailure}

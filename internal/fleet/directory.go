@@ -60,7 +60,7 @@ func Dial(ctx context.Context, cfg DirectoryConfig) (*Directory, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := CheckFormat(ctx, client, space, cfg.Hosts, opTimeout, false); err != nil {
+	if _, err := CheckFormat(ctx, client, space, cfg.Hosts, opTimeout); err != nil {
 		_ = client.Close()
 		return nil, err
 	}
@@ -184,7 +184,9 @@ func (d *Directory) Register(ctx context.Context, r *ruedov1.Runner) (leave func
 	if err != nil {
 		return nil, err
 	}
-	logger.Info("registered runner with etcd database")
+	if m.announced() {
+		logger.Info("registered runner with etcd database")
+	}
 	// Where nobody leaves, Close ends it; its lease runs out then.
 	stop := context.AfterFunc(d.ctx, m.cancel)
 	d.wg.Go(m.wg.Wait)

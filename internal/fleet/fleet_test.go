@@ -152,7 +152,11 @@ func TestFormat(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return CheckFormat(t.Context(), s.Client(), space, nil, opTimeout, create)
+		value, err := CheckFormat(t.Context(), s.Client(), space, nil, opTimeout)
+		if err == nil && value == nil && create {
+			_, err = CreateFormat(t.Context(), s.Client(), space, opTimeout, false)
+		}
+		return err
 	}
 	write := func(cluster, value string) {
 		t.Helper()
@@ -230,7 +234,7 @@ func TestDialFailures(t *testing.T) {
 }
 
 func TestFullStore(t *testing.T) {
-	s := embedded(t, etcdembed.Config{Dir: filepath.Join(t.TempDir(), "d"), QuotaBytes: 128 << 10})
+	s := embedded(t, etcdembed.Config{Dir: filepath.Join(t.TempDir(), "d"), QuotaBytes: 128 << 10, ListenClient: "127.0.0.1:0"})
 	var err error
 	for i := 0; err == nil && i < 1000; i++ {
 		_, err = s.Client().Put(t.Context(), fmt.Sprint("k", i), strings.Repeat("v", 4<<10))
@@ -238,11 +242,43 @@ func TestFullStore(t *testing.T) {
 	if got := Fault(t.Context(), err, "write"); !errors.Is(got, fault.StoreFull) {
 		t.Errorf("%v, want STORE_FULL", got)
 	}
-	m, err := Announce(t.Context(), s.Client(), "/k", nil, 0, nil)
-	if !errors.Is(err, fault.StoreFull) {
+	// The entry appears as soon as there is room.
+	m := announce(t, s.Client(), "one", 0)
+	if _, _, ok := stored(t, s.Client()); ok {
+		t.Fatal("a full store took an entry")
+	}
+	if err := m.Update(t.Context(), []byte("two")); !errors.Is(err, fault.StoreFull) {
 		t.Errorf("%v, want STORE_FULL", err)
 	}
-	if m != nil {
-		_ = m.Close(t.Context())
+	room(t, s)
+	eventually(t, "the entry is there", func() bool { v, lease, ok := stored(t, s.Client()); return ok && lease != 0 && v == "two" })
+	if err := m.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if _, _, ok := stored(t, s.Client()); ok {
+		t.Error("the entry is there after Close")
+	}
+}
+
+// room makes room in a full store, as its operator does.
+func room(t *testing.T, s *etcdembed.Server) {
+	t.Helper()
+	c, err := Connect([]string{s.Endpoint()}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	gone, err := c.Delete(t.Context(), "k", clientv3.WithPrefix())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Compact(t.Context(), gone.Header.Revision, clientv3.WithCompactPhysical()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Defragment(t.Context(), s.Endpoint()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.AlarmDisarm(t.Context(), &clientv3.AlarmMember{}); err != nil {
+		t.Fatal(err)
 	}
 }

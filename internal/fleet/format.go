@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"context"
+	"crypto/rand"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -15,48 +16,59 @@ import (
 // Format is the storage format that this program reads and writes.
 const Format = 1
 
-// CheckFormat makes sure that the cluster's keys are of this program's format:
-// STORE_FORMAT where they are not, STORE_UNAVAILABLE, with hosts named, where
-// the store does not answer within ctx or the timeout. With create it writes
-// the number where there is none; several processes may do so at once.
-func CheckFormat(ctx context.Context, client *clientv3.Client, space keys.Space, hosts []string, timeout time.Duration, create bool) error {
+// CheckFormat makes sure that the cluster's keys are of this program's format
+// and returns the stored value, nil if there is none: STORE_FORMAT if they are
+// not, STORE_UNAVAILABLE, with hosts named, if the store does not answer within
+// ctx or the timeout.
+func CheckFormat(ctx context.Context, client *clientv3.Client, space keys.Space, hosts []string, timeout time.Duration) (value []byte, err error) {
 	opctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	err := checkFormat(opctx, client, space, create)
-	return unreachable(Fault(ctx, err, "read the storage format"), hosts)
+	got, err := client.Get(opctx, space.Format())
+	if err != nil {
+		return nil, unreachable(Fault(ctx, err, "read the storage format"), hosts)
+	}
+	if len(got.Kvs) == 0 {
+		return nil, nil
+	}
+	return got.Kvs[0].Value, ReadFormat(got.Kvs[0].Value, space)
 }
 
-func checkFormat(ctx context.Context, client *clientv3.Client, space keys.Space, create bool) error {
-	// A read first: it works on a store that is full, too.
-	got, err := client.Get(ctx, space.Format())
+// CreateFormat writes the format if there is none and returns what is stored;
+// several processes may do so at the same time. If cores are registered, the
+// cluster is not new and has lost its format with everything else: STORE_EMPTY,
+// unless acceptEmpty.
+func CreateFormat(ctx context.Context, client *clientv3.Client, space keys.Space, timeout time.Duration, acceptEmpty bool) (value []byte, err error) {
+	value, err = proto.Marshal(&storev1.Format{Number: Format, Id: rand.Text()})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if len(got.Kvs) > 0 {
-		return readFormat(got.Kvs[0].Value, space)
+	guard := []clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(space.Format()), "=", 0)}
+	if !acceptEmpty {
+		guard = append(guard, clientv3.Compare(clientv3.CreateRevision(space.Cores()).WithPrefix(), "=", 0))
 	}
-	if !create {
-		return nil
-	}
-	value, err := proto.Marshal(&storev1.Format{Number: Format})
-	if err != nil {
-		return err
-	}
-	made, err := client.Txn(ctx).
-		If(clientv3.Compare(clientv3.CreateRevision(space.Format()), "=", 0)).
+	opctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	made, err := client.Txn(opctx).
+		If(guard...).
 		Then(clientv3.OpPut(space.Format(), string(value))).
 		Else(clientv3.OpGet(space.Format())).
 		Commit()
-	if err != nil || made.Succeeded {
-		return err
+	if err != nil {
+		return nil, Fault(ctx, err, "write the storage format")
 	}
-	if kvs := made.Responses[0].GetResponseRange().GetKvs(); len(kvs) > 0 {
-		return readFormat(kvs[0].Value, space)
+	if made.Succeeded {
+		return value, nil
 	}
-	return nil
+	kvs := made.Responses[0].GetResponseRange().GetKvs()
+	if len(kvs) == 0 {
+		return nil, StoreEmpty("cluster %s has registered cores, but no catalog and no format number", space.Cluster())
+	}
+	return kvs[0].Value, ReadFormat(kvs[0].Value, space)
 }
 
-func readFormat(value []byte, space keys.Space) error {
+// ReadFormat reports, by its error, whether a stored format is one that this
+// program reads and writes: STORE_FORMAT.
+func ReadFormat(value []byte, space keys.Space) error {
 	var f storev1.Format
 	switch err := proto.Unmarshal(value, &f); {
 	case err != nil || f.GetNumber() == 0:
@@ -67,4 +79,17 @@ func readFormat(value []byte, space keys.Space) error {
 			WithFix("use a newer ruedo, or another cluster id")
 	}
 	return nil
+}
+
+// SameStore reports whether two format values are of one store for certain. A
+// format that an older version wrote has no id, so nothing is certain of it.
+func SameStore(a, b []byte) bool {
+	var fa, fb storev1.Format
+	return proto.Unmarshal(a, &fa) == nil && proto.Unmarshal(b, &fb) == nil && fa.GetId() != "" && fa.GetId() == fb.GetId()
+}
+
+// StoreEmpty makes the error for a store that has lost its catalog.
+func StoreEmpty(format string, args ...any) *fault.Error {
+	return fault.New(fault.StoreEmpty, "the store has lost its data: "+format, args...).
+		WithFix("restore the data of etcd; or, to go on with what the store has now, restart the core with --accept-empty")
 }

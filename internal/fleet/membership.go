@@ -38,7 +38,8 @@ type Membership struct {
 
 // Announce puts value at key under a lease and keeps it there until Close.
 // ctx bounds the first announcement alone; where that fails, nothing is left
-// behind and the error is a *fault.Error. A ttl of zero means [DefaultTTL];
+// behind and the error is a *fault.Error. A store that is full is no failure:
+// the entry appears when there is room again. A ttl of zero means [DefaultTTL];
 // etcd counts in whole seconds. A nil logger discards.
 func Announce(ctx context.Context, client *clientv3.Client, key string, value []byte, ttl time.Duration, logger *slog.Logger) (*Membership, error) {
 	if ttl <= 0 {
@@ -48,7 +49,10 @@ func Announce(ctx context.Context, client *clientv3.Client, key string, value []
 		logger = slog.New(slog.DiscardHandler)
 	}
 	m := &Membership{client: client, key: key, value: value, ttl: ttl, logger: logger, kick: make(chan struct{}, 1)}
-	if err := m.announce(ctx); err != nil {
+	switch err := m.announce(ctx); {
+	case errors.Is(err, rpctypes.ErrNoSpace):
+		logger.Warn("the store is full: an entry appears in it when there is room again", "key", key)
+	case err != nil:
 		return nil, Fault(ctx, err, "announce "+key)
 	}
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -65,6 +69,9 @@ func (m *Membership) Update(ctx context.Context, value []byte) error {
 	m.value, m.dirty = value, true
 	opctx, cancel := context.WithTimeout(ctx, opTimeout)
 	defer cancel()
+	if m.lease == clientv3.NoLease {
+		return Fault(ctx, rpctypes.ErrNoSpace, "update "+m.key) // not announced yet: the announcement brings the value
+	}
 	_, err := m.client.Put(opctx, m.key, string(value), clientv3.WithLease(m.lease))
 	m.dirty = err != nil
 	if errors.Is(err, rpctypes.ErrLeaseNotFound) {
@@ -132,11 +139,13 @@ func (m *Membership) drop(lease clientv3.LeaseID) {
 // run holds the entry and announces it again when its lease is lost.
 func (m *Membership) run(ctx context.Context) {
 	for {
-		m.hold(ctx)
-		if ctx.Err() != nil {
-			return
+		if m.announced() {
+			m.hold(ctx)
+			if ctx.Err() != nil {
+				return
+			}
+			m.logger.Warn("lost the lease of an entry in the store; announcing it again", "key", m.key)
 		}
-		m.logger.Warn("lost the lease of an entry in the store; announcing it again", "key", m.key)
 		var retry Backoff
 		for {
 			if retry.Wait(ctx) != nil {
@@ -144,12 +153,18 @@ func (m *Membership) run(ctx context.Context) {
 			}
 			err := m.announce(ctx)
 			if err == nil {
-				m.logger.Info("announced an entry in the store again", "key", m.key)
+				m.logger.Info("announced an entry in the store", "key", m.key)
 				break
 			}
 			m.logger.Debug("cannot announce an entry in the store yet", "key", m.key, "error", err)
 		}
 	}
+}
+
+func (m *Membership) announced() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.lease != clientv3.NoLease
 }
 
 // hold keeps the lease alive and the entry there until the lease is lost or

@@ -73,7 +73,7 @@ func New(t testing.TB, opts Options) *Cluster {
 	}
 	cfg := core.Config{
 		Cluster:     opts.Cluster,
-		Store:       store.Config{Client: c.Etcd.Client()},
+		Store:       store.Config{Client: c.Etcd.Client(), Check: c.Etcd.Check},
 		Listen:      "127.0.0.1:0",
 		Distributed: !opts.Local,
 		Version:     "test",

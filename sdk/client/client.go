@@ -5,6 +5,8 @@
 //	c := client.New("http://127.0.0.1:7833")
 //	res, err := c.Call(ctx, "greet", []byte(`{"name":"Ada"}`))
 //
+// Lists come in pages; [Client.ListServices] and its siblings read all of them.
+//
 // Everything else of the API is behind the generated clients that a [Client]
 // carries: c.Services, c.Decorators, c.Modules, c.Invoke and c.Cluster.
 //

@@ -7,6 +7,7 @@
 package ruedov1
 
 import (
+	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	durationpb "google.golang.org/protobuf/types/known/durationpb"
@@ -291,7 +292,13 @@ func (x *Core) GetStartTime() *timestamppb.Timestamp {
 }
 
 type ListRunnersRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Maximum number of items in the answer. Zero and more than 1,000 mean
+	// 1,000. An answer may hold fewer: it ends after about 1 MiB.
+	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// Token of the page to return; empty means the first page. It is valid only
+	// for a request that is otherwise the same.
+	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -326,9 +333,25 @@ func (*ListRunnersRequest) Descriptor() ([]byte, []int) {
 	return file_ruedo_v1_cluster_proto_rawDescGZIP(), []int{2}
 }
 
+func (x *ListRunnersRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListRunnersRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
 type ListRunnersResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Items         []*Runner              `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Items []*Runner              `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	// Token of the next page. Absent on the last page.
+	NextPageToken *string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3,oneof" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -370,8 +393,21 @@ func (x *ListRunnersResponse) GetItems() []*Runner {
 	return nil
 }
 
+func (x *ListRunnersResponse) GetNextPageToken() string {
+	if x != nil && x.NextPageToken != nil {
+		return *x.NextPageToken
+	}
+	return ""
+}
+
 type ListCoresRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Maximum number of items in the answer. Zero and more than 1,000 mean
+	// 1,000. An answer may hold fewer: it ends after about 1 MiB.
+	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// Token of the page to return; empty means the first page. It is valid only
+	// for a request that is otherwise the same.
+	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -406,9 +442,25 @@ func (*ListCoresRequest) Descriptor() ([]byte, []int) {
 	return file_ruedo_v1_cluster_proto_rawDescGZIP(), []int{4}
 }
 
+func (x *ListCoresRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListCoresRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
 type ListCoresResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Items         []*Core                `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Items []*Core                `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	// Token of the next page. Absent on the last page.
+	NextPageToken *string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3,oneof" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -448,6 +500,13 @@ func (x *ListCoresResponse) GetItems() []*Core {
 		return x.Items
 	}
 	return nil
+}
+
+func (x *ListCoresResponse) GetNextPageToken() string {
+	if x != nil && x.NextPageToken != nil {
+		return *x.NextPageToken
+	}
+	return ""
 }
 
 type GetStatusRequest struct {
@@ -501,8 +560,11 @@ type GetStatusResponse struct {
 	Services uint32 `protobuf:"varint,7,opt,name=services,proto3" json:"services,omitempty"`
 	// True where calls always go to a runner.
 	DistributedExecution bool `protobuf:"varint,8,opt,name=distributed_execution,json=distributedExecution,proto3" json:"distributed_execution,omitempty"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
+	// What is wrong with the store now. While there are alarms other than
+	// INTEGRITY, writes are refused; calls go on.
+	Alarms        []*Alarm `protobuf:"bytes,9,rep,name=alarms,proto3" json:"alarms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetStatusResponse) Reset() {
@@ -591,11 +653,81 @@ func (x *GetStatusResponse) GetDistributedExecution() bool {
 	return false
 }
 
+func (x *GetStatusResponse) GetAlarms() []*Alarm {
+	if x != nil {
+		return x.Alarms
+	}
+	return nil
+}
+
+// Alarm is a condition that somebody has to end.
+type Alarm struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The reason that refused writes have, for example STORE_EMPTY.
+	Reason  string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	Message string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	// What to do.
+	Fix           string `protobuf:"bytes,3,opt,name=fix,proto3" json:"fix,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Alarm) Reset() {
+	*x = Alarm{}
+	mi := &file_ruedo_v1_cluster_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Alarm) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Alarm) ProtoMessage() {}
+
+func (x *Alarm) ProtoReflect() protoreflect.Message {
+	mi := &file_ruedo_v1_cluster_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Alarm.ProtoReflect.Descriptor instead.
+func (*Alarm) Descriptor() ([]byte, []int) {
+	return file_ruedo_v1_cluster_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Alarm) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Alarm) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *Alarm) GetFix() string {
+	if x != nil {
+		return x.Fix
+	}
+	return ""
+}
+
 var File_ruedo_v1_cluster_proto protoreflect.FileDescriptor
 
 const file_ruedo_v1_cluster_proto_rawDesc = "" +
 	"\n" +
-	"\x16ruedo/v1/cluster.proto\x12\bruedo.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe3\x02\n" +
+	"\x16ruedo/v1/cluster.proto\x12\bruedo.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe3\x02\n" +
 	"\x06Runner\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
@@ -617,14 +749,24 @@ const file_ruedo_v1_cluster_proto_rawDesc = "" +
 	"\x03url\x18\x03 \x01(\tR\x03url\x12\x18\n" +
 	"\aversion\x18\x04 \x01(\tR\aversion\x129\n" +
 	"\n" +
-	"start_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\"\x14\n" +
-	"\x12ListRunnersRequest\"=\n" +
+	"start_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\"c\n" +
+	"\x12ListRunnersRequest\x12$\n" +
+	"\tpage_size\x18\x01 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\tpageToken\"~\n" +
 	"\x13ListRunnersResponse\x12&\n" +
-	"\x05items\x18\x01 \x03(\v2\x10.ruedo.v1.RunnerR\x05items\"\x12\n" +
-	"\x10ListCoresRequest\"9\n" +
+	"\x05items\x18\x01 \x03(\v2\x10.ruedo.v1.RunnerR\x05items\x12+\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tH\x00R\rnextPageToken\x88\x01\x01B\x12\n" +
+	"\x10_next_page_token\"a\n" +
+	"\x10ListCoresRequest\x12$\n" +
+	"\tpage_size\x18\x01 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\tpageToken\"z\n" +
 	"\x11ListCoresResponse\x12$\n" +
-	"\x05items\x18\x01 \x03(\v2\x0e.ruedo.v1.CoreR\x05items\"\x12\n" +
-	"\x10GetStatusRequest\"\xa9\x02\n" +
+	"\x05items\x18\x01 \x03(\v2\x0e.ruedo.v1.CoreR\x05items\x12+\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tH\x00R\rnextPageToken\x88\x01\x01B\x12\n" +
+	"\x10_next_page_token\"\x12\n" +
+	"\x10GetStatusRequest\"\xd2\x02\n" +
 	"\x11GetStatusResponse\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x01 \x01(\tR\tclusterId\x12\"\n" +
@@ -634,7 +776,12 @@ const file_ruedo_v1_cluster_proto_rawDesc = "" +
 	"\aversion\x18\x05 \x01(\x03R\aversion\x12\x18\n" +
 	"\arunners\x18\x06 \x01(\rR\arunners\x12\x1a\n" +
 	"\bservices\x18\a \x01(\rR\bservices\x123\n" +
-	"\x15distributed_execution\x18\b \x01(\bR\x14distributedExecution*y\n" +
+	"\x15distributed_execution\x18\b \x01(\bR\x14distributedExecution\x12'\n" +
+	"\x06alarms\x18\t \x03(\v2\x0f.ruedo.v1.AlarmR\x06alarms\"K\n" +
+	"\x05Alarm\x12\x16\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x18\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\x12\x10\n" +
+	"\x03fix\x18\x03 \x01(\tR\x03fix*y\n" +
 	"\vRunnerState\x12\x1c\n" +
 	"\x18RUNNER_STATE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12RUNNER_STATE_READY\x10\x01\x12\x19\n" +
@@ -659,7 +806,7 @@ func file_ruedo_v1_cluster_proto_rawDescGZIP() []byte {
 }
 
 var file_ruedo_v1_cluster_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_ruedo_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_ruedo_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_ruedo_v1_cluster_proto_goTypes = []any{
 	(RunnerState)(0),              // 0: ruedo.v1.RunnerState
 	(*Runner)(nil),                // 1: ruedo.v1.Runner
@@ -670,28 +817,30 @@ var file_ruedo_v1_cluster_proto_goTypes = []any{
 	(*ListCoresResponse)(nil),     // 6: ruedo.v1.ListCoresResponse
 	(*GetStatusRequest)(nil),      // 7: ruedo.v1.GetStatusRequest
 	(*GetStatusResponse)(nil),     // 8: ruedo.v1.GetStatusResponse
-	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 10: google.protobuf.Duration
+	(*Alarm)(nil),                 // 9: ruedo.v1.Alarm
+	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 11: google.protobuf.Duration
 }
 var file_ruedo_v1_cluster_proto_depIdxs = []int32{
-	9,  // 0: ruedo.v1.Runner.start_time:type_name -> google.protobuf.Timestamp
+	10, // 0: ruedo.v1.Runner.start_time:type_name -> google.protobuf.Timestamp
 	0,  // 1: ruedo.v1.Runner.state:type_name -> ruedo.v1.RunnerState
-	9,  // 2: ruedo.v1.Core.start_time:type_name -> google.protobuf.Timestamp
+	10, // 2: ruedo.v1.Core.start_time:type_name -> google.protobuf.Timestamp
 	1,  // 3: ruedo.v1.ListRunnersResponse.items:type_name -> ruedo.v1.Runner
 	2,  // 4: ruedo.v1.ListCoresResponse.items:type_name -> ruedo.v1.Core
 	2,  // 5: ruedo.v1.GetStatusResponse.core:type_name -> ruedo.v1.Core
-	10, // 6: ruedo.v1.GetStatusResponse.store_age:type_name -> google.protobuf.Duration
-	3,  // 7: ruedo.v1.ClusterService.ListRunners:input_type -> ruedo.v1.ListRunnersRequest
-	5,  // 8: ruedo.v1.ClusterService.ListCores:input_type -> ruedo.v1.ListCoresRequest
-	7,  // 9: ruedo.v1.ClusterService.GetStatus:input_type -> ruedo.v1.GetStatusRequest
-	4,  // 10: ruedo.v1.ClusterService.ListRunners:output_type -> ruedo.v1.ListRunnersResponse
-	6,  // 11: ruedo.v1.ClusterService.ListCores:output_type -> ruedo.v1.ListCoresResponse
-	8,  // 12: ruedo.v1.ClusterService.GetStatus:output_type -> ruedo.v1.GetStatusResponse
-	10, // [10:13] is the sub-list for method output_type
-	7,  // [7:10] is the sub-list for method input_type
-	7,  // [7:7] is the sub-list for extension type_name
-	7,  // [7:7] is the sub-list for extension extendee
-	0,  // [0:7] is the sub-list for field type_name
+	11, // 6: ruedo.v1.GetStatusResponse.store_age:type_name -> google.protobuf.Duration
+	9,  // 7: ruedo.v1.GetStatusResponse.alarms:type_name -> ruedo.v1.Alarm
+	3,  // 8: ruedo.v1.ClusterService.ListRunners:input_type -> ruedo.v1.ListRunnersRequest
+	5,  // 9: ruedo.v1.ClusterService.ListCores:input_type -> ruedo.v1.ListCoresRequest
+	7,  // 10: ruedo.v1.ClusterService.GetStatus:input_type -> ruedo.v1.GetStatusRequest
+	4,  // 11: ruedo.v1.ClusterService.ListRunners:output_type -> ruedo.v1.ListRunnersResponse
+	6,  // 12: ruedo.v1.ClusterService.ListCores:output_type -> ruedo.v1.ListCoresResponse
+	8,  // 13: ruedo.v1.ClusterService.GetStatus:output_type -> ruedo.v1.GetStatusResponse
+	11, // [11:14] is the sub-list for method output_type
+	8,  // [8:11] is the sub-list for method input_type
+	8,  // [8:8] is the sub-list for extension type_name
+	8,  // [8:8] is the sub-list for extension extendee
+	0,  // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_ruedo_v1_cluster_proto_init() }
@@ -699,13 +848,15 @@ func file_ruedo_v1_cluster_proto_init() {
 	if File_ruedo_v1_cluster_proto != nil {
 		return
 	}
+	file_ruedo_v1_cluster_proto_msgTypes[3].OneofWrappers = []any{}
+	file_ruedo_v1_cluster_proto_msgTypes[5].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ruedo_v1_cluster_proto_rawDesc), len(file_ruedo_v1_cluster_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   8,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -414,8 +414,10 @@ func (x *GetDecoratorRequest) GetName() string {
 type GetDecoratorResponse struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Decorator *Decorator             `protobuf:"bytes,1,opt,name=decorator,proto3" json:"decorator,omitempty"`
-	// Names of the services that carry it.
-	Services      []string `protobuf:"bytes,2,rep,name=services,proto3" json:"services,omitempty"`
+	// Names of the services that carry it, at most 1,000.
+	Services []string `protobuf:"bytes,2,rep,name=services,proto3" json:"services,omitempty"`
+	// Number of services that carry it.
+	ServiceCount  uint32 `protobuf:"varint,3,opt,name=service_count,json=serviceCount,proto3" json:"service_count,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -464,10 +466,23 @@ func (x *GetDecoratorResponse) GetServices() []string {
 	return nil
 }
 
+func (x *GetDecoratorResponse) GetServiceCount() uint32 {
+	if x != nil {
+		return x.ServiceCount
+	}
+	return 0
+}
+
 type ListDecoratorsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Only decorators that carry this tag.
-	Tag           string `protobuf:"bytes,1,opt,name=tag,proto3" json:"tag,omitempty"`
+	Tag string `protobuf:"bytes,1,opt,name=tag,proto3" json:"tag,omitempty"`
+	// Maximum number of items in the answer. Zero and more than 1,000 mean
+	// 1,000. An answer may hold fewer: it ends after about 1 MiB.
+	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// Token of the page to return; empty means the first page. It is valid only
+	// for a request that is otherwise the same.
+	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -509,9 +524,25 @@ func (x *ListDecoratorsRequest) GetTag() string {
 	return ""
 }
 
+func (x *ListDecoratorsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListDecoratorsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
 type ListDecoratorsResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Items         []*Decorator           `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Items []*Decorator           `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	// Token of the next page. Absent on the last page.
+	NextPageToken *string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3,oneof" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -551,6 +582,13 @@ func (x *ListDecoratorsResponse) GetItems() []*Decorator {
 		return x.Items
 	}
 	return nil
+}
+
+func (x *ListDecoratorsResponse) GetNextPageToken() string {
+	if x != nil && x.NextPageToken != nil {
+		return *x.NextPageToken
+	}
+	return ""
 }
 
 type DeleteDecoratorRequest struct {
@@ -665,14 +703,20 @@ const file_ruedo_v1_decorator_proto_rawDesc = "" +
 	"\tdecorator\x18\x01 \x01(\v2\x13.ruedo.v1.DecoratorR\tdecorator\x12\x1c\n" +
 	"\tunchanged\x18\x02 \x01(\bR\tunchanged\"V\n" +
 	"\x13GetDecoratorRequest\x12?\n" +
-	"\x04name\x18\x01 \x01(\tB+\xbaH(r&2$^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$R\x04name\"e\n" +
+	"\x04name\x18\x01 \x01(\tB+\xbaH(r&2$^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$R\x04name\"\x8a\x01\n" +
 	"\x14GetDecoratorResponse\x121\n" +
 	"\tdecorator\x18\x01 \x01(\v2\x13.ruedo.v1.DecoratorR\tdecorator\x12\x1a\n" +
-	"\bservices\x18\x02 \x03(\tR\bservices\")\n" +
+	"\bservices\x18\x02 \x03(\tR\bservices\x12#\n" +
+	"\rservice_count\x18\x03 \x01(\rR\fserviceCount\"x\n" +
 	"\x15ListDecoratorsRequest\x12\x10\n" +
-	"\x03tag\x18\x01 \x01(\tR\x03tag\"C\n" +
+	"\x03tag\x18\x01 \x01(\tR\x03tag\x12$\n" +
+	"\tpage_size\x18\x02 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\tpageToken\"\x84\x01\n" +
 	"\x16ListDecoratorsResponse\x12)\n" +
-	"\x05items\x18\x01 \x03(\v2\x13.ruedo.v1.DecoratorR\x05items\"Y\n" +
+	"\x05items\x18\x01 \x03(\v2\x13.ruedo.v1.DecoratorR\x05items\x12+\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tH\x00R\rnextPageToken\x88\x01\x01B\x12\n" +
+	"\x10_next_page_token\"Y\n" +
 	"\x16DeleteDecoratorRequest\x12?\n" +
 	"\x04name\x18\x01 \x01(\tB+\xbaH(r&2$^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$R\x04name\"\x19\n" +
 	"\x17DeleteDecoratorResponse2\xc8\x03\n" +
@@ -749,6 +793,7 @@ func file_ruedo_v1_decorator_proto_init() {
 		return
 	}
 	file_ruedo_v1_limits_proto_init()
+	file_ruedo_v1_decorator_proto_msgTypes[9].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

@@ -806,7 +806,13 @@ func (x *InputSchema) GetSchema() *structpb.Struct {
 type ListServicesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Only services that carry this tag.
-	Tag           string `protobuf:"bytes,1,opt,name=tag,proto3" json:"tag,omitempty"`
+	Tag string `protobuf:"bytes,1,opt,name=tag,proto3" json:"tag,omitempty"`
+	// Maximum number of items in the answer. Zero and more than 1,000 mean
+	// 1,000. An answer may hold fewer: it ends after about 1 MiB.
+	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// Token of the page to return; empty means the first page. It is valid only
+	// for a request that is otherwise the same.
+	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -848,9 +854,25 @@ func (x *ListServicesRequest) GetTag() string {
 	return ""
 }
 
+func (x *ListServicesRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListServicesRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
 type ListServicesResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Items         []*Service             `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Items []*Service             `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	// Token of the next page. Absent on the last page.
+	NextPageToken *string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3,oneof" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -890,6 +912,13 @@ func (x *ListServicesResponse) GetItems() []*Service {
 		return x.Items
 	}
 	return nil
+}
+
+func (x *ListServicesResponse) GetNextPageToken() string {
+	if x != nil && x.NextPageToken != nil {
+		return *x.NextPageToken
+	}
+	return ""
 }
 
 type DeleteServiceRequest struct {
@@ -1079,8 +1108,14 @@ func (x *RollbackServiceResponse) GetPrevious() uint64 {
 }
 
 type ListRevisionsRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Maximum number of items in the answer. Zero and more than 1,000 mean
+	// 1,000. An answer may hold fewer: it ends after about 1 MiB.
+	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// Token of the page to return; empty means the first page. It is valid only
+	// for a request that is otherwise the same.
+	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1122,9 +1157,26 @@ func (x *ListRevisionsRequest) GetName() string {
 	return ""
 }
 
+func (x *ListRevisionsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListRevisionsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
 type ListRevisionsResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Items         []*Revision            `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A revision whose stored value cannot be read has only service and number.
+	Items []*Revision `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	// Token of the next page. Absent on the last page.
+	NextPageToken *string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3,oneof" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1164,6 +1216,13 @@ func (x *ListRevisionsResponse) GetItems() []*Revision {
 		return x.Items
 	}
 	return nil
+}
+
+func (x *ListRevisionsResponse) GetNextPageToken() string {
+	if x != nil && x.NextPageToken != nil {
+		return *x.NextPageToken
+	}
+	return ""
 }
 
 type WatchServicesRequest struct {
@@ -1345,11 +1404,16 @@ const file_ruedo_v1_service_proto_rawDesc = "" +
 	"\aschemas\x18\x04 \x03(\v2\x15.ruedo.v1.InputSchemaR\aschemas\"\\\n" +
 	"\vInputSchema\x12\x1c\n" +
 	"\tdecorator\x18\x01 \x01(\tR\tdecorator\x12/\n" +
-	"\x06schema\x18\x02 \x01(\v2\x17.google.protobuf.StructR\x06schema\"'\n" +
+	"\x06schema\x18\x02 \x01(\v2\x17.google.protobuf.StructR\x06schema\"v\n" +
 	"\x13ListServicesRequest\x12\x10\n" +
-	"\x03tag\x18\x01 \x01(\tR\x03tag\"?\n" +
+	"\x03tag\x18\x01 \x01(\tR\x03tag\x12$\n" +
+	"\tpage_size\x18\x02 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\tpageToken\"\x80\x01\n" +
 	"\x14ListServicesResponse\x12'\n" +
-	"\x05items\x18\x01 \x03(\v2\x11.ruedo.v1.ServiceR\x05items\"W\n" +
+	"\x05items\x18\x01 \x03(\v2\x11.ruedo.v1.ServiceR\x05items\x12+\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tH\x00R\rnextPageToken\x88\x01\x01B\x12\n" +
+	"\x10_next_page_token\"W\n" +
 	"\x14DeleteServiceRequest\x12?\n" +
 	"\x04name\x18\x01 \x01(\tB+\xbaH(r&2$^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$R\x04name\"\x17\n" +
 	"\x15DeleteServiceResponse\"u\n" +
@@ -1358,11 +1422,16 @@ const file_ruedo_v1_service_proto_rawDesc = "" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\"b\n" +
 	"\x17RollbackServiceResponse\x12+\n" +
 	"\aservice\x18\x01 \x01(\v2\x11.ruedo.v1.ServiceR\aservice\x12\x1a\n" +
-	"\bprevious\x18\x02 \x01(\x04R\bprevious\"W\n" +
+	"\bprevious\x18\x02 \x01(\x04R\bprevious\"\xa6\x01\n" +
 	"\x14ListRevisionsRequest\x12?\n" +
-	"\x04name\x18\x01 \x01(\tB+\xbaH(r&2$^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$R\x04name\"A\n" +
+	"\x04name\x18\x01 \x01(\tB+\xbaH(r&2$^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$R\x04name\x12$\n" +
+	"\tpage_size\x18\x02 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\tpageToken\"\x82\x01\n" +
 	"\x15ListRevisionsResponse\x12(\n" +
-	"\x05items\x18\x01 \x03(\v2\x12.ruedo.v1.RevisionR\x05items\"\x16\n" +
+	"\x05items\x18\x01 \x03(\v2\x12.ruedo.v1.RevisionR\x05items\x12+\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tH\x00R\rnextPageToken\x88\x01\x01B\x12\n" +
+	"\x10_next_page_token\"\x16\n" +
 	"\x14WatchServicesRequest\"v\n" +
 	"\x15WatchServicesResponse\x12+\n" +
 	"\aservice\x18\x01 \x01(\v2\x11.ruedo.v1.ServiceR\aservice\x12\x18\n" +
@@ -1480,6 +1549,8 @@ func file_ruedo_v1_service_proto_init() {
 	}
 	file_ruedo_v1_limits_proto_init()
 	file_ruedo_v1_module_proto_init()
+	file_ruedo_v1_service_proto_msgTypes[9].OneofWrappers = []any{}
+	file_ruedo_v1_service_proto_msgTypes[15].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

@@ -55,7 +55,7 @@ func (a *Assembler) Cluster(ctx context.Context, log *slog.Logger, dir string, r
 			c.Stop()
 		}
 	}()
-	c.core, err = a.newCore(c.ctx, log, store.Config{Client: etcd.Client()}, func(cfg *core.Config) {
+	c.core, err = a.newCore(c.ctx, log, store.Config{Client: etcd.Client(), Check: etcd.Check}, func(cfg *core.Config) {
 		cfg.Listen, cfg.URL, cfg.Distributed = addr, a.advertised(), true
 	})
 	if err != nil {

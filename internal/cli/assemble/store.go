@@ -31,7 +31,7 @@ func (a *Assembler) openStore(ctx context.Context, dir string, log *slog.Logger)
 	s := a.Settings.Store
 	if len(s.EtcdHosts) > 0 {
 		tlsConfig, err := etcdTLS(s)
-		return ctx, store.Config{Hosts: s.EtcdHosts, TLS: tlsConfig}, err
+		return ctx, store.Config{Hosts: s.EtcdHosts, TLS: tlsConfig, AcceptEmpty: s.AcceptEmpty}, err
 	}
 	srv, err := etcdembed.Start(ctx, etcdembed.Config{Dir: dir, Logger: log})
 	if err != nil {
@@ -44,12 +44,17 @@ func (a *Assembler) openStore(ctx context.Context, dir string, log *slog.Logger)
 		defer close(over)
 		select {
 		case <-srv.Failed():
+			if err := srv.Check(); err != nil {
+				// Memory is all that is left of the catalog, so the core lives on.
+				log.Error("the embedded store failed; calls go on from memory", "error", err)
+				return
+			}
 			cancel(fault.New(fault.StoreUnavailable, "the embedded store failed; see the log"))
 		case <-ctx.Done():
 		}
 	}()
 	a.later(func() error { cancel(nil); <-over; return nil })
-	return ctx, store.Config{Client: srv.Client()}, nil
+	return ctx, store.Config{Client: srv.Client(), Check: srv.Check, AcceptEmpty: s.AcceptEmpty}, nil
 }
 
 // etcdTLS reads the certificates for etcd; nil where TLS is off.

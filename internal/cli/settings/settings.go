@@ -50,6 +50,7 @@ type Store struct {
 	EtcdCAFile   string        `key:"etcd_ca_certificate_file" help:"Certificate authority of etcd, PEM. Empty: those of the system."`
 	EtcdCertFile string        `key:"etcd_certificate_file" help:"Client certificate for etcd, PEM."`
 	EtcdKeyFile  string        `key:"etcd_private_key_file" help:"Private key of the client certificate, PEM."`
+	AcceptEmpty  bool          `key:"accept_empty" default:"false" help:"Accept a store that has lost its data, and start again with what it has. Set it for one start only: without it a core keeps the catalog in memory and refuses writes."`
 	StartTimeout time.Duration `key:"start_timeout" default:"30s" help:"How long to wait for etcd at start before giving up."`
 }
 

@@ -24,8 +24,11 @@ const (
 // Format says how a cluster's keys and values are to be read. It is written
 // by the first core of a cluster and checked by every process at its start.
 type Format struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Number        uint32                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Number uint32                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	// Random, written once. It tells this store from another one that took its
+	// place. Empty in stores that older versions made.
+	Id            string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -67,13 +70,21 @@ func (x *Format) GetNumber() uint32 {
 	return 0
 }
 
+func (x *Format) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
 var File_ruedo_store_v1_format_proto protoreflect.FileDescriptor
 
 const file_ruedo_store_v1_format_proto_rawDesc = "" +
 	"\n" +
-	"\x1bruedo/store/v1/format.proto\x12\x0eruedo.store.v1\" \n" +
+	"\x1bruedo/store/v1/format.proto\x12\x0eruedo.store.v1\"0\n" +
 	"\x06Format\x12\x16\n" +
-	"\x06number\x18\x01 \x01(\rR\x06numberB\xb2\x01\n" +
+	"\x06number\x18\x01 \x01(\rR\x06number\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02idB\xb2\x01\n" +
 	"\x12com.ruedo.store.v1B\vFormatProtoP\x01Z5github.com/ruedo-dev/ruedo/gen/ruedo/store/v1;storev1\xa2\x02\x03RSX\xaa\x02\x0eRuedo.Store.V1\xca\x02\x0eRuedo\\Store\\V1\xe2\x02\x1aRuedo\\Store\\V1\\GPBMetadata\xea\x02\x10Ruedo::Store::V1b\x06proto3"
 
 var (

@@ -67,7 +67,7 @@ type ServiceServiceClient interface {
 	DeleteService(context.Context, *v1.DeleteServiceRequest) (*v1.DeleteServiceResponse, error)
 	// Rollback makes an older revision live again. No bytes move.
 	RollbackService(context.Context, *v1.RollbackServiceRequest) (*v1.RollbackServiceResponse, error)
-	// ListRevisions gives all revisions of a service, newest first.
+	// ListRevisions returns the revisions of a service, newest first.
 	ListRevisions(context.Context, *v1.ListRevisionsRequest) (*v1.ListRevisionsResponse, error)
 	// Watch sends the present services first, then each change as it happens.
 	WatchServices(context.Context, *v1.WatchServicesRequest) (*connect.ServerStreamForClient[v1.WatchServicesResponse], error)
@@ -213,7 +213,7 @@ type ServiceServiceHandler interface {
 	DeleteService(context.Context, *v1.DeleteServiceRequest) (*v1.DeleteServiceResponse, error)
 	// Rollback makes an older revision live again. No bytes move.
 	RollbackService(context.Context, *v1.RollbackServiceRequest) (*v1.RollbackServiceResponse, error)
-	// ListRevisions gives all revisions of a service, newest first.
+	// ListRevisions returns the revisions of a service, newest first.
 	ListRevisions(context.Context, *v1.ListRevisionsRequest) (*v1.ListRevisionsResponse, error)
 	// Watch sends the present services first, then each change as it happens.
 	WatchServices(context.Context, *v1.WatchServicesRequest, *connect.ServerStream[v1.WatchServicesResponse]) error

@@ -1,0 +1,94 @@
+package api
+
+import (
+	"encoding/base64"
+	"maps"
+	"slices"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
+
+const (
+	// maxItems is how many items one answer of a list holds, whatever is asked
+	// for.
+	maxItems = 1000
+	// maxPageBytes is after how many bytes a page ends. An item that is larger
+	// is a page of its own.
+	maxPageBytes = 1 << 20
+)
+
+// pageRequest is what all requests for lists have.
+type pageRequest interface {
+	GetPageSize() int32
+	GetPageToken() string
+}
+
+func pageItems(req pageRequest) int {
+	if n := int(req.GetPageSize()); n > 0 && n < maxItems {
+		return n
+	}
+	return maxItems
+}
+
+// page returns the page of a map that a request asks for, in the order of the
+// keys, and the token of the next one, nil at the end. kind is what the list is
+// of: a token of another kind is refused. A nil wanted takes every item.
+func page[T proto.Message](all map[string]T, kind string, req pageRequest, wanted func(T) bool) (items []T, next *string, err error) {
+	after, err := readToken(kind, req.GetPageToken())
+	if err != nil {
+		return nil, nil, err
+	}
+	limit, size, last := pageItems(req), 0, ""
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		item := all[name]
+		if name <= after || wanted != nil && !wanted(item) {
+			continue
+		}
+		n := proto.Size(item)
+		if len(items) > 0 && (len(items) == limit || size+n > maxPageBytes) {
+			return items, new(token(kind, last)), nil
+		}
+		items, size, last = append(items, item), size+n, name
+	}
+	return items, nil, nil
+}
+
+// tagged leaves the items with a tag; all without one.
+func tagged[T interface{ GetTags() []string }](tag string) func(T) bool {
+	if tag == "" {
+		return nil
+	}
+	return func(item T) bool { return slices.Contains(item.GetTags(), tag) }
+}
+
+// tokenVersion begins every token, so that another form can be told later.
+const tokenVersion = "1 "
+
+// token says where the next page of a list begins.
+func token(kind, at string) string {
+	return base64.RawURLEncoding.EncodeToString([]byte(tokenVersion + kind + "\n" + at))
+}
+
+// readToken returns where a page begins; "" for the first.
+func readToken(kind, text string) (at string, err error) {
+	if text == "" {
+		return "", nil
+	}
+	b, err := base64.RawURLEncoding.DecodeString(text)
+	if err != nil {
+		return "", badToken()
+	}
+	at, ok := strings.CutPrefix(string(b), tokenVersion+kind+"\n")
+	if !ok || at == "" {
+		return "", badToken()
+	}
+	return at, nil
+}
+
+func badToken() error {
+	return fault.New(fault.RequestInvalid, "the page token is not one of this list").
+		WithFix("send the next_page_token of the answer before, with the same request otherwise")
+}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
@@ -165,27 +166,28 @@ func (m *Mirror) load(ctx context.Context) error {
 	}
 	m.hear()
 	old := m.Snapshot()
-	d := newSnapshot(0).edit(got.Header.Revision, s.space, s.logger)
-	if old != nil {
-		d.last, d.listed = old, true
-	}
 	var format []byte
-	stored := map[string]bool{}
+	stored := map[string]*mvccpb.KeyValue{}
 	for _, r := range got.Responses {
 		for _, kv := range r.GetResponseRange().GetKvs() {
-			if string(kv.Key) == s.space.Format() {
-				format = kv.Value
-				continue
-			}
-			stored[string(kv.Key)] = true
-			d.put(kv)
+			stored[string(kv.Key)] = kv
 		}
+	}
+	if kv := stored[s.space.Format()]; kv != nil {
+		format = kv.Value
 	}
 	if err := m.refuse(old, stored, format, got.Header); err != nil {
 		s.block(err)
 		return err
 	}
 	s.block(nil)
+	d := newSnapshot(0).edit(got.Header.Revision, s.space, s.logger)
+	if old != nil {
+		d.last, d.listed = old, true
+	}
+	for _, kv := range stored {
+		d.put(kv)
+	}
 	s.guard.format.Store(nil)
 	if format != nil {
 		s.guard.format.Store(&format)
@@ -200,7 +202,7 @@ func (m *Mirror) load(ctx context.Context) error {
 // that has another format is not, nor one that has lost all that memory holds.
 // That all was deleted is no loss if the store is certainly the one of before,
 // and later.
-func (m *Mirror) refuse(old *Snapshot, stored map[string]bool, format []byte, now *etcdserverpb.ResponseHeader) *fault.Error {
+func (m *Mirror) refuse(old *Snapshot, stored map[string]*mvccpb.KeyValue, format []byte, now *etcdserverpb.ResponseHeader) *fault.Error {
 	s := m.store
 	if format != nil {
 		if err := fleet.ReadFormat(format, s.space); err != nil {
@@ -224,9 +226,9 @@ func (m *Mirror) refuse(old *Snapshot, stored map[string]bool, format []byte, no
 }
 
 // survives reports whether one of the names is stored still.
-func survives[V any](names map[string]V, prefix string, stored map[string]bool) bool {
+func survives[V any](names map[string]V, prefix string, stored map[string]*mvccpb.KeyValue) bool {
 	for name := range names {
-		if stored[prefix+name] {
+		if stored[prefix+name] != nil {
 			return true
 		}
 	}

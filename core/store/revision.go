@@ -129,40 +129,51 @@ func (s *Store) window(ctx context.Context, service string, lo, hi uint64) ([]*m
 }
 
 // latest is the highest number of a stored revision, zero if there is none. It
-// asks for counts, which etcd has in its index: the last key of a range has its
-// price in all the values of the range.
+// never asks for the last key of a range, for which etcd reads all the values of
+// the range.
 func (s *Store) latest(ctx context.Context, service string) (uint64, error) {
-	last, err := s.space.Revision(service, math.MaxUint64)
-	if err != nil {
-		return 0, err
-	}
-	// there reports whether there is a revision with this number or a higher one.
-	there := func(n uint64) (bool, error) {
-		from, err := s.space.Revision(service, n)
+	count := func(n uint64, opts ...clientv3.OpOption) (bool, error) {
+		key, err := s.space.Revision(service, n)
 		if err != nil {
 			return false, err
 		}
-		got, err := s.client.Get(ctx, from, clientv3.WithRange(last+"\x00"), clientv3.WithCountOnly())
+		got, err := s.client.Get(ctx, key, append(opts, clientv3.WithCountOnly())...)
 		if err != nil {
 			return false, err
 		}
 		return got.Count > 0, nil
 	}
-	// Doubling finds a number that is too high, halving then the last that is not.
-	low, high := uint64(0), uint64(1)
-	for {
+	end, err := s.space.Revision(service, math.MaxUint64)
+	if err != nil {
+		return 0, err
+	}
+	exact := func(n uint64) (bool, error) { return count(n) }
+	orLater := func(n uint64) (bool, error) { return count(n, clientv3.WithRange(end)) }
+	n, err := highest(0, exact)
+	if err != nil {
+		return 0, err
+	}
+	if more, err := orLater(n + 1); err != nil || !more {
+		return n, err
+	}
+	// The numbers have gaps, so every key behind them counts.
+	return highest(n+1, orLater)
+}
+
+// highest finds the highest number that is there, low or above: doubling finds
+// one that is not, halving the last one before it.
+func highest(low uint64, there func(uint64) (bool, error)) (uint64, error) {
+	const most = 1 << 62
+	high := low + 1
+	for step := uint64(1); ; step *= 2 {
 		ok, err := there(high)
 		if err != nil {
 			return 0, err
 		}
-		if !ok {
+		if !ok || high+step >= most {
 			break
 		}
-		if low = high; high > math.MaxUint64/2 {
-			high = math.MaxUint64
-			break
-		}
-		high *= 2
+		low, high = high, high+step
 	}
 	for high-low > 1 {
 		middle := low + (high-low)/2

@@ -49,6 +49,10 @@ func (s *Store) Published(ctx context.Context, name string) (*ruedov1.Service, e
 	if err != nil {
 		return nil, err
 	}
+	// What will not be written need not be prepared.
+	if err := s.refusal(); err != nil {
+		return nil, err
+	}
 	var svc *ruedov1.Service
 	err = s.do(ctx, "read service "+name, func(ctx context.Context) error {
 		got, err := s.client.Get(ctx, key)

@@ -35,7 +35,7 @@ func rules(t *testing.T, name string) (*project.Service, *decorate.Rules) {
 			if d.Name != want {
 				continue
 			}
-			compiled, err := decorate.Compile(d)
+			compiled, err := decorate.Compile(t.Context(), d)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -82,7 +82,7 @@ func TestEveryFolderIsAnExample(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := rules.Check(name, example); err != nil {
+		if err := rules.Check(t.Context(), name, example); err != nil {
 			t.Errorf("%s refuses its own example %s: %v", name, example, err)
 		}
 	}
@@ -112,7 +112,7 @@ func TestSchemasRefuse(t *testing.T) {
 		{"thumbnail", "\x89PNG", ""},
 	} {
 		_, rules := rules(t, c.name)
-		err := rules.Check(c.name, []byte(c.input))
+		err := rules.Check(t.Context(), c.name, []byte(c.input))
 		if c.want == "" {
 			if err != nil {
 				t.Errorf("%s refuses %.60s: %v", c.name, c.input, err)

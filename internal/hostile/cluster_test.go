@@ -42,14 +42,23 @@ type cluster struct {
 
 func (c *cluster) processes() []*process { return append([]*process{c.core}, c.runners...) }
 
-// newCluster starts a cluster and gives it back with the victim published.
-func newCluster(t *testing.T) *cluster {
+// coreMemory bounds the memory of a core, in bytes: it is its GOMEMLIMIT, and no
+// row may drive it further.
+const coreMemory = 512 << 20
+
+// newCluster starts a cluster and gives it back with the victim published. wrap
+// is the command that starts the core, if it is not the program itself.
+func newCluster(t *testing.T, wrap ...string) *cluster {
 	t.Helper()
+	if len(wrap) == 0 {
+		wrap = []string{program, "server"}
+	}
 	c := &cluster{home: t.TempDir(), published: new(atomic.Int64)}
 	env := environment(c.home, "RUEDO_LOG_FORMAT=json", "RUEDO_APPLICATION_CLUSTER_ID=hostile")
 	c.core = start(t, "core", append(env,
-		"RUEDO_SERVER_PORT=0", "RUEDO_SERVER_DISTRIBUTED_EXECUTION=true",
-		"RUEDO_STORE_DATA_DIR="+filepath.Join(c.home, "store")), program, "server")
+		"RUEDO_SERVER_PORT=0", "RUEDO_SERVER_DISTRIBUTED_EXECUTION=true", fmt.Sprintf("GOMEMLIMIT=%d", coreMemory),
+		"RUEDO_STORE_DATA_DIR="+filepath.Join(c.home, "store")), wrap[0], wrap[1:]...)
+	c.core.guard()
 	if !eventually(30*time.Second, func() bool { c.url = served(c.core.output(0)); return c.url != "" || !c.core.alive() }) || c.url == "" {
 		t.Fatalf("the core does not serve:\n%s", c.core.output(0))
 	}

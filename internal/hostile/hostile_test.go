@@ -19,7 +19,8 @@ import (
 func table() []*row {
 	rows := append(moduleRows(),
 		bombRow(), uploadRow(), slowRow(), loopRow(), manyLoopsRow(), startRow(), recursionRow(), sleepRow(), pointerRow(),
-		floodRow(), logRow(), outputRow(), endRow(), pathRow(), stateRow())
+		floodRow(), logRow(), outputRow(), endRow(), pathRow(), stateRow(),
+		inflationRow(), unreadRow(), halfOpenRow())
 	slices.SortStableFunc(rows, func(a, b *row) int { return cmp.Compare(a.number, b.number) })
 	return rows
 }
@@ -54,7 +55,9 @@ func TestHostile(t *testing.T) {
 		}
 	})
 	for _, p := range a.processes() {
-		t.Logf("%s: memory %s at the start, %s at the end", p.name, mib(before[p].rss), mib(p.state(t).rss))
+		if p.alive() {
+			t.Logf("%s: memory %s at the start, %s at the end", p.name, mib(before[p].rss), mib(p.state(t).rss))
+		}
 	}
 	a.report(quiet, busy)
 	if a.anew > 0 {

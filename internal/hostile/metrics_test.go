@@ -4,6 +4,7 @@ package hostile
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -20,26 +21,52 @@ import (
 // /metrics writes them.
 type series map[string]float64
 
-// counted reads the counters of the core.
-func (c *cluster) counted(ctx context.Context) (series, error) {
+// goroutinesMetric counts the goroutines of the core.
+const goroutinesMetric = "go_goroutines"
+
+// scrape reads the core's metrics.
+func (c *cluster) scrape(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url+"/metrics", nil)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	req.Close = true
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	defer res.Body.Close()
 	text, err := io.ReadAll(res.Body)
+	if res.StatusCode != http.StatusOK {
+		return "", fmt.Errorf("%s: %.200s", res.Status, text)
+	}
+	return string(text), err
+}
+
+// metric reads one metric without labels.
+func (c *cluster) metric(ctx context.Context, name string) (float64, error) {
+	text, err := c.scrape(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(text) {
+		if value, ok := strings.CutPrefix(line, name+" "); ok {
+			return strconv.ParseFloat(strings.TrimSpace(value), 64)
+		}
+	}
+	return 0, fmt.Errorf("there is no metric %s", name)
+}
+
+// counted reads the counters of the core.
+func (c *cluster) counted(ctx context.Context) (series, error) {
+	text, err := c.scrape(ctx)
 	if err != nil {
 		return nil, err
 	}
 	s := make(series)
-	for line := range strings.Lines(string(text)) {
+	for line := range strings.Lines(text) {
 		if !strings.HasPrefix(line, "ruedo_requests_total{") && !strings.HasPrefix(line, "ruedo_calls_total{") {
 			continue
 		}
@@ -49,7 +76,7 @@ func (c *cluster) counted(ctx context.Context) (series, error) {
 		}
 	}
 	if len(s) == 0 {
-		return nil, fmt.Errorf("%s: no request is counted", res.Status)
+		return nil, errors.New("no request is counted")
 	}
 	return s, nil
 }

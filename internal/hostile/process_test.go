@@ -122,12 +122,54 @@ func (p *process) state(t *testing.T) state {
 	return s
 }
 
+// cpu is the CPU time that the process has used, in steps of 10 ms; 0 if it is
+// gone.
+func (p *process) cpu() time.Duration {
+	b, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(p.pid()), "stat"))
+	if err != nil {
+		return 0
+	}
+	// The name, in parentheses, may hold spaces. utime and stime are the 12th and
+	// the 13th field after it, in ticks.
+	f := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
+	user, _ := strconv.Atoi(f[11])
+	system, _ := strconv.Atoi(f[12])
+	return time.Duration(user+system) * 10 * time.Millisecond
+}
+
 // resetPeak makes the present memory the highest so far.
 func (p *process) resetPeak(t *testing.T) {
 	t.Helper()
 	if err := os.WriteFile(filepath.Join("/proc", strconv.Itoa(p.pid()), "clear_refs"), []byte("5"), 0); err != nil {
 		t.Fatalf("%s: %v", p.name, err)
 	}
+}
+
+// mercy is the memory at which guard kills a process, in bytes: far over every
+// bound that is asserted, and far under what a machine has.
+const mercy = 1536 << 20
+
+// guard kills the process before it takes the machine's memory along. That it
+// did so stands in its output.
+func (p *process) guard() {
+	look := time.NewTicker(20 * time.Millisecond)
+	go func() {
+		defer look.Stop()
+		for {
+			select {
+			case <-p.exited:
+				return
+			case <-look.C:
+			}
+			b, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(p.pid()), "statm"))
+			if f := strings.Fields(string(b)); err == nil && len(f) > 1 {
+				if pages, _ := strconv.Atoi(f[1]); pages*os.Getpagesize() > mercy {
+					_, _ = fmt.Fprintf(p, "killed by the tests: it had %s of memory\n", mib(pages*os.Getpagesize()))
+					_ = p.cmd.Process.Kill()
+				}
+			}
+		}
+	}()
 }
 
 // goroutines ends a Go process by SIGQUIT and gives its last words, one for each

@@ -39,6 +39,8 @@ const (
 	// threadSlack and fileSlack are the same for threads and open files.
 	threadSlack = 6
 	fileSlack   = 40
+	// goroutineSlack is the same for goroutines of the core.
+	goroutineSlack = 100
 	// filesPerPlan are open files of a compiled plan that is kept.
 	filesPerPlan = 3
 )
@@ -289,6 +291,7 @@ func (a *arena) play(t *testing.T, r *row) {
 		neighbours = max(neighbours, busy.p99-quiet.p99)
 	}
 	for res.tries = 1; res.tries <= tries; res.tries++ {
+		res.wrong = []string{"the row did not end"} // unless it does
 		b := a.try(t, r, res)
 		res.allowed = allowed(res.control, neighbours)
 		res.wrong = append(b.wrong, b.late...)
@@ -355,6 +358,10 @@ func (a *arena) try(t *testing.T, r *row, res *result) *bout {
 	if err != nil {
 		t.Fatalf("the core's metrics cannot be read: %v", err)
 	}
+	goroutines, err := a.metric(ctx, goroutinesMetric)
+	if err != nil {
+		t.Fatalf("the core's goroutines cannot be counted: %v", err)
+	}
 	clear(b.answered) // the setup's
 	if r.control == nil {
 		res.control = a.victim.control()
@@ -366,6 +373,9 @@ func (a *arena) try(t *testing.T, r *row, res *result) *bout {
 		for began := time.Now(); res.rounds == 0 || !r.once && time.Since(began) < span && len(b.wrong) == 0; res.rounds++ {
 			round := time.Now()
 			for _, m := range r.moves {
+				if !a.core.alive() {
+					break // survived says so
+				}
 				b.begin(m.name)
 				m.do(b)
 			}
@@ -382,13 +392,13 @@ func (a *arena) try(t *testing.T, r *row, res *result) *bout {
 		}
 	}
 	b.accounted(counted)
-	a.survived(t, b, before, int(a.published.Load()-published))
+	a.survived(t, b, before, goroutines, int(a.published.Load()-published))
 	res.notes = b.notes
 	return b
 }
 
 // survived checks that the cluster is what it was before.
-func (a *arena) survived(t *testing.T, b *bout, before map[*process]state, plans int) {
+func (a *arena) survived(t *testing.T, b *bout, before map[*process]state, goroutines float64, plans int) {
 	for _, p := range a.processes() {
 		if !p.alive() {
 			b.Errorf("%s is dead:\n%s", p.name, tail(p.output(0), 4000))
@@ -403,6 +413,9 @@ func (a *arena) survived(t *testing.T, b *bout, before map[*process]state, plans
 		if most > was.rss && peak > most {
 			b.Errorf("%s had up to %s of memory, from %s before; %s are allowed", p.name, mib(peak), mib(was.rss), mib(most))
 		}
+		if p == a.core && peak > coreMemory {
+			b.Errorf("%s had up to %s of memory; the most is %s", p.name, mib(peak), mib(coreMemory))
+		}
 		var now state
 		back := func() bool {
 			now = p.state(t)
@@ -416,6 +429,14 @@ func (a *arena) survived(t *testing.T, b *bout, before map[*process]state, plans
 	}
 	if n := a.ready(b.ctx); n != runnerCount {
 		b.Errorf("%d runners are ready, there were %d", n, runnerCount)
+	}
+	var now float64
+	if !eventually(backWithin, func() bool {
+		var err error
+		now, err = a.metric(b.ctx, goroutinesMetric)
+		return err == nil && now <= goroutines+goroutineSlack
+	}) {
+		b.Errorf("the core has %.0f goroutines after %s, it had %.0f", now, backWithin, goroutines)
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
-	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -19,7 +18,6 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/protobuf/proto"
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
@@ -58,18 +56,26 @@ func (b *bout) upload(body io.Reader, encoding string) error {
 	}
 	defer res.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
-	// The last message has the flag 2 and says how it went.
+	if ended, failed := streamEnd(answer); ended {
+		return failed
+	}
+	return fmt.Errorf("status %s, no end of the answer (%v): %.200q", res.Status, err, answer)
+}
+
+// streamEnd finds the last message of a Connect stream, which has the flag 2,
+// and returns the error that it holds.
+func streamEnd(answer []byte) (ended bool, err error) {
 	for len(answer) >= 5 {
 		n := int(binary.BigEndian.Uint32(answer[1:])) + 5
 		if n > len(answer) {
 			break
 		}
 		if answer[0]&2 != 0 {
-			return endOfStream(answer[0]&1 != 0, answer[5:n])
+			return true, endOfStream(answer[0]&1 != 0, answer[5:n])
 		}
 		answer = answer[n:]
 	}
-	return fmt.Errorf("status %s, no end of the answer (%v): %.200q", res.Status, err, answer)
+	return false, nil
 }
 
 // endOfStream reads what ends a Connect stream.
@@ -98,14 +104,7 @@ func endOfStream(packed bool, b []byte) error {
 	}
 	ce := connect.NewError(end.Error.Code, errors.New(end.Error.Message))
 	for _, d := range end.Error.Details {
-		info := new(errdetails.ErrorInfo)
-		raw, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(d.Value, "="))
-		if err != nil || !strings.HasSuffix(d.Type, "google.rpc.ErrorInfo") || proto.Unmarshal(raw, info) != nil {
-			continue
-		}
-		if detail, err := connect.NewErrorDetail(info); err == nil {
-			ce.AddDetail(detail)
-		}
+		addInfo(ce, d.Type, d.Value)
 	}
 	return ce
 }

@@ -1,0 +1,166 @@
+//go:build hostile
+
+package hostile
+
+import (
+	"context"
+	"encoding/base64"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
+
+// maxError is the largest answer that may be an error, in bytes: its header, its
+// body and its trailer.
+const maxError = 16 << 10
+
+// failed checks that a request was refused with one of the codes, in few bytes.
+func (b *bout) failed(what string, r reply, codes ...connect.Code) {
+	if r.err == nil {
+		b.Errorf("%s: it was taken; want one of %v", what, codes)
+		return
+	}
+	b.clean(what, everything(r.err))
+	if r.size > maxError {
+		b.Errorf("%s: the error has %d bytes, the most is %d: %.200v", what, r.size, maxError, r.err)
+	}
+	if code := connect.CodeOf(r.err); !slices.Contains(codes, code) {
+		b.Errorf("%s: got %s, want one of %v: %.300v", what, code, codes, r.err)
+	}
+}
+
+// inflationRow is row 41: to every procedure, in every protocol, a message of
+// 1 MB that inflates to 1 GB.
+func inflationRow() *row {
+	const (
+		// perRequest is the CPU time that inflating up to the largest message may
+		// take, and what is around it.
+		perRequest = 100 * time.Millisecond
+		// othersShare is how much of a CPU the victim and the cluster itself use.
+		othersShare = 0.3
+	)
+	bomb := sync.OnceValue(func() []byte { return gzipBomb(15) })
+	refusals := []connect.Code{connect.CodeResourceExhausted, connect.CodeInvalidArgument, connect.CodeUnimplemented, connect.CodeFailedPrecondition}
+	r := &row{number: 41, name: "gzip bombs to every procedure, in every protocol", once: true,
+		setup:    func(*bout) { bomb() },
+		peakCore: 128 << 20,
+	}
+	// measured holds the CPU time of the core to so many requests.
+	measured := func(b *bout, what string, requests func() int) {
+		began, used := time.Now(), b.core.cpu()
+		n := requests()
+		took, used := time.Since(began), b.core.cpu()-used
+		if most := time.Duration(n)*perRequest + time.Duration(float64(took)*othersShare); used > most {
+			b.tooLate("%s: the core used %s of CPU for %d bombs in %s, the most is %s", what, ms(used), n, ms(took), ms(most))
+		}
+		b.note("%s: %d bombs, %s of CPU, %s", what, n, ms(used), ms(took))
+	}
+	r.moves = []move{{"messages", func(b *bout) {
+		p := newPeer(b.url, true)
+		defer p.close()
+		for _, proc := range b.mustProcedures() {
+			measured(b, proc.path, func() int {
+				list := speeches(true)
+				for _, s := range list {
+					ctx, cancel := context.WithTimeout(b.ctx, 10*time.Second)
+					b.failed(proc.path+" "+s.String(), p.call(ctx, proc, s, nil, bomb()), refusals...)
+					cancel()
+				}
+				return len(list)
+			})
+		}
+	}}, {"in the query of a GET", func(b *bout) {
+		// As much as a header can hold: 60 KB of base64, 45 MB.
+		small := base64.RawURLEncoding.EncodeToString(gzipped(make([]byte, 44<<20)))
+		for _, proc := range b.mustProcedures() {
+			if !proc.safe {
+				continue
+			}
+			measured(b, proc.path, func() int {
+				query := "?connect=v1&encoding=proto&compression=gzip&base64=1&message=" + small
+				err := b.plain(http.MethodGet, proc.path+query, nil, nil)
+				b.failed("GET "+proc.path, reply{err: err}, refusals...)
+				return 1
+			})
+		}
+	}}, {"as the body of a call", func(b *bout) {
+		// No service asked for it to be inflated: it is an input of so many bytes.
+		measured(b, "/call/", func() int {
+			err := b.plain(http.MethodPost, "/call/"+victimName, http.Header{"Content-Encoding": {"gzip"}}, strings.NewReader(string(bomb())))
+			if err != nil {
+				b.failed("/call/", reply{err: err}, refusals...)
+			}
+			return 1
+		})
+	}}}
+	return r
+}
+
+// plain makes a request of plain HTTP on a connection of its own and returns the
+// error that it was answered with. Every answer that is an error must be small.
+func (b *bout) plain(method, path string, header http.Header, body io.Reader) error {
+	a, err := b.answer(method, path, header, body)
+	if err != nil {
+		return err
+	}
+	return a.err
+}
+
+// said are the answers that plain HTTP gives: what a peer can see.
+type said struct {
+	status int
+	header http.Header
+	body   []byte
+	// err is what the body says if the request failed.
+	err error
+}
+
+// answer makes a request of plain HTTP.
+func (b *bout) answer(method, path string, header http.Header, body io.Reader) (*said, error) {
+	ctx, cancel := context.WithTimeout(b.ctx, 30*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, b.url+path, body)
+	if err != nil {
+		return nil, err
+	}
+	copyHeader(req.Header, header)
+	if host := header.Get("Host"); host != "" {
+		req.Host = host
+	}
+	p := newPeer(b.url, false)
+	defer p.close()
+	res, err := p.http.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	return b.heard(method+" "+tail(path, 60), res)
+}
+
+// heard reads an answer to its end.
+func (b *bout) heard(what string, res *http.Response) (*said, error) {
+	body, err := io.ReadAll(io.LimitReader(res.Body, 64<<20))
+	if err != nil {
+		return nil, err
+	}
+	a := &said{status: res.StatusCode, header: res.Header, body: body}
+	if a.err = errorOf(res.StatusCode, res.Header, body); a.err != nil {
+		if n := len(body) + int(headerSize(res.Header)); n > maxError {
+			b.Errorf("%s: the error has %d bytes, the most is %d: %.200q", what, n, maxError, body)
+		}
+		b.clean(what, everything(a.err))
+	}
+	return a, nil
+}
+
+// reasonIs reports whether an error has one of the reasons.
+func reasonIs(err error, reasons ...fault.Reason) bool {
+	return err != nil && slices.Contains(reasons, fault.ReasonOf(err))
+}

@@ -33,6 +33,8 @@ type frames struct {
 	enc   *hpack.Encoder
 	block bytes.Buffer
 	next  uint32
+	// authority is the host that requests are for: the core.
+	authority string
 
 	mu     sync.Mutex
 	ends   map[uint32]ending
@@ -73,7 +75,7 @@ func (c *cluster) frames(settings ...http2.Setting) (*frames, error) {
 	}
 	f := &frames{
 		conn: conn, closed: make(chan struct{}), began: time.Now(), fr: http2.NewFramer(conn, conn), next: 1,
-		ends: make(map[uint32]ending), status: make(map[uint32]int),
+		authority: c.address(), ends: make(map[uint32]ending), status: make(map[uint32]int),
 	}
 	f.fr.AllowIllegalWrites = true
 	f.fr.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
@@ -104,7 +106,7 @@ func (f *frames) say(write func(fr *http2.Framer) error) error {
 // headers encodes a header block. The caller holds f.write.
 func (f *frames) headers(method, path string, header ...string) []byte {
 	f.block.Reset()
-	list := append([]string{":method", method, ":scheme", "http", ":authority", f.conn.RemoteAddr().String(), ":path", path}, header...)
+	list := append([]string{":method", method, ":scheme", "http", ":authority", f.authority, ":path", path}, header...)
 	for i := 0; i+1 < len(list); i += 2 {
 		_ = f.enc.WriteField(hpack.HeaderField{Name: list[i], Value: list[i+1]}) // into memory
 	}

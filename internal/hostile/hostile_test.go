@@ -20,7 +20,7 @@ func table() []*row {
 	rows := append(moduleRows(),
 		bombRow(), uploadRow(), slowRow(), loopRow(), manyLoopsRow(), startRow(), recursionRow(), sleepRow(), pointerRow(),
 		floodRow(), logRow(), outputRow(), endRow(), pathRow(), stateRow(),
-		inflationRow(), unreadRow(), halfOpenRow())
+		inflationRow(), unreadRow(), halfOpenRow(), httpRow(), framesRow(), idleRow(), originRow(), valueRow(), nameRow())
 	slices.SortStableFunc(rows, func(a, b *row) int { return cmp.Compare(a.number, b.number) })
 	return rows
 }

@@ -157,7 +157,7 @@ func (c rawCodec) Name() string { return c.name }
 func (c rawCodec) Marshal(m any) ([]byte, error) {
 	switch m := m.(type) {
 	case *rawMessage:
-		return m.b, nil
+		return slices.Clone(m.b), nil // connect keeps what it is given
 	case proto.Message:
 		return proto.Marshal(m)
 	}

@@ -106,7 +106,7 @@ func unreadRow() *row {
 		},
 		moves: []move{
 			{"400 streams of one connection, large answers", func(b *bout) {
-				b.wellServed(b.service(), 10*time.Second, func() {
+				b.wellServed(10*time.Second, b.reader(), func() {
 					ended(b, opened(b, 1, 400, func(f *frames, _ int) error {
 						_, err := f.request(true, http.MethodPost, "/call/"+b.service())
 						return err
@@ -129,7 +129,7 @@ func unreadRow() *row {
 				}))
 			}},
 			{"150 connections that do not read", func(b *bout) {
-				b.wellServed(b.service(), unreadWithin, func() { b.silentReaders(150, b.service()) })
+				b.wellServed(unreadWithin, b.reader(), func() { b.silentReaders(150, b.service()) })
 			}},
 		},
 		peakCore: 300 << 20,
@@ -170,16 +170,15 @@ func (b *bout) silentReaders(n int, service string) {
 	}
 }
 
-// wellServed has a client that reads call a large service, again and again, while
-// do runs. It may be told to come again; it must not go without an answer for
-// longer than patience.
-func (b *bout) wellServed(service string, patience time.Duration, do func()) {
+// wellServed has a client call again and again while do runs. It may be told to
+// come again; it must not go without an answer for longer than patience.
+func (b *bout) wellServed(patience time.Duration, call func(ctx context.Context) error, do func()) {
 	ctx, cancel := context.WithCancel(b.ctx)
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		served, refused, last, longest := 0, 0, time.Now(), time.Duration(0)
 		for ctx.Err() == nil {
-			err := b.callLarge(ctx, service)
+			err := call(ctx)
 			switch {
 			case ctx.Err() != nil:
 			case err == nil:
@@ -189,7 +188,7 @@ func (b *bout) wellServed(service string, patience time.Duration, do func()) {
 			case reasonIs(err, serverBusy, fault.QueueFull, fault.ConcurrencyLimit):
 				refused++
 			default:
-				b.Errorf("a client that reads its answers: %v", err)
+				b.Errorf("a client that behaves well: %v", err)
 			}
 			select {
 			case <-time.After(500 * time.Millisecond):
@@ -198,13 +197,18 @@ func (b *bout) wellServed(service string, patience time.Duration, do func()) {
 		}
 		longest = max(longest, time.Since(last))
 		if longest > patience {
-			b.Errorf("a client that reads its answers had none for %s; up to %s is allowed", longest.Round(time.Second), patience)
+			b.Errorf("a client that behaves well had no answer for %s; up to %s is allowed", longest.Round(time.Second), patience)
 		}
-		b.note("a client that reads its answers got %d, was told %d times to come again, and waited up to %s", served, refused, longest.Round(time.Millisecond))
+		b.note("a client that behaves well got %d answers, was told %d times to come again, and waited up to %s", served, refused, longest.Round(time.Millisecond))
 	})
 	do()
 	cancel()
 	wg.Wait()
+}
+
+// reader returns a client of the row's large service.
+func (b *bout) reader() func(context.Context) error {
+	return func(ctx context.Context) error { return b.callLarge(ctx, b.service()) }
 }
 
 // callLarge calls a service that answers with much, and reads it.

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/net/http2"
 
 	"github.com/ruedo-dev/ruedo/gen/ruedo/v1/ruedov1connect"
+	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
 const (
@@ -124,7 +125,10 @@ func httpRow() *row {
 				}
 			}},
 			{"two lengths, one of them chunked", func(b *bout) {
-				// Read by either rule, the other one sees a second request.
+				// By its length the first request ends after the G, and another service is
+				// called; by its chunks it ends before, and GPOST is no method. A proxy
+				// before the core has its own opinion: only the latter, or a refusal, is
+				// safe with any.
 				second := post(b, "/call/smuggled", "Content-Length: 0\r\n", "")
 				for _, header := range []string{
 					"Content-Length: 6\r\nTransfer-Encoding: chunked\r\n",
@@ -137,7 +141,8 @@ func httpRow() *row {
 					"Content-Length: +6\r\n", "Content-Length: 0x6\r\n", "Content-Length: -1\r\n",
 				} {
 					answer, _ := b.exchange([]byte(post(b, call, header, "0\r\n\r\nG"+second)), 2*time.Second, "")
-					if list := statuses(answer); bytes.Contains(answer, []byte("smuggled")) || len(list) > 2 || len(list) == 2 && list[1] < 400 {
+					list := statuses(answer)
+					if bytes.Contains(answer, []byte(fault.ServiceNotFound)) || len(list) == 0 || len(list) > 2 || list[0] < 400 && list[len(list)-1] < 400 {
 						b.Errorf("%q: a second request was seen: %v %.300q", header, list, answer)
 					}
 				}
@@ -343,6 +348,8 @@ func idleRow() *row {
 			b.reachable(10, 2*time.Second)
 		}}},
 		peakCore: 256 << 20,
+		// Stacks and buffers of connections, until the collector runs again.
+		kept: 128 << 20,
 	}
 }
 

@@ -50,9 +50,10 @@ generate: $(BIN)/buf ## Make gen/ from proto/ (no network needed once buf is bui
 e2e: build $(BIN)/etcd ## Run the fault tests over real processes and a real etcd
 	RUEDO_E2E_BIN=$(CURDIR)/$(BIN) $(GO) test -count=1 -timeout 15m -tags e2e ./internal/e2e/...
 
+PORT_FUZZ ?= 30s
 .PHONY: hostile
-hostile: ## Attack a running cluster: bad modules, uploads, guests (HOSTILE_RUN=regexp picks rows)
-	$(GO) test -count=1 -timeout 15m -v -tags hostile $(if $(HOSTILE_RUN),-run '$(HOSTILE_RUN)') ./internal/hostile/...
+hostile: ## Attack a running cluster: bad modules, uploads, guests, the port (HOSTILE_RUN=regexp picks rows; PORT_FUZZ=10m fuzzes longer)
+	RUEDO_PORT_FUZZ=$(PORT_FUZZ) $(GO) test -count=1 -timeout 60m -v -tags hostile $(if $(HOSTILE_RUN),-run '$(HOSTILE_RUN)') ./internal/hostile/...
 
 .PHONY: soak
 soak: ## Restore instances 200,000 times and compare their memory byte by byte

@@ -71,6 +71,22 @@ func addInfo(ce *connect.Error, kind, value string) {
 	}
 }
 
+// told notes the reason that the core said, if it said one: it must be counted.
+func (b *bout) told(err error) {
+	if e, ok := errors.AsType[*fault.Error](err); ok {
+		b.refusal(e.Reason)
+	}
+	ce, ok := errors.AsType[*connect.Error](err)
+	if !ok {
+		return
+	}
+	for _, d := range ce.Details() {
+		if d.Type() == "google.rpc.ErrorInfo" {
+			b.refusal(fault.From(ce).Reason)
+		}
+	}
+}
+
 // codeOf is the code of an HTTP status that says nothing else, as Connect has it.
 func codeOf(status int) connect.Code {
 	switch status {

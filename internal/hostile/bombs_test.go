@@ -5,6 +5,7 @@ package hostile
 import (
 	"context"
 	"encoding/base64"
+	"fmt"
 	"io"
 	"net/http"
 	"slices"
@@ -28,6 +29,7 @@ func (b *bout) failed(what string, r reply, codes ...connect.Code) {
 		return
 	}
 	b.clean(what, everything(r.err))
+	b.told(r.err)
 	if r.size > maxError {
 		b.Errorf("%s: the error has %d bytes, the most is %d: %.200v", what, r.size, maxError, r.err)
 	}
@@ -142,7 +144,7 @@ func (b *bout) answer(method, path string, header http.Header, body io.Reader) (
 		return nil, err
 	}
 	defer res.Body.Close()
-	return b.heard(method+" "+tail(path, 60), res)
+	return b.heard(fmt.Sprintf("%.20s %s", method, tail(path, 60)), res)
 }
 
 // heard reads an answer to its end.
@@ -157,6 +159,7 @@ func (b *bout) heard(what string, res *http.Response) (*said, error) {
 			b.Errorf("%s: the error has %d bytes, the most is %d: %.200q", what, n, maxError, body)
 		}
 		b.clean(what, everything(a.err))
+		b.told(a.err)
 	}
 	return a, nil
 }

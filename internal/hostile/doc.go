@@ -13,7 +13,9 @@
 //     actual value and what to do, where there is something to do.
 //   - The processes are the same as before, and none of their children is left.
 //     Within 5 s their memory, threads and open files are back near what they
-//     were when the row began.
+//     were when the row began, and so are the goroutines of the core.
+//   - The core, which runs with a GOMEMLIMIT of 512 MiB, never had more memory
+//     than that. Rows bound it further.
 //   - A victim, another service on the same cluster that a process of its own
 //     calls 200 times a second through the whole row, is answered every time,
 //     and its p99 stays where it was in a window of the same length right before;
@@ -26,6 +28,20 @@
 // At the end the cluster still publishes and calls, every line of every log is
 // one JSON object, and a dump of all goroutines of the attacked processes is
 // held against that of an equal cluster that nobody attacked.
+//
+// # The port
+//
+// Rows 39 and 41 to 46 attack the core's port itself, and walk every procedure
+// of every service on it: those that gRPC reflection names and those that are
+// generated. Some attacks need a core of their own: TestShutdown stops one that
+// peers hold on to, TestDescriptors leaves one few descriptors.
+//
+// TestPort fuzzes the port: valid messages, mutated ones and noise, in every
+// protocol and codec, over HTTP/1.1 and HTTP/2, with the victim beside it.
+// RUEDO_PORT_FUZZ is how long it takes, 30s by default, and RUEDO_PORT_SEED
+// repeats what a run has sent:
+//
+//	make hostile HOSTILE_RUN=TestPort PORT_FUZZ=10m
 //
 // RUEDO_HOSTILE_BIN names a built ruedo; without it the tests build one.
 package hostile

@@ -133,7 +133,7 @@ func (b *bout) smallAnswer(what, path string, header http.Header) {
 	began := time.Now()
 	a, err := b.answer(http.MethodPost, path, header, strings.NewReader("{}"))
 	if err != nil {
-		b.note("%s: %v", what, err)
+		b.Errorf("%s: no answer that can be read: %v", what, err)
 		return
 	}
 	b.bounded(what, time.Since(began), time.Second)

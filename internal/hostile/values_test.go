@@ -5,6 +5,7 @@ package hostile
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"slices"
 	"strings"
 	"sync"
@@ -111,6 +112,9 @@ func valueRow() *row {
 		number: 45, name: "values of 8 MB, and answers of 4 MB as values", once: true,
 		setup: func(b *bout) {
 			b.mustPublish(b.service("zeros"), zeros(), 10*time.Second)
+			if res, err := b.client.Call(b.ctx, b.service("zeros"), nil); err != nil || len(res.Output) < 4_000_000 || !json.Valid(res.Output) {
+				b.Errorf("the guest does not answer as it should: %v", err)
+			}
 		},
 		peakCore: 300 << 20,
 	}

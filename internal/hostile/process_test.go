@@ -94,7 +94,7 @@ func (p *process) state(t *testing.T) state {
 	var s state
 	b, err := os.ReadFile(filepath.Join(dir, "status"))
 	if err != nil {
-		t.Fatalf("%s: %v", p.name, err)
+		t.Fatalf("%s: %v\n%s", p.name, err, tail(p.output(0), 1000))
 	}
 	for line := range strings.Lines(string(b)) {
 		key, value, _ := strings.Cut(line, ":")

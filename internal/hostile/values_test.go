@@ -142,7 +142,7 @@ func valueRow() *row {
 		return func() []byte { return slices.Concat(field(1, []byte(victimName)), field(2, v)) }
 	}
 	add("a call with empty values", 8, invoke, "proto", withValue(emptyValues(messageSize)))
-	add("a call with lists in lists", 8, invoke, "proto", withValue(deepValues(3000)))
+	add("a call with lists in lists", 8, invoke, "proto", withValue(deepValues(6000)))
 	// A decorator, its schema, a field of it: decorator=1, input_schema=4, fields=1
 	// with key=1 and value=2.
 	add("a decorator with empty values", 8, create, "proto", func() []byte {

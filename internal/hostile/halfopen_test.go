@@ -144,8 +144,9 @@ func halfOpenRow() *row {
 					return
 				}
 				defer f.close()
-				for range 8 {
-					id, err := f.request(false, http.MethodPost, p.path, "content-type", p.contentType())
+				types := []string{p.contentType(), "application/json", "application/grpc", "application/grpc-web"}
+				for i := range 8 {
+					id, err := f.request(false, http.MethodPost, p.path, "content-type", types[i%len(types)])
 					if err != nil {
 						break
 					}

@@ -130,7 +130,7 @@ func (c chance) encoded(d protoreflect.MessageDescriptor, codec string) []byte {
 	if codec == "json" {
 		b, _ = protojson.MarshalOptions{AllowPartial: true}.Marshal(m) // not every value has a text: then there is none
 	} else {
-		b, _ = proto.Marshal(m)
+		b, _ = proto.MarshalOptions{Deterministic: true}.Marshal(m)
 	}
 	if c.in(40) {
 		b = c.deep(codec)

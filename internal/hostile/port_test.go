@@ -46,7 +46,8 @@ const (
 )
 
 // TestPort sends everything to every procedure. RUEDO_PORT_FUZZ is how long, and
-// RUEDO_PORT_SEED what is sent: each worker's steps are a function of the seed.
+// RUEDO_PORT_SEED what is sent: each step of each worker is a function of the
+// seed, of the worker and of the step's number.
 func TestPort(t *testing.T) {
 	length, seed := portTime, uint64(time.Now().UnixNano())
 	if text := os.Getenv("RUEDO_PORT_FUZZ"); text != "" {
@@ -81,13 +82,13 @@ func TestPort(t *testing.T) {
 		defer cancel()
 		var wg sync.WaitGroup
 		for i := range uint64(portWorkers) {
-			wg.Go(func() { f.work(ctx, newChance(seed, i)) })
+			wg.Go(func() { f.work(ctx, seed, i) })
 		}
 		wg.Wait()
 	})
 
 	if !c.core.alive() {
-		t.Fatalf("the core is dead:\n%s", tail(c.core.output(0), 4000))
+		t.Fatalf("the core is dead:\n%s\nlast steps: %s", tail(c.core.output(0), 4000), f.last())
 	}
 	peak := c.core.state(t).peak
 	if peak > coreMemory {
@@ -127,6 +128,8 @@ type fuzz struct {
 
 	mu    sync.Mutex
 	steps map[string]*tally
+	// under is what each worker does.
+	under [portWorkers]string
 	// internal are the ids of answers that are INTERNAL, each with where it came.
 	internal map[string]string
 }
@@ -138,18 +141,23 @@ type tally struct {
 }
 
 // work makes one step after the other.
-func (f *fuzz) work(ctx context.Context, c chance) {
+func (f *fuzz) work(ctx context.Context, seed, worker uint64) {
 	h1, h2 := newPeer(f.url, false), newPeer(f.url, true)
 	defer h1.close()
 	defer h2.close()
-	for n := 0; n < portSteps && ctx.Err() == nil && f.core.alive(); n++ {
+	for n := uint64(0); n < portSteps && ctx.Err() == nil && f.core.alive(); n++ {
+		c := newChance(seed, worker<<32|n)
 		step, cancel := context.WithTimeout(ctx, stepTime)
 		p := f.list[c.IntN(len(f.list))]
 		peer := h1
 		if c.in(2) || p.stream == connect.StreamTypeBidi {
 			peer = h2
 		}
-		switch kind := c.IntN(20); {
+		kind := c.IntN(20)
+		f.mu.Lock()
+		f.under[worker] = fmt.Sprintf("worker %d, step %d, kind %d, %s", worker, n, kind, p.path)
+		f.mu.Unlock()
+		switch {
 		case kind < 11:
 			f.procedure(step, c, peer, p)
 		case kind < 13:
@@ -159,10 +167,17 @@ func (f *fuzz) work(ctx context.Context, c chance) {
 		case kind < 18:
 			f.bytes(c, p)
 		default:
-			f.frames2(c, p)
+			f.streams(c, p)
 		}
 		cancel()
 	}
+}
+
+// last says what the workers did last.
+func (f *fuzz) last() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return strings.Join(f.under[:], "; ")
 }
 
 // procedure calls a procedure as a client would, with messages that no client
@@ -245,8 +260,9 @@ func (f *fuzz) send(ctx context.Context, kind string, peer *peer, method, path s
 func (f *fuzz) bytes(c chance, p procedure) {
 	body := c.encoded(p.input, "proto")
 	text := fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n", p.path, f.address(), p.contentType(), len(body))
-	for k, v := range c.header() {
-		text = fmt.Appendf(text, "%s: %s\r\n", k, v[0])
+	h := c.header()
+	for _, k := range slices.Sorted(maps.Keys(h)) {
+		text = fmt.Appendf(text, "%s: %s\r\n", k, h[k][0])
 	}
 	text = append(append(text, "\r\n"...), body...)
 	if c.in(10) {
@@ -277,8 +293,8 @@ func (f *fuzz) bytes(c chance, p procedure) {
 	f.judge("bytes", reply{err: err, size: len(answer) + int(headerSize(res.Header))})
 }
 
-// frames2 sends frames of HTTP/2 in any order, and leaves streams half done.
-func (f *fuzz) frames2(c chance, p procedure) {
+// streams sends frames of HTTP/2 in any order, and leaves streams half done.
+func (f *fuzz) streams(c chance, p procedure) {
 	var settings []http2.Setting
 	for range c.IntN(3) {
 		settings = append(settings, http2.Setting{ID: http2.SettingID(c.IntN(9)), Val: uint32(c.number())})

@@ -69,7 +69,7 @@ func (p *process) alive() bool {
 	case <-p.exited:
 		return false
 	default:
-		return true
+		return p.cmd.Process.Signal(syscall.Signal(0)) == nil // it may be gone and its output not yet read
 	}
 }
 

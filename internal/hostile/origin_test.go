@@ -65,9 +65,10 @@ func originRow() *row {
 						refused(b, method+" "+path, a, err, hostNotAllowed, http.StatusForbidden, http.StatusMisdirectedRequest)
 					}
 				}
+				// A name that its owner can point at this machine. An address cannot be.
 				for _, host := range []string{
-					evilHost + ":" + port, "127.0.0.1." + evilHost, "localhost." + evilHost, "localhost." + evilHost + ":" + port,
-					"xlocalhost", "127.0.0.1.nip.io", "0.0.0.0:" + port, "169.254.169.254", "[fe80::1]:" + port, "2130706433",
+					evilHost + ":" + port, evilHost + ".", strings.ToUpper(evilHost), "127.0.0.1." + evilHost, "localhost." + evilHost,
+					"localhost." + evilHost + ":" + port, "127.0.0.1.nip.io", "localhost.com", evilHost + ":99999999",
 				} {
 					a, err := b.answer(http.MethodPost, "/call/"+victimName, http.Header{"Host": {host}}, strings.NewReader("{}"))
 					refused(b, "Host: "+host, a, err, hostNotAllowed, http.StatusForbidden, http.StatusMisdirectedRequest)

@@ -137,7 +137,8 @@ func unreadRow() *row {
 }
 
 // silentReaders makes calls over HTTP/1.1 and reads nothing of the answers. The
-// core must hang up on all of them.
+// core must hang up on all of them. (One that is told to come again would be an
+// idle connection, if it did not say that it makes no other request.)
 func (b *bout) silentReaders(n int, service string) {
 	var conns []net.Conn
 	defer func() {
@@ -157,7 +158,7 @@ func (b *bout) silentReaders(n int, service string) {
 			_ = conns[i-1].SetReadDeadline(time.Now().Add(2 * time.Second))
 			_, _ = conns[i-1].Read(make([]byte, 1))
 		}
-		if _, err := fmt.Fprintf(c, "POST /call/%s HTTP/1.1\r\nHost: %s\r\nContent-Length: 0\r\n\r\n", service, b.address()); err != nil {
+		if _, err := fmt.Fprintf(c, "POST /call/%s HTTP/1.1\r\nHost: %s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", service, b.address()); err != nil {
 			b.Errorf("write: %v", err)
 		}
 	}

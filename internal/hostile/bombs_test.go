@@ -166,5 +166,5 @@ func (b *bout) heard(what string, res *http.Response) (*said, error) {
 
 // reasonIs reports whether an error has one of the reasons.
 func reasonIs(err error, reasons ...fault.Reason) bool {
-	return err != nil && slices.Contains(reasons, fault.ReasonOf(err))
+	return err != nil && slices.Contains(reasons, fault.Of(err).Reason)
 }

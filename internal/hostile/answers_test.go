@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"connectrpc.com/connect"
@@ -72,19 +73,18 @@ func addInfo(ce *connect.Error, kind, value string) {
 }
 
 // told notes the reason that the core said, if it said one: it must be counted.
+// No attack is a fault of the core.
 func (b *bout) told(err error) {
-	if e, ok := errors.AsType[*fault.Error](err); ok {
-		b.refusal(e.Reason)
-	}
 	ce, ok := errors.AsType[*connect.Error](err)
-	if !ok {
+	info := ok && slices.ContainsFunc(ce.Details(), func(d *connect.ErrorDetail) bool { return d.Type() == "google.rpc.ErrorInfo" })
+	if _, plain := errors.AsType[*fault.Error](err); !plain && !info {
 		return
 	}
-	for _, d := range ce.Details() {
-		if d.Type() == "google.rpc.ErrorInfo" {
-			b.refusal(fault.From(ce).Reason)
-		}
+	e := fault.Of(err)
+	if e.Reason == fault.Internal {
+		b.Errorf("the answer is INTERNAL: %.300s", e.Message)
 	}
+	b.refusal(e.Reason)
 }
 
 // codeOf is the code of an HTTP status that says nothing else, as Connect has it.

@@ -30,7 +30,7 @@ func (b *bout) failed(what string, r reply, codes ...connect.Code) {
 	}
 	b.clean(what, everything(r.err))
 	b.told(r.err)
-	if r.size > maxError {
+	if r.size > maxError && connect.IsWireError(r.err) {
 		b.Errorf("%s: the error has %d bytes, the most is %d: %.200v", what, r.size, maxError, r.err)
 	}
 	if code := connect.CodeOf(r.err); !slices.Contains(codes, code) {

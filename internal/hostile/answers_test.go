@@ -18,14 +18,6 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-// Reasons that the port refuses requests with.
-const (
-	requestTooSlow   = fault.Reason("REQUEST_TOO_SLOW")
-	serverBusy       = fault.Reason("SERVER_BUSY")
-	hostNotAllowed   = fault.Reason("HOST_NOT_ALLOWED")
-	originNotAllowed = fault.Reason("ORIGIN_NOT_ALLOWED")
-)
-
 // errorOf reads the error of an answer of plain HTTP or of Connect over it; nil
 // if the request succeeded.
 func errorOf(status int, header http.Header, body []byte) error {

@@ -102,8 +102,8 @@ func (b *bout) tooSlow(what string, p procedure, conn net.Conn) {
 	case a.err == nil:
 		b.Errorf("%s: it was taken: %d %.200q", what, a.status, a.body)
 	case a.status == http.StatusNotFound: // not every procedure that is generated is served
-	case p.stream == connect.StreamTypeUnary && !reasonIs(a.err, requestTooSlow, serverBusy):
-		b.Errorf("%s: got %s, want %s: %.200v", what, fault.Of(a.err).Reason, requestTooSlow, a.err)
+	case p.stream == connect.StreamTypeUnary && !reasonIs(a.err, fault.RequestTooSlow, fault.ServerBusy):
+		b.Errorf("%s: got %s, want %s: %.200v", what, fault.Of(a.err).Reason, fault.RequestTooSlow, a.err)
 	}
 }
 

@@ -62,7 +62,7 @@ func originRow() *row {
 				for _, path := range paths(b) {
 					for _, method := range []string{http.MethodGet, http.MethodPost} {
 						a, err := b.answer(method, path, http.Header{"Host": {evilHost}, "Content-Type": {"application/json"}}, strings.NewReader("{}"))
-						refused(b, method+" "+path, a, err, hostNotAllowed, http.StatusForbidden, http.StatusMisdirectedRequest)
+						refused(b, method+" "+path, a, err, fault.HostNotAllowed, http.StatusForbidden, http.StatusMisdirectedRequest)
 					}
 				}
 				// A name that its owner can point at this machine. An address cannot be.
@@ -71,7 +71,7 @@ func originRow() *row {
 					"localhost." + evilHost + ":" + port, "127.0.0.1.nip.io", "localhost.com", evilHost + ":99999999",
 				} {
 					a, err := b.answer(http.MethodPost, "/call/"+victimName, http.Header{"Host": {host}}, strings.NewReader("{}"))
-					refused(b, "Host: "+host, a, err, hostNotAllowed, http.StatusForbidden, http.StatusMisdirectedRequest)
+					refused(b, "Host: "+host, a, err, fault.HostNotAllowed, http.StatusForbidden, http.StatusMisdirectedRequest)
 				}
 			}},
 			{"hosts of strangers, over HTTP/2", func(b *bout) {
@@ -112,13 +112,13 @@ func originRow() *row {
 				for _, path := range paths(b) {
 					if strings.HasPrefix(path, "/call/") || strings.HasPrefix(path, "/ruedo.") || strings.HasPrefix(path, "/grpc.") {
 						a, err := b.answer(http.MethodPost, path, with(foreign[0], "Content-Type", "application/json"), strings.NewReader("{}"))
-						refused(b, "POST "+path, a, err, originNotAllowed, http.StatusForbidden)
+						refused(b, "POST "+path, a, err, fault.OriginNotAllowed, http.StatusForbidden)
 					}
 				}
 				for _, h := range foreign {
 					for _, ct := range []string{"text/plain", "application/x-www-form-urlencoded", "application/json"} {
 						a, err := b.answer(http.MethodPost, "/call/"+victimName, with(h, "Content-Type", ct), strings.NewReader("{}"))
-						refused(b, fmt.Sprintf("%v %s", h, ct), a, err, originNotAllowed, http.StatusForbidden)
+						refused(b, fmt.Sprintf("%v %s", h, ct), a, err, fault.OriginNotAllowed, http.StatusForbidden)
 					}
 				}
 				for _, h := range []http.Header{{}, {"Sec-Fetch-Site": {"same-origin"}}, {"Sec-Fetch-Site": {"none"}}, {"Origin": {b.url}}} {

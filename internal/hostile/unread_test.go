@@ -186,7 +186,7 @@ func (b *bout) wellServed(patience time.Duration, call func(ctx context.Context)
 				served++
 				longest = max(longest, time.Since(last))
 				last = time.Now()
-			case reasonIs(err, serverBusy, fault.QueueFull, fault.ConcurrencyLimit):
+			case reasonIs(err, fault.ServerBusy, fault.QueueFull, fault.ConcurrencyLimit):
 				refused++
 			default:
 				b.Errorf("a client that behaves well: %v", err)

@@ -21,6 +21,7 @@ func table() []*row {
 		bombRow(), uploadRow(), slowRow(), loopRow(), manyLoopsRow(), startRow(), recursionRow(), sleepRow(), pointerRow(),
 		floodRow(), logRow(), outputRow(), endRow(), pathRow(), stateRow(),
 		inflationRow(), unreadRow(), halfOpenRow(), httpRow(), framesRow(), idleRow(), originRow(), valueRow(), nameRow())
+	rows = append(rows, laneRows()...)
 	slices.SortStableFunc(rows, func(a, b *row) int { return cmp.Compare(a.number, b.number) })
 	return rows
 }

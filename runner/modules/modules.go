@@ -11,8 +11,9 @@
 //   - Files appear whole or not at all, so several runners may share a folder.
 //   - The folder stays under its limit; what was not used for longest goes.
 //   - A disk that is full or broken costs fetches, not calls: modules are then
-//     used and not kept. A folder that is gone is made again. The log says when
-//     this begins and when it is over, in one line each.
+//     used and not kept. A folder that is gone is made again, and on a full disk
+//     half of the modules make room. The log says when the folder cannot be used
+//     and when it can again, in one line each.
 package modules
 
 import (
@@ -31,6 +32,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
@@ -98,7 +100,7 @@ func Open(cfg Config) (*Cache, error) {
 	}
 	for _, e := range leftovers {
 		if time.Since(e.used) > stale {
-			c.remove(e.path)
+			c.discard(e.path)
 		}
 	}
 	return c, nil
@@ -145,7 +147,7 @@ func (c *Cache) read(digest string) []byte {
 	}
 	if hexDigest(b) != digest {
 		c.log.Warn("a module on disk does not match its digest; it will be fetched again", "path", path)
-		c.remove(path)
+		c.discard(path)
 		return nil
 	}
 	now := time.Now()
@@ -179,19 +181,51 @@ func (c *Cache) fetch(ctx context.Context, digest string, size uint64, open Open
 	if got := hex.EncodeToString(hash.Sum(nil)); got != digest {
 		return nil, fault.New(fault.Integrity, "the core gave a module with digest %s for %s", got, digest)
 	}
-	if file.keep(c.path(digest)) && c.evict(digest) {
+	err = file.keep(c.path(digest))
+	if errors.Is(err, syscall.ENOSPC) && c.shrink() {
+		again := c.create()
+		_, _ = again.Write(b.Bytes()) // its error is keep's
+		err = again.keep(c.path(digest))
+	}
+	if err == nil {
+		err = c.evict(digest, c.cfg.MaxBytes)
+	}
+	if err != nil {
+		c.failed(err)
+	} else {
 		c.worked()
 	}
 	return b.Bytes(), nil
 }
 
-// evict removes what was not used for longest until the folder fits. It reports
-// whether it could.
-func (c *Cache) evict(keep string) bool {
+// shrink removes half of the modules, as there is no room left on the disk. It
+// reports whether that made some.
+func (c *Cache) shrink() bool {
+	before, err := c.size()
+	if err != nil || before == 0 || c.evict("", before/2) != nil {
+		return false
+	}
+	after, err := c.size()
+	if err == nil && after < before {
+		c.log.Info("the disk is full: modules that were kept make room", "path", c.cfg.Dir, "bytes", before-after)
+	}
+	return err == nil && after < before
+}
+
+// size is what all modules together take.
+func (c *Cache) size() (total int64, err error) {
+	entries, err := c.list("")
+	for _, e := range entries {
+		total += e.size
+	}
+	return total, err
+}
+
+// evict removes what was not used for longest until no more than most is left.
+func (c *Cache) evict(keep string, most int64) error {
 	entries, err := c.list("")
 	if err != nil {
-		c.failed(err)
-		return false
+		return err
 	}
 	var total int64
 	for _, e := range entries {
@@ -199,17 +233,17 @@ func (c *Cache) evict(keep string) bool {
 	}
 	slices.SortFunc(entries, func(a, b entry) int { return cmp.Compare(a.used.UnixNano(), b.used.UnixNano()) })
 	for _, e := range entries {
-		if total <= c.cfg.MaxBytes {
-			break
+		if total <= most {
+			return nil
 		}
 		if strings.HasSuffix(e.path, suffix) && e.path != c.path(keep) {
-			if !c.remove(e.path) {
-				return false
+			if err := remove(e.path); err != nil {
+				return err
 			}
 			total -= e.size
 		}
 	}
-	return true
+	return nil
 }
 
 type entry struct {
@@ -234,13 +268,18 @@ func (c *Cache) list(prefix string) ([]entry, error) {
 	return entries, nil
 }
 
-func (c *Cache) remove(path string) bool {
-	err := os.Remove(path)
-	if err == nil || errors.Is(err, fs.ErrNotExist) {
-		return true
+func remove(path string) error {
+	if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
-	c.failed(err)
-	return false
+	return nil
+}
+
+// discard removes a file that is of no use.
+func (c *Cache) discard(path string) {
+	if err := remove(path); err != nil {
+		c.failed(err)
+	}
 }
 
 // failed logs that the folder cannot be used, once until it can.
@@ -262,36 +301,32 @@ func (c *Cache) path(digest string) string { return filepath.Join(c.cfg.Dir, dig
 
 func hexDigest(b []byte) string { return fmt.Sprintf("%x", sha256.Sum256(b)) }
 
-// draft is a file that is being written. Its errors end the writing, but not the
+// draft is a file that is being written. Its error ends the writing, but not the
 // fetch.
 type draft struct {
 	c    *Cache
 	file *os.File // nil after an error, and at the end
+	err  error
 }
 
 // create begins a file beside its place, so that it can be renamed to it. Its
 // mode is 0600.
 func (c *Cache) create() *draft {
 	d := &draft{c: c}
-	f, err := os.CreateTemp(c.cfg.Dir, temporary+"*")
-	if errors.Is(err, fs.ErrNotExist) {
+	d.file, d.err = os.CreateTemp(c.cfg.Dir, temporary+"*")
+	if errors.Is(d.err, fs.ErrNotExist) {
 		// Somebody removed the folder.
-		if err = os.MkdirAll(c.cfg.Dir, 0o700); err == nil {
-			f, err = os.CreateTemp(c.cfg.Dir, temporary+"*")
+		if d.err = os.MkdirAll(c.cfg.Dir, 0o700); d.err == nil {
+			d.file, d.err = os.CreateTemp(c.cfg.Dir, temporary+"*")
 		}
 	}
-	if err != nil {
-		c.failed(err)
-		return d
-	}
-	d.file = f
 	return d
 }
 
+// Write never fails: what went wrong is for keep to say.
 func (d *draft) Write(p []byte) (int, error) {
-	if d.file != nil {
-		if _, err := d.file.Write(p); err != nil {
-			d.c.failed(err)
+	if d.err == nil {
+		if _, d.err = d.file.Write(p); d.err != nil {
 			d.abandon()
 		}
 	}
@@ -300,9 +335,9 @@ func (d *draft) Write(p []byte) (int, error) {
 
 // keep puts the file in its place. Nothing is synced: what a crash leaves
 // behind is found by its digest.
-func (d *draft) keep(path string) bool {
-	if d.file == nil {
-		return false
+func (d *draft) keep(path string) error {
+	if d.err != nil {
+		return d.err
 	}
 	f := d.file
 	d.file = nil
@@ -311,10 +346,9 @@ func (d *draft) keep(path string) bool {
 		err = os.Rename(f.Name(), path)
 	}
 	if err != nil {
-		d.c.failed(err)
-		d.c.remove(f.Name())
+		d.c.discard(f.Name())
 	}
-	return err == nil
+	return err
 }
 
 func (d *draft) abandon() {
@@ -324,5 +358,5 @@ func (d *draft) abandon() {
 	f := d.file
 	d.file = nil
 	_ = f.Close()
-	d.c.remove(f.Name())
+	d.c.discard(f.Name())
 }

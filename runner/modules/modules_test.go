@@ -257,6 +257,27 @@ func TestADiskThatCannotBeUsedIsSaidOnceAndRecovers(t *testing.T) {
 	}
 }
 
+func TestOnAFullDiskModulesThatWereKeptMakeRoom(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "modules")
+	must(t, os.Mkdir(dir, 0o700))
+	full(t, dir) // at 64 KiB
+	var heard bytes.Buffer
+	c := open(t, dir, func(cfg *modules.Config) { cfg.Logger = slog.New(slog.NewTextHandler(&heard, nil)) })
+	var last *origin
+	for n := range 10 {
+		last = &origin{bytes: bytes.Repeat([]byte{byte(n)}, 16<<10)}
+		if b, err := c.Get(t.Context(), digest(last.bytes), 0, last.open); err != nil || !bytes.Equal(b, last.bytes) {
+			t.Errorf("%d bytes, %v", len(b), err)
+		}
+	}
+	if _, err := c.Get(t.Context(), digest(last.bytes), 0, last.open); err != nil || last.opens.Load() != 1 {
+		t.Errorf("the last one is not kept: fetched %d times, %v", last.opens.Load(), err)
+	}
+	if !strings.Contains(heard.String(), "make room") || strings.Contains(heard.String(), "not kept") {
+		t.Errorf("logged: %s", &heard)
+	}
+}
+
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {

@@ -80,7 +80,7 @@ func obey(o order, stdin io.Reader, stdout io.Writer, config func() wazero.Runti
 	id, err := identify(filepath.Join(o.Dir, "probe"), config)
 	if err != nil {
 		if aboutDisk(err) {
-			return answer{Verdict: verdictDisk, Text: err.Error()}
+			return refusal(err)
 		}
 		return answer{Verdict: verdictFault, Text: err.Error()}
 	}
@@ -132,7 +132,7 @@ func refusal(err error) answer {
 	}
 	switch {
 	case aboutDisk(err):
-		return answer{Verdict: verdictDisk, Text: err.Error()}
+		return answer{Verdict: verdictDisk, Text: err.Error(), Full: full(err)}
 	case outOfMemory(err.Error()):
 		return answer{Verdict: verdictMemory}
 	}

@@ -42,7 +42,8 @@
 //
 // # A disk that fails
 //
-// A directory that is gone is made again. While Dir cannot be used, modules are
+// A directory that is gone is made again, and on a full disk half of what Dir
+// keeps makes room. While Dir cannot be used, modules are
 // compiled and not kept. While Private cannot be used, nothing can be compiled:
 // that is RUNNER_DISK, until it can be used again. Each change is one line in the
 // log, with the path; errors name none.

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"sync/atomic"
+	"syscall"
 )
 
 // disk logs what becomes of a directory: one line when it cannot be used any
@@ -37,6 +38,9 @@ func aboutDisk(err error) bool {
 	_, own := errors.AsType[*diskError](err)
 	return path || link || own
 }
+
+// full reports whether err says that there is no room on the disk.
+func full(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
 
 // diskError marks errors about files whose type does not say so.
 type diskError struct{ error }

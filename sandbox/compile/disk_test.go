@@ -159,3 +159,28 @@ func TestWithoutAPlaceToWorkModulesAreRefusedUntilThereIsOne(t *testing.T) {
 		}
 	}
 }
+
+func TestOnAFullDiskCodeThatWasKeptMakesRoom(t *testing.T) {
+	b, ok := breakages()["full"]
+	if !ok {
+		t.Skip("needs a file system that can be mounted")
+	}
+	p := newPlace(b.prepare(t, filepath.Join(t.TempDir(), "disk")))
+	c := open(t, func(cfg *compile.Config) { cfg.Dir, cfg.Private, cfg.Command = p.dir, p.private, nil })
+	const before = 40
+	for n := range before {
+		run(t, c, returns(int32(n)))
+	}
+	b.do(t, p.top) // for good
+	for n := range 3 {
+		if got, _ := run(t, c, returns(int32(100+n))); got != uint64(100+n) {
+			t.Errorf("got %d", got)
+		}
+	}
+	if s := c.Stats(); s.Evicted == 0 || s.Evicted >= before {
+		t.Errorf("%d of %d entries made room", s.Evicted, before)
+	}
+	if got, report := run(t, c, returns(102)); got != 102 || !report.Hit {
+		t.Errorf("got %d, %+v: what was compiled last is not kept", got, report)
+	}
+}

@@ -110,10 +110,8 @@ func (c *Compiler) fly(ctx context.Context, f *flight, key string, wasm []byte) 
 		}
 	}()
 	p, report, failure := c.obtain(ctx, scratch, key, wasm)
-	if failure != nil && failure.Reason == ReasonDisk {
-		if again, err := c.work.mend(); again && err == nil {
-			p, report, failure = c.obtain(ctx, scratch, key, wasm)
-		}
+	if failure != nil && failure.Reason == ReasonDisk && c.mend(failure) && os.RemoveAll(scratch) == nil {
+		p, report, failure = c.obtain(ctx, scratch, key, wasm)
 	}
 	switch {
 	case failure == nil:
@@ -122,6 +120,16 @@ func (c *Compiler) fly(ctx context.Context, f *flight, key string, wasm []byte) 
 		c.work.disk.failed(failure.Err)
 	}
 	c.land(f, key, p, report, failure)
+}
+
+// mend does what can be done about the disk, and reports whether it is worth
+// another try: the working directory is made again, or code that was kept makes
+// room for code that is needed.
+func (c *Compiler) mend(failure *Error) bool {
+	if again, err := c.work.mend(); again || err != nil {
+		return err == nil
+	}
+	return full(failure.Err) && sameDisk(c.store.dir, c.work.root) && c.store.shrink()
 }
 
 // obtain takes code from the disk or has it compiled.

@@ -23,3 +23,5 @@ func openRegular(path string) (*os.File, os.FileInfo, error) {
 }
 
 func owned(os.FileInfo) bool { return true }
+
+func sameDisk(a, b string) bool { return true }

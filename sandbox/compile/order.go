@@ -91,6 +91,7 @@ type answer struct {
 	Compile time.Duration `json:",omitempty"`
 	Load    time.Duration `json:",omitempty"` // CPU time of reading back
 	Memory  int64         `json:",omitempty"` // peak, in bytes
+	Full    bool          `json:",omitempty"` // with verdictDisk: there is no room
 }
 
 func (a answer) write(w io.Writer) error {

@@ -110,6 +110,8 @@ func (c *Compiler) explain(e ending) *Error {
 	case v == verdictStranger:
 		return internal(nil, "the compiler process is another version of this program than the one that runs; restart it").
 			because("this one is %q, the process is %q", c.identity, e.last.Text)
+	case v == verdictDisk && e.last.Full:
+		return noDisk(fmt.Errorf("%w: %s", syscall.ENOSPC, e.last.Text))
 	case v == verdictDisk:
 		return noDisk(errors.New(e.last.Text))
 	case v == verdictFault:

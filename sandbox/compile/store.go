@@ -92,6 +92,9 @@ func (s *store) save(key, name string, code *os.File, size int64) {
 			err = s.write(key, name, code)
 		}
 	}
+	if full(err) && s.shrink() {
+		err = s.write(key, name, code)
+	}
 	if err == nil {
 		err = s.evict(key)
 	}
@@ -109,20 +112,43 @@ func (s *store) write(key, name string, code io.ReadSeeker) error {
 	return writeFile(s.path(key), true, func(w io.Writer) error { return seal(w, s.secret(), key, name, code) })
 }
 
+// shrink removes half of what is kept, as there is no room left on the disk. It
+// reports whether that made some.
+func (s *store) shrink() bool {
+	entries, total, err := s.entries("")
+	if err != nil {
+		return false
+	}
+	n, err := s.remove(entries, total, total/2)
+	if n > 0 {
+		s.log.Info("the disk is full: compiled modules that were kept make room", "dir", s.dir, "removed", n)
+	}
+	return n > 0 && err == nil
+}
+
 // evict removes the entries that were not used for longest until the rest fits,
 // but never keep.
 func (s *store) evict(keep string) error {
+	entries, total, err := s.entries(keep)
+	if err == nil {
+		_, err = s.remove(entries, total, s.maxSize)
+	}
+	return err
+}
+
+type kept struct {
+	path string
+	size int64
+	used time.Time
+}
+
+// entries returns what is kept, but for the one to spare, and the size of all. It
+// removes what was never finished.
+func (s *store) entries(spare string) (entries []kept, total int64, err error) {
 	files, err := os.ReadDir(s.dir)
 	if err != nil {
-		return err
+		return nil, 0, err
 	}
-	type entry struct {
-		path string
-		size int64
-		used time.Time
-	}
-	var entries []entry
-	var total int64
 	for _, f := range files {
 		unfinished := strings.HasPrefix(f.Name(), newPrefix)
 		if !unfinished && !strings.HasSuffix(f.Name(), entrySuffix) {
@@ -132,30 +158,37 @@ func (s *store) evict(keep string) error {
 		if err != nil {
 			continue // another process evicted it
 		}
-		e := entry{filepath.Join(s.dir, f.Name()), st.Size(), st.ModTime()}
+		e := kept{filepath.Join(s.dir, f.Name()), st.Size(), st.ModTime()}
 		if unfinished && time.Since(e.used) > abandoned {
 			if err := gone(os.Remove(e.path)); err != nil {
-				return err
+				return nil, 0, err
 			}
 			continue
 		}
 		total += e.size
-		if !unfinished && f.Name() != keep+entrySuffix {
+		if !unfinished && f.Name() != spare+entrySuffix {
 			entries = append(entries, e)
 		}
 	}
-	slices.SortFunc(entries, func(a, b entry) int { return a.used.Compare(b.used) })
+	return entries, total, nil
+}
+
+// remove removes those that were not used for longest until no more than most of
+// total is left. It returns how many those were.
+func (s *store) remove(entries []kept, total, most int64) (n int, err error) {
+	slices.SortFunc(entries, func(a, b kept) int { return a.used.Compare(b.used) })
 	for _, e := range entries {
-		if total <= s.maxSize {
+		if total <= most {
 			break
 		}
 		if err := gone(os.Remove(e.path)); err != nil {
-			return err
+			return n, err
 		}
 		s.count.evicted.Add(1)
+		n++
 		total -= e.size
 	}
-	return nil
+	return n, nil
 }
 
 // gone makes it no error that another process was faster.

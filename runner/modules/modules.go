@@ -11,8 +11,8 @@
 //   - Files appear whole or not at all, so several runners may share a folder.
 //   - The folder stays under its limit; what was not used for longest goes.
 //   - A disk that is full or broken costs fetches, not calls: modules are then
-//     used and not kept. A folder that is gone is made again, and on a full disk
-//     half of the modules make room. The log says when the folder cannot be used
+//     used and not kept. A directory that is gone is made again, and on a full disk
+//     half of the modules make room. The log says when the directory cannot be used
 //     and when it can again, in one line each.
 package modules
 
@@ -71,7 +71,7 @@ type Config struct {
 type Cache struct {
 	cfg     Config
 	log     *slog.Logger
-	broken  atomic.Bool // what the log said last of the folder
+	broken  atomic.Bool // the log said last that the directory cannot be used
 	fetches *flight.Group[[]byte]
 }
 
@@ -282,15 +282,15 @@ func (c *Cache) discard(path string) {
 	}
 }
 
-// failed logs that the folder cannot be used, once until it can.
+// failed logs that the directory cannot be used, once until it can.
 func (c *Cache) failed(err error) {
 	if !c.broken.Swap(true) {
-		c.log.Warn("modules are not kept on disk: the folder cannot be used", "path", c.cfg.Dir, "err", err,
-			"fix", "make room there, or make it a folder that this user can write to")
+		c.log.Warn("modules are not kept on disk: the directory cannot be used", "path", c.cfg.Dir, "err", err,
+			"fix", "make room there, or make it a directory that this user can write to")
 	}
 }
 
-// worked logs that the folder can be used again.
+// worked logs that the directory can be used again.
 func (c *Cache) worked() {
 	if c.broken.Load() && c.broken.Swap(false) {
 		c.log.Info("modules are kept on disk again", "path", c.cfg.Dir)
@@ -315,7 +315,7 @@ func (c *Cache) create() *draft {
 	d := &draft{c: c}
 	d.file, d.err = os.CreateTemp(c.cfg.Dir, temporary+"*")
 	if errors.Is(d.err, fs.ErrNotExist) {
-		// Somebody removed the folder.
+		// Somebody removed the directory.
 		if d.err = os.MkdirAll(c.cfg.Dir, 0o700); d.err == nil {
 			d.file, d.err = os.CreateTemp(c.cfg.Dir, temporary+"*")
 		}

@@ -186,7 +186,7 @@ func TestBrokenDiskCostsNoCall(t *testing.T) {
 	}
 }
 
-func TestAFolderThatIsGoneIsMadeAgain(t *testing.T) {
+func TestADirectoryThatIsGoneIsMadeAgain(t *testing.T) {
 	top := t.TempDir()
 	dir := filepath.Join(top, "cache", "modules")
 	var heard bytes.Buffer
@@ -217,7 +217,7 @@ func TestADiskThatCannotBeUsedIsSaidOnceAndRecovers(t *testing.T) {
 	for name, test := range map[string]struct {
 		spoil, mend func(t *testing.T, dir string)
 	}{
-		"a file in place of the folder": {
+		"a file in its place": {
 			func(t *testing.T, dir string) {
 				must(t, os.RemoveAll(dir))
 				must(t, os.WriteFile(dir, nil, 0o600))

@@ -2,10 +2,14 @@ package compile_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/ruedo-dev/ruedo/sandbox/compile"
 )
@@ -182,5 +186,55 @@ func TestOnAFullDiskCodeThatWasKeptMakesRoom(t *testing.T) {
 	}
 	if got, report := run(t, c, returns(102)); got != 102 || !report.Hit {
 		t.Errorf("got %d, %+v: what was compiled last is not kept", got, report)
+	}
+}
+
+// Whatever a module meets while directories come and go, it is compiled or refused
+// for the disk's sake, and the compiler is sound afterwards.
+func TestDirectoriesThatGoUnderLoadHarmNothing(t *testing.T) {
+	p := newPlace(t.TempDir())
+	c := open(t, func(cfg *compile.Config) { cfg.Dir, cfg.Private, cfg.Command = p.dir, p.private, nil })
+	var compiled, refused atomic.Int64
+	var load sync.WaitGroup
+	for g := range 4 {
+		load.Go(func() {
+			for n := range 50 {
+				ready, err := c.Prepare(t.Context(), returns(int32(100*g+n)))
+				if err == nil {
+					compiled.Add(1)
+					ready.Release()
+					continue
+				}
+				refused.Add(1)
+				if e, ok := errors.AsType[*compile.Error](err); !ok || e.Reason != compile.ReasonDisk || strings.Contains(e.Message, "/") {
+					t.Errorf("got %v", err)
+				}
+			}
+		})
+	}
+	done, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for n := 0; ; n++ {
+			select {
+			case <-done:
+				return
+			case <-time.After(time.Millisecond):
+				// A directory that is filled meanwhile may stay.
+				_ = os.RemoveAll([]string{p.dir, p.private, p.top}[n%3])
+			}
+		}
+	}()
+	load.Wait()
+	close(done)
+	<-stopped
+	t.Logf("%d compiled, %d refused", compiled.Load(), refused.Load())
+	if compiled.Load() == 0 {
+		t.Error("nothing was compiled")
+	}
+	for n := range 3 {
+		if got, _ := run(t, c, returns(int32(n))); got != uint64(n) {
+			t.Errorf("got %d", got)
+		}
 	}
 }

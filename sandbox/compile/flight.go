@@ -109,8 +109,9 @@ func (c *Compiler) fly(ctx context.Context, f *flight, key string, wasm []byte) 
 			c.log.Warn("a directory of the compiler cannot be removed", "dir", scratch, "error", err)
 		}
 	}()
+	mended := c.work.mended.Load()
 	p, report, failure := c.obtain(ctx, scratch, key, wasm)
-	if failure != nil && failure.Reason == ReasonDisk && c.mend(failure) && os.RemoveAll(scratch) == nil {
+	if failure != nil && failure.Reason == ReasonDisk && c.mend(failure, mended) && os.RemoveAll(scratch) == nil {
 		p, report, failure = c.obtain(ctx, scratch, key, wasm)
 	}
 	switch {
@@ -123,11 +124,14 @@ func (c *Compiler) fly(ctx context.Context, f *flight, key string, wasm []byte) 
 }
 
 // mend does what can be done about the disk, and reports whether it is worth
-// another try: the working directory is made again, or code that was kept makes
-// room for code that is needed.
-func (c *Compiler) mend(failure *Error) bool {
-	if again, err := c.work.mend(); again || err != nil {
-		return err == nil
+// another try: the working directory has been made again since it was mended the
+// given number of times, or code that was kept made room for code that is needed.
+func (c *Compiler) mend(failure *Error, mended int64) bool {
+	if err := c.work.mend(); err != nil {
+		return false
+	}
+	if c.work.mended.Load() != mended {
+		return true
 	}
 	return full(failure.Err) && sameDisk(c.store.dir, c.work.root) && c.store.shrink()
 }
@@ -140,7 +144,7 @@ func (c *Compiler) obtain(ctx context.Context, scratch, key string, wasm []byte)
 			failure = internal(fmt.Errorf("panic: %v", v), "the module could not be compiled")
 		}
 	}()
-	if _, err := c.work.mend(); err != nil {
+	if err := c.work.mend(); err != nil {
 		return p, report, noDisk(err)
 	}
 	staged := c.work.fresh("loaded-")

@@ -21,6 +21,7 @@ type workdir struct {
 	root    string
 	private string // empty if root lies in the system's directory for temporary files
 	next    atomic.Int64
+	mended  atomic.Int64 // how often it was made again
 	disk    disk
 
 	mu     sync.Mutex
@@ -101,27 +102,34 @@ func (w *workdir) there() bool {
 	return err == nil && os.SameFile(st, w.locked)
 }
 
-// mend makes the directory again in its place if somebody removed it, and reports
-// whether it had to.
-func (w *workdir) mend() (again bool, err error) {
+// mend makes the directory again in its place if somebody removed it.
+func (w *workdir) mend() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.there() {
-		return false, nil
+		return nil
 	}
+	err := w.reopen()
+	if err == nil {
+		w.mended.Add(1)
+	}
+	return err
+}
+
+func (w *workdir) reopen() (err error) {
 	if w.private == "" {
-		return true, remake(w.root)
+		return remake(w.root)
 	}
 	if err := makePrivate(w.private); err != nil {
-		return true, err
+		return err
 	}
 	unlock, err := lock(filepath.Join(w.private, "lock"), true)
 	if err != nil {
-		return true, err
+		return err
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
 	if err := remake(w.root); err != nil {
-		return true, err
+		return err
 	}
 	// The key that others use now, or else the one of before: what was sealed with
 	// it is still good.
@@ -130,13 +138,13 @@ func (w *workdir) mend() (again bool, err error) {
 	if err == nil {
 		w.key = key
 	} else if err := saveKey(path, w.key); err != nil {
-		return true, err
+		return err
 	}
 	if err := w.unlock(); err != nil {
-		return true, err
+		return err
 	}
 	w.unlock = func() error { return nil }
-	return true, w.hold()
+	return w.hold()
 }
 
 // remake makes a directory that only this user can enter, or accepts one.

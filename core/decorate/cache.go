@@ -94,6 +94,9 @@ func (s *schema) ready(ctx context.Context, slots chan struct{}) (*refusal, erro
 		return s.refused, nil
 	default:
 	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	select {
 	case <-s.done:
 		return s.refused, nil

@@ -29,9 +29,6 @@ type checker struct {
 
 var checkers = sync.Pool{New: func() any { return &checker{} }}
 
-// maxRetainedValues bounds what a checker that is used again may hold.
-const maxRetainedValues = 4096
-
 func newChecker(ctx context.Context) *checker {
 	c := checkers.Get().(*checker)
 	c.seed = hashSeed
@@ -43,10 +40,9 @@ func newChecker(ctx context.Context) *checker {
 // hashSeed is of this process: who sends inputs cannot know which names collide.
 var hashSeed = maphash.MakeSeed()
 
+// release keeps the checker's memory for the next one: up to some ten megabytes
+// after a large input, until the garbage collector has come by twice.
 func (c *checker) release() {
-	if cap(c.values) > maxRetainedValues || cap(c.scratch) > 16*maxRetainedValues || cap(c.flags) > maxRetainedValues || cap(c.marks) > maxRetainedValues || cap(c.table) > maxRetainedValues {
-		return
-	}
 	c.raw, c.ctx, c.stopped, c.frames = nil, nil, nil, 0
 	c.violations = violations{}
 	checkers.Put(c)

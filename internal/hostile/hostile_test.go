@@ -19,7 +19,7 @@ import (
 func table() []*row {
 	rows := append(moduleRows(),
 		bombRow(), uploadRow(), slowRow(), loopRow(), manyLoopsRow(), startRow(), recursionRow(), sleepRow(), pointerRow(),
-		floodRow(), logRow(), outputRow(), endRow(), pathRow(), stateRow(),
+		floodRow(), logRow(), outputRow(), endRow(), pathRow(), stateRow(), inputRow(), schemaRow(),
 		inflationRow(), unreadRow(), halfOpenRow(), httpRow(), framesRow(), idleRow(), originRow(), valueRow(), nameRow())
 	rows = append(rows, laneRows()...)
 	slices.SortStableFunc(rows, func(a, b *row) int { return cmp.Compare(a.number, b.number) })

@@ -22,7 +22,7 @@ type Compiler struct {
 	slots, requests chan struct{}
 
 	mu   sync.Mutex
-	made map[digest]weak.Pointer[schema]
+	made map[digest]weak.Pointer[compiled]
 }
 
 type digest [sha256.Size]byte
@@ -33,32 +33,40 @@ func NewCompiler() *Compiler {
 	return &Compiler{
 		slots:    make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
 		requests: make(chan struct{}, 1),
-		made:     make(map[digest]weak.Pointer[schema]),
+		made:     make(map[digest]weak.Pointer[compiled]),
 	}
 }
 
-// schema is an input schema that is compiled when it is first needed.
+// schema is the input schema of one decorator.
 type schema struct {
-	slots  chan struct{}
-	source *structpb.Struct
+	compiler *Compiler
+	source   *structpb.Struct
 
+	once   sync.Once
+	shared *compiled
+}
+
+// compiled is what decorators with equal schemas share. It is compiled when it is
+// first needed.
+type compiled struct {
 	once    sync.Once
 	done    chan struct{} // closed when rule and refused are set
 	rule    *rule
 	refused *refusal
 }
 
-// Decorator returns d with its schema, which need not be compiled yet; see
-// [Decorator.Ready].
+// Decorator returns d with its schema, which is neither compiled nor looked at
+// yet; see [Decorator.Ready].
 func (c *Compiler) Decorator(d *ruedov1.Decorator) *Decorator {
 	if d.GetInputSchema() == nil {
 		return &Decorator{Decorator: d}
 	}
-	return &Decorator{Decorator: d, schema: c.schema(d.GetInputSchema())}
+	return &Decorator{Decorator: d, schema: &schema{compiler: c, source: d.GetInputSchema()}}
 }
 
-func (c *Compiler) schema(source *structpb.Struct) *schema {
-	s := &schema{slots: c.slots, source: source, done: make(chan struct{})}
+// find returns what decorators with this schema share.
+func (c *Compiler) find(source *structpb.Struct) *compiled {
+	s := &compiled{done: make(chan struct{})}
 	if proto.Size(source) > 4*maxSchema {
 		return s // refused soon enough; not worth a digest
 	}
@@ -89,28 +97,29 @@ func (c *Compiler) forget(key digest) {
 // ready compiles the schema if nobody has, within ctx, and returns what is wrong
 // with it.
 func (s *schema) ready(ctx context.Context, slots chan struct{}) (*refusal, error) {
+	s.once.Do(func() { s.shared = s.compiler.find(s.source) })
+	c := s.shared
 	select {
-	case <-s.done:
-		return s.refused, nil
+	case <-c.done:
+		return c.refused, nil
 	default:
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	select {
-	case <-s.done:
-		return s.refused, nil
+	case <-c.done:
+		return c.refused, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	case slots <- struct{}{}:
 	}
 	defer func() { <-slots }()
-	s.once.Do(func() {
-		s.rule, s.refused = compile(s.source)
-		s.source = nil
-		close(s.done)
+	c.once.Do(func() {
+		c.rule, c.refused = compile(s.source)
+		close(c.done)
 	})
-	return s.refused, nil
+	return c.refused, nil
 }
 
 // Admit returns d if its schema may be stored: SCHEMA_INVALID, SCHEMA_REMOTE_REF
@@ -127,7 +136,7 @@ func (d *Decorator) Ready(ctx context.Context) error {
 	if d.schema == nil {
 		return nil
 	}
-	return d.ready(ctx, d.schema.slots)
+	return d.ready(ctx, d.schema.compiler.slots)
 }
 
 func (d *Decorator) ready(ctx context.Context, slots chan struct{}) error {

@@ -33,14 +33,14 @@ func TestEqualSchemasAreCompiledOnce(t *testing.T) {
 	for range 8 {
 		wg.Go(func() {
 			d := c.Decorator(decoratorOf(t, "d", text))
-			if err := d.Ready(t.Context()); err != nil || d.schema != admitted.schema {
+			if err := d.Ready(t.Context()); err != nil || d.schema.shared != admitted.schema.shared {
 				t.Errorf("compiled again: %v", err)
 			}
 		})
 	}
 	wg.Wait()
 	other, err := c.Admit(t.Context(), decoratorOf(t, "d", strings.Replace(text, "string", "number", 1)))
-	if err != nil || other.schema == admitted.schema {
+	if err != nil || other.schema.shared == admitted.schema.shared {
 		t.Errorf("another schema is taken for the same: %v", err)
 	}
 	other.Keep()

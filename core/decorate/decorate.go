@@ -160,7 +160,7 @@ func (r *Rules) checkSchemas(ctx context.Context, service string, input []byte) 
 			}
 			c.spend(c.document.work())
 		}
-		c.check(d.schema.rule, 0, false, nil)
+		c.check(d.schema.shared.rule, 0, false, nil)
 		if c.stopped != nil {
 			break
 		}

@@ -162,7 +162,7 @@ func FuzzSchema(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		fits := c.check(d.schema.rule, 0, false, nil)
+		fits := c.check(d.schema.shared.rule, 0, false, nil)
 		if c.stopped != nil && c.stopped != errEnough {
 			// Only a schema that is checked again and again on its way down comes to
 			// its limits with so small an input.
@@ -173,7 +173,7 @@ func FuzzSchema(f *testing.F) {
 		}
 		quiet := newChecker(t.Context())
 		_ = quiet.read(t.Context(), input)
-		if quiet.check(d.schema.rule, 0, true, nil) != fits && quiet.stopped == nil {
+		if quiet.check(d.schema.shared.rule, 0, true, nil) != fits && quiet.stopped == nil {
 			t.Fatalf("%s: %s: fits %v, and not so if nobody asks why", schemaText, input, fits)
 		}
 		if quiet.stopped == nil && maxWork-quiet.left > maxWork/10 {

@@ -116,6 +116,15 @@ func (h *Hall) current() *Catalog {
 	return c
 }
 
+// Decorator returns a stored decorator, that of the catalog if it has this version:
+// then its schema is compiled for all.
+func (h *Hall) Decorator(stored *ruedov1.Decorator) *decorate.Decorator {
+	if d := h.current().decorators[stored.GetName()]; d != nil && d.version == stored.GetVersion() {
+		return d.decorator
+	}
+	return h.compiler.Decorator(stored)
+}
+
 // Start has a goroutine follow the mirror, so that catalogs are built and schemas
 // compiled before calls need them. Without it, or where it has not come so far,
 // a call waits for the schemas of its own service, and for nothing else.

@@ -93,8 +93,8 @@ func New(cfg Config) *Hall {
 	return h
 }
 
-// Compiler compiles the schemas of decorators. Who creates or publishes uses it
-// too, so that each is compiled once.
+// Compiler compiles the schemas of decorators. Who creates them uses it too, so
+// that each is compiled once.
 func (h *Hall) Compiler() *decorate.Compiler { return h.compiler }
 
 // Call is what a caller said.

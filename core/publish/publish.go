@@ -198,7 +198,7 @@ func (p *Publisher) rules(ctx context.Context, rev *ruedov1.Revision) (*decorate
 		if err != nil {
 			return nil, err
 		}
-		d := p.cfg.Hall.Compiler().Decorator(stored)
+		d := p.cfg.Hall.Decorator(stored)
 		if err := d.Ready(ctx); err != nil {
 			return nil, err
 		}

@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/ruedo-dev/ruedo/core/decorate"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/gen/ruedo/v1/ruedov1connect"
 	"github.com/ruedo-dev/ruedo/internal/fault"
@@ -21,12 +22,21 @@ func (s *decoratorService) CreateDecorator(ctx context.Context, req *ruedov1.Cre
 	if err != nil {
 		return nil, err
 	}
-	defer admitted.Keep() // until the catalog holds it
 	d, err := s.Store.CreateDecorator(ctx, req.GetDecorator())
 	if err != nil {
 		return nil, err
 	}
-	return &ruedov1.CreateDecoratorResponse{Decorator: d}, s.Mirror.Wait(ctx, d.GetVersion())
+	return &ruedov1.CreateDecoratorResponse{Decorator: d}, s.stored(ctx, d, admitted)
+}
+
+// stored waits until this core's catalog has a decorator and what was compiled of
+// it, so that it need not be compiled again.
+func (s *decoratorService) stored(ctx context.Context, d *ruedov1.Decorator, admitted *decorate.Decorator) error {
+	defer admitted.Keep()
+	if err := s.Mirror.Wait(ctx, d.GetVersion()); err != nil {
+		return err
+	}
+	return s.Hall.Decorator(d).Ready(ctx)
 }
 
 func (s *decoratorService) UpdateDecorator(ctx context.Context, req *ruedov1.UpdateDecoratorRequest) (*ruedov1.UpdateDecoratorResponse, error) {
@@ -35,7 +45,6 @@ func (s *decoratorService) UpdateDecorator(ctx context.Context, req *ruedov1.Upd
 	if err != nil {
 		return nil, err
 	}
-	defer admitted.Keep() // until the catalog holds it
 	stored, err := s.Store.Decorator(ctx, next.GetName())
 	switch {
 	case errors.Is(err, fault.Integrity): // the update replaces what cannot be read
@@ -52,7 +61,7 @@ func (s *decoratorService) UpdateDecorator(ctx context.Context, req *ruedov1.Upd
 	if err != nil {
 		return nil, err
 	}
-	return &ruedov1.UpdateDecoratorResponse{Decorator: d}, s.Mirror.Wait(ctx, d.GetVersion())
+	return &ruedov1.UpdateDecoratorResponse{Decorator: d}, s.stored(ctx, d, admitted)
 }
 
 // sameDecorator compares what the user wrote, not what the store added.

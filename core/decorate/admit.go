@@ -23,7 +23,7 @@ const (
 	// maxSchemaValues bounds its values, the entries of enums among them.
 	maxSchemaValues = 20_000
 	// maxSubschemas bounds its objects and booleans: what may be a schema.
-	maxSubschemas = 4_000
+	maxSubschemas = 2_500
 	// maxReferences bounds its references, and maxOddReferences those of them that
 	// lead elsewhere than to "$defs" or "definitions", where each takes longer.
 	maxReferences    = 1_000

@@ -38,7 +38,7 @@ func TestSchemasThatCostTooMuchAreRefused(t *testing.T) {
 		{"a loop in a choice", `{"anyOf":[{"type":"string"},{"$ref":"#"}]}`, fault.SchemaInvalid, "refers to itself"},
 		{"a loop in a condition", `{"if":{"type":"string"},"then":{"$ref":"#"}}`, fault.SchemaInvalid, "refers to itself"},
 		{"a loop in a dependency", `{"dependentSchemas":{"a":{"$ref":"#"}}}`, fault.SchemaInvalid, "refers to itself"},
-		{"8,000 patterns", `{"patternProperties":{` + parts(8000, func(i int) string { return fmt.Sprintf(`"^x%d":{"type":"string"}`, i) }) + `}}`, fault.SchemaLimit, "subschemas; the limit is 4000"},
+		{"8,000 patterns", `{"patternProperties":{` + parts(8000, func(i int) string { return fmt.Sprintf(`"^x%d":{"type":"string"}`, i) }) + `}}`, fault.SchemaLimit, "subschemas; the limit is 2500"},
 		{"300 patterns", `{"patternProperties":{` + parts(300, func(i int) string { return fmt.Sprintf(`"^x%d":{"type":"string"}`, i) }) + `}}`, fault.SchemaLimit, "257 patterns; the limit is 256"},
 		{"a large program", `{"pattern":"(` + strings.Repeat("a{1000}", 9) + `)"}`, fault.SchemaLimit, "instructions in one pattern; the limit is 5000"},
 		{"large programs", `{"allOf":[` + parts(20, func(i int) string { return fmt.Sprintf(`{"pattern":"%da{1000}b{900}"}`, i) }) + `]}`, fault.SchemaLimit, "instructions in its patterns; the limit is 25000"},

@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"runtime"
+	"runtime/debug"
 	"sync"
+	"time"
 	"weak"
 
 	"google.golang.org/protobuf/proto"
@@ -20,6 +22,8 @@ import (
 // be stored do not hold up those that are.
 type Compiler struct {
 	slots, requests chan struct{}
+	// quiet gives memory back when no large schema was compiled for a while.
+	quiet *time.Timer
 
 	mu   sync.Mutex
 	made map[digest]weak.Pointer[compiled]
@@ -30,12 +34,25 @@ type digest [sha256.Size]byte
 // NewCompiler returns a compiler that uses at most half of the processors for
 // what is stored, and one for what is asked to be.
 func NewCompiler() *Compiler {
-	return &Compiler{
+	c := &Compiler{
 		slots:    make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
 		requests: make(chan struct{}, 1),
 		made:     make(map[digest]weak.Pointer[compiled]),
+		quiet:    time.AfterFunc(time.Hour, debug.FreeOSMemory),
 	}
+	c.quiet.Stop()
+	return c
 }
+
+// Compiling a schema of a hundred kilobytes leaves some ten megabytes of garbage,
+// which the collector would keep for later when there is no later.
+const (
+	largeSchema = 16 << 10
+	quietAfter  = time.Second
+)
+
+// Close ends what the compiler has left to do.
+func (c *Compiler) Close() { c.quiet.Stop() }
 
 // schema is the input schema of one decorator.
 type schema struct {
@@ -118,6 +135,9 @@ func (s *schema) ready(ctx context.Context, slots chan struct{}) (*refusal, erro
 	c.once.Do(func() {
 		c.rule, c.refused = compile(s.source)
 		close(c.done)
+		if proto.Size(s.source) > largeSchema {
+			s.compiler.quiet.Reset(quietAfter)
+		}
 	})
 	return c.refused, nil
 }

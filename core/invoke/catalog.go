@@ -145,6 +145,7 @@ func (h *Hall) Start() {
 func (h *Hall) Close() {
 	h.stop()
 	h.running.Wait()
+	h.compiler.Close()
 }
 
 // compile makes the schemas ready that services use, and logs once what keeps

@@ -99,7 +99,7 @@ func call(t *testing.T, h *invoke.Hall, name, input string) error {
 // are equal.
 func dear(n int) string {
 	var b strings.Builder
-	for i := range 3900 {
+	for i := range 2400 {
 		fmt.Fprintf(&b, `"p%d-%d":{"type":"string"},`, n, i)
 	}
 	return `{"properties":{` + strings.TrimSuffix(b.String(), ",") + `}}`
@@ -107,7 +107,7 @@ func dear(n int) string {
 
 // With a core that has just started, or a decorator that has just changed.
 func TestACallNeverWaitsForTheSchemaOfAnotherService(t *testing.T) {
-	const others = 30 // some seconds to compile
+	const others = 60 // some seconds to compile
 	m := newMirror()
 	h := hall(t, m, nil)
 	h.Start()

@@ -52,7 +52,7 @@ func schemaRow() *row {
 		}) + `,"a20":{"type":"string"}}}`, over("units of work for one value", "10000")},
 		{"3,000 deep", wrapped(3000, `{"items":`, `}`), over("levels of nesting", "128")},
 		{"deep allOf", wrapped(1000, `{"allOf":[`, `]}`), over("levels of nesting", "128")},
-		{"8,000 patternProperties", `{"patternProperties":{` + several(8000, func(i int) string { return fmt.Sprintf(`"^x%d":{"type":"string"}`, i) }) + `}}`, over("subschemas", "4000")},
+		{"8,000 patternProperties", `{"patternProperties":{` + several(8000, func(i int) string { return fmt.Sprintf(`"^x%d":{"type":"string"}`, i) }) + `}}`, over("subschemas", "2500")},
 		{"1,000 patterns", `{"allOf":[` + several(1000, func(i int) string { return fmt.Sprintf(`{"pattern":"^%d"}`, i) }) + `]}`, over("patterns", "256")},
 		{"a pattern that explodes", `{"pattern":"(` + strings.Repeat("(a{1000})", 200) + `)"}`, over("instructions in one pattern", "5000")},
 		{"a pattern that backtracks", `{"pattern":"^(?=a+)+$"}`, expect{reason: fault.SchemaInvalid, noFix: true}},
@@ -88,7 +88,7 @@ func schemaRow() *row {
 	// The dearest schemas that are admitted: compiled, called and replaced while
 	// the victim is called.
 	r.moves = append(r.moves, move{"the dearest that are admitted", func(b *bout) {
-		wide := `{"properties":{` + several(3900, func(i int) string { return fmt.Sprintf(`"p%d":{"type":"string"}`, i) }) + `}}`
+		wide := `{"properties":{` + several(2400, func(i int) string { return fmt.Sprintf(`"p%d":{"type":"string"}`, i) }) + `}}`
 		if err := b.setSchema(b.ctx, b.service("dear"), wide); err != nil {
 			b.Errorf("create: %v", err)
 			return

@@ -107,7 +107,7 @@ func dear(n int) string {
 
 // With a core that has just started, or a decorator that has just changed.
 func TestACallNeverWaitsForTheSchemaOfAnotherService(t *testing.T) {
-	const others = 60 // some seconds to compile
+	const others = 20 // a second to compile, or many
 	m := newMirror()
 	h := hall(t, m, nil)
 	h.Start()

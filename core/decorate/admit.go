@@ -163,7 +163,7 @@ func odd(ref string) bool {
 }
 
 // keyword looks at keywords whose values cost something themselves. A property
-// of that name has a schema as its value, which none of them has.
+// of the same name has a schema as its value, which no such keyword has.
 func (a *admission) keyword(name string, v *structpb.Value) bool {
 	switch name {
 	case "$ref", "$dynamicRef", "$recursiveRef":

@@ -15,15 +15,18 @@ import (
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 )
 
-// Compiler compiles the schemas of decorators, each content once: whoever creates
-// a decorator, publishes with it or calls a service of it shares the result for
-// as long as one of them holds it. Few schemas are compiled at the same time, so
+// Compiler compiles the schemas of decorators, each content once: creating a
+// decorator, publishing with it and calling a service that carries it share the
+// result as long as one of them holds it. Few schemas are compiled at the same time, so
 // that they cannot take the processors from calls; those that are only asked to
 // be stored do not hold up those that are.
 type Compiler struct {
 	slots, requests chan struct{}
-	// quiet gives memory back when no large schema was compiled for a while.
+	// quiet returns memory to the system when no large schema was compiled for a
+	// while.
 	quiet *time.Timer
+	// checkers that are not in use.
+	checkers sync.Pool
 
 	mu   sync.Mutex
 	made map[digest]weak.Pointer[compiled]

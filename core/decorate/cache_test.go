@@ -12,7 +12,7 @@ import (
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 )
 
-func decoratorOf(t *testing.T, name, schema string) *ruedov1.Decorator {
+func decoratorOf(t testing.TB, name, schema string) *ruedov1.Decorator {
 	t.Helper()
 	s := new(structpb.Struct)
 	if err := s.UnmarshalJSON([]byte(schema)); err != nil {

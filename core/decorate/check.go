@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"hash/maphash"
-	"sync"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
@@ -17,7 +16,6 @@ type checker struct {
 	left   int // work
 	poll   int // look at the context when left is below it
 	frames int
-	seed   maphash.Seed
 	// stopped is why the check was given up, if it was.
 	stopped error
 
@@ -27,25 +25,23 @@ type checker struct {
 	first   [maxDigits]byte
 }
 
-var checkers = sync.Pool{New: func() any { return &checker{} }}
-
-func newChecker(ctx context.Context) *checker {
-	c := checkers.Get().(*checker)
-	c.seed = hashSeed
-	c.document.seed = hashSeed
-	c.ctx, c.left, c.poll = ctx, maxWork, maxWork-pollEvery
-	return c
+// newChecker returns a checker for one input; release it.
+func (c *Compiler) newChecker(ctx context.Context) *checker {
+	k, ok := c.checkers.Get().(*checker)
+	if !ok {
+		k = &checker{document: document{seed: maphash.MakeSeed()}}
+	}
+	k.ctx, k.left, k.poll = ctx, maxWork, maxWork-pollEvery
+	return k
 }
 
-// hashSeed is of this process: who sends inputs cannot know which names collide.
-var hashSeed = maphash.MakeSeed()
-
-// release keeps the checker's memory for the next one: up to some ten megabytes
-// after a large input, until the garbage collector has come by twice.
-func (c *checker) release() {
-	c.raw, c.ctx, c.stopped, c.frames = nil, nil, nil, 0
-	c.violations = violations{}
-	checkers.Put(c)
+// release keeps the checker's memory for the next input: some ten megabytes after
+// a large one, until the garbage collector has run twice.
+func (c *Compiler) release(k *checker) {
+	k.raw, k.ctx, k.stopped, k.frames = nil, nil, nil, 0
+	k.violations = violations{}
+	k.flags, k.scratch, k.marks = k.flags[:0], k.scratch[:0], k.marks[:0]
+	c.checkers.Put(k)
 }
 
 // spend takes from the budget and reports whether the check goes on.

@@ -1,8 +1,8 @@
 // Package decorate turns the decorators of a service into rules for its calls.
 //
 // Make decorators with a [Compiler], [Combine] them once per service, and wrap
-// the dispatcher with [Rules.Middleware]. A schema is compiled once, by whoever
-// calls [Decorator.Ready] first; then a call is checked with nothing compiled or
+// the dispatcher with [Rules.Middleware]. A schema is compiled once, by the first
+// call of [Decorator.Ready]; then a call is checked with nothing compiled or
 // looked up on its way.
 //
 // # What adds up to what
@@ -153,8 +153,8 @@ func (r *Rules) checkSchemas(ctx context.Context, service string, input []byte) 
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			c = newChecker(ctx)
-			defer c.release()
+			c = d.schema.compiler.newChecker(ctx)
+			defer d.schema.compiler.release(c)
 			if err := c.read(ctx, input); err != nil {
 				return unreadable(err, service, d.GetName())
 			}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"hash/maphash"
+	"math"
 	"slices"
 	"unicode/utf8"
 )
@@ -88,6 +89,9 @@ func (d *document) limitError(text string, limit, actual int) error {
 func (d *document) read(ctx context.Context, raw []byte) error {
 	d.raw, d.pos, d.depth, d.ctx = raw, 0, 0, ctx
 	d.values, d.path = d.values[:0], d.path[:0]
+	if uint64(len(raw)) > math.MaxUint32 {
+		return d.limitError("it is too large to be checked", math.MaxUint32, len(raw))
+	}
 	if len(raw) > 64<<10 {
 		// One allocation of the right size: growing would cost five times as much.
 		// Commas and colons in strings only make it a little too large.

@@ -3,6 +3,7 @@ package decorate
 import (
 	"context"
 	"encoding/json"
+	"hash/maphash"
 	"maps"
 	"math/big"
 	"slices"
@@ -82,7 +83,7 @@ func (l *lowering) rule(s *jsonschema.Schema) *rule {
 	if s.Ref != nil {
 		r.all = append(r.all, l.rule(s.Ref))
 		if s.DraftVersion < 2019 {
-			return r // drafts of then ignore all that is beside a reference
+			return r // the drafts before 2019-09 ignore what is next to a reference
 		}
 	}
 	if s.RecursiveRef != nil {
@@ -169,7 +170,7 @@ func (l *lowering) choose(r *rule, values []any, several bool) {
 			l.refused = invalid("has a value in an enum that is not JSON")
 			return
 		}
-		d := document{seed: hashSeed}
+		d := document{seed: maphash.MakeSeed()}
 		if err := d.read(context.Background(), text); err != nil {
 			l.refused = invalid("has a value in an enum that no input can have: %v", err)
 			return
@@ -239,7 +240,7 @@ func (l *lowering) objects(r *rule, s *jsonschema.Schema) {
 	}
 }
 
-// additional reads a keyword whose value the library gives as a bool or a schema.
+// additional reads a keyword whose value is a bool or a schema to the library.
 func (l *lowering) additional(v any) (r *rule, has bool) {
 	switch v := v.(type) {
 	case bool:

@@ -97,8 +97,8 @@ type patternRule struct {
 	rule    *rule
 }
 
-// bound is a minimum or a maximum: a number compared with it may not give the
-// sign bad, nor, if it is exclusive, zero.
+// bound is a minimum or a maximum: comparing a number with it must not return
+// bad, nor 0 if it is exclusive.
 type bound struct {
 	limit
 	bad       int

@@ -110,7 +110,7 @@ func (c *checker) duplicates(at uint32) (int, int, bool) {
 	for i, item := 0, at+1; i < int(v.count); i, item = i+1, c.values[item].next {
 		from := len(c.scratch)
 		c.scratch = c.form(c.scratch, item)
-		c.marks = append(c.marks, mark{maphash.Bytes(c.seed, c.scratch[from:]), i, from, len(c.scratch)})
+		c.marks = append(c.marks, mark{maphash.Bytes(c.document.seed, c.scratch[from:]), i, from, len(c.scratch)})
 	}
 	list := c.marks[marks:]
 	slices.SortFunc(list, func(a, b mark) int {

@@ -131,7 +131,7 @@ func TestACallNeverWaitsForTheSchemaOfAnotherService(t *testing.T) {
 	compiled := 0
 	for i := range others {
 		ctx, cancel := context.WithCancel(t.Context())
-		cancel() // tells at once whether the schema is compiled
+		cancel() // so that it does not wait for its schema
 		if _, err := h.Invoke(ctx, &invoke.Call{Service: fmt.Sprintf("a-%d", i), Input: []byte(`{"p":1}`)}); !errors.Is(err, fault.Canceled) {
 			compiled++
 		}

@@ -11,7 +11,7 @@
 // changed; what did not change is kept, compiled schemas among it. Resolving a
 // name is two atomic loads and a map lookup: no store read, no lock.
 //
-// Schemas are compiled beside it, by the goroutine that [Hall.Start] starts, or by
+// Building it compiles no schema. The goroutine that [Hall.Start] starts does, or
 // the first call that needs one. So a call never waits for the schema of another
 // service, and a schema that cannot be used keeps only its own services from
 // being called.

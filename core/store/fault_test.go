@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -268,10 +269,16 @@ func TestACoreStartsOnAFullStoreAndWritesWhenThereIsRoom(t *testing.T) {
 }
 
 func TestNothingIsAcknowledgedOnceTheDataDirectoryIsGone(t *testing.T) {
-	var gone error
-	s, m := filled(t, Config{Client: embedded(t, etcdembed.Config{}).Client(), Check: func() error { return gone }})
-	gone = fault.New(fault.DataDirLost, "data directory d is gone").WithFix("restore it")
+	var gone atomic.Bool
+	s, m := filled(t, Config{Client: embedded(t, etcdembed.Config{}).Client(), Check: func() error {
+		if gone.Load() {
+			return fault.New(fault.DataDirLost, "data directory d is gone").WithFix("restore it")
+		}
+		return nil
+	}})
+	gone.Store(true)
 	refuses(t, s, fault.DataDirLost)
+	eventually(t, "there is an alarm", func() bool { return alarm(m, fault.DataDirLost) != nil })
 	if m.Snapshot().Services["one"] == nil {
 		t.Error("memory was not kept")
 	}

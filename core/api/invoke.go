@@ -65,7 +65,7 @@ func (s *invokeService) Invoke(ctx context.Context, req *invocation) (*answer, e
 		return nil, err
 	}
 	a := &answer{output: res.Output, typed: req.typed && isJSON(res), contentType: res.ContentType, info: res.Info}
-	if err := port.Room(ctx, a.size(req.binary)); err != nil {
+	if err := port.Hold(ctx, a.size(req.binary)); err != nil {
 		return nil, err
 	}
 	return a, nil

@@ -5,8 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"runtime"
-	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -40,23 +38,15 @@ var errShutdown = fault.New(fault.CoreUnreachable, "this core is shutting down")
 // work, and whoever waits for its processor goes first.
 const breath = 100 * time.Microsecond
 
-// quietAfter is when the memory of buffers that uploads went through is given back
-// to the system, which the garbage collector would keep for minutes. While uploads
-// come and go it is used again.
-const quietAfter = time.Second
-
 type moduleService struct {
 	Config
 	slots chan struct{}
 	held  atomic.Int64 // bytes of all uploads under way
 	parts partCodec
-	quiet *time.Timer // calls release once no upload has ended for a while
 }
 
 func newModuleService(cfg Config) *moduleService {
-	s := &moduleService{Config: cfg, slots: make(chan struct{}, maxUploads), quiet: time.AfterFunc(time.Hour, release)}
-	s.quiet.Stop()
-	return s
+	return &moduleService{Config: cfg, slots: make(chan struct{}, maxUploads)}
 }
 
 func (s *moduleService) StatModule(ctx context.Context, req *ruedov1.StatModuleRequest) (*ruedov1.StatModuleResponse, error) {
@@ -156,13 +146,6 @@ func (s *moduleService) forget(u *upload) {
 	}
 	giveBack(u.space)
 	*u = upload{}
-	s.quiet.Reset(quietAfter)
-}
-
-// release gives memory that is not used back to the system.
-func release() {
-	runtime.GC() // pools let go of what they hold with the second collection
-	debug.FreeOSMemory()
 }
 
 func (s *moduleService) tooLarge(what string) error {

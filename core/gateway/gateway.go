@@ -93,7 +93,7 @@ func (g *gateway) invoke(w http.ResponseWriter, r *http.Request) (*invoke.Result
 	if err != nil {
 		return nil, err
 	}
-	return res, port.Room(r.Context(), len(res.Output))
+	return res, port.Hold(r.Context(), len(res.Output))
 }
 
 // readBody reads no more than the service accepts.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"time"
 
 	"connectrpc.com/connect"
 
@@ -55,14 +54,10 @@ func (h *Host) FetchModule(ctx context.Context, req *runnerv1.FetchModuleRequest
 		return fault.Wire(err)
 	}
 	defer r.Close()
-	defer from.unhurried()
-	began, sent := time.Now(), 0
 	buf := make([]byte, chunkSize)
 	for {
 		n, err := io.ReadFull(r, buf)
 		if n > 0 {
-			sent += n
-			from.hurry(began, sent)
 			if err := stream.Send(&runnerv1.FetchModuleResponse{Data: buf[:n]}); err != nil {
 				return err
 			}
@@ -85,8 +80,6 @@ func (h *Host) FetchInput(ctx context.Context, req *runnerv1.FetchInputRequest, 
 	if l == nil {
 		return noCall()
 	}
-	defer from.unhurried()
-	began := time.Now()
 	b := l.pending.body(req.Id)
 	if b == nil {
 		return noCall()
@@ -100,7 +93,6 @@ func (h *Host) FetchInput(ctx context.Context, req *runnerv1.FetchInputRequest, 
 		if n == 0 {
 			return nil
 		}
-		from.hurry(began, off)
 		if err := stream.Send(&runnerv1.FetchInputResponse{Data: buf[:n]}); err != nil {
 			return err
 		}

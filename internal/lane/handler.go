@@ -6,16 +6,12 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"time"
 
 	"connectrpc.com/connect"
 
 	"github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1/runnerv1connect"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
-
-// maxAsk is the longest body of a request for a plan, a module or an input.
-const maxAsk = 4 << 10
 
 // request is what the handlers know of the HTTP request behind a call.
 type request struct {
@@ -42,7 +38,8 @@ func noHandler() error {
 //
 // What a request may cost before it is known who makes it is bounded here,
 // whatever the options say: nothing is compressed or JSON, the message that opens
-// a lane has 16 KiB at most, the others 1 MiB, and each body must arrive in time.
+// a lane has 16 KiB at most and the others 1 MiB. How fast bodies must arrive and
+// answers be read is the server's rule.
 func (h *Host) Handler(opts ...connect.HandlerOption) (path string, handler http.Handler) {
 	path, next := runnerv1connect.NewRunnerServiceHandler(h, append(opts[:len(opts):len(opts)], handlerOptions())...)
 	return path, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -58,12 +55,8 @@ func (h *Host) Handler(opts ...connect.HandlerOption) (path string, handler http
 		}
 		body := r.Body
 		r = r.WithContext(context.WithValue(r.Context(), requestKey{}, req))
-		switch r.URL.Path {
-		case runnerv1connect.RunnerServiceAttachProcedure:
+		if r.URL.Path == runnerv1connect.RunnerServiceAttachProcedure {
 			r.Body = &helloBody{ReadCloser: body}
-		case runnerv1connect.RunnerServicePushOutputProcedure:
-		default:
-			r.Body = &askBody{ReadCloser: body, rc: req.rc, left: maxAsk, until: time.Now().Add(h.cfg.LossTimeout)}
 		}
 		next.ServeHTTP(w, r)
 	})
@@ -88,31 +81,3 @@ func (b *helloBody) Read(p []byte) (int, error) {
 	}
 	return n, err
 }
-
-// askBody is a short body that must arrive in time.
-type askBody struct {
-	io.ReadCloser
-	rc    *http.ResponseController
-	left  int
-	until time.Time
-}
-
-func (b *askBody) Read(p []byte) (int, error) {
-	if b.left == 0 {
-		return 0, connect.NewError(connect.CodeResourceExhausted, errors.New("the request is over the limit of 4 KiB"))
-	}
-	_ = b.rc.SetReadDeadline(b.until)
-	n, err := b.ReadCloser.Read(p[:min(len(p), b.left)])
-	b.left -= n
-	if err != nil {
-		_ = b.rc.SetReadDeadline(time.Time{}) // from here on it would end the answer
-	}
-	return n, err
-}
-
-// hurry sets when the peer must have taken the next piece of an answer, of which
-// n bytes were sent since it began.
-func (r *request) hurry(began time.Time, n int) { _ = r.rc.SetWriteDeadline(pace(began, n)) }
-
-// unhurried ends that: the connection goes on with other requests.
-func (r *request) unhurried() { _ = r.rc.SetWriteDeadline(time.Time{}) }

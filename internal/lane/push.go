@@ -14,11 +14,6 @@ import (
 )
 
 const (
-	// A body that stands still for bodyIdle is ended, and so is one that has
-	// lasted for bodyTime and came at less than bodyRate bytes a second.
-	bodyIdle = 10 * time.Second
-	bodyTime = 30 * time.Second
-	bodyRate = 32 << 10
 	// logSlack is how much more than the limit a log may have, for the line that
 	// says that something was dropped.
 	logSlack = 4 << 10
@@ -49,16 +44,15 @@ func (p *pushed) addLogs(o *runnerv1.Outcome) {
 	}
 }
 
-// deadline moves the end of the next read. It reports false if the call is over:
-// then a deadline that has passed must stay.
-func (p *push) deadline(rc *http.ResponseController, t time.Time) bool {
+// reading lets the end of the call end a read. It reports false if the call is
+// over already.
+func (p *push) reading(rc *http.ResponseController) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.over {
 		return false
 	}
 	p.interrupt = func() { _ = rc.SetReadDeadline(time.Unix(1, 0)) }
-	_ = rc.SetReadDeadline(t)
 	return true
 }
 
@@ -152,7 +146,6 @@ func (h *Host) claim(ctx context.Context, req *request, stream *connect.ClientSt
 			return nil, nil, "", fault.Wire(fault.Of(ctx.Err()))
 		}
 	}
-	_ = req.rc.SetReadDeadline(time.Now().Add(h.cfg.LossTimeout))
 	if !stream.Receive() {
 		if err := stream.Err(); err != nil {
 			return nil, nil, "", err
@@ -218,7 +211,9 @@ func (r room) over(what string, actual uint64, limit int64) error {
 
 // read gathers the messages, into memory of the length that was announced.
 func (r room) read(rc *http.ResponseController, p *push, stream *connect.ClientStream[runnerv1.PushOutputRequest]) (got pushed, err error) {
-	began := time.Now()
+	if !p.reading(rc) {
+		return got, noCall()
+	}
 	for {
 		msg := stream.Msg()
 		if int64(len(got.output)+len(msg.Data)) > r.output {
@@ -229,9 +224,6 @@ func (r room) read(rc *http.ResponseController, p *push, stream *connect.ClientS
 		}
 		got.output, got.logs = gather(got.output, msg.Data, r.output), gather(got.logs, msg.Logs, r.logs)
 		got.hasOutput = got.hasOutput || len(msg.Data) > 0
-		if !p.deadline(rc, pace(began, len(got.output)+len(got.logs))) {
-			return got, noCall()
-		}
 		if !stream.Receive() {
 			break
 		}
@@ -264,13 +256,4 @@ func trim(b []byte) []byte {
 		return bytes.Clone(b)
 	}
 	return b
-}
-
-// pace is when the next piece of a body must be there.
-func pace(began time.Time, n int) time.Time {
-	idle := time.Now().Add(bodyIdle)
-	if slow := began.Add(bodyTime + time.Duration(n)*time.Second/bodyRate); slow.Before(idle) {
-		return slow
-	}
-	return idle
 }

@@ -41,9 +41,10 @@ type budget struct {
 	room chan struct{} // closed when something was released; nil if nobody waits
 }
 
-// take charges n bytes and reports whether there was room.
+// take charges n bytes and reports whether there was room. There always is for a
+// request that is alone, so that nothing is refused for ever.
 func (b *budget) take(n int64) bool {
-	if b.used.Add(n) <= b.limit {
+	if now := b.used.Add(n); now <= b.limit || now == n {
 		return true
 	}
 	b.release(n)

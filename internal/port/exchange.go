@@ -55,6 +55,7 @@ type exchange struct {
 	// The handler's own.
 	in, out   account
 	read      int64 // bytes of the body
+	wrote     int64 // bytes of the answer
 	ended     bool  // the body has been read to its end
 	header    bool  // the answer has begun
 	status    int
@@ -132,12 +133,15 @@ func (x *exchange) end(r *http.Request) {
 	if !x.route.Stream {
 		x.s.inflight.remove(x)
 	}
+	if large := max(x.read+x.wrote, x.in.held, x.out.held); large > largeGarbage {
+		x.s.garbage.Add(large)
+	}
 	x.in.release(x.in.held)
 	x.out.release(x.out.held)
 	if x.conn != nil && x.Err() != nil {
 		x.conn.reset()
 	}
-	if x.http1 && !x.ended && !x.route.Stream {
+	if x.http1 && !x.ended {
 		// net/http reads the rest of a body without a deadline of its own.
 		_ = http.NewResponseController(x.w).SetReadDeadline(time.Now().Add(lingering))
 	}
@@ -257,13 +261,14 @@ func (x *exchange) Write(p []byte) (int, error) {
 	if !x.header {
 		x.header, x.status = true, http.StatusOK
 	}
-	if n := int64(len(p)); n > smallBody {
+	if n := int64(len(p)) - x.out.held; n > smallBody {
 		if !x.take(&x.out, n, answerRoom, writing) {
 			x.cut()
 			return 0, x.s.answersFull()
 		}
 		defer func() { x.out.release(n) }()
 	}
+	x.wrote += int64(len(p))
 	written := 0
 	x.phase.Store(writing)
 	defer x.phase.Store(working)
@@ -323,10 +328,11 @@ func (s *Server) answersFull() *fault.Error {
 		s.cfg.Memory>>20, s.cfg.ConnMemory>>20).WithFix("read the answers, or use more connections; then try again")
 }
 
-// Room returns SERVER_BUSY if an answer of n bytes would not fit the budgets
-// now. A handler that has a large answer asks before it encodes it: it can still
-// say why there is none.
-func Room(ctx context.Context, n int) error {
+// Hold charges an answer that takes n bytes of memory to the budgets, until the
+// request ends. A handler that has a large answer calls it before it encodes it:
+// on SERVER_BUSY it can still say why there is none. Without it an answer is
+// charged as it is written.
+func Hold(ctx context.Context, n int) error {
 	x, ok := ctx.Value(exchangeKey{}).(*exchange)
 	if !ok || n <= smallBody {
 		return nil
@@ -334,7 +340,6 @@ func Room(ctx context.Context, n int) error {
 	if !x.take(&x.out, int64(n), answerRoom, writing) {
 		return x.s.answersFull()
 	}
-	x.out.release(int64(n))
 	return nil
 }
 

@@ -37,6 +37,9 @@
 // closes an idle one for each that it accepts. A connection that resets streams
 // by the thousand is closed.
 //
+// What large requests leave behind is collected within ticks, so that memory is
+// back when they are over.
+//
 // Under pressure, which is three quarters of any of these bounds, patience
 // shrinks to a fifth.
 package port
@@ -59,8 +62,8 @@ import (
 const (
 	DefaultIdle        = 10 * time.Second
 	DefaultRate        = 16 << 10
-	DefaultMemory      = 192 << 20
-	DefaultConnMemory  = 64 << 20
+	DefaultMemory      = 128 << 20
+	DefaultConnMemory  = 48 << 20
 	DefaultConnections = 8192
 	DefaultRequests    = 16384
 )
@@ -133,6 +136,7 @@ type Server struct {
 	inflight        inflight
 	pressed         atomic.Bool // patience is short
 	draining        atomic.Bool
+	garbage         atomic.Int64 // bytes that large requests left behind
 
 	begin, end sync.Once
 	stop       chan struct{} // ends the watch

@@ -123,7 +123,7 @@ func TestSlowHandlersAndSteadyBodiesAreFine(t *testing.T) {
 // big answers with so much that no buffer of the kernel takes it.
 func big(size int) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := port.Room(r.Context(), size); err != nil {
+		if err := port.Hold(r.Context(), size); err != nil {
 			w.WriteHeader(fault.HTTPStatus(fault.Of(err)))
 			_, _ = io.WriteString(w, string(fault.ReasonOf(err)))
 			return

@@ -1,6 +1,10 @@
 package port
 
-import "time"
+import (
+	"runtime"
+	"runtime/debug"
+	"time"
+)
 
 const (
 	// tick is how often the watch looks.
@@ -10,6 +14,14 @@ const (
 	// extendEvery is how often the deadline for the end of an answer is moved
 	// ahead, in ticks: several times before it would pass.
 	extendEvery = int(unreadTimeout / (3 * tick))
+)
+
+const (
+	// largeGarbage is from when on what a request leaves behind is given back to
+	// the system soon, which the collector by itself would keep for minutes.
+	largeGarbage = 1 << 20
+	// muchGarbage is so much of it that it is collected at the next tick.
+	muchGarbage = 64 << 20
 )
 
 // watched is what the watch knows of an exchange.
@@ -28,14 +40,32 @@ func (s *Server) watch() {
 	every := min(tick, s.cfg.Idle/10)
 	t := time.NewTicker(every)
 	defer t.Stop()
+	dirty := false
 	for {
 		select {
 		case <-t.C:
 			s.look(every)
+			dirty = s.clean(dirty)
 		case <-s.stop:
 			return
 		}
 	}
+}
+
+// clean collects the garbage of large requests: at each tick if there is much,
+// and once when there are no more of them. It reports whether there is any left.
+func (s *Server) clean(dirty bool) bool {
+	switch left := s.garbage.Swap(0); {
+	case left > muchGarbage:
+		runtime.GC()
+		return true
+	case left > 0:
+		return true
+	case dirty:
+		runtime.GC() // pools let go of what they hold with the second collection
+		debug.FreeOSMemory()
+	}
+	return false
 }
 
 // look judges every exchange once.

@@ -12,68 +12,99 @@ import (
 // modules are the same after instrumentation share one: it is most of what a
 // template holds.
 type code struct {
-	key    [sha256.Size]byte
-	module wazero.CompiledModule
-	bytes  int64
-	users  int // guarded by Engine.mu
+	key     [sha256.Size]byte
+	done    chan struct{} // closed when one of these is set
+	module  wazero.CompiledModule
+	failure *Error
+
+	// Guarded by Engine.mu.
+	bytes int64
+	users int
 }
 
 // codeOf returns the compiled form of an instrumented module, and how long that
 // took. The caller must call [Engine.release].
+//
+// One load at a time compiles a module. Not only to save work: the runtime lets
+// others see what it loads before that is complete.
 func (e *Engine) codeOf(ctx context.Context, wasm []byte) (*code, time.Duration, *Error) {
 	began := time.Now()
 	key := sha256.Sum256(wasm)
-	if c := e.share(key); c != nil {
-		return c, time.Since(began), nil
+	for {
+		c, first := e.share(key)
+		if first {
+			failure := e.fill(ctx, c, wasm)
+			return c, time.Since(began), failure
+		}
+		select {
+		case <-c.done:
+		case <-ctx.Done():
+			failure := newError(ReasonCanceled, "nobody waits for the module to be compiled any more").cause(context.Cause(ctx))
+			if err := e.release(context.WithoutCancel(ctx), c); err != nil {
+				e.log.Error("closing a compiled module failed", "error", err)
+			}
+			return nil, 0, failure
+		}
+		if c.module != nil {
+			return c, time.Since(began), nil
+		}
+		if c.failure != nil && c.failure.Reason != ReasonCanceled {
+			failure := *c.failure
+			return nil, 0, &failure
+		}
+		// The other load was given up; this one was not.
 	}
-	m, size, took, failure := e.compile(ctx, wasm)
-	if failure != nil {
-		return nil, 0, failure
-	}
-	// The runtime keeps the decoded module next to the native code: the bytes of
-	// its functions and tables of about the same size.
-	mine := &code{key: key, module: m, bytes: size + 2*int64(len(wasm)), users: 1}
-	e.mu.Lock()
-	theirs := e.codes[key]
-	if theirs != nil { // of a load that was faster
-		theirs.users++
-	} else {
-		e.codes[key] = mine
-	}
-	e.mu.Unlock()
-	if theirs == nil {
-		return mine, took, nil
-	}
-	if err := m.Close(ctx); err != nil {
-		e.log.Error("closing a compiled module failed", "error", err)
-	}
-	return theirs, took, nil
 }
 
-// share returns code that is there, with one user more, or nil.
-func (e *Engine) share(key [sha256.Size]byte) *code {
+// share returns the code of a module with one user more. If it is new, the caller
+// must fill it.
+func (e *Engine) share(key [sha256.Size]byte) (c *code, first bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	c := e.codes[key]
-	if c != nil {
-		c.users++
+	c = e.codes[key]
+	if first = c == nil; first {
+		c = &code{key: key, done: make(chan struct{})}
+		e.codes[key] = c
 	}
-	return c
+	c.users++
+	return c, first
+}
+
+// fill compiles.
+func (e *Engine) fill(ctx context.Context, c *code, wasm []byte) *Error {
+	defer func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if c.module == nil {
+			delete(e.codes, c.key)
+		}
+		close(c.done)
+	}()
+	m, size, failure := e.compile(ctx, wasm)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	// The runtime keeps the decoded module next to the native code: the bytes of
+	// its functions and tables of about the same size.
+	c.module, c.bytes, c.failure = m, size+2*int64(len(wasm)), failure
+	return failure
 }
 
 // release gives up code. The last user closes it.
 func (e *Engine) release(ctx context.Context, c *code) error {
 	e.mu.Lock()
 	c.users--
-	last := c.users == 0
-	if last {
+	m := c.module
+	if c.users > 0 {
+		m = nil
+	}
+	if m != nil {
 		delete(e.codes, c.key)
 	}
 	e.mu.Unlock()
-	if !last {
+	if m == nil {
 		return nil
 	}
-	return c.module.Close(ctx)
+	return m.Close(ctx)
 }
 
 // Held is what an engine has in memory for templates that are open.

@@ -184,17 +184,16 @@ func (e *Engine) Close(ctx context.Context) error {
 	return e.closed
 }
 
-// compile compiles an instrumented module. It returns the size of the code and
-// how long that took.
-func (e *Engine) compile(ctx context.Context, wasm []byte) (m wazero.CompiledModule, size int64, took time.Duration, failure *Error) {
+// compile compiles an instrumented module and returns the size of the code.
+func (e *Engine) compile(ctx context.Context, wasm []byte) (m wazero.CompiledModule, size int64, failure *Error) {
 	m, report, err := e.compiler.Compile(ctx, e.runtime, wasm)
 	if err == nil {
-		return m, report.Size, report.Took, nil
+		return m, report.Size, nil
 	}
 	if ce, ok := errors.AsType[*compile.Error](err); ok {
-		return nil, 0, 0, (&Error{Reason: ce.Reason, Message: ce.Message, Fix: ce.Fix}).cause(err)
+		return nil, 0, (&Error{Reason: ce.Reason, Message: ce.Message, Fix: ce.Fix}).cause(err)
 	}
-	return nil, 0, 0, newError(ReasonInternal, "the module could not be compiled").cause(err)
+	return nil, 0, newError(ReasonInternal, "the module could not be compiled").cause(err)
 }
 
 // guard is the last resort against a panic in the runtime.

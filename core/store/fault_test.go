@@ -163,10 +163,14 @@ func TestDeletingTheLastServiceIsNoAlarm(t *testing.T) {
 	stop(t, e)
 	e = embedded(t, etcdembed.Config{Dir: dir})
 	direct := open(t, Config{Client: e.Client()})
-	if gone, err = direct.DeleteService(t.Context(), "two"); err != nil {
+	if _, err = direct.DeleteService(t.Context(), "two"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := e.Client().Compact(t.Context(), gone); err != nil {
+	later, err := e.Client().Put(t.Context(), "/elsewhere", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.Client().Compact(t.Context(), later.Header.Revision); err != nil {
 		t.Fatal(err)
 	}
 	stop(t, e)

@@ -22,8 +22,7 @@ import (
 // be stored do not hold up those that are.
 type Compiler struct {
 	slots, requests chan struct{}
-	// quiet returns memory to the system when no large schema was compiled for a
-	// while.
+	// quiet returns memory to the system when there was nothing large for a while.
 	quiet *time.Timer
 	// checkers that are not in use.
 	checkers sync.Pool
@@ -47,10 +46,12 @@ func NewCompiler() *Compiler {
 	return c
 }
 
-// Compiling a schema of a hundred kilobytes leaves some ten megabytes of garbage,
-// which the collector would keep for later when there is no later.
+// Compiling a schema of a hundred kilobytes leaves some ten megabytes of garbage, and
+// so does an input of a megabyte. The collector would keep it for what comes next
+// even if nothing comes.
 const (
 	largeSchema = 16 << 10
+	largeInput  = 256 << 10
 	quietAfter  = time.Second
 )
 

@@ -38,6 +38,9 @@ func (c *Compiler) newChecker(ctx context.Context) *checker {
 // release keeps the checker's memory for the next input: some ten megabytes after
 // a large one, until the garbage collector has run twice.
 func (c *Compiler) release(k *checker) {
+	if len(k.raw) > largeInput {
+		c.quiet.Reset(quietAfter)
+	}
 	k.raw, k.ctx, k.stopped, k.frames = nil, nil, nil, 0
 	k.violations = violations{}
 	k.flags, k.scratch, k.marks = k.flags[:0], k.scratch[:0], k.marks[:0]

@@ -12,6 +12,10 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
+// tooLong is what nothing takes, not even with the race detector on a machine that
+// does other things. What it is there for took longer, or for ever.
+const tooLong = 10 * time.Second
+
 // parts joins n parts with commas.
 func parts(n int, f func(i int) string) string {
 	list := make([]string, n)
@@ -51,9 +55,10 @@ func TestSchemasThatCostTooMuchAreRefused(t *testing.T) {
 		{"dynamic references across resources", `{"$defs":{"a":{"$id":"a","$dynamicAnchor":"x","type":"object"},"b":{"$id":"b","$dynamicRef":"a#x"}},"$ref":"b"}`, fault.SchemaInvalid, "depends on the way"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			d := &ruedov1.Decorator{Name: "d", InputSchema: schemaOf(t, tt.schema)}
 			began := time.Now()
-			_, err := decorate.Compile(t.Context(), &ruedov1.Decorator{Name: "d", InputSchema: schemaOf(t, tt.schema)})
-			if took := time.Since(began); took > 2*time.Second {
+			_, err := decorate.Compile(t.Context(), d)
+			if took := time.Since(began); took > tooLong {
 				t.Errorf("took %s", took)
 			}
 			if !errors.Is(err, tt.want) || !strings.Contains(err.Error(), tt.text) || !strings.Contains(err.Error(), "decorator d") || len(err.Error()) > 600 {

@@ -68,7 +68,8 @@ func TestPort(t *testing.T) {
 	b.mustPublish(b.service("page"), page(), time.Second)
 	list := b.mustProcedures()
 	v := newVictim(t, c)
-	v.watch(func() { time.Sleep(2 * time.Second) })
+	v.watch(func() { time.Sleep(time.Second) }) // while connections are made
+	calm := v.control()
 	goroutines, err := c.metric(t.Context(), goroutinesMetric)
 	if err != nil || len(list) == 0 || len(b.wrong) > 0 {
 		t.Fatal(err, b.wrong)
@@ -118,7 +119,7 @@ func TestPort(t *testing.T) {
 		t.Error(text)
 	}
 	t.Log(f.report())
-	t.Logf("the victim: %s; the core: memory %s, peak %s, then %s; goroutines %.0f then %.0f", attack, mib(before.rss), mib(peak), mib(after.rss), goroutines, left)
+	t.Logf("the victim before: %s; beside: %s; the core: memory %s, peak %s, then %s; goroutines %.0f then %.0f", calm, attack, mib(before.rss), mib(peak), mib(after.rss), goroutines, left)
 }
 
 // fuzz is what the workers share.

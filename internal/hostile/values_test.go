@@ -48,13 +48,22 @@ func field(number protowire.Number, b []byte) []byte {
 // each that it has n bytes. Each is a message once it is decoded.
 func emptyValues(n int) []byte { return field(6, bytes.Repeat(field(1, nil), n/2)) }
 
-// deepValues is a google.protobuf.Value of lists in lists.
+// deepValues is a google.protobuf.Value of n lists in lists.
 func deepValues(n int) []byte {
-	v := []byte{}
-	for range n {
-		v = field(6, field(1, v))
+	// The lengths of what is in each, from the innermost.
+	values, lists := make([]int, n), make([]int, n)
+	size := 0
+	for i := range n {
+		values[i] = size
+		lists[i] = protowire.SizeTag(1) + protowire.SizeBytes(size)
+		size = protowire.SizeTag(6) + protowire.SizeBytes(lists[i])
 	}
-	return v
+	b := make([]byte, 0, size)
+	for i := n - 1; i >= 0; i-- {
+		b = protowire.AppendVarint(protowire.AppendTag(b, 6, protowire.BytesType), uint64(lists[i]))
+		b = protowire.AppendVarint(protowire.AppendTag(b, 1, protowire.BytesType), uint64(values[i]))
+	}
+	return b
 }
 
 // zeros is a guest whose output is a list of JSON of 4 MiB: [0,0,...,0].
@@ -142,7 +151,7 @@ func valueRow() *row {
 		return func() []byte { return slices.Concat(field(1, []byte(victimName)), field(2, v)) }
 	}
 	add("a call with empty values", 8, invoke, "proto", withValue(emptyValues(messageSize)))
-	add("a call with lists in lists", 8, invoke, "proto", withValue(deepValues(6000)))
+	add("a call with lists in lists", 8, invoke, "proto", withValue(deepValues(100_000)))
 	// A decorator, its schema, a field of it: decorator=1, input_schema=4, fields=1
 	// with key=1 and value=2.
 	add("a decorator with empty values", 8, create, "proto", func() []byte {

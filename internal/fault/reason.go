@@ -30,6 +30,7 @@ const (
 	OriginNotAllowed Reason = "ORIGIN_NOT_ALLOWED"
 
 	// Resources.
+	NotFound          Reason = "NOT_FOUND" // of what has no reason of its own
 	ServiceNotFound   Reason = "SERVICE_NOT_FOUND"
 	DecoratorNotFound Reason = "DECORATOR_NOT_FOUND"
 	RevisionNotFound  Reason = "REVISION_NOT_FOUND"
@@ -158,7 +159,7 @@ func rowOf(r Reason) row {
 		return row{connect.CodeInvalidArgument, ExitLimit}
 	case InputTooLarge, UploadTooLarge, UploadBusy, QueueFull, ConcurrencyLimit, LaneLimit, StoreFull, CompileTimeout, CompileMemory:
 		return row{connect.CodeResourceExhausted, ExitLimit}
-	case ServiceNotFound, DecoratorNotFound, RevisionNotFound, ModuleNotFound, PlanNotFound, RunnerNotFound:
+	case NotFound, ServiceNotFound, DecoratorNotFound, RevisionNotFound, ModuleNotFound, PlanNotFound, RunnerNotFound:
 		return row{connect.CodeNotFound, ExitNotFound}
 	case AlreadyExists:
 		return row{connect.CodeAlreadyExists, ExitConflict}

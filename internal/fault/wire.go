@@ -126,6 +126,8 @@ func foreign(ce *connect.Error) Reason {
 		return Deadline
 	case connect.CodeInvalidArgument:
 		return RequestInvalid
+	case connect.CodeNotFound:
+		return NotFound
 	case connect.CodeUnavailable:
 		return CoreUnreachable
 	case connect.CodeUnimplemented:

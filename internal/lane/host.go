@@ -63,7 +63,7 @@ type HostConfig struct {
 const (
 	DefaultMaxLanes           = 1024
 	DefaultMaxLanesPerAddress = 128
-	DefaultBodyBytes          = 128 << 20
+	DefaultBodyBytes          = 96 << 20
 )
 
 const (

@@ -176,7 +176,7 @@ func (l *listener) Accept() (net.Conn, error) {
 		}
 		c := &conn{Conn: nc, set: &l.s.conns, since: l.s.conns.tick.Load()}
 		c.fresh.Store(true)
-		if l.s.conns.add(c) {
+		if l.s.conns.add(c) || l.s.hangUpOnSlowest() && l.s.conns.add(c) {
 			return c, nil
 		}
 		_ = nc.Close() // all others are at work

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"runtime/debug"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -61,6 +62,7 @@ type exchange struct {
 	status    int
 	counted   bool
 	bodyError error
+	refused   fault.Reason // why the body was not read, if it was not
 
 	watched // the watch's own
 }
@@ -156,10 +158,14 @@ func (x *exchange) end(r *http.Request) {
 // outcome is what became of a request that its handler did not count.
 func (x *exchange) outcome(r *http.Request) fault.Reason {
 	switch {
+	case x.refused != "":
+		return x.refused
 	case x.late.Load():
 		return fault.RequestTooSlow
 	case r.Context().Err() != nil:
 		return fault.Canceled
+	case x.route.connect && x.read > int64(x.route.Message):
+		return fault.InputTooLarge
 	case x.route.connect:
 		return wire.Refusal(r) // the interceptors have not seen it
 	case x.status < http.StatusBadRequest:
@@ -194,22 +200,43 @@ func (x *exchange) Read(p []byte) (int, error) {
 	switch {
 	case limit > 0 && x.read > limit:
 		x.bodyError = &http.MaxBytesError{Limit: limit}
+		x.linger()
 		return 0, x.bodyError
 	case errors.Is(err, io.EOF):
 		x.ended = true
 	case err != nil && x.late.Load():
-		x.bodyError = fault.Wire(x.tooSlow(err))
-		return n, x.bodyError
+		return n, x.refuse(x.tooSlow(err))
 	}
 	if !x.hold() {
-		x.bodyError = fault.Wire(x.s.bodiesFull())
-		return 0, x.bodyError
+		return 0, x.refuse(x.s.bodiesFull())
 	}
 	return n, err
 }
 
-// Close closes the body.
-func (x *exchange) Close() error { return x.body.Close() }
+// refuse ends the body with an error that Connect passes on as it is.
+func (x *exchange) refuse(err *fault.Error) error {
+	x.refused, x.bodyError = err.Reason, fault.Wire(err)
+	x.linger()
+	return x.bodyError
+}
+
+// linger has net/http close the connection gently after the answer, as it does
+// for bodies over their limit: else what the peer still sends makes the kernel
+// drop the answer.
+func (x *exchange) linger() {
+	if x.http1 {
+		_, _ = http.MaxBytesReader(x.w, io.NopCloser(strings.NewReader("x")), 0).Read(make([]byte, 1))
+	}
+}
+
+// Close ends the reading of the body. What is left of it is the server's to
+// read, after the handler has returned: here nothing would bound that.
+func (x *exchange) Close() error {
+	if x.bodyError == nil {
+		x.bodyError = http.ErrBodyReadAfterClose
+	}
+	return nil
+}
 
 func (x *exchange) tooSlow(err error) *fault.Error {
 	return fault.Wrap(err, fault.RequestTooSlow, "the body of the request is too slow: %d bytes arrived; it may stand still for %s and has to arrive at %d bytes/s",

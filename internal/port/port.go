@@ -48,6 +48,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -62,8 +63,8 @@ import (
 const (
 	DefaultIdle        = 10 * time.Second
 	DefaultRate        = 16 << 10
-	DefaultMemory      = 128 << 20
-	DefaultConnMemory  = 48 << 20
+	DefaultMemory      = 96 << 20
+	DefaultConnMemory  = 32 << 20
 	DefaultConnections = 8192
 	DefaultRequests    = 16384
 )
@@ -81,6 +82,9 @@ const (
 	// unreadTimeout is how long the end of an answer may wait for its reader
 	// after the handler has returned.
 	unreadTimeout = 30 * time.Second
+	// lastRead is how long Close waits for answers to be read whose handlers have
+	// returned.
+	lastRead = 3 * time.Second
 )
 
 // Config says how patient and how large a server is. The zero value of a field
@@ -220,19 +224,24 @@ func (s *Server) Drain(ctx context.Context) error {
 	return s.inflight.wait(ctx)
 }
 
-// Close ends the server: connections close when their requests have ended, or
-// when ctx ends. It waits for the goroutines that the server started.
+// Close ends the server: connections close when their answers have been read,
+// which peers get some seconds for, or when ctx ends. It waits for the
+// goroutines that the server started.
 func (s *Server) Close(ctx context.Context) error {
 	s.shutdown(ctx)
+	last := time.NewTimer(lastRead)
+	defer last.Stop()
 	var err error
 	select {
 	case err = <-s.down:
+	case <-last.C:
+		if n := s.InFlight(); n > 0 {
+			err = fmt.Errorf("%d requests were still in flight", n)
+		}
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
-	if err != nil {
-		err = errors.Join(err, s.http.Close())
-	}
+	_ = s.http.Close()    // what is still open has had its time
 	s.begin.Do(func() {}) // the watch does not start any more
 	s.end.Do(func() { close(s.stop) })
 	s.goroutines.Wait()
@@ -244,9 +253,14 @@ func (s *Server) shutdown(ctx context.Context) {
 	if s.draining.Swap(true) {
 		return
 	}
+	ctx, cancel := context.WithCancel(ctx)
 	s.goroutines.Go(func() {
 		s.down <- s.http.Shutdown(ctx)
 		close(s.down)
+	})
+	s.goroutines.Go(func() {
+		<-s.stop
+		cancel()
 	})
 }
 

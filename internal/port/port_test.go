@@ -176,7 +176,7 @@ func TestEveryRequestIsCountedOnce(t *testing.T) {
 		{name: "broken rules", body: `{"service":"A B"}`, want: "Invoke REQUEST_INVALID"},
 		{name: "no JSON", body: `{"service":`, want: "Invoke REQUEST_INVALID"},
 		{name: "too deep", body: `{"input":` + strings.Repeat("[", 400), want: "Invoke REQUEST_INVALID"},
-		{name: "too large", body: `{"service":"` + strings.Repeat("x", 2<<10) + `"}`, want: "Invoke REQUEST_INVALID"},
+		{name: "too large", body: `{"service":"` + strings.Repeat("x", 2<<10) + `"}`, want: "Invoke INPUT_TOO_LARGE"},
 		{name: "an encoding that is not spoken", body: good, header: [2]string{"Content-Encoding", "zstd"}, want: "Invoke UNIMPLEMENTED"},
 		{name: "a type that is not spoken", body: good, header: [2]string{"Content-Type", "text/html"}, want: "Invoke REQUEST_INVALID"},
 		{name: "a timeout that is none", body: good, header: [2]string{"Connect-Timeout-Ms", "soon"}, want: "Invoke REQUEST_INVALID"},
@@ -185,6 +185,7 @@ func TestEveryRequestIsCountedOnce(t *testing.T) {
 		{name: "no such service", path: "/x.Y/Z", body: good, want: " UNIMPLEMENTED"},
 		{name: "plain HTTP", path: "/echo", body: good, want: "echo "},
 		{name: "a panic in plain HTTP", path: "/panic", body: good, want: "panic INTERNAL"},
+		{name: "a field of the header that is too long", body: good, header: [2]string{"Connect-Timeout-Ms", strings.Repeat("9", 1<<10)}, want: "Invoke REQUEST_INVALID"},
 		{name: "another site's page", body: good, header: [2]string{"Origin", "http://evil.example"}, want: " ORIGIN_NOT_ALLOWED"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -118,12 +118,34 @@ func (r *route) handler(s *Server, h http.Handler) http.Handler {
 			http1:   req.ProtoMajor == 1,
 			gzip:    compressed(req.Header),
 		}
+		if err := overlong(req.Header); err != nil {
+			x.fail(req, err)
+			return
+		}
 		x.in.budget, x.out.budget = &s.bodies, &s.answers
 		if c != nil {
 			x.in.shared, x.out.shared = &c.bodies, &c.answers
 		}
 		x.handle(h, req)
 	})
+}
+
+// maxField is the length of the longest field of a header that errors quote or
+// that comes back with an answer, in bytes.
+const maxField = 255
+
+// overlong returns an error if such a field is longer.
+func overlong(h http.Header) *fault.Error {
+	for _, name := range []string{
+		"Content-Type", "Content-Encoding", "Connect-Content-Encoding", "Connect-Protocol-Version", "Connect-Timeout-Ms", "Grpc-Encoding", "Grpc-Timeout",
+	} {
+		for _, v := range h[name] {
+			if len(v) > maxField {
+				return fault.New(fault.RequestInvalid, "the field %s of the header has %d bytes, the limit is %d", name, len(v), maxField)
+			}
+		}
+	}
+	return nil
 }
 
 // compressed reports whether the body of a request may inflate.

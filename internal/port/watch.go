@@ -56,7 +56,7 @@ func (s *Server) watch() {
 // and once when there are no more of them. It reports whether there is any left.
 func (s *Server) clean(dirty bool) bool {
 	switch left := s.garbage.Swap(0); {
-	case left > muchGarbage:
+	case left > muchGarbage || s.answers.used.Load() > muchGarbage || s.bodies.used.Load() > muchGarbage:
 		runtime.GC()
 		return true
 	case left > 0:
@@ -119,13 +119,31 @@ func (x *exchange) step(idle int, rate int64, total int) bool {
 // endStuck ends the exchange that has waited for its peer the longest, if any
 // has for a whole tick.
 func (s *Server) endStuck(in phase) {
+	if x := s.slowest(func(now phase) bool { return now == in }); x != nil {
+		s.inflight.with(x, x.cut)
+	}
+}
+
+// hangUpOnSlowest closes the connection of the exchange that has waited for its
+// peer the longest, if any has for a whole tick, and reports whether it did.
+func (s *Server) hangUpOnSlowest() bool {
+	x := s.slowest(func(now phase) bool { return now != working })
+	if x == nil || x.conn == nil {
+		return false
+	}
+	_ = x.conn.Close() // its requests fail, and end
+	return true
+}
+
+// slowest returns the exchange that has waited for its peer the longest, of
+// those that wait as asked and are not ended yet.
+func (s *Server) slowest(waits func(phase) bool) *exchange {
 	var worst *exchange
+	longest := 0
 	s.inflight.each(func(x *exchange) {
-		if x.phase.Load() == in && x.still > 0 && !x.late.Load() && (worst == nil || x.still > worst.still) {
-			worst = x
+		if x.still > longest && !x.late.Load() && waits(x.phase.Load()) {
+			worst, longest = x, x.still
 		}
 	})
-	if worst != nil {
-		s.inflight.with(worst, worst.cut)
-	}
+	return worst
 }

@@ -62,7 +62,7 @@ type Server struct {
 	DistributedExecution bool     `key:"distributed_execution" default:"false" help:"Calls always go to a runner. false: this process executes them itself."`
 	Hosts                []string `key:"hosts" check:"names" help:"Names under which web browsers and clients may reach this core, separated by spaces. Addresses, names without a dot, the advertised one and those under .local and .internal are always allowed."`
 	MaxConnections       int      `key:"max_connections" default:"0" check:"count" help:"Maximum number of open connections. 0: 8192, or what the limit of open files allows."`
-	BufferMemory         int      `key:"buffer_memory" default:"0" check:"count" help:"Memory for requests in flight, and as much for answers that callers have not read yet, in MiB. 0: 128."`
+	BufferMemory         int      `key:"buffer_memory" default:"0" check:"count" help:"Memory for requests in flight, and as much for answers that callers have not read yet, in MiB. 0: 96."`
 	InsecureListen       bool     `key:"insecure_listen" default:"false" help:"Listen beyond this machine although nobody is asked who they are. Anyone who reaches the port owns the cluster."`
 }
 

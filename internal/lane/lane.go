@@ -21,11 +21,21 @@
 // RUNNER_LOST and NotStarted. After that nothing is known, so the error says
 // started=unknown. A call whose caller goes away is cancelled on the runner.
 //
+// # Bounds
+//
+// Neither end believes the other. A message is bounded before it is decoded,
+// texts are cut before they are logged, stored or passed on, figures that cannot
+// be are refused. Lanes and attempts at one are bounded by address and in all. A
+// body belongs to one call, has the service's own limit, holds memory only while
+// the call waits, and shares a budget with all others; one that stands still is
+// ended. [HostConfig] has the settings.
+//
 // # Silence
 //
 // Each end sends a heartbeat where it had nothing else to send. A lane on which
 // nothing arrived for the loss timeout is lost, even where the connection
-// still stands, as with a stopped process.
+// still stands, as with a stopped process. While a lane speaks, nobody else gets
+// its runner's id.
 package lane
 
 import (

@@ -54,18 +54,25 @@ func (d *Dispatcher) failed(ctx context.Context, m *member, err error) {
 // mute takes a runner out of all rotations until it answers a probe. If no other
 // runner is ready, it keeps getting calls: see publish.
 func (d *Dispatcher) mute(m *member) {
+	if d.silence(m) {
+		d.log.Warn("runner does not answer its calls and gets no more until it answers a probe", "runner", m.Info().GetId(), "unanswered", maxUnanswered)
+	}
+}
+
+// silence reports whether the runner was not mute before.
+func (d *Dispatcher) silence(m *member) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if m.mute || d.closed || m.gone || !m.Ready() {
-		return
+		return false
 	}
 	m.mute = true
 	if m.probe == 0 {
 		m.probe = minProbe
 	}
 	d.publish()
-	d.log.Warn("runner does not answer its calls and gets no more until it answers a probe", "runner", m.Info().GetId(), "unanswered", m.unanswered.Load())
 	m.wg.Go(func() { d.probe(m) })
+	return true
 }
 
 // probe asks a mute runner for a plan that does not exist. That costs it next to
@@ -91,11 +98,11 @@ func (d *Dispatcher) probe(m *member) {
 			break
 		}
 	}
+	defer d.log.Info("runner answers again", "runner", m.Info().GetId())
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	// If it becomes mute again without an answered call between, it waits longer.
 	m.mute, m.probe = false, wait
 	m.unanswered.Store(0)
 	d.publish()
-	d.log.Info("runner answers again", "runner", m.Info().GetId())
 }

@@ -158,19 +158,20 @@ func (d *Dispatcher) catchUp(m *member) {
 		if err == nil || m.ctx.Err() != nil {
 			continue
 		}
-		d.mu.Lock()
 		d.unprepared(m, req, err)
-		d.mu.Unlock()
 	}
 }
 
-// unprepared notes that a member could not prepare a plan. With d.mu held.
+// unprepared notes that a member could not prepare a plan, and says so once.
 func (d *Dispatcher) unprepared(m *member, req *runnerv1.PrepareRequest, err error) {
+	d.mu.Lock()
+	first := m.failures[req.Id] == 0
 	m.failures[req.Id]++
-	if m.failures[req.Id] == 1 {
-		d.log.Warn("runner cannot prepare a plan", "runner", m.Info().GetId(), "service", req.GetPlan().GetService(), "plan", req.Id, "err", fault.Of(err))
-	}
 	if blame(err) == planFault {
 		m.failures[req.Id] = attempts // it will say the same again
+	}
+	d.mu.Unlock()
+	if first {
+		d.log.Warn("runner cannot prepare a plan", "runner", m.Info().GetId(), "service", req.GetPlan().GetService(), "plan", req.Id, "err", fault.Of(err))
 	}
 }

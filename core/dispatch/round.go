@@ -118,19 +118,25 @@ func (d *Dispatcher) ask(ctx context.Context, req *runnerv1.PrepareRequest) *rou
 func (r *round) prepare(ctx context.Context, i int, m *member) {
 	p, err := r.d.prepareOn(ctx, m, r.req)
 	r.answers <- answer{i, p, err}
+	if late := r.over(m); late && err != nil && m.ctx.Err() == nil {
+		r.d.unprepared(m, r.req, err)
+	}
+	r.d.mu.Lock()
+	defer r.d.mu.Unlock()
+	r.d.prepareSoon(m) // what it left out while this was in flight
+}
+
+// over notes that a runner has answered. It reports whether that was late.
+func (r *round) over(m *member) bool {
 	r.d.mu.Lock()
 	defer r.d.mu.Unlock()
 	if m.asked[r.req.Id]--; m.asked[r.req.Id] == 0 {
 		delete(m.asked, r.req.Id)
 	}
-	if !r.late[m] {
-		return
+	if r.late[m] {
+		m.late--
 	}
-	m.late--
-	if err != nil && m.ctx.Err() == nil {
-		r.d.unprepared(m, r.req, err)
-	}
-	r.d.prepareSoon(m) // what it left out while this was in flight
+	return r.late[m]
 }
 
 // wait collects answers until there are enough of them.

@@ -31,7 +31,7 @@ func callSteadily(url string) int {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		close(gone)
 	}()
-	httpClient := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16}, Timeout: 10 * time.Second}
+	httpClient := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16, IdleConnTimeout: time.Minute}, Timeout: 10 * time.Second}
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	tick := time.NewTicker(every)

@@ -63,7 +63,7 @@ type Config struct {
 // Mount mounts all services.
 func Mount(p *port.Server, cfg Config) {
 	question := port.Bounds{Message: maxQuestion, Weight: fieldWeight}
-	p.Connect(port.Bounds{Message: maxInvoke, Weight: rawWeight, Unchecked: true}, (&invokeService{cfg.Hall}).handler, nil)
+	p.Connect(port.Bounds{Message: maxInvoke, Weight: rawWeight, Unchecked: true}, (&invokeService{cfg.Hall, p.Turns()}).handler, nil)
 	p.Connect(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
 		return ruedov1connect.NewServiceServiceHandler(&serviceService{cfg}, opts...)
 	}, map[string]port.Bounds{

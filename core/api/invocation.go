@@ -6,7 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+	"strings"
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protojson"
@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/wire"
 )
 
 // invocation is an InvokeRequest whose typed input stays encoded: a
@@ -50,10 +51,16 @@ func (a *answer) size(binary bool) int {
 
 // invocationCodec reads invocations and writes answers, in the encoding that it
 // is named after. What is on the wire is as ruedo/v1/invoke.proto says.
-type invocationCodec string
+type invocationCodec struct {
+	name  string
+	turns wire.Turns
+}
 
 // Name is the name of the encoding.
-func (c invocationCodec) Name() string { return string(c) }
+func (c invocationCodec) Name() string { return c.name }
+
+// binary reports whether the encoding is protobuf's own.
+func (c invocationCodec) binary() bool { return !strings.HasPrefix(c.name, "json") }
 
 // Unmarshal reads an invocation. It keeps nothing of b.
 func (c invocationCodec) Unmarshal(b []byte, message any) error {
@@ -61,20 +68,18 @@ func (c invocationCodec) Unmarshal(b []byte, message any) error {
 	if !ok {
 		return fmt.Errorf("%T is not an invocation", message)
 	}
+	defer c.turns.Take(len(b))()
 	if c.binary() {
 		return r.readBinary(b)
 	}
-	err := r.readJSON(b)
-	if errors.Is(err, io.EOF) { // which would say that there is no message
-		return errors.New("it ends in the middle")
-	}
-	return err
+	return r.readJSON(b)
 }
 
 // Marshal writes an answer.
 func (c invocationCodec) Marshal(message any) ([]byte, error) {
 	switch m := message.(type) {
 	case *answer:
+		defer c.turns.Take(len(m.output))()
 		if c.binary() {
 			return m.binary()
 		}
@@ -126,63 +131,57 @@ func (r *invocation) readBinary(b []byte) error {
 	return err
 }
 
+// readJSON reads the fields of the request. A typed input is taken as it stands:
+// whether it is a JSON value is looked at when the limit of its service is known.
 func (r *invocation) readJSON(b []byte) error {
 	*r = invocation{}
-	if !utf8.Valid(b) {
-		return errUTF8
-	}
-	dec := json.NewDecoder(bytes.NewReader(b))
-	if t, err := dec.Token(); err != nil {
-		return err
-	} else if t != json.Delim('{') {
-		return errors.New("the request is not a JSON object")
+	s := &scanner{text: b}
+	if !s.skip('{') {
+		return errors.New("it is not a JSON object")
 	}
 	seen := make(map[string]bool, 5)
-	for dec.More() {
-		t, err := dec.Token()
-		if err != nil {
+	for first := true; !s.skip('}'); first = false {
+		if !first && !s.skip(',') {
+			return s.unexpected()
+		}
+		var name string
+		if err := s.decode(&name); err != nil {
 			return err
 		}
-		name, _ := t.(string)
-		switch name {
-		case "content_type":
-			name = "contentType"
-		case "input", "bytes":
-			if seen["input"] || seen["bytes"] {
-				return errors.New("input and bytes exclude each other")
-			}
+		if !s.skip(':') {
+			return s.unexpected()
 		}
-		if seen[name] {
-			return fmt.Errorf("the field %.64q stands twice", name)
+		if name == "content_type" {
+			name = "contentType"
+		}
+		if seen[name] || name == "input" && seen["bytes"] || name == "bytes" && seen["input"] {
+			return fmt.Errorf("the field %.64q stands twice, or input and bytes both", name)
 		}
 		seen[name] = true
-		if err := r.readField(dec, name); err != nil {
+		if err := r.readField(s, name); err != nil {
 			return fmt.Errorf("field %.64q: %w", name, err)
 		}
 	}
-	if _, err := dec.Token(); err != nil { // the brace
-		return err
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+	if s.space(); s.at < len(b) {
 		return errors.New("something follows the request")
 	}
 	return nil
 }
 
-func (r *invocation) readField(dec *json.Decoder, name string) error {
+func (r *invocation) readField(s *scanner, name string) error {
 	switch name {
 	case "service":
-		return dec.Decode(&r.service)
+		return s.decode(&r.service)
 	case "contentType":
-		return dec.Decode(&r.contentType)
+		return s.decode(&r.contentType)
 	case "logs":
-		return dec.Decode(&r.logs)
+		return s.decode(&r.logs)
 	case "input":
-		r.typed = true
-		return dec.Decode((*json.RawMessage)(&r.input))
+		r.typed, r.input = true, bytes.Clone(s.value())
+		return nil
 	case "bytes":
 		var text *string
-		if err := dec.Decode(&text); err != nil || text == nil {
+		if err := s.decode(&text); err != nil || text == nil {
 			return err
 		}
 		var err error
@@ -190,6 +189,77 @@ func (r *invocation) readField(dec *json.Decoder, name string) error {
 		return err
 	}
 	return errors.New("there is no such field")
+}
+
+// scanner finds values in JSON without looking into them.
+type scanner struct {
+	text []byte
+	at   int
+}
+
+func (s *scanner) space() {
+	for s.at < len(s.text) && bytes.IndexByte([]byte(" \t\r\n"), s.text[s.at]) >= 0 {
+		s.at++
+	}
+}
+
+// skip skips one byte, if it is the next one after white space.
+func (s *scanner) skip(c byte) bool {
+	if s.space(); s.at < len(s.text) && s.text[s.at] == c {
+		s.at++
+		return true
+	}
+	return false
+}
+
+// value returns what may be the next value: up to the comma or bracket behind it.
+func (s *scanner) value() []byte {
+	s.space()
+	from, depth := s.at, 0
+	for s.at < len(s.text) {
+		switch s.text[s.at] {
+		case '"':
+			s.at += stringSize(s.text[s.at:]) - 1
+		case '[', '{':
+			depth++
+		case ',':
+			if depth == 0 {
+				return s.text[from:s.at]
+			}
+		case ']', '}':
+			if depth == 0 {
+				return s.text[from:s.at]
+			}
+			depth--
+		}
+		s.at++
+	}
+	return s.text[from:]
+}
+
+// decode reads a value that is not nested.
+func (s *scanner) decode(to any) error {
+	s.space()
+	from := s.at
+	if from < len(s.text) && s.text[from] == '"' {
+		s.at += stringSize(s.text[from:])
+	} else {
+		s.value()
+	}
+	if s.at == from {
+		return s.unexpected()
+	}
+	if text := s.text[from:s.at]; utf8.Valid(text) {
+		return json.Unmarshal(text, to)
+	}
+	return errUTF8
+}
+
+func (s *scanner) unexpected() error {
+	if s.at >= len(s.text) {
+		return errors.New("it ends in the middle")
+	}
+	return fmt.Errorf("byte %d is unexpected", s.at)
 }
 
 // binary encodes the answer. An output that protobuf's values cannot express is

@@ -2,10 +2,11 @@ package api
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"mime"
 	"net/http"
 	"strconv"
-	"strings"
 	"unicode/utf8"
 
 	"connectrpc.com/connect"
@@ -16,13 +17,15 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/keys"
 	"github.com/ruedo-dev/ruedo/internal/port"
+	"github.com/ruedo-dev/ruedo/internal/wire"
 )
 
 // maxContentType bounds the media type of an input, in bytes.
 const maxContentType = 255
 
 type invokeService struct {
-	hall *invoke.Hall
+	hall  *invoke.Hall
+	turns wire.Turns
 }
 
 // handler is what the generated constructor would make, but that requests and
@@ -31,7 +34,7 @@ func (s *invokeService) handler(opts ...connect.HandlerOption) (string, http.Han
 	method := ruedov1.File_ruedo_v1_invoke_proto.Services().ByName("InvokeService").Methods().ByName("Invoke")
 	opts = append(opts, connect.WithSchema(method))
 	for _, name := range []string{"proto", "json", "json; charset=utf-8"} {
-		opts = append(opts, connect.WithCodec(invocationCodec(name)))
+		opts = append(opts, connect.WithCodec(invocationCodec{name, s.turns}))
 	}
 	return ruedov1connect.InvokeServiceInvokeProcedure,
 		connect.NewUnaryHandlerSimple(ruedov1connect.InvokeServiceInvokeProcedure, s.Invoke, opts...)
@@ -47,14 +50,8 @@ func (s *invokeService) Invoke(ctx context.Context, req *invocation) (*answer, e
 	if err != nil {
 		return nil, err
 	}
-	if req.value != nil {
-		limit := entry.Rules.Limits.GetInputBytes()
-		if req.input, err = jsonOf(req.value, limit); err == errTooLong {
-			return nil, entry.Rules.TooLarge(req.service, "more than "+strconv.FormatUint(limit, 10)+" bytes")
-		} else if err != nil {
-			return nil, fault.Wrap(err, fault.InputInvalid, "the input of service %s is not a value: %s", req.service, err)
-		}
-		req.value = nil
+	if err := s.typed(entry, req); err != nil {
+		return nil, err
 	}
 	call := &invoke.Call{Service: req.service, Input: req.input, ContentType: req.contentType, Logs: req.logs}
 	if req.typed {
@@ -69,6 +66,32 @@ func (s *invokeService) Invoke(ctx context.Context, req *invocation) (*answer, e
 		return nil, err
 	}
 	return a, nil
+}
+
+// typed makes JSON of a typed input, or sees that it is, within the limit of the
+// service.
+func (s *invokeService) typed(entry *invoke.Entry, req *invocation) (err error) {
+	limit := entry.Rules.Limits.GetInputBytes()
+	defer s.turns.Take(len(req.input) + len(req.value))()
+	switch {
+	case !req.typed:
+		return nil
+	case req.value == nil && uint64(len(req.input)) > limit:
+		return entry.Rules.TooLarge(req.service, strconv.Itoa(len(req.input))+" bytes")
+	case req.value == nil && (!json.Valid(req.input) || !utf8.Valid(req.input)):
+		return fault.New(fault.RequestInvalid, "the request is not valid: its input is not a JSON value")
+	case req.value == nil:
+		return nil
+	}
+	req.input, err = jsonOf(req.value, limit)
+	req.value = nil
+	if errors.Is(err, errTooLong) {
+		return entry.Rules.TooLarge(req.service, "more than "+strconv.FormatUint(limit, 10)+" bytes")
+	}
+	if err != nil {
+		return fault.Wrap(err, fault.InputInvalid, "the input of service %s is not a value: %s", req.service, err)
+	}
+	return nil
 }
 
 // check holds a request against the rules of its message.
@@ -90,6 +113,3 @@ func isJSON(res *invoke.Result) bool {
 	mt, _, err := mime.ParseMediaType(res.ContentType)
 	return err == nil && mt == invoke.JSON
 }
-
-// binary reports whether a codec is protobuf's own.
-func (c invocationCodec) binary() bool { return !strings.HasPrefix(string(c), "json") }

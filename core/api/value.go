@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"strconv"
 	"strings"
@@ -47,16 +46,15 @@ var (
 // jsonOf returns the JSON of an encoded google.protobuf.Value. errTooLong if it
 // has more than limit bytes.
 func jsonOf(value []byte, limit uint64) ([]byte, error) {
-	w := &jsonWriter{limit: limit}
-	w.text.Grow(min(len(value), int(min(limit, math.MaxInt32))))
+	w := &jsonWriter{limit: limit, text: make([]byte, 0, min(len(value), int(min(limit, math.MaxInt32))))}
 	if err := w.value(value, 0); err != nil {
 		return nil, err
 	}
-	return w.text.Bytes(), nil
+	return w.text, nil
 }
 
 type jsonWriter struct {
-	text  bytes.Buffer
+	text  []byte
 	limit uint64
 }
 
@@ -66,7 +64,7 @@ func (w *jsonWriter) value(b []byte, depth int) error {
 	if depth > maxDepth {
 		return errDepth
 	}
-	if uint64(w.text.Len()) > w.limit {
+	if uint64(len(w.text)) > w.limit {
 		return errTooLong
 	}
 	kind, body, number := valueNull, []byte(nil), uint64(0)
@@ -95,40 +93,57 @@ func (w *jsonWriter) value(b []byte, depth int) error {
 	case valueString:
 		return w.string(body)
 	case valueBool:
-		w.text.WriteString(strconv.FormatBool(number != 0))
+		w.text = strconv.AppendBool(w.text, number != 0)
 	case valueStruct:
 		return w.object(body, depth)
 	case valueList:
 		return w.list(body, depth)
 	default:
-		w.text.WriteString("null")
+		w.text = append(w.text, "null"...)
 	}
 	return nil
 }
 
 func (w *jsonWriter) number(f float64) error {
-	b, err := json.Marshal(f)
-	if err != nil {
+	if math.IsInf(f, 0) || math.IsNaN(f) {
 		return errNoNumber
 	}
-	w.text.Write(b)
+	format := byte('f')
+	if abs := math.Abs(f); abs != 0 && (abs < 1e-6 || abs >= 1e21) {
+		format = 'e' // as encoding/json does
+	}
+	w.text = strconv.AppendFloat(w.text, f, format, -1, 64)
 	return nil
 }
 
 func (w *jsonWriter) string(s []byte) error {
+	if uint64(len(w.text)+len(s)) > w.limit {
+		return errTooLong
+	}
+	if plain(s) {
+		w.text = append(append(append(w.text, '"'), s...), '"')
+		return nil
+	}
 	if !utf8.Valid(s) {
 		return errUTF8
 	}
-	if uint64(w.text.Len()+len(s)) > w.limit {
-		return errTooLong
-	}
 	b, err := json.Marshal(string(s))
-	w.text.Write(b)
+	w.text = append(w.text, b...)
 	return err
 }
 
+// plain reports whether a text stands in JSON as it is.
+func plain(s []byte) bool {
+	for _, c := range s {
+		if c < ' ' || c >= utf8.RuneSelf || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
+}
+
 func (w *jsonWriter) object(b []byte, depth int) error {
-	w.text.WriteByte('{')
+	w.text = append(w.text, '{')
 	first := true
 	err := messages(b, structField, func(entry []byte) error {
 		var key, value []byte
@@ -149,27 +164,27 @@ func (w *jsonWriter) object(b []byte, depth int) error {
 		if err := w.string(key); err != nil {
 			return err
 		}
-		w.text.WriteByte(':')
+		w.text = append(w.text, ':')
 		return w.value(value, depth+1)
 	})
-	w.text.WriteByte('}')
+	w.text = append(w.text, '}')
 	return err
 }
 
 func (w *jsonWriter) list(b []byte, depth int) error {
-	w.text.WriteByte('[')
+	w.text = append(w.text, '[')
 	first := true
 	err := messages(b, listItem, func(item []byte) error {
 		w.comma(&first)
 		return w.value(item, depth+1)
 	})
-	w.text.WriteByte(']')
+	w.text = append(w.text, ']')
 	return err
 }
 
 func (w *jsonWriter) comma(first *bool) {
 	if !*first {
-		w.text.WriteByte(',')
+		w.text = append(w.text, ',')
 	}
 	*first = false
 }
@@ -218,105 +233,167 @@ func fields(b []byte, visit func(n protowire.Number, t protowire.Type, bytes []b
 
 // valueOf returns the encoded google.protobuf.Value of one JSON value.
 func valueOf(text []byte) ([]byte, error) {
-	dec := json.NewDecoder(bytes.NewReader(text))
-	dec.UseNumber()
-	w := &valueWriter{dec: dec, b: make([]byte, 0, len(text)+len(text)/2)}
-	t, err := dec.Token()
-	if err == nil {
-		err = w.value(t, 0)
+	if !json.Valid(text) || !utf8.Valid(text) {
+		return nil, errors.New("it is not a JSON value")
 	}
-	if err != nil {
+	w := &valueWriter{text: text, b: make([]byte, 0, 2*len(text)+16)}
+	if err := w.value(0); err != nil {
 		return nil, err
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("something follows the value")
 	}
 	return w.b, nil
 }
 
+// valueWriter reads text, which is valid JSON, and writes the value of it.
 type valueWriter struct {
-	dec *json.Decoder
-	b   []byte
+	text []byte
+	at   int
+	b    []byte
 }
 
-// value appends the value that begins with token t.
-func (w *valueWriter) value(t json.Token, depth int) error {
-	switch t := t.(type) {
-	case nil:
+// next skips white space and returns the byte that follows.
+func (w *valueWriter) next() byte {
+	for {
+		switch c := w.text[w.at]; c {
+		case ' ', '\t', '\n', '\r':
+			w.at++
+		default:
+			return c
+		}
+	}
+}
+
+// value appends the next value.
+func (w *valueWriter) value(depth int) error {
+	switch c := w.next(); c {
+	case 'n':
+		w.at += len("null")
 		w.b = protowire.AppendTag(w.b, valueNull, protowire.VarintType)
 		w.b = protowire.AppendVarint(w.b, 0)
-	case bool:
-		w.b = protowire.AppendTag(w.b, valueBool, protowire.VarintType)
-		w.b = protowire.AppendVarint(w.b, protowire.EncodeBool(t))
-	case json.Number:
-		f, err := strconv.ParseFloat(t.String(), 64)
-		if err != nil {
-			return errNoNumber // of a double's range
+	case 't', 'f':
+		w.at += len("true")
+		if c == 'f' {
+			w.at++
 		}
-		w.b = protowire.AppendTag(w.b, valueNumber, protowire.Fixed64Type)
-		w.b = protowire.AppendFixed64(w.b, math.Float64bits(f))
-	case string:
+		w.b = protowire.AppendTag(w.b, valueBool, protowire.VarintType)
+		w.b = protowire.AppendVarint(w.b, protowire.EncodeBool(c == 't'))
+	case '"':
+		s, err := w.string()
+		if err != nil {
+			return err
+		}
 		w.b = protowire.AppendTag(w.b, valueString, protowire.BytesType)
-		w.b = protowire.AppendString(w.b, t)
-	case json.Delim:
+		w.b = protowire.AppendBytes(w.b, s)
+	case '[', '{':
 		if depth == maxDepth {
 			return errDepth
 		}
-		if t == '[' {
+		w.at++
+		if c == '[' {
 			return w.long(valueList, func() error { return w.list(depth + 1) })
 		}
 		return w.long(valueStruct, func() error { return w.object(depth + 1) })
+	default:
+		return w.number()
 	}
 	return nil
 }
 
-func (w *valueWriter) list(depth int) error {
-	for w.dec.More() {
-		if err := w.field(listItem, depth); err != nil {
-			return err
+func (w *valueWriter) number() error {
+	from := w.at
+	for w.at < len(w.text) && bytes.IndexByte([]byte("+-.0123456789eE"), w.text[w.at]) >= 0 {
+		w.at++
+	}
+	f, err := strconv.ParseFloat(string(w.text[from:w.at]), 64)
+	if err != nil {
+		return errNoNumber // of a double's range
+	}
+	w.b = protowire.AppendTag(w.b, valueNumber, protowire.Fixed64Type)
+	w.b = protowire.AppendFixed64(w.b, math.Float64bits(f))
+	return nil
+}
+
+// string reads a string.
+func (w *valueWriter) string() ([]byte, error) {
+	size := stringSize(w.text[w.at:])
+	quoted := w.text[w.at : w.at+size]
+	w.at += size
+	if s := quoted[1 : size-1]; bytes.IndexByte(s, '\\') < 0 {
+		return s, nil
+	}
+	var s string
+	err := json.Unmarshal(quoted, &s)
+	return []byte(s), err
+}
+
+// stringSize returns the length of the string that text begins with, quotes
+// included, or of text if it does not end.
+func stringSize(text []byte) int {
+	for i := 1; i < len(text); i++ {
+		switch text[i] {
+		case '"':
+			return i + 1
+		case '\\':
+			i++
 		}
 	}
-	_, err := w.dec.Token() // the bracket
-	return err
+	return len(text)
+}
+
+func (w *valueWriter) list(depth int) error {
+	for {
+		switch w.next() {
+		case ']':
+			w.at++
+			return nil
+		case ',':
+			w.at++
+		default:
+			if err := w.field(listItem, depth); err != nil {
+				return err
+			}
+		}
+	}
 }
 
 func (w *valueWriter) object(depth int) error {
-	for w.dec.More() {
-		err := w.long(structField, func() error {
-			key, err := w.dec.Token()
-			if err != nil {
+	for {
+		switch w.next() {
+		case '}':
+			w.at++
+			return nil
+		case ',':
+			w.at++
+		default:
+			if err := w.long(structField, func() error { return w.entry(depth) }); err != nil {
 				return err
 			}
-			name, _ := key.(string)
-			w.b = protowire.AppendTag(w.b, entryKey, protowire.BytesType)
-			w.b = protowire.AppendString(w.b, name)
-			return w.field(entryValue, depth)
-		})
-		if err != nil {
-			return err
 		}
 	}
-	_, err := w.dec.Token() // the brace
-	return err
+}
+
+func (w *valueWriter) entry(depth int) error {
+	name, err := w.string()
+	if err != nil {
+		return err
+	}
+	w.b = protowire.AppendTag(w.b, entryKey, protowire.BytesType)
+	w.b = protowire.AppendBytes(w.b, name)
+	w.next()
+	w.at++ // the colon
+	return w.field(entryValue, depth)
 }
 
 // field appends the next value as a field of a message.
 func (w *valueWriter) field(n protowire.Number, depth int) error {
-	t, err := w.dec.Token()
-	if err != nil {
-		return err
-	}
-	if _, ok := t.(json.Delim); ok {
-		return w.long(n, func() error { return w.value(t, depth) })
-	}
-	if s, ok := t.(string); ok && len(s) > 100 {
-		return w.long(n, func() error { return w.value(t, depth) })
+	switch c := w.next(); {
+	case c == '[' || c == '{', c == '"' && stringSize(w.text[w.at:]) > 100:
+		return w.long(n, func() error { return w.value(depth) })
 	}
 	// What is left takes less than 128 bytes, so one byte holds its length.
 	w.b = protowire.AppendTag(w.b, n, protowire.BytesType)
 	at := len(w.b)
 	w.b = append(w.b, 0)
-	if err := w.value(t, depth); err != nil {
+	if err := w.value(depth); err != nil {
 		return err
 	}
 	w.b[at] = byte(len(w.b) - at - 1)

@@ -135,9 +135,7 @@ func (x *exchange) end(r *http.Request) {
 	if !x.route.Stream {
 		x.s.inflight.remove(x)
 	}
-	if large := max(x.read+x.wrote, x.in.held, x.out.held); large > largeGarbage {
-		x.s.garbage.Add(large)
-	}
+	x.s.spent(x.read + x.wrote)
 	x.in.release(x.in.held)
 	x.out.release(x.out.held)
 	if x.conn != nil && x.Err() != nil {
@@ -263,6 +261,7 @@ func (x *exchange) take(a *account, n int64, patience time.Duration, stuck phase
 	}
 	if a.budget.take(n) || a.budget.wait(x.Done(), n, patience, func() { x.s.endStuck(stuck) }) {
 		a.held += n
+		x.s.spent(n)
 		return true
 	}
 	a.unshare(n)
@@ -290,7 +289,7 @@ func (x *exchange) Write(p []byte) (int, error) {
 	}
 	if n := int64(len(p)) - x.out.held; n > smallBody {
 		if !x.take(&x.out, n, answerRoom, writing) {
-			x.cut()
+			x.cut(writing)
 			return 0, x.s.answersFull()
 		}
 		defer func() { x.out.release(n) }()
@@ -320,14 +319,16 @@ func (x *exchange) Flush() {
 // Unwrap lets http.ResponseController find the server's own writer.
 func (x *exchange) Unwrap() http.ResponseWriter { return x.w }
 
-// cut ends the exchange from outside: reads and writes fail from now on. It may
-// be called only while the exchange is in flight.
-func (x *exchange) cut() {
+// cut ends the exchange from outside, where it was seen to wait: reads fail from
+// now on, and unless it was seen reading, writes too, so that a body that is too
+// slow still gets its answer. It may be called only while the exchange is in
+// flight.
+func (x *exchange) cut(seen phase) {
 	x.late.Store(true)
 	rc := http.NewResponseController(x.w)
 	past := time.Unix(1, 0)
 	_ = rc.SetReadDeadline(past)
-	if x.phase.Load() != reading {
+	if seen != reading {
 		_ = rc.SetWriteDeadline(past)
 	}
 }

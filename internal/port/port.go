@@ -26,6 +26,9 @@
 // watch looks at all requests in flight once a tick, so a request pays for the
 // rule with a few atomic operations and no timer.
 //
+// Work on large messages (inflating, compressing, translating) is done in turns,
+// on half of the processors.
+//
 // Bytes in flight are charged to a budget of the connection and one of the
 // server, bodies by the memory that they may take when decoded. When a budget is
 // used up, the request that has stood still the longest is ended; when that
@@ -57,6 +60,7 @@ import (
 	"time"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/wire"
 )
 
 // Defaults of Config.
@@ -133,6 +137,7 @@ type Server struct {
 	hosts   hosts
 	routes  []Route
 	unknown *route
+	turns   wire.Turns
 	http    *http.Server
 
 	bodies, answers budget
@@ -140,7 +145,8 @@ type Server struct {
 	inflight        inflight
 	pressed         atomic.Bool // patience is short
 	draining        atomic.Bool
-	garbage         atomic.Int64 // bytes that large requests left behind
+	garbage         atomic.Int64  // bytes that large requests have taken since the last collection
+	kick            chan struct{} // there is much garbage
 
 	begin, end sync.Once
 	stop       chan struct{} // ends the watch
@@ -166,6 +172,8 @@ func New(cfg Config) *Server {
 		mux:     http.NewServeMux(),
 		origins: http.NewCrossOriginProtection(),
 		hosts:   newHosts(cfg.Hosts),
+		turns:   wire.NewTurns(),
+		kick:    make(chan struct{}, 1),
 		stop:    make(chan struct{}),
 		down:    make(chan error, 1),
 	}
@@ -263,6 +271,9 @@ func (s *Server) shutdown(ctx context.Context) {
 		cancel()
 	})
 }
+
+// Turns are the turns of work on large messages, for handlers that do some.
+func (s *Server) Turns() wire.Turns { return s.turns }
 
 // InFlight returns the number of requests in flight, without streams.
 func (s *Server) InFlight() int { return int(s.inflight.n.Load()) }

@@ -84,7 +84,7 @@ func (s *Server) Connect(b Bounds, construct func(opts ...connect.HandlerOption)
 		procedures = append(procedures, spec.Procedure)
 		own := bounds(spec.Procedure)
 		return wire.Onion{
-			Procedure: spec.Procedure, MaxBytes: own.Message, Unchecked: own.Unchecked, Count: Count, Logger: s.log,
+			Procedure: spec.Procedure, MaxBytes: own.Message, Unchecked: own.Unchecked, Turns: s.turns, Count: Count, Logger: s.log,
 		}.Options()
 	}))
 	for _, procedure := range procedures {

@@ -20,8 +20,12 @@ const (
 	// largeGarbage is from when on what a request leaves behind is given back to
 	// the system soon, which the collector by itself would keep for minutes.
 	largeGarbage = 1 << 20
-	// muchGarbage is so much of it that it is collected at the next tick.
+	// muchGarbage is so much of it that it is collected without waiting.
 	muchGarbage = 64 << 20
+	// betweenGCs is the least time between two such collections.
+	betweenGCs = 100 * time.Millisecond
+	// many connections or requests leave memory behind as well.
+	many = 64
 )
 
 // watched is what the watch knows of an exchange.
@@ -40,32 +44,47 @@ func (s *Server) watch() {
 	every := min(tick, s.cfg.Idle/10)
 	t := time.NewTicker(every)
 	defer t.Stop()
+	var last time.Time // of a collection
 	dirty := false
 	for {
 		select {
 		case <-t.C:
 			s.look(every)
 			dirty = s.clean(dirty)
+		case <-s.kick:
+			if s.garbage.Load() > muchGarbage && time.Since(last) > betweenGCs {
+				s.garbage.Store(0)
+				runtime.GC()
+				last, dirty = time.Now(), true
+			}
 		case <-s.stop:
 			return
 		}
 	}
 }
 
-// clean collects the garbage of large requests: at each tick if there is much,
-// and once when there are no more of them. It reports whether there is any left.
+// clean gives what large requests, or many, leave behind back to the system when
+// there are no more of them. It reports whether there may still be some.
 func (s *Server) clean(dirty bool) bool {
-	switch left := s.garbage.Swap(0); {
-	case left > muchGarbage || s.answers.used.Load() > muchGarbage || s.bodies.used.Load() > muchGarbage:
-		runtime.GC()
+	if s.garbage.Swap(0) > 0 || s.conns.count() > many || s.inflight.n.Load() > many {
 		return true
-	case left > 0:
-		return true
-	case dirty:
+	}
+	if dirty {
 		runtime.GC() // pools let go of what they hold with the second collection
 		debug.FreeOSMemory()
 	}
 	return false
+}
+
+// spent counts memory that a request takes and leaves behind as garbage.
+func (s *Server) spent(n int64) {
+	if n < largeGarbage || s.garbage.Add(n) < muchGarbage {
+		return
+	}
+	select {
+	case s.kick <- struct{}{}:
+	default:
+	}
 }
 
 // look judges every exchange once.
@@ -84,8 +103,8 @@ func (s *Server) look(every time.Duration) {
 		if x.age%extendEvery == 0 {
 			x.extend()
 		}
-		if x.step(idle, rate, int(x.route.Total/every)) {
-			x.cut()
+		if now := x.phase.Load(); x.step(now, idle, rate, int(x.route.Total/every)) {
+			x.cut(now)
 		}
 	})
 }
@@ -94,8 +113,7 @@ func (s *Server) look(every time.Duration) {
 // ticks, it is behind rate bytes a tick after idle ticks, or a body has taken
 // longer than total ticks. Only ticks in which the handler waits for the peer
 // count.
-func (x *exchange) step(idle int, rate int64, total int) bool {
-	now := x.phase.Load()
+func (x *exchange) step(now phase, idle int, rate int64, total int) bool {
 	moved := x.moved.Load()
 	passed := moved - x.seen
 	x.seen = moved
@@ -120,7 +138,7 @@ func (x *exchange) step(idle int, rate int64, total int) bool {
 // has for a whole tick.
 func (s *Server) endStuck(in phase) {
 	if x := s.slowest(func(now phase) bool { return now == in }); x != nil {
-		s.inflight.with(x, x.cut)
+		s.inflight.with(x, func() { x.cut(in) })
 	}
 }
 

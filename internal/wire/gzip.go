@@ -12,34 +12,68 @@ import (
 // connect reads one byte more than it takes, to see that there is one.
 const overshoot = 64 << 10
 
-// boundedGzip is gzip, as connect has it, for messages of at most maxBytes. By
-// itself connect inflates a message that is over its bound to its end, to say how
-// long it is: seconds of CPU for a megabyte of zeros of zeros.
-func boundedGzip(maxBytes int) connect.HandlerOption {
+// boundedGzip is gzip, as connect has it, for messages of at most maxBytes. On
+// its own connect inflates a message that is over its bound to its end, to say
+// how long it is: seconds of CPU for a megabyte of zeros of zeros. Large messages
+// take turns.
+func boundedGzip(maxBytes int, turns Turns) connect.HandlerOption {
 	return connect.WithCompression("gzip",
-		func() connect.Decompressor { return &boundedReader{most: int64(maxBytes) + overshoot} },
-		func() connect.Compressor { return gzip.NewWriter(io.Discard) })
+		func() connect.Decompressor { return &boundedReader{limit: int64(maxBytes) + overshoot, turns: turns} },
+		func() connect.Compressor { return &politeWriter{Writer: gzip.NewWriter(io.Discard), turns: turns} })
 }
 
 // boundedReader inflates so many bytes and no more.
 type boundedReader struct {
 	gzip.Reader
-	most, read int64
+	limit, read int64
+	turns       Turns
+	done        func() // ends the turn; nil without one
 }
 
 func (r *boundedReader) Read(p []byte) (int, error) {
-	if r.read >= r.most {
-		return 0, fmt.Errorf("it inflates to more than %d bytes", r.most)
+	if r.read >= r.limit {
+		return 0, fmt.Errorf("it inflates to more than %d bytes", r.limit)
 	}
-	n, err := r.Reader.Read(p[:min(int64(len(p)), r.most-r.read)])
+	if r.read >= heavy && r.done == nil {
+		r.done = r.turns.Take(heavy)
+	}
+	n, err := r.Reader.Read(p[:min(int64(len(p)), r.limit-r.read)])
 	r.read += int64(n)
 	return n, err
 }
 
 // Reset begins with another message.
 func (r *boundedReader) Reset(from io.Reader) error {
+	r.endTurn()
 	r.read = 0
 	return r.Reader.Reset(from)
 }
 
-var _ connect.Decompressor = (*boundedReader)(nil)
+// Close ends a message.
+func (r *boundedReader) Close() error {
+	r.endTurn()
+	return r.Reader.Close()
+}
+
+func (r *boundedReader) endTurn() {
+	if r.done != nil {
+		r.done()
+		r.done = nil
+	}
+}
+
+// politeWriter compresses.
+type politeWriter struct {
+	*gzip.Writer
+	turns Turns
+}
+
+func (w *politeWriter) Write(p []byte) (int, error) {
+	defer w.turns.Take(len(p))()
+	return w.Writer.Write(p)
+}
+
+var (
+	_ connect.Decompressor = (*boundedReader)(nil)
+	_ connect.Compressor   = (*politeWriter)(nil)
+)

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"strings"
 
 	"buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 	"buf.build/go/protovalidate"
@@ -29,6 +30,8 @@ type Onion struct {
 	MaxBytes int
 	// Unchecked leaves the rules of messages to the handler.
 	Unchecked bool
+	// Turns are those of all handlers; nil means that nothing waits for others.
+	Turns Turns
 	// Count is called once for each request before it is answered, with the
 	// reason of its failure, or "" for success. Many goroutines call it at the
 	// same time.
@@ -43,7 +46,7 @@ func (o Onion) Options() []connect.HandlerOption {
 	opts := []connect.HandlerOption{
 		connect.WithReadMaxBytes(o.MaxBytes),
 		connect.WithCompressMinBytes(minCompressed),
-		boundedGzip(o.MaxBytes),
+		boundedGzip(o.MaxBytes, o.Turns),
 		connect.WithRecover(func(ctx context.Context, _ connect.Spec, _ http.Header, p any) error {
 			if p == http.ErrAbortHandler {
 				panic(p)
@@ -103,7 +106,7 @@ func Public(log *slog.Logger, where string, err error) error {
 	if e, ok := errors.AsType[*fault.Error](err); ok && e.Reason != fault.Internal {
 		return err
 	}
-	if ce, ok := errors.AsType[*connect.Error](err); ok && ce.Code() == connect.CodeInvalidArgument && !fault.Wired(ce) {
+	if ce, ok := errors.AsType[*connect.Error](err); ok && callersFault(ce) {
 		return invalidRequest(ce)
 	}
 	e := fault.Of(err)
@@ -111,6 +114,18 @@ func Public(log *slog.Logger, where string, err error) error {
 		return internal(log, where, err)
 	}
 	return e
+}
+
+// callersFault reports whether Connect itself refused a request: one that breaks
+// the rules of its message, or of the protocol.
+func callersFault(ce *connect.Error) bool {
+	switch ce.Code() {
+	case connect.CodeInvalidArgument:
+		return !fault.Wired(ce)
+	case connect.CodeInternal:
+		return strings.HasPrefix(ce.Message(), "protocol error") && !fault.Wired(ce)
+	}
+	return false
 }
 
 func internal(log *slog.Logger, where string, err error) error {

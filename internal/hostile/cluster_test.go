@@ -42,8 +42,9 @@ type cluster struct {
 
 func (c *cluster) processes() []*process { return append([]*process{c.core}, c.runners...) }
 
-// coreMemory bounds the memory of a core, in bytes: it is its GOMEMLIMIT, and no
-// row may drive it further.
+// coreMemory is the most memory that a core may ever have, in bytes. Its
+// GOMEMLIMIT is three quarters of it, as one sets it below the limit of a
+// container: it counts neither the program nor the store's mapped file.
 const coreMemory = 512 << 20
 
 // newCluster starts a cluster and gives it back with the victim published. wrap
@@ -56,7 +57,7 @@ func newCluster(t *testing.T, wrap ...string) *cluster {
 	c := &cluster{home: t.TempDir(), published: new(atomic.Int64)}
 	env := environment(c.home, "RUEDO_LOG_FORMAT=json", "RUEDO_APPLICATION_CLUSTER_ID=hostile")
 	c.core = start(t, "core", append(env,
-		"RUEDO_SERVER_PORT=0", "RUEDO_SERVER_DISTRIBUTED_EXECUTION=true", fmt.Sprintf("GOMEMLIMIT=%d", coreMemory),
+		"RUEDO_SERVER_PORT=0", "RUEDO_SERVER_DISTRIBUTED_EXECUTION=true", fmt.Sprintf("GOMEMLIMIT=%d", coreMemory/4*3),
 		"RUEDO_STORE_DATA_DIR="+filepath.Join(c.home, "store")), wrap[0], wrap[1:]...)
 	c.core.guard()
 	if !eventually(30*time.Second, func() bool { c.url = served(c.core.output(0)); return c.url != "" || !c.core.alive() }) || c.url == "" {

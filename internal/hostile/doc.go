@@ -14,7 +14,7 @@
 //   - The processes are the same as before, and none of their children is left.
 //     Within 5 s their memory, threads and open files are back near what they
 //     were when the row began, and so are the goroutines of the core.
-//   - The core, which runs with a GOMEMLIMIT of 512 MiB, never had more memory
+//   - The core, which runs with a GOMEMLIMIT of 384 MiB, never had more memory
 //     than that. Rows bound it further.
 //   - A victim, another service on the same cluster that a process of its own
 //     calls 200 times a second through the whole row, is answered every time,

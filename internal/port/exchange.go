@@ -47,7 +47,8 @@ type exchange struct {
 	conn            *conn // nil if another server accepted it
 	shard           uint32
 	http1           bool
-	gzip            bool // the body is compressed
+	gzip            bool  // the body is compressed
+	announced       int64 // length of the body, as its peer says; -1 if it does not
 
 	phase atomic.Uint32
 	moved atomic.Int64 // bytes read and written
@@ -186,6 +187,11 @@ func (x *exchange) Read(p []byte) (int, error) {
 	if x.bodyError != nil {
 		return 0, x.bodyError
 	}
+	// What is announced is charged before it comes: of many large bodies a few are
+	// read at a time, and the others wait before they take memory.
+	if x.read == 0 && !x.hold() {
+		return 0, x.refuse(x.s.bodiesFull())
+	}
 	limit := x.route.Body
 	if limit > 0 && int64(len(p)) > limit-x.read+1 {
 		p = p[:limit-x.read+1]
@@ -241,9 +247,10 @@ func (x *exchange) tooSlow(err error) *fault.Error {
 		x.read, x.s.cfg.Idle, x.s.cfg.Rate).WithFix("send it again over a faster connection")
 }
 
-// hold charges what the body read so far may take in memory.
+// hold charges what the body, as far as it is announced or has been read, may
+// take in memory.
 func (x *exchange) hold() bool {
-	read := x.read
+	read := max(x.read, x.announced)
 	if x.gzip {
 		read = min(read*maxInflation, max(int64(x.route.Message), read))
 	}
@@ -251,7 +258,8 @@ func (x *exchange) hold() bool {
 	if want <= smallBody {
 		return true
 	}
-	return x.take(&x.in, want-x.in.held, bodyRoom, reading)
+	more := want - x.in.held
+	return more <= 0 || x.take(&x.in, more, bodyRoom, reading)
 }
 
 // take charges n bytes, and waits a little for room if there is none.
@@ -259,7 +267,7 @@ func (x *exchange) take(a *account, n int64, patience time.Duration, stuck phase
 	if !a.share(n, x.s.cfg.ConnMemory) {
 		return false
 	}
-	if a.budget.take(n) || a.budget.wait(x.Done(), n, patience, func() { x.s.endStuck(stuck) }) {
+	if a.budget.take(n) || a.budget.wait(x.Done(), n, patience, func() { x.s.endSlowest(stuck) }) {
 		a.held += n
 		x.s.spent(n)
 		return true

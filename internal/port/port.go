@@ -31,8 +31,8 @@
 //
 // Bytes in flight are charged to a budget of the connection and one of the
 // server, bodies by the memory that they may take when decoded. When a budget is
-// used up, the request that has stood still the longest is ended; when that
-// makes no room in time, the newcomer is refused with SERVER_BUSY.
+// used up, the request whose peer is the slowest is ended; when that makes no
+// room in time, the newcomer is refused with SERVER_BUSY.
 //
 // # Connections
 //

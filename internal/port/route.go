@@ -118,6 +118,9 @@ func (r *route) handler(s *Server, h http.Handler) http.Handler {
 			http1:   req.ProtoMajor == 1,
 			gzip:    compressed(req.Header),
 		}
+		if x.announced = req.ContentLength; r.Body > 0 {
+			x.announced = min(x.announced, r.Body) // what is over it is not read
+		}
 		if err := overlong(req.Header); err != nil {
 			x.fail(req, err)
 			return

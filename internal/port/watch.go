@@ -134,16 +134,16 @@ func (x *exchange) step(now phase, idle int, rate int64, total int) bool {
 		now == reading && p.ticks > total
 }
 
-// endStuck ends the exchange that has waited for its peer the longest, if any
-// has for a whole tick.
-func (s *Server) endStuck(in phase) {
+// endSlowest ends the exchange whose peer moves the fewest bytes in a tick, if one
+// has been waited for in a whole tick.
+func (s *Server) endSlowest(in phase) {
 	if x := s.slowest(func(now phase) bool { return now == in }); x != nil {
 		s.inflight.with(x, func() { x.cut(in) })
 	}
 }
 
-// hangUpOnSlowest closes the connection of the exchange that has waited for its
-// peer the longest, if any has for a whole tick, and reports whether it did.
+// hangUpOnSlowest closes the connection of the exchange whose peer moves the
+// fewest bytes in a tick, and reports whether there was one.
 func (s *Server) hangUpOnSlowest() bool {
 	x := s.slowest(func(now phase) bool { return now != working })
 	if x == nil || x.conn == nil {
@@ -153,14 +153,20 @@ func (s *Server) hangUpOnSlowest() bool {
 	return true
 }
 
-// slowest returns the exchange that has waited for its peer the longest, of
-// those that wait as asked and are not ended yet.
+// slowest returns the exchange whose peer moves the fewest bytes in a tick, of
+// those that wait as asked, have waited for a tick at least, and are not ended
+// yet.
 func (s *Server) slowest(waits func(phase) bool) *exchange {
 	var worst *exchange
-	longest := 0
+	var least int64
 	s.inflight.each(func(x *exchange) {
-		if x.still > longest && !x.late.Load() && waits(x.phase.Load()) {
-			worst, longest = x, x.still
+		now := x.phase.Load()
+		p := &x.slow[now]
+		if !waits(now) || p.ticks == 0 || x.late.Load() {
+			return
+		}
+		if rate := p.moved / int64(p.ticks); worst == nil || rate < least {
+			worst, least = x, rate
 		}
 	})
 	return worst

@@ -216,7 +216,7 @@ func framesRow() *row {
 		}}
 	}
 	return &row{
-		number: 39, name: "HTTP/2: rapid reset, floods of frames, header bombs", once: true,
+		number: 39, name: "HTTP/2: rapid reset, floods of frames, header bombs", once: true, atOnce: 4,
 		moves: []move{
 			flood("100,000 rapid resets", 100_000, true, func(f *frames, _ int) error {
 				id, err := f.request(true, http.MethodPost, call)
@@ -241,7 +241,7 @@ func framesRow() *row {
 					return fr.WriteContinuation(1, false, bytes.Repeat([]byte{0, 1, 'x', 1, '1'}, 3000))
 				})
 			}),
-			flood("empty continuations", 100_000, true, func(f *frames, i int) error {
+			flood("empty continuations", 100_000, false, func(f *frames, i int) error {
 				return f.say(func(fr *http2.Framer) error {
 					if i == 0 {
 						return fr.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: f.headers(http.MethodPost, call)})
@@ -319,7 +319,7 @@ func (b *bout) longer(path string) {
 func idleRow() *row {
 	const many = 9_000 // of the 20,000 descriptors that this process may have
 	return &row{
-		number: 39, name: "HTTP: 9,000 idle connections", once: true,
+		number: 39, name: "HTTP: 9,000 idle connections", once: true, atOnce: 4,
 		moves: []move{{"idle", func(b *bout) {
 			var conns []net.Conn
 			defer func() {

@@ -118,7 +118,7 @@ func valueRow() *row {
 		}
 	}
 	r := &row{
-		number: 45, name: "values of 8 MB, and answers of 4 MB as values", once: true,
+		number: 45, name: "values of 8 MB, and answers of 4 MB as values", once: true, atOnce: 4,
 		setup: func(b *bout) {
 			b.mustPublish(b.service("zeros"), zeros(), 10*time.Second)
 			if res, err := b.client.Call(b.ctx, b.service("zeros"), nil); err != nil || len(res.Output) < 4_000_000 || !json.Valid(res.Output) {

@@ -63,53 +63,51 @@ type conns struct {
 	all map[*conn]struct{}
 }
 
-// add registers a connection. At the limit it first closes the one that has
-// been idle for longest, or else one that has not sent a request yet. It reports
-// whether there was room.
+// add registers a connection and reports whether there was room.
 func (s *conns) add(c *conn) bool {
 	s.mu.Lock()
-	var victim *conn
+	defer s.mu.Unlock()
 	if len(s.all) >= s.limit {
-		if victim = s.leastUseful(); victim == nil {
-			s.mu.Unlock()
-			return false
-		}
+		return false
 	}
 	if s.all == nil {
 		s.all = make(map[*conn]struct{})
 	}
 	s.all[c] = struct{}{}
-	s.mu.Unlock()
-	if victim != nil {
-		_ = victim.Close()
-	}
 	return true
 }
 
-// leastUseful returns the connection that has been idle for longest, or else
-// the oldest one without a request. The caller holds the lock.
-func (s *conns) leastUseful() *conn {
+// sample is among how many connections the least useful one is looked for: a
+// flood of connections must not cost the square of their number.
+const sample = 128
+
+// spare closes a connection of which nobody has heard for a tick: one that is
+// idle, or else one that has not sent a request yet. With hurry it need not be a
+// tick. It reports whether there was one.
+func (s *conns) spare(hurry bool) bool {
+	now := s.tick.Load()
+	if hurry {
+		now++
+	}
 	var idle, fresh *conn
-	for c := range s.all {
-		if t := c.idle.Load(); t != 0 && (idle == nil || t < idle.idle.Load()) {
+	s.mu.Lock()
+	looked := 0
+	for c := range s.all { // which begins anywhere
+		if t := c.idle.Load(); t != 0 && t <= now && (idle == nil || t < idle.idle.Load()) {
 			idle = c
 		}
-		if c.fresh.Load() && (fresh == nil || c.since < fresh.since) {
+		if c.fresh.Load() && c.since < now && (fresh == nil || c.since < fresh.since) {
 			fresh = c
 		}
+		if looked++; looked >= sample && (idle != nil || fresh != nil) {
+			break
+		}
 	}
-	if idle != nil {
-		return idle
-	}
-	return fresh
-}
-
-// spare closes the least useful connection, for its descriptor, and reports
-// whether there was one.
-func (s *conns) spare() bool {
-	s.mu.Lock()
-	c := s.leastUseful()
 	s.mu.Unlock()
+	c := idle
+	if c == nil {
+		c = fresh
+	}
 	if c == nil {
 		return false
 	}
@@ -163,24 +161,31 @@ type listener struct {
 	s *Server
 }
 
-// Accept returns the next connection for which there is room. Near the limit of
-// open files it gives up idle connections rather than new ones.
+// Accept returns the next connection. At the limit of connections, and at that
+// of open files, it gives up others for it.
 func (l *listener) Accept() (net.Conn, error) {
 	for {
 		nc, err := l.Listener.Accept()
 		if err != nil {
-			if outOfFiles(err) && l.s.conns.spare() {
+			if outOfFiles(err) && l.s.makeRoom() {
 				continue
 			}
 			return nil, err
 		}
 		c := &conn{Conn: nc, set: &l.s.conns, since: l.s.conns.tick.Load()}
 		c.fresh.Store(true)
-		if l.s.conns.add(c) || l.s.hangUpOnSlowest() && l.s.conns.add(c) {
+		if l.s.conns.add(c) || l.s.makeRoom() && l.s.conns.add(c) {
 			return c, nil
 		}
 		_ = nc.Close() // all others are at work
 	}
+}
+
+// makeRoom closes the connection that is missed least: one that is idle or has
+// asked for nothing, then one whose peer is slow, then others of both kinds that
+// are so for less than a tick. It reports whether there was one.
+func (s *Server) makeRoom() bool {
+	return s.conns.spare(false) || s.hangUpOnSlowest(1) || s.conns.spare(true) || s.hangUpOnSlowest(0)
 }
 
 // outOfFiles reports whether an error says that no descriptor is left.

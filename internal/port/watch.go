@@ -134,18 +134,24 @@ func (x *exchange) step(now phase, idle int, rate int64, total int) bool {
 		now == reading && p.ticks > total
 }
 
-// endSlowest ends the exchange whose peer moves the fewest bytes in a tick, if one
-// has been waited for in a whole tick.
+// hindering is how slow a peer is, in multiples of the rate that it must keep,
+// that may be ended for others.
+const hindering = 16
+
+// endSlowest ends the exchange whose peer moves the fewest bytes in a tick, if
+// one has been waited for in a whole tick and moves few.
 func (s *Server) endSlowest(in phase) {
-	if x := s.slowest(func(now phase) bool { return now == in }); x != nil {
+	x, rate := s.slowest(func(now phase, ticks int) bool { return now == in && ticks > 0 })
+	if x != nil && rate < hindering*s.cfg.Rate {
 		s.inflight.with(x, func() { x.cut(in) })
 	}
 }
 
-// hangUpOnSlowest closes the connection of the exchange whose peer moves the
-// fewest bytes in a tick, and reports whether there was one.
-func (s *Server) hangUpOnSlowest() bool {
-	x := s.slowest(func(now phase) bool { return now != working })
+// hangUpOnSlowest closes the connection of the exchange whose peer has moved the
+// fewest bytes in a tick, of those that have waited for so many ticks. It reports
+// whether there was one.
+func (s *Server) hangUpOnSlowest(waited int) bool {
+	x, _ := s.slowest(func(now phase, ticks int) bool { return now != working && ticks >= waited })
 	if x == nil || x.conn == nil {
 		return false
 	}
@@ -153,21 +159,18 @@ func (s *Server) hangUpOnSlowest() bool {
 	return true
 }
 
-// slowest returns the exchange whose peer moves the fewest bytes in a tick, of
-// those that wait as asked, have waited for a tick at least, and are not ended
-// yet.
-func (s *Server) slowest(waits func(phase) bool) *exchange {
-	var worst *exchange
-	var least int64
+// slowest returns the exchange whose peer moves the fewest bytes in a tick, and
+// how many, of those that eligible accepts and that are not ended yet.
+func (s *Server) slowest(eligible func(now phase, ticks int) bool) (worst *exchange, rate int64) {
 	s.inflight.each(func(x *exchange) {
 		now := x.phase.Load()
 		p := &x.slow[now]
-		if !waits(now) || p.ticks == 0 || x.late.Load() {
+		if x.late.Load() || !eligible(now, p.ticks) {
 			return
 		}
-		if rate := p.moved / int64(p.ticks); worst == nil || rate < least {
-			worst, least = x, rate
+		if r := p.moved / int64(max(p.ticks, 1)); worst == nil || r < rate || r == rate && x.age > worst.age {
+			worst, rate = x, r
 		}
 	})
-	return worst
+	return worst, rate
 }

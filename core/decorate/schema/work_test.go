@@ -1,4 +1,4 @@
-package decorate
+package schema
 
 import (
 	"strings"
@@ -23,23 +23,19 @@ func BenchmarkWork(b *testing.B) {
 		{"unevaluated", `{"unevaluatedItems":{"type":"integer"},"anyOf":[{"contains":{"type":"string"}},{}]}`, repeat("0", 20_000)},
 	} {
 		b.Run(bm.name, func(b *testing.B) {
-			d, err := Compile(b.Context(), decoratorOf(b, "d", bm.schema))
-			if err != nil {
-				b.Fatal(err)
-			}
+			s := admitted(b, NewCompiler(), bm.schema)
 			units := 0
 			for b.Loop() {
-				c := d.schema.compiler.newChecker(b.Context())
-				if err := c.read(b.Context(), []byte(bm.input)); err != nil {
+				c, err := s.Checker(b.Context(), []byte(bm.input))
+				if err != nil {
 					b.Fatal(err)
 				}
-				c.spend(c.document.work())
-				c.check(d.schema.shared.rule, 0, true, nil)
+				c.check(s.shared.rule, 0, true, nil)
 				if c.stopped != nil {
 					b.Fatal(c.stopped)
 				}
 				units += maxWork - c.left
-				d.schema.compiler.release(c)
+				c.Close()
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(units), "ns/unit")
 		})

@@ -1,92 +1,17 @@
-package decorate
+package input
 
 import (
 	"bytes"
 	"context"
 	"fmt"
-	"hash/maphash"
 	"math"
 	"slices"
 	"unicode/utf8"
 )
 
-// Bounds of an input that has to pass a schema. Inputs of services without one
-// are not read by a core at all.
-const (
-	// maxInputDepth is how deep arrays and objects may nest.
-	maxInputDepth = 256
-	// maxInputValues bounds the values in an input, names among them: at 20
-	// bytes each, 10 MB of memory.
-	maxInputValues = 500_000
-)
-
-// kind of a value. A string whose bytes are not its text, because of escapes or
-// broken UTF-8, is kindEscaped.
-type kind uint8
-
-const (
-	kindNull kind = iota
-	kindFalse
-	kindTrue
-	kindNumber
-	kindString
-	kindEscaped
-	kindArray
-	kindObject
-)
-
-// value is one entry of a document: the values of an input in the order in which
-// they stand there. The name of a member is an entry of its own, before its value.
-type value struct {
-	kind kind
-	// count of items or members.
-	count uint32
-	// from and to are where it stands in the input: a string without its quotes.
-	from, to uint32
-	// next is the index of the entry behind it and all that is in it.
-	next uint32
-}
-
-// document is an input that has been read.
-type document struct {
-	raw    []byte
-	values []value
-	path   []step
-	depth  int
-	pos    int
-	table  []slot
-	seed   maphash.Seed
-	ctx    context.Context
-}
-
-// step is one part of a path: an item's index, or the complement of the index
-// of a member's name.
-type step int64
-
-func itemStep(i int) step       { return step(i) }
-func memberStep(at uint32) step { return ^step(at) }
-
-// inputError says what is wrong with an input before any schema sees it.
-type inputError struct {
-	text          string
-	field         string // the path, if it is about one value
-	limit, actual string // empty if it is about syntax
-}
-
-func (e *inputError) Error() string { return e.text }
-
-func syntaxError(format string, args ...any) error {
-	return &inputError{text: fmt.Sprintf(format, args...)}
-}
-
-func (d *document) limitError(text string, limit, actual int) error {
-	return &inputError{text: text, field: d.where(d.path), limit: fmt.Sprint(limit), actual: fmt.Sprint(actual)}
-}
-
-// read reads one JSON value with nothing behind it. What it accepts, encoding/json
-// accepts with the same value; it refuses more: names that stand twice in an object,
-// of which the guest may read another one than the schema, and what is over a bound.
-func (d *document) read(ctx context.Context, raw []byte) error {
+// Read reads one JSON value with nothing behind it, until ctx ends. It returns an
+// [*Error] or the error of ctx. The document refers to raw until it is released.
+func (d *Document) Read(ctx context.Context, raw []byte) error {
 	d.raw, d.pos, d.depth, d.ctx = raw, 0, 0, ctx
 	d.values, d.path = d.values[:0], d.path[:0]
 	if uint64(len(raw)) > math.MaxUint32 {
@@ -95,8 +20,8 @@ func (d *document) read(ctx context.Context, raw []byte) error {
 	if len(raw) > 64<<10 {
 		// One allocation of the right size: growing would cost five times as much.
 		// Commas and colons in strings only make it a little too large.
-		most := bytes.Count(raw, []byte{','}) + bytes.Count(raw, []byte{':'}) + bytes.Count(raw, []byte{'['}) + bytes.Count(raw, []byte{'{'}) + 1
-		d.values = slices.Grow(d.values, min(most, maxInputValues))
+		entries := bytes.Count(raw, []byte{','}) + bytes.Count(raw, []byte{':'}) + bytes.Count(raw, []byte{'['}) + bytes.Count(raw, []byte{'{'}) + 1
+		d.values = slices.Grow(d.values, min(entries, maxValues))
 	}
 	d.space()
 	if d.pos == len(raw) {
@@ -112,10 +37,7 @@ func (d *document) read(ctx context.Context, raw []byte) error {
 	return nil
 }
 
-// work is what reading the document has cost.
-func (d *document) work() int { return len(d.values) + len(d.raw)/16 }
-
-func (d *document) space() {
+func (d *Document) space() {
 	for d.pos < len(d.raw) {
 		switch d.raw[d.pos] {
 		case ' ', '\n', '\t', '\r':
@@ -127,7 +49,7 @@ func (d *document) space() {
 }
 
 // unexpected is the error for the byte at pos.
-func (d *document) unexpected(where string) error {
+func (d *Document) unexpected(where string) error {
 	if d.pos >= len(d.raw) {
 		return syntaxError("it ends in the middle, after %d bytes", len(d.raw))
 	}
@@ -135,10 +57,10 @@ func (d *document) unexpected(where string) error {
 }
 
 // add appends an entry that begins at pos and returns its index.
-func (d *document) add(k kind) (uint32, error) {
+func (d *Document) add(k Kind) (uint32, error) {
 	n := len(d.values)
-	if n >= maxInputValues {
-		return 0, &inputError{text: fmt.Sprintf("it has more than %d values, which is the limit", maxInputValues), limit: fmt.Sprint(maxInputValues), actual: fmt.Sprintf("over %d", maxInputValues)}
+	if n >= maxValues {
+		return 0, &Error{Text: fmt.Sprintf("it has more than %d values, which is the limit", maxValues), Limit: fmt.Sprint(maxValues), Actual: fmt.Sprintf("over %d", maxValues)}
 	}
 	if n%4096 == 4095 {
 		if err := d.ctx.Err(); err != nil {
@@ -149,14 +71,14 @@ func (d *document) add(k kind) (uint32, error) {
 	return uint32(n), nil
 }
 
-func (d *document) value() error {
+func (d *Document) value() error {
 	if d.pos >= len(d.raw) {
 		return d.unexpected("")
 	}
 	switch c := d.raw[d.pos]; c {
 	case '{', '[':
-		if d.depth++; d.depth > maxInputDepth {
-			return d.limitError(fmt.Sprintf("it nests more than %d deep, which is the limit", maxInputDepth), maxInputDepth, d.depth)
+		if d.depth++; d.depth > maxDepth {
+			return d.limitError(fmt.Sprintf("it nests more than %d deep, which is the limit", maxDepth), maxDepth, d.depth)
 		}
 		var err error
 		if c == '{' {
@@ -169,11 +91,11 @@ func (d *document) value() error {
 	case '"':
 		return d.string()
 	case 't':
-		return d.word(kindTrue, "true")
+		return d.word(True, "true")
 	case 'f':
-		return d.word(kindFalse, "false")
+		return d.word(False, "false")
 	case 'n':
-		return d.word(kindNull, "null")
+		return d.word(Null, "null")
 	default:
 		if c == '-' || '0' <= c && c <= '9' {
 			return d.number()
@@ -182,7 +104,7 @@ func (d *document) value() error {
 	return d.unexpected("looking for a value")
 }
 
-func (d *document) word(k kind, word string) error {
+func (d *Document) word(k Kind, word string) error {
 	at, err := d.add(k)
 	if err != nil {
 		return err
@@ -198,7 +120,7 @@ func (d *document) word(k kind, word string) error {
 }
 
 // close ends an array or an object.
-func (d *document) close(at uint32, count int) {
+func (d *Document) close(at uint32, count int) {
 	d.pos++
 	v := &d.values[at]
 	v.count, v.to, v.next = uint32(count), uint32(d.pos), uint32(len(d.values))
@@ -206,7 +128,7 @@ func (d *document) close(at uint32, count int) {
 
 // comma reads what stands between two items or members and reports whether
 // the end was reached.
-func (d *document) comma(end byte, where string) (ended bool, err error) {
+func (d *Document) comma(end byte, where string) (ended bool, err error) {
 	d.space()
 	if d.pos < len(d.raw) {
 		switch d.raw[d.pos] {
@@ -221,8 +143,8 @@ func (d *document) comma(end byte, where string) (ended bool, err error) {
 	return false, d.unexpected(where)
 }
 
-func (d *document) array() error {
-	at, err := d.add(kindArray)
+func (d *Document) array() error {
+	at, err := d.add(Array)
 	if err != nil {
 		return err
 	}
@@ -234,11 +156,11 @@ func (d *document) array() error {
 		return nil
 	}
 	for {
-		d.path = append(d.path, itemStep(count))
+		d.Enter(Item(count))
 		if err := d.value(); err != nil {
 			return err
 		}
-		d.path = d.path[:len(d.path)-1]
+		d.Leave()
 		count++
 		ended, err := d.comma(']', "after an item")
 		if err != nil {
@@ -251,8 +173,8 @@ func (d *document) array() error {
 	}
 }
 
-func (d *document) object() error {
-	at, err := d.add(kindObject)
+func (d *Document) object() error {
+	at, err := d.add(Object)
 	if err != nil {
 		return err
 	}
@@ -277,11 +199,11 @@ func (d *document) object() error {
 		}
 		d.pos++
 		d.space()
-		d.path = append(d.path, memberStep(name))
+		d.Enter(Member(name))
 		if err := d.value(); err != nil {
 			return err
 		}
-		d.path = d.path[:len(d.path)-1]
+		d.Leave()
 		count++
 		ended, err := d.comma('}', "after a member")
 		if err != nil {
@@ -294,8 +216,8 @@ func (d *document) object() error {
 	}
 }
 
-func (d *document) string() error {
-	at, err := d.add(kindString)
+func (d *Document) string() error {
+	at, err := d.add(String)
 	if err != nil {
 		return err
 	}
@@ -308,12 +230,12 @@ func (d *document) string() error {
 			v := &d.values[at]
 			v.from, v.to = uint32(from), uint32(d.pos)
 			if !ascii && !utf8.Valid(d.raw[from:d.pos]) {
-				v.kind = kindEscaped
+				v.escaped = true
 			}
 			d.pos++
 			return nil
 		case c == '\\':
-			d.values[at].kind = kindEscaped
+			d.values[at].escaped = true
 			if err := d.escape(); err != nil {
 				return err
 			}
@@ -327,7 +249,7 @@ func (d *document) string() error {
 }
 
 // escape reads an escape up to its last byte.
-func (d *document) escape() error {
+func (d *Document) escape() error {
 	d.pos++
 	if d.pos >= len(d.raw) {
 		return d.unexpected("")
@@ -351,8 +273,8 @@ func (d *document) escape() error {
 	return d.unexpected("in an escape")
 }
 
-func (d *document) number() error {
-	at, err := d.add(kindNumber)
+func (d *Document) number() error {
+	at, err := d.add(Number)
 	if err != nil {
 		return err
 	}
@@ -362,12 +284,12 @@ func (d *document) number() error {
 	}
 	if d.pos < len(d.raw) && d.raw[d.pos] == '0' {
 		d.pos++
-	} else if err := d.digits(); err != nil {
+	} else if err := d.someDigits(); err != nil {
 		return err
 	}
 	if d.pos < len(d.raw) && d.raw[d.pos] == '.' {
 		d.pos++
-		if err := d.digits(); err != nil {
+		if err := d.someDigits(); err != nil {
 			return err
 		}
 	}
@@ -378,7 +300,7 @@ func (d *document) number() error {
 		if d.pos < len(d.raw) && (d.raw[d.pos] == '+' || d.raw[d.pos] == '-') {
 			d.pos++
 		}
-		if err := d.digits(); err != nil {
+		if err := d.someDigits(); err != nil {
 			return err
 		}
 	}
@@ -391,7 +313,8 @@ func (d *document) number() error {
 	return nil
 }
 
-func (d *document) digits() error {
+// someDigits reads at least one digit.
+func (d *Document) someDigits() error {
 	from := d.pos
 	for d.pos < len(d.raw) && '0' <= d.raw[d.pos] && d.raw[d.pos] <= '9' {
 		d.pos++

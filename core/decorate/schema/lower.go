@@ -1,22 +1,23 @@
-package decorate
+package schema
 
 import (
 	"context"
 	"encoding/json"
-	"hash/maphash"
 	"maps"
 	"math/big"
 	"slices"
 	"strings"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/ruedo-dev/ruedo/core/decorate/input"
 )
 
 // lowering makes rules of the schemas that the library has compiled.
 type lowering struct {
 	made    map[*jsonschema.Schema]*rule
 	order   []*jsonschema.Schema // as they were met, so that errors are always the same
-	refused *refusal
+	refused *Refusal
 	// dynamic is where a reference was that depends on the way that led to it,
 	// and several is set if there is more than one resource. Only both together
 	// make a difference.
@@ -26,12 +27,12 @@ type lowering struct {
 
 // lower makes the rules of a compiled schema and bounds what they cost. several
 // says that parts of it are resources of their own.
-func lower(s *jsonschema.Schema, several bool) (*rule, *refusal) {
+func lower(s *jsonschema.Schema, several bool) (*rule, *Refusal) {
 	l := &lowering{made: make(map[*jsonschema.Schema]*rule), several: several}
 	r := l.rule(s)
 	if l.refused == nil && l.dynamic != "" && l.several {
-		l.refused = invalid("has a reference at %s that depends on the way that leads to it ($dynamicRef or $recursiveRef across $id)", cut(l.dynamic, maxDescription))
-		l.refused.fix = `use "$ref"`
+		l.refused = invalid("has a reference at %s that depends on the way that leads to it ($dynamicRef or $recursiveRef across $id)", input.Cut(l.dynamic, maxDescription))
+		l.refused.Fix = `use "$ref"`
 	}
 	if l.refused != nil {
 		return nil, l.refused
@@ -42,7 +43,7 @@ func lower(s *jsonschema.Schema, several bool) (*rule, *refusal) {
 		switch {
 		case !ok:
 			refused := invalid("refers to itself at %s without looking at a part of the input: checking would never end", place(schema))
-			refused.fix = "refer to it from a property or an item"
+			refused.Fix = "refer to it from a property or an item"
 			return nil, refused
 		case v.chain > maxChain:
 			return nil, overLimit("references in a row about one value at "+place(schema), maxChain, v.chain)
@@ -59,7 +60,7 @@ func place(s *jsonschema.Schema) string {
 	if at == "" {
 		return "its top"
 	}
-	return cut(at, maxQuoted)
+	return input.Cut(at, maxQuoted)
 }
 
 // rule returns the rule of a schema, nil if it accepts everything.
@@ -151,7 +152,7 @@ func (l *lowering) anyValue(r *rule, s *jsonschema.Schema) {
 		r.cond, r.then, r.otherwise, r.hasCond = l.rule(s.If), l.rule(s.Then), l.rule(s.Else), true
 	}
 	if s.UnevaluatedProperties != nil {
-		r.unevaluatedMembers, r.hasUnevaluatedMem = l.rule(s.UnevaluatedProperties), true
+		r.unevaluatedMembers, r.hasUnevaluatedMembers = l.rule(s.UnevaluatedProperties), true
 	}
 	if s.UnevaluatedItems != nil {
 		r.unevaluatedItems, r.hasUnevaluatedItems = l.rule(s.UnevaluatedItems), true
@@ -164,24 +165,20 @@ func (l *lowering) choose(r *rule, values []any, several bool) {
 	if several {
 		e.text = "one of " + e.text
 	}
+	d := input.NewDocument()
 	for _, v := range values {
 		text, err := json.Marshal(v)
 		if err != nil {
 			l.refused = invalid("has a value in an enum that is not JSON")
 			return
 		}
-		d := document{seed: maphash.MakeSeed()}
-		if err := d.read(context.Background(), text); err != nil {
+		if err := d.Read(context.Background(), text); err != nil {
 			l.refused = invalid("has a value in an enum that no input can have: %v", err)
 			return
 		}
-		form := d.form(nil, 0)
+		form := d.Form(0)
 		e.forms[string(form)] = struct{}{}
-		k := d.values[0].kind
-		if k == kindEscaped {
-			k = kindString
-		}
-		e.kinds |= 1 << k
+		e.kinds |= 1 << d.Kind(0)
 		e.longest = max(e.longest, len(form))
 	}
 	r.enum = e

@@ -1,9 +1,11 @@
-package decorate
+package schema
 
 import (
 	"math/big"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/ruedo-dev/ruedo/core/decorate/input"
 )
 
 // rule is one schema object or boolean made ready to be checked, see checker.
@@ -23,17 +25,17 @@ type rule struct {
 	pattern   *pattern
 
 	// In place: they are about the same value.
-	all                 []*rule // $ref and allOf
-	any, one            [][]*rule
-	not, cond           *rule
-	hasNot, hasCond     bool
-	then, otherwise     *rule
-	dependents          []dependent
-	needs               []need
-	unevaluatedMembers  *rule
-	unevaluatedItems    *rule
-	hasUnevaluatedMem   bool
-	hasUnevaluatedItems bool
+	all                   []*rule // $ref and allOf
+	any, one              [][]*rule
+	not, cond             *rule
+	hasNot, hasCond       bool
+	then, otherwise       *rule
+	dependents            []dependent
+	needs                 []need
+	unevaluatedMembers    *rule
+	unevaluatedItems      *rule
+	hasUnevaluatedMembers bool
+	hasUnevaluatedItems   bool
 
 	// Objects.
 	minMembers, maxMembers *int
@@ -118,7 +120,7 @@ func (b bound) text() string {
 }
 
 type limit struct {
-	decimal
+	input.Decimal
 	float float64 // nearest to it
 	text  string
 }
@@ -126,61 +128,41 @@ type limit struct {
 // kindSet is a set of kinds.
 type kindSet uint16
 
-func (s kindSet) has(k kind) bool { return s&(1<<k) != 0 }
+func (s kindSet) has(k input.Kind) bool { return s&(1<<k) != 0 }
 
 // kindsOf returns the kinds of the type names of JSON Schema.
 func kindsOf(names []string) (set kindSet, integer bool) {
 	for _, n := range names {
 		switch n {
 		case "null":
-			set |= 1 << kindNull
+			set |= 1 << input.Null
 		case "boolean":
-			set |= 1<<kindFalse | 1<<kindTrue
+			set |= 1<<input.False | 1<<input.True
 		case "integer":
-			set |= 1 << kindNumber
+			set |= 1 << input.Number
 			integer = true
 		case "string":
-			set |= 1<<kindString | 1<<kindEscaped
+			set |= 1 << input.String
 		case "array":
-			set |= 1 << kindArray
+			set |= 1 << input.Array
 		case "object":
-			set |= 1 << kindObject
+			set |= 1 << input.Object
 		}
 	}
 	for _, n := range names {
 		if n == "number" {
-			set |= 1 << kindNumber
+			set |= 1 << input.Number
 			integer = false
 		}
 	}
 	return set, integer
 }
 
-// name of a kind, as JSON Schema says it.
-func (k kind) String() string {
-	switch k {
-	case kindNull:
-		return "null"
-	case kindFalse, kindTrue:
-		return "boolean"
-	case kindNumber:
-		return "number"
-	case kindArray:
-		return "array"
-	case kindObject:
-		return "object"
-	}
-	return "string"
-}
-
 // limitOf makes a number of a schema ready to be compared with.
 func limitOf(r *big.Rat) limit {
-	// A schema's numbers are IEEE doubles, as its message has no others: the
+	// A schema's numbers are IEEE doubles, because its message has no others: the
 	// shortest text that reads back as the double is the number that was meant.
 	text := number(r)
-	var scratch [maxDigits]byte
-	d := parseDecimal([]byte(text), &scratch)
-	d.digits = append([]byte(nil), d.digits...)
 	f, _ := r.Float64()
-	return limit{d, f, text}
+	return limit{input.ParseDecimal(text), f, text}
 }

@@ -1,4 +1,4 @@
-package decorate
+package input
 
 import (
 	"bytes"
@@ -19,17 +19,17 @@ const (
 	maxExponent = 400
 )
 
-// decimal is a number as its literal says it: digits * 10^exp, negative or not.
-// Zero has no digits. Otherwise the first and the last digit are not zero, so
-// that equal numbers have equal decimals.
-type decimal struct {
+// Decimal is a number of exactly the value of its literal: digits * 10^exp,
+// negative or not. Zero has no digits. Otherwise the first and the last digit are
+// not zero, so that equal numbers have equal decimals.
+type Decimal struct {
 	negative bool
 	digits   []byte
 	exp      int
 }
 
 // admitNumber returns what is wrong with the size of a number's literal, or "".
-// It does not look at more than the length of its parts.
+// It looks at the length of its parts and at short exponents, never at the digits.
 func admitNumber(literal []byte) (description string, limit, actual int) {
 	mantissa, exponent := splitNumber(literal)
 	digits := len(mantissa)
@@ -66,10 +66,19 @@ func splitNumber(literal []byte) (mantissa, exponent []byte) {
 	return literal, nil
 }
 
+// Decimal returns the number at an index. It holds until the next call.
+func (d *Document) Decimal(at uint32) Decimal { return parseDecimal(d.Raw(at), &d.digits) }
+
+// ParseDecimal returns the number of a literal, which [Document.Read] would have
+// to accept.
+func ParseDecimal(literal string) Decimal {
+	return parseDecimal([]byte(literal), new([maxDigits]byte))
+}
+
 // parseDecimal reads the literal of an admitted number. The digits are those of
 // the literal, or are in scratch if the literal has a point among them.
-func parseDecimal(literal []byte, scratch *[maxDigits]byte) decimal {
-	var d decimal
+func parseDecimal(literal []byte, scratch *[maxDigits]byte) Decimal {
+	var d Decimal
 	mantissa, exponent := splitNumber(literal)
 	if len(exponent) > 0 {
 		d.exp, _ = strconv.Atoi(string(exponent)) // the parser has admitted it
@@ -97,16 +106,16 @@ func parseDecimal(literal []byte, scratch *[maxDigits]byte) decimal {
 		d.exp++
 	}
 	if d.digits = mantissa; len(mantissa) == 0 {
-		return decimal{}
+		return Decimal{}
 	}
 	return d
 }
 
-// integer reports whether the number has no fraction.
-func (d decimal) integer() bool { return d.exp >= 0 }
+// Integer reports whether the number has no fraction.
+func (d Decimal) Integer() bool { return d.exp >= 0 }
 
-// compare returns -1, 0 or +1 as d is less than, equal to or greater than e.
-func (d decimal) compare(e decimal) int {
+// Compare returns -1, 0 or +1 as d is less than, equal to or greater than e.
+func (d Decimal) Compare(e Decimal) int {
 	if s, t := d.sign(), e.sign(); s != t || s == 0 {
 		return cmp.Compare(s, t)
 	}
@@ -117,7 +126,7 @@ func (d decimal) compare(e decimal) int {
 	return c
 }
 
-func (d decimal) sign() int {
+func (d Decimal) sign() int {
 	switch {
 	case len(d.digits) == 0:
 		return 0
@@ -127,7 +136,7 @@ func (d decimal) sign() int {
 	return 1
 }
 
-func (d decimal) compareSize(e decimal) int {
+func (d Decimal) compareSize(e Decimal) int {
 	if m, n := len(d.digits)+d.exp, len(e.digits)+e.exp; m != n {
 		if m < n {
 			return -1
@@ -139,8 +148,8 @@ func (d decimal) compareSize(e decimal) int {
 	return bytes.Compare(d.digits, e.digits)
 }
 
-// work is what arithmetic with the number costs.
-func (d decimal) work() int {
+// Work returns what arithmetic with the number costs.
+func (d Decimal) Work() int {
 	if d.exp < 0 {
 		return len(d.digits) - d.exp
 	}
@@ -150,8 +159,8 @@ func (d decimal) work() int {
 // smallDigits is how many digits always fit an int64.
 const smallDigits = 18
 
-// multiple reports whether d is an integer times e.
-func (d decimal) multiple(e decimal) bool {
+// MultipleOf reports whether d is an integer times e.
+func (d Decimal) MultipleOf(e Decimal) bool {
 	if len(d.digits) == 0 || len(e.digits) == 0 {
 		return len(d.digits) == 0
 	}
@@ -163,7 +172,7 @@ func (d decimal) multiple(e decimal) bool {
 	return new(big.Int).Rem(d.big(up), e.big(down)).Sign() == 0
 }
 
-func (d decimal) small(zeros int) int64 {
+func (d Decimal) small(zeros int) int64 {
 	var n int64
 	for _, c := range d.digits {
 		n = n*10 + int64(c-'0')
@@ -174,7 +183,7 @@ func (d decimal) small(zeros int) int64 {
 	return n
 }
 
-func (d decimal) big(zeros int) *big.Int {
+func (d Decimal) big(zeros int) *big.Int {
 	n, _ := new(big.Int).SetString(string(d.digits), 10)
 	if zeros == 0 {
 		return n
@@ -182,8 +191,10 @@ func (d decimal) big(zeros int) *big.Int {
 	return n.Mul(n, new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(zeros)), nil))
 }
 
-// plainInteger reports whether a literal has neither a point nor an exponent. If
-// not, it may still be an integer: 1.0 is.
+// PlainInteger reports whether the literal at an index has neither a point nor an
+// exponent. If not, the number may still be an integer: 1.0 is.
+func (d *Document) PlainInteger(at uint32) bool { return plainInteger(d.Raw(at)) }
+
 func plainInteger(literal []byte) bool {
 	for _, c := range literal {
 		if c == '.' || c == 'e' || c == 'E' {
@@ -193,11 +204,14 @@ func plainInteger(literal []byte) bool {
 	return true
 }
 
-// quickDigits is how many digits a double always keeps apart.
+// quickDigits is a length of literals that a double always tells apart.
 const quickDigits = 15
 
-// quickFloat returns the double nearest to a literal of few digits and no exponent.
-// Rounding keeps the order, so where two doubles differ, the numbers do.
+// Float returns the double nearest to the number at an index; ok is false unless
+// its literal has few digits and no exponent. Rounding keeps the order: of two
+// numbers whose doubles differ, the one with the larger double is larger.
+func (d *Document) Float(at uint32) (f float64, ok bool) { return quickFloat(d.Raw(at)) }
+
 func quickFloat(literal []byte) (f float64, ok bool) {
 	if len(literal) > quickDigits {
 		return 0, false

@@ -1,55 +1,48 @@
-package decorate
+package schema
 
-import "unicode/utf8"
+import (
+	"unicode/utf8"
 
-func (c *checker) typed(r *rule, at uint32) bool {
-	v := &c.values[at]
-	if !r.types.has(v.kind) {
+	"github.com/ruedo-dev/ruedo/core/decorate/input"
+)
+
+func (c *Checker) typed(r *rule, at uint32) bool {
+	kind := c.in.Kind(at)
+	if !r.types.has(kind) {
 		return false
 	}
-	if v.kind == kindNumber && r.integer {
-		return plainInteger(c.raw[v.from:v.to]) || c.decimal(at).integer()
+	if kind == input.Number && r.integer {
+		return c.in.PlainInteger(at) || c.decimal(at).Integer()
 	}
 	return true
 }
 
 // decimal reads the number at an index. It holds until the next call.
-func (c *checker) decimal(at uint32) decimal {
-	v := &c.values[at]
-	c.spend(2 + int(v.to-v.from)/16)
-	return parseDecimal(c.raw[v.from:v.to], &c.first)
+func (c *Checker) decimal(at uint32) input.Decimal {
+	c.spend(2 + len(c.in.Raw(at))/16)
+	return c.in.Decimal(at)
 }
 
-func (c *checker) formatted(r *rule, at uint32) bool {
-	v := &c.values[at]
-	if !c.spend(formatWork(r.format.Name, int(v.to-v.from))) {
+func (c *Checker) formatted(r *rule, at uint32) bool {
+	if !c.spend(formatWork(r.format.Name, len(c.in.Raw(at)))) {
 		return false
 	}
-	text := string(c.text(at))
+	text := string(c.in.Text(at))
 	if r.format.Name == "regex" {
 		return validRegexp(text) == nil
 	}
 	return r.format.Validate(text) == nil
 }
 
-// textWork is what reading the text of a string costs.
-func (d *document) textWork(at uint32) int {
-	v := &d.values[at]
-	if v.kind == kindEscaped {
-		return 4 + int(v.to-v.from)/4
-	}
-	return int(v.to-v.from) / 32
-}
-
-func (c *checker) string(r *rule, at uint32, quiet bool) bool {
+func (c *Checker) string(r *rule, at uint32, quiet bool) bool {
 	if r.minLength == nil && r.maxLength == nil && r.pattern == nil {
 		return true
 	}
-	if !c.spend(c.textWork(at)) {
+	if !c.spend(c.in.TextWork(at)) {
 		return false
 	}
 	ok := true
-	text := c.text(at)
+	text := c.in.Text(at)
 	if r.minLength != nil || r.maxLength != nil {
 		if !c.spend(len(text) / 8) {
 			return false
@@ -67,19 +60,18 @@ func (c *checker) string(r *rule, at uint32, quiet bool) bool {
 			return false
 		}
 		if !r.pattern.Match(text) {
-			ok = c.fail(quiet, "does not match the pattern %s", cut(r.pattern.String(), maxQuoted))
+			ok = c.fail(quiet, "does not match the pattern %s", input.Cut(r.pattern.String(), maxQuoted))
 		}
 	}
 	return ok
 }
 
-func (c *checker) number(r *rule, at uint32, quiet bool) bool {
+func (c *Checker) number(r *rule, at uint32, quiet bool) bool {
 	if r.bounds == nil && r.multipleOf == nil {
 		return true
 	}
 	ok := true
-	v := &c.values[at]
-	quick, small := quickFloat(c.raw[v.from:v.to])
+	quick, small := c.in.Float(at)
 	for _, b := range r.bounds {
 		var s int
 		switch {
@@ -88,7 +80,7 @@ func (c *checker) number(r *rule, at uint32, quiet bool) bool {
 		case small && quick > b.float:
 			s = +1
 		default:
-			s = c.decimal(at).compare(b.decimal)
+			s = c.decimal(at).Compare(b.Decimal)
 		}
 		if s == b.bad || s == 0 && b.exclusive {
 			ok = c.fail(quiet, "is %s; must be %s %s", c.literal(at), b.text(), shorten(b.limit.text))
@@ -96,18 +88,18 @@ func (c *checker) number(r *rule, at uint32, quiet bool) bool {
 	}
 	if m := r.multipleOf; m != nil && (ok || !quiet) {
 		got := c.decimal(at)
-		if !c.spend(got.work() + m.work()) {
+		if !c.spend(got.Work() + m.Work()) {
 			return false
 		}
-		if !got.multiple(m.decimal) {
+		if !got.MultipleOf(m.Decimal) {
 			ok = c.fail(quiet, "is %s; must be a multiple of %s", c.literal(at), shorten(m.text))
 		}
 	}
 	return ok
 }
 
-// literal is a number of the input as it is quoted.
-func (c *checker) literal(at uint32) string {
-	v := &c.values[at]
-	return shorten(string(c.raw[v.from:min(v.to, v.from+2*maxLiteral)]))
+// literal returns a number of the input as an answer quotes it.
+func (c *Checker) literal(at uint32) string {
+	raw := c.in.Raw(at)
+	return shorten(string(raw[:min(len(raw), 2*maxLiteral)]))
 }

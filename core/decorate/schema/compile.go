@@ -1,4 +1,4 @@
-package decorate
+package schema
 
 import (
 	"bytes"
@@ -10,6 +10,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"google.golang.org/protobuf/types/known/structpb"
 
+	"github.com/ruedo-dev/ruedo/core/decorate/input"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
@@ -19,27 +20,27 @@ const root = "ruedo:///input"
 // compile admits a schema and makes it ready to check inputs. The library reads
 // the drafts, resolves references and holds the schema against its metaschema;
 // what comes of it are rules, which the checker can count and stop.
-func compile(schema *structpb.Struct) (r *rule, refused *refusal) {
+func compile(source *structpb.Struct) (r *rule, refused *Refusal) {
 	defer func() {
 		if p := recover(); p != nil {
 			// A schema that confuses the library is not one.
-			r, refused = nil, &refusal{reason: fault.SchemaInvalid, text: "cannot be compiled", cause: fmt.Errorf("panic: %v", p)}
+			r, refused = nil, &Refusal{Reason: fault.SchemaInvalid, Text: "cannot be compiled", Err: fmt.Errorf("panic: %v", p)}
 		}
 	}()
-	a := admit(schema)
+	a := admit(source)
 	if a.refusal != nil {
 		return nil, a.refusal
 	}
-	text, err := json.Marshal(schema.AsMap())
+	text, err := json.Marshal(source.AsMap())
 	if err != nil {
-		return nil, &refusal{reason: fault.SchemaInvalid, text: "holds a number that JSON cannot express", cause: err}
+		return nil, &Refusal{Reason: fault.SchemaInvalid, Text: "holds a number that JSON cannot express", Err: err}
 	}
 	if len(text) > maxSchema {
 		return nil, overLimit("bytes", maxSchema, len(text))
 	}
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
 	if err != nil {
-		return nil, &refusal{reason: fault.SchemaInvalid, text: "is not JSON", cause: err}
+		return nil, &Refusal{Reason: fault.SchemaInvalid, Text: "is not JSON", Err: err}
 	}
 	ps := &patterns{made: make(map[string]*pattern)}
 	c := jsonschema.NewCompiler()
@@ -69,28 +70,23 @@ type noLoader struct{}
 
 func (noLoader) Load(string) (any, error) { return nil, errRemote }
 
-func schemaRefusal(err error) *refusal {
+func schemaRefusal(err error) *Refusal {
 	if le, ok := errors.AsType[*jsonschema.LoadURLError](err); ok {
-		return &refusal{
-			reason: fault.SchemaRemoteRef,
-			text:   fmt.Sprintf("refers to %s, which is outside of it", cut(le.URL, maxDescription)),
-			fix:    `put it under "$defs" and refer to it with "#/$defs/NAME"`,
+		return &Refusal{
+			Reason: fault.SchemaRemoteRef,
+			Text:   fmt.Sprintf("refers to %s, which is outside of it", input.Cut(le.URL, maxDescription)),
+			Fix:    `put it under "$defs" and refer to it with "#/$defs/NAME"`,
 		}
 	}
-	r := &refusal{reason: fault.SchemaInvalid, text: "is not a valid JSON Schema (2020-12)"}
+	r := &Refusal{Reason: fault.SchemaInvalid, Text: "is not a valid JSON Schema (2020-12)"}
 	if sv, ok := errors.AsType[*jsonschema.SchemaValidationError](err); ok {
 		if ve, ok := errors.AsType[*jsonschema.ValidationError](sv.Err); ok {
-			r.fields = schemaFields(ve)
+			r.Fields = schemaFields(ve)
 		}
 	}
-	if len(r.fields) == 0 {
+	if len(r.Fields) == 0 {
 		// Only what is cut is kept: the whole text can be as long as the schema.
-		r.text += ": " + cut(strings.ReplaceAll(err.Error(), root+"#", ""), maxDescription)
+		r.Text += ": " + input.Cut(strings.ReplaceAll(err.Error(), root+"#", ""), maxDescription)
 	}
 	return r
-}
-
-// invalid refuses a schema that the library takes.
-func invalid(format string, args ...any) *refusal {
-	return &refusal{reason: fault.SchemaInvalid, text: fmt.Sprintf(format, args...)}
 }

@@ -1,83 +1,13 @@
-package decorate
+package schema
 
-import (
-	"context"
-	"fmt"
-	"hash/maphash"
-
-	"github.com/ruedo-dev/ruedo/internal/fault"
-)
-
-// checker holds one input against the schemas of a service. It counts what that
-// costs, see work.go, and stops when the budget is spent or the caller is gone.
-type checker struct {
-	document
-	violations
-	left   int // work
-	poll   int // look at the context when left is below it
-	frames int
-	// stopped is why the check was given up, if it was.
-	stopped error
-
-	flags   []bool // a stack, see take
-	scratch []byte // a stack of canonical forms
-	marks   []mark // a stack, see uniqueItems
-	first   [maxDigits]byte
-}
-
-// newChecker returns a checker for one input; release it.
-func (c *Compiler) newChecker(ctx context.Context) *checker {
-	k, ok := c.checkers.Get().(*checker)
-	if !ok {
-		k = &checker{document: document{seed: maphash.MakeSeed()}}
-	}
-	k.ctx, k.left, k.poll = ctx, maxWork, maxWork-pollEvery
-	return k
-}
-
-// release keeps the checker's memory for the next input: some ten megabytes after
-// a large one, until the garbage collector has run twice.
-func (c *Compiler) release(k *checker) {
-	if len(k.raw) > largeInput {
-		c.quiet.Reset(quietAfter)
-	}
-	k.raw, k.ctx, k.stopped, k.frames = nil, nil, nil, 0
-	k.violations = violations{}
-	k.flags, k.scratch, k.marks = k.flags[:0], k.scratch[:0], k.marks[:0]
-	c.checkers.Put(k)
-}
-
-// spend takes from the budget and reports whether the check goes on.
-func (c *checker) spend(work int) bool {
-	if c.left -= work; c.left >= c.poll {
-		return true
-	}
-	if c.stopped != nil {
-		return false
-	}
-	if c.left < 0 {
-		c.stopped = errOverWork
-		return false
-	}
-	c.poll = c.left - pollEvery
-	if err := c.ctx.Err(); err != nil {
-		c.stop(err)
-		return false
-	}
-	return true
-}
-
-// stop gives the check up: spend returns false from now on.
-func (c *checker) stop(err error) {
-	c.stopped, c.left, c.poll = err, -1, 0
-}
+import "github.com/ruedo-dev/ruedo/core/decorate/input"
 
 // check reports whether the value at index at fits a rule. A violation is added
 // to the fields, unless quiet: then the first one ends the check. seen, if not
 // nil, is marked with the members or items that the rule has looked at, for
 // unevaluatedProperties and unevaluatedItems; it means nothing if the value does
 // not fit. When the checker has stopped, the answer means nothing.
-func (c *checker) check(r *rule, at uint32, quiet bool, seen []bool) bool {
+func (c *Checker) check(r *rule, at uint32, quiet bool, seen []bool) bool {
 	if r == nil {
 		return true
 	}
@@ -96,7 +26,7 @@ func (c *checker) check(r *rule, at uint32, quiet bool, seen []bool) bool {
 }
 
 // take returns n flags that are false. They are given back when check returns.
-func (c *checker) take(n int) []bool {
+func (c *Checker) take(n int) []bool {
 	from := len(c.flags)
 	for range n {
 		c.flags = append(c.flags, false)
@@ -104,38 +34,38 @@ func (c *checker) take(n int) []bool {
 	return c.flags[from : from+n : from+n]
 }
 
-func (c *checker) rule(r *rule, at uint32, quiet bool, seen []bool) bool {
-	v := &c.values[at]
+func (c *Checker) rule(r *rule, at uint32, quiet bool, seen []bool) bool {
+	kind := c.in.Kind(at)
 	// What follows a wrong type or choice would only repeat it.
 	switch {
 	case r.never:
 		return c.fail(quiet, "is not accepted")
 	case r.types != 0 && !c.typed(r, at):
-		return c.fail(quiet, "is of type %s; must be %s", v.kind, r.wantTypes)
+		return c.fail(quiet, "is of type %s; must be %s", kind, r.wantTypes)
 	case r.enum != nil && !c.chosen(r.enum, at):
 		return c.fail(quiet, "must be %s", r.enum.text)
-	case r.format != nil && (v.kind == kindString || v.kind == kindEscaped) && !c.formatted(r, at):
+	case r.format != nil && kind == input.String && !c.formatted(r, at):
 		return c.fail(quiet, "is not a valid %s", r.format.Name)
 	}
 	if c.stopped != nil {
 		return false
 	}
 	evaluated := seen
-	if (r.hasUnevaluatedMem && v.kind == kindObject || r.hasUnevaluatedItems && v.kind == kindArray || seen != nil) && v.count > 0 {
-		if !c.spend(int(v.count)/8 + 1) {
+	if count := c.in.Count(at); count > 0 && (r.hasUnevaluatedMembers && kind == input.Object || r.hasUnevaluatedItems && kind == input.Array || seen != nil) {
+		if !c.spend(count/8 + 1) {
 			return false
 		}
-		evaluated = c.take(int(v.count))
+		evaluated = c.take(count)
 	}
 	ok := true
-	switch v.kind {
-	case kindObject:
+	switch kind {
+	case input.Object:
 		ok = c.object(r, at, quiet, evaluated)
-	case kindArray:
+	case input.Array:
 		ok = c.array(r, at, quiet, evaluated)
-	case kindString, kindEscaped:
+	case input.String:
 		ok = c.string(r, at, quiet)
-	case kindNumber:
+	case input.Number:
 		ok = c.number(r, at, quiet)
 	}
 	if ok || !quiet && c.stopped == nil {
@@ -154,36 +84,19 @@ func (c *checker) rule(r *rule, at uint32, quiet bool, seen []bool) bool {
 	return ok && c.stopped == nil
 }
 
-func (c *checker) fail(quiet bool, format string, args ...any) bool {
-	if !quiet {
-		c.report(c.path, "", format, args...)
-	}
-	return false
-}
-
-// report adds a violation; when there is no room for more, the check is over.
-func (c *checker) report(path []step, name, format string, args ...any) {
-	if c.stopped != nil {
-		return
-	}
-	if !c.violations.add(fault.Field{Path: c.document.at(path, name), Description: cut(fmt.Sprintf(format, args...), maxDescription)}) {
-		c.stop(errEnough)
-	}
-}
-
 // fits checks a part of the value: a member or an item.
-func (c *checker) fits(r *rule, at uint32, s step, quiet bool) bool {
+func (c *Checker) fits(r *rule, at uint32, s input.Step, quiet bool) bool {
 	if r == nil {
 		return true
 	}
-	c.path = append(c.path, s)
+	c.in.Enter(s)
 	ok := c.check(r, at, quiet, nil)
-	c.path = c.path[:len(c.path)-1]
+	c.in.Leave()
 	return ok
 }
 
-func (c *checker) object(r *rule, at uint32, quiet bool, evaluated []bool) bool {
-	count := int(c.values[at].count)
+func (c *Checker) object(r *rule, at uint32, quiet bool, evaluated []bool) bool {
+	count := c.in.Count(at)
 	ok := true
 	if r.minMembers != nil && count < *r.minMembers {
 		ok = c.fail(quiet, "has %d fields; must have at least %d", count, *r.minMembers)
@@ -201,13 +114,13 @@ func (c *checker) object(r *rule, at uint32, quiet bool, evaluated []bool) bool 
 	key := at + 1
 	for i := range count {
 		name, v := key, key+1
-		key = c.values[v].next
-		s := memberStep(name)
-		if !c.spend(1 + c.textWork(name)) {
+		key = c.in.Next(v)
+		s := input.Member(name)
+		if !c.spend(1 + c.in.TextWork(name)) {
 			return false
 		}
 		listed := false
-		text := c.text(name)
+		text := c.in.Text(name)
 		if m, is := r.members[string(text)]; is {
 			if m.watch > 0 {
 				there[m.watch-1] = true
@@ -244,7 +157,7 @@ func (c *checker) object(r *rule, at uint32, quiet bool, evaluated []bool) bool 
 			if ok = false; quiet || c.stopped != nil {
 				return false
 			}
-			c.report(c.path, w.name, "is required")
+			c.report(w.name, "is required")
 		}
 	}
 	for _, n := range r.needs {
@@ -256,7 +169,7 @@ func (c *checker) object(r *rule, at uint32, quiet bool, evaluated []bool) bool 
 				if ok = false; quiet {
 					return false
 				}
-				c.report(c.path, w.name, "is required where %s is given", cut(n.of.name, maxToken))
+				c.report(w.name, "is required where %s is given", input.Cut(n.of.name, maxName))
 			}
 		}
 	}
@@ -268,8 +181,8 @@ func (c *checker) object(r *rule, at uint32, quiet bool, evaluated []bool) bool 
 	return ok
 }
 
-func (c *checker) array(r *rule, at uint32, quiet bool, evaluated []bool) bool {
-	count := int(c.values[at].count)
+func (c *Checker) array(r *rule, at uint32, quiet bool, evaluated []bool) bool {
+	count := c.in.Count(at)
 	ok := true
 	if r.minItems != nil && count < *r.minItems {
 		ok = c.fail(quiet, "has %d items; must have at least %d", count, *r.minItems)
@@ -281,7 +194,10 @@ func (c *checker) array(r *rule, at uint32, quiet bool, evaluated []bool) bool {
 		return false
 	}
 	if r.uniqueItems && count > 1 {
-		if a, b, twice := c.duplicates(at); twice {
+		if !c.spend(c.in.DuplicatesWork(at)) {
+			return false
+		}
+		if a, b, found := c.in.Duplicates(at); found {
 			ok = c.fail(quiet, "items %d and %d are equal; all must differ", a, b)
 		}
 	}
@@ -296,14 +212,14 @@ func (c *checker) array(r *rule, at uint32, quiet bool, evaluated []bool) bool {
 		}
 		switch {
 		case i < len(r.prefix):
-			ok = c.fits(r.prefix[i], v, itemStep(i), quiet) && ok
+			ok = c.fits(r.prefix[i], v, input.Item(i), quiet) && ok
 		case r.hasItems:
-			ok = c.fits(r.items, v, itemStep(i), quiet) && ok
+			ok = c.fits(r.items, v, input.Item(i), quiet) && ok
 		}
 		if evaluated != nil && (i < len(r.prefix) || r.hasItems) {
 			evaluated[i] = true
 		}
-		if r.hasContains && c.fits(r.contains, v, itemStep(i), true) {
+		if r.hasContains && c.fits(r.contains, v, input.Item(i), true) {
 			fit++
 			if evaluated != nil && r.containsEvaluates {
 				evaluated[i] = true
@@ -312,7 +228,7 @@ func (c *checker) array(r *rule, at uint32, quiet bool, evaluated []bool) bool {
 		if !ok && (quiet || c.stopped != nil) {
 			return false
 		}
-		v = c.values[v].next
+		v = c.in.Next(v)
 	}
 	if r.hasContains {
 		if fit < r.minContains {
@@ -326,7 +242,7 @@ func (c *checker) array(r *rule, at uint32, quiet bool, evaluated []bool) bool {
 }
 
 // inPlace checks the rules that are about the same value.
-func (c *checker) inPlace(r *rule, at uint32, quiet bool, evaluated []bool) bool {
+func (c *Checker) inPlace(r *rule, at uint32, quiet bool, evaluated []bool) bool {
 	ok := true
 	for _, sub := range r.all {
 		if !c.check(sub, at, quiet, evaluated) {
@@ -379,31 +295,30 @@ func (c *checker) inPlace(r *rule, at uint32, quiet bool, evaluated []bool) bool
 	return ok
 }
 
-func (c *checker) unevaluated(r *rule, at uint32, quiet bool, evaluated []bool) bool {
-	v := &c.values[at]
+func (c *Checker) unevaluated(r *rule, at uint32, quiet bool, evaluated []bool) bool {
 	ok := true
-	switch {
-	case v.kind == kindObject && r.hasUnevaluatedMem:
+	switch kind := c.in.Kind(at); {
+	case kind == input.Object && r.hasUnevaluatedMembers:
 		key := at + 1
 		for i := range evaluated {
 			name := key
-			key = c.values[name+1].next
+			key = c.in.Next(name + 1)
 			if !evaluated[i] {
-				ok = c.fits(r.unevaluatedMembers, name+1, memberStep(name), quiet) && ok
+				ok = c.fits(r.unevaluatedMembers, name+1, input.Member(name), quiet) && ok
 			}
 			evaluated[i] = true
 			if !c.spend(1) || !ok && quiet {
 				return false
 			}
 		}
-	case v.kind == kindArray && r.hasUnevaluatedItems:
+	case kind == input.Array && r.hasUnevaluatedItems:
 		item := at + 1
 		for i := range evaluated {
 			if !evaluated[i] {
-				ok = c.fits(r.unevaluatedItems, item, itemStep(i), quiet) && ok
+				ok = c.fits(r.unevaluatedItems, item, input.Item(i), quiet) && ok
 			}
 			evaluated[i] = true
-			item = c.values[item].next
+			item = c.in.Next(item)
 			if !c.spend(1) || !ok && quiet {
 				return false
 			}

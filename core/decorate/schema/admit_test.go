@@ -1,4 +1,4 @@
-package decorate_test
+package schema_test
 
 import (
 	"errors"
@@ -7,23 +7,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ruedo-dev/ruedo/core/decorate"
-	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/core/decorate/schema"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
-
-// tooLong is what nothing takes, not even with the race detector on a machine that
-// does other things. What it is there for took longer, or for ever.
-const tooLong = 10 * time.Second
-
-// parts joins n parts with commas.
-func parts(n int, f func(i int) string) string {
-	list := make([]string, n)
-	for i := range list {
-		list[i] = f(i)
-	}
-	return strings.Join(list, ",")
-}
 
 func TestSchemasThatCostTooMuchAreRefused(t *testing.T) {
 	nested := func(n int, open, shut string) string { return strings.Repeat(open, n) + "{}" + strings.Repeat(shut, n) }
@@ -55,17 +41,18 @@ func TestSchemasThatCostTooMuchAreRefused(t *testing.T) {
 		{"dynamic references across resources", `{"$defs":{"a":{"$id":"a","$dynamicAnchor":"x","type":"object"},"b":{"$id":"b","$dynamicRef":"a#x"}},"$ref":"b"}`, fault.SchemaInvalid, "depends on the way"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			d := &ruedov1.Decorator{Name: "d", InputSchema: schemaOf(t, tt.schema)}
+			source := parse(t, tt.schema)
 			began := time.Now()
-			_, err := decorate.Compile(t.Context(), d)
+			err := schema.NewCompiler().Schema(source).Ready(t.Context())
 			if took := time.Since(began); took > tooLong {
 				t.Errorf("took %s", took)
 			}
-			if !errors.Is(err, tt.want) || !strings.Contains(err.Error(), tt.text) || !strings.Contains(err.Error(), "decorator d") || len(err.Error()) > 600 {
-				t.Fatalf("err = %s %v", fault.ReasonOf(err), err)
+			r, ok := errors.AsType[*schema.Refusal](err)
+			if !ok || r.Reason != tt.want || !strings.Contains(r.Text, tt.text) || len(r.Text) > 500 {
+				t.Fatalf("err = %v %+v", err, r)
 			}
-			if e := fault.Of(err); tt.want == fault.SchemaLimit && (e.Meta["limit"] == "" || e.Meta["actual"] == "" || e.Fix == "" || e.Reason.ExitCode() != fault.ExitLimit) {
-				t.Errorf("limit %q, actual %q, fix %q, exit code %d", e.Meta["limit"], e.Meta["actual"], e.Fix, e.Reason.ExitCode())
+			if tt.want == fault.SchemaLimit && (r.Limit == "" || r.Actual == "" || r.Fix == "") {
+				t.Errorf("limit %q, actual %q, fix %q", r.Limit, r.Actual, r.Fix)
 			}
 		})
 	}
@@ -103,12 +90,12 @@ func TestHonestSchemasAreAdmitted(t *testing.T) {
 		"1,000 codes": {`{"enum":[` + parts(1000, func(i int) string { return fmt.Sprintf(`"code-%d"`, i) }) + `]}`, `"code-999"`, `"code-1000"`},
 		"prices":      {`{"type":"number","minimum":0,"exclusiveMaximum":1000000,"multipleOf":0.01}`, `19.99`, `19.999`},
 	} {
-		rules := rulesOf(t, tt.schema)
-		if err := rules.Check(t.Context(), "s", []byte(tt.good)); err != nil {
-			t.Errorf("%s: %s is refused: %v %v", name, tt.good, err, fault.Of(err).Fields)
+		s := ready(t, tt.schema)
+		if fields, err := check(t.Context(), s, []byte(tt.good)); err != nil || len(fields) > 0 {
+			t.Errorf("%s: %s is refused: %v %v", name, tt.good, err, fields)
 		}
-		if err := rules.Check(t.Context(), "s", []byte(tt.bad)); !errors.Is(err, fault.InputInvalid) || len(fault.Of(err).Fields) == 0 {
-			t.Errorf("%s: %s is taken: %v", name, tt.bad, err)
+		if fields, err := check(t.Context(), s, []byte(tt.bad)); err != nil || len(fields) == 0 {
+			t.Errorf("%s: %s is accepted: %v", name, tt.bad, err)
 		}
 	}
 }

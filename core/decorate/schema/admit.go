@@ -1,4 +1,4 @@
-package decorate
+package schema
 
 import (
 	"fmt"
@@ -8,7 +8,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 
-	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/core/decorate/input"
 )
 
 // Bounds of a schema, looked at before it is compiled. What they let through
@@ -35,37 +35,6 @@ const (
 	maxCount = 1 << 53
 )
 
-// refusal says why a schema is not accepted, whatever decorator has it.
-type refusal struct {
-	reason        fault.Reason
-	text          string // follows "the input schema of decorator NAME "
-	fix           string
-	fields        []fault.Field
-	limit, actual string
-	cause         error
-}
-
-func (r *refusal) Error() string { return r.text }
-
-// of makes the error for one decorator.
-func (r *refusal) of(decorator string) error {
-	e := fault.Wrap(r.cause, r.reason, "the input schema of decorator %s %s", decorator, r.text).With("decorator", decorator)
-	e.Fields, e.Fix = r.fields, r.fix
-	if r.limit != "" {
-		e.With("limit", r.limit).With("actual", r.actual)
-	}
-	return e
-}
-
-func overLimit(what string, limit, actual int) *refusal {
-	return &refusal{
-		reason: fault.SchemaLimit,
-		text:   fmt.Sprintf("has %d %s; the limit is %d", actual, what, limit),
-		fix:    "make the schema simpler: split it over decorators, check less of the input, or let the service check it",
-		limit:  strconv.Itoa(limit), actual: strconv.Itoa(actual),
-	}
-}
-
 // admission counts what is in a schema.
 type admission struct {
 	values, subschemas, references, pointers int
@@ -73,7 +42,7 @@ type admission struct {
 	odd map[string]bool
 	// resources are the parts with an $id of their own.
 	resources int
-	refusal   *refusal
+	refusal   *Refusal
 }
 
 // admit refuses a schema whose size or shape would make it dear to compile.
@@ -182,8 +151,8 @@ func (a *admission) keyword(name string, v *structpb.Value) bool {
 		if s := v.GetStringValue(); strings.Contains(s, "json-schema.org/") && strings.Contains(s, "/meta/") {
 			// A part of a metaschema would turn the other keywords off.
 			if a.refusal == nil {
-				a.refusal = invalid("has the $schema %s, which is not a draft", cut(s, maxQuoted))
-				a.refusal.fix = "leave $schema out: it is draft 2020-12 then"
+				a.refusal = invalid("has the $schema %s, which is not a draft", input.Cut(s, maxQuoted))
+				a.refusal.Fix = "leave $schema out: it is draft 2020-12 then"
 			}
 			return false
 		}
@@ -191,9 +160,9 @@ func (a *admission) keyword(name string, v *structpb.Value) bool {
 		if n, is := v.GetKind().(*structpb.Value_NumberValue); is && n.NumberValue > maxCount {
 			if a.refusal == nil {
 				a.refusal = overLimit("as its "+name, maxCount, 0)
-				a.refusal.actual = shorten(strconv.FormatFloat(n.NumberValue, 'g', -1, 64))
-				a.refusal.text = fmt.Sprintf("has a %s of %s; the limit is %d", name, a.refusal.actual, maxCount)
-				a.refusal.fix = "leave " + name + " out, or lower it"
+				a.refusal.Actual = shorten(strconv.FormatFloat(n.NumberValue, 'g', -1, 64))
+				a.refusal.Text = fmt.Sprintf("has a %s of %s; the limit is %d", name, a.refusal.Actual, maxCount)
+				a.refusal.Fix = "leave " + name + " out, or lower it"
 			}
 			return false
 		}

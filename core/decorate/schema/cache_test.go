@@ -1,4 +1,4 @@
-package decorate
+package schema
 
 import (
 	"runtime"
@@ -8,54 +8,54 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/types/known/structpb"
-
-	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 )
 
-func decoratorOf(t testing.TB, name, schema string) *ruedov1.Decorator {
+func parse(t testing.TB, text string) *structpb.Struct {
 	t.Helper()
 	s := new(structpb.Struct)
-	if err := s.UnmarshalJSON([]byte(schema)); err != nil {
+	if err := s.UnmarshalJSON([]byte(text)); err != nil {
 		t.Fatal(err)
 	}
-	return &ruedov1.Decorator{Name: name, InputSchema: s}
+	return s
+}
+
+// admitted returns a schema that somebody has asked to store.
+func admitted(t testing.TB, c *Compiler, text string) *Schema {
+	t.Helper()
+	s := c.Schema(parse(t, text))
+	if err := s.Admit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
 
 func TestEqualSchemasAreCompiledOnce(t *testing.T) {
 	c := NewCompiler()
 	const text = `{"required":["a"],"properties":{"a":{"type":"string"},"b":{"type":"string"},"c":{"type":"string"}}}`
-	admitted, err := c.Admit(t.Context(), decoratorOf(t, "d", text))
-	if err != nil {
-		t.Fatal(err)
-	}
+	first := admitted(t, c, text)
 	// Published by name, and in the catalog, some versions later.
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
-			d := c.Decorator(decoratorOf(t, "d", text))
-			if err := d.Ready(t.Context()); err != nil || d.schema.shared != admitted.schema.shared {
+			s := c.Schema(parse(t, text))
+			if err := s.Ready(t.Context()); err != nil || s.shared != first.shared {
 				t.Errorf("compiled again: %v", err)
 			}
 		})
 	}
 	wg.Wait()
-	other, err := c.Admit(t.Context(), decoratorOf(t, "d", strings.Replace(text, "string", "number", 1)))
-	if err != nil || other.schema.shared == admitted.schema.shared {
-		t.Errorf("another schema is taken for the same: %v", err)
+	other := admitted(t, c, strings.Replace(text, "string", "number", 1))
+	if other.shared == first.shared {
+		t.Error("another schema is taken for the same")
 	}
 	other.Keep()
-	admitted.Keep()
+	first.Keep()
 }
 
 func TestWhatNobodyHoldsIsForgotten(t *testing.T) {
 	c := NewCompiler()
-	if _, err := c.Admit(t.Context(), decoratorOf(t, "d", `{"type":"string"}`)); err != nil {
-		t.Fatal(err)
-	}
-	held, err := c.Admit(t.Context(), decoratorOf(t, "d", `{"type":"number"}`))
-	if err != nil {
-		t.Fatal(err)
-	}
+	admitted(t, c, `{"type":"string"}`)
+	held := admitted(t, c, `{"type":"number"}`)
 	left := func() int {
 		runtime.GC()
 		c.mu.Lock()
@@ -74,7 +74,7 @@ func TestWhatNobodyHoldsIsForgotten(t *testing.T) {
 func TestRequestsDoNotHoldUpWhatIsStored(t *testing.T) {
 	c := NewCompiler()
 	c.requests <- struct{}{} // an endless one
-	if err := c.Decorator(decoratorOf(t, "d", `{"type":"string"}`)).Ready(t.Context()); err != nil {
+	if err := c.Schema(parse(t, `{"type":"string"}`)).Ready(t.Context()); err != nil {
 		t.Error(err)
 	}
 }

@@ -1,4 +1,4 @@
-package decorate
+package schema
 
 import (
 	"fmt"
@@ -39,7 +39,7 @@ type patterns struct {
 	made  map[string]*pattern
 	total int
 	// over is the first limit that was exceeded.
-	over *refusal
+	over *Refusal
 }
 
 func (ps *patterns) compile(text string) (jsonschema.Regexp, error) {

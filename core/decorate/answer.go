@@ -1,0 +1,74 @@
+package decorate
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/ruedo-dev/ruedo/core/decorate/schema"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
+
+// TooLarge returns the error for an input over the limit; actual is its size as
+// far as it is known.
+func (r *Rules) TooLarge(service, actual string) error {
+	limit := r.effective("input_bytes")
+	e := fault.New(fault.InputTooLarge, "input of %s is over the limit of %s of service %s", actual, limit.GetValue(), service).
+		With("limit", limit.GetValue()).With("actual", actual)
+	if d := limit.GetDecorator(); d != "" {
+		return e.With("decorator", d).WithFix("send less, or raise limits.input in decorator %s", d)
+	}
+	return e.WithFix("send less, or raise limits.input in a decorator of the service")
+}
+
+// unreadable returns the error for an input that cannot be checked against any
+// schema.
+func unreadable(err error, service, decorator string) error {
+	ie, ok := errors.AsType[*schema.InputError](err)
+	if !ok {
+		return err
+	}
+	var e *fault.Error
+	switch {
+	case ie.Field != "":
+		e = fault.New(fault.InputInvalid, "the input of service %s is not accepted: %s %s", service, ie.Field, ie.Text)
+		e.Fields = []fault.Field{{Path: ie.Field, Description: ie.Text}}
+	case ie.Limit != "":
+		e = fault.New(fault.InputInvalid, "the input of service %s is not accepted: %s", service, ie.Text)
+	default:
+		e = fault.New(fault.InputInvalid, "the input of service %s is not JSON: %s", service, ie.Text)
+	}
+	if ie.Limit != "" {
+		e.With("limit", ie.Limit).With("actual", ie.Actual)
+	}
+	return e.With("decorator", decorator).WithFix("ruedo call %s --use", service)
+}
+
+// verdict returns the error for an input that a check has found wrong, nil if it
+// is right.
+func verdict(c *schema.Checker, service string) error {
+	fields, complete, err := c.Result()
+	if limit, ok := errors.AsType[*schema.InputLimit](err); ok {
+		n := strconv.Itoa(limit.Limit)
+		return fault.New(fault.InputInvalid, "the input of service %s %s", service, limit.Text).
+			With("limit", n).With("actual", "over "+n).WithFix("%s", limit.Fix)
+	}
+	if err != nil || len(fields) == 0 {
+		return err
+	}
+	count := plural(len(fields), "field")
+	if !complete {
+		count = "at least " + count
+	}
+	e := fault.New(fault.InputInvalid, "the input of service %s breaks its schema in %s", service, count).
+		WithFix("ruedo call %s --use", service)
+	e.Fields = fields
+	return e
+}
+
+func plural(n int, word string) string {
+	if n == 1 {
+		return "1 " + word
+	}
+	return fmt.Sprintf("%d %ss", n, word)
+}

@@ -1,0 +1,103 @@
+package schema
+
+import (
+	"crypto/sha256"
+	"runtime"
+	"runtime/debug"
+	"sync"
+	"time"
+	"weak"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/structpb"
+)
+
+// Compiler compiles schemas, each content once: equal schemas share the result as
+// long as somebody holds one of them. Few schemas are compiled at the same time, and
+// those that somebody asks to store do not delay those that are stored. It is safe
+// for concurrent use; close it.
+type Compiler struct {
+	// slots limit the compilations of stored schemas, and requests those of schemas
+	// that somebody asks to store.
+	slots, requests chan struct{}
+	// idle returns memory to the system when nothing large has come for a while.
+	idle *time.Timer
+	// checkers that are not in use.
+	checkers sync.Pool
+
+	mu   sync.Mutex
+	made map[digest]weak.Pointer[compiled]
+}
+
+type digest [sha256.Size]byte
+
+// NewCompiler returns a compiler that uses at most half of the processors for
+// stored schemas, and one for those that somebody asks to store.
+func NewCompiler() *Compiler {
+	c := &Compiler{
+		slots:    make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
+		requests: make(chan struct{}, 1),
+		made:     make(map[digest]weak.Pointer[compiled]),
+		idle:     time.AfterFunc(time.Hour, debug.FreeOSMemory),
+	}
+	c.idle.Stop()
+	return c
+}
+
+// Compiling a schema of a hundred kilobytes leaves some ten megabytes of garbage, and
+// so does checking an input of a megabyte. The collector would keep the memory for
+// what comes next, even if nothing comes.
+const (
+	largeSchema = 16 << 10
+	largeInput  = 256 << 10
+	idleAfter   = time.Second
+)
+
+// Close stops the timer that returns memory to the system.
+func (c *Compiler) Close() { c.idle.Stop() }
+
+// compiled is what equal schemas share. It is compiled when it is first needed.
+type compiled struct {
+	once    sync.Once
+	done    chan struct{} // closed when rule and refused are set
+	rule    *rule
+	refused *Refusal
+}
+
+// err returns what is wrong with the schema, after done is closed.
+func (c *compiled) err() error {
+	if c.refused != nil {
+		return c.refused
+	}
+	return nil
+}
+
+// find returns what schemas equal to source share.
+func (c *Compiler) find(source *structpb.Struct) *compiled {
+	s := &compiled{done: make(chan struct{})}
+	if proto.Size(source) > 4*maxSchema {
+		return s // admit refuses it quickly; not worth a digest
+	}
+	text, err := proto.MarshalOptions{Deterministic: true}.Marshal(source)
+	if err != nil {
+		return s
+	}
+	key := digest(sha256.Sum256(text))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if have := c.made[key].Value(); have != nil {
+		return have
+	}
+	c.made[key] = weak.Make(s)
+	runtime.AddCleanup(s, c.forget, key)
+	return s
+}
+
+// forget drops a schema that nobody holds any more.
+func (c *Compiler) forget(key digest) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if p, ok := c.made[key]; ok && p.Value() == nil {
+		delete(c.made, key)
+	}
+}

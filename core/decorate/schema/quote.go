@@ -1,0 +1,62 @@
+package schema
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/big"
+	"strconv"
+	"strings"
+
+	"github.com/ruedo-dev/ruedo/core/decorate/input"
+)
+
+// shorten cuts a number.
+func shorten(literal string) string { return input.Cut(literal, maxLiteral) }
+
+func number(r *big.Rat) string {
+	if r.IsInt() {
+		return r.Num().String()
+	}
+	f, _ := r.Float64()
+	return strconv.FormatFloat(f, 'g', -1, 64)
+}
+
+// list writes the values of a choice, as far as there is room.
+func list(values []any) string {
+	var b strings.Builder
+	for i, v := range values {
+		if b.Len() > maxQuoted {
+			fmt.Fprintf(&b, "… (%d in all)", len(values))
+			break
+		}
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(quote(v))
+	}
+	return b.String()
+}
+
+// quote writes a value of a schema, cut.
+func quote(v any) string {
+	switch v := v.(type) {
+	case []any:
+		return "an array"
+	case map[string]any:
+		return "an object"
+	case string:
+		b, err := json.Marshal(input.Cut(v, maxName))
+		if err != nil {
+			return "a text"
+		}
+		return string(b)
+	}
+	return shorten(fmt.Sprint(jsonWord(v)))
+}
+
+func jsonWord(v any) any {
+	if v == nil {
+		return "null"
+	}
+	return v
+}

@@ -1,0 +1,110 @@
+// Package schema checks inputs against JSON Schemas that strangers wrote.
+//
+// Make one [NewCompiler]. [Compiler.Schema] returns a schema that is compiled by
+// the first [Schema.Ready]. Then [Schema.Checker] reads an input, and
+// [Checker.Check] checks it against one schema after the other. A schema means
+// what JSON Schema says (2020-12, or the draft that its $schema names): a library
+// reads the drafts and resolves references, and the rules made of its result are
+// checked here, because only so can a check be counted and stopped.
+//
+// # What a check may cost
+//
+// Neither an input nor a schema can make a check expensive, and no answer is
+// longer than some kilobytes.
+//
+//   - A schema is admitted before it is compiled (admit.go): size, depth, values,
+//     subschemas and references are bounded; its patterns by count, length and
+//     size of the RE2 program (pattern.go). A reference that would leave the schema
+//     is refused: a core opens no file and no connection because a schema says so.
+//   - The work that a single value can cost is added up when the schema is compiled,
+//     over all rules that are about that value, and bounded (work.go). That is how
+//     doubling references are refused. So is a schema that refers to itself without
+//     looking at a part of the input: checking would never end.
+//   - An input is read in one pass and refused if it is over a bound; see the
+//     package input.
+//   - Every step of a check is paid from the budget of the input, 50 ms of a
+//     processor, before it is made. What grows with the input (strings, patterns,
+//     names, comparisons) is paid by its length. When the budget is spent, the input
+//     is refused; a check ends when its caller is gone.
+//   - Violations are cut while they are found, and the check ends with the last one
+//     that an answer has room for (violation.go).
+//
+// # What is shared
+//
+// Equal schemas are compiled once, as long as somebody holds one of them
+// ([Schema.Keep]). Few are compiled at the same time, so that they cannot take the
+// processors from calls.
+//
+// # Errors
+//
+// A schema is refused with a [*Refusal], an input with an [*InputError] or an
+// [*InputLimit]. None of them knows whose schema or input it is: the caller puts
+// the names of decorators and services into them.
+package schema
+
+import (
+	"context"
+	"runtime"
+	"sync"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/structpb"
+)
+
+// Schema is a schema that can check inputs once it is ready. It is safe for
+// concurrent use.
+type Schema struct {
+	compiler *Compiler
+	source   *structpb.Struct
+
+	once   sync.Once
+	shared *compiled
+}
+
+// Schema returns a schema that is neither compiled nor looked at yet; see
+// [Schema.Ready]. Do not change source afterwards.
+func (c *Compiler) Schema(source *structpb.Struct) *Schema {
+	return &Schema{compiler: c, source: source}
+}
+
+// Admit compiles a schema that somebody asks to store. It returns what
+// [Schema.Ready] returns, and does not delay schemas that are stored already.
+func (s *Schema) Admit(ctx context.Context) error { return s.compile(ctx, s.compiler.requests) }
+
+// Ready compiles the schema if nobody has, within ctx. It returns a [*Refusal] or
+// the error of ctx. If the schema is compiled, it returns immediately.
+func (s *Schema) Ready(ctx context.Context) error { return s.compile(ctx, s.compiler.slots) }
+
+// Keep holds the compiled schema at least until it is called: a schema that
+// nobody holds is compiled again.
+func (s *Schema) Keep() { runtime.KeepAlive(s) }
+
+// compile compiles the schema in one of the slots, if nobody has.
+func (s *Schema) compile(ctx context.Context, slots chan struct{}) error {
+	s.once.Do(func() { s.shared = s.compiler.find(s.source) })
+	c := s.shared
+	select {
+	case <-c.done:
+		return c.err()
+	default:
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	select {
+	case <-c.done:
+		return c.err()
+	case <-ctx.Done():
+		return ctx.Err()
+	case slots <- struct{}{}:
+	}
+	defer func() { <-slots }()
+	c.once.Do(func() {
+		c.rule, c.refused = compile(s.source)
+		close(c.done)
+		if proto.Size(s.source) > largeSchema {
+			s.compiler.idle.Reset(idleAfter)
+		}
+	})
+	return c.err()
+}

@@ -9,7 +9,7 @@ import (
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 )
 
-// The limits that hold where no decorator sets one.
+// The limits that hold if no decorator sets one.
 const (
 	DefaultMemory  = 128 << 20
 	DefaultTimeout = 10 * time.Second
@@ -61,7 +61,7 @@ func combineLimits(ds []*Decorator) (*ruedov1.Limits, []*ruedov1.EffectiveLimit)
 	}, effective
 }
 
-// showConcurrency writes how many calls a runner executes of one service.
+// showConcurrency returns how many calls of one service a runner may execute.
 func showConcurrency(n uint64) string {
 	if n == 0 {
 		return "the runner's own"
@@ -71,8 +71,8 @@ func showConcurrency(n uint64) string {
 
 func showDuration(n uint64) string { return time.Duration(n).String() }
 
-// Size writes a number of bytes for people: the largest binary unit that
-// divides it, else bytes.
+// Size returns a number of bytes in the largest binary unit that divides it, else
+// in bytes.
 func Size(n uint64) string {
 	for _, u := range []struct {
 		shift int

@@ -6,7 +6,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/exec"
 )
 
-// Plan makes what a runner needs to execute a revision under these rules, and
+// Plan returns what a runner needs to execute a revision under these rules, and
 // its id; see [exec.PlanID].
 func (r *Rules) Plan(rev *ruedov1.Revision) (id string, plan *runnerv1.Plan, err error) {
 	plan = &runnerv1.Plan{

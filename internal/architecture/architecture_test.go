@@ -137,6 +137,23 @@ var arrows = []struct {
 		reason: "rules are made of decorators, wherever these come from",
 	},
 	{
+		from: []string{"core/decorate/schema"}, only: []string{"core/decorate/schema", "core/decorate/admission", "core/decorate/input", "internal/fault"},
+		reason: "a check knows a schema and an input, and nothing of decorators, services or calls: its callers put these names into errors",
+	},
+	{
+		from: []string{"core/decorate/admission"}, only: []string{"core/decorate/admission", "core/decorate/input", "internal/fault"},
+		reason: "whether a schema is too expensive is decided before anything that compiles or checks it",
+	},
+	{
+		from: []string{"core/decorate/input"}, only: []string{"core/decorate/input"},
+		never:  []string{"google.golang.org", "connectrpc.com"},
+		reason: "strangers' bytes are read by one small parser that stands on the standard library, so it can be read and fuzzed on its own",
+	},
+	{
+		from: []string{"core/api", "core/gateway", "core/invoke", "core/publish"}, never: []string{"core/decorate/schema", "core/decorate/admission", "core/decorate/input"},
+		reason: "a schema belongs to a decorator: who wants one checked asks core/decorate, whose errors name it",
+	},
+	{
 		from: []string{"core/dispatch"}, never: []string{"core/decorate", "core/store"},
 		reason: "which runner gets a call depends on runners alone",
 	},
@@ -183,6 +200,7 @@ var keepers = []struct {
 	{"go.etcd.io/etcd/server/v3", []string{"internal/etcdembed"}, "etcd's server has one assembler"},
 	{"go.etcd.io/etcd/client/v3", []string{"core/store", "internal/fleet", "internal/etcdembed"}, "who holds a store client can write anything: few do"},
 	{"github.com/tetratelabs/wazero", []string{"sandbox"}, "strangers' code runs in one room"},
+	{"github.com/santhosh-tekuri/jsonschema", []string{"core/decorate/schema"}, "the library bounds neither what a schema costs nor what a check does: one room admits, counts and stops"},
 	{"github.com/alecthomas/kong", []string{"internal/cli"}, "flags end at the CLI; rooms take structs"},
 }
 

@@ -6,13 +6,13 @@ import (
 	"math/bits"
 )
 
-// slot of a table of names.
+// slot is an entry of a hash table of names.
 type slot struct {
 	hash uint32
 	at   uint32 // 0: empty, as the first entry is never a name
 }
 
-// fewNames is up to how many names are compared each with each.
+// fewNames is the largest number of names that are compared each with each.
 const fewNames = 8
 
 // unique refuses an object in which a name stands twice.
@@ -33,8 +33,8 @@ func (d *Document) unique(at uint32) error {
 	return nil
 }
 
-// uniqueOfMany looks each name up in a table of those before it. The seed of the
-// hash is random, so nobody can choose names that collide.
+// uniqueOfMany looks each name up in a table of the names before it. The seed of
+// the hash is random, so that nobody can choose names that collide.
 func (d *Document) uniqueOfMany(at uint32, count int) error {
 	size := 1 << bits.Len(uint(2*count))
 	if cap(d.table) < size {

@@ -19,7 +19,7 @@ func (d *Document) Read(ctx context.Context, raw []byte) error {
 	}
 	if len(raw) > 64<<10 {
 		// One allocation of the right size: growing would cost five times as much.
-		// Commas and colons in strings only make it a little too large.
+		// Commas and colons in strings only make it too large.
 		entries := bytes.Count(raw, []byte{','}) + bytes.Count(raw, []byte{':'}) + bytes.Count(raw, []byte{'['}) + bytes.Count(raw, []byte{'{'}) + 1
 		d.values = slices.Grow(d.values, min(entries, maxValues))
 	}
@@ -48,7 +48,7 @@ func (d *Document) space() {
 	}
 }
 
-// unexpected is the error for the byte at pos.
+// unexpected returns the error for the byte at pos.
 func (d *Document) unexpected(where string) error {
 	if d.pos >= len(d.raw) {
 		return syntaxError("it ends in the middle, after %d bytes", len(d.raw))
@@ -126,8 +126,8 @@ func (d *Document) close(at uint32, count int) {
 	v.count, v.to, v.next = uint32(count), uint32(d.pos), uint32(len(d.values))
 }
 
-// comma reads what stands between two items or members and reports whether
-// the end was reached.
+// comma reads what follows an item or a member, up to the next one, and reports
+// whether the end was reached.
 func (d *Document) comma(end byte, where string) (ended bool, err error) {
 	d.space()
 	if d.pos < len(d.raw) {
@@ -248,7 +248,7 @@ func (d *Document) string() error {
 	return d.unexpected("")
 }
 
-// escape reads an escape up to its last byte.
+// escape reads an escape and leaves pos at its last byte.
 func (d *Document) escape() error {
 	d.pos++
 	if d.pos >= len(d.raw) {

@@ -19,7 +19,7 @@ func (d *Document) Text(at uint32) []byte {
 // because of escapes or broken UTF-8.
 func (d *Document) Escaped(at uint32) bool { return d.values[at].escaped }
 
-// TextWork returns what the text of a string costs.
+// TextWork returns what [Document.Text] costs, and comparing the text.
 func (d *Document) TextWork(at uint32) int {
 	v := &d.values[at]
 	if v.escaped {
@@ -29,8 +29,8 @@ func (d *Document) TextWork(at uint32) int {
 }
 
 // unescape appends the text of a string that has been read, until b has limit
-// bytes or more. Like encoding/json it puts U+FFFD for what is not UTF-8 and for halves
-// of surrogate pairs.
+// bytes or more. Like encoding/json it replaces with U+FFFD what is not UTF-8, and
+// halves of surrogate pairs.
 func unescape(b, raw []byte, limit int) []byte {
 	for i := 0; i < len(raw) && len(b) < limit; {
 		switch c := raw[i]; {

@@ -10,6 +10,8 @@ import (
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/ruedo-dev/ruedo/core/decorate/admission"
 )
 
 // Compiler compiles schemas, each content once: equal schemas share the result as
@@ -75,8 +77,8 @@ func (c *compiled) err() error {
 // find returns what schemas equal to source share.
 func (c *Compiler) find(source *structpb.Struct) *compiled {
 	s := &compiled{done: make(chan struct{})}
-	if proto.Size(source) > 4*maxSchema {
-		return s // admit refuses it quickly; not worth a digest
+	if admission.TooLarge(source) {
+		return s // it is refused quickly; not worth a digest
 	}
 	text, err := proto.MarshalOptions{Deterministic: true}.Marshal(source)
 	if err != nil {

@@ -4,9 +4,9 @@ import "github.com/ruedo-dev/ruedo/core/decorate/input"
 
 // check reports whether the value at index at fits a rule. A violation is added
 // to the fields, unless quiet: then the first one ends the check. seen, if not
-// nil, is marked with the members or items that the rule has looked at, for
+// nil, marks the members or items that the rule has looked at, for
 // unevaluatedProperties and unevaluatedItems; it means nothing if the value does
-// not fit. When the checker has stopped, the answer means nothing.
+// not fit. When the checker has stopped, the result means nothing.
 func (c *Checker) check(r *rule, at uint32, quiet bool, seen []bool) bool {
 	if r == nil {
 		return true
@@ -25,7 +25,7 @@ func (c *Checker) check(r *rule, at uint32, quiet bool, seen []bool) bool {
 	return ok
 }
 
-// take returns n flags that are false. They are given back when check returns.
+// take returns n flags that are false. They are released when check returns.
 func (c *Checker) take(n int) []bool {
 	from := len(c.flags)
 	for range n {
@@ -130,7 +130,7 @@ func (c *Checker) object(r *rule, at uint32, quiet bool, evaluated []bool) bool 
 			}
 		}
 		for _, p := range r.patterns {
-			if !c.spend(p.pattern.work(len(text))) {
+			if !c.spend(p.pattern.Work(len(text))) {
 				return false
 			}
 			if p.pattern.Match(text) {
@@ -241,7 +241,7 @@ func (c *Checker) array(r *rule, at uint32, quiet bool, evaluated []bool) bool {
 	return ok
 }
 
-// inPlace checks the rules that are about the same value.
+// inPlace checks the rules that a rule refers to about the same value.
 func (c *Checker) inPlace(r *rule, at uint32, quiet bool, evaluated []bool) bool {
 	ok := true
 	for _, sub := range r.all {

@@ -2,7 +2,6 @@ package schema
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -10,6 +9,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"google.golang.org/protobuf/types/known/structpb"
 
+	"github.com/ruedo-dev/ruedo/core/decorate/admission"
 	"github.com/ruedo-dev/ruedo/core/decorate/input"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
@@ -17,55 +17,53 @@ import (
 // root is the name under which a schema refers to itself.
 const root = "ruedo:///input"
 
-// compile admits a schema and makes it ready to check inputs. The library reads
-// the drafts, resolves references and holds the schema against its metaschema;
-// what comes of it are rules, which the checker can count and stop.
+// compile admits a schema and makes its rules. The library reads the drafts, checks
+// the schema against its metaschema and resolves references. A check by the rules,
+// unlike one by the library, can be counted and stopped.
 func compile(source *structpb.Struct) (r *rule, refused *Refusal) {
 	defer func() {
 		if p := recover(); p != nil {
-			// A schema that confuses the library is not one.
+			// The library met what it does not expect: not a schema.
 			r, refused = nil, &Refusal{Reason: fault.SchemaInvalid, Text: "cannot be compiled", Err: fmt.Errorf("panic: %v", p)}
 		}
 	}()
-	a := admit(source)
-	if a.refusal != nil {
-		return nil, a.refusal
-	}
-	text, err := json.Marshal(source.AsMap())
-	if err != nil {
-		return nil, &Refusal{Reason: fault.SchemaInvalid, Text: "holds a number that JSON cannot express", Err: err}
-	}
-	if len(text) > maxSchema {
-		return nil, overLimit("bytes", maxSchema, len(text))
+	text, resources, refused := admission.Admit(source)
+	if refused != nil {
+		return nil, refused
 	}
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
 	if err != nil {
 		return nil, &Refusal{Reason: fault.SchemaInvalid, Text: "is not JSON", Err: err}
 	}
-	ps := &patterns{made: make(map[string]*pattern)}
+	var ps admission.Patterns
 	c := jsonschema.NewCompiler()
 	c.DefaultDraft(jsonschema.Draft2020)
 	c.AssertFormat()
 	c.UseLoader(noLoader{})
-	c.UseRegexpEngine(ps.compile)
+	c.UseRegexpEngine(func(text string) (jsonschema.Regexp, error) {
+		p, err := ps.Compile(text)
+		if err != nil {
+			return nil, err
+		}
+		return p, nil
+	})
 	if err := c.AddResource(root, doc); err != nil {
 		return nil, schemaRefusal(err)
 	}
 	compiled, err := c.Compile(root)
-	if ps.over != nil {
-		return nil, ps.over
+	if ps.Refused() != nil {
+		return nil, ps.Refused()
 	}
 	if err != nil {
 		return nil, schemaRefusal(err)
 	}
-	return lower(compiled, a.resources > 0)
+	return lower(compiled, resources)
 }
 
 // errRemote marks a reference that would leave the schema.
 var errRemote = errors.New("remote reference")
 
-// noLoader refuses every document outside the schema: a core never opens a
-// file or a connection because a schema says so.
+// noLoader refuses every document outside the schema.
 type noLoader struct{}
 
 func (noLoader) Load(string) (any, error) { return nil, errRemote }
@@ -85,7 +83,7 @@ func schemaRefusal(err error) *Refusal {
 		}
 	}
 	if len(r.Fields) == 0 {
-		// Only what is cut is kept: the whole text can be as long as the schema.
+		// The whole text can be as long as the schema.
 		r.Text += ": " + input.Cut(strings.ReplaceAll(err.Error(), root+"#", ""), maxDescription)
 	}
 	return r

@@ -10,28 +10,29 @@ import (
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"github.com/ruedo-dev/ruedo/core/decorate/admission"
 	"github.com/ruedo-dev/ruedo/core/decorate/input"
 )
 
-// lowering makes rules of the schemas that the library has compiled.
+// lowering makes rules out of schemas that the library has compiled.
 type lowering struct {
 	made    map[*jsonschema.Schema]*rule
-	order   []*jsonschema.Schema // as they were met, so that errors are always the same
+	order   []*jsonschema.Schema // of made, so that errors are always the same
 	refused *Refusal
-	// dynamic is where a reference was that depends on the way that led to it,
-	// and several is set if there is more than one resource. Only both together
-	// make a difference.
+	// dynamic is the place of a reference whose target depends on the way that leads
+	// to it, and several is set if there is more than one resource. The target
+	// differs only if both are set.
 	dynamic string
 	several bool
 }
 
 // lower makes the rules of a compiled schema and bounds what they cost. several
-// says that parts of it are resources of their own.
+// is set if parts of it are resources of their own.
 func lower(s *jsonschema.Schema, several bool) (*rule, *Refusal) {
 	l := &lowering{made: make(map[*jsonschema.Schema]*rule), several: several}
 	r := l.rule(s)
 	if l.refused == nil && l.dynamic != "" && l.several {
-		l.refused = invalid("has a reference at %s that depends on the way that leads to it ($dynamicRef or $recursiveRef across $id)", input.Cut(l.dynamic, maxDescription))
+		l.refused = admission.Invalid("has a reference at %s that depends on the way that leads to it ($dynamicRef or $recursiveRef across $id)", input.Cut(l.dynamic, maxDescription))
 		l.refused.Fix = `use "$ref"`
 	}
 	if l.refused != nil {
@@ -42,13 +43,13 @@ func lower(s *jsonschema.Schema, several bool) (*rule, *Refusal) {
 		v, ok := costs.of(l.made[schema])
 		switch {
 		case !ok:
-			refused := invalid("refers to itself at %s without looking at a part of the input: checking would never end", place(schema))
+			refused := admission.Invalid("refers to itself at %s without looking at a part of the input: checking would never end", place(schema))
 			refused.Fix = "refer to it from a property or an item"
 			return nil, refused
 		case v.chain > maxChain:
-			return nil, overLimit("references in a row about one value at "+place(schema), maxChain, v.chain)
+			return nil, admission.OverLimit("references in a row about one value at "+place(schema), maxChain, v.chain)
 		case v.work > maxVisit:
-			return nil, overLimit("units of work for one value at "+place(schema), maxVisit, v.work)
+			return nil, admission.OverLimit("units of work for one value at "+place(schema), maxVisit, v.work)
 		}
 	}
 	return r, nil
@@ -73,7 +74,7 @@ func (l *lowering) rule(s *jsonschema.Schema) *rule {
 	}
 	r := &rule{work: 2}
 	l.order = append(l.order, s)
-	l.made[s] = r // before what it refers to: that may be itself
+	l.made[s] = r // first, because it may refer to itself
 	if !strings.HasPrefix(s.Location, root+"#") {
 		l.several = true // a metaschema
 	}
@@ -104,7 +105,7 @@ func (l *lowering) rule(s *jsonschema.Schema) *rule {
 	l.arrays(r, s)
 	r.minLength, r.maxLength = s.MinLength, s.MaxLength
 	if s.Pattern != nil {
-		r.pattern = s.Pattern.(*pattern)
+		r.pattern = s.Pattern.(*admission.Pattern)
 	}
 	r.number(s)
 	r.work += len(r.all) + len(r.any) + len(r.one) + len(r.bounds) + len(r.prefix) + len(r.patterns) +
@@ -159,7 +160,7 @@ func (l *lowering) anyValue(r *rule, s *jsonschema.Schema) {
 	}
 }
 
-// choose makes the canonical forms of the values of an enum or a const.
+// choose adds a choice between the values of an enum or a const.
 func (l *lowering) choose(r *rule, values []any, several bool) {
 	e := &choice{forms: make(map[string]struct{}, len(values)), text: list(values)}
 	if several {
@@ -169,11 +170,11 @@ func (l *lowering) choose(r *rule, values []any, several bool) {
 	for _, v := range values {
 		text, err := json.Marshal(v)
 		if err != nil {
-			l.refused = invalid("has a value in an enum that is not JSON")
+			l.refused = admission.Invalid("has a value in an enum that is not JSON")
 			return
 		}
 		if err := d.Read(context.Background(), text); err != nil {
-			l.refused = invalid("has a value in an enum that no input can have: %v", err)
+			l.refused = admission.Invalid("has a value in an enum that no input can have: %v", err)
 			return
 		}
 		form := d.Form(0)
@@ -190,7 +191,7 @@ func (l *lowering) objects(r *rule, s *jsonschema.Schema) {
 	for _, name := range slices.Sorted(maps.Keys(s.Properties)) {
 		members[name] = member{rule: l.rule(s.Properties[name]), listed: true}
 	}
-	look := func(name string) watch {
+	watched := func(name string) watch {
 		m := members[name]
 		if m.watch == 0 {
 			r.watched++
@@ -199,33 +200,33 @@ func (l *lowering) objects(r *rule, s *jsonschema.Schema) {
 		}
 		return watch{m.watch - 1, name}
 	}
-	lookAll := func(names []string) []watch {
+	allWatched := func(names []string) []watch {
 		var out []watch
 		for _, n := range names {
-			out = append(out, look(n))
+			out = append(out, watched(n))
 		}
 		return out
 	}
-	r.required = lookAll(s.Required)
+	r.required = allWatched(s.Required)
 	for _, name := range slices.Sorted(maps.Keys(s.DependentRequired)) {
-		r.needs = append(r.needs, need{look(name), lookAll(s.DependentRequired[name])})
+		r.needs = append(r.needs, need{watched(name), allWatched(s.DependentRequired[name])})
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.DependentSchemas)) {
-		r.dependents = append(r.dependents, dependent{look(name), l.rule(s.DependentSchemas[name])})
+		r.dependents = append(r.dependents, dependent{watched(name), l.rule(s.DependentSchemas[name])})
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Dependencies)) {
 		switch d := s.Dependencies[name].(type) {
 		case []string:
-			r.needs = append(r.needs, need{look(name), lookAll(d)})
+			r.needs = append(r.needs, need{watched(name), allWatched(d)})
 		case *jsonschema.Schema:
-			r.dependents = append(r.dependents, dependent{look(name), l.rule(d)})
+			r.dependents = append(r.dependents, dependent{watched(name), l.rule(d)})
 		}
 	}
 	for _, n := range r.needs {
 		r.work += len(n.names)
 	}
 	for p, sub := range s.PatternProperties {
-		r.patterns = append(r.patterns, patternRule{p.(*pattern), l.rule(sub)})
+		r.patterns = append(r.patterns, patternRule{p.(*admission.Pattern), l.rule(sub)})
 	}
 	slices.SortFunc(r.patterns, func(a, b patternRule) int { return strings.Compare(a.pattern.String(), b.pattern.String()) })
 	if len(members) > 0 {
@@ -237,7 +238,7 @@ func (l *lowering) objects(r *rule, s *jsonschema.Schema) {
 	}
 }
 
-// additional reads a keyword whose value is a bool or a schema to the library.
+// additional returns the rule of a keyword whose value is a bool or a schema.
 func (l *lowering) additional(v any) (r *rule, has bool) {
 	switch v := v.(type) {
 	case bool:

@@ -13,6 +13,7 @@ import (
 // shorten cuts a number.
 func shorten(literal string) string { return input.Cut(literal, maxLiteral) }
 
+// number returns a number of a schema.
 func number(r *big.Rat) string {
 	if r.IsInt() {
 		return r.Num().String()
@@ -21,7 +22,7 @@ func number(r *big.Rat) string {
 	return strconv.FormatFloat(f, 'g', -1, 64)
 }
 
-// list writes the values of a choice, as far as there is room.
+// list returns the values of a choice, as far as there is room.
 func list(values []any) string {
 	var b strings.Builder
 	for i, v := range values {
@@ -37,9 +38,11 @@ func list(values []any) string {
 	return b.String()
 }
 
-// quote writes a value of a schema, cut.
+// quote returns a value of a schema, cut.
 func quote(v any) string {
 	switch v := v.(type) {
+	case nil:
+		return "null"
 	case []any:
 		return "an array"
 	case map[string]any:
@@ -51,12 +54,5 @@ func quote(v any) string {
 		}
 		return string(b)
 	}
-	return shorten(fmt.Sprint(jsonWord(v)))
-}
-
-func jsonWord(v any) any {
-	if v == nil {
-		return "null"
-	}
-	return v
+	return shorten(fmt.Sprint(v))
 }

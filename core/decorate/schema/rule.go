@@ -5,14 +5,15 @@ import (
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"github.com/ruedo-dev/ruedo/core/decorate/admission"
 	"github.com/ruedo-dev/ruedo/core/decorate/input"
 )
 
-// rule is one schema object or boolean made ready to be checked, see checker.
-// A nil rule accepts everything. Rules are immutable; they may refer to each
-// other in circles, but only through a member, an item or a name.
+// rule is one schema object or boolean in the form that [Checker] checks. A nil
+// rule accepts everything. Rules are immutable; they may refer to each other in
+// circles, but only through a member, an item or a name.
 type rule struct {
-	// never is the schema false.
+	// never is set for the schema false, which accepts nothing.
 	never bool
 	// work is what visiting the rule costs, without what it refers to.
 	work int
@@ -22,9 +23,9 @@ type rule struct {
 	wantTypes string
 	enum      *choice
 	format    *jsonschema.Format
-	pattern   *pattern
+	pattern   *admission.Pattern
 
-	// In place: they are about the same value.
+	// Rules about the same value.
 	all                   []*rule // $ref and allOf
 	any, one              [][]*rule
 	not, cond             *rule
@@ -40,7 +41,7 @@ type rule struct {
 	// Objects.
 	minMembers, maxMembers *int
 	members                map[string]member
-	// watched is how many names have an index, see member.
+	// watched is the number of names that have an index, see member.
 	watched     int
 	required    []watch
 	patterns    []patternRule
@@ -58,7 +59,8 @@ type rule struct {
 	hasContains        bool
 	minContains        int
 	maxContains        *int
-	// containsEvaluates: since 2020-12, contains counts for unevaluatedItems.
+	// containsEvaluates is set since 2020-12: unevaluatedItems skips items that
+	// contains accepts.
 	containsEvaluates bool
 
 	// Strings.
@@ -69,38 +71,42 @@ type rule struct {
 	multipleOf *limit
 }
 
-// member is what a rule says of a name.
+// member is what a rule says about a name.
 type member struct {
 	rule *rule
-	// listed: it is among the properties, not only required or depended on.
+	// listed is set if the name is among the properties, not only required or
+	// depended on.
 	listed bool
 	// watch is 1 + the index of the name among the watched ones, or 0.
 	watch int
 }
 
+// watch is a name whose presence matters. index counts the watched names of a rule.
 type watch struct {
 	index int
 	name  string
 }
 
-// need says which names have to be there if another one is.
+// need says which names an object must have if it has another one.
 type need struct {
 	of    watch
 	names []watch
 }
 
+// dependent is a rule about an object that has a member of this name.
 type dependent struct {
 	of   watch
 	rule *rule
 }
 
+// patternRule is a rule about members whose names match.
 type patternRule struct {
-	pattern *pattern
+	pattern *admission.Pattern
 	rule    *rule
 }
 
-// bound is a minimum or a maximum: comparing a number with it must not return
-// bad, nor 0 if it is exclusive.
+// bound is a minimum or a maximum: comparing a number with the limit must not
+// return bad, nor 0 if the bound is exclusive.
 type bound struct {
 	limit
 	bad       int
@@ -158,7 +164,7 @@ func kindsOf(names []string) (set kindSet, integer bool) {
 	return set, integer
 }
 
-// limitOf makes a number of a schema ready to be compared with.
+// limitOf returns a number of a schema in the form that numbers are compared with.
 func limitOf(r *big.Rat) limit {
 	// A schema's numbers are IEEE doubles, because its message has no others: the
 	// shortest text that reads back as the double is the number that was meant.

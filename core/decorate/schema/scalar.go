@@ -23,17 +23,6 @@ func (c *Checker) decimal(at uint32) input.Decimal {
 	return c.in.Decimal(at)
 }
 
-func (c *Checker) formatted(r *rule, at uint32) bool {
-	if !c.spend(formatWork(r.format.Name, len(c.in.Raw(at)))) {
-		return false
-	}
-	text := string(c.in.Text(at))
-	if r.format.Name == "regex" {
-		return validRegexp(text) == nil
-	}
-	return r.format.Validate(text) == nil
-}
-
 func (c *Checker) string(r *rule, at uint32, quiet bool) bool {
 	if r.minLength == nil && r.maxLength == nil && r.pattern == nil {
 		return true
@@ -56,7 +45,7 @@ func (c *Checker) string(r *rule, at uint32, quiet bool) bool {
 		}
 	}
 	if r.pattern != nil && (ok || !quiet) {
-		if !c.spend(r.pattern.work(len(text))) {
+		if !c.spend(r.pattern.Work(len(text))) {
 			return false
 		}
 		if !r.pattern.Match(text) {

@@ -12,10 +12,10 @@
 // Neither an input nor a schema can make a check expensive, and no answer is
 // longer than some kilobytes.
 //
-//   - A schema is admitted before it is compiled (admit.go): size, depth, values,
-//     subschemas and references are bounded; its patterns by count, length and
-//     size of the RE2 program (pattern.go). A reference that would leave the schema
-//     is refused: a core opens no file and no connection because a schema says so.
+//   - The package admission bounds a schema before it is compiled: size, depth,
+//     values, subschemas and references; patterns by count, length and size of the
+//     RE2 program. A reference that would leave the schema is refused: a core opens
+//     no file and no connection because a schema says so.
 //   - The work that a single value can cost is added up when the schema is compiled,
 //     over all rules that are about that value, and bounded (work.go). That is how
 //     doubling references are refused. So is a schema that refers to itself without

@@ -4,21 +4,25 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/ruedo-dev/ruedo/core/decorate/admission"
 	"github.com/ruedo-dev/ruedo/core/decorate/input"
 )
 
-// Work is counted in units: a value read or 16 bytes of it, a member or an item
+// Work is counted in units: a value or 16 bytes of it read, a member or an item
 // passed, half a rule visited, 32 bytes of a name compared, 8 bytes of a string
 // counted, a few instructions of a pattern run over one byte. A unit takes 5 to 17
-// ns of a processor of today, see BenchmarkWork; what is dearer counts for more.
+// ns on an AMD EPYC, see BenchmarkWork; what takes longer counts as several.
 const (
 	// maxWork is the budget of one input, over all schemas of its service: 50 ms.
 	maxWork = 3_000_000
-	// pollEvery is how often the checker looks whether the caller is still there.
+	// pollEvery is the work after which the checker looks at the context again.
 	pollEvery = 2_000
-	// maxFrames bounds how deep rules are visited within each other.
+	// maxFrames bounds the rules that are visited within each other.
 	maxFrames = 8_192
 )
+
+// Refusal says why a schema is not accepted.
+type Refusal = admission.Refusal
 
 // InputError says what is wrong with an input before any schema sees it.
 type InputError = input.Error
@@ -52,10 +56,10 @@ var (
 	}
 )
 
-// Bounds of what a schema may cost for a single value, whatever it holds.
+// Bounds of what a schema may cost for one value, whatever the value is.
 const (
-	// maxVisit bounds the work of all rules that one value can meet, references
-	// followed. Doubling references reach it after a dozen steps; a choice
+	// maxVisit bounds the work of all rules about one value, with the rules that
+	// they refer to. Doubling references reach it after a dozen steps; a choice
 	// between 1,000 forms does not.
 	maxVisit = 10_000
 	// maxChain bounds how many rules may refer to each other in a row about one
@@ -63,7 +67,7 @@ const (
 	maxChain = 64
 )
 
-// cost computes what visiting a rule costs at most for one value, without its
+// cost computes the most that visiting a rule costs for one value, without its
 // members and items, and how many rules refer to each other in a row.
 type cost struct {
 	known map[*rule]visit
@@ -89,8 +93,8 @@ func (k *cost) of(r *rule) (v visit, ok bool) {
 	v = visit{work: r.work, chain: 1}
 	ok = true
 	r.eachInPlace(func(sub *rule) {
-		w, fine := k.of(sub)
-		ok = ok && fine
+		w, ends := k.of(sub)
+		ok = ok && ends
 		v.work = min(v.work+w.work, maxVisit*maxVisit) // no overflow
 		v.chain = max(v.chain, w.chain+1)
 	})

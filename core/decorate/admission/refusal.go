@@ -1,4 +1,4 @@
-package schema
+package admission
 
 import (
 	"fmt"
@@ -30,7 +30,8 @@ func (r *Refusal) Error() string { return r.Text }
 // Unwrap returns the cause.
 func (r *Refusal) Unwrap() error { return r.Err }
 
-func overLimit(what string, limit, actual int) *Refusal {
+// OverLimit refuses a schema that has more of something than the limit.
+func OverLimit(what string, limit, actual int) *Refusal {
 	return &Refusal{
 		Reason: fault.SchemaLimit,
 		Text:   fmt.Sprintf("has %d %s; the limit is %d", actual, what, limit),
@@ -39,7 +40,8 @@ func overLimit(what string, limit, actual int) *Refusal {
 	}
 }
 
-// invalid refuses a schema that the library accepts.
-func invalid(format string, args ...any) *Refusal {
+// Invalid refuses a schema that is within the limits and yet cannot be used. The
+// text follows "the input schema of decorator NAME ".
+func Invalid(format string, args ...any) *Refusal {
 	return &Refusal{Reason: fault.SchemaInvalid, Text: fmt.Sprintf(format, args...)}
 }

@@ -1,6 +1,12 @@
-package schema
+// Package admission decides which schemas may be compiled.
+//
+// [Admit] a schema before it is compiled, and let [Patterns] compile its regular
+// expressions: compiling is then a fraction of a second, and a match costs what
+// [Pattern.Work] says. A [Refusal] says what is wrong with a schema.
+package admission
 
 import (
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -9,30 +15,33 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/ruedo-dev/ruedo/core/decorate/input"
+	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-// Bounds of a schema, looked at before it is compiled. What they let through
-// compiles in a fraction of a second: the time grows with the square of the
-// schemas in it.
+// Bounds of a schema, checked before it is compiled. They are this low because the
+// time to compile it grows with the square of the schemas in it.
 const (
-	// maxSchema bounds its JSON.
-	maxSchema = 256 << 10
-	// maxSchemaDepth bounds how deep its arrays and objects nest. An object in an
+	// maxBytes bounds its JSON.
+	maxBytes = 256 << 10
+	// maxDepth bounds how deep its arrays and objects nest. An object in an
 	// object takes two levels.
-	maxSchemaDepth = 128
-	// maxSchemaValues bounds its values, the entries of enums among them.
-	maxSchemaValues = 20_000
-	// maxSubschemas bounds its objects and booleans: what may be a schema.
+	maxDepth = 128
+	// maxValues bounds its values, the entries of enums among them.
+	maxValues = 20_000
+	// maxSubschemas bounds its objects and booleans: each can be a schema.
 	maxSubschemas = 2_500
 	// maxReferences bounds its references, and maxOddReferences those of them that
-	// lead elsewhere than to "$defs" or "definitions", where each takes longer.
+	// lead elsewhere than to "$defs" or "definitions": each of these takes longer.
 	maxReferences    = 1_000
 	maxOddReferences = 200
-	// maxPointers bounds the length of the JSON pointers to all of its parts
-	// together: what is deep has a long one.
+	// maxPointers bounds the JSON pointers to all of its parts together, in bytes: a
+	// part deep inside has a long one.
 	maxPointers = 512 << 10
 	// maxCount is the largest length or count that it may demand.
 	maxCount = 1 << 53
+	// maxQuoted and maxLiteral bound a text and a number of it in an error.
+	maxQuoted  = 100
+	maxLiteral = 24
 )
 
 // admission counts what is in a schema.
@@ -40,33 +49,48 @@ type admission struct {
 	values, subschemas, references, pointers int
 	// odd are the references that lead to unusual places.
 	odd map[string]bool
-	// resources are the parts with an $id of their own.
-	resources int
+	// resources is set if a part has an $id of its own.
+	resources bool
 	refusal   *Refusal
 }
 
-// admit refuses a schema whose size or shape would make it dear to compile.
-func admit(schema *structpb.Struct) *admission {
-	a := &admission{odd: make(map[string]bool)}
-	if n := proto.Size(schema); n > 4*maxSchema {
-		a.refuse("bytes", maxSchema, n)
-		return a
+// TooLarge reports whether a schema is refused for its size, before anything in
+// it is looked at.
+func TooLarge(source *structpb.Struct) bool { return proto.Size(source) > 4*maxBytes }
+
+// Admit refuses a schema whose size or shape would make it expensive to compile.
+// Otherwise it returns the schema's JSON, and whether parts of it are resources
+// with an $id of their own.
+func Admit(source *structpb.Struct) (text []byte, resources bool, refused *Refusal) {
+	if TooLarge(source) {
+		return nil, false, OverLimit("bytes", maxBytes, proto.Size(source))
 	}
-	a.object(schema, 1, 0, true)
-	return a
+	a := &admission{odd: make(map[string]bool)}
+	if a.object(source, 1, 0, true); a.refusal != nil {
+		return nil, false, a.refusal
+	}
+	text, err := json.Marshal(source.AsMap())
+	if err != nil {
+		return nil, false, &Refusal{Reason: fault.SchemaInvalid, Text: "holds a number that JSON cannot express", Err: err}
+	}
+	if len(text) > maxBytes {
+		return nil, false, OverLimit("bytes", maxBytes, len(text))
+	}
+	return text, a.resources, nil
 }
 
 func (a *admission) refuse(what string, limit, actual int) bool {
 	if a.refusal == nil {
-		a.refusal = overLimit(what, limit, actual)
+		a.refusal = OverLimit(what, limit, actual)
 	}
 	return false
 }
 
-// object counts an object; schema is false in what is plain data.
+// object counts an object and all that is in it, and reports whether it is within
+// the bounds. schema is false in values that cannot be schemas.
 func (a *admission) object(s *structpb.Struct, depth, pointer int, schema bool) bool {
-	if depth > maxSchemaDepth {
-		return a.refuse("levels of nesting", maxSchemaDepth, depth)
+	if depth > maxDepth {
+		return a.refuse("levels of nesting", maxDepth, depth)
 	}
 	if a.pointers += pointer; a.pointers > maxPointers {
 		return a.refuse("bytes in the paths to its parts", maxPointers, a.pointers)
@@ -79,7 +103,7 @@ func (a *admission) object(s *structpb.Struct, depth, pointer int, schema bool) 
 			return false
 		}
 		if schema && name == "$id" && depth > 1 {
-			a.resources++
+			a.resources = true
 		}
 		if !a.value(v, depth+1, pointer+1+len(name), schema && !isData(name)) {
 			return false
@@ -89,15 +113,15 @@ func (a *admission) object(s *structpb.Struct, depth, pointer int, schema bool) 
 }
 
 func (a *admission) value(v *structpb.Value, depth, pointer int, schema bool) bool {
-	if a.values++; a.values > maxSchemaValues {
-		return a.refuse("values", maxSchemaValues, a.values)
+	if a.values++; a.values > maxValues {
+		return a.refuse("values", maxValues, a.values)
 	}
 	switch v := v.GetKind().(type) {
 	case *structpb.Value_StructValue:
 		return a.object(v.StructValue, depth, pointer, schema)
 	case *structpb.Value_ListValue:
-		if depth > maxSchemaDepth {
-			return a.refuse("levels of nesting", maxSchemaDepth, depth)
+		if depth > maxDepth {
+			return a.refuse("levels of nesting", maxDepth, depth)
 		}
 		for _, item := range v.ListValue.GetValues() {
 			if !a.value(item, depth+1, pointer+3, schema) {
@@ -131,8 +155,8 @@ func odd(ref string) bool {
 	return strings.Contains(ref, "/")
 }
 
-// keyword looks at keywords whose values cost something themselves. A property
-// of the same name has a schema as its value, which no such keyword has.
+// keyword counts a keyword whose value has a cost of its own. A property of the
+// same name is not counted: its value is a schema, and that of no such keyword is.
 func (a *admission) keyword(name string, v *structpb.Value) bool {
 	switch name {
 	case "$ref", "$dynamicRef", "$recursiveRef":
@@ -151,7 +175,7 @@ func (a *admission) keyword(name string, v *structpb.Value) bool {
 		if s := v.GetStringValue(); strings.Contains(s, "json-schema.org/") && strings.Contains(s, "/meta/") {
 			// A part of a metaschema would turn the other keywords off.
 			if a.refusal == nil {
-				a.refusal = invalid("has the $schema %s, which is not a draft", input.Cut(s, maxQuoted))
+				a.refusal = Invalid("has the $schema %s, which is not a draft", input.Cut(s, maxQuoted))
 				a.refusal.Fix = "leave $schema out: it is draft 2020-12 then"
 			}
 			return false
@@ -159,8 +183,8 @@ func (a *admission) keyword(name string, v *structpb.Value) bool {
 	case "minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties", "minContains", "maxContains":
 		if n, is := v.GetKind().(*structpb.Value_NumberValue); is && n.NumberValue > maxCount {
 			if a.refusal == nil {
-				a.refusal = overLimit("as its "+name, maxCount, 0)
-				a.refusal.Actual = shorten(strconv.FormatFloat(n.NumberValue, 'g', -1, 64))
+				a.refusal = OverLimit("as its "+name, maxCount, 0)
+				a.refusal.Actual = input.Cut(strconv.FormatFloat(n.NumberValue, 'g', -1, 64), maxLiteral)
 				a.refusal.Text = fmt.Sprintf("has a %s of %s; the limit is %d", name, a.refusal.Actual, maxCount)
 				a.refusal.Fix = "leave " + name + " out, or lower it"
 			}

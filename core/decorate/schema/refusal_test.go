@@ -12,14 +12,11 @@ import (
 )
 
 func TestSchemasThatCostTooMuchAreRefused(t *testing.T) {
-	nested := func(n int, open, shut string) string { return strings.Repeat(open, n) + "{}" + strings.Repeat(shut, n) }
 	for _, tt := range []struct {
 		name, schema string
 		want         fault.Reason
 		text         string
 	}{
-		{"3,000 deep", nested(3000, `{"not":`, "}"), fault.SchemaLimit, "levels of nesting; the limit is 128"},
-		{"deep allOf", nested(1000, `{"allOf":[`, "]}"), fault.SchemaLimit, "levels of nesting; the limit is 128"},
 		{"a chain of references", `{"$ref":"#/$defs/a0","$defs":{` + parts(900, func(i int) string { return fmt.Sprintf(`"a%d":{"$ref":"#/$defs/a%d"}`, i, i+1) }) + `,"a900":{"type":"string"}}}`, fault.SchemaLimit, "902 references in a row about one value at its top; the limit is 64"},
 		{"doubling references", `{"$ref":"#/$defs/a0","$defs":{` + parts(20, func(i int) string {
 			return fmt.Sprintf(`"a%d":{"allOf":[{"$ref":"#/$defs/a%d"},{"$ref":"#/$defs/a%d"}]}`, i, i+1, i+1)
@@ -28,16 +25,10 @@ func TestSchemasThatCostTooMuchAreRefused(t *testing.T) {
 		{"a loop in a choice", `{"anyOf":[{"type":"string"},{"$ref":"#"}]}`, fault.SchemaInvalid, "refers to itself"},
 		{"a loop in a condition", `{"if":{"type":"string"},"then":{"$ref":"#"}}`, fault.SchemaInvalid, "refers to itself"},
 		{"a loop in a dependency", `{"dependentSchemas":{"a":{"$ref":"#"}}}`, fault.SchemaInvalid, "refers to itself"},
-		{"8,000 patterns", `{"patternProperties":{` + parts(8000, func(i int) string { return fmt.Sprintf(`"^x%d":{"type":"string"}`, i) }) + `}}`, fault.SchemaLimit, "subschemas; the limit is 2500"},
 		{"300 patterns", `{"patternProperties":{` + parts(300, func(i int) string { return fmt.Sprintf(`"^x%d":{"type":"string"}`, i) }) + `}}`, fault.SchemaLimit, "257 patterns; the limit is 256"},
 		{"a large program", `{"pattern":"(` + strings.Repeat("a{1000}", 9) + `)"}`, fault.SchemaLimit, "instructions in one pattern; the limit is 5000"},
 		{"large programs", `{"allOf":[` + parts(20, func(i int) string { return fmt.Sprintf(`{"pattern":"%da{1000}b{900}"}`, i) }) + `]}`, fault.SchemaLimit, "instructions in its patterns; the limit is 25000"},
 		{"a long pattern", `{"pattern":"` + strings.Repeat("a", 3000) + `"}`, fault.SchemaLimit, "3000 bytes in one pattern; the limit is 2048"},
-		{"a large enum", `{"enum":[` + parts(30_000, func(i int) string { return fmt.Sprint(i) }) + `]}`, fault.SchemaLimit, "values; the limit is 20000"},
-		{"references everywhere", `{"x":{` + parts(900, func(i int) string { return fmt.Sprintf(`"p%d":{"type":"string"}`, i) }) + `},"anyOf":[` + parts(900, func(i int) string { return fmt.Sprintf(`{"$ref":"#/x/p%d"}`, i) }) + `]}`, fault.SchemaLimit, "the limit is 200"},
-		{"deep and wide", `{"anyOf":[` + parts(30, func(int) string { return nested(60, `{"items":{"items":`, "}}") }) + `]}`, fault.SchemaLimit, "bytes in the paths to its parts"},
-		{"a length that no input has", `{"minLength":1e300}`, fault.SchemaLimit, "minLength of 1e+300"},
-		{"a part of a metaschema", `{"$schema":"https://json-schema.org/draft/2020-12/meta/core","type":"string"}`, fault.SchemaInvalid, "not a draft"},
 		{"dynamic references across resources", `{"$defs":{"a":{"$id":"a","$dynamicAnchor":"x","type":"object"},"b":{"$id":"b","$dynamicRef":"a#x"}},"$ref":"b"}`, fault.SchemaInvalid, "depends on the way"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -1,8 +1,8 @@
 // Package admission decides which schemas may be compiled.
 //
 // [Admit] a schema before it is compiled, and let [Patterns] compile its regular
-// expressions: compiling is then a fraction of a second, and a match costs what
-// [Pattern.Work] says. A [Refusal] says what is wrong with a schema.
+// expressions. Then compiling takes a fraction of a second, and a match costs what
+// [Pattern.Work] returns. A [Refusal] says what is wrong with a schema.
 package admission
 
 import (
@@ -47,7 +47,7 @@ const (
 // admission counts what is in a schema.
 type admission struct {
 	values, subschemas, references, pointers int
-	// odd are the references that lead to unusual places.
+	// odd are the references that lead elsewhere than to "$defs" or "definitions".
 	odd map[string]bool
 	// resources is set if a part has an $id of its own.
 	resources bool
@@ -136,7 +136,7 @@ func (a *admission) value(v *structpb.Value, depth, pointer int, schema bool) bo
 	return true
 }
 
-// isData reports whether a keyword holds values and no schemas.
+// isData reports whether the value of a keyword cannot be or hold a schema.
 func isData(keyword string) bool {
 	switch keyword {
 	case "enum", "const", "default", "example", "examples":
@@ -145,7 +145,7 @@ func isData(keyword string) bool {
 	return false
 }
 
-// odd reports whether a reference leads to an unusual place.
+// odd reports whether a reference leads elsewhere than to "$defs" or "definitions".
 func odd(ref string) bool {
 	for _, usual := range []string{"#/$defs/", "#/definitions/"} {
 		if name, ok := strings.CutPrefix(ref, usual); ok {
@@ -156,7 +156,8 @@ func odd(ref string) bool {
 }
 
 // keyword counts a keyword whose value has a cost of its own. A property of the
-// same name is not counted: its value is a schema, and that of no such keyword is.
+// same name is not mistaken for it: its value is a schema, which the value of such
+// a keyword never is.
 func (a *admission) keyword(name string, v *structpb.Value) bool {
 	switch name {
 	case "$ref", "$dynamicRef", "$recursiveRef":

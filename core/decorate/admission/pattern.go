@@ -5,8 +5,8 @@ import (
 	"regexp/syntax"
 )
 
-// Bounds of the patterns of one schema. They are RE2: the time that one takes
-// grows with the size of its program times the length of the text, never faster.
+// Bounds of the patterns of one schema. They are RE2: the time of a match grows with
+// the size of the program times the length of the text, never faster.
 const (
 	maxPatterns = 256
 	maxPattern  = 2 << 10

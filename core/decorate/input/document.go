@@ -1,29 +1,27 @@
-// Package input reads the inputs of calls: JSON that strangers send, to be held
+// Package input reads the inputs of calls: JSON that strangers send, to be checked
 // against a schema.
 //
 // [Document.Read] an input; then each value has an index, beginning with 0 for
-// the whole. [Document.Kind], [Document.Text], [Document.Decimal] and the other
-// methods look at the value at an index.
+// the whole. [Document.Kind], [Document.Text] and the other methods look at the
+// value at an index. A number is a literal ([Document.Raw]) until [ParseDecimal].
 //
 // # Order of the values
 //
-// The values have the order in which they stand in the input. The items of the
+// Values are in the order of the input. The items of the
 // array at index at begin at at+1, and [Document.Next] leads from one to the
 // next. The members of an object are pairs: the name of the first one is at
-// at+1 and its value at at+2; the next name is at the value's Next.
+// at+1 and its value at at+2. The Next of that value is the next name.
 //
 // # What is refused
 //
-// What Read accepts, encoding/json accepts with the same value. Read refuses
-// more: a name that stands twice in an object, because the guest might read
-// another one of the two than the schema, and what is over a bound: depth,
-// number of values, digits and exponent of a number. An [Error] says what is
-// wrong.
+// What Read accepts, encoding/json accepts with the same value. Read refuses more.
+// A name must not stand twice in an object: the guest might read the one value and
+// the schema the other. Depth, number of values, and digits and exponent of a
+// number are bounded. An [Error] says what is wrong.
 //
 // # What it costs
 //
-// An input is read in one pass, into 20 bytes for each value; a number stays a
-// literal until it is compared. Methods whose cost grows with the value have a
+// An input is read in one pass, into 20 bytes for each value. Methods whose cost grows with the value have a
 // method next to them that returns the cost in units of work, for the caller to
 // pay before the call; see the package schema for what a unit is.
 package input
@@ -75,8 +73,8 @@ func (k Kind) String() string {
 	return "string"
 }
 
-// Document is an input that has been read. It is used again for the next input,
-// and is not safe for concurrent use.
+// Document is an input that has been read. It can read another one after that. It
+// is not safe for concurrent use.
 type Document struct {
 	raw    []byte
 	values []value
@@ -87,9 +85,8 @@ type Document struct {
 	seed   maphash.Seed
 	ctx    context.Context
 
-	digits [maxDigits]byte // of the number returned by Decimal
-	forms  []byte          // canonical forms, see Form and Duplicates
-	items  []item          // see Duplicates
+	forms []byte // canonical forms, see Form and Duplicates
+	items []item // see Duplicates
 }
 
 // value is one entry of a document. The name of a member is an entry of its own,
@@ -103,7 +100,7 @@ type value struct {
 	count uint32
 	// from and to are where it stands in the input: a string without its quotes.
 	from, to uint32
-	// next is the index of the entry behind it and all that is in it.
+	// next is the index of the entry that follows it and all that is in it.
 	next uint32
 }
 
@@ -119,7 +116,7 @@ func (d *Document) Kind(at uint32) Kind { return d.values[at].kind }
 // Count returns the number of items of an array or of members of an object.
 func (d *Document) Count(at uint32) int { return int(d.values[at].count) }
 
-// Next returns the index behind a value and all that is in it.
+// Next returns the index of what follows a value and all that is in it.
 func (d *Document) Next(at uint32) uint32 { return d.values[at].next }
 
 // Raw returns the bytes of a value as they stand in the input, a string without
@@ -134,6 +131,7 @@ func (d *Document) ReadWork() int { return len(d.values) + len(d.raw)/16 }
 
 // Error says what is wrong with an input before any schema sees it.
 type Error struct {
+	// Text says what is wrong: "it is empty", or with a Field, "is a number of ...".
 	Text string
 	// Field is the path of the value that is wrong; empty if it is the input.
 	Field string

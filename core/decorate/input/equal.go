@@ -31,8 +31,8 @@ func (d *Document) form(b []byte, at uint32) []byte {
 	case True:
 		return append(b, 't')
 	case Number:
-		var scratch [maxDigits]byte
-		n := parseDecimal(d.raw[v.from:v.to], &scratch)
+		var scratch Digits
+		n := ParseDecimal(d.raw[v.from:v.to], &scratch)
 		if n.negative {
 			b = append(b, '-')
 		}

@@ -86,7 +86,7 @@ func FuzzNumber(f *testing.F) {
 	f.Fuzz(func(t *testing.T, a, b string) {
 		var rats [2]*big.Rat
 		var decimals [2]Decimal
-		var scratch [2][maxDigits]byte
+		var scratch [2]Digits
 		for i, s := range []string{a, b} {
 			d := NewDocument()
 			if d.Read(context.Background(), []byte(s)) != nil || d.values[0].kind != Number {
@@ -94,7 +94,7 @@ func FuzzNumber(f *testing.F) {
 			}
 			literal := d.raw[d.values[0].from:d.values[0].to]
 			rats[i], _ = new(big.Rat).SetString(string(literal))
-			decimals[i] = parseDecimal(literal, &scratch[i])
+			decimals[i] = ParseDecimal(literal, &scratch[i])
 		}
 		if got, want := decimals[0].Compare(decimals[1]), rats[0].Cmp(rats[1]); got != want {
 			t.Errorf("compare %s and %s: %d, want %d", a, b, got, want)
@@ -108,7 +108,7 @@ func FuzzNumber(f *testing.F) {
 			}
 		}
 		double, _ := rats[1].Float64()
-		quick, ok := quickFloat([]byte(strings.TrimSpace(a)))
+		quick, ok := Float([]byte(strings.TrimSpace(a)))
 		if nearest, _ := rats[0].Float64(); ok && quick != nearest {
 			t.Errorf("%s is near %v, want %v", a, quick, nearest)
 		}

@@ -11,7 +11,7 @@ import (
 // Bounds of a number in an input. A number is compared exactly, so its digits
 // and its exponent are work: 1e999990 is seven bytes, and a million digits.
 //
-// No honest number comes near them. An IEEE double needs 17 digits and
+// Numbers in use are far below them. An IEEE double needs 17 digits and
 // exponents from -324 to 308; written out in full without an exponent, the
 // smallest one has 342 digits. A key of 2,048 bits has 617.
 const (
@@ -47,7 +47,7 @@ func admitNumber(literal []byte) (description string, limit, actual int) {
 	}
 	e, err := strconv.Atoi(string(exponent[:min(len(exponent), 12)]))
 	if len(exponent) > 12 || err != nil {
-		// Leading zeros are as strange as a huge exponent; neither is read.
+		// Leading zeros are refused like a huge exponent, without being read.
 		return fmt.Sprintf("is a number whose exponent has %d characters; the limit is %d", len(exponent), maxExponent), maxExponent, len(exponent)
 	}
 	if e > maxExponent || e < -maxExponent {
@@ -56,7 +56,7 @@ func admitNumber(literal []byte) (description string, limit, actual int) {
 	return "", 0, 0
 }
 
-// splitNumber returns a literal's parts before and behind its e.
+// splitNumber returns the parts of a literal before and after its e.
 func splitNumber(literal []byte) (mantissa, exponent []byte) {
 	for i, c := range literal {
 		if c == 'e' || c == 'E' {
@@ -66,18 +66,13 @@ func splitNumber(literal []byte) (mantissa, exponent []byte) {
 	return literal, nil
 }
 
-// Decimal returns the number at an index. It holds until the next call.
-func (d *Document) Decimal(at uint32) Decimal { return parseDecimal(d.Raw(at), &d.digits) }
+// Digits is memory for the digits of one number.
+type Digits [maxDigits]byte
 
-// ParseDecimal returns the number of a literal, which [Document.Read] would have
-// to accept.
-func ParseDecimal(literal string) Decimal {
-	return parseDecimal([]byte(literal), new([maxDigits]byte))
-}
-
-// parseDecimal reads the literal of an admitted number. The digits are those of
-// the literal, or are in scratch if the literal has a point among them.
-func parseDecimal(literal []byte, scratch *[maxDigits]byte) Decimal {
+// ParseDecimal returns the number of a literal that [Document.Read] accepts. Its
+// digits are those of the literal, or are in scratch if the literal has a point
+// among them: neither may change while the number is in use.
+func ParseDecimal(literal []byte, scratch *Digits) Decimal {
 	var d Decimal
 	mantissa, exponent := splitNumber(literal)
 	if len(exponent) > 0 {
@@ -108,6 +103,12 @@ func parseDecimal(literal []byte, scratch *[maxDigits]byte) Decimal {
 	if d.digits = mantissa; len(mantissa) == 0 {
 		return Decimal{}
 	}
+	return d
+}
+
+// Clone returns the number with digits of its own.
+func (d Decimal) Clone() Decimal {
+	d.digits = bytes.Clone(d.digits)
 	return d
 }
 
@@ -143,8 +144,8 @@ func (d Decimal) compareSize(e Decimal) int {
 		}
 		return 1
 	}
-	// The same number of digits before the point, so they compare like words:
-	// the shorter one goes on with zeros.
+	// Both have the same number of digits before the point, so their digits compare
+	// like words: the shorter one continues with zeros.
 	return bytes.Compare(d.digits, e.digits)
 }
 
@@ -191,11 +192,9 @@ func (d Decimal) big(zeros int) *big.Int {
 	return n.Mul(n, new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(zeros)), nil))
 }
 
-// PlainInteger reports whether the literal at an index has neither a point nor an
-// exponent. If not, the number may still be an integer: 1.0 is.
-func (d *Document) PlainInteger(at uint32) bool { return plainInteger(d.Raw(at)) }
-
-func plainInteger(literal []byte) bool {
+// PlainInteger reports whether a literal has neither a point nor an exponent. If it
+// has, the number may still be an integer: 1.0 is.
+func PlainInteger(literal []byte) bool {
 	for _, c := range literal {
 		if c == '.' || c == 'e' || c == 'E' {
 			return false
@@ -204,16 +203,14 @@ func plainInteger(literal []byte) bool {
 	return true
 }
 
-// quickDigits is a length of literals that a double always tells apart.
-const quickDigits = 15
+// floatDigits is a length of literals that a double always tells apart.
+const floatDigits = 15
 
-// Float returns the double nearest to the number at an index; ok is false unless
-// its literal has few digits and no exponent. Rounding keeps the order: of two
+// Float returns the double nearest to the number of a literal; ok is false unless
+// the literal has few digits and no exponent. Rounding keeps the order: of two
 // numbers whose doubles differ, the one with the larger double is larger.
-func (d *Document) Float(at uint32) (f float64, ok bool) { return quickFloat(d.Raw(at)) }
-
-func quickFloat(literal []byte) (f float64, ok bool) {
-	if len(literal) > quickDigits {
+func Float(literal []byte) (f float64, ok bool) {
+	if len(literal) > floatDigits {
 		return 0, false
 	}
 	var n int64

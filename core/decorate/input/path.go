@@ -28,14 +28,14 @@ func Item(i int) Step { return Step(i) }
 // Member returns the step to the member whose name is at an index.
 func Member(name uint32) Step { return ^Step(name) }
 
-// Enter adds a step to the document's path.
+// Enter adds a step to the document's path, which is empty after Read.
 func (d *Document) Enter(s Step) { d.path = append(d.path, s) }
 
 // Leave takes the last step off the document's path.
 func (d *Document) Leave() { d.path = d.path[:len(d.path)-1] }
 
-// Path writes the document's path: user.tags[2]. If name is not empty, it is the
-// path to that member, which need not exist.
+// Path returns the text of the document's path: user.tags[2]. If name is not empty,
+// it is the path to that member, which need not exist.
 func (d *Document) Path(name string) string { return d.write(d.path, name) }
 
 func (d *Document) write(steps []Step, name string) string {

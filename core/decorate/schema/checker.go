@@ -15,7 +15,7 @@ type Checker struct {
 	compiler *Compiler
 	ctx      context.Context
 	size     int // of the input, in bytes
-	in       *input.Document
+	in       input.Document
 	violations
 	left   int // work
 	poll   int // look at the context when left is below it
@@ -23,7 +23,8 @@ type Checker struct {
 	// stopped is why the check ended early, if it did.
 	stopped error
 
-	flags []bool // a stack, see take
+	flags  []bool       // a stack, see take
+	digits input.Digits // see decimal
 }
 
 // Checker reads an input, for checks against this schema and others. It returns an
@@ -43,7 +44,7 @@ func (s *Schema) Checker(ctx context.Context, raw []byte) (*Checker, error) {
 func (c *Compiler) newChecker(ctx context.Context) *Checker {
 	k, ok := c.checkers.Get().(*Checker)
 	if !ok {
-		k = &Checker{compiler: c, in: input.NewDocument()}
+		k = &Checker{compiler: c, in: *input.NewDocument()}
 	}
 	k.ctx, k.left, k.poll = ctx, maxWork, maxWork-pollEvery
 	return k

@@ -19,7 +19,7 @@ type rule struct {
 	work int
 
 	types     kindSet
-	integer   bool // with types: a number has to be an integer
+	integer   bool // with types: a number must be an integer
 	wantTypes string
 	enum      *choice
 	format    *jsonschema.Format
@@ -125,6 +125,7 @@ func (b bound) text() string {
 	return "at most"
 }
 
+// limit is a number of a schema.
 type limit struct {
 	input.Decimal
 	float float64 // nearest to it
@@ -136,7 +137,8 @@ type kindSet uint16
 
 func (s kindSet) has(k input.Kind) bool { return s&(1<<k) != 0 }
 
-// kindsOf returns the kinds of the type names of JSON Schema.
+// kindsOf returns the kinds of type names of JSON Schema. integer is set if a number
+// must be an integer.
 func kindsOf(names []string) (set kindSet, integer bool) {
 	for _, n := range names {
 		switch n {
@@ -170,5 +172,6 @@ func limitOf(r *big.Rat) limit {
 	// shortest text that reads back as the double is the number that was meant.
 	text := number(r)
 	f, _ := r.Float64()
-	return limit{input.ParseDecimal(text), f, text}
+	var digits input.Digits // far more than the number needs
+	return limit{input.ParseDecimal([]byte(text), &digits).Clone(), f, text}
 }

@@ -12,15 +12,16 @@ func (c *Checker) typed(r *rule, at uint32) bool {
 		return false
 	}
 	if kind == input.Number && r.integer {
-		return c.in.PlainInteger(at) || c.decimal(at).Integer()
+		return input.PlainInteger(c.in.Raw(at)) || c.decimal(at).Integer()
 	}
 	return true
 }
 
-// decimal reads the number at an index. It holds until the next call.
+// decimal returns the number at an index. It holds until the next call.
 func (c *Checker) decimal(at uint32) input.Decimal {
-	c.spend(2 + len(c.in.Raw(at))/16)
-	return c.in.Decimal(at)
+	literal := c.in.Raw(at)
+	c.spend(2 + len(literal)/16)
+	return input.ParseDecimal(literal, &c.digits)
 }
 
 func (c *Checker) string(r *rule, at uint32, quiet bool) bool {
@@ -60,13 +61,13 @@ func (c *Checker) number(r *rule, at uint32, quiet bool) bool {
 		return true
 	}
 	ok := true
-	quick, small := c.in.Float(at)
+	double, short := input.Float(c.in.Raw(at))
 	for _, b := range r.bounds {
 		var s int
 		switch {
-		case small && quick < b.float:
+		case short && double < b.float:
 			s = -1
-		case small && quick > b.float:
+		case short && double > b.float:
 			s = +1
 		default:
 			s = c.decimal(at).Compare(b.Decimal)

@@ -1,11 +1,13 @@
 // Package schema checks inputs against JSON Schemas that strangers wrote.
 //
-// Make one [NewCompiler]. [Compiler.Schema] returns a schema that is compiled by
-// the first [Schema.Ready]. Then [Schema.Checker] reads an input, and
-// [Checker.Check] checks it against one schema after the other. A schema means
-// what JSON Schema says (2020-12, or the draft that its $schema names): a library
-// reads the drafts and resolves references, and the rules made of its result are
-// checked here, because only so can a check be counted and stopped.
+// Make one compiler with [NewCompiler]. [Compiler.Schema] returns a schema, and the
+// first [Schema.Ready] compiles it. Then [Schema.Checker] reads an input, and
+// [Checker.Check] checks the input against one schema after the other.
+//
+// A schema means what JSON Schema says: draft 2020-12, or the draft that its $schema
+// names. A library reads the drafts and resolves references. Its result becomes
+// rules that are checked here, because a check by the library can be neither
+// counted nor stopped.
 //
 // # What a check may cost
 //
@@ -16,10 +18,10 @@
 //     values, subschemas and references; patterns by count, length and size of the
 //     RE2 program. A reference that would leave the schema is refused: a core opens
 //     no file and no connection because a schema says so.
-//   - The work that a single value can cost is added up when the schema is compiled,
-//     over all rules that are about that value, and bounded (work.go). That is how
-//     doubling references are refused. So is a schema that refers to itself without
-//     looking at a part of the input: checking would never end.
+//   - When a schema is compiled, the work that a single value can cost is added up
+//     over all rules about that value, and bounded (work.go): doubling references
+//     are refused here. So is a schema that refers to itself without looking at a
+//     part of the input: checking would never end.
 //   - An input is read in one pass and refused if it is over a bound; see the
 //     package input.
 //   - Every step of a check is paid from the budget of the input, 50 ms of a
@@ -31,7 +33,7 @@
 //
 // # What is shared
 //
-// Equal schemas are compiled once, as long as somebody holds one of them
+// Equal schemas are compiled once as long as somebody holds one of them
 // ([Schema.Keep]). Few are compiled at the same time, so that they cannot take the
 // processors from calls.
 //

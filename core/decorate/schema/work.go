@@ -1,13 +1,5 @@
 package schema
 
-import (
-	"errors"
-	"fmt"
-
-	"github.com/ruedo-dev/ruedo/core/decorate/admission"
-	"github.com/ruedo-dev/ruedo/core/decorate/input"
-)
-
 // Work is counted in units: a value or 16 bytes of it read, a member or an item
 // passed, half a rule visited, 32 bytes of a name compared, 8 bytes of a string
 // counted, a few instructions of a pattern run over one byte. A unit takes 5 to 17
@@ -19,41 +11,6 @@ const (
 	pollEvery = 2_000
 	// maxFrames bounds the rules that are visited within each other.
 	maxFrames = 8_192
-)
-
-// Refusal says why a schema is not accepted.
-type Refusal = admission.Refusal
-
-// InputError says what is wrong with an input before any schema sees it.
-type InputError = input.Error
-
-// InputLimit says which limit a check of an input has reached. Whether the input
-// fits is not known then.
-type InputLimit struct {
-	// Text follows "the input of service NAME ".
-	Text string
-	// Fix says what to do.
-	Fix   string
-	Limit int
-}
-
-func (l *InputLimit) Error() string { return l.Text }
-
-var (
-	// errEnough ends a check that has found all violations that an answer names.
-	errEnough = errors.New("enough violations")
-	// errOverWork ends a check that costs more than maxWork.
-	errOverWork = &InputLimit{
-		Text:  fmt.Sprintf("would take more than %d units of work to check against its schema, which is the limit", maxWork),
-		Fix:   "send less at a time, or make the schema simpler",
-		Limit: maxWork,
-	}
-	// errTooDeep ends a check that nests deeper than maxFrames.
-	errTooDeep = &InputLimit{
-		Text:  fmt.Sprintf("nests too deep for its schema: checking it needs more than %d levels", maxFrames),
-		Fix:   "send an input that nests less, or make the schema simpler",
-		Limit: maxFrames,
-	}
 )
 
 // Bounds of what a schema may cost for one value, whatever the value is.
@@ -76,8 +33,8 @@ type cost struct {
 
 type visit struct{ work, chain int }
 
-// of returns the cost of r; ok is false if r refers to itself in place, so that
-// a check would never end.
+// of returns the cost of r; ok is false if r refers to itself about the same value,
+// so that a check would never end.
 func (k *cost) of(r *rule) (v visit, ok bool) {
 	if r == nil {
 		return visit{}, true
@@ -102,7 +59,7 @@ func (k *cost) of(r *rule) (v visit, ok bool) {
 	return v, ok
 }
 
-// eachInPlace calls f with all rules that are about the same value as r.
+// eachInPlace calls f with all rules that r refers to about the same value.
 func (r *rule) eachInPlace(f func(*rule)) {
 	for _, list := range append(append([][]*rule{r.all}, r.any...), r.one...) {
 		for _, sub := range list {

@@ -253,7 +253,7 @@ func healthy(w http.ResponseWriter, _ *http.Request) {
 
 // ready answers whether calls sent here now would find a runner.
 func (c *Core) ready(w http.ResponseWriter, _ *http.Request) {
-	if c.readyRunners() == 0 {
+	if !c.dispatcher.Ready() {
 		w.WriteHeader(http.StatusServiceUnavailable)
 		_, _ = w.Write([]byte("no runner is attached and ready\n"))
 		return

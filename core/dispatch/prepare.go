@@ -167,8 +167,11 @@ func (d *Dispatcher) unprepared(m *member, req *runnerv1.PrepareRequest, err err
 	d.mu.Lock()
 	first := m.failures[req.Id] == 0
 	m.failures[req.Id]++
-	if blame(err) == planFault {
+	switch blame(err) {
+	case planFault:
 		m.failures[req.Id] = attempts // it will say the same again
+	case nobodysFault:
+		m.failures[req.Id] = min(m.failures[req.Id], attempts-1) // it may pass at any time
 	}
 	d.mu.Unlock()
 	if first {

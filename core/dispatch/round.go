@@ -235,7 +235,7 @@ func blame(err error) int {
 	switch {
 	case e.ConnectCode() == connect.CodeInvalidArgument || e.Reason.OfGuest():
 		return planFault
-	case e.Reason == fault.RunnerLost, e.Reason == fault.RunnerDraining, e.Reason == fault.Deadline, e.Reason == fault.Canceled, e.Reason == fault.CoreUnreachable:
+	case e.Reason == fault.RunnerLost, e.Reason == fault.RunnerDraining, e.Reason == fault.Deadline, e.Reason == fault.Canceled, e.Reason == fault.CoreUnreachable, e.Reason == fault.RunnerDisk:
 		return nobodysFault
 	}
 	return runnerFault

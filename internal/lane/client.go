@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -355,7 +356,7 @@ func (c *Client) start(id uint64, timeout time.Duration, do func(context.Context
 func (c *Client) guard(ctx context.Context, do func(context.Context) *runnerv1.RunnerFrame) (res *runnerv1.RunnerFrame) {
 	defer func() {
 		if r := recover(); r != nil {
-			c.log.Error("call panicked", "panic", fmt.Sprint(r))
+			c.log.Error("call panicked", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
 			res = failed(fault.New(fault.Internal, "internal error in the runner"))
 		}
 	}()

@@ -1,6 +1,7 @@
 package port
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,60 +38,79 @@ type budget struct {
 	limit int64
 	used  atomic.Int64
 
-	mu   sync.Mutex
-	room chan struct{} // closed when something was released; nil if nobody waits
+	mu    sync.Mutex
+	queue []chan struct{} // of those that wait for room, in order of arrival
 }
 
 // take charges n bytes and reports whether there was room. There always is for a
 // request that is alone, so that nothing is refused for ever.
 func (b *budget) take(n int64) bool {
-	if now := b.used.Add(n); now <= b.limit || now == n {
-		return true
+	for {
+		now := b.used.Load()
+		if now > 0 && now+n > b.limit {
+			return false
+		}
+		if b.used.CompareAndSwap(now, now+n) {
+			return true
+		}
 	}
-	b.release(n)
-	return false
 }
 
 // release returns n bytes.
 func (b *budget) release(n int64) {
 	b.used.Add(-n)
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.room != nil {
-		close(b.room)
-		b.room = nil
-	}
+	b.wake()
 }
 
-// released returns a channel that is closed after the next release.
-func (b *budget) released() <-chan struct{} {
+// wake tells the one that has waited the longest to try again.
+func (b *budget) wake() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.room == nil {
-		b.room = make(chan struct{})
+	if len(b.queue) > 0 {
+		select {
+		case b.queue[0] <- struct{}{}:
+		default: // it knows
+		}
 	}
-	return b.room
 }
 
 // wait charges n bytes as soon as there is room. It gives up after patience, or
-// when done is closed. makeRoom is called each time that there is none.
+// when done is closed. Those that wait are served in order of arrival; what fits
+// without waiting does not wait for them. makeRoom is called now and then.
 func (b *budget) wait(done <-chan struct{}, n int64, patience time.Duration, makeRoom func()) bool {
+	turn := make(chan struct{}, 1)
+	b.mu.Lock()
+	b.queue = append(b.queue, turn)
+	b.mu.Unlock()
+	defer b.leave(turn)
 	timeout := time.NewTimer(patience)
 	defer timeout.Stop()
+	again := time.NewTicker(tick)
+	defer again.Stop()
+	makeRoom()
+	b.wake() // what was released before this one stood in the queue
 	for {
-		released := b.released()
-		if b.take(n) {
-			return true
-		}
-		makeRoom()
 		select {
-		case <-released:
+		case <-turn:
+			if b.take(n) {
+				return true
+			}
+		case <-again.C:
+			makeRoom()
 		case <-timeout.C:
 			return false
 		case <-done:
 			return false
 		}
 	}
+}
+
+// leave takes one out of the queue and lets the next one try.
+func (b *budget) leave(turn chan struct{}) {
+	b.mu.Lock()
+	b.queue = slices.DeleteFunc(b.queue, func(t chan struct{}) bool { return t == turn })
+	b.mu.Unlock()
+	b.wake()
 }
 
 // tight reports whether three quarters are used.

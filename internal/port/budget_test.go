@@ -1,0 +1,74 @@
+package port
+
+import (
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// Many that want more than there is get it one after the other, in order of
+// arrival, and use no processor while they wait.
+func TestRoomIsGivenInOrderOfArrival(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &budget{limit: 100}
+		if !b.take(100) {
+			t.Fatal("an empty budget has no room")
+		}
+		var mu sync.Mutex
+		var order []int
+		var wg sync.WaitGroup
+		asked := 0
+		for i := range 10 {
+			wg.Go(func() {
+				if !b.wait(t.Context().Done(), 60, time.Minute, func() { mu.Lock(); asked++; mu.Unlock() }) {
+					t.Errorf("%d got no room", i)
+					return
+				}
+				mu.Lock()
+				order = append(order, i)
+				mu.Unlock()
+				time.Sleep(100 * time.Millisecond)
+				b.release(60)
+			})
+			synctest.Wait() // it stands in the queue
+		}
+		if !b.take(0) {
+			t.Error("what fits does not have to wait")
+		}
+		b.release(100)
+		wg.Wait()
+		for i, n := range order {
+			if i != n {
+				t.Fatalf("the order is %v", order)
+			}
+		}
+		if used := b.used.Load(); used != 0 || len(b.queue) != 0 {
+			t.Errorf("%d are still charged, %d still wait", used, len(b.queue))
+		}
+		if asked > 30 {
+			t.Errorf("room was asked for %d times", asked)
+		}
+	})
+}
+
+func TestWaitingForRoomEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &budget{limit: 100}
+		b.take(100)
+		began := time.Now()
+		if b.wait(t.Context().Done(), 1, 5*time.Second, func() {}) || time.Since(began) != 5*time.Second {
+			t.Errorf("it ended after %s", time.Since(began))
+		}
+		done := make(chan struct{})
+		close(done)
+		if b.wait(done, 1, time.Minute, func() {}) {
+			t.Error("the caller is gone, and got room")
+		}
+		// What is alone gets more than there is.
+		b.release(100)
+		if !b.take(1000) || b.take(1) {
+			t.Error("a request over the budget is let in if it is alone, and none next to it")
+		}
+	})
+}

@@ -216,24 +216,22 @@ func (s *scanner) skip(c byte) bool {
 func (s *scanner) value() []byte {
 	s.space()
 	from, depth := s.at, 0
-	for s.at < len(s.text) {
-		switch s.text[s.at] {
-		case '"':
-			s.at += stringSize(s.text[s.at:]) - 1
-		case '[', '{':
+	for at := from; at < len(s.text); at++ {
+		switch c := s.text[at]; {
+		case c < '"' || '"' < c && c < ',' || ',' < c && c < '[':
+			// Nearly all of a value are these, and nothing has to be done for them.
+		case c == '"':
+			at += stringSize(s.text[at:]) - 1
+		case c == '[' || c == '{':
 			depth++
-		case ',':
-			if depth == 0 {
-				return s.text[from:s.at]
-			}
-		case ']', '}':
-			if depth == 0 {
-				return s.text[from:s.at]
-			}
+		case depth > 0 && (c == ']' || c == '}'):
 			depth--
+		case depth == 0 && (c == ',' || c == ']' || c == '}'):
+			s.at = at
+			return s.text[from:at]
 		}
-		s.at++
 	}
+	s.at = len(s.text)
 	return s.text[from:]
 }
 

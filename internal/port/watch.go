@@ -21,7 +21,7 @@ const (
 	// the system soon, which the collector by itself would keep for minutes.
 	largeGarbage = 1 << 20
 	// muchGarbage is so much of it that it is collected without waiting.
-	muchGarbage = 64 << 20
+	muchGarbage = 32 << 20
 	// betweenGCs is the least time between two such collections.
 	betweenGCs = 100 * time.Millisecond
 	// many connections or requests leave memory behind as well.

@@ -162,14 +162,15 @@ func (s *Server) hangUpOnSlowest(waited int) bool {
 // slowest returns the exchange whose peer moves the fewest bytes in a tick, and
 // how many, of those that eligible accepts and that are not ended yet.
 func (s *Server) slowest(eligible func(now phase, ticks int) bool) (worst *exchange, rate int64) {
+	age := 0
 	s.inflight.each(func(x *exchange) {
 		now := x.phase.Load()
 		p := &x.slow[now]
 		if x.late.Load() || !eligible(now, p.ticks) {
 			return
 		}
-		if r := p.moved / int64(max(p.ticks, 1)); worst == nil || r < rate || r == rate && x.age > worst.age {
-			worst, rate = x, r
+		if r := p.moved / int64(max(p.ticks, 1)); worst == nil || r < rate || r == rate && x.age > age {
+			worst, rate, age = x, r, x.age
 		}
 	})
 	return worst, rate

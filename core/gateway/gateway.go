@@ -44,7 +44,7 @@ type Hall interface {
 
 // New returns the handler of /call/{service}, to be mounted on a port.
 func New(hall Hall, log *slog.Logger) http.Handler {
-	g := &gateway{hall: hall, log: log}
+	g := &gateway{hall: hall, log: log, sandbox: []string{"sandbox"}, nosniff: []string{"nosniff"}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /call/{service}", g.call)
 	mux.HandleFunc("/call/{service}", g.wrongMethod)
@@ -55,6 +55,8 @@ func New(hall Hall, log *slog.Logger) http.Handler {
 type gateway struct {
 	hall Hall
 	log  *slog.Logger
+	// Values of header fields that all answers share.
+	sandbox, nosniff []string
 }
 
 func (g *gateway) call(w http.ResponseWriter, r *http.Request) {
@@ -66,7 +68,7 @@ func (g *gateway) call(w http.ResponseWriter, r *http.Request) {
 	port.Count(r.Context(), "")
 	h := w.Header()
 	setInfo(h, res.Info)
-	foreign(h)
+	g.foreign(h)
 	h.Set("Content-Type", res.ContentType)
 	h.Set("Content-Length", strconv.Itoa(len(res.Output)))
 	_, _ = w.Write(res.Output) // the caller is gone
@@ -74,9 +76,8 @@ func (g *gateway) call(w http.ResponseWriter, r *http.Request) {
 
 // foreign keeps a browser from taking what a guest wrote for a part of this
 // core: a page of a guest's runs no script, and has an origin of its own.
-func foreign(h http.Header) {
-	h.Set("Content-Security-Policy", "sandbox")
-	h.Set("X-Content-Type-Options", "nosniff")
+func (g *gateway) foreign(h http.Header) {
+	h["Content-Security-Policy"], h["X-Content-Type-Options"] = g.sandbox, g.nosniff
 }
 
 func (g *gateway) invoke(w http.ResponseWriter, r *http.Request) (*invoke.Result, error) {
@@ -172,7 +173,7 @@ func (g *gateway) noService(w http.ResponseWriter, r *http.Request) {
 func (g *gateway) wrongMethod(w http.ResponseWriter, r *http.Request) {
 	port.Count(r.Context(), fault.Unimplemented)
 	w.Header().Set("Allow", http.MethodPost)
-	foreign(w.Header())
+	g.foreign(w.Header())
 	wire.WriteJSON(w, http.StatusMethodNotAllowed,
 		fault.New(fault.Unimplemented, "a service is called with POST, not %s", fault.Cut(r.Method, 32)).
 			WithFix("curl -d INPUT http://%s%s", r.Host, r.URL.Path))
@@ -184,6 +185,6 @@ func (g *gateway) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if info, ok := fault.Detail[*ruedov1.CallInfo](e); ok {
 		setInfo(w.Header(), info)
 	}
-	foreign(w.Header())
+	g.foreign(w.Header())
 	wire.WriteJSON(w, fault.HTTPStatus(e), e)
 }

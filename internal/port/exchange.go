@@ -65,6 +65,10 @@ type exchange struct {
 	bodyError error
 	refused   fault.Reason // why the body was not read, if it was not
 
+	// Of the list of requests in flight, under the lock of its shard.
+	next, prev *exchange
+	listed     bool
+
 	watched // the watch's own
 }
 

@@ -16,19 +16,13 @@ type inflight struct {
 	n     atomic.Int64 // but for streams
 	next  atomic.Uint32
 	parts [shards]struct {
-		mu  sync.Mutex
-		all map[*exchange]struct{}
-		_   [40]byte // a cache line each
+		mu   sync.Mutex
+		head *exchange // of a list
+		_    [48]byte  // a cache line each
 	}
 
 	mu   sync.Mutex
 	zero chan struct{} // closed when the last one ends; nil if nobody waits
-}
-
-func (f *inflight) init() {
-	for i := range f.parts {
-		f.parts[i].all = make(map[*exchange]struct{})
-	}
 }
 
 // add registers a request and reports whether there are at most limit.
@@ -40,15 +34,26 @@ func (f *inflight) add(x *exchange, limit int) bool {
 	x.shard = f.next.Add(1) % shards
 	p := &f.parts[x.shard]
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.all[x] = struct{}{}
+	if x.next = p.head; x.next != nil {
+		x.next.prev = x
+	}
+	p.head, x.listed = x, true
+	p.mu.Unlock()
 	return true
 }
 
 func (f *inflight) remove(x *exchange) {
 	p := &f.parts[x.shard]
 	p.mu.Lock()
-	delete(p.all, x)
+	if x.next != nil {
+		x.next.prev = x.prev
+	}
+	if x.prev != nil {
+		x.prev.next = x.next
+	} else {
+		p.head = x.next
+	}
+	x.next, x.prev, x.listed = nil, nil, false
 	p.mu.Unlock()
 	f.done()
 }
@@ -70,7 +75,7 @@ func (f *inflight) each(visit func(*exchange)) {
 	for i := range f.parts {
 		p := &f.parts[i]
 		p.mu.Lock()
-		for x := range p.all {
+		for x := p.head; x != nil; x = x.next {
 			visit(x)
 		}
 		p.mu.Unlock()
@@ -82,7 +87,7 @@ func (f *inflight) with(x *exchange, do func()) {
 	p := &f.parts[x.shard]
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if _, ok := p.all[x]; ok {
+	if x.listed {
 		do()
 	}
 }

@@ -179,7 +179,6 @@ func New(cfg Config) *Server {
 	}
 	s.bodies.limit, s.answers.limit = cfg.Memory, cfg.Memory
 	s.conns.limit = cfg.Connections
-	s.inflight.init()
 	s.unknown = &route{count: cfg.Count("")}
 	s.mux.Handle("/", s.unknown.handler(s, http.NotFoundHandler()))
 	s.http = s.newHTTP()

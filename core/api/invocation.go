@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/ruedo-dev/ruedo/core/api/value"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/wire"
 )
@@ -109,7 +110,7 @@ const (
 
 func (r *invocation) readBinary(b []byte) error {
 	*r = invocation{binary: true}
-	err := fields(b, func(n protowire.Number, t protowire.Type, field []byte, v uint64) error {
+	err := value.Fields(b, func(n protowire.Number, t protowire.Type, field []byte, v uint64) error {
 		switch {
 		case n == requestLogs && t == protowire.VarintType:
 			r.logs = v != 0
@@ -126,7 +127,7 @@ func (r *invocation) readBinary(b []byte) error {
 		return nil
 	})
 	if err == nil && (!utf8.ValidString(r.service) || !utf8.ValidString(r.contentType)) {
-		return errUTF8
+		return value.ErrUTF8
 	}
 	return err
 }
@@ -221,7 +222,7 @@ func (s *scanner) value() []byte {
 		case c < '"' || '"' < c && c < ',' || ',' < c && c < '[':
 			// Nearly all of a value are these, and nothing has to be done for them.
 		case c == '"':
-			at += stringSize(s.text[at:]) - 1
+			at += value.StringSize(s.text[at:]) - 1
 		case c == '[' || c == '{':
 			depth++
 		case depth > 0 && (c == ']' || c == '}'):
@@ -240,7 +241,7 @@ func (s *scanner) decode(to any) error {
 	s.space()
 	from := s.at
 	if from < len(s.text) && s.text[from] == '"' {
-		s.at += stringSize(s.text[from:])
+		s.at += value.StringSize(s.text[from:])
 	} else {
 		s.value()
 	}
@@ -250,7 +251,7 @@ func (s *scanner) decode(to any) error {
 	if text := s.text[from:s.at]; utf8.Valid(text) {
 		return json.Unmarshal(text, to)
 	}
-	return errUTF8
+	return value.ErrUTF8
 }
 
 func (s *scanner) unexpected() error {
@@ -267,7 +268,7 @@ func (a *answer) binary() ([]byte, error) {
 	var err error
 	number := responseOutput
 	if a.typed {
-		output, err = valueOf(a.output)
+		output, err = value.Encode(a.output)
 	}
 	if !a.typed || err != nil {
 		number, output = responseBytes, a.output
@@ -314,4 +315,14 @@ func (a *answer) json() ([]byte, error) {
 	}
 	b = append(append(b, `,"info":`...), info...)
 	return append(b, '}'), nil
+}
+
+// base64Bytes reads base64 as protobuf's JSON has it: of either alphabet, with
+// or without padding.
+func base64Bytes(s string) ([]byte, error) {
+	s = strings.TrimRight(s, "=")
+	if strings.ContainsAny(s, "-_") {
+		return base64.RawURLEncoding.DecodeString(s)
+	}
+	return base64.RawStdEncoding.DecodeString(s)
 }

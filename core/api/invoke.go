@@ -11,6 +11,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	"github.com/ruedo-dev/ruedo/core/api/value"
 	"github.com/ruedo-dev/ruedo/core/invoke"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/gen/ruedo/v1/ruedov1connect"
@@ -83,9 +84,9 @@ func (s *invokeService) typed(entry *invoke.Entry, req *invocation) (err error) 
 	case req.value == nil:
 		return nil
 	}
-	req.input, err = jsonOf(req.value, limit)
+	req.input, err = value.JSON(req.value, limit)
 	req.value = nil
-	if errors.Is(err, errTooLong) {
+	if errors.Is(err, value.ErrTooLong) {
 		return entry.Rules.TooLarge(req.service, "more than "+strconv.FormatUint(limit, 10)+" bytes")
 	}
 	if err != nil {

@@ -121,6 +121,10 @@ var arrows = []struct {
 		reason: "the ways in are thin: they ask the rooms that know",
 	},
 	{
+		from: []string{"core/api/value"}, only: []string{},
+		reason: "a translation from one encoding to another knows nothing of who asks for it",
+	},
+	{
 		from: []string{"core/invoke"}, never: []string{"core/api", "core/gateway", "core/publish"},
 		reason: "siblings under core import each other only downward: api, gateway -> publish -> invoke -> decorate, dispatch, store",
 	},

@@ -1,4 +1,4 @@
-package api
+package value
 
 import (
 	"encoding/json"
@@ -23,9 +23,9 @@ func FuzzValue(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		want := new(structpb.Value)
 		if want.UnmarshalJSON([]byte(text)) != nil {
-			return // nothing to compare with; valueOf may take it, or not
+			return // nothing to compare with; Encode may take it, or not
 		}
-		b, err := valueOf([]byte(text))
+		b, err := Encode([]byte(text))
 		if err != nil {
 			t.Fatalf("%q is not taken: %v", text, err)
 		}
@@ -40,7 +40,7 @@ func FuzzValue(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		back, err := jsonOf(wire, 1<<30)
+		back, err := JSON(wire, 1<<30)
 		if err != nil {
 			t.Fatalf("%q does not come back: %v", text, err)
 		}
@@ -62,7 +62,7 @@ func FuzzValueBytes(f *testing.F) {
 	}
 	f.Add(b)
 	f.Fuzz(func(t *testing.T, wire []byte) {
-		text, err := jsonOf(wire, 1<<20)
+		text, err := JSON(wire, 1<<20)
 		if err == nil && !json.Valid(text) {
 			t.Errorf("%x became %q", wire, text)
 		}
@@ -74,20 +74,20 @@ func TestValuesAreBoundedInLengthDepthAndRange(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := jsonOf(long, 999); !errors.Is(err, errTooLong) {
+	if _, err := JSON(long, 999); !errors.Is(err, ErrTooLong) {
 		t.Errorf("over the limit: %v", err)
 	}
 	nan, err := proto.Marshal(&structpb.Value{Kind: &structpb.Value_NumberValue{NumberValue: math.NaN()}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := jsonOf(nan, 1000); !errors.Is(err, errNoNumber) {
+	if _, err := JSON(nan, 1000); !errors.Is(err, ErrNumber) {
 		t.Errorf("NaN: %v", err)
 	}
-	if _, err := valueOf([]byte(`1e999`)); !errors.Is(err, errNoNumber) {
+	if _, err := Encode([]byte(`1e999`)); !errors.Is(err, ErrNumber) {
 		t.Errorf("a number over a double's range: %v", err)
 	}
-	if _, err := valueOf([]byte(strings.Repeat("[", maxDepth+1) + strings.Repeat("]", maxDepth+1))); err == nil {
+	if _, err := Encode([]byte(strings.Repeat("[", maxDepth+1) + strings.Repeat("]", maxDepth+1))); err == nil {
 		t.Error("a value that is too deep is taken")
 	}
 }
@@ -96,14 +96,14 @@ func TestValuesAreBoundedInLengthDepthAndRange(t *testing.T) {
 // the same value takes hundreds of bytes for each of its own.
 func TestATranslationTakesLittleMemory(t *testing.T) {
 	text := []byte("[" + strings.Repeat("0,", 1<<20) + "0]")
-	wire, err := valueOf(text)
+	wire, err := Encode(text)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(wire) > 8*len(text) {
 		t.Errorf("%d bytes became %d", len(text), len(wire))
 	}
-	back, err := jsonOf(wire, uint64(len(text)))
+	back, err := JSON(wire, uint64(len(text)))
 	if err != nil || string(back) != string(text) {
 		t.Errorf("it does not come back: %v", err)
 	}

@@ -1,0 +1,198 @@
+package value
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"math"
+	"strconv"
+	"unicode/utf8"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// Encode returns the encoded google.protobuf.Value of one JSON value.
+func Encode(text []byte) ([]byte, error) {
+	if !json.Valid(text) || !utf8.Valid(text) {
+		return nil, errors.New("it is not a JSON value")
+	}
+	w := &valueWriter{text: text, b: make([]byte, 0, 2*len(text)+16)}
+	if err := w.value(0); err != nil {
+		return nil, err
+	}
+	return w.b, nil
+}
+
+// valueWriter reads text, which is valid JSON, and writes the value of it.
+type valueWriter struct {
+	text []byte
+	at   int
+	b    []byte
+}
+
+// next skips white space and returns the byte that follows.
+func (w *valueWriter) next() byte {
+	for {
+		switch c := w.text[w.at]; c {
+		case ' ', '\t', '\n', '\r':
+			w.at++
+		default:
+			return c
+		}
+	}
+}
+
+// value appends the next value.
+func (w *valueWriter) value(depth int) error {
+	switch c := w.next(); c {
+	case 'n':
+		w.at += len("null")
+		w.b = protowire.AppendTag(w.b, valueNull, protowire.VarintType)
+		w.b = protowire.AppendVarint(w.b, 0)
+	case 't', 'f':
+		w.at += len("true")
+		if c == 'f' {
+			w.at++
+		}
+		w.b = protowire.AppendTag(w.b, valueBool, protowire.VarintType)
+		w.b = protowire.AppendVarint(w.b, protowire.EncodeBool(c == 't'))
+	case '"':
+		s, err := w.string()
+		if err != nil {
+			return err
+		}
+		w.b = protowire.AppendTag(w.b, valueString, protowire.BytesType)
+		w.b = protowire.AppendBytes(w.b, s)
+	case '[', '{':
+		if depth == maxDepth {
+			return ErrDepth
+		}
+		w.at++
+		if c == '[' {
+			return w.long(valueList, func() error { return w.list(depth + 1) })
+		}
+		return w.long(valueStruct, func() error { return w.object(depth + 1) })
+	default:
+		return w.number()
+	}
+	return nil
+}
+
+func (w *valueWriter) number() error {
+	from := w.at
+	for w.at < len(w.text) && bytes.IndexByte([]byte("+-.0123456789eE"), w.text[w.at]) >= 0 {
+		w.at++
+	}
+	f, err := strconv.ParseFloat(string(w.text[from:w.at]), 64)
+	if err != nil {
+		return ErrNumber // of a double's range
+	}
+	w.b = protowire.AppendTag(w.b, valueNumber, protowire.Fixed64Type)
+	w.b = protowire.AppendFixed64(w.b, math.Float64bits(f))
+	return nil
+}
+
+// string reads a string.
+func (w *valueWriter) string() ([]byte, error) {
+	size := StringSize(w.text[w.at:])
+	quoted := w.text[w.at : w.at+size]
+	w.at += size
+	if s := quoted[1 : size-1]; bytes.IndexByte(s, '\\') < 0 {
+		return s, nil
+	}
+	var s string
+	err := json.Unmarshal(quoted, &s)
+	return []byte(s), err
+}
+
+// StringSize returns the length of the string that text begins with, quotes
+// included, or of text if it does not end.
+func StringSize(text []byte) int {
+	for i := 1; i < len(text); i++ {
+		switch text[i] {
+		case '"':
+			return i + 1
+		case '\\':
+			i++
+		}
+	}
+	return len(text)
+}
+
+func (w *valueWriter) list(depth int) error {
+	for {
+		switch w.next() {
+		case ']':
+			w.at++
+			return nil
+		case ',':
+			w.at++
+		default:
+			if err := w.field(listItem, depth); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (w *valueWriter) object(depth int) error {
+	for {
+		switch w.next() {
+		case '}':
+			w.at++
+			return nil
+		case ',':
+			w.at++
+		default:
+			if err := w.long(structField, func() error { return w.entry(depth) }); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (w *valueWriter) entry(depth int) error {
+	name, err := w.string()
+	if err != nil {
+		return err
+	}
+	w.b = protowire.AppendTag(w.b, entryKey, protowire.BytesType)
+	w.b = protowire.AppendBytes(w.b, name)
+	w.next()
+	w.at++ // the colon
+	return w.field(entryValue, depth)
+}
+
+// field appends the next value as a field of a message.
+func (w *valueWriter) field(n protowire.Number, depth int) error {
+	switch c := w.next(); {
+	case c == '[' || c == '{', c == '"' && StringSize(w.text[w.at:]) > 100:
+		return w.long(n, func() error { return w.value(depth) })
+	}
+	// What is left takes less than 128 bytes, so one byte holds its length.
+	w.b = protowire.AppendTag(w.b, n, protowire.BytesType)
+	at := len(w.b)
+	w.b = append(w.b, 0)
+	if err := w.value(depth); err != nil {
+		return err
+	}
+	w.b[at] = byte(len(w.b) - at - 1)
+	return nil
+}
+
+// long appends a message whose length is known only afterwards. The length
+// takes five bytes, however small it is, so that nothing has to be moved: every
+// reader of protobuf takes a varint that is longer than it need be.
+func (w *valueWriter) long(n protowire.Number, body func() error) error {
+	w.b = protowire.AppendTag(w.b, n, protowire.BytesType)
+	at := len(w.b)
+	w.b = append(w.b, 0x80, 0x80, 0x80, 0x80, 0)
+	if err := body(); err != nil {
+		return err
+	}
+	for i, size := 0, len(w.b)-at-5; i < 5; i++ {
+		w.b[at+i] |= byte(size & 0x7f)
+		size >>= 7
+	}
+	return nil
+}

@@ -13,10 +13,11 @@ const (
 	maxMessage = 2 << 10
 	maxFix     = 512
 	maxFact    = 256
-	maxFacts   = 16
+	maxFacts   = 8
 	maxFields  = 64
 	maxField   = 256     // path or description
-	maxAll     = 6 << 10 // of all fields together
+	maxAll     = 4 << 10 // of all fields together
+	maxKey     = 64
 )
 
 // Bounded returns e as callers see it: texts are cut, fields and facts over
@@ -31,7 +32,7 @@ func (e *Error) Bounded() *Error {
 		if i == maxFacts {
 			break
 		}
-		b.Meta = with(b.Meta, Cut(k, maxFact), Cut(e.Meta[k], maxFact))
+		b.Meta = with(b.Meta, Cut(k, maxKey), Cut(e.Meta[k], maxFact))
 	}
 	if e.NotStarted {
 		b.Meta = with(b.Meta, metaStarted, "no")

@@ -186,6 +186,7 @@ func TestEveryRequestIsCountedOnce(t *testing.T) {
 		{name: "plain HTTP", path: "/echo", body: good, want: "echo "},
 		{name: "a panic in plain HTTP", path: "/panic", body: good, want: "panic INTERNAL"},
 		{name: "a field of the header that is too long", body: good, header: [2]string{"Connect-Timeout-Ms", strings.Repeat("9", 1<<10)}, want: "Invoke REQUEST_INVALID"},
+		{name: "a parameter that is too long", method: http.MethodGet, path: path + "?connect=v1&compression=" + strings.Repeat("x", 1<<10), want: "Invoke REQUEST_INVALID"},
 		{name: "another site's page", body: good, header: [2]string{"Origin", "http://evil.example"}, want: " ORIGIN_NOT_ALLOWED"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

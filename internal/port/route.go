@@ -121,7 +121,7 @@ func (r *route) handler(s *Server, h http.Handler) http.Handler {
 		if x.announced = req.ContentLength; r.Body > 0 {
 			x.announced = min(x.announced, r.Body) // what is over it is not read
 		}
-		if err := overlong(req.Header); err != nil {
+		if err := overlong(req); err != nil {
 			x.fail(req, err)
 			return
 		}
@@ -137,14 +137,26 @@ func (r *route) handler(s *Server, h http.Handler) http.Handler {
 // that comes back with an answer, in bytes.
 const maxField = 255
 
-// overlong returns an error if such a field is longer.
-func overlong(h http.Header) *fault.Error {
+// overlong returns an error if such a field is longer, or a parameter of a
+// request by GET that takes the place of one.
+func overlong(r *http.Request) *fault.Error {
 	for _, name := range []string{
 		"Content-Type", "Content-Encoding", "Connect-Content-Encoding", "Connect-Protocol-Version", "Connect-Timeout-Ms", "Grpc-Encoding", "Grpc-Timeout",
 	} {
-		for _, v := range h[name] {
+		for _, v := range r.Header[name] {
 			if len(v) > maxField {
 				return fault.New(fault.RequestInvalid, "the field %s of the header has %d bytes, the limit is %d", name, len(v), maxField)
+			}
+		}
+	}
+	if r.Method != http.MethodGet || len(r.URL.RawQuery) <= maxField {
+		return nil
+	}
+	query := r.URL.Query()
+	for _, name := range []string{"connect", "encoding", "compression", "base64"} {
+		for _, v := range query[name] {
+			if len(v) > maxField {
+				return fault.New(fault.RequestInvalid, "the parameter %s has %d bytes, the limit is %d", name, len(v), maxField)
 			}
 		}
 	}

@@ -28,7 +28,7 @@ import (
 // POST /call/{service}, which is bounded by the service's own limit.
 const (
 	maxInvoke    = 8 << 20
-	maxPublish   = 2 << 20 // the store takes 1.4 MiB of a service
+	maxPublish   = 2 << 20        // the store takes 1.4 MiB of a service
 	maxDecorator = 1<<20 + 64<<10 // a schema has at most 256 KiB; one of a megabyte is still told so
 	maxQuestion  = 64 << 10
 )

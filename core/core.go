@@ -329,6 +329,9 @@ func (c *Core) Close(ctx context.Context) error {
 	if c.lanes != nil {
 		errs = append(errs, c.lanes.Close(ctx))
 	}
+	if c.port != nil {
+		errs = append(errs, c.port.Close(ctx)) // closed already if Serve drained it
+	}
 	if c.dispatcher != nil {
 		c.dispatcher.Close()
 	}

@@ -64,7 +64,7 @@ func (s *invokeService) Invoke(ctx context.Context, req *invocation) (*answer, e
 	}
 	a := &answer{output: res.Output, typed: req.typed && isJSON(res), contentType: res.ContentType, info: res.Info}
 	if err := port.Hold(ctx, a.size(req.binary)); err != nil {
-		return nil, err
+		return nil, res.Undelivered(err)
 	}
 	return a, nil
 }

@@ -94,7 +94,10 @@ func (g *gateway) invoke(w http.ResponseWriter, r *http.Request) (*invoke.Result
 	if err != nil {
 		return nil, err
 	}
-	return res, port.Hold(r.Context(), len(res.Output))
+	if err := port.Hold(r.Context(), len(res.Output)); err != nil {
+		return nil, res.Undelivered(err)
+	}
+	return res, nil
 }
 
 // readBody reads no more than the service accepts.

@@ -26,6 +26,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,6 +34,7 @@ import (
 
 	"connectrpc.com/connect"
 	"github.com/oklog/ulid/v2"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/ruedo-dev/ruedo/core/decorate"
@@ -235,6 +237,23 @@ func lastLogs(logs []byte, dropped uint64) ([]byte, uint64) {
 		over += i + 1
 	}
 	return logs[over:], dropped + uint64(over)
+}
+
+// Undelivered returns the error of a call that was executed and whose answer
+// cannot be sent because of err. It says so: the call must not be taken for one
+// that may be repeated.
+func (r *Result) Undelivered(err error) error {
+	e := *fault.Of(err)
+	e.Message = "the call was executed, but its answer is not sent: " + e.Message
+	e.NotStarted = false
+	e.Meta = maps.Clone(e.Meta)
+	e.With("started", "yes")
+	info := proto.CloneOf(r.Info)
+	info.Logs, info.LogsDropped = lastLogs(info.GetLogs(), info.GetLogsDropped())
+	if d, err := connect.NewErrorDetail(info); err == nil {
+		e.Details = []*connect.ErrorDetail{d}
+	}
+	return &e
 }
 
 // limitOf names the limit that a reason is about.

@@ -59,7 +59,7 @@ func (c *conn) Close() error {
 
 // reset counts a stream that its caller gave up.
 func (c *conn) reset() {
-	if c != nil && c.resets.Add(1) > maxResets {
+	if c.resets.Add(1) > maxResets {
 		_ = c.Close()
 	}
 }

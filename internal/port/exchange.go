@@ -76,13 +76,8 @@ type exchangeKey struct{}
 
 // Value returns the exchange itself for its own key.
 func (x *exchange) Value(key any) any {
-	switch key.(type) {
-	case exchangeKey:
+	if _, own := key.(exchangeKey); own {
 		return x
-	case connKey:
-		if x.conn != nil {
-			return x.conn
-		}
 	}
 	return x.Context.Value(key)
 }
@@ -331,10 +326,9 @@ func (x *exchange) Flush() {
 // Unwrap lets http.ResponseController find the server's own writer.
 func (x *exchange) Unwrap() http.ResponseWriter { return x.w }
 
-// cut ends the exchange from outside, where it was seen to wait: reads fail from
-// now on, and unless it was seen reading, writes too, so that a body that is too
-// slow still gets its answer. It may be called only while the exchange is in
-// flight.
+// cut ends the exchange from another goroutine. Reads fail from now on. Writes
+// fail too, unless the exchange was seen reading: a body that is too slow still
+// gets its answer. Call it only while the exchange is in flight.
 func (x *exchange) cut(seen phase) {
 	x.late.Store(true)
 	rc := http.NewResponseController(x.w)
@@ -352,7 +346,8 @@ func (x *exchange) extend() {
 	}
 }
 
-// busy is the refusal of a request for which there is no room.
+// busy is the refusal of a request for which there is no room. Its handler has
+// not begun, or has not read its body to the end.
 func busy(format string, args ...any) *fault.Error {
 	e := fault.New(fault.ServerBusy, format, args...).WithFix("try again in a moment")
 	e.NotStarted = true
@@ -363,9 +358,10 @@ func (s *Server) bodiesFull() *fault.Error {
 	return busy("the requests in flight take %d MiB on this core or %d MiB on this connection, the limit", s.cfg.Memory>>20, s.cfg.ConnMemory>>20)
 }
 
+// answersFull says nothing of whether a call has started: what has an answer did.
 func (s *Server) answersFull() *fault.Error {
-	return busy("the answers that callers have not read yet take %d MiB on this core or %d MiB on this connection, the limit",
-		s.cfg.Memory>>20, s.cfg.ConnMemory>>20).WithFix("read the answers, or use more connections; then try again")
+	return fault.New(fault.ServerBusy, "the answers that callers have not read yet take %d MiB on this core or %d MiB on this connection, the limit",
+		s.cfg.Memory>>20, s.cfg.ConnMemory>>20).WithFix("read the answers, or use more connections")
 }
 
 // Hold charges an answer that takes n bytes of memory to the budgets, until the
@@ -385,14 +381,11 @@ func Hold(ctx context.Context, n int) error {
 
 // panicked records the panic of a handler.
 func (s *Server) panicked(r *http.Request, p any) {
-	s.log.Error("handler panicked", "path", clip(r.URL.Path), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+	s.log.Error("handler panicked", "path", fault.Cut(r.URL.Path, 128), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 	if s.cfg.Panicked != nil {
 		s.cfg.Panicked()
 	}
 }
-
-// clip is enough of a peer's text for a log.
-func clip(s string) string { return s[:min(len(s), 128)] }
 
 var (
 	_ http.ResponseWriter = (*exchange)(nil)

@@ -5,10 +5,11 @@
 //	s := port.New(port.Config{Logger: log})
 //	s.Connect(port.Bounds{Message: 1 << 20, Weight: 8}, func(opts ...connect.HandlerOption) (string, http.Handler) {
 //		return ruedov1connect.NewInvokeServiceHandler(h, opts...)
-//	})
-//	s.Handle("GET /healthz", port.Bounds{}, health)
+//	}, nil)
+//	s.Handle("GET /healthz", "healthz", port.Bounds{}, health)
 //	err = s.Serve(listener) // until Drain
 //	err = s.Drain(ctx)      // finishes what is in flight
+//	err = s.Close(ctx)
 //
 // Connect, gRPC, gRPC-Web and plain HTTP share the port, over HTTP/1.1 and h2c.
 //
@@ -143,7 +144,6 @@ type Server struct {
 	bodies, answers budget
 	conns           conns
 	inflight        inflight
-	pressed         atomic.Bool // patience is short
 	draining        atomic.Bool
 	garbage         atomic.Int64  // bytes that large requests have taken since the last collection
 	kick            chan struct{} // there is much garbage

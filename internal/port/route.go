@@ -29,9 +29,9 @@ type Bounds struct {
 	Weight int
 	// Total is how long a body may take to arrive. Default: [DefaultTotal].
 	Total time.Duration
-	// Stream marks a request that lasts as long as both ends want, and finds out
-	// by itself whether its peer is there. The rules of speed do not hold for it,
-	// and draining does not wait for it.
+	// Stream marks a request that lasts as long as both ends want and checks on
+	// its own whether its peer is alive. The rules of speed do not hold for it, and
+	// draining does not wait for it.
 	Stream bool
 	// Unchecked leaves the rules of messages to the handler: it checks what it
 	// reads by hand.

@@ -17,14 +17,16 @@ const (
 )
 
 const (
-	// largeGarbage is from when on what a request leaves behind is given back to
-	// the system soon, which the collector by itself would keep for minutes.
+	// largeGarbage is the least size of a request whose memory is counted as
+	// garbage. On its own the collector keeps such memory for minutes.
 	largeGarbage = 1 << 20
-	// muchGarbage is so much of it that it is collected without waiting.
+	// muchGarbage is how much is collected without waiting. Half of it is returned
+	// to the system when there are no more large requests.
 	muchGarbage = 32 << 20
 	// betweenGCs is the least time between two such collections.
 	betweenGCs = 100 * time.Millisecond
-	// many connections or requests leave memory behind as well.
+	// many is how many connections and requests, once they have ended, count as
+	// garbage as well.
 	many = 64
 )
 
@@ -44,36 +46,51 @@ func (s *Server) watch() {
 	every := min(tick, s.cfg.Idle/10)
 	t := time.NewTicker(every)
 	defer t.Stop()
-	var last time.Time // of a collection
-	dirty := false
+	c := cleaner{s: s}
 	for {
 		select {
 		case <-t.C:
 			s.look(every)
-			dirty = s.clean(dirty)
+			c.rest()
 		case <-s.kick:
-			if s.garbage.Load() > muchGarbage && time.Since(last) > betweenGCs {
-				s.garbage.Store(0)
-				runtime.GC()
-				last, dirty = time.Now(), true
-			}
+			c.collect()
 		case <-s.stop:
 			return
 		}
 	}
 }
 
-// clean gives what large requests, or many, leave behind back to the system when
-// there are no more of them. It reports whether there may still be some.
-func (s *Server) clean(dirty bool) bool {
-	if s.garbage.Swap(0) > 0 || s.conns.count() > many || s.inflight.n.Load() > many {
-		return true
+// cleaner returns memory that large requests, or many, leave behind.
+type cleaner struct {
+	s    *Server
+	last time.Time // of a collection
+	left int64     // garbage since memory was returned
+	most int       // connections and requests since then
+}
+
+// collect collects garbage while there are more and more large requests.
+func (c *cleaner) collect() {
+	if c.s.garbage.Load() < muchGarbage || time.Since(c.last) < betweenGCs {
+		return
 	}
-	if dirty {
-		runtime.GC() // pools let go of what they hold with the second collection
-		debug.FreeOSMemory()
+	c.left += c.s.garbage.Swap(0)
+	runtime.GC()
+	c.last = time.Now()
+}
+
+// rest returns memory to the system at the first tick without large requests, if
+// it is worth it.
+func (c *cleaner) rest() {
+	now := c.s.conns.count() + c.s.InFlight()
+	c.most = max(c.most, now)
+	garbage := c.s.garbage.Swap(0)
+	c.left += garbage
+	if garbage > 0 || c.left < muchGarbage/2 && c.most-now < many {
+		return
 	}
-	return false
+	c.left, c.most = 0, now
+	runtime.GC() // the second collection empties pools
+	debug.FreeOSMemory()
 }
 
 // spent counts memory that a request takes and leaves behind as garbage.
@@ -92,7 +109,6 @@ func (s *Server) look(every time.Duration) {
 	s.conns.next()
 	pressed := s.draining.Load() || s.bodies.tight() || s.answers.tight() ||
 		s.conns.count() > s.cfg.Connections/4*3 || s.inflight.n.Load() > int64(s.cfg.Requests)/4*3
-	s.pressed.Store(pressed)
 	idle := int(s.cfg.Idle / every)
 	if pressed {
 		idle = max(idle/hurry, 1)

@@ -238,8 +238,8 @@ func (c *Core) assemble() {
 	c.port.Handle("GET /readyz", "readyz", port.Bounds{}, http.HandlerFunc(c.ready))
 	small := port.Bounds{Message: 4 << 10, Weight: 8}
 	c.port.Connect(small, c.lanes.Handler, map[string]port.Bounds{
-		runnerv1connect.RunnerServiceAttachProcedure:     {Message: lane.MaxMessage, Body: -1, Stream: true, Unchecked: true},
-		runnerv1connect.RunnerServicePushOutputProcedure: {Message: lane.MaxMessage, Body: lane.MaxPush, Unchecked: true},
+		runnerv1connect.RunnerServiceAttachProcedure:     {Message: lane.MaxRequest, Body: -1, Stream: true, Unchecked: true},
+		runnerv1connect.RunnerServicePushOutputProcedure: {Message: lane.MaxRequest, Body: lane.MaxPush, Unchecked: true},
 	})
 }
 

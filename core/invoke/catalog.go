@@ -125,9 +125,9 @@ func (h *Hall) Decorator(stored *ruedov1.Decorator) *decorate.Decorator {
 	return h.compiler.Decorator(stored)
 }
 
-// Start has a goroutine follow the mirror, so that catalogs are built and schemas
-// compiled before calls need them. Without it, or where it has not come so far,
-// a call waits for the schemas of its own service, and for nothing else.
+// Start starts a goroutine that follows the mirror, so that catalogs are built and
+// schemas compiled before calls need them. Without it, or before it has compiled
+// them, a call waits for the schemas of its own service and for nothing else.
 func (h *Hall) Start() {
 	h.running.Go(func() {
 		for h.down.Err() == nil {

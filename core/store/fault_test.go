@@ -337,7 +337,7 @@ func TestUnreadableValuesKeepTheLastGoodOne(t *testing.T) {
 	is(t, err, fault.Integrity)
 	_, err = s.Decorator(t.Context(), "small")
 	is(t, err, fault.Integrity)
-	// The last good value counts where there is one.
+	// The last good value counts, if there is one.
 	_, err = s.DeleteDecorator(t.Context(), "small")
 	is(t, err, fault.DecoratorInUse, "one")
 	// One service that cannot be read does not hold up the deletion of others' decorators.

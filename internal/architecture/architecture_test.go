@@ -145,7 +145,7 @@ var arrows = []struct {
 		reason: "a check knows a schema and an input, and nothing of decorators, services or calls: its callers put these names into errors",
 	},
 	{
-		from: []string{"core/decorate/admission"}, only: []string{"core/decorate/admission", "core/decorate/input", "internal/fault"},
+		from: []string{"core/decorate/admission"}, only: []string{"core/decorate/admission", "internal/fault"},
 		reason: "whether a schema is too expensive is decided before anything that compiles or checks it",
 	},
 	{

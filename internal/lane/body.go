@@ -29,8 +29,8 @@ func (h *Host) GetPlan(ctx context.Context, req *runnerv1.GetPlanRequest) (*runn
 	return &runnerv1.GetPlanResponse{Plan: plan}, nil
 }
 
-// FetchModule gives the bytes of a module. Each lane gets a few at a time; all who
-// do not prove that they have a lane share two.
+// FetchModule sends the bytes of a module. Each lane may fetch a few at a time;
+// peers that do not prove that they have a lane share two.
 func (h *Host) FetchModule(ctx context.Context, req *runnerv1.FetchModuleRequest, stream *connect.ServerStream[runnerv1.FetchModuleResponse]) error {
 	if !isDigest(req.Digest) {
 		return fault.Wire(fault.New(fault.RequestInvalid, "a module digest has 64 hexadecimal digits, not %q", clip(req.Digest)))

@@ -81,7 +81,7 @@ const secretHeader = "Ruedo-Lane"
 // the longest that a runner sends.
 func handlerOptions() connect.HandlerOption {
 	return connect.WithHandlerOptions(
-		connect.WithReadMaxBytes(maxRequest),
+		connect.WithReadMaxBytes(MaxRequest),
 		connect.WithCompression("gzip", nil, nil),
 		connect.WithCodec(codec{}),
 	)

@@ -145,12 +145,8 @@ func NewHost(cfg HostConfig) *Host {
 	}
 }
 
-// Messages and bodies of requests, in bytes: a server that bounds them must let
-// as much pass.
-const (
-	MaxMessage = maxMessage
-	MaxPush    = 2*MaxBody + 1<<20 // output and logs of one call
-)
+// MaxPush is the longest body of a request, in bytes: output and logs of one call.
+const MaxPush = 2*MaxBody + 1<<20
 
 // Close ends all lanes and waits for their streams. Calls under way fail:
 // drain the dispatcher first.

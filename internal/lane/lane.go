@@ -63,12 +63,13 @@ const (
 	// MaxBody is the longest input, output or log at all.
 	MaxBody = 64 << 20
 
-	maxHello   = 16 << 10               // the message that opens a lane
-	maxFrame   = 1 << 20                // one frame, encoded
-	maxRequest = maxFrame + segmentSize // one message to a core
-	maxMessage = 4 << 20                // one message to a runner: a plan may be long
-	chunkSize  = 512 << 10              // piece of a body or a module
-	maxText    = 16 << 10               // message of a failure
+	maxHello = 16 << 10 // the message that opens a lane
+	maxFrame = 1 << 20  // one frame, encoded
+	// MaxRequest is the longest message to a core.
+	MaxRequest = maxFrame + segmentSize
+	maxMessage = 4 << 20   // one message to a runner: a plan may be long
+	chunkSize  = 512 << 10 // piece of a body or a module
+	maxText    = 16 << 10  // message of a failure
 )
 
 // Times that hold where a config leaves them at zero.

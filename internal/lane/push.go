@@ -27,7 +27,7 @@ type push struct {
 	mu        sync.Mutex
 	over      bool
 	interrupt func() // ends the stream; nil when nobody reads it
-	release   func() // gives back the memory; nil until it is complete
+	release   func() // frees the memory; nil until it is complete
 	got       pushed
 }
 

@@ -78,7 +78,7 @@ func TestACallHasOnePushAndACancelledCallFreesItWithoutDelay(t *testing.T) {
 	}
 	answered := make(chan error, 1)
 	go func() { _, err := first.CloseAndReceive(); answered <- err }()
-	// The stream does not end by itself: only its call's end ends it.
+	// Only the end of its call ends the stream.
 	select {
 	case err := <-answered:
 		if err == nil {

@@ -14,7 +14,6 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 
-	"github.com/ruedo-dev/ruedo/core/decorate/input"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
@@ -176,7 +175,7 @@ func (a *admission) keyword(name string, v *structpb.Value) bool {
 		if s := v.GetStringValue(); strings.Contains(s, "json-schema.org/") && strings.Contains(s, "/meta/") {
 			// A part of a metaschema would turn the other keywords off.
 			if a.refusal == nil {
-				a.refusal = Invalid("has the $schema %s, which is not a draft", input.Cut(s, maxQuoted))
+				a.refusal = Invalid("has the $schema %s, which is not a draft", fault.Cut(s, maxQuoted))
 				a.refusal.Fix = "leave $schema out: it is draft 2020-12 then"
 			}
 			return false
@@ -185,7 +184,7 @@ func (a *admission) keyword(name string, v *structpb.Value) bool {
 		if n, is := v.GetKind().(*structpb.Value_NumberValue); is && n.NumberValue > maxCount {
 			if a.refusal == nil {
 				a.refusal = OverLimit("as its "+name, maxCount, 0)
-				a.refusal.Actual = input.Cut(strconv.FormatFloat(n.NumberValue, 'g', -1, 64), maxLiteral)
+				a.refusal.Actual = fault.Cut(strconv.FormatFloat(n.NumberValue, 'g', -1, 64), maxLiteral)
 				a.refusal.Text = fmt.Sprintf("has a %s of %s; the limit is %d", name, a.refusal.Actual, maxCount)
 				a.refusal.Fix = "leave " + name + " out, or lower it"
 			}

@@ -88,18 +88,18 @@ func (p *Path) Name(name string) {
 			return r
 		}
 		return utf8.RuneError
-	}, Cut(name, maxName)))
+	}, cut(name, maxName)))
 }
 
 func (p *Path) String() string {
 	if p.b.Len() == 0 {
 		return whole
 	}
-	return Cut(p.b.String(), maxPath)
+	return cut(p.b.String(), maxPath)
 }
 
-// Cut shortens a text to at most n bytes, at the end of a rune.
-func Cut(s string, n int) string {
+// cut shortens a text to at most n bytes, at the end of a rune.
+func cut(s string, n int) string {
 	if len(s) <= n {
 		return s
 	}

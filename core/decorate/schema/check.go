@@ -1,6 +1,9 @@
 package schema
 
-import "github.com/ruedo-dev/ruedo/core/decorate/input"
+import (
+	"github.com/ruedo-dev/ruedo/core/decorate/input"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
 
 // check reports whether the value at index at fits a rule. A violation is added
 // to the fields, unless quiet: then the first one ends the check. seen, if not
@@ -169,7 +172,7 @@ func (c *Checker) object(r *rule, at uint32, quiet bool, evaluated []bool) bool 
 				if ok = false; quiet {
 					return false
 				}
-				c.report(w.name, "is required where %s is given", input.Cut(n.of.name, maxName))
+				c.report(w.name, "is required where %s is given", fault.Cut(n.of.name, maxName))
 			}
 		}
 	}

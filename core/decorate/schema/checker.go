@@ -132,7 +132,7 @@ func (c *Checker) report(member, format string, args ...any) {
 	if c.stopped != nil {
 		return
 	}
-	if !c.violations.add(fault.Field{Path: c.in.Path(member), Description: input.Cut(fmt.Sprintf(format, args...), maxDescription)}) {
+	if !c.violations.add(fault.Field{Path: c.in.Path(member), Description: fault.Cut(fmt.Sprintf(format, args...), maxDescription)}) {
 		c.stop(errEnough)
 	}
 }

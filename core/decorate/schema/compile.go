@@ -10,7 +10,6 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/ruedo-dev/ruedo/core/decorate/admission"
-	"github.com/ruedo-dev/ruedo/core/decorate/input"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
@@ -72,7 +71,7 @@ func schemaRefusal(err error) *Refusal {
 	if le, ok := errors.AsType[*jsonschema.LoadURLError](err); ok {
 		return &Refusal{
 			Reason: fault.SchemaRemoteRef,
-			Text:   fmt.Sprintf("refers to %s, which is outside of it", input.Cut(le.URL, maxDescription)),
+			Text:   fmt.Sprintf("refers to %s, which is outside of it", fault.Cut(le.URL, maxDescription)),
 			Fix:    `put it under "$defs" and refer to it with "#/$defs/NAME"`,
 		}
 	}
@@ -84,7 +83,7 @@ func schemaRefusal(err error) *Refusal {
 	}
 	if len(r.Fields) == 0 {
 		// The whole text can be as long as the schema.
-		r.Text += ": " + input.Cut(strings.ReplaceAll(err.Error(), root+"#", ""), maxDescription)
+		r.Text += ": " + fault.Cut(strings.ReplaceAll(err.Error(), root+"#", ""), maxDescription)
 	}
 	return r
 }

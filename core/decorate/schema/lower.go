@@ -12,6 +12,7 @@ import (
 
 	"github.com/ruedo-dev/ruedo/core/decorate/admission"
 	"github.com/ruedo-dev/ruedo/core/decorate/input"
+	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
 // lowering makes rules out of schemas that the library has compiled.
@@ -32,7 +33,7 @@ func lower(s *jsonschema.Schema, several bool) (*rule, *Refusal) {
 	l := &lowering{made: make(map[*jsonschema.Schema]*rule), several: several}
 	r := l.rule(s)
 	if l.refused == nil && l.dynamic != "" && l.several {
-		l.refused = admission.Invalid("has a reference at %s that depends on the way that leads to it ($dynamicRef or $recursiveRef across $id)", input.Cut(l.dynamic, maxDescription))
+		l.refused = admission.Invalid("has a reference at %s that depends on the way that leads to it ($dynamicRef or $recursiveRef across $id)", fault.Cut(l.dynamic, maxDescription))
 		l.refused.Fix = `use "$ref"`
 	}
 	if l.refused != nil {
@@ -61,7 +62,7 @@ func place(s *jsonschema.Schema) string {
 	if at == "" {
 		return "its top"
 	}
-	return input.Cut(at, maxQuoted)
+	return fault.Cut(at, maxQuoted)
 }
 
 // rule returns the rule of a schema, nil if it accepts everything.

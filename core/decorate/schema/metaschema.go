@@ -43,7 +43,7 @@ func schemaFields(ve *jsonschema.ValidationError) []fault.Field {
 			}
 			p.Name(t)
 		}
-		return out.add(fault.Field{Path: p.String(), Description: input.Cut(describe(e.ErrorKind), maxDescription)})
+		return out.add(fault.Field{Path: p.String(), Description: fault.Cut(describe(e.ErrorKind), maxDescription)})
 	}
 	walk(ve)
 	return out.fields

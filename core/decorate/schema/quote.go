@@ -7,11 +7,11 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/ruedo-dev/ruedo/core/decorate/input"
+	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
 // shorten cuts a number.
-func shorten(literal string) string { return input.Cut(literal, maxLiteral) }
+func shorten(literal string) string { return fault.Cut(literal, maxLiteral) }
 
 // number returns a number of a schema.
 func number(r *big.Rat) string {
@@ -48,7 +48,7 @@ func quote(v any) string {
 	case map[string]any:
 		return "an object"
 	case string:
-		b, err := json.Marshal(input.Cut(v, maxName))
+		b, err := json.Marshal(fault.Cut(v, maxName))
 		if err != nil {
 			return "a text"
 		}

@@ -4,6 +4,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/ruedo-dev/ruedo/core/decorate/input"
+	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
 func (c *Checker) typed(r *rule, at uint32) bool {
@@ -50,7 +51,7 @@ func (c *Checker) string(r *rule, at uint32, quiet bool) bool {
 			return false
 		}
 		if !r.pattern.Match(text) {
-			ok = c.fail(quiet, "does not match the pattern %s", input.Cut(r.pattern.String(), maxQuoted))
+			ok = c.fail(quiet, "does not match the pattern %s", fault.Cut(r.pattern.String(), maxQuoted))
 		}
 	}
 	return ok

@@ -125,7 +125,7 @@ func valueRow() *row {
 				b.Errorf("the guest does not answer as it should: %v", err)
 			}
 		},
-		peakCore: 340 << 20,
+		peakCore: 300 << 20,
 	}
 	add := func(name string, n int, p procedure, codec string, message func() []byte) {
 		for _, packed := range []bool{false, true} {

@@ -35,7 +35,7 @@ func rules(t *testing.T, name string) (*project.Service, *decorate.Rules) {
 			if d.Name != want {
 				continue
 			}
-			compiled, err := decorate.Compile(t.Context(), d)
+			compiled, err := decorate.NewCompiler().Admit(t.Context(), d)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -35,7 +35,7 @@ func TestAnAnswerSaysWhichLimitAnInputIsOver(t *testing.T) {
 var deepSchema = `{"$ref":"#/$defs/a","$defs":{"a":` + strings.Repeat(`{"allOf":[`, 40) + `{"items":{"$ref":"#/$defs/a"}}` + strings.Repeat("]}", 40) + `}}`
 
 func TestARefusedSchemaSaysWhichLimitItIsOver(t *testing.T) {
-	_, err := decorate.Compile(t.Context(), &ruedov1.Decorator{Name: "d", InputSchema: schemaOf(t, `{"minLength":1e300}`)})
+	_, err := decorate.NewCompiler().Admit(t.Context(), &ruedov1.Decorator{Name: "d", InputSchema: schemaOf(t, `{"minLength":1e300}`)})
 	e := fault.Of(err)
 	if !errors.Is(err, fault.SchemaLimit) || e.Message != "the input schema of decorator d has a minLength of 1e+300; the limit is 9007199254740992" ||
 		e.Meta["decorator"] != "d" || e.Meta["limit"] != "9007199254740992" || e.Meta["actual"] != "1e+300" || e.Fix == "" || e.Reason.ExitCode() != fault.ExitLimit {

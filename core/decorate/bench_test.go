@@ -18,7 +18,7 @@ const greetSchema = `{"type":"object","required":["name"],"additionalProperties"
 func BenchmarkCheck(b *testing.B) {
 	for name, input := range map[string]string{"small": `{"name":"Ada"}`, "full": `{"name":"Ada Lovelace","age":36,"language":"en"}`, "wrong": `{"nme":"Ada","age":151}`} {
 		b.Run(name, func(b *testing.B) {
-			c, err := decorate.Compile(b.Context(), &ruedov1.Decorator{Name: "greet", InputSchema: schemaOf(b, greetSchema)})
+			c, err := decorate.NewCompiler().Admit(b.Context(), &ruedov1.Decorator{Name: "greet", InputSchema: schemaOf(b, greetSchema)})
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -34,7 +34,7 @@ func schemaOf(t testing.TB, text string) *structpb.Struct {
 
 func compile(t testing.TB, d *ruedov1.Decorator) *decorate.Decorator {
 	t.Helper()
-	c, err := decorate.Compile(t.Context(), d)
+	c, err := decorate.NewCompiler().Admit(t.Context(), d)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,7 +182,7 @@ func TestBadSchemasAreRefused(t *testing.T) {
 		{"too large", `{"description": "` + strings.Repeat("x", 300<<10) + `"}`, fault.SchemaLimit},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := decorate.Compile(t.Context(), &ruedov1.Decorator{Name: "d", InputSchema: schemaOf(t, tt.schema)})
+			_, err := decorate.NewCompiler().Admit(t.Context(), &ruedov1.Decorator{Name: "d", InputSchema: schemaOf(t, tt.schema)})
 			if !errors.Is(err, tt.want) {
 				t.Fatalf("err = %v (%v), want %s", err, fault.ReasonOf(err), tt.want)
 			}

@@ -11,27 +11,17 @@ import (
 
 // Compiler makes decorators of what is stored. Equal schemas are compiled once:
 // creating a decorator, publishing with it and calling a service that has it share
-// the result as long as one of them holds it. It is safe for concurrent use; close
-// it.
+// the result as long as one of them holds it. It is safe for concurrent use.
 type Compiler struct{ schemas *schema.Compiler }
 
 // NewCompiler returns a compiler that uses at most half of the processors for
 // stored schemas, and one for those that somebody asks to store.
 func NewCompiler() *Compiler { return &Compiler{schemas: schema.NewCompiler()} }
 
-// Close ends what the compiler has left to do.
-func (c *Compiler) Close() { c.schemas.Close() }
-
 // Decorator is a decorator that can check calls. It is immutable.
 type Decorator struct {
 	*ruedov1.Decorator
 	schema *schema.Schema // nil if it has none
-}
-
-// Compile returns a decorator whose schema is compiled by a compiler of its own;
-// see [Compiler.Admit].
-func Compile(ctx context.Context, d *ruedov1.Decorator) (*Decorator, error) {
-	return NewCompiler().Admit(ctx, d)
 }
 
 // Decorator returns d with its schema, which is neither compiled nor looked at

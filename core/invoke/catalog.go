@@ -145,7 +145,6 @@ func (h *Hall) Start() {
 func (h *Hall) Close() {
 	h.stop()
 	h.running.Wait()
-	h.compiler.Close()
 }
 
 // compile makes the schemas ready that services use, and logs once what keeps

@@ -20,9 +20,11 @@ const (
 	// largeGarbage is the least size of a request whose memory is counted as
 	// garbage. On its own the collector keeps such memory for minutes.
 	largeGarbage = 1 << 20
-	// muchGarbage is how much is collected without waiting. Half of it is returned
-	// to the system when there are no more large requests.
+	// muchGarbage is how much is collected without waiting.
 	muchGarbage = 32 << 20
+	// worthwhile is how much is returned to the system when there are no more large
+	// requests.
+	worthwhile = 4 << 20
 	// betweenGCs is the least time between two such collections.
 	betweenGCs = 100 * time.Millisecond
 	// many is how many connections and requests, once they have ended, count as
@@ -85,7 +87,7 @@ func (c *cleaner) rest() {
 	c.most = max(c.most, now)
 	garbage := c.s.garbage.Swap(0)
 	c.left += garbage
-	if garbage > 0 || c.left < muchGarbage/2 && c.most-now < many {
+	if garbage > 0 || c.left < worthwhile && c.most-now < many {
 		return
 	}
 	c.left, c.most = 0, now

@@ -3,9 +3,7 @@ package schema
 import (
 	"crypto/sha256"
 	"runtime"
-	"runtime/debug"
 	"sync"
-	"time"
 	"weak"
 
 	"google.golang.org/protobuf/proto"
@@ -17,13 +15,11 @@ import (
 // Compiler compiles schemas, each content once: equal schemas share the result as
 // long as somebody holds one of them. Few schemas are compiled at the same time, and
 // those that somebody asks to store do not delay those that are stored. It is safe
-// for concurrent use; close it.
+// for concurrent use.
 type Compiler struct {
 	// slots limit the compilations of stored schemas, and requests those of schemas
 	// that somebody asks to store.
 	slots, requests chan struct{}
-	// idle returns memory to the system when nothing large has come for a while.
-	idle *time.Timer
 	// checkers that are not in use.
 	checkers sync.Pool
 
@@ -36,27 +32,12 @@ type digest [sha256.Size]byte
 // NewCompiler returns a compiler that uses at most half of the processors for
 // stored schemas, and one for those that somebody asks to store.
 func NewCompiler() *Compiler {
-	c := &Compiler{
+	return &Compiler{
 		slots:    make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
 		requests: make(chan struct{}, 1),
 		made:     make(map[digest]weak.Pointer[compiled]),
-		idle:     time.AfterFunc(time.Hour, debug.FreeOSMemory),
 	}
-	c.idle.Stop()
-	return c
 }
-
-// Compiling a schema of a hundred kilobytes leaves some ten megabytes of garbage, and
-// so does checking an input of a megabyte. The collector would keep the memory for
-// what comes next, even if nothing comes.
-const (
-	largeSchema = 16 << 10
-	largeInput  = 256 << 10
-	idleAfter   = time.Second
-)
-
-// Close stops the timer that returns memory to the system.
-func (c *Compiler) Close() { c.idle.Stop() }
 
 // compiled is what equal schemas share. It is compiled when it is first needed.
 type compiled struct {

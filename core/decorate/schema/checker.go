@@ -14,7 +14,6 @@ import (
 type Checker struct {
 	compiler *Compiler
 	ctx      context.Context
-	size     int // of the input, in bytes
 	in       input.Document
 	violations
 	left   int // work
@@ -51,7 +50,6 @@ func (c *Compiler) newChecker(ctx context.Context) *Checker {
 }
 
 func (c *Checker) read(raw []byte) error {
-	c.size = len(raw)
 	if err := c.in.Read(c.ctx, raw); err != nil {
 		return err
 	}
@@ -82,11 +80,8 @@ func (c *Checker) Result() (violations []fault.Field, complete bool, err error) 
 // Close keeps the checker's memory for the next input: some ten megabytes after
 // a large one, until the garbage collector has run twice.
 func (c *Checker) Close() {
-	if c.size > largeInput {
-		c.compiler.idle.Reset(idleAfter)
-	}
 	c.in.Release()
-	c.ctx, c.stopped, c.frames, c.size = nil, nil, 0, 0
+	c.ctx, c.stopped, c.frames = nil, nil, 0
 	c.violations = violations{}
 	c.flags = c.flags[:0]
 	c.compiler.checkers.Put(c)

@@ -49,7 +49,6 @@ import (
 	"runtime"
 	"sync"
 
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 )
 
@@ -104,9 +103,6 @@ func (s *Schema) compile(ctx context.Context, slots chan struct{}) error {
 	c.once.Do(func() {
 		c.rule, c.refused = compile(s.source)
 		close(c.done)
-		if proto.Size(s.source) > largeSchema {
-			s.compiler.idle.Reset(idleAfter)
-		}
 	})
 	return c.err()
 }

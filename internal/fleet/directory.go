@@ -184,7 +184,7 @@ func (d *Directory) Register(ctx context.Context, r *ruedov1.Runner) (leave func
 	if err != nil {
 		return nil, err
 	}
-	if m.announced() {
+	if _, ok := m.announced(); ok {
 		logger.Info("registered runner with etcd database")
 	}
 	// Where nobody leaves, Close ends it; its lease runs out then.

@@ -30,7 +30,12 @@ type Membership struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
-	mu    sync.Mutex // held across writes of the entry, so that values do not cross
+	// writing is held by whoever writes the entry, so that values do not cross.
+	// A write can take as long as the store lets it: hence no mutex, which
+	// nobody can stop waiting for.
+	writing chan struct{}
+
+	mu    sync.Mutex
 	value []byte
 	dirty bool // value is not in the store yet
 	lease clientv3.LeaseID
@@ -48,7 +53,8 @@ func Announce(ctx context.Context, client *clientv3.Client, key string, value []
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
-	m := &Membership{client: client, key: key, value: value, ttl: ttl, logger: logger, kick: make(chan struct{}, 1)}
+	m := &Membership{client: client, key: key, value: value, ttl: ttl, logger: logger,
+		kick: make(chan struct{}, 1), writing: make(chan struct{}, 1)}
 	switch err := m.announce(ctx); {
 	case errors.Is(err, rpctypes.ErrNoSpace):
 		logger.Warn("the store is full: an entry appears in it when there is room again", "key", key)
@@ -61,19 +67,23 @@ func Announce(ctx context.Context, client *clientv3.Client, key string, value []
 	return m, nil
 }
 
-// Update replaces the value. Where the store does not take it now, the error
-// says so; it is written anyhow as soon as the store takes it.
+// Update replaces the value. Where the store does not take it within two
+// seconds, the error says so; it is written anyhow as soon as the store takes it.
 func (m *Membership) Update(ctx context.Context, value []byte) error {
 	m.mu.Lock()
-	defer m.mu.Unlock()
 	m.value, m.dirty = value, true
+	m.mu.Unlock()
 	opctx, cancel := context.WithTimeout(ctx, opTimeout)
 	defer cancel()
-	if m.lease == clientv3.NoLease {
+	if err := m.lock(opctx); err != nil {
+		return Fault(ctx, err, "update "+m.key)
+	}
+	defer m.unlock()
+	lease, ok := m.announced()
+	if !ok {
 		return Fault(ctx, rpctypes.ErrNoSpace, "update "+m.key) // not announced yet: the announcement brings the value
 	}
-	_, err := m.client.Put(opctx, m.key, string(value), clientv3.WithLease(m.lease))
-	m.dirty = err != nil
+	err := m.put(opctx, lease)
 	if errors.Is(err, rpctypes.ErrLeaseNotFound) {
 		select {
 		case m.kick <- struct{}{}:
@@ -84,6 +94,40 @@ func (m *Membership) Update(ctx context.Context, value []byte) error {
 	return Fault(ctx, err, "update "+m.key)
 }
 
+// lock waits for the right to write the entry; unlock gives it back.
+func (m *Membership) lock(ctx context.Context) error {
+	select {
+	case m.writing <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (m *Membership) unlock() { <-m.writing }
+
+// announced gives the lease that the entry hangs on, if it is in the store.
+func (m *Membership) announced() (clientv3.LeaseID, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.lease, m.lease != clientv3.NoLease
+}
+
+// put writes the value as it is now under a lease. The caller holds the lock.
+func (m *Membership) put(ctx context.Context, lease clientv3.LeaseID) error {
+	m.mu.Lock()
+	value := m.value
+	m.dirty = false // an update meanwhile makes it true again
+	m.mu.Unlock()
+	_, err := m.client.Put(ctx, m.key, string(value), clientv3.WithLease(lease))
+	if err != nil {
+		m.mu.Lock()
+		m.dirty = true
+		m.mu.Unlock()
+	}
+	return err
+}
+
 // Close ends the membership and waits for it to end. The entry is gone when it
 // returns without an error, unless another announcer holds it; with an error
 // it goes when its lease runs out. Further calls do nothing.
@@ -91,14 +135,15 @@ func (m *Membership) Close(ctx context.Context) error {
 	m.cancel()
 	m.wg.Wait()
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.lease == clientv3.NoLease {
+	lease := m.lease
+	m.lease = clientv3.NoLease
+	m.mu.Unlock()
+	if lease == clientv3.NoLease {
 		return nil
 	}
 	opctx, cancel := context.WithTimeout(ctx, opTimeout)
 	defer cancel()
-	_, err := m.client.Revoke(opctx, m.lease)
-	m.lease = clientv3.NoLease
+	_, err := m.client.Revoke(opctx, lease)
 	if errors.Is(err, rpctypes.ErrLeaseNotFound) {
 		return nil
 	}
@@ -107,25 +152,37 @@ func (m *Membership) Close(ctx context.Context) error {
 
 // announce puts the entry under a new lease.
 func (m *Membership) announce(ctx context.Context) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, opTimeout)
 	defer cancel()
 	grant, err := m.client.Grant(ctx, int64((m.ttl+time.Second-1)/time.Second))
 	if err != nil {
 		return err
 	}
-	if _, err := m.client.Put(ctx, m.key, string(m.value), clientv3.WithLease(grant.ID)); err != nil {
-		m.drop(grant.ID)
-		return err
+	old, err := m.move(ctx, grant.ID)
+	if err != nil {
+		old = grant.ID
 	}
-	if m.lease != clientv3.NoLease {
-		// It may live yet where only our side lost sight of it. The entry hangs
-		// on the new lease by now.
-		m.drop(m.lease)
+	// The old lease may live yet where only our side lost sight of it. The entry
+	// hangs on the new one by now.
+	if old != clientv3.NoLease {
+		m.drop(old)
 	}
-	m.lease, m.dirty = grant.ID, false
-	return nil
+	return err
+}
+
+// move hangs the entry on another lease and gives the one it hung on.
+func (m *Membership) move(ctx context.Context, lease clientv3.LeaseID) (old clientv3.LeaseID, err error) {
+	if err := m.lock(ctx); err != nil {
+		return clientv3.NoLease, err
+	}
+	defer m.unlock()
+	if err := m.put(ctx, lease); err != nil {
+		return clientv3.NoLease, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	old, m.lease = m.lease, lease
+	return old, nil
 }
 
 // drop revokes a lease that nothing of ours hangs on. Where that fails it runs
@@ -139,8 +196,8 @@ func (m *Membership) drop(lease clientv3.LeaseID) {
 // run holds the entry and announces it again when its lease is lost.
 func (m *Membership) run(ctx context.Context) {
 	for {
-		if m.announced() {
-			m.hold(ctx)
+		if lease, ok := m.announced(); ok {
+			m.hold(ctx, lease)
 			if ctx.Err() != nil {
 				return
 			}
@@ -161,22 +218,13 @@ func (m *Membership) run(ctx context.Context) {
 	}
 }
 
-func (m *Membership) announced() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.lease != clientv3.NoLease
-}
-
-// hold keeps the lease alive and the entry there until the lease is lost or
-// ctx ends.
-func (m *Membership) hold(ctx context.Context) {
+// hold keeps a lease alive and the entry there until it is lost or ctx
+// ends.
+func (m *Membership) hold(ctx context.Context, lease clientv3.LeaseID) {
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
-	m.mu.Lock()
-	lease := m.lease
-	m.mu.Unlock()
 	lost := make(chan struct{})
 	wg.Go(func() {
 		defer close(lost)
@@ -225,22 +273,24 @@ func (m *Membership) hold(ctx context.Context) {
 // due. It gives false where the lease is lost. What else is wrong with the
 // store shows in the lease.
 func (m *Membership) ensure(ctx context.Context, lease clientv3.LeaseID) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, opTimeout)
 	defer cancel()
-	put := clientv3.OpPut(m.key, string(m.value), clientv3.WithLease(lease))
-	if m.dirty {
-		_, err := m.client.Do(ctx, put)
-		m.dirty = err != nil
-		return !errors.Is(err, rpctypes.ErrLeaseNotFound)
+	if m.lock(ctx) != nil {
+		return true
+	}
+	defer m.unlock()
+	m.mu.Lock()
+	value, dirty := m.value, m.dirty
+	m.mu.Unlock()
+	if dirty {
+		return !errors.Is(m.put(ctx, lease), rpctypes.ErrLeaseNotFound)
 	}
 	if got, err := m.client.Get(ctx, m.key, clientv3.WithCountOnly()); err != nil || got.Count > 0 {
 		return true
 	}
 	_, err := m.client.Txn(ctx).
 		If(clientv3.Compare(clientv3.CreateRevision(m.key), "=", 0)).
-		Then(put).
+		Then(clientv3.OpPut(m.key, string(value), clientv3.WithLease(lease))).
 		Commit()
 	return !errors.Is(err, rpctypes.ErrLeaseNotFound)
 }

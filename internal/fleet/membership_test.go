@@ -44,6 +44,11 @@ func stored(t *testing.T, c *clientv3.Client) (string, clientv3.LeaseID, bool) {
 	return string(got.Kvs[0].Value), clientv3.LeaseID(got.Kvs[0].Lease), true
 }
 
+func hangsOn(m *Membership) clientv3.LeaseID {
+	lease, _ := m.announced()
+	return lease
+}
+
 func TestAnnounceUpdateClose(t *testing.T) {
 	c := embedded(t, etcdembed.Config{}).Client()
 	m := announce(t, c, "one", 0)
@@ -144,7 +149,7 @@ func TestTwoAnnouncersOfOneKey(t *testing.T) {
 		}
 		eventually(t, "the entry is there", func() bool {
 			_, lease, ok := stored(t, c)
-			return ok && lease == stayer.lease
+			return ok && lease == hangsOn(stayer)
 		})
 		if err := stayer.Close(t.Context()); err != nil {
 			t.Fatal(err)
@@ -182,6 +187,26 @@ func TestEntryComesBackAfterAnOutage(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A write that hangs, such as one into a store that is away, holds up no
+// update for longer than the update's own bound, and the value is not lost.
+func TestUpdateDoesNotWaitForAnotherWrite(t *testing.T) {
+	t.Parallel()
+	c := embedded(t, etcdembed.Config{}).Client()
+	m := announce(t, c, "one", time.Second)
+	if err := m.lock(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	if err := m.Update(t.Context(), []byte("two")); !errors.Is(err, fault.StoreUnavailable) {
+		t.Errorf("an update behind another write: %v, want STORE_UNAVAILABLE", err)
+	}
+	if took := time.Since(began); took > opTimeout+time.Second {
+		t.Errorf("took %v to fail", took)
+	}
+	m.unlock()
+	eventually(t, "the last value is there", func() bool { v, _, ok := stored(t, c); return ok && v == "two" })
 }
 
 func TestAnnounceWithoutAStore(t *testing.T) {

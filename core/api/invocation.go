@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -18,17 +19,18 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/wire"
 )
 
-// invocation is an InvokeRequest whose typed input stays encoded: a
-// google.protobuf.Value as an object of Go takes up to seventy times the size of
-// its text.
+// invocation is an InvokeRequest whose typed input is JSON, never objects of Go:
+// a google.protobuf.Value takes up to seventy times the size of its text.
 type invocation struct {
 	service     string
 	input       []byte // bytes, or JSON
-	value       []byte // an encoded google.protobuf.Value, in place of input
 	typed       bool   // the input is a JSON value
 	contentType string
 	logs        bool
 	binary      bool // it came in protobuf's encoding
+
+	wrong error // with the typed input, in place of which it stands
+	size  int   // of a typed input that is too long, in bytes; 0 if not known
 }
 
 // answer is an InvokeResponse whose typed output stays JSON until it is sent.
@@ -55,6 +57,9 @@ func (a *answer) size(binary bool) int {
 type invocationCodec struct {
 	name  string
 	turns wire.Turns
+	// limit is the largest input of a service, in bytes; 0 if there is no such
+	// service. What is larger is not kept.
+	limit func(service string) uint64
 }
 
 // Name is the name of the encoding.
@@ -70,10 +75,11 @@ func (c invocationCodec) Unmarshal(b []byte, message any) error {
 		return fmt.Errorf("%T is not an invocation", message)
 	}
 	defer c.turns.Take(len(b))()
-	if c.binary() {
-		return r.readBinary(b)
+	*r = invocation{binary: c.binary()}
+	if r.binary {
+		return r.readBinary(b, c.limit)
 	}
-	return r.readJSON(b)
+	return r.readJSON(b, c.limit)
 }
 
 // Marshal writes an answer.
@@ -108,8 +114,8 @@ const (
 	responseInfo        protowire.Number = 4
 )
 
-func (r *invocation) readBinary(b []byte) error {
-	*r = invocation{binary: true}
+func (r *invocation) readBinary(b []byte, limit func(service string) uint64) error {
+	var typed []byte
 	err := value.Fields(b, func(n protowire.Number, t protowire.Type, field []byte, v uint64) error {
 		switch {
 		case n == requestLogs && t == protowire.VarintType:
@@ -118,9 +124,9 @@ func (r *invocation) readBinary(b []byte) error {
 		case n == requestService:
 			r.service = string(field)
 		case n == requestInput:
-			r.value, r.input, r.typed = append([]byte{}, field...), nil, true
+			typed, r.input, r.typed = field, nil, true
 		case n == requestBytes:
-			r.value, r.input, r.typed = nil, bytes.Clone(field), false
+			typed, r.input, r.typed = nil, bytes.Clone(field), false
 		case n == requestContentType:
 			r.contentType = string(field)
 		}
@@ -129,13 +135,17 @@ func (r *invocation) readBinary(b []byte) error {
 	if err == nil && (!utf8.ValidString(r.service) || !utf8.ValidString(r.contentType)) {
 		return value.ErrUTF8
 	}
+	if err == nil && r.typed {
+		r.input, r.wrong = value.JSON(typed, limit(r.service))
+	}
 	return err
 }
 
-// readJSON reads the fields of the request. A typed input is taken as it stands:
-// whether it is a JSON value is looked at when the limit of its service is known.
-func (r *invocation) readJSON(b []byte) error {
-	*r = invocation{}
+// errNoJSON says that a typed input is not a JSON value.
+var errNoJSON = errors.New("it is not a JSON value")
+
+// readJSON reads the fields of the request. A typed input is taken as it stands.
+func (r *invocation) readJSON(b []byte, limit func(service string) uint64) error {
 	s := &scanner{text: b}
 	if !s.skip('{') {
 		return errors.New("it is not a JSON object")
@@ -166,6 +176,19 @@ func (r *invocation) readJSON(b []byte) error {
 	if s.space(); s.at < len(b) {
 		return errors.New("something follows the request")
 	}
+	if !r.typed {
+		return nil
+	}
+	typed := r.input
+	r.input = nil
+	switch {
+	case uint64(len(typed)) > limit(r.service):
+		r.wrong, r.size = value.ErrTooLong, len(typed)
+	case !json.Valid(typed) || !utf8.Valid(typed):
+		r.wrong = errNoJSON
+	default:
+		r.input = bytes.Clone(typed) // b is not ours
+	}
 	return nil
 }
 
@@ -178,7 +201,7 @@ func (r *invocation) readField(s *scanner, name string) error {
 	case "logs":
 		return s.decode(&r.logs)
 	case "input":
-		r.typed, r.input = true, bytes.Clone(s.value())
+		r.typed, r.input = true, s.value()
 		return nil
 	case "bytes":
 		var text *string
@@ -218,9 +241,13 @@ func (s *scanner) value() []byte {
 	s.space()
 	from, depth := s.at, 0
 	for at := from; at < len(s.text); at++ {
+		if depth > 0 {
+			at += value.Plain(s.text[at:])
+		}
+		if at == len(s.text) {
+			break
+		}
 		switch c := s.text[at]; {
-		case c < '"' || '"' < c && c < ',' || ',' < c && c < '[':
-			// Nearly all of a value are these, and nothing has to be done for them.
 		case c == '"':
 			at += value.StringSize(s.text[at:]) - 1
 		case c == '[' || c == '{':
@@ -264,28 +291,25 @@ func (s *scanner) unexpected() error {
 // binary encodes the answer. An output that protobuf's values cannot express is
 // sent as bytes.
 func (a *answer) binary() ([]byte, error) {
-	var output []byte
-	var err error
-	number := responseOutput
-	if a.typed {
-		output, err = value.Encode(a.output)
-	}
-	if !a.typed || err != nil {
-		number, output = responseBytes, a.output
-	}
 	info, err := proto.Marshal(a.info)
 	if err != nil {
 		return nil, err
 	}
-	b := make([]byte, 0, len(output)+len(a.contentType)+len(info)+32)
-	b = protowire.AppendTag(b, number, protowire.BytesType)
-	b = protowire.AppendBytes(b, output)
+	b := make([]byte, 0, len(a.contentType)+len(info)+32)
 	if a.contentType != "" {
 		b = protowire.AppendTag(b, responseContentType, protowire.BytesType)
 		b = protowire.AppendString(b, a.contentType)
 	}
 	b = protowire.AppendTag(b, responseInfo, protowire.BytesType)
-	return protowire.AppendBytes(b, info), nil
+	b = protowire.AppendBytes(b, info)
+	if a.typed {
+		if b, err := value.Append(b, responseOutput, a.output); err == nil {
+			return b, nil
+		}
+	}
+	b = slices.Grow(b, len(a.output)+16)
+	b = protowire.AppendTag(b, responseBytes, protowire.BytesType)
+	return protowire.AppendBytes(b, a.output), nil
 }
 
 // json encodes the answer as protobuf's JSON has it, but that a typed output is

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"mime"
 	"net/http"
@@ -12,6 +11,7 @@ import (
 	"connectrpc.com/connect"
 
 	"github.com/ruedo-dev/ruedo/core/api/value"
+	"github.com/ruedo-dev/ruedo/core/decorate"
 	"github.com/ruedo-dev/ruedo/core/invoke"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/gen/ruedo/v1/ruedov1connect"
@@ -35,14 +35,13 @@ func (s *invokeService) handler(opts ...connect.HandlerOption) (string, http.Han
 	method := ruedov1.File_ruedo_v1_invoke_proto.Services().ByName("InvokeService").Methods().ByName("Invoke")
 	opts = append(opts, connect.WithSchema(method))
 	for _, name := range []string{"proto", "json", "json; charset=utf-8"} {
-		opts = append(opts, connect.WithCodec(invocationCodec{name, s.turns}))
+		opts = append(opts, connect.WithCodec(invocationCodec{name, s.turns, s.limit}))
 	}
 	return ruedov1connect.InvokeServiceInvokeProcedure,
 		connect.NewUnaryHandlerSimple(ruedov1connect.InvokeServiceInvokeProcedure, s.Invoke, opts...)
 }
 
-// Invoke calls a service. A typed input becomes JSON only when the limit of the
-// service is known.
+// Invoke calls a service.
 func (s *invokeService) Invoke(ctx context.Context, req *invocation) (*answer, error) {
 	if err := req.check(); err != nil {
 		return nil, err
@@ -51,7 +50,7 @@ func (s *invokeService) Invoke(ctx context.Context, req *invocation) (*answer, e
 	if err != nil {
 		return nil, err
 	}
-	if err := s.typed(entry, req); err != nil {
+	if err := req.refusal(entry.Rules); err != nil {
 		return nil, err
 	}
 	call := &invoke.Call{Service: req.service, Input: req.input, ContentType: req.contentType, Logs: req.logs}
@@ -69,30 +68,29 @@ func (s *invokeService) Invoke(ctx context.Context, req *invocation) (*answer, e
 	return a, nil
 }
 
-// typed makes JSON of a typed input, or sees that it is, within the limit of the
+// limit is the largest input of a service, in bytes; 0 if there is no such
 // service.
-func (s *invokeService) typed(entry *invoke.Entry, req *invocation) (err error) {
-	limit := entry.Rules.Limits.GetInputBytes()
-	defer s.turns.Take(len(req.input) + len(req.value))()
-	switch {
-	case !req.typed:
-		return nil
-	case req.value == nil && uint64(len(req.input)) > limit:
-		return entry.Rules.TooLarge(req.service, strconv.Itoa(len(req.input))+" bytes")
-	case req.value == nil && (!json.Valid(req.input) || !utf8.Valid(req.input)):
-		return fault.New(fault.RequestInvalid, "the request is not valid: its input is not a JSON value")
-	case req.value == nil:
-		return nil
-	}
-	req.input, err = value.JSON(req.value, limit)
-	req.value = nil
-	if errors.Is(err, value.ErrTooLong) {
-		return entry.Rules.TooLarge(req.service, "more than "+strconv.FormatUint(limit, 10)+" bytes")
-	}
+func (s *invokeService) limit(service string) uint64 {
+	entry, err := s.hall.Resolve(service)
 	if err != nil {
-		return fault.Wrap(err, fault.InputInvalid, "the input of service %s is not a value: %s", req.service, err)
+		return 0
 	}
-	return nil
+	return entry.Rules.Limits.GetInputBytes()
+}
+
+// refusal says what is wrong with a typed input, if something is.
+func (r *invocation) refusal(rules *decorate.Rules) error {
+	switch {
+	case r.wrong == nil:
+		return nil
+	case errors.Is(r.wrong, value.ErrTooLong) && r.size > 0:
+		return rules.TooLarge(r.service, strconv.Itoa(r.size)+" bytes")
+	case errors.Is(r.wrong, value.ErrTooLong):
+		return rules.TooLarge(r.service, "more than "+strconv.FormatUint(rules.Limits.GetInputBytes(), 10)+" bytes")
+	case errors.Is(r.wrong, errNoJSON):
+		return fault.New(fault.RequestInvalid, "the request is not valid: its input is not a JSON value")
+	}
+	return fault.Wrap(r.wrong, fault.InputInvalid, "the input of service %s is not a value: %s", r.service, r.wrong)
 }
 
 // check holds a request against the rules of its message.

@@ -3,6 +3,7 @@ package port
 import (
 	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
 	"time"
 )
 
@@ -48,7 +49,7 @@ func (s *Server) watch() {
 	every := min(tick, s.cfg.Idle/10)
 	t := time.NewTicker(every)
 	defer t.Stop()
-	c := cleaner{s: s}
+	c := newCleaner(s)
 	for {
 		select {
 		case <-t.C:
@@ -68,16 +69,26 @@ type cleaner struct {
 	last time.Time // of a collection
 	left int64     // garbage since memory was returned
 	most int       // connections and requests since then
+	heap []metrics.Sample
 }
 
-// collect collects garbage while there are more and more large requests.
+func newCleaner(s *Server) *cleaner {
+	return &cleaner{s: s, heap: []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/gc/heap/live:bytes"}}}
+}
+
+// collect collects garbage while there are more and more large requests. What
+// they took says when to look: their buffers are used again, so that there may
+// be less garbage.
 func (c *cleaner) collect() {
 	if c.s.garbage.Load() < muchGarbage || time.Since(c.last) < betweenGCs {
 		return
 	}
 	c.left += c.s.garbage.Swap(0)
-	runtime.GC()
 	c.last = time.Now()
+	metrics.Read(c.heap)
+	if objects, live := c.heap[0].Value.Uint64(), c.heap[1].Value.Uint64(); objects >= live+muchGarbage {
+		runtime.GC()
+	}
 }
 
 // rest returns memory to the system at the first tick without large requests, if

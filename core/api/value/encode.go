@@ -5,20 +5,23 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"slices"
 	"strconv"
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// Encode returns the encoded google.protobuf.Value of one JSON value.
-func Encode(text []byte) ([]byte, error) {
+// Append appends a field whose message is the google.protobuf.Value of one JSON
+// value. Where it fails, b is as it was.
+func Append(b []byte, number protowire.Number, text []byte) ([]byte, error) {
 	if !json.Valid(text) || !utf8.Valid(text) {
-		return nil, errors.New("it is not a JSON value")
+		return b, errors.New("it is not a JSON value")
 	}
-	w := &valueWriter{text: text, b: make([]byte, 0, 2*len(text)+16)}
-	if err := w.value(0); err != nil {
-		return nil, err
+	// Numbers grow most, to 11 bytes for each of a list.
+	w := &valueWriter{text: text, b: slices.Grow(b, len(text)+11*(bytes.Count(text, []byte(","))+1)+32)}
+	if err := w.long(number, func() error { return w.value(0) }); err != nil {
+		return b, err
 	}
 	return w.b, nil
 }
@@ -79,17 +82,38 @@ func (w *valueWriter) value(depth int) error {
 }
 
 func (w *valueWriter) number() error {
-	from := w.at
-	for w.at < len(w.text) && bytes.IndexByte([]byte("+-.0123456789eE"), w.text[w.at]) >= 0 {
-		w.at++
+	from, whole := w.at, uint64(0)
+	for ; w.at < len(w.text); w.at++ {
+		c := w.text[w.at] - '0'
+		if c > 9 {
+			break
+		}
+		whole = whole*10 + uint64(c)
 	}
-	f, err := strconv.ParseFloat(string(w.text[from:w.at]), 64)
-	if err != nil {
-		return ErrNumber // of a double's range
+	f := float64(whole)
+	if w.at == from || w.at-from > maxExact || w.at < len(w.text) && inNumber(w.text[w.at]) {
+		for w.at < len(w.text) && inNumber(w.text[w.at]) {
+			w.at++
+		}
+		var err error
+		if f, err = strconv.ParseFloat(string(w.text[from:w.at]), 64); err != nil {
+			return ErrNumber // of a double's range
+		}
 	}
 	w.b = protowire.AppendTag(w.b, valueNumber, protowire.Fixed64Type)
 	w.b = protowire.AppendFixed64(w.b, math.Float64bits(f))
 	return nil
+}
+
+// maxExact is how many decimal digits a double holds exactly, whatever they are.
+const maxExact = 15
+
+func inNumber(c byte) bool {
+	switch c {
+	case '+', '-', '.', 'e', 'E':
+		return true
+	}
+	return '0' <= c && c <= '9'
 }
 
 // string reads a string.
@@ -103,20 +127,6 @@ func (w *valueWriter) string() ([]byte, error) {
 	var s string
 	err := json.Unmarshal(quoted, &s)
 	return []byte(s), err
-}
-
-// StringSize returns the length of the string that text begins with, quotes
-// included, or of text if it does not end.
-func StringSize(text []byte) int {
-	for i := 1; i < len(text); i++ {
-		switch text[i] {
-		case '"':
-			return i + 1
-		case '\\':
-			i++
-		}
-	}
-	return len(text)
 }
 
 func (w *valueWriter) list(depth int) error {

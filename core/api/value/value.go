@@ -2,7 +2,7 @@
 // google.protobuf.Value, in which JSON values cross the binary API.
 //
 //	text, err := value.JSON(wire, limit)
-//	wire, err := value.Encode(text)
+//	wire, err := value.Append(wire, field, text)
 //
 // Made into objects of Go, a value of some megabytes takes hundreds; so it is
 // translated from one encoding to the other and never made. Both directions take

@@ -20,12 +20,15 @@ const (
 	roleVar    = "RUEDO_HOSTILE_ROLE"
 	roleVictim = "victim"
 	roleBurner = "burner"
+	roleSink   = "sink"
 )
 
 func TestMain(m *testing.M) {
 	switch os.Getenv(roleVar) {
 	case roleVictim:
 		os.Exit(callSteadily(os.Args[len(os.Args)-1]))
+	case roleSink:
+		os.Exit(takeAndForget())
 	case roleBurner:
 		burn()
 	}

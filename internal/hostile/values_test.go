@@ -160,6 +160,22 @@ func valueRow() *row {
 	add("a decorator with numbers", 8, create, "json", func() []byte {
 		return []byte(`{"decorator":{"name":"row-45","inputSchema":{"enum":` + jsonTexts[0].of(messageSize) + `}}}`)
 	})
+	// What the same bytes cost where nobody looks into them.
+	bodies := r.moves
+	r.control = func(b *bout) {
+		besideASink(b, bodies)
+		for range 2 {
+			var wg sync.WaitGroup
+			for range 8 {
+				wg.Go(func() {
+					if _, err := b.client.Call(b.ctx, b.service("zeros"), nil); err != nil {
+						b.Errorf("an answer as bytes: %v", err)
+					}
+				})
+			}
+			wg.Wait()
+		}
+	}
 	for _, codec := range []string{"json", "proto"} {
 		r.moves = append(r.moves, move{"answers as values, " + codec, func(b *bout) {
 			message := []byte(`{"service":"` + b.service("zeros") + `","input":0}`)

@@ -22,6 +22,8 @@ const (
 	// scheduler looks at the network for everyone else only every 10 ms.
 	pauseAfter = 256 << 10
 	pause      = 100 * time.Microsecond
+	// closeAtOnce is how many connections are closed between two such pauses.
+	closeAtOnce = 16
 )
 
 // conn is one accepted connection and what its requests hold.
@@ -54,7 +56,7 @@ func (c *conn) Read(p []byte) (int, error) {
 // Close closes the connection.
 func (c *conn) Close() error {
 	c.once.Do(func() { c.set.remove(c) })
-	return c.Conn.Close()
+	return c.set.close(c.Conn)
 }
 
 // reset counts a stream that its caller gave up.
@@ -81,6 +83,27 @@ type conns struct {
 
 	mu  sync.Mutex
 	all map[*conn]struct{}
+
+	// closing holds how many have been closed, but while one is being closed.
+	closing chan int
+}
+
+func newConns(limit int) *conns {
+	s := &conns{limit: limit, all: make(map[*conn]struct{}), closing: make(chan int, 1)}
+	s.closing <- 0
+	return s
+}
+
+// close closes one connection at a time. It takes the system tens of
+// microseconds, and where thousands end at the same moment, all of them would be
+// before everyone else in the queue for the processors.
+func (s *conns) close(c net.Conn) error {
+	n := <-s.closing + 1
+	defer func() { s.closing <- n }()
+	if n%closeAtOnce == 0 {
+		time.Sleep(pause)
+	}
+	return c.Close()
 }
 
 // add registers a connection and reports whether there was room.
@@ -89,9 +112,6 @@ func (s *conns) add(c *conn) bool {
 	defer s.mu.Unlock()
 	if len(s.all) >= s.limit {
 		return false
-	}
-	if s.all == nil {
-		s.all = make(map[*conn]struct{})
 	}
 	s.all[c] = struct{}{}
 	return true
@@ -192,7 +212,7 @@ func (l *listener) Accept() (net.Conn, error) {
 			}
 			return nil, err
 		}
-		c := &conn{Conn: nc, set: &l.s.conns, since: l.s.conns.tick.Load()}
+		c := &conn{Conn: nc, set: l.s.conns, since: l.s.conns.tick.Load()}
 		c.fresh.Store(true)
 		if l.s.conns.add(c) || l.s.makeRoom() && l.s.conns.add(c) {
 			return c, nil

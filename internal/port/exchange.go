@@ -110,6 +110,16 @@ func (x *exchange) handle(h http.Handler, r *http.Request) {
 		return
 	}
 	defer x.end(r)
+	// What is announced is charged before it comes: of many large bodies a few are
+	// read at a time. The others wait here, where they have none of connect's
+	// buffers yet: it keeps some large ones, and whoever gets none of those grows
+	// one anew.
+	if x.route.connect && !x.hold() {
+		x.refused = fault.ServerBusy
+		x.fail(r, x.s.bodiesFull())
+		x.linger()
+		return
+	}
 	// A copy: the server must know its own body again. Only then does it linger
 	// on a connection whose body was not read to its end, and the answer arrives.
 	own := r.WithContext(x)
@@ -186,8 +196,6 @@ func (x *exchange) Read(p []byte) (int, error) {
 	if x.bodyError != nil {
 		return 0, x.bodyError
 	}
-	// What is announced is charged before it comes: of many large bodies a few are
-	// read at a time, and the others wait before they take memory.
 	if x.read == 0 && !x.hold() {
 		return 0, x.refuse(x.s.bodiesFull())
 	}

@@ -142,7 +142,7 @@ type Server struct {
 	http    *http.Server
 
 	bodies, answers budget
-	conns           conns
+	conns           *conns
 	inflight        inflight
 	draining        atomic.Bool
 	garbage         atomic.Int64  // bytes that large requests have taken since the last collection
@@ -178,7 +178,7 @@ func New(cfg Config) *Server {
 		down:    make(chan error, 1),
 	}
 	s.bodies.limit, s.answers.limit = cfg.Memory, cfg.Memory
-	s.conns.limit = cfg.Connections
+	s.conns = newConns(cfg.Connections)
 	s.unknown = &route{count: cfg.Count("")}
 	s.mux.Handle("/", s.unknown.handler(s, http.NotFoundHandler()))
 	s.http = s.newHTTP()

@@ -21,8 +21,9 @@ const (
 	// largeGarbage is the least size of a request whose memory is counted as
 	// garbage. On its own the collector keeps such memory for minutes.
 	largeGarbage = 1 << 20
-	// muchGarbage is how much is collected without waiting.
-	muchGarbage = 32 << 20
+	// muchGarbage is how much is collected without waiting. Memory that is used
+	// again costs less than memory that the system has to find.
+	muchGarbage = 16 << 20
 	// worthwhile is how much is returned to the system when there are no more large
 	// requests.
 	worthwhile = 4 << 20

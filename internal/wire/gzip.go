@@ -19,7 +19,7 @@ const overshoot = 64 << 10
 func boundedGzip(maxBytes int, turns Turns) connect.HandlerOption {
 	return connect.WithCompression("gzip",
 		func() connect.Decompressor { return &boundedReader{limit: int64(maxBytes) + overshoot, turns: turns} },
-		func() connect.Compressor { return &politeWriter{Writer: fastGzip(), turns: turns} })
+		func() connect.Compressor { return &politeWriter{gzip: fastGzip(), turns: turns} })
 }
 
 // fastGzip compresses at the level that takes the least time: answers are read
@@ -32,9 +32,10 @@ func fastGzip() *gzip.Writer {
 	return w
 }
 
-// boundedReader inflates so many bytes and no more.
+// boundedReader inflates so many bytes and no more. It embeds nothing: a WriteTo
+// of the reader within would pass by the bound.
 type boundedReader struct {
-	gzip.Reader
+	gzip  gzip.Reader
 	limit, read int64
 	turns       Turns
 	done        func() // ends the turn; nil without one
@@ -47,7 +48,7 @@ func (r *boundedReader) Read(p []byte) (int, error) {
 	if r.read >= heavy && r.done == nil {
 		r.done = r.turns.Take(heavy)
 	}
-	n, err := r.Reader.Read(p[:min(int64(len(p)), r.limit-r.read)])
+	n, err := r.gzip.Read(p[:min(int64(len(p)), r.limit-r.read)])
 	r.read += int64(n)
 	return n, err
 }
@@ -56,13 +57,13 @@ func (r *boundedReader) Read(p []byte) (int, error) {
 func (r *boundedReader) Reset(from io.Reader) error {
 	r.endTurn()
 	r.read = 0
-	return r.Reader.Reset(from)
+	return r.gzip.Reset(from)
 }
 
 // Close ends a message.
 func (r *boundedReader) Close() error {
 	r.endTurn()
-	return r.Reader.Close()
+	return r.gzip.Close()
 }
 
 func (r *boundedReader) endTurn() {
@@ -74,13 +75,19 @@ func (r *boundedReader) endTurn() {
 
 // politeWriter compresses.
 type politeWriter struct {
-	*gzip.Writer
+	gzip  *gzip.Writer
 	turns Turns
 }
 
+// Reset begins with another message.
+func (w *politeWriter) Reset(to io.Writer) { w.gzip.Reset(to) }
+
+// Close ends a message.
+func (w *politeWriter) Close() error { return w.gzip.Close() }
+
 func (w *politeWriter) Write(p []byte) (int, error) {
 	defer w.turns.Take(len(p))()
-	return w.Writer.Write(p)
+	return w.gzip.Write(p)
 }
 
 var (

@@ -35,7 +35,7 @@ func fastGzip() *gzip.Writer {
 // boundedReader inflates so many bytes and no more. It embeds nothing: a WriteTo
 // of the reader within would pass by the bound.
 type boundedReader struct {
-	gzip  gzip.Reader
+	gzip        gzip.Reader
 	limit, read int64
 	turns       Turns
 	done        func() // ends the turn; nil without one

@@ -11,7 +11,7 @@ import (
 // logged and travel in headers: none may be larger than some kilobytes.
 const (
 	maxMessage = 2 << 10
-	maxFix     = 512
+	maxFix     = 1 << 10
 	maxFact    = 256
 	maxFacts   = 8
 	maxFields  = 64

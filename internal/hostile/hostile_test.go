@@ -113,7 +113,7 @@ func (a *arena) goroutinesAreBack(t *testing.T, calm []int) {
 		list := p.goroutines(t)
 		t.Logf("%s: %d goroutines, %d in a calm cluster", p.name, len(list), was)
 		if len(list) > was+slack {
-			t.Errorf("%s has %d goroutines, %d in a calm cluster", p.name, len(list), was)
+			t.Errorf("%s has %d goroutines, %d in a calm cluster:\n%s", p.name, len(list), was, strings.Join(list, "\n\n"))
 		}
 		for _, g := range list {
 			for _, f := range []string{"sandbox.(*Template).Call", "sandbox.(*Engine).Load", "UploadModule", "publish.(*Publisher)"} {

@@ -31,11 +31,11 @@ type conn struct {
 	net.Conn
 	set  *conns
 	once sync.Once
-	// idle is the tick since which no request is in flight, or 0.
+	// idle is the first whole tick without a request in flight, or 0.
 	idle atomic.Int64
 	// fresh is true until the first request has been read.
 	fresh  atomic.Bool
-	since  int64 // tick at which it was accepted
+	since  int64 // the first whole tick after it was accepted
 	resets atomic.Int64
 	read   atomic.Int64 // bytes since the last pause
 
@@ -53,10 +53,17 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close closes the connection.
+// Close closes the connection when it is its turn.
 func (c *conn) Close() error {
 	c.once.Do(func() { c.set.remove(c) })
 	return c.set.close(c.Conn)
+}
+
+// hangUp closes the connection immediately: a request might arrive on it while
+// it waits for its turn.
+func (c *conn) hangUp() {
+	c.once.Do(func() { c.set.remove(c) })
+	_ = c.Conn.Close()
 }
 
 // reset counts a stream that its caller gave up.
@@ -121,19 +128,19 @@ func (s *conns) add(c *conn) bool {
 // flood of connections must not cost the square of their number.
 const sample = 128
 
-// spare closes a connection of which nobody has heard for a tick: one that is
+// spare closes a connection that has sent nothing for a whole tick: one that is
 // idle, or else one that has not sent a request yet. With hurry it need not be a
 // tick. It reports whether there was one.
 func (s *conns) spare(hurry bool) bool {
 	now := s.tick.Load()
 	if hurry {
-		now++
+		now += 2
 	}
 	var idle, fresh *conn
 	s.mu.Lock()
 	looked := 0
 	for c := range s.all { // which begins anywhere
-		if t := c.idle.Load(); t != 0 && t <= now && (idle == nil || t < idle.idle.Load()) {
+		if t := c.idle.Load(); t != 0 && t < now && (idle == nil || t < idle.idle.Load()) {
 			idle = c
 		}
 		if c.fresh.Load() && c.since < now && (fresh == nil || c.since < fresh.since) {
@@ -151,7 +158,7 @@ func (s *conns) spare(hurry bool) bool {
 	if c == nil {
 		return false
 	}
-	_ = c.Close()
+	c.hangUp()
 	return true
 }
 
@@ -212,7 +219,7 @@ func (l *listener) Accept() (net.Conn, error) {
 			}
 			return nil, err
 		}
-		c := &conn{Conn: nc, set: l.s.conns, since: l.s.conns.tick.Load()}
+		c := &conn{Conn: nc, set: l.s.conns, since: l.s.conns.tick.Load() + 1}
 		c.fresh.Store(true)
 		if l.s.conns.add(c) || l.s.makeRoom() && l.s.conns.add(c) {
 			return c, nil

@@ -148,10 +148,11 @@ type Server struct {
 	garbage         atomic.Int64  // bytes that large requests have taken since the last collection
 	kick            chan struct{} // there is much garbage
 
-	begin, end sync.Once
-	stop       chan struct{} // ends the watch
-	down       chan error    // what Shutdown returned
-	goroutines sync.WaitGroup
+	begin, close sync.Once
+	closeError   error         // of the first Close
+	stop         chan struct{} // ends the watch
+	down         chan error    // what Shutdown returned
+	goroutines   sync.WaitGroup
 }
 
 // New returns a server without routes. It starts nothing before Serve.
@@ -233,8 +234,14 @@ func (s *Server) Drain(ctx context.Context) error {
 
 // Close ends the server: connections close when their answers have been read,
 // which peers get some seconds for, or when ctx ends. It waits for the
-// goroutines that the server started.
+// goroutines that the server started. Further calls return what the first one
+// did.
 func (s *Server) Close(ctx context.Context) error {
+	s.close.Do(func() { s.closeError = s.closeOnce(ctx) })
+	return s.closeError
+}
+
+func (s *Server) closeOnce(ctx context.Context) error {
 	s.shutdown(ctx)
 	last := time.NewTimer(lastRead)
 	defer last.Stop()
@@ -250,7 +257,7 @@ func (s *Server) Close(ctx context.Context) error {
 	}
 	_ = s.http.Close()    // what is still open has had its time
 	s.begin.Do(func() {}) // the watch does not start any more
-	s.end.Do(func() { close(s.stop) })
+	close(s.stop)
 	s.goroutines.Wait()
 	return err
 }

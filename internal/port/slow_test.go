@@ -254,3 +254,24 @@ func TestDrainingDoesNotWaitForPeersThatDoNothing(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A server that has closed says so again, also if it did not wait for all of its
+// connections.
+func TestClosingAgainReturnsTheSame(t *testing.T) {
+	s := port.New(port.Config{})
+	l, err := port.Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(l) }()
+	dial(t, l.Addr().String()) // asks for nothing
+	for range 2 {
+		if err := s.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}

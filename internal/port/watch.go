@@ -185,7 +185,7 @@ func (s *Server) hangUpOnSlowest(waited int) bool {
 	if x == nil || x.conn == nil {
 		return false
 	}
-	_ = x.conn.Close() // its requests fail, and end
+	x.conn.hangUp() // its requests fail, and end
 	return true
 }
 

@@ -24,6 +24,7 @@ import (
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/gen/ruedo/v1/ruedov1connect"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 	"github.com/ruedo-dev/ruedo/internal/ruedotest"
 )
 
@@ -64,7 +65,7 @@ func h2c(t *testing.T) *http.Client {
 
 func wantReason(t *testing.T, err error, want fault.Reason, texts ...string) *fault.Error {
 	t.Helper()
-	e := fault.Of(err)
+	e := faultrpc.Of(err)
 	if err == nil || e.Reason != want {
 		t.Fatalf("err = %v (%s), want %s", err, e.Reason, want)
 	}
@@ -346,7 +347,7 @@ func TestAMessageThatIsTooLargeSaysSo(t *testing.T) {
 	input := structpb.NewStringValue(strings.Repeat("a", 9<<20))
 	_, err := ruedov1connect.NewInvokeServiceClient(c.HTTP, c.URL).Invoke(t.Context(),
 		&ruedov1.InvokeRequest{Service: "echo", Payload: &ruedov1.InvokeRequest_Input{Input: input}})
-	if e := wantReason(t, err, fault.InputTooLarge, "8388608"); e.ConnectCode() != connect.CodeResourceExhausted {
+	if e := wantReason(t, err, fault.InputTooLarge, "8388608"); e.ConnectCode() != fault.CodeResourceExhausted {
 		t.Errorf("code %s", e.ConnectCode())
 	}
 }

@@ -19,6 +19,7 @@ import (
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/gen/ruedo/v1/ruedov1connect"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 	"github.com/ruedo-dev/ruedo/internal/ruedotest"
 )
 
@@ -53,7 +54,7 @@ func TestTypedCallsInAllEncodings(t *testing.T) {
 				t.Errorf("bytes: %v, %v", res, err)
 			}
 			_, err = client.Invoke(t.Context(), &ruedov1.InvokeRequest{Service: "Echo!", ContentType: strings.Repeat("x", 300)})
-			if e := fault.Of(err); e.Reason != fault.RequestInvalid || len(e.Fields) != 2 {
+			if e := faultrpc.Of(err); e.Reason != fault.RequestInvalid || len(e.Fields) != 2 {
 				t.Errorf("broken rules: %v %v", err, e.Fields)
 			}
 		})

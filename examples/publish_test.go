@@ -17,11 +17,10 @@ import (
 	"testing"
 	"time"
 
-	"connectrpc.com/connect"
-
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/cli/project"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 	"github.com/ruedo-dev/ruedo/internal/ruedotest"
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
@@ -116,7 +115,7 @@ func greet(t *testing.T, c *ruedotest.Cluster) {
 	}
 	// The schema lets it pass, the service does not: its own code reaches the caller.
 	_, err := c.Client.Call(t.Context(), "greet", []byte(`{"name":" "}`))
-	if e := fault.Of(err); e.Reason != fault.GuestError || e.ConnectCode() != connect.CodeInvalidArgument || !strings.Contains(e.Error(), "name is blank") {
+	if e := faultrpc.Of(err); e.Reason != fault.GuestError || e.ConnectCode() != fault.CodeInvalidArgument || !strings.Contains(e.Error(), "name is blank") {
 		t.Errorf("the service's own error: %s %v", e.Reason, err)
 	}
 }

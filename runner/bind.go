@@ -91,11 +91,11 @@ func (b bound) call(ctx context.Context, p *prepared, req *runnerv1.ExecuteReque
 		o.Logs = res.Logs
 	}
 	outcome := "ok"
-	var failure *fault.Error
+	var failed *fault.Error
 	if err != nil {
-		failure = guestError(err, o)
-		outcome = string(failure.Reason)
-		if failure.Reason == fault.Internal {
+		failed = guestError(err, o)
+		outcome = string(failed.Reason)
+		if failed.Reason == fault.Internal {
 			b.log.Error("a call failed because of the runner", "service", req.Service, "call_id", req.CallId, "runner", b.info.Id, "err", causes(err))
 		}
 	}
@@ -103,8 +103,8 @@ func (b bound) call(ctx context.Context, p *prepared, req *runnerv1.ExecuteReque
 		slog.String("service", req.Service), slog.String("call_id", req.CallId),
 		slog.Uint64("revision", p.plan.Revision), slog.String("plan", p.id[:min(12, len(p.id))]),
 		slog.Duration("duration", res.Duration), slog.Duration("cpu", res.CPU), slog.String("outcome", outcome), slog.String("runner", b.info.Id))
-	if failure != nil {
-		return nil, failure
+	if failed != nil {
+		return nil, failed
 	}
 	return &runnerv1.ExecuteResponse{Output: res.Output, ContentType: res.ContentType, Outcome: o}, nil
 }
@@ -153,7 +153,7 @@ func (b bound) explain(ctx context.Context, err error, service string) *fault.Er
 	if b.closing.Load() && errors.Is(err, context.Canceled) {
 		return b.stopping()
 	}
-	e := loadError(err)
+	e := failure(err)
 	switch e.Reason {
 	case fault.RunnerDisk:
 		e.Message = "runner " + b.info.Id + " cannot keep modules on its disk" // it has logged why
@@ -166,7 +166,7 @@ func (b bound) explain(ctx context.Context, err error, service string) *fault.Er
 		}
 		e.Message = "service " + service + " cannot be made ready on runner " + b.info.Id + "; its log says why"
 	case fault.CompileFailed:
-		if se, ok := errors.AsType[*sandbox.Error](err); !ok || causes(se) == se.Message {
+		if causes(e) == e.Message {
 			return e
 		}
 	default:

@@ -23,6 +23,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/exec"
 	"github.com/ruedo-dev/ruedo/internal/exec/exectest"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 	"github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
 	"github.com/ruedo-dev/ruedo/runner"
 )
@@ -88,7 +89,7 @@ var telling = regexp.MustCompile(`/[a-z]|\.go\b|goroutine|127\.0\.0\.1|dial|refu
 func TestNothingOfTheHostIsInWhatCallersSee(t *testing.T) {
 	osErr := &fs.PathError{Op: "open", Path: "/var/lib/ruedo/hunter2", Err: syscall.EACCES}
 	netErr := &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("127.0.0.1:7833: connection refused")}
-	wire := fault.Of(connect.NewError(connect.CodeUnavailable, netErr))
+	wire := faultrpc.Of(connect.NewError(connect.CodeUnavailable, netErr))
 	shell := func(script string) []string { return []string{"/bin/sh", "-c", script} }
 	for _, test := range []struct {
 		name   string
@@ -149,7 +150,7 @@ func TestNothingOfTheHostIsInWhatCallersSee(t *testing.T) {
 				if !ok || e.Reason != test.want || !e.NotStarted {
 					t.Fatalf("got %#v, want %s and not started", err, test.want)
 				}
-				seen := fault.Wire(err)
+				seen := faultrpc.ToConnect(err)
 				text := fmt.Sprint(seen.Message(), e.Fix, e.Meta, e.Fields)
 				if found := telling.FindString(text); found != "" || strings.Contains(text, test.cfg.CacheDir) {
 					t.Errorf("callers read %q: %s", found, text)
@@ -205,7 +206,7 @@ func TestALostCacheDirectoryIsMendedOrSaidToCallers(t *testing.T) {
 	for n := range 3 {
 		err := call(10 + n)
 		e := fault.Of(err)
-		if e.Reason != fault.RunnerDisk || !e.NotStarted || e.ConnectCode() != connect.CodeUnavailable || !strings.Contains(e.Message, "cannot keep modules on its disk") || e.Fix == "" {
+		if e.Reason != fault.RunnerDisk || !e.NotStarted || e.ConnectCode() != fault.CodeUnavailable || !strings.Contains(e.Message, "cannot keep modules on its disk") || e.Fix == "" {
 			t.Errorf("got %#v", err)
 		}
 	}

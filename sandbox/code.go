@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/tetratelabs/wazero"
+
+	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
 // code is the compiled form of an instrumented module. All templates whose
@@ -15,7 +17,7 @@ type code struct {
 	key     [sha256.Size]byte
 	done    chan struct{} // closed when one of these is set
 	module  wazero.CompiledModule
-	failure *Error
+	failure *fault.Error
 
 	// Guarded by Engine.mu.
 	bytes int64
@@ -27,7 +29,7 @@ type code struct {
 //
 // One load at a time compiles a module. Not only to save work: the runtime lets
 // others see what it loads before that is complete.
-func (e *Engine) codeOf(ctx context.Context, wasm []byte) (*code, time.Duration, *Error) {
+func (e *Engine) codeOf(ctx context.Context, wasm []byte) (*code, time.Duration, *fault.Error) {
 	began := time.Now()
 	key := sha256.Sum256(wasm)
 	for {
@@ -39,7 +41,7 @@ func (e *Engine) codeOf(ctx context.Context, wasm []byte) (*code, time.Duration,
 		select {
 		case <-c.done:
 		case <-ctx.Done():
-			failure := newError(ReasonCanceled, "nobody waits for the module to be compiled any more").cause(context.Cause(ctx))
+			failure := fault.Wrap(context.Cause(ctx), fault.Canceled, "nobody waits for the module to be compiled any more")
 			if err := e.release(context.WithoutCancel(ctx), c); err != nil {
 				e.log.Error("closing a compiled module failed", "error", err)
 			}
@@ -48,7 +50,7 @@ func (e *Engine) codeOf(ctx context.Context, wasm []byte) (*code, time.Duration,
 		if c.module != nil {
 			return c, time.Since(began), nil
 		}
-		if c.failure != nil && c.failure.Reason != ReasonCanceled {
+		if c.failure != nil && c.failure.Reason != fault.Canceled {
 			failure := *c.failure
 			return nil, 0, &failure
 		}
@@ -71,7 +73,7 @@ func (e *Engine) share(key [sha256.Size]byte) (c *code, first bool) {
 }
 
 // fill compiles.
-func (e *Engine) fill(ctx context.Context, c *code, wasm []byte) *Error {
+func (e *Engine) fill(ctx context.Context, c *code, wasm []byte) *fault.Error {
 	defer func() {
 		e.mu.Lock()
 		defer e.mu.Unlock()

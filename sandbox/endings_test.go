@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ruedo-dev/ruedo/internal/fault"
 	w "github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
 	"github.com/ruedo-dev/ruedo/sandbox"
 )
@@ -24,7 +25,7 @@ func TestNamesCannotImitateTheHost(t *testing.T) {
 		names := w.Custom("name", w.Section(1, w.Vec(w.Cat(w.U32(0), w.Str(name)))))
 		tpl := load(t, sandbox.Spec{Wasm: w.Cat(m.Bytes(), names), Limits: patient()})
 		_, err := tpl.Call(t.Context(), sandbox.Request{})
-		if e := refused(t, err, sandbox.ReasonTrap); e.Meta["kind"] != "unreachable" {
+		if e := refused(t, err, fault.GuestTrap); e.Meta["kind"] != "unreachable" {
 			t.Errorf("%q: got %+v", name, e)
 		}
 	}
@@ -36,7 +37,7 @@ func TestExitCodesAreNoErrorsOfAContext(t *testing.T) {
 	for _, code := range []uint32{0xffffffff, 0xefffffff} {
 		tpl := load(t, sandbox.Spec{Wasm: function([]string{wasi + ".proc_exit:i>"}, w.CallWith(0, int32(code)), w.I32(0)).Bytes(), Limits: patient()})
 		_, err := tpl.Call(t.Context(), sandbox.Request{})
-		if e := refused(t, err, sandbox.ReasonExit); e.Meta["exit_code"] != fmt.Sprint(code) {
+		if e := refused(t, err, fault.GuestExit); e.Meta["exit_code"] != fmt.Sprint(code) {
 			t.Errorf("got %+v", e)
 		}
 		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
@@ -52,7 +53,7 @@ func TestFailureOfACommand(t *testing.T) {
 		m.Data(0, []byte("nope"))
 		tpl := load(t, sandbox.Spec{Wasm: m.Bytes(), Limits: patient()})
 		_, err := tpl.Call(t.Context(), sandbox.Request{})
-		if e := refused(t, err, sandbox.ReasonError); e.Code != 9 || e.Message != "nope" {
+		if e := refused(t, err, fault.GuestError); e.ConnectCode() != 9 || e.Message != "nope" {
 			t.Errorf("got %+v", e)
 		}
 	}
@@ -61,7 +62,7 @@ func TestFailureOfACommand(t *testing.T) {
 // TestFaultOfTheHost lets a host function panic in the middle of a call: the
 // call has an answer, the log the panic, and the instance is not used again.
 func TestFaultOfTheHost(t *testing.T) {
-	for _, fault := range []any{errors.New("secret of the host"), "secret of the host", runtimeError()} {
+	for _, bug := range []any{errors.New("secret of the host"), "secret of the host", runtimeError()} {
 		var log bytes.Buffer
 		cfg := cached()
 		cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
@@ -71,10 +72,10 @@ func TestFaultOfTheHost(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		tpl.BreakClock(fault)
+		tpl.BreakClock(bug)
 		for range 2 {
 			res, err := tpl.Call(t.Context(), sandbox.Request{})
-			e := refused(t, err, sandbox.ReasonInternal)
+			e := refused(t, err, fault.Internal)
 			if !strings.Contains(e.Message, "fault of its host in ruedo_call") || strings.Contains(e.Message, "secret") || !res.Cold || tpl.Idle() != 0 {
 				t.Errorf("got %+v, cold %t, %d idle", e, res.Cold, tpl.Idle())
 			}
@@ -98,7 +99,7 @@ func TestCallerThatIsGone(t *testing.T) {
 	cancel()
 	late, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
 	defer cancel()
-	for ctx, reason := range map[context.Context]string{gone: sandbox.ReasonCanceled, late: sandbox.ReasonTimeout} {
+	for ctx, reason := range map[context.Context]fault.Reason{gone: fault.Canceled, late: fault.GuestTimeout} {
 		_, err := tpl.Call(ctx, sandbox.Request{})
 		if e := refused(t, err, reason); !strings.Contains(e.Message, "was not run") || !errors.Is(err, ctx.Err()) {
 			t.Errorf("got %+v", e)
@@ -162,7 +163,7 @@ func TestManyVectors(t *testing.T) {
 		Limits: sandbox.Limits{Timeout: 100 * time.Millisecond, Memory: 128 << 20},
 	})
 	res, err := tpl.Call(t.Context(), sandbox.Request{})
-	refused(t, err, sandbox.ReasonTimeout)
+	refused(t, err, fault.GuestTimeout)
 	if late := res.Duration - 100*time.Millisecond; late > 500*time.Millisecond {
 		t.Errorf("%s late", late)
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental"
 
+	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/sandbox/compile"
 )
 
@@ -185,15 +186,12 @@ func (e *Engine) Close(ctx context.Context) error {
 }
 
 // compile compiles an instrumented module and returns the size of the code.
-func (e *Engine) compile(ctx context.Context, wasm []byte) (m wazero.CompiledModule, size int64, failure *Error) {
+func (e *Engine) compile(ctx context.Context, wasm []byte) (m wazero.CompiledModule, size int64, failure *fault.Error) {
 	m, report, err := e.compiler.Compile(ctx, e.runtime, wasm)
-	if err == nil {
-		return m, report.Size, nil
+	if err != nil {
+		return nil, 0, fault.Of(err)
 	}
-	if ce, ok := errors.AsType[*compile.Error](err); ok {
-		return nil, 0, (&Error{Reason: ce.Reason, Message: ce.Message, Fix: ce.Fix}).cause(err)
-	}
-	return nil, 0, newError(ReasonInternal, "the module could not be compiled").cause(err)
+	return m, report.Size, nil
 }
 
 // guard is the last resort against a panic in the runtime.

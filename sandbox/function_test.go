@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/sandbox"
 )
 
@@ -126,25 +127,25 @@ func TestFunction(t *testing.T) {
 	})
 	t.Run("fail", func(t *testing.T) {
 		_, res, err := do(t, tpl, order{Do: "fail", Text: "no such \x1bthing", N: 5})
-		e := refused(t, err, sandbox.ReasonError)
-		if e.Code != 5 || e.Message != `no such \x1bthing` || res.Output != nil {
+		e := refused(t, err, fault.GuestError)
+		if e.ConnectCode() != 5 || e.Message != `no such \x1bthing` || res.Output != nil {
 			t.Errorf("got %+v", e)
 		}
 		_, _, err = do(t, tpl, order{Do: "fail", N: 99})
-		if e := refused(t, err, sandbox.ReasonError); e.Code != 2 || e.Message == "" {
+		if e := refused(t, err, fault.GuestError); e.ConnectCode() != 2 || e.Message == "" {
 			t.Errorf("got %+v", e)
 		}
 	})
 	t.Run("status", func(t *testing.T) {
 		_, _, err := do(t, tpl, order{Do: "status", N: 17})
-		if e := refused(t, err, sandbox.ReasonError); e.Code != 2 || !strings.Contains(e.Message, "returned 17") {
+		if e := refused(t, err, fault.GuestError); e.ConnectCode() != 2 || !strings.Contains(e.Message, "returned 17") {
 			t.Errorf("got %+v", e)
 		}
 	})
 	t.Run("exit", func(t *testing.T) {
 		for _, code := range []int{0, 3, 255} {
 			_, res, err := do(t, tpl, order{Do: "exit", N: code})
-			e := refused(t, err, sandbox.ReasonExit)
+			e := refused(t, err, fault.GuestExit)
 			if e.Meta["exit_code"] != fmt.Sprint(code) || res.ExitCode != code || !strings.Contains(e.Message, fmt.Sprintf("code %d", code)) {
 				t.Errorf("got %+v", e)
 			}
@@ -153,20 +154,20 @@ func TestFunction(t *testing.T) {
 	t.Run("panic", func(t *testing.T) {
 		// Go ends with an instruction that traps, after it has said why.
 		_, res, err := do(t, tpl, order{Do: "panic"})
-		e := refused(t, err, sandbox.ReasonTrap)
+		e := refused(t, err, fault.GuestTrap)
 		if e.Meta["kind"] != "unreachable" || !strings.Contains(e.Meta["trace"], "runtime.fatalpanic") || !bytes.Contains(res.Logs, []byte("panic: as ordered")) {
 			t.Errorf("got %+v\n%s", e, res.Logs)
 		}
 		t.Logf("%s\n%s", e.Message, e.Meta["trace"])
 		_, res, err = do(t, tpl, order{Do: "nil"})
-		refused(t, err, sandbox.ReasonTrap)
+		refused(t, err, fault.GuestTrap)
 		if !bytes.Contains(res.Logs, []byte("nil pointer")) {
 			t.Errorf("logs: %s", res.Logs)
 		}
 	})
 	t.Run("memory", func(t *testing.T) {
 		_, res, err := do(t, tpl, order{Do: "eat"})
-		e := refused(t, err, sandbox.ReasonMemory)
+		e := refused(t, err, fault.GuestMemory)
 		if e.Meta["limit"] != fmt.Sprint(32<<20) || !strings.Contains(e.Message, "the limit is 33554432") || res.Memory > 32<<20 || res.Memory < 16<<20 {
 			t.Errorf("got %+v, memory %d", e, res.Memory)
 		}
@@ -174,14 +175,14 @@ func TestFunction(t *testing.T) {
 	})
 	t.Run("output", func(t *testing.T) {
 		_, _, err := do(t, tpl, order{Do: "write", N: 1001})
-		e := refused(t, err, sandbox.ReasonOutputLimit)
+		e := refused(t, err, fault.GuestOutputLimit)
 		if e.Meta["limit"] != "1000" || e.Meta["actual"] != "1001" {
 			t.Errorf("got %+v", e)
 		}
 	})
 	t.Run("input", func(t *testing.T) {
 		_, err := tpl.Call(t.Context(), sandbox.Request{Input: make([]byte, 5001)})
-		e := refused(t, err, sandbox.ReasonInputTooLarge)
+		e := refused(t, err, fault.InputTooLarge)
 		if e.Meta["limit"] != "5000" || e.Meta["actual"] != "5001" {
 			t.Errorf("got %+v", e)
 		}
@@ -189,7 +190,7 @@ func TestFunction(t *testing.T) {
 	t.Run("recursion", func(t *testing.T) {
 		_, res, err := do(t, tpl, order{Do: "recurse"})
 		// Go has a limit of its own for stacks, above the limit of memory.
-		refused(t, err, sandbox.ReasonMemory)
+		refused(t, err, fault.GuestMemory)
 		if !bytes.Contains(res.Logs, []byte("dropped")) && !bytes.Contains(res.Logs, []byte("memory")) {
 			t.Errorf("logs: %s", res.Logs)
 		}
@@ -198,14 +199,14 @@ func TestFunction(t *testing.T) {
 		for _, what := range []string{"sleep", "loop"} {
 			in := []byte(`{"do":"` + what + `"}`)
 			for _, c := range []struct {
-				reason string
+				reason fault.Reason
 				is     error
 				ctx    func() (context.Context, context.CancelFunc)
 			}{
-				{sandbox.ReasonTimeout, context.DeadlineExceeded, func() (context.Context, context.CancelFunc) {
+				{fault.GuestTimeout, context.DeadlineExceeded, func() (context.Context, context.CancelFunc) {
 					return context.WithTimeout(t.Context(), 100*time.Millisecond)
 				}},
-				{sandbox.ReasonCanceled, context.Canceled, func() (context.Context, context.CancelFunc) {
+				{fault.Canceled, context.Canceled, func() (context.Context, context.CancelFunc) {
 					ctx, cancel := context.WithCancel(t.Context())
 					stop := time.AfterFunc(100*time.Millisecond, cancel)
 					return ctx, func() { stop.Stop(); cancel() }
@@ -226,7 +227,7 @@ func TestFunction(t *testing.T) {
 		short := loadIn(t, e, sandbox.Spec{Wasm: guest(t, "function"), Limits: sandbox.Limits{Timeout: time.Second}})
 		began := time.Now()
 		_, _, err := do(t, short, order{Do: "loop"})
-		e := refused(t, err, sandbox.ReasonTimeout)
+		e := refused(t, err, fault.GuestTimeout)
 		if late := time.Since(began) - time.Second; late < 0 || late > 10*time.Second || e.Meta["limit_ms"] != "1000" || e.Meta["deadline"] != "service" {
 			t.Errorf("%s late: %+v", late, e)
 		}
@@ -246,7 +247,7 @@ func TestFunction(t *testing.T) {
 	})
 	t.Run("bad input", func(t *testing.T) {
 		res, err := tpl.Call(t.Context(), sandbox.Request{Input: []byte("{")})
-		if e := refused(t, err, sandbox.ReasonError); e.Code != 3 || !strings.HasPrefix(e.Message, "bad input: ") {
+		if e := refused(t, err, fault.GuestError); e.ConnectCode() != 3 || !strings.HasPrefix(e.Message, "bad input: ") {
 			t.Errorf("got %+v, %+v", e, res)
 		}
 	})
@@ -258,11 +259,11 @@ func TestExample(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if x := tpl.Report().Example; x == nil || x.Code != 9 || x.Message != "the example input fails: not now" {
+	if x := tpl.Report().Example; x == nil || x.ConnectCode() != 9 || x.Message != "the example input fails: not now" {
 		t.Errorf("got %+v", x)
 	}
 	_, err = e.Load(t.Context(), sandbox.Spec{Wasm: guest(t, "function"), Example: []byte(`{"do":"exit","n":4}`)})
-	if x := refused(t, err, sandbox.ReasonExit); !strings.HasPrefix(x.Message, "the example input fails: ") {
+	if x := refused(t, err, fault.GuestExit); !strings.HasPrefix(x.Message, "the example input fails: ") {
 		t.Errorf("got %+v", x)
 	}
 }

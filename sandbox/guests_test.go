@@ -11,8 +11,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ruedo-dev/ruedo/sandbox"
 	"go.uber.org/goleak"
+
+	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/sandbox"
 )
 
 // guests builds each Go guest once.
@@ -99,9 +101,9 @@ func loadIn(t testing.TB, e *sandbox.Engine, spec sandbox.Spec) *sandbox.Templat
 
 // refused fails the test unless err is an *Error with a reason and everything
 // that a reader needs.
-func refused(t testing.TB, err error, reason string) *sandbox.Error {
+func refused(t testing.TB, err error, reason fault.Reason) *fault.Error {
 	t.Helper()
-	e, ok := errors.AsType[*sandbox.Error](err)
+	e, ok := errors.AsType[*fault.Error](err)
 	if !ok {
 		t.Fatalf("got %v, want an error with %s", err, reason)
 	}
@@ -111,7 +113,7 @@ func refused(t testing.TB, err error, reason string) *sandbox.Error {
 	if e.Message == "" {
 		t.Errorf("no message: %+v", e)
 	}
-	if e.Fix == "" && reason != sandbox.ReasonError && reason != sandbox.ReasonCanceled && reason != sandbox.ReasonInternal {
+	if e.Fix == "" && reason != fault.GuestError && reason != fault.Canceled && reason != fault.Internal {
 		t.Errorf("no fix: %+v", e)
 	}
 	return e

@@ -7,9 +7,11 @@ import (
 	"math"
 	"time"
 
-	"github.com/ruedo-dev/ruedo/internal/abi"
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
+
+	"github.com/ruedo-dev/ruedo/internal/abi"
+	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
 // Host functions end a call by panicking with one of these; the runtime hands
@@ -66,7 +68,7 @@ type call struct {
 }
 
 type failed struct {
-	code    uint32
+	code    fault.Code
 	message string
 }
 
@@ -266,12 +268,12 @@ func token(s string) bool {
 // fail keeps the first thing that the guest says about its failure. The guest
 // goes on, to clean up; the call has failed whatever it answers.
 func fail(c *call, mem api.Memory, stack []uint64) {
-	code, ptr, size := arg(stack, 0), arg(stack, 1), arg(stack, 2)
+	code, ptr, size := fault.Code(arg(stack, 0)), arg(stack, 1), arg(stack, 2)
 	if c.failed != nil {
 		return
 	}
-	if code < 1 || code > 16 {
-		code = 2 // unknown
+	if !code.Valid() {
+		code = fault.CodeUnknown
 	}
 	c.failed = &failed{code: code, message: "(the message lies outside of the guest's memory)"}
 	if p, ok := mem.Read(ptr, size); ok {

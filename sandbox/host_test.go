@@ -9,12 +9,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
+
 	"github.com/ruedo-dev/ruedo/internal/abi"
+	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/wasmbin"
 	w "github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
 	"github.com/ruedo-dev/ruedo/sandbox"
-	"github.com/tetratelabs/wazero"
-	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 )
 
 // TestImportsThatAreAllowedExist compares the list of the admission with what
@@ -147,7 +149,7 @@ func TestBadPointers(t *testing.T) {
 		t.Errorf("got %v, %v, %s", err, results(res.Output), res.Logs)
 	}
 	_, err = tpl.Call(t.Context(), sandbox.Request{Input: c.call(abi.ImportFail, 7, size, 1)})
-	if e := refused(t, err, sandbox.ReasonError); e.Code != 7 {
+	if e := refused(t, err, fault.GuestError); e.ConnectCode() != 7 {
 		t.Errorf("got %+v", e)
 	}
 }
@@ -197,7 +199,7 @@ func TestHeads(t *testing.T) {
 				return
 			}
 			// The guest returns what head_write returned.
-			if e := refused(t, err, sandbox.ReasonError); e.Meta["status"] != fmt.Sprint(c.status) {
+			if e := refused(t, err, fault.GuestError); e.Meta["status"] != fmt.Sprint(c.status) {
 				t.Errorf("got %+v, want %d", e, c.status)
 			}
 			if res.ContentType != "" {
@@ -242,8 +244,8 @@ func FuzzHostCalls(f *testing.F) {
 		if err == nil {
 			return
 		}
-		switch x := err.(*sandbox.Error); x.Reason {
-		case sandbox.ReasonExit, sandbox.ReasonTimeout, sandbox.ReasonError, sandbox.ReasonOutputLimit, sandbox.ReasonTrap, sandbox.ReasonInputTooLarge, sandbox.ReasonCanceled:
+		switch x := err.(*fault.Error); x.Reason {
+		case fault.GuestExit, fault.GuestTimeout, fault.GuestError, fault.GuestOutputLimit, fault.GuestTrap, fault.InputTooLarge, fault.Canceled:
 		default:
 			t.Errorf("got %s %q (%v)", x.Reason, x.Message, x.Err)
 		}

@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"github.com/ruedo-dev/ruedo/internal/abi"
-	"github.com/ruedo-dev/ruedo/internal/wasmbin"
+	"github.com/ruedo-dev/ruedo/internal/fault"
 	w "github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
 	"github.com/ruedo-dev/ruedo/sandbox"
 )
@@ -71,35 +71,36 @@ func TestHostileCalls(t *testing.T) {
 	// One vector at 0: the whole page.
 	vector := w.Cat(w.I32(0), w.I32(0), w.Ops(0x36, 2, 0), w.I32(4), w.I32(65536), w.Ops(0x36, 2, 0))
 	for _, c := range []struct {
-		name, reason string
-		kind         string // of a trap
-		text         string // in the message
-		m            *w.Module
+		name   string
+		reason fault.Reason
+		kind   string // of a trap
+		text   string // in the message
+		m      *w.Module
 	}{
-		{"loop", sandbox.ReasonTimeout, "", "the limit is 200ms", function(nil, w.Forever())},
-		{"recursion", sandbox.ReasonTrap, "stack overflow", "stack overflow", recursive()},
-		{"memory bomb", sandbox.ReasonMemory, "unreachable", "wanted 4259840 bytes, the limit is 4194304",
+		{"loop", fault.GuestTimeout, "", "the limit is 200ms", function(nil, w.Forever())},
+		{"recursion", fault.GuestTrap, "stack overflow", "stack overflow", recursive()},
+		{"memory bomb", fault.GuestMemory, "unreachable", "wanted 4259840 bytes, the limit is 4194304",
 			function(nil, w.Loop(w.Cat(grow(1), w.Ops(0x41, 0x7f, 0x46, 0x04, 0x40, 0x00, 0x0b))), w.Unreachable())},
-		{"memory grown at once", sandbox.ReasonMemory, "out of bounds memory access", "the limit is 4194304",
+		{"memory grown at once", fault.GuestMemory, "out of bounds memory access", "the limit is 4194304",
 			function(nil, grow(60_000), w.Ops(0x1a), w.I32(8<<20), w.I32(1), w.Ops(0x36, 2, 0), zero)},
-		{"memory refused and a status", sandbox.ReasonMemory, "", "it returned 5", function(nil, grow(60_000), w.Ops(0x1a), w.I32(5))},
-		{"unreachable", sandbox.ReasonTrap, "unreachable", "in ruedo_call: unreachable", function(nil, w.Unreachable())},
-		{"division", sandbox.ReasonTrap, "integer divide by zero", "", function(nil, w.I32(1), zero, w.Ops(0x6d))},
-		{"overflow", sandbox.ReasonTrap, "integer overflow", "", function(nil, w.I32(math.MinInt32), w.I32(-1), w.Ops(0x6d))},
-		{"load out of bounds", sandbox.ReasonTrap, "out of bounds memory access", "", function(nil, w.I32(-4), w.Ops(0x28, 2, 0))},
-		{"call of a missing element", sandbox.ReasonTrap, "invalid table access", "", indirect(zero, w.I32(1), w.Ops(0x11, 2, 0))},
-		{"call of another type", sandbox.ReasonTrap, "indirect call type mismatch", "", indirect(zero, w.Ops(0x11, 0, 0))},
-		{"exit 3", sandbox.ReasonExit, "", "code 3", function([]string{wasi + ".proc_exit:i>"}, w.CallWith(0, 3), zero)},
-		{"exit 0", sandbox.ReasonExit, "", "code 0", function([]string{wasi + ".proc_exit:i>"}, w.CallWith(0, 0), zero)},
-		{"exit like a timeout", sandbox.ReasonExit, "", "code 4026531839", function([]string{wasi + ".proc_exit:i>"}, w.CallWith(0, -0x10000001), zero)},
-		{"fail and exit", sandbox.ReasonError, "", "outside of the guest's memory",
+		{"memory refused and a status", fault.GuestMemory, "", "it returned 5", function(nil, grow(60_000), w.Ops(0x1a), w.I32(5))},
+		{"unreachable", fault.GuestTrap, "unreachable", "in ruedo_call: unreachable", function(nil, w.Unreachable())},
+		{"division", fault.GuestTrap, "integer divide by zero", "", function(nil, w.I32(1), zero, w.Ops(0x6d))},
+		{"overflow", fault.GuestTrap, "integer overflow", "", function(nil, w.I32(math.MinInt32), w.I32(-1), w.Ops(0x6d))},
+		{"load out of bounds", fault.GuestTrap, "out of bounds memory access", "", function(nil, w.I32(-4), w.Ops(0x28, 2, 0))},
+		{"call of a missing element", fault.GuestTrap, "invalid table access", "", indirect(zero, w.I32(1), w.Ops(0x11, 2, 0))},
+		{"call of another type", fault.GuestTrap, "indirect call type mismatch", "", indirect(zero, w.Ops(0x11, 0, 0))},
+		{"exit 3", fault.GuestExit, "", "code 3", function([]string{wasi + ".proc_exit:i>"}, w.CallWith(0, 3), zero)},
+		{"exit 0", fault.GuestExit, "", "code 0", function([]string{wasi + ".proc_exit:i>"}, w.CallWith(0, 0), zero)},
+		{"exit like a timeout", fault.GuestExit, "", "code 4026531839", function([]string{wasi + ".proc_exit:i>"}, w.CallWith(0, -0x10000001), zero)},
+		{"fail and exit", fault.GuestError, "", "outside of the guest's memory",
 			function([]string{wasi + ".proc_exit:i>", "ruedo.fail:iii>"}, w.CallWith(1, 5, -1, -1), w.CallWith(0, 1), zero)},
-		{"yield for ever", sandbox.ReasonTimeout, "", "", function([]string{wasi + ".sched_yield:>i"}, w.Forever(w.Call(0), w.Drop()))},
-		{"random for ever", sandbox.ReasonTimeout, "", "", function([]string{wasi + ".random_get:ii>i"}, w.Forever(w.CallWith(0, 0, 65536), w.Drop()))},
-		{"log for ever", sandbox.ReasonTimeout, "", "", function([]string{"ruedo.log:iii>"}, w.Forever(w.CallWith(0, 0, 0, 65536)))},
-		{"print for ever", sandbox.ReasonTimeout, "", "", function([]string{out}, vector, w.Forever(w.CallWith(0, 1, 0, 1, 100), w.Drop()))},
-		{"output for ever", sandbox.ReasonOutputLimit, "", "the limit is 65536", function([]string{"ruedo.output_write:ii>i"}, w.Forever(w.CallWith(0, 0, 1000), w.Drop()))},
-		{"vectors without end", sandbox.ReasonTimeout, "", "", function([]string{out},
+		{"yield for ever", fault.GuestTimeout, "", "", function([]string{wasi + ".sched_yield:>i"}, w.Forever(w.Call(0), w.Drop()))},
+		{"random for ever", fault.GuestTimeout, "", "", function([]string{wasi + ".random_get:ii>i"}, w.Forever(w.CallWith(0, 0, 65536), w.Drop()))},
+		{"log for ever", fault.GuestTimeout, "", "", function([]string{"ruedo.log:iii>"}, w.Forever(w.CallWith(0, 0, 0, 65536)))},
+		{"print for ever", fault.GuestTimeout, "", "", function([]string{out}, vector, w.Forever(w.CallWith(0, 1, 0, 1, 100), w.Drop()))},
+		{"output for ever", fault.GuestOutputLimit, "", "the limit is 65536", function([]string{"ruedo.output_write:ii>i"}, w.Forever(w.CallWith(0, 0, 1000), w.Drop()))},
+		{"vectors without end", fault.GuestTimeout, "", "", function([]string{out},
 			w.I32(60), w.Ops(0x40, 0, 0x1a), // 61 pages, as vectors of nothing at 0
 			w.Forever(w.CallWith(0, 1, 0, 490_000, 0), w.Drop()))},
 	} {
@@ -124,7 +125,7 @@ func TestHostileCalls(t *testing.T) {
 			if len(res.Logs) > 5<<10 || res.Memory > 4<<20 || res.Memory == 0 || res.Duration == 0 {
 				t.Errorf("result: %d bytes of logs, memory %d", len(res.Logs), res.Memory)
 			}
-			if c.reason == sandbox.ReasonTrap && c.kind != "stack overflow" && e.Meta["trace"] == "" {
+			if c.reason == fault.GuestTrap && c.kind != "stack overflow" && e.Meta["trace"] == "" {
 				t.Error("no trace")
 			}
 			// The next call is as good as the first.
@@ -136,21 +137,23 @@ func TestHostileCalls(t *testing.T) {
 
 func TestHostileStarts(t *testing.T) {
 	for _, c := range []struct {
-		name, reason, text string
-		build              func(m *w.Module)
+		name   string
+		reason fault.Reason
+		text   string
+		build  func(m *w.Module)
 	}{
-		{"loop in the start function", sandbox.ReasonTimeout, "cannot start", func(m *w.Module) { m.Start(m.Func(">", w.Loop())) }},
-		{"loop in _initialize", sandbox.ReasonTimeout, "cannot start", func(m *w.Module) { m.Export(abi.ExportInitialize, m.Func(">", w.Loop())) }},
-		{"loop in ruedo_warm", sandbox.ReasonTimeout, "cannot start", func(m *w.Module) { m.Export(abi.ExportWarm, m.Func(">", w.Loop())) }},
-		{"recursion in the start function", sandbox.ReasonTrap, "its start function: stack overflow", func(m *w.Module) { m.Start(m.Func(">", w.Call(2))) }},
-		{"recursion in _initialize", sandbox.ReasonTrap, "in _initialize: stack overflow", func(m *w.Module) { m.Export(abi.ExportInitialize, m.Func(">", w.Call(2))) }},
-		{"trap in the start function", sandbox.ReasonTrap, "its start function: unreachable", func(m *w.Module) { m.Start(m.Func(">", w.Unreachable())) }},
-		{"trap in _initialize", sandbox.ReasonTrap, "in _initialize: unreachable", func(m *w.Module) { m.Export(abi.ExportInitialize, m.Func(">", w.Unreachable())) }},
-		{"memory over the limit", wasmbin.ReasonLimitMemory, "asks for 6553600 bytes of memory at its start, the limit is 4194304", nil},
-		{"data out of bounds", sandbox.ReasonCompile, "out of bounds", func(m *w.Module) { m.Data(65535, []byte("xx")) }},
-		{"invalid body", sandbox.ReasonCompile, "not valid", func(m *w.Module) { m.Func(">i", w.Ops(0x6a)) }},
-		{"unknown instruction", wasmbin.ReasonMalformed, "unknown instruction 0xff", func(m *w.Module) { m.Func(">", w.Ops(0xff)) }},
-		{"a billion locals", wasmbin.ReasonLimitLocals, "too many locals: 1000000000", func(m *w.Module) {
+		{"loop in the start function", fault.GuestTimeout, "cannot start", func(m *w.Module) { m.Start(m.Func(">", w.Loop())) }},
+		{"loop in _initialize", fault.GuestTimeout, "cannot start", func(m *w.Module) { m.Export(abi.ExportInitialize, m.Func(">", w.Loop())) }},
+		{"loop in ruedo_warm", fault.GuestTimeout, "cannot start", func(m *w.Module) { m.Export(abi.ExportWarm, m.Func(">", w.Loop())) }},
+		{"recursion in the start function", fault.GuestTrap, "its start function: stack overflow", func(m *w.Module) { m.Start(m.Func(">", w.Call(2))) }},
+		{"recursion in _initialize", fault.GuestTrap, "in _initialize: stack overflow", func(m *w.Module) { m.Export(abi.ExportInitialize, m.Func(">", w.Call(2))) }},
+		{"trap in the start function", fault.GuestTrap, "its start function: unreachable", func(m *w.Module) { m.Start(m.Func(">", w.Unreachable())) }},
+		{"trap in _initialize", fault.GuestTrap, "in _initialize: unreachable", func(m *w.Module) { m.Export(abi.ExportInitialize, m.Func(">", w.Unreachable())) }},
+		{"memory over the limit", fault.WasmLimitMemory, "asks for 6553600 bytes of memory at its start, the limit is 4194304", nil},
+		{"data out of bounds", fault.CompileFailed, "out of bounds", func(m *w.Module) { m.Data(65535, []byte("xx")) }},
+		{"invalid body", fault.CompileFailed, "not valid", func(m *w.Module) { m.Func(">i", w.Ops(0x6a)) }},
+		{"unknown instruction", fault.Malformed, "unknown instruction 0xff", func(m *w.Module) { m.Func(">", w.Ops(0xff)) }},
+		{"a billion locals", fault.WasmLimitLocals, "too many locals: 1000000000", func(m *w.Module) {
 			m.FuncLocals(">", w.Vec(w.Cat(w.U32(1e9), []byte{0x7f})))
 		}},
 	} {
@@ -176,12 +179,12 @@ func TestHostileStarts(t *testing.T) {
 	}
 	t.Run("not a module", func(t *testing.T) {
 		_, err := newEngine(t, sandbox.Config{}).Load(t.Context(), sandbox.Spec{Wasm: []byte("\x7fELF")})
-		refused(t, err, wasmbin.ReasonNotAModule)
+		refused(t, err, fault.NotAModule)
 	})
 	t.Run("environment", func(t *testing.T) {
 		for _, env := range []map[string]string{{"": "x"}, {"A=B": "x"}, {"A": "secret\x00"}} {
 			_, err := newEngine(t, sandbox.Config{}).Load(t.Context(), sandbox.Spec{Wasm: w.Function(w.I32(0)).Bytes(), Env: env})
-			if e := refused(t, err, sandbox.ReasonSpec); strings.Contains(e.Message, "secret") {
+			if e := refused(t, err, fault.RequestInvalid); strings.Contains(e.Message, "secret") {
 				t.Errorf("a value is in the message: %s", e.Message)
 			}
 		}
@@ -203,7 +206,7 @@ func TestTablesGrowOnlySoFar(t *testing.T) {
 			m.AsFunction(m.Func(">i", w.Ops(0xd0, 0x70), w.I32(c.by), w.Ops(0xfc, 15, 0)))
 			tpl := load(t, sandbox.Spec{Wasm: m.Bytes(), Limits: quick()})
 			_, err := tpl.Call(t.Context(), sandbox.Request{})
-			if e := refused(t, err, sandbox.ReasonError); e.Meta["status"] != c.want {
+			if e := refused(t, err, fault.GuestError); e.Meta["status"] != c.want {
 				t.Errorf("table %q grown by %d: got %+v, want %s", encoded, c.by, e, c.want)
 			}
 		}
@@ -232,13 +235,13 @@ func TestSleep(t *testing.T) {
 		name   string
 		subs   [][]byte
 		count  int32
-		reason string // or
-		status int32  // errno plus the number of events * 100
+		reason fault.Reason // or
+		status int32        // errno plus the number of events * 100
 	}{
-		{"an hour", [][]byte{clock(1, hour, 0)}, 1, sandbox.ReasonTimeout, 0},
-		{"for ever", [][]byte{clock(0, math.MaxUint64, 0)}, 1, sandbox.ReasonTimeout, 0},
-		{"until an hour from now", [][]byte{clock(0, uint64(time.Now().Add(time.Hour).UnixNano()), 1)}, 1, sandbox.ReasonTimeout, 0},
-		{"until an hour after the start", [][]byte{clock(1, hour, 1)}, 1, sandbox.ReasonTimeout, 0},
+		{"an hour", [][]byte{clock(1, hour, 0)}, 1, fault.GuestTimeout, 0},
+		{"for ever", [][]byte{clock(0, math.MaxUint64, 0)}, 1, fault.GuestTimeout, 0},
+		{"until an hour from now", [][]byte{clock(0, uint64(time.Now().Add(time.Hour).UnixNano()), 1)}, 1, fault.GuestTimeout, 0},
+		{"until an hour after the start", [][]byte{clock(1, hour, 1)}, 1, fault.GuestTimeout, 0},
 		{"until the past", [][]byte{clock(0, 1, 1)}, 1, "", 100},
 		{"the first of two", [][]byte{clock(1, hour, 0), clock(1, 1000, 0)}, 2, "", 100},
 		{"a stream is ready", [][]byte{clock(1, hour, 0), read(0), read(9)}, 3, "", 200},
@@ -261,7 +264,7 @@ func TestSleep(t *testing.T) {
 			}
 			if c.reason != "" {
 				refused(t, err, c.reason)
-			} else if e := refused(t, err, sandbox.ReasonError); e.Meta["status"] != fmt.Sprint(c.status) {
+			} else if e := refused(t, err, fault.GuestError); e.Meta["status"] != fmt.Sprint(c.status) {
 				t.Errorf("got %+v, want %d", e, c.status)
 			}
 		})
@@ -312,11 +315,11 @@ func TestStateNeverLeaks(t *testing.T) {
 						t.Errorf("call %d: %v", i, err)
 					}
 				case 1:
-					refused(t, err, sandbox.ReasonTrap)
+					refused(t, err, fault.GuestTrap)
 				case 2:
-					refused(t, err, sandbox.ReasonExit)
+					refused(t, err, fault.GuestExit)
 				case 3:
-					refused(t, err, sandbox.ReasonTimeout)
+					refused(t, err, fault.GuestTimeout)
 				}
 			}
 		})
@@ -345,12 +348,12 @@ func TestEverythingIsBack(t *testing.T) {
 	goroutines, before := runtime.NumGoroutine(), resident(t)
 	for range 5 {
 		_, err := deep.Call(t.Context(), sandbox.Request{})
-		refused(t, err, sandbox.ReasonTrap)
+		refused(t, err, fault.GuestTrap)
 		var wg sync.WaitGroup
 		for range 3 {
 			wg.Go(func() {
 				_, err := fat.Call(t.Context(), sandbox.Request{})
-				refused(t, err, sandbox.ReasonTimeout)
+				refused(t, err, fault.GuestTimeout)
 			})
 		}
 		wg.Wait()
@@ -416,7 +419,7 @@ func TestCommand(t *testing.T) {
 		}
 	}
 	res, err := tpl.Call(t.Context(), sandbox.Request{Input: []byte("bad luck")})
-	e := refused(t, err, sandbox.ReasonExit)
+	e := refused(t, err, fault.GuestExit)
 	if e.Meta["exit_code"] != "3" || res.ExitCode != 3 || string(res.Output) != "2\n" {
 		t.Errorf("got %+v, %+v", e, res)
 	}
@@ -424,7 +427,7 @@ func TestCommand(t *testing.T) {
 	flood := load(t, sandbox.Spec{Wasm: wasm, Args: []string{"flood"}, Limits: sandbox.Limits{Output: 1 << 20, Timeout: 30 * time.Second}})
 	began := time.Now()
 	_, err = flood.Call(t.Context(), sandbox.Request{})
-	e = refused(t, err, sandbox.ReasonOutputLimit)
+	e = refused(t, err, fault.GuestOutputLimit)
 	if took := time.Since(began); took > 5*time.Second || e.Meta["limit"] != "1048576" {
 		t.Errorf("got %+v after %s", e, took)
 	}
@@ -456,23 +459,23 @@ func TestClose(t *testing.T) {
 	if err := tpl.Close(t.Context()); err != nil || time.Since(began) < 300*time.Millisecond {
 		t.Errorf("got %v after %s", err, time.Since(began))
 	}
-	refused(t, <-ended, sandbox.ReasonTimeout)
+	refused(t, <-ended, fault.GuestTimeout)
 	if err := tpl.Close(t.Context()); err != nil {
 		t.Errorf("the second Close: %v", err)
 	}
 	_, err = tpl.Call(t.Context(), sandbox.Request{})
-	if refused(t, err, sandbox.ReasonInternal).Err != sandbox.ErrClosed {
+	if refused(t, err, fault.Internal).Err != sandbox.ErrClosed {
 		t.Errorf("got %v", err)
 	}
 	_, err = other.Call(t.Context(), sandbox.Request{})
-	refused(t, err, sandbox.ReasonTimeout)
+	refused(t, err, fault.GuestTimeout)
 	if err := e.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	_, err = other.Call(t.Context(), sandbox.Request{})
-	refused(t, err, sandbox.ReasonInternal)
+	refused(t, err, fault.Internal)
 	_, err = e.Load(t.Context(), spec)
-	refused(t, err, sandbox.ReasonInternal)
+	refused(t, err, fault.Internal)
 }
 
 // TestCacheOnDisk loads a module four times: it is compiled, taken from the

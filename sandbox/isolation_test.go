@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/ruedo-dev/ruedo/internal/abi"
+	"github.com/ruedo-dev/ruedo/internal/fault"
 	w "github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
 	"github.com/ruedo-dev/ruedo/sandbox"
 	"github.com/ruedo-dev/ruedo/sandbox/instrument"
@@ -184,7 +185,7 @@ func TestSharedStartsOnce(t *testing.T) {
 			}
 			for n := range 3 {
 				res, err := tpl.Call(t.Context(), sandbox.Request{})
-				if e := refused(t, err, sandbox.ReasonError); e.Meta["status"] != fmt.Sprint(101+n) || res.Cold != (n == 0) {
+				if e := refused(t, err, fault.GuestError); e.Meta["status"] != fmt.Sprint(101+n) || res.Cold != (n == 0) {
 					t.Errorf("call %d: %+v, cold %t", n, e, res.Cold)
 				}
 			}
@@ -214,7 +215,7 @@ func TestSharedForgetsFailures(t *testing.T) {
 	}
 	status := func(want string) {
 		t.Helper()
-		if e := refused(t, call(0), sandbox.ReasonError); e.Meta["status"] != want {
+		if e := refused(t, call(0), fault.GuestError); e.Meta["status"] != want {
 			t.Errorf("got %+v, want %s", e, want)
 		}
 	}
@@ -223,9 +224,9 @@ func TestSharedForgetsFailures(t *testing.T) {
 		t.Fatal(err)
 	}
 	status("3") // and not GUEST_MEMORY
-	refused(t, call(2), sandbox.ReasonTrap)
+	refused(t, call(2), fault.GuestTrap)
 	status("1") // another instance
-	refused(t, call(3), sandbox.ReasonTimeout)
+	refused(t, call(3), fault.GuestTimeout)
 	status("1")
 	status("2")
 }
@@ -268,7 +269,7 @@ func TestSizesOfMemory(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-				} else if got, ok := err.(*sandbox.Error); !ok || got.Meta["status"] != fmt.Sprint(c.want) && !strings.Contains(got.Message, fmt.Sprintf("it returned %d", c.want)) {
+				} else if got, ok := err.(*fault.Error); !ok || got.Meta["status"] != fmt.Sprint(c.want) && !strings.Contains(got.Message, fmt.Sprintf("it returned %d", c.want)) {
 					t.Fatalf("got %+v, want %d", err, c.want)
 				}
 				if checked, err := tpl.CheckIdle(snapshot, 1<<16); !checked || err != nil {
@@ -299,7 +300,7 @@ func TestDataStaysOut(t *testing.T) {
 			m.GlobalRaw(w.Cat(w.Ops(0x7f, 0), w.I32(7), w.Ops(0x0b)))
 			m.DataRaw(w.Cat([]byte{0}, c.offset, w.Ops(0x0b), w.Sized([]byte("x"))))
 			_, err := e.Load(t.Context(), sandbox.Spec{Wasm: m.Bytes()})
-			refused(t, err, sandbox.ReasonCompile)
+			refused(t, err, fault.CompileFailed)
 			// Should the compiler take it one day.
 			if r, err := instrument.Rewrite(m.Bytes(), instrument.Options{}); err == nil && (r.Restorable || len(r.Segments) > 0) {
 				t.Errorf("got %+v", r)
@@ -326,7 +327,7 @@ func TestComputedData(t *testing.T) {
 		}
 		for n := range 3 {
 			_, err := tpl.Call(t.Context(), sandbox.Request{})
-			if e := refused(t, err, sandbox.ReasonError); e.Meta["status"] != fmt.Sprint(42+n*more) {
+			if e := refused(t, err, fault.GuestError); e.Meta["status"] != fmt.Sprint(42+n*more) {
 				t.Errorf("%s, call %d: %+v", asked, n, e)
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ruedo-dev/ruedo/internal/fault"
 	w "github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
 	"github.com/ruedo-dev/ruedo/sandbox"
 )
@@ -110,7 +111,7 @@ func stopFour(t *testing.T, tpl *sandbox.Template, limit time.Duration) (late []
 	for range 4 {
 		wg.Go(func() {
 			res, err := tpl.Call(t.Context(), sandbox.Request{})
-			if e, ok := errors.AsType[*sandbox.Error](err); !ok || e.Reason != sandbox.ReasonTimeout {
+			if e, ok := errors.AsType[*fault.Error](err); !ok || e.Reason != fault.GuestTimeout {
 				t.Errorf("got %v", err)
 			}
 			mu.Lock()
@@ -131,7 +132,7 @@ func TestTailCalls(t *testing.T) {
 	tpl := load(t, sandbox.Spec{Wasm: m.Bytes(), Limits: sandbox.Limits{Timeout: 100 * time.Millisecond}})
 	for range 2 {
 		_, err := tpl.Call(t.Context(), sandbox.Request{})
-		refused(t, err, sandbox.ReasonTimeout)
+		refused(t, err, fault.GuestTimeout)
 	}
 }
 
@@ -198,7 +199,7 @@ func TestFuel(t *testing.T) {
 			stopped := uint64(0)
 			for range 3 {
 				got, err := call(less, n)
-				if x := refused(t, err, sandbox.ReasonFuel); got <= limit || stopped != 0 && got != stopped {
+				if x := refused(t, err, fault.GuestFuel); got <= limit || stopped != 0 && got != stopped {
 					t.Errorf("%d rounds, limit %d: stopped after %d, before after %d: %+v", n, limit, got, stopped, x)
 				}
 				stopped = got
@@ -231,7 +232,7 @@ func TestFuelBehindTheLastTest(t *testing.T) {
 			if less == 0 && err != nil {
 				t.Errorf("%s: as much as it needs is too little: %v", name, err)
 			} else if less > 0 {
-				refused(t, err, sandbox.ReasonFuel)
+				refused(t, err, fault.GuestFuel)
 			}
 		}
 	}
@@ -253,7 +254,7 @@ func TestCPU(t *testing.T) {
 	for range 4 { // more than there are processors, so that they wait for each other
 		wg.Go(func() {
 			res, err := tpl.Call(t.Context(), sandbox.Request{})
-			if e, ok := errors.AsType[*sandbox.Error](err); !ok || e.Reason != sandbox.ReasonCPU || e.Meta["limit_ms"] != "50" {
+			if e, ok := errors.AsType[*fault.Error](err); !ok || e.Reason != fault.GuestCPU || e.Meta["limit_ms"] != "50" {
 				t.Errorf("computing: got %v", err)
 			}
 			if res.CPU < limits.CPU || res.CPU > 2*limits.CPU {

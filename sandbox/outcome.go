@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/tetratelabs/wazero/sys"
+
+	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
 // stackOverflow is the kind of a trap whose guest needed more than mostStack.
@@ -14,7 +16,7 @@ const stackOverflow = "stack overflow"
 
 // outcome decides what became of a call, from the runtime's error and from what
 // the host functions saw. nil means that it went well.
-func (t *Template) outcome(i *instance, status uint32, err error, took time.Duration) *Error {
+func (t *Template) outcome(i *instance, status uint32, err error, took time.Duration) *fault.Error {
 	c := i.call
 	exit, exited := errors.AsType[*sys.ExitError](err)
 	panicked, _ := errors.AsType[*panicError](err)
@@ -32,13 +34,13 @@ func (t *Template) outcome(i *instance, status uint32, err error, took time.Dura
 	case err == nil && i.memory.Refused() > 0:
 		return t.outOfMemory(i, fmt.Sprintf("it returned %d", int32(status)), nil)
 	case err == nil:
-		return newError(ReasonError, "the service failed: it returned %d and said no more", int32(status)).
-			fix("see its logs").with("status", int32(status)).code(2)
+		return fault.New(fault.GuestError, "the service failed: it returned %d and said no more", int32(status)).
+			WithFix("see its logs").With("status", int32(status))
 	case errors.Is(err, errHostMemory):
 		return t.noMemory(err)
 	case panicked != nil:
 		t.engine.log.Error("running a guest panicked", "in", i.in, "panic", panicked.value, "stack", string(panicked.stack))
-		return newError(ReasonInternal, "the service met a fault of its host in %s", i.in).cause(err)
+		return fault.Wrap(err, fault.Internal, "the service met a fault of its host in %s", i.in)
 	case c.stopped != running:
 		return t.stopped(i, took, err)
 	case exited && c.failed != nil:
@@ -53,11 +55,6 @@ func (t *Template) outcome(i *instance, status uint32, err error, took time.Dura
 	return t.trapped(i, err)
 }
 
-func (e *Error) code(c uint32) *Error {
-	e.Code = c
-	return e
-}
-
 // exitCode of a guest that exited by itself.
 func exitCode(err error) int {
 	if exit, ok := errors.AsType[*sys.ExitError](err); ok {
@@ -67,92 +64,94 @@ func exitCode(err error) int {
 }
 
 // notRun is the answer to a call whose caller was gone before it began.
-func (t *Template) notRun(c *call, err error) *Error {
+func (t *Template) notRun(c *call, err error) *fault.Error {
 	if c.end(err) == stopCanceled {
-		return newError(ReasonCanceled, "the service was not run: its caller is gone").cause(err).with("actual_ms", 0)
+		return fault.Wrap(err, fault.Canceled, "the service was not run: its caller is gone").With("actual_ms", 0)
 	}
-	return newError(ReasonTimeout, "the service was not run: its caller's deadline is over").cause(err).
-		fix("give the call more time").
-		with("limit_ms", t.limits.Timeout.Milliseconds(), "actual_ms", 0, "deadline", "caller")
+	return fault.Wrap(err, fault.GuestTimeout, "the service was not run: its caller's deadline is over").
+		WithFix("give the call more time").
+		With("limit_ms", t.limits.Timeout.Milliseconds(), "actual_ms", 0, "deadline", "caller")
 }
 
 // stopped is the answer to a call that the host ended.
-func (t *Template) stopped(i *instance, took time.Duration, err error) *Error {
+func (t *Template) stopped(i *instance, took time.Duration, err error) *fault.Error {
 	ms := func(d time.Duration) int64 { return d.Milliseconds() }
 	took = took.Round(time.Millisecond)
 	switch i.call.stopped {
 	case stopCPU:
-		return newError(ReasonCPU, "the service was stopped after %s of processor time, the limit is %s", i.cpu.Round(time.Millisecond), t.limits.CPU).cause(err).
-			fix("make it do less, or raise cpu in a decorator").
-			with("limit_ms", ms(t.limits.CPU), "actual_ms", ms(i.cpu))
+		return fault.Wrap(err, fault.GuestCPU, "the service was stopped after %s of processor time, the limit is %s", i.cpu.Round(time.Millisecond), t.limits.CPU).
+			WithFix("make it do less, or raise cpu in a decorator").
+			With("limit_ms", ms(t.limits.CPU), "actual_ms", ms(i.cpu))
 	case stopFuel:
-		return newError(ReasonFuel, "the service was stopped after %d units of fuel, the limit is %d", i.meter.spent(), t.limits.Fuel).cause(err).
-			fix("make it do less").with("limit", t.limits.Fuel, "actual", i.meter.spent())
+		return fault.Wrap(err, fault.GuestFuel, "the service was stopped after %d units of fuel, the limit is %d", i.meter.spent(), t.limits.Fuel).
+			WithFix("make it do less").With("limit", t.limits.Fuel, "actual", i.meter.spent())
 	case stopHostCalls:
-		return newError(ReasonHostCalls, "the service was stopped after %d calls of host functions, which is the limit", maxHostCalls).cause(err).
-			fix("read and write in larger pieces").with("limit", maxHostCalls)
+		return fault.Wrap(err, fault.HostCallLimit, "the service was stopped after %d calls of host functions, which is the limit", maxHostCalls).
+			WithFix("read and write in larger pieces").With("limit", maxHostCalls)
 	case stopStack:
 		return stackOver(i, err)
 	case stopTimeout:
-		return newError(ReasonTimeout, "the service was stopped after %s, the limit is %s", took, t.limits.Timeout).cause(err).
-			fix("make it faster, or raise timeout in a decorator").
-			with("limit_ms", ms(t.limits.Timeout), "actual_ms", ms(took), "deadline", "service")
+		return fault.Wrap(err, fault.GuestTimeout, "the service was stopped after %s, the limit is %s", took, t.limits.Timeout).
+			WithFix("make it faster, or raise timeout in a decorator").
+			With("limit_ms", ms(t.limits.Timeout), "actual_ms", ms(took), "deadline", "service")
 	case stopDeadline:
-		return newError(ReasonTimeout, "the service was stopped after %s by its caller's deadline; its own limit is %s", took, t.limits.Timeout).cause(err).
-			fix("give the call more time").
-			with("limit_ms", ms(t.limits.Timeout), "actual_ms", ms(took), "deadline", "caller")
+		return fault.Wrap(err, fault.GuestTimeout, "the service was stopped after %s by its caller's deadline; its own limit is %s", took, t.limits.Timeout).
+			WithFix("give the call more time").
+			With("limit_ms", ms(t.limits.Timeout), "actual_ms", ms(took), "deadline", "caller")
 	}
-	return newError(ReasonCanceled, "the service was stopped after %s: its caller is gone", took).cause(err).
-		with("actual_ms", ms(took))
+	return fault.Wrap(err, fault.Canceled, "the service was stopped after %s: its caller is gone", took).
+		With("actual_ms", ms(took))
 }
 
-func (t *Template) tooMuchOutput(c *call) *Error {
-	return newError(ReasonOutputLimit, "the service's output has at least %d bytes, the limit is %d", c.over, t.limits.Output).
-		fix("answer with less, or raise output in a decorator").
-		with("limit", t.limits.Output, "actual", c.over)
+func (t *Template) tooMuchOutput(c *call) *fault.Error {
+	return fault.New(fault.GuestOutputLimit, "the service's output has at least %d bytes, the limit is %d", c.over, t.limits.Output).
+		WithFix("answer with less, or raise output in a decorator").
+		With("limit", t.limits.Output, "actual", c.over)
 }
 
-func (t *Template) outOfMemory(i *instance, how string, err error) *Error {
+func (t *Template) outOfMemory(i *instance, how string, err error) *fault.Error {
 	if own := t.mostMemory(); own < t.limits.Memory {
-		return newError(ReasonMemory, "the service ran out of memory: it wanted %d bytes, its own maximum is %d; %s", i.memory.Refused(), own, how).cause(err).
-			fix("build it with a larger maximum of memory").
-			with("limit", own, "actual", i.memory.Refused(), "in", i.in)
+		return fault.Wrap(err, fault.GuestMemory, "the service ran out of memory: it wanted %d bytes, its own maximum is %d; %s", i.memory.Refused(), own, how).
+			WithFix("build it with a larger maximum of memory").
+			With("limit", own, "actual", i.memory.Refused(), "in", i.in)
 	}
-	return newError(ReasonMemory, "the service ran out of memory: it wanted %d bytes, the limit is %d; %s", i.memory.Refused(), t.limits.Memory, how).cause(err).
-		fix("use less, or raise memory in a decorator").
-		with("limit", t.limits.Memory, "actual", i.memory.Refused(), "in", i.in)
+	return fault.Wrap(err, fault.GuestMemory, "the service ran out of memory: it wanted %d bytes, the limit is %d; %s", i.memory.Refused(), t.limits.Memory, how).
+		WithFix("use less, or raise memory in a decorator").
+		With("limit", t.limits.Memory, "actual", i.memory.Refused(), "in", i.in)
 }
 
-func guestError(c *call, err error) *Error {
+func guestError(c *call, err error) *fault.Error {
 	msg := c.failed.message
 	if msg == "" {
 		msg = "the service failed and said no more"
 	}
-	return newError(ReasonError, "%s", msg).code(c.failed.code).cause(err)
+	e := fault.Wrap(err, fault.GuestError, "%s", msg)
+	e.Code = c.failed.code
+	return e
 }
 
-func (t *Template) exited(i *instance, code uint32, err error) *Error {
-	e := newError(ReasonExit, "the service exited with code %d in %s", code, i.in).cause(err).
-		fix("see its logs").with("exit_code", code, "in", i.in)
+func (t *Template) exited(i *instance, code uint32, err error) *fault.Error {
+	e := fault.Wrap(err, fault.GuestExit, "the service exited with code %d in %s", code, i.in).
+		WithFix("see its logs").With("exit_code", code, "in", i.in)
 	if t.report.Kind == Function {
-		e.fix("a function answers by returning from its handler: remove the exit, or see its logs")
+		e.WithFix("a function answers by returning from its handler: remove the exit, or see its logs")
 	}
 	return e
 }
 
 // trapped reads the runtime's error, whose kinds are not exported: "wasm error:
 // <kind>\nwasm stack trace:\n\t<function>\n\t...".
-func (t *Template) trapped(i *instance, err error) *Error {
+func (t *Template) trapped(i *instance, err error) *fault.Error {
 	text := err.Error()
 	kind, trace, _ := strings.Cut(text, "\nwasm stack trace:")
 	// What follows are names that the guest chose.
 	if strings.HasSuffix(kind, "(recovered by wazero)") {
 		t.engine.log.Error("a host function panicked", "in", i.in, "error", text)
-		return newError(ReasonInternal, "the service met a fault of its host in %s", i.in).cause(errors.New(clean(text, 200)))
+		return fault.Wrap(errors.New(clean(text, 200)), fault.Internal, "the service met a fault of its host in %s", i.in)
 	}
 	if i.module == nil && !strings.Contains(text, "wasm error: ") && !strings.HasSuffix(text, stackOverflow) {
-		return newError(ReasonCompile, "the module cannot be set up: %s", clean(text, 400)).cause(err).
-			fix("its data or table segments do not fit: build it again")
+		return fault.Wrap(err, fault.CompileFailed, "the module cannot be set up: %s", clean(text, 400)).
+			WithFix("its data or table segments do not fit: build it again")
 	}
 	if k := strings.LastIndex(kind, "wasm error: "); k >= 0 {
 		kind = kind[k+len("wasm error: "):]
@@ -162,27 +161,27 @@ func (t *Template) trapped(i *instance, err error) *Error {
 	}
 	kind = clean(kind, 200)
 	if i.memory.Refused() > 0 {
-		return t.outOfMemory(i, "it trapped: "+kind, err).with("kind", kind)
+		return t.outOfMemory(i, "it trapped: "+kind, err).With("kind", kind)
 	}
-	e := newError(ReasonTrap, "the service trapped in %s: %s", i.in, kind).cause(errors.New(kind)).
-		fix("it is a fault of the service: see the trace and its logs").
-		with("kind", kind, "in", i.in)
+	e := fault.Wrap(errors.New(kind), fault.GuestTrap, "the service trapped in %s: %s", i.in, kind).
+		WithFix("it is a fault of the service: see the trace and its logs").
+		With("kind", kind, "in", i.in)
 	if lines := frames(trace); lines != "" {
-		e = e.with("trace", lines)
+		e.With("trace", lines)
 	}
 	return e
 }
 
 // stackOver is the answer to a guest that has used up its stack.
-func stackOver(i *instance, err error) *Error {
-	return newError(ReasonTrap, "the service trapped in %s: %s, over the limit of %d bytes", i.in, stackOverflow, mostStack).cause(err).
-		fix("it calls itself without an end, or too deep: see its code").
-		with("kind", stackOverflow, "in", i.in, "limit", mostStack)
+func stackOver(i *instance, err error) *fault.Error {
+	return fault.Wrap(err, fault.GuestTrap, "the service trapped in %s: %s, over the limit of %d bytes", i.in, stackOverflow, mostStack).
+		WithFix("it calls itself without an end, or too deep: see its code").
+		With("kind", stackOverflow, "in", i.in, "limit", mostStack)
 }
 
 // noMemory is the answer to a call that the host had no memory for.
-func (t *Template) noMemory(err error) *Error {
-	return newError(ReasonInternal, "the host has no memory left for a service that may use %d bytes", t.limits.Memory).cause(err)
+func (t *Template) noMemory(err error) *fault.Error {
+	return fault.Wrap(err, fault.Internal, "the host has no memory left for a service that may use %d bytes", t.limits.Memory)
 }
 
 // frames are the innermost functions of a trace. Their names are the guest's.

@@ -2,9 +2,9 @@ package sandbox
 
 import (
 	"context"
-	"fmt"
 	"time"
 
+	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/sandbox/instrument"
 	"github.com/ruedo-dev/ruedo/sandbox/pristine"
 )
@@ -26,7 +26,7 @@ func rewrite(wasm []byte, l Limits) (*instrument.Result, error) {
 }
 
 // prepare starts the module and takes its snapshot.
-func (t *Template) prepare(ctx context.Context, example []byte) *Error {
+func (t *Template) prepare(ctx context.Context, example []byte) *fault.Error {
 	if t.report.Kind == Command {
 		return t.prepareCommand(ctx, example)
 	}
@@ -63,7 +63,7 @@ func (t *Template) prepare(ctx context.Context, example []byte) *Error {
 
 // prepareCommand takes the snapshot of a program: its data. It starts with each
 // call.
-func (t *Template) prepareCommand(ctx context.Context, example []byte) *Error {
+func (t *Template) prepareCommand(ctx context.Context, example []byte) *fault.Error {
 	began := time.Now()
 	i, failure := t.model(ctx)
 	if failure != nil {
@@ -83,7 +83,7 @@ func (t *Template) mostMemory() uint64 { return uint64(t.rewritten.MemoryMaxPage
 
 // model makes the instance that the snapshot is taken of, with the module's
 // data in its memory.
-func (t *Template) model(ctx context.Context) (*instance, *Error) {
+func (t *Template) model(ctx context.Context) (*instance, *fault.Error) {
 	c := newCall(ctx, t.limits, Request{})
 	memory, err := pristine.NewTemplateMemory(t.mostMemory())
 	if err != nil {
@@ -98,8 +98,8 @@ func (t *Template) model(ctx context.Context) (*instance, *Error) {
 	for _, s := range t.rewritten.Segments {
 		if uint64(s.Offset)+uint64(len(s.Bytes)) > uint64(len(all)) {
 			i.close()
-			return nil, newError(ReasonCompile, "the module cannot be set up: a data segment of %d bytes at %d does not fit into its memory of %d bytes",
-				len(s.Bytes), s.Offset, len(all)).fix("build it again")
+			return nil, fault.New(fault.CompileFailed, "the module cannot be set up: a data segment of %d bytes at %d does not fit into its memory of %d bytes",
+				len(s.Bytes), s.Offset, len(all)).WithFix("build it again")
 		}
 		copy(all[s.Offset:], s.Bytes)
 	}
@@ -107,7 +107,7 @@ func (t *Template) model(ctx context.Context) (*instance, *Error) {
 }
 
 // warm calls the example before the snapshot.
-func (t *Template) warm(ctx context.Context, i *instance, example []byte) *Error {
+func (t *Template) warm(ctx context.Context, i *instance, example []byte) *fault.Error {
 	if example == nil {
 		return nil
 	}
@@ -121,8 +121,8 @@ func (t *Template) warm(ctx context.Context, i *instance, example []byte) *Error
 		if failure == nil {
 			continue
 		}
-		failure.at("the example input fails: ").logged(c)
-		if failure.Reason == ReasonError {
+		failure = c.said(doing("the example input fails: ", failure))
+		if failure.Reason == fault.GuestError {
 			// The guest answered, if with an error: that may lie in the moment.
 			t.report.Example = failure
 			return nil
@@ -135,7 +135,7 @@ func (t *Template) warm(ctx context.Context, i *instance, example []byte) *Error
 // rehearse has the example go the way of a call, twice: where instances are used
 // again, the second finds the one that the first left behind. Those that are
 // shared would remember it.
-func (t *Template) rehearse(ctx context.Context, example []byte) *Error {
+func (t *Template) rehearse(ctx context.Context, example []byte) *fault.Error {
 	if example == nil || t.report.Isolation == Shared {
 		return nil
 	}
@@ -145,11 +145,11 @@ func (t *Template) rehearse(ctx context.Context, example []byte) *Error {
 		if err == nil {
 			continue
 		}
-		failure := err.(*Error).at("the example input fails: ")
+		failure := doing("the example input fails: ", fault.Of(err))
 		if len(res.Logs) > 0 {
-			failure.with("logs", lastLines(res.Logs, maxSaid))
+			failure.With("logs", lastLines(res.Logs, maxSaid))
 		}
-		if failure.Reason != ReasonError && failure.Reason != ReasonExit {
+		if failure.Reason != fault.GuestError && failure.Reason != fault.GuestExit {
 			return failure
 		}
 		t.report.Example = failure
@@ -158,10 +158,10 @@ func (t *Template) rehearse(ctx context.Context, example []byte) *Error {
 }
 
 // snapshot takes the memory that instances begin with.
-func (t *Template) snapshot(i *instance) *Error {
+func (t *Template) snapshot(i *instance) *fault.Error {
 	image, err := pristine.NewImage(i.memory.Bytes(), pristine.Config{})
 	if err != nil {
-		return newError(ReasonInternal, "the host cannot take a snapshot of %d bytes", i.memory.Size()).cause(err)
+		return fault.Wrap(err, fault.Internal, "the host cannot take a snapshot of %d bytes", i.memory.Size())
 	}
 	t.image = image
 	return nil
@@ -178,25 +178,25 @@ const maxSaid = 2 << 10
 
 // startFailure is why the model could not be started; it closes the model's
 // call.
-func (t *Template) startFailure(i *instance, status uint32, err error, doing string) *Error {
+func (t *Template) startFailure(i *instance, status uint32, err error, what string) *fault.Error {
 	i.call.close()
 	failure := t.outcome(i, status, err, time.Since(i.call.began))
 	if failure == nil {
-		failure = newError(ReasonExit, "it exited with code 0 before its first call")
+		failure = fault.New(fault.GuestExit, "it exited with code 0 before its first call")
 	}
-	return failure.at(doing).logged(i.call)
+	return i.call.said(doing(what, failure))
 }
 
-// logged adds the last that the guest said.
-func (e *Error) logged(c *call) *Error {
+// said adds the last that the guest logged.
+func (c *call) said(e *fault.Error) *fault.Error {
 	if len(c.logs.text) > 0 {
-		e.with("logs", lastLines(c.logs.text, maxSaid))
+		e.With("logs", lastLines(c.logs.text, maxSaid))
 	}
 	return e
 }
 
-// at says in front of the message what was being done.
-func (e *Error) at(what string) *Error {
-	e.Message = fmt.Sprint(what, e.Message)
+// doing says in front of the message what was being done.
+func doing(what string, e *fault.Error) *fault.Error {
+	e.Message = what + e.Message
 	return e
 }

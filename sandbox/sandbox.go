@@ -8,7 +8,7 @@
 //	result, err := template.Call(ctx, sandbox.Request{Input: []byte(`{}`)})
 //
 // It is a library that knows nothing of the rest of the house: bytes and limits
-// go in, bytes and an [*Error] with a stable reason come out.
+// go in, bytes and an [*fault.Error] with a stable reason come out.
 //
 // # Promises
 //
@@ -47,6 +47,7 @@ package sandbox
 import (
 	"time"
 
+	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/wasmbin"
 )
 
@@ -97,7 +98,7 @@ type Report struct {
 	Imports []string
 	// Example is the error that the guest itself gave for the example, or nil.
 	// All other failures of the example are failures of Load.
-	Example *Error
+	Example *fault.Error
 }
 
 // Request is one call's input.

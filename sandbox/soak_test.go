@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/sandbox"
 	"github.com/ruedo-dev/ruedo/sandbox/testdata/guests/work"
 )
@@ -148,18 +149,18 @@ func (s *soaker) answered(o order, out []byte) {
 }
 
 func (s *soaker) failed(o order, early bool, err error) {
-	e, _ := err.(*sandbox.Error)
+	e, _ := err.(*fault.Error)
 	count, how := (*atomic.Int64)(nil), ""
 	switch e.Reason {
-	case sandbox.ReasonCanceled:
+	case fault.Canceled:
 		count, how = &s.canceled, o.How
-	case sandbox.ReasonTimeout:
+	case fault.GuestTimeout:
 		count, how = &s.late, o.How
-	case sandbox.ReasonTrap:
+	case fault.GuestTrap:
 		count, how = &s.trapped, "panic"
-	case sandbox.ReasonExit:
+	case fault.GuestExit:
 		count, how = &s.exited, "exit"
-	case sandbox.ReasonMemory:
+	case fault.GuestMemory:
 		count, how = &s.full, "eat"
 	}
 	if count == nil || !early || how != o.How {

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ruedo-dev/ruedo/internal/fault"
 	w "github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
 	"github.com/ruedo-dev/ruedo/sandbox"
 )
@@ -58,7 +59,7 @@ func TestStacksAreLent(t *testing.T) {
 			t.Errorf("%s: after deep recursion %d bytes of stack are kept", isolation, large)
 		}
 		_, err := tpl.Call(t.Context(), depth(1<<30))
-		if e := refused(t, err, sandbox.ReasonTrap); e.Meta["kind"] != "stack overflow" || e.Meta["limit"] != "8388608" {
+		if e := refused(t, err, fault.GuestTrap); e.Meta["kind"] != "stack overflow" || e.Meta["limit"] != "8388608" {
 			t.Errorf("%s: recursion without an end: %+v", isolation, e)
 		}
 		if after := call(10); after > sandbox.KeepStack {

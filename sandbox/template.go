@@ -13,6 +13,7 @@ import (
 
 	"github.com/tetratelabs/wazero"
 
+	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/wasmbin"
 	"github.com/ruedo-dev/ruedo/sandbox/instrument"
 	"github.com/ruedo-dev/ruedo/sandbox/pristine"
@@ -43,7 +44,7 @@ type Template struct {
 
 // Load admits a module, instruments and compiles it, starts it once, and takes
 // the snapshot that calls begin with. With an example it is called some times
-// before and after that. All errors are [*Error]. It ends with ctx.
+// before and after that. All errors are [*fault.Error]. It ends with ctx.
 func (e *Engine) Load(ctx context.Context, spec Spec) (*Template, error) {
 	if !e.gate.enter() {
 		return nil, closedError("engine")
@@ -59,11 +60,11 @@ func (e *Engine) Load(ctx context.Context, spec Spec) (*Template, error) {
 		MemoryPages: uint32(max(limits.Memory/page, 1)),
 	})
 	if err != nil {
-		return nil, admission(err)
+		return nil, err
 	}
 	rewritten, err := rewrite(spec.Wasm, limits)
 	if err != nil {
-		return nil, admission(err)
+		return nil, err
 	}
 	compiled, took, failure := e.codeOf(ctx, rewritten.Wasm)
 	if failure != nil {
@@ -99,17 +100,17 @@ func checkSpec(spec Spec) error {
 	switch spec.Isolation {
 	case "", Pristine, Shared, Fresh, Program:
 	default:
-		return newError(ReasonSpec, "there is no isolation %q", spec.Isolation).fix("use pristine, shared or fresh")
+		return fault.New(fault.RequestInvalid, "there is no isolation %q", spec.Isolation).WithFix("use pristine, shared or fresh")
 	}
 	for k, v := range spec.Env {
 		if k == "" || strings.ContainsAny(k, "=\x00") || strings.Contains(v, "\x00") {
-			return newError(ReasonSpec, "the environment variable %q cannot be given to a service", k).
-				fix("names must not be empty nor have = in them, and neither names nor values a NUL")
+			return fault.New(fault.RequestInvalid, "the environment variable %q cannot be given to a service", k).
+				WithFix("names must not be empty nor have = in them, and neither names nor values a NUL")
 		}
 	}
 	for i, a := range spec.Args {
 		if strings.Contains(a, "\x00") {
-			return newError(ReasonSpec, "argument %d cannot be given to a service: it has a NUL in it", i+1)
+			return fault.New(fault.RequestInvalid, "argument %d cannot be given to a service: it has a NUL in it", i+1)
 		}
 	}
 	return nil
@@ -124,15 +125,15 @@ func (t *Template) Report() Report {
 
 // Call runs the module once. It is safe for concurrent use; how many run at a
 // time is the caller's to bound. The result's logs, memory and times are set
-// also where the call failed. All errors are [*Error].
+// also where the call failed. All errors are [*fault.Error].
 func (t *Template) Call(ctx context.Context, req Request) (Result, error) {
 	if !t.gate.enter() {
 		return Result{}, closedError("template")
 	}
 	defer t.gate.leave()
 	if n := int64(len(req.Input)); n > t.limits.Input {
-		return Result{}, newError(ReasonInputTooLarge, "the input has %d bytes, the limit is %d", n, t.limits.Input).
-			fix("send less, or raise input in a decorator").with("limit", t.limits.Input, "actual", n)
+		return Result{}, fault.New(fault.InputTooLarge, "the input has %d bytes, the limit is %d", n, t.limits.Input).
+			WithFix("send less, or raise input in a decorator").With("limit", t.limits.Input, "actual", n)
 	}
 	c := newCall(ctx, t.limits, req)
 	if err := ctx.Err(); err != nil {
@@ -193,7 +194,7 @@ func (t *Template) finish(i *instance, status uint32, err error) (Result, error)
 		Cold:        c.cold,
 	}
 	failure := t.outcome(i, status, err, res.Duration)
-	if failure == nil || t.report.Kind == Command && failure.Reason == ReasonExit {
+	if failure == nil || t.report.Kind == Command && failure.Reason == fault.GuestExit {
 		res.Output, res.ContentType = c.output, c.contentType
 	}
 	if max(c.size, cap(c.output)) > large {
@@ -208,9 +209,9 @@ func (t *Template) finish(i *instance, status uint32, err error) (Result, error)
 
 // putAway gets an instance ready for its next call, or closes it where it
 // cannot serve another.
-func (t *Template) putAway(i *instance, err error, failure *Error) time.Duration {
+func (t *Template) putAway(i *instance, err error, failure *fault.Error) time.Duration {
 	keep := i.module != nil && !i.module.IsClosed()
-	if failure != nil && failure.Reason == ReasonInternal {
+	if failure != nil && failure.Reason == fault.Internal {
 		keep = false // nobody knows what a fault of the host left behind
 	}
 	var took time.Duration

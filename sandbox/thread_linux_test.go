@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ruedo-dev/ruedo/internal/abi"
+	"github.com/ruedo-dev/ruedo/internal/fault"
 	w "github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
 	"github.com/ruedo-dev/ruedo/sandbox"
 )
@@ -70,27 +71,27 @@ func TestThreadsAreLetGo(t *testing.T) {
 	var threads sync.Map
 	for name, c := range map[string]struct {
 		m      *w.Module
-		reason string
+		reason fault.Reason
 		limits sandbox.Limits
 		breaks bool
 	}{
 		"an answer":        {m: function(nil, w.I32(0))},
-		"a status":         {m: function(nil, w.I32(1)), reason: sandbox.ReasonError},
-		"a trap":           {m: function(nil, w.Unreachable()), reason: sandbox.ReasonTrap},
-		"an exit":          {m: function([]string{wasi + ".proc_exit:i>"}, w.CallWith(0, 1), w.I32(0)), reason: sandbox.ReasonExit},
-		"a loop":           {m: function(nil, w.Forever()), reason: sandbox.ReasonTimeout},
-		"no more CPU":      {m: function(nil, w.Forever()), reason: sandbox.ReasonCPU, limits: sandbox.Limits{CPU: 10 * time.Millisecond}},
-		"no more fuel":     {m: function(nil, w.Forever()), reason: sandbox.ReasonFuel, limits: sandbox.Limits{Fuel: 10_000}},
+		"a status":         {m: function(nil, w.I32(1)), reason: fault.GuestError},
+		"a trap":           {m: function(nil, w.Unreachable()), reason: fault.GuestTrap},
+		"an exit":          {m: function([]string{wasi + ".proc_exit:i>"}, w.CallWith(0, 1), w.I32(0)), reason: fault.GuestExit},
+		"a loop":           {m: function(nil, w.Forever()), reason: fault.GuestTimeout},
+		"no more CPU":      {m: function(nil, w.Forever()), reason: fault.GuestCPU, limits: sandbox.Limits{CPU: 10 * time.Millisecond}},
+		"no more fuel":     {m: function(nil, w.Forever()), reason: fault.GuestFuel, limits: sandbox.Limits{Fuel: 10_000}},
 		"a sleep":          {m: sleep(time.Millisecond)},
-		"too long a sleep": {m: sleep(time.Hour), reason: sandbox.ReasonTimeout},
-		"yields":           {m: function([]string{wasi + ".sched_yield:>i"}, w.Forever(w.Call(0), w.Drop())), reason: sandbox.ReasonTimeout},
-		"too much output":  {m: function([]string{"ruedo.output_write:ii>i"}, w.Forever(w.CallWith(0, 0, 1000), w.Drop())), reason: sandbox.ReasonOutputLimit},
-		"a fault":          {m: function([]string{wasi + ".clock_time_get:iIi>i"}, w.I32(0), w.I64(0), w.I32(0), w.Call(0)), reason: sandbox.ReasonInternal, breaks: true},
-		"deep recursion":   {m: recursive, reason: sandbox.ReasonTrap},
-		"a bad start":      {m: starts(w.Unreachable()), reason: sandbox.ReasonTrap},
-		"a slow start":     {m: starts(w.Loop()), reason: sandbox.ReasonTimeout},
+		"too long a sleep": {m: sleep(time.Hour), reason: fault.GuestTimeout},
+		"yields":           {m: function([]string{wasi + ".sched_yield:>i"}, w.Forever(w.Call(0), w.Drop())), reason: fault.GuestTimeout},
+		"too much output":  {m: function([]string{"ruedo.output_write:ii>i"}, w.Forever(w.CallWith(0, 0, 1000), w.Drop())), reason: fault.GuestOutputLimit},
+		"a fault":          {m: function([]string{wasi + ".clock_time_get:iIi>i"}, w.I32(0), w.I64(0), w.I32(0), w.Call(0)), reason: fault.Internal, breaks: true},
+		"deep recursion":   {m: recursive, reason: fault.GuestTrap},
+		"a bad start":      {m: starts(w.Unreachable()), reason: fault.GuestTrap},
+		"a slow start":     {m: starts(w.Loop()), reason: fault.GuestTimeout},
 	} {
-		if c.limits.Timeout = time.Minute; c.reason == sandbox.ReasonTimeout {
+		if c.limits.Timeout = time.Minute; c.reason == fault.GuestTimeout {
 			c.limits.Timeout = 100 * time.Millisecond
 		}
 		c.limits.Memory = 1 << 20
@@ -103,7 +104,7 @@ func TestThreadsAreLetGo(t *testing.T) {
 					}
 					_, err = tpl.Call(t.Context(), sandbox.Request{})
 				}
-				if x, ok := errors.AsType[*sandbox.Error](err); ok != (c.reason != "") || ok && x.Reason != c.reason {
+				if x, ok := errors.AsType[*fault.Error](err); ok != (c.reason != "") || ok && x.Reason != c.reason {
 					t.Errorf("%s: got %v", name, err)
 				}
 			})

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ruedo-dev/ruedo/internal/fault"
 	w "github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
 	"github.com/ruedo-dev/ruedo/sandbox"
 )
@@ -34,7 +35,7 @@ func TestGuestsTakeTurns(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 8 * runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
-			if _, err := tpl.Call(t.Context(), sandbox.Request{}); err == nil || err.(*sandbox.Error).Reason != sandbox.ReasonCPU {
+			if _, err := tpl.Call(t.Context(), sandbox.Request{}); err == nil || err.(*fault.Error).Reason != fault.GuestCPU {
 				t.Errorf("a loop ended with %v", err)
 			}
 		})
@@ -54,7 +55,7 @@ func TestWaitingForATurnEndsWithTheCall(t *testing.T) {
 		t.Errorf("a call that needs no turn: %v", err)
 	}
 	_, err := late.Call(t.Context(), sandbox.Request{})
-	refused(t, err, sandbox.ReasonTimeout)
+	refused(t, err, fault.GuestTimeout)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() {
@@ -64,13 +65,13 @@ func TestWaitingForATurnEndsWithTheCall(t *testing.T) {
 	eventually(t, "the guest waits for a turn", func() bool { _, guests := turns.State(); return guests == 1 })
 	cancel()
 	err = <-done
-	refused(t, err, sandbox.ReasonCanceled)
+	refused(t, err, fault.Canceled)
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 	release()
 	_, err = late.Call(t.Context(), sandbox.Request{})
-	refused(t, err, sandbox.ReasonTimeout)
+	refused(t, err, fault.GuestTimeout)
 }
 
 // TestSleepersHoldNoTurn has as many guests as there are turns compute and then
@@ -96,7 +97,7 @@ func TestSleepersHoldNoTurn(t *testing.T) {
 	}
 	eventually(t, "all of them sleep", func() bool { taken, guests := turns.State(); return guests == sleepers && taken == 0 })
 	_, err := worker.Call(t.Context(), sandbox.Request{})
-	refused(t, err, sandbox.ReasonCPU)
+	refused(t, err, fault.GuestCPU)
 	cancel()
 	wg.Wait()
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/sandbox"
 )
 
@@ -86,7 +87,7 @@ func TestAsGuest(t *testing.T) {
 
 	t.Run("output over its limit", func(t *testing.T) {
 		_, err := call(`{"do":"repeat","n":2000000,"text":"x"}`)
-		wantReason(t, err, sandbox.ReasonOutputLimit)
+		wantReason(t, err, fault.GuestOutputLimit)
 	})
 
 	t.Run("content type", func(t *testing.T) {
@@ -98,7 +99,7 @@ func TestAsGuest(t *testing.T) {
 	t.Run("errors", func(t *testing.T) {
 		for _, c := range []struct {
 			input, message string
-			code           uint32
+			code           fault.Code
 		}{
 			{`{"do":"fail","text":"tea"}`, `no "tea" here`, 5},
 			{`{"do":"plain","text":"bad luck"}`, "bad luck", 2},
@@ -108,9 +109,9 @@ func TestAsGuest(t *testing.T) {
 			{`{"do":"panic","text":"boo"}`, "the service panicked: boo", 13},
 		} {
 			res, err := call(c.input)
-			e := wantReason(t, err, sandbox.ReasonError)
-			if e != nil && (e.Code != c.code || !strings.Contains(e.Message, c.message)) {
-				t.Errorf("%s: got code %d and %q, want %d and %q", c.input, e.Code, e.Message, c.code, c.message)
+			e := wantReason(t, err, fault.GuestError)
+			if e != nil && (e.ConnectCode() != c.code || !strings.Contains(e.Message, c.message)) {
+				t.Errorf("%s: got code %s and %q, want %s and %q", c.input, e.ConnectCode(), e.Message, c.code, c.message)
 			}
 			if panicked := strings.Contains(c.input, "panic"); panicked != strings.Contains(string(res.Logs), "main.handle") {
 				t.Errorf("%s: the log is %q", c.input, res.Logs)
@@ -120,7 +121,7 @@ func TestAsGuest(t *testing.T) {
 
 	t.Run("a panic that no handler can catch", func(t *testing.T) {
 		res, err := call(`{"do":"panic elsewhere","text":"boo"}`)
-		wantReason(t, err, sandbox.ReasonTrap)
+		wantReason(t, err, fault.GuestTrap)
 		if !strings.Contains(string(res.Logs), "panic: boo") {
 			t.Errorf("the log is %q", res.Logs)
 		}
@@ -169,9 +170,9 @@ func TestAsGuest(t *testing.T) {
 	}
 }
 
-func wantReason(t *testing.T, err error, reason string) *sandbox.Error {
+func wantReason(t *testing.T, err error, reason fault.Reason) *fault.Error {
 	t.Helper()
-	var e *sandbox.Error
+	var e *fault.Error
 	if !errors.As(err, &e) || e.Reason != reason {
 		t.Errorf("got %v, want %s", err, reason)
 		return nil

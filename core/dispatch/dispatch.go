@@ -46,8 +46,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"connectrpc.com/connect"
-
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/exec"
@@ -171,7 +169,7 @@ func mayRepeat(ctx context.Context, err error) bool {
 	case fault.InputTooLarge, fault.Canceled, fault.Deadline:
 		return false
 	}
-	return e.ConnectCode() != connect.CodeInvalidArgument // another one says the same
+	return e.ConnectCode() != fault.CodeInvalidArgument // another one says the same
 }
 
 // crowded refuses a call whose service has too many under way.

@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"connectrpc.com/connect"
 	"go.uber.org/goleak"
 
 	"github.com/ruedo-dev/ruedo/core/dispatch"
@@ -373,11 +372,11 @@ func TestPrepareFails(t *testing.T) {
 		t.Errorf("the plan's own fault: %+v", e)
 	}
 	ms[1].prepare = func(context.Context, string) error { return fault.New(fault.Integrity, "disk") }
-	if _, err := d.Prepare(t.Context(), req); !errors.Is(err, fault.PrepareFailed) || fault.Of(err).ConnectCode() != connect.CodeFailedPrecondition {
+	if _, err := d.Prepare(t.Context(), req); !errors.Is(err, fault.PrepareFailed) || fault.Of(err).ConnectCode() != fault.CodeFailedPrecondition {
 		t.Errorf("a runner's fault: %v", err)
 	}
 	ms[1].prepare = func(context.Context, string) error { return fault.New(fault.RunnerDraining, "draining") }
-	if _, err := d.Prepare(t.Context(), req); !errors.Is(err, fault.PrepareUnavailable) || fault.Of(err).ConnectCode() != connect.CodeUnavailable {
+	if _, err := d.Prepare(t.Context(), req); !errors.Is(err, fault.PrepareUnavailable) || fault.Of(err).ConnectCode() != fault.CodeUnavailable {
 		t.Errorf("nobody's fault: %v", err)
 	}
 	ms[0].prepare = func(ctx context.Context, _ string) error { <-ctx.Done(); return fault.Of(ctx.Err()) }

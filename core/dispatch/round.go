@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"connectrpc.com/connect"
-
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
@@ -233,7 +231,7 @@ const (
 func blame(err error) int {
 	e := fault.Of(err)
 	switch {
-	case e.ConnectCode() == connect.CodeInvalidArgument || e.Reason.OfGuest():
+	case e.ConnectCode() == fault.CodeInvalidArgument || e.Reason.OfGuest():
 		return planFault
 	case e.Reason == fault.RunnerLost, e.Reason == fault.RunnerDraining, e.Reason == fault.Deadline, e.Reason == fault.Canceled, e.Reason == fault.CoreUnreachable, e.Reason == fault.RunnerDisk:
 		return nobodysFault

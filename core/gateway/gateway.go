@@ -20,6 +20,7 @@ import (
 	"github.com/ruedo-dev/ruedo/core/invoke"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 	"github.com/ruedo-dev/ruedo/internal/port"
 	"github.com/ruedo-dev/ruedo/internal/wire"
 )
@@ -129,7 +130,7 @@ func broken(err error) error {
 	if err == nil {
 		return nil
 	}
-	if e := fault.Of(err); e.Reason != fault.Internal {
+	if e := faultrpc.Of(err); e.Reason != fault.Internal {
 		return e
 	}
 	return fault.Wrap(err, fault.InputBroken, "the body broke off before its end").WithFix("send it again")
@@ -177,17 +178,17 @@ func (g *gateway) wrongMethod(w http.ResponseWriter, r *http.Request) {
 	port.Count(r.Context(), fault.Unimplemented)
 	w.Header().Set("Allow", http.MethodPost)
 	g.foreign(w.Header())
-	wire.WriteJSON(w, http.StatusMethodNotAllowed,
+	faultrpc.WriteJSON(w, http.StatusMethodNotAllowed,
 		fault.New(fault.Unimplemented, "a service is called with POST, not %s", fault.Cut(r.Method, 32)).
 			WithFix("curl -d INPUT http://%s%s", r.Host, r.URL.Path))
 }
 
 func (g *gateway) fail(w http.ResponseWriter, r *http.Request, err error) {
-	e := fault.Of(wire.Public(g.log, "gateway", err))
+	e := wire.Public(g.log, "gateway", err)
 	port.Count(r.Context(), e.Reason)
 	if info, ok := fault.Detail[*ruedov1.CallInfo](e); ok {
 		setInfo(w.Header(), info)
 	}
 	g.foreign(w.Header())
-	wire.WriteJSON(w, fault.HTTPStatus(e), e)
+	faultrpc.WriteJSON(w, faultrpc.HTTPStatus(e), e)
 }

@@ -26,13 +26,11 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
-	"connectrpc.com/connect"
 	"github.com/oklog/ulid/v2"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -196,7 +194,7 @@ func info(entry *Entry, req *runnerv1.ExecuteRequest, o *runnerv1.Outcome) *rued
 // the CallInfo, and a limit names the decorator that set it.
 func failed(err error, entry *Entry, req *runnerv1.ExecuteRequest) (*fault.Error, *ruedov1.CallInfo) {
 	e := *fault.Of(err)
-	if errors.Is(err, context.DeadlineExceeded) && e.Reason == fault.Deadline {
+	if e.Reason == fault.Deadline && errors.Is(e.Err, context.DeadlineExceeded) { // this core's own
 		e.Message = "no answer within the deadline of the call"
 	}
 	outcome, _ := fault.Detail[*runnerv1.Outcome](err)
@@ -205,18 +203,11 @@ func failed(err error, entry *Entry, req *runnerv1.ExecuteRequest) (*fault.Error
 		callInfo.Logs = nil
 	}
 	callInfo.Logs, callInfo.LogsDropped = lastLogs(callInfo.GetLogs(), callInfo.GetLogsDropped())
-	e.Details = nil
-	if d, err := connect.NewErrorDetail(callInfo); err == nil {
-		e.Details = []*connect.ErrorDetail{d}
-	}
+	e.Details = []any{callInfo}
 	if limit := limitOf(e.Reason); limit != "" {
 		for _, l := range entry.Rules.Effective {
 			if l.GetLimit() == limit && l.GetDecorator() != "" {
-				meta := map[string]string{"decorator": l.GetDecorator()}
-				for k, v := range e.Meta {
-					meta[k] = v
-				}
-				e.Meta = meta
+				e.With("decorator", l.GetDecorator())
 			}
 		}
 	}
@@ -246,13 +237,10 @@ func (r *Result) Undelivered(err error) error {
 	e := *fault.Of(err)
 	e.Message = "the call was executed, but its answer is not sent: " + e.Message
 	e.NotStarted = false
-	e.Meta = maps.Clone(e.Meta)
-	e.With("started", "yes")
+	e.With(fault.MetaStarted, "yes")
 	info := proto.CloneOf(r.Info)
 	info.Logs, info.LogsDropped = lastLogs(info.GetLogs(), info.GetLogsDropped())
-	if d, err := connect.NewErrorDetail(info); err == nil {
-		e.Details = []*connect.ErrorDetail{d}
-	}
+	e.Details = []any{info}
 	return &e
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/ruedo-dev/ruedo/core/invoke"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 )
 
 // A caller must not take a call that was executed for one that it may repeat.
@@ -14,7 +15,7 @@ func TestAnAnswerThatIsNotSentSaysThatTheCallWasExecuted(t *testing.T) {
 	refused := fault.New(fault.ServerBusy, "no room").With("limit", "5")
 	refused.NotStarted = true
 	res := &invoke.Result{Info: &ruedov1.CallInfo{CallId: "c", Logs: []byte(strings.Repeat("a line\n", 10_000))}}
-	got := fault.From(fault.Wire(res.Undelivered(refused)))
+	got := faultrpc.FromConnect(faultrpc.ToConnect(res.Undelivered(refused)))
 	if got.Reason != fault.ServerBusy || got.NotStarted || got.Meta["started"] != "yes" || got.Meta["limit"] != "5" {
 		t.Errorf("%s, not started %v, %v", got.Reason, got.NotStarted, got.Meta)
 	}

@@ -1,12 +1,9 @@
 package publish
 
 import (
-	"errors"
-
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
-	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/wasmbin"
 )
 
@@ -21,11 +18,6 @@ func Expect(file []byte, maxBytes int64) *wasmbin.Arrival {
 // wrong and its fix what to do.
 func Admit(digest string, module *wasmbin.Arrival) (*ruedov1.Module, error) {
 	info, err := module.Admit()
-	if we, ok := errors.AsType[*wasmbin.Error](err); ok {
-		e := fault.Wrap(err, fault.Reason(we.Reason), "%s", we.Message)
-		e.Fix = we.Fix
-		return nil, e
-	}
 	if err != nil {
 		return nil, err
 	}

@@ -91,12 +91,12 @@ var arrows = []struct {
 		reason: "a process that runs strangers' code speaks to the store only through an interface its assembler hands it",
 	},
 	{
-		from: []string{"sandbox"}, only: []string{"sandbox", "internal/abi", "internal/wasmbin"},
+		from: []string{"sandbox"}, only: []string{"sandbox", "internal/abi", "internal/fault", "internal/wasmbin"},
 		never:  []string{"connectrpc.com", "google.golang.org", "go.etcd.io"},
-		reason: "the sandbox is a library; limits arrive as a struct",
+		reason: "the sandbox is a library; limits arrive as a struct, and its errors are the one type, which costs it the standard library",
 	},
 	{
-		from: []string{"internal/wasmbin"}, only: []string{"internal/wasmbin", "internal/abi"},
+		from: []string{"internal/wasmbin"}, only: []string{"internal/wasmbin", "internal/abi", "internal/fault"},
 		never:  []string{"github.com/tetratelabs/wazero"},
 		reason: "the core admits modules without an engine that could execute them",
 	},
@@ -205,6 +205,7 @@ var keepers = []struct {
 	{"go.etcd.io/etcd/client/v3", []string{"core/store", "internal/fleet", "internal/etcdembed"}, "who holds a store client can write anything: few do"},
 	{"github.com/tetratelabs/wazero", []string{"sandbox"}, "strangers' code runs in one room"},
 	{"github.com/santhosh-tekuri/jsonschema", []string{"core/decorate/schema"}, "the library bounds neither what a schema costs nor what a check does: one room admits, counts and stops"},
+	{"internal/fault/faultrpc", []string{"internal/fault/faultrpc", "internal/lane", "internal/wire", "internal/port", "core/gateway", "sdk/client", "internal/cli"}, "errors are translated where they enter or leave a process; between rooms they are *fault.Error"},
 	{"github.com/alecthomas/kong", []string{"internal/cli"}, "flags end at the CLI; rooms take structs"},
 }
 
@@ -236,6 +237,21 @@ func TestSDKImportsOnlyTheStandardLibraryAndTheABI(t *testing.T) {
 		for _, imp := range strings.Fields(string(out)) {
 			if strings.Contains(strings.Split(imp, "/")[0], ".") && short(imp) != "internal/abi" {
 				t.Errorf("sdk imports %s: guests pay for every import in megabytes", imp)
+			}
+		}
+	}
+}
+
+// The sandbox, the reader of modules and everything above them return its
+// errors.
+func TestErrorsNeedOnlyTheStandardLibrary(t *testing.T) {
+	for _, p := range packages(t) {
+		if p.ImportPath != "internal/fault" {
+			continue
+		}
+		for _, imp := range p.Imports {
+			if inAny(imp, rooms) || strings.Contains(strings.Split(imp, "/")[0], ".") {
+				t.Errorf("internal/fault imports %s: every room returns its errors, the sandbox too, so they cost nothing; carriage over Connect and HTTP is in faultrpc", imp)
 			}
 		}
 	}

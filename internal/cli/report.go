@@ -12,6 +12,7 @@ import (
 
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 )
 
 // objectError says which object an error is about.
@@ -54,7 +55,7 @@ func (a *app) exit(err error) int {
 // explain gives err as a fault. What fails on this side of the wire may say
 // more than "internal error".
 func (a *app) explain(err error) *fault.Error {
-	e := *fault.Of(err)
+	e := *faultrpc.Of(err)
 	if e.Reason == fault.Internal && e.Err != nil {
 		if _, ok := errors.AsType[*fault.Error](err); !ok {
 			e.Message = err.Error()

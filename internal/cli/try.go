@@ -2,12 +2,9 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"path/filepath"
 	"slices"
 	"time"
-
-	"connectrpc.com/connect"
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/cli/project"
@@ -18,17 +15,7 @@ import (
 
 // admit checks a module by its structure, as the core will.
 func admit(wasm []byte) (*wasmbin.Info, error) {
-	info, err := wasmbin.Admit(wasm, wasmbin.Limits{})
-	if err == nil {
-		return info, nil
-	}
-	w, ok := errors.AsType[*wasmbin.Error](err)
-	if !ok {
-		return nil, err
-	}
-	e := fault.Wrap(err, fault.Reason(w.Reason), "%s", w.Message)
-	e.Fix = w.Fix
-	return nil, e
+	return wasmbin.Admit(wasm, wasmbin.Limits{})
 }
 
 // try loads a module in the very sandbox that runners have: it compiles, starts
@@ -52,21 +39,10 @@ func (a *app) try(src *source) (*tried, error) {
 		Isolation: sandbox.Isolation(project.IsolationName(r.GetIsolation())),
 	})
 	if err != nil {
-		return nil, sandboxError(err)
+		return nil, err
 	}
 	defer func() { _ = t.Close(context.WithoutCancel(ctx)) }()
 	return &tried{Report: t.Report(), Size: uint64(len(src.wasm)), HasExample: len(r.GetExample()) > 0}, nil
-}
-
-// sandboxError gives an error of the sandbox as everyone else does.
-func sandboxError(err error) error {
-	s, ok := errors.AsType[*sandbox.Error](err)
-	if !ok {
-		return err
-	}
-	e := fault.Wrap(err, fault.Reason(s.Reason), "%s", s.Message)
-	e.Fix, e.Meta, e.Code = s.Fix, s.Meta, connect.Code(s.Code)
-	return e
 }
 
 // localLimits are the strictest of the decorators that lie beside the service;

@@ -20,22 +20,26 @@ const (
 	maxKey     = 64
 )
 
+// MetaStarted is the fact that says whether a failed call has begun: "no",
+// "yes" or "unknown".
+const MetaStarted = "started"
+
 // Bounded returns e as callers see it: texts are cut, fields and facts over
-// their number are dropped, and Meta says under "started" whether the call has
-// begun, if that is known. e itself stays as it is.
+// their number are dropped, and Meta says under [MetaStarted] whether the call
+// has begun, if that is known. e itself stays as it is.
 func (e *Error) Bounded() *Error {
 	b := *e
 	b.Message, b.Fix = Cut(e.Message, maxMessage), Cut(e.Fix, maxFix)
 	b.Fields = boundedFields(e.Fields)
-	b.Meta = nil
+	b.Meta = make(map[string]string)
 	for i, k := range slices.Sorted(maps.Keys(e.Meta)) {
 		if i == maxFacts {
 			break
 		}
-		b.Meta = with(b.Meta, Cut(k, maxKey), Cut(e.Meta[k], maxFact))
+		b.Meta[Cut(k, maxKey)] = Cut(e.Meta[k], maxFact)
 	}
 	if e.NotStarted {
-		b.Meta = with(b.Meta, metaStarted, "no")
+		b.Meta[MetaStarted] = "no"
 	}
 	return &b
 }
@@ -52,14 +56,6 @@ func boundedFields(fields []Field) []Field {
 		out = append(out, f)
 	}
 	return out
-}
-
-func with(m map[string]string, key, value string) map[string]string {
-	if m == nil {
-		m = make(map[string]string)
-	}
-	m[key] = value
-	return m
 }
 
 // Cut returns s, or as much of its beginning as fits into n bytes with an

@@ -1,9 +1,11 @@
-// Package fault is the one error type that leaves Ruedo.
+// Package fault is the one error type of Ruedo, from the reader of modules to
+// the CLI. It needs the standard library only, so every room can return it.
 //
 // A [Reason] is a stable word in capitals (GUEST_TIMEOUT, NO_RUNNER ...). It is
 // an error itself, so it serves as the sentinel: errors.Is(err, fault.NoRunner).
-// One table ([Reason.Code], [Reason.ExitCode]) turns a reason into a Connect
-// code and a CLI exit code; nothing else in the program decides that.
+// One table ([Reason.Code], [Reason.ExitCode]) turns a reason into the code that
+// callers see and the exit code of the CLI; nothing else in the program decides
+// that. To add a reason, add its word and its row in reason.go.
 //
 // Make an error with [New]; say what failed, the limit and the actual value in
 // the message, and what to do in [Error.Fix]:
@@ -11,39 +13,43 @@
 //	return fault.New(fault.InputTooLarge, "input of %d bytes is over the limit of %d", n, max).
 //		WithFix("send less, or raise input_bytes in a decorator")
 //
-// [Wire] and [From] carry it across Connect, gRPC and HTTP as google.rpc
-// ErrorInfo and BadRequest details and back, so that the CLI on one side sees
-// what the core on the other side said.
+// A fix says what to do ("list the services"). It names no command of the CLI:
+// who reads it may be a program or somebody at an API. The CLI adds its own.
+//
+// Package faultrpc carries an Error across Connect, gRPC and HTTP.
 package fault
 
 import (
+	"context"
 	"errors"
 	"fmt"
-
-	"connectrpc.com/connect"
+	"maps"
 )
 
-// Error is a failure with a stable reason. It is immutable once returned.
+// Error is a failure with a stable reason. It is immutable once returned: who
+// wants to say more about it changes a copy of the struct.
 type Error struct {
 	// Reason decides the code; see the table.
 	Reason Reason
-	// Code overrides the reason's code where a guest chose its own; zero means
+	// Code overrides the reason's code if a guest chose its own; zero means
 	// the table's.
-	Code connect.Code
+	Code Code
 	// Message says what failed, the limit and the actual value. It never holds
 	// payloads or secrets.
 	Message string
-	// Fix says what to do, as one sentence or one command. May be empty.
+	// Fix says what to do, in one sentence. May be empty.
 	Fix string
 	// Fields name what is wrong with an input, field by field.
 	Fields []Field
 	// Meta is for programs: limit, actual, decorator, started ...
 	Meta map[string]string
-	// NotStarted is true where the call provably did not begin to execute, so
-	// that another runner may be asked.
+	// NotStarted is true if the call provably did not begin to execute, so
+	// that another runner can be asked.
 	NotStarted bool
-	// Details are further protobuf messages for the wire, for example CallInfo.
-	Details []*connect.ErrorDetail
+	// Details are further protobuf messages for the wire, for example a
+	// *CallInfo; see [Detail]. They must not be changed once the error is
+	// returned.
+	Details []any
 	// Err is the cause. It is for logs and -v, never for the message.
 	Err error
 }
@@ -69,22 +75,25 @@ func Wrap(err error, r Reason, format string, args ...any) *Error {
 	return e
 }
 
-// WithFix adds what to do about it.
+// WithFix adds what to do about it. It returns e.
 func (e *Error) WithFix(format string, args ...any) *Error {
 	e.Fix = fmt.Sprintf(format, args...)
 	return e
 }
 
-// With adds a fact for programs.
-func (e *Error) With(key, value string) *Error {
-	if e.Meta == nil {
-		e.Meta = make(map[string]string)
+// With adds facts for programs: key, value, key, value ... It returns e. Copies
+// of e keep the facts that they had.
+func (e *Error) With(pairs ...any) *Error {
+	meta := make(map[string]string, len(e.Meta)+len(pairs)/2)
+	maps.Copy(meta, e.Meta)
+	for i := 0; i+1 < len(pairs); i += 2 {
+		meta[fmt.Sprint(pairs[i])] = fmt.Sprint(pairs[i+1])
 	}
-	e.Meta[key] = value
+	e.Meta = meta
 	return e
 }
 
-// Error gives the message alone: reason and fix have their own places.
+// Error returns the message alone: reason and fix have their own places.
 func (e *Error) Error() string {
 	if e.Message == "" {
 		return string(e.Reason)
@@ -92,24 +101,51 @@ func (e *Error) Error() string {
 	return e.Message
 }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Is makes errors.Is(err, reason) true for the error's own reason.
+// Is makes errors.Is(err, reason) true for the error's own reason. A deadline
+// or a timeout of a guest is a context.DeadlineExceeded, and a canceled request
+// a context.Canceled.
 func (e *Error) Is(target error) bool {
+	switch target {
+	case context.DeadlineExceeded:
+		return e.Reason == Deadline || e.Reason == GuestTimeout
+	case context.Canceled:
+		return e.Reason == Canceled
+	}
 	r, ok := target.(Reason)
 	return ok && r == e.Reason
 }
 
-// ConnectCode is the code that callers see.
-func (e *Error) ConnectCode() connect.Code {
+// ConnectCode returns the code that callers see.
+func (e *Error) ConnectCode() Code {
 	if e.Code != 0 {
 		return e.Code
 	}
 	return e.Reason.Code()
 }
 
-// ReasonOf gives the reason of err, or Internal where it has none.
+// Of returns err as an *Error: err itself, the meaning of a context error, or
+// INTERNAL with a message that reveals nothing. Errors of Connect are INTERNAL
+// here; faultrpc.Of reads them.
+func Of(err error) *Error {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e
+	}
+	if r, ok := errors.AsType[Reason](err); ok {
+		return &Error{Reason: r, Err: err}
+	}
+	switch {
+	case errors.Is(err, context.Canceled):
+		return Wrap(err, Canceled, "the caller went away")
+	case errors.Is(err, context.DeadlineExceeded):
+		return Wrap(err, Deadline, "the caller's deadline passed")
+	}
+	return Wrap(err, Internal, "internal error")
+}
+
+// ReasonOf returns the reason of err, or Internal if it has none.
 func ReasonOf(err error) Reason {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Reason
@@ -118,4 +154,18 @@ func ReasonOf(err error) Reason {
 		return r
 	}
 	return Internal
+}
+
+// Detail returns the first detail of err that is a T, for example *CallInfo.
+func Detail[T any](err error) (t T, ok bool) {
+	e, is := errors.AsType[*Error](err)
+	if !is {
+		return t, false
+	}
+	for _, d := range e.Details {
+		if t, ok = d.(T); ok {
+			return t, true
+		}
+	}
+	return t, false
 }

@@ -1,82 +1,13 @@
 package fault_test
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
-	"connectrpc.com/connect"
-	"github.com/google/go-cmp/cmp"
-	"google.golang.org/protobuf/types/known/durationpb"
-
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
-
-// What one side says, the other side reads.
-func TestAnErrorCrossesTheWireWhole(t *testing.T) {
-	detail, err := connect.NewErrorDetail(durationpb.New(7))
-	if err != nil {
-		t.Fatal(err)
-	}
-	sent := fault.New(fault.InputInvalid, "2 fields are wrong").WithFix("ruedo call x --use").With("decorator", "d")
-	sent.Fields = []fault.Field{{Path: "a", Description: "is required"}, {Path: "b[0]", Description: "is 3; must be at most 2"}}
-	sent.NotStarted = true
-	sent.Details = []*connect.ErrorDetail{detail}
-
-	got := fault.From(fault.Wire(fmt.Errorf("deep down: %w", sent)))
-	if got.Reason != fault.InputInvalid || got.Code != connect.CodeInvalidArgument || got.Error() != sent.Error() || got.Fix != sent.Fix || !got.NotStarted {
-		t.Errorf("got %+v", got)
-	}
-	if diff := cmp.Diff(sent.Fields, got.Fields); diff != "" {
-		t.Error(diff)
-	}
-	if got.Meta["decorator"] != "d" {
-		t.Errorf("meta %v", got.Meta)
-	}
-	if d, ok := fault.Detail[*durationpb.Duration](got); !ok || d.GetNanos() != 7 {
-		t.Errorf("detail %v", d)
-	}
-	if !errors.Is(got, fault.InputInvalid) || errors.Is(got, fault.InputTooLarge) {
-		t.Error("errors.Is finds not its reason, or another")
-	}
-}
-
-func TestAGuestChoosesItsOwnCode(t *testing.T) {
-	e := fault.New(fault.GuestError, "no such order")
-	e.Code = connect.CodeNotFound
-	got := fault.From(fault.Wire(e))
-	if got.Reason != fault.GuestError || got.ConnectCode() != connect.CodeNotFound {
-		t.Errorf("%s %s", got.Reason, got.ConnectCode())
-	}
-}
-
-func TestWhetherACallStartedIsKept(t *testing.T) {
-	got := fault.From(fault.Wire(fault.New(fault.RunnerLost, "lost").With("started", "unknown")))
-	if got.NotStarted || got.Meta["started"] != "unknown" {
-		t.Errorf("not started %v, meta %v", got.NotStarted, got.Meta)
-	}
-}
-
-func TestErrorsWithoutAReasonTellNothing(t *testing.T) {
-	ce := fault.Wire(errors.New("password is hunter2"))
-	if ce.Code() != connect.CodeInternal || strings.Contains(ce.Error(), "hunter2") {
-		t.Errorf("%v", ce)
-	}
-	for err, want := range map[error]fault.Reason{
-		context.Canceled: fault.Canceled,
-		fmt.Errorf("x: %w", context.DeadlineExceeded): fault.Deadline,
-		fault.NoRunner: fault.NoRunner,
-		connect.NewError(connect.CodeUnavailable, nil): fault.CoreUnreachable,
-		connect.NewError(connect.CodeDataLoss, nil):    fault.Internal,
-	} {
-		if got := fault.Of(err).Reason; got != want {
-			t.Errorf("%v is %s, want %s", err, got, want)
-		}
-	}
-}
 
 // The exit codes are a promise: docs/errors.md lists them.
 func TestExitCodes(t *testing.T) {

@@ -1,15 +1,13 @@
 package fault
 
-import "connectrpc.com/connect"
-
-// Reason is a stable word that programs may rely on. It never changes its
+// Reason is a stable word that programs can rely on. It never changes its
 // meaning.
 type Reason string
 
 // Error makes a reason usable with errors.Is.
 func (r Reason) Error() string { return string(r) }
 
-// The reasons. Each has one row in the table below.
+// The reasons. Each has one row in [table].
 const (
 	Internal      Reason = "INTERNAL"
 	Unimplemented Reason = "UNIMPLEMENTED"
@@ -30,7 +28,7 @@ const (
 	OriginNotAllowed Reason = "ORIGIN_NOT_ALLOWED"
 
 	// Resources.
-	NotFound          Reason = "NOT_FOUND" // of what has no reason of its own
+	NotFound          Reason = "NOT_FOUND"
 	ServiceNotFound   Reason = "SERVICE_NOT_FOUND"
 	DecoratorNotFound Reason = "DECORATOR_NOT_FOUND"
 	RevisionNotFound  Reason = "REVISION_NOT_FOUND"
@@ -46,27 +44,25 @@ const (
 	SchemaLimit       Reason = "SCHEMA_LIMIT"
 
 	// Modules.
-	UploadTooLarge   Reason = "UPLOAD_TOO_LARGE"
-	UploadIncomplete Reason = "UPLOAD_INCOMPLETE"
-	UploadBusy       Reason = "UPLOAD_BUSY"
-	DigestMismatch   Reason = "DIGEST_MISMATCH"
-	Integrity        Reason = "INTEGRITY"
-	NotAModule       Reason = "WASM_NOT_A_MODULE"
-	Malformed        Reason = "WASM_MALFORMED"
-	Component        Reason = "WASM_COMPONENT_UNSUPPORTED"
-	WasmLimit        Reason = "WASM_LIMIT"
-	WasmLimitMemory  Reason = "WASM_LIMIT_MEMORY"
-	WasmUnsupported  Reason = "WASM_UNSUPPORTED"
-	WasmReservedName Reason = "WASM_RESERVED_NAME"
-	ImportNotAllowed Reason = "IMPORT_NOT_ALLOWED"
-	ExportsMissing   Reason = "EXPORTS_MISSING"
-	ABIMismatch      Reason = "ABI_MISMATCH"
-	CompileFailed    Reason = "COMPILE_FAILED"
-	CompileTimeout   Reason = "COMPILE_TIMEOUT"
-	CompileMemory    Reason = "COMPILE_MEMORY"
-	PrepareFailed    Reason = "PREPARE_FAILED"
-	// PrepareUnavailable is PREPARE_FAILED for reasons that pass: the runners were
-	// lost, are draining, or did not answer in time.
+	UploadTooLarge     Reason = "UPLOAD_TOO_LARGE"
+	UploadIncomplete   Reason = "UPLOAD_INCOMPLETE"
+	UploadBusy         Reason = "UPLOAD_BUSY"
+	DigestMismatch     Reason = "DIGEST_MISMATCH"
+	Integrity          Reason = "INTEGRITY"
+	NotAModule         Reason = "WASM_NOT_A_MODULE"
+	Malformed          Reason = "WASM_MALFORMED"
+	Component          Reason = "WASM_COMPONENT_UNSUPPORTED"
+	WasmLimit          Reason = "WASM_LIMIT"
+	WasmLimitMemory    Reason = "WASM_LIMIT_MEMORY"
+	WasmUnsupported    Reason = "WASM_UNSUPPORTED"
+	WasmReservedName   Reason = "WASM_RESERVED_NAME"
+	ImportNotAllowed   Reason = "IMPORT_NOT_ALLOWED"
+	ExportsMissing     Reason = "EXPORTS_MISSING"
+	ABIMismatch        Reason = "ABI_MISMATCH"
+	CompileFailed      Reason = "COMPILE_FAILED"
+	CompileTimeout     Reason = "COMPILE_TIMEOUT"
+	CompileMemory      Reason = "COMPILE_MEMORY"
+	PrepareFailed      Reason = "PREPARE_FAILED"
 	PrepareUnavailable Reason = "PREPARE_UNAVAILABLE"
 
 	// Limits of modules.
@@ -113,95 +109,138 @@ const (
 	BuildFailed      Reason = "BUILD_FAILED"
 )
 
-// Exit codes of the CLI, as docs/errors.md lists them.
-const (
-	ExitOK          = 0
-	ExitFailure     = 1
-	ExitUsage       = 2
-	ExitNotFound    = 3
-	ExitDenied      = 4
-	ExitConflict    = 5
-	ExitUnavailable = 6
-	ExitLimit       = 7
-	ExitInvalid     = 8
-	ExitGuestError  = 10
-	ExitGuestTrap   = 11
-	ExitGuestLimit  = 12
-	ExitInterrupted = 130
-	ExitBrokenPipe  = 141
-)
-
+// row is what a reason decides.
 type row struct {
-	code connect.Code
+	code Code
 	exit int
+	text string // the meaning, for docs/errors.md
+}
+
+// table is the one table of reasons. `make generate` writes it to
+// docs/errors.md.
+var table = map[Reason]row{
+	Internal:      {CodeInternal, ExitFailure, "a bug, or a failure of the machine; the log has more under the id in the message"},
+	Unimplemented: {CodeUnimplemented, ExitFailure, "this version does not offer what was asked for"},
+	Canceled:      {CodeCanceled, ExitInterrupted, "the caller canceled the request"},
+	Deadline:      {CodeDeadlineExceeded, ExitUnavailable, "the caller's deadline passed"},
+	Usage:         {CodeInvalidArgument, ExitUsage, "a command of the CLI was used wrongly"},
+
+	// Requests.
+	RequestInvalid: {CodeInvalidArgument, ExitInvalid, "a request breaks the rules of its message"},
+	InputInvalid:   {CodeInvalidArgument, ExitInvalid, "the input of a service does not match its schema"},
+	InputTooLarge:  {CodeResourceExhausted, ExitLimit, "the input is larger than its limit"},
+	InputBroken:    {CodeInvalidArgument, ExitInvalid, "the input ended before its announced length, or could not be brought to the runner"},
+
+	// The port.
+	RequestTooSlow:   {CodeDeadlineExceeded, ExitUnavailable, "a request was sent too slowly"},
+	ServerBusy:       {CodeResourceExhausted, ExitUnavailable, "the server holds as many requests, bodies or unread answers as it may"},
+	HostNotAllowed:   {CodePermissionDenied, ExitDenied, "the server does not answer to the host name in the request"},
+	OriginNotAllowed: {CodePermissionDenied, ExitDenied, "a web page of another origin sent the request"},
+
+	// Resources.
+	NotFound:          {CodeNotFound, ExitNotFound, "something without a reason of its own does not exist"},
+	ServiceNotFound:   {CodeNotFound, ExitNotFound, "the service does not exist"},
+	DecoratorNotFound: {CodeNotFound, ExitNotFound, "the decorator does not exist"},
+	RevisionNotFound:  {CodeNotFound, ExitNotFound, "the service has no such revision"},
+	ModuleNotFound:    {CodeNotFound, ExitNotFound, "the module was not uploaded"},
+	PlanNotFound:      {CodeNotFound, ExitNotFound, "the core does not know the plan that a runner asked for"},
+	RunnerNotFound:    {CodeNotFound, ExitNotFound, "the runner does not exist"},
+	AlreadyExists:     {CodeAlreadyExists, ExitConflict, "a resource of this name exists"},
+	Conflict:          {CodeAborted, ExitConflict, "somebody else changed the resource in the meantime"},
+	DecoratorInUse:    {CodeFailedPrecondition, ExitConflict, "services use the decorator, so it cannot be deleted"},
+	DecoratorInvalid:  {CodeInvalidArgument, ExitInvalid, "the decorator is not valid"},
+	SchemaInvalid:     {CodeInvalidArgument, ExitInvalid, "the schema is not a valid JSON Schema"},
+	SchemaRemoteRef:   {CodeInvalidArgument, ExitInvalid, "the schema refers to a document outside of itself"},
+	SchemaLimit:       {CodeInvalidArgument, ExitLimit, "the schema is too expensive to compile or to check"},
+
+	// Modules.
+	UploadTooLarge:     {CodeResourceExhausted, ExitLimit, "the upload is larger than its limit"},
+	UploadIncomplete:   {CodeInvalidArgument, ExitInvalid, "the upload ended early; nothing was stored"},
+	UploadBusy:         {CodeResourceExhausted, ExitLimit, "the core holds as many uploads as it may"},
+	DigestMismatch:     {CodeInvalidArgument, ExitInvalid, "the uploaded bytes do not have the announced digest"},
+	Integrity:          {CodeDataLoss, ExitFailure, "stored or transferred data is damaged"},
+	NotAModule:         {CodeInvalidArgument, ExitInvalid, "the file is not a WebAssembly module"},
+	Malformed:          {CodeInvalidArgument, ExitInvalid, "the module is damaged"},
+	Component:          {CodeInvalidArgument, ExitInvalid, "the file is a WebAssembly component, not a core module"},
+	WasmLimit:          {CodeInvalidArgument, ExitLimit, "the module exceeds a limit"},
+	WasmLimitMemory:    {CodeInvalidArgument, ExitLimit, "the module needs more memory than its limit"},
+	WasmUnsupported:    {CodeInvalidArgument, ExitInvalid, "the module uses a WebAssembly feature that is not supported"},
+	WasmReservedName:   {CodeInvalidArgument, ExitInvalid, "the module uses a name that Ruedo reserves"},
+	ImportNotAllowed:   {CodeInvalidArgument, ExitInvalid, "the module imports a function that services must not call"},
+	ExportsMissing:     {CodeInvalidArgument, ExitInvalid, "the module does not export what its kind must export"},
+	ABIMismatch:        {CodeInvalidArgument, ExitInvalid, "the module was built for another version of the guest contract"},
+	CompileFailed:      {CodeInvalidArgument, ExitInvalid, "the module is not valid, or the compiler cannot compile it"},
+	CompileTimeout:     {CodeResourceExhausted, ExitLimit, "compiling the module takes longer than its limit"},
+	CompileMemory:      {CodeResourceExhausted, ExitLimit, "compiling the module takes more memory than its limit"},
+	PrepareFailed:      {CodeFailedPrecondition, ExitConflict, "no runner could make the service ready"},
+	PrepareUnavailable: {CodeUnavailable, ExitUnavailable, "no runner could make the service ready in time; trying again may help"},
+
+	// Limits of modules.
+	WasmLimitTypes:      {CodeInvalidArgument, ExitLimit, "the module has too many types"},
+	WasmLimitFunctions:  {CodeInvalidArgument, ExitLimit, "the module has too many functions"},
+	WasmLimitGlobals:    {CodeInvalidArgument, ExitLimit, "the module has too many globals"},
+	WasmLimitTable:      {CodeInvalidArgument, ExitLimit, "the tables of the module are too large"},
+	WasmLimitBody:       {CodeInvalidArgument, ExitLimit, "a function of the module is too long"},
+	WasmLimitLocals:     {CodeInvalidArgument, ExitLimit, "a function of the module has too many locals"},
+	WasmLimitNesting:    {CodeInvalidArgument, ExitLimit, "a function of the module nests too deep"},
+	WasmLimitBrTable:    {CodeInvalidArgument, ExitLimit, "a br_table of the module has too many targets"},
+	WasmLimitComplexity: {CodeInvalidArgument, ExitLimit, "a function of the module is too complex to compile"},
+
+	// Calls.
+	NoRunner:         {CodeUnavailable, ExitUnavailable, "no runner is ready for the service"},
+	RunnerLost:       {CodeUnavailable, ExitUnavailable, "the connection to the runner broke"},
+	RunnerDraining:   {CodeUnavailable, ExitUnavailable, "the runner is stopping and does not accept new calls"},
+	RunnerDisk:       {CodeUnavailable, ExitUnavailable, "the runner cannot write to its disk"},
+	QueueFull:        {CodeResourceExhausted, ExitLimit, "too many calls are in flight or queued"},
+	GuestError:       {CodeUnknown, ExitGuestError, "the service returned an error"},
+	GuestExit:        {CodeUnknown, ExitGuestError, "the service exited"},
+	GuestTrap:        {CodeUnknown, ExitGuestTrap, "the service trapped"},
+	GuestTimeout:     {CodeDeadlineExceeded, ExitGuestLimit, "the service took longer than its limit"},
+	GuestMemory:      {CodeResourceExhausted, ExitGuestLimit, "the service needed more memory than its limit"},
+	GuestOutputLimit: {CodeResourceExhausted, ExitGuestLimit, "the output of the service is larger than its limit"},
+	GuestCPU:         {CodeResourceExhausted, ExitGuestLimit, "the service used more processor time than its limit"},
+	GuestFuel:        {CodeResourceExhausted, ExitGuestLimit, "the service did more work than its limit"},
+	HostCallLimit:    {CodeResourceExhausted, ExitGuestLimit, "the service called the host more often than its limit"},
+	ConcurrencyLimit: {CodeResourceExhausted, ExitLimit, "the runner executes as many calls of the service as its limit allows"},
+	LaneLimit:        {CodeResourceExhausted, ExitLimit, "the core has, or one address opens, too many lanes"},
+
+	// The program and its surroundings.
+	StoreUnavailable: {CodeUnavailable, ExitUnavailable, "the store does not answer"},
+	StoreFormat:      {CodeFailedPrecondition, ExitConflict, "the store was written by another version of Ruedo"},
+	StoreFull:        {CodeResourceExhausted, ExitLimit, "the store has no space left"},
+	StoreEmpty:       {CodeFailedPrecondition, ExitConflict, "the store lost its data"},
+	DataDir:          {CodeInternal, ExitFailure, "a directory or a file of the program cannot be used"},
+	DataDirInUse:     {CodeInternal, ExitFailure, "another process uses the data directory"},
+	DataDirLost:      {CodeFailedPrecondition, ExitConflict, "the data directory is gone while it is in use"},
+	PortInUse:        {CodeInternal, ExitFailure, "another process listens on the port"},
+	CoreUnreachable:  {CodeUnavailable, ExitUnavailable, "no core answers"},
+	ClusterMismatch:  {CodeFailedPrecondition, ExitConflict, "the runner belongs to another cluster"},
+	ConfigInvalid:    {CodeInvalidArgument, ExitUsage, "a setting is not valid"},
+	BuildFailed:      {CodeInternal, ExitFailure, "the service could not be built"},
 }
 
 func rowOf(r Reason) row {
-	switch r {
-	case Canceled:
-		return row{connect.CodeCanceled, ExitInterrupted}
-	case Deadline, RequestTooSlow:
-		return row{connect.CodeDeadlineExceeded, ExitUnavailable}
-	case ServerBusy:
-		return row{connect.CodeResourceExhausted, ExitUnavailable}
-	case HostNotAllowed, OriginNotAllowed:
-		return row{connect.CodePermissionDenied, ExitDenied}
-	case Unimplemented:
-		return row{connect.CodeUnimplemented, ExitFailure}
-	case Usage:
-		return row{connect.CodeInvalidArgument, ExitUsage}
-	case RequestInvalid, InputInvalid, DecoratorInvalid, SchemaInvalid, SchemaRemoteRef,
-		NotAModule, Malformed, Component, WasmUnsupported, WasmReservedName, ImportNotAllowed, ExportsMissing, ABIMismatch,
-		DigestMismatch, UploadIncomplete, CompileFailed, InputBroken:
-		return row{connect.CodeInvalidArgument, ExitInvalid}
-	case WasmLimit, WasmLimitMemory, WasmLimitTypes, WasmLimitFunctions, WasmLimitGlobals, WasmLimitTable, WasmLimitBody,
-		WasmLimitLocals, WasmLimitNesting, WasmLimitBrTable, WasmLimitComplexity, SchemaLimit:
-		return row{connect.CodeInvalidArgument, ExitLimit}
-	case InputTooLarge, UploadTooLarge, UploadBusy, QueueFull, ConcurrencyLimit, LaneLimit, StoreFull, CompileTimeout, CompileMemory:
-		return row{connect.CodeResourceExhausted, ExitLimit}
-	case NotFound, ServiceNotFound, DecoratorNotFound, RevisionNotFound, ModuleNotFound, PlanNotFound, RunnerNotFound:
-		return row{connect.CodeNotFound, ExitNotFound}
-	case AlreadyExists:
-		return row{connect.CodeAlreadyExists, ExitConflict}
-	case Conflict:
-		return row{connect.CodeAborted, ExitConflict}
-	case DecoratorInUse, PrepareFailed, StoreFormat, StoreEmpty, DataDirLost, ClusterMismatch:
-		return row{connect.CodeFailedPrecondition, ExitConflict}
-	case Integrity:
-		return row{connect.CodeDataLoss, ExitFailure}
-	case NoRunner, RunnerLost, RunnerDraining, RunnerDisk, PrepareUnavailable, StoreUnavailable, CoreUnreachable:
-		return row{connect.CodeUnavailable, ExitUnavailable}
-	case GuestError:
-		return row{connect.CodeUnknown, ExitGuestError}
-	case GuestExit:
-		return row{connect.CodeUnknown, ExitGuestError}
-	case GuestTrap:
-		return row{connect.CodeUnknown, ExitGuestTrap}
-	case GuestTimeout:
-		return row{connect.CodeDeadlineExceeded, ExitGuestLimit}
-	case GuestMemory, GuestOutputLimit, GuestCPU, GuestFuel, HostCallLimit:
-		return row{connect.CodeResourceExhausted, ExitGuestLimit}
-	case ConfigInvalid:
-		return row{connect.CodeInvalidArgument, ExitUsage}
+	if known, ok := table[r]; ok {
+		return known
 	}
-	return row{connect.CodeInternal, ExitFailure}
+	return table[Internal]
 }
 
-// Known tells whether a reason is one that a request may fail with: it has a row
-// in the table. What other processes say need not be.
-func (r Reason) Known() bool { return r == Internal || rowOf(r).code != connect.CodeInternal }
+// Known reports whether a request can fail with r. Other processes may say
+// words that are not in the table.
+func (r Reason) Known() bool { return r == Internal || rowOf(r).code != CodeInternal }
 
-// Code is the Connect code of a reason.
-func (r Reason) Code() connect.Code { return rowOf(r).code }
+// Code returns the code of a reason.
+func (r Reason) Code() Code { return rowOf(r).code }
 
-// ExitCode is the exit code that the CLI ends with.
+// ExitCode returns the exit code that the CLI ends with.
 func (r Reason) ExitCode() int { return rowOf(r).exit }
 
-// OfGuest tells whether the guest itself is the cause: it failed, trapped or hit
-// a limit, and would do so on any runner.
+// OfGuest reports whether the guest itself is the cause: it failed, trapped or
+// exceeded a limit, and would do so on any runner.
 func (r Reason) OfGuest() bool {
-	switch r {
-	case GuestError, GuestExit, GuestTrap, GuestTimeout, GuestMemory, GuestOutputLimit, GuestCPU, GuestFuel, HostCallLimit:
+	switch r.ExitCode() {
+	case ExitGuestError, ExitGuestTrap, ExitGuestLimit:
 		return true
 	}
 	return false

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 )
 
 // errorOf reads the error of an answer of plain HTTP or of Connect over it; nil
@@ -43,7 +44,7 @@ func errorOf(status int, header http.Header, body []byte) error {
 		return fmt.Errorf("the code %q is none: %w", f.Code, err)
 	}
 	if f.Reason != "" {
-		return &fault.Error{Reason: fault.Reason(f.Reason), Code: code, Message: f.Message, Fix: f.Fix, Meta: f.Meta}
+		return &fault.Error{Reason: fault.Reason(f.Reason), Code: fault.Code(code), Message: f.Message, Fix: f.Fix, Meta: f.Meta}
 	}
 	ce := connect.NewError(code, errors.New(f.Message))
 	for _, d := range f.Details {
@@ -72,7 +73,7 @@ func (b *bout) told(err error) {
 	if _, plain := errors.AsType[*fault.Error](err); !plain && !info {
 		return
 	}
-	e := fault.Of(err)
+	e := faultrpc.Of(err)
 	if e.Reason == fault.Internal {
 		b.Errorf("the answer is INTERNAL: %.300s", e.Message)
 	}

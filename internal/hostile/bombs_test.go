@@ -16,6 +16,7 @@ import (
 	"connectrpc.com/connect"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 )
 
 // maxError is the largest answer that may be an error, in bytes: its header, its
@@ -170,5 +171,5 @@ func (b *bout) heard(what string, res *http.Response) (*said, error) {
 
 // reasonIs reports whether an error has one of the reasons.
 func reasonIs(err error, reasons ...fault.Reason) bool {
-	return err != nil && slices.Contains(reasons, fault.Of(err).Reason)
+	return err != nil && slices.Contains(reasons, faultrpc.Of(err).Reason)
 }

@@ -12,8 +12,6 @@ import (
 	"sync"
 	"time"
 
-	"connectrpc.com/connect"
-
 	"github.com/ruedo-dev/ruedo/internal/abi"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	w "github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
@@ -269,7 +267,7 @@ func floodRow() *row {
 	// A flood of a cheap call ends by the limit on calls, one of a dear call by
 	// that on time, which is 10 s.
 	flood := func(name string, cheap bool, imports []string, code ...[]byte) hostileService {
-		want := expect{reason: "HOST_CALL_LIMIT", code: connect.CodeResourceExhausted, text: []string{"limit"}}
+		want := expect{reason: "HOST_CALL_LIMIT", code: fault.CodeResourceExhausted, text: []string{"limit"}}
 		if !cheap {
 			want.or = fault.GuestTimeout
 		}

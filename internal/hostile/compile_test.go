@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 	w "github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
 )
 
@@ -50,7 +51,7 @@ func (b *bout) compileBomb(name string, code []byte) {
 	err := b.publish(b.ctx, b.service("below", strings.ReplaceAll(name, " ", "-")), b.unique(body(locals(960), code)), nil)
 	took := time.Since(began)
 	if err != nil {
-		e := fault.Of(err)
+		e := faultrpc.Of(err)
 		b.clean("publish", everything(err))
 		b.refusal(e.Reason)
 		if e.Reason != fault.CompileTimeout && e.Reason != fault.CompileMemory || e.Fix == "" {

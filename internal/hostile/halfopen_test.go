@@ -21,6 +21,7 @@ import (
 	"connectrpc.com/connect"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 )
 
 const (
@@ -103,7 +104,7 @@ func (b *bout) tooSlow(what string, p procedure, conn net.Conn) {
 		b.Errorf("%s: it was taken: %d %.200q", what, a.status, a.body)
 	case a.status == http.StatusNotFound: // not every procedure that is generated is served
 	case p.stream == connect.StreamTypeUnary && !reasonIs(a.err, fault.RequestTooSlow, fault.ServerBusy):
-		b.Errorf("%s: got %s, want %s: %.200v", what, fault.Of(a.err).Reason, fault.RequestTooSlow, a.err)
+		b.Errorf("%s: got %s, want %s: %.200v", what, faultrpc.Of(a.err).Reason, fault.RequestTooSlow, a.err)
 	}
 }
 

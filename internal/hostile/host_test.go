@@ -11,6 +11,7 @@ import (
 
 	"github.com/ruedo-dev/ruedo/internal/abi"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 	"github.com/ruedo-dev/ruedo/internal/wasmbin"
 )
 
@@ -101,7 +102,7 @@ func (b *bout) survives(order []byte) {
 	if err == nil {
 		return
 	}
-	switch e := fault.Of(err); e.Reason {
+	switch e := faultrpc.Of(err); e.Reason {
 	case fault.GuestTrap, fault.GuestExit, fault.GuestError, fault.GuestTimeout, fault.GuestOutputLimit:
 	default:
 		b.Errorf("got %s %s", e.Reason, e.Message)

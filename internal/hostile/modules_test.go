@@ -11,6 +11,7 @@ import (
 
 	"github.com/ruedo-dev/ruedo/internal/abi"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 	w "github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
 )
 
@@ -181,7 +182,7 @@ func moduleRows() []*row {
 		{number: 9, name: "cut off, sizes and counts that lie", moves: refusals(9), peakCore: 32 * mb},
 		{number: 10, name: "component, core version 2", moves: append(refusals(10), move{"the fix", func(b *bout) {
 			err := b.publish(b.ctx, b.service(), []byte("\x00asm\x0d\x00\x01\x00"), nil)
-			if fix := fault.Of(err).Fix; !bytes.Contains([]byte(fix), []byte("wasip1")) {
+			if fix := faultrpc.Of(err).Fix; !bytes.Contains([]byte(fix), []byte("wasip1")) {
 				b.Errorf("the fix does not say how to build for wasip1: %s", fix)
 			}
 		}}), peakCore: 32 * mb},
@@ -189,7 +190,7 @@ func moduleRows() []*row {
 		{number: 23, name: "imports that are not allowed", moves: append(refusals(23), move{"the fix", func(b *bout) {
 			err := b.publish(b.ctx, b.service(), function([]string{"env.system:i>i"}, w.I32(0)).Bytes(), nil)
 			for _, allowed := range []string{abi.ImportOutputWrite, "fd_write", abi.HostModule, abi.WASIModule} {
-				if fix := fault.Of(err).Fix; !bytes.Contains([]byte(fix), []byte(allowed)) {
+				if fix := faultrpc.Of(err).Fix; !bytes.Contains([]byte(fix), []byte(allowed)) {
 					b.Errorf("the fix does not name %s, which is allowed: %s", allowed, fix)
 				}
 			}

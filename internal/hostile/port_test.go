@@ -26,6 +26,7 @@ import (
 	"golang.org/x/net/http2"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 )
 
 const (
@@ -384,11 +385,11 @@ func (f *fuzz) judge(kind string, r reply) {
 		f.Errorf("%s: the error has %d bytes, the most is %d: %.200v", kind, r.size, maxError, r.err)
 	}
 	if ofTheCore {
-		e = fault.From(ce)
+		e = faultrpc.FromConnect(ce)
 	}
 	// net/http itself answers an Expect that it does not know, with nothing more.
 	expectation := strings.HasPrefix(e.Error(), "417 ")
-	if (e.Reason == fault.Internal || e.ConnectCode() == connect.CodeInternal) && !expectation {
+	if (e.Reason == fault.Internal || e.ConnectCode() == fault.CodeInternal) && !expectation {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		if f.internal == nil {

@@ -15,8 +15,10 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 	"github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
@@ -165,7 +167,7 @@ func (b *bout) unique(wasm []byte) []byte {
 type expect struct {
 	reason fault.Reason
 	// code where it is not that of the reason.
-	code connect.Code
+	code fault.Code
 	// text must all be in the message, in any order; numbers stand without
 	// separators.
 	text []string
@@ -183,7 +185,7 @@ func (b *bout) check(what string, err error, want expect) {
 		b.Errorf("%s: it was taken; want %s", what, want.reason)
 		return
 	}
-	e := fault.Of(err)
+	e := faultrpc.Of(err)
 	b.clean(what, everything(err))
 	if want.or != "" && e.Reason == want.or {
 		want.reason, want.code, want.text, want.meta = want.or, 0, nil, nil
@@ -214,7 +216,7 @@ func (b *bout) check(what string, err error, want expect) {
 
 // everything is all that an error tells.
 func everything(err error) string {
-	e := fault.Of(err)
+	e := faultrpc.Of(err)
 	text := fmt.Sprintf("%v %s %s %v %v", err, e.Message, e.Fix, e.Meta, e.Fields)
 	if ce, ok := errors.AsType[*connect.Error](err); ok {
 		text += fmt.Sprint(ce.Meta())
@@ -223,7 +225,11 @@ func everything(err error) string {
 		}
 	}
 	for _, d := range e.Details {
-		text += string(d.Bytes())
+		b, err := proto.Marshal(d.(proto.Message))
+		if err != nil {
+			panic(err) // it came off the wire
+		}
+		text += string(b)
 	}
 	return text
 }

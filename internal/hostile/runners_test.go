@@ -13,6 +13,7 @@ import (
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/exec/exectest"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 	w "github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
 )
 
@@ -156,7 +157,7 @@ func TestACacheDirectoryIsLost(t *testing.T) {
 
 		spoil(c.runners[1])
 		_, _, err := publish()
-		e := fault.Of(err)
+		e := faultrpc.Of(err)
 		if err == nil || e.Reason == fault.Internal || strings.Contains(everything(err), c.home) || !strings.Contains(e.Message, "cannot keep modules on its disk") {
 			t.Errorf("no runner has a directory: got %s %v", e.Reason, err)
 		}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 	w "github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
 )
 
@@ -119,7 +120,7 @@ func stateRow() *row {
 		workers = 2 * runnerCount
 	)
 	leaks := func(b *bout, what string, err error) {
-		if fault.Of(err).Meta["status"] == fmt.Sprint(dirty) {
+		if faultrpc.Of(err).Meta["status"] == fmt.Sprint(dirty) {
 			b.Errorf("%s: the marks of another call are seen", what)
 		}
 	}
@@ -134,7 +135,7 @@ func stateRow() *row {
 					case err == nil && want.reason == "":
 					case err == nil:
 						b.Errorf("a call that %s: it went well", want.name)
-					case fault.ReasonOf(err) == want.reason && fault.Of(err).Meta["status"] != fmt.Sprint(dirty):
+					case fault.ReasonOf(err) == want.reason && faultrpc.Of(err).Meta["status"] != fmt.Sprint(dirty):
 					default:
 						leaks(b, want.name, err)
 						b.Errorf("a call that %s: got %s: %v", want.name, fault.ReasonOf(err), err)

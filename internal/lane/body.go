@@ -9,12 +9,13 @@ import (
 
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 )
 
 // GetPlan gives the plan of an id.
 func (h *Host) GetPlan(ctx context.Context, req *runnerv1.GetPlanRequest) (*runnerv1.GetPlanResponse, error) {
 	if !isDigest(req.Id) {
-		return nil, fault.Wire(fault.New(fault.RequestInvalid, "a plan id has 64 hexadecimal digits, not %q", clip(req.Id)))
+		return nil, faultrpc.ToConnect(fault.New(fault.RequestInvalid, "a plan id has 64 hexadecimal digits, not %q", clip(req.Id)))
 	}
 	h.mu.Lock()
 	o := h.preparing[req.Id]
@@ -24,7 +25,7 @@ func (h *Host) GetPlan(ctx context.Context, req *runnerv1.GetPlanRequest) (*runn
 	}
 	plan, err := h.cfg.Source.Plan(ctx, req.Id)
 	if err != nil {
-		return nil, fault.Wire(err)
+		return nil, faultrpc.ToConnect(err)
 	}
 	return &runnerv1.GetPlanResponse{Plan: plan}, nil
 }
@@ -33,7 +34,7 @@ func (h *Host) GetPlan(ctx context.Context, req *runnerv1.GetPlanRequest) (*runn
 // peers that do not prove that they have a lane share two.
 func (h *Host) FetchModule(ctx context.Context, req *runnerv1.FetchModuleRequest, stream *connect.ServerStream[runnerv1.FetchModuleResponse]) error {
 	if !isDigest(req.Digest) {
-		return fault.Wire(fault.New(fault.RequestInvalid, "a module digest has 64 hexadecimal digits, not %q", clip(req.Digest)))
+		return faultrpc.ToConnect(fault.New(fault.RequestInvalid, "a module digest has 64 hexadecimal digits, not %q", clip(req.Digest)))
 	}
 	from := requestOf(ctx)
 	if from == nil {
@@ -47,11 +48,11 @@ func (h *Host) FetchModule(ctx context.Context, req *runnerv1.FetchModuleRequest
 	case slots <- struct{}{}:
 		defer func() { <-slots }()
 	case <-ctx.Done():
-		return fault.Wire(fault.Of(ctx.Err()))
+		return faultrpc.ToConnect(fault.Of(ctx.Err()))
 	}
 	r, err := h.cfg.Source.Module(ctx, req.Digest)
 	if err != nil {
-		return fault.Wire(err)
+		return faultrpc.ToConnect(err)
 	}
 	defer r.Close()
 	buf := make([]byte, chunkSize)
@@ -66,7 +67,7 @@ func (h *Host) FetchModule(ctx context.Context, req *runnerv1.FetchModuleRequest
 			return nil
 		}
 		if err != nil {
-			return fault.Wire(err)
+			return faultrpc.ToConnect(err)
 		}
 	}
 }

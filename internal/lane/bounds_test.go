@@ -14,12 +14,14 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	"github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1/runnerv1connect"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 	"github.com/ruedo-dev/ruedo/internal/lane"
 )
 
@@ -144,7 +146,7 @@ func TestLanesAreBounded(t *testing.T) {
 				_, last = c.attach(c.config(id, &fakeRunner{execute: echo}))
 			}
 			_, err := lane.Dial(t.Context(), c.config("d", &fakeRunner{execute: echo}))
-			if e := fault.Of(err); e.Reason != fault.LaneLimit || e.Meta["limit"] != "3" || e.Fix == "" || !strings.Contains(e.Message, "3 lanes") {
+			if e := faultrpc.Of(err); e.Reason != fault.LaneLimit || e.Meta["limit"] != "3" || e.Fix == "" || !strings.Contains(e.Message, "3 lanes") {
 				t.Errorf("the fourth: %+v", e)
 			}
 			last.Close()
@@ -273,7 +275,7 @@ func TestFiguresThatCannotBeAreRefused(t *testing.T) {
 	} {
 		id, ended := s.call(t.Context(), "")
 		s.send(&runnerv1.RunnerFrame{Id: id, Kind: &runnerv1.RunnerFrame_Executed{Executed: &runnerv1.ExecuteResponse{Outcome: o}}})
-		if e := fault.Of(<-ended); e.Reason != fault.Internal || !strings.Contains(e.Message, "runner bad") {
+		if e := faultrpc.Of(<-ended); e.Reason != fault.Internal || !strings.Contains(e.Message, "runner bad") {
 			t.Errorf("%s: %v", name, e)
 		}
 		id, ended = s.call(t.Context(), "")
@@ -326,13 +328,13 @@ func TestTextsOfARunnerAreCut(t *testing.T) {
 	id, ended := s.call(t.Context(), "")
 	s.send(&runnerv1.RunnerFrame{Id: id, Kind: &runnerv1.RunnerFrame_Failure{Failure: &runnerv1.Failure{
 		Reason: "GUEST_ERROR", Message: strings.Repeat("m", 100<<10), Fix: strings.Repeat("f", 100<<10), Metadata: facts, Outcome: &runnerv1.Outcome{Logs: make([]byte, 100<<10)}}}})
-	e := fault.Of(<-ended)
+	e := faultrpc.Of(<-ended)
 	size := len(e.Message) + len(e.Fix)
 	for k, v := range e.Meta {
 		size += len(k) + len(v)
 	}
 	for _, d := range e.Details {
-		size += len(d.Bytes())
+		size += proto.Size(d.(proto.Message))
 	}
 	if e.Reason != fault.GuestError || size > 60<<10 {
 		t.Errorf("%s of %d bytes, %d facts", e.Reason, size, len(e.Meta))
@@ -347,7 +349,7 @@ func TestTextsOfARunnerAreCut(t *testing.T) {
 	if err := <-ended; !errors.Is(err, fault.Internal) {
 		t.Errorf("an output that should have been pushed: %v", err)
 	}
-	if _, err := s.lane.Execute(t.Context(), &runnerv1.ExecuteRequest{ContentType: strings.Repeat("c", 100<<10)}); !errors.Is(err, fault.RequestInvalid) || !fault.Of(err).NotStarted {
+	if _, err := s.lane.Execute(t.Context(), &runnerv1.ExecuteRequest{ContentType: strings.Repeat("c", 100<<10)}); !errors.Is(err, fault.RequestInvalid) || !faultrpc.Of(err).NotStarted {
 		t.Errorf("a caller's content type: %v", err)
 	}
 }

@@ -18,6 +18,7 @@ import (
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/exec"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 )
 
 // ClientConfig says who attaches to which core.
@@ -164,7 +165,7 @@ func (c *Client) attach(ctx context.Context) (*clientStream, []*runnerv1.CoreFra
 }
 
 func (c *Client) unreachable(ctx context.Context, err error) error {
-	if e := fault.Of(err); ctx.Err() == nil && e.Reason != fault.CoreUnreachable && e.Reason != fault.Internal {
+	if e := faultrpc.Of(err); ctx.Err() == nil && e.Reason != fault.CoreUnreachable && e.Reason != fault.Internal {
 		return cutError(e)
 	}
 	if cause := ctx.Err(); cause != nil {
@@ -230,7 +231,7 @@ func (c *Client) reason(err error) error {
 		}
 		return fault.New(fault.CoreUnreachable, "the core at %s closed the lane", c.cfg.URL)
 	}
-	return cutError(fault.Of(err))
+	return cutError(faultrpc.Of(err))
 }
 
 // end ends the lane once. Guests of calls under way are stopped: nobody could

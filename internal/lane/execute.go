@@ -11,12 +11,13 @@ import (
 	"github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1/runnerv1connect"
 	"github.com/ruedo-dev/ruedo/internal/exec"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 )
 
 // execute does one call and brings what is too long for the lane.
 func (c *Client) execute(ctx context.Context, id uint64, e *runnerv1.Execute) *runnerv1.RunnerFrame {
 	if err := checkRequest(e); err != nil {
-		return failed(notStarted(fault.Of(err)))
+		return failed(notStarted(faultrpc.Of(err)))
 	}
 	req := e.GetRequest()
 	if e.Detached {
@@ -82,7 +83,7 @@ func (c *Client) unpushed(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return fault.Of(ctx.Err())
 	}
-	if e := fault.Of(err); e.Reason == fault.GuestOutputLimit {
+	if e := faultrpc.Of(err); e.Reason == fault.GuestOutputLimit {
 		return e
 	}
 	return fault.Wrap(err, fault.Internal, "the call was executed, but its output could not be brought to the core")
@@ -165,7 +166,7 @@ var _ exec.Source = (*source)(nil)
 func (s *source) Plan(ctx context.Context, id string) (*runnerv1.Plan, error) {
 	res, err := s.bodies.GetPlan(withSecret(ctx, s.secret), &runnerv1.GetPlanRequest{Id: id})
 	if err != nil {
-		return nil, cutError(fault.Of(err))
+		return nil, cutError(faultrpc.Of(err))
 	}
 	if res.Plan == nil {
 		return nil, fault.New(fault.PlanNotFound, "the core at %s gave no plan %s", s.core, id)
@@ -178,7 +179,7 @@ func (s *source) Module(ctx context.Context, digest string) (io.ReadCloser, erro
 	stream, err := s.bodies.FetchModule(withSecret(ctx, s.secret), &runnerv1.FetchModuleRequest{Digest: digest})
 	if err != nil {
 		cancel()
-		return nil, fault.Of(err)
+		return nil, faultrpc.Of(err)
 	}
 	return &moduleReader{stream: stream, cancel: cancel}, nil
 }
@@ -194,7 +195,7 @@ func (r *moduleReader) Read(p []byte) (int, error) {
 	for len(r.rest) == 0 {
 		if !r.stream.Receive() {
 			if err := r.stream.Err(); err != nil {
-				return 0, cutError(fault.Of(err))
+				return 0, cutError(faultrpc.Of(err))
 			}
 			return 0, io.EOF
 		}

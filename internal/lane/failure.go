@@ -3,15 +3,16 @@ package lane
 import (
 	"strings"
 
-	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
 
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 )
 
 // errorFailure makes an error a message of the lane.
 func errorFailure(err error) *runnerv1.Failure {
-	e := fault.Of(err)
+	e := faultrpc.Of(err)
 	f := &runnerv1.Failure{
 		Code:       uint32(e.ConnectCode()),
 		Reason:     string(e.Reason),
@@ -26,7 +27,7 @@ func errorFailure(err error) *runnerv1.Failure {
 		}
 	}
 	if o, ok := fault.Detail[*runnerv1.Outcome](e); ok {
-		f.Outcome = o
+		f.Outcome = proto.CloneOf(o) // its logs may be taken out; errors do not change
 	}
 	return f
 }
@@ -43,16 +44,14 @@ func failureError(f *runnerv1.Failure, runner string) *fault.Error {
 	if !isReason(f.GetReason()) {
 		e.Reason = fault.Internal
 	}
-	if c := connect.Code(f.GetCode()); c >= connect.CodeCanceled && c <= connect.CodeUnauthenticated && c != e.Reason.Code() {
+	if c := fault.Code(f.GetCode()); c.Valid() && c != e.Reason.Code() {
 		e.Code = c
 	}
 	e = cutError(e)
 	// A failure with figures that cannot be is still a failure.
 	if o := f.GetOutcome(); o != nil && checkOutcome(o, runner) == nil {
 		o.Runner = runner
-		if d, err := connect.NewErrorDetail(o); err == nil {
-			e.Details = append(e.Details, d)
-		}
+		e.Details = append(e.Details, o)
 	}
 	return e
 }

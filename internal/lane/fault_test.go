@@ -18,6 +18,7 @@ import (
 	"github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1/runnerv1connect"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 	"github.com/ruedo-dev/ruedo/internal/lane"
 )
 
@@ -116,7 +117,7 @@ func TestBrokenLaneFailsCallsAtOnce(t *testing.T) {
 	l, cl := c.attach(cfg)
 	go func() { <-started; p.cut() }()
 	_, err := l.Execute(t.Context(), &runnerv1.ExecuteRequest{})
-	e := fault.Of(err)
+	e := faultrpc.Of(err)
 	if e.Reason != fault.RunnerLost || e.NotStarted || e.Meta["started"] != "unknown" || !strings.Contains(e.Message, "edge-1") || e.Fix == "" {
 		t.Errorf("got %+v", e)
 	}
@@ -126,10 +127,10 @@ func TestBrokenLaneFailsCallsAtOnce(t *testing.T) {
 		t.Errorf("client %v, lane %v, ready %v", cl.Err(), l.Err(), l.Ready())
 	}
 	_, err = l.Execute(t.Context(), &runnerv1.ExecuteRequest{})
-	if e := fault.Of(err); e.Reason != fault.RunnerLost || !e.NotStarted {
+	if e := faultrpc.Of(err); e.Reason != fault.RunnerLost || !e.NotStarted {
 		t.Errorf("a call on a lost lane: %+v", e)
 	}
-	if _, err = l.Prepare(t.Context(), &runnerv1.PrepareRequest{}); !fault.Of(err).NotStarted {
+	if _, err = l.Prepare(t.Context(), &runnerv1.PrepareRequest{}); !faultrpc.Of(err).NotStarted {
 		t.Errorf("a preparation on a lost lane: %v", err)
 	}
 	eventually(t, "detached", func() bool { return c.gone.Load() == 1 })
@@ -158,7 +159,7 @@ func TestSilentPeerIsLost(t *testing.T) {
 	go func() { <-started; p.paused.Store(true) }()
 	begin := time.Now()
 	_, err := l.Execute(t.Context(), &runnerv1.ExecuteRequest{})
-	if e := fault.Of(err); e.Reason != fault.RunnerLost || e.Meta["started"] != "unknown" {
+	if e := faultrpc.Of(err); e.Reason != fault.RunnerLost || e.Meta["started"] != "unknown" {
 		t.Errorf("got %+v", e)
 	}
 	if d := time.Since(begin); d > 5*time.Second {
@@ -188,7 +189,7 @@ func TestSlowConsumerStallsNobody(t *testing.T) {
 				defer cancel()
 			}
 			_, err := slow.Execute(ctx, &runnerv1.ExecuteRequest{Input: in})
-			switch e := fault.Of(err); {
+			switch e := faultrpc.Of(err); {
 			case errors.Is(err, fault.Deadline):
 				expired.Add(1)
 			case e.Reason == fault.RunnerLost && e.NotStarted:
@@ -224,7 +225,7 @@ func TestDrainLosesNothing(t *testing.T) {
 						answered.Add(1)
 						continue
 					}
-					if e := fault.Of(err); !e.NotStarted {
+					if e := faultrpc.Of(err); !e.NotStarted {
 						t.Errorf("lost a call: %+v", e)
 					}
 					return
@@ -287,7 +288,7 @@ func TestAttachIsRefused(t *testing.T) {
 				cl.Close()
 				t.Fatal("attached")
 			}
-			e := fault.Of(err)
+			e := faultrpc.Of(err)
 			if e.Reason != test.want {
 				t.Errorf("got %+v", e)
 			}
@@ -317,7 +318,7 @@ func TestALivingLaneKeepsItsName(t *testing.T) {
 	l, _ := c.attach(cfg)
 	for range 3 {
 		_, err := lane.Dial(t.Context(), c.config("edge-1", &fakeRunner{execute: echo}))
-		if e := fault.Of(err); e.Reason != fault.AlreadyExists || e.Fix == "" {
+		if e := faultrpc.Of(err); e.Reason != fault.AlreadyExists || e.Fix == "" {
 			t.Errorf("who claims the name of a living runner hears %v", err)
 		}
 	}

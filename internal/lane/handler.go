@@ -11,6 +11,7 @@ import (
 
 	"github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1/runnerv1connect"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 )
 
 // request is what the handlers know of the HTTP request behind a call.
@@ -28,7 +29,7 @@ func requestOf(ctx context.Context) *request {
 }
 
 func noHandler() error {
-	return fault.Wire(fault.New(fault.Internal, "lanes are served by lane.Host.Handler over HTTP/2 only"))
+	return faultrpc.ToConnect(fault.New(fault.Internal, "lanes are served by lane.Host.Handler over HTTP/2 only"))
 }
 
 // Handler returns the path and the handler to mount. The server must speak

@@ -23,6 +23,7 @@ import (
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/exec"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 )
 
 // HostConfig says what a core offers to runners.
@@ -180,7 +181,7 @@ func (h *Host) Attach(ctx context.Context, stream *connect.BidiStream[runnerv1.A
 	}
 	defer leave()
 	if err := req.rc.SetReadDeadline(time.Now().Add(h.cfg.LossTimeout)); err != nil {
-		return fault.Wire(err)
+		return faultrpc.ToConnect(err)
 	}
 	first, err := stream.Receive()
 	if err != nil {
@@ -191,11 +192,11 @@ func (h *Host) Attach(ctx context.Context, stream *connect.BidiStream[runnerv1.A
 		return h.refuse(stream.Peer().Addr, "", err)
 	}
 	if err := req.rc.SetReadDeadline(time.Time{}); err != nil {
-		return fault.Wire(err)
+		return faultrpc.ToConnect(err)
 	}
 	l := newLane(h, hello)
 	if _, err := l.out.push(&runnerv1.CoreFrame{Kind: &runnerv1.CoreFrame_Welcome{Welcome: &runnerv1.Welcome{CoreId: h.cfg.Core.Id, Lane: l.secret}}}); err != nil {
-		return fault.Wire(err)
+		return faultrpc.ToConnect(err)
 	}
 	if err := h.add(ctx, l); err != nil {
 		return h.refuse(stream.Peer().Addr, l.info.Id, err)
@@ -207,7 +208,7 @@ func (h *Host) Attach(ctx context.Context, stream *connect.BidiStream[runnerv1.A
 // refuse turns a peer away.
 func (h *Host) refuse(addr, id string, err error) error {
 	h.line(slog.LevelWarn, "runner refused", "address", printable(addr, maxName), "runner", id, "reason", fault.ReasonOf(err), "err", err)
-	return fault.Wire(err)
+	return faultrpc.ToConnect(err)
 }
 
 // line logs what peers cause, unless there is too much of it.
@@ -292,7 +293,7 @@ func (h *Host) serve(rc *http.ResponseController, stream *connect.BidiStream[run
 	}
 	reader.Wait()
 	if l.err != nil {
-		return fault.Wire(l.err)
+		return faultrpc.ToConnect(l.err)
 	}
 	return nil
 }

@@ -51,6 +51,7 @@ import (
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/exec"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 )
 
 // Protocol is the number of the lane protocol that this package speaks.
@@ -169,7 +170,7 @@ func (l *Lane) Err() error {
 // Execute sends one call to the runner and waits for its answer.
 func (l *Lane) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
 	if err := ctx.Err(); err != nil {
-		return nil, notStarted(fault.Of(err))
+		return nil, notStarted(faultrpc.Of(err))
 	}
 	defer l.leave()
 	if n := l.active.Add(1); n > l.limit {
@@ -275,7 +276,7 @@ func (l *Lane) checkLogs(o *runnerv1.Outcome) {
 // is asked for by the runner.
 func (l *Lane) Prepare(ctx context.Context, req *runnerv1.PrepareRequest) (*runnerv1.PrepareResponse, error) {
 	if err := ctx.Err(); err != nil {
-		return nil, notStarted(fault.Of(err))
+		return nil, notStarted(faultrpc.Of(err))
 	}
 	if !l.Ready() {
 		return nil, notStarted(fault.New(fault.RunnerDraining, "runner %s takes nothing new", l.info.Id))
@@ -353,7 +354,7 @@ func (l *Lane) refused(err error) error {
 	if err == errFull {
 		return l.full()
 	}
-	return notStarted(fault.Of(err))
+	return notStarted(faultrpc.Of(err))
 }
 
 // lost is the failure of a call whose lane ended.

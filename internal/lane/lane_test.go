@@ -14,13 +14,13 @@ import (
 	"testing"
 	"time"
 
-	"connectrpc.com/connect"
 	"go.uber.org/goleak"
 
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/exec"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 	"github.com/ruedo-dev/ruedo/internal/lane"
 )
 
@@ -239,12 +239,8 @@ func TestLargeBodiesAndLogs(t *testing.T) {
 		o := &runnerv1.Outcome{Logs: logs, DurationNanos: 9}
 		switch req.Service {
 		case "fail":
-			d, err := connect.NewErrorDetail(o)
-			if err != nil {
-				return nil, err
-			}
 			e := fault.New(fault.GuestTrap, "trapped")
-			e.Details = append(e.Details, d)
+			e.Details = []any{o}
 			return nil, e
 		case "logs":
 			return &runnerv1.ExecuteResponse{Output: []byte("short"), Outcome: o}, nil
@@ -270,7 +266,7 @@ func TestLargeBodiesAndLogs(t *testing.T) {
 		t.Errorf("long log of a failure: %v", err)
 	}
 	_, err = l.Execute(t.Context(), &runnerv1.ExecuteRequest{Input: make([]byte, lane.MaxBody+1)})
-	if !errors.Is(err, fault.InputTooLarge) || !fault.Of(err).NotStarted {
+	if !errors.Is(err, fault.InputTooLarge) || !faultrpc.Of(err).NotStarted {
 		t.Errorf("an input over the limit: %v", err)
 	}
 }
@@ -281,21 +277,17 @@ func TestErrorsTravelUnchanged(t *testing.T) {
 	l, _ := c.attach(c.config("edge-1", &fakeRunner{execute: func(context.Context, *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
 		return nil, fail
 	}}))
-	d, err := connect.NewErrorDetail(&runnerv1.Outcome{DurationNanos: 5, ExitCode: 3})
-	if err != nil {
-		t.Fatal(err)
-	}
-	fail = &fault.Error{Reason: fault.GuestError, Code: connect.CodeAlreadyExists, Message: "taken", Fix: "choose another", Meta: map[string]string{"a": "b"}, Details: []*connect.ErrorDetail{d}}
-	_, err = l.Execute(t.Context(), &runnerv1.ExecuteRequest{})
-	e := fault.Of(err)
-	if !errors.Is(err, fault.GuestError) || e.ConnectCode() != connect.CodeAlreadyExists || e.Message != "taken" || e.Fix != "choose another" || e.Meta["a"] != "b" || e.NotStarted {
+	fail = &fault.Error{Reason: fault.GuestError, Code: fault.CodeAlreadyExists, Message: "taken", Fix: "choose another", Meta: map[string]string{"a": "b"}, Details: []any{&runnerv1.Outcome{DurationNanos: 5, ExitCode: 3}}}
+	_, err := l.Execute(t.Context(), &runnerv1.ExecuteRequest{})
+	e := faultrpc.Of(err)
+	if !errors.Is(err, fault.GuestError) || e.ConnectCode() != fault.CodeAlreadyExists || e.Message != "taken" || e.Fix != "choose another" || e.Meta["a"] != "b" || e.NotStarted {
 		t.Errorf("got %+v", e)
 	}
 	if o, ok := fault.Detail[*runnerv1.Outcome](err); !ok || o.DurationNanos != 5 || o.ExitCode != 3 || o.Runner != "edge-1" {
 		t.Errorf("outcome %v", o)
 	}
 	fail = notStarted(fault.New(fault.QueueFull, "full"))
-	if _, err = l.Execute(t.Context(), &runnerv1.ExecuteRequest{}); !fault.Of(err).NotStarted || !errors.Is(err, fault.QueueFull) {
+	if _, err = l.Execute(t.Context(), &runnerv1.ExecuteRequest{}); !faultrpc.Of(err).NotStarted || !errors.Is(err, fault.QueueFull) {
 		t.Errorf("got %+v", err)
 	}
 	if l.Total() != 1 {
@@ -325,7 +317,7 @@ func TestAnswersThatDoNotFit(t *testing.T) {
 			t.Errorf("%s: %v", s, err)
 		}
 	}
-	if _, err := l.Execute(t.Context(), &runnerv1.ExecuteRequest{Service: "\xff"}); !errors.Is(err, fault.RequestInvalid) || !fault.Of(err).NotStarted {
+	if _, err := l.Execute(t.Context(), &runnerv1.ExecuteRequest{Service: "\xff"}); !errors.Is(err, fault.RequestInvalid) || !faultrpc.Of(err).NotStarted {
 		t.Errorf("a request that cannot be encoded: %v", err)
 	}
 	if !l.Ready() {
@@ -357,7 +349,7 @@ func TestCancelAndDeadlineReachTheRunner(t *testing.T) {
 		t.Errorf("deadline: %v", err)
 	}
 	<-ended
-	if _, err := l.Execute(ctx, &runnerv1.ExecuteRequest{}); !errors.Is(err, fault.Deadline) || !fault.Of(err).NotStarted {
+	if _, err := l.Execute(ctx, &runnerv1.ExecuteRequest{}); !errors.Is(err, fault.Deadline) || !faultrpc.Of(err).NotStarted {
 		t.Errorf("past deadline: %v", err)
 	}
 	if l.Active() != 0 {
@@ -408,7 +400,7 @@ func TestQueueFullIsRefusedWithoutSending(t *testing.T) {
 	}
 	eventually(t, "three calls under way", func() bool { return calls.Load() == 3 })
 	_, err := l.Execute(t.Context(), &runnerv1.ExecuteRequest{})
-	if e := fault.Of(err); e.Reason != fault.QueueFull || !e.NotStarted || !strings.Contains(e.Message, "3 calls") {
+	if e := faultrpc.Of(err); e.Reason != fault.QueueFull || !e.NotStarted || !strings.Contains(e.Message, "3 calls") {
 		t.Errorf("got %+v", e)
 	}
 	close(release)

@@ -11,6 +11,7 @@ import (
 
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 )
 
 const (
@@ -143,7 +144,7 @@ func (h *Host) claim(ctx context.Context, req *request, stream *connect.ClientSt
 		case h.unproven <- struct{}{}:
 			defer func() { <-h.unproven }()
 		case <-ctx.Done():
-			return nil, nil, "", fault.Wire(fault.Of(ctx.Err()))
+			return nil, nil, "", faultrpc.ToConnect(fault.Of(ctx.Err()))
 		}
 	}
 	if !stream.Receive() {
@@ -192,14 +193,14 @@ func (h *Host) room(ctx context.Context, l *Lane, plan string, first *runnerv1.P
 		return r, nil
 	}
 	if output > uint64(r.output) {
-		return r, fault.Wire(r.over("an output", output, r.output))
+		return r, faultrpc.ToConnect(r.over("an output", output, r.output))
 	}
 	if logs > uint64(r.logs) {
-		return r, fault.Wire(r.over("a log", logs, r.logs))
+		return r, faultrpc.ToConnect(r.over("a log", logs, r.logs))
 	}
 	r.output, r.logs, r.announced = int64(output), int64(logs), true
 	if r.bytes() > h.cfg.BodyBytes {
-		return r, fault.Wire(r.over("an output with its log", output+logs, h.cfg.BodyBytes))
+		return r, faultrpc.ToConnect(r.over("an output with its log", output+logs, h.cfg.BodyBytes))
 	}
 	return r, nil
 }
@@ -217,10 +218,10 @@ func (r room) read(rc *http.ResponseController, p *push, stream *connect.ClientS
 	for {
 		msg := stream.Msg()
 		if int64(len(got.output)+len(msg.Data)) > r.output {
-			return got, fault.Wire(r.over("an output", uint64(len(got.output)+len(msg.Data)), r.output))
+			return got, faultrpc.ToConnect(r.over("an output", uint64(len(got.output)+len(msg.Data)), r.output))
 		}
 		if int64(len(got.logs)+len(msg.Logs)) > r.logs {
-			return got, fault.Wire(r.over("a log", uint64(len(got.logs)+len(msg.Logs)), r.logs))
+			return got, faultrpc.ToConnect(r.over("a log", uint64(len(got.logs)+len(msg.Logs)), r.logs))
 		}
 		got.output, got.logs = gather(got.output, msg.Data, r.output), gather(got.logs, msg.Logs, r.logs)
 		got.hasOutput = got.hasOutput || len(msg.Data) > 0
@@ -232,7 +233,7 @@ func (r room) read(rc *http.ResponseController, p *push, stream *connect.ClientS
 		return got, err
 	}
 	if r.announced && (int64(len(got.output)) != r.output || int64(len(got.logs)) != r.logs) {
-		return got, fault.Wire(fault.New(fault.Internal, "runner %s announced an output of %d bytes and a log of %d, and pushed %d and %d",
+		return got, faultrpc.ToConnect(fault.New(fault.Internal, "runner %s announced an output of %d bytes and a log of %d, and pushed %d and %d",
 			r.runner, r.output, r.logs, len(got.output), len(got.logs)))
 	}
 	if !r.announced { // most of the room may be empty

@@ -13,6 +13,7 @@ import (
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 	"github.com/ruedo-dev/ruedo/internal/lane"
 )
 
@@ -42,7 +43,7 @@ func TestAPushIsBoundedByTheServicesOwnLimit(t *testing.T) {
 		id, ended := s.call(t.Context(), "small")
 		out := s.push(id, first)
 		_, err := out.CloseAndReceive()
-		if e := fault.Of(err); e.Reason != fault.GuestOutputLimit || e.Fix == "" {
+		if e := faultrpc.Of(err); e.Reason != fault.GuestOutputLimit || e.Fix == "" {
 			t.Errorf("%s: %v", name, err)
 		}
 		s.send(&runnerv1.RunnerFrame{Id: id, Kind: &runnerv1.RunnerFrame_ExecutedDetached{ExecutedDetached: &runnerv1.ExecuteResponse{}}})

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 	"github.com/ruedo-dev/ruedo/internal/wire"
 )
 
@@ -187,7 +188,7 @@ func (x *exchange) outcome(r *http.Request) fault.Reason {
 // fail answers with an error.
 func (x *exchange) fail(r *http.Request, err *fault.Error) {
 	x.count(err.Reason)
-	wire.WriteError(x, r, err, x.route.connect)
+	faultrpc.WriteError(x, r, err, x.route.connect)
 }
 
 // Read reads from the body, which is bounded in size, charged to the budgets
@@ -226,7 +227,7 @@ func (x *exchange) Read(p []byte) (int, error) {
 
 // refuse ends the body with an error that Connect passes on as it is.
 func (x *exchange) refuse(err *fault.Error) error {
-	x.refused, x.bodyError = err.Reason, fault.Wire(err)
+	x.refused, x.bodyError = err.Reason, faultrpc.ToConnect(err)
 	x.linger()
 	return x.bodyError
 }

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
-	"github.com/ruedo-dev/ruedo/internal/wire"
+	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 )
 
 // hosts are the names under which a server may be reached.
@@ -56,7 +56,7 @@ func (s *Server) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := s.check(r); err != nil {
 			s.unknown.count(err.Reason)
-			wire.WriteError(w, r, err, false)
+			faultrpc.WriteError(w, r, err, false)
 			return
 		}
 		s.mux.ServeHTTP(w, r)

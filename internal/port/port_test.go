@@ -22,6 +22,7 @@ import (
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/gen/ruedo/v1/ruedov1connect"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 	"github.com/ruedo-dev/ruedo/internal/port"
 )
 
@@ -82,8 +83,8 @@ func dial(t *testing.T, addr string) net.Conn {
 var echo = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	b, err := io.ReadAll(r.Body)
 	if err != nil {
-		w.WriteHeader(fault.HTTPStatus(fault.Of(err)))
-		_, _ = io.WriteString(w, string(fault.ReasonOf(fault.Of(err))))
+		w.WriteHeader(faultrpc.HTTPStatus(faultrpc.Of(err)))
+		_, _ = io.WriteString(w, string(fault.ReasonOf(faultrpc.Of(err))))
 		return
 	}
 	_, _ = w.Write(b)
@@ -99,7 +100,7 @@ func TestAPortInUseIsNamedWithWhatToDo(t *testing.T) {
 	}
 	defer l.Close()
 	_, err = port.Listen(l.Addr().String())
-	if e := fault.Of(err); e.Reason != fault.PortInUse || !strings.Contains(e.Error(), l.Addr().String()) || !strings.Contains(e.Fix, "--port") {
+	if e := faultrpc.Of(err); e.Reason != fault.PortInUse || !strings.Contains(e.Error(), l.Addr().String()) || !strings.Contains(e.Fix, "--port") {
 		t.Errorf("%s: %v (%s)", e.Reason, e, e.Fix)
 	}
 	if _, err := port.Listen("nonsense"); !errors.Is(err, fault.ConfigInvalid) {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 	"github.com/ruedo-dev/ruedo/internal/port"
 )
 
@@ -124,7 +125,7 @@ func TestSlowHandlersAndSteadyBodiesAreFine(t *testing.T) {
 func big(size int) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := port.Hold(r.Context(), size); err != nil {
-			w.WriteHeader(fault.HTTPStatus(fault.Of(err)))
+			w.WriteHeader(faultrpc.HTTPStatus(faultrpc.Of(err)))
 			_, _ = io.WriteString(w, string(fault.ReasonOf(err)))
 			return
 		}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/ruedo-dev/ruedo/internal/abi"
+	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
 // Limits of what may enter. A zero field means its default.
@@ -131,7 +132,8 @@ func (i *Info) Exported(name string) bool {
 // there is, exports what its kind needs, and that its code can be read. What is
 // left for a compiler to refuse are operands of the wrong type. Beside the limits,
 // a module has at most 10,000 sections, and 1 MiB of names that it imports, exports
-// or gives to sections. Errors are [*Error].
+// or gives to sections. Errors are [*fault.Error]; the fact
+// "offset" is where in the file reading stopped, if the error is at one place.
 func Admit(b []byte, l Limits) (*Info, error) {
 	a := &Arrival{file: b, limits: l.WithDefaults(), got: len(b)}
 	return a.admit()
@@ -148,9 +150,8 @@ func (a *Arrival) admit() (*Info, error) {
 		return nil, err
 	}
 	if size := int64(len(b)); size > l.Size {
-		return nil, &Error{
-			Reason:  ReasonLimit,
-			Offset:  -1,
+		return nil, &fault.Error{
+			Reason:  fault.WasmLimit,
 			Message: fmt.Sprintf("the module is %d bytes long, the limit is %d", size, l.Size),
 			Fix:     "make it smaller (for Go: fewer packages), or raise the limit of the core",
 		}
@@ -173,9 +174,8 @@ func (a *Arrival) admit() (*Info, error) {
 	}
 	mem := m.Memories[0]
 	if mem.Min > uint64(l.MemoryPages) {
-		return nil, &Error{
-			Reason: ReasonLimitMemory,
-			Offset: -1,
+		return nil, &fault.Error{
+			Reason: fault.WasmLimitMemory,
 			Message: fmt.Sprintf("the module asks for %d bytes of memory at its start, the limit is %d",
 				mem.Min*PageSize, uint64(l.MemoryPages)*PageSize),
 			Fix: "raise the memory limit in a decorator, or build the module with less initial memory",
@@ -217,9 +217,8 @@ func (a *Arrival) admit() (*Info, error) {
 func shape(m *Module) error {
 	for _, im := range m.Imports {
 		if im.Kind != ExternFunc {
-			return &Error{
-				Reason:  ReasonUnsupported,
-				Offset:  -1,
+			return &fault.Error{
+				Reason:  fault.WasmUnsupported,
 				Message: fmt.Sprintf("the module imports a %s: %s from %s; only functions can be imported", im.Kind, printable(im.Name), printable(im.Module)),
 				Fix:     "let the module define its own memory, table and globals (for example without --import-memory)",
 			}
@@ -279,9 +278,8 @@ func kinds(m *Module) error {
 }
 
 func missing(msg string) error {
-	return &Error{
-		Reason:  ReasonExportsMissing,
-		Offset:  -1,
+	return &fault.Error{
+		Reason:  fault.ExportsMissing,
 		Message: msg,
 		Fix: "a function: `GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared` with the SDK; a command: the same without -buildmode; " +
 			"other languages: see docs/abi.md",
@@ -317,7 +315,7 @@ func marker(m *Module) error {
 			found = append(found, printable(x.Name))
 		}
 	}
-	e := &Error{Reason: ReasonABIMismatch, Offset: -1}
+	e := &fault.Error{Reason: fault.ABIMismatch}
 	if len(found) == 0 {
 		e.Message = fmt.Sprintf("the module exports %s but not %s, so it does not say which guest contract it is written for; this host speaks %d",
 			abi.ExportCall, abi.Marker, abi.Version)

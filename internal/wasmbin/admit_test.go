@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/ruedo-dev/ruedo/internal/abi"
+	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/wasmbin"
 	w "github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
 )
@@ -45,9 +46,11 @@ func TestAdmitRefuses(t *testing.T) {
 	call := func(m *w.Module) { m.AsFunction(m.Func(">i", w.I32(0))) }
 	guest := w.Function(w.I32(0)).Bytes()
 	for _, c := range []struct {
-		name, reason, text string
-		in                 []byte
-		limits             wasmbin.Limits
+		name   string
+		reason fault.Reason
+		text   string
+		in     []byte
+		limits wasmbin.Limits
 	}{
 		{"empty", "WASM_NOT_A_MODULE", "looks like an empty file", nil, wasmbin.Limits{}},
 		{"gzip", "WASM_NOT_A_MODULE", "looks like gzip", []byte("\x1f\x8b\x08\x00\x00"), wasmbin.Limits{}},

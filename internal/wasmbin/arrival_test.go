@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/wasmbin"
 	w "github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
 )
@@ -152,7 +153,7 @@ func FuzzArrival(f *testing.F) {
 		r := rand.New(rand.NewPCG(seed, 0))
 		_, err := arrives(t, b, wasmbin.Limits{}, func() int { return r.IntN(int(most) + 2) })
 		plainly := readAll(b)
-		if e, ok := errors.AsType[*wasmbin.Error](err); ok && e.Reason != wasmbin.ReasonMalformed {
+		if e, ok := errors.AsType[*fault.Error](err); ok && e.Reason != fault.Malformed {
 			return // a limit, or an import: of what Read does not judge
 		}
 		if !reflect.DeepEqual(plainly, err) {

@@ -3,6 +3,8 @@ package wasmbin
 import (
 	"fmt"
 	"strings"
+
+	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
 // ReservedPrefix begins the names of what the sandbox adds to a module: the
@@ -17,9 +19,8 @@ func reserved(m *Module) error { return m.CheckReserved() }
 // with [ReservedPrefix].
 func (m *Module) CheckReserved() error {
 	refuse := func(what, name string) error {
-		return &Error{
-			Reason:  ReasonReservedName,
-			Offset:  -1,
+		return &fault.Error{
+			Reason:  fault.WasmReservedName,
 			Message: fmt.Sprintf("the module %s %s; names that begin with %s belong to the sandbox", what, printable(name), ReservedPrefix),
 			Fix:     "use another name",
 		}
@@ -130,7 +131,7 @@ func (w *walk) one() error {
 	// Every product is below 2^48: locals times bytes of a body.
 	sum := w.complexity + own
 	if sum > uint64(w.limits.Complexity) {
-		return limitError(ReasonLimitComplexity, code.m.Bodies[w.body].Offset,
+		return limitError(fault.WasmLimitComplexity, code.m.Bodies[w.body].Offset,
 			fmt.Sprintf("the code is too complex: %s has %d locals and adds %d to a complexity (locals x blocks, loops and switch targets) of %d",
 				code.where(), code.Locals(), own, sum), uint64(w.limits.Complexity))
 	}
@@ -141,7 +142,7 @@ func (w *walk) one() error {
 
 // overBody says that a function, whose body is being read, passes a limit. The
 // format has one %d, which is the actual value.
-func (d *decoder) overBody(reason string, offset int64, format string, actual, limit uint64) error {
+func (d *decoder) overBody(reason fault.Reason, offset int64, format string, actual, limit uint64) error {
 	if !d.arrival.await(len(d.file)) { // names stand at the end
 		return errClosed
 	}

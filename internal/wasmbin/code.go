@@ -1,5 +1,7 @@
 package wasmbin
 
+import "github.com/ruedo-dev/ruedo/internal/fault"
+
 // alignment is the natural one of each load and store, as a power of two.
 const alignment = "\x02\x03\x02\x03\x00\x00\x01\x01\x00\x00\x01\x01\x02\x02\x02\x03\x02\x03\x00\x01\x00\x01\x02"
 
@@ -207,7 +209,7 @@ func (c *Code) block(op Op) {
 		c.fail("a block has type %d, which does not exist: there are %d", c.Value, c.types)
 	}
 	if c.maxNesting > 0 && len(c.ctrl) > c.maxNesting {
-		c.over(ReasonLimitNesting, "nests blocks %d deep", len(c.ctrl), c.maxNesting)
+		c.over(fault.WasmLimitNesting, "nests blocks %d deep", len(c.ctrl), c.maxNesting)
 		return
 	}
 	c.ctrl = append(c.ctrl, byte(op))
@@ -225,7 +227,7 @@ func (c *Code) label() uint32 {
 func (c *Code) branches() {
 	n := c.u32()
 	if c.maxTargets > 0 && uint64(n) > uint64(c.maxTargets) {
-		c.over(ReasonLimitBrTable, "has a br_table of %d targets", int(n), c.maxTargets)
+		c.over(fault.WasmLimitBrTable, "has a br_table of %d targets", int(n), c.maxTargets)
 		return
 	}
 	if uint64(n) > uint64(len(c.b)-c.pos) {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/wasmbin"
 	w "github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
 )
@@ -180,8 +181,10 @@ func TestCodeLooksAhead(t *testing.T) {
 func TestCodeRefuses(t *testing.T) {
 	end := []byte{0x0b}
 	for _, c := range []struct {
-		name, reason, text string
-		code               [][]byte
+		name   string
+		reason fault.Reason
+		text   string
+		code   [][]byte
 	}{
 		{"unknown", "WASM_MALFORMED", "function 1 (main.run): unknown instruction 0x27", [][]byte{{0x27}, end}},
 		{"end too soon", "WASM_MALFORMED", "2 bytes are left over", [][]byte{end, {1}, end}},
@@ -230,8 +233,8 @@ func TestCodeRefuses(t *testing.T) {
 				t.Fatal("no error")
 			}
 			e := asError(t, err)
-			if e.Reason != c.reason || !strings.Contains(e.Message, c.text) || e.Offset <= 0 || e.Offset > int64(len(in)) {
-				t.Errorf("got %s %q at %d, want %s with %q", e.Reason, e.Message, e.Offset, c.reason, c.text)
+			if e.Reason != c.reason || !strings.Contains(e.Message, c.text) || offset(e) <= 0 || offset(e) > int64(len(in)) {
+				t.Errorf("got %s %q at %d, want %s with %q", e.Reason, e.Message, offset(e), c.reason, c.text)
 			}
 		})
 	}
@@ -248,9 +251,11 @@ func TestHostileCode(t *testing.T) {
 	}
 	of := func(n uint32) []byte { return w.Vec(w.Cat(w.U32(n), []byte{0x7f})) }
 	for _, c := range []struct {
-		name, reason, text string
-		in                 []byte
-		limits             wasmbin.Limits
+		name   string
+		reason fault.Reason
+		text   string
+		in     []byte
+		limits wasmbin.Limits
 	}{
 		{"a billion locals", "WASM_LIMIT_LOCALS", "function 2 has too many locals: 1000000000, the limit is 10000", guest(of(1e9)), wasmbin.Limits{}},
 		{"locals that overflow", "WASM_LIMIT_LOCALS", "too many locals: 4294976295, the limit", guest(w.Vec(w.Cat(w.U32(9000), []byte{0x7f}), w.Cat(w.U32(1<<32-1), []byte{0x7e}))), wasmbin.Limits{}},

@@ -1,5 +1,7 @@
 package wasmbin
 
+import "github.com/ruedo-dev/ruedo/internal/fault"
+
 func (d *decoder) imports(r *Reader) error {
 	n, err := r.Count(4, d.max.imports, "imports")
 	if err != nil {
@@ -63,7 +65,7 @@ func (d *decoder) typeIndex(r *Reader) (uint32, error) {
 func (d *decoder) functions(r *Reader) error {
 	n, err := r.Count(1, d.max.functions, "functions")
 	if err != nil {
-		return limited(err, ReasonLimitFunctions)
+		return limited(err, fault.WasmLimitFunctions)
 	}
 	d.m.Functions = make([]uint32, n)
 	for i := range d.m.Functions {
@@ -77,7 +79,7 @@ func (d *decoder) functions(r *Reader) error {
 func (d *decoder) tables(r *Reader) error {
 	n, err := r.Count(3, d.max.tables, "tables")
 	if err != nil {
-		return limited(err, ReasonLimitTable)
+		return limited(err, fault.WasmLimitTable)
 	}
 	var total uint64
 	for range n {
@@ -90,7 +92,7 @@ func (d *decoder) tables(r *Reader) error {
 			return err
 		}
 		if total += t.Min; total > d.max.tableMin {
-			return limited(overLimit(at, "tables too large (elements)", total, d.max.tableMin), ReasonLimitTable)
+			return limited(overLimit(at, "tables too large (elements)", total, d.max.tableMin), fault.WasmLimitTable)
 		}
 		d.m.Tables = append(d.m.Tables, t)
 	}
@@ -115,7 +117,7 @@ func (d *decoder) memories(r *Reader) error {
 func (d *decoder) globals(r *Reader) error {
 	n, err := r.Count(4, d.max.globals, "globals")
 	if err != nil {
-		return limited(err, ReasonLimitGlobals)
+		return limited(err, fault.WasmLimitGlobals)
 	}
 	d.m.Globals = make([]Global, 0, n)
 	for range n {

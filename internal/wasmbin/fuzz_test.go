@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"testing"
 
+	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/wasmbin"
 	w "github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
 )
@@ -31,8 +32,8 @@ func check(t *testing.T, in []byte, read func() error) {
 	if err == nil {
 		return
 	}
-	e, ok := errors.AsType[*wasmbin.Error](err)
-	if !ok || e.Reason == "" || e.Message == "" || e.Offset < -1 || e.Offset > int64(len(in)) {
+	e, ok := errors.AsType[*fault.Error](err)
+	if !ok || e.Reason == "" || e.Message == "" || offset(e) < -1 || offset(e) > int64(len(in)) {
 		t.Errorf("got %+v", err)
 	}
 }

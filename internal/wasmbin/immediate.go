@@ -1,6 +1,10 @@
 package wasmbin
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
 
 // Reading of immediates. An error is kept, ends the walk, and makes the values
 // meaningless.
@@ -137,7 +141,7 @@ func (c *Code) missing(what string, n uint64) {
 
 // over ends the walk: a limit of Admit is passed. The format has one %d, which
 // is the actual value.
-func (c *Code) over(reason, format string, actual, limit int) {
+func (c *Code) over(reason fault.Reason, format string, actual, limit int) {
 	c.stop(limitError(reason, int64(c.Start), c.where()+" "+fmt.Sprintf(format, actual), uint64(limit)))
 }
 

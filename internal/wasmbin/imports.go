@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/ruedo-dev/ruedo/internal/abi"
+	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
 // function of the host: a name and its signature, parameters then results,
@@ -136,9 +137,8 @@ func imports(m *Module) error {
 	if n := len(refused) - most; n > 0 {
 		list += fmt.Sprintf(" and %d more", n)
 	}
-	return &Error{
-		Reason:  ReasonImportNotAllowed,
-		Offset:  -1,
+	return &fault.Error{
+		Reason:  fault.ImportNotAllowed,
 		Message: "the module imports what the host does not have: " + list,
 		Fix:     hint + "allowed are " + allowList(abi.HostModule) + " and " + allowList(abi.WASIModule),
 	}

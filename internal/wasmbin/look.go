@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
 // header checks the first eight bytes and says what a file is instead.
@@ -14,29 +16,26 @@ func header(b []byte) error {
 		return malformed(int64(len(b)), "the file ends within its header")
 	}
 	if !bytes.HasPrefix(b, magic) {
-		return &Error{
-			Reason:  ReasonNotAModule,
-			Offset:  0,
+		return at(0, &fault.Error{
+			Reason:  fault.NotAModule,
 			Message: "not a WebAssembly module: " + lookalike(b),
 			Fix:     howToBuild,
-		}
+		})
 	}
 	version, layer := uint16(b[4])|uint16(b[5])<<8, uint16(b[6])|uint16(b[7])<<8
 	switch {
 	case layer == 1:
-		return &Error{
-			Reason:  ReasonComponent,
-			Offset:  4,
+		return at(4, &fault.Error{
+			Reason:  fault.Component,
 			Message: "the file is a WebAssembly component; only core modules are supported",
 			Fix:     howToBuild + "; with Rust use the target wasm32-wasip1, not wasm32-wasip2",
-		}
+		})
 	case layer != 0 || version != 1:
-		return &Error{
-			Reason:  ReasonComponent,
-			Offset:  4,
+		return at(4, &fault.Error{
+			Reason:  fault.Component,
 			Message: fmt.Sprintf("the file has version %d, layer %d; only core modules (version 1, layer 0) are supported", version, layer),
 			Fix:     howToBuild,
-		}
+		})
 	}
 	return nil
 }

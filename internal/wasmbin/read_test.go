@@ -3,9 +3,11 @@ package wasmbin_test
 import (
 	"bytes"
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/wasmbin"
 	w "github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
 )
@@ -78,18 +80,31 @@ func TestEveryPrefix(t *testing.T) {
 		}
 		if err != nil {
 			e := asError(t, err)
-			if n > 0 && (e.Reason != wasmbin.ReasonMalformed || e.Offset < 0 || e.Offset > int64(n)) {
+			if n > 0 && (e.Reason != fault.Malformed || offset(e) < 0 || offset(e) > int64(n)) {
 				t.Errorf("the first %d bytes: %+v", n, e)
 			}
 		}
 	}
 }
 
-func asError(t *testing.T, err error) *wasmbin.Error {
-	t.Helper()
-	e, ok := errors.AsType[*wasmbin.Error](err)
+// offset is where reading stopped, or -1 if the error is not at one place.
+func offset(e *fault.Error) int64 {
+	text, ok := e.Meta["offset"]
 	if !ok {
-		t.Fatalf("%v is not an *Error", err)
+		return -1
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		panic(err) // it is a number
+	}
+	return n
+}
+
+func asError(t *testing.T, err error) *fault.Error {
+	t.Helper()
+	e, ok := errors.AsType[*fault.Error](err)
+	if !ok {
+		t.Fatalf("%v is not a *fault.Error", err)
 	}
 	if e.Message == "" || e.Fix == "" {
 		t.Errorf("no message or fix: %+v", e)
@@ -104,8 +119,10 @@ func TestReadRefuses(t *testing.T) {
 	lies := []byte{0xff, 0xff, 0xff, 0xff, 0x0f}
 	body := func(b ...byte) []byte { return w.Section(10, w.Vec(w.Sized(b))) }
 	for _, c := range []struct {
-		name, reason, text string
-		in                 []byte
+		name   string
+		reason fault.Reason
+		text   string
+		in     []byte
 	}{
 		{"unknown section", "WASM_MALFORMED", "unknown section 14", mod(w.Section(14, nil))},
 		{"section longer than the file", "WASM_MALFORMED", "4294967295 bytes are announced", mod([]byte{1}, lies)},
@@ -235,7 +252,7 @@ func TestNumbers(t *testing.T) {
 			t.Errorf("U32 of %d: got %d, %v", v, got, err)
 		}
 	}
-	if _, err := wasmbin.NewReader(bytes.Repeat([]byte{0x80}, 20), 7).U64(); err == nil || asError(t, err).Offset != 7 {
+	if _, err := wasmbin.NewReader(bytes.Repeat([]byte{0x80}, 20), 7).U64(); err == nil || offset(asError(t, err)) != 7 {
 		t.Errorf("endless number: %v", err)
 	}
 }

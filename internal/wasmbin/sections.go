@@ -1,6 +1,10 @@
 package wasmbin
 
-import "bytes"
+import (
+	"bytes"
+
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
 
 // caps bound what read allocates.
 type caps struct {
@@ -189,7 +193,7 @@ func (d *decoder) section(id byte, r *Reader) error {
 func (d *decoder) types(r *Reader) error {
 	n, err := r.Count(3, d.max.types, "types")
 	if err != nil {
-		return limited(err, ReasonLimitTypes)
+		return limited(err, fault.WasmLimitTypes)
 	}
 	d.m.Types = make([]FuncType, 0, n)
 	for range n {
@@ -339,7 +343,7 @@ func globalType(r *Reader) (g Global, err error) {
 func (d *decoder) code(r *Reader) error {
 	n, err := r.Count(3, d.max.functions, "function bodies")
 	if err != nil {
-		return limited(err, ReasonLimitFunctions)
+		return limited(err, fault.WasmLimitFunctions)
 	}
 	if n != len(d.m.Functions) {
 		return malformed(r.Offset(), "%d functions are declared and %d have a body", len(d.m.Functions), n)
@@ -355,7 +359,7 @@ func (d *decoder) code(r *Reader) error {
 			return err
 		}
 		if uint64(size) > d.max.body {
-			return d.overBody(ReasonLimitBody, at, "has %d bytes of code", uint64(size), d.max.body)
+			return d.overBody(fault.WasmLimitBody, at, "has %d bytes of code", uint64(size), d.max.body)
 		}
 		s, err := r.Sub(uint64(size))
 		if err != nil {
@@ -375,7 +379,7 @@ func (d *decoder) code(r *Reader) error {
 				return err
 			}
 			if body.Locals += uint64(k); body.Locals > d.max.locals {
-				return d.overBody(ReasonLimitLocals, at, "has too many locals: %d", body.Locals, d.max.locals)
+				return d.overBody(fault.WasmLimitLocals, at, "has too many locals: %d", body.Locals, d.max.locals)
 			}
 			if _, err := valType(s); err != nil {
 				return err

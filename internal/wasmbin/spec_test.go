@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/wasmbin"
 )
 
@@ -96,7 +97,7 @@ func TestSpecification(t *testing.T) {
 					}
 					arrives(t, b, wasmbin.Limits{}, func() int { return rand.IntN(100) })
 					err = readAll(b)
-					e, _ := errors.AsType[*wasmbin.Error](err)
+					e, _ := errors.AsType[*fault.Error](err)
 					if err != nil && e == nil {
 						t.Fatalf("%s: %v is not an *Error", cmd.Filename, err)
 					}
@@ -105,7 +106,7 @@ func TestSpecification(t *testing.T) {
 						switch {
 						case err == nil:
 							valid++
-						case !c.ours && e.Reason == wasmbin.ReasonUnsupported:
+						case !c.ours && e.Reason == fault.WasmUnsupported:
 							unsupported++
 						default:
 							t.Errorf("%s line %d (%s) is valid: %v", cmd.Filename, cmd.Line, cmd.Type, err)

@@ -14,7 +14,7 @@
 //     points at something. [Read] does not look at instructions, [Code] and
 //     [Admit] do; nothing here checks the types of operands, so a compiler still
 //     has to validate function bodies.
-//   - An error is an [*Error] with a stable reason, the offset where reading
+//   - An error is an [*fault.Error] with a stable reason, the offset where reading
 //     stopped, and what to do.
 //   - Nothing here runs a module, keeps a reference into the caller's bytes
 //     after it returned (except an Arrival, and where a field says so), or

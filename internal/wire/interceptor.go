@@ -16,6 +16,7 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 )
 
 // minCompressed is the size from which on answers are compressed, in bytes. A
@@ -96,20 +97,20 @@ func (i *errorInterceptor) WrapStreamingHandler(next connect.StreamingHandlerFun
 
 func (i *errorInterceptor) wire(ctx context.Context, procedure string, err error) error {
 	public := Public(i.log, procedure, err)
-	i.count(ctx, fault.ReasonOf(public))
-	return fault.Wire(public)
+	i.count(ctx, public.Reason)
+	return faultrpc.ToConnect(public)
 }
 
 // Public returns the error that a caller may see: with a reason, and if it has
 // none, INTERNAL with the id of the log line that says more.
-func Public(log *slog.Logger, where string, err error) error {
+func Public(log *slog.Logger, where string, err error) *fault.Error {
 	if e, ok := errors.AsType[*fault.Error](err); ok && e.Reason != fault.Internal {
-		return err
+		return e
 	}
 	if ce, ok := errors.AsType[*connect.Error](err); ok && callersFault(ce) {
 		return invalidRequest(ce)
 	}
-	e := fault.Of(err)
+	e := faultrpc.Of(err)
 	if e.Reason == fault.Internal {
 		return internal(log, where, err)
 	}
@@ -121,21 +122,21 @@ func Public(log *slog.Logger, where string, err error) error {
 func callersFault(ce *connect.Error) bool {
 	switch ce.Code() {
 	case connect.CodeInvalidArgument:
-		return !fault.Wired(ce)
+		return !faultrpc.Ours(ce)
 	case connect.CodeInternal:
-		return strings.HasPrefix(ce.Message(), "protocol error") && !fault.Wired(ce)
+		return strings.HasPrefix(ce.Message(), "protocol error") && !faultrpc.Ours(ce)
 	}
 	return false
 }
 
-func internal(log *slog.Logger, where string, err error) error {
+func internal(log *slog.Logger, where string, err error) *fault.Error {
 	id := ulid.Make().String()
 	log.Error("internal error", "in", where, "id", id, "err", err)
 	return fault.Wrap(err, fault.Internal, "internal error; the log of the core has it under id %s", id).With("id", id)
 }
 
 // invalidRequest names the fields that broke the rules of a message.
-func invalidRequest(ce *connect.Error) error {
+func invalidRequest(ce *connect.Error) *fault.Error {
 	e := fault.Wrap(ce, fault.RequestInvalid, "the request is not valid")
 	for _, d := range ce.Details() {
 		v, err := d.Value()

@@ -16,6 +16,7 @@ import (
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/gen/ruedo/v1/ruedov1connect"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 	"github.com/ruedo-dev/ruedo/internal/wire"
 )
 
@@ -59,7 +60,7 @@ func TestTheOnionAroundEveryHandler(t *testing.T) {
 			var log bytes.Buffer
 			client := serve(t, slog.New(slog.NewTextHandler(&log, nil)), invoke(tt.handler))
 			_, err := client.Invoke(t.Context(), tt.req)
-			e := fault.Of(err)
+			e := faultrpc.Of(err)
 			if e.Reason != tt.want {
 				t.Fatalf("%s: %v", e.Reason, err)
 			}

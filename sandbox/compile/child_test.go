@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/sandbox/compile"
 )
 
@@ -62,7 +63,7 @@ func TestInvalidModule(t *testing.T) {
 		"wrong type": function(append(noLocals, 0x42, 0)), // i64.const 0
 	} {
 		t.Run(name, func(t *testing.T) {
-			e := fails(t, c, wasm, compile.ReasonFailed)
+			e := fails(t, c, wasm, fault.CompileFailed)
 			if len(e.Message) > 500 || strings.ContainsAny(e.Message, "\n\x1b") || e.Fix == "" {
 				t.Errorf("got %q, fix %q", e.Message, e.Fix)
 			}
@@ -76,15 +77,15 @@ func TestInvalidModule(t *testing.T) {
 
 func TestWallClockAndCPUTimeAreSaid(t *testing.T) {
 	c := open(t, func(cfg *compile.Config) { cfg.Timeout = 1700 * time.Millisecond })
-	if e := fails(t, c, bomb, compile.ReasonTimeout); !strings.Contains(e.Message, "1.7s") {
+	if e := fails(t, c, bomb, fault.CompileTimeout); !strings.Contains(e.Message, "1.7s") {
 		t.Errorf("got %q", e.Message)
 	}
 	c = open(t, func(cfg *compile.Config) { cfg.CPU = time.Second })
-	if e := fails(t, c, bomb, compile.ReasonTimeout); !strings.Contains(e.Message, "1s of CPU time") {
+	if e := fails(t, c, bomb, fault.CompileTimeout); !strings.Contains(e.Message, "1s of CPU time") {
 		t.Errorf("got %q", e.Message)
 	}
 	c = open(t, func(cfg *compile.Config) { cfg.Memory = 64 << 20 })
-	if e := fails(t, c, bomb, compile.ReasonMemory); !strings.Contains(e.Message, "64 MiB") {
+	if e := fails(t, c, bomb, fault.CompileMemory); !strings.Contains(e.Message, "64 MiB") {
 		t.Errorf("got %q", e.Message)
 	}
 }
@@ -97,9 +98,9 @@ func TestAKilledCompileLeavesNothing(t *testing.T) {
 	run(t, c, returns(1)) // whatever is opened once
 	fdsBefore, filesBefore := fds(t), files(t, dir)
 	for n := range 3 {
-		fails(t, c, loops(2000, 2000+n), compile.ReasonTimeout)
+		fails(t, c, loops(2000, 2000+n), fault.CompileTimeout)
 	}
-	fails(t, c, bomb, compile.ReasonTimeout) // the first of them
+	fails(t, c, bomb, fault.CompileTimeout) // the first of them
 	if n := c.Stats().Failed; n != 3 {
 		t.Errorf("%d compiles were killed for three bombs, one of them sent again", n)
 	}
@@ -113,7 +114,7 @@ func TestTheLastOneToGiveUpKillsTheChild(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
 	_, err := c.Prepare(ctx, bomb)
-	if e, ok := errors.AsType[*compile.Error](err); !ok || e.Reason != compile.ReasonCanceled || !errors.Is(err, context.DeadlineExceeded) {
+	if e, ok := errors.AsType[*fault.Error](err); !ok || e.Reason != fault.Canceled || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
 	}
 	eventually(t, "no child is left", func() bool { return len(children(t, os.Getpid())) == 0 })
@@ -215,7 +216,7 @@ func TestACommandThatIsNoCompiler(t *testing.T) {
 					cfg.Timeout = 500 * time.Millisecond // nothing happens in it
 				}
 			})
-			e := fails(t, c, returns(1), compile.ReasonInternal)
+			e := fails(t, c, returns(1), fault.Internal)
 			if !strings.Contains(e.Message, tt.want) || strings.Contains(e.Message, "\x1b") {
 				t.Errorf("got %q, want %q in it", e.Message, tt.want)
 			}

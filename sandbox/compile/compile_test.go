@@ -10,8 +10,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ruedo-dev/ruedo/sandbox/compile"
 	"github.com/tetratelabs/wazero"
+
+	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/sandbox/compile"
 )
 
 func TestSecondStartLoads(t *testing.T) {
@@ -164,7 +166,7 @@ func TestWithoutAChild(t *testing.T) {
 	if got, report := run(t, c, returns(10)); got != 10 || !report.Hit || c.Stats().Loaded != 1 {
 		t.Errorf("got %d, %+v, %+v", got, report, c.Stats())
 	}
-	fails(t, c, []byte("no"), compile.ReasonFailed)
+	fails(t, c, []byte("no"), fault.CompileFailed)
 }
 
 func TestWithoutADirectory(t *testing.T) {
@@ -252,7 +254,7 @@ func TestACompilerThatPanicsFailsOneModule(t *testing.T) {
 		}
 	})
 	broken.Store(true)
-	if e := fails(t, c, returns(1), compile.ReasonInternal); strings.Contains(e.Message, "cheese") {
+	if e := fails(t, c, returns(1), fault.Internal); strings.Contains(e.Message, "cheese") {
 		t.Errorf("got %q", e.Message)
 	}
 	if text := heard.String(); !strings.Contains(text, "level=ERROR") || !strings.Contains(text, "cheese") || !strings.Contains(text, "compile_test.go") {

@@ -7,6 +7,8 @@ import (
 	"os"
 	"sync/atomic"
 	"syscall"
+
+	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
 // disk logs what becomes of a directory: one line when it cannot be used any
@@ -49,8 +51,7 @@ func (e *diskError) Unwrap() error { return e.error }
 
 // noDisk is the answer when the working directory cannot be used. Its text names
 // no path: it goes to whoever sent the module.
-func noDisk(err error) *Error {
-	e := newError(ReasonDisk, "try again later; the runner's log names the directory and what is wrong with it", "the compiler cannot write to its disk")
-	e.Err = err
-	return e
+func noDisk(err error) *fault.Error {
+	return fault.Wrap(err, fault.RunnerDisk, "the compiler cannot write to its disk").
+		WithFix("try again later; the runner's log names the directory and what is wrong with it")
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/sandbox/compile"
 )
 
@@ -37,7 +38,7 @@ func (l *logs) said(t *testing.T, text string, want int) {
 // tell no path.
 func (p place) unwritable(t *testing.T, c *compile.Compiler, wasm []byte) {
 	t.Helper()
-	e := fails(t, c, wasm, compile.ReasonDisk)
+	e := fails(t, c, wasm, fault.RunnerDisk)
 	if text := e.Message + e.Fix; strings.Contains(text, "/") || strings.Contains(text, "no such file") || strings.Contains(text, "space left") {
 		t.Errorf("the answer tells too much: %s", text)
 	}
@@ -206,7 +207,7 @@ func TestDirectoriesThatGoUnderLoadHarmNothing(t *testing.T) {
 					continue
 				}
 				refused.Add(1)
-				if e, ok := errors.AsType[*compile.Error](err); !ok || e.Reason != compile.ReasonDisk || strings.Contains(e.Message, "/") {
+				if e, ok := errors.AsType[*fault.Error](err); !ok || e.Reason != fault.RunnerDisk || strings.Contains(e.Message, "/") {
 					t.Errorf("got %v", err)
 				}
 			}

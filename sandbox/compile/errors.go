@@ -3,69 +3,27 @@ package compile
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-// Reasons of an [Error].
-const (
-	// ReasonTimeout: the compiler needed longer than its limit of wall clock or
-	// CPU time.
-	ReasonTimeout = "COMPILE_TIMEOUT"
-	// ReasonMemory: the compiler needed more memory than its limit.
-	ReasonMemory = "COMPILE_MEMORY"
-	// ReasonFailed: the module is not valid, or the compiler cannot cope with it.
-	ReasonFailed = "COMPILE_FAILED"
-	// ReasonCanceled: the caller gave up.
-	ReasonCanceled = "CANCELED"
-	// ReasonDisk: the machine's disk is full, read-only or gone. It is worth trying
-	// again, or elsewhere.
-	ReasonDisk = "RUNNER_DISK"
-	// ReasonInternal: a fault of this program or its machine, not of the module.
-	ReasonInternal = "INTERNAL"
-)
-
-// ErrClosed is the cause where the compiler was closed before.
+// ErrClosed is the cause if the compiler was closed before.
 var ErrClosed = errors.New("the compiler is closed")
 
-var _ error = (*Error)(nil)
-
-// Error is why a module could not be compiled.
-type Error struct {
-	// Reason is one of the Reason constants.
-	Reason string
-	// Message says what failed, with limit and actual value.
-	Message string
-	// Fix says what to do. May be empty.
-	Fix string
-	// Err is the cause, for logs: a context's error where the caller gave up. May
-	// be nil.
-	Err error
+// internal makes an error for a fault of the host. Its text must not reveal paths
+// or what the system said: that is for err, which is logged.
+func internal(err error, format string, args ...any) *fault.Error {
+	return fault.Wrap(err, fault.Internal, format, args...)
 }
 
-// Error gives the message alone.
-func (e *Error) Error() string { return e.Message }
-
-// Unwrap gives the cause.
-func (e *Error) Unwrap() error { return e.Err }
-
-func newError(reason, fix, format string, args ...any) *Error {
-	return &Error{Reason: reason, Message: fmt.Sprintf(format, args...), Fix: fix}
+func canceled(ctx context.Context) *fault.Error {
+	return fault.Wrap(context.Cause(ctx), fault.Canceled, "nobody waits for the module to be compiled any more")
 }
 
-// internal makes an error for a fault of the host. Its text must not tell paths or
-// what the system said: that is for err, which is logged.
-func internal(err error, format string, args ...any) *Error {
-	return &Error{Reason: ReasonInternal, Message: fmt.Sprintf(format, args...), Err: err}
-}
-
-func canceled(ctx context.Context) *Error {
-	return &Error{Reason: ReasonCanceled, Message: "nobody waits for the module to be compiled any more", Err: context.Cause(ctx)}
-}
-
-func closedError() *Error { return internal(ErrClosed, "%s", ErrClosed.Error()) }
+func closedError() *fault.Error { return internal(ErrClosed, "%s", ErrClosed) }
 
 // What to do about a module that takes too much to compile.
 const (

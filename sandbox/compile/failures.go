@@ -1,6 +1,10 @@
 package compile
 
-import "time"
+import (
+	"time"
+
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
 
 // failures are modules that were too much for the compiler a moment ago. Whoever
 // sends them again gets the same answer at once: each try would take a processor
@@ -12,7 +16,7 @@ type failures struct {
 
 type failure struct {
 	key   string
-	err   *Error
+	err   *fault.Error
 	until time.Time
 }
 
@@ -22,7 +26,7 @@ const (
 )
 
 // of gives how a module failed, or nil.
-func (f *failures) of(key string, now time.Time) *Error {
+func (f *failures) of(key string, now time.Time) *fault.Error {
 	for _, x := range f.list {
 		if x.key == key && now.Before(x.until) {
 			return x.err
@@ -32,8 +36,8 @@ func (f *failures) of(key string, now time.Time) *Error {
 }
 
 // add remembers a failure, if its answer is worth it.
-func (f *failures) add(key string, err *Error, now time.Time) {
-	if err.Reason != ReasonTimeout && err.Reason != ReasonMemory {
+func (f *failures) add(key string, err *fault.Error, now time.Time) {
+	if err.Reason != fault.CompileTimeout && err.Reason != fault.CompileMemory {
 		return
 	}
 	old := 0

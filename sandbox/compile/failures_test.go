@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
 // TestFailuresAreRememberedForAWhile holds what a compiler remembers: what was
@@ -11,10 +13,10 @@ import (
 func TestFailuresAreRememberedForAWhile(t *testing.T) {
 	var f failures
 	now := time.Now()
-	late, invalid := &Error{Reason: ReasonTimeout}, &Error{Reason: ReasonFailed}
+	late, invalid := &fault.Error{Reason: fault.CompileTimeout}, &fault.Error{Reason: fault.CompileFailed}
 	f.add("bomb", late, now)
 	f.add("invalid", invalid, now)
-	f.add("host", &Error{Reason: ReasonInternal}, now)
+	f.add("host", &fault.Error{Reason: fault.Internal}, now)
 	if got := f.of("bomb", now.Add(rememberFor-1)); got != late {
 		t.Errorf("the bomb is answered with %v", got)
 	}

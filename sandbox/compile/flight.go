@@ -9,6 +9,8 @@ import (
 	"runtime/debug"
 	"sync/atomic"
 	"time"
+
+	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
 type counters struct{ compiled, failed, loaded, refused, evicted atomic.Int64 }
@@ -29,7 +31,7 @@ type flight struct {
 	done    chan struct{}
 	entry   *entry
 	report  Report
-	err     *Error
+	err     *fault.Error
 }
 
 // join gives the entry of a module, with one reference more: the one that is
@@ -70,7 +72,7 @@ func (c *Compiler) join(ctx context.Context, key string, wasm []byte) (*entry, R
 		<-f.done
 	}
 	if f.err != nil {
-		if c.ctx.Err() != nil && f.err.Reason == ReasonCanceled {
+		if c.ctx.Err() != nil && f.err.Reason == fault.Canceled {
 			return nil, Report{}, closedError()
 		}
 		return nil, Report{}, f.err
@@ -111,13 +113,13 @@ func (c *Compiler) fly(ctx context.Context, f *flight, key string, wasm []byte) 
 	}()
 	mended := c.work.mended.Load()
 	p, report, failure := c.obtain(ctx, scratch, key, wasm)
-	if failure != nil && failure.Reason == ReasonDisk && c.mend(failure, mended) && os.RemoveAll(scratch) == nil {
+	if failure != nil && failure.Reason == fault.RunnerDisk && c.mend(failure, mended) && os.RemoveAll(scratch) == nil {
 		p, report, failure = c.obtain(ctx, scratch, key, wasm)
 	}
 	switch {
 	case failure == nil:
 		c.work.disk.worked()
-	case failure.Reason == ReasonDisk:
+	case failure.Reason == fault.RunnerDisk:
 		c.work.disk.failed(failure.Err)
 	}
 	c.land(f, key, p, report, failure)
@@ -126,7 +128,7 @@ func (c *Compiler) fly(ctx context.Context, f *flight, key string, wasm []byte) 
 // mend does what can be done about the disk, and reports whether it is worth
 // another try: the working directory has been made again since it was mended the
 // given number of times, or code that was kept made room for code that is needed.
-func (c *Compiler) mend(failure *Error, mended int64) bool {
+func (c *Compiler) mend(failure *fault.Error, mended int64) bool {
 	if err := c.work.mend(); err != nil {
 		return false
 	}
@@ -137,7 +139,7 @@ func (c *Compiler) mend(failure *Error, mended int64) bool {
 }
 
 // obtain takes code from the disk or has it compiled.
-func (c *Compiler) obtain(ctx context.Context, scratch, key string, wasm []byte) (p product, report Report, failure *Error) {
+func (c *Compiler) obtain(ctx context.Context, scratch, key string, wasm []byte) (p product, report Report, failure *fault.Error) {
 	defer func() {
 		if v := recover(); v != nil {
 			c.log.Error("compiling a module panicked", "panic", v, "stack", string(debug.Stack()))
@@ -159,7 +161,7 @@ func (c *Compiler) obtain(ctx context.Context, scratch, key string, wasm []byte)
 		return p, report, canceled(ctx)
 	}
 	if p, failure = c.produce(ctx, scratch, wasm); failure != nil {
-		if failure.Reason != ReasonCanceled {
+		if failure.Reason != fault.Canceled {
 			c.count.failed.Add(1)
 		}
 		return product{}, report, failure
@@ -186,7 +188,7 @@ func (c *Compiler) keep(key string, p product) error {
 
 // land puts code in its place and lets those go on who wait. If nobody does, the
 // code goes.
-func (c *Compiler) land(f *flight, key string, p product, report Report, failure *Error) {
+func (c *Compiler) land(f *flight, key string, p product, report Report, failure *fault.Error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	defer close(f.done)
@@ -211,7 +213,7 @@ func (c *Compiler) land(f *flight, key string, p product, report Report, failure
 }
 
 // place moves code to where wazero looks for it.
-func (c *Compiler) place(key string, p product) (*entry, *Error) {
+func (c *Compiler) place(key string, p product) (*entry, *fault.Error) {
 	if e := c.placed[key]; e != nil { // of a flight that began after this one was left
 		if p.path != "" {
 			_ = os.Remove(p.path)

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/sandbox/compile"
 )
 
@@ -83,14 +84,14 @@ func beBystander() {
 func TestHostileModulesEndWithinLimits(t *testing.T) {
 	for name, tt := range map[string]struct {
 		wasm   []byte
-		reason []string
+		reason []fault.Reason
 	}{
-		"a billion locals":          {function(append(locals(1e9), 0x41, 0)), []string{compile.ReasonMemory, compile.ReasonTimeout}},
-		"four billion locals":       {function(append(locals(4_294_967_295), 0x41, 0)), []string{compile.ReasonMemory, compile.ReasonTimeout, compile.ReasonFailed}},
-		"loops times locals":        {loops(2000, 2000), []string{compile.ReasonTimeout, compile.ReasonMemory}},
-		"nested loops times locals": {nested(3000, 3000), []string{compile.ReasonTimeout, compile.ReasonMemory}},
-		"a hundred thousand blocks": {nested(100_000, 1), []string{compile.ReasonTimeout, compile.ReasonMemory, compile.ReasonFailed}},
-		"a huge br_table":           {table(1_000_000, 2000, 2000), []string{compile.ReasonTimeout, compile.ReasonMemory}},
+		"a billion locals":          {function(append(locals(1e9), 0x41, 0)), []fault.Reason{fault.CompileMemory, fault.CompileTimeout}},
+		"four billion locals":       {function(append(locals(4_294_967_295), 0x41, 0)), []fault.Reason{fault.CompileMemory, fault.CompileTimeout, fault.CompileFailed}},
+		"loops times locals":        {loops(2000, 2000), []fault.Reason{fault.CompileTimeout, fault.CompileMemory}},
+		"nested loops times locals": {nested(3000, 3000), []fault.Reason{fault.CompileTimeout, fault.CompileMemory}},
+		"a hundred thousand blocks": {nested(100_000, 1), []fault.Reason{fault.CompileTimeout, fault.CompileMemory, fault.CompileFailed}},
+		"a huge br_table":           {table(1_000_000, 2000, 2000), []fault.Reason{fault.CompileTimeout, fault.CompileMemory}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			const timeout = slow * 5 * time.Second
@@ -117,7 +118,7 @@ func TestHostileModulesEndWithinLimits(t *testing.T) {
 				p.Release()
 				t.Fatalf("the module of %d bytes was compiled in %s, %d MB; it is no bomb", len(tt.wasm), took, p.Memory>>20)
 			}
-			e := err.(*compile.Error)
+			e := err.(*fault.Error)
 			t.Logf("%d bytes: %s after %s; the parent grew by %d KB, and was %s late at most, a bystander %s: %s",
 				len(tt.wasm), e.Reason, took.Round(time.Millisecond), (peak-before)>>10, late.Round(time.Millisecond), others.Round(time.Millisecond), e.Message)
 			found := false

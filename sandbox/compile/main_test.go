@@ -14,9 +14,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ruedo-dev/ruedo/sandbox/compile"
 	"github.com/tetratelabs/wazero"
 	"go.uber.org/goleak"
+
+	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/sandbox/compile"
 )
 
 // The test binary is started again as the child, and as a parent that is killed.
@@ -150,14 +152,14 @@ func answerOf(t testing.TB, rt wazero.Runtime, m wazero.CompiledModule) uint64 {
 }
 
 // fails prepares a module and gives the error that it must have.
-func fails(t testing.TB, c *compile.Compiler, wasm []byte, reason string) *compile.Error {
+func fails(t testing.TB, c *compile.Compiler, wasm []byte, reason fault.Reason) *fault.Error {
 	t.Helper()
 	p, err := c.Prepare(t.Context(), wasm)
 	if err == nil {
 		p.Release()
 		t.Fatalf("the module was compiled, want %s", reason)
 	}
-	e, ok := errors.AsType[*compile.Error](err)
+	e, ok := errors.AsType[*fault.Error](err)
 	if !ok || e.Reason != reason {
 		t.Fatalf("got %T %v, want %s", err, err, reason)
 	}

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/sandbox/compile"
 )
 
@@ -160,8 +161,8 @@ func TestGivingUpConcernsOnlyOneself(t *testing.T) {
 		second <- err
 	}()
 	cancel()
-	var e *compile.Error
-	if err := <-first; !errors.As(err, &e) || e.Reason != compile.ReasonCanceled || !errors.Is(err, context.Canceled) {
+	var e *fault.Error
+	if err := <-first; !errors.As(err, &e) || e.Reason != fault.Canceled || !errors.Is(err, context.Canceled) {
 		t.Errorf("the first: %v", err)
 	}
 	if err := <-second; err != nil {
@@ -214,18 +215,21 @@ func TestTheKernelKillsTheChild(t *testing.T) {
 		return ticks > 30 && syscall.Kill(ids[0], syscall.SIGKILL) == nil
 	})
 	err := <-ended
-	if e, ok := errors.AsType[*compile.Error](err); !ok || e.Reason != compile.ReasonMemory || !strings.Contains(e.Message, "the system killed") {
+	if e, ok := errors.AsType[*fault.Error](err); !ok || e.Reason != fault.CompileMemory || !strings.Contains(e.Message, "the system killed") {
 		t.Errorf("got %v", err)
 	}
 }
 
 // What remains where the child cannot say what happened: it got ready, and died.
 func TestLastWordsAreUnderstood(t *testing.T) {
-	for mode, want := range map[string]struct{ reason, text, cause string }{
-		"greedy-child":    {compile.ReasonMemory, "more than 256 MiB", ""},
-		"recursive-child": {compile.ReasonMemory, "more than 256 MiB", ""},
-		"panicking-child": {compile.ReasonFailed, "cannot cope", "out of cheese"},
-		"silent-child":    {compile.ReasonFailed, "cannot cope", "exit status 3"},
+	for mode, want := range map[string]struct {
+		reason      fault.Reason
+		text, cause string
+	}{
+		"greedy-child":    {fault.CompileMemory, "more than 256 MiB", ""},
+		"recursive-child": {fault.CompileMemory, "more than 256 MiB", ""},
+		"panicking-child": {fault.CompileFailed, "cannot cope", "out of cheese"},
+		"silent-child":    {fault.CompileFailed, "cannot cope", "exit status 3"},
 	} {
 		t.Run(mode, func(t *testing.T) {
 			c := open(t, func(cfg *compile.Config) { cfg.Command, cfg.Memory = self(t, mode), 256<<20 })

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/tetratelabs/wazero"
+
+	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
 // Report says where a module's code came from and what it took.
@@ -33,14 +35,14 @@ type Prepared struct {
 // it: CompileModule of a runtime with [Compiler.RuntimeConfig] then reads it
 // rather than compile. Call Release when that is done. It returns when ctx ends;
 // without a child, the compiler itself works on, and Close waits for it. All
-// errors are [*Error].
+// errors are [*fault.Error].
 func (c *Compiler) Prepare(ctx context.Context, wasm []byte) (*Prepared, error) {
 	began := time.Now()
 	if ctx.Err() != nil {
 		return nil, canceled(ctx)
 	}
 	if len(wasm) > maxModule {
-		return nil, newError(ReasonFailed, "make it smaller", "the module has %s, the limit is %s", size(int64(len(wasm))), size(maxModule))
+		return nil, fault.New(fault.CompileFailed, "the module has %s, the limit is %s", size(int64(len(wasm))), size(maxModule)).WithFix("make it smaller")
 	}
 	e, how, err := c.join(ctx, c.identity.key(wasm), wasm)
 	if err != nil {
@@ -64,7 +66,7 @@ func (p *Prepared) Release() {
 
 // Compile prepares a module and loads it into a runtime, which must be one with
 // [Compiler.RuntimeConfig]. The caller closes the compiled module. All errors are
-// [*Error].
+// [*fault.Error].
 func (c *Compiler) Compile(ctx context.Context, rt wazero.Runtime, wasm []byte) (wazero.CompiledModule, Report, error) {
 	began := time.Now()
 	p, err := c.Prepare(ctx, wasm)
@@ -86,7 +88,7 @@ func (c *Compiler) Compile(ctx context.Context, rt wazero.Runtime, wasm []byte) 
 }
 
 // unloadable is the answer when the runtime cannot load code that was prepared.
-func unloadable(err error) *Error {
+func unloadable(err error) *fault.Error {
 	if aboutDisk(err) {
 		return noDisk(err)
 	}

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
 // Self is a command that starts this program again: the very file that runs,
@@ -36,7 +38,7 @@ const (
 )
 
 // spawn has a child compile wasm into dir.
-func (c *Compiler) spawn(ctx context.Context, dir string, wasm []byte) (answer, *Error) {
+func (c *Compiler) spawn(ctx context.Context, dir string, wasm []byte) (answer, *fault.Error) {
 	// A parent death signal comes when the thread that started the child ends.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -101,15 +103,15 @@ type ending struct {
 
 // explain says why a child failed. What happened before it was ready is never
 // the module's fault.
-func (c *Compiler) explain(e ending) *Error {
+func (c *Compiler) explain(e ending) *fault.Error {
 	v := verdict("")
 	if e.last != nil {
 		v = e.last.Verdict
 	}
 	switch {
 	case v == verdictStranger:
-		return internal(nil, "the compiler process is another version of this program than the one that runs; restart it").
-			because("this one is %q, the process is %q", c.identity, e.last.Text)
+		return internal(fmt.Errorf("this one is %q, the process is %q", c.identity, e.last.Text),
+			"the compiler process is another version of this program than the one that runs; restart it")
 	case v == verdictDisk && e.last.Full:
 		return noDisk(fmt.Errorf("%w: %s", syscall.ENOSPC, e.last.Text))
 	case v == verdictDisk:
@@ -119,35 +121,28 @@ func (c *Compiler) explain(e ending) *Error {
 	case !e.ready && e.wall:
 		return internal(e.err, "the compiler process did not start within %s; the machine may be overloaded", c.cfg.Timeout)
 	case !e.ready:
-		return internal(nil, "the compiler process ended before it began").because("%s: %s", e.state, clean(e.stderr))
+		return internal(fmt.Errorf("%s: %s", e.state, clean(e.stderr)), "the compiler process ended before it began")
 	case v == verdictWall || e.wall:
-		return newError(ReasonTimeout, fixSmaller, "compiling the module takes longer than %s", c.cfg.Timeout)
+		return fault.New(fault.CompileTimeout, "compiling the module takes longer than %s", c.cfg.Timeout).WithFix(fixSmaller)
 	case v == verdictCPU || v == "" && e.killed() && e.cpu() >= c.cfg.CPU:
-		return newError(ReasonTimeout, fixSmaller, "compiling the module takes more than %s of CPU time", c.cfg.CPU)
+		return fault.New(fault.CompileTimeout, "compiling the module takes more than %s of CPU time", c.cfg.CPU).WithFix(fixSmaller)
 	case v == verdictSlow:
-		return newError(ReasonTimeout, fixSmaller, "loading the compiled module takes more than %s of CPU time", c.cfg.CPU/loadShare)
+		return fault.New(fault.CompileTimeout, "loading the compiled module takes more than %s of CPU time", c.cfg.CPU/loadShare).WithFix(fixSmaller)
 	case v == verdictMemory || v == "" && outOfMemory(e.stderr):
-		return newError(ReasonMemory, fixSmaller, "compiling the module takes more than %s of memory", size(c.cfg.Memory))
+		return fault.New(fault.CompileMemory, "compiling the module takes more than %s of memory", size(c.cfg.Memory)).WithFix(fixSmaller)
 	case v == verdictHeavy:
-		return newError(ReasonMemory, fixSmaller, "loading the compiled module takes more than %s of memory", size(c.cfg.Memory/loadShare))
+		return fault.New(fault.CompileMemory, "loading the compiled module takes more than %s of memory", size(c.cfg.Memory/loadShare)).WithFix(fixSmaller)
 	case v == verdictTooLarge:
-		return newError(ReasonMemory, fixSmaller, "the compiled module has more than %s", size(maxCode))
+		return fault.New(fault.CompileMemory, "the compiled module has more than %s", size(maxCode)).WithFix(fixSmaller)
 	case v == verdictInvalid:
-		return newError(ReasonFailed, fixValid, "the module is not valid: %s", e.last.Text)
+		return fault.New(fault.CompileFailed, "the module is not valid: %s", e.last.Text).WithFix(fixValid)
 	case v == verdictPanic:
-		return newError(ReasonFailed, fixValid, "the compiler cannot cope with the module").because("%s", e.last.Text)
+		return fault.Wrap(fmt.Errorf("%s", e.last.Text), fault.CompileFailed, "the compiler cannot cope with the module").WithFix(fixValid)
 	case v == "" && e.killed():
 		// Nobody here did it: the kernel, as the machine had no memory left.
-		return newError(ReasonMemory, fixSmaller, "the system killed the compiler, which may use %s: most likely the machine ran out of memory", size(c.cfg.Memory))
+		return fault.New(fault.CompileMemory, "the system killed the compiler, which may use %s: most likely the machine ran out of memory", size(c.cfg.Memory)).WithFix(fixSmaller)
 	}
-	return newError(ReasonFailed, fixValid, "the compiler cannot cope with the module").
-		because("%s: %s", e.state, clean(e.stderr))
-}
-
-// because adds a cause for logs.
-func (e *Error) because(format string, args ...any) *Error {
-	e.Err = fmt.Errorf(format, args...)
-	return e
+	return fault.Wrap(fmt.Errorf("%s: %s", e.state, clean(e.stderr)), fault.CompileFailed, "the compiler cannot cope with the module").WithFix(fixValid)
 }
 
 func (e ending) killed() bool {
@@ -182,7 +177,7 @@ type product struct {
 }
 
 // produce compiles wasm into dir, which it makes.
-func (c *Compiler) produce(ctx context.Context, dir string, wasm []byte) (product, *Error) {
+func (c *Compiler) produce(ctx context.Context, dir string, wasm []byte) (product, *fault.Error) {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return product{}, noDisk(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/wasmbin"
 	"github.com/ruedo-dev/ruedo/sandbox/instrument"
 )
@@ -46,12 +47,12 @@ func FuzzRewrite(f *testing.F) {
 			return err
 		}
 		if err != nil {
-			e, ok := errors.AsType[*wasmbin.Error](err)
+			e, ok := errors.AsType[*fault.Error](err)
 			if !ok {
 				t.Fatalf("%v is not an *Error", err)
 			}
 			// The compiler lets some numbers pass whose unused bits are wrong.
-			if e.Reason == wasmbin.ReasonMalformed && readErr == nil && !strings.Contains(e.Message, "signed number") && compile(wasm) == nil {
+			if e.Reason == fault.Malformed && readErr == nil && !strings.Contains(e.Message, "signed number") && compile(wasm) == nil {
 				t.Fatalf("the compiler takes it, and it is refused: %v", err)
 			}
 			return
@@ -102,7 +103,7 @@ func TestSpecModulesValidate(t *testing.T) {
 		_, before := h.CompileModule(t.Context(), wasm)
 		if err != nil {
 			refused++
-			if e, ok := errors.AsType[*wasmbin.Error](err); before == nil && (!ok || e.Reason != wasmbin.ReasonUnsupported) {
+			if e, ok := errors.AsType[*fault.Error](err); before == nil && (!ok || e.Reason != fault.WasmUnsupported) {
 				t.Errorf("%s: the compiler takes it, and it is refused: %v", file, err)
 			}
 			continue

@@ -143,7 +143,7 @@ type Global struct {
 	Type wasmbin.ValType
 }
 
-// Rewrite prepares a module. Errors are [*wasmbin.Error].
+// Rewrite prepares a module. Errors are [*fault.Error].
 func Rewrite(wasm []byte, o Options) (*Result, error) {
 	m, err := wasmbin.Read(wasm)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/tetratelabs/wazero"
 
+	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/wasmbin"
 	w "github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
 	"github.com/ruedo-dev/ruedo/sandbox/instrument"
@@ -253,23 +254,24 @@ func TestReasons(t *testing.T) {
 
 func TestRewriteRefuses(t *testing.T) {
 	for _, c := range []struct {
-		name, reason string
-		build        func(m *w.Module)
-		o            instrument.Options
+		name   string
+		reason fault.Reason
+		build  func(m *w.Module)
+		o      instrument.Options
 	}{
-		{"an export of ours", wasmbin.ReasonReservedName, func(m *w.Module) { m.ExportKind(instrument.ExportFuel, 3, m.Global(0)) }, metered},
-		{"an import of ours", wasmbin.ReasonReservedName, func(m *w.Module) { m.Import(instrument.ImportModule, instrument.ImportRefuel, ">") }, metered},
-		{"fuel by its index", wasmbin.ReasonMalformed, func(m *w.Module) { m.Func(">", w.I64(1<<60), w.GlobalSet(0)) }, metered},
-		{"refuel by its index", wasmbin.ReasonMalformed, func(m *w.Module) { m.Func(">", w.Call(1)) }, metered},
-		{"fuel by its index, exported", wasmbin.ReasonMalformed, func(m *w.Module) { m.ExportKind("x", 3, 0) }, metered},
-		{"a helper in an element segment", wasmbin.ReasonMalformed, func(m *w.Module) { m.Table(9); m.Element(0) }, metered},
-		{"too much memory", wasmbin.ReasonLimitMemory, func(m *w.Module) { m.Memory(11, -1) }, instrument.Options{MemoryMaxPages: 10}},
-		{"an unknown instruction", wasmbin.ReasonMalformed, func(m *w.Module) { m.Func(">", w.Ops(0x27)) }, instrument.Options{}},
+		{"an export of ours", fault.WasmReservedName, func(m *w.Module) { m.ExportKind(instrument.ExportFuel, 3, m.Global(0)) }, metered},
+		{"an import of ours", fault.WasmReservedName, func(m *w.Module) { m.Import(instrument.ImportModule, instrument.ImportRefuel, ">") }, metered},
+		{"fuel by its index", fault.Malformed, func(m *w.Module) { m.Func(">", w.I64(1<<60), w.GlobalSet(0)) }, metered},
+		{"refuel by its index", fault.Malformed, func(m *w.Module) { m.Func(">", w.Call(1)) }, metered},
+		{"fuel by its index, exported", fault.Malformed, func(m *w.Module) { m.ExportKind("x", 3, 0) }, metered},
+		{"a helper in an element segment", fault.Malformed, func(m *w.Module) { m.Table(9); m.Element(0) }, metered},
+		{"too much memory", fault.WasmLimitMemory, func(m *w.Module) { m.Memory(11, -1) }, instrument.Options{MemoryMaxPages: 10}},
+		{"an unknown instruction", fault.Malformed, func(m *w.Module) { m.Func(">", w.Ops(0x27)) }, instrument.Options{}},
 	} {
 		m := w.New()
 		c.build(m)
 		_, err := instrument.Rewrite(m.Bytes(), c.o)
-		if e, ok := errors.AsType[*wasmbin.Error](err); !ok || e.Reason != c.reason {
+		if e, ok := errors.AsType[*fault.Error](err); !ok || e.Reason != c.reason {
 			t.Errorf("%s: got %v, want %s", c.name, err, c.reason)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/wasmbin"
 )
 
@@ -73,9 +74,8 @@ func (rw *rewriter) memories() ([]byte, error) {
 		}
 		if allowed := uint64(rw.o.MemoryMaxPages); allowed > 0 {
 			if mem.Min > allowed {
-				return nil, &wasmbin.Error{
-					Reason: wasmbin.ReasonLimitMemory,
-					Offset: -1,
+				return nil, &fault.Error{
+					Reason: fault.WasmLimitMemory,
 					Message: fmt.Sprintf("the module asks for %d bytes of memory at its start, the limit is %d",
 						mem.Min*wasmbin.PageSize, allowed*wasmbin.PageSize),
 					Fix: "raise the memory limit in a decorator, or build the module with less initial memory",

@@ -16,7 +16,7 @@ import (
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 
-	"github.com/ruedo-dev/ruedo/internal/wasmbin"
+	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/sandbox/instrument"
 )
 
@@ -218,8 +218,8 @@ func kind(err error) string {
 	if err == nil {
 		return "ok"
 	}
-	if e, ok := errors.AsType[*wasmbin.Error](err); ok {
-		return e.Reason
+	if e, ok := errors.AsType[*fault.Error](err); ok {
+		return string(e.Reason)
 	}
 	line, _, _ := strings.Cut(err.Error(), "\n")
 	line, _, _ = strings.Cut(line, " (recovered by wazero)")

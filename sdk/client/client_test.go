@@ -19,6 +19,7 @@ import (
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/gen/ruedo/v1/ruedov1connect"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
@@ -39,7 +40,7 @@ func (m *modules) StatModule(_ context.Context, req *ruedov1.StatModuleRequest) 
 	defer m.mu.Unlock()
 	b, ok := m.stored[req.Digest]
 	if !ok {
-		return nil, fault.Wire(fault.New(fault.ModuleNotFound, "no module %s", req.Digest))
+		return nil, faultrpc.ToConnect(fault.New(fault.ModuleNotFound, "no module %s", req.Digest))
 	}
 	return &ruedov1.StatModuleResponse{Module: &ruedov1.Module{Digest: req.Digest, SizeBytes: uint64(len(b))}}, nil
 }
@@ -53,7 +54,7 @@ func (m *modules) UploadModule(_ context.Context, stream *connect.ClientStream[r
 	}
 	head := stream.Msg().GetHead()
 	if m.refuse != nil {
-		return nil, fault.Wire(m.refuse)
+		return nil, faultrpc.ToConnect(m.refuse)
 	}
 	var got []byte
 	for stream.Receive() {
@@ -64,7 +65,7 @@ func (m *modules) UploadModule(_ context.Context, stream *connect.ClientStream[r
 		return nil, err
 	}
 	if d := client.Digest(got); d != head.Digest {
-		return nil, fault.Wire(fault.New(fault.DigestMismatch, "digest is %s, not %s", d, head.Digest))
+		return nil, faultrpc.ToConnect(fault.New(fault.DigestMismatch, "digest is %s, not %s", d, head.Digest))
 	}
 	m.stored[head.Digest] = got
 	return &ruedov1.UploadModuleResponse{Module: &ruedov1.Module{Digest: head.Digest}}, nil
@@ -81,12 +82,8 @@ func (echo) Invoke(ctx context.Context, req *ruedov1.InvokeRequest) (*ruedov1.In
 	case "refused":
 		e := fault.New(fault.InputInvalid, "the input does not fit").WithFix("ruedo call refused --use")
 		e.Fields = []fault.Field{{Path: "name", Description: "is missing"}}
-		d, err := connect.NewErrorDetail(info)
-		if err != nil {
-			return nil, err
-		}
-		e.Details = append(e.Details, d)
-		return nil, fault.Wire(e)
+		e.Details = []any{info}
+		return nil, faultrpc.ToConnect(e)
 	case "slow":
 		<-ctx.Done()
 		return nil, ctx.Err()

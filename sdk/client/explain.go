@@ -10,6 +10,7 @@ import (
 	"connectrpc.com/connect"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 )
 
 // Problem is what an error of this package says, in parts.
@@ -33,8 +34,8 @@ type Problem struct {
 // Explain reads an error of this package. An error of other origin is
 // INTERNAL.
 func Explain(err error) Problem {
-	e := fault.Of(err)
-	p := Problem{Reason: string(e.Reason), Code: e.ConnectCode(), Message: e.Error(), Fix: e.Fix, NotStarted: e.NotStarted}
+	e := faultrpc.Of(err)
+	p := Problem{Reason: string(e.Reason), Code: connect.Code(e.ConnectCode()), Message: e.Error(), Fix: e.Fix, NotStarted: e.NotStarted}
 	for _, f := range e.Fields {
 		if p.Fields == nil {
 			p.Fields = make(map[string]string, len(e.Fields))
@@ -88,10 +89,10 @@ func (x explainer) stream(err error) error {
 func (x explainer) explain(err error) error {
 	ce, ok := errors.AsType[*connect.Error](err)
 	if !ok {
-		return fault.Of(err)
+		return faultrpc.Of(err)
 	}
 	if connect.IsWireError(err) {
-		e := fault.From(ce)
+		e := faultrpc.FromConnect(ce)
 		if len(ce.Details()) == 0 && e.Reason == fault.CoreUnreachable {
 			return x.unreachable(err, "the core at %s does not answer now: %s", x.url, ce.Message())
 		}
@@ -107,7 +108,7 @@ func (x explainer) explain(err error) error {
 		// Not said by a core: an HTTP server of another kind answered.
 		return x.unreachable(err, "what answers at %s is not a core: %s", x.url, ce.Message())
 	}
-	return fault.From(ce)
+	return faultrpc.FromConnect(ce)
 }
 
 func (x explainer) unreachable(err error, format string, args ...any) error {

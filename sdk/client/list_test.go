@@ -11,6 +11,7 @@ import (
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/gen/ruedo/v1/ruedov1connect"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
@@ -25,7 +26,7 @@ func (p *pagedCluster) ListCores(_ context.Context, req *ruedov1.ListCoresReques
 	p.asked++
 	page, ok := p.pages[req.GetPageToken()]
 	if !ok {
-		return nil, fault.Wire(fault.New(fault.RequestInvalid, "no page %s", req.GetPageToken()))
+		return nil, faultrpc.ToConnect(fault.New(fault.RequestInvalid, "no page %s", req.GetPageToken()))
 	}
 	return page, nil
 }

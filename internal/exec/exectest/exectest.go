@@ -23,7 +23,6 @@ import (
 	"testing"
 	"time"
 
-	"connectrpc.com/connect"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
@@ -126,7 +125,7 @@ func (s *suite) guestErrors(t *testing.T) {
 	f := s.fixture(t, Options{}, nil)
 	_, err := f.call(t.Context(), "fail Ada")
 	e := fault.Of(err)
-	if e.Reason != fault.GuestError || e.ConnectCode() != connect.CodeAlreadyExists || e.Message != "Ada is taken" || e.NotStarted {
+	if e.Reason != fault.GuestError || e.ConnectCode() != fault.CodeAlreadyExists || e.Message != "Ada is taken" || e.NotStarted {
 		t.Errorf("got %+v", e)
 	}
 	if o, ok := fault.Detail[*runnerv1.Outcome](err); !ok || o.Runner == "" || o.DurationNanos <= 0 {
@@ -389,11 +388,11 @@ func (s *suite) prepareFails(t *testing.T) {
 	} {
 		id, plan := f.src.Add(wasm, nil)
 		_, err := f.Prepare(t.Context(), &runnerv1.PrepareRequest{Id: id, Plan: plan})
-		if fault.Of(err).ConnectCode() != connect.CodeInvalidArgument {
+		if fault.Of(err).ConnectCode() != fault.CodeInvalidArgument {
 			t.Errorf("%s: %v (%s)", name, err, fault.Of(err).Reason)
 		}
 		_, err = f.Execute(t.Context(), &runnerv1.ExecuteRequest{Plan: id})
-		if e := fault.Of(err); e.ConnectCode() != connect.CodeInvalidArgument || !e.NotStarted {
+		if e := fault.Of(err); e.ConnectCode() != fault.CodeInvalidArgument || !e.NotStarted {
 			t.Errorf("%s: %v (%s)", name, err, e.Reason)
 		}
 	}

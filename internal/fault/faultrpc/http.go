@@ -1,4 +1,4 @@
-package wire
+package faultrpc
 
 import (
 	"encoding/json"
@@ -10,7 +10,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-// failure is the body of an answer of plain HTTP that is an error.
+// failure is the body of a plain HTTP response that is an error.
 type failure struct {
 	Code    string            `json:"code"`
 	Reason  string            `json:"reason"`
@@ -32,11 +32,11 @@ type field struct {
 func WriteError(w http.ResponseWriter, r *http.Request, err *fault.Error, rpc bool) {
 	if rpc || speaksRPC(r) {
 		if ew := connect.NewErrorWriter(); ew.IsSupported(r) {
-			_ = ew.Write(w, r, fault.Wire(err)) // the caller is gone
+			_ = ew.Write(w, r, ToConnect(err)) // the caller is gone
 			return
 		}
 	}
-	WriteJSON(w, fault.HTTPStatus(err), err)
+	WriteJSON(w, HTTPStatus(err), err)
 }
 
 // speaksRPC reports whether a request can be of no other kind.
@@ -65,16 +65,35 @@ func WriteJSON(w http.ResponseWriter, status int, err *fault.Error) {
 	_, _ = w.Write(append(body, '\n')) // the caller is gone
 }
 
-// Refusal returns why a request for a Connect procedure that exists did not come
-// through to its interceptors. Connect says in the answer what was wrong.
-func Refusal(r *http.Request) fault.Reason {
-	for _, name := range []string{"Content-Encoding", "Connect-Content-Encoding", "Grpc-Encoding"} {
-		if e := r.Header.Get(name); e != "" && e != "identity" && e != "gzip" {
-			return fault.Unimplemented
-		}
+// HTTPStatus returns the status of an error on the plain HTTP front. It is
+// Connect's own table, with 413 for what is too large and 499 for a caller
+// that went away.
+func HTTPStatus(e *fault.Error) int {
+	switch e.Reason {
+	case fault.InputTooLarge, fault.UploadTooLarge:
+		return http.StatusRequestEntityTooLarge
 	}
-	if r.Context().Err() != nil {
-		return fault.Canceled
+	switch e.ConnectCode() {
+	case fault.CodeCanceled:
+		return 499
+	case fault.CodeInvalidArgument, fault.CodeFailedPrecondition, fault.CodeOutOfRange:
+		return http.StatusBadRequest
+	case fault.CodeDeadlineExceeded:
+		return http.StatusGatewayTimeout
+	case fault.CodeNotFound:
+		return http.StatusNotFound
+	case fault.CodeAlreadyExists, fault.CodeAborted:
+		return http.StatusConflict
+	case fault.CodePermissionDenied:
+		return http.StatusForbidden
+	case fault.CodeResourceExhausted:
+		return http.StatusTooManyRequests
+	case fault.CodeUnimplemented:
+		return http.StatusNotImplemented
+	case fault.CodeUnavailable:
+		return http.StatusServiceUnavailable
+	case fault.CodeUnauthenticated:
+		return http.StatusUnauthorized
 	}
-	return fault.RequestInvalid
+	return http.StatusInternalServerError
 }

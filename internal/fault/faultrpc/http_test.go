@@ -1,4 +1,4 @@
-package wire_test
+package faultrpc_test
 
 import (
 	"encoding/json"
@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
-	"github.com/ruedo-dev/ruedo/internal/wire"
+	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 )
 
 func TestAnErrorOfPlainHTTPSaysWhetherTheCallHasStarted(t *testing.T) {
@@ -20,7 +20,7 @@ func TestAnErrorOfPlainHTTPSaysWhetherTheCallHasStarted(t *testing.T) {
 		"":        fault.New(fault.GuestError, "it failed"),
 	} {
 		w := httptest.NewRecorder()
-		wire.WriteJSON(w, fault.HTTPStatus(err), err)
+		faultrpc.WriteJSON(w, faultrpc.HTTPStatus(err), err)
 		var got struct{ Meta map[string]string }
 		if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || got.Meta["started"] != want {
 			t.Errorf("%s, want started %q (%v)", w.Body, want, err)
@@ -43,7 +43,7 @@ func TestErrorsAreSmallInEveryProtocol(t *testing.T) {
 			r := httptest.NewRequest(http.MethodPost, "/ruedo.v1.InvokeService/Invoke", nil)
 			r.Header.Set("Content-Type", contentType)
 			w := httptest.NewRecorder()
-			wire.WriteError(w, r, e, rpc)
+			faultrpc.WriteError(w, r, e, rpc)
 			size := w.Body.Len()
 			for k, vv := range w.Header() {
 				size += len(k) + len(strings.Join(vv, ""))

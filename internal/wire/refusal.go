@@ -1,0 +1,21 @@
+package wire
+
+import (
+	"net/http"
+
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
+
+// Refusal returns why a request for a Connect procedure that exists did not come
+// through to its interceptors. Connect says in the answer what was wrong.
+func Refusal(r *http.Request) fault.Reason {
+	for _, name := range []string{"Content-Encoding", "Connect-Content-Encoding", "Grpc-Encoding"} {
+		if e := r.Header.Get(name); e != "" && e != "identity" && e != "gzip" {
+			return fault.Unimplemented
+		}
+	}
+	if r.Context().Err() != nil {
+		return fault.Canceled
+	}
+	return fault.RequestInvalid
+}

@@ -23,7 +23,7 @@ func (c *Core) attach(l *lane.Lane) (detach func()) {
 	if c.cfg.Distributed {
 		remove = c.dispatcher.Add(l)
 	} else {
-		c.log.Warn("a runner attached, but this core executes by itself; set RUEDO_SERVER_DISTRIBUTED_EXECUTION=true to use it", "runner", l.Info().GetId())
+		c.log.Warn("a runner attached, but this core executes on its own; set server.distributed_execution to use it", "runner", l.Info().GetId())
 	}
 	if l.Registered() {
 		return remove
@@ -45,7 +45,7 @@ func (c *Core) register(l *lane.Lane) {
 	m, err := c.announce(ctx, info)
 	if err != nil {
 		if ctx.Err() == nil {
-			c.log.Error("runner cannot be registered", "runner", info.GetId(), "err", err)
+			c.log.Error("runner cannot be registered", "runner", info.GetId(), "error", err)
 		}
 		return
 	}
@@ -56,7 +56,7 @@ func (c *Core) register(l *lane.Lane) {
 	leave, cancelLeave := context.WithTimeout(context.Background(), leaveTimeout)
 	defer cancelLeave()
 	if err := m.Close(leave); err != nil {
-		c.log.Warn("runner stays listed until its lease ends", "runner", info.GetId(), "err", err)
+		c.log.Warn("runner stays listed until its lease ends", "runner", info.GetId(), "error", err)
 	}
 }
 

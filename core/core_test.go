@@ -143,7 +143,7 @@ func TestWithoutARunnerCallsAndPublishesSaySo(t *testing.T) {
 	publishEcho(t, c, &ruedov1.PublishServiceRequest{})
 	c.Runners[0].Stop(t)
 	_, err := c.Client.Call(t.Context(), "echo", []byte(`{}`))
-	wantReason(t, err, fault.NoRunner, "ruedo runner")
+	wantReason(t, err, fault.NoRunner, "start a runner")
 	_, err = c.TryPublish(t.Context(), &ruedov1.PublishServiceRequest{Name: "other"}, ruedotest.Echo())
 	wantReason(t, err, fault.NoRunner)
 	if res, _ := post(t, c, "echo", "{}"); res.StatusCode != http.StatusServiceUnavailable {

@@ -96,7 +96,7 @@ func (b bound) call(ctx context.Context, p *prepared, req *runnerv1.ExecuteReque
 		failed = guestError(err, o)
 		outcome = string(failed.Reason)
 		if failed.Reason == fault.Internal {
-			b.log.Error("a call failed because of the runner", "service", req.Service, "call_id", req.CallId, "runner", b.info.Id, "err", causes(err))
+			b.log.Error("a call failed because of the runner", "service", req.Service, "call_id", req.CallId, "runner", b.info.Id, "error", causes(err))
 		}
 	}
 	b.log.LogAttrs(ctx, slog.LevelInfo, "executed call",
@@ -172,7 +172,7 @@ func (b bound) explain(ctx context.Context, err error, service string) *fault.Er
 	default:
 		return e
 	}
-	attrs := []any{"service", service, "reason", e.Reason, "runner", b.info.Id, "err", causes(err)}
+	attrs := []any{"service", service, "reason", e.Reason, "runner", b.info.Id, "error", causes(err)}
 	if p, ok := errors.AsType[*flight.PanicError](err); ok {
 		attrs = append(attrs, "stack", string(p.Stack))
 	}

@@ -51,10 +51,10 @@ func (g *gate) admit(service string) error {
 	switch {
 	case g.calls >= g.limit:
 		return refuse(fault.New(fault.QueueFull, "%d calls execute and wait on this runner, its limit", g.limit).
-			With("limit", fmt.Sprint(g.limit)).WithFix("call again later, or start another runner: ruedo runner"))
+			With("limit", fmt.Sprint(g.limit)).WithFix("call again later, or start another runner"))
 	case s.calls >= g.most:
 		return refuse(fault.New(fault.QueueFull, "%d calls of service %s execute and wait on this runner, the limit for one service", g.most, service).
-			With("limit", fmt.Sprint(g.most)).WithFix("call again later, or start another runner: ruedo runner"))
+			With("limit", fmt.Sprint(g.most)).WithFix("call again later, or start another runner"))
 	}
 	g.calls++
 	s.calls++

@@ -302,7 +302,7 @@ func (p *plans) remove(e *prepared) {
 func (p *plans) discard(gone []*prepared) {
 	for _, e := range gone {
 		if err := e.template.Close(context.Background()); err != nil {
-			p.cfg.log.Error("a plan cannot be closed", "service", e.plan.Service, "plan", short(e.id), "err", err)
+			p.cfg.log.Error("a plan cannot be closed", "service", e.plan.Service, "plan", short(e.id), "error", err)
 		}
 	}
 }

@@ -166,7 +166,7 @@ func New(ctx context.Context, cfg Config) (*Runner, error) {
 	if dir == "" {
 		var err error
 		if dir, err = os.MkdirTemp("", "ruedo-runner-"); err != nil {
-			return nil, fault.Wrap(err, fault.DataDir, "no temporary folder can be made: %s", err).WithFix("name one: RUEDO_RUNNER_CACHE_DIR")
+			return nil, fault.Wrap(err, fault.DataDir, "cannot make a temporary directory: %s", err).WithFix("name one (runner.cache_dir)")
 		}
 		r.tempDir = dir
 	}
@@ -178,7 +178,7 @@ func New(ctx context.Context, cfg Config) (*Runner, error) {
 		CacheDir: filepath.Join(dir, "compiled"), Compiler: cfg.Compiler, Turns: cfg.Turns, Logger: cfg.Logger,
 	})
 	if err != nil {
-		err = fault.Wrap(err, fault.DataDir, "the sandbox cannot be opened: %s", err).WithFix("choose another folder: RUEDO_RUNNER_CACHE_DIR")
+		err = fault.Wrap(err, fault.DataDir, "the sandbox cannot be opened: %s", err).WithFix("choose another directory (runner.cache_dir)")
 		return nil, errors.Join(err, r.Close(ctx))
 	}
 	r.plans = newPlans(plansConfig{
@@ -218,7 +218,7 @@ func (cfg *Config) complete() error {
 	cfg.Queue = max(cfg.Queue, 0)
 	if cfg.Concurrency < 0 || cfg.Concurrency > maxParallel || cfg.Queue > maxParallel {
 		return fault.New(fault.ConfigInvalid, "concurrency %d and queue %d are not possible: the bounds are 1 to %d, and %[3]d", cfg.Concurrency, cfg.Queue, maxParallel).
-			WithFix("set RUEDO_RUNNER_CONCURRENCY and RUEDO_RUNNER_QUEUE within them, or leave them out")
+			WithFix("set runner.concurrency and runner.queue within them, or leave them out")
 	}
 	if cfg.MaxPlans <= 0 {
 		cfg.MaxPlans = DefaultMaxPlans

@@ -21,7 +21,7 @@ const leaveTime = 2 * time.Second
 func (r *Runner) Serve(ctx context.Context) error {
 	if len(r.cfg.Cores) == 0 && r.cfg.Directory == nil {
 		return fault.New(fault.ConfigInvalid, "the runner knows no core").
-			WithFix("name one, RUEDO_RUNNER_CORES=http://127.0.0.1:7833, or the store, RUEDO_STORE_ETCD_HOSTS")
+			WithFix("name a core (runner.cores, for example http://127.0.0.1:7833) or the store (store.etcd_hosts)")
 	}
 	s := &session{r: r, ctx: ctx, targets: make(map[string]*target)}
 	r.log.Info("runner started", "runner", r.info.Id, "cluster", r.cfg.Cluster, "concurrency", r.cfg.Concurrency, "queue", r.cfg.Queue)
@@ -42,7 +42,7 @@ func (r *Runner) Serve(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTime)
 		defer cancel()
 		if err := s.leave(ctx); err != nil {
-			r.log.Warn("runner stays listed until its lease ends", "runner", r.info.Id, "err", err)
+			r.log.Warn("runner stays listed until its lease ends", "runner", r.info.Id, "error", err)
 		}
 	}
 	r.log.Info("runner stopped", "runner", r.info.Id)
@@ -92,7 +92,7 @@ func (s *session) register(d Directory) {
 			return
 		}
 		if first {
-			s.r.log.Warn("runner cannot be registered yet", "runner", s.r.info.Id, "err", err)
+			s.r.log.Warn("runner cannot be registered yet", "runner", s.r.info.Id, "error", err)
 		}
 		if !sleep(s.ctx, wait.next(), nil) {
 			return
@@ -164,7 +164,7 @@ func (s *session) attach(t *target) {
 		})
 		if err != nil {
 			if !said && s.ctx.Err() == nil {
-				log.Warn("cannot attach to core, trying on", "reason", fault.ReasonOf(err), "err", err)
+				log.Warn("cannot attach to core, trying on", "reason", fault.ReasonOf(err), "error", err)
 				said = true
 			}
 			t.redial.failed(s.ctx, err)
@@ -180,7 +180,7 @@ func (s *session) attach(t *target) {
 			return
 		case <-c.Done():
 		}
-		log.Warn("detached from core", "err", c.Err())
+		log.Warn("detached from core", "error", c.Err())
 		t.redial.ended(s.ctx, c.Err(), time.Since(attached))
 	}
 }

@@ -41,7 +41,7 @@ func unreadable(err error, service, decorator string) error {
 	if ie.Limit != "" {
 		e.With("limit", ie.Limit).With("actual", ie.Actual)
 	}
-	return e.With("decorator", decorator).WithFix("ruedo call %s --use", service)
+	return e.With("decorator", decorator, "service", service).WithFix("look at what the service accepts")
 }
 
 // verdict returns the error for an input that a check has found wrong, nil if it
@@ -61,7 +61,7 @@ func verdict(c *schema.Checker, service string) error {
 		count = "at least " + count
 	}
 	e := fault.New(fault.InputInvalid, "the input of service %s breaks its schema in %s", service, count).
-		WithFix("ruedo call %s --use", service)
+		With("service", service).WithFix("look at what the service accepts")
 	e.Fields = fields
 	return e
 }

@@ -175,14 +175,14 @@ func mayRepeat(ctx context.Context, err error) bool {
 // crowded refuses a call whose service has too many under way.
 func crowded(service string, most int64) error {
 	e := fault.New(fault.QueueFull, "%d calls of service %s are under way and waiting, the limit for one service", most, service).
-		With("limit", fmt.Sprint(most)).WithFix("call again later, or start another runner: ruedo runner")
+		With("limit", fmt.Sprint(most)).WithFix("call again later, or start another runner")
 	e.NotStarted = true
 	return e
 }
 
 func (d *Dispatcher) noRunner(cause error) error {
 	e := fault.Wrap(cause, fault.NoRunner, "no runner is attached and ready").
-		WithFix("start one: ruedo runner, with this core's address in RUEDO_RUNNER_CORES")
+		WithFix("start a runner that attaches to this core")
 	e.NotStarted = true
 	return e
 }

@@ -175,6 +175,6 @@ func (d *Dispatcher) unprepared(m *member, req *runnerv1.PrepareRequest, err err
 	}
 	d.mu.Unlock()
 	if first {
-		d.log.Warn("runner cannot prepare a plan", "runner", m.Info().GetId(), "service", req.GetPlan().GetService(), "plan", req.Id, "err", fault.Of(err))
+		d.log.Warn("runner cannot prepare a plan", "runner", m.Info().GetId(), "service", req.GetPlan().GetService(), "plan", req.Id, "error", fault.Of(err))
 	}
 }

@@ -214,7 +214,7 @@ func (r *round) giveUp(ctx context.Context) error {
 	case runnerFault:
 		e.Reason, e.Code = fault.PrepareFailed, 0
 	case nobodysFault:
-		e.Reason, e.Code, e.Fix = fault.PrepareUnavailable, 0, "try again when runners are ready: ruedo get runners"
+		e.Reason, e.Code, e.Fix = fault.PrepareUnavailable, 0, "try again when runners are ready"
 	}
 	e.Err = worst
 	e.Message = "no runner can prepare service " + r.req.GetPlan().GetService() + ": " + strings.TrimSuffix(e.Message, ".")

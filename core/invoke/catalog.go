@@ -58,7 +58,7 @@ func (h *Hall) Resolve(name string) (*Entry, error) {
 		if hint := fault.DidYouMean(name, slices.Collect(maps.Keys(c.entries))); hint != "" {
 			return nil, err.WithFix("%s", hint)
 		}
-		return nil, err.WithFix("ruedo get services")
+		return nil, err.WithFix("list the services")
 	}
 	if e.err != nil {
 		return nil, e.err
@@ -163,7 +163,7 @@ func (h *Hall) compile(c *Catalog) {
 			d.told = true
 			if err != nil {
 				h.log.Error("services with this decorator cannot be called", "decorator", name, "service", service,
-					"reason", fault.ReasonOf(err), "err", err, "fix", fault.Of(err).Fix)
+					"reason", fault.ReasonOf(err), "error", err, "fix", fault.Of(err).Fix)
 			}
 		}
 	}
@@ -217,7 +217,7 @@ func (h *Hall) entry(c *Catalog, was *Entry, s *ruedov1.Service) *Entry {
 	ds, err := c.rules(s)
 	if err != nil {
 		// The service stays uncallable rather than losing a rule.
-		h.log.Error("service cannot be called", "service", s.GetName(), "err", err)
+		h.log.Error("service cannot be called", "service", s.GetName(), "error", err)
 		e.err = err
 		return e
 	}

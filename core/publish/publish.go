@@ -69,7 +69,7 @@ func (p *Publisher) Publish(ctx context.Context, req *ruedov1.PublishServiceRequ
 	}
 	if want := req.GetExpectedVersion(); want != 0 && want != live.GetVersion() {
 		return nil, fault.New(fault.Conflict, "service %s has changed: it is at version %d, not %d", req.GetName(), live.GetVersion(), want).
-			WithFix("ruedo describe service %s, then publish again", req.GetName())
+			With("service", req.GetName()).WithFix("look at the service, then publish again")
 	}
 	module, err := p.cfg.Store.StatModule(ctx, req.GetModule())
 	if err != nil {
@@ -132,7 +132,7 @@ func (p *Publisher) Rollback(ctx context.Context, name string, number uint64) (*
 	if number == 0 {
 		if was <= 1 {
 			return nil, 0, fault.New(fault.RevisionNotFound, "service %s has no revision before %d", name, was).
-				WithFix("ruedo get revisions %s", name)
+				With("service", name).WithFix("list the revisions of the service")
 		}
 		number = was - 1
 	}

@@ -58,7 +58,7 @@ func (s *Store) CreateDecorator(ctx context.Context, d *ruedov1.Decorator) (*rue
 		}
 		if !done.Succeeded {
 			return fault.New(fault.AlreadyExists, "there is a decorator %s already", d.GetName()).
-				WithFix("change it with: ruedo apply -f FILE; or choose another name")
+				With("decorator", d.GetName()).WithFix("change it, or choose another name")
 		}
 		next.Version = done.Header.Revision
 		return nil
@@ -192,7 +192,7 @@ func inUse(name string, users []string) error {
 
 func decoratorChanged(name string, seen int64) error {
 	return fault.New(fault.Conflict, "decorator %s has changed since version %d", name, seen).
-		WithFix("look at it with: ruedo describe decorator %s; then try again", name)
+		With("decorator", name).WithFix("look at the decorator, then try again")
 }
 
 // decorator prepares what is written.

@@ -329,7 +329,7 @@ func TestUnreadableValuesKeepTheLastGoodOne(t *testing.T) {
 	// A core that starts now has no good value: INTEGRITY for these two alone.
 	late := mirror(t, open(t, Config{Client: s.client}))
 	is(t, late.Snapshot().ServiceFault("one"), fault.Integrity, "publish the service again")
-	is(t, late.Snapshot().DecoratorFault("small"), fault.Integrity, "ruedo apply")
+	is(t, late.Snapshot().DecoratorFault("small"), fault.Integrity, "write the decorator again")
 	if late.Snapshot().ServiceFault("two") != nil || late.Snapshot().Services["two"] == nil || late.Snapshot().Decorators["other"] == nil {
 		t.Error("others are affected")
 	}

@@ -212,7 +212,7 @@ func (s *Store) revisionNotFound(ctx context.Context, service string, n uint64) 
 		from, _ = keys.Parse(string(got.Kvs[0].Key))
 	}
 	return fault.New(fault.RevisionNotFound, "service %s has no revision %d: it has %d to %d", service, n, from.Number, last).
-		WithFix("ruedo get revisions %s", service)
+		With("service", service).WithFix("list the revisions of the service")
 }
 
 // decodeRevision reads a revision. With INTEGRITY it has its number alone.

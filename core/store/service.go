@@ -248,7 +248,7 @@ func (p *publication) refusal(s *Store, done *clientv3.TxnResponse) error {
 
 func (p *publication) lost(format string, args ...any) error {
 	return fault.New(fault.Conflict, format, args...).
-		WithFix("look at it with: ruedo describe service %s; then publish again", p.service.GetName())
+		With("service", p.service.GetName()).WithFix("look at the service, then publish again")
 }
 
 func decodeService(name string, kv *mvccpb.KeyValue) (*ruedov1.Service, error) {
@@ -262,11 +262,11 @@ func decodeService(name string, kv *mvccpb.KeyValue) (*ruedov1.Service, error) {
 
 // unreadable says that a value in the store is not what its key says.
 func unreadable(err error, what, name string) error {
-	fix := "ruedo apply -f FILE, with the decorator in FILE"
-	if what != "decorator" {
-		fix = "publish the service again"
+	e := fault.Wrap(err, fault.Integrity, "%s %s in the store cannot be read", what, name)
+	if what == "decorator" {
+		return e.With("decorator", name).WithFix("write the decorator again")
 	}
-	return fault.Wrap(err, fault.Integrity, "%s %s in the store cannot be read", what, name).WithFix("%s", fix)
+	return e.WithFix("publish the service again")
 }
 
 func encode(m proto.Message) (string, error) {

@@ -250,7 +250,7 @@ func TestNotFoundSaysWhatThereIs(t *testing.T) {
 	_, err := s.Service(t.Context(), "gret")
 	is(t, err, fault.ServiceNotFound, `there is no service "gret"`, "did you mean greet?")
 	_, err = s.Service(t.Context(), "quite-another")
-	is(t, err, fault.ServiceNotFound, "ruedo get services")
+	is(t, err, fault.ServiceNotFound, "list the services")
 	_, err = s.DeleteService(t.Context(), "geret")
 	is(t, err, fault.ServiceNotFound, "did you mean greet?")
 	_, err = s.Revision(t.Context(), "greet", 7)
@@ -322,7 +322,7 @@ func TestClustersDoNotSeeEachOther(t *testing.T) {
 		}
 	}
 	_, err := team.Service(t.Context(), "greet")
-	is(t, err, fault.ServiceNotFound, "ruedo get services") // no suggestion either
+	is(t, err, fault.ServiceNotFound, "list the services") // no suggestion either
 	_, err = team.StatModule(t.Context(), digest(wasm("a")))
 	is(t, err, fault.ModuleNotFound)
 	_, err = team.ReadModule(t.Context(), digest(wasm("a")))

@@ -135,7 +135,7 @@ func TestOpenRefuses(t *testing.T) {
 		"a newer format":     {Config{Client: e.Client(), Cluster: "newer"}, fault.StoreFormat, "store has format 2, this ruedo knows 1; use a newer ruedo"},
 		"hostile cluster id": {Config{Client: e.Client(), Cluster: "../main"}, fault.ConfigInvalid, `"../main"`},
 		"no cluster id":      {Config{Client: e.Client()}, fault.ConfigInvalid, `""`},
-		"no hosts":           {Config{Cluster: "main"}, fault.ConfigInvalid, "RUEDO_STORE_ETCD_HOSTS"},
+		"no hosts":           {Config{Cluster: "main"}, fault.ConfigInvalid, "store.etcd_hosts"},
 		"malformed host":     {Config{Cluster: "main", Hosts: []string{"http://x"}}, fault.ConfigInvalid, "host:port"},
 		"a silent store":     {Config{Cluster: "main", Hosts: []string{silent}}, fault.StoreUnavailable, silent},
 	} {

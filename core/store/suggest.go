@@ -24,7 +24,7 @@ func notFound(r fault.Reason, what, name string, names func(*Snapshot) []string,
 			return err.WithFix("%s", hint)
 		}
 	}
-	return err.WithFix("ruedo get %ss", what)
+	return err.WithFix("list the %ss", what)
 }
 
 // some returns the names in a map, not more than an error looks through.

@@ -71,6 +71,7 @@ func (a *app) explain(err error) *fault.Error {
 			e.Fix = "ruedo dev"
 		}
 	}
+	e.Fix = fix(&e)
 	return &e
 }
 

@@ -30,7 +30,7 @@ func (a *app) try(src *source) (*tried, error) {
 	}
 	engine, err := sandbox.New(ctx, sandbox.Config{CacheDir: cache, Compiler: a.compiler})
 	if err != nil {
-		return nil, fault.Wrap(err, fault.DataDir, "the sandbox cannot be opened: %s", err).WithFix("choose another folder: RUEDO_RUNNER_CACHE_DIR")
+		return nil, fault.Wrap(err, fault.DataDir, "the sandbox cannot be opened: %s", err).WithFix("choose another directory (runner.cache_dir)")
 	}
 	defer func() { _ = engine.Close(context.WithoutCancel(ctx)) }()
 	r := src.request

@@ -31,7 +31,7 @@ const (
 func Connect(hosts []string, tls *tls.Config) (*clientv3.Client, error) {
 	if len(hosts) == 0 {
 		return nil, fault.New(fault.ConfigInvalid, "no store is named").
-			WithFix("set RUEDO_STORE_ETCD_HOSTS to host:port of each etcd, separated by spaces")
+			WithFix("set store.etcd_hosts to host:port of each etcd, separated by spaces")
 	}
 	for _, h := range hosts {
 		if err := checkHost(h); err != nil {
@@ -73,5 +73,5 @@ func unreachable(err error, hosts []string) error {
 		return err
 	}
 	return fault.Wrap(err, fault.StoreUnavailable, "the store at %s does not answer", strings.Join(hosts, ", ")).
-		WithFix("check that etcd runs there and that RUEDO_STORE_ETCD_HOSTS names it")
+		WithFix("check that etcd runs there and that store.etcd_hosts names it")
 }

@@ -72,7 +72,7 @@ func isSpan(nanos int64) bool { return nanos >= 0 && nanos <= maxSpan }
 func absurd(runner, what string) *fault.Error {
 	return fault.New(fault.Internal, "runner %s reported figures of a %s that cannot be: times are 0 to %s, memory is up to %d bytes, fuel up to %d",
 		runner, what, time.Duration(maxSpan), maxMemory, maxFuel).
-		WithFix("stop this runner: ruedo get runners")
+		WithFix("stop this runner")
 }
 
 // checkRequest refuses a call that no core sends.

@@ -176,7 +176,7 @@ func (c *Client) unreachable(ctx context.Context, err error) error {
 		text = ce.Message()
 	}
 	return fault.Wrap(err, fault.CoreUnreachable, "the core at %s cannot be attached to: %s", c.cfg.URL, printable(text, maxLine)).
-		WithFix("check that the core runs and that this address is right: RUEDO_RUNNER_CORES")
+		WithFix("check that the core runs and that its address is right (runner.cores)")
 }
 
 func (c *Client) serve(stream *clientStream, more []*runnerv1.CoreFrame) {

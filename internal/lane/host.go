@@ -207,7 +207,7 @@ func (h *Host) Attach(ctx context.Context, stream *connect.BidiStream[runnerv1.A
 
 // refuse turns a peer away.
 func (h *Host) refuse(addr, id string, err error) error {
-	h.line(slog.LevelWarn, "runner refused", "address", printable(addr, maxName), "runner", id, "reason", fault.ReasonOf(err), "err", err)
+	h.line(slog.LevelWarn, "runner refused", "address", printable(addr, maxName), "runner", id, "reason", fault.ReasonOf(err), "error", err)
 	return faultrpc.ToConnect(err)
 }
 

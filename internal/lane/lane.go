@@ -343,7 +343,7 @@ func (l *Lane) exchange(ctx context.Context, frame *runnerv1.CoreFrame, b *body,
 // full is the refusal of a call over the runner's bound.
 func (l *Lane) full() error {
 	return notStarted(fault.New(fault.QueueFull, "runner %s has %d calls under way and waiting, its limit", l.info.Id, l.limit).
-		With("limit", fmt.Sprint(l.limit)).WithFix("call again later, or start another runner: ruedo runner"))
+		With("limit", fmt.Sprint(l.limit)).WithFix("call again later, or start another runner"))
 }
 
 // refused says why the queue did not take a frame.

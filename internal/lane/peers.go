@@ -56,7 +56,7 @@ func (p *peers) enter(remote string) (leave func(), err error) {
 	}
 	if e.refill(p.each); e.attempts < 1 {
 		return nil, fault.New(fault.LaneLimit, "address %s has attached %d times in quick succession; now the limit is %d a second", addr, p.each, attachRate).
-			With("limit", fmt.Sprint(attachRate)).WithFix("find out why its runners attach so often: ruedo get runners, and their logs")
+			With("limit", fmt.Sprint(attachRate)).WithFix("find out from the logs of its runners why they attach so often")
 	}
 	e.attempts--
 	e.lanes++

@@ -20,7 +20,7 @@ func transports(cfg ClientConfig) (lane, bodies connect.HTTPClient, hangUp func(
 	u, err := url.Parse(cfg.URL)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
 		return nil, nil, nil, fault.New(fault.ConfigInvalid, "core %q is not an address of the form http://host:port", cfg.URL).
-			WithFix("write the addresses as RUEDO_RUNNER_CORES=http://127.0.0.1:8080")
+			WithFix("write the address as http://host:port, for example http://127.0.0.1:7833")
 	}
 	if cfg.HTTPClient != nil {
 		return cfg.HTTPClient, cfg.HTTPClient, func() {}, nil

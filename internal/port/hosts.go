@@ -68,7 +68,7 @@ func (s *Server) check(r *http.Request) *fault.Error {
 	if known := c.knownHost(); known == "" || known != r.Host {
 		if !s.hosts.allow(r.Host) {
 			return fault.New(fault.HostNotAllowed, "this core is not reached under the name %q", fault.Cut(r.Host, 128)).
-				WithFix("use its address, or add the name to server.hosts (RUEDO_SERVER_HOSTS)")
+				WithFix("use its address, or add the name to server.hosts")
 		}
 		if c != nil {
 			c.knowHost(r.Host)

@@ -18,7 +18,7 @@ func Listen(addr string) (net.Listener, error) {
 		return l, nil
 	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, fault.Wrap(err, fault.PortInUse, "the address %s is in use by another process", addr).
-			WithFix("stop that process, or choose another port with --port or RUEDO_SERVER_PORT")
+			WithFix("stop that process, or choose another port")
 	}
 	return nil, fault.Wrap(err, fault.ConfigInvalid, "cannot listen on %s: %v", addr, err).
 		WithFix("give host:port of this machine, for example 127.0.0.1:7833")

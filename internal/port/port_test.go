@@ -100,7 +100,7 @@ func TestAPortInUseIsNamedWithWhatToDo(t *testing.T) {
 	}
 	defer l.Close()
 	_, err = port.Listen(l.Addr().String())
-	if e := faultrpc.Of(err); e.Reason != fault.PortInUse || !strings.Contains(e.Error(), l.Addr().String()) || !strings.Contains(e.Fix, "--port") {
+	if e := faultrpc.Of(err); e.Reason != fault.PortInUse || !strings.Contains(e.Error(), l.Addr().String()) || !strings.Contains(e.Fix, "choose another port") {
 		t.Errorf("%s: %v (%s)", e.Reason, e, e.Fix)
 	}
 	if _, err := port.Listen("nonsense"); !errors.Is(err, fault.ConfigInvalid) {

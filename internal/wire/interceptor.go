@@ -131,7 +131,7 @@ func callersFault(ce *connect.Error) bool {
 
 func internal(log *slog.Logger, where string, err error) *fault.Error {
 	id := ulid.Make().String()
-	log.Error("internal error", "in", where, "id", id, "err", err)
+	log.Error("internal error", "in", where, "id", id, "error", err)
 	return fault.Wrap(err, fault.Internal, "internal error; the log of the core has it under id %s", id).With("id", id)
 }
 

@@ -91,8 +91,8 @@ func Open(cfg Config) (*Cache, error) {
 		c.log = slog.New(slog.DiscardHandler)
 	}
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
-		return nil, fault.Wrap(err, fault.DataDir, "the folder for modules cannot be made: %s", err).
-			WithFix("choose another folder: RUEDO_RUNNER_CACHE_DIR")
+		return nil, fault.Wrap(err, fault.DataDir, "the directory for modules cannot be made: %s", err).
+			WithFix("choose another directory (runner.cache_dir)")
 	}
 	leftovers, err := c.list(temporary)
 	if err != nil {
@@ -285,7 +285,7 @@ func (c *Cache) discard(path string) {
 // failed logs that the directory cannot be used, once until it can.
 func (c *Cache) failed(err error) {
 	if !c.broken.Swap(true) {
-		c.log.Warn("modules are not kept on disk: the directory cannot be used", "path", c.cfg.Dir, "err", err,
+		c.log.Warn("modules are not kept on disk: the directory cannot be used", "path", c.cfg.Dir, "error", err,
 			"fix", "make room there, or make it a directory that this user can write to")
 	}
 }

@@ -113,7 +113,7 @@ func (x explainer) explain(err error) error {
 
 func (x explainer) unreachable(err error, format string, args ...any) error {
 	return fault.Wrap(err, fault.CoreUnreachable, format, args...).
-		WithFix("start a core with `ruedo dev`, or set RUEDO_CLIENT_HOST to where one runs").
+		WithFix("start a core there, or use the address of one that runs").
 		With("url", x.url)
 }
 

@@ -1,0 +1,49 @@
+package cli
+
+import (
+	"strings"
+
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
+
+// advice is what the CLI says to do about an error. Rooms below it say what to do
+// in general, as their reader may be a program; here it is a command.
+type advice struct {
+	fact string // that the error must have, for example "service"; "" needs none
+	text string // {} stands for the value of the fact
+}
+
+// advices is the one table of them. Of a reason's rows the first counts whose
+// fact the error has.
+var advices = map[fault.Reason][]advice{
+	fault.ServiceNotFound:    {{"", "ruedo get services"}},
+	fault.DecoratorNotFound:  {{"", "ruedo get decorators"}},
+	fault.RunnerNotFound:     {{"", "ruedo get runners"}},
+	fault.RevisionNotFound:   {{"service", "ruedo get revisions {}"}},
+	fault.InputInvalid:       {{"service", "ruedo call {} --use"}},
+	fault.AlreadyExists:      {{"decorator", "change it with: ruedo apply -f FILE; or choose another name"}},
+	fault.Integrity:          {{"decorator", "ruedo apply -f FILE, with the decorator in FILE"}},
+	fault.NoRunner:           {{"", "start one: ruedo runner, with this core's address in RUEDO_RUNNER_CORES"}},
+	fault.PrepareUnavailable: {{"", "try again when runners are ready: ruedo get runners"}},
+	fault.QueueFull:          {{"", "call again later, or start another runner: ruedo runner"}},
+	fault.PortInUse:          {{"", "stop that process, or choose another port with --port or RUEDO_SERVER_PORT"}},
+	fault.Conflict: {
+		{"service", "look at it with: ruedo describe service {}; then publish again"},
+		{"decorator", "look at it with: ruedo describe decorator {}; then try again"},
+	},
+}
+
+// fix returns what to do about an error: the CLI's own advice, or the error's if
+// there is none or it already names what was meant ("did you mean greet?").
+func fix(e *fault.Error) string {
+	if strings.HasSuffix(e.Fix, "?") {
+		return e.Fix
+	}
+	for _, a := range advices[e.Reason] {
+		value, ok := e.Meta[a.fact]
+		if ok || a.fact == "" {
+			return strings.ReplaceAll(a.text, "{}", value)
+		}
+	}
+	return e.Fix
+}

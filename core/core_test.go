@@ -303,7 +303,7 @@ func TestDecoratorsGuardCalls(t *testing.T) {
 	for _, l := range got.GetLimits() {
 		from[l.GetLimit()] = l.GetValue() + " " + l.GetDecorator()
 	}
-	if from["timeout"] != "1s quick" || from["input_bytes"] != "64 bytes named" {
+	if from["timeout"] != "1s quick" || from["input"] != "64 bytes named" {
 		t.Errorf("effective limits: %v", from)
 	}
 

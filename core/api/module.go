@@ -10,11 +10,11 @@ import (
 
 	"connectrpc.com/connect"
 
-	"github.com/ruedo-dev/ruedo/core/decorate"
 	"github.com/ruedo-dev/ruedo/core/publish"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/gen/ruedo/v1/ruedov1connect"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/limits"
 	"github.com/ruedo-dev/ruedo/internal/wasmbin"
 )
 
@@ -102,11 +102,11 @@ func (s *moduleService) receive(stream *connect.ClientStream[ruedov1.UploadModul
 	}
 	size := head.GetSizeBytes()
 	if size > uint64(s.MaxModule) {
-		return s.tooLarge("the module has " + decorate.Size(size))
+		return s.tooLarge("the module has " + limits.FormatSize(size))
 	}
 	var err error
 	if u.space, err = reserve(int(size)); err != nil {
-		return fault.Wrap(err, fault.UploadBusy, "this core has no memory left for an upload of %s", decorate.Size(size)).WithFix("try again in a moment")
+		return fault.Wrap(err, fault.UploadBusy, "this core has no memory left for an upload of %s", limits.FormatSize(size)).WithFix("try again in a moment")
 	}
 	u.arrival = publish.Expect(u.space, s.MaxModule)
 	sum := sha256.New()
@@ -118,7 +118,7 @@ func (s *moduleService) receive(stream *connect.ClientStream[ruedov1.UploadModul
 		}
 		if most := uploadRoom * s.MaxModule; s.held.Add(int64(n)) > most {
 			s.held.Add(-int64(n))
-			return fault.New(fault.UploadBusy, "the uploads under way on this core hold %s, which is the limit", decorate.Size(uint64(most))).
+			return fault.New(fault.UploadBusy, "the uploads under way on this core hold %s, which is the limit", limits.FormatSize(uint64(most))).
 				WithFix("try again in a moment")
 		}
 		u.got += copy(u.space[u.got:], part)
@@ -149,7 +149,7 @@ func (s *moduleService) forget(u *upload) {
 }
 
 func (s *moduleService) tooLarge(what string) error {
-	return fault.New(fault.UploadTooLarge, "%s, over the limit of %s", what, decorate.Size(uint64(s.MaxModule))).
+	return fault.New(fault.UploadTooLarge, "%s, over the limit of %s", what, limits.FormatSize(uint64(s.MaxModule))).
 		WithFix(`build it smaller, for example with -ldflags="-s -w"`)
 }
 
@@ -163,7 +163,7 @@ func (s *moduleService) incomplete(err error, got, want uint64) error {
 			return fault.Wrap(err, fault.Unimplemented, "%s", ce.Message()) // an encoding that is not spoken
 		case connect.CodeResourceExhausted:
 			return fault.Wrap(err, fault.UploadTooLarge, "a part of the upload is too large: %s", ce.Message()).
-				WithFix("send parts of at most 1 MiB, and a module of at most %s", decorate.Size(uint64(s.MaxModule)))
+				WithFix("send parts of at most 1 MiB, and a module of at most %s", limits.FormatSize(uint64(s.MaxModule)))
 		case connect.CodeDeadlineExceeded:
 			return fault.Wrap(err, fault.Deadline, "the upload is too slow: %d of %d bytes came; nothing was stored", got, want).
 				WithFix("upload it again over a faster connection")

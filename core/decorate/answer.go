@@ -7,18 +7,20 @@ import (
 
 	"github.com/ruedo-dev/ruedo/core/decorate/schema"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/limits"
 )
 
 // TooLarge returns the error for an input over the limit; actual is its size as
 // far as it is known.
 func (r *Rules) TooLarge(service, actual string) error {
-	limit := r.effective("input_bytes")
+	limit := r.Limit(limits.Input)
 	e := fault.New(fault.InputTooLarge, "input of %s is over the limit of %s of service %s", actual, limit.GetValue(), service).
 		With("limit", limit.GetValue()).With("actual", actual)
-	if d := limit.GetDecorator(); d != "" {
-		return e.With("decorator", d).WithFix("send less, or raise limits.input in decorator %s", d)
+	d := limit.GetDecorator()
+	if d != "" {
+		e.With("decorator", d)
 	}
-	return e.WithFix("send less, or raise limits.input in a decorator of the service")
+	return e.WithFix("send less, or %s", limits.Raise(d, limits.Input))
 }
 
 // unreadable returns the error for an input that cannot be checked against any

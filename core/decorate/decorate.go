@@ -9,7 +9,7 @@
 //
 // All input schemas must pass. Of each limit the strictest value wins, and
 // [Rules.Limits] resolves every limit: if no decorator sets one, the default of
-// the cluster holds. One decorator that says idempotent is enough.
+// the table of limits holds. One decorator that says idempotent is enough.
 //
 // # Who enforces what
 //
@@ -31,12 +31,13 @@ import (
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/exec"
+	"github.com/ruedo-dev/ruedo/internal/limits"
 )
 
 // Rules are what the decorators of one service add up to. They are immutable
 // and safe for concurrent use.
 type Rules struct {
-	// Limits has every field set.
+	// Limits has every field set that has a default; see [limits.Table].
 	Limits *ruedov1.Limits
 	// Effective says of each limit which decorator sets it.
 	Effective []*ruedov1.EffectiveLimit
@@ -49,10 +50,12 @@ type Rules struct {
 // Combine adds decorators up, in the order in which the service names them.
 func Combine(ds []*Decorator) *Rules {
 	r := &Rules{decorators: ds}
-	r.Limits, r.Effective = combineLimits(ds)
-	for _, d := range ds {
+	stored := make([]*ruedov1.Decorator, len(ds))
+	for i, d := range ds {
+		stored[i] = d.Decorator
 		r.Idempotent = r.Idempotent || d.GetPolicy().GetIdempotent()
 	}
+	r.Limits, r.Effective = limits.Combine(stored)
 	return r
 }
 
@@ -113,9 +116,11 @@ func (r *Rules) checkSchemas(ctx context.Context, service string, input []byte) 
 	return verdict(c, service)
 }
 
-func (r *Rules) effective(limit string) *ruedov1.EffectiveLimit {
+// Limit returns the limit of a name as it holds for the service, nil if there is
+// no such limit.
+func (r *Rules) Limit(name string) *ruedov1.EffectiveLimit {
 	for _, e := range r.Effective {
-		if e.GetLimit() == limit {
+		if e.GetLimit() == name {
 			return e
 		}
 	}

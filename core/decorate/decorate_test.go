@@ -138,17 +138,21 @@ func TestTheStrictestLimitWinsAndIsNamed(t *testing.T) {
 		compile(t, &ruedov1.Decorator{Name: "narrow", Limits: &ruedov1.Limits{MemoryBytes: 64 << 20, InputBytes: 10}, Policy: &ruedov1.CallPolicy{Idempotent: true}}),
 	})
 	want := map[string]string{
-		"memory_bytes": "64 MiB from narrow",
-		"timeout":      "1s from wide",
-		"input_bytes":  "10 bytes from narrow",
-		"output_bytes": "4 MiB from ",
-		"log_bytes":    "64 KiB from ",
-		"cpu_time":     "10s from ",
-		"concurrency":  "the runner's own from ",
+		"memory":      "64 MiB from narrow",
+		"timeout":     "1s from wide",
+		"cpu":         "1s from as timeout",
+		"input":       "10 bytes from narrow",
+		"output":      "4 MiB from ",
+		"logs":        "64 KiB from ",
+		"concurrency": "the runner's own from ",
 	}
 	got := map[string]string{}
 	for _, e := range rules.Effective {
-		got[e.GetLimit()] = e.GetValue() + " from " + e.GetDecorator()
+		from := e.GetDecorator()
+		if e.GetFollows() != "" {
+			from += "as " + e.GetFollows()
+		}
+		got[e.GetLimit()] = e.GetValue() + " from " + from
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -164,6 +168,9 @@ func TestTheStrictestLimitWinsAndIsNamed(t *testing.T) {
 	}
 	if s := err.Error(); !strings.Contains(s, "11 bytes") || !strings.Contains(s, "10 bytes") {
 		t.Errorf("message %q names not both sizes", s)
+	}
+	if e := fault.Of(err); e.Fix != "send less, or raise input in decorator narrow" || e.Meta["decorator"] != "narrow" {
+		t.Errorf("fix %q, meta %v", e.Fix, e.Meta)
 	}
 }
 

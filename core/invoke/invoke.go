@@ -42,6 +42,7 @@ import (
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/exec"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/limits"
 )
 
 // grace is how long past a service's own timeout the core waits for the
@@ -204,11 +205,9 @@ func failed(err error, entry *Entry, req *runnerv1.ExecuteRequest) (*fault.Error
 	}
 	callInfo.Logs, callInfo.LogsDropped = lastLogs(callInfo.GetLogs(), callInfo.GetLogsDropped())
 	e.Details = []any{callInfo}
-	if limit := limitOf(e.Reason); limit != "" {
-		for _, l := range entry.Rules.Effective {
-			if l.GetLimit() == limit && l.GetDecorator() != "" {
-				e.With("decorator", l.GetDecorator())
-			}
+	if row, ok := limits.ByReason(string(e.Reason)); ok {
+		if d := entry.Rules.Limit(row.Name).GetDecorator(); d != "" {
+			e.With("decorator", d)
 		}
 	}
 	return &e, callInfo
@@ -242,21 +241,4 @@ func (r *Result) Undelivered(err error) error {
 	info.Logs, info.LogsDropped = lastLogs(info.GetLogs(), info.GetLogsDropped())
 	e.Details = []any{info}
 	return &e
-}
-
-// limitOf names the limit that a reason is about.
-func limitOf(r fault.Reason) string {
-	switch r {
-	case fault.GuestTimeout:
-		return "timeout"
-	case fault.GuestMemory:
-		return "memory_bytes"
-	case fault.GuestOutputLimit:
-		return "output_bytes"
-	case fault.GuestCPU:
-		return "cpu_time"
-	case fault.ConcurrencyLimit:
-		return "concurrency"
-	}
-	return ""
 }

@@ -86,7 +86,7 @@ var arrows = []struct {
 		reason: "the control plane never executes; an in-process runner is handed to it as an Executor",
 	},
 	{
-		from: []string{"runner"}, only: []string{"runner", "sandbox", "internal/lane", "internal/exec", "internal/fault", "internal/keys", "internal/wire", "gen"},
+		from: []string{"runner"}, only: []string{"runner", "sandbox", "internal/lane", "internal/exec", "internal/fault", "internal/keys", "internal/limits", "internal/wire", "gen"},
 		never:  []string{"go.etcd.io"},
 		reason: "a process that runs strangers' code speaks to the store only through an interface its assembler hands it",
 	},
@@ -113,6 +113,11 @@ var arrows = []struct {
 		reason: "every room stands on errors and keys, so they stand on nothing",
 	},
 	{
+		from: []string{"internal/limits"}, only: []string{"internal/limits", "gen"},
+		never:  []string{"connectrpc.com"},
+		reason: "the table of limits is read by every room above the sandbox, so it stands on the words alone",
+	},
+	{
 		from: []string{"internal/exec"}, only: []string{"internal/exec", "internal/fault", "gen"},
 		reason: "the one shape of a call is below everything that has it",
 	},
@@ -133,7 +138,7 @@ var arrows = []struct {
 		reason: "siblings under core import each other only downward: api, gateway -> publish -> invoke -> decorate, dispatch, store",
 	},
 	{
-		from: []string{"core/decorate", "core/dispatch", "core/store"}, only: []string{"core/decorate", "core/dispatch", "core/store", "internal/exec", "internal/fault", "internal/fleet", "internal/keys", "internal/lane", "gen"},
+		from: []string{"core/decorate", "core/dispatch", "core/store"}, only: []string{"core/decorate", "core/dispatch", "core/store", "internal/exec", "internal/fault", "internal/fleet", "internal/keys", "internal/lane", "internal/limits", "gen"},
 		reason: "the lowest rooms of the core know nothing of who asks them",
 	},
 	{

@@ -11,7 +11,7 @@
 // the message, and what to do in [Error.Fix]:
 //
 //	return fault.New(fault.InputTooLarge, "input of %d bytes is over the limit of %d", n, max).
-//		WithFix("send less, or raise input_bytes in a decorator")
+//		WithFix("send less, or raise input in a decorator")
 //
 // A fix says what to do ("list the services"). It names no command of the CLI:
 // who reads it may be a program or somebody at an API. The CLI adds its own.

@@ -29,6 +29,8 @@ type Options struct {
 	Runners int
 	// Local executes in the core's own process; no runner is attached.
 	Local bool
+	// Wrap wraps the runner of a local cluster; nil leaves it as it is.
+	Wrap func(core.Local) core.Local
 	// Cluster id; "" means "test".
 	Cluster string
 	// Etcd shares the store of another cluster; nil starts one.
@@ -81,6 +83,9 @@ func New(t testing.TB, opts Options) *Cluster {
 	}
 	if opts.Local {
 		cfg.Local = c.newRunner(t, nil)
+		if opts.Wrap != nil {
+			cfg.Local = opts.Wrap(cfg.Local)
+		}
 	}
 	var err error
 	if c.Core, err = core.New(t.Context(), cfg); err != nil {

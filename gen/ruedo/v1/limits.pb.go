@@ -23,23 +23,26 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Limits bound one call of a service. A field left at zero sets no limit of
-// its own: another decorator's value or the default of the cluster applies.
+// Limits bound one call of a service. A field that is zero sets no limit:
+// another decorator's value or the default of the cluster applies. Users write
+// the limits by the names of the table in docs/sandbox.md.
 type Limits struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Linear memory of the guest, in bytes. 64 KiB to 4 GiB.
 	MemoryBytes uint64 `protobuf:"varint,1,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"`
 	// Wall-clock time of one call. 1 ms to 1 h.
 	Timeout *durationpb.Duration `protobuf:"bytes,2,opt,name=timeout,proto3" json:"timeout,omitempty"`
-	// Bytes of input that a call may bring. At most 64 MiB.
+	// Input of one call, in bytes. At most 64 MiB.
 	InputBytes uint64 `protobuf:"varint,3,opt,name=input_bytes,json=inputBytes,proto3" json:"input_bytes,omitempty"`
-	// Bytes of output that a call may give back. At most 64 MiB.
+	// Output of one call, in bytes. At most 64 MiB.
 	OutputBytes uint64 `protobuf:"varint,4,opt,name=output_bytes,json=outputBytes,proto3" json:"output_bytes,omitempty"`
-	// Bytes of log that a call may write; what is over is dropped and counted.
+	// Log of one call, in bytes; the excess is dropped and counted. At most 16 MiB.
 	LogBytes uint64 `protobuf:"varint,5,opt,name=log_bytes,json=logBytes,proto3" json:"log_bytes,omitempty"`
-	// Processor time of one call; waiting does not count. 1 ms to 1 h.
+	// Processor time of one call; waiting does not count. 1 ms to 1 h. Default:
+	// timeout.
 	CpuTime *durationpb.Duration `protobuf:"bytes,6,opt,name=cpu_time,json=cpuTime,proto3" json:"cpu_time,omitempty"`
-	// Calls of the service that one runner executes at once; more are refused.
+	// Calls of the service that one runner executes at the same time; more are
+	// refused. At most 65,536.
 	Concurrency   uint32 `protobuf:"varint,7,opt,name=concurrency,proto3" json:"concurrency,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -124,15 +127,18 @@ func (x *Limits) GetConcurrency() uint32 {
 	return 0
 }
 
-// EffectiveLimit is one limit as it holds for a service, and where it is from.
+// EffectiveLimit is the value of one limit of a service, and its origin.
 type EffectiveLimit struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Name of the limit as in Limits, for example "memory_bytes".
+	// Name of the limit as users write it, for example "memory".
 	Limit string `protobuf:"bytes,1,opt,name=limit,proto3" json:"limit,omitempty"`
-	// Value for people, for example "64 MiB" or "2s".
+	// Human-readable value, for example "64 MiB" or "2s".
 	Value string `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
 	// Name of the decorator that set it; empty means the cluster's default.
-	Decorator     string `protobuf:"bytes,3,opt,name=decorator,proto3" json:"decorator,omitempty"`
+	Decorator string `protobuf:"bytes,3,opt,name=decorator,proto3" json:"decorator,omitempty"`
+	// Name of the limit whose value is the default of this one, for example
+	// "timeout" for "cpu". Empty if a decorator set it, or if the default is fixed.
+	Follows       string `protobuf:"bytes,4,opt,name=follows,proto3" json:"follows,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -188,6 +194,13 @@ func (x *EffectiveLimit) GetDecorator() string {
 	return ""
 }
 
+func (x *EffectiveLimit) GetFollows() string {
+	if x != nil {
+		return x.Follows
+	}
+	return ""
+}
+
 var File_ruedo_v1_limits_proto protoreflect.FileDescriptor
 
 const file_ruedo_v1_limits_proto_rawDesc = "" +
@@ -205,11 +218,12 @@ const file_ruedo_v1_limits_proto_rawDesc = "" +
 	"\tlog_bytes\x18\x05 \x01(\x04B\n" +
 	"\xbaH\a2\x05\x18\x80\x80\x80\bR\blogBytes\x12G\n" +
 	"\bcpu_time\x18\x06 \x01(\v2\x19.google.protobuf.DurationB\x11\xbaH\x0e\xaa\x01\v\"\x03\b\x90\x1c2\x04\x10\xc0\x84=R\acpuTime\x12+\n" +
-	"\vconcurrency\x18\a \x01(\rB\t\xbaH\x06*\x04\x18\x80\x80\x04R\vconcurrency\"Z\n" +
+	"\vconcurrency\x18\a \x01(\rB\t\xbaH\x06*\x04\x18\x80\x80\x04R\vconcurrency\"t\n" +
 	"\x0eEffectiveLimit\x12\x14\n" +
 	"\x05limit\x18\x01 \x01(\tR\x05limit\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value\x12\x1c\n" +
-	"\tdecorator\x18\x03 \x01(\tR\tdecoratorB\x8d\x01\n" +
+	"\tdecorator\x18\x03 \x01(\tR\tdecorator\x12\x18\n" +
+	"\afollows\x18\x04 \x01(\tR\afollowsB\x8d\x01\n" +
 	"\fcom.ruedo.v1B\vLimitsProtoP\x01Z/github.com/ruedo-dev/ruedo/gen/ruedo/v1;ruedov1\xa2\x02\x03RXX\xaa\x02\bRuedo.V1\xca\x02\bRuedo\\V1\xe2\x02\x14Ruedo\\V1\\GPBMetadata\xea\x02\tRuedo::V1b\x06proto3"
 
 var (

@@ -1,0 +1,164 @@
+// Package limits is the one table of what bounds a call of a service.
+//
+// [Table] has one row a limit: its name as users write it, its field in
+// [ruedov1.Limits], unit, default, reason, and the room that enforces it. The
+// name is the same in YAML, in flags, in the columns of the CLI and in errors.
+// Everything that lists limits reads the table, so a new limit is a field of
+// the message and a row here; what enforces it reads the field.
+//
+// [Combine] adds up the limits of decorators. [FormatSize] and [ParseSize] are
+// how sizes are written.
+//
+// The table is read-only. All functions are safe for concurrent use.
+package limits
+
+import (
+	"time"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+)
+
+// Names of the limits.
+const (
+	Memory      = "memory"
+	Timeout     = "timeout"
+	CPU         = "cpu"
+	Input       = "input"
+	Output      = "output"
+	Logs        = "logs"
+	Concurrency = "concurrency"
+)
+
+// Home is the room that enforces a limit.
+type Home string
+
+// The homes.
+const (
+	Core    Home = "core"
+	Runner  Home = "runner"
+	Sandbox Home = "sandbox"
+)
+
+// Row is one limit.
+type Row struct {
+	// Name as users write it.
+	Name string
+	// Bounds says what is limited.
+	Bounds string
+	// Unit of its values.
+	Unit Unit
+	// Default is the value if no decorator sets the limit. Zero means that there
+	// is no limit, or that of Follows.
+	Default uint64
+	// Follows names the row whose value is the default; it stands higher in the
+	// table.
+	Follows string
+	// Unset says what holds if Default is zero and the limit follows no other.
+	Unset string
+	// Reason of the error of a call that exceeds the limit, a fault.Reason.
+	// Empty if such a call does not fail.
+	Reason string
+	// Excess says what happens to what exceeds a limit without a Reason.
+	Excess string
+	// Home enforces the limit.
+	Home Home
+
+	get func(*ruedov1.Limits) uint64
+	set func(*ruedov1.Limits, uint64)
+}
+
+// Table returns the limits, in the order in which they are shown.
+func Table() []Row {
+	return []Row{
+		{
+			Name: Memory, Bounds: "memory of the guest", Unit: Size, Default: 128 << 20, Reason: "GUEST_MEMORY", Home: Sandbox,
+			get: (*ruedov1.Limits).GetMemoryBytes,
+			set: func(l *ruedov1.Limits, v uint64) { l.MemoryBytes = v },
+		},
+		{
+			Name: Timeout, Bounds: "wall-clock time of a call", Unit: Duration, Default: uint64(10 * time.Second), Reason: "GUEST_TIMEOUT", Home: Sandbox,
+			get: func(l *ruedov1.Limits) uint64 { return nanos(l.GetTimeout()) },
+			set: func(l *ruedov1.Limits, v uint64) { l.Timeout = durationpb.New(time.Duration(v)) },
+		},
+		{
+			Name: CPU, Bounds: "processor time of a call; waiting does not count", Unit: Duration, Follows: Timeout, Reason: "GUEST_CPU", Home: Sandbox,
+			get: func(l *ruedov1.Limits) uint64 { return nanos(l.GetCpuTime()) },
+			set: func(l *ruedov1.Limits, v uint64) { l.CpuTime = durationpb.New(time.Duration(v)) },
+		},
+		{
+			Name: Input, Bounds: "input of a call", Unit: Size, Default: 4 << 20, Reason: "INPUT_TOO_LARGE", Home: Core,
+			get: (*ruedov1.Limits).GetInputBytes,
+			set: func(l *ruedov1.Limits, v uint64) { l.InputBytes = v },
+		},
+		{
+			Name: Output, Bounds: "output of a call", Unit: Size, Default: 4 << 20, Reason: "GUEST_OUTPUT_LIMIT", Home: Sandbox,
+			get: (*ruedov1.Limits).GetOutputBytes,
+			set: func(l *ruedov1.Limits, v uint64) { l.OutputBytes = v },
+		},
+		{
+			Name: Logs, Bounds: "log of a call", Unit: Size, Default: 64 << 10, Excess: "dropped and counted", Home: Sandbox,
+			get: (*ruedov1.Limits).GetLogBytes,
+			set: func(l *ruedov1.Limits, v uint64) { l.LogBytes = v },
+		},
+		{
+			Name: Concurrency, Bounds: "calls of the service that one runner executes at the same time", Unit: Count, Unset: "the runner's own", Reason: "CONCURRENCY_LIMIT", Home: Runner,
+			get: func(l *ruedov1.Limits) uint64 { return uint64(l.GetConcurrency()) },
+			set: func(l *ruedov1.Limits, v uint64) { l.Concurrency = uint32(v) },
+		},
+	}
+}
+
+// nanos returns a duration as a value of the table. A negative one sets no limit.
+func nanos(d *durationpb.Duration) uint64 { return uint64(max(d.AsDuration(), 0)) }
+
+// Lookup returns the row of a name.
+func Lookup(name string) (Row, bool) {
+	return find(func(r Row) bool { return r.Name == name })
+}
+
+// ByReason returns the row of the limit that a call has exceeded if it fails for
+// the reason.
+func ByReason(reason string) (Row, bool) {
+	return find(func(r Row) bool { return r.Reason != "" && r.Reason == reason })
+}
+
+func find(match func(Row) bool) (Row, bool) {
+	for _, r := range Table() {
+		if match(r) {
+			return r, true
+		}
+	}
+	return Row{}, false
+}
+
+// Names returns the names of all limits, in the order of the table.
+func Names() []string {
+	var names []string
+	for _, r := range Table() {
+		names = append(names, r.Name)
+	}
+	return names
+}
+
+// Get returns the limit's value in l: bytes, nanoseconds or a number. Zero means
+// that l does not set it.
+func (r Row) Get(l *ruedov1.Limits) uint64 { return r.get(l) }
+
+// Set sets the limit in l. The value must be one that the row's unit has parsed,
+// or that [Row.Get] has returned.
+func (r Row) Set(l *ruedov1.Limits, v uint64) { r.set(l, v) }
+
+// Field returns the name of the limit's field in [ruedov1.Limits].
+func (r Row) Field() string {
+	l := &ruedov1.Limits{}
+	r.Set(l, 1)
+	name := ""
+	l.ProtoReflect().Range(func(f protoreflect.FieldDescriptor, _ protoreflect.Value) bool {
+		name = string(f.Name())
+		return false
+	})
+	return name
+}

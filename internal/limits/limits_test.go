@@ -1,0 +1,182 @@
+package limits_test
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/limits"
+)
+
+func TestEveryFieldHasOneRow(t *testing.T) {
+	rows := map[string]int{}
+	for i, r := range limits.Table() {
+		rows[r.Field()]++
+		l := &ruedov1.Limits{}
+		if got := r.Get(l); got != 0 {
+			t.Errorf("%s is %d if nothing is set", r.Name, got)
+		}
+		if r.Set(l, 7); r.Get(l) != 7 {
+			t.Errorf("%s was set to 7 and is %d", r.Name, r.Get(l))
+		}
+		if other, _ := limits.Lookup(r.Name); other.Field() != r.Field() {
+			t.Errorf("%s: two rows have this name", r.Name)
+		}
+		if r.Bounds == "" || r.Home == "" || (r.Reason == "") == (r.Excess == "") {
+			t.Errorf("%s: the row is not complete", r.Name)
+		}
+		if r.Reason != "" && !fault.Reason(r.Reason).Known() {
+			t.Errorf("%s: %s is not a reason", r.Name, r.Reason)
+		}
+		if r.Reason != "" {
+			if found, ok := limits.ByReason(r.Reason); !ok || found.Name != r.Name {
+				t.Errorf("%s: ByReason(%s) = %s", r.Name, r.Reason, found.Name)
+			}
+		}
+		if r.Default == 0 && r.Follows == "" && r.Unset == "" {
+			t.Errorf("%s: the row says not what holds if nothing is set", r.Name)
+		}
+		above := func(r2 limits.Row) bool { return r2.Name == r.Follows }
+		if r.Follows != "" && !slices.ContainsFunc(limits.Table()[:i], above) {
+			t.Errorf("%s follows %s, which does not stand above it", r.Name, r.Follows)
+		}
+	}
+	fields := (&ruedov1.Limits{}).ProtoReflect().Descriptor().Fields()
+	for i := range fields.Len() {
+		if name := string(fields.Get(i).Name()); rows[name] != 1 {
+			t.Errorf("the field %s of ruedo.v1.Limits has %d rows, want 1", name, rows[name])
+		}
+	}
+	if _, ok := limits.ByReason(""); ok {
+		t.Error("no reason names a limit")
+	}
+}
+
+func TestCombine(t *testing.T) {
+	decorator := func(name string, l *ruedov1.Limits) *ruedov1.Decorator {
+		return &ruedov1.Decorator{Name: name, Limits: l}
+	}
+	for name, tt := range map[string]struct {
+		decorators []*ruedov1.Decorator
+		want       string
+	}{
+		"nothing set": {nil, "memory 128 MiB, timeout 10s, cpu 10s as timeout, input 4 MiB, output 4 MiB, logs 64 KiB, concurrency the runner's own"},
+		"cpu follows a longer timeout": {
+			[]*ruedov1.Decorator{decorator("a", &ruedov1.Limits{Timeout: durationpb.New(time.Minute)})},
+			"memory 128 MiB, timeout 1m0s a, cpu 1m0s as timeout, input 4 MiB, output 4 MiB, logs 64 KiB, concurrency the runner's own",
+		},
+		"cpu follows a shorter timeout": {
+			[]*ruedov1.Decorator{decorator("a", &ruedov1.Limits{Timeout: durationpb.New(2 * time.Second)}), decorator("b", nil)},
+			"memory 128 MiB, timeout 2s a, cpu 2s as timeout, input 4 MiB, output 4 MiB, logs 64 KiB, concurrency the runner's own",
+		},
+		"the strictest wins, the first of equals is named": {
+			[]*ruedov1.Decorator{
+				decorator("a", &ruedov1.Limits{Timeout: durationpb.New(time.Minute), MemoryBytes: 2 << 20, Concurrency: 3}),
+				decorator("b", &ruedov1.Limits{CpuTime: durationpb.New(time.Second), MemoryBytes: 1 << 20, InputBytes: 1500, OutputBytes: 1, LogBytes: 9}),
+				decorator("c", &ruedov1.Limits{CpuTime: durationpb.New(time.Second), MemoryBytes: 3 << 20, Concurrency: 2}),
+			},
+			"memory 1 MiB b, timeout 1m0s a, cpu 1s b, input 1500 bytes b, output 1 byte b, logs 9 bytes b, concurrency 2 c",
+		},
+	} {
+		sum, effective := limits.Combine(tt.decorators)
+		var got []string
+		for _, e := range effective {
+			text := e.GetLimit() + " " + e.GetValue()
+			if e.GetDecorator() != "" {
+				text += " " + e.GetDecorator()
+			}
+			if e.GetFollows() != "" {
+				text += " as " + e.GetFollows()
+			}
+			got = append(got, text)
+			if r, _ := limits.Lookup(e.GetLimit()); r.Get(sum) == 0 && r.Unset == "" {
+				t.Errorf("%s: %s is not set", name, r.Name)
+			}
+		}
+		if diff := cmp.Diff(tt.want, strings.Join(got, ", ")); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+func TestText(t *testing.T) {
+	l := &ruedov1.Limits{Concurrency: 2, CpuTime: durationpb.New(50 * time.Millisecond), MemoryBytes: 32 << 20}
+	if got := limits.Text(l); got != "memory 32 MiB, cpu 50ms, concurrency 2" {
+		t.Errorf("Text = %q", got)
+	}
+	if got := limits.Text(nil); got != "" {
+		t.Errorf("Text(nil) = %q", got)
+	}
+	if got := limits.Raise("small", limits.Output, limits.Logs); got != "raise output or logs in decorator small" {
+		t.Errorf("Raise = %q", got)
+	}
+	if got := limits.Raise("", limits.CPU); got != "raise cpu in a decorator of the service" {
+		t.Errorf("Raise = %q", got)
+	}
+	want := "memory, input, output, logs (a size such as 64MiB); timeout, cpu (a duration such as 2s); concurrency (a number such as 8)"
+	if got := limits.Usage(); got != want {
+		t.Errorf("Usage = %q", got)
+	}
+	for path, want := range map[string]string{
+		"decorator.limits.memory_bytes": "decorator.limits.memory",
+		"limits.cpu_time":               "limits.cpu",
+		"decorator.limits.other":        "decorator.limits.other",
+		"decorator.name":                "decorator.name",
+	} {
+		if got := limits.Path(path); got != want {
+			t.Errorf("Path(%s) = %s, want %s", path, got, want)
+		}
+	}
+}
+
+func TestTheTableOfTheDocs(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/sandbox.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := limits.Markdown(); !strings.Contains(string(doc), "\n"+want) {
+		t.Errorf("the table under \"Limits\" in docs/sandbox.md must begin:\n%s", want)
+	}
+}
+
+// The sandbox and the reader of modules are libraries that know no table, so
+// their errors spell the names of limits.
+func TestFixesNameLimitsAsUsersWriteThem(t *testing.T) {
+	advice := regexp.MustCompile(`raise (?:the )?([a-z_.]+)(?: limit)? in a decorator`)
+	found := map[string]bool{}
+	for _, room := range []string{"../../sandbox", "../../runner", "../../core", "../../internal"} {
+		err := filepath.WalkDir(room, func(path string, _ fs.DirEntry, err error) error {
+			if err != nil || filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			b, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			for _, m := range advice.FindAllSubmatch(b, -1) {
+				name := string(m[1])
+				found[name] = true
+				if _, ok := limits.Lookup(name); !ok {
+					t.Errorf("%s: %q names no limit of the table", path, m[0])
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(found) < 4 {
+		t.Errorf("found only %v", found)
+	}
+}

@@ -1,0 +1,91 @@
+package limits
+
+import (
+	"fmt"
+	"strings"
+
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+)
+
+// Text returns the limits that l sets, for one line: "memory 32 MiB, timeout 1s".
+func Text(l *ruedov1.Limits) string {
+	var parts []string
+	for _, r := range Table() {
+		if v := r.Get(l); v != 0 {
+			parts = append(parts, r.Name+" "+r.format(v))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+func (r Row) format(v uint64) string {
+	if v == 0 && r.Unset != "" {
+		return r.Unset
+	}
+	return r.Unit.Format(v)
+}
+
+// Raise returns what helps a call that exceeds limits: "raise input in decorator
+// small". The decorator is the one that sets them; empty means the default holds.
+func Raise(decorator string, names ...string) string {
+	where := "a decorator of the service"
+	if decorator != "" {
+		where = "decorator " + decorator
+	}
+	return "raise " + strings.Join(names, " or ") + " in " + where
+}
+
+// Path returns the path of a field as users write it: the path
+// "decorator.limits.memory_bytes" of the API is "decorator.limits.memory". Other
+// paths stay as they are.
+func Path(path string) string {
+	where, field, ok := cutLast(path, "limits.")
+	if !ok {
+		return path
+	}
+	if r, ok := find(func(r Row) bool { return r.Field() == field }); ok {
+		return where + "limits." + r.Name
+	}
+	return path
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	i := strings.LastIndex(s, sep)
+	if i < 0 {
+		return s, "", false
+	}
+	return s[:i], s[i+len(sep):], true
+}
+
+// Usage says which limits there are and how their values are written, for help.
+func Usage() string {
+	var parts []string
+	for _, u := range []Unit{Size, Duration, Count} {
+		var names []string
+		for _, r := range Table() {
+			if r.Unit == u {
+				names = append(names, r.Name)
+			}
+		}
+		parts = append(parts, fmt.Sprintf("%s (%s)", strings.Join(names, ", "), u.Expected()))
+	}
+	return strings.Join(parts, "; ")
+}
+
+// Markdown returns the table for docs/sandbox.md.
+func Markdown() string {
+	var b strings.Builder
+	b.WriteString("| limit | bounds | default | enforced in | answer |\n|---|---|---|---|---|\n")
+	for _, r := range Table() {
+		deflt := r.format(r.Default)
+		if r.Follows != "" {
+			deflt = "as `" + r.Follows + "`"
+		}
+		answer := r.Excess
+		if r.Reason != "" {
+			answer = "`" + r.Reason + "`"
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", r.Name, r.Bounds, deflt, r.Home, answer)
+	}
+	return b.String()
+}

@@ -5,6 +5,7 @@ import (
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/limits"
 	"github.com/ruedo-dev/ruedo/sandbox"
 )
 
@@ -48,7 +49,7 @@ func (p *prepared) admit() error {
 	if p.calls.Add(1) > limit {
 		p.calls.Add(-1)
 		return refuse(fault.New(fault.ConcurrencyLimit, "%d calls of service %s execute on this runner, its limit", limit, p.plan.GetService()).
-			With("limit", fmt.Sprint(limit)).WithFix("call again later, start another runner, or raise concurrency in a decorator"))
+			With("limit", fmt.Sprint(limit)).WithFix("call again later, start another runner, or %s", limits.Raise("", limits.Concurrency)))
 	}
 	return nil
 }

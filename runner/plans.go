@@ -171,17 +171,9 @@ func (p *plans) load(ctx context.Context, id string, plan *runnerv1.Plan, src ex
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	l := plan.GetLimits()
 	t, err := p.cfg.engine.Load(ctx, sandbox.Spec{
-		Wasm: wasm,
-		Limits: sandbox.Limits{
-			Memory:  l.GetMemoryBytes(),
-			Timeout: l.GetTimeout().AsDuration(),
-			CPU:     l.GetCpuTime().AsDuration(),
-			Input:   int64(l.GetInputBytes()),
-			Output:  int64(l.GetOutputBytes()),
-			Logs:    int64(l.GetLogBytes()),
-		},
+		Wasm:      wasm,
+		Limits:    SandboxLimits(plan.GetLimits()),
 		Isolation: toSandbox(plan.GetIsolation()),
 		Env:       plan.Env,
 		Args:      plan.Args,

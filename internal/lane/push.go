@@ -12,6 +12,7 @@ import (
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
+	"github.com/ruedo-dev/ruedo/internal/limits"
 )
 
 const (
@@ -207,7 +208,7 @@ func (h *Host) room(ctx context.Context, l *Lane, plan string, first *runnerv1.P
 
 func (r room) over(what string, actual uint64, limit int64) error {
 	return fault.New(fault.GuestOutputLimit, "runner %s pushes %s of %d bytes or more, the limit is %d", r.runner, what, actual, limit).
-		WithFix("raise output_bytes or log_bytes in a decorator of the service, or let it answer with less")
+		WithFix("%s, or let it answer with less", limits.Raise("", limits.Output, limits.Logs))
 }
 
 // read gathers the messages, into memory of the length that was announced.

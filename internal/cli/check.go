@@ -7,6 +7,7 @@ import (
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
+	"github.com/ruedo-dev/ruedo/internal/limits"
 	"github.com/ruedo-dev/ruedo/sandbox"
 )
 
@@ -78,7 +79,7 @@ func (t *tried) lines() []string {
 		fmt.Sprintf("imports    %s", imports(t.Imports)),
 	}
 	memory, timeout, cpu := t.suggest()
-	return append(lines, fmt.Sprintf("suggested  limits: {memory: %s, timeout: %s, cpu: %s}", strings.ReplaceAll(output.Size(memory), " ", ""), timeout, cpu))
+	return append(lines, fmt.Sprintf("suggested  limits: {memory: %s, timeout: %s, cpu: %s}", strings.ReplaceAll(limits.FormatSize(memory), " ", ""), timeout, cpu))
 }
 
 // suggest gives limits with room: four times the memory after the start, and a

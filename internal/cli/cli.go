@@ -31,6 +31,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
 	"github.com/ruedo-dev/ruedo/internal/cli/settings"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/limits"
 	"github.com/ruedo-dev/ruedo/sandbox"
 )
 
@@ -123,6 +124,7 @@ func (a *app) parser(g *grammar, helped *bool) (*kong.Kong, error) {
 	parser, err := kong.New(g,
 		kong.Name("ruedo"),
 		kong.Description("Publish WebAssembly services and call them, on this machine or on a fleet of runners."),
+		kong.Vars{"limits": limits.Usage()},
 		kong.Writers(a.out, a.talkTo),
 		kong.Help(func(_ kong.HelpOptions, k *kong.Context) error { return a.printHelp(k.Model.Node, k.Selected()) }),
 		// Called after help was printed; parsing goes on and its result is

@@ -12,6 +12,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
 	"github.com/ruedo-dev/ruedo/internal/cli/settings"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/limits"
 )
 
 // completionCmd is `ruedo completion`.
@@ -171,6 +172,12 @@ func (a *app) valuesOf(f *kong.Flag) []string {
 	switch {
 	case f.Name == "decorator":
 		return a.names("decorator")
+	case f.Name == "limit":
+		var names []string
+		for _, name := range limits.Names() {
+			names = append(names, name+"=")
+		}
+		return names
 	case f.Enum != "":
 		return f.EnumSlice()
 	}

@@ -24,20 +24,15 @@ type createCmd struct {
 }
 
 func (*createCmd) Examples() []string {
-	return []string{"ruedo create decorator small --memory 32MiB --timeout 1s"}
+	return []string{"ruedo create decorator small --limit memory=32MiB,timeout=1s"}
 }
 
 type createDecoratorCmd struct {
 	Name string `arg:"" help:"Name of the decorator."`
 
-	Schema      string   `placeholder:"JSON" help:"JSON Schema (2020-12) of the input, or @FILE, or @- for stdin."`
-	Memory      string   `placeholder:"SIZE" help:"Memory of the guest, for example 64MiB."`
-	Timeout     string   `placeholder:"DURATION" help:"Time of one call, for example 2s."`
-	Input       string   `placeholder:"SIZE" help:"Input of one call, for example 1MiB."`
-	OutputSize  string   `name:"output-limit" placeholder:"SIZE" help:"Output of one call, for example 1MiB."`
-	Logs        string   `placeholder:"SIZE" help:"Log of one call, for example 64KiB."`
-	CPU         string   `name:"cpu" placeholder:"DURATION" help:"Processor time of one call, for example 500ms; waiting does not count."`
-	Concurrency uint32   `placeholder:"N" help:"Calls of a service that one runner executes at once."`
+	Schema string `placeholder:"JSON" help:"JSON Schema (2020-12) of the input, or @FILE, or @- for stdin."`
+	limitFlags
+
 	Idempotent  bool     `help:"A call may be executed again when it is unknown whether it was."`
 	Description string   `placeholder:"TEXT" help:"What it is for."`
 	Tag         []string `placeholder:"TAG" sep:"none" help:"Tag. May be repeated."`
@@ -45,7 +40,7 @@ type createDecoratorCmd struct {
 
 func (*createDecoratorCmd) Examples() []string {
 	return []string{
-		"ruedo create decorator small --memory 32MiB --timeout 1s",
+		"ruedo create decorator small --limit memory=32MiB,timeout=1s",
 		"ruedo create decorator order-input --schema @order.schema.json",
 		`ruedo create decorator named --schema '{"type":"object","required":["name"]}'`,
 	}
@@ -56,7 +51,7 @@ func (c *createDecoratorCmd) Run(a *app) error {
 		Name:        c.Name,
 		Description: c.Description,
 		Tags:        c.Tag,
-		Limits:      project.Limits{Memory: c.Memory, Timeout: c.Timeout, Input: c.Input, Output: c.OutputSize, Logs: c.Logs, CPU: c.CPU, Concurrency: c.Concurrency},
+		Limits:      c.limits(),
 		Policy:      project.Policy{Idempotent: c.Idempotent},
 	}
 	decorator, err := d.Proto()

@@ -12,6 +12,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
 	"github.com/ruedo-dev/ruedo/internal/cli/project"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/limits"
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
@@ -62,14 +63,18 @@ func (c *describeServiceCmd) Run(a *app) error {
 	if err := a.print.Rows(safeRows(rows)); err != nil {
 		return err
 	}
-	limits := [][]string{{"LIMIT", "VALUE", "DECORATOR"}}
+	table := [][]string{{"LIMIT", "VALUE", "DECORATOR"}}
 	for _, l := range res.GetLimits() {
-		limits = append(limits, []string{l.GetLimit(), l.GetValue(), or(l.GetDecorator(), "(default)")})
+		origin := "(default)"
+		if l.GetFollows() != "" {
+			origin = "(as " + l.GetFollows() + ")"
+		}
+		table = append(table, []string{l.GetLimit(), l.GetValue(), or(l.GetDecorator(), origin)})
 	}
 	if err := a.say("\nLimits:"); err != nil {
 		return err
 	}
-	if err := a.print.Rows(limits); err != nil {
+	if err := a.print.Rows(table); err != nil {
 		return err
 	}
 	if err := a.say("\nInputs:"); err != nil {
@@ -112,7 +117,7 @@ func (c *describeDecoratorCmd) Run(a *app) error {
 		{"Name:", d.GetName()},
 		{"Description:", d.GetDescription()},
 		{"Tags:", strings.Join(d.GetTags(), ", ")},
-		{"Limits:", limitsText(d.GetLimits())},
+		{"Limits:", limits.Text(d.GetLimits())},
 		{"Idempotent:", yes(d.GetPolicy().GetIdempotent())},
 		{"Services:", strings.Join(res.GetServices(), ", ")},
 		{"Updated:", age(d.GetUpdateTime()) + " ago"},

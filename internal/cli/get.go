@@ -11,6 +11,7 @@ import (
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/limits"
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
@@ -85,10 +86,10 @@ func (c *getDecoratorsCmd) Run(a *app) error {
 	if res.Items, err = only(res.GetItems(), c.Name, D.GetName, fault.DecoratorNotFound, "decorator"); err != nil {
 		return err
 	}
-	return output.List(&a.print, res, res.GetItems(), D.GetName, "no decorators yet: ruedo create decorator small --memory 32MiB",
+	return output.List(&a.print, res, res.GetItems(), D.GetName, "no decorators yet: ruedo create decorator small --limit memory=32MiB",
 		output.Column[D]{Head: "NAME", Cell: D.GetName},
 		output.Column[D]{Head: "SCHEMA", Cell: func(d D) string { return yes(d.GetInputSchema() != nil) }},
-		output.Column[D]{Head: "LIMITS", Cell: func(d D) string { return limitsText(d.GetLimits()) }},
+		output.Column[D]{Head: "LIMITS", Cell: func(d D) string { return limits.Text(d.GetLimits()) }},
 		output.Column[D]{Head: "IDEMPOTENT", Cell: func(d D) string { return yes(d.GetPolicy().GetIdempotent()) }},
 		output.Column[D]{Head: "TAGS", Cell: func(d D) string { return strings.Join(d.GetTags(), ",") }, Wide: true},
 		output.Column[D]{Head: "UPDATED", Cell: func(d D) string { return age(d.GetUpdateTime()) }},
@@ -280,29 +281,6 @@ func stateName(s ruedov1.RunnerState) string {
 		return "detached"
 	}
 	return ""
-}
-
-func limitsText(l *ruedov1.Limits) string {
-	var parts []string
-	size := func(name string, n uint64) {
-		if n > 0 {
-			parts = append(parts, name+" "+output.Size(n))
-		}
-	}
-	size("memory", l.GetMemoryBytes())
-	if l.GetTimeout() != nil {
-		parts = append(parts, "timeout "+l.GetTimeout().AsDuration().String())
-	}
-	size("input", l.GetInputBytes())
-	size("output", l.GetOutputBytes())
-	size("logs", l.GetLogBytes())
-	if l.GetCpuTime() != nil {
-		parts = append(parts, "cpu "+l.GetCpuTime().AsDuration().String())
-	}
-	if n := l.GetConcurrency(); n > 0 {
-		parts = append(parts, fmt.Sprintf("concurrency %d", n))
-	}
-	return strings.Join(parts, ", ")
 }
 
 func age(t *timestamppb.Timestamp) string {

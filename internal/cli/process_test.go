@@ -83,7 +83,7 @@ func TestInterruptedCall(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, args := range [][]string{
-		{"create", "decorator", "long", "--timeout", "1h"},
+		{"create", "decorator", "long", "--limit", "timeout=1h"},
 		{"publish", module, "--decorator", "long"},
 	} {
 		if out, err := command(t, append(args, "--host", url)...).CombinedOutput(); err != nil {

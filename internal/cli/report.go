@@ -13,6 +13,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
+	"github.com/ruedo-dev/ruedo/internal/limits"
 )
 
 // objectError says which object an error is about.
@@ -86,7 +87,7 @@ func (a *app) reportText(err error, e *fault.Error) {
 	}
 	a.talk("%serror:%s %s", red, off, what)
 	for _, f := range e.Fields {
-		a.talk("  %s: %s", output.Safe(f.Path), output.Safe(f.Description))
+		a.talk("  %s: %s", output.Safe(limits.Path(f.Path)), output.Safe(f.Description))
 	}
 	if e.Fix != "" {
 		a.talk("fix: %s", output.SafeLines(e.Fix))

@@ -80,7 +80,7 @@ func TestGuestsCannotSteerTheTerminal(t *testing.T) {
 	}
 	code := a.exit(about(fault.New(fault.GuestError, "bad \x1b[31m"), "service greet"))
 	text := until("(service greet)")
-	for _, want := range []string{`log \x1b[2J`, `out \x1b]0;title\x07`, "2 B of image/jpeg: not shown", `bad \x1b[31m`} {
+	for _, want := range []string{`log \x1b[2J`, `out \x1b]0;title\x07`, "2 bytes of image/jpeg: not shown", `bad \x1b[31m`} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is not in %q", want, text)
 		}

@@ -9,7 +9,9 @@ import (
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/cli/project"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/limits"
 	"github.com/ruedo-dev/ruedo/internal/wasmbin"
+	"github.com/ruedo-dev/ruedo/runner"
 	"github.com/ruedo-dev/ruedo/sandbox"
 )
 
@@ -45,27 +47,10 @@ func (a *app) try(src *source) (*tried, error) {
 	return &tried{Report: t.Report(), Size: uint64(len(src.wasm)), HasExample: len(r.GetExample()) > 0}, nil
 }
 
-// localLimits are the strictest of the decorators that lie beside the service;
-// what others set is known to the core only.
+// localLimits returns what the decorators next to the service add up to; the
+// others are known to the core only.
 func localLimits(decorators []*ruedov1.Decorator, names []string) sandbox.Limits {
-	var l sandbox.Limits
-	for _, d := range decorators {
-		p := d.GetLimits()
-		if p == nil || !slices.Contains(names, d.GetName()) {
-			continue
-		}
-		stricter(&l.Memory, p.GetMemoryBytes())
-		stricter(&l.Timeout, p.GetTimeout().AsDuration())
-		stricter(&l.Input, int64(p.GetInputBytes()))
-		stricter(&l.Output, int64(p.GetOutputBytes()))
-		stricter(&l.Logs, int64(p.GetLogBytes()))
-		stricter(&l.CPU, p.GetCpuTime().AsDuration())
-	}
-	return l
-}
-
-func stricter[T uint64 | int64 | time.Duration](limit *T, v T) {
-	if v > 0 && (*limit == 0 || v < *limit) {
-		*limit = v
-	}
+	local := slices.DeleteFunc(slices.Clone(decorators), func(d *ruedov1.Decorator) bool { return !slices.Contains(names, d.GetName()) })
+	sum, _ := limits.Combine(local)
+	return runner.SandboxLimits(sum)
 }

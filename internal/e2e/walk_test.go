@@ -186,7 +186,7 @@ func TestCallsGoOnWithoutTheStore(t *testing.T) {
 		}
 	}
 	begin := time.Now()
-	_, errOut, code := c.ruedo("create", "decorator", "d", "--memory", "64MiB")
+	_, errOut, code := c.ruedo("create", "decorator", "d", "--limit", "memory=64MiB")
 	if took := time.Since(begin); code != 6 || took > 4*time.Second {
 		t.Errorf("a write without the store: exit code %d after %s\n%s", code, took, errOut)
 	}
@@ -197,7 +197,7 @@ func TestCallsGoOnWithoutTheStore(t *testing.T) {
 
 	startEtcd(t, dir, port)
 	eventually(t, 20*time.Second, "writes work again", func() bool {
-		_, _, code := c.ruedo("create", "decorator", "d", "--memory", "64MiB")
+		_, _, code := c.ruedo("create", "decorator", "d", "--limit", "memory=64MiB")
 		return code == 0
 	})
 	eventually(t, 20*time.Second, "the runner is listed again", func() bool { return len(c.runners()) == 1 })

@@ -87,7 +87,7 @@ func TestSafe(t *testing.T) {
 }
 
 func TestText(t *testing.T) {
-	for n, want := range map[uint64]string{0: "0 B", 1023: "1023 B", 1024: "1 KiB", 64 << 20: "64 MiB", 3_900_000: "3.7 MiB", 5 << 30: "5 GiB", 5 << 40: "5120 GiB"} {
+	for n, want := range map[uint64]string{0: "0 bytes", 1023: "1023 bytes", 1024: "1 KiB", 64 << 20: "64 MiB", 3_900_000: "3.7 MiB", 5 << 30: "5 GiB", 5 << 40: "5120 GiB"} {
 		if got := Size(n); got != want {
 			t.Errorf("Size(%d) = %s, want %s", n, got, want)
 		}

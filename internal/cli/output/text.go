@@ -6,6 +6,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/ruedo-dev/ruedo/internal/limits"
 )
 
 // Safe makes control characters visible, so that text of others cannot steer
@@ -50,22 +52,9 @@ func unsafeRune(r rune) bool {
 	return r == utf8.RuneError || unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)
 }
 
-// Size writes bytes for people: "512 B", "3.7 MiB".
-func Size(n uint64) string {
-	const unit = 1024
-	if n < unit {
-		return fmt.Sprintf("%d B", n)
-	}
-	value, suffix := float64(n)/unit, "KiB"
-	for _, s := range []string{"MiB", "GiB"} {
-		if value < unit {
-			break
-		}
-		value, suffix = value/unit, s
-	}
-	text := strings.TrimSuffix(fmt.Sprintf("%.1f", value), ".0")
-	return text + " " + suffix
-}
+// Size writes a number of bytes that was measured, rounded: "3.7 MiB". Limits are
+// written exactly, by [limits.FormatSize].
+func Size(n uint64) string { return limits.RoundSize(n) }
 
 // Age writes how long ago t was: "12s", "5m", "3h", "2d".
 func Age(now, t time.Time) string {

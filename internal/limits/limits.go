@@ -13,6 +13,7 @@
 package limits
 
 import (
+	"math"
 	"time"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -81,12 +82,12 @@ func Table() []Row {
 		{
 			Name: Timeout, Bounds: "wall-clock time of a call", Unit: Duration, Default: uint64(10 * time.Second), Reason: "GUEST_TIMEOUT", Home: Sandbox,
 			get: func(l *ruedov1.Limits) uint64 { return nanos(l.GetTimeout()) },
-			set: func(l *ruedov1.Limits, v uint64) { l.Timeout = durationpb.New(time.Duration(v)) },
+			set: func(l *ruedov1.Limits, v uint64) { l.Timeout = duration(v) },
 		},
 		{
 			Name: CPU, Bounds: "processor time of a call; waiting does not count", Unit: Duration, Follows: Timeout, Reason: "GUEST_CPU", Home: Sandbox,
 			get: func(l *ruedov1.Limits) uint64 { return nanos(l.GetCpuTime()) },
-			set: func(l *ruedov1.Limits, v uint64) { l.CpuTime = durationpb.New(time.Duration(v)) },
+			set: func(l *ruedov1.Limits, v uint64) { l.CpuTime = duration(v) },
 		},
 		{
 			Name: Input, Bounds: "input of a call", Unit: Size, Default: 4 << 20, Reason: "INPUT_TOO_LARGE", Home: Core,
@@ -106,13 +107,18 @@ func Table() []Row {
 		{
 			Name: Concurrency, Bounds: "calls of the service that one runner executes at the same time", Unit: Count, Unset: "the runner's own", Reason: "CONCURRENCY_LIMIT", Home: Runner,
 			get: func(l *ruedov1.Limits) uint64 { return uint64(l.GetConcurrency()) },
-			set: func(l *ruedov1.Limits, v uint64) { l.Concurrency = uint32(v) },
+			set: func(l *ruedov1.Limits, v uint64) { l.Concurrency = uint32(min(v, math.MaxUint32)) },
 		},
 	}
 }
 
 // nanos returns a duration as a value of the table. A negative one sets no limit.
 func nanos(d *durationpb.Duration) uint64 { return uint64(max(d.AsDuration(), 0)) }
+
+// duration is the reverse of nanos.
+func duration(v uint64) *durationpb.Duration {
+	return durationpb.New(time.Duration(min(v, math.MaxInt64)))
+}
 
 // Lookup returns the row of a name.
 func Lookup(name string) (Row, bool) {
@@ -147,8 +153,8 @@ func Names() []string {
 // that l does not set it.
 func (r Row) Get(l *ruedov1.Limits) uint64 { return r.get(l) }
 
-// Set sets the limit in l. The value must be one that the row's unit has parsed,
-// or that [Row.Get] has returned.
+// Set sets the limit in l to a value as [Row.Get] returns it. One that is larger
+// than the field can hold becomes the largest.
 func (r Row) Set(l *ruedov1.Limits, v uint64) { r.set(l, v) }
 
 // Field returns the name of the limit's field in [ruedov1.Limits].

@@ -2,6 +2,7 @@ package limits_test
 
 import (
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -10,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
@@ -25,6 +25,9 @@ func TestEveryFieldHasOneRow(t *testing.T) {
 		l := &ruedov1.Limits{}
 		if got := r.Get(l); got != 0 {
 			t.Errorf("%s is %d if nothing is set", r.Name, got)
+		}
+		if r.Set(l, math.MaxUint64); r.Get(l) < math.MaxUint32 {
+			t.Errorf("%s: the largest value became %d", r.Name, r.Get(l))
 		}
 		if r.Set(l, 7); r.Get(l) != 7 {
 			t.Errorf("%s was set to 7 and is %d", r.Name, r.Get(l))
@@ -68,16 +71,18 @@ func TestCombine(t *testing.T) {
 	}
 	for name, tt := range map[string]struct {
 		decorators []*ruedov1.Decorator
-		want       string
+		want       []string
 	}{
-		"nothing set": {nil, "memory 128 MiB, timeout 10s, cpu 10s as timeout, input 4 MiB, output 4 MiB, logs 64 KiB, concurrency the runner's own"},
+		"nothing set": {nil, []string{
+			"memory 128 MiB", "timeout 10s", "cpu 10s as timeout", "input 4 MiB", "output 4 MiB", "logs 64 KiB", "concurrency the runner's own",
+		}},
 		"cpu follows a longer timeout": {
 			[]*ruedov1.Decorator{decorator("a", &ruedov1.Limits{Timeout: durationpb.New(time.Minute)})},
-			"memory 128 MiB, timeout 1m0s a, cpu 1m0s as timeout, input 4 MiB, output 4 MiB, logs 64 KiB, concurrency the runner's own",
+			[]string{"timeout 1m0s a", "cpu 1m0s as timeout"},
 		},
 		"cpu follows a shorter timeout": {
 			[]*ruedov1.Decorator{decorator("a", &ruedov1.Limits{Timeout: durationpb.New(2 * time.Second)}), decorator("b", nil)},
-			"memory 128 MiB, timeout 2s a, cpu 2s as timeout, input 4 MiB, output 4 MiB, logs 64 KiB, concurrency the runner's own",
+			[]string{"timeout 2s a", "cpu 2s as timeout"},
 		},
 		"the strictest wins, the first of equals is named": {
 			[]*ruedov1.Decorator{
@@ -85,12 +90,12 @@ func TestCombine(t *testing.T) {
 				decorator("b", &ruedov1.Limits{CpuTime: durationpb.New(time.Second), MemoryBytes: 1 << 20, InputBytes: 1500, OutputBytes: 1, LogBytes: 9}),
 				decorator("c", &ruedov1.Limits{CpuTime: durationpb.New(time.Second), MemoryBytes: 3 << 20, Concurrency: 2}),
 			},
-			"memory 1 MiB b, timeout 1m0s a, cpu 1s b, input 1500 bytes b, output 1 byte b, logs 9 bytes b, concurrency 2 c",
+			[]string{"memory 1 MiB b", "timeout 1m0s a", "cpu 1s b", "input 1500 bytes b", "output 1 byte b", "logs 9 bytes b", "concurrency 2 c"},
 		},
 	} {
 		sum, effective := limits.Combine(tt.decorators)
 		var got []string
-		for _, e := range effective {
+		for i, e := range effective {
 			text := e.GetLimit() + " " + e.GetValue()
 			if e.GetDecorator() != "" {
 				text += " " + e.GetDecorator()
@@ -99,12 +104,21 @@ func TestCombine(t *testing.T) {
 				text += " as " + e.GetFollows()
 			}
 			got = append(got, text)
-			if r, _ := limits.Lookup(e.GetLimit()); r.Get(sum) == 0 && r.Unset == "" {
+			r := limits.Table()[i]
+			if e.GetLimit() != r.Name {
+				t.Errorf("%s: row %d is %s, want %s", name, i, e.GetLimit(), r.Name)
+			}
+			if r.Get(sum) == 0 && r.Unset == "" {
 				t.Errorf("%s: %s is not set", name, r.Name)
 			}
 		}
-		if diff := cmp.Diff(tt.want, strings.Join(got, ", ")); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", name, diff)
+		if len(got) != len(limits.Table()) {
+			t.Errorf("%s: %d limits, want %d", name, len(got), len(limits.Table()))
+		}
+		for _, want := range tt.want {
+			if !slices.Contains(got, want) {
+				t.Errorf("%s: %q is not among %q", name, want, got)
+			}
 		}
 	}
 }
@@ -123,9 +137,11 @@ func TestText(t *testing.T) {
 	if got := limits.Raise("", limits.CPU); got != "raise cpu in a decorator of the service" {
 		t.Errorf("Raise = %q", got)
 	}
-	want := "memory, input, output, logs (a size such as 64MiB); timeout, cpu (a duration such as 2s); concurrency (a number such as 8)"
-	if got := limits.Usage(); got != want {
-		t.Errorf("Usage = %q", got)
+	usage := limits.Usage()
+	for _, r := range limits.Table() {
+		if !strings.Contains(usage, r.Name) || !strings.Contains(usage, r.Unit.Expected()) {
+			t.Errorf("Usage = %q, without %s", usage, r.Name)
+		}
 	}
 	for path, want := range map[string]string{
 		"decorator.limits.memory_bytes": "decorator.limits.memory",

@@ -44,7 +44,7 @@ func (u Unit) Parse(text string) (uint64, bool) {
 		}
 		return uint64(d), true
 	}
-	n, err := strconv.ParseUint(text, 10, 32)
+	n, err := strconv.ParseUint(text, 10, 64)
 	return n, err == nil
 }
 

@@ -41,11 +41,12 @@ lint: $(BIN)/staticcheck $(BIN)/buf ## Check the code with vet, staticcheck and 
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
 
 .PHONY: generate
-generate: $(BIN)/buf ## Make gen/ from proto/ and the table of docs/errors.md (no network needed once buf is built)
+generate: $(BIN)/buf ## Make gen/ from proto/, and the tables in docs/ from the code (no network needed once buf is built)
 	$(BIN)/buf format -w
 	$(BIN)/buf lint
 	$(BIN)/buf generate
 	$(GO) test ./internal/fault -run '^TestReasonsAreDocumented$$' -update
+	$(GO) test ./internal/limits -run '^TestTheTableOfTheDocs$$' -update
 
 .PHONY: e2e
 e2e: build $(BIN)/etcd ## Run the fault tests over real processes and a real etcd

@@ -13,7 +13,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-// KindDecorator is the kind that a decorator's document states.
+// KindDecorator is the kind of a document that describes a decorator.
 const KindDecorator = "Decorator"
 
 // Decorator is one document of decorators.yaml.
@@ -32,7 +32,7 @@ type Policy struct {
 	Idempotent bool `yaml:"idempotent"`
 }
 
-// Decorators reads DIR/decorators.yaml; a folder without one has none.
+// Decorators reads DIR/decorators.yaml. It returns nil if there is no such file.
 func Decorators(dir string) ([]*ruedov1.Decorator, error) {
 	path := filepath.Join(dir, DecoratorsFile)
 	data, err := os.ReadFile(path)
@@ -75,7 +75,7 @@ func ReadDecorator(doc strict.Document) (*ruedov1.Decorator, error) {
 	return p, nil
 }
 
-// Proto gives the decorator as the API takes it.
+// Proto returns the decorator as the API takes it.
 func (d *Decorator) Proto() (*ruedov1.Decorator, error) {
 	if err := CheckName("decorator", d.Name); err != nil {
 		return nil, err

@@ -1,0 +1,27 @@
+package limits_test
+
+import (
+	"fmt"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/limits"
+)
+
+func ExampleCombine() {
+	sum, effective := limits.Combine([]*ruedov1.Decorator{
+		{Name: "small", Limits: &ruedov1.Limits{MemoryBytes: 64 << 20}},
+		{Name: "patient", Limits: &ruedov1.Limits{MemoryBytes: 256 << 20, Timeout: durationpb.New(time.Minute)}},
+	})
+	fmt.Println(limits.Text(sum))
+	for _, e := range effective[:3] {
+		fmt.Printf("%s: decorator %q, follows %q\n", e.GetLimit(), e.GetDecorator(), e.GetFollows())
+	}
+	// Output:
+	// memory 64 MiB, timeout 1m0s, cpu 1m0s, input 4 MiB, output 4 MiB, logs 64 KiB
+	// memory: decorator "small", follows ""
+	// timeout: decorator "patient", follows ""
+	// cpu: decorator "", follows "timeout"
+}

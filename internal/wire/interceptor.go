@@ -48,6 +48,7 @@ func (o Onion) Options() []connect.HandlerOption {
 		connect.WithReadMaxBytes(o.MaxBytes),
 		connect.WithCompressMinBytes(minCompressed),
 		boundedGzip(o.MaxBytes, o.Turns),
+		withJSON(),
 		connect.WithRecover(func(ctx context.Context, _ connect.Spec, _ http.Header, p any) error {
 			if p == http.ErrAbortHandler {
 				panic(p)

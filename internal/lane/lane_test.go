@@ -235,13 +235,13 @@ func TestEachCallGetsItsOwnAnswer(t *testing.T) {
 func TestLargeBodiesAndLogs(t *testing.T) {
 	c := newCore(t, nil)
 	logs := bytes.Repeat([]byte("log\n"), 300<<10)
+	trapped := fault.New(fault.GuestTrap, "trapped") // an error may be kept: sending it must not change it
+	trapped.Details = []any{&runnerv1.Outcome{Logs: logs, DurationNanos: 9}}
 	l, _ := c.attach(c.config("edge-1", &fakeRunner{execute: func(ctx context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
 		o := &runnerv1.Outcome{Logs: logs, DurationNanos: 9}
 		switch req.Service {
 		case "fail":
-			e := fault.New(fault.GuestTrap, "trapped")
-			e.Details = []any{o}
-			return nil, e
+			return nil, trapped
 		case "logs":
 			return &runnerv1.ExecuteResponse{Output: []byte("short"), Outcome: o}, nil
 		}
@@ -261,9 +261,11 @@ func TestLargeBodiesAndLogs(t *testing.T) {
 	if err != nil || string(res.Output) != "short" || !bytes.Equal(res.Outcome.Logs, logs) {
 		t.Errorf("long log with a short output: %v, %v", len(res.GetOutcome().GetLogs()), err)
 	}
-	_, err = l.Execute(t.Context(), &runnerv1.ExecuteRequest{Service: "fail"})
-	if o, ok := fault.Detail[*runnerv1.Outcome](err); !ok || !bytes.Equal(o.Logs, logs) {
-		t.Errorf("long log of a failure: %v", err)
+	for range 2 {
+		_, err = l.Execute(t.Context(), &runnerv1.ExecuteRequest{Service: "fail"})
+		if o, ok := fault.Detail[*runnerv1.Outcome](err); !ok || !bytes.Equal(o.Logs, logs) {
+			t.Errorf("long log of a failure: %v", err)
+		}
 	}
 	_, err = l.Execute(t.Context(), &runnerv1.ExecuteRequest{Input: make([]byte, lane.MaxBody+1)})
 	if !errors.Is(err, fault.InputTooLarge) || !faultrpc.Of(err).NotStarted {

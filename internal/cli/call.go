@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -16,19 +17,20 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/cli/input"
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
 	"github.com/ruedo-dev/ruedo/internal/cli/project"
+	"github.com/ruedo-dev/ruedo/internal/cli/session"
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
 // callCmd is `ruedo call` and `ruedo run service`.
 type callCmd struct {
-	Name string `arg:"" help:"Name of the service."`
+	Name string `arg:"" complete:"service" help:"Name of the service."`
 
-	Data        string   `short:"d" placeholder:"INPUT" help:"The input; @FILE reads a file, - or a pipe reads stdin."`
-	Set         []string `placeholder:"FIELD=VALUE" sep:"none" help:"Set one field of the input, typed by the schema; a.b=1 goes inside. May be repeated."`
+	Data        string   `short:"d" placeholder:"INPUT" help:"Input of the call; @FILE reads a file, - or a pipe reads stdin."`
+	Set         []string `placeholder:"FIELD=VALUE" sep:"none" help:"Set one field of the input, typed by the schema; a.b=1 sets a field inside. May be repeated."`
 	Use         bool     `help:"Show the inputs that the service accepts instead of calling it."`
-	Info        bool     `short:"i" help:"Say on stderr which runner executed the call, and how long it took."`
-	ContentType string   `placeholder:"TYPE" help:"Media type of the input; guessed where it is left out."`
-	RawBytes    bool     `help:"The input is bytes, whatever it looks like (application/octet-stream)."`
+	Info        bool     `short:"i" help:"Print to stderr which runner executed the call, and how long it took."`
+	ContentType string   `placeholder:"TYPE" help:"Media type of the input. Default: guessed."`
+	RawBytes    bool     `help:"Send the input as bytes (application/octet-stream), whatever it looks like."`
 }
 
 func (*callCmd) Examples() []string {
@@ -46,55 +48,55 @@ type runCmd struct {
 	Service callCmd `cmd:"" help:"Call a service; the same as ruedo call."`
 }
 
-func (c *callCmd) Run(a *app) error {
+func (c *callCmd) Run(s *session.Session) error {
 	if err := project.CheckName("service", c.Name); err != nil {
 		return err
 	}
-	core, err := a.connect()
+	core, err := s.Connect()
 	if err != nil {
 		return err
 	}
 	if c.Use {
-		return about(c.use(a, core), "service %s", c.Name)
+		return session.About(c.use(s, core), "service %s", c.Name)
 	}
-	body, contentType, err := c.body(a, core)
+	body, contentType, err := c.body(s, core)
 	if err != nil {
-		return about(err, "service %s", c.Name)
+		return session.About(err, "service %s", c.Name)
 	}
-	res, err := core.Call(a.ctx, c.Name, body, client.WithContentType(contentType), client.WithLogs())
+	res, err := core.Call(s.Ctx, c.Name, body, client.WithContentType(contentType), client.WithLogs())
 	if err != nil {
-		c.tell(a, client.InfoOf(err))
-		return about(err, "service %s", c.Name)
+		c.printInfo(s, client.InfoOf(err))
+		return session.About(err, "service %s", c.Name)
 	}
-	c.tell(a, res.Info)
-	return a.writeOutput(res)
+	c.printInfo(s, res.Info)
+	return writeOutput(s, res)
 }
 
-// body makes the input of the call and its media type.
-func (c *callCmd) body(a *app, core *client.Client) (body []byte, contentType string, err error) {
+// body returns the input of the call and its media type.
+func (c *callCmd) body(s *session.Session, core *client.Client) (body []byte, contentType string, err error) {
 	given := c.Data != ""
 	switch name, isFile := strings.CutPrefix(c.Data, "@"); {
 	case isFile && name != "-":
 		if body, err = os.ReadFile(name); err != nil {
-			return nil, "", fileError(err, "cannot read", name)
+			return nil, "", session.FileError(err, "cannot read", name)
 		}
 		contentType = mime.TypeByExtension(filepath.Ext(name))
-	case c.Data == "-", c.Data == "@-", !given && len(c.Set) == 0 && piped(a.in):
-		if body, err = io.ReadAll(a.in); err != nil {
-			return nil, "", fileError(err, "cannot read", "stdin")
+	case c.Data == "-", c.Data == "@-", !given && len(c.Set) == 0 && piped(s.In):
+		if body, err = io.ReadAll(s.In); err != nil {
+			return nil, "", session.FileError(err, "cannot read", "stdin")
 		}
 		given = given || len(body) > 0
 	default:
 		body = []byte(c.Data)
 	}
 	if len(c.Set) > 0 || !given {
-		res, err := core.Services.GetService(a.ctx, &ruedov1.GetServiceRequest{Name: c.Name})
+		res, err := core.Services.GetService(s.Ctx, &ruedov1.GetServiceRequest{Name: c.Name})
 		if err != nil {
 			return nil, "", err
 		}
 		schemas := input.New(res.GetSchemas())
-		// Without any input, a service that takes JSON gets an empty object and
-		// says what it misses.
+		// Without any input, a service that takes JSON gets an empty object, and the
+		// answer names the fields that are missing.
 		if len(c.Set) > 0 || !schemas.Empty() {
 			if body, err = schemas.Build(body, c.Set); err != nil {
 				return nil, "", err
@@ -113,8 +115,8 @@ func (c *callCmd) body(a *app, core *client.Client) (body []byte, contentType st
 	return body, contentType, nil
 }
 
-// guessType names the media type of bytes. What begins like JSON is called so
-// even if it is broken: the answer then says where.
+// guessType returns the media type of an input. One that begins like JSON counts
+// as JSON even if it is broken: the answer then says where.
 func guessType(body []byte) string {
 	trimmed := bytes.TrimSpace(body)
 	switch {
@@ -126,8 +128,8 @@ func guessType(body []byte) string {
 	return http.DetectContentType(body)
 }
 
-// piped tells whether stdin is a pipe or a file: something that was meant to be
-// read. A terminal and /dev/null are not.
+// piped reports whether stdin is a pipe or a regular file, so that the user wants
+// it to be read. A terminal and /dev/null are not.
 func piped(in io.Reader) bool {
 	f, ok := in.(*os.File)
 	if !ok {
@@ -137,38 +139,39 @@ func piped(in io.Reader) bool {
 	return err == nil && (st.Mode()&os.ModeNamedPipe != 0 || st.Mode().IsRegular())
 }
 
-// tell writes what the guest logged, and with -i what became of the call.
-func (c *callCmd) tell(a *app, info *ruedov1.CallInfo) {
+// printInfo prints what the guest logged, and with -i the figures of the call.
+func (c *callCmd) printInfo(s *session.Session, info *ruedov1.CallInfo) {
 	if info == nil {
 		return
 	}
 	if logs := info.GetLogs(); len(logs) > 0 {
 		text := string(logs)
-		if terminal(a.talkTo) {
+		if session.Terminal(s.Err) {
 			text = output.SafeLines(text)
 		}
-		fmt.Fprint(a.talkTo, text)
+		fmt.Fprint(s.Err, text)
 		if !strings.HasSuffix(text, "\n") {
-			fmt.Fprintln(a.talkTo)
+			fmt.Fprintln(s.Err)
 		}
 	}
 	if !c.Info {
 		return
 	}
-	a.talk("call:     %s", info.GetCallId())
-	a.talk("runner:   %s", info.GetRunner())
-	a.talk("revision: %d", info.GetRevision())
-	a.talk("duration: %s", output.Duration(info.GetDuration().AsDuration()))
-	a.talk("cpu:      %s", output.Duration(info.GetCpuTime().AsDuration()))
-	a.talk("fuel:     %d", info.GetFuel())
-	a.talk("memory:   %s", output.Size(info.GetMemoryBytes()))
-	a.talk("start:    %s", startText(info))
+	s.Infof("call:     %s", info.GetCallId())
+	s.Infof("runner:   %s", info.GetRunner())
+	s.Infof("revision: %d", info.GetRevision())
+	s.Infof("duration: %s", output.Duration(info.GetDuration().AsDuration()))
+	s.Infof("cpu:      %s", output.Duration(info.GetCpuTime().AsDuration()))
+	s.Infof("fuel:     %d", info.GetFuel())
+	s.Infof("memory:   %s", output.Size(info.GetMemoryBytes()))
+	s.Infof("start:    %s", startText(info))
 	if info.GetExitCode() != 0 {
-		a.talk("exit:     %d", info.GetExitCode())
+		s.Infof("exit:     %d", info.GetExitCode())
 	}
 }
 
-// startText says whether an instance was there, and what it took to put it back.
+// startText writes whether an instance was ready, and how long it took to
+// restore it.
 func startText(info *ruedov1.CallInfo) string {
 	start := "warm"
 	if info.GetCold() {
@@ -180,47 +183,43 @@ func startText(info *ruedov1.CallInfo) string {
 	return start
 }
 
-// writeOutput writes the output as it is; on a terminal so that it cannot steer
-// it.
-func (a *app) writeOutput(res *client.Response) error {
-	if !terminal(a.out) {
-		_, err := a.out.Write(res.Output)
+// writeOutput writes the output of a call unchanged; on a terminal escaped, so
+// that it cannot steer the terminal.
+func writeOutput(s *session.Session, res *client.Response) error {
+	if !session.Terminal(s.Out) {
+		_, err := s.Out.Write(res.Output)
 		return err
 	}
 	if !utf8.Valid(res.Output) {
-		kind := res.ContentType
-		if kind == "" {
-			kind = "bytes"
-		}
-		a.talk("%s of %s: not shown on a terminal, redirect it to a file", output.Size(uint64(len(res.Output))), output.Safe(kind))
+		s.Infof("%s of %s: not shown on a terminal, redirect it to a file", output.Size(uint64(len(res.Output))), output.Safe(cmp.Or(res.ContentType, "bytes")))
 		return nil
 	}
 	text := output.SafeLines(string(res.Output))
 	if text != "" && !strings.HasSuffix(text, "\n") {
 		text += "\n"
 	}
-	_, err := io.WriteString(a.out, text)
+	_, err := io.WriteString(s.Out, text)
 	return err
 }
 
 // use prints the inputs that the service accepts.
-func (c *callCmd) use(a *app, core *client.Client) error {
-	res, err := core.Services.GetService(a.ctx, &ruedov1.GetServiceRequest{Name: c.Name})
+func (c *callCmd) use(s *session.Session, core *client.Client) error {
+	res, err := core.Services.GetService(s.Ctx, &ruedov1.GetServiceRequest{Name: c.Name})
 	if err != nil {
 		return err
 	}
-	if !a.print.ForPeople() {
-		return a.print.Message(res)
+	if !s.Print.ForPeople() {
+		return s.Print.Message(res)
 	}
 	service := res.GetService()
 	head := "ruedo call " + service.GetName()
 	if d := service.GetDescription(); d != "" {
 		head += ": " + output.Safe(d)
 	}
-	if err := a.say("%s\n", head); err != nil {
+	if err := s.Printf("%s\n", head); err != nil {
 		return err
 	}
-	if err := a.printInputs(input.New(res.GetSchemas()), "Any input: no decorator has a schema."); err != nil {
+	if err := input.New(res.GetSchemas()).Print(&s.Print, "Any input: no decorator has a schema."); err != nil {
 		return err
 	}
 	example := service.GetRevision().GetExample()
@@ -228,25 +227,5 @@ func (c *callCmd) use(a *app, core *client.Client) error {
 		return nil
 	}
 	quoted := "'" + strings.ReplaceAll(output.Safe(string(example)), "'", `'\''`) + "'"
-	return a.say("\nExample:\n  ruedo call %s -d %s", service.GetName(), quoted)
-}
-
-// printInputs prints the fields of a service's input.
-func (a *app) printInputs(schemas *input.Schemas, none string) error {
-	if schemas.Empty() {
-		return a.say("%s", none)
-	}
-	lines := schemas.Lines()
-	if len(lines) == 0 {
-		return a.say("Any input that the schemas pass (-o json shows them).")
-	}
-	rows := [][]string{{"INPUT", "TYPE", "REQUIRED", "DECORATOR", "MEANING"}}
-	for _, l := range lines {
-		required := "-"
-		if l.Required {
-			required = "yes"
-		}
-		rows = append(rows, []string{output.Safe(l.Field), output.Safe(l.Type), required, l.Decorator, output.Safe(l.Text)})
-	}
-	return a.print.Rows(rows)
+	return s.Printf("\nExample:\n  ruedo call %s -d %s", service.GetName(), quoted)
 }

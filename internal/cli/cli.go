@@ -1,20 +1,23 @@
 // Package cli is the command line of Ruedo, and the assembler of its programs:
 // it alone knows how store, core and runner become a process.
 //
-// [Main] is the whole program: one run from arguments to exit code. Each
-// command has a file of its own; what they share is in app.go.
+// [Main] is the whole program: one run from arguments to exit code. A command
+// about services or processes is a file here. The nouns, with the commands that
+// are the same for each (get, describe, create, apply, delete), are in resource;
+// what commands share is in session.
 //
 // # Manners
 //
-//   - stdout is data, stderr is talk. Nothing but what was asked for is written
-//     to stdout.
+//   - stdout is for data, stderr for everything else. Nothing that the user did
+//     not ask for is written to stdout.
 //   - A failure is one line "error: what (object)" and mostly a second one
 //     "fix: what to do"; with -o json it is JSON on stderr. Exit codes are those
 //     of internal/fault.
-//   - Text of others (names, logs, outputs) cannot steer the terminal.
+//   - Text of strangers (names, logs, outputs) cannot steer the terminal.
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -28,7 +31,10 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/ruedo-dev/ruedo/internal/cli/help"
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
+	"github.com/ruedo-dev/ruedo/internal/cli/resource"
+	"github.com/ruedo-dev/ruedo/internal/cli/session"
 	"github.com/ruedo-dev/ruedo/internal/cli/settings"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/limits"
@@ -42,7 +48,7 @@ var Version = "devel"
 type Process struct {
 	// Args without the program's name.
 	Args []string
-	// Env as os.Environ gives it.
+	// Env as os.Environ returns it.
 	Env            []string
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
@@ -51,8 +57,8 @@ type Process struct {
 	SDK fs.FS
 }
 
-// Main runs the program once and gives its exit code. An interrupt ends it
-// gently, a second one at once.
+// Main runs the program once and returns its exit code. The first interrupt ends
+// it gently, the second one immediately.
 func Main(ctx context.Context, p Process) int {
 	if len(p.Args) == 1 && p.Args[0] == compilerArg {
 		return sandbox.CompileChild(p.Stdin, p.Stdout)
@@ -60,38 +66,41 @@ func Main(ctx context.Context, p Process) int {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)
-	// Without this a closed pipe kills the process before it can tidy up.
+	// Without this a closed pipe kills the process before it can clean up.
 	pipe := make(chan os.Signal, 1)
 	signal.Notify(pipe, syscall.SIGPIPE)
 	defer signal.Stop(pipe)
 
-	a := &app{
-		ctx:    ctx,
-		env:    p.Env,
-		in:     p.Stdin,
-		out:    &pipeWriter{w: p.Stdout},
-		talkTo: p.Stderr,
-		sdk:    p.SDK,
+	s := &session.Session{
+		Ctx:     ctx,
+		Env:     p.Env,
+		In:      p.Stdin,
+		Out:     session.Pipe(p.Stdout),
+		Err:     p.Stderr,
+		SDK:     p.SDK,
+		Version: version(),
 	}
-	err := a.run(p.Args)
-	return a.exit(errors.Join(err, a.close()))
+	err := run(s, p.Args, resource.All())
+	return s.Exit(errors.Join(err, s.Close()))
 }
 
 // compilerArg makes this program the child that compiles modules for a runner.
 // It is for no one else: it reads a module from stdin and limits itself first.
 const compilerArg = "__compile"
 
-// run parses the arguments, resolves the settings and runs the command.
-func (a *app) run(args []string) error {
-	a.guessOutput(args)
-	g := &grammar{}
+// run parses the arguments, resolves the settings and runs the command. nouns
+// are the resources that it knows.
+func run(s *session.Session, args []string, nouns []*resource.Resource) error {
+	guessOutput(s, args)
+	verbs, words := resource.Grammar(nouns)
+	g := &grammar{Verbs: verbs, Complete: completeCmd{nouns: nouns}}
 	helped := false
-	parser, err := a.parser(g, &helped)
+	parser, err := newParser(s, g, words, &helped)
 	if err != nil {
 		return err
 	}
 	if len(args) == 0 {
-		return a.bare(parser)
+		return bare(s, parser)
 	}
 	kctx, err := parser.Parse(args)
 	if helped {
@@ -100,69 +109,70 @@ func (a *app) run(args []string) error {
 	if err != nil {
 		return usage(err)
 	}
-	if err := a.configure(&g.globals, flagsOf(kctx)); err != nil {
+	o := session.Options{
+		ConfigFile: g.ConfigFile, Flags: flagsOf(kctx), Format: output.Format(g.Output), NoHeaders: g.NoHeaders, Verbose: g.Verbose,
+	}
+	if g.Raw {
+		o.Format = output.JSON
+	}
+	if err := configure(s, o); err != nil {
 		return err
 	}
-	return kctx.Run(a)
+	return kctx.Run(s)
+}
+
+func configure(s *session.Session, o session.Options) (err error) {
+	if s.Compiler, err = sandbox.CompilerCommand(compilerArg); err != nil {
+		return err
+	}
+	return s.Configure(o)
 }
 
 // bare is `ruedo` alone: what the mode says, or help.
-func (a *app) bare(parser *kong.Kong) error {
-	if err := a.configure(&globals{}, nil); err != nil {
+func bare(s *session.Session, parser *kong.Kong) error {
+	if err := configure(s, session.Options{}); err != nil {
 		return err
 	}
-	switch a.settings.Application.Mode {
-	case modeServer:
-		return (&serverCmd{}).Run(a)
-	case modeRunner:
-		return (&runnerCmd{}).Run(a)
+	switch s.Settings.Application.Mode {
+	case session.ModeServer:
+		return (&serverCmd{}).Run(s)
+	case session.ModeRunner:
+		return (&runnerCmd{}).Run(s)
 	}
-	return a.help(parser, nil)
+	return help.Command(s.Out, parser.Model.Node, parser.Model.Node)
 }
 
-func (a *app) parser(g *grammar, helped *bool) (*kong.Kong, error) {
+// newParser returns the parser of the command line. It sets helped when the
+// arguments ask for help, which it prints.
+func newParser(s *session.Session, g *grammar, words kong.Vars, helped *bool) (*kong.Kong, error) {
 	parser, err := kong.New(g,
 		kong.Name("ruedo"),
 		kong.Description("Publish WebAssembly services and call them, on this machine or on a fleet of runners."),
-		kong.Vars{"limits": limits.Usage()},
-		kong.Writers(a.out, a.talkTo),
-		kong.Help(func(_ kong.HelpOptions, k *kong.Context) error { return a.printHelp(k.Model.Node, k.Selected()) }),
-		// Called after help was printed; parsing goes on and its result is
-		// not looked at.
+		kong.Vars{"limits": limits.Usage(), "limitNames": strings.Join(limits.Names(), "=,") + "="},
+		kong.Writers(s.Out, s.Err),
+		kong.Help(func(_ kong.HelpOptions, k *kong.Context) error {
+			return help.Command(s.Out, k.Model.Node, cmp.Or(k.Selected(), k.Model.Node))
+		}),
+		// Called after help was printed. Parsing goes on, but its result is not
+		// used.
 		kong.Exit(func(int) { *helped = true }),
-		kong.Bind(a),
+		kong.Bind(s),
+		groups(),
+		words,
 	)
 	if err != nil {
 		return nil, err
 	}
 	parser.Model.Name = "ruedo"
-	describeSettings(parser.Model.Node)
+	parser.Model.HelpFlag.Help = "Show the help of a command."
 	return parser, nil
 }
 
-// settingTag ties a flag to the setting that it overrides.
-const settingTag = "setting"
-
-// describeSettings gives the flags of settings their help.
-func describeSettings(n *kong.Node) {
-	for _, f := range n.Flags {
-		if e, ok := settings.Lookup(f.Tag.Get(settingTag)); ok && f.Help == "" {
-			f.Help = e.Help
-			if e.Default != "" && e.Type != "true/false" {
-				f.Help += " (default " + e.Default + ")"
-			}
-		}
-	}
-	for _, c := range n.Children {
-		describeSettings(c)
-	}
-}
-
-// flagsOf gives the flags of settings that the command line has.
+// flagsOf returns the settings given on the command line, by name.
 func flagsOf(k *kong.Context) map[string]settings.Flag {
 	flags := make(map[string]settings.Flag)
 	for _, p := range k.Path {
-		if p.Flag == nil || p.Flag.Tag.Get(settingTag) == "" {
+		if p.Flag == nil || p.Flag.Tag.Get(settings.Tag) == "" {
 			continue
 		}
 		value := ""
@@ -178,26 +188,26 @@ func flagsOf(k *kong.Context) map[string]settings.Flag {
 		default:
 			value = v.String()
 		}
-		flags[p.Flag.Tag.Get(settingTag)] = settings.Flag{Name: "--" + p.Flag.Name, Value: value}
+		flags[p.Flag.Tag.Get(settings.Tag)] = settings.Flag{Name: "--" + p.Flag.Name, Value: value}
 	}
 	return flags
 }
 
 // guessOutput finds -o before the arguments are parsed, so that errors of the
-// parser come out in the right form too.
-func (a *app) guessOutput(args []string) {
+// parser are printed in the right format too.
+func guessOutput(s *session.Session, args []string) {
 	for i, arg := range args {
 		switch {
 		case arg == "--raw", arg == "-ojson", arg == "-o=json", arg == "--output=json",
 			(arg == "-o" || arg == "--output") && i+1 < len(args) && args[i+1] == "json":
-			a.print.Format = output.JSON
+			s.Print.Format = output.JSON
 		case arg == "--":
 			return
 		}
 	}
 }
 
-// usage makes a parser's complaint an error with exit code 2.
+// usage returns an error of the parser as one with exit code 2.
 func usage(err error) error {
 	if _, ok := errors.AsType[*fault.Error](err); ok {
 		return err
@@ -214,7 +224,8 @@ func usage(err error) error {
 	return e
 }
 
-// version is Version, or the module's where it was built without a linker flag.
+// version returns Version, or the version of the Go module if the linker set
+// none.
 func version() string {
 	if Version != "devel" {
 		return Version

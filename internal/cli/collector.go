@@ -1,22 +1,26 @@
 package cli
 
+import (
+	"github.com/ruedo-dev/ruedo/internal/cli/session"
+)
+
 import "runtime/debug"
 
 // The garbage collector of processes that serve: they hold little and allocate
-// much, so that collecting five times less often is time for calls. Above the
-// limit it works as hard as it has to.
+// much, so collecting five times less often leaves more time for calls. Above
+// the limit it works as hard as it has to.
 const (
 	gcPercent     = 400
 	gcMemoryLimit = 2 << 30
 )
 
-// serving sets the garbage collector for a process that serves, where the user
-// has not done so by GOGC or GOMEMLIMIT.
-func (a *app) serving() {
-	if a.getenv("GOGC") == "" {
+// serving sets the garbage collector for a process that serves, unless the user
+// has set GOGC or GOMEMLIMIT.
+func serving(s *session.Session) {
+	if s.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
-	if a.getenv("GOMEMLIMIT") == "" {
+	if s.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(gcMemoryLimit)
 	}
 }

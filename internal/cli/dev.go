@@ -1,18 +1,20 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/ruedo-dev/ruedo/internal/cli/assemble"
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
+	"github.com/ruedo-dev/ruedo/internal/cli/session"
 )
 
 // devCmd is `ruedo dev`.
 type devCmd struct {
-	DataDir        string `placeholder:"DIR" help:"Keep what is stored in this folder; a temporary one where it is left out."`
-	Runners        int    `default:"2" placeholder:"N" help:"How many runners to attach (default 2)."`
+	DataDir        string `placeholder:"DIR" help:"Directory to keep the store in. Default: a temporary one."`
+	Runners        int    `default:"2" placeholder:"N" help:"Number of runners to attach."`
 	ListenAddress  string `placeholder:"ADDRESS" setting:"server.listen_address"`
 	Port           string `short:"p" placeholder:"PORT" setting:"server.port"`
 	InsecureListen bool   `setting:"server.insecure_listen"`
@@ -22,23 +24,23 @@ func (*devCmd) Examples() []string {
 	return []string{"ruedo dev", "ruedo dev --data-dir ./cluster --port 0"}
 }
 
-func (c *devCmd) Run(a *app) error {
-	a.serving()
+func (c *devCmd) Run(s *session.Session) error {
+	serving(s)
 	start := time.Now()
-	cluster, err := a.assembler().Cluster(a.ctx, a.logger(), c.DataDir, c.Runners)
+	cluster, err := s.Assembler().Cluster(s.Ctx, s.Logger(), c.DataDir, c.Runners)
 	if err != nil {
 		return err
 	}
 	defer cluster.Stop()
 	url := cluster.URL
-	if !a.print.ForPeople() {
-		err = a.print.Value(map[string]any{"url": url, "runners": cluster.Runners})
+	if !s.Print.ForPeople() {
+		err = s.Print.Value(map[string]any{"url": url, "runners": cluster.Runners})
 	} else {
 		kept := "temporary, gone when this ends (--data-dir DIR keeps it)"
 		if c.DataDir != "" {
 			kept = c.DataDir
 		}
-		err = a.say(`ready in %s
+		err = s.Printf(`ready in %s
 
   core      %s
   calls     %s/call/NAME
@@ -51,7 +53,7 @@ Try, in another terminal:
   ruedo call greet -d '{"name":"Ada"}'
   curl -d '{"name":"Ada"}' %s/call/greet
 %s
-Ctrl-C ends it.`, output.Duration(time.Since(start)), url, url, or(strings.Join(cluster.Runners, ", "), "none"), kept, url, hostHint(a, url))
+Ctrl-C ends it.`, output.Duration(time.Since(start)), url, url, cmp.Or(strings.Join(cluster.Runners, ", "), "none"), kept, url, hostHint(s, url))
 	}
 	if err != nil {
 		return err
@@ -59,9 +61,9 @@ Ctrl-C ends it.`, output.Duration(time.Since(start)), url, url, or(strings.Join(
 	return cluster.Wait()
 }
 
-// hostHint tells how to reach a cluster that is not where the CLI looks first.
-func hostHint(a *app, url string) string {
-	if url == assemble.URL(a.settings.Client.Host, a.settings.Client.Port) {
+// hostHint says how to reach a cluster that is not where the CLI looks first.
+func hostHint(s *session.Session, url string) string {
+	if url == assemble.URL(s.Settings.Client.Host, s.Settings.Client.Port) {
 		return ""
 	}
 	return fmt.Sprintf("\nwith RUEDO_CLIENT_HOST=%s\n", url)

@@ -1,10 +1,16 @@
 package cli
 
+import (
+	"github.com/alecthomas/kong"
+
+	"github.com/ruedo-dev/ruedo/internal/cli/resource"
+)
+
 // grammar is the command line. The order is the order of help.
 type grammar struct {
 	globals
 
-	New      newCmd      `cmd:"" group:"services" help:"Begin a service: a folder that builds with no network."`
+	New      newCmd      `cmd:"" group:"services" help:"Create a new service (builds offline)."`
 	Build    buildCmd    `cmd:"" group:"services" help:"Build the module of a service."`
 	Check    checkCmd    `cmd:"" group:"services" help:"Try a module in the sandbox and report, without publishing."`
 	Publish  publishCmd  `cmd:"" group:"services" help:"Build, check and upload a service, and make it live."`
@@ -12,16 +18,12 @@ type grammar struct {
 	Run      runCmd      `cmd:"" group:"services" help:"Call a service (run service is the same as call)."`
 	Rollback rollbackCmd `cmd:"" group:"services" help:"Make an older revision live again."`
 
-	Get      getCmd      `cmd:"" group:"resources" help:"List services, decorators, runners and more."`
-	Describe describeCmd `cmd:"" group:"resources" help:"Show one service, decorator or runner in full."`
-	Create   createCmd   `cmd:"" group:"resources" help:"Create a decorator."`
-	Apply    applyCmd    `cmd:"" group:"resources" help:"Create or update what a YAML file describes."`
-	Delete   deleteCmd   `cmd:"" group:"resources" help:"Delete a service or a decorator."`
+	resource.Verbs
 
 	Dev    devCmd    `cmd:"" group:"processes" help:"Run a whole cluster on this machine: store, core and two runners."`
 	Demo   demoCmd   `cmd:"" group:"processes" help:"Show what Ruedo does, with the examples."`
-	Server serverCmd `cmd:"" group:"processes" help:"Run a core."`
-	Runner runnerCmd `cmd:"" group:"processes" help:"Run a runner."`
+	Server serverCmd `cmd:"" group:"processes" help:"Start a core."`
+	Runner runnerCmd `cmd:"" group:"processes" help:"Start a runner."`
 
 	Version    versionCmd    `cmd:"" group:"other" help:"Show version and settings."`
 	Completion completionCmd `cmd:"" group:"other" help:"Print a script that completes commands and names."`
@@ -29,14 +31,23 @@ type grammar struct {
 	Complete   completeCmd   `cmd:"" name:"__complete" hidden:"" passthrough:""`
 }
 
-// groupTitles names the groups of commands in help.
-func groupTitles() [][2]string {
-	return [][2]string{
-		{"services", "Services"},
-		{"resources", "Resources"},
-		{"processes", "Processes"},
-		{"other", "Other"},
+func (*grammar) Examples() []string {
+	return []string{
+		"ruedo dev                               a cluster on this machine",
+		"ruedo new greet && cd greet",
+		"ruedo publish",
+		`ruedo call greet -d '{"name":"Ada"}'`,
 	}
+}
+
+// groups are the titles that commands stand under.
+func groups() kong.Option {
+	return kong.ExplicitGroups([]kong.Group{
+		{Key: "services", Title: "Services"},
+		{Key: "resources", Title: "Resources"},
+		{Key: "processes", Title: "Processes"},
+		{Key: "other", Title: "Other"},
+	})
 }
 
 // globals are flags of every command.
@@ -49,10 +60,10 @@ type globals struct {
 	LogLevel   string `placeholder:"LEVEL" setting:"log.level"`
 	LogFormat  string `placeholder:"FORMAT" setting:"log.format"`
 
-	Output    string `short:"o" placeholder:"FORMAT" enum:"table,wide,json,yaml,name" default:"table" help:"table, wide, json, yaml or name."`
-	Raw       bool   `help:"The same as -o json."`
-	NoHeaders bool   `help:"Leave the first line of tables out."`
-	Verbose   bool   `short:"v" help:"Say more: causes of errors, where things are."`
+	Output    string `short:"o" placeholder:"FORMAT" enum:"table,wide,json,yaml,name" default:"table" help:"Output format: table, wide, json, yaml or name."`
+	Raw       bool   `help:"Print JSON, the same as -o json."`
+	NoHeaders bool   `help:"Omit the first line of tables."`
+	Verbose   bool   `short:"v" help:"Print more: causes of errors, where things are."`
 }
 
 // storeFlags are flags of commands that open a store.

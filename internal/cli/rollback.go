@@ -2,29 +2,30 @@ package cli
 
 import (
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/cli/session"
 )
 
 // rollbackCmd is `ruedo rollback`.
 type rollbackCmd struct {
-	Name string `arg:"" help:"Name of the service."`
-	To   uint64 `placeholder:"REVISION" help:"Revision to go back to; the one before the live one where it is left out."`
+	Name string `arg:"" complete:"service" help:"Name of the service."`
+	To   uint64 `placeholder:"REVISION" help:"Revision to go back to. Default: the one before the live one."`
 }
 
 func (*rollbackCmd) Examples() []string {
 	return []string{"ruedo rollback greet", "ruedo rollback greet --to 3"}
 }
 
-func (c *rollbackCmd) Run(a *app) error {
-	core, err := a.connect()
+func (c *rollbackCmd) Run(s *session.Session) error {
+	core, err := s.Connect()
 	if err != nil {
 		return err
 	}
-	res, err := core.Services.RollbackService(a.ctx, &ruedov1.RollbackServiceRequest{Name: c.Name, Revision: c.To})
+	res, err := core.Services.RollbackService(s.Ctx, &ruedov1.RollbackServiceRequest{Name: c.Name, Revision: c.To})
 	if err != nil {
-		return about(err, "service %s", c.Name)
+		return session.About(err, "service %s", c.Name)
 	}
-	if done, err := a.plain(res, c.Name); done {
+	if done, err := s.PrintMessage(res, c.Name); done {
 		return err
 	}
-	return a.say("rolled back %s: revision %d is live, %d was", c.Name, res.GetService().GetRevision().GetNumber(), res.GetPrevious())
+	return s.Printf("rolled back %s: revision %d is live, %d was", c.Name, res.GetService().GetRevision().GetNumber(), res.GetPrevious())
 }

@@ -1,5 +1,9 @@
 package cli
 
+import (
+	"github.com/ruedo-dev/ruedo/internal/cli/session"
+)
+
 // runnerCmd is `ruedo runner`.
 type runnerCmd struct {
 	Cores               []string `placeholder:"URL" sep:"none" setting:"runner.cores"`
@@ -20,7 +24,7 @@ func (*runnerCmd) Examples() []string {
 	}
 }
 
-func (c *runnerCmd) Run(a *app) error {
-	a.serving()
-	return a.assembler().Runner(a.ctx, a.logger())
+func (c *runnerCmd) Run(s *session.Session) error {
+	serving(s)
+	return s.Assembler().Runner(s.Ctx, s.Logger())
 }

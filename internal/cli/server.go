@@ -1,5 +1,9 @@
 package cli
 
+import (
+	"github.com/ruedo-dev/ruedo/internal/cli/session"
+)
+
 // serverCmd is `ruedo server`.
 type serverCmd struct {
 	ListenAddress        string `placeholder:"ADDRESS" setting:"server.listen_address"`
@@ -19,7 +23,7 @@ func (*serverCmd) Examples() []string {
 	}
 }
 
-func (c *serverCmd) Run(a *app) error {
-	a.serving()
-	return a.assembler().Server(a.ctx, a.logger())
+func (c *serverCmd) Run(s *session.Session) error {
+	serving(s)
+	return s.Assembler().Server(s.Ctx, s.Logger())
 }

@@ -13,18 +13,19 @@ import (
 	"time"
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/cli/session"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
-// onTerminal makes an app whose three streams are one terminal, and a function
+// onTerminal makes a session whose three streams are one terminal, and a function
 // that gives what was written to it so far, up to a text.
-func onTerminal(t *testing.T) (a *app, near *os.File, until func(string) string) {
+func onTerminal(t *testing.T) (s *session.Session, near *os.File, until func(string) string) {
 	t.Helper()
 	near, far := openPTY(t)
-	a = &app{ctx: t.Context(), in: far, out: &pipeWriter{w: far}, talkTo: far}
+	s = &session.Session{Ctx: t.Context(), In: far, Out: session.Pipe(far), Err: far}
 	var seen bytes.Buffer
-	return a, near, func(text string) string {
+	return s, near, func(text string) string {
 		buf := make([]byte, 4096)
 		for !strings.Contains(seen.String(), text) {
 			n, err := near.Read(buf)
@@ -39,9 +40,9 @@ func onTerminal(t *testing.T) (a *app, near *os.File, until func(string) string)
 
 func TestConfirmAsks(t *testing.T) {
 	for answer, want := range map[string]bool{"y\n": true, "YES\n": true, "n\n": false, "\n": false} {
-		a, near, until := onTerminal(t)
+		s, near, until := onTerminal(t)
 		got := make(chan error, 1)
-		go func() { got <- a.confirm(false, "Delete it?") }()
+		go func() { got <- s.Confirm(false, "Delete it?") }()
 		until("Delete it? [y/N] ")
 		if _, err := near.WriteString(answer); err != nil {
 			t.Fatal(err)
@@ -53,32 +54,32 @@ func TestConfirmAsks(t *testing.T) {
 }
 
 func TestConfirmInterrupted(t *testing.T) {
-	a, _, until := onTerminal(t)
+	s, _, until := onTerminal(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	a.ctx = ctx
+	s.Ctx = ctx
 	got := make(chan error, 1)
-	go func() { got <- a.confirm(false, "Delete it?") }()
+	go func() { got <- s.Confirm(false, "Delete it?") }()
 	until("[y/N]")
 	cancel()
 	if err := <-got; !errors.Is(err, context.Canceled) {
 		t.Errorf("err = %v", err)
 	}
-	if code := a.exit(context.Canceled); code != fault.ExitInterrupted {
+	if code := s.Exit(context.Canceled); code != fault.ExitInterrupted {
 		t.Errorf("exit code %d", code)
 	}
 }
 
 // What a guest says must not steer the terminal.
 func TestGuestsCannotSteerTheTerminal(t *testing.T) {
-	a, _, until := onTerminal(t)
-	(&callCmd{}).tell(a, &ruedov1.CallInfo{Logs: []byte("log \x1b[2J\n")})
-	if err := a.writeOutput(&client.Response{Output: []byte("out \x1b]0;title\x07")}); err != nil {
+	s, _, until := onTerminal(t)
+	(&callCmd{}).printInfo(s, &ruedov1.CallInfo{Logs: []byte("log \x1b[2J\n")})
+	if err := writeOutput(s, &client.Response{Output: []byte("out \x1b]0;title\x07")}); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.writeOutput(&client.Response{Output: []byte{0xff, 0xd8}, ContentType: "image/jpeg"}); err != nil {
+	if err := writeOutput(s, &client.Response{Output: []byte{0xff, 0xd8}, ContentType: "image/jpeg"}); err != nil {
 		t.Fatal(err)
 	}
-	code := a.exit(about(fault.New(fault.GuestError, "bad \x1b[31m"), "service greet"))
+	code := s.Exit(session.About(fault.New(fault.GuestError, "bad \x1b[31m"), "service greet"))
 	text := until("(service greet)")
 	for _, want := range []string{`log \x1b[2J`, `out \x1b]0;title\x07`, "2 bytes of image/jpeg: not shown", `bad \x1b[31m`} {
 		if !strings.Contains(text, want) {
@@ -92,17 +93,17 @@ func TestGuestsCannotSteerTheTerminal(t *testing.T) {
 	if !strings.Contains(text, "\x1b[31merror:\x1b[0m") {
 		t.Errorf("no colour in %q", text)
 	}
-	a.env = []string{"NO_COLOR=1"}
-	a.exit(fault.New(fault.GuestError, "second"))
+	s.Env = []string{"NO_COLOR=1"}
+	s.Exit(fault.New(fault.GuestError, "second"))
 	if text := until("second"); strings.Count(text, "\x1b[31merror") != 1 {
 		t.Errorf("colour in spite of NO_COLOR: %q", text)
 	}
 }
 
 func TestProgress(t *testing.T) {
-	a, _, until := onTerminal(t)
+	s, _, until := onTerminal(t)
 	synctest.Test(t, func(*testing.T) {
-		step, done := a.progress("uploading")
+		step, done := s.Progress("uploading")
 		step(10, 100) // too soon to be worth a bar
 		time.Sleep(400 * time.Millisecond)
 		step(50, 100)

@@ -4,6 +4,7 @@ import (
 	"runtime"
 
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
+	"github.com/ruedo-dev/ruedo/internal/cli/session"
 	"github.com/ruedo-dev/ruedo/internal/cli/settings"
 )
 
@@ -16,7 +17,7 @@ func (*versionCmd) Examples() []string {
 	return []string{"ruedo version", "ruedo version --show-config", "ruedo version --show-config -o json"}
 }
 
-func (c *versionCmd) Run(a *app) error {
+func (c *versionCmd) Run(s *session.Session) error {
 	shown := struct {
 		Version  string           `json:"version"`
 		Go       string           `json:"go"`
@@ -29,28 +30,28 @@ func (c *versionCmd) Run(a *app) error {
 		Platform: runtime.GOOS + "/" + runtime.GOARCH,
 	}
 	if c.ShowConfig {
-		shown.File, shown.Settings = a.settings.File, a.settings.Show()
+		shown.File, shown.Settings = s.Settings.File, s.Settings.Show()
 	}
 	switch {
-	case a.print.Format == output.Name:
-		return a.say("%s", shown.Version)
-	case !a.print.ForPeople():
-		return a.print.Value(shown)
+	case s.Print.Format == output.Name:
+		return s.Printf("%s", shown.Version)
+	case !s.Print.ForPeople():
+		return s.Print.Value(shown)
 	case !c.ShowConfig:
-		return a.say("ruedo %s (%s, %s)", shown.Version, shown.Go, shown.Platform)
+		return s.Printf("ruedo %s (%s, %s)", shown.Version, shown.Go, shown.Platform)
 	}
-	if err := a.say("ruedo %s (%s, %s)", shown.Version, shown.Go, shown.Platform); err != nil {
+	if err := s.Printf("ruedo %s (%s, %s)", shown.Version, shown.Go, shown.Platform); err != nil {
 		return err
 	}
 	file := shown.File
 	if file == "" {
 		file = "none"
 	}
-	if err := a.say("config file: %s\n", file); err != nil {
+	if err := s.Printf("config file: %s\n", file); err != nil {
 		return err
 	}
 	var rows [][]string
-	if !a.print.NoHeaders {
+	if !s.Print.NoHeaders {
 		rows = append(rows, []string{"SETTING", "VALUE", "FROM"})
 	}
 	for _, s := range shown.Settings {
@@ -60,5 +61,5 @@ func (c *versionCmd) Run(a *app) error {
 		}
 		rows = append(rows, []string{s.Name, value, s.Origin})
 	}
-	return a.print.Rows(rows)
+	return s.Print.Rows(rows)
 }

@@ -55,7 +55,7 @@ func (s *Schemas) Build(base []byte, pairs []string) ([]byte, error) {
 		dec := json.NewDecoder(bytes.NewReader(base))
 		dec.UseNumber()
 		if err := dec.Decode(&object); err != nil || object == nil || dec.More() {
-			return nil, fault.Wrap(err, fault.Usage, "--set changes a JSON object, but the data given is none")
+			return nil, fault.Wrap(err, fault.Usage, "--set requires the input to be a JSON object")
 		}
 	}
 	for _, pair := range pairs {

@@ -109,8 +109,8 @@ func TestBuildRefused(t *testing.T) {
 		{"", "maybe=x", fault.InputInvalid, "an integer or null is expected"},
 		{"", "nmae=Ada", fault.InputInvalid, `there is no input "nmae", did you mean name?`},
 		{"", "=x", fault.Usage, "names no field"},
-		{"[1]", "name=x", fault.Usage, "the data given is none"},
-		{"{", "name=x", fault.Usage, "the data given is none"},
+		{"[1]", "name=x", fault.Usage, "requires the input to be a JSON object"},
+		{"{", "name=x", fault.Usage, "requires the input to be a JSON object"},
 		{`{"address":"x"}`, "address.city=y", fault.Usage, "has a value already"},
 	} {
 		_, err := s.Build([]byte(tt.base), []string{tt.pair})

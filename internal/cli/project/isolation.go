@@ -20,9 +20,8 @@ func ParseIsolation(text string) (ruedov1.Isolation, error) {
 	}
 	i, ok := words[text]
 	if !ok {
-		names := slices.Sorted(maps.Keys(words))[1:]
-		e := fault.New(fault.ConfigInvalid, "isolation is %q: %s are known", text, strings.Join(names, ", "))
-		if hint := fault.DidYouMean(text, names); hint != "" {
+		e := fault.New(fault.ConfigInvalid, "unknown isolation %q (use pristine, shared or fresh)", text)
+		if hint := fault.DidYouMean(text, slices.Sorted(maps.Keys(words))[1:]); hint != "" {
 			return 0, e.WithFix("%s", hint)
 		}
 		return 0, e.WithFix("leave it out for pristine")
@@ -30,7 +29,7 @@ func ParseIsolation(text string) (ruedov1.Isolation, error) {
 	return i, nil
 }
 
-// IsolationName is the word for people; empty where nothing is known.
+// IsolationName returns the word that ParseIsolation reads; "" if i is not set.
 func IsolationName(i ruedov1.Isolation) string {
 	if i == ruedov1.Isolation_ISOLATION_UNSPECIFIED {
 		return ""

@@ -221,7 +221,7 @@ func scalar(v any) (string, bool) {
 // services.
 var serviceLink = regexp.MustCompile(`_SERVICE_(HOST|PORT(_.*)?)=|_PORT_\d+_(TCP|UDP)(_.*)?=|_PORT=(tcp|udp)://`)
 
-// unknownNames warns of RUEDO_ names that no setting has.
+// unknownNames returns a warning for each RUEDO_ name that no setting has.
 func unknownNames(env map[string]string) []string {
 	known := []string{EnvConfig}
 	for _, e := range Table() {
@@ -232,9 +232,9 @@ func unknownNames(env map[string]string) []string {
 		if !strings.HasPrefix(name, EnvPrefix) || slices.Contains(known, name) || serviceLink.MatchString(name+"="+value) {
 			continue
 		}
-		w := fmt.Sprintf("%s in the environment means nothing", name)
+		w := "unknown environment variable " + name
 		if hint := fault.DidYouMean(name, known); hint != "" {
-			w += ", " + hint
+			w += " (" + hint + ")"
 		}
 		warnings = append(warnings, w)
 	}

@@ -144,9 +144,9 @@ func TestUnknownNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		"RUEDO_SERVER_PROT in the environment means nothing, did you mean RUEDO_SERVER_PORT?",
-		"RUEDO_SERVR_PORT in the environment means nothing, did you mean RUEDO_SERVER_PORT?",
-		"RUEDO_WHATEVER in the environment means nothing",
+		"unknown environment variable RUEDO_SERVER_PROT (did you mean RUEDO_SERVER_PORT?)",
+		"unknown environment variable RUEDO_SERVR_PORT (did you mean RUEDO_SERVER_PORT?)",
+		"unknown environment variable RUEDO_WHATEVER",
 	}
 	if !slices.Equal(r.Warnings, want) {
 		t.Errorf("warnings:\n%s\nwant:\n%s", strings.Join(r.Warnings, "\n"), strings.Join(want, "\n"))

@@ -10,6 +10,10 @@ import (
 // EnvPrefix begins the name of every setting in the environment.
 const EnvPrefix = "RUEDO_"
 
+// Tag is the key of the struct tag that ties a flag to the setting it overrides:
+// `setting:"server.port"`.
+const Tag = "setting"
+
 // EnvConfig names the config file in the environment.
 const EnvConfig = "RUEDO_CONFIG"
 

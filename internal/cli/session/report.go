@@ -1,4 +1,4 @@
-package cli
+package session
 
 import (
 	"context"
@@ -16,7 +16,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/limits"
 )
 
-// objectError says which object an error is about.
+// objectError is an error with the object that it is about.
 type objectError struct {
 	object string
 	err    error
@@ -25,45 +25,47 @@ type objectError struct {
 func (e *objectError) Error() string { return e.err.Error() }
 func (e *objectError) Unwrap() error { return e.err }
 
-// about names the object of an error, for example "service greet".
-func about(err error, format string, args ...any) error {
+// About adds the object of an error, for example "service greet", which Exit
+// prints if the message does not name it. It returns nil if err is nil.
+func About(err error, format string, args ...any) error {
 	if err == nil {
 		return nil
 	}
 	return &objectError{fmt.Sprintf(format, args...), err}
 }
 
-// exit reports err and gives the exit code.
-func (a *app) exit(err error) int {
-	if p, ok := a.out.(*pipeWriter); ok && p.broken {
+// Exit prints err and returns the exit code of the program. It prints nothing if
+// the user interrupted the program or nobody reads stdout.
+func (s *Session) Exit(err error) int {
+	if p, ok := s.Out.(*pipeWriter); ok && p.broken {
 		return fault.ExitBrokenPipe
 	}
 	if err == nil {
 		return fault.ExitOK
 	}
-	if a.ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, fault.Canceled)) {
+	if s.Ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, fault.Canceled)) {
 		return fault.ExitInterrupted
 	}
-	e := a.explain(err)
-	if a.print.Format == output.JSON {
-		a.reportJSON(e)
+	e := s.explain(err)
+	if s.Print.Format == output.JSON {
+		s.reportJSON(e)
 	} else {
-		a.reportText(err, e)
+		s.reportText(err, e)
 	}
 	return e.Reason.ExitCode()
 }
 
-// explain gives err as a fault. What fails on this side of the wire may say
-// more than "internal error".
-func (a *app) explain(err error) *fault.Error {
+// explain returns err as a fault. An error of this program may say more than
+// "internal error".
+func (s *Session) explain(err error) *fault.Error {
 	e := *faultrpc.Of(err)
 	if e.Reason == fault.Internal && e.Err != nil {
 		if _, ok := errors.AsType[*fault.Error](err); !ok {
 			e.Message = err.Error()
 		}
 	}
-	if e.Reason == fault.CoreUnreachable && a.settings != nil {
-		origin := a.settings.Origin("client.host")
+	if e.Reason == fault.CoreUnreachable && s.Settings != nil {
+		origin := s.Settings.Origin("client.host")
 		switch {
 		case origin != "default":
 			e.Message += " (client.host from " + origin + ")"
@@ -76,36 +78,37 @@ func (a *app) explain(err error) *fault.Error {
 	return &e
 }
 
-func (a *app) reportText(err error, e *fault.Error) {
+// reportText prints the error for people.
+func (s *Session) reportText(err error, e *fault.Error) {
 	red, off := "", ""
-	if terminal(a.talkTo) && a.getenv("NO_COLOR") == "" && a.getenv("TERM") != "dumb" {
+	if Terminal(s.Err) && s.Getenv("NO_COLOR") == "" && s.Getenv("TERM") != "dumb" {
 		red, off = "\x1b[31m", "\x1b[0m"
 	}
 	what := output.SafeLines(e.Error())
 	if o, ok := errors.AsType[*objectError](err); ok && !mentions(what, o.object) {
 		what += " (" + o.object + ")"
 	}
-	a.talk("%serror:%s %s", red, off, what)
+	s.Infof("%serror:%s %s", red, off, what)
 	for _, f := range e.Fields {
-		a.talk("  %s: %s", output.Safe(limits.Path(f.Path)), output.Safe(f.Description))
+		s.Infof("  %s: %s", output.Safe(limits.Path(f.Path)), output.Safe(f.Description))
 	}
 	if e.Fix != "" {
-		a.talk("fix: %s", output.SafeLines(e.Fix))
+		s.Infof("fix: %s", output.SafeLines(e.Fix))
 	}
-	if !a.verbose {
+	if !s.Verbose {
 		return
 	}
-	a.talk("reason: %s (%s)", e.Reason, e.ConnectCode())
+	s.Infof("reason: %s (%s)", e.Reason, e.ConnectCode())
 	for cause, seen := e.Err, e.Error(); cause != nil; cause = errors.Unwrap(cause) {
 		if text := cause.Error(); text != seen {
-			a.talk("cause: %s", output.Safe(text))
+			s.Infof("cause: %s", output.Safe(text))
 			seen = text
 		}
 	}
 }
 
-// mentions tells whether a text names the object already: the last word of it,
-// as a word.
+// mentions reports whether a text names the object already: whether the last
+// word of the object is a word of the text.
 func mentions(text, object string) bool {
 	name := object[strings.LastIndexByte(object, ' ')+1:]
 	words := strings.FieldsFunc(text, func(r rune) bool {
@@ -114,8 +117,8 @@ func mentions(text, object string) bool {
 	return slices.ContainsFunc(words, func(w string) bool { return strings.Trim(w, ".") == name })
 }
 
-// reportJSON writes the error for programs.
-func (a *app) reportJSON(e *fault.Error) {
+// reportJSON prints the error for programs.
+func (s *Session) reportJSON(e *fault.Error) {
 	type field struct {
 		Path        string `json:"path"`
 		Description string `json:"description"`
@@ -138,13 +141,14 @@ func (a *app) reportJSON(e *fault.Error) {
 	for _, f := range e.Fields {
 		report.Error.Fields = append(report.Error.Fields, field{f.Path, f.Description})
 	}
-	enc := json.NewEncoder(a.talkTo)
+	enc := json.NewEncoder(s.Err)
 	enc.SetEscapeHTML(false)
-	_ = enc.Encode(report) // stderr is all there is to complain to
+	_ = enc.Encode(report) // there is nothing but stderr to report this to
 }
 
-// fileError says why a file cannot be used, without Go's way of saying it.
-func fileError(err error, what, path string) error {
+// FileError returns a usage error that says why a file cannot be used, for
+// example "cannot read x: no such file or directory".
+func FileError(err error, what, path string) error {
 	reason := err.Error()
 	if pe, ok := errors.AsType[*os.PathError](err); ok {
 		reason = pe.Err.Error()

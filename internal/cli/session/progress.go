@@ -1,4 +1,4 @@
-package cli
+package session
 
 import (
 	"time"
@@ -6,10 +6,11 @@ import (
 	"github.com/schollz/progressbar/v3"
 )
 
-// progress shows a bar on stderr for what takes longer than 300 ms, on a
-// terminal only. The result is called with what is done, and done when it ends.
-func (a *app) progress(what string) (step func(n, total int64), done func()) {
-	if !terminal(a.talkTo) || a.quiet {
+// Progress shows a bar on stderr for work that takes longer than 300 ms, if
+// stderr is a terminal. Call step with the bytes done so far and their total, and
+// done when the work ends.
+func (s *Session) Progress(what string) (step func(n, total int64), done func()) {
+	if !Terminal(s.Err) || s.Quiet {
 		return func(int64, int64) {}, func() {}
 	}
 	start := time.Now()
@@ -20,7 +21,7 @@ func (a *app) progress(what string) (step func(n, total int64), done func()) {
 				return
 			}
 			bar = progressbar.NewOptions64(total,
-				progressbar.OptionSetWriter(a.talkTo),
+				progressbar.OptionSetWriter(s.Err),
 				progressbar.OptionSetDescription(what),
 				progressbar.OptionShowBytes(true),
 				progressbar.OptionSetWidth(30),

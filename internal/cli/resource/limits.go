@@ -1,4 +1,4 @@
-package cli
+package resource
 
 import (
 	"maps"
@@ -9,7 +9,7 @@ import (
 
 // limitFlags set the limits of a decorator, by the names of the table of limits.
 type limitFlags struct {
-	Limit map[string]string `placeholder:"NAME=VALUE" mapsep:"," help:"Set limits of a call: ${limits}. May be repeated."`
+	Limit map[string]string `placeholder:"NAME=VALUE" mapsep:"," complete:"${limitNames}" help:"Set limits of a call: ${limits}. May be repeated."`
 
 	// The spellings from before --limit: still accepted, no longer shown. A new
 	// limit gets none.

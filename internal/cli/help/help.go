@@ -1,0 +1,201 @@
+// Package help prints help texts: [Command] that of a command, [Settings] the
+// list of settings.
+//
+// Kong's own printer is not used: it cannot print the examples first, and it
+// repeats the flags of every command in the help of each.
+package help
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/ruedo-dev/ruedo/internal/cli/settings"
+)
+
+// Exampler is a command that shows how it is used. The first words of an example
+// are the command line.
+type Exampler interface{ Examples() []string }
+
+// Command prints the help of a command; of the whole program if node is root.
+func Command(w io.Writer, root, node *kong.Node) error {
+	var b strings.Builder
+	if node == root {
+		program(&b, root)
+	} else {
+		command(&b, node)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func program(b *strings.Builder, root *kong.Node) {
+	fmt.Fprintf(b, "Usage: ruedo COMMAND [FLAGS]\n\n%s\n", root.Help)
+	writeExamples(b, root)
+	for _, g := range groups(root) {
+		fmt.Fprintf(b, "\n%s:\n", g.Title)
+		var rows [][2]string
+		for _, c := range root.Children {
+			if c.Group != nil && c.Group.Key == g.Key && !c.Hidden {
+				rows = append(rows, [2]string{c.Name, c.Help})
+			}
+		}
+		writeRows(b, rows)
+	}
+	b.WriteString("\nFlags of every command:\n")
+	writeFlags(b, root.Flags)
+	b.WriteString("\nruedo help COMMAND says more; ruedo help settings lists environment and config file.\n")
+}
+
+// groups returns the groups of commands in their order.
+func groups(root *kong.Node) (list []*kong.Group) {
+	for _, c := range root.Children {
+		if c.Group == nil || slices.ContainsFunc(list, func(g *kong.Group) bool { return g.Key == c.Group.Key }) {
+			continue
+		}
+		list = append(list, c.Group)
+	}
+	return list
+}
+
+func command(b *strings.Builder, node *kong.Node) {
+	fmt.Fprintf(b, "Usage: %s\n\n%s\n", synopsis(node), node.Help)
+	writeExamples(b, node)
+	var rows [][2]string
+	for _, c := range node.Children {
+		rows = append(rows, [2]string{synopsisTail(c), c.Help})
+	}
+	writeSection(b, "Commands", rows)
+	rows = nil
+	for _, p := range node.Positional {
+		rows = append(rows, [2]string{strings.ToUpper(p.Name), p.Help})
+	}
+	writeSection(b, "Arguments", rows)
+	if len(node.Flags) > 0 {
+		b.WriteString("\nFlags:\n")
+		writeFlags(b, node.Flags)
+	}
+	b.WriteString("\nFlags of every command: ruedo --help\n")
+}
+
+// synopsis writes "ruedo get services [NAME] [FLAGS]".
+func synopsis(n *kong.Node) string {
+	path := n.Name
+	for p := n.Parent; p != nil; p = p.Parent {
+		path = p.Name + " " + path
+	}
+	return strings.TrimSuffix(path, n.Name) + synopsisTail(n)
+}
+
+func synopsisTail(n *kong.Node) string {
+	text := n.Name
+	if len(n.Children) > 0 {
+		text += " COMMAND"
+	}
+	for _, p := range n.Positional {
+		name := strings.ToUpper(p.Name)
+		if !p.Required {
+			name = "[" + name + "]"
+		}
+		text += " " + name
+	}
+	if len(n.Flags) > 0 {
+		text += " [FLAGS]"
+	}
+	return text
+}
+
+func writeExamples(b *strings.Builder, node *kong.Node) {
+	x, ok := node.Target.Addr().Interface().(Exampler)
+	if !ok {
+		return
+	}
+	b.WriteString("\nExamples:\n")
+	for _, e := range x.Examples() {
+		fmt.Fprintf(b, "  %s\n", e)
+	}
+}
+
+func writeFlags(b *strings.Builder, flags []*kong.Flag) {
+	var rows [][2]string
+	for _, f := range flags {
+		if f.Hidden {
+			continue
+		}
+		name := "    --"
+		if f.Short != 0 {
+			name = "-" + string(f.Short) + ", --"
+		}
+		if f.Tag.Negatable != "" {
+			name += "[no-]"
+		}
+		name += f.Name
+		if !f.IsBool() {
+			name += " " + strings.ToUpper(strings.Trim(f.FormatPlaceHolder(), `"`))
+		}
+		rows = append(rows, [2]string{name, flagText(f)})
+	}
+	writeRows(b, rows)
+}
+
+// flagText returns the help of a flag with the values that it can have and its
+// default. Those of a setting come from the setting.
+func flagText(f *kong.Flag) string {
+	e, _ := settings.Lookup(f.Tag.Get(settings.Tag))
+	text, values, value := cmp.Or(f.Help, e.Help), e.Enum, e.Default
+	if f.Enum != "" {
+		values = f.EnumSlice()
+	}
+	if f.HasDefault {
+		value = f.Default
+	}
+	named := func(v string) bool { return strings.Contains(text, v) }
+	if len(values) > 0 && !slices.ContainsFunc(values, named) {
+		text += " One of " + strings.Join(values, ", ") + "."
+	}
+	// A switch is off by default, unless it can be switched off.
+	if value != "" && (!f.IsBool() || f.Tag.Negatable != "") {
+		text += " (default " + value + ")"
+	}
+	return text
+}
+
+func writeSection(b *strings.Builder, title string, rows [][2]string) {
+	if len(rows) > 0 {
+		fmt.Fprintf(b, "\n%s:\n", title)
+		writeRows(b, rows)
+	}
+}
+
+// writeRows writes two columns; long texts of the second wrap under it.
+func writeRows(b *strings.Builder, rows [][2]string) {
+	const total = 100
+	width := 0
+	for _, r := range rows {
+		width = max(width, min(len(r[0]), 36))
+	}
+	for _, r := range rows {
+		fmt.Fprintf(b, "  %-*s", width, r[0])
+		if len(r[0]) > width {
+			fmt.Fprintf(b, "\n  %-*s", width, "")
+		}
+		column := 0
+		for _, word := range strings.Fields(r[1]) {
+			if column > 0 && width+5+column+1+len(word) > total {
+				fmt.Fprintf(b, "\n  %-*s", width, "")
+				column = 0
+			}
+			if column == 0 {
+				b.WriteString("   " + word)
+			} else {
+				b.WriteString(" " + word)
+			}
+			column += len(word) + 1
+		}
+		b.WriteString("\n")
+	}
+}

@@ -1,0 +1,159 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/ruedo-dev/ruedo/internal/cli/output"
+	"github.com/ruedo-dev/ruedo/internal/cli/resource"
+	"github.com/ruedo-dev/ruedo/internal/cli/session"
+	"github.com/ruedo-dev/ruedo/internal/cli/strict"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/sdk/client"
+)
+
+// A new noun is one file: a value such as this one, and a line in resource.All.
+// Sites stand in for the API, which this noun has not.
+func bull(sites map[string]string) *resource.Resource {
+	type B = *structpb.Struct
+	type args struct {
+		Site string `placeholder:"SITE" complete:"north,south" help:"List only those of this site."`
+	}
+	of := func(name string) B {
+		return &structpb.Struct{Fields: map[string]*structpb.Value{
+			"name": structpb.NewStringValue(name), "site": structpb.NewStringValue(sites[name]),
+		}}
+	}
+	name := func(b B) string { return b.GetFields()["name"].GetStringValue() }
+	site := func(b B) string { return b.GetFields()["site"].GetStringValue() }
+	one := func(_ context.Context, _ *client.Client, name string) (B, error) {
+		if _, ok := sites[name]; !ok {
+			return nil, fault.New(fault.ServiceNotFound, "there is no such bull")
+		}
+		return of(name), nil
+	}
+	return &resource.Resource{
+		Name: "bull", Plural: "bulls", Aliases: []string{"toro"},
+		Get: resource.List[B, args]{
+			Doc: resource.Doc{Help: "List bulls.", Examples: []string{"ruedo get bulls --site north"}},
+			Fetch: func(_ context.Context, _ *client.Client, a args) (items []B, _ error) {
+				for name, site := range sites {
+					if a.Site == "" || a.Site == site {
+						items = append(items, of(name))
+					}
+				}
+				return items, nil
+			},
+			Message: func(items []B) proto.Message {
+				list := &structpb.ListValue{}
+				for _, b := range items {
+					list.Values = append(list.Values, structpb.NewStructValue(b))
+				}
+				return list
+			},
+			Name:    name,
+			Empty:   "no bulls",
+			Columns: []output.Column[B]{{Head: "NAME", Cell: name}, {Head: "SITE", Cell: site, Wide: true}},
+		},
+		Describe: resource.Details[B]{
+			Doc:   resource.Doc{Help: "Show a bull."},
+			Fetch: one,
+			Name:  name,
+			Rows:  func(b B) [][]string { return [][]string{{"Name:", name(b)}, {"Site:", site(b)}} },
+		},
+		Create: resource.Create[args]{
+			Doc: resource.Doc{Help: "Create a bull."},
+			Do: func(_ *session.Session, name string, a args) (proto.Message, error) {
+				sites[name] = a.Site
+				return of(name), nil
+			},
+		},
+		Delete: resource.Delete{
+			Doc:  resource.Doc{Help: "Delete a bull."},
+			Also: " and its shadow",
+			Do: func(ctx context.Context, core *client.Client, name string) (proto.Message, error) {
+				b, err := one(ctx, core, name)
+				delete(sites, name)
+				return b, err
+			},
+		},
+		Apply: &resource.Apply{
+			Kind: "Bull",
+			Do: func(_ *session.Session, _ *client.Client, doc strict.Document, _ string) (name, result string, err error) {
+				sites[doc.Field("name")] = doc.Field("site")
+				return doc.Field("name"), "created", nil
+			},
+		},
+	}
+}
+
+// ruedo runs the program once, with one more noun than it has.
+func ruedo(t *testing.T, noun *resource.Resource, stdin string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	s := &session.Session{
+		Ctx: t.Context(), Env: []string{"RUEDO_CLIENT_HOST=127.0.0.1:1"}, In: strings.NewReader(stdin), Out: &out, Err: &errs,
+	}
+	err := run(s, args, append(resource.All(), noun))
+	return s.Exit(err), out.String(), errs.String()
+}
+
+func TestANounIsOneValue(t *testing.T) {
+	sites := map[string]string{"islero": "north"}
+	for _, step := range []struct {
+		args           string
+		stdin          string
+		code           int
+		stdout, stderr string // substrings; an empty one demands nothing
+	}{
+		{args: "get bulls", stdout: "NAME\nislero\n"},
+		{args: "get toro -o wide", stdout: "islero   north\n"},
+		{args: "get bull -o json", stdout: `"name": "islero"`},
+		{args: "get bulls --site south", stdout: "no bulls\n"},
+		{args: "describe bull islero", stdout: "Site:   north\n"},
+		{args: "describe bull islero -o name", stdout: "islero\n"},
+		{args: "describe bull nobody", code: fault.ExitNotFound, stderr: "error: there is no such bull (bull nobody)\n"},
+		{args: "create bull bailaor --site south", stdout: "created bull bailaor\n"},
+		{args: "apply -f -", stdin: "kind: Bull\nname: avispado\nsite: south\n", stdout: "bull avispado created\n"},
+		{args: "apply -f - -o name", stdin: "kind: Bull\nname: avispado\n", stdout: "bull/avispado\n"},
+		{args: "apply -f -", stdin: "kind: Cow\n", code: fault.ExitUsage, stderr: "Bull, Decorator or Service is expected"},
+		{args: "delete bull avispado", code: fault.ExitUsage, stderr: "fix: add --yes\n"},
+		{args: "delete bull avispado --yes", stdout: "deleted bull avispado\n"},
+		{args: "delete bull avispado -y", code: fault.ExitNotFound, stderr: "(bull avispado)"},
+		{args: "get bulls -o name", stdout: "bailaor\n"},
+
+		// Help and completion know it without being told.
+		{args: "help get", stdout: "bulls [FLAGS]"},
+		{args: "help describe bull", stdout: "Name of the bull."},
+		{args: "help create", stdout: "Create a decorator or a bull."},
+		{args: "help delete", stdout: "Delete a service, a decorator or a bull."},
+		{args: "help get bulls", stdout: "ruedo get bulls --site north"},
+		{args: "__complete -- get b", stdout: "bulls\n"},
+		{args: "__complete -- describe bull isl", stdout: "islero\n"},
+		{args: "__complete -- delete bull ba", stdout: "bailaor\n"},
+		{args: "__complete -- get bulls --site s", stdout: "south\n"},
+	} {
+		code, stdout, stderr := ruedo(t, bull(sites), step.stdin, strings.Fields(step.args)...)
+		if code != step.code || !strings.Contains(stdout, step.stdout) || !strings.Contains(stderr, step.stderr) {
+			t.Errorf("ruedo %s: exit code %d, want %d\n%s\n%s\nwant %q and %q", step.args, code, step.code, stdout, stderr, step.stdout, step.stderr)
+		}
+	}
+	if len(sites) != 2 {
+		t.Errorf("bulls %v", sites)
+	}
+}
+
+// What the commands over nouns print for programs is the API's message.
+func TestANounIsPrintedAsTheAPIsMessage(t *testing.T) {
+	_, stdout, _ := ruedo(t, bull(map[string]string{"islero": "north"}), "", "describe", "bull", "islero", "--raw")
+	var got map[string]string
+	if err := json.Unmarshal([]byte(stdout), &got); err != nil || got["site"] != "north" {
+		t.Errorf("%v\n%s", err, stdout)
+	}
+}

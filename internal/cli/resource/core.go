@@ -1,0 +1,34 @@
+package resource
+
+import (
+	"context"
+
+	"google.golang.org/protobuf/proto"
+
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/cli/output"
+	"github.com/ruedo-dev/ruedo/sdk/client"
+)
+
+func cores() *Resource {
+	type C = *ruedov1.Core
+	return &Resource{
+		Name: "core", Plural: "cores",
+		Get: List[C, nothing]{
+			Doc: Doc{Help: "List the cores of the cluster.", Examples: []string{"ruedo get cores"}},
+			Fetch: func(ctx context.Context, core *client.Client, _ nothing) ([]C, error) {
+				return client.All(core.ListCores(ctx, &ruedov1.ListCoresRequest{}))
+			},
+			Message: func(items []C) proto.Message { return &ruedov1.ListCoresResponse{Items: items} },
+			Name:    C.GetId,
+			Empty:   "no cores",
+			Columns: []output.Column[C]{
+				{Head: "ID", Cell: C.GetId},
+				{Head: "URL", Cell: C.GetUrl},
+				{Head: "HOST", Cell: C.GetHost},
+				{Head: "VERSION", Cell: C.GetVersion},
+				{Head: "AGE", Cell: func(c C) string { return age(c.GetStartTime()) }},
+			},
+		},
+	}
+}

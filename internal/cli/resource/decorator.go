@@ -1,0 +1,173 @@
+package resource
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/cli/input"
+	"github.com/ruedo-dev/ruedo/internal/cli/output"
+	"github.com/ruedo-dev/ruedo/internal/cli/project"
+	"github.com/ruedo-dev/ruedo/internal/cli/session"
+	"github.com/ruedo-dev/ruedo/internal/cli/source"
+	"github.com/ruedo-dev/ruedo/internal/cli/strict"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/limits"
+	"github.com/ruedo-dev/ruedo/sdk/client"
+)
+
+func decorators() *Resource {
+	type D = *ruedov1.Decorator
+	return &Resource{
+		Name: "decorator", Plural: "decorators",
+		Get: List[D, nameOrTag]{
+			Doc: Doc{Help: "List decorators.", Examples: []string{"ruedo get decorators"}},
+			Fetch: func(ctx context.Context, core *client.Client, args nameOrTag) ([]D, error) {
+				items, err := client.All(core.ListDecorators(ctx, &ruedov1.ListDecoratorsRequest{Tag: args.Tag}))
+				if err != nil {
+					return nil, err
+				}
+				return only(items, args.Name, D.GetName, fault.DecoratorNotFound, "decorator")
+			},
+			Message: func(items []D) proto.Message { return &ruedov1.ListDecoratorsResponse{Items: items} },
+			Name:    D.GetName,
+			Empty:   "no decorators yet: ruedo create decorator small --limit memory=32MiB",
+			Columns: []output.Column[D]{
+				{Head: "NAME", Cell: D.GetName},
+				{Head: "SCHEMA", Cell: func(d D) string { return yes(d.GetInputSchema() != nil) }},
+				{Head: "LIMITS", Cell: func(d D) string { return limits.Text(d.GetLimits()) }},
+				{Head: "IDEMPOTENT", Cell: func(d D) string { return yes(d.GetPolicy().GetIdempotent()) }},
+				{Head: "TAGS", Cell: func(d D) string { return strings.Join(d.GetTags(), ",") }, Wide: true},
+				{Head: "UPDATED", Cell: func(d D) string { return age(d.GetUpdateTime()) }},
+				{Head: "DESCRIPTION", Cell: D.GetDescription},
+			},
+		},
+		Describe: Details[*ruedov1.GetDecoratorResponse]{
+			Doc: Doc{
+				Help:     "Show a decorator, and the services that carry it.",
+				Examples: []string{"ruedo describe decorator greet-input"},
+			},
+			Fetch: func(ctx context.Context, core *client.Client, name string) (*ruedov1.GetDecoratorResponse, error) {
+				return core.Decorators.GetDecorator(ctx, &ruedov1.GetDecoratorRequest{Name: name})
+			},
+			Name: func(res *ruedov1.GetDecoratorResponse) string { return res.GetDecorator().GetName() },
+			Rows: func(res *ruedov1.GetDecoratorResponse) [][]string {
+				d := res.GetDecorator()
+				return [][]string{
+					{"Name:", d.GetName()},
+					{"Description:", d.GetDescription()},
+					{"Tags:", strings.Join(d.GetTags(), ", ")},
+					{"Limits:", limits.Text(d.GetLimits())},
+					{"Idempotent:", yes(d.GetPolicy().GetIdempotent())},
+					{"Services:", strings.Join(res.GetServices(), ", ")},
+					{"Updated:", age(d.GetUpdateTime()) + " ago"},
+				}
+			},
+			More: func(s *session.Session, res *ruedov1.GetDecoratorResponse) error {
+				d := res.GetDecorator()
+				if d.GetInputSchema() == nil {
+					return nil
+				}
+				if err := s.Printf("\nInputs:"); err != nil {
+					return err
+				}
+				return input.New([]*ruedov1.InputSchema{{Decorator: d.GetName(), Schema: d.GetInputSchema()}}).Print(&s.Print, "")
+			},
+		},
+		Create: Create[decoratorFlags]{
+			Doc: Doc{
+				Help: "Create a decorator.",
+				Examples: []string{
+					"ruedo create decorator small --limit memory=32MiB,timeout=1s",
+					"ruedo create decorator order-input --schema @order.schema.json",
+					`ruedo create decorator named --schema '{"type":"object","required":["name"]}'`,
+				},
+			},
+			Do: createDecorator,
+		},
+		Delete: Delete{
+			Doc: Doc{
+				Help:     "Delete a decorator that no service carries.",
+				Examples: []string{"ruedo delete decorator small --yes"},
+			},
+			Do: func(ctx context.Context, core *client.Client, name string) (proto.Message, error) {
+				return core.Decorators.DeleteDecorator(ctx, &ruedov1.DeleteDecoratorRequest{Name: name})
+			},
+		},
+		Apply: &Apply{
+			Kind: project.KindDecorator,
+			Do: func(s *session.Session, core *client.Client, doc strict.Document, _ string) (name, result string, err error) {
+				d, err := project.ReadDecorator(doc)
+				if err != nil {
+					return "", "", err
+				}
+				result, err = source.ApplyDecorator(s.Ctx, core, d)
+				return d.GetName(), result, session.About(err, "decorator %s", d.GetName())
+			},
+		},
+	}
+}
+
+// decoratorFlags are the flags of `ruedo create decorator`.
+type decoratorFlags struct {
+	Schema      string `placeholder:"JSON" help:"JSON Schema (2020-12) of the input, or @FILE, or @- for stdin."`
+	limitFlags  `embed:""`
+	Idempotent  bool     `help:"Allow executing a call again if it is unknown whether it was executed."`
+	Description string   `placeholder:"TEXT" help:"Description of the decorator."`
+	Tag         []string `placeholder:"TAG" sep:"none" help:"Tag of the decorator. May be repeated."`
+}
+
+func createDecorator(s *session.Session, name string, f decoratorFlags) (proto.Message, error) {
+	d := &project.Decorator{
+		Name: name, Description: f.Description, Tags: f.Tag, Limits: f.limits(), Policy: project.Policy{Idempotent: f.Idempotent},
+	}
+	decorator, err := d.Proto()
+	if err != nil {
+		return nil, err
+	}
+	if f.Schema != "" {
+		if decorator.InputSchema, err = readSchema(s, f.Schema); err != nil {
+			return nil, session.About(err, "decorator %s", name)
+		}
+	}
+	core, err := s.Connect()
+	if err != nil {
+		return nil, err
+	}
+	res, err := core.Decorators.CreateDecorator(s.Ctx, &ruedov1.CreateDecoratorRequest{Decorator: decorator})
+	return res.GetDecorator(), session.About(err, "decorator %s", name)
+}
+
+// readSchema reads a JSON Schema: inline, @FILE or @-.
+func readSchema(s *session.Session, text string) (*structpb.Struct, error) {
+	data, where := []byte(text), "--schema"
+	if name, ok := strings.CutPrefix(text, "@"); ok {
+		var err error
+		if data, err = s.ReadInput(name); err != nil {
+			return nil, err
+		}
+		where = name
+	}
+	var object map[string]any
+	dec := json.NewDecoder(bytes.NewReader(data))
+	if err := dec.Decode(&object); err != nil || object == nil || dec.More() {
+		syntax := ""
+		if e, ok := errors.AsType[*json.SyntaxError](err); ok {
+			syntax = fmt.Sprintf(": %s at byte %d", e, e.Offset)
+		}
+		return nil, fault.Wrap(err, fault.SchemaInvalid, "%s is not a JSON object%s", where, syntax).
+			WithFix(`--schema '{"type":"object"}', or --schema @FILE`)
+	}
+	schema, err := structpb.NewStruct(object)
+	if err != nil {
+		return nil, fault.Wrap(err, fault.SchemaInvalid, "%s is not JSON: %s", where, err)
+	}
+	return schema, nil
+}

@@ -1,0 +1,106 @@
+package resource
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+
+	"google.golang.org/protobuf/proto"
+
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/cli/output"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/sdk/client"
+)
+
+func runners() *Resource {
+	type R = *ruedov1.Runner
+	type args struct {
+		Name string `arg:"" optional:"" complete:"runner" help:"List only this one, by id or name."`
+	}
+	state := func(r R) string { return word(r.GetState(), "RUNNER_STATE_") }
+	registeredBy := func(r R) string { return cmp.Or(r.GetRegisteredBy(), "itself") }
+	return &Resource{
+		Name: "runner", Plural: "runners",
+		Get: List[R, args]{
+			Doc: Doc{
+				Help:     "List registered runners.",
+				Examples: []string{"ruedo get runners", "ruedo get runners -o wide"},
+			},
+			Fetch: func(ctx context.Context, core *client.Client, a args) ([]R, error) {
+				if a.Name != "" {
+					r, err := findRunner(ctx, core, a.Name)
+					return []R{r}, err
+				}
+				return client.All(core.ListRunners(ctx, &ruedov1.ListRunnersRequest{}))
+			},
+			Message: func(items []R) proto.Message { return &ruedov1.ListRunnersResponse{Items: items} },
+			Name:    R.GetId,
+			Empty:   "no runners: start one with ruedo runner",
+			Columns: []output.Column[R]{
+				{Head: "ID", Cell: R.GetId},
+				{Head: "NAME", Cell: R.GetName},
+				{Head: "STATE", Cell: state},
+				{Head: "HOST", Cell: R.GetHost},
+				{Head: "ACTIVE", Cell: func(r R) string { return fmt.Sprint(r.GetActiveCalls()) }},
+				{Head: "CALLS", Cell: func(r R) string { return fmt.Sprint(r.GetTotalCalls()) }},
+				{Head: "CONCURRENCY", Cell: func(r R) string { return fmt.Sprint(r.GetConcurrency()) }, Wide: true},
+				{Head: "QUEUE", Cell: func(r R) string { return fmt.Sprint(r.GetQueue()) }, Wide: true},
+				{Head: "VERSION", Cell: R.GetVersion, Wide: true},
+				{Head: "REGISTERED BY", Cell: registeredBy, Wide: true},
+				{Head: "AGE", Cell: func(r R) string { return age(r.GetStartTime()) }},
+			},
+		},
+		Describe: Details[R]{
+			Doc: Doc{
+				Help:     "Show a runner.",
+				Examples: []string{"ruedo describe runner edge-7f3k2m"},
+				Argument: "Id or name of the runner.",
+			},
+			Fetch: findRunner,
+			Name:  R.GetId,
+			Rows: func(r R) [][]string {
+				return [][]string{
+					{"Id:", r.GetId()},
+					{"Name:", r.GetName()},
+					{"Host:", r.GetHost()},
+					{"State:", state(r)},
+					{"Version:", r.GetVersion()},
+					{"Started:", age(r.GetStartTime()) + " ago"},
+					{"Calls:", fmt.Sprintf("%d under way, %d executed for this core", r.GetActiveCalls(), r.GetTotalCalls())},
+					{"Concurrency:", fmt.Sprintf("%d at once, %d waiting", r.GetConcurrency(), r.GetQueue())},
+					{"Registered by:", registeredBy(r)},
+				}
+			},
+		},
+	}
+}
+
+// findRunner returns the runner with an id, or with a name that only one has.
+func findRunner(ctx context.Context, core *client.Client, name string) (*ruedov1.Runner, error) {
+	list, err := client.All(core.ListRunners(ctx, &ruedov1.ListRunnersRequest{}))
+	if err != nil {
+		return nil, err
+	}
+	var found []*ruedov1.Runner
+	var known []string
+	for _, r := range list {
+		if r.GetId() == name {
+			return r, nil
+		}
+		if r.GetName() == name {
+			found = append(found, r)
+		}
+		known = append(known, r.GetId())
+	}
+	if len(found) == 1 {
+		return found[0], nil
+	}
+	e := fault.New(fault.RunnerNotFound, "there is no runner %q", name).WithFix("ruedo get runners")
+	if len(found) > 1 {
+		e.Message = fmt.Sprintf("%d runners are named %q: give an id", len(found), name)
+	} else if hint := fault.DidYouMean(name, known); hint != "" {
+		e.Message += ", " + hint
+	}
+	return nil, e
+}

@@ -1,0 +1,216 @@
+package resource
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"unicode/utf8"
+
+	"google.golang.org/protobuf/proto"
+
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/cli/input"
+	"github.com/ruedo-dev/ruedo/internal/cli/output"
+	"github.com/ruedo-dev/ruedo/internal/cli/project"
+	"github.com/ruedo-dev/ruedo/internal/cli/session"
+	"github.com/ruedo-dev/ruedo/internal/cli/source"
+	"github.com/ruedo-dev/ruedo/internal/cli/strict"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/sdk/client"
+)
+
+func services() *Resource {
+	type S = *ruedov1.Service
+	return &Resource{
+		Name: "service", Plural: "services", Aliases: []string{"svc"},
+		Get: List[S, nameOrTag]{
+			Doc: Doc{
+				Help:     "List published services.",
+				Examples: []string{"ruedo get services", "ruedo get services --tag example -o name"},
+			},
+			Fetch: func(ctx context.Context, core *client.Client, args nameOrTag) ([]S, error) {
+				items, err := client.All(core.ListServices(ctx, &ruedov1.ListServicesRequest{Tag: args.Tag}))
+				if err != nil {
+					return nil, err
+				}
+				return only(items, args.Name, S.GetName, fault.ServiceNotFound, "service")
+			},
+			Message: func(items []S) proto.Message { return &ruedov1.ListServicesResponse{Items: items} },
+			Name:    S.GetName,
+			Empty:   "no services yet: ruedo new greet && cd greet && ruedo publish",
+			Columns: []output.Column[S]{
+				{Head: "NAME", Cell: S.GetName},
+				{Head: "REVISION", Cell: func(s S) string { return fmt.Sprint(s.GetRevision().GetNumber()) }},
+				{Head: "KIND", Cell: func(s S) string { return word(s.GetRevision().GetKind(), "KIND_") }},
+				{Head: "DECORATORS", Cell: func(s S) string { return strings.Join(s.GetRevision().GetDecorators(), ",") }},
+				{Head: "MODULE", Cell: func(s S) string { return output.Digest(s.GetRevision().GetModule()) }, Wide: true},
+				{Head: "SIZE", Cell: func(s S) string { return output.Size(s.GetRevision().GetModuleBytes()) }, Wide: true},
+				{Head: "TAGS", Cell: func(s S) string { return strings.Join(s.GetTags(), ",") }, Wide: true},
+				{Head: "UPDATED", Cell: func(s S) string { return age(s.GetUpdateTime()) }},
+				{Head: "DESCRIPTION", Cell: S.GetDescription},
+			},
+		},
+		Describe: Details[*ruedov1.GetServiceResponse]{
+			Doc: Doc{
+				Help:     "Show a service: its revision, limits and inputs.",
+				Examples: []string{"ruedo describe service greet"},
+			},
+			Fetch: func(ctx context.Context, core *client.Client, name string) (*ruedov1.GetServiceResponse, error) {
+				return core.Services.GetService(ctx, &ruedov1.GetServiceRequest{Name: name})
+			},
+			Name: func(res *ruedov1.GetServiceResponse) string { return res.GetService().GetName() },
+			Rows: serviceRows,
+			More: serviceTables,
+		},
+		Delete: Delete{
+			Doc: Doc{
+				Help:     "Delete a service and all its revisions.",
+				Examples: []string{"ruedo delete service greet", "ruedo delete service greet --yes"},
+			},
+			Also: " and all its revisions",
+			Do: func(ctx context.Context, core *client.Client, name string) (proto.Message, error) {
+				return core.Services.DeleteService(ctx, &ruedov1.DeleteServiceRequest{Name: name})
+			},
+		},
+		Apply: &Apply{Kind: "Service", Do: applyService},
+	}
+}
+
+func serviceRows(res *ruedov1.GetServiceResponse) [][]string {
+	s, r := res.GetService(), res.GetService().GetRevision()
+	isolation := project.IsolationName(r.GetEffectiveIsolation())
+	if why := r.GetIsolationReason(); why != "" {
+		isolation += ": " + why
+	}
+	return [][]string{
+		{"Name:", s.GetName()},
+		{"Description:", s.GetDescription()},
+		{"Tags:", strings.Join(s.GetTags(), ", ")},
+		{"Revision:", fmt.Sprintf("%d of %d, published %s ago", r.GetNumber(), s.GetLatest(), age(r.GetCreateTime()))},
+		{"Kind:", word(r.GetKind(), "KIND_")},
+		{"Isolation:", isolation},
+		{"Module:", fmt.Sprintf("%s (%s)", r.GetModule(), output.Size(r.GetModuleBytes()))},
+		{"Decorators:", strings.Join(r.GetDecorators(), ", ")},
+		{"Environment:", pairs(r.GetEnv())},
+		{"Arguments:", strings.Join(r.GetArgs(), " ")},
+		{"Example:", exampleText(r.GetExample())},
+		{"Idempotent:", yes(res.GetIdempotent())},
+	}
+}
+
+// exampleText returns the first 200 bytes of an example, or the size of one that
+// is not text.
+func exampleText(b []byte) string {
+	if !utf8.Valid(b) {
+		return output.Size(uint64(len(b)))
+	}
+	if len(b) > 200 {
+		return strings.ToValidUTF8(string(b[:200]), "") + "..."
+	}
+	return string(b)
+}
+
+// serviceTables prints the limits and the inputs of a service.
+func serviceTables(s *session.Session, res *ruedov1.GetServiceResponse) error {
+	table := [][]string{{"LIMIT", "VALUE", "DECORATOR"}}
+	for _, l := range res.GetLimits() {
+		origin := "(default)"
+		if l.GetFollows() != "" {
+			origin = "(as " + l.GetFollows() + ")"
+		}
+		table = append(table, []string{l.GetLimit(), l.GetValue(), cmp.Or(l.GetDecorator(), origin)})
+	}
+	if err := s.Printf("\nLimits:"); err != nil {
+		return err
+	}
+	if err := s.Print.Rows(table); err != nil {
+		return err
+	}
+	if err := s.Printf("\nInputs:"); err != nil {
+		return err
+	}
+	return input.New(res.GetSchemas()).Print(&s.Print, "any: no decorator has a schema")
+}
+
+// serviceDocument is a document of kind Service. Exactly one of Source and
+// Module says what is executed.
+type serviceDocument struct {
+	Kind        string       `yaml:"kind"`
+	Name        string       `yaml:"name"`
+	Description string       `yaml:"description"`
+	Tags        []string     `yaml:"tags"`
+	Decorators  []string     `yaml:"decorators"`
+	Env         project.Env  `yaml:"env"`
+	Args        project.Args `yaml:"args"`
+	Example     any          `yaml:"example"`
+	Isolation   string       `yaml:"isolation"`
+	// Source is a directory or a .wasm file, relative to the YAML file.
+	Source string `yaml:"source"`
+	// Module is the digest of a module that the cluster has.
+	Module project.Text `yaml:"module"`
+}
+
+func applyService(s *session.Session, core *client.Client, doc strict.Document, base string) (name, result string, err error) {
+	var d serviceDocument
+	if err := doc.Decode(&d); err != nil {
+		return "", "", err
+	}
+	if (d.Source == "") == (d.Module == "") {
+		return "", "", doc.Errorf("exactly one of source (a directory or a .wasm file) and module (a digest) is expected")
+	}
+	_, err = core.Services.GetService(s.Ctx, &ruedov1.GetServiceRequest{Name: d.Name})
+	result = "updated"
+	switch {
+	case errors.Is(err, fault.ServiceNotFound):
+		result = "created"
+	case errors.Is(err, fault.Integrity): // the publish replaces what cannot be read
+	case err != nil:
+		return "", "", session.About(err, "service %s", d.Name)
+	}
+	over, err := d.overlay(base)
+	if err != nil {
+		return "", "", doc.Errorf("%s", err)
+	}
+	var res *ruedov1.PublishServiceResponse
+	if d.Module != "" {
+		r := &ruedov1.PublishServiceRequest{Name: d.Name, Module: string(d.Module)}
+		if err := over.Apply(r); err != nil {
+			return "", "", err
+		}
+		res, err = core.Services.PublishService(s.Ctx, r)
+	} else {
+		path := d.Source
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(base, path)
+		}
+		src, opened := source.Open(s, path, d.Name, over)
+		if opened != nil {
+			return "", "", opened
+		}
+		d.Name = src.Name()
+		if err := src.Examine(s, true); err != nil {
+			return "", "", session.About(err, "service %s", d.Name)
+		}
+		res, err = src.Publish(s, core)
+	}
+	if res.GetUnchanged() {
+		result = "unchanged"
+	}
+	return d.Name, result, session.About(err, "service %s", d.Name)
+}
+
+// overlay returns what the document says over what the source says.
+func (d *serviceDocument) overlay(base string) (source.Overlay, error) {
+	over := source.Overlay{
+		Description: d.Description, Tags: d.Tags, Decorators: d.Decorators, Env: d.Env.Strings(), Example: d.Example, Dir: base,
+	}
+	if d.Args != nil {
+		over.Args = append([]string{}, d.Args.Strings()...)
+	}
+	var err error
+	over.Isolation, err = project.ParseIsolation(d.Isolation)
+	return over, err
+}

@@ -1,0 +1,53 @@
+package resource
+
+import (
+	"context"
+	"fmt"
+
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/cli/output"
+	"github.com/ruedo-dev/ruedo/sdk/client"
+)
+
+func status() *Resource {
+	type S = *ruedov1.GetStatusResponse
+	return &Resource{
+		Name: "status", Plural: "status",
+		Get: Single[S]{
+			Doc: Doc{
+				Help:     "Show the health of the core you are connected to.",
+				Examples: []string{"ruedo get status", "ruedo get status -o json"},
+			},
+			Fetch: func(ctx context.Context, core *client.Client) (S, error) {
+				return core.Cluster.GetStatus(ctx, &ruedov1.GetStatusRequest{})
+			},
+			Name: func(res S) string { return res.GetCore().GetId() },
+			Rows: statusRows,
+		},
+	}
+}
+
+func statusRows(res *ruedov1.GetStatusResponse) [][]string {
+	store := "answers"
+	if res.GetStale() {
+		store = "does not answer; calls go on from memory, writes fail (last heard " + output.Duration(res.GetStoreAge().AsDuration()) + " ago)"
+	}
+	rows := [][]string{
+		{"Cluster:", res.GetClusterId()},
+		{"Core:", res.GetCore().GetId() + " " + res.GetCore().GetUrl()},
+		{"Version:", res.GetCore().GetVersion()},
+		{"Store:", store},
+	}
+	for _, alarm := range res.GetAlarms() {
+		rows = append(rows, []string{"ALARM:", alarm.GetReason() + ": " + alarm.GetMessage()}, []string{"Fix:", alarm.GetFix()})
+	}
+	execution := "in the core's process"
+	if res.GetDistributedExecution() {
+		execution = "always on a runner"
+	}
+	return append(rows,
+		[]string{"Execution:", execution},
+		[]string{"Runners:", fmt.Sprint(res.GetRunners())},
+		[]string{"Services:", fmt.Sprint(res.GetServices())},
+	)
+}

@@ -1,0 +1,120 @@
+package session
+
+import (
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ruedo-dev/ruedo/internal/cli/assemble"
+	"github.com/ruedo-dev/ruedo/sdk/client"
+)
+
+// The values of the setting application.mode.
+const (
+	ModeLocal  = "local"
+	ModeClient = "client"
+	ModeServer = "server"
+	ModeRunner = "runner"
+)
+
+// Assembler returns what makes the processes that this one consists of.
+func (s *Session) Assembler() *assemble.Assembler {
+	if s.parts == nil {
+		s.parts = &assemble.Assembler{Settings: s.Settings, CacheDir: s.CacheDir(), Compiler: s.Compiler, Version: s.Version}
+		if !s.Quiet {
+			s.parts.Say = s.Infof
+		}
+	}
+	return s.parts
+}
+
+// Close stops what the command started.
+func (s *Session) Close() error {
+	if s.parts == nil {
+		return nil
+	}
+	return s.parts.Close()
+}
+
+// Connect returns a client of the core that the settings name; in mode local, of
+// one in this process. It does not wait for the core to answer.
+func (s *Session) Connect() (*client.Client, error) {
+	if s.core != nil {
+		return s.core, nil
+	}
+	url, local := s.target()
+	if local {
+		c, err := s.Assembler().Local(s.Ctx, s.QuietLogger())
+		if err != nil {
+			return nil, err
+		}
+		s.core = c
+		return c, nil
+	}
+	if s.Verbose {
+		s.Infof("core: %s (client.host from %s)", url, s.Settings.Origin("client.host"))
+	}
+	s.core = client.New(url)
+	return s.core, nil
+}
+
+// target returns the URL of the core to talk to, or reports that it is the one
+// in this process.
+func (s *Session) target() (url string, local bool) {
+	set := s.Settings
+	url = assemble.URL(set.Client.Host, set.Client.Port)
+	switch set.Application.Mode {
+	case ModeLocal:
+		return "", true
+	case ModeServer:
+		// On the machine of a server its own address is the nearest.
+		if !set.IsSet("client.host") {
+			return "http://" + net.JoinHostPort(set.Server.ListenAddress, strconv.Itoa(set.Server.Port)), false
+		}
+		return url, false
+	case ModeClient, ModeRunner:
+		return url, false
+	}
+	if set.IsSet("client.host") || set.IsSet("client.port") || Listening(s.Ctx, url) {
+		return url, false
+	}
+	return "", true
+}
+
+// Listening reports whether anything accepts connections at an http URL. It
+// waits 200 ms at most.
+func Listening(ctx context.Context, url string) bool {
+	d := net.Dialer{Timeout: 200 * time.Millisecond}
+	c, err := d.DialContext(ctx, "tcp", strings.TrimPrefix(url, "http://"))
+	if err != nil {
+		return false
+	}
+	_ = c.Close()
+	return true
+}
+
+// CacheDir returns the directory for modules and compiled code. If the user has
+// no place for it, it returns "": use a temporary one.
+func (s *Session) CacheDir() string {
+	if s.Settings.Runner.CacheDir != "" {
+		return s.Settings.Runner.CacheDir
+	}
+	base := s.Getenv("XDG_CACHE_HOME")
+	if base == "" {
+		if home := s.Getenv("HOME"); home != "" {
+			base = filepath.Join(home, ".cache")
+		}
+	}
+	if base == "" {
+		return ""
+	}
+	dir := filepath.Join(base, "ruedo")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return ""
+	}
+	return dir
+}

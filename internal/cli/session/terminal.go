@@ -1,0 +1,84 @@
+package session
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"syscall"
+
+	"golang.org/x/term"
+
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
+
+// Terminal reports whether a stream is a terminal.
+func Terminal(stream any) bool {
+	if p, ok := stream.(*pipeWriter); ok {
+		stream = p.w
+	}
+	f, ok := stream.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// Pipe wraps stdout so that [Session.Exit] knows that its reader went away.
+func Pipe(w io.Writer) io.Writer { return &pipeWriter{w: w} }
+
+// pipeWriter remembers that its reader went away.
+type pipeWriter struct {
+	w      io.Writer
+	broken bool
+}
+
+func (p *pipeWriter) Write(b []byte) (int, error) {
+	n, err := p.w.Write(b)
+	if errors.Is(err, syscall.EPIPE) {
+		p.broken = true
+	}
+	return n, err
+}
+
+// Confirm asks a question on the terminal and returns an error unless the
+// answer is yes. Without a terminal it fails: --yes is required.
+func (s *Session) Confirm(yes bool, question string) error {
+	if yes {
+		return nil
+	}
+	if !Terminal(s.In) || !Terminal(s.Err) {
+		return fault.New(fault.Usage, "cannot ask for confirmation: stdin or stderr is not a terminal").WithFix("add --yes")
+	}
+	fmt.Fprintf(s.Err, "%s [y/N] ", question)
+	answer := make(chan string, 1)
+	// Nothing can end a read of a terminal: the goroutine ends with the process.
+	go func() {
+		line, _ := bufio.NewReader(s.In).ReadString('\n')
+		answer <- strings.ToLower(strings.TrimSpace(line))
+	}()
+	select {
+	case <-s.Ctx.Done():
+		return s.Ctx.Err()
+	case line := <-answer:
+		if line == "y" || line == "yes" {
+			return nil
+		}
+	}
+	return fault.New(fault.Usage, "nothing was deleted")
+}
+
+// ReadInput reads the file that an argument names; "-" means stdin.
+func (s *Session) ReadInput(name string) ([]byte, error) {
+	if name == "-" {
+		data, err := io.ReadAll(s.In)
+		if err != nil {
+			return nil, FileError(err, "cannot read", "stdin")
+		}
+		return data, nil
+	}
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return nil, FileError(err, "cannot read", name)
+	}
+	return data, nil
+}

@@ -1,0 +1,48 @@
+package source
+
+import (
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/cli/project"
+)
+
+// Overlay is what flags or a YAML document say of a service, over what its
+// directory says. Zero fields change nothing.
+type Overlay struct {
+	Description string
+	// Tags and Decorators are added.
+	Tags, Decorators []string
+	// Args replace the arguments if not nil.
+	Args []string
+	// Env is merged; its values win.
+	Env       map[string]string
+	Isolation ruedov1.Isolation
+	// Example is JSON, text, or "@file" relative to Dir.
+	Example any
+	Dir     string
+}
+
+// Apply lays o over a request.
+func (o Overlay) Apply(r *ruedov1.PublishServiceRequest) error {
+	if o.Description != "" {
+		r.Description = o.Description
+	}
+	r.Tags = append(r.Tags, o.Tags...)
+	r.Decorators = append(r.Decorators, o.Decorators...)
+	if o.Args != nil {
+		r.Args = o.Args
+	}
+	if len(o.Env) > 0 && r.Env == nil {
+		r.Env = make(map[string]string)
+	}
+	for k, v := range o.Env {
+		r.Env[k] = v
+	}
+	if o.Isolation != ruedov1.Isolation_ISOLATION_UNSPECIFIED {
+		r.Isolation = o.Isolation
+	}
+	example, err := (&project.Service{Dir: o.Dir, Example: o.Example}).ExampleBytes()
+	if example != nil {
+		r.Example = example
+	}
+	return err
+}

@@ -1,0 +1,91 @@
+package source
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/ruedo-dev/ruedo/internal/cli/output"
+	"github.com/ruedo-dev/ruedo/internal/limits"
+	"github.com/ruedo-dev/ruedo/sandbox"
+)
+
+// Report is what the sandbox found out about a module.
+type Report struct {
+	sandbox.Report
+	Size       uint64
+	HasExample bool
+}
+
+// Lines returns the report as lines to read.
+func (r *Report) Lines() []string {
+	isolation := string(r.Isolation)
+	if r.IsolationReason != "" {
+		isolation += ": " + r.IsolationReason
+	}
+	warm := "unknown: the service has no example"
+	if r.HasExample {
+		warm = output.Duration(r.Warm) + " with the example"
+	}
+	lines := []string{
+		fmt.Sprintf("module     %s, %s", r.Kind, output.Size(r.Size)),
+		fmt.Sprintf("compile    %s", output.Duration(r.Compile)),
+		fmt.Sprintf("start      %s, then %s of memory", output.Duration(r.Start), output.Size(r.Memory)),
+		fmt.Sprintf("warm call  %s", warm),
+		fmt.Sprintf("isolation  %s", isolation),
+		fmt.Sprintf("imports    %s", imports(r.Imports)),
+	}
+	memory, timeout, cpu := r.suggest()
+	return append(lines, fmt.Sprintf("suggested  limits: {memory: %s, timeout: %s, cpu: %s}", strings.ReplaceAll(limits.FormatSize(memory), " ", ""), timeout, cpu))
+}
+
+// suggest returns generous limits: four times the memory after the start, and a
+// hundred times the warm call.
+func (r *Report) suggest() (memory uint64, timeout, cpu time.Duration) {
+	const step = 16 << 20
+	memory = (4*r.Memory + step - 1) / step * step
+	cpu = max(100*r.Warm.Round(time.Millisecond), 100*time.Millisecond).Round(100 * time.Millisecond)
+	return max(memory, step), max(2*cpu, time.Second), cpu
+}
+
+// imports lists the functions that a module imports, by the module they come
+// from.
+func imports(names []string) string {
+	by := map[string][]string{}
+	var order []string
+	for _, n := range names {
+		module, name, _ := strings.Cut(n, ".")
+		if by[module] == nil {
+			order = append(order, module)
+		}
+		by[module] = append(by[module], name)
+	}
+	var parts []string
+	for _, m := range order {
+		parts = append(parts, output.Safe(m+": "+strings.Join(by[m], " ")))
+	}
+	if len(parts) == 0 {
+		return "none"
+	}
+	return strings.Join(parts, "; ")
+}
+
+// Value returns the report for JSON and YAML; times are in seconds.
+func (r *Report) Value() any {
+	memory, timeout, cpu := r.suggest()
+	return struct {
+		Kind            string   `json:"kind"`
+		Size            uint64   `json:"size_bytes"`
+		Compile         float64  `json:"compile_seconds"`
+		Start           float64  `json:"start_seconds"`
+		Memory          uint64   `json:"memory_bytes"`
+		Warm            float64  `json:"warm_seconds"`
+		Isolation       string   `json:"isolation"`
+		IsolationReason string   `json:"isolation_reason"`
+		Imports         []string `json:"imports"`
+		Suggested       any      `json:"suggested_limits"`
+	}{
+		string(r.Kind), r.Size, r.Compile.Seconds(), r.Start.Seconds(), r.Memory, r.Warm.Seconds(), string(r.Isolation), r.IsolationReason, r.Imports,
+		map[string]any{"memory_bytes": memory, "timeout_seconds": timeout.Seconds(), "cpu_seconds": cpu.Seconds()},
+	}
+}

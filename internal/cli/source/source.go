@@ -1,0 +1,128 @@
+// Package source takes a service from where it is written to a cluster.
+//
+// [Open] reads a directory, which it builds, or a .wasm file. [Source.Examine]
+// checks the module on this machine, in the sandbox that runners have, and
+// [Source.Publish] uploads it and makes it live. `ruedo check`, `ruedo publish`
+// and `ruedo apply` are made of these three.
+package source
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/cli/output"
+	"github.com/ruedo-dev/ruedo/internal/cli/project"
+	"github.com/ruedo-dev/ruedo/internal/cli/session"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
+
+// MaxModule is the size in bytes that a core accepts by default.
+const MaxModule = 32 << 20
+
+// Source is a service that can be published.
+type Source struct {
+	// Request has all fields but the module's digest.
+	Request *ruedov1.PublishServiceRequest
+	Wasm    []byte
+	// Decorators are those that are defined next to the service.
+	Decorators []*ruedov1.Decorator
+}
+
+// Name returns the name of the service.
+func (src *Source) Name() string { return src.Request.GetName() }
+
+// Open builds a directory, or reads a .wasm file. An empty name means the one
+// that the source has. The overlay comes over what the directory says.
+func Open(s *session.Session, path, name string, over Overlay) (*Source, error) {
+	st, err := os.Stat(path)
+	switch {
+	case err == nil && !st.IsDir():
+		return openModule(path, name, over)
+	case err != nil && strings.HasSuffix(path, ".wasm"):
+		return nil, session.FileError(err, "cannot read", path)
+	}
+	p, err := project.Load(path)
+	if err != nil {
+		return nil, err
+	}
+	if name == "" {
+		name = p.Name
+	}
+	if err := project.CheckName("service", name); err != nil {
+		return nil, err
+	}
+	src := &Source{}
+	if src.Decorators, err = project.Decorators(path); err != nil {
+		return nil, err
+	}
+	example, err := p.ExampleBytes()
+	if err != nil {
+		return nil, err
+	}
+	isolation, err := project.ParseIsolation(p.Isolation)
+	if err != nil {
+		return nil, err
+	}
+	src.Request = &ruedov1.PublishServiceRequest{
+		Name: name, Description: p.Description, Tags: p.Tags, Decorators: p.Decorators, Env: p.Env.Strings(), Args: p.Args.Strings(), Example: example, Isolation: isolation,
+	}
+	if err := over.Apply(src.Request); err != nil {
+		return nil, err
+	}
+	s.Progressf("building %s", name)
+	if src.Wasm, err = build(s, p); err != nil {
+		return nil, session.About(err, "service %s", name)
+	}
+	return src, nil
+}
+
+// openModule reads a .wasm file.
+func openModule(path, name string, over Overlay) (*Source, error) {
+	if name == "" {
+		name = strings.TrimSuffix(filepath.Base(path), ".wasm")
+		if err := project.CheckName("service", name); err != nil {
+			return nil, fault.Wrap(err, fault.Usage, "cannot derive a service name from %s", path).WithFix("ruedo publish %s --name NAME", path)
+		}
+	}
+	wasm, err := project.ReadModule(path, MaxModule)
+	if err != nil {
+		return nil, err
+	}
+	src := &Source{Request: &ruedov1.PublishServiceRequest{Name: name}, Wasm: wasm}
+	return src, over.Apply(src.Request)
+}
+
+// build builds a service outside its directory, so that publishing leaves
+// nothing behind in it.
+func build(s *session.Session, p *project.Service) ([]byte, error) {
+	dir, err := os.MkdirTemp("", "ruedo-build-")
+	if err != nil {
+		return nil, session.FileError(err, "cannot make a temporary directory", os.TempDir())
+	}
+	defer os.RemoveAll(dir)
+	out := filepath.Join(dir, p.Name+".wasm")
+	if err := p.Build(s.Ctx, out, s.Env, s.Err); err != nil {
+		return nil, err
+	}
+	return project.ReadModule(out, MaxModule)
+}
+
+// Examine checks the structure of the module and, if try is true, tries it in
+// the sandbox.
+func (src *Source) Examine(s *session.Session, try bool) error {
+	info, err := Admit(src.Wasm)
+	if err != nil || !try {
+		return err
+	}
+	s.Progressf("checking: %s, %s, %s", info.Kind, output.Size(uint64(len(src.Wasm))), output.Plural(len(info.Imports), "import"))
+	report, err := src.Try(s)
+	if err != nil {
+		return err
+	}
+	for _, line := range report.Lines() {
+		s.Progressf("  %s", line)
+	}
+	return nil
+}

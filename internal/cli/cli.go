@@ -3,8 +3,8 @@
 //
 // [Main] is the whole program: one run from arguments to exit code. A command
 // about services or processes is a file here. The nouns, with the commands that
-// are the same for each (get, describe, create, apply, delete), are in resource;
-// what commands share is in session.
+// are the same for each (get, describe, create, apply, delete), are in resource
+// and verb; what commands share is in session.
 //
 // # Manners
 //
@@ -36,6 +36,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/cli/resource"
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
 	"github.com/ruedo-dev/ruedo/internal/cli/settings"
+	"github.com/ruedo-dev/ruedo/internal/cli/verb"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/limits"
 	"github.com/ruedo-dev/ruedo/sandbox"
@@ -89,11 +90,11 @@ func Main(ctx context.Context, p Process) int {
 const compilerArg = "__compile"
 
 // run parses the arguments, resolves the settings and runs the command. nouns
-// are the resources that it knows.
-func run(s *session.Session, args []string, nouns []*resource.Resource) error {
+// are what get, describe and the like know.
+func run(s *session.Session, args []string, nouns []*verb.Noun) error {
 	guessOutput(s, args)
-	verbs, words := resource.Grammar(nouns)
-	g := &grammar{Verbs: verbs, Complete: completeCmd{nouns: nouns}}
+	commands, words := verb.Grammar(nouns)
+	g := &grammar{Commands: commands, Complete: completeCmd{nouns: nouns}}
 	helped := false
 	parser, err := newParser(s, g, words, &helped)
 	if err != nil {
@@ -216,7 +217,7 @@ func usage(err error) error {
 	e.Fix = "ruedo --help"
 	if pe, ok := errors.AsType[*kong.ParseError](err); ok && pe.Context != nil {
 		if n := pe.Context.Selected(); n != nil {
-			e.Fix = n.FullPath() + " --help"
+			e.Fix = help.Path(n) + " --help"
 		} else if c := pe.Context.Command(); c != "" {
 			e.Fix = "ruedo " + c + " --help"
 		}

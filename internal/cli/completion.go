@@ -9,9 +9,9 @@ import (
 
 	"github.com/ruedo-dev/ruedo/internal/cli/completion"
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
-	"github.com/ruedo-dev/ruedo/internal/cli/resource"
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
 	"github.com/ruedo-dev/ruedo/internal/cli/settings"
+	"github.com/ruedo-dev/ruedo/internal/cli/verb"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
@@ -40,7 +40,7 @@ func (c *completionCmd) Run(s *session.Session) error {
 // fails: a shell has nowhere to show an error.
 type completeCmd struct {
 	Words []string `arg:"" optional:"" passthrough:""`
-	nouns []*resource.Resource
+	nouns []*verb.Noun
 }
 
 func (c *completeCmd) Run(s *session.Session, parser *kong.Kong) error {
@@ -58,7 +58,7 @@ func (c *completeCmd) Run(s *session.Session, parser *kong.Kong) error {
 	completer := &completion.Completer{
 		Root: parser.Model.Node,
 		Names: func(noun string) []string {
-			names, _ := resource.Names(s, c.nouns, noun)
+			names, _ := verb.Names(s, c.nouns, noun)
 			return names
 		},
 		Set: func(flags map[string]settings.Flag) {

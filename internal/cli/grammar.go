@@ -3,7 +3,7 @@ package cli
 import (
 	"github.com/alecthomas/kong"
 
-	"github.com/ruedo-dev/ruedo/internal/cli/resource"
+	"github.com/ruedo-dev/ruedo/internal/cli/verb"
 )
 
 // grammar is the command line. The order is the order of help.
@@ -18,7 +18,7 @@ type grammar struct {
 	Run      runCmd      `cmd:"" group:"services" help:"Call a service (run service is the same as call)."`
 	Rollback rollbackCmd `cmd:"" group:"services" help:"Make an older revision live again."`
 
-	resource.Verbs
+	verb.Commands
 
 	Dev    devCmd    `cmd:"" group:"processes" help:"Run a whole cluster on this machine: store, core and two runners."`
 	Demo   demoCmd   `cmd:"" group:"processes" help:"Show what Ruedo does, with the examples."`

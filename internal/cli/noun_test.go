@@ -14,13 +14,14 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/cli/resource"
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
 	"github.com/ruedo-dev/ruedo/internal/cli/strict"
+	"github.com/ruedo-dev/ruedo/internal/cli/verb"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
 // A new noun is one file: a value such as this one, and a line in resource.All.
-// Sites stand in for the API, which this noun has not.
-func bull(sites map[string]string) *resource.Resource {
+// The map of names and sites stands in for the API, which does not know bulls.
+func bull(sites map[string]string) *verb.Noun {
 	type B = *structpb.Struct
 	type args struct {
 		Site string `placeholder:"SITE" complete:"north,south" help:"List only those of this site."`
@@ -38,10 +39,10 @@ func bull(sites map[string]string) *resource.Resource {
 		}
 		return of(name), nil
 	}
-	return &resource.Resource{
+	return &verb.Noun{
 		Name: "bull", Plural: "bulls", Aliases: []string{"toro"},
-		Get: resource.List[B, args]{
-			Doc: resource.Doc{Help: "List bulls.", Examples: []string{"ruedo get bulls --site north"}},
+		Get: verb.Get[B, args]{
+			Doc: verb.Doc{Help: "List bulls.", Examples: []string{"ruedo get bulls --site north"}},
 			Fetch: func(_ context.Context, _ *client.Client, a args) (items []B, _ error) {
 				for name, site := range sites {
 					if a.Site == "" || a.Site == site {
@@ -61,21 +62,21 @@ func bull(sites map[string]string) *resource.Resource {
 			Empty:   "no bulls",
 			Columns: []output.Column[B]{{Head: "NAME", Cell: name}, {Head: "SITE", Cell: site, Wide: true}},
 		},
-		Describe: resource.Details[B]{
-			Doc:   resource.Doc{Help: "Show a bull."},
+		Describe: verb.Describe[B]{
+			Doc:   verb.Doc{Help: "Show a bull."},
 			Fetch: one,
 			Name:  name,
 			Rows:  func(b B) [][]string { return [][]string{{"Name:", name(b)}, {"Site:", site(b)}} },
 		},
-		Create: resource.Create[args]{
-			Doc: resource.Doc{Help: "Create a bull."},
+		Create: verb.Create[args]{
+			Doc: verb.Doc{Help: "Create a bull."},
 			Do: func(_ *session.Session, name string, a args) (proto.Message, error) {
 				sites[name] = a.Site
 				return of(name), nil
 			},
 		},
-		Delete: resource.Delete{
-			Doc:  resource.Doc{Help: "Delete a bull."},
+		Delete: verb.Delete{
+			Doc:  verb.Doc{Help: "Delete a bull."},
 			Also: " and its shadow",
 			Do: func(ctx context.Context, core *client.Client, name string) (proto.Message, error) {
 				b, err := one(ctx, core, name)
@@ -83,7 +84,7 @@ func bull(sites map[string]string) *resource.Resource {
 				return b, err
 			},
 		},
-		Apply: &resource.Apply{
+		Apply: &verb.Apply{
 			Kind: "Bull",
 			Do: func(_ *session.Session, _ *client.Client, doc strict.Document, _ string) (name, result string, err error) {
 				sites[doc.Field("name")] = doc.Field("site")
@@ -94,7 +95,7 @@ func bull(sites map[string]string) *resource.Resource {
 }
 
 // ruedo runs the program once, with one more noun than it has.
-func ruedo(t *testing.T, noun *resource.Resource, stdin string, args ...string) (code int, stdout, stderr string) {
+func ruedo(t *testing.T, noun *verb.Noun, stdin string, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
 	s := &session.Session{
@@ -134,6 +135,7 @@ func TestANounIsOneValue(t *testing.T) {
 		{args: "help create", stdout: "Create a decorator or a bull."},
 		{args: "help delete", stdout: "Delete a service, a decorator or a bull."},
 		{args: "help get bulls", stdout: "ruedo get bulls --site north"},
+		{args: "get bulls --sit north", code: fault.ExitUsage, stderr: "fix: ruedo get bulls --help\n"},
 		{args: "__complete -- get b", stdout: "bulls\n"},
 		{args: "__complete -- describe bull isl", stdout: "islero\n"},
 		{args: "__complete -- delete bull ba", stdout: "bailaor\n"},

@@ -82,15 +82,21 @@ func command(b *strings.Builder, node *kong.Node) {
 	b.WriteString("\nFlags of every command: ruedo --help\n")
 }
 
-// synopsis writes "ruedo get services [NAME] [FLAGS]".
-func synopsis(n *kong.Node) string {
+// Path returns how a command is typed: "ruedo get services".
+func Path(n *kong.Node) string {
 	path := n.Name
 	for p := n.Parent; p != nil; p = p.Parent {
 		path = p.Name + " " + path
 	}
-	return strings.TrimSuffix(path, n.Name) + synopsisTail(n)
+	return path
 }
 
+// synopsis writes "ruedo get services [NAME] [FLAGS]".
+func synopsis(n *kong.Node) string {
+	return strings.TrimSuffix(Path(n), n.Name) + synopsisTail(n)
+}
+
+// synopsisTail writes "services [NAME] [FLAGS]".
 func synopsisTail(n *kong.Node) string {
 	text := n.Name
 	if len(n.Children) > 0 {

@@ -7,15 +7,16 @@ import (
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
+	"github.com/ruedo-dev/ruedo/internal/cli/verb"
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
-func cores() *Resource {
+func cores() *verb.Noun {
 	type C = *ruedov1.Core
-	return &Resource{
+	return &verb.Noun{
 		Name: "core", Plural: "cores",
-		Get: List[C, nothing]{
-			Doc: Doc{Help: "List the cores of the cluster.", Examples: []string{"ruedo get cores"}},
+		Get: verb.Get[C, nothing]{
+			Doc: verb.Doc{Help: "List the cores of the cluster.", Examples: []string{"ruedo get cores"}},
 			Fetch: func(ctx context.Context, core *client.Client, _ nothing) ([]C, error) {
 				return client.All(core.ListCores(ctx, &ruedov1.ListCoresRequest{}))
 			},

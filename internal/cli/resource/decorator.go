@@ -18,17 +18,18 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
 	"github.com/ruedo-dev/ruedo/internal/cli/source"
 	"github.com/ruedo-dev/ruedo/internal/cli/strict"
+	"github.com/ruedo-dev/ruedo/internal/cli/verb"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/limits"
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
-func decorators() *Resource {
+func decorators() *verb.Noun {
 	type D = *ruedov1.Decorator
-	return &Resource{
+	return &verb.Noun{
 		Name: "decorator", Plural: "decorators",
-		Get: List[D, nameOrTag]{
-			Doc: Doc{Help: "List decorators.", Examples: []string{"ruedo get decorators"}},
+		Get: verb.Get[D, nameOrTag]{
+			Doc: verb.Doc{Help: "List decorators.", Examples: []string{"ruedo get decorators"}},
 			Fetch: func(ctx context.Context, core *client.Client, args nameOrTag) ([]D, error) {
 				items, err := client.All(core.ListDecorators(ctx, &ruedov1.ListDecoratorsRequest{Tag: args.Tag}))
 				if err != nil {
@@ -49,8 +50,8 @@ func decorators() *Resource {
 				{Head: "DESCRIPTION", Cell: D.GetDescription},
 			},
 		},
-		Describe: Details[*ruedov1.GetDecoratorResponse]{
-			Doc: Doc{
+		Describe: verb.Describe[*ruedov1.GetDecoratorResponse]{
+			Doc: verb.Doc{
 				Help:     "Show a decorator, and the services that carry it.",
 				Examples: []string{"ruedo describe decorator greet-input"},
 			},
@@ -81,8 +82,8 @@ func decorators() *Resource {
 				return input.New([]*ruedov1.InputSchema{{Decorator: d.GetName(), Schema: d.GetInputSchema()}}).Print(&s.Print, "")
 			},
 		},
-		Create: Create[decoratorFlags]{
-			Doc: Doc{
+		Create: verb.Create[decoratorFlags]{
+			Doc: verb.Doc{
 				Help: "Create a decorator.",
 				Examples: []string{
 					"ruedo create decorator small --limit memory=32MiB,timeout=1s",
@@ -92,8 +93,8 @@ func decorators() *Resource {
 			},
 			Do: createDecorator,
 		},
-		Delete: Delete{
-			Doc: Doc{
+		Delete: verb.Delete{
+			Doc: verb.Doc{
 				Help:     "Delete a decorator that no service carries.",
 				Examples: []string{"ruedo delete decorator small --yes"},
 			},
@@ -101,7 +102,7 @@ func decorators() *Resource {
 				return core.Decorators.DeleteDecorator(ctx, &ruedov1.DeleteDecoratorRequest{Name: name})
 			},
 		},
-		Apply: &Apply{
+		Apply: &verb.Apply{
 			Kind: project.KindDecorator,
 			Do: func(s *session.Session, core *client.Client, doc strict.Document, _ string) (name, result string, err error) {
 				d, err := project.ReadDecorator(doc)

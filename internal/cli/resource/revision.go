@@ -10,6 +10,7 @@ import (
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
+	"github.com/ruedo-dev/ruedo/internal/cli/verb"
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
@@ -19,15 +20,15 @@ type revision struct {
 	live bool
 }
 
-func revisions() *Resource {
+func revisions() *verb.Noun {
 	type args struct {
 		Name string `arg:"" complete:"service" help:"Name of the service."`
 	}
 	number := func(r revision) string { return fmt.Sprint(r.GetNumber()) }
-	return &Resource{
+	return &verb.Noun{
 		Name: "revision", Plural: "revisions",
-		Get: List[revision, args]{
-			Doc: Doc{
+		Get: verb.Get[revision, args]{
+			Doc: verb.Doc{
 				Help:     "List the revisions of a service, newest first.",
 				Examples: []string{"ruedo get revisions greet"},
 			},

@@ -9,21 +9,22 @@ import (
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
+	"github.com/ruedo-dev/ruedo/internal/cli/verb"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
-func runners() *Resource {
+func runners() *verb.Noun {
 	type R = *ruedov1.Runner
 	type args struct {
 		Name string `arg:"" optional:"" complete:"runner" help:"List only this one, by id or name."`
 	}
 	state := func(r R) string { return word(r.GetState(), "RUNNER_STATE_") }
 	registeredBy := func(r R) string { return cmp.Or(r.GetRegisteredBy(), "itself") }
-	return &Resource{
+	return &verb.Noun{
 		Name: "runner", Plural: "runners",
-		Get: List[R, args]{
-			Doc: Doc{
+		Get: verb.Get[R, args]{
+			Doc: verb.Doc{
 				Help:     "List registered runners.",
 				Examples: []string{"ruedo get runners", "ruedo get runners -o wide"},
 			},
@@ -51,8 +52,8 @@ func runners() *Resource {
 				{Head: "AGE", Cell: func(r R) string { return age(r.GetStartTime()) }},
 			},
 		},
-		Describe: Details[R]{
-			Doc: Doc{
+		Describe: verb.Describe[R]{
+			Doc: verb.Doc{
 				Help:     "Show a runner.",
 				Examples: []string{"ruedo describe runner edge-7f3k2m"},
 				Argument: "Id or name of the runner.",

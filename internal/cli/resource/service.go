@@ -18,16 +18,17 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
 	"github.com/ruedo-dev/ruedo/internal/cli/source"
 	"github.com/ruedo-dev/ruedo/internal/cli/strict"
+	"github.com/ruedo-dev/ruedo/internal/cli/verb"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
-func services() *Resource {
+func services() *verb.Noun {
 	type S = *ruedov1.Service
-	return &Resource{
+	return &verb.Noun{
 		Name: "service", Plural: "services", Aliases: []string{"svc"},
-		Get: List[S, nameOrTag]{
-			Doc: Doc{
+		Get: verb.Get[S, nameOrTag]{
+			Doc: verb.Doc{
 				Help:     "List published services.",
 				Examples: []string{"ruedo get services", "ruedo get services --tag example -o name"},
 			},
@@ -53,8 +54,8 @@ func services() *Resource {
 				{Head: "DESCRIPTION", Cell: S.GetDescription},
 			},
 		},
-		Describe: Details[*ruedov1.GetServiceResponse]{
-			Doc: Doc{
+		Describe: verb.Describe[*ruedov1.GetServiceResponse]{
+			Doc: verb.Doc{
 				Help:     "Show a service: its revision, limits and inputs.",
 				Examples: []string{"ruedo describe service greet"},
 			},
@@ -65,8 +66,8 @@ func services() *Resource {
 			Rows: serviceRows,
 			More: serviceTables,
 		},
-		Delete: Delete{
-			Doc: Doc{
+		Delete: verb.Delete{
+			Doc: verb.Doc{
 				Help:     "Delete a service and all its revisions.",
 				Examples: []string{"ruedo delete service greet", "ruedo delete service greet --yes"},
 			},
@@ -75,7 +76,7 @@ func services() *Resource {
 				return core.Services.DeleteService(ctx, &ruedov1.DeleteServiceRequest{Name: name})
 			},
 		},
-		Apply: &Apply{Kind: "Service", Do: applyService},
+		Apply: &verb.Apply{Kind: "Service", Do: applyService},
 	}
 }
 

@@ -6,15 +6,16 @@ import (
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
+	"github.com/ruedo-dev/ruedo/internal/cli/verb"
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
-func status() *Resource {
+func status() *verb.Noun {
 	type S = *ruedov1.GetStatusResponse
-	return &Resource{
+	return &verb.Noun{
 		Name: "status", Plural: "status",
-		Get: Single[S]{
-			Doc: Doc{
+		Get: verb.GetOne[S]{
+			Doc: verb.Doc{
 				Help:     "Show the health of the core you are connected to.",
 				Examples: []string{"ruedo get status", "ruedo get status -o json"},
 			},

@@ -1,4 +1,4 @@
-package resource
+package verb
 
 import (
 	"errors"
@@ -24,7 +24,7 @@ type Apply struct {
 type applyCommand struct {
 	File []string `short:"f" required:"" placeholder:"FILE" sep:"none" help:"YAML file to apply; - is stdin. May be repeated."`
 
-	nouns []*Resource
+	nouns []*Noun
 }
 
 func (*applyCommand) Examples() []string {
@@ -40,7 +40,7 @@ type applied struct {
 
 func (c *applyCommand) Run(s *session.Session) error {
 	type step struct {
-		noun *Resource
+		noun *Noun
 		doc  strict.Document
 		base string
 	}
@@ -87,19 +87,19 @@ func (c *applyCommand) Run(s *session.Session) error {
 }
 
 // noun returns the noun of a document.
-func (c *applyCommand) noun(doc strict.Document) (*Resource, error) {
+func (c *applyCommand) noun(doc strict.Document) (*Noun, error) {
 	var kinds []string
-	for _, r := range c.nouns {
-		if r.Apply == nil {
+	for _, n := range c.nouns {
+		if n.Apply == nil {
 			continue
 		}
-		if r.Apply.Kind == doc.Field("kind") {
-			return r, nil
+		if n.Apply.Kind == doc.Field("kind") {
+			return n, nil
 		}
-		kinds = append(kinds, r.Apply.Kind)
+		kinds = append(kinds, n.Apply.Kind)
 	}
 	slices.Sort(kinds)
-	return nil, doc.Errorf("kind is %q: %s is expected", doc.Field("kind"), join(kinds, "or"))
+	return nil, doc.Errorf("kind is %q: %s is expected", doc.Field("kind"), oneOf("", kinds))
 }
 
 // printApplied prints the results for programs.

@@ -1,4 +1,4 @@
-package resource
+package verb
 
 import (
 	"google.golang.org/protobuf/proto"
@@ -14,7 +14,7 @@ type Create[A any] struct {
 	Do func(s *session.Session, name string, args A) (proto.Message, error)
 }
 
-func (c Create[A]) command(r *Resource) any { return &createCommand[A]{noun: r.Name, create: c} }
+func (c Create[A]) command(n *Noun) any { return &createCommand[A]{noun: n.Name, create: c} }
 
 type createCommand[A any] struct {
 	Name   string `arg:"" help:"${argument}"`

@@ -1,4 +1,4 @@
-package resource
+package verb
 
 import (
 	"context"
@@ -18,7 +18,7 @@ type Delete struct {
 	Do func(ctx context.Context, core *client.Client, name string) (proto.Message, error)
 }
 
-func (d Delete) command(r *Resource) any { return &deleteCommand{noun: r.Name, delete: d} }
+func (d Delete) command(n *Noun) any { return &deleteCommand{noun: n.Name, delete: d} }
 
 type deleteCommand struct {
 	Name   string `arg:"" complete:"${noun}" help:"${argument}"`

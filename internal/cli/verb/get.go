@@ -1,0 +1,96 @@
+package verb
+
+import (
+	"context"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/ruedo-dev/ruedo/internal/cli/output"
+	"github.com/ruedo-dev/ruedo/internal/cli/session"
+	"github.com/ruedo-dev/ruedo/sdk/client"
+)
+
+// Get is `ruedo get` of a noun with many resources. T is one of them, A a struct
+// with the arguments and flags of the command, by kong's tags.
+type Get[T, A any] struct {
+	Doc
+	// Fetch returns what to list. The zero A asks for everything.
+	Fetch func(ctx context.Context, core *client.Client, args A) ([]T, error)
+	// Message returns the items as the API's message, for JSON and YAML.
+	Message func(items []T) proto.Message
+	// Name returns what -o name prints, and completion.
+	Name func(T) string
+	// Empty is printed instead of an empty table.
+	Empty   string
+	Columns []output.Column[T]
+}
+
+func (g Get[T, A]) command(*Noun) any { return &getCommand[T, A]{get: g} }
+
+// names returns the names of all resources.
+func (g Get[T, A]) names(s *session.Session) ([]string, error) {
+	core, err := s.Connect()
+	if err != nil {
+		return nil, err
+	}
+	var all A
+	items, err := g.Fetch(s.Ctx, core, all)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, item := range items {
+		names = append(names, g.Name(item))
+	}
+	return names, nil
+}
+
+type getCommand[T, A any] struct {
+	Args A `embed:""`
+	get  Get[T, A]
+}
+
+func (c *getCommand[T, A]) Examples() []string { return c.get.Examples }
+
+func (c *getCommand[T, A]) Run(s *session.Session) error {
+	core, err := s.Connect()
+	if err != nil {
+		return err
+	}
+	items, err := c.get.Fetch(s.Ctx, core, c.Args)
+	if err != nil {
+		return err
+	}
+	return output.List(&s.Print, c.get.Message(items), items, c.get.Name, c.get.Empty, c.get.Columns...)
+}
+
+// GetOne is `ruedo get` of a noun of which there is one. T is the API's message.
+type GetOne[T proto.Message] struct {
+	Doc
+	Fetch func(ctx context.Context, core *client.Client) (T, error)
+	// Name returns what -o name prints.
+	Name func(T) string
+	// Rows returns lines of a label and a value, which may be of strangers.
+	Rows func(T) [][]string
+}
+
+func (g GetOne[T]) command(*Noun) any { return &getOneCommand[T]{get: g} }
+
+type getOneCommand[T proto.Message] struct{ get GetOne[T] }
+
+func (c *getOneCommand[T]) Examples() []string { return c.get.Examples }
+
+func (c *getOneCommand[T]) Run(s *session.Session) error {
+	core, err := s.Connect()
+	if err != nil {
+		return err
+	}
+	m, err := c.get.Fetch(s.Ctx, core)
+	if err != nil {
+		return err
+	}
+	if done, err := s.PrintMessage(m, c.get.Name(m)); done {
+		return err
+	}
+	return s.Print.Rows(safe(c.get.Rows(m)))
+}

@@ -182,6 +182,22 @@ var arrows = []struct {
 		from: []string{"internal/cli"}, never: []string{"go.etcd.io"},
 		reason: "the CLI assembles programs from rooms; what a room uses is its own affair",
 	},
+	{
+		from: []string{"internal/cli/verb"}, never: []string{"internal/cli/resource", "internal/cli/source", "internal/cli/project", "gen"},
+		reason: "a verb is the same for every noun, so it knows none",
+	},
+	{
+		from: []string{"internal/cli/session"}, only: []string{"internal/cli/session", "internal/cli/assemble", "internal/cli/output", "internal/cli/settings", "internal/fault", "internal/limits", "sdk/client"},
+		reason: "what commands work with knows no command",
+	},
+	{
+		from: []string{"internal/cli/help", "internal/cli/completion"}, only: []string{"internal/cli/settings"},
+		reason: "help and completion are made of the grammar, whatever is in it",
+	},
+	{
+		from: []string{"internal/cli/resource", "internal/cli/source"}, never: []string{"internal/cli/assemble", "internal/cli/settings", "internal/cli/help", "internal/cli/completion", "core"},
+		reason: "nouns ask a core through its client, whichever process that is in",
+	},
 }
 
 func TestArrowsPointDownward(t *testing.T) {

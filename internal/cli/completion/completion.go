@@ -9,10 +9,12 @@
 //	Name  string `arg:"" complete:"service"`
 //	Shell string `arg:"" complete:"bash,zsh,fish"`
 //
-// In a command that is generic over nouns the tag is "${noun}".
+// The tag can name variables of the grammar: in a command that is generic over
+// nouns it is "${noun}".
 package completion
 
 import (
+	"os"
 	"slices"
 	"strings"
 
@@ -128,7 +130,8 @@ func (c *Completer) valuesOf(f *kong.Flag, node *kong.Node) []string {
 
 // tagged returns what the tag of a flag or argument of a command names.
 func (c *Completer) tagged(tag *kong.Tag, node *kong.Node) []string {
-	what := strings.ReplaceAll(tag.Get(Tag), "${noun}", node.Vars()["noun"])
+	vars := node.Vars()
+	what := os.Expand(tag.Get(Tag), func(name string) string { return vars[name] })
 	switch {
 	case what == "":
 		return nil

@@ -33,6 +33,12 @@ type callCmd struct {
 	RawBytes    bool     `help:"Send the input as bytes (application/octet-stream), whatever it looks like."`
 }
 
+// Help is the part of the help that comes after the first line.
+func (*callCmd) Help() string {
+	return `Writes the output of the service to stdout, and its log to stderr. The exit code
+says what failed; docs/errors.md lists the codes.`
+}
+
 func (*callCmd) Examples() []string {
 	return []string{
 		`ruedo call greet -d '{"name":"Ada"}'`,

@@ -11,6 +11,12 @@ type checkCmd struct {
 	guestFlags
 }
 
+// Help is the part of the help that comes after the first line.
+func (*checkCmd) Help() string {
+	return `Builds the service, compiles its module in the sandbox that runners have, starts
+it and calls its example. Prints what it found, and limits that leave room.`
+}
+
 func (*checkCmd) Examples() []string {
 	return []string{"ruedo check", "ruedo check app.wasm --example '{}'", "ruedo check app.wasm -o json"}
 }

@@ -20,6 +20,12 @@ type devCmd struct {
 	InsecureListen bool   `setting:"server.insecure_listen"`
 }
 
+// Help is the part of the help that comes after the first line.
+func (*devCmd) Help() string {
+	return `Everything runs in this process. What is published is gone when it ends, unless
+--data-dir names a directory.`
+}
+
 func (*devCmd) Examples() []string {
 	return []string{"ruedo dev", "ruedo dev --data-dir ./cluster --port 0"}
 }

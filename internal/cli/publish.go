@@ -32,9 +32,18 @@ type guestFlags struct {
 	Isolation string   `placeholder:"WORD" complete:"pristine,shared,fresh" help:"State shared between calls: pristine (none, default), shared, fresh."`
 }
 
+// Help is the part of the help that comes after the first line.
+func (*publishCmd) Help() string {
+	return `Applies the decorators that are defined next to the service, uploads the
+module and has the runners prepare it. As soon as runners are ready, the new
+revision goes live in one step; until then calls go to the old one. If no runner
+can prepare it, nothing changes. Publishing the same content again changes
+nothing either.`
+}
+
 func (*publishCmd) Examples() []string {
 	return []string{
-		"ruedo publish                                 the service in this folder",
+		"ruedo publish                                 the service in this directory",
 		"ruedo publish examples/greet",
 		"ruedo publish app.wasm --name app --decorator small --env MODE=test",
 	}

@@ -11,6 +11,13 @@ type rollbackCmd struct {
 	To   uint64 `placeholder:"REVISION" help:"Revision to go back to. Default: the one before the live one."`
 }
 
+// Help is the part of the help that comes after the first line.
+func (*rollbackCmd) Help() string {
+	return `Has the runners prepare the older revision and makes it live in one step. Its
+module, environment and arguments come back; nothing is uploaded. Its decorators
+apply as they are now.`
+}
+
 func (*rollbackCmd) Examples() []string {
 	return []string{"ruedo rollback greet", "ruedo rollback greet --to 3"}
 }

@@ -64,6 +64,9 @@ func groups(root *kong.Node) (list []*kong.Group) {
 
 func command(b *strings.Builder, node *kong.Node) {
 	fmt.Fprintf(b, "Usage: %s\n\n%s\n", synopsis(node), node.Help)
+	if node.Detail != "" {
+		fmt.Fprintf(b, "\n%s\n", node.Detail)
+	}
 	writeExamples(b, node)
 	var rows [][2]string
 	for _, c := range node.Children {

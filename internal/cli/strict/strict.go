@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"regexp"
 	"strings"
 
 	"github.com/goccy/go-yaml"
@@ -132,7 +131,7 @@ func (d Document) Errorf(format string, args ...any) *fault.Error {
 	return fault.New(fault.ConfigInvalid, "%s:%d: %s", d.file, d.Line(), fmt.Sprintf(format, args...))
 }
 
-// explain says a YAML error in one line.
+// explain returns a YAML error as one line, without the names of Go types.
 func explain(file string, first int, err error, known []string) error {
 	ye, ok := errors.AsType[yaml.Error](err)
 	if !ok {
@@ -146,7 +145,11 @@ func explain(file string, first int, err error, known []string) error {
 			line = first + t.Position.Line
 		}
 	}
-	e := fault.Wrap(err, fault.ConfigInvalid, "%s:%d: %s", file, line, plain(ye.GetMessage()))
+	message := firstLine(ye.GetMessage())
+	if te, ok := errors.AsType[*yaml.TypeError](err); ok {
+		message = fmt.Sprintf("%s is expected here, not %s", typeNoun(te.DstType), typeNoun(te.SrcType))
+	}
+	e := fault.Wrap(err, fault.ConfigInvalid, "%s:%d: %s", file, line, message)
 	if _, ok := errors.AsType[*yaml.UnknownFieldError](err); ok {
 		e.Message = fmt.Sprintf("%s:%d: unknown key %q", file, line, value)
 		if hint := fault.DidYouMean(value, known); hint != "" {
@@ -192,31 +195,19 @@ func keys(t reflect.Type, seen []reflect.Type) (list []string) {
 	return list
 }
 
-// goType matches what the YAML library says about Go types.
-var goType = regexp.MustCompile(`cannot unmarshal ([\w.\[\]]+) into Go (?:struct field [\w.]+ of type|value of type) (\S+)`)
-
-// plain says a type error without Go's names.
-func plain(msg string) string {
-	msg = firstLine(msg)
-	if m := goType.FindStringSubmatch(msg); m != nil {
-		return fmt.Sprintf("%s is expected here, not %s", noun(m[2]), noun(m[1]))
-	}
-	return msg
-}
-
-func noun(goName string) string {
-	switch {
-	case strings.HasPrefix(goName, "map"), strings.HasSuffix(goName, "Mapping"):
-		return "a mapping"
-	case strings.HasPrefix(goName, "[]"), goName == "Sequence":
+// typeNoun names a Go type as somebody who writes YAML does.
+func typeNoun(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Slice, reflect.Array:
 		return "a list"
-	case strings.Contains(goName, "int"):
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
+		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
 		return "a whole number"
-	case strings.Contains(goName, "float"):
+	case reflect.Float32, reflect.Float64:
 		return "a number"
-	case goName == "bool":
+	case reflect.Bool:
 		return "true or false"
-	case goName == "string":
+	case reflect.String:
 		return "text"
 	}
 	return "a mapping"

@@ -46,6 +46,8 @@ func TestRefused(t *testing.T) {
 		{"broken", "name: [a\nb: c\n", `f.yaml:`},
 		{"tab", "name: a\n\tb: c\n", `f.yaml:2:`},
 		{"wrong type", "name: a\ncount: many\n", `f.yaml:2: a whole number is expected here, not text`},
+		{"list for text", "name: [a]\n", `f.yaml:1: text is expected here, not a list`},
+		{"map for text", "name: {a: b}\n", `f.yaml:1: text is expected here, not a mapping`},
 		{"list for map", "limits: [a]\n", `f.yaml:1:`},
 		{"twice", "name: a\nname: b\n", `f.yaml:2: mapping key "name" already defined`},
 		{"a list", "- a\n", "f.yaml:1: f.yaml is expected to hold keys and values"},

@@ -27,6 +27,12 @@ type applyCommand struct {
 	nouns []*Noun
 }
 
+// Help is the part of the help that comes after the first line.
+func (*applyCommand) Help() string {
+	return `A file holds YAML documents, separated by ---. Each states its kind and name.
+They are applied in their order; if one fails, those before it stay applied.`
+}
+
 func (*applyCommand) Examples() []string {
 	return []string{"ruedo apply -f cluster.yaml", "cat cluster.yaml | ruedo apply -f -"}
 }

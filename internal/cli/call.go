@@ -232,6 +232,5 @@ func (c *callCmd) use(s *session.Session, core *client.Client) error {
 	if len(example) == 0 || !utf8.Valid(example) {
 		return nil
 	}
-	quoted := "'" + strings.ReplaceAll(output.Safe(string(example)), "'", `'\''`) + "'"
-	return s.Printf("\nExample:\n  ruedo call %s -d %s", service.GetName(), quoted)
+	return s.Printf("\nExample:\n  ruedo call %s -d %s", service.GetName(), output.Quote(output.Safe(string(example))))
 }

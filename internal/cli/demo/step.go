@@ -100,7 +100,7 @@ func (d *Demo) curl(path, contentType, body string) answer {
 	} else {
 		contentType = "application/x-www-form-urlencoded" // what curl -d says
 	}
-	d.print("$ curl -si%s -d %s %s", header, quote(body), d.URL+path)
+	d.print("$ curl -si%s -d %s %s", header, output.Quote(body), d.URL+path)
 	req, err := http.NewRequestWithContext(d.ctx, http.MethodPost, d.URL+path, strings.NewReader(body))
 	if err != nil {
 		return answer{body: err.Error()}
@@ -148,20 +148,7 @@ func between(text, before, after string) string {
 func quoteAll(args []string) string {
 	quoted := make([]string, len(args))
 	for i, a := range args {
-		quoted[i] = quote(a)
+		quoted[i] = output.Quote(a)
 	}
 	return strings.Join(quoted, " ")
-}
-
-func quote(arg string) string {
-	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./=@:,+", r)
-	}
-	if arg != "" && strings.IndexFunc(arg, func(r rune) bool { return !plain(r) }) < 0 {
-		return arg
-	}
-	if strings.ContainsAny(arg, "\n\t") {
-		return "$'" + strings.NewReplacer(`\`, `\\`, "'", `\'`, "\n", `\n`, "\t", `\t`).Replace(arg) + "'"
-	}
-	return "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
 }

@@ -107,3 +107,17 @@ func TestText(t *testing.T) {
 		}
 	}
 }
+
+func TestQuote(t *testing.T) {
+	for in, want := range map[string]string{
+		"a-b/c.d=@e:f,+": "a-b/c.d=@e:f,+",
+		"":               "''",
+		"it's":           `'it'\''s'`,
+		`{"a": 1}`:       `'{"a": 1}'`,
+		"a\n\tb'\\":      `$'a\n\tb\'\\'`,
+	} {
+		if got := Quote(in); got != want {
+			t.Errorf("Quote(%q) = %s, want %s", in, got, want)
+		}
+	}
+}

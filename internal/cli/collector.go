@@ -1,10 +1,10 @@
 package cli
 
 import (
+	"runtime/debug"
+
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
 )
-
-import "runtime/debug"
 
 // The garbage collector of processes that serve: they hold little and allocate
 // much, so collecting five times less often leaves more time for calls. Above

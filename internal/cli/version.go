@@ -19,18 +19,18 @@ func (*versionCmd) Examples() []string {
 
 func (c *versionCmd) Run(s *session.Session) error {
 	shown := struct {
-		Version  string           `json:"version"`
-		Go       string           `json:"go"`
-		Platform string           `json:"platform"`
-		File     string           `json:"config_file,omitempty"`
-		Settings []settings.Shown `json:"settings,omitempty"`
+		Version  string             `json:"version"`
+		Go       string             `json:"go"`
+		Platform string             `json:"platform"`
+		File     string             `json:"config_file,omitempty"`
+		Settings []settings.Setting `json:"settings,omitempty"`
 	}{
 		Version:  version(),
 		Go:       runtime.Version(),
 		Platform: runtime.GOOS + "/" + runtime.GOARCH,
 	}
 	if c.ShowConfig {
-		shown.File, shown.Settings = s.Settings.File, s.Settings.Show()
+		shown.File, shown.Settings = s.Settings.File, s.Settings.List()
 	}
 	switch {
 	case s.Print.Format == output.Name:

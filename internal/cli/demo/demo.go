@@ -4,8 +4,8 @@
 //	steps, err := d.Run(ctx)
 //
 // It prints every command before it runs it, as it would be typed: the ruedo
-// commands are run as processes, and HTTP requests are made in the way that the
-// curl command beside them makes them.
+// commands are run as processes, and HTTP requests are those of the curl command
+// that is printed.
 package demo
 
 import (
@@ -23,15 +23,15 @@ import (
 
 // Demo is what is shown, and to whom.
 type Demo struct {
-	// URL of a core with at least two runners and none of the examples.
+	// URL of a core with at least two runners and without the examples.
 	URL string
 	// Program is the path of ruedo.
 	Program string
 	// Env is the environment to run it in.
 	Env []string
-	// Examples is the folder of the examples.
+	// Examples is the directory of the examples.
 	Examples string
-	// Out is what it is shown on.
+	// Out is where it is printed.
 	Out io.Writer
 
 	ctx    context.Context
@@ -41,13 +41,13 @@ type Demo struct {
 	failed []string
 }
 
-// Run shows everything and gives the number of steps. The error names those
+// Run shows everything and returns the number of steps. The error names those
 // that did not do what they say.
 func (d *Demo) Run(ctx context.Context) (steps int, err error) {
 	d.ctx, d.http = ctx, &http.Client{Timeout: time.Minute}
 	defer d.http.CloseIdleConnections()
 	if d.dir, err = os.MkdirTemp("", "ruedo-demo-"); err != nil {
-		return 0, fault.Wrap(err, fault.Internal, "cannot make a temporary folder: %s", err)
+		return 0, fault.Wrap(err, fault.Internal, "cannot make a temporary directory: %s", err)
 	}
 	for _, part := range []func(){d.publish, d.turns, d.refuses, d.limits, d.services, d.lists} {
 		if part(); ctx.Err() != nil {

@@ -18,7 +18,7 @@ func (d *Demo) print(format string, args ...any) { fmt.Fprintf(d.Out, format+"\n
 
 func (d *Demo) title(text string) { d.print("── %s\n", text) }
 
-// expect says whether a step did what it should.
+// expect prints whether a step did what it should.
 func (d *Demo) expect(ok bool, format string, args ...any) {
 	d.done++
 	text := fmt.Sprintf(format, args...)
@@ -73,7 +73,7 @@ func (d *Demo) run(args []string, to io.Writer) ran {
 	return r
 }
 
-// show prints what a step said; of a long trace its ends.
+// show prints the output of a step; of a long one, both ends.
 func (d *Demo) show(text string) {
 	text = strings.TrimRight(text, "\n")
 	if text == "" {
@@ -125,7 +125,7 @@ func (d *Demo) curl(path, contentType, body string) answer {
 	return a
 }
 
-// alternate tells whether two names take turns.
+// alternate reports whether two names take turns.
 func alternate(names []string) bool {
 	for i, n := range names {
 		if n == "" || i > 0 && n == names[i-1] || i > 1 && n != names[i-2] {

@@ -1,9 +1,9 @@
-// Package input makes the input of a call from --set pairs, and tells what
-// inputs a service accepts. Both read the JSON Schemas of its decorators.
+// Package input builds the input of a call from --set pairs, and describes the
+// inputs that a service accepts. Both read the JSON Schemas of its decorators.
 //
 // [Schemas.Build] types each value as the schema says: --set age=36 is a number
-// where age is an integer and text where it is a string. Where no schema knows
-// the field, JSON literals keep their type and everything else is text.
+// if age is an integer, and text if it is a string. If no schema knows the
+// field, JSON literals keep their type and everything else is text.
 package input
 
 import (
@@ -31,7 +31,7 @@ type schema struct {
 	decorator string
 }
 
-// New reads the schemas as the API gives them.
+// New reads the schemas that the API returns.
 func New(list []*ruedov1.InputSchema) *Schemas {
 	s := &Schemas{}
 	for _, in := range list {
@@ -44,11 +44,11 @@ func New(list []*ruedov1.InputSchema) *Schemas {
 	return s
 }
 
-// Empty is true where any input is accepted.
+// Empty reports whether any input is accepted.
 func (s *Schemas) Empty() bool { return len(s.list) == 0 }
 
 // Build lays pairs ("name=Ada", "address.city=Turin", "polite") over base, a
-// JSON object or nothing, and gives the JSON.
+// JSON object or nothing, and returns the JSON.
 func (s *Schemas) Build(base []byte, pairs []string) ([]byte, error) {
 	object := map[string]any{}
 	if len(bytes.TrimSpace(base)) > 0 {
@@ -85,8 +85,8 @@ func (s *Schemas) Build(base []byte, pairs []string) ([]byte, error) {
 }
 
 // path splits a key at its dots. A field whose name holds dots wins over a
-// nested one. found are the schemas of that field, one of each decorator that
-// knows it.
+// nested one. found are the schemas of that field, one for each decorator
+// that knows it.
 func (s *Schemas) path(key string) (path []string, found []schema) {
 	for _, path := range [][]string{{key}, strings.Split(key, ".")} {
 		for _, sc := range s.list {

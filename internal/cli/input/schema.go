@@ -43,7 +43,7 @@ func (s schema) resolve(ref string) (map[string]any, bool) {
 	return node, true
 }
 
-// properties gives the fields of an object schema, those of allOf included.
+// properties returns the fields of an object schema, those of allOf included.
 func (s schema) properties() map[string]schema {
 	all := map[string]schema{}
 	s.collect(all, map[uintptr]bool{})
@@ -71,7 +71,7 @@ func (s schema) collect(all map[string]schema, seen map[uintptr]bool) {
 	}
 }
 
-// at gives the schema of a field inside.
+// at returns the schema of a field inside.
 func (s schema) at(path []string) (schema, bool) {
 	for _, name := range path {
 		next, ok := s.properties()[name]
@@ -107,7 +107,7 @@ func (s schema) types() []string {
 	return list
 }
 
-// enum lists the only values allowed.
+// enum lists the values allowed.
 func (s schema) enum() []any {
 	node := s.deref().node
 	if c, ok := node["const"]; ok {

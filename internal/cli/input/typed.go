@@ -14,8 +14,8 @@ var (
 	numberPattern  = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$`)
 )
 
-// typed gives the JSON value that text stands for. Where several decorators
-// know the field, only the types that all of them take remain.
+// typed returns the JSON value that text stands for. If several decorators know
+// the field, only the types that all of them accept remain.
 func typed(key, text string, hasValue bool, schemas []schema) (any, error) {
 	var types []string
 	for i, s := range schemas {

@@ -8,17 +8,17 @@ import (
 	"strings"
 )
 
-// Line is one accepted field, for people.
+// Line describes one accepted field.
 type Line struct {
 	// Field is its path, for example "address.city".
 	Field string
 	// Type is its JSON type or the values allowed.
 	Type string
-	// Required is true where a call must bring it.
+	// Required is true if a call must have it.
 	Required bool
 	// Text is description, bounds and default.
 	Text string
-	// Decorator is where it comes from.
+	// Decorator is the one whose schema has it.
 	Decorator string
 }
 

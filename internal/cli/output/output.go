@@ -1,8 +1,8 @@
-// Package output writes what a command found, for people or for programs.
+// Package output prints what a command found, as text to read or for programs.
 //
 // A [Printer] writes lists and single messages in the format that -o names.
 // JSON and YAML are the API's messages; a list is always {"items": [...]}.
-// Tables are for people only and may change.
+// Tables are to be read only: they change between versions.
 package output
 
 import (
@@ -40,11 +40,11 @@ type Printer struct {
 	W io.Writer
 	// Format; "" means Table.
 	Format Format
-	// NoHeaders leaves the first line of tables out.
+	// NoHeaders omits the first line of tables.
 	NoHeaders bool
 }
 
-// ForPeople is true where tables and sentences are wanted.
+// ForPeople reports whether tables and sentences are wanted.
 func (p *Printer) ForPeople() bool {
 	return p.Format == "" || p.Format == Table || p.Format == Wide
 }
@@ -57,8 +57,8 @@ type Column[T any] struct {
 	Wide bool
 }
 
-// List writes items. message is the API's answer that holds them, name what -o
-// name gives of one, empty what people read where there are none.
+// List prints items. message is the API's answer that holds them, name returns
+// what -o name prints of one, empty is printed instead of an empty table.
 func List[T any](p *Printer, message proto.Message, items []T, name func(T) string, empty string, columns ...Column[T]) error {
 	switch p.Format {
 	case JSON, YAML:
@@ -152,10 +152,9 @@ func (p *Printer) json(data []byte) (err error) {
 	return err
 }
 
-// MarshalJSON gives a message as indented JSON. Fields that are not set are
-// there all the same, so that programs find one shape. Names are those of the
-// proto files in camel case; 64-bit numbers are strings, as protobuf's JSON has
-// them.
+// MarshalJSON returns a message as indented JSON. It includes the fields that are
+// not set, so that programs find one shape. Names are those of the proto files in
+// camel case; 64-bit numbers are strings, as in all JSON of protobuf.
 func MarshalJSON(m proto.Message) ([]byte, error) {
 	raw, err := protojson.MarshalOptions{EmitDefaultValues: true}.Marshal(m)
 	if err != nil {

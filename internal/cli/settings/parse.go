@@ -131,5 +131,5 @@ func (e Entry) text(s *Settings) string {
 
 var userinfo = regexp.MustCompile(`//[^/@\s]*@`)
 
-// mask hides what stands before the @ of a URL.
+// mask hides the user and password of a URL.
 func mask(text string) string { return userinfo.ReplaceAllString(text, "//***@") }

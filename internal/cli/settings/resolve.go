@@ -15,13 +15,13 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-// Input is where settings are looked for.
+// Input is where settings can come from.
 type Input struct {
 	// Flags are the values given on the command line, by name ("server.port").
 	Flags map[string]Flag
-	// ConfigFile is the --config flag; empty where it was not given.
+	// ConfigFile is the --config flag; empty if it was not given.
 	ConfigFile string
-	// Env is the environment as os.Environ gives it.
+	// Env is the environment as os.Environ returns it.
 	Env []string
 }
 
@@ -32,19 +32,19 @@ type Flag struct {
 	Value string
 }
 
-// Resolved are settings together with where they came from.
+// Resolved are settings with their origins.
 type Resolved struct {
 	Settings
-	// File is the config file that was read; empty where there is none.
+	// File is the config file that was read; empty if there is none.
 	File string
-	// Warnings are about names in the environment that mean nothing.
+	// Warnings are about unknown RUEDO_ names in the environment.
 	Warnings []string
 
 	origins map[string]string
 }
 
-// Resolve finds the value of every setting. A value that does not fit is
-// CONFIG_INVALID and names its origin.
+// Resolve returns the value of every setting. A value that does not fit is
+// CONFIG_INVALID; the error names its origin.
 func Resolve(in Input) (*Resolved, error) {
 	env := environment(in.Env)
 	r := &Resolved{origins: make(map[string]string)}
@@ -83,25 +83,26 @@ func Resolve(in Input) (*Resolved, error) {
 	return r, nil
 }
 
-// Origin tells where the value of a setting came from: "flag --port",
+// Origin returns where the value of a setting came from: "flag --port",
 // "env RUEDO_SERVER_PORT", "file /etc/ruedo/config.yaml" or "default".
 func (r *Resolved) Origin(name string) string { return r.origins[name] }
 
-// IsSet is true where the value of a setting is not its default.
+// IsSet reports whether a setting was given, by a flag, the environment or the
+// config file.
 func (r *Resolved) IsSet(name string) bool { return r.origins[name] != "default" }
 
-// Shown is one line of what `ruedo version --show-config` prints.
-type Shown struct {
+// Setting is one line of what `ruedo version --show-config` prints.
+type Setting struct {
 	Name   string `json:"name"`
 	Value  string `json:"value"`
 	Origin string `json:"origin"`
 }
 
-// Show lists every setting with its value, secrets masked, and its origin.
-func (r *Resolved) Show() []Shown {
-	var list []Shown
+// List returns every setting with its value, secrets masked, and its origin.
+func (r *Resolved) List() []Setting {
+	var list []Setting
 	for _, e := range Table() {
-		list = append(list, Shown{e.Name, e.text(&r.Settings), r.origins[e.Name]})
+		list = append(list, Setting{e.Name, e.text(&r.Settings), r.origins[e.Name]})
 	}
 	return list
 }
@@ -116,8 +117,8 @@ func environment(list []string) map[string]string {
 	return env
 }
 
-// findFile gives the config file to read. One that was asked for by name must
-// be there; the others may be missing.
+// findFile returns the config file to read. One that was asked for by name must
+// exist; the others can be missing.
 func findFile(flag string, env map[string]string) (string, error) {
 	for _, asked := range []struct{ path, origin string }{{flag, "--config"}, {env[EnvConfig], EnvConfig}} {
 		if asked.path == "" {
@@ -148,7 +149,7 @@ func findFile(flag string, env map[string]string) (string, error) {
 	return "", nil
 }
 
-// readFile gives the values that a config file sets, by name.
+// readFile returns the values that a config file sets, by name.
 func readFile(path string) (map[string]string, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -242,7 +243,7 @@ func unknownNames(env map[string]string) []string {
 	return warnings
 }
 
-// reasonOf is what an I/O error says beside the path.
+// reasonOf returns what an I/O error says, without the path.
 func reasonOf(err error) string {
 	if pe, ok := errors.AsType[*fs.PathError](err); ok {
 		return pe.Err.Error()

@@ -1,9 +1,9 @@
 // Package settings is the one place that knows Ruedo's settings: their names,
 // defaults, meanings and where a value came from.
 //
-// [Resolve] gives the [Settings] of a process. A value comes from the first of
+// [Resolve] returns the [Settings] of a process. A value comes from the first of
 // these that has one: a flag, the environment (RUEDO_<SECTION>_<KEY>), the
-// config file, the default. [Resolved.Origin] tells which it was, and
+// config file, the default. [Resolved.Origin] says which it was, and
 // [Table] lists every setting, for help, documents and completion.
 //
 // The config file is YAML with the same sections and keys:
@@ -14,9 +14,9 @@
 //	  host: core.example.net
 //
 // It is the first of: --config FILE, RUEDO_CONFIG,
-// $XDG_CONFIG_HOME/ruedo/config.yaml (~/.config where that is not set),
-// /etc/ruedo/config.yaml. A file in the current folder is not looked for:
-// whoever unpacks somebody's project would be talking to somebody's core.
+// $XDG_CONFIG_HOME/ruedo/config.yaml (~/.config if that is not set),
+// /etc/ruedo/config.yaml. A file in the current directory is not
+// read: a user who unpacks somebody's project would talk to somebody's core.
 // Unknown keys in it are refused. Unknown RUEDO_ names in the environment are
 // warned of, not refused: the environment is shared with others, for example
 // with Kubernetes, which adds RUEDO_SERVICE_HOST for a service named ruedo.

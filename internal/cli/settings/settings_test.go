@@ -53,8 +53,8 @@ func TestPrecedence(t *testing.T) {
 		{"client.host", "127.0.0.1:7833", "default"},
 		{"runner.cores", "http://a http://***@b", "env RUEDO_RUNNER_CORES"},
 	} {
-		i := slices.IndexFunc(r.Show(), func(s Shown) bool { return s.Name == tt.name })
-		if got := r.Show()[i]; got.Value != tt.value || got.Origin != tt.origin {
+		i := slices.IndexFunc(r.List(), func(s Setting) bool { return s.Name == tt.name })
+		if got := r.List()[i]; got.Value != tt.value || got.Origin != tt.origin {
 			t.Errorf("%s is %q from %q, want %q from %q", tt.name, got.Value, got.Origin, tt.value, tt.origin)
 		}
 	}

@@ -25,13 +25,13 @@ type Entry struct {
 	Section, Key string
 	// Env is its name in the environment.
 	Env string
-	// Default is the value where nobody sets one. May be empty.
+	// Default is the value if nobody sets one. May be empty.
 	Default string
-	// Enum lists the only values allowed. Empty: any.
+	// Enum lists the values allowed. Empty: any.
 	Enum []string
 	// Help says what it is for.
 	Help string
-	// Type is for people: text, number, true/false, duration or list.
+	// Type is how documents name it: text, number, true/false, duration or list.
 	Type string
 
 	check string
@@ -68,7 +68,7 @@ func Table() []Entry {
 	return list
 }
 
-// Lookup gives the setting of a name such as "server.port".
+// Lookup returns the setting of a name such as "server.port".
 func Lookup(name string) (Entry, bool) {
 	for _, e := range Table() {
 		if e.Name == name {
@@ -92,7 +92,7 @@ func typeName(t reflect.Type) string {
 	return "text"
 }
 
-// Markdown is the table of all settings as a document, docs/settings.md.
+// Markdown returns the table of all settings as a document, docs/settings.md.
 func Markdown() string {
 	var b strings.Builder
 	b.WriteString(`# Settings

@@ -1,7 +1,7 @@
-// Package strict reads YAML files and refuses what they should not hold.
+// Package strict reads YAML files and refuses what their readers do not know.
 //
-// [One] reads a file of one document into a struct, [All] gives the documents
-// of a file one by one. A key that the struct does not know, a value of the
+// [One] reads a file of one document into a struct, [All] returns the documents
+// of a file. A key that the struct does not know, a value of the
 // wrong type or broken YAML is CONFIG_INVALID with file, line and, for a typing
 // error, the key that was meant.
 package strict
@@ -90,7 +90,7 @@ func separator(line []byte) bool {
 	return bytes.HasPrefix(line, []byte("---")) && (len(line) == 3 || bytes.ContainsAny(line[3:4], " \t\r\n"))
 }
 
-// Line is where the document begins, counted from 1.
+// Line returns the line where the document begins, counted from 1.
 func (d Document) Line() int {
 	if m, ok := d.body.(*ast.MappingNode); ok && len(m.Values) > 0 {
 		return d.first + m.Values[0].Key.GetToken().Position.Line
@@ -101,7 +101,7 @@ func (d Document) Line() int {
 	return d.first + 1
 }
 
-// Field gives the text of a top-level key, or "" where there is none.
+// Field returns the text of a top-level key, or "" if it has none.
 func (d Document) Field(key string) string {
 	m, ok := d.body.(*ast.MappingNode)
 	if !ok {
@@ -126,7 +126,7 @@ func (d Document) Decode(v any) error {
 	return nil
 }
 
-// Errorf makes a CONFIG_INVALID that names where the document stands.
+// Errorf returns a CONFIG_INVALID that names file and line of the document.
 func (d Document) Errorf(format string, args ...any) *fault.Error {
 	return fault.New(fault.ConfigInvalid, "%s:%d: %s", d.file, d.Line(), fmt.Sprintf(format, args...))
 }

@@ -38,7 +38,6 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/cli/settings"
 	"github.com/ruedo-dev/ruedo/internal/cli/verb"
 	"github.com/ruedo-dev/ruedo/internal/fault"
-	"github.com/ruedo-dev/ruedo/internal/limits"
 	"github.com/ruedo-dev/ruedo/sandbox"
 )
 
@@ -149,7 +148,6 @@ func newParser(s *session.Session, g *grammar, words kong.Vars, helped *bool) (*
 	parser, err := kong.New(g,
 		kong.Name("ruedo"),
 		kong.Description("Publish WebAssembly services and call them, on this machine or on a fleet of runners."),
-		kong.Vars{"limits": limits.Usage(), "limitNames": strings.Join(limits.Names(), "=,") + "="},
 		kong.Writers(s.Out, s.Err),
 		kong.Help(func(_ kong.HelpOptions, k *kong.Context) error {
 			return help.Command(s.Out, k.Model.Node, cmp.Or(k.Selected(), k.Model.Node))
@@ -160,6 +158,7 @@ func newParser(s *session.Session, g *grammar, words kong.Vars, helped *bool) (*
 		kong.Bind(s),
 		groups(),
 		words,
+		resource.Vars(),
 	)
 	if err != nil {
 		return nil, err

@@ -2,10 +2,18 @@ package resource
 
 import (
 	"maps"
+	"strings"
+
+	"github.com/alecthomas/kong"
 
 	"github.com/ruedo-dev/ruedo/internal/cli/project"
 	"github.com/ruedo-dev/ruedo/internal/limits"
 )
+
+// Vars returns the variables in the tags of the nouns' flags.
+func Vars() kong.Vars {
+	return kong.Vars{"limits": limits.Usage(), "limitNames": strings.Join(limits.Names(), "=,") + "="}
+}
 
 // limitFlags set the limits of a decorator, by the names of the table of limits.
 type limitFlags struct {

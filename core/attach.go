@@ -6,8 +6,6 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
-	"github.com/ruedo-dev/ruedo/internal/fleet"
 	"github.com/ruedo-dev/ruedo/internal/lane"
 )
 
@@ -42,7 +40,7 @@ func (c *Core) register(l *lane.Lane) {
 	})
 	info := proto.CloneOf(l.Info())
 	info.RegisteredBy = c.ID()
-	m, err := c.announce(ctx, info)
+	m, err := c.store.Cluster().RegisterRunner(ctx, info, c.cfg.LeaseTTL)
 	if err != nil {
 		if ctx.Err() == nil {
 			c.log.Error("runner cannot be registered", "runner", info.GetId(), "error", err)
@@ -58,16 +56,4 @@ func (c *Core) register(l *lane.Lane) {
 	if err := m.Close(leave); err != nil {
 		c.log.Warn("runner stays listed until its lease ends", "runner", info.GetId(), "error", err)
 	}
-}
-
-func (c *Core) announce(ctx context.Context, info *ruedov1.Runner) (*fleet.Membership, error) {
-	key, err := c.space.Runner(info.GetId())
-	if err != nil {
-		return nil, err
-	}
-	value, err := proto.Marshal(info)
-	if err != nil {
-		return nil, err
-	}
-	return fleet.Announce(ctx, c.store.Client(), key, value, c.cfg.LeaseTTL, c.log)
 }

@@ -35,20 +35,19 @@ import (
 	"time"
 
 	"github.com/oklog/ulid/v2"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/ruedo-dev/ruedo/core/api"
 	"github.com/ruedo-dev/ruedo/core/dispatch"
 	"github.com/ruedo-dev/ruedo/core/gateway"
 	"github.com/ruedo-dev/ruedo/core/invoke"
+	"github.com/ruedo-dev/ruedo/core/mirror"
 	"github.com/ruedo-dev/ruedo/core/publish"
 	"github.com/ruedo-dev/ruedo/core/store"
 	"github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1/runnerv1connect"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/exec"
 	"github.com/ruedo-dev/ruedo/internal/fleet"
-	"github.com/ruedo-dev/ruedo/internal/keys"
 	"github.com/ruedo-dev/ruedo/internal/lane"
 	"github.com/ruedo-dev/ruedo/internal/port"
 	"github.com/ruedo-dev/ruedo/internal/telemetry"
@@ -108,12 +107,11 @@ type Core struct {
 	log        *slog.Logger
 	self       *ruedov1.Core
 	store      *store.Store
-	mirror     *store.Mirror
+	mirror     *mirror.Mirror
 	hall       *invoke.Hall
 	metrics    *telemetry.Metrics
 	dispatcher *dispatch.Dispatcher
 	lanes      *lane.Host
-	space      keys.Space
 	membership *fleet.Membership
 	// registrations are the goroutines that keep core-attached runners listed.
 	registrations sync.WaitGroup
@@ -149,9 +147,6 @@ func New(ctx context.Context, cfg Config) (_ *Core, err error) {
 		return nil, errors.New("core: neither distributed execution nor a local runner")
 	}
 	c := &Core{cfg: cfg, log: cfg.Logger, plans: make(chan struct{})}
-	if c.space, err = keys.NewSpace(cfg.Cluster); err != nil {
-		return nil, err
-	}
 	c.down, c.stop = context.WithCancel(context.Background())
 	close(c.plans)
 	defer func() {
@@ -173,7 +168,7 @@ func New(ctx context.Context, cfg Config) (_ *Core, err error) {
 	if c.store, err = store.Open(ctx, cfg.Store); err != nil {
 		return nil, err
 	}
-	if c.mirror, err = store.OpenMirror(ctx, c.store); err != nil {
+	if c.mirror, err = mirror.Open(ctx, mirror.Config{Store: c.store, Logger: cfg.Logger}); err != nil {
 		return nil, err
 	}
 	c.self = describe(c.cfg)
@@ -262,16 +257,8 @@ func (c *Core) ready(w http.ResponseWriter, _ *http.Request) {
 }
 
 // join lists this core in the cluster, so that runners and other cores find it.
-func (c *Core) join(ctx context.Context) error {
-	key, err := c.space.Core(c.ID())
-	if err != nil {
-		return err
-	}
-	value, err := proto.Marshal(c.self)
-	if err != nil {
-		return err
-	}
-	c.membership, err = fleet.Announce(ctx, c.store.Client(), key, value, c.cfg.LeaseTTL, c.log)
+func (c *Core) join(ctx context.Context) (err error) {
+	c.membership, err = c.store.Cluster().AnnounceCore(ctx, c.self, c.cfg.LeaseTTL)
 	return err
 }
 

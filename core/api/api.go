@@ -17,6 +17,7 @@ import (
 
 	"github.com/ruedo-dev/ruedo/core/dispatch"
 	"github.com/ruedo-dev/ruedo/core/invoke"
+	"github.com/ruedo-dev/ruedo/core/mirror"
 	"github.com/ruedo-dev/ruedo/core/publish"
 	"github.com/ruedo-dev/ruedo/core/store"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
@@ -43,7 +44,7 @@ const (
 // Config says what the handlers work with. Every field is needed.
 type Config struct {
 	Store      *store.Store
-	Mirror     *store.Mirror
+	Mirror     *mirror.Mirror
 	Hall       *invoke.Hall
 	Publisher  *publish.Publisher
 	Dispatcher *dispatch.Dispatcher

@@ -9,6 +9,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	"github.com/ruedo-dev/ruedo/core/mirror"
 	"github.com/ruedo-dev/ruedo/core/store"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/gen/ruedo/v1/ruedov1connect"
@@ -85,7 +86,7 @@ func (s *serviceService) ListRevisions(ctx context.Context, req *ruedov1.ListRev
 // WatchServices compares each snapshot of the mirror with the one before: a
 // reader that is slow misses steps between, never the state at the end.
 func (s *serviceService) WatchServices(ctx context.Context, _ *ruedov1.WatchServicesRequest, stream *connect.ServerStream[ruedov1.WatchServicesResponse]) error {
-	seen := &store.Snapshot{}
+	seen := &mirror.Snapshot{}
 	for first := true; ; first = false {
 		changed := s.Mirror.Changed()
 		now := s.Mirror.Snapshot()

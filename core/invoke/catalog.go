@@ -7,17 +7,18 @@ import (
 	"slices"
 
 	"github.com/ruedo-dev/ruedo/core/decorate"
-	"github.com/ruedo-dev/ruedo/core/store"
+	"github.com/ruedo-dev/ruedo/core/mirror"
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/exec"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/keys"
 )
 
 // Catalog is what can be called, as of one snapshot of the mirror. It is
 // immutable.
 type Catalog struct {
-	snapshot   *store.Snapshot
+	snapshot   *mirror.Snapshot
 	entries    map[string]*Entry
 	decorators map[string]*attached
 	// plans holds the live plans and those of the catalog before: a runner may
@@ -51,7 +52,7 @@ func (h *Hall) Resolve(name string) (*Entry, error) {
 	c := h.current()
 	e, ok := c.entries[name]
 	if !ok {
-		if err := c.snapshot.ServiceFault(name); err != nil {
+		if err := c.snapshot.Fault(keys.KindService, name); err != nil {
 			return nil, err
 		}
 		err := fault.New(fault.ServiceNotFound, "there is no service %q", name)
@@ -169,7 +170,7 @@ func (h *Hall) compile(c *Catalog) {
 	}
 }
 
-func (h *Hall) next(old *Catalog, snap *store.Snapshot) *Catalog {
+func (h *Hall) next(old *Catalog, snap *mirror.Snapshot) *Catalog {
 	if old == nil {
 		old = &Catalog{}
 	}
@@ -231,7 +232,7 @@ func (c *Catalog) rules(s *ruedov1.Service) ([]*decorate.Decorator, error) {
 	var ds []*decorate.Decorator
 	for _, name := range s.GetRevision().GetDecorators() {
 		d := c.decorators[name]
-		if err := c.snapshot.DecoratorFault(name); d == nil && err != nil {
+		if err := c.snapshot.Fault(keys.KindDecorator, name); d == nil && err != nil {
 			return nil, err
 		}
 		if d == nil {

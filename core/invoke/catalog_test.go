@@ -17,7 +17,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/ruedo-dev/ruedo/core/invoke"
-	"github.com/ruedo-dev/ruedo/core/store"
+	"github.com/ruedo-dev/ruedo/core/mirror"
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/exec"
@@ -26,29 +26,31 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// mirror is a mirror whose snapshots the test sets.
-type mirror struct {
+// fakeMirror is a mirror whose snapshots the test sets.
+type fakeMirror struct {
 	mu       sync.Mutex
-	snapshot *store.Snapshot
+	snapshot *mirror.Snapshot
 	changed  chan struct{}
 }
 
-func newMirror() *mirror { return &mirror{snapshot: &store.Snapshot{}, changed: make(chan struct{})} }
+func newMirror() *fakeMirror {
+	return &fakeMirror{snapshot: &mirror.Snapshot{}, changed: make(chan struct{})}
+}
 
-func (m *mirror) Snapshot() *store.Snapshot {
+func (m *fakeMirror) Snapshot() *mirror.Snapshot {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.snapshot
 }
 
-func (m *mirror) Changed() <-chan struct{} {
+func (m *fakeMirror) Changed() <-chan struct{} {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.changed
 }
 
-func (m *mirror) set(decorators []*ruedov1.Decorator, services []*ruedov1.Service) {
-	s := &store.Snapshot{Decorators: map[string]*ruedov1.Decorator{}, Services: map[string]*ruedov1.Service{}}
+func (m *fakeMirror) set(decorators []*ruedov1.Decorator, services []*ruedov1.Service) {
+	s := &mirror.Snapshot{Decorators: map[string]*ruedov1.Decorator{}, Services: map[string]*ruedov1.Service{}}
 	for _, d := range decorators {
 		s.Decorators[d.GetName()] = d
 	}
@@ -80,7 +82,7 @@ func service(name string, version int64, decorators ...string) *ruedov1.Service 
 }
 
 // hall is a hall whose calls end at an echo.
-func hall(t *testing.T, m *mirror, logs *slog.Logger) *invoke.Hall {
+func hall(t *testing.T, m *fakeMirror, logs *slog.Logger) *invoke.Hall {
 	t.Helper()
 	h := invoke.New(invoke.Config{Mirror: m, Logger: logs, Executor: exec.Func(func(_ context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
 		return &runnerv1.ExecuteResponse{Output: req.GetInput()}, nil

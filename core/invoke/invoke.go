@@ -37,7 +37,7 @@ import (
 
 	"github.com/ruedo-dev/ruedo/core/decorate"
 	"github.com/ruedo-dev/ruedo/core/dispatch"
-	"github.com/ruedo-dev/ruedo/core/store"
+	"github.com/ruedo-dev/ruedo/core/mirror"
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/exec"
@@ -52,7 +52,7 @@ const grace = 2 * time.Second
 
 // Mirror is where the catalog comes from: the store's mirror.
 type Mirror interface {
-	Snapshot() *store.Snapshot
+	Snapshot() *mirror.Snapshot
 	Changed() <-chan struct{}
 }
 

@@ -27,6 +27,7 @@ import (
 	"github.com/ruedo-dev/ruedo/core/decorate"
 	"github.com/ruedo-dev/ruedo/core/dispatch"
 	"github.com/ruedo-dev/ruedo/core/invoke"
+	"github.com/ruedo-dev/ruedo/core/mirror"
 	"github.com/ruedo-dev/ruedo/core/store"
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
@@ -41,7 +42,7 @@ const DefaultPrepareTimeout = 2 * time.Minute
 // needed.
 type Config struct {
 	Store      *store.Store
-	Mirror     *store.Mirror
+	Mirror     *mirror.Mirror
 	Hall       *invoke.Hall
 	Dispatcher *dispatch.Dispatcher
 	// PrepareTimeout; zero means DefaultPrepareTimeout.

@@ -12,6 +12,8 @@ import (
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/keys"
+	"github.com/ruedo-dev/ruedo/internal/text"
 )
 
 const (
@@ -24,92 +26,37 @@ const (
 
 // Decorator reads a decorator. DECORATOR_NOT_FOUND suggests the nearest name.
 func (s *Store) Decorator(ctx context.Context, name string) (*ruedov1.Decorator, error) {
-	key, err := s.space.Decorator(name)
-	if err != nil {
-		return nil, err
-	}
-	var d *ruedov1.Decorator
-	err = s.do(ctx, "read decorator "+name, func(ctx context.Context) error {
-		got, err := s.client.Get(ctx, key)
-		if err != nil {
-			return err
-		}
-		if len(got.Kvs) == 0 {
-			return s.decoratorNotFound(name)
-		}
-		d, err = decodeDecorator(name, got.Kvs[0])
-		return err
-	})
-	return d, err
+	return get(ctx, s, Decorators(), name)
 }
 
-// CreateDecorator writes a new decorator and gives it with its times and its
+// CreateDecorator writes a new decorator and returns it with its times and its
 // version. ALREADY_EXISTS.
 func (s *Store) CreateDecorator(ctx context.Context, d *ruedov1.Decorator) (*ruedov1.Decorator, error) {
 	now := timestamppb.Now()
-	next, key, value, err := s.decorator(d, now, now)
+	next, value, err := decoratorValue(d, now, now)
 	if err != nil {
 		return nil, err
 	}
-	err = s.do(ctx, "create decorator "+d.GetName(), func(ctx context.Context) error {
-		done, err := s.commit(ctx, []clientv3.Cmp{version(key, 0)}, []clientv3.Op{clientv3.OpPut(key, value)}, nil)
-		if err != nil {
-			return err
-		}
-		if !done.Succeeded {
-			return fault.New(fault.AlreadyExists, "there is a decorator %s already", d.GetName()).
-				With("decorator", d.GetName()).WithFix("change it, or choose another name")
-		}
-		next.Version = done.Header.Revision
-		return nil
-	})
-	if err != nil {
+	if next.Version, err = create(ctx, s, Decorators(), d.GetName(), value); err != nil {
 		return nil, err
 	}
 	return next, nil
 }
 
-// UpdateDecorator replaces a decorator and gives it with its times and its
+// UpdateDecorator replaces a decorator and returns it with its times and its
 // version. seen is the version that the caller has read; zero means whatever is
-// stored now. CONFLICT where it has changed since, DECORATOR_NOT_FOUND.
-func (s *Store) UpdateDecorator(ctx context.Context, d *ruedov1.Decorator, seen int64) (*ruedov1.Decorator, error) {
-	name := d.GetName()
-	key, err := s.space.Decorator(name)
-	if err != nil {
-		return nil, err
-	}
-	var next *ruedov1.Decorator
-	err = s.do(ctx, "update decorator "+name, func(ctx context.Context) error {
-		got, err := s.client.Get(ctx, key)
-		if err != nil {
-			return err
-		}
-		if len(got.Kvs) == 0 {
-			return s.decoratorNotFound(name)
-		}
-		now := got.Kvs[0].ModRevision
-		if seen != 0 && seen != now {
-			return decoratorChanged(name, seen)
-		}
+// stored now. CONFLICT if it has changed since, DECORATOR_NOT_FOUND.
+func (s *Store) UpdateDecorator(ctx context.Context, d *ruedov1.Decorator, seen int64) (next *ruedov1.Decorator, err error) {
+	version, err := update(ctx, s, Decorators(), d.GetName(), seen, func(stored []byte) (value string, err error) {
 		was := &ruedov1.Decorator{}
-		_ = proto.Unmarshal(got.Kvs[0].Value, was) // unreadable is what an update mends
-		var value string
-		if next, _, value, err = s.decorator(d, was.GetCreateTime(), timestamppb.Now()); err != nil {
-			return err
-		}
-		done, err := s.commit(ctx, []clientv3.Cmp{version(key, now)}, []clientv3.Op{clientv3.OpPut(key, value)}, nil)
-		if err != nil {
-			return err
-		}
-		if !done.Succeeded {
-			return decoratorChanged(name, now)
-		}
-		next.Version = done.Header.Revision
-		return nil
+		_ = proto.Unmarshal(stored, was) // an unreadable value is fine: this update replaces it
+		next, value, err = decoratorValue(d, was.GetCreateTime(), timestamppb.Now())
+		return value, err
 	})
 	if err != nil {
 		return nil, err
 	}
+	next.Version = version
 	return next, nil
 }
 
@@ -122,7 +69,7 @@ func (s *Store) DeleteDecorator(ctx context.Context, name string) (int64, error)
 		return 0, err
 	}
 	var version int64
-	err = s.do(ctx, "delete decorator "+name, func(ctx context.Context) error {
+	err = s.cluster.Do(ctx, "delete decorator "+name, func(ctx context.Context) error {
 		for range deleteTries {
 			if version, err = s.deleteUnused(ctx, name, key); err != nil || version != 0 {
 				return err
@@ -137,7 +84,7 @@ func (s *Store) DeleteDecorator(ctx context.Context, name string) (int64, error)
 // holds only as long as none of them has changed since. Zero means that one
 // has.
 func (s *Store) deleteUnused(ctx context.Context, name, key string) (int64, error) {
-	got, err := s.client.Get(ctx, s.space.Services(), clientv3.WithPrefix())
+	got, err := s.cluster.Get(ctx, s.space.Prefix(keys.KindService), clientv3.WithPrefix())
 	if err != nil {
 		return 0, err
 	}
@@ -145,9 +92,9 @@ func (s *Store) deleteUnused(ctx context.Context, name, key string) (int64, erro
 	if len(users) > 0 {
 		return 0, inUse(name, users)
 	}
-	unchanged := clientv3.Compare(clientv3.ModRevision(s.space.Services()).WithPrefix(), "<", got.Header.Revision+1)
-	done, err := s.commit(ctx,
-		[]clientv3.Cmp{unchanged, exists(key)},
+	same := clientv3.Compare(clientv3.ModRevision(s.space.Prefix(keys.KindService)).WithPrefix(), "<", got.Header.Revision+1)
+	done, err := s.guard.commit(ctx,
+		[]clientv3.Cmp{same, exists(key)},
 		[]clientv3.Op{clientv3.OpDelete(key)},
 		[]clientv3.Op{clientv3.OpGet(key, clientv3.WithCountOnly())})
 	switch {
@@ -156,7 +103,7 @@ func (s *Store) deleteUnused(ctx context.Context, name, key string) (int64, erro
 	case done.Succeeded:
 		return done.Header.Revision, nil
 	case done.Responses[0].GetResponseRange().GetCount() == 0:
-		return 0, s.decoratorNotFound(name)
+		return 0, missing(s, Decorators(), name)
 	}
 	return 0, nil
 }
@@ -172,9 +119,9 @@ func (s *Store) users(kvs []*mvccpb.KeyValue, decorator string) []string {
 		if !ok {
 			continue
 		}
-		svc, err := decodeService(k.Name, kv)
-		if m := s.guard.mirror.Load(); err != nil && m != nil {
-			svc = m.Snapshot().Services[k.Name]
+		svc, err := Services().Decode(k.Name, kv)
+		if m := s.memory.Load(); err != nil && m != nil {
+			svc = (*m).Service(k.Name)
 		}
 		if slices.Contains(svc.GetRevision().GetDecorators(), decorator) {
 			users = append(users, k.Name)
@@ -185,38 +132,21 @@ func (s *Store) users(kvs []*mvccpb.KeyValue, decorator string) []string {
 
 func inUse(name string, users []string) error {
 	named := users[:min(len(users), namedUsers)]
-	return fault.New(fault.DecoratorInUse, "decorator %s is carried by %s: %s", name, plural(len(users), "service", "services"), list(named, len(users))).
+	return fault.New(fault.DecoratorInUse, "decorator %s is carried by %s: %s", name, text.Count(len(users), "service"), text.List(named, len(users))).
 		WithFix("publish %s without it, or delete it, then delete the decorator", users[0]).
 		With("services", strings.Join(named, " "))
 }
 
-func decoratorChanged(name string, seen int64) error {
-	return fault.New(fault.Conflict, "decorator %s has changed since version %d", name, seen).
-		With("decorator", name).WithFix("look at the decorator, then try again")
-}
-
-// decorator prepares what is written.
-func (s *Store) decorator(d *ruedov1.Decorator, created, updated *timestamppb.Timestamp) (next *ruedov1.Decorator, key, value string, err error) {
-	if key, err = s.space.Decorator(d.GetName()); err != nil {
-		return nil, "", "", err
-	}
+// decoratorValue returns what is written of a decorator.
+func decoratorValue(d *ruedov1.Decorator, created, updated *timestamppb.Timestamp) (next *ruedov1.Decorator, value string, err error) {
 	next = proto.CloneOf(d)
 	next.Version, next.CreateTime, next.UpdateTime = 0, created, updated
 	if value, err = encode(next); err != nil {
-		return nil, "", "", err
+		return nil, "", err
 	}
 	if len(value) > maxWrite {
-		return nil, "", "", fault.New(fault.RequestInvalid, "decorator %s takes %d bytes in the store, over the limit of %d", d.GetName(), len(value), maxWrite).
+		return nil, "", fault.New(fault.RequestInvalid, "decorator %s takes %d bytes in the store, over the limit of %d", d.GetName(), len(value), maxWrite).
 			WithFix("shorten its schema")
 	}
-	return next, key, value, nil
-}
-
-func decodeDecorator(name string, kv *mvccpb.KeyValue) (*ruedov1.Decorator, error) {
-	d := &ruedov1.Decorator{}
-	if err := proto.Unmarshal(kv.Value, d); err != nil {
-		return nil, unreadable(err, "decorator", name)
-	}
-	d.Name, d.Version = name, kv.ModRevision
-	return d, nil
+	return next, value, nil
 }

@@ -47,7 +47,7 @@ func TestDecorators(t *testing.T) {
 	if _, err = s.UpdateDecorator(t.Context(), next, 0); err != nil {
 		t.Errorf("an update of whatever there is: %v", err)
 	}
-	mirror(t, s) // knows the names
+	s.SetMemory(names{s})
 	_, err = s.UpdateDecorator(t.Context(), decorator("smal"), 0)
 	is(t, err, fault.DecoratorNotFound, "did you mean small?")
 

@@ -3,7 +3,7 @@ package store
 import (
 	"context"
 	"errors"
-	"fmt"
+	"log/slog"
 	"slices"
 	"sync/atomic"
 
@@ -14,8 +14,15 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fleet"
 )
 
-// guard is what stands before every write of a Store.
-type guard struct {
+// Guard stands before every write of a Store: it knows the storage format, and
+// why writes are refused. A mirror reports to it what it finds. Its methods may
+// be called from many goroutines.
+type Guard struct {
+	cluster *fleet.Cluster
+	check   func() error // as Config.Check
+	accept  bool         // a store that is empty
+	logger  *slog.Logger
+
 	// format is the value of the format key that each write is conditional on;
 	// nil while there is none.
 	format atomic.Pointer[[]byte]
@@ -26,38 +33,54 @@ type guard struct {
 	full atomic.Pointer[fault.Error]
 	// lost is DATA_DIR_LOST. It is for status and log: writes check for themselves.
 	lost atomic.Pointer[fault.Error]
-	// mirror suggests names. Nil until there is one.
-	mirror atomic.Pointer[Mirror]
+}
+
+// open reads the format, or writes it if there is none. If there is no room for
+// it, the first write that the store takes brings it.
+func (g *Guard) open(ctx context.Context) error {
+	value, err := g.cluster.CheckFormat(ctx)
+	if err == nil && value == nil {
+		value, err = g.cluster.CreateFormat(ctx, g.accept)
+	}
+	switch {
+	case errors.Is(err, fault.StoreFull):
+		g.setFull(err)
+		return nil
+	case err != nil:
+		return err
+	}
+	g.format.Store(&value)
+	return nil
 }
 
 // commit is the one way into the store: a transaction that also holds only
 // while the storage format is the one that this program has read. look runs if
 // the transaction does not hold; a store of another format, or one that was
 // emptied or replaced, is an error.
-func (s *Store) commit(ctx context.Context, guard []clientv3.Cmp, then, look []clientv3.Op) (*clientv3.TxnResponse, error) {
-	if err := s.refusal(); err != nil {
+func (g *Guard) commit(ctx context.Context, guard []clientv3.Cmp, then, look []clientv3.Op) (*clientv3.TxnResponse, error) {
+	if err := g.refusal(); err != nil {
 		return nil, err
 	}
-	format, err := s.ensureFormat(ctx)
+	format, err := g.ensureFormat(ctx)
 	if err != nil {
 		return nil, err
 	}
-	key := s.space.Format()
-	done, err := s.client.Txn(ctx).
+	key := g.cluster.Space().Format()
+	done, err := g.cluster.Txn(ctx).
 		If(append(slices.Clip(guard), clientv3.Compare(clientv3.Value(key), "=", string(format)))...).
 		Then(then...).
 		Else(append(slices.Clip(look), clientv3.OpGet(key))...).
 		Commit()
 	switch {
 	case errors.Is(err, rpctypes.ErrNoSpace):
-		s.setFull(fleet.Fault(ctx, err, "write"))
+		g.setFull(fleet.Fault(ctx, err, "write"))
 		return nil, err
 	case err != nil:
 		return nil, err
 	case done.Succeeded:
 		// What was written to files that are no longer in the directory is gone
 		// with this process, so it is not acknowledged.
-		return done, s.dirLost()
+		return done, g.dirLost()
 	}
 	kvs := done.Responses[len(look)].GetResponseRange().GetKvs()
 	switch {
@@ -66,7 +89,7 @@ func (s *Store) commit(ctx context.Context, guard []clientv3.Cmp, then, look []c
 	case string(kvs[0].Value) == string(format):
 		return done, nil
 	}
-	if err := fleet.ReadFormat(kvs[0].Value, s.space); err != nil {
+	if err := fleet.ReadFormat(kvs[0].Value, g.cluster.Space()); err != nil {
 		return nil, err
 	}
 	return nil, fault.New(fault.StoreUnavailable, "the store was replaced by another one, which this core has not read yet").WithFix("try again in a moment")
@@ -74,134 +97,137 @@ func (s *Store) commit(ctx context.Context, guard []clientv3.Cmp, then, look []c
 
 // refusal is why nothing is to be written now, as far as it is known without
 // the store.
-func (s *Store) refusal() error {
-	if err := s.guard.blocked.Load(); err != nil {
+func (g *Guard) refusal() error {
+	if err := g.blocked.Load(); err != nil {
 		return err
 	}
-	return s.dirLost()
+	return g.dirLost()
 }
 
 // dirLost is DATA_DIR_LOST if the embedded store's files are gone.
-func (s *Store) dirLost() error {
-	if s.check == nil {
+func (g *Guard) dirLost() error {
+	if g.check == nil {
 		return nil
 	}
-	return s.check()
+	return g.check()
 }
 
 // ensureFormat returns the format value, which it writes if there was no room
 // for it before, or if the mirror found a store that is empty and may be.
-func (s *Store) ensureFormat(ctx context.Context) ([]byte, error) {
-	if f := s.guard.format.Load(); f != nil {
+func (g *Guard) ensureFormat(ctx context.Context) ([]byte, error) {
+	if f := g.format.Load(); f != nil {
 		return *f, nil
 	}
-	value, err := fleet.CreateFormat(ctx, s.client, s.space, s.timeout, true)
+	value, err := g.cluster.CreateFormat(ctx, true)
 	if err != nil {
 		if errors.Is(err, fault.StoreFull) {
-			s.setFull(err)
+			g.setFull(err)
 		}
 		return nil, err
 	}
-	s.guard.format.CompareAndSwap(nil, &value)
+	g.format.CompareAndSwap(nil, &value)
 	return value, nil
 }
 
-// probe finds out whether the store takes writes, by a transaction that never
+// Probe finds out whether the store takes writes, by a transaction that never
 // holds: a store that is full refuses it all the same.
-func (s *Store) probe(ctx context.Context) {
-	err := s.do(ctx, "write", func(ctx context.Context) error {
-		key := s.space.Format()
-		_, err := s.client.Txn(ctx).If(clientv3.Compare(clientv3.Version(key), "<", 0)).Then(clientv3.OpPut(key, "")).Commit()
+func (g *Guard) Probe(ctx context.Context) {
+	err := g.cluster.Do(ctx, "write", func(ctx context.Context) error {
+		key := g.cluster.Space().Format()
+		_, err := g.cluster.Txn(ctx).If(clientv3.Compare(clientv3.Version(key), "<", 0)).Then(clientv3.OpPut(key, "")).Commit()
 		return err
 	})
 	switch {
 	case err == nil:
-		if s.guard.full.Swap(nil) != nil {
-			s.logger.Info("the store has room again")
+		if g.full.Swap(nil) != nil {
+			g.logger.Info("the store has room again")
 		}
 	case errors.Is(err, fault.StoreFull):
-		s.setFull(err)
+		g.setFull(err)
 	}
 }
 
-func (s *Store) setFull(err error) {
+func (g *Guard) setFull(err error) {
 	e, ok := errors.AsType[*fault.Error](err)
 	if !ok || !errors.Is(e, fault.StoreFull) {
 		return
 	}
-	if e = (&fault.Error{Reason: e.Reason, Message: "the store is full; writes are refused", Fix: e.Fix}); s.guard.full.Swap(e) == nil {
-		s.logger.Error("the store is full; writes are refused, calls go on", "fix", e.Fix)
+	if e = (&fault.Error{Reason: e.Reason, Message: "the store is full; writes are refused", Fix: e.Fix}); g.full.Swap(e) == nil {
+		g.logger.Error("the store is full; writes are refused, calls go on", "fix", e.Fix)
 	}
 }
 
-// block refuses writes for a reason until it is called with nil. It logs each
+// Block refuses writes for a reason until it is called with nil. It logs each
 // change once.
-func (s *Store) block(err *fault.Error) {
-	was := s.guard.blocked.Swap(err)
+func (g *Guard) Block(err *fault.Error) {
+	was := g.blocked.Swap(err)
 	switch {
 	case err != nil && (was == nil || was.Reason != err.Reason):
-		s.logger.Error("ALARM: writes are refused; calls go on from memory", "reason", string(err.Reason), "error", err, "fix", err.Fix)
+		g.logger.Error("ALARM: writes are refused; calls go on from memory", "reason", string(err.Reason), "error", err, "fix", err.Fix)
 	case err == nil && was != nil:
-		s.logger.Info("writes are taken again", "reason", string(was.Reason))
+		g.logger.Info("writes are taken again", "reason", string(was.Reason))
 	}
 }
 
-// watchDir raises and ends the alarm of a data directory that is gone.
-func (s *Store) watchDir() {
-	e, ok := errors.AsType[*fault.Error](s.dirLost())
+// CheckFiles raises and ends the alarm of a data directory that is gone.
+func (g *Guard) CheckFiles() {
+	e, ok := errors.AsType[*fault.Error](g.dirLost())
 	if !ok {
-		s.guard.lost.Store(nil)
+		g.lost.Store(nil)
 		return
 	}
-	if s.guard.lost.Swap(e) == nil {
-		s.logger.Error("ALARM: writes are refused; calls go on from memory", "reason", string(e.Reason), "error", e, "fix", e.Fix)
+	if g.lost.Swap(e) == nil {
+		g.logger.Error("ALARM: writes are refused; calls go on from memory", "reason", string(e.Reason), "error", e, "fix", e.Fix)
 	}
 }
 
-// namedUnreadable bounds how many unreadable values an alarm names.
-const namedUnreadable = 5
+// Format returns the format value that writes are conditional on; nil if the
+// store has none.
+func (g *Guard) Format() []byte {
+	if f := g.format.Load(); f != nil {
+		return *f
+	}
+	return nil
+}
 
-// Alarms returns what is wrong with the store: why writes are refused, and, as
-// INTEGRITY, what cannot be read in it.
-func (m *Mirror) Alarms() []*fault.Error {
-	g := &m.store.guard
+// Follow makes writes conditional on a format that was listed, nil for none, and
+// allows them again.
+func (g *Guard) Follow(format []byte) {
+	if format == nil {
+		g.format.Store(nil)
+	} else {
+		g.format.Store(&format)
+	}
+	g.Block(nil)
+}
+
+// Known reports whether a format, nil for none, is the one of the last Follow.
+// A format that was not written yet, for lack of room, is written here.
+func (g *Guard) Known(ctx context.Context, format []byte) bool {
+	known := g.format.Load()
+	if known == nil && format == nil && g.blocked.Load() == nil {
+		_, _ = g.ensureFormat(ctx) // it is tried again
+		return true
+	}
+	return known != nil && format != nil && string(*known) == string(format)
+}
+
+// AcceptsEmpty reports whether a store that has lost its catalog is to be
+// followed; see [Config.AcceptEmpty].
+func (g *Guard) AcceptsEmpty() bool { return g.accept }
+
+// Full reports whether a write was refused for lack of room, and none was taken
+// since.
+func (g *Guard) Full() bool { return g.full.Load() != nil }
+
+// Alarms returns why writes are refused: STORE_EMPTY, STORE_FORMAT,
+// DATA_DIR_LOST, STORE_FULL.
+func (g *Guard) Alarms() []*fault.Error {
 	var alarms []*fault.Error
 	for _, e := range []*fault.Error{g.blocked.Load(), g.lost.Load(), g.full.Load()} {
 		if e != nil {
 			alarms = append(alarms, e)
 		}
 	}
-	snap := m.Snapshot()
-	var names []string
-	add := func(what string, bad map[string]int64) {
-		for name := range bad {
-			if len(names) == namedUnreadable {
-				return
-			}
-			names = append(names, what+" "+name)
-		}
-	}
-	if n := len(snap.unreadableServices) + len(snap.unreadableDecorators); n > 0 {
-		add("service", snap.unreadableServices)
-		add("decorator", snap.unreadableDecorators)
-		slices.Sort(names)
-		alarms = append(alarms, fault.New(fault.Integrity, "%s cannot be read in the store: %s", plural(n, "value", "values"), list(names, n)).
-			WithFix("publish the services and apply the decorators again"))
-	}
 	return alarms
-}
-
-// list joins the names that are given of n.
-func list(names []string, n int) string {
-	text := ""
-	for i, name := range names {
-		if i > 0 {
-			text += ", "
-		}
-		text += name
-	}
-	if more := n - len(names); more > 0 {
-		text += fmt.Sprintf(" and %s", plural(more, "other", "others"))
-	}
-	return text
 }

@@ -82,8 +82,8 @@ func (s *Store) sound(ctx context.Context, m *storev1.Manifest, manifest int64) 
 	if err != nil {
 		return false, err
 	}
-	err = s.do(ctx, "read module "+short(digest), func(ctx context.Context) error {
-		got, err := s.client.Get(ctx, first, clientv3.WithRange(last+"\x00"), clientv3.WithKeysOnly())
+	err = s.cluster.Do(ctx, "read module "+short(digest), func(ctx context.Context) error {
+		got, err := s.cluster.Get(ctx, first, clientv3.WithRange(last+"\x00"), clientv3.WithKeysOnly())
 		if err != nil {
 			return err
 		}
@@ -186,8 +186,8 @@ func (s *Store) manifest(ctx context.Context, digest string) (m *storev1.Manifes
 	if err != nil {
 		return nil, 0, err
 	}
-	err = s.do(ctx, "read module "+short(digest), func(ctx context.Context) error {
-		got, err := s.client.Get(ctx, key)
+	err = s.cluster.Do(ctx, "read module "+short(digest), func(ctx context.Context) error {
+		got, err := s.cluster.Get(ctx, key)
 		if err != nil {
 			return err
 		}
@@ -231,7 +231,7 @@ func (s *Store) writeChunk(ctx, gctx context.Context, digest string, i int, part
 	}
 	packed := s.pack.EncodeAll(part, make([]byte, 0, len(part)/2))
 	return s.part(ctx, gctx, fmt.Sprintf("write chunk %d of module %s", i, short(digest)), func(ctx context.Context) error {
-		_, err := s.commit(ctx, nil, []clientv3.Op{clientv3.OpPut(key, string(packed))}, nil)
+		_, err := s.guard.commit(ctx, nil, []clientv3.Op{clientv3.OpPut(key, string(packed))}, nil)
 		return err
 	})
 }
@@ -246,7 +246,7 @@ func (s *Store) readChunk(ctx, gctx context.Context, digest string, i int, part 
 		return err
 	}
 	return s.part(ctx, gctx, fmt.Sprintf("read chunk %d of module %s", i, short(digest)), func(ctx context.Context) error {
-		got, err := s.client.Get(ctx, key)
+		got, err := s.cluster.Get(ctx, key)
 		if err != nil {
 			return err
 		}
@@ -267,7 +267,7 @@ func (s *Store) readChunk(ctx, gctx context.Context, digest string, i int, part 
 // part is do for one of several operations of which the first failure ends the
 // others. The caller sees that failure, so what the others say is of no weight.
 func (s *Store) part(ctx, gctx context.Context, doing string, op func(ctx context.Context) error) error {
-	err := s.do(gctx, doing, op)
+	err := s.cluster.Do(gctx, doing, op)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -295,8 +295,8 @@ func (s *Store) writeManifest(ctx context.Context, m *ruedov1.Module, data []byt
 	if err != nil {
 		return err
 	}
-	return s.do(ctx, "write module "+short(m.GetDigest()), func(ctx context.Context) error {
-		done, err := s.commit(ctx, []clientv3.Cmp{version(key, seen)}, []clientv3.Op{clientv3.OpPut(key, value)}, nil)
+	return s.cluster.Do(ctx, "write module "+short(m.GetDigest()), func(ctx context.Context) error {
+		done, err := s.guard.commit(ctx, []clientv3.Cmp{unchanged(key, seen)}, []clientv3.Op{clientv3.OpPut(key, value)}, nil)
 		if err == nil && done.Succeeded {
 			s.damaged.note(m.GetDigest(), nil)
 		}

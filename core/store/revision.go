@@ -38,8 +38,8 @@ func (s *Store) Revision(ctx context.Context, service string, n uint64) (*ruedov
 		return nil, err
 	}
 	var rev *ruedov1.Revision
-	err = s.do(ctx, "read a revision of service "+service, func(ctx context.Context) error {
-		got, err := s.client.Get(ctx, key)
+	err = s.cluster.Do(ctx, "read a revision of service "+service, func(ctx context.Context) error {
+		got, err := s.cluster.Get(ctx, key)
 		if err != nil {
 			return err
 		}
@@ -59,13 +59,13 @@ func (s *Store) Revision(ctx context.Context, service string, n uint64) (*ruedov
 // It reads windows of numbers. A read that is limited but open to the end of
 // all revisions would have etcd look through all of them.
 func (s *Store) Revisions(ctx context.Context, service string, p Page) (revs []*ruedov1.Revision, next uint64, err error) {
-	err = s.do(ctx, "read the revisions of service "+service, func(ctx context.Context) (err error) {
+	err = s.cluster.Do(ctx, "read the revisions of service "+service, func(ctx context.Context) (err error) {
 		if next = p.From; next == 0 {
 			if next, err = s.latest(ctx, service); err != nil {
 				return err
 			}
 			if next == 0 {
-				return s.serviceNotFound(service)
+				return missing(s, Services(), service)
 			}
 		}
 		revs, next, err = s.page(ctx, service, p, next)
@@ -121,7 +121,7 @@ func (s *Store) window(ctx context.Context, service string, lo, hi uint64) ([]*m
 	if err != nil {
 		return nil, err
 	}
-	got, err := s.client.Get(ctx, from, clientv3.WithRange(to+"\x00"))
+	got, err := s.cluster.Get(ctx, from, clientv3.WithRange(to+"\x00"))
 	if err != nil {
 		return nil, err
 	}
@@ -137,7 +137,7 @@ func (s *Store) latest(ctx context.Context, service string) (uint64, error) {
 		if err != nil {
 			return false, err
 		}
-		got, err := s.client.Get(ctx, key, append(opts, clientv3.WithCountOnly())...)
+		got, err := s.cluster.Get(ctx, key, append(opts, clientv3.WithCountOnly())...)
 		if err != nil {
 			return false, err
 		}
@@ -197,13 +197,13 @@ func (s *Store) revisionNotFound(ctx context.Context, service string, n uint64) 
 		return err
 	}
 	if last == 0 {
-		return s.serviceNotFound(service)
+		return missing(s, Services(), service)
 	}
 	prefix, err := s.space.Revisions(service)
 	if err != nil {
 		return err
 	}
-	got, err := s.client.Get(ctx, prefix, clientv3.WithPrefix(), clientv3.WithKeysOnly(), clientv3.WithLimit(1))
+	got, err := s.cluster.Get(ctx, prefix, clientv3.WithPrefix(), clientv3.WithKeysOnly(), clientv3.WithLimit(1))
 	if err != nil {
 		return err
 	}
@@ -220,7 +220,7 @@ func decodeRevision(service string, kv *mvccpb.KeyValue) (*ruedov1.Revision, err
 	k, _ := keys.Parse(string(kv.Key))
 	rev := &ruedov1.Revision{}
 	if err := proto.Unmarshal(kv.Value, rev); err != nil {
-		return &ruedov1.Revision{Service: service, Number: k.Number}, unreadable(err, fmt.Sprintf("revision %d of service", k.Number), service)
+		return &ruedov1.Revision{Service: service, Number: k.Number}, unreadable(err, fmt.Sprintf("revision %d of service", k.Number), service, Services().Mend)
 	}
 	rev.Service, rev.Number = service, k.Number
 	return rev, nil

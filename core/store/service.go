@@ -2,9 +2,7 @@ package store
 
 import (
 	"context"
-	"fmt"
 
-	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/protobuf/proto"
 
@@ -21,23 +19,7 @@ const (
 
 // Service reads a service. SERVICE_NOT_FOUND suggests the nearest name.
 func (s *Store) Service(ctx context.Context, name string) (*ruedov1.Service, error) {
-	key, err := s.space.Service(name)
-	if err != nil {
-		return nil, err
-	}
-	var svc *ruedov1.Service
-	err = s.do(ctx, "read service "+name, func(ctx context.Context) error {
-		got, err := s.client.Get(ctx, key)
-		if err != nil {
-			return err
-		}
-		if len(got.Kvs) == 0 {
-			return s.serviceNotFound(name)
-		}
-		svc, err = decodeService(name, got.Kvs[0])
-		return err
-	})
-	return svc, err
+	return get(ctx, s, Services(), name)
 }
 
 // Published returns what a next publish of a service builds on: the service
@@ -50,18 +32,18 @@ func (s *Store) Published(ctx context.Context, name string) (*ruedov1.Service, e
 		return nil, err
 	}
 	// What will not be written need not be prepared.
-	if err := s.refusal(); err != nil {
+	if err := s.guard.refusal(); err != nil {
 		return nil, err
 	}
 	var svc *ruedov1.Service
-	err = s.do(ctx, "read service "+name, func(ctx context.Context) error {
-		got, err := s.client.Get(ctx, key)
+	err = s.cluster.Do(ctx, "read service "+name, func(ctx context.Context) error {
+		got, err := s.cluster.Get(ctx, key)
 		if err != nil {
 			return err
 		}
 		var version int64
 		if len(got.Kvs) > 0 {
-			if svc, err = decodeService(name, got.Kvs[0]); err == nil {
+			if svc, err = Services().Decode(name, got.Kvs[0]); err == nil {
 				return nil
 			}
 			version = got.Kvs[0].ModRevision
@@ -90,7 +72,7 @@ func (s *Store) PublishService(ctx context.Context, svc *ruedov1.Service, seen i
 	if err != nil {
 		return nil, err
 	}
-	err = s.do(ctx, "publish service "+svc.GetName(), func(ctx context.Context) error { return p.commit(ctx, s) })
+	err = s.cluster.Do(ctx, "publish service "+svc.GetName(), func(ctx context.Context) error { return p.commit(ctx, s) })
 	if err != nil {
 		return nil, err
 	}
@@ -109,8 +91,8 @@ func (s *Store) DeleteService(ctx context.Context, name string) (int64, error) {
 		return 0, err
 	}
 	var version int64
-	err = s.do(ctx, "delete service "+name, func(ctx context.Context) error {
-		done, err := s.commit(ctx,
+	err = s.cluster.Do(ctx, "delete service "+name, func(ctx context.Context) error {
+		done, err := s.guard.commit(ctx,
 			[]clientv3.Cmp{exists(key)},
 			[]clientv3.Op{clientv3.OpDelete(key), clientv3.OpDelete(revisions, clientv3.WithPrefix())},
 			nil)
@@ -118,7 +100,7 @@ func (s *Store) DeleteService(ctx context.Context, name string) (int64, error) {
 			return err
 		}
 		if !done.Succeeded {
-			return s.serviceNotFound(name)
+			return missing(s, Services(), name)
 		}
 		version = done.Header.Revision
 		return nil
@@ -184,7 +166,7 @@ func (s *Store) publication(svc *ruedov1.Service, seen int64) (*publication, err
 func (p *publication) commit(ctx context.Context, s *Store) error {
 	// A stored revision never changes, so what is read before the transaction
 	// holds in it, as long as it is the same write of the key.
-	got, err := s.client.Get(ctx, p.revision)
+	got, err := s.cluster.Get(ctx, p.revision)
 	if err != nil {
 		return err
 	}
@@ -199,7 +181,7 @@ func (p *publication) commit(ctx context.Context, s *Store) error {
 			return p.lost("revision %d of service %s is another one by now", p.service.GetRevision().GetNumber(), p.service.GetName())
 		}
 	}
-	guard := []clientv3.Cmp{version(p.key, p.seen), version(p.revision, written), exists(p.manifest)}
+	guard := []clientv3.Cmp{unchanged(p.key, p.seen), unchanged(p.revision, written), exists(p.manifest)}
 	look := []clientv3.Op{
 		clientv3.OpGet(p.key, clientv3.WithKeysOnly()),
 		clientv3.OpGet(p.manifest, clientv3.WithCountOnly()),
@@ -208,7 +190,7 @@ func (p *publication) commit(ctx context.Context, s *Store) error {
 		guard = append(guard, exists(d))
 		look = append(look, clientv3.OpGet(d, clientv3.WithCountOnly()))
 	}
-	done, err := s.commit(ctx, guard, then, look)
+	done, err := s.guard.commit(ctx, guard, then, look)
 	if err != nil {
 		return err
 	}
@@ -240,7 +222,7 @@ func (p *publication) refusal(s *Store, done *clientv3.TxnResponse) error {
 	}
 	for i, d := range rev.GetDecorators() {
 		if done.Responses[2+i].GetResponseRange().GetCount() == 0 {
-			return s.decoratorNotFound(d)
+			return missing(s, Decorators(), d)
 		}
 	}
 	return p.lost("service %s has changed meanwhile", name)
@@ -249,46 +231,4 @@ func (p *publication) refusal(s *Store, done *clientv3.TxnResponse) error {
 func (p *publication) lost(format string, args ...any) error {
 	return fault.New(fault.Conflict, format, args...).
 		With("service", p.service.GetName()).WithFix("look at the service, then publish again")
-}
-
-func decodeService(name string, kv *mvccpb.KeyValue) (*ruedov1.Service, error) {
-	svc := &ruedov1.Service{}
-	if err := proto.Unmarshal(kv.Value, svc); err != nil || svc.GetRevision() == nil {
-		return nil, unreadable(err, "service", name)
-	}
-	svc.Name, svc.Version = name, kv.ModRevision
-	return svc, nil
-}
-
-// unreadable says that a value in the store is not what its key says.
-func unreadable(err error, what, name string) error {
-	e := fault.Wrap(err, fault.Integrity, "%s %s in the store cannot be read", what, name)
-	if what == "decorator" {
-		return e.With("decorator", name).WithFix("write the decorator again")
-	}
-	return e.WithFix("publish the service again")
-}
-
-func encode(m proto.Message) (string, error) {
-	b, err := proto.Marshal(m)
-	if err != nil {
-		return "", fault.Wrap(err, fault.RequestInvalid, "%s cannot be encoded: %v", m.ProtoReflect().Descriptor().Name(), err)
-	}
-	return string(b), nil
-}
-
-// version holds while a key is as it was seen; zero means that it is not there.
-func version(key string, seen int64) clientv3.Cmp {
-	return clientv3.Compare(clientv3.ModRevision(key), "=", seen)
-}
-
-func exists(key string) clientv3.Cmp {
-	return clientv3.Compare(clientv3.CreateRevision(key), ">", 0)
-}
-
-func plural(n int, one, many string) string {
-	if n == 1 {
-		return fmt.Sprint(n, " ", one)
-	}
-	return fmt.Sprint(n, " ", many)
 }

@@ -29,7 +29,7 @@ func module(b []byte) *ruedov1.Module {
 	return &ruedov1.Module{Digest: digest(b), SizeBytes: uint64(len(b)), Kind: ruedov1.Kind_KIND_FUNCTION}
 }
 
-func put(t *testing.T, s *Store, b []byte) {
+func put(t *testing.T, s *testStore, b []byte) {
 	t.Helper()
 	if err := s.PutModule(t.Context(), module(b), b); err != nil {
 		t.Fatal(err)
@@ -51,7 +51,7 @@ func service(name string, n uint64, wasm []byte, decorators ...string) *ruedov1.
 	}
 }
 
-func publish(t *testing.T, s *Store, svc *ruedov1.Service, seen int64) *ruedov1.Service {
+func publish(t *testing.T, s *testStore, svc *ruedov1.Service, seen int64) *ruedov1.Service {
 	t.Helper()
 	got, err := s.PublishService(t.Context(), svc, seen)
 	if err != nil {
@@ -71,7 +71,7 @@ func same(t *testing.T, got, want proto.Message) {
 }
 
 // count is how many keys the cluster has under a prefix.
-func count(t *testing.T, s *Store, prefix string) int64 {
+func count(t *testing.T, s *testStore, prefix string) int64 {
 	t.Helper()
 	got, err := s.client.Get(t.Context(), prefix, clientv3.WithPrefix(), clientv3.WithCountOnly())
 	if err != nil {
@@ -144,7 +144,7 @@ func TestPublishGuards(t *testing.T) {
 	}
 	one := publish(t, s, service("greet", 1, wasm("a"), "small"), 0)
 	two := publish(t, s, service("greet", 2, wasm("a"), "small"), one.GetVersion())
-	mirror(t, s) // knows the names
+	s.SetMemory(names{s})
 	before := count(t, s, "/ruedo/")
 	other := service("greet", 2, wasm("a"))
 	other.Revision.Env = map[string]string{"other": "content"}
@@ -196,7 +196,7 @@ func TestPublishGuards(t *testing.T) {
 // is stored is the winner's, whole.
 func TestPublishRace(t *testing.T) {
 	e := embedded(t, etcdembed.Config{})
-	stores := []*Store{open(t, Config{Client: e.Client()}), open(t, Config{Client: e.Client()})}
+	stores := []*testStore{open(t, Config{Client: e.Client()}), open(t, Config{Client: e.Client()})}
 	put(t, stores[0], wasm("a"))
 	var seen int64
 	for round := uint64(1); round <= 30; round++ {
@@ -246,7 +246,7 @@ func TestNotFoundSaysWhatThereIs(t *testing.T) {
 	for n := range uint64(3) {
 		version = publish(t, s, service("greet", n+1, wasm("a")), version).GetVersion()
 	}
-	mirror(t, s) // knows the names
+	s.SetMemory(names{s})
 	_, err := s.Service(t.Context(), "gret")
 	is(t, err, fault.ServiceNotFound, `there is no service "gret"`, "did you mean greet?")
 	_, err = s.Service(t.Context(), "quite-another")
@@ -295,45 +295,5 @@ func TestManyRevisionsAreDeletedAtOnce(t *testing.T) {
 	}
 	if n := count(t, s, "/ruedo/main/revisions/"); n != 1 {
 		t.Errorf("%d revisions are left, want greet-2's one", n)
-	}
-}
-
-func TestClustersDoNotSeeEachOther(t *testing.T) {
-	e := embedded(t, etcdembed.Config{})
-	team := open(t, Config{Client: e.Client(), Cluster: "team"})
-	team2 := open(t, Config{Client: e.Client(), Cluster: "team-2"})
-	m := mirror(t, team)
-	put(t, team2, wasm("a"))
-	if _, err := team2.CreateDecorator(t.Context(), decorator("small")); err != nil {
-		t.Fatal(err)
-	}
-	svc := publish(t, team2, service("greet", 1, wasm("a"), "small"), 0)
-	for _, key := range []string{"runners/r", "cores/c"} {
-		if _, err := e.Client().Put(t.Context(), "/ruedo/team-2/"+key, ""); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := m.Wait(t.Context(), svc.GetVersion()+2); err != nil {
-		t.Fatal(err)
-	}
-	for _, snap := range []*Snapshot{m.Snapshot(), mirror(t, team).Snapshot()} {
-		if n := len(snap.Services) + len(snap.Decorators) + len(snap.Runners) + len(snap.Cores); n != 0 {
-			t.Errorf("team sees %d things of team-2", n)
-		}
-	}
-	_, err := team.Service(t.Context(), "greet")
-	is(t, err, fault.ServiceNotFound, "list the services") // no suggestion either
-	_, err = team.StatModule(t.Context(), digest(wasm("a")))
-	is(t, err, fault.ModuleNotFound)
-	_, err = team.ReadModule(t.Context(), digest(wasm("a")))
-	is(t, err, fault.ModuleNotFound)
-	_, err = team.Decorator(t.Context(), "small")
-	is(t, err, fault.DecoratorNotFound)
-	_, err = team.DeleteService(t.Context(), "greet")
-	is(t, err, fault.ServiceNotFound)
-	_, err = team.PublishService(t.Context(), service("greet", 1, wasm("a")), 0)
-	is(t, err, fault.ModuleNotFound)
-	if n := len(mirror(t, team).Snapshot().Decorators); n != 0 {
-		t.Errorf("%d decorators", n)
 	}
 }

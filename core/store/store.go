@@ -1,39 +1,39 @@
-// Package store is the catalog of a cluster on etcd: services with their
-// revisions, decorators, modules; and the mirror of it in memory.
-//
-// Begin with [Open], then [OpenMirror]:
+// Package store keeps the catalog of a cluster in etcd: services with their
+// revisions, decorators, modules.
 //
 //	s, err := store.Open(ctx, store.Config{Hosts: hosts, Cluster: "main"})
-//	m, err := store.OpenMirror(ctx, s)
-//	m.Snapshot().Services["greet"]
+//	greet, err := s.Service(ctx, "greet")
 //
 // # Reads
 //
-// A [Store] reads from etcd, linearizably. A [Mirror] is fed by watch and reads
-// from memory, also while the store is away; see there.
+// A [Store] reads from etcd, linearizably. Package mirror holds the same catalog
+// in memory, for everything that is asked often.
 //
 // # Writes
 //
 // Each is one transaction, guarded by the version that the caller has seen: all
 // or nothing, and durable when it returns. A lost race is CONFLICT. The version
-// of what was written is the store's revision; [Mirror.Wait] with it makes the
-// mirror's reader see the write.
+// of what was written is the store's revision; a mirror can wait for it.
 //
 // A write that the store does not answer is STORE_UNAVAILABLE within
-// [Config.OpTimeout]. That says nothing of whether the change was made: read
-// before writing again. A caller's own cancel or deadline is given back as it
-// is.
+// [Config.OpTimeout]. That does not say whether the change was made: read before
+// writing again. A caller's own cancel or deadline is returned as it is.
 //
 // A write is refused with STORE_EMPTY while the store has lost what memory
 // holds, with STORE_FORMAT once a newer ruedo has taken the store over, with
-// STORE_FULL while there is no room, and with DATA_DIR_LOST when the files of
-// the embedded store are gone. Reads and calls go on; see [Mirror.Alarms].
+// STORE_FULL while there is no room, and with DATA_DIR_LOST if the files of the
+// embedded store are gone. Reads and calls go on. The [Guard] knows which it is.
+//
+// # Kinds
+//
+// A [Table] says how one kind of message is stored. A new kind is one row in
+// package keys, one Table here and, if it is mirrored, one entry there.
 //
 // # Modules
 //
-// A module is cut into chunks, and its manifest is written last: a module
-// without a manifest is not there, so an upload that broke off shows nowhere
-// and may be repeated. The bytes are verified against the digest on every read.
+// A module is cut into chunks, and its manifest is written last: without a
+// manifest there is no module, so an upload that broke off is visible nowhere
+// and can be repeated. The bytes are verified against the digest on every read.
 //
 // # Clusters
 //
@@ -41,20 +41,21 @@
 //
 // # Concurrency
 //
-// All methods of Store and Mirror may be called from many goroutines. What a
-// Mirror gives is shared and not to be changed.
+// All methods may be called from many goroutines.
 package store
 
 import (
 	"context"
 	"crypto/tls"
-	"errors"
+	"iter"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fleet"
 	"github.com/ruedo-dev/ruedo/internal/keys"
@@ -63,7 +64,7 @@ import (
 // Defaults of Config.
 const (
 	DefaultMaxModule = 32 << 20
-	DefaultOpTimeout = 2 * time.Second
+	DefaultOpTimeout = fleet.DefaultOpTimeout
 )
 
 // Config says where the store is.
@@ -94,18 +95,16 @@ type Config struct {
 
 // Store reads and writes the catalog of one cluster.
 type Store struct {
-	client    *clientv3.Client
-	own       bool // the client is ours to close
+	cluster   *fleet.Cluster
 	space     keys.Space
 	maxModule int64
-	timeout   time.Duration
 	logger    *slog.Logger
-	check     func() error
-	accept    bool // a store that is empty
-	guard     guard
-	damaged   damage
-	pack      *zstd.Encoder
-	unpack    *zstd.Decoder
+	guard     Guard
+	// memory is what a mirror knows. Nil until there is one.
+	memory  atomic.Pointer[Memory]
+	damaged damage
+	pack    *zstd.Encoder
+	unpack  *zstd.Decoder
 }
 
 // Open connects to the store and checks its format, writing it where the
@@ -114,73 +113,56 @@ type Store struct {
 // it; STORE_EMPTY if the cluster is not new and its format is gone;
 // CONFIG_INVALID. A store that is full can be opened.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
-	space, err := keys.NewSpace(cfg.Cluster)
+	if cfg.MaxModule <= 0 {
+		cfg.MaxModule = DefaultMaxModule
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	pack, unpack, err := codec()
 	if err != nil {
-		return nil, err
-	}
-	s := &Store{client: cfg.Client, space: space, maxModule: cfg.MaxModule, timeout: cfg.OpTimeout, logger: cfg.Logger, check: cfg.Check, accept: cfg.AcceptEmpty}
-	if s.maxModule <= 0 {
-		s.maxModule = DefaultMaxModule
-	}
-	if s.timeout <= 0 {
-		s.timeout = DefaultOpTimeout
-	}
-	if s.logger == nil {
-		s.logger = slog.New(slog.DiscardHandler)
-	}
-	if s.pack, s.unpack, err = codec(); err != nil {
 		return nil, fault.Wrap(err, fault.Internal, "cannot make the codec of modules")
 	}
-	if s.client == nil {
-		if s.client, err = fleet.Connect(cfg.Hosts, cfg.TLS); err != nil {
-			return nil, err
-		}
-		s.own = true
+	cluster, err := fleet.Open(fleet.Config{
+		Hosts: cfg.Hosts, TLS: cfg.TLS, Client: cfg.Client, Cluster: cfg.Cluster, OpTimeout: cfg.OpTimeout, Logger: cfg.Logger,
+	})
+	if err != nil {
+		unpack.Close()
+		return nil, err
 	}
-	if err := s.openFormat(ctx, cfg.Hosts); err != nil {
+	s := &Store{
+		cluster: cluster, space: cluster.Space(), maxModule: cfg.MaxModule, logger: cfg.Logger, pack: pack, unpack: unpack,
+		guard: Guard{cluster: cluster, check: cfg.Check, accept: cfg.AcceptEmpty, logger: cfg.Logger},
+	}
+	if err := s.guard.open(ctx); err != nil {
 		_ = s.Close()
 		return nil, err
 	}
 	return s, nil
 }
 
-// openFormat reads the format, or writes it if there is none. If there is no
-// room for it, the first write that the store takes brings it.
-func (s *Store) openFormat(ctx context.Context, hosts []string) error {
-	value, err := fleet.CheckFormat(ctx, s.client, s.space, hosts, s.timeout)
-	if err == nil && value == nil {
-		value, err = fleet.CreateFormat(ctx, s.client, s.space, s.timeout, s.accept)
-	}
-	switch {
-	case errors.Is(err, fault.StoreFull):
-		s.setFull(err)
-		return nil
-	case err != nil:
-		return err
-	}
-	s.guard.format.Store(&value)
-	return nil
+// Cluster is the part of etcd that the store is in. It ends with the store.
+func (s *Store) Cluster() *fleet.Cluster { return s.cluster }
+
+// Guard knows why writes are refused.
+func (s *Store) Guard() *Guard { return &s.guard }
+
+// Memory is what a process knows of the store without reading it. Its methods
+// may be called from many goroutines.
+type Memory interface {
+	// Names returns at most limit names of a kind, in any order.
+	Names(kind keys.Kind, limit int) iter.Seq[string]
+	// Service returns the last value of a service that could be read, or nil.
+	Service(name string) *ruedov1.Service
 }
 
-// Client is the client that the store works with. It is not to be closed.
-func (s *Store) Client() *clientv3.Client { return s.client }
+// SetMemory makes errors suggest names that m has, and lets a service that
+// cannot be read count as what it was.
+func (s *Store) SetMemory(m Memory) { s.memory.Store(&m) }
 
-// Space builds the keys of the cluster.
-func (s *Store) Space() keys.Space { return s.space }
-
-// Close ends the connection, where Open made it. Mirrors are closed before.
+// Close ends the connection, if Open made it. Mirrors are closed before.
 func (s *Store) Close() error {
 	s.unpack.Close()
-	if s.own {
-		_ = s.client.Close() // it only ever says that it was closed
-	}
+	s.cluster.Close()
 	return nil
-}
-
-// do runs one operation within its time and gives its error the meaning that
-// it has to the caller.
-func (s *Store) do(ctx context.Context, doing string, op func(ctx context.Context) error) error {
-	opctx, cancel := context.WithTimeout(ctx, s.timeout)
-	defer cancel()
-	return fleet.Fault(ctx, op(opctx), doing)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"iter"
 	"log/slog"
 	"net"
 	"strings"
@@ -11,12 +12,15 @@ import (
 	"testing"
 	"time"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/goleak"
 	"google.golang.org/protobuf/proto"
 
 	storev1 "github.com/ruedo-dev/ruedo/gen/ruedo/store/v1"
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/etcdembed"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/keys"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -54,7 +58,13 @@ func stop(t *testing.T, e *etcdembed.Server) {
 	}
 }
 
-func open(t *testing.T, cfg Config) *Store {
+// testStore is a store, and etcd as it is beneath it.
+type testStore struct {
+	*Store
+	client *clientv3.Client // nil unless it was given one
+}
+
+func open(t *testing.T, cfg Config) *testStore {
 	t.Helper()
 	if cfg.Cluster == "" {
 		cfg.Cluster = "main"
@@ -68,11 +78,30 @@ func open(t *testing.T, cfg Config) *Store {
 			t.Error(err)
 		}
 	})
-	return s
+	return &testStore{s, cfg.Client}
 }
 
+// names makes errors suggest the names that are stored.
+type names struct{ *testStore }
+
+func (n names) Names(kind keys.Kind, _ int) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		got, err := n.client.Get(context.Background(), n.space.Prefix(kind), clientv3.WithPrefix(), clientv3.WithKeysOnly())
+		if err != nil {
+			return
+		}
+		for _, kv := range got.Kvs {
+			if k, ok := keys.Parse(string(kv.Key)); ok && !yield(k.Name) {
+				return
+			}
+		}
+	}
+}
+
+func (names) Service(string) *ruedov1.Service { return nil }
+
 // fresh is a store on an etcd of its own.
-func fresh(t *testing.T) *Store {
+func fresh(t *testing.T) *testStore {
 	t.Helper()
 	return open(t, Config{Client: embedded(t, etcdembed.Config{}).Client()})
 }
@@ -243,12 +272,12 @@ func TestOperationsFailSoonWithoutAStore(t *testing.T) {
 	other := embedded(t, etcdembed.Config{ListenClient: "127.0.0.1:0"})
 	gone, lost := open(t, Config{Hosts: []string{other.Endpoint()}}), newProxy(t, e.Endpoint())
 	silent := open(t, Config{Hosts: []string{lost.ln.Addr().String()}})
-	for _, s := range []*Store{gone, silent} {
+	for _, s := range []*testStore{gone, silent} {
 		put(t, s, wasm("a"))
 	}
 	stop(t, other)
 	close(lost.frozen)
-	for how, s := range map[string]*Store{"gone": gone, "silent": silent} {
+	for how, s := range map[string]*testStore{"gone": gone, "silent": silent} {
 		for what, op := range operations(s) {
 			t.Run(how+"/"+what, func(t *testing.T) {
 				t.Parallel()
@@ -274,7 +303,7 @@ func TestOperationsFailSoonWithoutAStore(t *testing.T) {
 }
 
 // operations are one of each kind that a store does.
-func operations(s *Store) map[string]func(context.Context) error {
+func operations(s *testStore) map[string]func(context.Context) error {
 	return map[string]func(context.Context) error{
 		"publish": func(ctx context.Context) error {
 			_, err := s.PublishService(ctx, service("greet", 1, wasm("a")), 0)

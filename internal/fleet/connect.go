@@ -25,10 +25,10 @@ const (
 	reconnectMax = 2 * time.Second
 )
 
-// Connect makes a client of the etcd at hosts, each "host:port". It does not
+// connect returns a client of the etcd at hosts, each "host:port". It does not
 // wait for an answer: the first operation finds out. A nil tls means none.
-// CONFIG_INVALID where hosts are none or malformed.
-func Connect(hosts []string, tls *tls.Config) (*clientv3.Client, error) {
+// CONFIG_INVALID if there are no hosts, or a malformed one.
+func connect(hosts []string, tls *tls.Config) (*clientv3.Client, error) {
 	if len(hosts) == 0 {
 		return nil, fault.New(fault.ConfigInvalid, "no store is named").
 			WithFix("set store.etcd_hosts to host:port of each etcd, separated by spaces")

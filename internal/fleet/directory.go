@@ -13,7 +13,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
-	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/keys"
 )
 
@@ -39,10 +38,9 @@ const relistEvery = 30 * time.Second
 // Directory is what a runner sees of the store: where the cores are, and its
 // own registration. Its methods may be called from many goroutines.
 type Directory struct {
-	client *clientv3.Client
-	space  keys.Space
-	ttl    time.Duration
-	logger *slog.Logger
+	cluster *Cluster
+	ttl     time.Duration
+	logger  *slog.Logger
 
 	ctx    context.Context // of everything started here; ended by Close
 	cancel context.CancelFunc
@@ -52,22 +50,15 @@ type Directory struct {
 // Dial connects to the store. STORE_UNAVAILABLE, with the hosts named, where it
 // does not answer within ctx or 2 s; STORE_FORMAT; CONFIG_INVALID.
 func Dial(ctx context.Context, cfg DirectoryConfig) (*Directory, error) {
-	space, err := keys.NewSpace(cfg.Cluster)
+	c, err := Open(Config{Hosts: cfg.Hosts, TLS: cfg.TLS, Cluster: cfg.Cluster, Logger: cfg.Logger})
 	if err != nil {
 		return nil, err
 	}
-	client, err := Connect(cfg.Hosts, cfg.TLS)
-	if err != nil {
+	if _, err := c.CheckFormat(ctx); err != nil {
+		c.Close()
 		return nil, err
 	}
-	if _, err := CheckFormat(ctx, client, space, cfg.Hosts, opTimeout); err != nil {
-		_ = client.Close()
-		return nil, err
-	}
-	d := &Directory{client: client, space: space, ttl: cfg.TTL, logger: cfg.Logger}
-	if d.logger == nil {
-		d.logger = slog.New(slog.DiscardHandler)
-	}
+	d := &Directory{cluster: c, ttl: cfg.TTL, logger: c.logger}
 	d.ctx, d.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	return d, nil
 }
@@ -101,8 +92,8 @@ func (d *Directory) Cores(ctx context.Context) <-chan []*ruedov1.Core {
 func (d *Directory) follow(ctx context.Context, out chan<- []*ruedov1.Core, sent *[]*ruedov1.Core) bool {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	opctx, done := context.WithTimeout(ctx, opTimeout)
-	got, err := d.client.Get(opctx, d.space.Cores(), clientv3.WithPrefix())
+	opctx, done := context.WithTimeout(ctx, DefaultOpTimeout)
+	got, err := d.cluster.Get(opctx, d.cluster.space.Prefix(keys.KindCore), clientv3.WithPrefix())
 	done()
 	if err != nil {
 		d.logger.Debug("cannot list the cores yet", "error", err)
@@ -112,7 +103,7 @@ func (d *Directory) follow(ctx context.Context, out chan<- []*ruedov1.Core, sent
 	for _, kv := range got.Kvs {
 		d.put(cores, string(kv.Key), kv.Value)
 	}
-	watch := d.client.Watch(clientv3.WithRequireLeader(ctx), d.space.Cores(), clientv3.WithPrefix(), clientv3.WithRev(got.Header.Revision+1))
+	watch := d.cluster.Watch(clientv3.WithRequireLeader(ctx), d.cluster.space.Prefix(keys.KindCore), clientv3.WithPrefix(), clientv3.WithRev(got.Header.Revision+1))
 	relist := time.NewTimer(relistEvery)
 	defer relist.Stop()
 	send, set := out, sorted(cores)
@@ -146,7 +137,7 @@ func (d *Directory) follow(ctx context.Context, out chan<- []*ruedov1.Core, sent
 }
 
 func (d *Directory) put(cores map[string]*ruedov1.Core, key string, value []byte) {
-	k, ok := d.space.Parse(key)
+	k, ok := d.cluster.space.Parse(key)
 	core := &ruedov1.Core{}
 	if !ok || proto.Unmarshal(value, core) != nil {
 		d.logger.Warn("an entry in the store is not a core", "key", keys.Quote(key))
@@ -171,16 +162,8 @@ func sorted(cores map[string]*ruedov1.Core) []*ruedov1.Core {
 // Register enters a runner under a lease and keeps it there until leave is
 // called, which removes it at once. ctx bounds the first announcement alone.
 func (d *Directory) Register(ctx context.Context, r *ruedov1.Runner) (leave func(context.Context) error, err error) {
-	key, err := d.space.Runner(r.GetId())
-	if err != nil {
-		return nil, err
-	}
-	value, err := proto.Marshal(r)
-	if err != nil {
-		return nil, fault.Wrap(err, fault.Internal, "cannot encode runner %s", r.GetId())
-	}
-	logger := d.logger.With("id", r.GetId(), "cluster", d.space.Cluster())
-	m, err := Announce(ctx, d.client, key, value, d.ttl, logger)
+	logger := d.logger.With("id", r.GetId(), "cluster", d.cluster.space.Cluster())
+	m, err := d.cluster.announce(ctx, keys.KindRunner, r.GetId(), r, d.ttl, logger)
 	if err != nil {
 		return nil, err
 	}
@@ -201,6 +184,6 @@ func (d *Directory) Register(ctx context.Context, r *ruedov1.Runner) (leave func
 func (d *Directory) Close() error {
 	d.cancel()
 	d.wg.Wait()
-	_ = d.client.Close()
+	d.cluster.Close()
 	return nil
 }

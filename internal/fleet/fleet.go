@@ -1,9 +1,10 @@
 // Package fleet is what every process on the store shares: a connection, the
 // check of the storage format, and membership by leases.
 //
-// A process that stays visible to the others announces itself:
+// Begin with [Open]. A process that stays visible to the others is listed:
 //
-//	m, err := fleet.Announce(ctx, client, key, value, fleet.DefaultTTL, logger)
+//	c, err := fleet.Open(fleet.Config{Hosts: hosts, Cluster: "main"})
+//	m, err := c.AnnounceCore(ctx, core, fleet.DefaultTTL)
 //	defer m.Close(ctx)
 //
 // A runner that holds store settings finds the cores and registers itself

@@ -20,7 +20,6 @@ import (
 	storev1 "github.com/ruedo-dev/ruedo/gen/ruedo/store/v1"
 	"github.com/ruedo-dev/ruedo/internal/etcdembed"
 	"github.com/ruedo-dev/ruedo/internal/fault"
-	"github.com/ruedo-dev/ruedo/internal/keys"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -59,9 +58,9 @@ func stop(t *testing.T, s *etcdembed.Server) {
 }
 
 // connect makes a client over the network.
-func connect(t *testing.T, s *etcdembed.Server) *clientv3.Client {
+func connected(t *testing.T, s *etcdembed.Server) *clientv3.Client {
 	t.Helper()
-	c, err := Connect([]string{s.Endpoint()}, nil)
+	c, err := connect([]string{s.Endpoint()}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +133,7 @@ func TestBackoffGrowsAndStaysBounded(t *testing.T) {
 
 func TestHostsAreChecked(t *testing.T) {
 	for _, hosts := range [][]string{nil, {""}, {"localhost"}, {"http://127.0.0.1:2379"}, {":2379"}, {"a:0"}, {"a:70000"}, {"a:b"}, {"127.0.0.1:2379", "user:secret@b:1"}, {"a/b:1"}} {
-		c, err := Connect(hosts, nil)
+		c, err := connect(hosts, nil)
 		if !errors.Is(err, fault.ConfigInvalid) {
 			t.Errorf("%q: %v, want CONFIG_INVALID", hosts, err)
 		}
@@ -148,13 +147,13 @@ func TestFormat(t *testing.T) {
 	s := embedded(t, etcdembed.Config{})
 	check := func(cluster string, create bool) error {
 		t.Helper()
-		space, err := keys.NewSpace(cluster)
+		c, err := Open(Config{Client: s.Client(), Cluster: cluster})
 		if err != nil {
 			t.Fatal(err)
 		}
-		value, err := CheckFormat(t.Context(), s.Client(), space, nil, opTimeout)
+		value, err := c.CheckFormat(t.Context())
 		if err == nil && value == nil && create {
-			_, err = CreateFormat(t.Context(), s.Client(), space, opTimeout, false)
+			_, err = c.CreateFormat(t.Context(), false)
 		}
 		return err
 	}
@@ -243,7 +242,7 @@ func TestFullStore(t *testing.T) {
 		t.Errorf("%v, want STORE_FULL", got)
 	}
 	// The entry appears as soon as there is room.
-	m := announce(t, s.Client(), "one", 0)
+	m := announced(t, s.Client(), "one", 0)
 	if _, _, ok := stored(t, s.Client()); ok {
 		t.Fatal("a full store took an entry")
 	}
@@ -263,7 +262,7 @@ func TestFullStore(t *testing.T) {
 // room makes room in a full store, as its operator does.
 func room(t *testing.T, s *etcdembed.Server) {
 	t.Helper()
-	c, err := Connect([]string{s.Endpoint()}, nil)
+	c, err := connect([]string{s.Endpoint()}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

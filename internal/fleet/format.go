@@ -3,7 +3,6 @@ package fleet
 import (
 	"context"
 	"crypto/rand"
-	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/protobuf/proto"
@@ -18,40 +17,42 @@ const Format = 1
 
 // CheckFormat makes sure that the cluster's keys are of this program's format
 // and returns the stored value, nil if there is none: STORE_FORMAT if they are
-// not, STORE_UNAVAILABLE, with hosts named, if the store does not answer within
-// ctx or the timeout.
-func CheckFormat(ctx context.Context, client *clientv3.Client, space keys.Space, hosts []string, timeout time.Duration) (value []byte, err error) {
-	opctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	got, err := client.Get(opctx, space.Format())
-	if err != nil {
-		return nil, unreachable(Fault(ctx, err, "read the storage format"), hosts)
-	}
-	if len(got.Kvs) == 0 {
+// not, STORE_UNAVAILABLE, with the hosts named, if the store does not answer
+// within ctx or OpTimeout.
+func (c *Cluster) CheckFormat(ctx context.Context) (value []byte, err error) {
+	var got *clientv3.GetResponse
+	err = c.Do(ctx, "read the storage format", func(ctx context.Context) (err error) {
+		got, err = c.client.Get(ctx, c.space.Format())
+		return err
+	})
+	switch {
+	case err != nil:
+		return nil, unreachable(err, c.hosts)
+	case len(got.Kvs) == 0:
 		return nil, nil
 	}
-	return got.Kvs[0].Value, ReadFormat(got.Kvs[0].Value, space)
+	return got.Kvs[0].Value, ReadFormat(got.Kvs[0].Value, c.space)
 }
 
 // CreateFormat writes the format if there is none and returns what is stored;
 // several processes may do so at the same time. If cores are registered, the
 // cluster is not new and has lost its format with everything else: STORE_EMPTY,
 // unless acceptEmpty.
-func CreateFormat(ctx context.Context, client *clientv3.Client, space keys.Space, timeout time.Duration, acceptEmpty bool) (value []byte, err error) {
+func (c *Cluster) CreateFormat(ctx context.Context, acceptEmpty bool) (value []byte, err error) {
 	value, err = proto.Marshal(&storev1.Format{Number: Format, Id: rand.Text()})
 	if err != nil {
 		return nil, err
 	}
-	guard := []clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(space.Format()), "=", 0)}
+	guard := []clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(c.space.Format()), "=", 0)}
 	if !acceptEmpty {
-		guard = append(guard, clientv3.Compare(clientv3.CreateRevision(space.Cores()).WithPrefix(), "=", 0))
+		guard = append(guard, clientv3.Compare(clientv3.CreateRevision(c.space.Prefix(keys.KindCore)).WithPrefix(), "=", 0))
 	}
-	opctx, cancel := context.WithTimeout(ctx, timeout)
+	opctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	made, err := client.Txn(opctx).
+	made, err := c.client.Txn(opctx).
 		If(guard...).
-		Then(clientv3.OpPut(space.Format(), string(value))).
-		Else(clientv3.OpGet(space.Format())).
+		Then(clientv3.OpPut(c.space.Format(), string(value))).
+		Else(clientv3.OpGet(c.space.Format())).
 		Commit()
 	if err != nil {
 		return nil, Fault(ctx, err, "write the storage format")
@@ -61,9 +62,9 @@ func CreateFormat(ctx context.Context, client *clientv3.Client, space keys.Space
 	}
 	kvs := made.Responses[0].GetResponseRange().GetKvs()
 	if len(kvs) == 0 {
-		return nil, StoreEmpty("cluster %s has registered cores, but no catalog and no format number", space.Cluster())
+		return nil, StoreEmpty("cluster %s has registered cores, but no catalog and no format number", c.space.Cluster())
 	}
-	return kvs[0].Value, ReadFormat(kvs[0].Value, space)
+	return kvs[0].Value, ReadFormat(kvs[0].Value, c.space)
 }
 
 // ReadFormat reports, by its error, whether a stored format is one that this

@@ -14,8 +14,8 @@ import (
 // DefaultTTL is how long the entry of a process that died stays.
 const DefaultTTL = 5 * time.Second
 
-// opTimeout bounds one operation of ours on the store.
-const opTimeout = 2 * time.Second
+// DefaultOpTimeout bounds one operation on the store.
+const DefaultOpTimeout = 2 * time.Second
 
 // Membership is an entry in the store that lives as long as its announcer.
 // Its methods may be called from many goroutines.
@@ -41,12 +41,12 @@ type Membership struct {
 	lease clientv3.LeaseID
 }
 
-// Announce puts value at key under a lease and keeps it there until Close.
-// ctx bounds the first announcement alone; where that fails, nothing is left
-// behind and the error is a *fault.Error. A store that is full is no failure:
-// the entry appears when there is room again. A ttl of zero means [DefaultTTL];
-// etcd counts in whole seconds. A nil logger discards.
-func Announce(ctx context.Context, client *clientv3.Client, key string, value []byte, ttl time.Duration, logger *slog.Logger) (*Membership, error) {
+// announce puts value at key under a lease and keeps it there until Close.
+// ctx bounds the first announcement only; if that fails, nothing is left behind
+// and the error is a *fault.Error. A full store is not a failure: the entry
+// appears when there is room again. A ttl of zero means [DefaultTTL]; etcd counts
+// in whole seconds. A nil logger discards.
+func announce(ctx context.Context, client *clientv3.Client, key string, value []byte, ttl time.Duration, logger *slog.Logger) (*Membership, error) {
 	if ttl <= 0 {
 		ttl = DefaultTTL
 	}
@@ -73,7 +73,7 @@ func (m *Membership) Update(ctx context.Context, value []byte) error {
 	m.mu.Lock()
 	m.value, m.dirty = value, true
 	m.mu.Unlock()
-	opctx, cancel := context.WithTimeout(ctx, opTimeout)
+	opctx, cancel := context.WithTimeout(ctx, DefaultOpTimeout)
 	defer cancel()
 	if err := m.lock(opctx); err != nil {
 		return Fault(ctx, err, "update "+m.key)
@@ -141,7 +141,7 @@ func (m *Membership) Close(ctx context.Context) error {
 	if lease == clientv3.NoLease {
 		return nil
 	}
-	opctx, cancel := context.WithTimeout(ctx, opTimeout)
+	opctx, cancel := context.WithTimeout(ctx, DefaultOpTimeout)
 	defer cancel()
 	_, err := m.client.Revoke(opctx, lease)
 	if errors.Is(err, rpctypes.ErrLeaseNotFound) {
@@ -152,7 +152,7 @@ func (m *Membership) Close(ctx context.Context) error {
 
 // announce puts the entry under a new lease.
 func (m *Membership) announce(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, opTimeout)
+	ctx, cancel := context.WithTimeout(ctx, DefaultOpTimeout)
 	defer cancel()
 	grant, err := m.client.Grant(ctx, int64((m.ttl+time.Second-1)/time.Second))
 	if err != nil {
@@ -188,7 +188,7 @@ func (m *Membership) move(ctx context.Context, lease clientv3.LeaseID) (old clie
 // drop revokes a lease that nothing of ours hangs on. Where that fails it runs
 // out by itself.
 func (m *Membership) drop(lease clientv3.LeaseID) {
-	ctx, cancel := context.WithTimeout(context.Background(), opTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), DefaultOpTimeout)
 	defer cancel()
 	_, _ = m.client.Revoke(ctx, lease)
 }
@@ -273,7 +273,7 @@ func (m *Membership) hold(ctx context.Context, lease clientv3.LeaseID) {
 // due. It gives false where the lease is lost. What else is wrong with the
 // store shows in the lease.
 func (m *Membership) ensure(ctx context.Context, lease clientv3.LeaseID) bool {
-	ctx, cancel := context.WithTimeout(ctx, opTimeout)
+	ctx, cancel := context.WithTimeout(ctx, DefaultOpTimeout)
 	defer cancel()
 	if m.lock(ctx) != nil {
 		return true

@@ -15,9 +15,9 @@ import (
 
 const entry = "/ruedo/main/runners/edge-1"
 
-func announce(t *testing.T, c *clientv3.Client, value string, ttl time.Duration) *Membership {
+func announced(t *testing.T, c *clientv3.Client, value string, ttl time.Duration) *Membership {
 	t.Helper()
-	m, err := Announce(t.Context(), c, entry, []byte(value), ttl, nil)
+	m, err := announce(t.Context(), c, entry, []byte(value), ttl, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +51,7 @@ func hangsOn(m *Membership) clientv3.LeaseID {
 
 func TestAnnounceUpdateClose(t *testing.T) {
 	c := embedded(t, etcdembed.Config{}).Client()
-	m := announce(t, c, "one", 0)
+	m := announced(t, c, "one", 0)
 	if v, lease, ok := stored(t, c); !ok || v != "one" || lease == 0 {
 		t.Fatalf("stored %q under lease %x, %t", v, lease, ok)
 	}
@@ -78,7 +78,7 @@ func TestAnnounceUpdateClose(t *testing.T) {
 func TestEntryOfADeadProcessGoes(t *testing.T) {
 	t.Parallel()
 	c := embedded(t, etcdembed.Config{}).Client()
-	m := announce(t, c, "one", time.Second)
+	m := announced(t, c, "one", time.Second)
 	began := time.Now()
 	m.cancel() // as a kill: nobody renews, nobody revokes
 	m.wg.Wait()
@@ -91,7 +91,7 @@ func TestEntryOfADeadProcessGoes(t *testing.T) {
 func TestEntryOutlivesItsTTL(t *testing.T) {
 	t.Parallel()
 	c := embedded(t, etcdembed.Config{}).Client()
-	announce(t, c, "one", time.Second)
+	announced(t, c, "one", time.Second)
 	_, first, _ := stored(t, c)
 	deadline := time.After(3 * time.Second)
 	tick := time.NewTicker(20 * time.Millisecond)
@@ -110,7 +110,7 @@ func TestEntryOutlivesItsTTL(t *testing.T) {
 
 func TestEntryComesBackAfterItsLeaseIsLost(t *testing.T) {
 	c := embedded(t, etcdembed.Config{}).Client()
-	m := announce(t, c, "one", time.Second)
+	m := announced(t, c, "one", time.Second)
 	_, first, _ := stored(t, c)
 	if _, err := c.Revoke(t.Context(), first); err != nil {
 		t.Fatal(err)
@@ -126,7 +126,7 @@ func TestEntryComesBackAfterItsLeaseIsLost(t *testing.T) {
 
 func TestEntryComesBackAfterItWasDeleted(t *testing.T) {
 	c := embedded(t, etcdembed.Config{}).Client()
-	announce(t, c, "one", time.Hour) // so that no renewal helps
+	announced(t, c, "one", time.Hour) // so that no renewal helps
 	for range 3 {
 		if _, err := c.Delete(t.Context(), entry); err != nil {
 			t.Fatal(err)
@@ -138,8 +138,8 @@ func TestEntryComesBackAfterItWasDeleted(t *testing.T) {
 func TestTwoAnnouncersOfOneKey(t *testing.T) {
 	c := embedded(t, etcdembed.Config{}).Client()
 	for _, lastLeavesFirst := range []bool{false, true} {
-		first := announce(t, c, "first", time.Hour)
-		last := announce(t, c, "last", time.Hour)
+		first := announced(t, c, "first", time.Hour)
+		last := announced(t, c, "last", time.Hour)
 		leaver, stayer := first, last
 		if lastLeavesFirst {
 			leaver, stayer = last, first
@@ -167,8 +167,8 @@ func TestEntryComesBackAfterAnOutage(t *testing.T) {
 			t.Parallel()
 			dir := filepath.Join(t.TempDir(), "a")
 			s := embedded(t, etcdembed.Config{Dir: dir, ListenClient: "127.0.0.1:0"})
-			c := connect(t, s)
-			m := announce(t, c, "one", time.Second)
+			c := connected(t, s)
+			m := announced(t, c, "one", time.Second)
 			stop(t, s)
 			began := time.Now()
 			if err := m.Update(t.Context(), []byte("two")); !errors.Is(err, fault.StoreUnavailable) {
@@ -194,7 +194,7 @@ func TestEntryComesBackAfterAnOutage(t *testing.T) {
 func TestUpdateDoesNotWaitForAnotherWrite(t *testing.T) {
 	t.Parallel()
 	c := embedded(t, etcdembed.Config{}).Client()
-	m := announce(t, c, "one", time.Second)
+	m := announced(t, c, "one", time.Second)
 	if err := m.lock(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -202,7 +202,7 @@ func TestUpdateDoesNotWaitForAnotherWrite(t *testing.T) {
 	if err := m.Update(t.Context(), []byte("two")); !errors.Is(err, fault.StoreUnavailable) {
 		t.Errorf("an update behind another write: %v, want STORE_UNAVAILABLE", err)
 	}
-	if took := time.Since(began); took > opTimeout+time.Second {
+	if took := time.Since(began); took > DefaultOpTimeout+time.Second {
 		t.Errorf("took %v to fail", took)
 	}
 	m.unlock()
@@ -211,13 +211,13 @@ func TestUpdateDoesNotWaitForAnotherWrite(t *testing.T) {
 
 func TestAnnounceWithoutAStore(t *testing.T) {
 	t.Parallel()
-	c, err := Connect([]string{silent(t)}, nil)
+	c, err := connect([]string{silent(t)}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
 	began := time.Now()
-	m, err := Announce(t.Context(), c, entry, nil, 0, nil)
+	m, err := announce(t.Context(), c, entry, nil, 0, nil)
 	if m != nil || !errors.Is(err, fault.StoreUnavailable) {
 		t.Errorf("%v, %v, want STORE_UNAVAILABLE", m, err)
 	}

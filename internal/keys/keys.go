@@ -38,17 +38,25 @@ import (
 // root is what all keys of all clusters begin with.
 const root = "/ruedo/"
 
-// Directories under a cluster.
+// Directories under a cluster whose keys have more parts than a name.
 const (
-	dirServices   = "services/"
-	dirRevisions  = "revisions/"
-	dirModules    = "modules/"
-	dirDecorators = "decorators/"
-	dirRunners    = "runners/"
-	dirCores      = "cores/"
-	dirLeader     = "leader/"
-	dirMeta       = "meta/"
+	dirRevisions = "revisions/"
+	dirModules   = "modules/"
+	dirLeader    = "leader/"
+	dirMeta      = "meta/"
 )
+
+// named are the kinds whose keys are a directory and a name. A new kind is one
+// row here.
+var named = [...]struct {
+	kind      Kind
+	dir, noun string
+}{
+	{KindService, "services/", "service"},
+	{KindDecorator, "decorators/", "decorator"},
+	{KindRunner, "runners/", "runner"},
+	{KindCore, "cores/", "core"},
+}
 
 // Last parts of keys that have a fixed name.
 const (
@@ -85,11 +93,29 @@ func (s Space) Cluster() string {
 	return strings.TrimSuffix(strings.TrimPrefix(string(s), root), "/")
 }
 
-// Service is the key of a service.
-func (s Space) Service(name string) (string, error) { return s.named(dirServices, "service", name) }
+// Key is the key of a service, decorator, runner or core. Other kinds have
+// methods of their own.
+func (s Space) Key(kind Kind, name string) (string, error) {
+	for _, n := range named {
+		if n.kind == kind {
+			return s.named(n.dir, n.noun, name)
+		}
+	}
+	return "", fault.New(fault.Internal, "keys of kind %d are not made of a name", kind)
+}
 
-// Services is the prefix of all services.
-func (s Space) Services() string { return string(s) + dirServices }
+// Prefix is what all keys of a kind begin with, for the kinds of [Space.Key].
+func (s Space) Prefix(kind Kind) string {
+	for _, n := range named {
+		if n.kind == kind {
+			return string(s) + n.dir
+		}
+	}
+	return ""
+}
+
+// Service is the key of a service.
+func (s Space) Service(name string) (string, error) { return s.Key(KindService, name) }
 
 // Revision is the key of one revision of a service.
 func (s Space) Revision(service string, n uint64) (string, error) {
@@ -138,24 +164,7 @@ func (s Space) ModuleChunks(digest string) (string, error) {
 func (s Space) Modules() string { return string(s) + dirModules }
 
 // Decorator is the key of a decorator.
-func (s Space) Decorator(name string) (string, error) {
-	return s.named(dirDecorators, "decorator", name)
-}
-
-// Decorators is the prefix of all decorators.
-func (s Space) Decorators() string { return string(s) + dirDecorators }
-
-// Runner is the key of a runner's membership.
-func (s Space) Runner(id string) (string, error) { return s.named(dirRunners, "runner", id) }
-
-// Runners is the prefix of all runners.
-func (s Space) Runners() string { return string(s) + dirRunners }
-
-// Core is the key of a core's membership.
-func (s Space) Core(id string) (string, error) { return s.named(dirCores, "core", id) }
-
-// Cores is the prefix of all cores.
-func (s Space) Cores() string { return string(s) + dirCores }
+func (s Space) Decorator(name string) (string, error) { return s.Key(KindDecorator, name) }
 
 // Leader is the prefix under which candidates for a job stand.
 func (s Space) Leader(job string) (string, error) {

@@ -66,7 +66,7 @@ func TestLayout(t *testing.T) {
 	}
 	for want, got := range map[string]string{
 		"/ruedo/main/services/greet":                       key(s.Service("greet")),
-		"/ruedo/main/services/":                            s.Services(),
+		"/ruedo/main/services/":                            s.Prefix(KindService),
 		"/ruedo/main/revisions/greet/00000000000000000007": key(s.Revision("greet", 7)),
 		"/ruedo/main/revisions/greet/18446744073709551615": key(s.Revision("greet", math.MaxUint64)),
 		"/ruedo/main/revisions/greet/":                     key(s.Revisions("greet")),
@@ -75,11 +75,11 @@ func TestLayout(t *testing.T) {
 		"/ruedo/main/modules/" + digest + "/chunks/":       key(s.ModuleChunks(digest)),
 		"/ruedo/main/modules/":                             s.Modules(),
 		"/ruedo/main/decorators/small":                     key(s.Decorator("small")),
-		"/ruedo/main/decorators/":                          s.Decorators(),
-		"/ruedo/main/runners/edge-1":                       key(s.Runner("edge-1")),
-		"/ruedo/main/runners/":                             s.Runners(),
-		"/ruedo/main/cores/c1":                             key(s.Core("c1")),
-		"/ruedo/main/cores/":                               s.Cores(),
+		"/ruedo/main/decorators/":                          s.Prefix(KindDecorator),
+		"/ruedo/main/runners/edge-1":                       key(s.Key(KindRunner, "edge-1")),
+		"/ruedo/main/runners/":                             s.Prefix(KindRunner),
+		"/ruedo/main/cores/c1":                             key(s.Key(KindCore, "c1")),
+		"/ruedo/main/cores/":                               s.Prefix(KindCore),
 		"/ruedo/main/leader/sweep/":                        key(s.Leader("sweep")),
 		"/ruedo/main/leader/sweep/7587891e0f21a7cd":        key(s.LeaderCandidate("sweep", 0x7587891e0f21a7cd)),
 		"/ruedo/main/meta/format":                          s.Format(),
@@ -108,8 +108,8 @@ func TestHostileNamesHaveNoKey(t *testing.T) {
 			"ModuleChunks":    s.ModuleChunks,
 			"ModuleChunk":     func(n string) (string, error) { return s.ModuleChunk(n, 0) },
 			"Decorator":       s.Decorator,
-			"Runner":          s.Runner,
-			"Core":            s.Core,
+			"Runner":          func(name string) (string, error) { return s.Key(KindRunner, name) },
+			"Core":            func(name string) (string, error) { return s.Key(KindCore, name) },
 			"Leader":          s.Leader,
 			"LeaderCandidate": func(n string) (string, error) { return s.LeaderCandidate(n, 1) },
 		} {
@@ -147,10 +147,10 @@ func TestPrefixesDoNotReachNeighbours(t *testing.T) {
 	if strings.HasPrefix(rev, prefix) {
 		t.Errorf("%s matches %s", prefix, rev)
 	}
-	if strings.HasPrefix(team2.Services(), string(team)) {
-		t.Errorf("%s matches %s", team, team2.Services())
+	if strings.HasPrefix(team2.Prefix(KindService), string(team)) {
+		t.Errorf("%s matches %s", team, team2.Prefix(KindService))
 	}
-	for _, p := range []string{string(team), team.Services(), team.Modules(), team.Decorators(), team.Runners(), team.Cores(), prefix} {
+	for _, p := range []string{string(team), team.Prefix(KindService), team.Modules(), team.Prefix(KindDecorator), team.Prefix(KindRunner), team.Prefix(KindCore), prefix} {
 		if !strings.HasSuffix(p, "/") {
 			t.Errorf("prefix %s does not end in a slash", p)
 		}
@@ -224,7 +224,7 @@ func TestRoundTrip(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	s := space(f, "main")
 	for _, name := range hostile {
-		f.Add(s.Services() + name)
+		f.Add(s.Prefix(KindService) + name)
 		f.Add("/ruedo/" + name + "/services/a")
 		f.Add("/ruedo/main/revisions/" + name + "/00000000000000000001")
 	}

@@ -21,6 +21,16 @@ const (
 	KindFormat
 )
 
+// String is what users call a kind, for example "service".
+func (k Kind) String() string {
+	for _, n := range named {
+		if n.kind == k {
+			return n.noun
+		}
+	}
+	return "key"
+}
+
 // Key is a key in its parts.
 type Key struct {
 	Kind  Kind
@@ -47,16 +57,14 @@ func Parse(key string) (Key, bool) {
 	if !ok {
 		return Key{}, false
 	}
+	dir += "/"
 	k := Key{Space: Space(root + cluster + "/")}
-	switch dir + "/" {
-	case dirServices:
-		return k.single(KindService, rest)
-	case dirDecorators:
-		return k.single(KindDecorator, rest)
-	case dirRunners:
-		return k.single(KindRunner, rest)
-	case dirCores:
-		return k.single(KindCore, rest)
+	for _, n := range named {
+		if n.dir == dir {
+			return k.single(n.kind, rest)
+		}
+	}
+	switch dir {
 	case dirRevisions:
 		name, n, ok := strings.Cut(rest, "/")
 		number, fits := unpad(n, revisionDigits)
@@ -85,24 +93,18 @@ func (k Key) String() string {
 	var key string
 	var err error
 	switch k.Kind {
-	case KindService:
-		key, err = k.Space.Service(k.Name)
 	case KindRevision:
 		key, err = k.Space.Revision(k.Name, k.Number)
 	case KindModuleManifest:
 		key, err = k.Space.ModuleManifest(k.Name)
 	case KindModuleChunk:
 		key, err = k.Space.ModuleChunk(k.Name, int(min(k.Number, MaxChunk+1)))
-	case KindDecorator:
-		key, err = k.Space.Decorator(k.Name)
-	case KindRunner:
-		key, err = k.Space.Runner(k.Name)
-	case KindCore:
-		key, err = k.Space.Core(k.Name)
 	case KindLeader:
 		key, err = k.Space.LeaderCandidate(k.Name, k.Number)
 	case KindFormat:
 		key = k.Space.Format()
+	default:
+		key, err = k.Space.Key(k.Kind, k.Name)
 	}
 	if err != nil {
 		return ""

@@ -1,4 +1,4 @@
-package store
+package mirror
 
 import (
 	"context"
@@ -23,39 +23,39 @@ func (m *Mirror) beat(ctx context.Context) {
 	defer tick.Stop()
 	var last int64 // revision of the beat before
 	lagging, away := 0, false
-	m.store.watchDir()
-	m.store.probe(ctx)
+	m.guard.CheckFiles()
+	m.guard.Probe(ctx)
 	for beats := 1; ; beats++ {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		m.store.watchDir()
+		m.guard.CheckFiles()
 		before := m.horizon.Load()
-		now, cluster, format, err := m.ask(ctx)
+		now, etcd, format, err := m.ask(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
 			if m.Stale() && !away {
 				away = true
-				m.store.logger.Warn("the store does not answer; going on from memory", "error", err)
+				m.logger.Warn("the store does not answer; going on from memory", "error", err)
 			}
 			continue
 		case away:
 			away = false
-			m.store.logger.Info("the store answers again")
+			m.logger.Info("the store answers again")
 		}
 		m.hear()
 		lagging++
 		if before >= last {
 			lagging = 0
 		}
-		if beats%probeBeats == 0 || m.store.guard.full.Load() != nil {
-			m.store.probe(ctx)
+		if beats%probeBeats == 0 || m.guard.Full() {
+			m.guard.Probe(ctx)
 		}
-		if now < before || cluster != m.cluster.Load() || lagging >= stuckBeats || !m.known(ctx, format) {
+		if now < before || etcd != m.etcd.Load() || lagging >= stuckBeats || !m.guard.Known(ctx, format) {
 			last, lagging = 0, 0
 			signal(m.resync)
 			continue
@@ -69,28 +69,17 @@ func (m *Mirror) beat(ctx context.Context) {
 
 // ask reads the store's revision, etcd's cluster id and the format, through the
 // quorum.
-func (m *Mirror) ask(ctx context.Context) (revision int64, cluster uint64, format []byte, err error) {
-	err = m.store.do(ctx, "reach the store", func(ctx context.Context) error {
-		got, err := m.store.client.Get(ctx, m.store.space.Format())
+func (m *Mirror) ask(ctx context.Context) (revision int64, etcd uint64, format []byte, err error) {
+	err = m.cluster.Do(ctx, "reach the store", func(ctx context.Context) error {
+		got, err := m.cluster.Get(ctx, m.cluster.Space().Format())
 		if err != nil {
 			return err
 		}
-		revision, cluster = got.Header.Revision, got.Header.ClusterId
+		revision, etcd = got.Header.Revision, got.Header.ClusterId
 		if len(got.Kvs) > 0 {
 			format = got.Kvs[0].Value
 		}
 		return nil
 	})
-	return revision, cluster, format, err
-}
-
-// known reports whether a format is the one that was listed. One that was not
-// written yet, for lack of room, is.
-func (m *Mirror) known(ctx context.Context, format []byte) bool {
-	known := m.store.guard.format.Load()
-	if known == nil && format == nil && m.store.guard.blocked.Load() == nil {
-		_, _ = m.store.ensureFormat(ctx) // it is tried again
-		return true
-	}
-	return known != nil && string(*known) == string(format)
+	return revision, etcd, format, err
 }

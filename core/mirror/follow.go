@@ -1,4 +1,4 @@
-package store
+package mirror
 
 import (
 	"context"
@@ -45,10 +45,10 @@ type message struct {
 // follow watches from the mirror's horizon on until a watch breaks, the mirror
 // is to be listed again, or ctx ends.
 //
-// There is one watch for each prefix and one for the format, and etcd promises order within each only.
-// So an event is held back until the other watches are known to have passed its
-// revision, which they are asked for: the answer (progress) comes to all watches
-// of the stream, each after the events that it has to tell.
+// There is one watch for each table and one for the format, and etcd promises
+// order within each only. So an event is held back until the other watches are
+// known to have passed its revision. They are asked for that: the answer
+// (progress) comes to all watches of the stream, to each after its events.
 func (m *Mirror) follow(ctx context.Context) error {
 	// The metadata gives the watches a stream of their own: others on the same
 	// client would hold up the answer, and get it too.
@@ -62,7 +62,7 @@ func (m *Mirror) follow(ctx context.Context) error {
 	msgs := make(chan message)
 	for i, key := range m.watched() {
 		f.seen = append(f.seen, from)
-		watch := m.store.client.Watch(ctx, key, append(under(key), clientv3.WithRev(from+1))...)
+		watch := m.cluster.Watch(ctx, key, append(under(key), clientv3.WithRev(from+1))...)
 		wg.Go(func() {
 			for r := range watch {
 				select {
@@ -86,7 +86,7 @@ func (f *follower) asker(ctx context.Context) {
 	for {
 		select {
 		case <-f.ask:
-			_ = f.m.store.client.RequestProgress(ctx) // asked again where no answer comes
+			_ = f.m.cluster.RequestProgress(ctx) // asked again where no answer comes
 		case <-ctx.Done():
 			return
 		}
@@ -177,7 +177,7 @@ func (f *follower) advance() error {
 				return errFormat
 			}
 		}
-		d := f.m.Snapshot().edit(horizon, f.m.store.space, f.m.store.logger)
+		d := f.m.edit(f.m.Snapshot(), horizon)
 		rest := f.pending[:0]
 		for _, e := range f.pending {
 			if e.Kv.ModRevision > horizon {

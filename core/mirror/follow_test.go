@@ -1,13 +1,15 @@
-package store
+package mirror
 
 import (
-	"log/slog"
 	"testing"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/ruedo-dev/ruedo/core/store"
+	"github.com/ruedo-dev/ruedo/internal/fleet"
 )
 
 // The watches of the mirror, by their place in prefixes.
@@ -21,12 +23,13 @@ const (
 
 // Watches overtake each other; what they tell is shown in the store's order.
 func TestEventsAreHeldBackUntilAllWatchesHavePassedThem(t *testing.T) {
-	m := &Mirror{
-		store:   &Store{space: "/ruedo/main/", logger: slog.New(slog.DiscardHandler)},
-		changed: make(chan struct{}),
-		moved:   make(chan struct{}),
+	cluster, err := fleet.Open(fleet.Config{Hosts: []string{"127.0.0.1:1"}, Cluster: "main"}) // it is never asked
+	if err != nil {
+		t.Fatal(err)
 	}
-	m.show(newSnapshot(10), 10)
+	t.Cleanup(cluster.Close)
+	m := newMirror(cluster, &store.Guard{}, nil)
+	m.show(newSnapshot(m.tables, 10), 10)
 	f := &follower{m: m, seen: []int64{10, 10, 10, 10}}
 	event := func(watch int, revision int64, key string, v proto.Message) {
 		t.Helper()

@@ -1,4 +1,4 @@
-package store
+package mirror
 
 import (
 	"context"
@@ -11,14 +11,15 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/ruedo-dev/ruedo/core/store"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/etcdembed"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-func mirror(t *testing.T, s *Store) *Mirror {
+func mirror(t *testing.T, s *testStore) *Mirror {
 	t.Helper()
-	m, err := OpenMirror(t.Context(), s)
+	m, err := Open(t.Context(), Config{Store: s.Store, Logger: s.logger})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,13 +42,13 @@ func wait(t *testing.T, m *Mirror, revision int64) {
 }
 
 // member writes a runner or a core as its membership would.
-func member(t *testing.T, s *Store, key string, v proto.Message) int64 {
+func member(t *testing.T, s *testStore, key string, v proto.Message) int64 {
 	t.Helper()
 	b, err := proto.Marshal(v)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := s.client.Put(t.Context(), string(s.space)+key, string(b))
+	r, err := s.client.Put(t.Context(), string(s.Cluster().Space())+key, string(b))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +212,7 @@ func TestServicesDoNotShowBeforeTheirDecorators(t *testing.T) {
 
 func TestMirrorLeavesOutWhatItCannotRead(t *testing.T) {
 	var log buffer
-	s := open(t, Config{Client: embedded(t, etcdembed.Config{}).Client(), Logger: log.logger()})
+	s := open(t, store.Config{Client: embedded(t, etcdembed.Config{}).Client(), Logger: log.logger()})
 	put(t, s, wasm("a"))
 	publish(t, s, service("good", 1, wasm("a")), 0)
 	publish(t, s, service("spoilt", 1, wasm("a")), 0)
@@ -242,7 +243,7 @@ func TestMirrorSurvivesAnOutage(t *testing.T) {
 	var log buffer
 	dir := filepath.Join(t.TempDir(), "d")
 	e := embedded(t, etcdembed.Config{Dir: dir, ListenClient: "127.0.0.1:0"})
-	s := open(t, Config{Hosts: []string{e.Endpoint()}, Logger: log.logger()})
+	s := open(t, store.Config{Hosts: []string{e.Endpoint()}, Logger: log.logger()})
 	put(t, s, wasm("a"))
 	one := publish(t, s, service("one", 1, wasm("a")), 0)
 	m := mirror(t, s)
@@ -258,7 +259,7 @@ func TestMirrorSurvivesAnOutage(t *testing.T) {
 
 	e = embedded(t, etcdembed.Config{Dir: dir, ListenClient: endpoint})
 	eventually(t, "the mirror is fresh", func() bool { return !m.Stale() })
-	direct := open(t, Config{Client: e.Client()})
+	direct := open(t, store.Config{Client: e.Client()})
 	wait(t, m, publish(t, direct, service("three", 1, wasm("a")), 0).GetVersion())
 	if len(m.Snapshot().Services) != 2 {
 		t.Errorf("services %v", m.Snapshot().Services)
@@ -272,7 +273,7 @@ func TestMirrorSurvivesCompaction(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "d")
 	e := embedded(t, etcdembed.Config{Dir: dir, ListenClient: "127.0.0.1:0"})
-	s := open(t, Config{Hosts: []string{e.Endpoint()}})
+	s := open(t, store.Config{Hosts: []string{e.Endpoint()}})
 	put(t, s, wasm("a"))
 	publish(t, s, service("kept", 1, wasm("a")), 0)
 	publish(t, s, service("removed", 1, wasm("a")), 0)
@@ -282,7 +283,7 @@ func TestMirrorSurvivesCompaction(t *testing.T) {
 
 	// What happens now is compacted before the mirror can hear of it.
 	e = embedded(t, etcdembed.Config{Dir: dir})
-	direct := open(t, Config{Client: e.Client()})
+	direct := open(t, store.Config{Client: e.Client()})
 	if _, err := direct.DeleteService(t.Context(), "removed"); err != nil {
 		t.Fatal(err)
 	}
@@ -297,7 +298,7 @@ func TestMirrorSurvivesCompaction(t *testing.T) {
 	if got := m.Snapshot().Services; len(got) != 2 || got["kept"] == nil || got["added"] == nil {
 		t.Errorf("services %v", got)
 	}
-	direct = open(t, Config{Client: e.Client()})
+	direct = open(t, store.Config{Client: e.Client()})
 	wait(t, m, publish(t, direct, service("later", 1, wasm("a")), 0).GetVersion())
 	if m.Snapshot().Services["later"] == nil {
 		t.Error("does not follow after it listed again")
@@ -326,7 +327,7 @@ func TestMirrorFollowsAStoreThatWentBack(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "d")
 	e := embedded(t, etcdembed.Config{Dir: dir, ListenClient: "127.0.0.1:0"})
-	s := open(t, Config{Hosts: []string{e.Endpoint()}})
+	s := open(t, store.Config{Hosts: []string{e.Endpoint()}})
 	put(t, s, wasm("a"))
 	for i := range 20 {
 		publish(t, s, service(fmt.Sprint("s", i), 1, wasm("a")), 0)
@@ -335,7 +336,7 @@ func TestMirrorFollowsAStoreThatWentBack(t *testing.T) {
 	endpoint := e.Endpoint()
 	stop(t, e)
 	e = embedded(t, etcdembed.Config{Dir: dir + "-backup", ListenClient: endpoint})
-	direct := open(t, Config{Client: e.Client()})
+	direct := open(t, store.Config{Client: e.Client()})
 	put(t, direct, wasm("a"))
 	publish(t, direct, service("s7", 1, wasm("a")), 0)
 	eventually(t, "the mirror is of the store that there is", func() bool {
@@ -349,9 +350,9 @@ func TestMirrorFollowsAStoreThatWentBack(t *testing.T) {
 func TestOpenMirrorWithoutAStore(t *testing.T) {
 	t.Parallel()
 	e := embedded(t, etcdembed.Config{ListenClient: "127.0.0.1:0"})
-	s := open(t, Config{Hosts: []string{e.Endpoint()}})
+	s := open(t, store.Config{Hosts: []string{e.Endpoint()}})
 	stop(t, e)
-	m, err := OpenMirror(t.Context(), s)
+	m, err := Open(t.Context(), Config{Store: s.Store, Logger: s.logger})
 	if m != nil {
 		_ = m.Close()
 	}
@@ -388,4 +389,44 @@ func TestMirrorHammer(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+func TestClustersDoNotSeeEachOther(t *testing.T) {
+	e := embedded(t, etcdembed.Config{})
+	team := open(t, store.Config{Client: e.Client(), Cluster: "team"})
+	team2 := open(t, store.Config{Client: e.Client(), Cluster: "team-2"})
+	m := mirror(t, team)
+	put(t, team2, wasm("a"))
+	if _, err := team2.CreateDecorator(t.Context(), decorator("small")); err != nil {
+		t.Fatal(err)
+	}
+	svc := publish(t, team2, service("greet", 1, wasm("a"), "small"), 0)
+	for _, key := range []string{"runners/r", "cores/c"} {
+		if _, err := e.Client().Put(t.Context(), "/ruedo/team-2/"+key, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := m.Wait(t.Context(), svc.GetVersion()+2); err != nil {
+		t.Fatal(err)
+	}
+	for _, snap := range []*Snapshot{m.Snapshot(), mirror(t, team).Snapshot()} {
+		if n := len(snap.Services) + len(snap.Decorators) + len(snap.Runners) + len(snap.Cores); n != 0 {
+			t.Errorf("team sees %d things of team-2", n)
+		}
+	}
+	_, err := team.Service(t.Context(), "greet")
+	is(t, err, fault.ServiceNotFound, "list the services") // no suggestion either
+	_, err = team.StatModule(t.Context(), digest(wasm("a")))
+	is(t, err, fault.ModuleNotFound)
+	_, err = team.ReadModule(t.Context(), digest(wasm("a")))
+	is(t, err, fault.ModuleNotFound)
+	_, err = team.Decorator(t.Context(), "small")
+	is(t, err, fault.DecoratorNotFound)
+	_, err = team.DeleteService(t.Context(), "greet")
+	is(t, err, fault.ServiceNotFound)
+	_, err = team.PublishService(t.Context(), service("greet", 1, wasm("a")), 0)
+	is(t, err, fault.ModuleNotFound)
+	if n := len(mirror(t, team).Snapshot().Decorators); n != 0 {
+		t.Errorf("%d decorators", n)
+	}
 }

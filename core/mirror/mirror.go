@@ -1,8 +1,34 @@
-package store
+// Package mirror is the catalog and the members of a cluster in memory, fed by
+// watch, so that no call reads the store.
+//
+//	m, err := mirror.Open(ctx, mirror.Config{Store: s})
+//	defer m.Close()
+//	m.Snapshot().Services["greet"]
+//
+// # The store may be away
+//
+// A mirror goes on from memory, and recovers on its own: after a lost connection,
+// after a compaction of what it had not seen yet, and after the store was
+// replaced by an older copy of itself. It does not follow a store that comes back
+// without anything that the mirror holds: see [Mirror.Alarms].
+//
+// # Order
+//
+// A change is shown only when everything that the store did before it is shown:
+// a service never appears before its decorators. After [Mirror.Wait] with the
+// version of a write, a snapshot holds that write.
+//
+// # Kinds
+//
+// What a mirror holds is a list of tables, each made of a [store.Table]: a new
+// kind is one entry there.
+package mirror
 
 import (
 	"context"
-	"fmt"
+	"iter"
+	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -12,27 +38,36 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/ruedo-dev/ruedo/core/store"
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fleet"
+	"github.com/ruedo-dev/ruedo/internal/keys"
+	"github.com/ruedo-dev/ruedo/internal/text"
 )
 
 // staleAfter is how long a store may be unheard before its mirror is stale.
 const staleAfter = 3 * time.Second
 
-// Mirror is the catalog and the members in memory, fed by watch.
-//
-// It goes on while the store is away, and comes back by itself: after a lost
-// connection, after a compaction of what it had not seen yet, and after the
-// store was replaced by an older copy of itself. A store that comes back without
-// anything that the mirror holds is not followed: see [Mirror.Alarms].
-//
-// A change is shown only when all that the store did before it is shown: a
-// service never appears before its decorators.
+// Config says what a mirror is of.
+type Config struct {
+	// Store to mirror. Required. It is told of the mirror, for the names that its
+	// errors suggest.
+	Store *store.Store
+	// Logger; nil discards.
+	Logger *slog.Logger
+}
+
+// Mirror is the catalog and the members in memory. Its methods may be called
+// from many goroutines. What it returns is shared and may not be changed.
 type Mirror struct {
-	store  *Store
-	cancel context.CancelFunc
-	wg     sync.WaitGroup
-	closed chan struct{}
+	cluster *fleet.Cluster
+	guard   *store.Guard
+	logger  *slog.Logger
+	tables  []table
+	cancel  context.CancelFunc
+	wg      sync.WaitGroup
+	closed  chan struct{}
 
 	snapshot atomic.Pointer[Snapshot]
 	// horizon is the revision up to which everything is in the snapshot.
@@ -40,9 +75,10 @@ type Mirror struct {
 	// wanted is the highest revision that somebody waits for.
 	wanted atomic.Int64
 	// heard is when the store last answered, as time since began.
-	heard   atomic.Int64
-	began   time.Time
-	cluster atomic.Uint64 // etcd's own id, which tells another store
+	heard atomic.Int64
+	began time.Time
+	// etcd is etcd's own id of its cluster, by which another store is told apart.
+	etcd atomic.Uint64
 
 	kick   chan struct{} // wanted has grown
 	resync chan struct{} // what the watch knows is not to be trusted
@@ -52,11 +88,30 @@ type Mirror struct {
 	moved   chan struct{} // the same when the horizon moves
 }
 
-// OpenMirror loads the mirror, within ctx and OpTimeout, and keeps it up to date
-// until Close. STORE_UNAVAILABLE.
-func OpenMirror(ctx context.Context, s *Store) (*Mirror, error) {
-	m := &Mirror{
-		store:   s,
+// Open loads the mirror, within ctx and the store's OpTimeout, and keeps it up to
+// date until Close. STORE_UNAVAILABLE.
+func Open(ctx context.Context, cfg Config) (*Mirror, error) {
+	m := newMirror(cfg.Store.Cluster(), cfg.Store.Guard(), cfg.Logger)
+	if err := m.load(ctx); err != nil {
+		return nil, err
+	}
+	cfg.Store.SetMemory(m)
+	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	m.cancel = cancel
+	m.wg.Go(func() { m.run(run) })
+	m.wg.Go(func() { m.beat(run) })
+	return m, nil
+}
+
+func newMirror(cluster *fleet.Cluster, guard *store.Guard, logger *slog.Logger) *Mirror {
+	if logger == nil {
+		logger = slog.New(slog.DiscardHandler)
+	}
+	return &Mirror{
+		cluster: cluster,
+		guard:   guard,
+		logger:  logger,
+		tables:  tables(),
 		began:   time.Now(),
 		closed:  make(chan struct{}),
 		kick:    make(chan struct{}, 1),
@@ -64,15 +119,6 @@ func OpenMirror(ctx context.Context, s *Store) (*Mirror, error) {
 		changed: make(chan struct{}),
 		moved:   make(chan struct{}),
 	}
-	if err := m.load(ctx); err != nil {
-		return nil, err
-	}
-	s.guard.mirror.Store(m)
-	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	m.cancel = cancel
-	m.wg.Go(func() { m.run(run) })
-	m.wg.Go(func() { m.beat(run) })
-	return m, nil
 }
 
 // Close ends the mirror and waits for it. The last snapshot stays.
@@ -151,14 +197,13 @@ func (m *Mirror) want(revision int64) {
 // load reads everything at one revision. With STORE_EMPTY and STORE_FORMAT the
 // store is not one to follow: memory stays, and writes are refused.
 func (m *Mirror) load(ctx context.Context) error {
-	s := m.store
 	var got *clientv3.TxnResponse
-	err := s.do(ctx, "read the catalog", func(ctx context.Context) (err error) {
+	err := m.cluster.Do(ctx, "read the catalog", func(ctx context.Context) (err error) {
 		var all []clientv3.Op
 		for _, key := range m.watched() {
 			all = append(all, clientv3.OpGet(key, under(key)...))
 		}
-		got, err = s.client.Txn(ctx).Then(all...).Commit()
+		got, err = m.cluster.Txn(ctx).Then(all...).Commit()
 		return err
 	})
 	if err != nil {
@@ -173,72 +218,77 @@ func (m *Mirror) load(ctx context.Context) error {
 			stored[string(kv.Key)] = kv
 		}
 	}
-	if kv := stored[s.space.Format()]; kv != nil {
+	if kv := stored[m.cluster.Space().Format()]; kv != nil {
 		format = kv.Value
 	}
 	if err := m.refuse(old, stored, format, got.Header); err != nil {
-		s.block(err)
+		m.guard.Block(err)
 		return err
 	}
-	s.block(nil)
-	d := newSnapshot(0).edit(got.Header.Revision, s.space, s.logger)
+	d := m.edit(newSnapshot(m.tables, 0), got.Header.Revision)
 	if old != nil {
 		d.last, d.listed = old, true
 	}
 	for _, kv := range stored {
 		d.put(kv)
 	}
-	s.guard.format.Store(nil)
-	if format != nil {
-		s.guard.format.Store(&format)
-	}
-	m.cluster.Store(got.Header.ClusterId)
+	m.guard.Follow(format)
+	m.etcd.Store(got.Header.ClusterId)
 	m.wanted.Store(0) // of a store before, it might never come
 	m.show(d.Snapshot, got.Header.Revision)
 	return nil
 }
 
-// refuse finds out whether what was listed is to take the place of old: a store
-// that has another format is not, nor one that has lost all that memory holds.
-// That all was deleted is no loss if the store is certainly the one of before,
-// and later.
+// refuse returns an error if what was listed may not replace old: the store has
+// another format, or it has lost everything that memory holds. That everything
+// was deleted is no loss if the store is certainly the one of before, and later.
 func (m *Mirror) refuse(old *Snapshot, stored map[string]*mvccpb.KeyValue, format []byte, now *etcdserverpb.ResponseHeader) *fault.Error {
-	s := m.store
 	if format != nil {
-		if err := fleet.ReadFormat(format, s.space); err != nil {
+		if err := fleet.ReadFormat(format, m.cluster.Space()); err != nil {
 			return fault.Of(err)
 		}
 	}
-	if s.accept || old == nil || len(old.Services)+len(old.Decorators) == 0 {
+	if m.guard.AcceptsEmpty() || old == nil {
 		return nil
 	}
-	held := fmt.Sprintf("this core holds %s and %s", plural(len(old.Services), "service", "services"), plural(len(old.Decorators), "decorator", "decorators"))
+	var counts []string
+	var first table // that old has rows of
+	for _, t := range m.tables {
+		if !t.lasting() {
+			continue
+		}
+		counts = append(counts, text.Count(t.size(old), t.kind().String()))
+		if first == nil && t.size(old) > 0 {
+			first = t
+		}
+	}
+	if first == nil {
+		return nil
+	}
+	held := "this core holds " + strings.Join(counts, " and ")
 	if format == nil {
 		return fleet.StoreEmpty("%s, the store has not even a format number", held)
 	}
-	if known := s.guard.format.Load(); known != nil && fleet.SameStore(*known, format) && now.ClusterId == m.cluster.Load() && now.Revision >= m.horizon.Load() {
+	if known := m.guard.Format(); known != nil && fleet.SameStore(known, format) && now.ClusterId == m.etcd.Load() && now.Revision >= m.horizon.Load() {
 		return nil
 	}
-	if survives(old.Services, s.space.Services(), stored) || len(old.Services) == 0 && survives(old.Decorators, s.space.Decorators(), stored) {
-		return nil
+	prefix := m.cluster.Space().Prefix(first.kind())
+	for name := range first.names(old) {
+		if stored[prefix+name] != nil {
+			return nil
+		}
 	}
 	return fleet.StoreEmpty("%s, the store has none of them", held)
 }
 
-// survives reports whether one of the names is stored still.
-func survives[V any](names map[string]V, prefix string, stored map[string]*mvccpb.KeyValue) bool {
-	for name := range names {
-		if stored[prefix+name] != nil {
-			return true
-		}
-	}
-	return false
-}
-
 // watched are the prefixes that the mirror is made of, and the format's key.
 func (m *Mirror) watched() []string {
-	space := m.store.space
-	return []string{space.Services(), space.Decorators(), space.Runners(), space.Cores(), space.Format()}
+	space := m.cluster.Space()
+	var all []string
+	for _, t := range m.tables {
+		all = append(all, space.Prefix(t.kind()))
+	}
+	return append(all, space.Format())
 }
 
 // under has a key that ends in a slash mean all that begins with it.
@@ -252,11 +302,11 @@ func under(key string) []clientv3.OpOption {
 // anotherFormat reports whether an event leaves the store without the format
 // that it had.
 func (m *Mirror) anotherFormat(e *clientv3.Event) bool {
-	if string(e.Kv.Key) != m.store.space.Format() {
+	if string(e.Kv.Key) != m.cluster.Space().Format() {
 		return false
 	}
-	known := m.store.guard.format.Load()
-	return e.Type == clientv3.EventTypeDelete || known == nil || string(*known) != string(e.Kv.Value)
+	known := m.guard.Format()
+	return e.Type == clientv3.EventTypeDelete || known == nil || string(known) != string(e.Kv.Value)
 }
 
 // run follows the store until ctx ends.
@@ -268,7 +318,7 @@ func (m *Mirror) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		m.store.logger.Debug("the watch of the store broke; listing it again", "error", err)
+		m.logger.Debug("the watch of the store broke; listing it again", "error", err)
 		if time.Since(began) > staleAfter {
 			retry.Reset()
 		}
@@ -282,7 +332,7 @@ func (m *Mirror) run(ctx context.Context) {
 			switch fault.ReasonOf(err) {
 			case fault.StoreUnavailable, fault.StoreEmpty, fault.StoreFormat: // told elsewhere
 			default:
-				m.store.logger.Warn("cannot list the store again", "error", err)
+				m.logger.Warn("cannot list the store again", "error", err)
 			}
 		}
 	}
@@ -314,3 +364,44 @@ func signal(ch chan struct{}) {
 	default:
 	}
 }
+
+// namedUnreadable bounds how many unreadable values an alarm names.
+const namedUnreadable = 5
+
+// Alarms returns what is wrong with the store: why writes are refused, and, as
+// INTEGRITY, what cannot be read in it.
+func (m *Mirror) Alarms() []*fault.Error {
+	alarms := m.guard.Alarms()
+	var names []string
+	for e := range m.Snapshot().unreadable {
+		names = append(names, e.kind.String()+" "+e.name)
+	}
+	if n := len(names); n > 0 {
+		slices.Sort(names)
+		alarms = append(alarms, fault.New(fault.Integrity, "%s cannot be read in the store: %s", text.Count(n, "value"), text.List(names[:min(n, namedUnreadable)], n)).
+			WithFix("publish the services and apply the decorators again"))
+	}
+	return alarms
+}
+
+// Names returns at most limit names of a kind, in any order.
+func (m *Mirror) Names(kind keys.Kind, limit int) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, t := range m.tables {
+			if t.kind() != kind {
+				continue
+			}
+			n := 0
+			for name := range t.names(m.Snapshot()) {
+				if n++; n > limit || !yield(name) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Service returns the last value of a service that could be read, or nil.
+func (m *Mirror) Service(name string) *ruedov1.Service { return m.Snapshot().Services[name] }
+
+var _ store.Memory = (*Mirror)(nil)

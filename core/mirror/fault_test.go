@@ -1,0 +1,348 @@
+package mirror
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/ruedo-dev/ruedo/core/store"
+	storev1 "github.com/ruedo-dev/ruedo/gen/ruedo/store/v1"
+	"github.com/ruedo-dev/ruedo/internal/etcdembed"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/keys"
+)
+
+// alarm returns the alarm of a reason, nil if there is none.
+func alarm(m *Mirror, reason fault.Reason) *fault.Error {
+	for _, e := range m.Alarms() {
+		if e.Reason == reason {
+			return e
+		}
+	}
+	return nil
+}
+
+// refuses checks that every kind of write fails with a reason.
+func refuses(t *testing.T, s *testStore, reason fault.Reason) {
+	t.Helper()
+	ctx := t.Context()
+	for what, write := range map[string]func() error{
+		"publish":          func() error { _, err := s.PublishService(ctx, service("new", 1, wasm("a")), 0); return err },
+		"delete service":   func() error { _, err := s.DeleteService(ctx, "one"); return err },
+		"create decorator": func() error { _, err := s.CreateDecorator(ctx, decorator("new")); return err },
+		"update decorator": func() error {
+			_, err := s.UpdateDecorator(ctx, decorator("small"), 0)
+			if errors.Is(err, fault.DecoratorNotFound) {
+				return fault.New(reason, "")
+			}
+			return err
+		},
+		"delete decorator": func() error { _, err := s.DeleteDecorator(ctx, "other"); return err },
+		"put module":       func() error { return s.PutModule(ctx, module(wasm("new")), wasm("new")) },
+	} {
+		if err := write(); !errors.Is(err, reason) {
+			t.Errorf("%s: %v, want %s", what, err, reason)
+		}
+	}
+}
+
+// filled is a store with one service and its decorator, and its mirror.
+func filled(t *testing.T, cfg store.Config) (*testStore, *Mirror) {
+	t.Helper()
+	s := open(t, cfg)
+	put(t, s, wasm("a"))
+	for _, name := range []string{"small", "other"} {
+		if _, err := s.CreateDecorator(t.Context(), decorator(name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	one := publish(t, s, service("one", 1, wasm("a"), "small"), 0)
+	m := mirror(t, s)
+	wait(t, m, one.GetVersion())
+	return s, m
+}
+
+func TestAStoreThatComesBackEmptyIsAnAlarm(t *testing.T) {
+	t.Parallel()
+	var log buffer
+	dir := t.TempDir()
+	e := embedded(t, etcdembed.Config{Dir: filepath.Join(dir, "d"), ListenClient: "127.0.0.1:0"})
+	s, m := filled(t, store.Config{Hosts: []string{e.Endpoint()}, Logger: log.logger()})
+	held := m.Snapshot()
+	endpoint := e.Endpoint()
+	stop(t, e)
+
+	e = embedded(t, etcdembed.Config{Dir: filepath.Join(dir, "empty"), ListenClient: endpoint})
+	eventually(t, "there is an alarm", func() bool { return alarm(m, fault.StoreEmpty) != nil })
+	is(t, alarm(m, fault.StoreEmpty), fault.StoreEmpty, "1 service and 2 decorators", "--accept-empty")
+	if m.Snapshot() != held {
+		t.Error("memory was not kept")
+	}
+	refuses(t, s, fault.StoreEmpty)
+	if got := strings.Count(log.String(), "reason=STORE_EMPTY"); got != 1 {
+		t.Errorf("the alarm is logged %d times", got)
+	}
+
+	// Another core that begins with it does not make it right for this one.
+	other := open(t, store.Config{Client: e.Client()})
+	put(t, other, wasm("b"))
+	publish(t, other, service("stranger", 1, wasm("b")), 0)
+	eventually(t, "the alarm tells of a store that has other services", func() bool {
+		e := alarm(m, fault.StoreEmpty)
+		return e != nil && strings.Contains(e.Message, "none of them")
+	})
+	refuses(t, s, fault.StoreEmpty)
+	stop(t, e)
+
+	// The operator brings the data back.
+	embedded(t, etcdembed.Config{Dir: filepath.Join(dir, "d"), ListenClient: endpoint})
+	eventually(t, "the alarm ends", func() bool { return len(m.Alarms()) == 0 })
+	wait(t, m, publish(t, s, service("two", 1, wasm("a")), 0).GetVersion())
+	if len(m.Snapshot().Services) != 2 {
+		t.Errorf("services %v", m.Snapshot().Services)
+	}
+}
+
+func TestAcceptEmptyTakesAnEmptyStore(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	e := embedded(t, etcdembed.Config{Dir: filepath.Join(dir, "d"), ListenClient: "127.0.0.1:0"})
+	s, m := filled(t, store.Config{Hosts: []string{e.Endpoint()}, AcceptEmpty: true})
+	endpoint := e.Endpoint()
+	stop(t, e)
+	embedded(t, etcdembed.Config{Dir: filepath.Join(dir, "empty"), ListenClient: endpoint})
+	eventually(t, "the mirror is empty", func() bool { return len(m.Snapshot().Services) == 0 })
+	eventually(t, "the store takes writes", func() bool { return s.PutModule(t.Context(), module(wasm("a")), wasm("a")) == nil })
+	wait(t, m, publish(t, s, service("new", 1, wasm("a")), 0).GetVersion())
+	if len(m.Alarms()) != 0 || m.Snapshot().Services["new"] == nil {
+		t.Errorf("alarms %v, services %v", m.Alarms(), m.Snapshot().Services)
+	}
+}
+
+// One range delete takes all keys of the cluster while the mirror watches.
+func TestDeletingTheWholeClusterIsAnAlarm(t *testing.T) {
+	s, m := filled(t, store.Config{Client: embedded(t, etcdembed.Config{}).Client()})
+	held := m.Snapshot()
+	if _, err := s.client.Delete(t.Context(), string(s.Cluster().Space()), clientv3.WithPrefix()); err != nil {
+		t.Fatal(err)
+	}
+	is(t, s.PutModule(t.Context(), module(wasm("new")), wasm("new")), fault.StoreEmpty)
+	eventually(t, "there is an alarm", func() bool { return alarm(m, fault.StoreEmpty) != nil })
+	if m.Snapshot() != held {
+		t.Error("memory was not kept")
+	}
+	refuses(t, s, fault.StoreEmpty)
+}
+
+func TestDeletingTheLastServiceIsNoAlarm(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "d")
+	e := embedded(t, etcdembed.Config{Dir: dir, ListenClient: "127.0.0.1:0"})
+	s := open(t, store.Config{Hosts: []string{e.Endpoint()}})
+	put(t, s, wasm("a"))
+	m := mirror(t, s)
+	one := publish(t, s, service("one", 1, wasm("a")), 0)
+	wait(t, m, one.GetVersion())
+
+	// Seen by the watch.
+	gone, err := s.DeleteService(t.Context(), "one")
+	if err != nil {
+		t.Fatal(err)
+	}
+	wait(t, m, gone)
+	wait(t, m, publish(t, s, service("two", 1, wasm("a")), 0).GetVersion())
+
+	// While this core is away, and compacted before it can hear of it: the store
+	// is the same one, and later.
+	endpoint := e.Endpoint()
+	stop(t, e)
+	e = embedded(t, etcdembed.Config{Dir: dir})
+	direct := open(t, store.Config{Client: e.Client()})
+	if _, err = direct.DeleteService(t.Context(), "two"); err != nil {
+		t.Fatal(err)
+	}
+	later, err := e.Client().Put(t.Context(), "/elsewhere", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.Client().Compact(t.Context(), later.Header.Revision); err != nil {
+		t.Fatal(err)
+	}
+	stop(t, e)
+	embedded(t, etcdembed.Config{Dir: dir, ListenClient: endpoint})
+	eventually(t, "the mirror is empty", func() bool { return len(m.Snapshot().Services) == 0 })
+	if alarms := m.Alarms(); len(alarms) != 0 {
+		t.Errorf("alarms %v", alarms)
+	}
+	publish(t, s, service("three", 1, wasm("a")), 0)
+}
+
+func TestANewerFormatStopsTheWritesOfARunningCore(t *testing.T) {
+	s, m := filled(t, store.Config{Client: embedded(t, etcdembed.Config{}).Client()})
+	key := s.Cluster().Space().Format()
+	was, err := s.client.Get(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	newer, err := proto.Marshal(&storev1.Format{Number: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A newer core migrates: number and values in one transaction.
+	if _, err := s.client.Txn(t.Context()).Then(
+		clientv3.OpPut(key, string(newer)),
+		clientv3.OpPut("/ruedo/main/services/one", "\xff of the future"),
+	).Commit(); err != nil {
+		t.Fatal(err)
+	}
+	// From the very next write on, whether the mirror has heard of it or not.
+	refuses(t, s, fault.StoreFormat)
+	eventually(t, "there is an alarm", func() bool { return alarm(m, fault.StoreFormat) != nil })
+	refuses(t, s, fault.StoreFormat)
+	if m.Snapshot().Services["one"] == nil || m.Snapshot().Fault(keys.KindService, "one") != nil {
+		t.Error("what the newer format wrote was read")
+	}
+	// And back.
+	if _, err := s.client.Txn(t.Context()).Then(
+		clientv3.OpPut(key, string(was.Kvs[0].Value)),
+		clientv3.OpDelete("/ruedo/main/services/one"),
+	).Commit(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the alarm ends", func() bool { return len(m.Alarms()) == 0 })
+	publish(t, s, service("two", 1, wasm("a")), 0)
+}
+
+func TestACoreStartsOnAFullStoreAndWritesWhenThereIsRoom(t *testing.T) {
+	t.Parallel()
+	e := embedded(t, etcdembed.Config{Dir: filepath.Join(t.TempDir(), "d"), QuotaBytes: 1 << 20, ListenClient: "127.0.0.1:0"})
+	_, _ = filled(t, store.Config{Client: e.Client()})
+	c, err := clientv3.New(clientv3.Config{Endpoints: []string{e.Endpoint()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	for i := 0; err == nil && i < 1000; i++ {
+		_, err = c.Put(t.Context(), fmt.Sprint("k", i), strings.Repeat("v", 32<<10))
+	}
+	for _, cluster := range []string{"main", "new"} { // with a format there, and without
+		var log buffer
+		s := open(t, store.Config{Client: e.Client(), Cluster: cluster, Logger: log.logger()})
+		m := mirror(t, s)
+		eventually(t, "there is an alarm", func() bool { return alarm(m, fault.StoreFull) != nil })
+		if got := len(m.Snapshot().Services); cluster == "main" && got != 1 {
+			t.Errorf("%d services", got)
+		}
+		_, err := s.CreateDecorator(t.Context(), decorator("big"))
+		is(t, err, fault.StoreFull, "compact and defragment")
+		if got := strings.Count(log.String(), "the store is full"); got != 1 {
+			t.Errorf("it is logged %d times", got)
+		}
+		defer func() {
+			eventually(t, "the alarm ends", func() bool { return len(m.Alarms()) == 0 })
+			if _, err := s.CreateDecorator(t.Context(), decorator("big")); err != nil {
+				t.Errorf("%s: %v", cluster, err)
+			}
+		}()
+	}
+	gone, err := c.Delete(t.Context(), "k", clientv3.WithPrefix())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Compact(t.Context(), gone.Header.Revision, clientv3.WithCompactPhysical()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Defragment(t.Context(), e.Endpoint()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.AlarmDisarm(t.Context(), &clientv3.AlarmMember{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestNothingIsAcknowledgedOnceTheDataDirectoryIsGone(t *testing.T) {
+	var gone atomic.Bool
+	s, m := filled(t, store.Config{Client: embedded(t, etcdembed.Config{}).Client(), Check: func() error {
+		if gone.Load() {
+			return fault.New(fault.DataDirLost, "data directory d is gone").WithFix("restore it")
+		}
+		return nil
+	}})
+	gone.Store(true)
+	refuses(t, s, fault.DataDirLost)
+	eventually(t, "there is an alarm", func() bool { return alarm(m, fault.DataDirLost) != nil })
+	if m.Snapshot().Services["one"] == nil {
+		t.Error("memory was not kept")
+	}
+	if _, err := s.Service(t.Context(), "one"); err != nil {
+		t.Errorf("reads do not go on: %v", err)
+	}
+}
+
+func TestUnreadableValuesKeepTheLastGoodOne(t *testing.T) {
+	var log buffer
+	s, m := filled(t, store.Config{Client: embedded(t, etcdembed.Config{}).Client(), Logger: log.logger()})
+	held := m.Snapshot()
+	var last int64
+	for _, key := range []string{"services/one", "decorators/small"} {
+		r, err := s.client.Put(t.Context(), "/ruedo/main/"+key, "\xff\xff\xff")
+		if err != nil {
+			t.Fatal(err)
+		}
+		last = r.Header.Revision
+	}
+	wait(t, m, last)
+	signal(m.resync) // a list finds them again
+	wait(t, m, publish(t, s, service("two", 1, wasm("a")), 0).GetVersion())
+	eventually(t, "both are an alarm", func() bool { return alarm(m, fault.Integrity) != nil })
+	is(t, alarm(m, fault.Integrity), fault.Integrity, "2 values", "decorator small, service one")
+	same(t, m.Snapshot().Services["one"], held.Services["one"])
+	same(t, m.Snapshot().Decorators["small"], held.Decorators["small"])
+	if got := strings.Count(log.String(), "cannot be read; what is known"); got != 2 {
+		t.Errorf("logged %d times, want once for each value:\n%s", got, log.String())
+	}
+
+	// A core that starts now has no good value: INTEGRITY for these two alone.
+	late := mirror(t, open(t, store.Config{Client: s.client}))
+	is(t, late.Snapshot().Fault(keys.KindService, "one"), fault.Integrity, "publish the service again")
+	is(t, late.Snapshot().Fault(keys.KindDecorator, "small"), fault.Integrity, "write the decorator again")
+	if late.Snapshot().Fault(keys.KindService, "two") != nil || late.Snapshot().Services["two"] == nil || late.Snapshot().Decorators["other"] == nil {
+		t.Error("others are affected")
+	}
+	_, err := s.Service(t.Context(), "one")
+	is(t, err, fault.Integrity)
+	_, err = s.Decorator(t.Context(), "small")
+	is(t, err, fault.Integrity)
+	// The last good value counts, if there is one.
+	_, err = s.DeleteDecorator(t.Context(), "small")
+	is(t, err, fault.DecoratorInUse, "one")
+	// One service that cannot be read does not hold up the deletion of others' decorators.
+	if _, err := s.DeleteDecorator(t.Context(), "other"); err != nil {
+		t.Error(err)
+	}
+
+	// The repair: an update, and a publish that goes on with the numbers.
+	d, err := s.UpdateDecorator(t.Context(), decorator("small"), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	live, err := s.Published(t.Context(), "one")
+	if err != nil || live.GetLatest() != 1 || live.GetVersion() == 0 || live.GetRevision() != nil {
+		t.Fatalf("%v, %v", live, err)
+	}
+	svc := publish(t, s, service("one", 2, wasm("a"), "small"), live.GetVersion())
+	for _, m := range []*Mirror{m, late} {
+		wait(t, m, svc.GetVersion())
+		same(t, m.Snapshot().Services["one"], svc)
+		same(t, m.Snapshot().Decorators["small"], d)
+		if len(m.Alarms()) != 0 {
+			t.Errorf("alarms %v", m.Alarms())
+		}
+	}
+}

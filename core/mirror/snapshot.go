@@ -1,0 +1,162 @@
+package mirror
+
+import (
+	"log/slog"
+	"maps"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/keys"
+)
+
+// Snapshot is the catalog and the members as they were at one revision of the
+// store. All readers share it: neither the maps nor the messages may be changed.
+// A service or decorator whose stored value cannot be read keeps the last value
+// that could; if there is none, it is left out, and [Snapshot.Fault] knows it.
+type Snapshot struct {
+	// Revision of the store that the snapshot is of.
+	Revision int64
+	// Services by name.
+	Services map[string]*ruedov1.Service
+	// Decorators by name.
+	Decorators map[string]*ruedov1.Decorator
+	// Runners by id.
+	Runners map[string]*ruedov1.Runner
+	// Cores by id.
+	Cores map[string]*ruedov1.Core
+
+	// unreadable is the version of each value that cannot be read.
+	unreadable map[entry]int64
+}
+
+// entry is what a key names.
+type entry struct {
+	kind keys.Kind
+	name string
+}
+
+// Fault is INTEGRITY for a service or decorator that is stored, but cannot be
+// read and never could since this process began; nil otherwise.
+func (s *Snapshot) Fault(kind keys.Kind, name string) error {
+	if _, ok := s.unreadable[entry{kind, name}]; !ok {
+		return nil
+	}
+	for _, t := range tables() {
+		if t.kind() == kind {
+			return t.unreadable(name)
+		}
+	}
+	return nil
+}
+
+func newSnapshot(tables []table, revision int64) *Snapshot {
+	s := &Snapshot{Revision: revision, unreadable: map[entry]int64{}}
+	for _, t := range tables {
+		t.init(s)
+	}
+	return s
+}
+
+// draft is a snapshot in the making. Maps that it has not cloned yet are those
+// of the snapshot before.
+type draft struct {
+	*Snapshot
+	tables []table
+	space  keys.Space
+	logger *slog.Logger
+	// last is the snapshot before. If everything is listed again, it is where
+	// values are kept from that cannot be read now.
+	last   *Snapshot
+	listed bool
+	// Which maps are cloned.
+	cloned           map[keys.Kind]bool
+	unreadableCloned bool
+}
+
+// edit begins the snapshot that comes after s.
+func (m *Mirror) edit(s *Snapshot, revision int64) *draft {
+	next := *s
+	next.Revision = revision
+	return &draft{Snapshot: &next, tables: m.tables, space: m.cluster.Space(), logger: m.logger, last: s, cloned: map[keys.Kind]bool{}}
+}
+
+func (d *draft) apply(e *clientv3.Event) {
+	if e.Type == clientv3.EventTypeDelete {
+		d.remove(e.Kv)
+		return
+	}
+	d.put(e.Kv)
+}
+
+// find returns the table and the name that a key is of; nil if it is of none.
+// The table's map is the draft's own from then on.
+func (d *draft) find(kv *mvccpb.KeyValue) (table, entry, bool) {
+	k, ok := d.space.Parse(string(kv.Key))
+	e := entry{k.Kind, k.Name}
+	if !ok {
+		return nil, e, false
+	}
+	for _, t := range d.tables {
+		if t.kind() != k.Kind {
+			continue
+		}
+		if !d.cloned[k.Kind] {
+			t.clone(d.Snapshot)
+			d.cloned[k.Kind] = true
+		}
+		return t, e, true
+	}
+	return nil, e, true // the format
+}
+
+func (d *draft) put(kv *mvccpb.KeyValue) {
+	t, e, ok := d.find(kv)
+	switch {
+	case !ok:
+		d.logger.Warn("a key in the store is none of ruedo's", "key", keys.Quote(string(kv.Key)))
+	case t == nil:
+	case t.put(d.Snapshot, e.name, kv) == nil:
+		d.readable(e)
+	case t.lasting():
+		d.unreadableAt(e, kv)
+		if d.listed {
+			t.keep(d.Snapshot, d.last, e.name)
+		}
+	default:
+		// A member comes back with its next announcement.
+		d.logger.Warn("a value in the store cannot be read", "key", string(kv.Key))
+		t.remove(d.Snapshot, e.name)
+	}
+}
+
+func (d *draft) remove(kv *mvccpb.KeyValue) {
+	if t, e, _ := d.find(kv); t != nil {
+		t.remove(d.Snapshot, e.name)
+		d.readable(e)
+	}
+}
+
+// unreadableAt notes a value that cannot be read, and logs it once.
+func (d *draft) unreadableAt(e entry, kv *mvccpb.KeyValue) {
+	if d.last.unreadable[e] != kv.ModRevision {
+		d.logger.Error("ALARM: a value in the store cannot be read; what is known of it from before is kept", "key", string(kv.Key), "version", kv.ModRevision)
+	}
+	d.ownUnreadable()[e] = kv.ModRevision
+}
+
+// readable removes an entry from those that cannot be read.
+func (d *draft) readable(e entry) {
+	if _, ok := d.unreadable[e]; ok {
+		delete(d.ownUnreadable(), e)
+	}
+}
+
+// ownUnreadable returns the draft's own copy of the map.
+func (d *draft) ownUnreadable() map[entry]int64 {
+	if !d.unreadableCloned {
+		d.unreadable, d.unreadableCloned = maps.Clone(d.unreadable), true
+	}
+	return d.unreadable
+}

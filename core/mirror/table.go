@@ -1,0 +1,74 @@
+package mirror
+
+import (
+	"iter"
+	"maps"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/ruedo-dev/ruedo/core/store"
+	"github.com/ruedo-dev/ruedo/internal/keys"
+
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+)
+
+// tables returns the kinds that a mirror holds. A new kind is a field of
+// [Snapshot] and an entry here.
+func tables() []table {
+	return []table{
+		rows[*ruedov1.Service]{store.Services(), func(s *Snapshot) *map[string]*ruedov1.Service { return &s.Services }},
+		rows[*ruedov1.Decorator]{store.Decorators(), func(s *Snapshot) *map[string]*ruedov1.Decorator { return &s.Decorators }},
+		rows[*ruedov1.Runner]{store.Runners(), func(s *Snapshot) *map[string]*ruedov1.Runner { return &s.Runners }},
+		rows[*ruedov1.Core]{store.Cores(), func(s *Snapshot) *map[string]*ruedov1.Core { return &s.Cores }},
+	}
+}
+
+// table is one kind, whatever its messages are.
+type table interface {
+	kind() keys.Kind
+	// lasting is true for what stays until it is deleted, and false for members.
+	lasting() bool
+	unreadable(name string) error
+	// init gives a snapshot an empty map.
+	init(s *Snapshot)
+	// clone makes the map of s its own.
+	clone(s *Snapshot)
+	names(s *Snapshot) iter.Seq[string]
+	size(s *Snapshot) int
+	put(s *Snapshot, name string, kv *mvccpb.KeyValue) error
+	// keep takes a message over from an older snapshot, if it has one.
+	keep(s, old *Snapshot, name string)
+	remove(s *Snapshot, name string)
+}
+
+// rows is the table of one type of message: how it is stored, and where it is in
+// a snapshot.
+type rows[M proto.Message] struct {
+	store.Table[M]
+	in func(*Snapshot) *map[string]M
+}
+
+func (r rows[M]) kind() keys.Kind                    { return r.Kind }
+func (r rows[M]) lasting() bool                      { return r.Mend != "" }
+func (r rows[M]) unreadable(name string) error       { return r.Unreadable(name) }
+func (r rows[M]) init(s *Snapshot)                   { *r.in(s) = map[string]M{} }
+func (r rows[M]) clone(s *Snapshot)                  { *r.in(s) = maps.Clone(*r.in(s)) }
+func (r rows[M]) names(s *Snapshot) iter.Seq[string] { return maps.Keys(*r.in(s)) }
+func (r rows[M]) size(s *Snapshot) int               { return len(*r.in(s)) }
+func (r rows[M]) remove(s *Snapshot, name string)    { delete(*r.in(s), name) }
+
+func (r rows[M]) put(s *Snapshot, name string, kv *mvccpb.KeyValue) error {
+	m, err := r.Decode(name, kv)
+	if err != nil {
+		return err
+	}
+	(*r.in(s))[name] = m
+	return nil
+}
+
+func (r rows[M]) keep(s, old *Snapshot, name string) {
+	if m, ok := (*r.in(old))[name]; ok {
+		(*r.in(s))[name] = m
+	}
+}

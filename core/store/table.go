@@ -1,0 +1,224 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/protobuf/proto"
+
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/keys"
+)
+
+// Table says how the messages of one kind are stored: under which keys, and what
+// a value and its version become. A [Store] reads and writes by it, and a mirror
+// is made of it.
+type Table[M proto.Message] struct {
+	// Kind of the keys; see [keys.Space.Key].
+	Kind keys.Kind
+	// Mend says what to do about a value that cannot be read. It is empty for
+	// members, which announce themselves again.
+	Mend string
+
+	notFound fault.Reason
+	empty    func() M
+	// identify takes name and version from where they are certain: the key.
+	identify func(m M, name string, version int64)
+	// check returns what is wrong with a message that can be decoded. Nil checks
+	// nothing.
+	check func(M) error
+}
+
+// Services is the table of services, each with its live revision.
+func Services() Table[*ruedov1.Service] {
+	return Table[*ruedov1.Service]{
+		Kind:     keys.KindService,
+		Mend:     "publish the service again",
+		notFound: fault.ServiceNotFound,
+		empty:    func() *ruedov1.Service { return &ruedov1.Service{} },
+		identify: func(m *ruedov1.Service, name string, version int64) { m.Name, m.Version = name, version },
+		check: func(m *ruedov1.Service) error {
+			if m.GetRevision() == nil {
+				return errors.New("it has no revision")
+			}
+			return nil
+		},
+	}
+}
+
+// Decorators is the table of decorators.
+func Decorators() Table[*ruedov1.Decorator] {
+	return Table[*ruedov1.Decorator]{
+		Kind:     keys.KindDecorator,
+		Mend:     "write the decorator again",
+		notFound: fault.DecoratorNotFound,
+		empty:    func() *ruedov1.Decorator { return &ruedov1.Decorator{} },
+		identify: func(m *ruedov1.Decorator, name string, version int64) { m.Name, m.Version = name, version },
+	}
+}
+
+// Runners is the table of registered runners.
+func Runners() Table[*ruedov1.Runner] {
+	return Table[*ruedov1.Runner]{
+		Kind:     keys.KindRunner,
+		empty:    func() *ruedov1.Runner { return &ruedov1.Runner{} },
+		identify: func(m *ruedov1.Runner, id string, _ int64) { m.Id = id },
+	}
+}
+
+// Cores is the table of cores.
+func Cores() Table[*ruedov1.Core] {
+	return Table[*ruedov1.Core]{
+		Kind:     keys.KindCore,
+		empty:    func() *ruedov1.Core { return &ruedov1.Core{} },
+		identify: func(m *ruedov1.Core, id string, _ int64) { m.Id = id },
+	}
+}
+
+// Decode reads a stored message of this name. INTEGRITY.
+func (t Table[M]) Decode(name string, kv *mvccpb.KeyValue) (M, error) {
+	m := t.empty()
+	err := proto.Unmarshal(kv.Value, m)
+	if err == nil && t.check != nil {
+		err = t.check(m)
+	}
+	if err != nil {
+		var none M
+		return none, t.unreadable(err, name)
+	}
+	t.identify(m, name, kv.ModRevision)
+	return m, nil
+}
+
+// Unreadable is INTEGRITY for a value that cannot be read.
+func (t Table[M]) Unreadable(name string) error { return t.unreadable(nil, name) }
+
+func (t Table[M]) unreadable(err error, name string) error {
+	return unreadable(err, t.Kind.String(), name, t.Mend).With(t.Kind.String(), name)
+}
+
+// unreadable says that a value in the store is not what its key says.
+func unreadable(err error, what, name, mend string) *fault.Error {
+	return fault.Wrap(err, fault.Integrity, "%s %s in the store cannot be read", what, name).WithFix("%s", mend)
+}
+
+// get reads one message. Its not-found error suggests the nearest name.
+func get[M proto.Message](ctx context.Context, s *Store, t Table[M], name string) (m M, err error) {
+	key, err := s.space.Key(t.Kind, name)
+	if err != nil {
+		return m, err
+	}
+	err = s.cluster.Do(ctx, "read "+t.Kind.String()+" "+name, func(ctx context.Context) error {
+		got, err := s.cluster.Get(ctx, key)
+		if err != nil {
+			return err
+		}
+		if len(got.Kvs) == 0 {
+			return missing(s, t, name)
+		}
+		m, err = t.Decode(name, got.Kvs[0])
+		return err
+	})
+	return m, err
+}
+
+// create writes a value under a name that is not taken, and returns its version.
+// ALREADY_EXISTS.
+func create[M proto.Message](ctx context.Context, s *Store, t Table[M], name, value string) (version int64, err error) {
+	key, err := s.space.Key(t.Kind, name)
+	if err != nil {
+		return 0, err
+	}
+	err = s.cluster.Do(ctx, "create "+t.Kind.String()+" "+name, func(ctx context.Context) error {
+		done, err := s.guard.commit(ctx, []clientv3.Cmp{unchanged(key, 0)}, []clientv3.Op{clientv3.OpPut(key, value)}, nil)
+		if err != nil {
+			return err
+		}
+		if !done.Succeeded {
+			return fault.New(fault.AlreadyExists, "there is a %s %s already", t.Kind, name).
+				With(t.Kind.String(), name).WithFix("change it, or choose another name")
+		}
+		version = done.Header.Revision
+		return nil
+	})
+	return version, err
+}
+
+// update replaces what is stored under a name by what change makes of it, and
+// returns the new version. seen is the version that the caller has read; zero
+// means whatever is stored now. CONFLICT if it has changed since.
+func update[M proto.Message](ctx context.Context, s *Store, t Table[M], name string, seen int64, change func(stored []byte) (string, error)) (version int64, err error) {
+	key, err := s.space.Key(t.Kind, name)
+	if err != nil {
+		return 0, err
+	}
+	err = s.cluster.Do(ctx, "update "+t.Kind.String()+" "+name, func(ctx context.Context) error {
+		got, err := s.cluster.Get(ctx, key)
+		if err != nil {
+			return err
+		}
+		if len(got.Kvs) == 0 {
+			return missing(s, t, name)
+		}
+		now := got.Kvs[0].ModRevision
+		if seen != 0 && seen != now {
+			return changed(t, name, seen)
+		}
+		value, err := change(got.Kvs[0].Value)
+		if err != nil {
+			return err
+		}
+		done, err := s.guard.commit(ctx, []clientv3.Cmp{unchanged(key, now)}, []clientv3.Op{clientv3.OpPut(key, value)}, nil)
+		if err != nil {
+			return err
+		}
+		if !done.Succeeded {
+			return changed(t, name, now)
+		}
+		version = done.Header.Revision
+		return nil
+	})
+	return version, err
+}
+
+func changed[M proto.Message](t Table[M], name string, seen int64) error {
+	return fault.New(fault.Conflict, "%s %s has changed since version %d", t.Kind, name, seen).
+		With(t.Kind.String(), name).WithFix("look at the %s, then try again", t.Kind)
+}
+
+// suggestFrom bounds how many names an error looks through.
+const suggestFrom = 1000
+
+// missing is the not-found error of a kind. It suggests a name that memory has:
+// etcd would read every value to list the names.
+func missing[M proto.Message](s *Store, t Table[M], name string) error {
+	err := fault.New(t.notFound, "there is no %s %q", t.Kind, name)
+	if m := s.memory.Load(); m != nil {
+		if hint := fault.DidYouMean(name, slices.Collect((*m).Names(t.Kind, suggestFrom))); hint != "" {
+			return err.WithFix("%s", hint)
+		}
+	}
+	return err.WithFix("list the %ss", t.Kind)
+}
+
+// encode returns the stored form of a message.
+func encode(m proto.Message) (string, error) {
+	b, err := proto.Marshal(m)
+	if err != nil {
+		return "", fault.Wrap(err, fault.RequestInvalid, "%s cannot be encoded: %v", m.ProtoReflect().Descriptor().Name(), err)
+	}
+	return string(b), nil
+}
+
+// unchanged holds while a key is as it was seen; zero means that it is not there.
+func unchanged(key string, seen int64) clientv3.Cmp {
+	return clientv3.Compare(clientv3.ModRevision(key), "=", seen)
+}
+
+func exists(key string) clientv3.Cmp {
+	return clientv3.Compare(clientv3.CreateRevision(key), ">", 0)
+}

@@ -1,0 +1,131 @@
+package fleet
+
+import (
+	"context"
+	"crypto/tls"
+	"log/slog"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/protobuf/proto"
+
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/keys"
+)
+
+// Config says which cluster of which etcd to open.
+type Config struct {
+	// Hosts of etcd, each "host:port". Required if Client is nil.
+	Hosts []string
+	// TLS for etcd; nil means none.
+	TLS *tls.Config
+	// Client is used instead of Hosts, and is not closed. It is how the assembler
+	// of a program hands in the embedded store.
+	Client *clientv3.Client
+	// Cluster is the cluster id. Required.
+	Cluster string
+	// OpTimeout bounds one operation; zero means [DefaultOpTimeout].
+	OpTimeout time.Duration
+	// Logger; nil discards.
+	Logger *slog.Logger
+}
+
+// Cluster is the part of etcd that belongs to one cluster id. It owns the etcd
+// client and hands it to nobody: rooms that store things use Get, Txn and Watch,
+// and need etcd's own package to say what to write; all others use the methods
+// that say what they do. Its methods may be called from many goroutines.
+//
+// Campaigning for the cluster's leader belongs here as well, next to
+// [Cluster.AnnounceCore]: it also needs the client, the space and a lease.
+type Cluster struct {
+	client  *clientv3.Client
+	own     bool // the client is ours to close
+	hosts   []string
+	space   keys.Space
+	timeout time.Duration
+	logger  *slog.Logger
+}
+
+// Open connects to a cluster. It does not wait for an answer: the first
+// operation finds out. CONFIG_INVALID.
+func Open(cfg Config) (*Cluster, error) {
+	space, err := keys.NewSpace(cfg.Cluster)
+	if err != nil {
+		return nil, err
+	}
+	c := &Cluster{client: cfg.Client, hosts: cfg.Hosts, space: space, timeout: cfg.OpTimeout, logger: cfg.Logger}
+	if c.timeout <= 0 {
+		c.timeout = DefaultOpTimeout
+	}
+	if c.logger == nil {
+		c.logger = slog.New(slog.DiscardHandler)
+	}
+	if c.client == nil {
+		if c.client, err = connect(cfg.Hosts, cfg.TLS); err != nil {
+			return nil, err
+		}
+		c.own = true
+	}
+	return c, nil
+}
+
+// Close ends the connection, if Open made it. Everything that uses the cluster
+// is closed before.
+func (c *Cluster) Close() {
+	if c.own {
+		_ = c.client.Close() // it only ever says that it was closed
+	}
+}
+
+// Space builds the keys of the cluster.
+func (c *Cluster) Space() keys.Space { return c.space }
+
+// Do runs one operation within OpTimeout and translates its error with [Fault].
+// doing says what is tried, for example "write service greet".
+func (c *Cluster) Do(ctx context.Context, doing string, op func(ctx context.Context) error) error {
+	opctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	return Fault(ctx, op(opctx), doing)
+}
+
+// Get reads keys. Call it within [Cluster.Do].
+func (c *Cluster) Get(ctx context.Context, key string, opts ...clientv3.OpOption) (*clientv3.GetResponse, error) {
+	return c.client.Get(ctx, key, opts...)
+}
+
+// Txn begins a transaction. Call it within [Cluster.Do].
+func (c *Cluster) Txn(ctx context.Context) clientv3.Txn { return c.client.Txn(ctx) }
+
+// Watch watches keys until ctx ends or the watch breaks.
+func (c *Cluster) Watch(ctx context.Context, key string, opts ...clientv3.OpOption) clientv3.WatchChan {
+	return c.client.Watch(ctx, key, opts...)
+}
+
+// RequestProgress asks for the revision up to which the watches of ctx's stream
+// have reported everything.
+func (c *Cluster) RequestProgress(ctx context.Context) error { return c.client.RequestProgress(ctx) }
+
+// AnnounceCore lists a core until the membership is closed; see [Membership]. A
+// ttl of zero means [DefaultTTL]. ctx bounds the first announcement only.
+func (c *Cluster) AnnounceCore(ctx context.Context, core *ruedov1.Core, ttl time.Duration) (*Membership, error) {
+	return c.announce(ctx, keys.KindCore, core.GetId(), core, ttl, c.logger)
+}
+
+// RegisterRunner lists a runner until the membership is closed, as
+// [Cluster.AnnounceCore] does a core.
+func (c *Cluster) RegisterRunner(ctx context.Context, runner *ruedov1.Runner, ttl time.Duration) (*Membership, error) {
+	return c.announce(ctx, keys.KindRunner, runner.GetId(), runner, ttl, c.logger)
+}
+
+func (c *Cluster) announce(ctx context.Context, kind keys.Kind, id string, member proto.Message, ttl time.Duration, logger *slog.Logger) (*Membership, error) {
+	key, err := c.space.Key(kind, id)
+	if err != nil {
+		return nil, err
+	}
+	value, err := proto.Marshal(member)
+	if err != nil {
+		return nil, fault.Wrap(err, fault.Internal, "cannot encode %s %s", kind, id)
+	}
+	return announce(ctx, c.client, key, value, ttl, logger)
+}

@@ -10,6 +10,7 @@ package api
 import (
 	"log/slog"
 	"net/http"
+	"time"
 
 	"connectrpc.com/connect"
 	"connectrpc.com/grpchealth"
@@ -20,6 +21,7 @@ import (
 	"github.com/ruedo-dev/ruedo/core/mirror"
 	"github.com/ruedo-dev/ruedo/core/publish"
 	"github.com/ruedo-dev/ruedo/core/store"
+	"github.com/ruedo-dev/ruedo/core/upload"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/gen/ruedo/v1/ruedov1connect"
 	"github.com/ruedo-dev/ruedo/internal/port"
@@ -33,6 +35,9 @@ const (
 	maxDecorator = 1<<20 + 64<<10 // a schema has at most 256 KiB; one of a megabyte is still told so
 	maxQuestion  = 64 << 10
 )
+
+// uploadTotal is how long an upload may take: 32 MiB at 16 KiB/s.
+const uploadTotal = 40 * time.Minute
 
 // Bytes of memory that a byte of a request may become.
 const (
@@ -80,13 +85,13 @@ func Mount(p *port.Server, cfg Config) {
 	p.Connect(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
 		return ruedov1connect.NewClusterServiceHandler(&clusterService{cfg}, opts...)
 	}, nil)
-	modules := newModuleService(cfg)
+	uploads := upload.New(upload.Config{Store: cfg.Store, MaxModule: cfg.MaxModule})
 	p.Connect(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
-		return ruedov1connect.NewModuleServiceHandler(modules, append(opts, connect.WithCodec(&modules.parts))...)
+		return ruedov1connect.NewModuleServiceHandler(&moduleService{cfg.Store, uploads}, append(opts, connect.WithCodec(uploads.Codec()))...)
 	}, map[string]port.Bounds{
 		// An upload bounds its memory itself, and may come over a slow line.
 		ruedov1connect.ModuleServiceUploadModuleProcedure: {
-			Message: maxPart,
+			Message: upload.MaxPart,
 			Body:    cfg.MaxModule + cfg.MaxModule/8 + maxQuestion,
 			Total:   uploadTotal,
 		},

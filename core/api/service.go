@@ -13,7 +13,11 @@ import (
 	"github.com/ruedo-dev/ruedo/core/store"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/gen/ruedo/v1/ruedov1connect"
+	"github.com/ruedo-dev/ruedo/internal/fault"
 )
+
+// errShutdown ends a stream of a core that is going away.
+var errShutdown = fault.New(fault.CoreUnreachable, "this core is shutting down").WithFix("connect again")
 
 type serviceService struct {
 	Config

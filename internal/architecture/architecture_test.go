@@ -146,6 +146,10 @@ var arrows = []struct {
 		reason: "a mirror shows what the store holds, whatever that is for; the store knows no mirror",
 	},
 	{
+		from: []string{"core/upload"}, only: []string{"internal/fault", "internal/limits", "internal/wasmbin", "gen"},
+		reason: "an upload verifies and admits bytes; where they go is an interface",
+	},
+	{
 		from: []string{"internal/text"}, only: []string{},
 		reason: "wording a count needs the standard library only",
 	},

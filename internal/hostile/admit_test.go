@@ -11,8 +11,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ruedo-dev/ruedo/core/publish"
+	"github.com/ruedo-dev/ruedo/core/upload"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/wasmbin"
 	w "github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
@@ -66,7 +67,7 @@ func TestAdmissionIsQuickAndSmall(t *testing.T) {
 // what a step took before and what it takes now, it keeps the less.
 func admit(digest string, wasm []byte, before []time.Duration) (steps []time.Duration, err error) {
 	const part = 1 << 20
-	arrival := publish.Expect(wasm, maxModule)
+	arrival := wasmbin.NewArrival(wasm, wasmbin.Limits{Size: maxModule})
 	defer arrival.Close()
 	step := func(do func()) {
 		began := time.Now()
@@ -80,7 +81,7 @@ func admit(digest string, wasm []byte, before []time.Duration) (steps []time.Dur
 	for n := part; n < len(wasm); n += part {
 		step(func() { arrival.Got(n) })
 	}
-	step(func() { _, err = publish.Admit(digest, arrival) })
+	step(func() { _, err = upload.Admit(digest, arrival) })
 	return steps, err
 }
 

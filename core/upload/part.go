@@ -1,4 +1,4 @@
-package api
+package upload
 
 import (
 	"fmt"
@@ -10,9 +10,9 @@ import (
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 )
 
-// partCodec is the binary codec, but that the bytes of an upload's part go into
-// buffers which are used again: an upload would be garbage of its whole size
-// otherwise, and ten of them a second would have the collector run all the time.
+// partCodec is the binary codec, except that the bytes of an upload's part go
+// into buffers that are used again: without reuse each upload would allocate its
+// full size, and ten a second would keep the garbage collector busy.
 type partCodec struct {
 	buffers sync.Pool // of *[]byte
 }
@@ -27,7 +27,7 @@ func (c *partCodec) Name() string { return "proto" }
 func (c *partCodec) Marshal(message any) ([]byte, error) {
 	m, ok := message.(proto.Message)
 	if !ok {
-		return nil, fmt.Errorf("%T is no message", message)
+		return nil, fmt.Errorf("%T is not a message", message)
 	}
 	return proto.Marshal(m)
 }
@@ -43,12 +43,12 @@ func (c *partCodec) Unmarshal(b []byte, message any) error {
 	}
 	m, ok := message.(proto.Message)
 	if !ok {
-		return fmt.Errorf("%T is no message", message)
+		return fmt.Errorf("%T is not a message", message)
 	}
 	return proto.Unmarshal(b, m)
 }
 
-// onlyData gives the data of a part that is nothing else.
+// onlyData returns the data of a part that is nothing else.
 func onlyData(b []byte) ([]byte, bool) {
 	number, kind, n := protowire.ConsumeTag(b)
 	if n < 0 || number != dataField || kind != protowire.BytesType {

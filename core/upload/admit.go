@@ -1,4 +1,4 @@
-package publish
+package upload
 
 import (
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -7,15 +7,9 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/wasmbin"
 )
 
-// Expect prepares to admit a module of at most maxBytes bytes that will stand in
-// file: what arrives of it is read meanwhile. The caller closes what it gives.
-func Expect(file []byte, maxBytes int64) *wasmbin.Arrival {
-	return wasmbin.NewArrival(file, wasmbin.Limits{Size: maxBytes})
-}
-
-// Admit tells by its structure whether a module that arrived may enter the cluster,
-// and describes it. Nothing of it is executed. The error's reason says what is
-// wrong and its fix what to do.
+// Admit decides by its structure whether a module may enter the cluster, and
+// describes it. Nothing of it is executed. The error's reason says what is wrong
+// and its fix what to do.
 func Admit(digest string, module *wasmbin.Arrival) (*ruedov1.Module, error) {
 	info, err := module.Admit()
 	if err != nil {

@@ -1,0 +1,196 @@
+// Package upload takes modules in: it bounds what uploads hold in memory, verifies
+// and admits each, and stores it.
+//
+//	u := upload.New(upload.Config{Store: store, MaxModule: 32 << 20})
+//	m, err := u.Receive(ctx, stream)
+//
+// A module stays in memory, outside of the heap, until it is verified and
+// admitted: bytes that are not what they claim to be never touch the store. Its
+// structure is read while it arrives, and nothing of it is executed.
+//
+// # Errors
+//
+// UPLOAD_BUSY if there is no room, UPLOAD_TOO_LARGE, UPLOAD_INCOMPLETE,
+// DEADLINE, DIGEST_MISMATCH, REQUEST_INVALID; the reasons of package wasmbin for
+// a module that is not admitted; those of the store.
+package upload
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"connectrpc.com/connect"
+
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/limits"
+	"github.com/ruedo-dev/ruedo/internal/wasmbin"
+)
+
+// What uploads may hold in memory together: modules of full size, counted as
+// bytes arrive so that slow uploads keep nobody out, and a part for each of as
+// many uploads as there may be at the same time.
+const (
+	room       = 4
+	maxUploads = 128
+	maxData    = 1 << 20
+	// MaxPart bounds one message of an upload, in bytes.
+	MaxPart = maxData + 4<<10
+)
+
+// yieldInterval is how long an upload waits after each part. A part is some
+// milliseconds of work, and goroutines that wait for its processor go first.
+const yieldInterval = 100 * time.Microsecond
+
+// Config says where modules go. All fields are required.
+type Config struct {
+	// Store keeps the modules.
+	Store interface {
+		PutModule(ctx context.Context, m *ruedov1.Module, data []byte) error
+	}
+	// MaxModule bounds a module, in bytes.
+	MaxModule int64
+}
+
+// Uploads receives modules. Its methods may be called from many goroutines.
+type Uploads struct {
+	cfg   Config
+	slots chan struct{}
+	held  atomic.Int64 // bytes of all uploads in flight
+	parts partCodec
+}
+
+// New returns Uploads; it starts nothing.
+func New(cfg Config) *Uploads {
+	return &Uploads{cfg: cfg, slots: make(chan struct{}, maxUploads)}
+}
+
+// Codec decodes the parts of uploads into buffers that are used again. Handlers
+// of streams that go to Receive need it.
+func (u *Uploads) Codec() connect.Codec { return &u.parts }
+
+// Stream is an upload as it arrives: a head, then parts of data. It is what
+// connect.ClientStream is.
+type Stream interface {
+	Receive() bool
+	Msg() *ruedov1.UploadModuleRequest
+	Err() error
+}
+
+// Receive reads a module from its stream and stores it.
+func (u *Uploads) Receive(ctx context.Context, stream Stream) (*ruedov1.Module, error) {
+	select {
+	case u.slots <- struct{}{}:
+		defer func() { <-u.slots }()
+	default:
+		return nil, fault.New(fault.UploadBusy, "%d uploads are under way on this core, which is the limit", maxUploads).WithFix("try again in a moment")
+	}
+	var a arrival
+	defer u.release(&a)
+	if err := u.receive(stream, &a); err != nil {
+		return nil, err
+	}
+	m, err := Admit(a.digest, a.structure)
+	if err != nil {
+		return nil, err
+	}
+	if err := u.cfg.Store.PutModule(ctx, m, a.space); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// arrival is a module on its way in. Its bytes are outside of the heap: they go
+// back to the system as soon as it ends, and cost the garbage collector nothing.
+type arrival struct {
+	digest    string
+	space     []byte // as much as was announced
+	got       int    // bytes of it that came
+	structure *wasmbin.Arrival
+}
+
+// receive reads an upload from its stream and verifies it.
+func (u *Uploads) receive(stream Stream, a *arrival) error {
+	if !stream.Receive() {
+		return u.incomplete(stream.Err(), 0, 0)
+	}
+	head := stream.Msg().GetHead()
+	if head == nil {
+		return fault.New(fault.RequestInvalid, "an upload begins with its head: digest and size")
+	}
+	size := head.GetSizeBytes()
+	if size > uint64(u.cfg.MaxModule) {
+		return u.tooLarge("the module has " + limits.FormatSize(size))
+	}
+	var err error
+	if a.space, err = mmapAlloc(int(size)); err != nil {
+		return fault.Wrap(err, fault.UploadBusy, "this core has no memory left for an upload of %s", limits.FormatSize(size)).WithFix("try again in a moment")
+	}
+	a.structure = wasmbin.NewArrival(a.space, wasmbin.Limits{Size: u.cfg.MaxModule})
+	sum := sha256.New()
+	for stream.Receive() {
+		part := stream.Msg().GetData()
+		n := len(part)
+		if n > len(a.space)-a.got {
+			return fault.New(fault.RequestInvalid, "the upload brings more than the %d bytes that it announced", size)
+		}
+		if limit := room * u.cfg.MaxModule; u.held.Add(int64(n)) > limit {
+			u.held.Add(-int64(n))
+			return fault.New(fault.UploadBusy, "the uploads under way on this core hold %s, which is the limit", limits.FormatSize(uint64(limit))).
+				WithFix("try again in a moment")
+		}
+		a.got += copy(a.space[a.got:], part)
+		sum.Write(part)
+		u.parts.done(part)
+		a.structure.Got(a.got)
+		time.Sleep(yieldInterval)
+	}
+	if err := stream.Err(); err != nil || a.got < len(a.space) {
+		return u.incomplete(err, uint64(a.got), size)
+	}
+	if got := hex.EncodeToString(sum.Sum(nil)); got != head.GetDigest() {
+		return fault.New(fault.DigestMismatch, "the bytes have digest %s, not %s as announced", got, head.GetDigest()).
+			WithFix("upload it again; if it happens again, the file changes while it is read")
+	}
+	a.digest = head.GetDigest()
+	return nil
+}
+
+// release frees what an upload held. Nobody may use its bytes any more.
+func (u *Uploads) release(a *arrival) {
+	u.held.Add(-int64(a.got))
+	if a.structure != nil {
+		a.structure.Close() // it reads the space
+	}
+	mmapFree(a.space)
+	*a = arrival{}
+}
+
+func (u *Uploads) tooLarge(what string) error {
+	return fault.New(fault.UploadTooLarge, "%s, over the limit of %s", what, limits.FormatSize(uint64(u.cfg.MaxModule))).
+		WithFix(`build it smaller, for example with -ldflags="-s -w"`)
+}
+
+// incomplete says why an upload ended before its time.
+func (u *Uploads) incomplete(err error, got, want uint64) error {
+	if ce, ok := errors.AsType[*connect.Error](err); ok {
+		switch ce.Code() {
+		case connect.CodeInvalidArgument:
+			return err // a message that breaks its rules
+		case connect.CodeUnimplemented:
+			return fault.Wrap(err, fault.Unimplemented, "%s", ce.Message()) // an encoding that is not spoken
+		case connect.CodeResourceExhausted:
+			return fault.Wrap(err, fault.UploadTooLarge, "a part of the upload is too large: %s", ce.Message()).
+				WithFix("send parts of at most 1 MiB, and a module of at most %s", limits.FormatSize(uint64(u.cfg.MaxModule)))
+		case connect.CodeDeadlineExceeded:
+			return fault.Wrap(err, fault.Deadline, "the upload is too slow: %d of %d bytes came; nothing was stored", got, want).
+				WithFix("upload it again over a faster connection")
+		}
+	}
+	return fault.Wrap(err, fault.UploadIncomplete, "the upload broke off after %d of %d bytes; nothing was stored", got, want).
+		WithFix("upload it again")
+}

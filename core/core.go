@@ -38,6 +38,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/ruedo-dev/ruedo/core/api"
+	"github.com/ruedo-dev/ruedo/core/catalog"
 	"github.com/ruedo-dev/ruedo/core/dispatch"
 	"github.com/ruedo-dev/ruedo/core/gateway"
 	"github.com/ruedo-dev/ruedo/core/invoke"
@@ -108,7 +109,7 @@ type Core struct {
 	self       *ruedov1.Core
 	store      *store.Store
 	mirror     *mirror.Mirror
-	hall       *invoke.Hall
+	catalog    *catalog.Catalog
 	metrics    *telemetry.Metrics
 	dispatcher *dispatch.Dispatcher
 	lanes      *lane.Host
@@ -178,7 +179,7 @@ func New(ctx context.Context, cfg Config) (_ *Core, err error) {
 			return nil, err
 		}
 	}
-	c.hall.Start()
+	c.catalog.Start()
 	c.plans = make(chan struct{})
 	go c.followPlans()
 	return c, nil
@@ -202,8 +203,9 @@ func shortID() string {
 func (c *Core) assemble() {
 	c.dispatcher = dispatch.New(dispatch.Config{Logger: c.log})
 	c.metrics = telemetry.New(c.readyRunners)
-	c.hall = invoke.New(invoke.Config{Mirror: c.mirror, Executor: c.dispatcher, Observe: c.metrics.Call, Logger: c.log})
-	source := &source{hall: c.hall, modules: newModules(c.store.ReadModule)}
+	c.catalog = catalog.New(catalog.Config{Mirror: c.mirror, Executor: c.dispatcher, Logger: c.log})
+	invoker := invoke.New(invoke.Config{Catalog: c.catalog, Observe: c.metrics.Call})
+	source := &source{catalog: c.catalog, modules: newModules(c.store.ReadModule)}
 	if !c.cfg.Distributed {
 		c.dispatcher.Add(newLocalMember(c.cfg.Local, source))
 	}
@@ -214,7 +216,7 @@ func (c *Core) assemble() {
 		OnAttach: c.attach,
 		Logger:   c.log,
 	})
-	publisher := publish.New(publish.Config{Store: c.store, Mirror: c.mirror, Hall: c.hall, Dispatcher: c.dispatcher})
+	publisher := publish.New(publish.Config{Store: c.store, Mirror: c.mirror, Catalog: c.catalog, Dispatcher: c.dispatcher})
 
 	cfg := c.cfg.Port
 	cfg.Count, cfg.Panicked, cfg.Logger = c.metrics.Requests, c.metrics.Panic, c.log
@@ -223,11 +225,11 @@ func (c *Core) assemble() {
 	}
 	c.port = port.New(cfg)
 	api.Mount(c.port, api.Config{
-		Store: c.store, Mirror: c.mirror, Hall: c.hall, Publisher: publisher, Dispatcher: c.dispatcher,
+		Store: c.store, Mirror: c.mirror, Catalog: c.catalog, Invoker: invoker, Publisher: publisher, Dispatcher: c.dispatcher,
 		Core: c.self, Cluster: c.cfg.Cluster, Distributed: c.cfg.Distributed, MaxModule: c.cfg.MaxModule,
-		Logger: c.log, Done: c.down.Done(),
+		Done: c.down.Done(),
 	})
-	c.port.Handle("/call/", "call", port.Bounds{Weight: callWeight}, gateway.New(c.hall, c.log))
+	c.port.Handle("/call/", "call", port.Bounds{Weight: callWeight}, gateway.New(invoker, c.log))
 	c.port.Handle("GET /metrics", "metrics", port.Bounds{}, c.metrics.Handler())
 	c.port.Handle("GET /healthz", "healthz", port.Bounds{}, http.HandlerFunc(healthy))
 	c.port.Handle("GET /readyz", "readyz", port.Bounds{}, http.HandlerFunc(c.ready))
@@ -306,8 +308,8 @@ func (c *Core) Serve(ctx context.Context) error {
 func (c *Core) Close(ctx context.Context) error {
 	c.stop()
 	<-c.plans
-	if c.hall != nil {
-		c.hall.Close()
+	if c.catalog != nil {
+		c.catalog.Close()
 	}
 	var errs []error
 	if c.listener != nil {
@@ -342,7 +344,7 @@ func (c *Core) followPlans() {
 	var services map[string]*ruedov1.Service
 	for {
 		changed := c.mirror.Changed()
-		c.dispatcher.SetPlans(c.hall.Plans())
+		c.dispatcher.SetPlans(c.catalog.Plans())
 		now := c.mirror.Snapshot().Services
 		c.forget(services, now)
 		services = now

@@ -4,19 +4,19 @@ import (
 	"context"
 	"io"
 
-	"github.com/ruedo-dev/ruedo/core/invoke"
+	"github.com/ruedo-dev/ruedo/core/catalog"
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	"github.com/ruedo-dev/ruedo/internal/exec"
 )
 
 // source is where this core's runners get plans and modules.
 type source struct {
-	hall    *invoke.Hall
+	catalog *catalog.Catalog
 	modules *modules
 }
 
 func (s *source) Plan(ctx context.Context, id string) (*runnerv1.Plan, error) {
-	return s.hall.Plan(ctx, id)
+	return s.catalog.Plan(ctx, id)
 }
 
 func (s *source) Module(ctx context.Context, digest string) (io.ReadCloser, error) {

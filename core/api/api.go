@@ -8,7 +8,6 @@
 package api
 
 import (
-	"log/slog"
 	"net/http"
 	"time"
 
@@ -16,6 +15,7 @@ import (
 	"connectrpc.com/grpchealth"
 	"connectrpc.com/grpcreflect"
 
+	"github.com/ruedo-dev/ruedo/core/catalog"
 	"github.com/ruedo-dev/ruedo/core/dispatch"
 	"github.com/ruedo-dev/ruedo/core/invoke"
 	"github.com/ruedo-dev/ruedo/core/mirror"
@@ -46,22 +46,23 @@ const (
 	schemaWeight = 80 // a schema is a tree of values
 )
 
-// Config says what the handlers work with. Every field is needed.
+// Config says what the handlers work with. All fields are required. Each handler
+// takes only the methods that it uses.
 type Config struct {
 	Store      *store.Store
 	Mirror     *mirror.Mirror
-	Hall       *invoke.Hall
+	Catalog    *catalog.Catalog
+	Invoker    *invoke.Invoker
 	Publisher  *publish.Publisher
 	Dispatcher *dispatch.Dispatcher
 	// Core is what this core says of itself.
 	Core *ruedov1.Core
 	// Cluster is the cluster's id.
 	Cluster string
-	// Distributed tells whether calls always go to a runner.
+	// Distributed reports whether calls always go to a runner.
 	Distributed bool
 	// MaxModule bounds a module, in bytes.
 	MaxModule int64
-	Logger    *slog.Logger
 	// Done ends the streams that would go on for ever.
 	Done <-chan struct{}
 }
@@ -69,21 +70,24 @@ type Config struct {
 // Mount mounts all services.
 func Mount(p *port.Server, cfg Config) {
 	question := port.Bounds{Message: maxQuestion, Weight: fieldWeight}
-	p.Connect(port.Bounds{Message: maxInvoke, Weight: rawWeight, Unchecked: true}, (&invokeService{cfg.Hall, p.Turns()}).handler, nil)
+	p.Connect(port.Bounds{Message: maxInvoke, Weight: rawWeight, Unchecked: true}, (&invokeService{cfg.Invoker, p.Turns()}).handler, nil)
+	services := &serviceService{publisher: cfg.Publisher, catalog: cfg.Catalog, mirror: cfg.Mirror, store: cfg.Store, done: cfg.Done}
 	p.Connect(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
-		return ruedov1connect.NewServiceServiceHandler(&serviceService{cfg}, opts...)
+		return ruedov1connect.NewServiceServiceHandler(services, opts...)
 	}, map[string]port.Bounds{
 		ruedov1connect.ServiceServicePublishServiceProcedure: {Message: maxPublish, Weight: fieldWeight},
 	})
+	decorators := &decoratorService{catalog: cfg.Catalog, mirror: cfg.Mirror, store: cfg.Store}
 	schema := port.Bounds{Message: maxDecorator, Weight: schemaWeight}
 	p.Connect(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
-		return ruedov1connect.NewDecoratorServiceHandler(&decoratorService{cfg}, opts...)
+		return ruedov1connect.NewDecoratorServiceHandler(decorators, opts...)
 	}, map[string]port.Bounds{
 		ruedov1connect.DecoratorServiceCreateDecoratorProcedure: schema,
 		ruedov1connect.DecoratorServiceUpdateDecoratorProcedure: schema,
 	})
+	cluster := &clusterService{mirror: cfg.Mirror, dispatcher: cfg.Dispatcher, core: cfg.Core, cluster: cfg.Cluster, distributed: cfg.Distributed}
 	p.Connect(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
-		return ruedov1connect.NewClusterServiceHandler(&clusterService{cfg}, opts...)
+		return ruedov1connect.NewClusterServiceHandler(cluster, opts...)
 	}, nil)
 	uploads := upload.New(upload.Config{Store: cfg.Store, MaxModule: cfg.MaxModule})
 	p.Connect(question, func(opts ...connect.HandlerOption) (string, http.Handler) {

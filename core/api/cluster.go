@@ -2,28 +2,43 @@ package api
 
 import (
 	"context"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/ruedo-dev/ruedo/core/dispatch"
+	"github.com/ruedo-dev/ruedo/core/mirror"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/gen/ruedo/v1/ruedov1connect"
+	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
 type clusterService struct {
-	Config
+	mirror interface {
+		Snapshot() *mirror.Snapshot
+		Alarms() []*fault.Error
+		Stale() bool
+		Age() time.Duration
+	}
+	dispatcher interface {
+		Members() []dispatch.Member
+	}
+	core        *ruedov1.Core
+	cluster     string // id
+	distributed bool
 }
 
-// ListRunners gives the registered runners as this core sees them: what the
+// ListRunners returns the registered runners as this core sees them: what the
 // store says of each, and how its lane to this core is.
 func (s *clusterService) ListRunners(_ context.Context, req *ruedov1.ListRunnersRequest) (*ruedov1.ListRunnersResponse, error) {
 	runners := map[string]*ruedov1.Runner{}
-	for id, r := range s.Mirror.Snapshot().Runners {
+	for id, r := range s.mirror.Snapshot().Runners {
 		r = proto.CloneOf(r)
 		r.State = ruedov1.RunnerState_RUNNER_STATE_DETACHED
 		runners[id] = r
 	}
-	for _, m := range s.Dispatcher.Members() {
+	for _, m := range s.dispatcher.Members() {
 		id := m.Info().GetId()
 		r := runners[id]
 		if r == nil {
@@ -45,7 +60,7 @@ func (s *clusterService) ListRunners(_ context.Context, req *ruedov1.ListRunners
 }
 
 func (s *clusterService) ListCores(_ context.Context, req *ruedov1.ListCoresRequest) (*ruedov1.ListCoresResponse, error) {
-	items, next, err := page(s.Mirror.Snapshot().Cores, "cores", req, nil)
+	items, next, err := page(s.mirror.Snapshot().Cores, "cores", req, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -53,26 +68,26 @@ func (s *clusterService) ListCores(_ context.Context, req *ruedov1.ListCoresRequ
 }
 
 func (s *clusterService) GetStatus(context.Context, *ruedov1.GetStatusRequest) (*ruedov1.GetStatusResponse, error) {
-	snap := s.Mirror.Snapshot()
+	snap := s.mirror.Snapshot()
 	ready := 0
-	for _, m := range s.Dispatcher.Members() {
+	for _, m := range s.dispatcher.Members() {
 		if m.Ready() {
 			ready++
 		}
 	}
 	var alarms []*ruedov1.Alarm
-	for _, e := range s.Mirror.Alarms() {
+	for _, e := range s.mirror.Alarms() {
 		alarms = append(alarms, &ruedov1.Alarm{Reason: string(e.Reason), Message: e.Error(), Fix: e.Fix})
 	}
 	return &ruedov1.GetStatusResponse{
-		ClusterId:            s.Cluster,
-		Core:                 s.Core,
-		Stale:                s.Mirror.Stale(),
-		StoreAge:             durationpb.New(s.Mirror.Age()),
+		ClusterId:            s.cluster,
+		Core:                 s.core,
+		Stale:                s.mirror.Stale(),
+		StoreAge:             durationpb.New(s.mirror.Age()),
 		Version:              snap.Revision,
 		Runners:              uint32(ready),
 		Services:             uint32(len(snap.Services)),
-		DistributedExecution: s.Distributed,
+		DistributedExecution: s.distributed,
 		Alarms:               alarms,
 	}, nil
 }

@@ -8,21 +8,35 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/ruedo-dev/ruedo/core/decorate"
+	"github.com/ruedo-dev/ruedo/core/mirror"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/gen/ruedo/v1/ruedov1connect"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
 type decoratorService struct {
-	Config
+	catalog interface {
+		Compiler() *decorate.Compiler
+		Decorator(stored *ruedov1.Decorator) *decorate.Decorator
+	}
+	mirror interface {
+		Snapshot() *mirror.Snapshot
+		Wait(ctx context.Context, revision int64) error
+	}
+	store interface {
+		Decorator(ctx context.Context, name string) (*ruedov1.Decorator, error)
+		CreateDecorator(ctx context.Context, d *ruedov1.Decorator) (*ruedov1.Decorator, error)
+		UpdateDecorator(ctx context.Context, d *ruedov1.Decorator, seen int64) (*ruedov1.Decorator, error)
+		DeleteDecorator(ctx context.Context, name string) (int64, error)
+	}
 }
 
 func (s *decoratorService) CreateDecorator(ctx context.Context, req *ruedov1.CreateDecoratorRequest) (*ruedov1.CreateDecoratorResponse, error) {
-	admitted, err := s.Hall.Compiler().Admit(ctx, req.GetDecorator())
+	admitted, err := s.catalog.Compiler().Admit(ctx, req.GetDecorator())
 	if err != nil {
 		return nil, err
 	}
-	d, err := s.Store.CreateDecorator(ctx, req.GetDecorator())
+	d, err := s.store.CreateDecorator(ctx, req.GetDecorator())
 	if err != nil {
 		return nil, err
 	}
@@ -33,19 +47,19 @@ func (s *decoratorService) CreateDecorator(ctx context.Context, req *ruedov1.Cre
 // it, so that it need not be compiled again.
 func (s *decoratorService) stored(ctx context.Context, d *ruedov1.Decorator, admitted *decorate.Decorator) error {
 	defer admitted.Keep()
-	if err := s.Mirror.Wait(ctx, d.GetVersion()); err != nil {
+	if err := s.mirror.Wait(ctx, d.GetVersion()); err != nil {
 		return err
 	}
-	return s.Hall.Decorator(d).Ready(ctx)
+	return s.catalog.Decorator(d).Ready(ctx)
 }
 
 func (s *decoratorService) UpdateDecorator(ctx context.Context, req *ruedov1.UpdateDecoratorRequest) (*ruedov1.UpdateDecoratorResponse, error) {
 	next := req.GetDecorator()
-	admitted, err := s.Hall.Compiler().Admit(ctx, next)
+	admitted, err := s.catalog.Compiler().Admit(ctx, next)
 	if err != nil {
 		return nil, err
 	}
-	stored, err := s.Store.Decorator(ctx, next.GetName())
+	stored, err := s.store.Decorator(ctx, next.GetName())
 	switch {
 	case errors.Is(err, fault.Integrity): // the update replaces what cannot be read
 	case err != nil:
@@ -57,7 +71,7 @@ func (s *decoratorService) UpdateDecorator(ctx context.Context, req *ruedov1.Upd
 	if seen == 0 {
 		seen = stored.GetVersion()
 	}
-	d, err := s.Store.UpdateDecorator(ctx, next, seen)
+	d, err := s.store.UpdateDecorator(ctx, next, seen)
 	if err != nil {
 		return nil, err
 	}
@@ -75,11 +89,11 @@ func sameDecorator(a, b *ruedov1.Decorator) bool {
 }
 
 func (s *decoratorService) GetDecorator(ctx context.Context, req *ruedov1.GetDecoratorRequest) (*ruedov1.GetDecoratorResponse, error) {
-	snap := s.Mirror.Snapshot()
+	snap := s.mirror.Snapshot()
 	d, ok := snap.Decorators[req.GetName()]
 	if !ok {
 		// The store says it with the nearest name.
-		stored, err := s.Store.Decorator(ctx, req.GetName())
+		stored, err := s.store.Decorator(ctx, req.GetName())
 		if err != nil {
 			return nil, err
 		}
@@ -96,7 +110,7 @@ func (s *decoratorService) GetDecorator(ctx context.Context, req *ruedov1.GetDec
 }
 
 func (s *decoratorService) ListDecorators(_ context.Context, req *ruedov1.ListDecoratorsRequest) (*ruedov1.ListDecoratorsResponse, error) {
-	items, next, err := page(s.Mirror.Snapshot().Decorators, "decorators "+req.GetTag(), req, tagged[*ruedov1.Decorator](req.GetTag()))
+	items, next, err := page(s.mirror.Snapshot().Decorators, "decorators "+req.GetTag(), req, tagged[*ruedov1.Decorator](req.GetTag()))
 	if err != nil {
 		return nil, err
 	}
@@ -104,11 +118,11 @@ func (s *decoratorService) ListDecorators(_ context.Context, req *ruedov1.ListDe
 }
 
 func (s *decoratorService) DeleteDecorator(ctx context.Context, req *ruedov1.DeleteDecoratorRequest) (*ruedov1.DeleteDecoratorResponse, error) {
-	version, err := s.Store.DeleteDecorator(ctx, req.GetName())
+	version, err := s.store.DeleteDecorator(ctx, req.GetName())
 	if err != nil {
 		return nil, err
 	}
-	return &ruedov1.DeleteDecoratorResponse{}, s.Mirror.Wait(ctx, version)
+	return &ruedov1.DeleteDecoratorResponse{}, s.mirror.Wait(ctx, version)
 }
 
 var _ ruedov1connect.DecoratorServiceHandler = (*decoratorService)(nil)

@@ -15,7 +15,9 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/ruedo-dev/ruedo/core/api/value"
+	"github.com/ruedo-dev/ruedo/core/invoke"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/keys"
 	"github.com/ruedo-dev/ruedo/internal/wire"
 )
 
@@ -28,6 +30,9 @@ type invocation struct {
 	contentType string
 	logs        bool
 	binary      bool // it came in protobuf's encoding
+
+	call    invoke.Call // begun, unless refused or the name is not valid
+	refused error       // why it is not begun
 
 	wrong error // with the typed input, in place of which it stands
 	size  int   // of a typed input that is too long, in bytes; 0 if not known
@@ -57,9 +62,8 @@ func (a *answer) size(binary bool) int {
 type invocationCodec struct {
 	name  string
 	turns wire.Turns
-	// limit is the largest input of a service, in bytes; 0 if there is no such
-	// service. What is larger is not kept.
-	limit func(service string) uint64
+	// begin resolves the service, whose limit decides how much of an input is kept.
+	begin func(service string) (invoke.Call, error)
 }
 
 // Name is the name of the encoding.
@@ -77,9 +81,9 @@ func (c invocationCodec) Unmarshal(b []byte, message any) error {
 	defer c.turns.Take(len(b))()
 	*r = invocation{binary: c.binary()}
 	if r.binary {
-		return r.readBinary(b, c.limit)
+		return r.readBinary(b, c.begin)
 	}
-	return r.readJSON(b, c.limit)
+	return r.readJSON(b, c.begin)
 }
 
 // Marshal writes an answer.
@@ -114,7 +118,7 @@ const (
 	responseInfo        protowire.Number = 4
 )
 
-func (r *invocation) readBinary(b []byte, limit func(service string) uint64) error {
+func (r *invocation) readBinary(b []byte, begin func(service string) (invoke.Call, error)) error {
 	var typed []byte
 	err := value.Fields(b, func(n protowire.Number, t protowire.Type, field []byte, v uint64) error {
 		switch {
@@ -135,17 +139,33 @@ func (r *invocation) readBinary(b []byte, limit func(service string) uint64) err
 	if err == nil && (!utf8.ValidString(r.service) || !utf8.ValidString(r.contentType)) {
 		return value.ErrUTF8
 	}
-	if err == nil && r.typed {
-		r.input, r.wrong = value.JSON(typed, limit(r.service))
+	if err != nil {
+		return err
 	}
-	return err
+	limit := r.begin(begin)
+	if r.typed {
+		r.input, r.wrong = value.JSON(typed, limit)
+	}
+	return nil
+}
+
+// begin resolves the service, once for all of the call, and returns its largest
+// input, in bytes; 0 if it cannot be called.
+func (r *invocation) begin(begin func(service string) (invoke.Call, error)) (limit uint64) {
+	if !keys.ValidName(r.service) {
+		return 0 // check refuses it
+	}
+	if r.call, r.refused = begin(r.service); r.refused != nil {
+		return 0
+	}
+	return r.call.InputLimit()
 }
 
 // errNoJSON says that a typed input is not a JSON value.
 var errNoJSON = errors.New("it is not a JSON value")
 
 // readJSON reads the fields of the request. A typed input is taken as it stands.
-func (r *invocation) readJSON(b []byte, limit func(service string) uint64) error {
+func (r *invocation) readJSON(b []byte, begin func(service string) (invoke.Call, error)) error {
 	s := &scanner{text: b}
 	if !s.skip('{') {
 		return errors.New("it is not a JSON object")
@@ -176,13 +196,14 @@ func (r *invocation) readJSON(b []byte, limit func(service string) uint64) error
 	if s.space(); s.at < len(b) {
 		return errors.New("something follows the request")
 	}
+	limit := r.begin(begin)
 	if !r.typed {
 		return nil
 	}
 	typed := r.input
 	r.input = nil
 	switch {
-	case uint64(len(typed)) > limit(r.service):
+	case uint64(len(typed)) > limit:
 		r.wrong, r.size = value.ErrTooLong, len(typed)
 	case !json.Valid(typed) || !utf8.Valid(typed):
 		r.wrong = errNoJSON

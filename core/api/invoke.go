@@ -11,7 +11,6 @@ import (
 	"connectrpc.com/connect"
 
 	"github.com/ruedo-dev/ruedo/core/api/value"
-	"github.com/ruedo-dev/ruedo/core/decorate"
 	"github.com/ruedo-dev/ruedo/core/invoke"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/gen/ruedo/v1/ruedov1connect"
@@ -25,7 +24,9 @@ import (
 const maxContentType = 255
 
 type invokeService struct {
-	hall  *invoke.Hall
+	invoker interface {
+		Begin(service string) (invoke.Call, error)
+	}
 	turns wire.Turns
 }
 
@@ -35,7 +36,7 @@ func (s *invokeService) handler(opts ...connect.HandlerOption) (string, http.Han
 	method := ruedov1.File_ruedo_v1_invoke_proto.Services().ByName("InvokeService").Methods().ByName("Invoke")
 	opts = append(opts, connect.WithSchema(method))
 	for _, name := range []string{"proto", "json", "json; charset=utf-8"} {
-		opts = append(opts, connect.WithCodec(invocationCodec{name, s.turns, s.limit}))
+		opts = append(opts, connect.WithCodec(invocationCodec{name, s.turns, s.invoker.Begin}))
 	}
 	return ruedov1connect.InvokeServiceInvokeProcedure,
 		connect.NewUnaryHandlerSimple(ruedov1connect.InvokeServiceInvokeProcedure, s.Invoke, opts...)
@@ -46,18 +47,17 @@ func (s *invokeService) Invoke(ctx context.Context, req *invocation) (*answer, e
 	if err := req.check(); err != nil {
 		return nil, err
 	}
-	entry, err := s.hall.Resolve(req.service)
-	if err != nil {
+	if req.refused != nil {
+		return nil, req.refused
+	}
+	if err := req.refusal(); err != nil {
 		return nil, err
 	}
-	if err := req.refusal(entry.Rules); err != nil {
-		return nil, err
-	}
-	call := &invoke.Call{Service: req.service, Input: req.input, ContentType: req.contentType, Logs: req.logs}
+	in := invoke.Input{Body: req.input, ContentType: req.contentType, Logs: req.logs}
 	if req.typed {
-		call.ContentType = invoke.JSON
+		in.ContentType = invoke.JSON
 	}
-	res, err := s.hall.Invoke(ctx, call)
+	res, err := req.call.Do(ctx, in)
 	if err != nil {
 		return nil, err
 	}
@@ -68,25 +68,15 @@ func (s *invokeService) Invoke(ctx context.Context, req *invocation) (*answer, e
 	return a, nil
 }
 
-// limit is the largest input of a service, in bytes; 0 if there is no such
-// service.
-func (s *invokeService) limit(service string) uint64 {
-	entry, err := s.hall.Resolve(service)
-	if err != nil {
-		return 0
-	}
-	return entry.Rules.Limits.GetInputBytes()
-}
-
 // refusal says what is wrong with a typed input, if something is.
-func (r *invocation) refusal(rules *decorate.Rules) error {
+func (r *invocation) refusal() error {
 	switch {
 	case r.wrong == nil:
 		return nil
 	case errors.Is(r.wrong, value.ErrTooLong) && r.size > 0:
-		return rules.TooLarge(r.service, strconv.Itoa(r.size)+" bytes")
+		return r.call.TooLarge(strconv.Itoa(r.size) + " bytes")
 	case errors.Is(r.wrong, value.ErrTooLong):
-		return rules.TooLarge(r.service, "more than "+strconv.FormatUint(rules.Limits.GetInputBytes(), 10)+" bytes")
+		return r.call.TooLarge("more than " + strconv.FormatUint(r.call.InputLimit(), 10) + " bytes")
 	case errors.Is(r.wrong, errNoJSON):
 		return fault.New(fault.RequestInvalid, "the request is not valid: its input is not a JSON value")
 	}

@@ -9,6 +9,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	"github.com/ruedo-dev/ruedo/core/catalog"
 	"github.com/ruedo-dev/ruedo/core/mirror"
 	"github.com/ruedo-dev/ruedo/core/store"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
@@ -20,15 +21,32 @@ import (
 var errShutdown = fault.New(fault.CoreUnreachable, "this core is shutting down").WithFix("connect again")
 
 type serviceService struct {
-	Config
+	publisher interface {
+		Publish(ctx context.Context, req *ruedov1.PublishServiceRequest) (*ruedov1.PublishServiceResponse, error)
+		Rollback(ctx context.Context, name string, number uint64) (*ruedov1.Service, uint64, error)
+	}
+	catalog interface {
+		Resolve(name string) (*catalog.Entry, error)
+	}
+	mirror interface {
+		Snapshot() *mirror.Snapshot
+		Changed() <-chan struct{}
+		Wait(ctx context.Context, revision int64) error
+	}
+	store interface {
+		DeleteService(ctx context.Context, name string) (int64, error)
+		Revisions(ctx context.Context, service string, p store.Page) ([]*ruedov1.Revision, uint64, error)
+	}
+	// done ends the streams that would go on for ever.
+	done <-chan struct{}
 }
 
 func (s *serviceService) PublishService(ctx context.Context, req *ruedov1.PublishServiceRequest) (*ruedov1.PublishServiceResponse, error) {
-	return s.Publisher.Publish(ctx, req)
+	return s.publisher.Publish(ctx, req)
 }
 
 func (s *serviceService) GetService(_ context.Context, req *ruedov1.GetServiceRequest) (*ruedov1.GetServiceResponse, error) {
-	e, err := s.Hall.Resolve(req.GetName())
+	e, err := s.catalog.Resolve(req.GetName())
 	if err != nil {
 		return nil, err
 	}
@@ -41,7 +59,7 @@ func (s *serviceService) GetService(_ context.Context, req *ruedov1.GetServiceRe
 }
 
 func (s *serviceService) ListServices(_ context.Context, req *ruedov1.ListServicesRequest) (*ruedov1.ListServicesResponse, error) {
-	items, next, err := page(s.Mirror.Snapshot().Services, "services "+req.GetTag(), req, tagged[*ruedov1.Service](req.GetTag()))
+	items, next, err := page(s.mirror.Snapshot().Services, "services "+req.GetTag(), req, tagged[*ruedov1.Service](req.GetTag()))
 	if err != nil {
 		return nil, err
 	}
@@ -49,15 +67,15 @@ func (s *serviceService) ListServices(_ context.Context, req *ruedov1.ListServic
 }
 
 func (s *serviceService) DeleteService(ctx context.Context, req *ruedov1.DeleteServiceRequest) (*ruedov1.DeleteServiceResponse, error) {
-	version, err := s.Store.DeleteService(ctx, req.GetName())
+	version, err := s.store.DeleteService(ctx, req.GetName())
 	if err != nil {
 		return nil, err
 	}
-	return &ruedov1.DeleteServiceResponse{}, s.Mirror.Wait(ctx, version)
+	return &ruedov1.DeleteServiceResponse{}, s.mirror.Wait(ctx, version)
 }
 
 func (s *serviceService) RollbackService(ctx context.Context, req *ruedov1.RollbackServiceRequest) (*ruedov1.RollbackServiceResponse, error) {
-	service, previous, err := s.Publisher.Rollback(ctx, req.GetName(), req.GetRevision())
+	service, previous, err := s.publisher.Rollback(ctx, req.GetName(), req.GetRevision())
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +94,7 @@ func (s *serviceService) ListRevisions(ctx context.Context, req *ruedov1.ListRev
 			return nil, badToken()
 		}
 	}
-	items, next, err := s.Store.Revisions(ctx, req.GetName(), p)
+	items, next, err := s.store.Revisions(ctx, req.GetName(), p)
 	if err != nil {
 		return nil, err
 	}
@@ -92,8 +110,8 @@ func (s *serviceService) ListRevisions(ctx context.Context, req *ruedov1.ListRev
 func (s *serviceService) WatchServices(ctx context.Context, _ *ruedov1.WatchServicesRequest, stream *connect.ServerStream[ruedov1.WatchServicesResponse]) error {
 	seen := &mirror.Snapshot{}
 	for first := true; ; first = false {
-		changed := s.Mirror.Changed()
-		now := s.Mirror.Snapshot()
+		changed := s.mirror.Changed()
+		now := s.mirror.Snapshot()
 		for _, service := range sorted(now.Services) {
 			if was := seen.Services[service.GetName()]; was.GetVersion() == service.GetVersion() {
 				continue
@@ -121,7 +139,7 @@ func (s *serviceService) WatchServices(ctx context.Context, _ *ruedov1.WatchServ
 		case <-changed:
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-s.Done:
+		case <-s.done:
 			return errShutdown
 		}
 	}

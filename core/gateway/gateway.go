@@ -8,7 +8,6 @@
 package gateway
 
 import (
-	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -37,15 +36,14 @@ const (
 	HeaderStart    = "Ruedo-Start" // cold or warm
 )
 
-// Hall is what the gateway needs of the hallway.
-type Hall interface {
-	Resolve(name string) (*invoke.Entry, error)
-	Invoke(ctx context.Context, call *invoke.Call) (*invoke.Result, error)
+// Invoker is what the gateway needs of package invoke.
+type Invoker interface {
+	Begin(service string) (invoke.Call, error)
 }
 
 // New returns the handler of /call/{service}, to be mounted on a port.
-func New(hall Hall, log *slog.Logger) http.Handler {
-	g := &gateway{hall: hall, log: log, sandbox: []string{"sandbox"}, nosniff: []string{"nosniff"}}
+func New(invoker Invoker, log *slog.Logger) http.Handler {
+	g := &gateway{invoker: invoker, log: log, sandbox: []string{"sandbox"}, nosniff: []string{"nosniff"}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /call/{service}", g.call)
 	mux.HandleFunc("/call/{service}", g.wrongMethod)
@@ -54,8 +52,8 @@ func New(hall Hall, log *slog.Logger) http.Handler {
 }
 
 type gateway struct {
-	hall Hall
-	log  *slog.Logger
+	invoker Invoker
+	log     *slog.Logger
 	// Values of header fields that all answers share.
 	sandbox, nosniff []string
 }
@@ -82,16 +80,15 @@ func (g *gateway) foreign(h http.Header) {
 }
 
 func (g *gateway) invoke(w http.ResponseWriter, r *http.Request) (*invoke.Result, error) {
-	service := r.PathValue("service")
-	entry, err := g.hall.Resolve(service)
+	call, err := g.invoker.Begin(r.PathValue("service"))
 	if err != nil {
 		return nil, err
 	}
-	input, err := readBody(w, r, entry)
+	body, err := readBody(w, r, call)
 	if err != nil {
 		return nil, err
 	}
-	res, err := g.hall.Invoke(r.Context(), &invoke.Call{Service: service, Input: input, ContentType: contentType(r)})
+	res, err := call.Do(r.Context(), invoke.Input{Body: body, ContentType: contentType(r)})
 	if err != nil {
 		return nil, err
 	}
@@ -102,10 +99,10 @@ func (g *gateway) invoke(w http.ResponseWriter, r *http.Request) (*invoke.Result
 }
 
 // readBody reads no more than the service accepts.
-func readBody(w http.ResponseWriter, r *http.Request, entry *invoke.Entry) ([]byte, error) {
-	limit := int64(entry.Rules.Limits.GetInputBytes())
+func readBody(w http.ResponseWriter, r *http.Request, call invoke.Call) ([]byte, error) {
+	limit := int64(call.InputLimit())
 	if r.ContentLength > limit {
-		return nil, entry.Rules.TooLarge(entry.Service.GetName(), strconv.FormatInt(r.ContentLength, 10)+" bytes")
+		return nil, call.TooLarge(strconv.FormatInt(r.ContentLength, 10) + " bytes")
 	}
 	body := http.MaxBytesReader(w, r.Body, limit)
 	if n := r.ContentLength; n >= 0 && n <= trusted {
@@ -116,7 +113,7 @@ func readBody(w http.ResponseWriter, r *http.Request, entry *invoke.Entry) ([]by
 	// Who says that much more will come has to send it before it takes memory.
 	input, err := io.ReadAll(body)
 	if _, over := errors.AsType[*http.MaxBytesError](err); over {
-		return nil, entry.Rules.TooLarge(entry.Service.GetName(), "more than "+strconv.FormatInt(limit, 10)+" bytes")
+		return nil, call.TooLarge("more than " + strconv.FormatInt(limit, 10) + " bytes")
 	}
 	return input, broken(err)
 }
@@ -170,7 +167,7 @@ func start(cold bool) string {
 // noService handles requests whose path names no service, or a name with
 // slashes.
 func (g *gateway) noService(w http.ResponseWriter, r *http.Request) {
-	_, err := g.hall.Resolve(strings.TrimPrefix(r.URL.Path, "/call/"))
+	_, err := g.invoker.Begin(strings.TrimPrefix(r.URL.Path, "/call/"))
 	g.fail(w, r, err)
 }
 

@@ -1,33 +1,29 @@
-// Package invoke is the hallway from what a caller said to what shall run.
+// Package invoke executes calls: from what the caller said to what shall run.
 //
-// The API, the HTTP gateway and whatever comes later all go through
-// [Hall.Invoke], so that a limit that holds on one way in holds on all. The
-// walk is: resolve the name in the catalog, pass the service's rules, hand the
-// call to the dispatcher.
+// The API, the HTTP gateway and every other way in go through it, so that a limit
+// that holds on one way in holds on all:
 //
-// # The catalog
+//	call, err := inv.Begin("greet") // resolves the service, once
+//	body, err := read(call.InputLimit())
+//	res, err := call.Do(ctx, invoke.Input{Body: body})
 //
-// It is made from the store's mirror and made again only where the mirror has
-// changed; what did not change is kept, compiled schemas among it. Resolving a
-// name is two atomic loads and a map lookup: no store read, no lock.
+// Do passes the input through the service's rules and hands it to the dispatcher.
 //
-// Building it compiles no schema. The goroutine that [Hall.Start] starts does, or
-// the first call that needs one. So a call never waits for the schema of another
-// service, and a schema that cannot be used keeps only its own services from
-// being called.
+// # Streams
+//
+// A body that is whole before the call starts is all that there is today. When
+// bodies stream, [Call] gets a second method next to Do that takes a reader, for
+// executors that implement the second interface of package exec. Begin stays.
 //
 // # Concurrency
 //
-// All methods may be called from many goroutines at once.
+// All methods may be called from many goroutines.
 package invoke
 
 import (
 	"bytes"
 	"context"
 	"errors"
-	"log/slog"
-	"sync"
-	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -35,12 +31,10 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	"github.com/ruedo-dev/ruedo/core/decorate"
+	"github.com/ruedo-dev/ruedo/core/catalog"
 	"github.com/ruedo-dev/ruedo/core/dispatch"
-	"github.com/ruedo-dev/ruedo/core/mirror"
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
-	"github.com/ruedo-dev/ruedo/internal/exec"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/limits"
 )
@@ -50,59 +44,53 @@ import (
 // this bounds what a lost answer can cost.
 const grace = 2 * time.Second
 
-// Mirror is where the catalog comes from: the store's mirror.
-type Mirror interface {
-	Snapshot() *mirror.Snapshot
-	Changed() <-chan struct{}
+// Catalog resolves names: package catalog's.
+type Catalog interface {
+	Resolve(service string) (*catalog.Entry, error)
 }
 
-// Config says what a Hall is made of.
+// Config says what an Invoker is made of.
 type Config struct {
-	Mirror Mirror
-	// Executor takes the calls that pass: the dispatcher, or an in-process
-	// runner.
-	Executor exec.Executor
-	// Observe is told of each call of a service that exists, when it is over:
-	// outcome is "" where it succeeded. Nil is told nothing.
+	// Catalog holds what can be called. Required.
+	Catalog Catalog
+	// Observe is called once per completed call. outcome is empty on success. Nil
+	// disables it.
 	Observe func(service string, outcome fault.Reason, took time.Duration, info *ruedov1.CallInfo)
-	// Logger gets services that cannot be resolved; nil discards.
-	Logger *slog.Logger
 }
 
-// Hall resolves and passes on calls.
-type Hall struct {
-	cfg     Config
-	log     *slog.Logger
-	catalog atomic.Pointer[Catalog]
-	build   sync.Mutex // one rebuild at a time
-	pending sync.Map   // plan id -> *runnerv1.Plan, being published
+// Invoker executes calls.
+type Invoker struct{ cfg Config }
 
-	compiler *decorate.Compiler
-	down     context.Context // ends with Close
-	stop     context.CancelFunc
-	running  sync.WaitGroup
-}
+// New returns an Invoker; it starts nothing.
+func New(cfg Config) *Invoker { return &Invoker{cfg} }
 
-// New makes a hall; it starts nothing before Start.
-func New(cfg Config) *Hall {
-	log := cfg.Logger
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
-	}
-	h := &Hall{cfg: cfg, log: log, compiler: decorate.NewCompiler()}
-	h.down, h.stop = context.WithCancel(context.Background())
-	return h
-}
-
-// Compiler compiles the schemas of decorators. Who creates them uses it too, so
-// that each is compiled once.
-func (h *Hall) Compiler() *decorate.Compiler { return h.compiler }
-
-// Call is what a caller said.
+// Call is a call of a service that exists. The zero Call is not valid.
 type Call struct {
-	Service string
-	Input   []byte
-	// ContentType of the input; "" means application/json.
+	invoker *Invoker
+	entry   *catalog.Entry
+}
+
+// Begin resolves a service. What the Call does holds for the revision and the
+// rules that are live now. SERVICE_NOT_FOUND suggests the nearest name; other
+// errors say why the service cannot be called.
+func (v *Invoker) Begin(service string) (Call, error) {
+	entry, err := v.cfg.Catalog.Resolve(service)
+	return Call{v, entry}, err
+}
+
+// InputLimit is the largest input that the service accepts, in bytes.
+func (c Call) InputLimit() uint64 { return c.entry.Rules.Limits.GetInputBytes() }
+
+// TooLarge is INPUT_TOO_LARGE for an input that is not read to its end. actual
+// says how large it is, for example "5 bytes".
+func (c Call) TooLarge(actual string) error { return c.entry.Rules.TooLarge(c.service(), actual) }
+
+func (c Call) service() string { return c.entry.Service.GetName() }
+
+// Input is what a service is called with.
+type Input struct {
+	Body []byte
+	// ContentType of the body; "" means application/json.
 	ContentType string
 	// Logs asks for what the guest logs.
 	Logs bool
@@ -118,51 +106,46 @@ type Result struct {
 // JSON is the media type of typed calls.
 const JSON = "application/json"
 
-// Invoke executes a call once. A failure is a *fault.Error that carries the
-// call's CallInfo as a detail.
-func (h *Hall) Invoke(ctx context.Context, call *Call) (*Result, error) {
-	entry, err := h.Resolve(call.Service)
-	if err != nil {
-		return nil, err
-	}
-	contentType := call.ContentType
-	if contentType == "" {
-		contentType = JSON
+// Do executes the call once. A failure is a *fault.Error that carries the call's
+// CallInfo as a detail.
+func (c Call) Do(ctx context.Context, in Input) (*Result, error) {
+	if in.ContentType == "" {
+		in.ContentType = JSON
 	}
 	req := &runnerv1.ExecuteRequest{
-		Plan:        entry.PlanID,
+		Plan:        c.entry.PlanID,
 		CallId:      ulid.Make().String(),
-		Service:     call.Service,
-		Input:       call.Input,
-		ContentType: contentType,
-		Logs:        call.Logs,
+		Service:     c.service(),
+		Input:       in.Body,
+		ContentType: in.ContentType,
+		Logs:        in.Logs,
 	}
 	began := time.Now()
-	ctx, cancel := context.WithTimeoutCause(ctx, entry.Rules.Limits.GetTimeout().AsDuration()+grace, dispatch.ErrUnanswered)
+	ctx, cancel := context.WithTimeoutCause(ctx, c.entry.Rules.Limits.GetTimeout().AsDuration()+grace, dispatch.ErrUnanswered)
 	defer cancel()
-	if entry.Rules.Idempotent {
+	if c.entry.Rules.Idempotent {
 		ctx = dispatch.WithIdempotent(ctx)
 	}
-	res, err := entry.executor.Execute(ctx, req)
+	res, err := c.entry.Execute(ctx, req)
 	if err != nil {
-		e, callInfo := failed(err, entry, req)
-		h.observe(call.Service, e.Reason, began, callInfo)
+		e, callInfo := failed(err, c.entry, req)
+		c.observe(e.Reason, began, callInfo)
 		return nil, e
 	}
-	callInfo := info(entry, req, res.GetOutcome())
-	h.observe(call.Service, "", began, callInfo)
-	return &Result{Output: res.GetOutput(), ContentType: outputType(entry, req, res), Info: callInfo}, nil
+	callInfo := info(c.entry, req, res.GetOutcome())
+	c.observe("", began, callInfo)
+	return &Result{Output: res.GetOutput(), ContentType: outputType(c.entry, req, res), Info: callInfo}, nil
 }
 
-func (h *Hall) observe(service string, outcome fault.Reason, began time.Time, info *ruedov1.CallInfo) {
-	if h.cfg.Observe != nil {
-		h.cfg.Observe(service, outcome, time.Since(began), info)
+func (c Call) observe(outcome fault.Reason, began time.Time, info *ruedov1.CallInfo) {
+	if observe := c.invoker.cfg.Observe; observe != nil {
+		observe(c.service(), outcome, time.Since(began), info)
 	}
 }
 
-// outputType is what the guest said of its output. Where it said nothing, a
-// function answers in kind, and a command wrote text or bytes.
-func outputType(entry *Entry, req *runnerv1.ExecuteRequest, res *runnerv1.ExecuteResponse) string {
+// outputType is what the guest said of its output. If it said nothing, a function
+// answers in kind, and a command wrote text or bytes.
+func outputType(entry *catalog.Entry, req *runnerv1.ExecuteRequest, res *runnerv1.ExecuteResponse) string {
 	switch {
 	case res.GetContentType() != "":
 		return res.GetContentType()
@@ -174,7 +157,7 @@ func outputType(entry *Entry, req *runnerv1.ExecuteRequest, res *runnerv1.Execut
 	return "application/octet-stream"
 }
 
-func info(entry *Entry, req *runnerv1.ExecuteRequest, o *runnerv1.Outcome) *ruedov1.CallInfo {
+func info(entry *catalog.Entry, req *runnerv1.ExecuteRequest, o *runnerv1.Outcome) *ruedov1.CallInfo {
 	return &ruedov1.CallInfo{
 		CallId:      req.GetCallId(),
 		Runner:      o.GetRunner(),
@@ -191,9 +174,9 @@ func info(entry *Entry, req *runnerv1.ExecuteRequest, o *runnerv1.Outcome) *rued
 	}
 }
 
-// failed gives the caller's view of a failure: the runner's Outcome becomes
+// failed returns the caller's view of a failure: the runner's Outcome becomes
 // the CallInfo, and a limit names the decorator that set it.
-func failed(err error, entry *Entry, req *runnerv1.ExecuteRequest) (*fault.Error, *ruedov1.CallInfo) {
+func failed(err error, entry *catalog.Entry, req *runnerv1.ExecuteRequest) (*fault.Error, *ruedov1.CallInfo) {
 	e := *fault.Of(err)
 	if e.Reason == fault.Deadline && errors.Is(e.Err, context.DeadlineExceeded) { // this core's own
 		e.Message = "no answer within the deadline of the call"

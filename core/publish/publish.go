@@ -25,9 +25,6 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/ruedo-dev/ruedo/core/decorate"
-	"github.com/ruedo-dev/ruedo/core/dispatch"
-	"github.com/ruedo-dev/ruedo/core/invoke"
-	"github.com/ruedo-dev/ruedo/core/mirror"
 	"github.com/ruedo-dev/ruedo/core/store"
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
@@ -39,12 +36,22 @@ import (
 const DefaultPrepareTimeout = 2 * time.Minute
 
 // Config says what a Publisher works with. All fields but PrepareTimeout are
-// needed.
+// required.
 type Config struct {
-	Store      *store.Store
-	Mirror     *mirror.Mirror
-	Hall       *invoke.Hall
-	Dispatcher *dispatch.Dispatcher
+	Store *store.Store
+	// Mirror is waited for, so that whoever published sees it.
+	Mirror interface {
+		Wait(ctx context.Context, revision int64) error
+	}
+	// Catalog shares plans and compiled decorators.
+	Catalog interface {
+		ShareUnpublished(id string, plan *runnerv1.Plan) (forget func())
+		Decorator(stored *ruedov1.Decorator) *decorate.Decorator
+	}
+	// Dispatcher has the runners prepare plans.
+	Dispatcher interface {
+		Prepare(ctx context.Context, req *runnerv1.PrepareRequest) ([]*ruedov1.Preparation, error)
+	}
 	// PrepareTimeout; zero means DefaultPrepareTimeout.
 	PrepareTimeout time.Duration
 }
@@ -172,7 +179,7 @@ func (p *Publisher) prepare(ctx context.Context, s *ruedov1.Service) ([]*ruedov1
 	if err != nil {
 		return nil, err
 	}
-	forget := p.cfg.Hall.Announce(id, plan)
+	forget := p.cfg.Catalog.ShareUnpublished(id, plan)
 	defer forget()
 	ctx, cancel := context.WithTimeout(ctx, p.cfg.PrepareTimeout)
 	defer cancel()
@@ -199,7 +206,7 @@ func (p *Publisher) rules(ctx context.Context, rev *ruedov1.Revision) (*decorate
 		if err != nil {
 			return nil, err
 		}
-		d := p.cfg.Hall.Decorator(stored)
+		d := p.cfg.Catalog.Decorator(stored)
 		if err := d.Ready(ctx); err != nil {
 			return nil, err
 		}

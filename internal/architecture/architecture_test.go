@@ -130,12 +130,16 @@ var arrows = []struct {
 		reason: "a translation from one encoding to another knows nothing of who asks for it",
 	},
 	{
-		from: []string{"core/invoke"}, never: []string{"core/api", "core/gateway", "core/publish"},
-		reason: "siblings under core import each other only downward: api, gateway -> publish -> invoke -> decorate, dispatch, store",
+		from: []string{"core/publish"}, only: []string{"core/decorate", "core/store", "internal/fault", "gen"},
+		reason: "siblings under core import each other only downward: a publish stores what it has prepared, and asks for the rest by interfaces",
 	},
 	{
-		from: []string{"core/publish"}, never: []string{"core/api", "core/gateway"},
-		reason: "siblings under core import each other only downward: api, gateway -> publish -> invoke -> decorate, dispatch, store",
+		from: []string{"core/invoke"}, only: []string{"core/catalog", "core/dispatch", "internal/fault", "internal/limits", "gen"},
+		reason: "a call knows what can be called and who executes it, not who asks and not the store",
+	},
+	{
+		from: []string{"core/catalog"}, only: []string{"core/decorate", "core/mirror", "internal/exec", "internal/fault", "internal/keys", "gen"},
+		reason: "what can be called is made of the mirror's services and their rules; calling it is another room's",
 	},
 	{
 		from: []string{"core/decorate", "core/dispatch", "core/store"}, only: []string{"core/decorate", "core/dispatch", "core/store", "internal/exec", "internal/fault", "internal/fleet", "internal/keys", "internal/lane", "internal/limits", "internal/text", "gen"},
@@ -171,7 +175,7 @@ var arrows = []struct {
 		reason: "strangers' bytes are read by one small parser that stands on the standard library, so it can be read and fuzzed on its own",
 	},
 	{
-		from: []string{"core/api", "core/gateway", "core/invoke", "core/publish"}, never: []string{"core/decorate/schema", "core/decorate/admission", "core/decorate/input"},
+		from: []string{"core/api", "core/gateway", "core/invoke", "core/catalog", "core/publish"}, never: []string{"core/decorate/schema", "core/decorate/admission", "core/decorate/input"},
 		reason: "a schema belongs to a decorator: who wants one checked asks core/decorate, whose errors name it",
 	},
 	{

@@ -1,4 +1,4 @@
-package invoke_test
+package catalog_test
 
 import (
 	"bytes"
@@ -16,7 +16,7 @@ import (
 	"go.uber.org/goleak"
 	"google.golang.org/protobuf/types/known/structpb"
 
-	"github.com/ruedo-dev/ruedo/core/invoke"
+	"github.com/ruedo-dev/ruedo/core/catalog"
 	"github.com/ruedo-dev/ruedo/core/mirror"
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
@@ -81,20 +81,30 @@ func service(name string, version int64, decorators ...string) *ruedov1.Service 
 	return &ruedov1.Service{Name: name, Version: version, Revision: &ruedov1.Revision{Service: name, Number: 1, Module: strings.Repeat("a", 64), Decorators: decorators}}
 }
 
-// hall is a hall whose calls end at an echo.
-func hall(t *testing.T, m *fakeMirror, logs *slog.Logger) *invoke.Hall {
+// callable is a catalog whose calls end at an echo.
+func callable(t *testing.T, m *fakeMirror, logs *slog.Logger) *catalog.Catalog {
 	t.Helper()
-	h := invoke.New(invoke.Config{Mirror: m, Logger: logs, Executor: exec.Func(func(_ context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
+	c := catalog.New(catalog.Config{Mirror: m, Logger: logs, Executor: exec.Func(func(_ context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
 		return &runnerv1.ExecuteResponse{Output: req.GetInput()}, nil
 	})})
-	t.Cleanup(h.Close)
-	return h
+	t.Cleanup(c.Close)
+	return c
 }
 
-func call(t *testing.T, h *invoke.Hall, name, input string) error {
+func call(t *testing.T, c *catalog.Catalog, name, input string) error {
 	t.Helper()
-	_, err := h.Invoke(t.Context(), &invoke.Call{Service: name, Input: []byte(input)})
-	return err
+	return execute(t.Context(), c, name, input)
+}
+
+func execute(ctx context.Context, c *catalog.Catalog, name, input string) error {
+	entry, err := c.Resolve(name)
+	if err != nil {
+		return err
+	}
+	if _, err = entry.Execute(ctx, &runnerv1.ExecuteRequest{Service: name, Input: []byte(input)}); err != nil {
+		return fault.Of(err)
+	}
+	return nil
 }
 
 // dear is a schema that takes long to compile and is admitted; no two of other n
@@ -111,8 +121,8 @@ func dear(n int) string {
 func TestACallNeverWaitsForTheSchemaOfAnotherService(t *testing.T) {
 	const others = 20 // a second to compile, or many
 	m := newMirror()
-	h := hall(t, m, nil)
-	h.Start()
+	c := callable(t, m, nil)
+	c.Start()
 	decorators := []*ruedov1.Decorator{decorator(t, "mine", 1, `{"required":["name"]}`)}
 	services := []*ruedov1.Service{service("victim", 2, "mine"), service("plain", 3)}
 	for i := range others {
@@ -122,11 +132,11 @@ func TestACallNeverWaitsForTheSchemaOfAnotherService(t *testing.T) {
 	}
 	m.set(decorators, services)
 	began := time.Now()
-	if err := call(t, h, "plain", `x`); err != nil {
+	if err := call(t, c, "plain", `x`); err != nil {
 		t.Error(err)
 	}
 	plain := time.Since(began)
-	if err := call(t, h, "victim", `{}`); !errors.Is(err, fault.InputInvalid) {
+	if err := call(t, c, "victim", `{}`); !errors.Is(err, fault.InputInvalid) {
 		t.Errorf("its own schema does not hold: %v", err)
 	}
 	took := time.Since(began)
@@ -134,7 +144,7 @@ func TestACallNeverWaitsForTheSchemaOfAnotherService(t *testing.T) {
 	for i := range others {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel() // so that it does not wait for its schema
-		if _, err := h.Invoke(ctx, &invoke.Call{Service: fmt.Sprintf("a-%d", i), Input: []byte(`{"p":1}`)}); !errors.Is(err, fault.Canceled) {
+		if err := execute(ctx, c, fmt.Sprintf("a-%d", i), `{"p":1}`); !errors.Is(err, fault.Canceled) {
 			compiled++
 		}
 		cancel()
@@ -147,15 +157,15 @@ func TestACallNeverWaitsForTheSchemaOfAnotherService(t *testing.T) {
 
 func TestACallSeesWhatTheMirrorHas(t *testing.T) {
 	m := newMirror()
-	h := hall(t, m, nil)
-	h.Start()
+	c := callable(t, m, nil)
+	c.Start()
 	for i := range 50 {
 		field := fmt.Sprintf("f%d", i)
 		m.set([]*ruedov1.Decorator{decorator(t, "d", int64(i+1), `{"required":["`+field+`"]}`)}, []*ruedov1.Service{service("s", 1, "d")})
-		if err := call(t, h, "s", `{"`+field+`":1}`); err != nil {
+		if err := call(t, c, "s", `{"`+field+`":1}`); err != nil {
 			t.Fatalf("version %d: %v", i+1, err)
 		}
-		if err := call(t, h, "s", `{"f":1}`); !errors.Is(err, fault.InputInvalid) {
+		if err := call(t, c, "s", `{"f":1}`); !errors.Is(err, fault.InputInvalid) {
 			t.Fatalf("version %d: %v", i+1, err)
 		}
 	}
@@ -183,8 +193,8 @@ func (l *lines) String() string {
 func TestASchemaThatCostsTooMuchDisablesItsServicesAlone(t *testing.T) {
 	var log lines
 	m := newMirror()
-	h := hall(t, m, slog.New(slog.NewTextHandler(&log, nil)))
-	h.Start()
+	c := callable(t, m, slog.New(slog.NewTextHandler(&log, nil)))
+	c.Start()
 	deep := strings.Repeat(`{"items":`, 2000) + "{}" + strings.Repeat("}", 2000)
 	bad := decorator(t, "bad", 1, deep)
 	good := decorator(t, "good", 2, `{"required":["name"]}`)
@@ -192,13 +202,13 @@ func TestASchemaThatCostsTooMuchDisablesItsServicesAlone(t *testing.T) {
 	m.set([]*ruedov1.Decorator{bad, good}, services)
 	for range 3 {
 		for _, name := range []string{"ill", "ill-too"} {
-			err := call(t, h, name, `{"name":"Ada"}`)
+			err := call(t, c, name, `{"name":"Ada"}`)
 			e := fault.Of(err)
 			if !errors.Is(err, fault.SchemaLimit) || !strings.Contains(err.Error(), "decorator bad") || e.Fix == "" || e.Meta["limit"] == "" {
 				t.Errorf("%s: %v, fix %q, meta %v", name, err, e.Fix, e.Meta)
 			}
 		}
-		if err := call(t, h, "well", `{"name":"Ada"}`); err != nil {
+		if err := call(t, c, "well", `{"name":"Ada"}`); err != nil {
 			t.Error(err)
 		}
 		m.set([]*ruedov1.Decorator{bad, good}, append(services, service("other", 6)))
@@ -215,18 +225,18 @@ func TestASchemaThatCostsTooMuchDisablesItsServicesAlone(t *testing.T) {
 	}
 	// Mended.
 	m.set([]*ruedov1.Decorator{decorator(t, "bad", 7, `{}`), good}, services)
-	if err := call(t, h, "ill", `{"name":"Ada"}`); err != nil {
+	if err := call(t, c, "ill", `{"name":"Ada"}`); err != nil {
 		t.Error(err)
 	}
 }
 
 func TestResolvingTakesNoLockAndNoMemory(t *testing.T) {
 	m := newMirror()
-	h := hall(t, m, nil)
+	c := callable(t, m, nil)
 	m.set(nil, []*ruedov1.Service{service("s", 1)})
 	var failed atomic.Bool
 	if n := testing.AllocsPerRun(100, func() {
-		if _, err := h.Resolve("s"); err != nil {
+		if _, err := c.Resolve("s"); err != nil {
 			failed.Store(true)
 		}
 	}); n > 0 || failed.Load() {

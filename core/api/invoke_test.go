@@ -1,0 +1,98 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/ruedo-dev/ruedo/core/catalog"
+	"github.com/ruedo-dev/ruedo/core/invoke"
+	"github.com/ruedo-dev/ruedo/core/mirror"
+	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/exec"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/port"
+)
+
+// memory is a mirror with the services of a test.
+type memory struct{ snapshot *mirror.Snapshot }
+
+func (m memory) Snapshot() *mirror.Snapshot { return m.snapshot }
+func (m memory) Changed() <-chan struct{}   { return nil }
+
+// counter counts how often a call begins.
+type counter struct {
+	*invoke.Invoker
+	begun int
+}
+
+func (c *counter) Begin(service string) (invoke.Call, error) {
+	c.begun++
+	return c.Invoker.Begin(service)
+}
+
+// The codec needs the service's limit while it decodes, the handler its rules.
+func TestAnInvocationResolvesItsServiceOnce(t *testing.T) {
+	snapshot := &mirror.Snapshot{
+		Services: map[string]*ruedov1.Service{"echo": {Name: "echo", Version: 2, Revision: &ruedov1.Revision{
+			Service: "echo", Number: 7, Module: strings.Repeat("a", 64), Decorators: []string{"small"},
+		}}},
+		Decorators: map[string]*ruedov1.Decorator{"small": {Name: "small", Version: 1, Limits: &ruedov1.Limits{InputBytes: 64}}},
+	}
+	echo := exec.Func(func(_ context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
+		return &runnerv1.ExecuteResponse{Output: req.GetInput()}, nil
+	})
+	inv := &counter{Invoker: invoke.New(invoke.Config{Catalog: catalog.New(catalog.Config{Mirror: memory{snapshot}, Executor: echo})})}
+	s := &invokeService{inv, port.New(port.Config{}).Turns()}
+	typed := func(service, text string) []byte {
+		b, err := proto.Marshal(&ruedov1.InvokeRequest{Service: service, Payload: &ruedov1.InvokeRequest_Input{Input: structpb.NewStringValue(text)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	raw, err := proto.Marshal(&ruedov1.InvokeRequest{Service: "echo", Payload: &ruedov1.InvokeRequest_Bytes{Bytes: []byte(`"hi"`)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	long := strings.Repeat("x", 100)
+	for _, c := range []struct {
+		what, codec string
+		message     []byte
+		begun       int
+		want        fault.Reason // "" means the answer is "hi"
+	}{
+		{"binary, typed", "proto", typed("echo", "hi"), 1, ""},
+		{"binary, bytes", "proto", raw, 1, ""},
+		{"JSON, typed", "json", []byte(`{"service":"echo","input":"hi"}`), 1, ""},
+		{"JSON, bytes", "json", []byte(`{"service":"echo","bytes":"ImhpIg=="}`), 1, ""},
+		{"binary, too long", "proto", typed("echo", long), 1, fault.InputTooLarge},
+		{"JSON, too long", "json", []byte(`{"service":"echo","input":"` + long + `"}`), 1, fault.InputTooLarge},
+		{"no such service", "json", []byte(`{"service":"ecko","input":"hi"}`), 1, fault.ServiceNotFound},
+		{"not a name", "proto", typed("Echo!", "hi"), 0, fault.RequestInvalid},
+		{"nothing", "proto", nil, 0, fault.RequestInvalid},
+	} {
+		inv.begun = 0
+		var req invocation
+		if err := (invocationCodec{c.codec, s.turns, inv.Begin}).Unmarshal(c.message, &req); err != nil {
+			t.Errorf("%s: %v", c.what, err)
+			continue
+		}
+		res, err := s.Invoke(t.Context(), &req)
+		switch {
+		case c.want != "" && !errors.Is(err, c.want):
+			t.Errorf("%s: %v, want %s", c.what, err, c.want)
+		case c.want == "" && (err != nil || !bytes.Equal(res.output, []byte(`"hi"`))):
+			t.Errorf("%s: %v, %v", c.what, res, err)
+		}
+		if inv.begun != c.begun {
+			t.Errorf("%s: resolved %d times, want %d", c.what, inv.begun, c.begun)
+		}
+	}
+}

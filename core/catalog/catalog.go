@@ -1,0 +1,322 @@
+// Package catalog knows what can be called: the services of the mirror, each with
+// the rules of its decorators, ready to execute.
+//
+//	c := catalog.New(catalog.Config{Mirror: mirror, Executor: dispatcher})
+//	c.Start()
+//	defer c.Close()
+//	entry, err := c.Resolve("greet")
+//
+// # Made from the mirror
+//
+// The catalog is made again only when the mirror has changed; what did not change
+// is kept, compiled schemas included. Resolving a name is two atomic loads and a
+// map lookup: no store read, no lock.
+//
+// Making it compiles no schema. The goroutine that [Catalog.Start] starts does,
+// or the first call that needs one. So a call never waits for the schema of
+// another service, and a schema that cannot be used disables only its own
+// services.
+//
+// # Concurrency
+//
+// All methods may be called from many goroutines.
+package catalog
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/ruedo-dev/ruedo/core/decorate"
+	"github.com/ruedo-dev/ruedo/core/mirror"
+	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/exec"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/keys"
+)
+
+// Mirror is where the catalog comes from: package mirror's.
+type Mirror interface {
+	Snapshot() *mirror.Snapshot
+	Changed() <-chan struct{}
+}
+
+// Config says what a Catalog is made of.
+type Config struct {
+	// Mirror holds the services. Required.
+	Mirror Mirror
+	// Executor takes the calls that pass a service's rules: the dispatcher.
+	// Required to execute entries.
+	Executor exec.Executor
+	// Logger gets services that cannot be called; nil discards.
+	Logger *slog.Logger
+}
+
+// Catalog resolves the names of services.
+type Catalog struct {
+	cfg     Config
+	log     *slog.Logger
+	now     atomic.Pointer[view]
+	build   sync.Mutex // one at a time
+	pending sync.Map   // plan id -> *runnerv1.Plan, being published
+
+	compiler *decorate.Compiler
+	down     context.Context // ends with Close
+	stop     context.CancelFunc
+	running  sync.WaitGroup
+}
+
+// New returns a catalog; it starts nothing before Start.
+func New(cfg Config) *Catalog {
+	log := cfg.Logger
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	c := &Catalog{cfg: cfg, log: log, compiler: decorate.NewCompiler()}
+	c.down, c.stop = context.WithCancel(context.Background())
+	return c
+}
+
+// Compiler compiles the schemas of decorators. Whoever stores decorators uses it
+// too, so that each schema is compiled once.
+func (c *Catalog) Compiler() *decorate.Compiler { return c.compiler }
+
+// view is the catalog as of one snapshot of the mirror. It is immutable.
+type view struct {
+	snapshot   *mirror.Snapshot
+	entries    map[string]*Entry
+	decorators map[string]*attached
+	// plans holds the live plans and those of the view before: a runner may still
+	// ask for the plan of a call that started under it.
+	plans, live map[string]*runnerv1.Plan
+}
+
+// Entry is one service, ready to be called. It is immutable.
+type Entry struct {
+	Service *ruedov1.Service
+	Rules   *decorate.Rules
+	PlanID  string
+	Plan    *runnerv1.Plan
+
+	executor exec.Executor
+	// made says which versions it was made of, so that it can be kept.
+	made string
+	err  error
+}
+
+// Execute executes a call of the service, if its rules let it pass.
+func (e *Entry) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
+	return e.executor.Execute(ctx, req)
+}
+
+var _ exec.Executor = (*Entry)(nil)
+
+// attached is a decorator as of one version. Its schema may not be compiled yet.
+type attached struct {
+	version   int64
+	decorator *decorate.Decorator
+	// told is for the goroutine that follows the catalog: it has compiled the schema.
+	told bool
+}
+
+// Resolve finds a service; SERVICE_NOT_FOUND suggests the nearest name.
+func (c *Catalog) Resolve(name string) (*Entry, error) {
+	v := c.current()
+	e, ok := v.entries[name]
+	if !ok {
+		if err := v.snapshot.Fault(keys.KindService, name); err != nil {
+			return nil, err
+		}
+		err := fault.New(fault.ServiceNotFound, "there is no service %q", name)
+		if hint := fault.DidYouMean(name, slices.Collect(maps.Keys(v.entries))); hint != "" {
+			return nil, err.WithFix("%s", hint)
+		}
+		return nil, err.WithFix("list the services")
+	}
+	if e.err != nil {
+		return nil, e.err
+	}
+	return e, nil
+}
+
+// Plans returns the live plans in a stable order, for runners that attach.
+func (c *Catalog) Plans() []*runnerv1.PrepareRequest {
+	v := c.current()
+	out := make([]*runnerv1.PrepareRequest, 0, len(v.live))
+	for _, id := range slices.Sorted(maps.Keys(v.live)) {
+		out = append(out, &runnerv1.PrepareRequest{Id: id, Plan: v.live[id]})
+	}
+	return out
+}
+
+// Plan returns the plan with this id: live, just replaced, or being published.
+func (c *Catalog) Plan(_ context.Context, id string) (*runnerv1.Plan, error) {
+	if p, ok := c.current().plans[id]; ok {
+		return p, nil
+	}
+	if p, ok := c.pending.Load(id); ok {
+		return p.(*runnerv1.Plan), nil
+	}
+	return nil, fault.New(fault.PlanNotFound, "there is no plan %.12s: the service was deleted or published anew", id)
+}
+
+// ShareUnpublished makes a plan known before it is live, so that runners can ask
+// for it while they prepare it. Call forget when the publish is over.
+func (c *Catalog) ShareUnpublished(id string, plan *runnerv1.Plan) (forget func()) {
+	c.pending.Store(id, plan)
+	return func() { c.pending.Delete(id) }
+}
+
+// current returns the view of the mirror's present snapshot. A caller that has
+// seen the mirror reach a revision gets a view that has it too. Making one
+// compiles nothing: it takes as long as adding up limits does.
+func (c *Catalog) current() *view {
+	snap := c.cfg.Mirror.Snapshot()
+	if v := c.now.Load(); v != nil && v.snapshot == snap {
+		return v
+	}
+	c.build.Lock()
+	defer c.build.Unlock()
+	// The mirror may have moved on while this goroutine waited. The newest snapshot
+	// is used, so that the catalog never goes back in time.
+	snap = c.cfg.Mirror.Snapshot()
+	old := c.now.Load()
+	if old != nil && old.snapshot == snap {
+		return old
+	}
+	v := c.next(old, snap)
+	c.now.Store(v)
+	return v
+}
+
+// Decorator returns a stored decorator. It is the catalog's own if that has this
+// version, so that its schema is compiled for all.
+func (c *Catalog) Decorator(stored *ruedov1.Decorator) *decorate.Decorator {
+	if d := c.current().decorators[stored.GetName()]; d != nil && d.version == stored.GetVersion() {
+		return d.decorator
+	}
+	return c.compiler.Decorator(stored)
+}
+
+// Start starts a goroutine that follows the mirror and compiles schemas before
+// calls need them. Without it, or before it has compiled them, a call waits for
+// the schemas of its own service and for nothing else.
+func (c *Catalog) Start() {
+	c.running.Go(func() {
+		for c.down.Err() == nil {
+			changed := c.cfg.Mirror.Changed()
+			c.compile(c.current())
+			select {
+			case <-changed:
+			case <-c.down.Done():
+			}
+		}
+	})
+}
+
+// Close ends what Start started and waits for it.
+func (c *Catalog) Close() {
+	c.stop()
+	c.running.Wait()
+}
+
+// compile makes the schemas ready that services use, and logs once what keeps
+// services from being called.
+func (c *Catalog) compile(v *view) {
+	for _, service := range slices.Sorted(maps.Keys(v.entries)) {
+		for _, name := range v.entries[service].Service.GetRevision().GetDecorators() {
+			d := v.decorators[name]
+			if d == nil || d.told {
+				continue
+			}
+			err := d.decorator.Ready(c.down)
+			if c.down.Err() != nil {
+				return
+			}
+			d.told = true
+			if err != nil {
+				c.log.Error("services with this decorator cannot be called", "decorator", name, "service", service,
+					"reason", fault.ReasonOf(err), "error", err, "fix", fault.Of(err).Fix)
+			}
+		}
+	}
+}
+
+func (c *Catalog) next(old *view, snap *mirror.Snapshot) *view {
+	if old == nil {
+		old = &view{}
+	}
+	v := &view{
+		snapshot:   snap,
+		entries:    make(map[string]*Entry, len(snap.Services)),
+		decorators: make(map[string]*attached, len(snap.Decorators)),
+		plans:      maps.Clone(old.live),
+		live:       make(map[string]*runnerv1.Plan, len(snap.Services)),
+	}
+	if v.plans == nil {
+		v.plans = make(map[string]*runnerv1.Plan, len(snap.Services))
+	}
+	for name, d := range snap.Decorators {
+		if was := old.decorators[name]; was != nil && was.version == d.GetVersion() {
+			v.decorators[name] = was
+			continue
+		}
+		v.decorators[name] = &attached{version: d.GetVersion(), decorator: c.compiler.Decorator(d)}
+	}
+	for name, s := range snap.Services {
+		e := c.entry(v, old.entries[name], s)
+		v.entries[name] = e
+		if e.err == nil {
+			v.plans[e.PlanID] = e.Plan
+			v.live[e.PlanID] = e.Plan
+		}
+	}
+	return v
+}
+
+// entry makes a service ready, or keeps the entry of before if neither the
+// service nor one of its decorators has changed.
+func (c *Catalog) entry(v *view, was *Entry, s *ruedov1.Service) *Entry {
+	made := fmt.Sprint(s.GetVersion())
+	for _, name := range s.GetRevision().GetDecorators() {
+		if d := v.decorators[name]; d != nil {
+			made += fmt.Sprint(" ", name, " ", d.version)
+		}
+	}
+	if was != nil && was.made == made {
+		return was
+	}
+	e := &Entry{Service: s, made: made}
+	ds, err := v.rules(s)
+	if err != nil {
+		// The service stays uncallable rather than losing a rule.
+		c.log.Error("service cannot be called", "service", s.GetName(), "error", err)
+		e.err = err
+		return e
+	}
+	e.Rules = decorate.Combine(ds)
+	e.PlanID, e.Plan, e.err = e.Rules.Plan(s.GetRevision())
+	e.executor = exec.Chain(c.cfg.Executor, e.Rules.Middleware)
+	return e
+}
+
+func (v *view) rules(s *ruedov1.Service) ([]*decorate.Decorator, error) {
+	var ds []*decorate.Decorator
+	for _, name := range s.GetRevision().GetDecorators() {
+		d := v.decorators[name]
+		if err := v.snapshot.Fault(keys.KindDecorator, name); d == nil && err != nil {
+			return nil, err
+		}
+		if d == nil {
+			return nil, fault.New(fault.DecoratorNotFound, "service %s carries decorator %s, which is not stored", s.GetName(), name).
+				WithFix("create decorator %s, or publish %s without it", name, s.GetName())
+		}
+		ds = append(ds, d.decorator)
+	}
+	return ds, nil
+}

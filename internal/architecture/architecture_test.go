@@ -3,8 +3,10 @@ package architecture_test
 import (
 	"encoding/json"
 	"errors"
+	"go/ast"
 	"go/parser"
 	"go/token"
+	"go/types"
 	"io"
 	"os"
 	"os/exec"
@@ -240,6 +242,7 @@ var keepers = []struct {
 }{
 	{"go.etcd.io/etcd/server/v3", []string{"internal/etcdembed"}, "etcd's server has one assembler"},
 	{"go.etcd.io/etcd/client/v3", []string{"core/store", "core/mirror", "internal/fleet", "internal/etcdembed"}, "who can name an operation of etcd can write anything: the store does, the mirror watches"},
+	{"internal/etcdembed", []string{"internal/cli/assemble", "internal/ruedotest"}, "it has the one client that an assembler hands to a store"},
 	{"github.com/tetratelabs/wazero", []string{"sandbox"}, "strangers' code runs in one room"},
 	{"github.com/santhosh-tekuri/jsonschema", []string{"core/decorate/schema"}, "the library bounds neither what a schema costs nor what a check does: one room admits, counts and stops"},
 	{"internal/fault/faultrpc", []string{"internal/fault/faultrpc", "internal/lane", "internal/wire", "internal/port", "core/gateway", "sdk/client", "internal/cli"}, "errors are translated where they enter or leave a process; between rooms they are *fault.Error"},
@@ -252,6 +255,35 @@ func TestDangerousLibrariesHaveKeepers(t *testing.T) {
 			for _, imp := range p.Imports {
 				if in(imp, k.library) && !inAny(p.ImportPath, k.keepers) {
 					t.Errorf("%s imports %s: %s", p.ImportPath, imp, k.reason)
+				}
+			}
+		}
+	}
+}
+
+// A client can write any key without another import, so the rule above would not
+// see who does. The embedded store's client is the exception: whoever assembles a
+// program hands it to the store, and few import that package.
+func TestNobodyHandsOutAClientOfTheStore(t *testing.T) {
+	for _, p := range packages(t) {
+		if p.ImportPath == "internal/etcdembed" || !slices.Contains(p.Imports, "go.etcd.io/etcd/client/v3") {
+			continue
+		}
+		for _, name := range p.GoFiles {
+			f, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, name), nil, parser.SkipObjectResolution)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, d := range f.Decls {
+				fn, ok := d.(*ast.FuncDecl)
+				if !ok || !fn.Name.IsExported() || fn.Type.Results == nil {
+					continue
+				}
+				for _, result := range fn.Type.Results.List {
+					switch types.ExprString(result.Type) {
+					case "*clientv3.Client", "clientv3.KV", "clientv3.Lease":
+						t.Errorf("%s: %s returns %s: who holds it can write anything", p.ImportPath, fn.Name, types.ExprString(result.Type))
+					}
 				}
 			}
 		}

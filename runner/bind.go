@@ -7,7 +7,10 @@ import (
 	"runtime/debug"
 	"time"
 
+	"google.golang.org/protobuf/types/known/durationpb"
+
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/exec"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/runner/internal/flight"
@@ -76,24 +79,14 @@ func (b bound) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) (res *
 
 func (b bound) call(ctx context.Context, p *prepared, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
 	res, err := p.template.Call(ctx, sandbox.Request{ID: req.CallId, Input: req.Input, ContentType: req.ContentType})
-	o := &runnerv1.Outcome{
-		Runner:        b.info.Id,
-		DurationNanos: int64(res.Duration),
-		MemoryBytes:   res.Memory,
-		LogsDropped:   uint64(max(res.LogsDropped, 0)),
-		ExitCode:      int32(res.ExitCode),
-		CpuNanos:      int64(res.CPU),
-		Fuel:          res.Fuel,
-		Cold:          res.Cold,
-		RestoreNanos:  int64(res.Restore),
-	}
+	info := figures(res, b.info.Id)
 	if req.Logs {
-		o.Logs = res.Logs
+		info.Logs = res.Logs
 	}
 	outcome := "ok"
 	var failed *fault.Error
 	if err != nil {
-		failed = guestError(err, o)
+		failed = guestError(err, info)
 		outcome = string(failed.Reason)
 		if failed.Reason == fault.Internal {
 			b.log.Error("a call failed because of the runner", "service", req.Service, "call_id", req.CallId, "runner", b.info.Id, "error", causes(err))
@@ -106,7 +99,30 @@ func (b bound) call(ctx context.Context, p *prepared, req *runnerv1.ExecuteReque
 	if failed != nil {
 		return nil, failed
 	}
-	return &runnerv1.ExecuteResponse{Output: res.Output, ContentType: res.ContentType, Outcome: o}, nil
+	return &runnerv1.ExecuteResponse{Output: res.Output, ContentType: res.ContentType, Info: info}, nil
+}
+
+// figures returns what a call took. It is one allocation, of which each call has
+// one.
+func figures(res sandbox.Result, runner string) *ruedov1.CallInfo {
+	f := &struct {
+		info                   ruedov1.CallInfo
+		duration, cpu, restore durationpb.Duration
+	}{}
+	set := func(d *durationpb.Duration, t time.Duration) *durationpb.Duration {
+		d.Seconds, d.Nanos = int64(t/time.Second), int32(t%time.Second)
+		return d
+	}
+	f.info.Runner = runner
+	f.info.Duration = set(&f.duration, res.Duration)
+	f.info.MemoryBytes = res.Memory
+	f.info.LogsDropped = uint64(max(res.LogsDropped, 0))
+	f.info.ExitCode = int32(res.ExitCode)
+	f.info.CpuTime = set(&f.cpu, res.CPU)
+	f.info.Fuel = res.Fuel
+	f.info.Cold = res.Cold
+	f.info.RestoreTime = set(&f.restore, res.Restore)
+	return &f.info
 }
 
 // Prepare makes a plan ready: fetched, compiled and started once.
@@ -133,14 +149,18 @@ func (b bound) Prepare(ctx context.Context, req *runnerv1.PrepareRequest) (res *
 	defer b.plans.release(p)
 	report := p.template.Report()
 	b.log.Debug("prepared plan", "service", p.plan.Service, "revision", p.plan.Revision, "plan", p.id[:min(12, len(p.id))], "duration", time.Since(begin))
-	return &runnerv1.PrepareResponse{
-		CompileNanos:    int64(report.Compile),
-		StartNanos:      int64(report.Start),
+	prepared := &ruedov1.Preparation{
+		Runner:          b.info.Id,
+		CompileTime:     durationpb.New(report.Compile),
+		StartTime:       durationpb.New(report.Start),
 		MemoryBytes:     report.Memory,
 		Isolation:       fromSandbox(report.Isolation),
 		IsolationReason: report.IsolationReason,
-		WarmNanos:       int64(report.Warm),
-	}, nil
+	}
+	if report.Warm > 0 {
+		prepared.WarmTime = durationpb.New(report.Warm)
+	}
+	return &runnerv1.PrepareResponse{Preparation: prepared}, nil
 }
 
 // explain says to a caller why a plan cannot be made ready. What only the operator

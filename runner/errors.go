@@ -4,17 +4,17 @@ import (
 	"errors"
 	"strings"
 
-	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/runner/internal/flight"
 	"github.com/ruedo-dev/ruedo/sandbox"
 )
 
-// guestError returns the failure of a call that began. The outcome goes with it
-// as a detail, so that the caller gets the logs and the duration of failures too.
-func guestError(err error, o *runnerv1.Outcome) *fault.Error {
+// guestError returns the failure of a call that began. Its figures go with it as
+// a detail, so that the caller gets the logs and the duration of failures too.
+func guestError(err error, info *ruedov1.CallInfo) *fault.Error {
 	e := failure(err)
-	e.Details = []any{o}
+	e.Details = []any{info}
 	return e
 }
 

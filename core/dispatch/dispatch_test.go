@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/ruedo-dev/ruedo/core/dispatch"
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
@@ -51,7 +52,7 @@ func (m *member) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) (*ru
 			return nil, err
 		}
 	}
-	return &runnerv1.ExecuteResponse{Outcome: &runnerv1.Outcome{Runner: m.id}}, nil
+	return &runnerv1.ExecuteResponse{Info: &ruedov1.CallInfo{Runner: m.id}}, nil
 }
 
 func (m *member) Prepare(ctx context.Context, req *runnerv1.PrepareRequest) (*runnerv1.PrepareResponse, error) {
@@ -61,7 +62,7 @@ func (m *member) Prepare(ctx context.Context, req *runnerv1.PrepareRequest) (*ru
 			return nil, err
 		}
 	}
-	return &runnerv1.PrepareResponse{CompileNanos: 1e6, StartNanos: 2e6, MemoryBytes: 64}, nil
+	return &runnerv1.PrepareResponse{Preparation: &ruedov1.Preparation{CompileTime: durationpb.New(1e6), StartTime: durationpb.New(2e6), MemoryBytes: 64}}, nil
 }
 
 func (m *member) Info() *ruedov1.Runner {
@@ -85,7 +86,7 @@ func team(t testing.TB, n int) (*dispatch.Dispatcher, []*member, []func()) {
 
 func call(d *dispatch.Dispatcher, plan string) (string, error) {
 	res, err := d.Execute(context.Background(), &runnerv1.ExecuteRequest{Plan: plan})
-	return res.GetOutcome().GetRunner(), err
+	return res.GetInfo().GetRunner(), err
 }
 
 func counts(ms []*member) []int64 {

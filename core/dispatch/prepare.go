@@ -6,8 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"google.golang.org/protobuf/types/known/durationpb"
-
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
@@ -31,19 +29,15 @@ type plan struct {
 }
 
 func (d *Dispatcher) prepareOn(ctx context.Context, m *member, req *runnerv1.PrepareRequest) (*ruedov1.Preparation, error) {
-	p := &ruedov1.Preparation{Runner: m.Info().GetId()}
 	res, err := m.Prepare(ctx, req)
 	if err != nil {
-		p.Error = fault.Of(err).Error()
-		return p, err
+		return &ruedov1.Preparation{Runner: m.Info().GetId(), Error: fault.Of(err).Error()}, err
 	}
-	p.CompileTime = durationpb.New(time.Duration(res.GetCompileNanos()))
-	p.StartTime = durationpb.New(time.Duration(res.GetStartNanos()))
-	p.MemoryBytes = res.GetMemoryBytes()
-	p.Isolation, p.IsolationReason = res.GetIsolation(), res.GetIsolationReason()
-	if n := res.GetWarmNanos(); n > 0 {
-		p.WarmTime = durationpb.New(time.Duration(n))
+	p := res.GetPreparation()
+	if p == nil {
+		p = &ruedov1.Preparation{}
 	}
+	p.Runner = m.Info().GetId()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if !m.prepared[req.Id] {

@@ -123,7 +123,7 @@ func TestARunnerThatExecutesNothingIsTakenOutUntilItAnswersAProbe(t *testing.T) 
 			ctx, cancel := context.WithTimeoutCause(t.Context(), 3*time.Second, dispatch.ErrUnanswered)
 			defer cancel()
 			res, err := d.Execute(ctx, &runnerv1.ExecuteRequest{Plan: "p"})
-			return res.GetOutcome().GetRunner(), err
+			return res.GetInfo().GetRunner(), err
 		}
 		lost := 0
 		for range 20 {

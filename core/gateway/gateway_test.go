@@ -42,7 +42,7 @@ func TestARequestResolvesItsServiceOnce(t *testing.T) {
 		Decorators: map[string]*ruedov1.Decorator{"small": {Name: "small", Version: 1, Limits: &ruedov1.Limits{InputBytes: 8}}},
 	}
 	echo := exec.Func(func(_ context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
-		return &runnerv1.ExecuteResponse{Output: req.GetInput(), ContentType: req.GetContentType(), Outcome: &runnerv1.Outcome{Runner: "r"}}, nil
+		return &runnerv1.ExecuteResponse{Output: req.GetInput(), ContentType: req.GetContentType(), Info: &ruedov1.CallInfo{Runner: "r"}}, nil
 	})
 	inv := &counter{Invoker: invoke.New(invoke.Config{Catalog: catalog.New(catalog.Config{Mirror: memory{snapshot}, Executor: echo})})}
 	handler := gateway.New(inv, slog.New(slog.DiscardHandler))

@@ -128,11 +128,11 @@ func (c Call) Do(ctx context.Context, in Input) (*Result, error) {
 	}
 	res, err := c.entry.Execute(ctx, req)
 	if err != nil {
-		e, callInfo := failed(err, c.entry, req)
+		e, callInfo := c.failed(err, req)
 		c.observe(e.Reason, began, callInfo)
 		return nil, e
 	}
-	callInfo := info(c.entry, req, res.GetOutcome())
+	callInfo := c.complete(res.GetInfo(), req)
 	c.observe("", began, callInfo)
 	return &Result{Output: res.GetOutput(), ContentType: outputType(c.entry, req, res), Info: callInfo}, nil
 }
@@ -157,39 +157,34 @@ func outputType(entry *catalog.Entry, req *runnerv1.ExecuteRequest, res *runnerv
 	return "application/octet-stream"
 }
 
-func info(entry *catalog.Entry, req *runnerv1.ExecuteRequest, o *runnerv1.Outcome) *ruedov1.CallInfo {
-	return &ruedov1.CallInfo{
-		CallId:      req.GetCallId(),
-		Runner:      o.GetRunner(),
-		Revision:    entry.Service.GetRevision().GetNumber(),
-		Duration:    durationpb.New(time.Duration(o.GetDurationNanos())),
-		MemoryBytes: o.GetMemoryBytes(),
-		Logs:        o.GetLogs(),
-		LogsDropped: o.GetLogsDropped(),
-		ExitCode:    o.GetExitCode(),
-		CpuTime:     durationpb.New(time.Duration(o.GetCpuNanos())),
-		Fuel:        o.GetFuel(),
-		Cold:        o.GetCold(),
-		RestoreTime: durationpb.New(time.Duration(o.GetRestoreNanos())),
+// complete adds to the runner's figures what the core knows of the call.
+func (c Call) complete(info *ruedov1.CallInfo, req *runnerv1.ExecuteRequest) *ruedov1.CallInfo {
+	if info == nil { // no runner has executed it
+		info = &ruedov1.CallInfo{Duration: &durationpb.Duration{}, CpuTime: &durationpb.Duration{}, RestoreTime: &durationpb.Duration{}}
 	}
+	info.CallId, info.Revision = req.GetCallId(), c.entry.Service.GetRevision().GetNumber()
+	return info
 }
 
-// failed returns the caller's view of a failure: the runner's Outcome becomes
-// the CallInfo, and a limit names the decorator that set it.
-func failed(err error, entry *catalog.Entry, req *runnerv1.ExecuteRequest) (*fault.Error, *ruedov1.CallInfo) {
+// failed returns the caller's view of a failure: it has the CallInfo as a detail,
+// and a limit names the decorator that set it.
+func (c Call) failed(err error, req *runnerv1.ExecuteRequest) (*fault.Error, *ruedov1.CallInfo) {
 	e := *fault.Of(err)
 	if e.Reason == fault.Deadline && errors.Is(e.Err, context.DeadlineExceeded) { // this core's own
 		e.Message = "no answer within the deadline of the call"
 	}
-	outcome, _ := fault.Detail[*runnerv1.Outcome](err)
-	callInfo := info(entry, req, outcome)
+	callInfo, ok := fault.Detail[*ruedov1.CallInfo](err)
+	if ok {
+		callInfo = proto.CloneOf(callInfo) // an error that somebody made does not change
+	}
+	callInfo = c.complete(callInfo, req)
 	if !req.GetLogs() {
 		callInfo.Logs = nil
 	}
 	callInfo.Logs, callInfo.LogsDropped = lastLogs(callInfo.GetLogs(), callInfo.GetLogsDropped())
 	e.Details = []any{callInfo}
 	if row, ok := limits.ByReason(string(e.Reason)); ok {
-		if d := entry.Rules.Limit(row.Name).GetDecorator(); d != "" {
+		if d := c.entry.Rules.Limit(row.Name).GetDecorator(); d != "" {
 			e.With("decorator", d)
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	"github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1/runnerv1connect"
@@ -158,7 +159,7 @@ func (i *impostor) close() {
 }
 
 func prepared() *runnerv1.RunnerFrame {
-	return &runnerv1.RunnerFrame{Kind: &runnerv1.RunnerFrame_Prepared{Prepared: &runnerv1.PrepareResponse{CompileNanos: 1}}}
+	return &runnerv1.RunnerFrame{Kind: &runnerv1.RunnerFrame_Prepared{Prepared: &runnerv1.PrepareResponse{Preparation: &ruedov1.Preparation{CompileTime: durationpb.New(1)}}}}
 }
 
 // among attaches an impostor that prepares what the row publishes, publishes, and
@@ -289,8 +290,17 @@ func pushRow() *row {
 }
 
 func figuresRow() *row {
-	outcomes := []*runnerv1.Outcome{
+	var answers []*runnerv1.ExecuteResponse
+	for _, info := range []*ruedov1.CallInfo{
+		{Duration: durationpb.New(-1)}, {Duration: &durationpb.Duration{Seconds: 1<<63 - 1}}, {CpuTime: &durationpb.Duration{Seconds: 1, Nanos: -1}},
+		{RestoreTime: durationpb.New(-9)}, {MemoryBytes: 1<<64 - 1}, {Fuel: 1<<64 - 1},
+	} {
+		answers = append(answers, &runnerv1.ExecuteResponse{Output: []byte("{}"), Info: info})
+	}
+	for _, o := range []*runnerv1.Outcome{ // in the words of lane protocol 1
 		{DurationNanos: -1}, {DurationNanos: 1<<63 - 1}, {CpuNanos: -1 << 63}, {RestoreNanos: -9}, {MemoryBytes: 1<<64 - 1}, {Fuel: 1<<64 - 1},
+	} {
+		answers = append(answers, &runnerv1.ExecuteResponse{Output: []byte("{}"), Outcome: o})
 	}
 	return &row{number: 54, name: "figures that cannot be", once: true, peakCore: 64 << 20, moves: []move{{"figures", func(b *bout) {
 		n := 0
@@ -300,7 +310,7 @@ func figuresRow() *row {
 				return prepared()
 			case f.GetExecute() != nil:
 				n++
-				return &runnerv1.RunnerFrame{Kind: &runnerv1.RunnerFrame_Executed{Executed: &runnerv1.ExecuteResponse{Output: []byte("{}"), Outcome: outcomes[n%len(outcomes)]}}}
+				return &runnerv1.RunnerFrame{Kind: &runnerv1.RunnerFrame_Executed{Executed: answers[n%len(answers)]}}
 			}
 			return nil
 		}, func(service string) {

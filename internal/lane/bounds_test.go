@@ -15,6 +15,7 @@ import (
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
@@ -37,6 +38,11 @@ type stranger struct {
 
 func newStranger(t *testing.T, c *core) *stranger {
 	t.Helper()
+	return strangerOf(t, c, lane.Protocol)
+}
+
+func strangerOf(t *testing.T, c *core, protocol uint32) *stranger {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
 	s := &stranger{t: t, api: raw(t, c), ctx: ctx}
@@ -44,7 +50,9 @@ func newStranger(t *testing.T, c *core) *stranger {
 	if s.stream, err = s.api.Attach(ctx); err != nil {
 		t.Fatal(err)
 	}
-	s.send(hello("bad"))
+	first := hello("bad")
+	first.GetHello().Protocol = protocol
+	s.send(first)
 	s.lane = c.lane()
 	welcome, err := s.stream.Receive()
 	if err != nil {
@@ -265,28 +273,29 @@ func TestAMessageOfTooManyFramesIsNotDecoded(t *testing.T) {
 func TestFiguresThatCannotBeAreRefused(t *testing.T) {
 	c := newCore(t, patient)
 	s := newStranger(t, c)
-	for name, o := range map[string]*runnerv1.Outcome{
-		"negative duration": {DurationNanos: -1},
-		"endless duration":  {DurationNanos: 1<<63 - 1},
-		"negative cpu":      {CpuNanos: -1 << 63},
-		"negative restore":  {RestoreNanos: -5},
+	for name, o := range map[string]*ruedov1.CallInfo{
+		"negative duration": {Duration: durationpb.New(-1)},
+		"endless duration":  {Duration: durationpb.New(1<<63 - 1)},
+		"negative cpu":      {CpuTime: durationpb.New(-1 << 63)},
+		"negative restore":  {RestoreTime: durationpb.New(-5)},
+		"a broken duration": {Duration: &durationpb.Duration{Seconds: 1, Nanos: 2e9}},
 		"much memory":       {MemoryBytes: 1 << 63},
 		"much fuel":         {Fuel: 1<<64 - 1},
 	} {
 		id, ended := s.call(t.Context(), "")
-		s.send(&runnerv1.RunnerFrame{Id: id, Kind: &runnerv1.RunnerFrame_Executed{Executed: &runnerv1.ExecuteResponse{Outcome: o}}})
+		s.send(&runnerv1.RunnerFrame{Id: id, Kind: &runnerv1.RunnerFrame_Executed{Executed: &runnerv1.ExecuteResponse{Info: o}}})
 		if e := faultrpc.Of(<-ended); e.Reason != fault.Internal || !strings.Contains(e.Message, "runner bad") {
 			t.Errorf("%s: %v", name, e)
 		}
 		id, ended = s.call(t.Context(), "")
-		s.send(&runnerv1.RunnerFrame{Id: id, Kind: &runnerv1.RunnerFrame_Failure{Failure: &runnerv1.Failure{Reason: "GUEST_TRAP", Message: "trapped", Outcome: o}}})
+		s.send(&runnerv1.RunnerFrame{Id: id, Kind: &runnerv1.RunnerFrame_Failure{Failure: &runnerv1.Failure{Reason: "GUEST_TRAP", Message: "trapped", Info: o}}})
 		err := <-ended
-		if _, ok := fault.Detail[*runnerv1.Outcome](err); !errors.Is(err, fault.GuestTrap) || ok {
+		if _, ok := fault.Detail[*ruedov1.CallInfo](err); !errors.Is(err, fault.GuestTrap) || ok {
 			t.Errorf("%s of a failure: %v, its figures were kept: %t", name, err, ok)
 		}
 	}
-	for name, p := range map[string]*runnerv1.PrepareResponse{
-		"compile": {CompileNanos: -1}, "start": {StartNanos: -1 << 63}, "warm": {WarmNanos: 1<<63 - 1}, "memory": {MemoryBytes: 1<<64 - 1},
+	for name, p := range map[string]*ruedov1.Preparation{
+		"compile": {CompileTime: durationpb.New(-1)}, "start": {StartTime: durationpb.New(-1 << 63)}, "warm": {WarmTime: durationpb.New(1<<63 - 1)}, "memory": {MemoryBytes: 1<<64 - 1},
 	} {
 		prepared := make(chan error, 1)
 		go func() {
@@ -294,7 +303,7 @@ func TestFiguresThatCannotBeAreRefused(t *testing.T) {
 			prepared <- err
 		}()
 		id := s.next()
-		s.send(&runnerv1.RunnerFrame{Id: id, Kind: &runnerv1.RunnerFrame_Prepared{Prepared: p}})
+		s.send(&runnerv1.RunnerFrame{Id: id, Kind: &runnerv1.RunnerFrame_Prepared{Prepared: &runnerv1.PrepareResponse{Preparation: p}}})
 		if err := <-prepared; !errors.Is(err, fault.Internal) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -327,7 +336,7 @@ func TestTextsOfARunnerAreCut(t *testing.T) {
 	facts["long"] = strings.Repeat("v", 100<<10)
 	id, ended := s.call(t.Context(), "")
 	s.send(&runnerv1.RunnerFrame{Id: id, Kind: &runnerv1.RunnerFrame_Failure{Failure: &runnerv1.Failure{
-		Reason: "GUEST_ERROR", Message: strings.Repeat("m", 100<<10), Fix: strings.Repeat("f", 100<<10), Metadata: facts, Outcome: &runnerv1.Outcome{Logs: make([]byte, 100<<10)}}}})
+		Reason: "GUEST_ERROR", Message: strings.Repeat("m", 100<<10), Fix: strings.Repeat("f", 100<<10), Metadata: facts, Info: &ruedov1.CallInfo{Logs: make([]byte, 100<<10)}}}})
 	e := faultrpc.Of(<-ended)
 	size := len(e.Message) + len(e.Fix)
 	for k, v := range e.Meta {

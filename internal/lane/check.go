@@ -5,6 +5,7 @@ import (
 	"time"
 	"unicode"
 
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
@@ -23,8 +24,8 @@ const (
 	maxService   = 63
 	maxID        = 64 // of a plan or a call
 
-	maxSpan   = int64(24 * time.Hour) // of anything that a call does
-	maxMemory = uint64(64 << 30)      // of a guest, 16 times what Wasm can address
+	maxSpan   = 24 * time.Hour   // of anything that a call does
+	maxMemory = uint64(64 << 30) // of a guest, 16 times what Wasm can address
 	maxFuel   = uint64(1) << 60
 )
 
@@ -45,33 +46,54 @@ func introduce(r *ruedov1.Runner) *ruedov1.Runner {
 	return i
 }
 
-// checkOutcome refuses figures that no call has. nil has none.
-func checkOutcome(o *runnerv1.Outcome, runner string) error {
-	if o == nil || isSpan(o.DurationNanos) && isSpan(o.CpuNanos) && isSpan(o.RestoreNanos) && o.MemoryBytes <= maxMemory && o.Fuel <= maxFuel {
+// checkInfo refuses figures that no call has, and leaves out what is not the
+// runner's to say: callers get the rest as it is. nil has no figures.
+func checkInfo(info *ruedov1.CallInfo, runner string) error {
+	if info == nil {
 		return nil
 	}
-	return absurd(runner, "call").With("figures", "duration, cpu, restore, memory, fuel")
-}
-
-// checkPrepared does the same with a preparation, and cuts its text.
-func checkPrepared(p *runnerv1.PrepareResponse, runner string) error {
-	if !isSpan(p.GetCompileNanos()) || !isSpan(p.GetStartNanos()) || !isSpan(p.GetWarmNanos()) || p.GetMemoryBytes() > maxMemory {
-		return absurd(runner, "preparation").With("figures", "compile, start, warm, memory")
+	if !areSpans(info.Duration, info.CpuTime, info.RestoreTime) || info.MemoryBytes > maxMemory || info.Fuel > maxFuel {
+		return absurd(runner, "call").With("figures", "duration, cpu, restore, memory, fuel")
 	}
-	if p != nil {
-		p.IsolationReason = printable(p.IsolationReason, maxLine)
-		if _, known := ruedov1.Isolation_name[int32(p.Isolation)]; !known {
-			p.Isolation = ruedov1.Isolation_ISOLATION_UNSPECIFIED
-		}
-	}
+	info.CallId, info.Revision = "", 0
+	info.ProtoReflect().SetUnknown(nil)
 	return nil
 }
 
-func isSpan(nanos int64) bool { return nanos >= 0 && nanos <= maxSpan }
+// checkPreparation does the same with a preparation, and cuts its text.
+func checkPreparation(p *ruedov1.Preparation, runner string) error {
+	if p == nil {
+		return nil
+	}
+	if !areSpans(p.CompileTime, p.StartTime, p.WarmTime) || p.MemoryBytes > maxMemory {
+		return absurd(runner, "preparation").With("figures", "compile, start, warm, memory")
+	}
+	p.Error, p.Late = "", false
+	p.IsolationReason = printable(p.IsolationReason, maxLine)
+	if _, known := ruedov1.Isolation_name[int32(p.Isolation)]; !known {
+		p.Isolation = ruedov1.Isolation_ISOLATION_UNSPECIFIED
+	}
+	p.ProtoReflect().SetUnknown(nil)
+	return nil
+}
+
+// areSpans reports whether all times are some that a call can take. nil is one.
+func areSpans(times ...*durationpb.Duration) bool {
+	for _, d := range times {
+		if d == nil {
+			continue
+		}
+		if d.CheckValid() != nil || d.AsDuration() < 0 || d.AsDuration() > maxSpan {
+			return false
+		}
+		d.ProtoReflect().SetUnknown(nil)
+	}
+	return true
+}
 
 func absurd(runner, what string) *fault.Error {
 	return fault.New(fault.Internal, "runner %s reported figures of a %s that cannot be: times are 0 to %s, memory is up to %d bytes, fuel up to %d",
-		runner, what, time.Duration(maxSpan), maxMemory, maxFuel).
+		runner, what, maxSpan, maxMemory, maxFuel).
 		WithFix("stop this runner")
 }
 

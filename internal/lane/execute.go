@@ -47,12 +47,12 @@ func (c *Client) execute(ctx context.Context, id uint64, e *runnerv1.Execute) *r
 	res, err := c.runner.Execute(ctx, req)
 	if err != nil {
 		f := failed(err)
-		if o := f.GetFailure().GetOutcome(); o != nil && len(o.Logs) > MaxRiding {
-			if perr := c.push(ctx, id, nil, o.Logs); perr != nil {
+		if info := f.GetFailure().GetInfo(); info != nil && len(info.Logs) > MaxRiding {
+			if perr := c.push(ctx, id, nil, info.Logs); perr != nil {
 				// The failure is worth more than its log.
-				o.LogsDropped += uint64(len(o.Logs))
+				info.LogsDropped += uint64(len(info.Logs))
 			}
-			o.Logs = nil
+			info.Logs = nil
 		}
 		return f
 	}
@@ -60,8 +60,8 @@ func (c *Client) execute(ctx context.Context, id uint64, e *runnerv1.Execute) *r
 	if len(res.Output) > MaxRiding {
 		output = res.Output
 	}
-	if len(res.GetOutcome().GetLogs()) > MaxRiding {
-		logs = res.Outcome.Logs
+	if len(res.GetInfo().GetLogs()) > MaxRiding {
+		logs = res.Info.Logs
 	}
 	if output != nil || logs != nil {
 		if err := c.push(ctx, id, output, logs); err != nil {
@@ -69,7 +69,7 @@ func (c *Client) execute(ctx context.Context, id uint64, e *runnerv1.Execute) *r
 		}
 		// The response is this side's own, so parts of it may be taken away.
 		if logs != nil {
-			res.Outcome.Logs = nil
+			res.Info.Logs = nil
 		}
 		if output != nil {
 			res.Output = nil

@@ -6,6 +6,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 )
@@ -26,13 +27,13 @@ func errorFailure(err error) *runnerv1.Failure {
 			f.Metadata[clip(k)] = clip(v)
 		}
 	}
-	if o, ok := fault.Detail[*runnerv1.Outcome](e); ok {
-		f.Outcome = proto.CloneOf(o) // its logs may be taken out; errors do not change
+	if info, ok := fault.Detail[*ruedov1.CallInfo](e); ok {
+		f.Info = proto.CloneOf(info) // its logs may be taken out; errors do not change
 	}
 	return f
 }
 
-// failureError reads it back. The outcome becomes a detail of the error.
+// failureError reads it back. The figures become a detail of the error.
 func failureError(f *runnerv1.Failure, runner string) *fault.Error {
 	e := &fault.Error{
 		Reason:     fault.Reason(f.GetReason()),
@@ -49,9 +50,9 @@ func failureError(f *runnerv1.Failure, runner string) *fault.Error {
 	}
 	e = cutError(e)
 	// A failure with figures that cannot be is still a failure.
-	if o := f.GetOutcome(); o != nil && checkOutcome(o, runner) == nil {
-		o.Runner = runner
-		e.Details = append(e.Details, o)
+	if info := f.GetInfo(); info != nil && checkInfo(info, runner) == nil {
+		info.Runner = runner
+		e.Details = append(e.Details, info)
 	}
 	return e
 }

@@ -334,9 +334,9 @@ func (h *Host) welcome(first *runnerv1.AttachRequest) (*runnerv1.Hello, error) {
 	hello := first.Frames[0].GetHello()
 	r := hello.Runner
 	switch {
-	case hello.Protocol != Protocol:
-		return nil, fault.New(fault.RequestInvalid, "the runner speaks lane protocol %d, this core %d", hello.Protocol, Protocol).
-			WithFix("run the same version of ruedo on cores and runners")
+	case hello.Protocol < oldestProtocol || hello.Protocol > Protocol:
+		return nil, fault.New(fault.RequestInvalid, "the runner speaks lane protocol %d, this core %d to %d", hello.Protocol, oldestProtocol, Protocol).
+			WithFix("run the same version of ruedo on cores and runners; upgrade the cores first")
 	case hello.ClusterId != h.cfg.Cluster:
 		return nil, fault.New(fault.ClusterMismatch, "the runner belongs to cluster %q, this core to %q", printable(hello.ClusterId, maxName), h.cfg.Cluster).
 			WithFix("set the same cluster id on both, or give the runner the address of a core of its cluster")

@@ -54,8 +54,13 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 )
 
-// Protocol is the number of the lane protocol that this package speaks.
-const Protocol = 1
+// Protocol is the number of the lane protocol that this package speaks. A core
+// also understands runners that speak oldestProtocol or later; a runner of a
+// later protocol than the core's is refused.
+const (
+	Protocol       = 2
+	oldestProtocol = 1
+)
 
 // Sizes. Both ends hold them, so they are part of the protocol.
 const (
@@ -219,8 +224,11 @@ func (l *Lane) executed(frame *runnerv1.RunnerFrame, push pushed) (*runnerv1.Exe
 	var res *runnerv1.ExecuteResponse
 	switch k := frame.Kind.(type) {
 	case *runnerv1.RunnerFrame_Failure:
-		l.checkLogs(k.Failure.GetOutcome())
-		push.addLogs(k.Failure.GetOutcome())
+		if k.Failure != nil {
+			k.Failure.Info = infoOf(k.Failure.Info, k.Failure.Outcome)
+		}
+		l.checkLogs(k.Failure.GetInfo())
+		push.addLogs(k.Failure.GetInfo())
 		err := failureError(k.Failure, l.info.Id)
 		if !err.NotStarted {
 			l.total.Add(1)
@@ -242,11 +250,11 @@ func (l *Lane) executed(frame *runnerv1.RunnerFrame, push pushed) (*runnerv1.Exe
 	if err := l.checkAnswer(res, push); err != nil {
 		return nil, err
 	}
-	if res.Outcome == nil {
-		res.Outcome = &runnerv1.Outcome{}
+	if res.Info == nil {
+		res.Info = &ruedov1.CallInfo{}
 	}
-	res.Outcome.Runner = l.info.Id
-	push.addLogs(res.Outcome)
+	res.Info.Runner = l.info.Id
+	push.addLogs(res.Info)
 	return res, nil
 }
 
@@ -260,15 +268,16 @@ func (l *Lane) checkAnswer(res *runnerv1.ExecuteResponse, push pushed) error {
 	case len(res.Output) > MaxRiding && !push.hasOutput:
 		return fault.New(fault.Internal, "runner %s sent an output of %d bytes on its lane, the limit is %d", l.info.Id, len(res.Output), MaxRiding)
 	}
-	l.checkLogs(res.Outcome)
-	return checkOutcome(res.Outcome, l.info.Id)
+	res.Info = infoOf(res.Info, res.Outcome)
+	l.checkLogs(res.Info)
+	return checkInfo(res.Info, l.info.Id)
 }
 
 // checkLogs drops logs that are longer than a lane carries.
-func (l *Lane) checkLogs(o *runnerv1.Outcome) {
-	if o != nil && len(o.Logs) > MaxRiding {
-		o.LogsDropped += uint64(len(o.Logs))
-		o.Logs = nil
+func (l *Lane) checkLogs(info *ruedov1.CallInfo) {
+	if info != nil && len(info.Logs) > MaxRiding {
+		info.LogsDropped += uint64(len(info.Logs))
+		info.Logs = nil
 	}
 }
 
@@ -293,10 +302,11 @@ func (l *Lane) Prepare(ctx context.Context, req *runnerv1.PrepareRequest) (*runn
 	}
 	switch k := frame.Kind.(type) {
 	case *runnerv1.RunnerFrame_Prepared:
-		if err := checkPrepared(k.Prepared, l.info.Id); err != nil {
+		p := preparationOf(k.Prepared)
+		if err := checkPreparation(p, l.info.Id); err != nil {
 			return nil, err
 		}
-		return k.Prepared, nil
+		return &runnerv1.PrepareResponse{Preparation: p}, nil
 	case *runnerv1.RunnerFrame_Failure:
 		return nil, failureError(k.Failure, l.info.Id)
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
@@ -43,7 +44,7 @@ func (f *fakeRunner) Prepare(ctx context.Context, req *runnerv1.PrepareRequest) 
 
 func echo(_ context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
 	return &runnerv1.ExecuteResponse{Output: req.Input, ContentType: req.ContentType,
-		Outcome: &runnerv1.Outcome{Runner: "someone else", DurationNanos: 7, MemoryBytes: 1 << 20}}, nil
+		Info: &ruedov1.CallInfo{Runner: "someone else", Duration: durationpb.New(7), MemoryBytes: 1 << 20}}, nil
 }
 
 // memory is a source that holds what it gives.
@@ -195,11 +196,11 @@ func TestCallRidesTheLane(t *testing.T) {
 	if got.Plan != "p" || got.CallId != "c" || got.Service != "greet" || !got.Logs {
 		t.Errorf("the runner got %v", got)
 	}
-	if string(res.Output) != "hi" || res.ContentType != "text/plain" || res.Outcome.DurationNanos != 7 {
+	if string(res.Output) != "hi" || res.ContentType != "text/plain" || res.Info.Duration.AsDuration() != 7 {
 		t.Errorf("the core got %v", res)
 	}
-	if res.Outcome.Runner != "edge-1" {
-		t.Errorf("a runner may only speak for itself, but the outcome names %q", res.Outcome.Runner)
+	if res.Info.Runner != "edge-1" {
+		t.Errorf("a runner may only speak for itself, but the info names %q", res.Info.Runner)
 	}
 	if l.Info().Id != "edge-1" || !l.Ready() || l.Active() != 0 || l.Total() != 1 || cl.CoreID() != "core-1" {
 		t.Errorf("info %v ready %v active %d total %d core %s", l.Info(), l.Ready(), l.Active(), l.Total(), cl.CoreID())
@@ -236,16 +237,16 @@ func TestLargeBodiesAndLogs(t *testing.T) {
 	c := newCore(t, nil)
 	logs := bytes.Repeat([]byte("log\n"), 300<<10)
 	trapped := fault.New(fault.GuestTrap, "trapped") // an error may be kept: sending it must not change it
-	trapped.Details = []any{&runnerv1.Outcome{Logs: logs, DurationNanos: 9}}
+	trapped.Details = []any{&ruedov1.CallInfo{Logs: logs, Duration: durationpb.New(9)}}
 	l, _ := c.attach(c.config("edge-1", &fakeRunner{execute: func(ctx context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
-		o := &runnerv1.Outcome{Logs: logs, DurationNanos: 9}
+		o := &ruedov1.CallInfo{Logs: logs, Duration: durationpb.New(9)}
 		switch req.Service {
 		case "fail":
 			return nil, trapped
 		case "logs":
-			return &runnerv1.ExecuteResponse{Output: []byte("short"), Outcome: o}, nil
+			return &runnerv1.ExecuteResponse{Output: []byte("short"), Info: o}, nil
 		}
-		return &runnerv1.ExecuteResponse{Output: req.Input, Outcome: o}, nil
+		return &runnerv1.ExecuteResponse{Output: req.Input, Info: o}, nil
 	}}))
 	for _, n := range []int{0, lane.MaxRiding, lane.MaxRiding + 1, 1 << 20, 5<<20 + 3} {
 		in := bytes.Repeat([]byte{byte(n), 1, 2}, n/3+1)[:n]
@@ -253,17 +254,17 @@ func TestLargeBodiesAndLogs(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%d bytes: %v", n, err)
 		}
-		if !bytes.Equal(res.Output, in) || !bytes.Equal(res.Outcome.Logs, logs) {
-			t.Errorf("%d bytes: %d came back, and %d of log", n, len(res.Output), len(res.Outcome.Logs))
+		if !bytes.Equal(res.Output, in) || !bytes.Equal(res.Info.Logs, logs) {
+			t.Errorf("%d bytes: %d came back, and %d of log", n, len(res.Output), len(res.Info.Logs))
 		}
 	}
 	res, err := l.Execute(t.Context(), &runnerv1.ExecuteRequest{Service: "logs"})
-	if err != nil || string(res.Output) != "short" || !bytes.Equal(res.Outcome.Logs, logs) {
-		t.Errorf("long log with a short output: %v, %v", len(res.GetOutcome().GetLogs()), err)
+	if err != nil || string(res.Output) != "short" || !bytes.Equal(res.Info.Logs, logs) {
+		t.Errorf("long log with a short output: %v, %v", len(res.GetInfo().GetLogs()), err)
 	}
 	for range 2 {
 		_, err = l.Execute(t.Context(), &runnerv1.ExecuteRequest{Service: "fail"})
-		if o, ok := fault.Detail[*runnerv1.Outcome](err); !ok || !bytes.Equal(o.Logs, logs) {
+		if o, ok := fault.Detail[*ruedov1.CallInfo](err); !ok || !bytes.Equal(o.Logs, logs) {
 			t.Errorf("long log of a failure: %v", err)
 		}
 	}
@@ -279,13 +280,14 @@ func TestErrorsTravelUnchanged(t *testing.T) {
 	l, _ := c.attach(c.config("edge-1", &fakeRunner{execute: func(context.Context, *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
 		return nil, fail
 	}}))
-	fail = &fault.Error{Reason: fault.GuestError, Code: fault.CodeAlreadyExists, Message: "taken", Fix: "choose another", Meta: map[string]string{"a": "b"}, Details: []any{&runnerv1.Outcome{DurationNanos: 5, ExitCode: 3}}}
+	info := &ruedov1.CallInfo{Duration: durationpb.New(5), ExitCode: 3}
+	fail = &fault.Error{Reason: fault.GuestError, Code: fault.CodeAlreadyExists, Message: "taken", Fix: "choose another", Meta: map[string]string{"a": "b"}, Details: []any{info}}
 	_, err := l.Execute(t.Context(), &runnerv1.ExecuteRequest{})
 	e := faultrpc.Of(err)
 	if !errors.Is(err, fault.GuestError) || e.ConnectCode() != fault.CodeAlreadyExists || e.Message != "taken" || e.Fix != "choose another" || e.Meta["a"] != "b" || e.NotStarted {
 		t.Errorf("got %+v", e)
 	}
-	if o, ok := fault.Detail[*runnerv1.Outcome](err); !ok || o.DurationNanos != 5 || o.ExitCode != 3 || o.Runner != "edge-1" {
+	if o, ok := fault.Detail[*ruedov1.CallInfo](err); !ok || o.Duration.AsDuration() != 5 || o.ExitCode != 3 || o.Runner != "edge-1" {
 		t.Errorf("outcome %v", o)
 	}
 	fail = notStarted(fault.New(fault.QueueFull, "full"))
@@ -432,12 +434,12 @@ func TestPrepareAndSource(t *testing.T) {
 		if plan.Service == "bad" {
 			return nil, fault.New(fault.CompileFailed, "no")
 		}
-		return &runnerv1.PrepareResponse{CompileNanos: int64(len(plan.Example))}, nil
+		return &runnerv1.PrepareResponse{Preparation: &ruedov1.Preparation{MemoryBytes: uint64(len(plan.Example))}}, nil
 	}
 	l, _ := c.attach(c.config("edge-1", f))
 	// A plan that is too long for the lane is asked for, though no store has it.
 	res, err := l.Prepare(t.Context(), &runnerv1.PrepareRequest{Id: id, Plan: long})
-	if err != nil || res.CompileNanos != 1<<20 {
+	if err != nil || res.Preparation.GetMemoryBytes() != 1<<20 {
 		t.Errorf("long plan: %v, %v", res, err)
 	}
 	if _, err := f.source.Plan(t.Context(), id); !errors.Is(err, fault.PlanNotFound) {

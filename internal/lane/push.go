@@ -10,6 +10,7 @@ import (
 	"connectrpc.com/connect"
 
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 	"github.com/ruedo-dev/ruedo/internal/limits"
@@ -40,9 +41,9 @@ type pushed struct {
 	logs      []byte
 }
 
-func (p *pushed) addLogs(o *runnerv1.Outcome) {
-	if o != nil && len(p.logs) > 0 {
-		o.Logs = p.logs
+func (p *pushed) addLogs(info *ruedov1.CallInfo) {
+	if info != nil && len(p.logs) > 0 {
+		info.Logs = p.logs
 	}
 }
 

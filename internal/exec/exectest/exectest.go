@@ -27,6 +27,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/exec"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
@@ -99,7 +100,7 @@ func (s *suite) echo(t *testing.T) {
 	if string(res.Output) != "hello" {
 		t.Errorf("output %q", res.Output)
 	}
-	if o := res.Outcome; o.GetRunner() == "" || o.GetDurationNanos() <= 0 || o.GetMemoryBytes() == 0 {
+	if o := res.Info; o.GetRunner() == "" || o.GetDuration().AsDuration() <= 0 || o.GetMemoryBytes() == 0 {
 		t.Errorf("outcome %v", o)
 	}
 }
@@ -128,11 +129,11 @@ func (s *suite) guestErrors(t *testing.T) {
 	if e.Reason != fault.GuestError || e.ConnectCode() != fault.CodeAlreadyExists || e.Message != "Ada is taken" || e.NotStarted {
 		t.Errorf("got %+v", e)
 	}
-	if o, ok := fault.Detail[*runnerv1.Outcome](err); !ok || o.Runner == "" || o.DurationNanos <= 0 {
+	if o, ok := fault.Detail[*ruedov1.CallInfo](err); !ok || o.Runner == "" || o.Duration.AsDuration() <= 0 {
 		t.Errorf("a failure has an outcome too: %v", o)
 	}
 	_, err = f.call(t.Context(), "exit")
-	if o, ok := fault.Detail[*runnerv1.Outcome](err); !errors.Is(err, fault.GuestExit) || !ok || o.ExitCode != 3 {
+	if o, ok := fault.Detail[*ruedov1.CallInfo](err); !errors.Is(err, fault.GuestExit) || !ok || o.ExitCode != 3 {
 		t.Errorf("exit: %v, %v", err, o)
 	}
 	if _, err = f.call(t.Context(), "panic"); err == nil || fault.Of(err).NotStarted {
@@ -179,16 +180,16 @@ func (s *suite) limits(t *testing.T) {
 func (s *suite) logs(t *testing.T) {
 	f := s.fixture(t, Options{}, nil)
 	res, err := f.call(t.Context(), "log something")
-	if err != nil || !bytes.Contains(res.GetOutcome().GetLogs(), []byte("something")) {
-		t.Errorf("logs %q, %v", res.GetOutcome().GetLogs(), err)
+	if err != nil || !bytes.Contains(res.GetInfo().GetLogs(), []byte("something")) {
+		t.Errorf("logs %q, %v", res.GetInfo().GetLogs(), err)
 	}
 	_, err = f.call(t.Context(), "logfail something")
-	if o, _ := fault.Detail[*runnerv1.Outcome](err); !bytes.Contains(o.GetLogs(), []byte("something")) {
+	if o, _ := fault.Detail[*ruedov1.CallInfo](err); !bytes.Contains(o.GetLogs(), []byte("something")) {
 		t.Errorf("logs of a failure %q, %v", o.GetLogs(), err)
 	}
 	res, err = f.Execute(t.Context(), &runnerv1.ExecuteRequest{Plan: f.plan, Input: []byte("log something")})
-	if err != nil || len(res.GetOutcome().GetLogs()) != 0 {
-		t.Errorf("logs that nobody asked for: %q, %v", res.GetOutcome().GetLogs(), err)
+	if err != nil || len(res.GetInfo().GetLogs()) != 0 {
+		t.Errorf("logs that nobody asked for: %q, %v", res.GetInfo().GetLogs(), err)
 	}
 }
 
@@ -368,7 +369,7 @@ func (s *suite) prepare(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if res.StartNanos <= 0 || res.MemoryBytes == 0 {
+		if res.GetPreparation().GetStartTime().AsDuration() <= 0 || res.GetPreparation().GetMemoryBytes() == 0 {
 			t.Errorf("got %v", res)
 		}
 	}

@@ -112,10 +112,13 @@ func (x *ExecuteRequest) GetLogs() bool {
 
 // ExecuteResponse is the answer of one call.
 type ExecuteResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Output        []byte                 `protobuf:"bytes,1,opt,name=output,proto3" json:"output,omitempty"`
-	ContentType   string                 `protobuf:"bytes,2,opt,name=content_type,json=contentType,proto3" json:"content_type,omitempty"`
-	Outcome       *Outcome               `protobuf:"bytes,3,opt,name=outcome,proto3" json:"outcome,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Output      []byte                 `protobuf:"bytes,1,opt,name=output,proto3" json:"output,omitempty"`
+	ContentType string                 `protobuf:"bytes,2,opt,name=content_type,json=contentType,proto3" json:"content_type,omitempty"`
+	// What lane protocol 1 has in place of info.
+	Outcome *Outcome `protobuf:"bytes,3,opt,name=outcome,proto3" json:"outcome,omitempty"`
+	// What the call took. The core adds call_id, runner and revision.
+	Info          *v1.CallInfo `protobuf:"bytes,4,opt,name=info,proto3" json:"info,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -171,7 +174,15 @@ func (x *ExecuteResponse) GetOutcome() *Outcome {
 	return nil
 }
 
-// Outcome tells what a call took, whether it succeeded or failed.
+func (x *ExecuteResponse) GetInfo() *v1.CallInfo {
+	if x != nil {
+		return x.Info
+	}
+	return nil
+}
+
+// Outcome tells what a call took, in lane protocol 1. It gets no new figures:
+// those go into ruedo.v1.CallInfo alone.
 type Outcome struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Id of the runner.
@@ -301,8 +312,11 @@ type Failure struct {
 	Fix      string            `protobuf:"bytes,4,opt,name=fix,proto3" json:"fix,omitempty"`
 	Metadata map[string]string `protobuf:"bytes,5,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// True where the call provably did not start.
-	NotStarted    bool     `protobuf:"varint,6,opt,name=not_started,json=notStarted,proto3" json:"not_started,omitempty"`
-	Outcome       *Outcome `protobuf:"bytes,7,opt,name=outcome,proto3" json:"outcome,omitempty"`
+	NotStarted bool `protobuf:"varint,6,opt,name=not_started,json=notStarted,proto3" json:"not_started,omitempty"`
+	// What lane protocol 1 has in place of info.
+	Outcome *Outcome `protobuf:"bytes,7,opt,name=outcome,proto3" json:"outcome,omitempty"`
+	// What the call took, if it began.
+	Info          *v1.CallInfo `protobuf:"bytes,8,opt,name=info,proto3" json:"info,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -386,6 +400,13 @@ func (x *Failure) GetOutcome() *Outcome {
 	return nil
 }
 
+func (x *Failure) GetInfo() *v1.CallInfo {
+	if x != nil {
+		return x.Info
+	}
+	return nil
+}
+
 type PrepareRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Id of the plan.
@@ -440,16 +461,16 @@ func (x *PrepareRequest) GetPlan() *Plan {
 }
 
 type PrepareResponse struct {
-	state        protoimpl.MessageState `protogen:"open.v1"`
-	CompileNanos int64                  `protobuf:"varint,1,opt,name=compile_nanos,json=compileNanos,proto3" json:"compile_nanos,omitempty"`
-	StartNanos   int64                  `protobuf:"varint,2,opt,name=start_nanos,json=startNanos,proto3" json:"start_nanos,omitempty"`
-	// Memory after start, in bytes.
-	MemoryBytes uint64       `protobuf:"varint,3,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"`
-	Isolation   v1.Isolation `protobuf:"varint,4,opt,name=isolation,proto3,enum=ruedo.v1.Isolation" json:"isolation,omitempty"`
-	// Why it is not the isolation that was asked for.
-	IsolationReason string `protobuf:"bytes,5,opt,name=isolation_reason,json=isolationReason,proto3" json:"isolation_reason,omitempty"`
-	// One call with the example when warm; zero without an example.
-	WarmNanos     int64 `protobuf:"varint,6,opt,name=warm_nanos,json=warmNanos,proto3" json:"warm_nanos,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What lane protocol 1 has in place of preparation.
+	CompileNanos    int64        `protobuf:"varint,1,opt,name=compile_nanos,json=compileNanos,proto3" json:"compile_nanos,omitempty"`
+	StartNanos      int64        `protobuf:"varint,2,opt,name=start_nanos,json=startNanos,proto3" json:"start_nanos,omitempty"`
+	MemoryBytes     uint64       `protobuf:"varint,3,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"`
+	Isolation       v1.Isolation `protobuf:"varint,4,opt,name=isolation,proto3,enum=ruedo.v1.Isolation" json:"isolation,omitempty"`
+	IsolationReason string       `protobuf:"bytes,5,opt,name=isolation_reason,json=isolationReason,proto3" json:"isolation_reason,omitempty"`
+	WarmNanos       int64        `protobuf:"varint,6,opt,name=warm_nanos,json=warmNanos,proto3" json:"warm_nanos,omitempty"`
+	// What the runner found. The core adds runner.
+	Preparation   *v1.Preparation `protobuf:"bytes,7,opt,name=preparation,proto3" json:"preparation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -526,22 +547,30 @@ func (x *PrepareResponse) GetWarmNanos() int64 {
 	return 0
 }
 
+func (x *PrepareResponse) GetPreparation() *v1.Preparation {
+	if x != nil {
+		return x.Preparation
+	}
+	return nil
+}
+
 var File_ruedo_runner_v1_execute_proto protoreflect.FileDescriptor
 
 const file_ruedo_runner_v1_execute_proto_rawDesc = "" +
 	"\n" +
-	"\x1druedo/runner/v1/execute.proto\x12\x0fruedo.runner.v1\x1a\x1aruedo/runner/v1/plan.proto\x1a\x16ruedo/v1/service.proto\"\xa4\x01\n" +
+	"\x1druedo/runner/v1/execute.proto\x12\x0fruedo.runner.v1\x1a\x1aruedo/runner/v1/plan.proto\x1a\x15ruedo/v1/invoke.proto\x1a\x16ruedo/v1/service.proto\"\xa4\x01\n" +
 	"\x0eExecuteRequest\x12\x12\n" +
 	"\x04plan\x18\x01 \x01(\tR\x04plan\x12\x17\n" +
 	"\acall_id\x18\x02 \x01(\tR\x06callId\x12\x18\n" +
 	"\aservice\x18\x03 \x01(\tR\aservice\x12\x14\n" +
 	"\x05input\x18\x04 \x01(\fR\x05input\x12!\n" +
 	"\fcontent_type\x18\x05 \x01(\tR\vcontentType\x12\x12\n" +
-	"\x04logs\x18\x06 \x01(\bR\x04logs\"\x80\x01\n" +
+	"\x04logs\x18\x06 \x01(\bR\x04logs\"\xa8\x01\n" +
 	"\x0fExecuteResponse\x12\x16\n" +
 	"\x06output\x18\x01 \x01(\fR\x06output\x12!\n" +
 	"\fcontent_type\x18\x02 \x01(\tR\vcontentType\x122\n" +
-	"\aoutcome\x18\x03 \x01(\v2\x18.ruedo.runner.v1.OutcomeR\aoutcome\"\xa9\x02\n" +
+	"\aoutcome\x18\x03 \x01(\v2\x18.ruedo.runner.v1.OutcomeR\aoutcome\x12&\n" +
+	"\x04info\x18\x04 \x01(\v2\x12.ruedo.v1.CallInfoR\x04info\"\xa9\x02\n" +
 	"\aOutcome\x12\x16\n" +
 	"\x06runner\x18\x01 \x01(\tR\x06runner\x12%\n" +
 	"\x0eduration_nanos\x18\x02 \x01(\x03R\rdurationNanos\x12!\n" +
@@ -553,7 +582,7 @@ const file_ruedo_runner_v1_execute_proto_rawDesc = "" +
 	"\x04fuel\x18\b \x01(\x04R\x04fuel\x12\x12\n" +
 	"\x04cold\x18\t \x01(\bR\x04cold\x12#\n" +
 	"\rrestore_nanos\x18\n" +
-	" \x01(\x03R\frestoreNanos\"\xb7\x02\n" +
+	" \x01(\x03R\frestoreNanos\"\xdf\x02\n" +
 	"\aFailure\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\rR\x04code\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x18\n" +
@@ -562,13 +591,14 @@ const file_ruedo_runner_v1_execute_proto_rawDesc = "" +
 	"\bmetadata\x18\x05 \x03(\v2&.ruedo.runner.v1.Failure.MetadataEntryR\bmetadata\x12\x1f\n" +
 	"\vnot_started\x18\x06 \x01(\bR\n" +
 	"notStarted\x122\n" +
-	"\aoutcome\x18\a \x01(\v2\x18.ruedo.runner.v1.OutcomeR\aoutcome\x1a;\n" +
+	"\aoutcome\x18\a \x01(\v2\x18.ruedo.runner.v1.OutcomeR\aoutcome\x12&\n" +
+	"\x04info\x18\b \x01(\v2\x12.ruedo.v1.CallInfoR\x04info\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"K\n" +
 	"\x0ePrepareRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12)\n" +
-	"\x04plan\x18\x02 \x01(\v2\x15.ruedo.runner.v1.PlanR\x04plan\"\xf7\x01\n" +
+	"\x04plan\x18\x02 \x01(\v2\x15.ruedo.runner.v1.PlanR\x04plan\"\xb0\x02\n" +
 	"\x0fPrepareResponse\x12#\n" +
 	"\rcompile_nanos\x18\x01 \x01(\x03R\fcompileNanos\x12\x1f\n" +
 	"\vstart_nanos\x18\x02 \x01(\x03R\n" +
@@ -577,7 +607,8 @@ const file_ruedo_runner_v1_execute_proto_rawDesc = "" +
 	"\tisolation\x18\x04 \x01(\x0e2\x13.ruedo.v1.IsolationR\tisolation\x12)\n" +
 	"\x10isolation_reason\x18\x05 \x01(\tR\x0fisolationReason\x12\x1d\n" +
 	"\n" +
-	"warm_nanos\x18\x06 \x01(\x03R\twarmNanosB\xba\x01\n" +
+	"warm_nanos\x18\x06 \x01(\x03R\twarmNanos\x127\n" +
+	"\vpreparation\x18\a \x01(\v2\x15.ruedo.v1.PreparationR\vpreparationB\xba\x01\n" +
 	"\x13com.ruedo.runner.v1B\fExecuteProtoP\x01Z7github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1;runnerv1\xa2\x02\x03RRX\xaa\x02\x0fRuedo.Runner.V1\xca\x02\x0fRuedo\\Runner\\V1\xe2\x02\x1bRuedo\\Runner\\V1\\GPBMetadata\xea\x02\x11Ruedo::Runner::V1b\x06proto3"
 
 var (
@@ -601,20 +632,25 @@ var file_ruedo_runner_v1_execute_proto_goTypes = []any{
 	(*PrepareRequest)(nil),  // 4: ruedo.runner.v1.PrepareRequest
 	(*PrepareResponse)(nil), // 5: ruedo.runner.v1.PrepareResponse
 	nil,                     // 6: ruedo.runner.v1.Failure.MetadataEntry
-	(*Plan)(nil),            // 7: ruedo.runner.v1.Plan
-	(v1.Isolation)(0),       // 8: ruedo.v1.Isolation
+	(*v1.CallInfo)(nil),     // 7: ruedo.v1.CallInfo
+	(*Plan)(nil),            // 8: ruedo.runner.v1.Plan
+	(v1.Isolation)(0),       // 9: ruedo.v1.Isolation
+	(*v1.Preparation)(nil),  // 10: ruedo.v1.Preparation
 }
 var file_ruedo_runner_v1_execute_proto_depIdxs = []int32{
-	2, // 0: ruedo.runner.v1.ExecuteResponse.outcome:type_name -> ruedo.runner.v1.Outcome
-	6, // 1: ruedo.runner.v1.Failure.metadata:type_name -> ruedo.runner.v1.Failure.MetadataEntry
-	2, // 2: ruedo.runner.v1.Failure.outcome:type_name -> ruedo.runner.v1.Outcome
-	7, // 3: ruedo.runner.v1.PrepareRequest.plan:type_name -> ruedo.runner.v1.Plan
-	8, // 4: ruedo.runner.v1.PrepareResponse.isolation:type_name -> ruedo.v1.Isolation
-	5, // [5:5] is the sub-list for method output_type
-	5, // [5:5] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	2,  // 0: ruedo.runner.v1.ExecuteResponse.outcome:type_name -> ruedo.runner.v1.Outcome
+	7,  // 1: ruedo.runner.v1.ExecuteResponse.info:type_name -> ruedo.v1.CallInfo
+	6,  // 2: ruedo.runner.v1.Failure.metadata:type_name -> ruedo.runner.v1.Failure.MetadataEntry
+	2,  // 3: ruedo.runner.v1.Failure.outcome:type_name -> ruedo.runner.v1.Outcome
+	7,  // 4: ruedo.runner.v1.Failure.info:type_name -> ruedo.v1.CallInfo
+	8,  // 5: ruedo.runner.v1.PrepareRequest.plan:type_name -> ruedo.runner.v1.Plan
+	9,  // 6: ruedo.runner.v1.PrepareResponse.isolation:type_name -> ruedo.v1.Isolation
+	10, // 7: ruedo.runner.v1.PrepareResponse.preparation:type_name -> ruedo.v1.Preparation
+	8,  // [8:8] is the sub-list for method output_type
+	8,  // [8:8] is the sub-list for method input_type
+	8,  // [8:8] is the sub-list for extension type_name
+	8,  // [8:8] is the sub-list for extension extendee
+	0,  // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_ruedo_runner_v1_execute_proto_init() }

@@ -1,0 +1,51 @@
+package lane
+
+import (
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+)
+
+// Cores understand runners of lane protocol 1, so that cores can be upgraded
+// first. Such a runner says what a call took and how a preparation went in
+// messages of its own; here they become the words that everything else uses.
+// This file goes when oldestProtocol is 2.
+
+// infoOf returns the figures of a call, in whichever words they came.
+func infoOf(info *ruedov1.CallInfo, o *runnerv1.Outcome) *ruedov1.CallInfo {
+	if info != nil || o == nil {
+		return info
+	}
+	return &ruedov1.CallInfo{
+		Duration:    durationpb.New(time.Duration(o.DurationNanos)),
+		MemoryBytes: o.MemoryBytes,
+		Logs:        o.Logs,
+		LogsDropped: o.LogsDropped,
+		ExitCode:    o.ExitCode,
+		CpuTime:     durationpb.New(time.Duration(o.CpuNanos)),
+		Fuel:        o.Fuel,
+		Cold:        o.Cold,
+		RestoreTime: durationpb.New(time.Duration(o.RestoreNanos)),
+	}
+}
+
+// preparationOf returns a preparation, in whichever words it came.
+func preparationOf(p *runnerv1.PrepareResponse) *ruedov1.Preparation {
+	if p.GetPreparation() != nil || p == nil {
+		return p.GetPreparation()
+	}
+	old := &ruedov1.Preparation{
+		CompileTime:     durationpb.New(time.Duration(p.CompileNanos)),
+		StartTime:       durationpb.New(time.Duration(p.StartNanos)),
+		MemoryBytes:     p.MemoryBytes,
+		Isolation:       p.Isolation,
+		IsolationReason: p.IsolationReason,
+	}
+	if p.WarmNanos != 0 {
+		old.WarmTime = durationpb.New(time.Duration(p.WarmNanos))
+	}
+	return old
+}

@@ -1,0 +1,98 @@
+package lane_test
+
+import (
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
+
+// executed has the stranger answer a call, and returns what the core makes of it.
+func executed(t *testing.T, s *stranger, answer *runnerv1.RunnerFrame) (*ruedov1.CallInfo, error) {
+	t.Helper()
+	type result struct {
+		res *runnerv1.ExecuteResponse
+		err error
+	}
+	ended := make(chan result, 1)
+	go func() {
+		res, err := s.lane.Execute(t.Context(), &runnerv1.ExecuteRequest{})
+		ended <- result{res, err}
+	}()
+	for answer.Id == 0 {
+		res, err := s.stream.Receive()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range res.Frames {
+			if f.GetExecute() != nil {
+				answer.Id = f.Id
+			}
+		}
+	}
+	s.send(answer)
+	r := <-ended
+	if r.err != nil {
+		info, _ := fault.Detail[*ruedov1.CallInfo](r.err)
+		return info, r.err
+	}
+	return r.res.GetInfo(), nil
+}
+
+// Cores are upgraded first, so they meet runners of the protocol before.
+func TestARunnerOfProtocol1IsUnderstood(t *testing.T) {
+	s := strangerOf(t, newCore(t, patient), 1)
+	outcome := &runnerv1.Outcome{
+		Runner: "someone else", DurationNanos: 1, MemoryBytes: 2, Logs: []byte("log"), LogsDropped: 3, ExitCode: 4, CpuNanos: 5, Fuel: 6, Cold: true, RestoreNanos: 7,
+	}
+	want := &ruedov1.CallInfo{
+		Runner: "bad", Duration: durationpb.New(1), MemoryBytes: 2, Logs: []byte("log"), LogsDropped: 3, ExitCode: 4, CpuTime: durationpb.New(5), Fuel: 6, Cold: true, RestoreTime: durationpb.New(7),
+	}
+	for what, frame := range map[string]*runnerv1.RunnerFrame{
+		"an answer": {Kind: &runnerv1.RunnerFrame_Executed{Executed: &runnerv1.ExecuteResponse{Outcome: outcome}}},
+		"a failure": {Kind: &runnerv1.RunnerFrame_Failure{Failure: &runnerv1.Failure{Reason: "GUEST_TRAP", Outcome: outcome}}},
+	} {
+		if got, err := executed(t, s, frame); (err != nil) != (what == "a failure") || !proto.Equal(got, want) {
+			t.Errorf("%s: %v, %v", what, got, err)
+		}
+	}
+	type result struct {
+		res *runnerv1.PrepareResponse
+		err error
+	}
+	prepared := make(chan result, 1)
+	go func() {
+		res, err := s.lane.Prepare(t.Context(), &runnerv1.PrepareRequest{Id: "p"})
+		prepared <- result{res, err}
+	}()
+	s.send(&runnerv1.RunnerFrame{Id: s.next(), Kind: &runnerv1.RunnerFrame_Prepared{Prepared: &runnerv1.PrepareResponse{
+		CompileNanos: 1, StartNanos: 2, MemoryBytes: 3, Isolation: ruedov1.Isolation_ISOLATION_SHARED, IsolationReason: "why", WarmNanos: 4,
+	}}})
+	preparation := &ruedov1.Preparation{
+		CompileTime: durationpb.New(1), StartTime: durationpb.New(2), MemoryBytes: 3, Isolation: ruedov1.Isolation_ISOLATION_SHARED, IsolationReason: "why", WarmTime: durationpb.New(4),
+	}
+	if r := <-prepared; r.err != nil || !proto.Equal(r.res.GetPreparation(), preparation) {
+		t.Errorf("a preparation: %v, %v", r.res, r.err)
+	}
+}
+
+// What a runner says of a call goes to callers, but for what it is not asked.
+func TestARunnerSaysOnlyWhatItKnows(t *testing.T) {
+	s := newStranger(t, newCore(t, patient))
+	info := &ruedov1.CallInfo{CallId: "another", Runner: "someone else", Revision: 9, Duration: durationpb.New(7), Fuel: 8}
+	info.ProtoReflect().SetUnknown([]byte{0xf8, 0x07, 0x01}) // field 127
+	info.Duration.ProtoReflect().SetUnknown([]byte{0xf8, 0x07, 0x01})
+	want := &ruedov1.CallInfo{Runner: "bad", Duration: durationpb.New(7), Fuel: 8}
+	for what, frame := range map[string]*runnerv1.RunnerFrame{
+		"an answer": {Kind: &runnerv1.RunnerFrame_Executed{Executed: &runnerv1.ExecuteResponse{Info: info}}},
+		"a failure": {Kind: &runnerv1.RunnerFrame_Failure{Failure: &runnerv1.Failure{Reason: "GUEST_TRAP", Info: info}}},
+	} {
+		if got, err := executed(t, s, frame); (err != nil) != (what == "a failure") || !proto.Equal(got, want) {
+			t.Errorf("%s: %v, %v", what, got, err)
+		}
+	}
+}

@@ -1,6 +1,6 @@
 // Package api holds the Connect handlers, one file per service of
 // proto/ruedo/v1, each thin: it translates a request, asks the room that knows,
-// and gives back the answer. Rules live elsewhere; errors become codes in
+// and returns the answer. Rules live elsewhere; errors become codes in
 // package fault's table by way of wire's interceptor.
 //
 // [Mount] puts them all on a port, each with its bounds, with reflection and
@@ -32,7 +32,7 @@ import (
 const (
 	maxInvoke    = 8 << 20
 	maxPublish   = 2 << 20        // the store takes 1.4 MiB of a service
-	maxDecorator = 1<<20 + 64<<10 // a schema has at most 256 KiB; one of a megabyte is still told so
+	maxDecorator = 1<<20 + 64<<10 // a schema has at most 256 KiB; one of a megabyte still gets an error that says so
 	maxQuestion  = 64 << 10
 )
 

@@ -145,7 +145,7 @@ func (s *serviceService) WatchServices(ctx context.Context, _ *ruedov1.WatchServ
 	}
 }
 
-// sorted gives the values of a map by name.
+// sorted returns the values of a map by name.
 func sorted[T interface{ GetName() string }](m map[string]T) []T {
 	return slices.SortedFunc(maps.Values(m), func(a, b T) int { return strings.Compare(a.GetName(), b.GetName()) })
 }

@@ -298,7 +298,7 @@ func TestUnreadableValuesKeepTheLastGoodOne(t *testing.T) {
 		last = r.Header.Revision
 	}
 	wait(t, m, last)
-	signal(m.resync) // a list finds them again
+	signal(m.relist) // a list finds them again
 	wait(t, m, publish(t, s, service("two", 1, wasm("a")), 0).GetVersion())
 	eventually(t, "both are an alarm", func() bool { return alarm(m, fault.Integrity) != nil })
 	is(t, alarm(m, fault.Integrity), fault.Integrity, "2 values", "decorator small, service one")

@@ -11,8 +11,8 @@ import (
 	"google.golang.org/grpc/metadata"
 )
 
-// askAgain is how long an answer about progress is waited for. The store gives
-// none while it is still catching up with a watch.
+// askAgain is how long to wait for an answer about progress. The store does not
+// answer while it is still catching up with a watch.
 const askAgain = 25 * time.Millisecond
 
 // maxPending bounds the events that wait for a watch that is behind.
@@ -22,16 +22,16 @@ var (
 	errBehind     = errors.New("a watch is too far behind the others")
 	errFormat     = errors.New("the storage format has changed")
 	errWatchEnded = errors.New("a watch has ended")
-	errResync     = errors.New("the store is not the one that was watched")
+	errRelist     = errors.New("the store is not the one that was watched")
 )
 
 // follower is one run of the watches, from one list to the next.
 type follower struct {
 	m *Mirror
-	// seen is, for each watch, the revision up to which it has told everything.
+	// seen is, for each watch, the revision up to which it has reported everything.
 	seen []int64
 	// pending are events that are not shown yet, since another watch may still
-	// have older ones to tell.
+	// report older ones.
 	pending []*clientv3.Event
 	ask     chan struct{}
 }
@@ -42,23 +42,23 @@ type message struct {
 	clientv3.WatchResponse
 }
 
-// follow watches from the mirror's horizon on until a watch breaks, the mirror
-// is to be listed again, or ctx ends.
+// follow watches from the applied revision on until a watch breaks, the store
+// has to be listed again, or ctx ends.
 //
 // There is one watch for each table and one for the format, and etcd promises
 // order within each only. So an event is held back until the other watches are
 // known to have passed its revision. They are asked for that: the answer
 // (progress) comes to all watches of the stream, to each after its events.
 func (m *Mirror) follow(ctx context.Context) error {
-	// The metadata gives the watches a stream of their own: others on the same
-	// client would hold up the answer, and get it too.
+	// With this metadata the watches get a stream of their own: others on the same
+	// client would delay the answer, and receive it too.
 	ctx = metadata.AppendToOutgoingContext(clientv3.WithRequireLeader(ctx), "ruedo-watch", "mirror")
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
 	f := &follower{m: m, ask: make(chan struct{}, 1)}
-	from := m.horizon.Load()
+	from := m.applied.Load()
 	msgs := make(chan message)
 	for i, key := range m.watched() {
 		f.seen = append(f.seen, from)
@@ -80,13 +80,13 @@ func (m *Mirror) follow(ctx context.Context) error {
 	return f.loop(ctx, msgs)
 }
 
-// asker asks for progress beside the loop: a request waits while the stream is
-// being made again.
+// asker asks for progress outside of the loop: a request waits while the stream
+// is being made again.
 func (f *follower) asker(ctx context.Context) {
 	for {
 		select {
 		case <-f.ask:
-			_ = f.m.cluster.RequestProgress(ctx) // asked again where no answer comes
+			_ = f.m.cluster.RequestProgress(ctx) // the loop asks again if no answer comes
 		case <-ctx.Done():
 			return
 		}
@@ -97,7 +97,7 @@ func (f *follower) loop(ctx context.Context, msgs <-chan message) error {
 	again := time.NewTimer(askAgain)
 	defer again.Stop()
 	for {
-		ask := true // but for an answer, which is no reason to ask
+		ask := true // except after an answer
 		select {
 		case msg := <-msgs:
 			news, err := f.take(msg)
@@ -118,17 +118,17 @@ func (f *follower) loop(ctx context.Context, msgs <-chan message) error {
 				}
 			}
 			ask = news
-		case <-f.m.kick:
+		case <-f.m.wake:
 		case <-again.C:
-		case <-f.m.resync:
-			return errResync
+		case <-f.m.relist:
+			return errRelist
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 		if err := f.advance(); err != nil {
 			return err
 		}
-		if len(f.pending) == 0 && f.m.wanted.Load() <= f.m.horizon.Load() {
+		if len(f.pending) == 0 && f.m.requested.Load() <= f.m.applied.Load() {
 			again.Stop()
 			continue
 		}
@@ -139,7 +139,7 @@ func (f *follower) loop(ctx context.Context, msgs <-chan message) error {
 	}
 }
 
-// take reads a message and tells whether it brings events.
+// take reads a message and reports whether it brings events.
 func (f *follower) take(msg message) (news bool, err error) {
 	switch {
 	case msg.Err() != nil:
@@ -153,7 +153,7 @@ func (f *follower) take(msg message) (news bool, err error) {
 		return false, nil
 	}
 	// All events of a revision come in one message.
-	f.m.hear()
+	f.m.contact()
 	if len(f.pending)+len(msg.Events) > maxPending {
 		return false, errBehind
 	}
@@ -167,7 +167,7 @@ func (f *follower) take(msg message) (news bool, err error) {
 // be for this program to read, or may be the loss of everything.
 func (f *follower) advance() error {
 	horizon := slices.Min(f.seen)
-	if horizon <= f.m.horizon.Load() {
+	if horizon <= f.m.applied.Load() {
 		return nil
 	}
 	var next *Snapshot

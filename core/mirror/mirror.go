@@ -46,13 +46,12 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/text"
 )
 
-// staleAfter is how long a store may be unheard before its mirror is stale.
+// staleAfter is how long a store may not answer before its mirror is stale.
 const staleAfter = 3 * time.Second
 
 // Config says what a mirror is of.
 type Config struct {
-	// Store to mirror. Required. It is told of the mirror, for the names that its
-	// errors suggest.
+	// Store to mirror. Required. Its errors then suggest names from the mirror.
 	Store *store.Store
 	// Logger; nil discards.
 	Logger *slog.Logger
@@ -70,22 +69,22 @@ type Mirror struct {
 	closed  chan struct{}
 
 	snapshot atomic.Pointer[Snapshot]
-	// horizon is the revision up to which everything is in the snapshot.
-	horizon atomic.Int64
-	// wanted is the highest revision that somebody waits for.
-	wanted atomic.Int64
-	// heard is when the store last answered, as time since began.
-	heard atomic.Int64
-	began time.Time
-	// etcd is etcd's own id of its cluster, by which another store is told apart.
+	// applied is the revision up to which everything is in the snapshot.
+	applied atomic.Int64
+	// requested is the highest revision that somebody waits for.
+	requested atomic.Int64
+	// lastContact is when the store last answered, as time since began.
+	lastContact atomic.Int64
+	began       time.Time
+	// etcd is etcd's own id of its cluster. Another store has another one.
 	etcd atomic.Uint64
 
-	kick   chan struct{} // wanted has grown
-	resync chan struct{} // what the watch knows is not to be trusted
+	wake   chan struct{} // requested has grown
+	relist chan struct{} // what the watch has reported cannot be trusted
 
-	mu      sync.Mutex
-	changed chan struct{} // closed and replaced when the snapshot changes
-	moved   chan struct{} // the same when the horizon moves
+	mu       sync.Mutex
+	changed  chan struct{} // closed and replaced when the snapshot changes
+	advanced chan struct{} // the same when applied grows
 }
 
 // Open loads the mirror, within ctx and the store's OpTimeout, and keeps it up to
@@ -99,7 +98,7 @@ func Open(ctx context.Context, cfg Config) (*Mirror, error) {
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	m.cancel = cancel
 	m.wg.Go(func() { m.run(run) })
-	m.wg.Go(func() { m.beat(run) })
+	m.wg.Go(func() { m.heartbeat(run) })
 	return m, nil
 }
 
@@ -108,16 +107,16 @@ func newMirror(cluster *fleet.Cluster, guard *store.Guard, logger *slog.Logger) 
 		logger = slog.New(slog.DiscardHandler)
 	}
 	return &Mirror{
-		cluster: cluster,
-		guard:   guard,
-		logger:  logger,
-		tables:  tables(),
-		began:   time.Now(),
-		closed:  make(chan struct{}),
-		kick:    make(chan struct{}, 1),
-		resync:  make(chan struct{}, 1),
-		changed: make(chan struct{}),
-		moved:   make(chan struct{}),
+		cluster:  cluster,
+		guard:    guard,
+		logger:   logger,
+		tables:   tables(),
+		began:    time.Now(),
+		closed:   make(chan struct{}),
+		wake:     make(chan struct{}, 1),
+		relist:   make(chan struct{}, 1),
+		changed:  make(chan struct{}),
+		advanced: make(chan struct{}),
 	}
 }
 
@@ -135,24 +134,25 @@ func (m *Mirror) Close() error {
 	return nil
 }
 
-// Snapshot is the present state. It costs one atomic load, and gives the same
-// pointer until something has changed.
+// Snapshot returns the present state. It costs one atomic load, and returns the
+// same pointer until something has changed.
 func (m *Mirror) Snapshot() *Snapshot { return m.snapshot.Load() }
 
-// Revision of the store that the mirror has seen. It moves on also where the
-// store's changes are none of the mirror's, and the snapshot stays.
-func (m *Mirror) Revision() int64 { return m.horizon.Load() }
+// Revision returns the revision of the store that the mirror has seen. It advances
+// even when a change is outside the mirror's tables and the snapshot stays the
+// same.
+func (m *Mirror) Revision() int64 { return m.applied.Load() }
 
-// Age is how long ago the store was last heard.
+// Age returns how long ago the store last answered.
 func (m *Mirror) Age() time.Duration {
-	return max(0, time.Since(m.began)-time.Duration(m.heard.Load()))
+	return max(0, time.Since(m.began)-time.Duration(m.lastContact.Load()))
 }
 
-// Stale tells that the store was not heard for more than 3 s, so that what the
-// mirror gives may be of the past.
+// Stale reports whether the store has not answered for more than 3 s, so that the
+// snapshot may be out of date.
 func (m *Mirror) Stale() bool { return m.Age() > staleAfter }
 
-// Changed gives a channel that is closed at the next change of the snapshot.
+// Changed returns a channel that is closed at the next change of the snapshot.
 // Get it before the snapshot, so that no change is missed between the two.
 func (m *Mirror) Changed() <-chan struct{} {
 	m.mu.Lock()
@@ -160,20 +160,20 @@ func (m *Mirror) Changed() <-chan struct{} {
 	return m.changed
 }
 
-// Wait returns when the mirror has seen a revision of the store: what Snapshot
-// gives from then on holds every write up to it. It gives ctx's error where
-// that takes longer.
+// Wait returns when the mirror has seen a revision of the store: from then on
+// every snapshot holds every write up to it. It returns ctx's error if ctx ends
+// first.
 func (m *Mirror) Wait(ctx context.Context, revision int64) error {
 	for {
 		m.mu.Lock()
-		moved := m.moved
+		advanced := m.advanced
 		m.mu.Unlock()
-		if m.horizon.Load() >= revision {
+		if m.applied.Load() >= revision {
 			return nil
 		}
-		m.want(revision)
+		m.request(revision)
 		select {
-		case <-moved:
+		case <-advanced:
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-m.closed:
@@ -182,16 +182,16 @@ func (m *Mirror) Wait(ctx context.Context, revision int64) error {
 	}
 }
 
-// want has the watch find out whether a revision is there yet: one that touches
-// none of the mirror's keys makes no event.
-func (m *Mirror) want(revision int64) {
+// request asks the watcher for progress up to revision, because a write outside
+// the mirror's tables produces no event.
+func (m *Mirror) request(revision int64) {
 	for {
-		was := m.wanted.Load()
-		if was >= revision || m.wanted.CompareAndSwap(was, revision) {
+		was := m.requested.Load()
+		if was >= revision || m.requested.CompareAndSwap(was, revision) {
 			break
 		}
 	}
-	signal(m.kick)
+	signal(m.wake)
 }
 
 // load reads everything at one revision. With STORE_EMPTY and STORE_FORMAT the
@@ -209,7 +209,7 @@ func (m *Mirror) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	m.hear()
+	m.contact()
 	old := m.Snapshot()
 	var format []byte
 	stored := map[string]*mvccpb.KeyValue{}
@@ -234,7 +234,7 @@ func (m *Mirror) load(ctx context.Context) error {
 	}
 	m.guard.Follow(format)
 	m.etcd.Store(got.Header.ClusterId)
-	m.wanted.Store(0) // of a store before, it might never come
+	m.requested.Store(0) // of a store before, it might never come
 	m.show(d.Snapshot, got.Header.Revision)
 	return nil
 }
@@ -269,7 +269,7 @@ func (m *Mirror) refuse(old *Snapshot, stored map[string]*mvccpb.KeyValue, forma
 	if format == nil {
 		return fleet.StoreEmpty("%s, the store has not even a format number", held)
 	}
-	if known := m.guard.Format(); known != nil && fleet.SameStore(known, format) && now.ClusterId == m.etcd.Load() && now.Revision >= m.horizon.Load() {
+	if known := m.guard.Format(); known != nil && fleet.SameStore(known, format) && now.ClusterId == m.etcd.Load() && now.Revision >= m.applied.Load() {
 		return nil
 	}
 	prefix := m.cluster.Space().Prefix(first.kind())
@@ -281,7 +281,7 @@ func (m *Mirror) refuse(old *Snapshot, stored map[string]*mvccpb.KeyValue, forma
 	return fleet.StoreEmpty("%s, the store has none of them", held)
 }
 
-// watched are the prefixes that the mirror is made of, and the format's key.
+// watched returns the prefixes of all tables, and the format's key.
 func (m *Mirror) watched() []string {
 	space := m.cluster.Space()
 	var all []string
@@ -330,7 +330,7 @@ func (m *Mirror) run(ctx context.Context) {
 				break
 			}
 			switch fault.ReasonOf(err) {
-			case fault.StoreUnavailable, fault.StoreEmpty, fault.StoreFormat: // told elsewhere
+			case fault.StoreUnavailable, fault.StoreEmpty, fault.StoreFormat: // reported elsewhere
 			default:
 				m.logger.Warn("cannot list the store again", "error", err)
 			}
@@ -338,26 +338,25 @@ func (m *Mirror) run(ctx context.Context) {
 	}
 }
 
-func (m *Mirror) hear() { m.heard.Store(int64(time.Since(m.began))) }
+func (m *Mirror) contact() { m.lastContact.Store(int64(time.Since(m.began))) }
 
-// show makes a snapshot, or nil for the same, what the mirror gives, and tells
-// those who wait.
-func (m *Mirror) show(s *Snapshot, horizon int64) {
+// show replaces the snapshot, unless s is nil, and wakes whoever waits.
+func (m *Mirror) show(s *Snapshot, revision int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if s != nil {
 		m.snapshot.Store(s)
 	}
-	m.horizon.Store(horizon)
+	m.applied.Store(revision)
 	if s != nil {
 		close(m.changed)
 		m.changed = make(chan struct{})
 	}
-	close(m.moved)
-	m.moved = make(chan struct{})
+	close(m.advanced)
+	m.advanced = make(chan struct{})
 }
 
-// signal leaves a note that is read once, however often it was left.
+// signal wakes the receiver of ch once, however often it is called meanwhile.
 func signal(ch chan struct{}) {
 	select {
 	case ch <- struct{}{}:

@@ -30,7 +30,7 @@ type table interface {
 	// lasting is true for what stays until it is deleted, and false for members.
 	lasting() bool
 	unreadable(name string) error
-	// init gives a snapshot an empty map.
+	// init sets an empty map.
 	init(s *Snapshot)
 	// clone makes the map of s its own.
 	clone(s *Snapshot)

@@ -11,7 +11,7 @@
 // When a method returns, the core that it ran on sees the change: a call sent
 // after the answer meets the new revision or a newer one.
 //
-// All methods may be called from many goroutines at once; of two publishers of
+// All methods may be called from many goroutines; of two publishers of
 // one service one gets CONFLICT.
 package publish
 
@@ -130,7 +130,7 @@ func (p *Publisher) Publish(ctx context.Context, req *ruedov1.PublishServiceRequ
 }
 
 // Rollback makes revision number live again; zero means the highest below the
-// live one. It gives the service as it is now and the revision that was live.
+// live one. It returns the service as it is now and the revision that was live.
 func (p *Publisher) Rollback(ctx context.Context, name string, number uint64) (*ruedov1.Service, uint64, error) {
 	live, err := p.cfg.Store.Service(ctx, name)
 	if err != nil {
@@ -187,7 +187,7 @@ func (p *Publisher) prepare(ctx context.Context, s *ruedov1.Service) ([]*ruedov1
 }
 
 // isolation is what the runners found when they prepared a revision. It depends
-// on the module alone, so the first that could tells for all.
+// on the module alone, so the first that could decides for all.
 func isolation(prepared []*ruedov1.Preparation) (ruedov1.Isolation, string) {
 	for _, p := range prepared {
 		if p.GetError() == "" {
@@ -215,7 +215,7 @@ func (p *Publisher) rules(ctx context.Context, rev *ruedov1.Revision) (*decorate
 	return decorate.Combine(ds), nil
 }
 
-// flip makes next live where the service is still as it was seen.
+// flip makes next live if the service is still as it was seen.
 func (p *Publisher) flip(ctx context.Context, next *ruedov1.Service, seen int64) (*ruedov1.Service, error) {
 	stored, err := p.cfg.Store.PublishService(ctx, next, seen)
 	if err != nil {
@@ -224,7 +224,7 @@ func (p *Publisher) flip(ctx context.Context, next *ruedov1.Service, seen int64)
 	return stored, p.cfg.Mirror.Wait(ctx, stored.GetVersion())
 }
 
-// sameRevision tells whether two revisions differ in number and time alone.
+// sameRevision reports whether two revisions differ only in number and time.
 func sameRevision(a, b *ruedov1.Revision) bool {
 	return a != nil &&
 		a.GetModule() == b.GetModule() &&

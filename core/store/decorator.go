@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	// deleteTries bounds how often a deletion is begun anew because services
+	// deleteTries bounds how often a deletion begins again because services
 	// were published meanwhile.
 	deleteTries = 8
 	// namedUsers bounds how many services an error names.
@@ -60,7 +60,7 @@ func (s *Store) UpdateDecorator(ctx context.Context, d *ruedov1.Decorator, seen 
 	return next, nil
 }
 
-// DeleteDecorator removes a decorator and gives the store's revision of that.
+// DeleteDecorator removes a decorator and returns the store's revision of that.
 // DECORATOR_IN_USE names the services whose live revision carries it; no
 // service can be published with it meanwhile. DECORATOR_NOT_FOUND.
 func (s *Store) DeleteDecorator(ctx context.Context, name string) (int64, error) {

@@ -25,7 +25,7 @@ const (
 	// maxChunkBytes is the largest chunk that is read back, whatever a manifest
 	// says.
 	maxChunkBytes = 1 << 20
-	// parallel chunks are under way at once.
+	// parallel chunks are in flight at the same time.
 	parallel = 4
 )
 
@@ -134,7 +134,7 @@ func (s *Store) PutModule(ctx context.Context, m *ruedov1.Module, data []byte) e
 }
 
 // ReadModule reads the bytes of a module and verifies them. MODULE_NOT_FOUND;
-// INTEGRITY where what is stored is not what the digest names.
+// INTEGRITY if what is stored is not what the digest names.
 func (s *Store) ReadModule(ctx context.Context, digest string) ([]byte, error) {
 	data, err := s.readModule(ctx, digest)
 	s.damaged.note(digest, err)

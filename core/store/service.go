@@ -60,12 +60,12 @@ func (s *Store) Published(ctx context.Context, name string) (*ruedov1.Service, e
 }
 
 // PublishService makes svc what the service is, and svc.Revision its live
-// revision, in one transaction. The revision is written where its number is
-// new; where it is not, it must be the one that is stored, so that the same
-// call serves to roll back.
+// revision, in one transaction. The revision is written if its number is
+// new; otherwise it must be the one that is stored, so that the same call serves
+// to roll back.
 //
-// seen is the version that the caller has read, zero where there was no such
-// service. CONFLICT where the service has changed since; MODULE_NOT_FOUND;
+// seen is the version that the caller has read, zero if there was no such
+// service. CONFLICT if the service has changed since; MODULE_NOT_FOUND;
 // DECORATOR_NOT_FOUND. The service comes back with its new version.
 func (s *Store) PublishService(ctx context.Context, svc *ruedov1.Service, seen int64) (*ruedov1.Service, error) {
 	p, err := s.publication(svc, seen)
@@ -79,7 +79,7 @@ func (s *Store) PublishService(ctx context.Context, svc *ruedov1.Service, seen i
 	return p.service, nil
 }
 
-// DeleteService removes a service and all its revisions and gives the store's
+// DeleteService removes a service and all its revisions, and returns the store's
 // revision of that. SERVICE_NOT_FOUND.
 func (s *Store) DeleteService(ctx context.Context, name string) (int64, error) {
 	key, err := s.space.Service(name)

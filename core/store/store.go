@@ -69,11 +69,11 @@ const (
 
 // Config says where the store is.
 type Config struct {
-	// Hosts of etcd, each "host:port". Needed where Client is nil.
+	// Hosts of etcd, each "host:port". Required if Client is nil.
 	Hosts []string
 	// TLS for etcd; nil means none.
 	TLS *tls.Config
-	// Client is used in place of hosts, and not closed.
+	// Client is used instead of Hosts, and is not closed.
 	Client *clientv3.Client
 	// Cluster is the cluster id.
 	Cluster string
@@ -107,10 +107,9 @@ type Store struct {
 	unpack  *zstd.Decoder
 }
 
-// Open connects to the store and checks its format, writing it where the
-// cluster is new. STORE_UNAVAILABLE, with the hosts named, where the store does
-// not answer within ctx or OpTimeout; STORE_FORMAT where a newer ruedo wrote
-// it; STORE_EMPTY if the cluster is not new and its format is gone;
+// Open connects to the store and checks its format, writing it if the cluster is
+// new. STORE_UNAVAILABLE, with the hosts named, if the store does not answer
+// within ctx or OpTimeout; STORE_FORMAT if a newer ruedo wrote it; STORE_EMPTY if the cluster is not new and its format is gone;
 // CONFIG_INVALID. A store that is full can be opened.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if cfg.MaxModule <= 0 {

@@ -32,7 +32,7 @@ type DirectoryConfig struct {
 }
 
 // relistEvery bounds how long the set of cores may be wrong after a store was
-// replaced by an older copy of itself, of which a watch tells nothing.
+// replaced by an older copy of itself, which a watch does not report.
 const relistEvery = 30 * time.Second
 
 // Directory is what a runner sees of the store: where the cores are, and its
@@ -47,7 +47,7 @@ type Directory struct {
 	wg     sync.WaitGroup
 }
 
-// Dial connects to the store. STORE_UNAVAILABLE, with the hosts named, where it
+// Dial connects to the store. STORE_UNAVAILABLE, with the hosts named, if it
 // does not answer within ctx or 2 s; STORE_FORMAT; CONFIG_INVALID.
 func Dial(ctx context.Context, cfg DirectoryConfig) (*Directory, error) {
 	c, err := Open(Config{Hosts: cfg.Hosts, TLS: cfg.TLS, Cluster: cfg.Cluster, Logger: cfg.Logger})
@@ -88,7 +88,8 @@ func (d *Directory) Cores(ctx context.Context) <-chan []*ruedov1.Core {
 }
 
 // follow lists the cores and watches them until the watch breaks or it is time
-// to list again. It tells whether the list was had.
+// to list again. It reports whether the initial
+// list succeeded.
 func (d *Directory) follow(ctx context.Context, out chan<- []*ruedov1.Core, sent *[]*ruedov1.Core) bool {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -150,7 +151,7 @@ func (d *Directory) put(cores map[string]*ruedov1.Core, key string, value []byte
 
 func same(a, b *ruedov1.Core) bool { return proto.Equal(a, b) }
 
-// sorted gives a set that is never nil.
+// sorted returns a set that is never nil.
 func sorted(cores map[string]*ruedov1.Core) []*ruedov1.Core {
 	set := make([]*ruedov1.Core, 0, len(cores))
 	for _, key := range slices.Sorted(maps.Keys(cores)) {
@@ -160,7 +161,7 @@ func sorted(cores map[string]*ruedov1.Core) []*ruedov1.Core {
 }
 
 // Register enters a runner under a lease and keeps it there until leave is
-// called, which removes it at once. ctx bounds the first announcement alone.
+// called, which removes it immediately. ctx bounds the first announcement only.
 func (d *Directory) Register(ctx context.Context, r *ruedov1.Runner) (leave func(context.Context) error, err error) {
 	logger := d.logger.With("id", r.GetId(), "cluster", d.cluster.space.Cluster())
 	m, err := d.cluster.announce(ctx, keys.KindRunner, r.GetId(), r, d.ttl, logger)

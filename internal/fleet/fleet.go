@@ -12,7 +12,7 @@
 //
 // # Membership
 //
-// An entry lives under a lease of its announcer. It goes at once when the
+// An entry lives under a lease of its announcer. It goes immediately when the
 // announcer closes, and within the lease's TTL when the announcer dies. While
 // the announcer lives the entry comes back: after the store was away, after
 // the lease expired, and after somebody removed it. Two announcers may hold
@@ -21,5 +21,5 @@
 // # Errors
 //
 // [Fault] is the one place where etcd's errors become ours. A caller's own
-// cancel or deadline is given back as it is.
+// cancel or deadline is returned as it is.
 package fleet

@@ -23,7 +23,7 @@
 // A key can only be built from names that pass [ValidName], so that no name
 // reaches into another's keys: there is no key for "..", "a/b" or a name with
 // a NUL. Every prefix ends in a slash, so that team never matches team-2.
-// Parse is the exact inverse: it accepts what the builders give and nothing
+// Parse is the exact inverse: it accepts what the builders return and nothing
 // else. The package does no input or output.
 package keys
 
@@ -78,7 +78,7 @@ const MaxChunk = 999_999
 // [NewSpace]; the zero Space builds keys of no cluster.
 type Space string
 
-// NewSpace gives the space of a cluster id. CONFIG_INVALID where the id breaks
+// NewSpace returns the space of a cluster id. CONFIG_INVALID if the id breaks
 // the pattern of names.
 func NewSpace(cluster string) (Space, error) {
 	if !ValidName(cluster) {

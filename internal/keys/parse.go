@@ -42,8 +42,8 @@ type Key struct {
 	Number uint64
 }
 
-// Parse reads a key. It gives false for every string that no builder of
-// [Space] gives.
+// Parse reads a key. It reports false for every string that no builder of
+// [Space] returns.
 func Parse(key string) (Key, bool) {
 	rest, ok := strings.CutPrefix(key, root)
 	if !ok {
@@ -88,7 +88,7 @@ func (s Space) Parse(key string) (Key, bool) {
 	return only(k, ok && k.Space == s)
 }
 
-// String builds the key again. Empty where the parts are not valid.
+// String builds the key again. It is empty if the parts are not valid.
 func (k Key) String() string {
 	var key string
 	var err error

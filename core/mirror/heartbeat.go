@@ -16,9 +16,9 @@ const (
 	probeBeats = 10
 )
 
-// beat asks the store at times whether it is there, and whether the watch has
-// seen what it has done.
-func (m *Mirror) beat(ctx context.Context) {
+// heartbeat asks the store every second whether it is there, and compares its
+// revision with what the watch has reported.
+func (m *Mirror) heartbeat(ctx context.Context) {
 	tick := time.NewTicker(beatEvery)
 	defer tick.Stop()
 	var last int64 // revision of the beat before
@@ -32,8 +32,8 @@ func (m *Mirror) beat(ctx context.Context) {
 		case <-tick.C:
 		}
 		m.guard.CheckFiles()
-		before := m.horizon.Load()
-		now, etcd, format, err := m.ask(ctx)
+		before := m.applied.Load()
+		now, etcd, format, err := m.probe(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -47,7 +47,7 @@ func (m *Mirror) beat(ctx context.Context) {
 			away = false
 			m.logger.Info("the store answers again")
 		}
-		m.hear()
+		m.contact()
 		lagging++
 		if before >= last {
 			lagging = 0
@@ -57,19 +57,19 @@ func (m *Mirror) beat(ctx context.Context) {
 		}
 		if now < before || etcd != m.etcd.Load() || lagging >= stuckBeats || !m.guard.Known(ctx, format) {
 			last, lagging = 0, 0
-			signal(m.resync)
+			signal(m.relist)
 			continue
 		}
 		last = now
-		if now > m.horizon.Load() {
-			m.want(now)
+		if now > m.applied.Load() {
+			m.request(now)
 		}
 	}
 }
 
-// ask reads the store's revision, etcd's cluster id and the format, through the
+// probe reads the store's revision, etcd's cluster id and the format, through the
 // quorum.
-func (m *Mirror) ask(ctx context.Context) (revision int64, etcd uint64, format []byte, err error) {
+func (m *Mirror) probe(ctx context.Context) (revision int64, etcd uint64, format []byte, err error) {
 	err = m.cluster.Do(ctx, "reach the store", func(ctx context.Context) error {
 		got, err := m.cluster.Get(ctx, m.cluster.Space().Format())
 		if err != nil {

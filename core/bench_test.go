@@ -10,7 +10,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/ruedotest"
 )
 
-// BenchmarkCall is the whole way of a call in one process: HTTP, the hallway, a
+// BenchmarkCall is the whole way of a call in one process: HTTP, resolving, a
 // lane, the sandbox and back. Use it with -cpuprofile; `make bench` compares.
 func BenchmarkCall(b *testing.B) {
 	c := ruedotest.New(b, ruedotest.Options{Runners: 1, Concurrency: 64})

@@ -55,9 +55,9 @@ func TestEventsAreHeldBackUntilAllWatchesHavePassedThem(t *testing.T) {
 	expect := func(horizon int64, services, decorators int) {
 		t.Helper()
 		s := m.Snapshot()
-		if m.Revision() != horizon || len(s.Services) != services || len(s.Decorators) != decorators {
+		if m.applied.Load() != horizon || len(s.Services) != services || len(s.Decorators) != decorators {
 			t.Fatalf("at %d with %d services and %d decorators, want %d, %d, %d",
-				m.Revision(), len(s.Services), len(s.Decorators), horizon, services, decorators)
+				m.applied.Load(), len(s.Services), len(s.Decorators), horizon, services, decorators)
 		}
 	}
 	event(watchServices, 12, "services/greet", service("greet", 1, wasm("a"), "small"))

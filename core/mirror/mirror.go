@@ -138,11 +138,6 @@ func (m *Mirror) Close() error {
 // same pointer until something has changed.
 func (m *Mirror) Snapshot() *Snapshot { return m.snapshot.Load() }
 
-// Revision returns the revision of the store that the mirror has seen. It advances
-// even when a change is outside the mirror's tables and the snapshot stays the
-// same.
-func (m *Mirror) Revision() int64 { return m.applied.Load() }
-
 // Age returns how long ago the store last answered.
 func (m *Mirror) Age() time.Duration {
 	return max(0, time.Since(m.began)-time.Duration(m.lastContact.Load()))

@@ -37,7 +37,7 @@ func wait(t *testing.T, m *Mirror, revision int64) {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if err := m.Wait(ctx, revision); err != nil {
-		t.Fatalf("revision %d: %v; the mirror is at %d", revision, err, m.Revision())
+		t.Fatalf("revision %d: %v; the mirror is at %d", revision, err, m.applied.Load())
 	}
 }
 

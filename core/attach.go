@@ -26,7 +26,7 @@ func (c *Core) attach(l *lane.Lane) (detach func()) {
 	if l.Registered() {
 		return remove
 	}
-	c.registrations.Go(func() { c.register(l) })
+	c.goroutines.Go(func() { c.register(l) })
 	return remove
 }
 
@@ -34,7 +34,7 @@ func (c *Core) attach(l *lane.Lane) (detach func()) {
 func (c *Core) register(l *lane.Lane) {
 	ctx, cancel := context.WithCancel(c.down)
 	defer cancel()
-	c.registrations.Go(func() {
+	c.goroutines.Go(func() {
 		<-l.Done()
 		cancel()
 	})

@@ -16,39 +16,29 @@
 //
 // # Going down
 //
-// When the context of Serve ends, the core takes no new connections, lets calls
-// under way finish, then closes its lanes and leaves the cluster. Runners that
+// When the context of Serve ends, the core stops accepting connections, lets calls
+// in flight finish, then closes its lanes and leaves the cluster. Runners that
 // know other cores go on with them.
 package core
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
 	"net"
 	"net/http"
-	"net/url"
-	"os"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
-	"github.com/oklog/ulid/v2"
-	"google.golang.org/protobuf/types/known/timestamppb"
-
-	"github.com/ruedo-dev/ruedo/core/api"
 	"github.com/ruedo-dev/ruedo/core/catalog"
 	"github.com/ruedo-dev/ruedo/core/dispatch"
-	"github.com/ruedo-dev/ruedo/core/gateway"
 	"github.com/ruedo-dev/ruedo/core/invoke"
 	"github.com/ruedo-dev/ruedo/core/mirror"
-	"github.com/ruedo-dev/ruedo/core/publish"
 	"github.com/ruedo-dev/ruedo/core/store"
-	"github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1/runnerv1connect"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/exec"
-	"github.com/ruedo-dev/ruedo/internal/fleet"
 	"github.com/ruedo-dev/ruedo/internal/lane"
 	"github.com/ruedo-dev/ruedo/internal/port"
 	"github.com/ruedo-dev/ruedo/internal/telemetry"
@@ -65,33 +55,35 @@ const (
 // Config says what a core is made of. The zero value of a field means its
 // default.
 type Config struct {
-	// Cluster is the cluster's id. Needed.
+	// Cluster is the cluster's id. Required.
 	Cluster string
 	// Store says where the catalog is; its Cluster and Logger are filled in.
 	Store store.Config
-	// Listen is the host:port to serve on; "" means DefaultListen, port 0 picks
-	// one, "-" means no port at all: only Handler is served, by the caller.
+	// Listen is the host:port to serve on. Port 0 picks one; "-" means no port at
+	// all: only Handler is served, by the caller. Default: [DefaultListen].
 	Listen string
-	// URL is where runners and clients reach this core; "" means the address
-	// that it listens on.
+	// URL is where runners and clients reach this core. Default: the address that
+	// it listens on.
 	URL string
 	// Distributed sends every call to an attached runner. Without it Local
 	// executes.
 	Distributed bool
-	// Local is the in-process runner; needed where Distributed is false.
+	// Local is the in-process runner. Required if Distributed is false.
 	Local Local
-	// MaxModule bounds a module, in bytes.
+	// MaxModule bounds a module, in bytes. Default: [DefaultMaxModule].
 	MaxModule int64
-	// LeaseTTL is how long after its death the core is still listed.
+	// LeaseTTL is how long after its death the core is still listed. Default:
+	// [DefaultLeaseTTL].
 	LeaseTTL time.Duration
-	// Drain bounds how long going down waits for calls under way.
+	// Drain bounds how long going down waits for calls in flight. Default:
+	// [DefaultDrain].
 	Drain time.Duration
 	// Port bounds what callers may cost; see [port.Config]. Its Count, Panicked
 	// and Logger are filled in.
 	Port port.Config
-	// Version of the program, for people.
+	// Version of the program, human-readable.
 	Version string
-	// Logger; nil discards.
+	// Logger receives what operators have to know. Default: discard.
 	Logger *slog.Logger
 }
 
@@ -104,254 +96,101 @@ type Local interface {
 
 // Core is one control-plane process.
 type Core struct {
-	cfg        Config
-	log        *slog.Logger
-	self       *ruedov1.Core
+	cfg  Config
+	log  *slog.Logger
+	self *ruedov1.Core
+
+	listener   net.Listener // nil without a port
+	port       *port.Server
 	store      *store.Store
 	mirror     *mirror.Mirror
-	catalog    *catalog.Catalog
 	metrics    *telemetry.Metrics
 	dispatcher *dispatch.Dispatcher
+	catalog    *catalog.Catalog
+	invoker    *invoke.Invoker
 	lanes      *lane.Host
-	membership *fleet.Membership
-	// registrations are the goroutines that keep core-attached runners listed.
-	registrations sync.WaitGroup
-	listener      net.Listener
-	port          *port.Server
-	// down is closed when the core goes down; streams that would go on for ever
-	// end with it.
+
+	// down ends when the core goes down; what would go on forever ends with it.
 	down context.Context
 	stop context.CancelFunc
-	// plans is done when the goroutine that tells the dispatcher of new plans is.
-	plans chan struct{}
+	// goroutines are those of the core itself.
+	goroutines sync.WaitGroup
+	// closers undo what was started, the last one first.
+	closers []func(context.Context) error
 }
 
-// New opens the store, joins the cluster and opens the port. It serves nothing
-// before Serve; Close undoes it.
-func New(ctx context.Context, cfg Config) (_ *Core, err error) {
-	if cfg.Listen == "" {
-		cfg.Listen = DefaultListen
-	}
-	if cfg.MaxModule == 0 {
-		cfg.MaxModule = DefaultMaxModule
-	}
-	if cfg.LeaseTTL == 0 {
-		cfg.LeaseTTL = DefaultLeaseTTL
-	}
-	if cfg.Drain == 0 {
-		cfg.Drain = DefaultDrain
-	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.DiscardHandler)
-	}
+// New opens the port and the store, and puts the rooms together. The core serves
+// nothing, and no other process knows of it, before Serve; Close undoes New.
+func New(ctx context.Context, cfg Config) (*Core, error) {
+	cfg = cfg.withDefaults()
 	if !cfg.Distributed && cfg.Local == nil {
 		return nil, errors.New("core: neither distributed execution nor a local runner")
 	}
-	c := &Core{cfg: cfg, log: cfg.Logger, plans: make(chan struct{})}
+	c := &Core{cfg: cfg, log: cfg.Logger}
 	c.down, c.stop = context.WithCancel(context.Background())
-	close(c.plans)
-	defer func() {
-		if err != nil {
-			_ = c.Close(context.WithoutCancel(ctx))
-		}
-	}()
-
-	// The port first: it is what fails most, and nothing is joined yet.
-	if cfg.Listen != "-" {
-		if c.listener, err = port.Listen(cfg.Listen); err != nil {
-			return nil, err
-		}
-		if c.cfg.URL == "" {
-			c.cfg.URL = "http://" + c.listener.Addr().String()
-		}
+	if err := c.start(ctx); err != nil {
+		return nil, errors.Join(err, c.Close(context.WithoutCancel(ctx)))
 	}
-	cfg.Store.Cluster, cfg.Store.Logger, cfg.Store.MaxModule = cfg.Cluster, cfg.Logger, cfg.MaxModule
-	if c.store, err = store.Open(ctx, cfg.Store); err != nil {
-		return nil, err
-	}
-	if c.mirror, err = mirror.Open(ctx, mirror.Config{Store: c.store, Logger: cfg.Logger}); err != nil {
-		return nil, err
-	}
-	c.self = describe(c.cfg)
-	c.assemble()
-	if c.listener != nil {
-		if err := c.join(ctx); err != nil {
-			return nil, err
-		}
-	}
-	c.catalog.Start()
-	c.plans = make(chan struct{})
-	go c.followPlans()
 	return c, nil
 }
 
-func describe(cfg Config) *ruedov1.Core {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown"
-	}
-	return &ruedov1.Core{Id: "core-" + shortID(), Host: host, Url: cfg.URL, Version: cfg.Version, StartTime: timestamppb.Now()}
-}
-
-// shortID is the random end of a ULID: enough to tell processes apart.
-func shortID() string {
-	id := ulid.Make().String()
-	return strings.ToLower(id[len(id)-8:])
-}
-
-// assemble puts the rooms together, from the lane up to the port.
-func (c *Core) assemble() {
-	c.dispatcher = dispatch.New(dispatch.Config{Logger: c.log})
-	c.metrics = telemetry.New(c.readyRunners)
-	c.catalog = catalog.New(catalog.Config{Mirror: c.mirror, Executor: c.dispatcher, Logger: c.log})
-	invoker := invoke.New(invoke.Config{Catalog: c.catalog, Observe: c.metrics.Call})
-	source := &source{catalog: c.catalog, modules: newModules(c.store.ReadModule)}
-	if !c.cfg.Distributed {
-		c.dispatcher.Add(newLocalMember(c.cfg.Local, source))
-	}
-	c.lanes = lane.NewHost(lane.HostConfig{
-		Core:     c.self,
-		Cluster:  c.cfg.Cluster,
-		Source:   source,
-		OnAttach: c.attach,
-		Logger:   c.log,
-	})
-	publisher := publish.New(publish.Config{Store: c.store, Mirror: c.mirror, Catalog: c.catalog, Dispatcher: c.dispatcher})
-
-	cfg := c.cfg.Port
-	cfg.Count, cfg.Panicked, cfg.Logger = c.metrics.Requests, c.metrics.Panic, c.log
-	if u, err := url.Parse(c.cfg.URL); err == nil && u.Hostname() != "" {
-		cfg.Hosts = append(slices.Clip(cfg.Hosts), u.Hostname())
-	}
-	c.port = port.New(cfg)
-	api.Mount(c.port, api.Config{
-		Store: c.store, Mirror: c.mirror, Catalog: c.catalog, Invoker: invoker, Publisher: publisher, Dispatcher: c.dispatcher,
-		Core: c.self, Cluster: c.cfg.Cluster, Distributed: c.cfg.Distributed, MaxModule: c.cfg.MaxModule,
-		Done: c.down.Done(),
-	})
-	c.port.Handle("/call/", "call", port.Bounds{Weight: callWeight}, gateway.New(invoker, c.log))
-	c.port.Handle("GET /metrics", "metrics", port.Bounds{}, c.metrics.Handler())
-	c.port.Handle("GET /healthz", "healthz", port.Bounds{}, http.HandlerFunc(healthy))
-	c.port.Handle("GET /readyz", "readyz", port.Bounds{}, http.HandlerFunc(c.ready))
-	small := port.Bounds{Message: 4 << 10, Weight: 8}
-	c.port.Connect(small, c.lanes.Handler, map[string]port.Bounds{
-		runnerv1connect.RunnerServiceAttachProcedure:     {Message: lane.MaxRequest, Body: -1, Stream: true, Unchecked: true},
-		runnerv1connect.RunnerServicePushOutputProcedure: {Message: lane.MaxRequest, Body: lane.MaxPush, Unchecked: true},
-	})
-}
-
-// callWeight is how many bytes of memory a byte of an input may take while it is
-// read: buffers grow by doubling.
-const callWeight = 3
-
-func healthy(w http.ResponseWriter, _ *http.Request) {
-	_, _ = w.Write([]byte("ok\n")) // the caller is gone
-}
-
-// ready answers whether calls sent here now would find a runner.
-func (c *Core) ready(w http.ResponseWriter, _ *http.Request) {
-	if !c.dispatcher.Ready() {
-		w.WriteHeader(http.StatusServiceUnavailable)
-		_, _ = w.Write([]byte("no runner is attached and ready\n"))
-		return
-	}
-	healthy(w, nil)
-}
-
-// join lists this core in the cluster, so that runners and other cores find it.
-func (c *Core) join(ctx context.Context) (err error) {
-	c.membership, err = c.store.Cluster().AnnounceCore(ctx, c.self, c.cfg.LeaseTTL)
-	return err
+func (cfg Config) withDefaults() Config {
+	cfg.Listen = cmp.Or(cfg.Listen, DefaultListen)
+	cfg.MaxModule = cmp.Or(cfg.MaxModule, DefaultMaxModule)
+	cfg.LeaseTTL = cmp.Or(cfg.LeaseTTL, DefaultLeaseTTL)
+	cfg.Drain = cmp.Or(cfg.Drain, DefaultDrain)
+	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))
+	return cfg
 }
 
 // Handler serves everything that the core's port serves.
 func (c *Core) Handler() http.Handler { return c.port.Handler() }
 
-// Routes are all routes of the core's port, with their bounds.
+// Routes returns all routes of the core's port, with their bounds.
 func (c *Core) Routes() []port.Route { return c.port.Routes() }
 
-// URL is where this core is reached; empty where it has no port.
+// URL returns where this core is reached; "" if it has no port.
 func (c *Core) URL() string { return c.cfg.URL }
 
-// ID is the core's id in the cluster.
+// ID returns the core's id in the cluster.
 func (c *Core) ID() string { return c.self.GetId() }
 
-// Serve serves the port until ctx ends, then goes down gently. It returns nil
-// where that went well.
+// Serve serves the port and joins the cluster. When ctx ends, it goes down gently
+// and returns nil if that went well.
 func (c *Core) Serve(ctx context.Context) error {
 	if c.listener == nil {
 		<-ctx.Done()
 		return nil
 	}
-	failed := make(chan error, 1)
-	go func() { failed <- c.port.Serve(c.listener) }()
-	c.log.Info("core is serving", "core", c.ID(), "cluster", c.cfg.Cluster, "url", c.URL())
-	select {
-	case err := <-failed:
-		return err
-	case <-ctx.Done():
+	ended := make(chan error, 1)
+	go func() { ended <- c.port.Serve(c.listener) }()
+	joined := c.join(ctx)
+	if joined == nil {
+		c.log.Info("core is serving", "core", c.ID(), "cluster", c.cfg.Cluster, "url", c.URL())
+		select {
+		case err := <-ended:
+			return err
+		case <-ctx.Done():
+		}
+		c.log.Info("core is going down", "core", c.ID())
 	}
-	c.log.Info("core is going down", "core", c.ID())
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.cfg.Drain)
 	defer cancel()
 	c.stop()
 	// Lanes last until the calls on them have ended.
-	drained := c.port.Drain(drain)
-	lanes := c.lanes.Close(drain)
-	closed := c.port.Close(drain)
-	<-failed
-	return errors.Join(drained, lanes, closed)
+	err := errors.Join(joined, c.port.Drain(drain), c.lanes.Close(drain), c.port.Close(drain))
+	<-ended
+	return err
 }
 
-// Close leaves the cluster and gives back what New took. Call it after Serve
-// has returned.
+// Close leaves the cluster and releases what New took. Call it after Serve has
+// returned.
 func (c *Core) Close(ctx context.Context) error {
 	c.stop()
-	<-c.plans
-	if c.catalog != nil {
-		c.catalog.Close()
-	}
 	var errs []error
-	if c.listener != nil {
-		_ = c.listener.Close() // closed already where Serve ran
+	for _, undo := range slices.Backward(c.closers) {
+		errs = append(errs, undo(ctx))
 	}
-	if c.lanes != nil {
-		errs = append(errs, c.lanes.Close(ctx))
-	}
-	if c.port != nil {
-		errs = append(errs, c.port.Close(ctx)) // closed already if Serve drained it
-	}
-	if c.dispatcher != nil {
-		c.dispatcher.Close()
-	}
-	c.registrations.Wait()
-	if c.membership != nil {
-		errs = append(errs, c.membership.Close(ctx))
-	}
-	if c.mirror != nil {
-		errs = append(errs, c.mirror.Close())
-	}
-	if c.store != nil {
-		errs = append(errs, c.store.Close())
-	}
+	c.closers = nil
 	return errors.Join(errs...)
-}
-
-// followPlans tells the dispatcher what is live, so that runners which attach
-// prepare it before they get calls.
-func (c *Core) followPlans() {
-	defer close(c.plans)
-	var services map[string]*ruedov1.Service
-	for {
-		changed := c.mirror.Changed()
-		c.dispatcher.SetPlans(c.catalog.Plans())
-		now := c.mirror.Snapshot().Services
-		c.forget(services, now)
-		services = now
-		select {
-		case <-changed:
-		case <-c.down.Done():
-			return
-		}
-	}
 }

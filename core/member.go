@@ -32,3 +32,14 @@ func (m *localMember) Info() *ruedov1.Runner { return m.info }
 func (m *localMember) Ready() bool           { return true }
 func (m *localMember) Active() int           { return int(m.active.Load()) }
 func (m *localMember) Total() uint64         { return m.total.Load() }
+
+// readyRunners returns how many runners would take a call now.
+func (c *Core) readyRunners() int {
+	n := 0
+	for _, m := range c.dispatcher.Members() {
+		if m.Ready() {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,60 @@
+package core
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+
+	"github.com/ruedo-dev/ruedo/core/api"
+	"github.com/ruedo-dev/ruedo/core/gateway"
+	"github.com/ruedo-dev/ruedo/core/publish"
+	"github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1/runnerv1connect"
+	"github.com/ruedo-dev/ruedo/internal/lane"
+	"github.com/ruedo-dev/ruedo/internal/port"
+)
+
+// callWeight is how many bytes of memory a byte of an input may take while it is
+// read: buffers grow by doubling.
+const callWeight = 3
+
+func (c *Core) portConfig() port.Config {
+	cfg := c.cfg.Port
+	cfg.Count, cfg.Panicked, cfg.Logger = c.metrics.Requests, c.metrics.Panic, c.log
+	if u, err := url.Parse(c.cfg.URL); err == nil && u.Hostname() != "" {
+		cfg.Hosts = append(slices.Clip(cfg.Hosts), u.Hostname())
+	}
+	return cfg
+}
+
+// mount puts everything that the core serves on its port.
+func (c *Core) mount() {
+	publisher := publish.New(publish.Config{Store: c.store, Mirror: c.mirror, Catalog: c.catalog, Dispatcher: c.dispatcher})
+	api.Mount(c.port, api.Config{
+		Store: c.store, Mirror: c.mirror, Catalog: c.catalog, Invoker: c.invoker, Publisher: publisher, Dispatcher: c.dispatcher,
+		Core: c.self, Cluster: c.cfg.Cluster, Distributed: c.cfg.Distributed, MaxModule: c.cfg.MaxModule,
+		Done: c.down.Done(),
+	})
+	c.port.Handle("/call/", "call", port.Bounds{Weight: callWeight}, gateway.New(c.invoker, c.log))
+	c.port.Handle("GET /metrics", "metrics", port.Bounds{}, c.metrics.Handler())
+	c.port.Handle("GET /healthz", "healthz", port.Bounds{}, http.HandlerFunc(healthy))
+	c.port.Handle("GET /readyz", "readyz", port.Bounds{}, http.HandlerFunc(c.ready))
+	small := port.Bounds{Message: 4 << 10, Weight: 8}
+	c.port.Connect(small, c.lanes.Handler, map[string]port.Bounds{
+		runnerv1connect.RunnerServiceAttachProcedure:     {Message: lane.MaxRequest, Body: -1, Stream: true, Unchecked: true},
+		runnerv1connect.RunnerServicePushOutputProcedure: {Message: lane.MaxRequest, Body: lane.MaxPush, Unchecked: true},
+	})
+}
+
+func healthy(w http.ResponseWriter, _ *http.Request) {
+	_, _ = w.Write([]byte("ok\n")) // the caller is gone
+}
+
+// ready reports whether a call that is sent here now would find a runner.
+func (c *Core) ready(w http.ResponseWriter, _ *http.Request) {
+	if !c.dispatcher.Ready() {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		_, _ = w.Write([]byte("no runner is attached and ready\n"))
+		return
+	}
+	healthy(w, nil)
+}

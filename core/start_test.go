@@ -1,0 +1,76 @@
+package core_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/ruedo-dev/ruedo/core"
+	"github.com/ruedo-dev/ruedo/core/store"
+	"github.com/ruedo-dev/ruedo/internal/etcdembed"
+	"github.com/ruedo-dev/ruedo/internal/ruedotest"
+)
+
+// config is a core of its own on a store.
+func config(e *etcdembed.Server) core.Config {
+	return core.Config{Cluster: "test", Store: store.Config{Client: e.Client(), Check: e.Check}, Listen: "127.0.0.1:0", Distributed: true}
+}
+
+func listed(t *testing.T, e *etcdembed.Server) int64 {
+	t.Helper()
+	got, err := e.Client().Get(t.Context(), "/ruedo/test/cores/", clientv3.WithPrefix(), clientv3.WithCountOnly())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got.Count
+}
+
+// Runners and other cores find a core in the list, so it is there for as long as
+// the core serves.
+func TestACoreIsListedWhileItServes(t *testing.T) {
+	e := ruedotest.Etcd(t)
+	c, err := core.New(t.Context(), config(e))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := listed(t, e); n != 0 {
+		t.Errorf("%d cores are listed before one serves", n)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- c.Serve(ctx) }()
+	for deadline := time.Now().Add(10 * time.Second); listed(t, e) != 1; {
+		if time.Now().After(deadline) {
+			t.Fatal("the core is not listed")
+		}
+	}
+	stop()
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+	if err := c.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if n := listed(t, e); n != 0 {
+		t.Errorf("%d cores are listed after it has closed", n)
+	}
+}
+
+// What was made before a part that cannot be made is closed again.
+func TestACoreThatCannotStartLeavesNothingBehind(t *testing.T) {
+	e := ruedotest.Etcd(t)
+	first, err := core.New(t.Context(), config(e))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := config(e)
+	cfg.Cluster = "Not A Cluster"
+	if c, err := core.New(t.Context(), cfg); err == nil {
+		t.Errorf("a core of cluster %q: %v", cfg.Cluster, c)
+	}
+	if err := first.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+}

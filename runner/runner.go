@@ -109,9 +109,9 @@ type Config struct {
 	// and arguments. That process does nothing but call sandbox.CompileChild.
 	// Empty means that this process compiles, and nothing bounds it.
 	Compiler []string
-	// Turns of guests at the processors, where several runners share a process;
-	// nil means turns of its own.
-	Turns *sandbox.Turns
+	// CPUSlots bound how many guests run at a time, if several runners share a
+	// process. Nil means slots for this runner alone.
+	CPUSlots *sandbox.CPUSlots
 	// MaxPlans is how many plans stay ready although they have no calls;
 	// DefaultMaxPlans. Others come back from the compile cache on disk with their
 	// next call, which takes tens of milliseconds.
@@ -175,7 +175,7 @@ func New(ctx context.Context, cfg Config) (*Runner, error) {
 		return nil, errors.Join(err, r.Close(ctx))
 	}
 	r.engine, err = sandbox.New(context.WithoutCancel(ctx), sandbox.Config{
-		CacheDir: filepath.Join(dir, "compiled"), Compiler: cfg.Compiler, Turns: cfg.Turns, Logger: cfg.Logger,
+		CacheDir: filepath.Join(dir, "compiled"), Compiler: cfg.Compiler, CPUSlots: cfg.CPUSlots, Logger: cfg.Logger,
 	})
 	if err != nil {
 		err = fault.Wrap(err, fault.DataDir, "the sandbox cannot be opened: %s", err).WithFix("choose another directory (runner.cache_dir)")

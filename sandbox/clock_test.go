@@ -8,6 +8,7 @@ import (
 
 	w "github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
 	"github.com/ruedo-dev/ruedo/sandbox"
+	"github.com/ruedo-dev/ruedo/sandbox/hostcall"
 )
 
 // TestClocks reads both clocks a thousand times in one call: they are coarse,
@@ -39,16 +40,16 @@ func TestClocks(t *testing.T) {
 			for b := range slices.Chunk(res.Output, 8) {
 				read = append(read, binary.LittleEndian.Uint64(b))
 			}
-			if read[0] != uint64(sandbox.Tick) {
+			if read[0] != uint64(hostcall.Tick) {
 				t.Errorf("%s: a resolution of %d ns", name, read[0])
 			}
 			for _, v := range read[1:] {
-				if v%uint64(sandbox.Tick) != 0 || v < last {
+				if v%uint64(hostcall.Tick) != 0 || v < last {
 					t.Fatalf("%s: %d ns after %d", name, v, last)
 				}
 				last = v
 			}
-			if at := time.Unix(0, int64(last)); name == "wall" && (at.Before(before.Add(-sandbox.Tick)) || at.After(time.Now())) {
+			if at := time.Unix(0, int64(last)); name == "wall" && (at.Before(before.Add(-hostcall.Tick)) || at.After(time.Now())) {
 				t.Errorf("the wall clock says %s", at)
 			}
 			// An hour is more than this engine is old.

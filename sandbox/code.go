@@ -144,6 +144,6 @@ const instanceBytes = 64 << 10
 // Held returns how many bytes the template has for itself: its snapshot and
 // its idle instances. Compiled code, which templates share, is not in it.
 func (t *Template) Held() int64 {
-	idle, kept := t.pool.held()
-	return templateBytes + t.image.Held() + kept + int64(idle)*(instanceBytes+8*int64(t.rewritten.TableMin))
+	idle, retained := t.pool.held()
+	return templateBytes + t.image.Held() + retained + int64(idle)*(instanceBytes+8*int64(t.rewritten.TableMin))
 }

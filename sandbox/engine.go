@@ -21,6 +21,9 @@ import (
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/sandbox/compile"
+	"github.com/ruedo-dev/ruedo/sandbox/fuel"
+	"github.com/ruedo-dev/ruedo/sandbox/hostcall"
+	"github.com/ruedo-dev/ruedo/sandbox/stack"
 )
 
 // Config of an engine. The zero value is good.
@@ -37,13 +40,13 @@ type Config struct {
 	// MaxIdle is how many instances of one template wait for calls; those that
 	// nobody needs for a while are given back. 0 means twice the processors.
 	MaxIdle int
-	// MaxKept is how many bytes the instances of all templates may keep of the
-	// pages that their calls write, so that the next call does not have to ask for
-	// them; beyond it they give them back. 0 means 256 MiB.
-	MaxKept int64
-	// Turns of this process's guests at its processors. Nil means turns for the
-	// guests of this engine alone.
-	Turns *Turns
+	// MaxRetainedBytes is how many bytes the idle instances of all templates can
+	// retain of the pages that their calls wrote, so that the next call does not have
+	// to ask for them; beyond it they release them. 0 means 256 MiB.
+	MaxRetainedBytes int64
+	// CPUSlots bound how many guests of this process run at a time. Nil means slots
+	// for the guests of this engine alone.
+	CPUSlots *CPUSlots
 	// Logger gets what concerns the host: a broken cache, a fault of a host
 	// function. Nil discards.
 	Logger *slog.Logger
@@ -84,16 +87,16 @@ type Engine struct {
 	log      *slog.Logger
 	runtime  wazero.Runtime
 	compiler *compile.Compiler
-	born     time.Time // zero of the guests' monotonic clock
+	host     *hostcall.Host
 	janitor  sync.WaitGroup
 	stop     chan struct{} // ends the janitor
 	gate     gate
 	once     sync.Once // of what Close does at last
 	closed   error     // what came of it
 
-	kept   atomic.Int64 // bytes that instances keep between calls
-	stacks stacks
-	quiet  *time.Timer // gives the garbage of large calls back
+	retained atomic.Int64 // bytes that idle instances retain
+	stacks   stack.Pool
+	quiet    *time.Timer // releases the garbage of large calls
 
 	mu        sync.Mutex
 	templates map[*Template]struct{}
@@ -106,13 +109,13 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	if cfg.MaxIdle <= 0 {
 		cfg.MaxIdle = 2 * runtime.GOMAXPROCS(0)
 	}
-	if cfg.MaxKept <= 0 {
-		cfg.MaxKept = 256 << 20
+	if cfg.MaxRetainedBytes <= 0 {
+		cfg.MaxRetainedBytes = 256 << 20
 	}
-	if cfg.Turns == nil {
-		cfg.Turns = NewTurns()
+	if cfg.CPUSlots == nil {
+		cfg.CPUSlots = NewCPUSlots()
 	}
-	e := &Engine{cfg: cfg, log: cfg.Logger, born: time.Now(), templates: make(map[*Template]struct{}), codes: make(map[[sha256.Size]byte]*code), stop: make(chan struct{})}
+	e := &Engine{cfg: cfg, log: cfg.Logger, host: hostcall.NewHost(), templates: make(map[*Template]struct{}), codes: make(map[[sha256.Size]byte]*code), stop: make(chan struct{})}
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
 	}
@@ -121,7 +124,7 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 		return nil, err
 	}
 	e.runtime = wazero.NewRuntimeWithConfig(ctx, e.compiler.RuntimeConfig())
-	for _, instantiate := range []func(context.Context, wazero.Runtime) error{hostModule, hostMeter, e.wasiModule} {
+	for _, instantiate := range []func(context.Context, wazero.Runtime) error{e.host.Instantiate, fuel.Instantiate} {
 		if err := instantiate(ctx, e.runtime); err != nil {
 			return nil, errors.Join(fmt.Errorf("host functions: %w", err), e.runtime.Close(ctx), e.compiler.Close(ctx))
 		}
@@ -180,7 +183,7 @@ func (e *Engine) Close(ctx context.Context) error {
 		close(e.stop)
 		e.janitor.Wait()
 		e.closed = errors.Join(e.runtime.Close(ctx), e.compiler.Close(ctx))
-		e.stacks.close()
+		e.stacks.Close()
 	})
 	return e.closed
 }

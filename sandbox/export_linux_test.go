@@ -3,23 +3,14 @@
 package sandbox
 
 import (
+	"reflect"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// KeepStack bounds a stack between calls, KeepStacks those that nobody has.
-const (
-	KeepStack  = keepStack
-	KeepStacks = keepStacks
-)
-
-// IdleStacks is how many stacks no instance has.
-func (e *Engine) IdleStacks() int {
-	e.stacks.mu.Lock()
-	defer e.stacks.mu.Unlock()
-	return len(e.stacks.idle)
-}
+// IdleStacks is how many stacks no instance has. No call is in flight.
+func (e *Engine) IdleStacks() int { return reflect.ValueOf(&e.stacks).Elem().FieldByName("idle").Len() }
 
 // StacksOfIdle gives how many bytes of the stack of each instance that waits are
 // in memory.
@@ -28,8 +19,7 @@ func (t *Template) StacksOfIdle() []int {
 	defer t.pool.mu.Unlock()
 	var sizes []int
 	for _, i := range t.pool.idle {
-		s := i.lent
-		usable := s.space[reserved-mostStack-slack:]
+		usable := reflect.ValueOf(i.own).Elem().FieldByName("usable").Bytes()
 		pages := make([]byte, len(usable)/unix.Getpagesize())
 		if _, _, errno := unix.Syscall(unix.SYS_MINCORE, uintptr(unsafe.Pointer(&usable[0])), uintptr(len(usable)), uintptr(unsafe.Pointer(&pages[0]))); errno != 0 {
 			panic(errno)
@@ -43,12 +33,15 @@ func (t *Template) StacksOfIdle() []int {
 	return sizes
 }
 
-// Lent tells whether the instance that waits last ran on a stack that was lent.
-func (t *Template) Lent() bool {
-	i := t.pool.take()
+// OwnStack reports whether the function of the idle instance runs on a stack of its
+// own.
+func (t *Template) OwnStack() bool {
+	i := t.pool.get()
 	defer t.pool.put(i)
-	return i.stack.space != nil && len(*i.stack.space) == reserved
+	space := reflect.ValueOf(i.stack).FieldByName("space")
+	own := reflect.ValueOf(i.own).Elem().FieldByName("space")
+	return !space.IsNil() && space.Elem().Len() > 0 && &space.Elem().Bytes()[0] == &own.Bytes()[0]
 }
 
-// Kept is how many bytes instances keep.
-func (e *Engine) Kept() int64 { return e.kept.Load() }
+// Retained is how many bytes idle instances retain.
+func (e *Engine) Retained() int64 { return e.retained.Load() }

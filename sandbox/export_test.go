@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/tetratelabs/wazero/sys"
+
+	"github.com/ruedo-dev/ruedo/sandbox/hostcall"
 )
 
 // Snapshot is a copy of the memory that instances begin with.
@@ -27,7 +29,7 @@ func (t *Template) Idle() int {
 // snapshot, byte by byte and global by global, and looks whether it grows by
 // zeros, so many pages or as far as it can. checked is false where none waits.
 func (t *Template) CheckIdle(snapshot []byte, pages uint32) (checked bool, err error) {
-	i := t.pool.take()
+	i := t.pool.get()
 	if i == nil {
 		return false, nil
 	}
@@ -75,7 +77,7 @@ func (t *Template) compare(i *instance, snapshot []byte, pages uint32) error {
 // SoilIdle changes an instance that waits behind its back: a byte of its memory,
 // a byte behind it, or a global.
 func (t *Template) SoilIdle(what string) {
-	i := t.pool.take()
+	i := t.pool.get()
 	mem := i.module.Memory()
 	switch what {
 	case "memory":
@@ -102,23 +104,5 @@ func (t *Template) Sweep() {
 
 // BreakClock makes the wall clock of instances that are made from now on panic.
 func (t *Template) BreakClock(v any) {
-	t.system = t.system.WithWalltime(func() (int64, int32) { panic(v) }, sys.ClockResolution(tick))
-}
-
-// Tick is how coarse the clocks of guests are.
-const Tick = tick
-
-// State is how many turns are taken, and how many guests have one or wait.
-func (t *Turns) State() (taken, guests int) { return len(t.slots), int(t.guests.Load()) }
-
-// HoldAll takes all turns until release.
-func (t *Turns) HoldAll() (release func()) {
-	for range cap(t.slots) {
-		t.slots <- struct{}{}
-	}
-	return func() {
-		for range cap(t.slots) {
-			<-t.slots
-		}
-	}
+	t.system = t.system.WithWalltime(func() (int64, int32) { panic(v) }, sys.ClockResolution(hostcall.Tick))
 }

@@ -10,80 +10,84 @@ import (
 	"github.com/tetratelabs/wazero/experimental"
 
 	"github.com/ruedo-dev/ruedo/internal/abi"
+	"github.com/ruedo-dev/ruedo/sandbox/fuel"
+	"github.com/ruedo-dev/ruedo/sandbox/hostcall"
 	"github.com/ruedo-dev/ruedo/sandbox/pristine"
+	"github.com/ruedo-dev/ruedo/sandbox/stack"
 )
+
+// call is one call, in the instance that serves it.
+type call struct {
+	hostcall.Call
+	fuel.Budget
+	began time.Time
+	cold  bool // it had to wait for a new instance
+}
+
+func newCall(ctx context.Context, l Limits, req Request) *call {
+	began := time.Now()
+	return &call{
+		Call: hostcall.NewCall(hostcall.Request{
+			ID: req.ID, ContentType: req.ContentType, Input: req.Input, MaxOutput: l.Output, MaxLogs: l.Logs,
+		}),
+		Budget: fuel.Budget{Context: ctx, Deadline: began.Add(l.Timeout), CPU: l.CPU, Fuel: l.Fuel, HostCalls: maxHostCalls},
+		began:  began,
+	}
+}
 
 // instance is a module with a memory of its own. It serves one call at a time,
 // and in most isolations many of them one after the other.
 type instance struct {
 	t       *Template
-	ctx     context.Context // takes the instance to the host functions
+	ctx     context.Context // takes the meter and the guest to the host functions
 	call    *call           // that it serves now
 	memory  *pristine.Memory
+	meter   *fuel.Meter
+	guest   *hostcall.Guest
 	module  api.Module
 	globals []api.MutableGlobal // as in the template's
 	serve   api.Function        // ruedo_call or _start
-	stack   stackOf             // of the function that runs
-	lent    *stack              // what it runs on; nil where that is the runtime's own
-	meter   meter
-	kept    int64  // bytes that count in the engine's kept
-	started bool   // initialize has run, or its result was put into the memory
-	in      string // the export that runs, for messages
+	stack   stack.Function      // of the function that runs
+	own     *stack.Stack        // what it runs on; nil if that is the runtime's
 
-	inside  bool // between enter and leave
-	long    bool // the function that runs counts among the guests of Turns
-	turn    bool // it has its turn
-	touched bool // pages came into memory since the function began
-	cpu     time.Duration
-	since   time.Duration // the thread's clock at enter
+	retained int64  // bytes that count in the engine's retained
+	started  bool   // initialize has run, or its result was put into the memory
+	in       string // the export that runs, for messages
 }
-
-// instanceContext gives host functions the instance that calls them.
-type instanceContext struct {
-	context.Context
-	i *instance
-}
-
-type instanceKey struct{}
-
-func (c *instanceContext) Value(key any) any {
-	if key == (instanceKey{}) {
-		return c.i
-	}
-	return c.Context.Value(key)
-}
-
-func instanceOf(ctx context.Context) *instance { return ctx.Value(instanceKey{}).(*instance) }
-
-func callOf(ctx context.Context) *call { return instanceOf(ctx).call }
 
 // newInstance makes an instance over a memory, for a call that pays for it. On
 // an error it is closed.
 func (t *Template) newInstance(memory *pristine.Memory, c *call) (_ *instance, err error) {
-	i := &instance{t: t, call: c, memory: memory, in: "its start"}
-	i.ctx = &instanceContext{context.Background(), i}
+	i := &instance{t: t, memory: memory, in: "its start"}
+	i.meter = fuel.NewMeter(fuel.Config{
+		Slots: t.engine.cfg.CPUSlots, Slice: &t.slice, Window: memory,
+		StackOverflow: func() bool { return i.stack.HeapSize() > stack.Max },
+	})
+	i.guest = hostcall.NewGuest(i.meter, t.report.Kind == Command)
+	i.ctx = hostcall.NewContext(fuel.NewContext(context.Background(), i.meter), i.guest)
+	i.begin(c)
 	defer func() {
 		if err != nil {
 			i.close()
 		}
 	}()
-	if i.lent, err = t.engine.stacks.take(); err != nil {
+	if i.own, err = t.engine.stacks.Get(); err != nil {
 		return i, fmt.Errorf("%w: its stack: %w", errHostMemory, err)
 	}
 	err = guard(func() (err error) {
 		ctx := experimental.WithMemoryAllocator(i.ctx, memory)
-		i.module, err = t.engine.runtime.InstantiateModule(ctx, t.code.module, t.systemOf(i))
+		i.module, err = t.engine.runtime.InstantiateModule(ctx, t.code.module, i.guest.System(t.system))
 		return err
 	})
 	if err != nil {
 		return i, err
 	}
 	if t.rewritten.Fuel != "" {
-		fuel, ok := i.module.ExportedGlobal(t.rewritten.Fuel).(api.MutableGlobal)
+		counter, ok := i.module.ExportedGlobal(t.rewritten.Fuel).(api.MutableGlobal)
 		if !ok {
 			return i, errors.New("the module has lost its fuel")
 		}
-		i.meter.fuel = fuel
+		i.meter.Attach(counter)
 	}
 	for _, g := range t.rewritten.Globals {
 		global, ok := i.module.ExportedGlobal(g.Name).(api.MutableGlobal)
@@ -103,40 +107,22 @@ func (i *instance) ready() {
 		name = abi.ExportStart
 	}
 	i.serve = i.module.ExportedFunction(name)
-	i.stack = newStackOf(i.serve)
+	i.stack = stack.Of(i.serve)
 }
 
-// enter opens the window in which the guest runs: the goroutine stays on its
-// thread, whose page faults and processor time are the guest's.
-func (i *instance) enter() {
-	if i.inside {
-		return
-	}
-	i.inside = true
-	i.memory.Begin()
-	lockThread()
-	i.since = threadCPU()
-}
-
-// leave closes the window: others may run, and the goroutine may move.
-func (i *instance) leave() {
-	if !i.inside {
-		return
-	}
-	i.inside = false
-	i.cpu += threadCPU() - i.since
-	unlockThread()
-	if i.memory.End() {
-		i.touched = true
-	}
-}
-
-// begin gives the instance a call.
+// begin starts a call in the instance.
 func (i *instance) begin(c *call) {
 	i.call = c
-	i.cpu = 0
 	i.memory.ForgetRefused()
-	i.meter.start(i.t.sliceSize.Load(), c.limits.Fuel)
+	i.guest.Start(&c.Call)
+	i.meter.Start(&c.Budget)
+}
+
+// end forgets the call.
+func (i *instance) end() {
+	i.call = nil
+	i.guest.End()
+	i.meter.End()
 }
 
 // initialize runs what comes before the first call: the module's own start, and
@@ -151,48 +137,34 @@ func (i *instance) initialize() error {
 			if name == i.t.rewritten.Start {
 				i.in = "its start function"
 			}
-			i.stack = newStackOf(f)
+			i.stack = stack.Of(f)
 			if _, err := i.run(f); err != nil {
 				return err
 			}
 		}
 	}
-	i.stack = newStackOf(i.serve)
+	i.stack = stack.Of(i.serve)
 	i.started = true
 	return nil
 }
 
-// answer runs the call itself and gives what the guest returned.
+// answer runs the call itself and returns what the guest returned.
 func (i *instance) answer() (status uint32, err error) {
 	i.in = abi.ExportCall
 	if i.t.report.Kind == Command {
 		i.in = abi.ExportStart
 	}
 	status, err = i.run(i.serve)
-	if i.overspent() && i.call.stopped == running {
-		// By what it did since its last test.
-		i.call.stopped = stopFuel
-		if err == nil {
-			err = errStopped
-		}
-	}
-	return status, err
+	return status, i.meter.Settle(err)
 }
 
 func (i *instance) run(f api.Function) (status uint32, err error) {
-	i.stack.lend(i.lent)
-	i.touched = false
-	i.enter()
+	i.stack.Use(i.own)
+	i.meter.Enter()
 	var values [1]uint64
 	err = guard(func() error { return f.CallWithStack(i.ctx, values[:]) })
-	i.leave()
-	if i.long {
-		i.long = false
-		i.t.engine.cfg.Turns.guests.Add(-1)
-		i.pass()
-	}
-	if i.touched && i.lent != nil {
-		i.lent.trim()
+	if touched := i.meter.Exit(); touched && i.own != nil {
+		i.own.Trim()
 	}
 	return uint32(values[0]), err
 }
@@ -207,22 +179,23 @@ func (i *instance) restore() (time.Duration, error) {
 	return cost.Took, err
 }
 
-// rest makes an instance that was restored ready to wait: it keeps the pages that
-// calls write, if those of all instances are not too many already.
-func (i *instance) rest() error {
-	if i.keep(int64(i.memory.Kept())) <= i.t.engine.cfg.MaxKept {
+// park prepares a restored instance for waiting: it retains the pages that calls
+// write, unless all instances together retain too much already.
+func (i *instance) park() error {
+	if i.retain(int64(i.memory.Kept())) <= i.t.engine.cfg.MaxRetainedBytes {
 		return nil
 	}
-	i.keep(0)
+	i.retain(0)
 	return i.memory.Trim()
 }
 
-// keep counts what the instance keeps, and gives what all keep. Mostly that is as
-// much as after the call before, and nothing is shared between processors.
-func (i *instance) keep(n int64) int64 {
-	all := &i.t.engine.kept
-	more := n - i.kept
-	i.kept = n
+// retain sets how many bytes the instance retains, and returns how many all do.
+// Mostly that is as much as after the call before, and nothing is shared between
+// processors.
+func (i *instance) retain(n int64) int64 {
+	all := &i.t.engine.retained
+	more := n - i.retained
+	i.retained = n
 	if more == 0 {
 		return all.Load()
 	}
@@ -232,7 +205,7 @@ func (i *instance) keep(n int64) int64 {
 // close frees everything. The call must have returned: the runtime does not
 // survive a module that is closed while it runs.
 func (i *instance) close() {
-	i.keep(0)
+	i.retain(0)
 	if i.module != nil {
 		// The context is not used for anything but values.
 		if err := guard(func() error { return i.module.Close(context.Background()) }); err != nil {
@@ -242,6 +215,6 @@ func (i *instance) close() {
 	if err := i.memory.Close(); err != nil {
 		i.t.engine.log.Error("freeing an instance's memory failed", "error", err)
 	}
-	i.t.engine.stacks.put(i.lent)
-	i.lent = nil
+	i.t.engine.stacks.Put(i.own)
+	i.own = nil
 }

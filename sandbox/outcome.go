@@ -9,9 +9,12 @@ import (
 	"github.com/tetratelabs/wazero/sys"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/sandbox/fuel"
+	"github.com/ruedo-dev/ruedo/sandbox/hostcall"
+	"github.com/ruedo-dev/ruedo/sandbox/stack"
 )
 
-// stackOverflow is the kind of a trap whose guest needed more than mostStack.
+// stackOverflow is the kind of a trap whose guest needed more than stack.Max.
 const stackOverflow = "stack overflow"
 
 // outcome decides what became of a call, from the runtime's error and from what
@@ -25,9 +28,9 @@ func (t *Template) outcome(i *instance, status uint32, err error, took time.Dura
 		err = fmt.Errorf("it exited with code %d", exit.ExitCode())
 	}
 	switch {
-	case c.over > 0:
+	case c.Excess > 0:
 		return t.tooMuchOutput(c)
-	case err == nil && c.failed != nil:
+	case err == nil && c.Failure != nil:
 		return guestError(c, nil)
 	case err == nil && status == 0:
 		return nil
@@ -41,9 +44,9 @@ func (t *Template) outcome(i *instance, status uint32, err error, took time.Dura
 	case panicked != nil:
 		t.engine.log.Error("running a guest panicked", "in", i.in, "panic", panicked.value, "stack", string(panicked.stack))
 		return fault.Wrap(err, fault.Internal, "the service met a fault of its host in %s", i.in)
-	case c.stopped != running:
+	case c.Stopped != fuel.Running:
 		return t.stopped(i, took, err)
-	case exited && c.failed != nil:
+	case exited && c.Failure != nil:
 		return guestError(c, err)
 	case exited && t.report.Kind == Command && exit.ExitCode() == 0:
 		return nil
@@ -65,7 +68,7 @@ func exitCode(err error) int {
 
 // notRun is the answer to a call whose caller was gone before it began.
 func (t *Template) notRun(c *call, err error) *fault.Error {
-	if c.end(err) == stopCanceled {
+	if fuel.StopOf(err) == fuel.StopCanceled {
 		return fault.Wrap(err, fault.Canceled, "the service was not run: its caller is gone").With("actual_ms", 0)
 	}
 	return fault.Wrap(err, fault.GuestTimeout, "the service was not run: its caller's deadline is over").
@@ -77,24 +80,24 @@ func (t *Template) notRun(c *call, err error) *fault.Error {
 func (t *Template) stopped(i *instance, took time.Duration, err error) *fault.Error {
 	ms := func(d time.Duration) int64 { return d.Milliseconds() }
 	took = took.Round(time.Millisecond)
-	switch i.call.stopped {
-	case stopCPU:
-		return fault.Wrap(err, fault.GuestCPU, "the service was stopped after %s of processor time, the limit is %s", i.cpu.Round(time.Millisecond), t.limits.CPU).
+	switch i.call.Stopped {
+	case fuel.StopCPU:
+		return fault.Wrap(err, fault.GuestCPU, "the service was stopped after %s of processor time, the limit is %s", i.meter.CPU().Round(time.Millisecond), t.limits.CPU).
 			WithFix("make it do less, or raise cpu in a decorator").
-			With("limit_ms", ms(t.limits.CPU), "actual_ms", ms(i.cpu))
-	case stopFuel:
-		return fault.Wrap(err, fault.GuestFuel, "the service was stopped after %d units of fuel, the limit is %d", i.meter.spent(), t.limits.Fuel).
-			WithFix("make it do less").With("limit", t.limits.Fuel, "actual", i.meter.spent())
-	case stopHostCalls:
+			With("limit_ms", ms(t.limits.CPU), "actual_ms", ms(i.meter.CPU()))
+	case fuel.StopFuel:
+		return fault.Wrap(err, fault.GuestFuel, "the service was stopped after %d units of fuel, the limit is %d", i.meter.Fuel(), t.limits.Fuel).
+			WithFix("make it do less").With("limit", t.limits.Fuel, "actual", i.meter.Fuel())
+	case fuel.StopHostCalls:
 		return fault.Wrap(err, fault.HostCallLimit, "the service was stopped after %d calls of host functions, which is the limit", maxHostCalls).
 			WithFix("read and write in larger pieces").With("limit", maxHostCalls)
-	case stopStack:
+	case fuel.StopStack:
 		return stackOver(i, err)
-	case stopTimeout:
+	case fuel.StopTimeout:
 		return fault.Wrap(err, fault.GuestTimeout, "the service was stopped after %s, the limit is %s", took, t.limits.Timeout).
 			WithFix("make it faster, or raise timeout in a decorator").
 			With("limit_ms", ms(t.limits.Timeout), "actual_ms", ms(took), "deadline", "service")
-	case stopDeadline:
+	case fuel.StopDeadline:
 		return fault.Wrap(err, fault.GuestTimeout, "the service was stopped after %s by its caller's deadline; its own limit is %s", took, t.limits.Timeout).
 			WithFix("give the call more time").
 			With("limit_ms", ms(t.limits.Timeout), "actual_ms", ms(took), "deadline", "caller")
@@ -104,9 +107,9 @@ func (t *Template) stopped(i *instance, took time.Duration, err error) *fault.Er
 }
 
 func (t *Template) tooMuchOutput(c *call) *fault.Error {
-	return fault.New(fault.GuestOutputLimit, "the service's output has at least %d bytes, the limit is %d", c.over, t.limits.Output).
+	return fault.New(fault.GuestOutputLimit, "the service's output has at least %d bytes, the limit is %d", c.Excess, t.limits.Output).
 		WithFix("answer with less, or raise output in a decorator").
-		With("limit", t.limits.Output, "actual", c.over)
+		With("limit", t.limits.Output, "actual", c.Excess)
 }
 
 func (t *Template) outOfMemory(i *instance, how string, err error) *fault.Error {
@@ -121,12 +124,12 @@ func (t *Template) outOfMemory(i *instance, how string, err error) *fault.Error 
 }
 
 func guestError(c *call, err error) *fault.Error {
-	msg := c.failed.message
+	msg := c.Failure.Message
 	if msg == "" {
 		msg = "the service failed and said no more"
 	}
 	e := fault.Wrap(err, fault.GuestError, "%s", msg)
-	e.Code = c.failed.code
+	e.Code = c.Failure.Code
 	return e
 }
 
@@ -147,10 +150,10 @@ func (t *Template) trapped(i *instance, err error) *fault.Error {
 	// What follows are names that the guest chose.
 	if strings.HasSuffix(kind, "(recovered by wazero)") {
 		t.engine.log.Error("a host function panicked", "in", i.in, "error", text)
-		return fault.Wrap(errors.New(clean(text, 200)), fault.Internal, "the service met a fault of its host in %s", i.in)
+		return fault.Wrap(errors.New(hostcall.Clean(text, 200)), fault.Internal, "the service met a fault of its host in %s", i.in)
 	}
 	if i.module == nil && !strings.Contains(text, "wasm error: ") && !strings.HasSuffix(text, stackOverflow) {
-		return fault.Wrap(err, fault.CompileFailed, "the module cannot be set up: %s", clean(text, 400)).
+		return fault.Wrap(err, fault.CompileFailed, "the module cannot be set up: %s", hostcall.Clean(text, 400)).
 			WithFix("its data or table segments do not fit: build it again")
 	}
 	if k := strings.LastIndex(kind, "wasm error: "); k >= 0 {
@@ -159,7 +162,7 @@ func (t *Template) trapped(i *instance, err error) *fault.Error {
 	if strings.HasSuffix(kind, stackOverflow) {
 		return stackOver(i, err)
 	}
-	kind = clean(kind, 200)
+	kind = hostcall.Clean(kind, 200)
 	if i.memory.Refused() > 0 {
 		return t.outOfMemory(i, "it trapped: "+kind, err).With("kind", kind)
 	}
@@ -174,9 +177,9 @@ func (t *Template) trapped(i *instance, err error) *fault.Error {
 
 // stackOver is the answer to a guest that has used up its stack.
 func stackOver(i *instance, err error) *fault.Error {
-	return fault.Wrap(err, fault.GuestTrap, "the service trapped in %s: %s, over the limit of %d bytes", i.in, stackOverflow, mostStack).
+	return fault.Wrap(err, fault.GuestTrap, "the service trapped in %s: %s, over the limit of %d bytes", i.in, stackOverflow, stack.Max).
 		WithFix("it calls itself without an end, or too deep: see its code").
-		With("kind", stackOverflow, "in", i.in, "limit", mostStack)
+		With("kind", stackOverflow, "in", i.in, "limit", stack.Max)
 }
 
 // noMemory is the answer to a call that the host had no memory for.
@@ -197,7 +200,7 @@ func frames(trace string) string {
 			out = append(out, "...")
 			break
 		}
-		out = append(out, clean(line, 160))
+		out = append(out, hostcall.Clean(line, 160))
 	}
 	return strings.Join(out, "\n")
 }

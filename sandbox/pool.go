@@ -2,19 +2,19 @@ package sandbox
 
 import "sync"
 
-// pool keeps instances that wait for their next call. The one that was used
-// last is used next: its pages are in the caches, and the others can be seen to
-// be too many.
+// pool holds idle instances. The one that was used last is used next: its pages are
+// in the caches, and the others can be seen to be too many.
 type pool struct {
-	mu   sync.Mutex
-	idle []*instance
-	most int
+	mu    sync.Mutex
+	idle  []*instance
+	limit int
 	// spare is how many were idle all the time since the last sweep.
 	spare  int
 	closed bool
 }
 
-func (p *pool) take() *instance {
+// get returns an idle instance, or nil.
+func (p *pool) get() *instance {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n := len(p.idle)
@@ -28,30 +28,30 @@ func (p *pool) take() *instance {
 	return i
 }
 
-// put is false where there is no room; the instance is still the caller's then.
+// put reports whether there was room; the instance is still the caller's if not.
 func (p *pool) put(i *instance) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed || len(p.idle) >= p.most {
+	if p.closed || len(p.idle) >= p.limit {
 		return false
 	}
 	p.idle = append(p.idle, i)
 	return true
 }
 
-// held is how many instances are idle, and how many bytes of their pages they
-// keep.
-func (p *pool) held() (idle int, kept int64) {
+// held returns how many instances are idle, and how many bytes of their pages they
+// retain.
+func (p *pool) held() (idle int, retained int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, i := range p.idle {
-		kept += i.kept
+		retained += i.retained
 	}
-	return len(p.idle), kept
+	return len(p.idle), retained
 }
 
-// sweep takes out those that nobody needed since the last sweep. They are the
-// caller's to close.
+// sweep removes the instances that nobody needed since the last sweep. The caller
+// must close them.
 func (p *pool) sweep() []*instance {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -63,7 +63,7 @@ func (p *pool) sweep() []*instance {
 	return out
 }
 
-// close takes out all and takes no more.
+// close removes all and accepts no more. The caller must close them.
 func (p *pool) close() []*instance {
 	p.mu.Lock()
 	defer p.mu.Unlock()

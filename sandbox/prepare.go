@@ -1,7 +1,9 @@
 package sandbox
 
 import (
+	"bytes"
 	"context"
+	"strings"
 	"time"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
@@ -115,7 +117,7 @@ func (t *Template) warm(ctx context.Context, i *instance, example []byte) *fault
 		c := newCall(ctx, t.limits, Request{Input: example})
 		i.begin(c)
 		status, err := i.answer()
-		c.close()
+		c.Finish()
 		t.report.Warm = time.Since(c.began)
 		failure := t.outcome(i, status, err, t.report.Warm)
 		if failure == nil {
@@ -179,7 +181,7 @@ const maxSaid = 2 << 10
 // startFailure is why the model could not be started; it closes the model's
 // call.
 func (t *Template) startFailure(i *instance, status uint32, err error, what string) *fault.Error {
-	i.call.close()
+	i.call.Finish()
 	failure := t.outcome(i, status, err, time.Since(i.call.began))
 	if failure == nil {
 		failure = fault.New(fault.GuestExit, "it exited with code 0 before its first call")
@@ -189,10 +191,21 @@ func (t *Template) startFailure(i *instance, status uint32, err error, what stri
 
 // said adds the last that the guest logged.
 func (c *call) said(e *fault.Error) *fault.Error {
-	if len(c.logs.text) > 0 {
-		e.With("logs", lastLines(c.logs.text, maxSaid))
+	if logs := c.Logs(); len(logs) > 0 {
+		e.With("logs", lastLines(logs, maxSaid))
 	}
 	return e
+}
+
+// lastLines returns the end of logs, as whole lines or as the end of a long one.
+func lastLines(text []byte, limit int) string {
+	if len(text) > limit {
+		text = text[len(text)-limit:]
+		if n := bytes.IndexByte(text, '\n') + 1; n < len(text) {
+			text = text[n:]
+		}
+	}
+	return strings.ToValidUTF8(string(text), "") // a character may be cut
 }
 
 // doing says in front of the message what was being done.

@@ -39,9 +39,11 @@
 //
 // Before it is compiled, a module is rewritten so that it counts its work down
 // and asks the host when a slice is used up (package instrument): there it is
-// stopped, yields its thread, and is billed. Nothing else can stop native code;
-// without it one guest would hold up every other call of the process. Compiling
-// itself happens in a child process that can be killed (package compile).
+// stopped, yields its thread, and is billed (package fuel). Nothing else can stop
+// native code; without it one guest would hold up every other call of the process.
+// What a guest calls (package hostcall) ends with the call, and it recurses on a
+// bounded stack (package stack). Compiling itself happens in a child process that
+// can be killed (package compile).
 package sandbox
 
 import (
@@ -49,6 +51,7 @@ import (
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/wasmbin"
+	"github.com/ruedo-dev/ruedo/sandbox/fuel"
 )
 
 // Kind says how a module is called.
@@ -61,6 +64,12 @@ const (
 	// Command is a WASI program: input on stdin, output on stdout.
 	Command = wasmbin.Command
 )
+
+// CPUSlots bound how many guests of a process run at a time; see [Config].
+type CPUSlots = fuel.CPUSlots
+
+// NewCPUSlots returns a slot for each processor that Go uses now.
+func NewCPUSlots() *CPUSlots { return fuel.NewCPUSlots() }
 
 // Spec is what to load.
 type Spec struct {

@@ -12,6 +12,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	w "github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
 	"github.com/ruedo-dev/ruedo/sandbox"
+	"github.com/ruedo-dev/ruedo/sandbox/stack"
 )
 
 // diver recurses as deep as its input says, and comes back.
@@ -32,9 +33,9 @@ func depth(n uint32) sandbox.Request {
 	return sandbox.Request{Input: binary.LittleEndian.AppendUint32(nil, n)}
 }
 
-// TestStacksAreLent dives in calls one after the other: none keeps more than a
+// TestCallsRunOnTheirOwnStacks dives in calls one after the other: none keeps more than a
 // little of its stack, and none gets deeper than it may.
-func TestStacksAreLent(t *testing.T) {
+func TestCallsRunOnTheirOwnStacks(t *testing.T) {
 	for _, isolation := range []sandbox.Isolation{sandbox.Pristine, sandbox.Shared} {
 		engine := newEngine(t, sandbox.Config{})
 		tpl := loadIn(t, engine, sandbox.Spec{Wasm: diver(t), Isolation: isolation, Limits: sandbox.Limits{Timeout: time.Minute}})
@@ -49,20 +50,20 @@ func TestStacksAreLent(t *testing.T) {
 			}
 			return sizes[0]
 		}
-		if small := call(0); small == 0 || !tpl.Lent() {
-			t.Fatal("the call did not run on a stack that was lent: the runtime has changed, see stackOf")
+		if small := call(0); small == 0 || !tpl.OwnStack() {
+			t.Fatal("the call did not run on a stack that was lent: the runtime has changed, see stack.Of")
 		}
-		if some := call(3000); some < 64<<10 || some > sandbox.KeepStack {
+		if some := call(3000); some < 64<<10 || some > stack.MaxRetained {
 			t.Errorf("%s: after some recursion %d bytes of stack are kept", isolation, some)
 		}
-		if large := call(60_000); large > sandbox.KeepStack {
+		if large := call(60_000); large > stack.MaxRetained {
 			t.Errorf("%s: after deep recursion %d bytes of stack are kept", isolation, large)
 		}
 		_, err := tpl.Call(t.Context(), depth(1<<30))
 		if e := refused(t, err, fault.GuestTrap); e.Meta["kind"] != "stack overflow" || e.Meta["limit"] != "8388608" {
 			t.Errorf("%s: recursion without an end: %+v", isolation, e)
 		}
-		if after := call(10); after > sandbox.KeepStack {
+		if after := call(10); after > stack.MaxRetained {
 			t.Errorf("%s: after an overflow %d bytes of stack are kept", isolation, after)
 		}
 	}
@@ -90,7 +91,7 @@ func TestStacksOfManyCalls(t *testing.T) {
 	}
 	wg.Wait()
 	for _, size := range tpl.StacksOfIdle() {
-		if size > sandbox.KeepStack {
+		if size > stack.MaxRetained {
 			t.Errorf("an instance keeps %d bytes of stack", size)
 		}
 	}
@@ -109,7 +110,7 @@ func TestStacksAreUsedAgain(t *testing.T) {
 		t.Errorf("ten calls one after the other left %d stacks", n)
 	}
 	var wg sync.WaitGroup
-	for range 2 * sandbox.KeepStacks {
+	for range 2 * stack.MaxIdle {
 		wg.Go(func() {
 			if _, err := tpl.Call(t.Context(), depth(1000)); err != nil {
 				t.Error(err)
@@ -117,7 +118,7 @@ func TestStacksAreUsedAgain(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if n := engine.IdleStacks(); n == 0 || n > sandbox.KeepStacks {
+	if n := engine.IdleStacks(); n == 0 || n > stack.MaxIdle {
 		t.Errorf("many calls at once left %d stacks", n)
 	}
 }

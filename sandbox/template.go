@@ -4,17 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/tetratelabs/wazero"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/wasmbin"
+	"github.com/ruedo-dev/ruedo/sandbox/fuel"
 	"github.com/ruedo-dev/ruedo/sandbox/instrument"
 	"github.com/ruedo-dev/ruedo/sandbox/pristine"
 )
@@ -38,8 +37,7 @@ type Template struct {
 	globals []uint64 // their values in the snapshot, in the order of rewritten.Globals
 	// started tells that image and globals are from after the start.
 	started bool
-	// sliceSize is what a slice of this guest's fuel should be; see meter.
-	sliceSize atomic.Int64
+	slice   fuel.Slice
 }
 
 // Load admits a module, instruments and compiles it, starts it once, and takes
@@ -75,10 +73,10 @@ func (e *Engine) Load(ctx context.Context, spec Spec) (*Template, error) {
 		engine:    e,
 		code:      compiled,
 		rewritten: rewritten,
-		system:    e.system(spec),
+		system:    e.host.System(spec.Args, spec.Env),
 		limits:    limits,
 		report:    Report{Kind: info.Kind, Isolation: isolation, IsolationReason: why, Compile: took, Imports: info.Imports},
-		pool:      pool{most: e.cfg.MaxIdle},
+		pool:      pool{limit: e.cfg.MaxIdle},
 	}
 	if err := t.prepare(ctx, spec.Example); err != nil {
 		if ferr := t.free(context.WithoutCancel(ctx)); ferr != nil {
@@ -139,7 +137,7 @@ func (t *Template) Call(ctx context.Context, req Request) (Result, error) {
 	if err := ctx.Err(); err != nil {
 		return Result{}, t.notRun(c, err)
 	}
-	i, err := t.take(c)
+	i, err := t.instance(c)
 	status := uint32(0)
 	if err == nil {
 		i.begin(c)
@@ -153,9 +151,9 @@ func (t *Template) Call(ctx context.Context, req Request) (Result, error) {
 	return t.finish(i, status, err)
 }
 
-// take gives an instance for a call: one that waits, or a new one.
-func (t *Template) take(c *call) (*instance, error) {
-	if i := t.pool.take(); i != nil {
+// instance returns an instance for a call: an idle one, or a new one.
+func (t *Template) instance(c *call) (*instance, error) {
+	if i := t.pool.get(); i != nil {
 		return i, nil
 	}
 	c.cold = true
@@ -182,22 +180,22 @@ func (t *Template) finish(i *instance, status uint32, err error) (Result, error)
 		return Result{}, t.noMemory(err)
 	}
 	c := i.call
-	c.close()
+	c.Finish()
 	res := Result{
-		Logs:        c.logs.text,
-		LogsDropped: c.logs.dropped,
+		Logs:        c.Logs(),
+		LogsDropped: c.LogsDropped(),
 		Memory:      i.memory.Peak(),
 		ExitCode:    exitCode(err),
 		Duration:    time.Since(c.began),
-		CPU:         i.cpu,
-		Fuel:        i.meter.spent(),
+		CPU:         i.meter.CPU(),
+		Fuel:        i.meter.Fuel(),
 		Cold:        c.cold,
 	}
 	failure := t.outcome(i, status, err, res.Duration)
 	if failure == nil || t.report.Kind == Command && failure.Reason == fault.GuestExit {
-		res.Output, res.ContentType = c.output, c.contentType
+		res.Output, res.ContentType = c.Output, c.ContentType
 	}
-	if max(c.size, cap(c.output)) > large {
+	if max(c.InputSize(), cap(c.Output)) > large {
 		t.engine.quiet.Reset(quietAfter)
 	}
 	res.Restore = t.putAway(i, err, failure)
@@ -206,6 +204,9 @@ func (t *Template) finish(i *instance, status uint32, err error) (Result, error)
 	}
 	return res, nil
 }
+
+// maxHeapStack is how large a stack on Go's heap can be that an instance retains.
+const maxHeapStack = 1 << 20
 
 // putAway gets an instance ready for its next call, or closes it where it
 // cannot serve another.
@@ -223,7 +224,7 @@ func (t *Template) putAway(i *instance, err error, failure *fault.Error) time.Du
 	case t.report.Isolation == Pristine:
 		var rerr error
 		if took, rerr = i.restore(); rerr == nil {
-			rerr = i.rest()
+			rerr = i.park()
 		}
 		if rerr != nil {
 			t.engine.log.Warn("an instance could not be restored and is thrown away", "error", rerr)
@@ -232,12 +233,12 @@ func (t *Template) putAway(i *instance, err error, failure *fault.Error) time.Du
 	default:
 		keep = false
 	}
-	if keep && (err != nil || i.stack.grown() > keepGrown) {
+	if keep && (err != nil || i.stack.HeapSize() > maxHeapStack) {
 		// A function that did not return is not in order, and a stack of the
 		// runtime that grew stays large.
 		i.ready()
 	}
-	i.call = nil
+	i.end()
 	if !keep || !t.pool.put(i) {
 		i.close()
 	}
@@ -274,5 +275,3 @@ func (t *Template) free(ctx context.Context) error {
 	t.engine.quiet.Reset(quietAfter)
 	return errors.Join(err, t.engine.release(ctx, t.code))
 }
-
-func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }

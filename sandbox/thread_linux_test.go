@@ -168,7 +168,7 @@ func TestSleepersHoldNoThread(t *testing.T) {
 
 func countSleepers(stacks string) (n int) {
 	for g := range strings.SplitSeq(stacks, "\n\n") {
-		if strings.Contains(g, "[select") && strings.Contains(g, "(*instance).sleep(") && !strings.Contains(g, "locked to thread") {
+		if strings.Contains(g, "[select") && strings.Contains(g, "(*Meter).Sleep(") && !strings.Contains(g, "locked to thread") {
 			n++
 		}
 	}

@@ -98,6 +98,14 @@ var arrows = []struct {
 		reason: "the sandbox is a library; limits arrive as a struct, and its errors are the one type, which costs it the standard library",
 	},
 	{
+		from: []string{"sandbox/hostcall", "sandbox/stack"}, only: []string{"internal/abi", "internal/fault", "internal/wasmbin"},
+		reason: "what a guest can call and what it runs on know nothing of templates, limits or each other",
+	},
+	{
+		from: []string{"sandbox/fuel"}, only: []string{"sandbox/instrument"},
+		reason: "a meter knows the counter that instrumented guests have, and nothing of what is metered",
+	},
+	{
 		from: []string{"internal/wasmbin"}, only: []string{"internal/wasmbin", "internal/abi", "internal/fault"},
 		never:  []string{"github.com/tetratelabs/wazero"},
 		reason: "the core admits modules without an engine that could execute them",

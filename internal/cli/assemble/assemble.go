@@ -41,7 +41,7 @@ type Assembler struct {
 	Say func(format string, args ...any)
 
 	closers []func() error
-	turns   *sandbox.Turns // of all runners that are made
+	slots   *sandbox.CPUSlots // of all runners that are made
 }
 
 func (a *Assembler) say(format string, args ...any) {
@@ -146,8 +146,8 @@ func ended(inner, outer context.Context) error {
 // newRunner makes a runner as the settings say; change adds the rest.
 func (a *Assembler) newRunner(ctx context.Context, log *slog.Logger, change func(*runner.Config)) (*runner.Runner, error) {
 	s := a.Settings.Runner
-	if a.turns == nil {
-		a.turns = sandbox.NewTurns()
+	if a.slots == nil {
+		a.slots = sandbox.NewCPUSlots()
 	}
 	cfg := runner.Config{
 		Name:        s.Name,
@@ -158,7 +158,7 @@ func (a *Assembler) newRunner(ctx context.Context, log *slog.Logger, change func
 		Queue:       s.Queue,
 		CacheDir:    a.CacheDir,
 		Compiler:    a.Compiler,
-		Turns:       a.turns,
+		CPUSlots:    a.slots,
 		Logger:      log,
 	}
 	if change != nil {

@@ -11,12 +11,12 @@ import (
 	"github.com/ruedo-dev/ruedo/sandbox"
 )
 
-// TestKeptMemoryIsBounded has instances of several templates write 256 KiB each
-// and wait: together they keep no more than they may, and nothing once all is
+// TestRetainedMemoryIsBounded has instances of several templates write 256 KiB each
+// and wait: together they retain no more than they may, and nothing once all is
 // closed.
-func TestKeptMemoryIsBounded(t *testing.T) {
-	const written, most = 256 << 10, 1 << 20
-	engine := newEngine(t, sandbox.Config{MaxIdle: 4, MaxKept: most})
+func TestRetainedMemoryIsBounded(t *testing.T) {
+	const written, limit = 256 << 10, 1 << 20
+	engine := newEngine(t, sandbox.Config{MaxIdle: 4, MaxRetainedBytes: limit})
 	m := w.New()
 	m.Memory(8, -1)
 	m.AsFunction(m.Func(">i", w.I32(0), w.Ops(0x2d, 0, 0), w.Ops(0x04, 0x40), w.Unreachable(), w.Ops(0x0b), // what another call left
@@ -42,14 +42,14 @@ func TestKeptMemoryIsBounded(t *testing.T) {
 	for _, tpl := range templates {
 		waiting += tpl.Idle()
 	}
-	kept := engine.Kept()
-	if kept < written || kept > most {
-		t.Errorf("%d instances that wait keep %d bytes, of at most %d", waiting, kept, most)
+	kept := engine.Retained()
+	if kept < written || kept > limit {
+		t.Errorf("%d instances that wait keep %d bytes, of at most %d", waiting, kept, limit)
 	}
 	if err := engine.Close(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	if n := engine.Kept(); n != 0 {
+	if n := engine.Retained(); n != 0 {
 		t.Errorf("a closed engine counts %d bytes", n)
 	}
 }

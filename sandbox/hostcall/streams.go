@@ -1,4 +1,4 @@
-package sandbox
+package hostcall
 
 import (
 	"encoding/binary"
@@ -11,15 +11,15 @@ import (
 // host busy beyond the end of the call.
 const maxVectors = 1024
 
-// fdRead gives a command its input. The input of a function is not a stream.
-func fdRead(i *instance, mem api.Memory, stack []uint64) uint32 {
-	c := i.call
+// fdRead reads a command's input. The input of a function is not a stream.
+func fdRead(g *Guest, mem api.Memory, stack []uint64) uint32 {
+	c := g.call
 	if arg(stack, 0) != 0 {
 		return wasiBadf
 	}
 	read := uint32(0)
 	errno := vectors(mem, arg(stack, 1), arg(stack, 2), func(p []byte) {
-		if i.t.report.Kind == Command {
+		if g.command {
 			n := copy(p[:min(len(p), math.MaxInt32)], c.input)
 			c.input = c.input[n:]
 			read += uint32(n)
@@ -28,11 +28,10 @@ func fdRead(i *instance, mem api.Memory, stack []uint64) uint32 {
 	return count(mem, arg(stack, 3), read, errno)
 }
 
-// fdWrite takes a command's output, and what any guest prints: its logs. WASI
-// could only tell of an error that there is too much output, and programs tend
-// to ignore that: the call ends.
-func fdWrite(i *instance, mem api.Memory, stack []uint64) uint32 {
-	c, fd := i.call, arg(stack, 0)
+// fdWrite appends to a command's output, or to the logs. WASI can report too much
+// output only as an error, which programs tend to ignore: the call ends instead.
+func fdWrite(g *Guest, mem api.Memory, stack []uint64) uint32 {
+	c, fd := g.call, arg(stack, 0)
 	if fd != 1 && fd != 2 {
 		return wasiBadf
 	}
@@ -40,9 +39,11 @@ func fdWrite(i *instance, mem api.Memory, stack []uint64) uint32 {
 	errno := vectors(mem, arg(stack, 1), arg(stack, 2), func(p []byte) {
 		switch {
 		case fd == 2:
-			c.err.write(p)
-		case i.t.report.Kind != Command:
-			c.out.write(p)
+			g.meter.Step(len(p))
+			c.err.write(&c.logs, p)
+		case !g.command:
+			g.meter.Step(len(p))
+			c.out.write(&c.logs, p)
 		case !c.write(p):
 			panic(errFlooded)
 		}
@@ -51,8 +52,8 @@ func fdWrite(i *instance, mem api.Memory, stack []uint64) uint32 {
 	return count(mem, arg(stack, 3), written, errno)
 }
 
-// vectors goes through a list of pieces of the guest's memory, leaving out those
-// of no length.
+// vectors calls each for the pieces of the guest's memory in a list, except for
+// empty ones.
 func vectors(mem api.Memory, at, n uint32, each func([]byte)) (errno uint32) {
 	if n > maxVectors {
 		return wasiInval
@@ -74,7 +75,7 @@ func vectors(mem api.Memory, at, n uint32, each func([]byte)) (errno uint32) {
 	return wasiOK
 }
 
-// count tells the guest how many bytes were moved.
+// count writes how many bytes were moved into the guest's memory.
 func count(mem api.Memory, ptr, n, errno uint32) uint32 {
 	if errno == wasiOK && !mem.WriteUint32Le(ptr, n) {
 		return wasiFault

@@ -1,4 +1,4 @@
-package sandbox
+package hostcall
 
 import (
 	"encoding/binary"
@@ -27,9 +27,9 @@ const (
 	maxPollSubs = 4096
 )
 
-// poll is poll_oneoff: it waits for the first of some clocks, or says at once
-// that the standard streams are ready, which they always are.
-func (e *Engine) poll(i *instance, mem api.Memory, stack []uint64) uint32 {
+// poll is poll_oneoff: it waits for the first of some clocks, or returns
+// immediately if a standard stream is asked for, as these are always ready.
+func (h *Host) poll(g *Guest, mem api.Memory, stack []uint64) uint32 {
 	in, out, n, nevents := arg(stack, 0), arg(stack, 1), arg(stack, 2), arg(stack, 3)
 	if n == 0 || n > maxPollSubs {
 		return wasiInval
@@ -39,7 +39,7 @@ func (e *Engine) poll(i *instance, mem api.Memory, stack []uint64) uint32 {
 	if _, ok3 := mem.Read(nevents, 4); !ok || !ok2 || !ok3 {
 		return wasiFault
 	}
-	i.call.step(len(subs))
+	g.meter.Step(len(subs))
 	// The guest may have laid one over the other.
 	subs = append([]byte(nil), subs...)
 	wait, ready := time.Duration(math.MaxInt64), false
@@ -48,7 +48,7 @@ func (e *Engine) poll(i *instance, mem api.Memory, stack []uint64) uint32 {
 		s := subs[n*subscribed:][:subscribed]
 		switch s[8] {
 		case eventClock:
-			d, errno := e.remaining(s)
+			d, errno := h.remaining(s)
 			if errno != wasiOK {
 				return errno
 			}
@@ -63,7 +63,7 @@ func (e *Engine) poll(i *instance, mem api.Memory, stack []uint64) uint32 {
 	if ready {
 		wait = 0
 	}
-	i.sleep(wait)
+	g.meter.Sleep(wait)
 	var count uint32
 	for n := range due {
 		s := subs[n*subscribed:][:subscribed]
@@ -86,8 +86,8 @@ func (e *Engine) poll(i *instance, mem api.Memory, stack []uint64) uint32 {
 	return wasiOK
 }
 
-// remaining is how long the clock of a subscription has still to run.
-func (e *Engine) remaining(s []byte) (time.Duration, uint32) {
+// remaining returns how long the clock of a subscription has still to run.
+func (h *Host) remaining(s []byte) (time.Duration, uint32) {
 	id, timeout := binary.LittleEndian.Uint32(s[16:]), binary.LittleEndian.Uint64(s[24:])
 	d := time.Duration(min(timeout, math.MaxInt64))
 	switch flags := binary.LittleEndian.Uint16(s[40:]); {
@@ -98,7 +98,7 @@ func (e *Engine) remaining(s []byte) (time.Duration, uint32) {
 	case id == clockReal:
 		return max(d-time.Duration(time.Now().UnixNano()), 0), wasiOK
 	case id == clockMono:
-		return max(d-time.Duration(e.monotonic()), 0), wasiOK
+		return max(d-time.Duration(h.monotonic()), 0), wasiOK
 	}
 	return 0, wasiNotsup
 }

@@ -1,7 +1,6 @@
-package sandbox
+package hostcall
 
 import (
-	"bytes"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -20,8 +19,8 @@ type logs struct {
 	open    bool // the last line is not finished
 }
 
-// add appends guest bytes and gives how many of the last ones are the beginning
-// of a character that is not complete. oneLine escapes newlines too.
+// add appends bytes of a guest and returns how many of the last ones are the
+// beginning of a character that is not complete. oneLine escapes newlines too.
 func (l *logs) add(p []byte, oneLine bool) (rest int) {
 	for len(p) > 0 {
 		if l.full {
@@ -57,7 +56,8 @@ func (l *logs) char(c rune, raw []byte, oneLine bool) {
 	l.open = c != '\n' || oneLine
 }
 
-// plain characters do nothing to a terminal and cannot hide others.
+// plain reports whether a character does nothing to a terminal and cannot hide
+// others.
 func plain(c rune, size int) bool {
 	switch {
 	case c == '\n' || c == '\t':
@@ -112,7 +112,7 @@ func (l *logs) line(level slog.Level, msg []byte) {
 	l.endLine()
 }
 
-// broken adds bytes that are no characters.
+// broken adds bytes that are not characters.
 func (l *logs) broken(p []byte) {
 	for i := range p {
 		if l.full {
@@ -123,7 +123,7 @@ func (l *logs) broken(p []byte) {
 	}
 }
 
-// finish ends the last line and says what was dropped. The text may be over its
+// finish ends the last line and adds how much was dropped. The text can exceed its
 // limit by these.
 func (l *logs) finish() {
 	l.endLine()
@@ -135,22 +135,19 @@ func (l *logs) finish() {
 // stream is one output of a guest that goes to its logs. Characters may be
 // split between writes.
 type stream struct {
-	call *call
-	rest []byte
+	cut []byte // the beginning of a character
 }
 
-// write ends the call if its time is over.
-func (s *stream) write(p []byte) {
-	s.call.step(len(p))
-	l, n := &s.call.logs, len(p)
-	if len(s.rest) > 0 && n > 0 {
+func (s *stream) write(l *logs, p []byte) {
+	n := len(p)
+	if len(s.cut) > 0 && n > 0 {
 		// Complete the character that was cut, at most four bytes.
-		k := min(n, utf8.UTFMax-len(s.rest))
-		head := append(s.rest, p[:k]...)
-		s.rest = nil
+		k := min(n, utf8.UTFMax-len(s.cut))
+		head := append(s.cut, p[:k]...)
+		s.cut = nil
 		if rest := l.add(head, false); rest > 0 {
 			if k == n {
-				s.rest = append([]byte(nil), head[len(head)-rest:]...)
+				s.cut = append([]byte(nil), head[len(head)-rest:]...)
 				return
 			}
 			k -= min(k, rest)
@@ -158,19 +155,19 @@ func (s *stream) write(p []byte) {
 		p = p[k:]
 	}
 	if rest := l.add(p, false); rest > 0 {
-		s.rest = append([]byte(nil), p[len(p)-rest:]...)
+		s.cut = append([]byte(nil), p[len(p)-rest:]...)
 	}
 }
 
-func (s *stream) flush() {
-	s.call.logs.broken(s.rest)
-	s.rest = nil
+func (s *stream) flush(l *logs) {
+	l.broken(s.cut)
+	s.cut = nil
 }
 
-// clean makes text from a guest harmless and short: one line, so that it cannot
-// look like something that others say.
-func clean(s string, most int) string {
-	l := logs{limit: int64(most)}
+// Clean returns text of a guest as one harmless line of at most limit bytes, so that
+// it cannot look like something that others say.
+func Clean(s string, limit int) string {
+	l := logs{limit: int64(limit)}
 	s = strings.TrimRight(s, "\n")
 	if rest := l.add([]byte(s), true); rest > 0 {
 		l.broken([]byte(s)[len(s)-rest:])
@@ -180,15 +177,4 @@ func clean(s string, most int) string {
 		t += "..."
 	}
 	return t
-}
-
-// lastLines gives the end of logs, as whole lines or as the end of a long one.
-func lastLines(text []byte, most int) string {
-	if len(text) > most {
-		text = text[len(text)-most:]
-		if n := bytes.IndexByte(text, '\n') + 1; n < len(text) {
-			text = text[n:]
-		}
-	}
-	return strings.ToValidUTF8(string(text), "") // a character may be cut
 }

@@ -1,4 +1,4 @@
-package sandbox_test
+package fuel_test
 
 import (
 	"context"
@@ -11,25 +11,26 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	w "github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
 	"github.com/ruedo-dev/ruedo/sandbox"
+	"github.com/ruedo-dev/ruedo/sandbox/fuel"
 )
 
-// turnsOf makes an engine whose turns the test has in its hands.
-func turnsOf(t *testing.T) (*sandbox.Engine, *sandbox.Turns) {
-	turns := sandbox.NewTurns()
+// slotsOf makes an engine whose slots the test can see.
+func slotsOf(t *testing.T) (*sandbox.Engine, *fuel.CPUSlots) {
+	slots := fuel.NewCPUSlots()
 	t.Cleanup(func() {
-		if taken, guests := turns.State(); taken != 0 || guests != 0 {
-			t.Errorf("at the end %d turns are taken, for %d guests", taken, guests)
+		if taken, guests := slots.State(); taken != 0 || guests != 0 {
+			t.Errorf("at the end %d slots are taken, for %d guests", taken, guests)
 		}
 	})
-	return newEngine(t, sandbox.Config{Turns: turns}), turns
+	return newEngine(t, sandbox.Config{CPUSlots: slots}), slots
 }
 
 // TestGuestsTakeTurns has many more guests loop than there are processors: all of
 // them use up their processor time, so none was kept from its turn.
 func TestGuestsTakeTurns(t *testing.T) {
-	engine, _ := turnsOf(t)
+	engine, _ := slotsOf(t)
 	tpl := loadIn(t, engine, sandbox.Spec{
-		Wasm:   function(nil, w.Forever()).Bytes(),
+		Wasm:   function(w.Forever()),
 		Limits: sandbox.Limits{CPU: 20 * time.Millisecond, Timeout: time.Minute},
 	})
 	var wg sync.WaitGroup
@@ -43,14 +44,14 @@ func TestGuestsTakeTurns(t *testing.T) {
 	wg.Wait()
 }
 
-// TestWaitingForATurnEndsWithTheCall has others take all turns for ever.
+// TestWaitingForATurnEndsWithTheCall has others take all slots for ever.
 func TestWaitingForATurnEndsWithTheCall(t *testing.T) {
-	engine, turns := turnsOf(t)
-	loop := function(nil, w.Forever()).Bytes()
+	engine, slots := slotsOf(t)
+	loop := function(w.Forever())
 	late := loadIn(t, engine, sandbox.Spec{Wasm: loop, Limits: sandbox.Limits{Timeout: 50 * time.Millisecond}})
 	patient := loadIn(t, engine, sandbox.Spec{Wasm: loop, Limits: sandbox.Limits{Timeout: time.Minute}})
-	quick := loadIn(t, engine, sandbox.Spec{Wasm: function(nil, w.I32(0)).Bytes()})
-	release := turns.HoldAll()
+	quick := loadIn(t, engine, sandbox.Spec{Wasm: function(w.I32(0))})
+	release := slots.HoldAll()
 	if _, err := quick.Call(t.Context(), sandbox.Request{}); err != nil {
 		t.Errorf("a call that needs no turn: %v", err)
 	}
@@ -62,7 +63,7 @@ func TestWaitingForATurnEndsWithTheCall(t *testing.T) {
 		_, err := patient.Call(ctx, sandbox.Request{})
 		done <- err
 	}()
-	eventually(t, "the guest waits for a turn", func() bool { _, guests := turns.State(); return guests == 1 })
+	eventually(t, "the guest waits for a turn", func() bool { _, guests := slots.State(); return guests == 1 })
 	cancel()
 	err = <-done
 	refused(t, err, fault.Canceled)
@@ -74,10 +75,10 @@ func TestWaitingForATurnEndsWithTheCall(t *testing.T) {
 	refused(t, err, fault.GuestTimeout)
 }
 
-// TestSleepersHoldNoTurn has as many guests as there are turns compute and then
+// TestSleepersHoldNoTurn has as many guests as there are slots compute and then
 // sleep; others compute meanwhile.
 func TestSleepersHoldNoTurn(t *testing.T) {
-	engine, turns := turnsOf(t)
+	engine, slots := slotsOf(t)
 	compute := w.Cat(w.Ops(0x03, 0x40), w.Ops(0x20, 0), w.I32(1), w.Ops(0x6a), w.Ops(0x22, 0), w.I32(2_000_000), w.Ops(0x49), w.Ops(0x0d, 0), w.Ops(0x0b))
 	m := w.New()
 	f := m.Import("wasi_snapshot_preview1", "poll_oneoff", "iiii>i")
@@ -88,14 +89,14 @@ func TestSleepersHoldNoTurn(t *testing.T) {
 	m.Data(0, hour)
 	m.AsFunction(m.FuncLocals(">i", []byte{1, 1, 0x7f}, compute, w.CallWith(f, 0, 1024, 1, 4096), w.Drop(), w.I32(0)))
 	sleeper := loadIn(t, engine, sandbox.Spec{Wasm: m.Bytes(), Limits: sandbox.Limits{Timeout: time.Minute}})
-	worker := loadIn(t, engine, sandbox.Spec{Wasm: function(nil, w.Forever()).Bytes(), Limits: sandbox.Limits{CPU: 5 * time.Millisecond, Timeout: time.Minute}})
+	worker := loadIn(t, engine, sandbox.Spec{Wasm: function(w.Forever()), Limits: sandbox.Limits{CPU: 5 * time.Millisecond, Timeout: time.Minute}})
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	sleepers := runtime.GOMAXPROCS(0)
 	for range sleepers {
 		wg.Go(func() { _, _ = sleeper.Call(ctx, sandbox.Request{}) })
 	}
-	eventually(t, "all of them sleep", func() bool { taken, guests := turns.State(); return guests == sleepers && taken == 0 })
+	eventually(t, "all of them sleep", func() bool { taken, guests := slots.State(); return guests == sleepers && taken == 0 })
 	_, err := worker.Call(t.Context(), sandbox.Request{})
 	refused(t, err, fault.GuestCPU)
 	cancel()

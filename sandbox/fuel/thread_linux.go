@@ -1,4 +1,4 @@
-package sandbox
+package fuel
 
 import (
 	"runtime"
@@ -8,10 +8,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// threadCPU is the processor time of the calling thread. It means something
-// between two calls on a goroutine that is locked to its thread. (getrusage, which
-// is asked for the page faults anyway, knows it only as of the last tick of the
-// scheduler, some milliseconds ago.)
+// threadCPU returns the processor time of the calling thread. Only the difference
+// between two calls on a goroutine that is locked to its thread means something.
+// (getrusage, which is asked for the page faults anyway, knows it only as of the
+// scheduler's last tick, some milliseconds ago.)
 func threadCPU() time.Duration {
 	var ts unix.Timespec
 	// It never blocks, so the scheduler need not know.

@@ -1,0 +1,231 @@
+package fuel
+
+import (
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"github.com/tetratelabs/wazero/api"
+)
+
+// Bounds of a slice: the fuel that a guest gets at a time. A unit takes 0.03 to
+// 0.4 ns, but up to 20 ns if every load misses the cache.
+const (
+	minSlice = 50_000
+	maxSlice = 500_000
+	// sliceTime is what a slice should take.
+	sliceTime = 100 * time.Microsecond
+	// napEvery is after how much processor time a guest really sleeps, so that
+	// the scheduler's other processors get to steal what waits behind it; yielding
+	// alone lets a neighbour wait for 10 ms.
+	napEvery = time.Millisecond
+	// napSaturated is the same if guests use all processors: then the nap is
+	// also when the system lets other processes run, and each of their wakeups on
+	// a call's way waits for one.
+	napSaturated = napEvery / 4
+	nap          = 10 * time.Microsecond
+)
+
+// Slice is how large a slice of a module's fuel should be. All of its instances
+// share one and learn from each other. The zero value is ready to use.
+type Slice struct{ size atomic.Int64 }
+
+// next aims at sliceTime by what the last slice took.
+func (s *Slice) next(took time.Duration) int64 {
+	size := s.size.Load()
+	switch {
+	case size == 0:
+		size = minSlice
+	case took < sliceTime/2:
+		size = min(size*2, maxSlice)
+	case took > sliceTime*2:
+		size = max(size/2, minSlice)
+	}
+	s.size.Store(size)
+	return size
+}
+
+// Window is told when a guest runs on the thread of its caller. A pristine.Memory
+// is one.
+type Window interface {
+	Begin()
+	// End reports whether pages came into memory since Begin.
+	End() bool
+}
+
+// Config of a meter. All fields must be set.
+type Config struct {
+	Slots  *CPUSlots
+	Slice  *Slice
+	Window Window
+	// StackOverflow reports whether the guest uses more native stack than it may;
+	// the meter asks whenever a slice is used up.
+	StackOverflow func() bool
+}
+
+// Meter counts what a guest does and lets it go on, slice by slice. Running out of
+// a slice is the only point at which a guest that computes can be stopped, and the
+// only one at which Go's scheduler and garbage collector get hold of its thread.
+type Meter struct {
+	slots         *CPUSlots
+	slice         *Slice
+	window        Window
+	stackOverflow func() bool
+	fuel          api.MutableGlobal // nil until Attach
+	budget        *Budget           // of the call in flight
+
+	given  int64         // what the guest was given last
+	used   uint64        // slices that are gone
+	billed time.Duration // the call's processor time when it got the slice
+	awake  time.Duration // since the instance last slept, over all its calls
+
+	inside  bool // between enter and leave
+	long    bool // the function that runs counts among the guests of the slots
+	slot    bool // it has one
+	touched bool // pages came into memory since the function began
+	cpu     time.Duration
+	since   time.Duration // the thread's clock at enter
+}
+
+// NewMeter returns a meter for one instance.
+func NewMeter(cfg Config) *Meter {
+	return &Meter{slots: cfg.Slots, slice: cfg.Slice, window: cfg.Window, stackOverflow: cfg.StackOverflow}
+}
+
+// Attach gives the meter the global in which the guest counts its fuel down.
+// Without it, nothing is metered but time in host functions.
+func (m *Meter) Attach(fuel api.MutableGlobal) { m.fuel = fuel }
+
+// Start begins a call with its first slice.
+func (m *Meter) Start(b *Budget) {
+	m.budget = b
+	m.cpu, m.used, m.billed = 0, 0, 0
+	m.give(max(m.slice.size.Load(), minSlice))
+}
+
+// End forgets the call. The guest does not run until the next Start.
+func (m *Meter) End() { m.budget = nil }
+
+// CPU returns the processor time that the call has used.
+func (m *Meter) CPU() time.Duration { return m.cpu }
+
+// Fuel returns the fuel that the call has used.
+func (m *Meter) Fuel() uint64 {
+	if m.fuel == nil {
+		return 0
+	}
+	return m.used + uint64(max(m.given-int64(m.fuel.Get()), 0))
+}
+
+// Enter begins one function of the guest: until Exit, the goroutine stays on its
+// thread, whose page faults and processor time are the guest's.
+func (m *Meter) Enter() {
+	m.touched = false
+	m.enter()
+}
+
+// Exit ends what Enter began, however the function ended. It reports whether pages
+// came into memory meanwhile.
+func (m *Meter) Exit() (touched bool) {
+	m.leave()
+	if m.long {
+		m.long = false
+		m.slots.guests.Add(-1)
+		m.release()
+	}
+	return m.touched
+}
+
+// Settle stops a call that went over its limit of fuel with what it did since its
+// last slice. The guest has returned with err; Settle returns the call's error.
+func (m *Meter) Settle(err error) error {
+	if m.overspent() && m.budget.Stopped == Running {
+		m.budget.Stopped = StopFuel
+		if err == nil {
+			err = errStopped
+		}
+	}
+	return err
+}
+
+func (m *Meter) enter() {
+	if m.inside {
+		return
+	}
+	m.inside = true
+	m.window.Begin()
+	lockThread()
+	m.since = threadCPU()
+}
+
+// leave lets others run, and lets the goroutine move to another thread.
+func (m *Meter) leave() {
+	if !m.inside {
+		return
+	}
+	m.inside = false
+	m.cpu += threadCPU() - m.since
+	unlockThread()
+	if m.window.End() {
+		m.touched = true
+	}
+}
+
+// give sets the guest's fuel to a slice, which ends exactly at the limit.
+func (m *Meter) give(size int64) {
+	if m.fuel == nil {
+		return
+	}
+	if limit := m.budget.Fuel; limit > 0 {
+		size = min(size, int64(min(limit-min(m.used, limit), maxSlice)))
+	}
+	m.given = size
+	m.fuel.Set(uint64(size))
+}
+
+// overspent reports whether the call did more than it may. The last slice ends at
+// the limit, so the guest asks at its first test behind it.
+func (m *Meter) overspent() bool {
+	limit := m.budget.Fuel
+	return limit > 0 && m.Fuel() > limit
+}
+
+// refuel ends the call if it is over one of its limits, lets others run, and
+// gives the guest its next slice.
+func (m *Meter) refuel() {
+	b := m.budget
+	if !m.long {
+		m.long = true
+		m.slots.guests.Add(1)
+	}
+	m.used, m.given = m.Fuel(), 0 // all that was given is in used
+	m.fuel.Set(0)
+	m.leave()
+	b.checkTime(time.Now())
+	if m.cpu > b.CPU {
+		b.stop(StopCPU)
+	}
+	if m.overspent() {
+		b.stop(StopFuel)
+	}
+	if m.stackOverflow() {
+		b.stop(StopStack)
+	}
+	took := m.cpu - m.billed
+	m.billed = m.cpu
+	saturated := m.slots.saturated()
+	every := napEvery
+	if saturated {
+		every = napSaturated
+	}
+	if m.awake += took; m.awake >= every {
+		m.awake = 0
+		time.Sleep(nap)
+		m.release() // not before: the next guest would be found in place of the network
+	} else if saturated {
+		runtime.Gosched()
+	}
+	m.acquire()
+	m.enter()
+	m.give(m.slice.next(took))
+}

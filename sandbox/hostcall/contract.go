@@ -1,0 +1,157 @@
+package hostcall
+
+import (
+	"context"
+	"log/slog"
+	"math"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+
+	"github.com/ruedo-dev/ruedo/internal/abi"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
+
+const (
+	// maxHead bounds a response head.
+	maxHead = 64 << 10
+	// maxMessage bounds what a guest says about its own failure.
+	maxMessage = 4 << 10
+)
+
+// instantiateContract instantiates the functions of the guest contract.
+func instantiateContract(ctx context.Context, r wazero.Runtime) error {
+	const i, l = api.ValueTypeI32, api.ValueTypeI64
+	pair, one, none := []api.ValueType{i, i}, []api.ValueType{i}, []api.ValueType(nil)
+	b := r.NewHostModuleBuilder(abi.HostModule)
+	for _, f := range []struct {
+		name            string
+		fn              func(*Call, api.Memory, []uint64)
+		params, results []api.ValueType
+	}{
+		{abi.ImportInputSize, inputSize, none, []api.ValueType{l}},
+		{abi.ImportInputRead, inputRead, pair, one},
+		{abi.ImportOutputWrite, outputWrite, pair, one},
+		{abi.ImportHeadRead, headRead, pair, one},
+		{abi.ImportHeadWrite, headWrite, pair, one},
+		{abi.ImportFail, fail, []api.ValueType{i, i, i}, none},
+		{abi.ImportLog, logLine, []api.ValueType{i, i, i}, none},
+	} {
+		b.NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(func(ctx context.Context, m api.Module, stack []uint64) {
+			f.fn(enter(ctx).call, m.Memory(), stack)
+		}), f.params, f.results).Export(f.name)
+	}
+	_, err := b.Instantiate(ctx)
+	return err
+}
+
+// i32 arguments arrive with anything in their upper half.
+func arg(stack []uint64, i int) uint32 { return uint32(stack[i]) }
+
+func result(stack []uint64, v int32) { stack[0] = uint64(uint32(v)) }
+
+func inputSize(c *Call, _ api.Memory, stack []uint64) {
+	stack[0] = uint64(c.size)
+}
+
+func inputRead(c *Call, mem api.Memory, stack []uint64) {
+	result(stack, copyToGuest(&c.input, mem, arg(stack, 0), arg(stack, 1)))
+}
+
+func headRead(c *Call, mem api.Memory, stack []uint64) {
+	result(stack, copyToGuest(&c.head, mem, arg(stack, 0), arg(stack, 1)))
+}
+
+// copyToGuest moves the next bytes into the guest's memory.
+func copyToGuest(from *[]byte, mem api.Memory, ptr, size uint32) int32 {
+	to, ok := mem.Read(ptr, size)
+	if !ok {
+		return abi.ErrFault
+	}
+	n := copy(to[:min(len(to), math.MaxInt32)], *from)
+	*from = (*from)[n:]
+	return int32(n)
+}
+
+func outputWrite(c *Call, mem api.Memory, stack []uint64) {
+	p, ok := mem.Read(arg(stack, 0), arg(stack, 1))
+	switch {
+	case !ok || len(p) > math.MaxInt32:
+		result(stack, abi.ErrFault)
+	case !c.write(p):
+		result(stack, abi.ErrLimit)
+	default:
+		result(stack, int32(len(p)))
+	}
+}
+
+// headWrite takes the whole head in one piece. It ignores fields that this host
+// does not know.
+func headWrite(c *Call, mem api.Memory, stack []uint64) {
+	p, ok := mem.Read(arg(stack, 0), arg(stack, 1))
+	switch {
+	case !ok:
+		result(stack, abi.ErrFault)
+		return
+	case c.outputBegun || c.headWritten:
+		result(stack, abi.ErrState)
+		return
+	case len(p) > maxHead:
+		result(stack, abi.ErrLimit)
+		return
+	}
+	n, contentType := int32(len(p)), ""
+	for len(p) > 0 {
+		key, value, rest, ok := abi.NextField(p)
+		if !ok || !token(key) || !token(value) {
+			result(stack, abi.ErrInvalid)
+			return
+		}
+		if key == abi.HeadContentType {
+			contentType = value
+		}
+		p = rest
+	}
+	c.ContentType, c.headWritten = contentType, true
+	result(stack, n)
+}
+
+// token reports whether s can stand in an HTTP header without harm.
+func token(s string) bool {
+	if len(s) > 8<<10 {
+		return false
+	}
+	for i := range len(s) {
+		if s[i] < 0x20 || s[i] > 0x7e {
+			return false
+		}
+	}
+	return true
+}
+
+// fail records the first thing that the guest says about its failure. The guest
+// goes on, to clean up; the call has failed whatever it returns.
+func fail(c *Call, mem api.Memory, stack []uint64) {
+	code, ptr, size := fault.Code(arg(stack, 0)), arg(stack, 1), arg(stack, 2)
+	if c.Failure != nil {
+		return
+	}
+	if !code.Valid() {
+		code = fault.CodeUnknown
+	}
+	c.Failure = &Failure{Code: code, Message: "(the message lies outside of the guest's memory)"}
+	if p, ok := mem.Read(ptr, size); ok {
+		c.Failure.Message = Clean(string(p[:min(len(p), 2*maxMessage)]), maxMessage)
+	}
+}
+
+// logLine says so in the logs if a message lies outside of the guest's memory, and
+// goes on.
+func logLine(c *Call, mem api.Memory, stack []uint64) {
+	level := slog.Level(int32(arg(stack, 0)))
+	p, ok := mem.Read(arg(stack, 1), arg(stack, 2))
+	if !ok {
+		p = []byte("(a message outside of the guest's memory)")
+	}
+	c.logs.line(min(max(level, slog.LevelDebug), slog.LevelError+4), p)
+}

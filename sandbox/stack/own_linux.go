@@ -1,0 +1,57 @@
+//go:build amd64 || arm64
+
+package stack
+
+import (
+	"os"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// ceiling is the size from which on the runtime refuses to let a stack grow
+	// and reports that it overflowed. All of it that lies below Max is only
+	// addresses.
+	ceiling = 50_000_000
+	// slack is there for what compiled code does without asking for room.
+	slack = 64 << 10
+	// reserved is in whole pages of every size.
+	reserved = (ceiling/slack+1)*slack + slack + Max
+)
+
+// Stack is a native stack for one call at a time.
+type Stack struct {
+	space  []byte
+	top    uintptr
+	bottom *byte
+	usable []byte // the part that is not only addresses
+}
+
+// ownStacks reports whether functions run on stacks of a pool.
+const ownStacks = true
+
+func newStack() (*Stack, error) {
+	p, err := unix.MmapPtr(-1, 0, nil, reserved, unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE)
+	if err != nil {
+		return nil, os.NewSyscallError("mmap", err)
+	}
+	s := &Stack{space: unsafe.Slice((*byte)(p), reserved)}
+	s.usable = s.space[reserved-Max-slack:]
+	if err := unix.Mprotect(s.usable, unix.PROT_READ|unix.PROT_WRITE); err != nil {
+		s.free()
+		return nil, os.NewSyscallError("mprotect", err)
+	}
+	// A huge page would be all of it at once. Kernels without them refuse.
+	_ = unix.Madvise(s.usable, unix.MADV_NOHUGEPAGE)
+	s.bottom = &s.usable[slack]
+	s.top = uintptr(unsafe.Pointer(&s.usable[len(s.usable)-1])) &^ 15
+	return s, nil
+}
+
+// Trim returns the memory of all but the last MaxRetained bytes to the system.
+func (s *Stack) Trim() {
+	_ = unix.Madvise(s.usable[:len(s.usable)-MaxRetained], unix.MADV_DONTNEED)
+}
+
+func (s *Stack) free() { _ = unix.MunmapPtr(unsafe.Pointer(&s.space[0]), reserved) }

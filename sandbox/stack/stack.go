@@ -1,0 +1,131 @@
+// Package stack gives guests native stacks outside of Go's heap.
+//
+//	own, err := pool.Get()
+//	f := stack.Of(function)
+//	f.Use(own) // function runs on it from its next call on
+//	own.Trim()
+//	pool.Put(own)
+//
+// The runtime gives each function a native stack of 10 KiB on Go's heap and
+// doubles it, by copying, up to a hundred megabytes: while a guest recurses,
+// everyone else waits for memory and for the garbage collector. Instead, each
+// instance borrows a fixed-size native stack outside of the Go heap. Its pages are
+// committed on first use, and running past its end is a stack overflow.
+//
+// A [Pool] is safe for concurrent use; a [Stack] and a [Function] are used by one
+// goroutine at a time.
+package stack
+
+import (
+	"reflect"
+	"sync"
+	"unsafe"
+
+	"github.com/tetratelabs/wazero/api"
+)
+
+const (
+	// Max is how large the native stack of a call can become, in bytes. It is as
+	// much as programs in C are used to.
+	Max = 8 << 20
+	// MaxRetained is how many bytes of a stack stay in memory after Trim.
+	MaxRetained = 256 << 10
+	// MaxIdle is how many stacks a pool retains.
+	MaxIdle = 64
+)
+
+// Pool retains stacks that no instance uses. The zero value is ready to use.
+type Pool struct {
+	mu   sync.Mutex
+	idle []*Stack
+}
+
+// Get returns a stack, or nil if functions run on those of the runtime here.
+func (p *Pool) Get() (*Stack, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := len(p.idle)
+	if n == 0 {
+		return newStack()
+	}
+	last := p.idle[n-1]
+	p.idle = p.idle[:n-1]
+	return last, nil
+}
+
+// Put takes a stack back that was trimmed. It ignores nil.
+func (p *Pool) Put(s *Stack) {
+	if s == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.idle) == MaxIdle {
+		s.free()
+		return
+	}
+	p.idle = append(p.idle, s)
+}
+
+// Close frees all stacks of the pool. None must be in use.
+func (p *Pool) Close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range p.idle {
+		s.free()
+	}
+	p.idle = nil
+}
+
+// Function is where a function of the runtime keeps its stack. There is no method
+// for it, so it is found by name and type; a test of package sandbox fails if it is
+// not found. The zero value means that the runtime is another.
+type Function struct {
+	space  *[]byte
+	top    *uintptr // where it begins: it grows downwards
+	bottom **byte   // what it must not grow below
+}
+
+// Of finds the stack of a function.
+func Of(f api.Function) Function {
+	v := reflect.ValueOf(f)
+	if v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct {
+		return Function{}
+	}
+	space, top, context := v.Elem().FieldByName("stack"), v.Elem().FieldByName("stackTop"), v.Elem().FieldByName("execCtx")
+	if !space.IsValid() || space.Type() != reflect.TypeFor[[]byte]() ||
+		!top.IsValid() || top.Kind() != reflect.Uintptr ||
+		!context.IsValid() || context.Kind() != reflect.Struct {
+		return Function{}
+	}
+	bottom := context.FieldByName("stackBottomPtr")
+	if !bottom.IsValid() || bottom.Type() != reflect.TypeFor[*byte]() {
+		return Function{}
+	}
+	s := Function{
+		space:  (*[]byte)(unsafe.Pointer(space.UnsafeAddr())),
+		top:    (*uintptr)(unsafe.Pointer(top.UnsafeAddr())),
+		bottom: (**byte)(unsafe.Pointer(bottom.UnsafeAddr())),
+	}
+	first, last := unsafe.SliceData(*s.space), uintptr(unsafe.Pointer(&(*s.space)[len(*s.space)-1]))
+	if *s.bottom != first || *s.top != last&^15 {
+		return Function{} // they mean something else
+	}
+	return s
+}
+
+// Use makes the function run on a stack from its next call on. It ignores nil.
+func (f Function) Use(s *Stack) {
+	if f.space != nil && s != nil {
+		*f.space, *f.top, *f.bottom = s.space, s.top, s.bottom
+	}
+}
+
+// HeapSize returns how many bytes of Go's heap the runtime has made the function's
+// stack; 0 if it runs on one of a pool.
+func (f Function) HeapSize() int {
+	if f.space == nil || ownStacks {
+		return 0
+	}
+	return len(*f.space)
+}

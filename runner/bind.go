@@ -13,6 +13,7 @@ import (
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/exec"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/runner/admission"
 	"github.com/ruedo-dev/ruedo/runner/internal/flight"
 	"github.com/ruedo-dev/ruedo/sandbox"
 )
@@ -51,30 +52,18 @@ func (b bound) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) (res *
 			res, err = nil, b.panicked(v, req.Service)
 		}
 	}()
-	if !b.begin() {
-		return nil, b.stopping()
-	}
-	defer b.inflight.Done()
-	if err := b.gate.admit(req.Service); err != nil {
-		return nil, err
-	}
-	defer b.gate.leave(req.Service)
-	p, err := b.plans.acquire(ctx, req.Plan, nil, b.src)
+	slot, err := b.admission.Enter(ctx, req.Service, func() (*prepared, *fault.Error) {
+		p, err := b.plans.acquire(ctx, req.Plan, nil, b.src)
+		if err != nil {
+			return nil, b.explain(ctx, err, req.Service)
+		}
+		return p, nil
+	})
 	if err != nil {
-		return nil, refuse(b.explain(ctx, err, req.Service))
-	}
-	defer b.plans.release(p)
-	if err := p.admit(); err != nil {
 		return nil, err
 	}
-	defer p.leave()
-	// The slot comes last: calls that wait for a cold plan do not hold up
-	// those whose plan is ready.
-	if err := b.gate.acquire(ctx, req.Service); err != nil {
-		return nil, err
-	}
-	defer b.gate.release(req.Service)
-	return b.call(ctx, p, req)
+	defer slot.Release()
+	return b.call(ctx, slot.Plan, req)
 }
 
 func (b bound) call(ctx context.Context, p *prepared, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
@@ -132,21 +121,21 @@ func (b bound) Prepare(ctx context.Context, req *runnerv1.PrepareRequest) (res *
 			res, err = nil, b.panicked(v, req.GetPlan().GetService())
 		}
 	}()
-	if !b.begin() {
-		return nil, b.stopping()
+	if err := b.admission.Begin(); err != nil {
+		return nil, err
 	}
-	defer b.inflight.Done()
+	defer b.admission.End()
 	begin := time.Now()
 	if req.GetPlan() != nil {
 		if err := exec.VerifyPlan(req.GetId(), req.GetPlan()); err != nil {
-			return nil, refuse(b.explain(ctx, err, req.GetPlan().GetService()))
+			return nil, admission.Refuse(b.explain(ctx, err, req.GetPlan().GetService()))
 		}
 	}
 	p, err := b.plans.acquire(ctx, req.Id, req.Plan, b.src)
 	if err != nil {
-		return nil, refuse(b.explain(ctx, err, req.GetPlan().GetService()))
+		return nil, admission.Refuse(b.explain(ctx, err, req.GetPlan().GetService()))
 	}
-	defer b.plans.release(p)
+	defer p.Release()
 	report := p.template.Report()
 	b.log.Debug("prepared plan", "service", p.plan.Service, "revision", p.plan.Revision, "plan", p.id[:min(12, len(p.id))], "duration", time.Since(begin))
 	prepared := &ruedov1.Preparation{
@@ -170,8 +159,8 @@ func (b bound) explain(ctx context.Context, err error, service string) *fault.Er
 	if ctx.Err() != nil {
 		return fault.Of(ctx.Err())
 	}
-	if b.closing.Load() && errors.Is(err, context.Canceled) {
-		return b.stopping()
+	if b.admission.Closed() && errors.Is(err, context.Canceled) {
+		return b.admission.Draining()
 	}
 	e := failure(err)
 	switch e.Reason {
@@ -204,8 +193,4 @@ func (b bound) explain(ctx context.Context, err error, service string) *fault.Er
 func (b bound) panicked(v any, service string) *fault.Error {
 	b.log.Error("a call panicked", "service", service, "runner", b.info.Id, "panic", v, "stack", string(debug.Stack()))
 	return fault.New(fault.Internal, "internal error on runner %s; its log says more", b.info.Id)
-}
-
-func (b bound) stopping() *fault.Error {
-	return refuse(fault.New(fault.RunnerDraining, "runner %s is stopping", b.info.Id))
 }

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -16,6 +15,7 @@ import (
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	"github.com/ruedo-dev/ruedo/internal/exec"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/runner/admission"
 	"github.com/ruedo-dev/ruedo/runner/internal/flight"
 	"github.com/ruedo-dev/ruedo/runner/modules"
 	"github.com/ruedo-dev/ruedo/sandbox"
@@ -66,8 +66,9 @@ type prepared struct {
 	id       string
 	plan     *runnerv1.Plan
 	template *sandbox.Template
-	bytes    int64        // of plan
-	calls    atomic.Int64 // in flight, if the plan bounds them
+	bytes    int64  // of plan
+	of       *plans // that it is one of
+	calls    admission.Concurrency
 
 	// Guarded by plans.mu.
 	uses   int
@@ -140,10 +141,14 @@ func (p *plans) use(id string) *prepared {
 	return e
 }
 
-func (p *plans) release(e *prepared) {
-	p.mu.Lock()
+// Concurrency bounds the calls of the plan.
+func (e *prepared) Concurrency() *admission.Concurrency { return &e.calls }
+
+// Release ends one use of the plan.
+func (e *prepared) Release() {
+	e.of.mu.Lock()
 	e.uses--
-	p.mu.Unlock()
+	e.of.mu.Unlock()
 }
 
 func (p *plans) load(ctx context.Context, id string, plan *runnerv1.Plan, src exec.Source) (*prepared, error) {
@@ -182,7 +187,7 @@ func (p *plans) load(ctx context.Context, id string, plan *runnerv1.Plan, src ex
 	if err != nil {
 		return nil, err
 	}
-	e := &prepared{id: id, plan: plan, template: t, bytes: int64(proto.Size(plan))}
+	e := &prepared{id: id, plan: plan, template: t, bytes: int64(proto.Size(plan)), of: p, calls: admission.Concurrency{Limit: int64(plan.GetLimits().GetConcurrency())}}
 	p.add(e)
 	return e, nil
 }

@@ -77,7 +77,7 @@ func (s *shelf) get(id string) *prepared {
 }
 
 // touch uses a plan for a moment.
-func (s *shelf) touch(id string) { s.release(s.get(id)) }
+func (s *shelf) touch(id string) { s.get(id).Release() }
 
 // stay checks which plans are there.
 func (s *shelf) stay(want ...string) {
@@ -124,12 +124,12 @@ func TestIdlePlansLeaveMemory(t *testing.T) {
 		if _, err := e.template.Call(t.Context(), sandbox.Request{Input: []byte("echo x")}); err != nil {
 			t.Errorf("a plan in use does not work: %v", err)
 		}
-		s.release(e)
+		e.Release()
 	}
 	s.touch(ids[0])
 	three := s.get(ids[3]) // 1 and 2 were not used for longest
 	s.stay(ids[0], ids[3])
-	s.release(three)
+	three.Release()
 	if n := s.src.Asked(ids[1]); n != 1 {
 		t.Errorf("asked %d times", n)
 	}
@@ -152,7 +152,7 @@ func TestIdlePlansLeaveMemory(t *testing.T) {
 				if err != nil || string(out.Output) != fmt.Sprint(g) {
 					t.Errorf("got %q, %v", out.Output, err)
 				}
-				s.release(e)
+				e.Release()
 			}
 		})
 	}
@@ -169,7 +169,7 @@ func TestAPlanGoesWhenItsServiceHasANewerOneAndItsCallsHaveEnded(t *testing.T) {
 		s.sweep()
 		s.stay(old, current, other) // a call is in flight
 	}
-	s.release(call)
+	call.Release()
 	s.sweep()
 	s.stay(old, current, other) // the grace period has begun
 	s.sweep()
@@ -234,7 +234,7 @@ func TestPlansAreBoundedByTheBytesThatTheyHold(t *testing.T) {
 	inUse := []*prepared{s.get(b), s.get(newer), s.get(d)}
 	s.stay(b, newer, d)
 	for _, e := range inUse {
-		s.release(e)
+		e.Release()
 	}
 	s.sweep()
 	s.stay(newer, d)

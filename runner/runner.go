@@ -10,7 +10,7 @@
 //
 // # What a call meets
 //
-//	lane -> gate (bounded) -> plan -> template -> a guest of its own
+//	lane -> admission (bounded) -> plan -> template -> a guest of its own
 //
 // The plan comes with a preparation, or is asked for once from the core that
 // sent the call; the module comes by digest from that core, is verified and
@@ -35,13 +35,10 @@ package runner
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -50,6 +47,7 @@ import (
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/lane"
+	"github.com/ruedo-dev/ruedo/runner/admission"
 	"github.com/ruedo-dev/ruedo/runner/modules"
 	"github.com/ruedo-dev/ruedo/sandbox"
 )
@@ -140,12 +138,9 @@ type Runner struct {
 	engine  *sandbox.Engine
 	modules *modules.Cache
 	plans   *plans
-	gate    *gate
 	tempDir string
 
-	closing  atomic.Bool
-	inflight sync.WaitGroup
-	enter    sync.RWMutex // so that inflight never grows while Close waits
+	admission *admission.Queue[*prepared]
 }
 
 // New opens the caches and the sandbox. It attaches to nothing; ctx bounds the
@@ -161,7 +156,7 @@ func New(ctx context.Context, cfg Config) (*Runner, error) {
 		Concurrency: uint32(cfg.Concurrency),
 		Queue:       uint32(cfg.Queue),
 	}
-	r.gate = newGate(cfg.Concurrency, cfg.Queue)
+	r.admission = admission.New[*prepared](admission.Config{Runner: cfg.ID, Concurrency: cfg.Concurrency, Queue: cfg.Queue})
 	dir := cfg.CacheDir
 	if dir == "" {
 		var err error
@@ -238,33 +233,16 @@ func (cfg *Config) complete() error {
 // Info is how the runner introduces itself. The caller may change it.
 func (r *Runner) Info() *ruedov1.Runner { return proto.CloneOf(r.info) }
 
-// begin counts a call in; false once the runner is closing.
-func (r *Runner) begin() bool {
-	r.enter.RLock()
-	defer r.enter.RUnlock()
-	if r.closing.Load() {
-		return false
-	}
-	r.inflight.Add(1)
-	return true
-}
-
 // Close takes no more calls, waits for those under way and gives back what New
 // took. If ctx ends first, it gives ctx's error and may be called again.
 // Call it after Serve has returned.
 func (r *Runner) Close(ctx context.Context) error {
-	r.enter.Lock()
-	r.closing.Store(true)
-	r.enter.Unlock()
+	r.admission.Close()
 	if r.plans != nil {
 		r.plans.stop() // loads under way end, and the calls that wait for them
 	}
-	idle := make(chan struct{})
-	go func() { r.inflight.Wait(); close(idle) }()
-	select {
-	case <-idle:
-	case <-ctx.Done():
-		return fmt.Errorf("calls are still under way: %w", ctx.Err())
+	if err := r.admission.Wait(ctx); err != nil {
+		return err
 	}
 	var errs []error
 	if r.plans != nil {

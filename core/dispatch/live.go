@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/ruedo-dev/ruedo/internal/exec"
 )
 
 // live is the members that take calls, as of one version.
@@ -50,16 +52,15 @@ type candidates struct {
 	most    int64 // calls of the plan that may be under way; 0 is any number
 }
 
-// share is how much of what the members take one plan may have, so that a flood
-// of its calls does not fill the room that others wait in.
+// share returns how many calls of one plan can be in flight on the members.
 func share(members []*member) int64 {
-	var all, slots int64
+	var concurrency, queue int64
 	for _, m := range members {
 		info := m.Info()
-		slots += int64(info.GetConcurrency())
-		all += int64(info.GetConcurrency()) + int64(info.GetQueue())
+		concurrency += int64(info.GetConcurrency())
+		queue += int64(info.GetQueue())
 	}
-	return max(slots, (all*3+3)/4)
+	return exec.ServiceShare(concurrency, queue)
 }
 
 // maxRotations bounds what is kept of plans that nobody calls any more.

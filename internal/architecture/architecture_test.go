@@ -93,6 +93,10 @@ var arrows = []struct {
 		reason: "a process that runs strangers' code speaks to the store only through an interface its assembler hands it",
 	},
 	{
+		from: []string{"runner/admission"}, only: []string{"internal/exec", "internal/fault", "internal/limits"},
+		reason: "when a call may execute does not depend on what executes it",
+	},
+	{
 		from: []string{"sandbox"}, only: []string{"sandbox", "internal/abi", "internal/fault", "internal/wasmbin"},
 		never:  []string{"connectrpc.com", "google.golang.org", "go.etcd.io"},
 		reason: "the sandbox is a library; limits arrive as a struct, and its errors are the one type, which costs it the standard library",

@@ -1,0 +1,217 @@
+// Package admission decides which calls a runner executes, and when.
+//
+//	queue := admission.New[*prepared](admission.Config{Runner: id, Concurrency: 8, Queue: 256})
+//	slot, err := queue.Enter(ctx, service, acquirePlan)
+//	if err != nil {
+//		return err
+//	}
+//	defer slot.Release()
+//	// execute slot.Plan
+//
+// # The order
+//
+//	closed? -> room in the queue -> the plan is ready -> its own concurrency -> a slot
+//
+// The slot comes last: calls that wait for a cold plan do not hold up those whose
+// plan is ready. [Slot.Release] undoes all of it in reverse.
+//
+// # Promises
+//
+//   - At most Concurrency calls execute and Queue calls wait; one more is refused
+//     with QUEUE_FULL.
+//   - Services are kept apart. A call never waits for calls of other services while
+//     its own has none that executes; for that, as many calls as Concurrency can
+//     execute in addition. Those that wait are let in service by service. So a
+//     service that holds all slots, with calls that loop or sleep until their time is
+//     up, holds up no other. Nor can one service fill the queue: see
+//     [exec.ServiceShare].
+//   - An error of Enter is a [*fault.Error] that says that the call did not start.
+//   - Everything is safe for concurrent use.
+package admission
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/ruedo-dev/ruedo/internal/exec"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
+
+// Config of a queue.
+type Config struct {
+	// Runner is the id of the runner, for errors.
+	Runner string
+	// Concurrency is how many calls execute at a time; at least 1.
+	Concurrency int
+	// Queue is how many calls can wait; 0 means none.
+	Queue int
+}
+
+// Plan is what a call needs before it can execute.
+type Plan interface {
+	// Concurrency bounds the calls of the plan.
+	Concurrency() *Concurrency
+	// Release ends the use that one call makes of the plan.
+	Release()
+}
+
+// Queue admits the calls of one runner.
+type Queue[P Plan] struct {
+	cfg          Config
+	limit        int // of calls in flight
+	serviceLimit int // of calls of one service in flight
+
+	mu        sync.Mutex
+	closed    bool
+	idle      chan struct{} // made by Wait, closed when nothing is in flight
+	inflight  int           // calls, and what else Begin counted
+	calls     int           // that execute or wait
+	executing int
+	services  map[string]*share
+	waiting   []*share // those with waiters, the next to be let in first
+}
+
+// New returns an open queue.
+func New[P Plan](cfg Config) *Queue[P] {
+	return &Queue[P]{
+		cfg:          cfg,
+		limit:        cfg.Concurrency + cfg.Queue,
+		serviceLimit: int(exec.ServiceShare(int64(cfg.Concurrency), int64(cfg.Queue))),
+		services:     make(map[string]*share),
+	}
+}
+
+// Slot is a call that executes. The zero Slot is none.
+type Slot[P Plan] struct {
+	// Plan that the call executes.
+	Plan    P
+	queue   *Queue[P]
+	service string
+}
+
+// Enter admits a call of a service: it waits until acquire has returned the plan and
+// until there is a slot, or until ctx ends. The caller must release the slot.
+//
+// The errors are RUNNER_DRAINING, QUEUE_FULL, CONCURRENCY_LIMIT, those of acquire,
+// and what the end of ctx means. None needs a Release.
+func (q *Queue[P]) Enter(ctx context.Context, service string, acquire func() (P, *fault.Error)) (Slot[P], error) {
+	if err := q.admit(service); err != nil {
+		return Slot[P]{}, Refuse(err)
+	}
+	plan, err := q.load(service, acquire)
+	if err != nil {
+		return Slot[P]{}, Refuse(err)
+	}
+	if err := plan.Concurrency().enter(service); err != nil {
+		plan.Release()
+		q.leave(service)
+		return Slot[P]{}, Refuse(err)
+	}
+	if err := q.acquire(ctx, service); err != nil {
+		plan.Concurrency().leave()
+		plan.Release()
+		q.leave(service)
+		return Slot[P]{}, Refuse(err)
+	}
+	return Slot[P]{plan, q, service}, nil
+}
+
+// load returns the plan for a call that was admitted. If it cannot be had, or
+// acquire panics, the call has left.
+func (q *Queue[P]) load(service string, acquire func() (P, *fault.Error)) (plan P, err *fault.Error) {
+	loaded := false
+	defer func() {
+		if !loaded {
+			q.leave(service)
+		}
+	}()
+	plan, err = acquire()
+	loaded = err == nil
+	return plan, err
+}
+
+// Release ends the call. The slot goes to the next call that waits.
+func (s Slot[P]) Release() {
+	s.queue.release(s.service)
+	s.Plan.Concurrency().leave()
+	s.Plan.Release()
+	s.queue.leave(s.service)
+}
+
+// Begin counts in work that is not a call but that Wait must wait for. It returns
+// RUNNER_DRAINING if the queue is closed; otherwise the caller must call End.
+func (q *Queue[P]) Begin() error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return q.Draining()
+	}
+	q.inflight++
+	return nil
+}
+
+// End ends what Begin began.
+func (q *Queue[P]) End() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.end()
+}
+
+// end counts one out. Called with q.mu held.
+func (q *Queue[P]) end() {
+	if q.inflight--; q.inflight == 0 && q.idle != nil {
+		close(q.idle)
+	}
+}
+
+// Close stops accepting work. It can be called more than once.
+func (q *Queue[P]) Close() {
+	q.mu.Lock()
+	q.closed = true
+	q.mu.Unlock()
+}
+
+// Closed reports whether Close was called.
+func (q *Queue[P]) Closed() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.closed
+}
+
+// Wait waits after Close until nothing is in flight, or returns ctx's error if that
+// ends first.
+func (q *Queue[P]) Wait(ctx context.Context) error {
+	q.mu.Lock()
+	if q.idle == nil {
+		q.idle = make(chan struct{})
+		if q.inflight == 0 {
+			close(q.idle)
+		}
+	}
+	idle := q.idle
+	q.mu.Unlock()
+	select {
+	case <-idle:
+		return nil
+	default:
+	}
+	select {
+	case <-idle:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("calls are still in flight: %w", ctx.Err())
+	}
+}
+
+// Draining returns the error of work that comes after Close.
+func (q *Queue[P]) Draining() *fault.Error {
+	return Refuse(fault.New(fault.RunnerDraining, "runner %s is stopping", q.cfg.Runner))
+}
+
+// Refuse returns a copy of an error that says that the call did not start.
+func Refuse(e *fault.Error) *fault.Error {
+	c := *e
+	c.NotStarted = true
+	return &c
+}

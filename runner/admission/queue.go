@@ -1,0 +1,151 @@
+package admission
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
+
+// share is what one service has of a queue.
+type share struct {
+	calls     int // that execute or wait
+	executing int
+	waiters   []chan struct{} // closed when the call gets its slot
+}
+
+// admit counts a call of a service in, if there is room. The call must leave.
+func (q *Queue[P]) admit(service string) *fault.Error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return q.Draining()
+	}
+	s := q.share(service)
+	defer q.forget(service, s)
+	switch {
+	case q.calls >= q.limit:
+		return fault.New(fault.QueueFull, "%d calls execute and wait on this runner, its limit", q.limit).
+			With("limit", fmt.Sprint(q.limit)).WithFix("call again later, or start another runner")
+	case s.calls >= q.serviceLimit:
+		return fault.New(fault.QueueFull, "%d calls of service %s execute and wait on this runner, the limit for one service", q.serviceLimit, service).
+			With("limit", fmt.Sprint(q.serviceLimit)).WithFix("call again later, or start another runner")
+	}
+	q.inflight++
+	q.calls++
+	s.calls++
+	return nil
+}
+
+// leave counts a call out.
+func (q *Queue[P]) leave(service string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	s := q.services[service]
+	q.calls--
+	s.calls--
+	q.forget(service, s)
+	q.end()
+}
+
+// share returns what a service has, which may be nothing yet.
+func (q *Queue[P]) share(service string) *share {
+	s := q.services[service]
+	if s == nil {
+		s = &share{}
+		q.services[service] = s
+	}
+	return s
+}
+
+// acquire waits for a slot to execute a call of a service in, until ctx ends.
+func (q *Queue[P]) acquire(ctx context.Context, service string) *fault.Error {
+	admitted := q.line(service)
+	if admitted == nil {
+		return nil
+	}
+	select {
+	case <-admitted:
+		return nil
+	case <-ctx.Done():
+		if !q.withdraw(service, admitted) {
+			q.release(service) // it was let in meanwhile
+		}
+		return fault.Of(ctx.Err())
+	}
+}
+
+// line takes a slot, or returns a channel that is closed once there is one.
+func (q *Queue[P]) line(service string) (admitted chan struct{}) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	s := q.share(service)
+	if q.room(s) {
+		q.executing++
+		s.executing++
+		return nil
+	}
+	if len(s.waiters) == 0 {
+		q.waiting = append(q.waiting, s)
+	}
+	admitted = make(chan struct{})
+	s.waiters = append(s.waiters, admitted)
+	return admitted
+}
+
+// room reports whether a call of the service can execute now.
+func (q *Queue[P]) room(s *share) bool {
+	return q.executing < q.cfg.Concurrency || s.executing == 0 && q.executing < 2*q.cfg.Concurrency
+}
+
+// withdraw removes a call that waits. It returns false if it was let in already.
+func (q *Queue[P]) withdraw(service string, admitted chan struct{}) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	s := q.services[service]
+	n := slices.Index(s.waiters, admitted)
+	if n < 0 {
+		return false
+	}
+	s.waiters = slices.Delete(s.waiters, n, n+1)
+	if len(s.waiters) == 0 {
+		q.waiting = slices.DeleteFunc(q.waiting, func(w *share) bool { return w == s })
+	}
+	q.forget(service, s)
+	return true
+}
+
+// release passes a slot on, to the service whose turn it is. In addition, a service
+// that has nothing executing any more can go on.
+func (q *Queue[P]) release(service string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	s := q.services[service]
+	q.executing--
+	s.executing--
+	q.forget(service, s)
+	for n := 0; n < len(q.waiting); {
+		next := q.waiting[n]
+		if !q.room(next) {
+			n++
+			continue
+		}
+		q.executing++
+		next.executing++
+		close(next.waiters[0])
+		next.waiters = next.waiters[1:]
+		q.waiting = slices.Delete(q.waiting, n, n+1)
+		if len(next.waiters) > 0 {
+			q.waiting = append(q.waiting, next)
+		}
+	}
+}
+
+// forget drops a service that has no calls, so that names which come and go do
+// not fill the memory.
+func (q *Queue[P]) forget(service string, s *share) {
+	if s.calls == 0 && s.executing == 0 && len(s.waiters) == 0 {
+		delete(q.services, service)
+	}
+}

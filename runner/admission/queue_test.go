@@ -1,0 +1,298 @@
+package admission
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
+
+// plan is one that is ready.
+type plan struct {
+	bound    Concurrency
+	released int
+}
+
+func (p *plan) Concurrency() *Concurrency { return &p.bound }
+
+func (p *plan) Release() { p.released++ }
+
+type queue = Queue[*plan]
+
+func open(concurrency, waiting int) *queue {
+	return New[*plan](Config{Runner: "r", Concurrency: concurrency, Queue: waiting})
+}
+
+// hold has calls of a service execute until the context of the test ends.
+func hold(t *testing.T, q *queue, service string, calls int) {
+	t.Helper()
+	for range calls {
+		if err := q.acquire(t.Context(), service); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func soon(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// TestQueueKeepsServicesApart has one service hold all slots: another one has its
+// first call executed at once, and waits with its second.
+func TestQueueKeepsServicesApart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := open(4, 100)
+		hold(t, q, "hog", 4)
+		if err := q.acquire(soon(t), "hog"); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("a fifth call of four: %v", err)
+		}
+		began := time.Now()
+		for _, service := range []string{"a", "b", "c", "d"} {
+			hold(t, q, service, 1)
+		}
+		if waited := time.Since(began); waited != 0 {
+			t.Errorf("the others waited for %s", waited)
+		}
+		// As many again as the concurrency, and no more.
+		for _, service := range []string{"a", "e"} {
+			if _, err := enter(soon(t), q, service, &plan{}); !errors.Is(err, context.DeadlineExceeded) || !fault.Of(err).NotStarted {
+				t.Errorf("a ninth call: %v", err)
+			}
+		}
+		// A slot beyond the concurrency is not handed on.
+		q.release("hog")
+		if err := q.acquire(soon(t), "hog"); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("the hog got a slot beyond the concurrency: %v", err)
+		}
+	})
+}
+
+// TestQueueTakesTurns has two services wait, one with many calls before the other
+// with one: they are let in by turns.
+func TestQueueTakesTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := open(4, 100)
+		hold(t, q, "hog", 2)
+		hold(t, q, "other", 2)
+		got := make(chan string, 4)
+		for n, service := range []string{"hog", "hog", "hog", "other"} {
+			go func() {
+				if err := q.acquire(t.Context(), service); err != nil {
+					t.Error(err)
+				}
+				got <- fmt.Sprint(service, n)
+			}()
+			synctest.Wait()
+		}
+		var order []string
+		for _, service := range []string{"hog", "hog", "other", "hog"} {
+			q.release(service)
+			order = append(order, <-got)
+		}
+		if want := []string{"hog0", "other3", "hog1", "hog2"}; !slices.Equal(order, want) {
+			t.Errorf("they were let in as %v, want %v", order, want)
+		}
+		for range 2 {
+			q.release("other")
+			q.release("hog")
+		}
+		if len(q.services) != 0 || len(q.waiting) != 0 || q.executing != 0 {
+			t.Errorf("the queue remembers %+v", q)
+		}
+	})
+}
+
+// TestQueueHandsOnAllThatIsFree has a service's only call end while it and another
+// service wait: the slot goes to the other, whose turn it is, and the service that
+// has nothing executing any more does not wait for it.
+func TestQueueHandsOnAllThatIsFree(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := open(2, 100)
+		hold(t, q, "hog", 1)
+		hold(t, q, "other", 1)
+		got := make(chan string, 2)
+		for _, service := range []string{"hog", "other"} {
+			go func() {
+				if err := q.acquire(t.Context(), service); err != nil {
+					t.Error(err)
+				}
+				got <- service
+			}()
+			synctest.Wait()
+		}
+		q.release("other")
+		synctest.Wait()
+		if len(got) != 2 {
+			t.Errorf("%d of two were let in", len(got))
+		}
+	})
+}
+
+// TestQueueLosesNoSlot has calls give up while they wait, at the very moment at
+// which others leave.
+func TestQueueLosesNoSlot(t *testing.T) {
+	const concurrency, services, rounds = 2, 3, 2000
+	q := open(concurrency, 1000)
+	done := make(chan struct{})
+	for s := range services {
+		for range 4 {
+			go func() {
+				defer func() { done <- struct{}{} }()
+				service := fmt.Sprint("s", s)
+				for n := range rounds {
+					ctx, cancel := context.WithCancel(t.Context())
+					if n%3 == 0 {
+						go cancel()
+					}
+					if q.acquire(ctx, service) == nil {
+						q.release(service)
+					}
+					cancel()
+				}
+			}()
+		}
+	}
+	for range services * 4 {
+		<-done
+	}
+	if len(q.services) != 0 || len(q.waiting) != 0 || q.executing != 0 {
+		t.Errorf("the queue remembers %+v", q)
+	}
+}
+
+// TestQueueKeepsRoomForOthers fills the room to wait in with one service.
+func TestQueueKeepsRoomForOthers(t *testing.T) {
+	q := open(4, 96)
+	admitted := 0
+	var err *fault.Error
+	for ; err == nil; admitted++ {
+		err = q.admit("hog")
+	}
+	admitted--
+	_, refused := enter(t.Context(), q, "hog", &plan{})
+	if e := fault.Of(refused); e.Reason != fault.QueueFull || !e.NotStarted || e.Meta["limit"] != "75" || admitted != 75 {
+		t.Errorf("after %d calls of one service: %v", admitted, err)
+	}
+	for n := range 25 {
+		if err := q.admit(fmt.Sprint("other", n)); err != nil {
+			t.Errorf("call %d of others: %v", n, err)
+		}
+	}
+	if e := q.admit("last"); e.Reason != fault.QueueFull || e.Meta["limit"] != "100" {
+		t.Errorf("the 101st call: %v", e)
+	}
+	for n := range 25 {
+		q.leave(fmt.Sprint("other", n))
+	}
+	for range admitted {
+		q.leave("hog")
+	}
+	if len(q.services) != 0 || q.calls != 0 {
+		t.Errorf("the queue remembers %+v", q)
+	}
+	// Without room to wait in, one service may have all slots.
+	if q := open(1, 0); q.admit("only") != nil {
+		t.Error("a call was refused by a runner that has nothing to do")
+	}
+}
+
+func enter(ctx context.Context, q *queue, service string, p *plan) (Slot[*plan], error) {
+	return q.Enter(ctx, service, func() (*plan, *fault.Error) { return p, nil })
+}
+
+// empty fails the test if the queue still counts anything.
+func empty(t *testing.T, q *queue) {
+	t.Helper()
+	if len(q.services) != 0 || len(q.waiting) != 0 || q.calls != 0 || q.executing != 0 || q.inflight != 0 {
+		t.Errorf("the queue remembers %+v", q)
+	}
+}
+
+// TestEnterUndoesWhatItDid has a call fail at each step, and one execute.
+func TestEnterUndoesWhatItDid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := open(1, 100)
+		p := &plan{bound: Concurrency{Limit: 2}}
+		slot, err := enter(t.Context(), q, "a", p)
+		if err != nil || slot.Plan != p {
+			t.Fatal(err)
+		}
+		noPlan := func() (*plan, *fault.Error) { return nil, fault.New(fault.PlanNotFound, "no plan") }
+		if _, err := q.Enter(t.Context(), "a", noPlan); fault.Of(err).Reason != fault.PlanNotFound || !fault.Of(err).NotStarted {
+			t.Errorf("a call without a plan: %v", err)
+		}
+		if _, err := enter(soon(t), q, "a", p); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("a call without a slot: %v", err)
+		}
+		go func() {
+			waits, err := enter(t.Context(), q, "a", p)
+			if err != nil {
+				t.Error(err)
+			}
+			waits.Release()
+		}()
+		synctest.Wait()
+		_, err = enter(t.Context(), q, "a", p)
+		if e := fault.Of(err); e.Reason != fault.ConcurrencyLimit || !e.NotStarted || e.Meta["limit"] != "2" {
+			t.Errorf("a third call of two: %v", err)
+		}
+		func() {
+			defer func() { _ = recover() }()
+			_, _ = q.Enter(t.Context(), "a", func() (*plan, *fault.Error) { panic("a bug") })
+		}()
+		slot.Release()
+		synctest.Wait()
+		empty(t, q)
+		if p.bound.calls.Load() != 0 || p.released != 4 {
+			t.Errorf("%d calls, the plan was released %d times", p.bound.calls.Load(), p.released)
+		}
+	})
+}
+
+// TestWaitEndsWithTheLastCall closes a queue with a call and a preparation in flight.
+func TestWaitEndsWithTheLastCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := open(1, 0)
+		slot, err := enter(t.Context(), q, "a", &plan{})
+		if err == nil {
+			err = q.Begin()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		q.Close()
+		if _, err := enter(t.Context(), q, "a", &plan{}); fault.Of(err).Reason != fault.RunnerDraining || !fault.Of(err).NotStarted {
+			t.Errorf("a call after Close: %v", err)
+		}
+		if err := q.Begin(); fault.Of(err).Reason != fault.RunnerDraining || !q.Closed() {
+			t.Errorf("a preparation after Close: %v", err)
+		}
+		if err := q.Wait(soon(t)); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Wait with two in flight: %v", err)
+		}
+		done := make(chan error)
+		go func() { done <- q.Wait(t.Context()) }()
+		slot.Release()
+		synctest.Wait()
+		select {
+		case err := <-done:
+			t.Fatalf("Wait ended with one in flight: %v", err)
+		default:
+		}
+		q.End()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if err := q.Wait(t.Context()); err != nil {
+			t.Errorf("Wait with nothing in flight: %v", err)
+		}
+		empty(t, q)
+	})
+}

@@ -110,6 +110,11 @@ var arrows = []struct {
 		reason: "a meter knows the counter that instrumented guests have, and nothing of what is metered",
 	},
 	{
+		from: []string{"sandbox/compile/cache", "sandbox/compile/confine"}, only: []string{},
+		never:  []string{"github.com/tetratelabs/wazero"},
+		reason: "files are authentic and processes are limited whatever is compiled: this can be read without knowing how",
+	},
+	{
 		from: []string{"internal/wasmbin"}, only: []string{"internal/wasmbin", "internal/abi", "internal/fault"},
 		never:  []string{"github.com/tetratelabs/wazero"},
 		reason: "the core admits modules without an engine that could execute them",

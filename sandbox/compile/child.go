@@ -12,6 +12,9 @@ import (
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/experimental"
+
+	"github.com/ruedo-dev/ruedo/sandbox/compile/cache"
+	"github.com/ruedo-dev/ruedo/sandbox/compile/confine"
 )
 
 // Exit codes of a child. What happened is in its answer.
@@ -40,14 +43,14 @@ func Child(stdin io.Reader, stdout io.Writer, config func() wazero.RuntimeConfig
 		return exitUsage
 	}
 	wall := time.NewTimer(o.Timeout)
-	overCPU, err := confine(o)
+	overCPU, err := confine.Self(confine.Limits{CPU: o.CPU, Memory: o.Memory, FileSize: o.MaxCode, Nice: o.Nice})
 	if err != nil {
 		return end(stdout, answer{Verdict: verdictFault, Text: "setting limits: " + err.Error()})
 	}
 	// The garbage collector works harder before the limit ends it all.
 	debug.SetMemoryLimit(o.Memory / 4 * 3)
 	debug.SetMaxStack(int(min(o.Memory/4, 256<<20)))
-	mem := watchMemory(o.Memory)
+	mem := confine.Watch(o.Memory)
 
 	// From here on the answer may come from any of several sides, and whichever is
 	// first ends the process.
@@ -55,14 +58,14 @@ func Child(stdin io.Reader, stdout io.Writer, config func() wazero.RuntimeConfig
 	go func() { done <- obey(o, stdin, stdout, config, mem, gone) }()
 	select {
 	case a := <-done:
-		a.Memory = mem.peak()
+		a.Memory = mem.Peak()
 		return end(stdout, a)
-	case <-mem.over:
-		return end(stdout, answer{Verdict: verdictMemory, Memory: mem.peak()})
+	case <-mem.Over:
+		return end(stdout, answer{Verdict: verdictMemory, Memory: mem.Peak()})
 	case <-overCPU:
-		return end(stdout, answer{Verdict: verdictCPU, Memory: mem.peak()})
+		return end(stdout, answer{Verdict: verdictCPU, Memory: mem.Peak()})
 	case <-wall.C:
-		return end(stdout, answer{Verdict: verdictWall, Memory: mem.peak()})
+		return end(stdout, answer{Verdict: verdictWall, Memory: mem.Peak()})
 	case <-gone:
 		return exitFail
 	}
@@ -76,10 +79,10 @@ func end(stdout io.Writer, a answer) int {
 }
 
 // obey compiles as ordered. It closes gone when the parent has gone.
-func obey(o order, stdin io.Reader, stdout io.Writer, config func() wazero.RuntimeConfig, mem *memory, gone chan struct{}) answer {
+func obey(o order, stdin io.Reader, stdout io.Writer, config func() wazero.RuntimeConfig, mem *confine.Memory, gone chan struct{}) answer {
 	id, err := identify(filepath.Join(o.Dir, "probe"), config)
 	if err != nil {
-		if aboutDisk(err) {
+		if cache.AboutDisk(err) {
 			return refusal(err)
 		}
 		return answer{Verdict: verdictFault, Text: err.Error()}
@@ -105,11 +108,11 @@ func obey(o order, stdin io.Reader, stdout io.Writer, config func() wazero.Runti
 		return refusal(err)
 	}
 	// The dress rehearsal of what the parent does next, without limits.
-	cpu, heap := cpuTime(), mem.allocated()
+	cpu, heap := confine.CPUTime(), mem.Allocated()
 	if _, err := translate(ctx, config, o.Dir, wasm); err != nil {
 		return refusal(err)
 	}
-	cpu, heap = cpuTime()-cpu, mem.allocated()-heap
+	cpu, heap = confine.CPUTime()-cpu, mem.Allocated()-heap
 	a := answer{Verdict: verdictDone, Compile: took, Load: cpu}
 	if cpu > o.CPU/loadShare {
 		a.Verdict = verdictSlow
@@ -131,8 +134,8 @@ func refusal(err error) answer {
 		return answer{Verdict: verdictTooLarge}
 	}
 	switch {
-	case aboutDisk(err):
-		return answer{Verdict: verdictDisk, Text: err.Error(), Full: full(err)}
+	case cache.AboutDisk(err):
+		return answer{Verdict: verdictDisk, Text: err.Error(), Full: cache.Full(err)}
 	case outOfMemory(err.Error()):
 		return answer{Verdict: verdictMemory}
 	}

@@ -18,17 +18,12 @@
 //
 // # Authentic code
 //
-// Compiled modules are kept in Config.Dir, each with an HMAC-SHA256 over what it
-// was made from and all of its bytes. The key lies in Config.Private, which must
-// be out of reach for those who could write to Dir. Code is taken from Dir only
-// by copying it to a private working directory while the code is computed, and
-// the copy is used only if the codes are equal: the bytes that were checked are
-// the bytes that are executed. What does not match is deleted, logged as a
-// warning with INTEGRITY, and compiled again.
+// Compiled modules are kept in Config.Dir, sealed with a secret in Config.Private
+// (package cache). What is not authentic is compiled again.
 //
 // # What an entry is bound to
 //
-// Its name and its code cover the module's SHA-256, wazero's version, the
+// Its key covers the module's SHA-256, wazero's version, the
 // architecture and CPU features, the runtime's configuration and Go's version: a
 // change of any of them compiles anew. The child must agree in all of them, so
 // that a program that was replaced on disk while it runs is told apart.
@@ -64,6 +59,8 @@ import (
 	"time"
 
 	"github.com/tetratelabs/wazero"
+
+	"github.com/ruedo-dev/ruedo/sandbox/compile/cache"
 )
 
 // The limits that a zero Config means. A Go service of 4 MB takes 1 s of CPU time
@@ -159,9 +156,8 @@ type Compiler struct {
 	cfg      Config
 	log      *slog.Logger
 	identity identity
-	work     *workdir
+	sealed   *cache.Cache
 	cache    wazero.CompilationCache
-	store    *store
 	slots    chan struct{} // one for each child that runs
 	count    counters
 
@@ -183,40 +179,30 @@ func New(cfg Config) (*Compiler, error) {
 	if cfg.Runtime == nil {
 		return nil, errors.New("compile: Config.Runtime is not set")
 	}
-	if err := checkDirs(cfg.Dir, cfg.Private); err != nil {
-		return nil, fmt.Errorf("cache of compiled modules: %w", err)
-	}
-	work, err := newWorkdir(cfg.Private, cfg.Logger)
+	sealed, err := cache.Open(cache.Config{Dir: cfg.Dir, Private: cfg.Private, MaxSize: cfg.MaxSize, Logger: cfg.Logger})
 	if err != nil {
 		return nil, fmt.Errorf("cache of compiled modules: %w", err)
 	}
 	c := &Compiler{
 		cfg:     cfg,
 		log:     cfg.Logger,
-		work:    work,
+		sealed:  sealed,
 		slots:   make(chan struct{}, cfg.MaxParallel),
 		flights: make(map[string]*flight),
 		placed:  make(map[string]*entry),
 	}
 	if err := c.open(); err != nil {
-		return nil, errors.Join(fmt.Errorf("cache of compiled modules: %w", err), work.close())
+		return nil, errors.Join(fmt.Errorf("cache of compiled modules: %w", err), sealed.Close())
 	}
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	return c, nil
 }
 
 func (c *Compiler) open() (err error) {
-	if c.identity, err = identify(c.work.path("probe"), c.cfg.Runtime); err != nil {
+	if c.identity, err = identify(c.sealed.Path("probe"), c.cfg.Runtime); err != nil {
 		return err
 	}
-	if c.cache, err = wazero.NewCompilationCacheWithDir(c.work.path("code")); err != nil {
-		return err
-	}
-	dir := c.cfg.Dir
-	if dir == "" {
-		dir = c.work.path("kept")
-	}
-	c.store, err = openStore(dir, c.cfg.MaxSize, c.work.secret, c.log, &c.count)
+	c.cache, err = wazero.NewCompilationCacheWithDir(c.sealed.Path("code"))
 	return err
 }
 
@@ -244,5 +230,5 @@ func (c *Compiler) Close(ctx context.Context) error {
 	if again {
 		return nil
 	}
-	return errors.Join(c.cache.Close(ctx), c.work.close())
+	return errors.Join(c.cache.Close(ctx), c.sealed.Close())
 }

@@ -34,6 +34,13 @@ const (
 // maxText bounds what is repeated of a compiler's words, in bytes.
 const maxText = 400
 
+// noDisk is the error when the working directory cannot be used. Its text names
+// no path: it goes to whoever sent the module.
+func noDisk(err error) *fault.Error {
+	return fault.Wrap(err, fault.RunnerDisk, "the compiler cannot write to its disk").
+		WithFix("try again later; the runner's log names the directory and what is wrong with it")
+}
+
 // clean makes text fit for one line of a log or a terminal: no control
 // characters, nothing that reorders it, bounded.
 func clean(text string) string {

@@ -6,6 +6,9 @@ import (
 	"time"
 
 	"github.com/tetratelabs/wazero"
+
+	"github.com/ruedo-dev/ruedo/sandbox/compile/cache"
+	"github.com/ruedo-dev/ruedo/sandbox/compile/confine"
 )
 
 // Order sends a child what to do, with limits of a minute.
@@ -16,7 +19,7 @@ func Order(w io.Writer, dir string, config func() wazero.RuntimeConfig, wasm []b
 	}
 	return order{
 		Identity: id, Dir: dir, Size: int64(len(wasm)), Workers: 1,
-		Timeout: time.Minute, CPU: time.Minute, Memory: 1 << 30, MaxCode: maxCode,
+		Timeout: time.Minute, CPU: time.Minute, Memory: 1 << 30, MaxCode: cache.MaxCode,
 	}.write(w, wasm)
 }
 
@@ -27,7 +30,7 @@ func GetReady(stdin io.Reader, stdout io.Writer) int64 {
 	if err != nil {
 		panic(err)
 	}
-	if _, err := confine(o); err != nil {
+	if _, err := confine.Self(confine.Limits{CPU: o.CPU, Memory: o.Memory, FileSize: o.MaxCode, Nice: o.Nice}); err != nil {
 		panic(err)
 	}
 	if err := (answer{Verdict: verdictReady}).write(stdout); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -13,7 +14,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-type counters struct{ compiled, failed, loaded, refused, evicted atomic.Int64 }
+type counters struct{ compiled, failed, loaded atomic.Int64 }
 
 // entry is a file of code in the working directory. Compiler.mu guards it.
 type entry struct {
@@ -105,37 +106,24 @@ func (c *Compiler) leave(f *flight, key string) bool {
 // fly makes an entry and lands.
 func (c *Compiler) fly(ctx context.Context, f *flight, key string, wasm []byte) {
 	defer f.cancel()
-	scratch := c.work.fresh("scratch-")
+	scratch := c.sealed.Fresh("scratch-")
 	defer func() {
-		if err := os.RemoveAll(scratch); err != nil && !c.work.disk.broken.Load() {
+		if err := os.RemoveAll(scratch); err != nil && !c.sealed.Broken() {
 			c.log.Warn("a directory of the compiler cannot be removed", "dir", scratch, "error", err)
 		}
 	}()
-	mended := c.work.mended.Load()
+	mended := c.sealed.Mended()
 	p, report, failure := c.obtain(ctx, scratch, key, wasm)
-	if failure != nil && failure.Reason == fault.RunnerDisk && c.mend(failure, mended) && os.RemoveAll(scratch) == nil {
+	if failure != nil && failure.Reason == fault.RunnerDisk && c.sealed.Recover(failure.Err, mended) && os.RemoveAll(scratch) == nil {
 		p, report, failure = c.obtain(ctx, scratch, key, wasm)
 	}
 	switch {
 	case failure == nil:
-		c.work.disk.worked()
+		c.sealed.Worked()
 	case failure.Reason == fault.RunnerDisk:
-		c.work.disk.failed(failure.Err)
+		c.sealed.Failed(failure.Err)
 	}
 	c.land(f, key, p, report, failure)
-}
-
-// mend does what can be done about the disk, and reports whether it is worth
-// another try: the working directory has been made again since it was mended the
-// given number of times, or code that was kept made room for code that is needed.
-func (c *Compiler) mend(failure *fault.Error, mended int64) bool {
-	if err := c.work.mend(); err != nil {
-		return false
-	}
-	if c.work.mended.Load() != mended {
-		return true
-	}
-	return full(failure.Err) && sameDisk(c.store.dir, c.work.root) && c.store.shrink()
 }
 
 // obtain takes code from the disk or has it compiled.
@@ -146,13 +134,12 @@ func (c *Compiler) obtain(ctx context.Context, scratch, key string, wasm []byte)
 			failure = internal(fmt.Errorf("panic: %v", v), "the module could not be compiled")
 		}
 	}()
-	if err := c.work.mend(); err != nil {
+	if err := c.sealed.Mend(); err != nil {
 		return p, report, noDisk(err)
 	}
-	staged := c.work.fresh("loaded-")
-	if name, ok := c.store.load(key, staged); ok {
+	if path, name, ok := c.sealed.Load(key); ok {
 		c.count.loaded.Add(1)
-		return product{path: staged, name: name}, Report{Hit: true}, nil
+		return product{path: path, name: name}, Report{Hit: true}, nil
 	}
 	select {
 	case c.slots <- struct{}{}:
@@ -168,22 +155,11 @@ func (c *Compiler) obtain(ctx context.Context, scratch, key string, wasm []byte)
 	}
 	c.count.compiled.Add(1)
 	if p.name != "" {
-		if err := c.keep(key, p); err != nil {
+		if err := c.sealed.Save(key, p.name, p.path); err != nil {
 			return product{}, report, noDisk(err)
 		}
 	}
 	return p, Report{Compile: p.compile, Memory: p.memory}, nil
-}
-
-// keep saves what was compiled.
-func (c *Compiler) keep(key string, p product) error {
-	code, st, err := openRegular(p.path)
-	if err != nil {
-		return err
-	}
-	defer code.Close()
-	c.store.save(key, p.name, code, st.Size())
-	return nil
 }
 
 // land puts code in its place and lets those go on who wait. If nobody does, the
@@ -222,7 +198,7 @@ func (c *Compiler) place(key string, p product) (*entry, *fault.Error) {
 	}
 	e := &entry{key: key}
 	if p.name != "" {
-		e.path = filepath.Join(c.work.path("code"), filepath.FromSlash(p.name))
+		e.path = filepath.Join(c.sealed.Path("code"), filepath.FromSlash(p.name))
 		st, err := os.Stat(p.path)
 		if err == nil {
 			e.size = st.Size()
@@ -244,7 +220,7 @@ func (c *Compiler) release(e *entry) {
 	}
 	delete(c.placed, e.key)
 	if e.path != "" {
-		if err := gone(os.Remove(e.path)); err != nil {
+		if err := os.Remove(e.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			c.log.Warn("a file of the compiler cannot be removed", "file", e.path, "error", err)
 		}
 	}

@@ -7,11 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
-	"regexp"
 	"runtime"
 
 	"github.com/tetratelabs/wazero"
+
+	"github.com/ruedo-dev/ruedo/sandbox/compile/cache"
 )
 
 // identity says for whom code is made. Two processes with the same identity
@@ -33,7 +33,7 @@ func identify(dir string, config func() wazero.RuntimeConfig) (id identity, err 
 	if _, err := translate(context.Background(), config, dir, empty); err != nil {
 		return "", fmt.Errorf("trying the compiler: %w", err)
 	}
-	name, err := codeFile(dir)
+	name, err := cache.CodeFile(dir)
 	if err != nil {
 		return "", err
 	}
@@ -50,27 +50,4 @@ func (id identity) key(wasm []byte) string {
 	h.Write([]byte{0})
 	h.Write(module[:])
 	return hex.EncodeToString(h.Sum(nil))
-}
-
-// codeName is the path of a file of code in the directory of a wazero cache.
-var codeName = regexp.MustCompile(`^wazero-[A-Za-z0-9._+()-]{1,200}/[0-9a-f]{64}$`)
-
-// codeFile finds the one file that wazero wrote into the cache in dir, as a path
-// in it with slashes; empty if there is none, as with wazero's interpreter.
-func codeFile(dir string) (string, error) {
-	found, err := filepath.Glob(filepath.Join(dir, "wazero-*", "*"))
-	if err != nil || len(found) == 0 {
-		return "", err
-	}
-	if len(found) > 1 {
-		return "", fmt.Errorf("the compiler wrote %d files, want one", len(found))
-	}
-	name, err := filepath.Rel(dir, found[0])
-	if err != nil {
-		return "", err
-	}
-	if name = filepath.ToSlash(name); !codeName.MatchString(name) {
-		return "", fmt.Errorf("the compiler wrote a file with a name that is not expected: %s", clean(name))
-	}
-	return name, nil
 }

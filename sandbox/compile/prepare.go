@@ -7,6 +7,7 @@ import (
 	"github.com/tetratelabs/wazero"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/sandbox/compile/cache"
 )
 
 // Report says where a module's code came from and what it took.
@@ -89,7 +90,7 @@ func (c *Compiler) Compile(ctx context.Context, rt wazero.Runtime, wasm []byte) 
 
 // unloadable is the answer when the runtime cannot load code that was prepared.
 func unloadable(err error) *fault.Error {
-	if aboutDisk(err) {
+	if cache.AboutDisk(err) {
 		return noDisk(err)
 	}
 	return internal(err, "the compiled module cannot be loaded")
@@ -110,7 +111,7 @@ func (c *Compiler) Stats() Stats {
 		Compiled: c.count.compiled.Load(),
 		Failed:   c.count.failed.Load(),
 		Loaded:   c.count.loaded.Load(),
-		Refused:  c.count.refused.Load(),
-		Evicted:  c.count.evicted.Load(),
+		Refused:  c.sealed.Refused(),
+		Evicted:  c.sealed.Evicted(),
 	}
 }

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/sandbox/compile/cache"
+	"github.com/ruedo-dev/ruedo/sandbox/compile/confine"
 )
 
 // Self is a command that starts this program again: the very file that runs,
@@ -48,8 +50,8 @@ func (c *Compiler) spawn(ctx context.Context, dir string, wasm []byte) (answer, 
 	cmd := exec.CommandContext(wall, c.cfg.Command[0], c.cfg.Command[1:]...)
 	cmd.Env = append([]string{}, c.cfg.Env...) // not nil, which would inherit
 	cmd.Dir = dir
-	cmd.SysProcAttr = childAttr()
-	cmd.Cancel = func() error { return kill(cmd.Process) }
+	cmd.SysProcAttr = confine.Attr()
+	cmd.Cancel = func() error { return confine.Kill(cmd.Process) }
 	cmd.WaitDelay = time.Second
 	stdout, stderr := &capped{max: maxStdout}, &capped{max: maxStderr}
 	cmd.Stdout, cmd.Stderr = stdout, stderr
@@ -57,7 +59,7 @@ func (c *Compiler) spawn(ctx context.Context, dir string, wasm []byte) (answer, 
 	if err != nil {
 		return answer{}, internal(err, "the compiler process cannot be started")
 	}
-	hideDescriptors()
+	confine.HideDescriptors()
 	if err := cmd.Start(); err != nil {
 		if ctx.Err() != nil {
 			return answer{}, canceled(ctx)
@@ -73,7 +75,7 @@ func (c *Compiler) spawn(ctx context.Context, dir string, wasm []byte) (answer, 
 		// Wait closes it.
 		_ = order{
 			Identity: c.identity, Dir: dir, Size: int64(len(wasm)), Workers: c.cfg.Workers,
-			Timeout: c.cfg.Timeout, CPU: c.cfg.CPU, Memory: c.cfg.Memory, MaxCode: maxCode, Nice: c.cfg.Nice,
+			Timeout: c.cfg.Timeout, CPU: c.cfg.CPU, Memory: c.cfg.Memory, MaxCode: cache.MaxCode, Nice: c.cfg.Nice,
 		}.write(stdin, wasm)
 	})
 	err = cmd.Wait()
@@ -133,7 +135,7 @@ func (c *Compiler) explain(e ending) *fault.Error {
 	case v == verdictHeavy:
 		return fault.New(fault.CompileMemory, "loading the compiled module takes more than %s of memory", size(c.cfg.Memory/loadShare)).WithFix(fixSmaller)
 	case v == verdictTooLarge:
-		return fault.New(fault.CompileMemory, "the compiled module has more than %s", size(maxCode)).WithFix(fixSmaller)
+		return fault.New(fault.CompileMemory, "the compiled module has more than %s", size(cache.MaxCode)).WithFix(fixSmaller)
 	case v == verdictInvalid:
 		return fault.New(fault.CompileFailed, "the module is not valid: %s", e.last.Text).WithFix(fixValid)
 	case v == verdictPanic:
@@ -182,7 +184,7 @@ func (c *Compiler) produce(ctx context.Context, dir string, wasm []byte) (produc
 		return product{}, noDisk(err)
 	}
 	var p product
-	if len(c.cfg.Command) > 0 && isolated {
+	if len(c.cfg.Command) > 0 && confine.Supported {
 		a, err := c.spawn(ctx, dir, wasm)
 		if err != nil {
 			return product{}, err
@@ -195,7 +197,7 @@ func (c *Compiler) produce(ctx context.Context, dir string, wasm []byte) (produc
 			return product{}, c.explain(ending{ready: true, last: new(refusal(err))})
 		}
 	}
-	name, err := codeFile(dir)
+	name, err := cache.CodeFile(dir)
 	if err != nil {
 		return product{}, internal(err, "the compiled module cannot be read")
 	}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/tetratelabs/wazero"
+
+	"github.com/ruedo-dev/ruedo/sandbox/compile/cache"
 )
 
 // translate compiles wasm with a runtime made for it and leaves the code in the
@@ -15,12 +17,12 @@ import (
 // the compiler in this goroutine is a [*panicError].
 func translate(ctx context.Context, config func() wazero.RuntimeConfig, dir string, wasm []byte) (took time.Duration, err error) {
 	began := time.Now()
-	cache, err := wazero.NewCompilationCacheWithDir(dir)
+	dirCache, err := wazero.NewCompilationCacheWithDir(dir)
 	if err != nil {
-		return 0, &diskError{err}
+		return 0, cache.DiskError(err)
 	}
-	rt := wazero.NewRuntimeWithConfig(ctx, config().WithCompilationCache(cache))
-	defer func() { err = errors.Join(err, rt.Close(ctx), cache.Close(ctx)) }()
+	rt := wazero.NewRuntimeWithConfig(ctx, config().WithCompilationCache(dirCache))
+	defer func() { err = errors.Join(err, rt.Close(ctx), dirCache.Close(ctx)) }()
 	err = guard(func() error {
 		m, err := rt.CompileModule(ctx, wasm)
 		took = time.Since(began)

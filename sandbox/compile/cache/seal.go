@@ -1,4 +1,4 @@
-package compile
+package cache
 
 import (
 	"crypto/hmac"
@@ -27,8 +27,8 @@ const (
 	sealMin    = int64(len(sealMagic)) + 2 + 1 + sha256.Size
 )
 
-// maxCode bounds the compiled form of one module, in bytes.
-const maxCode = 1 << 30
+// MaxCode bounds the compiled form of one module, in bytes.
+const MaxCode = 1 << 30
 
 // errForged says that a file is not what was sealed.
 var errForged = errors.New("it is not what was written there")
@@ -58,11 +58,11 @@ func seal(w io.Writer, secret []byte, key, name string, code io.Reader) error {
 	return err
 }
 
-// unseal copies the code of a sealed file of the given size to w and gives its
-// name. Only if the error is nil, what was written is authentic; errForged means
+// unseal copies the code of a sealed file of the given size to w and returns its
+// name. What was written is authentic only if the error is nil; errForged means
 // that the file is not.
 func unseal(w io.Writer, secret []byte, key string, r io.Reader, size int64) (name string, err error) {
-	if size < sealMin || size > maxCode+sealMin+maxName {
+	if size < sealMin || size > MaxCode+sealMin+maxName {
 		return "", fmt.Errorf("%w: it has %d bytes", errForged, size)
 	}
 	mac := newMAC(secret, key)

@@ -1,4 +1,4 @@
-package compile
+package cache
 
 import (
 	"log/slog"

@@ -1,4 +1,4 @@
-package compile
+package cache
 
 import (
 	"errors"
@@ -43,9 +43,8 @@ func openStore(dir string, maxSize int64, secret func() []byte, log *slog.Logger
 
 func (s *store) path(key string) string { return filepath.Join(s.dir, key+entrySuffix) }
 
-// load copies the code of an entry to the file at path, which it makes, and gives
-// its name. It gives false, and leaves no file, if there is no such entry, or
-// none that is authentic.
+// load copies the code of an entry to the file at path, which it makes, and returns
+// its name. It returns false, and leaves no file, if no such entry is authentic.
 func (s *store) load(key, path string) (name string, ok bool) {
 	from := s.path(key)
 	f, st, err := openRegular(from)
@@ -79,7 +78,7 @@ func (s *store) load(key, path string) (name string, ok bool) {
 	return "", false
 }
 
-// save keeps code. That it cannot is logged: the code can be used all the same.
+// save keeps code. If it cannot, it logs that: the code can be used all the same.
 func (s *store) save(key, name string, code *os.File, size int64) {
 	if size > s.maxSize {
 		s.log.Warn("a compiled module is larger than the cache on disk and is not kept", "bytes", size, "limit", s.maxSize)
@@ -92,7 +91,7 @@ func (s *store) save(key, name string, code *os.File, size int64) {
 			err = s.write(key, name, code)
 		}
 	}
-	if full(err) && s.shrink() {
+	if Full(err) && s.shrink() {
 		err = s.write(key, name, code)
 	}
 	if err == nil {
@@ -112,7 +111,7 @@ func (s *store) write(key, name string, code io.ReadSeeker) error {
 	return writeFile(s.path(key), true, func(w io.Writer) error { return seal(w, s.secret(), key, name, code) })
 }
 
-// shrink removes half of what is kept, as there is no room left on the disk. It
+// shrink removes half of the entries, because there is no room left on the disk. It
 // reports whether that made some.
 func (s *store) shrink() bool {
 	entries, total, err := s.entries("")
@@ -136,15 +135,16 @@ func (s *store) evict(keep string) error {
 	return err
 }
 
-type kept struct {
+// file is one entry.
+type file struct {
 	path string
 	size int64
 	used time.Time
 }
 
-// entries returns what is kept, but for the one to spare, and the size of all. It
-// removes what was never finished.
-func (s *store) entries(spare string) (entries []kept, total int64, err error) {
+// entries returns all entries except for the one to spare, and the size of all. It
+// removes files that were never finished.
+func (s *store) entries(spare string) (entries []file, total int64, err error) {
 	files, err := os.ReadDir(s.dir)
 	if err != nil {
 		return nil, 0, err
@@ -158,7 +158,7 @@ func (s *store) entries(spare string) (entries []kept, total int64, err error) {
 		if err != nil {
 			continue // another process evicted it
 		}
-		e := kept{filepath.Join(s.dir, f.Name()), st.Size(), st.ModTime()}
+		e := file{filepath.Join(s.dir, f.Name()), st.Size(), st.ModTime()}
 		if unfinished && time.Since(e.used) > abandoned {
 			if err := gone(os.Remove(e.path)); err != nil {
 				return nil, 0, err
@@ -173,12 +173,12 @@ func (s *store) entries(spare string) (entries []kept, total int64, err error) {
 	return entries, total, nil
 }
 
-// remove removes those that were not used for longest until no more than most of
-// total is left. It returns how many those were.
-func (s *store) remove(entries []kept, total, most int64) (n int, err error) {
-	slices.SortFunc(entries, func(a, b kept) int { return a.used.Compare(b.used) })
+// remove removes the entries that were not used for longest until no more than limit
+// of total is left. It returns how many it removed.
+func (s *store) remove(entries []file, total, limit int64) (n int, err error) {
+	slices.SortFunc(entries, func(a, b file) int { return a.used.Compare(b.used) })
 	for _, e := range entries {
-		if total <= most {
+		if total <= limit {
 			break
 		}
 		if err := gone(os.Remove(e.path)); err != nil {
@@ -191,7 +191,7 @@ func (s *store) remove(entries []kept, total, most int64) (n int, err error) {
 	return n, nil
 }
 
-// gone makes it no error that another process was faster.
+// gone ignores that another process was faster.
 func gone(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

@@ -1,6 +1,6 @@
 //go:build linux || darwin
 
-package compile
+package confine
 
 import (
 	"errors"
@@ -11,16 +11,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// kill ends a child's whole process group.
-func kill(p *os.Process) error {
+// Kill ends a child's whole process group.
+func Kill(p *os.Process) error {
 	if err := syscall.Kill(-p.Pid, syscall.SIGKILL); !errors.Is(err, syscall.ESRCH) {
 		return err
 	}
 	return os.ErrProcessDone
 }
 
-// hideEach does what hideDescriptors does, for those in a directory that lists
-// them.
+// hideEach does what HideDescriptors does, for the descriptors that a directory
+// lists.
 func hideEach(dir string) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {

@@ -1,4 +1,4 @@
-package compile
+package confine
 
 import (
 	"bytes"
@@ -7,14 +7,13 @@ import (
 )
 
 // firstToDie makes this process the one that the kernel kills when memory runs
-// out, rather than its parent. Where that is not to be had, it is not needed
-// either.
+// out, rather than its parent. A system that does not let it does not need it.
 func firstToDie() { _ = os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0) }
 
-// mapped is what of this process counts against RLIMIT_DATA and RLIMIT_AS, in
+// mapped returns what of this process counts against RLIMIT_DATA and RLIMIT_AS, in
 // bytes.
 func mapped() (data, space uint64) {
-	data, space = 1<<30, 4<<30 // generous, where /proc is missing
+	data, space = 1<<30, 4<<30 // generous, if /proc is missing
 	text, err := os.ReadFile("/proc/self/statm")
 	if err != nil {
 		return data, space

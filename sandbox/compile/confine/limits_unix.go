@@ -1,6 +1,6 @@
 //go:build linux || darwin
 
-package compile
+package confine
 
 import (
 	"fmt"
@@ -12,29 +12,29 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// isolated tells whether this system can run the compiler in a child.
-const isolated = true
+// Supported reports whether this system can limit a process.
+const Supported = true
 
-// confine limits this process, before it has seen anything of the module. The
-// channel gets a value when the CPU time is used up; the process is killed a
-// second of CPU time later.
-func confine(o order) (<-chan os.Signal, error) {
+// Self limits this process. The channel gets a value when the CPU time is used up;
+// the process is killed a second of CPU time later. The limits cannot be lifted
+// again, and the handling of SIGXCPU and SIGXFSZ changes for good.
+func Self(limits Limits) (<-chan os.Signal, error) {
 	overCPU := make(chan os.Signal, 1)
 	signal.Notify(overCPU, unix.SIGXCPU)
 	signal.Ignore(unix.SIGXFSZ) // writing fails instead
 	firstToDie()
-	if o.Nice > 0 {
+	if limits.Nice > 0 {
 		// Of the whole process group, as threads have a niceness of their own.
-		if err := unix.Setpriority(unix.PRIO_PGRP, 0, o.Nice); err != nil {
+		if err := unix.Setpriority(unix.PRIO_PGRP, 0, limits.Nice); err != nil {
 			return nil, fmt.Errorf("priority: %w", err)
 		}
 	}
-	cpu := uint64((o.CPU + time.Second - 1) / time.Second)
+	cpu := uint64((limits.CPU + time.Second - 1) / time.Second)
 	// Go keeps large parts of its address space mapped that it never uses, some
 	// hundred MB of them writable. So the limits count from what is there now, and
-	// are somewhat wider than what watchMemory holds.
+	// are somewhat wider than what [Watch] enforces.
 	data, space := mapped()
-	slack := uint64(o.Memory)/4 + 128<<20
+	slack := uint64(limits.Memory)/4 + 128<<20
 	for _, l := range []struct {
 		name       string
 		what       int
@@ -42,12 +42,12 @@ func confine(o order) (<-chan os.Signal, error) {
 		must       bool
 	}{
 		{"core", unix.RLIMIT_CORE, 0, 0, true},
-		{"file size", unix.RLIMIT_FSIZE, uint64(o.MaxCode), uint64(o.MaxCode), true},
+		{"file size", unix.RLIMIT_FSIZE, uint64(limits.FileSize), uint64(limits.FileSize), true},
 		{"open files", unix.RLIMIT_NOFILE, 64, 64, true},
 		{"CPU time", unix.RLIMIT_CPU, cpu, cpu + 1, true},
 		// macOS knows these two and mostly ignores or refuses them.
-		{"data", unix.RLIMIT_DATA, data + uint64(o.Memory) + slack, 0, runtime.GOOS == "linux"},
-		{"address space", unix.RLIMIT_AS, space + uint64(o.Memory) + slack + 1<<30, 0, runtime.GOOS == "linux"},
+		{"data", unix.RLIMIT_DATA, data + uint64(limits.Memory) + slack, 0, runtime.GOOS == "linux"},
+		{"address space", unix.RLIMIT_AS, space + uint64(limits.Memory) + slack + 1<<30, 0, runtime.GOOS == "linux"},
 	} {
 		if err := lower(l.what, l.soft, max(l.soft, l.hard)); err != nil && l.must {
 			return nil, fmt.Errorf("%s: %w", l.name, err)
@@ -66,8 +66,8 @@ func lower(what int, soft, hard uint64) error {
 	return unix.Setrlimit(what, &now)
 }
 
-// cpuTime is what this process has used so far.
-func cpuTime() time.Duration {
+// CPUTime returns what this process has used so far.
+func CPUTime() time.Duration {
 	var u unix.Rusage
 	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
 		return 0

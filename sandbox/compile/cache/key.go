@@ -1,4 +1,4 @@
-package compile
+package cache
 
 import (
 	"crypto/rand"
@@ -54,7 +54,7 @@ func readKey(path string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	if st.Size() != keySize || !owned(st) || isolated && st.Mode().Perm()&0o077 != 0 {
+	if st.Size() != keySize || !owned(st) || locks && st.Mode().Perm()&0o077 != 0 {
 		return nil, errUnfit
 	}
 	key := make([]byte, keySize)

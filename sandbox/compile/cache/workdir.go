@@ -1,4 +1,4 @@
-package compile
+package cache
 
 import (
 	"errors"
@@ -33,8 +33,8 @@ type workdir struct {
 const workPrefix = "work-"
 
 // newWorkdir makes a working directory in private, and clears away those that
-// nobody uses any more. If private is empty, so does the system's directory for
-// temporary files, with a key for once.
+// nobody uses any more. If private is empty, it makes one in the system's directory
+// for temporary files, with a key of its own.
 func newWorkdir(private string, log *slog.Logger) (w *workdir, err error) {
 	w = &workdir{private: private, unlock: func() error { return nil }}
 	if private == "" {
@@ -154,8 +154,8 @@ func remake(dir string) error {
 		return err
 	}
 	st, err := os.Lstat(dir)
-	if err == nil && (!st.IsDir() || !owned(st) || isolated && st.Mode().Perm()&0o077 != 0) {
-		err = &diskError{fmt.Errorf("%s is there, but not the private directory of this program", dir)}
+	if err == nil && (!st.IsDir() || !owned(st) || locks && st.Mode().Perm()&0o077 != 0) {
+		err = DiskError(fmt.Errorf("%s is there, but not the private directory of this program", dir))
 	}
 	return err
 }
@@ -174,8 +174,8 @@ func sweep(private string) error {
 		return err
 	}
 	for _, e := range entries {
-		if !e.IsDir() || !strings.HasPrefix(e.Name(), workPrefix) || !isolated {
-			continue // where there are no locks, any may be in use
+		if !e.IsDir() || !strings.HasPrefix(e.Name(), workPrefix) || !locks {
+			continue // without locks, any may be in use
 		}
 		dir := filepath.Join(private, e.Name())
 		unlock, err := lock(filepath.Join(dir, "lock"), false)
@@ -196,10 +196,10 @@ func sweep(private string) error {
 	return nil
 }
 
-// path is a place in the directory.
+// path returns a path in the directory.
 func (w *workdir) path(name string) string { return filepath.Join(w.root, name) }
 
-// fresh is a place that nobody else has.
+// fresh returns a path that nobody else uses.
 func (w *workdir) fresh(prefix string) string {
 	return w.path(prefix + strconv.FormatInt(w.next.Add(1), 10))
 }

@@ -1,6 +1,6 @@
 //go:build linux || darwin
 
-package compile
+package cache
 
 import (
 	"errors"
@@ -10,9 +10,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// locks reports whether this system has locks and modes of files.
+const locks = true
+
 // lock holds a lock that ends with this process at the latest. With wait it
-// makes the file and waits for who else has the lock; without, the file must be
-// there, and it gives nil if another one has the lock.
+// makes the file and waits for the lock; without, the file must exist, and unlock is
+// nil if another process has the lock.
 func lock(path string, wait bool) (unlock func() error, err error) {
 	flags, how := os.O_RDWR|unix.O_NOFOLLOW, unix.LOCK_EX|unix.LOCK_NB
 	if wait {
@@ -50,7 +53,7 @@ func openRegular(path string) (*os.File, os.FileInfo, error) {
 	return checkRegular(f)
 }
 
-// owned tells whether a file belongs to this user.
+// owned reports whether a file belongs to this user.
 func owned(st os.FileInfo) bool {
 	s, ok := st.Sys().(*syscall.Stat_t)
 	return ok && int(s.Uid) == os.Geteuid()

@@ -1,7 +1,7 @@
-package compile
+package confine
 
 func firstToDie() {}
 
-// mapped is what of this process counts against RLIMIT_DATA and RLIMIT_AS, in
+// mapped returns what of this process counts against RLIMIT_DATA and RLIMIT_AS, in
 // bytes: a guess, as macOS hardly enforces them.
 func mapped() (data, space uint64) { return 1 << 30, 4 << 30 }

@@ -1,0 +1,144 @@
+// Package cache keeps compiled code on a disk that it does not trust.
+//
+//	c, err := cache.Open(cache.Config{Dir: dir, Private: private, MaxSize: 1 << 30})
+//	path, name, ok := c.Load(key)      // a copy in the working directory, if authentic
+//	err = c.Save(key, name, path)
+//	err = c.Close()
+//
+// # Authentic code
+//
+// Each entry of Config.Dir has an HMAC-SHA256 over its key, its name and all of its
+// bytes. The secret of it lies in Config.Private, which must be out of reach for
+// those who could write to Dir. Load copies code to the working directory while the
+// HMAC is computed, and the copy is used only if they are equal: the bytes that were
+// checked are the bytes that are executed. What does not match is deleted and logged
+// as a warning with INTEGRITY.
+//
+// # The working directory
+//
+// It is made in Private, holds a lock, and goes with Close; what a crash leaves is
+// removed by the next Open. If somebody removes it, Mend makes it again.
+//
+// # A disk that fails
+//
+// While Dir cannot be used, Save only logs. While the working directory cannot be
+// used, nothing can be compiled: the caller finds out and reports it to Failed, which
+// logs it once. Both log paths; the caller's errors must not name them.
+//
+// Everything is safe for concurrent use, also several processes on one Dir.
+package cache
+
+import (
+	"errors"
+	"log/slog"
+	"sync/atomic"
+)
+
+// Config of a cache.
+type Config struct {
+	// Dir is where entries are kept. It is made with mode 0700. "" means that they
+	// are kept until Close.
+	Dir string
+	// Private has the secret and the working directories. It must lie outside of
+	// Dir; anyone who can write to it is trusted. "" means a temporary directory,
+	// if Dir is "" too.
+	Private string
+	// MaxSize bounds Dir, in bytes; the least recently used entries go first.
+	MaxSize int64
+	// Logger must be set.
+	Logger *slog.Logger
+}
+
+// Cache is a working directory, and sealed code on disk.
+type Cache struct {
+	work  *workdir
+	store *store
+	count counters
+}
+
+type counters struct{ refused, evicted atomic.Int64 }
+
+// Open makes the directories. Its errors name paths.
+func Open(cfg Config) (*Cache, error) {
+	if err := checkDirs(cfg.Dir, cfg.Private); err != nil {
+		return nil, err
+	}
+	work, err := newWorkdir(cfg.Private, cfg.Logger)
+	if err != nil {
+		return nil, err
+	}
+	c := &Cache{work: work}
+	dir := cfg.Dir
+	if dir == "" {
+		dir = work.path("kept")
+	}
+	if c.store, err = openStore(dir, cfg.MaxSize, work.secret, cfg.Logger, &c.count); err != nil {
+		return nil, errors.Join(err, work.close())
+	}
+	return c, nil
+}
+
+// Close removes the working directory.
+func (c *Cache) Close() error { return c.work.close() }
+
+// Path returns a path in the working directory.
+func (c *Cache) Path(name string) string { return c.work.path(name) }
+
+// Fresh returns a path in the working directory that nobody else uses.
+func (c *Cache) Fresh(prefix string) string { return c.work.fresh(prefix) }
+
+// Load copies the code of a key into the working directory. It returns the path of
+// the copy and the name that the code was saved with; ok is false if there is none
+// that is authentic.
+func (c *Cache) Load(key string) (path, name string, ok bool) {
+	path = c.work.fresh("loaded-")
+	name, ok = c.store.load(key, path)
+	return path, name, ok
+}
+
+// Save keeps the code in the file at path. Its error is about that file; that the
+// code cannot be kept is only logged, as it can be used all the same.
+func (c *Cache) Save(key, name, path string) error {
+	code, st, err := openRegular(path)
+	if err != nil {
+		return err
+	}
+	defer code.Close()
+	c.store.save(key, name, code, st.Size())
+	return nil
+}
+
+// Mend makes the working directory again if somebody removed it.
+func (c *Cache) Mend() error { return c.work.mend() }
+
+// Mended returns how often the working directory was made again.
+func (c *Cache) Mended() int64 { return c.work.mended.Load() }
+
+// Recover does what can be done after an error about the working directory. It
+// reports whether it is worth another try: the directory has been made again since it
+// was mended the given number of times, or code that was kept made room for code that
+// is needed.
+func (c *Cache) Recover(failure error, mended int64) bool {
+	if err := c.work.mend(); err != nil {
+		return false
+	}
+	if c.work.mended.Load() != mended {
+		return true
+	}
+	return Full(failure) && sameDisk(c.store.dir, c.work.root) && c.store.shrink()
+}
+
+// Failed logs, once, that the working directory cannot be used.
+func (c *Cache) Failed(err error) { c.work.disk.failed(err) }
+
+// Worked logs, once, that it can be used again.
+func (c *Cache) Worked() { c.work.disk.worked() }
+
+// Broken reports whether it could not be used when it was last tried.
+func (c *Cache) Broken() bool { return c.work.disk.broken.Load() }
+
+// Refused returns how many entries were not authentic.
+func (c *Cache) Refused() int64 { return c.count.refused.Load() }
+
+// Evicted returns how many entries had to make room.
+func (c *Cache) Evicted() int64 { return c.count.evicted.Load() }

@@ -2,7 +2,6 @@ package sandbox
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -20,6 +19,7 @@ import (
 	"github.com/tetratelabs/wazero/experimental"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/inflight"
 	"github.com/ruedo-dev/ruedo/sandbox/compile"
 	"github.com/ruedo-dev/ruedo/sandbox/fuel"
 	"github.com/ruedo-dev/ruedo/sandbox/hostcall"
@@ -30,15 +30,15 @@ import (
 type Config struct {
 	// CacheDir keeps compiled modules between runs. It is made with mode 0700,
 	// and must not be writable by others: native code is read from it. Empty means
-	// a cache in memory.
+	// that they are kept until Close.
 	CacheDir string
 	// Compiler starts the process that compiles modules: a program and arguments
-	// that do nothing but call [CompileChild], such as [CompilerCommand] gives.
+	// that do nothing but call [CompileChild], such as [CompilerCommand] returns.
 	// Empty means that modules are compiled in this process, and that nothing
 	// bounds what a hostile one does to the compiler.
 	Compiler []string
-	// MaxIdle is how many instances of one template wait for calls; those that
-	// nobody needs for a while are given back. 0 means twice the processors.
+	// MaxIdle is how many idle instances one template keeps; those that no call
+	// needs for a while are closed. 0 means twice the processors.
 	MaxIdle int
 	// MaxRetainedBytes is how many bytes the idle instances of all templates can
 	// retain of the pages that their calls wrote, so that the next call does not have
@@ -47,7 +47,7 @@ type Config struct {
 	// CPUSlots bound how many guests of this process run at a time. Nil means slots
 	// for the guests of this engine alone.
 	CPUSlots *CPUSlots
-	// Logger gets what concerns the host: a broken cache, a fault of a host
+	// Logger gets what concerns the host: a broken cache, a bug in a host
 	// function. Nil discards.
 	Logger *slog.Logger
 }
@@ -62,23 +62,23 @@ func RuntimeConfig() wazero.RuntimeConfig {
 }
 
 // CompileChild is all that the compiler's child does; see Config.Compiler. It
-// gives the exit code.
+// returns the exit code.
 func CompileChild(stdin io.Reader, stdout io.Writer) int {
 	return compile.Child(stdin, stdout, RuntimeConfig)
 }
 
-// CompilerCommand starts this very program again with some arguments, as the
-// compiler's child; see Config.Compiler.
+// CompilerCommand returns the command that starts this very program again with some
+// arguments, as the compiler's child; see Config.Compiler.
 func CompilerCommand(args ...string) ([]string, error) { return compile.Self(args...) }
 
-// The garbage of calls with large inputs or outputs is given back to the system when
+// The garbage of calls with large inputs or outputs is returned to the system once
 // there were none for a while: the collector would keep it for minutes.
 const (
 	large      = 256 << 10
 	quietAfter = time.Second
 )
 
-// sweepEvery is how often instances that nobody needs are given back.
+// sweepEvery is how often instances that no call needs are closed.
 const sweepEvery = 10 * time.Second
 
 // Engine compiles modules and holds what all of them share.
@@ -87,12 +87,13 @@ type Engine struct {
 	log      *slog.Logger
 	runtime  wazero.Runtime
 	compiler *compile.Compiler
+	shared   *compile.Shared // compiled modules in memory
 	host     *hostcall.Host
 	janitor  sync.WaitGroup
-	stop     chan struct{} // ends the janitor
-	gate     gate
-	once     sync.Once // of what Close does at last
-	closed   error     // what came of it
+	stop     chan struct{}  // ends the janitor
+	inflight inflight.Group // loads
+	once     sync.Once      // of the last step of Close
+	closed   error          // its error
 
 	retained atomic.Int64 // bytes that idle instances retain
 	stacks   stack.Pool
@@ -100,11 +101,10 @@ type Engine struct {
 
 	mu        sync.Mutex
 	templates map[*Template]struct{}
-	codes     map[[sha256.Size]byte]*code
 }
 
-// New makes an engine. It starts a goroutine that gives back idle instances;
-// Close ends it.
+// New returns an engine. It starts a goroutine that closes idle instances; Close
+// ends it.
 func New(ctx context.Context, cfg Config) (*Engine, error) {
 	if cfg.MaxIdle <= 0 {
 		cfg.MaxIdle = 2 * runtime.GOMAXPROCS(0)
@@ -115,7 +115,7 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	if cfg.CPUSlots == nil {
 		cfg.CPUSlots = NewCPUSlots()
 	}
-	e := &Engine{cfg: cfg, log: cfg.Logger, host: hostcall.NewHost(), templates: make(map[*Template]struct{}), codes: make(map[[sha256.Size]byte]*code), stop: make(chan struct{})}
+	e := &Engine{cfg: cfg, log: cfg.Logger, host: hostcall.NewHost(), templates: make(map[*Template]struct{}), stop: make(chan struct{})}
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
 	}
@@ -124,6 +124,7 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 		return nil, err
 	}
 	e.runtime = wazero.NewRuntimeWithConfig(ctx, e.compiler.RuntimeConfig())
+	e.shared = e.compiler.Share(e.runtime)
 	for _, instantiate := range []func(context.Context, wazero.Runtime) error{e.host.Instantiate, fuel.Instantiate} {
 		if err := instantiate(ctx, e.runtime); err != nil {
 			return nil, errors.Join(fmt.Errorf("host functions: %w", err), e.runtime.Close(ctx), e.compiler.Close(ctx))
@@ -135,7 +136,7 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	return e, nil
 }
 
-// sweep gives back instances that nobody needs, until the engine is closed.
+// sweep closes instances that no call needs, until the engine is closed.
 func (e *Engine) sweep() {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
@@ -149,22 +150,22 @@ func (e *Engine) sweep() {
 		open := slices.Collect(maps.Keys(e.templates))
 		e.mu.Unlock()
 		for _, t := range open {
-			if !t.gate.enter() {
+			if !t.inflight.Enter() {
 				continue
 			}
 			for _, i := range t.pool.sweep() {
 				i.close()
 			}
-			t.gate.leave()
+			t.inflight.Leave()
 		}
 	}
 }
 
 // Close closes every template and waits for the calls in flight. If ctx ends
-// sooner, Close gives its error and may be called again. Afterwards Load and
+// sooner, Close returns its error and can be called again. Afterwards Load and
 // Call fail with [ErrClosed].
 func (e *Engine) Close(ctx context.Context) error {
-	if err := e.gate.close(ctx); err != nil {
+	if err := e.inflight.Wait(ctx); err != nil {
 		return err
 	}
 	e.mu.Lock()
@@ -188,13 +189,11 @@ func (e *Engine) Close(ctx context.Context) error {
 	return e.closed
 }
 
-// compile compiles an instrumented module and returns the size of the code.
-func (e *Engine) compile(ctx context.Context, wasm []byte) (m wazero.CompiledModule, size int64, failure *fault.Error) {
-	m, report, err := e.compiler.Compile(ctx, e.runtime, wasm)
-	if err != nil {
-		return nil, 0, fault.Of(err)
-	}
-	return m, report.Size, nil
+// ErrClosed is the cause if a template or an engine was closed before.
+var ErrClosed = errors.New("the sandbox is closed")
+
+func closedError(what string) *fault.Error {
+	return fault.Wrap(ErrClosed, fault.Internal, "the %s is closed", what)
 }
 
 // guard is the last resort against a panic in the runtime.

@@ -61,7 +61,7 @@ func (t *Template) compare(i *instance, snapshot []byte, pages uint32) error {
 			return fmt.Errorf("global %s is %#x, in the snapshot it is %#x", t.rewritten.Globals[n].Name, g.Get(), t.globals[n])
 		}
 	}
-	room := min(uint32(t.mostMemory()/page)-mem.Size()/page, pages)
+	room := min(uint32(t.maxMemory()/page)-mem.Size()/page, pages)
 	if _, ok := mem.Grow(room); !ok {
 		return fmt.Errorf("the memory does not grow by %d pages", room)
 	}

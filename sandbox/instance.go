@@ -76,7 +76,7 @@ func (t *Template) newInstance(memory *pristine.Memory, c *call) (_ *instance, e
 	}
 	err = guard(func() (err error) {
 		ctx := experimental.WithMemoryAllocator(i.ctx, memory)
-		i.module, err = t.engine.runtime.InstantiateModule(ctx, t.code.module, i.guest.System(t.system))
+		i.module, err = t.engine.runtime.InstantiateModule(ctx, t.code.Code(), i.guest.System(t.system))
 		return err
 	})
 	if err != nil {

@@ -5,26 +5,26 @@ import "strings"
 // Isolation is what a call sees of the calls before it.
 type Isolation string
 
-// The isolations. What a service may ask for is Pristine, Shared or Fresh; a
-// command is always Program.
+// The isolations. A service can ask for Pristine, Shared or Fresh; a command
+// is always Program.
 const (
 	// Pristine: nothing. An instance is used again with its memory and globals
 	// put back to the snapshot that was taken after the start. A module that has
 	// more state gets Fresh.
 	Pristine Isolation = "pristine"
 	// Shared: what the last call of the same instance left. An instance is used
-	// again as it is, by one call at a time, and thrown away after a call that
+	// again as it is, by one call at a time, and closed after a call that
 	// trapped, exited or was stopped. There are as many as calls at a time.
 	Shared Isolation = "shared"
-	// Fresh: nothing. Each call has a new instance, made from the snapshot, or
-	// where the module has more state, started by itself.
+	// Fresh: nothing. Each call has a new instance, made from the snapshot, or if
+	// the module has more state, started on its own.
 	Fresh Isolation = "fresh"
-	// Program: nothing. Each call starts the program anew.
+	// Program: nothing. Each call starts the program again.
 	Program Isolation = "command"
 )
 
-// isolate decides what holds where asked is asked for, and why it is not that.
-// obstacles are why the module's state cannot be put back in place.
+// isolate returns the isolation to use, and why it is not the one that was asked
+// for. obstacles are why the module's state cannot be put back in place.
 func isolate(kind Kind, asked Isolation, obstacles []string) (Isolation, string) {
 	switch {
 	case kind == Command:

@@ -2,20 +2,21 @@ package sandbox
 
 import "time"
 
-// Limits of one call. A start counts as a call: what comes before the first one
-// has the same limits, or shares them with the call where each starts anew. A field that is zero or less means its default.
+// Limits of one call. Starting a module is limited like a call; if every call starts
+// a new instance, the start counts toward that call's limits. A field that is zero or
+// less means its default.
 type Limits struct {
 	// Memory of the guest in bytes, in whole pages of 64 KiB, at least one; 128 MiB.
-	// The most is 4 GiB less two pages.
+	// The maximum is 4 GiB less two pages.
 	Memory uint64
 	// Timeout of a call by the clock, from making the instance to its answer;
-	// 10 s. A caller's own deadline counts where it is sooner.
+	// 10 s. A caller's own deadline counts if it is sooner.
 	Timeout time.Duration
 	// CPU is the processor time of a call; waiting does not count. The default is
 	// Timeout.
 	CPU time.Duration
 	// Fuel is the work that a call may do, in units that do not depend on the
-	// machine; no limit. A call that did more fails, at the same place each time.
+	// machine; no limit by default. A call that did more fails, at the same place each time.
 	Fuel uint64
 	// Input, Output and Logs in bytes; 4 MiB, 4 MiB and 64 KiB.
 	Input, Output, Logs int64
@@ -28,14 +29,14 @@ const (
 )
 
 // maxTable is how many elements a table may grow to, unless it starts with
-// more. They lie outside of the guest's memory.
+// more. They are not part of the guest's memory.
 const maxTable = 100_000
 
-// maxHostCalls bounds what a call may ask of the host, but for clocks and the
-// like, which cost it next to nothing. It is some seconds of doing nothing else.
+// maxHostCalls is how many host functions a call can use, except for clocks and the
+// like, which cost next to nothing. It takes some seconds of doing nothing else.
 const maxHostCalls = 20_000_000
 
-// WithDefaults fills in what is not set and brings Memory to whole pages.
+// WithDefaults returns l with defaults for what is not set, and Memory in whole pages.
 func (l Limits) WithDefaults() Limits {
 	if l.Memory == 0 {
 		l.Memory = 128 << 20

@@ -17,9 +17,9 @@ import (
 // stackOverflow is the kind of a trap whose guest needed more than stack.Max.
 const stackOverflow = "stack overflow"
 
-// outcome decides what became of a call, from the runtime's error and from what
-// the host functions saw. nil means that it went well.
-func (t *Template) outcome(i *instance, status uint32, err error, took time.Duration) *fault.Error {
+// classify returns why a call failed, from the runtime's error and from what the
+// host functions saw; nil if it succeeded.
+func (t *Template) classify(i *instance, status uint32, err error, took time.Duration) *fault.Error {
 	c := i.call
 	exit, exited := errors.AsType[*sys.ExitError](err)
 	panicked, _ := errors.AsType[*panicError](err)
@@ -58,7 +58,7 @@ func (t *Template) outcome(i *instance, status uint32, err error, took time.Dura
 	return t.trapped(i, err)
 }
 
-// exitCode of a guest that exited by itself.
+// exitCode returns the exit code of a guest, or 0.
 func exitCode(err error) int {
 	if exit, ok := errors.AsType[*sys.ExitError](err); ok {
 		return int(exit.ExitCode())
@@ -66,7 +66,7 @@ func exitCode(err error) int {
 	return 0
 }
 
-// notRun is the answer to a call whose caller was gone before it began.
+// notRun is the error of a call whose caller was gone before it began.
 func (t *Template) notRun(c *call, err error) *fault.Error {
 	if fuel.StopOf(err) == fuel.StopCanceled {
 		return fault.Wrap(err, fault.Canceled, "the service was not run: its caller is gone").With("actual_ms", 0)
@@ -76,7 +76,7 @@ func (t *Template) notRun(c *call, err error) *fault.Error {
 		With("limit_ms", t.limits.Timeout.Milliseconds(), "actual_ms", 0, "deadline", "caller")
 }
 
-// stopped is the answer to a call that the host ended.
+// stopped is the error of a call that the host ended.
 func (t *Template) stopped(i *instance, took time.Duration, err error) *fault.Error {
 	ms := func(d time.Duration) int64 { return d.Milliseconds() }
 	took = took.Round(time.Millisecond)
@@ -113,7 +113,7 @@ func (t *Template) tooMuchOutput(c *call) *fault.Error {
 }
 
 func (t *Template) outOfMemory(i *instance, how string, err error) *fault.Error {
-	if own := t.mostMemory(); own < t.limits.Memory {
+	if own := t.maxMemory(); own < t.limits.Memory {
 		return fault.Wrap(err, fault.GuestMemory, "the service ran out of memory: it wanted %d bytes, its own maximum is %d; %s", i.memory.Refused(), own, how).
 			WithFix("build it with a larger maximum of memory").
 			With("limit", own, "actual", i.memory.Refused(), "in", i.in)
@@ -175,28 +175,28 @@ func (t *Template) trapped(i *instance, err error) *fault.Error {
 	return e
 }
 
-// stackOver is the answer to a guest that has used up its stack.
+// stackOver is the error of a guest that has used up its stack.
 func stackOver(i *instance, err error) *fault.Error {
 	return fault.Wrap(err, fault.GuestTrap, "the service trapped in %s: %s, over the limit of %d bytes", i.in, stackOverflow, stack.Max).
 		WithFix("it calls itself without an end, or too deep: see its code").
 		With("kind", stackOverflow, "in", i.in, "limit", stack.Max)
 }
 
-// noMemory is the answer to a call that the host had no memory for.
+// noMemory is the error of a call that the host had no memory for.
 func (t *Template) noMemory(err error) *fault.Error {
 	return fault.Wrap(err, fault.Internal, "the host has no memory left for a service that may use %d bytes", t.limits.Memory)
 }
 
-// frames are the innermost functions of a trace. Their names are the guest's.
+// frames returns the innermost functions of a trace. The guest chose their names.
 func frames(trace string) string {
-	const most = 20
+	const limit = 20
 	var out []string
 	for line := range strings.Lines(trace) {
 		line = strings.TrimPrefix(strings.TrimSpace(line), ".")
 		if line == "" {
 			continue
 		}
-		if len(out) == most {
+		if len(out) == limit {
 			out = append(out, "...")
 			break
 		}

@@ -20,8 +20,8 @@ func rewrite(wasm []byte, l Limits) (*instrument.Result, error) {
 	return instrument.Rewrite(wasm, instrument.Options{
 		Meter:          true,
 		MemoryMaxPages: uint32(l.Memory / page),
-		// The memory itself refuses what is over the limit, and notes it; a page
-		// beyond is also how it shrinks again.
+		// The memory itself refuses what is over the limit, and records it; growing
+		// by a page beyond is also how it shrinks again.
 		MemorySlackPages: pristine.Largest / page,
 		TableMax:         maxTable,
 	})
@@ -40,7 +40,7 @@ func (t *Template) prepare(ctx context.Context, example []byte) *fault.Error {
 	defer i.close()
 	if len(t.rewritten.Reasons) > 0 {
 		// What the start does to tables or segments is not in a snapshot: every
-		// instance starts by itself.
+		// instance starts on its own.
 		if failure := t.snapshot(i); failure != nil {
 			return failure
 		}
@@ -79,15 +79,15 @@ func (t *Template) prepareCommand(ctx context.Context, example []byte) *fault.Er
 	return t.rehearse(ctx, example)
 }
 
-// mostMemory is how large the guest's memory may become: its limit, or its own
+// maxMemory returns how large the guest's memory can become: its limit, or its own
 // maximum.
-func (t *Template) mostMemory() uint64 { return uint64(t.rewritten.MemoryMaxPages) * page }
+func (t *Template) maxMemory() uint64 { return uint64(t.rewritten.MemoryMaxPages) * page }
 
-// model makes the instance that the snapshot is taken of, with the module's
+// model returns the instance that the snapshot is taken of, with the module's
 // data in its memory.
 func (t *Template) model(ctx context.Context) (*instance, *fault.Error) {
 	c := newCall(ctx, t.limits, Request{})
-	memory, err := pristine.NewTemplateMemory(t.mostMemory())
+	memory, err := pristine.NewTemplateMemory(t.maxMemory())
 	if err != nil {
 		return nil, t.noMemory(err)
 	}
@@ -119,13 +119,13 @@ func (t *Template) warm(ctx context.Context, i *instance, example []byte) *fault
 		status, err := i.answer()
 		c.Finish()
 		t.report.Warm = time.Since(c.began)
-		failure := t.outcome(i, status, err, t.report.Warm)
+		failure := t.classify(i, status, err, t.report.Warm)
 		if failure == nil {
 			continue
 		}
 		failure = c.said(doing("the example input fails: ", failure))
 		if failure.Reason == fault.GuestError {
-			// The guest answered, if with an error: that may lie in the moment.
+			// The guest answered, if with an error: that may be different next time.
 			t.report.Example = failure
 			return nil
 		}
@@ -134,9 +134,8 @@ func (t *Template) warm(ctx context.Context, i *instance, example []byte) *fault
 	return nil
 }
 
-// rehearse has the example go the way of a call, twice: where instances are used
-// again, the second finds the one that the first left behind. Those that are
-// shared would remember it.
+// rehearse calls the example like any call, twice: if instances are reused, the
+// second call gets the one that the first left. Shared instances would remember it.
 func (t *Template) rehearse(ctx context.Context, example []byte) *fault.Error {
 	if example == nil || t.report.Isolation == Shared {
 		return nil
@@ -178,18 +177,18 @@ func (t *Template) keepGlobals(i *instance) {
 // maxSaid bounds how much of its log goes with a module that cannot start.
 const maxSaid = 2 << 10
 
-// startFailure is why the model could not be started; it closes the model's
+// startFailure returns why the model could not be started. It finishes the model's
 // call.
 func (t *Template) startFailure(i *instance, status uint32, err error, what string) *fault.Error {
 	i.call.Finish()
-	failure := t.outcome(i, status, err, time.Since(i.call.began))
+	failure := t.classify(i, status, err, time.Since(i.call.began))
 	if failure == nil {
 		failure = fault.New(fault.GuestExit, "it exited with code 0 before its first call")
 	}
 	return i.call.said(doing(what, failure))
 }
 
-// said adds the last that the guest logged.
+// said adds the end of the guest's logs to an error.
 func (c *call) said(e *fault.Error) *fault.Error {
 	if logs := c.Logs(); len(logs) > 0 {
 		e.With("logs", lastLines(logs, maxSaid))
@@ -208,7 +207,7 @@ func lastLines(text []byte, limit int) string {
 	return strings.ToValidUTF8(string(text), "") // a character may be cut
 }
 
-// doing says in front of the message what was being done.
+// doing puts what was being done in front of the message.
 func doing(what string, e *fault.Error) *fault.Error {
 	e.Message = what + e.Message
 	return e

@@ -13,10 +13,10 @@
 // # Promises
 //
 //   - A call sees a memory, globals and tables of its own. Nothing that one call
-//     wrote can be read by another, whatever way it ended, unless the module's
-//     owner asked for [Shared].
-//   - Every limit of [Limits] holds. What was over it, the limit and the actual
-//     value stand in the error.
+//     wrote can be read by another, however it ended, unless the module's owner
+//     asked for [Shared].
+//   - Every limit in [Limits] is enforced. The error names the limit that was
+//     exceeded, its value and the actual value.
 //   - A guest reaches only the host functions of the guest contract and WASI
 //     preview 1, with real randomness and clocks of 100 microseconds. It has no
 //     files, no network, and only the environment and arguments of its [Spec].
@@ -28,12 +28,12 @@
 //
 // # How a call gets clean memory
 //
-// The module is started once, warmed with the example, and its memory and
-// globals are kept as a snapshot. An instance that has served a call is put
-// back to it, at the price of the pages that the call wrote (package pristine),
-// also where the call was stopped. Where a guest has more state than that, such
-// as tables that change, each call has a new instance that starts by itself.
-// [Isolation] says what else there is, and [Report] what holds and why.
+// The module is started once and warmed with the example; then a snapshot is taken
+// of its memory and globals. An instance that has served a call is put back to it,
+// at the price of the pages that the call wrote (package pristine), even if the call
+// was stopped. If a guest has more state than that, such as tables that change, each
+// call has a new instance that starts on its own. [Isolation] lists the other ways,
+// and [Report] says which one is used and why.
 //
 // # How a guest is stopped
 //
@@ -54,7 +54,7 @@ import (
 	"github.com/ruedo-dev/ruedo/sandbox/fuel"
 )
 
-// Kind says how a module is called.
+// Kind is how a module is called.
 type Kind = wasmbin.Kind
 
 // The kinds.
@@ -87,25 +87,25 @@ type Spec struct {
 	Example []byte
 }
 
-// Report is what Load found out.
+// Report is what Load learned about a module.
 type Report struct {
 	Kind Kind
-	// Isolation that holds, and why it is not the one that was asked for.
+	// Isolation that is used, and why it is not the one that was asked for.
 	Isolation       Isolation
 	IsolationReason string
 	// Compile is the time that compiling took; next to nothing if it was cached.
 	Compile time.Duration
-	// Start is how long it took to make an instance and to start it; of a command
+	// Start is how long it took to make an instance and to start it; for a command,
 	// only to make it.
 	Start time.Duration
 	// Memory in bytes that an instance has before its call.
 	Memory uint64
 	// Warm is how long the last call with the example took, in an instance that was
-	// used before if the isolation has such; 0 without an example.
+	// used before if the isolation reuses them; 0 without an example.
 	Warm time.Duration
 	// Imports as "module.name", sorted.
 	Imports []string
-	// Example is the error that the guest itself gave for the example, or nil.
+	// Example is the error that the guest itself returned for the example, or nil.
 	// All other failures of the example are failures of Load.
 	Example *fault.Error
 }
@@ -120,29 +120,28 @@ type Request struct {
 	ContentType string
 }
 
-// Result is what came of one call. Logs, Memory and Duration are set also where
-// the call failed.
+// Result describes a finished call. Logs, Memory and Duration are set even if the
+// call failed.
 type Result struct {
-	// Output is the answer; nil where the call failed. A command that exits with
-	// a code keeps it.
+	// Output is nil if the call failed, unless a command exited with a code.
 	Output []byte
-	// ContentType that a function set; else empty.
+	// ContentType that a function set, or "".
 	ContentType string
 	// Logs are whole lines: what the guest logged and printed, in order, as far as
 	// the limit allows. If some was dropped, the last line says how much.
 	Logs []byte
-	// LogsDropped counts the bytes that were not kept.
+	// LogsDropped is how many bytes were dropped.
 	LogsDropped int64
-	// Memory is the most that the guest had, in bytes.
+	// Memory is the guest's peak, in bytes.
 	Memory uint64
-	// Duration of the call, with making its instance.
+	// Duration of the call, including making its instance.
 	Duration time.Duration
 	// CPU is the processor time that the guest used.
 	CPU time.Duration
 	// Fuel is the work that the guest did, in units that do not depend on the
 	// machine: the same for the same work. A few instructions may cost none.
 	Fuel uint64
-	// Cold tells that the call had to wait for a new instance.
+	// Cold reports whether the call had to wait for a new instance.
 	Cold bool
 	// Restore is how long it took to put the instance back; it is not in Duration.
 	Restore time.Duration

@@ -12,7 +12,9 @@ import (
 	"github.com/tetratelabs/wazero"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/inflight"
 	"github.com/ruedo-dev/ruedo/internal/wasmbin"
+	"github.com/ruedo-dev/ruedo/sandbox/compile"
 	"github.com/ruedo-dev/ruedo/sandbox/fuel"
 	"github.com/ruedo-dev/ruedo/sandbox/instrument"
 	"github.com/ruedo-dev/ruedo/sandbox/pristine"
@@ -21,33 +23,33 @@ import (
 // Template is a loaded module, ready for calls.
 type Template struct {
 	engine    *Engine
-	code      *code
+	code      *compile.Module
 	rewritten *instrument.Result
 	system    wazero.ModuleConfig
 	limits    Limits
 	report    Report
-	gate      gate
+	inflight  inflight.Group // calls
 	pool      pool
 	once      sync.Once // of free
-	freed     error     // what came of it
+	freed     error     // its error
 
-	// image is the memory that an instance begins with: after the start, or
-	// where that cannot be taken over, with the module's data and no more.
+	// image is the memory that an instance begins with: after the start, or if
+	// that cannot be taken over, with only the module's data.
 	image   *pristine.Image
 	globals []uint64 // their values in the snapshot, in the order of rewritten.Globals
-	// started tells that image and globals are from after the start.
+	// started reports whether image and globals are from after the start.
 	started bool
 	slice   fuel.Slice
 }
 
 // Load admits a module, instruments and compiles it, starts it once, and takes
-// the snapshot that calls begin with. With an example it is called some times
+// the snapshot that calls begin with. With an example, it is called a few times
 // before and after that. All errors are [*fault.Error]. It ends with ctx.
 func (e *Engine) Load(ctx context.Context, spec Spec) (*Template, error) {
-	if !e.gate.enter() {
+	if !e.inflight.Enter() {
 		return nil, closedError("engine")
 	}
-	defer e.gate.leave()
+	defer e.inflight.Leave()
 	if err := checkSpec(spec); err != nil {
 		return nil, err
 	}
@@ -64,10 +66,12 @@ func (e *Engine) Load(ctx context.Context, spec Spec) (*Template, error) {
 	if err != nil {
 		return nil, err
 	}
-	compiled, took, failure := e.codeOf(ctx, rewritten.Wasm)
+	compiling := time.Now()
+	compiled, failure := e.shared.Load(ctx, rewritten.Wasm)
 	if failure != nil {
 		return nil, failure
 	}
+	took := time.Since(compiling)
 	isolation, why := isolate(info.Kind, spec.Isolation, rewritten.Reasons)
 	t := &Template{
 		engine:    e,
@@ -92,8 +96,8 @@ func (e *Engine) Load(ctx context.Context, spec Spec) (*Template, error) {
 	return t, nil
 }
 
-// checkSpec refuses what WASI cannot carry. Values may be secrets and are not
-// named.
+// checkSpec refuses what WASI cannot carry. Its errors do not name values, which
+// may be secrets.
 func checkSpec(spec Spec) error {
 	switch spec.Isolation {
 	case "", Pristine, Shared, Fresh, Program:
@@ -114,21 +118,21 @@ func checkSpec(spec Spec) error {
 	return nil
 }
 
-// Report says what Load found out.
+// Report returns what Load learned about the module.
 func (t *Template) Report() Report {
 	r := t.report
 	r.Imports = slices.Clone(r.Imports)
 	return r
 }
 
-// Call runs the module once. It is safe for concurrent use; how many run at a
-// time is the caller's to bound. The result's logs, memory and times are set
-// also where the call failed. All errors are [*fault.Error].
+// Call runs the module once. It is safe for concurrent use; the caller must bound
+// how many run at a time. The result's logs, memory and times are set even if the
+// call failed. All errors are [*fault.Error].
 func (t *Template) Call(ctx context.Context, req Request) (Result, error) {
-	if !t.gate.enter() {
+	if !t.inflight.Enter() {
 		return Result{}, closedError("template")
 	}
-	defer t.gate.leave()
+	defer t.inflight.Leave()
 	if n := int64(len(req.Input)); n > t.limits.Input {
 		return Result{}, fault.New(fault.InputTooLarge, "the input has %d bytes, the limit is %d", n, t.limits.Input).
 			WithFix("send less, or raise input in a decorator").With("limit", t.limits.Input, "actual", n)
@@ -157,7 +161,7 @@ func (t *Template) instance(c *call) (*instance, error) {
 		return i, nil
 	}
 	c.cold = true
-	memory, err := t.image.NewMemory(t.mostMemory())
+	memory, err := t.image.NewMemory(t.maxMemory())
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errHostMemory, err)
 	}
@@ -171,10 +175,10 @@ func (t *Template) instance(c *call) (*instance, error) {
 	return i, err
 }
 
-// errHostMemory says that the host, not the guest, has no memory left.
+// errHostMemory means that the host, not the guest, has no memory left.
 var errHostMemory = errors.New("no memory for an instance")
 
-// finish makes the answer of a call and puts its instance away.
+// finish returns the result of a call and puts its instance away.
 func (t *Template) finish(i *instance, status uint32, err error) (Result, error) {
 	if i == nil {
 		return Result{}, t.noMemory(err)
@@ -191,7 +195,7 @@ func (t *Template) finish(i *instance, status uint32, err error) (Result, error)
 		Fuel:        i.meter.Fuel(),
 		Cold:        c.cold,
 	}
-	failure := t.outcome(i, status, err, res.Duration)
+	failure := t.classify(i, status, err, res.Duration)
 	if failure == nil || t.report.Kind == Command && failure.Reason == fault.GuestExit {
 		res.Output, res.ContentType = c.Output, c.ContentType
 	}
@@ -208,12 +212,12 @@ func (t *Template) finish(i *instance, status uint32, err error) (Result, error)
 // maxHeapStack is how large a stack on Go's heap can be that an instance retains.
 const maxHeapStack = 1 << 20
 
-// putAway gets an instance ready for its next call, or closes it where it
-// cannot serve another.
+// putAway gets an instance ready for its next call, or closes it if it cannot
+// serve another.
 func (t *Template) putAway(i *instance, err error, failure *fault.Error) time.Duration {
 	keep := i.module != nil && !i.module.IsClosed()
 	if failure != nil && failure.Reason == fault.Internal {
-		keep = false // nobody knows what a fault of the host left behind
+		keep = false // nobody knows what a bug in the host left behind
 	}
 	var took time.Duration
 	switch {
@@ -246,10 +250,10 @@ func (t *Template) putAway(i *instance, err error, failure *fault.Error) time.Du
 }
 
 // Close waits for the calls in flight and frees the instances and the compiled
-// code. If ctx ends sooner it gives ctx's error, and may be called again. Calls
+// code. If ctx ends sooner, it returns ctx's error and can be called again. Calls
 // after it fail with [ErrClosed].
 func (t *Template) Close(ctx context.Context) error {
-	if err := t.gate.close(ctx); err != nil {
+	if err := t.inflight.Wait(ctx); err != nil {
 		return fmt.Errorf("calls are still running: %w", err)
 	}
 	t.once.Do(func() {
@@ -262,7 +266,7 @@ func (t *Template) Close(ctx context.Context) error {
 	return t.freed
 }
 
-// free gives everything back. No call is under way.
+// free frees everything. No call is in flight.
 func (t *Template) free(ctx context.Context) error {
 	for _, i := range t.pool.close() {
 		i.close()
@@ -273,5 +277,5 @@ func (t *Template) free(ctx context.Context) error {
 	}
 	// The runtime unmaps native code when the collector finds that it is garbage.
 	t.engine.quiet.Reset(quietAfter)
-	return errors.Join(err, t.engine.release(ctx, t.code))
+	return errors.Join(err, t.code.Release(ctx))
 }

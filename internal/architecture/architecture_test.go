@@ -88,16 +88,16 @@ var arrows = []struct {
 		reason: "the control plane never executes; an in-process runner is handed to it as an Executor",
 	},
 	{
-		from: []string{"runner"}, only: []string{"runner", "sandbox", "internal/lane", "internal/exec", "internal/fault", "internal/keys", "internal/limits", "internal/wire", "gen"},
+		from: []string{"runner"}, only: []string{"runner", "sandbox", "internal/lane", "internal/exec", "internal/fault", "internal/inflight", "internal/keys", "internal/limits", "internal/wire", "gen"},
 		never:  []string{"go.etcd.io"},
 		reason: "a process that runs strangers' code speaks to the store only through an interface its assembler hands it",
 	},
 	{
-		from: []string{"runner/admission"}, only: []string{"internal/exec", "internal/fault", "internal/limits"},
+		from: []string{"runner/admission"}, only: []string{"internal/exec", "internal/fault", "internal/inflight", "internal/limits"},
 		reason: "when a call may execute does not depend on what executes it",
 	},
 	{
-		from: []string{"sandbox"}, only: []string{"sandbox", "internal/abi", "internal/fault", "internal/wasmbin"},
+		from: []string{"sandbox"}, only: []string{"sandbox", "internal/abi", "internal/fault", "internal/inflight", "internal/wasmbin"},
 		never:  []string{"connectrpc.com", "google.golang.org", "go.etcd.io"},
 		reason: "the sandbox is a library; limits arrive as a struct, and its errors are the one type, which costs it the standard library",
 	},

@@ -36,6 +36,7 @@ import (
 
 	"github.com/ruedo-dev/ruedo/internal/exec"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/inflight"
 )
 
 // Config of a queue.
@@ -62,11 +63,10 @@ type Queue[P Plan] struct {
 	limit        int // of calls in flight
 	serviceLimit int // of calls of one service in flight
 
+	inflight inflight.Group // calls, and what else Begin counted
+
 	mu        sync.Mutex
-	closed    bool
-	idle      chan struct{} // made by Wait, closed when nothing is in flight
-	inflight  int           // calls, and what else Begin counted
-	calls     int           // that execute or wait
+	calls     int // that execute or wait
 	executing int
 	services  map[string]*share
 	waiting   []*share // those with waiters, the next to be let in first
@@ -142,66 +142,28 @@ func (s Slot[P]) Release() {
 // Begin counts in work that is not a call but that Wait must wait for. It returns
 // RUNNER_DRAINING if the queue is closed; otherwise the caller must call End.
 func (q *Queue[P]) Begin() error {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.closed {
+	if !q.inflight.Enter() {
 		return q.Draining()
 	}
-	q.inflight++
 	return nil
 }
 
 // End ends what Begin began.
-func (q *Queue[P]) End() {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.end()
-}
-
-// end counts one out. Called with q.mu held.
-func (q *Queue[P]) end() {
-	if q.inflight--; q.inflight == 0 && q.idle != nil {
-		close(q.idle)
-	}
-}
+func (q *Queue[P]) End() { q.inflight.Leave() }
 
 // Close stops accepting work. It can be called more than once.
-func (q *Queue[P]) Close() {
-	q.mu.Lock()
-	q.closed = true
-	q.mu.Unlock()
-}
+func (q *Queue[P]) Close() { q.inflight.Close() }
 
 // Closed reports whether Close was called.
-func (q *Queue[P]) Closed() bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.closed
-}
+func (q *Queue[P]) Closed() bool { return q.inflight.Closed() }
 
-// Wait waits after Close until nothing is in flight, or returns ctx's error if that
-// ends first.
+// Wait waits after Close until nothing is in flight. If ctx ends sooner, it returns
+// ctx's error and can be called again.
 func (q *Queue[P]) Wait(ctx context.Context) error {
-	q.mu.Lock()
-	if q.idle == nil {
-		q.idle = make(chan struct{})
-		if q.inflight == 0 {
-			close(q.idle)
-		}
+	if err := q.inflight.Wait(ctx); err != nil {
+		return fmt.Errorf("calls are still in flight: %w", err)
 	}
-	idle := q.idle
-	q.mu.Unlock()
-	select {
-	case <-idle:
-		return nil
-	default:
-	}
-	select {
-	case <-idle:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("calls are still in flight: %w", ctx.Err())
-	}
+	return nil
 }
 
 // Draining returns the error of work that comes after Close.

@@ -17,11 +17,19 @@ type share struct {
 
 // admit counts a call of a service in, if there is room. The call must leave.
 func (q *Queue[P]) admit(service string) *fault.Error {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.closed {
+	if !q.inflight.Enter() {
 		return q.Draining()
 	}
+	err := q.count(service)
+	if err != nil {
+		q.inflight.Leave()
+	}
+	return err
+}
+
+func (q *Queue[P]) count(service string) *fault.Error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
 	s := q.share(service)
 	defer q.forget(service, s)
 	switch {
@@ -32,7 +40,6 @@ func (q *Queue[P]) admit(service string) *fault.Error {
 		return fault.New(fault.QueueFull, "%d calls of service %s execute and wait on this runner, the limit for one service", q.serviceLimit, service).
 			With("limit", fmt.Sprint(q.serviceLimit)).WithFix("call again later, or start another runner")
 	}
-	q.inflight++
 	q.calls++
 	s.calls++
 	return nil
@@ -40,13 +47,13 @@ func (q *Queue[P]) admit(service string) *fault.Error {
 
 // leave counts a call out.
 func (q *Queue[P]) leave(service string) {
+	defer q.inflight.Leave()
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	s := q.services[service]
 	q.calls--
 	s.calls--
 	q.forget(service, s)
-	q.end()
 }
 
 // share returns what a service has, which may be nothing yet.

@@ -210,7 +210,7 @@ func enter(ctx context.Context, q *queue, service string, p *plan) (Slot[*plan],
 // empty fails the test if the queue still counts anything.
 func empty(t *testing.T, q *queue) {
 	t.Helper()
-	if len(q.services) != 0 || len(q.waiting) != 0 || q.calls != 0 || q.executing != 0 || q.inflight != 0 {
+	if len(q.services) != 0 || len(q.waiting) != 0 || q.calls != 0 || q.executing != 0 {
 		t.Errorf("the queue remembers %+v", q)
 	}
 }

@@ -1,0 +1,141 @@
+package compile
+
+import (
+	"context"
+	"crypto/sha256"
+	"sync"
+
+	"github.com/tetratelabs/wazero"
+
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
+
+// Shared is the compiled modules that one runtime has in memory. All who load the
+// same module share one, which is most of what they hold.
+type Shared struct {
+	compiler *Compiler
+	runtime  wazero.Runtime
+
+	mu      sync.Mutex
+	modules map[[sha256.Size]byte]*Module
+}
+
+// Share returns the modules of a runtime, which must be one with
+// [Compiler.RuntimeConfig].
+func (c *Compiler) Share(rt wazero.Runtime) *Shared {
+	return &Shared{compiler: c, runtime: rt, modules: make(map[[sha256.Size]byte]*Module)}
+}
+
+// Module is a compiled module in memory until the last who loaded it releases it.
+type Module struct {
+	shared  *Shared
+	key     [sha256.Size]byte
+	done    chan struct{} // closed when one of these is set
+	code    wazero.CompiledModule
+	failure *fault.Error
+
+	// Guarded by Shared.mu.
+	bytes int64
+	users int
+}
+
+// Load returns the compiled form of a module. The caller must release it.
+//
+// One load at a time compiles a module. Not only to save work: the runtime lets
+// others see what it loads before that is complete.
+func (s *Shared) Load(ctx context.Context, wasm []byte) (*Module, *fault.Error) {
+	key := sha256.Sum256(wasm)
+	for {
+		m, first := s.join(key)
+		if first {
+			if failure := s.fill(ctx, m, wasm); failure != nil {
+				return nil, failure
+			}
+			return m, nil
+		}
+		select {
+		case <-m.done:
+		case <-ctx.Done():
+			if err := m.Release(context.WithoutCancel(ctx)); err != nil {
+				s.compiler.log.Error("closing a compiled module failed", "error", err)
+			}
+			return nil, canceled(ctx)
+		}
+		if m.code != nil {
+			return m, nil
+		}
+		if m.failure != nil && m.failure.Reason != fault.Canceled {
+			failure := *m.failure
+			return nil, &failure
+		}
+		// The other load was given up; this one was not.
+	}
+}
+
+// join returns a module with one user more. If it is new, the caller must fill it.
+func (s *Shared) join(key [sha256.Size]byte) (m *Module, first bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m = s.modules[key]
+	if first = m == nil; first {
+		m = &Module{shared: s, key: key, done: make(chan struct{})}
+		s.modules[key] = m
+	}
+	m.users++
+	return m, first
+}
+
+// fill compiles.
+func (s *Shared) fill(ctx context.Context, m *Module, wasm []byte) *fault.Error {
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if m.code == nil {
+			delete(s.modules, m.key)
+		}
+		close(m.done)
+	}()
+	code, report, err := s.compiler.Compile(ctx, s.runtime, wasm)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil {
+		m.failure = fault.Of(err)
+		return m.failure
+	}
+	// The runtime keeps the decoded module next to the native code: the bytes of
+	// its functions and tables of about the same size.
+	m.code, m.bytes = code, report.Size+2*int64(len(wasm))
+	return nil
+}
+
+// Code returns the module for the runtime.
+func (m *Module) Code() wazero.CompiledModule { return m.code }
+
+// Release ends one use. The last one closes the module, whose instances must be
+// closed before.
+func (m *Module) Release(ctx context.Context) error {
+	m.shared.mu.Lock()
+	m.users--
+	code := m.code
+	if m.users > 0 {
+		code = nil
+	}
+	if code != nil {
+		delete(m.shared.modules, m.key)
+	}
+	m.shared.mu.Unlock()
+	if code == nil {
+		return nil
+	}
+	return code.Close(ctx)
+}
+
+// Held returns how many modules are in memory, and about how many bytes they take.
+func (s *Shared) Held() (modules int, bytes int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, m := range s.modules {
+		bytes += m.bytes
+	}
+	return len(s.modules), bytes
+}

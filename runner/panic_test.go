@@ -29,7 +29,7 @@ func TestACallThatPanicsIsOneFailedCall(t *testing.T) {
 	src := exectest.NewSource()
 	bound := r.Bind(src)
 	good, _ := src.Add(wasmtest.Function(wasmtest.I32(0)).Bytes(), nil)
-	bad := &prepared{id: "bad", plan: &runnerv1.Plan{Service: "bad"}, template: new(sandbox.Template)}
+	bad := &prepared{id: "bad", plan: &runnerv1.Plan{Service: "bad"}, template: new(sandbox.Template), of: r.plans}
 	r.plans.mu.Lock()
 	bad.elem = r.plans.order.PushFront(bad)
 	r.plans.table[bad.id] = bad

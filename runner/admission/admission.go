@@ -133,10 +133,10 @@ func (q *Queue[P]) load(service string, acquire func() (P, *fault.Error)) (plan 
 
 // Release ends the call. The slot goes to the next call that waits.
 func (s Slot[P]) Release() {
+	defer s.queue.leave(s.service)
 	s.queue.release(s.service)
 	s.Plan.Concurrency().leave()
 	s.Plan.Release()
-	s.queue.leave(s.service)
 }
 
 // Begin counts in work that is not a call but that Wait must wait for. It returns

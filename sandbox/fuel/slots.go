@@ -13,7 +13,8 @@ import (
 // Go's scheduler polls the network only when it finds nothing to run. With more
 // guests than processors there is always a runnable one, and whoever waits for the
 // network waits for 10 ms each time. So queued guests are not runnable, and running
-// guests sleep briefly from time to time.
+// guests sleep briefly from time to time. See "Why do guests that compute take turns?"
+// in docs/RATIONALE.md.
 type CPUSlots struct {
 	slots  chan struct{}
 	guests atomic.Int32 // that have a slot or wait for one

@@ -10,7 +10,8 @@
 // doubles it, by copying, up to a hundred megabytes: while a guest recurses,
 // everyone else waits for memory and for the garbage collector. Instead, each
 // instance borrows a fixed-size native stack outside of the Go heap. Its pages are
-// committed on first use, and running past its end is a stack overflow.
+// committed on first use, and running past its end is a stack overflow. See "Why does
+// a call run on a stack of ours?" in docs/RATIONALE.md.
 //
 // A [Pool] is safe for concurrent use; a [Stack] and a [Function] are used by one
 // goroutine at a time.

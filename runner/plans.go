@@ -105,9 +105,8 @@ func (p *plans) tidy() {
 	}
 }
 
-// acquire gives a plan that is ready, getting ready first where it must: given
-// is the plan where the caller has it, else src is asked. The plan stays until
-// release.
+// acquire returns a plan that is ready, and prepares it first if necessary: given is
+// the plan if the caller has it, otherwise src is asked. The plan stays until Release.
 func (p *plans) acquire(ctx context.Context, id string, given *runnerv1.Plan, src exec.Source) (*prepared, error) {
 	retried := false
 	for {
@@ -311,7 +310,7 @@ func (p *plans) stop() {
 	p.janitor.Wait()
 }
 
-// close frees all templates, after stop and when no call is under way.
+// close frees all templates, after stop and when no call is in flight.
 func (p *plans) close(ctx context.Context) error {
 	p.mu.Lock()
 	all := p.table

@@ -22,9 +22,9 @@
 //
 //   - At most Concurrency calls execute and Queue calls wait; one more is
 //     refused with QUEUE_FULL, provably not started. No service waits for the
-//     calls of others with its first one: for that, as many again may execute.
-//   - When ctx of Serve ends, no new calls are taken, and those under way get
-//     DrainTimeout to finish.
+//     calls of others with its first one: for that, as many again can execute.
+//   - When ctx of Serve ends, the runner stops accepting calls, and those in flight
+//     get DrainTimeout to finish.
 //   - A core that was lost is dialled several times a second for 10 s, then at
 //     intervals that grow to 5 s, and at the moment when the directory lists a new
 //     core at its address.
@@ -94,7 +94,7 @@ type Config struct {
 	// Directory finds cores and registers the runner; nil means that it knows
 	// only Cores and that these register it.
 	Directory Directory
-	// Concurrency is how many calls execute at once. The default is twice the
+	// Concurrency is how many calls execute at a time. The default is twice the
 	// CPUs that Go uses: most guests compute, some sleep.
 	Concurrency int
 	// Queue is how many calls may wait besides these; DefaultQueue. Below
@@ -121,7 +121,7 @@ type Config struct {
 	// PlanGrace is how long a plan stays ready after its last call when its service
 	// has used another plan since; DefaultPlanGrace. It may stay for twice as long.
 	PlanGrace time.Duration
-	// DrainTimeout is what calls under way get to finish; DefaultDrainTimeout.
+	// DrainTimeout is how long calls in flight get to finish; DefaultDrainTimeout.
 	DrainTimeout time.Duration
 	// Heartbeat and LossTimeout of the lanes; zero means the defaults of
 	// package lane.
@@ -233,13 +233,13 @@ func (cfg *Config) complete() error {
 // Info is how the runner introduces itself. The caller may change it.
 func (r *Runner) Info() *ruedov1.Runner { return proto.CloneOf(r.info) }
 
-// Close takes no more calls, waits for those under way and gives back what New
-// took. If ctx ends first, it gives ctx's error and may be called again.
+// Close stops accepting calls, waits for those in flight and releases what New
+// opened. If ctx ends first, it returns ctx's error and can be called again.
 // Call it after Serve has returned.
 func (r *Runner) Close(ctx context.Context) error {
 	r.admission.Close()
 	if r.plans != nil {
-		r.plans.stop() // loads under way end, and the calls that wait for them
+		r.plans.stop() // loads in flight end, and the calls that wait for them
 	}
 	if err := r.admission.Wait(ctx); err != nil {
 		return err

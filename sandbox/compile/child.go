@@ -30,8 +30,8 @@ const loadShare = 4
 
 // Child is all that a process does which [Compiler] started with
 // Config.Command: it limits itself, reads a module from stdin, compiles it and
-// answers on stdout. config must give what the parent's Config.Runtime gives. The
-// caller must exit with the result at once, as the compiler may still be running:
+// answers on stdout. config must return what the parent's Config.Runtime
+// returns. The caller must exit with the result immediately, as the compiler may still be running:
 //
 //	os.Exit(compile.Child(os.Stdin, os.Stdout, config))
 //
@@ -122,7 +122,8 @@ func obey(o order, stdin io.Reader, stdout io.Writer, config func() wazero.Runti
 	return a
 }
 
-// refusal tells what the module is to blame for from what it is not.
+// refusal returns the answer to an error: it tells what is the module's fault from what
+// is not.
 func refusal(err error) answer {
 	if p, ok := errors.AsType[*panicError](err); ok {
 		if outOfMemory(p.Error()) {
@@ -142,8 +143,8 @@ func refusal(err error) answer {
 	return answer{Verdict: verdictInvalid, Text: err.Error()}
 }
 
-// outOfMemory recognises the last words of Go's runtime, or of a system call,
-// where memory ran out.
+// outOfMemory recognises the last words of Go's runtime, or of a system call, when
+// memory ran out.
 func outOfMemory(text string) bool {
 	for _, s := range []string{
 		"out of memory", "cannot allocate memory", "failed to create new OS thread",

@@ -25,23 +25,22 @@
 //
 // Its key covers the module's SHA-256, wazero's version, the
 // architecture and CPU features, the runtime's configuration and Go's version: a
-// change of any of them compiles anew. The child must agree in all of them, so
+// change of any of them compiles again. The child must agree in all of them, so
 // that a program that was replaced on disk while it runs is told apart.
 //
 // # Several at a time
 //
 // Everything is safe for concurrent use, also several processes on one Dir. A
-// module is compiled once, however many ask for it; who gives up waiting lets the
-// others have it, and the last to give up kills the child. A crash leaves nothing
+// module is compiled once, however many ask for it; a caller that gives up
+// waiting leaves it to the others, and the last one to give up kills the child. A crash leaves nothing
 // that the next start does not clean up.
 //
 // # A disk that fails
 //
 // A directory that is gone is made again, and on a full disk half of what Dir
-// keeps makes room. While Dir cannot be used, modules are
-// compiled and not kept. While Private cannot be used, nothing can be compiled:
+// keeps makes room. While Dir cannot be used, modules are compiled and not kept. While Private cannot be used, nothing can be compiled:
 // that is RUNNER_DISK, until it can be used again. Each change is one line in the
-// log, with the path; errors name none.
+// log, with the path; errors do not name it.
 //
 // # Systems
 //
@@ -67,7 +66,7 @@ import (
 // and 90 MB of memory on a machine of 2025, one of 15 MB takes 3.2 s and 240 MB:
 // modules of up to 32 MiB fit.
 const (
-	// DefaultCPU is what ends a hostile module where the machine has time: within
+	// DefaultCPU is what ends a hostile module if the machine has time: within
 	// some 13 s of wall clock.
 	DefaultCPU = 12 * time.Second
 	// DefaultTimeout is generous, so that an honest module does not fail because
@@ -82,11 +81,11 @@ const (
 
 // Config of a compiler. Only Runtime is required.
 type Config struct {
-	// Runtime gives the configuration that modules are compiled for, without a
+	// Runtime returns the configuration that modules are compiled for, without a
 	// cache. The child must be given the same. Wherever modules are compiled, it
-	// is called: it must give the same each time.
+	// is called: it must return the same each time.
 	Runtime func() wazero.RuntimeConfig
-	// Command starts the child: program and arguments, such as [Self] gives.
+	// Command starts the child: program and arguments, such as [Self] returns.
 	// Empty means that modules are compiled in this process, unguarded.
 	Command []string
 	// Env is the child's whole environment. Nothing is inherited.
@@ -217,7 +216,7 @@ func (c *Compiler) RuntimeConfig() wazero.RuntimeConfig {
 	return c.cfg.Runtime().WithCompilationCache(c.cache)
 }
 
-// Close kills the children, waits for whoever prepares, and removes the working
+// Close kills the children, waits for calls of Prepare, and removes the working
 // directory. The runtimes that use the cache must be closed before. Afterwards
 // Prepare fails with [ErrClosed].
 func (c *Compiler) Close(ctx context.Context) error {

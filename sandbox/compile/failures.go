@@ -7,7 +7,7 @@ import (
 )
 
 // failures are modules that were too much for the compiler a moment ago. Whoever
-// sends them again gets the same answer at once: each try would take a processor
+// sends them again gets the same answer immediately: each try would take a processor
 // for as long as the limit allows. They are forgotten soon, as a machine that was
 // too busy then may not be now. The zero value is ready; Compiler.mu guards it.
 type failures struct {
@@ -25,7 +25,7 @@ const (
 	maxFailures = 256
 )
 
-// of gives how a module failed, or nil.
+// of returns how a module failed, or nil.
 func (f *failures) of(key string, now time.Time) *fault.Error {
 	for _, x := range f.list {
 		if x.key == key && now.Before(x.until) {

@@ -35,7 +35,7 @@ type flight struct {
 	err     *fault.Error
 }
 
-// join gives the entry of a module, with one reference more: the one that is
+// join returns the entry of a module, with one reference more: the one that is
 // there, or that is being made, or one that is made now.
 func (c *Compiler) join(ctx context.Context, key string, wasm []byte) (*entry, Report, error) {
 	c.mu.Lock()
@@ -85,8 +85,8 @@ func (c *Compiler) join(ctx context.Context, key string, wasm []byte) (*entry, R
 	return f.entry, report, nil
 }
 
-// leave gives up waiting; false if it is too late, as the flight has landed. The
-// last one to leave ends the flight, and who comes then begins anew.
+// leave gives up waiting. It returns false if it is too late, as the flight has
+// landed. The last one to leave ends the flight, and the next one begins again.
 func (c *Compiler) leave(f *flight, key string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -126,7 +126,7 @@ func (c *Compiler) fly(ctx context.Context, f *flight, key string, wasm []byte) 
 	c.land(f, key, p, report, failure)
 }
 
-// obtain takes code from the disk or has it compiled.
+// obtain loads code from the disk or compiles it.
 func (c *Compiler) obtain(ctx context.Context, scratch, key string, wasm []byte) (p product, report Report, failure *fault.Error) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -162,8 +162,8 @@ func (c *Compiler) obtain(ctx context.Context, scratch, key string, wasm []byte)
 	return p, Report{Compile: p.compile, Memory: p.memory}, nil
 }
 
-// land puts code in its place and lets those go on who wait. If nobody does, the
-// code goes.
+// land puts code in its place and wakes all who wait. If nobody does, it removes the
+// code.
 func (c *Compiler) land(f *flight, key string, p product, report Report, failure *fault.Error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -212,7 +212,7 @@ func (c *Compiler) place(key string, p product) (*entry, *fault.Error) {
 	return e, nil
 }
 
-// release gives up one reference. Compiler.mu is held.
+// release removes one reference. Compiler.mu is held.
 func (c *Compiler) release(e *entry) {
 	e.refs--
 	if e.refs > 0 {

@@ -14,11 +14,11 @@ import (
 	"github.com/ruedo-dev/ruedo/sandbox/compile/cache"
 )
 
-// identity says for whom code is made. Two processes with the same identity
+// identity is for whom code is made. Two processes with the same identity
 // agree on the code of any module, and on where wazero looks for it.
 //
 // wazero names a file by the module, by whether termination is ensured, and by
-// CPU features that it tells nobody, in a directory named by version and
+// CPU features that it does not export, in a directory named by version and
 // platform. The file that it makes for the empty module has all of these in its
 // name. What changes the code without changing that name is added: the other
 // settings, and Go's version.
@@ -27,7 +27,7 @@ type identity string
 // empty is the smallest module.
 var empty = []byte("\x00asm\x01\x00\x00\x00")
 
-// identify finds out the identity of this process. It makes dir and removes it.
+// identify returns the identity of this process. It makes dir and removes it.
 func identify(dir string, config func() wazero.RuntimeConfig) (id identity, err error) {
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	if _, err := translate(context.Background(), config, dir, empty); err != nil {

@@ -104,8 +104,8 @@ func (a answer) write(w io.Writer) error {
 	return err
 }
 
-// readAnswers gives whether the child got ready, and its last word; that is nil
-// if it had none.
+// readAnswers reports whether the child got ready, and returns its last answer, or
+// nil.
 func readAnswers(stdout []byte) (ready bool, last *answer) {
 	for line := range bytes.Lines(stdout) {
 		a := new(answer)

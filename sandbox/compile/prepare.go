@@ -10,9 +10,9 @@ import (
 	"github.com/ruedo-dev/ruedo/sandbox/compile/cache"
 )
 
-// Report says where a module's code came from and what it took.
+// Report is where a module's code came from and what it took.
 type Report struct {
-	// Hit tells that the code was there: nothing was compiled for this caller.
+	// Hit reports whether the code was there: nothing was compiled for this caller.
 	Hit bool
 	// Took is how long the caller waited.
 	Took time.Duration
@@ -32,7 +32,7 @@ type Prepared struct {
 	entry    *entry
 }
 
-// Prepare sees to it that authentic code of a module lies where wazero looks for
+// Prepare makes sure that authentic code of a module lies where wazero looks for
 // it: CompileModule of a runtime with [Compiler.RuntimeConfig] then reads it
 // rather than compile. Call Release when that is done. It returns when ctx ends;
 // without a child, the compiler itself works on, and Close waits for it. All
@@ -54,7 +54,7 @@ func (c *Compiler) Prepare(ctx context.Context, wasm []byte) (*Prepared, error) 
 	return p, nil
 }
 
-// Release says that the code was loaded. It is removed from the working
+// Release ends the use of the code. It is removed from the working
 // directory when no one else needs it there. Further calls do nothing.
 func (p *Prepared) Release() {
 	p.compiler.mu.Lock()
@@ -105,7 +105,7 @@ type Stats struct {
 	Evicted  int64 // entries of Dir that had to make room
 }
 
-// Stats gives the counts so far.
+// Stats returns the counts so far.
 func (c *Compiler) Stats() Stats {
 	return Stats{
 		Compiled: c.count.compiled.Load(),

@@ -19,8 +19,8 @@ import (
 	"github.com/ruedo-dev/ruedo/sandbox/compile/confine"
 )
 
-// Self is a command that starts this program again: the very file that runs,
-// even where it was replaced on disk meanwhile, as long as the system can tell.
+// Self returns a command that starts this program again: the very file that runs,
+// even if it was replaced on disk meanwhile, as long as the system can tell.
 func Self(args ...string) ([]string, error) {
 	path := "/proc/self/exe" // of the child, which until then is this program
 	if _, err := os.Stat(path); err != nil {
@@ -71,7 +71,7 @@ func (c *Compiler) spawn(ctx context.Context, dir string, wasm []byte) (answer, 
 	}
 	var sending sync.WaitGroup
 	sending.Go(func() {
-		// Fails where the child ends early; its end says more. The pipe stays open:
+		// Fails if the child ends early; its end says more. The pipe stays open:
 		// Wait closes it.
 		_ = order{
 			Identity: c.identity, Dir: dir, Size: int64(len(wasm)), Workers: c.cfg.Workers,

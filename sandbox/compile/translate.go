@@ -13,7 +13,7 @@ import (
 )
 
 // translate compiles wasm with a runtime made for it and leaves the code in the
-// cache in dir, or reads it from there. It gives how long that took. A panic of
+// cache in dir, or reads it from there. It returns how long that took. A panic of
 // the compiler in this goroutine is a [*panicError].
 func translate(ctx context.Context, config func() wazero.RuntimeConfig, dir string, wasm []byte) (took time.Duration, err error) {
 	began := time.Now()

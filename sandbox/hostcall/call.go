@@ -21,8 +21,8 @@ type Call struct {
 	Output []byte
 	// ContentType that the guest set, or "".
 	ContentType string
-	// Excess is the size of an output that was over the limit and was refused; 0 if
-	// none was.
+	// Excess is the size of an output that was refused because it was over the limit,
+	// or 0.
 	Excess int64
 	// Failure is what the guest said about its failure, or nil.
 	Failure *Failure

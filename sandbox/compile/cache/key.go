@@ -22,7 +22,7 @@ func newKey() ([]byte, error) {
 
 // loadKey reads the key, or makes one. The caller holds the lock of its
 // directory. A key that others could read, or that is damaged, is not used: with
-// a new one in its place, all code is made anew.
+// a new one in its place, all code is compiled again.
 func loadKey(path string) ([]byte, error) {
 	key, err := readKey(path)
 	if err == nil {

@@ -61,8 +61,8 @@ func (s *store) load(key, path string) (name string, ok bool) {
 	switch {
 	case err == nil:
 		now := time.Now()
-		// For the order in which entries are evicted; one that has just been is none
-		// the worse.
+		// For the order in which entries are evicted; it does not matter if this one
+		// has just been.
 		_ = os.Chtimes(from, now, now)
 		return name, true
 	case errors.Is(err, errForged), errors.Is(err, errIrregular):

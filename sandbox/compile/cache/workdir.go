@@ -15,8 +15,7 @@ import (
 )
 
 // workdir is the working directory of one compiler, in a private directory that
-// may have those of others. A lock in it tells the living from what a crash left
-// behind.
+// others can share. A lock in it tells those in use from what a crash left behind.
 type workdir struct {
 	root    string
 	private string // empty if root lies in the system's directory for temporary files

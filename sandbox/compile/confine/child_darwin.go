@@ -2,8 +2,8 @@ package confine
 
 import "syscall"
 
-// Attr returns attributes that give a child a process group of its own. It sees its parent's end
-// by the end of its stdin.
+// Attr returns attributes that give a child a process group of its own. The child
+// sees its parent's end by the end of its stdin.
 func Attr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
 
 // HideDescriptors keeps children from inheriting what this process was given by its

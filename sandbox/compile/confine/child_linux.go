@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Attr returns attributes that give a child a process group of its own, and an end with its
-// parent.
+// Attr returns attributes that give a child a process group of its own and end it
+// with its parent.
 func Attr() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }

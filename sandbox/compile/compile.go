@@ -49,6 +49,7 @@
 package compile
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -126,13 +127,13 @@ type Config struct {
 
 func (c Config) withDefaults() Config {
 	cores := runtime.NumCPU()
-	set(&c.Timeout, DefaultTimeout)
-	set(&c.CPU, DefaultCPU)
-	set(&c.Memory, DefaultMemory)
-	set(&c.MaxSize, DefaultMaxSize)
-	set(&c.Workers, min(cores, 4))
-	set(&c.MaxParallel, min(max(cores/2, 2), 8))
-	set(&c.Nice, DefaultNice)
+	c.Timeout = cmp.Or(c.Timeout, DefaultTimeout)
+	c.CPU = cmp.Or(c.CPU, DefaultCPU)
+	c.Memory = cmp.Or(c.Memory, DefaultMemory)
+	c.MaxSize = cmp.Or(c.MaxSize, DefaultMaxSize)
+	c.Workers = cmp.Or(c.Workers, min(cores, 4))
+	c.MaxParallel = cmp.Or(c.MaxParallel, min(max(cores/2, 2), 8))
+	c.Nice = cmp.Or(c.Nice, DefaultNice)
 	c.Nice = max(c.Nice, 0)
 	if c.Private == "" && c.Dir != "" {
 		c.Private = c.Dir + ".private"
@@ -141,13 +142,6 @@ func (c Config) withDefaults() Config {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	return c
-}
-
-func set[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
-	}
 }
 
 // Compiler compiles modules and keeps the results.

@@ -33,12 +33,14 @@
 package runner
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -73,164 +75,165 @@ type Directory interface {
 	Register(ctx context.Context, r *ruedov1.Runner) (leave func(context.Context) error, err error)
 }
 
-// Config says what a runner is and does. The zero value of a field is its
+// Config says what a runner is and does. The zero value of a field means its
 // default.
 type Config struct {
-	// ID is unique in the cluster; the default is the name and six random
-	// characters.
+	// ID is unique in the cluster. Default: the name and six random characters.
 	ID string
-	// Name is for people, several runners may share it; the default is made
-	// of the host's name.
+	// Name is human-readable; several runners may share it. Default: made of the
+	// host's name.
 	Name string
-	// Host is shown to people; the default is the host's name.
+	// Host is human-readable. Default: the host's name.
 	Host string
-	// Version of the program, shown to people.
+	// Version of the program, human-readable.
 	Version string
 	// Cluster is the cluster id.
 	Cluster string
 	// Cores are addresses of cores to attach to, such as
-	// "http://127.0.0.1:7833", besides those that the directory finds.
+	// "http://127.0.0.1:7833", in addition to those that the directory finds.
 	Cores []string
-	// Directory finds cores and registers the runner; nil means that it knows
-	// only Cores and that these register it.
+	// Directory finds cores and registers the runner. Nil means that it knows
+	// only Cores, which register it.
 	Directory Directory
-	// Concurrency is how many calls execute at a time. The default is twice the
-	// CPUs that Go uses: most guests compute, some sleep.
+	// Concurrency is how many calls execute at a time. Default: twice the CPUs
+	// that Go uses, because most guests compute and some sleep.
 	Concurrency int
-	// Queue is how many calls may wait besides these; DefaultQueue. Below
-	// zero means none.
+	// Queue is how many more calls may wait; below zero, none. Default:
+	// [DefaultQueue].
 	Queue int
 	// CacheDir keeps modules and compiled code; several runners may share it.
-	// Empty means a temporary folder that goes with the runner.
+	// Default: a temporary directory, which Close removes.
 	CacheDir string
 	// Compiler starts the process that compiles modules, within limits: program
 	// and arguments. That process does nothing but call sandbox.CompileChild.
-	// Empty means that this process compiles, and nothing bounds it.
+	// Without it this process compiles, and nothing bounds it.
 	Compiler []string
 	// CPUSlots bound how many guests run at a time, if several runners share a
-	// process. Nil means slots for this runner alone.
+	// process. Default: slots for this runner alone.
 	CPUSlots *sandbox.CPUSlots
-	// MaxPlans is how many plans stay ready although they have no calls;
-	// DefaultMaxPlans. Others come back from the compile cache on disk with their
-	// next call, which takes tens of milliseconds.
+	// MaxPlans is how many plans without calls stay ready. Others come back from
+	// the compile cache on disk with their next call, which takes tens of
+	// milliseconds. Default: [DefaultMaxPlans].
 	MaxPlans int
 	// MaxPlanBytes bounds what ready plans hold in memory: compiled code, snapshots
-	// and idle instances; DefaultMaxPlanBytes. Plans without calls go when there is
-	// more, those first whose service has a newer one.
+	// and idle instances. If there is more, plans without calls are closed, first
+	// those whose service has a newer one. Default: [DefaultMaxPlanBytes].
 	MaxPlanBytes int64
 	// PlanGrace is how long a plan stays ready after its last call when its service
-	// has used another plan since; DefaultPlanGrace. It may stay for twice as long.
+	// has used another plan since; it may be twice as long. Default:
+	// [DefaultPlanGrace].
 	PlanGrace time.Duration
-	// DrainTimeout is how long calls in flight get to finish; DefaultDrainTimeout.
+	// DrainTimeout is how long calls in flight get to finish. Default:
+	// [DefaultDrainTimeout].
 	DrainTimeout time.Duration
-	// Heartbeat and LossTimeout of the lanes; zero means the defaults of
-	// package lane.
+	// Heartbeat and LossTimeout of the lanes. Default: those of package lane.
 	Heartbeat, LossTimeout time.Duration
-	// Logger; nil discards.
+	// Logger receives what operators have to know. Default: discard.
 	Logger *slog.Logger
+}
+
+func (cfg Config) withDefaults() Config {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "localhost"
+	}
+	cfg.Host = cmp.Or(cfg.Host, host)
+	cfg.Name = cmp.Or(cfg.Name, sanitize(cfg.Host))
+	cfg.ID = cmp.Or(cfg.ID, newID(cfg.Name))
+	cfg.Concurrency = cmp.Or(cfg.Concurrency, 2*runtime.GOMAXPROCS(0))
+	cfg.Queue = max(cmp.Or(cfg.Queue, DefaultQueue), 0)
+	cfg.MaxPlans = cmp.Or(max(cfg.MaxPlans, 0), DefaultMaxPlans)
+	cfg.MaxPlanBytes = cmp.Or(max(cfg.MaxPlanBytes, 0), DefaultMaxPlanBytes)
+	cfg.PlanGrace = cmp.Or(max(cfg.PlanGrace, 0), DefaultPlanGrace)
+	cfg.DrainTimeout = cmp.Or(max(cfg.DrainTimeout, 0), DefaultDrainTimeout)
+	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))
+	return cfg
+}
+
+// check returns CONFIG_INVALID if a runner cannot be as cfg says.
+func (cfg Config) check() error {
+	if !lane.ValidID(cfg.ID) {
+		return fault.New(fault.ConfigInvalid, "runner id %.80q is not valid: it must match ^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$", cfg.ID).
+			WithFix("use lower-case letters, digits and hyphens, or leave it out")
+	}
+	if cfg.Concurrency < 0 || cfg.Concurrency > maxParallel || cfg.Queue > maxParallel {
+		return fault.New(fault.ConfigInvalid, "concurrency %d and queue %d are not possible: the bounds are 1 to %d, and %[3]d", cfg.Concurrency, cfg.Queue, maxParallel).
+			WithFix("set runner.concurrency and runner.queue within them, or leave them out")
+	}
+	return nil
 }
 
 // Runner is one runner. It may be used from many goroutines.
 type Runner struct {
-	cfg     Config
-	log     *slog.Logger
-	info    *ruedov1.Runner
-	engine  *sandbox.Engine
-	modules *modules.Cache
-	plans   *plans
-	tempDir string
-
+	cfg       Config
+	log       *slog.Logger
+	info      *ruedov1.Runner
 	admission *admission.Queue[*prepared]
+	modules   *modules.Cache
+	engine    *sandbox.Engine
+	plans     *plans
+	// closers undo what was opened, the last one first.
+	closers []func(context.Context) error
 }
 
 // New opens the caches and the sandbox. It attaches to nothing; ctx bounds the
 // opening only. CONFIG_INVALID and DATA_DIR are the errors to expect.
 func New(ctx context.Context, cfg Config) (*Runner, error) {
-	if err := cfg.complete(); err != nil {
+	cfg = cfg.withDefaults()
+	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	r := &Runner{cfg: cfg, log: cfg.Logger}
-	r.info = &ruedov1.Runner{
-		Id: cfg.ID, Name: cfg.Name, Host: cfg.Host, Version: cfg.Version,
-		StartTime:   timestamppb.Now(),
-		Concurrency: uint32(cfg.Concurrency),
-		Queue:       uint32(cfg.Queue),
-	}
+	r := &Runner{cfg: cfg, log: cfg.Logger, info: describe(cfg)}
 	r.admission = admission.New[*prepared](admission.Config{Runner: cfg.ID, Concurrency: cfg.Concurrency, Queue: cfg.Queue})
-	dir := cfg.CacheDir
-	if dir == "" {
-		var err error
-		if dir, err = os.MkdirTemp("", "ruedo-runner-"); err != nil {
-			return nil, fault.Wrap(err, fault.DataDir, "cannot make a temporary directory: %s", err).WithFix("name one (runner.cache_dir)")
-		}
-		r.tempDir = dir
+	if err := r.open(ctx); err != nil {
+		return nil, errors.Join(err, r.undo(ctx))
 	}
-	var err error
-	if r.modules, err = modules.Open(modules.Config{Dir: filepath.Join(dir, "modules"), Logger: cfg.Logger}); err != nil {
-		return nil, errors.Join(err, r.Close(ctx))
-	}
-	r.engine, err = sandbox.New(context.WithoutCancel(ctx), sandbox.Config{
-		CacheDir: filepath.Join(dir, "compiled"), Compiler: cfg.Compiler, CPUSlots: cfg.CPUSlots, Logger: cfg.Logger,
-	})
-	if err != nil {
-		err = fault.Wrap(err, fault.DataDir, "the sandbox cannot be opened: %s", err).WithFix("choose another directory (runner.cache_dir)")
-		return nil, errors.Join(err, r.Close(ctx))
-	}
-	r.plans = newPlans(plansConfig{
-		engine: r.engine, modules: r.modules,
-		maxPlans: cfg.MaxPlans, maxBytes: cfg.MaxPlanBytes, grace: cfg.PlanGrace, log: cfg.Logger,
-	})
 	return r, nil
 }
 
-func (cfg *Config) complete() error {
-	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.DiscardHandler)
+func describe(cfg Config) *ruedov1.Runner {
+	return &ruedov1.Runner{
+		Id: cfg.ID, Name: cfg.Name, Host: cfg.Host, Version: cfg.Version, StartTime: timestamppb.Now(),
+		Concurrency: uint32(cfg.Concurrency), Queue: uint32(cfg.Queue),
 	}
-	if cfg.Host == "" {
-		host, err := os.Hostname()
-		if err != nil {
-			host = "localhost"
+}
+
+// onClose has Close call undo, before everything that was opened earlier.
+func (r *Runner) onClose(undo func(context.Context) error) { r.closers = append(r.closers, undo) }
+
+// open makes the parts of a runner, each after those that it needs, and registers
+// how each of them ends.
+func (r *Runner) open(ctx context.Context) (err error) {
+	dir := r.cfg.CacheDir
+	if dir == "" {
+		if dir, err = os.MkdirTemp("", "ruedo-runner-"); err != nil {
+			return fault.Wrap(err, fault.DataDir, "cannot make a temporary directory: %s", err).WithFix("name one (runner.cache_dir)")
 		}
-		cfg.Host = host
+		r.onClose(func(context.Context) error { return os.RemoveAll(dir) })
 	}
-	if cfg.Name == "" {
-		cfg.Name = sanitize(cfg.Host)
+
+	r.engine, err = sandbox.New(context.WithoutCancel(ctx), sandbox.Config{
+		CacheDir: filepath.Join(dir, "compiled"), Compiler: r.cfg.Compiler, CPUSlots: r.cfg.CPUSlots, Logger: r.log,
+	})
+	if err != nil {
+		return fault.Wrap(err, fault.DataDir, "the sandbox cannot be opened: %s", err).WithFix("choose another directory (runner.cache_dir)")
 	}
-	if cfg.ID == "" {
-		cfg.ID = newID(cfg.Name)
+	r.onClose(r.engine.Close)
+
+	if r.modules, err = modules.Open(modules.Config{Dir: filepath.Join(dir, "modules"), Logger: r.log}); err != nil {
+		return err
 	}
-	if !lane.ValidID(cfg.ID) {
-		return fault.New(fault.ConfigInvalid, "runner id %.80q is not valid: it must match ^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$", cfg.ID).
-			WithFix("use lower-case letters, digits and hyphens, or leave it out")
-	}
-	if cfg.Concurrency == 0 {
-		cfg.Concurrency = 2 * runtime.GOMAXPROCS(0)
-	}
-	if cfg.Queue == 0 {
-		cfg.Queue = DefaultQueue
-	}
-	cfg.Queue = max(cfg.Queue, 0)
-	if cfg.Concurrency < 0 || cfg.Concurrency > maxParallel || cfg.Queue > maxParallel {
-		return fault.New(fault.ConfigInvalid, "concurrency %d and queue %d are not possible: the bounds are 1 to %d, and %[3]d", cfg.Concurrency, cfg.Queue, maxParallel).
-			WithFix("set runner.concurrency and runner.queue within them, or leave them out")
-	}
-	if cfg.MaxPlans <= 0 {
-		cfg.MaxPlans = DefaultMaxPlans
-	}
-	if cfg.MaxPlanBytes <= 0 {
-		cfg.MaxPlanBytes = DefaultMaxPlanBytes
-	}
-	if cfg.PlanGrace <= 0 {
-		cfg.PlanGrace = DefaultPlanGrace
-	}
-	if cfg.DrainTimeout <= 0 {
-		cfg.DrainTimeout = DefaultDrainTimeout
-	}
+	r.onClose(func(context.Context) error { r.modules.Close(); return nil })
+
+	r.plans = newPlans(plansConfig{
+		engine: r.engine, modules: r.modules,
+		maxPlans: r.cfg.MaxPlans, maxBytes: r.cfg.MaxPlanBytes, grace: r.cfg.PlanGrace, log: r.log,
+	})
+	r.onClose(r.plans.close)
 	return nil
 }
 
-// Info is how the runner introduces itself. The caller may change it.
+// Info returns how the runner introduces itself. The caller may change it.
 func (r *Runner) Info() *ruedov1.Runner { return proto.CloneOf(r.info) }
 
 // Close stops accepting calls, waits for those in flight and releases what New
@@ -238,24 +241,19 @@ func (r *Runner) Info() *ruedov1.Runner { return proto.CloneOf(r.info) }
 // Call it after Serve has returned.
 func (r *Runner) Close(ctx context.Context) error {
 	r.admission.Close()
-	if r.plans != nil {
-		r.plans.stop() // loads in flight end, and the calls that wait for them
-	}
+	r.plans.stop() // loads in flight end, and the calls that wait for them
 	if err := r.admission.Wait(ctx); err != nil {
 		return err
 	}
+	return r.undo(ctx)
+}
+
+// undo releases what was opened.
+func (r *Runner) undo(ctx context.Context) error {
 	var errs []error
-	if r.plans != nil {
-		errs = append(errs, r.plans.close(ctx))
+	for _, undo := range slices.Backward(r.closers) {
+		errs = append(errs, undo(ctx))
 	}
-	if r.modules != nil {
-		r.modules.Close()
-	}
-	if r.engine != nil {
-		errs = append(errs, r.engine.Close(ctx))
-	}
-	if r.tempDir != "" {
-		errs = append(errs, os.RemoveAll(r.tempDir))
-	}
+	r.closers = nil
 	return errors.Join(errs...)
 }

@@ -25,14 +25,13 @@ type call struct {
 }
 
 func newCall(ctx context.Context, l Limits, req Request) *call {
-	began := time.Now()
-	return &call{
-		Call: hostcall.NewCall(hostcall.Request{
-			ID: req.ID, ContentType: req.ContentType, Input: req.Input, MaxOutput: l.Output, MaxLogs: l.Logs,
-		}),
-		Budget: fuel.Budget{Context: ctx, Deadline: began.Add(l.Timeout), CPU: l.CPU, Fuel: l.Fuel, HostCalls: maxHostCalls},
-		began:  began,
-	}
+	c := &call{began: time.Now()}
+	c.Call.Init(&hostcall.Request{
+		ID: req.ID, ContentType: req.ContentType, Input: req.Input, MaxOutput: l.Output, MaxLogs: l.Logs,
+	})
+	c.Context, c.Deadline = ctx, c.began.Add(l.Timeout)
+	c.CPU, c.Budget.Fuel, c.HostCalls = l.CPU, l.Fuel, maxHostCalls
+	return c
 }
 
 // instance is a module with a memory of its own. It serves one call at a time,

@@ -15,7 +15,7 @@ type Request struct {
 	MaxOutput, MaxLogs int64
 }
 
-// Call is what goes into one call and what has come out of it so far.
+// Call is what goes into one call, by Init, and what has come out of it so far.
 type Call struct {
 	// Output so far.
 	Output []byte
@@ -43,16 +43,16 @@ type Failure struct {
 	Message string
 }
 
-// NewCall returns a call that has not begun.
-func NewCall(req Request) Call {
-	c := Call{input: req.Input, size: len(req.Input), maxOutput: req.MaxOutput, logs: logs{limit: req.MaxLogs}}
+// Init prepares a zero Call. It fills the call in place, as a copy would cost each
+// call some percent.
+func (c *Call) Init(req *Request) {
+	c.input, c.size, c.maxOutput, c.logs.limit = req.Input, len(req.Input), req.MaxOutput, req.MaxLogs
 	if req.ID != "" {
 		c.head = abi.AppendField(c.head, abi.HeadCallID, req.ID)
 	}
 	if req.ContentType != "" {
 		c.head = abi.AppendField(c.head, abi.HeadContentType, req.ContentType)
 	}
-	return c
 }
 
 // Finish ends what the guest has said, after it returned.

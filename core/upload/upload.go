@@ -147,6 +147,8 @@ func (u *Uploads) receive(stream Stream, a *arrival) error {
 		sum.Write(part)
 		u.parts.done(part)
 		a.structure.Got(a.got)
+		// See "Why is an uploaded module kept outside of the heap?" in
+		// docs/RATIONALE.md.
 		time.Sleep(yieldInterval)
 	}
 	if err := stream.Err(); err != nil || a.got < len(a.space) {

@@ -19,6 +19,8 @@
 //   - Nothing here runs a module, keeps a reference into the caller's bytes
 //     after it returned (except an Arrival, and where a field says so), or
 //     holds state.
+//
+// See "Why our own reader of Wasm?" in docs/RATIONALE.md.
 package wasmbin
 
 import "math"

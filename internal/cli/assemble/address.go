@@ -10,7 +10,8 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/port"
 )
 
-// URL makes a URL of host, host:port or URL.
+// URL returns a URL for a host, a host:port or a URL. port is used if host names
+// none.
 func URL(host string, port int) string {
 	if strings.Contains(host, "://") {
 		return strings.TrimRight(host, "/")
@@ -21,8 +22,8 @@ func URL(host string, port int) string {
 	return "http://" + host
 }
 
-// listenAddress is where a core listens; beyond this machine only if that was
-// asked for loudly, since nobody is asked who they are.
+// listenAddress returns the address that a core listens on. An address that
+// other machines can reach needs InsecureListen, since there is no login.
 func (a *Assembler) listenAddress() (string, error) {
 	s := a.Settings.Server
 	addr := net.JoinHostPort(s.ListenAddress, strconv.Itoa(s.Port))
@@ -37,15 +38,15 @@ func (a *Assembler) listenAddress() (string, error) {
 	return addr, nil
 }
 
-// advertised is the URL that others are told; "" lets the core make it of the
-// address that it listens on.
+// advertised returns the URL that the core advertises; "" lets the core derive it
+// from the address that it listens on.
 func (a *Assembler) advertised() string {
 	s := a.Settings.Server
 	if s.AdvertiseURL != "" {
 		return URL(s.AdvertiseURL, s.Port)
 	}
 	if ip := net.ParseIP(s.ListenAddress); ip != nil && ip.IsUnspecified() && s.Port != 0 {
-		// "every address" is none that others could dial.
+		// Nobody can dial an unspecified address such as 0.0.0.0.
 		if host, err := os.Hostname(); err == nil {
 			return URL(host, s.Port)
 		}

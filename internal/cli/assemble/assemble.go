@@ -1,5 +1,5 @@
 // Package assemble puts the processes of Ruedo together. It is the one place
-// that knows how store, core and runner fit; the parts never look up.
+// that knows how store, core and runner fit; the parts do not know it.
 //
 //	a := &assemble.Assembler{Settings: settings, Version: version}
 //	defer a.Close()
@@ -31,13 +31,13 @@ import (
 type Assembler struct {
 	Settings *settings.Resolved
 	// CacheDir keeps modules and compiled code of runners; "" means a temporary
-	// folder.
+	// directory.
 	CacheDir string
 	// Compiler starts the process that compiles modules; see runner.Config.
 	Compiler []string
-	// Version of the program, for people.
+	// Version of the program, to be shown.
 	Version string
-	// Say tells the user something; nil says nothing.
+	// Say prints a message for the user; nil prints nothing.
 	Say func(format string, args ...any)
 
 	closers []func() error
@@ -50,10 +50,10 @@ func (a *Assembler) say(format string, args ...any) {
 	}
 }
 
-// later runs f when Close is called, last come first served.
+// later makes Close call f. The last f is called first.
 func (a *Assembler) later(f func() error) { a.closers = append(a.closers, f) }
 
-// Close gives back what was made. What was served has ended before.
+// Close closes everything that was made. What it served must have ended before.
 func (a *Assembler) Close() error {
 	var errs []error
 	for len(a.closers) > 0 {
@@ -65,8 +65,8 @@ func (a *Assembler) Close() error {
 	return errors.Join(errs...)
 }
 
-// Server runs a core until ctx ends, then drains it. STORE_UNAVAILABLE where
-// the store does not answer within store.start_timeout.
+// Server runs a core until ctx ends, then drains it. It returns
+// STORE_UNAVAILABLE if the store does not answer within store.start_timeout.
 func (a *Assembler) Server(ctx context.Context, log *slog.Logger) error {
 	addr, err := a.listenAddress()
 	if err != nil {
@@ -134,8 +134,8 @@ func (a *Assembler) Runner(ctx context.Context, log *slog.Logger) error {
 	return r.Serve(ctx)
 }
 
-// ended is nil where the outer context ended, as by a signal, and otherwise why
-// the inner one did.
+// ended returns nil if the outer context ended, for example by a signal, and
+// otherwise why the inner one did.
 func ended(inner, outer context.Context) error {
 	if outer.Err() != nil {
 		return nil
@@ -143,7 +143,7 @@ func ended(inner, outer context.Context) error {
 	return context.Cause(inner)
 }
 
-// newRunner makes a runner as the settings say; change adds the rest.
+// newRunner makes a runner from the settings; change sets the other fields.
 func (a *Assembler) newRunner(ctx context.Context, log *slog.Logger, change func(*runner.Config)) (*runner.Runner, error) {
 	s := a.Settings.Runner
 	if a.slots == nil {
@@ -172,7 +172,7 @@ func (a *Assembler) newRunner(ctx context.Context, log *slog.Logger, change func
 	return r, nil
 }
 
-// newCore makes a core on the store; change adds the rest.
+// newCore makes a core on the store; change sets the other fields.
 func (a *Assembler) newCore(ctx context.Context, log *slog.Logger, st store.Config, change func(*core.Config)) (*core.Core, error) {
 	cfg := core.Config{
 		Cluster: a.Settings.Application.ClusterID,
@@ -198,8 +198,8 @@ func (a *Assembler) newCore(ctx context.Context, log *slog.Logger, st store.Conf
 	return c, nil
 }
 
-// closeWithin bounds what leaving may take: a store that is gone must not hold
-// the process.
+// closeWithin bounds how long closing can take: a store that is gone must not
+// keep the process from ending.
 func closeWithin(f func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()

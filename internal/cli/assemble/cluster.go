@@ -18,9 +18,9 @@ import (
 
 // Cluster is a whole cluster in this process.
 type Cluster struct {
-	// URL is where its core is reached.
+	// URL of its core.
 	URL string
-	// Runners are their ids.
+	// Runners are the ids of its runners.
 	Runners []string
 
 	core *core.Core
@@ -33,8 +33,8 @@ type Cluster struct {
 	errs   []error
 }
 
-// Cluster runs store, core and runners, and gives them back when the
-// runners take calls. dir "" means a temporary store.
+// Cluster starts store, core and runners, and returns when the runners accept
+// calls. If dir is "", the store is temporary.
 func (a *Assembler) Cluster(ctx context.Context, log *slog.Logger, dir string, runners int) (_ *Cluster, err error) {
 	addr, err := a.listenAddress()
 	if err != nil {
@@ -115,7 +115,7 @@ func (c *Cluster) attached(n int) error {
 	}
 }
 
-// Wait lasts until the cluster ends, by a signal or by a failure of a part.
+// Wait waits until the cluster ends, by a signal or because a part failed.
 func (c *Cluster) Wait() error {
 	c.parts.Wait()
 	c.mu.Lock()
@@ -123,7 +123,7 @@ func (c *Cluster) Wait() error {
 	return errors.Join(c.errs...)
 }
 
-// Stop ends the cluster and waits for it.
+// Stop ends the cluster and waits until it has ended.
 func (c *Cluster) Stop() {
 	c.cancel(nil)
 	c.parts.Wait()

@@ -18,9 +18,9 @@ import (
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
-// Local is mode local: store, core and runner within this process, for as
-// long as a command takes. Nothing listens; the client talks to the core
-// through memory.
+// Local starts store, core and runner within this process and returns a client
+// of the core: mode local. They end with Close. Nothing listens; the client talks
+// to the core through memory.
 func (a *Assembler) Local(ctx context.Context, log *slog.Logger) (*client.Client, error) {
 	dir := a.dataDir()
 	a.say("local: %s", dir)
@@ -46,7 +46,8 @@ func (a *Assembler) Local(ctx context.Context, log *slog.Logger) (*client.Client
 	return a.inMemory(c.Handler()), nil
 }
 
-// openLocalStore waits a little for another command that has the folder.
+// openLocalStore is openStore, but waits up to 5 s while another command uses the
+// directory.
 func (a *Assembler) openLocalStore(ctx context.Context, dir string, log *slog.Logger) (inner context.Context, st store.Config, err error) {
 	for end := time.Now().Add(5 * time.Second); ; {
 		inner, st, err = a.openStore(ctx, dir, log)
@@ -61,7 +62,7 @@ func (a *Assembler) openLocalStore(ctx context.Context, dir string, log *slog.Lo
 	}
 }
 
-// ignored makes the working folder, with a note for git to leave it alone.
+// ignored makes the working directory, with a .gitignore that excludes all of it.
 func ignored(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fault.Wrap(err, fault.DataDir, "the working folder %s cannot be made: %s", dir, errors.Unwrap(err)).
@@ -78,12 +79,12 @@ func ignored(dir string) error {
 	return nil
 }
 
-// inMemory gives a client whose connections are pipes to the handler.
+// inMemory returns a client whose connections are pipes to the handler.
 func (a *Assembler) inMemory(h http.Handler) *client.Client {
 	l := &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
 	srv := &http.Server{Handler: h, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
 	var serving sync.WaitGroup
-	serving.Go(func() { _ = srv.Serve(l) }) // ends with Close, and says no more than that
+	serving.Go(func() { _ = srv.Serve(l) }) // Serve only reports that the server was closed
 	transport := &http.Transport{DialContext: l.dial, DisableCompression: true}
 	a.later(func() error {
 		transport.CloseIdleConnections()
@@ -94,7 +95,7 @@ func (a *Assembler) inMemory(h http.Handler) *client.Client {
 	return client.New("http://local", client.WithHTTPClient(&http.Client{Transport: transport}))
 }
 
-// pipeListener accepts what is dialled in the same process.
+// pipeListener accepts connections that are dialled in the same process.
 type pipeListener struct {
 	conns  chan net.Conn
 	closed chan struct{}

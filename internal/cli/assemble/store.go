@@ -25,8 +25,8 @@ func (a *Assembler) dataDir() string {
 	return filepath.Join(a.Settings.Application.WorkingDir, "store")
 }
 
-// openStore says where the store is, after it started one if none is named.
-// The context that it gives ends when the embedded store fails.
+// openStore returns how to reach the store. If the settings name none, it starts
+// an embedded one. The returned context ends when the embedded store fails.
 func (a *Assembler) openStore(ctx context.Context, dir string, log *slog.Logger) (context.Context, store.Config, error) {
 	s := a.Settings.Store
 	if len(s.EtcdHosts) > 0 {
@@ -45,7 +45,7 @@ func (a *Assembler) openStore(ctx context.Context, dir string, log *slog.Logger)
 		select {
 		case <-srv.Failed():
 			if err := srv.Check(); err != nil {
-				// Memory is all that is left of the catalog, so the core lives on.
+				// The only copy of the catalog is now in memory, so the core goes on.
 				log.Error("the embedded store failed; calls go on from memory", "error", err)
 				return
 			}
@@ -57,7 +57,7 @@ func (a *Assembler) openStore(ctx context.Context, dir string, log *slog.Logger)
 	return ctx, store.Config{Client: srv.Client(), Check: srv.Check, AcceptEmpty: s.AcceptEmpty}, nil
 }
 
-// etcdTLS reads the certificates for etcd; nil where TLS is off.
+// etcdTLS reads the certificates for etcd. It returns nil if TLS is off.
 func etcdTLS(s settings.Store) (*tls.Config, error) {
 	if !s.EtcdUseTLS {
 		if s.EtcdCAFile != "" || s.EtcdCertFile != "" || s.EtcdKeyFile != "" {
@@ -89,8 +89,8 @@ func etcdTLS(s settings.Store) (*tls.Config, error) {
 	return c, nil
 }
 
-// patiently tries again what fails for a store that is not there yet, and gives
-// up after store.start_timeout.
+// patiently repeats try while it fails with STORE_UNAVAILABLE, and gives up after
+// store.start_timeout.
 func (a *Assembler) patiently(ctx context.Context, log *slog.Logger, try func(context.Context) error) error {
 	limit := a.Settings.Store.StartTimeout
 	start := time.Now()
@@ -116,7 +116,7 @@ func (a *Assembler) patiently(ctx context.Context, log *slog.Logger, try func(co
 	}
 }
 
-// cause is what an I/O error says beside the path.
+// cause returns the text of an I/O error without the path.
 func cause(err error) string {
 	if pe, ok := errors.AsType[*fs.PathError](err); ok {
 		return pe.Err.Error()

@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// deref follows local references; a reference elsewhere ends at nothing.
+// deref follows local references. It leaves a reference that it cannot resolve,
+// for example to another document.
 func (s schema) deref() schema {
 	for range 16 { // a cycle ends here
 		ref, ok := s.node["$ref"].(string)
@@ -97,7 +98,7 @@ func (s schema) types() []string {
 		}
 		return list
 	}
-	// Without a type, the values allowed tell it.
+	// Without a type, the allowed values determine it.
 	var list []string
 	for _, v := range s.enum() {
 		if t := typeOf(v); !slices.Contains(list, t) {
@@ -107,7 +108,7 @@ func (s schema) types() []string {
 	return list
 }
 
-// enum lists the values allowed.
+// enum lists the allowed values.
 func (s schema) enum() []any {
 	node := s.deref().node
 	if c, ok := node["const"]; ok {

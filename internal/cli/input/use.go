@@ -12,13 +12,13 @@ import (
 type Line struct {
 	// Field is its path, for example "address.city".
 	Field string
-	// Type is its JSON type or the values allowed.
+	// Type is its JSON type or the allowed values.
 	Type string
-	// Required is true if a call must have it.
+	// Required reports whether an input must have it.
 	Required bool
 	// Text is description, bounds and default.
 	Text string
-	// Decorator is the one whose schema has it.
+	// Decorator is the name of the decorator whose schema has it.
 	Decorator string
 }
 
@@ -59,7 +59,7 @@ func (s schema) lines(prefix string, depth int) []Line {
 	return lines
 }
 
-// describeType is "integer", "string or null", "en|es|de".
+// describeType returns "integer", "string or null" or "en|es|de", for example.
 func (s schema) describeType() string {
 	if enum := s.enum(); len(enum) > 0 {
 		values := make([]string, len(enum))
@@ -83,7 +83,7 @@ func (s schema) describeType() string {
 	return strings.Join(types, " or ")
 }
 
-// describe is what else there is to say about a field.
+// describe returns what else a schema says about a field.
 func (s schema) describe() string {
 	s = s.deref()
 	var parts []string

@@ -11,8 +11,8 @@ import (
 )
 
 // Safe makes control characters visible, so that text of others cannot steer
-// the terminal. Line ends and tabs become escapes as well: what comes out is
-// one line.
+// the terminal. Line ends and tabs become escapes as well, so the result is one
+// line.
 func Safe(s string) string { return escape(s, "") }
 
 // SafeLines is Safe, but leaves line ends and tabs.
@@ -47,7 +47,7 @@ func escape(s, keep string) string {
 }
 
 // unsafeRune is true for control characters (C0, DEL, C1), for characters that
-// turn the direction of text around, and for bytes that are no UTF-8.
+// turn the direction of text around, and for bytes that are not UTF-8.
 func unsafeRune(r rune) bool {
 	return r == utf8.RuneError || unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)
 }
@@ -73,7 +73,7 @@ func Age(now, t time.Time) string {
 	return fmt.Sprintf("%dd", d/(24*time.Hour))
 }
 
-// Duration writes a duration with three digits at most.
+// Duration writes a duration, rounded to be read at a glance.
 func Duration(d time.Duration) string {
 	switch {
 	case d >= 100*time.Millisecond:
@@ -84,10 +84,10 @@ func Duration(d time.Duration) string {
 	return d.Round(100 * time.Nanosecond).String()
 }
 
-// Digest is a digest as people read it: its first twelve digits.
+// Digest returns the first twelve digits of a digest, for display.
 func Digest(d string) string { return d[:min(len(d), 12)] }
 
-// Plural is "1 runner", "2 runners".
+// Plural returns a number and a noun: "1 runner", "2 runners".
 func Plural(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
@@ -95,7 +95,7 @@ func Plural(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// Quote writes an argument as it is typed in a shell.
+// Quote returns an argument as it is typed in a shell.
 func Quote(arg string) string {
 	plain := func(r rune) bool {
 		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./=@:,+", r)

@@ -18,20 +18,20 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-// sdkImport is what makes a Go program a function.
+// sdkImport is the import that makes a Go program a function.
 const sdkImport = "github.com/ruedo-dev/ruedo/sdk"
 
-// outPlaceholder stands in a build command for the file to write.
+// outPlaceholder stands for the file to write in a build command.
 const outPlaceholder = "{out}"
 
-// Build makes the module of the service and writes it to out. What the
-// compiler says goes to talk. env is the environment to build in, as
-// os.Environ gives it.
+// Build builds the module of the service and writes it to out. The compiler's
+// messages go to talk. env is the environment to build in, as os.Environ returns
+// it.
 //
-// The module is the same, byte for byte, for the same source and compiler: no
-// path, time or version control state enters it, so that publishing it again
-// changes nothing. Names of functions are kept for the traces of traps; to
-// leave them out saves two per cent.
+// The same source and compiler produce the same module, byte for byte: it contains
+// no path, time or version control state, so that publishing it again changes
+// nothing. Names of functions are kept for the traces of traps; leaving them out
+// would save two per cent.
 func (s *Service) Build(ctx context.Context, out string, env []string, talk io.Writer) error {
 	out, err := filepath.Abs(out)
 	if err != nil {
@@ -61,7 +61,7 @@ func (s *Service) buildGo(ctx context.Context, out string, env []string, talk io
 		args = append(args, "-buildmode=c-shared")
 	}
 	if _, err := os.Stat(filepath.Join(s.Dir, "vendor", "modules.txt")); err == nil {
-		// What is vendored is used whatever GOFLAGS or a workspace above say.
+		// Use the vendored packages, whatever GOFLAGS or a workspace above say.
 		args = append(args, "-mod=vendor")
 		env = append(env, "GOWORK=off")
 	}
@@ -136,8 +136,8 @@ func (s *Service) run(ctx context.Context, tool string, args, env []string, talk
 		WithFix("see what the compiler says above")
 }
 
-// detectKind looks at the Go files of a folder: a program that imports the SDK
-// is a function, any other a command.
+// detectKind reads the imports of the Go files in a directory: a program that
+// imports the SDK is a function, any other a command.
 func detectKind(dir string) (string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -151,7 +151,7 @@ func detectKind(dir string) (string, error) {
 		files++
 		f, err := parser.ParseFile(token.NewFileSet(), filepath.Join(dir, e.Name()), nil, parser.ImportsOnly)
 		if err != nil {
-			continue // the compiler says it better
+			continue // the compiler reports it better
 		}
 		for _, i := range f.Imports {
 			if path, _ := strconv.Unquote(i.Path.Value); path == sdkImport {

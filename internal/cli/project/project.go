@@ -1,13 +1,13 @@
-// Package project reads and builds the folder that a service is written in.
+// Package project reads and builds the directory of a service.
 //
 // [Load] reads DIR/ruedo.yaml and [Decorators] DIR/decorators.yaml; [Build]
 // makes the module. The formats:
 //
-//	# ruedo.yaml; only name is needed, and even that may be the folder's
+//	# ruedo.yaml; only name is required. Default: the name of the directory
 //	name: greet
 //	description: Greets by name.
 //	tags: [example]
-//	kind: function            # function or command; found out where left out
+//	kind: function            # function or command; detected if missing
 //	build: go                 # or a command: [cargo, build, ...]
 //	decorators: [greet-input]
 //	env: {GREETING: Hello}
@@ -42,7 +42,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-// Names of the files in a folder.
+// Names of the files in the directory of a service.
 const (
 	ServiceFile    = "ruedo.yaml"
 	DecoratorsFile = "decorators.yaml"
@@ -54,27 +54,27 @@ const (
 	KindCommand  = "command"
 )
 
-// Service is what ruedo.yaml says.
+// Service is the content of ruedo.yaml.
 type Service struct {
 	Name        string   `yaml:"name"`
 	Description string   `yaml:"description"`
 	Tags        []string `yaml:"tags"`
 	Kind        string   `yaml:"kind"`
-	// Command builds the module; empty means Go does.
+	// Command builds the module. Default: go build.
 	Command    BuildCommand `yaml:"build"`
 	Decorators []string     `yaml:"decorators"`
 	Env        Env          `yaml:"env"`
 	Args       Args         `yaml:"args"`
 	Example    any          `yaml:"example"`
-	// Isolation is what a call may see of the calls before it.
+	// Isolation is what a call sees of earlier calls; see [ParseIsolation].
 	Isolation string `yaml:"isolation"`
 
-	// Dir is the folder that it was read from.
+	// Dir is the directory that it was read from.
 	Dir string `yaml:"-"`
 }
 
-// Text is text as it is written in the file: 0644 stays 0644, where YAML would
-// make the number 420 of it.
+// Text is text as it is written in the file: 0644 stays 0644, which YAML would
+// read as the number 420.
 type Text string
 
 // UnmarshalYAML keeps numbers and the like as they are written.
@@ -99,7 +99,7 @@ func (t *Text) UnmarshalYAML(data []byte) error {
 // Env is the environment of a guest.
 type Env map[string]Text
 
-// Strings gives it as the API takes it.
+// Strings returns it as the API takes it.
 func (e Env) Strings() map[string]string {
 	if e == nil {
 		return nil
@@ -114,7 +114,7 @@ func (e Env) Strings() map[string]string {
 // Args are the arguments of a command.
 type Args []Text
 
-// Strings gives them as the API takes them.
+// Strings returns them as the API takes them.
 func (a Args) Strings() []string {
 	var list []string
 	for _, t := range a {
@@ -143,8 +143,8 @@ func (b *BuildCommand) UnmarshalYAML(data []byte) error {
 
 var namePattern = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
 
-// CheckName refuses what cannot be the name of a service or a decorator; what
-// says which of them it is.
+// CheckName returns an error if name cannot be the name of a service or a
+// decorator. what says which of the two it is.
 func CheckName(what, name string) error {
 	if namePattern.MatchString(name) {
 		return nil
@@ -153,7 +153,7 @@ func CheckName(what, name string) error {
 		WithFix("choose a name such as %s", suggest(name))
 }
 
-// suggest makes a name that fits out of one that does not.
+// suggest returns a valid name that is close to an invalid one.
 func suggest(name string) string {
 	mapped := strings.Map(func(r rune) rune {
 		switch {
@@ -169,8 +169,8 @@ func suggest(name string) string {
 	return mapped
 }
 
-// Load reads DIR/ruedo.yaml. A folder without one is a service named as the
-// folder.
+// Load reads DIR/ruedo.yaml. A directory without one is a service with the name
+// of the directory.
 func Load(dir string) (*Service, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
@@ -207,8 +207,8 @@ func Load(dir string) (*Service, error) {
 	return s, nil
 }
 
-// ExampleBytes is the example as it is sent: JSON, text as it is, or the
-// content of the file that "@file" names.
+// ExampleBytes returns the example as it is sent: JSON, the text as it is, or the
+// content of the file that "@file" names. It returns nil if there is no example.
 func (s *Service) ExampleBytes() ([]byte, error) {
 	switch v := s.Example.(type) {
 	case nil:
@@ -232,7 +232,7 @@ func (s *Service) ExampleBytes() ([]byte, error) {
 	}
 }
 
-// cause is what an I/O error says beside the path.
+// cause returns the text of an I/O error without the path.
 func cause(err error) string {
 	if pe, ok := errors.AsType[*fs.PathError](err); ok {
 		return pe.Err.Error()

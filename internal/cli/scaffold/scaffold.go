@@ -1,8 +1,8 @@
-// Package scaffold makes the folder that a new service begins with.
+// Package scaffold makes the directory of a new service.
 //
 // [Write] fills it: a typed handler, its test, the two YAML files, and the SDK
-// itself under vendor/, so that the folder builds with no network and outside
-// any other module.
+// itself under vendor/, so that the service builds offline and outside of any
+// other module.
 package scaffold
 
 import (
@@ -25,19 +25,19 @@ var templates embed.FS
 
 const (
 	modulePath = "github.com/ruedo-dev/ruedo"
-	// moduleVersion stands in go.mod; what counts is what is vendored.
+	// moduleVersion is only for go.mod: the build uses the vendored packages.
 	moduleVersion = "v0.0.0"
 	// goVersion is the language version that the SDK is written in.
 	goVersion = "1.26.0"
 )
 
-// sdkPackages are the folders of the SDK, by import path below modulePath.
+// sdkPackages returns the directories of the SDK, by import path below
+// modulePath.
 func sdkPackages() []string { return []string{"internal/abi", "sdk"} }
 
-// Write makes dir and the files of a service named name in it, and gives their
+// Write makes dir and, in it, the files of a service named name. It returns their
 // paths relative to dir. sdk holds the source of the SDK as the repository has
-// it: sdk/*.go, internal/abi/*.go and LICENSE. A folder that exists must be
-// empty.
+// it: sdk/*.go, internal/abi/*.go and LICENSE. If dir exists, it must be empty.
 func Write(dir, name string, sdk fs.FS) ([]string, error) {
 	if err := project.CheckName("service", name); err != nil {
 		return nil, err
@@ -79,8 +79,8 @@ type file struct {
 	content []byte
 }
 
-// render fills the templates. A file "x.tmpl" becomes "x", and "dot." at its
-// beginning a dot: Go embeds neither other modules nor dot files.
+// render executes the templates. A file "x.tmpl" becomes "x", and "dot.x.tmpl"
+// becomes ".x": Go embeds neither other modules nor dot files.
 func render(name string) ([]file, error) {
 	values := struct{ Name, Module, Version, Go string }{name, modulePath, moduleVersion, goVersion}
 	all, err := template.New("").Delims("<<", ">>").ParseFS(templates, "template/*.tmpl")
@@ -105,7 +105,7 @@ func render(name string) ([]file, error) {
 	return files, nil
 }
 
-// vendor gives the files of vendor/, modules.txt included. Tests stay behind.
+// vendor returns the files of vendor/, including modules.txt, without tests.
 func vendor(sdk fs.FS) ([]file, error) {
 	root := path.Join("vendor", modulePath)
 	list := &strings.Builder{}

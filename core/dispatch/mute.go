@@ -75,9 +75,10 @@ func (d *Dispatcher) silence(m *member) bool {
 	return true
 }
 
-// probe asks a mute runner for a plan that does not exist. That costs it next to
-// nothing, and takes the way of all calls. PLAN_NOT_FOUND is the answer. See "Why
-// is a mute runner probed with a plan that does not exist?" in docs/RATIONALE.md.
+// probe asks a mute runner for a plan that does not exist. That costs it next
+// to nothing, and takes the way of all calls. PLAN_NOT_FOUND is the answer. See
+// "Why is a mute runner probed with a plan that does not exist?" in
+// docs/RATIONALE.md.
 func (d *Dispatcher) probe(m *member) {
 	req := &runnerv1.ExecuteRequest{Plan: strings.Repeat("0", 64), CallId: "probe"}
 	d.mu.Lock()

@@ -72,8 +72,8 @@ type Call struct {
 
 // Begin resolves a service. What the Call does holds for the revision and the
 // rules that are live now. SERVICE_NOT_FOUND suggests the nearest name; other
-// errors say why the service cannot be called. See "Why is a call begun before its
-// body is read?" in docs/RATIONALE.md.
+// errors say why the service cannot be called. See "Why is a call begun before
+// its body is read?" in docs/RATIONALE.md.
 func (v *Invoker) Begin(service string) (Call, error) {
 	entry, err := v.cfg.Catalog.Resolve(service)
 	return Call{v, entry}, err

@@ -24,8 +24,8 @@ type Guard struct {
 	logger  *slog.Logger
 
 	// format is the value of the format key that each write is conditional on;
-	// nil while there is none. See "Why does every write compare the format key?"
-	// in docs/RATIONALE.md.
+	// nil while there is none. See "Why does every write compare the format
+	// key?" in docs/RATIONALE.md.
 	format atomic.Pointer[[]byte]
 	// blocked is why the mirror no longer follows the store: STORE_EMPTY or
 	// STORE_FORMAT.

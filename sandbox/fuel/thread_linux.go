@@ -22,7 +22,7 @@ func threadCPU() time.Duration {
 	return time.Duration(ts.Nano())
 }
 
-// lockThread and unlockThread bracket what threadCPU measures. See "Why does the
-// thread stay locked only while the guest runs?" in docs/RATIONALE.md.
+// lockThread and unlockThread bracket what threadCPU measures. See "Why does
+// the thread stay locked only while the guest runs?" in docs/RATIONALE.md.
 func lockThread()   { runtime.LockOSThread() }
 func unlockThread() { runtime.UnlockOSThread() }

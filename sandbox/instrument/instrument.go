@@ -91,8 +91,8 @@ type Options struct {
 	// 0 leaves it. A memory that starts with more is refused.
 	MemoryMaxPages uint32
 	// MemorySlackPages are added to the maximum for the use of the host, whose
-	// allocator must refuse them to the guest. See "Why can the memory's maximum be
-	// larger than its limit?" in docs/RATIONALE.md.
+	// allocator must refuse them to the guest. See "Why can the memory's
+	// maximum be larger than its limit?" in docs/RATIONALE.md.
 	MemorySlackPages uint32
 	// TableMax lowers the maximum of each table, in elements, but not below what
 	// it starts with; 0 leaves it.

@@ -26,8 +26,8 @@
 // snapshot back into the private pages and leaves them private, so that the
 // next call, which mostly writes the same pages, takes no page fault. The set
 // of private pages is the hot set. It is learnt by asking the kernel
-// (PAGEMAP_SCAN, Linux 6.7), and only when it can have changed. See "Why is memory
-// copied back instead of mapped again?" in docs/RATIONALE.md.
+// (PAGEMAP_SCAN, Linux 6.7), and only when it can have changed. See "Why is
+// memory copied back instead of mapped again?" in docs/RATIONALE.md.
 //
 // # Why the hot set is complete
 //

@@ -10,8 +10,8 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/port"
 )
 
-// URL returns a URL for a host, a host:port or a URL. port is used if host names
-// none.
+// URL returns a URL for a host, a host:port or a URL. port is used if host
+// names none.
 func URL(host string, port int) string {
 	if strings.Contains(host, "://") {
 		return strings.TrimRight(host, "/")
@@ -38,8 +38,8 @@ func (a *Assembler) listenAddress() (string, error) {
 	return addr, nil
 }
 
-// advertised returns the URL that the core advertises; "" lets the core derive it
-// from the address that it listens on.
+// advertised returns the URL that the core advertises; "" lets the core derive
+// it from the address that it listens on.
 func (a *Assembler) advertised() string {
 	s := a.Settings.Server
 	if s.AdvertiseURL != "" {

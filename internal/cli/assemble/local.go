@@ -19,8 +19,8 @@ import (
 )
 
 // Local starts store, core and runner within this process and returns a client
-// of the core: mode local. They end with Close. Nothing listens; the client talks
-// to the core through memory.
+// of the core: mode local. They end with Close. Nothing listens; the client
+// talks to the core through memory.
 func (a *Assembler) Local(ctx context.Context, log *slog.Logger) (*client.Client, error) {
 	dir := a.dataDir()
 	a.say("local: %s", dir)
@@ -46,8 +46,8 @@ func (a *Assembler) Local(ctx context.Context, log *slog.Logger) (*client.Client
 	return a.inMemory(c.Handler()), nil
 }
 
-// openLocalStore is openStore, but waits up to 5 s while another command uses the
-// directory.
+// openLocalStore is openStore, but waits up to 5 s while another command uses
+// the directory.
 func (a *Assembler) openLocalStore(ctx context.Context, dir string, log *slog.Logger) (inner context.Context, st store.Config, err error) {
 	for end := time.Now().Add(5 * time.Second); ; {
 		inner, st, err = a.openStore(ctx, dir, log)
@@ -62,7 +62,8 @@ func (a *Assembler) openLocalStore(ctx context.Context, dir string, log *slog.Lo
 	}
 }
 
-// ignored makes the working directory, with a .gitignore that excludes all of it.
+// ignored makes the working directory, with a .gitignore that excludes all of
+// it.
 func ignored(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fault.Wrap(err, fault.DataDir, "the working folder %s cannot be made: %s", dir, errors.Unwrap(err)).

@@ -25,8 +25,9 @@ func (a *Assembler) dataDir() string {
 	return filepath.Join(a.Settings.Application.WorkingDir, "store")
 }
 
-// openStore returns how to reach the store. If the settings name none, it starts
-// an embedded one. The returned context ends when the embedded store fails.
+// openStore returns how to reach the store. If the settings name none, it
+// starts an embedded one. The returned context ends when the embedded store
+// fails.
 func (a *Assembler) openStore(ctx context.Context, dir string, log *slog.Logger) (context.Context, store.Config, error) {
 	s := a.Settings.Store
 	if len(s.EtcdHosts) > 0 {
@@ -45,7 +46,8 @@ func (a *Assembler) openStore(ctx context.Context, dir string, log *slog.Logger)
 		select {
 		case <-srv.Failed():
 			if err := srv.Check(); err != nil {
-				// The only copy of the catalog is now in memory, so the core goes on.
+				// The only copy of the catalog is now in memory, so the core
+				// goes on.
 				log.Error("the embedded store failed; calls go on from memory", "error", err)
 				return
 			}
@@ -89,8 +91,8 @@ func etcdTLS(s settings.Store) (*tls.Config, error) {
 	return c, nil
 }
 
-// patiently repeats try while it fails with STORE_UNAVAILABLE, and gives up after
-// store.start_timeout.
+// patiently repeats try while it fails with STORE_UNAVAILABLE, and gives up
+// after store.start_timeout.
 func (a *Assembler) patiently(ctx context.Context, log *slog.Logger, try func(context.Context) error) error {
 	limit := a.Settings.Store.StartTimeout
 	start := time.Now()

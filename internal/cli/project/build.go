@@ -25,13 +25,13 @@ const sdkImport = "github.com/ruedo-dev/ruedo/sdk"
 const outPlaceholder = "{out}"
 
 // Build builds the module of the service and writes it to out. The compiler's
-// messages go to talk. env is the environment to build in, as os.Environ returns
-// it.
+// messages go to talk. env is the environment to build in, as os.Environ
+// returns it.
 //
-// The same source and compiler produce the same module, byte for byte: it contains
-// no path, time or version control state, so that publishing it again changes
-// nothing. Names of functions are kept for the traces of traps; leaving them out
-// would save two per cent.
+// The same source and compiler produce the same module, byte for byte: it
+// contains no path, time or version control state, so that publishing it again
+// changes nothing. Names of functions are kept for the traces of traps; leaving
+// them out would save two per cent.
 func (s *Service) Build(ctx context.Context, out string, env []string, talk io.Writer) error {
 	out, err := filepath.Abs(out)
 	if err != nil {

@@ -35,9 +35,10 @@ const (
 // modulePath.
 func sdkPackages() []string { return []string{"internal/abi", "sdk"} }
 
-// Write makes dir and, in it, the files of a service named name. It returns their
-// paths relative to dir. sdk holds the source of the SDK as the repository has
-// it: sdk/*.go, internal/abi/*.go and LICENSE. If dir exists, it must be empty.
+// Write makes dir and, in it, the files of a service named name. It returns
+// their paths relative to dir. sdk holds the source of the SDK as the
+// repository has it: sdk/*.go, internal/abi/*.go and LICENSE. If dir exists, it
+// must be empty.
 func Write(dir, name string, sdk fs.FS) ([]string, error) {
 	if err := project.CheckName("service", name); err != nil {
 		return nil, err

@@ -10,8 +10,8 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/cli"
 )
 
-// sdkSource goes into the folders that `ruedo new` makes. Embedding reaches
-// only downward, so it is done here.
+// sdkSource is the SDK that `ruedo new` copies into a new service. A package
+// can embed only files below its own directory, so the root embeds them.
 //
 //go:embed sdk/*.go internal/abi/*.go LICENSE
 var sdkSource embed.FS

@@ -41,7 +41,7 @@ func TestMain(m *testing.M) {
 	}})
 }
 
-// root is the folder of the repository.
+// root returns the directory of the repository.
 func root(t testing.TB) string {
 	t.Helper()
 	_, file, _, ok := runtime.Caller(0)
@@ -51,8 +51,8 @@ func root(t testing.TB) string {
 	return filepath.Join(filepath.Dir(file), "..", "..")
 }
 
-// environment is what a program needs beside its own: where Go keeps its
-// caches, and that it can reach no network.
+// environment returns the variables that a program needs besides its own: Go's
+// caches, and settings that keep Go from using the network.
 func environment(t testing.TB) []string {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), "go", "env", "-json", "GOCACHE", "GOMODCACHE", "GOPATH").Output()
@@ -72,10 +72,10 @@ func environment(t testing.TB) []string {
 
 // TestProgram runs the program as users do.
 //
-// Under the race detector compiling a guest takes twenty times as long. So what
-// compiles guests of Go runs the real program, built without it, and shares
-// what is compiled; the rest, clusters and their end included, runs in this
-// test's own binary.
+// Under the race detector compiling a guest takes twenty times as long. So the
+// scripts that compile guests of Go run the real program, built without the
+// race detector, and share the compiled code. The others, including those that
+// start and end clusters, run in this test's own binary.
 func TestProgram(t *testing.T) {
 	cache, bin := t.TempDir(), t.TempDir()
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(bin, "ruedo"), ".")
@@ -87,7 +87,7 @@ func TestProgram(t *testing.T) {
 	t.Run("scripts", func(t *testing.T) { testScripts(t, bin, cache) })
 }
 
-// compiling tells which scripts compile guests of Go.
+// compiling reports whether a script compiles guests of Go.
 func compiling(script string) bool {
 	return slices.Contains([]string{"apply", "check", "cluster", "completion", "guests", "new"}, script)
 }
@@ -116,7 +116,8 @@ func testScripts(t *testing.T, bin, cache string) {
 			}
 			e.Setenv("HOME", filepath.Join(e.WorkDir, "home"))
 			e.Setenv("EXAMPLES", filepath.Join(root(t), "examples"))
-			// Nothing may talk to a core that happens to run on this machine.
+			// No script must talk to a core that happens to run on this
+			// machine.
 			e.Setenv("RUEDO_CLIENT_HOST", "127.0.0.1:1")
 			return nil
 		},
@@ -160,7 +161,7 @@ func cmdListen(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("PORT", strconv.Itoa(l.Addr().(*net.TCPAddr).Port))
 }
 
-// process is a program that runs beside the script.
+// process is a program that runs next to the script.
 type process struct {
 	cmd    *exec.Cmd
 	stdout *os.File
@@ -221,8 +222,8 @@ func isFile(path string) bool {
 	return err == nil && st.Mode().IsRegular()
 }
 
-// cmdStart starts a process, whose stderr goes to a file, and waits until that
-// holds a text.
+// cmdStart starts a process whose stderr goes to a file, and waits until the
+// file contains a text.
 //
 //	start FILE TEXT ARG...
 func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
@@ -239,7 +240,7 @@ func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
 // running are the processes of cmdStart, by the name of their file.
 var running = map[string]*process{}
 
-// cmdStopped interrupts a process and wants it to end with a code.
+// cmdStopped interrupts a process and expects an exit code.
 //
 //	stopped FILE CODE
 func cmdStopped(ts *testscript.TestScript, neg bool, args []string) {
@@ -256,7 +257,7 @@ func cmdStopped(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// cmdExits runs ruedo and wants an exit code. Its output is for stdout and
+// cmdExits runs ruedo and expects an exit code. Its output is for stdout and
 // stderr, as with exec.
 //
 //	exits CODE ARG...
@@ -273,8 +274,8 @@ func cmdExits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// cmdWaitFor runs ruedo again and again until its output holds a text; with !
-// until it does not.
+// cmdWaitFor runs ruedo again and again until its output contains a text; with
+// !, until it does not.
 //
 //	wait-for TEXT ARG...
 func cmdWaitFor(ts *testscript.TestScript, neg bool, args []string) {

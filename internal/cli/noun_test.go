@@ -129,7 +129,7 @@ func TestANounIsOneValue(t *testing.T) {
 		{args: "delete bull avispado -y", code: fault.ExitNotFound, stderr: "(bull avispado)"},
 		{args: "get bulls -o name", stdout: "bailaor\n"},
 
-		// Help and completion know it without being told.
+		// Help and completion know it without a change.
 		{args: "help get", stdout: "bulls [FLAGS]"},
 		{args: "help describe bull", stdout: "Name of the bull."},
 		{args: "help create", stdout: "Create a decorator or a bull."},
@@ -151,7 +151,7 @@ func TestANounIsOneValue(t *testing.T) {
 	}
 }
 
-// What the commands over nouns print for programs is the API's message.
+// The commands over nouns print the API's message for programs.
 func TestANounIsPrintedAsTheAPIsMessage(t *testing.T) {
 	_, stdout, _ := ruedo(t, bull(map[string]string{"islero": "north"}), "", "describe", "bull", "islero", "--raw")
 	var got map[string]string

@@ -4,5 +4,6 @@ package cli_test
 
 import "syscall"
 
-// dieWithParent is for Linux; elsewhere the test that fails leaves its processes.
+// dieWithParent works on Linux only; elsewhere a failing test leaves its
+// processes running.
 func dieWithParent() *syscall.SysProcAttr { return nil }

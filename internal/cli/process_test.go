@@ -34,7 +34,7 @@ func command(t *testing.T, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// dev starts a cluster and gives its URL.
+// dev starts a cluster and returns its URL.
 func dev(t *testing.T, args ...string) (url string, cmd *exec.Cmd) {
 	t.Helper()
 	cmd = command(t, append([]string{"dev", "--port", "0", "-o", "json", "--log-level", "warn"}, args...)...)
@@ -75,7 +75,8 @@ func exitCode(t *testing.T, err error) int {
 const looping = "\x00asm\x01\x00\x00\x00\x01\x04\x01\x60\x00\x00\x03\x02\x01\x00\x05\x03\x01\x00\x01" +
 	"\x07\x13\x02\x06memory\x02\x00\x06_start\x00\x00\x0a\x09\x01\x07\x00\x03\x40\x0c\x00\x0b\x0b"
 
-// A call that is interrupted ends at once, quietly, and its guest with it.
+// A call that is interrupted ends immediately and quietly, and so does its
+// guest.
 func TestInterruptedCall(t *testing.T) {
 	url, _ := dev(t)
 	module := filepath.Join(t.TempDir(), "loop.wasm")
@@ -143,7 +144,7 @@ func TestBrokenPipe(t *testing.T) {
 	}
 }
 
-// What a cluster was told to keep is there again.
+// A cluster with a data directory has its resources again after a restart.
 func TestDevKeeps(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "kept")
 	for i, args := range [][]string{{"create", "decorator", "small"}, {"describe", "decorator", "small"}} {

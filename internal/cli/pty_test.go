@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openPTY gives both ends of a terminal: what is written to far is read from
-// near and the other way round.
+// openPTY returns both ends of a terminal: what is written to far is read from
+// near, and the other way round.
 func openPTY(t *testing.T) (near, far *os.File) {
 	t.Helper()
 	near, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)

@@ -18,8 +18,8 @@ import (
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
-// onTerminal makes a session whose three streams are one terminal, and a function
-// that gives what was written to it so far, up to a text.
+// onTerminal returns a session whose three streams are one terminal. until
+// returns what was written to the terminal, up to a text.
 func onTerminal(t *testing.T) (s *session.Session, near *os.File, until func(string) string) {
 	t.Helper()
 	near, far := openPTY(t)

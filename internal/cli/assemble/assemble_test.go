@@ -54,7 +54,7 @@ func TestLocal(t *testing.T) {
 	if err := a.Close(); err != nil {
 		t.Fatal(err)
 	}
-	// The same folder again has what was stored.
+	// Opening the same directory again finds what was stored.
 	c, err = a.Local(t.Context(), discard())
 	if err != nil {
 		t.Fatal(err)

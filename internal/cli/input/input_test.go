@@ -83,7 +83,7 @@ func TestBuildWithoutSchema(t *testing.T) {
 	}
 }
 
-// Two decorators on one service: what both take decides.
+// With two decorators on a service, only the types that both accept count.
 func TestBuildTwoSchemas(t *testing.T) {
 	s := schemas(t, `{"properties":{"v":{"type":["string","integer"]}}}`, `{"properties":{"v":{"type":"string"},"w":{"type":"integer"}}}`)
 	got, err := s.Build(nil, []string{"v=1", "w=2"})

@@ -14,8 +14,8 @@ import (
 
 const repository = "../../.."
 
-// offline is the environment of a machine that cannot reach anything and whose
-// settings work against what is vendored.
+// offline returns the environment of a machine that cannot reach the network
+// and whose settings would ignore the vendored packages.
 func offline() []string {
 	return append(os.Environ(), "GOPROXY=off", "GOFLAGS=-mod=mod", "GOSUMDB=off")
 }

@@ -34,10 +34,12 @@ type conn struct {
 	// idle is the first whole tick without a request in flight, or 0.
 	idle atomic.Int64
 	// fresh is true until the first request has been read.
-	fresh  atomic.Bool
-	since  int64 // the first whole tick after it was accepted
-	resets atomic.Int64
-	read   atomic.Int64 // bytes since the last pause
+	fresh atomic.Bool
+	// since is the first whole tick after it was accepted.
+	since    int64
+	accepted time.Time
+	resets   atomic.Int64
+	read     atomic.Int64 // bytes since the last pause
 
 	bodies, answers atomic.Int64 // bytes in flight, of the server's budgets
 	host            atomic.Pointer[string]
@@ -128,31 +130,39 @@ func (s *conns) add(c *conn) bool {
 // flood of connections must not cost the square of their number.
 const sample = 128
 
-// spare closes a connection that has sent nothing for a whole tick: one that is
-// idle, or else one that has not sent a request yet. With hurry it need not be a
-// tick. It reports whether there was one.
-func (s *conns) spare(hurry bool) bool {
+// patience is how long a connection may do nothing before it can be spared.
+type patience int
+
+const (
+	aTick  patience = iota // a whole tick
+	aWhile                 // until another connection comes; an idle one, no time
+	noTime                 // no time
+)
+
+// spare closes a connection that is idle, or else one that has not sent a request
+// yet, if it has done nothing for as long as p says. It reports whether there was
+// one.
+func (s *conns) spare(p patience) bool {
 	now := s.tick.Load()
-	if hurry {
-		now += 2
-	}
 	var idle, fresh *conn
 	s.mu.Lock()
-	looked := 0
+	looked, silent := 0, 0
 	for c := range s.all { // which begins anywhere
-		if t := c.idle.Load(); t != 0 && t < now && (idle == nil || t < idle.idle.Load()) {
+		if t := c.idle.Load(); t != 0 && (t < now || p > aTick) && (idle == nil || t < idle.idle.Load()) {
 			idle = c
 		}
-		if c.fresh.Load() && c.since < now && (fresh == nil || c.since < fresh.since) {
-			fresh = c
+		if c.fresh.Load() && (c.since < now || p > aTick) {
+			if silent++; fresh == nil || c.accepted.Before(fresh.accepted) {
+				fresh = c
+			}
 		}
-		if looked++; looked >= sample && (idle != nil || fresh != nil) {
+		if looked++; looked >= sample && (idle != nil || silent > 1) {
 			break
 		}
 	}
 	s.mu.Unlock()
 	c := idle
-	if c == nil {
+	if c == nil && (p != aWhile || silent > 1) {
 		c = fresh
 	}
 	if c == nil {
@@ -219,7 +229,7 @@ func (l *listener) Accept() (net.Conn, error) {
 			}
 			return nil, err
 		}
-		c := &conn{Conn: nc, set: l.s.conns, since: l.s.conns.tick.Load() + 1}
+		c := &conn{Conn: nc, set: l.s.conns, since: l.s.conns.tick.Load() + 1, accepted: time.Now()}
 		c.fresh.Store(true)
 		if l.s.conns.add(c) || l.s.makeRoom() && l.s.conns.add(c) {
 			return c, nil
@@ -228,11 +238,12 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 }
 
-// makeRoom closes the connection that is missed least: one that is idle or has
-// asked for nothing, then one whose peer is slow, then others of both kinds that
-// are so for less than a tick. It reports whether there was one.
+// makeRoom closes the connection that is missed least: one that has been idle or
+// has asked for nothing for a tick, then one whose peer is slow, then such as have
+// been so for less than a tick. The one that was accepted last goes last: its
+// request is on the way. It reports whether there was one.
 func (s *Server) makeRoom() bool {
-	return s.conns.spare(false) || s.hangUpOnSlowest(1) || s.conns.spare(true) || s.hangUpOnSlowest(0)
+	return s.conns.spare(aTick) || s.hangUpOnSlowest(1) || s.conns.spare(aWhile) || s.hangUpOnSlowest(0) || s.conns.spare(noTime)
 }
 
 // outOfFiles reports whether an error says that no descriptor is left.

@@ -114,3 +114,38 @@ func TestAtTheLimitOfConnectionsIdleOnesMakeRoom(t *testing.T) {
 		t.Errorf("%q, %v", b, err)
 	}
 }
+
+// A connection whose request is on its way is not closed for one that comes after
+// it, if all others have sent half a body and wait.
+func TestAtTheLimitOfConnectionsANewOneIsHeardFirst(t *testing.T) {
+	const limit = 8
+	begun := make(chan struct{}, 10*limit)
+	addr := serve(t, port.Config{Connections: limit}, func(s *port.Server) {
+		s.Handle("POST /echo", "echo", port.Bounds{Weight: 1}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			begun <- struct{}{}
+			echo(w, r)
+		}))
+	})
+	half := func() {
+		fmt.Fprint(dial(t, addr), "POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\nx")
+		<-begun
+	}
+	for range limit {
+		half()
+	}
+	fresh := dial(t, addr)
+	if err := fresh.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	half() // at the limit again
+	if _, err := fmt.Fprint(fresh, "POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\ny"); err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.ReadResponse(bufio.NewReader(fresh), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err := io.ReadAll(res.Body); err != nil || string(b) != "y" {
+		t.Errorf("%q, %v", b, err)
+	}
+}

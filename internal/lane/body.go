@@ -12,7 +12,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 )
 
-// GetPlan gives the plan of an id.
+// GetPlan returns the plan with an id.
 func (h *Host) GetPlan(ctx context.Context, req *runnerv1.GetPlanRequest) (*runnerv1.GetPlanResponse, error) {
 	if !isDigest(req.Id) {
 		return nil, faultrpc.ToConnect(fault.New(fault.RequestInvalid, "a plan id has 64 hexadecimal digits, not %q", clip(req.Id)))
@@ -30,8 +30,8 @@ func (h *Host) GetPlan(ctx context.Context, req *runnerv1.GetPlanRequest) (*runn
 	return &runnerv1.GetPlanResponse{Plan: plan}, nil
 }
 
-// FetchModule sends the bytes of a module. Each lane may fetch a few at a time;
-// peers that do not prove that they have a lane share two.
+// FetchModule sends the bytes of a module. Each lane can fetch a few at a time.
+// Peers that do not prove that they have a lane share two slots.
 func (h *Host) FetchModule(ctx context.Context, req *runnerv1.FetchModuleRequest, stream *connect.ServerStream[runnerv1.FetchModuleResponse]) error {
 	if !isDigest(req.Digest) {
 		return faultrpc.ToConnect(fault.New(fault.RequestInvalid, "a module digest has 64 hexadecimal digits, not %q", clip(req.Digest)))
@@ -72,7 +72,7 @@ func (h *Host) FetchModule(ctx context.Context, req *runnerv1.FetchModuleRequest
 	}
 }
 
-// FetchInput gives the input of a call to the runner that has the call.
+// FetchInput sends the input of a call to the runner that executes the call.
 func (h *Host) FetchInput(ctx context.Context, req *runnerv1.FetchInputRequest, stream *connect.ServerStream[runnerv1.FetchInputResponse]) error {
 	from, l := requestOf(ctx), h.lane(req.Lane)
 	if from == nil {
@@ -101,8 +101,8 @@ func (h *Host) FetchInput(ctx context.Context, req *runnerv1.FetchInputRequest, 
 	}
 }
 
-// noCall is one answer for an unknown lane, an unknown call and one that is
-// over, so that guessing tells nothing.
+// noCall returns the same error for an unknown lane, an unknown call and a
+// finished call, so that guessing reveals nothing.
 func noCall() error {
 	return connect.NewError(connect.CodeNotFound, errors.New("no such call on this lane"))
 }

@@ -26,7 +26,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/lane"
 )
 
-// stranger is a runner made by hand, which says what it likes.
+// stranger is a hand-written runner that can send anything.
 type stranger struct {
 	t      *testing.T
 	api    runnerv1connect.RunnerServiceClient
@@ -69,7 +69,8 @@ func (s *stranger) send(frames ...*runnerv1.RunnerFrame) {
 	}
 }
 
-// call has the core send a call, and returns its id and where its end is heard.
+// call makes the core send a call, and returns its id and the channel that
+// receives its error when it ends.
 func (s *stranger) call(ctx context.Context, plan string) (id uint64, ended chan error) {
 	s.t.Helper()
 	ended = make(chan error, 1)
@@ -169,7 +170,7 @@ func TestLanesAreBounded(t *testing.T) {
 	}
 }
 
-// TestAttemptsThatFailFillNoLog attaches in a loop under an id that cannot be.
+// TestAttemptsThatFailFillNoLog attaches in a loop under an invalid id.
 func TestAttemptsThatFailFillNoLog(t *testing.T) {
 	var mu sync.Mutex
 	var log bytes.Buffer

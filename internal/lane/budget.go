@@ -6,9 +6,9 @@ import (
 	"sync"
 )
 
-// budget bounds bytes that are held at the same time. Who wants more than there
-// is waits, in order of arrival. No owner gets more than half of it while it
-// holds any, so that one cannot keep all others waiting.
+// budget bounds the bytes that are held at the same time. A claim that does not
+// fit waits in FIFO order. An owner that already holds bytes cannot go above
+// half of the budget, so that it cannot keep all others waiting.
 type budget struct {
 	mu    sync.Mutex
 	free  int64
@@ -27,8 +27,8 @@ func newBudget(bytes int64) *budget {
 	return &budget{free: bytes, share: bytes / 2, held: make(map[any]int64)}
 }
 
-// acquire waits for bytes, which are no more than the budget, until ctx ends or
-// gone is closed. It reports whether it got them.
+// acquire waits until bytes are free, ctx ends or gone is closed. It reports
+// whether it acquired them. bytes must not exceed the budget.
 func (b *budget) acquire(ctx context.Context, gone <-chan struct{}, owner any, bytes int64) bool {
 	b.mu.Lock()
 	c := &claim{owner, bytes, make(chan struct{})}
@@ -72,9 +72,10 @@ func (b *budget) put(owner any, bytes int64) {
 	}
 }
 
-// serve gives what is free to those that wait. An owner over its share is passed
-// over; otherwise the first that does not fit holds up those behind it, so that a
-// large claim is not starved by small ones. With b.mu held.
+// serve grants free bytes to waiting claims. It skips an owner that would
+// exceed its share. Otherwise the first claim that does not fit holds up those
+// behind it, so that small claims do not starve a large one. The caller holds
+// b.mu.
 func (b *budget) serve() {
 	left := b.queue[:0]
 	blocked := false

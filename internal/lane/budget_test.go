@@ -37,7 +37,7 @@ func TestABudgetIsSharedInOrderAndNobodyGetsMoreThanHalf(t *testing.T) {
 		ask("a", 60) // more than half, but its first
 		ask("a", 10) // over its share
 		ask("b", 40)
-		ask("c", 30) // there is no more
+		ask("c", 30) // nothing is left
 		ask("d", 10) // would fit after some release, but c was first
 		want("a60", "b40")
 		b.release("b", 40)
@@ -88,7 +88,7 @@ func TestAttemptsOfAnAddressAreBoundedInRateAndThoseOfOthersAreNot(t *testing.T)
 			leave, err := p.enter(addr)
 			if err == nil {
 				leave()
-				leave() // once is enough
+				leave() // a second call does nothing
 			}
 			return err == nil
 		}

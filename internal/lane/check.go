@@ -13,8 +13,8 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-// Bounds of what the other end says. Texts are cut, figures that cannot be are
-// refused.
+// Bounds of what the other end sends. Texts that are too long are cut;
+// impossible figures are refused.
 const (
 	maxName      = 128     // of a runner, a version, an id of a core
 	maxHost      = 255     // of a host
@@ -29,8 +29,9 @@ const (
 	maxFuel   = uint64(1) << 60
 )
 
-// introduce returns the runner of a hello with what it may say of itself, cut.
-// What only cores say of it, and what is unknown, is left out.
+// introduce returns the runner of a hello, with only the fields that a runner
+// may set itself, and with its texts cut. It drops fields that only cores set,
+// and unknown fields.
 func introduce(r *ruedov1.Runner) *ruedov1.Runner {
 	i := &ruedov1.Runner{
 		Id:          r.GetId(),
@@ -46,8 +47,8 @@ func introduce(r *ruedov1.Runner) *ruedov1.Runner {
 	return i
 }
 
-// checkInfo refuses figures that no call has, and leaves out what is not the
-// runner's to say: callers get the rest as it is. nil has no figures.
+// checkInfo refuses figures that no call can have, and removes what the runner
+// may not set. Callers get the rest as it is. A nil info is fine.
 func checkInfo(info *ruedov1.CallInfo, runner string) error {
 	if info == nil {
 		return nil
@@ -60,7 +61,7 @@ func checkInfo(info *ruedov1.CallInfo, runner string) error {
 	return nil
 }
 
-// checkPreparation does the same with a preparation, and cuts its text.
+// checkPreparation does the same for a preparation, and cuts its text.
 func checkPreparation(p *ruedov1.Preparation, runner string) error {
 	if p == nil {
 		return nil
@@ -77,7 +78,7 @@ func checkPreparation(p *ruedov1.Preparation, runner string) error {
 	return nil
 }
 
-// areSpans reports whether all times are some that a call can take. nil is one.
+// areSpans reports whether a call can take each of these times. nil is one.
 func areSpans(times ...*durationpb.Duration) bool {
 	for _, d := range times {
 		if d == nil {
@@ -97,7 +98,7 @@ func absurd(runner, what string) *fault.Error {
 		WithFix("stop this runner")
 }
 
-// checkRequest refuses a call that no core sends.
+// checkRequest refuses a call that no core would send.
 func checkRequest(e *runnerv1.Execute) error {
 	req := e.GetRequest()
 	switch {
@@ -145,7 +146,7 @@ func printable(s string, most int) string {
 	}, s)
 }
 
-// clip bounds a text and makes it valid: a guest may have chosen it.
+// clip bounds a text and makes it valid UTF-8: a guest may have chosen it.
 func clip(s string) string { return cut(s, maxText) }
 
 func cut(s string, most int) string {

@@ -21,22 +21,23 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 )
 
-// ClientConfig says who attaches to which core.
+// ClientConfig describes a runner and the core that it attaches to.
 type ClientConfig struct {
 	// URL of the core, http:// (h2c) or https://.
 	URL string
-	// HTTPClient makes all requests; it must speak HTTP/2. Nil means own
-	// connections: one for the lane and others for bodies, so that neither
-	// holds up the other.
+	// HTTPClient makes all requests; it must speak HTTP/2. If nil, the client
+	// makes its own connections: one for the lane and others for bodies, so
+	// that neither holds up the other.
 	HTTPClient connect.HTTPClient
 	// Runner introduces the runner: at least id and concurrency.
 	Runner *ruedov1.Runner
-	// Registered says that the runner registers itself in the store.
+	// Registered is true if the runner registers itself in the store.
 	Registered bool
 	// Cluster is the cluster id, which must be the core's.
 	Cluster string
-	// Bind gives the executor for the calls of this core, which gives plans
-	// and modules through the source. Called once per attachment.
+	// Bind returns the executor for the calls of this core. The executor gets
+	// plans and modules from the core through the source. Bind is called once
+	// per attachment.
 	Bind func(exec.Source) exec.Runner
 	// Heartbeat is how long the lane is silent before a heartbeat is sent;
 	// zero means DefaultHeartbeat.
@@ -44,7 +45,7 @@ type ClientConfig struct {
 	// LossTimeout is how long the core may be silent before the lane is lost;
 	// zero means DefaultLossTimeout. Attaching may take three times as long.
 	LossTimeout time.Duration
-	// Logger gets what goes wrong with single calls; nil discards.
+	// Logger records failures of single calls; nil discards them.
 	Logger *slog.Logger
 	// Interceptors see every request, for example to add a token. May be nil.
 	Interceptors []connect.Interceptor
@@ -80,10 +81,9 @@ type Client struct {
 	done   chan struct{}
 }
 
-// Dial attaches to a core and serves its calls until the lane ends. The
-// context bounds the attaching only; end the lane with Drain or Close.
-// CLUSTER_MISMATCH, CORE_UNREACHABLE and what else the core said are the
-// errors.
+// Dial attaches to a core and serves its calls until the lane ends. The context
+// bounds the attaching only; end the lane with Drain or Close. The error is
+// CLUSTER_MISMATCH, CORE_UNREACHABLE, or what the core answered.
 func Dial(ctx context.Context, cfg ClientConfig) (*Client, error) {
 	if cfg.Heartbeat <= 0 {
 		cfg.Heartbeat = DefaultHeartbeat
@@ -132,7 +132,7 @@ func Dial(ctx context.Context, cfg ClientConfig) (*Client, error) {
 
 type clientStream = connect.BidiStreamForClientSimple[runnerv1.AttachRequest, runnerv1.AttachResponse]
 
-// attach says hello and waits for the answer.
+// attach sends the hello and waits for the answer.
 func (c *Client) attach(ctx context.Context) (*clientStream, []*runnerv1.CoreFrame, error) {
 	ctx, stopTimer := context.WithTimeout(ctx, 3*c.cfg.LossTimeout)
 	defer stopTimer()
@@ -183,11 +183,11 @@ func (c *Client) serve(stream *clientStream, more []*runnerv1.CoreFrame) {
 	c.wg.Go(func() {
 		msg := &runnerv1.AttachRequest{}
 		err := c.out.run(func(frames []byte) error {
-			// The frames' encoding is the message's: see queue.
+			// The encoded frames are the encoded message; see queue.
 			msg.ProtoReflect().SetUnknown(frames)
 			return stream.Send(msg)
 		})
-		// EOF says that the reason is to be received.
+		// EOF means that Receive returns the reason.
 		if err != nil && !errors.Is(err, io.EOF) {
 			c.end(err)
 		}
@@ -223,7 +223,8 @@ func (c *Client) serve(stream *clientStream, more []*runnerv1.CoreFrame) {
 	}()
 }
 
-// reason turns what Receive said into why the lane ended; nil after a drain.
+// reason turns the error of Receive into the error that ended the lane; nil
+// after a drain.
 func (c *Client) reason(err error) error {
 	if errors.Is(err, io.EOF) {
 		if c.draining.Load() {
@@ -234,8 +235,8 @@ func (c *Client) reason(err error) error {
 	return cutError(faultrpc.Of(err))
 }
 
-// end ends the lane once. Guests of calls under way are stopped: nobody could
-// be told their answers.
+// end ends the lane once. It stops the guests of calls in flight, because their
+// answers could not be delivered.
 func (c *Client) end(err error) {
 	c.once.Do(func() {
 		c.err = err
@@ -245,13 +246,13 @@ func (c *Client) end(err error) {
 	})
 }
 
-// CoreID is the id of the core.
+// CoreID returns the id of the core.
 func (c *Client) CoreID() string { return c.core }
 
 // Done is closed when the lane has ended and every call on it has returned.
 func (c *Client) Done() <-chan struct{} { return c.done }
 
-// Err tells why the lane ended; nil before Done is closed, and after a drain.
+// Err returns why the lane ended; nil before Done is closed, and after a drain.
 func (c *Client) Err() error {
 	select {
 	case <-c.done:
@@ -261,12 +262,12 @@ func (c *Client) Err() error {
 	}
 }
 
-// Drain takes no more calls, lets those under way finish and ends the lane.
-// When ctx ends first, the calls are stopped and ctx's error is returned.
+// Drain stops accepting calls, lets those in flight finish and ends the lane.
+// If ctx ends first, Drain stops the calls and returns ctx's error.
 func (c *Client) Drain(ctx context.Context) error {
 	c.draining.Store(true)
-	// The core ends the lane when it has the last answer. Until then calls that
-	// crossed this frame are refused, so that none gets lost.
+	// The core ends the lane when it has the last answer. Until then, calls
+	// that crossed this frame on the way are refused, so that none is lost.
 	_, _ = c.out.push(&runnerv1.RunnerFrame{Kind: &runnerv1.RunnerFrame_Draining{Draining: &runnerv1.Draining{}}})
 	select {
 	case <-c.done:
@@ -278,13 +279,13 @@ func (c *Client) Drain(ctx context.Context) error {
 	}
 }
 
-// Close ends the lane at once, stops its calls and waits for them.
+// Close ends the lane immediately, stops its calls and waits for them.
 func (c *Client) Close() {
 	c.end(fault.New(fault.Canceled, "the runner closed the lane"))
 	<-c.done
 }
 
-// handle takes one frame from the core. It never blocks.
+// handle processes one frame from the core. It never blocks.
 func (c *Client) handle(f *runnerv1.CoreFrame) {
 	switch k := f.GetKind().(type) {
 	case *runnerv1.CoreFrame_Execute:
@@ -313,7 +314,7 @@ func (c *Client) handle(f *runnerv1.CoreFrame) {
 	}
 }
 
-// start runs one exchange on its own goroutine and sends what it gives.
+// start runs do on its own goroutine and sends the frame that it returns.
 func (c *Client) start(id uint64, timeout time.Duration, do func(context.Context) *runnerv1.RunnerFrame) {
 	if c.draining.Load() {
 		c.answer(id, failed(notStarted(fault.New(fault.RunnerDraining, "runner %s is draining", c.cfg.Runner.GetId()))))
@@ -353,7 +354,8 @@ func (c *Client) start(id uint64, timeout time.Duration, do func(context.Context
 	})
 }
 
-// guard keeps a bug in one call from ending the runner.
+// guard recovers from panics, so that a bug in one call does not end the
+// runner.
 func (c *Client) guard(ctx context.Context, do func(context.Context) *runnerv1.RunnerFrame) (res *runnerv1.RunnerFrame) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -374,7 +376,7 @@ func (c *Client) answer(id uint64, f *runnerv1.RunnerFrame) {
 		c.end(errFull) // the core does not read: it has lost this lane as well
 		return
 	}
-	// The answer cannot be encoded: a type that is no UTF-8, or too long.
+	// The answer cannot be encoded: its type is not UTF-8, or it is too long.
 	bad := failed(fault.Wrap(err, fault.Internal, "the answer does not fit into a frame: %s", err.Error()))
 	bad.Id = id
 	_, _ = c.out.push(bad)

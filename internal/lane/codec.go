@@ -52,7 +52,7 @@ func (codec) Unmarshal(data []byte, message any) error {
 }
 
 // countFrames refuses a message of too many frames. Most messages are too short
-// to have as many, so that they are not even looked at.
+// to have that many, so they are not even looked at.
 func countFrames(data []byte) error {
 	if len(data) < 2*maxFrames {
 		return nil
@@ -76,9 +76,9 @@ var _ connect.Codec = codec{}
 // modules.
 const secretHeader = "Ruedo-Lane"
 
-// handlerOptions end every list of options: nothing on the private wire is
-// compressed, so that no message grows when it is read, and none is longer than
-// the longest that a runner sends.
+// handlerOptions come last in every list of options. Nothing between runners
+// and cores is compressed, so that no message grows when it is read, and no
+// message may be longer than the longest that a runner sends.
 func handlerOptions() connect.HandlerOption {
 	return connect.WithHandlerOptions(
 		connect.WithReadMaxBytes(MaxRequest),

@@ -14,22 +14,23 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 )
 
-// execute does one call and brings what is too long for the lane.
+// execute executes one call. It fetches the input and pushes the output and
+// logs if they are too long for the lane.
 func (c *Client) execute(ctx context.Context, id uint64, e *runnerv1.Execute) *runnerv1.RunnerFrame {
 	if err := checkRequest(e); err != nil {
 		return failed(notStarted(faultrpc.Of(err)))
 	}
 	req := e.GetRequest()
 	if e.Detached {
-		// Queued calls must not pile up bodies: whoever has no slot yet has
-		// not fetched.
+		// Queued calls must not pile up bodies, so a call fetches its input
+		// only once it has a slot.
 		select {
 		case c.detached <- struct{}{}:
 			defer func() { <-c.detached }()
 		case <-ctx.Done():
 			return failed(notStarted(fault.Of(ctx.Err())))
 		}
-		// An older core does not say how long the input is.
+		// Older cores do not send the length of the input.
 		room := int64(e.GetInputBytes())
 		if room == 0 {
 			room = MaxBody
@@ -49,7 +50,7 @@ func (c *Client) execute(ctx context.Context, id uint64, e *runnerv1.Execute) *r
 		f := failed(err)
 		if info := f.GetFailure().GetInfo(); info != nil && len(info.Logs) > MaxRiding {
 			if perr := c.push(ctx, id, nil, info.Logs); perr != nil {
-				// The failure is worth more than its log.
+				// The failure matters more than its log.
 				info.LogsDropped += uint64(len(info.Logs))
 			}
 			info.Logs = nil
@@ -67,7 +68,7 @@ func (c *Client) execute(ctx context.Context, id uint64, e *runnerv1.Execute) *r
 		if err := c.push(ctx, id, output, logs); err != nil {
 			return failed(c.unpushed(ctx, err))
 		}
-		// The response is this side's own, so parts of it may be taken away.
+		// The response belongs to this end, so parts of it can be removed.
 		if logs != nil {
 			res.Info.Logs = nil
 		}
@@ -89,7 +90,8 @@ func (c *Client) unpushed(ctx context.Context, err error) error {
 	return fault.Wrap(err, fault.Internal, "the call was executed, but its output could not be brought to the core")
 }
 
-// fetch gets the input of a call, of so many bytes if the core has said.
+// fetch returns the input of a call. announced is its length in bytes, if the
+// core has sent it.
 func (c *Client) fetch(ctx context.Context, id uint64, announced int) ([]byte, error) {
 	most := MaxBody
 	if announced > 0 {
@@ -118,7 +120,7 @@ func (c *Client) fetch(ctx context.Context, id uint64, announced int) ([]byte, e
 	return input, nil
 }
 
-// push brings output and logs of a call.
+// push sends the output and logs of a call to the core.
 func (c *Client) push(ctx context.Context, id uint64, output, logs []byte) error {
 	stream, err := c.bodies.PushOutput(withSecret(ctx, c.secret))
 	if err != nil {
@@ -154,7 +156,7 @@ func chunk(b []byte) (piece, rest []byte) {
 	return b[:n], b[n:]
 }
 
-// source is the exec.Source that a core is to its runner.
+// source is the exec.Source that gets plans and modules from the core.
 type source struct {
 	bodies runnerv1connect.RunnerServiceClient
 	core   string
@@ -184,7 +186,7 @@ func (s *source) Module(ctx context.Context, digest string) (io.ReadCloser, erro
 	return &moduleReader{stream: stream, cancel: cancel}, nil
 }
 
-// moduleReader reads the pieces of a module as one.
+// moduleReader reads the pieces of a module as one stream.
 type moduleReader struct {
 	stream *connect.ServerStreamForClient[runnerv1.FetchModuleResponse]
 	cancel context.CancelFunc

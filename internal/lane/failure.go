@@ -11,7 +11,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 )
 
-// errorFailure makes an error a message of the lane.
+// errorFailure converts an error into a message of the lane.
 func errorFailure(err error) *runnerv1.Failure {
 	e := faultrpc.Of(err)
 	f := &runnerv1.Failure{
@@ -33,7 +33,8 @@ func errorFailure(err error) *runnerv1.Failure {
 	return f
 }
 
-// failureError reads it back. The figures become a detail of the error.
+// failureError converts the message back into an error. The figures become a
+// detail of the error.
 func failureError(f *runnerv1.Failure, runner string) *fault.Error {
 	e := &fault.Error{
 		Reason:     fault.Reason(f.GetReason()),
@@ -49,7 +50,7 @@ func failureError(f *runnerv1.Failure, runner string) *fault.Error {
 		e.Code = c
 	}
 	e = cutError(e)
-	// A failure with figures that cannot be is still a failure.
+	// A failure with impossible figures is still a failure.
 	if info := f.GetInfo(); info != nil && checkInfo(info, runner) == nil {
 		info.Runner = runner
 		e.Details = append(e.Details, info)

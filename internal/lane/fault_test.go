@@ -22,8 +22,8 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/lane"
 )
 
-// proxy passes bytes until it is paused, when it keeps the connections open
-// and passes nothing: that is what a stopped process looks like.
+// proxy passes bytes until it is paused. Then it keeps the connections open and
+// passes nothing, which is how a stopped process looks.
 type proxy struct {
 	l      net.Listener
 	target string
@@ -429,7 +429,7 @@ func TestFirstFrameMustBeHello(t *testing.T) {
 }
 
 func TestHostileRunner(t *testing.T) {
-	// It sends no heartbeats, so the core has to be patient.
+	// It sends no heartbeats, so the core needs a long loss timeout.
 	c := newCore(t, func(cfg *lane.HostConfig) { cfg.LossTimeout = time.Minute })
 	api := raw(t, c)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -450,7 +450,7 @@ func TestHostileRunner(t *testing.T) {
 	if len(secret) != 32 {
 		t.Errorf("secret %q", secret)
 	}
-	// next gives the id of the next call that the core sends.
+	// next returns the id of the next call that the core sends.
 	next := func() uint64 {
 		for {
 			res, err := s.Receive()
@@ -502,7 +502,7 @@ func TestHostileRunner(t *testing.T) {
 		}
 	}
 
-	// Bodies belong to the lane and the call, and to nobody else.
+	// Bodies belong to one lane and one call only.
 	got := call(make([]byte, lane.MaxRiding+1))
 	id := next()
 	fetch := func(secret string, id uint64) (n int, err error) {

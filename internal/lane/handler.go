@@ -14,7 +14,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 )
 
-// request is what the handlers know of the HTTP request behind a call.
+// request is what the handlers know about the HTTP request behind a call.
 type request struct {
 	rc   *http.ResponseController
 	lane *Lane // of the secret in the header; nil if there is none
@@ -37,10 +37,10 @@ func noHandler() error {
 // WriteByteTimeout, so that a connection whose peer stopped is torn down. Its
 // read and write timeouts do not apply to lanes.
 //
-// What a request may cost before it is known who makes it is bounded here,
-// whatever the options say: nothing is compressed or JSON, the message that opens
-// a lane has 16 KiB at most and the others 1 MiB. How fast bodies must arrive and
-// answers be read is the server's rule.
+// The handler bounds what a request can cost before its sender is known,
+// whatever the options say. It accepts neither compression nor JSON. The
+// message that opens a lane has at most 16 KiB, the others 1 MiB. The server
+// decides how fast bodies must arrive and answers must be read.
 func (h *Host) Handler(opts ...connect.HandlerOption) (path string, handler http.Handler) {
 	path, next := runnerv1connect.NewRunnerServiceHandler(h, append(opts[:len(opts):len(opts)], handlerOptions())...)
 	return path, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -48,8 +48,8 @@ func (h *Host) Handler(opts ...connect.HandlerOption) (path string, handler http
 			http.Error(w, "lanes speak protobuf only", http.StatusUnsupportedMediaType)
 			return
 		}
-		// A lane that is lost must end a Send or Receive that hangs; deadlines
-		// of the stream are the only way to do so from outside.
+		// A lost lane must end a Send or Receive that hangs. Deadlines of the
+		// stream are the only way to do that from outside.
 		req := &request{rc: http.NewResponseController(w)}
 		if secret := r.Header.Get(secretHeader); secret != "" {
 			req.lane = h.lane(secret)

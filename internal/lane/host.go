@@ -26,17 +26,17 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 )
 
-// HostConfig says what a core offers to runners.
+// HostConfig configures a Host.
 type HostConfig struct {
-	// Core is the core itself; its id goes to the runners.
+	// Core describes the core; its id is sent to the runners.
 	Core *ruedov1.Core
 	// Cluster is the cluster id; runners of another one are refused.
 	Cluster string
-	// Source gives plans and modules.
+	// Source provides plans and modules.
 	Source exec.Source
-	// OnAttach is called with each new lane when it is ready for calls; what
-	// it gives back is called when the lane has ended. Both must not block
-	// long. Nil means neither.
+	// OnAttach is called with each new lane when it is ready for calls. The
+	// function that it returns is called when the lane has ended. Neither may
+	// block for long. Nil disables both.
 	OnAttach func(*Lane) (detach func())
 	// Heartbeat is how long a lane is silent before a heartbeat is sent; zero
 	// means DefaultHeartbeat.
@@ -48,19 +48,20 @@ type HostConfig struct {
 	// to attach count as well.
 	MaxLanes int
 	// MaxLanesPerAddress bounds the lanes from one IPv4 address or one IPv6 /64
-	// network; zero means DefaultMaxLanesPerAddress. It is also how many attempts
-	// to attach an address has in quick succession; then it has four a second.
+	// network; zero means DefaultMaxLanesPerAddress. It is also how many times
+	// an address can try to attach in quick succession; after that, four times
+	// a second.
 	MaxLanesPerAddress int
-	// BodyBytes bounds the outputs and logs that are being pushed, all together;
-	// zero means DefaultBodyBytes. One lane gets half of it.
+	// BodyBytes bounds the total size of the outputs and logs that are being
+	// pushed; zero means DefaultBodyBytes. One lane gets at most half of it.
 	BodyBytes int64
 	// Logger gets one line when a runner attaches, one when it is gone, and one
-	// when it is refused; of many lines in quick succession two a second. nil
-	// discards.
+	// when it is refused. Many lines in quick succession are thinned to two a
+	// second. Nil discards them.
 	Logger *slog.Logger
 }
 
-// Bounds that hold if a config leaves them at zero.
+// Defaults of HostConfig.
 const (
 	DefaultMaxLanes           = 1024
 	DefaultMaxLanesPerAddress = 128
@@ -68,15 +69,16 @@ const (
 )
 
 const (
-	// fetchesPerLane is how many modules one lane gets at the same time,
-	// maxStrangers how many all get together that do not prove that they have one.
+	// fetchesPerLane is how many modules one lane can fetch at the same time.
+	// maxStrangers is how many all peers together can fetch that do not prove
+	// that they have a lane.
 	fetchesPerLane = 4
 	maxStrangers   = 2
-	// maxUnproven is how many pushes without that proof may send their first
+	// maxUnproven is how many pushes without that proof can send their first
 	// message at the same time.
 	maxUnproven = 16
-	// maxStandstill is after how many beats without progress a runner that does
-	// not read is lost.
+	// maxStandstill is the number of beats without progress after which a
+	// runner that does not read counts as lost.
 	maxStandstill = 20
 )
 
@@ -94,9 +96,9 @@ type Host struct {
 
 	mu        sync.Mutex
 	lanes     map[string]*Lane // by runner id
-	contested map[string]bool  // runner ids that somebody claims right now
+	contested map[string]bool  // runner ids that a newcomer is claiming
 	secrets   map[[sha256.Size]byte]*Lane
-	preparing map[string]*offered // plans that a preparation is about
+	preparing map[string]*offered // plans that are being prepared
 	closed    bool
 	attached  sync.WaitGroup
 }
@@ -108,7 +110,8 @@ type offered struct {
 
 var _ runnerv1connect.RunnerServiceHandler = (*Host)(nil)
 
-// NewHost makes a host. It starts nothing; Close ends the lanes that come.
+// NewHost returns a host. It starts no goroutines; Close ends the lanes that
+// have attached.
 func NewHost(cfg HostConfig) *Host {
 	if cfg.Heartbeat <= 0 {
 		cfg.Heartbeat = DefaultHeartbeat
@@ -149,7 +152,7 @@ func NewHost(cfg HostConfig) *Host {
 // MaxPush is the longest body of a request, in bytes: output and logs of one call.
 const MaxPush = 2*MaxBody + 1<<20
 
-// Close ends all lanes and waits for their streams. Calls under way fail:
+// Close ends all lanes and waits for their streams. Calls in flight fail, so
 // drain the dispatcher first.
 func (h *Host) Close(ctx context.Context) error {
 	h.mu.Lock()
@@ -169,7 +172,7 @@ func (h *Host) Close(ctx context.Context) error {
 	}
 }
 
-// Attach is one lane, from Hello to its end.
+// Attach serves one lane, from Hello to its end.
 func (h *Host) Attach(ctx context.Context, stream *connect.BidiStream[runnerv1.AttachRequest, runnerv1.AttachResponse]) error {
 	req := requestOf(ctx)
 	if req == nil || req.rc.SetWriteDeadline(time.Time{}) != nil {
@@ -205,13 +208,13 @@ func (h *Host) Attach(ctx context.Context, stream *connect.BidiStream[runnerv1.A
 	return h.serve(req.rc, stream, l, first.Frames[1:])
 }
 
-// refuse turns a peer away.
+// refuse logs why a peer is refused and returns the error for it.
 func (h *Host) refuse(addr, id string, err error) error {
 	h.line(slog.LevelWarn, "runner refused", "address", printable(addr, maxName), "runner", id, "reason", fault.ReasonOf(err), "error", err)
 	return faultrpc.ToConnect(err)
 }
 
-// line logs what peers cause, unless there is too much of it.
+// line logs an event that a peer caused, unless there are too many.
 func (h *Host) line(level slog.Level, msg string, args ...any) {
 	omitted, ok := h.lines.next()
 	if !ok {
@@ -238,7 +241,7 @@ func (h *Host) serve(rc *http.ResponseController, stream *connect.BidiStream[run
 		defer close(written)
 		msg := &runnerv1.AttachResponse{}
 		err := l.out.run(func(frames []byte) error {
-			// The frames' encoding is the message's: see queue.
+			// The encoded frames are the encoded message; see queue.
 			msg.ProtoReflect().SetUnknown(frames)
 			return stream.Send(msg)
 		})
@@ -298,9 +301,10 @@ func (h *Host) serve(rc *http.ResponseController, stream *connect.BidiStream[run
 	return nil
 }
 
-// watch calls beat every half heartbeat and end when nothing was heard for
-// the loss timeout, until done. It counts ticks instead of comparing times, so
-// that a process that was stopped itself first reads what came meanwhile.
+// watch calls beat every half heartbeat, and end when nothing was heard for the
+// loss timeout, until done is closed. It counts ticks instead of comparing
+// times. So a process that was itself stopped first reads what arrived
+// meanwhile.
 func watch(done <-chan struct{}, heartbeat, loss time.Duration, heard *atomic.Uint64, beat func(), end func(error)) {
 	const ticks = 6
 	beats, losses := time.NewTicker(heartbeat/2), time.NewTicker(loss/ticks)
@@ -348,11 +352,12 @@ func (h *Host) welcome(first *runnerv1.AttachRequest) (*runnerv1.Hello, error) {
 	return hello, nil
 }
 
-// add registers a lane. If a lane of the same runner still stands, the one that
-// speaks has the name: an old lane that says something meanwhile keeps it, for who
-// claims a name proves nothing. An old lane that says nothing is a connection
-// that its runner has given up, though the core has not seen that yet; it ends.
-// One that drains keeps its calls and leaves the name to its successor.
+// add registers a lane. If there is already a lane of the same runner, add
+// waits a moment to see whether something arrives on it. If so, the old lane
+// keeps the name, because claiming a name proves nothing. If not, the runner
+// has given up that connection and the core has not noticed yet, so the old
+// lane ends. A draining lane keeps its calls and leaves the name to its
+// successor.
 func (h *Host) add(ctx context.Context, l *Lane) error {
 	id := l.info.Id
 	taken := fault.New(fault.AlreadyExists, "another runner attached as %s", id).
@@ -397,7 +402,7 @@ func (l *Lane) speaks(ctx context.Context, d time.Duration) bool {
 		case <-l.done:
 			return false
 		case <-ctx.Done():
-			return true // the newcomer has gone again
+			return true // the newcomer is already gone
 		case <-timer.C:
 			return l.heard.Load() != heard
 		case <-tick.C:
@@ -417,8 +422,8 @@ func (h *Host) remove(l *Lane) {
 	delete(h.secrets, sha256.Sum256([]byte(l.secret)))
 }
 
-// lane finds the lane of a body stream. The map is asked by digest, so neither
-// the lookup nor the comparison tells by its time how near a guess was.
+// lane finds the lane of a body stream. The map is keyed by digest, so the time
+// of the lookup and of the comparison does not reveal how close a guess was.
 func (h *Host) lane(secret string) *Lane {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -429,8 +434,8 @@ func (h *Host) lane(secret string) *Lane {
 	return l
 }
 
-// offer lets GetPlan answer for a plan that is not published yet; what it
-// gives back takes the offer away.
+// offer makes GetPlan return a plan that is not published yet, until withdraw
+// is called.
 func (h *Host) offer(req *runnerv1.PrepareRequest) (withdraw func()) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -455,7 +460,8 @@ func newSecret() string {
 	return hex.EncodeToString(b[:])
 }
 
-// ValidID tells whether a runner id has the form of all names of a cluster.
+// ValidID reports whether a runner id has the form that all names in a cluster
+// have.
 func ValidID(s string) bool {
 	if len(s) == 0 || len(s) > 63 || s[0] == '-' || s[len(s)-1] == '-' {
 		return false

@@ -2,40 +2,41 @@
 // runner and a core; both ends live here.
 //
 // The runner dials ([Dial]) and the core answers ([NewHost], mounted with
-// [Host.Handler]): nothing has to be reachable on the runner. To the core a
-// [Lane] is an exec.Runner like any other; on the other end each call lands in
-// the exec.Runner that [ClientConfig.Bind] gave.
+// [Host.Handler]): the runner needs no open port. To the core a [Lane] is an
+// exec.Runner like any other. On the other end, each call reaches the
+// exec.Runner that [ClientConfig.Bind] returned.
 //
 // # What rides the lane
 //
-// Frames, many in one message: producers encode their frame into a queue, and
-// one writer sends all that has gathered. That is what makes a call cheap.
-// Bodies and logs over 32 KiB do not ride: they would hold up every other
-// call, so the runner fetches or pushes them on a stream of their own, which
-// proves with the lane's secret that it belongs to it. Handlers never run in
-// the goroutine that reads frames.
+// Frames, many in one message: producers encode their frames into a queue, and
+// one writer sends everything that is queued. That is what makes a call cheap.
+// Bodies and logs over 32 KiB would hold up every other call. So the runner
+// fetches or pushes them on a separate stream, which proves with the lane's
+// secret that it belongs to the lane. Handlers never run in the goroutine that
+// reads frames.
 //
 // # What a failure proves
 //
-// A frame that was not handed to the stream before the lane broke fails with
-// RUNNER_LOST and NotStarted. After that nothing is known, so the error says
-// started=unknown. A call whose caller goes away is cancelled on the runner.
+// If the lane breaks before a call's frame was handed to the stream, the call
+// fails with RUNNER_LOST and NotStarted. If it breaks later, nothing is known,
+// so the error says started=unknown. If the caller goes away, the call is
+// cancelled on the runner.
 //
 // # Bounds
 //
-// Neither end believes the other. A message is bounded before it is decoded,
-// texts are cut before they are logged, stored or passed on, figures that cannot
-// be are refused. Lanes and attempts at one are bounded by address and in all. A
-// body belongs to one call, has the service's own limit, holds memory only while
-// the call waits, and shares a budget with all others; one that stands still is
-// ended. [HostConfig] has the settings.
+// Neither end trusts the other. A message is bounded before it is decoded,
+// texts are cut before they are logged, stored or passed on, and impossible
+// figures are refused. Lanes and attempts to attach are bounded per address and
+// in total. A body belongs to one call, is bounded by the service's own limit,
+// holds memory only while the call waits, and shares a budget with all others.
+// A body that makes no progress is ended. [HostConfig] has the settings.
 //
 // # Silence
 //
-// Each end sends a heartbeat where it had nothing else to send. A lane on which
-// nothing arrived for the loss timeout is lost, even where the connection
-// still stands, as with a stopped process. While a lane speaks, nobody else gets
-// its runner's id.
+// Each end sends a heartbeat when it has nothing else to send. A lane on which
+// nothing arrives for the loss timeout is lost, even if the connection is still
+// open, as with a stopped process. While something arrives on a lane, no other
+// peer gets its runner's id.
 package lane
 
 import (
@@ -62,11 +63,12 @@ const (
 	oldestProtocol = 1
 )
 
-// Sizes. Both ends hold them, so they are part of the protocol.
+// Sizes. Both ends rely on them, so they are part of the protocol.
 const (
-	// MaxRiding is the longest input, output or log that rides the lane.
+	// MaxRiding is the longest input, output or log that is sent on the lane
+	// itself.
 	MaxRiding = 32 << 10
-	// MaxBody is the longest input, output or log at all.
+	// MaxBody is the longest input, output or log of any call.
 	MaxBody = 64 << 20
 
 	maxHello = 16 << 10 // the message that opens a lane
@@ -78,23 +80,23 @@ const (
 	maxText    = 16 << 10  // message of a failure
 )
 
-// Times that hold where a config leaves them at zero.
+// Defaults for times that a config leaves at zero.
 const (
 	DefaultHeartbeat   = time.Second
 	DefaultLossTimeout = 3 * time.Second
 )
 
-// maxConcurrency bounds what a runner may claim of itself.
+// maxConcurrency bounds the concurrency that a runner can claim.
 const maxConcurrency = 1 << 20
 
-// Lane is the core's end: one attached runner. All methods may be called from
-// many goroutines at once.
+// Lane is the core's end: one attached runner. Its methods can be called from
+// many goroutines at the same time.
 type Lane struct {
 	host       *Host
 	info       *ruedov1.Runner
 	registered bool
 	secret     string
-	limit      int64 // calls that may be under way
+	limit      int64 // maximum number of calls in flight
 
 	out      *queue
 	pending  pending
@@ -111,7 +113,7 @@ type Lane struct {
 
 	once sync.Once
 	done chan struct{}
-	err  error // why it ended; nil after a drain; set before done is closed
+	err  error // why the lane ended; nil after a drain; set before done is closed
 }
 
 var _ exec.Runner = (*Lane)(nil)
@@ -133,14 +135,15 @@ func newLane(h *Host, hello *runnerv1.Hello) *Lane {
 	}
 }
 
-// Info is the runner as it introduced itself. It is shared: do not change it.
+// Info returns the runner as it introduced itself. It is shared: do not change
+// it.
 func (l *Lane) Info() *ruedov1.Runner { return l.info }
 
-// Registered tells whether the runner registers itself in the store.
+// Registered reports whether the runner registers itself in the store.
 func (l *Lane) Registered() bool { return l.registered }
 
-// Ready tells whether the runner is attached and takes calls. A lane that is
-// no longer ready never becomes ready again.
+// Ready reports whether the runner is attached and accepts calls. A lane that
+// is no longer ready never becomes ready again.
 func (l *Lane) Ready() bool {
 	if l.draining.Load() {
 		return false
@@ -153,16 +156,16 @@ func (l *Lane) Ready() bool {
 	}
 }
 
-// Active is the number of calls under way.
+// Active returns the number of calls in flight.
 func (l *Lane) Active() int { return int(l.active.Load()) }
 
-// Total is the number of calls that the runner has executed for this core.
+// Total returns the number of calls that the runner has executed for this core.
 func (l *Lane) Total() uint64 { return l.total.Load() }
 
 // Done is closed when the lane has ended.
 func (l *Lane) Done() <-chan struct{} { return l.done }
 
-// Err tells why the lane ended: nil while it stands and after a drain.
+// Err returns why the lane ended; nil while it is up, and after a drain.
 func (l *Lane) Err() error {
 	select {
 	case <-l.done:
@@ -219,7 +222,7 @@ func (l *Lane) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) (*runn
 	return l.executed(frame, got)
 }
 
-// executed reads the answer of a call.
+// executed decodes the answer to a call.
 func (l *Lane) executed(frame *runnerv1.RunnerFrame, push pushed) (*runnerv1.ExecuteResponse, error) {
 	var res *runnerv1.ExecuteResponse
 	switch k := frame.Kind.(type) {
@@ -273,7 +276,7 @@ func (l *Lane) checkAnswer(res *runnerv1.ExecuteResponse, push pushed) error {
 	return checkInfo(res.Info, l.info.Id)
 }
 
-// checkLogs drops logs that are longer than a lane carries.
+// checkLogs drops logs that are too long for a lane.
 func (l *Lane) checkLogs(info *ruedov1.CallInfo) {
 	if info != nil && len(info.Logs) > MaxRiding {
 		info.LogsDropped += uint64(len(info.Logs))
@@ -281,8 +284,8 @@ func (l *Lane) checkLogs(info *ruedov1.CallInfo) {
 	}
 }
 
-// Prepare makes the runner prepare a plan. A plan that is too long for the lane
-// is asked for by the runner.
+// Prepare makes the runner prepare a plan. The runner fetches a plan that is
+// too long for the lane.
 func (l *Lane) Prepare(ctx context.Context, req *runnerv1.PrepareRequest) (*runnerv1.PrepareResponse, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, notStarted(faultrpc.Of(err))
@@ -313,8 +316,8 @@ func (l *Lane) Prepare(ctx context.Context, req *runnerv1.PrepareRequest) (*runn
 	return nil, fault.New(fault.Internal, "runner %s answered a preparation with %T", l.info.Id, frame.Kind)
 }
 
-// exchange sends one frame and waits for its answer. plan is that of a call, which
-// may be answered by a push.
+// exchange sends one frame and waits for its answer. plan is the id of a call's
+// plan; the runner can push output for such a call.
 func (l *Lane) exchange(ctx context.Context, frame *runnerv1.CoreFrame, b *body, plan string) (*runnerv1.RunnerFrame, pushed, error) {
 	frame.Id = l.ids.Add(1)
 	c := l.calls.Get().(*call)
@@ -335,7 +338,7 @@ func (l *Lane) exchange(ctx context.Context, frame *runnerv1.CoreFrame, b *body,
 	case <-c.answer:
 	case <-ctx.Done():
 		if l.pending.take(frame.Id) != nil {
-			// Nobody else has the call now, so nobody will answer it.
+			// No other goroutine has the call now, so nothing will answer it.
 			l.release(c)
 			_, _ = l.out.push(&runnerv1.CoreFrame{Id: frame.Id, Kind: &runnerv1.CoreFrame_Cancel{Cancel: &runnerv1.Cancel{}}})
 			return nil, pushed{}, fault.Of(ctx.Err())
@@ -350,13 +353,13 @@ func (l *Lane) exchange(ctx context.Context, frame *runnerv1.CoreFrame, b *body,
 	return res, got, nil
 }
 
-// full is the refusal of a call over the runner's bound.
+// full returns the error for a call above the runner's limit.
 func (l *Lane) full() error {
 	return notStarted(fault.New(fault.QueueFull, "runner %s has %d calls under way and waiting, its limit", l.info.Id, l.limit).
 		With("limit", fmt.Sprint(l.limit)).WithFix("call again later, or start another runner"))
 }
 
-// refused says why the queue did not take a frame.
+// refused returns the error for a frame that the queue did not accept.
 func (l *Lane) refused(err error) error {
 	if err == errClosed {
 		return l.lost(true)
@@ -367,7 +370,7 @@ func (l *Lane) refused(err error) error {
 	return notStarted(faultrpc.Of(err))
 }
 
-// lost is the failure of a call whose lane ended.
+// lost returns the error for a call whose lane ended.
 func (l *Lane) lost(unsent bool) error {
 	<-l.done
 	if unsent {
@@ -384,8 +387,8 @@ func (l *Lane) leave() {
 	}
 }
 
-// drain stops new calls. The lane ends when the last call has: that end tells
-// the runner that no frame is under way to it any more.
+// drain refuses new calls. The lane ends after the last call, which tells the
+// runner that no more frames are on the way.
 func (l *Lane) drain() {
 	l.draining.Store(true)
 	if l.active.Load() == 0 {
@@ -404,8 +407,8 @@ func (l *Lane) end(err error) {
 	})
 }
 
-// handle takes one frame from the runner. Frames that answer nothing are late
-// answers to cancelled calls, or nonsense; both are dropped.
+// handle processes one frame from the runner. A frame that answers no call is
+// either a late answer to a cancelled call or invalid; both are dropped.
 func (l *Lane) handle(f *runnerv1.RunnerFrame) {
 	switch f.GetKind().(type) {
 	case *runnerv1.RunnerFrame_Executed, *runnerv1.RunnerFrame_ExecutedDetached,
@@ -425,8 +428,8 @@ func notStarted(e *fault.Error) *fault.Error {
 	return &c
 }
 
-// executeFrame is the frame of a call in one allocation that is used again:
-// push has encoded it when it returns, so nothing keeps it.
+// executeFrame is the frame of a call in one allocation that is reused. push
+// has encoded the frame when it returns, so nothing refers to it any more.
 type executeFrame struct {
 	frame   runnerv1.CoreFrame
 	kind    runnerv1.CoreFrame_Execute

@@ -27,7 +27,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// fakeRunner executes with functions, so that the protocol is tested alone.
+// fakeRunner executes calls with functions, so that the protocol is tested on
+// its own.
 type fakeRunner struct {
 	execute exec.Func
 	prepare func(context.Context, *runnerv1.PrepareRequest) (*runnerv1.PrepareResponse, error)
@@ -47,7 +48,7 @@ func echo(_ context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteRes
 		Info: &ruedov1.CallInfo{Runner: "someone else", Duration: durationpb.New(7), MemoryBytes: 1 << 20}}, nil
 }
 
-// memory is a source that holds what it gives.
+// memory is a source that keeps its plans and modules in memory.
 type memory struct {
 	plans   map[string]*runnerv1.Plan
 	modules map[string][]byte
@@ -144,7 +145,7 @@ func (c *core) lane() *lane.Lane {
 	}
 }
 
-// attach dials and gives both ends.
+// attach dials and returns both ends.
 func (c *core) attach(cfg lane.ClientConfig) (*lane.Lane, *lane.Client) {
 	c.t.Helper()
 	cl, err := lane.Dial(c.t.Context(), cfg)
@@ -215,7 +216,7 @@ func TestEachCallGetsItsOwnAnswer(t *testing.T) {
 		wg.Go(func() {
 			for i := range 50 {
 				in := fmt.Sprintf("%d/%d", g, i)
-				if i%25 == 0 { // some over the riding size
+				if i%25 == 0 { // some longer than MaxRiding
 					in += strings.Repeat(".", lane.MaxRiding)
 				}
 				res, err := l.Execute(t.Context(), &runnerv1.ExecuteRequest{Input: []byte(in)})
@@ -236,7 +237,7 @@ func TestEachCallGetsItsOwnAnswer(t *testing.T) {
 func TestLargeBodiesAndLogs(t *testing.T) {
 	c := newCore(t, nil)
 	logs := bytes.Repeat([]byte("log\n"), 300<<10)
-	trapped := fault.New(fault.GuestTrap, "trapped") // an error may be kept: sending it must not change it
+	trapped := fault.New(fault.GuestTrap, "trapped") // an error may be retained, so sending it must not change it
 	trapped.Details = []any{&ruedov1.CallInfo{Logs: logs, Duration: durationpb.New(9)}}
 	l, _ := c.attach(c.config("edge-1", &fakeRunner{execute: func(ctx context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
 		o := &ruedov1.CallInfo{Logs: logs, Duration: durationpb.New(9)}
@@ -437,7 +438,8 @@ func TestPrepareAndSource(t *testing.T) {
 		return &runnerv1.PrepareResponse{Preparation: &ruedov1.Preparation{MemoryBytes: uint64(len(plan.Example))}}, nil
 	}
 	l, _ := c.attach(c.config("edge-1", f))
-	// A plan that is too long for the lane is asked for, though no store has it.
+	// The runner fetches a plan that is too long for the lane, although no
+	// store has it.
 	res, err := l.Prepare(t.Context(), &runnerv1.PrepareRequest{Id: id, Plan: long})
 	if err != nil || res.Preparation.GetMemoryBytes() != 1<<20 {
 		t.Errorf("long plan: %v, %v", res, err)

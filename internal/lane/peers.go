@@ -11,14 +11,15 @@ import (
 )
 
 const (
-	// attachRate is how many attempts a second an address gets, once it has used
-	// up as many as it may have lanes.
+	// attachRate is how many attempts a second an address gets after its first
+	// burst, which is as many attempts as it may have lanes.
 	attachRate = 4
-	// maxPeers bounds the addresses that are remembered.
+	// maxPeers bounds the number of addresses that are remembered.
 	maxPeers = 4096
 )
 
-// peers bounds the lanes of a core, and attempts at one, by where they come from.
+// peers bounds the lanes of a core, and attempts to attach, per address and in
+// total.
 type peers struct {
 	all, each int // the limits
 
@@ -33,7 +34,8 @@ type peer struct {
 	at       time.Time
 }
 
-// enter counts an attempt in. leave ends it, whatever came of it.
+// enter counts an attempt to attach. Call leave when the attempt, or the lane
+// that it became, has ended.
 func (p *peers) enter(remote string) (leave func(), err error) {
 	addr := address(remote)
 	p.mu.Lock()
@@ -75,8 +77,9 @@ func (e *peer) refill(most int) {
 	e.at = now
 }
 
-// forget drops the addresses of which nothing must be known, and of the others
-// that have no lane so many that this is not needed again soon. With p.mu held.
+// forget drops the addresses that need not be remembered, and enough of the
+// others without a lane that it is not needed again soon. The caller holds
+// p.mu.
 func (p *peers) forget() {
 	for _, all := range []bool{false, true} {
 		for addr, e := range p.by {
@@ -90,8 +93,8 @@ func (p *peers) forget() {
 	}
 }
 
-// address is what counts as one address: an IPv4 address, or the network that
-// is the least that one IPv6 host has.
+// address returns what counts as one address: an IPv4 address, or an IPv6 /64
+// network, the smallest that one host is assigned.
 func address(remote string) string {
 	host, _, err := net.SplitHostPort(remote)
 	if err != nil {
@@ -108,7 +111,7 @@ func address(remote string) string {
 	return netip.PrefixFrom(ip, 64).Masked().String()
 }
 
-// sparse bounds lines of a log that others can cause.
+// sparse bounds the log lines that peers can cause.
 type sparse struct {
 	mu      sync.Mutex
 	left    float64
@@ -121,7 +124,7 @@ const (
 	sparseRate  = 2 // a second
 )
 
-// next reports whether a line may be written, and how many were left out since
+// next reports whether a line may be written, and how many were omitted since
 // the last one.
 func (s *sparse) next() (omitted int, ok bool) {
 	s.mu.Lock()

@@ -8,15 +8,15 @@ import (
 
 // call is an exchange that waits for its answer.
 //
-// Calls are pooled with their channel. That is safe because a call belongs to
-// whoever takes it out of the map, and that is exactly one: either the waiter
-// itself takes it, then nobody ever sends; or another one takes it, sets frame
-// and sends exactly once into the buffered channel, and the waiter receives
-// before it releases. Either way the channel is empty and unknown to others
-// when the call goes back.
+// Calls are pooled with their channel. That is safe because exactly one
+// goroutine takes a call out of the map. If it is the waiter, nothing is ever
+// sent. If it is another goroutine, that one sets frame and sends exactly once
+// into the buffered channel, and the waiter receives before it releases the
+// call. Either way, when the call returns to the pool, its channel is empty and
+// no other goroutine refers to it.
 type call struct {
 	answer chan struct{}
-	frame  *runnerv1.RunnerFrame // nil where the lane ended; set before answer
+	frame  *runnerv1.RunnerFrame // nil if the lane ended; set before answer
 	plan   string                // of an Execute
 	push   *push
 	body   *body
@@ -30,8 +30,8 @@ type body struct {
 	input []byte
 }
 
-// copyAt copies a piece of the input under the lock, so that nothing reads the
-// caller's bytes after drop. ok is false after drop.
+// copyAt copies a piece of the input while it holds the lock, so that nothing
+// reads the caller's bytes after drop. ok is false after drop.
 func (b *body) copyAt(dst []byte, off int) (n int, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -47,7 +47,7 @@ func (b *body) drop() {
 	b.input = nil
 }
 
-// pending maps ids to calls, in shards so that callers seldom meet.
+// pending maps ids to calls, in shards so that callers seldom contend.
 type pending []shard
 
 type shard struct {
@@ -67,7 +67,7 @@ func newPending() pending {
 
 func (p pending) shard(id uint64) *shard { return &p[id%uint64(len(p))] }
 
-// put adds a call; false where the lane has ended.
+// put adds a call. It returns false if the lane has ended.
 func (p pending) put(id uint64, c *call) bool {
 	s := p.shard(id)
 	s.mu.Lock()
@@ -79,7 +79,8 @@ func (p pending) put(id uint64, c *call) bool {
 	return true
 }
 
-// take removes a call and gives it to the caller alone; nil where it is gone.
+// take removes and returns a call, which then belongs to the caller alone; nil
+// if it is gone.
 func (p pending) take(id uint64) *call {
 	s := p.shard(id)
 	s.mu.Lock()
@@ -89,7 +90,7 @@ func (p pending) take(id uint64) *call {
 	return c
 }
 
-// body gives the input that waits to be fetched for a call.
+// body returns the input of a call that the runner has yet to fetch.
 func (p pending) body(id uint64) *body {
 	s := p.shard(id)
 	s.mu.Lock()
@@ -100,8 +101,8 @@ func (p pending) body(id uint64) *body {
 	return nil
 }
 
-// claim returns the push of a call and the id of its plan, to the first who
-// asks; nil if the call is gone or has a push already.
+// claim returns the push of a call and the id of its plan, to the first caller
+// only; nil if the call is gone or already has a push.
 func (p pending) claim(id uint64) (*push, string) {
 	s := p.shard(id)
 	s.mu.Lock()
@@ -114,7 +115,7 @@ func (p pending) claim(id uint64) (*push, string) {
 	return c.push, c.plan
 }
 
-// fail answers every call with nothing and takes no more.
+// fail answers every call with a nil frame and stops accepting calls.
 func (p pending) fail() {
 	for i := range p {
 		s := &p[i]

@@ -10,11 +10,11 @@ import (
 )
 
 // Cores understand runners of lane protocol 1, so that cores can be upgraded
-// first. Such a runner says what a call took and how a preparation went in
-// messages of its own; here they become the words that everything else uses.
-// This file goes when oldestProtocol is 2.
+// first. Such a runner reports calls and preparations in older messages; here
+// they are converted to those that everything else uses. Delete this file when
+// oldestProtocol becomes 2.
 
-// infoOf returns the figures of a call, in whichever words they came.
+// infoOf returns the figures of a call, from whichever message the runner sent.
 func infoOf(info *ruedov1.CallInfo, o *runnerv1.Outcome) *ruedov1.CallInfo {
 	if info != nil || o == nil {
 		return info
@@ -32,7 +32,7 @@ func infoOf(info *ruedov1.CallInfo, o *runnerv1.Outcome) *ruedov1.CallInfo {
 	}
 }
 
-// preparationOf returns a preparation, in whichever words it came.
+// preparationOf returns a preparation, from whichever fields the runner set.
 func preparationOf(p *runnerv1.PrepareResponse) *ruedov1.Preparation {
 	if p.GetPreparation() != nil || p == nil {
 		return p.GetPreparation()

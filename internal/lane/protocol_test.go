@@ -11,7 +11,8 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-// executed has the stranger answer a call, and returns what the core makes of it.
+// executed makes the stranger answer a call, and returns what the core returns
+// for it.
 func executed(t *testing.T, s *stranger, answer *runnerv1.RunnerFrame) (*ruedov1.CallInfo, error) {
 	t.Helper()
 	type result struct {
@@ -80,7 +81,8 @@ func TestARunnerOfProtocol1IsUnderstood(t *testing.T) {
 	}
 }
 
-// What a runner says of a call goes to callers, but for what it is not asked.
+// Callers get what a runner reports about a call, except for fields that it
+// must not set.
 func TestARunnerSaysOnlyWhatItKnows(t *testing.T) {
 	s := newStranger(t, newCore(t, patient))
 	info := &ruedov1.CallInfo{CallId: "another", Runner: "someone else", Revision: 9, Duration: durationpb.New(7), Fuel: 8}

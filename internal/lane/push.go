@@ -17,24 +17,24 @@ import (
 )
 
 const (
-	// logSlack is how much more than the limit a log may have, for the line that
-	// says that something was dropped.
+	// logSlack is how much longer than its limit a log may be, for the line
+	// that says that something was dropped.
 	logSlack = 4 << 10
 )
 
-// push is an output and a log on their way to the core, and what came of them.
-// Each call has one at most, which holds memory only while the call waits.
+// push is an output and a log on their way to the core. Each call has at most
+// one, which holds memory only while the call waits.
 type push struct {
 	gone chan struct{} // closed when the call is over
 
 	mu        sync.Mutex
 	over      bool
-	interrupt func() // ends the stream; nil when nobody reads it
+	interrupt func() // ends the stream; nil while nothing reads it
 	release   func() // frees the memory; nil until it is complete
 	got       pushed
 }
 
-// pushed is what came for a call on a stream of its own.
+// pushed is what the runner has pushed for a call.
 type pushed struct {
 	output    []byte
 	hasOutput bool
@@ -47,8 +47,8 @@ func (p *pushed) addLogs(info *ruedov1.CallInfo) {
 	}
 }
 
-// reading lets the end of the call end a read. It reports false if the call is
-// over already.
+// reading arranges for the end of the call to interrupt reads. It reports false
+// if the call is already over.
 func (p *push) reading(rc *http.ResponseController) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -59,15 +59,15 @@ func (p *push) reading(rc *http.ResponseController) bool {
 	return true
 }
 
-// leave ends the reading: from here on the connection belongs to others.
+// leave undoes reading: from now on, the connection belongs to others.
 func (p *push) leave() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.interrupt = nil
 }
 
-// complete leaves what came at the call. It reports false if the call is over;
-// else release is called when it is.
+// complete stores what was pushed, for take. It reports false if the call is
+// over; otherwise release is called when the call ends.
 func (p *push) complete(got pushed, release func()) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -78,7 +78,7 @@ func (p *push) complete(got pushed, release func()) bool {
 	return true
 }
 
-// take returns what came; nothing if it is not complete. nil has nothing.
+// take returns what was pushed, or the zero value if p is nil or not complete.
 func (p *push) take() pushed {
 	if p == nil {
 		return pushed{}
@@ -88,7 +88,7 @@ func (p *push) take() pushed {
 	return p.got
 }
 
-// end is the end of the call.
+// end ends the push along with its call.
 func (p *push) end() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -102,12 +102,12 @@ func (p *push) end() {
 	}
 }
 
-// PushOutput takes the output and the logs of a call from the runner that has
-// it. The call is answered by the frame that follows on the lane.
+// PushOutput receives the output and logs of a call from the runner that
+// executes it. A frame on the lane follows and answers the call.
 //
-// What comes is bounded by the service's own limits, and its memory by what the
-// core lends to all pushes: a push that does not fit waits, and the connection
-// holds up the runner.
+// The service's own limits bound what is pushed, and a budget bounds the memory
+// of all pushes. A push that does not fit waits, and flow control holds up the
+// runner.
 func (h *Host) PushOutput(ctx context.Context, stream *connect.ClientStream[runnerv1.PushOutputRequest]) (*runnerv1.PushOutputResponse, error) {
 	req := requestOf(ctx)
 	if req == nil {
@@ -137,9 +137,9 @@ func (h *Host) PushOutput(ctx context.Context, stream *connect.ClientStream[runn
 	return &runnerv1.PushOutputResponse{}, nil
 }
 
-// claim reads the first message and finds the call that it is about. Streams
-// that have not proved by their header that they belong to a lane get to do so
-// a few at a time: the first message of an older runner is long.
+// claim reads the first message and finds its call. Streams that have not
+// proved with their header that they belong to a lane are admitted a few at a
+// time, because the first message of an older runner is long.
 func (h *Host) claim(ctx context.Context, req *request, stream *connect.ClientStream[runnerv1.PushOutputRequest]) (*Lane, *push, string, error) {
 	if req.lane == nil {
 		select {
@@ -166,7 +166,7 @@ func (h *Host) claim(ctx context.Context, req *request, stream *connect.ClientSt
 	return l, p, plan, nil
 }
 
-// room is how much may come.
+// room is how much may be pushed.
 type room struct {
 	output, logs int64
 	announced    bool
@@ -176,11 +176,11 @@ type room struct {
 func (r room) bytes() int64 { return r.output + r.logs }
 
 // room returns what the runner announced, if the plan of the call allows that
-// much, or what the plan allows if the runner does not say.
+// much. If the runner announced nothing, it returns what the plan allows.
 func (h *Host) room(ctx context.Context, l *Lane, plan string, first *runnerv1.PushOutputRequest) (room, error) {
 	r := room{output: MaxBody, logs: MaxBody, runner: l.info.Id}
-	// A plan that was replaced twice during the call is unknown by now. Then the
-	// bounds of the lane and of all pushes hold alone.
+	// A plan that was replaced twice during the call is unknown by now. Then
+	// only the bounds of the lane and of all pushes apply.
 	if p, err := h.cfg.Source.Plan(ctx, plan); err == nil {
 		if n := p.GetLimits().GetOutputBytes(); n > 0 && n < MaxBody {
 			r.output = int64(n)
@@ -212,7 +212,7 @@ func (r room) over(what string, actual uint64, limit int64) error {
 		WithFix("%s, or let it answer with less", limits.Raise("", limits.Output, limits.Logs))
 }
 
-// read gathers the messages, into memory of the length that was announced.
+// read reads the messages into a buffer of the announced length.
 func (r room) read(rc *http.ResponseController, p *push, stream *connect.ClientStream[runnerv1.PushOutputRequest]) (got pushed, err error) {
 	if !p.reading(rc) {
 		return got, noCall()
@@ -238,7 +238,7 @@ func (r room) read(rc *http.ResponseController, p *push, stream *connect.ClientS
 		return got, faultrpc.ToConnect(fault.New(fault.Internal, "runner %s announced an output of %d bytes and a log of %d, and pushed %d and %d",
 			r.runner, r.output, r.logs, len(got.output), len(got.logs)))
 	}
-	if !r.announced { // most of the room may be empty
+	if !r.announced { // most of the buffer may be unused
 		got.output, got.logs = trim(got.output), trim(got.logs)
 	}
 	return got, nil

@@ -19,7 +19,7 @@ import (
 
 const small, large = 100 << 10, 10 << 20
 
-// withPlans makes two services known: one may answer with 100 KiB, one with 10 MiB.
+// withPlans adds two services: one may answer with 100 KiB, one with 10 MiB.
 func withPlans(cfg *lane.HostConfig) {
 	patient(cfg)
 	cfg.BodyBytes = 32 << 20
@@ -88,7 +88,8 @@ func TestACallHasOnePushAndACancelledCallFreesItWithoutDelay(t *testing.T) {
 	case <-time.After(5 * time.Second):
 		t.Fatal("the push goes on after its call")
 	}
-	// All of the memory is there again: the next call gets all that a lane may have.
+	// All of the memory is free again: the next call gets all that a lane may
+	// have.
 	id, ended = s.call(t.Context(), "large")
 	out := s.push(id, &runnerv1.PushOutputRequest{OutputBytes: large})
 	for range large >> 20 {
@@ -130,7 +131,8 @@ func TestPushesOverTheBudgetWaitAndHoldUpNoOtherRunner(t *testing.T) {
 	}
 }
 
-// gated is a source whose modules come when they are let through.
+// gated is a source that holds back its modules until the test lets them
+// through.
 type gated struct {
 	memory
 	opened chan string
@@ -181,7 +183,7 @@ func TestModulesAreServedAFewAtATimeAndStrangersWaitForEachOther(t *testing.T) {
 	for range 10 {
 		go fetch(func() (io.ReadCloser, error) { return f.source.Module(t.Context(), digest) }, done)
 	}
-	for range 4 { // whoever has a lane does not wait for strangers
+	for range 4 { // a peer with a lane does not wait for strangers
 		<-src.opened
 	}
 	select {

@@ -12,10 +12,10 @@ import (
 )
 
 const (
-	// segmentSize is what one message gathers before the next one is begun: a
-	// slow link still carries it well within the loss timeout.
+	// segmentSize is the size at which a message is full and the next one
+	// begins. Even a slow link carries it well within the loss timeout.
 	segmentSize = 64 << 10
-	// queueSize is what may wait for a writer that does not get through.
+	// queueSize bounds the bytes that wait for a blocked writer.
 	queueSize = 32 << 20
 )
 
@@ -24,12 +24,12 @@ var (
 	errFull   = errors.New("lane is stuck: its queue is full")
 )
 
-// queue gathers encoded frames for one writer.
+// queue collects encoded frames for one writer.
 //
 // A message of the lane is nothing but "repeated Frame frames = 1", and such a
 // message is the concatenation of its frames' encodings. So each producer
-// encodes its own frame, the queue appends bytes, and whoever called may reuse
-// or change its request when push has returned, even where the frame is not
+// encodes its own frame and the queue appends bytes. When push has returned,
+// the caller can reuse or change its request, even if the frame has not been
 // sent yet.
 type queue struct {
 	mu      sync.Mutex
@@ -41,9 +41,9 @@ type queue struct {
 	taken   uint64    // of the last frame that was handed to the writer
 	busy    bool      // something was pushed since the last beat
 	seen    uint64    // taken, as of the last beat
-	stuck   int       // beats in which the writer took nothing though something waits
+	stuck   int       // beats in which the writer took nothing although something waits
 	closed  bool      // no more pushes
-	dropped bool      // and nothing more to the writer
+	dropped bool      // and the writer gets nothing more
 	spare   []byte
 	scratch sync.Pool // of *[]byte
 }
@@ -60,7 +60,7 @@ func newQueue() *queue {
 }
 
 // push encodes a frame and queues it. It never blocks on the peer. The number
-// it gives is to be asked for with handed.
+// that it returns is for handed.
 func (q *queue) push(frame proto.Message) (seq uint64, err error) {
 	scratch := q.scratch.Get().(*[]byte)
 	defer func() {
@@ -106,14 +106,14 @@ func (q *queue) push(frame proto.Message) (seq uint64, err error) {
 	return q.seq, nil
 }
 
-// run sends what is pushed until the queue is closed or send fails.
+// run sends the queued frames until the queue is closed or send fails.
 func (q *queue) run(send func(frames []byte) error) error {
 	for {
 		if !q.wait() {
 			return nil
 		}
-		// Whoever is about to push gets to do so: one send for all of them is
-		// what makes a lane cheap.
+		// Yield so that goroutines about to push can do so first; batching
+		// their frames into one send is what makes the lane cheap.
 		runtime.Gosched()
 		for buf := q.take(); buf != nil; buf = q.take() {
 			if err := send(buf); err != nil {
@@ -124,7 +124,7 @@ func (q *queue) run(send func(frames []byte) error) error {
 	}
 }
 
-// wait waits for something to send; false is the end.
+// wait waits for something to send. It returns false at the end of the queue.
 func (q *queue) wait() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -138,7 +138,7 @@ func (q *queue) wait() bool {
 	return true
 }
 
-// take gives the next message. From here on its frames count as handed over.
+// take returns the next message. From now on, its frames count as handed over.
 func (q *queue) take() []byte {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -167,16 +167,16 @@ func (q *queue) recycle(buf []byte) {
 	}
 }
 
-// handed tells whether the frame with this number may have left. The answer
-// is final once the queue is closed without a flush.
+// handed reports whether the frame with this number may have been sent. The
+// answer is final once the queue is closed without a flush.
 func (q *queue) handed(seq uint64) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return seq <= q.taken
 }
 
-// quiet tells whether nothing was pushed since it was asked last and nothing
-// waits: time for a heartbeat.
+// quiet reports whether it is time for a heartbeat: nothing is queued, and
+// nothing was pushed since the last call of quiet.
 func (q *queue) quiet() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -191,14 +191,14 @@ func (q *queue) quiet() bool {
 	return quiet
 }
 
-// standstill is for how many beats the writer has not got through.
+// standstill returns for how many beats the writer has made no progress.
 func (q *queue) standstill() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.stuck
 }
 
-// close ends the queue. With flush, what waits is still sent.
+// close ends the queue. With flush, queued frames are still sent.
 func (q *queue) close(flush bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

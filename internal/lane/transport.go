@@ -14,8 +14,8 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-// transports gives the client of the lane, the client of the bodies and what
-// ends their connections.
+// transports returns the client for the lane, the client for bodies, and a
+// function that closes their connections.
 func transports(cfg ClientConfig) (lane, bodies connect.HTTPClient, hangUp func(), err error) {
 	u, err := url.Parse(cfg.URL)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
@@ -37,8 +37,8 @@ func transports(cfg ClientConfig) (lane, bodies connect.HTTPClient, hangUp func(
 		ReadBufferSize:     segmentSize,
 		DisableCompression: true,
 	}
-	// Bodies take HTTP/1.1: one connection each, so that they cannot hold up
-	// one another, and cheaper than HTTP/2.
+	// Bodies use HTTP/1.1: with one connection each, they cannot hold each
+	// other up, and it is cheaper than HTTP/2.
 	var plain http.Protocols
 	plain.SetHTTP1(true)
 	b := &http.Transport{
@@ -61,8 +61,8 @@ func transports(cfg ClientConfig) (lane, bodies connect.HTTPClient, hangUp func(
 	}, nil
 }
 
-// dialer knows its connections, so that the end of a lane is the end of them:
-// a transport alone waits for a peer that does not answer any more.
+// dialer tracks its connections, so that they can be closed when the lane ends.
+// A transport would wait for a peer that no longer answers.
 type dialer struct {
 	net   net.Dialer
 	mu    sync.Mutex
@@ -109,8 +109,8 @@ func (c *trackedConn) Close() error {
 	return c.Conn.Close()
 }
 
-// laneHTTP2 tears down a connection whose peer stopped, even where the kernel
-// still answers for it.
+// laneHTTP2 configures HTTP/2 to tear down a connection whose peer has stopped,
+// even if the peer's kernel still acknowledges its packets.
 func laneHTTP2() *http.HTTP2Config {
 	return &http.HTTP2Config{SendPingTimeout: 5 * time.Second, PingTimeout: 5 * time.Second, WriteByteTimeout: 10 * time.Second}
 }

@@ -10,7 +10,7 @@ import (
 // maxDamaged bounds how many modules are remembered as damaged.
 const maxDamaged = 1024
 
-// damage remembers modules whose bytes a reader found to be wrong.
+// damage remembers modules that a reader found to be damaged.
 type damage struct {
 	mu      sync.Mutex
 	digests map[string]struct{}
@@ -23,8 +23,8 @@ func (d *damage) has(digest string) bool {
 	return ok
 }
 
-// note remembers what a read of a module came to. Other errors than INTEGRITY
-// say nothing of its bytes.
+// note records the result of reading a module. Errors other than INTEGRITY say
+// nothing about its bytes.
 func (d *damage) note(digest string, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	// deleteTries bounds how often a deletion begins again because services
-	// were published meanwhile.
+	// deleteTries bounds how often a deletion starts over because services were
+	// published meanwhile.
 	deleteTries = 8
 	// namedUsers bounds how many services an error names.
 	namedUsers = 5
@@ -30,7 +30,7 @@ func (s *Store) Decorator(ctx context.Context, name string) (*ruedov1.Decorator,
 }
 
 // CreateDecorator writes a new decorator and returns it with its times and its
-// version. ALREADY_EXISTS.
+// version. It fails with ALREADY_EXISTS if the name is taken.
 func (s *Store) CreateDecorator(ctx context.Context, d *ruedov1.Decorator) (*ruedov1.Decorator, error) {
 	now := timestamppb.Now()
 	next, value, err := decoratorValue(d, now, now)
@@ -45,7 +45,8 @@ func (s *Store) CreateDecorator(ctx context.Context, d *ruedov1.Decorator) (*rue
 
 // UpdateDecorator replaces a decorator and returns it with its times and its
 // version. seen is the version that the caller has read; zero means whatever is
-// stored now. CONFLICT if it has changed since, DECORATOR_NOT_FOUND.
+// stored now. It fails with CONFLICT if the decorator has changed since, and
+// with DECORATOR_NOT_FOUND.
 func (s *Store) UpdateDecorator(ctx context.Context, d *ruedov1.Decorator, seen int64) (next *ruedov1.Decorator, err error) {
 	version, err := update(ctx, s, Decorators(), d.GetName(), seen, func(stored []byte) (value string, err error) {
 		was := &ruedov1.Decorator{}
@@ -60,9 +61,10 @@ func (s *Store) UpdateDecorator(ctx context.Context, d *ruedov1.Decorator, seen 
 	return next, nil
 }
 
-// DeleteDecorator removes a decorator and returns the store's revision of that.
-// DECORATOR_IN_USE names the services whose live revision carries it; no
-// service can be published with it meanwhile. DECORATOR_NOT_FOUND.
+// DeleteDecorator removes a decorator and returns the store's revision of the
+// deletion. It fails with DECORATOR_NOT_FOUND, or with DECORATOR_IN_USE, which
+// names the services whose live revision uses it. No service can be published
+// with it meanwhile.
 func (s *Store) DeleteDecorator(ctx context.Context, name string) (int64, error) {
 	key, err := s.space.Decorator(name)
 	if err != nil {
@@ -80,9 +82,8 @@ func (s *Store) DeleteDecorator(ctx context.Context, name string) (int64, error)
 	return version, err
 }
 
-// deleteUnused looks through the services and deletes in a transaction that
-// holds only as long as none of them has changed since. Zero means that one
-// has.
+// deleteUnused looks through the services, then deletes in a transaction that
+// succeeds only if none of them has changed since. It returns zero if one has.
 func (s *Store) deleteUnused(ctx context.Context, name, key string) (int64, error) {
 	got, err := s.cluster.Get(ctx, s.space.Prefix(keys.KindService), clientv3.WithPrefix())
 	if err != nil {
@@ -108,10 +109,10 @@ func (s *Store) deleteUnused(ctx context.Context, name, key string) (int64, erro
 	return 0, nil
 }
 
-// users are the services whose live revision carries a decorator. Of one that
-// cannot be read, the last value that could counts, if this process has it;
-// otherwise it does not hold up the deletion. Such a service cannot be called,
-// and the publish that mends it looks at its decorators again.
+// users returns the services whose live revision uses a decorator. If a service
+// cannot be read, the last readable value that this process knows counts.
+// Without one, the service does not prevent the deletion: it cannot be called,
+// and the publish that repairs it checks its decorators again.
 func (s *Store) users(kvs []*mvccpb.KeyValue, decorator string) []string {
 	var users []string
 	for _, kv := range kvs {
@@ -137,7 +138,8 @@ func inUse(name string, users []string) error {
 		With("services", strings.Join(named, " "))
 }
 
-// decoratorValue returns what is written of a decorator.
+// decoratorValue returns a decorator with its times, and the value to store for
+// it.
 func decoratorValue(d *ruedov1.Decorator, created, updated *timestamppb.Timestamp) (next *ruedov1.Decorator, value string, err error) {
 	next = proto.CloneOf(d)
 	next.Version, next.CreateTime, next.UpdateTime = 0, created, updated

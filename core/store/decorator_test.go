@@ -91,7 +91,7 @@ func TestDecoratorInUseStays(t *testing.T) {
 	if _, err := s.DeleteDecorator(t.Context(), "small-2"); err != nil {
 		t.Errorf("one that nobody carries: %v", err)
 	}
-	// An older revision does not hold it.
+	// An older revision does not prevent the deletion.
 	publish(t, s, service("s1", 2, wasm("a")), version)
 	for i := range 7 {
 		if _, err := s.DeleteService(t.Context(), fmt.Sprint("t", i)); err != nil {
@@ -103,8 +103,8 @@ func TestDecoratorInUseStays(t *testing.T) {
 	}
 }
 
-// A deletion races with publishes that carry the decorator, and with others.
-// Whoever wins, no live service is left without its decorator.
+// A deletion races with publishes that use the decorator and with publishes
+// that do not. Whichever wins, no live service is left without its decorator.
 func TestDeleteRacesWithPublish(t *testing.T) {
 	s := fresh(t)
 	put(t, s, wasm("a"))

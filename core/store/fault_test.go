@@ -147,14 +147,15 @@ func TestADamagedModuleIsAskedForAgain(t *testing.T) {
 			t.Errorf("%s: it is remembered as damaged", what)
 		}
 	}
-	// The same bytes written again, as by two uploads at the same time.
+	// The same bytes are written again, as by two simultaneous uploads.
 	if _, err := s.client.Put(t.Context(), chunk, string(stored.Kvs[0].Value)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.StatModule(t.Context(), d); err != nil {
 		t.Error(err)
 	}
-	// What a reader has met here is looked at again, whatever the versions say.
+	// A module that a reader found damaged is checked again, whatever the
+	// versions say.
 	s.damaged.note(d, fault.New(fault.Integrity, ""))
 	if _, err := s.StatModule(t.Context(), d); err != nil || s.damaged.has(d) {
 		t.Error("a module that is sound stays damaged", err)

@@ -14,30 +14,31 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fleet"
 )
 
-// Guard stands before every write of a Store: it knows the storage format, and
-// why writes are refused. A mirror reports to it what it finds. Its methods may
-// be called from many goroutines.
+// Guard checks every write of a Store: it knows the storage format, and why
+// writes are refused. A mirror reports its findings to it. Its methods can be
+// called from many goroutines.
 type Guard struct {
 	cluster *fleet.Cluster
 	check   func() error // as Config.Check
-	accept  bool         // a store that is empty
+	accept  bool         // accept an empty store
 	logger  *slog.Logger
 
 	// format is the value of the format key that each write is conditional on;
-	// nil while there is none. See "Why does every write compare the format
+	// nil if the store has none. See "Why does every write compare the format
 	// key?" in docs/RATIONALE.md.
 	format atomic.Pointer[[]byte]
 	// blocked is why the mirror no longer follows the store: STORE_EMPTY or
 	// STORE_FORMAT.
 	blocked atomic.Pointer[fault.Error]
-	// full is STORE_FULL since a write was refused with it.
+	// full is STORE_FULL after a write was refused with it.
 	full atomic.Pointer[fault.Error]
-	// lost is DATA_DIR_LOST. It is for status and log: writes check for themselves.
+	// lost is DATA_DIR_LOST. It is for status and log only: each write makes
+	// its own check.
 	lost atomic.Pointer[fault.Error]
 }
 
-// open reads the format, or writes it if there is none. If there is no room for
-// it, the first write that the store takes brings it.
+// open reads the format, or writes it if there is none. If the store is full,
+// the first write that it accepts writes the format too.
 func (g *Guard) open(ctx context.Context) error {
 	value, err := g.cluster.CheckFormat(ctx)
 	if err == nil && value == nil {
@@ -54,10 +55,10 @@ func (g *Guard) open(ctx context.Context) error {
 	return nil
 }
 
-// commit is the one way into the store: a transaction that also holds only
-// while the storage format is the one that this program has read. look runs if
-// the transaction does not hold; a store of another format, or one that was
-// emptied or replaced, is an error.
+// commit is the only way to write to the store. Its transaction also requires
+// the storage format that this program has read. look runs if the transaction's
+// conditions do not hold. It is an error if the store has another format, or
+// was emptied or replaced.
 func (g *Guard) commit(ctx context.Context, guard []clientv3.Cmp, then, look []clientv3.Op) (*clientv3.TxnResponse, error) {
 	if err := g.refusal(); err != nil {
 		return nil, err
@@ -79,8 +80,8 @@ func (g *Guard) commit(ctx context.Context, guard []clientv3.Cmp, then, look []c
 	case err != nil:
 		return nil, err
 	case done.Succeeded:
-		// What was written to files that are no longer in the directory is gone
-		// with this process, so it is not acknowledged.
+		// A write to files that are no longer in the directory is lost when
+		// this process ends, so it is not acknowledged.
 		return done, g.dirLost()
 	}
 	kvs := done.Responses[len(look)].GetResponseRange().GetKvs()
@@ -96,7 +97,7 @@ func (g *Guard) commit(ctx context.Context, guard []clientv3.Cmp, then, look []c
 	return nil, fault.New(fault.StoreUnavailable, "the store was replaced by another one, which this core has not read yet").WithFix("try again in a moment")
 }
 
-// refusal is why nothing is to be written now, as far as it is known without
+// refusal returns why writes are refused, as far as it is known without asking
 // the store.
 func (g *Guard) refusal() error {
 	if err := g.blocked.Load(); err != nil {
@@ -105,7 +106,7 @@ func (g *Guard) refusal() error {
 	return g.dirLost()
 }
 
-// dirLost is DATA_DIR_LOST if the embedded store's files are gone.
+// dirLost returns DATA_DIR_LOST if the embedded store's files are gone.
 func (g *Guard) dirLost() error {
 	if g.check == nil {
 		return nil
@@ -113,8 +114,9 @@ func (g *Guard) dirLost() error {
 	return g.check()
 }
 
-// ensureFormat returns the format value, which it writes if there was no room
-// for it before, or if the mirror found a store that is empty and may be.
+// ensureFormat returns the format value. It writes the value first if there was
+// no room for it before, or if the mirror found an empty store and that is
+// accepted.
 func (g *Guard) ensureFormat(ctx context.Context) ([]byte, error) {
 	if f := g.format.Load(); f != nil {
 		return *f, nil
@@ -130,8 +132,8 @@ func (g *Guard) ensureFormat(ctx context.Context) ([]byte, error) {
 	return value, nil
 }
 
-// Probe finds out whether the store takes writes, by a transaction that never
-// holds: a store that is full refuses it all the same.
+// Probe finds out whether the store accepts writes. It tries a transaction
+// whose condition never holds, which a full store refuses all the same.
 func (g *Guard) Probe(ctx context.Context) {
 	err := g.cluster.Do(ctx, "write", func(ctx context.Context) error {
 		key := g.cluster.Space().Format()
@@ -158,7 +160,7 @@ func (g *Guard) setFull(err error) {
 	}
 }
 
-// Block refuses writes for a reason until it is called with nil. It logs each
+// Block makes writes fail with err until it is called with nil. It logs each
 // change once.
 func (g *Guard) Block(err *fault.Error) {
 	was := g.blocked.Swap(err)
@@ -170,7 +172,8 @@ func (g *Guard) Block(err *fault.Error) {
 	}
 }
 
-// CheckFiles raises and ends the alarm of a data directory that is gone.
+// CheckFiles raises the alarm when the data directory is gone, and clears it
+// when it is back.
 func (g *Guard) CheckFiles() {
 	e, ok := errors.AsType[*fault.Error](g.dirLost())
 	if !ok {
@@ -191,8 +194,8 @@ func (g *Guard) Format() []byte {
 	return nil
 }
 
-// Follow makes writes conditional on a format that was listed, nil for none, and
-// allows them again.
+// Follow makes writes conditional on a format that was listed (nil if there is
+// none), and allows writes again.
 func (g *Guard) Follow(format []byte) {
 	if format == nil {
 		g.format.Store(nil)
@@ -202,23 +205,24 @@ func (g *Guard) Follow(format []byte) {
 	g.Block(nil)
 }
 
-// Known reports whether a format, nil for none, is the one of the last Follow.
-// A format that was not written yet, for lack of room, is written here.
+// Known reports whether a format (nil if there is none) is that of the last
+// Follow. It writes a format that could not be written before because the store
+// was full.
 func (g *Guard) Known(ctx context.Context, format []byte) bool {
 	known := g.format.Load()
 	if known == nil && format == nil && g.blocked.Load() == nil {
-		_, _ = g.ensureFormat(ctx) // it is tried again
+		_, _ = g.ensureFormat(ctx) // the next call tries again
 		return true
 	}
 	return known != nil && format != nil && string(*known) == string(format)
 }
 
-// AcceptsEmpty reports whether a store that has lost its catalog is to be
-// followed; see [Config.AcceptEmpty].
+// AcceptsEmpty reports whether to follow a store that has lost its catalog; see
+// [Config.AcceptEmpty].
 func (g *Guard) AcceptsEmpty() bool { return g.accept }
 
-// Full reports whether a write was refused for lack of room, and none was taken
-// since.
+// Full reports whether a write was refused because the store is full, and none
+// has succeeded since.
 func (g *Guard) Full() bool { return g.full.Load() != nil }
 
 // Alarms returns why writes are refused: STORE_EMPTY, STORE_FORMAT,

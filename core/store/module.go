@@ -20,17 +20,18 @@ import (
 )
 
 const (
-	// chunkBytes is how a module is cut: well below etcd's 1.5 MiB a request.
+	// chunkBytes is the size of a chunk, well below etcd's limit of 1.5 MiB per
+	// request.
 	chunkBytes = 512 << 10
-	// maxChunkBytes is the largest chunk that is read back, whatever a manifest
-	// says.
+	// maxChunkBytes is the largest chunk that is read back, whatever its
+	// manifest says.
 	maxChunkBytes = 1 << 20
-	// parallel chunks are in flight at the same time.
+	// parallel is how many chunks are in flight at the same time.
 	parallel = 4
 )
 
-// codec makes what packs chunks and what unpacks them. The latter refuses to
-// make more of a chunk than a chunk may be.
+// codec returns what compresses and decompresses chunks. The decoder refuses to
+// inflate a chunk beyond the largest size of one.
 func codec() (*zstd.Encoder, *zstd.Decoder, error) {
 	pack, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(parallel))
 	if err != nil {
@@ -40,11 +41,12 @@ func codec() (*zstd.Encoder, *zstd.Decoder, error) {
 	return pack, unpack, err
 }
 
-// StatModule reads what is known of a module. MODULE_NOT_FOUND if it is not
-// stored whole, or is known to be damaged, so that it is uploaded again.
+// StatModule reads the description of a module. It fails with MODULE_NOT_FOUND
+// if the module is not stored completely or is known to be damaged, so that it
+// is uploaded again.
 //
-// It does not read the module for that, unless there is a reason: a reader met
-// damage here, or a chunk was written after the manifest, which is written last.
+// It reads the module itself only if there is reason to: a reader found it
+// damaged, or a chunk was written after the manifest, which is written last.
 func (s *Store) StatModule(ctx context.Context, digest string) (*ruedov1.Module, error) {
 	m, seen, err := s.manifest(ctx, digest)
 	if err != nil {
@@ -65,7 +67,7 @@ func (s *Store) StatModule(ctx context.Context, digest string) (*ruedov1.Module,
 	return m.GetModule(), nil
 }
 
-// sound reports whether all chunks are there and older than the manifest.
+// sound reports whether all chunks are present and older than the manifest.
 func (s *Store) sound(ctx context.Context, m *storev1.Manifest, manifest int64) (sound bool, err error) {
 	digest, chunks := m.GetModule().GetDigest(), int(m.GetChunks())
 	if s.claims(m) != "" {
@@ -96,7 +98,7 @@ func (s *Store) sound(ctx context.Context, m *storev1.Manifest, manifest int64) 
 	return sound, err
 }
 
-// claims is what is wrong with what a manifest says; empty if nothing is.
+// claims returns what is wrong with the claims of a manifest, or "".
 func (s *Store) claims(m *storev1.Manifest) string {
 	size, chunk, chunks := m.GetModule().GetSizeBytes(), uint64(m.GetChunkBytes()), uint64(m.GetChunks())
 	switch {
@@ -110,9 +112,9 @@ func (s *Store) claims(m *storev1.Manifest) string {
 	return ""
 }
 
-// PutModule stores the bytes of a module, of which m.Digest is the SHA-256. A
-// module that is stored already is left alone, unless it cannot be read; so is
-// its description. DIGEST_MISMATCH, UPLOAD_TOO_LARGE.
+// PutModule stores the bytes of a module; m.Digest is their SHA-256. It leaves
+// a stored module and its description alone, unless the module cannot be read.
+// It fails with DIGEST_MISMATCH or UPLOAD_TOO_LARGE.
 func (s *Store) PutModule(ctx context.Context, m *ruedov1.Module, data []byte) error {
 	if err := s.checkModule(m, data); err != nil {
 		return err
@@ -133,8 +135,9 @@ func (s *Store) PutModule(ctx context.Context, m *ruedov1.Module, data []byte) e
 	return s.writeManifest(ctx, m, data, seen)
 }
 
-// ReadModule reads the bytes of a module and verifies them. MODULE_NOT_FOUND;
-// INTEGRITY if what is stored is not what the digest names.
+// ReadModule reads the bytes of a module and verifies them. It fails with
+// MODULE_NOT_FOUND, or with INTEGRITY if the stored bytes do not match the
+// digest.
 func (s *Store) ReadModule(ctx context.Context, digest string) ([]byte, error) {
 	data, err := s.readModule(ctx, digest)
 	s.damaged.note(digest, err)
@@ -180,7 +183,7 @@ func (s *Store) checkModule(m *ruedov1.Module, data []byte) error {
 	return nil
 }
 
-// manifest reads a module's manifest and the version of it.
+// manifest reads a module's manifest and its version.
 func (s *Store) manifest(ctx context.Context, digest string) (m *storev1.Manifest, seen int64, err error) {
 	key, err := s.space.ModuleManifest(digest)
 	if err != nil {
@@ -197,8 +200,8 @@ func (s *Store) manifest(ctx context.Context, digest string) (m *storev1.Manifes
 		seen = got.Kvs[0].ModRevision
 		m = &storev1.Manifest{}
 		if err := proto.Unmarshal(got.Kvs[0].Value, m); err != nil || m.GetModule() == nil {
-			// Chunks without a manifest that can be read are none: an upload
-			// puts it right.
+			// Without a readable manifest the module does not exist; the next
+			// upload repairs it.
 			m = nil
 			s.logger.Warn("the manifest of a module cannot be read", "digest", digest)
 			return moduleNotFound(digest)
@@ -264,8 +267,9 @@ func (s *Store) readChunk(ctx, gctx context.Context, digest string, i int, part 
 	})
 }
 
-// part is do for one of several operations of which the first failure ends the
-// others. The caller sees that failure, so what the others say is of no weight.
+// part is do for one of several parallel operations; the first failure ends the
+// others. The caller sees that failure, so the errors of the others do not
+// matter.
 func (s *Store) part(ctx, gctx context.Context, doing string, op func(ctx context.Context) error) error {
 	err := s.cluster.Do(gctx, doing, op)
 	if ctx.Err() != nil {
@@ -274,8 +278,8 @@ func (s *Store) part(ctx, gctx context.Context, doing string, op func(ctx contex
 	return err
 }
 
-// writeManifest makes the module visible. Where somebody else has written it
-// meanwhile there is nothing left to do: the bytes are the same.
+// writeManifest makes the module visible. If another upload has written it
+// meanwhile, there is nothing left to do: the bytes are the same.
 func (s *Store) writeManifest(ctx context.Context, m *ruedov1.Module, data []byte, seen int64) error {
 	key, err := s.space.ModuleManifest(m.GetDigest())
 	if err != nil {
@@ -314,5 +318,5 @@ func damaged(err error, digest, how string) error {
 		WithFix("upload the module again").With("digest", digest)
 }
 
-// short is enough of a digest to tell modules apart.
+// short returns enough of a digest to tell modules apart.
 func short(digest string) string { return digest[:min(len(digest), 12)] }

@@ -19,7 +19,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-// noise is a module that does not compress.
+// noise returns a module that does not compress.
 func noise(n int) []byte {
 	r := rand.NewChaCha8([32]byte{1})
 	b := make([]byte, n)
@@ -90,7 +90,7 @@ func TestUploadThatBrokeOffShowsNowhereAndMayBeRepeated(t *testing.T) {
 	watch := s.client.Watch(t.Context(), "/ruedo/main/modules/", clientv3.WithPrefix())
 	done := make(chan error)
 	go func() { done <- s.PutModule(ctx, module(data), data) }()
-	<-watch // the first chunks are there
+	<-watch // the first chunks are written
 	cancel()
 	if err := <-done; err != nil && err != context.Canceled {
 		t.Errorf("%v, want canceled", err)
@@ -153,7 +153,8 @@ func TestTamperedModulesAreNeverGiven(t *testing.T) {
 			return write(manifest, string(value))()
 		}
 	}
-	// 256 MiB of zeros in a few KiB, as one frame that does not tell its size.
+	// 256 MiB of zeros in a few KiB, as one frame that does not declare its
+	// size.
 	var bomb bytes.Buffer
 	w, err := zstd.NewWriter(&bomb, zstd.WithWindowSize(1<<20))
 	if err != nil {
@@ -200,7 +201,7 @@ func TestTamperedModulesAreNeverGiven(t *testing.T) {
 			if grown := after.TotalAlloc - before.TotalAlloc; grown > 64<<20 {
 				t.Errorf("%d MiB were allocated", grown>>20)
 			}
-			// An upload puts it right.
+			// An upload repairs it.
 			put(t, s, data)
 			if got, err := s.ReadModule(t.Context(), d); err != nil || !bytes.Equal(got, data) {
 				t.Errorf("after another upload: %v", err)
@@ -234,6 +235,6 @@ func TestFullStoreSaysSo(t *testing.T) {
 	if _, err := s.StatModule(t.Context(), digest(append(noise(chunkBytes), 0))); err != nil {
 		t.Errorf("reads do not go on: %v", err)
 	}
-	// A core can start on it still.
+	// A core can still start on it.
 	open(t, Config{Client: s.client})
 }

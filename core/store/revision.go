@@ -25,13 +25,13 @@ const (
 type Page struct {
 	// From is the highest revision number to return; zero means the newest.
 	From uint64
-	// Items and Bytes bound the page. A page has one item at least, however
-	// large it is.
+	// Items and Bytes bound the page. A page has at least one item, however
+	// large the item is.
 	Items, Bytes int
 }
 
-// Revision reads one revision of a service. REVISION_NOT_FOUND says which there
-// are; SERVICE_NOT_FOUND; INTEGRITY.
+// Revision reads one revision of a service. It fails with REVISION_NOT_FOUND,
+// which says which revisions exist, SERVICE_NOT_FOUND or INTEGRITY.
 func (s *Store) Revision(ctx context.Context, service string, n uint64) (*ruedov1.Revision, error) {
 	key, err := s.space.Revision(service, n)
 	if err != nil {
@@ -53,11 +53,11 @@ func (s *Store) Revision(ctx context.Context, service string, n uint64) (*ruedov
 }
 
 // Revisions reads a page of a service's revisions, newest first. next is the
-// From of the page after it, zero if there is none. One that cannot be read has
-// its number alone. SERVICE_NOT_FOUND.
+// From of the next page, zero if there is none. A revision that cannot be read
+// has only its number. It fails with SERVICE_NOT_FOUND.
 //
-// It reads windows of numbers. A read that is limited but open to the end of
-// all revisions would have etcd look through all of them.
+// It reads windows of numbers, because etcd would look through all revisions
+// for a read that has a limit but no end.
 func (s *Store) Revisions(ctx context.Context, service string, p Page) (revs []*ruedov1.Revision, next uint64, err error) {
 	err = s.cluster.Do(ctx, "read the revisions of service "+service, func(ctx context.Context) (err error) {
 		if next = p.From; next == 0 {
@@ -79,7 +79,7 @@ func (s *Store) Revisions(ctx context.Context, service string, p Page) (revs []*
 
 // page reads downward from number hi.
 func (s *Store) page(ctx context.Context, service string, p Page, hi uint64) (revs []*ruedov1.Revision, next uint64, err error) {
-	size, window := 0, 1 // nothing is known yet of how large a revision is
+	size, window := 0, 1 // the size of a revision is not known yet
 	for range pageReads {
 		lo := hi - min(hi-1, uint64(window-1))
 		kvs, err := s.window(ctx, service, lo, hi)
@@ -101,7 +101,7 @@ func (s *Store) page(ctx context.Context, service string, p Page, hi uint64) (re
 			return revs, 0, nil
 		}
 		hi = lo - 1
-		// Not many more than the page has room for.
+		// Not many more than fit the page.
 		room := maxWindow
 		if len(revs) > 0 {
 			room = min(room, p.Items-len(revs)+1, max(p.Bytes-size, 0)/(size/len(revs)+1)+1)
@@ -128,9 +128,9 @@ func (s *Store) window(ctx context.Context, service string, lo, hi uint64) ([]*m
 	return got.Kvs, nil
 }
 
-// latest is the highest number of a stored revision, zero if there is none. It
-// never asks for the last key of a range, for which etcd reads all the values of
-// the range.
+// latest returns the highest number of a stored revision, zero if there is
+// none. It never asks for the last key of a range, because etcd would read all
+// values of the range for it.
 func (s *Store) latest(ctx context.Context, service string) (uint64, error) {
 	count := func(n uint64, opts ...clientv3.OpOption) (bool, error) {
 		key, err := s.space.Revision(service, n)
@@ -156,12 +156,12 @@ func (s *Store) latest(ctx context.Context, service string) (uint64, error) {
 	if more, err := orLater(n + 1); err != nil || !more {
 		return n, err
 	}
-	// The numbers have gaps, so every key behind them counts.
+	// The numbers have gaps, so every later key counts.
 	return highest(n+1, orLater)
 }
 
-// highest finds the highest number that is there, low or above: doubling finds
-// one that is not, halving the last one before it.
+// highest returns the highest number that exists, low or above. Doubling finds
+// a number that does not exist, and halving finds the last one before it.
 func highest(low uint64, there func(uint64) (bool, error)) (uint64, error) {
 	const most = 1 << 62
 	high := low + 1
@@ -190,7 +190,7 @@ func highest(low uint64, there func(uint64) (bool, error)) (uint64, error) {
 	return low, nil
 }
 
-// revisionNotFound says which revisions there are.
+// revisionNotFound returns an error that says which revisions exist.
 func (s *Store) revisionNotFound(ctx context.Context, service string, n uint64) error {
 	last, err := s.latest(ctx, service)
 	if err != nil {
@@ -215,7 +215,8 @@ func (s *Store) revisionNotFound(ctx context.Context, service string, n uint64) 
 		With("service", service).WithFix("list the revisions of the service")
 }
 
-// decodeRevision reads a revision. With INTEGRITY it has its number alone.
+// decodeRevision decodes a revision. If it fails with INTEGRITY, the revision
+// has only its number.
 func decodeRevision(service string, kv *mvccpb.KeyValue) (*ruedov1.Revision, error) {
 	k, _ := keys.Parse(string(kv.Key))
 	rev := &ruedov1.Revision{}

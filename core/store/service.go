@@ -22,16 +22,16 @@ func (s *Store) Service(ctx context.Context, name string) (*ruedov1.Service, err
 	return get(ctx, s, Services(), name)
 }
 
-// Published returns what a next publish of a service builds on: the service
-// as it is stored. If there is none, or if it cannot be read, it is a service
-// without a revision whose Latest is the highest revision that is stored, so
-// that numbers are never given twice, and whose Version is that of the key.
+// Published returns what the next publish of a service builds on: the service
+// as it is stored. If there is none, or if it cannot be read, the result has no
+// revision. Its Latest is then the highest stored revision, so that no number
+// is used twice, and its Version is that of the key.
 func (s *Store) Published(ctx context.Context, name string) (*ruedov1.Service, error) {
 	key, err := s.space.Service(name)
 	if err != nil {
 		return nil, err
 	}
-	// What will not be written need not be prepared.
+	// A publish that will be refused need not be prepared.
 	if err := s.guard.refusal(); err != nil {
 		return nil, err
 	}
@@ -60,13 +60,13 @@ func (s *Store) Published(ctx context.Context, name string) (*ruedov1.Service, e
 }
 
 // PublishService makes svc what the service is, and svc.Revision its live
-// revision, in one transaction. The revision is written if its number is
-// new; otherwise it must be the one that is stored, so that the same call serves
-// to roll back.
+// revision, in one transaction. The revision is written if its number is new.
+// Otherwise it must equal the stored one, so that the same call can roll back.
 //
 // seen is the version that the caller has read, zero if there was no such
-// service. CONFLICT if the service has changed since; MODULE_NOT_FOUND;
-// DECORATOR_NOT_FOUND. The service comes back with its new version.
+// service. It fails with CONFLICT if the service has changed since,
+// MODULE_NOT_FOUND or DECORATOR_NOT_FOUND. It returns the service with its new
+// version.
 func (s *Store) PublishService(ctx context.Context, svc *ruedov1.Service, seen int64) (*ruedov1.Service, error) {
 	p, err := s.publication(svc, seen)
 	if err != nil {
@@ -79,8 +79,8 @@ func (s *Store) PublishService(ctx context.Context, svc *ruedov1.Service, seen i
 	return p.service, nil
 }
 
-// DeleteService removes a service and all its revisions, and returns the store's
-// revision of that. SERVICE_NOT_FOUND.
+// DeleteService removes a service and all its revisions, and returns the
+// store's revision of the deletion. It fails with SERVICE_NOT_FOUND.
 func (s *Store) DeleteService(ctx context.Context, name string) (int64, error) {
 	key, err := s.space.Service(name)
 	if err != nil {
@@ -108,7 +108,7 @@ func (s *Store) DeleteService(ctx context.Context, name string) (int64, error) {
 	return version, err
 }
 
-// publication is a service on its way into the store.
+// publication is a service that is about to be written to the store.
 type publication struct {
 	service    *ruedov1.Service
 	seen       int64
@@ -162,10 +162,11 @@ func (s *Store) publication(svc *ruedov1.Service, seen int64) (*publication, err
 	return p, nil
 }
 
-// commit is the one transaction. What it finds wrong it says by reason.
+// commit runs the transaction. The reason of its error says which condition
+// failed.
 func (p *publication) commit(ctx context.Context, s *Store) error {
 	// A stored revision never changes, so what is read before the transaction
-	// holds in it, as long as it is the same write of the key.
+	// is valid in it, as long as the key has not been written again.
 	got, err := s.cluster.Get(ctx, p.revision)
 	if err != nil {
 		return err
@@ -201,7 +202,8 @@ func (p *publication) commit(ctx context.Context, s *Store) error {
 	return p.refusal(s, done)
 }
 
-// refusal names which guard of the transaction did not hold.
+// refusal returns the error for the condition of the transaction that did not
+// hold.
 func (p *publication) refusal(s *Store, done *clientv3.TxnResponse) error {
 	name, rev := p.service.GetName(), p.service.GetRevision()
 	var now int64

@@ -36,7 +36,7 @@ func put(t *testing.T, s *testStore, b []byte) {
 	}
 }
 
-// service is revision n of a service, with these decorators.
+// service returns revision n of a service, with these decorators.
 func service(name string, n uint64, wasm []byte, decorators ...string) *ruedov1.Service {
 	return &ruedov1.Service{
 		Name:   name,
@@ -60,7 +60,7 @@ func publish(t *testing.T, s *testStore, svc *ruedov1.Service, seen int64) *rued
 	return got
 }
 
-// all is a page that holds whatever a test has.
+// all is a page that is large enough for all revisions of a test.
 var all = Page{Items: 1000, Bytes: 1 << 20}
 
 func same(t *testing.T, got, want proto.Message) {
@@ -70,7 +70,7 @@ func same(t *testing.T, got, want proto.Message) {
 	}
 }
 
-// count is how many keys the cluster has under a prefix.
+// count returns how many keys the cluster has under a prefix.
 func count(t *testing.T, s *testStore, prefix string) int64 {
 	t.Helper()
 	got, err := s.client.Get(t.Context(), prefix, clientv3.WithPrefix(), clientv3.WithCountOnly())

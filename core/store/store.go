@@ -6,23 +6,25 @@
 //
 // # Reads
 //
-// A [Store] reads from etcd, linearizably. Package mirror holds the same catalog
-// in memory, for everything that is asked often.
+// A [Store] reads from etcd, linearizably. Package mirror holds the same
+// catalog in memory, for frequent reads.
 //
 // # Writes
 //
-// Each is one transaction, guarded by the version that the caller has seen: all
-// or nothing, and durable when it returns. A lost race is CONFLICT. The version
-// of what was written is the store's revision; a mirror can wait for it.
+// Each write is one transaction, conditional on the version that the caller has
+// seen. It is atomic, and durable when it returns. A lost race is CONFLICT. The
+// version of a written message is the store's revision, which a mirror can wait
+// for.
 //
-// A write that the store does not answer is STORE_UNAVAILABLE within
-// [Config.OpTimeout]. That does not say whether the change was made: read before
-// writing again. A caller's own cancel or deadline is returned as it is.
+// A write that the store does not answer within [Config.OpTimeout] fails with
+// STORE_UNAVAILABLE. The change may have been made, so read before you write
+// again. A caller's own cancel or deadline is returned as it is.
 //
-// A write is refused with STORE_EMPTY while the store has lost what memory
-// holds, with STORE_FORMAT once a newer ruedo has taken the store over, with
-// STORE_FULL while there is no room, and with DATA_DIR_LOST if the files of the
-// embedded store are gone. Reads and calls go on. The [Guard] knows which it is.
+// A write fails with STORE_EMPTY while the store has lost what memory holds,
+// with STORE_FORMAT once a newer ruedo has taken over the store, with
+// STORE_FULL while the store has no room, and with DATA_DIR_LOST if the files
+// of the embedded store are gone. Reads and calls go on. The [Guard] knows
+// which of these applies.
 //
 // # Kinds
 //
@@ -31,17 +33,17 @@
 //
 // # Modules
 //
-// A module is cut into chunks, and its manifest is written last: without a
-// manifest there is no module, so an upload that broke off is visible nowhere
-// and can be repeated. The bytes are verified against the digest on every read.
+// A module is cut into chunks, and its manifest is written last. Without a
+// manifest there is no module, so an interrupted upload is invisible and can be
+// repeated. The bytes are verified against the digest on every read.
 //
 // # Clusters
 //
-// A Store sees the keys of its own cluster id and of no other.
+// A Store sees only the keys of its own cluster id.
 //
 // # Concurrency
 //
-// All methods may be called from many goroutines.
+// All methods can be called from many goroutines.
 package store
 
 import (
@@ -82,12 +84,12 @@ type Config struct {
 	MaxModule int64
 	// OpTimeout bounds one operation; zero means [DefaultOpTimeout].
 	OpTimeout time.Duration
-	// Check returns an error while the store's files are gone, so that nothing
-	// is acknowledged that will not last: see etcdembed's Server.Check. It is
+	// Check returns an error while the store's files are gone, so that no write
+	// is acknowledged that will be lost; see etcdembed's Server.Check. It is
 	// called before and after each write. Nil checks nothing.
 	Check func() error
-	// AcceptEmpty takes a store that has lost its catalog for what it is.
-	// Otherwise memory is kept, and writes are STORE_EMPTY.
+	// AcceptEmpty accepts a store that has lost its catalog as empty. Otherwise
+	// memory is kept, and writes fail with STORE_EMPTY.
 	AcceptEmpty bool
 	// Logger; nil discards.
 	Logger *slog.Logger
@@ -100,17 +102,18 @@ type Store struct {
 	maxModule int64
 	logger    *slog.Logger
 	guard     Guard
-	// memory is what a mirror knows. Nil until there is one.
+	// memory is a mirror's copy of the catalog; nil until there is a mirror.
 	memory  atomic.Pointer[Memory]
 	damaged damage
 	pack    *zstd.Encoder
 	unpack  *zstd.Decoder
 }
 
-// Open connects to the store and checks its format, writing it if the cluster is
-// new. STORE_UNAVAILABLE, with the hosts named, if the store does not answer
-// within ctx or OpTimeout; STORE_FORMAT if a newer ruedo wrote it; STORE_EMPTY if the cluster is not new and its format is gone;
-// CONFIG_INVALID. A store that is full can be opened.
+// Open connects to the store and checks its format, which it writes if the
+// cluster is new. It fails with STORE_UNAVAILABLE, which names the hosts, if
+// the store does not answer within ctx or OpTimeout; with STORE_FORMAT if a
+// newer ruedo wrote it; with STORE_EMPTY if the cluster is not new and its
+// format is gone; or with CONFIG_INVALID. A full store can be opened.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if cfg.MaxModule <= 0 {
 		cfg.MaxModule = DefaultMaxModule
@@ -140,14 +143,14 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	return s, nil
 }
 
-// Cluster is the part of etcd that the store is in. It ends with the store.
+// Cluster returns the part of etcd that the store uses. Close closes it.
 func (s *Store) Cluster() *fleet.Cluster { return s.cluster }
 
-// Guard knows why writes are refused.
+// Guard returns the guard, which knows why writes are refused.
 func (s *Store) Guard() *Guard { return &s.guard }
 
-// Memory is what a process knows of the store without reading it. Its methods
-// may be called from many goroutines.
+// Memory is what a process knows about the store without reading it. Its
+// methods can be called from many goroutines.
 type Memory interface {
 	// Names returns at most limit names of a kind, in any order.
 	Names(kind keys.Kind, limit int) iter.Seq[string]
@@ -155,11 +158,11 @@ type Memory interface {
 	Service(name string) *ruedov1.Service
 }
 
-// SetMemory makes errors suggest names that m has, and lets a service that
-// cannot be read count as what it was.
+// SetMemory sets the memory that errors take suggested names from. If a stored
+// service cannot be read, its last value in m counts.
 func (s *Store) SetMemory(m Memory) { s.memory.Store(&m) }
 
-// Close ends the connection, if Open made it. Mirrors are closed before.
+// Close closes the connection, if Open made it. Close mirrors first.
 func (s *Store) Close() error {
 	s.unpack.Close()
 	s.cluster.Close()

@@ -25,7 +25,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience is how long a test waits for what must come.
+// patience is how long a test waits for a condition.
 const patience = 20 * time.Second
 
 // eventually polls until ok.
@@ -58,7 +58,7 @@ func stop(t *testing.T, e *etcdembed.Server) {
 	}
 }
 
-// testStore is a store, and etcd as it is beneath it.
+// testStore is a store with direct access to its etcd.
 type testStore struct {
 	*Store
 	client *clientv3.Client // nil unless it was given one
@@ -100,13 +100,13 @@ func (n names) Names(kind keys.Kind, _ int) iter.Seq[string] {
 
 func (names) Service(string) *ruedov1.Service { return nil }
 
-// fresh is a store on an etcd of its own.
+// fresh returns a store on an etcd of its own.
 func fresh(t *testing.T) *testStore {
 	t.Helper()
 	return open(t, Config{Client: embedded(t, etcdembed.Config{}).Client()})
 }
 
-// is checks an error's reason, and that it says what to do about it.
+// is checks an error's reason, and that the error says what to do.
 func is(t *testing.T, err error, want fault.Reason, says ...string) {
 	t.Helper()
 	if !errors.Is(err, want) {
@@ -120,7 +120,7 @@ func is(t *testing.T, err error, want fault.Reason, says ...string) {
 	}
 }
 
-// buffer is a log that a test reads while it is written.
+// buffer is a log that a test can read while it is being written.
 type buffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -202,8 +202,8 @@ func TestManyCoresOpenOneCluster(t *testing.T) {
 	wg.Wait()
 }
 
-// proxy stands before a store. Once frozen it keeps its connections and passes
-// nothing on, as a network that lost a route.
+// proxy forwards connections to a store. Once frozen, it keeps them open and
+// passes nothing on, like a network that lost a route.
 type proxy struct {
 	ln     net.Listener
 	to     string
@@ -288,7 +288,7 @@ func TestOperationsFailSoonWithoutAStore(t *testing.T) {
 				}
 				ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 				defer cancel()
-				// A refused connection may be told before the deadline.
+				// A refused connection can be reported before the deadline.
 				if err := op(ctx); err != context.DeadlineExceeded && (s == silent || !errors.Is(err, fault.StoreUnavailable)) {
 					t.Errorf("the caller's deadline becomes %v", err)
 				}
@@ -302,7 +302,7 @@ func TestOperationsFailSoonWithoutAStore(t *testing.T) {
 	}
 }
 
-// operations are one of each kind that a store does.
+// operations returns one operation of each kind.
 func operations(s *testStore) map[string]func(context.Context) error {
 	return map[string]func(context.Context) error{
 		"publish": func(ctx context.Context) error {

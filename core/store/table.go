@@ -14,26 +14,24 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/keys"
 )
 
-// Table says how the messages of one kind are stored: under which keys, and what
-// a value and its version become. A [Store] reads and writes by it, and a mirror
-// is made of it.
+// Table says how the messages of one kind are stored: under which keys, and how
+// a value and its version are decoded. A [Store] and a mirror both use it.
 type Table[M proto.Message] struct {
 	// Kind of the keys; see [keys.Space.Key].
 	Kind keys.Kind
-	// Mend says what to do about a value that cannot be read. It is empty for
-	// members, which announce themselves again.
+	// Mend is the fix to suggest for a value that cannot be read. It is empty
+	// for members, which announce themselves again.
 	Mend string
 
 	notFound fault.Reason
 	empty    func() M
-	// identify takes name and version from where they are certain: the key.
+	// identify sets the name and version from the key, which is authoritative.
 	identify func(m M, name string, version int64)
-	// check returns what is wrong with a message that can be decoded. Nil checks
-	// nothing.
+	// check returns what is wrong with a decoded message. Nil checks nothing.
 	check func(M) error
 }
 
-// Services is the table of services, each with its live revision.
+// Services returns the table of services, each with its live revision.
 func Services() Table[*ruedov1.Service] {
 	return Table[*ruedov1.Service]{
 		Kind:     keys.KindService,
@@ -50,7 +48,7 @@ func Services() Table[*ruedov1.Service] {
 	}
 }
 
-// Decorators is the table of decorators.
+// Decorators returns the table of decorators.
 func Decorators() Table[*ruedov1.Decorator] {
 	return Table[*ruedov1.Decorator]{
 		Kind:     keys.KindDecorator,
@@ -61,7 +59,7 @@ func Decorators() Table[*ruedov1.Decorator] {
 	}
 }
 
-// Runners is the table of registered runners.
+// Runners returns the table of registered runners.
 func Runners() Table[*ruedov1.Runner] {
 	return Table[*ruedov1.Runner]{
 		Kind:     keys.KindRunner,
@@ -70,7 +68,7 @@ func Runners() Table[*ruedov1.Runner] {
 	}
 }
 
-// Cores is the table of cores.
+// Cores returns the table of cores.
 func Cores() Table[*ruedov1.Core] {
 	return Table[*ruedov1.Core]{
 		Kind:     keys.KindCore,
@@ -79,7 +77,7 @@ func Cores() Table[*ruedov1.Core] {
 	}
 }
 
-// Decode reads a stored message of this name. INTEGRITY.
+// Decode decodes the stored message with this name. It fails with INTEGRITY.
 func (t Table[M]) Decode(name string, kv *mvccpb.KeyValue) (M, error) {
 	m := t.empty()
 	err := proto.Unmarshal(kv.Value, m)
@@ -94,14 +92,15 @@ func (t Table[M]) Decode(name string, kv *mvccpb.KeyValue) (M, error) {
 	return m, nil
 }
 
-// Unreadable is INTEGRITY for a value that cannot be read.
+// Unreadable returns INTEGRITY for a value that cannot be read.
 func (t Table[M]) Unreadable(name string) error { return t.unreadable(nil, name) }
 
 func (t Table[M]) unreadable(err error, name string) error {
 	return unreadable(err, t.Kind.String(), name, t.Mend).With(t.Kind.String(), name)
 }
 
-// unreadable says that a value in the store is not what its key says.
+// unreadable returns the error for a stored value that is not what its key
+// says.
 func unreadable(err error, what, name, mend string) *fault.Error {
 	return fault.Wrap(err, fault.Integrity, "%s %s in the store cannot be read", what, name).WithFix("%s", mend)
 }
@@ -126,8 +125,8 @@ func get[M proto.Message](ctx context.Context, s *Store, t Table[M], name string
 	return m, err
 }
 
-// create writes a value under a name that is not taken, and returns its version.
-// ALREADY_EXISTS.
+// create writes a value under a new name and returns its version. It fails with
+// ALREADY_EXISTS if the name is taken.
 func create[M proto.Message](ctx context.Context, s *Store, t Table[M], name, value string) (version int64, err error) {
 	key, err := s.space.Key(t.Kind, name)
 	if err != nil {
@@ -148,9 +147,10 @@ func create[M proto.Message](ctx context.Context, s *Store, t Table[M], name, va
 	return version, err
 }
 
-// update replaces what is stored under a name by what change makes of it, and
-// returns the new version. seen is the version that the caller has read; zero
-// means whatever is stored now. CONFLICT if it has changed since.
+// update replaces the value stored under a name with what change returns for
+// it, and returns the new version. seen is the version that the caller has
+// read; zero means whatever is stored now. It fails with CONFLICT if the value
+// has changed since.
 func update[M proto.Message](ctx context.Context, s *Store, t Table[M], name string, seen int64, change func(stored []byte) (string, error)) (version int64, err error) {
 	key, err := s.space.Key(t.Kind, name)
 	if err != nil {
@@ -190,11 +190,11 @@ func changed[M proto.Message](t Table[M], name string, seen int64) error {
 		With(t.Kind.String(), name).WithFix("look at the %s, then try again", t.Kind)
 }
 
-// suggestFrom bounds how many names an error looks through.
+// suggestFrom bounds how many names are searched for a suggestion.
 const suggestFrom = 1000
 
-// missing is the not-found error of a kind. It suggests a name that memory has:
-// etcd would read every value to list the names.
+// missing returns the not-found error of a kind. It suggests a name from
+// memory, because etcd would read every value to list the names.
 func missing[M proto.Message](s *Store, t Table[M], name string) error {
 	err := fault.New(t.notFound, "there is no %s %q", t.Kind, name)
 	if m := s.memory.Load(); m != nil {
@@ -214,7 +214,8 @@ func encode(m proto.Message) (string, error) {
 	return string(b), nil
 }
 
-// unchanged holds while a key is as it was seen; zero means that it is not there.
+// unchanged returns the condition that a key still has the version that was
+// seen; zero means that the key does not exist.
 func unchanged(key string, seen int64) clientv3.Cmp {
 	return clientv3.Compare(clientv3.ModRevision(key), "=", seen)
 }

@@ -6,35 +6,37 @@
 //
 // # Whose turn it is
 //
-// Each plan goes round the runners that are ready and have prepared it, in
-// strict rotation: 300 calls over three runners are 100 each. Where none has
-// prepared it, it goes round all that are ready, and they prepare on demand.
+// The calls of a plan rotate strictly over the runners that are ready and have
+// prepared it: of 300 calls, three runners get 100 each. If no runner has
+// prepared it, they rotate over all that are ready, which prepare it on demand.
 //
 // # Second attempts
 //
-// A call that provably did not start goes to one other runner, once. A call
-// whose runner was lost while it may have been executing is the caller's to
-// see, unless the context says that it may run twice ([WithIdempotent]); then
-// it too gets one more runner. No call is tried three times.
+// A call that provably did not start is sent to one other runner, once. If a
+// runner is lost while it may have been executing a call, the caller gets the
+// error, unless the context says that the call may run twice
+// ([WithIdempotent]); then it too is sent to one more runner. No call is tried
+// three times.
 //
 // # Runners that do not answer
 //
-// A runner that leaves three calls in a row unanswered past the service's own
-// time gets no more of them while another runner is ready, until it answers a
-// probe. It still counts as attached: its heartbeats go on.
+// A runner that leaves three calls in a row unanswered beyond the service's own
+// time gets no more calls while another runner is ready, until it answers a
+// probe. It still counts as attached, because its heartbeats continue.
 //
 // # The first seconds
 //
-// A core that has just started has no runners yet, though they are on their way
-// back. Calls wait for the first one, for [DefaultStartWait] from the start.
+// A core that has just started has no runners yet, although they are about to
+// redial. Calls wait for the first one, until [DefaultStartWait] after the
+// start.
 //
 // # Preparing
 //
-// [Dispatcher.Prepare] asks all runners at the same time, for a publish, and
-// returns when those that answer in time have done so.
-// [Dispatcher.SetPlans] names the plans that are live: runners that attach
-// later prepare these in the background, and get calls for each of them when
-// they have, as long as another runner can take them.
+// For a publish, [Dispatcher.Prepare] asks all runners at the same time, and
+// returns when those that answer in time have done so. [Dispatcher.SetPlans]
+// sets the plans that are live. Runners that attach later prepare these in the
+// background. Until such a runner has prepared a plan, it gets no calls for it,
+// as long as another runner can take them.
 package dispatch
 
 import (
@@ -52,34 +54,36 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-// Member is a runner as the dispatcher sees it. All methods may be called from
-// many goroutines at once. A member that is no longer ready stays so: it is
-// added anew when it comes back.
+// Member is a runner as the dispatcher sees it. Its methods can be called from
+// many goroutines at the same time. A member that is no longer ready never
+// becomes ready again: a runner that comes back is added as a new member.
 type Member interface {
 	exec.Runner
-	// Info is the runner as it introduced itself.
+	// Info returns the runner as it introduced itself.
 	Info() *ruedov1.Runner
-	// Ready tells whether it takes calls. It is asked for every call.
+	// Ready reports whether the runner accepts calls. It is called for every
+	// call.
 	Ready() bool
-	// Active is the number of calls under way on it.
+	// Active returns the number of calls in flight on the runner.
 	Active() int
-	// Total is the number of calls that it has executed.
+	// Total returns the number of calls that the runner has executed.
 	Total() uint64
 }
 
-// Config says what a Dispatcher needs.
+// Config configures a Dispatcher.
 type Config struct {
 	// StartWait is how long after New calls wait for the first runner; zero
-	// means DefaultStartWait, below zero means not at all.
+	// means DefaultStartWait, and negative means not at all.
 	StartWait time.Duration
 	// Settle is how long Prepare waits for more runners once one is ready; zero
 	// means DefaultSettle.
 	Settle time.Duration
-	// Logger gets what fails in the background; nil discards.
+	// Logger records what fails in the background; nil discards it.
 	Logger *slog.Logger
 }
 
-// Dispatcher spreads calls over runners. It may be used from many goroutines.
+// Dispatcher spreads calls over runners. Its methods can be called from many
+// goroutines.
 type Dispatcher struct {
 	log    *slog.Logger
 	settle time.Duration
@@ -97,7 +101,7 @@ type Dispatcher struct {
 
 var _ exec.Executor = (*Dispatcher)(nil)
 
-// New makes a dispatcher without runners.
+// New returns a dispatcher without runners.
 func New(cfg Config) *Dispatcher {
 	if cfg.StartWait == 0 {
 		cfg.StartWait = DefaultStartWait
@@ -116,14 +120,15 @@ func New(cfg Config) *Dispatcher {
 
 type idempotentKey struct{}
 
-// WithIdempotent marks calls made with the context as ones that may run twice.
+// WithIdempotent marks the calls made with the context as safe to run twice.
 func WithIdempotent(ctx context.Context) context.Context {
 	return context.WithValue(ctx, idempotentKey{}, true)
 }
 
-// Execute sends the call to the runner whose turn it is. NO_RUNNER if none
-// is ready, after a wait if the core has just started; QUEUE_FULL where the plan has its share of calls under way, three
-// quarters of what its runners take.
+// Execute sends the call to the runner whose turn it is. It fails with
+// NO_RUNNER if none is ready, after a wait if the core has just started. It
+// fails with QUEUE_FULL if the plan's share of calls is in flight, which is
+// three quarters of what its runners accept.
 func (d *Dispatcher) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
 	rot := d.rotation(req.Plan)
 	defer rot.underway.Add(-1)
@@ -154,7 +159,7 @@ func (d *Dispatcher) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) 
 	return d.execute(ctx, second, req)
 }
 
-// mayRepeat tells whether another runner may be asked after this failure, and
+// mayRepeat reports whether another runner may be tried after this failure, and
 // could do better.
 func mayRepeat(ctx context.Context, err error) bool {
 	e, ok := errors.AsType[*fault.Error](err)
@@ -169,10 +174,11 @@ func mayRepeat(ctx context.Context, err error) bool {
 	case fault.InputTooLarge, fault.Canceled, fault.Deadline:
 		return false
 	}
-	return e.ConnectCode() != fault.CodeInvalidArgument // another one says the same
+	return e.ConnectCode() != fault.CodeInvalidArgument // another runner would answer the same
 }
 
-// crowded refuses a call whose service has too many under way.
+// crowded returns the error for a call whose service has too many calls in
+// flight.
 func crowded(service string, most int64) error {
 	e := fault.New(fault.QueueFull, "%d calls of service %s are under way and waiting, the limit for one service", most, service).
 		With("limit", fmt.Sprint(most)).WithFix("call again later, or start another runner")
@@ -187,7 +193,8 @@ func (d *Dispatcher) noRunner(cause error) error {
 	return e
 }
 
-// Members gives the runners in the order in which they attached, ready or not.
+// Members returns the runners in the order in which they attached, ready or
+// not.
 func (d *Dispatcher) Members() []Member {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -32,7 +32,7 @@ type member struct {
 	fail     func() error
 	prepare  func(ctx context.Context, id string) error
 
-	concurrency, queue uint32 // what it claims to take; nothing is no bound
+	concurrency, queue uint32 // what it claims to accept; zero means no limit
 }
 
 func (m *member) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
@@ -118,8 +118,8 @@ func unstarted(r fault.Reason) func() error {
 	}
 }
 
-// TestOnePlanLeavesRoomForOthers has calls of one plan stand still until it has
-// its share of what two runners take.
+// TestOnePlanLeavesRoomForOthers blocks calls of one plan until the plan has
+// its share of what two runners accept.
 func TestOnePlanLeavesRoomForOthers(t *testing.T) {
 	d := dispatch.New(dispatch.Config{})
 	t.Cleanup(d.Close)
@@ -191,13 +191,14 @@ func TestRotationIsStrict(t *testing.T) {
 	if got := counts(ms); !slices.Equal(got, []int64{100, 100, 100}) {
 		t.Errorf("one added: %v", got)
 	}
-	// One that drains without being removed leaves its turns to all others.
+	// A runner that drains without being removed leaves its turns to all
+	// others.
 	more := &member{id: "r3"}
 	defer d.Add(more)()
 	defer remove()
 	more.away.Store(true)
 	run(300)
-	got := counts(append(ms, more)) // the turn at which it was noticed may shift one call
+	got := counts(append(ms, more)) // the turn at which that was noticed can shift one call
 	if slices.Min(got[:3]) < 99 || slices.Max(got[:3]) > 101 || got[3] != 0 {
 		t.Errorf("one drains: %v", got)
 	}
@@ -262,7 +263,7 @@ func TestSecondAttempt(t *testing.T) {
 	cancel()
 	for name, test := range map[string]struct {
 		ctx   context.Context
-		n     int // runners; the second one works where there are two
+		n     int // runners; if there are two, the second one works
 		fail  func() error
 		want  fault.Reason // "" is success
 		calls int64
@@ -353,7 +354,7 @@ func TestPrepareDecidesWhoIsAsked(t *testing.T) {
 	if got := counts(ms); !slices.Equal(got, []int64{10, 10, 10}) {
 		t.Errorf("prepared nowhere: %v", got)
 	}
-	// The prepared ones are full: the one that is left prepares on demand.
+	// The prepared runners are full, so the remaining one prepares on demand.
 	ms[0].fail = unstarted(fault.QueueFull)
 	ms[2].away.Store(true)
 	if who, err := call(d, "p"); err != nil || who != "r1" {
@@ -419,7 +420,7 @@ func TestLatecomerPreparesFirst(t *testing.T) {
 	if late.prepares.Load() != 2 {
 		t.Errorf("prepared %d times", late.prepares.Load())
 	}
-	d.SetPlans([]*runnerv1.PrepareRequest{req}) // nothing new to do
+	d.SetPlans([]*runnerv1.PrepareRequest{req}) // nothing has changed
 	if n := ms[0].prepares.Load(); n != 2 {
 		t.Errorf("prepared %d times", n)
 	}

@@ -10,13 +10,13 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/exec"
 )
 
-// live is the members that take calls, as of one version.
+// live is the set of members that accept calls, as of one version.
 type live struct {
 	version uint64
 	members []*member
 }
 
-// member is a Member and what the dispatcher knows of it.
+// member is a Member and what the dispatcher knows about it.
 type member struct {
 	Member
 
@@ -26,7 +26,7 @@ type member struct {
 	prepared  map[string]bool
 	failures  map[string]int
 	asked     map[string]int // preparations in flight for publishes, by plan
-	late      int            // of these, how many no publish waits for any more
+	late      int            // how many of these no publish waits for any more
 	preparing bool
 	mute      bool
 	probe     time.Duration // until the next probe, if it becomes mute
@@ -38,18 +38,19 @@ type member struct {
 	wg     sync.WaitGroup
 }
 
-// rotation is whose turn it is for one plan.
+// rotation decides whose turn it is for one plan.
 type rotation struct {
 	turn       atomic.Uint64
 	underway   atomic.Int64 // calls
 	candidates atomic.Pointer[candidates]
 }
 
-// candidates are the members that a plan goes round, as of one version.
+// candidates are the members that a plan's calls rotate over, as of one
+// version.
 type candidates struct {
 	version uint64
 	members []*member
-	most    int64 // calls of the plan that may be under way; 0 is any number
+	most    int64 // maximum calls of the plan in flight; 0 means no limit
 }
 
 // share returns how many calls of one plan can be in flight on the members.
@@ -63,11 +64,12 @@ func share(members []*member) int64 {
 	return exec.ServiceShare(concurrency, queue)
 }
 
-// maxRotations bounds what is kept of plans that nobody calls any more.
+// maxRotations bounds the rotations that are retained for plans that are no
+// longer called.
 const maxRotations = 1 << 14
 
-// Add makes a runner take part. remove takes it out again; it stops what is
-// being prepared on it and may be called more than once.
+// Add adds a runner. Call remove to remove it again, which stops its
+// preparations; further calls do nothing.
 func (d *Dispatcher) Add(m Member) (remove func()) {
 	n := &member{Member: m, prepared: make(map[string]bool), failures: make(map[string]int), asked: make(map[string]int), wake: make(chan struct{}, 1)}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
@@ -88,8 +90,7 @@ func (d *Dispatcher) Add(m Member) (remove func()) {
 	}
 }
 
-// Close stops what goes on in the background and waits for it. Calls still
-// work.
+// Close stops the background work and waits for it. Calls still work.
 func (d *Dispatcher) Close() {
 	d.mu.Lock()
 	d.closed = true
@@ -101,9 +102,9 @@ func (d *Dispatcher) Close() {
 	}
 }
 
-// publish makes the present state the one that calls see. Mute runners are left
-// out unless there are no others: an answer from one of them is unlikely, but
-// without them it is impossible. With d.mu held.
+// publish makes the current state visible to calls. It leaves out mute runners
+// unless there are no others: an answer from them is unlikely, but without them
+// it is impossible. The caller holds d.mu.
 func (d *Dispatcher) publish() {
 	l := &live{version: d.live.Load().version + 1}
 	var mute []*member
@@ -122,8 +123,8 @@ func (d *Dispatcher) publish() {
 	d.live.Store(l)
 }
 
-// next gives the member whose turn it is, and those that share the plan with
-// it; nil where none is ready.
+// next returns the member whose turn it is, and those that share the plan with
+// it; nil if none is ready.
 func (d *Dispatcher) next(rot *rotation, plan string) (*member, *candidates) {
 	for range 8 {
 		c := d.candidates(rot, plan)
@@ -134,15 +135,16 @@ func (d *Dispatcher) next(rot *rotation, plan string) (*member, *candidates) {
 		if m := c.members[(rot.turn.Add(1)-1)%n]; m.Ready() {
 			return m, c
 		}
-		// It drains or is gone. Take it out of everybody's rotation, so that
-		// its turns are shared and do not all fall to its neighbour.
+		// It drains or is gone. Remove it from all rotations, so that its turns
+		// are shared and do not all fall to its neighbour.
 		d.refresh(c.version)
 	}
 	c := d.candidates(rot, plan)
 	return d.other(c, nil), c
 }
 
-// other gives a ready member besides first: one that shares the plan, else any.
+// other returns a ready member other than first: one that shares the plan if
+// possible, otherwise any.
 func (d *Dispatcher) other(c *candidates, first *member) *member {
 	i := slices.Index(c.members, first)
 	for k := range c.members {
@@ -167,13 +169,13 @@ func (d *Dispatcher) rotation(plan string) *rotation {
 		d.rotations.Clear() // they come back with the next call
 	}
 	r := &rotation{}
-	r.turn.Store(n) // not every plan begins with the same runner
+	r.turn.Store(n) // so that plans begin with different runners
 	got, _ := d.rotations.LoadOrStore(plan, r)
 	return got.(*rotation)
 }
 
-// candidates gives the members that the plan goes round. It costs one
-// comparison as long as nothing has changed.
+// candidates returns the members that the plan's calls rotate over. It costs
+// one comparison as long as nothing has changed.
 func (d *Dispatcher) candidates(rot *rotation, plan string) *candidates {
 	if c := rot.candidates.Load(); c != nil && c.version == d.live.Load().version {
 		return c
@@ -195,8 +197,8 @@ func (d *Dispatcher) candidates(rot *rotation, plan string) *candidates {
 	return c
 }
 
-// refresh takes members that are no longer ready out of the rotation, unless
-// somebody has done so since the version that was seen.
+// refresh removes members that are no longer ready from the rotations, unless
+// that has been done since the version that was seen.
 func (d *Dispatcher) refresh(seen uint64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -10,20 +10,21 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-// ErrUnanswered is the cause with which the deadline of a call must pass for its
-// runner to be blamed: the service's own time and the grace after it are over. A
-// caller's shorter deadline proves nothing about a runner.
+// ErrUnanswered is the cause of a call's context when the service's own time
+// and the grace after it are over. The runner is blamed only for that deadline:
+// a caller's shorter deadline proves nothing about a runner.
 var ErrUnanswered = errors.New("the runner did not answer within the service's own time")
 
 const (
-	// maxUnanswered is after how many unanswered calls without an answer between
-	// them a runner counts as mute.
+	// maxUnanswered is the number of consecutive unanswered calls after which a
+	// runner counts as mute.
 	maxUnanswered = 3
 	// A mute runner is probed after minProbe at first, then at intervals that
-	// double up to maxProbe. The interval starts over when it answers a call.
+	// double up to maxProbe. The interval is reset when the runner answers a
+	// call.
 	minProbe = time.Second
 	maxProbe = time.Minute
-	// probeTimeout is how long it gets to answer a probe.
+	// probeTimeout is how long a runner has to answer a probe.
 	probeTimeout = 5 * time.Second
 )
 
@@ -38,8 +39,8 @@ func (d *Dispatcher) execute(ctx context.Context, m *member, req *runnerv1.Execu
 	return res, err
 }
 
-// failed counts a call that the runner never answered. An answer of any kind
-// resets the count; what the core itself refused or gave up on proves nothing.
+// failed counts a call that the runner never answered. Any answer resets the
+// count. A call that the core itself refused or gave up proves nothing.
 func (d *Dispatcher) failed(ctx context.Context, m *member, err error) {
 	e := fault.Of(err)
 	switch {
@@ -59,7 +60,7 @@ func (d *Dispatcher) mute(m *member) {
 	}
 }
 
-// silence reports whether the runner was not mute before.
+// silence marks a runner as mute. It reports whether it was not mute before.
 func (d *Dispatcher) silence(m *member) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -75,10 +76,10 @@ func (d *Dispatcher) silence(m *member) bool {
 	return true
 }
 
-// probe asks a mute runner for a plan that does not exist. That costs it next
-// to nothing, and takes the way of all calls. PLAN_NOT_FOUND is the answer. See
-// "Why is a mute runner probed with a plan that does not exist?" in
-// docs/RATIONALE.md.
+// probe calls a plan that does not exist on a mute runner, and expects
+// PLAN_NOT_FOUND. That costs the runner next to nothing and takes the same path
+// as every call. See "Why is a mute runner probed with a plan that does not
+// exist?" in docs/RATIONALE.md.
 func (d *Dispatcher) probe(m *member) {
 	req := &runnerv1.ExecuteRequest{Plan: strings.Repeat("0", 64), CallId: "probe"}
 	d.mu.Lock()
@@ -103,7 +104,8 @@ func (d *Dispatcher) probe(m *member) {
 	defer d.log.Info("runner answers again", "runner", m.Info().GetId())
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	// If it becomes mute again without an answered call between, it waits longer.
+	// If the runner becomes mute again before it answers a call, it waits
+	// longer.
 	m.mute, m.probe = false, wait
 	m.unanswered.Store(0)
 	d.publish()

@@ -12,20 +12,22 @@ import (
 )
 
 const (
-	// remembered is how long it is known who has prepared a plan that is not
-	// live: one that is being published, or was just replaced.
+	// remembered is how long the dispatcher remembers which members have
+	// prepared a plan that is not live: one that is being published, or was
+	// just replaced.
 	remembered = 10 * time.Minute
-	// patience is how long a runner gets to prepare one plan.
+	// patience is how long a runner has to prepare one plan.
 	patience = 2 * time.Minute
-	// attempts in the background, after which the plan is left to demand.
+	// attempts is how often preparing in the background is tried. After that
+	// the plan is prepared on demand.
 	attempts = 5
 )
 
-// plan is a plan that the dispatcher knows.
+// plan is a plan that the dispatcher knows about.
 type plan struct {
 	req   *runnerv1.PrepareRequest
 	live  bool
-	until time.Time // forgotten then, where it is not live
+	until time.Time // when the plan is forgotten if it is not live
 }
 
 func (d *Dispatcher) prepareOn(ctx context.Context, m *member, req *runnerv1.PrepareRequest) (*ruedov1.Preparation, error) {
@@ -48,9 +50,10 @@ func (d *Dispatcher) prepareOn(ctx context.Context, m *member, req *runnerv1.Pre
 	return p, nil
 }
 
-// SetPlans names all plans that are live. Runners that have not prepared one
-// of them do so in the background, one after the other; nothing is forgotten at
-// once, so that calls to a plan that was just replaced stay where it is warm.
+// SetPlans sets the plans that are live. Runners prepare those that they lack
+// in the background, one after the other. A plan that is no longer live is
+// remembered for a while, so that calls to a plan that was just replaced still
+// go to runners on which it is warm.
 func (d *Dispatcher) SetPlans(reqs []*runnerv1.PrepareRequest) {
 	now := time.Now()
 	d.mu.Lock()
@@ -77,7 +80,7 @@ func (d *Dispatcher) SetPlans(reqs []*runnerv1.PrepareRequest) {
 	}
 }
 
-// remember notes a plan. With d.mu held.
+// remember records a plan. The caller holds d.mu.
 func (d *Dispatcher) remember(req *runnerv1.PrepareRequest, live bool) {
 	p := d.plans[req.Id]
 	if p == nil {
@@ -88,8 +91,8 @@ func (d *Dispatcher) remember(req *runnerv1.PrepareRequest, live bool) {
 	p.until = time.Now().Add(remembered)
 }
 
-// prepareSoon lets a member prepare what it lacks, one plan after the other.
-// With d.mu held.
+// prepareSoon makes a member prepare the plans that it lacks, one after the
+// other. The caller holds d.mu.
 func (d *Dispatcher) prepareSoon(m *member) {
 	if m.preparing {
 		select {
@@ -105,8 +108,8 @@ func (d *Dispatcher) prepareSoon(m *member) {
 	m.wg.Go(func() { d.catchUp(m) })
 }
 
-// lacking gives the live plans that a member has still to prepare, those first
-// that failed least. With d.mu held.
+// lacking returns the live plans that a member has yet to prepare, those with
+// the fewest failures first. The caller holds d.mu.
 func (d *Dispatcher) lacking(m *member) []*runnerv1.PrepareRequest {
 	if !m.Ready() {
 		return nil
@@ -123,7 +126,7 @@ func (d *Dispatcher) lacking(m *member) []*runnerv1.PrepareRequest {
 	return reqs
 }
 
-// catchUp prepares on a member until it lacks nothing.
+// catchUp prepares plans on a member until it lacks none.
 func (d *Dispatcher) catchUp(m *member) {
 	for {
 		d.mu.Lock()
@@ -140,7 +143,7 @@ func (d *Dispatcher) catchUp(m *member) {
 		if failed > 0 {
 			select {
 			case <-time.After(time.Second << failed):
-			case <-m.wake: // there may be something new, which comes first
+			case <-m.wake: // there may be a new plan, which comes first
 				continue
 			case <-m.ctx.Done():
 				continue
@@ -156,16 +159,16 @@ func (d *Dispatcher) catchUp(m *member) {
 	}
 }
 
-// unprepared notes that a member could not prepare a plan, and says so once.
+// unprepared records that a member could not prepare a plan, and logs it once.
 func (d *Dispatcher) unprepared(m *member, req *runnerv1.PrepareRequest, err error) {
 	d.mu.Lock()
 	first := m.failures[req.Id] == 0
 	m.failures[req.Id]++
 	switch blame(err) {
 	case planFault:
-		m.failures[req.Id] = attempts // it will say the same again
+		m.failures[req.Id] = attempts // it would fail the same way again
 	case nobodysFault:
-		m.failures[req.Id] = min(m.failures[req.Id], attempts-1) // it may pass at any time
+		m.failures[req.Id] = min(m.failures[req.Id], attempts-1) // it may succeed at any time
 	}
 	d.mu.Unlock()
 	if first {

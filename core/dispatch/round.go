@@ -17,7 +17,8 @@ import (
 const DefaultSettle = 5 * time.Second
 
 // maxAsked bounds the preparations that publishes have in flight on one runner.
-// One that has as many does not answer; asking it for more is only memory.
+// A runner with that many does not answer; asking it for more would only cost
+// memory.
 const maxAsked = 16
 
 // round is one Prepare: all runners are asked at the same time.
@@ -35,7 +36,7 @@ type round struct {
 	out      []*ruedov1.Preparation // nil until the member has answered
 	errs     []error
 	waiting  int // members that have not answered
-	punctual int // of these, how many owe no answer to an earlier round
+	punctual int // how many of these owe no answer to an earlier round
 	overdue  []bool
 	decided  bool
 }
@@ -46,17 +47,18 @@ type answer struct {
 	err error
 }
 
-// Prepare has all ready runners prepare a plan, at the same time, and returns
-// what each of them said. It waits for all of them until one is ready, and then
-// for the others for Settle, but not for runners that owe an answer since an
-// earlier Prepare. The preparation of a runner that was not waited for says so;
-// the runner goes on in the background and gets calls for the plan when it is
-// ready.
+// Prepare makes all ready runners prepare a plan at the same time, and returns
+// the preparation of each. It waits until one of them is ready, and then up to
+// Settle for the others. It does not wait for runners that still owe an answer
+// to an earlier Prepare. If a runner was not waited for, its preparation says
+// so. Such a runner goes on in the background and gets calls for the plan when
+// it is ready.
 //
-// NO_RUNNER if none is ready to be asked. If no runner could prepare the plan, the
-// error says why: with the runner's reason if it is the plan's own fault,
-// PREPARE_UNAVAILABLE if the runners were lost or did not answer before ctx
-// ended, else PREPARE_FAILED. The preparations are returned as well.
+// It fails with NO_RUNNER if no runner is ready to be asked. If no runner could
+// prepare the plan, the error says why: it has the runner's reason if the plan
+// itself is at fault, PREPARE_UNAVAILABLE if the runners were lost or did not
+// answer before ctx ended, and PREPARE_FAILED otherwise. The preparations are
+// returned as well.
 func (d *Dispatcher) Prepare(ctx context.Context, req *runnerv1.PrepareRequest) ([]*ruedov1.Preparation, error) {
 	r := d.ask(ctx, req)
 	if len(r.members) == 0 {
@@ -101,7 +103,8 @@ func (d *Dispatcher) ask(ctx context.Context, req *runnerv1.PrepareRequest) *rou
 			continue
 		}
 		m.asked[req.Id]++
-		// The caller's end is the end of this too, until the round leaves it behind.
+		// This ends with the caller's context, until the round leaves it
+		// behind.
 		mctx, cancel := context.WithTimeout(m.ctx, patience)
 		r.stop, r.cancel = append(r.stop, context.AfterFunc(ctx, cancel)), append(r.cancel, cancel)
 		m.wg.Go(func() {
@@ -112,7 +115,8 @@ func (d *Dispatcher) ask(ctx context.Context, req *runnerv1.PrepareRequest) *rou
 	return r
 }
 
-// prepare asks one runner. Nobody may be waiting for the answer any more.
+// prepare asks one runner. When it answers, the caller may no longer be
+// waiting.
 func (r *round) prepare(ctx context.Context, i int, m *member) {
 	p, err := r.d.prepareOn(ctx, m, r.req)
 	r.answers <- answer{i, p, err}
@@ -121,10 +125,10 @@ func (r *round) prepare(ctx context.Context, i int, m *member) {
 	}
 	r.d.mu.Lock()
 	defer r.d.mu.Unlock()
-	r.d.prepareSoon(m) // what it left out while this was in flight
+	r.d.prepareSoon(m) // what it did not prepare while this was in flight
 }
 
-// over notes that a runner has answered. It reports whether that was late.
+// over records that a runner has answered. It reports whether that was late.
 func (r *round) over(m *member) bool {
 	r.d.mu.Lock()
 	defer r.d.mu.Unlock()
@@ -173,7 +177,7 @@ func (r *round) leaveBehind() {
 	for _, stop := range r.stop {
 		stop()
 	}
-	for more := true; more; { // what came meanwhile
+	for more := true; more; { // what arrived meanwhile
 		select {
 		case a := <-r.answers:
 			r.take(a)
@@ -185,14 +189,14 @@ func (r *round) leaveBehind() {
 		if r.out[i] != nil {
 			continue
 		}
-		// One that answers right now finds the mark when it gets the lock.
+		// A runner that answers right now finds the mark when it gets the lock.
 		r.late[m] = true
 		m.late++
 		r.out[i] = &ruedov1.Preparation{Runner: m.Info().GetId(), Late: true, Error: "is still preparing it, and gets calls for it when it is ready"}
 	}
 }
 
-// giveUp ends what is in flight and says why nobody is ready.
+// giveUp ends what is in flight and returns why no runner is ready.
 func (r *round) giveUp(ctx context.Context) error {
 	for _, cancel := range r.cancel {
 		cancel()
@@ -207,7 +211,7 @@ func (r *round) giveUp(ctx context.Context) error {
 			r.out[i] = &ruedov1.Preparation{Runner: m.Info().GetId(), Late: true, Error: "did not answer in time"}
 		}
 	}
-	// The plan's own fault tells more than a runner that broke down.
+	// A fault of the plan is more informative than a runner that broke down.
 	worst := slices.MinFunc(r.errs, func(a, b error) int { return cmp.Compare(blame(a), blame(b)) })
 	e := *fault.Of(worst)
 	switch blame(worst) {
@@ -221,7 +225,8 @@ func (r *round) giveUp(ctx context.Context) error {
 	return &e
 }
 
-// Whose fault it is that a plan could not be prepared, what tells most first.
+// Whose fault it is that a plan could not be prepared, the most informative
+// first.
 const (
 	planFault    = iota // any runner would say the same
 	runnerFault         // this runner cannot

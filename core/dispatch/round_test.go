@@ -26,7 +26,7 @@ func TestARunnerThatIgnoresPrepareDelaysAPublishForSecondsAndOnlyOnce(t *testing
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 		began := time.Now()
 		got, err := d.Prepare(ctx, plan("p"))
-		cancel() // as the publish does when it is over
+		cancel() // as a publish does when it returns
 		if err != nil {
 			t.Fatal(err)
 		}

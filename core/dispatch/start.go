@@ -9,23 +9,23 @@ import (
 )
 
 // DefaultStartWait is how long after its start a core waits for its first
-// runner: runners that know it redial several times a second.
+// runner. Runners that know the core redial several times a second.
 const DefaultStartWait = 2 * time.Second
 
-// maxWaiting bounds the calls that wait for the first runner: each holds its
-// input.
+// maxWaiting bounds the calls that wait for the first runner, because each of
+// them holds its input.
 const maxWaiting = 1024
 
-// start is the time in which calls wait for the first runner. It ends with that
-// runner, or when the time is over, and never comes again.
+// start is the period in which calls wait for the first runner. It ends when
+// that runner is added or the time is over, and is never repeated.
 type start struct {
 	until   time.Time
 	came    chan struct{} // closed when the first runner is added
 	waiting atomic.Int64
 }
 
-// await returns nil when a runner has come. Otherwise the error says why the
-// call did not start.
+// await returns nil when a runner has been added. Otherwise its error says why
+// the call did not start.
 func (d *Dispatcher) await(ctx context.Context) error {
 	s := &d.start
 	left := time.Until(s.until)
@@ -50,7 +50,7 @@ func (d *Dispatcher) await(ctx context.Context) error {
 	}
 }
 
-// arrived notes that a runner was added. With d.mu held.
+// arrived records that a runner was added. The caller holds d.mu.
 func (s *start) arrived() {
 	select {
 	case <-s.came:
@@ -59,8 +59,8 @@ func (s *start) arrived() {
 	}
 }
 
-// Ready reports whether a runner takes calls: what a load balancer asks of a
-// core before it sends any.
+// Ready reports whether a runner accepts calls. A load balancer asks this
+// before it sends calls to the core.
 func (d *Dispatcher) Ready() bool {
 	for _, m := range d.live.Load().members {
 		if m.Ready() {

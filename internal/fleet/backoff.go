@@ -6,9 +6,10 @@ import (
 	"time"
 )
 
-// Backoff spaces retries: each wait about doubles, with jitter so that a fleet
-// does not come back all at once. The zero Backoff begins at 100 ms and stays
-// at 2 s. It is for one goroutine.
+// Backoff spaces retries: each wait is about twice the one before, with jitter,
+// so that the processes of a fleet do not all come back at the same time. The
+// zero Backoff begins at 100 ms and grows to 2 s. It is not safe for concurrent
+// use.
 type Backoff struct {
 	// Base is the first wait; zero means 100 ms.
 	Base time.Duration
@@ -18,7 +19,8 @@ type Backoff struct {
 	next time.Duration
 }
 
-// Wait waits for the next retry. It gives ctx's error where ctx ends first.
+// Wait waits until the next retry is due. It returns ctx's error if ctx ends
+// first.
 func (b *Backoff) Wait(ctx context.Context) error {
 	t := time.NewTimer(b.step())
 	defer t.Stop()
@@ -30,10 +32,10 @@ func (b *Backoff) Wait(ctx context.Context) error {
 	}
 }
 
-// Reset makes the next wait the first again.
+// Reset makes the next wait as short as the first.
 func (b *Backoff) Reset() { b.next = 0 }
 
-// step gives 50 to 100 % of the wait whose turn it is.
+// step returns 50 to 100 % of the next wait.
 func (b *Backoff) step() time.Duration {
 	base, most := b.Base, b.Max
 	if base <= 0 {

@@ -20,8 +20,8 @@ type Config struct {
 	Hosts []string
 	// TLS for etcd; nil means none.
 	TLS *tls.Config
-	// Client is used instead of Hosts, and is not closed. It is how the assembler
-	// of a program hands in the embedded store.
+	// Client is used instead of Hosts, and is not closed. The program passes in
+	// the client of the embedded store this way.
 	Client *clientv3.Client
 	// Cluster is the cluster id. Required.
 	Cluster string
@@ -32,9 +32,10 @@ type Config struct {
 }
 
 // Cluster is the part of etcd that belongs to one cluster id. It owns the etcd
-// client and hands it to nobody: rooms that store things use Get, Txn and Watch,
-// and need etcd's own package to say what to write; all others use the methods
-// that say what they do. Its methods may be called from many goroutines.
+// client and never exposes it. Packages that store things use Get, Txn and
+// Watch, and describe their writes with etcd's own package; all others use the
+// methods that are named after what they do. Its methods can be called from
+// many goroutines.
 //
 // Campaigning for the cluster's leader belongs here as well, next to
 // [Cluster.AnnounceCore]: it also needs the client, the space and a lease.
@@ -48,7 +49,7 @@ type Cluster struct {
 }
 
 // Open connects to a cluster. It does not wait for an answer: the first
-// operation finds out. CONFIG_INVALID.
+// operation finds out whether the store is there. It fails with CONFIG_INVALID.
 func Open(cfg Config) (*Cluster, error) {
 	space, err := keys.NewSpace(cfg.Cluster)
 	if err != nil {
@@ -70,19 +71,19 @@ func Open(cfg Config) (*Cluster, error) {
 	return c, nil
 }
 
-// Close ends the connection, if Open made it. Everything that uses the cluster
-// is closed before.
+// Close closes the connection, if Open made it. First close everything that
+// uses the cluster.
 func (c *Cluster) Close() {
 	if c.own {
-		_ = c.client.Close() // it only ever says that it was closed
+		_ = c.client.Close() // the only error is that it was already closed
 	}
 }
 
-// Space builds the keys of the cluster.
+// Space returns the builder of the cluster's keys.
 func (c *Cluster) Space() keys.Space { return c.space }
 
 // Do runs one operation within OpTimeout and translates its error with [Fault].
-// doing says what is tried, for example "write service greet".
+// doing describes the operation, for example "write service greet".
 func (c *Cluster) Do(ctx context.Context, doing string, op func(ctx context.Context) error) error {
 	opctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
@@ -113,7 +114,7 @@ func (c *Cluster) AnnounceCore(ctx context.Context, core *ruedov1.Core, ttl time
 }
 
 // RegisterRunner lists a runner until the membership is closed, as
-// [Cluster.AnnounceCore] does a core.
+// [Cluster.AnnounceCore] lists a core.
 func (c *Cluster) RegisterRunner(ctx context.Context, runner *ruedov1.Runner, ttl time.Duration) (*Membership, error) {
 	return c.announce(ctx, keys.KindRunner, runner.GetId(), runner, ttl, c.logger)
 }

@@ -17,17 +17,19 @@ import (
 )
 
 const (
-	// A store that vanished without a word is found out within these two.
+	// A store that vanished without closing the connection is detected within
+	// the sum of these two.
 	aliveEvery   = 10 * time.Second
 	aliveTimeout = 3 * time.Second
 	// reconnectMax is the longest wait between attempts to reach a store that
-	// was away; gRPC's own is two minutes.
+	// was away; gRPC's default is two minutes.
 	reconnectMax = 2 * time.Second
 )
 
 // connect returns a client of the etcd at hosts, each "host:port". It does not
-// wait for an answer: the first operation finds out. A nil tls means none.
-// CONFIG_INVALID if there are no hosts, or a malformed one.
+// wait for an answer: the first operation finds out whether the store is there.
+// A nil tls means no TLS. It fails with CONFIG_INVALID if there are no hosts or
+// one is malformed.
 func connect(hosts []string, tls *tls.Config) (*clientv3.Client, error) {
 	if len(hosts) == 0 {
 		return nil, fault.New(fault.ConfigInvalid, "no store is named").
@@ -43,7 +45,7 @@ func connect(hosts []string, tls *tls.Config) (*clientv3.Client, error) {
 		TLS:                  tls,
 		DialKeepAliveTime:    aliveEvery,
 		DialKeepAliveTimeout: aliveTimeout,
-		// What it has to say comes back as errors.
+		// The client reports its problems as errors, too.
 		Logger: zap.NewNop(),
 		DialOptions: []grpc.DialOption{grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: reconnectMax},
@@ -66,7 +68,7 @@ func checkHost(h string) error {
 		WithFix("name each etcd as host:port, for example 127.0.0.1:2379")
 }
 
-// unreachable says which store did not answer at the start.
+// unreachable returns the error for a store that did not answer at the start.
 func unreachable(err error, hosts []string) error {
 	e, ok := err.(*fault.Error)
 	if !ok || e.Reason != fault.StoreUnavailable || len(hosts) == 0 {

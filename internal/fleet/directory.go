@@ -16,7 +16,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/keys"
 )
 
-// DirectoryConfig says which cluster a directory is of.
+// DirectoryConfig says which cluster to open a directory of.
 type DirectoryConfig struct {
 	// Hosts of etcd, each "host:port". At least one.
 	Hosts []string
@@ -35,20 +35,21 @@ type DirectoryConfig struct {
 // replaced by an older copy of itself, which a watch does not report.
 const relistEvery = 30 * time.Second
 
-// Directory is what a runner sees of the store: where the cores are, and its
-// own registration. Its methods may be called from many goroutines.
+// Directory is a runner's view of the store: where the cores are, and its own
+// registration. Its methods can be called from many goroutines.
 type Directory struct {
 	cluster *Cluster
 	ttl     time.Duration
 	logger  *slog.Logger
 
-	ctx    context.Context // of everything started here; ended by Close
+	ctx    context.Context // of everything that is started here; cancelled by Close
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 }
 
-// Dial connects to the store. STORE_UNAVAILABLE, with the hosts named, if it
-// does not answer within ctx or 2 s; STORE_FORMAT; CONFIG_INVALID.
+// Dial connects to the store. It fails with STORE_UNAVAILABLE, which names the
+// hosts, if the store does not answer within ctx or 2 s; or with STORE_FORMAT
+// or CONFIG_INVALID.
 func Dial(ctx context.Context, cfg DirectoryConfig) (*Directory, error) {
 	c, err := Open(Config{Hosts: cfg.Hosts, TLS: cfg.TLS, Cluster: cfg.Cluster, Logger: cfg.Logger})
 	if err != nil {
@@ -63,9 +64,10 @@ func Dial(ctx context.Context, cfg DirectoryConfig) (*Directory, error) {
 	return d, nil
 }
 
-// Cores sends the cores of the cluster, sorted by id: those that there are
-// first, then all of them again after each change. A slow receiver gets the
-// latest; what it receives is not to be changed. The channel is closed when ctx ends or the directory is closed.
+// Cores sends the cores of the cluster, sorted by id: the current ones first,
+// then all of them again after each change. A slow receiver gets the latest
+// set. Receivers must not change what they receive. The channel is closed when
+// ctx ends or the directory is closed.
 func (d *Directory) Cores(ctx context.Context) <-chan []*ruedov1.Core {
 	out := make(chan []*ruedov1.Core)
 	ctx, cancel := context.WithCancel(ctx)
@@ -75,12 +77,12 @@ func (d *Directory) Cores(ctx context.Context) <-chan []*ruedov1.Core {
 		defer cancel()
 		defer stop()
 		var retry Backoff
-		var sent []*ruedov1.Core // nil before the first
+		var sent []*ruedov1.Core // nil before the first set is sent
 		for ctx.Err() == nil {
 			if d.follow(ctx, out, &sent) {
 				retry.Reset()
 			}
-			// A compaction, or a store that is away: list again.
+			// After a compaction, or if the store is away, list again.
 			_ = retry.Wait(ctx)
 		}
 	})
@@ -151,7 +153,7 @@ func (d *Directory) put(cores map[string]*ruedov1.Core, key string, value []byte
 
 func same(a, b *ruedov1.Core) bool { return proto.Equal(a, b) }
 
-// sorted returns a set that is never nil.
+// sorted returns the cores sorted by id. The slice is never nil.
 func sorted(cores map[string]*ruedov1.Core) []*ruedov1.Core {
 	set := make([]*ruedov1.Core, 0, len(cores))
 	for _, key := range slices.Sorted(maps.Keys(cores)) {
@@ -171,7 +173,7 @@ func (d *Directory) Register(ctx context.Context, r *ruedov1.Runner) (leave func
 	if _, ok := m.announced(); ok {
 		logger.Info("registered runner with etcd database")
 	}
-	// Where nobody leaves, Close ends it; its lease runs out then.
+	// If leave is not called, Close cancels it, and its lease runs out.
 	stop := context.AfterFunc(d.ctx, m.cancel)
 	d.wg.Go(m.wg.Wait)
 	return func(ctx context.Context) error {
@@ -180,8 +182,9 @@ func (d *Directory) Register(ctx context.Context, r *ruedov1.Runner) (leave func
 	}, nil
 }
 
-// Close ends every channel and every registration that was not left, and waits
-// for them. Registrations that were not left go when their lease runs out.
+// Close closes every channel, ends every registration whose leave was not
+// called, and waits for them. Those registrations disappear when their lease
+// runs out.
 func (d *Directory) Close() error {
 	d.cancel()
 	d.wg.Wait()

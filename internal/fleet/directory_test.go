@@ -17,7 +17,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/etcdembed"
 )
 
-// buffer is a log that a test reads while it is written.
+// buffer is a log that a test can read while it is being written.
 type buffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -63,7 +63,7 @@ func deleteCore(t *testing.T, s *etcdembed.Server, id string) {
 	}
 }
 
-// await reads sets of cores until one is as wanted.
+// await reads sets of cores until the wanted one arrives.
 func await(t *testing.T, ch <-chan []*ruedov1.Core, want string) {
 	t.Helper()
 	deadline := time.After(patience)
@@ -109,7 +109,7 @@ func TestCoresAreFollowed(t *testing.T) {
 	putCore(t, s, "main-2", "y", "other")
 	deleteCore(t, s, "a")
 	await(t, ch, "b=u3 ")
-	// What is no core is not shown, and harms nothing.
+	// Keys and values that are not cores are not shown, and do no harm.
 	for _, key := range []string{"/ruedo/main/cores/../x", "/ruedo/main/cores/a/b", "/ruedo/main/cores/UP", "/ruedo/main/cores/c"} {
 		if _, err := s.Client().Put(t.Context(), key, "\xff\xff\xff\xff"); err != nil {
 			t.Fatal(err)
@@ -151,7 +151,7 @@ func TestCoresSurviveAnOutageWithCompaction(t *testing.T) {
 	await(t, ch, "a=u1 b=u1 ")
 	endpoint := s.Endpoint()
 	stop(t, s)
-	// Changed and compacted where the watch cannot see it.
+	// Changed and compacted while the watch cannot see it.
 	s = embedded(t, etcdembed.Config{Dir: dir})
 	deleteCore(t, s, "a")
 	for i := range 20 {
@@ -203,7 +203,7 @@ func TestRegister(t *testing.T) {
 			t.Errorf("id %q is registered", id)
 		}
 	}
-	// Not left: Close ends it, and its lease runs out.
+	// leave is not called: Close ends the registration, and its lease runs out.
 	if _, err := d.Register(t.Context(), &ruedov1.Runner{Id: "edge-1"}); err != nil {
 		t.Fatal(err)
 	}
@@ -213,7 +213,7 @@ func TestRegister(t *testing.T) {
 	eventually(t, "the registration ran out", func() bool { _, _, ok := stored(t, s.Client()); return !ok })
 }
 
-// The runner room declares this; it must fit.
+// Package runner declares this interface; Directory must implement it.
 var _ interface {
 	Cores(ctx context.Context) <-chan []*ruedov1.Core
 	Register(ctx context.Context, r *ruedov1.Runner) (leave func(context.Context) error, err error)

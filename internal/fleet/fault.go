@@ -11,11 +11,11 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-// Fault turns an error of the etcd client into what it means to us: ctx's own
-// error where the caller went away, STORE_UNAVAILABLE, STORE_FULL,
-// REQUEST_INVALID where a value is too large, or INTERNAL. doing says what was
-// tried, for example "write service greet". ctx is the caller's context, not
-// the one that bounded the operation.
+// Fault translates an error of the etcd client: into ctx's own error if the
+// caller went away, or else STORE_UNAVAILABLE, STORE_FULL, REQUEST_INVALID (if
+// a value is too large) or INTERNAL. doing describes the operation, for example
+// "write service greet". ctx is the caller's context, not the one that bounded
+// the operation.
 func Fault(ctx context.Context, err error, doing string) error {
 	if err == nil {
 		return nil

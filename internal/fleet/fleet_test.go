@@ -24,7 +24,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience is how long a test waits for what must come.
+// patience is how long a test waits for a condition.
 const patience = 15 * time.Second
 
 // eventually polls until ok.
@@ -57,7 +57,7 @@ func stop(t *testing.T, s *etcdembed.Server) {
 	}
 }
 
-// connect makes a client over the network.
+// connected returns a client that connects over the network.
 func connected(t *testing.T, s *etcdembed.Server) *clientv3.Client {
 	t.Helper()
 	c, err := connect([]string{s.Endpoint()}, nil)
@@ -68,7 +68,8 @@ func connected(t *testing.T, s *etcdembed.Server) *clientv3.Client {
 	return c
 }
 
-// silent is the address of a port that accepts connections and says nothing.
+// silent returns the address of a port that accepts connections and never
+// answers.
 func silent(t *testing.T) string {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -169,7 +170,7 @@ func TestFormat(t *testing.T) {
 	if got, err := s.Client().Get(t.Context(), "/ruedo/a/meta/format"); err != nil || got.Count != 0 {
 		t.Errorf("a look wrote the format: %v, %v", got, err)
 	}
-	// Many at once, as cores that start together.
+	// Many at the same time, like cores that start together.
 	errs := make(chan error)
 	for range 8 {
 		go func() { errs <- check("b", true) }()
@@ -259,7 +260,7 @@ func TestFullStore(t *testing.T) {
 	}
 }
 
-// room makes room in a full store, as its operator does.
+// room makes room in a full store, as its operator would.
 func room(t *testing.T, s *etcdembed.Server) {
 	t.Helper()
 	c, err := connect([]string{s.Endpoint()}, nil)

@@ -15,10 +15,10 @@ import (
 // Format is the storage format that this program reads and writes.
 const Format = 1
 
-// CheckFormat makes sure that the cluster's keys are of this program's format
-// and returns the stored value, nil if there is none: STORE_FORMAT if they are
-// not, STORE_UNAVAILABLE, with the hosts named, if the store does not answer
-// within ctx or OpTimeout.
+// CheckFormat checks that the cluster's keys have this program's format. It
+// returns the stored value, nil if there is none. It fails with STORE_FORMAT if
+// the format is another one, and with STORE_UNAVAILABLE, which names the hosts,
+// if the store does not answer within ctx or OpTimeout.
 func (c *Cluster) CheckFormat(ctx context.Context) (value []byte, err error) {
 	var got *clientv3.GetResponse
 	err = c.Do(ctx, "read the storage format", func(ctx context.Context) (err error) {
@@ -34,10 +34,10 @@ func (c *Cluster) CheckFormat(ctx context.Context) (value []byte, err error) {
 	return got.Kvs[0].Value, ReadFormat(got.Kvs[0].Value, c.space)
 }
 
-// CreateFormat writes the format if there is none and returns what is stored;
-// several processes may do so at the same time. If cores are registered, the
-// cluster is not new and has lost its format with everything else: STORE_EMPTY,
-// unless acceptEmpty.
+// CreateFormat writes the format if there is none, and returns the stored
+// value. Several processes can call it at the same time. If cores are
+// registered, the cluster is not new and has lost its format along with
+// everything else. Then it fails with STORE_EMPTY, unless acceptEmpty is true.
 func (c *Cluster) CreateFormat(ctx context.Context, acceptEmpty bool) (value []byte, err error) {
 	value, err = proto.Marshal(&storev1.Format{Number: Format, Id: rand.Text()})
 	if err != nil {
@@ -67,8 +67,8 @@ func (c *Cluster) CreateFormat(ctx context.Context, acceptEmpty bool) (value []b
 	return kvs[0].Value, ReadFormat(kvs[0].Value, c.space)
 }
 
-// ReadFormat reports, by its error, whether a stored format is one that this
-// program reads and writes: STORE_FORMAT.
+// ReadFormat returns STORE_FORMAT unless a stored format is one that this
+// program reads and writes.
 func ReadFormat(value []byte, space keys.Space) error {
 	var f storev1.Format
 	switch err := proto.Unmarshal(value, &f); {
@@ -82,14 +82,15 @@ func ReadFormat(value []byte, space keys.Space) error {
 	return nil
 }
 
-// SameStore reports whether two format values are of one store for certain. A
-// format that an older version wrote has no id, so nothing is certain of it.
+// SameStore reports whether two format values certainly belong to the same
+// store. A format that an older version wrote has no id, so nothing is certain
+// about it.
 func SameStore(a, b []byte) bool {
 	var fa, fb storev1.Format
 	return proto.Unmarshal(a, &fa) == nil && proto.Unmarshal(b, &fb) == nil && fa.GetId() != "" && fa.GetId() == fb.GetId()
 }
 
-// StoreEmpty makes the error for a store that has lost its catalog.
+// StoreEmpty returns the error for a store that has lost its catalog.
 func StoreEmpty(format string, args ...any) *fault.Error {
 	return fault.New(fault.StoreEmpty, "the store has lost its data: "+format, args...).
 		WithFix("restore the data of etcd; or, to go on with what the store has now, restart the core with --accept-empty")

@@ -11,14 +11,14 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// DefaultTTL is how long the entry of a process that died stays.
+// DefaultTTL is how long the entry of a process that has died remains.
 const DefaultTTL = 5 * time.Second
 
 // DefaultOpTimeout bounds one operation on the store.
 const DefaultOpTimeout = 2 * time.Second
 
-// Membership is an entry in the store that lives as long as its announcer.
-// Its methods may be called from many goroutines.
+// Membership is an entry in the store that lives as long as its announcer. Its
+// methods can be called from many goroutines.
 type Membership struct {
 	client *clientv3.Client
 	key    string
@@ -30,9 +30,9 @@ type Membership struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
-	// writing is held by whoever writes the entry, so that values do not cross.
-	// A write can take as long as the store lets it: hence no mutex, which
-	// nobody can stop waiting for.
+	// writing is the lock for writing the entry, so that values do not overtake
+	// each other. It is not a mutex because a write takes as long as the store
+	// does, and waiting for it must end with a context.
 	writing chan struct{}
 
 	mu    sync.Mutex
@@ -41,11 +41,11 @@ type Membership struct {
 	lease clientv3.LeaseID
 }
 
-// announce puts value at key under a lease and keeps it there until Close.
-// ctx bounds the first announcement only; if that fails, nothing is left behind
-// and the error is a *fault.Error. A full store is not a failure: the entry
-// appears when there is room again. A ttl of zero means [DefaultTTL]; etcd counts
-// in whole seconds. A nil logger discards.
+// announce puts value at key under a lease and keeps it there until Close. ctx
+// bounds the first announcement only; if that fails, nothing is left behind and
+// the error is a *fault.Error. A full store is not a failure: the entry appears
+// when there is room again. A ttl of zero means [DefaultTTL]; etcd counts in
+// whole seconds. A nil logger discards all messages.
 func announce(ctx context.Context, client *clientv3.Client, key string, value []byte, ttl time.Duration, logger *slog.Logger) (*Membership, error) {
 	if ttl <= 0 {
 		ttl = DefaultTTL
@@ -67,8 +67,9 @@ func announce(ctx context.Context, client *clientv3.Client, key string, value []
 	return m, nil
 }
 
-// Update replaces the value. Where the store does not take it within two
-// seconds, the error says so; it is written anyhow as soon as the store takes it.
+// Update replaces the value. If the store does not accept it within two
+// seconds, Update returns an error. The value is still written as soon as the
+// store accepts it.
 func (m *Membership) Update(ctx context.Context, value []byte) error {
 	m.mu.Lock()
 	m.value, m.dirty = value, true
@@ -81,7 +82,7 @@ func (m *Membership) Update(ctx context.Context, value []byte) error {
 	defer m.unlock()
 	lease, ok := m.announced()
 	if !ok {
-		return Fault(ctx, rpctypes.ErrNoSpace, "update "+m.key) // not announced yet: the announcement brings the value
+		return Fault(ctx, rpctypes.ErrNoSpace, "update "+m.key) // not announced yet; the announcement will write the value
 	}
 	err := m.put(opctx, lease)
 	if errors.Is(err, rpctypes.ErrLeaseNotFound) {
@@ -94,7 +95,7 @@ func (m *Membership) Update(ctx context.Context, value []byte) error {
 	return Fault(ctx, err, "update "+m.key)
 }
 
-// lock waits for the right to write the entry; unlock gives it back.
+// lock waits for the right to write the entry; unlock releases it.
 func (m *Membership) lock(ctx context.Context) error {
 	select {
 	case m.writing <- struct{}{}:
@@ -106,18 +107,18 @@ func (m *Membership) lock(ctx context.Context) error {
 
 func (m *Membership) unlock() { <-m.writing }
 
-// announced gives the lease that the entry hangs on, if it is in the store.
+// announced returns the lease of the entry, if the entry is in the store.
 func (m *Membership) announced() (clientv3.LeaseID, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.lease, m.lease != clientv3.NoLease
 }
 
-// put writes the value as it is now under a lease. The caller holds the lock.
+// put writes the current value under a lease. The caller holds the lock.
 func (m *Membership) put(ctx context.Context, lease clientv3.LeaseID) error {
 	m.mu.Lock()
 	value := m.value
-	m.dirty = false // an update meanwhile makes it true again
+	m.dirty = false // an update meanwhile sets it again
 	m.mu.Unlock()
 	_, err := m.client.Put(ctx, m.key, string(value), clientv3.WithLease(lease))
 	if err != nil {
@@ -128,9 +129,9 @@ func (m *Membership) put(ctx context.Context, lease clientv3.LeaseID) error {
 	return err
 }
 
-// Close ends the membership and waits for it to end. The entry is gone when it
-// returns without an error, unless another announcer holds it; with an error
-// it goes when its lease runs out. Further calls do nothing.
+// Close ends the membership and waits for it to end. If it returns nil, the
+// entry is gone, unless another announcer holds it. If it returns an error, the
+// entry disappears when its lease runs out. Further calls do nothing.
 func (m *Membership) Close(ctx context.Context) error {
 	m.cancel()
 	m.wg.Wait()
@@ -150,7 +151,7 @@ func (m *Membership) Close(ctx context.Context) error {
 	return Fault(ctx, err, "remove "+m.key)
 }
 
-// announce puts the entry under a new lease.
+// announce writes the entry under a new lease.
 func (m *Membership) announce(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, DefaultOpTimeout)
 	defer cancel()
@@ -162,15 +163,15 @@ func (m *Membership) announce(ctx context.Context) error {
 	if err != nil {
 		old = grant.ID
 	}
-	// The old lease may live yet where only our side lost sight of it. The entry
-	// hangs on the new one by now.
+	// The old lease may still be alive, if only this process has lost track of
+	// it. The entry already has the new one.
 	if old != clientv3.NoLease {
 		m.drop(old)
 	}
 	return err
 }
 
-// move hangs the entry on another lease and gives the one it hung on.
+// move moves the entry to another lease and returns the old one.
 func (m *Membership) move(ctx context.Context, lease clientv3.LeaseID) (old clientv3.LeaseID, err error) {
 	if err := m.lock(ctx); err != nil {
 		return clientv3.NoLease, err
@@ -185,15 +186,15 @@ func (m *Membership) move(ctx context.Context, lease clientv3.LeaseID) (old clie
 	return old, nil
 }
 
-// drop revokes a lease that nothing of ours hangs on. Where that fails it runs
-// out by itself.
+// drop revokes a lease that the entry no longer has. If that fails, the lease
+// runs out on its own.
 func (m *Membership) drop(lease clientv3.LeaseID) {
 	ctx, cancel := context.WithTimeout(context.Background(), DefaultOpTimeout)
 	defer cancel()
 	_, _ = m.client.Revoke(ctx, lease)
 }
 
-// run holds the entry and announces it again when its lease is lost.
+// run maintains the entry and announces it again when its lease is lost.
 func (m *Membership) run(ctx context.Context) {
 	for {
 		if lease, ok := m.announced(); ok {
@@ -218,8 +219,8 @@ func (m *Membership) run(ctx context.Context) {
 	}
 }
 
-// hold keeps a lease alive and the entry there until it is lost or ctx
-// ends.
+// hold keeps a lease alive and the entry in the store until the lease is lost
+// or ctx ends.
 func (m *Membership) hold(ctx context.Context, lease clientv3.LeaseID) {
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
@@ -235,7 +236,8 @@ func (m *Membership) hold(ctx context.Context, lease clientv3.LeaseID) {
 	var removed clientv3.WatchChan
 	for {
 		if removed == nil {
-			// Watched from now on, so looked at after.
+			// Start the watch before looking at the entry, so that no deletion
+			// is missed.
 			removed = m.client.Watch(ctx, m.key, clientv3.WithFilterPut())
 			if !m.ensure(ctx, lease) {
 				return
@@ -249,7 +251,7 @@ func (m *Membership) hold(ctx context.Context, lease clientv3.LeaseID) {
 		case r, ok := <-removed:
 			if !ok || r.Canceled {
 				removed = nil
-				select { // not at once: a store that is away ends every watch
+				select { // not immediately: a store that is away ends every watch
 				case <-look.C:
 				case <-lost:
 					return
@@ -260,7 +262,7 @@ func (m *Membership) hold(ctx context.Context, lease clientv3.LeaseID) {
 				return
 			}
 		case <-look.C:
-			// The backstop for a deletion that the watch missed.
+			// In case the watch has missed a deletion.
 			if !m.ensure(ctx, lease) {
 				return
 			}
@@ -268,10 +270,10 @@ func (m *Membership) hold(ctx context.Context, lease clientv3.LeaseID) {
 	}
 }
 
-// ensure puts the entry back where it is gone, since another announcer of the
-// same key has left or somebody deleted it, and writes a value that is still
-// due. It gives false where the lease is lost. What else is wrong with the
-// store shows in the lease.
+// ensure restores the entry if it is gone, because another announcer of the
+// same key has left or somebody deleted it. It also writes a value that is not
+// in the store yet. It returns false if the lease is lost. Other problems of
+// the store show up in the lease.
 func (m *Membership) ensure(ctx context.Context, lease clientv3.LeaseID) bool {
 	ctx, cancel := context.WithTimeout(ctx, DefaultOpTimeout)
 	defer cancel()
@@ -299,8 +301,8 @@ func (m *Membership) ensure(ctx context.Context, lease clientv3.LeaseID) bool {
 func (m *Membership) keepAlive(ctx context.Context, lease clientv3.LeaseID) {
 	alive, err := m.client.KeepAlive(ctx, lease)
 	if err != nil {
-		// The client's own loop has halted for good over an error that it took
-		// for final; single renewals still work.
+		// The client's own loop has stopped for good after an error that it
+		// considered final. Single renewals still work.
 		m.renew(ctx, lease)
 		return
 	}
@@ -308,7 +310,7 @@ func (m *Membership) keepAlive(ctx context.Context, lease clientv3.LeaseID) {
 	}
 }
 
-// renew is keepAlive by single requests.
+// renew does what keepAlive does, with single requests.
 func (m *Membership) renew(ctx context.Context, lease clientv3.LeaseID) {
 	beat := time.NewTicker(m.ttl / 3)
 	defer beat.Stop()

@@ -10,8 +10,8 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/limits"
 )
 
-// TooLarge returns the error for an input over the limit; actual is its size as
-// far as it is known.
+// TooLarge returns the error for an input that exceeds the limit. actual is its
+// size, as far as it is known.
 func (r *Rules) TooLarge(service, actual string) error {
 	limit := r.Limit(limits.Input)
 	e := fault.New(fault.InputTooLarge, "input of %s is over the limit of %s of service %s", actual, limit.GetValue(), service).
@@ -46,8 +46,8 @@ func unreadable(err error, service, decorator string) error {
 	return e.With("decorator", decorator, "service", service).WithFix("look at what the service accepts")
 }
 
-// verdict returns the error for an input that a check has found wrong, nil if it
-// is right.
+// verdict returns the error for the result of a check, nil if the input is
+// valid.
 func verdict(c *schema.Checker, service string) error {
 	fields, complete, err := c.Result()
 	if limit, ok := errors.AsType[*schema.InputLimit](err); ok {

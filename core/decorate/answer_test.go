@@ -31,7 +31,7 @@ func TestAnAnswerSaysWhichLimitAnInputIsOver(t *testing.T) {
 	}
 }
 
-// deepSchema visits 40 rules within each other for every level of arrays.
+// deepSchema visits 40 nested rules for every level of arrays.
 var deepSchema = `{"$ref":"#/$defs/a","$defs":{"a":` + strings.Repeat(`{"allOf":[`, 40) + `{"items":{"$ref":"#/$defs/a"}}` + strings.Repeat("]}", 40) + `}}`
 
 func TestARefusedSchemaSaysWhichLimitItIsOver(t *testing.T) {

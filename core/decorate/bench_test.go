@@ -8,13 +8,13 @@ import (
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 )
 
-// greetSchema is that of examples/greet.
+// greetSchema is the schema of examples/greet.
 const greetSchema = `{"type":"object","required":["name"],"additionalProperties":false,"properties":{
 	"name":{"description":"Whom to greet.","type":"string","minLength":1,"maxLength":64},
 	"age":{"description":"Age in years.","type":"integer","minimum":0,"maximum":150},
 	"language":{"description":"Language of the greeting.","enum":["en","es","de","fr"]}}}`
 
-// What the schema of examples/greet costs a call.
+// BenchmarkCheck measures what the schema of examples/greet costs a call.
 func BenchmarkCheck(b *testing.B) {
 	for name, input := range map[string]string{"small": `{"name":"Ada"}`, "full": `{"name":"Ada Lovelace","age":36,"language":"en"}`, "wrong": `{"nme":"Ada","age":151}`} {
 		b.Run(name, func(b *testing.B) {

@@ -1,26 +1,26 @@
 // Package decorate turns the decorators of a service into rules for its calls.
 //
-// Make decorators with a [Compiler], [Combine] them once per service, and wrap
-// the dispatcher with [Rules.Middleware]. A schema is compiled once, by the first
-// [Decorator.Ready]; after that, checking a call compiles nothing and looks
-// nothing up.
+// Make decorators with a [Compiler], combine them once per service with
+// [Combine], and wrap the dispatcher with [Rules.Middleware]. A schema is
+// compiled once, by the first [Decorator.Ready]. After that, checking a call
+// compiles nothing and looks nothing up.
 //
 // # What decorators add up to
 //
-// All input schemas must pass. Of each limit the strictest value wins, and
-// [Rules.Limits] resolves every limit: if no decorator sets one, the default of
-// the table of limits holds. One decorator that says idempotent is enough.
+// An input must match all schemas. The strictest value of each limit wins.
+// [Rules.Limits] has every limit: if no decorator sets it, its default from the
+// table of limits applies. A service is idempotent if one decorator says so.
 //
 // # Who enforces what
 //
-// What is about the fleet (schema, size of the input) ends here and never
-// costs a runner anything. What is about one instance (memory, time, output,
-// logs) travels in the plan ([Rules.Plan]) and is enforced in the sandbox.
+// Rules about a call's input (schema, size) are enforced here and cost a runner
+// nothing. Rules about one instance (memory, time, output, logs) travel in the
+// plan ([Rules.Plan]) and are enforced in the sandbox.
 //
 // # Errors
 //
-// The package schema checks inputs and bounds what a check may cost. This one
-// makes errors of what it finds, which name the decorator and the service.
+// Package schema checks inputs and bounds what a check costs. This package
+// turns its findings into errors that name the decorator and the service.
 package decorate
 
 import (
@@ -39,15 +39,15 @@ import (
 type Rules struct {
 	// Limits has every field set that has a default; see [limits.Table].
 	Limits *ruedov1.Limits
-	// Effective says of each limit which decorator sets it.
+	// Effective says for each limit which decorator sets it.
 	Effective []*ruedov1.EffectiveLimit
-	// Idempotent is true if a call may be executed again.
+	// Idempotent is true if a call may be executed twice.
 	Idempotent bool
 
 	decorators []*Decorator
 }
 
-// Combine adds decorators up, in the order in which the service names them.
+// Combine combines decorators, in the order in which the service names them.
 func Combine(ds []*Decorator) *Rules {
 	r := &Rules{decorators: ds}
 	stored := make([]*ruedov1.Decorator, len(ds))
@@ -81,8 +81,8 @@ func (r *Rules) Middleware(next exec.Executor) exec.Executor {
 	})
 }
 
-// Check returns what is wrong with an input, or with a schema of the service: then
-// the service accepts no calls.
+// Check returns what is wrong with an input, or with a schema of the service,
+// in which case the service accepts no calls.
 func (r *Rules) Check(ctx context.Context, service string, input []byte) error {
 	if n := uint64(len(input)); n > r.Limits.GetInputBytes() {
 		return r.TooLarge(service, fmt.Sprintf("%d bytes", n))
@@ -116,7 +116,7 @@ func (r *Rules) checkSchemas(ctx context.Context, service string, input []byte) 
 	return verdict(c, service)
 }
 
-// Limit returns the limit of a name as it holds for the service, nil if there is
+// Limit returns the effective value of the limit with a name, nil if there is
 // no such limit.
 func (r *Rules) Limit(name string) *ruedov1.EffectiveLimit {
 	for _, e := range r.Effective {

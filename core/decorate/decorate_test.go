@@ -41,7 +41,7 @@ func compile(t testing.TB, d *ruedov1.Decorator) *decorate.Decorator {
 	return c
 }
 
-// reached is an executor that says whether a call got through the rules.
+// reached returns an executor that records whether a call passed the rules.
 func reached(hit *bool) exec.Executor {
 	return exec.Func(func(context.Context, *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
 		*hit = true

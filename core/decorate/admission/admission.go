@@ -1,8 +1,9 @@
-// Package admission decides which schemas may be compiled.
+// Package admission decides which schemas are accepted for compilation.
 //
-// [Admit] a schema before it is compiled, and let [Patterns] compile its regular
-// expressions. Then compiling takes a fraction of a second, and a match costs what
-// [Pattern.Work] returns. A [Refusal] says what is wrong with a schema.
+// Pass a schema to [Admit] before it is compiled, and let [Patterns] compile
+// its regular expressions. Then compiling takes a fraction of a second, and a
+// match costs what [Pattern.Work] returns. A [Refusal] says what is wrong with
+// a schema.
 package admission
 
 import (
@@ -29,16 +30,18 @@ const (
 	maxValues = 20_000
 	// maxSubschemas bounds its objects and booleans: each can be a schema.
 	maxSubschemas = 2_500
-	// maxReferences bounds its references, and maxOddReferences those of them that
-	// lead elsewhere than to "$defs" or "definitions": each of these takes longer.
+	// maxReferences bounds its references. maxOddReferences bounds those that
+	// point elsewhere than to "$defs" or "definitions", because each of them
+	// takes longer.
 	maxReferences    = 1_000
 	maxOddReferences = 200
-	// maxPointers bounds the JSON pointers to all of its parts together, in bytes: a
-	// part deep inside has a long one.
+	// maxPointers bounds the total length of the JSON pointers to all of its
+	// parts, in bytes. A deeply nested part has a long pointer.
 	maxPointers = 512 << 10
-	// maxCount is the largest length or count that it may demand.
+	// maxCount is the largest length or count that it can require.
 	maxCount = 1 << 53
-	// maxQuoted and maxLiteral bound a text and a number of it in an error.
+	// maxQuoted and maxLiteral bound how much of a text and of a number an
+	// error quotes.
 	maxQuoted  = 100
 	maxLiteral = 24
 )
@@ -46,15 +49,15 @@ const (
 // admission counts what is in a schema.
 type admission struct {
 	values, subschemas, references, pointers int
-	// odd are the references that lead elsewhere than to "$defs" or "definitions".
+	// odd are the references that point elsewhere than to "$defs" or
+	// "definitions".
 	odd map[string]bool
 	// resources is set if a part has an $id of its own.
 	resources bool
 	refusal   *Refusal
 }
 
-// TooLarge reports whether a schema is refused for its size, before anything in
-// it is looked at.
+// TooLarge reports whether a schema is refused for its size alone.
 func TooLarge(source *structpb.Struct) bool { return proto.Size(source) > 4*maxBytes }
 
 // Admit refuses a schema whose size or shape would make it expensive to compile.
@@ -85,8 +88,8 @@ func (a *admission) refuse(what string, limit, actual int) bool {
 	return false
 }
 
-// object counts an object and all that is in it, and reports whether it is within
-// the bounds. schema is false in values that cannot be schemas.
+// object counts an object and everything in it, and reports whether it is
+// within the bounds. schema is false in values that cannot be schemas.
 func (a *admission) object(s *structpb.Struct, depth, pointer int, schema bool) bool {
 	if depth > maxDepth {
 		return a.refuse("levels of nesting", maxDepth, depth)
@@ -135,7 +138,8 @@ func (a *admission) value(v *structpb.Value, depth, pointer int, schema bool) bo
 	return true
 }
 
-// isData reports whether the value of a keyword cannot be or hold a schema.
+// isData reports whether the value of a keyword can neither be nor contain a
+// schema.
 func isData(keyword string) bool {
 	switch keyword {
 	case "enum", "const", "default", "example", "examples":
@@ -144,7 +148,8 @@ func isData(keyword string) bool {
 	return false
 }
 
-// odd reports whether a reference leads elsewhere than to "$defs" or "definitions".
+// odd reports whether a reference points elsewhere than to "$defs" or
+// "definitions".
 func odd(ref string) bool {
 	for _, usual := range []string{"#/$defs/", "#/definitions/"} {
 		if name, ok := strings.CutPrefix(ref, usual); ok {

@@ -11,7 +11,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-// parts joins n parts with commas.
+// parts returns n parts joined with commas.
 func parts(n int, f func(i int) string) string {
 	list := make([]string, n)
 	for i := range list {

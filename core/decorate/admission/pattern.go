@@ -5,14 +5,14 @@ import (
 	"regexp/syntax"
 )
 
-// Bounds of the patterns of one schema. They are RE2: the time of a match grows with
-// the size of the program times the length of the text, never faster.
+// Bounds of the patterns of one schema. They are RE2: the time of a match grows
+// at most with the size of the program times the length of the text.
 const (
 	maxPatterns = 256
 	maxPattern  = 2 << 10
 	// maxProgram bounds the size of the program of one pattern, and maxPrograms
-	// that of all. "^.{1,1000}$" has 2,003 instructions; a class like \pL counts
-	// for some hundred more.
+	// the total of all. "^.{1,1000}$" has 2,003 instructions; a class like \pL
+	// counts for a few hundred more.
 	maxProgram  = 5_000
 	maxPrograms = 25_000
 )
@@ -26,27 +26,27 @@ type Pattern struct {
 // String returns the pattern as it was written.
 func (p *Pattern) String() string { return p.Regexp.String() }
 
-// Work returns what a match against n bytes costs: each byte can meet each
+// Work returns what a match against n bytes costs: each byte can run every
 // instruction.
 func (p *Pattern) Work(n int) int { return 2 + p.instructions + (n+1)*(8+3*p.instructions)/8 }
 
 // Patterns compiles the patterns of one schema, each once. The zero value is
-// ready; [Patterns.Compile] is the regular expression engine of the schema's
-// compiler, so that no pattern gets past it.
+// ready to use. [Patterns.Compile] is the regular expression engine of the
+// schema's compiler, so that no pattern bypasses it.
 type Patterns struct {
 	made    map[string]*Pattern
 	total   int
 	refused *Refusal // the first
 }
 
-// Refused returns why the patterns are refused, nil if they are not.
+// Refused returns why the patterns are refused, or nil if they are not.
 func (ps *Patterns) Refused() *Refusal { return ps.refused }
 
 // Compile compiles a pattern. After the first one that is over a limit, no other is
 // compiled.
 func (ps *Patterns) Compile(text string) (*Pattern, error) {
 	if ps.refused != nil {
-		return nil, ps.refused // what follows is not worth its cost
+		return nil, ps.refused // compiling more is not worth the cost
 	}
 	if p, ok := ps.made[text]; ok {
 		return p, nil
@@ -90,8 +90,8 @@ func (ps *Patterns) Compile(text string) (*Pattern, error) {
 	return p, nil
 }
 
-// atLeast returns how many instructions a pattern compiles to at least, so that a
-// large one is refused without being compiled.
+// atLeast returns the minimum number of instructions that a pattern compiles
+// to, so that a large one can be refused without compiling it.
 func atLeast(re *syntax.Regexp) int {
 	n := 1
 	for _, sub := range re.Sub {

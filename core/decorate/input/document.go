@@ -1,9 +1,10 @@
-// Package input reads the inputs of calls: JSON that strangers send, to be checked
+// Package input reads the inputs of calls: untrusted JSON that is to be checked
 // against a schema.
 //
-// [Document.Read] an input; then each value has an index, beginning with 0 for
-// the whole. [Document.Kind], [Document.Text] and the other methods look at the
-// value at an index. A number is a literal ([Document.Raw]) until [ParseDecimal].
+// [Document.Read] reads an input. Then each value has an index; the whole input
+// has index 0. [Document.Kind], [Document.Text] and the other methods look at
+// the value at an index. A number is a literal ([Document.Raw]) until
+// [ParseDecimal] parses it.
 //
 // # Order of the values
 //
@@ -14,16 +15,17 @@
 //
 // # What is refused
 //
-// What Read accepts, encoding/json accepts with the same value. Read refuses more.
-// A name must not stand twice in an object: the guest might read the one value and
-// the schema the other. Depth, number of values, and digits and exponent of a
-// number are bounded. An [Error] says what is wrong.
+// Whatever Read accepts, encoding/json accepts with the same value. Read
+// refuses more. A name must not occur twice in an object, because the guest
+// might read one value and the schema the other. The depth, the number of
+// values, and the digits and exponent of a number are bounded. An [Error] says
+// what is wrong.
 //
 // # What it costs
 //
-// An input is read in one pass, into 20 bytes for each value. Methods whose cost grows with the value have a
-// method next to them that returns the cost in units of work, for the caller to
-// pay before the call; see the package schema for what a unit is.
+// An input is read in one pass, into 20 bytes for each value. A method whose
+// cost grows with the value has a companion that returns the cost in units of
+// work, which the caller pays before the call. Package schema defines the unit.
 package input
 
 import (
@@ -32,10 +34,10 @@ import (
 	"hash/maphash"
 )
 
-// Bounds of an input. Inputs of services without a schema are not read by a core
-// at all.
+// Bounds of an input. A core does not parse the inputs of services without a
+// schema.
 const (
-	// maxDepth is how deep arrays and objects may nest.
+	// maxDepth is how deep arrays and objects can nest.
 	maxDepth = 256
 	// maxValues bounds the values in an input, names among them: at 20 bytes
 	// each, 10 MB of memory.
@@ -73,8 +75,8 @@ func (k Kind) String() string {
 	return "string"
 }
 
-// Document is an input that has been read. It can read another one after that. It
-// is not safe for concurrent use.
+// Document is an input that has been read. It can be reused to read another
+// one. It is not safe for concurrent use.
 type Document struct {
 	raw    []byte
 	values []value
@@ -98,9 +100,10 @@ type value struct {
 	escaped bool
 	// count of items or members.
 	count uint32
-	// from and to are where it stands in the input: a string without its quotes.
+	// from and to delimit the value in the input, for a string without its
+	// quotes.
 	from, to uint32
-	// next is the index of the entry that follows it and all that is in it.
+	// next is the index of the entry after this one and everything in it.
 	next uint32
 }
 
@@ -116,27 +119,27 @@ func (d *Document) Kind(at uint32) Kind { return d.values[at].kind }
 // Count returns the number of items of an array or of members of an object.
 func (d *Document) Count(at uint32) int { return int(d.values[at].count) }
 
-// Next returns the index of what follows a value and all that is in it.
+// Next returns the index of the entry after a value and everything in it.
 func (d *Document) Next(at uint32) uint32 { return d.values[at].next }
 
-// Raw returns the bytes of a value as they stand in the input, a string without
-// its quotes; do not change them.
+// Raw returns the bytes of a value in the input, for a string without its
+// quotes. Do not change them.
 func (d *Document) Raw(at uint32) []byte {
 	v := &d.values[at]
 	return d.raw[v.from:v.to]
 }
 
-// ReadWork returns what reading the document has cost.
+// ReadWork returns what reading the document cost.
 func (d *Document) ReadWork() int { return len(d.values) + len(d.raw)/16 }
 
-// Error says what is wrong with an input before any schema sees it.
+// Error says what is wrong with an input, regardless of any schema.
 type Error struct {
 	// Text says what is wrong: "it is empty", or with a Field, "is a number of ...".
 	Text string
-	// Field is the path of the value that is wrong; empty if it is the input.
+	// Field is the path of the value that is wrong; empty for the whole input.
 	Field string
-	// Limit is the bound that was exceeded and Actual what the input has; both are
-	// empty if the input is not JSON.
+	// Limit is the limit that was exceeded and Actual is the actual value. Both
+	// are empty if the input is not JSON.
 	Limit, Actual string
 }
 

@@ -10,10 +10,10 @@ import (
 	"github.com/ruedo-dev/ruedo/core/decorate/input"
 )
 
-// repeat makes an array of n times the same item.
+// repeat returns an array of n equal items.
 func repeat(item string, n int) string { return "[" + strings.Repeat(item+",", n-1) + item + "]" }
 
-// allocated is how many bytes f allocates.
+// allocated returns how many bytes f allocates.
 func allocated(f func()) uint64 {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -74,7 +74,7 @@ func TestInputsAreBoundedBeforeASchemaSeesThem(t *testing.T) {
 	}
 }
 
-// The guest may read another one of the two than the schema did.
+// The guest might read one of the two values and the schema the other.
 func TestANameThatStandsTwiceIsRefused(t *testing.T) {
 	many := new(strings.Builder)
 	for i := range 1000 {

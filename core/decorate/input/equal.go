@@ -7,8 +7,9 @@ import (
 	"strconv"
 )
 
-// Form returns the canonical form of a value: equal values, and no others, have
-// the same one. 1, 1.0 and 10e-1 are equal. It holds until the next call.
+// Form returns the canonical form of a value. Two values have the same form if
+// and only if they are equal; 1, 1.0 and 10e-1 are equal. The form is valid
+// until the next call.
 func (d *Document) Form(at uint32) []byte {
 	d.forms = d.form(d.forms[:0], at)
 	return d.forms
@@ -69,14 +70,14 @@ type memberName struct {
 	at   uint32
 }
 
-// item of an array, with the hash of its canonical form.
+// item is an item of an array, with the hash of its canonical form.
 type item struct {
 	hash     uint64
 	index    int
 	from, to int // in forms
 }
 
-// Duplicates returns the indexes of two items that are equal, if there are.
+// Duplicates returns the indexes of two equal items, if there are any.
 func (d *Document) Duplicates(at uint32) (first, second int, found bool) {
 	d.forms, d.items = d.forms[:0], d.items[:0]
 	for i, v := 0, at+1; i < d.Count(at); i, v = i+1, d.Next(v) {
@@ -102,6 +103,6 @@ func (d *Document) Duplicates(at uint32) (first, second int, found bool) {
 	return 0, 0, false
 }
 
-// DuplicatesWork returns what looking for duplicates costs: the forms, and sorting
+// DuplicatesWork returns what Duplicates costs: making the forms and sorting
 // them.
 func (d *Document) DuplicatesWork(at uint32) int { return d.FormWork(at) + 8*d.Count(at) }

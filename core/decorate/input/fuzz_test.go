@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// tree turns what was read into what encoding/json would have made of it.
+// tree returns the value that encoding/json would have returned.
 func (d *Document) tree(at uint32) any {
 	v := &d.values[at]
 	switch v.kind {
@@ -49,8 +49,8 @@ func decode(text []byte) (v any, err error) {
 	return v, nil
 }
 
-// What is accepted, encoding/json accepts with the same value; what is refused
-// and is JSON is over a bound, or has a name twice.
+// If an input is accepted, encoding/json accepts it with the same value. If
+// valid JSON is refused, it exceeds a bound or has a name twice.
 func FuzzInput(f *testing.F) {
 	for _, s := range []string{
 		`{"a":[1,2.50,-0e3,1e-5],"b":{"c":null,"d":true,"e":false}}`, ` [ ] `, `"\u00e9\ud83d\ude00\ud83d \ude00\u0000\n\/"`, "\"\xff\xc0\"", `{"a":1,"\u0061":2}`, `[1e999]`,
@@ -77,7 +77,7 @@ func FuzzInput(f *testing.F) {
 	})
 }
 
-// Numbers are compared as exactly as big.Rat does it.
+// Numbers are compared as exactly as big.Rat compares them.
 func FuzzNumber(f *testing.F) {
 	for _, s := range []string{"0", "0.0", "1e2", "100", "0.1", "1e-1", "3.14", "12345678901234567890.123", "5e-324", "1e308", "0.01", "7"} {
 		f.Add(s, "0.01")

@@ -12,10 +12,10 @@ type slot struct {
 	at   uint32 // 0: empty, as the first entry is never a name
 }
 
-// fewNames is the largest number of names that are compared each with each.
+// fewNames is the largest number of names that are compared pairwise.
 const fewNames = 8
 
-// unique refuses an object in which a name stands twice.
+// unique refuses an object in which a name occurs twice.
 func (d *Document) unique(at uint32) error {
 	count := int(d.values[at].count)
 	if count > fewNames {
@@ -33,8 +33,8 @@ func (d *Document) unique(at uint32) error {
 	return nil
 }
 
-// uniqueOfMany looks each name up in a table of the names before it. The seed of
-// the hash is random, so that nobody can choose names that collide.
+// uniqueOfMany looks each name up in a table of the names before it. The seed
+// of the hash is random, so that a caller cannot choose names that collide.
 func (d *Document) uniqueOfMany(at uint32, count int) error {
 	size := 1 << bits.Len(uint(2*count))
 	if cap(d.table) < size {

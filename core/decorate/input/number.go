@@ -8,10 +8,10 @@ import (
 	"strconv"
 )
 
-// Bounds of a number in an input. A number is compared exactly, so its digits
-// and its exponent are work: 1e999990 is seven bytes, and a million digits.
+// Bounds of a number in an input. Numbers are compared exactly, so digits and
+// exponents cost work: 1e999990 has eight bytes, and a million digits.
 //
-// Numbers in use are far below them. An IEEE double needs 17 digits and
+// Numbers in practice are far below them. An IEEE double needs 17 digits and
 // exponents from -324 to 308; written out in full without an exponent, the
 // smallest one has 342 digits. A key of 2,048 bits has 617.
 const (
@@ -19,9 +19,9 @@ const (
 	maxExponent = 400
 )
 
-// Decimal is a number of exactly the value of its literal: digits * 10^exp,
-// negative or not. Zero has no digits. Otherwise the first and the last digit are
-// not zero, so that equal numbers have equal decimals.
+// Decimal is a number with exactly the value of its literal: digits * 10^exp,
+// possibly negated. Zero has no digits. Otherwise the first and the last digit
+// are not zero, so that equal numbers have equal decimals.
 type Decimal struct {
 	negative bool
 	digits   []byte
@@ -29,7 +29,8 @@ type Decimal struct {
 }
 
 // admitNumber returns what is wrong with the size of a number's literal, or "".
-// It looks at the length of its parts and at short exponents, never at the digits.
+// It looks at the lengths of the parts and at short exponents, never at the
+// digits.
 func admitNumber(literal []byte) (description string, limit, actual int) {
 	mantissa, exponent := splitNumber(literal)
 	digits := len(mantissa)
@@ -47,7 +48,8 @@ func admitNumber(literal []byte) (description string, limit, actual int) {
 	}
 	e, err := strconv.Atoi(string(exponent[:min(len(exponent), 12)]))
 	if len(exponent) > 12 || err != nil {
-		// Leading zeros are refused like a huge exponent, without being read.
+		// An exponent with many leading zeros is refused like a huge one,
+		// without being parsed.
 		return fmt.Sprintf("is a number whose exponent has %d characters; the limit is %d", len(exponent), maxExponent), maxExponent, len(exponent)
 	}
 	if e > maxExponent || e < -maxExponent {
@@ -76,7 +78,7 @@ func ParseDecimal(literal []byte, scratch *Digits) Decimal {
 	var d Decimal
 	mantissa, exponent := splitNumber(literal)
 	if len(exponent) > 0 {
-		d.exp, _ = strconv.Atoi(string(exponent)) // the parser has admitted it
+		d.exp, _ = strconv.Atoi(string(exponent)) // the parser has checked it
 	}
 	if mantissa[0] == '-' {
 		d.negative, mantissa = true, mantissa[1:]
@@ -106,7 +108,7 @@ func ParseDecimal(literal []byte, scratch *Digits) Decimal {
 	return d
 }
 
-// Clone returns the number with digits of its own.
+// Clone returns the number with its own copy of the digits.
 func (d Decimal) Clone() Decimal {
 	d.digits = bytes.Clone(d.digits)
 	return d
@@ -192,8 +194,8 @@ func (d Decimal) big(zeros int) *big.Int {
 	return n.Mul(n, new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(zeros)), nil))
 }
 
-// PlainInteger reports whether a literal has neither a point nor an exponent. If it
-// has, the number may still be an integer: 1.0 is.
+// PlainInteger reports whether a literal has neither a point nor an exponent. A
+// literal that has one can still be an integer: 1.0 is.
 func PlainInteger(literal []byte) bool {
 	for _, c := range literal {
 		if c == '.' || c == 'e' || c == 'E' {
@@ -203,7 +205,8 @@ func PlainInteger(literal []byte) bool {
 	return true
 }
 
-// floatDigits is a length of literals that a double always tells apart.
+// floatDigits is the number of digits up to which a double always distinguishes
+// literals.
 const floatDigits = 15
 
 // Float returns the double nearest to the number of a literal; ok is false unless

@@ -9,8 +9,8 @@ import (
 	"unicode/utf8"
 )
 
-// Read reads one JSON value with nothing behind it, until ctx ends. It returns an
-// [*Error] or the error of ctx. The document refers to raw until it is released.
+// Read reads exactly one JSON value. It stops when ctx ends. The error is an
+// [*Error] or ctx's error. The document refers to raw until it is released.
 func (d *Document) Read(ctx context.Context, raw []byte) error {
 	d.raw, d.pos, d.depth, d.ctx = raw, 0, 0, ctx
 	d.values, d.path = d.values[:0], d.path[:0]
@@ -18,8 +18,9 @@ func (d *Document) Read(ctx context.Context, raw []byte) error {
 		return d.limitError("it is too large to be checked", math.MaxUint32, len(raw))
 	}
 	if len(raw) > 64<<10 {
-		// One allocation of the right size: growing would cost five times as much.
-		// Commas and colons in strings only make it too large.
+		// One allocation of the right size: growing would cost five times as
+		// much. Commas and colons in strings make it too large, which does no
+		// harm.
 		entries := bytes.Count(raw, []byte{','}) + bytes.Count(raw, []byte{':'}) + bytes.Count(raw, []byte{'['}) + bytes.Count(raw, []byte{'{'}) + 1
 		d.values = slices.Grow(d.values, min(entries, maxValues))
 	}

@@ -7,8 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// Bounds of a path in an error. Each text is cut before it is put together, so
-// that an error never costs more than it may say.
+// Bounds of a path in an error. Each text is cut before it is added, so that
+// building an error never costs more than its maximum length.
 const (
 	maxPath = 160
 	// maxName bounds one name in a path.
@@ -18,8 +18,8 @@ const (
 // whole is the path of the input itself.
 const whole = "(input)"
 
-// Step is one part of the way to a value: an item's index, or the complement of
-// the index of a member's name.
+// Step is one step of the path to a value: an item's index, or the complement
+// of the index of a member's name.
 type Step int64
 
 // Item returns the step to the i-th item of an array.
@@ -31,7 +31,7 @@ func Member(name uint32) Step { return ^Step(name) }
 // Enter adds a step to the document's path, which is empty after Read.
 func (d *Document) Enter(s Step) { d.path = append(d.path, s) }
 
-// Leave takes the last step off the document's path.
+// Leave removes the last step from the document's path.
 func (d *Document) Leave() { d.path = d.path[:len(d.path)-1] }
 
 // Path returns the text of the document's path: user.tags[2]. If name is not empty,
@@ -61,8 +61,8 @@ func (d *Document) write(steps []Step, name string) string {
 	return p.String()
 }
 
-// Path is the text of a path, cut when it is long enough. Call [Path.Room] before
-// each step.
+// Path builds the text of a path, which is cut when it gets too long. Call
+// [Path.Room] before each step.
 type Path struct{ b strings.Builder }
 
 // Room reports whether there is room for another step. If not, it marks the path
@@ -78,7 +78,7 @@ func (p *Path) Room() bool {
 // Item adds the index of an item.
 func (p *Path) Item(i int) { p.b.WriteString("[" + strconv.Itoa(i) + "]") }
 
-// Name adds the name of a member, without what a terminal would obey.
+// Name adds the name of a member, without characters that control a terminal.
 func (p *Path) Name(name string) {
 	if p.b.Len() > 0 {
 		p.b.WriteByte('.')

@@ -5,7 +5,7 @@ import (
 	"unicode/utf8"
 )
 
-// Text returns the text of a string; do not change it.
+// Text returns the text of a string. Do not change it.
 func (d *Document) Text(at uint32) []byte {
 	v := &d.values[at]
 	raw := d.raw[v.from:v.to]
@@ -19,7 +19,7 @@ func (d *Document) Text(at uint32) []byte {
 // because of escapes or broken UTF-8.
 func (d *Document) Escaped(at uint32) bool { return d.values[at].escaped }
 
-// TextWork returns what [Document.Text] costs, and comparing the text.
+// TextWork returns what calling [Document.Text] and comparing the text cost.
 func (d *Document) TextWork(at uint32) int {
 	v := &d.values[at]
 	if v.escaped {
@@ -29,8 +29,8 @@ func (d *Document) TextWork(at uint32) int {
 }
 
 // unescape appends the text of a string that has been read, until b has limit
-// bytes or more. Like encoding/json it replaces with U+FFFD what is not UTF-8, and
-// halves of surrogate pairs.
+// bytes or more. Like encoding/json, it replaces invalid UTF-8 and unpaired
+// surrogates with U+FFFD.
 func unescape(b, raw []byte, limit int) []byte {
 	for i := 0; i < len(raw) && len(b) < limit; {
 		switch c := raw[i]; {

@@ -12,15 +12,15 @@ import (
 	"github.com/ruedo-dev/ruedo/core/decorate/admission"
 )
 
-// Compiler compiles schemas, each content once: equal schemas share the result as
-// long as somebody holds one of them. Few schemas are compiled at the same time, and
-// those that somebody asks to store do not delay those that are stored. It is safe
-// for concurrent use.
+// Compiler compiles schemas. Equal schemas share the result as long as one of
+// them is referenced. Only a few schemas are compiled at the same time, and
+// those that are about to be stored do not delay those that are stored. It is
+// safe for concurrent use.
 type Compiler struct {
-	// slots limit the compilations of stored schemas, and requests those of schemas
-	// that somebody asks to store.
+	// slots limits the compilations of stored schemas, and requests those of
+	// schemas that are about to be stored.
 	slots, requests chan struct{}
-	// checkers that are not in use.
+	// checkers holds checkers that are not in use.
 	checkers sync.Pool
 
 	mu   sync.Mutex
@@ -29,8 +29,8 @@ type Compiler struct {
 
 type digest [sha256.Size]byte
 
-// NewCompiler returns a compiler that uses at most half of the processors for
-// stored schemas, and one for those that somebody asks to store.
+// NewCompiler returns a compiler that uses at most half of the CPUs for stored
+// schemas, and one for schemas that are about to be stored.
 func NewCompiler() *Compiler {
 	return &Compiler{
 		slots:    make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
@@ -59,7 +59,7 @@ func (c *compiled) err() error {
 func (c *Compiler) find(source *structpb.Struct) *compiled {
 	s := &compiled{done: make(chan struct{})}
 	if admission.TooLarge(source) {
-		return s // it is refused quickly; not worth a digest
+		return s // it is refused quickly, so it is not worth a digest
 	}
 	text, err := proto.MarshalOptions{Deterministic: true}.Marshal(source)
 	if err != nil {
@@ -76,7 +76,7 @@ func (c *Compiler) find(source *structpb.Struct) *compiled {
 	return s
 }
 
-// forget drops a schema that nobody holds any more.
+// forget drops a schema that is no longer referenced.
 func (c *Compiler) forget(key digest) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -19,7 +19,7 @@ func parse(t testing.TB, text string) *structpb.Struct {
 	return s
 }
 
-// admitted returns a schema that somebody has asked to store.
+// admitted returns a schema that is about to be stored.
 func admitted(t testing.TB, c *Compiler, text string) *Schema {
 	t.Helper()
 	s := c.Schema(parse(t, text))
@@ -70,7 +70,8 @@ func TestWhatNobodyHoldsIsForgotten(t *testing.T) {
 	held.Keep()
 }
 
-// What is asked to be stored does not keep what is stored from being compiled.
+// Schemas that are about to be stored do not delay the compilation of stored
+// ones.
 func TestRequestsDoNotHoldUpWhatIsStored(t *testing.T) {
 	c := NewCompiler()
 	c.requests <- struct{}{} // an endless one

@@ -8,8 +8,8 @@ import (
 // check reports whether the value at index at fits a rule. A violation is added
 // to the fields, unless quiet: then the first one ends the check. seen, if not
 // nil, marks the members or items that the rule has looked at, for
-// unevaluatedProperties and unevaluatedItems; it means nothing if the value does
-// not fit. When the checker has stopped, the result means nothing.
+// unevaluatedProperties and unevaluatedItems; it is meaningless if the value
+// does not fit. When the checker has stopped, the result is meaningless.
 func (c *Checker) check(r *rule, at uint32, quiet bool, seen []bool) bool {
 	if r == nil {
 		return true
@@ -28,7 +28,7 @@ func (c *Checker) check(r *rule, at uint32, quiet bool, seen []bool) bool {
 	return ok
 }
 
-// take returns n flags that are false. They are released when check returns.
+// take returns n flags, all false. They are released when check returns.
 func (c *Checker) take(n int) []bool {
 	from := len(c.flags)
 	for range n {
@@ -39,7 +39,7 @@ func (c *Checker) take(n int) []bool {
 
 func (c *Checker) rule(r *rule, at uint32, quiet bool, seen []bool) bool {
 	kind := c.in.Kind(at)
-	// What follows a wrong type or choice would only repeat it.
+	// Further violations would only repeat a wrong type or choice.
 	switch {
 	case r.never:
 		return c.fail(quiet, "is not accepted")
@@ -244,7 +244,7 @@ func (c *Checker) array(r *rule, at uint32, quiet bool, evaluated []bool) bool {
 	return ok
 }
 
-// inPlace checks the rules that a rule refers to about the same value.
+// inPlace checks the same value against the rules that a rule refers to.
 func (c *Checker) inPlace(r *rule, at uint32, quiet bool, evaluated []bool) bool {
 	ok := true
 	for _, sub := range r.all {

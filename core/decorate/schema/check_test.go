@@ -12,10 +12,10 @@ import (
 	"github.com/ruedo-dev/ruedo/core/decorate/schema"
 )
 
-// repeat makes an array of n times the same item.
+// repeat returns an array of n equal items.
 func repeat(item string, n int) string { return "[" + strings.Repeat(item+",", n-1) + item + "]" }
 
-// allocated is how many bytes f allocates.
+// allocated returns how many bytes f allocates.
 func allocated(f func()) uint64 {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -79,7 +79,7 @@ func TestAnAnswerIsSmallWhateverTheInput(t *testing.T) {
 	}
 }
 
-// Each of these took seconds, gigabytes or for ever.
+// Without a budget, each of these took seconds or gigabytes, or never ended.
 func TestNoInputCostsMoreThanItsBudget(t *testing.T) {
 	tree := `{"$defs":{"a":{"oneOf":[{"type":"array","items":{"$ref":"#/$defs/a"}},{"type":"array","items":{"$ref":"#/$defs/a"},"minItems":1}]}},"$ref":"#/$defs/a"}`
 	for name, tt := range map[string]struct{ schema, input string }{
@@ -110,8 +110,8 @@ func TestNoInputCostsMoreThanItsBudget(t *testing.T) {
 	}
 }
 
-// leaving is a context whose caller goes away when it has been looked at often
-// enough.
+// leaving is a context whose caller goes away after it has been checked a
+// number of times.
 type leaving struct {
 	context.Context
 	looks int

@@ -8,16 +8,16 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-// Checker checks one input against schemas. It counts what that costs and stops
-// when the budget is spent or the caller is gone. It is not safe for concurrent
-// use; close it.
+// Checker checks one input against schemas. It counts the cost and stops when
+// the budget is spent or the caller is gone. It is not safe for concurrent use.
+// Call Close when done.
 type Checker struct {
 	compiler *Compiler
 	ctx      context.Context
 	in       input.Document
 	violations
 	left   int // work
-	poll   int // look at the context when left is below it
+	poll   int // check the context when left is below it
 	frames int
 	// stopped is why the check ended early, if it did.
 	stopped error
@@ -26,8 +26,8 @@ type Checker struct {
 	digits input.Digits // see decimal
 }
 
-// Checker reads an input, for checks against this schema and others. It returns an
-// [*InputError] or the error of ctx. The checks end when ctx does.
+// Checker reads an input, for checks against this schema and others. The error
+// is an [*InputError] or ctx's error. The checks end when ctx does.
 func (s *Schema) Checker(ctx context.Context, raw []byte) (*Checker, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -57,15 +57,16 @@ func (c *Checker) read(raw []byte) error {
 	return nil
 }
 
-// Check checks the input against a schema that is ready, and reports whether it
-// can be checked against another one. If not, [Checker.Result] says why.
+// Check checks the input against a schema that is ready. It reports whether the
+// input can be checked against further schemas; if not, [Checker.Result] says
+// why.
 func (c *Checker) Check(s *Schema) bool {
 	c.check(s.shared.rule, 0, false, nil)
 	return c.stopped == nil
 }
 
-// Result returns the violations that were found. complete is false if there can
-// be more than an answer has room for. If a limit or the context ended the check,
+// Result returns the violations that were found. complete is false if there may
+// be more than fit into an answer. If a limit or the context ended the check,
 // Result returns an [*InputLimit] or the error of the context instead.
 func (c *Checker) Result() (violations []fault.Field, complete bool, err error) {
 	switch c.stopped {
@@ -77,8 +78,8 @@ func (c *Checker) Result() (violations []fault.Field, complete bool, err error) 
 	return nil, false, c.stopped
 }
 
-// Close keeps the checker's memory for the next input: some ten megabytes after
-// a large one, until the garbage collector has run twice.
+// Close retains the checker's memory for the next input: about ten megabytes
+// after a large one, until the garbage collector has run twice.
 func (c *Checker) Close() {
 	c.in.Release()
 	c.ctx, c.stopped, c.frames = nil, nil, 0
@@ -87,7 +88,7 @@ func (c *Checker) Close() {
 	c.compiler.checkers.Put(c)
 }
 
-// spend takes from the budget and reports whether the check goes on.
+// spend subtracts work from the budget and reports whether the check goes on.
 func (c *Checker) spend(work int) bool {
 	if c.left -= work; c.left >= c.poll {
 		return true
@@ -112,7 +113,7 @@ func (c *Checker) stop(err error) {
 	c.stopped, c.left, c.poll = err, -1, 0
 }
 
-// fail reports a violation by the value that is being checked, unless quiet. It
+// fail reports a violation by the current value, unless quiet is true. It
 // returns false.
 func (c *Checker) fail(quiet bool, format string, args ...any) bool {
 	if !quiet {
@@ -121,8 +122,8 @@ func (c *Checker) fail(quiet bool, format string, args ...any) bool {
 	return false
 }
 
-// report adds a violation by the value that is being checked, or by its member of
-// this name; when there is no room for more, the check ends.
+// report adds a violation by the current value, or by its member with this
+// name. When there is no room for more, the check ends.
 func (c *Checker) report(member, format string, args ...any) {
 	if c.stopped != nil {
 		return

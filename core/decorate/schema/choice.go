@@ -2,7 +2,7 @@ package schema
 
 import "github.com/ruedo-dev/ruedo/core/decorate/input"
 
-// choice is an enum or a const: the canonical forms of the values accepted.
+// choice is an enum or a const: the canonical forms of the accepted values.
 type choice struct {
 	kinds   kindSet
 	longest int // of the forms, in bytes
@@ -10,7 +10,7 @@ type choice struct {
 	text    string // "one of ..."
 }
 
-// chosen reports whether the value at an index is one of the choice.
+// chosen reports whether the value at an index is one of the accepted values.
 func (c *Checker) chosen(e *choice, at uint32) bool {
 	kind := c.in.Kind(at)
 	if !e.kinds.has(kind) || kind == input.String && !c.in.Escaped(at) && len(c.in.Raw(at)) > e.longest {

@@ -16,13 +16,14 @@ import (
 // root is the name under which a schema refers to itself.
 const root = "ruedo:///input"
 
-// compile admits a schema and makes its rules. The library reads the drafts, checks
-// the schema against its metaschema and resolves references. A check by the rules,
-// unlike one by the library, can be counted and stopped.
+// compile admits a schema and makes its rules. The library implements the
+// drafts, checks the schema against its metaschema and resolves references. A
+// check with these rules, unlike one by the library, can be counted and
+// stopped.
 func compile(source *structpb.Struct) (r *rule, refused *Refusal) {
 	defer func() {
 		if p := recover(); p != nil {
-			// The library met what it does not expect: not a schema.
+			// The library met something unexpected, so this is not a schema.
 			r, refused = nil, &Refusal{Reason: fault.SchemaInvalid, Text: "cannot be compiled", Err: fmt.Errorf("panic: %v", p)}
 		}
 	}()

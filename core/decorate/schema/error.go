@@ -11,11 +11,11 @@ import (
 // Refusal says why a schema is not accepted.
 type Refusal = admission.Refusal
 
-// InputError says what is wrong with an input before any schema sees it.
+// InputError says what is wrong with an input, regardless of any schema.
 type InputError = input.Error
 
-// InputLimit says which limit a check of an input has reached. Whether the input
-// fits is not known then.
+// InputLimit says which limit the check of an input has reached. Then it is not
+// known whether the input fits.
 type InputLimit struct {
 	// Text follows "the input of service NAME ".
 	Text string
@@ -27,7 +27,8 @@ type InputLimit struct {
 func (l *InputLimit) Error() string { return l.Text }
 
 var (
-	// errEnough ends a check that has found all violations that an answer names.
+	// errEnough ends a check that has found as many violations as an answer
+	// names.
 	errEnough = errors.New("enough violations")
 	// errOverWork ends a check that costs more than maxWork.
 	errOverWork = &InputLimit{

@@ -9,7 +9,8 @@ func (c *Checker) formatted(r *rule, at uint32) bool {
 	}
 	text := string(c.in.Text(at))
 	if r.format.Name == "regex" {
-		// Parsed and not compiled: (x{1000}){1000} must not cost its size.
+		// It is parsed, not compiled, so that (x{1000}){1000} does not cost its
+		// full size.
 		_, err := syntax.Parse(text, syntax.Perl)
 		return err == nil
 	}

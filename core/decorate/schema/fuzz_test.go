@@ -24,8 +24,8 @@ func decode(text []byte) (v any, err error) {
 	return v, nil
 }
 
-// A schema that is admitted says of an input what the library says, within its
-// budget, and with an answer that is small.
+// An admitted schema gives the same verdict on an input as the library, within
+// its budget and with a small answer.
 func FuzzSchema(f *testing.F) {
 	for _, s := range []struct{ schema, input string }{
 		{`{"type":"object","required":["a"],"properties":{"a":{"type":"integer","minimum":0},"b":{"enum":[1,"x",null,[1,{"c":2}]]}},"additionalProperties":false}`, `{"a":1,"b":[1.0,{"c":2}]}`},
@@ -64,8 +64,8 @@ func FuzzSchema(f *testing.F) {
 		}
 		fits := c.check(s.shared.rule, 0, false, nil)
 		if c.stopped != nil && c.stopped != errEnough {
-			// Only a schema that is checked again and again on its way down comes to
-			// its limits with so small an input.
+			// With so small an input, only a schema that is checked again and
+			// again on the way down reaches its limits.
 			return
 		}
 		if fits && len(c.fields) > 0 || !fits && len(c.fields) == 0 {
@@ -79,7 +79,7 @@ func FuzzSchema(f *testing.F) {
 			t.Fatalf("%s: %s: fits %v, and not so if nobody asks why", schemaText, input, fits)
 		}
 		if quiet.stopped == nil && maxWork-quiet.left > maxWork/10 {
-			return // the library would take its time
+			return // the library would take too long
 		}
 		library, known := libraryOf(source)
 		if known && (library.Validate(value) == nil) != fits {
@@ -88,9 +88,10 @@ func FuzzSchema(f *testing.F) {
 	})
 }
 
-// libraryOf compiles a schema with the library alone. It does not if the library
-// is known to see it otherwise: before 2019-09 it goes on to look at some
-// keywords next to a reference, and it takes what it cannot decide for wrong.
+// libraryOf compiles a schema with the library alone. It reports false if the
+// library is known to differ: for drafts before 2019-09, the library still
+// checks some keywords next to a reference, and it refuses what it cannot
+// decide.
 func libraryOf(source *structpb.Struct) (*jsonschema.Schema, bool) {
 	text, err := json.Marshal(source.AsMap())
 	if err != nil {

@@ -12,11 +12,11 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-// tooLong is what nothing takes, not even with the race detector on a machine that
-// does other things. What it is there for took longer, or never ended.
+// tooLong is longer than any check takes, even with the race detector on a busy
+// machine. Without a budget, the checks took longer or never ended.
 const tooLong = 10 * time.Second
 
-// parts joins n parts with commas.
+// parts returns n parts joined with commas.
 func parts(n int, f func(i int) string) string {
 	list := make([]string, n)
 	for i := range list {

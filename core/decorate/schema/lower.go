@@ -15,19 +15,19 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-// lowering makes rules out of schemas that the library has compiled.
+// lowering turns schemas that the library has compiled into rules.
 type lowering struct {
 	made    map[*jsonschema.Schema]*rule
-	order   []*jsonschema.Schema // of made, so that errors are always the same
+	order   []*jsonschema.Schema // order of made, so that errors are deterministic
 	refused *Refusal
-	// dynamic is the place of a reference whose target depends on the way that leads
-	// to it, and several is set if there is more than one resource. The target
-	// differs only if both are set.
+	// dynamic is the place of a reference whose target depends on the path that
+	// leads to it, and several is set if there is more than one resource. The
+	// target differs only if both are set.
 	dynamic string
 	several bool
 }
 
-// lower makes the rules of a compiled schema and bounds what they cost. several
+// lower returns the rules of a compiled schema and bounds their cost. several
 // is set if parts of it are resources of their own.
 func lower(s *jsonschema.Schema, several bool) (*rule, *Refusal) {
 	l := &lowering{made: make(map[*jsonschema.Schema]*rule), several: several}
@@ -56,7 +56,7 @@ func lower(s *jsonschema.Schema, several bool) (*rule, *Refusal) {
 	return r, nil
 }
 
-// place names a part of a schema in an error.
+// place returns the name of a part of a schema for errors.
 func place(s *jsonschema.Schema) string {
 	at := strings.TrimPrefix(s.Location, root+"#")
 	if at == "" {

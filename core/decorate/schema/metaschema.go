@@ -17,8 +17,8 @@ func schemaFields(ve *jsonschema.ValidationError) []fault.Field {
 	var out violations
 	var walk func(*jsonschema.ValidationError) bool
 	walk = func(e *jsonschema.ValidationError) bool {
-		// The branches of a choice contradict each other, so the choice is named
-		// and not what is wrong with each branch.
+		// The branches of a choice contradict each other, so the error names
+		// the choice instead of what is wrong with each branch.
 		switch e.ErrorKind.(type) {
 		case *keyword.AnyOf, *keyword.OneOf, *keyword.Not:
 		default:
@@ -49,7 +49,7 @@ func schemaFields(ve *jsonschema.ValidationError) []fault.Field {
 	return out.fields
 }
 
-// describe says which rule of a metaschema a part of a schema breaks.
+// describe returns which rule of a metaschema a part of a schema breaks.
 func describe(e jsonschema.ErrorKind) string {
 	switch k := e.(type) {
 	case *keyword.Type:

@@ -13,7 +13,7 @@ import (
 // shorten cuts a number.
 func shorten(literal string) string { return fault.Cut(literal, maxLiteral) }
 
-// number returns a number of a schema.
+// number returns the text of a number of a schema.
 func number(r *big.Rat) string {
 	if r.IsInt() {
 		return r.Num().String()
@@ -22,7 +22,7 @@ func number(r *big.Rat) string {
 	return strconv.FormatFloat(f, 'g', -1, 64)
 }
 
-// list returns the values of a choice, as far as there is room.
+// list returns the values of a choice, as many as fit.
 func list(values []any) string {
 	var b strings.Builder
 	for i, v := range values {

@@ -49,7 +49,7 @@ func TestSchemasThatCostTooMuchAreRefused(t *testing.T) {
 	}
 }
 
-// What people write stays far below the limits.
+// Schemas that people write stay far below the limits.
 func TestHonestSchemasAreAdmitted(t *testing.T) {
 	for name, tt := range map[string]struct{ schema, good, bad string }{
 		"a tree": {

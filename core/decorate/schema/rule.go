@@ -15,7 +15,8 @@ import (
 type rule struct {
 	// never is set for the schema false, which accepts nothing.
 	never bool
-	// work is what visiting the rule costs, without what it refers to.
+	// work is the cost of visiting the rule, without the rules that it refers
+	// to.
 	work int
 
 	types     kindSet
@@ -41,7 +42,7 @@ type rule struct {
 	// Objects.
 	minMembers, maxMembers *int
 	members                map[string]member
-	// watched is the number of names that have an index, see member.
+	// watched is the number of names that have an index; see member.
 	watched     int
 	required    []watch
 	patterns    []patternRule
@@ -137,8 +138,8 @@ type kindSet uint16
 
 func (s kindSet) has(k input.Kind) bool { return s&(1<<k) != 0 }
 
-// kindsOf returns the kinds of type names of JSON Schema. integer is set if a number
-// must be an integer.
+// kindsOf returns the kinds for type names of JSON Schema. integer is set if a
+// number must be an integer.
 func kindsOf(names []string) (set kindSet, integer bool) {
 	for _, n := range names {
 		switch n {
@@ -168,10 +169,11 @@ func kindsOf(names []string) (set kindSet, integer bool) {
 
 // limitOf returns a number of a schema in the form that numbers are compared with.
 func limitOf(r *big.Rat) limit {
-	// A schema's numbers are IEEE doubles, because its message has no others: the
-	// shortest text that reads back as the double is the number that was meant.
+	// A schema's numbers are IEEE doubles, because its message has no other
+	// numbers. The number that was meant is the shortest text that parses as
+	// the double.
 	text := number(r)
 	f, _ := r.Float64()
-	var digits input.Digits // far more than the number needs
+	var digits input.Digits // far more room than the number needs
 	return limit{input.ParseDecimal([]byte(text), &digits).Clone(), f, text}
 }

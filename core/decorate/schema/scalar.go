@@ -18,7 +18,7 @@ func (c *Checker) typed(r *rule, at uint32) bool {
 	return true
 }
 
-// decimal returns the number at an index. It holds until the next call.
+// decimal returns the number at an index. It is valid until the next call.
 func (c *Checker) decimal(at uint32) input.Decimal {
 	literal := c.in.Raw(at)
 	c.spend(2 + len(literal)/16)
@@ -89,7 +89,7 @@ func (c *Checker) number(r *rule, at uint32, quiet bool) bool {
 	return ok
 }
 
-// literal returns a number of the input as an answer quotes it.
+// literal returns a number of the input in the form that errors quote.
 func (c *Checker) literal(at uint32) string {
 	raw := c.in.Raw(at)
 	return shorten(string(raw[:min(len(raw), 2*maxLiteral)]))

@@ -1,18 +1,18 @@
-// Package schema checks inputs against JSON Schemas that strangers wrote.
+// Package schema checks inputs against untrusted JSON Schemas.
 //
 // Make one compiler with [NewCompiler]. [Compiler.Schema] returns a schema, and the
 // first [Schema.Ready] compiles it. Then [Schema.Checker] reads an input, and
 // [Checker.Check] checks the input against one schema after the other.
 //
-// A schema means what JSON Schema says: draft 2020-12, or the draft that its $schema
-// names. A library reads the drafts and resolves references. Its result becomes
-// rules that are checked here, because a check by the library can be neither
-// counted nor stopped.
+// Schemas follow JSON Schema draft 2020-12, or the draft that their $schema
+// names. A library implements the drafts and resolves references. Its result is
+// turned into rules that are checked here, because a check by the library can
+// be neither counted nor stopped.
 //
 // # What a check may cost
 //
 // Neither an input nor a schema can make a check expensive, and no answer is
-// longer than some kilobytes.
+// longer than a few kilobytes.
 //
 //   - The package admission bounds a schema before it is compiled: size, depth,
 //     values, subschemas and references; patterns by count, length and size of the
@@ -33,15 +33,15 @@
 //
 // # What is shared
 //
-// Equal schemas are compiled once as long as somebody holds one of them
-// ([Schema.Keep]). Few are compiled at the same time, so that they cannot take the
-// processors from calls.
+// Equal schemas are compiled once, as long as one of them is referenced
+// ([Schema.Keep]). Only a few are compiled at the same time, so that they
+// cannot starve calls of CPU time.
 //
 // # Errors
 //
 // A schema is refused with a [*Refusal], an input with an [*InputError] or an
-// [*InputLimit]. None of them knows whose schema or input it is: the caller puts
-// the names of decorators and services into them.
+// [*InputLimit]. None of them says whose schema or input it is: the caller adds
+// the names of decorators and services.
 package schema
 
 import (
@@ -62,25 +62,26 @@ type Schema struct {
 	shared *compiled
 }
 
-// Schema returns a schema that is neither compiled nor looked at yet; see
+// Schema returns a schema that is neither read nor compiled yet; see
 // [Schema.Ready]. Do not change source afterwards.
 func (c *Compiler) Schema(source *structpb.Struct) *Schema {
 	return &Schema{compiler: c, source: source}
 }
 
-// Admit compiles a schema that somebody asks to store. It returns what
-// [Schema.Ready] returns, and does not delay schemas that are stored already.
+// Admit compiles a schema that is about to be stored. It returns what
+// [Schema.Ready] returns, and does not delay schemas that are already stored.
 func (s *Schema) Admit(ctx context.Context) error { return s.compile(ctx, s.compiler.requests) }
 
-// Ready compiles the schema if nobody has, within ctx. It returns a [*Refusal] or
-// the error of ctx. If the schema is compiled, it returns immediately.
+// Ready compiles the schema, within ctx, unless it is already compiled. Then it
+// returns immediately. The error is a [*Refusal] or ctx's error.
 func (s *Schema) Ready(ctx context.Context) error { return s.compile(ctx, s.compiler.slots) }
 
-// Keep holds the compiled schema at least until it is called: a schema that
-// nobody holds is compiled again.
+// Keep keeps the compiled schema alive at least until the call. A schema that
+// is no longer referenced would have to be compiled again.
 func (s *Schema) Keep() { runtime.KeepAlive(s) }
 
-// compile compiles the schema in one of the slots, if nobody has.
+// compile compiles the schema in one of the slots, unless it is already
+// compiled.
 func (s *Schema) compile(ctx context.Context, slots chan struct{}) error {
 	s.once.Do(func() { s.shared = s.compiler.find(s.source) })
 	c := s.shared

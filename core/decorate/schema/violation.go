@@ -2,15 +2,15 @@ package schema
 
 import "github.com/ruedo-dev/ruedo/internal/fault"
 
-// Bounds of what an answer says about an input. Each text is cut before it is put
-// together, so that an answer never costs more than it may say.
+// Bounds of what an answer says about an input. Each text is cut before it is
+// added, so that building an answer never costs more than its maximum length.
 const (
 	// maxFields bounds the violations that one answer names.
 	maxFields = 64
-	// maxFieldBytes bounds paths and descriptions together.
+	// maxFieldBytes bounds the total length of paths and descriptions.
 	maxFieldBytes = 4 << 10
-	// maxDescription and maxQuoted bound one description and one text of a schema
-	// in it.
+	// maxDescription bounds one description, and maxQuoted one text of a schema
+	// that it quotes.
 	maxDescription = 200
 	maxQuoted      = 100
 	// maxName bounds one name in a description, and maxLiteral one number.

@@ -1,31 +1,32 @@
 package schema
 
-// Work is counted in units: a value or 16 bytes of it read, a member or an item
-// passed, half a rule visited, 32 bytes of a name compared, 8 bytes of a string
-// counted, a few instructions of a pattern run over one byte. A unit takes 5 to 17
-// ns on an AMD EPYC, see BenchmarkWork; what takes longer counts as several.
+// Work is counted in units. One unit reads a value or 16 bytes of it, passes a
+// member or an item, visits half a rule, compares 32 bytes of a name, counts 8
+// bytes of a string, or runs a few instructions of a pattern over one byte. A
+// unit takes 5 to 17 ns on an AMD EPYC (see BenchmarkWork); anything slower
+// counts as several.
 const (
 	// maxWork is the budget of one input, over all schemas of its service: 50 ms.
 	maxWork = 3_000_000
-	// pollEvery is the work after which the checker looks at the context again.
+	// pollEvery is the work after which the checker checks the context again.
 	pollEvery = 2_000
-	// maxFrames bounds the rules that are visited within each other.
+	// maxFrames bounds how deep visits of rules nest.
 	maxFrames = 8_192
 )
 
-// Bounds of what a schema may cost for one value, whatever the value is.
+// Bounds of what a schema can cost for one value, whatever the value is.
 const (
-	// maxVisit bounds the work of all rules about one value, with the rules that
-	// they refer to. Doubling references reach it after a dozen steps; a choice
-	// between 1,000 forms does not.
+	// maxVisit bounds the work of all rules about one value, including the
+	// rules that they refer to. Doubling references reach it after a dozen
+	// steps; a choice between 1,000 forms does not.
 	maxVisit = 10_000
-	// maxChain bounds how many rules may refer to each other in a row about one
-	// value.
+	// maxChain bounds the length of a chain of rules that refer to each other
+	// about one value.
 	maxChain = 64
 )
 
-// cost computes the most that visiting a rule costs for one value, without its
-// members and items, and how many rules refer to each other in a row.
+// cost computes the maximum cost of visiting a rule for one value, without its
+// members and items, and the length of its longest chain.
 type cost struct {
 	known map[*rule]visit
 	open  map[*rule]bool
@@ -33,8 +34,8 @@ type cost struct {
 
 type visit struct{ work, chain int }
 
-// of returns the cost of r; ok is false if r refers to itself about the same value,
-// so that a check would never end.
+// of returns the cost of r. ok is false if r refers to itself about the same
+// value, so that a check would never end.
 func (k *cost) of(r *rule) (v visit, ok bool) {
 	if r == nil {
 		return visit{}, true

@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// What a unit of work takes, for the dearest of each kind.
+// BenchmarkWork measures a unit of work, for the most expensive case of each
+// kind.
 func BenchmarkWork(b *testing.B) {
 	repeat := func(item string, n int) string { return "[" + strings.Repeat(item+",", n-1) + item + "]" }
 	for _, bm := range []struct{ name, schema, input string }{

@@ -8,20 +8,20 @@ import (
 )
 
 const (
-	// reserveFiles descriptors, and an eighth of all, are left to the store and
-	// to what else the process opens.
+	// reserveFiles descriptors, and an eighth of all, are reserved for the
+	// store and for other files that the process opens.
 	reserveFiles = 64
-	// smallBody is what a request may hold without being charged: the number of
-	// requests bounds these.
+	// smallBody is what a request can hold without being charged; the limit on
+	// requests bounds the total.
 	smallBody = 4 << 10
-	// bodyRoom is how long a body waits for room in the budget: what it holds
+	// bodyRoom is how long a body waits for room in the budget. What it holds
 	// meanwhile is charged.
 	bodyRoom = 5 * time.Second
 	// answerRoom is the same for an answer, which is in memory already.
 	answerRoom = 250 * time.Millisecond
 )
 
-// connectionLimit returns how many connections a server takes.
+// connectionLimit returns how many connections a server accepts.
 func connectionLimit(limit int) int {
 	if limit <= 0 {
 		limit = DefaultConnections
@@ -39,11 +39,11 @@ type budget struct {
 	used  atomic.Int64
 
 	mu    sync.Mutex
-	queue []chan struct{} // of those that wait for room, in order of arrival
+	queue []chan struct{} // requests that wait for room, in FIFO order
 }
 
-// take charges n bytes and reports whether there was room. There always is for a
-// request that is alone, so that nothing is refused for ever.
+// take charges n bytes and reports whether there was room. There is always room
+// if nothing else is charged, so that no request is refused forever.
 func (b *budget) take(n int64) bool {
 	for {
 		now := b.used.Load()
@@ -62,7 +62,7 @@ func (b *budget) release(n int64) {
 	b.wake()
 }
 
-// wake tells the one that has waited the longest to try again.
+// wake makes the request that has waited longest try again.
 func (b *budget) wake() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -75,8 +75,9 @@ func (b *budget) wake() {
 }
 
 // wait charges n bytes as soon as there is room. It gives up after patience, or
-// when done is closed. Those that wait are served in order of arrival; what fits
-// without waiting does not wait for them. makeRoom is called now and then.
+// when done is closed. Waiting requests are served in FIFO order, but a request
+// that fits immediately need not wait for them. makeRoom is called from time to
+// time.
 func (b *budget) wait(done <-chan struct{}, n int64, patience time.Duration, makeRoom func()) bool {
 	turn := make(chan struct{}, 1)
 	b.mu.Lock()
@@ -88,7 +89,7 @@ func (b *budget) wait(done <-chan struct{}, n int64, patience time.Duration, mak
 	again := time.NewTicker(tick)
 	defer again.Stop()
 	makeRoom()
-	b.wake() // what was released before this one stood in the queue
+	b.wake() // for what was released before this one was in the queue
 	for {
 		select {
 		case <-turn:
@@ -105,7 +106,7 @@ func (b *budget) wait(done <-chan struct{}, n int64, patience time.Duration, mak
 	}
 }
 
-// leave takes one out of the queue and lets the next one try.
+// leave removes a request from the queue and lets the next one try.
 func (b *budget) leave(turn chan struct{}) {
 	b.mu.Lock()
 	b.queue = slices.DeleteFunc(b.queue, func(t chan struct{}) bool { return t == turn })
@@ -113,7 +114,7 @@ func (b *budget) leave(turn chan struct{}) {
 	b.wake()
 }
 
-// tight reports whether three quarters are used.
+// tight reports whether more than three quarters are used.
 func (b *budget) tight() bool { return b.used.Load() > b.limit/4*3 }
 
 // account is what one request holds of a budget, and of its connection's share.
@@ -123,8 +124,8 @@ type account struct {
 	held   int64
 }
 
-// share charges n bytes to the connection, unless that holds other bytes and
-// would then hold more than limit.
+// share charges n bytes to the connection, unless the connection already holds
+// others and would exceed limit.
 func (a *account) share(n, limit int64) bool {
 	if a.shared == nil {
 		return true
@@ -142,7 +143,7 @@ func (a *account) unshare(n int64) {
 	}
 }
 
-// release returns n bytes that are held.
+// release releases n of the bytes that are held.
 func (a *account) release(n int64) {
 	if n == 0 {
 		return

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Many that want more than there is get it one after the other, in order of
-// arrival, and use no processor while they wait.
+// Many requests that together want more than the budget are served one after
+// the other, in FIFO order, and use no CPU while they wait.
 func TestRoomIsGivenInOrderOfArrival(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &budget{limit: 100}
@@ -31,7 +31,7 @@ func TestRoomIsGivenInOrderOfArrival(t *testing.T) {
 				time.Sleep(100 * time.Millisecond)
 				b.release(60)
 			})
-			synctest.Wait() // it stands in the queue
+			synctest.Wait() // it is in the queue
 		}
 		if !b.take(0) {
 			t.Error("what fits does not have to wait")
@@ -65,7 +65,7 @@ func TestWaitingForRoomEnds(t *testing.T) {
 		if b.wait(done, 1, time.Minute, func() {}) {
 			t.Error("the caller is gone, and got room")
 		}
-		// What is alone gets more than there is.
+		// A request that is alone gets more than the budget.
 		b.release(100)
 		if !b.take(1000) || b.take(1) {
 			t.Error("a request over the budget is let in if it is alone, and none next to it")

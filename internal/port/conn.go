@@ -11,18 +11,19 @@ import (
 	"time"
 )
 
-// maxResets is how many streams a connection may reset in one tick before it is
+// maxResets is how many streams a connection can reset in one tick before it is
 // closed. Hedging clients cancel some; an attacker starts work by the thousand
 // and abandons it.
 const maxResets = 1000
 
 const (
-	// A connection that has sent so much pauses for a moment. What always finds
-	// more to read never parks, and with as many of these as processors the
-	// scheduler looks at the network for everyone else only every 10 ms.
+	// A connection pauses for a moment each time it has sent this many bytes. A
+	// goroutine that always finds more to read never parks. With as many of
+	// these as CPUs, the scheduler polls the network for all others only every
+	// 10 ms.
 	pauseAfter = 256 << 10
 	pause      = 100 * time.Microsecond
-	// closeAtOnce is how many connections are closed between two such pauses.
+	// closeAtOnce is how many connections are closed between two pauses.
 	closeAtOnce = 16
 )
 
@@ -31,11 +32,11 @@ type conn struct {
 	net.Conn
 	set  *conns
 	once sync.Once
-	// idle is the first whole tick without a request in flight, or 0.
+	// idle is the first full tick without a request in flight, or 0.
 	idle atomic.Int64
 	// fresh is true until the first request has been read.
 	fresh atomic.Bool
-	// since is the first whole tick after it was accepted.
+	// since is the first full tick after it was accepted.
 	since    int64
 	accepted time.Time
 	resets   atomic.Int64
@@ -55,20 +56,20 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close closes the connection when it is its turn.
+// Close waits for the connection's turn and closes it.
 func (c *conn) Close() error {
 	c.once.Do(func() { c.set.remove(c) })
 	return c.set.close(c.Conn)
 }
 
-// hangUp closes the connection immediately: a request might arrive on it while
-// it waits for its turn.
+// hangUp closes the connection immediately: a request might arrive while Close
+// waits for its turn.
 func (c *conn) hangUp() {
 	c.once.Do(func() { c.set.remove(c) })
 	_ = c.Conn.Close()
 }
 
-// reset counts a stream that its caller gave up.
+// reset counts a stream that its caller has abandoned.
 func (c *conn) reset() {
 	if c.resets.Add(1) > maxResets {
 		_ = c.Close()
@@ -93,7 +94,8 @@ type conns struct {
 	mu  sync.Mutex
 	all map[*conn]struct{}
 
-	// closing holds how many have been closed, but while one is being closed.
+	// closing holds how many have been closed, and is empty while one is being
+	// closed.
 	closing chan int
 }
 
@@ -103,9 +105,9 @@ func newConns(limit int) *conns {
 	return s
 }
 
-// close closes one connection at a time. It takes the system tens of
-// microseconds, and where thousands end at the same moment, all of them would be
-// before everyone else in the queue for the processors.
+// close closes one connection at a time. Closing takes the system tens of
+// microseconds. If thousands ended at the same moment, all of them would be
+// ahead of everything else in the queue for a CPU.
 func (s *conns) close(c net.Conn) error {
 	n := <-s.closing + 1
 	defer func() { s.closing <- n }()
@@ -126,15 +128,15 @@ func (s *conns) add(c *conn) bool {
 	return true
 }
 
-// sample is among how many connections the least useful one is looked for: a
-// flood of connections must not cost the square of their number.
+// sample is how many connections are examined to find the least useful one, so
+// that a flood of connections does not cost the square of their number.
 const sample = 128
 
 // patience is how long a connection may do nothing before it can be spared.
 type patience int
 
 const (
-	aTick  patience = iota // a whole tick
+	aTick  patience = iota // a full tick
 	aWhile                 // until another connection comes; an idle one, no time
 	noTime                 // no time
 )
@@ -147,7 +149,7 @@ func (s *conns) spare(p patience) bool {
 	var idle, fresh *conn
 	s.mu.Lock()
 	looked, silent := 0, 0
-	for c := range s.all { // which begins anywhere
+	for c := range s.all { // in random order
 		if t := c.idle.Load(); t != 0 && (t < now || p > aTick) && (idle == nil || t < idle.idle.Load()) {
 			idle = c
 		}
@@ -184,7 +186,7 @@ func (s *conns) count() int {
 	return len(s.all)
 }
 
-// next begins a tick: resets are counted by the tick.
+// next begins a tick; resets are counted per tick.
 func (s *conns) next() {
 	s.tick.Add(1)
 	s.mu.Lock()
@@ -212,14 +214,14 @@ func (s *conns) changed(nc net.Conn, state http.ConnState) {
 	}
 }
 
-// listener makes the connections that it accepts known to the server.
+// listener registers the connections that it accepts with the server.
 type listener struct {
 	net.Listener
 	s *Server
 }
 
-// Accept returns the next connection. At the limit of connections, and at that
-// of open files, it gives up others for it.
+// Accept returns the next connection. At the limit of connections or of open
+// files, it closes others to make room.
 func (l *listener) Accept() (net.Conn, error) {
 	for {
 		nc, err := l.Listener.Accept()
@@ -234,19 +236,20 @@ func (l *listener) Accept() (net.Conn, error) {
 		if l.s.conns.add(c) || l.s.makeRoom() && l.s.conns.add(c) {
 			return c, nil
 		}
-		_ = nc.Close() // all others are at work
+		_ = nc.Close() // all others are busy
 	}
 }
 
-// makeRoom closes the connection that is missed least: one that has been idle or
-// has asked for nothing for a tick, then one whose peer is slow, then such as have
-// been so for less than a tick. The one that was accepted last goes last: its
-// request is on the way. It reports whether there was one.
+// makeRoom closes the least useful connection: one that has been idle or has
+// sent no request for a tick, then one whose peer is slow, then one of either
+// kind that has been so for less than a tick. The one that was accepted last
+// goes last, because its request is on the way. It reports whether there was
+// one.
 func (s *Server) makeRoom() bool {
 	return s.conns.spare(aTick) || s.hangUpOnSlowest(1) || s.conns.spare(aWhile) || s.hangUpOnSlowest(0) || s.conns.spare(noTime)
 }
 
-// outOfFiles reports whether an error says that no descriptor is left.
+// outOfFiles reports whether err says that no file descriptor is left.
 func outOfFiles(err error) bool {
 	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/port"
 )
 
-// Frames of HTTP/2 that tests write by hand.
+// HTTP/2 frames that tests write by hand.
 const (
 	frameData     = 0x0
 	frameHeaders  = 0x1
@@ -26,7 +26,7 @@ func frame(kind, flags byte, id uint32, payload []byte) []byte {
 	return append(binary.BigEndian.AppendUint32(b, id), payload...)
 }
 
-// preface begins a connection whose streams may send window bytes.
+// preface begins a connection whose streams can receive window bytes.
 func preface(t *testing.T, c net.Conn, window uint32) {
 	t.Helper()
 	settings := binary.BigEndian.AppendUint32([]byte{0, 4}, window) // SETTINGS_INITIAL_WINDOW_SIZE
@@ -35,7 +35,7 @@ func preface(t *testing.T, c net.Conn, window uint32) {
 	}
 }
 
-// get is the header block of a GET, without compression.
+// get returns the header block of a GET, without compression.
 func get(path string) []byte {
 	literal := func(name, value string) []byte {
 		b := append([]byte{0, byte(len(name))}, name...)
@@ -102,7 +102,7 @@ func TestAtTheLimitOfConnectionsIdleOnesMakeRoom(t *testing.T) {
 			t.Fatalf("connection %d: %v", i, err)
 		}
 	}
-	// One that is at work is not closed for others.
+	// A busy connection is not closed to make room for others.
 	if _, err := busy.Write([]byte("y")); err != nil {
 		t.Fatal(err)
 	}

@@ -16,7 +16,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/wire"
 )
 
-// phase is what a handler is doing as far as its peer is concerned.
+// phase is what a handler is doing, from the point of view of its peer.
 type phase = uint32
 
 const (
@@ -26,19 +26,19 @@ const (
 )
 
 const (
-	// piece is how much of an answer is written at a time, so that the watch sees
-	// it pass.
+	// piece is how much of an answer is written at a time, so that the watch
+	// sees progress.
 	piece = 64 << 10
-	// maxInflation is the most that gzip makes of a byte.
+	// maxInflation is the highest ratio at which gzip inflates.
 	maxInflation = 1032
-	// lingering is how long the rest of a body that the handler did not want is
-	// read, so that the connection can be used again.
+	// lingering is how long the unread rest of a body is read, so that the
+	// connection can be reused.
 	lingering = time.Second
 )
 
 // exchange is one request in flight with its answer. To the handler it is the
-// request's context, its body and the writer of its answer: one allocation in
-// place of three.
+// request's context, its body and the writer of its answer: one allocation
+// instead of three.
 type exchange struct {
 	context.Context // the request's
 	w               http.ResponseWriter
@@ -49,13 +49,13 @@ type exchange struct {
 	shard           uint32
 	http1           bool
 	gzip            bool  // the body is compressed
-	announced       int64 // length of the body, as its peer says; -1 if it does not
+	announced       int64 // length of the body that the peer announced; -1 if none
 
 	phase atomic.Uint32
 	moved atomic.Int64 // bytes read and written
 	late  atomic.Bool  // the watch has ended it
 
-	// The handler's own.
+	// Used only by the handler.
 	in, out   account
 	read      int64 // bytes of the body
 	wrote     int64 // bytes of the answer
@@ -83,9 +83,9 @@ func (x *exchange) Value(key any) any {
 	return x.Context.Value(key)
 }
 
-// Count counts what became of a request: the reason of its failure, or "" for
-// success. Call it before the answer, so that who has the answer finds it
-// counted. Only the first call of a request counts.
+// Count counts the outcome of a request: the reason of its failure, or "" for
+// success. Call it before answering, so that a caller with an answer finds it
+// counted. Only the first call for a request counts.
 func Count(ctx context.Context, outcome fault.Reason) {
 	if x, ok := ctx.Value(exchangeKey{}).(*exchange); ok {
 		x.count(outcome)
@@ -111,18 +111,19 @@ func (x *exchange) handle(h http.Handler, r *http.Request) {
 		return
 	}
 	defer x.end(r)
-	// What is announced is charged before it comes: of many large bodies a few are
-	// read at a time. The others wait here, where they have none of connect's
-	// buffers yet: it keeps some large ones, and whoever gets none of those grows
-	// one anew.
+	// An announced body is charged before it arrives, so that only a few of
+	// many large bodies are read at a time. The others wait here, before they
+	// take one of connect's buffers. Connect pools some large ones; a request
+	// that gets none of those must grow a new one.
 	if x.route.connect && !x.hold() {
 		x.refused = fault.ServerBusy
 		x.fail(r, x.s.bodiesFull())
 		x.linger()
 		return
 	}
-	// A copy: the server must know its own body again. Only then does it linger
-	// on a connection whose body was not read to its end, and the answer arrives.
+	// Copy the request, because the server must recognize its own body. Only
+	// then does it linger on a connection whose body was not read to its end,
+	// so that the answer arrives.
 	own := r.WithContext(x)
 	if r.Body != nil && r.Body != http.NoBody {
 		own.Body = x
@@ -132,8 +133,8 @@ func (x *exchange) handle(h http.Handler, r *http.Request) {
 	h.ServeHTTP(x, own)
 }
 
-// end releases what the exchange holds. A handler that panicked has failed, and
-// nobody else has.
+// end releases what the exchange holds. It recovers a handler's panic, so that
+// only that request fails.
 func (x *exchange) end(r *http.Request) {
 	p := recover()
 	if p != nil && p != http.ErrAbortHandler {
@@ -160,11 +161,11 @@ func (x *exchange) end(r *http.Request) {
 		x.count(x.outcome(r))
 	}
 	if p != nil {
-		panic(http.ErrAbortHandler) // what was answered must not look whole
+		panic(http.ErrAbortHandler) // the answer must not look complete
 	}
 }
 
-// outcome is what became of a request that its handler did not count.
+// outcome returns the outcome of a request that its handler did not count.
 func (x *exchange) outcome(r *http.Request) fault.Reason {
 	switch {
 	case x.refused != "":
@@ -232,17 +233,17 @@ func (x *exchange) refuse(err *fault.Error) error {
 	return x.bodyError
 }
 
-// linger has net/http close the connection gently after the answer, as it does
-// for bodies over their limit: else what the peer still sends makes the kernel
-// drop the answer.
+// linger makes net/http close the connection gently after the answer, as it
+// does for bodies over their limit. Otherwise the data that the peer still
+// sends would make the kernel drop the answer.
 func (x *exchange) linger() {
 	if x.http1 {
 		_, _ = http.MaxBytesReader(x.w, io.NopCloser(strings.NewReader("x")), 0).Read(make([]byte, 1))
 	}
 }
 
-// Close ends the reading of the body. What is left of it is the server's to
-// read, after the handler has returned: here nothing would bound that.
+// Close stops reading the body. The server reads the rest after the handler has
+// returned, because nothing would bound that here.
 func (x *exchange) Close() error {
 	if x.bodyError == nil {
 		x.bodyError = http.ErrBodyReadAfterClose
@@ -255,8 +256,8 @@ func (x *exchange) tooSlow(err error) *fault.Error {
 		x.read, x.s.cfg.Idle, x.s.cfg.Rate).WithFix("send it again over a faster connection")
 }
 
-// hold charges what the body, as far as it is announced or has been read, may
-// take in memory.
+// hold charges the memory that the body can take, as far as it is announced or
+// has been read.
 func (x *exchange) hold() bool {
 	read := max(x.read, x.announced)
 	if x.gzip {
@@ -270,7 +271,7 @@ func (x *exchange) hold() bool {
 	return more <= 0 || x.take(&x.in, more, bodyRoom, reading)
 }
 
-// take charges n bytes, and waits a little for room if there is none.
+// take charges n bytes, and waits for room for a short time if there is none.
 func (x *exchange) take(a *account, n int64, patience time.Duration, stuck phase) bool {
 	if !a.share(n, x.s.cfg.ConnMemory) {
 		return false
@@ -336,8 +337,8 @@ func (x *exchange) Flush() {
 func (x *exchange) Unwrap() http.ResponseWriter { return x.w }
 
 // cut ends the exchange from another goroutine. Reads fail from now on. Writes
-// fail too, unless the exchange was seen reading: a body that is too slow still
-// gets its answer. Call it only while the exchange is in flight.
+// fail too, unless the exchange was seen reading: a request with a slow body
+// still gets its answer. Call it only while the exchange is in flight.
 func (x *exchange) cut(seen phase) {
 	x.late.Store(true)
 	rc := http.NewResponseController(x.w)
@@ -348,15 +349,15 @@ func (x *exchange) cut(seen phase) {
 	}
 }
 
-// extend moves the deadline for the end of the answer ahead.
+// extend postpones the deadline for the end of the answer.
 func (x *exchange) extend() {
 	if !x.late.Load() {
 		_ = http.NewResponseController(x.w).SetWriteDeadline(time.Now().Add(unreadTimeout))
 	}
 }
 
-// busy is the refusal of a request for which there is no room. Its handler has
-// not begun, or has not read its body to the end.
+// busy returns the error for a request for which there is no room. Its handler
+// has not begun, or has not read its body to the end.
 func busy(format string, args ...any) *fault.Error {
 	e := fault.New(fault.ServerBusy, format, args...).WithFix("try again in a moment")
 	e.NotStarted = true
@@ -367,15 +368,16 @@ func (s *Server) bodiesFull() *fault.Error {
 	return busy("the requests in flight take %d MiB on this core or %d MiB on this connection, the limit", s.cfg.Memory>>20, s.cfg.ConnMemory>>20)
 }
 
-// answersFull says nothing of whether a call has started: what has an answer did.
+// answersFull returns the error for an answer without room. It does not claim
+// that the call has not started: a call with an answer has.
 func (s *Server) answersFull() *fault.Error {
 	return fault.New(fault.ServerBusy, "the answers that callers have not read yet take %d MiB on this core or %d MiB on this connection, the limit",
 		s.cfg.Memory>>20, s.cfg.ConnMemory>>20).WithFix("read the answers, or use more connections")
 }
 
 // Hold charges an answer that takes n bytes of memory to the budgets, until the
-// request ends. A handler that has a large answer calls it before it encodes it:
-// on SERVER_BUSY it can still say why there is none. Without it an answer is
+// request ends. A handler calls it before it encodes a large answer, so that on
+// SERVER_BUSY it can still answer with the error. Without Hold, an answer is
 // charged as it is written.
 func Hold(ctx context.Context, n int) error {
 	x, ok := ctx.Value(exchangeKey{}).(*exchange)

@@ -4,7 +4,7 @@ package port
 
 import "syscall"
 
-// openFiles returns how many files the process may have open, or 0 if that is
+// openFiles returns how many files the process can have open, or 0 if that is
 // not known.
 func openFiles() uint64 {
 	var limit syscall.Rlimit

@@ -15,7 +15,7 @@ import (
 // A web page can make a browser send requests to any address, and by rebinding
 // its own name to 127.0.0.1 even read the answers. Such a request carries the
 // page's name as its host. Addresses cannot be rebound, nor can names that no
-// registry hands out: localhost, names without a dot, and those under .local,
+// registry assigns: localhost, names without a dot, and names under .local,
 // .internal and .localhost.
 type hosts map[string]bool
 
@@ -48,10 +48,10 @@ func (h hosts) allow(host string) bool {
 	return false
 }
 
-// Handler returns the handler of all routes. Requests of other sites' pages are
-// refused with HOST_NOT_ALLOWED or ORIGIN_NOT_ALLOWED: a request must name one
-// of [Config.Hosts], an address, or a name that cannot be rebound, and one that
-// a browser sends must come from a page of the same origin.
+// Handler returns the handler of all routes. It refuses requests from other
+// sites' pages with HOST_NOT_ALLOWED or ORIGIN_NOT_ALLOWED. A request must name
+// one of [Config.Hosts], an address, or a name that cannot be rebound. A
+// request from a browser must come from a page of the same origin.
 func (s *Server) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := s.check(r); err != nil {
@@ -80,7 +80,8 @@ func (s *Server) check(r *http.Request) *fault.Error {
 	return nil
 }
 
-// knownHost is the host that the connection's last request named and may name.
+// knownHost returns the host that the connection's last request named, if it
+// was allowed.
 func (c *conn) knownHost() string {
 	if c == nil {
 		return ""

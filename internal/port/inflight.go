@@ -7,13 +7,13 @@ import (
 	"sync/atomic"
 )
 
-// shards keep requests that begin and end at the same time from meeting at one
-// lock.
+// shards keep requests that begin and end at the same time from contending for
+// one lock.
 const shards = 16
 
 // inflight is the set of requests that are being handled.
 type inflight struct {
-	n     atomic.Int64 // but for streams
+	n     atomic.Int64 // without streams
 	next  atomic.Uint32
 	parts [shards]struct {
 		mu   sync.Mutex
@@ -22,10 +22,10 @@ type inflight struct {
 	}
 
 	mu   sync.Mutex
-	zero chan struct{} // closed when the last one ends; nil if nobody waits
+	zero chan struct{} // closed when the last one ends; nil if nothing waits
 }
 
-// add registers a request and reports whether there are at most limit.
+// add registers a request and reports whether at most limit are in flight.
 func (f *inflight) add(x *exchange, limit int) bool {
 	if f.n.Add(1) > int64(limit) {
 		f.done()
@@ -70,7 +70,7 @@ func (f *inflight) done() {
 	}
 }
 
-// each calls visit with every request that is in flight, one at a time.
+// each calls visit with every request in flight, one at a time.
 func (f *inflight) each(visit func(*exchange)) {
 	for i := range f.parts {
 		p := &f.parts[i]

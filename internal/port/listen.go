@@ -10,7 +10,8 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-// Listen opens a TCP port. PORT_IN_USE says who wants what; port 0 picks one.
+// Listen opens a TCP port; port 0 picks one. It fails with PORT_IN_USE if the
+// port is taken.
 func Listen(addr string) (net.Listener, error) {
 	l, err := net.Listen("tcp", addr)
 	switch {
@@ -24,8 +25,8 @@ func Listen(addr string) (net.Listener, error) {
 		WithFix("give host:port of this machine, for example 127.0.0.1:7833")
 }
 
-// Loopback reports whether a host or host:port can be reached from this machine
-// alone. A name other than localhost is not resolved: it counts as reachable.
+// Loopback reports whether a host or host:port can be reached only from this
+// machine. A name other than localhost is not resolved: it counts as reachable.
 func Loopback(addr string) bool {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {

@@ -22,30 +22,30 @@
 //
 // # Bodies and answers
 //
-// A body has to arrive, and an answer has to be read, at [Config.Rate] once it
-// has lasted for [Config.Idle], and neither may stand still for that long. A
-// watch looks at all requests in flight once a tick, so a request pays for the
-// rule with a few atomic operations and no timer.
+// After [Config.Idle], a body must have arrived, and an answer must have been
+// read, at [Config.Rate] on average. Neither may stand still for as long as
+// Idle. A watch looks at all requests in flight once a tick, so the rule costs
+// a request a few atomic operations and no timer.
 //
-// Work on large messages (inflating, compressing, translating) is done in turns,
-// on half of the processors.
+// Work on large messages (inflating, compressing, translating) is done in
+// turns, on half of the CPUs.
 //
 // Bytes in flight are charged to a budget of the connection and one of the
-// server, bodies by the memory that they may take when decoded. When a budget is
-// used up, the request whose peer is the slowest is ended; when that makes no
-// room in time, the newcomer is refused with SERVER_BUSY.
+// server, bodies by the memory that they can take when decoded. When a budget
+// is used up, the request with the slowest peer is ended. If that makes no room
+// in time, the new request is refused with SERVER_BUSY.
 //
 // # Connections
 //
-// The server keeps a reserve of descriptors: at its limit of connections it
-// closes an idle one for each that it accepts. A connection that resets streams
-// by the thousand is closed.
+// The server keeps a reserve of file descriptors: at its limit of connections,
+// it closes an idle one for each that it accepts. It closes a connection that
+// resets streams by the thousand.
 //
-// What large requests leave behind is collected within ticks, so that memory is
-// back when they are over.
+// Garbage of large requests is collected within a few ticks, so that their
+// memory is free again when they are over.
 //
-// Under pressure, which is three quarters of any of these bounds, patience
-// shrinks to a fifth.
+// Under pressure, which begins at three quarters of any of these limits,
+// patience shrinks to a fifth.
 package port
 
 import (
@@ -80,56 +80,55 @@ const (
 	idleTimeout   = 2 * time.Minute
 	maxHeader     = 64 << 10
 	maxStreams    = 256
-	// streamBuffer and connBuffer bound what a peer may send ahead of a handler
+	// streamBuffer and connBuffer bound what a peer can send ahead of a handler
 	// that does not read.
 	streamBuffer = 256 << 10
 	connBuffer   = 1 << 20
-	// unreadTimeout is how long the end of an answer may wait for its reader
+	// unreadTimeout is how long the end of an answer can wait for its reader
 	// after the handler has returned.
 	unreadTimeout = 30 * time.Second
-	// lastRead is how long Close waits for answers to be read whose handlers have
-	// returned.
+	// lastRead is how long Close waits for peers to read the answers of
+	// handlers that have returned.
 	lastRead = 3 * time.Second
 )
 
-// Config says how patient and how large a server is. The zero value of a field
-// means its default.
+// Config configures a Server. The zero value of a field means its default.
 type Config struct {
 	// Idle is how long a body or an answer may stand still. Default:
 	// [DefaultIdle].
 	Idle time.Duration
-	// Rate is how many bytes of a body or an answer must pass in a second, on
+	// Rate is how many bytes per second of a body or an answer must pass, on
 	// average, after Idle. Default: [DefaultRate].
 	Rate int64
-	// Memory bounds the bodies in flight, and separately the answers, in bytes.
+	// Memory bounds the bodies in flight, in bytes, and separately the answers.
 	// Default: [DefaultMemory].
 	Memory int64
 	// ConnMemory bounds the same for one connection. Default:
 	// [DefaultConnMemory].
 	ConnMemory int64
 	// Connections is the maximum number of open connections. Default:
-	// [DefaultConnections], or what the limit of open files leaves after a
-	// reserve, if that is less.
+	// [DefaultConnections], or the limit of open files minus a reserve, if that
+	// is less.
 	Connections int
 	// Requests is the maximum number of requests in flight. Default:
 	// [DefaultRequests].
 	Requests int
-	// Hosts are names, without a port, under which the server is reached besides
-	// those that are always allowed; see [Server.Handler].
+	// Hosts are the names, without a port, by which the server can be reached,
+	// in addition to those that are always allowed; see [Server.Handler].
 	Hosts []string
 	// Count returns the function that counts the requests of a procedure: it is
-	// called with the reason of a failure, or "" for success, by many goroutines
-	// at the same time. The procedure "" stands for all that do not exist. Nil
-	// counts nothing.
+	// called with the reason of a failure, or "" for success, by many
+	// goroutines at the same time. The procedure "" stands for all procedures
+	// that do not exist. Nil counts nothing.
 	Count func(procedure string) func(outcome fault.Reason)
 	// Panicked is called after a handler has panicked. Nil disables it.
 	Panicked func()
-	// Logger gets panics and internal errors. Nil discards.
+	// Logger gets panics and internal errors. Nil discards them.
 	Logger *slog.Logger
 }
 
 // Server serves one port. Mount all routes before the first request. Its other
-// methods may be called from many goroutines at the same time.
+// methods can be called from many goroutines at the same time.
 type Server struct {
 	cfg     Config
 	log     *slog.Logger
@@ -145,7 +144,7 @@ type Server struct {
 	conns           *conns
 	inflight        inflight
 	draining        atomic.Bool
-	garbage         atomic.Int64  // bytes that large requests have taken since the last collection
+	garbage         atomic.Int64  // bytes allocated by large requests since the last collection
 	kick            chan struct{} // there is much garbage
 
 	begin, close sync.Once
@@ -155,7 +154,7 @@ type Server struct {
 	goroutines   sync.WaitGroup
 }
 
-// New returns a server without routes. It starts nothing before Serve.
+// New returns a server without routes. It starts no goroutines before Serve.
 func New(cfg Config) *Server {
 	cfg.Idle = cmp.Or(cfg.Idle, DefaultIdle)
 	cfg.Rate = cmp.Or(cfg.Rate, DefaultRate)
@@ -196,9 +195,9 @@ func (s *Server) newHTTP() *http.Server {
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
-		// The watch moves this deadline for requests that are being handled. What
-		// remains of it holds for the end of the answer, which net/http writes
-		// when the handler has returned.
+		// The watch moves this deadline for requests that are being handled.
+		// The time that remains applies to the end of the answer, which
+		// net/http writes when the handler has returned.
 		WriteTimeout: unreadTimeout,
 		ErrorLog:     slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 		ConnState:    s.conns.changed,
@@ -224,18 +223,18 @@ func (s *Server) Serve(l net.Listener) error {
 	return err
 }
 
-// Drain accepts no more connections and requests, and waits until no request is
-// in flight but streams. Bodies that are still arriving have a fifth of the
-// usual patience. It returns ctx's error if that ends first. Call Close after it.
+// Drain stops accepting connections and requests, and waits until only streams
+// are in flight. Bodies that are still arriving get a fifth of the usual
+// patience. It returns ctx's error if that ends first. Call Close after it.
 func (s *Server) Drain(ctx context.Context) error {
 	s.shutdown(ctx)
 	return s.inflight.wait(ctx)
 }
 
-// Close ends the server: connections close when their answers have been read,
-// which peers get some seconds for, or when ctx ends. It waits for the
-// goroutines that the server started. Further calls return what the first one
-// did.
+// Close ends the server. It closes connections when their answers have been
+// read, for which peers get a few seconds, or when ctx ends. It waits for the
+// goroutines that the server started. Further calls return the result of the
+// first.
 func (s *Server) Close(ctx context.Context) error {
 	s.close.Do(func() { s.closeError = s.closeOnce(ctx) })
 	return s.closeError
@@ -255,7 +254,7 @@ func (s *Server) closeOnce(ctx context.Context) error {
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
-	_ = s.http.Close()    // what is still open has had its time
+	_ = s.http.Close()    // connections that are still open have had their time
 	s.begin.Do(func() {}) // the watch does not start any more
 	close(s.stop)
 	s.goroutines.Wait()
@@ -278,7 +277,8 @@ func (s *Server) shutdown(ctx context.Context) {
 	})
 }
 
-// Turns are the turns of work on large messages, for handlers that do some.
+// Turns returns the turns of work on large messages, for handlers that do such
+// work.
 func (s *Server) Turns() wire.Turns { return s.turns }
 
 // InFlight returns the number of requests in flight, without streams.

@@ -27,11 +27,12 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// net/http lingers half a second on a connection that it cut off.
+	// net/http lingers for half a second on a connection that it cut off.
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait"))
 }
 
-// serve starts a server with what mount puts on it and returns its address.
+// serve starts a server with the routes that mount adds, and returns its
+// address.
 func serve(t *testing.T, cfg port.Config, mount func(*port.Server)) string {
 	t.Helper()
 	s := port.New(cfg)
@@ -90,7 +91,7 @@ var echo = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(b)
 })
 
-// impatient is a configuration whose rules are quick to see.
+// impatient returns a configuration with short times.
 func impatient() port.Config { return port.Config{Idle: 300 * time.Millisecond, Rate: 1 << 10} }
 
 func TestAPortInUseIsNamedWithWhatToDo(t *testing.T) {
@@ -119,7 +120,7 @@ func TestLoopback(t *testing.T) {
 	}
 }
 
-// A client that sends a header without end is cut off.
+// A client that sends an endless header is cut off.
 func TestHeadersThatDoNotEndAreCutOff(t *testing.T) {
 	addr := serve(t, port.Config{}, func(*port.Server) {})
 	c := dial(t, addr)
@@ -141,7 +142,7 @@ func (t tally) of(procedure string) func(fault.Reason) {
 	}
 }
 
-// invoke is a handler that fails as a test wants, or succeeds if it is nil.
+// invoke is a handler that fails as a test needs, or succeeds if it is nil.
 type invoke func() error
 
 func (f invoke) Invoke(context.Context, *ruedov1.InvokeRequest) (*ruedov1.InvokeResponse, error) {
@@ -230,7 +231,7 @@ func TestAPanicIsOneFailedRequestWithItsStackInTheLog(t *testing.T) {
 	}
 }
 
-// request makes one good request, without a network.
+// request returns a function that makes one valid request, without a network.
 func request(t testing.TB, h http.Handler) func() {
 	b, err := proto.Marshal(&ruedov1.InvokeRequest{Service: "s"})
 	if err != nil {
@@ -265,8 +266,8 @@ func plain() http.Handler {
 	return h
 }
 
-// The price of all rules is the exchange, a copy of the request, and what the
-// interceptors take.
+// All rules together cost the exchange, a copy of the request, and what the
+// interceptors allocate.
 func TestARequestWithinBoundsAllocatesLittle(t *testing.T) {
 	without := testing.AllocsPerRun(2000, request(t, plain()))
 	with := testing.AllocsPerRun(2000, request(t, bounded()))

@@ -11,34 +11,35 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/wire"
 )
 
-// DefaultTotal is how long a body may take to arrive.
+// DefaultTotal is how long a body can take to arrive.
 const DefaultTotal = 5 * time.Minute
 
-// Bounds are what one request may cost.
+// Bounds bound the cost of one request.
 type Bounds struct {
-	// Message is the size of the largest message that a Connect handler decodes,
-	// in bytes, inflated. Required for Connect handlers.
+	// Message is the size of the largest message that a Connect handler
+	// decodes, in bytes after inflation. Required for Connect handlers.
 	Message int
-	// Body is the size of the largest body, in bytes as sent. Default: Message
-	// and a little more, for a request of one message; for plain HTTP it is
-	// unlimited, so that the handler says what it accepts.
+	// Body is the size of the largest body, in bytes as sent. Default: slightly
+	// more than Message, for a request of one message. For plain HTTP it is
+	// unlimited, because the handler bounds it.
 	Body int64
-	// Weight is how many bytes of memory a byte of the body may take when it has
-	// been decoded: so much is charged to the budget. Zero charges nothing: the
-	// handler bounds what it keeps.
+	// Weight is how many bytes of memory one byte of the body can take when
+	// decoded. That much is charged to the budget. Zero charges nothing: the
+	// handler bounds the memory that it retains.
 	Weight int
-	// Total is how long a body may take to arrive. Default: [DefaultTotal].
+	// Total is how long a body can take to arrive. Default: [DefaultTotal].
 	Total time.Duration
 	// Stream marks a request that lasts as long as both ends want and checks on
-	// its own whether its peer is alive. The rules of speed do not hold for it, and
-	// draining does not wait for it.
+	// its own whether its peer is alive. The speed rules do not apply to it,
+	// and Drain does not wait for it.
 	Stream bool
 	// Unchecked leaves the rules of messages to the handler: it checks what it
 	// reads by hand.
 	Unchecked bool
 }
 
-// envelope is what surrounds a message in a body: prefix, trailers, gzip's own.
+// envelope bounds what surrounds a message in a body: prefix, trailers, gzip's
+// header.
 const envelope = 4 << 10
 
 func (b Bounds) complete() Bounds {
@@ -51,13 +52,13 @@ func (b Bounds) complete() Bounds {
 	return b
 }
 
-// Route is a pattern that is served, with its bounds.
+// Route is a served pattern with its bounds.
 type Route struct {
 	Pattern string
 	Bounds
 }
 
-// route is what an exchange knows of where it belongs.
+// route is what an exchange knows about its route.
 type route struct {
 	Bounds
 	count   func(outcome fault.Reason)
@@ -69,9 +70,9 @@ func (s *Server) Routes() []Route { return s.routes }
 
 // Connect mounts the handlers of one Connect service, each procedure with
 // bounds of its own. construct is the generated constructor; it is called with
-// the options that all handlers of a port share, which it must pass on, before
-// options of its own. Procedures whose bounds differ from those of the service
-// have them in except, by their full name.
+// the options that all handlers of a port share, and must pass them on before
+// its own options. except holds the bounds of procedures that differ from those
+// of the service, by full name.
 func (s *Server) Connect(b Bounds, construct func(opts ...connect.HandlerOption) (string, http.Handler), except map[string]Bounds) {
 	var procedures []string
 	bounds := func(procedure string) Bounds {
@@ -92,8 +93,8 @@ func (s *Server) Connect(b Bounds, construct func(opts ...connect.HandlerOption)
 	}
 }
 
-// Handle mounts a plain HTTP handler. name is what its requests are counted as;
-// a handler that knows more about their outcome than their status says so with
+// Handle mounts a plain HTTP handler. Its requests are counted under name. A
+// handler that knows more about their outcome than the status says calls
 // [Count].
 func (s *Server) Handle(pattern, name string, b Bounds, h http.Handler) {
 	s.mount(pattern, &route{Bounds: b.complete(), count: s.cfg.Count(name)}, h)
@@ -119,7 +120,7 @@ func (r *route) handler(s *Server, h http.Handler) http.Handler {
 			gzip:    compressed(req.Header),
 		}
 		if x.announced = req.ContentLength; r.Body > 0 {
-			x.announced = min(x.announced, r.Body) // what is over it is not read
+			x.announced = min(x.announced, r.Body) // the excess is not read
 		}
 		if err := overlong(req); err != nil {
 			x.fail(req, err)
@@ -133,12 +134,12 @@ func (r *route) handler(s *Server, h http.Handler) http.Handler {
 	})
 }
 
-// maxField is the length of the longest field of a header that errors quote or
-// that comes back with an answer, in bytes.
+// maxField is the maximum length, in bytes, of a header field that errors quote
+// or that an answer repeats.
 const maxField = 255
 
-// overlong returns an error if such a field is longer, or a parameter of a
-// request by GET that takes the place of one.
+// overlong returns an error if such a field is longer, or a GET parameter that
+// replaces one.
 func overlong(r *http.Request) *fault.Error {
 	for _, name := range []string{
 		"Content-Type", "Content-Encoding", "Connect-Content-Encoding", "Connect-Protocol-Version", "Connect-Timeout-Ms", "Grpc-Encoding", "Grpc-Timeout",
@@ -163,7 +164,7 @@ func overlong(r *http.Request) *fault.Error {
 	return nil
 }
 
-// compressed reports whether the body of a request may inflate.
+// compressed reports whether the body of a request is possibly compressed.
 func compressed(h http.Header) bool {
 	for _, name := range []string{"Content-Encoding", "Connect-Content-Encoding", "Grpc-Encoding"} {
 		if v := h[name]; len(v) > 0 && v[0] != "" && !strings.EqualFold(v[0], "identity") {

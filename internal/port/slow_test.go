@@ -77,7 +77,7 @@ func TestABodyThatTricklesIsRefused(t *testing.T) {
 	}
 }
 
-// A handler may take its time, and so may a body that keeps coming.
+// A handler can take its time, and so can a body that keeps arriving.
 func TestSlowHandlersAndSteadyBodiesAreFine(t *testing.T) {
 	addr := serve(t, impatient(), func(s *port.Server) {
 		s.Handle("POST /slow", "slow", port.Bounds{}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -121,7 +121,7 @@ func TestSlowHandlersAndSteadyBodiesAreFine(t *testing.T) {
 	}
 }
 
-// big answers with so much that no buffer of the kernel takes it.
+// big answers with more than the kernel's buffers hold.
 func big(size int) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := port.Hold(r.Context(), size); err != nil {
@@ -180,8 +180,8 @@ func TestAnswersInFlightAreBounded(t *testing.T) {
 			t.Fatalf("answer %d: %d", i, got)
 		}
 	}
-	// None of the four has read its answer; the fifth is told so, or gets the room
-	// of one that has stood still for too long.
+	// None of the four has read its answer. The fifth is refused, or gets the
+	// room of one that has stood still for too long.
 	c := dial(t, addr)
 	if got := status(c); got != http.StatusTooManyRequests && got != http.StatusOK {
 		t.Errorf("the answer over the budget: %d", got)
@@ -223,7 +223,7 @@ func TestBodiesInFlightAreBounded(t *testing.T) {
 	}
 }
 
-// Shutdown ends even if a peer has sent half a body, or does not read.
+// Shutdown completes even if a peer has sent half a body, or does not read.
 func TestDrainingDoesNotWaitForPeersThatDoNothing(t *testing.T) {
 	s := port.New(port.Config{Idle: 5 * time.Second})
 	mounted(nil)(s)
@@ -256,7 +256,7 @@ func TestDrainingDoesNotWaitForPeersThatDoNothing(t *testing.T) {
 	}
 }
 
-// A server that has closed says so again, also if it did not wait for all of its
+// Close returns the same result again, even if it did not wait for all
 // connections.
 func TestClosingAgainReturnsTheSame(t *testing.T) {
 	s := port.New(port.Config{})
@@ -266,7 +266,7 @@ func TestClosingAgainReturnsTheSame(t *testing.T) {
 	}
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(l) }()
-	dial(t, l.Addr().String()) // asks for nothing
+	dial(t, l.Addr().String()) // sends no request
 	for range 2 {
 		if err := s.Close(t.Context()); err != nil {
 			t.Error(err)

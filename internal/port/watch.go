@@ -12,29 +12,28 @@ const (
 	tick = time.Second
 	// hurry is what patience is divided by under pressure.
 	hurry = 5
-	// extendEvery is how often the deadline for the end of an answer is moved
-	// ahead, in ticks: several times before it would pass.
+	// extendEvery is how often the deadline for the end of an answer is
+	// postponed, in ticks: several times before it would pass.
 	extendEvery = int(unreadTimeout / (3 * tick))
 )
 
 const (
-	// largeGarbage is the least size of a request whose memory is counted as
-	// garbage. On its own the collector keeps such memory for minutes.
+	// largeGarbage is the minimum size of a request whose memory is counted as
+	// garbage. On its own, the collector would retain such memory for minutes.
 	largeGarbage = 1 << 20
-	// muchGarbage is how much is collected without waiting. Memory that is used
-	// again costs less than memory that the system has to find.
+	// muchGarbage is how much garbage triggers a collection immediately.
+	// Reusing memory costs less than getting more from the system.
 	muchGarbage = 16 << 20
-	// worthwhile is how much is returned to the system when there are no more large
-	// requests.
+	// worthwhile is how much garbage makes it worth returning memory to the
+	// system when there are no more large requests.
 	worthwhile = 4 << 20
-	// betweenGCs is the least time between two such collections.
+	// betweenGCs is the minimum time between two such collections.
 	betweenGCs = 100 * time.Millisecond
-	// many is how many connections and requests, once they have ended, count as
-	// garbage as well.
+	// many is how many ended connections and requests also make that worth it.
 	many = 64
 )
 
-// watched is what the watch knows of an exchange.
+// watched is what the watch knows about an exchange.
 type watched struct {
 	age   int   // ticks since it began
 	seen  int64 // bytes moved, when last looked at
@@ -69,7 +68,7 @@ type cleaner struct {
 	s    *Server
 	last time.Time // of a collection
 	left int64     // garbage since memory was returned
-	most int       // connections and requests since then
+	most int       // highest number of connections and requests since then
 	heap []metrics.Sample
 }
 
@@ -77,9 +76,9 @@ func newCleaner(s *Server) *cleaner {
 	return &cleaner{s: s, heap: []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/gc/heap/live:bytes"}}}
 }
 
-// collect collects garbage while there are more and more large requests. What
-// they took says when to look: their buffers are used again, so that there may
-// be less garbage.
+// collect collects garbage while large requests keep coming. What they have
+// allocated only says when to look: their buffers are reused, so there may be
+// less garbage.
 func (c *cleaner) collect() {
 	if c.s.garbage.Load() < muchGarbage || time.Since(c.last) < betweenGCs {
 		return
@@ -92,8 +91,8 @@ func (c *cleaner) collect() {
 	}
 }
 
-// rest returns memory to the system at the first tick without large requests, if
-// it is worth it.
+// rest returns memory to the system at the first tick without large requests,
+// if that is worth it.
 func (c *cleaner) rest() {
 	now := c.s.conns.count() + c.s.InFlight()
 	c.most = max(c.most, now)
@@ -107,7 +106,7 @@ func (c *cleaner) rest() {
 	debug.FreeOSMemory()
 }
 
-// spent counts memory that a request takes and leaves behind as garbage.
+// spent counts memory that a request allocates and leaves behind as garbage.
 func (s *Server) spent(n int64) {
 	if n < largeGarbage || s.garbage.Add(n) < muchGarbage {
 		return
@@ -118,7 +117,7 @@ func (s *Server) spent(n int64) {
 	}
 }
 
-// look judges every exchange once.
+// look checks every exchange once.
 func (s *Server) look(every time.Duration) {
 	s.conns.next()
 	pressed := s.draining.Load() || s.bodies.tight() || s.answers.tight() ||
@@ -164,12 +163,12 @@ func (x *exchange) step(now phase, idle int, rate int64, total int) bool {
 		now == reading && p.ticks > total
 }
 
-// hindering is how slow a peer is, in multiples of the rate that it must keep,
-// that may be ended for others.
+// hindering bounds which peers can be ended to make room for others: those that
+// move less than this multiple of the rate that they must keep.
 const hindering = 16
 
 // endSlowest ends the exchange whose peer moves the fewest bytes in a tick, if
-// one has been waited for in a whole tick and moves few.
+// it has been waited for during a full tick and is slow.
 func (s *Server) endSlowest(in phase) {
 	x, rate := s.slowest(func(now phase, ticks int) bool { return now == in && ticks > 0 })
 	if x != nil && rate < hindering*s.cfg.Rate {
@@ -177,15 +176,15 @@ func (s *Server) endSlowest(in phase) {
 	}
 }
 
-// hangUpOnSlowest closes the connection of the exchange whose peer has moved the
-// fewest bytes in a tick, of those that have waited for so many ticks. It reports
-// whether there was one.
+// hangUpOnSlowest closes the connection of the exchange whose peer has moved
+// the fewest bytes in a tick, of those that have waited for that many ticks. It
+// reports whether there was one.
 func (s *Server) hangUpOnSlowest(waited int) bool {
 	x, _ := s.slowest(func(now phase, ticks int) bool { return now != working && ticks >= waited })
 	if x == nil || x.conn == nil {
 		return false
 	}
-	x.conn.hangUp() // its requests fail, and end
+	x.conn.hangUp() // its requests fail and end
 	return true
 }
 

@@ -9,13 +9,13 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/lane"
 )
 
-// leaveTimeout bounds how long taking a runner off the list may take; its lease
-// takes it off otherwise.
+// leaveTimeout bounds how long removing a runner from the list can take.
+// Otherwise it disappears when its lease runs out.
 const leaveTimeout = 2 * time.Second
 
-// attach makes a new lane one that calls go to. A runner that holds no store
-// credentials is registered by its core; that happens beside the lane, which
-// takes calls at once.
+// attach adds a new lane to those that get calls. A runner without store
+// credentials is registered by its core. That happens in the background: the
+// lane accepts calls immediately.
 func (c *Core) attach(l *lane.Lane) (detach func()) {
 	remove := func() {}
 	if c.cfg.Distributed {
@@ -30,7 +30,7 @@ func (c *Core) attach(l *lane.Lane) (detach func()) {
 	return remove
 }
 
-// register keeps a runner on the list for as long as its lane stands.
+// register keeps a runner registered for as long as its lane is up.
 func (c *Core) register(l *lane.Lane) {
 	ctx, cancel := context.WithCancel(c.down)
 	defer cancel()

@@ -10,8 +10,9 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/ruedotest"
 )
 
-// BenchmarkCall is the whole way of a call in one process: HTTP, resolving, a
-// lane, the sandbox and back. Use it with -cpuprofile; `make bench` compares.
+// BenchmarkCall measures the whole path of a call in one process: HTTP,
+// resolving, a lane, the sandbox and back. Use it with -cpuprofile; `make
+// bench` compares.
 func BenchmarkCall(b *testing.B) {
 	c := ruedotest.New(b, ruedotest.Options{Runners: 1, Concurrency: 64})
 	c.Publish(b, &ruedov1.PublishServiceRequest{Name: "echo"}, ruedotest.Echo())

@@ -4,21 +4,21 @@
 //	err = c.Serve(ctx) // until ctx ends
 //	err = c.Close(ctx)
 //
-// Any number of cores on one store behave as one: each keeps a mirror of the
-// catalog, each has its own lanes to the runners, and none of them holds state
-// that is not in the store.
+// Any number of cores on one store behave as one. Each has a mirror of the
+// catalog and its own lanes to the runners, and none holds state that is not in
+// the store.
 //
 // # Who executes
 //
-// The control plane never executes anything itself. With [Config.Distributed]
-// calls go to attached runners, always; without it they go to [Config.Local],
-// an in-process runner that the assembler of the program hands in.
+// The control plane never executes anything itself. With [Config.Distributed],
+// calls always go to attached runners. Without it, they go to [Config.Local],
+// an in-process runner that the program passes in.
 //
 // # Going down
 //
-// When the context of Serve ends, the core stops accepting connections, lets calls
-// in flight finish, then closes its lanes and leaves the cluster. Runners that
-// know other cores go on with them.
+// When the context of Serve ends, the core stops accepting connections, lets
+// calls in flight finish, then closes its lanes and leaves the cluster. Runners
+// that know other cores continue with those.
 package core
 
 import (
@@ -52,43 +52,43 @@ const (
 	DefaultDrain     = 30 * time.Second
 )
 
-// Config says what a core is made of. The zero value of a field means its
-// default.
+// Config configures a core. The zero value of a field means its default.
 type Config struct {
 	// Cluster is the cluster's id. Required.
 	Cluster string
 	// Store says where the catalog is; its Cluster and Logger are filled in.
 	Store store.Config
-	// Listen is the host:port to serve on. Port 0 picks one; "-" means no port at
-	// all: only Handler is served, by the caller. Default: [DefaultListen].
+	// Listen is the host:port to serve on. Port 0 picks a free port. "-" means
+	// no port at all: the caller serves Handler. Default: [DefaultListen].
 	Listen string
 	// URL is where runners and clients reach this core. Default: the address that
 	// it listens on.
 	URL string
-	// Distributed sends every call to an attached runner. Without it Local
-	// executes.
+	// Distributed sends every call to an attached runner. If false, Local
+	// executes calls.
 	Distributed bool
 	// Local is the in-process runner. Required if Distributed is false.
 	Local Local
-	// MaxModule bounds a module, in bytes. Default: [DefaultMaxModule].
+	// MaxModule is the maximum size of a module, in bytes. Default:
+	// [DefaultMaxModule].
 	MaxModule int64
-	// LeaseTTL is how long after its death the core is still listed. Default:
-	// [DefaultLeaseTTL].
+	// LeaseTTL is how long the core is still listed after its process dies.
+	// Default: [DefaultLeaseTTL].
 	LeaseTTL time.Duration
-	// Drain bounds how long going down waits for calls in flight. Default:
+	// Drain bounds how long shutting down waits for calls in flight. Default:
 	// [DefaultDrain].
 	Drain time.Duration
-	// Port bounds what callers may cost; see [port.Config]. Its Count, Panicked
+	// Port bounds what callers can cost; see [port.Config]. Its Count, Panicked
 	// and Logger are filled in.
 	Port port.Config
 	// Version of the program, human-readable.
 	Version string
-	// Logger receives what operators have to know. Default: discard.
+	// Logger receives what operators should know. Default: discard.
 	Logger *slog.Logger
 }
 
-// Local is a runner in this process: bound to where its modules come from, it
-// executes.
+// Local is a runner in this process. It executes calls once it is bound to the
+// source of its modules.
 type Local interface {
 	Bind(src exec.Source) exec.Runner
 	Info() *ruedov1.Runner
@@ -110,17 +110,19 @@ type Core struct {
 	invoker    *invoke.Invoker
 	lanes      *lane.Host
 
-	// down ends when the core goes down; what would go on forever ends with it.
+	// down ends when the core shuts down, and ends what would otherwise go on
+	// forever.
 	down context.Context
 	stop context.CancelFunc
-	// goroutines are those of the core itself.
+	// goroutines are the core's own.
 	goroutines sync.WaitGroup
 	// closers undo what was started, the last one first.
 	closers []func(context.Context) error
 }
 
-// New opens the port and the store, and puts the rooms together. The core serves
-// nothing, and no other process knows of it, before Serve; Close undoes New.
+// New opens the port and the store, and connects the parts of the core. Until
+// Serve, the core serves nothing and no other process knows about it. Close
+// undoes New.
 func New(ctx context.Context, cfg Config) (*Core, error) {
 	cfg = cfg.withDefaults()
 	if !cfg.Distributed && cfg.Local == nil {
@@ -143,20 +145,20 @@ func (cfg Config) withDefaults() Config {
 	return cfg
 }
 
-// Handler serves everything that the core's port serves.
+// Handler returns a handler that serves everything that the core's port serves.
 func (c *Core) Handler() http.Handler { return c.port.Handler() }
 
 // Routes returns all routes of the core's port, with their bounds.
 func (c *Core) Routes() []port.Route { return c.port.Routes() }
 
-// URL returns where this core is reached; "" if it has no port.
+// URL returns the URL at which this core is reached; "" if it has no port.
 func (c *Core) URL() string { return c.cfg.URL }
 
 // ID returns the core's id in the cluster.
 func (c *Core) ID() string { return c.self.GetId() }
 
-// Serve serves the port and joins the cluster. When ctx ends, it goes down gently
-// and returns nil if that went well.
+// Serve serves the port and joins the cluster. When ctx ends, it shuts down
+// gracefully and returns nil if that succeeded.
 func (c *Core) Serve(ctx context.Context) error {
 	if c.listener == nil {
 		<-ctx.Done()
@@ -177,14 +179,14 @@ func (c *Core) Serve(ctx context.Context) error {
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.cfg.Drain)
 	defer cancel()
 	c.stop()
-	// Lanes last until the calls on them have ended.
+	// Lanes stay up until the calls on them have ended.
 	err := errors.Join(joined, c.port.Drain(drain), c.lanes.Close(drain), c.port.Close(drain))
 	<-ended
 	return err
 }
 
-// Close leaves the cluster and releases what New took. Call it after Serve has
-// returned.
+// Close leaves the cluster and releases what New acquired. Call it after Serve
+// has returned.
 func (c *Core) Close(ctx context.Context) error {
 	c.stop()
 	var errs []error

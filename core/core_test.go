@@ -36,10 +36,10 @@ func publishEcho(t *testing.T, c *ruedotest.Cluster, req *ruedov1.PublishService
 	return c.Publish(t, req, ruedotest.Echo())
 }
 
-// quick is a limit that a test can wait for.
+// quick is a limit that is short enough for a test to wait for.
 var quick = &ruedov1.Limits{Timeout: durationpb.New(200 * time.Millisecond)}
 
-// post is what curl does.
+// post sends a request as curl does.
 func post(t *testing.T, c *ruedotest.Cluster, service, body string) (*http.Response, string) {
 	t.Helper()
 	res, err := c.HTTP.Post(c.URL+"/call/"+service, "application/json", strings.NewReader(body))
@@ -54,7 +54,7 @@ func post(t *testing.T, c *ruedotest.Cluster, service, body string) (*http.Respo
 	return res, string(b)
 }
 
-// h2c is a client that speaks HTTP/2 without TLS, as gRPC does.
+// h2c returns a client that speaks HTTP/2 without TLS, as gRPC does.
 func h2c(t *testing.T) *http.Client {
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true)
@@ -187,7 +187,7 @@ func TestRollback(t *testing.T) {
 	wantReason(t, err, fault.RevisionNotFound, "no revision before 1")
 	_, err = back(9)
 	wantReason(t, err, fault.RevisionNotFound, "9")
-	// The next publish counts on from the highest number ever given.
+	// The next publish continues from the highest number ever used.
 	if n := publishEcho(t, c, &ruedov1.PublishServiceRequest{Env: map[string]string{"V": "4"}}).GetService().GetRevision().GetNumber(); n != 4 {
 		t.Errorf("revision %d after a rollback, want 4", n)
 	}
@@ -309,7 +309,7 @@ func TestDecoratorsGuardCalls(t *testing.T) {
 
 	_, err = c.Client.Decorators.DeleteDecorator(t.Context(), &ruedov1.DeleteDecoratorRequest{Name: "named"})
 	wantReason(t, err, fault.DecoratorInUse, "echo")
-	// A changed decorator holds at once, without a publish.
+	// A changed decorator applies immediately, without a publish.
 	_, err = c.Client.Decorators.UpdateDecorator(t.Context(), &ruedov1.UpdateDecoratorRequest{Decorator: &ruedov1.Decorator{Name: "named"}})
 	if err != nil {
 		t.Fatal(err)

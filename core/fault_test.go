@@ -17,7 +17,7 @@ import (
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
-// spoil writes what cannot be read over a value in the store.
+// spoil overwrites values in the store with unreadable ones.
 func spoil(t *testing.T, c *ruedotest.Cluster, keys ...string) {
 	t.Helper()
 	for _, key := range keys {
@@ -46,7 +46,7 @@ func TestPublishingAgainHealsADamagedModule(t *testing.T) {
 	if _, err := c.Client.Call(t.Context(), "echo", []byte(`{}`)); !errors.Is(err, fault.Integrity) {
 		t.Fatalf("a runner without the module: %v, want INTEGRITY", err)
 	}
-	// Another core, which no runner has told of it.
+	// Another core, to which no runner has reported it.
 	other := ruedotest.New(t, ruedotest.Options{Etcd: c.Etcd, Runners: -1})
 	for _, c := range []*ruedotest.Cluster{c, other} {
 		if _, err := c.Client.Modules.StatModule(t.Context(), &ruedov1.StatModuleRequest{Digest: client.Digest(ruedotest.Echo())}); !errors.Is(err, fault.ModuleNotFound) {
@@ -75,7 +75,7 @@ func TestDamagedServicesAndDecoratorsAreRepaired(t *testing.T) {
 	c.Publish(t, &ruedov1.PublishServiceRequest{Name: "plain"}, ruedotest.Echo())
 	spoil(t, c, "services/echo", "decorators/other")
 
-	// The core that had read them goes on, and says what is wrong.
+	// The core that had read them goes on, and reports what is wrong.
 	alarm := func() *ruedov1.Alarm {
 		s, err := c.Client.Cluster.GetStatus(t.Context(), &ruedov1.GetStatusRequest{})
 		if err != nil {
@@ -93,7 +93,8 @@ func TestDamagedServicesAndDecoratorsAreRepaired(t *testing.T) {
 		calls(t, c, name)
 	}
 
-	// One that starts now has no good value. INTEGRITY is not 404, and others work.
+	// A core that starts now has no good value. It fails with INTEGRITY, not
+	// with 404, and other services work.
 	late := ruedotest.New(t, ruedotest.Options{Etcd: c.Etcd, Runners: 1})
 	for _, name := range []string{"echo", "carrier"} {
 		if _, err := late.Client.Call(t.Context(), name, []byte(`{}`)); !errors.Is(err, fault.Integrity) {
@@ -108,7 +109,7 @@ func TestDamagedServicesAndDecoratorsAreRepaired(t *testing.T) {
 	}
 	calls(t, late, "plain")
 
-	// What users do: publish again and apply again.
+	// Users repair it: they publish again and apply again.
 	if _, err := late.Client.Decorators.UpdateDecorator(t.Context(), &ruedov1.UpdateDecoratorRequest{Decorator: decorators[1]}); err != nil {
 		t.Fatal(err)
 	}
@@ -120,14 +121,14 @@ func TestDamagedServicesAndDecoratorsAreRepaired(t *testing.T) {
 	}
 	ruedotest.Eventually(t, "the alarm ends", func() bool { return alarm() == nil })
 
-	// A service that lost its key goes on with the numbers of its revisions.
+	// A service that lost its key continues with the numbers of its revisions.
 	if _, err := c.Etcd.Client().Delete(t.Context(), "/ruedo/test/services/echo"); err != nil {
 		t.Fatal(err)
 	}
 	if res := publishEcho(t, late, &ruedov1.PublishServiceRequest{}); res.GetService().GetRevision().GetNumber() != 3 {
 		t.Errorf("published %v", res)
 	}
-	// And deletion needs no value that can be read.
+	// And deletion does not need a readable value.
 	spoil(t, c, "services/echo")
 	if _, err := late.Client.Services.DeleteService(t.Context(), &ruedov1.DeleteServiceRequest{Name: "echo"}); err != nil {
 		t.Error(err)
@@ -138,7 +139,7 @@ func TestDamagedServicesAndDecoratorsAreRepaired(t *testing.T) {
 	}
 }
 
-// fill writes decorators past the API, many in one transaction.
+// fill writes decorators directly to the store, many in one transaction.
 func fill(t *testing.T, c *ruedotest.Cluster, n int, description string) {
 	t.Helper()
 	var ops []clientv3.Op
@@ -177,7 +178,7 @@ func TestListsAreBounded(t *testing.T) {
 			t.Errorf("page size %d: %d items", size, len(res.GetItems()))
 		}
 	}
-	// Pages are in order, whole and end.
+	// Pages are in order and complete, and come to an end.
 	for _, req := range []*ruedov1.ListDecoratorsRequest{{PageSize: 7}, {PageSize: 600}, {PageSize: 1000, Tag: "t1"}, {PageSize: 7, Tag: "t1"}} {
 		want := 0
 		for d, err := range c.Client.ListDecorators(t.Context(), req) {

@@ -23,8 +23,8 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/ruedotest"
 )
 
-// A typed call looks the same in every encoding and protocol, though the core
-// makes no values of it.
+// A typed call looks the same in every encoding and protocol, although the core
+// does not decode its values.
 func TestTypedCallsInAllEncodings(t *testing.T) {
 	c := ruedotest.New(t, ruedotest.Options{Runners: 1})
 	publishEcho(t, c, &ruedov1.PublishServiceRequest{})

@@ -17,7 +17,7 @@ import (
 	w "github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
 )
 
-// planSpy is a runner that remembers which plan it was handed last.
+// planSpy is a runner that records the last plan that it received.
 type planSpy struct {
 	core.Local
 	mu   sync.Mutex
@@ -64,8 +64,8 @@ func (s spiedSource) Plan(ctx context.Context, id string) (*runnerv1.Plan, error
 }
 
 // Processor time never exceeds the wall clock, so a limit of cpu that follows
-// timeout ends no call before timeout does. What the runner is handed says which
-// one holds.
+// timeout ends no call before timeout does. What the runner receives shows
+// which one applies.
 func TestProcessorTimeFollowsTheTimeout(t *testing.T) {
 	spy := &planSpy{}
 	c := ruedotest.New(t, ruedotest.Options{Local: true, Wrap: func(l core.Local) core.Local { spy.Local = l; return spy }})

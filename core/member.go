@@ -9,7 +9,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/exec"
 )
 
-// localMember makes the in-process runner one that the dispatcher can choose.
+// localMember adapts the in-process runner for the dispatcher.
 type localMember struct {
 	exec.Runner
 	info   *ruedov1.Runner
@@ -33,7 +33,7 @@ func (m *localMember) Ready() bool           { return true }
 func (m *localMember) Active() int           { return int(m.active.Load()) }
 func (m *localMember) Total() uint64         { return m.total.Load() }
 
-// readyRunners returns how many runners would take a call now.
+// readyRunners returns how many runners accept calls now.
 func (c *Core) readyRunners() int {
 	n := 0
 	for _, m := range c.dispatcher.Members() {

@@ -16,7 +16,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
 )
 
-// metrics reads all there are, as text.
+// metrics returns all metrics as text.
 func metrics(t *testing.T, c *ruedotest.Cluster) string {
 	t.Helper()
 	res, err := c.HTTP.Get(c.URL + "/metrics")
@@ -31,8 +31,7 @@ func metrics(t *testing.T, c *ruedotest.Cluster) string {
 	return string(b)
 }
 
-// requests reads what is counted of requests, by "procedure outcome", without
-// what is zero.
+// requests returns the nonzero counts of requests, by "procedure outcome".
 func requests(t *testing.T, c *ruedotest.Cluster) map[string]int {
 	t.Helper()
 	counts := make(map[string]int)
@@ -124,7 +123,7 @@ func TestEveryRequestIsCountedByProcedureAndOutcome(t *testing.T) {
 				want[w]++
 			}
 			var got map[string]int
-			// Some is counted when the answer is on its way.
+			// Some requests are counted after the answer is on its way.
 			ruedotest.Eventually(t, "the request is counted", func() bool {
 				got = requests(t, c)
 				return !slices.ContainsFunc(tt.want, func(w string) bool { return got[w] < want[w] })

@@ -63,7 +63,7 @@ func TestAnUploadIsWholeOrNothing(t *testing.T) {
 			return err
 		}
 		if head != nil {
-			// A send that fails shows in the answer.
+			// A failed send shows in the answer.
 			_ = stream.Send(&ruedov1.UploadModuleRequest{Part: &ruedov1.UploadModuleRequest_Head{Head: head}})
 		}
 		for _, p := range parts {
@@ -91,7 +91,8 @@ func TestAnUploadIsWholeOrNothing(t *testing.T) {
 	wantReason(t, send(nil), fault.UploadIncomplete)
 	wantReason(t, send(&ruedov1.UploadHead{Digest: "x", SizeBytes: 1}), fault.RequestInvalid)
 	nothing()
-	// A caller that hangs up in the middle leaves nothing, and the next upload is whole.
+	// A caller that hangs up midway leaves nothing behind, and the next upload
+	// succeeds.
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, c.URL+"/ruedo.v1.ModuleService/UploadModule", strings.NewReader("\x00\x00\x00"))
 	if err != nil {
 		t.Fatal(err)

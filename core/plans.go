@@ -2,8 +2,8 @@ package core
 
 import ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 
-// followPlans keeps the dispatcher informed of what is live, so that runners
-// that attach prepare it before they get calls.
+// followPlans tells the dispatcher which plans are live, so that runners that
+// attach prepare them before they get calls.
 func (c *Core) followPlans() {
 	var services map[string]*ruedov1.Service
 	for {

@@ -23,7 +23,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/ruedotest"
 )
 
-// Routes whose handlers bound by themselves what they keep of a body.
+// Routes whose handlers themselves bound what they retain of a body.
 var selfBounded = []string{
 	ruedov1connect.ModuleServiceUploadModuleProcedure, // parts in a pool, all uploads within four modules
 	runnerv1connect.RunnerServiceAttachProcedure,      // frames within a lane's queue
@@ -32,7 +32,7 @@ var selfBounded = []string{
 }
 
 // Every route of the port has bounds, and every procedure of every service is a
-// route: what is mounted in another way would not be found here.
+// route. A procedure that is mounted in another way would not be found here.
 func TestEveryRouteIsBounded(t *testing.T) {
 	c := ruedotest.New(t, ruedotest.Options{Runners: -1})
 	routes := c.Core.Routes()
@@ -56,7 +56,7 @@ func TestEveryRouteIsBounded(t *testing.T) {
 	}
 }
 
-// bomb is a gzip of members that inflate to 16 MiB each.
+// bomb returns a gzip file of members that inflate to 16 MiB each.
 func bomb(t *testing.T, members int) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -70,7 +70,7 @@ func bomb(t *testing.T, members int) []byte {
 	return bytes.Repeat(b.Bytes(), members)
 }
 
-// overHTTP2 is a client without TLS.
+// overHTTP2 returns an HTTP/2 client without TLS.
 func overHTTP2(t *testing.T) *http.Client {
 	var h2 http.Protocols
 	h2.SetUnencryptedHTTP2(true)
@@ -79,7 +79,8 @@ func overHTTP2(t *testing.T) *http.Client {
 	return &http.Client{Transport: transport}
 }
 
-// A bomb to any procedure, in any protocol, is refused without inflating it.
+// A bomb sent to any procedure, in any protocol, is refused without being
+// inflated.
 func TestABombToAnyProcedureIsNotInflated(t *testing.T) {
 	c := ruedotest.New(t, ruedotest.Options{Runners: -1})
 	bombs := map[string][]byte{"48 KB": bomb(t, 3), "1 MB": bomb(t, 64)}
@@ -130,8 +131,8 @@ func TestABombToAnyProcedureIsNotInflated(t *testing.T) {
 	}
 }
 
-// procedures are those of all services that the core's own reflection and the
-// generated code know.
+// procedures returns the procedures of all services that the core's reflection
+// and the generated code know.
 func procedures(t *testing.T, c *ruedotest.Cluster) []string {
 	t.Helper()
 	names := []string{"ruedo.runner.v1.RunnerService"}
@@ -161,7 +162,7 @@ func procedures(t *testing.T, c *ruedotest.Cluster) []string {
 	}
 	slices.Sort(paths)
 	paths = slices.Compact(paths)
-	// The library that answers for health does not have this one.
+	// The library for health checks does not have this one.
 	paths = slices.DeleteFunc(paths, func(p string) bool { return p == "/grpc.health.v1.Health/List" })
 	if len(paths) < 20 {
 		t.Fatalf("found only %d procedures", len(paths))

@@ -13,8 +13,8 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/port"
 )
 
-// callWeight is how many bytes of memory a byte of an input may take while it is
-// read: buffers grow by doubling.
+// callWeight is how many bytes of memory a byte of an input can take while it
+// is read, because buffers grow by doubling.
 const callWeight = 3
 
 func (c *Core) portConfig() port.Config {
@@ -26,7 +26,7 @@ func (c *Core) portConfig() port.Config {
 	return cfg
 }
 
-// mount puts everything that the core serves on its port.
+// mount mounts everything that the core serves on its port.
 func (c *Core) mount() {
 	publisher := publish.New(publish.Config{Store: c.store, Mirror: c.mirror, Catalog: c.catalog, Dispatcher: c.dispatcher})
 	api.Mount(c.port, api.Config{
@@ -49,7 +49,7 @@ func healthy(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write([]byte("ok\n")) // the caller is gone
 }
 
-// ready reports whether a call that is sent here now would find a runner.
+// ready answers whether a call that is sent here now would find a runner.
 func (c *Core) ready(w http.ResponseWriter, _ *http.Request) {
 	if !c.dispatcher.Ready() {
 		w.WriteHeader(http.StatusServiceUnavailable)

@@ -10,12 +10,12 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-// maxModules is how many modules are in memory at the same time to be sent to
-// runners. Each may have 32 MiB; more wait.
+// maxModules is how many modules can be in memory at the same time to be sent
+// to runners. Each can have 32 MiB; further ones wait.
 const maxModules = 4
 
-// modules reads modules for runners. All that want the same one at the same time
-// share one read of it, and its bytes.
+// modules reads modules for runners. Runners that want the same module at the
+// same time share one read of it, and its bytes.
 type modules struct {
 	read  func(ctx context.Context, digest string) ([]byte, error)
 	slots chan struct{}
@@ -24,7 +24,7 @@ type modules struct {
 	shared map[string]*sharedModule
 }
 
-// sharedModule is a module while somebody uses it.
+// sharedModule is a module that is in use.
 type sharedModule struct {
 	done chan struct{} // closed when it is read
 	uses int           // guarded by modules.mu
@@ -54,7 +54,7 @@ func (m *modules) open(ctx context.Context, digest string) (io.ReadCloser, error
 		}
 		m.leave(digest, s)
 		if !first && ctx.Err() == nil && (errors.Is(s.err, context.Canceled) || errors.Is(s.err, context.DeadlineExceeded)) {
-			continue // whoever read it went away
+			continue // the caller that read it went away
 		}
 		return nil, s.err
 	}
@@ -72,8 +72,8 @@ func (m *modules) join(digest string) (s *sharedModule, first bool) {
 	return s, first
 }
 
-// load reads the module when there is room for it. The room is given back by the
-// last who leaves.
+// load reads the module when there is room for it. The last user releases the
+// room.
 func (m *modules) load(ctx context.Context, digest string, s *sharedModule) {
 	defer close(s.done)
 	select {

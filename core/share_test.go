@@ -10,7 +10,7 @@ import (
 	"testing/synctest"
 )
 
-// shelf reads modules that come when they are let through.
+// shelf holds back modules until the test lets them through.
 type shelf struct {
 	reads atomic.Int32
 	let   chan error
@@ -43,7 +43,7 @@ func TestRunnersThatWantOneModuleShareOneReadOfIt(t *testing.T) {
 			go func() { r, err := m.open(t.Context(), "a"); got <- opened{r, err} }()
 		}
 		synctest.Wait()
-		cancel() // who reads goes away; another one reads on
+		cancel() // the reading caller goes away; another one takes over
 		if o := <-got; !errors.Is(o.err, context.Canceled) {
 			t.Errorf("who went away got %v", o.err)
 		}
@@ -58,7 +58,7 @@ func TestRunnersThatWantOneModuleShareOneReadOfIt(t *testing.T) {
 				t.Errorf("got %q", b)
 			}
 			o.Close()
-			o.Close() // once is enough
+			o.Close() // a second call does nothing
 		}
 		if n := s.reads.Load(); n != 2 || len(m.shared) != 0 || len(m.slots) != 0 {
 			t.Errorf("%d reads, %d are kept, %d slots taken", n, len(m.shared), len(m.slots))

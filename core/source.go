@@ -9,7 +9,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/exec"
 )
 
-// source is where this core's runners get plans and modules.
+// source provides this core's runners with plans and modules.
 type source struct {
 	catalog *catalog.Catalog
 	modules *modules

@@ -19,13 +19,15 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/telemetry"
 )
 
-// onClose has Close call undo, before everything that was started earlier.
+// onClose makes Close call undo, before it undoes everything that was started
+// earlier.
 func (c *Core) onClose(undo func(context.Context) error) { c.closers = append(c.closers, undo) }
 
-// start makes the parts of a core, each after those that it needs, and registers
-// how each of them ends. If one cannot be made, Close ends those before it.
+// start creates the parts of a core, each after those that it needs, and
+// registers how to close each of them. If one cannot be created, Close closes
+// those before it.
 func (c *Core) start(ctx context.Context) (err error) {
-	// The port first: of all parts it is the most likely to fail.
+	// The port comes first, because it is the most likely part to fail.
 	if c.cfg.Listen != "-" {
 		if c.listener, err = port.Listen(c.cfg.Listen); err != nil {
 			return err

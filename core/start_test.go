@@ -13,7 +13,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/ruedotest"
 )
 
-// config is a core of its own on a store.
+// config returns the configuration of a separate core on a store.
 func config(e *etcdembed.Server) core.Config {
 	return core.Config{Cluster: "test", Store: store.Config{Client: e.Client(), Check: e.Check}, Listen: "127.0.0.1:0", Distributed: true}
 }
@@ -58,7 +58,7 @@ func TestACoreIsListedWhileItServes(t *testing.T) {
 	}
 }
 
-// What was made before a part that cannot be made is closed again.
+// If a part cannot be created, those created before it are closed again.
 func TestACoreThatCannotStartLeavesNothingBehind(t *testing.T) {
 	e := ruedotest.Etcd(t)
 	first, err := core.New(t.Context(), config(e))

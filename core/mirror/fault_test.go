@@ -18,7 +18,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/keys"
 )
 
-// alarm returns the alarm of a reason, nil if there is none.
+// alarm returns the alarm with a reason, nil if there is none.
 func alarm(m *Mirror, reason fault.Reason) *fault.Error {
 	for _, e := range m.Alarms() {
 		if e.Reason == reason {
@@ -52,7 +52,8 @@ func refuses(t *testing.T, s *testStore, reason fault.Reason) {
 	}
 }
 
-// filled is a store with one service and its decorator, and its mirror.
+// filled returns a store with one service and its decorator, and a mirror of
+// the store.
 func filled(t *testing.T, cfg store.Config) (*testStore, *Mirror) {
 	t.Helper()
 	s := open(t, cfg)
@@ -89,7 +90,7 @@ func TestAStoreThatComesBackEmptyIsAnAlarm(t *testing.T) {
 		t.Errorf("the alarm is logged %d times", got)
 	}
 
-	// Another core that begins with it does not make it right for this one.
+	// That another core accepts the store does not make it right for this one.
 	other := open(t, store.Config{Client: e.Client()})
 	put(t, other, wasm("b"))
 	publish(t, other, service("stranger", 1, wasm("b")), 0)
@@ -100,7 +101,7 @@ func TestAStoreThatComesBackEmptyIsAnAlarm(t *testing.T) {
 	refuses(t, s, fault.StoreEmpty)
 	stop(t, e)
 
-	// The operator brings the data back.
+	// The operator restores the data.
 	embedded(t, etcdembed.Config{Dir: filepath.Join(dir, "d"), ListenClient: endpoint})
 	eventually(t, "the alarm ends", func() bool { return len(m.Alarms()) == 0 })
 	wait(t, m, publish(t, s, service("two", 1, wasm("a")), 0).GetVersion())
@@ -125,7 +126,7 @@ func TestAcceptEmptyTakesAnEmptyStore(t *testing.T) {
 	}
 }
 
-// One range delete takes all keys of the cluster while the mirror watches.
+// One range delete removes all keys of the cluster while the mirror watches.
 func TestDeletingTheWholeClusterIsAnAlarm(t *testing.T) {
 	s, m := filled(t, store.Config{Client: embedded(t, etcdembed.Config{}).Client()})
 	held := m.Snapshot()
@@ -158,8 +159,8 @@ func TestDeletingTheLastServiceIsNoAlarm(t *testing.T) {
 	wait(t, m, gone)
 	wait(t, m, publish(t, s, service("two", 1, wasm("a")), 0).GetVersion())
 
-	// While this core is away, and compacted before it can hear of it: the store
-	// is the same one, and later.
+	// While this core is away, and compacted before it can see it: the store is
+	// the same one, at a later revision.
 	endpoint := e.Endpoint()
 	stop(t, e)
 	e = embedded(t, etcdembed.Config{Dir: dir})
@@ -201,7 +202,7 @@ func TestANewerFormatStopsTheWritesOfARunningCore(t *testing.T) {
 	).Commit(); err != nil {
 		t.Fatal(err)
 	}
-	// From the very next write on, whether the mirror has heard of it or not.
+	// From the very next write on, whether the mirror has noticed or not.
 	refuses(t, s, fault.StoreFormat)
 	eventually(t, "there is an alarm", func() bool { return alarm(m, fault.StoreFormat) != nil })
 	refuses(t, s, fault.StoreFormat)
@@ -231,7 +232,7 @@ func TestACoreStartsOnAFullStoreAndWritesWhenThereIsRoom(t *testing.T) {
 	for i := 0; err == nil && i < 1000; i++ {
 		_, err = c.Put(t.Context(), fmt.Sprint("k", i), strings.Repeat("v", 32<<10))
 	}
-	for _, cluster := range []string{"main", "new"} { // with a format there, and without
+	for _, cluster := range []string{"main", "new"} { // with a format, and without
 		var log buffer
 		s := open(t, store.Config{Client: e.Client(), Cluster: cluster, Logger: log.logger()})
 		m := mirror(t, s)
@@ -298,7 +299,7 @@ func TestUnreadableValuesKeepTheLastGoodOne(t *testing.T) {
 		last = r.Header.Revision
 	}
 	wait(t, m, last)
-	signal(m.relist) // a list finds them again
+	signal(m.relist) // listing finds them again
 	wait(t, m, publish(t, s, service("two", 1, wasm("a")), 0).GetVersion())
 	eventually(t, "both are an alarm", func() bool { return alarm(m, fault.Integrity) != nil })
 	is(t, alarm(m, fault.Integrity), fault.Integrity, "2 values", "decorator small, service one")
@@ -308,7 +309,8 @@ func TestUnreadableValuesKeepTheLastGoodOne(t *testing.T) {
 		t.Errorf("logged %d times, want once for each value:\n%s", got, log.String())
 	}
 
-	// A core that starts now has no good value: INTEGRITY for these two alone.
+	// A core that starts now has no good value: it fails with INTEGRITY for
+	// these two only.
 	late := mirror(t, open(t, store.Config{Client: s.client}))
 	is(t, late.Snapshot().Fault(keys.KindService, "one"), fault.Integrity, "publish the service again")
 	is(t, late.Snapshot().Fault(keys.KindDecorator, "small"), fault.Integrity, "write the decorator again")
@@ -322,12 +324,13 @@ func TestUnreadableValuesKeepTheLastGoodOne(t *testing.T) {
 	// The last good value counts, if there is one.
 	_, err = s.DeleteDecorator(t.Context(), "small")
 	is(t, err, fault.DecoratorInUse, "one")
-	// One service that cannot be read does not hold up the deletion of others' decorators.
+	// One unreadable service does not prevent the deletion of other services'
+	// decorators.
 	if _, err := s.DeleteDecorator(t.Context(), "other"); err != nil {
 		t.Error(err)
 	}
 
-	// The repair: an update, and a publish that goes on with the numbers.
+	// The repair: an update, and a publish that continues with the numbers.
 	d, err := s.UpdateDecorator(t.Context(), decorator("small"), 0)
 	if err != nil {
 		t.Fatal(err)

@@ -11,11 +11,11 @@ import (
 	"google.golang.org/grpc/metadata"
 )
 
-// askAgain is how long to wait for an answer about progress. The store does not
-// answer while it is still catching up with a watch.
+// askAgain is how long to wait for a progress answer before asking again. The
+// store does not answer while it is still catching up with a watch.
 const askAgain = 25 * time.Millisecond
 
-// maxPending bounds the events that wait for a watch that is behind.
+// maxPending bounds the events that wait for a watch that lags behind.
 const maxPending = 10_000
 
 var (
@@ -30,28 +30,29 @@ type follower struct {
 	m *Mirror
 	// seen is, for each watch, the revision up to which it has reported everything.
 	seen []int64
-	// pending are events that are not shown yet, since another watch may still
-	// report older ones.
+	// pending are events that are not visible yet, because another watch may
+	// still report older ones.
 	pending []*clientv3.Event
 	ask     chan struct{}
 }
 
-// message is what one of the watches says.
+// message is a message from one of the watches.
 type message struct {
 	watch int
 	clientv3.WatchResponse
 }
 
-// follow watches from the applied revision on until a watch breaks, the store
-// has to be listed again, or ctx ends.
+// follow watches from the applied revision on, until a watch breaks, the store
+// must be listed again, or ctx ends.
 //
-// There is one watch for each table and one for the format, and etcd promises
-// order within each only. So an event is held back until the other watches are
-// known to have passed its revision. They are asked for that: the answer
-// (progress) comes to all watches of the stream, to each after its events.
+// There is one watch for each table and one for the format, and etcd guarantees
+// order only within each watch. So an event is held back until the other
+// watches are known to have passed its revision. To find out, follow requests
+// progress. The answer goes to all watches of the stream, to each after its
+// events.
 func (m *Mirror) follow(ctx context.Context) error {
-	// With this metadata the watches get a stream of their own: others on the same
-	// client would delay the answer, and receive it too.
+	// With this metadata, the watches get their own stream. Otherwise other
+	// watches on the same client would delay the answer, and receive it too.
 	ctx = metadata.AppendToOutgoingContext(clientv3.WithRequireLeader(ctx), "ruedo-watch", "mirror")
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
@@ -80,8 +81,8 @@ func (m *Mirror) follow(ctx context.Context) error {
 	return f.loop(ctx, msgs)
 }
 
-// asker asks for progress outside of the loop: a request waits while the stream
-// is being made again.
+// asker requests progress outside the loop, because a request blocks while the
+// stream is being recreated.
 func (f *follower) asker(ctx context.Context) {
 	for {
 		select {
@@ -104,7 +105,7 @@ func (f *follower) loop(ctx context.Context, msgs <-chan message) error {
 			if err != nil {
 				return err
 			}
-			// What is there already is one change.
+			// Messages that have already arrived make one change.
 			for more := true; more; {
 				select {
 				case msg = <-msgs:
@@ -139,7 +140,7 @@ func (f *follower) loop(ctx context.Context, msgs <-chan message) error {
 	}
 }
 
-// take reads a message and reports whether it brings events.
+// take processes a message and reports whether it has events.
 func (f *follower) take(msg message) (news bool, err error) {
 	switch {
 	case msg.Err() != nil:
@@ -162,9 +163,9 @@ func (f *follower) take(msg message) (news bool, err error) {
 	return true, nil
 }
 
-// advance shows what all watches have passed. It fails without showing
-// anything if the format is another one by then: what else has changed may not
-// be for this program to read, or may be the loss of everything.
+// advance makes visible what all watches have passed. If the format has changed
+// by then, it fails and shows nothing: the other changes may be unreadable for
+// this program, or may be the loss of everything.
 func (f *follower) advance() error {
 	horizon := slices.Min(f.seen)
 	if horizon <= f.m.applied.Load() {

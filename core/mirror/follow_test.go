@@ -12,7 +12,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fleet"
 )
 
-// The watches of the mirror, by their place in prefixes.
+// The watches of the mirror, by their index in prefixes.
 const (
 	watchServices = iota
 	watchDecorators
@@ -21,9 +21,10 @@ const (
 	watches
 )
 
-// Watches overtake each other; what they tell is shown in the store's order.
+// Watches overtake each other, but their events become visible in the store's
+// order.
 func TestEventsAreHeldBackUntilAllWatchesHavePassedThem(t *testing.T) {
-	cluster, err := fleet.Open(fleet.Config{Hosts: []string{"127.0.0.1:1"}, Cluster: "main"}) // it is never asked
+	cluster, err := fleet.Open(fleet.Config{Hosts: []string{"127.0.0.1:1"}, Cluster: "main"}) // it is never contacted
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +69,7 @@ func TestEventsAreHeldBackUntilAllWatchesHavePassedThem(t *testing.T) {
 	expect(10, 0, 0)
 	changed := m.Changed()
 	progress(watchCores, 12)
-	expect(11, 0, 1) // the decorators may have more to tell at 12
+	expect(11, 0, 1) // the decorators' watch may still report events at 12
 	select {
 	case <-changed:
 	default:

@@ -6,22 +6,22 @@ import (
 )
 
 const (
-	// beatEvery is how often the store is asked whether it is there.
+	// beatEvery is how often the store is checked.
 	beatEvery = time.Second
-	// stuckBeats is how many beats in a row a watch may lag behind the store
+	// stuckBeats is how many beats in a row a watch can lag behind the store
 	// before everything is listed again.
 	stuckBeats = 5
-	// probeBeats is after how many beats the store is asked whether it takes
-	// writes, as long as it did the last time.
+	// probeBeats is the number of beats between checks whether the store
+	// accepts writes, as long as it did the last time.
 	probeBeats = 10
 )
 
-// heartbeat asks the store every second whether it is there, and compares its
+// heartbeat checks every second whether the store answers, and compares its
 // revision with what the watch has reported.
 func (m *Mirror) heartbeat(ctx context.Context) {
 	tick := time.NewTicker(beatEvery)
 	defer tick.Stop()
-	var last int64 // revision of the beat before
+	var last int64 // revision at the previous beat
 	lagging, away := 0, false
 	m.guard.CheckFiles()
 	m.guard.Probe(ctx)

@@ -24,7 +24,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience is how long a test waits for what must come.
+// patience is how long a test waits for a condition.
 const patience = 20 * time.Second
 
 // eventually polls until ok.
@@ -57,7 +57,7 @@ func stop(t *testing.T, e *etcdembed.Server) {
 	}
 }
 
-// testStore is a store, and etcd as it is beneath it.
+// testStore is a store with direct access to its etcd.
 type testStore struct {
 	*store.Store
 	client *clientv3.Client // nil unless it was given one
@@ -84,13 +84,13 @@ func open(t *testing.T, cfg store.Config) *testStore {
 	return &testStore{s, cfg.Client, cfg.Logger}
 }
 
-// fresh is a store on an etcd of its own.
+// fresh returns a store on an etcd of its own.
 func fresh(t *testing.T) *testStore {
 	t.Helper()
 	return open(t, store.Config{Client: embedded(t, etcdembed.Config{}).Client()})
 }
 
-// is checks an error's reason, and that it says what to do about it.
+// is checks an error's reason, and that the error says what to do.
 func is(t *testing.T, err error, want fault.Reason, says ...string) {
 	t.Helper()
 	if !errors.Is(err, want) {
@@ -104,7 +104,7 @@ func is(t *testing.T, err error, want fault.Reason, says ...string) {
 	}
 }
 
-// buffer is a log that a test reads while it is written.
+// buffer is a log that a test can read while it is being written.
 type buffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -142,7 +142,7 @@ func put(t *testing.T, s *testStore, b []byte) {
 	}
 }
 
-// service is revision n of a service, with these decorators.
+// service returns revision n of a service, with these decorators.
 func service(name string, n uint64, wasm []byte, decorators ...string) *ruedov1.Service {
 	return &ruedov1.Service{
 		Name:   name,

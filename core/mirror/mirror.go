@@ -1,5 +1,5 @@
-// Package mirror is the catalog and the members of a cluster in memory, fed by
-// watch, so that no call reads the store.
+// Package mirror holds the catalog and the members of a cluster in memory, kept
+// up to date by watches, so that no call reads the store.
 //
 //	m, err := mirror.Open(ctx, mirror.Config{Store: s})
 //	defer m.Close()
@@ -7,16 +7,17 @@
 //
 // # The store may be away
 //
-// A mirror goes on from memory, and recovers on its own: after a lost connection,
-// after a compaction of what it had not seen yet, and after the store was
-// replaced by an older copy of itself. It does not follow a store that comes back
-// without anything that the mirror holds: see [Mirror.Alarms].
+// A mirror goes on from memory, and recovers on its own: after a lost
+// connection, after a compaction of what it had not seen yet, and after the
+// store was replaced by an older copy of itself. It does not follow a store
+// that comes back without anything that the mirror holds; see [Mirror.Alarms].
 //
 // # Order
 //
-// A change is shown only when everything that the store did before it is shown:
-// a service never appears before its decorators. After [Mirror.Wait] with the
-// version of a write, a snapshot holds that write.
+// A change becomes visible only together with, or after, everything that
+// happened before it in the store: a service never appears before its
+// decorators. After [Mirror.Wait] with the version of a write, every snapshot
+// includes that write.
 //
 // # Kinds
 //
@@ -46,19 +47,20 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/text"
 )
 
-// staleAfter is how long a store may not answer before its mirror is stale.
+// staleAfter is how long a store can be silent before its mirror is stale.
 const staleAfter = 3 * time.Second
 
-// Config says what a mirror is of.
+// Config configures a Mirror.
 type Config struct {
-	// Store to mirror. Required. Its errors then suggest names from the mirror.
+	// Store is the store to mirror. Required. Its errors will suggest names
+	// from the mirror.
 	Store *store.Store
 	// Logger; nil discards.
 	Logger *slog.Logger
 }
 
-// Mirror is the catalog and the members in memory. Its methods may be called
-// from many goroutines. What it returns is shared and may not be changed.
+// Mirror is the catalog and the members in memory. Its methods can be called
+// from many goroutines. What they return is shared and must not be changed.
 type Mirror struct {
 	cluster *fleet.Cluster
 	guard   *store.Guard
@@ -69,26 +71,26 @@ type Mirror struct {
 	closed  chan struct{}
 
 	snapshot atomic.Pointer[Snapshot]
-	// applied is the revision up to which everything is in the snapshot.
+	// applied is the revision up to which the snapshot includes everything.
 	applied atomic.Int64
-	// requested is the highest revision that somebody waits for.
+	// requested is the highest revision that a caller waits for.
 	requested atomic.Int64
 	// lastContact is when the store last answered, as time since began.
 	lastContact atomic.Int64
 	began       time.Time
-	// etcd is etcd's own id of its cluster. Another store has another one.
+	// etcd is etcd's own cluster id. Another store has another id.
 	etcd atomic.Uint64
 
 	wake   chan struct{} // requested has grown
-	relist chan struct{} // what the watch has reported cannot be trusted
+	relist chan struct{} // what the watches have reported cannot be trusted
 
 	mu       sync.Mutex
 	changed  chan struct{} // closed and replaced when the snapshot changes
 	advanced chan struct{} // the same when applied grows
 }
 
-// Open loads the mirror, within ctx and the store's OpTimeout, and keeps it up to
-// date until Close. STORE_UNAVAILABLE.
+// Open loads the mirror, within ctx and the store's OpTimeout, and keeps it up
+// to date until Close. It fails with STORE_UNAVAILABLE.
 func Open(ctx context.Context, cfg Config) (*Mirror, error) {
 	m := newMirror(cfg.Store.Cluster(), cfg.Store.Guard(), cfg.Logger)
 	if err := m.load(ctx); err != nil {
@@ -120,7 +122,7 @@ func newMirror(cluster *fleet.Cluster, guard *store.Guard, logger *slog.Logger) 
 	}
 }
 
-// Close ends the mirror and waits for it. The last snapshot stays.
+// Close stops the mirror and waits for it. The last snapshot remains available.
 func (m *Mirror) Close() error {
 	m.cancel()
 	m.wg.Wait()
@@ -134,7 +136,7 @@ func (m *Mirror) Close() error {
 	return nil
 }
 
-// Snapshot returns the present state. It costs one atomic load, and returns the
+// Snapshot returns the current state. It costs one atomic load, and returns the
 // same pointer until something has changed.
 func (m *Mirror) Snapshot() *Snapshot { return m.snapshot.Load() }
 
@@ -155,9 +157,9 @@ func (m *Mirror) Changed() <-chan struct{} {
 	return m.changed
 }
 
-// Wait returns when the mirror has seen a revision of the store: from then on
-// every snapshot holds every write up to it. It returns ctx's error if ctx ends
-// first.
+// Wait returns when the mirror has seen a revision of the store: from then on,
+// every snapshot includes every write up to it. It returns ctx's error if ctx
+// ends first.
 func (m *Mirror) Wait(ctx context.Context, revision int64) error {
 	for {
 		m.mu.Lock()
@@ -189,8 +191,9 @@ func (m *Mirror) request(revision int64) {
 	signal(m.wake)
 }
 
-// load reads everything at one revision. With STORE_EMPTY and STORE_FORMAT the
-// store is not one to follow: memory stays, and writes are refused.
+// load reads everything at one revision. If it fails with STORE_EMPTY or
+// STORE_FORMAT, the mirror must not follow the store: memory is kept, and
+// writes are refused.
 func (m *Mirror) load(ctx context.Context) error {
 	var got *clientv3.TxnResponse
 	err := m.cluster.Do(ctx, "read the catalog", func(ctx context.Context) (err error) {
@@ -229,14 +232,15 @@ func (m *Mirror) load(ctx context.Context) error {
 	}
 	m.guard.Follow(format)
 	m.etcd.Store(got.Header.ClusterId)
-	m.requested.Store(0) // of a store before, it might never come
+	m.requested.Store(0) // a revision of a previous store might never come
 	m.show(d.Snapshot, got.Header.Revision)
 	return nil
 }
 
-// refuse returns an error if what was listed may not replace old: the store has
-// another format, or it has lost everything that memory holds. That everything
-// was deleted is no loss if the store is certainly the one of before, and later.
+// refuse returns an error if what was listed must not replace old: the store
+// has another format, or has lost everything that memory holds. If the store is
+// certainly the same as before and at a later revision, everything was deleted
+// on purpose, which is not a loss.
 func (m *Mirror) refuse(old *Snapshot, stored map[string]*mvccpb.KeyValue, format []byte, now *etcdserverpb.ResponseHeader) *fault.Error {
 	if format != nil {
 		if err := fleet.ReadFormat(format, m.cluster.Space()); err != nil {
@@ -247,7 +251,7 @@ func (m *Mirror) refuse(old *Snapshot, stored map[string]*mvccpb.KeyValue, forma
 		return nil
 	}
 	var counts []string
-	var first table // that old has rows of
+	var first table // the first one of which old has rows
 	for _, t := range m.tables {
 		if !t.lasting() {
 			continue
@@ -286,7 +290,7 @@ func (m *Mirror) watched() []string {
 	return append(all, space.Format())
 }
 
-// under has a key that ends in a slash mean all that begins with it.
+// under returns the options that make a key with a trailing slash a prefix.
 func under(key string) []clientv3.OpOption {
 	if strings.HasSuffix(key, "/") {
 		return []clientv3.OpOption{clientv3.WithPrefix()}
@@ -294,8 +298,8 @@ func under(key string) []clientv3.OpOption {
 	return nil
 }
 
-// anotherFormat reports whether an event leaves the store without the format
-// that it had.
+// anotherFormat reports whether an event changes or removes the format of the
+// store.
 func (m *Mirror) anotherFormat(e *clientv3.Event) bool {
 	if string(e.Kv.Key) != m.cluster.Space().Format() {
 		return false
@@ -335,7 +339,7 @@ func (m *Mirror) run(ctx context.Context) {
 
 func (m *Mirror) contact() { m.lastContact.Store(int64(time.Since(m.began))) }
 
-// show replaces the snapshot, unless s is nil, and wakes whoever waits.
+// show replaces the snapshot, unless s is nil, and wakes all waiters.
 func (m *Mirror) show(s *Snapshot, revision int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -351,7 +355,8 @@ func (m *Mirror) show(s *Snapshot, revision int64) {
 	m.advanced = make(chan struct{})
 }
 
-// signal wakes the receiver of ch once, however often it is called meanwhile.
+// signal wakes the receiver of ch once, no matter how often it is called
+// meanwhile.
 func signal(ch chan struct{}) {
 	select {
 	case ch <- struct{}{}:
@@ -363,7 +368,7 @@ func signal(ch chan struct{}) {
 const namedUnreadable = 5
 
 // Alarms returns what is wrong with the store: why writes are refused, and, as
-// INTEGRITY, what cannot be read in it.
+// INTEGRITY, which values cannot be read.
 func (m *Mirror) Alarms() []*fault.Error {
 	alarms := m.guard.Alarms()
 	var names []string

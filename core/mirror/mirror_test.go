@@ -31,7 +31,7 @@ func mirror(t *testing.T, s *testStore) *Mirror {
 	return m
 }
 
-// wait is Wait, in the time that a test has.
+// wait calls Wait with a test's deadline.
 func wait(t *testing.T, m *Mirror, revision int64) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -165,7 +165,8 @@ func TestChangedTellsOfEachChange(t *testing.T) {
 	}
 }
 
-// A service never shows before its decorators, whichever watch is faster.
+// A service never becomes visible before its decorators, whichever watch is
+// faster.
 func TestServicesDoNotShowBeforeTheirDecorators(t *testing.T) {
 	s := fresh(t)
 	put(t, s, wasm("a"))
@@ -224,7 +225,7 @@ func TestMirrorLeavesOutWhatItCannotRead(t *testing.T) {
 			}
 		}
 		if m == nil {
-			m = mirror(t, s) // loads them in place of being told
+			m = mirror(t, s) // lists them instead of seeing the events
 		}
 		wait(t, m, publish(t, s, service(fmt.Sprint("last", i), 1, wasm("a")), 0).GetVersion())
 		snap := m.Snapshot()
@@ -281,7 +282,7 @@ func TestMirrorSurvivesCompaction(t *testing.T) {
 	endpoint := e.Endpoint()
 	stop(t, e)
 
-	// What happens now is compacted before the mirror can hear of it.
+	// What happens now is compacted before the mirror can see it.
 	e = embedded(t, etcdembed.Config{Dir: dir})
 	direct := open(t, store.Config{Client: e.Client()})
 	if _, err := direct.DeleteService(t.Context(), "removed"); err != nil {
@@ -322,7 +323,8 @@ func TestMirrorSurvivesCompactionUnderItsWatch(t *testing.T) {
 	}
 }
 
-// The store comes back with less than the mirror has seen, as from a backup.
+// The store comes back with less than the mirror has seen, as after restoring a
+// backup.
 func TestMirrorFollowsAStoreThatWentBack(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "d")
@@ -359,7 +361,7 @@ func TestOpenMirrorWithoutAStore(t *testing.T) {
 	is(t, err, fault.StoreUnavailable)
 }
 
-// Readers, waiters and writers at once; for the race detector.
+// Readers, waiters and writers run at the same time, for the race detector.
 func TestMirrorHammer(t *testing.T) {
 	s := fresh(t)
 	put(t, s, wasm("a"))

@@ -12,11 +12,12 @@ import (
 )
 
 // Snapshot is the catalog and the members as they were at one revision of the
-// store. All readers share it: neither the maps nor the messages may be changed.
-// A service or decorator whose stored value cannot be read keeps the last value
-// that could; if there is none, it is left out, and [Snapshot.Fault] knows it.
+// store. All readers share it: neither the maps nor the messages may be
+// changed. A service or decorator whose stored value cannot be read keeps its
+// last readable value. If there is none, it is left out and [Snapshot.Fault]
+// reports it.
 type Snapshot struct {
-	// Revision of the store that the snapshot is of.
+	// Revision is the revision of the store.
 	Revision int64
 	// Services by name.
 	Services map[string]*ruedov1.Service
@@ -27,18 +28,18 @@ type Snapshot struct {
 	// Cores by id.
 	Cores map[string]*ruedov1.Core
 
-	// unreadable is the version of each value that cannot be read.
+	// unreadable maps each value that cannot be read to its version.
 	unreadable map[entry]int64
 }
 
-// entry is what a key names.
+// entry is what a key refers to.
 type entry struct {
 	kind keys.Kind
 	name string
 }
 
-// Fault is INTEGRITY for a service or decorator that is stored, but cannot be
-// read and never could since this process began; nil otherwise.
+// Fault returns INTEGRITY for a service or decorator that is stored, but that
+// this process has never been able to read; nil otherwise.
 func (s *Snapshot) Fault(kind keys.Kind, name string) error {
 	if _, ok := s.unreadable[entry{kind, name}]; !ok {
 		return nil
@@ -59,23 +60,23 @@ func newSnapshot(tables []table, revision int64) *Snapshot {
 	return s
 }
 
-// draft is a snapshot in the making. Maps that it has not cloned yet are those
-// of the snapshot before.
+// draft is a snapshot under construction. It shares maps that it has not cloned
+// yet with the previous snapshot.
 type draft struct {
 	*Snapshot
 	tables []table
 	space  keys.Space
 	logger *slog.Logger
-	// last is the snapshot before. If everything is listed again, it is where
-	// values are kept from that cannot be read now.
+	// last is the previous snapshot. If everything is listed again, values that
+	// cannot be read now are kept from it.
 	last   *Snapshot
 	listed bool
-	// Which maps are cloned.
+	// Which maps have been cloned.
 	cloned           map[keys.Kind]bool
 	unreadableCloned bool
 }
 
-// edit begins the snapshot that comes after s.
+// edit begins the snapshot that follows s.
 func (m *Mirror) edit(s *Snapshot, revision int64) *draft {
 	next := *s
 	next.Revision = revision
@@ -90,8 +91,8 @@ func (d *draft) apply(e *clientv3.Event) {
 	d.put(e.Kv)
 }
 
-// find returns the table and the name that a key is of; nil if it is of none.
-// The table's map is the draft's own from then on.
+// find returns the table and the entry of a key, nil if it belongs to no table.
+// From then on, the table's map is the draft's own.
 func (d *draft) find(kv *mvccpb.KeyValue) (table, entry, bool) {
 	k, ok := d.space.Parse(string(kv.Key))
 	e := entry{k.Kind, k.Name}
@@ -138,7 +139,7 @@ func (d *draft) remove(kv *mvccpb.KeyValue) {
 	}
 }
 
-// unreadableAt notes a value that cannot be read, and logs it once.
+// unreadableAt records a value that cannot be read, and logs it once.
 func (d *draft) unreadableAt(e entry, kv *mvccpb.KeyValue) {
 	if d.last.unreadable[e] != kv.ModRevision {
 		d.logger.Error("ALARM: a value in the store cannot be read; what is known of it from before is kept", "key", string(kv.Key), "version", kv.ModRevision)

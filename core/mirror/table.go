@@ -24,10 +24,11 @@ func tables() []table {
 	}
 }
 
-// table is one kind, whatever its messages are.
+// table is one kind, whatever the type of its messages.
 type table interface {
 	kind() keys.Kind
-	// lasting is true for what stays until it is deleted, and false for members.
+	// lasting returns true for kinds whose entries stay until they are deleted,
+	// and false for members.
 	lasting() bool
 	unreadable(name string) error
 	// init sets an empty map.
@@ -37,13 +38,13 @@ type table interface {
 	names(s *Snapshot) iter.Seq[string]
 	size(s *Snapshot) int
 	put(s *Snapshot, name string, kv *mvccpb.KeyValue) error
-	// keep takes a message over from an older snapshot, if it has one.
+	// keep copies a message from an older snapshot, if that has one.
 	keep(s, old *Snapshot, name string)
 	remove(s *Snapshot, name string)
 }
 
-// rows is the table of one type of message: how it is stored, and where it is in
-// a snapshot.
+// rows is the table for one type of message: how it is stored, and where it is
+// in a snapshot.
 type rows[M proto.Message] struct {
 	store.Table[M]
 	in func(*Snapshot) *map[string]M

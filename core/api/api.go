@@ -1,10 +1,12 @@
 // Package api holds the Connect handlers, one file per service of
-// proto/ruedo/v1, each thin: it translates a request, asks the room that knows,
-// and returns the answer. Rules live elsewhere; errors become codes in
-// package fault's table by way of wire's interceptor.
+// proto/ruedo/v1. Each handler is thin: it translates a request, calls the
+// package that does the work, and returns the answer. Rules live elsewhere. The
+// interceptor of package wire turns errors into codes with package fault's
+// table.
 //
-// [Mount] puts them all on a port, each with its bounds, with reflection and
-// health next to them. gRPC, gRPC-Web and Connect speak to the same handlers.
+// [Mount] mounts all of them on a port, each with its bounds, alongside
+// reflection and health checks. gRPC, gRPC-Web and Connect use the same
+// handlers.
 package api
 
 import (
@@ -31,23 +33,23 @@ import (
 // POST /call/{service}, which is bounded by the service's own limit.
 const (
 	maxInvoke    = 8 << 20
-	maxPublish   = 2 << 20        // the store takes 1.4 MiB of a service
-	maxDecorator = 1<<20 + 64<<10 // a schema has at most 256 KiB; one of a megabyte still gets an error that says so
+	maxPublish   = 2 << 20        // the store accepts 1.4 MiB per service
+	maxDecorator = 1<<20 + 64<<10 // a schema has at most 256 KiB; up to a megabyte, it still gets an error that says so
 	maxQuestion  = 64 << 10
 )
 
-// uploadTotal is how long an upload may take: 32 MiB at 16 KiB/s.
+// uploadTotal is how long an upload can take: 32 MiB at 16 KiB/s.
 const uploadTotal = 40 * time.Minute
 
-// Bytes of memory that a byte of a request may become.
+// Bytes of memory that a byte of a request can take.
 const (
-	rawWeight    = 4  // it is kept as it is, in buffers that grow
+	rawWeight    = 4  // kept as it is, in growing buffers
 	fieldWeight  = 16 // texts, maps and lists
 	schemaWeight = 80 // a schema is a tree of values
 )
 
-// Config says what the handlers work with. All fields are required. Each handler
-// takes only the methods that it uses.
+// Config configures the handlers. All fields are required. Each handler
+// declares only the methods that it uses.
 type Config struct {
 	Store      *store.Store
 	Mirror     *mirror.Mirror
@@ -55,15 +57,15 @@ type Config struct {
 	Invoker    *invoke.Invoker
 	Publisher  *publish.Publisher
 	Dispatcher *dispatch.Dispatcher
-	// Core is what this core says of itself.
+	// Core describes this core.
 	Core *ruedov1.Core
 	// Cluster is the cluster's id.
 	Cluster string
 	// Distributed reports whether calls always go to a runner.
 	Distributed bool
-	// MaxModule bounds a module, in bytes.
+	// MaxModule is the maximum size of a module, in bytes.
 	MaxModule int64
-	// Done ends the streams that would go on for ever.
+	// Done ends the streams that would otherwise go on forever.
 	Done <-chan struct{}
 }
 
@@ -93,7 +95,7 @@ func Mount(p *port.Server, cfg Config) {
 	p.Connect(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
 		return ruedov1connect.NewModuleServiceHandler(&moduleService{cfg.Store, uploads}, append(opts, connect.WithCodec(uploads.Codec()))...)
 	}, map[string]port.Bounds{
-		// An upload bounds its memory itself, and may come over a slow line.
+		// An upload bounds its memory itself, and can use a slow connection.
 		ruedov1connect.ModuleServiceUploadModuleProcedure: {
 			Message: upload.MaxPart,
 			Body:    cfg.MaxModule + cfg.MaxModule/8 + maxQuestion,

@@ -30,7 +30,7 @@ type clusterService struct {
 }
 
 // ListRunners returns the registered runners as this core sees them: what the
-// store says of each, and how its lane to this core is.
+// store says about each, and the state of its lane to this core.
 func (s *clusterService) ListRunners(_ context.Context, req *ruedov1.ListRunnersRequest) (*ruedov1.ListRunnersResponse, error) {
 	runners := map[string]*ruedov1.Runner{}
 	for id, r := range s.mirror.Snapshot().Runners {

@@ -43,8 +43,8 @@ func (s *decoratorService) CreateDecorator(ctx context.Context, req *ruedov1.Cre
 	return &ruedov1.CreateDecoratorResponse{Decorator: d}, s.stored(ctx, d, admitted)
 }
 
-// stored waits until this core's catalog has a decorator and what was compiled of
-// it, so that it need not be compiled again.
+// stored waits until this core's catalog has a decorator and its compiled
+// schema, so that the schema need not be compiled again.
 func (s *decoratorService) stored(ctx context.Context, d *ruedov1.Decorator, admitted *decorate.Decorator) error {
 	defer admitted.Keep()
 	if err := s.mirror.Wait(ctx, d.GetVersion()); err != nil {
@@ -92,7 +92,7 @@ func (s *decoratorService) GetDecorator(ctx context.Context, req *ruedov1.GetDec
 	snap := s.mirror.Snapshot()
 	d, ok := snap.Decorators[req.GetName()]
 	if !ok {
-		// The store says it with the nearest name.
+		// The store's error suggests the nearest name.
 		stored, err := s.store.Decorator(ctx, req.GetName())
 		if err != nil {
 			return nil, err

@@ -34,7 +34,7 @@ type invocation struct {
 	call    invoke.Call // begun, unless refused or the name is not valid
 	refused error       // why it is not begun
 
-	wrong error // with the typed input, in place of which it stands
+	wrong error // what is wrong with the typed input, which is then not set
 	size  int   // of a typed input that is too long, in bytes; 0 if not known
 }
 
@@ -58,11 +58,12 @@ func (a *answer) size(binary bool) int {
 }
 
 // invocationCodec reads invocations and writes answers, in the encoding that it
-// is named after. What is on the wire is as ruedo/v1/invoke.proto says.
+// is named after. The format on the wire is that of ruedo/v1/invoke.proto.
 type invocationCodec struct {
 	name  string
 	turns wire.Turns
-	// begin resolves the service, whose limit decides how much of an input is kept.
+	// begin resolves the service, whose limit decides how much of an input is
+	// retained.
 	begin func(service string) (invoke.Call, error)
 }
 
@@ -72,7 +73,7 @@ func (c invocationCodec) Name() string { return c.name }
 // binary reports whether the encoding is protobuf's own.
 func (c invocationCodec) binary() bool { return !strings.HasPrefix(c.name, "json") }
 
-// Unmarshal reads an invocation. It keeps nothing of b.
+// Unmarshal reads an invocation. It does not retain b.
 func (c invocationCodec) Unmarshal(b []byte, message any) error {
 	r, ok := message.(*invocation)
 	if !ok {
@@ -149,8 +150,8 @@ func (r *invocation) readBinary(b []byte, begin func(service string) (invoke.Cal
 	return nil
 }
 
-// begin resolves the service, once for all of the call, and returns its largest
-// input, in bytes; 0 if it cannot be called.
+// begin resolves the service, once per call, and returns the size of its
+// largest input, in bytes; 0 if it cannot be called.
 func (r *invocation) begin(begin func(service string) (invoke.Call, error)) (limit uint64) {
 	if !keys.ValidName(r.service) {
 		return 0 // check refuses it
@@ -164,7 +165,7 @@ func (r *invocation) begin(begin func(service string) (invoke.Call, error)) (lim
 // errNoJSON says that a typed input is not a JSON value.
 var errNoJSON = errors.New("it is not a JSON value")
 
-// readJSON reads the fields of the request. A typed input is taken as it stands.
+// readJSON reads the fields of the request. A typed input is taken verbatim.
 func (r *invocation) readJSON(b []byte, begin func(service string) (invoke.Call, error)) error {
 	s := &scanner{text: b}
 	if !s.skip('{') {
@@ -236,7 +237,7 @@ func (r *invocation) readField(s *scanner, name string) error {
 	return errors.New("there is no such field")
 }
 
-// scanner finds values in JSON without looking into them.
+// scanner finds values in JSON without parsing them.
 type scanner struct {
 	text []byte
 	at   int
@@ -248,7 +249,7 @@ func (s *scanner) space() {
 	}
 }
 
-// skip skips one byte, if it is the next one after white space.
+// skip skips white space and then the byte c, if it is next.
 func (s *scanner) skip(c byte) bool {
 	if s.space(); s.at < len(s.text) && s.text[s.at] == c {
 		s.at++
@@ -257,7 +258,8 @@ func (s *scanner) skip(c byte) bool {
 	return false
 }
 
-// value returns what may be the next value: up to the comma or bracket behind it.
+// value returns what may be the next value: everything up to the comma or
+// bracket after it.
 func (s *scanner) value() []byte {
 	s.space()
 	from, depth := s.at, 0
@@ -333,8 +335,8 @@ func (a *answer) binary() ([]byte, error) {
 	return protowire.AppendBytes(b, a.output), nil
 }
 
-// json encodes the answer as protobuf's JSON has it, but that a typed output is
-// what the guest wrote, every digit of it.
+// json encodes the answer as protobuf's JSON does, except that a typed output
+// is exactly what the guest wrote, with every digit.
 func (a *answer) json() ([]byte, error) {
 	info, err := protojson.Marshal(a.info)
 	if err != nil {
@@ -362,8 +364,8 @@ func (a *answer) json() ([]byte, error) {
 	return append(b, '}'), nil
 }
 
-// base64Bytes reads base64 as protobuf's JSON has it: of either alphabet, with
-// or without padding.
+// base64Bytes reads base64 as protobuf's JSON does: in either alphabet, with or
+// without padding.
 func base64Bytes(s string) ([]byte, error) {
 	s = strings.TrimRight(s, "=")
 	if strings.ContainsAny(s, "-_") {

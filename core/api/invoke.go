@@ -30,8 +30,8 @@ type invokeService struct {
 	turns wire.Turns
 }
 
-// handler is what the generated constructor would make, but that requests and
-// answers are read and written by codecs of their own: see invocation.
+// handler returns what the generated constructor would return, except that
+// requests and answers have their own codecs; see invocation.
 func (s *invokeService) handler(opts ...connect.HandlerOption) (string, http.Handler) {
 	method := ruedov1.File_ruedo_v1_invoke_proto.Services().ByName("InvokeService").Methods().ByName("Invoke")
 	opts = append(opts, connect.WithSchema(method))
@@ -68,7 +68,7 @@ func (s *invokeService) Invoke(ctx context.Context, req *invocation) (*answer, e
 	return a, nil
 }
 
-// refusal says what is wrong with a typed input, if something is.
+// refusal returns what is wrong with a typed input, or nil.
 func (r *invocation) refusal() error {
 	switch {
 	case r.wrong == nil:
@@ -83,7 +83,7 @@ func (r *invocation) refusal() error {
 	return fault.Wrap(r.wrong, fault.InputInvalid, "the input of service %s is not a value: %s", r.service, r.wrong)
 }
 
-// check holds a request against the rules of its message.
+// check checks a request against the rules of its message.
 func (r *invocation) check() error {
 	e := fault.New(fault.RequestInvalid, "the request is not valid")
 	if !keys.ValidName(r.service) {

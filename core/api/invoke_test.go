@@ -26,7 +26,7 @@ type memory struct{ snapshot *mirror.Snapshot }
 func (m memory) Snapshot() *mirror.Snapshot { return m.snapshot }
 func (m memory) Changed() <-chan struct{}   { return nil }
 
-// counter counts how often a call begins.
+// counter counts how often Begin is called.
 type counter struct {
 	*invoke.Invoker
 	begun int
@@ -37,7 +37,8 @@ func (c *counter) Begin(service string) (invoke.Call, error) {
 	return c.Invoker.Begin(service)
 }
 
-// The codec needs the service's limit while it decodes, the handler its rules.
+// The codec needs the service's limit while it decodes; the handler needs its
+// rules.
 func TestAnInvocationResolvesItsServiceOnce(t *testing.T) {
 	snapshot := &mirror.Snapshot{
 		Services: map[string]*ruedov1.Service{"echo": {Name: "echo", Version: 2, Revision: &ruedov1.Revision{

@@ -12,15 +12,15 @@ import (
 )
 
 const (
-	// maxItems is how many items one answer of a list holds, whatever is asked
-	// for.
+	// maxItems is how many items one answer of a list has at most, whatever is
+	// requested.
 	maxItems = 1000
-	// maxPageBytes is after how many bytes a page ends. An item that is larger
-	// is a page of its own.
+	// maxPageBytes is the number of bytes after which a page ends. A larger
+	// item is a page of its own.
 	maxPageBytes = 1 << 20
 )
 
-// pageRequest is what all requests for lists have.
+// pageRequest is what all requests for lists have in common.
 type pageRequest interface {
 	GetPageSize() int32
 	GetPageToken() string
@@ -34,8 +34,8 @@ func pageItems(req pageRequest) int {
 }
 
 // page returns the page of a map that a request asks for, in the order of the
-// keys, and the token of the next one, nil at the end. kind is what the list is
-// of: a token of another kind is refused. A nil wanted takes every item.
+// keys, and the token of the next one, nil at the end. kind names what is
+// listed; a token of another kind is refused. A nil wanted accepts every item.
 func page[T proto.Message](all map[string]T, kind string, req pageRequest, wanted func(T) bool) (items []T, next *string, err error) {
 	after, err := readToken(kind, req.GetPageToken())
 	if err != nil {
@@ -56,7 +56,8 @@ func page[T proto.Message](all map[string]T, kind string, req pageRequest, wante
 	return items, nil, nil
 }
 
-// tagged leaves the items with a tag; all without one.
+// tagged returns a filter for items with a tag. It accepts all items if the tag
+// is empty.
 func tagged[T interface{ GetTags() []string }](tag string) func(T) bool {
 	if tag == "" {
 		return nil
@@ -64,10 +65,10 @@ func tagged[T interface{ GetTags() []string }](tag string) func(T) bool {
 	return func(item T) bool { return slices.Contains(item.GetTags(), tag) }
 }
 
-// tokenVersion begins every token, so that another form can be told later.
+// tokenVersion begins every token, so that a later format can be distinguished.
 const tokenVersion = "1 "
 
-// token says where the next page of a list begins.
+// token returns a token that says where the next page of a list begins.
 func token(kind, at string) string {
 	return base64.RawURLEncoding.EncodeToString([]byte(tokenVersion + kind + "\n" + at))
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-// errShutdown ends a stream of a core that is going away.
+// errShutdown ends a stream of a core that is shutting down.
 var errShutdown = fault.New(fault.CoreUnreachable, "this core is shutting down").WithFix("connect again")
 
 type serviceService struct {
@@ -37,7 +37,7 @@ type serviceService struct {
 		DeleteService(ctx context.Context, name string) (int64, error)
 		Revisions(ctx context.Context, service string, p store.Page) ([]*ruedov1.Revision, uint64, error)
 	}
-	// done ends the streams that would go on for ever.
+	// done ends the streams that would otherwise go on forever.
 	done <-chan struct{}
 }
 
@@ -105,8 +105,8 @@ func (s *serviceService) ListRevisions(ctx context.Context, req *ruedov1.ListRev
 	return res, nil
 }
 
-// WatchServices compares each snapshot of the mirror with the one before: a
-// reader that is slow misses steps between, never the state at the end.
+// WatchServices compares each snapshot of the mirror with the previous one. A
+// slow reader can miss intermediate states, but never the final one.
 func (s *serviceService) WatchServices(ctx context.Context, _ *ruedov1.WatchServicesRequest, stream *connect.ServerStream[ruedov1.WatchServicesResponse]) error {
 	seen := &mirror.Snapshot{}
 	for first := true; ; first = false {

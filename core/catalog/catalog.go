@@ -1,5 +1,5 @@
-// Package catalog knows what can be called: the services of the mirror, each with
-// the rules of its decorators, ready to execute.
+// Package catalog holds what can be called: the services of the mirror, each
+// with the rules of its decorators, ready to execute.
 //
 //	c := catalog.New(catalog.Config{Mirror: mirror, Executor: dispatcher})
 //	c.Start()
@@ -8,18 +8,18 @@
 //
 // # Made from the mirror
 //
-// The catalog is made again only when the mirror has changed; what did not change
-// is kept, compiled schemas included. Resolving a name is two atomic loads and a
-// map lookup: no store read, no lock.
+// The catalog is rebuilt only when the mirror has changed. Entries that did not
+// change are reused, including compiled schemas. Resolving a name costs two
+// atomic loads and a map lookup: no store read, no lock.
 //
-// Making it compiles no schema. The goroutine that [Catalog.Start] starts does,
-// or the first call that needs one. So a call never waits for the schema of
-// another service, and a schema that cannot be used disables only its own
-// services.
+// Rebuilding it compiles no schema. The goroutine that [Catalog.Start] starts
+// compiles them, or the first call that needs one. So a call never waits for
+// the schema of another service, and a schema that cannot be used disables only
+// its own services.
 //
 // # Concurrency
 //
-// All methods may be called from many goroutines.
+// All methods can be called from many goroutines.
 package catalog
 
 import (
@@ -40,20 +40,20 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/keys"
 )
 
-// Mirror is where the catalog comes from: package mirror's.
+// Mirror is what the catalog is built from: a mirror.Mirror.
 type Mirror interface {
 	Snapshot() *mirror.Snapshot
 	Changed() <-chan struct{}
 }
 
-// Config says what a Catalog is made of.
+// Config configures a Catalog.
 type Config struct {
 	// Mirror holds the services. Required.
 	Mirror Mirror
-	// Executor takes the calls that pass a service's rules: the dispatcher.
-	// Required to execute entries.
+	// Executor executes the calls that pass a service's rules; it is the
+	// dispatcher. Required to execute entries.
 	Executor exec.Executor
-	// Logger gets services that cannot be called; nil discards.
+	// Logger records services that cannot be called; nil discards.
 	Logger *slog.Logger
 }
 
@@ -71,7 +71,7 @@ type Catalog struct {
 	running  sync.WaitGroup
 }
 
-// New returns a catalog; it starts nothing before Start.
+// New returns a catalog. It starts no goroutines before Start.
 func New(cfg Config) *Catalog {
 	log := cfg.Logger
 	if log == nil {
@@ -82,8 +82,8 @@ func New(cfg Config) *Catalog {
 	return c
 }
 
-// Compiler compiles the schemas of decorators. Whoever stores decorators uses it
-// too, so that each schema is compiled once.
+// Compiler returns the compiler for the schemas of decorators. Code that stores
+// decorators uses it too, so that each schema is compiled once.
 func (c *Catalog) Compiler() *decorate.Compiler { return c.compiler }
 
 // view is the catalog as of one snapshot of the mirror. It is immutable.
@@ -91,8 +91,8 @@ type view struct {
 	snapshot   *mirror.Snapshot
 	entries    map[string]*Entry
 	decorators map[string]*attached
-	// plans holds the live plans and those of the view before: a runner may still
-	// ask for the plan of a call that started under it.
+	// plans holds the live plans and those of the previous view: a runner may
+	// still request the plan of a call that started under that view.
 	plans, live map[string]*runnerv1.Plan
 }
 
@@ -104,12 +104,13 @@ type Entry struct {
 	Plan    *runnerv1.Plan
 
 	executor exec.Executor
-	// made says which versions it was made of, so that it can be kept.
+	// made identifies the versions that it was made from, so that it can be
+	// reused.
 	made string
 	err  error
 }
 
-// Execute executes a call of the service, if its rules let it pass.
+// Execute executes a call of the service if the call passes its rules.
 func (e *Entry) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
 	return e.executor.Execute(ctx, req)
 }
@@ -120,7 +121,8 @@ var _ exec.Executor = (*Entry)(nil)
 type attached struct {
 	version   int64
 	decorator *decorate.Decorator
-	// told is for the goroutine that follows the catalog: it has compiled the schema.
+	// told is used by the goroutine that follows the catalog: it has compiled
+	// the schema.
 	told bool
 }
 
@@ -165,16 +167,16 @@ func (c *Catalog) Plan(_ context.Context, id string) (*runnerv1.Plan, error) {
 	return nil, fault.New(fault.PlanNotFound, "there is no plan %.12s: the service was deleted or published anew", id)
 }
 
-// ShareUnpublished makes a plan known before it is live, so that runners can ask
-// for it while they prepare it. Call forget when the publish is over.
+// ShareUnpublished makes a plan available before it is live, so that runners
+// can request it while they prepare it. Call forget when the publish is over.
 func (c *Catalog) ShareUnpublished(id string, plan *runnerv1.Plan) (forget func()) {
 	c.pending.Store(id, plan)
 	return func() { c.pending.Delete(id) }
 }
 
-// current returns the view of the mirror's present snapshot. A caller that has
-// seen the mirror reach a revision gets a view that has it too. Making one
-// compiles nothing: it takes as long as adding up limits does.
+// current returns the view of the mirror's current snapshot. A caller that has
+// seen the mirror reach a revision gets a view that includes it. Making a view
+// compiles nothing; it takes no longer than combining limits.
 func (c *Catalog) current() *view {
 	snap := c.cfg.Mirror.Snapshot()
 	if v := c.now.Load(); v != nil && v.snapshot == snap {
@@ -182,8 +184,8 @@ func (c *Catalog) current() *view {
 	}
 	c.build.Lock()
 	defer c.build.Unlock()
-	// The mirror may have moved on while this goroutine waited. The newest snapshot
-	// is used, so that the catalog never goes back in time.
+	// The mirror may have moved on while this goroutine waited. Use the newest
+	// snapshot, so that the catalog never goes back in time.
 	snap = c.cfg.Mirror.Snapshot()
 	old := c.now.Load()
 	if old != nil && old.snapshot == snap {
@@ -194,8 +196,8 @@ func (c *Catalog) current() *view {
 	return v
 }
 
-// Decorator returns a stored decorator. It is the catalog's own if that has this
-// version, so that its schema is compiled for all.
+// Decorator returns a stored decorator. It is the catalog's own if the catalog
+// has this version, so that its schema is compiled only once.
 func (c *Catalog) Decorator(stored *ruedov1.Decorator) *decorate.Decorator {
 	if d := c.current().decorators[stored.GetName()]; d != nil && d.version == stored.GetVersion() {
 		return d.decorator
@@ -204,8 +206,8 @@ func (c *Catalog) Decorator(stored *ruedov1.Decorator) *decorate.Decorator {
 }
 
 // Start starts a goroutine that follows the mirror and compiles schemas before
-// calls need them. Without it, or before it has compiled them, a call waits for
-// the schemas of its own service and for nothing else.
+// calls need them. Without it, or until it has compiled them, a call waits for
+// the schemas of its own service only.
 func (c *Catalog) Start() {
 	c.running.Go(func() {
 		for c.down.Err() == nil {
@@ -219,14 +221,14 @@ func (c *Catalog) Start() {
 	})
 }
 
-// Close ends what Start started and waits for it.
+// Close stops the goroutine that Start started and waits for it.
 func (c *Catalog) Close() {
 	c.stop()
 	c.running.Wait()
 }
 
-// compile makes the schemas ready that services use, and logs once what keeps
-// services from being called.
+// compile compiles the schemas that services use, and logs once why a service
+// cannot be called.
 func (c *Catalog) compile(v *view) {
 	for _, service := range slices.Sorted(maps.Keys(v.entries)) {
 		for _, name := range v.entries[service].Service.GetRevision().GetDecorators() {
@@ -279,8 +281,8 @@ func (c *Catalog) next(old *view, snap *mirror.Snapshot) *view {
 	return v
 }
 
-// entry makes a service ready, or keeps the entry of before if neither the
-// service nor one of its decorators has changed.
+// entry makes the entry of a service, or reuses the previous one if neither the
+// service nor its decorators have changed.
 func (c *Catalog) entry(v *view, was *Entry, s *ruedov1.Service) *Entry {
 	made := fmt.Sprint(s.GetVersion())
 	for _, name := range s.GetRevision().GetDecorators() {

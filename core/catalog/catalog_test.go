@@ -81,7 +81,7 @@ func service(name string, version int64, decorators ...string) *ruedov1.Service 
 	return &ruedov1.Service{Name: name, Version: version, Revision: &ruedov1.Revision{Service: name, Number: 1, Module: strings.Repeat("a", 64), Decorators: decorators}}
 }
 
-// callable is a catalog whose calls end at an echo.
+// callable returns a catalog whose executor is an echo.
 func callable(t *testing.T, m *fakeMirror, logs *slog.Logger) *catalog.Catalog {
 	t.Helper()
 	c := catalog.New(catalog.Config{Mirror: m, Logger: logs, Executor: exec.Func(func(_ context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
@@ -107,8 +107,8 @@ func execute(ctx context.Context, c *catalog.Catalog, name, input string) error 
 	return nil
 }
 
-// dear is a schema that takes long to compile and is admitted; no two of other n
-// are equal.
+// dear returns a schema that takes long to compile and is admitted. Schemas for
+// different n are not equal.
 func dear(n int) string {
 	var b strings.Builder
 	for i := range 2400 {
@@ -117,9 +117,9 @@ func dear(n int) string {
 	return `{"properties":{` + strings.TrimSuffix(b.String(), ",") + `}}`
 }
 
-// With a core that has just started, or a decorator that has just changed.
+// This matters when a core has just started, or a decorator has just changed.
 func TestACallNeverWaitsForTheSchemaOfAnotherService(t *testing.T) {
-	const others = 20 // a second to compile, or many
+	const others = 20 // a second or more to compile
 	m := newMirror()
 	c := callable(t, m, nil)
 	c.Start()
@@ -189,7 +189,7 @@ func (l *lines) String() string {
 	return l.b.String()
 }
 
-// It was stored by a version that knew no limits.
+// The schema was stored by a version that had no limits.
 func TestASchemaThatCostsTooMuchDisablesItsServicesAlone(t *testing.T) {
 	var log lines
 	m := newMirror()
@@ -223,7 +223,7 @@ func TestASchemaThatCostsTooMuchDisablesItsServicesAlone(t *testing.T) {
 	if n := strings.Count(log.String(), "decorator=bad"); n != 1 {
 		t.Errorf("it is logged %d times:\n%s", n, log.String())
 	}
-	// Mended.
+	// Repaired.
 	m.set([]*ruedov1.Decorator{decorator(t, "bad", 7, `{}`), good}, services)
 	if err := call(t, c, "ill", `{"name":"Ada"}`); err != nil {
 		t.Error(err)

@@ -3,8 +3,9 @@
 //
 //	curl -d '{"name":"Ada"}' http://127.0.0.1:7833/call/greet
 //
-// The answer carries Ruedo-Call-Id, Ruedo-Runner and Ruedo-Duration. A failure
-// is a JSON object with code, reason, message, fix and the fields in question.
+// The answer has the headers Ruedo-Call-Id, Ruedo-Runner and Ruedo-Duration. A
+// failure is a JSON object with code, reason, message, fix and the violated
+// fields.
 package gateway
 
 import (
@@ -36,7 +37,7 @@ const (
 	HeaderStart    = "Ruedo-Start" // cold or warm
 )
 
-// Invoker is what the gateway needs of package invoke.
+// Invoker is what the gateway needs from package invoke.
 type Invoker interface {
 	Begin(service string) (invoke.Call, error)
 }
@@ -73,8 +74,9 @@ func (g *gateway) call(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(res.Output) // the caller is gone
 }
 
-// foreign keeps a browser from taking what a guest wrote for a part of this
-// core: a page of a guest's runs no script, and has an origin of its own.
+// foreign sets headers that keep a browser from treating a guest's output as
+// part of this core: a page from a guest runs no scripts and has its own
+// origin.
 func (g *gateway) foreign(h http.Header) {
 	h["Content-Security-Policy"], h["X-Content-Type-Options"] = g.sandbox, g.nosniff
 }
@@ -98,7 +100,7 @@ func (g *gateway) invoke(w http.ResponseWriter, r *http.Request) (*invoke.Result
 	return res, nil
 }
 
-// readBody reads no more than the service accepts.
+// readBody reads the body, but no more than the service accepts.
 func readBody(w http.ResponseWriter, r *http.Request, call invoke.Call) ([]byte, error) {
 	limit := int64(call.InputLimit())
 	if r.ContentLength > limit {
@@ -110,7 +112,8 @@ func readBody(w http.ResponseWriter, r *http.Request, call invoke.Call) ([]byte,
 		_, err := io.ReadFull(body, input)
 		return input, broken(err)
 	}
-	// Who says that much more will come has to send it before it takes memory.
+	// A caller that announces more must send it before memory is allocated for
+	// it.
 	input, err := io.ReadAll(body)
 	if _, over := errors.AsType[*http.MaxBytesError](err); over {
 		return nil, call.TooLarge("more than " + strconv.FormatInt(limit, 10) + " bytes")
@@ -118,11 +121,12 @@ func readBody(w http.ResponseWriter, r *http.Request, call invoke.Call) ([]byte,
 	return input, broken(err)
 }
 
-// trusted is the length up to which memory is taken for a body on its word.
+// trusted is the announced length up to which memory is allocated before a body
+// arrives.
 const trusted = 64 << 10
 
-// broken is the error of a body that did not arrive. The port's own errors say
-// why; others say no more than that.
+// broken returns the error for a body that did not arrive. The port's own
+// errors say why; for other errors, the message says only that.
 func broken(err error) error {
 	if err == nil {
 		return nil
@@ -133,8 +137,8 @@ func broken(err error) error {
 	return fault.Wrap(err, fault.InputBroken, "the body broke off before its end").WithFix("send it again")
 }
 
-// contentType is what the caller says of the body. curl -d says it is a form,
-// by default and wrongly, so that is taken for unsaid.
+// contentType returns the caller's media type of the body. By default, curl -d
+// wrongly says that it is a form, so that type counts as unset.
 func contentType(r *http.Request) string {
 	ct := r.Header.Get("Content-Type")
 	if mt, _, err := mime.ParseMediaType(ct); err != nil || mt == "application/x-www-form-urlencoded" {

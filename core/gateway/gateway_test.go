@@ -23,7 +23,7 @@ type memory struct{ snapshot *mirror.Snapshot }
 func (m memory) Snapshot() *mirror.Snapshot { return m.snapshot }
 func (m memory) Changed() <-chan struct{}   { return nil }
 
-// counter counts how often a call begins.
+// counter counts how often Begin is called.
 type counter struct {
 	*invoke.Invoker
 	begun int

@@ -1,7 +1,7 @@
-// Package invoke executes calls: from what the caller said to what shall run.
+// Package invoke executes calls: it turns a caller's request into an execution.
 //
-// The API, the HTTP gateway and every other way in go through it, so that a limit
-// that holds on one way in holds on all:
+// The API, the HTTP gateway and every other entry point use it, so that a limit
+// that applies to one applies to all:
 //
 //	call, err := inv.Begin("greet") // resolves the service, once
 //	body, err := read(call.InputLimit())
@@ -11,13 +11,14 @@
 //
 // # Streams
 //
-// A body that is whole before the call starts is all that there is today. When
-// bodies stream, [Call] gets a second method next to Do that takes a reader, for
-// executors that implement the second interface of package exec. Begin stays.
+// Today, a body must be complete before the call starts. When bodies can
+// stream, [Call] will get a second method next to Do that takes a reader, for
+// executors that implement the second interface of package exec. Begin will not
+// change.
 //
 // # Concurrency
 //
-// All methods may be called from many goroutines.
+// All methods can be called from many goroutines.
 package invoke
 
 import (
@@ -39,17 +40,17 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/limits"
 )
 
-// grace is how long past a service's own timeout the core waits for the
-// runner's word before it gives up on it. The runner stops the guest in time;
-// this bounds what a lost answer can cost.
+// grace is how long the core waits for the runner's answer after the service's
+// own timeout. The runner stops the guest in time; grace bounds the cost of a
+// lost answer.
 const grace = 2 * time.Second
 
-// Catalog resolves names: package catalog's.
+// Catalog resolves names; it is a catalog.Catalog.
 type Catalog interface {
 	Resolve(service string) (*catalog.Entry, error)
 }
 
-// Config says what an Invoker is made of.
+// Config configures an Invoker.
 type Config struct {
 	// Catalog holds what can be called. Required.
 	Catalog Catalog
@@ -61,7 +62,7 @@ type Config struct {
 // Invoker executes calls.
 type Invoker struct{ cfg Config }
 
-// New returns an Invoker; it starts nothing.
+// New returns an Invoker. It starts no goroutines.
 func New(cfg Config) *Invoker { return &Invoker{cfg} }
 
 // Call is a call of a service that exists. The zero Call is not valid.
@@ -70,20 +71,21 @@ type Call struct {
 	entry   *catalog.Entry
 }
 
-// Begin resolves a service. What the Call does holds for the revision and the
-// rules that are live now. SERVICE_NOT_FOUND suggests the nearest name; other
-// errors say why the service cannot be called. See "Why is a call begun before
-// its body is read?" in docs/RATIONALE.md.
+// Begin resolves a service. The Call uses the revision and the rules that are
+// live now. SERVICE_NOT_FOUND suggests the nearest name; other errors say why
+// the service cannot be called. See "Why is a call begun before its body is
+// read?" in docs/RATIONALE.md.
 func (v *Invoker) Begin(service string) (Call, error) {
 	entry, err := v.cfg.Catalog.Resolve(service)
 	return Call{v, entry}, err
 }
 
-// InputLimit is the largest input that the service accepts, in bytes.
+// InputLimit returns the size of the largest input that the service accepts, in
+// bytes.
 func (c Call) InputLimit() uint64 { return c.entry.Rules.Limits.GetInputBytes() }
 
-// TooLarge is INPUT_TOO_LARGE for an input that is not read to its end. actual
-// says how large it is, for example "5 bytes".
+// TooLarge returns INPUT_TOO_LARGE, for an input that is not read to its end.
+// actual says how large it is, for example "5 bytes".
 func (c Call) TooLarge(actual string) error { return c.entry.Rules.TooLarge(c.service(), actual) }
 
 func (c Call) service() string { return c.entry.Service.GetName() }
@@ -93,7 +95,7 @@ type Input struct {
 	Body []byte
 	// ContentType of the body; "" means application/json.
 	ContentType string
-	// Logs asks for what the guest logs.
+	// Logs requests the guest's logs.
 	Logs bool
 }
 
@@ -144,8 +146,9 @@ func (c Call) observe(outcome fault.Reason, began time.Time, info *ruedov1.CallI
 	}
 }
 
-// outputType is what the guest said of its output. If it said nothing, a function
-// answers in kind, and a command wrote text or bytes.
+// outputType returns the media type that the guest set for its output. If it
+// set none, the output of a function has the type of its input, and that of a
+// command is text or bytes.
 func outputType(entry *catalog.Entry, req *runnerv1.ExecuteRequest, res *runnerv1.ExecuteResponse) string {
 	switch {
 	case res.GetContentType() != "":
@@ -158,7 +161,7 @@ func outputType(entry *catalog.Entry, req *runnerv1.ExecuteRequest, res *runnerv
 	return "application/octet-stream"
 }
 
-// complete adds to the runner's figures what the core knows of the call.
+// complete adds what the core knows about the call to the runner's figures.
 func (c Call) complete(info *ruedov1.CallInfo, req *runnerv1.ExecuteRequest) *ruedov1.CallInfo {
 	if info == nil { // no runner has executed it
 		info = &ruedov1.CallInfo{Duration: &durationpb.Duration{}, CpuTime: &durationpb.Duration{}, RestoreTime: &durationpb.Duration{}}
@@ -167,8 +170,8 @@ func (c Call) complete(info *ruedov1.CallInfo, req *runnerv1.ExecuteRequest) *ru
 	return info
 }
 
-// failed returns the caller's view of a failure: it has the CallInfo as a detail,
-// and a limit names the decorator that set it.
+// failed returns the caller's view of a failure: it has the CallInfo as a
+// detail, and the error of a limit names the decorator that set it.
 func (c Call) failed(err error, req *runnerv1.ExecuteRequest) (*fault.Error, *ruedov1.CallInfo) {
 	e := *fault.Of(err)
 	if e.Reason == fault.Deadline && errors.Is(e.Err, context.DeadlineExceeded) { // this core's own
@@ -176,7 +179,7 @@ func (c Call) failed(err error, req *runnerv1.ExecuteRequest) (*fault.Error, *ru
 	}
 	callInfo, ok := fault.Detail[*ruedov1.CallInfo](err)
 	if ok {
-		callInfo = proto.CloneOf(callInfo) // an error that somebody made does not change
+		callInfo = proto.CloneOf(callInfo) // errors are immutable once returned
 	}
 	callInfo = c.complete(callInfo, req)
 	if !req.GetLogs() {
@@ -192,8 +195,8 @@ func (c Call) failed(err error, req *runnerv1.ExecuteRequest) (*fault.Error, *ru
 	return &e, callInfo
 }
 
-// maxErrorLogs bounds the logs that come with an error, in bytes: an error travels
-// in headers, and what a guest said last is what tells why it failed.
+// maxErrorLogs bounds the logs that come with an error, in bytes: an error
+// travels in headers, and the last lines of a guest tell why it failed.
 const maxErrorLogs = 8 << 10
 
 // lastLogs returns the last whole lines of logs, and how much was dropped.
@@ -208,9 +211,9 @@ func lastLogs(logs []byte, dropped uint64) ([]byte, uint64) {
 	return logs[over:], dropped + uint64(over)
 }
 
-// Undelivered returns the error of a call that was executed and whose answer
-// cannot be sent because of err. It says so: the call must not be taken for one
-// that may be repeated.
+// Undelivered returns the error for a call that was executed but whose answer
+// cannot be sent because of err. It says that the call was executed, so that
+// the caller does not consider it safe to repeat.
 func (r *Result) Undelivered(err error) error {
 	e := *fault.Of(err)
 	e.Message = "the call was executed, but its answer is not sent: " + e.Message

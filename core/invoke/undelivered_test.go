@@ -10,7 +10,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 )
 
-// A caller must not take a call that was executed for one that it may repeat.
+// A caller must not consider an executed call safe to repeat.
 func TestAnAnswerThatIsNotSentSaysThatTheCallWasExecuted(t *testing.T) {
 	refused := fault.New(fault.ServerBusy, "no room").With("limit", "5")
 	refused.NotStarted = true

@@ -1,18 +1,17 @@
-// Package publish is the walk of a publish: an atomic switch with no cold
-// start.
+// Package publish publishes services: an atomic switch without a cold start.
 //
-// [Publisher.Publish] checks what was asked, has live runners prepare the new
-// revision (fetch, compile, start), and only when at least one of them is ready
-// flips the service to it in one guarded transaction. Runners that are late go on
-// in the background. A module that no runner can prepare is refused with the
-// reason, and what was live stays live.
-// [Publisher.Rollback] is the same walk with a revision that is stored already.
+// [Publisher.Publish] checks the request and makes the runners prepare the new
+// revision (fetch, compile, start). Once at least one of them is ready, it
+// switches the service to the revision in one conditional transaction. Late
+// runners go on in the background. If no runner can prepare a module, the
+// publish fails with the reason, and the live revision stays live.
+// [Publisher.Rollback] does the same with a revision that is already stored.
 //
-// When a method returns, the core that it ran on sees the change: a call sent
-// after the answer meets the new revision or a newer one.
+// When a method returns, its core sees the change: a call sent after the answer
+// uses the new revision or a newer one.
 //
-// All methods may be called from many goroutines; of two publishers of
-// one service one gets CONFLICT.
+// All methods can be called from many goroutines. If two publishers race for
+// one service, one gets CONFLICT.
 package publish
 
 import (
@@ -35,11 +34,11 @@ import (
 // prepare a revision.
 const DefaultPrepareTimeout = 2 * time.Minute
 
-// Config says what a Publisher works with. All fields but PrepareTimeout are
-// required.
+// Config configures a Publisher. All fields except PrepareTimeout are required.
 type Config struct {
 	Store *store.Store
-	// Mirror is waited for, so that whoever published sees it.
+	// Mirror must reach the publish before it returns, so that the caller sees
+	// it.
 	Mirror interface {
 		Wait(ctx context.Context, revision int64) error
 	}
@@ -48,7 +47,7 @@ type Config struct {
 		ShareUnpublished(id string, plan *runnerv1.Plan) (forget func())
 		Decorator(stored *ruedov1.Decorator) *decorate.Decorator
 	}
-	// Dispatcher has the runners prepare plans.
+	// Dispatcher makes the runners prepare plans.
 	Dispatcher interface {
 		Prepare(ctx context.Context, req *runnerv1.PrepareRequest) ([]*ruedov1.Preparation, error)
 	}
@@ -61,7 +60,7 @@ type Publisher struct {
 	cfg Config
 }
 
-// New makes a publisher; it starts nothing.
+// New returns a publisher. It starts no goroutines.
 func New(cfg Config) *Publisher {
 	if cfg.PrepareTimeout == 0 {
 		cfg.PrepareTimeout = DefaultPrepareTimeout
@@ -109,7 +108,8 @@ func (p *Publisher) Publish(ctx context.Context, req *ruedov1.PublishServiceRequ
 		next.CreateTime = now
 	}
 	if sameRevision(live.GetRevision(), next.GetRevision()) {
-		// No new revision; what is about the name alone may still have changed.
+		// There is no new revision, but fields of the service itself may have
+		// changed.
 		next.Revision, next.Latest = live.GetRevision(), live.GetLatest()
 		if live.GetDescription() == next.GetDescription() && slices.Equal(live.GetTags(), next.GetTags()) {
 			return &ruedov1.PublishServiceResponse{Service: live, Unchanged: true}, nil
@@ -161,7 +161,7 @@ func (p *Publisher) Rollback(ctx context.Context, name string, number uint64) (*
 	return stored, was, err
 }
 
-// prepare has the runners make the revision ready. Nothing is written.
+// prepare makes the runners prepare the revision. It writes nothing.
 func (p *Publisher) prepare(ctx context.Context, s *ruedov1.Service) ([]*ruedov1.Preparation, error) {
 	rules, err := p.rules(ctx, s.GetRevision())
 	if err != nil {
@@ -186,8 +186,9 @@ func (p *Publisher) prepare(ctx context.Context, s *ruedov1.Service) ([]*ruedov1
 	return p.cfg.Dispatcher.Prepare(ctx, &runnerv1.PrepareRequest{Id: id, Plan: plan})
 }
 
-// isolation is what the runners found when they prepared a revision. It depends
-// on the module alone, so the first that could decides for all.
+// isolation returns the isolation that the runners found when they prepared a
+// revision. It depends only on the module, so the first successful preparation
+// decides.
 func isolation(prepared []*ruedov1.Preparation) (ruedov1.Isolation, string) {
 	for _, p := range prepared {
 		if p.GetError() == "" {
@@ -197,8 +198,9 @@ func isolation(prepared []*ruedov1.Preparation) (ruedov1.Isolation, string) {
 	return ruedov1.Isolation_ISOLATION_UNSPECIFIED, ""
 }
 
-// rules adds up the decorators as they are stored now: a publish right after a
-// decorator was created elsewhere must not depend on this core's mirror.
+// rules combines the decorators as they are stored now, because a publish right
+// after a decorator was created elsewhere must not depend on this core's
+// mirror.
 func (p *Publisher) rules(ctx context.Context, rev *ruedov1.Revision) (*decorate.Rules, error) {
 	var ds []*decorate.Decorator
 	for _, name := range rev.GetDecorators() {
@@ -215,7 +217,7 @@ func (p *Publisher) rules(ctx context.Context, rev *ruedov1.Revision) (*decorate
 	return decorate.Combine(ds), nil
 }
 
-// flip makes next live if the service is still as it was seen.
+// flip makes next live if the service has not changed since it was read.
 func (p *Publisher) flip(ctx context.Context, next *ruedov1.Service, seen int64) (*ruedov1.Service, error) {
 	stored, err := p.cfg.Store.PublishService(ctx, next, seen)
 	if err != nil {

@@ -7,9 +7,9 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/wasmbin"
 )
 
-// Admit decides by its structure whether a module may enter the cluster, and
-// describes it. Nothing of it is executed. The error's reason says what is wrong
-// and its fix what to do.
+// Admit decides by a module's structure whether the module may enter the
+// cluster, and describes it. It does not execute any of it. The error's reason
+// says what is wrong and its fix what to do.
 func Admit(digest string, module *wasmbin.Arrival) (*ruedov1.Module, error) {
 	info, err := module.Admit()
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mmapAlloc returns zeros outside of the heap, which take memory as they are
-// written. mmapFree must be called.
+// mmapAlloc returns zeroed memory outside the heap, which is committed when it
+// is first written. Free it with mmapFree.
 func mmapAlloc(size int) ([]byte, error) {
 	if size == 0 {
 		return nil, nil
@@ -21,6 +21,6 @@ func mmapAlloc(size int) ([]byte, error) {
 // mmapFree frees what mmapAlloc returned.
 func mmapFree(b []byte) {
 	if b != nil {
-		_ = unix.Munmap(b) // it fails only for what mmapAlloc did not return
+		_ = unix.Munmap(b) // it fails only for memory that mmapAlloc did not return
 	}
 }

@@ -11,8 +11,8 @@ import (
 )
 
 // partCodec is the binary codec, except that the bytes of an upload's part go
-// into buffers that are used again: without reuse each upload would allocate its
-// full size, and ten a second would keep the garbage collector busy.
+// into reused buffers. Without reuse, each upload would allocate its full size,
+// and ten a second would keep the garbage collector busy.
 type partCodec struct {
 	buffers sync.Pool // of *[]byte
 }
@@ -20,7 +20,7 @@ type partCodec struct {
 // dataField of UploadModuleRequest.
 const dataField = 2
 
-// Name is that of the codec which it stands for.
+// Name returns the name of the codec that it replaces.
 func (c *partCodec) Name() string { return "proto" }
 
 // Marshal encodes any message.
@@ -32,8 +32,8 @@ func (c *partCodec) Marshal(message any) ([]byte, error) {
 	return proto.Marshal(m)
 }
 
-// Unmarshal decodes any message. The bytes of a part are the caller's until it
-// gives them to done.
+// Unmarshal decodes any message. The bytes of a part belong to the caller until
+// it passes them to done.
 func (c *partCodec) Unmarshal(b []byte, message any) error {
 	if r, ok := message.(*ruedov1.UploadModuleRequest); ok {
 		if data, ok := onlyData(b); ok {
@@ -48,7 +48,7 @@ func (c *partCodec) Unmarshal(b []byte, message any) error {
 	return proto.Unmarshal(b, m)
 }
 
-// onlyData returns the data of a part that is nothing else.
+// onlyData returns the data of a part that consists only of data.
 func onlyData(b []byte) ([]byte, bool) {
 	number, kind, n := protowire.ConsumeTag(b)
 	if n < 0 || number != dataField || kind != protowire.BytesType {
@@ -65,7 +65,7 @@ func (c *partCodec) buffer() []byte {
 	return make([]byte, 0, maxData)
 }
 
-// done takes the bytes of a part back.
+// done returns the bytes of a part to the pool.
 func (c *partCodec) done(data []byte) {
 	if cap(data) >= maxData {
 		c.buffers.Put(&data)

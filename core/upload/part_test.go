@@ -11,8 +11,8 @@ import (
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 )
 
-// TestPartsAreDecodedAsAnyMessage holds the codec of uploads against the ordinary
-// one, with what a hostile client may send.
+// TestPartsAreDecodedAsAnyMessage compares the codec of uploads with the
+// ordinary one, on messages that a hostile client could send.
 func TestPartsAreDecodedAsAnyMessage(t *testing.T) {
 	data := protowire.AppendBytes(protowire.AppendTag(nil, dataField, protowire.BytesType), []byte("module"))
 	head := protowire.AppendBytes(protowire.AppendTag(nil, 1, protowire.BytesType), nil)
@@ -50,7 +50,7 @@ func TestPartsAreDecodedAsAnyMessage(t *testing.T) {
 	}
 }
 
-// TestPartsShareNothing decodes a part into the buffer of one before.
+// TestPartsShareNothing decodes a part into the buffer of an earlier one.
 func TestPartsShareNothing(t *testing.T) {
 	var codec partCodec
 	decode := func(data []byte) []byte {
@@ -62,7 +62,7 @@ func TestPartsShareNothing(t *testing.T) {
 		if err := codec.Unmarshal(wire, m); err != nil {
 			t.Fatal(err)
 		}
-		clear(wire) // it goes back to whoever read it
+		clear(wire) // the reader reuses it
 		return m.GetData()
 	}
 	long, short := bytes.Repeat([]byte("a"), maxData), []byte("b")

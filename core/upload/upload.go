@@ -1,18 +1,18 @@
-// Package upload takes modules in: it bounds what uploads hold in memory, verifies
-// and admits each, and stores it.
+// Package upload receives modules: it bounds the memory of uploads, verifies
+// and admits each module, and stores it.
 //
 //	u := upload.New(upload.Config{Store: store, MaxModule: 32 << 20})
 //	m, err := u.Receive(ctx, stream)
 //
-// A module stays in memory, outside of the heap, until it is verified and
-// admitted: bytes that are not what they claim to be never touch the store. Its
-// structure is read while it arrives, and nothing of it is executed.
+// A module stays in memory, outside the heap, until it is verified and
+// admitted, so bytes that are not what they claim to be never reach the store.
+// Its structure is read while it arrives. Nothing of it is executed.
 //
 // # Errors
 //
 // UPLOAD_BUSY if there is no room, UPLOAD_TOO_LARGE, UPLOAD_INCOMPLETE,
-// DEADLINE, DIGEST_MISMATCH, REQUEST_INVALID; the reasons of package wasmbin for
-// a module that is not admitted; those of the store.
+// DEADLINE, DIGEST_MISMATCH, REQUEST_INVALID; the reasons of package wasmbin
+// for a module that is not admitted; the store's errors.
 package upload
 
 import (
@@ -31,9 +31,9 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/wasmbin"
 )
 
-// What uploads may hold in memory together: modules of full size, counted as
-// bytes arrive so that slow uploads keep nobody out, and a part for each of as
-// many uploads as there may be at the same time.
+// What all uploads together can hold in memory: a number of full-size modules,
+// counted as bytes arrive so that slow uploads do not block others, and one
+// part for each upload in flight.
 const (
 	room       = 4
 	maxUploads = 128
@@ -42,8 +42,8 @@ const (
 	MaxPart = maxData + 4<<10
 )
 
-// yieldInterval is how long an upload waits after each part. A part is some
-// milliseconds of work, and goroutines that wait for its processor go first.
+// yieldInterval is how long an upload waits after each part. A part is a few
+// milliseconds of work, and goroutines that wait for its CPU go first.
 const yieldInterval = 100 * time.Microsecond
 
 // Config says where modules go. All fields are required.
@@ -52,11 +52,11 @@ type Config struct {
 	Store interface {
 		PutModule(ctx context.Context, m *ruedov1.Module, data []byte) error
 	}
-	// MaxModule bounds a module, in bytes.
+	// MaxModule is the maximum size of a module, in bytes.
 	MaxModule int64
 }
 
-// Uploads receives modules. Its methods may be called from many goroutines.
+// Uploads receives modules. Its methods can be called from many goroutines.
 type Uploads struct {
 	cfg   Config
 	slots chan struct{}
@@ -64,17 +64,17 @@ type Uploads struct {
 	parts partCodec
 }
 
-// New returns Uploads; it starts nothing.
+// New returns Uploads. It starts no goroutines.
 func New(cfg Config) *Uploads {
 	return &Uploads{cfg: cfg, slots: make(chan struct{}, maxUploads)}
 }
 
-// Codec decodes the parts of uploads into buffers that are used again. Handlers
-// of streams that go to Receive need it.
+// Codec returns a codec that decodes the parts of uploads into reused buffers.
+// Handlers of streams for Receive need it.
 func (u *Uploads) Codec() connect.Codec { return &u.parts }
 
-// Stream is an upload as it arrives: a head, then parts of data. It is what
-// connect.ClientStream is.
+// Stream is an upload as it arrives: a head, then parts of data. A
+// connect.ClientStream is one.
 type Stream interface {
 	Receive() bool
 	Msg() *ruedov1.UploadModuleRequest
@@ -104,12 +104,13 @@ func (u *Uploads) Receive(ctx context.Context, stream Stream) (*ruedov1.Module, 
 	return m, nil
 }
 
-// arrival is a module on its way in. Its bytes are outside of the heap: they go
-// back to the system as soon as it ends, and cost the garbage collector nothing.
+// arrival is a module that is being received. Its bytes are outside the heap:
+// they return to the system as soon as it ends, and cost the garbage collector
+// nothing.
 type arrival struct {
 	digest    string
-	space     []byte // as much as was announced
-	got       int    // bytes of it that came
+	space     []byte // of the announced size
+	got       int    // bytes received so far
 	structure *wasmbin.Arrival
 }
 
@@ -162,7 +163,7 @@ func (u *Uploads) receive(stream Stream, a *arrival) error {
 	return nil
 }
 
-// release frees what an upload held. Nobody may use its bytes any more.
+// release frees what an upload held. Its bytes must not be used any more.
 func (u *Uploads) release(a *arrival) {
 	u.held.Add(-int64(a.got))
 	if a.structure != nil {
@@ -177,14 +178,14 @@ func (u *Uploads) tooLarge(what string) error {
 		WithFix(`build it smaller, for example with -ldflags="-s -w"`)
 }
 
-// incomplete says why an upload ended before its time.
+// incomplete returns why an upload ended early.
 func (u *Uploads) incomplete(err error, got, want uint64) error {
 	if ce, ok := errors.AsType[*connect.Error](err); ok {
 		switch ce.Code() {
 		case connect.CodeInvalidArgument:
-			return err // a message that breaks its rules
+			return err // a message that violates its rules
 		case connect.CodeUnimplemented:
-			return fault.Wrap(err, fault.Unimplemented, "%s", ce.Message()) // an encoding that is not spoken
+			return fault.Wrap(err, fault.Unimplemented, "%s", ce.Message()) // an unsupported encoding
 		case connect.CodeResourceExhausted:
 			return fault.Wrap(err, fault.UploadTooLarge, "a part of the upload is too large: %s", ce.Message()).
 				WithFix("send parts of at most 1 MiB, and a module of at most %s", limits.FormatSize(uint64(u.cfg.MaxModule)))

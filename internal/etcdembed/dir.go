@@ -23,23 +23,23 @@ import (
 
 const (
 	lockFile = "ruedo.lock"
-	// lockPatience is how long a directory that another process is about to
-	// leave is waited for.
+	// lockPatience is how long to wait for a directory that another process may
+	// be about to release.
 	lockPatience = 300 * time.Millisecond
 	lockPoll     = 20 * time.Millisecond
-	// dbPatience is the same for the database file, which an etcd that is not
-	// ours may hold.
+	// dbPatience is the same for the database file, which a foreign etcd may
+	// hold.
 	dbPatience = 500 * time.Millisecond
 )
 
-// dataDir is a directory that this process has to itself.
+// dataDir is a directory that this process has locked.
 type dataDir struct {
 	path      string
 	temporary bool
 	lock      *fileutil.LockedFile
 }
 
-// openDir makes the directory where it is missing and locks it.
+// openDir creates the directory if it is missing and locks it.
 func openDir(ctx context.Context, path string) (*dataDir, error) {
 	if path == "" {
 		tmp, err := os.MkdirTemp("", "ruedo-store-")
@@ -74,8 +74,8 @@ func openDir(ctx context.Context, path string) (*dataDir, error) {
 	}
 }
 
-// sign leaves the process id in the lock file, for the message that others
-// get. That message is all that depends on it.
+// sign writes the process id to the lock file, for the message that other
+// processes get. Nothing else depends on it.
 func (d *dataDir) sign() {
 	if d.lock.Truncate(0) == nil {
 		_, _ = d.lock.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
@@ -92,8 +92,8 @@ func (d *dataDir) release() error {
 	return nil
 }
 
-// inspect looks at the database file as far as etcd would end the process over
-// it, or wait for it without end.
+// inspect checks the database file for problems over which etcd would exit the
+// process or wait forever.
 func (d *dataDir) inspect(ctx context.Context) error {
 	file := filepath.Join(d.path, "member", "snap", "db")
 	info, err := os.Stat(file)
@@ -105,7 +105,7 @@ func (d *dataDir) inspect(ctx context.Context) error {
 	case !info.Mode().IsRegular():
 		return d.unusable(errors.New("member/snap/db is not a file"))
 	case info.Size() == 0:
-		return nil // as a start that was cut short leaves it
+		return nil // as an interrupted start leaves it
 	}
 	seen := make(chan error, 1)
 	go func() { seen <- look(file, info.Size()) }()
@@ -124,10 +124,10 @@ func (d *dataDir) inspect(ctx context.Context) error {
 }
 
 // look opens the database read-only and reads the first entry of each bucket.
-// Pages of a broken file lead anywhere: past the end of the mapping too, which
-// is a panic here instead of the end of the process.
+// Pages of a broken file can point anywhere, even past the end of the mapping.
+// Here that is a panic instead of the end of the process.
 func look(file string, size int64) (err error) {
-	debug.SetPanicOnFault(true) // holds for this goroutine, which ends here
+	debug.SetPanicOnFault(true) // applies to this goroutine only, which ends here
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("the database is corrupt: %v", p)
@@ -150,7 +150,7 @@ func look(file string, size int64) (err error) {
 	})
 }
 
-// holder names the process that signed the lock file.
+// holder returns the name of the process that signed the lock file.
 func (d *dataDir) holder() string {
 	if f, err := os.Open(filepath.Join(d.path, lockFile)); err == nil {
 		text, _ := io.ReadAll(io.LimitReader(f, 32))
@@ -167,7 +167,8 @@ func (d *dataDir) inUse(err error, by string) error {
 		WithFix("stop that process, or choose another data directory").With("path", d.path)
 }
 
-// unusable says why a directory cannot be the store's, and what may be done.
+// unusable returns the error for a directory that cannot be used, and what to
+// do about it.
 func (d *dataDir) unusable(err error) error {
 	if f, ok := errors.AsType[*fault.Error](err); ok {
 		return f
@@ -194,7 +195,7 @@ func (d *dataDir) unusable(err error) error {
 		WithFix("%s", fix).With("path", d.path)
 }
 
-// holdsData tells whether a store was begun here.
+// holdsData reports whether a store was created here.
 func (d *dataDir) holdsData() bool {
 	_, err := os.Stat(filepath.Join(d.path, "member"))
 	return err == nil

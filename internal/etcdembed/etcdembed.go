@@ -1,7 +1,7 @@
 // Package etcdembed runs etcd inside this process. It is the only importer of
 // etcd's server package.
 //
-// Begin with [Start]; everything else is had through the client:
+// Begin with [Start]; everything else goes through the client:
 //
 //	srv, err := etcdembed.Start(ctx, etcdembed.Config{Dir: "/var/lib/ruedo"})
 //	defer srv.Close()
@@ -9,23 +9,23 @@
 //
 // # What listens
 //
-// Nothing, unless [Config.ListenClient] asks for it: the client talks to the
-// server by function calls, and a single member needs no peers. What is asked
-// for must be a loopback address, since the listener has neither TLS nor
-// passwords. It speaks gRPC only; etcd's HTTP pages are not served.
+// Nothing, unless [Config.ListenClient] asks for it: the client calls the
+// server's functions directly, and a single member needs no peers. The address
+// must be a loopback address, because the listener has neither TLS nor
+// passwords. It serves only gRPC, not etcd's HTTP pages.
 //
 // # One process for a directory
 //
-// A lock file in the directory is taken first and without waiting for long, so
-// that a second process is told DATA_DIR_IN_USE; etcd by itself would wait for
-// ever. A directory that cannot be used is DATA_DIR, one that a newer etcd
-// wrote is STORE_FORMAT. Files are looked at before etcd maps them, since etcd
-// ends the process at the sight of a broken one.
+// Start first locks a file in the directory, without waiting long, so that a
+// second process fails with DATA_DIR_IN_USE; etcd on its own would wait
+// forever. It fails with DATA_DIR if the directory cannot be used, and with
+// STORE_FORMAT if a newer etcd wrote it. Files are checked before etcd maps
+// them, because etcd exits the process when it finds a broken one.
 //
 // # Concurrency
 //
-// Several servers may run in one process. Client may be used from many
-// goroutines. Close may be called more than once.
+// Several servers can run in one process. Client can be used from many
+// goroutines. Close can be called more than once.
 package etcdembed
 
 import (
@@ -47,37 +47,38 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-// Config says how a server runs. The zero Config is a temporary store.
+// Config configures a Server. The zero Config is a temporary store.
 type Config struct {
-	// Dir holds the data; made with mode 0700 where it is missing. Empty means
-	// a temporary directory that Close removes.
+	// Dir holds the data; it is created with mode 0700 if it is missing. Empty
+	// means a temporary directory that Close removes.
 	Dir string
 	// ListenClient is a loopback address such as "127.0.0.1:0" for clients in
-	// other processes. Empty means none.
+	// other processes. If empty, the server does not listen.
 	ListenClient string
-	// QuotaBytes is the size that the database may reach. Zero means 2 GiB.
+	// QuotaBytes is the maximum size of the database. Zero means 2 GiB.
 	QuotaBytes int64
-	// UnsafeNoFsync makes writes fast and a crash of the machine fatal to the
-	// data. For tests.
+	// UnsafeNoFsync makes writes fast, but a crash of the machine loses data.
+	// For tests.
 	UnsafeNoFsync bool
-	// Logger gets etcd's talk at debug level, its errors as warnings. Nil
-	// discards.
+	// Logger gets etcd's messages at debug level and its errors as warnings.
+	// Nil discards them.
 	Logger *slog.Logger
 }
 
 const (
 	// member is the name of the only member.
 	member = "ruedo"
-	// The ticks of a member that has no others to reach.
+	// Ticks are short because there are no other members to reach.
 	tickMillis     = 10
 	electionMillis = 100
-	// snapshotEvery keeps the log short: module chunks are large entries.
+	// snapshotEvery keeps the log short, because module chunks are large
+	// entries.
 	snapshotEvery = 500
-	// keepRevisions is how much history compaction leaves to watchers.
+	// keepRevisions is how many revisions compaction keeps for watchers.
 	keepRevisions = "1000"
-	// startTimeout bounds a start, where the caller's context does not.
+	// startTimeout bounds a start if the caller's context does not.
 	startTimeout = 30 * time.Second
-	// closeTimeout bounds the end of a server that has failed.
+	// closeTimeout bounds closing a server that has failed.
 	closeTimeout = 5 * time.Second
 )
 
@@ -95,9 +96,9 @@ type Server struct {
 	closeErr error
 }
 
-// Start runs a server and gives it back when it is ready to read and write.
-// It binds no port but the one asked for. Errors are DATA_DIR, DATA_DIR_IN_USE,
-// STORE_FORMAT, PORT_IN_USE, CONFIG_INVALID or ctx's own.
+// Start starts a server and returns it when it is ready to read and write. It
+// binds no port except Config.ListenClient. The error is DATA_DIR,
+// DATA_DIR_IN_USE, STORE_FORMAT, PORT_IN_USE, CONFIG_INVALID or ctx's error.
 func Start(ctx context.Context, cfg Config) (_ *Server, err error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -144,25 +145,26 @@ func Start(ctx context.Context, cfg Config) (_ *Server, err error) {
 	return s, nil
 }
 
-// Client talks to the server without a network. It ends with the server and is
-// not to be closed.
+// Client returns a client that reaches the server without a network. It is
+// closed with the server; do not close it.
 func (s *Server) Client() *clientv3.Client { return s.client }
 
-// Endpoint is the host and port that clients of other processes may use; empty
-// where none was asked for.
+// Endpoint returns the host and port for clients in other processes; empty if
+// the server does not listen.
 func (s *Server) Endpoint() string { return s.endpoint }
 
-// Failed is closed when etcd has given up while running, for example because
-// the disk is full or gone. The server answers nothing from then on.
+// Failed returns a channel that is closed when etcd has failed while running,
+// for example because the disk is full or gone. From then on, the server does
+// not answer.
 func (s *Server) Failed() <-chan struct{} { return s.failure.done }
 
 // Check returns DATA_DIR_LOST if the files that the server writes to are no
-// longer in its directory: what it acknowledges from then on ends with the
-// process. It costs some file system calls, and no disk.
+// longer in its directory: what it acknowledges from then on is lost when the
+// process ends. Check costs a few file system calls and no disk access.
 func (s *Server) Check() error { return s.files.check() }
 
-// Close stops the server and waits for it. A temporary directory is removed;
-// the error is of that, or tells that etcd had failed before.
+// Close stops the server and waits for it. It removes a temporary directory.
+// The error is that of the removal, or says that etcd had failed before.
 func (s *Server) Close() error {
 	s.close.Do(func() {
 		_ = s.client.Close()
@@ -178,7 +180,7 @@ func (s *Server) Close() error {
 		select {
 		case <-ended:
 		case <-s.failure.done:
-			// A part of it is dead, so its end may never come.
+			// A part of it is dead, so it may never stop.
 			select {
 			case <-ended:
 			case <-time.After(closeTimeout):
@@ -199,8 +201,8 @@ func (s *Server) embedConfig(cfg Config, ln net.Listener) *embed.Config {
 	c.Name = member
 	c.Dir = s.dir.path
 	c.InitialCluster = c.InitialClusterFromName(c.Name)
-	// No listener of embed's: what is advertised to other members is never
-	// dialled, and our own listener carries nothing but gRPC.
+	// Use no listeners of embed's: what is advertised to other members is never
+	// dialled, and our own listener carries only gRPC.
 	c.ListenPeerUrls, c.ListenClientUrls = nil, nil
 	c.AdvertiseClientUrls = nil
 	if ln != nil {
@@ -216,8 +218,8 @@ func (s *Server) embedConfig(cfg Config, ln net.Listener) *embed.Config {
 	return c
 }
 
-// run starts etcd in a goroutine of its own, which etcd's logger ends where
-// etcd would end the process.
+// run starts etcd in its own goroutine. When etcd would exit the process, its
+// logger ends that goroutine instead.
 func (s *Server) run(ctx context.Context, cfg *embed.Config) (*embed.Etcd, error) {
 	type result struct {
 		etcd *embed.Etcd
@@ -239,8 +241,8 @@ func (s *Server) run(ctx context.Context, cfg *embed.Config) (*embed.Etcd, error
 	case r = <-started:
 	case <-s.failure.done:
 	case <-ctx.Done():
-		// It cannot be told to stop before it has started, and has the
-		// directory until then.
+		// It cannot be stopped before it has started, and uses the directory
+		// until then.
 		dir := s.dir
 		s.dir = nil
 		go func() {
@@ -292,7 +294,7 @@ func listen(ctx context.Context, addr string) (net.Listener, error) {
 	return ln, nil
 }
 
-// rootCause is the innermost error, which says what the system said.
+// rootCause returns the innermost error, which is the system's.
 func rootCause(err error) error {
 	for {
 		next := errors.Unwrap(err)

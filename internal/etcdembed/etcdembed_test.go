@@ -22,7 +22,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-// holdEnv makes the test binary hold a directory, as another process would.
+// holdEnv makes the test binary lock a directory, as another process would.
 const holdEnv = "RUEDO_TEST_HOLD_DIR"
 
 func TestMain(m *testing.M) {
@@ -30,15 +30,16 @@ func TestMain(m *testing.M) {
 		hold(dir)
 		return
 	}
-	// A start that etcd breaks off over a corrupt directory leaves these two
-	// behind, and nothing of it can be reached to end them. That a start and
-	// stop that go well leave none is TestManyServersInOneProcess's to say.
+	// When etcd aborts a start because of a corrupt directory, it leaves these
+	// two behind, and nothing can reach them to stop them.
+	// TestManyServersInOneProcess checks that a successful start and stop
+	// leaves none.
 	goleak.VerifyTestMain(m,
 		goleak.IgnoreTopFunction("go.etcd.io/etcd/server/v3/storage/wal.(*filePipeline).run"),
 		goleak.IgnoreTopFunction("go.etcd.io/etcd/server/v3/storage/backend.(*backend).run"))
 }
 
-// hold keeps a server on dir until stdin ends.
+// hold runs a server on dir until stdin ends.
 func hold(dir string) {
 	s, err := Start(context.Background(), Config{Dir: dir, UnsafeNoFsync: true})
 	if err != nil {
@@ -340,7 +341,7 @@ func TestDirectoryInUseByAnotherProcess(t *testing.T) {
 	if msg := refused(t, dir, fault.DataDirInUse); !strings.Contains(msg, strconv.Itoa(cmd.Process.Pid)) {
 		t.Errorf("%s does not name process %d", msg, cmd.Process.Pid)
 	}
-	// The database alone held, as by an etcd that is not ours.
+	// Only the database is locked, as by a foreign etcd.
 	other := t.TempDir()
 	if err := os.Symlink(filepath.Join(dir, "member"), filepath.Join(other, "member")); err != nil {
 		t.Fatal(err)
@@ -405,8 +406,8 @@ func write(t *testing.T, file string, data []byte) {
 	}
 }
 
-// listening counts this process's TCP sockets that listen. Linux only; none
-// elsewhere.
+// listening returns the number of this process's listening TCP sockets. Linux
+// only; 0 elsewhere.
 func listening(t *testing.T) int {
 	t.Helper()
 	inodes := map[string]bool{}

@@ -12,7 +12,7 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// failure is etcd's last word: what it would have ended the process with.
+// failure is the fatal error over which etcd would have exited the process.
 type failure struct {
 	once sync.Once
 	done chan struct{}
@@ -28,7 +28,7 @@ func (f *failure) set(format string, args ...any) {
 	})
 }
 
-// err is the failure as an error, also where there is none.
+// err returns the failure as an error, even if etcd has not reported one.
 func (f *failure) err() error {
 	select {
 	case <-f.done:
@@ -38,9 +38,9 @@ func (f *failure) err() error {
 	}
 }
 
-// OnWrite takes the place of os.Exit and of panic after a fatal log entry: it
-// ends the goroutine that met it, and the server is told as failed. A store
-// that is gone must not take the calls with it that go on from memory.
+// OnWrite replaces os.Exit and panic after a fatal log entry. It ends the
+// goroutine that logged the entry and marks the server as failed. A store that
+// is gone must not end the calls that go on from memory.
 func (f *failure) OnWrite(e *zapcore.CheckedEntry, fields []zapcore.Field) {
 	text := e.Message
 	for _, field := range fields {
@@ -52,14 +52,14 @@ func (f *failure) OnWrite(e *zapcore.CheckedEntry, fields []zapcore.Field) {
 	runtime.Goexit()
 }
 
-// zapLogger gives etcd a logger that writes to ours.
+// zapLogger returns a logger for etcd that writes to ours.
 func zapLogger(to *slog.Logger, f *failure) *zap.Logger {
 	return zap.New(&bridge{to: to.Handler()}, zap.WithFatalHook(f), zap.WithPanicHook(f))
 }
 
-// bridge is a zapcore.Core on a slog.Handler. What etcd says is for those who
-// look into it, so info and warnings become debug; it calls much an error that
-// a healthy start does, so errors become warnings.
+// bridge is a zapcore.Core on a slog.Handler. etcd's messages are only for
+// debugging, so info and warnings become debug. etcd logs errors even during a
+// healthy start, so errors become warnings.
 type bridge struct{ to slog.Handler }
 
 var _ zapcore.Core = (*bridge)(nil)
@@ -93,7 +93,8 @@ func (b *bridge) With(fields []zapcore.Field) zapcore.Core {
 }
 
 func (b *bridge) Check(e zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.CheckedEntry {
-	// Fatal and panic must reach their hook even where nobody reads the log.
+	// Fatal and panic entries must reach their hook even if the log is
+	// discarded.
 	if b.Enabled(e.Level) || e.Level >= zapcore.DPanicLevel {
 		return ce.AddCore(e, b)
 	}

@@ -9,15 +9,15 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-// files are those of a running server, as they were when it had started. A
-// process that holds a deleted file open goes on writing to it and notices
-// nothing, so somebody has to look.
+// files are the files of a running server, as they were when it had started. A
+// process with a deleted file open goes on writing to it without noticing, so
+// the files must be checked.
 type files struct {
 	path    string
 	wal, db fs.FileInfo
 }
 
-// openFiles looks at the files of a server that is ready.
+// openFiles records the files of a server that is ready.
 func openFiles(dir string) (*files, error) {
 	f := &files{path: dir}
 	var err error
@@ -31,8 +31,8 @@ func openFiles(dir string) (*files, error) {
 func (f *files) walDir() string   { return filepath.Join(f.path, "member", "wal") }
 func (f *files) database() string { return filepath.Join(f.path, "member", "snap", "db") }
 
-// check finds out whether the server still writes to the files that are in the
-// directory.
+// check checks that the files in the directory are still those that the server
+// writes to.
 func (f *files) check() error {
 	if db, err := os.Stat(f.database()); err != nil || !os.SameFile(db, f.db) {
 		return f.lost("its database was deleted or replaced")

@@ -42,7 +42,7 @@ func TestADataDirectoryThatIsDeletedIsNoticed(t *testing.T) {
 				t.Errorf("%v, want DATA_DIR_LOST", err)
 			}
 			began := time.Now()
-			_ = s.Close() // it may well have failed
+			_ = s.Close() // the server may have failed
 			if took := time.Since(began); took > closeTimeout+time.Second {
 				t.Errorf("the end took %v", took)
 			}
@@ -63,8 +63,8 @@ func deleteAll(pattern string) error {
 	return nil
 }
 
-// A server that goes on without its files fails at its next snapshot; its end
-// is bounded all the same.
+// A server that goes on without its files fails at its next snapshot. Close is
+// bounded all the same.
 func TestAServerWithoutItsDirectoryEnds(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "d")
 	s, err := Start(t.Context(), Config{Dir: dir, UnsafeNoFsync: true})

@@ -1,18 +1,18 @@
-// Package exec holds the one shape of a call.
+// Package exec defines the interface through which every call goes.
 //
-// [Executor] is to Ruedo what io.Reader is to Go: the runner does it, the
-// dispatcher does it, a lane is it, and every decorator wraps it. The type does
-// not reveal whether the runner is in this process or behind a firewall at an
-// edge site.
+// [Executor] is to Ruedo what io.Reader is to Go: the runner, the dispatcher
+// and a lane implement it, and every decorator wraps it. The type does not
+// reveal whether the runner is in this process or behind a firewall at an edge
+// site.
 //
 // # Streams
 //
-// An Executor takes a body that is whole and returns one that is whole. Streamed
+// An Executor takes a complete body and returns a complete body. Streamed
 // bodies will be a second, optional interface, as http.Flusher is to
 // http.ResponseWriter: an executor that can stream has a method ExecuteStream,
-// which takes the same request, a reader for the rest of the caller's body and a
-// way to respond. Callers ask for it by a type assertion. Executor itself stays,
-// as the fast path, and wrappers pass the second interface on.
+// which takes the same request, a reader for the rest of the caller's body and
+// a way to respond. Callers find it with a type assertion. Executor itself
+// remains as the fast path, and wrappers pass the second interface on.
 package exec
 
 import (
@@ -24,27 +24,27 @@ import (
 
 // Executor executes one call.
 //
-// Execute may be called from many goroutines. The context carries the
-// caller's deadline and ends when the caller is gone; the guest is stopped
-// then. The request is not changed and not kept; the response is the caller's
-// own. A failure is a *fault.Error with the reason, and with NotStarted if
-// the call provably did not begin.
+// Execute can be called from many goroutines. The context has the caller's
+// deadline and ends when the caller is gone; then the guest is stopped. Execute
+// neither changes nor retains the request; the response belongs to the caller.
+// A failure is a *fault.Error with a reason, and with NotStarted if the call
+// provably did not begin.
 type Executor interface {
 	Execute(ctx context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error)
 }
 
-// Runner is an executor that can be told beforehand what it will execute.
+// Runner is an executor that can prepare what it will execute.
 //
-// Prepare fetches, compiles and starts the plan, so that the first call meets
-// no cold start. It may be called from many goroutines and for the same plan
-// again, which is cheap.
+// Prepare fetches, compiles and starts the plan, so that the first call has no
+// cold start. It can be called from many goroutines. Preparing the same plan
+// again is cheap.
 type Runner interface {
 	Executor
 	Prepare(ctx context.Context, req *runnerv1.PrepareRequest) (*runnerv1.PrepareResponse, error)
 }
 
-// Source is where a runner gets what it executes: the core that asked.
-// All methods may be called concurrently.
+// Source provides a runner with what it executes: the core that sent the call.
+// All methods can be called concurrently.
 type Source interface {
 	// Plan returns the plan with this id; PLAN_NOT_FOUND if there is none.
 	Plan(ctx context.Context, id string) (*runnerv1.Plan, error)
@@ -53,7 +53,7 @@ type Source interface {
 	Module(ctx context.Context, digest string) (io.ReadCloser, error)
 }
 
-// Func makes a function an Executor.
+// Func turns a function into an Executor.
 type Func func(ctx context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error)
 
 // Execute calls f.

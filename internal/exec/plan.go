@@ -23,8 +23,8 @@ func PlanID(plan *runnerv1.Plan) (string, error) {
 	return hex.EncodeToString(sum[:]), nil
 }
 
-// VerifyPlan returns INTEGRITY unless id is the id of the plan: a limit that was
-// changed on the way must not hold under the name of another one.
+// VerifyPlan returns INTEGRITY unless id is the id of the plan, so that a plan
+// that was changed on the way is not used under the id of another.
 func VerifyPlan(id string, plan *runnerv1.Plan) error {
 	got, err := PlanID(plan)
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// Bounds of an error that leaves the program, in bytes and in number. Errors are
-// logged and travel in headers: none may be larger than some kilobytes.
+// Bounds of an error that leaves the program, in bytes and in number. Errors
+// are logged and travel in headers, so none may be larger than a few kilobytes.
 const (
 	maxMessage = 2 << 10
 	maxFix     = 1 << 10
@@ -24,9 +24,9 @@ const (
 // "yes" or "unknown".
 const MetaStarted = "started"
 
-// Bounded returns e as callers see it: texts are cut, fields and facts over
-// their number are dropped, and Meta says under [MetaStarted] whether the call
-// has begun, if that is known. e itself stays as it is.
+// Bounded returns e as callers see it: texts are cut, excess fields and facts
+// are dropped, and Meta says under [MetaStarted] whether the call has begun, if
+// that is known. e itself is not changed.
 func (e *Error) Bounded() *Error {
 	b := *e
 	b.Message, b.Fix = Cut(e.Message, maxMessage), Cut(e.Fix, maxFix)

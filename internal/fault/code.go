@@ -2,8 +2,8 @@ package fault
 
 import "fmt"
 
-// Code is the kind of a failure, in the numbers of Connect and gRPC. Zero is no
-// code.
+// Code is the kind of a failure, with the numbers of Connect and gRPC. Zero is
+// not a code.
 type Code uint32
 
 // The codes, as connectrpc.com/docs/protocol#error-codes describes them.
@@ -29,7 +29,7 @@ const (
 // Valid reports whether c is one of the codes.
 func (c Code) Valid() bool { return c >= CodeCanceled && c <= CodeUnauthenticated }
 
-// String returns the name that the Connect protocol has for c, for example
+// String returns the Connect protocol's name for c, for example
 // "invalid_argument".
 func (c Code) String() string {
 	names := [...]string{

@@ -14,7 +14,7 @@
 //		WithFix("send less, or raise input in a decorator")
 //
 // A fix says what to do ("list the services"). It names no command of the CLI:
-// who reads it may be a program or somebody at an API. The CLI adds its own.
+// the reader may be a program or a user of the API. The CLI adds its own.
 //
 // Package faultrpc carries an Error across Connect, gRPC and HTTP.
 package fault
@@ -26,8 +26,8 @@ import (
 	"maps"
 )
 
-// Error is a failure with a stable reason. It is immutable once returned: who
-// wants to say more about it changes a copy of the struct.
+// Error is a failure with a stable reason. It is immutable once returned: to
+// say more about it, change a copy of the struct.
 type Error struct {
 	// Reason decides the code; see the table.
 	Reason Reason
@@ -37,14 +37,14 @@ type Error struct {
 	// Message says what failed, the limit and the actual value. It never holds
 	// payloads or secrets.
 	Message string
-	// Fix says what to do, in one sentence. May be empty.
+	// Fix says what to do, in one sentence. It can be empty.
 	Fix string
 	// Fields name what is wrong with an input, field by field.
 	Fields []Field
 	// Meta is for programs: limit, actual, decorator, started ...
 	Meta map[string]string
-	// NotStarted is true if the call provably did not begin to execute, so
-	// that another runner can be asked.
+	// NotStarted is true if the call provably did not begin to execute, so that
+	// another runner can be tried.
 	NotStarted bool
 	// Details are further protobuf messages for the wire, for example a
 	// *CallInfo; see [Detail]. They must not be changed once the error is
@@ -63,19 +63,19 @@ type Field struct {
 	Description string
 }
 
-// New makes an error of a reason with a formatted message.
+// New returns an error with a reason and a formatted message.
 func New(r Reason, format string, args ...any) *Error {
 	return &Error{Reason: r, Message: fmt.Sprintf(format, args...)}
 }
 
-// Wrap makes an error of a reason that keeps its cause for logs.
+// Wrap returns an error with a reason that keeps its cause for logs.
 func Wrap(err error, r Reason, format string, args ...any) *Error {
 	e := New(r, format, args...)
 	e.Err = err
 	return e
 }
 
-// WithFix adds what to do about it. It returns e.
+// WithFix sets the fix. It returns e.
 func (e *Error) WithFix(format string, args ...any) *Error {
 	e.Fix = fmt.Sprintf(format, args...)
 	return e
@@ -93,7 +93,7 @@ func (e *Error) With(pairs ...any) *Error {
 	return e
 }
 
-// Error returns the message alone: reason and fix have their own places.
+// Error returns only the message: reason and fix have their own fields.
 func (e *Error) Error() string {
 	if e.Message == "" {
 		return string(e.Reason)

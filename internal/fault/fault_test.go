@@ -9,7 +9,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-// The exit codes are a promise: docs/errors.md lists them.
+// The exit codes are stable: docs/errors.md lists them.
 func TestExitCodes(t *testing.T) {
 	for reason, want := range map[fault.Reason]int{
 		fault.Usage: 2, fault.ServiceNotFound: 3, fault.Conflict: 5, fault.StoreUnavailable: 6, fault.CoreUnreachable: 6, fault.NoRunner: 6,
@@ -35,8 +35,8 @@ func TestDidYouMean(t *testing.T) {
 	}
 }
 
-// A name is whatever a caller says, so looking for a similar one must cost next
-// to nothing, however long the name is and however many others there are.
+// Callers can send any name, so looking for a similar one must cost next to
+// nothing, no matter how long the name is and how many others there are.
 func TestDidYouMeanIsBoundedInWork(t *testing.T) {
 	names := make([]string, 10_000)
 	for i := range names {

@@ -2,18 +2,18 @@ package fault
 
 import "fmt"
 
-// Bounds of a suggestion. Names in Ruedo have 63 bytes at most.
+// Bounds of a suggestion. Names in Ruedo have at most 63 bytes.
 const (
 	maxSuggest = 64
-	// maxSuggestWork is how many cells of distance tables one suggestion may
+	// maxSuggestWork is how many cells of distance tables one suggestion can
 	// cost: about a millisecond.
 	maxSuggestWork = 1 << 19
 )
 
 // DidYouMean returns "did you mean NAME?" for the candidate nearest to name, or
-// "" if none is near enough to be a typing error. Its work is bounded: a name of
-// over 64 bytes has no suggestion, and the last ones of very many candidates
-// are not looked at.
+// "" if none is close enough for a typing error. Its work is bounded: a name of
+// more than 64 bytes gets no suggestion, and the last ones of very many
+// candidates are ignored.
 func DidYouMean(name string, candidates []string) string {
 	if len(name) > maxSuggest {
 		return ""
@@ -39,14 +39,14 @@ func DidYouMean(name string, candidates []string) string {
 
 // distance is the optimal string alignment distance: insertions, deletions,
 // substitutions and swaps of neighbours each cost one. It stops when the result
-// is certain to be over most. Neither text is longer than maxSuggest.
+// is certain to exceed most. Neither text is longer than maxSuggest.
 func distance(a, b string, most int) int {
 	var rows [3][maxSuggest + 1]int
 	prev2, prev, cur := &rows[0], &rows[1], &rows[2]
 	for j := range len(b) + 1 {
 		prev[j] = j
 	}
-	before := 0 // the least of the row before
+	before := 0 // the minimum of the previous row
 	for i := 1; i <= len(a); i++ {
 		cur[0] = i
 		least := i

@@ -1,7 +1,6 @@
 package fault
 
-// Reason is a stable word that programs can rely on. It never changes its
-// meaning.
+// Reason is a stable word that programs can rely on. Its meaning never changes.
 type Reason string
 
 // Error makes a reason usable with errors.Is.
@@ -109,7 +108,7 @@ const (
 	BuildFailed      Reason = "BUILD_FAILED"
 )
 
-// row is what a reason decides.
+// row is what a reason determines.
 type row struct {
 	code Code
 	exit int
@@ -226,7 +225,7 @@ func rowOf(r Reason) row {
 	return table[Internal]
 }
 
-// Known reports whether a request can fail with r. Other processes may say
+// Known reports whether a request can fail with r. Other processes may send
 // words that are not in the table.
 func (r Reason) Known() bool { return r == Internal || rowOf(r).code != CodeInternal }
 

@@ -1,4 +1,4 @@
-// Package inflight counts work in flight, so that whoever closes something can wait
+// Package inflight counts work in flight, so that closing something can wait
 // for it.
 package inflight
 
@@ -15,8 +15,8 @@ type Group struct {
 	empty  chan struct{} // made by Wait, closed when the last one leaves
 }
 
-// Enter counts work in and returns true, or returns false if the group is closed.
-// Work that was counted in must Leave.
+// Enter adds work and returns true, or returns false if the group is closed.
+// Call Leave when the work is done.
 func (g *Group) Enter() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -27,7 +27,7 @@ func (g *Group) Enter() bool {
 	return true
 }
 
-// Leave counts work out.
+// Leave removes work.
 func (g *Group) Leave() {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -40,8 +40,8 @@ func TestWait(t *testing.T) {
 	}
 }
 
-// TestNothingIsLeftBehind closes a group while work comes and goes: all that was
-// counted in has left when Wait returns.
+// TestNothingIsLeftBehind closes a group while work comes and goes: all work
+// that entered has left when Wait returns.
 func TestNothingIsLeftBehind(t *testing.T) {
 	var g inflight.Group
 	var working atomic.Int32

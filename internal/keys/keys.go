@@ -21,10 +21,10 @@
 // # Promises
 //
 // A key can only be built from names that pass [ValidName], so that no name
-// reaches into another's keys: there is no key for "..", "a/b" or a name with
-// a NUL. Every prefix ends in a slash, so that team never matches team-2.
-// Parse is the exact inverse: it accepts what the builders return and nothing
-// else. The package does no input or output.
+// reaches into another's keys: there is no key for "..", "a/b" or a name with a
+// NUL. Every prefix ends in a slash, so that team never matches team-2. Parse
+// is the exact inverse: it accepts only what the builders return. The package
+// does no I/O.
 package keys
 
 import (
@@ -35,7 +35,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-// root is what all keys of all clusters begin with.
+// root is the prefix of all keys of all clusters.
 const root = "/ruedo/"
 
 // Directories under a cluster whose keys have more parts than a name.
@@ -75,11 +75,11 @@ const (
 const MaxChunk = 999_999
 
 // Space is the part of etcd that belongs to one cluster. Make one with
-// [NewSpace]; the zero Space builds keys of no cluster.
+// [NewSpace]; the zero Space is not usable.
 type Space string
 
-// NewSpace returns the space of a cluster id. CONFIG_INVALID if the id breaks
-// the pattern of names.
+// NewSpace returns the space of a cluster id. It fails with CONFIG_INVALID if
+// the id does not match the pattern of names.
 func NewSpace(cluster string) (Space, error) {
 	if !ValidName(cluster) {
 		return "", fault.New(fault.ConfigInvalid, "cluster id %s is not valid: %s", Quote(cluster), nameRule).
@@ -88,13 +88,13 @@ func NewSpace(cluster string) (Space, error) {
 	return Space(root + cluster + "/"), nil
 }
 
-// Cluster is the cluster id.
+// Cluster returns the cluster id.
 func (s Space) Cluster() string {
 	return strings.TrimSuffix(strings.TrimPrefix(string(s), root), "/")
 }
 
-// Key is the key of a service, decorator, runner or core. Other kinds have
-// methods of their own.
+// Key returns the key of a service, decorator, runner or core. Other kinds have
+// their own methods.
 func (s Space) Key(kind Kind, name string) (string, error) {
 	for _, n := range named {
 		if n.kind == kind {
@@ -104,7 +104,8 @@ func (s Space) Key(kind Kind, name string) (string, error) {
 	return "", fault.New(fault.Internal, "keys of kind %d are not made of a name", kind)
 }
 
-// Prefix is what all keys of a kind begin with, for the kinds of [Space.Key].
+// Prefix returns the prefix of all keys of a kind, for the kinds that
+// [Space.Key] accepts.
 func (s Space) Prefix(kind Kind) string {
 	for _, n := range named {
 		if n.kind == kind {
@@ -114,10 +115,10 @@ func (s Space) Prefix(kind Kind) string {
 	return ""
 }
 
-// Service is the key of a service.
+// Service returns the key of a service.
 func (s Space) Service(name string) (string, error) { return s.Key(KindService, name) }
 
-// Revision is the key of one revision of a service.
+// Revision returns the key of one revision of a service.
 func (s Space) Revision(service string, n uint64) (string, error) {
 	prefix, err := s.Revisions(service)
 	if err != nil {
@@ -126,13 +127,13 @@ func (s Space) Revision(service string, n uint64) (string, error) {
 	return prefix + pad(n, revisionDigits), nil
 }
 
-// Revisions is the prefix of all revisions of a service, oldest first.
+// Revisions returns the prefix of all revisions of a service, oldest first.
 func (s Space) Revisions(service string) (string, error) {
 	key, err := s.named(dirRevisions, "service", service)
 	return slash(key, err)
 }
 
-// ModuleManifest is the key of a module's manifest.
+// ModuleManifest returns the key of a module's manifest.
 func (s Space) ModuleManifest(digest string) (string, error) {
 	if err := checkDigest(digest); err != nil {
 		return "", err
@@ -140,7 +141,7 @@ func (s Space) ModuleManifest(digest string) (string, error) {
 	return string(s) + dirModules + digest + "/" + leafManifest, nil
 }
 
-// ModuleChunk is the key of a module's i-th chunk, 0 to [MaxChunk].
+// ModuleChunk returns the key of a module's i-th chunk, 0 to [MaxChunk].
 func (s Space) ModuleChunk(digest string, i int) (string, error) {
 	prefix, err := s.ModuleChunks(digest)
 	if err != nil {
@@ -152,7 +153,7 @@ func (s Space) ModuleChunk(digest string, i int) (string, error) {
 	return prefix + pad(uint64(i), chunkDigits), nil
 }
 
-// ModuleChunks is the prefix of a module's chunks, in order.
+// ModuleChunks returns the prefix of a module's chunks, in order.
 func (s Space) ModuleChunks(digest string) (string, error) {
 	if err := checkDigest(digest); err != nil {
 		return "", err
@@ -160,19 +161,19 @@ func (s Space) ModuleChunks(digest string) (string, error) {
 	return string(s) + dirModules + digest + "/" + leafChunks, nil
 }
 
-// Modules is the prefix of all modules, manifests and chunks.
+// Modules returns the prefix of all modules, manifests and chunks.
 func (s Space) Modules() string { return string(s) + dirModules }
 
-// Decorator is the key of a decorator.
+// Decorator returns the key of a decorator.
 func (s Space) Decorator(name string) (string, error) { return s.Key(KindDecorator, name) }
 
-// Leader is the prefix under which candidates for a job stand.
+// Leader returns the prefix of the candidates for a job.
 func (s Space) Leader(job string) (string, error) {
 	key, err := s.named(dirLeader, "job", job)
 	return slash(key, err)
 }
 
-// LeaderCandidate is the key of the candidate that holds a lease.
+// LeaderCandidate returns the key of the candidate with a lease.
 func (s Space) LeaderCandidate(job string, lease uint64) (string, error) {
 	prefix, err := s.Leader(job)
 	if err != nil {
@@ -181,7 +182,7 @@ func (s Space) LeaderCandidate(job string, lease uint64) (string, error) {
 	return prefix + strconv.FormatUint(lease, 16), nil
 }
 
-// Format is the key of the storage format number.
+// Format returns the key of the storage format number.
 func (s Space) Format() string { return string(s) + dirMeta + leafFormat }
 
 func (s Space) named(dir, what, name string) (string, error) {

@@ -15,7 +15,7 @@ import (
 
 const digest = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 
-// hostile are names that no key may hold.
+// hostile are names that no key may contain.
 var hostile = map[string]string{
 	"empty":              "",
 	"dots":               "..",

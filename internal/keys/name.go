@@ -12,11 +12,11 @@ const MaxName = 63
 // digestLen is the length of a SHA-256 in hexadecimal.
 const digestLen = 64
 
-// nameRule says the pattern of names in words.
+// nameRule describes the pattern of names in words.
 const nameRule = "1 to 63 characters of a-z, 0-9 and '-', neither first nor last a '-'"
 
-// ValidName tells whether s may name a service, a decorator, a runner, a core
-// or a cluster: ^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$
+// ValidName reports whether s is a valid name of a service, a decorator, a
+// runner, a core or a cluster: ^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$
 func ValidName(s string) bool {
 	if len(s) == 0 || len(s) > MaxName || s[0] == '-' || s[len(s)-1] == '-' {
 		return false
@@ -30,7 +30,8 @@ func ValidName(s string) bool {
 	return true
 }
 
-// ValidDigest tells whether s is a SHA-256 in 64 lower-case hexadecimal digits.
+// ValidDigest reports whether s is a SHA-256 in 64 lower-case hexadecimal
+// digits.
 func ValidDigest(s string) bool {
 	if len(s) != digestLen {
 		return false
@@ -44,8 +45,8 @@ func ValidDigest(s string) bool {
 	return true
 }
 
-// Quote makes a name that may be hostile fit for a message: quoted, without
-// control characters, and short.
+// Quote returns a possibly hostile name in a form that is safe for messages:
+// quoted, without control characters, and short.
 func Quote(s string) string {
 	const most = 80
 	if len(s) <= most {

@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// Kind is what a key is the key of.
+// Kind is the kind of thing that a key refers to.
 type Kind int
 
-// The kinds of keys. The zero Kind is none.
+// The kinds of keys. The zero Kind is invalid.
 const (
 	KindService Kind = iota + 1
 	KindRevision
@@ -21,7 +21,7 @@ const (
 	KindFormat
 )
 
-// String is what users call a kind, for example "service".
+// String returns the user's word for a kind, for example "service".
 func (k Kind) String() string {
 	for _, n := range named {
 		if n.kind == k {
@@ -31,7 +31,7 @@ func (k Kind) String() string {
 	return "key"
 }
 
-// Key is a key in its parts.
+// Key is a parsed key.
 type Key struct {
 	Kind  Kind
 	Space Space
@@ -42,7 +42,7 @@ type Key struct {
 	Number uint64
 }
 
-// Parse reads a key. It reports false for every string that no builder of
+// Parse parses a key. It returns false for every string that no builder of
 // [Space] returns.
 func Parse(key string) (Key, bool) {
 	rest, ok := strings.CutPrefix(key, root)
@@ -82,13 +82,14 @@ func Parse(key string) (Key, bool) {
 	return Key{}, false
 }
 
-// Parse reads a key of this space; false for keys of other clusters too.
+// Parse parses a key of this space. It returns false for keys of other
+// clusters, too.
 func (s Space) Parse(key string) (Key, bool) {
 	k, ok := Parse(key)
 	return only(k, ok && k.Space == s)
 }
 
-// String builds the key again. It is empty if the parts are not valid.
+// String returns the key as a string; empty if the parts are not valid.
 func (k Key) String() string {
 	var key string
 	var err error
@@ -148,7 +149,7 @@ func only(k Key, ok bool) (Key, bool) {
 	return k, true
 }
 
-// unpad reads a number of exactly so many digits, without sign.
+// unpad parses a number of exactly that many digits, without a sign.
 func unpad(s string, digits int) (uint64, bool) {
 	if len(s) != digits || strings.IndexFunc(s, func(r rune) bool { return r < '0' || r > '9' }) >= 0 {
 		return 0, false

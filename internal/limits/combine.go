@@ -2,10 +2,11 @@ package limits
 
 import ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 
-// Combine returns what the limits of decorators add up to: the strictest value
-// of each limit, or its default, so every field that has a default is set. The
-// second result has one entry a row, in the order of the table, that says where
-// the value comes from. If two decorators set the same value, the first is named.
+// Combine combines the limits of decorators: it returns the strictest value of
+// each limit, or its default, so every field that has a default is set. The
+// second result has one entry per row, in the order of the table, that says
+// where the value comes from. If two decorators set the same value, the first
+// is named.
 func Combine(ds []*ruedov1.Decorator) (*ruedov1.Limits, []*ruedov1.EffectiveLimit) {
 	sum := &ruedov1.Limits{}
 	var effective []*ruedov1.EffectiveLimit

@@ -1,13 +1,14 @@
-// Package limits is the one table of what bounds a call of a service.
+// Package limits holds the one table of the limits of a call.
 //
-// [Table] has one row a limit: its name as users write it, its field in
-// [ruedov1.Limits], unit, default, reason, and the room that enforces it. The
-// name is the same in YAML, in flags, in the columns of the CLI and in errors.
-// Everything that lists limits reads the table, so a new limit is a field of
-// the message and a row here; what enforces it reads the field.
+// [Table] has one row per limit: its name as users write it, its field in
+// [ruedov1.Limits], unit, default, reason, and the package that enforces it.
+// The name is the same in YAML, in flags, in the columns of the CLI and in
+// errors. Everything that lists limits reads the table, so a new limit is a
+// field of the message and a row here. The code that enforces it reads the
+// field.
 //
-// [Combine] adds up the limits of decorators. [FormatSize] and [ParseSize] are
-// how sizes are written.
+// [Combine] combines the limits of decorators. [FormatSize] and [ParseSize]
+// format and parse sizes.
 //
 // The table is read-only. All functions are safe for concurrent use.
 package limits
@@ -54,17 +55,18 @@ type Row struct {
 	// Default is the value if no decorator sets the limit. Zero means that there
 	// is no limit, or that of Follows.
 	Default uint64
-	// Follows names the row whose value is the default; it stands higher in the
-	// table.
+	// Follows names the row whose value is the default; that row comes earlier
+	// in the table.
 	Follows string
-	// Unset says what holds if Default is zero and the limit follows no other.
+	// Unset says what applies if Default is zero and the limit follows no
+	// other.
 	Unset string
 	// Reason of the error of a call that exceeds the limit, a fault.Reason.
 	// Empty if such a call does not fail.
 	Reason string
-	// Excess says what happens to what exceeds a limit without a Reason.
+	// Excess says what happens to data that exceeds a limit without a Reason.
 	Excess string
-	// Home enforces the limit.
+	// Home says which room enforces the limit.
 	Home Home
 
 	get func(*ruedov1.Limits) uint64
@@ -120,7 +122,7 @@ func duration(v uint64) *durationpb.Duration {
 	return durationpb.New(time.Duration(min(v, math.MaxInt64)))
 }
 
-// Lookup returns the row of a name.
+// Lookup returns the row with a name.
 func Lookup(name string) (Row, bool) {
 	return find(func(r Row) bool { return r.Name == name })
 }
@@ -153,8 +155,8 @@ func Names() []string {
 // that l does not set it.
 func (r Row) Get(l *ruedov1.Limits) uint64 { return r.get(l) }
 
-// Set sets the limit in l to a value as [Row.Get] returns it. One that is larger
-// than the field can hold becomes the largest.
+// Set sets the limit in l to a value as [Row.Get] returns it. A value that is
+// too large for the field becomes the field's maximum.
 func (r Row) Set(l *ruedov1.Limits, v uint64) { r.set(l, v) }
 
 // Field returns the name of the limit's field in [ruedov1.Limits].

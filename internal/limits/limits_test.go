@@ -164,7 +164,7 @@ func TestTheTableOfTheDocs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Rows of what no decorator can set follow the table.
+	// Rows for limits that no decorator can set follow the table.
 	doc, want := string(b), limits.Markdown()
 	head, _, _ := strings.Cut(want, "\n")
 	first, last := strings.Index(doc, head), strings.Index(doc, "| fixed |")
@@ -182,8 +182,8 @@ func TestTheTableOfTheDocs(t *testing.T) {
 	}
 }
 
-// The sandbox and the reader of modules are libraries that know no table, so
-// their errors spell the names of limits.
+// The sandbox and the reader of modules are libraries that do not know the
+// table, so their errors spell out the names of limits.
 func TestFixesNameLimitsAsUsersWriteThem(t *testing.T) {
 	advice := regexp.MustCompile(`raise (?:the )?([a-z_.]+)(?: limit)? in a decorator`)
 	found := map[string]bool{}

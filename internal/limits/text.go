@@ -25,8 +25,9 @@ func (r Row) format(v uint64) string {
 	return r.Unit.Format(v)
 }
 
-// Raise returns what helps a call that exceeds limits: "raise input in decorator
-// small". The decorator is the one that sets them; empty means the default holds.
+// Raise returns the fix for a call that exceeds limits: "raise input in
+// decorator small". decorator is the one that sets them; empty means that the
+// default applies.
 func Raise(decorator string, names ...string) string {
 	where := "a decorator of the service"
 	if decorator != "" {
@@ -57,7 +58,8 @@ func cutLast(s, sep string) (before, after string, found bool) {
 	return s[:i], s[i+len(sep):], true
 }
 
-// Usage says which limits there are and how their values are written, for help.
+// Usage returns which limits there are and how their values are written, for
+// help texts.
 func Usage() string {
 	var parts []string
 	for _, u := range []Unit{Size, Duration, Count} {

@@ -31,8 +31,8 @@ func (u Unit) Format(v uint64) string {
 	return strconv.FormatUint(v, 10)
 }
 
-// Parse reads a value and reports whether the text is one. Zero, which only sizes
-// and numbers can be, sets no limit.
+// Parse reads a value and reports whether the text is one. Zero sets no limit;
+// only sizes and numbers can be zero.
 func (u Unit) Parse(text string) (uint64, bool) {
 	switch u {
 	case Size:
@@ -48,7 +48,7 @@ func (u Unit) Parse(text string) (uint64, bool) {
 	return n, err == nil
 }
 
-// Expected says what Parse reads, for errors: "a size such as 64MiB".
+// Expected describes what Parse accepts, for errors: "a size such as 64MiB".
 func (u Unit) Expected() string {
 	switch u {
 	case Size:
@@ -79,8 +79,8 @@ func FormatSize(n uint64) string {
 	return fmt.Sprintf("%d bytes", n)
 }
 
-// RoundSize writes a number of bytes that was measured: in the largest binary
-// unit that it reaches, to one decimal.
+// RoundSize formats a measured number of bytes, in the largest binary unit that
+// it reaches, to one decimal.
 func RoundSize(n uint64) string {
 	for _, u := range sizeUnits {
 		if n>>u.shift != 0 {

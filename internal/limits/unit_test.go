@@ -37,7 +37,7 @@ func TestFormatSize(t *testing.T) {
 	}
 }
 
-// FuzzUnits holds that what is shown can be written back: no unit rounds.
+// FuzzUnits checks that every formatted value parses back: no unit rounds.
 func FuzzUnits(f *testing.F) {
 	for _, n := range []uint64{1, 999, 1024, 1500, 3 << 29, 1<<32 + 1, 60_000_000_000, 90_500_000_001} {
 		f.Add(n)

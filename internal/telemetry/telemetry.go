@@ -1,22 +1,23 @@
 // Package telemetry counts what the program does, for Prometheus.
 //
-// Make one [Metrics] per core with [New], hand it to whoever sees calls, and
-// mount [Metrics.Handler]. There is no global registry: two cores in one process
-// count apart.
+// Make one [Metrics] per core with [New], pass it to the code that sees calls,
+// and mount [Metrics.Handler]. There is no global registry: two cores in one
+// process count separately.
 //
 // Every call is counted once, by the core that answered it, under the name of
-// its service and its outcome: "ok", or the reason of its failure. What it used
-// (processor time, memory, fuel, the price of restoring its instance) is what
-// its runner measured.
+// its service and its outcome: "ok", or the reason of its failure. Its usage
+// (CPU time, memory, fuel, the cost of restoring its instance) is what its
+// runner measured.
 //
-// Every request is counted once too, under its procedure and its outcome: those
-// that were refused before there was a call, and those that are no calls.
+// Every request is counted once too, under its procedure and its outcome. That
+// includes requests that were refused before there was a call, and requests
+// that are not calls.
 //
 // # Bounds
 //
-// Nobody outside chooses the value of a label: services and procedures are those
-// that exist, and outcomes are the reasons of package fault; whatever else there
-// is becomes "other".
+// Callers cannot choose the value of a label: services and procedures are those
+// that exist, and outcomes are the reasons of package fault. Everything else
+// becomes "other".
 package telemetry
 
 import (
@@ -34,14 +35,14 @@ import (
 
 // Values of labels.
 const (
-	// OK is the outcome of what succeeded.
+	// OK is the outcome of success.
 	OK = "ok"
-	// Other stands for all outcomes and procedures that there are not.
+	// Other stands for all unknown outcomes and procedures.
 	Other = "other"
 )
 
-// Metrics are the counters of one core. All methods may be called from many
-// goroutines at once.
+// Metrics are the counters of one core. All methods can be called from many
+// goroutines at the same time.
 type Metrics struct {
 	registry *prometheus.Registry
 
@@ -56,8 +57,8 @@ type Metrics struct {
 	panics   prometheus.Counter
 }
 
-// New makes the counters. runners tells how many runners are ready, and is asked
-// when the metrics are read.
+// New returns new counters. runners returns how many runners are ready; it is
+// called when the metrics are read.
 func New(runners func() int) *Metrics {
 	byService := []string{"service"}
 	m := &Metrics{
@@ -100,7 +101,7 @@ func New(runners func() int) *Metrics {
 	return m
 }
 
-// label is the value of the label for an outcome; "" is success.
+// label returns the value of the label for an outcome; "" is success.
 func label(outcome fault.Reason) string {
 	switch {
 	case outcome == "":
@@ -111,11 +112,11 @@ func label(outcome fault.Reason) string {
 	return Other
 }
 
-// Requests gives what counts the requests of one procedure: it is told the
-// reason of a failure, or "" for success, which costs one atomic addition. Ask
-// once for each procedure that is served, for example
-// "/ruedo.v1.ModuleService/UploadModule", and for "" once, which stands for all
-// others. The label is the name without its package.
+// Requests returns a function that counts the requests of one procedure. Call
+// that function with the reason of a failure, or "" for success; it costs one
+// atomic addition. Call Requests once for each procedure that is served, for
+// example "/ruedo.v1.ModuleService/UploadModule", and once for "", which stands
+// for all others. The label is the name without its package.
 func (m *Metrics) Requests(procedure string) func(outcome fault.Reason) {
 	name := procedure[strings.LastIndexByte(procedure, '.')+1:]
 	if name == "" {
@@ -133,7 +134,7 @@ func (m *Metrics) Requests(procedure string) func(outcome fault.Reason) {
 }
 
 // Call counts one call of a service that exists. outcome is the reason of its
-// failure, or "". info may be nil or empty, where the call did not reach a runner.
+// failure, or "". info can be nil or empty if the call did not reach a runner.
 func (m *Metrics) Call(service string, outcome fault.Reason, took time.Duration, info *ruedov1.CallInfo) {
 	m.calls.WithLabelValues(service, label(outcome)).Inc()
 	m.duration.WithLabelValues(service).Observe(took.Seconds())
@@ -143,7 +144,7 @@ func (m *Metrics) Call(service string, outcome fault.Reason, took time.Duration,
 	if info.GetCold() {
 		m.cold.WithLabelValues(service).Inc()
 	}
-	m.cpu.WithLabelValues(service).Add(max(0, info.GetCpuTime().AsDuration().Seconds())) // a counter panics at less
+	m.cpu.WithLabelValues(service).Add(max(0, info.GetCpuTime().AsDuration().Seconds())) // a counter panics on negative values
 	m.fuel.WithLabelValues(service).Add(float64(info.GetFuel()))
 	m.memory.WithLabelValues(service).Observe(float64(info.GetMemoryBytes()))
 	if r := info.GetRestoreTime().AsDuration(); r > 0 {
@@ -154,8 +155,8 @@ func (m *Metrics) Call(service string, outcome fault.Reason, took time.Duration,
 // Panic counts a handler that panicked.
 func (m *Metrics) Panic() { m.panics.Inc() }
 
-// Forget drops what was counted for a service that is no more, so that names
-// which come and go do not fill the memory.
+// Forget drops the counts of a service that no longer exists, so that names
+// that come and go do not fill the memory.
 func (m *Metrics) Forget(service string) {
 	by := prometheus.Labels{"service": service}
 	for _, v := range []interface {
@@ -165,7 +166,8 @@ func (m *Metrics) Forget(service string) {
 	}
 }
 
-// Handler answers with all metrics in Prometheus' text format.
+// Handler returns a handler that serves all metrics in the Prometheus text
+// format.
 func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 5 * time.Second})
 }

@@ -39,7 +39,7 @@ func TestRequestsAreCountedByProcedureAndOutcome(t *testing.T) {
 	}
 }
 
-// A runner that is not ours may answer with any reason.
+// A foreign runner can answer with any reason.
 func TestForeignReasonsAreOneOutcome(t *testing.T) {
 	m := telemetry.New(func() int { return 0 })
 	count := m.Requests("p")

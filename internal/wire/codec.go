@@ -13,16 +13,16 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-// maxDecodeError bounds what is said about a message that cannot be decoded, in
-// bytes.
+// maxDecodeError bounds the error text about a message that cannot be decoded,
+// in bytes.
 const maxDecodeError = 512
 
-// jsonCodec is connect's own for JSON, except that errors have a bound: protojson
-// quotes the value that it cannot read, megabytes of it, and connect answers
-// with that before any interceptor runs.
+// jsonCodec is connect's own JSON codec, except that errors are bounded:
+// protojson quotes megabytes of a value that it cannot read, and connect
+// answers with that before any interceptor runs.
 type jsonCodec struct{ name string }
 
-// withJSON returns the codec under all names that JSON has.
+// withJSON returns the codec under all names of JSON.
 func withJSON() connect.HandlerOption {
 	return connect.WithHandlerOptions(
 		connect.WithCodec(jsonCodec{"json"}),
@@ -39,7 +39,7 @@ func (jsonCodec) IsBinary() bool { return false }
 // Marshal encodes a message.
 func (c jsonCodec) Marshal(message any) ([]byte, error) { return c.MarshalAppend(nil, message) }
 
-// MarshalAppend lets connect encode into its own buffers.
+// MarshalAppend allows connect to encode into its own buffers.
 func (jsonCodec) MarshalAppend(dst []byte, message any) ([]byte, error) {
 	m, err := protoMessage(message)
 	if err != nil {

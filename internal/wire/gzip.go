@@ -8,32 +8,32 @@ import (
 	"github.com/klauspost/compress/gzip"
 )
 
-// overshoot is how far past its bound a message is inflated before that ends:
-// connect reads one byte more than it takes, to see that there is one.
+// overshoot is how far past its limit a message is inflated at most: connect
+// reads one byte more than it accepts, to detect a message that is too long.
 const overshoot = 64 << 10
 
-// boundedGzip is gzip, as connect has it, for messages of at most maxBytes. On
-// its own connect inflates a message that is over its bound to its end, to say
-// how long it is: seconds of CPU for a megabyte of zeros of zeros. Large messages
-// take turns.
+// boundedGzip is connect's gzip for messages of at most maxBytes. On its own,
+// connect inflates a message that exceeds its limit to the end, to report its
+// length. That costs seconds of CPU for a megabyte of doubly compressed zeros.
+// Large messages take turns.
 func boundedGzip(maxBytes int, turns Turns) connect.HandlerOption {
 	return connect.WithCompression("gzip",
 		func() connect.Decompressor { return &boundedReader{limit: int64(maxBytes) + overshoot, turns: turns} },
 		func() connect.Compressor { return &politeWriter{gzip: fastGzip(), turns: turns} })
 }
 
-// fastGzip compresses at the level that takes the least time: answers are read
-// once, and the processor is others' too.
+// fastGzip compresses at the fastest level: answers are read once, and calls
+// need the CPU, too.
 func fastGzip() *gzip.Writer {
 	w, err := gzip.NewWriterLevel(io.Discard, gzip.BestSpeed)
 	if err != nil {
-		panic(err) // the level is one of the package's own
+		panic(err) // the level is valid
 	}
 	return w
 }
 
-// boundedReader inflates so many bytes and no more. It embeds nothing: a WriteTo
-// of the reader within would pass by the bound.
+// boundedReader inflates a bounded number of bytes. It does not embed the inner
+// reader, whose WriteTo would bypass the bound.
 type boundedReader struct {
 	gzip        gzip.Reader
 	limit, read int64

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// However a reader is read from, also by io.Copy and what it finds, it inflates
-// no more than its bound.
+// However a reader is read, even by io.Copy and the methods that it finds, it
+// inflates no more than its bound.
 func TestTheBoundOfAReaderHoldsForEveryWayToRead(t *testing.T) {
 	var packed bytes.Buffer
 	z := gzip.NewWriter(&packed)

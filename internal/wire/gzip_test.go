@@ -59,7 +59,7 @@ func TestABombIsNotInflated(t *testing.T) {
 	if took > time.Second {
 		t.Errorf("it took %s", took)
 	}
-	// What is within the bound is read as ever.
+	// A message within the bound is read as usual.
 	client := ruedov1connect.NewInvokeServiceClient(srv.Client(), srv.URL, connect.WithSendGzip())
 	_, err = client.Invoke(t.Context(), &ruedov1.InvokeRequest{Service: "A B", Payload: &ruedov1.InvokeRequest_Bytes{Bytes: make([]byte, 1<<20)}})
 	if ce, ok := errors.AsType[*connect.Error](err); !ok || ce.Code() != connect.CodeInvalidArgument {

@@ -19,19 +19,20 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 )
 
-// minCompressed is the size from which on answers are compressed, in bytes. A
-// compressor is a megabyte, and what fits a packet gains nothing.
+// minCompressed is the minimum size of answers that are compressed, in bytes. A
+// compressor takes a megabyte, and an answer that fits a packet gains nothing.
 const minCompressed = 1 << 10
 
-// Onion is what surrounds the handler of one procedure.
+// Onion is the set of layers around the handler of one procedure.
 type Onion struct {
 	// Procedure is its full name, for logs.
 	Procedure string
 	// MaxBytes bounds one message of a request, inflated.
 	MaxBytes int
-	// Unchecked leaves the rules of messages to the handler.
+	// Unchecked leaves the validation of messages to the handler.
 	Unchecked bool
-	// Turns are those of all handlers; nil means that nothing waits for others.
+	// Turns are shared by all handlers; nil means that no work waits for a
+	// turn.
 	Turns Turns
 	// Count is called once for each request before it is answered, with the
 	// reason of its failure, or "" for success. Many goroutines call it at the
@@ -64,8 +65,8 @@ func (o Onion) Options() []connect.HandlerOption {
 }
 
 // errorInterceptor turns what handlers return into errors with a reason. It is
-// the one place that logs them, and only those whose text callers do not see,
-// and the one that counts what became of a request.
+// the only place that logs them (only those whose text callers do not see) and
+// that counts the outcome of a request.
 type errorInterceptor struct {
 	log   *slog.Logger
 	count func(ctx context.Context, outcome fault.Reason)
@@ -102,8 +103,8 @@ func (i *errorInterceptor) wire(ctx context.Context, procedure string, err error
 	return faultrpc.ToConnect(public)
 }
 
-// Public returns the error that a caller may see: with a reason, and if it has
-// none, INTERNAL with the id of the log line that says more.
+// Public returns the error that a caller may see. It has a reason; without one,
+// it is INTERNAL with the id of the log line that says more.
 func Public(log *slog.Logger, where string, err error) *fault.Error {
 	if e, ok := errors.AsType[*fault.Error](err); ok && e.Reason != fault.Internal {
 		return e
@@ -118,8 +119,8 @@ func Public(log *slog.Logger, where string, err error) *fault.Error {
 	return e
 }
 
-// callersFault reports whether Connect itself refused a request: one that breaks
-// the rules of its message, or of the protocol.
+// callersFault reports whether Connect itself refused a request because it
+// violates the rules of its message or of the protocol.
 func callersFault(ce *connect.Error) bool {
 	switch ce.Code() {
 	case connect.CodeInvalidArgument:
@@ -136,7 +137,8 @@ func internal(log *slog.Logger, where string, err error) *fault.Error {
 	return fault.Wrap(err, fault.Internal, "internal error; the log of the core has it under id %s", id).With("id", id)
 }
 
-// invalidRequest names the fields that broke the rules of a message.
+// invalidRequest returns an error that names the fields that violate the rules
+// of a message.
 func invalidRequest(ce *connect.Error) *fault.Error {
 	e := fault.Wrap(ce, fault.RequestInvalid, "the request is not valid")
 	for _, d := range ce.Details() {

@@ -2,20 +2,21 @@ package wire
 
 import "runtime"
 
-// heavy is from how many bytes on work on a message takes a turn. It is some
-// hundred microseconds of a processor.
+// heavy is the size, in bytes, from which work on a message takes a turn. That
+// much work takes a few hundred microseconds of CPU time.
 const heavy = 64 << 10
 
-// Turns bounds how many goroutines work on large messages at the same time:
-// inflate, compress, translate. Each takes tens of milliseconds of a processor,
-// and small calls must not queue behind dozens of them.
+// Turns bounds how many goroutines inflate, compress or translate large
+// messages at the same time. Each message takes tens of milliseconds of CPU
+// time, and small calls must not queue behind dozens of them.
 type Turns chan struct{}
 
-// NewTurns returns turns for half of the processors.
+// NewTurns returns turns for half of the CPUs.
 func NewTurns() Turns { return make(Turns, max(1, runtime.GOMAXPROCS(0)/2)) }
 
-// Take waits for a turn if size bytes are worth it, and returns what ends it.
-// Turns are short, so nothing else ends the waiting. Nil Turns never wait.
+// Take waits for a turn if size is large enough, and returns a function that
+// ends the turn. Turns are short, so waiting cannot be cancelled. Nil Turns
+// never wait.
 func (t Turns) Take(size int) (done func()) {
 	if t == nil || size < heavy {
 		return func() {}

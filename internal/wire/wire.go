@@ -1,12 +1,12 @@
-// Package wire is what every Connect handler has around it, and how errors are
-// written to callers.
+// Package wire provides the layers around every Connect handler, and writes
+// errors to callers.
 //
 // [Onion] gives each handler the same layers:
 //
 //	recover -> errors -> validate -> handler
 //
-// so that a panic is one failed call, every error leaves with a reason, and no
-// handler sees a request that breaks its message's rules. Messages inflate to
-// their bound and no further. [WriteError] answers requests that never reach a
-// handler, and those of plain HTTP.
+// so that a panic is one failed call, every error has a reason, and no handler
+// sees a request that violates its message's rules. Messages are not inflated
+// beyond their limit. [WriteError] answers requests that never reach a handler,
+// and those of plain HTTP.
 package wire

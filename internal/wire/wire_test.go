@@ -22,7 +22,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// invoke is a handler that fails as a test wants.
+// invoke is a handler that fails as a test needs.
 type invoke func() error
 
 func (f invoke) Invoke(context.Context, *ruedov1.InvokeRequest) (*ruedov1.InvokeResponse, error) {

@@ -1,5 +1,5 @@
 // Package faultrpc carries a [fault.Error] across Connect, gRPC and HTTP, so
-// that the CLI on one side sees what the core on the other side said.
+// that the CLI on one side sees the error of the core on the other side.
 //
 // Over Connect and gRPC the reason, the fix and the facts are a google.rpc
 // ErrorInfo, and the fields of an input a google.rpc BadRequest. [ToConnect]
@@ -135,7 +135,7 @@ func foreign(ce *connect.Error) fault.Reason {
 		return fault.CoreUnreachable
 	case connect.CodeUnimplemented:
 		return fault.Unimplemented
-	case connect.CodeResourceExhausted: // the transport's own bound of a message
+	case connect.CodeResourceExhausted: // the transport's own limit of a message
 		return fault.InputTooLarge
 	}
 	return fault.Internal

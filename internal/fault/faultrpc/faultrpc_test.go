@@ -15,7 +15,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 )
 
-// What one side says, the other side reads.
+// One side reads back what the other side wrote.
 func TestAnErrorCrossesTheWireWhole(t *testing.T) {
 	sent := fault.New(fault.InputInvalid, "2 fields are wrong").WithFix("look at what it accepts").With("decorator", "d")
 	sent.Fields = []fault.Field{{Path: "a", Description: "is required"}, {Path: "b[0]", Description: "is 3; must be at most 2"}}

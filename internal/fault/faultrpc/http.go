@@ -25,10 +25,10 @@ type field struct {
 	Description string `json:"description"`
 }
 
-// WriteError answers a request with an error: as its protocol has it if it is
-// gRPC, gRPC-Web or Connect, and otherwise as a JSON object with code, reason,
-// message, fix, fields and meta. rpc says that the request is for a
-// Connect handler; without it plain JSON requests are plain HTTP.
+// WriteError answers a request with an error: in the request's protocol if that
+// is gRPC, gRPC-Web or Connect, and otherwise as a JSON object with code,
+// reason, message, fix, fields and meta. rpc says that the request is for a
+// Connect handler. If false, plain JSON requests count as plain HTTP.
 func WriteError(w http.ResponseWriter, r *http.Request, err *fault.Error, rpc bool) {
 	if rpc || speaksRPC(r) {
 		if ew := connect.NewErrorWriter(); ew.IsSupported(r) {
@@ -39,7 +39,7 @@ func WriteError(w http.ResponseWriter, r *http.Request, err *fault.Error, rpc bo
 	WriteJSON(w, HTTPStatus(err), err)
 }
 
-// speaksRPC reports whether a request can be of no other kind.
+// speaksRPC reports whether a request is certainly gRPC, gRPC-Web or Connect.
 func speaksRPC(r *http.Request) bool {
 	ct := r.Header.Get("Content-Type")
 	return strings.HasPrefix(ct, "application/grpc") || strings.HasPrefix(ct, "application/connect+") ||
@@ -65,9 +65,9 @@ func WriteJSON(w http.ResponseWriter, status int, err *fault.Error) {
 	_, _ = w.Write(append(body, '\n')) // the caller is gone
 }
 
-// HTTPStatus returns the status of an error on the plain HTTP front. It is
-// Connect's own table, with 413 for what is too large and 499 for a caller
-// that went away.
+// HTTPStatus returns the status of an error on the plain HTTP front. It uses
+// Connect's own table, with 413 for requests that are too large and 499 for a
+// caller that went away.
 func HTTPStatus(e *fault.Error) int {
 	switch e.Reason {
 	case fault.InputTooLarge, fault.UploadTooLarge:

@@ -53,7 +53,7 @@ func (r *boundedReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Reset begins with another message.
+// Reset begins another message.
 func (r *boundedReader) Reset(from io.Reader) error {
 	r.endTurn()
 	r.read = 0
@@ -79,7 +79,7 @@ type politeWriter struct {
 	turns Turns
 }
 
-// Reset begins with another message.
+// Reset begins another message.
 func (w *politeWriter) Reset(to io.Writer) { w.gzip.Reset(to) }
 
 // Close ends a message.

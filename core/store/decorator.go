@@ -17,8 +17,7 @@ import (
 )
 
 const (
-	// deleteTries bounds how often a deletion starts over because services were
-	// published meanwhile.
+	// deleteTries bounds how often publishes can make a deletion start over.
 	deleteTries = 8
 	// namedUsers bounds how many services an error names.
 	namedUsers = 5
@@ -45,8 +44,7 @@ func (s *Store) CreateDecorator(ctx context.Context, d *ruedov1.Decorator) (*rue
 
 // UpdateDecorator replaces a decorator and returns it with its times and its
 // version. seen is the version that the caller has read; zero means whatever is
-// stored now. It fails with CONFLICT if the decorator has changed since, and
-// with DECORATOR_NOT_FOUND.
+// stored now. CONFLICT if it has changed since; DECORATOR_NOT_FOUND.
 func (s *Store) UpdateDecorator(ctx context.Context, d *ruedov1.Decorator, seen int64) (next *ruedov1.Decorator, err error) {
 	version, err := update(ctx, s, Decorators(), d.GetName(), seen, func(stored []byte) (value string, err error) {
 		was := &ruedov1.Decorator{}
@@ -83,7 +81,7 @@ func (s *Store) DeleteDecorator(ctx context.Context, name string) (int64, error)
 }
 
 // deleteUnused looks through the services, then deletes in a transaction that
-// succeeds only if none of them has changed since. It returns zero if one has.
+// succeeds only if none of them has changed since. Zero means that one has.
 func (s *Store) deleteUnused(ctx context.Context, name, key string) (int64, error) {
 	got, err := s.cluster.Get(ctx, s.space.Prefix(keys.KindService), clientv3.WithPrefix())
 	if err != nil {
@@ -109,10 +107,10 @@ func (s *Store) deleteUnused(ctx context.Context, name, key string) (int64, erro
 	return 0, nil
 }
 
-// users returns the services whose live revision uses a decorator. If a service
-// cannot be read, the last readable value that this process knows counts.
-// Without one, the service does not prevent the deletion: it cannot be called,
-// and the publish that repairs it checks its decorators again.
+// users returns the services whose live revision uses a decorator. For an
+// unreadable service, its last value in memory counts. Without one, the service
+// does not prevent the deletion: it cannot be called, and the publish that
+// repairs it checks its decorators again.
 func (s *Store) users(kvs []*mvccpb.KeyValue, decorator string) []string {
 	var users []string
 	for _, kv := range kvs {

@@ -14,9 +14,9 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fleet"
 )
 
-// Guard checks every write of a Store: it knows the storage format, and why
-// writes are refused. A mirror reports its findings to it. Its methods can be
-// called from many goroutines.
+// Guard checks every write of a Store: it knows the storage format and why
+// writes are refused. A mirror reports to it. Its methods can be called
+// concurrently.
 type Guard struct {
 	cluster *fleet.Cluster
 	check   func() error // as Config.Check
@@ -32,8 +32,7 @@ type Guard struct {
 	blocked atomic.Pointer[fault.Error]
 	// full is STORE_FULL after a write was refused with it.
 	full atomic.Pointer[fault.Error]
-	// lost is DATA_DIR_LOST. It is for status and log only: each write makes
-	// its own check.
+	// lost is DATA_DIR_LOST. It is only for status and log.
 	lost atomic.Pointer[fault.Error]
 }
 
@@ -56,9 +55,9 @@ func (g *Guard) open(ctx context.Context) error {
 }
 
 // commit is the only way to write to the store. Its transaction also requires
-// the storage format that this program has read. look runs if the transaction's
-// conditions do not hold. It is an error if the store has another format, or
-// was emptied or replaced.
+// the storage format that this program has read. look runs if a condition
+// fails. A store of another format, or one that was emptied or replaced, is an
+// error.
 func (g *Guard) commit(ctx context.Context, guard []clientv3.Cmp, then, look []clientv3.Op) (*clientv3.TxnResponse, error) {
 	if err := g.refusal(); err != nil {
 		return nil, err
@@ -97,8 +96,7 @@ func (g *Guard) commit(ctx context.Context, guard []clientv3.Cmp, then, look []c
 	return nil, fault.New(fault.StoreUnavailable, "the store was replaced by another one, which this core has not read yet").WithFix("try again in a moment")
 }
 
-// refusal returns why writes are refused, as far as it is known without asking
-// the store.
+// refusal returns why writes are refused, if known without asking the store.
 func (g *Guard) refusal() error {
 	if err := g.blocked.Load(); err != nil {
 		return err
@@ -114,9 +112,8 @@ func (g *Guard) dirLost() error {
 	return g.check()
 }
 
-// ensureFormat returns the format value. It writes the value first if there was
-// no room for it before, or if the mirror found an empty store and that is
-// accepted.
+// ensureFormat returns the format value. It writes the value if there was no
+// room for it before, or for an empty store that is accepted.
 func (g *Guard) ensureFormat(ctx context.Context) ([]byte, error) {
 	if f := g.format.Load(); f != nil {
 		return *f, nil
@@ -132,8 +129,8 @@ func (g *Guard) ensureFormat(ctx context.Context) ([]byte, error) {
 	return value, nil
 }
 
-// Probe finds out whether the store accepts writes. It tries a transaction
-// whose condition never holds, which a full store refuses all the same.
+// Probe finds out whether the store accepts writes. A full store refuses even
+// this transaction, whose condition never holds.
 func (g *Guard) Probe(ctx context.Context) {
 	err := g.cluster.Do(ctx, "write", func(ctx context.Context) error {
 		key := g.cluster.Space().Format()
@@ -172,8 +169,7 @@ func (g *Guard) Block(err *fault.Error) {
 	}
 }
 
-// CheckFiles raises the alarm when the data directory is gone, and clears it
-// when it is back.
+// CheckFiles raises or clears the alarm of a data directory that is gone.
 func (g *Guard) CheckFiles() {
 	e, ok := errors.AsType[*fault.Error](g.dirLost())
 	if !ok {
@@ -205,9 +201,8 @@ func (g *Guard) Follow(format []byte) {
 	g.Block(nil)
 }
 
-// Known reports whether a format (nil if there is none) is that of the last
-// Follow. It writes a format that could not be written before because the store
-// was full.
+// Known reports whether a format (or nil) is that of the last Follow. It writes
+// a format for which there was no room before.
 func (g *Guard) Known(ctx context.Context, format []byte) bool {
 	known := g.format.Load()
 	if known == nil && format == nil && g.blocked.Load() == nil {

@@ -30,8 +30,8 @@ const (
 	parallel = 4
 )
 
-// codec returns what compresses and decompresses chunks. The decoder refuses to
-// inflate a chunk beyond the largest size of one.
+// codec returns the encoder and decoder of chunks. The decoder refuses to
+// inflate a chunk beyond its largest size.
 func codec() (*zstd.Encoder, *zstd.Decoder, error) {
 	pack, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(parallel))
 	if err != nil {
@@ -41,9 +41,8 @@ func codec() (*zstd.Encoder, *zstd.Decoder, error) {
 	return pack, unpack, err
 }
 
-// StatModule reads the description of a module. It fails with MODULE_NOT_FOUND
-// if the module is not stored completely or is known to be damaged, so that it
-// is uploaded again.
+// StatModule reads the description of a module. MODULE_NOT_FOUND means that it
+// is incomplete or known to be damaged, so that it is uploaded again.
 //
 // It reads the module itself only if there is reason to: a reader found it
 // damaged, or a chunk was written after the manifest, which is written last.
@@ -112,9 +111,9 @@ func (s *Store) claims(m *storev1.Manifest) string {
 	return ""
 }
 
-// PutModule stores the bytes of a module; m.Digest is their SHA-256. It leaves
-// a stored module and its description alone, unless the module cannot be read.
-// It fails with DIGEST_MISMATCH or UPLOAD_TOO_LARGE.
+// PutModule stores the bytes of a module; m.Digest is their SHA-256. It keeps a
+// readable stored module, and its description. Errors: DIGEST_MISMATCH,
+// UPLOAD_TOO_LARGE.
 func (s *Store) PutModule(ctx context.Context, m *ruedov1.Module, data []byte) error {
 	if err := s.checkModule(m, data); err != nil {
 		return err
@@ -135,9 +134,8 @@ func (s *Store) PutModule(ctx context.Context, m *ruedov1.Module, data []byte) e
 	return s.writeManifest(ctx, m, data, seen)
 }
 
-// ReadModule reads the bytes of a module and verifies them. It fails with
-// MODULE_NOT_FOUND, or with INTEGRITY if the stored bytes do not match the
-// digest.
+// ReadModule reads and verifies the bytes of a module. MODULE_NOT_FOUND;
+// INTEGRITY if they do not match the digest.
 func (s *Store) ReadModule(ctx context.Context, digest string) ([]byte, error) {
 	data, err := s.readModule(ctx, digest)
 	s.damaged.note(digest, err)
@@ -267,9 +265,8 @@ func (s *Store) readChunk(ctx, gctx context.Context, digest string, i int, part 
 	})
 }
 
-// part is do for one of several parallel operations; the first failure ends the
-// others. The caller sees that failure, so the errors of the others do not
-// matter.
+// part is do for one of several parallel operations. The first failure ends the
+// others, whose errors then do not matter.
 func (s *Store) part(ctx, gctx context.Context, doing string, op func(ctx context.Context) error) error {
 	err := s.cluster.Do(gctx, doing, op)
 	if ctx.Err() != nil {

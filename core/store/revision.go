@@ -30,8 +30,8 @@ type Page struct {
 	Items, Bytes int
 }
 
-// Revision reads one revision of a service. It fails with REVISION_NOT_FOUND,
-// which says which revisions exist, SERVICE_NOT_FOUND or INTEGRITY.
+// Revision reads one revision of a service. REVISION_NOT_FOUND says which
+// exist; SERVICE_NOT_FOUND; INTEGRITY.
 func (s *Store) Revision(ctx context.Context, service string, n uint64) (*ruedov1.Revision, error) {
 	key, err := s.space.Revision(service, n)
 	if err != nil {
@@ -53,8 +53,8 @@ func (s *Store) Revision(ctx context.Context, service string, n uint64) (*ruedov
 }
 
 // Revisions reads a page of a service's revisions, newest first. next is the
-// From of the next page, zero if there is none. A revision that cannot be read
-// has only its number. It fails with SERVICE_NOT_FOUND.
+// next page's From, or zero. An unreadable revision has only its number.
+// SERVICE_NOT_FOUND.
 //
 // It reads windows of numbers, because etcd would look through all revisions
 // for a read that has a limit but no end.
@@ -129,8 +129,7 @@ func (s *Store) window(ctx context.Context, service string, lo, hi uint64) ([]*m
 }
 
 // latest returns the highest number of a stored revision, zero if there is
-// none. It never asks for the last key of a range, because etcd would read all
-// values of the range for it.
+// none. It never asks for a range's last key: etcd would read all its values.
 func (s *Store) latest(ctx context.Context, service string) (uint64, error) {
 	count := func(n uint64, opts ...clientv3.OpOption) (bool, error) {
 		key, err := s.space.Revision(service, n)
@@ -161,7 +160,7 @@ func (s *Store) latest(ctx context.Context, service string) (uint64, error) {
 }
 
 // highest returns the highest number that exists, low or above. Doubling finds
-// a number that does not exist, and halving finds the last one before it.
+// one that does not, and halving the last one before it.
 func highest(low uint64, there func(uint64) (bool, error)) (uint64, error) {
 	const most = 1 << 62
 	high := low + 1

@@ -24,8 +24,8 @@ func (s *Store) Service(ctx context.Context, name string) (*ruedov1.Service, err
 
 // Published returns what the next publish of a service builds on: the service
 // as it is stored. If there is none, or if it cannot be read, the result has no
-// revision. Its Latest is then the highest stored revision, so that no number
-// is used twice, and its Version is that of the key.
+// revision. Latest is then the highest stored revision, so that no number is
+// used twice, and Version is that of the key.
 func (s *Store) Published(ctx context.Context, name string) (*ruedov1.Service, error) {
 	key, err := s.space.Service(name)
 	if err != nil {
@@ -64,9 +64,8 @@ func (s *Store) Published(ctx context.Context, name string) (*ruedov1.Service, e
 // Otherwise it must equal the stored one, so that the same call can roll back.
 //
 // seen is the version that the caller has read, zero if there was no such
-// service. It fails with CONFLICT if the service has changed since,
-// MODULE_NOT_FOUND or DECORATOR_NOT_FOUND. It returns the service with its new
-// version.
+// service. It returns the service with its new version. CONFLICT if the service
+// has changed since; MODULE_NOT_FOUND; DECORATOR_NOT_FOUND.
 func (s *Store) PublishService(ctx context.Context, svc *ruedov1.Service, seen int64) (*ruedov1.Service, error) {
 	p, err := s.publication(svc, seen)
 	if err != nil {
@@ -80,7 +79,7 @@ func (s *Store) PublishService(ctx context.Context, svc *ruedov1.Service, seen i
 }
 
 // DeleteService removes a service and all its revisions, and returns the
-// store's revision of the deletion. It fails with SERVICE_NOT_FOUND.
+// store's revision of the deletion. SERVICE_NOT_FOUND.
 func (s *Store) DeleteService(ctx context.Context, name string) (int64, error) {
 	key, err := s.space.Service(name)
 	if err != nil {
@@ -165,8 +164,8 @@ func (s *Store) publication(svc *ruedov1.Service, seen int64) (*publication, err
 // commit runs the transaction. The reason of its error says which condition
 // failed.
 func (p *publication) commit(ctx context.Context, s *Store) error {
-	// A stored revision never changes, so what is read before the transaction
-	// is valid in it, as long as the key has not been written again.
+	// A stored revision never changes: a read before the transaction is valid
+	// in it as long as the key has not been written again.
 	got, err := s.cluster.Get(ctx, p.revision)
 	if err != nil {
 		return err

@@ -12,13 +12,12 @@
 // # Writes
 //
 // Each write is one transaction, conditional on the version that the caller has
-// seen. It is atomic, and durable when it returns. A lost race is CONFLICT. The
-// version of a written message is the store's revision, which a mirror can wait
-// for.
+// seen. It is atomic, and durable when it returns. A lost race is CONFLICT. Its
+// version is the store's revision; a mirror can wait for it.
 //
 // A write that the store does not answer within [Config.OpTimeout] fails with
-// STORE_UNAVAILABLE. The change may have been made, so read before you write
-// again. A caller's own cancel or deadline is returned as it is.
+// STORE_UNAVAILABLE. It may have been made, so read before writing again. A
+// caller's own cancel or deadline is returned as it is.
 //
 // A write fails with STORE_EMPTY while the store has lost what memory holds,
 // with STORE_FORMAT once a newer ruedo has taken over the store, with
@@ -84,9 +83,9 @@ type Config struct {
 	MaxModule int64
 	// OpTimeout bounds one operation; zero means [DefaultOpTimeout].
 	OpTimeout time.Duration
-	// Check returns an error while the store's files are gone, so that no write
-	// is acknowledged that will be lost; see etcdembed's Server.Check. It is
-	// called before and after each write. Nil checks nothing.
+	// Check returns an error while the store's files are gone; see etcdembed's
+	// Server.Check. It is called before and after each write. Nil checks
+	// nothing.
 	Check func() error
 	// AcceptEmpty accepts a store that has lost its catalog as empty. Otherwise
 	// memory is kept, and writes fail with STORE_EMPTY.
@@ -110,10 +109,9 @@ type Store struct {
 }
 
 // Open connects to the store and checks its format, which it writes if the
-// cluster is new. It fails with STORE_UNAVAILABLE, which names the hosts, if
-// the store does not answer within ctx or OpTimeout; with STORE_FORMAT if a
-// newer ruedo wrote it; with STORE_EMPTY if the cluster is not new and its
-// format is gone; or with CONFIG_INVALID. A full store can be opened.
+// cluster is new. Errors: STORE_UNAVAILABLE if it does not answer within ctx or
+// OpTimeout, STORE_FORMAT if a newer ruedo wrote it, STORE_EMPTY if an old
+// cluster has lost its format, CONFIG_INVALID. A full store can be opened.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if cfg.MaxModule <= 0 {
 		cfg.MaxModule = DefaultMaxModule
@@ -150,7 +148,7 @@ func (s *Store) Cluster() *fleet.Cluster { return s.cluster }
 func (s *Store) Guard() *Guard { return &s.guard }
 
 // Memory is what a process knows about the store without reading it. Its
-// methods can be called from many goroutines.
+// methods can be called concurrently.
 type Memory interface {
 	// Names returns at most limit names of a kind, in any order.
 	Names(kind keys.Kind, limit int) iter.Seq[string]
@@ -158,8 +156,8 @@ type Memory interface {
 	Service(name string) *ruedov1.Service
 }
 
-// SetMemory sets the memory that errors take suggested names from. If a stored
-// service cannot be read, its last value in m counts.
+// SetMemory makes errors suggest names from m, and lets the value in m count
+// for a service that cannot be read.
 func (s *Store) SetMemory(m Memory) { s.memory.Store(&m) }
 
 // Close closes the connection, if Open made it. Close mirrors first.

@@ -125,8 +125,8 @@ func get[M proto.Message](ctx context.Context, s *Store, t Table[M], name string
 	return m, err
 }
 
-// create writes a value under a new name and returns its version. It fails with
-// ALREADY_EXISTS if the name is taken.
+// create writes a value under a new name and returns its version.
+// ALREADY_EXISTS.
 func create[M proto.Message](ctx context.Context, s *Store, t Table[M], name, value string) (version int64, err error) {
 	key, err := s.space.Key(t.Kind, name)
 	if err != nil {
@@ -149,8 +149,7 @@ func create[M proto.Message](ctx context.Context, s *Store, t Table[M], name, va
 
 // update replaces the value stored under a name with what change returns for
 // it, and returns the new version. seen is the version that the caller has
-// read; zero means whatever is stored now. It fails with CONFLICT if the value
-// has changed since.
+// read; zero means whatever is stored now. CONFLICT if it has changed since.
 func update[M proto.Message](ctx context.Context, s *Store, t Table[M], name string, seen int64, change func(stored []byte) (string, error)) (version int64, err error) {
 	key, err := s.space.Key(t.Kind, name)
 	if err != nil {
@@ -194,7 +193,7 @@ func changed[M proto.Message](t Table[M], name string, seen int64) error {
 const suggestFrom = 1000
 
 // missing returns the not-found error of a kind. It suggests a name from
-// memory, because etcd would read every value to list the names.
+// memory: etcd would read every value to list the names.
 func missing[M proto.Message](s *Store, t Table[M], name string) error {
 	err := fault.New(t.notFound, "there is no %s %q", t.Kind, name)
 	if m := s.memory.Load(); m != nil {
@@ -214,8 +213,8 @@ func encode(m proto.Message) (string, error) {
 	return string(b), nil
 }
 
-// unchanged returns the condition that a key still has the version that was
-// seen; zero means that the key does not exist.
+// unchanged is the condition that a key has the version seen; zero means no
+// key.
 func unchanged(key string, seen int64) clientv3.Cmp {
 	return clientv3.Compare(clientv3.ModRevision(key), "=", seen)
 }

@@ -10,34 +10,34 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-// Limits of what may enter. A zero field means its default.
+// Limits of admission. A zero field means its default.
 type Limits struct {
-	// Size of the file in bytes; 32 MiB.
+	// Size is the size of the file in bytes. Default: 32 MiB.
 	Size int64
-	// MemoryPages that a module may ask for at its start, of 64 KiB each;
-	// 65,536, which is all that 32 bits address.
+	// MemoryPages is the minimum memory of a module, in pages of 64 KiB. Default:
+	// 65,536, all that 32 bits address.
 	MemoryPages uint32
-	// Types, Functions (defined ones), Imports, Exports and Globals are counts;
-	// 20,000, 100,000, 1,000, 10,000 and 10,000.
+	// Types, Functions (those that the module defines), Imports, Exports and
+	// Globals are counts. Defaults: 20,000, 100,000, 1,000, 10,000 and 10,000.
 	Types, Functions, Imports, Exports, Globals int
-	// Tables is a count, TableMin the elements of all of them at the start; 16
+	// Tables is a count, TableMin the sum of all their minimum sizes. Defaults: 16
 	// and 1,000,000.
 	Tables   int
 	TableMin uint32
-	// Elements and Data count the segments; 100,000 each.
+	// Elements and Data count the segments. Default: 100,000 each.
 	Elements, Data int
-	// Params are the parameters, or the results, of one type; 1,000.
+	// Params bounds the parameters, and the results, of one type. Default: 1,000.
 	Params int
-	// Locals are the declared locals of one function; 10,000.
+	// Locals bounds the declared locals of one function. Default: 10,000.
 	Locals int
-	// Body is the size of one function's code in bytes; 1 MiB.
+	// Body is the size of one function's code in bytes. Default: 1 MiB.
 	Body int
-	// Nesting is how deep blocks may stand within each other, Targets how many a
-	// br_table may have; 10,000 and 16,384. Go and LLVM nest one block for each
-	// case of a switch, so honest programs go to 4,000 and 5,000.
+	// Nesting bounds how deeply blocks nest, Targets the targets of one br_table.
+	// Defaults: 10,000 and 16,384. Go and LLVM nest one block for each case of a
+	// switch, so honest programs reach 4,000 and 5,000.
 	Nesting, Targets int
-	// Complexity bounds what a compiler may have to do, in units that take it
-	// about a microsecond each in the worst case; 16,000,000. See [Info].
+	// Complexity bounds the work of a compiler, in units that take about a
+	// microsecond each in the worst case. Default: 16,000,000. See [Info].
 	Complexity int64
 }
 
@@ -78,10 +78,10 @@ func (l Limits) WithDefaults() Limits {
 
 func (l Limits) caps() caps {
 	return caps{
-		// Honest modules have dozens of sections, and names of some kilobytes.
+		// Honest modules have dozens of sections, and names of some kilobytes in all.
 		sections: 10_000, names: 1 << 20,
 		types: uint64(l.Types), imports: uint64(l.Imports), functions: uint64(l.Functions), tables: uint64(l.Tables),
-		// More than one memory is refused with its own reason.
+		// A second memory is refused later, with its own reason.
 		memories: 100,
 		globals:  uint64(l.Globals), exports: uint64(l.Exports), elements: uint64(l.Elements), data: uint64(l.Data),
 		params: uint64(l.Params), locals: uint64(l.Locals), body: uint64(l.Body), tableMin: uint64(l.TableMin),
@@ -99,21 +99,22 @@ const (
 	Command Kind = "command"
 )
 
-// Info is what an admitted module is and wants.
+// Info describes an admitted module.
 type Info struct {
 	Kind Kind
-	// ABI is the number of the guest contract; 0 for a command.
+	// ABI is the version of the guest contract; 0 for a command.
 	ABI int
-	// Size of the file in bytes.
+	// Size is the size of the file in bytes.
 	Size int64
-	// Imports as "module.name", sorted, each once.
+	// Imports lists "module.name", sorted and without duplicates.
 	Imports []string
-	// Exports of any kind, sorted.
+	// Exports lists the exports of any kind, sorted.
 	Exports []string
-	// MemoryMin is what the module asks for at its start, MemoryMax what it may
-	// grow to by its own word (4 GiB where it does not say); both in bytes.
+	// MemoryMin is the memory that the module starts with. MemoryMax is the
+	// maximum that it declares, or 4 GiB if it declares none. Both are in bytes.
 	MemoryMin, MemoryMax uint64
-	// Functions that the module defines, and the bytes of their code.
+	// Functions and Code count the functions that the module defines and the bytes
+	// of their code.
 	Functions int
 	Code      int64
 	// Complexity is summed over all functions: locals x (blocks + 16 x loops +
@@ -121,28 +122,29 @@ type Info struct {
 	Complexity int64
 }
 
-// Exported says whether the module exports a name.
+// Exported reports whether the module exports a name.
 func (i *Info) Exported(name string) bool {
 	_, ok := slices.BinarySearch(i.Exports, name)
 	return ok
 }
 
-// Admit checks a module by its structure, without compiling or running
-// anything: that it is one, is whole, is within the limits, imports only what
-// there is, exports what its kind needs, and that its code can be read. What is
-// left for a compiler to refuse are operands of the wrong type. Beside the limits,
-// a module has at most 10,000 sections, and 1 MiB of names that it imports, exports
-// or gives to sections. Errors are [*fault.Error]; the fact
-// "offset" is where in the file reading stopped, if the error is at one place.
+// Admit checks the structure of a module, without compiling or running it. It
+// checks that the file is a complete module within the limits, that it imports
+// only what the host provides and exports what its kind needs, and that its
+// code can be decoded. Only operands of the wrong type are left for a compiler
+// to refuse. In addition to the limits, a module has at most 10,000 sections,
+// and at most 1 MiB of names of imports, exports and sections. Errors are
+// [*fault.Error]. If the error has a position, the fact "offset" is where in
+// the file reading stopped.
 func Admit(b []byte, l Limits) (*Info, error) {
 	a := &Arrival{file: b, limits: l.WithDefaults(), got: len(b)}
 	return a.admit()
 }
 
-// admit is the way of every module, those that are there and those that arrive.
+// admit checks every module, whether its file is complete or still arriving.
 func (a *Arrival) admit() (*Info, error) {
 	b, l := a.file, a.limits
-	// What stands at the front says what a file is.
+	// The first bytes say what kind of file this is.
 	if !a.await(min(len(b), 512)) {
 		return nil, errClosed
 	}
@@ -156,14 +158,14 @@ func (a *Arrival) admit() (*Info, error) {
 			Fix:     "make it smaller (for Go: fewer packages), or raise the limit of the core",
 		}
 	}
-	// Bodies that arrive are walked as they are read. It decides nothing: what is
-	// wrong with them is said after all else.
+	// The bodies of an arriving module are walked as they are read. That decides
+	// nothing: errors in them are reported after all others.
 	walk := &walk{limits: l, arrival: a}
 	m, err := read(b, l.caps(), a, walk)
 	if err != nil {
 		return nil, err
 	}
-	// Names, of which errors may speak, are skipped while the file is read.
+	// Names, which errors can mention, are skipped while the file is read.
 	if !a.await(len(b)) {
 		return nil, errClosed
 	}
@@ -213,7 +215,7 @@ func (a *Arrival) admit() (*Info, error) {
 	return info, nil
 }
 
-// shape refuses what the sandbox does not support as a whole.
+// shape refuses whole features that the sandbox does not support.
 func shape(m *Module) error {
 	for _, im := range m.Imports {
 		if im.Kind != ExternFunc {
@@ -253,8 +255,8 @@ func kinds(m *Module) error {
 	}
 	nothing := FuncType{}
 	if call != nil && start != nil {
-		// Built as a program: _start is the only way to initialise it, and that
-		// would run main and end it before the first call.
+		// Built as a program: only _start can initialize it, and _start would also
+		// run main and exit before the first call.
 		return missing("the module exports " + abi.ExportCall + " (a function) and " + abi.ExportStart + " (a command); it can only be one of them")
 	}
 	if call == nil {
@@ -301,7 +303,7 @@ func same(a, b FuncType) bool {
 	return slices.Equal(a.Params, b.Params) && slices.Equal(a.Results, b.Results)
 }
 
-// marker checks that a function is written for this number of the contract.
+// marker checks that a function declares this version of the contract.
 func marker(m *Module) error {
 	var found []string
 	for _, x := range m.Exports {

@@ -37,7 +37,7 @@ func TestAdmitSaysWhatAModuleIs(t *testing.T) {
 }
 
 func TestAdmitRefuses(t *testing.T) {
-	// with builds a function guest, changed by f.
+	// with builds a function guest, modified by f.
 	with := func(f func(*w.Module)) []byte {
 		m := w.New()
 		f(m)
@@ -141,7 +141,7 @@ func TestEveryHostFunctionIsAllowed(t *testing.T) {
 }
 
 // TestRealModules admits what the Go tool builds, as a command and as a
-// function, with the packages that import the most.
+// function, with the packages that have the most imports.
 func TestRealModules(t *testing.T) {
 	for _, c := range []struct {
 		name, mode, source string
@@ -188,7 +188,7 @@ func main() {}`, wasmbin.Function},
 			if info.Kind != c.kind || info.Size != int64(len(b)) || info.Functions == 0 || len(info.Imports) == 0 {
 				t.Errorf("got %+v", info)
 			}
-			// Cut anywhere, it is refused.
+			// A truncated module is refused, wherever it is cut.
 			for n := 8; n < len(b); n += len(b)/500 + 1 {
 				if _, err := wasmbin.Admit(b[:n], wasmbin.Limits{}); err == nil && n < len(b)/2 {
 					t.Errorf("the first %d of %d bytes are admitted", n, len(b))

@@ -17,28 +17,28 @@ import (
 //	}
 //	info, err := a.Admit()
 //
-// It is Admit, only that it pauses where a byte is missing: so both give the same
-// answers. However small the parts are, nothing is read twice but a body that is
-// wrong, and what is left after the last byte does not grow with the module. For one
-// goroutine at a time.
+// It runs the same code as Admit, which pauses when a byte is missing, so both
+// return the same answers. However small the parts are, nothing is read twice,
+// except a body that is wrong. The work left after the last byte does not grow
+// with the module. An Arrival must be used by one goroutine at a time.
 type Arrival struct {
 	file   []byte
 	limits Limits
-	got    int // bytes of file that are there
-	want   int // bytes of file that the reading waits for
+	got    int // bytes of file that have arrived
+	want   int // bytes of file that the reader waits for
 
-	next func() (struct{}, bool) // reads on, until a byte is missing or all is done
+	next func() (struct{}, bool) // reads on, until a byte is missing or everything is read
 	stop func()
-	// pause is for the reading: it is false when nobody waits for an answer. It is
-	// nil where the whole file was there from the start.
+	// pause is called by the reader. It returns false if nobody waits for an
+	// answer. It is nil if the whole file was there from the start.
 	pause func(struct{}) bool
 
 	info *Info
 	err  error
 }
 
-// NewArrival prepares to admit the module that will stand in file, which it has
-// the size of. Nothing of it is looked at yet. Close must be called.
+// NewArrival prepares to admit the module that file will hold; file already has
+// the module's size. It reads nothing yet. Close must be called.
 func NewArrival(file []byte, l Limits) *Arrival {
 	a := &Arrival{file: file, limits: l.WithDefaults(), err: errClosed}
 	a.next, a.stop = iter.Pull(func(yield func(struct{}) bool) {
@@ -49,28 +49,28 @@ func NewArrival(file []byte, l Limits) *Arrival {
 	return a
 }
 
-// Got says that the first n bytes of the file are there, which from now on must
-// not change, and does what there is to do about them: at most some milliseconds
-// for each megabyte that is new. What is wrong with the module is for Admit to say.
+// Got declares that the first n bytes of the file have arrived and will not
+// change, and does the work that they allow: at most a few milliseconds per new
+// megabyte. Errors in the module are returned by Admit.
 func (a *Arrival) Got(n int) {
 	if a.got = max(a.got, min(n, len(a.file))); a.got >= a.want {
 		a.next()
 	}
 }
 
-// Admit says what the module is, or why it is refused, as the function of this
-// name does. The whole file must be there.
+// Admit returns what the function of the same name returns. The whole file must
+// have arrived.
 func (a *Arrival) Admit() (*Info, error) {
 	a.Got(len(a.file))
 	return a.info, a.err
 }
 
-// Close ends the work and lets go of the file. It may be called at any time, and
-// again; Admit may not be called after it.
+// Close ends the work and releases the file. It can be called at any time, and
+// more than once. Admit must not be called after it.
 func (a *Arrival) Close() { a.stop() }
 
-// await pauses until the first n bytes of the file are there. It is false if they
-// will never be read.
+// await pauses until the first n bytes of the file have arrived. It returns
+// false if they never will.
 func (a *Arrival) await(n int) bool {
 	for a.got < n {
 		if a.want = n; !a.pause(struct{}{}) {

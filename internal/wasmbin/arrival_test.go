@@ -13,8 +13,8 @@ import (
 	w "github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
 )
 
-// arrives admits a module that arrives in parts, and holds the answer against that
-// of Admit, which it gives. Bytes that did not arrive yet are nonsense.
+// arrives admits a module that arrives in parts, compares the answer with that
+// of Admit, and returns it. Bytes that have not arrived yet are garbage.
 func arrives(t *testing.T, b []byte, l wasmbin.Limits, part func() int) (*wasmbin.Info, error) {
 	t.Helper()
 	space := bytes.Repeat([]byte{0xa5}, len(b))
@@ -35,7 +35,8 @@ func arrives(t *testing.T, b []byte, l wasmbin.Limits, part func() int) (*wasmbi
 	return want, wantErr
 }
 
-// arrivesAnyhow does so in parts of any size; whole and byte by byte if it is small.
+// arrivesAnyhow does so with parts of various sizes: whole, and byte by byte if
+// the module is small.
 func arrivesAnyhow(t *testing.T, b []byte, l wasmbin.Limits) {
 	t.Helper()
 	arrives(t, b, l, func() int { return rand.IntN(128 << 10) })
@@ -46,8 +47,8 @@ func arrivesAnyhow(t *testing.T, b []byte, l wasmbin.Limits) {
 	}
 }
 
-// code is a guest with one of everything that a body can name, and the body, which
-// brings its `end`.
+// code returns a guest with one of everything that a body can name, and with
+// this body, which includes its `end`.
 func code(body []byte) []byte {
 	m := w.Command([]string{"wasi_snapshot_preview1.proc_exit:i>"}, w.I32(0), w.Drop())
 	m.Table(4)
@@ -73,7 +74,7 @@ func TestArrival(t *testing.T) {
 	for name, c := range map[string]struct {
 		b      []byte
 		limits wasmbin.Limits
-		text   string // of the error; "" is none
+		text   string // of the error; "" means no error
 	}{
 		"everything":                     {b: everything()},
 		"many functions":                 {b: whole},
@@ -106,8 +107,8 @@ func TestArrival(t *testing.T) {
 	t.Run("large", func(t *testing.T) { arrivesAnyhow(t, large(t), wasmbin.Limits{}) })
 }
 
-// TestArrivalWorksAhead has bytes change after they were announced: what was done
-// about them then counts.
+// TestArrivalWorksAhead changes bytes after they were announced: what was read
+// before the change counts.
 func TestArrivalWorksAhead(t *testing.T) {
 	in := code(bytes.Repeat([]byte{0x01}, 500_000))
 	a := wasmbin.NewArrival(in, wasmbin.Limits{})
@@ -133,8 +134,8 @@ func TestArrivalIsClosed(t *testing.T) {
 	}
 }
 
-// FuzzArrival holds three ways to read a module against each other: that of Admit at
-// once and in parts, and that of Code, which knows no plain instructions.
+// FuzzArrival compares three ways to read a module: Admit with the whole file,
+// Admit in parts, and Code, which knows no plain instructions.
 func FuzzArrival(f *testing.F) {
 	for _, body := range [][]byte{
 		{0x0b},
@@ -154,7 +155,7 @@ func FuzzArrival(f *testing.F) {
 		_, err := arrives(t, b, wasmbin.Limits{}, func() int { return r.IntN(int(most) + 2) })
 		plainly := readAll(b)
 		if e, ok := errors.AsType[*fault.Error](err); ok && e.Reason != fault.Malformed {
-			return // a limit, or an import: of what Read does not judge
+			return // a limit or an import, which Read does not check
 		}
 		if !reflect.DeepEqual(plainly, err) {
 			t.Errorf("admission says %v, reading %v", err, plainly)

@@ -7,15 +7,15 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-// ReservedPrefix begins the names of what the sandbox adds to a module: the
-// export of a guest must not begin with it, nor may it import from a module
-// whose name does. Otherwise a guest could reach what meters it.
+// ReservedPrefix starts the names of everything that the sandbox adds to a
+// module. A guest must not export a name with this prefix, nor import from a
+// module with such a name. Otherwise it could reach its own meter.
 const ReservedPrefix = "ruedo:"
 
-// reserved refuses names that the sandbox keeps to itself.
+// reserved refuses names that are reserved for the sandbox.
 func reserved(m *Module) error { return m.CheckReserved() }
 
-// CheckReserved refuses a module that exports or imports under names that begin
+// CheckReserved refuses a module that exports or imports a name that starts
 // with [ReservedPrefix].
 func (m *Module) CheckReserved() error {
 	refuse := func(what, name string) error {
@@ -38,47 +38,48 @@ func (m *Module) CheckReserved() error {
 	return nil
 }
 
-// What a block costs a compiler, found by timing the worst that could be found
-// for each: loops whose body uses every local, br_table edges that all meet in
-// one block, blocks within blocks.
+// The cost of a block to a compiler, found by timing the worst known case of
+// each: loops whose body uses every local, br_table edges that all meet in one
+// block, and deeply nested blocks.
 const (
 	loopWeight  = 16
-	depthWeight = 16 // of a sixteenth
+	depthWeight = 16 // a block costs a sixteenth of its depth
 )
 
-// walk goes over the code of a module for what only it tells: that it can be read,
-// and that compiling it stays within bounds. It walks ahead of the verdict, which is
-// that of rest: where it finds something wrong, it stays before that body.
+// walk reads the code of a module and checks what only the code shows: that it
+// can be decoded, and that compiling it stays within bounds. It runs ahead of
+// the verdict, which rest returns: when walk finds an error, it stops in front
+// of that body.
 type walk struct {
 	limits     Limits
 	arrival    *Arrival
 	code       *Code // nil until the code section begins
 	plain      *plain
-	body       int // the first that is not walked yet
+	body       int // the first that has not been walked
 	complexity uint64
-	err        error // of that body, if all there is to say of it could be said
+	err        error // in that body, if everything needed to report it was there
 }
 
-// begin is called when all that stands before the bodies is read.
+// begin is called when everything in front of the bodies has been read.
 func (w *walk) begin(m *Module, file []byte) {
 	w.code = NewCode(m, file)
 	w.plain = newPlain(w.code)
 	w.code.maxNesting, w.code.maxTargets = w.limits.Nesting, w.limits.Targets
 }
 
-// ahead walks the body that was read last, unless something was wrong before. A file
-// that is all there is first judged by what costs less.
+// ahead walks the body that was read last, unless an earlier one was wrong. A
+// complete file first goes through the cheaper checks.
 func (w *walk) ahead() {
 	if w.arrival.pause != nil && w.body == len(w.code.m.Bodies)-1 {
-		// The names that errors tell stand at the end: what is wrong before that
-		// has come is found again by rest.
+		// The names that errors mention stand at the end of the file. An error that
+		// is found before they arrive is found again by rest.
 		if err := w.one(); w.arrival.got == len(w.code.file) {
 			w.err = err
 		}
 	}
 }
 
-// rest walks what is not walked yet.
+// rest walks the bodies that have not been walked.
 func (w *walk) rest() error {
 	if w.err != nil {
 		return w.err
@@ -98,7 +99,7 @@ func (w *walk) one() error {
 	w.plain.open(code)
 	// No instruction is longer than the longest br_table.
 	longest := 5 * (w.limits.Targets + 4)
-	there := code.pos // instructions that begin before are there
+	there := code.pos // instructions that begin before this offset are complete
 	var joins, depth uint64
 	for {
 		if code.pos >= there {
@@ -128,7 +129,7 @@ func (w *walk) one() error {
 		return err
 	}
 	own := code.Locals()*joins + depth/depthWeight
-	// Every product is below 2^48: locals times bytes of a body.
+	// No product overflows: each is below 2^48, locals times bytes of a body.
 	sum := w.complexity + own
 	if sum > uint64(w.limits.Complexity) {
 		return limitError(fault.WasmLimitComplexity, code.m.Bodies[w.body].Offset,
@@ -140,10 +141,10 @@ func (w *walk) one() error {
 	return nil
 }
 
-// overBody says that a function, whose body is being read, passes a limit. The
-// format has one %d, which is the actual value.
+// overBody returns the error for a function that exceeds a limit; its body is
+// being read. The format has one %d, the actual value.
 func (d *decoder) overBody(reason fault.Reason, offset int64, format string, actual, limit uint64) error {
-	if !d.arrival.await(len(d.file)) { // names stand at the end
+	if !d.arrival.await(len(d.file)) { // the names stand at the end
 		return errClosed
 	}
 	index := uint32(len(d.m.importedFuncs) + len(d.m.Bodies))

@@ -2,16 +2,17 @@ package wasmbin
 
 import "github.com/ruedo-dev/ruedo/internal/fault"
 
-// alignment is the natural one of each load and store, as a power of two.
+// alignment is the natural alignment of each load and store, as a power of two.
 const alignment = "\x02\x03\x02\x03\x00\x00\x01\x01\x00\x00\x01\x01\x02\x02\x02\x03\x02\x03\x00\x01\x00\x01\x02"
 
 // Instr is one instruction. Which fields count depends on Op.
 type Instr struct {
 	Op Op
-	// Start and End are its place in the file.
+	// Start and End are the offsets of the instruction in the file.
 	Start, End int
-	// Index of what it names: a function, type, local, global, table, segment or
-	// label (0 is the innermost block); the target's where there are two.
+	// Index refers to a function, type, local, global, table, segment or label (0
+	// is the innermost block). If there are two indexes, it is the one of the
+	// target.
 	Index uint32
 	// Index2 is the table of call_indirect and table.init, the source of
 	// table.copy.
@@ -20,11 +21,11 @@ type Instr struct {
 	// loop and if: [EmptyBlock], another negative number for a value type, or
 	// the index of a signature.
 	Value int64
-	// Labels of br_table, the default last. The next call of Next reuses them.
+	// Labels are those of br_table, the default last. Next reuses the slice.
 	Labels []uint32
 }
 
-// EmptyBlock is the type of a block without parameters and results.
+// EmptyBlock is the type of a block without parameters or results.
 const EmptyBlock int64 = -64
 
 // Code walks the instructions of function bodies, one after the other, without
@@ -41,13 +42,13 @@ const EmptyBlock int64 = -64
 //		}
 //	}
 //
-// It accepts the instructions of WebAssembly 2.0 and tail calls, checks that
-// every index names something, that blocks are balanced and alignments and
-// lanes are possible. It does not check the types of operands: only a compiler
-// can say that a body is valid.
+// It accepts the instructions of WebAssembly 2.0 and tail calls. It checks that
+// every index refers to something, that blocks are balanced, and that
+// alignments and lanes are possible. It does not check the types of operands:
+// only a compiler can tell that a body is valid.
 //
-// A copy of a Code looks ahead: it may be walked on from where it stands while
-// the original is not, and forgotten afterwards.
+// A copy of a Code can be used to look ahead: walk the copy and then discard
+// it; the original stays where it is.
 type Code struct {
 	Instr
 
@@ -64,11 +65,11 @@ type Code struct {
 	funcs, types, globals, tables, elems uint32
 	memories                             int
 
-	// Bounds of Admit; 0 is none beside the size of the file.
+	// Bounds of Admit; 0 means only the size of the file bounds it.
 	maxNesting, maxTargets int
 }
 
-// NewCode reads the bodies of a module that was read from file.
+// NewCode returns a Code for the bodies of a module that was read from file.
 func NewCode(m *Module, file []byte) *Code {
 	return &Code{
 		m:        m,
@@ -82,7 +83,7 @@ func NewCode(m *Module, file []byte) *Code {
 	}
 }
 
-// Open begins the i-th of the module's Bodies.
+// Open starts the i-th of the module's Bodies.
 func (c *Code) Open(i int) {
 	body := c.m.Bodies[i]
 	c.function, c.err = i, nil
@@ -92,21 +93,21 @@ func (c *Code) Open(i int) {
 	c.locals = body.Locals + uint64(len(c.m.Types[c.m.Functions[i]].Params))
 }
 
-// Err is what is wrong with the body, or nil.
+// Err returns the error in the body, or nil.
 func (c *Code) Err() error { return c.err }
 
-// Depth is the number of blocks that are open after the instruction, the
-// function's own included: 0 after the last `end`.
+// Depth returns the number of blocks that are open after the instruction,
+// including the function's own: 0 after the last `end`.
 func (c *Code) Depth() int { return len(c.ctrl) }
 
-// Function is the index of the function in the module's index space.
+// Function returns the index of the function in the module's index space.
 func (c *Code) Function() uint32 { return uint32(len(c.m.importedFuncs) + c.function) }
 
-// Locals is how many locals the function has, its parameters included.
+// Locals returns the number of the function's locals, including its parameters.
 func (c *Code) Locals() uint64 { return c.locals }
 
-// Next reads the next instruction. It is false after the last one, and where
-// the body is malformed: then Err says why.
+// Next reads the next instruction. It returns false after the last one, and if
+// the body is malformed: then Err returns the reason.
 func (c *Code) Next() bool {
 	if len(c.ctrl) == 0 {
 		return false
@@ -137,7 +138,7 @@ func (c *Code) Next() bool {
 	return c.err == nil
 }
 
-// rest reads what is not among the instructions that code is full of.
+// rest reads the instructions that are less frequent.
 func (c *Code) rest(op Op) Op {
 	switch op {
 	case OpBlock, OpLoop, OpIf:
@@ -376,7 +377,7 @@ func (c *Code) vector() Op {
 	return op
 }
 
-// unassigned are the holes in the numbers of the vector instructions.
+// unassigned lists the numbers that no vector instruction has.
 func unassigned(sub byte) bool {
 	switch sub {
 	case 0x9a, 0xa2, 0xa5, 0xa6, 0xaf, 0xb0, 0xb2, 0xb3, 0xb4, 0xbb, 0xc2, 0xc5, 0xc6, 0xcf, 0xd0, 0xd2, 0xd3, 0xd4, 0xe2, 0xee:
@@ -391,7 +392,7 @@ func (c *Code) lane(n byte) {
 	}
 }
 
-// unknown refuses an opcode that is not ours, by its proposal where it has one.
+// unknown refuses an unsupported opcode, and names its proposal if it has one.
 func (c *Code) unknown(op Op) {
 	switch op {
 	case 0x06, 0x07, 0x08, 0x09, 0x0a, 0x18, 0x19, 0x1f:

@@ -150,7 +150,8 @@ func TestCodeGivesImmediates(t *testing.T) {
 	}
 }
 
-// TestCodeLooksAhead walks a copy, and then the original as if nothing had been.
+// TestCodeLooksAhead walks a copy, and then the original, which must not
+// notice.
 func TestCodeLooksAhead(t *testing.T) {
 	in := around(w.Loop(w.Loop(), []byte{0x04, 0x40, 0x05, 0x0b}), []byte{0x0b})
 	m, err := wasmbin.Read(in)
@@ -240,8 +241,8 @@ func TestCodeRefuses(t *testing.T) {
 	}
 }
 
-// TestHostileCode asks the compiler for more than there is, in few bytes: each
-// is refused, at once.
+// TestHostileCode asks the compiler, in a few bytes, for more than it can do:
+// each module is refused immediately.
 func TestHostileCode(t *testing.T) {
 	guest := func(locals []byte, code ...[]byte) []byte {
 		m := w.Function(w.I32(0))

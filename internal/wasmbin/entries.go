@@ -133,7 +133,8 @@ func (d *decoder) globals(r *Reader) error {
 	return nil
 }
 
-// size is how many of a kind the module has, imported ones included.
+// size returns how many entries of a kind the module has, including imported
+// ones.
 func (d *decoder) size(k ExternKind) int {
 	switch k {
 	case ExternFunc:
@@ -158,7 +159,7 @@ func (d *decoder) index(r *Reader, k ExternKind) (uint32, error) {
 	return i, err
 }
 
-// String of a kind.
+// String returns the name of a kind.
 func (k ExternKind) String() string {
 	switch k {
 	case ExternFunc:
@@ -329,8 +330,8 @@ func (d *decoder) data(r *Reader) error {
 	return nil
 }
 
-// constExpr skips over a constant expression up to its end. Its types are for
-// the compiler to validate.
+// constExpr skips a constant expression, including its end. A compiler
+// validates its types.
 func (d *decoder) constExpr(r *Reader) error {
 	for {
 		at := r.Offset()

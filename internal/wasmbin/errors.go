@@ -7,13 +7,14 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-// errClosed ends the reading of an [Arrival] that was closed. Nobody sees it.
+// errClosed ends the reading of an [Arrival] that was closed. No caller sees
+// it.
 var errClosed = errors.New("closed")
 
-// howToBuild is the fix for most of what is wrong with a module as a whole.
+// howToBuild is the fix for most errors of a module as a whole.
 const howToBuild = "build a core module for WASI preview 1, for example with `GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared`"
 
-// at adds where in the file reading stopped; a negative offset is no place.
+// at adds the offset at which reading stopped, unless it is negative.
 func at(offset int64, e *fault.Error) *fault.Error {
 	if offset >= 0 {
 		e.With("offset", offset)
@@ -36,12 +37,12 @@ func overLimit(offset int64, what string, actual, limit uint64) error {
 		WithFix("make the module smaller: split the service, or leave out what it does not use"))
 }
 
-// limitError says which limit what exceeds.
+// limitError returns the error for a limit that was exceeded by what.
 func limitError(reason fault.Reason, offset int64, what string, limit uint64) error {
 	return at(offset, fault.New(reason, "%s, the limit is %d", what, limit).WithFix("%s", fix(reason)))
 }
 
-// limited gives an error about a count the reason of its kind.
+// limited sets the reason of an error about a count.
 func limited(err error, reason fault.Reason) error {
 	if e, ok := errors.AsType[*fault.Error](err); ok && e.Reason == fault.WasmLimit {
 		e.Reason, e.Fix = reason, fix(reason)
@@ -49,7 +50,7 @@ func limited(err error, reason fault.Reason) error {
 	return err
 }
 
-// fix says what to do about a limit.
+// fix returns what to do about a limit.
 func fix(reason fault.Reason) string {
 	switch reason {
 	case fault.WasmLimitTypes, fault.WasmLimitFunctions, fault.WasmLimitGlobals:

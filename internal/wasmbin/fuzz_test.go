@@ -20,7 +20,8 @@ func seeds(f *testing.F) {
 	f.Add(w.Cat(w.Header(), w.Section(9, w.Vec([]byte{6, 0, 0x41, 0, 0x0b, 0x70, 0}))))
 }
 
-// check holds for every error, and bounds what was allocated.
+// check checks what holds for every error, and bounds the memory that was
+// allocated.
 func check(t *testing.T, in []byte, read func() error) {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)

@@ -6,8 +6,8 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-// Reading of immediates. An error is kept, ends the walk, and makes the values
-// meaningless.
+// Readers of immediates. An error is retained, ends the walk, and makes the
+// values meaningless.
 
 func (c *Code) byte() byte {
 	if c.pos >= len(c.b) {
@@ -27,7 +27,7 @@ func (c *Code) skip(n int) {
 	c.pos += n
 }
 
-// u32 reads an unsigned number; most are of one byte.
+// u32 reads an unsigned number, usually of one byte.
 func (c *Code) u32() uint32 {
 	if p := c.pos; p < len(c.b) && c.b[p] < 0x80 {
 		c.pos = p + 1
@@ -64,7 +64,7 @@ func (c *Code) u32Long() uint32 {
 	return v | uint32(c.b[p])<<28
 }
 
-// signed reads a signed number of so many bits; many are of one byte.
+// signed reads a signed number of a given width, often of one byte.
 func (c *Code) signed(bits uint) int64 {
 	if p := c.pos; p < len(c.b) && c.b[p] < 0x80 {
 		c.pos = p + 1
@@ -76,7 +76,7 @@ func (c *Code) signed(bits uint) int64 {
 func (c *Code) signedLong(bits uint) int64 {
 	var v int64
 	p := c.pos
-	// Four bytes hold 28 bits, which fit in any.
+	// Four bytes hold 28 bits, which fit any width.
 	for shift := uint(0); shift < 28; {
 		if p >= len(c.b) {
 			c.fail("unexpected end")
@@ -129,18 +129,18 @@ func (c *Code) fail(format string, args ...any) {
 	c.stop(malformed(int64(c.Start), "%s", c.where()+": "+fmt.Sprintf(format, args...)))
 }
 
-// refuse ends the walk: the body uses what is not supported.
+// refuse ends the walk: the body uses an unsupported feature.
 func (c *Code) refuse(format string, args ...any) {
 	c.stop(unsupported(int64(c.Start), "%s", c.where()+": "+fmt.Sprintf(format, args...)))
 }
 
-// missing ends the walk: what Index names is not there.
+// missing ends the walk: Index refers to something that does not exist.
 func (c *Code) missing(what string, n uint64) {
 	c.fail("%s %d does not exist: there are %d", what, c.Index, n)
 }
 
-// over ends the walk: a limit of Admit is passed. The format has one %d, which
-// is the actual value.
+// over ends the walk: a limit of Admit was exceeded. The format has one %d, the
+// actual value.
 func (c *Code) over(reason fault.Reason, format string, actual, limit int) {
 	c.stop(limitError(reason, int64(c.Start), c.where()+" "+fmt.Sprintf(format, actual), uint64(limit)))
 }

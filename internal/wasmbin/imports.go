@@ -39,9 +39,9 @@ func functions(module string) []function {
 			{abi.ImportLog, "iii>"},
 		}
 	case abi.WASIModule:
-		// All of preview 1 except sockets that send and receive: there is no
-		// network. sock_accept and sock_shutdown stay, because every Go program
-		// that uses net imports them; they answer that there is no such socket.
+		// All of preview 1, except sending and receiving on sockets: there is no
+		// network. sock_accept and sock_shutdown stay, because every Go program that
+		// uses net imports them; they return that the socket does not exist.
 		return []function{
 			{"args_get", "ii>i"},
 			{"args_sizes_get", "ii>i"},
@@ -108,7 +108,7 @@ func parse(sig string) FuncType {
 	return FuncType{Params: list(params), Results: list(results)}
 }
 
-// imports checks every import against what the host has.
+// imports checks every import against the functions of the host.
 func imports(m *Module) error {
 	allowed := map[string]map[string]FuncType{
 		abi.HostModule: HostFunctions(abi.HostModule),
@@ -144,7 +144,7 @@ func imports(m *Module) error {
 	}
 }
 
-// bare is a name as it stands where it is plain, quoted otherwise.
+// bare returns a name as it is if it is plain, otherwise quoted.
 func bare(s string) string {
 	if s == "" || len(s) > 80 {
 		return printable(s)

@@ -11,7 +11,7 @@ import (
 	w "github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
 )
 
-// large builds the largest honest guest that is among the tests.
+// large builds the largest honest guest of these tests.
 func large(tb testing.TB) []byte {
 	tb.Helper()
 	if testing.Short() {
@@ -35,7 +35,7 @@ func large(tb testing.TB) []byte {
 func TestLargeHonestModule(t *testing.T) {
 	b := large(t)
 	l := wasmbin.Limits{
-		// Half of the defaults, where size is not the point of the limit.
+		// Half of the defaults, unless the limit is about size.
 		Functions: 50_000, Types: 1_000, Globals: 1_000, TableMin: 500_000, Locals: 100, Body: 512 << 10,
 		Nesting: 5_000, Targets: 8_192, Complexity: 8_000_000,
 	}
@@ -59,7 +59,7 @@ func BenchmarkAdmit(b *testing.B) {
 	}
 }
 
-// FuzzCode reads any bytes as the body of a function.
+// FuzzCode reads arbitrary bytes as the body of a function.
 func FuzzCode(f *testing.F) {
 	f.Add([]byte{0x0b})
 	f.Add(w.Cat([]byte{2, 0x40, 0x20, 0, 0x0e, 1, 0, 1, 0x0b}, w.I64(-1), []byte{0x1a, 0xfd, 12}, make([]byte, 16), []byte{0x1a, 0x0b}))

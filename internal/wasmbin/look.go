@@ -9,7 +9,8 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-// header checks the first eight bytes and says what a file is instead.
+// header checks the first eight bytes. If they are wrong, it says what the file
+// is instead.
 func header(b []byte) error {
 	magic := []byte("\x00asm")
 	if len(b) > 0 && len(b) < 8 && (bytes.HasPrefix(magic, b) || bytes.HasPrefix(b, magic)) {
@@ -40,7 +41,7 @@ func header(b []byte) error {
 	return nil
 }
 
-// lookalike names the most usual things that are taken for a module.
+// lookalike recognizes the files that are most often mistaken for a module.
 func lookalike(b []byte) string {
 	if len(b) == 0 {
 		return "looks like an empty file"
@@ -87,7 +88,7 @@ func lookalike(b []byte) string {
 	return fmt.Sprintf("it begins with the bytes % x instead of 00 61 73 6d", b[:min(len(b), 4)])
 }
 
-// printable quotes a name from a module for messages: short and harmless.
+// printable quotes a name from a module for messages: shortened and harmless.
 func printable(s string) string {
 	const most = 80
 	if len(s) > most {

@@ -2,8 +2,9 @@ package wasmbin
 
 import "fmt"
 
-// Reader reads the contents of a section of the file that the module was read
-// from; they share the file's memory. The name of a custom section is left out.
+// Reader returns a reader of the section's contents in file, from which the
+// module was read. It shares the file's memory. The name of a custom section is
+// left out.
 func (s Section) Reader(file []byte) *Reader {
 	r := NewReader(file[s.Offset:s.Offset+int64(s.Size)], s.Offset)
 	if s.ID == SectionCustom {
@@ -14,10 +15,10 @@ func (s Section) Reader(file []byte) *Reader {
 	return r
 }
 
-// FunctionName is the name that the module gives a function for people, or
-// that under which it is imported; "" where there is none, or where the names
-// are damaged. It is for messages: each call reads all names up to the one that
-// is asked for.
+// FunctionName returns the name of a function from the name section, or the
+// name under which it is imported. It returns "" if there is no name, or if the
+// names are damaged. It is meant for messages: each call reads all names up to
+// the requested one.
 func (m *Module) FunctionName(file []byte, index uint32) string {
 	if name, ok := functionName(nameSection(file), index); ok {
 		return name
@@ -37,12 +38,12 @@ func (m *Module) FunctionName(file []byte, index uint32) string {
 	return ""
 }
 
-// maxNamed bounds the search among what strangers send.
+// maxNamed bounds the search in untrusted input.
 const maxNamed = 10_000
 
-// nameSection finds the custom section with names for people, in a file of
-// which not everything may have been read yet; where it has none, or is
-// damaged, what it gives is empty.
+// nameSection finds the custom section with human-readable names, in a file
+// that may not have been read completely. It returns an empty reader if there
+// is no such section, or if it is damaged.
 func nameSection(file []byte) *Reader {
 	r := NewReader(file, 0)
 	r.pos = min(8, len(file))
@@ -70,7 +71,7 @@ func nameSection(file []byte) *Reader {
 }
 
 func functionName(r *Reader, index uint32) (string, bool) {
-	for range maxNamed { // kinds of names, of which few are known
+	for range maxNamed { // kinds of names, of which only a few are known
 		id, err := r.Byte()
 		if err != nil {
 			return "", false
@@ -90,7 +91,7 @@ func functionName(r *Reader, index uint32) (string, bool) {
 		if err != nil {
 			return "", false
 		}
-		for range min(uint64(n), uint64(index)+1) { // they stand in order, each once
+		for range min(uint64(n), uint64(index)+1) { // sorted by index, without duplicates
 			i, err := sub.U32()
 			if err != nil {
 				return "", false
@@ -111,7 +112,7 @@ func functionName(r *Reader, index uint32) (string, bool) {
 	return "", false
 }
 
-// describe is how messages speak of a function: its index and its name.
+// describe returns a function's index and name, for messages.
 func (m *Module) describe(file []byte, index uint32) string {
 	if name := m.FunctionName(file, index); name != "" {
 		return fmt.Sprintf("function %d (%s)", index, bare(name))

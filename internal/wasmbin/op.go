@@ -2,11 +2,11 @@ package wasmbin
 
 import "fmt"
 
-// Op is the opcode of an instruction: the byte itself, or, where there is a
-// prefix, the prefix in the upper byte and the number after it in the lower one.
+// Op is the opcode of an instruction: the byte itself or, if there is a prefix,
+// the prefix in the upper byte and the number after it in the lower one.
 type Op uint16
 
-// The opcodes that those who read code have to tell apart.
+// The opcodes that readers of code need to distinguish.
 const (
 	OpUnreachable        Op = 0x00
 	OpNop                Op = 0x01
@@ -80,11 +80,12 @@ const (
 	OpV128Const Op = 0xfd0c
 )
 
-// Vector tells whether the instruction belongs to the 128-bit vectors.
+// Vector reports whether the instruction is one of the 128-bit vector
+// instructions.
 func (op Op) Vector() bool { return op>>8 == 0xfd }
 
-// String is the name where it is one of the constants' that change state or
-// move control, the number otherwise.
+// String returns the name if it is one of the constants that change state or
+// move control, otherwise the number.
 func (op Op) String() string {
 	switch op {
 	case OpUnreachable:

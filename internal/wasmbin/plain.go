@@ -1,13 +1,13 @@
 package wasmbin
 
-// plain knows the instructions that code is full of, by their opcode: how long they
-// are where each operand is of one byte, and what the first has to be below. They
-// need no more than a look then.
+// plain describes the most frequent instructions by opcode: their length if
+// each operand fits in one byte, and the bound of the first operand. One lookup
+// is then enough to skip them.
 type plain struct {
 	length, below [256]uint8
 }
 
-// newPlain knows nothing yet of a function's locals.
+// newPlain returns a plain that does not know any function's locals yet.
 func newPlain(c *Code) *plain {
 	p := &plain{}
 	for _, op := range []Op{OpDrop, OpSelect, OpNop, OpUnreachable, OpReturn, OpRefIsNull} {
@@ -25,20 +25,20 @@ func newPlain(c *Code) *plain {
 	return p
 }
 
-// open begins the body that Code opened.
+// open prepares for the body that Code opened.
 func (p *plain) open(c *Code) {
 	p.set(OpLocalGet, OpLocalTee, 2, uint8(min(c.locals, 0x80)))
 }
 
-// set gives all opcodes from the first to the last the same length and bound.
+// set assigns the same length and bound to all opcodes from first to last.
 func (p *plain) set(first, last Op, length, below uint8) {
 	for op := first; op <= last; op++ {
 		p.length[op], p.below[op] = length, below
 	}
 }
 
-// skip goes over plain instructions that begin before an offset. Where it stops,
-// Next goes on.
+// skip passes over plain instructions that begin before an offset. Next
+// continues where it stops.
 func (p *plain) skip(c *Code, before int) {
 	b, at := c.b, c.pos
 	for before = min(before, len(b)-2); at < before; {

@@ -12,7 +12,7 @@ import (
 	w "github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
 )
 
-// everything has one of each section that the reader knows.
+// everything has one of each section that the reader supports.
 func everything() []byte {
 	m := w.New()
 	m.Import("ruedo", "output_write", "ii>i")
@@ -59,7 +59,7 @@ func TestReadGivesTheParts(t *testing.T) {
 	}
 }
 
-// TestEveryPrefix cuts a module at every byte: the rest is either refused, or
+// TestEveryPrefix cuts a module at every byte: the prefix is either refused, or
 // ends at the end of a section.
 func TestEveryPrefix(t *testing.T) {
 	whole := everything()
@@ -87,7 +87,7 @@ func TestEveryPrefix(t *testing.T) {
 	}
 }
 
-// offset is where reading stopped, or -1 if the error is not at one place.
+// offset returns where reading stopped, or -1 if the error has no position.
 func offset(e *fault.Error) int64 {
 	text, ok := e.Meta["offset"]
 	if !ok {

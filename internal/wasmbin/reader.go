@@ -5,23 +5,23 @@ import (
 	"unicode/utf8"
 )
 
-// Reader takes values off the front of a piece of a module. After an error its
+// Reader reads values from the front of a slice of a module. After an error its
 // position is unspecified.
 type Reader struct {
 	b     []byte
 	pos   int
 	base  int64 // offset of b[0] in the file
-	ready int   // bytes of b that are known to be there
-	// arrival of the file, where it is not all there yet.
+	ready int   // bytes of b that are known to have arrived
+	// arrival of the file, if it is not complete yet.
 	arrival *Arrival
 }
 
-// NewReader reads b, which begins at an offset of the file.
+// NewReader returns a reader of b, which begins at an offset of the file.
 func NewReader(b []byte, offset int64) *Reader {
 	return &Reader{b: b, base: offset, ready: len(b)}
 }
 
-// there waits until the next n bytes are. It is false if they never will be.
+// there waits for the next n bytes. It returns false if they will never arrive.
 func (r *Reader) there(n int) bool {
 	if n > r.Len() {
 		return false
@@ -36,10 +36,10 @@ func (r *Reader) there(n int) bool {
 	return true
 }
 
-// Offset of the next byte, in the file.
+// Offset returns the offset of the next byte in the file.
 func (r *Reader) Offset() int64 { return r.base + int64(r.pos) }
 
-// Len is the number of bytes that remain.
+// Len returns the number of bytes that remain.
 func (r *Reader) Len() int { return len(r.b) - r.pos }
 
 // Byte reads one byte.
@@ -52,7 +52,7 @@ func (r *Reader) Byte() (byte, error) {
 	return c, nil
 }
 
-// Bytes reads n bytes; they share the caller's memory.
+// Bytes reads n bytes, which share the caller's memory.
 func (r *Reader) Bytes(n uint64) ([]byte, error) {
 	if n > uint64(r.Len()) {
 		return nil, malformed(r.Offset(), "%d bytes are announced and %d remain", n, r.Len())
@@ -65,7 +65,7 @@ func (r *Reader) Bytes(n uint64) ([]byte, error) {
 	return p, nil
 }
 
-// Sub reads n bytes as a reader of their own.
+// Sub returns a reader of the next n bytes.
 func (r *Reader) Sub(n uint64) (*Reader, error) {
 	if n > uint64(r.Len()) {
 		return nil, malformed(r.Offset(), "%d bytes are announced and %d remain", n, r.Len())
@@ -153,7 +153,8 @@ func (r *Reader) Name() (string, error) {
 	return utf8Name(b, at)
 }
 
-// sized reads a length, which stands at an offset of the file, and as many bytes.
+// sized reads a length, which stands at an offset of the file, and as many
+// bytes.
 func (r *Reader) sized() (b []byte, at int64, err error) {
 	at = r.Offset()
 	n, err := r.U32()
@@ -172,14 +173,14 @@ func utf8Name(b []byte, offset int64) (string, error) {
 }
 
 // Count reads the length of a vector whose entries take at least size bytes
-// each, so that a count that lies is found before anything is allocated.
+// each, so that a false count is found before anything is allocated.
 func (r *Reader) Count(size int, limit uint64, what string) (int, error) {
 	off := r.Offset()
 	n, err := r.U32()
 	if err != nil {
 		return 0, err
 	}
-	// A count that lies comes before one that is too large.
+	// A false count is reported before one that exceeds a limit.
 	if uint64(n)*uint64(size) > uint64(r.Len()) {
 		return 0, malformed(off, "%d %s are announced and only %d bytes remain", n, what, r.Len())
 	}
@@ -189,7 +190,7 @@ func (r *Reader) Count(size int, limit uint64, what string) (int, error) {
 	return int(n), nil
 }
 
-// End fails unless everything was read.
+// End returns an error unless everything was read.
 func (r *Reader) End(what string) error {
 	if n := r.Len(); n != 0 {
 		return malformed(r.Offset(), "%d bytes are left over at the end of %s", n, what)
@@ -197,7 +198,7 @@ func (r *Reader) End(what string) error {
 	return nil
 }
 
-// String of a value type, as the text format spells it.
+// String returns a value type as the text format spells it.
 func (t ValType) String() string {
 	switch t {
 	case I32:
@@ -218,7 +219,7 @@ func (t ValType) String() string {
 	return fmt.Sprintf("type 0x%02x", byte(t))
 }
 
-// String of a signature: "(i32, i64) -> (i32)".
+// String returns a signature such as "(i32, i64) -> (i32)".
 func (t FuncType) String() string {
 	list := func(ts []ValType) string {
 		s := "("

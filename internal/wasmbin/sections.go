@@ -12,7 +12,7 @@ type caps struct {
 	params, locals, body, tableMin                                                                 uint64
 }
 
-// engineCaps are the limits that the large engines agreed upon.
+// engineCaps are the limits that the large engines have agreed on.
 func engineCaps() caps {
 	return caps{
 		sections: 100_000, names: 1 << 30,
@@ -22,7 +22,7 @@ func engineCaps() caps {
 	}
 }
 
-// rank is the order in which sections must stand; 0 for custom ones.
+// rank is the required order of the sections; 0 for custom ones.
 func rank(id byte) int {
 	switch id {
 	case SectionType, SectionImport, SectionFunction, SectionTable, SectionMemory:
@@ -71,17 +71,17 @@ func sectionName(id byte) string {
 	return "a custom section"
 }
 
-// decoder holds what the sections share while they are read.
+// decoder holds the state that sections share while they are read.
 type decoder struct {
 	m       *Module
 	max     caps
 	file    []byte
 	arrival *Arrival
-	walk    *walk  // nil where nobody asks for it
-	names   uint64 // bytes of them so far
+	walk    *walk  // nil if the code is not walked
+	names   uint64 // bytes of names so far
 }
 
-// read decodes the file of an arrival, of which the header is there and good.
+// read decodes the file of an arrival whose header has arrived and is correct.
 func read(b []byte, max caps, a *Arrival, w *walk) (*Module, error) {
 	d := &decoder{m: &Module{}, max: max, file: b, arrival: a, walk: w}
 	r := &Reader{b: b, pos: 8, arrival: a}
@@ -117,7 +117,7 @@ func read(b []byte, max caps, a *Arrival, w *walk) (*Module, error) {
 		}
 		sec := Section{ID: id, Offset: s.Offset(), Size: int(size)}
 		if id == SectionCustom {
-			// The rest of a custom section is its own business.
+			// The rest of a custom section is not checked.
 			if sec.Name, err = d.name(s); err != nil {
 				return nil, err
 			}
@@ -134,7 +134,7 @@ func read(b []byte, max caps, a *Arrival, w *walk) (*Module, error) {
 	return d.m, d.whole(int64(len(b)))
 }
 
-// name reads a name. What they cost is bounded by what they take together.
+// name reads a name. The total size of all names is bounded.
 func (d *decoder) name(r *Reader) (string, error) {
 	b, at, err := r.sized()
 	if err != nil {
@@ -146,7 +146,7 @@ func (d *decoder) name(r *Reader) (string, error) {
 	return utf8Name(b, at)
 }
 
-// whole checks what only the whole module can tell.
+// whole checks what only the whole module can show.
 func (d *decoder) whole(end int64) error {
 	m := d.m
 	if len(m.Functions) != len(m.Bodies) {
@@ -366,7 +366,7 @@ func (d *decoder) code(r *Reader) error {
 			return err
 		}
 		body := Body{Offset: s.Offset(), Size: int(size)}
-		// Locals are run-length encoded: a few bytes can ask a compiler for
+		// Locals are run-length encoded: a few bytes can make a compiler allocate
 		// gigabytes, so they are summed here, in 64 bits.
 		groups, err := s.Count(2, uint64(s.Len()), "groups of locals")
 		if err != nil {

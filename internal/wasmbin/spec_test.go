@@ -14,7 +14,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/wasmbin"
 )
 
-// specDir is where the module of the Wasm engine keeps the binaries of the
+// specDir is where the Go module of the Wasm engine keeps the binaries of the
 // public specification tests.
 func specDir(t *testing.T) string {
 	t.Helper()
@@ -47,16 +47,16 @@ func readAll(b []byte) error {
 	return nil
 }
 
-// TestSpecification reads every module of the public tests. Those that are
-// valid must be read, or refused as unsupported where they use a proposal that
-// is not ours; those that are not encoded well must be refused. Whether a module
-// is valid also depends on the types of operands, which only a compiler checks:
-// of the invalid ones it is counted how many are refused.
+// TestSpecification reads every module of the public tests. Valid ones must be
+// read, or refused as unsupported if they use a proposal that is not supported.
+// Malformed ones must be refused. Validity also depends on the types of
+// operands, which only a compiler checks, so invalid ones that are refused are
+// just counted.
 func TestSpecification(t *testing.T) {
 	dir := specDir(t)
 	for _, c := range []struct {
 		suite string
-		ours  bool // all that it uses is supported
+		ours  bool // everything that it uses is supported
 	}{
 		{suite: "v1", ours: true},
 		{suite: "v2", ours: true},

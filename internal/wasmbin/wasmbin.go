@@ -1,24 +1,25 @@
 // Package wasmbin reads WebAssembly binaries strictly and decides which ones
-// may enter.
+// are admitted.
 //
-// Start with [Admit]: it says what a module is and wants, or why it is
-// refused. [Arrival] is Admit for a module that is still on its way. [Read] gives the module's parts to those who check or rewrite them,
-// [Code] the instructions of its functions.
+// Start with [Admit]: it describes a module, or says why it is refused.
+// [Arrival] is Admit for a module that is still arriving. [Read] returns the
+// parts of a module to those that check or rewrite it, and [Code] the
+// instructions of its functions.
 //
 // # Promises
 //
-//   - Bytes are never trusted: every length and count is held against the bytes
-//     that remain, and against a cap, before anything is allocated. Memory stays
-//     within a small multiple of the module's size; no input makes it panic.
-//   - Every section is consumed to its last byte, and every index that is read
-//     points at something. [Read] does not look at instructions, [Code] and
-//     [Admit] do; nothing here checks the types of operands, so a compiler still
-//     has to validate function bodies.
-//   - An error is an [*fault.Error] with a stable reason, the offset where reading
-//     stopped, and what to do.
-//   - Nothing here runs a module, keeps a reference into the caller's bytes
-//     after it returned (except an Arrival, and where a field says so), or
-//     holds state.
+//   - Bytes are never trusted: every length and count is checked against the
+//     bytes that remain, and against a cap, before anything is allocated. Memory
+//     stays within a small multiple of the module's size; no input causes a panic.
+//   - Every section is read to its last byte, and every index refers to something
+//     that exists. [Read] does not look at instructions; [Code] and [Admit] do.
+//     Nothing here checks the types of operands, so a compiler still has to
+//     validate function bodies.
+//   - An error is a [*fault.Error] with a stable reason, the offset where reading
+//     stopped, and a fix.
+//   - Nothing here runs a module or holds global state, and nothing keeps a
+//     reference to the caller's bytes after it returned (except an Arrival, and
+//     fields that say so).
 //
 // See "Why our own reader of Wasm?" in docs/RATIONALE.md.
 package wasmbin
@@ -28,17 +29,17 @@ import "math"
 // PageSize is the unit of a memory's size, in bytes.
 const PageSize = 65536
 
-// maxPages is the most that 32-bit addresses reach: 4 GiB.
+// maxPages is the most that 32 bits can address: 4 GiB.
 const maxPages = 65536
 
 // Module is a decoded module. Offsets count from the start of the file.
 type Module struct {
-	// Sections in the order of the file, custom ones among them.
+	// Sections in the order of the file, including custom ones.
 	Sections []Section
 	Types    []FuncType
 	Imports  []Import
-	// Functions holds the type index of each function that the module defines;
-	// imported functions come before them in the index space.
+	// Functions holds the type index of each function that the module defines. In
+	// the index space, imported functions come first.
 	Functions []uint32
 	Tables    []Table
 	Memories  []Memory
@@ -49,7 +50,7 @@ type Module struct {
 	// Elements and Data count the segments.
 	Elements int
 	Data     int
-	// Bodies has one entry for each of Functions.
+	// Bodies has one entry for each entry of Functions.
 	Bodies []Body
 
 	importedFuncs []uint32 // type indexes
@@ -59,7 +60,7 @@ type Module struct {
 	dataCount     *uint32
 }
 
-// Section is one section's place. Name is set for custom sections only.
+// Section is the place of one section. Name is set for custom sections only.
 type Section struct {
 	ID     byte
 	Name   string
@@ -67,7 +68,7 @@ type Section struct {
 	Size   int
 }
 
-// Numbers of the sections.
+// Section numbers.
 const (
 	SectionCustom byte = iota
 	SectionType
@@ -104,7 +105,7 @@ type FuncType struct {
 	Params, Results []ValType
 }
 
-// Kind of an import or an export.
+// Kind is the kind of an import or an export.
 type ExternKind byte
 
 // The kinds.
@@ -115,7 +116,7 @@ const (
 	ExternGlobal
 )
 
-// Import is one import. Type is the type index where Kind is a function.
+// Import is one import. Type is its type index if Kind is a function.
 type Import struct {
 	Module, Name string
 	Kind         ExternKind
@@ -129,8 +130,8 @@ type Export struct {
 	Index uint32
 }
 
-// Range is the limits of a table (elements) or a memory (pages). Max counts
-// only where HasMax is set.
+// Range holds the limits of a table (elements) or a memory (pages). Max counts
+// only if HasMax is set.
 type Range struct {
 	Min, Max uint64
 	HasMax   bool
@@ -162,11 +163,12 @@ type Body struct {
 	Code   int64  // offset of the first instruction
 }
 
-// NumFunctions is the size of the function index space: imported and defined.
+// NumFunctions returns the size of the function index space: imported and
+// defined.
 func (m *Module) NumFunctions() int { return len(m.importedFuncs) + len(m.Functions) }
 
-// FuncType gives the signature of the function at an index, imported ones
-// first. ok is false where there is no such function.
+// FuncType returns the signature of the function at an index, imported
+// functions first. ok is false if there is no such function.
 func (m *Module) FuncType(index uint32) (t FuncType, ok bool) {
 	typ := uint32(math.MaxUint32)
 	switch n := uint32(len(m.importedFuncs)); {
@@ -181,7 +183,7 @@ func (m *Module) FuncType(index uint32) (t FuncType, ok bool) {
 	return m.Types[typ], true
 }
 
-// Export finds an export by name, or nil.
+// Export returns the export with this name, or nil.
 func (m *Module) Export(name string) *Export {
 	for i := range m.Exports {
 		if m.Exports[i].Name == name {
@@ -191,8 +193,8 @@ func (m *Module) Export(name string) *Export {
 	return nil
 }
 
-// Read decodes a module. Caps are those of the large engines, not those of
-// [Limits]: use [Admit] for what strangers send.
+// Read decodes a module. Its caps are those of the large engines, not those of
+// [Limits]: use [Admit] for untrusted modules.
 func Read(b []byte) (*Module, error) {
 	if err := header(b); err != nil {
 		return nil, err

@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-// Module under assembly. Imports must be added before functions.
+// Module is a module being assembled. Imports must be added before functions.
 type Module struct {
 	types    []string
 	imports  [][]byte
@@ -27,14 +27,14 @@ type Module struct {
 	start    []byte
 	elements [][]byte
 	data     [][]byte
-	passive  bool // some data is
+	passive  bool // at least one data segment is passive
 }
 
-// New gives an empty module.
+// New returns an empty module.
 func New() *Module { return &Module{} }
 
-// Function gives a module with the exports of a function guest, whose body of
-// ruedo_call is code; it has one page of memory, not limited by itself.
+// Function returns a module with the exports of a function guest and code as
+// the body of ruedo_call. It has one page of memory and declares no maximum.
 func Function(code ...[]byte) *Module {
 	m := New()
 	m.Memory(1, -1)
@@ -48,8 +48,8 @@ func (m *Module) AsFunction(call uint32) {
 	m.Export("ruedo_abi_1", m.Func(">"))
 }
 
-// Command gives a module with the exports of a program, whose _start is code;
-// it has one page of memory, not limited by itself. Each import is
+// Command returns a module with the exports of a program and code as its
+// _start. It has one page of memory and declares no maximum. Each import is
 // "module.name:signature".
 func Command(imports []string, code ...[]byte) *Module {
 	m := New()
@@ -63,8 +63,8 @@ func Command(imports []string, code ...[]byte) *Module {
 	return m
 }
 
-// Type adds a signature such as "iI>i" (i is i32, I is i64, f, F) and gives its
-// index.
+// Type adds a signature such as "iI>i" (i is i32, I is i64, f, F) and returns
+// its index.
 func (m *Module) Type(sig string) uint32 {
 	if i := slices.Index(m.types, sig); i >= 0 {
 		return uint32(i)
@@ -73,7 +73,7 @@ func (m *Module) Type(sig string) uint32 {
 	return uint32(len(m.types) - 1)
 }
 
-// Import adds an imported function and gives its index.
+// Import adds an imported function and returns its index.
 func (m *Module) Import(module, name, sig string) uint32 {
 	m.ImportRaw(module, name, Cat([]byte{0}, U32(m.Type(sig))))
 	m.nimports++
@@ -85,7 +85,8 @@ func (m *Module) ImportRaw(module, name string, desc []byte) {
 	m.imports = append(m.imports, Cat(Str(module), Str(name), desc))
 }
 
-// Func adds a function without locals and gives its index; its `end` is added.
+// Func adds a function without locals and returns its index. It appends the
+// `end`.
 func (m *Module) Func(sig string, code ...[]byte) uint32 {
 	return m.FuncLocals(sig, []byte{0}, code...)
 }
@@ -97,8 +98,8 @@ func (m *Module) FuncLocals(sig string, locals []byte, code ...[]byte) uint32 {
 	return uint32(m.nimports + len(m.funcs) - 1)
 }
 
-// Memory adds a memory of pages, exported as "memory" if it is the first; max
-// below zero means none.
+// Memory adds a memory of pages, exported as "memory" if it is the first. A
+// negative max means no maximum.
 func (m *Module) Memory(minimum, maximum int64) {
 	if len(m.memories) == 0 {
 		m.exports = append(m.exports, Cat(Str("memory"), []byte{2, 0}))
@@ -121,7 +122,7 @@ func (m *Module) Table(minimum uint32) {
 // TableRaw adds a table with any encoding.
 func (m *Module) TableRaw(b []byte) { m.tables = append(m.tables, b) }
 
-// Global adds a mutable i64 global and gives its index.
+// Global adds a mutable i64 global and returns its index.
 func (m *Module) Global(init int64) uint32 {
 	m.globals = append(m.globals, Cat([]byte{0x7e, 1, 0x42}, S64(init), []byte{0x0b}))
 	return uint32(len(m.globals) - 1)
@@ -158,7 +159,7 @@ func (m *Module) Data(offset int32, b []byte) {
 // DataRaw adds a data segment with any encoding.
 func (m *Module) DataRaw(b []byte) { m.data = append(m.data, b) }
 
-// PassiveData keeps bytes that only memory.init reads, and gives the segment's
+// PassiveData adds bytes that only memory.init reads, and returns the segment's
 // index.
 func (m *Module) PassiveData(b []byte) uint32 {
 	m.passive = true
@@ -268,7 +269,7 @@ func I64(v int64) []byte { return Cat([]byte{0x42}, S64(v)) }
 // Call is call.
 func Call(i uint32) []byte { return Cat([]byte{0x10}, U32(i)) }
 
-// CallWith is constant i32 arguments and a call.
+// CallWith passes constant i32 arguments to a call.
 func CallWith(i uint32, args ...int32) []byte {
 	var b []byte
 	for _, a := range args {
@@ -280,7 +281,7 @@ func CallWith(i uint32, args ...int32) []byte {
 // Drop is drop.
 func Drop() []byte { return []byte{0x1a} }
 
-// Loop runs code for ever.
+// Loop runs code forever.
 func Loop(code ...[]byte) []byte {
 	return Cat([]byte{0x03, 0x40}, Cat(code...), []byte{0x0c, 0x00, 0x0b})
 }

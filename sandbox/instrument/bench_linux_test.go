@@ -14,8 +14,8 @@ import (
 	"github.com/ruedo-dev/ruedo/sandbox/instrument"
 )
 
-// cpu is what the thread has used. Neighbours on the machine count less in it
-// than in what the clock says.
+// cpu returns the processor time that the thread has used. Other load on the
+// machine affects it less than it affects wall time.
 func cpu(tb testing.TB) time.Duration {
 	var ts unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &ts); err != nil {
@@ -29,7 +29,7 @@ func median(x []float64) float64 {
 	return x[len(x)/2]
 }
 
-// BenchmarkRewrite says what a megabyte costs.
+// BenchmarkRewrite measures the cost per megabyte.
 func BenchmarkRewrite(b *testing.B) {
 	wasm := goGuest(b, "work")
 	runtime.LockOSThread()
@@ -46,7 +46,7 @@ func BenchmarkRewrite(b *testing.B) {
 	b.ReportMetric(median(ms), "cpu-ms/MB")
 }
 
-// BenchmarkCompile compares the compiler's work, and the size of the code.
+// BenchmarkCompile compares the compiler's work and the size of the code.
 func BenchmarkCompile(b *testing.B) {
 	wasm := goGuest(b, "work")
 	plain, res := rewrite(b, wasm, instrument.Options{}), rewrite(b, wasm, metered)
@@ -68,8 +68,8 @@ func BenchmarkCompile(b *testing.B) {
 	b.ReportMetric(float64(len(res.Wasm))/float64(len(plain.Wasm)), "size/native")
 }
 
-// BenchmarkMetered compares loads as they are, metered, and with the way of the
-// engine to stop them, in turn.
+// BenchmarkMetered compares loads unmodified, metered, and stoppable by the
+// engine's own means, in turns.
 func BenchmarkMetered(b *testing.B) {
 	var all []float64
 	group := func(name string, wasm []byte, loads []load) {
@@ -96,7 +96,7 @@ func BenchmarkMetered(b *testing.B) {
 				for i := 0; b.Loop(); i++ {
 					base := run(native)
 					ratios = append(ratios, run(ours)/base)
-					if i < 3 { // it takes long
+					if i < 3 { // it is slow
 						closings = append(closings, run(closing)/base)
 					}
 				}

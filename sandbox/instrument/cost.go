@@ -4,12 +4,13 @@ import "github.com/ruedo-dev/ruedo/internal/wasmbin"
 
 // Units of work, and where they are charged.
 const (
-	// span is the most that code without a loop does between two tests.
+	// span is how much code without a loop can cost between two tests.
 	span = 1024
-	// leafCost is what a function may leave to its caller's price of a call.
+	// leafCost is how much of its cost a function can leave to the caller, which
+	// pays for it with the call.
 	leafCost = 24
-	// leafSize is how long the code of a function may be that is looked at for
-	// whether it is a leaf.
+	// leafSize is the largest code of a function that is examined for being a
+	// leaf, in bytes.
 	leafSize = 96
 
 	costCall     = 4 + leafCost
@@ -21,14 +22,15 @@ const (
 	costRefFunc  = 8
 
 	// smallBulk is the length up to which memory is filled or copied in place and
-	// without a test. Constant lengths cost a unit for so many bytes, others a unit
-	// for each. With costBulk it bounds what is done between two tests.
+	// without a test. A constant length costs one unit for each smallBulkRate
+	// bytes, any other length one unit per byte. With costBulk it bounds the work
+	// between two tests.
 	smallBulk     = 4096
 	smallBulkRate = 8
 )
 
-// costOf is the price of an instruction that neither moves control nor depends
-// on a length.
+// costOf returns the price of an instruction that neither moves control nor
+// depends on a length.
 func costOf(op wasmbin.Op) int {
 	switch {
 	case op < wasmbin.OpI32DivS:

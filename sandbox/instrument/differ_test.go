@@ -14,14 +14,14 @@ import (
 	"github.com/ruedo-dev/ruedo/sandbox/instrument"
 )
 
-// trial is what came of running a program.
+// trial is the result of running a program.
 type trial struct {
-	outcome string // of every call, with all state behind it
+	outcome string // of every call, followed by all state
 	calls   int
 	fuel    []int64 // burnt by each call that did not trap
 }
 
-// try runs a program: as it is (res nil), or rewritten.
+// try runs a program: unmodified (res nil), or rewritten.
 func try(t testing.TB, h *host, wasm []byte, res *instrument.Result) trial {
 	t.Helper()
 	ctx := t.Context()
@@ -62,7 +62,7 @@ func try(t testing.TB, h *host, wasm []byte, res *instrument.Result) trial {
 	return r
 }
 
-// account is the sum of what a module has burnt up to now.
+// account returns the sum of what a module has burnt so far.
 func (h *host) account(m api.Module) int64 {
 	if m.ExportedGlobal(instrument.ExportFuel) == nil {
 		return 0
@@ -71,7 +71,7 @@ func (h *host) account(m api.Module) int64 {
 	return h.used
 }
 
-// withEnv adds what programs import.
+// withEnv adds the functions that programs import.
 func (h *host) withEnv(t testing.TB) *host {
 	t.Helper()
 	i32, i64 := api.ValueTypeI32, api.ValueTypeI64
@@ -84,8 +84,8 @@ func (h *host) withEnv(t testing.TB) *host {
 	return h
 }
 
-// compare runs a program as it is, metered with two sizes of slices, and with
-// every instruction counted. It gives what was charged and what it cost.
+// compare runs a program unmodified, metered with two sizes of slices, and with
+// every instruction counted. It returns what was charged and what it cost.
 func compare(t *testing.T, wasm []byte) (calls int, charged, cost int64) {
 	t.Helper()
 	metered := rewrite(t, wasm, instrument.Options{Meter: true, MemoryMaxPages: 100, TableMax: 100})
@@ -122,7 +122,7 @@ func compare(t *testing.T, wasm []byte) (calls int, charged, cost int64) {
 	return want.calls, charged, cost
 }
 
-// TestPrograms compares random programs to what they were rewritten to.
+// TestPrograms compares random programs with their rewritten versions.
 func TestPrograms(t *testing.T) {
 	n := uint64(200 / share)
 	if testing.Short() {

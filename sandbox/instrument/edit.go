@@ -2,8 +2,8 @@ package instrument
 
 import "github.com/ruedo-dev/ruedo/internal/wasmbin"
 
-// edit replaces a piece of a function's code. Those of a function stand in the
-// order of the code and do not overlap.
+// edit replaces a piece of a function's code. The edits of a function are in
+// the order of the code and do not overlap.
 type edit struct {
 	kind    editKind
 	at, end int    // in the given file
@@ -17,7 +17,7 @@ type editKind uint8
 const (
 	editIndex editKind = iota // write index
 	editCall                  // call index
-	editBulk                  // charge the length, and call index where it is long
+	editBulk                  // charge the length, and call index if it is long
 	editAdd                   // charge
 	editCheck                 // charge and test
 	editLoop                  // a loop with one test, around the unrolled body
@@ -28,7 +28,7 @@ func (f *function) edit(e edit) int {
 	return len(f.edits) - 1
 }
 
-// write appends the body that stands in the file from at to end, with its edits.
+// write appends the body between the file offsets at and end, with its edits.
 func (f *function) write(out []byte, at, end int) []byte {
 	file := f.rw.file
 	if f.lengths {
@@ -63,22 +63,22 @@ func (f *function) write(out []byte, at, end int) []byte {
 	return append(out, file[at:end]...)
 }
 
-// addLocal copies the locals of a body that begins at an offset, with one more
-// for lengths, and gives the offset behind them.
+// addLocal copies the locals of a body from an offset, adds one for lengths,
+// and returns the offset after them.
 func (f *function) addLocal(out []byte, at int) ([]byte, int) {
 	code := int(f.body.Code)
 	r := wasmbin.NewReader(f.rw.file[at:code], int64(at))
 	groups, err := r.U32()
 	if err != nil {
-		return out, at // not after Read
+		return out, at // impossible after Read
 	}
 	out = appendU32(out, groups+1)
 	out = append(out, f.rw.file[r.Offset():code]...)
 	return append(out, 1, byte(wasmbin.I32)), code
 }
 
-// bulkInPlace charges for a length before the instruction, without a test unless
-// it is so long that a helper has to do it.
+// bulkInPlace charges for a length in front of the instruction. It needs no
+// test, because a helper handles the long ones.
 func (f *function) bulkInPlace(out []byte, e *edit) []byte {
 	length := uint32(f.code.Locals())
 	a := asm(out).index(wasmbin.OpLocalTee, length).get(length).i32(smallBulk).op(wasmbin.OpI32GtU)
@@ -89,13 +89,13 @@ func (f *function) bulkInPlace(out []byte, e *edit) []byte {
 	return a.end()
 }
 
-// charge takes a constant from the fuel.
+// charge subtracts a constant from the fuel.
 func (rw *rewriter) charge(out []byte, cost int) []byte {
 	return asm(out).index(wasmbin.OpGlobalGet, rw.fuel()).i64(int64(cost)).op(wasmbin.OpI64Sub).index(wasmbin.OpGlobalSet, rw.fuel())
 }
 
-// check calls refuel where the fuel is below zero: after a guest was stopped it
-// still is, so that it stops again.
+// check calls refuel if the fuel is below zero. After a guest was stopped its
+// fuel is still negative, so it stops again.
 func (rw *rewriter) check(out []byte) []byte {
 	rw.res.Checks++
 	return asm(out).index(wasmbin.OpGlobalGet, rw.fuel()).i64(0).op(wasmbin.OpI64LtS).

@@ -42,7 +42,7 @@ type asm []byte
 
 func (a asm) op(op wasmbin.Op) asm {
 	if op > 0xff {
-		return append(a, byte(op>>8), byte(op)) // numbers of those used here are below 0x80
+		return append(a, byte(op>>8), byte(op)) // the numbers used here are below 0x80
 	}
 	return append(a, byte(op))
 }
@@ -57,7 +57,7 @@ func (a asm) i32(v int32) asm { return appendSigned(a.op(wasmbin.OpI32Const), in
 
 func (a asm) i64(v int64) asm { return appendSigned(a.op(wasmbin.OpI64Const), v) }
 
-// block opens a block, loop or if without parameters and results.
+// block opens a block, loop or if without parameters or results.
 func (a asm) block(op wasmbin.Op) asm { return append(a.op(op), 0x40) }
 
 func (a asm) end() asm { return a.op(wasmbin.OpEnd) }

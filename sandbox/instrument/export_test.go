@@ -2,9 +2,9 @@ package instrument
 
 import "github.com/ruedo-dev/ruedo/internal/wasmbin"
 
-// Exact rewrites a module so that it counts, in its fuel, the price of every
-// single instruction when it runs, and never calls refuel: what metering must
-// not charge less than.
+// Exact rewrites a module so that it adds the price of every instruction that
+// runs to its fuel, and never calls refuel. Metering must not charge less than
+// that.
 func Exact(wasm []byte) (*Result, error) {
 	m, err := wasmbin.Read(wasm)
 	if err != nil {
@@ -70,5 +70,5 @@ func (f *function) exactly(length int64) {
 	}
 }
 
-// LeafCost is what a function may leave to its caller.
+// LeafCost is the cost that a function can leave to its caller.
 const LeafCost = leafCost

@@ -2,14 +2,14 @@ package instrument
 
 import "github.com/ruedo-dev/ruedo/internal/wasmbin"
 
-// state is what is known at a point of the code.
+// state is what is known at one point of the code.
 type state struct {
-	acc  int  // spent since the last charge, on the most expensive path that leads here
-	paid bool // on every path that leads here there was a test since the function was entered
+	acc  int  // spent since the last charge, on the most expensive path to here
+	paid bool // every path to here passed a test since the function was entered
 	dead bool // no path leads here
 }
 
-// join is the state where two paths meet.
+// join returns the state at the point where two paths meet.
 func (s state) join(o state) state {
 	switch {
 	case s.dead:
@@ -24,15 +24,15 @@ func (s state) join(o state) state {
 // lead to its end, those to a loop back to its head.
 type frame struct {
 	op     wasmbin.Op // OpElse in the second half of an if
-	before state      // at the block's beginning, behind the condition of an if
-	label  state      // of all branches to the label
+	before state      // at the beginning of the block, after the condition of an if
+	label  state      // joined over all branches to the label
 
 	// Of loops:
 	at     int // where it begins
-	head   int // the edit behind its head, to be priced at its end
+	head   int // the edit after its head, priced at its end
 	entry  int // the edit before it
 	copies int // of its body; 0 if it is not unrolled
-	carry  int // what was spent before and is in the state within; -1 if that is charged
+	carry  int // spent before the loop and carried in its state; -1 if it is charged
 }
 
 // flow follows control through a function, or through the body of a loop.
@@ -51,16 +51,16 @@ func (f *flow) open(op wasmbin.Op) *frame {
 	return &f.frames[len(f.frames)-1]
 }
 
-// target is the frame that a label names.
+// target returns the frame that a label refers to.
 func (f *flow) target(label uint32) *frame { return &f.frames[len(f.frames)-1-int(label)] }
 
-// branch adds the present state to those that a label is reached with.
+// branch joins the present state into the label's state.
 func (f *flow) branch(label uint32) {
 	t := f.target(label)
 	t.label = t.label.join(f.state)
 }
 
-// otherwise goes to the else of the innermost if.
+// otherwise enters the else of the innermost if.
 func (f *flow) otherwise() {
 	f.branch(0)
 	t := f.target(0)
@@ -68,12 +68,12 @@ func (f *flow) otherwise() {
 	f.state = t.before
 }
 
-// close ends the innermost block and gives its frame.
+// close ends the innermost block and returns its frame.
 func (f *flow) close() frame {
 	t := *f.target(0)
 	f.frames = f.frames[:len(f.frames)-1]
 	switch t.op {
-	case wasmbin.OpLoop: // its end is reached from above only
+	case wasmbin.OpLoop: // only falling through reaches its end
 	case wasmbin.OpIf: // without else: a false condition leads here
 		f.state = f.join(t.label).join(t.before)
 	default:

@@ -2,16 +2,16 @@ package instrument
 
 import "github.com/ruedo-dev/ruedo/internal/wasmbin"
 
-// function walks one function, decides what it is charged and where, and writes
-// the new body. It is reused from function to function.
+// function walks one function, decides what is charged and where, and writes
+// the new body. It is reused for every function.
 type function struct {
 	flow
 	rw    *rewriter
 	code  *wasmbin.Code
 	edits []edit
 	loop  loop
-	// constant is what the instruction before pushed, if that was an i32.const;
-	// otherwise it is below zero.
+	// constant is what the previous instruction pushed if it was an i32.const,
+	// otherwise negative.
 	constant int64
 	body     wasmbin.Body
 	lengths  bool // it needs a local for lengths
@@ -47,7 +47,7 @@ func (rw *rewriter) code() ([]byte, error) {
 	return append(n, out...), nil
 }
 
-// walk reads the i-th body and leaves its edits.
+// walk reads the i-th body and records its edits.
 func (f *function) walk(i int) error {
 	f.code.Open(i)
 	f.edits = f.edits[:0]
@@ -66,12 +66,12 @@ func (f *function) walk(i int) error {
 	return f.code.Err()
 }
 
-// step follows one instruction.
+// step handles one instruction.
 func (f *function) step() {
 	c := f.code
 	length := f.constant
 	f.constant = -1
-	if c.Op >= wasmbin.OpDrop && c.Op < wasmbin.OpRefNull { // most of all
+	if c.Op >= wasmbin.OpDrop && c.Op < wasmbin.OpRefNull { // the most frequent ones
 		f.spend(costOf(c.Op))
 		if c.Op == wasmbin.OpI32Const {
 			f.constant = int64(uint32(c.Value))
@@ -113,7 +113,7 @@ func (f *function) step() {
 		f.dead = f.dead || c.Op == wasmbin.OpBr
 	case wasmbin.OpBrTable:
 		f.spend(costSwitch)
-		// First out of the function, because that charges.
+		// The branch out of the function goes first, because it charges.
 		for _, l := range c.Labels {
 			if int(l) == len(f.frames)-1 {
 				f.leave()
@@ -141,8 +141,8 @@ func (f *function) step() {
 	}
 }
 
-// spend adds the price of the instruction; if it would be too much without a
-// test, there is one before it.
+// spend adds the price of the instruction. If that is too much without a test,
+// it puts one in front.
 func (f *function) spend(n int) {
 	if f.dead {
 		return
@@ -153,21 +153,21 @@ func (f *function) spend(n int) {
 	f.acc += n
 }
 
-// test makes sure that the function was tested on each path that leads here.
+// test makes sure that every path to here passed a test in this function.
 func (f *function) test() {
 	if !f.dead && !f.paid {
 		f.check(f.code.Start, max(f.acc, 1))
 	}
 }
 
-// check charges and tests.
+// check inserts a charge and a test.
 func (f *function) check(at, cost int) {
 	f.edit(edit{kind: editCheck, at: at, end: at, cost: cost})
 	f.acc, f.paid = 0, true
 }
 
-// leave charges what has been spent before control may leave the function, but
-// for what is in the caller's price.
+// leave charges what was spent, because control can leave the function here. A
+// cost of up to leafCost is left to the caller, which pays for it with the call.
 func (f *function) leave() {
 	if !f.dead && f.acc > leafCost {
 		f.edit(edit{kind: editAdd, at: f.code.Start, end: f.code.Start, cost: f.acc})
@@ -203,15 +203,15 @@ func (f *function) call() {
 	}
 }
 
-// reindex writes the function that the instruction names with its new index.
+// reindex replaces the index in the instruction with the function's new one.
 func (f *function) reindex() {
 	if i := f.rw.shift(f.code.Index); i != f.code.Index {
 		f.edit(edit{kind: editIndex, at: f.code.Start + 1, end: f.code.End, index: i})
 	}
 }
 
-// bulk leaves small and constant lengths as they are, charges others when they
-// are known, and lets a helper do long ones in pieces.
+// bulk leaves small constant lengths unchanged, charges others once they are
+// known, and has a helper process long ones in pieces.
 func (f *function) bulk(length int64) {
 	switch {
 	case f.dead:
@@ -228,7 +228,7 @@ func (f *function) bulk(length int64) {
 	}
 }
 
-// pay lets a helper charge for the length, which is on top of the stack.
+// pay has a helper charge for the length on top of the stack.
 func (f *function) pay() {
 	if f.dead {
 		return
@@ -241,8 +241,8 @@ func (f *function) pay() {
 	f.edit(edit{kind: editCall, at: f.code.Start, end: f.code.Start, index: f.rw.helper(h)})
 }
 
-// findLeaves looks at the small functions for those without loops and calls
-// that cost so little that their callers pay for them.
+// findLeaves finds the small functions without loops and calls that cost so
+// little that their callers pay for them.
 func (rw *rewriter) findLeaves(code *wasmbin.Code) error {
 	rw.leaf = make([]bool, len(rw.m.Bodies))
 	for i, b := range rw.m.Bodies {

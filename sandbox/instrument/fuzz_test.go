@@ -12,8 +12,8 @@ import (
 	"github.com/ruedo-dev/ruedo/sandbox/instrument"
 )
 
-// FuzzRewrite takes any bytes: what the compiler takes, it takes rewritten too,
-// and what it does not take it does not take rewritten.
+// FuzzRewrite takes arbitrary bytes: the compiler accepts the rewritten module
+// exactly if it accepts the original.
 func FuzzRewrite(f *testing.F) {
 	f.Add(guest(), byte(1))
 	b, _ := handwritten()
@@ -51,7 +51,7 @@ func FuzzRewrite(f *testing.F) {
 			if !ok {
 				t.Fatalf("%v is not an *Error", err)
 			}
-			// The compiler lets some numbers pass whose unused bits are wrong.
+			// The compiler accepts some numbers whose unused bits are wrong.
 			if e.Reason == fault.Malformed && readErr == nil && !strings.Contains(e.Message, "signed number") && compile(wasm) == nil {
 				t.Fatalf("the compiler takes it, and it is refused: %v", err)
 			}
@@ -70,17 +70,17 @@ func FuzzRewrite(f *testing.F) {
 	})
 }
 
-// mended is an error that rewriting takes away: that names are damaged, which
-// are written anew, or that a custom section has an empty one, which the compiler
-// does not read at the end of a file; and that ref.func takes the start function
-// without it being declared, which its export does.
+// mended reports whether rewriting removes an error. Damaged names are written
+// again. Custom sections are removed, even one with an empty name, which the
+// compiler cannot read at the end of a file. And ref.func of the start function
+// becomes valid, because exporting the function declares it.
 func mended(err error) bool {
 	return err != nil && (strings.Contains(err.Error(), "section custom") || strings.Contains(err.Error(), "custom section name") ||
 		strings.Contains(err.Error(), "undeclared function index"))
 }
 
-// TestSpecModulesValidate rewrites every module of the public tests, of which
-// most are not valid.
+// TestSpecModulesValidate rewrites every module of the public tests, most of
+// which are invalid.
 func TestSpecModulesValidate(t *testing.T) {
 	if testing.Short() {
 		t.Skip("compiles thousands of modules")

@@ -33,10 +33,10 @@ func goGuest(tb testing.TB, name string) []byte {
 	return b
 }
 
-// load is one of the things that guests do.
+// load is one of the loads of the guests.
 type load struct {
 	name       string
-	few, often uint64 // how much of it, for a test and for a benchmark
+	few, often uint64 // how much of it, in a test and in a benchmark
 }
 
 func goLoads() []load {
@@ -46,7 +46,7 @@ func goLoads() []load {
 	}
 }
 
-// reactor makes an instance of a guest that was built in c-shared mode.
+// reactor starts a guest that was built in c-shared mode.
 func (h *host) reactor(tb testing.TB, wasm []byte, res *instrument.Result) api.Module {
 	tb.Helper()
 	wasi_snapshot_preview1.MustInstantiate(tb.Context(), h)
@@ -62,9 +62,9 @@ func (h *host) reactor(tb testing.TB, wasm []byte, res *instrument.Result) api.M
 	return m
 }
 
-// TestGoGuest runs a real program with a garbage collector and goroutines: all
-// results and every byte of its memory are the same, and the fuel is, whatever
-// is given at once.
+// TestGoGuest runs a real program with a garbage collector and goroutines. All
+// results and every byte of its memory stay the same, and so does the fuel,
+// however much is given at a time.
 func TestGoGuest(t *testing.T) {
 	if testing.Short() || share > 1 {
 		t.Skip("compiles a large guest four times")
@@ -103,12 +103,12 @@ func TestGoGuest(t *testing.T) {
 	t.Logf("%d units, %d refuels\n%s", used, h.refuels, want)
 }
 
-// handwritten are small loads of the kind that meters are worst at. Each takes
-// how often and gives an i32.
+// handwritten are small loads of the kind that is worst for meters. Each takes
+// the number of rounds and returns an i32.
 func handwritten() ([]byte, []load) {
 	get := func(i uint32) []byte { return w.Cat([]byte{0x20}, w.U32(i)) }
 	set := func(i uint32) []byte { return w.Cat([]byte{0x21}, w.U32(i)) }
-	// again: local 0 counts down to zero.
+	// repeat: local 0 counts down to zero.
 	again := w.Cat(get(0), w.I32(1), []byte{0x6b, 0x22, 0, 0x0d, 0})
 	loop := func(body ...[]byte) []byte { return w.Cat([]byte{0x03, 0x40}, w.Cat(body...), again, []byte{0x0b}) }
 	locals := w.Vec([]byte{3, 0x7f})

@@ -6,33 +6,33 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/wasmbin"
 )
 
-// helper is a function that is added to the module where it is needed.
+// helper is a function that is added to modules that need it.
 type helper uint8
 
 const (
-	// helperFill and helperCopy do memory.fill and memory.copy with a test, and
-	// in pieces.
+	// helperFill and helperCopy implement memory.fill and memory.copy in pieces,
+	// with a test for each.
 	helperFill helper = iota
 	helperCopy
-	// helperPayBytes and helperPayElements charge for the length that they take
-	// and give back.
+	// helperPayBytes and helperPayElements charge for the length that they take,
+	// and return it.
 	helperPayBytes
 	helperPayElements
 )
 
 const (
 	// bulkPiece is how many bytes are filled or copied between two tests. Each
-	// costs a unit.
+	// byte costs one unit.
 	bulkPiece = 256 << 10
-	// The most that helperPay charges for: more than that is out of bounds, and
-	// must trap rather than exhaust the fuel.
+	// The largest lengths that helperPay charges for. Anything longer is out of
+	// bounds, and must trap rather than exhaust the fuel.
 	payBytes    = 32 << 20
 	payElements = 1 << 20
-	// costElement is the price of an element of a table.
+	// costElement is the price of one element of a table.
 	costElement = 8
 )
 
-// helper gives the index, in the new module, of a helper.
+// helper returns the index of a helper in the new module.
 func (rw *rewriter) helper(h helper) uint32 {
 	i := slices.Index(rw.helpers, h)
 	if i < 0 {
@@ -49,7 +49,7 @@ func (h helper) typeIndex(rw *rewriter) uint32 {
 	return rw.typeOfPay()
 }
 
-// name for traces.
+// name appears in traces.
 func (h helper) name() string {
 	switch h {
 	case helperFill:
@@ -75,15 +75,15 @@ func (h helper) body(rw *rewriter) []byte {
 	return a.end()
 }
 
-// Locals of the helpers that do bulk operations.
+// Locals of the bulk helpers.
 const (
 	localTo   = iota
 	localFrom // or the value
 	localLen
 )
 
-// fill is memory.fill. Where the whole is out of bounds one instruction must
-// find out, because it writes nothing then.
+// fill implements memory.fill. If the whole range is out of bounds, a single
+// instruction must detect that, because it then writes nothing.
 func (rw *rewriter) fill(a asm) asm {
 	fill := func(a asm) asm { return append(a.op(wasmbin.OpMemoryFill), 0) }
 	all := func(a asm) asm { return fill(a.get(localTo).get(localFrom).get(localLen)) }
@@ -99,7 +99,7 @@ func (rw *rewriter) fill(a asm) asm {
 	return all(rw.check(a))
 }
 
-// copy is memory.copy: from the end where the target lies behind the source.
+// copy implements memory.copy: from the end if the target is behind the source.
 func (rw *rewriter) copy(a asm) asm {
 	copy := func(a asm) asm { return append(a.op(wasmbin.OpMemoryCopy), 0, 0) }
 	all := func(a asm) asm { return copy(a.get(localTo).get(localFrom).get(localLen)) }
@@ -125,7 +125,8 @@ func (rw *rewriter) copy(a asm) asm {
 	return all(rw.check(a))
 }
 
-// pay charges for a length, each of whose units costs so much, and gives it back.
+// pay charges for a length and returns it: each per unit, for no more units
+// than most.
 func (rw *rewriter) pay(a asm, most int32, each int64) asm {
 	a = a.index(wasmbin.OpGlobalGet, rw.fuel())
 	a = a.get(0).i32(most).get(0).i32(most).op(wasmbin.OpI32LtU).op(wasmbin.OpSelect).op(wasmbin.OpI64ExtendI32U)
@@ -135,18 +136,19 @@ func (rw *rewriter) pay(a asm, most int32, each int64) asm {
 
 func (rw *rewriter) chargePiece(a asm) asm { return rw.check(rw.charge(a, bulkPiece)) }
 
-// chargeLength charges for a length in bytes, which a local holds.
+// chargeLength charges for a length in bytes, held in a local.
 func (rw *rewriter) chargeLength(a asm, local uint32) asm {
 	a = a.index(wasmbin.OpGlobalGet, rw.fuel()).get(local).op(wasmbin.OpI64ExtendI32U)
 	return a.op(wasmbin.OpI64Sub).index(wasmbin.OpGlobalSet, rw.fuel())
 }
 
-// advance adds a piece to a local, or takes it off.
+// advance adds a piece to a local, or subtracts it.
 func (a asm) advance(local uint32, op wasmbin.Op) asm {
 	return a.get(local).i32(bulkPiece).op(op).set(local)
 }
 
-// outOfBounds opens an if for what begins at a local and is too long.
+// outOfBounds opens an if that is taken when a range that starts at a local is
+// too long.
 func (a asm) outOfBounds(local uint32) asm {
 	a = a.get(local).op(wasmbin.OpI64ExtendI32U).get(localLen).op(wasmbin.OpI64ExtendI32U).op(wasmbin.OpI64Add)
 	a = append(a.op(wasmbin.OpMemorySize), 0).op(wasmbin.OpI64ExtendI32U).i64(16).op(wasmbin.OpI64Shl)

@@ -12,15 +12,15 @@ import (
 	"github.com/ruedo-dev/ruedo/sandbox/instrument"
 )
 
-// features are what the reader knows.
+// features are those that the reader supports.
 const features = api.CoreFeaturesV2 | experimental.CoreFeaturesTailCall | experimental.CoreFeaturesExtendedConst
 
-// meter gives fuel to metered guests, and keeps the account.
+// meter gives fuel to metered guests and keeps account of it.
 type meter struct {
 	slice   int64
-	limit   int64 // of the sum; 0 is none
+	limit   int64 // of the sum; 0 means no limit
 	refuels int
-	given   map[api.Module]int64 // what is in the tank at most
+	given   map[api.Module]int64 // the most that can be in the tank
 	used    int64
 }
 
@@ -38,7 +38,8 @@ func (mt *meter) refuel(_ context.Context, m api.Module, _ []uint64) {
 	mt.given[m] = mt.slice
 }
 
-// settle takes what a module has burnt since it was given fuel to the account.
+// settle adds what a module has burnt since it was last refuelled to the
+// account.
 func (mt *meter) settle(m api.Module) {
 	g, ok := m.ExportedGlobal(instrument.ExportFuel).(api.MutableGlobal)
 	if !ok {
@@ -75,8 +76,8 @@ func newHost(t testing.TB, slice int64) *host {
 	return h
 }
 
-// instantiate makes an instance of a module as it is, or of what it was
-// rewritten to, up to and including its start function.
+// instantiate starts a module, unmodified or rewritten, including its start
+// function.
 func (h *host) instantiate(ctx context.Context, wasm []byte, res *instrument.Result, cfg wazero.ModuleConfig) (api.Module, error) {
 	if res == nil {
 		return h.InstantiateWithConfig(ctx, wasm, cfg.WithStartFunctions())
@@ -98,7 +99,7 @@ func (h *host) instantiate(ctx context.Context, wasm []byte, res *instrument.Res
 	return m, nil
 }
 
-// rewrite does so for the whole of a test.
+// rewrite rewrites a module in a test.
 func rewrite(t testing.TB, wasm []byte, o instrument.Options) *instrument.Result {
 	t.Helper()
 	res, err := instrument.Rewrite(wasm, o)

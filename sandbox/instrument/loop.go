@@ -10,23 +10,23 @@ import "github.com/ruedo-dev/ruedo/internal/wasmbin"
 //
 //	block loop TEST (block BODY br 2 end) ... BODY end end
 //
-// where a branch back to the head leads out of a copy's own block and so into
-// the next copy, and running off the end of a copy leaves both outer blocks.
+// A branch back to the head leaves the block of its copy and so continues with
+// the next copy. Running off the end of a copy leaves both outer blocks.
 const (
-	unrollSize   = unrollBytes / 2 // bytes of a body that is looked at
+	unrollSize   = unrollBytes / 2 // largest body that is considered, in bytes
 	unrollCopies = 8
 	unrollCost   = 96  // of all copies
-	unrollBytes  = 160 // the same: larger loops gain less than their copies weigh
+	unrollBytes  = 160 // the same: larger loops gain less than their copies cost
 )
 
-// loop is what is known of the body of a loop that is looked at ahead.
+// loop describes the body of a loop that was read ahead.
 type loop struct {
 	flow
 	labels []label
-	blobs  []byte // unrolled bodies of the present function
+	blobs  []byte // unrolled bodies of the current function
 }
 
-// label is a place in the body where a branch names a label.
+// label is a place in the body where an instruction refers to a label.
 type label struct {
 	at, end int
 	index   uint32
@@ -54,20 +54,20 @@ func (f *function) openLoop() {
 	}
 }
 
-// closeLoop prices the head of a loop: each time it is passed, it charges for
-// the most expensive way back to it.
+// closeLoop prices the head of a loop: each pass charges for the most expensive
+// way back to it.
 //
-// Mostly that is in advance: when the loop is left at its end, its last round is
-// paid for already. What little was spent on the way to the loop is carried
-// through it, so that what comes behind pays for both at once. Where it is more,
-// the head charges for it the first time, or what is before for the rest, and the
-// last round is still to be paid.
+// Usually it charges in advance: when the loop is left at its end, its last
+// round is already paid for. If little was spent before the loop, that is
+// carried through it, and the code after the loop pays for both. If it was
+// more, either the head charges for it in the first round, or the code before
+// the loop charges for the rest, and the last round is still to be paid.
 func (f *function) closeLoop(t frame) {
 	head, entry := &f.edits[t.head], &f.edits[t.entry]
 	if t.before.dead {
 		return
 	}
-	if t.label.dead { // nothing leads back
+	if t.label.dead { // no path leads back
 		head.cost = max(t.before.acc, 1)
 		return
 	}
@@ -86,9 +86,9 @@ func (f *function) closeLoop(t frame) {
 	}
 }
 
-// lookAhead reads the body of the loop that the code stands before and says
-// how many copies of it to make and what one of them costs; 0 where it is not
-// to be unrolled.
+// lookAhead reads the body of the loop in front of the code. It returns how
+// many copies to make and what one of them costs; 0 copies if the loop should
+// not be unrolled.
 func (f *function) lookAhead() (copies, cost int) {
 	c := *f.code
 	if c.Value != wasmbin.EmptyBlock {
@@ -97,7 +97,7 @@ func (f *function) lookAhead() (copies, cost int) {
 	l := &f.loop
 	l.reset(wasmbin.OpLoop)
 	l.labels = l.labels[:0]
-	begin, outer := c.End, len(f.frames) // labels from here on are the function's own
+	begin, outer := c.End, len(f.frames) // from here on, labels belong to the function
 	for c.Next() && c.Start-begin <= unrollSize && l.acc <= unrollCost/2 {
 		inner := len(l.frames)
 		switch c.Op {
@@ -131,7 +131,7 @@ func (f *function) lookAhead() (copies, cost int) {
 			switch to := int(c.Index); {
 			case to < inner:
 				l.branch(c.Index)
-			case to == inner+outer-1: // out of the function, which charges
+			case to == inner+outer-1: // out of the function; leaving charges
 				return 0, 0
 			}
 			l.dead = l.dead || c.Op == wasmbin.OpBr
@@ -154,11 +154,11 @@ func (l *loop) spend(n int) {
 	}
 }
 
-// unroll appends the body, which was looked at last, so many times to the blobs.
+// unroll appends copies of the body that was read last to the blobs.
 func (l *loop) unroll(file []byte, begin, end, copies int) {
 	for i := range copies {
 		last := i == copies-1
-		further := uint32(2) // blocks that a label beyond the loop is further away
+		further := uint32(2) // additional distance, in blocks, to a label outside the loop
 		if last {
 			further = 1
 		} else {

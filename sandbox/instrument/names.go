@@ -9,17 +9,17 @@ import (
 
 const nameSection = "name"
 
-// Parts of the name section that are kept: the module's name and those of
-// functions. Locals and labels are of no use in a trace, and the labels of
-// unrolled loops would be wrong.
+// Parts of the name section that are retained: the names of the module and of
+// functions. Traces do not show locals and labels, and the labels of unrolled
+// loops would be wrong.
 const (
 	namesModule    = 0
 	namesFunctions = 1
 )
 
-// names appends the section with names for people, if the module has one, with
-// shifted functions and with those that were added. Where it is damaged, what
-// could be read up to there stays.
+// names appends the name section, if the module has one, with shifted functions
+// and with the functions that were added. If it is damaged, the part before the
+// damage is retained.
 func (rw *rewriter) names(out []byte) []byte {
 	for _, s := range rw.m.Sections {
 		if s.ID != wasmbin.SectionCustom || s.Name != nameSection {
@@ -53,7 +53,7 @@ func (rw *rewriter) names(out []byte) []byte {
 	return out
 }
 
-// oneLine takes control characters out of a name, so that in a trace it cannot
+// oneLine removes control characters from a name, so that in a trace it cannot
 // look like more than one function.
 func oneLine(name string) string {
 	return strings.Map(func(c rune) rune {
@@ -64,7 +64,7 @@ func oneLine(name string) string {
 	}, name)
 }
 
-// functionNames keeps the order of indexes, which readers rely on.
+// functionNames keeps the order of the indexes, which readers rely on.
 func (rw *rewriter) functionNames(r *wasmbin.Reader) []byte {
 	var out []byte
 	count, last := uint32(0), int64(-1)

@@ -2,5 +2,5 @@
 
 package instrument_test
 
-// share is how much of the long tests runs: one in so many.
+// share is how much of the long tests runs: one in share.
 const share = 1

@@ -6,19 +6,19 @@ import (
 	w "github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
 )
 
-// program makes modules that are valid, end, and do a bit of everything:
-// nested blocks and loops with branches in all directions, calls by name and by
-// table, tail calls, memory and its bulk instructions, and traps now and then.
+// program generates valid modules that terminate and do a bit of everything:
+// nested blocks and loops with branches in all directions, direct and indirect
+// calls, tail calls, memory and its bulk instructions, and occasional traps.
 type program struct {
 	*rand.Rand
 	funcs  int
 	code   []byte
-	labels []bool // of open blocks, innermost last: whether it is a loop
-	budget int    // of statements that are left for the function
+	labels []bool // of open blocks, innermost last: true for a loop
+	budget int    // statements left for the function
 }
 
-// Each function takes (i32, i64) and gives an i32. Locals: the parameters, then
-// so many i32, then so many i64.
+// Each function takes (i32, i64) and returns an i32. Locals: the parameters,
+// then some i32, then some i64.
 const (
 	programI32, programI64 = 5, 3
 	programGas             = 0 // the global that ends everything
@@ -84,7 +84,7 @@ func (p *program) function() []byte {
 	return p.code
 }
 
-// gas pushes whether there is none left, and takes some.
+// gas pushes whether the gas is used up, and uses some.
 func (p *program) gas() {
 	p.emit(0x23, programGas, 0x42, 1, 0x7d, 0x24, programGas, 0x23, programGas, 0x42, 0, 0x53)
 }
@@ -96,8 +96,8 @@ func (p *program) block(depth int) {
 	}
 }
 
-// branch pushes what a branch may go to: not back to a loop, whose end would not
-// be certain.
+// forward returns a possible target of a branch. It is not a loop, which might
+// then not end.
 func (p *program) forward() (uint32, bool) {
 	for range 4 {
 		if n := len(p.labels); n > 0 {
@@ -137,7 +137,7 @@ func (p *program) statement(depth int) {
 	case k < 10 && depth < 5:
 		p.emit(0x02, 0x40)
 		nest(false, func() { p.block(depth + 1) })
-	case k < 13 && depth < 4: // a loop that ends when its condition or the gas does
+	case k < 13 && depth < 4: // a loop that ends with its condition or the gas
 		p.emit(0x03, 0x40)
 		nest(true, func() {
 			if p.oneIn(2) {
@@ -147,7 +147,7 @@ func (p *program) statement(depth int) {
 			}
 			p.i32(1)
 			p.gas()
-			p.emit(0x45, 0x71, 0x0d, 0) // and not out of gas: again
+			p.emit(0x45, 0x71, 0x0d, 0) // and gas is left: repeat
 		})
 	case k < 14:
 		if l, ok := p.forward(); ok {
@@ -186,7 +186,7 @@ func (p *program) statement(depth int) {
 	}
 }
 
-// small is a body that is likely to be unrolled.
+// small generates a body that is likely to be unrolled.
 func (p *program) small() {
 	p.get(2)
 	p.const32(int32(p.IntN(100)))
@@ -199,7 +199,7 @@ func (p *program) small() {
 		if p.oneIn(2) {
 			p.get(3)
 			p.const32(7)
-			p.emit(0x71, 0x0d, 1) // again, from within, up to seven times
+			p.emit(0x71, 0x0d, 1) // repeat, from within, up to seven times
 		}
 		p.emit(0x0b)
 	}

@@ -127,7 +127,7 @@ func TestRewriteMovesEverything(t *testing.T) {
 	if !slices.Equal(custom, []string{"name"}) {
 		t.Errorf("custom sections: %q", custom)
 	}
-	// And it runs: start first, then a call through the table and a load of data.
+	// It also runs: start first, then a call through the table and a load of data.
 	h := newHost(t, 100)
 	called := 0
 	if _, err := h.NewHostModuleBuilder("env").NewFunctionBuilder().WithFunc(func() { called++ }).Export("f").Instantiate(t.Context()); err != nil {
@@ -160,7 +160,8 @@ func TestRewriteWithoutMeter(t *testing.T) {
 	}
 }
 
-// TestSegmentsStay where taking them out could be told.
+// TestSegmentsStay covers the cases in which a guest could notice their
+// removal.
 func TestSegmentsStay(t *testing.T) {
 	build := func(data ...[]byte) []byte {
 		return w.Cat(w.Header(), w.Section(5, w.Vec([]byte{0, 1})), w.Section(6, w.Vec([]byte{0x7f, 0, 0x41, 8, 0x0b})), w.Section(11, w.Vec(data...)))
@@ -183,14 +184,14 @@ func TestSegmentsStay(t *testing.T) {
 		if m := read(t, res.Wasm); len(res.Segments) != c.taken || m.Data != c.left {
 			t.Errorf("%s: %d taken out, %d left; want %d and %d", c.name, len(res.Segments), m.Data, c.taken, c.left)
 		}
-		// What stays overwrites the memory of each instance that is made.
+		// Segments that stay overwrite the memory of each new instance.
 		if res.Restorable != (c.left == 0) {
 			t.Errorf("%s: restorable %v, %q", c.name, res.Restorable, res.Reasons)
 		}
 	}
 }
 
-// TestPassiveSegments keeps the numbers of segments that code names.
+// TestPassiveSegments keeps the numbers of segments that the code refers to.
 func TestPassiveSegments(t *testing.T) {
 	body := w.Sized(w.Cat([]byte{0}, w.I32(16), w.I32(0), w.I32(3), []byte{0xfc, 8, 1, 0}, w.I32(16), []byte{0x28, 2, 0, 0x0b}))
 	in := w.Cat(w.Header(),
@@ -211,7 +212,7 @@ func TestPassiveSegments(t *testing.T) {
 	if err != nil || got[0] != 0x44434241 {
 		t.Errorf("got %x, %v", got, err)
 	}
-	// The instruction itself is in the price of the call.
+	// The price of the call includes the instruction itself.
 	if used := h.account(m); used != 3 {
 		t.Errorf("memory.init of 3 bytes was charged %d units", used)
 	}
@@ -277,14 +278,14 @@ func TestRewriteRefuses(t *testing.T) {
 	}
 }
 
-// TestNumbersGrow has so many functions that an index takes one byte more once
-// it is shifted.
+// TestNumbersGrow has so many functions that a shifted index takes one byte
+// more.
 func TestNumbersGrow(t *testing.T) {
 	m := w.New()
 	for range 127 {
 		m.Func(">i", w.I32(1))
 	}
-	last := m.Func(">i", w.I32(42)) // 127, and 128 behind refuel
+	last := m.Func(">i", w.I32(42)) // 127, and 128 after refuel is added
 	m.Export("f", m.Func(">i", w.Call(last)))
 	h := newHost(t, 10)
 	in, err := h.instantiate(t.Context(), nil, rewrite(t, m.Bytes(), metered), wazero.NewModuleConfig())

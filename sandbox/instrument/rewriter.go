@@ -2,8 +2,8 @@ package instrument
 
 import "github.com/ruedo-dev/ruedo/internal/wasmbin"
 
-// rewriter is one rewrite. Indexes are those of the given module unless a name
-// says otherwise.
+// rewriter is the state of one rewrite. Indexes are those of the original
+// module unless a name says otherwise.
 type rewriter struct {
 	m    *wasmbin.Module
 	file []byte
@@ -15,7 +15,7 @@ type rewriter struct {
 	globals  uint32 // all globals
 
 	sections [wasmbin.SectionTag + 1]*wasmbin.Section
-	leaf     []bool // of defined functions: carries no charge and calls nothing
+	leaf     []bool // of defined functions: has no charge and calls nothing
 	helpers  []helper
 	scan     scan
 }
@@ -38,7 +38,7 @@ func newRewriter(m *wasmbin.Module, file []byte, o Options) *rewriter {
 	return rw
 }
 
-// shift gives the index that a function has after refuel was put behind the
+// shift returns the index of a function after refuel was inserted behind the
 // imported functions.
 func (rw *rewriter) shift(function uint32) uint32 {
 	if rw.o.Meter && function >= rw.imported {
@@ -47,12 +47,12 @@ func (rw *rewriter) shift(function uint32) uint32 {
 	return function
 }
 
-// Indexes, in the new module, of what metering adds.
+// Indexes of the additions of metering, in the new module.
 func (rw *rewriter) fuel() uint32   { return rw.globals }
 func (rw *rewriter) refuel() uint32 { return rw.imported }
 
 func (rw *rewriter) run() (*Result, error) {
-	// First, because it tells which helpers are needed.
+	// The code goes first, because it determines which helpers are needed.
 	code, err := rw.code()
 	if err != nil {
 		return nil, err
@@ -93,7 +93,7 @@ func (rw *rewriter) assemble(code []byte) (*Result, error) {
 	return rw.res, nil
 }
 
-// section reads a section of the given module; ok is false where it has none.
+// section reads a section of the original module; ok is false if there is none.
 func (rw *rewriter) section(id byte) (r *wasmbin.Reader, ok bool) {
 	if s := rw.sections[id]; s != nil {
 		return s.Reader(rw.file), true
@@ -101,7 +101,7 @@ func (rw *rewriter) section(id byte) (r *wasmbin.Reader, ok bool) {
 	return nil, false
 }
 
-// extend gives a section with n more entries, whose bytes are more.
+// extend returns a section with n more entries, encoded in more.
 func (rw *rewriter) extend(id byte, n int, more []byte) ([]byte, error) {
 	r, ok := rw.section(id)
 	if !ok {
@@ -122,7 +122,7 @@ func (rw *rewriter) extend(id byte, n int, more []byte) ([]byte, error) {
 	return append(append(appendU32(out, old+uint32(n)), rest...), more...), nil
 }
 
-// since gives the bytes of the file from an offset up to where r stands.
+// since returns the bytes of the file from an offset to the position of r.
 func (rw *rewriter) since(offset int64, r *wasmbin.Reader) []byte {
 	return rw.file[offset:r.Offset()]
 }

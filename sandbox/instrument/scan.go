@@ -6,13 +6,13 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/wasmbin"
 )
 
-// scan notes what code changes beside memory and globals.
+// scan records what the code changes besides memory and globals.
 type scan struct {
-	segments bool // some instruction names a data segment
+	segments bool // some instruction refers to a data segment
 	found    []finding
 }
 
-// finding is the first place where an instruction stands.
+// finding is the first occurrence of an instruction.
 type finding struct {
 	op       wasmbin.Op
 	function uint32
@@ -39,7 +39,7 @@ func (s *scan) note(c *wasmbin.Code) {
 	s.found = append(s.found, finding{op: c.Op, function: c.Function()})
 }
 
-// state says whether memory and globals are all of an instance's state.
+// state decides whether memory and globals are all of an instance's state.
 func (rw *rewriter) state() {
 	no := func(format string, args ...any) {
 		rw.res.Reasons = append(rw.res.Reasons, fmt.Sprintf(format, args...))

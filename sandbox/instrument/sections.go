@@ -24,7 +24,7 @@ func (rw *rewriter) types() ([]byte, error) {
 	})
 }
 
-// Indexes of the types that are added.
+// Indexes of the added types.
 func (rw *rewriter) typeOfRefuel() uint32 { return uint32(len(rw.m.Types)) }
 func (rw *rewriter) typeOfBulk() uint32   { return uint32(len(rw.m.Types)) + 1 }
 func (rw *rewriter) typeOfPay() uint32    { return uint32(len(rw.m.Types)) + 2 }
@@ -171,7 +171,7 @@ func (rw *rewriter) exports() ([]byte, error) {
 	return append(appendU32(nil, uint32(n)), out...), nil
 }
 
-// number tells whether a global of the type can be read and written by a host.
+// number reports whether a host can read and write a global of the type.
 func number(t wasmbin.ValType) bool {
 	switch t {
 	case wasmbin.I32, wasmbin.I64, wasmbin.F32, wasmbin.F64:

@@ -2,8 +2,8 @@ package instrument
 
 import "github.com/ruedo-dev/ruedo/internal/wasmbin"
 
-// constant copies a constant expression to out, up to its end. Where it is
-// nothing but an i32.const, value is that, otherwise it is below zero.
+// constant copies a constant expression to out, including its end. If it is a
+// single i32.const, value is its constant, otherwise negative.
 func (rw *rewriter) constant(out []byte, r *wasmbin.Reader) (_ []byte, value int64, err error) {
 	value = -1
 	for n := 0; ; n++ {
@@ -40,7 +40,7 @@ func (rw *rewriter) constant(out []byte, r *wasmbin.Reader) (_ []byte, value int
 			}
 			out = appendU32(append(out, op), rw.shift(f))
 			continue
-		case 0xfd: // v128.const, the only one that Read lets pass
+		case 0xfd: // v128.const, the only one that Read accepts
 			if _, err = r.U32(); err == nil {
 				_, err = r.Bytes(16)
 			}
@@ -70,7 +70,7 @@ func (rw *rewriter) elements() ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		if flags&3 == 2 { // active, in a table that is named
+		if flags&3 == 2 { // active, in a given table
 			if _, err := r.U32(); err != nil {
 				return nil, err
 			}
@@ -110,9 +110,9 @@ func (rw *rewriter) elements() ([]byte, error) {
 	return out, nil
 }
 
-// data takes the active segments out, if all of them can be: an instance gets
-// them from the host. Otherwise they stay, because they may overlap and the
-// order counts.
+// data removes the active segments, if all of them can be removed: the host
+// then copies them into each instance. Otherwise they all stay, because they
+// can overlap and their order matters.
 func (rw *rewriter) data() ([]byte, error) {
 	r, ok := rw.section(wasmbin.SectionData)
 	if !ok {
@@ -127,7 +127,7 @@ func (rw *rewriter) data() ([]byte, error) {
 		room = rw.m.Memories[0].Min * wasmbin.PageSize
 	}
 	segments := make([]Segment, 0, n)
-	left := appendU32(nil, n) // what stays if the active ones go
+	left := appendU32(nil, n) // the remainder if the active ones are removed
 	var scratch []byte
 	for range n {
 		at := r.Offset()
@@ -136,7 +136,7 @@ func (rw *rewriter) data() ([]byte, error) {
 			return nil, err
 		}
 		offset := int64(-1)
-		if flags == 2 { // the memory is named
+		if flags == 2 { // the memory is given
 			if _, err := r.U32(); err != nil {
 				return nil, err
 			}
@@ -159,12 +159,12 @@ func (rw *rewriter) data() ([]byte, error) {
 			continue
 		}
 		if offset < 0 || uint64(offset)+uint64(size) > room {
-			// Instances get them each time that one is made, over whatever is there.
+			// They are written to each new instance, over whatever is there.
 			rw.res.Reasons = append(rw.res.Reasons, "it has data at an offset that is not a constant within its memory")
 			return rw.extend(wasmbin.SectionData, 0, nil)
 		}
-		// An active segment without bytes: as good as dropped, which an active one
-		// is once it was copied.
+		// An active segment without bytes. It counts as dropped, as every active
+		// segment does once it was copied.
 		left = append(asm(append(left, 0)).i32(0).end(), 0)
 		if size > 0 {
 			segments = append(segments, Segment{Offset: uint32(offset), Bytes: bytes})
@@ -177,7 +177,7 @@ func (rw *rewriter) data() ([]byte, error) {
 	return left, nil
 }
 
-// dataCount is needed only where instructions name data segments.
+// dataCount is needed only if instructions refer to data segments.
 func (rw *rewriter) dataCount() ([]byte, error) {
 	if !rw.scan.segments {
 		return nil, nil
@@ -185,7 +185,7 @@ func (rw *rewriter) dataCount() ([]byte, error) {
 	return rw.extend(wasmbin.SectionDataCount, 0, nil)
 }
 
-// ownMemory tells that no memory is imported.
+// ownMemory reports whether no memory is imported.
 func (rw *rewriter) ownMemory() bool {
 	for _, im := range rw.m.Imports {
 		if im.Kind == wasmbin.ExternMemory {

@@ -41,7 +41,8 @@ type value struct {
 	Value any
 }
 
-// bits of one number; ok is false where it stands for several, such as any NaN.
+// bits returns one number; ok is false if it stands for several, such as any
+// NaN.
 func bits(typ, s string) (v uint64, ok bool) {
 	if strings.HasPrefix(s, "nan") {
 		if typ == "f32" {
@@ -61,7 +62,8 @@ func bits(typ, s string) (v uint64, ok bool) {
 	return v, err == nil
 }
 
-// words is the value as it is passed; exact is false where it stands for several.
+// words returns the value as it is passed; exact is false if it stands for
+// several.
 func (v value) words() (w []uint64, exact bool) {
 	switch x := v.Value.(type) {
 	case string:
@@ -88,7 +90,7 @@ func (v value) words() (w []uint64, exact bool) {
 	return []uint64{0}, false
 }
 
-// spec runs scripts, with every module rewritten or with none.
+// spec runs scripts, with every module rewritten or none.
 type spec struct {
 	*host
 	t       *testing.T
@@ -96,11 +98,11 @@ type spec struct {
 	modules map[string]api.Module
 	last    api.Module
 	all     []api.Module
-	held    int // assertions on results that hold
-	returns int // of so many
+	held    int // successful assertions on results
+	returns int // all assertions on results
 }
 
-// run gives what came of each command, in words that can be compared.
+// run returns the result of each command as comparable text.
 func (s *spec) run(file string) (outcomes []string) {
 	var sc script
 	b, err := os.ReadFile(file)
@@ -181,7 +183,7 @@ func (s *spec) act(c command) string {
 	return s.judge(c, got, f.Definition().ResultTypes())
 }
 
-// judge compares results to what the script expects, and gives them.
+// judge compares results with the script's expectations, and returns them.
 func (s *spec) judge(c command, got []uint64, types []api.ValueType) string {
 	got = slices.Clone(got)
 	at := 0
@@ -213,7 +215,8 @@ func (s *spec) judge(c command, got []uint64, types []api.ValueType) string {
 	return fmt.Sprintf("%x", got)
 }
 
-// kind is the first line of an error, without what differs from run to run.
+// kind returns the first line of an error, without the parts that differ
+// between runs.
 func kind(err error) string {
 	if err == nil {
 		return "ok"
@@ -224,7 +227,7 @@ func kind(err error) string {
 	line, _, _ := strings.Cut(err.Error(), "\n")
 	line, _, _ = strings.Cut(line, " (recovered by wazero)")
 	if _, cause, ok := strings.Cut(line, "] failed: "); ok && strings.HasPrefix(line, "start function[") {
-		return cause // the same, called by the host
+		return cause // the same, when the host calls it
 	}
 	return line
 }
@@ -242,9 +245,9 @@ func specDir(t *testing.T) string {
 	return dir
 }
 
-// TestSpecification runs the public tests with every module rewritten and
-// metered, and as they are: every command must have the same outcome. The fuel
-// that is burnt must not depend on how much is given at once.
+// TestSpecification runs the public tests twice, with every module rewritten
+// and metered, and unmodified: every command must have the same outcome. The
+// fuel burnt must not depend on how much is given at a time.
 func TestSpecification(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs for half a minute")

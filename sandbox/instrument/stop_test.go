@@ -12,9 +12,9 @@ import (
 	"github.com/ruedo-dev/ruedo/sandbox/instrument"
 )
 
-// TestEverythingStops runs what never ends by itself: refuel is called again and
-// again, after a bounded amount of work, and a guest that it stopped stops again
-// at once.
+// TestEverythingStops runs code that never ends on its own. refuel is called
+// repeatedly, after a bounded amount of work, and a guest that was stopped
+// stops again immediately.
 func TestEverythingStops(t *testing.T) {
 	loop := func(code ...[]byte) []byte { return w.Loop(code...) }
 	long := func(n int) []byte { // straight code
@@ -25,8 +25,8 @@ func TestEverythingStops(t *testing.T) {
 		return b
 	}
 	local := w.Vec([]byte{1, 0x7f})
-	// Most that may be burnt beyond what was given: a piece of bulk memory, or the
-	// length that a bulk instruction pays beforehand.
+	// The most that can be burnt beyond the given fuel: one piece of bulk memory,
+	// or the length that a bulk instruction pays in advance.
 	const piece, bulk = 300 << 10, 33 << 20
 	for _, c := range []struct {
 		name  string
@@ -134,7 +134,7 @@ func TestEverythingStops(t *testing.T) {
 					t.Errorf("stopped after %d units, %d more than the limit", h.used, h.used-limit)
 				}
 			}
-			// Without fuel it does next to nothing.
+			// Without fuel it does almost nothing.
 			h.used, h.given[in], h.limit = 0, 0, 1
 			fuel.Set(0)
 			h.slice = 0

@@ -1,5 +1,6 @@
-// Work is a guest with a few loads that real services have, each an export that
-// takes how often and gives something that depends on all of the work.
+// Work is a guest with a few loads of real services. Each is an export that
+// takes the number of rounds and returns a value that depends on all of the
+// work.
 package main
 
 import (
@@ -123,7 +124,7 @@ func mapsLoad(n int32) int32 {
 	return int32(sum)
 }
 
-// Chan goes from goroutine to goroutine.
+// Chan passes values between goroutines.
 //
 //go:wasmexport chan
 func chanLoad(n int32) int32 {

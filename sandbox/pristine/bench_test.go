@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// dirtied is how many pages a call of the benchmarks writes.
+// dirtied is how many pages each call of the benchmarks writes.
 const dirtied = 8
 
-// caller is an instance of which each call writes some pages.
+// caller is an instance whose calls each write some pages.
 type caller struct {
 	m  *Memory
 	r  *runtimeMemory
@@ -59,9 +59,9 @@ func loop(b *testing.B, f func()) {
 	b.ReportMetric(float64(cpuTime()-before)/float64(b.N), "cpu-ns/op")
 }
 
-// BenchmarkRestore is a call that writes 8 pages and its restore, by way and
-// by size of the memory; and for comparison what copying the whole memory
-// takes.
+// BenchmarkRestore measures a call that writes 8 pages and its restore, by
+// method and by size of the memory. For comparison it also copies the whole
+// memory back.
 func BenchmarkRestore(b *testing.B) {
 	for _, megabytes := range []int{2, 8, 64} {
 		for _, method := range methods(b) {
@@ -109,8 +109,8 @@ func BenchmarkRatio(b *testing.B) {
 	b.ReportMetric(float64(times[1])/float64(times[0]), "64MB/2MB")
 }
 
-// BenchmarkScaling is how many more calls two goroutines do than one, in turns,
-// by the clock and by processor time.
+// BenchmarkScaling measures how many more calls two goroutines make than one,
+// in turns, by wall time and by processor time.
 func BenchmarkScaling(b *testing.B) {
 	for _, method := range methods(b) {
 		if method == MethodPlain {
@@ -138,7 +138,7 @@ func BenchmarkScaling(b *testing.B) {
 	}
 }
 
-// BenchmarkNew is what an image and a memory take to make.
+// BenchmarkNew measures making an image and a memory.
 func BenchmarkNew(b *testing.B) {
 	mem := snapshot(rand.New(rand.NewPCG(1, 1)), 2<<20/WasmPage)
 	b.Run("image", func(b *testing.B) {
@@ -166,7 +166,7 @@ func BenchmarkNew(b *testing.B) {
 	})
 }
 
-// BenchmarkWindow is what noticing writes takes.
+// BenchmarkWindow measures noticing writes.
 func BenchmarkWindow(b *testing.B) {
 	m := newMemory(b, newImage(b, nil, Config{}), WasmPage)
 	loop(b, func() {
@@ -175,7 +175,7 @@ func BenchmarkWindow(b *testing.B) {
 	})
 }
 
-// BenchmarkClock is the part of a restore that goes into measuring it.
+// BenchmarkClock measures the part of a restore that is spent on measuring it.
 func BenchmarkClock(b *testing.B) {
 	loop(b, func() { time.Since(time.Now()) })
 }

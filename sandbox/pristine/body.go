@@ -1,30 +1,30 @@
 package pristine
 
-// store is where an image's bytes lie.
+// store holds an image's bytes.
 type store interface {
-	// newBody gives a memory that holds the image, with room for limit bytes.
+	// newBody returns a memory that holds the image, with room for limit bytes.
 	newBody(limit uint64) (body, error)
 	// method is never MethodAuto.
 	method() Method
-	// held is how many bytes of memory the image takes.
+	// held returns how many bytes of memory the image takes.
 	held() int64
 	close() error
 }
 
-// body is where a memory's bytes lie. Only one goroutine uses it at a time.
+// body holds a memory's bytes. Only one goroutine uses it at a time.
 type body interface {
-	// extend gives all there is, at least size bytes, or nil if there is no
-	// room. What was never written is the image, and zero behind it. It may
-	// move what it gave before.
+	// extend returns all bytes, at least size of them, or nil if there is no room.
+	// Bytes that were never written are those of the image, and zero behind it.
+	// Bytes that it returned before can move.
 	extend(size uint64) []byte
-	// restore undoes all writes. Unless changed, no page was written for the
-	// first time since the last restore; peak is how large the memory was at
-	// its largest since.
+	// restore undoes all writes. changed is false if no page was written for the
+	// first time since the last restore. peak is the largest size of the memory
+	// since then.
 	restore(changed bool, peak uint64) (Cost, error)
-	// drop undoes all writes and gives back what private memory it can.
+	// drop undoes all writes and releases what private memory it can.
 	drop() error
-	// kept is how many bytes drop would give back, as far as that is known.
+	// kept returns how many bytes drop would release, as far as that is known.
 	kept() int
-	// close gives everything back.
+	// close releases everything.
 	close() error
 }

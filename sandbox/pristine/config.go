@@ -3,7 +3,7 @@ package pristine
 // WasmPage is the unit of linear memory in bytes.
 const WasmPage = 1 << 16
 
-// Largest is how large a linear memory can be, in bytes.
+// Largest is the largest size of a linear memory, in bytes.
 const Largest = WasmPage << 16
 
 // Defaults of [Config].
@@ -12,22 +12,22 @@ const (
 	DefaultRelearn = 4096
 )
 
-// small is up to where comparing all of a memory is cheaper than dropping it
-// and taking the page faults again.
+// small is the size up to which comparing all of a memory is cheaper than
+// dropping it and taking the page faults again.
 const small = 128 << 10
 
-// Config says how memories over an image are restored. The zero value is good.
+// Config sets how memories over an image are restored. The zero value is ready
+// to use.
 type Config struct {
-	// Keep is how many bytes of private pages a memory keeps from call to call.
-	// After a call that had more, they are given back to the system. 0 means
-	// [DefaultKeep]; negative: none.
+	// Keep is how many bytes of private pages a memory retains between calls. If a
+	// call leaves more, they are returned to the system. 0 means [DefaultKeep]; a
+	// negative value retains none.
 	Keep int64
-	// Relearn is after how many restores in a row without news a memory forgets
-	// a hot set of more than 64 KiB, in case one unusual call blew it up. 0
-	// means [DefaultRelearn]; negative: never.
+	// Relearn is the number of restores without new pages after which a memory
+	// forgets a hot set of more than 64 KiB, in case one unusual call inflated it.
+	// 0 means [DefaultRelearn]; a negative value means never.
 	Relearn int
-	// Method forces one way of restoring. The default takes the best that works
-	// here.
+	// Method forces one way of restoring. The default is the best that works here.
 	Method Method
 }
 
@@ -49,20 +49,20 @@ type Method uint8
 
 // The methods. All but MethodPlain need Linux on amd64 or arm64.
 const (
-	// MethodAuto takes the best that works.
+	// MethodAuto chooses the best method that works.
 	MethodAuto Method = iota
-	// MethodHotSet copies back the pages that are known to be private, and
-	// asks the kernel for them when the fault counter moved.
+	// MethodHotSet copies back the pages that are known to be private, and asks
+	// the kernel for them if the fault counter moved.
 	MethodHotSet
 	// MethodCompare compares all pages and copies back those that differ.
 	MethodCompare
-	// MethodDrop gives all private pages back to the system.
+	// MethodDrop returns all private pages to the system.
 	MethodDrop
-	// MethodPlain compares a plain copy that shares nothing.
+	// MethodPlain compares with a plain copy and shares nothing.
 	MethodPlain
 )
 
-// String gives the method's name.
+// String returns the method's name.
 func (m Method) String() string {
 	return nameOf(m, "auto", "hotset", "compare", "drop", "plain")
 }

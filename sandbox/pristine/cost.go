@@ -2,20 +2,20 @@ package pristine
 
 import "time"
 
-// Cost is what one restore took.
+// Cost describes one restore.
 type Cost struct {
-	// Path is the way that was taken.
+	// Path is the path that the restore took.
 	Path Path
-	// Pages is how many pages of the system (usually 4 KiB) were written.
+	// Pages is how many system pages (usually of 4 KiB) were written.
 	Pages int
-	// Took is the time of the restore.
+	// Took is the duration of the restore.
 	Took time.Duration
 }
 
-// Path is what a restore did.
+// Path says what a restore did.
 type Path uint8
 
-// The paths, from cheap to dear.
+// The paths, cheapest first.
 const (
 	// PathHot copied back the known private pages.
 	PathHot Path = iota
@@ -23,10 +23,10 @@ const (
 	PathScan
 	// PathCopy compared all pages.
 	PathCopy
-	// PathDrop gave private pages back to the system, all or those behind the
-	// snapshot; the next call takes page faults again.
+	// PathDrop returned private pages to the system: all of them, or those behind
+	// the snapshot. The next call takes page faults again.
 	PathDrop
 )
 
-// String gives the path's name.
+// String returns the path's name.
 func (p Path) String() string { return nameOf(p, "hot", "scan", "copy", "drop") }

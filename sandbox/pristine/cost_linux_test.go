@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestGrowthIsDroppedFirst keeps the hot pages of the image where only what the
-// guest grew by is too much.
+// TestGrowthIsDroppedFirst keeps the hot pages of the image if only the growth
+// of the guest is too much.
 func TestGrowthIsDroppedFirst(t *testing.T) {
 	m, r, _ := hotMemory(t, 2, 64*WasmPage, Config{Keep: 10 * 4096})
 	call := func(grow bool) Cost {
@@ -37,7 +37,7 @@ func TestGrowthIsDroppedFirst(t *testing.T) {
 }
 
 // TestScattered has more runs of private pages than one answer of the kernel
-// holds.
+// can hold.
 func TestScattered(t *testing.T) {
 	m, r, b := hotMemory(t, 32, 32*WasmPage, Config{})
 	pages := len(r.bytes) / b.file.page / 2
@@ -54,7 +54,7 @@ func TestScattered(t *testing.T) {
 	}
 }
 
-// TestReadingIsFree reads pages of the image and of zeros, which stay shared.
+// TestReadingIsFree reads pages of the image and zero pages, which stay shared.
 func TestReadingIsFree(t *testing.T) {
 	m, r, _ := hotMemory(t, 2, 4*WasmPage, Config{})
 	m.Begin()
@@ -70,8 +70,8 @@ func TestReadingIsFree(t *testing.T) {
 	}
 }
 
-// TestIdleMemoriesCostLittle makes 200 over one image of 16 MiB, each of which
-// wrote 8 pages.
+// TestIdleMemoriesCostLittle makes 200 memories over one image of 16 MiB, each
+// of which wrote 8 pages.
 func TestIdleMemoriesCostLittle(t *testing.T) {
 	const count, touched = 200, 8
 	first, _, _ := hotMemory(t, 256, 256<<20, Config{})
@@ -93,7 +93,8 @@ func TestIdleMemoriesCostLittle(t *testing.T) {
 	}
 }
 
-// private is how many bytes this process has to itself, page tables included.
+// private returns how many private bytes this process has, including page
+// tables.
 func private(t testing.TB) int {
 	t.Helper()
 	var sum int

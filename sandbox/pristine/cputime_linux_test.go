@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// cpuTime is what the process has used; on a busy machine it says more than the
-// clock.
+// cpuTime returns the processor time of the process. On a busy machine it is
+// more reliable than wall time.
 func cpuTime() time.Duration {
 	var ts unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_PROCESS_CPUTIME_ID, &ts); err != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/tetratelabs/wazero/experimental"
 )
 
-// The instructions that the guest needs and wasmtest has no names for.
+// Instructions that the guest needs and wasmtest does not name.
 var (
 	memorySize = w.Ops(0x3f, 0)
 	memoryGrow = w.Ops(0x40, 0)
@@ -26,9 +26,9 @@ var (
 func localGet(n byte) []byte { return w.Ops(0x20, n) }
 func localTee(n byte) []byte { return w.Ops(0x22, n) }
 
-// guestWasm is a module of minimum to maximum pages with some data in it and
-// functions that write in all the ways there are. scatter writes n bytes all
-// over the memory and asks env.tick after each.
+// guestWasm returns a module of minimum to maximum pages, with some data and
+// with functions that write in every possible way. scatter writes n bytes all
+// over the memory and calls env.tick after each.
 func guestWasm(minimum, maximum int64) []byte {
 	m := w.New()
 	tick := m.Import("env", "tick", ">")
@@ -54,7 +54,7 @@ func guestWasm(minimum, maximum int64) []byte {
 
 var errAborted = errors.New("aborted")
 
-// guest is a module's instance over an image.
+// guest is an instance of the module over an image.
 type guest struct {
 	t      testing.TB
 	rng    *rand.Rand
@@ -66,7 +66,7 @@ type guest struct {
 
 type guestKey struct{}
 
-// tick is the host function: at times it writes to the guest, ends the call or
+// tick is the host function: sometimes it writes to the guest, ends the call or
 // lets it grow.
 func tick(ctx context.Context, module api.Module) {
 	g := ctx.Value(guestKey{}).(*guest)
@@ -122,7 +122,7 @@ func instantiate(t testing.TB, r wazero.Runtime, c wazero.CompiledModule, m *Mem
 	return module
 }
 
-// imageOf starts a template, has it write and grow, and takes an image.
+// imageOf starts a template, makes it write and grow, and takes an image of it.
 func imageOf(t testing.TB, r wazero.Runtime, c wazero.CompiledModule, limit uint64, config Config) (*Image, []byte) {
 	t.Helper()
 	m, err := NewTemplateMemory(limit)
@@ -151,7 +151,7 @@ func call(t testing.TB, module api.Module, name string, args ...uint64) {
 	}
 }
 
-// round is one call of a real guest, some of which end early.
+// round is one call of a real guest. Some calls end early.
 func (g *guest) round() {
 	g.ticks, g.fate = 1+g.rng.IntN(60), g.rng.IntN(6)
 	ctx := context.WithValue(context.Background(), guestKey{}, g)
@@ -186,12 +186,12 @@ func (g *guest) round() {
 	}
 }
 
-// TestGuestsLeaveNothing runs a real module in every way there is to restore,
-// on several threads at once, with calls that are aborted anywhere.
+// TestGuestsLeaveNothing runs a real module with every method of restoring, on
+// several threads at the same time, with calls that are aborted anywhere.
 func TestGuestsLeaveNothing(t *testing.T) {
 	const limit = 6 * WasmPage
 	configs := map[string]wazero.RuntimeConfig{"interpreter": wazero.NewRuntimeConfigInterpreter()}
-	if methods(t)[0] == MethodHotSet { // as on the systems that the compiler knows
+	if methods(t)[0] == MethodHotSet { // on the systems that the compiler supports
 		configs["compiler"] = wazero.NewRuntimeConfigCompiler()
 	}
 	for engine, config := range configs {
@@ -260,7 +260,7 @@ func TestGuestExit(t *testing.T) {
 		if err := module.CloseWithExitCode(ctx, 3); err != nil {
 			t.Error(err)
 		}
-		module.Memory().WriteByte(5, 5) // the address is still good
+		module.Memory().WriteByte(5, 5) // the address is still valid
 	}
 	if _, err := r.NewHostModuleBuilder("env").NewFunctionBuilder().WithFunc(exit).Export("tick").Instantiate(t.Context()); err != nil {
 		t.Fatal(err)
@@ -278,7 +278,8 @@ func TestGuestExit(t *testing.T) {
 	}
 }
 
-// TestMaximumWithoutRoom is a module that forbids what shrinking needs.
+// TestMaximumWithoutRoom has a module whose maximum forbids what shrinking
+// needs.
 func TestMaximumWithoutRoom(t *testing.T) {
 	r := newRuntime(t, wazero.NewRuntimeConfig())
 	c := compile(t, r, guestWasm(1, 2))

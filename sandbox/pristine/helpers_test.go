@@ -14,7 +14,7 @@ type runtimeMemory struct {
 	bytes []byte
 }
 
-// run does what instantiating does with a memory.
+// run does to a memory what instantiating does.
 func run(m *Memory, minimum uint64) *runtimeMemory {
 	return &runtimeMemory{m: m, bytes: m.Allocate(minimum, Largest).Reallocate(minimum)}
 }
@@ -29,7 +29,7 @@ func (r *runtimeMemory) Grow(delta uint32) (uint32, bool) {
 	return before, true
 }
 
-// snapshot gives bytes in which some pages are zeros and some are not.
+// snapshot returns bytes in which some pages are zero and some are not.
 func snapshot(rng *rand.Rand, wasmPages int) []byte {
 	b := make([]byte, wasmPages*WasmPage)
 	page := os.Getpagesize()
@@ -98,7 +98,7 @@ func same(t testing.TB, what string, got, want []byte) {
 
 var soak = flag.Int("soak", 1, "how many times longer the random tests run")
 
-// rounds is how many restores a random test does: short, as usual, or -soak
+// rounds returns how many restores a random test does: a short number, or -soak
 // times as many.
 func rounds(usual int) int {
 	if testing.Short() {
@@ -107,7 +107,7 @@ func rounds(usual int) int {
 	return usual * *soak
 }
 
-// methods are those that work on this system.
+// methods returns the methods that work on this system.
 func methods(t testing.TB) []Method {
 	var ms []Method
 	for _, m := range []Method{MethodHotSet, MethodCompare, MethodDrop, MethodPlain} {

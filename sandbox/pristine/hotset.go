@@ -1,12 +1,12 @@
 package pristine
 
-// hotSet is the private pages of a memory, ascending.
+// hotSet holds the private pages of a memory, in ascending order.
 type hotSet struct {
 	spans []span
 	bytes int
 }
 
-// span is adjacent pages, as offsets.
+// span is a run of adjacent pages, as offsets.
 type span struct {
 	start, end int
 	zero       bool // in the image
@@ -14,7 +14,7 @@ type span struct {
 
 func (h *hotSet) reset() { h.spans, h.bytes = h.spans[:0], 0 }
 
-// add appends pages that come after all others.
+// add appends pages that follow all others.
 func (h *hotSet) add(start, end int, zero bool) {
 	h.bytes += end - start
 	if n := len(h.spans); n > 0 && h.spans[n-1].end == start && h.spans[n-1].zero == zero {
@@ -24,7 +24,7 @@ func (h *hotSet) add(start, end int, zero bool) {
 	h.spans = append(h.spans, span{start, end, zero})
 }
 
-// cut forgets everything from offset at on.
+// cut removes everything from offset at on.
 func (h *hotSet) cut(at int) {
 	for n := len(h.spans) - 1; n >= 0 && h.spans[n].end > at; n-- {
 		s := &h.spans[n]
@@ -38,7 +38,7 @@ func (h *hotSet) cut(at int) {
 	}
 }
 
-// end is the offset behind the last page.
+// end returns the offset after the last page.
 func (h *hotSet) end() int {
 	if len(h.spans) == 0 {
 		return 0

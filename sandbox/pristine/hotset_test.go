@@ -23,7 +23,7 @@ func TestHotSetCut(t *testing.T) {
 		h.add(0, 10, false)
 		h.add(10, 20, true)
 		h.add(30, 40, true) // the last zeros of an image ...
-		h.add(40, 60, true) // ... and what is behind it are one
+		h.add(40, 60, true) // ... and what is behind it form one span
 		h.cut(c.at)
 		if !slices.Equal(h.spans, c.want) || h.bytes != c.bytes || h.end() != c.end {
 			t.Errorf("cut at %d: %v, %d bytes, end %d", c.at, h.spans, h.bytes, h.end())

@@ -6,11 +6,11 @@ import (
 	"sync"
 )
 
-// ErrClosed is returned for what was closed already.
+// ErrClosed is returned for anything that is already closed.
 var ErrClosed = errors.New("already closed")
 
-// Image is a snapshot of a linear memory. It never changes. It is safe for
-// concurrent use.
+// Image is an immutable snapshot of a linear memory. It is safe for concurrent
+// use.
 type Image struct {
 	size  uint64
 	held  int64
@@ -18,11 +18,12 @@ type Image struct {
 
 	mu     sync.Mutex
 	closed bool
-	users  int // memories that are not closed
+	users  int // memories that are not closed yet
 }
 
-// NewImage copies mem, whose length is a multiple of [WasmPage]; mem may be
-// changed afterwards. Pages of zeros take no space. Close must be called.
+// NewImage copies mem, whose length must be a multiple of [WasmPage]; the
+// caller can change mem afterwards. Zero pages take no space. Close must be
+// called.
 func NewImage(mem []byte, config Config) (*Image, error) {
 	if len(mem)%WasmPage != 0 || uint64(len(mem)) > Largest {
 		return nil, fmt.Errorf("a snapshot of %d bytes: the size of a linear memory is a multiple of %d up to %d",
@@ -38,20 +39,19 @@ func NewImage(mem []byte, config Config) (*Image, error) {
 	return &Image{size: uint64(len(mem)), held: store.held(), store: store}, nil
 }
 
-// Size is in bytes.
+// Size returns the size in bytes.
 func (i *Image) Size() uint64 { return i.size }
 
-// Held is how many bytes of memory the image takes until it is closed. Memories
-// over it count for themselves.
+// Held returns how many bytes of memory the image takes until it is closed.
+// That does not include memories over it.
 func (i *Image) Held() int64 { return i.held }
 
-// Method is how memories over the image are restored; never [MethodAuto].
+// Method returns how memories over the image are restored; never [MethodAuto].
 func (i *Image) Method() Method { return i.store.method() }
 
-// NewMemory gives a memory for one instance, of the image's size and with the
-// image's bytes, that can grow up to limit bytes. It reserves addresses for
-// limit and takes memory only for the pages that are written. Its Close must be
-// called.
+// NewMemory returns a memory for one instance, with the image's size and bytes,
+// that can grow up to limit bytes. It reserves addresses for limit and takes
+// memory only for the pages that are written. Its Close must be called.
 func (i *Image) NewMemory(limit uint64) (*Memory, error) {
 	if err := checkLimit(limit, i.size); err != nil {
 		return nil, err
@@ -71,12 +71,12 @@ func (i *Image) NewMemory(limit uint64) (*Memory, error) {
 		body:    body,
 		limit:   limit,
 		counted: i.store.method() == MethodHotSet,
-		dirty:   true, // instantiating writes, and not in a window
+		dirty:   true, // instantiating writes outside a window
 	}, nil
 }
 
-// Close lets no new memories be made. The image's bytes are freed when the last
-// memory over it is closed.
+// Close stops the image from making new memories. Its bytes are freed when the
+// last memory over it is closed.
 func (i *Image) Close() error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -87,7 +87,7 @@ func (i *Image) Close() error {
 	return i.free()
 }
 
-// release is called by a memory when it is closed.
+// release is called when a memory is closed.
 func (i *Image) release() error {
 	i.mu.Lock()
 	defer i.mu.Unlock()

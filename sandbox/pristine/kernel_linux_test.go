@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hotMemory is a memory whose first restore is done, with the hot set.
+// hotMemory returns a memory after its first restore, with its hot set.
 func hotMemory(t testing.TB, wasmPages int, limit uint64, config Config) (*Memory, *runtimeMemory, *mapped) {
 	t.Helper()
 	mem := make([]byte, wasmPages*WasmPage)
@@ -65,7 +65,7 @@ func TestZerosTakeNoSpace(t *testing.T) {
 	}
 }
 
-// TestSystemCallsAreCounted has the kernel write to the memory.
+// TestSystemCallsAreCounted lets the kernel write to the memory.
 func TestSystemCallsAreCounted(t *testing.T) {
 	m, r, _ := hotMemory(t, 2, 2*WasmPage, Config{})
 	for n := range 8 {
@@ -82,8 +82,8 @@ func TestSystemCallsAreCounted(t *testing.T) {
 	same(t, "after the restores", r.bytes, m.image.store.(*memfd).view)
 }
 
-// TestForkInAWindow starts processes between writes, sharing the address space
-// as Go does, and with a true fork, which write-protects all private pages.
+// TestForkInAWindow starts processes between writes: sharing the address space,
+// as Go does, and by a true fork, which write-protects all private pages.
 func TestForkInAWindow(t *testing.T) {
 	m, r, b := hotMemory(t, 2, 4*WasmPage, Config{})
 	program, err := exec.LookPath("true")
@@ -108,8 +108,8 @@ func TestForkInAWindow(t *testing.T) {
 	}
 }
 
-// TestLockedMemory cannot be dropped; it is mapped anew and scanned from then
-// on.
+// TestLockedMemory covers memory that cannot be dropped. It is mapped again,
+// and from then on every restore asks the kernel.
 func TestLockedMemory(t *testing.T) {
 	m, r, b := hotMemory(t, 1, 2*WasmPage, Config{Keep: -1})
 	if err := unix.Mlock(b.space); err != nil {
@@ -144,7 +144,7 @@ func TestHugePagesAreRefused(t *testing.T) {
 	huge(t, b)
 }
 
-// huge looks up whether the range refuses huge pages.
+// huge reports whether the range refuses huge pages.
 func huge(t *testing.T, b *mapped) {
 	t.Helper()
 	if _, err := os.Stat("/sys/kernel/mm/transparent_hugepage"); err != nil {
@@ -157,7 +157,7 @@ func huge(t *testing.T, b *mapped) {
 	defer f.Close()
 	first := uintptr(unsafe.Pointer(&b.space[0]))
 	last := first + uintptr(len(b.space))
-	var seen, inside uintptr // bytes of the mapping at hand that are ours
+	var seen, inside uintptr // bytes of the current mapping that belong to the range
 	for lines := bufio.NewScanner(f); lines.Scan(); {
 		name, rest, _ := strings.Cut(lines.Text(), " ")
 		if !strings.HasSuffix(name, ":") {
@@ -177,7 +177,7 @@ func huge(t *testing.T, b *mapped) {
 	}
 }
 
-// TestScanThatFails restores all the same.
+// TestScanThatFails checks that a restore works even if the scan fails.
 func TestScanThatFails(t *testing.T) {
 	m, r, b := hotMemory(t, 1, 2*WasmPage, Config{})
 	b.file.pages.fd = ^uintptr(0)
@@ -190,8 +190,8 @@ func TestScanThatFails(t *testing.T) {
 	same(t, "after a restore", r.bytes, b.file.view)
 }
 
-// TestThisKernel does not let the hot set be lost unnoticed, along with the
-// tests of it.
+// TestThisKernel fails if the hot set, and with it its tests, got lost on this
+// kernel.
 func TestThisKernel(t *testing.T) {
 	var name unix.Utsname
 	if err := unix.Uname(&name); err != nil {
@@ -211,13 +211,13 @@ func TestThisKernel(t *testing.T) {
 	}
 }
 
-// TestOldKernels says what is done without a hot set.
+// TestOldKernels checks which method is used without a hot set.
 func TestOldKernels(t *testing.T) {
 	broken := func() (*pagemap, error) { return nil, unix.ENOTTY }
 	for _, c := range []struct {
 		size   int
 		method Method
-		want   Method // MethodAuto: an error
+		want   Method // MethodAuto: expect an error
 	}{
 		{small, MethodAuto, MethodCompare},
 		{small + WasmPage, MethodAuto, MethodDrop},

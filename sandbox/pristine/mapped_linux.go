@@ -11,18 +11,18 @@ import (
 )
 
 // mapped is a range of addresses with a file mapped copy-on-write at its front
-// and zeros behind. All of it may be read and written at any time: the runtime
-// checks bounds itself, and changing the protection as the memory grows would
-// stall the other threads.
+// and zeros behind it. All of it is readable and writable at any time: the
+// runtime checks bounds itself, and changing the protection as the memory grows
+// would stall the other threads.
 type mapped struct {
 	space []byte // nil if it is empty
 	file  *memfd // nil: zeros only
-	front int    // bytes of space that are file's
-	top   int    // how far the guest can have written since all behind front was dropped
+	front int    // bytes of space that map the file
+	top   int    // how far the guest can have written since everything behind front was dropped
 
 	hot    hotSet
-	served int  // restores since hot was learnt
-	unsure bool // the kernel makes pages private by itself; see drop
+	served int  // restores since the hot set was learnt
+	unsure bool // the kernel can make pages private without a fault; see dropFrom
 }
 
 const readWrite = unix.PROT_READ | unix.PROT_WRITE
@@ -54,7 +54,7 @@ func newMapped(limit uint64, file *memfd) (*mapped, error) {
 	return b, nil
 }
 
-// mapFile maps the file from offset from on, in place of what was there.
+// mapFile maps the file from an offset on, replacing what was mapped there.
 func (b *mapped) mapFile(from int) error {
 	if from >= b.front {
 		return nil
@@ -64,7 +64,7 @@ func (b *mapped) mapFile(from int) error {
 	return os.NewSyscallError("mmap", err)
 }
 
-// mapZeros maps zeros from offset from on, in place of what was there.
+// mapZeros maps zeros from an offset on, replacing what was mapped there.
 func (b *mapped) mapZeros(from int) error {
 	if from >= len(b.space) {
 		return nil
@@ -75,10 +75,10 @@ func (b *mapped) mapZeros(from int) error {
 }
 
 // refuseHugePages keeps the kernel from making pages private that were never
-// written, and single bytes from costing two megabytes.
+// written, and single bytes from taking two megabytes.
 func (b *mapped) refuseHugePages() error {
 	err := unix.Madvise(b.space, unix.MADV_NOHUGEPAGE)
-	if errors.Is(err, unix.EINVAL) { // a kernel without them
+	if errors.Is(err, unix.EINVAL) { // a kernel without huge pages
 		return nil
 	}
 	return os.NewSyscallError("MADV_NOHUGEPAGE", err)
@@ -95,8 +95,8 @@ func (b *mapped) extend(size uint64) []byte {
 	return b.space
 }
 
-// restore is called with the memory at its size again, so nothing behind front
-// is the guest's.
+// restore is called when the memory has its original size again, so nothing
+// behind front belongs to the guest.
 func (b *mapped) restore(changed bool, peak uint64) (Cost, error) {
 	switch {
 	case b.file.how == MethodCompare:
@@ -111,31 +111,31 @@ func (b *mapped) restore(changed bool, peak uint64) (Cost, error) {
 	return Cost{Path: PathHot, Pages: b.hot.bytes / b.file.page}, nil
 }
 
-// outdated says whether the hot set is large and has not been questioned for
-// long.
+// outdated reports whether the hot set is large and has not been verified for a
+// long time.
 func (b *mapped) outdated() bool {
 	limit := b.file.config.Relearn
 	return limit > 0 && b.served >= limit && b.hot.bytes > 64<<10
 }
 
-// learn asks the kernel which pages are private, puts them back and remembers
-// them, if they are not too many.
+// learn asks the kernel which pages are private, restores them, and remembers
+// them if they are not too many.
 func (b *mapped) learn() (Cost, error) {
 	b.hot.reset()
 	b.served = 0
 	keep := int(b.file.config.Keep) / b.file.page
-	// Empty addresses take time as well: 13 us for each GiB.
+	// Scanning empty addresses takes time as well: 13 us per GiB.
 	pages, err := b.file.pages.private(b.space[:b.pageUp(b.top)], keep+1, b.heat)
 	if err != nil {
-		return Cost{Path: PathDrop}, b.dropFrom(0) // needs no answer
+		return Cost{Path: PathDrop}, b.dropFrom(0) // works without an answer
 	}
 	path := PathScan
 	if pages > keep {
 		path = PathDrop
 		from := 0
 		if b.hot.end() > b.front {
-			// They are ascending, so all that are in front are known, and they
-			// are not too many: only what the guest grew by has to go.
+			// Pages are reported in ascending order. So all pages of the front are
+			// known, and not too many: only the guest's growth has to be dropped.
 			from = b.front
 		}
 		if err := b.dropFrom(from); err != nil {
@@ -158,7 +158,8 @@ func (b *mapped) heat(start, end int) {
 
 func (b *mapped) pageUp(n int) int { return (n + b.file.page - 1) / b.file.page * b.file.page }
 
-// compare puts back what differs from the image and drops what is behind it.
+// compare restores the pages that differ from the image and drops those behind
+// it.
 func (b *mapped) compare(peak int) (Cost, error) {
 	pages := copyBack(b.space, b.file.view, b.file.page)
 	cost := Cost{Path: PathCopy, Pages: pages}
@@ -172,7 +173,7 @@ func (b *mapped) drop() error { return b.dropFrom(0) }
 
 func (b *mapped) kept() int { return b.hot.bytes }
 
-// dropFrom gives the private pages from offset from on back to the system.
+// dropFrom returns the private pages from an offset on to the system.
 func (b *mapped) dropFrom(from int) error {
 	b.hot.cut(from)
 	b.served = 0
@@ -182,8 +183,8 @@ func (b *mapped) dropFrom(from int) error {
 	if unix.Madvise(b.space[from:], unix.MADV_DONTNEED) == nil {
 		return nil
 	}
-	// Locked memory cannot be dropped, but replaced; and the kernel may fill
-	// the new mapping at once with private pages.
+	// Locked memory cannot be dropped, only replaced; and the kernel may populate
+	// the new mapping with private pages immediately.
 	b.unsure = true
 	return errors.Join(b.mapFile(from), b.mapZeros(max(from, b.front)), b.refuseHugePages())
 }

@@ -12,14 +12,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// memfd keeps an image in a memory file that nobody can change any more.
+// memfd holds an image in a memory file that can no longer be changed.
 type memfd struct {
 	config Config
 	how    Method
 	file   *os.File
-	view   []byte   // the file, read-only: where copies come from
-	filled []bool   // by page: is there anything but zeros
-	page   int      // size of the system's pages
+	view   []byte   // the file, read-only: the source of copies
+	filled []bool   // by page: whether it has any nonzero byte
+	page   int      // size of a system page
 	pages  *pagemap // with MethodHotSet only
 }
 
@@ -43,7 +43,7 @@ func openStore(mem []byte, config Config) (store, error) {
 	return f, nil
 }
 
-// newMemfd writes mem to a file and seals it. It leaves the method open.
+// newMemfd writes mem to a file and seals it. It does not choose the method.
 func newMemfd(mem []byte, config Config) (*memfd, error) {
 	f := &memfd{config: config, how: MethodDrop, page: os.Getpagesize()}
 	flags := unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING
@@ -88,7 +88,7 @@ func (f *memfd) fill(mem []byte) error {
 	if len(mem) == 0 {
 		return nil
 	}
-	// Private, because older kernels refuse to share what is sealed.
+	// Private, because older kernels refuse to map a sealed file shared.
 	p, err := unix.MmapPtr(int(f.file.Fd()), 0, nil, uintptr(len(mem)), unix.PROT_READ, unix.MAP_PRIVATE|unix.MAP_NORESERVE)
 	if err != nil {
 		return os.NewSyscallError("mmap", err)
@@ -97,7 +97,7 @@ func (f *memfd) fill(mem []byte) error {
 	return nil
 }
 
-// choose finds the method; probe says whether MethodHotSet works.
+// choose sets the method; probe reports whether MethodHotSet works.
 func (f *memfd) choose(probe func() (*pagemap, error)) error {
 	switch f.how = f.config.Method; f.how {
 	case MethodCompare, MethodDrop:
@@ -132,8 +132,8 @@ func (f *memfd) held() int64 {
 	return n
 }
 
-// zero says how far the pages from offset start on are alike, at most until
-// end: all zeros in the image, or none of them.
+// zero returns how far the pages from offset start on are alike, up to end:
+// zero in the image, or not.
 func (f *memfd) zero(start, end int) (zero bool, stop int) {
 	if start >= len(f.view) {
 		return true, end

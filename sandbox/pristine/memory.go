@@ -10,9 +10,9 @@ import (
 // [experimental.WithMemoryAllocator] in the context of one InstantiateModule.
 // One goroutine uses it at a time.
 //
-// The module's minimum must not be over the limit, or InstantiateModule panics.
-// For [Memory.Restore] to be able to undo growth, the module's maximum must be
-// at least one page more than the limit.
+// The module's minimum must not exceed the limit, or InstantiateModule panics.
+// For [Memory.Restore] to undo growth, the module's maximum must be at least
+// one page above the limit.
 type Memory struct {
 	image *Image // nil: a template
 	body  body   // nil: closed
@@ -24,10 +24,10 @@ type Memory struct {
 	freed     bool // by the runtime
 	shrinking bool // the next Reallocate is Restore's
 
-	counted bool // page faults tell whether pages were written
+	counted bool // page faults show whether pages were written
 	running bool // between Begin and End
 	before  int64
-	dirty   bool // pages may be private that nobody counted
+	dirty   bool // pages can be private without having been counted
 }
 
 var (
@@ -35,9 +35,9 @@ var (
 	_ experimental.LinearMemory    = (*Memory)(nil)
 )
 
-// NewTemplateMemory gives an empty memory that can grow up to limit bytes, to
-// take an image from; it cannot be restored. It reserves addresses for limit
-// and takes memory as it is written. Close must be called.
+// NewTemplateMemory returns an empty memory that can grow up to limit bytes,
+// from which an image can be taken. It cannot be restored. It reserves
+// addresses for limit and takes memory as it is written. Close must be called.
 func NewTemplateMemory(limit uint64) (*Memory, error) {
 	if err := checkLimit(limit, 0); err != nil {
 		return nil, err
@@ -49,8 +49,8 @@ func NewTemplateMemory(limit uint64) (*Memory, error) {
 	return &Memory{body: body, limit: limit}, nil
 }
 
-// Allocate is for the runtime. It panics if the memory has a module already,
-// which would share it.
+// Allocate is called by the runtime. It panics if the memory already has a
+// module, because the two would share it.
 func (m *Memory) Allocate(_, _ uint64) experimental.LinearMemory {
 	if m.given {
 		panic("pristine: a memory was given to two modules")
@@ -59,9 +59,9 @@ func (m *Memory) Allocate(_, _ uint64) experimental.LinearMemory {
 	return m
 }
 
-// Reallocate is for the runtime. It gives the memory in its new size, or nil,
-// which the guest sees as a failed memory.grow. The first call gives at least
-// the image.
+// Reallocate is called by the runtime. It returns the memory in its new size,
+// or nil, which the guest sees as a failed memory.grow. The first call returns
+// at least the image.
 func (m *Memory) Reallocate(size uint64) []byte {
 	switch {
 	case m.shrinking:
@@ -82,14 +82,14 @@ func (m *Memory) Reallocate(size uint64) []byte {
 	return b[:size:size]
 }
 
-// Free is for the runtime, which calls it when the module is closed. That can
-// be in the middle of a call, when the guest exits: native code and host
-// functions may still hold the address. So it frees nothing; Close does. The
-// memory cannot be restored any more.
+// Free is called by the runtime when the module is closed. That can happen in
+// the middle of a call, when the guest exits: native code and host functions
+// can still hold the address. So it frees nothing; Close does. The memory
+// cannot be restored any more.
 func (m *Memory) Free() { m.freed = true }
 
-// Close gives the memory back. Nothing may use it any more: the call must have
-// returned and the module be closed. Closing again does nothing.
+// Close releases the memory. Nothing may use it any more: the call must have
+// returned and the module must be closed. Closing it again does nothing.
 func (m *Memory) Close() error {
 	if m.body == nil {
 		return nil
@@ -105,8 +105,8 @@ func (m *Memory) Close() error {
 	return err
 }
 
-// Bytes is the memory in its present size, not a copy. It is valid until the
-// memory grows, is restored or closed.
+// Bytes returns the memory in its present size, not a copy. It is valid until
+// the memory grows, is restored or is closed.
 func (m *Memory) Bytes() []byte {
 	if m.body == nil {
 		return nil
@@ -114,8 +114,8 @@ func (m *Memory) Bytes() []byte {
 	return m.body.extend(m.size)[:m.size:m.size]
 }
 
-// Kept is how many bytes of private pages the memory has kept since the last
-// Restore, as far as that is known: what Trim gives back.
+// Kept returns how many bytes of private pages the memory has retained since
+// the last Restore, as far as that is known: what Trim would release.
 func (m *Memory) Kept() int {
 	if m.body == nil {
 		return 0
@@ -123,14 +123,14 @@ func (m *Memory) Kept() int {
 	return m.body.kept()
 }
 
-// Size is how large the memory is, in bytes.
+// Size returns the present size in bytes.
 func (m *Memory) Size() uint64 { return m.size }
 
-// Peak is how large it was at its largest since the last Restore, in bytes.
+// Peak returns the largest size since the last Restore, in bytes.
 func (m *Memory) Peak() uint64 { return m.peak }
 
-// Refused is the largest size over the limit that was asked for since the last
-// Restore or ForgetRefused, in bytes; 0 if none was.
+// Refused returns the largest size above the limit that was requested since the
+// last Restore or ForgetRefused, in bytes; 0 if there was none.
 func (m *Memory) Refused() uint64 { return m.refused }
 
 // ForgetRefused sets Refused to 0, for a call that begins without a Restore.

@@ -76,9 +76,9 @@ func TestEmptyMemory(t *testing.T) {
 func TestRestoreDuringACall(t *testing.T) {
 	m := newMemory(t, newImage(t, nil, Config{}), WasmPage)
 	r := run(m, 0)
-	m.End() // not begun: nothing happens
+	m.End() // without Begin nothing happens
 	m.Begin()
-	m.Begin() // begun already: nothing happens
+	m.Begin() // a second Begin does nothing
 	if _, err := m.Restore(r); !errors.Is(err, errRunning) {
 		t.Errorf("restored: %v", err)
 	}

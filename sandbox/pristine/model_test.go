@@ -9,7 +9,7 @@ import (
 )
 
 // player does random things to a memory and to a model of it, an ordinary
-// slice, side by side.
+// slice.
 type player struct {
 	t       testing.TB
 	rng     *rand.Rand
@@ -28,13 +28,13 @@ func newPlayer(t testing.TB, image *Image, mem []byte, limit, seed uint64) *play
 	return &player{t: t, rng: rand.New(rand.NewPCG(seed, 1)), m: m, runtime: r, image: mem, limit: int(limit)}
 }
 
-// round is a call or several, and a restore.
+// round is one call or several, and a restore.
 func (p *player) round() {
 	p.model = append(p.model[:0], p.image...)
 	for range 1 + p.rng.IntN(8)/7 {
 		p.window()
 		same(p.t, "after a call", p.runtime.bytes, p.model)
-		if p.rng.IntN(16) == 0 { // the host writes outside of a window
+		if p.rng.IntN(16) == 0 { // the host writes outside a window
 			p.write(p.rng.IntN(4))
 			p.m.MarkDirty()
 		}
@@ -74,7 +74,7 @@ func (p *player) window() {
 	}
 }
 
-// write puts bytes where most calls put them, or anywhere.
+// write writes bytes where most calls write, or anywhere.
 func (p *player) write(n int) {
 	for range n {
 		if len(p.model) == 0 {
@@ -103,7 +103,7 @@ func (p *player) fill() {
 	copy(p.runtime.bytes[start:end], v)
 }
 
-// read makes pages present that are not private.
+// read makes pages present without making them private.
 func (p *player) read() {
 	for range 8 {
 		if len(p.model) == 0 {
@@ -115,7 +115,7 @@ func (p *player) read() {
 	}
 }
 
-// grow also asks for more than there may be.
+// grow sometimes asks for more than the limit.
 func (p *player) grow() {
 	delta := p.rng.IntN(4)
 	before, ok := p.runtime.Grow(uint32(delta))
@@ -138,8 +138,8 @@ func (p *player) grow() {
 	}
 }
 
-// TestRandomCallsLeaveNothing plays against the model in every way there is to
-// restore.
+// TestRandomCallsLeaveNothing plays against the model with every method of
+// restoring.
 func TestRandomCallsLeaveNothing(t *testing.T) {
 	for _, method := range methods(t) {
 		for _, c := range []struct {
@@ -182,7 +182,7 @@ func TestRandomCallsLeaveNothing(t *testing.T) {
 	}
 }
 
-// TestMemoriesOfOneImageDoNotMeet plays with several at once.
+// TestMemoriesOfOneImageDoNotMeet plays with several memories at the same time.
 func TestMemoriesOfOneImageDoNotMeet(t *testing.T) {
 	mem := snapshot(rand.New(rand.NewPCG(3, 3)), 2)
 	image := newImage(t, mem, Config{Keep: 256 << 10})
@@ -201,8 +201,8 @@ func TestMemoriesOfOneImageDoNotMeet(t *testing.T) {
 	wg.Wait()
 }
 
-// TestUnmarkedWriteIsMissed shows that the tests here would notice a page that
-// is not restored, and why MarkDirty is needed.
+// TestUnmarkedWriteIsMissed shows that these tests would notice a page that is
+// not restored, and why MarkDirty is needed.
 func TestUnmarkedWriteIsMissed(t *testing.T) {
 	image := newImage(t, make([]byte, WasmPage), Config{})
 	if image.Method() != MethodHotSet {

@@ -19,17 +19,17 @@ type pagemap struct {
 const (
 	pagemapScan = 0xc0606610 // _IOWR('f', 16, struct pm_scan_arg)
 
-	pageIsFile    = 1 << 2 // backed by a file; a copy of a file's page is not
+	pageIsFile    = 1 << 2 // backed by a file; a private copy of a file's page is not
 	pageIsPresent = 1 << 3
 	pageIsSwapped = 1 << 4
-	pageIsZero    = 1 << 5 // the zero page, which all share until they write
+	pageIsZero    = 1 << 5 // the zero page, shared by all until they write
 )
 
-// pageRegion is struct page_region, whose categories are of no use here.
+// pageRegion is struct page_region. Its categories are not used here.
 type pageRegion struct{ start, end, _ uint64 }
 
-// scanArgs is struct pm_scan_arg. vec is a pointer here, so that the regions
-// may lie on the stack.
+// scanArgs is struct pm_scan_arg. vec is a pointer, so that the regions can be
+// on the stack.
 type scanArgs struct {
 	size, flags, start, end, walkEnd    uint64
 	vec                                 *pageRegion
@@ -46,10 +46,10 @@ func openPagemap() (*pagemap, error) {
 }
 
 // private calls found with every run of private pages of space, as ascending
-// offsets, and says how many pages those were. It stops once there were most.
+// offsets, and returns the number of these pages. It stops after most pages.
 //
-// Private is what is there, in memory or in swap, and belongs neither to a file
-// nor to everybody as the zero page.
+// A page is private if it is present, in memory or in swap, and is neither a
+// page of a file nor the shared zero page.
 func (p *pagemap) private(space []byte, most int, found func(start, end int)) (pages int, err error) {
 	if len(space) == 0 {
 		return 0, nil
@@ -65,7 +65,7 @@ func (p *pagemap) private(space []byte, most int, found func(start, end int)) (p
 		inverted:     pageIsFile | pageIsZero,
 		mask:         pageIsFile | pageIsZero,
 		anyOf:        pageIsPresent | pageIsSwapped,
-		returnedMask: pageIsFile, // the same for all, so that neighbours become one region
+		returnedMask: pageIsFile, // the same for all, so that neighbours are merged into one region
 	}
 	args.size = uint64(unsafe.Sizeof(args))
 	for args.start < args.end && pages < most {
@@ -79,7 +79,7 @@ func (p *pagemap) private(space []byte, most int, found func(start, end int)) (p
 			pages += int((r.end - r.start) / size)
 		}
 		if args.walkEnd <= args.start {
-			return pages, os.NewSyscallError("PAGEMAP_SCAN", unix.EIO) // it would go on for ever
+			return pages, os.NewSyscallError("PAGEMAP_SCAN", unix.EIO) // it would continue forever
 		}
 		args.start = args.walkEnd
 	}

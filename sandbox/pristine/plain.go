@@ -5,8 +5,8 @@ import (
 	"os"
 )
 
-// plainStore keeps an image in an ordinary slice, and so do its bodies; it
-// works everywhere.
+// plainStore holds an image in an ordinary slice, as do its bodies. It works
+// everywhere.
 type plainStore struct{ data []byte }
 
 func newPlainStore(mem []byte) *plainStore { return &plainStore{data: bytes.Clone(mem)} }
@@ -24,7 +24,7 @@ func (s *plainStore) close() error {
 	return nil
 }
 
-// plain is a body that grows by moving.
+// plain is a body that moves when it grows.
 type plain struct {
 	image []byte
 	space []byte
@@ -49,14 +49,15 @@ func (b *plain) drop() error {
 	return nil
 }
 
-func (b *plain) kept() int { return 0 } // it gives back nothing
+func (b *plain) kept() int { return 0 } // it releases nothing
 
 func (b *plain) close() error {
 	b.space = nil
 	return nil
 }
 
-// copyBack writes those pages of image to space that differ, and says how many.
+// copyBack copies those pages of image that differ to space, and returns their
+// number.
 func copyBack(space, image []byte, page int) (pages int) {
 	for at := 0; at < len(image); at += page {
 		end := min(at+page, len(image))

@@ -16,5 +16,5 @@ func openStore(mem []byte, config Config) (store, error) {
 
 func newEmpty(uint64) (body, error) { return &plain{space: []byte{}}, nil }
 
-// threadFaults is for methods that are not here.
+// threadFaults serves methods that this system does not have.
 func threadFaults() int64 { return -1 }

@@ -10,10 +10,10 @@ import (
 	"slices"
 )
 
-// probe tries out on a range of four pages what [MethodHotSet] stands on: the
-// kernel counts the fault of a first write, of a file's page and of a zero
-// page, on the thread that takes it, and it reports exactly the pages that were
-// written as private. It gives what to ask with.
+// probe tests, on a range of four pages, what [MethodHotSet] relies on. The
+// kernel must count the fault of a first write, to a page of a file and to a
+// zero page, on the thread that takes it. And it must report exactly the
+// written pages as private. It returns the pagemap to ask with.
 func probe() (_ *pagemap, err error) {
 	pages, err := openPagemap()
 	if err != nil {
@@ -40,7 +40,7 @@ func probe() (_ *pagemap, err error) {
 
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	read := b.space[0] + b.space[2*page] // there, but not private
+	read := b.space[0] + b.space[2*page] // present, but not private
 	for _, n := range []int{1, 3} {
 		before := threadFaults()
 		b.space[n*page] += read

@@ -17,11 +17,12 @@ var (
 	errFreed    = errors.New("the module was closed")
 )
 
-// Restore puts the memory back to its image: size and bytes. module is the
-// instance's api.Memory, through which growth is undone. After an error, which
-// does not depend on what the guest wrote, the instance must not be used again.
+// Restore brings the memory back to the size and the bytes of its image. module
+// is the instance's api.Memory, through which growth is undone. After an error,
+// which does not depend on what the guest wrote, the instance must not be used
+// again.
 //
-// Globals and tables are not the memory's to restore.
+// Globals and tables are not part of the memory and are not restored.
 func (m *Memory) Restore(module Grower) (Cost, error) {
 	switch {
 	case m.image == nil:
@@ -49,8 +50,8 @@ func (m *Memory) Restore(module Grower) (Cost, error) {
 	return cost, nil
 }
 
-// shrink makes the runtime ask for a new size and gives it the image's. There
-// is no other way to tell it, as WebAssembly knows no shrinking.
+// shrink makes the runtime ask for a new size and returns the image's. There is
+// no other way, because WebAssembly memories cannot shrink.
 func (m *Memory) shrink(module Grower) error {
 	m.shrinking = true
 	_, ok := module.Grow(1)
@@ -62,8 +63,8 @@ func (m *Memory) shrink(module Grower) error {
 	return nil
 }
 
-// Trim gives the private pages of an idle memory back to the system. The next
-// calls take page faults again. It is called between Restore and Begin.
+// Trim returns the private pages of an idle memory to the system. The next
+// calls take page faults again. Call it between Restore and Begin.
 func (m *Memory) Trim() error {
 	switch {
 	case m.image == nil:

@@ -3,10 +3,10 @@ package pristine
 import "runtime"
 
 // Begin opens the window in which writes are noticed: from before the input is
-// written until after the output was read. It ties the goroutine to its thread
+// written until after the output is read. It ties the goroutine to its thread
 // until End. All writes to the memory until then must come from this goroutine,
-// or be followed by [Memory.MarkDirty]. There may be several windows between
-// two restores, and none within another.
+// or be followed by [Memory.MarkDirty]. There can be several windows between
+// two restores, but they cannot nest.
 func (m *Memory) Begin() {
 	if m.running {
 		return
@@ -18,9 +18,9 @@ func (m *Memory) Begin() {
 	}
 }
 
-// End closes the window. It is called on the goroutine that called Begin,
-// however the call ended; defer it. Without a window it does nothing. It tells
-// whether the thread may have taken page faults, of any memory.
+// End closes the window. It must be called on the goroutine that called Begin,
+// however the call ended; defer it. Without a window it does nothing. It
+// reports whether the thread may have taken page faults, in any memory.
 func (m *Memory) End() (faults bool) {
 	if !m.running {
 		return false
@@ -36,6 +36,6 @@ func (m *Memory) End() (faults bool) {
 	return faults
 }
 
-// MarkDirty says that the memory was written outside a window or by another
+// MarkDirty records that the memory was written outside a window or by another
 // goroutine since the last Restore.
 func (m *Memory) MarkDirty() { m.dirty = true }

@@ -20,9 +20,9 @@ import (
 
 const maxModule = 32 << 20
 
-// TestAdmissionIsQuickAndSmall judges every specimen as the core does, without the
-// wire: as its parts arrive. No part and no verdict takes 10 ms, whatever the module
-// claims, and all of it takes little memory.
+// TestAdmissionIsQuickAndSmall admits every specimen as the core does, but
+// without the network: as its parts arrive. No part and no verdict takes 10 ms,
+// whatever the module claims, and the whole admission takes little memory.
 func TestAdmissionIsQuickAndSmall(t *testing.T) {
 	list := specimens()
 	for name, wasm := range fullSize() {
@@ -32,7 +32,7 @@ func TestAdmissionIsQuickAndSmall(t *testing.T) {
 		t.Run(fmt.Sprintf("%02d %s", s.row, s.name), func(t *testing.T) {
 			digest := client.Digest(s.wasm)
 			var err error
-			// The quickest of some: what it takes, without what else the machine does.
+			// The fastest of several runs, to exclude other load on the machine.
 			var steps []time.Duration
 			least := uint64(1 << 62)
 			for range 5 {
@@ -62,9 +62,9 @@ func TestAdmissionIsQuickAndSmall(t *testing.T) {
 	}
 }
 
-// admit has a module arrive in the parts that clients send, and times its steps:
-// each part but for the last, and all that there is to do once that is there. Of
-// what a step took before and what it takes now, it keeps the less.
+// admit lets a module arrive in the parts that clients send, and times each
+// step: every part but the last, and all the work that is left after the last.
+// For each step it keeps the smaller of the previous time and this one.
 func admit(digest string, wasm []byte, before []time.Duration) (steps []time.Duration, err error) {
 	const part = 1 << 20
 	arrival := wasmbin.NewArrival(wasm, wasmbin.Limits{Size: maxModule})
@@ -85,7 +85,8 @@ func admit(digest string, wasm []byte, before []time.Duration) (steps []time.Dur
 	return steps, err
 }
 
-// fullSize are modules as large as they may be, of what takes longest to read.
+// fullSize returns modules of the largest allowed size that take longest to
+// read.
 func fullSize() map[string][]byte {
 	const size = maxModule - 1<<20
 	fill := func(body []byte, n int) []byte {

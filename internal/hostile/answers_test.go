@@ -19,8 +19,8 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 )
 
-// errorOf reads the error of an answer of plain HTTP or of Connect over it; nil
-// if the request succeeded.
+// errorOf returns the error in a response of plain HTTP or of Connect over it,
+// or nil if the request succeeded.
 func errorOf(status int, header http.Header, body []byte) error {
 	if strings.HasPrefix(header.Get("Content-Type"), "application/connect+") && status == http.StatusOK {
 		if _, err := streamEnd(body); err != nil {
@@ -65,8 +65,8 @@ func addInfo(ce *connect.Error, kind, value string) {
 	}
 }
 
-// told notes the reason that the core said, if it said one: it must be counted.
-// No attack is a fault of the core.
+// told records the reason that the core returned, if any: it must be counted.
+// No attack may be an internal error of the core.
 func (b *bout) told(err error) {
 	ce, ok := errors.AsType[*connect.Error](err)
 	info := ok && slices.ContainsFunc(ce.Details(), func(d *connect.ErrorDetail) bool { return d.Type() == "google.rpc.ErrorInfo" })
@@ -80,7 +80,7 @@ func (b *bout) told(err error) {
 	b.refusal(e.Reason)
 }
 
-// codeOf is the code of an HTTP status that says nothing else, as Connect has it.
+// codeOf returns Connect's code for an HTTP status without a body.
 func codeOf(status int) connect.Code {
 	switch status {
 	case http.StatusBadRequest, http.StatusLengthRequired:

@@ -19,11 +19,12 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 )
 
-// maxError is the largest answer that may be an error, in bytes: its header, its
-// body and its trailer.
+// maxError is the largest size of an error response in bytes: header, body and
+// trailer.
 const maxError = 16 << 10
 
-// failed checks that a request was refused with one of the codes, in few bytes.
+// failed checks that a request was refused with one of the codes, in a small
+// response.
 func (b *bout) failed(what string, r reply, codes ...connect.Code) {
 	if r.err == nil {
 		b.Errorf("%s: it was taken; want one of %v", what, codes)
@@ -43,8 +44,8 @@ func (b *bout) failed(what string, r reply, codes ...connect.Code) {
 // 1 MB that inflates to 1 GB.
 func inflationRow() *row {
 	const (
-		// perRequest is the CPU time that inflating up to the largest message may
-		// take, and what is around it.
+		// perRequest is the CPU time that inflating up to the largest message can
+		// take, including overhead.
 		perRequest = 100 * time.Millisecond
 		// othersShare is how much of a CPU the victim and the cluster itself use.
 		othersShare = 0.3
@@ -53,10 +54,10 @@ func inflationRow() *row {
 	refusals := []connect.Code{connect.CodeResourceExhausted, connect.CodeInvalidArgument, connect.CodeUnimplemented, connect.CodeFailedPrecondition}
 	r := &row{number: 41, name: "gzip bombs to every procedure, in every protocol", once: true,
 		setup: func(*bout) { bomb() },
-		// A few messages, and what the collector lets pile up.
+		// A few messages, and the garbage that the collector lets pile up.
 		peakCore: 256 << 20,
 	}
-	// measured holds the CPU time of the core to so many requests.
+	// measured bounds the CPU time of the core for a number of requests.
 	measured := func(b *bout, what string, requests func() int) {
 		began, used := time.Now(), b.core.cpu()
 		n := requests()
@@ -77,7 +78,7 @@ func inflationRow() *row {
 					r := p.call(ctx, proc, s, nil, bomb())
 					cancel()
 					if r.err != nil && strings.Contains(r.err.Error(), "415 Unsupported Media Type") {
-						continue // not every service speaks every codec
+						continue // not every service supports every codec
 					}
 					b.failed(proc.path+" "+s.String(), r, refusals...)
 				}
@@ -85,7 +86,7 @@ func inflationRow() *row {
 			})
 		}
 	}}, {"in the query of a GET", func(b *bout) {
-		// As much as a header can hold: 60 KB of base64, 45 MB.
+		// As much as fits in a header: 60 KB of base64, 45 MB inflated.
 		small := base64.RawURLEncoding.EncodeToString(gzipped(make([]byte, 44<<20)))
 		for _, proc := range b.mustProcedures() {
 			if !proc.safe {
@@ -99,7 +100,8 @@ func inflationRow() *row {
 			})
 		}
 	}}, {"as the body of a call", func(b *bout) {
-		// No service asked for it to be inflated: it is an input of so many bytes.
+		// The service did not ask for inflating: to it this is an input of that many
+		// bytes.
 		measured(b, "/call/", func() int {
 			err := b.plain(http.MethodPost, "/call/"+victimName, http.Header{"Content-Encoding": {"gzip"}}, strings.NewReader(string(bomb())))
 			if err != nil {
@@ -111,8 +113,8 @@ func inflationRow() *row {
 	return r
 }
 
-// plain makes a request of plain HTTP on a connection of its own and returns the
-// error that it was answered with. Every answer that is an error must be small.
+// plain makes a request of plain HTTP on a connection of its own and returns
+// the error in the response. Every error response must be small.
 func (b *bout) plain(method, path string, header http.Header, body io.Reader) error {
 	a, err := b.answer(method, path, header, body)
 	if err != nil {
@@ -121,12 +123,12 @@ func (b *bout) plain(method, path string, header http.Header, body io.Reader) er
 	return a.err
 }
 
-// said are the answers that plain HTTP gives: what a peer can see.
+// said is a response of plain HTTP, as a peer sees it.
 type said struct {
 	status int
 	header http.Header
 	body   []byte
-	// err is what the body says if the request failed.
+	// err is the error in the body if the request failed.
 	err error
 }
 
@@ -152,7 +154,7 @@ func (b *bout) answer(method, path string, header http.Header, body io.Reader) (
 	return b.heard(fmt.Sprintf("%.20s %s", method, tail(path, 60)), res)
 }
 
-// heard reads an answer to its end.
+// heard reads a response to its end.
 func (b *bout) heard(what string, res *http.Response) (*said, error) {
 	body, err := io.ReadAll(io.LimitReader(res.Body, 64<<20))
 	if err != nil {

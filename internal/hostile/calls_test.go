@@ -21,13 +21,13 @@ import (
 const (
 	// limitOf is the timeout of most hostile services.
 	limitOf = 200 * time.Millisecond
-	// late is how long after its deadline a guest may be stopped.
+	// late is how long after its deadline a guest can be stopped.
 	late = 50 * time.Millisecond
 )
 
-// stoppedAt calls a service on both runners at once and checks that each call was
-// stopped by its deadline, and in time: by the runner's clock every one, by the
-// caller's the quicker one.
+// stoppedAt calls a service on both runners at the same time and checks that
+// each call was stopped by its deadline, and in time. By the runner's clock
+// that holds for both calls, by the caller's for the faster one.
 func (b *bout) stoppedAt(service string, limit time.Duration) {
 	var mu sync.Mutex
 	var callers []time.Duration
@@ -56,7 +56,7 @@ func (b *bout) stoppedAt(service string, limit time.Duration) {
 	}
 }
 
-// services is a row whose moves call a service each, with a limit of time.
+// services is a row whose moves each call a service with a time limit.
 func services(number int, name string, limit time.Duration, list []hostileService) *row {
 	r := &row{number: number, name: name, peakCore: 64 << 20, setup: func(b *bout) {
 		for _, s := range list {
@@ -75,7 +75,7 @@ type hostileService struct {
 	do   func(b *bout, service string)
 }
 
-// answers is a service that must fail as said, and quickly.
+// answers is a service that must fail as described, and quickly.
 func answers(name string, m *w.Module, want expect) hostileService {
 	return hostileService{name, m.Bytes(), func(b *bout, service string) {
 		began := time.Now()
@@ -90,7 +90,7 @@ func loopRow() *row {
 	stopped := func(name string, m *w.Module) hostileService {
 		return hostileService{name, m.Bytes(), func(b *bout, service string) { b.stoppedAt(service, limitOf) }}
 	}
-	// f(n) = f(n-1) + f(n-1), with a depth that no stack minds.
+	// f(n) = f(n-1) + f(n-1), with a depth that fits any stack.
 	twice := w.New()
 	twice.Memory(1, -1)
 	f := uint32(0)
@@ -113,9 +113,9 @@ func loopRow() *row {
 	})
 }
 
-// manyLoopsRow is row 14 with as many loops at once as the runners let in, and as
-// many again that wait: another service is neither kept from the processors, nor
-// from the network, nor from a slot.
+// manyLoopsRow is row 14 with as many loops at the same time as the runners let
+// in, and as many again in the queue. Another service must still get the
+// processors, the network and a slot.
 func manyLoopsRow() *row {
 	loops := 2 * runnerCount * 2 * runtime.GOMAXPROCS(0)
 	r := services(14, "endless loops in all slots", limitOf, []hostileService{
@@ -134,7 +134,7 @@ func manyLoopsRow() *row {
 	return r
 }
 
-// startRow is row 15: guests that do not start. The publish must fail, and a
+// startRow is row 15: guests that do not start. Publishing must fail, and a
 // guest that starts only while it is published must not hang later.
 func startRow() *row {
 	builds := []struct {
@@ -157,9 +157,9 @@ func startRow() *row {
 		}})
 	}
 	moves = append(moves, move{"a start that hangs only later", func(b *bout) {
-		// Its _initialize loops if the clock is past an instant that comes after
-		// the publish. Pristine instances are started once, so calls may go well;
-		// what may not be is a call that lasts.
+		// Its _initialize loops once the clock has passed an instant after the
+		// publish. Pristine instances are started once, so calls can succeed; but no
+		// call may last.
 		service := b.service("later")
 		if err := b.publish(b.ctx, service, b.unique(hangsAfter(time.Now().Add(1500*time.Millisecond))), timeout(limitOf)); err != nil {
 			b.Errorf("publish: %v", err)
@@ -177,7 +177,7 @@ func startRow() *row {
 	return &row{number: 15, name: "endless loop in start, _initialize, ruedo_warm", moves: moves, peakCore: 64 << 20}
 }
 
-// hangsAfter is a guest whose _initialize loops from an instant on.
+// hangsAfter is a guest whose _initialize loops after an instant.
 func hangsAfter(at time.Time) []byte {
 	m := w.New()
 	m.Import("wasi_snapshot_preview1", "clock_time_get", "iIi>i")
@@ -210,7 +210,7 @@ func recursionRow() *row {
 	i := indirect.Func(">i", w.I32(0), w.Ops(0x11, 0, 0), w.I32(1), opI32Add)
 	indirect.Element(i)
 	indirect.AsFunction(i)
-	slow := w.New() // a microsecond for each frame
+	slow := w.New() // a microsecond per frame
 	slow.Memory(1, -1)
 	slow.AsFunction(slow.FuncLocals(">i", locals(1),
 		w.Ops(0x03, 0x40), localGet(0), w.I32(1), opI32Add, localSet(0), localGet(0), w.I32(2000), opI32LtU, w.Ops(0x0d, 0), opEnd,
@@ -221,7 +221,8 @@ func recursionRow() *row {
 		answers("wide-frames", wide, overflow),
 		answers("indirect", indirect, overflow),
 		{"stopped-midway", slow.Bytes(), func(b *bout, service string) {
-			// Its caller goes when the stack is half full: that must come back too.
+			// Its caller exits when the stack is half full; that stack must be returned,
+			// too.
 			ctx, cancel := context.WithTimeout(b.ctx, 40*time.Millisecond)
 			defer cancel()
 			if _, err := b.client.Call(ctx, service, nil); err == nil {
@@ -262,10 +263,10 @@ func sleepRow() *row {
 	})
 }
 
-// floodRow is row 19: host calls without end, and huge arguments.
+// floodRow is row 19: endless host calls, and huge arguments.
 func floodRow() *row {
-	// A flood of a cheap call ends by the limit on calls, one of a dear call by
-	// that on time, which is 10 s.
+	// A flood of cheap calls ends by the limit on calls, one of expensive calls by
+	// the limit on their time, which is 10 s.
 	flood := func(name string, cheap bool, imports []string, code ...[]byte) hostileService {
 		want := expect{reason: "HOST_CALL_LIMIT", code: fault.CodeResourceExhausted, text: []string{"limit"}}
 		if !cheap {
@@ -279,7 +280,7 @@ func floodRow() *row {
 		}}
 	}
 	r := services(19, "random_get of gigabytes; host calls without end", 10*time.Second, []hostileService{
-		// Out of the guest's memory: an errno, which the guest returns.
+		// Outside the guest's memory: an errno, which the guest returns.
 		answers("random-4-gb", function([]string{randomGet}, w.CallWith(0, 0, -1)), expect{reason: fault.GuestError, text: []string{"21"}}),
 		answers("random-past-the-end", function([]string{randomGet}, w.CallWith(0, 65535, 2)), expect{reason: fault.GuestError, text: []string{"21"}}),
 		flood("yields", false, []string{schedYield}, w.Call(0), w.Drop()),
@@ -287,7 +288,8 @@ func floodRow() *row {
 		flood("empty-logs", true, []string{hostLog}, w.CallWith(0, 0, 0, 0)),
 		flood("empty-reads", true, []string{inputRead}, w.CallWith(0, 0, 0), w.Drop()),
 	})
-	// All of a large memory, again and again: that is time, and stopped as such.
+	// All of a large memory, repeatedly: that takes time, and is stopped by the
+	// deadline.
 	all := function([]string{randomGet}, w.I32(1500), opMemoryGrow, w.Drop(), w.Forever(w.CallWith(0, 0, 90<<20), w.Drop()))
 	setup := r.setup
 	r.setup = func(b *bout) {
@@ -304,7 +306,7 @@ func outputRow() *row {
 	tooMuch := expect{reason: fault.GuestOutputLimit, text: []string{fmt.Sprint(limit)}, meta: map[string]string{"limit": fmt.Sprint(limit)}}
 	// One vector at 0: a page.
 	vector := w.Cat(store(0, 0), store(4, 65536))
-	// 1 GB in writes of 64 KiB, and the guest does not look at what they give.
+	// 1 GB in writes of 64 KiB, whose results the guest ignores.
 	gigabyte := w.New()
 	gigabyte.Import("ruedo", "output_write", "ii>i")
 	gigabyte.Memory(1, -1)
@@ -364,7 +366,7 @@ func endRow() *row {
 		}},
 		answers("command-exit-1", w.Command([]string{procExit}, exit(1)), exited("1")),
 		answers("command-exit-255", w.Command([]string{procExit}, exit(255)), exited("255")),
-		// The codes that the runtime uses itself for a call that was stopped.
+		// The exit codes that the runtime itself uses for a call that was stopped.
 		answers("command-exit-4026531839", w.Command([]string{procExit}, exit(-0x10000001)), exited("4026531839")),
 		answers("command-exit-4026531840", w.Command([]string{procExit}, exit(-0x10000000)), exited("4026531840")),
 		answers("function-exit-0", function([]string{procExit}, exit(0), zero), exited("0")),

@@ -21,7 +21,7 @@ import (
 )
 
 // secret is in the environment of every service that is published here, and
-// must be in nothing that anybody reads.
+// must not appear in anything that anybody can read.
 const secret = "sk-live-correct-horse-battery-staple"
 
 const (
@@ -36,19 +36,20 @@ type cluster struct {
 	url     string
 	home    string
 	client  *client.Client
-	// published counts services that became live.
+	// published counts services that went live.
 	published *atomic.Int64
 }
 
 func (c *cluster) processes() []*process { return append([]*process{c.core}, c.runners...) }
 
 // coreMemory is the most memory that a core may ever have, in bytes. Its
-// GOMEMLIMIT is three quarters of it, as one sets it below the limit of a
-// container: it counts neither the program nor the store's mapped file.
+// GOMEMLIMIT is three quarters of that, because it is usually set below the
+// limit of a container: it includes neither the program nor the store's mapped
+// file.
 const coreMemory = 512 << 20
 
-// newCluster starts a cluster and gives it back with the victim published. wrap
-// is the command that starts the core, if it is not the program itself.
+// newCluster starts a cluster and returns it with the victim published. wrap is
+// the command that starts the core, if that is not the program itself.
 func newCluster(t *testing.T, wrap ...string) *cluster {
 	t.Helper()
 	if len(wrap) == 0 {
@@ -81,7 +82,7 @@ func newCluster(t *testing.T, wrap ...string) *cluster {
 	return c
 }
 
-// served finds the URL in the log of a core.
+// served finds the URL in a core's log.
 func served(log string) string {
 	for line := range strings.Lines(log) {
 		var entry struct{ Msg, URL string }
@@ -106,7 +107,7 @@ func (c *cluster) ready(ctx context.Context) int {
 	return n
 }
 
-// publish makes wasm a service, with limits of its own where there are any.
+// publish publishes wasm as a service, with its own limits if there are any.
 func (c *cluster) publish(ctx context.Context, name string, wasm []byte, limits *ruedov1.Limits, change ...func(*ruedov1.PublishServiceRequest)) error {
 	digest, err := c.client.Upload(ctx, wasm, nil)
 	if err != nil {
@@ -129,7 +130,7 @@ func (c *cluster) publish(ctx context.Context, name string, wasm []byte, limits 
 	return nil
 }
 
-// decorate keeps a decorator with these limits.
+// decorate stores a decorator with these limits.
 func (c *cluster) decorate(ctx context.Context, name string, limits *ruedov1.Limits) error {
 	d := &ruedov1.Decorator{Name: name, Limits: limits}
 	if _, err := c.client.Decorators.GetDecorator(ctx, &ruedov1.GetDecoratorRequest{Name: name}); err == nil {

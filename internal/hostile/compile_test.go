@@ -14,16 +14,17 @@ import (
 	w "github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
 )
 
-// complexityRows are row 5: modules that take a compiler very long. What is over
-// the limit of admission is refused at once; what keeps just below it may be
-// compiled, if that is done within the budget of the child, or be refused for it.
+// complexityRows are row 5: modules that take a compiler very long. What
+// exceeds the limit of admission is refused immediately. What stays just below
+// it is either compiled within the budget of the child process, or refused for
+// exceeding it.
 func complexityRows() []*row {
 	bombs := map[string][]byte{"loops": loops(960, 960), "nested loops": nest(950, 950)}
 	r := &row{number: 5, name: "2,000 loops x 2,000 locals, and just below", once: true, moves: refusals(5), peakRunner: 256 << 20}
 	for name, code := range bombs {
 		r.moves = append(r.moves, move{name + " just below the limit", func(b *bout) { b.compileBomb(name, code) }})
 	}
-	// Meanwhile others publish, as they did before.
+	// Meanwhile others publish as quickly as before.
 	var before, beside []time.Duration
 	others := &row{number: 5, name: "others publish beside what is just below", once: true,
 		control: func(b *bout) { before = b.publishes(12) },
@@ -35,7 +36,7 @@ func complexityRows() []*row {
 			beside = b.publishes(12)
 			wg.Wait()
 			b.note("publish of another service: p50 %s, max %s; beside it p50 %s, max %s", ms(before[6]), ms(before[11]), ms(beside[6]), ms(beside[11]))
-			// Both CPUs may be taken, at a lower priority than all others have.
+			// The child can use both CPUs, at a lower priority than everything else.
 			if most := max(before[11]*12/10, before[11]+500*time.Millisecond); beside[11] > most {
 				b.tooLate("publishing another service took up to %s, %s before; up to %s is allowed", ms(beside[11]), ms(before[11]), ms(most))
 			}
@@ -45,7 +46,7 @@ func complexityRows() []*row {
 	return []*row{r, others}
 }
 
-// compileBomb publishes what admission just lets in.
+// compileBomb publishes what admission just accepts.
 func (b *bout) compileBomb(name string, code []byte) {
 	began := time.Now()
 	err := b.publish(b.ctx, b.service("below", strings.ReplaceAll(name, " ", "-")), b.unique(body(locals(960), code)), nil)
@@ -69,8 +70,8 @@ func answer(err error) string {
 	return string(fault.ReasonOf(err))
 }
 
-// publishes publishes n small services and gives how long each took, the
-// quickest first.
+// publishes publishes n small services and returns how long each took, shortest
+// first.
 func (b *bout) publishes(n int) []time.Duration {
 	var took []time.Duration
 	for range n {
@@ -84,7 +85,7 @@ func (b *bout) publishes(n int) []time.Duration {
 	return took
 }
 
-// tableRow is row 7: tables that are too large at the start, or grow.
+// tableRow is row 7: tables that start too large, or grow too large.
 func tableRow() *row {
 	var setups []func(*bout)
 	moves := refusals(7)
@@ -101,7 +102,7 @@ func tableRow() *row {
 		setups = append(setups, func(b *bout) { b.mustPublish(b.service(name), m.Bytes(), time.Second) })
 		moves = append(moves, move{name, func(b *bout) {
 			_, err := b.call(b.service(name), nil)
-			// The guest returns what table.grow gave it.
+			// The guest returns the result of table.grow.
 			b.check("call", err, expect{reason: fault.GuestError, text: []string{"-1"}})
 		}})
 	}
@@ -123,7 +124,7 @@ func (b *bout) mustPublish(name string, wasm []byte, limit time.Duration) {
 	}
 }
 
-// memoryRow is row 8: memory over the limit, at the start and by growing.
+// memoryRow is row 8: memory above the limit, at the start and by growing.
 func memoryRow() *row {
 	const limit = 16 << 20
 	tooMuch := expect{reason: fault.GuestMemory, text: []string{fmt.Sprint(limit)}, meta: map[string]string{"limit": fmt.Sprint(limit)}}
@@ -137,14 +138,13 @@ func memoryRow() *row {
 		{"one-page-at-a-time", function(nil, w.Forever(grow(1), failed, when(w.Unreachable()))).Bytes(), tooMuch},
 		{"all-at-once", function(nil, grow(60_000), w.Drop(), w.I32(limit+65536), w.I32(1), opI32Store, w.I32(0)).Bytes(), tooMuch},
 		{"and-says-so", function(nil, grow(60_000), failed, when(w.I32(7), opReturn), w.I32(0)).Bytes(), tooMuch},
-		// As much as it may have, every page of it written to, again and again.
+		// As much as it may have, and every page is written, repeatedly.
 		{"all-that-is-allowed", function(nil, grow(limit/65536-1), w.Drop(), w.I32(0), w.I32(7), w.I32(limit), opMemoryFill, w.I32(0)).Bytes(), expect{}},
 	}
 	moves := []move{
 		{"65,536 pages at the start", func(b *bout) {
 			wasm := b.unique(huge())
-			// Row 8 is about the limit of the service, which is 128 MiB where
-			// nobody sets one.
+			// Row 8 is about the limit of the service, which is 128 MiB by default.
 			b.check("publish", b.publish(b.ctx, b.service("start"), wasm, nil),
 				expect{reason: fault.WasmLimitMemory, text: []string{fmt.Sprint(4 << 30), fmt.Sprint(128 << 20)}})
 		}},

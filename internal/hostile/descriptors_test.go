@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// A core whose descriptors peers use up goes on: with those that it has, with
-// new ones, and with its runners.
+// A core whose peers use up its descriptors continues to work: with its open
+// connections, with new ones, and with its runners.
 func TestDescriptors(t *testing.T) {
 	const limit, peers = 256, 400
 	call := callProcedure(victimName)
@@ -43,7 +43,7 @@ func TestDescriptors(t *testing.T) {
 				for range peers {
 					conn, err := tt.open(c)
 					if err != nil {
-						continue // the core's backlog is full as well
+						continue // the core's backlog is full, too
 					}
 					defer conn.Close()
 					conns = append(conns, conn)
@@ -54,8 +54,8 @@ func TestDescriptors(t *testing.T) {
 					time.Sleep(time.Second)
 				}
 			})
-			// A connection may be closed as idle at the moment at which its client uses
-			// it again: that is seldom, and HTTP/1.1 has it so.
+			// A connection can be closed as idle at the moment when its client reuses
+			// it. That is rare, and HTTP/1.1 allows it.
 			if len(attack.problems)*200 > attack.calls {
 				t.Errorf("%d of %d calls of the victim failed: %s", len(attack.problems), attack.calls, attack.problems[0])
 			}

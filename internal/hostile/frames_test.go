@@ -19,13 +19,13 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// frames is an HTTP/2 connection whose every frame the test chooses. It answers
-// pings and settings as a peer must, and grants no window.
+// frames is an HTTP/2 connection on which the test chooses every frame. It
+// answers pings and settings as a peer must, and grants no window.
 type frames struct {
 	conn net.Conn
 	// closed is closed when the core has closed the connection.
 	closed chan struct{}
-	// began is when it was opened.
+	// began is when the connection was opened.
 	began time.Time
 
 	write sync.Mutex // held for each frame
@@ -42,15 +42,15 @@ type frames struct {
 	goAway *http2.ErrCode
 }
 
-// ending is how the core ended a stream.
+// ending describes how the core ended a stream.
 type ending struct {
 	after time.Duration // since the connection began
 	reset bool
 	code  http2.ErrCode
 }
 
-// narrow has a connection buffer few bytes of what it receives, so that the
-// core's own buffers fill.
+// narrow makes a connection buffer only few bytes of what it receives, so that
+// the core's own buffers fill.
 func narrow(_, _ string, c syscall.RawConn) error {
 	var err error
 	return errors.Join(c.Control(func(fd uintptr) {
@@ -64,7 +64,7 @@ func (c *cluster) dial() (net.Conn, error) {
 	return d.Dial("tcp", c.address())
 }
 
-// address is the host:port of the core.
+// address returns the host:port of the core.
 func (c *cluster) address() string { return strings.TrimPrefix(c.url, "http://") }
 
 // frames opens an HTTP/2 connection.
@@ -95,7 +95,7 @@ func (f *frames) close() {
 	<-f.closed
 }
 
-// say writes frames. What it writes after the core hung up is lost.
+// say writes frames. Whatever it writes after the core hung up is lost.
 func (f *frames) say(write func(fr *http2.Framer) error) error {
 	f.write.Lock()
 	defer f.write.Unlock()
@@ -113,7 +113,7 @@ func (f *frames) headers(method, path string, header ...string) []byte {
 	return f.block.Bytes()
 }
 
-// request opens a stream; end says that it has no body.
+// request opens a stream; end means that it has no body.
 func (f *frames) request(end bool, method, path string, header ...string) (stream uint32, err error) {
 	err = f.say(func(fr *http2.Framer) error {
 		stream = f.next
@@ -128,7 +128,7 @@ func (f *frames) data(stream uint32, end bool, b []byte) error {
 	return f.say(func(fr *http2.Framer) error { return fr.WriteData(stream, end, b) })
 }
 
-// read notes what the core says until it hangs up.
+// read records what the core sends until it hangs up.
 func (f *frames) read() {
 	defer close(f.closed)
 	for {
@@ -191,8 +191,8 @@ func (f *frames) isClosed() bool {
 	}
 }
 
-// left is how many of the streams the core has not ended. A closed connection
-// has none.
+// left returns how many of the streams the core has not ended. A closed
+// connection has none.
 func (f *frames) left() int {
 	if f.isClosed() {
 		return 0
@@ -202,7 +202,7 @@ func (f *frames) left() int {
 	return int(f.next/2) - len(f.ends)
 }
 
-// silent is how many of the streams the core has said nothing of.
+// silent returns how many of the streams got no response at all.
 func (f *frames) silent() int {
 	if f.isClosed() {
 		return 0
@@ -219,7 +219,7 @@ func (f *frames) silent() int {
 	return n
 }
 
-// went says how the streams ended, for the report.
+// went describes how the streams ended, for the report.
 func (f *frames) went() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()

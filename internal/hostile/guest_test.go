@@ -14,7 +14,7 @@ import (
 	w "github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
 )
 
-// Instructions that the assembler has no word for.
+// Instructions that the assembler does not name.
 var (
 	opEnd         = w.Ops(0x0b)
 	opReturn      = w.Ops(0x0f)
@@ -32,13 +32,13 @@ var (
 	opTableGrow   = w.Ops(0xfc, 15, 0)
 )
 
-// when runs code if what is on the stack is not zero.
+// when runs code if the top of the stack is not zero.
 func when(code ...[]byte) []byte { return w.Cat(w.Ops(0x04, 0x40), w.Cat(code...), opEnd) }
 
 func localGet(i uint32) []byte { return w.Cat(w.Ops(0x20), w.U32(i)) }
 func localSet(i uint32) []byte { return w.Cat(w.Ops(0x21), w.U32(i)) }
 
-// locals declares n of type i32.
+// locals declares n locals of type i32.
 func locals(n uint32) []byte { return w.Vec(w.Cat(w.U32(n), []byte{0x7f})) }
 
 // store writes a number to an address.
@@ -71,16 +71,16 @@ const (
 	clockTime   = "wasi_snapshot_preview1.clock_time_get:iIi>i"
 )
 
-// puppet is a guest that does what its input says: a list of orders, each a host
-// function and its arguments, or a look into the guest's memory, or a write there.
-// Its output is what they gave, 8 bytes each.
+// puppet is a guest that does what its input says: a list of orders, each a
+// host function and its arguments, or a read or a write of the guest's memory.
+// Its output is the results of the orders, 8 bytes each.
 type puppet struct{ names []string }
 
 const (
 	orderSize = 1 + 9*8
-	orderPeek = 254 // (address): the 8 bytes there
+	orderPeek = 254 // (address): returns the 8 bytes there
 	orderPoke = 255 // (address, value)
-	// The puppet's memory: two pages. It uses some of the second one itself.
+	// The puppet's memory has two pages. It uses part of the second one itself.
 	puppetMemory = 2 * 65536
 	orderAt      = 65536
 	resultAt     = 65536 + 512
@@ -154,7 +154,7 @@ func (p *puppet) order(name string, args ...uint64) []byte {
 	return b
 }
 
-// write puts bytes into the puppet's memory.
+// write writes bytes to the puppet's memory.
 func (p *puppet) write(addr uint64, text []byte) []byte {
 	var orders []byte
 	for len(text) > 0 {
@@ -166,7 +166,7 @@ func (p *puppet) write(addr uint64, text []byte) []byte {
 	return orders
 }
 
-// count is how many results orders give.
+// count returns how many results orders have.
 func count(orders []byte) int { return len(orders) / orderSize }
 
 func results(b []byte) []int64 {

@@ -25,9 +25,9 @@ import (
 )
 
 const (
-	// slowWithin is when the core must have hung up on a body that does not come.
+	// slowWithin is how soon the core must hang up on a body that does not arrive.
 	slowWithin = 25 * time.Second
-	// exitWithin is when a core must have ended after SIGTERM, whatever peers hold
+	// exitWithin is how soon a core must exit after SIGTERM, whatever peers hold
 	// open.
 	exitWithin = 10 * time.Second
 )
@@ -43,8 +43,8 @@ func (p procedure) contentType() string {
 // callProcedure stands for POST /call/{service} among the procedures.
 func callProcedure(service string) procedure { return procedure{path: "/call/" + service} }
 
-// halfOpen sends a request over HTTP/1.1 whose body does not come to its end:
-// the first byte of 1000, then silence, or a byte a second.
+// halfOpen sends a request over HTTP/1.1 whose body never completes: the first
+// byte of 1000, then silence, or a byte a second.
 func (c *cluster) halfOpen(p procedure) (net.Conn, error) {
 	conn, err := c.dial()
 	if err != nil {
@@ -75,8 +75,8 @@ func dribble(write func([]byte) error) (stop func()) {
 	return func() { close(done); wg.Wait() }
 }
 
-// tooSlow reads the answer to a request whose body does not come, up to the end
-// of the connection.
+// tooSlow reads the answer to a request whose body does not arrive, up to the
+// end of the connection.
 func (b *bout) tooSlow(what string, p procedure, conn net.Conn) {
 	began := time.Now()
 	_ = conn.SetReadDeadline(began.Add(slowWithin))
@@ -102,15 +102,16 @@ func (b *bout) tooSlow(what string, p procedure, conn net.Conn) {
 		b.Errorf("%s: the answer is cut short: %v", what, err)
 	case a.err == nil:
 		b.Errorf("%s: it was taken: %d %.200q", what, a.status, a.body)
-	case a.status == http.StatusNotFound: // not every procedure that is generated is served
+	case a.status == http.StatusNotFound: // not every generated procedure is served
 	case p.stream == connect.StreamTypeUnary && !reasonIs(a.err, fault.RequestTooSlow, fault.ServerBusy):
 		b.Errorf("%s: got %s, want %s: %.200v", what, faultrpc.Of(a.err).Reason, fault.RequestTooSlow, a.err)
 	}
 }
 
-// halfOpenRow is row 43: requests whose bodies do not come, to every procedure.
+// halfOpenRow is row 43: requests whose bodies do not arrive, to every
+// procedure.
 func halfOpenRow() *row {
-	// each asks for every procedure so many times, at the same time.
+	// each is how many requests are made to every procedure at the same time.
 	each := func(b *bout, times int, do func(p procedure)) {
 		list := append(b.mustProcedures(), callProcedure(victimName))
 		var wg sync.WaitGroup
@@ -222,7 +223,7 @@ func TestShutdown(t *testing.T) {
 					}
 					defer held.Close()
 				}
-				// Until the core has seen them all.
+				// Until the core has accepted them all.
 				if !eventually(5*time.Second, func() bool { return c.sockets(t) >= before+n }) {
 					t.Fatalf("the core has not taken %d connections", n)
 				}
@@ -250,7 +251,7 @@ type closing func()
 
 func (f closing) Close() error { f(); return nil }
 
-// sockets is how many sockets the core has open.
+// sockets returns how many sockets the core has open.
 func (c *cluster) sockets(t *testing.T) int {
 	dir := fmt.Sprintf("/proc/%d/fd/", c.core.pid())
 	files, err := os.ReadDir(dir)

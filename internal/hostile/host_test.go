@@ -24,7 +24,7 @@ const (
 	wasiNotcapable = 76
 )
 
-// orders has the puppet do all that is ordered and gives what came of it.
+// orders has the puppet carry out all orders and returns the results.
 func (b *bout) orders(service string, list ...[]byte) []int64 {
 	in := slices.Concat(list...)
 	res, err := b.call(service, in)
@@ -40,7 +40,7 @@ func (b *bout) orders(service string, list ...[]byte) []int64 {
 	return got
 }
 
-// pointerRow is row 18: counts, pointers and lengths that are not true, to every
+// pointerRow is row 18: false counts, pointers and lengths, passed to every
 // host function.
 func pointerRow() *row {
 	p, wasm := newPuppet()
@@ -93,7 +93,7 @@ func pointerRow() *row {
 	}
 }
 
-// survives calls a host function with anything: whatever comes of it is the
+// survives calls a host function with arbitrary arguments: any failure is the
 // guest's fault, never the host's.
 func (b *bout) survives(order []byte) {
 	began := time.Now()
@@ -109,7 +109,7 @@ func (b *bout) survives(order []byte) {
 	}
 }
 
-// pathRow is row 24: there are no files, whatever they are called.
+// pathRow is row 24: there are no files, under any name.
 func pathRow() *row {
 	p, wasm := newPuppet()
 	const at, to, out = 1024, 4096, 8192
@@ -192,13 +192,13 @@ func pathRow() *row {
 			if !allowed(got[1]) || !allowed(got[2]) {
 				b.Errorf("a stream that was renumbered is a directory: %v", got)
 			}
-			// The next call has its streams all the same.
+			// The next call has its streams nevertheless.
 			if got := b.orders(b.service(), p.order("fd_fdstat_get", 1, out)); got[0] != 0 {
 				b.Errorf("stdout of the next call: %d", got[0])
 			}
 		}},
 		{"environment", func(b *bout) {
-			// What the revision binds, and nothing of the runner's.
+			// The bindings of the revision, and nothing of the runner's environment.
 			got := b.orders(b.service(), p.order("environ_sizes_get", out, out+8), p.order("peek", out))
 			want := fmt.Sprintf("API_TOKEN=%s\x00", secret)
 			if int32(got[1]) != 1 {

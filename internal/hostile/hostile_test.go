@@ -90,8 +90,8 @@ func (a *arena) stillWorks(t *testing.T) {
 	}
 }
 
-// calmCluster starts a cluster like the one that is attacked, leaves it alone but
-// for the victim, and gives how many goroutines its processes had.
+// calmCluster starts a cluster like the attacked one, runs only the victim on
+// it, and returns how many goroutines its processes had.
 func calmCluster(t *testing.T) (counts []int) {
 	t.Run("calm", func(t *testing.T) {
 		c := newCluster(t)
@@ -104,10 +104,10 @@ func calmCluster(t *testing.T) (counts []int) {
 	return counts
 }
 
-// goroutinesAreBack ends the processes by SIGQUIT and looks at what each of their
-// goroutines did.
+// goroutinesAreBack ends the processes by SIGQUIT and checks what each of their
+// goroutines was doing.
 func (a *arena) goroutinesAreBack(t *testing.T, calm []int) {
-	const slack = 30 // connections of the tests, that a calm cluster has fewer of
+	const slack = 30 // for connections of the tests, of which a calm cluster has fewer
 	for i, p := range slices.Backward(a.processes()) {
 		was := calm[len(calm)-1-i]
 		list := p.goroutines(t)

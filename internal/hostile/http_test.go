@@ -21,16 +21,16 @@ import (
 )
 
 const (
-	// headerWithin is when the core must have hung up on a header that does not
-	// come.
+	// headerWithin is how soon the core must hang up on a header that does not
+	// arrive.
 	headerWithin = 10 * time.Second
-	// floodWithin is when it must have hung up on a flood of frames, or have read
-	// all of it.
+	// floodWithin is how soon it must hang up on a flood of frames, or read all of
+	// it.
 	floodWithin = 20 * time.Second
 )
 
-// exchange sends bytes on a connection of its own and reads what comes back until
-// the core hangs up, is silent for idle, or the answer has end.
+// exchange sends bytes on a connection of its own and reads the response until
+// the core hangs up, is silent for idle, or the response contains end.
 func (b *bout) exchange(send []byte, idle time.Duration, end string) (answer []byte, closed bool) {
 	conn, err := b.dial()
 	if err != nil {
@@ -42,7 +42,7 @@ func (b *bout) exchange(send []byte, idle time.Duration, end string) (answer []b
 	sent := make(chan struct{})
 	go func() {
 		defer close(sent)
-		_, _ = conn.Write(send) // the core may hang up in between
+		_, _ = conn.Write(send) // the core can hang up meanwhile
 	}()
 	defer func() { _ = conn.Close(); <-sent }()
 	part := make([]byte, 16<<10)
@@ -60,7 +60,7 @@ func (b *bout) exchange(send []byte, idle time.Duration, end string) (answer []b
 	return answer, false
 }
 
-// statuses are those of the answers of HTTP/1.1 in a stream of them.
+// statuses returns the status codes in a stream of HTTP/1.1 responses.
 func statuses(answer []byte) []int {
 	var list []int
 	for r := bufio.NewReader(bytes.NewReader(answer)); ; {
@@ -77,7 +77,7 @@ func statuses(answer []byte) []int {
 	}
 }
 
-// first is the status of the first answer, 0 for none.
+// first returns the status code of the first response, or 0.
 func first(answer []byte) int {
 	if list := statuses(answer); len(list) > 0 {
 		return list[0]
@@ -88,7 +88,7 @@ func first(answer []byte) int {
 // httpRow is row 39, for one connection at a time.
 func httpRow() *row {
 	call := "/call/" + victimName
-	// post is a request with a header of the test's own.
+	// post makes a request with a header chosen by the test.
 	post := func(b *bout, path, header, body string) string {
 		return fmt.Sprintf("POST %s HTTP/1.1\r\nHost: %s\r\n%s\r\n%s", path, b.address(), header, body)
 	}
@@ -126,9 +126,9 @@ func httpRow() *row {
 			}},
 			{"two lengths, one of them chunked", func(b *bout) {
 				// By its length the first request ends after the G, and another service is
-				// called; by its chunks it ends before, and GPOST is no method. A proxy
-				// before the core has its own opinion: only the latter, or a refusal, is
-				// safe with any.
+				// called; by its chunks it ends earlier, and GPOST is not a method. A proxy
+				// in front of the core can see it either way: only the latter reading, or a
+				// refusal, is safe with every proxy.
 				second := post(b, "/call/smuggled", "Content-Length: 0\r\n", "")
 				for _, header := range []string{
 					"Content-Length: 6\r\nTransfer-Encoding: chunked\r\n",
@@ -209,8 +209,8 @@ func framesRow() *row {
 					break
 				}
 				if sent%200 == 199 {
-					// The attacker has the same processors: what it takes of them by
-					// itself is not the core's doing.
+					// The attacker shares the processors: what it uses itself is not the
+					// core's fault.
 					time.Sleep(time.Millisecond)
 				}
 			}
@@ -242,7 +242,7 @@ func framesRow() *row {
 					if i == 0 {
 						return fr.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: f.headers(http.MethodPost, call)})
 					}
-					// Fields of HPACK that are not kept: "x: 1".
+					// HPACK fields that are not indexed: "x: 1".
 					return fr.WriteContinuation(1, false, bytes.Repeat([]byte{0, 1, 'x', 1, '1'}, 3000))
 				})
 			}),
@@ -277,8 +277,8 @@ func framesRow() *row {
 			flood("frames of no known type", 100_000, false, func(f *frames, _ int) error {
 				return f.say(func(fr *http2.Framer) error { return fr.WriteRawFrame(0xfe, 0xff, 0, make([]byte, 16<<10)) })
 			}),
-			// A value of 4 KB that the table keeps, then a byte for each copy of it:
-			// 16 MB for each request of 4 KB.
+			// A value of 4 KB that is stored in the table, then one byte for each copy
+			// of it: 16 MB for each request of 4 KB.
 			flood("a bomb of HPACK", 200, false, func(f *frames, _ int) error {
 				return f.say(func(fr *http2.Framer) error {
 					block := bytes.Clone(f.headers(http.MethodPost, call, "x", strings.Repeat("x", 3900)))
@@ -294,7 +294,8 @@ func framesRow() *row {
 	}
 }
 
-// longer sends bodies over HTTP/2 that are not as long as their length says.
+// longer sends bodies over HTTP/2 whose size differs from their declared
+// length.
 func (b *bout) longer(path string) {
 	f, err := b.frames()
 	if err != nil {
@@ -341,7 +342,7 @@ func idleRow() *row {
 				}
 				conns = append(conns, c)
 				if i%3 == 0 {
-					continue // it says nothing at all
+					continue // it sends nothing at all
 				}
 				_ = c.SetDeadline(time.Now().Add(5 * time.Second))
 				_, _ = fmt.Fprintf(c, "GET /healthz HTTP/1.1\r\nHost: %s\r\n\r\n", b.address())
@@ -353,7 +354,7 @@ func idleRow() *row {
 			b.reachable(10, 2*time.Second)
 		}}},
 		peakCore: 256 << 20,
-		// Stacks and buffers of connections, until the collector runs again.
+		// Stacks and buffers of connections, until the next garbage collection.
 		kept: 128 << 20,
 	}
 }

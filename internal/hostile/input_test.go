@@ -20,14 +20,14 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/ruedotest"
 )
 
-// answered is how soon a bad input is answered at most, on a machine that does
-// other things too. By itself it takes some milliseconds.
+// answered bounds the time until a bad input is answered, on a machine with
+// other load. On its own it takes a few milliseconds.
 const answered = time.Second
 
-// maxAnswer is how long the answer to a bad input may be.
+// maxAnswer bounds the size of the answer to a bad input.
 const maxAnswer = 8 << 10
 
-// setSchema keeps a decorator with an input schema.
+// setSchema stores a decorator with an input schema.
 func (b *bout) setSchema(ctx context.Context, name, schema string) error {
 	s := new(structpb.Struct)
 	if err := s.UnmarshalJSON([]byte(schema)); err != nil {
@@ -43,7 +43,7 @@ func (b *bout) setSchema(ctx context.Context, name, schema string) error {
 	return err
 }
 
-// mustAccept publishes an echo whose input has to fit a schema.
+// mustAccept publishes an echo whose input has to match a schema.
 func (b *bout) mustAccept(service, schema string) {
 	if err := b.setSchema(b.ctx, service, schema); err != nil {
 		b.Errorf("decorator: %v", err)
@@ -54,12 +54,12 @@ func (b *bout) mustAccept(service, schema string) {
 	}
 }
 
-// carrying attaches a decorator to what is published.
+// carrying attaches a decorator to the services that are published.
 func carrying(decorator string) func(*ruedov1.PublishServiceRequest) {
 	return func(req *ruedov1.PublishServiceRequest) { req.Decorators = []string{decorator} }
 }
 
-// post calls a service through the gateway and returns what it answers.
+// post calls a service through the gateway and returns the answer.
 func (b *bout) post(ctx context.Context, service, contentType string, input []byte) (status int, answer []byte, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, b.url+"/call/"+service, bytes.NewReader(input))
 	if err != nil {
@@ -75,13 +75,14 @@ func (b *bout) post(ctx context.Context, service, contentType string, input []by
 	return res.StatusCode, answer, err
 }
 
-// badInput calls a service on both ways in; each must refuse it soon and briefly.
+// badInput calls a service in both ways; each must refuse the input quickly and
+// briefly.
 func (b *bout) badInput(service, contentType string, input []byte, want expect) {
 	began := time.Now()
 	_, err := b.call(service, input)
 	b.bounded("the answer of Invoke", time.Since(began), answered)
 	b.check("Invoke", err, want)
-	if n := len(everything(err)); err != nil && n > 4*maxAnswer { // each text stands in it several times
+	if n := len(everything(err)); err != nil && n > 4*maxAnswer { // each text appears in it several times
 		b.Errorf("Invoke: the answer has %d bytes", n)
 	}
 	began = time.Now()
@@ -102,8 +103,8 @@ func (b *bout) badInput(service, contentType string, input []byte, want expect) 
 
 func again(item string, n int) string { return "[" + strings.Repeat(item+",", n-1) + item + "]" }
 
-// inputRow is row 37: what is sent as JSON. The last moves are callers that do not
-// wait for the answer.
+// inputRow is row 37: hostile JSON inputs. The last moves are callers that do
+// not wait for the answer.
 func inputRow() *row {
 	refused := func(text string, meta ...string) expect {
 		e := expect{reason: fault.InputInvalid, text: []string{text}}

@@ -28,13 +28,14 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/ruedotest"
 )
 
-// laneRows attack the private wire: whoever reaches the port can say that it is
-// a runner.
+// laneRows attack the private protocol: anyone who can reach the port can claim
+// to be a runner.
 func laneRows() []*row {
 	return []*row{helloRow(), laneBombRow(), pushRow(), figuresRow(), deafRow(), muteRow(), manyLanesRow()}
 }
 
-// impostor is a runner made by hand. It speaks the protocol as far as it likes.
+// impostor is a hand-made runner. It follows the protocol only as far as it
+// wants.
 type impostor struct {
 	b      *bout
 	id     string
@@ -55,8 +56,8 @@ func (b *bout) impostor(id string) *impostor {
 	return i
 }
 
-// h2c makes a client, and what ends its connections: a transport alone leaves one
-// open whose last stream has just been cancelled.
+// h2c returns a client, and a function that ends its connections: a transport
+// alone leaves a connection open if its last stream was just cancelled.
 func h2c() (c *http.Client, hangUp func()) {
 	var mu sync.Mutex
 	var conns []net.Conn
@@ -104,9 +105,9 @@ func (i *impostor) attach(change func(*ruedov1.Runner)) error {
 	return nil
 }
 
-// serve answers the core's frames with what answer returns, and sends heartbeats.
-// It prepares the services of its row alone, so that it gets no calls of the
-// victim.
+// serve answers the core's frames with what answer returns, and sends
+// heartbeats. It prepares only the services of its row, so that it does not get
+// calls of the victim.
 func (i *impostor) serve(answer func(*runnerv1.CoreFrame) *runnerv1.RunnerFrame) {
 	i.wg.Go(func() {
 		for {
@@ -162,12 +163,12 @@ func prepared() *runnerv1.RunnerFrame {
 	return &runnerv1.RunnerFrame{Kind: &runnerv1.RunnerFrame_Prepared{Prepared: &runnerv1.PrepareResponse{Preparation: &ruedov1.Preparation{CompileTime: durationpb.New(1)}}}}
 }
 
-// among attaches an impostor that prepares what the row publishes, publishes, and
-// lets do call it.
+// among attaches an impostor that prepares what the row publishes, publishes,
+// and has do call the service.
 func (b *bout) among(answer func(*impostor, *runnerv1.CoreFrame) *runnerv1.RunnerFrame, do func(service string)) {
 	i := b.impostor("impostor")
 	defer i.close()
-	// The rows before may have used up the attempts of this address.
+	// Earlier rows may have used up the attempts of this address.
 	var err error
 	if !eventually(30*time.Second, func() bool { err = i.attach(nil); return !errors.Is(faultrpc.Of(err), fault.LaneLimit) }) || err != nil {
 		b.Errorf("it cannot attach: %v", err)
@@ -237,7 +238,7 @@ func laneBombRow() *row {
 	} {
 		types, n := []string{"application/connect+proto", "application/grpc", "application/grpc-web", "application/proto", "application/connect+json", "application/json"}, 0
 		r.moves = append(r.moves, move{procedure, func(b *bout) {
-			send(b, procedure, types[n%len(types)]) // one a round: the bytes on the wire are no flood
+			send(b, procedure, types[n%len(types)]) // one per round, so that the bytes on the wire are not a flood
 			n++
 		}})
 	}
@@ -253,7 +254,7 @@ func pushRow() *row {
 			case f.GetPrepare() != nil:
 				return prepared()
 			case f.GetExecute() != nil:
-				for n := range 8 { // of one call one is taken
+				for n := range 8 { // of each call, one frame is accepted
 					pushes.Go(func() {
 						began := time.Now()
 						out, err := i.api.PushOutput(i.ctx)
@@ -297,7 +298,7 @@ func figuresRow() *row {
 	} {
 		answers = append(answers, &runnerv1.ExecuteResponse{Output: []byte("{}"), Info: info})
 	}
-	for _, o := range []*runnerv1.Outcome{ // in the words of lane protocol 1
+	for _, o := range []*runnerv1.Outcome{ // in the terms of lane protocol 1
 		{DurationNanos: -1}, {DurationNanos: 1<<63 - 1}, {CpuNanos: -1 << 63}, {RestoreNanos: -9}, {MemoryBytes: 1<<64 - 1}, {Fuel: 1<<64 - 1},
 	} {
 		answers = append(answers, &runnerv1.ExecuteResponse{Output: []byte("{}"), Outcome: o})

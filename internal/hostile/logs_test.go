@@ -22,12 +22,12 @@ import (
 	w "github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
 )
 
-// evil is a line that would clear a screen, forge lines of a log, and read
+// evil is a line that would clear a screen, forge log lines, and read
 // backwards.
 const evil = "a\x1b[2J\x1b]0;owned\x07b\r\nc\n{\"level\":\"ERROR\",\"msg\":\"forged\"}\n\u202egnp.exe\u2066\u200f\x9b31m\x00\xff\xfe\x7fd"
 
-// harmless says whether a text does nothing to a terminal: newlines and tabs
-// are all that it has of control characters.
+// harmless reports whether a text does nothing to a terminal: its only control
+// characters are newlines and tabs.
 func harmless(s string) bool {
 	if !utf8.ValidString(s) {
 		return false
@@ -60,7 +60,7 @@ func logRow() *row {
 	speaker.Data(0, []byte(evil))
 	failing := function([]string{hostFail, hostLog}, w.CallWith(0, 5, 0, int32(len(evil))), w.CallWith(1, 8, 0, int32(len(evil))), w.I32(1))
 	failing.Data(0, []byte(evil))
-	// Its functions have such names, which stand in the trace of a trap.
+	// Its functions have such names, which appear in the trace of a trap.
 	trapping := w.Function(w.Unreachable())
 	named := w.Cat(trapping.Bytes(), w.Custom("name", w.Section(1, w.Vec(w.Cat(w.U32(0), w.Str(strings.ToValidUTF8(evil, "?")))))))
 	starting := guest(func(m *w.Module) {
@@ -112,7 +112,7 @@ func logRow() *row {
 				if !harmless(logs) || !strings.Contains(logs, `\x1b`) || !strings.Contains(logs, `\u202e`) || !strings.Contains(logs, `\xff`) {
 					b.Errorf("the logs are not escaped: %q", logs)
 				}
-				// The line of log is one line; what is printed may have several.
+				// A log line is one line; printed text can have several.
 				if first, _, _ := strings.Cut(logs, "\n"); !strings.Contains(first, "forged") || !strings.HasPrefix(first, "ERROR ") {
 					b.Errorf("a line of log was made several: %q", logs)
 				}
@@ -151,7 +151,7 @@ func logRow() *row {
 	}
 }
 
-// commandLine calls services with the CLI and looks at what it writes.
+// commandLine calls services with the CLI and checks what it writes.
 func (b *bout) commandLine(onTerminal bool) {
 	for _, args := range [][]string{
 		{"call", b.service("speaker")}, {"call", b.service("failing")}, {"call", b.service("trapping")},
@@ -167,14 +167,14 @@ func (b *bout) commandLine(onTerminal bool) {
 		} else {
 			stdout, stderr, err = b.ruedo(args...)
 			if args[0] == "call" {
-				stdout = "" // the guest's output, byte for byte: it may be a picture
+				stdout = "" // the guest's output, byte for byte: it can be a picture
 			}
 		}
 		if err != nil {
 			b.Errorf("%s: %v", what, err)
 			continue
 		}
-		// What the speaker prints may have lines; a message is one.
+		// The output of the guest can have several lines; a message has one.
 		if text := stdout + stderr; !harmless(text) || strings.Contains(text, "\n{\"level\"") && args[1] != b.service("speaker") {
 			b.Errorf("%s writes %q", what, tail(text, 1000))
 		}
@@ -191,7 +191,7 @@ func (b *bout) command(args ...string) *exec.Cmd {
 	return cmd
 }
 
-// ruedo runs a client command. That it fails is no error here.
+// ruedo runs a client command. A failure of the command is not an error here.
 func (b *bout) ruedo(args ...string) (stdout, stderr string, err error) {
 	var out, errOut bytes.Buffer
 	cmd := b.command(args...)
@@ -202,7 +202,8 @@ func (b *bout) ruedo(args ...string) (stdout, stderr string, err error) {
 	return out.String(), errOut.String(), nil
 }
 
-// onTerminal runs a client command on a terminal and gives what that was sent.
+// onTerminal runs a client command on a terminal and returns what the terminal
+// received.
 func (b *bout) onTerminal(args ...string) (string, error) {
 	near, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
@@ -227,12 +228,12 @@ func (b *bout) onTerminal(args ...string) (string, error) {
 	}
 	_ = far.Close()
 	var out bytes.Buffer
-	_, _ = out.ReadFrom(near) // ends with EIO when nobody has the far end
+	_, _ = out.ReadFrom(near) // ends with EIO when the far end is closed
 	_ = cmd.Wait()
 	return out.String(), nil
 }
 
-// logsAreJSON holds every line of every log to being one JSON object that the
+// logsAreJSON checks that every line of every log is one JSON object that the
 // process itself wrote, and looks for the secret.
 func (b *bout) logsAreJSON() {
 	for _, p := range b.processes() {

@@ -15,7 +15,7 @@ import (
 // program is the path of the ruedo that is attacked.
 var program string
 
-// Roles in which the test starts itself again, see roleVar.
+// Roles in which the test binary starts itself again, see roleVar.
 const (
 	roleVar    = "RUEDO_HOSTILE_ROLE"
 	roleVictim = "victim"

@@ -17,7 +17,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-// series are the core's counters of requests and calls, by name and labels as
+// series holds the core's counters of requests and calls, by name and labels as
 // /metrics writes them.
 type series map[string]float64
 
@@ -81,7 +81,7 @@ func (c *cluster) counted(ctx context.Context) (series, error) {
 	return s, nil
 }
 
-// grown tells whether a counter with this outcome has grown since before.
+// grown reports whether a counter with this result has grown since before.
 func (s series) grown(before series, outcome fault.Reason) bool {
 	for name, n := range s {
 		if n > before[name] && strings.Contains(name, fmt.Sprintf("outcome=%q", string(outcome))) {
@@ -91,15 +91,15 @@ func (s series) grown(before series, outcome fault.Reason) bool {
 	return false
 }
 
-// refusal keeps a reason for accounted.
+// refusal records a reason for accounted.
 func (b *bout) refusal(r fault.Reason) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.answered[r] = true
 }
 
-// accounted checks that every reason which the moves were answered with is
-// counted. None is excused: whatever a move is answered with, the core said.
+// accounted checks that every reason that was returned to the moves is counted.
+// There are no exceptions, because the core returned every one of them.
 func (b *bout) accounted(before series) {
 	b.mu.Lock()
 	answered := slices.Sorted(maps.Keys(b.answered))

@@ -15,7 +15,7 @@ import (
 	w "github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
 )
 
-// specimen is a module that must not get in, and why.
+// specimen is a module that must be refused, and the reason.
 type specimen struct {
 	row  int
 	name string
@@ -23,14 +23,14 @@ type specimen struct {
 	want expect
 }
 
-// guest is a good function guest, changed by f before it is assembled.
+// guest returns a good function guest, modified by f before it is assembled.
 func guest(f func(m *w.Module)) []byte {
 	m := function(nil, w.I32(0))
 	f(m)
 	return m.Bytes()
 }
 
-// body is a whole module whose only fault is one function.
+// body returns a whole module whose only fault is one function.
 func body(locals []byte, code ...[]byte) []byte {
 	return guest(func(m *w.Module) { m.FuncLocals(">", locals, code...) })
 }
@@ -38,15 +38,16 @@ func body(locals []byte, code ...[]byte) []byte {
 // group is a group of n locals of type i32.
 func group(n uint32) []byte { return w.Cat(w.U32(n), []byte{0x7f}) }
 
-// bare39 is nothing but a function that declares n locals, in 39 bytes.
+// bare39 is a module with a single function that declares n locals, in 39
+// bytes.
 func bare39(n uint32) []byte {
 	code := w.Sized(w.Cat(w.Vec(group(n)), opEnd))
 	b := w.Cat(w.Header(), w.Section(1, w.Vec([]byte{0x60, 0, 0})), w.Section(3, w.Vec(w.U32(0))), w.Section(10, w.Vec(code)))
 	return w.Cat(b, w.Custom(string(bytes.Repeat([]byte("x"), 39-len(b)-3)), nil))
 }
 
-// loops is the code of n loops, one after the other, each of which counts one of m
-// locals up, so that all of them are alive in each.
+// loops is the code of n consecutive loops. Each increments one of m locals, so
+// that all of them are live in each loop.
 func loops(n, m uint32) []byte {
 	var code [][]byte
 	for i := range n {
@@ -55,7 +56,7 @@ func loops(n, m uint32) []byte {
 	return w.Cat(code...)
 }
 
-// nest is the code of n loops within each other, each with a way to the outermost.
+// nest is the code of n nested loops, each with a branch to the outermost.
 func nest(n, m uint32) []byte {
 	code := [][]byte{bytes.Repeat([]byte{0x03, 0x40}, int(n))}
 	for i := range n {
@@ -131,7 +132,7 @@ func specimens() []specimen {
 	for n := 8; n < len(whole); n += 3 {
 		want := malformed
 		if n == 8 {
-			want = expect{reason: fault.ExportsMissing} // a whole module, with nothing in it
+			want = expect{reason: fault.ExportsMissing} // a whole, empty module
 		}
 		if s := (specimen{9, fmt.Sprintf("cut off after %d bytes", n), whole[:n], want}); !atSection(whole, n) {
 			list = append(list, s)
@@ -140,8 +141,8 @@ func specimens() []specimen {
 	return list
 }
 
-// atSection says whether a section begins at n, so that what is before it is a
-// whole module too.
+// atSection reports whether a section begins at n, so that what precedes it is
+// a whole module, too.
 func atSection(wasm []byte, n int) bool {
 	for at := 8; at < len(wasm); at += 2 + int(wasm[at+1]) {
 		if at == n {
@@ -151,7 +152,7 @@ func atSection(wasm []byte, n int) bool {
 	return false
 }
 
-// refusals are the moves that publish the specimens of a row.
+// refusals returns the moves that publish the specimens of a row.
 func refusals(number int) []move {
 	var moves []move
 	for _, s := range specimens() {
@@ -159,7 +160,7 @@ func refusals(number int) []move {
 			continue
 		}
 		moves = append(moves, move{s.name, func(b *bout) {
-			// Not made unique: what is refused is not kept.
+			// Not made unique: refused modules are not stored.
 			began := time.Now()
 			b.refused(s.wasm, s.want)
 			b.bounded("the answer", time.Since(began), 500*time.Millisecond)
@@ -168,7 +169,7 @@ func refusals(number int) []move {
 	return moves
 }
 
-// moduleRows are the rows about modules that do not get in.
+// moduleRows are the rows about modules that are refused.
 func moduleRows() []*row {
 	const mb = 1 << 20
 	return append(complexityRows(), []*row{

@@ -18,28 +18,29 @@ import (
 	"google.golang.org/protobuf/types/dynamicpb"
 )
 
-// chance makes everything that a fuzzer decides. What it decides next depends on
-// its seed and on nothing else.
+// chance makes every decision of a fuzzer. The decisions depend only on its
+// seed.
 type chance struct{ *rand.Rand }
 
 func newChance(seed, stream uint64) chance { return chance{rand.New(rand.NewPCG(seed, stream))} }
 
-// in reports true once in n times.
+// in returns true once in n times.
 func (c chance) in(n int) bool { return c.IntN(n) == 0 }
 
-// span is a time up to most, small ones more often.
+// span returns a duration up to most, usually a short one.
 func (c chance) span(most time.Duration) time.Duration {
 	return time.Duration(float64(most) * math.Pow(c.Float64(), 3))
 }
 
-// words are texts that mean something to the core. The victim is not among them:
-// it could be deleted. Nor is the cluster's id: a lane would get its calls.
+// words are texts that mean something to the core. The victim's name is not
+// among them, because a delete could use it; nor is the cluster's id, because a
+// lane with it would get the victim's calls.
 var words = []string{
 	"", "fuzz", "row-0-page", "no-such-service", "A B", "..", "a/b", "*", "application/json", "text/html", strings.Repeat("ab", 32), strings.Repeat("0", 32),
 	"\x00", "\u202e", "ruedo.v1.InvokeService", "ruedo/v1/invoke.proto", "%00", "1e999990", "true", "null", `{"type":"object"}`, "3600s",
 }
 
-// text is a string, seldom a long one.
+// text returns a string, rarely a long one.
 func (c chance) text() string {
 	switch {
 	case c.in(200):
@@ -50,7 +51,7 @@ func (c chance) text() string {
 	return words[c.IntN(len(words))]
 }
 
-// noise is n bytes of anything.
+// noise returns n arbitrary bytes.
 func (c chance) noise(n int) []byte {
 	b := make([]byte, n)
 	for i := range b {
@@ -59,7 +60,7 @@ func (c chance) noise(n int) []byte {
 	return b
 }
 
-// number is an integer, often at an edge.
+// number returns an integer, often at an edge.
 func (c chance) number() uint64 {
 	edges := []uint64{0, 1, 2, 63, 64, 255, 65535, 65536, 1 << 20, math.MaxInt32, 1 << 31, math.MaxUint32, math.MaxInt64, 1 << 63, math.MaxUint64}
 	if c.in(3) {
@@ -68,12 +69,12 @@ func (c chance) number() uint64 {
 	return edges[c.IntN(len(edges))]
 }
 
-// real is a float, often one that is no number.
+// real returns a float, often NaN or infinite.
 func (c chance) real() float64 {
 	return []float64{0, 1, -1, math.Inf(1), math.Inf(-1), math.NaN(), math.MaxFloat64, math.SmallestNonzeroFloat64, c.NormFloat64()}[c.IntN(9)]
 }
 
-// message is a message of a type with some of its fields set.
+// message returns a message of a type with some of its fields set.
 func (c chance) message(d protoreflect.MessageDescriptor, depth int) *dynamicpb.Message {
 	m := dynamicpb.NewMessage(d)
 	for i := range d.Fields().Len() {
@@ -123,12 +124,12 @@ func (c chance) value(f protoreflect.FieldDescriptor, depth int) protoreflect.Va
 	return protoreflect.ValueOfMessage(c.message(f.Message(), depth))
 }
 
-// encoded is a message for a procedure, in a codec; mostly it is valid.
+// encoded returns a message for a procedure, in a codec; usually it is valid.
 func (c chance) encoded(d protoreflect.MessageDescriptor, codec string) []byte {
 	var b []byte
 	m := c.message(d, 1+c.IntN(5))
 	if codec == "json" {
-		b, _ = protojson.MarshalOptions{AllowPartial: true}.Marshal(m) // not every value has a text: then there is none
+		b, _ = protojson.MarshalOptions{AllowPartial: true}.Marshal(m) // some values have no text: then b is empty
 	} else {
 		b, _ = proto.MarshalOptions{Deterministic: true}.Marshal(m)
 	}
@@ -141,7 +142,7 @@ func (c chance) encoded(d protoreflect.MessageDescriptor, codec string) []byte {
 	return b
 }
 
-// deep is nested without sense.
+// deep returns deeply nested nonsense.
 func (c chance) deep(codec string) []byte {
 	n := 1 << c.IntN(16)
 	if codec == "json" {
@@ -154,7 +155,7 @@ func (c chance) deep(codec string) []byte {
 	return b
 }
 
-// mutated is b with one thing changed.
+// mutated returns b with one thing changed.
 func (c chance) mutated(b []byte) []byte {
 	b = slices.Clone(b)
 	at := c.IntN(len(b) + 1)
@@ -165,7 +166,7 @@ func (c chance) mutated(b []byte) []byte {
 				b[c.IntN(len(b))] ^= 1 << c.IntN(8)
 			}
 		}
-	case 1: // cut off
+	case 1: // truncate
 		b = b[:at]
 	case 2: // a part twice, or very often
 		end := at + c.IntN(len(b)-at+1)
@@ -176,22 +177,22 @@ func (c chance) mutated(b []byte) []byte {
 		b = slices.Concat(b[:end], bytes.Repeat(b[at:end], times), b[end:])
 	case 3: // the whole twice
 		b = slices.Concat(b, b)
-	case 4: // a length that lies
+	case 4: // a false length
 		b = slices.Insert(b, at, protowire.AppendVarint(nil, c.number())...)
-	case 5: // a field that is not known, or is of another type
+	case 5: // a field that is unknown, or of another type
 		tag := protowire.AppendTag(nil, protowire.Number(1+c.IntN(20)), protowire.Type(c.IntN(6)))
 		b = slices.Insert(b, at, append(tag, c.noise(c.IntN(12))...)...)
 	case 6: // noise
 		b = slices.Insert(b, at, c.noise(c.IntN(64))...)
 	case 7: // a part removed
 		b = slices.Delete(b, at, at+c.IntN(len(b)-at+1))
-	case 8: // a text that means something
+	case 8: // a text that means something to the core
 		b = slices.Insert(b, at, []byte(c.text())...)
 	}
 	return b[:min(len(b), 9<<20)]
 }
 
-// packed is b as gzip, seldom a broken one or a bomb.
+// packed returns b as gzip, rarely a broken one or a bomb.
 func (c chance) packed(b []byte) []byte {
 	if c.in(50) {
 		b = make([]byte, 1<<(16+c.IntN(11))) // up to 64 MiB
@@ -203,7 +204,7 @@ func (c chance) packed(b []byte) []byte {
 	return z
 }
 
-// header is some fields of a request.
+// header returns some header fields of a request.
 func (c chance) header() map[string][]string {
 	names := []string{
 		"Content-Type", "Content-Encoding", "Connect-Content-Encoding", "Connect-Accept-Encoding", "Connect-Timeout-Ms", "Connect-Protocol-Version",
@@ -224,7 +225,8 @@ func (c chance) header() map[string][]string {
 	return h
 }
 
-// envelopes are messages of a stream, with flags and lengths that may lie.
+// envelopes returns messages of a stream, with flags and lengths that can be
+// false.
 func (c chance) envelopes(messages ...[]byte) []byte {
 	var b []byte
 	for _, m := range messages {

@@ -49,8 +49,7 @@ func texts(m protoreflect.MessageDescriptor, text string, depth int) []*dynamicp
 	return list
 }
 
-// nameRow is row 46: names of a megabyte. What is wrong with one is said in few
-// bytes, and quickly.
+// nameRow is row 46: names of a megabyte. The error must be small, and quick.
 func nameRow() *row {
 	const quick = time.Second
 	long := strings.Repeat("a", 1<<20)
@@ -63,7 +62,7 @@ func nameRow() *row {
 				defer h.close()
 				for _, p := range b.mustProcedures() {
 					if p.path == runnerv1connect.RunnerServiceAttachProcedure {
-						continue // a lane is no answer
+						continue // a lane is not an answer
 					}
 					for _, m := range texts(p.input, long, 3) {
 						raw, err := proto.Marshal(m)
@@ -99,7 +98,7 @@ func nameRow() *row {
 				}
 			}},
 			{"names that are nearly one", func(b *bout) {
-				// What is offered instead is found in bounded work.
+				// The suggestion in the error is found in bounded work.
 				for _, name := range []string{strings.Repeat("victin", 9<<10), strings.Repeat("victim", 10), "victin"} {
 					began := time.Now()
 					err := b.plain(http.MethodPost, "/call/"+name, nil, nil)
@@ -132,7 +131,8 @@ func nameRow() *row {
 	}
 }
 
-// smallAnswer makes a small request that may be refused: either answer is small.
+// smallAnswer makes a small request that can be refused: the answer is small in
+// any case.
 func (b *bout) smallAnswer(what, path string, header http.Header) {
 	began := time.Now()
 	a, err := b.answer(http.MethodPost, path, header, strings.NewReader("{}"))

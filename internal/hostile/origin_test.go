@@ -16,7 +16,7 @@ import (
 	w "github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
 )
 
-// page is a guest that answers with a page of HTML.
+// page is a guest that answers with an HTML page.
 func page() []byte {
 	head := abi.AppendField(nil, "content-type", "text/html")
 	text := "<script>alert(document.domain)</script>"
@@ -27,7 +27,8 @@ func page() []byte {
 	return m.Bytes()
 }
 
-// originRow is row 44: web pages of other sites, and names that point here.
+// originRow is row 44: web pages of other sites, and host names that resolve to
+// this machine.
 func originRow() *row {
 	const evilHost, evilOrigin = "evil.example", "http://evil.example"
 	paths := func(b *bout) []string {
@@ -66,7 +67,7 @@ func originRow() *row {
 						refused(b, method+" "+path, a, err, fault.HostNotAllowed, http.StatusForbidden, http.StatusMisdirectedRequest)
 					}
 				}
-				// A name that its owner can point at this machine. An address cannot be.
+				// A name that its owner can point at this machine, unlike an address.
 				for _, host := range []string{
 					evilHost + ":" + port, evilHost + ".", strings.ToUpper(evilHost), "127.0.0.1." + evilHost, "localhost." + evilHost,
 					"localhost." + evilHost + ":" + port, "127.0.0.1.nip.io", "localhost.com", evilHost + ":99999999",
@@ -171,7 +172,7 @@ func with(h http.Header, key, value string) http.Header {
 	return h
 }
 
-// shares checks that an answer lets no other site read it.
+// shares checks that an answer does not let other sites read it.
 func (b *bout) shares(what string, a *said) {
 	for k := range a.header {
 		if strings.HasPrefix(k, "Access-Control-") {
@@ -180,7 +181,7 @@ func (b *bout) shares(what string, a *said) {
 	}
 }
 
-// sandboxed checks that a browser runs nothing of an answer.
+// sandboxed checks that a browser executes nothing in an answer.
 func (b *bout) sandboxed(what string, a *said) {
 	if got := a.header.Get("Content-Security-Policy"); !strings.Contains(got, "sandbox") || strings.Contains(got, "allow-") {
 		b.Errorf("%s: %d with Content-Security-Policy %q, want sandbox", what, a.status, got)

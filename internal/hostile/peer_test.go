@@ -13,11 +13,11 @@ import (
 	"connectrpc.com/connect"
 )
 
-// peer is a client that speaks whatever it is told to, and measures the answers.
+// peer is a client that sends whatever a test wants, and measures the answers.
 type peer struct {
 	url  string
 	http *http.Client
-	// transport is below http, which measures.
+	// transport is below http, which does the measuring.
 	transport *http.Transport
 }
 
@@ -35,14 +35,14 @@ func newPeer(url string, http2 bool) *peer {
 
 func (p *peer) close() { p.transport.CloseIdleConnections() }
 
-// reply is what came of one request to a procedure.
+// reply is the result of one request to a procedure.
 type reply struct {
 	err error
-	// size is the whole answer in bytes: header, body and trailer.
+	// size is the size of the whole answer in bytes: header, body and trailer.
 	size int
-	// messages is how many messages came before the end.
+	// messages is how many messages arrived before the end.
 	messages int
-	// received is how many bytes those had.
+	// received is the size of these messages in bytes.
 	received int
 }
 
@@ -69,7 +69,7 @@ func (p *peer) call(ctx context.Context, proc procedure, s speech, header http.H
 		copyHeader(stream.RequestHeader(), header)
 		for _, m := range messages {
 			if err := stream.Send(&rawMessage{m}); err != nil {
-				break // CloseAndReceive says why
+				break // CloseAndReceive returns the reason
 			}
 		}
 		res, err := stream.CloseAndReceive()
@@ -93,7 +93,7 @@ func (p *peer) call(ctx context.Context, proc procedure, s speech, header http.H
 		copyHeader(stream.RequestHeader(), header)
 		for _, m := range messages {
 			if err := stream.Send(&rawMessage{m}); err != nil {
-				break // Receive says why
+				break // Receive returns the reason
 			}
 		}
 		_ = stream.CloseRequest()
@@ -169,7 +169,7 @@ func headerSize(h http.Header) int64 {
 	return int64(n)
 }
 
-// passThrough is a compressor for messages that are compressed already.
+// passThrough is a compressor for messages that are already compressed.
 type passThrough struct{ w io.Writer }
 
 func newPassThrough() connect.Compressor { return &passThrough{} }

@@ -30,25 +30,26 @@ import (
 )
 
 const (
-	// portTime is how long the port is fuzzed; RUEDO_PORT_FUZZ says otherwise.
+	// portTime is how long the port is fuzzed, unless RUEDO_PORT_FUZZ is set.
 	portTime = 30 * time.Second
-	// portWorkers is how many peers do so at the same time, and portSteps how many
-	// steps each makes at most.
+	// portWorkers is how many peers fuzz at the same time, and portSteps bounds
+	// the steps of each.
 	portWorkers = 6
 	portSteps   = 2_000_000
 	// stepTime bounds one step.
 	stepTime = 3 * time.Second
-	// mostStall is how long a call of the victim may take.
+	// mostStall bounds the time of one call of the victim.
 	mostStall = time.Second
-	// settledWithin is when the core must be back after a long attack.
+	// settledWithin is how soon the core must be back to normal after a long
+	// attack.
 	settledWithin = 30 * time.Second
 	// maxLine bounds a line of a log, in bytes.
 	maxLine = 16 << 10
 )
 
-// TestPort sends everything to every procedure. RUEDO_PORT_FUZZ is how long, and
+// TestPort sends everything to every procedure. RUEDO_PORT_FUZZ sets how long,
 // RUEDO_PORT_SEED what is sent: each step of each worker is a function of the
-// seed, of the worker and of the step's number.
+// seed, the worker and the number of the step.
 func TestPort(t *testing.T) {
 	length, seed := portTime, uint64(time.Now().UnixNano())
 	if text := os.Getenv("RUEDO_PORT_FUZZ"); text != "" {
@@ -105,7 +106,7 @@ func TestPort(t *testing.T) {
 	var after state
 	var left float64
 	if !eventually(settledWithin, func() bool {
-		// The metrics come last: reading them fifty times a second would make more
+		// The metrics come last: polling them fifty times a second would make more
 		// garbage than the fuzzer left.
 		if after = c.core.state(t); after.rss > before.rss+memorySlack || after.files > before.files+fileSlack {
 			return false
@@ -127,20 +128,20 @@ func TestPort(t *testing.T) {
 	t.Logf("the victim before: %s; beside: %s; the core: memory %s, peak %s, then %s; goroutines %.0f then %.0f", calm, attack, mib(before.rss), mib(peak), mib(after.rss), goroutines, left)
 }
 
-// fuzz is what the workers share.
+// fuzz is the state that the workers share.
 type fuzz struct {
 	*bout
 	list []procedure
 
 	mu    sync.Mutex
 	steps map[string]*tally
-	// under is what each worker does.
+	// under is what each worker is doing.
 	under [portWorkers]string
-	// internal are the ids of answers that are INTERNAL, each with where it came.
+	// internal holds the ids of INTERNAL answers, with the place of each.
 	internal map[string]string
 }
 
-// tally counts steps of one kind and the codes of their answers.
+// tally counts steps of one kind, and the codes of their answers.
 type tally struct {
 	n     int
 	codes map[connect.Code]int
@@ -179,15 +180,15 @@ func (f *fuzz) work(ctx context.Context, seed, worker uint64) {
 	}
 }
 
-// last says what the workers did last.
+// last describes the workers' latest steps.
 func (f *fuzz) last() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return strings.Join(f.under[:], "; ")
 }
 
-// procedure calls a procedure as a client would, with messages that no client
-// would send.
+// procedure calls a procedure as a client would, with messages that a client
+// would not send.
 func (f *fuzz) procedure(ctx context.Context, c chance, peer *peer, p procedure) {
 	s := speech{[]string{"connect", "grpc", "grpc-web"}[c.IntN(3)], []string{"proto", "json"}[c.IntN(2)], c.in(3)}
 	var messages [][]byte
@@ -261,8 +262,7 @@ func (f *fuzz) send(ctx context.Context, kind string, peer *peer, method, path s
 	f.judge(kind, reply{err: err, size: len(text) + int(headerSize(res.Header))})
 }
 
-// bytes sends a request of HTTP/1.1 that is not quite one, and may leave it half
-// done.
+// bytes sends an imperfect HTTP/1.1 request, and sometimes leaves it half done.
 func (f *fuzz) bytes(c chance, p procedure) {
 	body := c.encoded(p.input, "proto")
 	text := fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n", p.path, f.address(), p.contentType(), len(body))
@@ -299,7 +299,7 @@ func (f *fuzz) bytes(c chance, p procedure) {
 	f.judge("bytes", reply{err: err, size: len(answer) + int(headerSize(res.Header))})
 }
 
-// streams sends frames of HTTP/2 in any order, and leaves streams half done.
+// streams sends HTTP/2 frames in any order, and leaves streams half done.
 func (f *fuzz) streams(c chance, p procedure) {
 	var settings []http2.Setting
 	for range c.IntN(3) {
@@ -352,8 +352,8 @@ func (f *fuzz) streams(c chance, p procedure) {
 	f.judge("frames", reply{})
 }
 
-// pause is how long something is left half done: seldom as long as a step may
-// take.
+// pause returns how long something is left half done, rarely as long as a step
+// can take.
 func (c chance) pause() time.Duration {
 	if c.in(50) {
 		return c.span(stepTime)
@@ -361,7 +361,7 @@ func (c chance) pause() time.Duration {
 	return c.span(100 * time.Millisecond)
 }
 
-// judge looks at what came of a step.
+// judge checks the result of a step.
 func (f *fuzz) judge(kind string, r reply) {
 	f.mu.Lock()
 	t := f.steps[kind]
@@ -378,7 +378,7 @@ func (f *fuzz) judge(kind string, r reply) {
 	f.mu.Unlock()
 	e, ofTheGateway := errors.AsType[*fault.Error](r.err)
 	if !ofTheCore && !ofTheGateway {
-		return // the client's own, or none
+		return // the client's own error, or none
 	}
 	f.clean(kind, everything(r.err))
 	if r.size > maxError && r.messages == 0 {
@@ -387,7 +387,7 @@ func (f *fuzz) judge(kind string, r reply) {
 	if ofTheCore {
 		e = faultrpc.FromConnect(ce)
 	}
-	// net/http itself answers an Expect that it does not know, with nothing more.
+	// net/http itself answers an unknown Expect, without a body.
 	expectation := strings.HasPrefix(e.Error(), "417 ")
 	if (e.Reason == fault.Internal || e.ConnectCode() == fault.CodeInternal) && !expectation {
 		f.mu.Lock()
@@ -400,7 +400,7 @@ func (f *fuzz) judge(kind string, r reply) {
 }
 
 // readLogs looks for panics, for lines that are too long, and for the lines of
-// answers that are INTERNAL.
+// INTERNAL answers.
 func (f *fuzz) readLogs() {
 	f.logsAreJSON()
 	for _, p := range f.processes() {

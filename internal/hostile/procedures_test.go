@@ -27,16 +27,16 @@ type procedure struct {
 	path   string
 	stream connect.StreamType
 	input  protoreflect.MessageDescriptor
-	// safe procedures can be called with GET.
+	// safe is set if the procedure can be called with GET.
 	safe bool
 }
 
-// packages are the packages whose services the port serves. Reflection names
+// packages are the packages whose services the port serves. Reflection lists
 // only the public ones.
 var packages = []protoreflect.FullName{"ruedo.v1", "ruedo.runner.v1", "grpc.health.v1", "grpc.reflection.v1", "grpc.reflection.v1alpha"}
 
-// procedures walks every service of the port: those that reflection names and
-// those that are generated.
+// procedures walks every service of the port: those that reflection lists and
+// those in the generated code.
 func (c *cluster) procedures(ctx context.Context) ([]procedure, error) {
 	names := make(map[protoreflect.FullName]bool)
 	protoregistry.GlobalFiles.RangeFiles(func(f protoreflect.FileDescriptor) bool {
@@ -90,7 +90,7 @@ func newProcedure(service protoreflect.FullName, m protoreflect.MethodDescriptor
 	return p
 }
 
-// service is the name of the procedure's service.
+// service returns the name of the procedure's service.
 func (p procedure) service() string {
 	service, _, _ := strings.Cut(p.path[1:], "/")
 	return service
@@ -105,7 +105,7 @@ func (b *bout) mustProcedures() []procedure {
 	return list
 }
 
-// speech is how a client speaks to a procedure.
+// speech is how a client talks to a procedure.
 type speech struct {
 	protocol string // connect, grpc or grpc-web
 	codec    string // proto or json
@@ -120,7 +120,7 @@ func (s speech) String() string {
 	return text
 }
 
-// speeches are all protocols with all codecs.
+// speeches returns all protocols with all codecs.
 func speeches(packed bool) []speech {
 	var list []speech
 	for _, p := range []string{"connect", "grpc", "grpc-web"} {
@@ -145,11 +145,11 @@ func (s speech) options() []connect.ClientOption {
 	return list
 }
 
-// rawMessage is a message as its bytes, valid or not.
+// rawMessage holds the bytes of a message, valid or not.
 type rawMessage struct{ b []byte }
 
-// rawCodec sends and receives raw messages. The protocols' own messages go
-// through it too: they are protobuf.
+// rawCodec sends and receives raw messages. The protocols' own messages, which
+// are protobuf, pass through it, too.
 type rawCodec struct{ name string }
 
 func (c rawCodec) Name() string { return c.name }
@@ -157,7 +157,7 @@ func (c rawCodec) Name() string { return c.name }
 func (c rawCodec) Marshal(m any) ([]byte, error) {
 	switch m := m.(type) {
 	case *rawMessage:
-		return slices.Clone(m.b), nil // connect keeps what it is given
+		return slices.Clone(m.b), nil // connect retains what it is given
 	case proto.Message:
 		return proto.Marshal(m)
 	}

@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// process is a child with what it wrote. It is killed when the test ends, and
-// when the test dies.
+// process is a child and its output. It is killed when the test ends, and when
+// the test process dies.
 type process struct {
 	name   string
 	cmd    *exec.Cmd
@@ -33,7 +33,7 @@ func (p *process) Write(b []byte) (int, error) {
 	return p.out.Write(b)
 }
 
-// output is what it wrote so far, from byte n on.
+// output returns what the child wrote so far, from byte n on.
 func (p *process) output(n int) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -50,7 +50,7 @@ func start(t *testing.T, name string, env []string, path string, args ...string)
 		t.Fatal(err)
 	}
 	go func() {
-		_ = p.cmd.Wait() // how it ended is in its state
+		_ = p.cmd.Wait() // its state says how it ended
 		close(p.exited)
 	}()
 	t.Cleanup(p.kill)
@@ -58,7 +58,7 @@ func start(t *testing.T, name string, env []string, path string, args ...string)
 }
 
 func (p *process) kill() {
-	_ = p.cmd.Process.Kill() // gone already where something else ended it
+	_ = p.cmd.Process.Kill() // it may have ended already
 	<-p.exited
 }
 
@@ -69,18 +69,18 @@ func (p *process) alive() bool {
 	case <-p.exited:
 		return false
 	default:
-		return p.cmd.Process.Signal(syscall.Signal(0)) == nil // it may be gone and its output not yet read
+		return p.cmd.Process.Signal(syscall.Signal(0)) == nil // it may have ended before its output was read
 	}
 }
 
-// environment is what children get: nothing of the settings of whoever runs the
-// tests.
+// environment is the environment of children, without the settings of the user
+// who runs the tests.
 func environment(home string, more ...string) []string {
 	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "TMPDIR=" + os.TempDir(), "NO_COLOR=1"}
 	return append(env, more...)
 }
 
-// state is what the system knows of a process.
+// state is what the system reports about a process.
 type state struct {
 	rss, peak int // bytes; peak since resetPeak
 	threads   int
@@ -113,7 +113,7 @@ func (p *process) state(t *testing.T) state {
 	}
 	tasks, _ := filepath.Glob(filepath.Join(dir, "task", "*", "children"))
 	for _, f := range tasks {
-		b, _ := os.ReadFile(f) // a thread may be gone again
+		b, _ := os.ReadFile(f) // a thread can have ended
 		for _, pid := range strings.Fields(string(b)) {
 			n, _ := strconv.Atoi(pid)
 			s.children = append(s.children, n)
@@ -122,22 +122,22 @@ func (p *process) state(t *testing.T) state {
 	return s
 }
 
-// cpu is the CPU time that the process has used, in steps of 10 ms; 0 if it is
-// gone.
+// cpu returns the CPU time that the process has used, in steps of 10 ms; 0 if
+// the process has ended.
 func (p *process) cpu() time.Duration {
 	b, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(p.pid()), "stat"))
 	if err != nil {
 		return 0
 	}
-	// The name, in parentheses, may hold spaces. utime and stime are the 12th and
-	// the 13th field after it, in ticks.
+	// The name, in parentheses, can contain spaces. utime and stime are the 12th
+	// and 13th field after it, in ticks.
 	f := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
 	user, _ := strconv.Atoi(f[11])
 	system, _ := strconv.Atoi(f[12])
 	return time.Duration(user+system) * 10 * time.Millisecond
 }
 
-// resetPeak makes the present memory the highest so far.
+// resetPeak resets the peak to the present memory.
 func (p *process) resetPeak(t *testing.T) {
 	t.Helper()
 	if err := os.WriteFile(filepath.Join("/proc", strconv.Itoa(p.pid()), "clear_refs"), []byte("5"), 0); err != nil {
@@ -145,12 +145,12 @@ func (p *process) resetPeak(t *testing.T) {
 	}
 }
 
-// mercy is the memory at which guard kills a process, in bytes: far over every
-// bound that is asserted, and far under what a machine has.
+// mercy is the memory at which guard kills a process, in bytes: far above every
+// bound that is asserted, and far below the memory of the machine.
 const mercy = 1536 << 20
 
-// guard kills the process before it takes the machine's memory along. That it
-// did so stands in its output.
+// guard kills the process before it exhausts the machine's memory, and notes
+// that in its output.
 func (p *process) guard() {
 	look := time.NewTicker(20 * time.Millisecond)
 	go func() {
@@ -172,7 +172,7 @@ func (p *process) guard() {
 	}()
 }
 
-// goroutines ends a Go process by SIGQUIT and gives its last words, one for each
+// goroutines ends a Go process by SIGQUIT and returns its last output, split by
 // goroutine.
 func (p *process) goroutines(t *testing.T) []string {
 	t.Helper()

@@ -24,26 +24,25 @@ import (
 )
 
 const (
-	// pace is how often moves are made again at most: a flood of requests is an
-	// attack of its own, against quotas.
+	// pace bounds how often moves are repeated: a flood of requests is an attack
+	// of its own, against quotas.
 	pace = 100 * time.Millisecond
 	// span is how long a row goes on at least, its moves again and again, and
 	// how long the window before it is.
 	span = 2500 * time.Millisecond
-	// backWithin is when everything must be back.
+	// backWithin is how soon everything must be back to normal.
 	backWithin = 5 * time.Second
-	// tries of a row whose only failure is time.
+	// tries is how often a row is tried that fails only by time.
 	tries = 3
-	// memorySlack is how much more memory a process may have after a row than
-	// before: some compiled plans are kept, and the heap of the garbage collector
-	// breathes.
+	// memorySlack is how much more memory a process can have after a row than
+	// before: some compiled plans are retained, and the size of the heap varies.
 	memorySlack = 48 << 20
 	// threadSlack and fileSlack are the same for threads and open files.
 	threadSlack = 6
 	fileSlack   = 40
 	// goroutineSlack is the same for goroutines of the core.
 	goroutineSlack = 100
-	// filesPerPlan are open files of a compiled plan that is kept.
+	// filesPerPlan is the number of open files of a retained compiled plan.
 	filesPerPlan = 3
 )
 
@@ -51,22 +50,22 @@ const (
 type row struct {
 	number int
 	name   string
-	// setup publishes what the moves need. It is not timed.
+	// setup publishes what the moves need. Its time is not measured.
 	setup func(b *bout)
-	// moves are made one after the other, again and again.
+	// moves are made one after the other, repeatedly.
 	moves []move
-	// once: the moves are not made again.
+	// once means that the moves are not repeated.
 	once bool
-	// atOnce is how many guests the moves keep busy at a time; 0 means one for each
-	// runner.
+	// atOnce is how many guests the moves keep busy at the same time; 0 means one
+	// per runner.
 	atOnce int
-	// control is what goes on in the window before, where that is not nothing.
+	// control runs during the window before the row, if it is not nil.
 	control func(b *bout)
-	// peakCore and peakRunner bound the memory during the row, in bytes over
-	// that before; 0 means no bound.
+	// peakCore and peakRunner bound the growth of memory during the row, in bytes;
+	// 0 means no bound.
 	peakCore, peakRunner int
-	// kept is memory that the core may have after the row, in bytes, besides what
-	// every process may.
+	// kept is how much more memory the core can have after the row, in bytes, in
+	// addition to memorySlack.
 	kept int
 }
 
@@ -75,7 +74,7 @@ type move struct {
 	do   func(b *bout)
 }
 
-// bout is one try of one row. Its methods may be called from many goroutines.
+// bout is one try of one row. Its methods are safe for concurrent use.
 type bout struct {
 	*cluster
 	ctx context.Context
@@ -88,17 +87,17 @@ type bout struct {
 	late   []string
 	notes  []string
 	serial *atomic.Int64
-	// answered are the reasons that moves were answered with.
+	// answered holds the reasons that were returned to moves.
 	answered map[fault.Reason]bool
 }
 
-// begun says when a move began.
+// begun is when a move began.
 type begun struct {
 	at   time.Time
 	move string
 }
 
-// begin names the move that follows.
+// begin records the name of the next move.
 func (b *bout) begin(name string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -106,7 +105,7 @@ func (b *bout) begin(name string) {
 	b.begun = append(b.begun, begun{time.Now(), name})
 }
 
-// blame says beside which moves the calls of a victim took longer than they may.
+// blame returns the moves during which calls of a victim took too long.
 func (b *bout) blame(slow []sample) string {
 	counts := make(map[string]int)
 	for _, s := range slow {
@@ -125,29 +124,29 @@ func (b *bout) blame(slow []sample) string {
 	return strings.Join(names, ", ")
 }
 
-// Errorf notes what is wrong.
+// Errorf records an error.
 func (b *bout) Errorf(format string, args ...any) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.add(&b.wrong, fmt.Sprintf(format, args...))
 }
 
-// tooLate notes what took too long: that may be the machine's fault, so the row
-// is tried again.
+// tooLate records what took too long: that can be the machine's fault, so the
+// row is tried again.
 func (b *bout) tooLate(format string, args ...any) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.add(&b.late, fmt.Sprintf(format, args...))
 }
 
-// note is for the report.
+// note adds a line to the report.
 func (b *bout) note(format string, args ...any) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.notes = append(b.notes, fmt.Sprintf(format, args...))
 }
 
-// add keeps each text once for each move.
+// add records each text once per move.
 func (b *bout) add(to *[]string, text string) {
 	prefix := b.move + ": "
 	if slices.ContainsFunc(*to, func(s string) bool { return strings.HasPrefix(s, prefix) }) && len(*to) > 12 {
@@ -158,28 +157,28 @@ func (b *bout) add(to *[]string, text string) {
 	}
 }
 
-// unique makes a module one that the cluster has not seen.
+// unique changes a module to one that the cluster has not seen.
 func (b *bout) unique(wasm []byte) []byte {
 	return wasmtest.Cat(wasm, wasmtest.Custom("serial", fmt.Append(nil, b.serial.Add(1))))
 }
 
-// expect says what an answer must be.
+// expect describes the required answer.
 type expect struct {
 	reason fault.Reason
-	// code where it is not that of the reason.
+	// code, if it is not that of the reason.
 	code fault.Code
-	// text must all be in the message, in any order; numbers stand without
-	// separators.
+	// text lists what the message must contain, in any order; numbers are given
+	// without separators.
 	text []string
-	// meta must hold these facts.
+	// meta lists facts that the error must have.
 	meta map[string]string
-	// or is another reason that will do as well, with its own code and text.
+	// or is another acceptable reason, with its own code and text.
 	or fault.Reason
-	// noFix: there is nothing to do about it.
+	// noFix means that the error has no fix.
 	noFix bool
 }
 
-// check holds an error against what is expected.
+// check compares an error with what is expected.
 func (b *bout) check(what string, err error, want expect) {
 	if err == nil {
 		b.Errorf("%s: it was taken; want %s", what, want.reason)
@@ -214,7 +213,7 @@ func (b *bout) check(what string, err error, want expect) {
 	}
 }
 
-// everything is all that an error tells.
+// everything returns all texts in an error.
 func everything(err error) string {
 	e := faultrpc.Of(err)
 	text := fmt.Sprintf("%v %s %s %v %v", err, e.Message, e.Fix, e.Meta, e.Fields)
@@ -227,7 +226,7 @@ func everything(err error) string {
 	for _, d := range e.Details {
 		b, err := proto.Marshal(d.(proto.Message))
 		if err != nil {
-			panic(err) // it came off the wire
+			panic(err) // it was received over the wire
 		}
 		text += string(b)
 	}
@@ -241,17 +240,17 @@ func (b *bout) clean(what, text string) {
 	}
 }
 
-// refused publishes what must not get in.
+// refused publishes a module that must be refused.
 func (b *bout) refused(wasm []byte, want expect) {
 	b.check("publish", b.publish(b.ctx, b.service(), wasm, nil), want)
 }
 
-// service is the name of the row's service.
+// service returns the name of the row's service.
 func (b *bout) service(suffix ...string) string {
 	return strings.Join(append([]string{fmt.Sprintf("row-%d", b.row.number)}, suffix...), "-")
 }
 
-// call calls a service and looks for the secret in what comes back.
+// call calls a service and looks for the secret in the answer.
 func (b *bout) call(service string, input []byte) (*client.Response, error) {
 	res, err := b.client.Call(b.ctx, service, input, client.WithLogs())
 	if err == nil {
@@ -263,7 +262,7 @@ func (b *bout) call(service string, input []byte) (*client.Response, error) {
 	return res, err
 }
 
-// bounded fails where something took longer than it may.
+// bounded fails if something took longer than allowed.
 func (b *bout) bounded(what string, took, most time.Duration) {
 	if took > most {
 		b.tooLate("%s took %s, the most is %s", what, ms(took), ms(most))
@@ -282,8 +281,8 @@ type result struct {
 // arena is a cluster under attack.
 type arena struct {
 	*cluster
-	t       *testing.T // that of all rows
-	anew    int        // how often a row left no cluster to go on with
+	t       *testing.T // the one of all rows
+	anew    int        // how often a row left the cluster unusable
 	victim  *victim
 	serial  atomic.Int64
 	results []*result
@@ -300,7 +299,7 @@ func (a *arena) play(t *testing.T, r *row) {
 		neighbours = max(neighbours, busy.p99-quiet.p99)
 	}
 	for res.tries = 1; res.tries <= tries; res.tries++ {
-		res.wrong = []string{"the row did not end"} // unless it does
+		res.wrong = []string{"the row did not end"} // unless it does end
 		b := a.try(t, r, res)
 		res.allowed = allowed(res.control, neighbours)
 		res.wrong = append(b.wrong, b.late...)
@@ -312,7 +311,7 @@ func (a *arena) play(t *testing.T, r *row) {
 			break
 		}
 		if res.tries < tries {
-			// The machine may be busier now than it was at the start.
+			// The load of the machine can be higher now than at the start.
 			quiet, busy := a.victim.calibrate(t, atOnce, 1)
 			neighbours = max(neighbours, busy.p99-quiet.p99)
 		}
@@ -327,8 +326,8 @@ func (a *arena) play(t *testing.T, r *row) {
 	t.Logf("victim before: %s; beside: %s; allowed %s; %d rounds, %d tries", res.control, res.attack, ms(res.allowed), res.rounds, res.tries)
 }
 
-// whole starts another cluster where a row has left none to go on with, so that
-// the rows after it tell something.
+// whole starts another cluster if a row has made the last one unusable, so that
+// later rows still have meaning.
 func (a *arena) whole(t *testing.T) {
 	alive := !slices.ContainsFunc(a.processes(), func(p *process) bool { return !p.alive() })
 	if alive && eventually(10*time.Second, func() bool { return a.ready(t.Context()) == runnerCount }) {
@@ -346,7 +345,7 @@ func (a *arena) whole(t *testing.T) {
 	a.victim.watch(func() { time.Sleep(time.Second) })
 }
 
-// try makes the moves of a row, with the victim beside them.
+// try makes the moves of a row while the victim is called.
 func (a *arena) try(t *testing.T, r *row, res *result) *bout {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
@@ -371,7 +370,7 @@ func (a *arena) try(t *testing.T, r *row, res *result) *bout {
 	if err != nil {
 		t.Fatalf("the core's goroutines cannot be counted: %v", err)
 	}
-	clear(b.answered) // the setup's
+	clear(b.answered) // those of setup
 	if r.control == nil {
 		res.control = a.victim.control()
 	} else {
@@ -383,7 +382,7 @@ func (a *arena) try(t *testing.T, r *row, res *result) *bout {
 			round := time.Now()
 			for _, m := range r.moves {
 				if !a.core.alive() {
-					break // survived says so
+					break // survived reports it
 				}
 				b.begin(m.name)
 				m.do(b)
@@ -406,7 +405,7 @@ func (a *arena) try(t *testing.T, r *row, res *result) *bout {
 	return b
 }
 
-// survived checks that the cluster is what it was before.
+// survived checks that the cluster is in the same state as before.
 func (a *arena) survived(t *testing.T, b *bout, before map[*process]state, goroutines float64, plans int) {
 	for _, p := range a.processes() {
 		if !p.alive() {

@@ -18,12 +18,12 @@ import (
 )
 
 // TestOneServicePublishedManyTimes publishes 300 revisions of a Go service and
-// calls each. Runners hold no more at the end than for a few of them, and soon
-// after no more than for one.
+// calls each. In the end, runners hold memory for only a few of them, and soon
+// after for only one.
 func TestOneServicePublishedManyTimes(t *testing.T) {
 	const revisions = 300
-	// What a runner may have more than with one revision: some compiled plans in
-	// their grace period, and the garbage of loading them.
+	// How much more a runner can have than with one revision: some compiled plans
+	// in their grace period, and the garbage of loading them.
 	const memory, files = 128 << 20, 16
 	c := newCluster(t)
 	guest := exectest.Guest(t)
@@ -76,7 +76,7 @@ func TestOneServicePublishedManyTimes(t *testing.T) {
 	}
 }
 
-// TestACacheDirectoryIsLost takes the cache directories of runners away, while
+// TestACacheDirectoryIsLost removes the cache directories of runners while
 // services are published and called.
 func TestACacheDirectoryIsLost(t *testing.T) {
 	c := newCluster(t)
@@ -96,7 +96,8 @@ func TestACacheDirectoryIsLost(t *testing.T) {
 		}
 	}
 	serial := 0
-	// publish makes a new module a service and returns what its runners said.
+	// publish publishes a new module as a service and returns what its runners
+	// answered.
 	publish := func() (name string, said []*ruedov1.Preparation, err error) {
 		t.Helper()
 		serial++
@@ -109,7 +110,7 @@ func TestACacheDirectoryIsLost(t *testing.T) {
 		res, err := c.client.Services.PublishService(t.Context(), &ruedov1.PublishServiceRequest{Name: name, Module: digest})
 		return name, res.GetPreparations(), err
 	}
-	// works publishes and has so many runners answer.
+	// works publishes and expects a number of runners to answer.
 	works := func(what string, want int) {
 		t.Helper()
 		name, said, err := publish()

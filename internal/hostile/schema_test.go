@@ -11,7 +11,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/ruedotest"
 )
 
-// admitted is how long a schema may take to be refused at most.
+// admitted bounds the time to refuse a schema.
 const admitted = 2 * time.Second
 
 // several joins n parts with commas.
@@ -28,8 +28,9 @@ func wrapped(n int, open, shut string) string {
 }
 
 // schemaRow is row 38: schemas that would take long to compile or to check, or
-// reach for what is outside of them. What was live goes on. The bound of memory
-// is wide, as the heap of a core may grow to five times what lives in it.
+// that refer to outside resources. The live revision stays live. The bound on
+// memory is wide, because the heap of a core can grow to five times its live
+// objects.
 func schemaRow() *row {
 	over := func(text, limit string) expect {
 		return expect{reason: fault.SchemaLimit, text: []string{text}, meta: map[string]string{"limit": limit}}
@@ -70,7 +71,7 @@ func schemaRow() *row {
 			err := b.setSchema(b.ctx, b.service("evil"), s.schema)
 			b.bounded("creating the decorator", time.Since(began), admitted)
 			b.check("create", err, s.want)
-			// Nor can it replace one that is in use.
+			// It cannot replace a schema in use, either.
 			b.check("update", b.setSchema(b.ctx, b.service("live"), s.schema), s.want)
 			if res, err := b.call(b.service("live"), []byte(`{"name":"Ada"}`)); err != nil || !strings.Contains(string(res.Output), "Ada") {
 				b.Errorf("the service that was live: %v", err)
@@ -81,13 +82,13 @@ func schemaRow() *row {
 		}})
 	}
 	r.moves = append(r.moves, move{"10 MB", func(b *bout) {
-		// The transport's bound of a message comes first, and says so itself.
+		// The transport's own limit on messages applies first.
 		if err := b.setSchema(b.ctx, b.service("evil"), `{"description":"`+strings.Repeat("x", 10<<20)+`"}`); err == nil {
 			b.Errorf("create: a schema of 10 MB was taken")
 		}
 	}})
-	// The dearest schemas that are admitted: compiled, called and replaced while
-	// the victim is called.
+	// The most expensive schemas that are admitted: compiled, called and replaced
+	// while the victim is called.
 	r.moves = append(r.moves, move{"the dearest that are admitted", func(b *bout) {
 		wide := `{"properties":{` + several(2400, func(i int) string { return fmt.Sprintf(`"p%d":{"type":"string"}`, i) }) + `}}`
 		if err := b.setSchema(b.ctx, b.service("dear"), wide); err != nil {

@@ -11,10 +11,10 @@ import (
 	"strings"
 )
 
-// takeAndForget is a server's process: it reads what it is sent, keeps nothing
-// and refuses it. What it costs the victim beside
-// it is what such traffic costs on this machine, whoever serves it. It prints
-// its URL, and serves until its stdin ends.
+// takeAndForget is a server process that reads what it receives, stores nothing
+// and refuses everything. What it costs the victim is the price of such traffic
+// on this machine, whatever server receives it. It prints its URL, and serves
+// until its stdin ends.
 func takeAndForget() int {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -32,7 +32,7 @@ func takeAndForget() int {
 	return 0
 }
 
-// besideASink makes moves once against a sink in place of the core.
+// besideASink makes the moves once against a sink instead of the core.
 func besideASink(b *bout, moves []move) {
 	cmd := role(roleSink)
 	stdin, err := cmd.StdinPipe()
@@ -62,6 +62,6 @@ func besideASink(b *bout, moves []move) {
 	c.url = strings.TrimSpace(url)
 	sunk := &bout{cluster: &c, ctx: b.ctx, row: b.row, serial: b.serial, answered: b.answered}
 	for _, m := range moves {
-		m.do(sunk) // what it makes of the answers is its own affair
+		m.do(sunk) // its verdict on the answers does not matter
 	}
 }

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// established counts those of the connections that the core has not closed. What
-// the other end says is no sign: data that nobody reads is before it.
+// established counts the connections that the core has not closed. It cannot
+// use the other end: unread data hides the end of a connection there.
 func (b *bout) established(conns []net.Conn) int {
 	const isEstablished = "01"
 	ours := make(map[int]bool)
@@ -35,7 +35,7 @@ func (b *bout) established(conns []net.Conn) int {
 	return n
 }
 
-// portOf reads the port of an address as the kernel writes it.
+// portOf parses the port of an address as the kernel writes it.
 func portOf(address string) int {
 	_, port, _ := strings.Cut(address, ":")
 	n, _ := strconv.ParseUint(port, 16, 16)

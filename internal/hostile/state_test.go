@@ -12,7 +12,7 @@ import (
 	w "github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
 )
 
-// Ways in which a call that has left its marks everywhere ends.
+// How a call ends that has left its marks everywhere.
 var endings = []struct {
 	name   string
 	reason fault.Reason
@@ -27,11 +27,11 @@ var endings = []struct {
 	{"eats", fault.GuestMemory},
 }
 
-const dirty = 99 // what a guest returns that sees the marks of another call
+const dirty = 99 // returned by a guest that finds marks of another call
 
-// marker is a guest that returns dirty if it finds a mark of an earlier call, in
-// memory, in a global, in the size of its memory or in memory that it grows. Then
-// it leaves such marks and ends as the first byte of its input says.
+// marker is a guest that returns dirty if it finds a mark of an earlier call:
+// in memory, in a global, in the size of its memory or in memory that it grows.
+// Then it leaves such marks and ends as the first byte of its input says.
 func marker() []byte {
 	m := w.New()
 	read := m.Import("ruedo", "input_read", "ii>i")
@@ -67,9 +67,9 @@ func marker() []byte {
 	return m.Bytes()
 }
 
-// changer keeps its marks where a restored memory does not reach: it empties a
-// passive segment, changes its table and closes its stdout. It returns dirty
-// where it finds that done.
+// changer leaves marks that restoring the memory does not remove: it empties a
+// passive segment, changes its table and closes its stdout. It returns dirty if
+// it finds that already done.
 func changer(n int) []byte {
 	m := w.New()
 	closeFD := m.Import("wasi_snapshot_preview1", "fd_close", "i>i")
@@ -85,15 +85,15 @@ func changer(n int) []byte {
 		code = [][]byte{w.I32(100), w.I32(0), w.I32(7), w.Ops(0xfc, 8), w.U32(seg), w.Ops(0), w.Ops(0xfc, 9), w.U32(seg)}
 	case 1: // table.set to null: the call through it traps the next time
 		code = [][]byte{w.I32(1), w.Ops(0x11), w.U32(m.Type(">i")), w.Ops(0), w.Drop(), w.I32(1), opRefNullFunc, w.Ops(0x26, 0)}
-	case 2: // fd_close(1): fd_write says EBADF the next time
+	case 2: // fd_close(1): fd_write returns EBADF the next time
 		code = [][]byte{store(0, 200), store(4, 0), w.CallWith(write, 1, 0, 1, 100), when(w.I32(dirty), opReturn), w.CallWith(closeFD, 1), w.Drop()}
 	}
 	m.AsFunction(m.Func(">i", append(code, w.I32(0))...))
 	return m.Bytes()
 }
 
-// finder grows its memory to the most and looks for a byte that is not zero: what
-// another guest had there.
+// finder grows its memory to the limit and looks for a nonzero byte, left there
+// by another guest.
 func finder(pages int32) []byte {
 	m := w.New()
 	m.Memory(1, -1)
@@ -112,8 +112,8 @@ func painter(pages int32) []byte {
 	return function(nil, w.I32(pages-1), opMemoryGrow, w.Drop(), w.I32(0), w.I32(0xee), w.I32(pages*65536), opMemoryFill, w.Unreachable()).Bytes()
 }
 
-// stateRow is row 25: nothing that a call leaves behind is seen by another one.
-// Isolation is what it is where nobody asks for one.
+// stateRow is row 25: no call sees anything that another call left behind. The
+// isolation is the default.
 func stateRow() *row {
 	const (
 		pages   = 256 // 16 MiB

@@ -20,15 +20,15 @@ import (
 )
 
 const (
-	// unreadWithin is when the core must have ended an answer that nobody reads.
+	// unreadWithin is how soon the core must end an answer that nobody reads.
 	unreadWithin = 35 * time.Second
-	// largeOutput is the answer of the large service, in bytes.
+	// largeOutput is the size of the large service's answer, in bytes.
 	largeOutput = 4_500_000
-	// atATime is how many calls of it are made at a time.
+	// atATime is how many calls of it run at the same time.
 	atATime = 4
 )
 
-// stalled is what a peer says that wants no byte of any answer.
+// stalled is what a peer sends that does not accept a byte of any answer.
 var stalled = http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0}
 
 // large is a guest that answers with n bytes of text.
@@ -47,7 +47,7 @@ func (b *bout) mustPublishLarge(service string) {
 
 // unreadRow is row 42: answers that nobody reads.
 func unreadRow() *row {
-	// opened opens connections, each with so many streams of requests.
+	// opened opens connections, each with a number of streams with requests.
 	opened := func(b *bout, connections, streams int, request func(f *frames, i int) error) []*frames {
 		var list []*frames
 		for range connections {
@@ -59,9 +59,9 @@ func unreadRow() *row {
 			list = append(list, f)
 			for i := range streams {
 				if err := request(f, i); err != nil {
-					break // the core may have had enough of it
+					break // the core may have refused more
 				}
-				// Few calls at a time: it is not the runners that this row floods.
+				// Few calls at the same time: this row does not flood the runners.
 				eventually(2*time.Second, func() bool { return f.silent() < atATime })
 			}
 		}
@@ -89,7 +89,7 @@ func unreadRow() *row {
 	return &row{
 		number: 42, name: "answers that nobody reads", once: true,
 		setup: func(b *bout) { b.mustPublishLarge(b.service()) },
-		// As many clients that read.
+		// The same number of clients that do read.
 		control: func(b *bout) {
 			var wg sync.WaitGroup
 			for range atATime {
@@ -137,8 +137,9 @@ func unreadRow() *row {
 }
 
 // silentReaders makes calls over HTTP/1.1 and reads nothing of the answers. The
-// core must hang up on all of them. (One that is told to come again would be an
-// idle connection, if it did not say that it makes no other request.)
+// core must hang up on all of them. (Each says that it makes no further
+// request; otherwise one that is refused for now would be left as an idle
+// connection.)
 func (b *bout) silentReaders(n int, service string) {
 	var conns []net.Conn
 	defer func() {
@@ -154,7 +155,7 @@ func (b *bout) silentReaders(n int, service string) {
 		}
 		conns = append(conns, c)
 		if i%atATime == 0 && i > 0 {
-			// Only to know that it has come.
+			// Just to see that the answer has started.
 			_ = conns[i-1].SetReadDeadline(time.Now().Add(2 * time.Second))
 			_, _ = conns[i-1].Read(make([]byte, 1))
 		}
@@ -171,8 +172,8 @@ func (b *bout) silentReaders(n int, service string) {
 	}
 }
 
-// wellServed has a client call again and again while do runs. It may be told to
-// come again; it must not go without an answer for longer than patience.
+// wellServed has a client call repeatedly while do runs. The client can be told
+// to retry, but it must not go without a success for longer than patience.
 func (b *bout) wellServed(patience time.Duration, call func(ctx context.Context) error, do func()) {
 	ctx, cancel := context.WithCancel(b.ctx)
 	var wg sync.WaitGroup
@@ -212,7 +213,7 @@ func (b *bout) reader() func(context.Context) error {
 	return func(ctx context.Context) error { return b.callLarge(ctx, b.service()) }
 }
 
-// callLarge calls a service that answers with much, and reads it.
+// callLarge calls a service with a large answer, and reads it.
 func (b *bout) callLarge(ctx context.Context, service string) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, b.url+"/call/"+service, strings.NewReader("{}"))
 	if err != nil {

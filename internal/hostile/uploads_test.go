@@ -27,8 +27,8 @@ import (
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
-// upload sends a body to UploadModule as a client of its own making would, and
-// gives the error that the core answers with, or nil.
+// upload sends a body to UploadModule as a custom client would, and returns the
+// error in the core's answer, or nil.
 func (b *bout) upload(body io.Reader, encoding string) error {
 	req, err := http.NewRequestWithContext(b.ctx, http.MethodPost, b.url+ruedov1connect.ModuleServiceUploadModuleProcedure, body)
 	if err != nil {
@@ -45,8 +45,8 @@ func (b *bout) upload(body io.Reader, encoding string) error {
 		return err
 	}
 	defer conn.Close()
-	// A core that has heard enough answers before the end of the body, which
-	// net/http's client would take for an error.
+	// A core that refuses early answers before the end of the body, which
+	// net/http's client would treat as an error.
 	sent := make(chan error, 1)
 	go func() { sent <- req.Write(conn) }()
 	defer func() { _ = conn.Close(); <-sent }()
@@ -62,8 +62,8 @@ func (b *bout) upload(body io.Reader, encoding string) error {
 	return fmt.Errorf("status %s, no end of the answer (%v): %.200q", res.Status, err, answer)
 }
 
-// streamEnd finds the last message of a Connect stream, which has the flag 2,
-// and returns the error that it holds.
+// streamEnd finds the last message of a Connect stream, which has flag 2, and
+// returns the error in it.
 func streamEnd(answer []byte) (ended bool, err error) {
 	for len(answer) >= 5 {
 		n := int(binary.BigEndian.Uint32(answer[1:])) + 5
@@ -78,7 +78,7 @@ func streamEnd(answer []byte) (ended bool, err error) {
 	return false, nil
 }
 
-// endOfStream reads what ends a Connect stream.
+// endOfStream parses the end of a Connect stream.
 func endOfStream(packed bool, b []byte) error {
 	if packed {
 		z, err := gzip.NewReader(bytes.NewReader(b))
@@ -109,7 +109,8 @@ func endOfStream(packed bool, b []byte) error {
 	return ce
 }
 
-// envelope is a message of a Connect stream; flag 1 says that it is compressed.
+// envelope returns a message of a Connect stream; flag 1 means that it is
+// compressed.
 func envelope(flags byte, message []byte) []byte {
 	return append(binary.BigEndian.AppendUint32([]byte{flags}, uint32(len(message))), message...)
 }
@@ -117,7 +118,7 @@ func envelope(flags byte, message []byte) []byte {
 func message(m *ruedov1.UploadModuleRequest) []byte {
 	b, err := proto.Marshal(m)
 	if err != nil {
-		panic(err) // a message that is made here
+		panic(err) // the message is built here
 	}
 	return b
 }
@@ -132,7 +133,7 @@ func data(b []byte) []byte {
 	return message(&ruedov1.UploadModuleRequest{Part: &ruedov1.UploadModuleRequest_Data{Data: b}})
 }
 
-// repeat is a body of the same bytes again and again, without holding them.
+// repeat is a body that repeats the same bytes, without holding them in memory.
 func repeat(b []byte, n int) io.Reader {
 	list := make([]io.Reader, n)
 	for i := range list {
@@ -154,8 +155,8 @@ func gzipped(b []byte) []byte {
 	return out.Bytes()
 }
 
-// gzipBomb is a message of a data part that inflates to n times 64 MiB, in one
-// gzip member after the other.
+// gzipBomb is a message of a data part that inflates to n times 64 MiB, in
+// consecutive gzip members.
 func gzipBomb(n int) []byte {
 	start := data(make([]byte, 1<<20))
 	return append(gzipped(start), bytes.Repeat(gzipped(make([]byte, 64<<20)), n)...)
@@ -175,7 +176,7 @@ func zstdBomb() []byte {
 	return b
 }
 
-// gone checks that nothing of an upload that was refused can be seen.
+// gone checks that nothing of a refused upload is visible.
 func (b *bout) gone(digests ...string) {
 	for _, d := range digests {
 		_, err := b.client.Modules.StatModule(b.ctx, &ruedov1.StatModuleRequest{Digest: d})
@@ -212,8 +213,8 @@ func bombRow() *row {
 				return io.MultiReader(bytes.NewReader(head(someDigest, 10<<30)), repeat(envelope(1, small), 10_000))
 			}),
 			try("as much, announced as 32 MiB", expect{reason: fault.RequestInvalid, text: []string{fmt.Sprint(32 << 20)}, noFix: true}, "gzip", func() io.Reader {
-				// More than are announced, and no more than that: what it takes to send the
-				// rest would be the attacker's own load on this machine.
+				// More than the announced size, but not much more: sending the rest would
+				// only load this machine.
 				return io.MultiReader(bytes.NewReader(head(someDigest, 32<<20)), repeat(envelope(1, small), 64))
 			}),
 			try("zstd, which is not spoken", expect{reason: fault.Unimplemented, text: []string{"zstd"}, noFix: true}, "zstd", func() io.Reader { return one(zstdBomb()) }),
@@ -222,12 +223,12 @@ func bombRow() *row {
 				b.gone(client.Digest(zstdBomb()))
 			}},
 		},
-		// A module and what the collector lets pile up.
+		// One module, and the garbage that the collector lets pile up.
 		peakCore: 256 << 20,
 	}
 }
 
-// trickle gives what it has, then one byte a second, until it is stopped.
+// trickle returns its data, then one byte a second, until it is stopped.
 type trickle struct {
 	first []byte
 	stop  <-chan struct{}
@@ -248,7 +249,7 @@ func (r *trickle) Read(p []byte) (int, error) {
 	}
 }
 
-// uploadRow is row 13, but for the slow ones.
+// uploadRow is row 13, except the slow uploads.
 func uploadRow() *row {
 	const mb = 1 << 20
 	part := envelope(0, data(make([]byte, mb)))
@@ -292,9 +293,10 @@ func uploadRow() *row {
 	}
 }
 
-// slowRow is row 13, the slow ones: as many uploads of 1 byte a second as a core
-// takes at once, and one that stands still. Others must go on publishing, and the
-// slow ones must be told that their time is over.
+// slowRow is the slow uploads of row 13: as many uploads of 1 byte a second as
+// a core accepts at the same time, and one that stands still. Others must be
+// able to publish meanwhile, and the slow ones must be refused when their time
+// is over.
 func slowRow() *row {
 	const slow, patience = 4, time.Minute
 	return &row{
@@ -317,7 +319,7 @@ func slowRow() *row {
 					}
 				})
 			}
-			time.Sleep(time.Second) // so that all of them are there
+			time.Sleep(time.Second) // so that all of them have started
 			took := time.Now()
 			if err := b.publish(b.ctx, b.service("other"), b.unique(function(nil, w.I32(0)).Bytes()), nil); err != nil {
 				b.Errorf("nobody else can publish beside %d slow uploads: %s: %v", slow, fault.ReasonOf(err), err)

@@ -28,7 +28,7 @@ func (v jsonText) of(n int) string {
 	return v.open + strings.Repeat(v.item, (n-len(v.open)-len(v.end))/len(v.item)) + v.end
 }
 
-// jsonTexts are dear to hold once they are decoded.
+// jsonTexts take much memory once they are decoded.
 var jsonTexts = []jsonText{
 	{"numbers", "[", "0,", "0]"},
 	{"empty objects", "[", "{},", "{}]"},
@@ -39,18 +39,18 @@ var jsonTexts = []jsonText{
 	{"escapes", `"`, `\u0000`, `"`},
 }
 
-// field is a field of protobuf with a length.
+// field returns a length-delimited protobuf field.
 func field(number protowire.Number, b []byte) []byte {
 	return protowire.AppendBytes(protowire.AppendTag(nil, number, protowire.BytesType), b)
 }
 
-// emptyValues is a google.protobuf.Value: a list of so many values of 2 bytes
-// each that it has n bytes. Each is a message once it is decoded.
+// emptyValues is a google.protobuf.Value of n bytes: a list of values of 2
+// bytes each. Each becomes a message when it is decoded.
 func emptyValues(n int) []byte { return field(6, bytes.Repeat(field(1, nil), n/2)) }
 
-// deepValues is a google.protobuf.Value of n lists in lists.
+// deepValues is a google.protobuf.Value of n nested lists.
 func deepValues(n int) []byte {
-	// The lengths of what is in each, from the innermost.
+	// The lengths of their contents, from the innermost.
 	values, lists := make([]int, n), make([]int, n)
 	size := 0
 	for i := range n {
@@ -66,7 +66,7 @@ func deepValues(n int) []byte {
 	return b
 }
 
-// zeros is a guest whose output is a list of JSON of 4 MiB: [0,0,...,0].
+// zeros is a guest whose output is a JSON list of 4 MiB: [0,0,...,0].
 func zeros() []byte {
 	const n = 4<<20 - 1
 	const copyMemory = "\xfc\x0a\x00\x00"
@@ -83,7 +83,7 @@ func valueRow() *row {
 	invoke := procedure{path: ruedov1connect.InvokeServiceInvokeProcedure}
 	create := procedure{path: ruedov1connect.DecoratorServiceCreateDecoratorProcedure}
 	refusals := []connect.Code{connect.CodeResourceExhausted, connect.CodeInvalidArgument}
-	// together makes a request so many times at the same time.
+	// together makes a number of identical requests at the same time.
 	together := func(b *bout, n int, p procedure, s speech, message []byte, also ...connect.Code) {
 		h := newPeer(b.url, false)
 		defer h.close()
@@ -109,7 +109,7 @@ func valueRow() *row {
 		wg.Wait()
 		b.note("%s, %d at a time: %v in %s, %s of CPU", s, n, counts, ms(time.Since(began)), ms(b.core.cpu()-used))
 	}
-	// typed is a client with small values that behaves well.
+	// typed is a well-behaved client with small values.
 	typed := func(b *bout) func(ctx context.Context) error {
 		return func(ctx context.Context) error {
 			h := newPeer(b.url, false)
@@ -160,7 +160,7 @@ func valueRow() *row {
 	add("a decorator with numbers", 8, create, "json", func() []byte {
 		return []byte(`{"decorator":{"name":"row-45","inputSchema":{"enum":` + jsonTexts[0].of(messageSize) + `}}}`)
 	})
-	// What the same bytes cost where nobody looks into them.
+	// The cost of the same bytes if they are not parsed.
 	bodies := r.moves
 	r.control = func(b *bout) {
 		besideASink(b, bodies)

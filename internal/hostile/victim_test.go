@@ -18,13 +18,13 @@ import (
 	"time"
 )
 
-// every is the victim's rate: a call each 5 ms, in step with the clock and not
-// with the answers, so that a pause is felt by all calls that fall into it.
+// every is the victim's rate: a call each 5 ms, paced by the clock and not by
+// the answers, so that a pause affects all calls that fall into it.
 const every = 5 * time.Millisecond
 
-// callSteadily is the victim's process: it calls the echo at url until its
-// stdin ends and writes a line for each call: when it was due, how long after
-// that it was answered, and what went wrong.
+// callSteadily is the victim's process. It calls the echo at url until its
+// stdin ends. For each call it writes a line with the time when the call was
+// due, the time from then to its answer, and the error.
 func callSteadily(url string) int {
 	gone := make(chan struct{})
 	go func() {
@@ -84,14 +84,14 @@ type sample struct {
 	problem string
 }
 
-// victim is the other service on the cluster, and whoever calls it.
+// victim is the other service on the cluster, and its caller.
 type victim struct {
 	stop func()
 
 	mu      sync.Mutex
 	samples []sample
-	// neighbours is what ordinary busy processes, as many as there are runners, cost
-	// the victim's p99 at the start.
+	// neighbours is what ordinary busy processes, one for each runner, cost the
+	// victim's p99 at the start.
 	neighbours time.Duration
 }
 
@@ -121,7 +121,7 @@ func newVictim(t *testing.T, c *cluster) *victim {
 	return v
 }
 
-// role starts this test again as something else.
+// role starts this test binary again in another role.
 func role(name string, args ...string) *exec.Cmd {
 	cmd := exec.Command("/proc/self/exe", args...)
 	cmd.Env = append(os.Environ(), roleVar+"="+name)
@@ -145,7 +145,7 @@ func (v *victim) read(r io.Reader) {
 	}
 }
 
-// window is what the victim saw of a stretch of time.
+// window is what the victim measured in an interval.
 type window struct {
 	calls    int
 	p99, max time.Duration
@@ -153,7 +153,7 @@ type window struct {
 	samples  []sample
 }
 
-// over are the calls that took longer.
+// over are the calls that took too long.
 func (w window) over(limit time.Duration) []sample {
 	var list []sample
 	for _, s := range w.samples {
@@ -170,7 +170,7 @@ func (w window) String() string {
 
 func ms(d time.Duration) string { return fmt.Sprintf("%.1f ms", float64(d)/float64(time.Millisecond)) }
 
-// window gives the calls that were due between two times. It waits for those
+// window returns the calls that were due between two times. It waits for those
 // that are not answered yet.
 func (v *victim) window(from, to time.Time) window {
 	var w window
@@ -183,7 +183,7 @@ func (v *victim) window(from, to time.Time) window {
 		if len(v.samples) == 0 {
 			return false
 		}
-		first := v.samples[0].due // the victim may have begun only within the window
+		first := v.samples[0].due // the victim may have started within the window
 		if first.Before(from) {
 			first = from
 		}
@@ -210,15 +210,16 @@ func (v *victim) window(from, to time.Time) window {
 	return w
 }
 
-// watch gives what the victim sees while f runs.
+// watch returns what the victim measures while f runs.
 func (v *victim) watch(f func()) window {
 	from := time.Now()
 	f()
 	return v.window(from, time.Now())
 }
 
-// calibrate measures what n ordinary processes that compute cost the victim: that
-// much is the kernel's sharing of CPUs, and nothing that a cluster could prevent.
+// calibrate measures what n ordinary processes that compute cost the victim.
+// That cost comes from sharing CPUs in the kernel, and a cluster cannot prevent
+// it.
 func (v *victim) calibrate(t *testing.T, n, rounds int) (quiet, busy window) {
 	t.Helper()
 	pause := func() { time.Sleep(span) }
@@ -229,7 +230,7 @@ func (v *victim) calibrate(t *testing.T, n, rounds int) (quiet, busy window) {
 		}
 		return a
 	}
-	for range rounds { // the best of them, for what else the machine does
+	for range rounds { // the best round, to exclude other load on the machine
 		quiet = better(quiet, v.watch(pause))
 		var burners []*exec.Cmd
 		for range n {
@@ -248,8 +249,8 @@ func (v *victim) calibrate(t *testing.T, n, rounds int) (quiet, busy window) {
 	return quiet, busy
 }
 
-// control is what the victim sees before an attack. It is taken again where the
-// machine is too busy with other things to tell anything.
+// control returns what the victim measures before an attack. It is measured
+// again if the machine is too busy with other things for a meaningful result.
 func (v *victim) control() window {
 	var w window
 	for range 4 {
@@ -260,17 +261,17 @@ func (v *victim) control() window {
 	return w
 }
 
-// Bounds of what is taken for noise.
+// Bounds of what counts as noise.
 const (
 	leastNoise = 5 * time.Millisecond
 	mostNoise  = 40 * time.Millisecond
 )
 
-// allowed is the p99 that a victim may see beside an attack: a fifth over what it
-// saw right before, or, where that is a fraction of a time slice, what as many
-// ordinary busy processes on the same machine cost it. That is never taken for
-// less than 5 ms nor more than 40 ms: a guest that freezes its runner costs
-// hundreds.
+// allowed returns the p99 that a victim may measure during an attack. It is a
+// fifth above the p99 right before. If that is a fraction of a time slice, it
+// is what as many ordinary busy processes on the same machine cost the victim.
+// That cost counts as at least 5 ms and at most 40 ms: a guest that freezes its
+// runner costs hundreds.
 func allowed(control window, neighbours time.Duration) time.Duration {
 	noise := min(max(neighbours, leastNoise), mostNoise)
 	return max(control.p99*12/10, control.p99+noise)

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// full and readOnly put such a file system in place of dir until lift. They skip
-// the test without the right to.
+// full and readOnly mount such a file system over dir until lift. They skip the
+// test if they lack the permission.
 func full(t *testing.T, dir string)     { mount(t, dir, 0, "size=64k,mode=0700") }
 func readOnly(t *testing.T, dir string) { mount(t, dir, unix.MS_RDONLY, "mode=0700") }
 

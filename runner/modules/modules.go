@@ -1,18 +1,19 @@
-// Package modules keeps the modules that a runner has fetched on disk, by
+// Package modules caches the modules that a runner has fetched on disk, by
 // digest.
 //
-// Open a [Cache] with [Open] and ask it with [Cache.Get], which fetches what is
-// not there. Promises:
+// Open a [Cache] with [Open] and call [Cache.Get], which fetches modules that
+// are missing. Promises:
 //
-//   - Bytes are compared with their digest before they are used: when they
-//     come from the core, and again each time they come from the disk. What does
-//     not match is thrown away and fetched anew, never used.
-//   - One fetch per digest at a time, however many ask.
-//   - Files appear whole or not at all, so several runners may share a folder.
-//   - The folder stays under its limit; what was not used for longest goes.
-//   - A disk that is full or broken costs fetches, not calls: modules are then
-//     used and not kept. A directory that is gone is made again, and on a full disk
-//     half of the modules make room. The log says when the directory cannot be used
+//   - Bytes are compared with their digest before they are used: when they come
+//     from the core, and again each time they come from the disk. Bytes that do
+//     not match are discarded and fetched again, never used.
+//   - There is one fetch per digest at a time, however many calls need it.
+//   - Files appear whole or not at all, so several runners can share a directory.
+//   - The directory stays under its limit; the least recently used files go first.
+//   - A disk that is full or broken costs fetches, not calls: modules are then used
+//     but not stored. If the directory is missing, it is created again. If the disk
+//     is full, half of the modules are removed. The log says when the directory
+//     becomes unusable and when it is usable again, in one line each.
 //     and when it can again, in one line each.
 package modules
 
@@ -48,37 +49,38 @@ const (
 const (
 	suffix    = ".wasm"
 	temporary = ".fetch-"
-	// stale is how old a temporary file is when its process must be gone.
+	// stale is the age at which a temporary file's process must have ended.
 	stale = time.Hour
 	// fetchTime bounds one fetch.
 	fetchTime = 5 * time.Minute
 )
 
-// Config says where a cache lives.
+// Config configures a cache.
 type Config struct {
-	// Dir is made with mode 0700 where it is missing.
+	// Dir is created with mode 0700 if it is missing.
 	Dir string
-	// MaxBytes is what all modules together may take; zero means
+	// MaxBytes bounds the size of all modules together; zero means
 	// DefaultMaxBytes.
 	MaxBytes int64
-	// MaxModule is what one module may take; zero means DefaultMaxModule.
+	// MaxModule bounds the size of one module; zero means DefaultMaxModule.
 	MaxModule int64
-	// Logger gets what is wrong with the disk; nil discards.
+	// Logger receives problems with the disk; nil discards them.
 	Logger *slog.Logger
 }
 
-// Cache is the folder. It may be used from many goroutines.
+// Cache is a directory of modules. It is safe for concurrent use.
 type Cache struct {
 	cfg     Config
 	log     *slog.Logger
-	broken  atomic.Bool // the log said last that the directory cannot be used
+	broken  atomic.Bool // the last log line said that the directory cannot be used
 	fetches *flight.Group[[]byte]
 }
 
-// Opener gives the bytes of the module from where they are; see exec.Source.
+// Opener returns a reader of the module's bytes at their source; see
+// exec.Source.
 type Opener func(ctx context.Context) (io.ReadCloser, error)
 
-// Open opens or makes the folder.
+// Open opens or creates the directory.
 func Open(cfg Config) (*Cache, error) {
 	if cfg.MaxBytes <= 0 {
 		cfg.MaxBytes = DefaultMaxBytes
@@ -106,12 +108,12 @@ func Open(cfg Config) (*Cache, error) {
 	return c, nil
 }
 
-// Close ends fetches under way. The files stay.
+// Close ends fetches in flight. The files stay.
 func (c *Cache) Close() { c.fetches.Close() }
 
-// Get gives the module with this digest, which must not be changed. size is
-// what it is said to have; zero means unknown. INTEGRITY where what was fetched
-// does not match.
+// Get returns the module with this digest; the caller must not change it. size
+// is its declared size; zero means unknown. The error is INTEGRITY if the
+// fetched bytes do not match.
 func (c *Cache) Get(ctx context.Context, digest string, size uint64, open Opener) ([]byte, error) {
 	if b, err := hex.DecodeString(digest); err != nil || len(b) != sha256.Size || strings.ToLower(digest) != digest {
 		return nil, fault.New(fault.Integrity, "%.80q is no digest of a module", digest)
@@ -129,13 +131,13 @@ func (c *Cache) Get(ctx context.Context, digest string, size uint64, open Opener
 	}
 	b, joined, err := c.fetches.Do(ctx, digest, get)
 	if err != nil && joined && ctx.Err() == nil {
-		// The one that fetched had another source; this one may do better.
+		// The caller that fetched had another source; this one can be better.
 		b, _, err = c.fetches.Do(ctx, digest, get)
 	}
 	return b, err
 }
 
-// read gives a module from the disk; nil where there is none that is right.
+// read returns a module from the disk, or nil if there is no intact one.
 func (c *Cache) read(digest string) []byte {
 	path := c.path(digest)
 	b, err := os.ReadFile(path)
@@ -151,11 +153,11 @@ func (c *Cache) read(digest string) []byte {
 		return nil
 	}
 	now := time.Now()
-	_ = os.Chtimes(path, now, now) // for the order of eviction only
+	_ = os.Chtimes(path, now, now) // only for the order of eviction
 	return b
 }
 
-// fetch gets a module from its source and leaves it on disk.
+// fetch fetches a module from its source and stores it on disk.
 func (c *Cache) fetch(ctx context.Context, digest string, size uint64, open Opener) ([]byte, error) {
 	r, err := open(ctx)
 	if err != nil {
@@ -184,7 +186,7 @@ func (c *Cache) fetch(ctx context.Context, digest string, size uint64, open Open
 	err = file.keep(c.path(digest))
 	if errors.Is(err, syscall.ENOSPC) && c.shrink() {
 		again := c.create()
-		_, _ = again.Write(b.Bytes()) // its error is keep's
+		_, _ = again.Write(b.Bytes()) // keep reports the error
 		err = again.keep(c.path(digest))
 	}
 	if err == nil {
@@ -198,8 +200,8 @@ func (c *Cache) fetch(ctx context.Context, digest string, size uint64, open Open
 	return b.Bytes(), nil
 }
 
-// shrink removes half of the modules, as there is no room left on the disk. It
-// reports whether that made some.
+// shrink removes half of the modules, because the disk is full. It reports
+// whether it removed any.
 func (c *Cache) shrink() bool {
 	before, err := c.size()
 	if err != nil || before == 0 || c.evict("", before/2) != nil {
@@ -212,7 +214,7 @@ func (c *Cache) shrink() bool {
 	return err == nil && after < before
 }
 
-// size is what all modules together take.
+// size returns the total size of all modules.
 func (c *Cache) size() (total int64, err error) {
 	entries, err := c.list("")
 	for _, e := range entries {
@@ -221,7 +223,8 @@ func (c *Cache) size() (total int64, err error) {
 	return total, err
 }
 
-// evict removes what was not used for longest until no more than most is left.
+// evict removes the least recently used modules until at most most bytes are
+// left.
 func (c *Cache) evict(keep string, most int64) error {
 	entries, err := c.list("")
 	if err != nil {
@@ -261,7 +264,7 @@ func (c *Cache) list(prefix string) ([]entry, error) {
 	for _, f := range files {
 		info, err := f.Info()
 		if err != nil || !info.Mode().IsRegular() || !strings.HasPrefix(f.Name(), prefix) {
-			continue // gone meanwhile, or not ours
+			continue // removed meanwhile, or not a module
 		}
 		entries = append(entries, entry{filepath.Join(c.cfg.Dir, f.Name()), info.Size(), info.ModTime()})
 	}
@@ -275,14 +278,15 @@ func remove(path string) error {
 	return nil
 }
 
-// discard removes a file that is of no use.
+// discard removes a useless file.
 func (c *Cache) discard(path string) {
 	if err := remove(path); err != nil {
 		c.failed(err)
 	}
 }
 
-// failed logs that the directory cannot be used, once until it can.
+// failed logs that the directory cannot be used, once until it can be used
+// again.
 func (c *Cache) failed(err error) {
 	if !c.broken.Swap(true) {
 		c.log.Warn("modules are not kept on disk: the directory cannot be used", "path", c.cfg.Dir, "error", err,
@@ -301,21 +305,20 @@ func (c *Cache) path(digest string) string { return filepath.Join(c.cfg.Dir, dig
 
 func hexDigest(b []byte) string { return fmt.Sprintf("%x", sha256.Sum256(b)) }
 
-// draft is a file that is being written. Its error ends the writing, but not the
-// fetch.
+// draft is a file being written. An error ends the writing, but not the fetch.
 type draft struct {
 	c    *Cache
-	file *os.File // nil after an error, and at the end
+	file *os.File // nil after an error, and when the draft is done
 	err  error
 }
 
-// create begins a file beside its place, so that it can be renamed to it. Its
+// create starts a file next to its final place, so that it can be renamed. Its
 // mode is 0600.
 func (c *Cache) create() *draft {
 	d := &draft{c: c}
 	d.file, d.err = os.CreateTemp(c.cfg.Dir, temporary+"*")
 	if errors.Is(d.err, fs.ErrNotExist) {
-		// Somebody removed the directory.
+		// The directory was removed.
 		if d.err = os.MkdirAll(c.cfg.Dir, 0o700); d.err == nil {
 			d.file, d.err = os.CreateTemp(c.cfg.Dir, temporary+"*")
 		}
@@ -323,7 +326,7 @@ func (c *Cache) create() *draft {
 	return d
 }
 
-// Write never fails: what went wrong is for keep to say.
+// Write never fails: keep returns the error.
 func (d *draft) Write(p []byte) (int, error) {
 	if d.err == nil {
 		if _, d.err = d.file.Write(p); d.err != nil {
@@ -333,8 +336,8 @@ func (d *draft) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// keep puts the file in its place. Nothing is synced: what a crash leaves
-// behind is found by its digest.
+// keep renames the file to its final place. It does not sync: a file that a
+// crash damaged is detected by its digest.
 func (d *draft) keep(path string) error {
 	if d.err != nil {
 		return d.err

@@ -154,7 +154,7 @@ func TestOldestUnusedGoesFirst(t *testing.T) {
 	age(1, 3*time.Minute)
 	get(2)
 	age(2, 2*time.Minute)
-	get(1) // used again, so 2 is the oldest
+	get(1) // used again, so 2 is the least recently used
 	get(3)
 	if n := get(1).opens.Load(); n != 0 {
 		t.Error("the one in use is gone")
@@ -174,7 +174,7 @@ func TestBrokenDiskCostsNoCall(t *testing.T) {
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(dir, nil, 0o600); err != nil { // a file where the folder was
+	if err := os.WriteFile(dir, nil, 0o600); err != nil { // a file in place of the directory
 		t.Fatal(err)
 	}
 	o := &origin{bytes: []byte("module")}

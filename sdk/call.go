@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// call is what is around the body of one call. It travels in the context.
+// call holds what surrounds the body of one call. It travels in the context.
 type call struct {
 	id          string
 	contentType string // of the input
@@ -22,8 +22,8 @@ func callOf(ctx context.Context) *call {
 	return c
 }
 
-// CallID gives the id of the call that ctx belongs to, which is also in the
-// caller's answer and in the logs of core and runner. It is empty outside a
+// CallID returns the id of the call that ctx belongs to, which is also in the
+// caller's response and in the logs of core and runner. It is empty outside a
 // call.
 func CallID(ctx context.Context) string {
 	if c := callOf(ctx); c != nil {
@@ -32,8 +32,8 @@ func CallID(ctx context.Context) string {
 	return ""
 }
 
-// ContentType gives the content type of the input, as the caller stated it;
-// empty where none was stated.
+// ContentType returns the content type of the input as the caller declared it,
+// or "" if the caller declared none.
 func ContentType(ctx context.Context) string {
 	if c := callOf(ctx); c != nil {
 		return c.contentType
@@ -41,9 +41,9 @@ func ContentType(ctx context.Context) string {
 	return ""
 }
 
-// SetContentType states the content type of the output, such as "image/png".
-// The last one set by the time the handler returns is sent. It does nothing
-// outside a call, and is to be called from the handler's own goroutine.
+// SetContentType sets the content type of the output, such as "image/png". The
+// last value set before the handler returns is sent. It does nothing outside a
+// call, and must be called on the handler's own goroutine.
 func SetContentType(ctx context.Context, contentType string) {
 	if c := callOf(ctx); c != nil {
 		c.outputType = contentType
@@ -66,7 +66,7 @@ func (s *service) do(ctx context.Context, req Request) (Response, error) {
 
 const noHandlerFix = "call sdk.Handle or sdk.HandleBytes in an init function (main does not run in a module)"
 
-// protect runs a handler and makes an error of its panic.
+// protect runs a handler and turns its panic into an error.
 func protect(handle bytesHandler, ctx context.Context, in []byte) (out []byte, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -77,10 +77,10 @@ func protect(handle bytesHandler, ctx context.Context, in []byte) (out []byte, e
 	return handle(ctx, in)
 }
 
-// logPanic writes a panic line by line: one log entry is one line.
+// logPanic writes a panic line by line, because one log entry is one line.
 func logPanic(p any, stack []byte) {
 	writeLog(slog.LevelError, oneLine(fmt.Sprintf("panic: %v", p)))
-	// Only the handler's own part: above it is the recovering, below it are
+	// Only the handler's own frames: above them is the recovery, below them are
 	// this package and the host's entry.
 	own := string(stack)
 	if _, after, ok := strings.Cut(own, "\npanic("); ok {

@@ -11,7 +11,8 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/abi"
 )
 
-// Directives take literals, not constants: this holds them to internal/abi.
+// Directives take literals, not constants: this compares them with
+// internal/abi.
 func TestDirectivesMatchTheContract(t *testing.T) {
 	file, err := parser.ParseFile(token.NewFileSet(), "guest_wasip1.go", nil, parser.ParseComments)
 	if err != nil {

@@ -7,47 +7,47 @@ import (
 	"strconv"
 )
 
-// Code says what kind of failure an error is. Names and numbers are those of
+// Code is the kind of failure of an error. Names and numbers are those of
 // Connect and gRPC.
 type Code uint32
 
-// The codes, with the case that each is for.
+// The codes, and when to use each.
 const (
 	// Canceled: the caller gave up.
 	Canceled Code = 1
 	// Unknown: nothing better fits.
 	Unknown Code = 2
-	// InvalidArgument: the input is wrong, whatever the state of the world.
+	// InvalidArgument: the input is wrong, whatever the state of the system.
 	InvalidArgument Code = 3
 	// DeadlineExceeded: there was not enough time.
 	DeadlineExceeded Code = 4
-	// NotFound: what was asked for is not there.
+	// NotFound: what was requested does not exist.
 	NotFound Code = 5
-	// AlreadyExists: what was to be made is there already.
+	// AlreadyExists: what was to be created already exists.
 	AlreadyExists Code = 6
 	// PermissionDenied: this caller may not do that.
 	PermissionDenied Code = 7
 	// ResourceExhausted: a limit or a quota is used up.
 	ResourceExhausted Code = 8
-	// FailedPrecondition: the state of the world must change first.
+	// FailedPrecondition: the state of the system must change first.
 	FailedPrecondition Code = 9
-	// Aborted: lost a race; trying again from the start may help.
+	// Aborted: lost a race; starting over can help.
 	Aborted Code = 10
-	// OutOfRange: past the end of what there is.
+	// OutOfRange: beyond the end.
 	OutOfRange Code = 11
 	// Unimplemented: the service does not do that.
 	Unimplemented Code = 12
 	// Internal: the service is broken.
 	Internal Code = 13
-	// Unavailable: not now; trying again later may help.
+	// Unavailable: not now; trying again later can help.
 	Unavailable Code = 14
 	// DataLoss: data is lost or corrupted.
 	DataLoss Code = 15
-	// Unauthenticated: the caller did not say who it is.
+	// Unauthenticated: the caller is not authenticated.
 	Unauthenticated Code = 16
 )
 
-// String gives the code as Connect spells it, such as "invalid_argument".
+// String returns the code as Connect spells it, such as "invalid_argument".
 func (c Code) String() string {
 	switch c {
 	case Canceled:
@@ -86,10 +86,10 @@ func (c Code) String() string {
 	return "code_" + strconv.FormatUint(uint64(c), 10)
 }
 
-// MarshalText gives the name of the code.
+// MarshalText returns the name of the code.
 func (c Code) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 
-// UnmarshalText takes the name of a code, such as "not_found".
+// UnmarshalText parses the name of a code, such as "not_found".
 func (c *Code) UnmarshalText(text []byte) error {
 	for known := Canceled; known <= Unauthenticated; known++ {
 		if known.String() == string(text) {
@@ -101,7 +101,7 @@ func (c *Code) UnmarshalText(text []byte) error {
 }
 
 // Error is a failure that the caller of the service sees: its code and its
-// message. What it wraps stays in the guest.
+// message. An error that it wraps stays in the guest.
 type Error struct {
 	Code    Code
 	Message string
@@ -110,8 +110,8 @@ type Error struct {
 
 var _ error = (*Error)(nil)
 
-// Errorf makes an error with a code. The text is formatted as by fmt.Errorf,
-// with %w. A number that is no code becomes [Unknown].
+// Errorf returns an error with a code. The text is formatted as by fmt.Errorf,
+// including %w. A number that is not a code becomes [Unknown].
 func Errorf(code Code, format string, args ...any) error {
 	if code < Canceled || code > Unauthenticated {
 		code = Unknown
@@ -120,15 +120,15 @@ func Errorf(code Code, format string, args ...any) error {
 	return &Error{Code: code, Message: err.Error(), cause: err}
 }
 
-// Error gives code and message.
+// Error returns the code and the message.
 func (e *Error) Error() string { return e.Code.String() + ": " + e.Message }
 
-// Unwrap gives what was formatted with %w.
+// Unwrap returns the error that was formatted with %w.
 func (e *Error) Unwrap() error { return e.cause }
 
-// asError makes of what a handler returned what its caller is told. Of a
-// wrapped *Error it is that error's code and message, without the wrapping:
-// who chose a code chose the text with it.
+// asError converts an error of a handler to what its caller sees. For a wrapped
+// *Error, that is its own code and message, without the wrapping: the author
+// who chose the code also chose the text.
 func asError(err error) *Error {
 	var e *Error
 	if errors.As(err, &e) && e != nil {

@@ -24,8 +24,8 @@ func take(ctx context.Context, in Order) (Receipt, error) {
 	return Receipt{Text: "one " + in.Item}, nil
 }
 
-// A service in whole, but for its main, which is { sdk.Main() }; and how a
-// test calls it.
+// A whole service, except its main, which is { sdk.Main() }; and how a test
+// calls it.
 func Example() {
 	ctx := context.Background()
 

@@ -15,7 +15,7 @@ import (
 	"github.com/ruedo-dev/ruedo/sandbox"
 )
 
-// build makes a module of the guest in testdata.
+// build compiles the guest in testdata to a module.
 func build(t *testing.T) []byte {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "probe.wasm")
@@ -45,7 +45,7 @@ func engine(t *testing.T) *sandbox.Engine {
 	return e
 }
 
-// TestAsGuest runs the part of the SDK that native tests cannot: what stands
+// TestAsGuest runs the part of the SDK that native tests cannot: what is
 // between a handler and its host.
 func TestAsGuest(t *testing.T) {
 	engine, wasm := engine(t), build(t)
@@ -154,7 +154,8 @@ func TestAsGuest(t *testing.T) {
 		}
 	})
 
-	// What is wrong from the start fails when it is loaded, not at a call.
+	// A service that is wrong from the start fails when it is loaded, not at a
+	// call.
 	for wrong, want := range map[string]string{
 		"twice":    "a service has one handler: Handle at ",
 		"nil":      "HandleBytes: the handler is nil",

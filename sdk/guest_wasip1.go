@@ -13,8 +13,8 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/abi"
 )
 
-// The host's functions; internal/abi says what each does. A string is passed
-// as pointer and length.
+// The host's functions; internal/abi describes them. A string is passed as
+// pointer and length.
 
 //go:wasmimport ruedo input_size
 //go:noescape
@@ -44,25 +44,25 @@ func hostFail(code uint32, message string)
 //go:noescape
 func hostLog(level int32, line string)
 
-// In a module there is no main that could do this, and it has to stand before
-// the author's own inits, which may set another logger.
+// A module has no main that could do this. It must run before the author's own
+// inits, which can set another logger.
 func init() { slog.SetDefault(slog.New(LogHandler(nil))) }
 
-// Main serves one call from stdin to stdout where the program runs natively.
-// A module's main never runs.
+// Main serves one call from stdin to stdout if the program runs natively. A
+// module's main never runs.
 func Main() {
 	// Only a module built as a command gets here.
 	fmt.Fprintln(os.Stderr, "ruedo: this module is built as a command, but its handler needs a function: build it with -buildmode=c-shared")
 	os.Exit(2)
 }
 
-// marker states the version of the contract by its name.
+// marker declares the version of the contract by its name.
 //
 //go:wasmexport ruedo_abi_1
 func marker() {}
 
-// guestWarm is the last thing before the module counts as ready: what is wrong
-// by now refuses the publish.
+// guestWarm runs last before the module counts as ready: an error here refuses
+// the publish.
 //
 //go:wasmexport ruedo_warm
 func guestWarm() {
@@ -78,8 +78,8 @@ func guestWarm() {
 	registered.runWarm()
 }
 
-// misuse ends a module that uses the SDK wrongly. A panic would end it too,
-// but the host could only say that it trapped.
+// misuse ends a module that uses the SDK wrongly. A panic would end it, too,
+// but the host could only report a trap.
 func misuse(message string) {
 	hostFail(uint32(FailedPrecondition), message)
 	os.Exit(2)
@@ -131,15 +131,15 @@ func readRequest() (Request, error) {
 	if size < 0 {
 		size = 32 << 10 // it streams
 	}
-	// One byte more than the input, so that its end is seen without growing.
+	// One byte more than the input, so that its end is found without growing.
 	if req.Input, err = readAll(hostInputRead, int(size)+1); err != nil {
 		return Request{}, Errorf(Internal, "the input cannot be read: %w", err)
 	}
 	return req, nil
 }
 
-// readAll reads to the end with one of the host's read functions; size is what
-// to expect.
+// readAll reads to the end with one of the host's read functions; size is the
+// expected size.
 func readAll(read func(unsafe.Pointer, uint32) int32, size int) ([]byte, error) {
 	b := make([]byte, 0, size)
 	for {
@@ -182,7 +182,7 @@ func writeResponse(res Response) error {
 	return nil
 }
 
-// hostError names what a host function answered.
+// hostError returns the error for the result of a host function.
 func hostError(n int32) error {
 	switch n {
 	case abi.ErrFault:

@@ -10,7 +10,7 @@ import (
 
 const jsonType = "application/json"
 
-// typed makes a handler of bytes from a handler of values.
+// typed turns a handler of values into a handler of bytes.
 func typed[In, Out any](handle func(ctx context.Context, in In) (Out, error)) bytesHandler {
 	return func(ctx context.Context, input []byte) ([]byte, error) {
 		var in In
@@ -59,7 +59,7 @@ func decode(input []byte, in any) error {
 	return Errorf(InvalidArgument, "the input does not fit: %w", err)
 }
 
-// kindName names a Go type for one who writes JSON.
+// kindName returns a JSON author's name for a Go type.
 func kindName(t reflect.Type) string {
 	switch t.Kind() {
 	case reflect.Bool:

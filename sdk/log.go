@@ -12,14 +12,14 @@ import (
 	"unicode/utf8"
 )
 
-// LogHandler gives a handler for log/slog that writes to the log of the call:
-// the message, then the attributes as key=value. In a module one from
-// slog.LevelInfo up is slog's default already; use this to log more or less:
+// LogHandler returns a handler for log/slog that writes to the log of the call:
+// the message, then the attributes as key=value. In a module, slog's default is
+// already such a handler, from slog.LevelInfo up; use this to log more or less:
 //
 //	func init() { slog.SetDefault(slog.New(sdk.LogHandler(slog.LevelDebug))) }
 //
-// Nil means slog.LevelInfo. The host adds time, call and service. On your own
-// machine it writes to stderr. It may be used from many goroutines.
+// A nil level means slog.LevelInfo. The host adds time, call and service. On
+// your own machine it writes to stderr. It is safe for concurrent use.
 func LogHandler(level slog.Leveler) slog.Handler {
 	if level == nil {
 		level = slog.LevelInfo
@@ -70,7 +70,7 @@ func (h *logHandler) WithGroup(name string) slog.Handler {
 	return &with
 }
 
-// appendAttr appends " key=value", for a group one pair per member.
+// appendAttr appends " key=value"; for a group, one pair per member.
 func appendAttr(b []byte, prefix string, a slog.Attr) []byte {
 	v := a.Value.Resolve()
 	if a.Equal(slog.Attr{}) {
@@ -91,13 +91,14 @@ func appendAttr(b []byte, prefix string, a slog.Attr) []byte {
 	return append(b, word(text(v))...)
 }
 
-// text gives a value as people read it.
+// text returns a value in human-readable form.
 func text(v slog.Value) (s string) {
 	switch v.Kind() {
 	case slog.KindTime:
 		return v.Time().Format(time.RFC3339Nano)
 	case slog.KindAny:
-		// A method of the author's type; a log line must not end the call.
+		// A method of the author's type could panic; a log line must not end the
+		// call.
 		defer func() {
 			if p := recover(); p != nil {
 				s = fmt.Sprintf("!PANIC: %v", p)
@@ -116,7 +117,7 @@ func text(v slog.Value) (s string) {
 	return v.String()
 }
 
-// word quotes what would not be read back as one word.
+// word quotes text that would not be read back as one word.
 func word(s string) string {
 	if s == "" {
 		return `""`
@@ -129,7 +130,7 @@ func word(s string) string {
 	return s
 }
 
-// oneLine quotes a message that could pass for several lines or steer a
+// oneLine quotes a message that could look like several lines or control a
 // terminal.
 func oneLine(s string) string {
 	if strings.ContainsFunc(s, func(r rune) bool { return r != '\t' && unicode.IsControl(r) }) {

@@ -11,15 +11,15 @@ import (
 	"slices"
 )
 
-// Main serves one call from stdin to stdout and ends the program: the exit
-// code is 0 where the call succeeded, 1 where it failed, with code and message
-// on stderr, and 2 where no handler is registered. So `go run . < input.json`
-// tries a service without a sandbox. A module's main never runs.
+// Main serves one call from stdin to stdout and ends the program. The exit code
+// is 0 if the call succeeded, 1 if it failed, with code and message on stderr,
+// and 2 if no handler is registered. So `go run . < input.json` tries a service
+// without a sandbox. A module's main never runs.
 func Main() {
 	os.Exit(serve(context.Background(), &registered, os.Stdin, os.Stdout, os.Stderr))
 }
 
-// serve is Main with everything it touches; the result is the exit code.
+// serve is Main with its dependencies as arguments; it returns the exit code.
 func serve(ctx context.Context, s *service, stdin io.Reader, stdout, stderr io.Writer) int {
 	if s.handle == nil {
 		fmt.Fprintln(stderr, "error: this service has no handler\nfix: "+noHandlerFix)
@@ -42,7 +42,7 @@ func serve(ctx context.Context, s *service, stdin io.Reader, stdout, stderr io.W
 	}
 	out := res.Output
 	if res.ContentType == jsonType {
-		out = append(slices.Clip(out), '\n') // for the terminal; bytes stay as they are
+		out = append(slices.Clip(out), '\n') // for the terminal; any other output stays unchanged
 	}
 	if _, err := stdout.Write(out); err != nil {
 		fmt.Fprintf(stderr, "error: stdout cannot be written: %v\n", err)
@@ -51,7 +51,7 @@ func serve(ctx context.Context, s *service, stdin io.Reader, stdout, stderr io.W
 	return 0
 }
 
-// writeLog writes one line of log to stderr.
+// writeLog writes one log line to stderr.
 func writeLog(level slog.Level, line string) {
 	fmt.Fprintf(os.Stderr, "%s %s\n", level, line)
 }

@@ -3,18 +3,18 @@
 // apart; docs/abi.md explains it for other languages.
 package abi
 
-// Version is the contract's number. A guest states it by exporting a function
-// named [Marker], so that it can be read without running anything.
+// Version is the version of the contract. A guest declares it by exporting a
+// function named [Marker], so that it can be read without running anything.
 const Version = 1
 
-// Marker is the export that states Version; MarkerPrefix and any other number
-// is a guest for another version.
+// Marker is the export that declares Version. MarkerPrefix followed by another
+// number declares another version.
 const (
 	MarkerPrefix = "ruedo_abi_"
 	Marker       = "ruedo_abi_1"
 )
 
-// Exports of a function guest. Initialize and Warm may be missing.
+// Exports of a function guest. Initialize and Warm are optional.
 const (
 	ExportMemory     = "memory"
 	ExportInitialize = "_initialize"
@@ -32,29 +32,30 @@ const (
 	WASIModule = "wasi_snapshot_preview1"
 )
 
-// Host functions. Pointers and lengths are i32; a result below zero is one of
-// the Err numbers.
+// Host functions. Pointers and lengths are i32. A negative result is one of the
+// Err numbers.
 const (
-	// ImportInputSize is () -> i64: bytes of the input.
+	// ImportInputSize is () -> i64: returns the size of the input in bytes.
 	ImportInputSize = "input_size"
-	// ImportInputRead is (ptr, cap) -> i32: the next bytes of the input; 0 is
-	// its end.
+	// ImportInputRead is (ptr, cap) -> i32: reads the next bytes of the input; 0
+	// means its end.
 	ImportInputRead = "input_read"
 	// ImportOutputWrite is (ptr, len) -> i32: appends to the output.
 	ImportOutputWrite = "output_write"
-	// ImportHeadRead is (ptr, cap) -> i32: the next bytes of the request head.
+	// ImportHeadRead is (ptr, cap) -> i32: reads the next bytes of the request
+	// head.
 	ImportHeadRead = "head_read"
-	// ImportHeadWrite is (ptr, len) -> i32: the response head, whole, before
-	// the first byte of output.
+	// ImportHeadWrite is (ptr, len) -> i32: sets the response head, in one piece,
+	// before the first byte of output.
 	ImportHeadWrite = "head_write"
 	// ImportFail is (code, ptr, len): makes the call fail with a Connect code
 	// and a message.
 	ImportFail = "fail"
-	// ImportLog is (level, ptr, len): one line of log; level as in log/slog.
+	// ImportLog is (level, ptr, len): writes one log line; level as in log/slog.
 	ImportLog = "log"
 )
 
-// HostImports is every function of HostModule.
+// HostImports lists every function of HostModule.
 func HostImports() []string {
 	return []string{ImportInputSize, ImportInputRead, ImportOutputWrite, ImportHeadRead, ImportHeadWrite, ImportFail, ImportLog}
 }
@@ -63,7 +64,7 @@ func HostImports() []string {
 const (
 	// ErrFault: a pointer or a length lies outside the guest's memory.
 	ErrFault = -1
-	// ErrLimit: the call's output is over its limit.
+	// ErrLimit: the call's output exceeds its limit.
 	ErrLimit = -2
 	// ErrState: not possible now, such as a head after the first byte.
 	ErrState = -3
@@ -86,8 +87,8 @@ func AppendField(head []byte, key, value string) []byte {
 	return appendString(head, value)
 }
 
-// NextField takes the first pair off a head. ok is false at its end and where
-// it is malformed; in the latter case rest is not empty.
+// NextField splits the first pair off a head. ok is false at its end and if the
+// head is malformed; in the latter case rest is not empty.
 func NextField(head []byte) (key, value string, rest []byte, ok bool) {
 	k, r, ok := nextString(head)
 	if !ok {

@@ -38,7 +38,7 @@ func TestHeadThatBreaksOffIsSeen(t *testing.T) {
 	}
 }
 
-// The page for other languages names everything that there is.
+// The page for other languages mentions every name and number.
 func TestDocumented(t *testing.T) {
 	page, err := os.ReadFile("../../docs/abi.md")
 	if err != nil {

@@ -7,19 +7,19 @@
 //
 // Lists come in pages; [Client.ListServices] and its siblings read all of them.
 //
-// Everything else of the API is behind the generated clients that a [Client]
-// carries: c.Services, c.Decorators, c.Modules, c.Invoke and c.Cluster.
+// The rest of the API is available through the generated clients of a [Client]:
+// c.Services, c.Decorators, c.Modules, c.Invoke and c.Cluster.
 //
 // # Errors
 //
-// Every method, also those of the generated clients, fails with an error that
-// has a stable reason, a message and mostly a fix; [Explain] reads them. A core
-// that cannot be reached is CORE_UNREACHABLE.
+// Every method, including those of the generated clients, fails with an error
+// that has a stable reason, a message and usually a fix; [Explain] returns
+// them. A core that cannot be reached is CORE_UNREACHABLE.
 //
 // # Concurrency
 //
-// A Client may be used by many goroutines at once. It holds idle connections
-// and nothing else, so it needs no Close.
+// A Client is safe for concurrent use. It holds only idle connections, so it
+// needs no Close.
 package client
 
 import (
@@ -35,15 +35,15 @@ import (
 
 // Client is a connection to one core. Make it with [New].
 type Client struct {
-	// Services publishes services and tells what is published.
+	// Services publishes services and reports what is published.
 	Services ruedov1connect.ServiceServiceClient
-	// Decorators keeps decorators.
+	// Decorators stores decorators.
 	Decorators ruedov1connect.DecoratorServiceClient
 	// Modules stores Wasm modules; see [Client.Upload].
 	Modules ruedov1connect.ModuleServiceClient
 	// Invoke calls services; see [Client.Call].
 	Invoke ruedov1connect.InvokeServiceClient
-	// Cluster shows runners, cores and the state of the core that answers.
+	// Cluster reports runners, cores and the state of the core that answers.
 	Cluster ruedov1connect.ClusterServiceClient
 
 	url string
@@ -54,12 +54,12 @@ type config struct {
 	connect []connect.ClientOption
 }
 
-// Option changes how a [Client] talks.
+// Option configures a [Client].
 type Option func(*config)
 
 // WithHTTPClient sends requests through h, for example one with TLS client
-// certificates. The default keeps up to 64 idle connections and sets no
-// timeout of its own: the context's deadline travels with each call.
+// certificates. The default keeps up to 64 idle connections and sets no timeout
+// of its own: the context's deadline travels with each call.
 func WithHTTPClient(h connect.HTTPClient) Option {
 	return func(c *config) { c.http = h }
 }
@@ -70,8 +70,8 @@ func WithConnectOptions(opts ...connect.ClientOption) Option {
 	return func(c *config) { c.connect = append(c.connect, opts...) }
 }
 
-// New makes a client of the core at url: "http://host:port", "https://...", or
-// "host:port" for plain HTTP. Nothing is dialled before the first call; a
+// New returns a client of the core at url: "http://host:port", "https://...",
+// or "host:port" for plain HTTP. It does not dial before the first call; a
 // malformed url fails then.
 func New(url string, opts ...Option) *Client {
 	c := config{}
@@ -97,7 +97,7 @@ func New(url string, opts ...Option) *Client {
 	}
 }
 
-// URL is the base URL of the core.
+// URL returns the base URL of the core.
 func (c *Client) URL() string { return c.url }
 
 func transport() *http.Transport {
@@ -110,8 +110,8 @@ func transport() *http.Transport {
 		TLSHandshakeTimeout:   10 * time.Second,
 		ExpectContinueTimeout: time.Second,
 		ForceAttemptHTTP2:     true,
-		// Cores answer gzip to whom asks; bodies of calls are mostly small or
-		// compressed already.
+		// Cores compress responses with gzip on request. The bodies of calls are
+		// usually small or already compressed.
 		DisableCompression: true,
 	}
 }

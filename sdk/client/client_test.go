@@ -25,13 +25,13 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// modules is a module service in memory that can break uploads off.
+// modules is a module service in memory that can break off uploads.
 type modules struct {
 	ruedov1connect.UnimplementedModuleServiceHandler
 	mu      sync.Mutex
 	stored  map[string][]byte
 	parts   int
-	refuse  error // answered after the head
+	refuse  error // returned after the head
 	uploads int
 }
 
@@ -71,7 +71,7 @@ func (m *modules) UploadModule(_ context.Context, stream *connect.ClientStream[r
 	return &ruedov1.UploadModuleResponse{Module: &ruedov1.Module{Digest: head.Digest}}, nil
 }
 
-// echo answers a call with its input, or with what the input asks for.
+// echo returns a call's input, or what the input asks for.
 type echo struct {
 	ruedov1connect.UnimplementedInvokeServiceHandler
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 )
 
-// Problem is what an error of this package says, in parts.
+// Problem holds the parts of an error of this package.
 type Problem struct {
 	// Reason is a stable word in capitals, for example "SERVICE_NOT_FOUND".
 	Reason string
@@ -21,17 +21,17 @@ type Problem struct {
 	Code connect.Code
 	// Message says what failed.
 	Message string
-	// Fix says what to do. May be empty.
+	// Fix says what to do. It can be empty.
 	Fix string
-	// Fields names what is wrong with an input: path in the input and what is
+	// Fields lists what is wrong with an input: the path in the input and what is
 	// expected there.
 	Fields map[string]string
-	// NotStarted is true where a call provably did not begin to execute, so
-	// that it may be sent again.
+	// NotStarted is true if the call provably did not begin to execute, so that it
+	// can be sent again.
 	NotStarted bool
 }
 
-// Explain reads an error of this package. An error of other origin is
+// Explain returns the parts of an error of this package. Any other error is
 // INTERNAL.
 func Explain(err error) Problem {
 	e := faultrpc.Of(err)
@@ -45,7 +45,7 @@ func Explain(err error) Problem {
 	return p
 }
 
-// explainer turns what comes off the wire into a *fault.Error.
+// explainer turns errors from the wire into *fault.Error.
 type explainer struct{ url string }
 
 var _ connect.Interceptor = explainer{}
@@ -78,7 +78,8 @@ type explainedConn struct {
 func (c explainedConn) Send(m any) error    { return c.x.stream(c.StreamingClientConn.Send(m)) }
 func (c explainedConn) Receive(m any) error { return c.x.stream(c.StreamingClientConn.Receive(m)) }
 
-// stream leaves io.EOF as it is: connect-go reads the end of a stream in it.
+// stream passes io.EOF on unchanged: connect-go uses it for the end of a
+// stream.
 func (x explainer) stream(err error) error {
 	if err == nil || errors.Is(err, io.EOF) {
 		return err
@@ -105,7 +106,7 @@ func (x explainer) explain(err error) error {
 		}
 		return x.unreachable(err, "the connection to the core at %s broke: %s", x.url, ce.Message())
 	case connect.CodeUnimplemented, connect.CodeUnknown, connect.CodeInternal:
-		// Not said by a core: an HTTP server of another kind answered.
+		// Not from a core: another HTTP server answered.
 		return x.unreachable(err, "what answers at %s is not a core: %s", x.url, ce.Message())
 	}
 	return faultrpc.FromConnect(ce)
@@ -117,7 +118,7 @@ func (x explainer) unreachable(err error, format string, args ...any) error {
 		With("url", x.url)
 }
 
-// cause is the last words of a dial error: "connection refused" rather than
+// cause returns the last part of a dial error: "connection refused" rather than
 // "dial tcp 127.0.0.1:7833: connect: connection refused".
 func cause(op *net.OpError) string {
 	if dns, ok := errors.AsType[*net.DNSError](op.Err); ok {

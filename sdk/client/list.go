@@ -10,8 +10,8 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-// ListServices returns the services that a request asks for, over all pages. It
-// asks for a page when the one before is used up. After an error it ends.
+// ListServices returns the services that match a request, over all pages. It
+// requests a page when the previous one is used up. It ends after an error.
 func (c *Client) ListServices(ctx context.Context, req *ruedov1.ListServicesRequest) iter.Seq2[*ruedov1.Service, error] {
 	req = proto.CloneOf(req)
 	return pages(&req.PageToken, func() ([]*ruedov1.Service, string, error) {
@@ -56,7 +56,7 @@ func (c *Client) ListCores(ctx context.Context, req *ruedov1.ListCoresRequest) i
 	})
 }
 
-// pages reads page after page. token is where the next request begins.
+// pages reads page after page. token is where the next request continues.
 func pages[T any](token *string, read func() ([]T, string, error)) iter.Seq2[T, error] {
 	first := *token
 	return func(yield func(T, error) bool) {
@@ -85,7 +85,7 @@ func pages[T any](token *string, read func() ([]T, string, error)) iter.Seq2[T, 
 	}
 }
 
-// All collects what a list returns; it ends at the first error.
+// All collects the items of a list; it stops at the first error.
 func All[T any](list iter.Seq2[T, error]) ([]T, error) {
 	var items []T
 	for item, err := range list {

@@ -15,7 +15,7 @@ import (
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
-// pagedCluster answers lists of cores as its pages say: token to page.
+// pagedCluster returns lists of cores from its pages: token to page.
 type pagedCluster struct {
 	ruedov1connect.UnimplementedClusterServiceHandler
 	pages map[string]*ruedov1.ListCoresResponse
@@ -54,7 +54,7 @@ func TestListsFollowPages(t *testing.T) {
 	c, p := paged(t, map[string]*ruedov1.ListCoresResponse{"": page("a", "2"), "2": {NextPageToken: new("3")}, "3": page("c", "")})
 	req := &ruedov1.ListCoresRequest{}
 	list := c.ListCores(t.Context(), req)
-	for range 2 { // it may be used again
+	for range 2 { // the list can be read again
 		all, err := client.All(list)
 		if err != nil || len(all) != 2 || all[0].GetId() != "a" || all[1].GetId() != "c" {
 			t.Errorf("%v, %v", all, err)

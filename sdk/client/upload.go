@@ -12,8 +12,8 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-// partSize is how much of a module goes into one message: small enough for a
-// progress bar to move, large enough that framing costs nothing.
+// partSize is how much of a module is sent in one message: small enough for a
+// progress bar to move, large enough to make framing negligible.
 const partSize = 256 << 10
 
 // Digest is the name of a module: the SHA-256 of its bytes in lower-case
@@ -23,11 +23,11 @@ func Digest(wasm []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// Upload stores a module and gives its digest. A module that the cluster has
-// already is not sent again. progress, where it is not nil, hears after every
-// part how many bytes are sent, from the calling goroutine; it is not called
-// for a module that need not be sent. Nothing is visible before the module is
-// whole, so an upload that broke off can simply be made again.
+// Upload stores a module and returns its digest. A module that the cluster
+// already has is not sent again. If progress is not nil, it is called with the
+// number of bytes sent, after every part and on the calling goroutine; it is
+// not called for a module that need not be sent. Nothing is visible before the
+// module is complete, so an upload that broke off can simply be repeated.
 func (c *Client) Upload(ctx context.Context, wasm []byte, progress func(done, total int64)) (digest string, err error) {
 	digest = Digest(wasm)
 	_, err = c.Modules.StatModule(ctx, &ruedov1.StatModuleRequest{Digest: digest})
@@ -60,8 +60,7 @@ func (c *Client) upload(ctx context.Context, wasm []byte, digest string, progres
 			progress(total-int64(rest.Len()), total)
 		}
 	}
-	// After io.EOF the core has said why it stopped reading: only the answer
-	// knows it.
+	// After io.EOF the core's reason to stop reading is in the response.
 	if err != nil && !errors.Is(err, io.EOF) {
 		_, _ = stream.CloseAndReceive()
 		return err

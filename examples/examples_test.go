@@ -1,5 +1,5 @@
-// Package examples_test holds the examples to what they show: what their
-// folders say is read by the very code that the CLI reads it with.
+// Package examples_test checks that the examples do what they show. The code
+// that reads their directories is the code that the CLI uses.
 package examples_test
 
 import (
@@ -17,7 +17,7 @@ import (
 
 func names() []string { return []string{"greet", "netaudit", "spin", "thumbnail", "wordcount"} }
 
-// rules gives what the decorators of an example add up to.
+// rules returns the combined decorators of an example.
 func rules(t *testing.T, name string) (*project.Service, *decorate.Rules) {
 	t.Helper()
 	s, err := project.Load(name)
@@ -91,7 +91,7 @@ func TestEveryFolderIsAnExample(t *testing.T) {
 func TestSchemasRefuse(t *testing.T) {
 	for _, c := range []struct {
 		name, input string
-		want        string // the field that is named; empty means it is accepted
+		want        string // the field that the error names; empty means that the input is accepted
 	}{
 		{"greet", `{"name":"Ada"}`, ""},
 		{"greet", `{}`, "name"},

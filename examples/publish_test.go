@@ -64,7 +64,7 @@ func publish(t *testing.T, c *ruedotest.Cluster, name string) *project.Service {
 	return s
 }
 
-// failure is what POST /call answers where a call failed.
+// failure is the body of POST /call if a call failed.
 type failure struct {
 	Reason, Message string
 	Fields          []struct{ Field, Description string }
@@ -91,7 +91,7 @@ func call(t *testing.T, c *ruedotest.Cluster, service, input string) (output, co
 }
 
 // Compiling five Go guests takes most of the time, so they share one cluster
-// and are published side by side.
+// and are published in parallel.
 func TestPublishedAndCalled(t *testing.T) {
 	c := ruedotest.New(t, ruedotest.Options{Runners: 1})
 	for name, check := range map[string]func(*testing.T, *ruedotest.Cluster){
@@ -113,7 +113,8 @@ func greet(t *testing.T, c *ruedotest.Cluster) {
 	if _, _, f := call(t, c, "greet", `{"age":-1}`); f.Reason != "INPUT_INVALID" || len(f.Fields) != 2 {
 		t.Errorf("an input that the schema refuses: %+v", f)
 	}
-	// The schema lets it pass, the service does not: its own code reaches the caller.
+	// The schema accepts the input, but the service does not: its own code reaches
+	// the caller.
 	_, err := c.Client.Call(t.Context(), "greet", []byte(`{"name":" "}`))
 	if e := faultrpc.Of(err); e.Reason != fault.GuestError || e.ConnectCode() != fault.CodeInvalidArgument || !strings.Contains(e.Error(), "name is blank") {
 		t.Errorf("the service's own error: %s %v", e.Reason, err)
@@ -124,7 +125,7 @@ func thumbnail(t *testing.T, c *ruedotest.Cluster) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	img := image.NewRGBA(image.Rect(0, 0, 600, 300))
 	for i := range img.Pix {
-		img.Pix[i] = uint8(rng.IntN(256)) | 3<<6 // light, and no friend of compression
+		img.Pix[i] = uint8(rng.IntN(256)) | 3<<6 // light, and hard to compress
 	}
 	for i := 3; i < len(img.Pix); i += 4 {
 		img.Pix[i] = 255
@@ -182,7 +183,8 @@ func spin(t *testing.T, c *ruedotest.Cluster) {
 	for input, reasons := range map[string][]string{
 		`{"loop":true}`:        {"GUEST_TIMEOUT"},
 		`{"sleep_ms":3600000}`: {"GUEST_TIMEOUT"},
-		// On a busy machine the time may be over before the memory is.
+		// On a busy machine the call can run out of time before it runs out of
+		// memory.
 		`{"memory_mib":500}`:   {"GUEST_MEMORY", "GUEST_TIMEOUT"},
 		`{"recurse":true}`:     {"GUEST_MEMORY", "GUEST_TRAP", "GUEST_TIMEOUT"},
 		`{"output_mib":2}`:     {"GUEST_OUTPUT_LIMIT", "GUEST_TIMEOUT"},
@@ -202,7 +204,7 @@ func spin(t *testing.T, c *ruedotest.Cluster) {
 		if took := time.Since(start); took > 10*time.Second {
 			t.Errorf("%s: took %v with a limit of 1s", input, took)
 		}
-		// And nothing is left of it.
+		// The next call sees nothing of it.
 		if out, _, f := call(t, c, "spin", `{}`); out != `{"did":"nothing"}` {
 			t.Errorf("after %s: got %s (%+v)", input, out, f)
 		}

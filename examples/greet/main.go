@@ -9,8 +9,8 @@ import (
 	"github.com/ruedo-dev/ruedo/sdk"
 )
 
-// Request is the input. Which values are allowed, decorators.yaml says: what
-// gets here has passed it.
+// Request is the input. decorators.yaml says which values are allowed; the
+// handler gets only input that matches it.
 type Request struct {
 	Name     string `json:"name"`
 	Age      *int   `json:"age"`      // absent is not zero
@@ -27,7 +27,7 @@ func init() { sdk.Handle(greet) }
 func greet(ctx context.Context, in Request) (Response, error) {
 	name := strings.TrimSpace(in.Name)
 	if name == "" {
-		// The schema lets blanks pass.
+		// The schema accepts blanks.
 		return Response{}, sdk.Errorf(sdk.InvalidArgument, "name is blank: say whom to greet")
 	}
 	var hello, age string

@@ -7,21 +7,21 @@ import (
 	"github.com/ruedo-dev/ruedo/sdk"
 )
 
-// line is one line of a configuration that says something.
+// line is one meaningful line of a configuration.
 type line struct {
 	number int      // from 1
-	text   string   // without the space around it
+	text   string   // without surrounding space
 	words  []string // of text
-	block  string   // the line that this one is indented under; "" for none
+	block  string   // the line above that this one is indented under; "" if there is none
 }
 
-// has tells whether the line begins with these words.
+// has reports whether the line begins with these words.
 func (l line) has(words ...string) bool {
 	return len(l.words) >= len(words) && slices.Equal(l.words[:len(words)], words)
 }
 
-// parse splits a configuration into the lines that say something: comments
-// ("!") and empty ones are left out, numbers stay those of the file.
+// parse splits a configuration into its meaningful lines. Comments ("!") and
+// empty lines are left out; the numbers stay those of the file.
 func parse(config string) []line {
 	var lines []line
 	block := ""
@@ -44,14 +44,14 @@ func parse(config string) []line {
 	return lines
 }
 
-// hideSecrets gives the text of a line with its passwords and keys blotted
-// out: findings are passed around and end up in tickets.
+// hideSecrets returns the text of a line with its passwords and keys masked,
+// because findings are passed around and end up in tickets.
 func hideSecrets(l line) string {
 	words := slices.Clone(l.words)
-	hide := len(words) // everything from here
+	hide := len(words) // index of the first word to hide
 	switch {
 	case l.has("snmp-server", "community"):
-		// The name is what is objected to, if it is one that everybody knows.
+		// A well-known name is the finding itself, so it is shown.
 		if len(words) > 2 && !wellKnown(words[2]) {
 			words[2] = "****"
 		}

@@ -1,6 +1,6 @@
-// Command netaudit reads the configuration of a router, in the manner of
-// Cisco IOS, and says what an auditor would object to. Nothing is connected
-// to: it looks at the text alone.
+// Command netaudit reads the configuration of a router, in the style of Cisco
+// IOS, and reports what an auditor would object to. It connects to nothing: it
+// looks only at the text.
 package main
 
 import (
@@ -26,7 +26,7 @@ type Request struct {
 type Response struct {
 	// Findings in the order of the lines, those about the whole file first.
 	Findings []Finding `json:"findings"`
-	// Checked is how many rules were looked at, Lines how many lines.
+	// Checked is how many rules were checked, Lines how many lines.
 	Checked int `json:"checked"`
 	Lines   int `json:"lines"`
 }
@@ -35,9 +35,9 @@ type Response struct {
 type Finding struct {
 	Rule     string `json:"rule"`
 	Severity string `json:"severity"`
-	// Line counts from 1; 0 is for something that the file lacks.
+	// Line counts from 1; 0 means that something is missing from the file.
 	Line int `json:"line"`
-	// Text is the line, with what is secret in it hidden.
+	// Text is the line, with its secrets masked.
 	Text   string `json:"text"`
 	Advice string `json:"advice"`
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/ruedo-dev/ruedo/sdk"
 )
 
-// careless has every fault; careful is the same router with none.
+// careless has every fault; careful is the same router without faults.
 const careless = `! edge-1
 version 15.2
 hostname edge-1

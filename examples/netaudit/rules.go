@@ -2,8 +2,8 @@ package main
 
 import "slices"
 
-// rule is one thing that an auditor looks for. check gives the lines that it
-// objects to; the zero line stands for something that is not there.
+// rule is one thing that an auditor looks for. check returns the lines that it
+// objects to; the zero line stands for something that is missing.
 type rule struct {
 	name     string
 	severity severity
@@ -19,7 +19,7 @@ func ruleNames(rules []rule) []string {
 	return names
 }
 
-// rules are all there are; decorators.yaml lists the same names.
+// rules are all rules; decorators.yaml lists the same names.
 func rules() []rule {
 	return []rule{
 		{"telnet-enabled", high, "Telnet sends passwords in the clear: use `transport input ssh`.", telnet},
@@ -52,7 +52,7 @@ func rules() []rule {
 	}
 }
 
-// each objects to every line that bad holds for.
+// each objects to every line for which bad holds.
 func each(bad func(line) bool) func([]line) []line {
 	return func(config []line) []line {
 		var found []line
@@ -65,7 +65,7 @@ func each(bad func(line) bool) func([]line) []line {
 	}
 }
 
-// missing objects where there is no line that good holds for.
+// missing objects if good holds for no line.
 func missing(good func(line) bool) func([]line) []line {
 	return func(config []line) []line {
 		if slices.ContainsFunc(config, good) {
@@ -84,8 +84,8 @@ func telnet(config []line) []line {
 	})(config)
 }
 
-// permitAnyAny knows both the named and the numbered form of a list:
-// " permit ip any any" and "access-list 101 permit ip any any".
+// permitAnyAny matches both the named and the numbered form of a list: " permit
+// ip any any" and "access-list 101 permit ip any any".
 func permitAnyAny(config []line) []line {
 	want := []string{"permit", "ip", "any", "any"}
 	return each(func(l line) bool {
@@ -111,7 +111,7 @@ func vtyOpen(config []line) []line {
 	})(config)
 }
 
-// wellKnown tells whether a community is one that routers come with.
+// wellKnown reports whether a community is a factory default.
 func wellKnown(community string) bool { return community == "public" || community == "private" }
 
 func isNumber(s string) bool {
@@ -123,5 +123,5 @@ func isNumber(s string) bool {
 	return s != ""
 }
 
-// isAddress is good enough to tell an address from a keyword.
+// isAddress is just good enough to distinguish an address from a keyword.
 func isAddress(s string) bool { return s != "" && s[0] >= '0' && s[0] <= '9' }

@@ -1,5 +1,5 @@
-// Command spin is hostile on request: it loops, eats memory, sleeps, exits,
-// floods and fails, so that one can see what a limit does.
+// Command spin is hostile on request: it loops, exhausts memory, sleeps, exits,
+// floods and fails, to show what a limit does.
 package main
 
 import (
@@ -13,12 +13,12 @@ import (
 	"github.com/ruedo-dev/ruedo/sdk"
 )
 
-// Request names one thing to do. Of several the first in this order is done;
-// of none, nothing is.
+// Request names one thing to do. If it names several, the first in this order
+// is done.
 type Request struct {
-	// Loop for ever.
+	// Loop forever.
 	Loop bool `json:"loop"`
-	// Recurse for ever.
+	// Recurse forever.
 	Recurse bool `json:"recurse"`
 	// Panic in the handler.
 	Panic bool `json:"panic"`
@@ -28,15 +28,15 @@ type Request struct {
 	Fail *sdk.Code `json:"fail"`
 	// SleepMS sleeps that many milliseconds.
 	SleepMS int `json:"sleep_ms"`
-	// MemoryMiB takes that much memory and writes to every page of it.
+	// MemoryMiB allocates that much memory and writes to every page of it.
 	MemoryMiB int `json:"memory_mib"`
-	// OutputMiB answers with that much.
+	// OutputMiB returns that much output.
 	OutputMiB int `json:"output_mib"`
 	// LogMiB logs that much.
 	LogMiB int `json:"log_mib"`
 }
 
-// Response says what was done, if there is still somebody to say it.
+// Response says what was done, if the guest survived it.
 type Response struct {
 	Did     string `json:"did"`
 	Padding string `json:"padding,omitempty"`
@@ -77,8 +77,9 @@ func spin(ctx context.Context, in Request) (Response, error) {
 	return Response{Did: "nothing"}, nil
 }
 
-// recurse never comes back. Its frames are large, so that they are soon too
-// many, and the result depends on each, so that none can be left out.
+// recurse never returns. Its frames are large, so that the stack overflows
+// soon, and its result depends on each of them, so that none can be optimized
+// away.
 func recurse(n int) int {
 	var frame [4096]byte
 	frame[n%len(frame)] = 1
@@ -88,8 +89,8 @@ func recurse(n int) int {
 	return recurse(n+1) + int(frame[(n+1)%len(frame)])
 }
 
-// eat takes n MiB, in pieces so that some is taken before the end is reached,
-// and gives how many it holds.
+// eat allocates n MiB, in pieces, so that some succeed before the limit is
+// reached. It returns how many MiB it holds.
 func eat(n int) int {
 	var held [][]byte
 	for range n {

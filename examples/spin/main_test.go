@@ -9,8 +9,8 @@ import (
 	"github.com/ruedo-dev/ruedo/sdk"
 )
 
-// What ends a process is tested where there is something that stops it: in
-// examples/examples_test.go.
+// Requests that end the process are tested in examples/examples_test.go, where
+// something stops them.
 
 func TestHarmlessRequests(t *testing.T) {
 	for in, want := range map[string]string{

@@ -18,8 +18,8 @@ import (
 const (
 	defaultSide = 128
 	maxSide     = 1024
-	// maxPixels bounds what decoding takes: 8 bytes a pixel at worst, where a
-	// file of some kilobytes may claim any size.
+	// maxPixels bounds the memory for decoding: up to 8 bytes per pixel, and a
+	// file of a few kilobytes can claim any size.
 	maxPixels = 16 << 20
 )
 
@@ -40,7 +40,8 @@ func thumbnail(ctx context.Context, in []byte) ([]byte, error) {
 	if config.Width < 1 || config.Height < 1 {
 		return nil, sdk.Errorf(sdk.InvalidArgument, "the image is %d x %d pixels: it is empty", config.Width, config.Height)
 	}
-	// Before decoding, which would take the memory. No product: it can overflow.
+	// Check before decoding, which would allocate the memory. Divide, because a
+	// product could overflow.
 	if config.Width > maxPixels/config.Height {
 		return nil, sdk.Errorf(sdk.InvalidArgument, "the image is %d x %d pixels, the limit is %d in all: send a smaller one",
 			config.Width, config.Height, maxPixels)
@@ -60,7 +61,7 @@ func thumbnail(ctx context.Context, in []byte) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// sideFromEnv gives the longest side of a thumbnail, in pixels.
+// sideFromEnv returns the longest side of a thumbnail, in pixels.
 func sideFromEnv() (int, error) {
 	s := os.Getenv("THUMB_SIZE")
 	if s == "" {

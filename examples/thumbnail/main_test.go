@@ -57,7 +57,7 @@ func TestThumbnail(t *testing.T) {
 		{"png", 640, 480, 128, 96},
 		{"jpeg", 640, 480, 128, 96},
 		{"png", 333, 500, 85, 128},
-		{"png", 100, 50, 100, 50}, // small enough already
+		{"png", 100, 50, 100, 50}, // already small enough
 		{"png", 3000, 10, 128, 1}, // no side becomes zero
 	} {
 		in := encoded(t, picture(c.width, c.height), c.format)
@@ -84,12 +84,12 @@ func TestThumbnail(t *testing.T) {
 }
 
 func TestShrinkTakesTheMean(t *testing.T) {
-	src := image.NewGray(image.Rect(5, 5, 8, 8)) // its corner is not at zero
+	src := image.NewGray(image.Rect(5, 5, 8, 8)) // its origin is not at zero
 	copy(src.Pix, []uint8{0, 90, 240, 30, 60, 90, 90, 90, 90})
 	if got := shrink(src, 1, 1).RGBAAt(0, 0); got.R != 87 { // 780/9 = 86.67
 		t.Errorf("the mean of all is %v", got)
 	}
-	// 3 to 2 columns: the middle one is shared in halves. (0+90/2)/1.5 = 30.
+	// From 3 to 2 columns: the middle one is split in half. (0+90/2)/1.5 = 30.
 	if got := shrink(src, 2, 3).RGBAAt(0, 0); got.R != 30 {
 		t.Errorf("a column and a half is %v", got)
 	}
@@ -110,7 +110,7 @@ func TestShrinkKeepsTransparency(t *testing.T) {
 	}
 }
 
-// bomb is a PNG of a hundred bytes that claims a size.
+// bomb returns a PNG of about a hundred bytes that claims a size.
 func bomb(t *testing.T, width, height uint32) []byte {
 	t.Helper()
 	b := encoded(t, image.NewGray(image.Rect(0, 0, 1, 1)), "png")

@@ -5,8 +5,8 @@ import (
 	"image/draw"
 )
 
-// fit gives the size of a thumbnail whose longest side is at most side. An
-// image that fits already keeps its size; no side becomes zero.
+// fit returns the size of a thumbnail whose longest side is at most side. An
+// image that already fits keeps its size; no side becomes zero.
 func fit(width, height, side int) (int, int) {
 	longest := max(width, height)
 	if longest <= side {
@@ -16,9 +16,9 @@ func fit(width, height, side int) (int, int) {
 	return scale(width), scale(height)
 }
 
-// shrink makes an image smaller: each new pixel is the mean of the area that
-// it covers, exact also where the sizes do not divide. width and height are
-// at most those of src. Beside the result it needs memory for two rows.
+// shrink makes an image smaller: each new pixel is the mean of the area that it
+// covers, which is exact even if the sizes do not divide. width and height must
+// be at most those of src. Besides the result it needs memory for two rows.
 func shrink(src image.Image, width, height int) *image.RGBA {
 	from := src.Bounds()
 	dst := image.NewRGBA(image.Rect(0, 0, width, height))
@@ -28,7 +28,7 @@ func shrink(src image.Image, width, height int) *image.RGBA {
 	sums := make([]uint64, width*4)  // of one source row, weights adding up to from.Dx()
 	total := make([]uint64, width*4) // of the new row, weights adding up to from.Dx()*from.Dy()
 	area := uint64(from.Dx()) * uint64(from.Dy())
-	y, left := 0, from.Dy() // new row, and what it still lacks
+	y, left := 0, from.Dy() // new row, and how much it still lacks
 	for sy := range from.Dy() {
 		draw.Draw(row, row.Bounds(), src, image.Pt(from.Min.X, from.Min.Y+sy), draw.Src)
 		sumRow(sums, row.Pix, from.Dx(), width)
@@ -52,8 +52,8 @@ func shrink(src image.Image, width, height int) *image.RGBA {
 	return dst
 }
 
-// sumRow adds up the pixels of one row, four channels each, weighted by how
-// far each of the width new pixels covers them.
+// sumRow sums the pixels of one row, with four channels each, weighted by how
+// much of them each of the width new pixels covers.
 func sumRow(sums []uint64, pix []uint8, n, width int) {
 	clear(sums)
 	x, left := 0, n

@@ -1,6 +1,6 @@
-// Command wordcount counts the lines, words and bytes of its standard input.
-// It is an ordinary program: it knows nothing of Ruedo, and imports nothing
-// of it.
+// Command wordcount counts the lines, words and bytes of its standard input. It
+// is an ordinary program that knows nothing about Ruedo and imports nothing
+// from it.
 package main
 
 import (
@@ -21,8 +21,8 @@ func main() {
 	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
-// run is the program; the result is its exit code: 0, 1 where reading or
-// writing fails, 2 for wrong arguments.
+// run is the program. It returns the exit code: 0, 1 if reading or writing
+// failed, 2 for wrong arguments.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("wordcount", flag.ContinueOnError)
 	flags.SetOutput(stderr)
@@ -57,14 +57,14 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// counts is what there is to know of a text.
+// counts holds the result for a text.
 type counts struct {
 	lines, words, bytes int
 	seen                map[string]int // by word, in lower case; nil unless asked for
 }
 
-// count reads to the end. Words are what stands between space, as wc has it; a
-// last line without a line feed counts as a line.
+// count reads to the end. Words are separated by space, as in wc; a last line
+// without a line feed counts as a line.
 func count(r io.Reader, each bool) (counts, error) {
 	var c counts
 	if each {
@@ -116,10 +116,12 @@ func count(r io.Reader, each bool) (counts, error) {
 	return c, nil
 }
 
-// notInWord is what is cut off both ends of a word before it is compared.
+// notInWord reports what is trimmed from both ends of a word before it is
+// compared.
 func notInWord(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) }
 
-// most gives the n most frequent words, equally frequent ones by the alphabet.
+// most returns the n most frequent words; equally frequent ones are in
+// alphabetical order.
 func (c counts) most(n int) []string {
 	words := slices.SortedFunc(maps.Keys(c.seen), func(a, b string) int {
 		return cmp.Or(cmp.Compare(c.seen[b], c.seen[a]), cmp.Compare(a, b))

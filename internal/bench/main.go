@@ -1,13 +1,13 @@
-// Command bench measures Ruedo against baselines, everything in one
-// interleaved run, so that what the machine does meanwhile hits all alike.
+// Command bench measures Ruedo against baselines, everything in one interleaved
+// run, so that other load on the machine affects all alike.
 //
 //	make bench                      prints the tables
 //	make bench BENCH_OUT=rows.json  also keeps the rows as JSON lines
 //	go run . -only sandbox/meter    measures one section, or one part of it
 //
-// Ratios are taken within a round, and the median over the rounds is told.
-// Absolute figures are the machine's; ratios are to be trusted, and those of
-// processor time more than those of the clock.
+// Ratios are taken within a round, and the median over the rounds is reported.
+// Absolute figures depend on the machine. Ratios are more reliable, those of
+// processor time more than those of wall time.
 package main
 
 import (

@@ -1,8 +1,8 @@
 // Package dispatch measures how fast a call gets to its guest and back.
 //
-// Every subject runs in processes of its own; the load comes from this one.
-// Each is measured several times in turn with the others; ratios are taken
-// within a round and the median over the rounds is told.
+// Every subject runs in processes of its own; the load comes from this one. The
+// subjects are measured in turns, several times each. Ratios are taken within a
+// round, and the median over the rounds is reported.
 //
 // # Subjects
 //
@@ -23,7 +23,7 @@ import (
 // Options of a run.
 type Options struct {
 	Rounds int           // how often each subject is measured
-	Slice  time.Duration // how long each measurement takes
+	Slice  time.Duration // how long each measurement lasts
 }
 
 // Run measures and prints a table.

@@ -21,9 +21,9 @@ type result struct {
 	cpu           float64 // microseconds of the subject's processes per call
 }
 
-// load sends the request over n connections for a time and measures. It is a
-// plain HTTP/1.1 client of its own, so that it takes little of the two cores
-// that it shares with the subject.
+// load sends the request over n connections for some time and measures. It is a
+// minimal HTTP/1.1 client, so that it takes little of the two cores that it
+// shares with the subject.
 func load(ctx context.Context, s *subject, n int, slice time.Duration) (result, error) {
 	request := fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", s.path, len(s.body), s.body)
 	conns := make([]net.Conn, n)

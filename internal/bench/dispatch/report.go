@@ -12,10 +12,10 @@ import (
 
 var concurrencies = []int{1, 16, 64}
 
-// baselines are what every subject is set against.
+// baselines are what every subject is compared with.
 var baselines = []string{"A1", "C1"}
 
-// figures are what is told of each measurement.
+// figures are what is reported of each measurement.
 var figures = []struct {
 	name, unit string
 	of         func(result) float64
@@ -26,7 +26,7 @@ var figures = []struct {
 	{"cpu", "us", func(r result) float64 { return r.cpu }},
 }
 
-// measure runs all subjects in turn, round after round.
+// measure runs all subjects in turns, round after round.
 func measure(ctx context.Context, subjects []*subject, o Options) ([]table.Row, error) {
 	results := map[string][]result{}
 	key := func(s string, c int) string { return fmt.Sprintf("%s/c=%d", s, c) }

@@ -19,20 +19,21 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/ruedotest"
 )
 
-// subject is something that answers calls, and the processes that it is.
+// subject is a server that answers calls, and its processes.
 type subject struct {
 	name, url, path string
 	body            string
-	// want is what a right answer holds.
+	// want is part of a correct answer.
 	want string
 	pids []int
 }
 
-// ticks is USER_HZ: what the kernel counts CPU time in for /proc, on every
-// architecture that Go runs on.
+// ticks is USER_HZ: the unit of CPU time in /proc, on every architecture that
+// Go supports.
 const ticks = 100
 
-// cpuTime is what the subject's processes have used so far, user and system.
+// cpuTime returns what the subject's processes have used so far, user and
+// system.
 func (s *subject) cpuTime() (time.Duration, error) {
 	var sum int64
 	for _, pid := range s.pids {
@@ -40,7 +41,7 @@ func (s *subject) cpuTime() (time.Duration, error) {
 		if err != nil {
 			return 0, err
 		}
-		// The command may hold spaces; fields are counted behind its ")".
+		// The command can contain spaces; fields are counted after its ")".
 		fields := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
 		for _, i := range []int{11, 12} {
 			n, err := strconv.ParseInt(fields[i], 10, 64)
@@ -181,7 +182,7 @@ func startRuedo(ctx context.Context, p *processes, dir string) (url string, pids
 		}
 		return nil
 	}
-	// The runner attaches in its own time.
+	// The runner attaches on its own.
 	for deadline := time.Now().Add(20 * time.Second); ; {
 		if err = ruedo("publish", "--name", "echo", wasm); err == nil {
 			break

@@ -1,5 +1,5 @@
-// Package guests are the modules that the benchmarks run. Those of Go are built
-// when they are needed, the others are kept as binaries; see the Makefile.
+// Package guests holds the modules that the benchmarks run. Go guests are built
+// when they are needed, the others are committed as binaries; see the Makefile.
 package guests
 
 import (
@@ -15,11 +15,11 @@ import (
 //go:embed c/*.wasm as/*.wasm js/*.wasm
 var kept embed.FS
 
-// Kept gives a guest that is kept as a binary, such as "c/function".
+// Kept returns a guest that is committed as a binary, such as "c/function".
 func Kept(name string) ([]byte, error) { return kept.ReadFile(name + ".wasm") }
 
-// Build compiles a Go guest, such as "function", into a folder. The working
-// directory is that of the benchmarks' module.
+// Build compiles a Go guest, such as "function", into a directory. The working
+// directory must be that of the benchmarks' module.
 func Build(ctx context.Context, dir, name string) ([]byte, error) {
 	out := filepath.Join(dir, name+".wasm")
 	mode := "c-shared"

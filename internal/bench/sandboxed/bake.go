@@ -16,9 +16,9 @@ import (
 	"github.com/ruedo-dev/ruedo/sandbox/instrument"
 )
 
-// bake starts a module, warms it with the input, and writes what is in its
-// memory and globals then into a module that begins there: what a runtime
-// without snapshots needs to start from one.
+// bake starts a module, warms it with the input, and writes the state of its
+// memory and globals into a module that begins with that state. A runtime
+// without snapshots needs such a module to start from one.
 func bake(ctx context.Context, wasm []byte) (_ []byte, err error) {
 	prepared, err := instrument.Rewrite(wasm, instrument.Options{})
 	if err != nil {
@@ -58,7 +58,8 @@ func bake(ctx context.Context, wasm []byte) (_ []byte, err error) {
 	return rebuild(prepared.Wasm, memory, m)
 }
 
-// rebuild gives a module without data the memory and the globals of an instance.
+// rebuild returns a module without data with the memory and the globals of an
+// instance.
 func rebuild(wasm, memory []byte, m api.Module) ([]byte, error) {
 	module, err := wasmbin.Read(wasm)
 	if err != nil {
@@ -92,7 +93,7 @@ func rebuild(wasm, memory []byte, m api.Module) ([]byte, error) {
 
 const wasmPage = 1 << 16
 
-// globals copies the section with other values where there are some.
+// globals copies the section, and replaces the values that are given.
 func globals(r *wasmbin.Reader, values map[uint32]uint64) ([]byte, error) {
 	n, err := r.U32()
 	if err != nil {
@@ -130,7 +131,7 @@ func globals(r *wasmbin.Reader, values map[uint32]uint64) ([]byte, error) {
 	return out, nil
 }
 
-// constant takes a constant expression as its bytes, of the kinds that are not
+// constant copies the bytes of a constant expression of the kinds that are not
 // replaced: those of immutable numbers and references.
 func constant(r *wasmbin.Reader) ([]byte, error) {
 	var out []byte
@@ -167,7 +168,7 @@ func constant(r *wasmbin.Reader) ([]byte, error) {
 	}
 }
 
-// data is a section with all that is not zero, by pages of 4 KiB.
+// data returns a section with all nonzero pages of 4 KiB.
 func data(memory []byte) []byte {
 	const page = 4096
 	zeros := make([]byte, page)

@@ -9,8 +9,8 @@ import (
 	"github.com/ruedo-dev/ruedo/sandbox"
 )
 
-// burner runs the guest c/burn in one of the ways. Its zero rounds are a trivial
-// call.
+// burner runs the guest c/burn in one of the ways. With zero rounds it is a
+// trivial call.
 type burner struct {
 	way    string
 	plain  *plain            // native and closing
@@ -41,9 +41,9 @@ func newBurner(ctx context.Context, way string) (*burner, error) {
 	return b, err
 }
 
-// caller gives something that calls an instance with a number of rounds, again
-// and again, on one goroutine at a time. A call that its deadline ended is no
-// error.
+// caller returns a function that calls an instance with a number of rounds,
+// repeatedly, on one goroutine at a time. A call that its deadline ended is not
+// an error.
 func (b *burner) caller(ctx context.Context) func(ctx context.Context, rounds uint64) error {
 	var i *instance
 	return func(callCtx context.Context, rounds uint64) (err error) {

@@ -88,7 +88,7 @@ func (b *bench) callsOf(language string) (err error) {
 	return nil
 }
 
-// field is who takes part in a contest of calls.
+// field is the set of contenders in a contest of calls.
 type field struct {
 	ctx        context.Context
 	contenders []contender
@@ -103,7 +103,7 @@ func (f *field) close() error {
 	return err
 }
 
-// add lets a way of calling take part.
+// add adds a way of calling.
 func (f *field) add(name string, call func() ([]byte, error)) {
 	f.contenders = append(f.contenders, contender{name, func(n int) error {
 		for range n {
@@ -119,7 +119,7 @@ func (f *field) add(name string, call func() ([]byte, error)) {
 	}})
 }
 
-// addRuedo adds all isolations.
+// addRuedo adds every isolation.
 func (f *field) addRuedo(function, command []byte) error {
 	engine, err := sandbox.New(f.ctx, sandbox.Config{})
 	if err != nil {
@@ -149,7 +149,7 @@ func (f *field) addRuedo(function, command []byte) error {
 	return nil
 }
 
-// addPlain adds what one does with wazero alone.
+// addPlain adds what is possible with wazero alone.
 func (f *field) addPlain(function, command []byte) error {
 	var p *plain
 	for _, closing := range []bool{true, false} {
@@ -164,7 +164,7 @@ func (f *field) addPlain(function, command []byte) error {
 		}
 		name, ctx := "warm", f.ctx
 		if closing {
-			// Only a context that can end makes wazero watch it.
+			// wazero watches a context only if it can end.
 			var stop context.CancelFunc
 			ctx, stop = context.WithCancel(ctx)
 			f.closers = append(f.closers, func() error { stop(); return nil })

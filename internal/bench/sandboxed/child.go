@@ -11,11 +11,11 @@ import (
 	"time"
 )
 
-// RolePrefix is what the -role of a process begins with that Serve is for.
+// RolePrefix starts the -role of the processes that Serve runs.
 const RolePrefix = "sandbox:"
 
-// Serve is one of the processes in which what must not be disturbed, or may
-// disturb others, is measured. Its result goes to the parent as JSON.
+// Serve is a process for measurements that must not be disturbed, or that would
+// disturb others. It sends its result to the parent as JSON.
 func Serve(ctx context.Context, part string, arg []byte) (any, error) {
 	switch part {
 	case "memory":
@@ -36,11 +36,11 @@ func served[Arg, Result any](ctx context.Context, text []byte, serve func(contex
 	return serve(ctx, arg)
 }
 
-// childLimit is when a child is given up: a guest that nothing stops may hold
+// childLimit is how long a child can take: a guest that nothing stops can hold
 // up its whole process.
 const childLimit = 60 * time.Second
 
-// child has a part measured in a process of its own.
+// child runs a part in a process of its own.
 func child[Result any](ctx context.Context, part string, arg any) (Result, error) {
 	var out Result
 	text, err := json.Marshal(arg)

@@ -20,9 +20,9 @@ import (
 // CompilerRole is the -role of the process that compiles modules.
 const CompilerRole = "compiler"
 
-// compile: what does the guarded compiler cost, and the cache on disk save? The
-// Go guest is compiled in a child for the first time, found by a second start,
-// and compiled in this process. Processor time includes the child's.
+// compile: what does the guarded compiler cost, and what does the cache on disk
+// save? The Go guest is compiled in a child, found in the cache by a second
+// start, and compiled in this process. Processor time includes the child's.
 func (b *bench) compile() error {
 	wasm, _, err := b.goGuest("function")
 	if err != nil {
@@ -71,7 +71,7 @@ func (b *bench) compile() error {
 	return nil
 }
 
-// compileOnce is one start of a program that needs one module.
+// compileOnce starts a program that needs one module.
 func compileOnce(ctx context.Context, config compile.Config, wasm []byte) (used, took time.Duration, err error) {
 	usedNow := func() time.Duration { return processorTime() + usage(syscall.RUSAGE_CHILDREN) }
 	before, began := usedNow(), time.Now()

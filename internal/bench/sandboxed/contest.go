@@ -10,18 +10,18 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/bench/table"
 )
 
-// contender is one of those that do the same in different ways.
+// contender is one of several ways to do the same thing.
 type contender struct {
 	name string
 	do   func(n int) error // does it n times
 }
 
-// times are the microseconds of processor time that each contender took to do
-// it once, round by round.
+// times are the microseconds of processor time that one repetition took each
+// contender, round by round.
 type times map[string][]float64
 
-// contest has all contenders take their turns, each for a slice of processor
-// time. The order rotates, so that nobody always has the same one before it.
+// contest lets all contenders take turns, each for a slice of processor time.
+// The order rotates, so that no contender always follows the same one.
 func contest(ctx context.Context, rounds int, slice time.Duration, contenders []contender) (times, error) {
 	counts := make([]int, len(contenders))
 	for i, c := range contenders {
@@ -38,7 +38,7 @@ func contest(ctx context.Context, rounds int, slice time.Duration, contenders []
 				return nil, err
 			}
 			i := (k + round) % len(contenders)
-			runtime.GC() // nobody pays for the garbage of others
+			runtime.GC() // so that no contender pays for another one's garbage
 			before := processorTime()
 			if err := contenders[i].do(counts[i]); err != nil {
 				return nil, fmt.Errorf("%s: %w", contenders[i].name, err)
@@ -50,7 +50,7 @@ func contest(ctx context.Context, rounds int, slice time.Duration, contenders []
 	return out, nil
 }
 
-// calibrate warms a contender up and finds out how often it does it in a slice.
+// calibrate warms a contender up and finds how many repetitions fit in a slice.
 func calibrate(c contender, slice time.Duration) (int, error) {
 	for n := 1; ; n *= 4 {
 		before := processorTime()
@@ -63,20 +63,20 @@ func calibrate(c contender, slice time.Duration) (int, error) {
 	}
 }
 
-// processorTime is what this process has used so far, user and system.
+// processorTime returns what this process has used so far, user and system.
 func processorTime() time.Duration { return usage(syscall.RUSAGE_SELF) }
 
 func usage(who int) time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(who, &u); err != nil {
-		panic(err) // it has no way to fail but a wrong argument
+		panic(err) // only a wrong argument can make it fail
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 func micro(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1000 }
 
-// against gives the row of one contender set against another.
+// against adds the row that compares a contender with another one.
 func (b *bench) against(prefix string, t times, name, baseline string) {
 	b.row(prefix+name, table.Median(t[name]), "cpu us", prefix+baseline, table.Median(table.Ratios(t[name], t[baseline])))
 }

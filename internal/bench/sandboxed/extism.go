@@ -8,8 +8,8 @@ import (
 	"github.com/tetratelabs/wazero"
 )
 
-// addExtism adds the peer that runs plugins on wazero: compiled once, an
-// instance per call, which is what it offers for clean memory.
+// addExtism adds the peer that runs plugins on wazero: compiled once, with an
+// instance per call, which is how it offers clean memory.
 func (f *field) addExtism(wasm []byte) error {
 	plugin, err := extism.NewCompiledPlugin(f.ctx,
 		extism.Manifest{Wasm: []extism.Wasm{extism.WasmData{Data: wasm}}},

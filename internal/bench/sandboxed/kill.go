@@ -21,8 +21,8 @@ type killArg struct{ Way string }
 
 type killResult struct{ P50, P99, Max float64 } // microseconds past the deadline
 
-// kill: how long after its deadline is a guest that loops for ever stopped,
-// while others do the same?
+// kill: how long after its deadline is an endless guest stopped, while others
+// do the same?
 func (b *bench) kill() error {
 	var p50, p99, most = times{}, times{}, times{}
 	ways := []string{metered, closing}

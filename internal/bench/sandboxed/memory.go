@@ -15,7 +15,7 @@ import (
 	"github.com/ruedo-dev/ruedo/sandbox"
 )
 
-// idlers is how many instances are kept.
+// idlers is how many idle instances there are.
 const idlers = 200
 
 type memoryArg struct {
@@ -25,9 +25,9 @@ type memoryArg struct {
 
 type memoryResult struct{ Bytes float64 } // of an instance, not shared with others
 
-// memory: how much does an instance of the Go guest cost that has served a call
-// and waits for the next? By /proc/self/smaps_rollup: what 200 of them add to
-// the memory that is the process's own.
+// memory: how much memory does an instance of the Go guest take that has served
+// a call and waits for the next? Measured by /proc/self/smaps_rollup: what 200
+// of them add to the private memory of the process.
 func (b *bench) memory() error {
 	_, path, err := b.goGuest("function")
 	if err != nil {
@@ -96,7 +96,7 @@ func ruedoMemory(ctx context.Context, wasm []byte) (_ memoryResult, err error) {
 	if err != nil {
 		return memoryResult{}, err
 	}
-	// An instance is made where all others are busy: asleep, in a call.
+	// A new instance is made if all others are busy: asleep, in a call.
 	asleep := []byte(`{"name":"Ada","wait":3000}`)
 	have := 0
 	return grown(func(n int) error {
@@ -128,7 +128,8 @@ func ruedoMemory(ctx context.Context, wasm []byte) (_ memoryResult, err error) {
 	})
 }
 
-// grown makes some instances, for what all have in common, and then the others.
+// grown first makes some instances, for what all have in common, and then the
+// others.
 func grown(more func(n int) error) (memoryResult, error) {
 	if err := more(10); err != nil {
 		return memoryResult{}, err
@@ -144,7 +145,7 @@ func grown(more func(n int) error) (memoryResult, error) {
 	return memoryResult{Bytes: float64(after-before) / idlers}, err
 }
 
-// private is the memory in bytes that only this process has, without garbage.
+// private returns the private memory of this process in bytes, without garbage.
 func private() (int64, error) {
 	runtime.GC()
 	debug.FreeOSMemory()

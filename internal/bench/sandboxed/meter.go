@@ -17,8 +17,8 @@ import (
 	"github.com/ruedo-dev/ruedo/sandbox/instrument"
 )
 
-// works are what the guests c/work and work have to do, and how often: some 10
-// ms natively.
+// works are the loads of the guests c/work and work, and how much of each:
+// about 10 ms natively.
 var works = []struct {
 	guest, name string
 	n           uint64
@@ -28,16 +28,16 @@ var works = []struct {
 	{"go", "encode", 20}, {"go", "hash", 100}, {"go", "order", 60_000},
 }
 
-// The ways in which a module is run here.
+// The ways to run a module.
 const (
-	native  = "native"  // wazero as it is: nothing can stop the guest
+	native  = "native"  // unmodified wazero: nothing can stop the guest
 	metered = "metered" // rewritten by package instrument
 	closing = "closing" // WithCloseOnContextDone
 )
 
-// placements is how often the modules of the loads are made anew: where their code
-// and memory come to lie is worth up to half of a load's time, by chance, and stays
-// as it is for as long as they live.
+// placements is how often the modules of the loads are made again. By chance,
+// the place of their code and memory affects a load's time by up to half, and
+// it does not change while they live.
 const placements = 3
 
 // meter: what does it cost a busy guest that it can be stopped?
@@ -83,7 +83,7 @@ func (b *bench) meter() error {
 	return nil
 }
 
-// place makes the modules, has them do all loads, and adds what that took.
+// place makes the modules, runs all loads, and adds the times.
 func (b *bench) place(wasm map[string][]byte, took []times) (err error) {
 	var closers []func(context.Context) error
 	defer func() {
@@ -141,11 +141,11 @@ func (b *bench) place(wasm map[string][]byte, took []times) (err error) {
 	return nil
 }
 
-// slice is what a metered guest gets at a time: what the sandbox gives to a
-// guest that computes.
+// slice is how much fuel a metered guest gets at a time: what the sandbox gives
+// a guest that computes.
 const slice = 500_000
 
-// work starts a module to be run in one of the ways.
+// work starts a module in one of the ways.
 func work(ctx context.Context, way string, wasm []byte) (api.Module, func(context.Context) error, error) {
 	config := wazero.NewRuntimeConfig().WithCloseOnContextDone(way == closing).WithDebugInfoEnabled(false)
 	r := wazero.NewRuntimeWithConfig(ctx, config)
@@ -177,7 +177,8 @@ func work(ctx context.Context, way string, wasm []byte) (api.Module, func(contex
 }
 
 // supply gives a metered module fuel whenever it asks, and lets others run, as
-// the sandbox does with a guest that is alone. The function that it gives finishes a new instance.
+// the sandbox does with a guest that is alone. The returned function completes
+// a new instance.
 func supply(ctx context.Context, r wazero.Runtime, rewritten *instrument.Result) (start func(api.Module) error, err error) {
 	var fuel api.MutableGlobal
 	deadline, napped := time.Now().Add(time.Hour), time.Now()

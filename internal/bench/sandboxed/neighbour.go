@@ -57,8 +57,8 @@ func (b *bench) neighbour() error {
 	return nil
 }
 
-// burnRounds take a guest about a second natively, and one that watches its
-// context with it some seconds: there its deadline ends it.
+// burnRounds takes a guest about a second natively. A guest that watches its
+// context would take several seconds, so its deadline ends it.
 const burnRounds = 3_000_000_000
 
 func serveNeighbour(ctx context.Context, arg neighbourArg) (_ neighbourResult, err error) {
@@ -105,9 +105,9 @@ func litter(ctx context.Context) {
 	}
 }
 
-// everyHalf calls every half millisecond on a new goroutine, and gives how long
-// after it was due each call was done: one that holds up the next ones counts
-// against them, too.
+// everyHalf calls every half millisecond on a new goroutine, and returns for
+// each call the time from when it was due to its end. So a call that delays the
+// next ones counts for them, too.
 func everyHalf(ctx context.Context, end time.Time, call func() error) ([]time.Duration, error) {
 	var late []time.Duration
 	for due := time.Now(); ctx.Err() == nil && due.Before(end); {
@@ -123,7 +123,7 @@ func everyHalf(ctx context.Context, end time.Time, call func() error) ([]time.Du
 	return late, nil
 }
 
-// percentiles gives a function from percent to microseconds.
+// percentiles returns a function from percent to microseconds.
 func percentiles(d []time.Duration) func(percent int) float64 {
 	slices.Sort(d)
 	return func(percent int) float64 {

@@ -14,16 +14,16 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/abi"
 )
 
-// plain is wazero as one uses it without Ruedo, with as much of the guest
-// contract as the benchmarks' guests need.
+// plain is wazero without Ruedo, with the part of the guest contract that the
+// benchmarks' guests need.
 type plain struct {
 	ctx      context.Context
 	runtime  wazero.Runtime
 	compiled wazero.CompiledModule
 }
 
-// newPlain compiles a module. With closing, a guest is stopped when its context
-// ends.
+// newPlain compiles a module. If closing is set, a guest is stopped when its
+// context ends.
 func newPlain(ctx context.Context, wasm []byte, closing bool) (*plain, error) {
 	config := wazero.NewRuntimeConfig().WithCloseOnContextDone(closing).WithDebugInfoEnabled(false)
 	p := &plain{ctx: ctx, runtime: wazero.NewRuntimeWithConfig(ctx, config)}
@@ -78,7 +78,7 @@ type instance struct {
 	call   api.Function
 }
 
-// start makes an instance that is ready for calls.
+// start returns an instance that is ready for calls.
 func (p *plain) start(ctx context.Context) (*instance, error) {
 	config := wazero.NewModuleConfig().WithName("").WithSysNanosleep().WithStartFunctions(abi.ExportInitialize, abi.ExportWarm)
 	m, err := p.runtime.InstantiateModule(ctx, p.compiled, config)

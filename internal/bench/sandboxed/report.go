@@ -6,7 +6,7 @@ import (
 	"text/tabwriter"
 )
 
-// report prints the rows, and below them the targets.
+// report prints the rows, followed by the targets.
 func (b *bench) report() error {
 	fmt.Println()
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
@@ -24,7 +24,7 @@ func (b *bench) report() error {
 	return b.judge(os.Stdout)
 }
 
-// number has three digits that count, or all before the point.
+// number formats v with three digits, or with all digits before the point.
 func number(v float64) string {
 	switch {
 	case v >= 100 || v == 0:

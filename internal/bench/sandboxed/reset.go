@@ -16,8 +16,8 @@ import (
 // dirtied is how many pages are written between two resets.
 const dirtied = 8
 
-// reset: does it matter how large the memory is, where each call writes 8 pages?
-// Copying the whole memory back is set against it.
+// reset: does the size of the memory matter if each call writes 8 pages? The
+// comparison copies the whole memory back.
 func (b *bench) reset() (err error) {
 	f := &field{ctx: b.ctx}
 	defer func() { err = errors.Join(err, f.close()) }()
@@ -45,7 +45,7 @@ func (f *field) addReset(megabytes int) error {
 	snapshot := make([]byte, size)
 	rng := rand.New(rand.NewPCG(1, uint64(megabytes)))
 	for at := 0; at < size; at += 4096 {
-		snapshot[at] = byte(rng.IntN(255) + 1) // no page is all zeros
+		snapshot[at] = byte(rng.IntN(255) + 1) // no page is all zero
 	}
 	image, err := pristine.NewImage(snapshot, pristine.Config{Relearn: -1})
 	if err != nil {

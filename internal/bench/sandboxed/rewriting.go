@@ -11,7 +11,7 @@ import (
 	"github.com/ruedo-dev/ruedo/sandbox/instrument"
 )
 
-// rewriting is what it takes to rewrite a module, and what becomes of it.
+// rewriting is the cost of rewriting a module, and its result.
 type rewriting struct {
 	bytes          float64    // of the module
 	took           float64    // microseconds
@@ -33,7 +33,7 @@ func (b *bench) rewritten(prefix string, r rewriting) {
 	b.row(prefix+"/compile", r.compiled[1]/1000, "ms", prefix+"/compile before", r.compiled[1]/r.compiled[0])
 }
 
-// rewrite: what does it cost to rewrite a module, and to compile what comes out?
+// rewrite: what does it cost to rewrite a module, and to compile the result?
 func (b *bench) rewrite(wasm []byte) (rewriting, error) {
 	result, err := instrument.Rewrite(wasm, instrument.Options{Meter: true})
 	if err != nil {
@@ -79,8 +79,8 @@ func compileTimes(ctx context.Context, n int, wasm []byte) error {
 	return nil
 }
 
-// codeSize is how large the functions are. The rest of a module is not to be
-// compared: data segments and debug information are taken out.
+// codeSize returns the size of the functions. The rest of a module cannot be
+// compared, because data segments and debug information are removed.
 func codeSize(wasm []byte) (float64, error) {
 	m, err := wasmbin.Read(wasm)
 	if err != nil {

@@ -1,9 +1,9 @@
 // Package sandboxed measures what clean memory, metering and limits cost, each
-// against what one would do without them, and against peers.
+// compared with what is possible without them, and with peers.
 //
-// Each part has a file of its own, named after it. What can be is measured as
-// processor time, of rounds in which all contenders take their turns; what is
-// about waiting can only be measured by the clock, and wants an idle machine.
+// Each part has a file of its own, named after it. Whatever allows it is
+// measured as processor time, in rounds in which all contenders take turns.
+// Waiting can only be measured as wall time, and needs an idle machine.
 package sandboxed
 
 import (
@@ -22,10 +22,10 @@ import (
 // Options of a run.
 type Options struct {
 	Rounds int
-	// Slice is how long a measurement by the clock takes; one of processor time
-	// takes a fifth of it.
+	// Slice is how long a measurement of wall time lasts; one of processor time
+	// lasts a fifth of it.
 	Slice time.Duration
-	// Part is the only one to measure; "" means all.
+	// Part is the only part to measure; "" means all.
 	Part string
 }
 
@@ -33,13 +33,13 @@ type Options struct {
 type bench struct {
 	Options
 	ctx  context.Context
-	dir  string // ends with the run
+	dir  string // removed when the run ends
 	rows []table.Row
-	// loads are what the machine had to do when each part began.
+	// loads are the load averages when each part began.
 	loads map[string]string
 }
 
-// Run measures and prints the rows, and how they stand to the targets.
+// Run measures and prints the rows, and compares them with the targets.
 func Run(ctx context.Context, o Options) (_ []table.Row, err error) {
 	dir, err := os.MkdirTemp("", "ruedo-bench-")
 	if err != nil {
@@ -72,7 +72,7 @@ func Run(ctx context.Context, o Options) (_ []table.Row, err error) {
 	return b.rows, b.report()
 }
 
-// load is the load average of the last minute.
+// load returns the load average of the last minute.
 func load() string {
 	text, err := os.ReadFile("/proc/loadavg")
 	if err != nil {
@@ -86,7 +86,7 @@ func (b *bench) row(name string, value float64, unit, baseline string, ratio flo
 	b.rows = append(b.rows, table.Row{Name: name, Value: value, Unit: unit, Baseline: baseline, Ratio: ratio})
 }
 
-// goGuest builds a Go guest once and gives its file as well.
+// goGuest builds a Go guest once; it also returns its file.
 func (b *bench) goGuest(name string) (wasm []byte, path string, err error) {
 	path = filepath.Join(b.dir, name+".wasm")
 	if wasm, err = os.ReadFile(path); err == nil {

@@ -7,18 +7,18 @@ import (
 	"text/tabwriter"
 )
 
-// target is what a row has to reach.
+// target is what a row must reach.
 type target struct {
 	what           string
 	name, baseline string // of the row
-	value          bool   // its value counts, not its ratio
+	value          bool   // compares its value, not its ratio
 	least          bool   // more is better
 	limit, stretch float64
-	clock          bool // measured by the clock: wants an idle machine
+	clock          bool // wall time: needs an idle machine
 }
 
-// targets are those of the sandbox and of metering; stretch is 0 where there is
-// none.
+// targets are those of the sandbox and of metering; stretch is 0 if there is no
+// stretch target.
 var targets = []target{
 	{what: "pristine / shared, Go", name: "call/go/pristine", baseline: "call/go/shared", limit: 1.3, stretch: 1.1},
 	{what: "pristine, metered / reused, unmetered, Go", name: "call/go/pristine", baseline: "call/go/warm", limit: 1.5, stretch: 1.2},
@@ -44,8 +44,8 @@ var targets = []target{
 	{what: "p99 past the deadline, 4 loopers, ms", name: "kill/p99/metered", baseline: "kill/p99/metered", value: true, limit: 5, clock: true},
 }
 
-// judge prints how the rows stand to the targets, as far as they were measured.
-// What is measured by the clock suffers from all that runs beside it.
+// judge compares the rows that were measured with the targets. Wall time
+// suffers from everything else that runs on the machine.
 func (b *bench) judge(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "\ntarget\tlimit\tstretch\tmeasured\t\t")

@@ -43,15 +43,15 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/abi"
 )
 
-// keepResident is how much of a slot's memory wasmtime puts back by writing
-// rather than through the kernel. As much as the Go guest has is best for it: 78
-// us a call, against 130 to 154 with less.
+// keepResident is how much of a slot's memory wasmtime resets by writing rather
+// than through the kernel. All the memory of the Go guest is best: 78 us per
+// call, compared with 130 to 154 us with less.
 const keepResident = 4 << 20
 
-// addWasmtime adds the peer with a compiler that optimizes, made as fast as it
-// offers for clean memory: pooled memories mapped copy-on-write, imports
-// resolved beforehand, and per call a store and an instance. Once it gets the
-// guest as it is, and once with its start and its warm-up baked in.
+// addWasmtime adds the peer with an optimizing compiler, in its fastest setup
+// for clean memory: pooled memories mapped copy-on-write, imports resolved in
+// advance, and a store and an instance per call. It runs the guest unmodified,
+// and with its start and its warm-up baked in.
 func (f *field) addWasmtime(wasm []byte) error {
 	baked, err := bake(f.ctx, wasm)
 	if err != nil {
@@ -128,7 +128,7 @@ func (f *field) addWasmtimeModule(name string, wasm []byte, initialize string) e
 // field.
 func inner(object unsafe.Pointer) unsafe.Pointer { return *(*unsafe.Pointer)(object) }
 
-// piece is the part of the guest's memory that two arguments name.
+// piece returns the part of the guest's memory that two arguments describe.
 func piece(c *wasmtime.Caller, args []wasmtime.Val) []byte {
 	at, n := uint32(args[0].I32()), uint32(args[1].I32())
 	return c.GetExport(abi.ExportMemory).Memory().UnsafeData(c)[at:][:n]

@@ -10,11 +10,11 @@ import (
 	"github.com/ruedo-dev/ruedo/sandbox"
 )
 
-// workers: do restored calls get in each other's way? One worker and two do the
-// same number of calls each. By the clock two do twice as many a second if the
-// machine has two processors to spare; by processor time, if no call takes
-// longer because of the other. Plain instances, which have nothing in common,
-// show what the machine had to give.
+// workers: do restored calls slow each other down? One worker and two make the
+// same number of calls each. By wall time, two make twice as many calls per
+// second if the machine has two idle processors. By processor time, two do so
+// if no call takes longer because of the other. Plain instances share nothing,
+// and show what the machine can do.
 func (b *bench) workers() (err error) {
 	f := &field{ctx: b.ctx}
 	defer func() { err = errors.Join(err, f.close()) }()
@@ -60,7 +60,7 @@ func (b *bench) workers() (err error) {
 	return nil
 }
 
-// scaling sets two workers against the first of them alone.
+// scaling compares two workers with the first of them alone.
 func (b *bench) scaling(workers []contender) error {
 	n, err := calibrate(workers[0], b.Slice/5)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package table is what the sections of the benchmarks have in common: the row,
-// how it is kept, and the median.
+// Package table is what the sections of the benchmarks share: the row, its
+// storage, and the median.
 package table
 
 import (
@@ -9,7 +9,7 @@ import (
 	"slices"
 )
 
-// Row is one figure, as it is kept and compared over time.
+// Row is one figure, as it is stored and compared over time.
 type Row struct {
 	Name     string  `json:"name"`
 	Value    float64 `json:"value"`
@@ -18,7 +18,7 @@ type Row struct {
 	Ratio    float64 `json:"ratio,omitempty"`
 }
 
-// Median of some values, which stay in their order; 0 of none.
+// Median returns the median of v, which keeps its order; 0 if v is empty.
 func Median(v []float64) float64 {
 	if len(v) == 0 {
 		return 0
@@ -27,7 +27,8 @@ func Median(v []float64) float64 {
 	return v[len(v)/2]
 }
 
-// Ratios divides value by value: the rounds of one thing by those of another.
+// Ratios divides the values of two slices pairwise: the rounds of one by those
+// of the other.
 func Ratios(of, by []float64) []float64 {
 	out := make([]float64, min(len(of), len(by)))
 	for i := range out {
@@ -36,7 +37,7 @@ func Ratios(of, by []float64) []float64 {
 	return out
 }
 
-// Write keeps rows in a file, as JSON lines.
+// Write writes rows to a file, as JSON lines.
 func Write(path string, rows []Row) error {
 	var out bytes.Buffer
 	enc := json.NewEncoder(&out)

@@ -1,4 +1,4 @@
-// Package answer is what every Go guest of the benchmarks does: JSON in, JSON
+// Package answer is the work of every Go guest of the benchmarks: JSON in, JSON
 // out.
 package answer
 
@@ -16,7 +16,7 @@ type response struct {
 	Greeting string `json:"greeting"`
 }
 
-// To gives the answer to an input.
+// To returns the answer to an input.
 func To(input []byte) []byte {
 	var req request
 	if err := json.Unmarshal(input, &req); err != nil {

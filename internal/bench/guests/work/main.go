@@ -1,6 +1,6 @@
 //go:build wasip1
 
-// Work that keeps a processor busy, as a Go compiler writes it.
+// Loads that keep a processor busy, as compiled by Go.
 package main
 
 import (

@@ -1,4 +1,4 @@
-// Package e2e holds the fault tests over real processes: an etcd built from
+// Package e2e holds the fault tests with real processes: an etcd built from
 // tools/, ruedo servers, runners, signals. `make e2e` builds what they need and
-// runs them; they carry the build tag e2e, so that `make test` stays quick.
+// runs them. They have the build tag e2e, so that `make test` stays quick.
 package e2e

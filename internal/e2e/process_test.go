@@ -19,7 +19,7 @@ import (
 	"time"
 )
 
-// binary gives the path of a built program; make e2e builds them.
+// binary returns the path of a built program; make e2e builds them.
 func binary(t *testing.T, name string) string {
 	t.Helper()
 	dir := os.Getenv("RUEDO_E2E_BIN")
@@ -51,7 +51,7 @@ func (p *process) output() string {
 	return p.out.String()
 }
 
-// count is how many lines of the output hold text.
+// count returns how many lines of the output contain text.
 func (p *process) count(text string) int {
 	n := 0
 	for line := range strings.Lines(p.output()) {
@@ -80,7 +80,7 @@ func start(t *testing.T, env []string, name string, args ...string) *process {
 		close(p.exited)
 	}()
 	t.Cleanup(func() {
-		_ = p.cmd.Process.Kill() // gone already where the test ended it
+		_ = p.cmd.Process.Kill() // already gone if the test ended it
 		<-p.exited
 		if t.Failed() {
 			t.Logf("%s %s:\n%s", filepath.Base(name), strings.Join(args, " "), tail(p.output(), 4000))
@@ -96,7 +96,7 @@ func (p *process) signal(t *testing.T, s os.Signal) {
 	}
 }
 
-// wait gives the exit code.
+// wait returns the exit code.
 func (p *process) wait(t *testing.T, within time.Duration) int {
 	t.Helper()
 	select {
@@ -108,7 +108,8 @@ func (p *process) wait(t *testing.T, within time.Duration) int {
 	}
 }
 
-// clean takes the settings of whoever runs the tests out of an environment.
+// clean removes the settings of the user who runs the tests from an
+// environment.
 func clean(env []string) []string {
 	var out []string
 	for _, e := range env {
@@ -151,7 +152,7 @@ func freePort(t *testing.T) string {
 	return port
 }
 
-// startEtcd starts one etcd and gives its client address.
+// startEtcd starts one etcd and returns its client address.
 func startEtcd(t *testing.T, dir, port string) *process {
 	t.Helper()
 	peer := freePort(t)
@@ -215,7 +216,7 @@ func (c *cluster) runner(name string) *process {
 	return p
 }
 
-// ruedo runs one client command and gives its output and exit code.
+// ruedo runs one client command and returns its output and exit code.
 func (c *cluster) ruedo(args ...string) (stdout, stderr string, code int) {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
@@ -245,7 +246,7 @@ func (c *cluster) must(args ...string) string {
 
 type runnerInfo struct{ ID, Name, State string }
 
-// runners is `ruedo get runners -o json`.
+// runners returns the output of `ruedo get runners -o json`.
 func (c *cluster) runners() []runnerInfo {
 	c.t.Helper()
 	var list struct{ Items []runnerInfo }

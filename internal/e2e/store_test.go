@@ -32,7 +32,7 @@ func echoFile(t *testing.T) string {
 	return path
 }
 
-// answers checks that calls go on.
+// answers checks that calls still succeed.
 func (c *cluster) answers() {
 	c.t.Helper()
 	if _, body, err := c.call(http.DefaultClient, "echo", `{"n":1}`); err != nil || body != `{"n":1}` {
@@ -40,7 +40,7 @@ func (c *cluster) answers() {
 	}
 }
 
-// refuses checks that a publish ends with a reason, soon.
+// refuses checks that a publish soon fails with a reason.
 func (c *cluster) refuses(wasm, reason string, code int) {
 	c.t.Helper()
 	began := time.Now()
@@ -53,7 +53,7 @@ func (c *cluster) refuses(wasm, reason string, code int) {
 	}
 }
 
-// waitStatus waits until status holds a text.
+// waitStatus waits until status contains a text.
 func (c *cluster) waitStatus(text string) {
 	c.t.Helper()
 	eventually(c.t, 20*time.Second, "status says "+text, func() bool {
@@ -85,7 +85,7 @@ func TestAStoreThatComesBackEmpty(t *testing.T) {
 		t.Errorf("the alarm is logged %d times", n)
 	}
 
-	// Somebody decides to go on with nothing.
+	// The operator decides to continue with an empty store.
 	server.signal(t, syscall.SIGTERM)
 	server.wait(t, 40*time.Second)
 	accepting := start(t, append(c.env, "RUEDO_APPLICATION_MODE=server"), binary(t, "ruedo"), "server", "--accept-empty")
@@ -213,7 +213,7 @@ func TestDamageIsRepairedByTheCLI(t *testing.T) {
 	}
 	c.answers() // from memory
 	c.waitStatus("INTEGRITY")
-	// Nothing good is in memory any more, neither in a core nor in a runner.
+	// Nothing valid is left in memory, neither in a core nor in a runner.
 	server.signal(t, syscall.SIGTERM)
 	server.wait(t, 40*time.Second)
 	c.server()
@@ -240,7 +240,7 @@ func TestDamageIsRepairedByTheCLI(t *testing.T) {
 	}
 }
 
-// Lists are whole and have one shape, however many pages they take.
+// Lists are complete and have one shape, whatever the number of pages.
 func TestTheCLIFollowsPages(t *testing.T) {
 	port := freePort(t)
 	startEtcd(t, t.TempDir(), port)

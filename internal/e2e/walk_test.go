@@ -19,7 +19,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/ruedotest"
 )
 
-// call sends one call over plain HTTP and gives the runner that executed it.
+// call makes one call over plain HTTP and returns the runner that executed it.
 func (c *cluster) call(client *http.Client, service, input string) (runner, body string, err error) {
 	res, err := client.Post("http://127.0.0.1:"+c.port+"/call/"+service, "application/json", strings.NewReader(input))
 	if err != nil {
@@ -226,7 +226,7 @@ func TestACoreThatIsKilledLosesNothingAcknowledged(t *testing.T) {
 	server.signal(t, syscall.SIGKILL)
 	server.wait(t, 5*time.Second)
 	c.server()
-	c.ready(1) // the runner found the new core by itself
+	c.ready(1) // the runner found the new core on its own
 	if _, body, err := c.call(http.DefaultClient, "echo", `{"a":1}`); err != nil || body != `{"a":1}` {
 		t.Fatalf("%q, %v", body, err)
 	}

@@ -5,7 +5,7 @@
 //	c.Publish(t, &ruedov1.PublishServiceRequest{Name: "echo"}, ruedotest.Echo())
 //	res, err := c.Client.Call(t.Context(), "echo", []byte(`{}`), client.WithLogs())
 //
-// Everything ends with the test, and its goroutines with it.
+// Everything, including goroutines, ends with the test.
 package ruedotest
 
 import (
@@ -25,13 +25,13 @@ import (
 
 // Options of a cluster. The zero value is one core with two runners.
 type Options struct {
-	// Runners that are attached; 0 means 2, -1 means none.
+	// Runners is the number of runners to attach; 0 means 2, -1 means none.
 	Runners int
 	// Local executes in the core's own process; no runner is attached.
 	Local bool
-	// Wrap wraps the runner of a local cluster; nil leaves it as it is.
+	// Wrap wraps the runner of a local cluster; nil leaves it unchanged.
 	Wrap func(core.Local) core.Local
-	// Cluster id; "" means "test".
+	// Cluster is the cluster id; "" means "test".
 	Cluster string
 	// Etcd shares the store of another cluster; nil starts one.
 	Etcd *etcdembed.Server
@@ -53,7 +53,7 @@ type Cluster struct {
 	opts Options
 }
 
-// Runner is a runner that a test can stop by itself.
+// Runner is a runner that a test can stop on its own.
 type Runner struct {
 	*runner.Runner
 	stop context.CancelFunc
@@ -152,7 +152,7 @@ func (c *Cluster) newRunner(t testing.TB, cores []string) *runner.Runner {
 	return r
 }
 
-// AddRunner attaches one more runner and waits until it takes calls.
+// AddRunner attaches one more runner and waits until it accepts calls.
 func (c *Cluster) AddRunner(t testing.TB) *Runner {
 	t.Helper()
 	r := &Runner{Runner: c.newRunner(t, []string{c.URL}), done: make(chan error, 1)}
@@ -176,7 +176,7 @@ func (c *Cluster) AddRunner(t testing.TB) *Runner {
 	return r
 }
 
-// Stop drains the runner as SIGTERM would. Stopping twice is stopping once.
+// Stop drains the runner as SIGTERM would. A second Stop does nothing.
 func (r *Runner) Stop(t testing.TB) {
 	t.Helper()
 	if r.stop == nil {
@@ -189,7 +189,8 @@ func (r *Runner) Stop(t testing.TB) {
 	}
 }
 
-// Publish uploads a module and publishes it as req says, its digest filled in.
+// Publish uploads a module and publishes it as req says, with its digest filled
+// in.
 func (c *Cluster) Publish(t testing.TB, req *ruedov1.PublishServiceRequest, wasm []byte) *ruedov1.PublishServiceResponse {
 	t.Helper()
 	res, err := c.TryPublish(t.Context(), req, wasm)
@@ -209,7 +210,7 @@ func (c *Cluster) TryPublish(ctx context.Context, req *ruedov1.PublishServiceReq
 	return c.Client.Services.PublishService(ctx, req)
 }
 
-// Eventually waits until ok, and fails the test after ten seconds.
+// Eventually polls until ok, and fails the test after ten seconds.
 func Eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(10 * time.Second)

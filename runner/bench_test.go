@@ -9,7 +9,7 @@ import (
 )
 
 // BenchmarkExecute is one call of a Go guest through everything that a runner
-// puts around the sandbox.
+// adds to the sandbox.
 func BenchmarkExecute(b *testing.B) {
 	src := exectest.NewSource()
 	id, plan := src.Add(exectest.Guest(b), nil)

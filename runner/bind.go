@@ -18,8 +18,8 @@ import (
 	"github.com/ruedo-dev/ruedo/sandbox"
 )
 
-// bound is the runner as one core sees it: what it lacks it asks that core for.
-// Everything else is shared by all cores.
+// bound is the runner as seen by one core, from which it gets whatever it
+// lacks. Everything else is shared by all cores.
 type bound struct {
 	*Runner
 	src exec.Source
@@ -27,11 +27,11 @@ type bound struct {
 
 var _ exec.Runner = bound{}
 
-// Bind gives the executor for calls of one core, which is asked for plans and
-// modules. In a single process it is what the core executes with.
+// Bind returns the executor for calls of one core. It gets plans and modules
+// from src. In a single process the core executes with it.
 func (r *Runner) Bind(src exec.Source) exec.Runner { return bound{r, verified{src}} }
 
-// verified is a source whose plans are what their ids say.
+// verified is a source whose plans are checked against their ids.
 type verified struct{ exec.Source }
 
 func (v verified) Plan(ctx context.Context, id string) (*runnerv1.Plan, error) {
@@ -91,8 +91,8 @@ func (b bound) call(ctx context.Context, p *prepared, req *runnerv1.ExecuteReque
 	return &runnerv1.ExecuteResponse{Output: res.Output, ContentType: res.ContentType, Info: info}, nil
 }
 
-// figures returns what a call took. It is one allocation, of which each call has
-// one.
+// figures returns the figures of a call, in a single allocation, because every
+// call has them.
 func figures(res sandbox.Result, runner string) *ruedov1.CallInfo {
 	f := &struct {
 		info                   ruedov1.CallInfo
@@ -152,9 +152,10 @@ func (b bound) Prepare(ctx context.Context, req *runnerv1.PrepareRequest) (res *
 	return &runnerv1.PrepareResponse{Preparation: prepared}, nil
 }
 
-// explain says to a caller why a plan cannot be made ready. What only the operator
-// should know goes to the log instead: paths, addresses, words of the system. The
-// caller may be behind a lane, where causes are lost.
+// explain turns an error into what a caller may know about a plan that cannot
+// be made ready. Details for the operator (paths, addresses, texts of the
+// system) go to the log instead. The caller can be behind a lane, where causes
+// are lost.
 func (b bound) explain(ctx context.Context, err error, service string) *fault.Error {
 	if ctx.Err() != nil {
 		return fault.Of(ctx.Err())
@@ -165,13 +166,13 @@ func (b bound) explain(ctx context.Context, err error, service string) *fault.Er
 	e := failure(err)
 	switch e.Reason {
 	case fault.RunnerDisk:
-		e.Message = "runner " + b.info.Id + " cannot keep modules on its disk" // it has logged why
+		e.Message = "runner " + b.info.Id + " cannot keep modules on its disk" // the cause is already in the log
 		return e
 	case fault.CoreUnreachable:
 		e.Message = "runner " + b.info.Id + " cannot fetch what service " + service + " needs from its core"
 	case fault.Internal:
 		if e.Meta["id"] != "" {
-			return e // it stands in the core's log under this id
+			return e // it is in the core's log under this id
 		}
 		e.Message = "service " + service + " cannot be made ready on runner " + b.info.Id + "; its log says why"
 	case fault.CompileFailed:
@@ -189,7 +190,7 @@ func (b bound) explain(ctx context.Context, err error, service string) *fault.Er
 	return e
 }
 
-// panicked keeps a bug that one call meets from ending the process.
+// panicked keeps a bug in one call from ending the process.
 func (b bound) panicked(v any, service string) *fault.Error {
 	b.log.Error("a call panicked", "service", service, "runner", b.info.Id, "panic", v, "stack", string(debug.Stack()))
 	return fault.New(fault.Internal, "internal error on runner %s; its log says more", b.info.Id)

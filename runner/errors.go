@@ -10,16 +10,18 @@ import (
 	"github.com/ruedo-dev/ruedo/sandbox"
 )
 
-// guestError returns the failure of a call that began. Its figures go with it as
-// a detail, so that the caller gets the logs and the duration of failures too.
+// guestError returns the failure of a call that began. Its figures are attached
+// as a detail, so that the caller gets the logs and the duration of failures,
+// too.
 func guestError(err error, info *ruedov1.CallInfo) *fault.Error {
 	e := failure(err)
 	e.Details = []any{info}
 	return e
 }
 
-// failure returns a copy of an error of the sandbox or of a source as the caller
-// of a runner should see it: a sandbox is closed only by a runner that stops.
+// failure returns a copy of an error of the sandbox or of a source as a caller
+// of the runner should see it. A closed sandbox means that the runner is
+// stopping.
 func failure(err error) *fault.Error {
 	if errors.Is(err, sandbox.ErrClosed) || errors.Is(err, flight.ErrClosed) {
 		return fault.Wrap(err, fault.RunnerDraining, "the runner is stopping")
@@ -31,8 +33,8 @@ func failure(err error) *fault.Error {
 	return &e
 }
 
-// causes spells an error with everything that it wraps, for logs: the messages of
-// our errors leave their causes out.
+// causes formats an error with everything that it wraps, for logs: the messages
+// of our errors do not include their causes.
 func causes(err error) string {
 	var texts []string
 	for ; err != nil; err = errors.Unwrap(err) {

@@ -50,7 +50,7 @@ func (j *journal) logger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(j, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
-// breaking is a source that fails in the middle of something.
+// breaking is a source that fails halfway.
 type breaking struct {
 	exec.Source
 	plan, module, read error
@@ -80,11 +80,11 @@ type failing struct{ error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.error }
 
-// telling is what no caller may read: paths, addresses, words of the system, and
-// what only makes sense to whoever wrote this program.
+// telling are texts that no caller may read: paths, addresses, texts of the
+// system, and words that make sense only to an author of this program.
 var telling = regexp.MustCompile(`/[a-z]|\.go\b|goroutine|127\.0\.0\.1|dial|refused|no such file|not a directory|denied|space left|read-only|exit status|signal|panic|cheese|hunter2`)
 
-// A caller gets a reason and what to do, and the operator finds the rest in the
+// A caller gets a reason and a fix, and the operator finds the rest in the
 // runner's log.
 func TestNothingOfTheHostIsInWhatCallersSee(t *testing.T) {
 	osErr := &fs.PathError{Op: "open", Path: "/var/lib/ruedo/hunter2", Err: syscall.EACCES}
@@ -163,7 +163,7 @@ func TestNothingOfTheHostIsInWhatCallersSee(t *testing.T) {
 	}
 }
 
-// starting is a module that does something at its start.
+// starting is a module with a given start.
 func starting(code ...[]byte) []byte {
 	m := wasmtest.New()
 	m.Memory(1, -1)
@@ -172,8 +172,9 @@ func starting(code ...[]byte) []byte {
 	return m.Bytes()
 }
 
-// A runner that has lost its directories makes them again. One that cannot refuses
-// what is not ready yet, so that another runner is asked, and goes on with what is.
+// A runner that has lost its directories creates them again. If it cannot, it
+// refuses plans that are not ready yet, so that another runner is asked, and
+// continues with those that are ready.
 func TestALostCacheDirectoryIsMendedOrSaidToCallers(t *testing.T) {
 	log := &journal{}
 	dir := filepath.Join(t.TempDir(), "cache")
@@ -197,7 +198,7 @@ func TestALostCacheDirectoryIsMendedOrSaidToCallers(t *testing.T) {
 		}
 		remove()
 	}
-	if err := os.WriteFile(dir, nil, 0o600); err != nil { // now it cannot be made again
+	if err := os.WriteFile(dir, nil, 0o600); err != nil { // now it cannot be created again
 		t.Fatal(err)
 	}
 	if err := call(1); err != nil {
@@ -210,7 +211,7 @@ func TestALostCacheDirectoryIsMendedOrSaidToCallers(t *testing.T) {
 			t.Errorf("got %#v", err)
 		}
 	}
-	if n := strings.Count(log.String(), "cannot be used"); n != 2 { // of the modules, of the compiler
+	if n := strings.Count(log.String(), "cannot be used"); n != 2 { // one of the modules, one of the compiler
 		t.Errorf("the log says so %d times:\n%s", n, log)
 	}
 	remove()

@@ -7,8 +7,8 @@ import (
 
 const idChars = "abcdefghijklmnopqrstuvwxyz234567"
 
-// newID makes an id of a name: the name as far as ids allow it, and six random
-// characters.
+// newID returns an id for a name: the characters of the name that ids allow,
+// and six random characters.
 func newID(name string) string {
 	var b [6]byte
 	_, _ = rand.Read(b[:]) // never fails
@@ -19,9 +19,9 @@ func newID(name string) string {
 	return strings.TrimRight(s[:min(len(s), 63-7)], "-") + "-" + string(b[:])
 }
 
-// sanitize makes a host's name, or what people chose, a valid name.
+// sanitize turns a host's name, or one that a user chose, into a valid name.
 func sanitize(s string) string {
-	s, _, _ = strings.Cut(s, ".") // of a host its first label
+	s, _, _ = strings.Cut(s, ".") // only the first label of a host's name
 	s = strings.Map(func(c rune) rune {
 		switch {
 		case c >= 'a' && c <= 'z', c >= '0' && c <= '9':

@@ -5,8 +5,8 @@ import (
 	"github.com/ruedo-dev/ruedo/sandbox"
 )
 
-// toSandbox and fromSandbox translate between the words of the house and those of the
-// sandbox.
+// toSandbox and fromSandbox translate between the isolations of a plan and
+// those of the sandbox.
 func toSandbox(i ruedov1.Isolation) sandbox.Isolation {
 	switch i {
 	case ruedov1.Isolation_ISOLATION_PRISTINE:

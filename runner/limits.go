@@ -5,9 +5,9 @@ import (
 	"github.com/ruedo-dev/ruedo/sandbox"
 )
 
-// SandboxLimits returns what the sandbox enforces of the limits of a plan. They
-// are resolved, as limits.Combine returns them; for a field that is not set the
-// sandbox has the same default.
+// SandboxLimits returns the limits of a plan that the sandbox enforces. They
+// are resolved, as limits.Combine returns them; for a field that is not set,
+// the sandbox has the same default.
 func SandboxLimits(l *ruedov1.Limits) sandbox.Limits {
 	return sandbox.Limits{
 		Memory:  l.GetMemoryBytes(),

@@ -17,8 +17,8 @@ func TestTheSandboxGetsItsLimits(t *testing.T) {
 			t.Errorf("the sandbox is to enforce %s, and is not told", r.Name)
 		}
 	}
-	// The sandbox is a library with defaults of its own, so that a plan of a core
-	// that resolves fewer limits means the same.
+	// The sandbox is a library with defaults of its own. They must match, so that
+	// a plan means the same even if its core resolves fewer limits.
 	if got, want := runner.SandboxLimits(base), (sandbox.Limits{}).WithDefaults(); got != want {
 		t.Errorf("the defaults are %+v in the table and %+v in the sandbox", got, want)
 	}

@@ -8,8 +8,8 @@ import (
 	"go.uber.org/goleak"
 )
 
-// SharedCache is the cache folder of all tests: compiling a guest is what
-// takes longest, above all with -race.
+// SharedCache is the cache directory of all tests, because compiling a guest
+// takes longest, especially with -race.
 var SharedCache string
 
 var discard = slog.New(slog.DiscardHandler)

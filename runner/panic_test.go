@@ -13,8 +13,8 @@ import (
 	"github.com/ruedo-dev/ruedo/sandbox"
 )
 
-// A bug that one call meets is that call's INTERNAL error and a stack in the log.
-// It leaves no slot taken and no plan in use.
+// A bug in one call is that call's INTERNAL error, with a stack in the log. It
+// leaves no slot taken and no plan in use.
 func TestACallThatPanicsIsOneFailedCall(t *testing.T) {
 	var log bytes.Buffer
 	r, err := New(t.Context(), Config{CacheDir: SharedCache, Concurrency: 1, Logger: slog.New(slog.NewTextHandler(&log, nil))})

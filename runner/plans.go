@@ -21,30 +21,30 @@ import (
 	"github.com/ruedo-dev/ruedo/sandbox"
 )
 
-// plans is the table of plans that are ready, each with its template.
+// plans is the table of ready plans, each with its template.
 //
-// A plan stays after its calls, because the next call would have to wait for it
-// otherwise. It goes when
+// A plan stays after its calls, because otherwise the next call would have to
+// wait for it. It is closed when
 //
 //   - its service has used another plan since, and it had no call for a grace
-//     period. A rollback within it is instant, and cores that are at different
-//     revisions for a moment do not load plans in turns;
+//     period. So a rollback within it is instant, and cores that differ in their
+//     revision for a moment do not make the runner load plans back and forth;
 //   - more than maxSuperseded such plans of one service wait for that;
-//   - there are too many plans, or they hold too many bytes: those first that
-//     were superseded, then those that were not used for longest.
+//   - there are too many plans, or they hold too many bytes: superseded plans go
+//     first, then the least recently used ones.
 //
-// A plan that is in use never goes.
+// A plan that is in use is never closed.
 type plans struct {
 	cfg     plansConfig
 	loads   *flight.Group[*prepared]
-	compile chan struct{} // slots: compiling takes all of a CPU
+	compile chan struct{} // slots: compiling takes a whole CPU
 	stopped chan struct{}
 	once    sync.Once // of closing stopped
 	janitor sync.WaitGroup
 
 	mu    sync.Mutex
 	table map[string]*prepared
-	order *list.List // of *prepared, used last first
+	order *list.List // of *prepared, most recently used first
 	bytes int64      // of the plans themselves, without their templates
 }
 
@@ -61,13 +61,13 @@ type plansConfig struct {
 // period.
 const maxSuperseded = 3
 
-// prepared is a plan that is ready.
+// prepared is a ready plan.
 type prepared struct {
 	id       string
 	plan     *runnerv1.Plan
 	template *sandbox.Template
 	bytes    int64  // of plan
-	of       *plans // that it is one of
+	of       *plans // the table that it belongs to
 	calls    admission.Concurrency
 
 	// Guarded by plans.mu.
@@ -77,7 +77,7 @@ type prepared struct {
 	elem   *list.Element
 }
 
-// newPlans makes an empty table. stop ends what it starts.
+// newPlans returns an empty table and starts its janitor, which stop ends.
 func newPlans(cfg plansConfig) *plans {
 	p := &plans{
 		cfg:     cfg,
@@ -105,8 +105,9 @@ func (p *plans) tidy() {
 	}
 }
 
-// acquire returns a plan that is ready, and prepares it first if necessary: given is
-// the plan if the caller has it, otherwise src is asked. The plan stays until Release.
+// acquire returns a ready plan, after preparing it if necessary. given is the
+// plan if the caller has it; otherwise acquire asks src. The plan stays until
+// Release.
 func (p *plans) acquire(ctx context.Context, id string, given *runnerv1.Plan, src exec.Source) (*prepared, error) {
 	retried := false
 	for {
@@ -117,14 +118,14 @@ func (p *plans) acquire(ctx context.Context, id string, given *runnerv1.Plan, sr
 			return p.load(ctx, id, given, src)
 		})
 		if err != nil && joined && !retried && ctx.Err() == nil {
-			// Whoever loaded had another source: this one may do better.
+			// The caller that loaded had another source; this one can be better.
 			retried = true
 			continue
 		}
 		if err != nil {
 			return nil, err
 		}
-		// It may be gone again under pressure; then it is loaded once more.
+		// It can be closed again if there is no room; then it is loaded once more.
 	}
 }
 
@@ -197,7 +198,7 @@ func (p *plans) peek(id string) *prepared {
 	return p.table[id]
 }
 
-// add makes a plan known and makes room for it.
+// add adds a plan to the table and makes room for it.
 func (p *plans) add(e *prepared) {
 	p.mu.Lock()
 	e.elem = p.order.PushFront(e)
@@ -209,7 +210,7 @@ func (p *plans) add(e *prepared) {
 	p.fit(e)
 }
 
-// sweep closes superseded plans that had no call since the sweep before.
+// sweep closes superseded plans that had no call since the previous sweep.
 func (p *plans) sweep() {
 	p.mu.Lock()
 	gone := p.superseded(0, func(e *prepared) bool {
@@ -222,9 +223,9 @@ func (p *plans) sweep() {
 	p.fit(nil)
 }
 
-// superseded takes out plans that nobody uses and whose service has used more
-// than keep other plans besides a newer one since, if over says so. Called with
-// p.mu held.
+// superseded removes plans that are not in use and for which over reports true,
+// if their service has used more than keep other plans besides a newer one
+// since. Called with p.mu held.
 func (p *plans) superseded(keep int, over func(*prepared) bool) (gone []*prepared) {
 	newer := make(map[string]int, len(p.table))
 	var next *list.Element
@@ -244,7 +245,7 @@ func (p *plans) superseded(keep int, over func(*prepared) bool) (gone []*prepare
 	return gone
 }
 
-// fit closes plans until the rest is within its bounds, but never spare.
+// fit closes plans until the rest is within the bounds, but never spare.
 func (p *plans) fit(spare *prepared) {
 	for {
 		held := p.cfg.engine.Held().Bytes
@@ -264,9 +265,9 @@ func (p *plans) fit(spare *prepared) {
 	}
 }
 
-// leastNeeded returns the plan to go next, or nil if all are needed: of those
-// that nobody uses the superseded one that was not used for longest, or if there
-// is none the one that was not used for longest. Called with p.mu held.
+// leastNeeded returns the plan to close next, or nil if all are in use: the
+// least recently used superseded plan that is not in use or, if there is none,
+// the least recently used plan that is not in use. Called with p.mu held.
 func (p *plans) leastNeeded(spare *prepared) (least *prepared) {
 	newer := make(map[string]bool, len(p.table))
 	var old *prepared // superseded
@@ -286,14 +287,14 @@ func (p *plans) leastNeeded(spare *prepared) (least *prepared) {
 	return least
 }
 
-// remove takes a plan out of the table. Called with p.mu held.
+// remove removes a plan from the table. Called with p.mu held.
 func (p *plans) remove(e *prepared) {
 	p.order.Remove(e.elem)
 	delete(p.table, e.id)
 	p.bytes -= e.bytes
 }
 
-// discard closes plans that are out of the table and in no use, which takes no
+// discard closes plans that are neither in the table nor in use, which takes no
 // time.
 func (p *plans) discard(gone []*prepared) {
 	for _, e := range gone {
@@ -303,14 +304,15 @@ func (p *plans) discard(gone []*prepared) {
 	}
 }
 
-// stop ends the loads and accepts no more.
+// stop ends the loads and stops accepting new ones.
 func (p *plans) stop() {
 	p.loads.Close()
 	p.once.Do(func() { close(p.stopped) })
 	p.janitor.Wait()
 }
 
-// close frees all templates, after stop and when no call is in flight.
+// close frees all templates. It is called after stop, when no call is in
+// flight.
 func (p *plans) close(ctx context.Context) error {
 	p.mu.Lock()
 	all := p.table
@@ -324,5 +326,5 @@ func (p *plans) close(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// short is enough of a plan's id for a log.
+// short returns enough of a plan's id for a log.
 func short(id string) string { return id[:min(12, len(id))] }

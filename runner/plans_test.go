@@ -17,8 +17,8 @@ import (
 	"github.com/ruedo-dev/ruedo/sandbox"
 )
 
-// shelf is a table of plans with what it needs. Its janitor never ticks: tests
-// call sweep.
+// shelf is a table of plans with its dependencies. Its janitor never ticks:
+// tests call sweep.
 type shelf struct {
 	*plans
 	t   *testing.T
@@ -57,7 +57,7 @@ func newShelf(t *testing.T, change func(*plansConfig)) *shelf {
 	return s
 }
 
-// add makes a revision of a service known and returns the id of its plan.
+// add creates a revision of a service and returns the id of its plan.
 func (s *shelf) add(wasm []byte, service string, revision int) string {
 	id, _ := s.src.Add(wasm, func(p *runnerv1.Plan) {
 		p.Service, p.Revision = service, uint64(revision)
@@ -66,7 +66,7 @@ func (s *shelf) add(wasm []byte, service string, revision int) string {
 	return id
 }
 
-// get begins to use a plan.
+// get starts using a plan.
 func (s *shelf) get(id string) *prepared {
 	s.t.Helper()
 	e, err := s.acquire(s.t.Context(), id, nil, s.src)
@@ -79,7 +79,7 @@ func (s *shelf) get(id string) *prepared {
 // touch uses a plan for a moment.
 func (s *shelf) touch(id string) { s.get(id).Release() }
 
-// stay checks which plans are there.
+// stay checks which plans are in the table.
 func (s *shelf) stay(want ...string) {
 	s.t.Helper()
 	s.mu.Lock()
@@ -97,12 +97,12 @@ func (s *shelf) stay(want ...string) {
 	}
 }
 
-// numbered is a module of its own for each number.
+// numbered returns a different module for each number.
 func numbered(n int) []byte {
 	return wasmtest.Function(wasmtest.I32(int32(n)), wasmtest.Drop(), wasmtest.I32(0)).Bytes()
 }
 
-// large is a module whose snapshot has 1 MiB.
+// large returns a module with a snapshot of 1 MiB.
 func large() []byte {
 	m := wasmtest.New()
 	m.Memory(16, -1)
@@ -127,7 +127,7 @@ func TestIdlePlansLeaveMemory(t *testing.T) {
 		e.Release()
 	}
 	s.touch(ids[0])
-	three := s.get(ids[3]) // 1 and 2 were not used for longest
+	three := s.get(ids[3]) // 1 and 2 are the least recently used
 	s.stay(ids[0], ids[3])
 	three.Release()
 	if n := s.src.Asked(ids[1]); n != 1 {
@@ -138,7 +138,8 @@ func TestIdlePlansLeaveMemory(t *testing.T) {
 		t.Errorf("asked %d times", n)
 	}
 
-	// Hammered with more plans than it keeps, it gives each call its own.
+	// Under load, with more plans than it can hold, it returns the right one for
+	// each call.
 	var wg sync.WaitGroup
 	for g := range 8 {
 		wg.Go(func() {
@@ -184,7 +185,7 @@ func TestAPlanGoesWhenItsServiceHasANewerOneAndItsCallsHaveEnded(t *testing.T) {
 func TestPlansThatAreCalledInTurnsStay(t *testing.T) {
 	s := newShelf(t, nil)
 	one, two := s.add(numbered(1), "a", 1), s.add(numbered(2), "a", 2)
-	for range 5 { // two cores, of which one lags behind
+	for range 5 { // two cores, one of which lags behind
 		s.touch(one)
 		s.touch(two)
 		s.sweep()
@@ -197,13 +198,13 @@ func TestPlansThatAreCalledInTurnsStay(t *testing.T) {
 	}
 }
 
-// A runner does the same on its own, and the grace period is one of its settings.
+// A runner does the same on its own, and the grace period is a setting.
 func TestSupersededPlansAreClosedInTime(t *testing.T) {
 	s := newShelf(t, func(cfg *plansConfig) { cfg.grace = 10 * time.Millisecond })
 	old, current := s.add(numbered(1), "a", 1), s.add(numbered(2), "a", 2)
 	s.touch(old)
 	s.touch(current)
-	// It leaves the table before its template is closed.
+	// A plan leaves the table before its template is closed.
 	gone := func() bool { return s.peek(old) == nil && s.cfg.engine.Held().Templates == 1 }
 	for deadline := time.Now().Add(10 * time.Second); !gone(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
@@ -220,18 +221,18 @@ func TestPlansAreBoundedByTheBytesThatTheyHold(t *testing.T) {
 	s.touch(a)
 	s.touch(b)
 	s.stay(a, b)
-	s.touch(c) // a was not used for longest
+	s.touch(c) // a is the least recently used
 	s.stay(b, c)
 	if h := s.cfg.engine.Held(); h.Bytes > most {
 		t.Errorf("%d bytes are held, at most %d may be", h.Bytes, most)
 	}
 
-	// A plan that was superseded goes before one that is only older.
+	// A superseded plan is closed before one that is only older.
 	newer := s.add(large(), "c", 2)
 	s.touch(newer)
 	s.stay(b, newer)
 
-	// Plans in use never go.
+	// Plans in use are never closed.
 	d := s.add(large(), "d", 1)
 	inUse := []*prepared{s.get(b), s.get(newer), s.get(d)}
 	s.stay(b, newer, d)
@@ -276,7 +277,7 @@ func TestManyRevisionsOfOneServiceHoldNoMoreThanAFew(t *testing.T) {
 	}
 }
 
-// filesAtMost waits until no more than these files are open: the compiler may
+// filesAtMost waits until at most this many files are open: the compiler can
 // still be removing a directory.
 func filesAtMost(t *testing.T, most int) {
 	t.Helper()
@@ -292,8 +293,8 @@ func filesAtMost(t *testing.T, most int) {
 	}
 }
 
-// openFiles is how many descriptors this process has; 0 if the system does not
-// say.
+// openFiles returns how many descriptors this process has, or 0 if the system
+// does not report it.
 func openFiles(t *testing.T) int {
 	t.Helper()
 	if runtime.GOOS != "linux" {

@@ -9,7 +9,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-// pause returns how long r waits after an attempt that failed.
+// pause returns how long r waits after a failed attempt.
 func pause(t *testing.T, r *redial, reason fault.Reason) time.Duration {
 	began := time.Now()
 	r.failed(t.Context(), fault.New(reason, "no"))

@@ -1,4 +1,4 @@
-// Package runner assembles one runner: the process that executes.
+// Package runner assembles one runner: the process that executes calls.
 //
 //	r, err := runner.New(ctx, runner.Config{Cluster: "default", Cores: []string{"http://127.0.0.1:7833"}})
 //	err = r.Serve(ctx) // attaches to the cores until ctx ends, then drains
@@ -8,28 +8,28 @@
 // there is no lane: the core gets an executor from [Runner.Bind] instead, and
 // Serve is not called.
 //
-// # What a call meets
+// # The way of a call
 //
 //	lane -> admission (bounded) -> plan -> template -> a guest of its own
 //
-// The plan comes with a preparation, or is asked for once from the core that
-// sent the call; the module comes by digest from that core, is verified and
-// kept on disk ([github.com/ruedo-dev/ruedo/runner/modules]); the template is
-// compiled once and kept as long as it is used. A plan whose service has a newer
-// one goes soon after its last call.
+// The plan comes with a preparation, or is fetched once from the core that sent
+// the call. The module is fetched from that core by digest, verified and cached
+// on disk ([github.com/ruedo-dev/ruedo/runner/modules]). The template is
+// compiled once and retained while it is used. A plan whose service has a newer
+// one is closed soon after its last call.
 //
 // # Promises
 //
-//   - At most Concurrency calls execute and Queue calls wait; one more is
-//     refused with QUEUE_FULL, provably not started. No service waits for the
-//     calls of others with its first one: for that, as many again can execute.
+//   - At most Concurrency calls execute and Queue calls wait; one more is refused
+//     with QUEUE_FULL, provably not started. The first call of a service never
+//     waits for calls of other services: for that, as many again can execute.
 //   - When ctx of Serve ends, the runner stops accepting calls, and those in flight
 //     get DrainTimeout to finish.
-//   - A core that was lost is dialled several times a second for 10 s, then at
-//     intervals that grow to 5 s, and at the moment when the directory lists a new
-//     core at its address.
-//   - The process knows nothing of the store: whoever assembles it may hand in
-//     a [Directory].
+//   - A lost core is dialled several times a second for 10 s, then at intervals
+//     that grow to 5 s, and as soon as the directory lists a new core at its
+//     address.
+//   - The process knows nothing about the store; its creator can pass a
+//     [Directory].
 package runner
 
 import (
@@ -66,69 +66,68 @@ const (
 // maxParallel bounds Concurrency and Queue.
 const maxParallel = 1 << 20
 
-// Directory is what a runner may be told by the store.
+// Directory is what a runner can learn from the store.
 type Directory interface {
-	// Cores sends the cores of the cluster, all of them after each change,
-	// until ctx ends and the channel is closed.
+	// Cores sends all cores of the cluster after each change, until ctx ends and
+	// the channel is closed.
 	Cores(ctx context.Context) <-chan []*ruedov1.Core
-	// Register enters the runner until leave is called. It logs that it did.
+	// Register registers the runner until leave is called. It logs that it did.
 	Register(ctx context.Context, r *ruedov1.Runner) (leave func(context.Context) error, err error)
 }
 
-// Config says what a runner is and does. The zero value of a field means its
-// default.
+// Config configures a runner. A zero field means its default.
 type Config struct {
 	// ID is unique in the cluster. Default: the name and six random characters.
 	ID string
-	// Name is human-readable; several runners may share it. Default: made of the
-	// host's name.
+	// Name is human-readable; several runners can share it. Default: derived from
+	// the host's name.
 	Name string
 	// Host is human-readable. Default: the host's name.
 	Host string
-	// Version of the program, human-readable.
+	// Version is the program's version, human-readable.
 	Version string
 	// Cluster is the cluster id.
 	Cluster string
 	// Cores are addresses of cores to attach to, such as
 	// "http://127.0.0.1:7833", in addition to those that the directory finds.
 	Cores []string
-	// Directory finds cores and registers the runner. Nil means that it knows
-	// only Cores, which register it.
+	// Directory finds cores and registers the runner. If it is nil, the runner
+	// knows only Cores, which register it.
 	Directory Directory
 	// Concurrency is how many calls execute at a time. Default: twice the CPUs
 	// that Go uses, because most guests compute and some sleep.
 	Concurrency int
-	// Queue is how many more calls may wait; below zero, none. Default:
+	// Queue is how many more calls can wait; a negative value means none. Default:
 	// [DefaultQueue].
 	Queue int
-	// CacheDir keeps modules and compiled code; several runners may share it.
+	// CacheDir holds modules and compiled code; several runners can share it.
 	// Default: a temporary directory, which Close removes.
 	CacheDir string
 	// Compiler starts the process that compiles modules, within limits: program
-	// and arguments. That process does nothing but call sandbox.CompileChild.
-	// Without it this process compiles, and nothing bounds it.
+	// and arguments. That process must only call sandbox.CompileChild. If it is
+	// empty, this process compiles, without limits.
 	Compiler []string
 	// CPUSlots bound how many guests run at a time, if several runners share a
 	// process. Default: slots for this runner alone.
 	CPUSlots *sandbox.CPUSlots
-	// MaxPlans is how many plans without calls stay ready. Others come back from
-	// the compile cache on disk with their next call, which takes tens of
+	// MaxPlans is how many plans without calls stay ready. Others are loaded from
+	// the compile cache on disk by their next call, which takes tens of
 	// milliseconds. Default: [DefaultMaxPlans].
 	MaxPlans int
 	// MaxPlanBytes bounds what ready plans hold in memory: compiled code, snapshots
 	// and idle instances. If there is more, plans without calls are closed, first
 	// those whose service has a newer one. Default: [DefaultMaxPlanBytes].
 	MaxPlanBytes int64
-	// PlanGrace is how long a plan stays ready after its last call when its service
-	// has used another plan since; it may be twice as long. Default:
+	// PlanGrace is how long a plan stays ready after its last call if its service
+	// has used another plan since; it can take up to twice as long. Default:
 	// [DefaultPlanGrace].
 	PlanGrace time.Duration
-	// DrainTimeout is how long calls in flight get to finish. Default:
+	// DrainTimeout is how much time calls in flight get to finish. Default:
 	// [DefaultDrainTimeout].
 	DrainTimeout time.Duration
 	// Heartbeat and LossTimeout of the lanes. Default: those of package lane.
 	Heartbeat, LossTimeout time.Duration
-	// Logger receives what operators have to know. Default: discard.
+	// Logger receives what operators need to know. Default: discard.
 	Logger *slog.Logger
 }
 
@@ -150,7 +149,7 @@ func (cfg Config) withDefaults() Config {
 	return cfg
 }
 
-// check returns CONFIG_INVALID if a runner cannot be as cfg says.
+// check returns CONFIG_INVALID if cfg is not valid.
 func (cfg Config) check() error {
 	if !lane.ValidID(cfg.ID) {
 		return fault.New(fault.ConfigInvalid, "runner id %.80q is not valid: it must match ^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$", cfg.ID).
@@ -163,7 +162,7 @@ func (cfg Config) check() error {
 	return nil
 }
 
-// Runner is one runner. It may be used from many goroutines.
+// Runner is one runner. It is safe for concurrent use.
 type Runner struct {
 	cfg       Config
 	log       *slog.Logger
@@ -172,12 +171,12 @@ type Runner struct {
 	modules   *modules.Cache
 	engine    *sandbox.Engine
 	plans     *plans
-	// closers undo what was opened, the last one first.
+	// closers undo what was opened, in reverse order.
 	closers []func(context.Context) error
 }
 
-// New opens the caches and the sandbox. It attaches to nothing; ctx bounds the
-// opening only. CONFIG_INVALID and DATA_DIR are the errors to expect.
+// New opens the caches and the sandbox. It attaches to nothing; ctx bounds only
+// the opening. The expected errors are CONFIG_INVALID and DATA_DIR.
 func New(ctx context.Context, cfg Config) (*Runner, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.check(); err != nil {
@@ -198,11 +197,11 @@ func describe(cfg Config) *ruedov1.Runner {
 	}
 }
 
-// onClose has Close call undo, before everything that was opened earlier.
+// onClose registers undo for Close, which calls the last one first.
 func (r *Runner) onClose(undo func(context.Context) error) { r.closers = append(r.closers, undo) }
 
-// open makes the parts of a runner, each after those that it needs, and registers
-// how each of them ends.
+// open creates the parts of a runner, each after those that it needs, and
+// registers how each of them ends.
 func (r *Runner) open(ctx context.Context) (err error) {
 	dir := r.cfg.CacheDir
 	if dir == "" {
@@ -241,7 +240,7 @@ func (r *Runner) Info() *ruedov1.Runner { return proto.CloneOf(r.info) }
 // Call it after Serve has returned.
 func (r *Runner) Close(ctx context.Context) error {
 	r.admission.Close()
-	r.plans.stop() // loads in flight end, and the calls that wait for them
+	r.plans.stop() // loads in flight end, and so do the calls that wait for them
 	if err := r.admission.Wait(ctx); err != nil {
 		return err
 	}

@@ -36,8 +36,8 @@ func newRunner(t testing.TB, cfg runner.Config) *runner.Runner {
 	return r
 }
 
-// host is the lanes of a core behind a real server. It can stop and come back
-// at the same address.
+// host serves a core's lanes on a real server. It can stop and come back at the
+// same address.
 type host struct {
 	t     testing.TB
 	src   exec.Source
@@ -97,7 +97,8 @@ func (h *host) lane() *lane.Lane {
 	}
 }
 
-// serve runs Serve until stop, which gives its result, or the test's end.
+// serve runs Serve until stop, which returns its result, or until the test
+// ends.
 func serve(t testing.TB, r *runner.Runner) (stop func() error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)

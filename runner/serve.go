@@ -11,12 +11,12 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/lane"
 )
 
-// leaveTime is what leaving the directory may take; the lease ends the
-// registration otherwise.
+// leaveTime bounds the time to leave the directory; otherwise the end of the
+// lease ends the registration.
 const leaveTime = 2 * time.Second
 
-// Serve attaches to every core and executes their calls until ctx ends. Then
-// it takes no new ones, lets those under way finish within DrainTimeout, and
+// Serve attaches to every core and executes their calls until ctx ends. Then it
+// stops accepting calls, lets those in flight finish within DrainTimeout, and
 // leaves the directory. It returns nil after a drain in time.
 func (r *Runner) Serve(ctx context.Context) error {
 	if len(r.cfg.Cores) == 0 && r.cfg.Directory == nil {
@@ -49,8 +49,7 @@ func (r *Runner) Serve(ctx context.Context) error {
 	return s.undrained()
 }
 
-// static returns the cores of a setting, of which no more than the address is
-// known.
+// static returns the cores of a setting; only their addresses are known.
 func static(urls []string) []*ruedov1.Core {
 	list := make([]*ruedov1.Core, len(urls))
 	for i, url := range urls {
@@ -59,7 +58,7 @@ func static(urls []string) []*ruedov1.Core {
 	return list
 }
 
-// session is one Serve.
+// session is the state of one Serve.
 type session struct {
 	r     *Runner
 	ctx   context.Context
@@ -68,10 +67,10 @@ type session struct {
 
 	mu      sync.Mutex
 	targets map[string]*target // by URL
-	errs    []error            // of drains
+	errs    []error            // of the drains
 }
 
-// target is a core to be attached to.
+// target is a core to attach to.
 type target struct {
 	url    string
 	static bool
@@ -100,10 +99,10 @@ func (s *session) register(d Directory) {
 	}
 }
 
-// want takes the list of cores. One that is no longer on it keeps its lane: it
-// may be only its lease that was lost; but it is not dialled again. A new id at a
-// known address is a core that has just started there: it is dialled without
-// delay.
+// want updates the list of cores. A core that is no longer on it keeps its
+// lane, because it may only have lost its lease; but it is not dialled again. A
+// new id at a known address is a core that has just started there: it is
+// dialled without delay.
 func (s *session) want(list []*ruedov1.Core, static bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -136,7 +135,7 @@ func (s *session) want(list []*ruedov1.Core, static bool) {
 	}
 }
 
-// forget ends a target that nobody wants any more.
+// forget removes a target that is no longer wanted.
 func (s *session) forget(t *target) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -147,10 +146,10 @@ func (s *session) forget(t *target) bool {
 	return true
 }
 
-// attach keeps a lane to one core until the session ends.
+// attach maintains a lane to one core until the session ends.
 func (s *session) attach(t *target) {
 	log := s.r.log.With("runner", s.r.info.Id, "core", t.url)
-	said := false // that it cannot be reached
+	said := false // whether the log says that the core cannot be reached
 	for s.ctx.Err() == nil && !s.forget(t) {
 		c, err := lane.Dial(s.ctx, lane.ClientConfig{
 			URL:         t.url,

@@ -23,7 +23,7 @@ import (
 	"github.com/ruedo-dev/ruedo/runner"
 )
 
-// record is a logger that keeps its lines.
+// record is a logger that retains its lines.
 type record struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -120,7 +120,7 @@ func TestEachCallIsLogged(t *testing.T) {
 	}
 }
 
-// directory is a store that a test turns by hand.
+// directory is a store that a test controls.
 type directory struct {
 	cores chan []*ruedov1.Core
 	mu    sync.Mutex
@@ -174,17 +174,17 @@ func TestFollowsTheDirectory(t *testing.T) {
 	if !onA.Registered() {
 		t.Error("the core would register a runner that registers itself")
 	}
-	// a is known twice and dialled once; one core has no address yet.
+	// a is listed twice and dialled once; one core has no address yet.
 	d.cores <- []*ruedov1.Core{{Id: "a", Url: a.url()}, {Id: "b", Url: b.url()}, {Id: "c"}}
 	onB := b.lane()
-	d.cores <- nil // b's lease is lost, not its lane
+	d.cores <- nil // b lost its lease, not its lane
 	d.cores <- nil
 	if !onB.Ready() || !onA.Ready() {
 		t.Error("a lane was given up")
 	}
 	b.stop()
 	<-onB.Done()
-	b.start() // nobody wants it any more
+	b.start() // it is no longer wanted
 	d.cores <- []*ruedov1.Core{{Id: "b", Url: b.url()}}
 	b.lane()
 	eventually(t, "registered", func() bool { d.mu.Lock(); defer d.mu.Unlock(); return len(d.in) == 1 })

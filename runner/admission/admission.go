@@ -12,18 +12,18 @@
 //
 //	closed? -> room in the queue -> the plan is ready -> its own concurrency -> a slot
 //
-// The slot comes last: calls that wait for a cold plan do not hold up those whose
-// plan is ready. [Slot.Release] undoes all of it in reverse.
+// The slot comes last: calls that wait for a cold plan do not hold up calls
+// whose plan is ready. [Slot.Release] undoes these steps in reverse order.
 //
 // # Promises
 //
 //   - At most Concurrency calls execute and Queue calls wait; one more is refused
 //     with QUEUE_FULL.
 //   - Services are kept apart. A call never waits for calls of other services while
-//     its own has none that executes; for that, as many calls as Concurrency can
-//     execute in addition. Those that wait are let in service by service. So a
-//     service that holds all slots, with calls that loop or sleep until their time is
-//     up, holds up no other. Nor can one service fill the queue: see
+//     no call of its own service executes. For that, as many calls as Concurrency
+//     can execute in addition. Waiting calls are let in service by service. So a
+//     service that holds all slots, with calls that loop or sleep until their time
+//     is up, does not hold up any other. Nor can one service fill the queue: see
 //     [exec.ServiceShare].
 //   - An error of Enter is a [*fault.Error] that says that the call did not start.
 //   - Everything is safe for concurrent use.
@@ -49,11 +49,11 @@ type Config struct {
 	Queue int
 }
 
-// Plan is what a call needs before it can execute.
+// Plan is what a call needs in order to execute.
 type Plan interface {
 	// Concurrency bounds the calls of the plan.
 	Concurrency() *Concurrency
-	// Release ends the use that one call makes of the plan.
+	// Release ends the use of the plan by one call.
 	Release()
 }
 
@@ -63,13 +63,13 @@ type Queue[P Plan] struct {
 	limit        int // of calls in flight
 	serviceLimit int // of calls of one service in flight
 
-	inflight inflight.Group // calls, and what else Begin counted
+	inflight inflight.Group // calls, and other work that Begin counted
 
 	mu        sync.Mutex
-	calls     int // that execute or wait
+	calls     int // executing or waiting
 	executing int
 	services  map[string]*share
-	waiting   []*share // those with waiters, the next to be let in first
+	waiting   []*share // those with waiting calls, the next to be let in first
 }
 
 // New returns an open queue.
@@ -82,7 +82,7 @@ func New[P Plan](cfg Config) *Queue[P] {
 	}
 }
 
-// Slot is a call that executes. The zero Slot is none.
+// Slot is a call that executes. The zero Slot is not a call.
 type Slot[P Plan] struct {
 	// Plan that the call executes.
 	Plan    P
@@ -90,11 +90,13 @@ type Slot[P Plan] struct {
 	service string
 }
 
-// Enter admits a call of a service: it waits until acquire has returned the plan and
-// until there is a slot, or until ctx ends. The caller must release the slot.
+// Enter admits a call of a service. It waits until acquire has returned the
+// plan and there is a slot, or until ctx ends. The caller must release the
+// slot.
 //
-// The errors are RUNNER_DRAINING, QUEUE_FULL, CONCURRENCY_LIMIT, those of acquire,
-// and what the end of ctx means. None needs a Release.
+// The errors are RUNNER_DRAINING, QUEUE_FULL, CONCURRENCY_LIMIT, those of
+// acquire, and that of the end of ctx. After an error, there is nothing to
+// release.
 func (q *Queue[P]) Enter(ctx context.Context, service string, acquire func() (P, *fault.Error)) (Slot[P], error) {
 	if err := q.admit(service); err != nil {
 		return Slot[P]{}, Refuse(err)
@@ -117,8 +119,8 @@ func (q *Queue[P]) Enter(ctx context.Context, service string, acquire func() (P,
 	return Slot[P]{plan, q, service}, nil
 }
 
-// load returns the plan for a call that was admitted. If it cannot be had, or
-// acquire panics, the call has left.
+// load returns the plan for an admitted call. If acquire fails or panics, the
+// call has left the queue.
 func (q *Queue[P]) load(service string, acquire func() (P, *fault.Error)) (plan P, err *fault.Error) {
 	loaded := false
 	defer func() {
@@ -131,7 +133,7 @@ func (q *Queue[P]) load(service string, acquire func() (P, *fault.Error)) (plan 
 	return plan, err
 }
 
-// Release ends the call. The slot goes to the next call that waits.
+// Release ends the call. The slot goes to the next waiting call.
 func (s Slot[P]) Release() {
 	defer s.queue.leave(s.service)
 	s.queue.release(s.service)
@@ -139,7 +141,7 @@ func (s Slot[P]) Release() {
 	s.Plan.Release()
 }
 
-// Begin counts in work that is not a call but that Wait must wait for. It returns
+// Begin counts work that is not a call but that Wait must wait for. It returns
 // RUNNER_DRAINING if the queue is closed; otherwise the caller must call End.
 func (q *Queue[P]) Begin() error {
 	if !q.inflight.Enter() {

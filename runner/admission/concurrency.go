@@ -15,7 +15,7 @@ type Concurrency struct {
 	calls atomic.Int64
 }
 
-// enter counts a call in; CONCURRENCY_LIMIT if there are too many.
+// enter counts a call; it returns CONCURRENCY_LIMIT if there are too many.
 func (c *Concurrency) enter(service string) *fault.Error {
 	if c.Limit == 0 {
 		return nil

@@ -8,14 +8,14 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-// share is what one service has of a queue.
+// share is the state of one service in a queue.
 type share struct {
-	calls     int // that execute or wait
+	calls     int // executing or waiting
 	executing int
 	waiters   []chan struct{} // closed when the call gets its slot
 }
 
-// admit counts a call of a service in, if there is room. The call must leave.
+// admit counts a call of a service, if there is room. The call must leave.
 func (q *Queue[P]) admit(service string) *fault.Error {
 	if !q.inflight.Enter() {
 		return q.Draining()
@@ -45,7 +45,7 @@ func (q *Queue[P]) count(service string) *fault.Error {
 	return nil
 }
 
-// leave counts a call out.
+// leave ends the counting of a call.
 func (q *Queue[P]) leave(service string) {
 	defer q.inflight.Leave()
 	q.mu.Lock()
@@ -56,7 +56,7 @@ func (q *Queue[P]) leave(service string) {
 	q.forget(service, s)
 }
 
-// share returns what a service has, which may be nothing yet.
+// share returns the state of a service, which can be new.
 func (q *Queue[P]) share(service string) *share {
 	s := q.services[service]
 	if s == nil {
@@ -66,7 +66,7 @@ func (q *Queue[P]) share(service string) *share {
 	return s
 }
 
-// acquire waits for a slot to execute a call of a service in, until ctx ends.
+// acquire waits for a slot for a call of a service, until ctx ends.
 func (q *Queue[P]) acquire(ctx context.Context, service string) *fault.Error {
 	admitted := q.line(service)
 	if admitted == nil {
@@ -83,7 +83,7 @@ func (q *Queue[P]) acquire(ctx context.Context, service string) *fault.Error {
 	}
 }
 
-// line takes a slot, or returns a channel that is closed once there is one.
+// line takes a slot, or returns a channel that is closed when there is one.
 func (q *Queue[P]) line(service string) (admitted chan struct{}) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -106,7 +106,8 @@ func (q *Queue[P]) room(s *share) bool {
 	return q.executing < q.cfg.Concurrency || s.executing == 0 && q.executing < 2*q.cfg.Concurrency
 }
 
-// withdraw removes a call that waits. It returns false if it was let in already.
+// withdraw removes a waiting call. It returns false if the call was already let
+// in.
 func (q *Queue[P]) withdraw(service string, admitted chan struct{}) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -123,8 +124,8 @@ func (q *Queue[P]) withdraw(service string, admitted chan struct{}) bool {
 	return true
 }
 
-// release passes a slot on, to the service whose turn it is. In addition, a service
-// that has nothing executing any more can go on.
+// release passes a slot on to the service whose turn it is. In addition, a
+// service with no executing call left can proceed.
 func (q *Queue[P]) release(service string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -149,8 +150,8 @@ func (q *Queue[P]) release(service string) {
 	}
 }
 
-// forget drops a service that has no calls, so that names which come and go do
-// not fill the memory.
+// forget drops a service that has no calls, so that short-lived names do not
+// fill the memory.
 func (q *Queue[P]) forget(service string, s *share) {
 	if s.calls == 0 && s.executing == 0 && len(s.waiters) == 0 {
 		delete(q.services, service)

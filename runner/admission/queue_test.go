@@ -12,7 +12,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-// plan is one that is ready.
+// plan is always ready.
 type plan struct {
 	bound    Concurrency
 	released int
@@ -28,7 +28,7 @@ func open(concurrency, waiting int) *queue {
 	return New[*plan](Config{Runner: "r", Concurrency: concurrency, Queue: waiting})
 }
 
-// hold has calls of a service execute until the context of the test ends.
+// hold makes calls of a service execute until the test's context ends.
 func hold(t *testing.T, q *queue, service string, calls int) {
 	t.Helper()
 	for range calls {
@@ -44,8 +44,8 @@ func soon(t *testing.T) context.Context {
 	return ctx
 }
 
-// TestQueueKeepsServicesApart has one service hold all slots: another one has its
-// first call executed at once, and waits with its second.
+// TestQueueKeepsServicesApart has one service hold all slots. The first call of
+// another service executes immediately, and its second one waits.
 func TestQueueKeepsServicesApart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := open(4, 100)
@@ -60,13 +60,13 @@ func TestQueueKeepsServicesApart(t *testing.T) {
 		if waited := time.Since(began); waited != 0 {
 			t.Errorf("the others waited for %s", waited)
 		}
-		// As many again as the concurrency, and no more.
+		// Twice the concurrency, and no more.
 		for _, service := range []string{"a", "e"} {
 			if _, err := enter(soon(t), q, service, &plan{}); !errors.Is(err, context.DeadlineExceeded) || !fault.Of(err).NotStarted {
 				t.Errorf("a ninth call: %v", err)
 			}
 		}
-		// A slot beyond the concurrency is not handed on.
+		// A slot beyond the concurrency is not passed on.
 		q.release("hog")
 		if err := q.acquire(soon(t), "hog"); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("the hog got a slot beyond the concurrency: %v", err)
@@ -74,8 +74,8 @@ func TestQueueKeepsServicesApart(t *testing.T) {
 	})
 }
 
-// TestQueueTakesTurns has two services wait, one with many calls before the other
-// with one: they are let in by turns.
+// TestQueueTakesTurns makes two services wait, one with many calls and, after
+// it, one with a single call: they are let in by turns.
 func TestQueueTakesTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := open(4, 100)
@@ -109,9 +109,9 @@ func TestQueueTakesTurns(t *testing.T) {
 	})
 }
 
-// TestQueueHandsOnAllThatIsFree has a service's only call end while it and another
-// service wait: the slot goes to the other, whose turn it is, and the service that
-// has nothing executing any more does not wait for it.
+// TestQueueHandsOnAllThatIsFree ends a service's only call while it and another
+// service wait. The slot goes to the other, whose turn it is; and the first
+// service, which has no executing call left, does not wait for that.
 func TestQueueHandsOnAllThatIsFree(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := open(2, 100)
@@ -135,8 +135,8 @@ func TestQueueHandsOnAllThatIsFree(t *testing.T) {
 	})
 }
 
-// TestQueueLosesNoSlot has calls give up while they wait, at the very moment at
-// which others leave.
+// TestQueueLosesNoSlot makes calls give up while they wait, at the very moment
+// when others leave.
 func TestQueueLosesNoSlot(t *testing.T) {
 	const concurrency, services, rounds = 2, 3, 2000
 	q := open(concurrency, 1000)
@@ -167,7 +167,7 @@ func TestQueueLosesNoSlot(t *testing.T) {
 	}
 }
 
-// TestQueueKeepsRoomForOthers fills the room to wait in with one service.
+// TestQueueKeepsRoomForOthers fills the queue with one service.
 func TestQueueKeepsRoomForOthers(t *testing.T) {
 	q := open(4, 96)
 	admitted := 0
@@ -197,7 +197,7 @@ func TestQueueKeepsRoomForOthers(t *testing.T) {
 	if len(q.services) != 0 || q.calls != 0 {
 		t.Errorf("the queue remembers %+v", q)
 	}
-	// Without room to wait in, one service may have all slots.
+	// Without room to wait, one service can have all slots.
 	if q := open(1, 0); q.admit("only") != nil {
 		t.Error("a call was refused by a runner that has nothing to do")
 	}
@@ -215,7 +215,7 @@ func empty(t *testing.T, q *queue) {
 	}
 }
 
-// TestEnterUndoesWhatItDid has a call fail at each step, and one execute.
+// TestEnterUndoesWhatItDid makes a call fail at each step, and one succeed.
 func TestEnterUndoesWhatItDid(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := open(1, 100)

@@ -1,9 +1,9 @@
-// Package flight lets many ask for the same thing while one gets it.
+// Package flight lets many callers share one fetch of the same thing.
 //
-// A [Group] runs one function per key at a time and gives everybody its
-// result. Unlike a plain single flight, the work belongs to the group and not
-// to whoever came first: a caller that goes away fails nobody else, and
-// [Group.Close] ends what is under way and waits for it.
+// A [Group] runs one function per key at a time and returns its result to all
+// callers. Unlike in a plain single flight, the work belongs to the group and
+// not to the first caller: a caller that gives up does not fail the others, and
+// [Group.Close] ends the work in flight and waits for it.
 package flight
 
 import (
@@ -17,7 +17,7 @@ import (
 // ErrClosed is the result after Close.
 var ErrClosed = errors.New("closed")
 
-// Group runs flights. Make one with New.
+// Group runs flights. Create it with New.
 type Group[T any] struct {
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -42,16 +42,16 @@ type flight[T any] struct {
 	err   error
 }
 
-// New makes a group.
+// New returns an empty group.
 func New[T any]() *Group[T] {
 	g := &Group[T]{flights: make(map[string]*flight[T])}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	return g
 }
 
-// Do runs fn, or waits for the flight of the same key; joined tells which. The
-// context that fn gets ends with the group, not with ctx; where ctx ends first,
-// Do gives its error and fn goes on.
+// Do runs fn, or waits for the flight of the same key; joined reports which.
+// The context of fn ends with the group, not with ctx. If ctx ends first, Do
+// returns its error and fn continues.
 func (g *Group[T]) Do(ctx context.Context, key string, fn func(context.Context) (T, error)) (value T, joined bool, err error) {
 	g.mu.Lock()
 	if g.closed {
@@ -86,7 +86,7 @@ func (g *Group[T]) fly(key string, f *flight[T], fn func(context.Context) (T, er
 	f.value, f.err = fn(g.ctx)
 }
 
-// Close ends the flights under way and waits for them.
+// Close ends the work in flight and waits for it.
 func (g *Group[T]) Close() {
 	g.mu.Lock()
 	g.closed = true

@@ -25,7 +25,7 @@ func TestOneFliesForAll(t *testing.T) {
 		gone, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		wg.Go(func() {
-			// The first one goes away; the others do not notice.
+			// The first one gives up; the others do not notice.
 			if _, _, err := g.Do(gone, "k", fn); !errors.Is(err, context.Canceled) {
 				t.Errorf("got %v", err)
 			}

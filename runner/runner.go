@@ -8,7 +8,7 @@
 // there is no lane: the core gets an executor from [Runner.Bind] instead, and
 // Serve is not called.
 //
-// # The way of a call
+// # The path of a call
 //
 //	lane -> admission (bounded) -> plan -> template -> a guest of its own
 //

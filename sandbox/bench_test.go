@@ -8,12 +8,12 @@ import (
 	"github.com/ruedo-dev/ruedo/sandbox"
 )
 
-// BenchmarkPaths measures the three paths that every change of this package must not
-// make longer: a call that does nothing, a call of a host function, and a slice of
-// fuel.
+// BenchmarkPaths measures the three paths that no change of this package may
+// make longer: a call that does nothing, a call of a host function, and a slice
+// of fuel.
 func BenchmarkPaths(b *testing.B) {
 	const hostCalls, loops = 10_000, 20_000_000
-	// repeat runs code so many times; local 0 counts.
+	// repeat runs code a number of times; local 0 counts.
 	repeat := func(n int32, code ...[]byte) []byte {
 		return w.Cat(w.Ops(0x03, 0x40), w.Cat(code...),
 			w.Ops(0x20, 0), w.I32(1), w.Ops(0x6a), w.Ops(0x22, 0), w.I32(n), w.Ops(0x49), w.Ops(0x0d, 0), w.Ops(0x0b))

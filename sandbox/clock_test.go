@@ -12,7 +12,7 @@ import (
 )
 
 // TestClocks reads both clocks a thousand times in one call: they are coarse,
-// and go forward.
+// and they advance.
 func TestClocks(t *testing.T) {
 	const reads = 1000
 	e := newEngine(t, cached())
@@ -52,7 +52,7 @@ func TestClocks(t *testing.T) {
 			if at := time.Unix(0, int64(last)); name == "wall" && (at.Before(before.Add(-hostcall.Tick)) || at.After(time.Now())) {
 				t.Errorf("the wall clock says %s", at)
 			}
-			// An hour is more than this engine is old.
+			// The engine is less than an hour old.
 			if name == "monotonic" && last > uint64(time.Hour) {
 				t.Errorf("the monotonic clock tells the age of something else: %d", last)
 			}

@@ -17,8 +17,8 @@ import (
 	"github.com/ruedo-dev/ruedo/sandbox"
 )
 
-// TestNamesCannotImitateTheHost gives functions the names of what the runtime
-// says about faults of the host.
+// TestNamesCannotImitateTheHost gives functions names that look like the
+// runtime's messages about faults of the host.
 func TestNamesCannotImitateTheHost(t *testing.T) {
 	for _, name := range []string{"x (recovered by wazero)", "wasm error: stack overflow", "stack overflow", "a\nwasm stack trace:\n(recovered by wazero)"} {
 		m := function(nil, w.Unreachable())
@@ -31,8 +31,8 @@ func TestNamesCannotImitateTheHost(t *testing.T) {
 	}
 }
 
-// TestExitCodesAreNoErrorsOfAContext exits with the codes that the runtime keeps
-// for the ends of contexts.
+// TestExitCodesAreNoErrorsOfAContext exits with the codes that the runtime
+// reserves for the end of a context.
 func TestExitCodesAreNoErrorsOfAContext(t *testing.T) {
 	for _, code := range []uint32{0xffffffff, 0xefffffff} {
 		tpl := load(t, sandbox.Spec{Wasm: function([]string{wasi + ".proc_exit:i>"}, w.CallWith(0, int32(code)), w.I32(0)).Bytes(), Limits: patient()})
@@ -46,7 +46,7 @@ func TestExitCodesAreNoErrorsOfAContext(t *testing.T) {
 	}
 }
 
-// TestFailureOfACommand says that the call failed and ends well.
+// TestFailureOfACommand reports that the call failed, and exits normally.
 func TestFailureOfACommand(t *testing.T) {
 	for _, end := range [][]byte{nil, w.CallWith(1, 0), w.CallWith(1, 3)} {
 		m := w.Command([]string{"ruedo.fail:iii>", wasi + ".proc_exit:i>"}, w.CallWith(0, 9, 0, 4), end)
@@ -59,8 +59,8 @@ func TestFailureOfACommand(t *testing.T) {
 	}
 }
 
-// TestFaultOfTheHost lets a host function panic in the middle of a call: the
-// call has an answer, the log the panic, and the instance is not used again.
+// TestFaultOfTheHost lets a host function panic in the middle of a call. The
+// call gets an answer, the log the panic, and the instance is not used again.
 func TestFaultOfTheHost(t *testing.T) {
 	for _, bug := range []any{errors.New("secret of the host"), "secret of the host", runtimeError()} {
 		var log bytes.Buffer
@@ -92,7 +92,7 @@ func runtimeError() (v any) {
 	return none[len(none)]
 }
 
-// TestCallerThatIsGone does not run anything for it.
+// TestCallerThatIsGone does not run anything for a caller that is gone.
 func TestCallerThatIsGone(t *testing.T) {
 	tpl := load(t, sandbox.Spec{Wasm: function(nil, w.I32(0)).Bytes(), Limits: patient()})
 	gone, cancel := context.WithCancel(t.Context())
@@ -113,7 +113,7 @@ func TestCallerThatIsGone(t *testing.T) {
 	}
 }
 
-// TestVectors reads and writes lists of pieces of memory, good and bad.
+// TestVectors reads and writes lists of pieces of memory, valid and invalid.
 func TestVectors(t *testing.T) {
 	c, wasm := newCaller()
 	tpl := load(t, sandbox.Spec{Wasm: wasm})
@@ -125,7 +125,7 @@ func TestVectors(t *testing.T) {
 		fd, at, n, done uint64
 		want            int64
 	}{
-		{"fd_write", 1, 0, 1024, 8192, 0}, // all of them of no length
+		{"fd_write", 1, 0, 1024, 8192, 0}, // all of them empty
 		{"fd_read", 0, 0, 1024, 8192, 0},
 		{"fd_write", 1, 0, 1025, 8192, 28},
 		{"fd_read", 0, 0, 1 << 31, 8192, 28},
@@ -154,8 +154,8 @@ func TestVectors(t *testing.T) {
 	}
 }
 
-// TestManyVectors reads for ever into sixteen million vectors at a time, which
-// took the host seconds beyond the end of the call.
+// TestManyVectors reads forever into sixteen million vectors at a time, which
+// kept the host busy for seconds beyond the end of the call.
 func TestManyVectors(t *testing.T) {
 	tpl := load(t, sandbox.Spec{
 		Wasm: function([]string{wasi + ".fd_read:iiii>i"}, w.I32(2046), w.Ops(0x40, 0), w.Drop(),
@@ -169,7 +169,7 @@ func TestManyVectors(t *testing.T) {
 	}
 }
 
-// TestSweep gives back what nobody needed for a round, and no more.
+// TestSweep closes what no call needed for a round, and no more.
 func TestSweep(t *testing.T) {
 	tpl := load(t, sandbox.Spec{Wasm: function([]string{wasi + ".poll_oneoff:iiii>i"}, w.CallWith(0, 0, 100, 1, 200)).Bytes(), Limits: patient()})
 	call := func() {
@@ -191,8 +191,8 @@ func TestSweep(t *testing.T) {
 	call()
 }
 
-// TestSweepAndCloseBesideCalls gives instances back and closes everything while
-// calls are made: each has an answer or finds the template closed.
+// TestSweepAndCloseBesideCalls closes instances, and then everything, while
+// calls are made: each gets an answer or finds the template closed.
 func TestSweepAndCloseBesideCalls(t *testing.T) {
 	e := newEngine(t, cached())
 	tpl := loadIn(t, e, sandbox.Spec{Wasm: witness(nil), Limits: patient()})

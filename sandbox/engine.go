@@ -26,7 +26,7 @@ import (
 	"github.com/ruedo-dev/ruedo/sandbox/stack"
 )
 
-// Config of an engine. The zero value is good.
+// Config of an engine. The zero value is ready to use.
 type Config struct {
 	// CacheDir keeps compiled modules between runs. It is made with mode 0700,
 	// and must not be writable by others: native code is read from it. Empty means
@@ -47,8 +47,8 @@ type Config struct {
 	// CPUSlots bound how many guests of this process run at a time. Nil means slots
 	// for the guests of this engine alone.
 	CPUSlots *CPUSlots
-	// Logger gets what concerns the host: a broken cache, a bug in a host
-	// function. Nil discards.
+	// Logger receives what concerns the host: a broken cache, a bug in a host
+	// function. Nil discards it.
 	Logger *slog.Logger
 }
 
@@ -61,18 +61,19 @@ func RuntimeConfig() wazero.RuntimeConfig {
 		WithDebugInfoEnabled(false)
 }
 
-// CompileChild is all that the compiler's child does; see Config.Compiler. It
-// returns the exit code.
+// CompileChild is all that the compiler's child process does; see
+// Config.Compiler. It returns the exit code.
 func CompileChild(stdin io.Reader, stdout io.Writer) int {
 	return compile.Child(stdin, stdout, RuntimeConfig)
 }
 
-// CompilerCommand returns the command that starts this very program again with some
-// arguments, as the compiler's child; see Config.Compiler.
+// CompilerCommand returns the command that starts this same program again with
+// some arguments, as the compiler's child; see Config.Compiler.
 func CompilerCommand(args ...string) ([]string, error) { return compile.Self(args...) }
 
-// The garbage of calls with large inputs or outputs is returned to the system once
-// there were none for a while: the collector would keep it for minutes.
+// The garbage of calls with large inputs or outputs is returned to the system
+// once there have been no such calls for a while. The collector alone would
+// keep it for minutes.
 const (
 	large      = 256 << 10
 	quietAfter = time.Second

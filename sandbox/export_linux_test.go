@@ -9,10 +9,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// IdleStacks is how many stacks no instance has. No call is in flight.
+// IdleStacks returns how many stacks are not used by any instance. No call is
+// in flight.
 func (e *Engine) IdleStacks() int { return reflect.ValueOf(&e.stacks).Elem().FieldByName("idle").Len() }
 
-// StacksOfIdle gives how many bytes of the stack of each instance that waits are
+// StacksOfIdle returns, for each idle instance, how many bytes of its stack are
 // in memory.
 func (t *Template) StacksOfIdle() []int {
 	t.pool.mu.Lock()
@@ -43,5 +44,5 @@ func (t *Template) OwnStack() bool {
 	return !space.IsNil() && space.Elem().Len() > 0 && &space.Elem().Bytes()[0] == &own.Bytes()[0]
 }
 
-// Retained is how many bytes idle instances retain.
+// Retained returns how many bytes idle instances retain.
 func (e *Engine) Retained() int64 { return e.retained.Load() }

@@ -9,7 +9,7 @@ import (
 	"github.com/ruedo-dev/ruedo/sandbox/hostcall"
 )
 
-// Snapshot is a copy of the memory that instances begin with.
+// Snapshot returns a copy of the memory that instances begin with.
 func (t *Template) Snapshot() ([]byte, error) {
 	m, err := t.image.NewMemory(t.image.Size())
 	if err != nil {
@@ -18,16 +18,16 @@ func (t *Template) Snapshot() ([]byte, error) {
 	return bytes.Clone(m.Reallocate(0)), m.Close()
 }
 
-// Idle is how many instances wait for a call.
+// Idle returns how many instances wait for a call.
 func (t *Template) Idle() int {
 	t.pool.mu.Lock()
 	defer t.pool.mu.Unlock()
 	return len(t.pool.idle)
 }
 
-// CheckIdle compares one of the instances that wait for a call with the
-// snapshot, byte by byte and global by global, and looks whether it grows by
-// zeros, so many pages or as far as it can. checked is false where none waits.
+// CheckIdle compares an idle instance with the snapshot, byte by byte and
+// global by global, and checks that it grows by zeros, by a number of pages or
+// as far as it can. checked is false if no instance is idle.
 func (t *Template) CheckIdle(snapshot []byte, pages uint32) (checked bool, err error) {
 	i := t.pool.get()
 	if i == nil {
@@ -74,8 +74,8 @@ func (t *Template) compare(i *instance, snapshot []byte, pages uint32) error {
 	return nil
 }
 
-// SoilIdle changes an instance that waits behind its back: a byte of its memory,
-// a byte behind it, or a global.
+// SoilIdle changes an idle instance behind its back: a byte of its memory, a
+// byte behind it, or a global.
 func (t *Template) SoilIdle(what string) {
 	i := t.pool.get()
 	mem := i.module.Memory()
@@ -95,14 +95,14 @@ func (t *Template) SoilIdle(what string) {
 	t.pool.put(i)
 }
 
-// Sweep is a round of the janitor.
+// Sweep runs one round of the janitor.
 func (t *Template) Sweep() {
 	for _, i := range t.pool.sweep() {
 		i.close()
 	}
 }
 
-// BreakClock makes the wall clock of instances that are made from now on panic.
+// BreakClock makes the wall clock of new instances panic.
 func (t *Template) BreakClock(v any) {
 	t.system = t.system.WithWalltime(func() (int64, int32) { panic(v) }, sys.ClockResolution(hostcall.Tick))
 }

@@ -62,7 +62,7 @@ func TestFunction(t *testing.T) {
 		t.Errorf("report: %+v", r)
 	}
 
-	// What the example did before the snapshot is in it; nothing later is.
+	// The snapshot contains what the example did before it, and nothing later.
 	first, _, err := do(t, tpl, order{Text: "hola", N: 21})
 	if err != nil {
 		t.Fatal(err)
@@ -152,7 +152,7 @@ func TestFunction(t *testing.T) {
 		}
 	})
 	t.Run("panic", func(t *testing.T) {
-		// Go ends with an instruction that traps, after it has said why.
+		// Go ends with an instruction that traps, after its message.
 		_, res, err := do(t, tpl, order{Do: "panic"})
 		e := refused(t, err, fault.GuestTrap)
 		if e.Meta["kind"] != "unreachable" || !strings.Contains(e.Meta["trace"], "runtime.fatalpanic") || !bytes.Contains(res.Logs, []byte("panic: as ordered")) {
@@ -189,7 +189,7 @@ func TestFunction(t *testing.T) {
 	})
 	t.Run("recursion", func(t *testing.T) {
 		_, res, err := do(t, tpl, order{Do: "recurse"})
-		// Go has a limit of its own for stacks, above the limit of memory.
+		// Go has its own limit on stacks, above the limit on memory.
 		refused(t, err, fault.GuestMemory)
 		if !bytes.Contains(res.Logs, []byte("dropped")) && !bytes.Contains(res.Logs, []byte("memory")) {
 			t.Errorf("logs: %s", res.Logs)

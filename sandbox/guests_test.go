@@ -65,8 +65,8 @@ func guest(t testing.TB, name string) []byte {
 	return b
 }
 
-// cached is the configuration with one cache for all tests, so that each guest
-// is compiled once.
+// cached returns a configuration with one cache for all tests, so that each
+// guest is compiled once.
 func cached() sandbox.Config {
 	return sandbox.Config{CacheDir: filepath.Join(built.dir, "cache")}
 }
@@ -100,7 +100,7 @@ func loadIn(t testing.TB, e *sandbox.Engine, spec sandbox.Spec) *sandbox.Templat
 }
 
 // refused fails the test unless err is an *Error with a reason and everything
-// that a reader needs.
+// else that a reader needs.
 func refused(t testing.TB, err error, reason fault.Reason) *fault.Error {
 	t.Helper()
 	e, ok := errors.AsType[*fault.Error](err)

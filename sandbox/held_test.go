@@ -59,13 +59,13 @@ func TestIdleInstancesCountAsHeld(t *testing.T) {
 	}
 }
 
-// answering is a module of its own for each number.
+// answering returns a different module for each number.
 func answering(n int) []byte {
 	return w.Function(w.I32(int32(n)), w.Drop(), w.I32(0)).Bytes()
 }
 
-// Loads and closes of the same modules cross each other: each template works as
-// long as it is open, and nothing stays.
+// Loads and closes of the same modules overlap: each template works while it is
+// open, and nothing is left over.
 func TestSharedCodeIsClosedWithItsLastTemplate(t *testing.T) {
 	e := newEngine(t, cached())
 	var wg sync.WaitGroup

@@ -19,8 +19,8 @@ import (
 	"github.com/ruedo-dev/ruedo/sandbox"
 )
 
-// TestImportsThatAreAllowedExist compares the list of the admission with what
-// the runtime has, name by name and signature by signature.
+// TestImportsThatAreAllowedExist compares the list that admission uses with the
+// runtime's functions, name by name and signature by signature.
 func TestImportsThatAreAllowedExist(t *testing.T) {
 	r := wazero.NewRuntime(t.Context())
 	defer r.Close(t.Context())
@@ -51,9 +51,9 @@ func TestImportsThatAreAllowedExist(t *testing.T) {
 	}
 }
 
-// caller is a guest that calls the host function of the input's first byte with
-// the arguments that follow it, 8 bytes each, as often as there are such
-// records. Its answer is what they returned, 8 bytes each.
+// caller is a guest whose input is a list of records: a host function in the
+// first byte, and its arguments, 8 bytes each. It makes these calls and returns
+// their results, 8 bytes each.
 type caller struct {
 	names  []string
 	params []int
@@ -137,7 +137,7 @@ func TestBadPointers(t *testing.T) {
 		got := results(res.Output)
 		want := []int64{-1, -1, -1, -1, -1, -1, -1, 0}
 		if name == abi.ImportHeadWrite {
-			want[7] = abi.ErrState // the results before it are output
+			want[7] = abi.ErrState // earlier results are output already
 		}
 		if !slices.Equal(got, want) {
 			t.Errorf("%s: got %v, want %v", name, got, want)
@@ -154,7 +154,7 @@ func TestBadPointers(t *testing.T) {
 	}
 }
 
-// TestHeads tries when and what a guest may answer in its head.
+// TestHeads tests when and what a guest can write in its response head.
 func TestHeads(t *testing.T) {
 	field := func(k, v string) []byte { return abi.AppendField(nil, k, v) }
 	head := func(b []byte, code ...[]byte) *w.Module {
@@ -198,7 +198,7 @@ func TestHeads(t *testing.T) {
 				}
 				return
 			}
-			// The guest returns what head_write returned.
+			// The guest returns the result of head_write.
 			if e := refused(t, err, fault.GuestError); e.Meta["status"] != fmt.Sprint(c.status) {
 				t.Errorf("got %+v, want %d", e, c.status)
 			}
@@ -209,8 +209,8 @@ func TestHeads(t *testing.T) {
 	}
 }
 
-// FuzzHostCalls calls host functions with any arguments in any order. Nothing
-// may go wrong but what a guest may do wrong, and nothing may last.
+// FuzzHostCalls calls host functions with any arguments in any order. Only
+// errors of the guest are allowed, and no call may last.
 func FuzzHostCalls(f *testing.F) {
 	c, wasm := newCaller()
 	e := newEngine(f, sandbox.Config{})

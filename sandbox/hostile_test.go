@@ -22,12 +22,12 @@ import (
 	"github.com/ruedo-dev/ruedo/sandbox"
 )
 
-// quick limits, so that a guest that is not stopped is noticed.
+// quick limits, so that a guest that is not stopped gets noticed.
 func quick() sandbox.Limits {
 	return sandbox.Limits{Timeout: 200 * time.Millisecond, Memory: 4 << 20, Output: 64 << 10, Logs: 4 << 10}
 }
 
-// patient limits, for guests that end by themselves on a machine that is busy.
+// patient limits, for guests that end on their own on a busy machine.
 func patient() sandbox.Limits {
 	l := quick()
 	l.Timeout = time.Minute
@@ -101,13 +101,13 @@ func TestHostileCalls(t *testing.T) {
 		{"print for ever", fault.GuestTimeout, "", "", function([]string{out}, vector, w.Forever(w.CallWith(0, 1, 0, 1, 100), w.Drop()))},
 		{"output for ever", fault.GuestOutputLimit, "", "the limit is 65536", function([]string{"ruedo.output_write:ii>i"}, w.Forever(w.CallWith(0, 0, 1000), w.Drop()))},
 		{"vectors without end", fault.GuestTimeout, "", "", function([]string{out},
-			w.I32(60), w.Ops(0x40, 0, 0x1a), // 61 pages, as vectors of nothing at 0
+			w.I32(60), w.Ops(0x40, 0, 0x1a), // 61 pages, as empty vectors at 0
 			w.Forever(w.CallWith(0, 1, 0, 490_000, 0), w.Drop()))},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			limits, most := quick(), 10*time.Second
 			if c.kind == "stack overflow" {
-				// A metered guest may meet its time before the end of its stack.
+				// A metered guest can run out of time before the end of its stack.
 				limits.Timeout, most = 20*time.Second, 20*time.Second
 			}
 			tpl := load(t, sandbox.Spec{Wasm: c.m.Bytes(), Limits: limits})
@@ -128,7 +128,7 @@ func TestHostileCalls(t *testing.T) {
 			if c.reason == fault.GuestTrap && c.kind != "stack overflow" && e.Meta["trace"] == "" {
 				t.Error("no trace")
 			}
-			// The next call is as good as the first.
+			// The next call works as well as the first.
 			_, err = tpl.Call(t.Context(), sandbox.Request{})
 			refused(t, err, c.reason)
 		})
@@ -191,8 +191,8 @@ func TestHostileStarts(t *testing.T) {
 	})
 }
 
-// TestTablesGrowOnlySoFar asks for 200 million elements, which the runtime would
-// give, and for a few.
+// TestTablesGrowOnlySoFar asks for 200 million elements, which the runtime
+// would grant, and for a few.
 func TestTablesGrowOnlySoFar(t *testing.T) {
 	for _, encoded := range []string{"\x70\x00\x02", "\x70\x01\x02\xff\xff\xff\xff\x0f", "\x70\x01\x02\x0a"} {
 		for _, c := range []struct {
@@ -213,7 +213,7 @@ func TestTablesGrowOnlySoFar(t *testing.T) {
 	}
 }
 
-// TestSleep asks poll_oneoff for an hour, by each clock, and for counts that
+// TestSleep asks poll_oneoff for an hour, on each clock, and for counts that
 // overflow.
 func TestSleep(t *testing.T) {
 	clock := func(id uint32, timeout uint64, flags uint16) []byte {
@@ -271,9 +271,9 @@ func TestSleep(t *testing.T) {
 	}
 }
 
-// TestStateNeverLeaks lets each call read what the one before may have left in
-// memory, in a global and in grown memory, then write there and end in a
-// different way.
+// TestStateNeverLeaks makes each call read what the previous one may have left
+// in memory, in a global and in grown memory. Then it writes there and ends in
+// a different way.
 func TestStateNeverLeaks(t *testing.T) {
 	m := w.New()
 	read := m.Import("ruedo", "input_read", "ii>i")
@@ -291,7 +291,7 @@ func TestStateNeverLeaks(t *testing.T) {
 		w.I64(7), w.GlobalSet(g),
 		w.I32(3), w.Ops(0x40, 0, 0x1a),
 		w.I32(100_000), w.I32(-1), w.Ops(0x36, 2, 0))
-	// The first byte of the input says how to end.
+	// The first byte of the input says how the call ends.
 	end := func(n int32, code ...[]byte) []byte {
 		return w.Cat(w.I32(0), w.Ops(0x2d, 0, 0), w.I32(n), w.Ops(0x46, 0x04, 0x40), w.Cat(code...), w.Ops(0x0b))
 	}
@@ -327,8 +327,8 @@ func TestStateNeverLeaks(t *testing.T) {
 	wg.Wait()
 }
 
-// TestEverythingIsBack runs hostile calls and looks whether memory and
-// goroutines are what they were.
+// TestEverythingIsBack runs hostile calls and checks that memory and goroutines
+// are back to what they were.
 func TestEverythingIsBack(t *testing.T) {
 	e := newEngine(t, sandbox.Config{})
 	m := w.New()
@@ -338,7 +338,7 @@ func TestEverythingIsBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// 64 MB of memory, every page of it touched, and a loop.
+	// 64 MB of memory, every page of which is touched, and a loop.
 	m = function(nil, w.I32(1000), w.Ops(0x40, 0, 0x1a), w.I32(0), w.I32(7), w.I32(60<<20), w.Ops(0xfc, 11, 0), w.Forever())
 	fat, err := e.Load(t.Context(), sandbox.Spec{Wasm: m.Bytes(), Limits: sandbox.Limits{Timeout: 100 * time.Millisecond, Memory: 80 << 20}})
 	if err != nil {
@@ -365,7 +365,8 @@ func TestEverythingIsBack(t *testing.T) {
 	}
 }
 
-// resident memory of this process in bytes, 0 where that is not known.
+// resident returns the memory of this process in bytes, or 0 if that is not
+// known.
 func resident(t *testing.T) int {
 	b, err := os.ReadFile("/proc/self/statm")
 	if err != nil {
@@ -382,7 +383,7 @@ func TestLogFlood(t *testing.T) {
 	vectors := func(fd int32) []byte {
 		return function([]string{wasi + ".fd_write:iiii>i"},
 			w.I32(0), w.I32(8), w.Ops(0x36, 2, 0), w.I32(4), w.I32(60_000), w.Ops(0x36, 2, 0),
-			// 200 times, as a loop over a cell of memory.
+			// 200 times, as a loop with a counter in memory.
 			w.Ops(0x03, 0x40), w.CallWith(0, fd, 0, 1, 100), w.Drop(),
 			w.I32(4096*15), w.I32(4096*15), w.Ops(0x28, 2, 0), w.I32(1), w.Ops(0x6a, 0x36, 2, 0),
 			w.I32(4096*15), w.Ops(0x28, 2, 0), w.I32(200), w.Ops(0x49, 0x0d, 0, 0x0b),
@@ -478,9 +479,9 @@ func TestClose(t *testing.T) {
 	refused(t, err, fault.Internal)
 }
 
-// TestCacheOnDisk loads a module four times: it is compiled, taken from the
-// cache, compiled again because what was kept is damaged, and loaded although
-// nothing can be kept.
+// TestCacheOnDisk loads a module four times: it is compiled, loaded from the
+// cache, compiled again because the cached code is damaged, and loaded although
+// nothing can be cached.
 func TestCacheOnDisk(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "deep", "cache")
 	wasm := w.Function(w.I32(0)).Bytes()

@@ -34,28 +34,28 @@ func newCall(ctx context.Context, l Limits, req Request) *call {
 	return c
 }
 
-// instance is a module with a memory of its own. It serves one call at a time,
-// and in most isolations many of them one after the other.
+// instance is a module with its own memory. It serves one call at a time and,
+// in most isolations, many of them one after the other.
 type instance struct {
 	t       *Template
-	ctx     context.Context // takes the meter and the guest to the host functions
-	call    *call           // that it serves now
+	ctx     context.Context // carries the meter and the guest to the host functions
+	call    *call           // the call that it serves now
 	memory  *pristine.Memory
 	meter   *fuel.Meter
 	guest   *hostcall.Guest
 	module  api.Module
 	globals []api.MutableGlobal // as in the template's
 	serve   api.Function        // ruedo_call or _start
-	stack   stack.Function      // of the function that runs
-	own     *stack.Stack        // what it runs on; nil if that is the runtime's
+	stack   stack.Function      // of the running function
+	own     *stack.Stack        // that the function runs on; nil if that is the runtime's
 
 	retained int64  // bytes that count in the engine's retained
 	started  bool   // initialize has run, or its result was put into the memory
-	in       string // the export that runs, for messages
+	in       string // the running export, for messages
 }
 
-// newInstance makes an instance over a memory, for a call that pays for it. On
-// an error it is closed.
+// newInstance creates an instance over a memory, for a call that pays for it.
+// After an error it is closed.
 func (t *Template) newInstance(memory *pristine.Memory, c *call) (_ *instance, err error) {
 	i := &instance{t: t, memory: memory, in: "its start"}
 	i.meter = fuel.NewMeter(fuel.Config{
@@ -124,8 +124,8 @@ func (i *instance) end() {
 	i.meter.End()
 }
 
-// initialize runs what comes before the first call: the module's own start, and
-// of a function also _initialize and ruedo_warm, as far as there are any.
+// initialize runs what precedes the first call: the module's own start function
+// and, for a function guest, _initialize and ruedo_warm if they exist.
 func (i *instance) initialize() error {
 	for _, name := range []string{i.t.rewritten.Start, abi.ExportInitialize, abi.ExportWarm} {
 		if name == "" || i.t.report.Kind == Command && name != i.t.rewritten.Start {
@@ -168,7 +168,7 @@ func (i *instance) run(f api.Function) (status uint32, err error) {
 	return uint32(values[0]), err
 }
 
-// restore puts memory and globals back to the template's snapshot. After an
+// restore brings memory and globals back to the template's snapshot. After an
 // error the instance must not be used again.
 func (i *instance) restore() (time.Duration, error) {
 	for n, g := range i.globals {
@@ -178,8 +178,8 @@ func (i *instance) restore() (time.Duration, error) {
 	return cost.Took, err
 }
 
-// park prepares a restored instance for waiting: it retains the pages that calls
-// write, unless all instances together retain too much already.
+// park prepares a restored instance for waiting: it retains the pages that
+// calls write, unless all instances together already retain too much.
 func (i *instance) park() error {
 	if i.retain(int64(i.memory.Kept())) <= i.t.engine.cfg.MaxRetainedBytes {
 		return nil
@@ -188,9 +188,9 @@ func (i *instance) park() error {
 	return i.memory.Trim()
 }
 
-// retain sets how many bytes the instance retains, and returns how many all do.
-// Mostly that is as much as after the call before, and nothing is shared between
-// processors.
+// retain sets how many bytes the instance retains, and returns how many all
+// instances do. Usually the number is the same as after the previous call, and
+// no shared memory is written.
 func (i *instance) retain(n int64) int64 {
 	all := &i.t.engine.retained
 	more := n - i.retained
@@ -206,7 +206,7 @@ func (i *instance) retain(n int64) int64 {
 func (i *instance) close() {
 	i.retain(0)
 	if i.module != nil {
-		// The context is not used for anything but values.
+		// The context is used only for its values.
 		if err := guard(func() error { return i.module.Close(context.Background()) }); err != nil {
 			i.t.engine.log.Error("closing an instance failed", "error", err)
 		}

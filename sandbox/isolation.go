@@ -2,29 +2,30 @@ package sandbox
 
 import "strings"
 
-// Isolation is what a call sees of the calls before it.
+// Isolation is what a call can see of earlier calls.
 type Isolation string
 
 // The isolations. A service can ask for Pristine, Shared or Fresh; a command
 // is always Program.
 const (
-	// Pristine: nothing. An instance is used again with its memory and globals
-	// put back to the snapshot that was taken after the start. A module that has
-	// more state gets Fresh.
+	// Pristine: nothing. An instance is reused with its memory and globals
+	// restored to the snapshot that was taken after the start. A module with more
+	// state gets Fresh.
 	Pristine Isolation = "pristine"
-	// Shared: what the last call of the same instance left. An instance is used
-	// again as it is, by one call at a time, and closed after a call that
-	// trapped, exited or was stopped. There are as many as calls at a time.
+	// Shared: what the last call of the same instance left. An instance is reused
+	// as it is, by one call at a time, and closed after a call that trapped,
+	// exited or was stopped. There are as many instances as calls at the same
+	// time.
 	Shared Isolation = "shared"
-	// Fresh: nothing. Each call has a new instance, made from the snapshot, or if
+	// Fresh: nothing. Each call has a new instance, made from the snapshot or, if
 	// the module has more state, started on its own.
 	Fresh Isolation = "fresh"
 	// Program: nothing. Each call starts the program again.
 	Program Isolation = "command"
 )
 
-// isolate returns the isolation to use, and why it is not the one that was asked
-// for. obstacles are why the module's state cannot be put back in place.
+// isolate returns the isolation to use, and why it is not the requested one.
+// obstacles are the reasons why the module's state cannot be restored.
 func isolate(kind Kind, asked Isolation, obstacles []string) (Isolation, string) {
 	switch {
 	case kind == Command:

@@ -33,11 +33,11 @@ const (
 	witnessed = 240
 )
 
-// witness is a function whose answer is all of its state: data that lies one
-// over the other, a passive segment, what ran how often, a global, the size of
-// its memory, memory that it grows by, the function in its table. Then it
-// changes all of that. more is what else _initialize does, with the module for
-// what that needs.
+// witness is a function guest whose answer is all of its state: overlapping
+// data, a passive segment, how often each part ran, a global, the size of its
+// memory, memory that it grows by, and the function in its table. Then it
+// changes all of that. more adds code to _initialize, and to the module what
+// that code needs.
 func witness(more func(*w.Module) []byte) []byte {
 	m := w.New()
 	write := m.Import("ruedo", "output_write", "ii>i")
@@ -70,14 +70,14 @@ func witness(more func(*w.Module) []byte) []byte {
 		store(atGrown, w.I32(2*65536+5000), w.Ops(0x28, 2, 0)),
 		store(atTable, w.I32(1), w.Ops(0x11), w.U32(m.Type(">i")), w.Ops(0)),
 		w.CallWith(write, atData, witnessed-atData), w.Drop(),
-		// All is changed now.
+		// Everything is changed now.
 		w.I32(0), w.I32(0xee), w.I32(3*65536), w.Ops(0xfc, 11, 0),
 		w.I64(-1), w.GlobalSet(g),
 		w.I32(0)))
 	return m.Bytes()
 }
 
-// wantWitness is the answer of a witness at its first call.
+// wantWitness is the answer of a witness to its first call.
 func wantWitness(table uint32) string {
 	b := make([]byte, witnessed)
 	copy(b[atData:], "all of the data")
@@ -92,8 +92,8 @@ func wantWitness(table uint32) string {
 	return string(b[atData:])
 }
 
-// unrestorable are things that _initialize does and that no restore of memory
-// and globals undoes.
+// unrestorable lists things that _initialize does and that restoring memory and
+// globals does not undo.
 var unrestorable = []struct {
 	name, why string
 	more      func(*w.Module) []byte
@@ -117,7 +117,8 @@ var unrestorable = []struct {
 }
 
 // TestEveryIsolationAnswersTheSame runs a guest that shows and then spoils all
-// of its state, in every isolation, with and without what cannot be restored.
+// of its state, in every isolation, with and without state that cannot be
+// restored.
 func TestEveryIsolationAnswersTheSame(t *testing.T) {
 	e := newEngine(t, cached())
 	for _, asked := range []sandbox.Isolation{sandbox.Pristine, sandbox.Fresh} {
@@ -157,9 +158,9 @@ func sameAnswers(t *testing.T, tpl *sandbox.Template, want string) {
 	wg.Wait()
 }
 
-// TestSharedStartsOnce makes shared instances of modules with and without what
-// cannot be restored: the start is for the instance, not for the call, and the
-// next call finds what the one before left.
+// TestSharedStartsOnce runs shared instances of modules with and without state
+// that cannot be restored. The start belongs to the instance, not to the call,
+// and each call finds what the previous one left.
 func TestSharedStartsOnce(t *testing.T) {
 	e := newEngine(t, cached())
 	for _, c := range append(unrestorable, unrestorable[0]) {
@@ -194,7 +195,7 @@ func TestSharedStartsOnce(t *testing.T) {
 }
 
 // TestSharedForgetsFailures ends calls of a shared instance in every way: what
-// the instance keeps of a failure must not be held against the next call.
+// the instance remembers of a failure must not affect the next call.
 func TestSharedForgetsFailures(t *testing.T) {
 	m := w.New()
 	read := m.Import("ruedo", "input_read", "ii>i")
@@ -220,19 +221,19 @@ func TestSharedForgetsFailures(t *testing.T) {
 		}
 	}
 	status("1")
-	if err := call(1); err != nil { // it asks for too much, and does without
+	if err := call(1); err != nil { // it asks for too much, and works without
 		t.Fatal(err)
 	}
-	status("3") // and not GUEST_MEMORY
+	status("3") // rather than GUEST_MEMORY
 	refused(t, call(2), fault.GuestTrap)
-	status("1") // another instance
+	status("1") // a new instance
 	refused(t, call(3), fault.GuestTimeout)
 	status("1")
 	status("2")
 }
 
-// TestSizesOfMemory takes memories of no size, as large as the limit, and ones
-// that grow to it at the start.
+// TestSizesOfMemory covers empty memories, memories as large as the limit, and
+// ones that grow to it at the start.
 func TestSizesOfMemory(t *testing.T) {
 	const limit = 8
 	e := newEngine(t, cached())
@@ -280,9 +281,9 @@ func TestSizesOfMemory(t *testing.T) {
 	}
 }
 
-// TestDataStaysOut loads modules whose data the host cannot copy by itself, and
-// that the compiler refuses for it. They would not be restored, or the data would
-// be copied over the snapshot again.
+// TestDataStaysOut loads modules whose data the host cannot copy on its own,
+// and that the compiler refuses for that reason. Otherwise they would not be
+// restored, or the data would be copied over the snapshot again.
 func TestDataStaysOut(t *testing.T) {
 	e := newEngine(t, cached())
 	for _, c := range []struct {
@@ -301,7 +302,7 @@ func TestDataStaysOut(t *testing.T) {
 			m.DataRaw(w.Cat([]byte{0}, c.offset, w.Ops(0x0b), w.Sized([]byte("x"))))
 			_, err := e.Load(t.Context(), sandbox.Spec{Wasm: m.Bytes()})
 			refused(t, err, fault.CompileFailed)
-			// Should the compiler take it one day.
+			// In case the compiler accepts it one day.
 			if r, err := instrument.Rewrite(m.Bytes(), instrument.Options{}); err == nil && (r.Restorable || len(r.Segments) > 0) {
 				t.Errorf("got %+v", r)
 			}
@@ -310,7 +311,7 @@ func TestDataStaysOut(t *testing.T) {
 }
 
 // TestComputedData has data at an offset that the host does not compute, which
-// the start changes. Each instance gets the data anew and starts by itself.
+// the start changes. Each instance gets the data again and starts on its own.
 func TestComputedData(t *testing.T) {
 	m := w.New()
 	m.Memory(1, -1)
@@ -334,8 +335,8 @@ func TestComputedData(t *testing.T) {
 	}
 }
 
-// TestCheckIdleFindsResidue shows that what the tests of restored memory rest on
-// notices a single byte.
+// TestCheckIdleFindsResidue shows that the check behind the tests of restored
+// memory notices a single byte.
 func TestCheckIdleFindsResidue(t *testing.T) {
 	for _, c := range []struct{ soil, want string }{
 		{"memory", "byte 65536 is 0x1"}, {"global", "is 0x2b"}, {"grown", "the memory has 196608 bytes"}, {"", ""},

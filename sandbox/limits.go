@@ -24,16 +24,18 @@ type Limits struct {
 
 const (
 	page = 65536
-	// maxMemory leaves a page: growing by it is how a memory is made small again.
+	// maxMemory leaves one page: growing by it is how a memory is made small
+	// again.
 	maxMemory = 65534 * page
 )
 
-// maxTable is how many elements a table may grow to, unless it starts with
+// maxTable is how many elements a table can grow to, unless it starts with
 // more. They are not part of the guest's memory.
 const maxTable = 100_000
 
-// maxHostCalls is how many host functions a call can use, except for clocks and the
-// like, which cost next to nothing. It takes some seconds of doing nothing else.
+// maxHostCalls is how many host functions a call can use, except for clocks and
+// similar ones, which cost almost nothing. Reaching it takes some seconds of
+// nothing else.
 const maxHostCalls = 20_000_000
 
 // WithDefaults returns l with defaults for what is not set, and Memory in whole pages.

@@ -15,7 +15,7 @@ import (
 	"github.com/ruedo-dev/ruedo/sandbox"
 )
 
-// burners are guests that never come back, each in another way.
+// burners are guests that never return, each in another way.
 func burners() map[string][]byte {
 	get := func(n byte) []byte { return w.Ops(0x20, n) }
 	grow := w.Cat(w.I32(900), w.Ops(0x40, 0), w.Drop())
@@ -28,7 +28,7 @@ func burners() map[string][]byte {
 		get(0), w.I32(1), w.Ops(0x6b), w.Call(0), get(0), w.I32(2), w.Ops(0x6b), w.Call(0), w.Ops(0x6a))
 	fib.AsFunction(fib.Func(">i", w.I32(100), w.Call(0)))
 
-	// The same, by way of a table.
+	// The same, through a table.
 	table := w.New()
 	table.Memory(1, -1)
 	table.Table(1)
@@ -69,8 +69,8 @@ func burners() map[string][]byte {
 	}
 }
 
-// calm tries up to three times whether something is quick enough, because the
-// machine may have other things to do.
+// calm tries up to three times whether something is fast enough, because the
+// machine can be busy with other things.
 func calm(t *testing.T, try func() (worst time.Duration), most time.Duration) {
 	t.Helper()
 	var got []time.Duration
@@ -84,14 +84,14 @@ func calm(t *testing.T, try func() (worst time.Duration), most time.Duration) {
 	t.Errorf("it took %v too long, the most is %s", got, most)
 }
 
-// TestStoppedInTime runs four of each burner side by side until their deadline.
+// TestStoppedInTime runs four of each burner in parallel until their deadline.
 func TestStoppedInTime(t *testing.T) {
 	e := newEngine(t, cached())
 	const limit = 100 * time.Millisecond
 	for name, wasm := range burners() {
 		t.Run(name, func(t *testing.T) {
 			tpl := loadIn(t, e, sandbox.Spec{Wasm: wasm, Limits: sandbox.Limits{Timeout: limit, CPU: time.Minute, Memory: 64 << 20}})
-			// 50 ms is what it is built for.
+			// The design allows 50 ms.
 			calm(t, func() time.Duration {
 				late := stopFour(t, tpl, limit)
 				t.Logf("late by %s to %s", late[0], late[len(late)-1])
@@ -104,7 +104,7 @@ func TestStoppedInTime(t *testing.T) {
 	}
 }
 
-// stopFour gives how late four calls side by side ended, sorted.
+// stopFour returns how late four parallel calls ended, sorted.
 func stopFour(t *testing.T, tpl *sandbox.Template, limit time.Duration) (late []time.Duration) {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
@@ -124,7 +124,8 @@ func stopFour(t *testing.T, tpl *sandbox.Template, limit time.Duration) (late []
 	return late
 }
 
-// TestTailCalls loops without a loop, and without a stack that could overflow.
+// TestTailCalls repeats forever without a loop, and without a stack that could
+// overflow.
 func TestTailCalls(t *testing.T) {
 	m := w.New()
 	m.Memory(1, -1)
@@ -154,8 +155,8 @@ func counter() []byte {
 	return m.Bytes()
 }
 
-// TestFuel is the same for the same work, whatever came before, in whatever
-// slices it was given, and its limit is exact.
+// TestFuel checks that the same work takes the same fuel, whatever preceded it
+// and in whatever slices the fuel was given, and that its limit is exact.
 func TestFuel(t *testing.T) {
 	e := newEngine(t, cached())
 	spec := sandbox.Spec{Wasm: counter()}
@@ -210,8 +211,8 @@ func TestFuel(t *testing.T) {
 	t.Logf("30,000 rounds cost %d", last)
 }
 
-// TestFuelBehindTheLastTest is for guests that are over their limit by what they
-// did before they returned, exited or trapped.
+// TestFuelBehindTheLastTest has guests that exceed their limit by what they did
+// before they returned, exited or trapped.
 func TestFuelBehindTheLastTest(t *testing.T) {
 	e := newEngine(t, cached())
 	work := slices.Repeat(w.Cat(w.I32(1), w.Drop()), 100)
@@ -238,7 +239,7 @@ func TestFuelBehindTheLastTest(t *testing.T) {
 	}
 }
 
-// TestCPU does not count what a guest sleeps, and all that it computes.
+// TestCPU checks that sleep is not counted, and computing is.
 func TestCPU(t *testing.T) {
 	e := newEngine(t, cached())
 	limits := sandbox.Limits{CPU: 50 * time.Millisecond, Timeout: 30 * time.Second}
@@ -266,7 +267,7 @@ func TestCPU(t *testing.T) {
 }
 
 // TestNeighbours calls a trivial guest and the garbage collector while four
-// others burn: nobody waits until they are done.
+// others burn: neither waits until they are done.
 func TestNeighbours(t *testing.T) {
 	e := newEngine(t, cached())
 	const window = 500 * time.Millisecond

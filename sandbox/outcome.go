@@ -17,14 +17,14 @@ import (
 // stackOverflow is the kind of a trap whose guest needed more than stack.Max.
 const stackOverflow = "stack overflow"
 
-// classify returns why a call failed, from the runtime's error and from what the
-// host functions saw; nil if it succeeded.
+// classify returns why a call failed, from the runtime's error and from what
+// the host functions recorded; nil if it succeeded.
 func (t *Template) classify(i *instance, status uint32, err error, took time.Duration) *fault.Error {
 	c := i.call
 	exit, exited := errors.AsType[*sys.ExitError](err)
 	panicked, _ := errors.AsType[*panicError](err)
 	if exited {
-		// The runtime's error is a context's error for some codes.
+		// For some codes, the runtime's error is a context's error.
 		err = fmt.Errorf("it exited with code %d", exit.ExitCode())
 	}
 	switch {
@@ -147,7 +147,7 @@ func (t *Template) exited(i *instance, code uint32, err error) *fault.Error {
 func (t *Template) trapped(i *instance, err error) *fault.Error {
 	text := err.Error()
 	kind, trace, _ := strings.Cut(text, "\nwasm stack trace:")
-	// What follows are names that the guest chose.
+	// The rest are names that the guest chose.
 	if strings.HasSuffix(kind, "(recovered by wazero)") {
 		t.engine.log.Error("a host function panicked", "in", i.in, "error", text)
 		return fault.Wrap(errors.New(hostcall.Clean(text, 200)), fault.Internal, "the service met a fault of its host in %s", i.in)
@@ -182,7 +182,7 @@ func stackOver(i *instance, err error) *fault.Error {
 		With("kind", stackOverflow, "in", i.in, "limit", stack.Max)
 }
 
-// noMemory is the error of a call that the host had no memory for.
+// noMemory is the error of a call for which the host had no memory.
 func (t *Template) noMemory(err error) *fault.Error {
 	return fault.Wrap(err, fault.Internal, "the host has no memory left for a service that may use %d bytes", t.limits.Memory)
 }

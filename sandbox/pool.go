@@ -2,13 +2,13 @@ package sandbox
 
 import "sync"
 
-// pool holds idle instances. The one that was used last is used next: its pages are
-// in the caches, and the others can be seen to be too many.
+// pool holds idle instances. It reuses the most recently used one first: its
+// pages are in the caches, and surplus instances become apparent.
 type pool struct {
 	mu    sync.Mutex
 	idle  []*instance
 	limit int
-	// spare is how many were idle all the time since the last sweep.
+	// spare is how many instances were idle all the time since the last sweep.
 	spare  int
 	closed bool
 }
@@ -28,7 +28,8 @@ func (p *pool) get() *instance {
 	return i
 }
 
-// put reports whether there was room; the instance is still the caller's if not.
+// put reports whether there was room; if not, the instance still belongs to the
+// caller.
 func (p *pool) put(i *instance) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

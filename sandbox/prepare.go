@@ -12,7 +12,7 @@ import (
 )
 
 // warmCalls is how often the example is called before the snapshot: caches that
-// a guest fills with its first calls become part of it.
+// a guest fills in its first calls become part of the snapshot.
 const warmCalls = 3
 
 // rewrite instruments a module for its limits.
@@ -20,8 +20,8 @@ func rewrite(wasm []byte, l Limits) (*instrument.Result, error) {
 	return instrument.Rewrite(wasm, instrument.Options{
 		Meter:          true,
 		MemoryMaxPages: uint32(l.Memory / page),
-		// The memory itself refuses what is over the limit, and records it; growing
-		// by a page beyond is also how it shrinks again.
+		// The memory itself refuses sizes above the limit, and records them; growing
+		// by a page beyond it is also how it shrinks again.
 		MemorySlackPages: pristine.Largest / page,
 		TableMax:         maxTable,
 	})
@@ -39,8 +39,8 @@ func (t *Template) prepare(ctx context.Context, example []byte) *fault.Error {
 	}
 	defer i.close()
 	if len(t.rewritten.Reasons) > 0 {
-		// What the start does to tables or segments is not in a snapshot: every
-		// instance starts on its own.
+		// The snapshot does not contain what the start does to tables or segments:
+		// every instance starts on its own.
 		if failure := t.snapshot(i); failure != nil {
 			return failure
 		}
@@ -63,8 +63,8 @@ func (t *Template) prepare(ctx context.Context, example []byte) *fault.Error {
 	return t.rehearse(ctx, example)
 }
 
-// prepareCommand takes the snapshot of a program: its data. It starts with each
-// call.
+// prepareCommand takes the snapshot of a program: its data. The program starts
+// with each call.
 func (t *Template) prepareCommand(ctx context.Context, example []byte) *fault.Error {
 	began := time.Now()
 	i, failure := t.model(ctx)
@@ -79,12 +79,12 @@ func (t *Template) prepareCommand(ctx context.Context, example []byte) *fault.Er
 	return t.rehearse(ctx, example)
 }
 
-// maxMemory returns how large the guest's memory can become: its limit, or its own
-// maximum.
+// maxMemory returns how large the guest's memory can become: its limit, or its
+// own maximum.
 func (t *Template) maxMemory() uint64 { return uint64(t.rewritten.MemoryMaxPages) * page }
 
-// model returns the instance that the snapshot is taken of, with the module's
-// data in its memory.
+// model returns the instance from which the snapshot is taken, with the
+// module's data in its memory.
 func (t *Template) model(ctx context.Context) (*instance, *fault.Error) {
 	c := newCall(ctx, t.limits, Request{})
 	memory, err := pristine.NewTemplateMemory(t.maxMemory())
@@ -125,7 +125,8 @@ func (t *Template) warm(ctx context.Context, i *instance, example []byte) *fault
 		}
 		failure = c.said(doing("the example input fails: ", failure))
 		if failure.Reason == fault.GuestError {
-			// The guest answered, if with an error: that may be different next time.
+			// The guest answered, even if with an error; the next answer can be
+			// different.
 			t.report.Example = failure
 			return nil
 		}
@@ -135,7 +136,8 @@ func (t *Template) warm(ctx context.Context, i *instance, example []byte) *fault
 }
 
 // rehearse calls the example like any call, twice: if instances are reused, the
-// second call gets the one that the first left. Shared instances would remember it.
+// second call gets the one that the first left. It is not used for shared
+// instances, which would remember it.
 func (t *Template) rehearse(ctx context.Context, example []byte) *fault.Error {
 	if example == nil || t.report.Isolation == Shared {
 		return nil
@@ -174,11 +176,12 @@ func (t *Template) keepGlobals(i *instance) {
 	}
 }
 
-// maxSaid bounds how much of its log goes with a module that cannot start.
+// maxSaid bounds how much of its logs is reported for a module that cannot
+// start.
 const maxSaid = 2 << 10
 
-// startFailure returns why the model could not be started. It finishes the model's
-// call.
+// startFailure returns why the model could not be started. It finishes the
+// model's call.
 func (t *Template) startFailure(i *instance, status uint32, err error, what string) *fault.Error {
 	i.call.Finish()
 	failure := t.classify(i, status, err, time.Since(i.call.began))
@@ -204,10 +207,10 @@ func lastLines(text []byte, limit int) string {
 			text = text[n:]
 		}
 	}
-	return strings.ToValidUTF8(string(text), "") // a character may be cut
+	return strings.ToValidUTF8(string(text), "") // a character can be cut
 }
 
-// doing puts what was being done in front of the message.
+// doing prefixes the message with what was being done.
 func doing(what string, e *fault.Error) *fault.Error {
 	e.Message = what + e.Message
 	return e

@@ -2,5 +2,5 @@
 
 package sandbox_test
 
-// The race detector keeps memory of its own for all that was ever used.
+// The race detector keeps memory of its own for all memory that was ever used.
 const racing = true

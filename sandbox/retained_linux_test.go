@@ -11,9 +11,9 @@ import (
 	"github.com/ruedo-dev/ruedo/sandbox"
 )
 
-// TestRetainedMemoryIsBounded has instances of several templates write 256 KiB each
-// and wait: together they retain no more than they may, and nothing once all is
-// closed.
+// TestRetainedMemoryIsBounded has instances of several templates write 256 KiB
+// each and wait. Together they retain no more than allowed, and nothing once
+// all are closed.
 func TestRetainedMemoryIsBounded(t *testing.T) {
 	const written, limit = 256 << 10, 1 << 20
 	engine := newEngine(t, sandbox.Config{MaxIdle: 4, MaxRetainedBytes: limit})

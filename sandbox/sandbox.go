@@ -7,8 +7,8 @@
 //	template, err := engine.Load(ctx, sandbox.Spec{Wasm: wasm})
 //	result, err := template.Call(ctx, sandbox.Request{Input: []byte(`{}`)})
 //
-// It is a library that knows nothing of the rest of the house: bytes and limits
-// go in, bytes and an [*fault.Error] with a stable reason come out.
+// It is a library that knows nothing about the rest of Ruedo: bytes and limits
+// go in, bytes or a [*fault.Error] with a stable reason come out.
 //
 // # Promises
 //

@@ -6,24 +6,24 @@ import (
 	"time"
 )
 
-// Budget is what one call may use, and what ended it if it used more.
+// Budget is what one call can use, and the reason why it was stopped.
 type Budget struct {
 	// Context is the caller's: the call ends with it.
 	Context context.Context
-	// Deadline of the call by its own limit of time.
+	// Deadline is when the call's own time limit ends.
 	Deadline time.Time
-	// CPU is the limit of processor time.
+	// CPU is the limit on processor time.
 	CPU time.Duration
-	// Fuel is the limit of fuel; 0 means no limit.
+	// Fuel is the limit on fuel; 0 means no limit.
 	Fuel uint64
-	// HostCalls is the limit of calls of host functions.
+	// HostCalls is the limit on calls of host functions.
 	HostCalls int
 
 	// Stopped is why the host stopped the call; Running if it did not.
 	Stopped Stop
 
 	hostCalls int
-	steps     int // since the last look at the clock
+	steps     int // since the clock was last read
 }
 
 // Stop is why the host stopped a call.
@@ -68,13 +68,13 @@ func (b *Budget) checkTime(now time.Time) {
 	}
 }
 
-// stepsPerLook is after how many steps a host function looks at the clock, which
-// costs more than most of them; a guest that computes between them meets it in
-// refuel.
+// stepsPerLook is the number of steps after which a host function reads the
+// clock, which costs more than most steps. A guest that computes in between is
+// checked in refuel.
 const stepsPerLook = 64
 
-// step counts one step more than the bytes take, at a KiB a step. It ends the call
-// if its time is over.
+// step counts one step plus one for each KiB of bytes. It ends the call if its
+// time is over.
 func (b *Budget) step(bytes int) {
 	if b.steps += 1 + bytes>>10; b.steps >= stepsPerLook {
 		b.steps = 0

@@ -1,4 +1,5 @@
-// Package fuel bounds what a call may use and shares the processors among guests.
+// Package fuel bounds what a call can use and shares the processors among
+// guests.
 //
 // Each instance has a [Meter], and each call a [Budget]:
 //
@@ -49,8 +50,9 @@ func Instantiate(ctx context.Context, r wazero.Runtime) error {
 
 type meterKey struct{}
 
-// meterContext carries a meter to the function that refuels it. It is a type of its
-// own because looking a value up takes less time than in a context.WithValue.
+// meterContext carries a meter to the function that refuels it. It is a type of
+// its own because looking up a value in it is faster than in a
+// context.WithValue.
 type meterContext struct {
 	context.Context
 	meter *Meter

@@ -15,8 +15,8 @@ func (m *Meter) HostCall() {
 	b.step(0)
 }
 
-// Step is to be called for whatever a host function repeats, with the bytes that it
-// is about to move. It ends the call if its time is over.
+// Step must be called for whatever a host function repeats, with the number of
+// bytes that it is about to move. It ends the call if its time is over.
 func (m *Meter) Step(bytes int) { m.budget.step(bytes) }
 
 // Yield lets others run.
@@ -26,8 +26,8 @@ func (m *Meter) Yield() {
 	m.enter()
 }
 
-// Sleep ends the call if that ends first. It holds neither the thread nor a slot
-// meanwhile.
+// Sleep sleeps, and ends the call if that ends first. Meanwhile it holds
+// neither the thread nor a slot.
 func (m *Meter) Sleep(d time.Duration) {
 	if d <= 0 {
 		return

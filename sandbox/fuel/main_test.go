@@ -37,7 +37,7 @@ func loadIn(t *testing.T, e *sandbox.Engine, spec sandbox.Spec) *sandbox.Templat
 	return tpl
 }
 
-// function returns a module whose ruedo_call is the code.
+// function returns a module with code as its ruedo_call.
 func function(code ...[]byte) []byte {
 	m := w.New()
 	m.Memory(1, -1)

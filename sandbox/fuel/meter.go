@@ -15,13 +15,13 @@ const (
 	maxSlice = 500_000
 	// sliceTime is what a slice should take.
 	sliceTime = 100 * time.Microsecond
-	// napEvery is after how much processor time a guest really sleeps, so that
-	// the scheduler's other processors get to steal what waits behind it; yielding
-	// alone lets a neighbour wait for 10 ms.
+	// napEvery is the processor time after which a guest sleeps for real, so that
+	// the scheduler's other processors can steal the work queued behind it. With
+	// yielding alone, a neighbour would wait for 10 ms.
 	napEvery = time.Millisecond
-	// napSaturated is the same if guests use all processors: then the nap is
-	// also when the system lets other processes run, and each of their wakeups on
-	// a call's way waits for one.
+	// napSaturated is the same if guests use all processors. Then the nap is also
+	// when the system lets other processes run, and a call waits for each of their
+	// wakeups on its way.
 	napSaturated = napEvery / 4
 	nap          = 10 * time.Microsecond
 )
@@ -30,7 +30,8 @@ const (
 // share one and learn from each other. The zero value is ready to use.
 type Slice struct{ size atomic.Int64 }
 
-// next aims at sliceTime by what the last slice took.
+// next adjusts the slice toward sliceTime, from the time that the last one
+// took.
 func (s *Slice) next(took time.Duration) int64 {
 	size := s.size.Load()
 	switch {
@@ -45,11 +46,11 @@ func (s *Slice) next(took time.Duration) int64 {
 	return size
 }
 
-// Window is told when a guest runs on the thread of its caller. A pristine.Memory
-// is one.
+// Window is notified when a guest runs on the thread of its caller. A
+// pristine.Memory is one.
 type Window interface {
 	Begin()
-	// End reports whether pages came into memory since Begin.
+	// End reports whether pages were brought into memory since Begin.
 	End() bool
 }
 
@@ -58,14 +59,15 @@ type Config struct {
 	Slots  *CPUSlots
 	Slice  *Slice
 	Window Window
-	// StackOverflow reports whether the guest uses more native stack than it may;
+	// StackOverflow reports whether the guest uses more native stack than allowed;
 	// the meter asks whenever a slice is used up.
 	StackOverflow func() bool
 }
 
-// Meter counts what a guest does and lets it go on, slice by slice. Running out of
-// a slice is the only point at which a guest that computes can be stopped, and the
-// only one at which Go's scheduler and garbage collector get hold of its thread.
+// Meter counts what a guest does and lets it continue, slice by slice. The end
+// of a slice is the only point at which a guest that computes can be stopped,
+// and the only one at which Go's scheduler and garbage collector can take over
+// its thread.
 type Meter struct {
 	slots         *CPUSlots
 	slice         *Slice
@@ -74,15 +76,15 @@ type Meter struct {
 	fuel          api.MutableGlobal // nil until Attach
 	budget        *Budget           // of the call in flight
 
-	given  int64         // what the guest was given last
-	used   uint64        // slices that are gone
+	given  int64         // what the guest was last given
+	used   uint64        // fuel of the slices that are used up
 	billed time.Duration // the call's processor time when it got the slice
 	awake  time.Duration // since the instance last slept, over all its calls
 
 	inside  bool // between enter and leave
-	long    bool // the function that runs counts among the guests of the slots
+	long    bool // the running function counts among the guests of the slots
 	slot    bool // it has one
-	touched bool // pages came into memory since the function began
+	touched bool // pages were brought into memory since the function began
 	cpu     time.Duration
 	since   time.Duration // the thread's clock at enter
 }
@@ -117,15 +119,15 @@ func (m *Meter) Fuel() uint64 {
 	return m.used + uint64(max(m.given-int64(m.fuel.Get()), 0))
 }
 
-// Enter begins one function of the guest: until Exit, the goroutine stays on its
-// thread, whose page faults and processor time are the guest's.
+// Enter begins one function of the guest: until Exit, the goroutine stays on
+// its thread, whose page faults and processor time are attributed to the guest.
 func (m *Meter) Enter() {
 	m.touched = false
 	m.enter()
 }
 
-// Exit ends what Enter began, however the function ended. It reports whether pages
-// came into memory meanwhile.
+// Exit ends what Enter began, however the function ended. It reports whether
+// pages were brought into memory meanwhile.
 func (m *Meter) Exit() (touched bool) {
 	m.leave()
 	if m.long {
@@ -136,8 +138,8 @@ func (m *Meter) Exit() (touched bool) {
 	return m.touched
 }
 
-// Settle stops a call that went over its limit of fuel with what it did since its
-// last slice. The guest has returned with err; Settle returns the call's error.
+// Settle stops a call that exceeded its fuel limit with the work since its last
+// slice. The guest has returned with err; Settle returns the call's error.
 func (m *Meter) Settle(err error) error {
 	if m.overspent() && m.budget.Stopped == Running {
 		m.budget.Stopped = StopFuel
@@ -183,14 +185,14 @@ func (m *Meter) give(size int64) {
 	m.fuel.Set(uint64(size))
 }
 
-// overspent reports whether the call did more than it may. The last slice ends at
-// the limit, so the guest asks at its first test behind it.
+// overspent reports whether the call did more than allowed. The last slice ends
+// at the limit, so the guest asks at its first test after the limit.
 func (m *Meter) overspent() bool {
 	limit := m.budget.Fuel
 	return limit > 0 && m.Fuel() > limit
 }
 
-// refuel ends the call if it is over one of its limits, lets others run, and
+// refuel ends the call if it exceeds one of its limits, lets others run, and
 // gives the guest its next slice.
 func (m *Meter) refuel() {
 	b := m.budget
@@ -198,7 +200,7 @@ func (m *Meter) refuel() {
 		m.long = true
 		m.slots.guests.Add(1)
 	}
-	m.used, m.given = m.Fuel(), 0 // all that was given is in used
+	m.used, m.given = m.Fuel(), 0 // used now includes all that was given
 	m.fuel.Set(0)
 	m.leave()
 	b.checkTime(time.Now())
@@ -221,7 +223,7 @@ func (m *Meter) refuel() {
 	if m.awake += took; m.awake >= every {
 		m.awake = 0
 		time.Sleep(nap)
-		m.release() // not before: the next guest would be found in place of the network
+		m.release() // not earlier: the scheduler would find the next guest instead of the network
 	} else if saturated {
 		runtime.Gosched()
 	}

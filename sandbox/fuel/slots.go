@@ -25,12 +25,12 @@ func NewCPUSlots() *CPUSlots {
 	return &CPUSlots{slots: make(chan struct{}, runtime.GOMAXPROCS(0))}
 }
 
-// saturated reports whether guests use all processors, so that others wait behind
-// them. Otherwise a free processor runs what else there is to run, and yielding
-// would only make it spin in search of more: half of a processor.
+// saturated reports whether guests use all processors, so that others queue
+// behind them. Otherwise a free processor runs everything else, and yielding
+// would only make it spin in search of work, which costs half a processor.
 func (s *CPUSlots) saturated() bool { return int(s.guests.Load()) >= cap(s.slots) }
 
-// acquire waits for a slot, and ends the call if that ends first.
+// acquire waits for a slot. It ends the call if that ends first.
 func (m *Meter) acquire() {
 	if m.slot {
 		return

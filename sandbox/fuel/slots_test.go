@@ -14,7 +14,7 @@ import (
 	"github.com/ruedo-dev/ruedo/sandbox/fuel"
 )
 
-// slotsOf makes an engine whose slots the test can see.
+// slotsOf returns an engine whose slots the test can see.
 func slotsOf(t *testing.T) (*sandbox.Engine, *fuel.CPUSlots) {
 	slots := fuel.NewCPUSlots()
 	t.Cleanup(func() {
@@ -25,8 +25,8 @@ func slotsOf(t *testing.T) (*sandbox.Engine, *fuel.CPUSlots) {
 	return newEngine(t, sandbox.Config{CPUSlots: slots}), slots
 }
 
-// TestGuestsTakeTurns has many more guests loop than there are processors: all of
-// them use up their processor time, so none was kept from its turn.
+// TestGuestsTakeTurns runs many more looping guests than there are processors.
+// All of them use up their processor time, so each one got its turns.
 func TestGuestsTakeTurns(t *testing.T) {
 	engine, _ := slotsOf(t)
 	tpl := loadIn(t, engine, sandbox.Spec{
@@ -44,7 +44,7 @@ func TestGuestsTakeTurns(t *testing.T) {
 	wg.Wait()
 }
 
-// TestWaitingForATurnEndsWithTheCall has others take all slots for ever.
+// TestWaitingForATurnEndsWithTheCall has others hold all slots forever.
 func TestWaitingForATurnEndsWithTheCall(t *testing.T) {
 	engine, slots := slotsOf(t)
 	loop := function(w.Forever())
@@ -83,7 +83,7 @@ func TestSleepersHoldNoTurn(t *testing.T) {
 	m := w.New()
 	f := m.Import("wasi_snapshot_preview1", "poll_oneoff", "iiii>i")
 	m.Memory(1, -1)
-	hour := make([]byte, 48) // by the monotonic clock
+	hour := make([]byte, 48) // on the monotonic clock
 	hour[16] = 1
 	hour[30] = 0x10 // 2^52 ns or so
 	m.Data(0, hour)

@@ -8,13 +8,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// threadCPU returns the processor time of the calling thread. Only the difference
-// between two calls on a goroutine that is locked to its thread means something.
-// (getrusage, which is asked for the page faults anyway, knows it only as of the
-// scheduler's last tick, some milliseconds ago.)
+// threadCPU returns the processor time of the calling thread. Only the
+// difference between two calls on a goroutine that is locked to its thread is
+// meaningful. (getrusage, which is called for the page faults anyway, knows it
+// only as of the scheduler's last tick, some milliseconds ago.)
 func threadCPU() time.Duration {
 	var ts unix.Timespec
-	// It never blocks, so the scheduler need not know.
+	// It never blocks, so the scheduler need not be told.
 	_, _, errno := unix.RawSyscall(unix.SYS_CLOCK_GETTIME, unix.CLOCK_THREAD_CPUTIME_ID, uintptr(unsafe.Pointer(&ts)), 0)
 	if errno != 0 {
 		return 0

@@ -5,17 +5,17 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-// Request is what goes into a call.
+// Request is the input of a call.
 type Request struct {
 	// ID and ContentType can be read by the guest; they may be empty.
 	ID, ContentType string
-	// Input is not changed and not kept after the call.
+	// Input is neither changed nor retained after the call.
 	Input []byte
-	// MaxOutput and MaxLogs are the limits of what comes out, in bytes.
+	// MaxOutput and MaxLogs bound the output and the logs, in bytes.
 	MaxOutput, MaxLogs int64
 }
 
-// Call is what goes into one call, by Init, and what has come out of it so far.
+// Call is the input of one call, set by Init, and its results so far.
 type Call struct {
 	// Output so far.
 	Output []byte
@@ -24,27 +24,27 @@ type Call struct {
 	// Excess is the size of an output that was refused because it was over the limit,
 	// or 0.
 	Excess int64
-	// Failure is what the guest said about its failure, or nil.
+	// Failure is the guest's description of its failure, or nil.
 	Failure *Failure
 
-	input       []byte // what is not read yet, of size bytes
+	input       []byte // not read yet; size is that of the whole input
 	size        int
 	maxOutput   int64
-	head        []byte // what is not read yet
+	head        []byte // not read yet
 	headWritten bool
 	outputBegun bool
 	logs        logs
 	out, err    stream
 }
 
-// Failure is what a guest said about its failure.
+// Failure is a guest's description of its failure.
 type Failure struct {
 	Code    fault.Code
 	Message string
 }
 
-// Init prepares a zero Call. It fills the call in place, as a copy would cost each
-// call some percent.
+// Init prepares a zero Call. It fills the call in place, because a copy would
+// cost each call some percent.
 func (c *Call) Init(req *Request) {
 	c.input, c.size, c.maxOutput, c.logs.limit = req.Input, len(req.Input), req.MaxOutput, req.MaxLogs
 	if req.ID != "" {
@@ -55,7 +55,7 @@ func (c *Call) Init(req *Request) {
 	}
 }
 
-// Finish ends what the guest has said, after it returned.
+// Finish completes the logs after the guest has returned.
 func (c *Call) Finish() {
 	c.out.flush(&c.logs)
 	c.err.flush(&c.logs)
@@ -66,14 +66,14 @@ func (c *Call) Finish() {
 func (c *Call) InputSize() int { return c.size }
 
 // Logs returns whole lines, after Finish: what the guest logged and printed, in
-// order, as far as the limit allows.
+// order, up to the limit.
 func (c *Call) Logs() []byte { return c.logs.text }
 
 // LogsDropped returns how many bytes of the logs were dropped.
 func (c *Call) LogsDropped() int64 { return c.logs.dropped }
 
 // write appends to the output. It returns false, once, if that is too much; a
-// guest that goes on writing is stopped.
+// guest that continues to write is stopped.
 func (c *Call) write(p []byte) bool {
 	c.outputBegun = true
 	if c.Excess > 0 {

@@ -15,7 +15,7 @@ import (
 const (
 	// maxHead bounds a response head.
 	maxHead = 64 << 10
-	// maxMessage bounds what a guest says about its own failure.
+	// maxMessage bounds a guest's message about its own failure.
 	maxMessage = 4 << 10
 )
 
@@ -45,7 +45,7 @@ func instantiateContract(ctx context.Context, r wazero.Runtime) error {
 	return err
 }
 
-// i32 arguments arrive with anything in their upper half.
+// i32 arguments arrive with undefined upper halves.
 func arg(stack []uint64, i int) uint32 { return uint32(stack[i]) }
 
 func result(stack []uint64, v int32) { stack[0] = uint64(uint32(v)) }
@@ -129,8 +129,8 @@ func token(s string) bool {
 	return true
 }
 
-// fail records the first thing that the guest says about its failure. The guest
-// goes on, to clean up; the call has failed whatever it returns.
+// fail records the guest's first description of its failure. The guest
+// continues, to clean up; the call has failed whatever the guest returns.
 func fail(c *Call, mem api.Memory, stack []uint64) {
 	code, ptr, size := fault.Code(arg(stack, 0)), arg(stack, 1), arg(stack, 2)
 	if c.Failure != nil {
@@ -145,8 +145,8 @@ func fail(c *Call, mem api.Memory, stack []uint64) {
 	}
 }
 
-// logLine says so in the logs if a message lies outside of the guest's memory, and
-// goes on.
+// logLine adds a line to the logs. If the message is outside the guest's
+// memory, it logs that instead and continues.
 func logLine(c *Call, mem api.Memory, stack []uint64) {
 	level := slog.Level(int32(arg(stack, 0)))
 	p, ok := mem.Read(arg(stack, 1), arg(stack, 2))

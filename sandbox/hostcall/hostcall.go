@@ -1,8 +1,8 @@
-// Package hostcall is all that a guest can call: the functions of the guest
-// contract and WASI preview 1.
+// Package hostcall implements everything that a guest can call: the functions
+// of the guest contract and WASI preview 1.
 //
-// A [Host] serves all guests of a runtime, a [Guest] is one instance, and a [Call]
-// is what goes in and comes out of one call of it:
+// A [Host] serves all guests of a runtime, a [Guest] is one instance, and a
+// [Call] holds the input and the results of one call of it:
 //
 //	host := hostcall.NewHost()
 //	err := host.Instantiate(ctx, runtime)
@@ -16,8 +16,8 @@
 //
 //   - A guest has no files, no network, and only the environment and arguments
 //     that it was given. Its clocks are as coarse as [Tick], its randomness is real.
-//   - What a guest says (logs, messages) is bounded and comes out as valid UTF-8
-//     without control characters, except newline and tab.
+//   - What a guest writes (logs, messages) is bounded, and is returned as valid
+//     UTF-8 without control characters, except newline and tab.
 //   - A function returns an error to the guest, or ends the call by a panic that the
 //     runtime returns as the call's error. Whatever a function repeats or waits for
 //     ends with the call; the [Meter] sees to it.
@@ -34,17 +34,17 @@ import (
 	"github.com/tetratelabs/wazero"
 )
 
-// errFlooded is what a host function panics with to end a call whose output is over
-// its limit.
+// errFlooded is what a host function panics with to end a call whose output
+// exceeds its limit.
 var errFlooded = errors.New("the output is over its limit")
 
-// Meter bounds what host functions do for a call. Each method ends the call, by a
-// panic, if it is over one of its limits.
+// Meter bounds what host functions do for a call. Each method ends the call, by
+// a panic, if it exceeds one of its limits.
 type Meter interface {
 	// HostCall counts one call of a host function.
 	HostCall()
-	// Step counts something that a host function repeats, and the bytes that it
-	// is about to move.
+	// Step counts something that a host function repeats, and the bytes that it is
+	// about to move.
 	Step(bytes int)
 	// Sleep waits. Others run meanwhile.
 	Sleep(d time.Duration)
@@ -52,7 +52,8 @@ type Meter interface {
 	Yield()
 }
 
-// Host is what the guests of a runtime share: their host functions and their clocks.
+// Host is what the guests of a runtime share: their host functions and their
+// clocks.
 type Host struct {
 	born time.Time // zero of the monotonic clock
 }
@@ -60,7 +61,7 @@ type Host struct {
 // NewHost returns a host whose monotonic clock begins now.
 func NewHost() *Host { return &Host{born: time.Now()} }
 
-// Instantiate makes the host functions in a runtime.
+// Instantiate creates the host functions in a runtime.
 func (h *Host) Instantiate(ctx context.Context, r wazero.Runtime) error {
 	if err := instantiateContract(ctx, r); err != nil {
 		return err
@@ -68,7 +69,7 @@ func (h *Host) Instantiate(ctx context.Context, r wazero.Runtime) error {
 	return h.instantiateWASI(ctx, r)
 }
 
-// Guest is one instance, as host functions see it.
+// Guest is one instance, as seen by host functions.
 type Guest struct {
 	meter   Meter
 	command bool
@@ -76,7 +77,7 @@ type Guest struct {
 }
 
 // NewGuest returns a guest. A command reads its input from stdin and writes its
-// output to stdout; what another guest prints is part of its logs.
+// output to stdout. What any other guest prints becomes part of its logs.
 func NewGuest(m Meter, command bool) *Guest { return &Guest{meter: m, command: command} }
 
 // Start begins a call.
@@ -104,7 +105,7 @@ func (c *guestContext) Value(key any) any {
 // NewContext returns a context to call a guest with.
 func NewContext(ctx context.Context, g *Guest) context.Context { return &guestContext{ctx, g} }
 
-// enter returns the guest that calls a host function, and counts that.
+// enter returns the guest that calls a host function, and counts the call.
 func enter(ctx context.Context) *Guest {
 	var g *Guest
 	if c, ok := ctx.(*guestContext); ok {

@@ -8,8 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// logs gathers what a guest says into whole lines of harmless text, up to a
-// limit. After the first byte that does not fit everything is dropped, so that
+// logs collects what a guest writes as whole lines of harmless text, up to a
+// limit. Everything after the first byte that does not fit is dropped, so that
 // there are no gaps.
 type logs struct {
 	limit   int64
@@ -19,8 +19,8 @@ type logs struct {
 	open    bool // the last line is not finished
 }
 
-// add appends bytes of a guest and returns how many of the last ones are the
-// beginning of a character that is not complete. oneLine escapes newlines too.
+// add appends bytes from a guest. It returns how many of the last bytes are the
+// beginning of an incomplete character. oneLine escapes newlines, too.
 func (l *logs) add(p []byte, oneLine bool) (rest int) {
 	for len(p) > 0 {
 		if l.full {
@@ -40,7 +40,7 @@ func (l *logs) add(p []byte, oneLine bool) (rest int) {
 	return 0
 }
 
-// char appends one character, given as it is encoded.
+// char appends one encoded character.
 func (l *logs) char(c rune, raw []byte, oneLine bool) {
 	var buf [12]byte
 	out := raw
@@ -56,7 +56,7 @@ func (l *logs) char(c rune, raw []byte, oneLine bool) {
 	l.open = c != '\n' || oneLine
 }
 
-// plain reports whether a character does nothing to a terminal and cannot hide
+// plain reports whether a character has no effect on a terminal and cannot hide
 // others.
 func plain(c rune, size int) bool {
 	switch {
@@ -84,7 +84,7 @@ func escape(to []byte, c rune, raw []byte) []byte {
 	return fmt.Appendf(to, `\u%04x`, c)
 }
 
-// endLine begins a new line if the last one is not finished.
+// endLine starts a new line if the last one is not finished.
 func (l *logs) endLine() {
 	if l.open {
 		l.text = append(l.text, '\n')
@@ -112,7 +112,7 @@ func (l *logs) line(level slog.Level, msg []byte) {
 	l.endLine()
 }
 
-// broken adds bytes that are not characters.
+// broken adds bytes that are not valid characters.
 func (l *logs) broken(p []byte) {
 	for i := range p {
 		if l.full {
@@ -123,8 +123,8 @@ func (l *logs) broken(p []byte) {
 	}
 }
 
-// finish ends the last line and adds how much was dropped. The text can exceed its
-// limit by these.
+// finish ends the last line and adds how much was dropped. This can make the
+// text exceed its limit.
 func (l *logs) finish() {
 	l.endLine()
 	if l.dropped > 0 {
@@ -164,8 +164,8 @@ func (s *stream) flush(l *logs) {
 	s.cut = nil
 }
 
-// Clean returns text of a guest as one harmless line of at most limit bytes, so that
-// it cannot look like something that others say.
+// Clean returns a guest's text as one harmless line of at most limit bytes, so
+// that it cannot look like text from another source.
 func Clean(s string, limit int) string {
 	l := logs{limit: int64(limit)}
 	s = strings.TrimRight(s, "\n")

@@ -9,8 +9,8 @@ import (
 
 func newLogs(limit int64) (*logs, *stream) { return &logs{limit: limit}, &stream{} }
 
-// TestStreamInPieces writes a text in pieces of every size: what is kept does
-// not depend on where it was cut.
+// TestStreamInPieces writes a text in pieces of every size: the result does not
+// depend on where it was cut.
 func TestStreamInPieces(t *testing.T) {
 	text := "plain ñ € 🐂\nend\r\x1b[2J\u0085\u2028\U000e0001 \xff\xc3( \xe2\x82\nlast \xf0\x9f"
 	want := "plain ñ € 🐂\nend\\r\\x1b[2J\\u0085\\u2028\\U000e0001 \\xff\\xc3( \\xe2\\x82\nlast \\xf0\\x9f\n"

@@ -40,7 +40,7 @@ func (h *Host) poll(g *Guest, mem api.Memory, stack []uint64) uint32 {
 		return wasiFault
 	}
 	g.meter.Step(len(subs))
-	// The guest may have laid one over the other.
+	// The guest may have made the lists overlap.
 	subs = append([]byte(nil), subs...)
 	wait, ready := time.Duration(math.MaxInt64), false
 	due := make([]time.Duration, n) // of clocks
@@ -86,7 +86,7 @@ func (h *Host) poll(g *Guest, mem api.Memory, stack []uint64) uint32 {
 	return wasiOK
 }
 
-// remaining returns how long the clock of a subscription has still to run.
+// remaining returns the time until the clock of a subscription fires.
 func (h *Host) remaining(s []byte) (time.Duration, uint32) {
 	id, timeout := binary.LittleEndian.Uint32(s[16:]), binary.LittleEndian.Uint64(s[24:])
 	d := time.Duration(min(timeout, math.MaxInt64))

@@ -7,8 +7,8 @@ import (
 	"github.com/tetratelabs/wazero/api"
 )
 
-// maxVectors of one fd_read or fd_write, as POSIX has it: more would keep the
-// host busy beyond the end of the call.
+// maxVectors is the limit for one fd_read or fd_write, as in POSIX: more would
+// keep the host busy beyond the end of the call.
 const maxVectors = 1024
 
 // fdRead reads a command's input. The input of a function is not a stream.
@@ -28,8 +28,9 @@ func fdRead(g *Guest, mem api.Memory, stack []uint64) uint32 {
 	return count(mem, arg(stack, 3), read, errno)
 }
 
-// fdWrite appends to a command's output, or to the logs. WASI can report too much
-// output only as an error, which programs tend to ignore: the call ends instead.
+// fdWrite appends to a command's output, or to the logs. WASI can report excess
+// output only as an error, which programs tend to ignore: the call ends
+// instead.
 func fdWrite(g *Guest, mem api.Memory, stack []uint64) uint32 {
 	c, fd := g.call, arg(stack, 0)
 	if fd != 1 && fd != 2 {

@@ -20,10 +20,11 @@ import (
 // programName is the first argument of every guest.
 const programName = "service"
 
-// instantiateWASI instantiates WASI preview 1. What can take long is our own,
-// because it must end with the call: polling, reading, writing. So is what is about
-// files and sockets, which always reports that there are none: some of the runtime's
-// functions panic if they are asked for the times of a stream.
+// instantiateWASI instantiates WASI preview 1. Functions that can take long
+// (polling, reading, writing) are implemented here, because they must end with
+// the call. So are those for files and sockets, which always report that there
+// are none: some of the runtime's functions panic if they are asked for the
+// times of a stream.
 func (h *Host) instantiateWASI(ctx context.Context, r wazero.Runtime) error {
 	b := r.NewHostModuleBuilder(abi.WASIModule)
 	wasi_snapshot_preview1.NewFunctionExporter().ExportFunctions(b)
@@ -49,7 +50,7 @@ func (h *Host) instantiateWASI(ctx context.Context, r wazero.Runtime) error {
 func nothingThere(name string) uint32 {
 	switch name {
 	case "fd_close", "fd_renumber", "fd_fdstat_set_flags":
-		// The streams outlive the call in an instance that is used again.
+		// The streams outlive the call if the instance is used again.
 		return wasiNotsup
 	case "fd_allocate", "fd_filestat_set_size", "fd_filestat_set_times", "proc_raise":
 		return wasiNotsup
@@ -70,12 +71,12 @@ func valueTypes(ts []wasmbin.ValType) []api.ValueType {
 	return vs
 }
 
-// System returns what a guest sees of the world besides the host functions: clocks,
-// its arguments and its environment. No files and no sockets. Each instance needs
-// [Guest.System] of it.
+// System returns what a guest can see besides the host functions: clocks, its
+// arguments and its environment, but no files and no sockets. Each instance
+// also needs [Guest.System].
 func (h *Host) System(args []string, env map[string]string) wazero.ModuleConfig {
 	m := wazero.NewModuleConfig().
-		WithName(""). // instances of one module may exist side by side
+		WithName(""). // several instances of one module can exist at the same time
 		WithStartFunctions().
 		WithWalltime(wallClock, sys.ClockResolution(Tick)).
 		WithNanotime(h.monotonic, sys.ClockResolution(Tick)).
@@ -86,12 +87,12 @@ func (h *Host) System(args []string, env map[string]string) wazero.ModuleConfig 
 	return m
 }
 
-// Tick is how coarse the clocks of a guest are: fine enough for timeouts and
-// logs, too coarse to time the caches of the machine.
+// Tick is the resolution of a guest's clocks: fine enough for timeouts and
+// logs, too coarse to time the machine's caches.
 const Tick = 100 * time.Microsecond
 
-// monotonic counts from when the host was made, so that it reveals nothing about the
-// machine. It is never 0.
+// monotonic counts from the creation of the host, so that it reveals nothing
+// about the machine. It is never 0.
 func (h *Host) monotonic() int64 { return int64(time.Since(h.born).Truncate(Tick) + Tick) }
 
 func wallClock() (sec int64, nsec int32) {

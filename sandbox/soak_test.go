@@ -18,19 +18,19 @@ import (
 
 var soak = flag.Int("soak", 1, "how many times longer the soak runs: 40 for 200,000 calls")
 
-// exampleSeed is of the calls before the snapshot, which are the last to leave
-// anything behind.
+// exampleSeed is the seed of the calls before the snapshot, which are the last
+// to leave anything behind.
 const exampleSeed = 96
 
-// soakLimits are for a guest that is to run into them now and then.
+// soakLimits are for a guest that should hit them occasionally.
 func soakLimits() sandbox.Limits {
 	return sandbox.Limits{Memory: 16 << 20, Timeout: time.Minute}
 }
 
-// TestSoak calls one Go guest over and over, whose calls leave all kinds of
-// things behind, and ends each tenth call at a random point in one way or
-// another. Every other answer must be right, and instances that wait for the
-// next call are compared with the snapshot, byte by byte.
+// TestSoak calls one Go guest over and over. Its calls leave all kinds of
+// things behind, and each tenth call ends at a random point in one way or
+// another. Every other answer must be right, and idle instances are compared
+// with the snapshot, byte by byte.
 func TestSoak(t *testing.T) {
 	tpl := load(t, sandbox.Spec{Wasm: guest(t, "function"), Limits: soakLimits(), Example: fmt.Appendf(nil, `{"do":"work","n":%d}`, exampleSeed)})
 	if r := tpl.Report(); r.Isolation != sandbox.Pristine || r.Example != nil {
@@ -49,7 +49,7 @@ func TestSoak(t *testing.T) {
 	const workers = 4
 	calls := 5000 * *soak
 	if racing {
-		calls /= 3 // what is compared here is slow then
+		calls /= 3 // the comparison is slow then
 	}
 	began := time.Now()
 	var wg sync.WaitGroup
@@ -86,7 +86,7 @@ type soaker struct {
 	answers, canceled, late, trapped, exited, full, compared, cold atomic.Int64
 }
 
-// call does one call and judges what came of it.
+// call makes one call and checks its result.
 func (s *soaker) call(rng *rand.Rand) {
 	o := order{Do: "work", N: rng.IntN(1 << 20)}
 	ctx, cancel := context.WithCancel(s.t.Context())
@@ -130,7 +130,7 @@ func (s *soaker) call(rng *rand.Rand) {
 		s.answered(o, res.Output)
 	}
 	if early || rng.IntN(32) == 0 {
-		// Calls that run out of memory had all of it.
+		// Calls that ran out of memory had used all of it.
 		s.compare(uint32(8 << (5 * rng.IntN(2) * rng.IntN(2))))
 	}
 }

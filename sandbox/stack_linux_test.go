@@ -15,7 +15,7 @@ import (
 	"github.com/ruedo-dev/ruedo/sandbox/stack"
 )
 
-// diver recurses as deep as its input says, and comes back.
+// diver recurses as deep as its input says, and returns.
 func diver(t *testing.T) []byte {
 	m := w.New()
 	read := m.Import("ruedo", "input_read", "ii>i")
@@ -33,8 +33,8 @@ func depth(n uint32) sandbox.Request {
 	return sandbox.Request{Input: binary.LittleEndian.AppendUint32(nil, n)}
 }
 
-// TestCallsRunOnTheirOwnStacks dives in calls one after the other: none keeps more than a
-// little of its stack, and none gets deeper than it may.
+// TestCallsRunOnTheirOwnStacks dives in consecutive calls: each retains only a
+// little of its stack, and none gets deeper than allowed.
 func TestCallsRunOnTheirOwnStacks(t *testing.T) {
 	for _, isolation := range []sandbox.Isolation{sandbox.Pristine, sandbox.Shared} {
 		engine := newEngine(t, sandbox.Config{})
@@ -69,7 +69,7 @@ func TestCallsRunOnTheirOwnStacks(t *testing.T) {
 	}
 }
 
-// TestStacksOfManyCalls has calls dive at once, and over each other.
+// TestStacksOfManyCalls has calls dive at the same time.
 func TestStacksOfManyCalls(t *testing.T) {
 	const callers = 8
 	engine := newEngine(t, sandbox.Config{})

@@ -33,8 +33,8 @@ type Template struct {
 	once      sync.Once // of free
 	freed     error     // its error
 
-	// image is the memory that an instance begins with: after the start, or if
-	// that cannot be taken over, with only the module's data.
+	// image is the memory that an instance begins with: after the start or, if
+	// that state cannot be reused, with only the module's data.
 	image   *pristine.Image
 	globals []uint64 // their values in the snapshot, in the order of rewritten.Globals
 	// started reports whether image and globals are from after the start.
@@ -55,7 +55,7 @@ func (e *Engine) Load(ctx context.Context, spec Spec) (*Template, error) {
 	}
 	limits := spec.Limits.WithDefaults()
 	info, err := wasmbin.Admit(spec.Wasm, wasmbin.Limits{
-		// Its size was the core's to judge; here it is whatever arrived.
+		// The core judged its size; here the module is accepted as it arrived.
 		Size:        max(int64(len(spec.Wasm)), 1),
 		MemoryPages: uint32(max(limits.Memory/page, 1)),
 	})
@@ -88,7 +88,7 @@ func (e *Engine) Load(ctx context.Context, spec Spec) (*Template, error) {
 		}
 		return nil, err
 	}
-	// What instances need of them is in the image.
+	// The image has what instances need of them.
 	rewritten.Wasm, rewritten.Segments = nil, nil
 	e.mu.Lock()
 	e.templates[t] = struct{}{}
@@ -212,12 +212,12 @@ func (t *Template) finish(i *instance, status uint32, err error) (Result, error)
 // maxHeapStack is how large a stack on Go's heap can be that an instance retains.
 const maxHeapStack = 1 << 20
 
-// putAway gets an instance ready for its next call, or closes it if it cannot
-// serve another.
+// putAway prepares an instance for its next call, or closes it if it cannot
+// serve another one.
 func (t *Template) putAway(i *instance, err error, failure *fault.Error) time.Duration {
 	keep := i.module != nil && !i.module.IsClosed()
 	if failure != nil && failure.Reason == fault.Internal {
-		keep = false // nobody knows what a bug in the host left behind
+		keep = false // a bug in the host can have left anything behind
 	}
 	var took time.Duration
 	switch {
@@ -238,8 +238,8 @@ func (t *Template) putAway(i *instance, err error, failure *fault.Error) time.Du
 		keep = false
 	}
 	if keep && (err != nil || i.stack.HeapSize() > maxHeapStack) {
-		// A function that did not return is not in order, and a stack of the
-		// runtime that grew stays large.
+		// A function that did not return is not reusable, and a stack of the runtime
+		// that grew stays large.
 		i.ready()
 	}
 	i.end()
@@ -250,15 +250,15 @@ func (t *Template) putAway(i *instance, err error, failure *fault.Error) time.Du
 }
 
 // Close waits for the calls in flight and frees the instances and the compiled
-// code. If ctx ends sooner, it returns ctx's error and can be called again. Calls
-// after it fail with [ErrClosed].
+// code. If ctx ends sooner, it returns ctx's error and can be called again.
+// Later calls fail with [ErrClosed].
 func (t *Template) Close(ctx context.Context) error {
 	if err := t.inflight.Wait(ctx); err != nil {
 		return fmt.Errorf("calls are still running: %w", err)
 	}
 	t.once.Do(func() {
 		t.freed = t.free(context.WithoutCancel(ctx))
-		// Not before: the engine waits for those that it finds.
+		// Not earlier: the engine waits for the templates that it finds.
 		t.engine.mu.Lock()
 		delete(t.engine.templates, t)
 		t.engine.mu.Unlock()

@@ -19,8 +19,8 @@ import (
 	"github.com/ruedo-dev/ruedo/sandbox"
 )
 
-// threadOf runs f on a goroutine of its own and gives the thread that it ended
-// on. That thread ends with the goroutine if f left them tied together.
+// threadOf runs f on a goroutine of its own and returns the thread on which it
+// ended. That thread ends with the goroutine if f left them tied together.
 func threadOf(f func()) int {
 	tid := make(chan int)
 	go func() {
@@ -44,10 +44,10 @@ func lives(tid int) bool {
 	return err == nil
 }
 
-// TestThreadsAreLetGo ends calls in every way and looks whether the caller's
+// TestThreadsAreLetGo ends calls in every way and checks whether the caller's
 // goroutine is still tied to its thread.
 func TestThreadsAreLetGo(t *testing.T) {
-	// This one is what the others must not be.
+	// The others must not be on this one.
 	tied := threadOf(runtime.LockOSThread)
 	eventually(t, "a tied thread lives on: this test proves nothing", func() bool { return !lives(tied) })
 	e := newEngine(t, cached())
@@ -151,7 +151,7 @@ func TestSleepersHoldNoThread(t *testing.T) {
 	for range sleepers {
 		<-asleep
 	}
-	// All of them are in a select when their goroutines wait there.
+	// Their goroutines wait there in a select.
 	stacks := make([]byte, 4<<20)
 	eventually(t, "the guests do not sleep", func() bool {
 		return countSleepers(string(stacks[:runtime.Stack(stacks, true)])) == sleepers

@@ -17,7 +17,7 @@ import (
 	"github.com/ruedo-dev/ruedo/sandbox/compile/confine"
 )
 
-// Exit codes of a child. What happened is in its answer.
+// Exit codes of a child. Its answer describes what happened.
 const (
 	exitOK    = 0
 	exitFail  = 1
@@ -28,10 +28,11 @@ const (
 // needs: reading the code back must take less than a quarter of each.
 const loadShare = 4
 
-// Child is all that a process does which [Compiler] started with
-// Config.Command: it limits itself, reads a module from stdin, compiles it and
+// Child is everything that a process does that [Compiler] started with
+// Config.Command. It limits itself, reads a module from stdin, compiles it and
 // answers on stdout. config must return what the parent's Config.Runtime
-// returns. The caller must exit with the result immediately, as the compiler may still be running:
+// returns. The caller must exit with the result immediately, because the
+// compiler can still be running:
 //
 //	os.Exit(compile.Child(os.Stdin, os.Stdout, config))
 //
@@ -47,13 +48,13 @@ func Child(stdin io.Reader, stdout io.Writer, config func() wazero.RuntimeConfig
 	if err != nil {
 		return end(stdout, answer{Verdict: verdictFault, Text: "setting limits: " + err.Error()})
 	}
-	// The garbage collector works harder before the limit ends it all.
+	// The garbage collector works harder before the limit ends the process.
 	debug.SetMemoryLimit(o.Memory / 4 * 3)
 	debug.SetMaxStack(int(min(o.Memory/4, 256<<20)))
 	mem := confine.Watch(o.Memory)
 
-	// From here on the answer may come from any of several sides, and whichever is
-	// first ends the process.
+	// From here on, several goroutines can answer, and the first one ends the
+	// process.
 	done, gone := make(chan answer, 1), make(chan struct{})
 	go func() { done <- obey(o, stdin, stdout, config, mem, gone) }()
 	select {
@@ -78,7 +79,7 @@ func end(stdout io.Writer, a answer) int {
 	return exitOK
 }
 
-// obey compiles as ordered. It closes gone when the parent has gone.
+// obey compiles as ordered. It closes gone when the parent is gone.
 func obey(o order, stdin io.Reader, stdout io.Writer, config func() wazero.RuntimeConfig, mem *confine.Memory, gone chan struct{}) answer {
 	id, err := identify(filepath.Join(o.Dir, "probe"), config)
 	if err != nil {
@@ -107,7 +108,7 @@ func obey(o order, stdin io.Reader, stdout io.Writer, config func() wazero.Runti
 	if err != nil {
 		return refusal(err)
 	}
-	// The dress rehearsal of what the parent does next, without limits.
+	// A rehearsal of what the parent does next without limits.
 	cpu, heap := confine.CPUTime(), mem.Allocated()
 	if _, err := translate(ctx, config, o.Dir, wasm); err != nil {
 		return refusal(err)
@@ -122,8 +123,8 @@ func obey(o order, stdin io.Reader, stdout io.Writer, config func() wazero.Runti
 	return a
 }
 
-// refusal returns the answer to an error: it tells what is the module's fault from what
-// is not.
+// refusal returns the answer to an error. It distinguishes the module's faults
+// from all others.
 func refusal(err error) answer {
 	if p, ok := errors.AsType[*panicError](err); ok {
 		if outOfMemory(p.Error()) {
@@ -143,8 +144,8 @@ func refusal(err error) answer {
 	return answer{Verdict: verdictInvalid, Text: err.Error()}
 }
 
-// outOfMemory recognises the last words of Go's runtime, or of a system call, when
-// memory ran out.
+// outOfMemory recognizes the last message of Go's runtime, or the error of a
+// system call, when memory ran out.
 func outOfMemory(text string) bool {
 	for _, s := range []string{
 		"out of memory", "cannot allocate memory", "failed to create new OS thread",

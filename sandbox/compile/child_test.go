@@ -95,7 +95,7 @@ func TestAKilledCompileLeavesNothing(t *testing.T) {
 	c := open(t, func(cfg *compile.Config) {
 		cfg.Dir, cfg.Private, cfg.Timeout = filepath.Join(dir, "modules"), filepath.Join(dir, "private"), slow*time.Second
 	})
-	run(t, c, returns(1)) // whatever is opened once
+	run(t, c, returns(1)) // opens whatever is opened only once
 	fdsBefore, filesBefore := fds(t), files(t, dir)
 	for n := range 3 {
 		fails(t, c, loops(2000, 2000+n), fault.CompileTimeout)
@@ -133,7 +133,7 @@ func TestTheChildSeesNothingOfItsParent(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	// As if whoever started this process had left it open.
+	// As if the process that started this one had left it open.
 	if fd, err := syscall.Dup(int(file.Fd())); err != nil {
 		t.Fatal(err)
 	} else {

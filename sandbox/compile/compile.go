@@ -1,46 +1,47 @@
-// Package compile turns modules into native code without trusting them: the
-// compiler runs in a child process with limits, and compiled code that was kept
-// on disk is executed only if it is authentic.
+// Package compile turns modules into native code without trusting them. The
+// compiler runs in a child process with limits, and compiled code from the disk
+// is executed only if it is authentic.
 //
-// Begin with [New], then [Compiler.Compile]. The program that is started as the
+// Start with [New], then [Compiler.Compile]. The program that is started as the
 // child calls [Child] and nothing else.
 //
 // # A hostile module
 //
-// A few bytes of WebAssembly can keep wazero's compiler busy for minutes or let
-// it eat all memory, and it cannot be interrupted. So it runs in a process of its
-// own: with limits on memory, CPU time and files that it sets before it sees the
-// module, at low priority, without environment, first in line when the system
-// runs out of memory, and killed at the wall clock. The child also reads its
-// result back, as the parent will: a module that is cheap to compile but
-// expensive to load ends there as well. The parent decodes only what a child has
-// decoded within limits.
+// A few bytes of WebAssembly can keep wazero's compiler busy for minutes or
+// make it exhaust all memory, and it cannot be interrupted. So it runs in a
+// process of its own: with limits on memory, CPU time and files that it sets
+// before it sees the module, at low priority, with an empty environment, first
+// to be killed when the system runs out of memory, and killed at the wall-clock
+// limit. The child also reads its result back, as the parent will: a module
+// that is cheap to compile but expensive to load fails there as well. The
+// parent decodes only what a child has decoded within limits.
 //
 // # Authentic code
 //
-// Compiled modules are kept in Config.Dir, sealed with a secret in Config.Private
-// (package cache). What is not authentic is compiled again.
+// Compiled modules are stored in Config.Dir, sealed with a secret in
+// Config.Private (package cache). Code that is not authentic is compiled again.
 //
 // # What an entry is bound to
 //
-// Its key covers the module's SHA-256, wazero's version, the
-// architecture and CPU features, the runtime's configuration and Go's version: a
-// change of any of them compiles again. The child must agree in all of them, so
-// that a program that was replaced on disk while it runs is told apart.
+// Its key covers the module's SHA-256, wazero's version, the architecture and
+// CPU features, the runtime's configuration and Go's version: after a change of
+// any of them, modules are compiled again. The child must agree in all of them,
+// so that a program that was replaced on disk while it runs is detected.
 //
-// # Several at a time
+// # Concurrency
 //
-// Everything is safe for concurrent use, also several processes on one Dir. A
-// module is compiled once, however many ask for it; a caller that gives up
-// waiting leaves it to the others, and the last one to give up kills the child. A crash leaves nothing
-// that the next start does not clean up.
+// Everything is safe for concurrent use, also by several processes on one Dir.
+// A module is compiled once, however many callers ask for it. A caller that
+// gives up leaves it to the others, and the last one to give up kills the
+// child. The next start cleans up whatever a crash leaves.
 //
 // # A disk that fails
 //
-// A directory that is gone is made again, and on a full disk half of what Dir
-// keeps makes room. While Dir cannot be used, modules are compiled and not kept. While Private cannot be used, nothing can be compiled:
-// that is RUNNER_DISK, until it can be used again. Each change is one line in the
-// log, with the path; errors do not name it.
+// A missing directory is created again, and if the disk is full, half of the
+// entries in Dir are removed. While Dir cannot be used, modules are compiled
+// but not stored. While Private cannot be used, nothing can be compiled: the
+// error is RUNNER_DISK until it can be used again. Each change is one line in
+// the log, with the path; errors do not name it.
 //
 // # Systems
 //
@@ -63,28 +64,28 @@ import (
 	"github.com/ruedo-dev/ruedo/sandbox/compile/cache"
 )
 
-// The limits that a zero Config means. A Go service of 4 MB takes 1 s of CPU time
-// and 90 MB of memory on a machine of 2025, one of 15 MB takes 3.2 s and 240 MB:
+// The limits of a zero Config. A Go service of 4 MB takes 1 s of CPU time and
+// 90 MB of memory on a machine of 2025, one of 15 MB takes 3.2 s and 240 MB:
 // modules of up to 32 MiB fit.
 const (
-	// DefaultCPU is what ends a hostile module if the machine has time: within
-	// some 13 s of wall clock.
+	// DefaultCPU ends a hostile module if the machine is idle: within some 13 s of
+	// wall-clock time.
 	DefaultCPU = 12 * time.Second
 	// DefaultTimeout is generous, so that an honest module does not fail because
-	// calls keep the machine busy: they go first.
+	// calls, which have priority, keep the machine busy.
 	DefaultTimeout = 30 * time.Second
 	DefaultMemory  = 1 << 30
 	DefaultMaxSize = 1 << 30
-	// DefaultNice lets calls go first without starving the compiler: it has a
+	// DefaultNice gives calls priority without starving the compiler: it gets a
 	// third of the share of a thread that runs calls.
 	DefaultNice = 5
 )
 
-// Config of a compiler. Only Runtime is required.
+// Config configures a compiler. Only Runtime is required.
 type Config struct {
 	// Runtime returns the configuration that modules are compiled for, without a
-	// cache. The child must be given the same. Wherever modules are compiled, it
-	// is called: it must return the same each time.
+	// cache. The child must use the same. It is called wherever modules are
+	// compiled, and must return the same each time.
 	Runtime func() wazero.RuntimeConfig
 	// Command starts the child: program and arguments, such as [Self] returns.
 	// Empty means that modules are compiled in this process, unguarded.
@@ -92,36 +93,36 @@ type Config struct {
 	// Env is the child's whole environment. Nothing is inherited.
 	Env []string
 
-	// Dir keeps compiled modules between runs. It is made with mode 0700. Empty
-	// means that they are kept until Close.
+	// Dir stores compiled modules between runs. It is created with mode 0700.
+	// Empty means that they are retained until Close.
 	Dir string
-	// Private holds the key and the working directories. It must lie outside
-	// Dir; anyone who can write to it is trusted. Default: Dir + ".private".
+	// Private holds the key and the working directories. It must be outside Dir;
+	// anyone who can write to it is trusted. Default: Dir + ".private".
 	Private string
 	// MaxSize bounds Dir, in bytes; the least recently used modules go first.
 	// Default: 1 GiB.
 	MaxSize int64
 
-	// Timeout is how long a child may live. Default: 30 s.
+	// Timeout is how long a child can run. Default: 30 s.
 	Timeout time.Duration
-	// CPU is the CPU time that a child may use, over all its threads, rounded up
+	// CPU is the CPU time that a child can use, over all its threads, rounded up
 	// to seconds. Default: 12 s.
 	CPU time.Duration
-	// Memory is what a child may use, in bytes. Default: 1 GiB.
+	// Memory is how much a child can use, in bytes. Default: 1 GiB.
 	Memory int64
 	// Workers is how many threads compile one module. Default: one per core, at
 	// most 4.
 	Workers int
 	// MaxParallel is how many children run at a time; further modules wait.
-	// Default: half the cores, but at least 2, so that one hostile module does
-	// not hold up the others, and at most 8.
+	// Default: half the cores, but at least 2, so that one hostile module does not
+	// hold up the others, and at most 8.
 	MaxParallel int
-	// Nice is added to the child's niceness, so that calls go first; negative
+	// Nice is added to the child's niceness, so that calls have priority; negative
 	// means 0. Default: 5.
 	Nice int
 
-	// Logger gets what concerns the host: a refused or unreadable entry. Nil
-	// discards.
+	// Logger receives what concerns the host: a refused or unreadable entry. Nil
+	// discards it.
 	Logger *slog.Logger
 }
 
@@ -144,7 +145,7 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Compiler compiles modules and keeps the results.
+// Compiler compiles modules and stores the results.
 type Compiler struct {
 	cfg      Config
 	log      *slog.Logger
@@ -165,7 +166,7 @@ type Compiler struct {
 	failed  failures
 }
 
-// New makes a compiler. It starts nothing in the background. Its errors are
+// New returns a compiler. It starts nothing in the background. Its errors are
 // about directories: their text names the path.
 func New(cfg Config) (*Compiler, error) {
 	cfg = cfg.withDefaults()
@@ -199,19 +200,19 @@ func (c *Compiler) open() (err error) {
 	return err
 }
 
-// Cache is where [Compiler.Prepare] puts modules for wazero to find. It lives
-// until Close.
+// Cache is where [Compiler.Prepare] puts modules for wazero. It is valid until
+// Close.
 func (c *Compiler) Cache() wazero.CompilationCache { return c.cache }
 
-// RuntimeConfig is Config.Runtime with the cache: runtimes made with it find
-// what was prepared. One with other settings would not, and would compile the
-// module itself, in this process.
+// RuntimeConfig returns Config.Runtime with the cache: runtimes that use it
+// find the prepared modules. A runtime with other settings would not, and would
+// compile the module itself, in this process.
 func (c *Compiler) RuntimeConfig() wazero.RuntimeConfig {
 	return c.cfg.Runtime().WithCompilationCache(c.cache)
 }
 
 // Close kills the children, waits for calls of Prepare, and removes the working
-// directory. The runtimes that use the cache must be closed before. Afterwards
+// directory. The runtimes that use the cache must be closed first. Afterwards
 // Prepare fails with [ErrClosed].
 func (c *Compiler) Close(ctx context.Context) error {
 	c.mu.Lock()

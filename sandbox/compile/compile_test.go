@@ -141,7 +141,7 @@ func TestOneChildForAll(t *testing.T) {
 	if missed != 1 {
 		t.Errorf("%d compiled it, want 1", missed)
 	}
-	// All but one let go, and the file stays.
+	// All but one release it, and the file stays.
 	for _, p := range prepared[1:] {
 		p.Release()
 	}
@@ -201,7 +201,7 @@ func TestSettings(t *testing.T) {
 	if _, err := compile.New(compile.Config{}); err == nil {
 		t.Error("a compiler without Runtime was made")
 	}
-	// Other settings are another module, also where wazero's name is the same.
+	// Other settings mean another module, even if wazero's name is the same.
 	dir := filepath.Join(t.TempDir(), "modules")
 	entryOf(t, dir, returns(13), 13)
 	c := open(t, func(cfg *compile.Config) {

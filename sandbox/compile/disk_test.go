@@ -15,7 +15,7 @@ import (
 	"github.com/ruedo-dev/ruedo/sandbox/compile"
 )
 
-// place is where the directories of a compiler lie.
+// place holds the directories of a compiler.
 type place struct{ top, dir, private string }
 
 func newPlace(top string) place {
@@ -34,8 +34,8 @@ func (l *logs) said(t *testing.T, text string, want int) {
 	}
 }
 
-// unwritable checks that a module is refused because of the disk, in words that
-// tell no path.
+// unwritable checks that a module is refused because of the disk, with an error
+// that does not name a path.
 func (p place) unwritable(t *testing.T, c *compile.Compiler, wasm []byte) {
 	t.Helper()
 	e := fails(t, c, wasm, fault.RunnerDisk)
@@ -77,8 +77,8 @@ func TestDirectoriesThatAreGoneAreMadeAgain(t *testing.T) {
 	works(5)
 	heard.said(t, "level=", 0)
 
-	// The new directories are as good as the old ones: another compiler leaves
-	// them alone, and finds what was kept.
+	// The new directories work like the old ones: another compiler leaves them
+	// alone, and finds what was stored.
 	other := p.open(t, heard)
 	if got, report := run(t, other, returns(5)); got != 5 || !report.Hit {
 		t.Errorf("got %d, %+v", got, report)
@@ -176,7 +176,7 @@ func TestOnAFullDiskCodeThatWasKeptMakesRoom(t *testing.T) {
 	for n := range before {
 		run(t, c, returns(int32(n)))
 	}
-	b.do(t, p.top) // for good
+	b.do(t, p.top) // permanently
 	for n := range 3 {
 		if got, _ := run(t, c, returns(int32(100+n))); got != uint64(100+n) {
 			t.Errorf("got %d", got)
@@ -190,8 +190,8 @@ func TestOnAFullDiskCodeThatWasKeptMakesRoom(t *testing.T) {
 	}
 }
 
-// Whatever a module meets while directories come and go, it is compiled or refused
-// for the disk's sake, and the compiler is sound afterwards.
+// Whatever a module meets while directories come and go, it is compiled or
+// refused because of the disk, and the compiler works afterwards.
 func TestDirectoriesThatGoUnderLoadHarmNothing(t *testing.T) {
 	p := newPlace(t.TempDir())
 	c := open(t, func(cfg *compile.Config) { cfg.Dir, cfg.Private, cfg.Command = p.dir, p.private, nil })
@@ -221,7 +221,7 @@ func TestDirectoriesThatGoUnderLoadHarmNothing(t *testing.T) {
 			case <-done:
 				return
 			case <-time.After(time.Millisecond):
-				// A directory that is filled meanwhile may stay.
+				// A directory that is filled meanwhile can stay.
 				_ = os.RemoveAll([]string{p.dir, p.private, p.top}[n%3])
 			}
 		}

@@ -13,8 +13,8 @@ import (
 // ErrClosed is the cause if the compiler was closed before.
 var ErrClosed = errors.New("the compiler is closed")
 
-// internal makes an error for a fault of the host. Its text must not reveal paths
-// or what the system said: that is for err, which is logged.
+// internal returns an error for a fault of the host. Its text must not reveal
+// paths or messages of the system: those belong in err, which is logged.
 func internal(err error, format string, args ...any) *fault.Error {
 	return fault.Wrap(err, fault.Internal, format, args...)
 }
@@ -31,18 +31,18 @@ const (
 	fixValid   = "build it for WebAssembly 2.0 (wasip1), without proposals such as threads, garbage collection or exceptions"
 )
 
-// maxText bounds what is repeated of a compiler's words, in bytes.
+// maxText bounds how much of a compiler's message is repeated, in bytes.
 const maxText = 400
 
-// noDisk is the error when the working directory cannot be used. Its text names
-// no path: it goes to whoever sent the module.
+// noDisk is the error if the working directory cannot be used. Its text names
+// no path, because it goes to the sender of the module.
 func noDisk(err error) *fault.Error {
 	return fault.Wrap(err, fault.RunnerDisk, "the compiler cannot write to its disk").
 		WithFix("try again later; the runner's log names the directory and what is wrong with it")
 }
 
 // clean makes text fit for one line of a log or a terminal: no control
-// characters, nothing that reorders it, bounded.
+// characters, nothing that reorders it, and of bounded length.
 func clean(text string) string {
 	text = strings.Map(func(r rune) rune {
 		switch {

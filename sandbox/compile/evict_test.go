@@ -44,7 +44,7 @@ func TestLeastRecentlyUsedEntriesMakeRoom(t *testing.T) {
 		t.Error("what a crash left is still there")
 	}
 
-	// A module that is larger than all is used but not kept.
+	// A module that is larger than the whole cache is used but not stored.
 	heard := &logs{}
 	c = open(t, func(cfg *compile.Config) { cfg.Dir, cfg.MaxSize, cfg.Logger = dir, 10, heard.logger() })
 	if got, _ := run(t, c, returns(4)); got != 4 || !strings.Contains(heard.String(), "not kept") {

@@ -11,7 +11,7 @@ import (
 	"github.com/ruedo-dev/ruedo/sandbox/compile/confine"
 )
 
-// Order sends a child what to do, with limits of a minute.
+// Order sends a child its orders, with limits of a minute.
 func Order(w io.Writer, dir string, config func() wazero.RuntimeConfig, wasm []byte) error {
 	id, err := identify(filepath.Join(dir, "probe"), config)
 	if err != nil {
@@ -23,8 +23,8 @@ func Order(w io.Writer, dir string, config func() wazero.RuntimeConfig, wasm []b
 	}.write(w, wasm)
 }
 
-// GetReady does what Child does until the module comes, but does not watch
-// anything, and gives the memory limit.
+// GetReady does what Child does until the module arrives, but does not watch
+// anything, and returns the memory limit.
 func GetReady(stdin io.Reader, stdout io.Writer) int64 {
 	o, err := readOrder(stdin)
 	if err != nil {

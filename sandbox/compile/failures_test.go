@@ -8,8 +8,8 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-// TestFailuresAreRememberedForAWhile holds what a compiler remembers: what was
-// killed, for a minute, and not more than there is room for.
+// TestFailuresAreRememberedForAWhile checks what a compiler remembers: modules
+// whose child was killed, for a minute, and no more than there is room for.
 func TestFailuresAreRememberedForAWhile(t *testing.T) {
 	var f failures
 	now := time.Now()

@@ -24,8 +24,8 @@ type entry struct {
 	refs int
 }
 
-// flight is the making of an entry for all who wait for it. Compiler.mu guards
-// waiters; the rest is set before done is closed.
+// flight is the creation of an entry for all who wait for it. Compiler.mu
+// guards waiters; the rest is set before done is closed.
 type flight struct {
 	waiters int
 	cancel  context.CancelFunc
@@ -35,8 +35,8 @@ type flight struct {
 	err     *fault.Error
 }
 
-// join returns the entry of a module, with one reference more: the one that is
-// there, or that is being made, or one that is made now.
+// join returns the entry of a module, with one more reference: the existing
+// one, the one being made, or a new one.
 func (c *Compiler) join(ctx context.Context, key string, wasm []byte) (*entry, Report, error) {
 	c.mu.Lock()
 	if c.closed {
@@ -85,8 +85,9 @@ func (c *Compiler) join(ctx context.Context, key string, wasm []byte) (*entry, R
 	return f.entry, report, nil
 }
 
-// leave gives up waiting. It returns false if it is too late, as the flight has
-// landed. The last one to leave ends the flight, and the next one begins again.
+// leave stops waiting. It returns false if it is too late, because the flight
+// has landed. The last one to leave ends the flight, and the next caller starts
+// again.
 func (c *Compiler) leave(f *flight, key string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -162,8 +163,8 @@ func (c *Compiler) obtain(ctx context.Context, scratch, key string, wasm []byte)
 	return p, Report{Compile: p.compile, Memory: p.memory}, nil
 }
 
-// land puts code in its place and wakes all who wait. If nobody does, it removes the
-// code.
+// land puts code in its place and wakes all who wait. If nobody waits, it
+// removes the code.
 func (c *Compiler) land(f *flight, key string, p product, report Report, failure *fault.Error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -188,9 +189,9 @@ func (c *Compiler) land(f *flight, key string, p product, report Report, failure
 	f.report = report
 }
 
-// place moves code to where wazero looks for it.
+// place moves code to where wazero finds it.
 func (c *Compiler) place(key string, p product) (*entry, *fault.Error) {
-	if e := c.placed[key]; e != nil { // of a flight that began after this one was left
+	if e := c.placed[key]; e != nil { // of a flight that began after this one was abandoned
 		if p.path != "" {
 			_ = os.Remove(p.path)
 		}

@@ -18,7 +18,7 @@ import (
 	"github.com/ruedo-dev/ruedo/sandbox/compile"
 )
 
-// resident is this process's memory in bytes; 0 where there is no /proc.
+// resident returns this process's memory in bytes; 0 if there is no /proc.
 func resident() int64 {
 	text, err := os.ReadFile("/proc/self/statm")
 	if f := strings.Fields(string(text)); err == nil && len(f) > 1 {
@@ -28,7 +28,7 @@ func resident() int64 {
 	return 0
 }
 
-// lateness is the longest that a goroutine was held up until stop.
+// lateness returns the longest time that a goroutine was held up until stop.
 func lateness(stop <-chan struct{}, each func()) (late time.Duration) {
 	for last := time.Now(); ; last = time.Now() {
 		select {
@@ -41,9 +41,8 @@ func lateness(stop <-chan struct{}, each func()) (late time.Duration) {
 	}
 }
 
-// startBystander starts a process that has nothing to do with it all. What it
-// gives ends it and tells for how long it was held up: for that, the machine is
-// to blame.
+// startBystander starts an unrelated process. The returned function ends it and
+// returns for how long it was held up: for that, the machine is to blame.
 func startBystander(t *testing.T) func() time.Duration {
 	t.Helper()
 	command := self(t, "bystander")
@@ -79,7 +78,7 @@ func beBystander() {
 	fmt.Print(lateness(stop, func() {}))
 }
 
-// Every one of these is a handful of bytes that wazero would chew on for minutes
+// Each of these is a handful of bytes that would keep wazero busy for minutes,
 // or until the machine has no memory left.
 func TestHostileModulesEndWithinLimits(t *testing.T) {
 	for name, tt := range map[string]struct {

@@ -14,14 +14,14 @@ import (
 	"github.com/ruedo-dev/ruedo/sandbox/compile/cache"
 )
 
-// identity is for whom code is made. Two processes with the same identity
-// agree on the code of any module, and on where wazero looks for it.
+// identity identifies for what code is compiled. Two processes with the same
+// identity agree on the code of any module, and on where wazero finds it.
 //
 // wazero names a file by the module, by whether termination is ensured, and by
-// CPU features that it does not export, in a directory named by version and
-// platform. The file that it makes for the empty module has all of these in its
-// name. What changes the code without changing that name is added: the other
-// settings, and Go's version.
+// CPU features that it does not export, in a directory named after version and
+// platform. The file that it creates for the empty module has all of these in
+// its name. What changes the code without changing that name is added: the
+// other settings, and Go's version.
 type identity string
 
 // empty is the smallest module.
@@ -37,12 +37,12 @@ func identify(dir string, config func() wazero.RuntimeConfig) (id identity, err 
 	if err != nil {
 		return "", err
 	}
-	// The settings are private fields; as text they are comparable all the same.
+	// The settings are private fields, but as text they can be compared.
 	settings := fmt.Sprintf("%+v", config().WithCompilationCache(nil))
 	return identity(fmt.Sprintf("1 %s %s %s/%s %s", name, runtime.Version(), runtime.GOOS, runtime.GOARCH, settings)), nil
 }
 
-// key names the code of a module made for this identity.
+// key identifies the code of a module compiled for this identity.
 func (id identity) key(wasm []byte) string {
 	module := sha256.Sum256(wasm)
 	h := sha256.New()

@@ -48,13 +48,13 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// config is what all tests compile for.
+// config returns the configuration of all tests.
 func config() wazero.RuntimeConfig {
 	return wazero.NewRuntimeConfig().WithDebugInfoEnabled(false).WithCloseOnContextDone(true)
 }
 
-// tell writes what the child sees of its surroundings into the file that its
-// only argument names.
+// tell writes what the child sees of its environment to the file that its only
+// argument names.
 func tell() {
 	var b strings.Builder
 	fmt.Fprintf(&b, "env %d\n", len(os.Environ()))
@@ -95,8 +95,8 @@ func (l *logs) String() string {
 
 func (l *logs) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
 
-// open makes a compiler that is closed with the test. It has time, as the machine
-// may be busy.
+// open returns a compiler that is closed with the test. Its limits are wide,
+// because the machine can be busy.
 func open(t testing.TB, change func(*compile.Config)) *compile.Compiler {
 	t.Helper()
 	cfg := compile.Config{
@@ -122,7 +122,7 @@ func open(t testing.TB, change func(*compile.Config)) *compile.Compiler {
 	return c
 }
 
-// run compiles a module and gives what its function f returns.
+// run compiles a module and returns the result of its function f.
 func run(t testing.TB, c *compile.Compiler, wasm []byte) (uint64, compile.Report) {
 	t.Helper()
 	ctx := t.Context()
@@ -151,7 +151,7 @@ func answerOf(t testing.TB, rt wazero.Runtime, m wazero.CompiledModule) uint64 {
 	return got[0]
 }
 
-// fails prepares a module and gives the error that it must have.
+// fails prepares a module and returns its error, which it must have.
 func fails(t testing.TB, c *compile.Compiler, wasm []byte, reason fault.Reason) *fault.Error {
 	t.Helper()
 	p, err := c.Prepare(t.Context(), wasm)
@@ -194,7 +194,7 @@ func eventually(t testing.TB, what string, ok func() bool) {
 	}
 }
 
-// files are all paths in a directory, but for directories.
+// files returns all paths in a directory, except directories.
 func files(t testing.TB, dir string) (paths []string) {
 	t.Helper()
 	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {

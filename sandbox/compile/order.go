@@ -10,8 +10,8 @@ import (
 )
 
 // order is what the parent sends first: a length of 4 bytes, big-endian, then
-// this as JSON. Size bytes of module follow. The pipe then stays open: its end
-// means that the parent is gone.
+// this as JSON. The module follows, in Size bytes. The pipe then stays open:
+// its end means that the parent is gone.
 type order struct {
 	Identity identity
 	Dir      string // where the code goes
@@ -64,17 +64,17 @@ func readOrder(r io.Reader) (o order, err error) {
 	return o, nil
 }
 
-// verdict is how a child ended, as far as it can say so itself.
+// verdict is how a child ended, as far as it can tell.
 type verdict string
 
 const (
-	verdictReady    verdict = "ready" // limits hold; the module comes next
+	verdictReady    verdict = "ready" // limits are set; the module comes next
 	verdictDone     verdict = "done"
 	verdictInvalid  verdict = "invalid"   // Text says why
 	verdictPanic    verdict = "panic"     // of the compiler; Text says why
-	verdictCPU      verdict = "cpu"       // over its CPU time
-	verdictWall     verdict = "wall"      // over its wall clock
-	verdictMemory   verdict = "memory"    // over its memory
+	verdictCPU      verdict = "cpu"       // exceeded its CPU time
+	verdictWall     verdict = "wall"      // exceeded its wall-clock time
+	verdictMemory   verdict = "memory"    // exceeded its memory
 	verdictSlow     verdict = "slow"      // reading the code back takes too long
 	verdictHeavy    verdict = "heavy"     // reading the code back takes too much memory
 	verdictTooLarge verdict = "too large" // the code
@@ -83,15 +83,15 @@ const (
 	verdictFault    verdict = "fault"     // Text says why
 )
 
-// answer is one line of JSON on the child's stdout: one that is ready, then one
-// that says how it ended.
+// answer is one line of JSON on the child's stdout: first one that says that it
+// is ready, then one that says how it ended.
 type answer struct {
 	Verdict verdict
 	Text    string        `json:",omitempty"`
 	Compile time.Duration `json:",omitempty"`
 	Load    time.Duration `json:",omitempty"` // CPU time of reading back
 	Memory  int64         `json:",omitempty"` // peak, in bytes
-	Full    bool          `json:",omitempty"` // with verdictDisk: there is no room
+	Full    bool          `json:",omitempty"` // with verdictDisk: the disk is full
 }
 
 func (a answer) write(w io.Writer) error {
@@ -104,8 +104,8 @@ func (a answer) write(w io.Writer) error {
 	return err
 }
 
-// readAnswers reports whether the child got ready, and returns its last answer, or
-// nil.
+// readAnswers reports whether the child got ready, and returns its last answer,
+// or nil.
 func readAnswers(stdout []byte) (ready bool, last *answer) {
 	for line := range bytes.Lines(stdout) {
 		a := new(answer)
@@ -121,7 +121,7 @@ func readAnswers(stdout []byte) (ready bool, last *answer) {
 	return ready, last
 }
 
-// capped keeps the first bytes that are written to it and drops the rest.
+// capped retains the first bytes that are written to it and drops the rest.
 type capped struct {
 	max int
 	buf []byte

@@ -57,7 +57,7 @@ func doomedParent(dir, private string, command []string) {
 	fmt.Println(err)
 }
 
-// Each of two ways is enough: the kernel's signal, and the end of stdin.
+// Each of two ways suffices: the kernel's signal, and the end of stdin.
 func TestTheChildEndsWithItsParent(t *testing.T) {
 	for name, command := range map[string][]string{
 		"by stdin or signal": self(t, "child"),
@@ -126,7 +126,7 @@ func endsWithItsParent(t *testing.T, child []string) {
 		return err != nil || strings.Contains(string(text), ") Z ")
 	})
 
-	// What the parent left behind is cleared away by the next one.
+	// What the parent left behind is removed by the next one.
 	left, err := filepath.Glob(filepath.Join(private, "work-*"))
 	if err != nil || len(left) != 1 {
 		t.Fatalf("the killed parent left %v, %v; want one directory", left, err)
@@ -138,8 +138,8 @@ func endsWithItsParent(t *testing.T, child []string) {
 	}
 }
 
-// Who gives up must not take the result from the others, and a bomb that nobody
-// waits for is killed at once.
+// A caller that gives up must not take the result from the others, and a bomb
+// that nobody waits for is killed immediately.
 func TestGivingUpConcernsOnlyOneself(t *testing.T) {
 	wasm, err := goGuest()
 	if err != nil {
@@ -192,7 +192,7 @@ func TestABombDoesNotHoldUpOthers(t *testing.T) {
 	<-ended
 }
 
-// The kernel kills without a word, and first of all the child.
+// The kernel kills without notice, and the child first.
 func TestTheKernelKillsTheChild(t *testing.T) {
 	c := open(t, func(cfg *compile.Config) { cfg.Timeout = time.Minute })
 	ended := make(chan error)
@@ -220,7 +220,8 @@ func TestTheKernelKillsTheChild(t *testing.T) {
 	}
 }
 
-// What remains where the child cannot say what happened: it got ready, and died.
+// The remaining case, in which the child cannot say what happened: it got
+// ready, and died.
 func TestLastWordsAreUnderstood(t *testing.T) {
 	for mode, want := range map[string]struct {
 		reason      fault.Reason

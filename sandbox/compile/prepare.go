@@ -10,33 +10,33 @@ import (
 	"github.com/ruedo-dev/ruedo/sandbox/compile/cache"
 )
 
-// Report is where a module's code came from and what it took.
+// Report is where a module's code came from and what it cost.
 type Report struct {
 	// Hit reports whether the code was there: nothing was compiled for this caller.
 	Hit bool
 	// Took is how long the caller waited.
 	Took time.Duration
-	// Compile is how long the compiler worked; 0 for a hit. What Took has beyond
-	// it is waiting for a slot, the child's start and its check of the result.
+	// Compile is how long the compiler worked; 0 for a hit. The rest of Took is
+	// waiting for a slot, the child's start and its check of the result.
 	Compile time.Duration
 	// Memory is the child's peak in bytes; 0 for a hit.
 	Memory int64
-	// Size is the code's, in bytes.
+	// Size is the size of the code, in bytes.
 	Size int64
 }
 
-// Prepared is a module whose code lies in the working directory until Release.
+// Prepared is a module whose code stays in the working directory until Release.
 type Prepared struct {
 	Report
 	compiler *Compiler
 	entry    *entry
 }
 
-// Prepare makes sure that authentic code of a module lies where wazero looks for
-// it: CompileModule of a runtime with [Compiler.RuntimeConfig] then reads it
-// rather than compile. Call Release when that is done. It returns when ctx ends;
-// without a child, the compiler itself works on, and Close waits for it. All
-// errors are [*fault.Error].
+// Prepare makes sure that authentic code of a module is where wazero finds it:
+// CompileModule of a runtime with [Compiler.RuntimeConfig] then reads it
+// instead of compiling. Call Release when that is done. Prepare returns when
+// ctx ends; without a child, the compiler itself continues, and Close waits for
+// it. All errors are [*fault.Error].
 func (c *Compiler) Prepare(ctx context.Context, wasm []byte) (*Prepared, error) {
 	began := time.Now()
 	if ctx.Err() != nil {
@@ -77,7 +77,8 @@ func (c *Compiler) Compile(ctx context.Context, rt wazero.Runtime, wasm []byte) 
 	defer p.Release()
 	var m wazero.CompiledModule
 	err = guard(func() (err error) {
-		// Without the values of ctx: one of them makes wazero look for other code.
+		// Without the values of ctx, because one of them makes wazero look for other
+		// code.
 		m, err = rt.CompileModule(context.Background(), wasm)
 		return err
 	})
@@ -88,7 +89,7 @@ func (c *Compiler) Compile(ctx context.Context, rt wazero.Runtime, wasm []byte) 
 	return m, p.Report, nil
 }
 
-// unloadable is the answer when the runtime cannot load code that was prepared.
+// unloadable is the error if the runtime cannot load code that was prepared.
 func unloadable(err error) *fault.Error {
 	if cache.AboutDisk(err) {
 		return noDisk(err)
@@ -102,7 +103,7 @@ type Stats struct {
 	Failed   int64 // modules that could not be compiled
 	Loaded   int64 // entries that were taken from Dir
 	Refused  int64 // entries of Dir that were not authentic
-	Evicted  int64 // entries of Dir that had to make room
+	Evicted  int64 // entries of Dir that were removed to make room
 }
 
 // Stats returns the counts so far.

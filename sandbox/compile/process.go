@@ -19,8 +19,8 @@ import (
 	"github.com/ruedo-dev/ruedo/sandbox/compile/confine"
 )
 
-// Self returns a command that starts this program again: the very file that runs,
-// even if it was replaced on disk meanwhile, as long as the system can tell.
+// Self returns a command that starts this program again: the very file that
+// runs, even if it was replaced on disk meanwhile, if the system can tell.
 func Self(args ...string) ([]string, error) {
 	path := "/proc/self/exe" // of the child, which until then is this program
 	if _, err := os.Stat(path); err != nil {
@@ -31,7 +31,7 @@ func Self(args ...string) ([]string, error) {
 	return append([]string{path}, args...), nil
 }
 
-// errWall is the cause of a context that ended at the child's wall clock.
+// errWall is the cause of a context that ended at the child's wall-clock limit.
 var errWall = errors.New("wall clock")
 
 const (
@@ -39,7 +39,7 @@ const (
 	maxStderr = 16 << 10
 )
 
-// spawn has a child compile wasm into dir.
+// spawn makes a child compile wasm into dir.
 func (c *Compiler) spawn(ctx context.Context, dir string, wasm []byte) (answer, *fault.Error) {
 	// A parent death signal comes when the thread that started the child ends.
 	runtime.LockOSThread()
@@ -71,7 +71,7 @@ func (c *Compiler) spawn(ctx context.Context, dir string, wasm []byte) (answer, 
 	}
 	var sending sync.WaitGroup
 	sending.Go(func() {
-		// Fails if the child ends early; its end says more. The pipe stays open:
+		// Fails if the child ends early; how it ended says more. The pipe stays open:
 		// Wait closes it.
 		_ = order{
 			Identity: c.identity, Dir: dir, Size: int64(len(wasm)), Workers: c.cfg.Workers,
@@ -93,9 +93,9 @@ func (c *Compiler) spawn(ctx context.Context, dir string, wasm []byte) (answer, 
 	})
 }
 
-// ending is what is known of a child that did not do what it should.
+// ending is what is known about a child that failed.
 type ending struct {
-	wall   bool // killed at the wall clock
+	wall   bool // killed at the wall-clock limit
 	ready  bool // had its limits, and the module
 	last   *answer
 	stderr string
@@ -103,8 +103,8 @@ type ending struct {
 	err    error // of waiting
 }
 
-// explain says why a child failed. What happened before it was ready is never
-// the module's fault.
+// explain returns why a child failed. What happened before it was ready is
+// never the module's fault.
 func (c *Compiler) explain(e ending) *fault.Error {
 	v := verdict("")
 	if e.last != nil {
@@ -141,7 +141,8 @@ func (c *Compiler) explain(e ending) *fault.Error {
 	case v == verdictPanic:
 		return fault.Wrap(fmt.Errorf("%s", e.last.Text), fault.CompileFailed, "the compiler cannot cope with the module").WithFix(fixValid)
 	case v == "" && e.killed():
-		// Nobody here did it: the kernel, as the machine had no memory left.
+		// Nobody here killed it: it was the kernel, because the machine had no memory
+		// left.
 		return fault.New(fault.CompileMemory, "the system killed the compiler, which may use %s: most likely the machine ran out of memory", size(c.cfg.Memory)).WithFix(fixSmaller)
 	}
 	return fault.Wrap(fmt.Errorf("%s: %s", e.state, clean(e.stderr)), fault.CompileFailed, "the compiler cannot cope with the module").WithFix(fixValid)
@@ -157,7 +158,7 @@ func (e ending) killed() bool {
 
 func (e ending) cpu() time.Duration { return e.state.UserTime() + e.state.SystemTime() }
 
-// size spells a number of bytes.
+// size formats a number of bytes.
 func size(n int64) string {
 	for _, u := range []struct {
 		n    int64
@@ -178,7 +179,7 @@ type product struct {
 	memory  int64
 }
 
-// produce compiles wasm into dir, which it makes.
+// produce compiles wasm into dir, which it creates.
 func (c *Compiler) produce(ctx context.Context, dir string, wasm []byte) (product, *fault.Error) {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return product{}, noDisk(err)

@@ -2,6 +2,6 @@
 
 package compile_test
 
-// slow is by how much the race detector slows the compiler down and swells it, at
-// least.
+// slow is the factor by which the race detector slows the compiler down and
+// increases its memory, at least.
 const slow = 6

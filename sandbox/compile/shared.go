@@ -10,8 +10,8 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-// Shared is the compiled modules that one runtime has in memory. All who load the
-// same module share one, which is most of what they hold.
+// Shared holds the compiled modules that one runtime has in memory. All
+// templates of the same module share one, which is most of what they hold.
 type Shared struct {
 	compiler *Compiler
 	runtime  wazero.Runtime
@@ -26,7 +26,7 @@ func (c *Compiler) Share(rt wazero.Runtime) *Shared {
 	return &Shared{compiler: c, runtime: rt, modules: make(map[[sha256.Size]byte]*Module)}
 }
 
-// Module is a compiled module in memory until the last who loaded it releases it.
+// Module is a compiled module in memory, until its last user releases it.
 type Module struct {
 	shared  *Shared
 	key     [sha256.Size]byte
@@ -41,8 +41,8 @@ type Module struct {
 
 // Load returns the compiled form of a module. The caller must release it.
 //
-// One load at a time compiles a module. Not only to save work: the runtime lets
-// others see what it loads before that is complete.
+// Only one load at a time compiles a module. That is not only to save work: the
+// runtime exposes what it loads before that is complete.
 func (s *Shared) Load(ctx context.Context, wasm []byte) (*Module, *fault.Error) {
 	key := sha256.Sum256(wasm)
 	for {
@@ -68,11 +68,12 @@ func (s *Shared) Load(ctx context.Context, wasm []byte) (*Module, *fault.Error) 
 			failure := *m.failure
 			return nil, &failure
 		}
-		// The other load was given up; this one was not.
+		// The other load was cancelled; this one was not.
 	}
 }
 
-// join returns a module with one user more. If it is new, the caller must fill it.
+// join returns a module with one more user. If it is new, the caller must fill
+// it.
 func (s *Shared) join(key [sha256.Size]byte) (m *Module, first bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -102,7 +103,7 @@ func (s *Shared) fill(ctx context.Context, m *Module, wasm []byte) *fault.Error 
 		m.failure = fault.Of(err)
 		return m.failure
 	}
-	// The runtime keeps the decoded module next to the native code: the bytes of
+	// The runtime retains the decoded module next to the native code: the bytes of
 	// its functions and tables of about the same size.
 	m.code, m.bytes = code, report.Size+2*int64(len(wasm))
 	return nil
@@ -130,7 +131,8 @@ func (m *Module) Release(ctx context.Context) error {
 	return code.Close(ctx)
 }
 
-// Held returns how many modules are in memory, and about how many bytes they take.
+// Held returns how many modules are in memory, and about how many bytes they
+// take.
 func (s *Shared) Held() (modules int, bytes int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -15,7 +15,7 @@ import (
 
 const magicNumber = 0x11223344
 
-// entries are the files of code in a cache directory.
+// entries returns the files of code in a cache directory.
 func entries(t testing.TB, dir string) []string {
 	t.Helper()
 	paths, err := filepath.Glob(filepath.Join(dir, "*.code"))
@@ -25,7 +25,7 @@ func entries(t testing.TB, dir string) []string {
 	return paths
 }
 
-// entryOf compiles a module and gives its file.
+// entryOf compiles a module and returns its file.
 func entryOf(t testing.TB, dir string, wasm []byte, want uint64) string {
 	t.Helper()
 	before := entries(t, dir)
@@ -68,8 +68,8 @@ func write(t testing.TB, path string, b []byte) {
 	}
 }
 
-// corrupt changes the constant in native code that wazero wrote, and its checksum
-// with it, so that wazero is content: f then returns evil.
+// corrupt changes the constant in native code that wazero wrote, and its
+// checksum, so that wazero accepts it: f then returns evil.
 func corrupt(t testing.TB, file []byte, evil uint32) []byte {
 	t.Helper()
 	file = bytes.Clone(file)
@@ -92,8 +92,8 @@ func corrupt(t testing.TB, file []byte, evil uint32) []byte {
 	return file
 }
 
-// Without our seal, wazero executes whatever lies in its cache. If this fails, the
-// tests of tampered code prove nothing.
+// Without our seal, wazero executes whatever is in its cache. If this fails,
+// the tests of tampered code prove nothing.
 func TestWazeroAloneExecutesTamperedCode(t *testing.T) {
 	dir := t.TempDir()
 	ctx := t.Context()
@@ -198,7 +198,7 @@ func TestWhatIsNotAuthenticIsNeverExecuted(t *testing.T) {
 			if !strings.Contains(heard.String(), "INTEGRITY") || !strings.Contains(heard.String(), "level=WARN") {
 				t.Errorf("logged: %s", heard)
 			}
-			// What took its place is good.
+			// Its replacement is valid.
 			c = open(t, func(cfg *compile.Config) { cfg.Dir = dir })
 			if got, report := run(t, c, returns(magicNumber)); got != magicNumber || !report.Hit {
 				t.Errorf("afterwards: %x, %+v", got, report)
@@ -214,7 +214,7 @@ func TestAnotherKeyMakesEntriesForeign(t *testing.T) {
 	if st, err := os.Stat(key); err != nil || st.Mode().Perm() != 0o600 || st.Size() != 32 {
 		t.Fatalf("the key: %v, %v", st, err)
 	}
-	// A key that others could read is not used any more.
+	// A key that others could read is no longer used.
 	old := read(t, key)
 	if err := os.Chmod(key, 0o644); err != nil {
 		t.Fatal(err)

@@ -12,9 +12,9 @@ import (
 	"github.com/ruedo-dev/ruedo/sandbox/compile/cache"
 )
 
-// translate compiles wasm with a runtime made for it and leaves the code in the
-// cache in dir, or reads it from there. It returns how long that took. A panic of
-// the compiler in this goroutine is a [*panicError].
+// translate compiles wasm with a runtime created for it and leaves the code in
+// the cache in dir, or reads it from there. It returns how long that took. A
+// panic of the compiler in this goroutine is a [*panicError].
 func translate(ctx context.Context, config func() wazero.RuntimeConfig, dir string, wasm []byte) (took time.Duration, err error) {
 	began := time.Now()
 	dirCache, err := wazero.NewCompilationCacheWithDir(dir)

@@ -5,10 +5,10 @@ import (
 	"encoding/binary"
 )
 
-// leb is an unsigned LEB128.
+// leb returns an unsigned LEB128.
 func leb(n uint64) []byte { return binary.AppendUvarint(nil, n) }
 
-// sleb is a signed LEB128.
+// sleb returns a signed LEB128.
 func sleb(n int64) (b []byte) {
 	for {
 		c := byte(n & 0x7f)
@@ -24,11 +24,12 @@ func join(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
 
 func section(id byte, body []byte) []byte { return join([]byte{id}, leb(uint64(len(body))), body) }
 
-// function is a module with one function f that has no parameters and returns an
-// i32. The code is its locals and instructions, without the last end.
+// function returns a module with one function f that has no parameters and
+// returns an i32. The code is its locals and instructions, without the last
+// end.
 func function(code []byte) []byte { return functions(code) }
 
-// functions is a module with several; f is the first.
+// functions returns a module with several functions; f is the first.
 func functions(codes ...[]byte) []byte {
 	n := leb(uint64(len(codes)))
 	bodies, types := n, n
@@ -46,14 +47,14 @@ func functions(codes ...[]byte) []byte {
 
 var noLocals = []byte{0}
 
-// returns is a module whose f returns n.
+// returns returns a module whose f returns n.
 func returns(n int32) []byte { return function(join(noLocals, []byte{0x41}, sleb(int64(n)))) }
 
 // locals declares n locals of type i32.
 func locals(n uint64) []byte { return join([]byte{1}, leb(n), []byte{0x7f}) }
 
-// loops is n loops, one after the other, with m locals that are all alive: each
-// loop's head has a parameter for every local.
+// loops is n consecutive loops with m locals that are all live: each loop's
+// head has a parameter for every local.
 func loops(n, m int) []byte {
 	code := locals(uint64(m))
 	for i := range n {
@@ -64,7 +65,7 @@ func loops(n, m int) []byte {
 	return function(append(code, 0x41, 0))
 }
 
-// nested is n blocks within each other, each with a branch to the outermost.
+// nested is n nested blocks, each with a branch to the outermost.
 func nested(n, m int) []byte {
 	var b bytes.Buffer
 	b.Write(locals(uint64(m)))

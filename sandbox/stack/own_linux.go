@@ -11,10 +11,9 @@ import (
 
 const (
 	// ceiling is the size from which on the runtime refuses to let a stack grow
-	// and reports that it overflowed. All of it that lies below Max is only
-	// addresses.
+	// and reports an overflow. The part of it below Max is only addresses.
 	ceiling = 50_000_000
-	// slack is there for what compiled code does without asking for room.
+	// slack is for what compiled code does without checking for room.
 	slack = 64 << 10
 	// reserved is in whole pages of every size.
 	reserved = (ceiling/slack+1)*slack + slack + Max
@@ -42,7 +41,8 @@ func newStack() (*Stack, error) {
 		s.free()
 		return nil, os.NewSyscallError("mprotect", err)
 	}
-	// A huge page would be all of it at once. Kernels without them refuse.
+	// A huge page would commit all of it at the same time. Kernels without them
+	// refuse.
 	_ = unix.Madvise(s.usable, unix.MADV_NOHUGEPAGE)
 	s.bottom = &s.usable[slack]
 	s.top = uintptr(unsafe.Pointer(&s.usable[len(s.usable)-1])) &^ 15

@@ -2,7 +2,7 @@
 
 package stack
 
-// Stack does not exist here: functions run on those of the runtime.
+// Stack is not available here: functions run on the runtime's stacks.
 type Stack struct {
 	space  []byte
 	top    uintptr

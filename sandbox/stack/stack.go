@@ -27,7 +27,7 @@ import (
 
 const (
 	// Max is how large the native stack of a call can become, in bytes. It is as
-	// much as programs in C are used to.
+	// much as C programs are used to.
 	Max = 8 << 20
 	// MaxRetained is how many bytes of a stack stay in memory after Trim.
 	MaxRetained = 256 << 10
@@ -78,13 +78,14 @@ func (p *Pool) Close() {
 	p.idle = nil
 }
 
-// Function is where a function of the runtime keeps its stack. There is no method
-// for it, so it is found by name and type; a test of package sandbox fails if it is
-// not found. The zero value means that the runtime is another.
+// Function is where a function of the runtime stores its stack. There is no
+// method for it, so it is found by name and type; a test of package sandbox
+// fails if it is not found. The zero value means that the runtime is a
+// different one.
 type Function struct {
 	space  *[]byte
-	top    *uintptr // where it begins: it grows downwards
-	bottom **byte   // what it must not grow below
+	top    *uintptr // where it begins; it grows downwards
+	bottom **byte   // the limit of its growth
 }
 
 // Of finds the stack of a function.
@@ -110,7 +111,7 @@ func Of(f api.Function) Function {
 	}
 	first, last := unsafe.SliceData(*s.space), uintptr(unsafe.Pointer(&(*s.space)[len(*s.space)-1]))
 	if *s.bottom != first || *s.top != last&^15 {
-		return Function{} // they mean something else
+		return Function{} // the fields mean something else
 	}
 	return s
 }

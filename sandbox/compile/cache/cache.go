@@ -7,25 +7,27 @@
 //
 // # Authentic code
 //
-// Each entry of Config.Dir has an HMAC-SHA256 over its key, its name and all of its
-// bytes. The secret of it lies in Config.Private, which must be out of reach for
-// those who could write to Dir. Load copies code to the working directory while the
-// HMAC is computed, and the copy is used only if they are equal: the bytes that were
-// checked are the bytes that are executed. What does not match is deleted and logged
-// as a warning with INTEGRITY.
+// Each entry of Config.Dir has an HMAC-SHA256 over its key, its name and all of
+// its bytes. The secret is in Config.Private, which must be out of reach for
+// anyone who could write to Dir. Load copies code to the working directory
+// while it computes the HMAC, and the copy is used only if the two are equal:
+// the bytes that were checked are the bytes that are executed. An entry that
+// does not match is deleted and logged as a warning with INTEGRITY.
 //
 // # The working directory
 //
-// It is made in Private, holds a lock, and goes with Close; what a crash leaves is
-// removed by the next Open. If somebody removes it, Mend makes it again.
+// It is created in Private, holds a lock, and is removed by Close; what a crash
+// leaves is removed by the next Open. If it gets removed, Mend creates it
+// again.
 //
 // # A disk that fails
 //
-// While Dir cannot be used, Save only logs. While the working directory cannot be
-// used, nothing can be compiled: the caller finds out and reports it to Failed, which
-// logs it once. Both log paths; the caller's errors must not name them.
+// While Dir cannot be used, Save only logs. While the working directory cannot
+// be used, nothing can be compiled: the caller gets an error and passes it to
+// Failed, which logs it once. Both log paths; the caller's errors must not name
+// them.
 //
-// Everything is safe for concurrent use, also several processes on one Dir.
+// Everything is safe for concurrent use, also by several processes on one Dir.
 package cache
 
 import (
@@ -34,12 +36,12 @@ import (
 	"sync/atomic"
 )
 
-// Config of a cache.
+// Config configures a cache.
 type Config struct {
-	// Dir is where entries are kept. It is made with mode 0700. "" means that they
-	// are kept until Close.
+	// Dir holds the entries. It is created with mode 0700. "" means that they are
+	// retained until Close.
 	Dir string
-	// Private has the secret and the working directories. It must lie outside of
+	// Private holds the secret and the working directories. It must be outside
 	// Dir; anyone who can write to it is trusted. "" means a temporary directory,
 	// if Dir is "" too.
 	Private string
@@ -58,7 +60,7 @@ type Cache struct {
 
 type counters struct{ refused, evicted atomic.Int64 }
 
-// Open makes the directories. Its errors name paths.
+// Open creates the directories. Its errors name paths.
 func Open(cfg Config) (*Cache, error) {
 	if err := checkDirs(cfg.Dir, cfg.Private); err != nil {
 		return nil, err
@@ -87,17 +89,18 @@ func (c *Cache) Path(name string) string { return c.work.path(name) }
 // Fresh returns a path in the working directory that nobody else uses.
 func (c *Cache) Fresh(prefix string) string { return c.work.fresh(prefix) }
 
-// Load copies the code of a key into the working directory. It returns the path of
-// the copy and the name that the code was saved with; ok is false if there is none
-// that is authentic.
+// Load copies the code of a key into the working directory. It returns the path
+// of the copy and the name that the code was saved with; ok is false if there
+// is no authentic entry.
 func (c *Cache) Load(key string) (path, name string, ok bool) {
 	path = c.work.fresh("loaded-")
 	name, ok = c.store.load(key, path)
 	return path, name, ok
 }
 
-// Save keeps the code in the file at path. Its error is about that file; that the
-// code cannot be kept is only logged, as it can be used all the same.
+// Save stores the code in the file at path. Its error is about that file. If
+// the code cannot be stored, that is only logged, because the code can still be
+// used.
 func (c *Cache) Save(key, name, path string) error {
 	code, st, err := openRegular(path)
 	if err != nil {
@@ -108,16 +111,16 @@ func (c *Cache) Save(key, name, path string) error {
 	return nil
 }
 
-// Mend makes the working directory again if somebody removed it.
+// Mend creates the working directory again if it was removed.
 func (c *Cache) Mend() error { return c.work.mend() }
 
-// Mended returns how often the working directory was made again.
+// Mended returns how often the working directory was created again.
 func (c *Cache) Mended() int64 { return c.work.mended.Load() }
 
-// Recover does what can be done after an error about the working directory. It
-// reports whether it is worth another try: the directory has been made again since it
-// was mended the given number of times, or code that was kept made room for code that
-// is needed.
+// Recover does what is possible after an error about the working directory. It
+// reports whether another try is worthwhile: the directory was created again
+// since it had been mended the given number of times, or stored code was
+// removed to make room.
 func (c *Cache) Recover(failure error, mended int64) bool {
 	if err := c.work.mend(); err != nil {
 		return false
@@ -134,11 +137,11 @@ func (c *Cache) Failed(err error) { c.work.disk.failed(err) }
 // Worked logs, once, that it can be used again.
 func (c *Cache) Worked() { c.work.disk.worked() }
 
-// Broken reports whether it could not be used when it was last tried.
+// Broken reports whether the last attempt to use it failed.
 func (c *Cache) Broken() bool { return c.work.disk.broken.Load() }
 
 // Refused returns how many entries were not authentic.
 func (c *Cache) Refused() int64 { return c.count.refused.Load() }
 
-// Evicted returns how many entries had to make room.
+// Evicted returns how many entries were removed to make room.
 func (c *Cache) Evicted() int64 { return c.count.evicted.Load() }

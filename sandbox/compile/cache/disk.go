@@ -9,12 +9,12 @@ import (
 	"syscall"
 )
 
-// disk logs the state of a directory: one line when it cannot be used any more, and
-// one when it can be used again.
+// disk logs the state of a directory: one line when it becomes unusable, and
+// one when it is usable again.
 type disk struct {
 	log    *slog.Logger
 	dir    string
-	what   string // cannot be done without it
+	what   string // what cannot be done without it
 	fix    string
 	broken atomic.Bool
 }
@@ -39,7 +39,7 @@ func AboutDisk(err error) bool {
 	return path || link || own
 }
 
-// Full reports whether err means that there is no room on the disk.
+// Full reports whether err means that the disk is full.
 func Full(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
 
 // DiskError marks an error about files whose type does not show it, for AboutDisk.

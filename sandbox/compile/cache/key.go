@@ -20,9 +20,9 @@ func newKey() ([]byte, error) {
 	return key, err
 }
 
-// loadKey reads the key, or makes one. The caller holds the lock of its
-// directory. A key that others could read, or that is damaged, is not used: with
-// a new one in its place, all code is compiled again.
+// loadKey reads the key, or creates one. The caller holds the lock of its
+// directory. A key that others could read, or that is damaged, is replaced by a
+// new one, and all code is compiled again.
 func loadKey(path string) ([]byte, error) {
 	key, err := readKey(path)
 	if err == nil {
@@ -62,7 +62,7 @@ func readKey(path string) ([]byte, error) {
 	return key, err
 }
 
-// checkRegular closes what is not a regular file.
+// checkRegular closes the file unless it is a regular file.
 func checkRegular(f *os.File) (*os.File, os.FileInfo, error) {
 	st, err := f.Stat()
 	if err == nil && !st.Mode().IsRegular() {

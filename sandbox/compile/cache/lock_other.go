@@ -6,7 +6,7 @@ import "os"
 
 const locks = false
 
-// lock does nothing: the caller goes on as if it had a lock.
+// lock does nothing: the caller continues as if it had a lock.
 func lock(string, bool) (func() error, error) { return func() error { return nil }, nil }
 
 func openRegular(path string) (*os.File, os.FileInfo, error) {

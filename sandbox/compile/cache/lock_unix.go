@@ -13,9 +13,9 @@ import (
 // locks reports whether this system has locks and modes of files.
 const locks = true
 
-// lock holds a lock that ends with this process at the latest. With wait it
-// makes the file and waits for the lock; without, the file must exist, and unlock is
-// nil if another process has the lock.
+// lock takes a lock that ends with this process at the latest. With wait it
+// creates the file and waits for the lock. Without, the file must exist, and
+// unlock is nil if another process has the lock.
 func lock(path string, wait bool) (unlock func() error, err error) {
 	flags, how := os.O_RDWR|unix.O_NOFOLLOW, unix.LOCK_EX|unix.LOCK_NB
 	if wait {
@@ -41,8 +41,8 @@ func lock(path string, wait bool) (unlock func() error, err error) {
 	return f.Close, nil
 }
 
-// openRegular opens a file for reading, and nothing that only looks like one: a
-// pipe would block, a link would lead elsewhere.
+// openRegular opens a file for reading if it is a regular file: a pipe would
+// block, and a link would lead elsewhere.
 func openRegular(path string) (*os.File, os.FileInfo, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENXIO) {
@@ -59,7 +59,7 @@ func owned(st os.FileInfo) bool {
 	return ok && int(s.Uid) == os.Geteuid()
 }
 
-// sameDisk reports whether two directories lie on one file system.
+// sameDisk reports whether two directories are on the same file system.
 func sameDisk(a, b string) bool {
 	var x, y unix.Stat_t
 	return unix.Stat(a, &x) == nil && unix.Stat(b, &y) == nil && x.Dev == y.Dev

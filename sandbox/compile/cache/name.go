@@ -9,8 +9,9 @@ import (
 // codeName is the path of a file of code in the directory of a wazero cache.
 var codeName = regexp.MustCompile(`^wazero-[A-Za-z0-9._+()-]{1,200}/[0-9a-f]{64}$`)
 
-// CodeFile returns the one file that wazero wrote into the cache in dir, as a path
-// in it with slashes; "" if there is none, as with wazero's interpreter.
+// CodeFile returns the single file that wazero wrote into the cache in dir, as
+// a slash-separated path relative to it; "" if there is none, as with wazero's
+// interpreter.
 func CodeFile(dir string) (string, error) {
 	found, err := filepath.Glob(filepath.Join(dir, "wazero-*", "*"))
 	if err != nil || len(found) == 0 {

@@ -18,8 +18,8 @@ import (
 //	the code
 //	HMAC-SHA256 of sealDomain, the entry's key and all of the above
 //
-// The entry's key is in the code and not in the file: an entry in another's place
-// is not authentic.
+// The entry's key is part of the HMAC and not of the file: an entry in the
+// place of another one is not authentic.
 const (
 	sealMagic  = "ruedo compiled 1"
 	sealDomain = "ruedo sandbox/compile entry 1\x00"
@@ -30,7 +30,7 @@ const (
 // MaxCode bounds the compiled form of one module, in bytes.
 const MaxCode = 1 << 30
 
-// errForged says that a file is not what was sealed.
+// errForged means that a file is not what was sealed.
 var errForged = errors.New("it is not what was written there")
 
 func newMAC(secret []byte, key string) hash.Hash {
@@ -95,13 +95,13 @@ func unseal(w io.Writer, secret []byte, key string, r io.Reader, size int64) (na
 	return string(text), nil
 }
 
-// copyBuffer is what is in memory of a module's code, in bytes.
+// copyBuffer is how many bytes of a module's code are in memory at a time.
 const copyBuffer = 256 << 10
 
 // onlyWriter hides ReadFrom, which would ignore the buffer.
 type onlyWriter struct{ io.Writer }
 
-// short makes the early end of a file a forgery.
+// short treats the early end of a file as a forgery.
 func short(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return fmt.Errorf("%w: it ends early", errForged)

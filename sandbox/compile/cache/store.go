@@ -12,9 +12,9 @@ import (
 	"time"
 )
 
-// store keeps sealed code in a directory that it does not trust, and that other
-// processes may use at the same time: files appear by renaming, are never
-// changed, and may vanish at any time.
+// store holds sealed code in a directory that it does not trust, and that other
+// processes can use at the same time. Files appear by renaming, are never
+// changed, and can vanish at any time.
 type store struct {
 	dir     string
 	maxSize int64
@@ -43,8 +43,8 @@ func openStore(dir string, maxSize int64, secret func() []byte, log *slog.Logger
 
 func (s *store) path(key string) string { return filepath.Join(s.dir, key+entrySuffix) }
 
-// load copies the code of an entry to the file at path, which it makes, and returns
-// its name. It returns false, and leaves no file, if no such entry is authentic.
+// load copies the code of an entry to a new file at path, and returns its name.
+// It returns false, and leaves no file, if there is no authentic entry.
 func (s *store) load(key, path string) (name string, ok bool) {
 	from := s.path(key)
 	f, st, err := openRegular(from)
@@ -61,8 +61,8 @@ func (s *store) load(key, path string) (name string, ok bool) {
 	switch {
 	case err == nil:
 		now := time.Now()
-		// For the order in which entries are evicted; it does not matter if this one
-		// has just been.
+		// Only for the order of eviction; it does not matter if this entry was just
+		// evicted.
 		_ = os.Chtimes(from, now, now)
 		return name, true
 	case errors.Is(err, errForged), errors.Is(err, errIrregular):
@@ -78,7 +78,8 @@ func (s *store) load(key, path string) (name string, ok bool) {
 	return "", false
 }
 
-// save keeps code. If it cannot, it logs that: the code can be used all the same.
+// save stores code. A failure is only logged, because the code can still be
+// used.
 func (s *store) save(key, name string, code *os.File, size int64) {
 	if size > s.maxSize {
 		s.log.Warn("a compiled module is larger than the cache on disk and is not kept", "bytes", size, "limit", s.maxSize)
@@ -86,7 +87,7 @@ func (s *store) save(key, name string, code *os.File, size int64) {
 	}
 	err := s.write(key, name, code)
 	if errors.Is(err, fs.ErrNotExist) {
-		// Somebody removed the directory.
+		// The directory was removed.
 		if err = makePrivate(s.dir); err == nil {
 			err = s.write(key, name, code)
 		}
@@ -111,8 +112,8 @@ func (s *store) write(key, name string, code io.ReadSeeker) error {
 	return writeFile(s.path(key), true, func(w io.Writer) error { return seal(w, s.secret(), key, name, code) })
 }
 
-// shrink removes half of the entries, because there is no room left on the disk. It
-// reports whether that made some.
+// shrink removes half of the entries, because the disk is full. It reports
+// whether it removed any.
 func (s *store) shrink() bool {
 	entries, total, err := s.entries("")
 	if err != nil {
@@ -125,8 +126,8 @@ func (s *store) shrink() bool {
 	return n > 0 && err == nil
 }
 
-// evict removes the entries that were not used for longest until the rest fits,
-// but never keep.
+// evict removes the least recently used entries until the rest fits, but never
+// keep.
 func (s *store) evict(keep string) error {
 	entries, total, err := s.entries(keep)
 	if err == nil {
@@ -173,8 +174,8 @@ func (s *store) entries(spare string) (entries []file, total int64, err error) {
 	return entries, total, nil
 }
 
-// remove removes the entries that were not used for longest until no more than limit
-// of total is left. It returns how many it removed.
+// remove removes the least recently used entries until at most limit of total
+// is left. It returns how many it removed.
 func (s *store) remove(entries []file, total, limit int64) (n int, err error) {
 	slices.SortFunc(entries, func(a, b file) int { return a.used.Compare(b.used) })
 	for _, e := range entries {
@@ -191,7 +192,7 @@ func (s *store) remove(entries []file, total, limit int64) (n int, err error) {
 	return n, nil
 }
 
-// gone ignores that another process was faster.
+// gone ignores the error if another process was faster.
 func gone(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -199,8 +200,9 @@ func gone(err error) error {
 	return err
 }
 
-// writeFile makes a file with mode 0600 that either has all that write wrote or is
-// not there; durable, if it must outlive the machine's fall.
+// writeFile creates a file with mode 0600 that either contains everything that
+// write wrote or does not exist. It is synced if it must survive a crash of the
+// machine.
 func writeFile(path string, durable bool, write func(io.Writer) error) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), newPrefix+"*")
 	if err != nil {
@@ -208,7 +210,7 @@ func writeFile(path string, durable bool, write func(io.Writer) error) (err erro
 	}
 	defer func() {
 		if err != nil {
-			_ = f.Close() // for the second time, maybe
+			_ = f.Close() // possibly for the second time
 			err = errors.Join(err, gone(os.Remove(f.Name())))
 		}
 	}()

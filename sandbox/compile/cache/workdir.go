@@ -15,12 +15,13 @@ import (
 )
 
 // workdir is the working directory of one compiler, in a private directory that
-// others can share. A lock in it tells those in use from what a crash left behind.
+// others can share. Its lock distinguishes directories in use from what a crash
+// left behind.
 type workdir struct {
 	root    string
-	private string // empty if root lies in the system's directory for temporary files
+	private string // empty if root is in the system's directory for temporary files
 	next    atomic.Int64
-	mended  atomic.Int64 // how often it was made again
+	mended  atomic.Int64 // how often it was created again
 	disk    disk
 
 	mu     sync.Mutex
@@ -31,9 +32,9 @@ type workdir struct {
 
 const workPrefix = "work-"
 
-// newWorkdir makes a working directory in private, and clears away those that
-// nobody uses any more. If private is empty, it makes one in the system's directory
-// for temporary files, with a key of its own.
+// newWorkdir creates a working directory in private, and removes those that are
+// no longer in use. If private is empty, it creates one in the system's
+// directory for temporary files, with a key of its own.
 func newWorkdir(private string, log *slog.Logger) (w *workdir, err error) {
 	w = &workdir{private: private, unlock: func() error { return nil }}
 	if private == "" {
@@ -55,7 +56,7 @@ func (w *workdir) open() (err error) {
 	if err := makePrivate(w.private); err != nil {
 		return err
 	}
-	// Nobody must take a directory for abandoned that is just being made.
+	// A directory that is just being created must not look abandoned.
 	unlock, err := lock(filepath.Join(w.private, "lock"), true)
 	if err != nil {
 		return err
@@ -91,7 +92,7 @@ func (w *workdir) hold() error {
 	return nil
 }
 
-// there reports whether the directory is still what was made.
+// there reports whether the directory is still the one that was created.
 func (w *workdir) there() bool {
 	if w.locked == nil {
 		st, err := os.Lstat(w.root)
@@ -101,7 +102,7 @@ func (w *workdir) there() bool {
 	return err == nil && os.SameFile(st, w.locked)
 }
 
-// mend makes the directory again in its place if somebody removed it.
+// mend creates the directory again in its place if it was removed.
 func (w *workdir) mend() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -130,8 +131,8 @@ func (w *workdir) reopen() (err error) {
 	if err := remake(w.root); err != nil {
 		return err
 	}
-	// The key that others use now, or else the one of before: what was sealed with
-	// it is still good.
+	// The key that others use now, or else the previous one: code that was sealed
+	// with it is still valid.
 	path := filepath.Join(w.private, "key")
 	key, err := readKey(path)
 	if err == nil {
@@ -146,7 +147,7 @@ func (w *workdir) reopen() (err error) {
 	return w.hold()
 }
 
-// remake makes a directory that only this user can enter, or accepts one.
+// remake creates a directory that only this user can enter, or accepts one.
 func remake(dir string) error {
 	err := os.Mkdir(dir, 0o700)
 	if !errors.Is(err, fs.ErrExist) {
@@ -166,7 +167,7 @@ func (w *workdir) secret() []byte {
 	return w.key
 }
 
-// sweep removes working directories whose processes are gone.
+// sweep removes working directories whose processes have ended.
 func sweep(private string) error {
 	entries, err := os.ReadDir(private)
 	if err != nil {
@@ -174,14 +175,14 @@ func sweep(private string) error {
 	}
 	for _, e := range entries {
 		if !e.IsDir() || !strings.HasPrefix(e.Name(), workPrefix) || !locks {
-			continue // without locks, any may be in use
+			continue // without locks, any can be in use
 		}
 		dir := filepath.Join(private, e.Name())
 		unlock, err := lock(filepath.Join(dir, "lock"), false)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			// Its owner is removing it, or ended when it had just made it: who
-			// makes one holds the lock that is held here.
+			// Its owner is removing it, or ended right after creating it: creating one
+			// takes the lock that is held here.
 			unlock = func() error { return nil }
 		case err != nil:
 			return err
@@ -198,7 +199,7 @@ func sweep(private string) error {
 // path returns a path in the directory.
 func (w *workdir) path(name string) string { return filepath.Join(w.root, name) }
 
-// fresh returns a path that nobody else uses.
+// fresh returns a path that is not in use.
 func (w *workdir) fresh(prefix string) string {
 	return w.path(prefix + strconv.FormatInt(w.next.Add(1), 10))
 }
@@ -207,13 +208,13 @@ func (w *workdir) fresh(prefix string) string {
 func (w *workdir) close() error {
 	err := os.RemoveAll(w.root)
 	if errors.Is(err, syscall.ENOTDIR) || w.disk.broken.Load() {
-		err = nil // it is gone already, or the log has said why it stays
+		err = nil // it is already gone, or the log says why it stays
 	}
 	return errors.Join(err, w.unlock())
 }
 
-// checkDirs makes the directory of entries and sees that the private one is
-// outside.
+// checkDirs creates the directory of entries and checks that the private one is
+// outside it.
 func checkDirs(dir, private string) error {
 	if dir == "" {
 		return nil
@@ -243,7 +244,7 @@ func checkDirs(dir, private string) error {
 	return nil
 }
 
-// makePrivate makes a directory that only this user can enter.
+// makePrivate creates a directory that only this user can enter.
 func makePrivate(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// Compilers come and go on one directory at the same time: those that begin
-// clear away what others left, and must not be in the way of those that end.
+// Compilers come and go on one directory at the same time. Those that begin
+// remove what others left, and must not disturb those that end.
 func TestWorkdirsComeAndGo(t *testing.T) {
 	private := t.TempDir()
 	var wg sync.WaitGroup

@@ -1,4 +1,4 @@
-// Package confine limits a process and its children with the means of the system.
+// Package confine limits a process and its children by means of the system.
 //
 // A parent starts a child with [Attr], ends it with [Kill], and calls
 // [HideDescriptors] before. The child calls [Self] and [Watch] before it reads
@@ -25,6 +25,6 @@ type Limits struct {
 	Memory int64
 	// FileSize is the largest file that the process can write, in bytes.
 	FileSize int64
-	// Nice is added to the niceness of the process group; 0 leaves it.
+	// Nice is added to the niceness of the process group; 0 keeps it.
 	Nice int
 }

@@ -6,8 +6,8 @@ import (
 	"strconv"
 )
 
-// firstToDie makes this process the one that the kernel kills when memory runs
-// out, rather than its parent. A system that does not let it does not need it.
+// firstToDie makes the kernel kill this process, rather than its parent, when
+// memory runs out. A system that does not allow that does not need it.
 func firstToDie() { _ = os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0) }
 
 // mapped returns what of this process counts against RLIMIT_DATA and RLIMIT_AS, in

@@ -15,9 +15,10 @@ import (
 // Supported reports whether this system can limit a process.
 const Supported = true
 
-// Self limits this process. The channel gets a value when the CPU time is used up;
-// the process is killed a second of CPU time later. The limits cannot be lifted
-// again, and the handling of SIGXCPU and SIGXFSZ changes for good.
+// Self limits this process. The channel receives a value when the CPU time is
+// used up; the process is killed after one more second of CPU time. The limits
+// cannot be lifted again, and the handling of SIGXCPU and SIGXFSZ changes
+// permanently.
 func Self(limits Limits) (<-chan os.Signal, error) {
 	overCPU := make(chan os.Signal, 1)
 	signal.Notify(overCPU, unix.SIGXCPU)
@@ -31,8 +32,8 @@ func Self(limits Limits) (<-chan os.Signal, error) {
 	}
 	cpu := uint64((limits.CPU + time.Second - 1) / time.Second)
 	// Go keeps large parts of its address space mapped that it never uses, some
-	// hundred MB of them writable. So the limits count from what is there now, and
-	// are somewhat wider than what [Watch] enforces.
+	// hundred MB of them writable. So the limits count from what is mapped now,
+	// and are somewhat wider than what [Watch] enforces.
 	data, space := mapped()
 	slack := uint64(limits.Memory)/4 + 128<<20
 	for _, l := range []struct {
@@ -45,7 +46,7 @@ func Self(limits Limits) (<-chan os.Signal, error) {
 		{"file size", unix.RLIMIT_FSIZE, uint64(limits.FileSize), uint64(limits.FileSize), true},
 		{"open files", unix.RLIMIT_NOFILE, 64, 64, true},
 		{"CPU time", unix.RLIMIT_CPU, cpu, cpu + 1, true},
-		// macOS knows these two and mostly ignores or refuses them.
+		// macOS has these two and mostly ignores or refuses them.
 		{"data", unix.RLIMIT_DATA, data + uint64(limits.Memory) + slack, 0, runtime.GOOS == "linux"},
 		{"address space", unix.RLIMIT_AS, space + uint64(limits.Memory) + slack + 1<<30, 0, runtime.GOOS == "linux"},
 	} {
@@ -56,7 +57,7 @@ func Self(limits Limits) (<-chan os.Signal, error) {
 	return overCPU, nil
 }
 
-// lower sets a limit, or leaves what is stricter already.
+// lower sets a limit, unless the present one is stricter.
 func lower(what int, soft, hard uint64) error {
 	var now unix.Rlimit
 	if err := unix.Getrlimit(what, &now); err != nil {

@@ -6,19 +6,20 @@ import (
 	"time"
 )
 
-// Memory watches what this process uses. The system's limits are the wall behind it:
-// this one can say what happened, works everywhere, and counts a huge allocation
-// before it is touched.
+// Memory watches the memory use of this process. The system's limits are the
+// last resort behind it. Memory can report what happened, works everywhere, and
+// counts a huge allocation before it is touched.
 type Memory struct {
 	// Over is closed when the limit is exceeded.
 	Over chan struct{}
 	peak atomic.Int64
 }
 
-// watchEvery bounds what the process can touch beyond its limit: some tens of MB.
+// watchEvery bounds how much the process can touch beyond its limit: some tens
+// of MB.
 const watchEvery = 10 * time.Millisecond
 
-// Watch begins to watch, with a limit in bytes. It does so until the process ends.
+// Watch starts watching, with a limit in bytes, until the process ends.
 func Watch(limit int64) *Memory {
 	m := &Memory{Over: make(chan struct{})}
 	m.sample()
@@ -46,7 +47,7 @@ func (m *Memory) sample() int64 {
 	}
 }
 
-// Peak returns the most that was seen, in bytes.
+// Peak returns the highest value that was measured, in bytes.
 func (m *Memory) Peak() int64 {
 	m.sample()
 	return m.peak.Load()

@@ -1,5 +1,5 @@
 // The command guest of the sandbox's tests: a plain program that knows nothing
-// of its host.
+// about its host.
 package main
 
 import (

@@ -1,5 +1,6 @@
-// Package work is what a guest does in the soak of the sandbox's tests. Done
-// natively it gives the answer to expect, without what only a guest should do.
+// Package work is the work of a guest in the soak of the sandbox's tests. Run
+// natively, it returns the expected answer, without what only a guest should
+// do.
 package work
 
 import (
@@ -11,7 +12,7 @@ import (
 // Steps is how often Do calls step.
 const Steps = 12
 
-// guest tells that this is one.
+// guest reports whether this is a guest.
 const guest = runtime.GOARCH == "wasm"
 
 // State is what a call leaves behind. The answer of the next one depends on it.
@@ -20,11 +21,11 @@ type State struct {
 	names map[string]int
 }
 
-// After is the state that calls with a seed leave behind, as far as answers
-// depend on it.
+// After returns the state that calls with a seed leave behind, as far as
+// answers depend on it.
 func After(seed int) *State { return &State{names: map[string]int{"left": seed}} }
 
-// Left is how much earlier calls left behind.
+// Left returns how much earlier calls left behind.
 func (s *State) Left() int { return len(s.kept) + len(s.names) }
 
 // Do computes a number from a seed with maps, goroutines, timers, memory that

@@ -1,6 +1,6 @@
-// Package sdk is what a Ruedo service in Go is written with.
+// Package sdk is the library for Ruedo services written in Go.
 //
-// The first call to make is [Handle], from an init function:
+// Start with [Handle], called from an init function:
 //
 //	package main
 //
@@ -29,49 +29,49 @@
 //
 //	func main() { sdk.Main() }
 //
-// `ruedo build` makes a module of it, which is the same as
+// `ruedo build` compiles it to a module, which is the same as
 //
 //	GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared -o order.wasm .
 //
 // In a module only the init functions run, never main: a handler that main
 // registers is not found. On your own machine the same file is an ordinary
-// program: `go run . < order.json` serves one call from stdin to stdout, and
-// a test calls [Call] or [Do], with no sandbox between.
+// program: `go run . < order.json` serves one call from stdin to stdout, and a
+// test calls [Call] or [Do], without a sandbox.
 //
 // # Handlers
 //
-// A service has one handler. [Handle] takes and gives JSON by the types of its
-// function; [HandleBytes] takes and gives the bytes as they are. Registering
-// a second one panics, so that publishing the module fails with the reason.
-// [CallID], [ContentType] and [SetContentType] are there for what is around
-// the body. A guest runs one call at a time, and memory is as it was after the
-// inits and [Warm] whenever a call begins: what a call leaves in a variable is
-// not a place to keep things.
+// A service has one handler. [Handle] decodes and encodes JSON by the types of
+// its function; [HandleBytes] passes the bytes as they are. Registering a
+// second handler panics, so that publishing the module fails with the reason.
+// [CallID], [ContentType] and [SetContentType] give access to what surrounds
+// the body. A guest runs one call at a time, and at the start of each call
+// memory is as it was after the inits and [Warm]: variables do not keep what a
+// call leaves in them.
 //
 // # Errors
 //
 // An error made by [Errorf] reaches the caller with its code and text. Any
-// other error is sent as [Unknown] with its text: what it says, callers read.
-// Input that is not JSON, or does not fit the type, is answered with
-// [InvalidArgument] and the place, before the handler runs.
+// other error is sent as [Unknown] with its text: callers read what it says.
+// Input that is not JSON, or does not fit the type, is refused with
+// [InvalidArgument] and its position, before the handler runs.
 //
-// A panic in a handler ends that call with [Internal] and the panic's text;
-// the stack goes to the log. A panic in a goroutine that the handler started
-// cannot be caught in Go: the guest traps, and the runtime's last words are in
-// the log. os.Exit fails the call as well, with whatever code.
+// A panic in a handler ends that call with [Internal] and the panic's text; the
+// stack is logged. Go cannot catch a panic in a goroutine that the handler
+// started: the guest traps, and the runtime's last message is in the log.
+// os.Exit fails the call as well, whatever the code.
 //
 // # Time and logs
 //
-// The context carries no deadline: the host stops a guest that is over its
+// The context carries no deadline: the host stops a guest that has run out of
 // time, wherever it is. In a module, log/slog and log write to the log of the
-// call, levels and attributes kept, from Info up; [LogHandler] lowers that.
+// call, with levels and attributes, from Info up; [LogHandler] lowers that.
 // What is written to stdout or stderr is logged as well. On your own machine
-// both are left as they are.
+// both are left unchanged.
 //
 // # Size
 //
-// A guest pays for every import. This package stands on the standard library
-// alone and needs about 4 MB of module, most of it the Go runtime, fmt and
+// A guest pays for every import. This package uses only the standard library
+// and takes about 4 MB of module, most of it the Go runtime, fmt and
 // encoding/json.
 package sdk
 
@@ -85,13 +85,13 @@ import (
 
 // Handle registers the service's handler: JSON in, JSON out.
 //
-// The input is decoded into In as encoding/json does it; unknown fields are
-// ignored, since what an input may hold is a schema's to say. An empty input
-// is an error, unless In is struct{}. The output has content type
-// application/json, if the handler sets no other. Call it once, in an init
-// function; a second handler, or nil, panics.
+// The input is decoded into In as by encoding/json; unknown fields are ignored,
+// because a schema decides what an input can contain. An empty input is an
+// error, unless In is struct{}. The output has content type application/json,
+// unless the handler sets another. Call it once, in an init function; a second
+// handler, or nil, panics.
 //
-// For the body as it came use [HandleBytes]: In = []byte is a JSON string in
+// For the body as it arrived use [HandleBytes]: In = []byte is a JSON string in
 // base64.
 func Handle[In, Out any](handle func(ctx context.Context, in In) (Out, error)) {
 	if handle == nil {
@@ -102,8 +102,8 @@ func Handle[In, Out any](handle func(ctx context.Context, in In) (Out, error)) {
 
 // HandleBytes registers the service's handler: bytes in, bytes out.
 //
-// The input is the handler's own. The output is sent as it is, with the
-// content type of [SetContentType], or none. Call it once, in an init
+// The handler may modify and keep the input. The output is sent as it is, with
+// the content type of [SetContentType], or none. Call it once, in an init
 // function; a second handler, or nil, panics.
 func HandleBytes(handle func(ctx context.Context, in []byte) ([]byte, error)) {
 	if handle == nil {
@@ -113,9 +113,9 @@ func HandleBytes(handle func(ctx context.Context, in []byte) ([]byte, error)) {
 }
 
 // Warm registers work to be done once, after all inits and before the first
-// call: fill caches, parse tables. Its result is part of the memory that
-// every call starts from. Several are run in the order they were registered.
-// A panic in one fails the publish.
+// call: fill caches, parse tables. Its result is part of the memory that every
+// call starts from. Several functions run in the order in which they were
+// registered. A panic in one fails the publish.
 func Warm(warm func()) {
 	if warm == nil {
 		misuse("Warm: the function is nil")
@@ -123,42 +123,42 @@ func Warm(warm func()) {
 	registered.addWarm(warm)
 }
 
-// Call makes one call of the registered handler, in this process: for tests.
-// It is [Do] with nothing but a body.
+// Call makes one call of the registered handler, in this process: for tests. It
+// is [Do] with only a body.
 func Call(ctx context.Context, input []byte) ([]byte, error) {
 	res, err := Do(ctx, Request{Input: input})
 	return res.Output, err
 }
 
-// Do makes one call of the registered handler, in this process: for tests
-// that look at more than the body. The functions given to [Warm] are run
-// before the first one. The error is an *[Error], as the caller of the service
-// would see it; a handler that panics gives one as well. Do may be called from
-// many goroutines if the handler may.
+// Do makes one call of the registered handler, in this process: for tests that
+// check more than the body. The functions given to [Warm] are run before the
+// first one. The error is an *[Error], as the caller of the service would see
+// it, even if the handler panics. Do is safe for concurrent use if the handler
+// is.
 func Do(ctx context.Context, req Request) (Response, error) {
 	return registered.do(ctx, req)
 }
 
-// Request is what comes with a call.
+// Request is the input of a call.
 type Request struct {
-	// ID is the id of the call; what [CallID] gives.
+	// ID is the id of the call, which [CallID] returns.
 	ID string
-	// ContentType is what the caller called the input; may be empty.
+	// ContentType is the content type that the caller declared; it can be empty.
 	ContentType string
 	Input       []byte
 }
 
-// Response is what a call gives back.
+// Response is the result of a call.
 type Response struct {
-	// ContentType is what the handler called its output; may be empty.
+	// ContentType is the content type that the handler set; it can be empty.
 	ContentType string
 	Output      []byte
 }
 
-// bytesHandler is what every handler is in the end.
+// bytesHandler is the common form of all handlers.
 type bytesHandler func(ctx context.Context, in []byte) ([]byte, error)
 
-// service is a handler and what belongs to it.
+// service is a handler with its context.
 type service struct {
 	handle bytesHandler
 	by     string // function and place that registered handle
@@ -166,9 +166,9 @@ type service struct {
 	once   sync.Once
 }
 
-// registered is the service of this program. It has to be a global: in a
-// module nothing but the inits runs before the host calls the exports, so
-// there is no main that could hand a service over.
+// registered is the service of this program. It has to be a global: in a module
+// only the inits run before the host calls the exports, so there is no main
+// that could pass a service on.
 var registered service
 
 func (s *service) register(fn, place string, handle bytesHandler, warm func()) {
@@ -178,14 +178,14 @@ func (s *service) register(fn, place string, handle bytesHandler, warm func()) {
 	}
 	s.handle, s.by = handle, by
 	if warm != nil {
-		// Before the author's own, which may call the handler.
+		// Before the author's own functions, which can call the handler.
 		s.warm = append([]func(){warm}, s.warm...)
 	}
 }
 
 func (s *service) addWarm(warm func()) { s.warm = append(s.warm, warm) }
 
-// runWarm does the warming, the first time that it is called.
+// runWarm runs the Warm functions, the first time that it is called.
 func (s *service) runWarm() {
 	s.once.Do(func() {
 		for _, warm := range s.warm {
@@ -194,7 +194,8 @@ func (s *service) runWarm() {
 	})
 }
 
-// caller is the place outside this package that called an exported function.
+// caller returns the place outside this package that called an exported
+// function.
 func caller() string {
 	_, file, line, ok := runtime.Caller(2)
 	if !ok {
@@ -203,11 +204,11 @@ func caller() string {
 	return fmt.Sprintf("%s:%d", file, line)
 }
 
-// fillCaches makes encoding/json learn the two types, which it does at the
-// first use of each: done here, it is done before the first call.
+// fillCaches makes encoding/json learn the two types, which it does when each
+// is first used. So it happens before the first call.
 func fillCaches[In, Out any]() {
-	// A type's own MarshalJSON need not stand a zero value, and this is not the
-	// place where it would matter.
+	// A type's own MarshalJSON can fail for a zero value, which does not matter
+	// here.
 	defer func() { _ = recover() }()
 	_ = json.Unmarshal([]byte("{}"), new(In))
 	_, _ = json.Marshal(*new(Out))

@@ -6,10 +6,11 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-// failures are modules that were too much for the compiler a moment ago. Whoever
-// sends them again gets the same answer immediately: each try would take a processor
-// for as long as the limit allows. They are forgotten soon, as a machine that was
-// too busy then may not be now. The zero value is ready; Compiler.mu guards it.
+// failures are modules that were too much for the compiler a moment ago. If one
+// is sent again, it gets the same answer immediately, because each try would
+// take a processor for as long as the limit allows. They are forgotten soon,
+// because a machine that was too busy then may not be now. The zero value is
+// ready to use; Compiler.mu guards it.
 type failures struct {
 	list []failure // oldest first
 }

@@ -158,7 +158,7 @@ type Response struct {
 // bytesHandler is the common form of all handlers.
 type bytesHandler func(ctx context.Context, in []byte) ([]byte, error)
 
-// service is a handler with its context.
+// service is a handler and the functions that warm it up.
 type service struct {
 	handle bytesHandler
 	by     string // function and place that registered handle

@@ -27,11 +27,12 @@ import (
 // wait for it. It is closed when
 //
 //   - its service has used another plan since, and it had no call for a grace
-//     period. So a rollback within it is instant, and cores that differ in their
-//     revision for a moment do not make the runner load plans back and forth;
+//     period. So a rollback within it is instant, and cores that differ in
+//     their revision for a moment do not make the runner load plans back and
+//     forth;
 //   - more than maxSuperseded such plans of one service wait for that;
-//   - there are too many plans, or they hold too many bytes: superseded plans go
-//     first, then the least recently used ones.
+//   - there are too many plans, or they hold too many bytes: superseded plans
+//     go first, then the least recently used ones.
 //
 // A plan that is in use is never closed.
 type plans struct {

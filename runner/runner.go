@@ -20,11 +20,12 @@
 //
 // # Promises
 //
-//   - At most Concurrency calls execute and Queue calls wait; one more is refused
-//     with QUEUE_FULL, provably not started. The first call of a service never
-//     waits for calls of other services: for that, as many again can execute.
-//   - When ctx of Serve ends, the runner stops accepting calls, and those in flight
-//     get DrainTimeout to finish.
+//   - At most Concurrency calls execute and Queue calls wait; one more is
+//     refused with QUEUE_FULL, provably not started. The first call of a
+//     service never waits for calls of other services: for that, as many again
+//     can execute.
+//   - When ctx of Serve ends, the runner stops accepting calls, and those in
+//     flight get DrainTimeout to finish.
 //   - A lost core is dialled several times a second for 10 s, then at intervals
 //     that grow to 5 s, and as soon as the directory lists a new core at its
 //     address.

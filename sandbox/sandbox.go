@@ -12,9 +12,9 @@
 //
 // # Promises
 //
-//   - A call sees a memory, globals and tables of its own. Nothing that one call
-//     wrote can be read by another, however it ended, unless the module's owner
-//     asked for [Shared].
+//   - A call sees a memory, globals and tables of its own. Nothing that one
+//     call wrote can be read by another, however it ended, unless the module's
+//     owner asked for [Shared].
 //   - Every limit in [Limits] is enforced. The error names the limit that was
 //     exceeded, its value and the actual value.
 //   - A guest reaches only the host functions of the guest contract and WASI

@@ -16,14 +16,14 @@
 //     were when the row began, and so do the goroutines of the core.
 //   - The core, which runs with a GOMEMLIMIT of 384 MiB, never had more memory
 //     than coreMemory. Rows can set tighter bounds.
-//   - A victim is another service on the same cluster, which a process of its own
-//     calls 200 times a second during the whole row. Every call is answered, and
-//     its p99 stays close to that of a window of the same length right before;
-//     func allowed says how close.
+//   - A victim is another service on the same cluster, which a process of its
+//     own calls 200 times a second during the whole row. Every call is
+//     answered, and its p99 stays close to that of a window of the same length
+//     right before; func allowed says how close.
 //   - Each reason that was returned to moves has been counted: a counter of
 //     requests or calls with that result has grown in the core's /metrics.
-//   - The services have a value in their environment that looks like a secret. It
-//     is in no error, no answer and no line of any log.
+//   - The services have a value in their environment that looks like a secret.
+//     It is in no error, no answer and no line of any log.
 //
 // At the end the cluster still publishes and calls. Every line of every log is
 // one JSON object. A dump of all goroutines of the attacked processes is

@@ -9,14 +9,15 @@
 // # Promises
 //
 //   - Bytes are never trusted: every length and count is checked against the
-//     bytes that remain, and against a cap, before anything is allocated. Memory
-//     stays within a small multiple of the module's size; no input causes a panic.
-//   - Every section is read to its last byte, and every index refers to something
-//     that exists. [Read] does not look at instructions; [Code] and [Admit] do.
-//     Nothing here checks the types of operands, so a compiler still has to
-//     validate function bodies.
-//   - An error is a [*fault.Error] with a stable reason, the offset where reading
-//     stopped, and a fix.
+//     bytes that remain, and against a cap, before anything is allocated.
+//     Memory stays within a small multiple of the module's size; no input
+//     causes a panic.
+//   - Every section is read to its last byte, and every index refers to
+//     something that exists. [Read] does not look at instructions; [Code] and
+//     [Admit] do. Nothing here checks the types of operands, so a compiler
+//     still has to validate function bodies.
+//   - An error is a [*fault.Error] with a stable reason, the offset where
+//     reading stopped, and a fix.
 //   - Nothing here runs a module or holds global state, and nothing keeps a
 //     reference to the caller's bytes after it returned (except an Arrival, and
 //     fields that say so).

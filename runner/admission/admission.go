@@ -17,15 +17,16 @@
 //
 // # Promises
 //
-//   - At most Concurrency calls execute and Queue calls wait; one more is refused
-//     with QUEUE_FULL.
-//   - Services are kept apart. A call never waits for calls of other services while
-//     no call of its own service executes. For that, as many calls as Concurrency
-//     can execute in addition. Waiting calls are let in service by service. So a
-//     service that holds all slots, with calls that loop or sleep until their time
-//     is up, does not hold up any other. Nor can one service fill the queue: see
-//     [exec.ServiceShare].
-//   - An error of Enter is a [*fault.Error] that says that the call did not start.
+//   - At most Concurrency calls execute and Queue calls wait; one more is
+//     refused with QUEUE_FULL.
+//   - Services are kept apart. A call never waits for calls of other services
+//     while no call of its own service executes. For that, as many calls as
+//     Concurrency can execute in addition. Waiting calls are let in service by
+//     service. So a service that holds all slots, with calls that loop or sleep
+//     until their time is up, does not hold up any other. Nor can one service
+//     fill the queue: see [exec.ServiceShare].
+//   - An error of Enter is a [*fault.Error] that says that the call did not
+//     start.
 //   - Everything is safe for concurrent use.
 package admission
 

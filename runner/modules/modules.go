@@ -8,12 +8,14 @@
 //     from the core, and again each time they come from the disk. Bytes that do
 //     not match are discarded and fetched again, never used.
 //   - There is one fetch per digest at a time, however many calls need it.
-//   - Files appear whole or not at all, so several runners can share a directory.
-//   - The directory stays under its limit; the least recently used files go first.
-//   - A disk that is full or broken costs fetches, not calls: modules are then used
-//     but not stored. If the directory is missing, it is created again. If the disk
-//     is full, half of the modules are removed. The log says when the directory
-//     becomes unusable and when it is usable again, in one line each.
+//   - Files appear whole or not at all, so several runners can share a
+//     directory.
+//   - The directory stays under its limit; the least recently used files go
+//     first.
+//   - A disk that is full or broken costs fetches, not calls: modules are then
+//     used but not stored. If the directory is missing, it is created again. If
+//     the disk is full, half of the modules are removed. The log says when the
+//     directory becomes unusable and when it is usable again, in one line each.
 //     and when it can again, in one line each.
 package modules
 
@@ -223,8 +225,8 @@ func (c *Cache) size() (total int64, err error) {
 	return total, err
 }
 
-// evict removes the least recently used modules until at most most bytes are
-// left.
+// evict removes the least recently used modules until no more than most bytes
+// are left.
 func (c *Cache) evict(keep string, most int64) error {
 	entries, err := c.list("")
 	if err != nil {

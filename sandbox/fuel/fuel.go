@@ -13,15 +13,16 @@
 //
 // # Promises
 //
-//   - A guest that computes is stopped within a slice of the moment at which its
-//     call ran out of time, processor time or fuel. For that, it must have been
-//     rewritten by package instrument: it counts its fuel down on its own and calls
-//     the host ([Instantiate]) when a slice is used up.
+//   - A guest that computes is stopped within a slice of the moment at which
+//     its call ran out of time, processor time or fuel. For that, it must have
+//     been rewritten by package instrument: it counts its fuel down on its own
+//     and calls the host ([Instantiate]) when a slice is used up.
 //   - Host functions call [Meter.HostCall], [Meter.Step], [Meter.Sleep] and
 //     [Meter.Yield], which end the call in the same way.
-//   - The fuel of a call does not depend on the machine. Its processor time is that
-//     of the thread, and does not include waiting.
-//   - At most as many long-running guests as processors run at a time ([CPUSlots]).
+//   - The fuel of a call does not depend on the machine. Its processor time is
+//     that of the thread, and does not include waiting.
+//   - At most as many long-running guests as processors run at a time
+//     ([CPUSlots]).
 //
 // A call is ended by a panic out of the host function, which the runtime returns as
 // the call's error; [Budget.Stopped] holds the cause. A Meter is used by one

@@ -15,12 +15,13 @@
 // # Promises
 //
 //   - A guest has no files, no network, and only the environment and arguments
-//     that it was given. Its clocks are as coarse as [Tick], its randomness is real.
+//     that it was given. Its clocks are as coarse as [Tick], its randomness is
+//     real.
 //   - What a guest writes (logs, messages) is bounded, and is returned as valid
 //     UTF-8 without control characters, except newline and tab.
-//   - A function returns an error to the guest, or ends the call by a panic that the
-//     runtime returns as the call's error. Whatever a function repeats or waits for
-//     ends with the call; the [Meter] sees to it.
+//   - A function returns an error to the guest, or ends the call by a panic
+//     that the runtime returns as the call's error. Whatever a function repeats
+//     or waits for ends with the call; the [Meter] sees to it.
 //
 // A Guest and its Call are used by one goroutine at a time: the one that runs the
 // guest.

@@ -17,12 +17,12 @@
 //
 //   - at the head of a loop, the most expensive way back to it is charged and
 //     tested: if the fuel is below zero, refuel is called;
-//   - the same happens before the first call of a function that could recurse, so
-//     that recursion is tested, and after every 1,024 units of code without a
-//     loop;
-//   - when a function returns, what it has spent is charged without a test. Up to
-//     24 units are left to the caller, which pays for them with the call, so that
-//     small functions without loops and calls carry no charge at all.
+//   - the same happens before the first call of a function that could recurse,
+//     so that recursion is tested, and after every 1,024 units of code without
+//     a loop;
+//   - when a function returns, what it has spent is charged without a test. Up
+//     to 24 units are left to the caller, which pays for them with the call, so
+//     that small functions without loops and calls carry no charge at all.
 //
 // A small innermost loop is unrolled up to eight times behind one test. Memory
 // is filled and copied in pieces of 256 KiB, with a test for each piece and one
@@ -35,17 +35,18 @@
 //   - Between two calls of refuel a guest does a bounded amount of work, about
 //     what it got fuel for. Whatever the guest does, refuel gets called. It can
 //     end the guest by panicking, and it can take its time.
-//   - A guest cannot reach its fuel. Every index is checked against the original
-//     module before anything is added, and names that begin with
+//   - A guest cannot reach its fuel. Every index is checked against the
+//     original module before anything is added, and names that begin with
 //     [wasmbin.ReservedPrefix] are refused.
 //   - What the guest computes does not change. Its memory and tables can get a
-//     lower maximum. The names that appear in traces stay, but debug information
-//     and other custom sections are removed, because their offsets would be wrong.
-//   - A valid module stays valid. An invalid one is refused, or rewritten to one
-//     that the compiler refuses. There are two exceptions: damaged names do no
-//     harm, nor does a ref.func of the start function.
-//   - Rewriting is a pure function of its arguments, and its cost is linear in the
-//     size of the module.
+//     lower maximum. The names that appear in traces stay, but debug
+//     information and other custom sections are removed, because their offsets
+//     would be wrong.
+//   - A valid module stays valid. An invalid one is refused, or rewritten to
+//     one that the compiler refuses. There are two exceptions: damaged names do
+//     no harm, nor does a ref.func of the start function.
+//   - Rewriting is a pure function of its arguments, and its cost is linear in
+//     the size of the module.
 //
 // # What it costs
 //

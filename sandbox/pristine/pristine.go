@@ -35,20 +35,20 @@
 // range is in the hot set. Otherwise the next caller would see one caller's
 // bytes. It holds because
 //
-//   - a memory starts dirty, so its first Restore asks the kernel for all private
-//     pages, whatever made them private, up to the largest size that the guest
-//     was ever given (or was given since everything behind the snapshot was
-//     dropped);
+//   - a memory starts dirty, so its first Restore asks the kernel for all
+//     private pages, whatever made them private, up to the largest size that
+//     the guest was ever given (or was given since everything behind the
+//     snapshot was dropped);
 //   - after that, a page becomes private only by a page fault for writing. The
-//     kernel counts every completed fault on the thread that took it, exactly and
-//     before the instruction that faulted is resumed, in user code as well as in
-//     system calls that write to the memory;
+//     kernel counts every completed fault on the thread that took it, exactly
+//     and before the instruction that faulted is resumed, in user code as well
+//     as in system calls that write to the memory;
 //   - Begin ties the goroutine to its thread and End compares the counter. The
 //     guest and the host functions that it calls run on that goroutine. If the
-//     counter moved at all, the next Restore asks the kernel again. Other things
-//     that count there (the Go heap, stacks, pages that were only read, a page
-//     that came back from swap, a page that a fork write-protected) cost a scan
-//     and are never wrong;
+//     counter moved at all, the next Restore asks the kernel again. Other
+//     things that count there (the Go heap, stacks, pages that were only read,
+//     a page that came back from swap, a page that a fork write-protected) cost
+//     a scan and are never wrong;
 //   - Restore itself writes only to pages of the hot set.
 //
 // What the kernel does without a fault does not make pages private: reclaim and

@@ -72,8 +72,7 @@ func CompileChild(stdin io.Reader, stdout io.Writer) int {
 func CompilerCommand(args ...string) ([]string, error) { return compile.Self(args...) }
 
 // The garbage of calls with large inputs or outputs is returned to the system
-// once there have been no such calls for a while. The collector alone would
-// keep it for minutes.
+// after a while without such calls. The collector would keep it for minutes.
 const (
 	large      = 256 << 10
 	quietAfter = time.Second

@@ -14,8 +14,7 @@ const (
 	Pristine Isolation = "pristine"
 	// Shared: what the last call of the same instance left. An instance is reused
 	// as it is, by one call at a time, and closed after a call that trapped,
-	// exited or was stopped. There are as many instances as calls at the same
-	// time.
+	// exited or was stopped. There are as many instances as concurrent calls.
 	Shared Isolation = "shared"
 	// Fresh: nothing. Each call has a new instance, made from the snapshot or, if
 	// the module has more state, started on its own.

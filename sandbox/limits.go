@@ -24,8 +24,7 @@ type Limits struct {
 
 const (
 	page = 65536
-	// maxMemory leaves one page: growing by it is how a memory is made small
-	// again.
+	// maxMemory leaves one page: growing by it is how a memory shrinks again.
 	maxMemory = 65534 * page
 )
 
@@ -34,8 +33,7 @@ const (
 const maxTable = 100_000
 
 // maxHostCalls is how many host functions a call can use, except for clocks and
-// similar ones, which cost almost nothing. Reaching it takes some seconds of
-// nothing else.
+// similar ones, which cost almost nothing. Reaching it takes some seconds.
 const maxHostCalls = 20_000_000
 
 // WithDefaults returns l with defaults for what is not set, and Memory in whole pages.

@@ -28,8 +28,7 @@ func (p *pool) get() *instance {
 	return i
 }
 
-// put reports whether there was room; if not, the instance still belongs to the
-// caller.
+// put reports whether there was room; if not, the caller keeps the instance.
 func (p *pool) put(i *instance) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

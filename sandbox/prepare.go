@@ -125,8 +125,7 @@ func (t *Template) warm(ctx context.Context, i *instance, example []byte) *fault
 		}
 		failure = c.said(doing("the example input fails: ", failure))
 		if failure.Reason == fault.GuestError {
-			// The guest answered, even if with an error; the next answer can be
-			// different.
+			// The guest answered with an error; the next answer can be different.
 			t.report.Example = failure
 			return nil
 		}
@@ -176,12 +175,10 @@ func (t *Template) keepGlobals(i *instance) {
 	}
 }
 
-// maxSaid bounds how much of its logs is reported for a module that cannot
-// start.
+// maxSaid bounds how much is reported of the logs of a module that fails.
 const maxSaid = 2 << 10
 
-// startFailure returns why the model could not be started. It finishes the
-// model's call.
+// startFailure returns why the model did not start, and finishes its call.
 func (t *Template) startFailure(i *instance, status uint32, err error, what string) *fault.Error {
 	i.call.Finish()
 	failure := t.classify(i, status, err, time.Since(i.call.began))

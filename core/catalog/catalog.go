@@ -164,7 +164,7 @@ func (c *Catalog) Plan(_ context.Context, id string) (*runnerv1.Plan, error) {
 	if p, ok := c.pending.Load(id); ok {
 		return p.(*runnerv1.Plan), nil
 	}
-	return nil, fault.New(fault.PlanNotFound, "there is no plan %.12s: the service was deleted or published anew", id)
+	return nil, fault.New(fault.PlanNotFound, "there is no plan %.12s: the service was deleted or published again", id)
 }
 
 // ShareUnpublished makes a plan available before it is live, so that runners

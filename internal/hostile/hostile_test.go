@@ -61,8 +61,8 @@ func TestHostile(t *testing.T) {
 		}
 	}
 	a.report(quiet, busy)
-	if a.anew > 0 {
-		t.Errorf("a row left no cluster to go on with, %d times", a.anew)
+	if a.restarts > 0 {
+		t.Errorf("a row left no cluster to go on with, %d times", a.restarts)
 	}
 	a.victim.stop()
 	t.Run("goroutines", func(t *testing.T) { a.goroutinesAreBack(t, calm) })

@@ -281,11 +281,11 @@ type result struct {
 // arena is a cluster under attack.
 type arena struct {
 	*cluster
-	t       *testing.T // the one of all rows
-	anew    int        // how often a row left the cluster unusable
-	victim  *victim
-	serial  atomic.Int64
-	results []*result
+	t        *testing.T // the one of all rows
+	restarts int        // how often a row left the cluster unusable
+	victim   *victim
+	serial   atomic.Int64
+	results  []*result
 }
 
 // play runs one row.
@@ -333,7 +333,7 @@ func (a *arena) whole(t *testing.T) {
 	if alive && eventually(10*time.Second, func() bool { return a.ready(t.Context()) == runnerCount }) {
 		return
 	}
-	a.anew++
+	a.restarts++
 	a.victim.stop()
 	for _, p := range a.processes() {
 		p.kill()

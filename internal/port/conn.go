@@ -72,7 +72,7 @@ func (c *conn) hangUp() {
 // reset counts a stream that its caller has abandoned.
 func (c *conn) reset() {
 	if c.resets.Add(1) > maxResets {
-		_ = c.Close()
+		c.hangUp()
 	}
 }
 

@@ -1,4 +1,4 @@
-// Package text formats counts and lists for people:
+// Package text formats human-readable counts and lists:
 //
 //	text.Count(2, "service")             // 2 services
 //	text.List([]string{"a", "b"}, 5)     // a, b and 3 others

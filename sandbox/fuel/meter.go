@@ -94,7 +94,7 @@ func NewMeter(cfg Config) *Meter {
 	return &Meter{slots: cfg.Slots, slice: cfg.Slice, window: cfg.Window, stackOverflow: cfg.StackOverflow}
 }
 
-// Attach gives the meter the global in which the guest counts its fuel down.
+// Attach sets the global in which the guest counts its fuel down.
 // Without it, nothing is metered but time in host functions.
 func (m *Meter) Attach(fuel api.MutableGlobal) { m.fuel = fuel }
 
@@ -193,7 +193,7 @@ func (m *Meter) overspent() bool {
 }
 
 // refuel ends the call if it exceeds one of its limits, lets others run, and
-// gives the guest its next slice.
+// sets the fuel of the next slice.
 func (m *Meter) refuel() {
 	b := m.budget
 	if !m.long {

@@ -31,7 +31,7 @@ type Demo struct {
 	Env []string
 	// Examples is the directory of the examples.
 	Examples string
-	// Out is where it is printed.
+	// Out receives the text.
 	Out io.Writer
 
 	ctx    context.Context

@@ -78,7 +78,7 @@ func (s *Session) explain(err error) *fault.Error {
 	return &e
 }
 
-// reportText prints the error for people.
+// reportText prints a human-readable error.
 func (s *Session) reportText(err error, e *fault.Error) {
 	red, off := "", ""
 	if Terminal(s.Err) && s.Getenv("NO_COLOR") == "" && s.Getenv("TERM") != "dumb" {

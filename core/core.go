@@ -167,6 +167,9 @@ func (c *Core) Serve(ctx context.Context) error {
 	ended := make(chan error, 1)
 	go func() { ended <- c.port.Serve(c.listener) }()
 	joined := c.join(ctx)
+	if ctx.Err() != nil {
+		joined = nil // told to stop while it was joining, which is no failure
+	}
 	if joined == nil {
 		c.log.Info("core is serving", "core", c.ID(), "cluster", c.cfg.Cluster, "url", c.URL())
 		select {

@@ -13,10 +13,6 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/port"
 )
 
-// callWeight is how many bytes of memory a byte of an input can take while it
-// is read, because buffers grow by doubling.
-const callWeight = 3
-
 func (c *Core) portConfig() port.Config {
 	cfg := c.cfg.Port
 	cfg.Count, cfg.Panicked, cfg.Logger = c.metrics.Requests, c.metrics.Panic, c.log
@@ -34,7 +30,7 @@ func (c *Core) mount() {
 		Core: c.self, Cluster: c.cfg.Cluster, Distributed: c.cfg.Distributed, MaxModule: c.cfg.MaxModule,
 		Done: c.down.Done(),
 	})
-	c.port.Handle("/call/", "call", port.Bounds{Weight: callWeight}, gateway.New(c.invoker, c.log))
+	gateway.Mount(c.port, c.invoker, c.log)
 	c.port.Handle("GET /metrics", "metrics", port.Bounds{}, c.metrics.Handler())
 	c.port.Handle("GET /healthz", "healthz", port.Bounds{}, http.HandlerFunc(healthy))
 	c.port.Handle("GET /readyz", "readyz", port.Bounds{}, http.HandlerFunc(c.ready))

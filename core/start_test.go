@@ -74,3 +74,19 @@ func TestACoreThatCannotStartLeavesNothingBehind(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A core that is told to stop while it starts has not failed.
+func TestACoreCanBeStoppedWhileItStarts(t *testing.T) {
+	c, err := core.New(t.Context(), config(ruedotest.Etcd(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	if err := c.Serve(ctx); err != nil {
+		t.Errorf("Serve: %v", err)
+	}
+	if err := c.Close(t.Context()); err != nil {
+		t.Errorf("Close: %v", err)
+	}
+}

@@ -42,14 +42,20 @@ type Invoker interface {
 	Begin(service string) (invoke.Call, error)
 }
 
-// New returns the handler of /call/{service}, to be mounted on a port.
-func New(invoker Invoker, log *slog.Logger) http.Handler {
+// weight is how many bytes of memory a byte of an input can take while it is
+// read, because buffers grow by doubling.
+const weight = 3
+
+// Mount mounts /call/{service} on a port.
+func Mount(p *port.Server, invoker Invoker, log *slog.Logger) {
 	g := &gateway{invoker: invoker, log: log, sandbox: []string{"sandbox"}, nosniff: []string{"nosniff"}}
-	mux := http.NewServeMux()
-	mux.HandleFunc("POST /call/{service}", g.call)
-	mux.HandleFunc("/call/{service}", g.wrongMethod)
-	mux.HandleFunc("/call/", g.noService)
-	return mux
+	for pattern, h := range map[string]http.HandlerFunc{
+		"POST /call/{service}": g.call,
+		"/call/{service}":      g.wrongMethod,
+		"/call/":               g.noService,
+	} {
+		p.Handle(pattern, "call", port.Bounds{Weight: weight}, h)
+	}
 }
 
 type gateway struct {
@@ -69,8 +75,7 @@ func (g *gateway) call(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	setInfo(h, res.Info)
 	g.foreign(h)
-	h.Set("Content-Type", res.ContentType)
-	h.Set("Content-Length", strconv.Itoa(len(res.Output)))
+	set(h, "Content-Type", res.ContentType, "Content-Length", strconv.Itoa(len(res.Output)))
 	_, _ = w.Write(res.Output) // the caller is gone
 }
 
@@ -106,15 +111,14 @@ func readBody(w http.ResponseWriter, r *http.Request, call invoke.Call) ([]byte,
 	if r.ContentLength > limit {
 		return nil, call.TooLarge(strconv.FormatInt(r.ContentLength, 10) + " bytes")
 	}
-	body := http.MaxBytesReader(w, r.Body, limit)
 	if n := r.ContentLength; n >= 0 && n <= trusted {
 		input := make([]byte, n)
-		_, err := io.ReadFull(body, input)
+		_, err := io.ReadFull(r.Body, input)
 		return input, broken(err)
 	}
 	// A caller that announces more must send it before memory is allocated for
 	// it.
-	input, err := io.ReadAll(body)
+	input, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	if _, over := errors.AsType[*http.MaxBytesError](err); over {
 		return nil, call.TooLarge("more than " + strconv.FormatInt(limit, 10) + " bytes")
 	}
@@ -141,6 +145,9 @@ func broken(err error) error {
 // wrongly says that it is a form, so that type counts as unset.
 func contentType(r *http.Request) string {
 	ct := r.Header.Get("Content-Type")
+	if ct == invoke.JSON {
+		return ct
+	}
 	if mt, _, err := mime.ParseMediaType(ct); err != nil || mt == "application/x-www-form-urlencoded" {
 		return invoke.JSON
 	}
@@ -148,17 +155,30 @@ func contentType(r *http.Request) string {
 }
 
 func setInfo(h http.Header, info *ruedov1.CallInfo) {
-	h.Set(HeaderCallID, info.GetCallId())
 	if info.GetRunner() == "" {
+		set(h, HeaderCallID, info.GetCallId())
 		return
 	}
-	h.Set(HeaderRunner, info.GetRunner())
-	h.Set(HeaderDuration, info.GetDuration().AsDuration().String())
-	h.Set(HeaderRevision, strconv.FormatUint(info.GetRevision(), 10))
-	h.Set(HeaderCPUTime, info.GetCpuTime().AsDuration().String())
-	h.Set(HeaderMemory, strconv.FormatUint(info.GetMemoryBytes(), 10))
-	h.Set(HeaderFuel, strconv.FormatUint(info.GetFuel(), 10))
-	h.Set(HeaderStart, start(info.GetCold()))
+	set(h,
+		HeaderCallID, info.GetCallId(),
+		HeaderRunner, info.GetRunner(),
+		HeaderDuration, info.GetDuration().AsDuration().String(),
+		HeaderRevision, strconv.FormatUint(info.GetRevision(), 10),
+		HeaderCPUTime, info.GetCpuTime().AsDuration().String(),
+		HeaderMemory, strconv.FormatUint(info.GetMemoryBytes(), 10),
+		HeaderFuel, strconv.FormatUint(info.GetFuel(), 10),
+		HeaderStart, start(info.GetCold()),
+	)
+}
+
+// set sets header fields, given as canonical names and values in turn, with one
+// allocation for all of them.
+func set(h http.Header, fields ...string) {
+	values := make([]string, len(fields)/2)
+	for i := range values {
+		values[i] = fields[2*i+1]
+		h[fields[2*i]] = values[i : i+1 : i+1]
+	}
 }
 
 func start(cold bool) string {

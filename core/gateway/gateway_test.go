@@ -15,6 +15,7 @@ import (
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/exec"
+	"github.com/ruedo-dev/ruedo/internal/port"
 )
 
 // memory is a mirror with one service.
@@ -45,7 +46,9 @@ func TestARequestResolvesItsServiceOnce(t *testing.T) {
 		return &runnerv1.ExecuteResponse{Output: req.GetInput(), ContentType: req.GetContentType(), Info: &ruedov1.CallInfo{Runner: "r"}}, nil
 	})
 	inv := &counter{Invoker: invoke.New(invoke.Config{Catalog: catalog.New(catalog.Config{Mirror: memory{snapshot}, Executor: echo})})}
-	handler := gateway.New(inv, slog.New(slog.DiscardHandler))
+	server := port.New(port.Config{})
+	gateway.Mount(server, inv, slog.New(slog.DiscardHandler))
+	handler := server.Handler()
 	for _, c := range []struct {
 		what, path, body string
 		status           int
@@ -58,7 +61,7 @@ func TestARequestResolvesItsServiceOnce(t *testing.T) {
 	} {
 		inv.begun = 0
 		w := httptest.NewRecorder()
-		handler.ServeHTTP(w, httptest.NewRequest(http.MethodPost, c.path, strings.NewReader(c.body)))
+		handler.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "http://127.0.0.1"+c.path, strings.NewReader(c.body)))
 		if w.Code != c.status || !strings.Contains(w.Body.String(), c.says) {
 			t.Errorf("%s: %d %s", c.what, w.Code, w.Body)
 		}

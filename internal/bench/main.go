@@ -4,6 +4,7 @@
 //	make bench                      prints the tables
 //	make bench BENCH_OUT=rows.json  also keeps the rows as JSON lines
 //	go run . -only sandbox/meter    measures one section, or one part of it
+//	go run . -against ../../../old  measures the calls of another checkout beside
 //
 // Ratios are taken within a round, and the median over the rounds is reported.
 // Absolute figures depend on the machine. Ratios are more reliable, those of
@@ -28,6 +29,7 @@ import (
 
 type options struct {
 	role, next, only string
+	against          string
 	rounds           int
 	slice            time.Duration
 }
@@ -37,6 +39,7 @@ func main() {
 	flag.StringVar(&o.role, "role", "", "internal: what this process is to be, other than the benchmark")
 	flag.StringVar(&o.next, "next", "", "internal: what that process needs to know")
 	flag.StringVar(&o.only, "only", "", "dispatch or sandbox; or a part of the latter, such as sandbox/meter")
+	flag.StringVar(&o.against, "against", "", "the folder of another checkout: its binary is measured in turn with ours (dispatch)")
 	flag.IntVar(&o.rounds, "rounds", 5, "how often each subject is measured")
 	flag.DurationVar(&o.slice, "slice", time.Second, "how long each measurement takes; a fifth of it where processor time is measured")
 	flag.Parse()
@@ -65,7 +68,7 @@ func run(ctx context.Context, o options) error {
 	section, part, _ := strings.Cut(o.only, "/")
 	var rows []table.Row
 	if section == "" || section == "dispatch" {
-		more, err := dispatch.Run(ctx, dispatch.Options{Rounds: o.rounds, Slice: o.slice})
+		more, err := dispatch.Run(ctx, dispatch.Options{Rounds: o.rounds, Slice: o.slice, Against: o.against})
 		if err != nil {
 			return err
 		}

@@ -30,7 +30,9 @@ const (
 	// betweenGCs is the minimum time between two such collections.
 	betweenGCs = 100 * time.Millisecond
 	// many is how many ended connections and requests also make that worth it.
-	many = 64
+	// What fewer leave behind, the next ones need again, and memory that is new
+	// costs more than memory that is used again.
+	many = 1024
 )
 
 // watched is what the watch knows about an exchange.

@@ -11,6 +11,9 @@
 //	echo         ruedo server and ruedo runner, a guest that echoes, POST /call
 //	echo-connect the same through InvokeService over Connect JSON
 //	greet        the example: a Go guest, JSON in and out, a schema before it
+//
+// With another checkout to compare with, the last three are measured a second
+// time with its binary, in turn with ours.
 package dispatch
 
 import (
@@ -24,11 +27,13 @@ import (
 type Options struct {
 	Rounds int           // how often each subject is measured
 	Slice  time.Duration // how long each measurement lasts
+	// Against is the folder of another checkout to compare with; "" means none.
+	Against string
 }
 
 // Run measures and prints a table.
 func Run(ctx context.Context, o Options) ([]table.Row, error) {
-	subjects, stop, err := startSubjects(ctx)
+	subjects, stop, err := startSubjects(ctx, o.Against)
 	if err != nil {
 		return nil, err
 	}
@@ -37,5 +42,5 @@ func Run(ctx context.Context, o Options) ([]table.Row, error) {
 	if err != nil {
 		return nil, err
 	}
-	return rows, report(rows)
+	return rows, report(rows, o.Against != "")
 }

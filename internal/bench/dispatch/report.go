@@ -12,37 +12,65 @@ import (
 
 var concurrencies = []int{1, 16, 64}
 
-// baselines are what every subject is compared with.
-var baselines = []string{"A1", "C1"}
-
 // figures are what is reported of each measurement.
-var figures = []struct {
-	name, unit string
-	of         func(result) float64
-}{
+var figures = []figure{
 	{"rps", "1/s", func(r result) float64 { return r.rps }},
 	{"p50", "us", func(r result) float64 { return r.p50 }},
 	{"p99", "us", func(r result) float64 { return r.p99 }},
 	{"cpu", "us", func(r result) float64 { return r.cpu }},
 }
 
+type figure struct {
+	name, unit string
+	of         func(result) float64
+}
+
+func (f figure) all(results []result) []float64 {
+	var values []float64
+	for _, r := range results {
+		values = append(values, f.of(r))
+	}
+	return values
+}
+
+// baselines are what every subject is compared with. The last is the same
+// subject of another checkout, which not every run has.
+var baselines = []string{"A1", "C1", before}
+
+const before = "before"
+
 // measure runs all subjects in turns, round after round.
 func measure(ctx context.Context, subjects []*subject, o Options) ([]table.Row, error) {
 	results := map[string][]result{}
-	key := func(s string, c int) string { return fmt.Sprintf("%s/c=%d", s, c) }
+	take := func(s *subject, key string, c int) error {
+		r, err := load(ctx, s, c, o.Slice)
+		if err == nil {
+			results[key] = append(results[key], r)
+		}
+		return err
+	}
 	for _, s := range subjects {
-		if _, err := load(ctx, s, 16, o.Slice/2); err != nil {
-			return nil, err
+		for ; s != nil; s = s.before {
+			if _, err := load(ctx, s, 16, o.Slice/2); err != nil {
+				return nil, err
+			}
 		}
 	}
 	for round := range o.Rounds {
 		for _, c := range concurrencies {
 			for _, s := range subjects {
-				r, err := load(ctx, s, c, o.Slice)
-				if err != nil {
-					return nil, err
+				turns := []func() error{func() error { return take(s, key(s.name, c), c) }}
+				if s.before != nil {
+					turns = append(turns, func() error { return take(s.before, key(s.name, c)+before, c) })
 				}
-				results[key(s.name, c)] = append(results[key(s.name, c)], r)
+				if round%2 == 1 { // neither always follows the other
+					slices.Reverse(turns)
+				}
+				for _, turn := range turns {
+					if err := turn(); err != nil {
+						return nil, err
+					}
+				}
 			}
 		}
 		fmt.Fprintf(os.Stderr, "round %d of %d\n", round+1, o.Rounds)
@@ -50,37 +78,57 @@ func measure(ctx context.Context, subjects []*subject, o Options) ([]table.Row, 
 	var rows []table.Row
 	for _, c := range concurrencies {
 		for _, s := range subjects {
-			mine := results[key(s.name, c)]
-			for _, f := range figures {
-				var values []float64
-				for _, r := range mine {
-					values = append(values, f.of(r))
-				}
-				name := key(s.name, c) + "/" + f.name
-				for _, b := range baselines {
-					var ratios []float64
-					for i, r := range mine {
-						ratios = append(ratios, f.of(r)/f.of(results[key(b, c)][i]))
-					}
-					rows = append(rows, table.Row{Name: name, Value: table.Median(values), Unit: f.unit, Baseline: b, Ratio: table.Median(ratios)})
-				}
-			}
+			rows = append(rows, compare(results, s.name, c)...)
 		}
 	}
 	return rows, nil
 }
 
+func key(subject string, concurrency int) string {
+	return fmt.Sprintf("%s/c=%d", subject, concurrency)
+}
+
+// compare returns the figures of a subject, each beside every baseline. A
+// baseline that was not measured leaves its rows without one.
+func compare(results map[string][]result, subject string, concurrency int) []table.Row {
+	mine := results[key(subject, concurrency)]
+	var rows []table.Row
+	for _, f := range figures {
+		values := f.all(mine)
+		for _, b := range baselines {
+			row := table.Row{Name: key(subject, concurrency) + "/" + f.name, Value: table.Median(values), Unit: f.unit}
+			theirs := results[key(b, concurrency)]
+			if b == before {
+				theirs = results[key(subject, concurrency)+before]
+			}
+			if len(theirs) > 0 {
+				row.Baseline, row.Ratio = b, table.Median(table.Ratios(values, f.all(theirs)))
+			}
+			rows = append(rows, row)
+		}
+	}
+	return rows
+}
+
 // report prints the table.
-func report(rows []table.Row) error {
+func report(rows []table.Row, compared bool) error {
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "subject\trps\tp50 us\tp99 us\tcpu us\trps/C1\tp99/C1\tcpu/C1\tcpu/A1\t")
+	fmt.Fprint(w, "subject\trps\tp50 us\tp99 us\tcpu us\trps/C1\tp99/C1\tcpu/C1\tcpu/A1\t")
+	if compared {
+		fmt.Fprint(w, "rps/before\tp50/before\tp99/before\tcpu/before\t")
+	}
+	fmt.Fprintln(w)
 	perSubject := len(figures) * len(baselines)
 	for group := range slices.Chunk(rows, perSubject) {
 		at := func(figure, baseline int) table.Row { return group[figure*len(baselines)+baseline] }
 		name := at(0, 0).Name
-		fmt.Fprintf(w, "%s\t%.0f\t%.0f\t%.0f\t%.1f\t%.2f\t%.2f\t%.2f\t%.2f\t\n", name[:len(name)-len("/rps")],
+		fmt.Fprintf(w, "%s\t%.0f\t%.0f\t%.0f\t%.1f\t%.2f\t%.2f\t%.2f\t%.2f\t", name[:len(name)-len("/rps")],
 			at(0, 0).Value, at(1, 0).Value, at(2, 0).Value, at(3, 0).Value,
 			at(0, 1).Ratio, at(2, 1).Ratio, at(3, 1).Ratio, at(3, 0).Ratio)
+		if compared && at(0, 2).Ratio > 0 {
+			fmt.Fprintf(w, "%.2f\t%.2f\t%.2f\t%.2f\t", at(0, 2).Ratio, at(1, 2).Ratio, at(2, 2).Ratio, at(3, 2).Ratio)
+		}
+		fmt.Fprintln(w)
 	}
 	return w.Flush()
 }

@@ -26,6 +26,9 @@ type subject struct {
 	// want is part of a correct answer.
 	want string
 	pids []int
+	// before is the same subject of another checkout, if there is one to compare
+	// with.
+	before *subject
 }
 
 // ticks is USER_HZ: the unit of CPU time in /proc, on every architecture that
@@ -92,8 +95,9 @@ func (p *processes) baseline(role, next string) (url string, pid int, err error)
 	return strings.TrimSpace(url), cmd.Process.Pid, err
 }
 
-// startSubjects starts every process; stop ends them all.
-func startSubjects(ctx context.Context) (subjects []*subject, stop func(), err error) {
+// startSubjects starts every process; stop ends them all. The folder of another
+// checkout adds the subjects of its binary.
+func startSubjects(ctx context.Context, against string) (subjects []*subject, stop func(), err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	p := &processes{ctx: ctx}
 	dir, err := os.MkdirTemp("", "ruedo-bench-")
@@ -125,54 +129,70 @@ func startSubjects(ctx context.Context) (subjects []*subject, stop func(), err e
 	if err != nil {
 		return nil, nil, err
 	}
-	ours, pids, err := startRuedo(ctx, p, dir)
+	subjects = []*subject{
+		{name: "A1", url: echo, path: "/call/echo", body: payload, want: payload, pids: []int{echoPID}},
+		{name: "C1", url: near, path: invokePath, body: invokeBody(), want: "bytes", pids: []int{nearPID, farPID}},
+	}
+	here, err := filepath.Abs("../..")
 	if err != nil {
 		return nil, nil, err
 	}
-	const invoke = "/ruedo.v1.InvokeService/Invoke"
-	inBytes := fmt.Sprintf(`{"service":"echo","bytes":%q}`, base64.StdEncoding.EncodeToString([]byte(payload)))
-	return []*subject{
-		{name: "A1", url: echo, path: "/call/echo", body: payload, want: payload, pids: []int{echoPID}},
-		{name: "C1", url: near, path: invoke, body: inBytes, want: "bytes", pids: []int{nearPID, farPID}},
-		{name: "echo", url: ours, path: "/call/echo", body: payload, want: payload, pids: pids},
-		{name: "echo-connect", url: ours, path: invoke, body: inBytes, want: "bytes", pids: pids},
-		{name: "greet", url: ours, path: "/call/greet", body: payload, want: "Ada", pids: pids},
-	}, stop, nil
+	ours, err := startRuedo(ctx, p, here, filepath.Join(dir, "here"))
+	if err != nil {
+		return nil, nil, err
+	}
+	if against != "" {
+		theirs, err := startRuedo(ctx, p, against, filepath.Join(dir, "there"))
+		if err != nil {
+			return nil, nil, fmt.Errorf("%s: %w", against, err)
+		}
+		for i, s := range ours {
+			s.before = theirs[i]
+		}
+	}
+	return append(subjects, ours...), stop, nil
 }
 
-// startRuedo builds the binary, starts a server and a runner, and publishes.
-func startRuedo(ctx context.Context, p *processes, dir string) (url string, pids []int, err error) {
-	root, err := filepath.Abs("../..")
-	if err != nil {
-		return "", nil, err
+const invokePath = "/ruedo.v1.InvokeService/Invoke"
+
+func invokeBody() string {
+	return fmt.Sprintf(`{"service":"echo","bytes":%q}`, base64.StdEncoding.EncodeToString([]byte(payload)))
+}
+
+// startRuedo builds the checkout at root, starts its server and a runner, and
+// publishes. It keeps its files in dir.
+func startRuedo(ctx context.Context, p *processes, root, dir string) ([]*subject, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
 	}
 	bin := filepath.Join(dir, "ruedo")
 	build := exec.CommandContext(ctx, "go", "build", "-o", bin, ".")
 	build.Dir = root
 	if out, err := build.CombinedOutput(); err != nil {
-		return "", nil, fmt.Errorf("build ruedo: %w\n%s", err, out)
+		return nil, fmt.Errorf("build ruedo: %w\n%s", err, out)
 	}
 	port, err := freePort()
 	if err != nil {
-		return "", nil, err
+		return nil, err
 	}
-	url = "http://127.0.0.1:" + port
+	url := "http://127.0.0.1:" + port
 	env := []string{
 		"RUEDO_LOG_LEVEL=error", "RUEDO_SERVER_PORT=" + port, "RUEDO_SERVER_DISTRIBUTED_EXECUTION=true",
 		"RUEDO_STORE_DATA_DIR=" + filepath.Join(dir, "data"), "RUEDO_RUNNER_CACHE_DIR=" + filepath.Join(dir, "cache"),
 		"RUEDO_RUNNER_CORES=" + url, "RUEDO_CLIENT_HOST=" + url, "RUEDO_APPLICATION_MODE=client",
 	}
+	var pids []int
 	for _, role := range []string{"server", "runner"} {
 		cmd, out, err := p.start(bin, env, role)
 		if err != nil {
-			return "", nil, err
+			return nil, err
 		}
 		go func() { _, _ = io.Copy(io.Discard, out) }() // ends with the process
 		pids = append(pids, cmd.Process.Pid)
 	}
 	wasm := filepath.Join(dir, "echo.wasm")
 	if err := os.WriteFile(wasm, ruedotest.Echo(), 0o600); err != nil {
-		return "", nil, err
+		return nil, err
 	}
 	ruedo := func(args ...string) error {
 		cmd := exec.CommandContext(ctx, bin, args...)
@@ -188,15 +208,22 @@ func startRuedo(ctx context.Context, p *processes, dir string) (url string, pids
 			break
 		}
 		if time.Now().After(deadline) {
-			return "", nil, err
+			return nil, err
 		}
 		select {
 		case <-time.After(100 * time.Millisecond):
 		case <-ctx.Done():
-			return "", nil, ctx.Err()
+			return nil, ctx.Err()
 		}
 	}
-	return url, pids, ruedo("publish", filepath.Join(root, "examples", "greet"))
+	if err := ruedo("publish", filepath.Join(root, "examples", "greet")); err != nil {
+		return nil, err
+	}
+	return []*subject{
+		{name: "echo", url: url, path: "/call/echo", body: payload, want: payload, pids: pids},
+		{name: "echo-connect", url: url, path: invokePath, body: invokeBody(), want: "bytes", pids: pids},
+		{name: "greet", url: url, path: "/call/greet", body: payload, want: "Ada", pids: pids},
+	}, nil
 }
 
 func freePort() (string, error) {

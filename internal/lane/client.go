@@ -72,13 +72,14 @@ type Client struct {
 	calls map[uint64]context.CancelFunc
 	limit int
 
-	ctx    context.Context // of everything that the lane does
-	cancel context.CancelFunc
-	hangUp func()
-	wg     sync.WaitGroup // loops and calls
-	once   sync.Once
-	err    error
-	done   chan struct{}
+	ctx     context.Context // of everything that the lane does
+	cancel  context.CancelFunc
+	hangUp  func()
+	wg      sync.WaitGroup // loops and workers
+	workers *workers       // run the calls
+	once    sync.Once
+	err     error
+	done    chan struct{}
 }
 
 // Dial attaches to a core and serves its calls until the lane ends. The context
@@ -119,6 +120,7 @@ func Dial(ctx context.Context, cfg ClientConfig) (*Client, error) {
 		done:     make(chan struct{}),
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
+	c.workers = newWorkers(&c.wg, c.ctx.Done())
 	stream, more, err := c.attach(ctx)
 	if err != nil {
 		c.cancel()
@@ -341,7 +343,7 @@ func (c *Client) start(id uint64, timeout time.Duration, do func(context.Context
 		}
 		return
 	}
-	c.wg.Go(func() {
+	c.workers.run(func() {
 		defer cancel()
 		res := c.guard(ctx, do)
 		c.mu.Lock()

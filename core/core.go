@@ -38,7 +38,7 @@ import (
 	"github.com/ruedo-dev/ruedo/core/mirror"
 	"github.com/ruedo-dev/ruedo/core/store"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
-	"github.com/ruedo-dev/ruedo/internal/exec"
+	"github.com/ruedo-dev/ruedo/internal/executor"
 	"github.com/ruedo-dev/ruedo/internal/lane"
 	"github.com/ruedo-dev/ruedo/internal/port"
 	"github.com/ruedo-dev/ruedo/internal/telemetry"
@@ -90,7 +90,7 @@ type Config struct {
 // Local is a runner in this process. It executes calls once it is bound to the
 // source of its modules.
 type Local interface {
-	Bind(src exec.Source) exec.Runner
+	Bind(src executor.Source) executor.Runner
 	Info() *ruedov1.Runner
 }
 
@@ -108,7 +108,7 @@ type Core struct {
 	dispatcher *dispatch.Dispatcher
 	catalog    *catalog.Catalog
 	invoker    *invoke.Invoker
-	lanes      *lane.Host
+	lanes      *lane.Hub
 
 	// down ends when the core shuts down, and ends what would otherwise go on
 	// forever.

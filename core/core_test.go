@@ -65,7 +65,7 @@ func h2c(t *testing.T) *http.Client {
 
 func wantReason(t *testing.T, err error, want fault.Reason, texts ...string) *fault.Error {
 	t.Helper()
-	e := faultrpc.Of(err)
+	e := faultrpc.FromError(err)
 	if err == nil || e.Reason != want {
 		t.Fatalf("err = %v (%s), want %s", err, e.Reason, want)
 	}

@@ -54,7 +54,7 @@ func TestTypedCallsInAllEncodings(t *testing.T) {
 				t.Errorf("bytes: %v, %v", res, err)
 			}
 			_, err = client.Invoke(t.Context(), &ruedov1.InvokeRequest{Service: "Echo!", ContentType: strings.Repeat("x", 300)})
-			if e := faultrpc.Of(err); e.Reason != fault.RequestInvalid || len(e.Fields) != 2 {
+			if e := faultrpc.FromError(err); e.Reason != fault.RequestInvalid || len(e.Fields) != 2 {
 				t.Errorf("broken rules: %v %v", err, e.Fields)
 			}
 		})
@@ -124,7 +124,7 @@ func TestATypedInputCostsLittleMemory(t *testing.T) {
 	for _, tt := range []struct {
 		name, contentType string
 		body              []byte
-		most              uint64
+		limit             uint64
 	}{
 		{"JSON over the limit", "application/json", []byte(`{"service":"echo","input":` + list + `}`), 80 << 20},
 		{"binary within it", "application/proto", binary, 120 << 20},
@@ -140,7 +140,7 @@ func TestATypedInputCostsLittleMemory(t *testing.T) {
 		runtime.ReadMemStats(&after)
 		grown := (after.TotalAlloc - before.TotalAlloc)
 		t.Logf("%s: %s, %d MiB for %d MiB", tt.name, res.Status, grown>>20, len(tt.body)>>20)
-		if grown > tt.most {
+		if grown > tt.limit {
 			t.Errorf("%s: %d MiB were allocated for %d MiB", tt.name, grown>>20, len(tt.body)>>20)
 		}
 	}

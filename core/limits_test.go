@@ -11,7 +11,7 @@ import (
 	"github.com/ruedo-dev/ruedo/core"
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
-	"github.com/ruedo-dev/ruedo/internal/exec"
+	"github.com/ruedo-dev/ruedo/internal/executor"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/ruedotest"
 	w "github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
@@ -24,7 +24,7 @@ type planSpy struct {
 	last *runnerv1.Plan
 }
 
-func (s *planSpy) Bind(src exec.Source) exec.Runner {
+func (s *planSpy) Bind(src executor.Source) executor.Runner {
 	return spiedRunner{s.Local.Bind(spiedSource{src, s}), s}
 }
 
@@ -43,7 +43,7 @@ func (s *planSpy) cpu() time.Duration {
 }
 
 type spiedRunner struct {
-	exec.Runner
+	executor.Runner
 	spy *planSpy
 }
 
@@ -53,7 +53,7 @@ func (r spiedRunner) Prepare(ctx context.Context, req *runnerv1.PrepareRequest) 
 }
 
 type spiedSource struct {
-	exec.Source
+	executor.Source
 	spy *planSpy
 }
 

@@ -6,18 +6,18 @@ import (
 
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
-	"github.com/ruedo-dev/ruedo/internal/exec"
+	"github.com/ruedo-dev/ruedo/internal/executor"
 )
 
 // localMember adapts the in-process runner for the dispatcher.
 type localMember struct {
-	exec.Runner
+	executor.Runner
 	info   *ruedov1.Runner
 	active atomic.Int64
 	total  atomic.Uint64
 }
 
-func newLocalMember(l Local, src exec.Source) *localMember {
+func newLocalMember(l Local, src executor.Source) *localMember {
 	return &localMember{Runner: l.Bind(src), info: l.Info()}
 }
 

@@ -47,7 +47,7 @@ func (m *modules) open(ctx context.Context, digest string) (io.ReadCloser, error
 		case <-s.done:
 		case <-ctx.Done():
 			m.leave(digest, s)
-			return nil, fault.Of(ctx.Err())
+			return nil, fault.FromError(ctx.Err())
 		}
 		if s.err == nil {
 			return &moduleReader{Reader: bytes.NewReader(s.wasm), leave: sync.OnceFunc(func() { m.leave(digest, s) })}, nil

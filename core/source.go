@@ -6,7 +6,7 @@ import (
 
 	"github.com/ruedo-dev/ruedo/core/catalog"
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
-	"github.com/ruedo-dev/ruedo/internal/exec"
+	"github.com/ruedo-dev/ruedo/internal/executor"
 )
 
 // source provides this core's runners with plans and modules.
@@ -23,4 +23,4 @@ func (s *source) Module(ctx context.Context, digest string) (io.ReadCloser, erro
 	return s.modules.open(ctx, digest)
 }
 
-var _ exec.Source = (*source)(nil)
+var _ executor.Source = (*source)(nil)

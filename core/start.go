@@ -75,7 +75,7 @@ func (c *Core) start(ctx context.Context) (err error) {
 	c.port = port.New(c.portConfig())
 	c.onClose(c.port.Close)
 
-	c.lanes = lane.NewHost(lane.HostConfig{
+	c.lanes = lane.NewHub(lane.HubConfig{
 		Core: c.self, Cluster: c.cfg.Cluster, Source: source, OnAttach: c.attach, Logger: c.log,
 	})
 	c.onClose(c.lanes.Close)

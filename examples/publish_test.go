@@ -116,7 +116,7 @@ func greet(t *testing.T, c *ruedotest.Cluster) {
 	// The schema accepts the input, but the service does not: its own code reaches
 	// the caller.
 	_, err := c.Client.Call(t.Context(), "greet", []byte(`{"name":" "}`))
-	if e := faultrpc.Of(err); e.Reason != fault.GuestError || e.ConnectCode() != fault.CodeInvalidArgument || !strings.Contains(e.Error(), "name is blank") {
+	if e := faultrpc.FromError(err); e.Reason != fault.GuestError || e.ConnectCode() != fault.CodeInvalidArgument || !strings.Contains(e.Error(), "name is blank") {
 		t.Errorf("the service's own error: %s %v", e.Reason, err)
 	}
 }
@@ -136,7 +136,7 @@ func thumbnail(t *testing.T, c *ruedotest.Cluster) {
 	}
 	for format, in := range map[string][]byte{"png": asPNG.Bytes(), "jpeg": asJPEG.Bytes()} {
 		if len(in) <= 32<<10 {
-			t.Fatalf("the %s has only %d bytes and would ride the lane", format, len(in))
+			t.Fatalf("the %s has only %d bytes and would be sent inline", format, len(in))
 		}
 		res, err := c.Client.Call(t.Context(), "thumbnail", in, client.WithLogs(), client.WithContentType("image/"+format))
 		if err != nil {

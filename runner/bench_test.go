@@ -4,15 +4,15 @@ import (
 	"testing"
 
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
-	"github.com/ruedo-dev/ruedo/internal/exec/exectest"
+	"github.com/ruedo-dev/ruedo/internal/executor/executortest"
 	"github.com/ruedo-dev/ruedo/runner"
 )
 
 // BenchmarkExecute is one call of a Go guest through everything that a runner
 // adds to the sandbox.
 func BenchmarkExecute(b *testing.B) {
-	src := exectest.NewSource()
-	id, plan := src.Add(exectest.Guest(b), nil)
+	src := executortest.NewSource()
+	id, plan := src.Add(executortest.Guest(b), nil)
 	bound := newRunner(b, runner.Config{}).Bind(src)
 	req := &runnerv1.ExecuteRequest{Plan: id, Service: plan.Service, CallId: "bench", Input: []byte("echo hola")}
 	call := func() {

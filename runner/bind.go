@@ -11,10 +11,10 @@ import (
 
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
-	"github.com/ruedo-dev/ruedo/internal/exec"
+	"github.com/ruedo-dev/ruedo/internal/executor"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/runner/admission"
-	"github.com/ruedo-dev/ruedo/runner/internal/flight"
+	"github.com/ruedo-dev/ruedo/runner/internal/singleflight"
 	"github.com/ruedo-dev/ruedo/sandbox"
 )
 
@@ -22,22 +22,22 @@ import (
 // lacks. Everything else is shared by all cores.
 type bound struct {
 	*Runner
-	src exec.Source
+	src executor.Source
 }
 
-var _ exec.Runner = bound{}
+var _ executor.Runner = bound{}
 
 // Bind returns the executor for calls of one core. It gets plans and modules
 // from src. In a single process the core executes with it.
-func (r *Runner) Bind(src exec.Source) exec.Runner { return bound{r, verified{src}} }
+func (r *Runner) Bind(src executor.Source) executor.Runner { return bound{r, verified{src}} }
 
 // verified is a source whose plans are checked against their ids.
-type verified struct{ exec.Source }
+type verified struct{ executor.Source }
 
 func (v verified) Plan(ctx context.Context, id string) (*runnerv1.Plan, error) {
 	plan, err := v.Source.Plan(ctx, id)
 	if err == nil && plan != nil {
-		err = exec.VerifyPlan(id, plan)
+		err = executor.VerifyPlan(id, plan)
 	}
 	if err != nil {
 		return nil, err
@@ -127,7 +127,7 @@ func (b bound) Prepare(ctx context.Context, req *runnerv1.PrepareRequest) (res *
 	defer b.admission.End()
 	begin := time.Now()
 	if req.GetPlan() != nil {
-		if err := exec.VerifyPlan(req.GetId(), req.GetPlan()); err != nil {
+		if err := executor.VerifyPlan(req.GetId(), req.GetPlan()); err != nil {
 			return nil, admission.Refuse(b.explain(ctx, err, req.GetPlan().GetService()))
 		}
 	}
@@ -158,7 +158,7 @@ func (b bound) Prepare(ctx context.Context, req *runnerv1.PrepareRequest) (res *
 // are lost.
 func (b bound) explain(ctx context.Context, err error, service string) *fault.Error {
 	if ctx.Err() != nil {
-		return fault.Of(ctx.Err())
+		return fault.FromError(ctx.Err())
 	}
 	if b.admission.Closed() && errors.Is(err, context.Canceled) {
 		return b.admission.Draining()
@@ -183,7 +183,7 @@ func (b bound) explain(ctx context.Context, err error, service string) *fault.Er
 		return e
 	}
 	attrs := []any{"service", service, "reason", e.Reason, "runner", b.info.Id, "error", causes(err)}
-	if p, ok := errors.AsType[*flight.PanicError](err); ok {
+	if p, ok := errors.AsType[*singleflight.PanicError](err); ok {
 		attrs = append(attrs, "stack", string(p.Stack))
 	}
 	b.log.Error("a plan cannot be made ready", attrs...)

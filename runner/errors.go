@@ -6,7 +6,7 @@ import (
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
-	"github.com/ruedo-dev/ruedo/runner/internal/flight"
+	"github.com/ruedo-dev/ruedo/runner/internal/singleflight"
 	"github.com/ruedo-dev/ruedo/sandbox"
 )
 
@@ -23,10 +23,10 @@ func guestError(err error, info *ruedov1.CallInfo) *fault.Error {
 // of the runner should see it. A closed sandbox means that the runner is
 // stopping.
 func failure(err error) *fault.Error {
-	if errors.Is(err, sandbox.ErrClosed) || errors.Is(err, flight.ErrClosed) {
+	if errors.Is(err, sandbox.ErrClosed) || errors.Is(err, singleflight.ErrClosed) {
 		return fault.Wrap(err, fault.RunnerDraining, "the runner is stopping")
 	}
-	e := *fault.Of(err)
+	e := *fault.FromError(err)
 	if e.Reason == fault.Canceled {
 		return fault.Wrap(err, fault.Canceled, "the caller went away")
 	}

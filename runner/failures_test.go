@@ -20,8 +20,8 @@ import (
 	"connectrpc.com/connect"
 
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
-	"github.com/ruedo-dev/ruedo/internal/exec"
-	"github.com/ruedo-dev/ruedo/internal/exec/exectest"
+	"github.com/ruedo-dev/ruedo/internal/executor"
+	"github.com/ruedo-dev/ruedo/internal/executor/executortest"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 	"github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
@@ -52,7 +52,7 @@ func (j *journal) logger() *slog.Logger {
 
 // breaking is a source that fails halfway.
 type breaking struct {
-	exec.Source
+	executor.Source
 	plan, module, read error
 	panics             bool
 }
@@ -89,7 +89,7 @@ var telling = regexp.MustCompile(`/[a-z]|\.go\b|goroutine|127\.0\.0\.1|dial|refu
 func TestNothingOfTheHostIsInWhatCallersSee(t *testing.T) {
 	osErr := &fs.PathError{Op: "open", Path: "/var/lib/ruedo/hunter2", Err: syscall.EACCES}
 	netErr := &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("127.0.0.1:7833: connection refused")}
-	wire := faultrpc.Of(connect.NewError(connect.CodeUnavailable, netErr))
+	wire := faultrpc.FromError(connect.NewError(connect.CodeUnavailable, netErr))
 	shell := func(script string) []string { return []string{"/bin/sh", "-c", script} }
 	for _, test := range []struct {
 		name   string
@@ -117,7 +117,7 @@ func TestNothingOfTheHostIsInWhatCallersSee(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			log := &journal{}
-			src := exectest.NewSource()
+			src := executortest.NewSource()
 			test.src.Source = src
 			test.cfg.Logger, test.cfg.CacheDir = log.logger(), filepath.Join(t.TempDir(), "cache")
 			r := newRunner(t, test.cfg)
@@ -178,7 +178,7 @@ func starting(code ...[]byte) []byte {
 func TestALostCacheDirectoryIsMendedOrSaidToCallers(t *testing.T) {
 	log := &journal{}
 	dir := filepath.Join(t.TempDir(), "cache")
-	src := exectest.NewSource()
+	src := executortest.NewSource()
 	bound := newRunner(t, runner.Config{CacheDir: dir, Logger: log.logger()}).Bind(src)
 	call := func(n int) error {
 		id, _ := src.Add(wasmtest.Function(wasmtest.I32(int32(n)), wasmtest.Drop(), wasmtest.I32(0)).Bytes(),
@@ -206,7 +206,7 @@ func TestALostCacheDirectoryIsMendedOrSaidToCallers(t *testing.T) {
 	}
 	for n := range 3 {
 		err := call(10 + n)
-		e := fault.Of(err)
+		e := fault.FromError(err)
 		if e.Reason != fault.RunnerDisk || !e.NotStarted || e.ConnectCode() != fault.CodeUnavailable || !strings.Contains(e.Message, "cannot keep modules on its disk") || e.Fix == "" {
 			t.Errorf("got %#v", err)
 		}

@@ -16,7 +16,7 @@ func toSandbox(i ruedov1.Isolation) sandbox.Isolation {
 	case ruedov1.Isolation_ISOLATION_FRESH:
 		return sandbox.Fresh
 	case ruedov1.Isolation_ISOLATION_COMMAND:
-		return sandbox.Program
+		return sandbox.PerCall
 	}
 	return ""
 }
@@ -29,7 +29,7 @@ func fromSandbox(i sandbox.Isolation) ruedov1.Isolation {
 		return ruedov1.Isolation_ISOLATION_SHARED
 	case sandbox.Fresh:
 		return ruedov1.Isolation_ISOLATION_FRESH
-	case sandbox.Program:
+	case sandbox.PerCall:
 		return ruedov1.Isolation_ISOLATION_COMMAND
 	}
 	return ruedov1.Isolation_ISOLATION_UNSPECIFIED

@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
-	"github.com/ruedo-dev/ruedo/internal/exec/exectest"
+	"github.com/ruedo-dev/ruedo/internal/executor/executortest"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
 	"github.com/ruedo-dev/ruedo/sandbox"
@@ -26,7 +26,7 @@ func TestACallThatPanicsIsOneFailedCall(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	src := exectest.NewSource()
+	src := executortest.NewSource()
 	bound := r.Bind(src)
 	good, _ := src.Add(wasmtest.Function(wasmtest.I32(0)).Bytes(), nil)
 	bad := &prepared{id: "bad", plan: &runnerv1.Plan{Service: "bad"}, template: new(sandbox.Template), of: r.plans}
@@ -36,7 +36,7 @@ func TestACallThatPanicsIsOneFailedCall(t *testing.T) {
 	r.plans.mu.Unlock()
 	for range 3 {
 		_, err := bound.Execute(t.Context(), &runnerv1.ExecuteRequest{Plan: bad.id, Service: "bad"})
-		if e := fault.Of(err); e.Reason != fault.Internal || e.NotStarted || strings.Contains(e.Message, "nil pointer") {
+		if e := fault.FromError(err); e.Reason != fault.Internal || e.NotStarted || strings.Contains(e.Message, "nil pointer") {
 			t.Errorf("got %#v", err)
 		}
 		if _, err := bound.Execute(t.Context(), &runnerv1.ExecuteRequest{Plan: good, Service: "good"}); err != nil {

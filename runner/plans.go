@@ -13,10 +13,10 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
-	"github.com/ruedo-dev/ruedo/internal/exec"
+	"github.com/ruedo-dev/ruedo/internal/executor"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/runner/admission"
-	"github.com/ruedo-dev/ruedo/runner/internal/flight"
+	"github.com/ruedo-dev/ruedo/runner/internal/singleflight"
 	"github.com/ruedo-dev/ruedo/runner/modules"
 	"github.com/ruedo-dev/ruedo/sandbox"
 )
@@ -37,7 +37,7 @@ import (
 // A plan that is in use is never closed.
 type plans struct {
 	cfg     plansConfig
-	loads   *flight.Group[*prepared]
+	loads   *singleflight.Group[*prepared]
 	compile chan struct{} // slots: compiling takes a whole CPU
 	stopped chan struct{}
 	once    sync.Once // of closing stopped
@@ -82,7 +82,7 @@ type prepared struct {
 func newPlans(cfg plansConfig) *plans {
 	p := &plans{
 		cfg:     cfg,
-		loads:   flight.New[*prepared](),
+		loads:   singleflight.New[*prepared](),
 		compile: make(chan struct{}, max(1, runtime.GOMAXPROCS(0))),
 		stopped: make(chan struct{}),
 		table:   make(map[string]*prepared),
@@ -109,7 +109,7 @@ func (p *plans) tidy() {
 // acquire returns a ready plan, after preparing it if necessary. given is the
 // plan if the caller has it; otherwise acquire asks src. The plan stays until
 // Release.
-func (p *plans) acquire(ctx context.Context, id string, given *runnerv1.Plan, src exec.Source) (*prepared, error) {
+func (p *plans) acquire(ctx context.Context, id string, given *runnerv1.Plan, src executor.Source) (*prepared, error) {
 	retried := false
 	for {
 		if e := p.use(id); e != nil {
@@ -152,7 +152,7 @@ func (e *prepared) Release() {
 	e.of.mu.Unlock()
 }
 
-func (p *plans) load(ctx context.Context, id string, plan *runnerv1.Plan, src exec.Source) (*prepared, error) {
+func (p *plans) load(ctx context.Context, id string, plan *runnerv1.Plan, src executor.Source) (*prepared, error) {
 	if e := p.peek(id); e != nil {
 		return e, nil // another flight has just ended
 	}

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
-	"github.com/ruedo-dev/ruedo/internal/exec/exectest"
+	"github.com/ruedo-dev/ruedo/internal/executor/executortest"
 	"github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
 	"github.com/ruedo-dev/ruedo/runner/modules"
 	"github.com/ruedo-dev/ruedo/sandbox"
@@ -22,7 +22,7 @@ import (
 type shelf struct {
 	*plans
 	t   *testing.T
-	src *exectest.Source
+	src *executortest.Source
 }
 
 func newShelf(t *testing.T, change func(*plansConfig)) *shelf {
@@ -43,7 +43,7 @@ func newShelf(t *testing.T, change func(*plansConfig)) *shelf {
 	if change != nil {
 		change(&cfg)
 	}
-	s := &shelf{plans: newPlans(cfg), t: t, src: exectest.NewSource()}
+	s := &shelf{plans: newPlans(cfg), t: t, src: executortest.NewSource()}
 	t.Cleanup(func() {
 		s.stop()
 		if err := s.close(t.Context()); err != nil {
@@ -113,7 +113,7 @@ func large() []byte {
 
 func TestIdlePlansLeaveMemory(t *testing.T) {
 	s := newShelf(t, func(cfg *plansConfig) { cfg.maxPlans = 2 })
-	guest := exectest.Guest(t)
+	guest := executortest.Guest(t)
 	ids := make([]string, 4)
 	for i := range ids {
 		ids[i] = s.add(guest, fmt.Sprint("service-", i), 1)
@@ -215,16 +215,16 @@ func TestSupersededPlansAreClosedInTime(t *testing.T) {
 }
 
 func TestPlansAreBoundedByTheBytesThatTheyHold(t *testing.T) {
-	const most = 5 << 19 // room for two
-	s := newShelf(t, func(cfg *plansConfig) { cfg.maxBytes = most })
+	const limit = 5 << 19 // room for two
+	s := newShelf(t, func(cfg *plansConfig) { cfg.maxBytes = limit })
 	a, b, c := s.add(large(), "a", 1), s.add(large(), "b", 1), s.add(large(), "c", 1)
 	s.touch(a)
 	s.touch(b)
 	s.stay(a, b)
 	s.touch(c) // a is the least recently used
 	s.stay(b, c)
-	if h := s.cfg.engine.Held(); h.Bytes > most {
-		t.Errorf("%d bytes are held, at most %d may be", h.Bytes, most)
+	if h := s.cfg.engine.Held(); h.Bytes > limit {
+		t.Errorf("%d bytes are held, at most %d may be", h.Bytes, limit)
 	}
 
 	// A superseded plan is closed before one that is only older.
@@ -279,15 +279,15 @@ func TestManyRevisionsOfOneServiceHoldNoMoreThanAFew(t *testing.T) {
 
 // filesAtMost waits until at most this many files are open: the compiler can
 // still be removing a directory.
-func filesAtMost(t *testing.T, most int) {
+func filesAtMost(t *testing.T, limit int) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
 		n := openFiles(t)
-		if n <= most {
+		if n <= limit {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Errorf("%d files are open, want at most %d", n, most)
+			t.Errorf("%d files are open, want at most %d", n, limit)
 			return
 		}
 	}

@@ -8,8 +8,8 @@ import (
 	"time"
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
-	"github.com/ruedo-dev/ruedo/internal/exec"
-	"github.com/ruedo-dev/ruedo/internal/exec/exectest"
+	"github.com/ruedo-dev/ruedo/internal/executor"
+	"github.com/ruedo-dev/ruedo/internal/executor/executortest"
 	"github.com/ruedo-dev/ruedo/internal/lane"
 	"github.com/ruedo-dev/ruedo/runner"
 )
@@ -40,13 +40,13 @@ func newRunner(t testing.TB, cfg runner.Config) *runner.Runner {
 // same address.
 type host struct {
 	t     testing.TB
-	src   exec.Source
+	src   executor.Source
 	addr  string
 	lanes chan *lane.Lane
 	stop  func()
 }
 
-func newHost(t testing.TB, src exec.Source) *host {
+func newHost(t testing.TB, src executor.Source) *host {
 	h := &host{t: t, src: src, addr: "127.0.0.1:0", lanes: make(chan *lane.Lane, 16)}
 	h.start()
 	t.Cleanup(func() { h.stop() })
@@ -57,7 +57,7 @@ func (h *host) url() string { return "http://" + h.addr }
 
 func (h *host) start() {
 	h.t.Helper()
-	lanes := lane.NewHost(lane.HostConfig{
+	lanes := lane.NewHub(lane.HubConfig{
 		Core: &ruedov1.Core{Id: "core-1"}, Cluster: "test", Source: h.src,
 		OnAttach: func(l *lane.Lane) func() { h.lanes <- l; return nil },
 	})
@@ -118,17 +118,17 @@ func serve(t testing.TB, r *runner.Runner) (stop func() error) {
 }
 
 func TestInProcess(t *testing.T) {
-	exectest.Run(t, func(t *testing.T, src exec.Source, opts exectest.Options) exectest.Harness {
+	executortest.Run(t, func(t *testing.T, src executor.Source, opts executortest.Options) executortest.Harness {
 		r := newRunner(t, runner.Config{Concurrency: opts.Concurrency, Queue: opts.Queue})
-		return exectest.Harness{Runner: r.Bind(src), Drain: r.Close}
+		return executortest.Harness{Runner: r.Bind(src), Drain: r.Close}
 	})
 }
 
 func TestOverALane(t *testing.T) {
-	exectest.Run(t, func(t *testing.T, src exec.Source, opts exectest.Options) exectest.Harness {
+	executortest.Run(t, func(t *testing.T, src executor.Source, opts executortest.Options) executortest.Harness {
 		h := newHost(t, src)
 		r := newRunner(t, runner.Config{Concurrency: opts.Concurrency, Queue: opts.Queue, Cores: []string{h.url()}})
 		stop := serve(t, r)
-		return exectest.Harness{Runner: h.lane(), Drain: func(context.Context) error { return stop() }}
+		return executortest.Harness{Runner: h.lane(), Drain: func(context.Context) error { return stop() }}
 	})
 }

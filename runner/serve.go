@@ -151,7 +151,7 @@ func (s *session) attach(t *target) {
 	log := s.r.log.With("runner", s.r.info.Id, "core", t.url)
 	said := false // whether the log says that the core cannot be reached
 	for s.ctx.Err() == nil && !s.forget(t) {
-		c, err := lane.Dial(s.ctx, lane.ClientConfig{
+		c, err := lane.Dial(s.ctx, lane.ConnConfig{
 			URL:         t.url,
 			Runner:      s.r.info,
 			Registered:  s.r.cfg.Directory != nil,
@@ -184,7 +184,7 @@ func (s *session) attach(t *target) {
 	}
 }
 
-func (s *session) drain(c *lane.Client) {
+func (s *session) drain(c *lane.Conn) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), s.r.cfg.DrainTimeout)
 	defer cancel()
 	// A lane that breaks meanwhile has nothing left to lose.

@@ -17,7 +17,7 @@ import (
 
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
-	"github.com/ruedo-dev/ruedo/internal/exec/exectest"
+	"github.com/ruedo-dev/ruedo/internal/executor/executortest"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/lane"
 	"github.com/ruedo-dev/ruedo/runner"
@@ -64,7 +64,7 @@ func eventually(t testing.TB, what string, ok func() bool) {
 }
 
 func TestReattachesWhenTheCoreIsBack(t *testing.T) {
-	h := newHost(t, exectest.NewSource())
+	h := newHost(t, executortest.NewSource())
 	var log record
 	r := newRunner(t, runner.Config{Cores: []string{h.url()}, Logger: log.logger()})
 	stop := serve(t, r)
@@ -95,8 +95,8 @@ func TestReattachesWhenTheCoreIsBack(t *testing.T) {
 }
 
 func TestEachCallIsLogged(t *testing.T) {
-	src := exectest.NewSource()
-	id, _ := src.Add(exectest.Guest(t), func(p *runnerv1.Plan) { p.Revision = 7 })
+	src := executortest.NewSource()
+	id, _ := src.Add(executortest.Guest(t), func(p *runnerv1.Plan) { p.Revision = 7 })
 	h := newHost(t, src)
 	var log record
 	r := newRunner(t, runner.Config{Cores: []string{h.url()}, Logger: log.logger(), ID: "edge-1"})
@@ -166,7 +166,7 @@ func (d *directory) Register(_ context.Context, r *ruedov1.Runner) (func(context
 }
 
 func TestFollowsTheDirectory(t *testing.T) {
-	a, b := newHost(t, exectest.NewSource()), newHost(t, exectest.NewSource())
+	a, b := newHost(t, executortest.NewSource()), newHost(t, executortest.NewSource())
 	d := &directory{cores: make(chan []*ruedov1.Core), fails: 2}
 	r := newRunner(t, runner.Config{Cores: []string{a.url()}, Directory: d})
 	stop := serve(t, r)
@@ -200,8 +200,8 @@ func TestFollowsTheDirectory(t *testing.T) {
 }
 
 func TestDrainIsBounded(t *testing.T) {
-	src := exectest.NewSource()
-	id, _ := src.Add(exectest.Guest(t), func(p *runnerv1.Plan) { p.Limits.Timeout = durationpb.New(time.Hour) })
+	src := executortest.NewSource()
+	id, _ := src.Add(executortest.Guest(t), func(p *runnerv1.Plan) { p.Limits.Timeout = durationpb.New(time.Hour) })
 	h := newHost(t, src)
 	r := newRunner(t, runner.Config{Cores: []string{h.url()}, DrainTimeout: 100 * time.Millisecond})
 	stop := serve(t, r)
@@ -224,7 +224,7 @@ func TestDrainIsBounded(t *testing.T) {
 }
 
 func TestCloseRefusesCalls(t *testing.T) {
-	src := exectest.NewSource()
+	src := executortest.NewSource()
 	id, plan := src.Add([]byte("x"), nil)
 	r := newRunner(t, runner.Config{})
 	if err := r.Close(t.Context()); err != nil {
@@ -232,7 +232,7 @@ func TestCloseRefusesCalls(t *testing.T) {
 	}
 	b := r.Bind(src)
 	_, err := b.Execute(t.Context(), &runnerv1.ExecuteRequest{Plan: id})
-	if !errors.Is(err, fault.RunnerDraining) || !fault.Of(err).NotStarted {
+	if !errors.Is(err, fault.RunnerDraining) || !fault.FromError(err).NotStarted {
 		t.Errorf("execute: %v", err)
 	}
 	if _, err = b.Prepare(t.Context(), &runnerv1.PrepareRequest{Id: id, Plan: plan}); !errors.Is(err, fault.RunnerDraining) {

@@ -105,10 +105,10 @@ func TestHostileCalls(t *testing.T) {
 			w.Forever(w.CallWith(0, 1, 0, 490_000, 0), w.Drop()))},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			limits, most := quick(), 10*time.Second
+			limits, maxTime := quick(), 10*time.Second
 			if c.kind == "stack overflow" {
 				// A metered guest can run out of time before the end of its stack.
-				limits.Timeout, most = 20*time.Second, 20*time.Second
+				limits.Timeout, maxTime = 20*time.Second, 20*time.Second
 			}
 			tpl := load(t, sandbox.Spec{Wasm: c.m.Bytes(), Limits: limits})
 			began := time.Now()
@@ -119,7 +119,7 @@ func TestHostileCalls(t *testing.T) {
 			if e.Meta["kind"] != c.kind || !strings.Contains(e.Message, c.text) {
 				t.Errorf("got %+v, want kind %q, text %q", e, c.kind, c.text)
 			}
-			if took > most {
+			if took > maxTime {
 				t.Errorf("it took %s", took)
 			}
 			if len(res.Logs) > 5<<10 || res.Memory > 4<<20 || res.Memory == 0 || res.Duration == 0 {

@@ -6,7 +6,7 @@ import "strings"
 type Isolation string
 
 // The isolations. A service can ask for Pristine, Shared or Fresh; a command
-// is always Program.
+// is always PerCall.
 const (
 	// Pristine: nothing. An instance is reused with its memory and globals
 	// restored to the snapshot that was taken after the start. A module with more
@@ -19,8 +19,8 @@ const (
 	// Fresh: nothing. Each call has a new instance, made from the snapshot or, if
 	// the module has more state, started on its own.
 	Fresh Isolation = "fresh"
-	// Program: nothing. Each call starts the program again.
-	Program Isolation = "command"
+	// PerCall: nothing. Each call starts the program again.
+	PerCall Isolation = "command"
 )
 
 // isolate returns the isolation to use, and why it is not the requested one.
@@ -28,10 +28,10 @@ const (
 func isolate(kind Kind, asked Isolation, obstacles []string) (Isolation, string) {
 	switch {
 	case kind == Command:
-		if asked == "" || asked == Program {
-			return Program, ""
+		if asked == "" || asked == PerCall {
+			return PerCall, ""
 		}
-		return Program, "a command starts anew for each call"
+		return PerCall, "a command starts anew for each call"
 	case asked == Shared || asked == Fresh:
 		return asked, ""
 	case len(obstacles) > 0:

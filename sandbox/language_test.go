@@ -21,7 +21,7 @@ func TestOtherLanguages(t *testing.T) {
 		{"c/function", []sandbox.Isolation{sandbox.Pristine, sandbox.Shared, sandbox.Fresh}},
 		{"as/answer", []sandbox.Isolation{sandbox.Pristine, sandbox.Shared, sandbox.Fresh}},
 		{"js/answer", []sandbox.Isolation{sandbox.Pristine, sandbox.Shared, sandbox.Fresh}},
-		{"c/command", []sandbox.Isolation{sandbox.Program}},
+		{"c/command", []sandbox.Isolation{sandbox.PerCall}},
 	} {
 		wasm, err := os.ReadFile(filepath.Join("..", "internal", "bench", "guests", filepath.FromSlash(guest.file)+".wasm"))
 		if err != nil {

@@ -71,17 +71,17 @@ func burners() map[string][]byte {
 
 // calm tries up to three times whether something is fast enough, because the
 // machine can be busy with other things.
-func calm(t *testing.T, try func() (worst time.Duration), most time.Duration) {
+func calm(t *testing.T, try func() (worst time.Duration), limit time.Duration) {
 	t.Helper()
 	var got []time.Duration
 	for range 3 {
 		worst := try()
-		if worst <= most || t.Failed() {
+		if worst <= limit || t.Failed() {
 			return
 		}
 		got = append(got, worst)
 	}
-	t.Errorf("it took %v too long, the most is %s", got, most)
+	t.Errorf("it took %v too long, the limit is %s", got, limit)
 }
 
 // TestStoppedInTime runs four of each burner in parallel until their deadline.
@@ -273,7 +273,7 @@ func TestNeighbours(t *testing.T) {
 	const window = 500 * time.Millisecond
 	burner := loadIn(t, e, sandbox.Spec{Wasm: burners()["loop"], Limits: sandbox.Limits{Timeout: time.Minute}})
 	trivial := loadIn(t, e, sandbox.Spec{Wasm: function(nil, w.I32(0)).Bytes()})
-	measure := func(f func()) (p50, p99, most time.Duration) {
+	measure := func(f func()) (p50, p99, slowest time.Duration) {
 		var took []time.Duration
 		for end := time.Now().Add(window); time.Now().Before(end); {
 			began := time.Now()
@@ -289,8 +289,8 @@ func TestNeighbours(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	p50, p99, most := measure(call)
-	t.Logf("call alone: %s, p99 %s, most %s", p50, p99, most)
+	p50, p99, slowest := measure(call)
+	t.Logf("call alone: %s, p99 %s, slowest %s", p50, p99, slowest)
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	for range 4 {
@@ -302,9 +302,9 @@ func TestNeighbours(t *testing.T) {
 	}
 	for what, f := range map[string]func(){"call": call, "garbage collection": runtime.GC} {
 		calm(t, func() time.Duration {
-			p50, p99, most := measure(f)
-			t.Logf("%s beside four burners: %s, p99 %s, most %s", what, p50, p99, most)
-			return most
+			p50, p99, slowest := measure(f)
+			t.Logf("%s beside four burners: %s, p99 %s, slowest %s", what, p50, p99, slowest)
+			return slowest
 		}, window/2)
 	}
 	cancel()

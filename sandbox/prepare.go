@@ -147,7 +147,7 @@ func (t *Template) rehearse(ctx context.Context, example []byte) *fault.Error {
 		if err == nil {
 			continue
 		}
-		failure := doing("the example input fails: ", fault.Of(err))
+		failure := doing("the example input fails: ", fault.FromError(err))
 		if len(res.Logs) > 0 {
 			failure.With("logs", lastLines(res.Logs, maxSaid))
 		}

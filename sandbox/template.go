@@ -100,7 +100,7 @@ func (e *Engine) Load(ctx context.Context, spec Spec) (*Template, error) {
 // may be secrets.
 func checkSpec(spec Spec) error {
 	switch spec.Isolation {
-	case "", Pristine, Shared, Fresh, Program:
+	case "", Pristine, Shared, Fresh, PerCall:
 	default:
 		return fault.New(fault.RequestInvalid, "there is no isolation %q", spec.Isolation).WithFix("use pristine, shared or fresh")
 	}

@@ -1,7 +1,7 @@
 // Package api holds the Connect handlers, one file per service of
 // proto/ruedo/v1. Each handler is thin: it translates a request, calls the
 // package that does the work, and returns the answer. Rules live elsewhere. The
-// interceptor of package wire turns errors into codes with package fault's
+// interceptor of package middleware turns errors into codes with package fault's
 // table.
 //
 // [Mount] mounts all of them on a port, each with its bounds, alongside

@@ -18,7 +18,7 @@ import (
 	"github.com/ruedo-dev/ruedo/core/invoke"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/keys"
-	"github.com/ruedo-dev/ruedo/internal/wire"
+	"github.com/ruedo-dev/ruedo/internal/middleware"
 )
 
 // invocation is an InvokeRequest whose typed input is JSON, never objects of Go:
@@ -61,7 +61,7 @@ func (a *answer) size(binary bool) int {
 // is named after. The format on the wire is that of ruedo/v1/invoke.proto.
 type invocationCodec struct {
 	name  string
-	turns wire.Turns
+	turns middleware.Turns
 	// begin resolves the service, whose limit decides how much of an input is
 	// retained.
 	begin func(service string) (invoke.Call, error)

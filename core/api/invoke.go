@@ -16,8 +16,8 @@ import (
 	"github.com/ruedo-dev/ruedo/gen/ruedo/v1/ruedov1connect"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/keys"
+	"github.com/ruedo-dev/ruedo/internal/middleware"
 	"github.com/ruedo-dev/ruedo/internal/port"
-	"github.com/ruedo-dev/ruedo/internal/wire"
 )
 
 // maxContentType bounds the media type of an input, in bytes.
@@ -27,7 +27,7 @@ type invokeService struct {
 	invoker interface {
 		Begin(service string) (invoke.Call, error)
 	}
-	turns wire.Turns
+	turns middleware.Turns
 }
 
 // handler returns what the generated constructor would return, except that

@@ -15,7 +15,7 @@ import (
 	"github.com/ruedo-dev/ruedo/core/mirror"
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
-	"github.com/ruedo-dev/ruedo/internal/exec"
+	"github.com/ruedo-dev/ruedo/internal/executor"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/port"
 )
@@ -46,7 +46,7 @@ func TestAnInvocationResolvesItsServiceOnce(t *testing.T) {
 		}}},
 		Decorators: map[string]*ruedov1.Decorator{"small": {Name: "small", Version: 1, Limits: &ruedov1.Limits{InputBytes: 64}}},
 	}
-	echo := exec.Func(func(_ context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
+	echo := executor.Func(func(_ context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
 		return &runnerv1.ExecuteResponse{Output: req.GetInput()}, nil
 	})
 	inv := &counter{Invoker: invoke.New(invoke.Config{Catalog: catalog.New(catalog.Config{Mirror: memory{snapshot}, Executor: echo})})}

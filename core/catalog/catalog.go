@@ -35,9 +35,10 @@ import (
 	"github.com/ruedo-dev/ruedo/core/mirror"
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
-	"github.com/ruedo-dev/ruedo/internal/exec"
+	"github.com/ruedo-dev/ruedo/internal/executor"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/keys"
+	"github.com/ruedo-dev/ruedo/internal/suggest"
 )
 
 // Mirror is what the catalog is built from: a mirror.Mirror.
@@ -52,7 +53,7 @@ type Config struct {
 	Mirror Mirror
 	// Executor executes the calls that pass a service's rules; it is the
 	// dispatcher. Required to execute entries.
-	Executor exec.Executor
+	Executor executor.Executor
 	// Logger records services that cannot be called; nil discards.
 	Logger *slog.Logger
 }
@@ -103,7 +104,7 @@ type Entry struct {
 	PlanID  string
 	Plan    *runnerv1.Plan
 
-	executor exec.Executor
+	executor executor.Executor
 	// made identifies the versions that it was made from, so that it can be
 	// reused.
 	made string
@@ -115,7 +116,7 @@ func (e *Entry) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) (*run
 	return e.executor.Execute(ctx, req)
 }
 
-var _ exec.Executor = (*Entry)(nil)
+var _ executor.Executor = (*Entry)(nil)
 
 // attached is a decorator as of one version. Its schema may not be compiled yet.
 type attached struct {
@@ -135,7 +136,7 @@ func (c *Catalog) Resolve(name string) (*Entry, error) {
 			return nil, err
 		}
 		err := fault.New(fault.ServiceNotFound, "there is no service %q", name)
-		if hint := fault.DidYouMean(name, slices.Collect(maps.Keys(v.entries))); hint != "" {
+		if hint := suggest.DidYouMean(name, slices.Collect(maps.Keys(v.entries))); hint != "" {
 			return nil, err.WithFix("%s", hint)
 		}
 		return nil, err.WithFix("list the services")
@@ -243,7 +244,7 @@ func (c *Catalog) compile(v *view) {
 			d.told = true
 			if err != nil {
 				c.log.Error("services with this decorator cannot be called", "decorator", name, "service", service,
-					"reason", fault.ReasonOf(err), "error", err, "fix", fault.Of(err).Fix)
+					"reason", fault.ReasonOf(err), "error", err, "fix", fault.FromError(err).Fix)
 			}
 		}
 	}
@@ -303,7 +304,7 @@ func (c *Catalog) entry(v *view, was *Entry, s *ruedov1.Service) *Entry {
 	}
 	e.Rules = decorate.Combine(ds)
 	e.PlanID, e.Plan, e.err = e.Rules.Plan(s.GetRevision())
-	e.executor = exec.Chain(c.cfg.Executor, e.Rules.Middleware)
+	e.executor = executor.Chain(c.cfg.Executor, e.Rules.Middleware)
 	return e
 }
 

@@ -20,7 +20,7 @@ import (
 	"github.com/ruedo-dev/ruedo/core/mirror"
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
-	"github.com/ruedo-dev/ruedo/internal/exec"
+	"github.com/ruedo-dev/ruedo/internal/executor"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
@@ -84,7 +84,7 @@ func service(name string, version int64, decorators ...string) *ruedov1.Service 
 // callable returns a catalog whose executor is an echo.
 func callable(t *testing.T, m *fakeMirror, logs *slog.Logger) *catalog.Catalog {
 	t.Helper()
-	c := catalog.New(catalog.Config{Mirror: m, Logger: logs, Executor: exec.Func(func(_ context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
+	c := catalog.New(catalog.Config{Mirror: m, Logger: logs, Executor: executor.Func(func(_ context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
 		return &runnerv1.ExecuteResponse{Output: req.GetInput()}, nil
 	})})
 	t.Cleanup(c.Close)
@@ -102,7 +102,7 @@ func execute(ctx context.Context, c *catalog.Catalog, name, input string) error 
 		return err
 	}
 	if _, err = entry.Execute(ctx, &runnerv1.ExecuteRequest{Service: name, Input: []byte(input)}); err != nil {
-		return fault.Of(err)
+		return fault.FromError(err)
 	}
 	return nil
 }
@@ -203,7 +203,7 @@ func TestASchemaThatCostsTooMuchDisablesItsServicesAlone(t *testing.T) {
 	for range 3 {
 		for _, name := range []string{"ill", "ill-too"} {
 			err := call(t, c, name, `{"name":"Ada"}`)
-			e := fault.Of(err)
+			e := fault.FromError(err)
 			if !errors.Is(err, fault.SchemaLimit) || !strings.Contains(err.Error(), "decorator bad") || e.Fix == "" || e.Meta["limit"] == "" {
 				t.Errorf("%s: %v, fix %q, meta %v", name, err, e.Fix, e.Meta)
 			}

@@ -21,7 +21,7 @@ func TestAnAnswerSaysWhichLimitAnInputIsOver(t *testing.T) {
 	} {
 		rules := decorate.Combine([]*decorate.Decorator{compile(t, &ruedov1.Decorator{Name: "d", InputSchema: schemaOf(t, tt.schema)})})
 		err := rules.Check(t.Context(), "s", []byte(tt.input))
-		e := fault.Of(err)
+		e := fault.FromError(err)
 		if !errors.Is(err, fault.InputInvalid) || !strings.HasPrefix(e.Message, tt.text) || e.Meta["limit"] != tt.limit || e.Meta["actual"] != tt.actual || e.Fix != tt.fix || tt.fix == "look at what the service accepts" && e.Meta["service"] != "s" {
 			t.Errorf("%s: %v, meta %v, fix %q", name, err, e.Meta, e.Fix)
 		}
@@ -36,7 +36,7 @@ var deepSchema = `{"$ref":"#/$defs/a","$defs":{"a":` + strings.Repeat(`{"allOf":
 
 func TestARefusedSchemaSaysWhichLimitItIsOver(t *testing.T) {
 	_, err := decorate.NewCompiler().Admit(t.Context(), &ruedov1.Decorator{Name: "d", InputSchema: schemaOf(t, `{"minLength":1e300}`)})
-	e := fault.Of(err)
+	e := fault.FromError(err)
 	if !errors.Is(err, fault.SchemaLimit) || e.Message != "the input schema of decorator d has a minLength of 1e+300; the limit is 9007199254740992" ||
 		e.Meta["decorator"] != "d" || e.Meta["limit"] != "9007199254740992" || e.Meta["actual"] != "1e+300" || e.Fix == "" || e.Reason.ExitCode() != fault.ExitLimit {
 		t.Errorf("%v, meta %v, fix %q, exit code %d", err, e.Meta, e.Fix, e.Reason.ExitCode())

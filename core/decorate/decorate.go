@@ -30,7 +30,7 @@ import (
 	"github.com/ruedo-dev/ruedo/core/decorate/schema"
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
-	"github.com/ruedo-dev/ruedo/internal/exec"
+	"github.com/ruedo-dev/ruedo/internal/executor"
 	"github.com/ruedo-dev/ruedo/internal/limits"
 )
 
@@ -72,8 +72,8 @@ func (r *Rules) Schemas() []*ruedov1.InputSchema {
 
 // Middleware refuses calls whose input breaks the rules: INPUT_TOO_LARGE, or
 // INPUT_INVALID with every violated field named.
-func (r *Rules) Middleware(next exec.Executor) exec.Executor {
-	return exec.Func(func(ctx context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
+func (r *Rules) Middleware(next executor.Executor) executor.Executor {
+	return executor.Func(func(ctx context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
 		if err := r.Check(ctx, req.GetService(), req.GetInput()); err != nil {
 			return nil, err
 		}

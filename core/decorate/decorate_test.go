@@ -15,7 +15,7 @@ import (
 	"github.com/ruedo-dev/ruedo/core/decorate"
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
-	"github.com/ruedo-dev/ruedo/internal/exec"
+	"github.com/ruedo-dev/ruedo/internal/executor"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
@@ -42,8 +42,8 @@ func compile(t testing.TB, d *ruedov1.Decorator) *decorate.Decorator {
 }
 
 // reached returns an executor that records whether a call passed the rules.
-func reached(hit *bool) exec.Executor {
-	return exec.Func(func(context.Context, *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
+func reached(hit *bool) executor.Executor {
+	return executor.Func(func(context.Context, *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
 		*hit = true
 		return &runnerv1.ExecuteResponse{}, nil
 	})
@@ -103,7 +103,7 @@ func TestBadInputEndsHereWithEveryFieldNamed(t *testing.T) {
 			if tt.message != "" && !strings.Contains(err.Error(), tt.message) {
 				t.Errorf("message %q does not say %q", err, tt.message)
 			}
-			got := fault.Of(err).Fields
+			got := fault.FromError(err).Fields
 			less := func(a, b fault.Field) bool { return a.Path+a.Description < b.Path+b.Description }
 			if diff := cmp.Diff(tt.want, got, sortFields(less)); tt.message == "" && diff != "" {
 				t.Errorf("fields (-want +got):\n%s", diff)
@@ -124,7 +124,7 @@ func TestEverySchemaMustPass(t *testing.T) {
 	var hit bool
 	_, err := rules.Middleware(reached(&hit)).Execute(t.Context(), &runnerv1.ExecuteRequest{Input: []byte(`{}`)})
 	want := []fault.Field{{Path: "a", Description: "is required"}, {Path: "b", Description: "is required"}}
-	if diff := cmp.Diff(want, fault.Of(err).Fields); diff != "" {
+	if diff := cmp.Diff(want, fault.FromError(err).Fields); diff != "" {
 		t.Error(diff)
 	}
 	if got := len(rules.Schemas()); got != 2 {
@@ -171,7 +171,7 @@ func TestTheStrictestLimitWinsAndIsNamed(t *testing.T) {
 	if s := err.Error(); !strings.Contains(s, "11 bytes") || !strings.Contains(s, "10 bytes") {
 		t.Errorf("message %q names not both sizes", s)
 	}
-	if e := fault.Of(err); e.Fix != "send less, or raise input in decorator narrow" || e.Meta["decorator"] != "narrow" {
+	if e := fault.FromError(err); e.Fix != "send less, or raise input in decorator narrow" || e.Meta["decorator"] != "narrow" {
 		t.Errorf("fix %q, meta %v", e.Fix, e.Meta)
 	}
 }

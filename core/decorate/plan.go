@@ -3,11 +3,11 @@ package decorate
 import (
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
-	"github.com/ruedo-dev/ruedo/internal/exec"
+	"github.com/ruedo-dev/ruedo/internal/executor"
 )
 
 // Plan returns what a runner needs to execute a revision under these rules, and
-// its id; see [exec.PlanID].
+// its id; see [executor.PlanID].
 func (r *Rules) Plan(rev *ruedov1.Revision) (id string, plan *runnerv1.Plan, err error) {
 	plan = &runnerv1.Plan{
 		Service:     rev.GetService(),
@@ -21,6 +21,6 @@ func (r *Rules) Plan(rev *ruedov1.Revision) (id string, plan *runnerv1.Plan, err
 		Example:     rev.GetExample(),
 		Isolation:   rev.GetIsolation(),
 	}
-	id, err = exec.PlanID(plan)
+	id, err = executor.PlanID(plan)
 	return id, plan, err
 }

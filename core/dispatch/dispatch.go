@@ -1,7 +1,7 @@
 // Package dispatch decides which runner gets a call.
 //
 // Make one [Dispatcher] per core, [Dispatcher.Add] each runner that attaches,
-// and call [Dispatcher.Execute]: it is an exec.Executor like the runners
+// and call [Dispatcher.Execute]: it is an executor.Executor like the runners
 // themselves.
 //
 // # Whose turn it is
@@ -50,7 +50,7 @@ import (
 
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
-	"github.com/ruedo-dev/ruedo/internal/exec"
+	"github.com/ruedo-dev/ruedo/internal/executor"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
@@ -58,7 +58,7 @@ import (
 // many goroutines at the same time. A member that is no longer ready never
 // becomes ready again: a runner that comes back is added as a new member.
 type Member interface {
-	exec.Runner
+	executor.Runner
 	// Info returns the runner as it introduced itself.
 	Info() *ruedov1.Runner
 	// Ready reports whether the runner accepts calls. It is called for every
@@ -99,7 +99,7 @@ type Dispatcher struct {
 	closed  bool
 }
 
-var _ exec.Executor = (*Dispatcher)(nil)
+var _ executor.Executor = (*Dispatcher)(nil)
 
 // New returns a dispatcher without runners.
 func New(cfg Config) *Dispatcher {
@@ -131,8 +131,8 @@ func WithIdempotent(ctx context.Context) context.Context {
 // three quarters of what its runners accept.
 func (d *Dispatcher) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
 	rot := d.rotation(req.Plan)
-	defer rot.underway.Add(-1)
-	n := rot.underway.Add(1)
+	defer rot.inFlight.Add(-1)
+	n := rot.inFlight.Add(1)
 	first, others := d.next(rot, req.Plan)
 	if first == nil {
 		if err := d.await(ctx); err != nil {
@@ -142,8 +142,8 @@ func (d *Dispatcher) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) 
 			return nil, d.noRunner(nil)
 		}
 	}
-	if n > others.most && others.most > 0 {
-		return nil, crowded(req.Service, others.most)
+	if n > others.limit && others.limit > 0 {
+		return nil, crowded(req.Service, others.limit)
 	}
 	res, err := d.execute(ctx, first, req)
 	if err == nil || !mayRepeat(ctx, err) {
@@ -151,7 +151,7 @@ func (d *Dispatcher) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) 
 	}
 	second := d.other(others, first)
 	if second == nil {
-		if r := fault.ReasonOf(err); fault.Of(err).NotStarted && (r == fault.RunnerDraining || r == fault.RunnerLost) {
+		if r := fault.ReasonOf(err); fault.FromError(err).NotStarted && (r == fault.RunnerDraining || r == fault.RunnerLost) {
 			return nil, d.noRunner(err)
 		}
 		return nil, err
@@ -179,9 +179,9 @@ func mayRepeat(ctx context.Context, err error) bool {
 
 // crowded returns the error for a call whose service has too many calls in
 // flight.
-func crowded(service string, most int64) error {
-	e := fault.New(fault.QueueFull, "%d calls of service %s are under way and waiting, the limit for one service", most, service).
-		With("limit", fmt.Sprint(most)).WithFix("call again later, or start another runner")
+func crowded(service string, limit int64) error {
+	e := fault.New(fault.QueueFull, "%d calls of service %s are under way and waiting, the limit for one service", limit, service).
+		With("limit", fmt.Sprint(limit)).WithFix("call again later, or start another runner")
 	e.NotStarted = true
 	return e
 }

@@ -39,7 +39,7 @@ func (m *member) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) (*ru
 	if m.deaf.Load() {
 		m.unheard.Add(1)
 		<-ctx.Done()
-		return nil, fault.Of(ctx.Err())
+		return nil, fault.FromError(ctx.Err())
 	}
 	if req.CallId == "probe" {
 		e := fault.New(fault.PlanNotFound, "no such plan")
@@ -136,9 +136,9 @@ func TestOnePlanLeavesRoomForOthers(t *testing.T) {
 		}
 		t.Cleanup(d.Add(m))
 	}
-	const most = 2 * (4 + 16) * 3 / 4
+	const limit = 2 * (4 + 16) * 3 / 4
 	var wg sync.WaitGroup
-	for range most {
+	for range limit {
 		wg.Go(func() {
 			if _, err := call(d, "flood"); err != nil {
 				t.Error(err)
@@ -148,8 +148,8 @@ func TestOnePlanLeavesRoomForOthers(t *testing.T) {
 	}
 	stand = false
 	_, err := call(d, "flood")
-	if e := fault.Of(err); e.Reason != fault.QueueFull || !e.NotStarted || e.Meta["limit"] != fmt.Sprint(most) {
-		t.Errorf("call %d: %v", most+1, err)
+	if e := fault.FromError(err); e.Reason != fault.QueueFull || !e.NotStarted || e.Meta["limit"] != fmt.Sprint(limit) {
+		t.Errorf("call %d: %v", limit+1, err)
 	}
 	if _, err := call(d, "other"); err != nil {
 		t.Errorf("a call of another plan: %v", err)
@@ -250,7 +250,7 @@ func TestNobodyIsThere(t *testing.T) {
 			return err
 		}(),
 	} {
-		if e := fault.Of(err); e.Reason != fault.NoRunner || !e.NotStarted || e.Fix == "" {
+		if e := fault.FromError(err); e.Reason != fault.NoRunner || !e.NotStarted || e.Fix == "" {
 			t.Errorf("%s: %+v", name, e)
 		}
 	}
@@ -370,22 +370,22 @@ func TestPrepareFails(t *testing.T) {
 		return fault.New(fault.ImportNotAllowed, "imports env.open").WithFix("remove it")
 	}
 	got, err := d.Prepare(t.Context(), req)
-	if e := fault.Of(err); e.Reason != fault.ImportNotAllowed || e.Fix != "remove it" || len(got) != 2 {
+	if e := fault.FromError(err); e.Reason != fault.ImportNotAllowed || e.Fix != "remove it" || len(got) != 2 {
 		t.Errorf("the plan's own fault: %+v", e)
 	}
 	ms[1].prepare = func(context.Context, string) error { return fault.New(fault.Integrity, "disk") }
-	if _, err := d.Prepare(t.Context(), req); !errors.Is(err, fault.PrepareFailed) || fault.Of(err).ConnectCode() != fault.CodeFailedPrecondition {
+	if _, err := d.Prepare(t.Context(), req); !errors.Is(err, fault.PrepareFailed) || fault.FromError(err).ConnectCode() != fault.CodeFailedPrecondition {
 		t.Errorf("a runner's fault: %v", err)
 	}
 	ms[1].prepare = func(context.Context, string) error { return fault.New(fault.RunnerDraining, "draining") }
-	if _, err := d.Prepare(t.Context(), req); !errors.Is(err, fault.PrepareUnavailable) || fault.Of(err).ConnectCode() != fault.CodeUnavailable {
+	if _, err := d.Prepare(t.Context(), req); !errors.Is(err, fault.PrepareUnavailable) || fault.FromError(err).ConnectCode() != fault.CodeUnavailable {
 		t.Errorf("nobody's fault: %v", err)
 	}
-	ms[0].prepare = func(ctx context.Context, _ string) error { <-ctx.Done(); return fault.Of(ctx.Err()) }
+	ms[0].prepare = func(ctx context.Context, _ string) error { <-ctx.Done(); return fault.FromError(ctx.Err()) }
 	ms[1].prepare = ms[0].prepare
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
-	if _, err := d.Prepare(ctx, req); !errors.Is(err, fault.PrepareUnavailable) || fault.Of(err).Fix == "" {
+	if _, err := d.Prepare(ctx, req); !errors.Is(err, fault.PrepareUnavailable) || fault.FromError(err).Fix == "" {
 		t.Errorf("nobody answers: %v", err)
 	}
 }

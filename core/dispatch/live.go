@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/ruedo-dev/ruedo/internal/exec"
+	"github.com/ruedo-dev/ruedo/internal/executor"
 )
 
 // live is the set of members that accept calls, as of one version.
@@ -41,7 +41,7 @@ type member struct {
 // rotation decides whose turn it is for one plan.
 type rotation struct {
 	turn       atomic.Uint64
-	underway   atomic.Int64 // calls
+	inFlight   atomic.Int64 // calls
 	candidates atomic.Pointer[candidates]
 }
 
@@ -50,7 +50,7 @@ type rotation struct {
 type candidates struct {
 	version uint64
 	members []*member
-	most    int64 // maximum calls of the plan in flight; 0 means no limit
+	limit   int64 // maximum calls of the plan in flight; 0 means no limit
 }
 
 // share returns how many calls of one plan can be in flight on the members.
@@ -61,7 +61,7 @@ func share(members []*member) int64 {
 		concurrency += int64(info.GetConcurrency())
 		queue += int64(info.GetQueue())
 	}
-	return exec.ServiceShare(concurrency, queue)
+	return executor.ServiceShare(concurrency, queue)
 }
 
 // maxRotations bounds the rotations that are retained for plans that are no
@@ -76,14 +76,14 @@ func (d *Dispatcher) Add(m Member) (remove func()) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.members = append(slices.Clip(d.members), n)
-	d.publish()
-	d.prepareSoon(n)
+	d.refreshSnapshot()
+	d.schedulePrepare(n)
 	d.start.arrived()
 	return func() {
 		d.mu.Lock()
 		n.gone = true
 		d.members = slices.DeleteFunc(slices.Clone(d.members), func(o *member) bool { return o == n })
-		d.publish()
+		d.refreshSnapshot()
 		d.mu.Unlock()
 		n.cancel()
 		n.wg.Wait()
@@ -102,10 +102,10 @@ func (d *Dispatcher) Close() {
 	}
 }
 
-// publish makes the current state visible to calls. It leaves out mute runners
-// unless there are no others: an answer from them is unlikely, but without them
-// it is impossible. The caller holds d.mu.
-func (d *Dispatcher) publish() {
+// refreshSnapshot makes the current state visible to calls. It leaves out mute
+// runners unless there are no others: an answer from them is unlikely, but
+// without them it is impossible. The caller holds d.mu.
+func (d *Dispatcher) refreshSnapshot() {
 	l := &live{version: d.live.Load().version + 1}
 	var mute []*member
 	for _, m := range d.members {
@@ -192,7 +192,7 @@ func (d *Dispatcher) candidates(rot *rotation, plan string) *candidates {
 	if len(c.members) == 0 {
 		c.members = l.members
 	}
-	c.most = share(c.members)
+	c.limit = share(c.members)
 	rot.candidates.Store(c)
 	return c
 }
@@ -203,6 +203,6 @@ func (d *Dispatcher) refresh(seen uint64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.live.Load().version == seen {
-		d.publish()
+		d.refreshSnapshot()
 	}
 }

@@ -42,7 +42,7 @@ func (d *Dispatcher) execute(ctx context.Context, m *member, req *runnerv1.Execu
 // failed counts a call that the runner never answered. Any answer resets the
 // count. A call that the core itself refused or gave up proves nothing.
 func (d *Dispatcher) failed(ctx context.Context, m *member, err error) {
-	e := fault.Of(err)
+	e := fault.FromError(err)
 	switch {
 	case e.NotStarted || e.Reason == fault.Canceled || e.Reason == fault.RunnerLost:
 	case e.Reason != fault.Deadline:
@@ -71,7 +71,7 @@ func (d *Dispatcher) silence(m *member) bool {
 	if m.probe == 0 {
 		m.probe = minProbe
 	}
-	d.publish()
+	d.refreshSnapshot()
 	m.wg.Go(func() { d.probe(m) })
 	return true
 }
@@ -108,5 +108,5 @@ func (d *Dispatcher) probe(m *member) {
 	// longer.
 	m.mute, m.probe = false, wait
 	m.unanswered.Store(0)
-	d.publish()
+	d.refreshSnapshot()
 }

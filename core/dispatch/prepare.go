@@ -12,15 +12,15 @@ import (
 )
 
 const (
-	// remembered is how long the dispatcher remembers which members have
+	// forgetAfter is how long the dispatcher remembers which members have
 	// prepared a plan that is not live: one that is being published, or was
 	// just replaced.
-	remembered = 10 * time.Minute
-	// patience is how long a runner has to prepare one plan.
-	patience = 2 * time.Minute
-	// attempts is how often preparing in the background is tried. After that
+	forgetAfter = 10 * time.Minute
+	// prepareTimeout is how long a runner has to prepare one plan.
+	prepareTimeout = 2 * time.Minute
+	// maxAttempts is how often preparing in the background is tried. After that
 	// the plan is prepared on demand.
-	attempts = 5
+	maxAttempts = 5
 )
 
 // plan is a plan that the dispatcher knows about.
@@ -33,7 +33,7 @@ type plan struct {
 func (d *Dispatcher) prepareOn(ctx context.Context, m *member, req *runnerv1.PrepareRequest) (*ruedov1.Preparation, error) {
 	res, err := m.Prepare(ctx, req)
 	if err != nil {
-		return &ruedov1.Preparation{Runner: m.Info().GetId(), Error: fault.Of(err).Error()}, err
+		return &ruedov1.Preparation{Runner: m.Info().GetId(), Error: fault.FromError(err).Error()}, err
 	}
 	p := res.GetPreparation()
 	if p == nil {
@@ -44,7 +44,7 @@ func (d *Dispatcher) prepareOn(ctx context.Context, m *member, req *runnerv1.Pre
 	defer d.mu.Unlock()
 	if !m.prepared[req.Id] {
 		m.prepared[req.Id] = true
-		d.publish()
+		d.refreshSnapshot()
 	}
 	delete(m.failures, req.Id)
 	return p, nil
@@ -60,7 +60,7 @@ func (d *Dispatcher) SetPlans(reqs []*runnerv1.PrepareRequest) {
 	defer d.mu.Unlock()
 	for _, p := range d.plans {
 		if p.live {
-			p.live, p.until = false, now.Add(remembered)
+			p.live, p.until = false, now.Add(forgetAfter)
 		}
 	}
 	for _, req := range reqs {
@@ -76,7 +76,7 @@ func (d *Dispatcher) SetPlans(reqs []*runnerv1.PrepareRequest) {
 		}
 	}
 	for _, m := range d.members {
-		d.prepareSoon(m)
+		d.schedulePrepare(m)
 	}
 }
 
@@ -88,12 +88,12 @@ func (d *Dispatcher) remember(req *runnerv1.PrepareRequest, live bool) {
 		d.plans[req.Id] = p
 	}
 	p.req, p.live = req, p.live || live
-	p.until = time.Now().Add(remembered)
+	p.until = time.Now().Add(forgetAfter)
 }
 
-// prepareSoon makes a member prepare the plans that it lacks, one after the
+// schedulePrepare makes a member prepare the plans that it lacks, one after the
 // other. The caller holds d.mu.
-func (d *Dispatcher) prepareSoon(m *member) {
+func (d *Dispatcher) schedulePrepare(m *member) {
 	if m.preparing {
 		select {
 		case m.wake <- struct{}{}:
@@ -105,7 +105,7 @@ func (d *Dispatcher) prepareSoon(m *member) {
 		return
 	}
 	m.preparing = true
-	m.wg.Go(func() { d.catchUp(m) })
+	m.wg.Go(func() { d.prepareMissing(m) })
 }
 
 // lacking returns the live plans that a member has yet to prepare, those with
@@ -116,7 +116,7 @@ func (d *Dispatcher) lacking(m *member) []*runnerv1.PrepareRequest {
 	}
 	var reqs []*runnerv1.PrepareRequest
 	for id, p := range d.plans {
-		if p.live && !m.prepared[id] && m.asked[id] == 0 && m.failures[id] < attempts {
+		if p.live && !m.prepared[id] && m.asked[id] == 0 && m.failures[id] < maxAttempts {
 			reqs = append(reqs, p.req)
 		}
 	}
@@ -126,8 +126,8 @@ func (d *Dispatcher) lacking(m *member) []*runnerv1.PrepareRequest {
 	return reqs
 }
 
-// catchUp prepares plans on a member until it lacks none.
-func (d *Dispatcher) catchUp(m *member) {
+// prepareMissing prepares plans on a member until it lacks none.
+func (d *Dispatcher) prepareMissing(m *member) {
 	for {
 		d.mu.Lock()
 		reqs := d.lacking(m)
@@ -149,7 +149,7 @@ func (d *Dispatcher) catchUp(m *member) {
 				continue
 			}
 		}
-		ctx, cancel := context.WithTimeout(m.ctx, patience)
+		ctx, cancel := context.WithTimeout(m.ctx, prepareTimeout)
 		_, err := d.prepareOn(ctx, m, req)
 		cancel()
 		if err == nil || m.ctx.Err() != nil {
@@ -166,12 +166,12 @@ func (d *Dispatcher) unprepared(m *member, req *runnerv1.PrepareRequest, err err
 	m.failures[req.Id]++
 	switch blame(err) {
 	case planFault:
-		m.failures[req.Id] = attempts // it would fail the same way again
+		m.failures[req.Id] = maxAttempts // it would fail the same way again
 	case nobodysFault:
-		m.failures[req.Id] = min(m.failures[req.Id], attempts-1) // it may succeed at any time
+		m.failures[req.Id] = min(m.failures[req.Id], maxAttempts-1) // it may succeed at any time
 	}
 	d.mu.Unlock()
 	if first {
-		d.log.Warn("runner cannot prepare a plan", "runner", m.Info().GetId(), "service", req.GetPlan().GetService(), "plan", req.Id, "error", fault.Of(err))
+		d.log.Warn("runner cannot prepare a plan", "runner", m.Info().GetId(), "service", req.GetPlan().GetService(), "plan", req.Id, "error", fault.FromError(err))
 	}
 }

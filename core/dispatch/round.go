@@ -76,7 +76,7 @@ func (d *Dispatcher) Prepare(ctx context.Context, req *runnerv1.PrepareRequest) 
 func (d *Dispatcher) ask(ctx context.Context, req *runnerv1.PrepareRequest) *round {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.publish()
+	d.refreshSnapshot()
 	d.remember(req, false)
 	r := &round{d: d, req: req, late: make(map[*member]bool)}
 	for _, m := range d.members {
@@ -105,7 +105,7 @@ func (d *Dispatcher) ask(ctx context.Context, req *runnerv1.PrepareRequest) *rou
 		m.asked[req.Id]++
 		// This ends with the caller's context, until the round leaves it
 		// behind.
-		mctx, cancel := context.WithTimeout(m.ctx, patience)
+		mctx, cancel := context.WithTimeout(m.ctx, prepareTimeout)
 		r.stop, r.cancel = append(r.stop, context.AfterFunc(ctx, cancel)), append(r.cancel, cancel)
 		m.wg.Go(func() {
 			defer cancel()
@@ -125,7 +125,7 @@ func (r *round) prepare(ctx context.Context, i int, m *member) {
 	}
 	r.d.mu.Lock()
 	defer r.d.mu.Unlock()
-	r.d.prepareSoon(m) // what it did not prepare while this was in flight
+	r.d.schedulePrepare(m) // what it did not prepare while this was in flight
 }
 
 // over records that a runner has answered. It reports whether that was late.
@@ -213,7 +213,7 @@ func (r *round) giveUp(ctx context.Context) error {
 	}
 	// A fault of the plan is more informative than a runner that broke down.
 	worst := slices.MinFunc(r.errs, func(a, b error) int { return cmp.Compare(blame(a), blame(b)) })
-	e := *fault.Of(worst)
+	e := *fault.FromError(worst)
 	switch blame(worst) {
 	case runnerFault:
 		e.Reason, e.Code = fault.PrepareFailed, 0
@@ -234,7 +234,7 @@ const (
 )
 
 func blame(err error) int {
-	e := fault.Of(err)
+	e := fault.FromError(err)
 	switch {
 	case e.ConnectCode() == fault.CodeInvalidArgument || e.Reason.OfGuest():
 		return planFault

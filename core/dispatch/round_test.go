@@ -212,7 +212,7 @@ func TestCallsWaitForTheFirstRunnerOnlyAtTheStartAndNotLong(t *testing.T) {
 		defer d.Close()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, err := d.Execute(ctx, &runnerv1.ExecuteRequest{Plan: "p"}); !errors.Is(err, fault.Deadline) || !fault.Of(err).NotStarted {
+		if _, err := d.Execute(ctx, &runnerv1.ExecuteRequest{Plan: "p"}); !errors.Is(err, fault.Deadline) || !fault.FromError(err).NotStarted {
 			t.Errorf("a caller with less patience: %v", err)
 		}
 		began := time.Now()

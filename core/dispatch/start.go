@@ -44,7 +44,7 @@ func (d *Dispatcher) await(ctx context.Context) error {
 	case <-timer.C:
 		return d.noRunner(nil)
 	case <-ctx.Done():
-		e := *fault.Of(ctx.Err())
+		e := *fault.FromError(ctx.Err())
 		e.NotStarted = true
 		return &e
 	}

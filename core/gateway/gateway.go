@@ -21,8 +21,8 @@ import (
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
+	"github.com/ruedo-dev/ruedo/internal/middleware"
 	"github.com/ruedo-dev/ruedo/internal/port"
-	"github.com/ruedo-dev/ruedo/internal/wire"
 )
 
 // Header fields of an answer.
@@ -135,7 +135,7 @@ func broken(err error) error {
 	if err == nil {
 		return nil
 	}
-	if e := faultrpc.Of(err); e.Reason != fault.Internal {
+	if e := faultrpc.FromError(err); e.Reason != fault.Internal {
 		return e
 	}
 	return fault.Wrap(err, fault.InputBroken, "the body broke off before its end").WithFix("send it again")
@@ -205,7 +205,7 @@ func (g *gateway) wrongMethod(w http.ResponseWriter, r *http.Request) {
 }
 
 func (g *gateway) fail(w http.ResponseWriter, r *http.Request, err error) {
-	e := wire.Public(g.log, "gateway", err)
+	e := middleware.Public(g.log, "gateway", err)
 	port.Count(r.Context(), e.Reason)
 	if info, ok := fault.Detail[*ruedov1.CallInfo](e); ok {
 		setInfo(w.Header(), info)

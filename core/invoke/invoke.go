@@ -173,7 +173,7 @@ func (c Call) complete(info *ruedov1.CallInfo, req *runnerv1.ExecuteRequest) *ru
 // failed returns the caller's view of a failure: it has the CallInfo as a
 // detail, and the error of a limit names the decorator that set it.
 func (c Call) failed(err error, req *runnerv1.ExecuteRequest) (*fault.Error, *ruedov1.CallInfo) {
-	e := *fault.Of(err)
+	e := *fault.FromError(err)
 	if e.Reason == fault.Deadline && errors.Is(e.Err, context.DeadlineExceeded) { // this core's own
 		e.Message = "no answer within the deadline of the call"
 	}
@@ -215,7 +215,7 @@ func lastLogs(logs []byte, dropped uint64) ([]byte, uint64) {
 // cannot be sent because of err. It says that the call was executed, so that
 // the caller does not consider it safe to repeat.
 func (r *Result) Undelivered(err error) error {
-	e := *fault.Of(err)
+	e := *fault.FromError(err)
 	e.Message = "the call was executed, but its answer is not sent: " + e.Message
 	e.NotStarted = false
 	e.With(fault.MetaStarted, "yes")

@@ -11,7 +11,7 @@ import (
 	"github.com/ruedo-dev/ruedo/core/mirror"
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
-	"github.com/ruedo-dev/ruedo/internal/exec"
+	"github.com/ruedo-dev/ruedo/internal/executor"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
@@ -45,7 +45,7 @@ func echo(_ context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteRes
 func TestACallIsResolvedOnceAndKeepsWhatItBeganWith(t *testing.T) {
 	m := &memory{}
 	m.set("greet", 1, 1)
-	c := &counter{Catalog: catalog.New(catalog.Config{Mirror: m, Executor: exec.Func(echo)})}
+	c := &counter{Catalog: catalog.New(catalog.Config{Mirror: m, Executor: executor.Func(echo)})}
 	inv := invoke.New(invoke.Config{Catalog: c})
 	call, err := inv.Begin("greet")
 	if err != nil {

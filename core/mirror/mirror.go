@@ -244,7 +244,7 @@ func (m *Mirror) load(ctx context.Context) error {
 func (m *Mirror) refuse(old *Snapshot, stored map[string]*mvccpb.KeyValue, format []byte, now *etcdserverpb.ResponseHeader) *fault.Error {
 	if format != nil {
 		if err := fleet.ReadFormat(format, m.cluster.Space()); err != nil {
-			return fault.Of(err)
+			return fault.FromError(err)
 		}
 	}
 	if m.guard.AcceptsEmpty() || old == nil {

@@ -74,7 +74,7 @@ func (g *Guard) commit(ctx context.Context, guard []clientv3.Cmp, then, look []c
 		Commit()
 	switch {
 	case errors.Is(err, rpctypes.ErrNoSpace):
-		g.setFull(fleet.Fault(ctx, err, "write"))
+		g.setFull(fleet.TranslateError(ctx, err, "write"))
 		return nil, err
 	case err != nil:
 		return nil, err

@@ -162,14 +162,14 @@ func (s *Store) latest(ctx context.Context, service string) (uint64, error) {
 // highest returns the highest number that exists, low or above. Doubling finds
 // one that does not, and halving the last one before it.
 func highest(low uint64, there func(uint64) (bool, error)) (uint64, error) {
-	const most = 1 << 62
+	const limit = 1 << 62
 	high := low + 1
 	for step := uint64(1); ; step *= 2 {
 		ok, err := there(high)
 		if err != nil {
 			return 0, err
 		}
-		if !ok || high+step >= most {
+		if !ok || high+step >= limit {
 			break
 		}
 		low, high = high, high+step

@@ -12,6 +12,7 @@ import (
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/keys"
+	"github.com/ruedo-dev/ruedo/internal/suggest"
 )
 
 // Table says how the messages of one kind are stored: under which keys, and how
@@ -197,7 +198,7 @@ const suggestFrom = 1000
 func missing[M proto.Message](s *Store, t Table[M], name string) error {
 	err := fault.New(t.notFound, "there is no %s %q", t.Kind, name)
 	if m := s.memory.Load(); m != nil {
-		if hint := fault.DidYouMean(name, slices.Collect((*m).Names(t.Kind, suggestFrom))); hint != "" {
+		if hint := suggest.DidYouMean(name, slices.Collect((*m).Names(t.Kind, suggestFrom))); hint != "" {
 			return err.WithFix("%s", hint)
 		}
 	}

@@ -10,8 +10,8 @@ import (
 // Admit decides by a module's structure whether the module may enter the
 // cluster, and describes it. It does not execute any of it. The error's reason
 // says what is wrong and its fix what to do.
-func Admit(digest string, module *wasmbin.Arrival) (*ruedov1.Module, error) {
-	info, err := module.Admit()
+func Admit(digest string, admission *wasmbin.Admission) (*ruedov1.Module, error) {
+	info, err := admission.Finish()
 	if err != nil {
 		return nil, err
 	}

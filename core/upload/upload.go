@@ -89,33 +89,33 @@ func (u *Uploads) Receive(ctx context.Context, stream Stream) (*ruedov1.Module, 
 	default:
 		return nil, fault.New(fault.UploadBusy, "%d uploads are under way on this core, which is the limit", maxUploads).WithFix("try again in a moment")
 	}
-	var a arrival
-	defer u.release(&a)
-	if err := u.receive(stream, &a); err != nil {
+	var t transfer
+	defer u.release(&t)
+	if err := u.receive(stream, &t); err != nil {
 		return nil, err
 	}
-	m, err := Admit(a.digest, a.structure)
+	m, err := Admit(t.digest, t.admission)
 	if err != nil {
 		return nil, err
 	}
-	if err := u.cfg.Store.PutModule(ctx, m, a.space); err != nil {
+	if err := u.cfg.Store.PutModule(ctx, m, t.space); err != nil {
 		return nil, err
 	}
 	return m, nil
 }
 
-// arrival is a module that is being received. Its bytes are outside the heap:
+// transfer is a module that is being received. Its bytes are outside the heap:
 // they return to the system as soon as it ends, and cost the garbage collector
 // nothing.
-type arrival struct {
+type transfer struct {
 	digest    string
 	space     []byte // of the announced size
 	got       int    // bytes received so far
-	structure *wasmbin.Arrival
+	admission *wasmbin.Admission
 }
 
 // receive reads an upload from its stream and verifies it.
-func (u *Uploads) receive(stream Stream, a *arrival) error {
+func (u *Uploads) receive(stream Stream, t *transfer) error {
 	if !stream.Receive() {
 		return u.incomplete(stream.Err(), 0, 0)
 	}
@@ -128,15 +128,15 @@ func (u *Uploads) receive(stream Stream, a *arrival) error {
 		return u.tooLarge("the module has " + limits.FormatSize(size))
 	}
 	var err error
-	if a.space, err = mmapAlloc(int(size)); err != nil {
+	if t.space, err = mmapAlloc(int(size)); err != nil {
 		return fault.Wrap(err, fault.UploadBusy, "this core has no memory left for an upload of %s", limits.FormatSize(size)).WithFix("try again in a moment")
 	}
-	a.structure = wasmbin.NewArrival(a.space, wasmbin.Limits{Size: u.cfg.MaxModule})
+	t.admission = wasmbin.NewAdmission(t.space, wasmbin.Limits{Size: u.cfg.MaxModule})
 	sum := sha256.New()
 	for stream.Receive() {
 		part := stream.Msg().GetData()
 		n := len(part)
-		if n > len(a.space)-a.got {
+		if n > len(t.space)-t.got {
 			return fault.New(fault.RequestInvalid, "the upload brings more than the %d bytes that it announced", size)
 		}
 		if limit := room * u.cfg.MaxModule; u.held.Add(int64(n)) > limit {
@@ -144,33 +144,33 @@ func (u *Uploads) receive(stream Stream, a *arrival) error {
 			return fault.New(fault.UploadBusy, "the uploads under way on this core hold %s, which is the limit", limits.FormatSize(uint64(limit))).
 				WithFix("try again in a moment")
 		}
-		a.got += copy(a.space[a.got:], part)
+		t.got += copy(t.space[t.got:], part)
 		sum.Write(part)
 		u.parts.done(part)
-		a.structure.Got(a.got)
+		t.admission.Advance(t.got)
 		// See "Why is an uploaded module kept outside of the heap?" in
 		// docs/RATIONALE.md.
 		time.Sleep(yieldInterval)
 	}
-	if err := stream.Err(); err != nil || a.got < len(a.space) {
-		return u.incomplete(err, uint64(a.got), size)
+	if err := stream.Err(); err != nil || t.got < len(t.space) {
+		return u.incomplete(err, uint64(t.got), size)
 	}
 	if got := hex.EncodeToString(sum.Sum(nil)); got != head.GetDigest() {
 		return fault.New(fault.DigestMismatch, "the bytes have digest %s, not %s as announced", got, head.GetDigest()).
 			WithFix("upload it again; if it happens again, the file changes while it is read")
 	}
-	a.digest = head.GetDigest()
+	t.digest = head.GetDigest()
 	return nil
 }
 
 // release frees what an upload held. Its bytes must not be used any more.
-func (u *Uploads) release(a *arrival) {
-	u.held.Add(-int64(a.got))
-	if a.structure != nil {
-		a.structure.Close() // it reads the space
+func (u *Uploads) release(t *transfer) {
+	u.held.Add(-int64(t.got))
+	if t.admission != nil {
+		t.admission.Close() // it reads the space
 	}
-	mmapFree(a.space)
-	*a = arrival{}
+	mmapFree(t.space)
+	*t = transfer{}
 }
 
 func (u *Uploads) tooLarge(what string) error {

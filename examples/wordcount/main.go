@@ -47,7 +47,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	}
 	out := bufio.NewWriter(stdout)
 	fmt.Fprintf(out, "lines %d\nwords %d\nbytes %d\n", c.lines, c.words, c.bytes)
-	for _, word := range c.most(*top) {
+	for _, word := range c.mostFrequent(*top) {
 		fmt.Fprintf(out, "%d %s\n", c.seen[word], word)
 	}
 	if err := out.Flush(); err != nil {
@@ -120,9 +120,9 @@ func count(r io.Reader, each bool) (counts, error) {
 // compared.
 func notInWord(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) }
 
-// most returns the n most frequent words; equally frequent ones are in
+// mostFrequent returns the n most frequent words; equally frequent ones are in
 // alphabetical order.
-func (c counts) most(n int) []string {
+func (c counts) mostFrequent(n int) []string {
 	words := slices.SortedFunc(maps.Keys(c.seen), func(a, b string) int {
 		return cmp.Or(cmp.Compare(c.seen[b], c.seen[a]), cmp.Compare(a, b))
 	})

@@ -91,12 +91,12 @@ var arrows = []arrow{
 		reason: "the control plane never executes; an in-process runner is handed to it as an Executor",
 	},
 	{
-		from: []string{"runner"}, only: []string{"runner", "sandbox", "internal/lane", "internal/exec", "internal/fault", "internal/inflight", "internal/keys", "internal/limits", "internal/wire", "gen"},
+		from: []string{"runner"}, only: []string{"runner", "sandbox", "internal/lane", "internal/executor", "internal/fault", "internal/inflight", "internal/keys", "internal/limits", "internal/middleware", "gen"},
 		never:  []string{"go.etcd.io"},
 		reason: "a process that runs strangers' code speaks to the store only through an interface its assembler hands it",
 	},
 	{
-		from: []string{"runner/admission"}, only: []string{"internal/exec", "internal/fault", "internal/inflight", "internal/limits"},
+		from: []string{"runner/admission"}, only: []string{"internal/executor", "internal/fault", "internal/inflight", "internal/limits"},
 		reason: "when a call may execute does not depend on what executes it",
 	},
 	{
@@ -140,7 +140,7 @@ var arrows = []arrow{
 		reason: "the table of limits is read by every room above the sandbox, so it stands on the words alone",
 	},
 	{
-		from: []string{"internal/exec"}, only: []string{"internal/exec", "internal/fault", "gen"},
+		from: []string{"internal/executor"}, only: []string{"internal/executor", "internal/fault", "gen"},
 		reason: "the one shape of a call is below everything that has it",
 	},
 	{
@@ -160,11 +160,11 @@ var arrows = []arrow{
 		reason: "a call knows what can be called and who executes it, not who asks and not the store",
 	},
 	{
-		from: []string{"core/catalog"}, only: []string{"core/decorate", "core/mirror", "internal/exec", "internal/fault", "internal/keys", "gen"},
+		from: []string{"core/catalog"}, only: []string{"core/decorate", "core/mirror", "internal/executor", "internal/fault", "internal/keys", "internal/suggest", "gen"},
 		reason: "what can be called is made of the mirror's services and their rules; calling it is another room's",
 	},
 	{
-		from: []string{"core/decorate", "core/dispatch", "core/store"}, only: []string{"core/decorate", "core/dispatch", "core/store", "internal/exec", "internal/fault", "internal/fleet", "internal/keys", "internal/lane", "internal/limits", "internal/text", "gen"},
+		from: []string{"core/decorate", "core/dispatch", "core/store"}, only: []string{"core/decorate", "core/dispatch", "core/store", "internal/executor", "internal/fault", "internal/fleet", "internal/keys", "internal/lane", "internal/limits", "internal/suggest", "internal/text", "gen"},
 		reason: "the lowest rooms of the core know nothing of who asks them",
 	},
 	{
@@ -209,7 +209,7 @@ var arrows = []arrow{
 		reason: "the catalog stores words and judges none",
 	},
 	{
-		from: []string{"internal/lane", "internal/wire", "internal/port", "internal/fleet", "internal/etcdembed"}, never: []string{"core", "runner", "sandbox", "sdk", "internal/cli"},
+		from: []string{"internal/lane", "internal/middleware", "internal/port", "internal/fleet", "internal/etcdembed"}, never: []string{"core", "runner", "sandbox", "sdk", "internal/cli"},
 		reason: "what carries does not know what it carries",
 	},
 	{
@@ -217,23 +217,23 @@ var arrows = []arrow{
 		reason: "the client is for apps: it drags nothing of the server along",
 	},
 	{
-		from: []string{"core"}, only: []string{"core", "gen", "internal/exec", "internal/fault", "internal/fleet", "internal/keys", "internal/lane", "internal/limits", "internal/port", "internal/telemetry", "internal/text", "internal/wasmbin", "internal/wire"},
+		from: []string{"core"}, only: []string{"core", "gen", "internal/executor", "internal/fault", "internal/fleet", "internal/keys", "internal/lane", "internal/limits", "internal/middleware", "internal/port", "internal/suggest", "internal/telemetry", "internal/text", "internal/wasmbin"},
 		reason: "the control plane stands on contracts and carriers; what assembles it, and where the store runs, it does not know",
 	},
 	{
-		from: []string{"core/api"}, only: []string{"core/api", "core/catalog", "core/decorate", "core/dispatch", "core/invoke", "core/mirror", "core/publish", "core/store", "core/upload", "gen", "internal/fault", "internal/keys", "internal/port", "internal/wire"},
+		from: []string{"core/api"}, only: []string{"core/api", "core/catalog", "core/decorate", "core/dispatch", "core/invoke", "core/mirror", "core/publish", "core/store", "core/upload", "gen", "internal/fault", "internal/keys", "internal/middleware", "internal/port"},
 		reason: "a handler translates between words and one room that knows",
 	},
 	{
-		from: []string{"core/gateway"}, only: []string{"core/gateway", "core/invoke", "gen", "internal/fault", "internal/port", "internal/wire"},
+		from: []string{"core/gateway"}, only: []string{"core/gateway", "core/invoke", "gen", "internal/fault", "internal/middleware", "internal/port"},
 		reason: "plain HTTP is a way in to calls and to nothing else",
 	},
 	{
-		from: []string{"internal/wire"}, only: []string{"internal/wire", "internal/fault"},
+		from: []string{"internal/middleware"}, only: []string{"internal/middleware", "internal/fault"},
 		reason: "what surrounds every handler knows errors and no procedure",
 	},
 	{
-		from: []string{"internal/port"}, only: []string{"internal/port", "internal/wire", "internal/fault"},
+		from: []string{"internal/port"}, only: []string{"internal/port", "internal/middleware", "internal/fault"},
 		reason: "bounds hold for handlers whatever these do",
 	},
 	{
@@ -245,7 +245,7 @@ var arrows = []arrow{
 		reason: "a store in this process is a store like any other: it knows nothing of what is kept in it",
 	},
 	{
-		from: []string{"internal/lane"}, only: []string{"internal/lane", "internal/exec", "internal/fault", "internal/limits", "gen"},
+		from: []string{"internal/lane"}, only: []string{"internal/lane", "internal/executor", "internal/fault", "internal/limits", "gen"},
 		reason: "a lane carries calls between a core and a runner and imports neither",
 	},
 	{
@@ -253,11 +253,11 @@ var arrows = []arrow{
 		reason: "figures are counted by the words of errors and calls",
 	},
 	{
-		from: []string{"internal/text", "internal/inflight"}, only: []string{},
-		reason: "words for counts, and counts of work in flight, stand on nothing",
+		from: []string{"internal/text", "internal/inflight", "internal/suggest"}, only: []string{},
+		reason: "words for counts, counts of work in flight and guesses at names stand on nothing",
 	},
 	{
-		from: []string{"internal/cli"}, only: []string{"internal/cli", "core", "runner", "sandbox", "sdk/client", "gen", "internal/etcdembed", "internal/fault", "internal/fleet", "internal/limits", "internal/port", "internal/wasmbin"},
+		from: []string{"internal/cli"}, only: []string{"internal/cli", "core", "runner", "sandbox", "sdk/client", "gen", "internal/etcdembed", "internal/fault", "internal/fleet", "internal/limits", "internal/port", "internal/suggest", "internal/wasmbin"},
 		reason: "the CLI assembles programs from rooms and speaks to a core as every client does",
 	},
 	{
@@ -325,7 +325,7 @@ var keepers = []struct {
 	{"internal/etcdembed", []string{"internal/cli/assemble", "internal/ruedotest"}, "it has the one client that an assembler hands to a store"},
 	{"github.com/tetratelabs/wazero", []string{"sandbox"}, "strangers' code runs in one room"},
 	{"github.com/santhosh-tekuri/jsonschema", []string{"core/decorate/schema"}, "the library bounds neither what a schema costs nor what a check does: one room admits, counts and stops"},
-	{"internal/fault/faultrpc", []string{"internal/fault/faultrpc", "internal/lane", "internal/wire", "internal/port", "core/gateway", "sdk/client", "internal/cli"}, "errors are translated where they enter or leave a process; between rooms they are *fault.Error"},
+	{"internal/fault/faultrpc", []string{"internal/fault/faultrpc", "internal/lane", "internal/middleware", "internal/port", "core/gateway", "sdk/client", "internal/cli"}, "errors are translated where they enter or leave a process; between rooms they are *fault.Error"},
 	{"github.com/alecthomas/kong", []string{"internal/cli"}, "flags end at the CLI; rooms take structs"},
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
 	"github.com/ruedo-dev/ruedo/internal/cli/settings"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/suggest"
 )
 
 // helpCmd is `ruedo help`.
@@ -43,7 +44,7 @@ func (c *helpCmd) Run(s *session.Session, parser *kong.Kong) error {
 				}
 			}
 			e := fault.New(fault.Usage, "there is no command %q", strings.Join(c.Command, " "))
-			if hint := fault.DidYouMean(name, names); hint != "" {
+			if hint := suggest.DidYouMean(name, names); hint != "" {
 				e.Message += ", " + hint
 			}
 			return e.WithFix("ruedo --help")

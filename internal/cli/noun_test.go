@@ -13,8 +13,8 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
 	"github.com/ruedo-dev/ruedo/internal/cli/resource"
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
-	"github.com/ruedo-dev/ruedo/internal/cli/strict"
 	"github.com/ruedo-dev/ruedo/internal/cli/verb"
+	"github.com/ruedo-dev/ruedo/internal/cli/yamlfile"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
@@ -86,7 +86,7 @@ func bull(sites map[string]string) *verb.Noun {
 		},
 		Apply: &verb.Apply{
 			Kind: "Bull",
-			Do: func(_ *session.Session, _ *client.Client, doc strict.Document, _ string) (name, result string, err error) {
+			Do: func(_ *session.Session, _ *client.Client, doc yamlfile.Document, _ string) (name, result string, err error) {
 				sites[doc.Field("name")] = doc.Field("site")
 				return doc.Field("name"), "created", nil
 			},

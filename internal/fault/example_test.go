@@ -15,7 +15,7 @@ func Example() {
 	err := fmt.Errorf("publish: %w", find("greet"))
 
 	fmt.Println(errors.Is(err, fault.ServiceNotFound), fault.ReasonOf(err))
-	e := fault.Of(err)
+	e := fault.FromError(err)
 	fmt.Println(e, e.Meta)
 	fmt.Println(e.ConnectCode(), e.Reason.ExitCode())
 	fmt.Println("fix:", e.Fix)

@@ -126,10 +126,10 @@ func (e *Error) ConnectCode() Code {
 	return e.Reason.Code()
 }
 
-// Of returns err as an *Error: err itself, the meaning of a context error, or
-// INTERNAL with a message that reveals nothing. Errors of Connect are INTERNAL
-// here; faultrpc.Of reads them.
-func Of(err error) *Error {
+// FromError returns err as an *Error: err itself, the meaning of a context
+// error, or INTERNAL with a message that reveals nothing. Errors of Connect are
+// INTERNAL here; faultrpc.FromError reads them.
+func FromError(err error) *Error {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e
 	}

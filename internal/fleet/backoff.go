@@ -37,17 +37,17 @@ func (b *Backoff) Reset() { b.next = 0 }
 
 // step returns 50 to 100 % of the next wait.
 func (b *Backoff) step() time.Duration {
-	base, most := b.Base, b.Max
+	base, maxWait := b.Base, b.Max
 	if base <= 0 {
 		base = 100 * time.Millisecond
 	}
-	if most <= 0 {
-		most = 2 * time.Second
+	if maxWait <= 0 {
+		maxWait = 2 * time.Second
 	}
 	if b.next == 0 {
 		b.next = base
 	}
-	d := min(b.next, most)
-	b.next = min(2*d, most)
+	d := min(b.next, maxWait)
+	b.next = min(2*d, maxWait)
 	return d/2 + rand.N(d/2+1)
 }

@@ -82,12 +82,12 @@ func (c *Cluster) Close() {
 // Space returns the builder of the cluster's keys.
 func (c *Cluster) Space() keys.Space { return c.space }
 
-// Do runs one operation within OpTimeout and translates its error with [Fault].
+// Do runs one operation within OpTimeout and translates its error with [TranslateError].
 // doing describes the operation, for example "write service greet".
 func (c *Cluster) Do(ctx context.Context, doing string, op func(ctx context.Context) error) error {
 	opctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	return Fault(ctx, op(opctx), doing)
+	return TranslateError(ctx, op(opctx), doing)
 }
 
 // Get reads keys. Call it within [Cluster.Do].

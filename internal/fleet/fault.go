@@ -11,12 +11,12 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-// Fault translates an error of the etcd client: into ctx's own error if the
+// TranslateError translates an error of the etcd client: into ctx's own error if the
 // caller went away, or else STORE_UNAVAILABLE, STORE_FULL, REQUEST_INVALID (if
 // a value is too large) or INTERNAL. doing describes the operation, for example
 // "write service greet". ctx is the caller's context, not the one that bounded
 // the operation.
-func Fault(ctx context.Context, err error, doing string) error {
+func TranslateError(ctx context.Context, err error, doing string) error {
 	if err == nil {
 		return nil
 	}

@@ -21,6 +21,6 @@
 //
 // # Errors
 //
-// [Fault] is the one place where etcd's errors are translated. If the caller's
+// [TranslateError] is the one place where etcd's errors are translated. If the caller's
 // own context was cancelled or expired, its error is returned as it is.
 package fleet

@@ -99,26 +99,26 @@ func TestFault(t *testing.T) {
 		{errors.New("x"), fault.Internal},
 		{fault.New(fault.Conflict, "x"), fault.Conflict},
 	} {
-		if got := Fault(t.Context(), c.err, "write"); !errors.Is(got, c.want) {
+		if got := TranslateError(t.Context(), c.err, "write"); !errors.Is(got, c.want) {
 			t.Errorf("%v becomes %v, want %s", c.err, fault.ReasonOf(got), c.want)
 		}
 	}
-	if err := Fault(t.Context(), nil, "write"); err != nil {
+	if err := TranslateError(t.Context(), nil, "write"); err != nil {
 		t.Errorf("no error becomes %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := Fault(ctx, rpctypes.ErrTimeout, "write"); err != context.Canceled {
+	if err := TranslateError(ctx, rpctypes.ErrTimeout, "write"); err != context.Canceled {
 		t.Errorf("a caller's cancel becomes %v", err)
 	}
 }
 
 func TestBackoffGrowsAndStaysBounded(t *testing.T) {
 	b := Backoff{Base: 8 * time.Millisecond, Max: 64 * time.Millisecond}
-	for _, most := range []time.Duration{8, 16, 32, 64, 64, 64} {
-		most *= time.Millisecond
-		if d := b.step(); d < most/2 || d > most {
-			t.Errorf("waits %v, want %v to %v", d, most/2, most)
+	for _, maxWait := range []time.Duration{8, 16, 32, 64, 64, 64} {
+		maxWait *= time.Millisecond
+		if d := b.step(); d < maxWait/2 || d > maxWait {
+			t.Errorf("waits %v, want %v to %v", d, maxWait/2, maxWait)
 		}
 	}
 	b.Reset()
@@ -239,7 +239,7 @@ func TestFullStore(t *testing.T) {
 	for i := 0; err == nil && i < 1000; i++ {
 		_, err = s.Client().Put(t.Context(), fmt.Sprint("k", i), strings.Repeat("v", 4<<10))
 	}
-	if got := Fault(t.Context(), err, "write"); !errors.Is(got, fault.StoreFull) {
+	if got := TranslateError(t.Context(), err, "write"); !errors.Is(got, fault.StoreFull) {
 		t.Errorf("%v, want STORE_FULL", got)
 	}
 	// The entry appears as soon as there is room.

@@ -25,8 +25,8 @@ type Membership struct {
 	ttl    time.Duration
 	logger *slog.Logger
 
-	// kick tells the loop that the lease is known to be gone.
-	kick   chan struct{}
+	// wake tells the loop that the lease is known to be gone.
+	wake   chan struct{}
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
@@ -54,12 +54,12 @@ func announce(ctx context.Context, client *clientv3.Client, key string, value []
 		logger = slog.New(slog.DiscardHandler)
 	}
 	m := &Membership{client: client, key: key, value: value, ttl: ttl, logger: logger,
-		kick: make(chan struct{}, 1), writing: make(chan struct{}, 1)}
+		wake: make(chan struct{}, 1), writing: make(chan struct{}, 1)}
 	switch err := m.announce(ctx); {
 	case errors.Is(err, rpctypes.ErrNoSpace):
 		logger.Warn("the store is full: an entry appears in it when there is room again", "key", key)
 	case err != nil:
-		return nil, Fault(ctx, err, "announce "+key)
+		return nil, TranslateError(ctx, err, "announce "+key)
 	}
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	m.cancel = cancel
@@ -77,22 +77,22 @@ func (m *Membership) Update(ctx context.Context, value []byte) error {
 	opctx, cancel := context.WithTimeout(ctx, DefaultOpTimeout)
 	defer cancel()
 	if err := m.lock(opctx); err != nil {
-		return Fault(ctx, err, "update "+m.key)
+		return TranslateError(ctx, err, "update "+m.key)
 	}
 	defer m.unlock()
 	lease, ok := m.announced()
 	if !ok {
-		return Fault(ctx, rpctypes.ErrNoSpace, "update "+m.key) // not announced yet; the announcement will write the value
+		return TranslateError(ctx, rpctypes.ErrNoSpace, "update "+m.key) // not announced yet; the announcement will write the value
 	}
 	err := m.put(opctx, lease)
 	if errors.Is(err, rpctypes.ErrLeaseNotFound) {
 		select {
-		case m.kick <- struct{}{}:
+		case m.wake <- struct{}{}:
 		default:
 		}
 		return nil
 	}
-	return Fault(ctx, err, "update "+m.key)
+	return TranslateError(ctx, err, "update "+m.key)
 }
 
 // lock waits for the right to write the entry; unlock releases it.
@@ -148,7 +148,7 @@ func (m *Membership) Close(ctx context.Context) error {
 	if errors.Is(err, rpctypes.ErrLeaseNotFound) {
 		return nil
 	}
-	return Fault(ctx, err, "remove "+m.key)
+	return TranslateError(ctx, err, "remove "+m.key)
 }
 
 // announce writes the entry under a new lease.
@@ -246,7 +246,7 @@ func (m *Membership) hold(ctx context.Context, lease clientv3.LeaseID) {
 		select {
 		case <-lost:
 			return
-		case <-m.kick:
+		case <-m.wake:
 			return
 		case r, ok := <-removed:
 			if !ok || r.Canceled {

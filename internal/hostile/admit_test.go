@@ -52,7 +52,7 @@ func TestAdmissionIsQuickAndSmall(t *testing.T) {
 			if slowest > 10*time.Millisecond {
 				t.Errorf("a step took %s, 10 ms is the most", ms(slowest))
 			}
-			if most := uint64(1<<20 + 4*len(s.wasm)); least > most {
+			if limit := uint64(1<<20 + 4*len(s.wasm)); least > limit {
 				t.Errorf("it allocated %d bytes for a module of %d", least, len(s.wasm))
 			}
 			if s.row == 1 && least > 1<<20 {
@@ -67,8 +67,8 @@ func TestAdmissionIsQuickAndSmall(t *testing.T) {
 // For each step it keeps the smaller of the previous time and this one.
 func admit(digest string, wasm []byte, before []time.Duration) (steps []time.Duration, err error) {
 	const part = 1 << 20
-	arrival := wasmbin.NewArrival(wasm, wasmbin.Limits{Size: maxModule})
-	defer arrival.Close()
+	admission := wasmbin.NewAdmission(wasm, wasmbin.Limits{Size: maxModule})
+	defer admission.Close()
 	step := func(do func()) {
 		began := time.Now()
 		do()
@@ -79,9 +79,9 @@ func admit(digest string, wasm []byte, before []time.Duration) (steps []time.Dur
 		steps = append(steps, took)
 	}
 	for n := part; n < len(wasm); n += part {
-		step(func() { arrival.Got(n) })
+		step(func() { admission.Advance(n) })
 	}
-	step(func() { _, err = upload.Admit(digest, arrival) })
+	step(func() { _, err = upload.Admit(digest, admission) })
 	return steps, err
 }
 

@@ -73,7 +73,7 @@ func (b *bout) told(err error) {
 	if _, plain := errors.AsType[*fault.Error](err); !plain && !info {
 		return
 	}
-	e := faultrpc.Of(err)
+	e := faultrpc.FromError(err)
 	if e.Reason == fault.Internal {
 		b.Errorf("the answer is INTERNAL: %.300s", e.Message)
 	}

@@ -33,7 +33,7 @@ func (b *bout) failed(what string, r reply, codes ...connect.Code) {
 	b.clean(what, everything(r.err))
 	b.told(r.err)
 	if r.size > maxError && connect.IsWireError(r.err) {
-		b.Errorf("%s: the error has %d bytes, the most is %d: %.200v", what, r.size, maxError, r.err)
+		b.Errorf("%s: the error has %d bytes, the limit is %d: %.200v", what, r.size, maxError, r.err)
 	}
 	if code := connect.CodeOf(r.err); !slices.Contains(codes, code) {
 		b.Errorf("%s: got %s, want one of %v: %.300v", what, code, codes, r.err)
@@ -62,8 +62,8 @@ func inflationRow() *row {
 		began, used := time.Now(), b.core.cpu()
 		n := requests()
 		took, used := time.Since(began), b.core.cpu()-used
-		if most := time.Duration(n)*perRequest + time.Duration(float64(took)*othersShare); used > most {
-			b.tooLate("%s: the core used %s of CPU for %d bombs in %s, the most is %s", what, ms(used), n, ms(took), ms(most))
+		if limit := time.Duration(n)*perRequest + time.Duration(float64(took)*othersShare); used > limit {
+			b.tooLate("%s: the core used %s of CPU for %d bombs in %s, the limit is %s", what, ms(used), n, ms(took), ms(limit))
 		}
 		b.note("%s: %d bombs, %s of CPU, %s", what, n, ms(used), ms(took))
 	}
@@ -163,7 +163,7 @@ func (b *bout) heard(what string, res *http.Response) (*said, error) {
 	a := &said{status: res.StatusCode, header: res.Header, body: body}
 	if a.err = errorOf(res.StatusCode, res.Header, body); a.err != nil {
 		if n := len(body) + int(headerSize(res.Header)); n > maxError {
-			b.Errorf("%s: the error has %d bytes, the most is %d: %.200q", what, n, maxError, body)
+			b.Errorf("%s: the error has %d bytes, the limit is %d: %.200q", what, n, maxError, body)
 		}
 		b.clean(what, everything(a.err))
 		b.told(a.err)
@@ -173,5 +173,5 @@ func (b *bout) heard(what string, res *http.Response) (*said, error) {
 
 // reasonIs reports whether an error has one of the reasons.
 func reasonIs(err error, reasons ...fault.Reason) bool {
-	return err != nil && slices.Contains(reasons, faultrpc.Of(err).Reason)
+	return err != nil && slices.Contains(reasons, faultrpc.FromError(err).Reason)
 }

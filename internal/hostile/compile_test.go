@@ -37,8 +37,8 @@ func complexityRows() []*row {
 			wg.Wait()
 			b.note("publish of another service: p50 %s, max %s; beside it p50 %s, max %s", ms(before[6]), ms(before[11]), ms(beside[6]), ms(beside[11]))
 			// The child can use both CPUs, at a lower priority than everything else.
-			if most := max(before[11]*12/10, before[11]+500*time.Millisecond); beside[11] > most {
-				b.tooLate("publishing another service took up to %s, %s before; up to %s is allowed", ms(beside[11]), ms(before[11]), ms(most))
+			if limit := max(before[11]*12/10, before[11]+500*time.Millisecond); beside[11] > limit {
+				b.tooLate("publishing another service took up to %s, %s before; up to %s is allowed", ms(beside[11]), ms(before[11]), ms(limit))
 			}
 		}}},
 		peakRunner: 256 << 20,
@@ -52,7 +52,7 @@ func (b *bout) compileBomb(name string, code []byte) {
 	err := b.publish(b.ctx, b.service("below", strings.ReplaceAll(name, " ", "-")), b.unique(body(locals(960), code)), nil)
 	took := time.Since(began)
 	if err != nil {
-		e := faultrpc.Of(err)
+		e := faultrpc.FromError(err)
 		b.clean("publish", everything(err))
 		b.refusal(e.Reason)
 		if e.Reason != fault.CompileTimeout && e.Reason != fault.CompileMemory || e.Fix == "" {

@@ -104,7 +104,7 @@ func (b *bout) tooSlow(what string, p procedure, conn net.Conn) {
 		b.Errorf("%s: it was taken: %d %.200q", what, a.status, a.body)
 	case a.status == http.StatusNotFound: // not every generated procedure is served
 	case p.stream == connect.StreamTypeUnary && !reasonIs(a.err, fault.RequestTooSlow, fault.ServerBusy):
-		b.Errorf("%s: got %s, want %s: %.200v", what, faultrpc.Of(a.err).Reason, fault.RequestTooSlow, a.err)
+		b.Errorf("%s: got %s, want %s: %.200v", what, faultrpc.FromError(a.err).Reason, fault.RequestTooSlow, a.err)
 	}
 }
 

@@ -102,7 +102,7 @@ func (b *bout) survives(order []byte) {
 	if err == nil {
 		return
 	}
-	switch e := faultrpc.Of(err); e.Reason {
+	switch e := faultrpc.FromError(err); e.Reason {
 	case fault.GuestTrap, fault.GuestExit, fault.GuestError, fault.GuestTimeout, fault.GuestOutputLimit:
 	default:
 		b.Errorf("got %s %s", e.Reason, e.Message)

@@ -170,7 +170,7 @@ func (b *bout) among(answer func(*impostor, *runnerv1.CoreFrame) *runnerv1.Runne
 	defer i.close()
 	// Earlier rows may have used up the attempts of this address.
 	var err error
-	if !eventually(30*time.Second, func() bool { err = i.attach(nil); return !errors.Is(faultrpc.Of(err), fault.LaneLimit) }) || err != nil {
+	if !eventually(30*time.Second, func() bool { err = i.attach(nil); return !errors.Is(faultrpc.FromError(err), fault.LaneLimit) }) || err != nil {
 		b.Errorf("it cannot attach: %v", err)
 		return
 	}
@@ -188,7 +188,7 @@ func helloRow() *row {
 		for range 5 {
 			i := b.impostor("giant")
 			err := i.attach(func(r *ruedov1.Runner) { r.Host = strings.Repeat("h", 1_400_000) })
-			if e := faultrpc.Of(err); err == nil || connect.CodeOf(err) != connect.CodeResourceExhausted {
+			if e := faultrpc.FromError(err); err == nil || connect.CodeOf(err) != connect.CodeResourceExhausted {
 				b.Errorf("got %v (%s), want a refusal for its size", err, e.Reason)
 			}
 			i.close()
@@ -317,7 +317,7 @@ func figuresRow() *row {
 		}, func(service string) {
 			refused := 0
 			for range 60 {
-				if _, err := b.call(service, []byte(`{}`)); err != nil && errors.Is(faultrpc.Of(err), fault.Internal) {
+				if _, err := b.call(service, []byte(`{}`)); err != nil && errors.Is(faultrpc.FromError(err), fault.Internal) {
 					refused++
 				} else if err != nil {
 					b.Errorf("call: %v", err)
@@ -383,7 +383,7 @@ func manyLanesRow() *row {
 			case err == nil:
 				lanes = append(lanes, i)
 				continue
-			case errors.Is(faultrpc.Of(err), fault.LaneLimit):
+			case errors.Is(faultrpc.FromError(err), fault.LaneLimit):
 				refused++
 			default:
 				b.Errorf("lane %d: %v", n, err)

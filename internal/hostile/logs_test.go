@@ -119,14 +119,14 @@ func logRow() *row {
 			}},
 			{"a failure's message", func(b *bout) {
 				_, err := b.call(b.service("failing"), nil)
-				e := faultrpc.Of(err)
+				e := faultrpc.FromError(err)
 				if e.Reason != fault.GuestError || !harmless(e.Message) || strings.Contains(e.Message, "\n{") {
 					b.Errorf("got %s %q", e.Reason, e.Message)
 				}
 			}},
 			{"names of functions in a trace", func(b *bout) {
 				_, err := b.call(b.service("trapping"), nil)
-				e := faultrpc.Of(err)
+				e := faultrpc.FromError(err)
 				if e.Reason != fault.GuestTrap || !harmless(e.Message) || !harmless(fmt.Sprint(e.Meta)) {
 					b.Errorf("got %s %q %q", e.Reason, e.Message, e.Meta)
 				}
@@ -139,7 +139,7 @@ func logRow() *row {
 			{"a publish that fails", func(b *bout) {
 				wasm := w.Cat(b.unique(starting), w.Custom("name", w.Section(1, w.Vec(w.Cat(w.U32(2), w.Str(strings.ToValidUTF8(evil, "?")))))))
 				err := b.publish(b.ctx, b.service("starting"), wasm, nil)
-				if e := faultrpc.Of(err); err == nil || !harmless(e.Message) || !harmless(fmt.Sprint(e.Meta)) {
+				if e := faultrpc.FromError(err); err == nil || !harmless(e.Message) || !harmless(fmt.Sprint(e.Meta)) {
 					b.Errorf("got %v", err)
 				}
 			}},

@@ -183,7 +183,7 @@ func moduleRows() []*row {
 		{number: 9, name: "cut off, sizes and counts that lie", moves: refusals(9), peakCore: 32 * mb},
 		{number: 10, name: "component, core version 2", moves: append(refusals(10), move{"the fix", func(b *bout) {
 			err := b.publish(b.ctx, b.service(), []byte("\x00asm\x0d\x00\x01\x00"), nil)
-			if fix := faultrpc.Of(err).Fix; !bytes.Contains([]byte(fix), []byte("wasip1")) {
+			if fix := faultrpc.FromError(err).Fix; !bytes.Contains([]byte(fix), []byte("wasip1")) {
 				b.Errorf("the fix does not say how to build for wasip1: %s", fix)
 			}
 		}}), peakCore: 32 * mb},
@@ -191,7 +191,7 @@ func moduleRows() []*row {
 		{number: 23, name: "imports that are not allowed", moves: append(refusals(23), move{"the fix", func(b *bout) {
 			err := b.publish(b.ctx, b.service(), function([]string{"env.system:i>i"}, w.I32(0)).Bytes(), nil)
 			for _, allowed := range []string{abi.ImportOutputWrite, "fd_write", abi.HostModule, abi.WASIModule} {
-				if fix := faultrpc.Of(err).Fix; !bytes.Contains([]byte(fix), []byte(allowed)) {
+				if fix := faultrpc.FromError(err).Fix; !bytes.Contains([]byte(fix), []byte(allowed)) {
 					b.Errorf("the fix does not name %s, which is allowed: %s", allowed, fix)
 				}
 			}

@@ -27,9 +27,9 @@ func newChance(seed, stream uint64) chance { return chance{rand.New(rand.NewPCG(
 // in returns true once in n times.
 func (c chance) in(n int) bool { return c.IntN(n) == 0 }
 
-// span returns a duration up to most, usually a short one.
-func (c chance) span(most time.Duration) time.Duration {
-	return time.Duration(float64(most) * math.Pow(c.Float64(), 3))
+// span returns a duration up to limit, usually a short one.
+func (c chance) span(limit time.Duration) time.Duration {
+	return time.Duration(float64(limit) * math.Pow(c.Float64(), 3))
 }
 
 // words are texts that mean something to the core. The victim's name is not

@@ -46,7 +46,7 @@ func originRow() *row {
 		case !slices.Contains(statuses, a.status):
 			b.Errorf("%s: status %d, want one of %v", what, a.status, statuses)
 		case !reasonIs(a.err, reason):
-			b.Errorf("%s: status %d with %s, want %s: %.200q", what, a.status, faultrpc.Of(a.err).Reason, reason, a.body)
+			b.Errorf("%s: status %d with %s, want %s: %.200q", what, a.status, faultrpc.FromError(a.err).Reason, reason, a.body)
 		}
 		if err == nil {
 			b.shares(what, a)

@@ -184,7 +184,7 @@ func (b *bout) check(what string, err error, want expect) {
 		b.Errorf("%s: it was taken; want %s", what, want.reason)
 		return
 	}
-	e := faultrpc.Of(err)
+	e := faultrpc.FromError(err)
 	b.clean(what, everything(err))
 	if want.or != "" && e.Reason == want.or {
 		want.reason, want.code, want.text, want.meta = want.or, 0, nil, nil
@@ -215,7 +215,7 @@ func (b *bout) check(what string, err error, want expect) {
 
 // everything returns all texts in an error.
 func everything(err error) string {
-	e := faultrpc.Of(err)
+	e := faultrpc.FromError(err)
 	text := fmt.Sprintf("%v %s %s %v %v", err, e.Message, e.Fix, e.Meta, e.Fields)
 	if ce, ok := errors.AsType[*connect.Error](err); ok {
 		text += fmt.Sprint(ce.Meta())
@@ -263,9 +263,9 @@ func (b *bout) call(service string, input []byte) (*client.Response, error) {
 }
 
 // bounded fails if something took longer than allowed.
-func (b *bout) bounded(what string, took, most time.Duration) {
-	if took > most {
-		b.tooLate("%s took %s, the most is %s", what, ms(took), ms(most))
+func (b *bout) bounded(what string, took, limit time.Duration) {
+	if took > limit {
+		b.tooLate("%s took %s, the limit is %s", what, ms(took), ms(limit))
 	}
 }
 
@@ -413,16 +413,16 @@ func (a *arena) survived(t *testing.T, b *bout, before map[*process]state, gorou
 			t.Fatalf("%s is dead: %s", p.name, strings.Join(b.wrong, "\n"))
 		}
 		was := before[p]
-		most := was.rss + b.row.peakRunner
+		limit := was.rss + b.row.peakRunner
 		if p == a.core {
-			most = was.rss + b.row.peakCore
+			limit = was.rss + b.row.peakCore
 		}
 		peak := p.state(t).peak
-		if most > was.rss && peak > most {
-			b.Errorf("%s had up to %s of memory, from %s before; %s are allowed", p.name, mib(peak), mib(was.rss), mib(most))
+		if limit > was.rss && peak > limit {
+			b.Errorf("%s had up to %s of memory, from %s before; %s are allowed", p.name, mib(peak), mib(was.rss), mib(limit))
 		}
 		if p == a.core && peak > coreMemory {
-			b.Errorf("%s had up to %s of memory; the most is %s", p.name, mib(peak), mib(coreMemory))
+			b.Errorf("%s had up to %s of memory; the limit is %s", p.name, mib(peak), mib(coreMemory))
 		}
 		slack := memorySlack
 		if p == a.core {

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
-	"github.com/ruedo-dev/ruedo/internal/exec/exectest"
+	"github.com/ruedo-dev/ruedo/internal/executor/executortest"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 	w "github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
@@ -26,7 +26,7 @@ func TestOneServicePublishedManyTimes(t *testing.T) {
 	// in their grace period, and the garbage of loading them.
 	const memory, files = 128 << 20, 16
 	c := newCluster(t)
-	guest := exectest.Guest(t)
+	guest := executortest.Guest(t)
 	publish := func(n int) {
 		t.Helper()
 		err := c.publish(t.Context(), "revised", guest, nil, func(req *ruedov1.PublishServiceRequest) {
@@ -158,7 +158,7 @@ func TestACacheDirectoryIsLost(t *testing.T) {
 
 		spoil(c.runners[1])
 		_, _, err := publish()
-		e := faultrpc.Of(err)
+		e := faultrpc.FromError(err)
 		if err == nil || e.Reason == fault.Internal || strings.Contains(everything(err), c.home) || !strings.Contains(e.Message, "cannot keep modules on its disk") {
 			t.Errorf("no runner has a directory: got %s %v", e.Reason, err)
 		}

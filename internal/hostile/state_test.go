@@ -120,7 +120,7 @@ func stateRow() *row {
 		workers = 2 * runnerCount
 	)
 	leaks := func(b *bout, what string, err error) {
-		if faultrpc.Of(err).Meta["status"] == fmt.Sprint(dirty) {
+		if faultrpc.FromError(err).Meta["status"] == fmt.Sprint(dirty) {
 			b.Errorf("%s: the marks of another call are seen", what)
 		}
 	}
@@ -135,7 +135,7 @@ func stateRow() *row {
 					case err == nil && want.reason == "":
 					case err == nil:
 						b.Errorf("a call that %s: it went well", want.name)
-					case fault.ReasonOf(err) == want.reason && faultrpc.Of(err).Meta["status"] != fmt.Sprint(dirty):
+					case fault.ReasonOf(err) == want.reason && faultrpc.FromError(err).Meta["status"] != fmt.Sprint(dirty):
 					default:
 						leaks(b, want.name, err)
 						b.Errorf("a call that %s: got %s: %v", want.name, fault.ReasonOf(err), err)

@@ -48,11 +48,11 @@ func ValidDigest(s string) bool {
 // Quote returns a possibly hostile name in a form that is safe for messages:
 // quoted, without control characters, and short.
 func Quote(s string) string {
-	const most = 80
-	if len(s) <= most {
+	const maxQuoted = 80
+	if len(s) <= maxQuoted {
 		return strconv.QuoteToASCII(s)
 	}
-	return strconv.QuoteToASCII(s[:most]) + "... (" + strconv.Itoa(len(s)) + " bytes)"
+	return strconv.QuoteToASCII(s[:maxQuoted]) + "... (" + strconv.Itoa(len(s)) + " bytes)"
 }
 
 func checkName(what, name string) error {

@@ -13,7 +13,7 @@ import (
 )
 
 // GetPlan returns the plan with an id.
-func (h *Host) GetPlan(ctx context.Context, req *runnerv1.GetPlanRequest) (*runnerv1.GetPlanResponse, error) {
+func (h *Hub) GetPlan(ctx context.Context, req *runnerv1.GetPlanRequest) (*runnerv1.GetPlanResponse, error) {
 	if !isDigest(req.Id) {
 		return nil, faultrpc.ToConnect(fault.New(fault.RequestInvalid, "a plan id has 64 hexadecimal digits, not %q", clip(req.Id)))
 	}
@@ -32,7 +32,7 @@ func (h *Host) GetPlan(ctx context.Context, req *runnerv1.GetPlanRequest) (*runn
 
 // FetchModule sends the bytes of a module. Each lane can fetch a few at a time.
 // Peers that do not prove that they have a lane share two slots.
-func (h *Host) FetchModule(ctx context.Context, req *runnerv1.FetchModuleRequest, stream *connect.ServerStream[runnerv1.FetchModuleResponse]) error {
+func (h *Hub) FetchModule(ctx context.Context, req *runnerv1.FetchModuleRequest, stream *connect.ServerStream[runnerv1.FetchModuleResponse]) error {
 	if !isDigest(req.Digest) {
 		return faultrpc.ToConnect(fault.New(fault.RequestInvalid, "a module digest has 64 hexadecimal digits, not %q", clip(req.Digest)))
 	}
@@ -48,7 +48,7 @@ func (h *Host) FetchModule(ctx context.Context, req *runnerv1.FetchModuleRequest
 	case slots <- struct{}{}:
 		defer func() { <-slots }()
 	case <-ctx.Done():
-		return faultrpc.ToConnect(fault.Of(ctx.Err()))
+		return faultrpc.ToConnect(fault.FromError(ctx.Err()))
 	}
 	r, err := h.cfg.Source.Module(ctx, req.Digest)
 	if err != nil {
@@ -73,7 +73,7 @@ func (h *Host) FetchModule(ctx context.Context, req *runnerv1.FetchModuleRequest
 }
 
 // FetchInput sends the input of a call to the runner that executes the call.
-func (h *Host) FetchInput(ctx context.Context, req *runnerv1.FetchInputRequest, stream *connect.ServerStream[runnerv1.FetchInputResponse]) error {
+func (h *Hub) FetchInput(ctx context.Context, req *runnerv1.FetchInputRequest, stream *connect.ServerStream[runnerv1.FetchInputResponse]) error {
 	from, l := requestOf(ctx), h.lane(req.Lane)
 	if from == nil {
 		return noHandler()

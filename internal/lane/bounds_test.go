@@ -105,7 +105,7 @@ func (s *stranger) push(id uint64, first *runnerv1.PushOutputRequest) *connect.C
 	return out
 }
 
-func patient(cfg *lane.HostConfig) { cfg.LossTimeout = time.Minute } // a stranger sends no heartbeats
+func patient(cfg *lane.HubConfig) { cfg.LossTimeout = time.Minute } // a stranger sends no heartbeats
 
 func TestAHelloIsBoundedBeforeItIsRead(t *testing.T) {
 	c := newCore(t, nil)
@@ -144,18 +144,18 @@ func TestWhatARunnerSaysOfItselfIsCut(t *testing.T) {
 }
 
 func TestLanesAreBounded(t *testing.T) {
-	for name, change := range map[string]func(*lane.HostConfig){
-		"of one address": func(cfg *lane.HostConfig) { cfg.MaxLanesPerAddress = 3 },
-		"in all":         func(cfg *lane.HostConfig) { cfg.MaxLanes = 3 },
+	for name, change := range map[string]func(*lane.HubConfig){
+		"of one address": func(cfg *lane.HubConfig) { cfg.MaxLanesPerAddress = 3 },
+		"in all":         func(cfg *lane.HubConfig) { cfg.MaxLanes = 3 },
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newCore(t, change)
-			var last *lane.Client
+			var last *lane.Conn
 			for _, id := range []string{"a", "b", "c"} {
 				_, last = c.attach(c.config(id, &fakeRunner{execute: echo}))
 			}
 			_, err := lane.Dial(t.Context(), c.config("d", &fakeRunner{execute: echo}))
-			if e := faultrpc.Of(err); e.Reason != fault.LaneLimit || e.Meta["limit"] != "3" || e.Fix == "" || !strings.Contains(e.Message, "3 lanes") {
+			if e := faultrpc.FromError(err); e.Reason != fault.LaneLimit || e.Meta["limit"] != "3" || e.Fix == "" || !strings.Contains(e.Message, "3 lanes") {
 				t.Errorf("the fourth: %+v", e)
 			}
 			last.Close()
@@ -174,7 +174,7 @@ func TestLanesAreBounded(t *testing.T) {
 func TestAttemptsThatFailFillNoLog(t *testing.T) {
 	var mu sync.Mutex
 	var log bytes.Buffer
-	c := newCore(t, func(cfg *lane.HostConfig) {
+	c := newCore(t, func(cfg *lane.HubConfig) {
 		cfg.Logger = slog.New(slog.NewJSONHandler(&locked{&mu, &log}, nil))
 	})
 	cfg := c.config("edge-1", &fakeRunner{execute: echo})
@@ -285,7 +285,7 @@ func TestFiguresThatCannotBeAreRefused(t *testing.T) {
 	} {
 		id, ended := s.call(t.Context(), "")
 		s.send(&runnerv1.RunnerFrame{Id: id, Kind: &runnerv1.RunnerFrame_Executed{Executed: &runnerv1.ExecuteResponse{Info: o}}})
-		if e := faultrpc.Of(<-ended); e.Reason != fault.Internal || !strings.Contains(e.Message, "runner bad") {
+		if e := faultrpc.FromError(<-ended); e.Reason != fault.Internal || !strings.Contains(e.Message, "runner bad") {
 			t.Errorf("%s: %v", name, e)
 		}
 		id, ended = s.call(t.Context(), "")
@@ -338,7 +338,7 @@ func TestTextsOfARunnerAreCut(t *testing.T) {
 	id, ended := s.call(t.Context(), "")
 	s.send(&runnerv1.RunnerFrame{Id: id, Kind: &runnerv1.RunnerFrame_Failure{Failure: &runnerv1.Failure{
 		Reason: "GUEST_ERROR", Message: strings.Repeat("m", 100<<10), Fix: strings.Repeat("f", 100<<10), Metadata: facts, Info: &ruedov1.CallInfo{Logs: make([]byte, 100<<10)}}}})
-	e := faultrpc.Of(<-ended)
+	e := faultrpc.FromError(<-ended)
 	size := len(e.Message) + len(e.Fix)
 	for k, v := range e.Meta {
 		size += len(k) + len(v)
@@ -359,7 +359,7 @@ func TestTextsOfARunnerAreCut(t *testing.T) {
 	if err := <-ended; !errors.Is(err, fault.Internal) {
 		t.Errorf("an output that should have been pushed: %v", err)
 	}
-	if _, err := s.lane.Execute(t.Context(), &runnerv1.ExecuteRequest{ContentType: strings.Repeat("c", 100<<10)}); !errors.Is(err, fault.RequestInvalid) || !faultrpc.Of(err).NotStarted {
+	if _, err := s.lane.Execute(t.Context(), &runnerv1.ExecuteRequest{ContentType: strings.Repeat("c", 100<<10)}); !errors.Is(err, fault.RequestInvalid) || !faultrpc.FromError(err).NotStarted {
 		t.Errorf("a caller's content type: %v", err)
 	}
 }

@@ -134,9 +134,9 @@ func cutError(e *fault.Error) *fault.Error {
 }
 
 // printable cuts a text to one line that can be logged and shown.
-func printable(s string, most int) string {
-	if len(s) > most {
-		s = cut(s, most)
+func printable(s string, limit int) string {
+	if len(s) > limit {
+		s = cut(s, limit)
 	}
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
@@ -149,9 +149,9 @@ func printable(s string, most int) string {
 // clip bounds a text and makes it valid UTF-8: a guest may have chosen it.
 func clip(s string) string { return cut(s, maxText) }
 
-func cut(s string, most int) string {
-	if len(s) > most {
-		s = s[:most] + "..."
+func cut(s string, limit int) string {
+	if len(s) > limit {
+		s = s[:limit] + "..."
 	}
 	return strings.ToValidUTF8(s, "\uFFFD")
 }

@@ -9,26 +9,26 @@ import (
 
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	"github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1/runnerv1connect"
-	"github.com/ruedo-dev/ruedo/internal/exec"
+	"github.com/ruedo-dev/ruedo/internal/executor"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 )
 
 // execute executes one call. It fetches the input and pushes the output and
 // logs if they are too long for the lane.
-func (c *Client) execute(ctx context.Context, id uint64, e *runnerv1.Execute) *runnerv1.RunnerFrame {
+func (c *Conn) execute(ctx context.Context, id uint64, e *runnerv1.Execute) *runnerv1.RunnerFrame {
 	if err := checkRequest(e); err != nil {
-		return failed(notStarted(faultrpc.Of(err)))
+		return failed(notStarted(faultrpc.FromError(err)))
 	}
 	req := e.GetRequest()
 	if e.Detached {
 		// Queued calls must not pile up bodies, so a call fetches its input
 		// only once it has a slot.
 		select {
-		case c.detached <- struct{}{}:
-			defer func() { <-c.detached }()
+		case c.outOfBand <- struct{}{}:
+			defer func() { <-c.outOfBand }()
 		case <-ctx.Done():
-			return failed(notStarted(fault.Of(ctx.Err())))
+			return failed(notStarted(fault.FromError(ctx.Err())))
 		}
 		// Older cores do not send the length of the input.
 		room := int64(e.GetInputBytes())
@@ -36,7 +36,7 @@ func (c *Client) execute(ctx context.Context, id uint64, e *runnerv1.Execute) *r
 			room = MaxBody
 		}
 		if !c.inputs.acquire(ctx, nil, id, room) {
-			return failed(notStarted(fault.Of(ctx.Err())))
+			return failed(notStarted(fault.FromError(ctx.Err())))
 		}
 		defer c.inputs.release(id, room)
 		input, err := c.fetch(ctx, id, int(e.GetInputBytes()))
@@ -48,7 +48,7 @@ func (c *Client) execute(ctx context.Context, id uint64, e *runnerv1.Execute) *r
 	res, err := c.runner.Execute(ctx, req)
 	if err != nil {
 		f := failed(err)
-		if info := f.GetFailure().GetInfo(); info != nil && len(info.Logs) > MaxRiding {
+		if info := f.GetFailure().GetInfo(); info != nil && len(info.Logs) > MaxInline {
 			if perr := c.push(ctx, id, nil, info.Logs); perr != nil {
 				// The failure matters more than its log.
 				info.LogsDropped += uint64(len(info.Logs))
@@ -58,10 +58,10 @@ func (c *Client) execute(ctx context.Context, id uint64, e *runnerv1.Execute) *r
 		return f
 	}
 	var output, logs []byte
-	if len(res.Output) > MaxRiding {
+	if len(res.Output) > MaxInline {
 		output = res.Output
 	}
-	if len(res.GetInfo().GetLogs()) > MaxRiding {
+	if len(res.GetInfo().GetLogs()) > MaxInline {
 		logs = res.Info.Logs
 	}
 	if output != nil || logs != nil {
@@ -80,11 +80,11 @@ func (c *Client) execute(ctx context.Context, id uint64, e *runnerv1.Execute) *r
 	return &runnerv1.RunnerFrame{Kind: &runnerv1.RunnerFrame_Executed{Executed: res}}
 }
 
-func (c *Client) unpushed(ctx context.Context, err error) error {
+func (c *Conn) unpushed(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		return fault.Of(ctx.Err())
+		return fault.FromError(ctx.Err())
 	}
-	if e := faultrpc.Of(err); e.Reason == fault.GuestOutputLimit {
+	if e := faultrpc.FromError(err); e.Reason == fault.GuestOutputLimit {
 		return e
 	}
 	return fault.Wrap(err, fault.Internal, "the call was executed, but its output could not be brought to the core")
@@ -92,10 +92,10 @@ func (c *Client) unpushed(ctx context.Context, err error) error {
 
 // fetch returns the input of a call. announced is its length in bytes, if the
 // core has sent it.
-func (c *Client) fetch(ctx context.Context, id uint64, announced int) ([]byte, error) {
-	most := MaxBody
+func (c *Conn) fetch(ctx context.Context, id uint64, announced int) ([]byte, error) {
+	limit := MaxBody
 	if announced > 0 {
-		most = announced
+		limit = announced
 	}
 	ctx = withSecret(ctx, c.secret)
 	stream, err := c.bodies.FetchInput(ctx, &runnerv1.FetchInputRequest{Lane: c.secret, Id: id})
@@ -106,8 +106,8 @@ func (c *Client) fetch(ctx context.Context, id uint64, announced int) ([]byte, e
 	input := make([]byte, 0, announced)
 	for stream.Receive() {
 		data := stream.Msg().Data
-		if len(input)+len(data) > most {
-			return nil, fault.New(fault.InputTooLarge, "the input is over the limit of %d bytes", most)
+		if len(input)+len(data) > limit {
+			return nil, fault.New(fault.InputTooLarge, "the input is over the limit of %d bytes", limit)
 		}
 		input = append(input, data...)
 	}
@@ -121,7 +121,7 @@ func (c *Client) fetch(ctx context.Context, id uint64, announced int) ([]byte, e
 }
 
 // push sends the output and logs of a call to the core.
-func (c *Client) push(ctx context.Context, id uint64, output, logs []byte) error {
+func (c *Conn) push(ctx context.Context, id uint64, output, logs []byte) error {
 	stream, err := c.bodies.PushOutput(withSecret(ctx, c.secret))
 	if err != nil {
 		return err
@@ -156,19 +156,19 @@ func chunk(b []byte) (piece, rest []byte) {
 	return b[:n], b[n:]
 }
 
-// source is the exec.Source that gets plans and modules from the core.
+// source is the executor.Source that gets plans and modules from the core.
 type source struct {
 	bodies runnerv1connect.RunnerServiceClient
 	core   string
 	secret string
 }
 
-var _ exec.Source = (*source)(nil)
+var _ executor.Source = (*source)(nil)
 
 func (s *source) Plan(ctx context.Context, id string) (*runnerv1.Plan, error) {
 	res, err := s.bodies.GetPlan(withSecret(ctx, s.secret), &runnerv1.GetPlanRequest{Id: id})
 	if err != nil {
-		return nil, cutError(faultrpc.Of(err))
+		return nil, cutError(faultrpc.FromError(err))
 	}
 	if res.Plan == nil {
 		return nil, fault.New(fault.PlanNotFound, "the core at %s gave no plan %s", s.core, id)
@@ -181,7 +181,7 @@ func (s *source) Module(ctx context.Context, digest string) (io.ReadCloser, erro
 	stream, err := s.bodies.FetchModule(withSecret(ctx, s.secret), &runnerv1.FetchModuleRequest{Digest: digest})
 	if err != nil {
 		cancel()
-		return nil, faultrpc.Of(err)
+		return nil, faultrpc.FromError(err)
 	}
 	return &moduleReader{stream: stream, cancel: cancel}, nil
 }
@@ -197,7 +197,7 @@ func (r *moduleReader) Read(p []byte) (int, error) {
 	for len(r.rest) == 0 {
 		if !r.stream.Receive() {
 			if err := r.stream.Err(); err != nil {
-				return 0, cutError(faultrpc.Of(err))
+				return 0, cutError(faultrpc.FromError(err))
 			}
 			return 0, io.EOF
 		}

@@ -13,7 +13,7 @@ import (
 
 // errorFailure converts an error into a message of the lane.
 func errorFailure(err error) *runnerv1.Failure {
-	e := faultrpc.Of(err)
+	e := faultrpc.FromError(err)
 	f := &runnerv1.Failure{
 		Code:       uint32(e.ConnectCode()),
 		Reason:     string(e.Reason),

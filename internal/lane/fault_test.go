@@ -111,13 +111,13 @@ func TestBrokenLaneFailsCallsAtOnce(t *testing.T) {
 		close(started)
 		<-ctx.Done()
 		close(stopped)
-		return nil, fault.Of(ctx.Err())
+		return nil, fault.FromError(ctx.Err())
 	}})
 	cfg.URL = p.url()
 	l, cl := c.attach(cfg)
 	go func() { <-started; p.cut() }()
 	_, err := l.Execute(t.Context(), &runnerv1.ExecuteRequest{})
-	e := faultrpc.Of(err)
+	e := faultrpc.FromError(err)
 	if e.Reason != fault.RunnerLost || e.NotStarted || e.Meta["started"] != "unknown" || !strings.Contains(e.Message, "edge-1") || e.Fix == "" {
 		t.Errorf("got %+v", e)
 	}
@@ -127,23 +127,23 @@ func TestBrokenLaneFailsCallsAtOnce(t *testing.T) {
 		t.Errorf("client %v, lane %v, ready %v", cl.Err(), l.Err(), l.Ready())
 	}
 	_, err = l.Execute(t.Context(), &runnerv1.ExecuteRequest{})
-	if e := faultrpc.Of(err); e.Reason != fault.RunnerLost || !e.NotStarted {
+	if e := faultrpc.FromError(err); e.Reason != fault.RunnerLost || !e.NotStarted {
 		t.Errorf("a call on a lost lane: %+v", e)
 	}
-	if _, err = l.Prepare(t.Context(), &runnerv1.PrepareRequest{}); !faultrpc.Of(err).NotStarted {
+	if _, err = l.Prepare(t.Context(), &runnerv1.PrepareRequest{}); !faultrpc.FromError(err).NotStarted {
 		t.Errorf("a preparation on a lost lane: %v", err)
 	}
 	eventually(t, "detached", func() bool { return c.gone.Load() == 1 })
 }
 
 func TestSilentPeerIsLost(t *testing.T) {
-	c := newCore(t, func(cfg *lane.HostConfig) { cfg.Heartbeat, cfg.LossTimeout = 50*time.Millisecond, time.Second })
+	c := newCore(t, func(cfg *lane.HubConfig) { cfg.Heartbeat, cfg.LossTimeout = 50*time.Millisecond, time.Second })
 	p := newProxy(t, c.addr)
 	started := make(chan struct{})
 	cfg := c.config("edge-1", &fakeRunner{execute: func(ctx context.Context, _ *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
 		close(started)
 		<-ctx.Done()
-		return nil, fault.Of(ctx.Err())
+		return nil, fault.FromError(ctx.Err())
 	}})
 	cfg.URL, cfg.Heartbeat, cfg.LossTimeout = p.url(), 50*time.Millisecond, time.Second
 	l, cl := c.attach(cfg)
@@ -159,7 +159,7 @@ func TestSilentPeerIsLost(t *testing.T) {
 	go func() { <-started; p.paused.Store(true) }()
 	begin := time.Now()
 	_, err := l.Execute(t.Context(), &runnerv1.ExecuteRequest{})
-	if e := faultrpc.Of(err); e.Reason != fault.RunnerLost || e.Meta["started"] != "unknown" {
+	if e := faultrpc.FromError(err); e.Reason != fault.RunnerLost || e.Meta["started"] != "unknown" {
 		t.Errorf("got %+v", e)
 	}
 	if d := time.Since(begin); d > 5*time.Second {
@@ -170,14 +170,14 @@ func TestSilentPeerIsLost(t *testing.T) {
 }
 
 func TestSlowConsumerStallsNobody(t *testing.T) {
-	c := newCore(t, func(cfg *lane.HostConfig) { cfg.LossTimeout = 2 * time.Second })
+	c := newCore(t, func(cfg *lane.HubConfig) { cfg.LossTimeout = 2 * time.Second })
 	p := newProxy(t, c.addr)
 	cfg := c.config("edge-slow", &fakeRunner{execute: echo})
 	cfg.URL, cfg.Runner.Concurrency, cfg.Runner.Queue = p.url(), 1000, 0
 	slow, _ := c.attach(cfg)
 	quick, _ := c.attach(c.config("edge-quick", &fakeRunner{execute: echo}))
 	p.paused.Store(true)
-	in := make([]byte, lane.MaxRiding) // 300 of these are more than all buffers
+	in := make([]byte, lane.MaxInline) // 300 of these are more than all buffers
 	var wg sync.WaitGroup
 	var unsent, unknown, expired atomic.Int32
 	for i := range 300 {
@@ -189,7 +189,7 @@ func TestSlowConsumerStallsNobody(t *testing.T) {
 				defer cancel()
 			}
 			_, err := slow.Execute(ctx, &runnerv1.ExecuteRequest{Input: in})
-			switch e := faultrpc.Of(err); {
+			switch e := faultrpc.FromError(err); {
 			case errors.Is(err, fault.Deadline):
 				expired.Add(1)
 			case e.Reason == fault.RunnerLost && e.NotStarted:
@@ -225,7 +225,7 @@ func TestDrainLosesNothing(t *testing.T) {
 						answered.Add(1)
 						continue
 					}
-					if e := faultrpc.Of(err); !e.NotStarted {
+					if e := faultrpc.FromError(err); !e.NotStarted {
 						t.Errorf("lost a call: %+v", e)
 					}
 					return
@@ -249,7 +249,7 @@ func TestDrainIsBounded(t *testing.T) {
 	l, cl := c.attach(c.config("edge-1", &fakeRunner{execute: func(ctx context.Context, _ *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
 		close(started)
 		<-ctx.Done()
-		return nil, fault.Of(ctx.Err())
+		return nil, fault.FromError(ctx.Err())
 	}}))
 	failed := make(chan error, 1)
 	go func() {
@@ -270,15 +270,15 @@ func TestDrainIsBounded(t *testing.T) {
 func TestAttachIsRefused(t *testing.T) {
 	c := newCore(t, nil)
 	for name, test := range map[string]struct {
-		change func(*lane.ClientConfig)
+		change func(*lane.ConnConfig)
 		want   fault.Reason
 	}{
-		"cluster":     {func(cfg *lane.ClientConfig) { cfg.Cluster = "other" }, fault.ClusterMismatch},
-		"id":          {func(cfg *lane.ClientConfig) { cfg.Runner.Id = "No Good" }, fault.RequestInvalid},
-		"concurrency": {func(cfg *lane.ClientConfig) { cfg.Runner.Concurrency = 0 }, fault.RequestInvalid},
-		"nobody":      {func(cfg *lane.ClientConfig) { cfg.Runner = nil }, fault.RequestInvalid},
-		"address":     {func(cfg *lane.ClientConfig) { cfg.URL = "127.0.0.1:1" }, fault.ConfigInvalid},
-		"unreachable": {func(cfg *lane.ClientConfig) { cfg.URL = "http://127.0.0.1:1" }, fault.CoreUnreachable},
+		"cluster":     {func(cfg *lane.ConnConfig) { cfg.Cluster = "other" }, fault.ClusterMismatch},
+		"id":          {func(cfg *lane.ConnConfig) { cfg.Runner.Id = "No Good" }, fault.RequestInvalid},
+		"concurrency": {func(cfg *lane.ConnConfig) { cfg.Runner.Concurrency = 0 }, fault.RequestInvalid},
+		"nobody":      {func(cfg *lane.ConnConfig) { cfg.Runner = nil }, fault.RequestInvalid},
+		"address":     {func(cfg *lane.ConnConfig) { cfg.URL = "127.0.0.1:1" }, fault.ConfigInvalid},
+		"unreachable": {func(cfg *lane.ConnConfig) { cfg.URL = "http://127.0.0.1:1" }, fault.CoreUnreachable},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := c.config("edge-1", &fakeRunner{execute: echo})
@@ -288,7 +288,7 @@ func TestAttachIsRefused(t *testing.T) {
 				cl.Close()
 				t.Fatal("attached")
 			}
-			e := faultrpc.Of(err)
+			e := faultrpc.FromError(err)
 			if e.Reason != test.want {
 				t.Errorf("got %+v", e)
 			}
@@ -318,7 +318,7 @@ func TestALivingLaneKeepsItsName(t *testing.T) {
 	l, _ := c.attach(cfg)
 	for range 3 {
 		_, err := lane.Dial(t.Context(), c.config("edge-1", &fakeRunner{execute: echo}))
-		if e := faultrpc.Of(err); e.Reason != fault.AlreadyExists || e.Fix == "" {
+		if e := faultrpc.FromError(err); e.Reason != fault.AlreadyExists || e.Fix == "" {
 			t.Errorf("who claims the name of a living runner hears %v", err)
 		}
 	}
@@ -328,7 +328,7 @@ func TestALivingLaneKeepsItsName(t *testing.T) {
 }
 
 func TestASilentLaneLosesItsNameToANewOne(t *testing.T) {
-	c := newCore(t, func(cfg *lane.HostConfig) { cfg.Heartbeat, cfg.LossTimeout = 100*time.Millisecond, time.Minute })
+	c := newCore(t, func(cfg *lane.HubConfig) { cfg.Heartbeat, cfg.LossTimeout = 100*time.Millisecond, time.Minute })
 	p := newProxy(t, c.addr)
 	cfg := c.config("edge-1", &fakeRunner{execute: echo})
 	cfg.URL, cfg.LossTimeout = p.url(), time.Minute
@@ -347,7 +347,7 @@ func TestASilentLaneLosesItsNameToANewOne(t *testing.T) {
 func TestALaneThatDrainsLeavesItsNameToItsSuccessor(t *testing.T) {
 	c := newCore(t, nil)
 	started, release := make(chan struct{}), make(chan struct{})
-	old, oldClient := c.attach(c.config("edge-1", &fakeRunner{execute: func(ctx context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
+	old, oldConn := c.attach(c.config("edge-1", &fakeRunner{execute: func(ctx context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
 		close(started)
 		<-release
 		return echo(ctx, req)
@@ -356,7 +356,7 @@ func TestALaneThatDrainsLeavesItsNameToItsSuccessor(t *testing.T) {
 	go func() { _, err := old.Execute(t.Context(), &runnerv1.ExecuteRequest{}); answered <- err }()
 	<-started
 	drained := make(chan error, 1)
-	go func() { drained <- oldClient.Drain(t.Context()) }()
+	go func() { drained <- oldConn.Drain(t.Context()) }()
 	eventually(t, "it drains", func() bool { return !old.Ready() })
 	l, _ := c.attach(c.config("edge-1", &fakeRunner{execute: echo}))
 	if _, err := l.Execute(t.Context(), &runnerv1.ExecuteRequest{}); err != nil {
@@ -374,7 +374,7 @@ func TestALaneThatDrainsLeavesItsNameToItsSuccessor(t *testing.T) {
 func TestCoreStops(t *testing.T) {
 	c := newCore(t, nil)
 	_, cl := c.attach(c.config("edge-1", &fakeRunner{execute: echo}))
-	if err := c.host.Close(t.Context()); err != nil {
+	if err := c.hub.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	within(t, 5*time.Second, "client ended", cl.Done())
@@ -430,7 +430,7 @@ func TestFirstFrameMustBeHello(t *testing.T) {
 
 func TestHostileRunner(t *testing.T) {
 	// It sends no heartbeats, so the core needs a long loss timeout.
-	c := newCore(t, func(cfg *lane.HostConfig) { cfg.LossTimeout = time.Minute })
+	c := newCore(t, func(cfg *lane.HubConfig) { cfg.LossTimeout = time.Minute })
 	api := raw(t, c)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -503,7 +503,7 @@ func TestHostileRunner(t *testing.T) {
 	}
 
 	// Bodies belong to one lane and one call only.
-	got := call(make([]byte, lane.MaxRiding+1))
+	got := call(make([]byte, lane.MaxInline+1))
 	id := next()
 	fetch := func(secret string, id uint64) (n int, err error) {
 		in, err := api.FetchInput(ctx, &runnerv1.FetchInputRequest{Lane: secret, Id: id})
@@ -531,7 +531,7 @@ func TestHostileRunner(t *testing.T) {
 		_, err = out.CloseAndReceive()
 		return err
 	}
-	if n, err := fetch(secret, id); err != nil || n != lane.MaxRiding+1 {
+	if n, err := fetch(secret, id); err != nil || n != lane.MaxInline+1 {
 		t.Errorf("fetch: %d bytes, %v", n, err)
 	}
 	for _, who := range []struct {
@@ -585,7 +585,7 @@ func TestHostileRunner(t *testing.T) {
 }
 
 func TestServedWithoutHandler(t *testing.T) {
-	h := lane.NewHost(lane.HostConfig{Cluster: "test"})
+	h := lane.NewHub(lane.HubConfig{Cluster: "test"})
 	mux := http.NewServeMux()
 	mux.Handle(runnerv1connect.NewRunnerServiceHandler(h))
 	var protocols http.Protocols

@@ -29,7 +29,7 @@ func requestOf(ctx context.Context) *request {
 }
 
 func noHandler() error {
-	return faultrpc.ToConnect(fault.New(fault.Internal, "lanes are served by lane.Host.Handler over HTTP/2 only"))
+	return faultrpc.ToConnect(fault.New(fault.Internal, "lanes are served by lane.Hub.Handler over HTTP/2 only"))
 }
 
 // Handler returns the path and the handler to mount. The server must speak
@@ -41,7 +41,7 @@ func noHandler() error {
 // whatever the options say. It accepts neither compression nor JSON. The
 // message that opens a lane has at most 16 KiB, the others 1 MiB. The server
 // decides how fast bodies must arrive and answers must be read.
-func (h *Host) Handler(opts ...connect.HandlerOption) (path string, handler http.Handler) {
+func (h *Hub) Handler(opts ...connect.HandlerOption) (path string, handler http.Handler) {
 	path, next := runnerv1connect.NewRunnerServiceHandler(h, append(opts[:len(opts):len(opts)], handlerOptions())...)
 	return path, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if isJSON(r.Header) {

@@ -1,19 +1,19 @@
 // Package lane carries many calls over one Connect bidi stream between a
 // runner and a core; both ends live here.
 //
-// The runner dials ([Dial]) and the core answers ([NewHost], mounted with
-// [Host.Handler]): the runner needs no open port. To the core a [Lane] is an
-// exec.Runner like any other. On the other end, each call reaches the
-// exec.Runner that [ClientConfig.Bind] returned.
+// The runner dials ([Dial]) and the core answers ([NewHub], mounted with
+// [Hub.Handler]): the runner needs no open port. To the core a [Lane] is an
+// executor.Runner like any other. On the other end, each call reaches the
+// executor.Runner that [ConnConfig.Bind] returned.
 //
-// # What rides the lane
+// # What a lane carries
 //
 // Frames, many in one message: producers encode their frames into a queue, and
 // one writer sends everything that is queued. That is what makes a call cheap.
-// Bodies and logs over 32 KiB would hold up every other call. So the runner
-// fetches or pushes them on a separate stream, which proves with the lane's
-// secret that it belongs to the lane. Handlers never run in the goroutine that
-// reads frames.
+// Bodies and logs over 32 KiB would hold up every other call. They travel out
+// of band: the runner fetches or pushes them on a separate stream, which proves
+// with the lane's secret that it belongs to the lane. Handlers never run in the
+// goroutine that reads frames.
 //
 // # What a failure proves
 //
@@ -29,7 +29,7 @@
 // figures are refused. Lanes and attempts to attach are bounded per address and
 // in total. A body belongs to one call, is bounded by the service's own limit,
 // holds memory only while the call waits, and shares a budget with all others.
-// A body that makes no progress is ended. [HostConfig] has the settings.
+// A body that makes no progress is ended. [HubConfig] has the settings.
 //
 // # Silence
 //
@@ -50,7 +50,7 @@ import (
 
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
-	"github.com/ruedo-dev/ruedo/internal/exec"
+	"github.com/ruedo-dev/ruedo/internal/executor"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 )
@@ -65,9 +65,9 @@ const (
 
 // Sizes. Both ends rely on them, so they are part of the protocol.
 const (
-	// MaxRiding is the longest input, output or log that is sent on the lane
-	// itself.
-	MaxRiding = 32 << 10
+	// MaxInline is the longest input, output or log that is sent on the lane
+	// itself; longer ones travel out of band.
+	MaxInline = 32 << 10
 	// MaxBody is the longest input, output or log of any call.
 	MaxBody = 64 << 20
 
@@ -92,7 +92,7 @@ const maxConcurrency = 1 << 20
 // Lane is the core's end: one attached runner. Its methods can be called from
 // many goroutines at the same time.
 type Lane struct {
-	host       *Host
+	hub        *Hub
 	info       *ruedov1.Runner
 	registered bool
 	secret     string
@@ -116,12 +116,12 @@ type Lane struct {
 	err  error // why the lane ended; nil after a drain; set before done is closed
 }
 
-var _ exec.Runner = (*Lane)(nil)
+var _ executor.Runner = (*Lane)(nil)
 
-func newLane(h *Host, hello *runnerv1.Hello) *Lane {
+func newLane(h *Hub, hello *runnerv1.Hello) *Lane {
 	r := introduce(hello.Runner)
 	return &Lane{
-		host:       h,
+		hub:        h,
 		info:       r,
 		registered: hello.Registered,
 		secret:     newSecret(),
@@ -178,7 +178,7 @@ func (l *Lane) Err() error {
 // Execute sends one call to the runner and waits for its answer.
 func (l *Lane) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
 	if err := ctx.Err(); err != nil {
-		return nil, notStarted(faultrpc.Of(err))
+		return nil, notStarted(faultrpc.FromError(err))
 	}
 	defer l.leave()
 	if n := l.active.Add(1); n > l.limit {
@@ -196,7 +196,7 @@ func (l *Lane) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) (*runn
 	if deadline, ok := ctx.Deadline(); ok {
 		left := time.Until(deadline)
 		if left <= 0 {
-			return nil, notStarted(fault.Of(context.DeadlineExceeded))
+			return nil, notStarted(fault.FromError(context.DeadlineExceeded))
 		}
 		f.execute.TimeoutNanos = int64(left)
 	}
@@ -205,7 +205,7 @@ func (l *Lane) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) (*runn
 			WithFix("send a shorter Content-Type"))
 	}
 	var b *body
-	if len(req.Input) > MaxRiding {
+	if len(req.Input) > MaxInline {
 		if len(req.Input) > MaxBody {
 			return nil, notStarted(fault.New(fault.InputTooLarge, "input of %d bytes is over the limit of %d that a lane carries", len(req.Input), MaxBody))
 		}
@@ -268,8 +268,8 @@ func (l *Lane) checkAnswer(res *runnerv1.ExecuteResponse, push pushed) error {
 		return fault.New(fault.Internal, "runner %s answered a call with nothing", l.info.Id)
 	case len(res.ContentType) > maxMediaType:
 		return fault.New(fault.Internal, "runner %s answered with a content type of %d bytes, the limit is %d", l.info.Id, len(res.ContentType), maxMediaType)
-	case len(res.Output) > MaxRiding && !push.hasOutput:
-		return fault.New(fault.Internal, "runner %s sent an output of %d bytes on its lane, the limit is %d", l.info.Id, len(res.Output), MaxRiding)
+	case len(res.Output) > MaxInline && !push.hasOutput:
+		return fault.New(fault.Internal, "runner %s sent an output of %d bytes on its lane, the limit is %d", l.info.Id, len(res.Output), MaxInline)
 	}
 	res.Info = infoOf(res.Info, res.Outcome)
 	l.checkLogs(res.Info)
@@ -278,7 +278,7 @@ func (l *Lane) checkAnswer(res *runnerv1.ExecuteResponse, push pushed) error {
 
 // checkLogs drops logs that are too long for a lane.
 func (l *Lane) checkLogs(info *ruedov1.CallInfo) {
-	if info != nil && len(info.Logs) > MaxRiding {
+	if info != nil && len(info.Logs) > MaxInline {
 		info.LogsDropped += uint64(len(info.Logs))
 		info.Logs = nil
 	}
@@ -288,14 +288,14 @@ func (l *Lane) checkLogs(info *ruedov1.CallInfo) {
 // too long for the lane.
 func (l *Lane) Prepare(ctx context.Context, req *runnerv1.PrepareRequest) (*runnerv1.PrepareResponse, error) {
 	if err := ctx.Err(); err != nil {
-		return nil, notStarted(faultrpc.Of(err))
+		return nil, notStarted(faultrpc.FromError(err))
 	}
 	if !l.Ready() {
 		return nil, notStarted(fault.New(fault.RunnerDraining, "runner %s takes nothing new", l.info.Id))
 	}
 	if req.Plan != nil {
-		defer l.host.offer(req)()
-		if proto.Size(req.Plan) > MaxRiding {
+		defer l.hub.offer(req)()
+		if proto.Size(req.Plan) > MaxInline {
 			req = &runnerv1.PrepareRequest{Id: req.Id}
 		}
 	}
@@ -341,14 +341,14 @@ func (l *Lane) exchange(ctx context.Context, frame *runnerv1.CoreFrame, b *body,
 			// No other goroutine has the call now, so nothing will answer it.
 			l.release(c)
 			_, _ = l.out.push(&runnerv1.CoreFrame{Id: frame.Id, Kind: &runnerv1.CoreFrame_Cancel{Cancel: &runnerv1.Cancel{}}})
-			return nil, pushed{}, fault.Of(ctx.Err())
+			return nil, pushed{}, fault.FromError(ctx.Err())
 		}
 		<-c.answer
 	}
 	res, got := c.frame, c.push.take()
 	l.release(c)
 	if res == nil {
-		return nil, pushed{}, l.lost(!l.out.handed(seq))
+		return nil, pushed{}, l.lost(!l.out.mayHaveBeenSent(seq))
 	}
 	return res, got, nil
 }
@@ -367,7 +367,7 @@ func (l *Lane) refused(err error) error {
 	if err == errFull {
 		return l.full()
 	}
-	return notStarted(faultrpc.Of(err))
+	return notStarted(faultrpc.FromError(err))
 }
 
 // lost returns the error for a call whose lane ended.

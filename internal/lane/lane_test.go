@@ -19,7 +19,7 @@ import (
 
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
-	"github.com/ruedo-dev/ruedo/internal/exec"
+	"github.com/ruedo-dev/ruedo/internal/executor"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 	"github.com/ruedo-dev/ruedo/internal/lane"
@@ -30,9 +30,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // fakeRunner executes calls with functions, so that the protocol is tested on
 // its own.
 type fakeRunner struct {
-	execute exec.Func
+	execute executor.Func
 	prepare func(context.Context, *runnerv1.PrepareRequest) (*runnerv1.PrepareResponse, error)
-	source  exec.Source
+	source  executor.Source
 }
 
 func (f *fakeRunner) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
@@ -68,20 +68,20 @@ func (m *memory) Module(_ context.Context, digest string) (io.ReadCloser, error)
 	return nil, fault.New(fault.ModuleNotFound, "no module %s", digest)
 }
 
-// core is a host behind a real server.
+// core is a hub behind a real server.
 type core struct {
 	t     testing.TB
-	host  *lane.Host
+	hub   *lane.Hub
 	url   string
 	addr  string
 	lanes chan *lane.Lane
 	gone  atomic.Int32
 }
 
-func newCore(t testing.TB, change func(*lane.HostConfig)) *core {
+func newCore(t testing.TB, change func(*lane.HubConfig)) *core {
 	t.Helper()
 	c := &core{t: t, lanes: make(chan *lane.Lane, 16)}
-	cfg := lane.HostConfig{
+	cfg := lane.HubConfig{
 		Core:    &ruedov1.Core{Id: "core-1"},
 		Cluster: "test",
 		Source:  &memory{},
@@ -93,9 +93,9 @@ func newCore(t testing.TB, change func(*lane.HostConfig)) *core {
 	if change != nil {
 		change(&cfg)
 	}
-	c.host = lane.NewHost(cfg)
+	c.hub = lane.NewHub(cfg)
 	mux := http.NewServeMux()
-	mux.Handle(c.host.Handler())
+	mux.Handle(c.hub.Handler())
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
@@ -111,7 +111,7 @@ func newCore(t testing.TB, change func(*lane.HostConfig)) *core {
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
-		if err := c.host.Close(ctx); err != nil {
+		if err := c.hub.Close(ctx); err != nil {
 			t.Errorf("lanes did not end: %v", err)
 		}
 		srv.Close()
@@ -120,12 +120,12 @@ func newCore(t testing.TB, change func(*lane.HostConfig)) *core {
 	return c
 }
 
-func (c *core) config(id string, r exec.Runner) lane.ClientConfig {
-	return lane.ClientConfig{
+func (c *core) config(id string, r executor.Runner) lane.ConnConfig {
+	return lane.ConnConfig{
 		URL:     c.url,
 		Cluster: "test",
 		Runner:  &ruedov1.Runner{Id: id, Name: id, Concurrency: 64, Queue: 256},
-		Bind: func(s exec.Source) exec.Runner {
+		Bind: func(s executor.Source) executor.Runner {
 			if f, ok := r.(*fakeRunner); ok {
 				f.source = s
 			}
@@ -146,7 +146,7 @@ func (c *core) lane() *lane.Lane {
 }
 
 // attach dials and returns both ends.
-func (c *core) attach(cfg lane.ClientConfig) (*lane.Lane, *lane.Client) {
+func (c *core) attach(cfg lane.ConnConfig) (*lane.Lane, *lane.Conn) {
 	c.t.Helper()
 	cl, err := lane.Dial(c.t.Context(), cfg)
 	if err != nil {
@@ -216,8 +216,8 @@ func TestEachCallGetsItsOwnAnswer(t *testing.T) {
 		wg.Go(func() {
 			for i := range 50 {
 				in := fmt.Sprintf("%d/%d", g, i)
-				if i%25 == 0 { // some longer than MaxRiding
-					in += strings.Repeat(".", lane.MaxRiding)
+				if i%25 == 0 { // some longer than MaxInline
+					in += strings.Repeat(".", lane.MaxInline)
 				}
 				res, err := l.Execute(t.Context(), &runnerv1.ExecuteRequest{Input: []byte(in)})
 				if err != nil {
@@ -249,7 +249,7 @@ func TestLargeBodiesAndLogs(t *testing.T) {
 		}
 		return &runnerv1.ExecuteResponse{Output: req.Input, Info: o}, nil
 	}}))
-	for _, n := range []int{0, lane.MaxRiding, lane.MaxRiding + 1, 1 << 20, 5<<20 + 3} {
+	for _, n := range []int{0, lane.MaxInline, lane.MaxInline + 1, 1 << 20, 5<<20 + 3} {
 		in := bytes.Repeat([]byte{byte(n), 1, 2}, n/3+1)[:n]
 		res, err := l.Execute(t.Context(), &runnerv1.ExecuteRequest{Input: in})
 		if err != nil {
@@ -270,7 +270,7 @@ func TestLargeBodiesAndLogs(t *testing.T) {
 		}
 	}
 	_, err = l.Execute(t.Context(), &runnerv1.ExecuteRequest{Input: make([]byte, lane.MaxBody+1)})
-	if !errors.Is(err, fault.InputTooLarge) || !faultrpc.Of(err).NotStarted {
+	if !errors.Is(err, fault.InputTooLarge) || !faultrpc.FromError(err).NotStarted {
 		t.Errorf("an input over the limit: %v", err)
 	}
 }
@@ -284,7 +284,7 @@ func TestErrorsTravelUnchanged(t *testing.T) {
 	info := &ruedov1.CallInfo{Duration: durationpb.New(5), ExitCode: 3}
 	fail = &fault.Error{Reason: fault.GuestError, Code: fault.CodeAlreadyExists, Message: "taken", Fix: "choose another", Meta: map[string]string{"a": "b"}, Details: []any{info}}
 	_, err := l.Execute(t.Context(), &runnerv1.ExecuteRequest{})
-	e := faultrpc.Of(err)
+	e := faultrpc.FromError(err)
 	if !errors.Is(err, fault.GuestError) || e.ConnectCode() != fault.CodeAlreadyExists || e.Message != "taken" || e.Fix != "choose another" || e.Meta["a"] != "b" || e.NotStarted {
 		t.Errorf("got %+v", e)
 	}
@@ -292,7 +292,7 @@ func TestErrorsTravelUnchanged(t *testing.T) {
 		t.Errorf("outcome %v", o)
 	}
 	fail = notStarted(fault.New(fault.QueueFull, "full"))
-	if _, err = l.Execute(t.Context(), &runnerv1.ExecuteRequest{}); !faultrpc.Of(err).NotStarted || !errors.Is(err, fault.QueueFull) {
+	if _, err = l.Execute(t.Context(), &runnerv1.ExecuteRequest{}); !faultrpc.FromError(err).NotStarted || !errors.Is(err, fault.QueueFull) {
 		t.Errorf("got %+v", err)
 	}
 	if l.Total() != 1 {
@@ -322,7 +322,7 @@ func TestAnswersThatDoNotFit(t *testing.T) {
 			t.Errorf("%s: %v", s, err)
 		}
 	}
-	if _, err := l.Execute(t.Context(), &runnerv1.ExecuteRequest{Service: "\xff"}); !errors.Is(err, fault.RequestInvalid) || !faultrpc.Of(err).NotStarted {
+	if _, err := l.Execute(t.Context(), &runnerv1.ExecuteRequest{Service: "\xff"}); !errors.Is(err, fault.RequestInvalid) || !faultrpc.FromError(err).NotStarted {
 		t.Errorf("a request that cannot be encoded: %v", err)
 	}
 	if !l.Ready() {
@@ -338,7 +338,7 @@ func TestCancelAndDeadlineReachTheRunner(t *testing.T) {
 		started <- struct{}{}
 		<-ctx.Done()
 		ended <- ctx.Err()
-		return nil, fault.Of(ctx.Err())
+		return nil, fault.FromError(ctx.Err())
 	}}))
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { <-started; cancel() }()
@@ -354,7 +354,7 @@ func TestCancelAndDeadlineReachTheRunner(t *testing.T) {
 		t.Errorf("deadline: %v", err)
 	}
 	<-ended
-	if _, err := l.Execute(ctx, &runnerv1.ExecuteRequest{}); !errors.Is(err, fault.Deadline) || !faultrpc.Of(err).NotStarted {
+	if _, err := l.Execute(ctx, &runnerv1.ExecuteRequest{}); !errors.Is(err, fault.Deadline) || !faultrpc.FromError(err).NotStarted {
 		t.Errorf("past deadline: %v", err)
 	}
 	if l.Active() != 0 {
@@ -367,7 +367,7 @@ func TestRequestMayBeReusedAfterCancel(t *testing.T) {
 	c := newCore(t, nil)
 	l, _ := c.attach(c.config("edge-1", &fakeRunner{execute: func(ctx context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
 		<-ctx.Done()
-		return nil, fault.Of(ctx.Err())
+		return nil, fault.FromError(ctx.Err())
 	}}))
 	for _, n := range []int{10, 4 << 20} {
 		in := make([]byte, n)
@@ -405,7 +405,7 @@ func TestQueueFullIsRefusedWithoutSending(t *testing.T) {
 	}
 	eventually(t, "three calls under way", func() bool { return calls.Load() == 3 })
 	_, err := l.Execute(t.Context(), &runnerv1.ExecuteRequest{})
-	if e := faultrpc.Of(err); e.Reason != fault.QueueFull || !e.NotStarted || !strings.Contains(e.Message, "3 calls") {
+	if e := faultrpc.FromError(err); e.Reason != fault.QueueFull || !e.NotStarted || !strings.Contains(e.Message, "3 calls") {
 		t.Errorf("got %+v", e)
 	}
 	close(release)
@@ -419,7 +419,7 @@ func TestPrepareAndSource(t *testing.T) {
 	digest := strings.Repeat("ab", 32)
 	long := &runnerv1.Plan{Service: "long", Example: make([]byte, 1<<20)}
 	module := bytes.Repeat([]byte("wasm"), 400<<10)
-	c := newCore(t, func(cfg *lane.HostConfig) {
+	c := newCore(t, func(cfg *lane.HubConfig) {
 		cfg.Source = &memory{plans: map[string]*runnerv1.Plan{digest: {Service: "stored"}}, modules: map[string][]byte{digest: module}}
 	})
 	id := strings.Repeat("cd", 32)

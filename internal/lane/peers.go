@@ -71,9 +71,9 @@ func (p *peers) enter(remote string) (leave func(), err error) {
 	}), nil
 }
 
-func (e *peer) refill(most int) {
+func (e *peer) refill(limit int) {
 	now := time.Now()
-	e.attempts = min(float64(most), e.attempts+now.Sub(e.at).Seconds()*attachRate)
+	e.attempts = min(float64(limit), e.attempts+now.Sub(e.at).Seconds()*attachRate)
 	e.at = now
 }
 

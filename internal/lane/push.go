@@ -108,7 +108,7 @@ func (p *push) end() {
 // The service's own limits bound what is pushed, and a budget bounds the memory
 // of all pushes. A push that does not fit waits, and flow control holds up the
 // runner.
-func (h *Host) PushOutput(ctx context.Context, stream *connect.ClientStream[runnerv1.PushOutputRequest]) (*runnerv1.PushOutputResponse, error) {
+func (h *Hub) PushOutput(ctx context.Context, stream *connect.ClientStream[runnerv1.PushOutputRequest]) (*runnerv1.PushOutputResponse, error) {
 	req := requestOf(ctx)
 	if req == nil {
 		return nil, noHandler()
@@ -118,15 +118,15 @@ func (h *Host) PushOutput(ctx context.Context, stream *connect.ClientStream[runn
 		return nil, err
 	}
 	defer p.leave()
-	most, err := h.room(ctx, l, plan, stream.Msg())
+	allowed, err := h.room(ctx, l, plan, stream.Msg())
 	if err != nil {
 		return nil, err
 	}
-	if !h.bodies.acquire(ctx, p.gone, l, most.bytes()) {
+	if !h.bodies.acquire(ctx, p.gone, l, allowed.bytes()) {
 		return nil, noCall()
 	}
-	release := func() { h.bodies.release(l, most.bytes()) }
-	got, err := most.read(req.rc, p, stream)
+	release := func() { h.bodies.release(l, allowed.bytes()) }
+	got, err := allowed.read(req.rc, p, stream)
 	if err != nil || !p.complete(got, release) {
 		release()
 		if err == nil {
@@ -140,13 +140,13 @@ func (h *Host) PushOutput(ctx context.Context, stream *connect.ClientStream[runn
 // claim reads the first message and finds its call. Streams that have not
 // proved with their header that they belong to a lane are admitted a few at a
 // time, because the first message of an older runner is long.
-func (h *Host) claim(ctx context.Context, req *request, stream *connect.ClientStream[runnerv1.PushOutputRequest]) (*Lane, *push, string, error) {
+func (h *Hub) claim(ctx context.Context, req *request, stream *connect.ClientStream[runnerv1.PushOutputRequest]) (*Lane, *push, string, error) {
 	if req.lane == nil {
 		select {
 		case h.unproven <- struct{}{}:
 			defer func() { <-h.unproven }()
 		case <-ctx.Done():
-			return nil, nil, "", faultrpc.ToConnect(fault.Of(ctx.Err()))
+			return nil, nil, "", faultrpc.ToConnect(fault.FromError(ctx.Err()))
 		}
 	}
 	if !stream.Receive() {
@@ -177,7 +177,7 @@ func (r room) bytes() int64 { return r.output + r.logs }
 
 // room returns what the runner announced, if the plan of the call allows that
 // much. If the runner announced nothing, it returns what the plan allows.
-func (h *Host) room(ctx context.Context, l *Lane, plan string, first *runnerv1.PushOutputRequest) (room, error) {
+func (h *Hub) room(ctx context.Context, l *Lane, plan string, first *runnerv1.PushOutputRequest) (room, error) {
 	r := room{output: MaxBody, logs: MaxBody, runner: l.info.Id}
 	// A plan that was replaced twice during the call is unknown by now. Then
 	// only the bounds of the lane and of all pushes apply.

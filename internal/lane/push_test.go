@@ -20,7 +20,7 @@ import (
 const small, large = 100 << 10, 10 << 20
 
 // withPlans adds two services: one may answer with 100 KiB, one with 10 MiB.
-func withPlans(cfg *lane.HostConfig) {
+func withPlans(cfg *lane.HubConfig) {
 	patient(cfg)
 	cfg.BodyBytes = 32 << 20
 	cfg.Source = &memory{plans: map[string]*runnerv1.Plan{
@@ -43,7 +43,7 @@ func TestAPushIsBoundedByTheServicesOwnLimit(t *testing.T) {
 		id, ended := s.call(t.Context(), "small")
 		out := s.push(id, first)
 		_, err := out.CloseAndReceive()
-		if e := faultrpc.Of(err); e.Reason != fault.GuestOutputLimit || e.Fix == "" {
+		if e := faultrpc.FromError(err); e.Reason != fault.GuestOutputLimit || e.Fix == "" {
 			t.Errorf("%s: %v", name, err)
 		}
 		s.send(&runnerv1.RunnerFrame{Id: id, Kind: &runnerv1.RunnerFrame_ExecutedDetached{ExecutedDetached: &runnerv1.ExecuteResponse{}}})
@@ -152,7 +152,7 @@ func (g *gated) Module(ctx context.Context, digest string) (io.ReadCloser, error
 func TestModulesAreServedAFewAtATimeAndStrangersWaitForEachOther(t *testing.T) {
 	digest := strings.Repeat("ab", 32)
 	src := &gated{memory: memory{modules: map[string][]byte{digest: make([]byte, 1<<20)}}, opened: make(chan string, 64), let: make(chan struct{})}
-	c := newCore(t, func(cfg *lane.HostConfig) { cfg.Source = src })
+	c := newCore(t, func(cfg *lane.HubConfig) { cfg.Source = src })
 	fetch := func(from func() (io.ReadCloser, error), done chan error) {
 		r, err := from()
 		if err == nil {

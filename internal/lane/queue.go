@@ -60,7 +60,7 @@ func newQueue() *queue {
 }
 
 // push encodes a frame and queues it. It never blocks on the peer. The number
-// that it returns is for handed.
+// that it returns is for mayHaveBeenSent.
 func (q *queue) push(frame proto.Message) (seq uint64, err error) {
 	scratch := q.scratch.Get().(*[]byte)
 	defer func() {
@@ -167,9 +167,9 @@ func (q *queue) recycle(buf []byte) {
 	}
 }
 
-// handed reports whether the frame with this number may have been sent. The
+// mayHaveBeenSent reports whether the frame with this number may have been sent. The
 // answer is final once the queue is closed without a flush.
-func (q *queue) handed(seq uint64) bool {
+func (q *queue) mayHaveBeenSent(seq uint64) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return seq <= q.taken

@@ -16,7 +16,7 @@ import (
 
 // transports returns the client for the lane, the client for bodies, and a
 // function that closes their connections.
-func transports(cfg ClientConfig) (lane, bodies connect.HTTPClient, hangUp func(), err error) {
+func transports(cfg ConnConfig) (lane, bodies connect.HTTPClient, hangUp func(), err error) {
 	u, err := url.Parse(cfg.URL)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
 		return nil, nil, nil, fault.New(fault.ConfigInvalid, "core %q is not an address of the form http://host:port", cfg.URL).

@@ -13,7 +13,7 @@ import (
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
-	"github.com/ruedo-dev/ruedo/internal/wire"
+	"github.com/ruedo-dev/ruedo/internal/middleware"
 )
 
 // phase is what a handler is doing, from the point of view of its peer.
@@ -177,7 +177,7 @@ func (x *exchange) outcome(r *http.Request) fault.Reason {
 	case x.route.connect && x.read > int64(x.route.Message):
 		return fault.InputTooLarge
 	case x.route.connect:
-		return wire.Refusal(r) // the interceptors have not seen it
+		return middleware.Refusal(r) // the interceptors have not seen it
 	case x.status < http.StatusBadRequest:
 		return ""
 	case x.status >= http.StatusInternalServerError:

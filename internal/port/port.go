@@ -61,7 +61,7 @@ import (
 	"time"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
-	"github.com/ruedo-dev/ruedo/internal/wire"
+	"github.com/ruedo-dev/ruedo/internal/middleware"
 )
 
 // Defaults of Config.
@@ -137,7 +137,7 @@ type Server struct {
 	hosts   hosts
 	routes  []Route
 	unknown *route
-	turns   wire.Turns
+	turns   middleware.Turns
 	http    *http.Server
 
 	bodies, answers budget
@@ -172,7 +172,7 @@ func New(cfg Config) *Server {
 		mux:     http.NewServeMux(),
 		origins: http.NewCrossOriginProtection(),
 		hosts:   newHosts(cfg.Hosts),
-		turns:   wire.NewTurns(),
+		turns:   middleware.NewTurns(),
 		kick:    make(chan struct{}, 1),
 		stop:    make(chan struct{}),
 		down:    make(chan error, 1),
@@ -279,7 +279,7 @@ func (s *Server) shutdown(ctx context.Context) {
 
 // Turns returns the turns of work on large messages, for handlers that do such
 // work.
-func (s *Server) Turns() wire.Turns { return s.turns }
+func (s *Server) Turns() middleware.Turns { return s.turns }
 
 // InFlight returns the number of requests in flight, without streams.
 func (s *Server) InFlight() int { return int(s.inflight.n.Load()) }

@@ -84,8 +84,8 @@ func dial(t *testing.T, addr string) net.Conn {
 var echo = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	b, err := io.ReadAll(r.Body)
 	if err != nil {
-		w.WriteHeader(faultrpc.HTTPStatus(faultrpc.Of(err)))
-		_, _ = io.WriteString(w, string(fault.ReasonOf(faultrpc.Of(err))))
+		w.WriteHeader(faultrpc.HTTPStatus(faultrpc.FromError(err)))
+		_, _ = io.WriteString(w, string(fault.ReasonOf(faultrpc.FromError(err))))
 		return
 	}
 	_, _ = w.Write(b)
@@ -101,7 +101,7 @@ func TestAPortInUseIsNamedWithWhatToDo(t *testing.T) {
 	}
 	defer l.Close()
 	_, err = port.Listen(l.Addr().String())
-	if e := faultrpc.Of(err); e.Reason != fault.PortInUse || !strings.Contains(e.Error(), l.Addr().String()) || !strings.Contains(e.Fix, "choose another port") {
+	if e := faultrpc.FromError(err); e.Reason != fault.PortInUse || !strings.Contains(e.Error(), l.Addr().String()) || !strings.Contains(e.Fix, "choose another port") {
 		t.Errorf("%s: %v (%s)", e.Reason, e, e.Fix)
 	}
 	if _, err := port.Listen("nonsense"); !errors.Is(err, fault.ConfigInvalid) {

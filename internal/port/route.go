@@ -8,7 +8,7 @@ import (
 	"connectrpc.com/connect"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
-	"github.com/ruedo-dev/ruedo/internal/wire"
+	"github.com/ruedo-dev/ruedo/internal/middleware"
 )
 
 // DefaultTotal is how long a body can take to arrive.
@@ -84,7 +84,7 @@ func (s *Server) Connect(b Bounds, construct func(opts ...connect.HandlerOption)
 	_, h := construct(connect.WithConditionalHandlerOptions(func(spec connect.Spec) []connect.HandlerOption {
 		procedures = append(procedures, spec.Procedure)
 		own := bounds(spec.Procedure)
-		return wire.Onion{
+		return middleware.Chain{
 			Procedure: spec.Procedure, MaxBytes: own.Message, Unchecked: own.Unchecked, Turns: s.turns, Count: Count, Logger: s.log,
 		}.Options()
 	}))

@@ -125,7 +125,7 @@ func TestSlowHandlersAndSteadyBodiesAreFine(t *testing.T) {
 func big(size int) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := port.Hold(r.Context(), size); err != nil {
-			w.WriteHeader(faultrpc.HTTPStatus(faultrpc.Of(err)))
+			w.WriteHeader(faultrpc.HTTPStatus(faultrpc.FromError(err)))
 			_, _ = io.WriteString(w, string(fault.ReasonOf(err)))
 			return
 		}

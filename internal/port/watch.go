@@ -70,7 +70,7 @@ type cleaner struct {
 	s    *Server
 	last time.Time // of a collection
 	left int64     // garbage since memory was returned
-	most int       // highest number of connections and requests since then
+	peak int       // highest number of connections and requests since then
 	heap []metrics.Sample
 }
 
@@ -97,13 +97,13 @@ func (c *cleaner) collect() {
 // if that is worth it.
 func (c *cleaner) rest() {
 	now := c.s.conns.count() + c.s.InFlight()
-	c.most = max(c.most, now)
+	c.peak = max(c.peak, now)
 	garbage := c.s.garbage.Swap(0)
 	c.left += garbage
-	if garbage > 0 || c.left < worthwhile && c.most-now < many {
+	if garbage > 0 || c.left < worthwhile && c.peak-now < many {
 		return
 	}
-	c.left, c.most = 0, now
+	c.left, c.peak = 0, now
 	runtime.GC() // the second collection empties pools
 	debug.FreeOSMemory()
 }

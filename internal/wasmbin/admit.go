@@ -137,12 +137,12 @@ func (i *Info) Exported(name string) bool {
 // [*fault.Error]. If the error has a position, the fact "offset" is where in
 // the file reading stopped.
 func Admit(b []byte, l Limits) (*Info, error) {
-	a := &Arrival{file: b, limits: l.WithDefaults(), got: len(b)}
+	a := &Admission{file: b, limits: l.WithDefaults(), got: len(b)}
 	return a.admit()
 }
 
 // admit checks every module, whether its file is complete or still arriving.
-func (a *Arrival) admit() (*Info, error) {
+func (a *Admission) admit() (*Info, error) {
 	b, l := a.file, a.limits
 	// The first bytes say what kind of file this is.
 	if !a.await(min(len(b), 512)) {
@@ -160,7 +160,7 @@ func (a *Arrival) admit() (*Info, error) {
 	}
 	// The bodies of an arriving module are walked as they are read. That decides
 	// nothing: errors in them are reported after all others.
-	walk := &walk{limits: l, arrival: a}
+	walk := &walk{limits: l, admission: a}
 	m, err := read(b, l.caps(), a, walk)
 	if err != nil {
 		return nil, err

@@ -52,7 +52,7 @@ const (
 // of that body.
 type walk struct {
 	limits     Limits
-	arrival    *Arrival
+	admission  *Admission
 	code       *Code // nil until the code section begins
 	plain      *plain
 	body       int // the first that has not been walked
@@ -70,10 +70,10 @@ func (w *walk) begin(m *Module, file []byte) {
 // ahead walks the body that was read last, unless an earlier one was wrong. A
 // complete file first goes through the cheaper checks.
 func (w *walk) ahead() {
-	if w.arrival.pause != nil && w.body == len(w.code.m.Bodies)-1 {
+	if w.admission.pause != nil && w.body == len(w.code.m.Bodies)-1 {
 		// The names that errors mention stand at the end of the file. An error that
 		// is found before they arrive is found again by rest.
-		if err := w.one(); w.arrival.got == len(w.code.file) {
+		if err := w.one(); w.admission.got == len(w.code.file) {
 			w.err = err
 		}
 	}
@@ -103,11 +103,11 @@ func (w *walk) one() error {
 	var joins, depth uint64
 	for {
 		if code.pos >= there {
-			if !w.arrival.await(min(code.pos+longest, len(code.b))) {
+			if !w.admission.await(min(code.pos+longest, len(code.b))) {
 				return errClosed
 			}
-			if there = len(code.b); w.arrival.got < there {
-				there = w.arrival.got - longest + 1
+			if there = len(code.b); w.admission.got < there {
+				there = w.admission.got - longest + 1
 			}
 		}
 		w.plain.skip(code, there)
@@ -144,7 +144,7 @@ func (w *walk) one() error {
 // overBody returns the error for a function that exceeds a limit; its body is
 // being read. The format has one %d, the actual value.
 func (d *decoder) overBody(reason fault.Reason, offset int64, format string, actual, limit uint64) error {
-	if !d.arrival.await(len(d.file)) { // the names stand at the end
+	if !d.admission.await(len(d.file)) { // the names stand at the end
 		return errClosed
 	}
 	index := uint32(len(d.m.importedFuncs) + len(d.m.Bodies))

@@ -7,7 +7,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-// errClosed ends the reading of an [Arrival] that was closed. No caller sees
+// errClosed ends the reading of an [Admission] that was closed. No caller sees
 // it.
 var errClosed = errors.New("closed")
 

@@ -132,9 +132,9 @@ func imports(m *Module) error {
 	if len(refused) == 0 {
 		return nil
 	}
-	const most = 20
-	list := strings.Join(refused[:min(len(refused), most)], ", ")
-	if n := len(refused) - most; n > 0 {
+	const maxListed = 20
+	list := strings.Join(refused[:min(len(refused), maxListed)], ", ")
+	if n := len(refused) - maxListed; n > 0 {
 		list += fmt.Sprintf(" and %d more", n)
 	}
 	return &fault.Error{

@@ -90,9 +90,9 @@ func lookalike(b []byte) string {
 
 // printable quotes a name from a module for messages: shortened and harmless.
 func printable(s string) string {
-	const most = 80
-	if len(s) > most {
-		s = strings.ToValidUTF8(s[:most], "") + "..."
+	const maxShown = 80
+	if len(s) > maxShown {
+		s = strings.ToValidUTF8(s[:maxShown], "") + "..."
 	}
 	q := strconv.QuoteToASCII(s)
 	return q

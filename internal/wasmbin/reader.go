@@ -12,8 +12,8 @@ type Reader struct {
 	pos   int
 	base  int64 // offset of b[0] in the file
 	ready int   // bytes of b that are known to have arrived
-	// arrival of the file, if it is not complete yet.
-	arrival *Arrival
+	// admission of the file, if it is not complete yet.
+	admission *Admission
 }
 
 // NewReader returns a reader of b, which begins at an offset of the file.
@@ -28,10 +28,10 @@ func (r *Reader) there(n int) bool {
 	}
 	end := r.pos + n
 	if end > r.ready {
-		if !r.arrival.await(int(r.base) + end) {
+		if !r.admission.await(int(r.base) + end) {
 			return false
 		}
-		r.ready = min(r.arrival.got-int(r.base), len(r.b))
+		r.ready = min(r.admission.got-int(r.base), len(r.b))
 	}
 	return true
 }
@@ -71,7 +71,7 @@ func (r *Reader) Sub(n uint64) (*Reader, error) {
 		return nil, malformed(r.Offset(), "%d bytes are announced and %d remain", n, r.Len())
 	}
 	end := r.pos + int(n)
-	s := &Reader{b: r.b[r.pos:end:end], base: r.Offset(), ready: max(0, min(r.ready, end)-r.pos), arrival: r.arrival}
+	s := &Reader{b: r.b[r.pos:end:end], base: r.Offset(), ready: max(0, min(r.ready, end)-r.pos), admission: r.admission}
 	r.pos = end
 	return s, nil
 }

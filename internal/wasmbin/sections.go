@@ -73,18 +73,18 @@ func sectionName(id byte) string {
 
 // decoder holds the state that sections share while they are read.
 type decoder struct {
-	m       *Module
-	max     caps
-	file    []byte
-	arrival *Arrival
-	walk    *walk  // nil if the code is not walked
-	names   uint64 // bytes of names so far
+	m         *Module
+	max       caps
+	file      []byte
+	admission *Admission
+	walk      *walk  // nil if the code is not walked
+	names     uint64 // bytes of names so far
 }
 
-// read decodes the file of an arrival whose header has arrived and is correct.
-func read(b []byte, max caps, a *Arrival, w *walk) (*Module, error) {
-	d := &decoder{m: &Module{}, max: max, file: b, arrival: a, walk: w}
-	r := &Reader{b: b, pos: 8, arrival: a}
+// read decodes the file of an admission whose header has arrived and is correct.
+func read(b []byte, max caps, a *Admission, w *walk) (*Module, error) {
+	d := &decoder{m: &Module{}, max: max, file: b, admission: a, walk: w}
+	r := &Reader{b: b, pos: 8, admission: a}
 	last := 0
 	for r.Len() > 0 {
 		at := r.Offset()

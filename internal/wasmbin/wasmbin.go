@@ -2,7 +2,7 @@
 // are admitted.
 //
 // Start with [Admit]: it describes a module, or says why it is refused.
-// [Arrival] is Admit for a module that is still arriving. [Read] returns the
+// [Admission] is Admit for a module that is still arriving. [Read] returns the
 // parts of a module to those that check or rewrite it, and [Code] the
 // instructions of its functions.
 //
@@ -19,7 +19,7 @@
 //   - An error is a [*fault.Error] with a stable reason, the offset where
 //     reading stopped, and a fix.
 //   - Nothing here runs a module or holds global state, and nothing keeps a
-//     reference to the caller's bytes after it returned (except an Arrival, and
+//     reference to the caller's bytes after it returned (except an Admission, and
 //     fields that say so).
 //
 // See "Why our own reader of Wasm?" in docs/RATIONALE.md.
@@ -200,5 +200,5 @@ func Read(b []byte) (*Module, error) {
 	if err := header(b); err != nil {
 		return nil, err
 	}
-	return read(b, engineCaps(), &Arrival{file: b, got: len(b)}, nil)
+	return read(b, engineCaps(), &Admission{file: b, got: len(b)}, nil)
 }

@@ -24,7 +24,7 @@
 //     Concurrency can execute in addition. Waiting calls are let in service by
 //     service. So a service that holds all slots, with calls that loop or sleep
 //     until their time is up, does not hold up any other. Nor can one service
-//     fill the queue: see [exec.ServiceShare].
+//     fill the queue: see [executor.ServiceShare].
 //   - An error of Enter is a [*fault.Error] that says that the call did not
 //     start.
 //   - Everything is safe for concurrent use.
@@ -35,7 +35,7 @@ import (
 	"fmt"
 	"sync"
 
-	"github.com/ruedo-dev/ruedo/internal/exec"
+	"github.com/ruedo-dev/ruedo/internal/executor"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/inflight"
 )
@@ -78,7 +78,7 @@ func New[P Plan](cfg Config) *Queue[P] {
 	return &Queue[P]{
 		cfg:          cfg,
 		limit:        cfg.Concurrency + cfg.Queue,
-		serviceLimit: int(exec.ServiceShare(int64(cfg.Concurrency), int64(cfg.Queue))),
+		serviceLimit: int(executor.ServiceShare(int64(cfg.Concurrency), int64(cfg.Queue))),
 		services:     make(map[string]*share),
 	}
 }

@@ -79,7 +79,7 @@ func (q *Queue[P]) acquire(ctx context.Context, service string) *fault.Error {
 		if !q.withdraw(service, admitted) {
 			q.release(service) // it was let in meanwhile
 		}
-		return fault.Of(ctx.Err())
+		return fault.FromError(ctx.Err())
 	}
 }
 

@@ -62,7 +62,7 @@ func TestQueueKeepsServicesApart(t *testing.T) {
 		}
 		// Twice the concurrency, and no more.
 		for _, service := range []string{"a", "e"} {
-			if _, err := enter(soon(t), q, service, &plan{}); !errors.Is(err, context.DeadlineExceeded) || !fault.Of(err).NotStarted {
+			if _, err := enter(soon(t), q, service, &plan{}); !errors.Is(err, context.DeadlineExceeded) || !fault.FromError(err).NotStarted {
 				t.Errorf("a ninth call: %v", err)
 			}
 		}
@@ -177,7 +177,7 @@ func TestQueueKeepsRoomForOthers(t *testing.T) {
 	}
 	admitted--
 	_, refused := enter(t.Context(), q, "hog", &plan{})
-	if e := fault.Of(refused); e.Reason != fault.QueueFull || !e.NotStarted || e.Meta["limit"] != "75" || admitted != 75 {
+	if e := fault.FromError(refused); e.Reason != fault.QueueFull || !e.NotStarted || e.Meta["limit"] != "75" || admitted != 75 {
 		t.Errorf("after %d calls of one service: %v", admitted, err)
 	}
 	for n := range 25 {
@@ -225,7 +225,7 @@ func TestEnterUndoesWhatItDid(t *testing.T) {
 			t.Fatal(err)
 		}
 		noPlan := func() (*plan, *fault.Error) { return nil, fault.New(fault.PlanNotFound, "no plan") }
-		if _, err := q.Enter(t.Context(), "a", noPlan); fault.Of(err).Reason != fault.PlanNotFound || !fault.Of(err).NotStarted {
+		if _, err := q.Enter(t.Context(), "a", noPlan); fault.FromError(err).Reason != fault.PlanNotFound || !fault.FromError(err).NotStarted {
 			t.Errorf("a call without a plan: %v", err)
 		}
 		if _, err := enter(soon(t), q, "a", p); !errors.Is(err, context.DeadlineExceeded) {
@@ -240,7 +240,7 @@ func TestEnterUndoesWhatItDid(t *testing.T) {
 		}()
 		synctest.Wait()
 		_, err = enter(t.Context(), q, "a", p)
-		if e := fault.Of(err); e.Reason != fault.ConcurrencyLimit || !e.NotStarted || e.Meta["limit"] != "2" {
+		if e := fault.FromError(err); e.Reason != fault.ConcurrencyLimit || !e.NotStarted || e.Meta["limit"] != "2" {
 			t.Errorf("a third call of two: %v", err)
 		}
 		func() {
@@ -268,10 +268,10 @@ func TestWaitEndsWithTheLastCall(t *testing.T) {
 			t.Fatal(err)
 		}
 		q.Close()
-		if _, err := enter(t.Context(), q, "a", &plan{}); fault.Of(err).Reason != fault.RunnerDraining || !fault.Of(err).NotStarted {
+		if _, err := enter(t.Context(), q, "a", &plan{}); fault.FromError(err).Reason != fault.RunnerDraining || !fault.FromError(err).NotStarted {
 			t.Errorf("a call after Close: %v", err)
 		}
-		if err := q.Begin(); fault.Of(err).Reason != fault.RunnerDraining || !q.Closed() {
+		if err := q.Begin(); fault.FromError(err).Reason != fault.RunnerDraining || !q.Closed() {
 			t.Errorf("a preparation after Close: %v", err)
 		}
 		if err := q.Wait(soon(t)); !errors.Is(err, context.DeadlineExceeded) {

@@ -39,7 +39,7 @@ import (
 	"time"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
-	"github.com/ruedo-dev/ruedo/runner/internal/flight"
+	"github.com/ruedo-dev/ruedo/runner/internal/singleflight"
 )
 
 // Defaults of a config.
@@ -75,7 +75,7 @@ type Cache struct {
 	cfg     Config
 	log     *slog.Logger
 	broken  atomic.Bool // the last log line said that the directory cannot be used
-	fetches *flight.Group[[]byte]
+	fetches *singleflight.Group[[]byte]
 }
 
 // Opener returns a reader of the module's bytes at their source; see
@@ -90,7 +90,7 @@ func Open(cfg Config) (*Cache, error) {
 	if cfg.MaxModule <= 0 {
 		cfg.MaxModule = DefaultMaxModule
 	}
-	c := &Cache{cfg: cfg, log: cfg.Logger, fetches: flight.New[[]byte]()}
+	c := &Cache{cfg: cfg, log: cfg.Logger, fetches: singleflight.New[[]byte]()}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
@@ -225,9 +225,9 @@ func (c *Cache) size() (total int64, err error) {
 	return total, err
 }
 
-// evict removes the least recently used modules until no more than most bytes
+// evict removes the least recently used modules until no more than limit bytes
 // are left.
-func (c *Cache) evict(keep string, most int64) error {
+func (c *Cache) evict(keep string, limit int64) error {
 	entries, err := c.list("")
 	if err != nil {
 		return err
@@ -238,7 +238,7 @@ func (c *Cache) evict(keep string, most int64) error {
 	}
 	slices.SortFunc(entries, func(a, b entry) int { return cmp.Compare(a.used.UnixNano(), b.used.UnixNano()) })
 	for _, e := range entries {
-		if total <= most {
+		if total <= limit {
 			return nil
 		}
 		if strings.HasSuffix(e.path, suffix) && e.path != c.path(keep) {

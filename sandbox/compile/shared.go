@@ -100,7 +100,7 @@ func (s *Shared) fill(ctx context.Context, m *Module, wasm []byte) *fault.Error 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil {
-		m.failure = fault.Of(err)
+		m.failure = fault.FromError(err)
 		return m.failure
 	}
 	// The runtime retains the decoded module next to the native code: the bytes of

@@ -126,10 +126,10 @@ func (rw *rewriter) copy(a asm) asm {
 }
 
 // pay charges for a length and returns it: each per unit, for no more units
-// than most.
-func (rw *rewriter) pay(a asm, most int32, each int64) asm {
+// than limit.
+func (rw *rewriter) pay(a asm, limit int32, each int64) asm {
 	a = a.index(wasmbin.OpGlobalGet, rw.fuel())
-	a = a.get(0).i32(most).get(0).i32(most).op(wasmbin.OpI32LtU).op(wasmbin.OpSelect).op(wasmbin.OpI64ExtendI32U)
+	a = a.get(0).i32(limit).get(0).i32(limit).op(wasmbin.OpI32LtU).op(wasmbin.OpSelect).op(wasmbin.OpI64ExtendI32U)
 	a = a.i64(each).op(wasmbin.OpI64Mul).op(wasmbin.OpI64Sub).index(wasmbin.OpGlobalSet, rw.fuel())
 	return asm(rw.check(a)).get(0)
 }

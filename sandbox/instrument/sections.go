@@ -65,10 +65,10 @@ func (rw *rewriter) memories() ([]byte, error) {
 	if len(rw.m.Memories) == 0 {
 		return rw.extend(wasmbin.SectionMemory, 0, nil)
 	}
-	const most = 65536 // pages that 32 bits address
+	const maxPages = 65536 // pages that 32 bits address
 	out := appendU32(nil, uint32(len(rw.m.Memories)))
 	for i, mem := range rw.m.Memories {
-		limit := uint64(most)
+		limit := uint64(maxPages)
 		if mem.HasMax {
 			limit = min(limit, mem.Max)
 		}
@@ -86,7 +86,7 @@ func (rw *rewriter) memories() ([]byte, error) {
 		if i == 0 {
 			rw.res.MemoryMaxPages = uint32(limit)
 		}
-		if limit = min(limit+uint64(rw.o.MemorySlackPages), most); mem.HasMax || limit < most {
+		if limit = min(limit+uint64(rw.o.MemorySlackPages), maxPages); mem.HasMax || limit < maxPages {
 			mem.HasMax, mem.Max = true, limit
 		}
 		flags := byte(0)

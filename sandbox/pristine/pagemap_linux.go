@@ -46,11 +46,11 @@ func openPagemap() (*pagemap, error) {
 }
 
 // private calls found with every run of private pages of space, as ascending
-// offsets, and returns the number of these pages. It stops after most pages.
+// offsets, and returns the number of these pages. It stops after limit pages.
 //
 // A page is private if it is present, in memory or in swap, and is neither a
 // page of a file nor the shared zero page.
-func (p *pagemap) private(space []byte, most int, found func(start, end int)) (pages int, err error) {
+func (p *pagemap) private(space []byte, limit int, found func(start, end int)) (pages int, err error) {
 	if len(space) == 0 {
 		return 0, nil
 	}
@@ -68,8 +68,8 @@ func (p *pagemap) private(space []byte, most int, found func(start, end int)) (p
 		returnedMask: pageIsFile, // the same for all, so that neighbours are merged into one region
 	}
 	args.size = uint64(unsafe.Sizeof(args))
-	for args.start < args.end && pages < most {
-		args.maxPages = uint64(most - pages)
+	for args.start < args.end && pages < limit {
+		args.maxPages = uint64(limit - pages)
 		n, _, errno := unix.Syscall(unix.SYS_IOCTL, p.fd, pagemapScan, uintptr(unsafe.Pointer(&args)))
 		if errno != 0 {
 			return pages, os.NewSyscallError("PAGEMAP_SCAN", errno)

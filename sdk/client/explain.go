@@ -34,7 +34,7 @@ type Problem struct {
 // Explain returns the parts of an error of this package. Any other error is
 // INTERNAL.
 func Explain(err error) Problem {
-	e := faultrpc.Of(err)
+	e := faultrpc.FromError(err)
 	p := Problem{Reason: string(e.Reason), Code: connect.Code(e.ConnectCode()), Message: e.Error(), Fix: e.Fix, NotStarted: e.NotStarted}
 	for _, f := range e.Fields {
 		if p.Fields == nil {
@@ -90,7 +90,7 @@ func (x explainer) stream(err error) error {
 func (x explainer) explain(err error) error {
 	ce, ok := errors.AsType[*connect.Error](err)
 	if !ok {
-		return faultrpc.Of(err)
+		return faultrpc.FromError(err)
 	}
 	if connect.IsWireError(err) {
 		e := faultrpc.FromConnect(ce)

@@ -126,9 +126,9 @@ func (f *field) addRuedo(function, command []byte) error {
 		return err
 	}
 	f.closers = append(f.closers, func() error { return engine.Close(context.WithoutCancel(f.ctx)) })
-	for _, isolation := range []sandbox.Isolation{sandbox.Shared, sandbox.Pristine, sandbox.Fresh, sandbox.Program} {
+	for _, isolation := range []sandbox.Isolation{sandbox.Shared, sandbox.Pristine, sandbox.Fresh, sandbox.PerCall} {
 		wasm := function
-		if isolation == sandbox.Program {
+		if isolation == sandbox.PerCall {
 			wasm = command
 		}
 		if wasm == nil {

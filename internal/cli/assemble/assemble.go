@@ -50,8 +50,8 @@ func (a *Assembler) say(format string, args ...any) {
 	}
 }
 
-// later makes Close call f. The last f is called first.
-func (a *Assembler) later(f func() error) { a.closers = append(a.closers, f) }
+// onClose makes Close call f. The last f is called first.
+func (a *Assembler) onClose(f func() error) { a.closers = append(a.closers, f) }
 
 // Close closes everything that was made. What it served must have ended before.
 func (a *Assembler) Close() error {
@@ -115,7 +115,7 @@ func (a *Assembler) Runner(ctx context.Context, log *slog.Logger) error {
 				return err
 			}
 			directory = d
-			a.later(d.Close)
+			a.onClose(d.Close)
 			return nil
 		})
 		if err != nil {
@@ -168,7 +168,7 @@ func (a *Assembler) newRunner(ctx context.Context, log *slog.Logger, change func
 	if err != nil {
 		return nil, err
 	}
-	a.later(func() error { return closeWithin(r.Close) })
+	a.onClose(func() error { return closeWithin(r.Close) })
 	return r, nil
 }
 
@@ -194,7 +194,7 @@ func (a *Assembler) newCore(ctx context.Context, log *slog.Logger, st store.Conf
 	if err != nil {
 		return nil, err
 	}
-	a.later(func() error { return closeWithin(c.Close) })
+	a.onClose(func() error { return closeWithin(c.Close) })
 	return c, nil
 }
 

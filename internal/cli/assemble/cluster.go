@@ -47,7 +47,7 @@ func (a *Assembler) Cluster(ctx context.Context, log *slog.Logger, dir string, r
 	if err != nil {
 		return nil, err
 	}
-	a.later(etcd.Close)
+	a.onClose(etcd.Close)
 	c := &Cluster{outer: ctx}
 	c.ctx, c.cancel = context.WithCancelCause(ctx)
 	defer func() {

@@ -87,7 +87,7 @@ func (a *Assembler) inMemory(h http.Handler) *client.Client {
 	var serving sync.WaitGroup
 	serving.Go(func() { _ = srv.Serve(l) }) // Serve only reports that the server was closed
 	transport := &http.Transport{DialContext: l.dial, DisableCompression: true}
-	a.later(func() error {
+	a.onClose(func() error {
 		transport.CloseIdleConnections()
 		err := closeWithin(srv.Shutdown)
 		serving.Wait()

@@ -38,7 +38,7 @@ func (a *Assembler) openStore(ctx context.Context, dir string, log *slog.Logger)
 	if err != nil {
 		return ctx, store.Config{}, err
 	}
-	a.later(srv.Close)
+	a.onClose(srv.Close)
 	ctx, cancel := context.WithCancelCause(ctx)
 	over := make(chan struct{})
 	go func() {
@@ -55,7 +55,7 @@ func (a *Assembler) openStore(ctx context.Context, dir string, log *slog.Logger)
 		case <-ctx.Done():
 		}
 	}()
-	a.later(func() error { cancel(nil); <-over; return nil })
+	a.onClose(func() error { cancel(nil); <-over; return nil })
 	return ctx, store.Config{Client: srv.Client(), Check: srv.Check, AcceptEmpty: s.AcceptEmpty}, nil
 }
 
@@ -105,7 +105,7 @@ func (a *Assembler) patiently(ctx context.Context, log *slog.Logger, try func(co
 		}
 		left := limit - time.Since(start)
 		if left <= wait {
-			e := *fault.Of(err)
+			e := *fault.FromError(err)
 			e.Message += " (gave up after " + time.Since(start).Round(100*time.Millisecond).String() + ")"
 			return &e
 		}

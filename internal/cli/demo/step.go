@@ -79,8 +79,8 @@ func (d *Demo) show(text string) {
 	if text == "" {
 		return
 	}
-	const most, head, tail = 40, 4, 2
-	if lines := strings.Split(text, "\n"); len(lines) > most {
+	const maxLines, head, tail = 40, 4, 2
+	if lines := strings.Split(text, "\n"); len(lines) > maxLines {
 		cut := fmt.Sprintf("... (%d lines)", len(lines)-head-tail)
 		text = strings.Join(append(append(lines[:head:head], cut), lines[len(lines)-tail:]...), "\n")
 	}

@@ -16,6 +16,7 @@ import (
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/suggest"
 )
 
 // Schemas are the input schemas of one service. A call must pass all.
@@ -114,7 +115,7 @@ func (s *Schemas) known(key string, path []string) error {
 			continue
 		}
 		message := fmt.Sprintf("there is no input %q", path[0])
-		if hint := fault.DidYouMean(path[0], names); hint != "" {
+		if hint := suggest.DidYouMean(path[0], names); hint != "" {
 			message += ", " + hint
 		} else {
 			message += ", only " + strings.Join(names, ", ")

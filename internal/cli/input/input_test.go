@@ -117,7 +117,7 @@ func TestBuildRefused(t *testing.T) {
 		if !errors.Is(err, tt.reason) || !strings.Contains(err.Error(), tt.says) {
 			t.Errorf("%s %s: %v; want %s and %q", tt.base, tt.pair, err, tt.reason, tt.says)
 		}
-		if tt.reason == fault.InputInvalid && len(fault.Of(err).Fields) != 1 {
+		if tt.reason == fault.InputInvalid && len(fault.FromError(err).Fields) != 1 {
 			t.Errorf("%s: names no field", tt.pair)
 		}
 	}

@@ -9,7 +9,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
-	"github.com/ruedo-dev/ruedo/internal/cli/strict"
+	"github.com/ruedo-dev/ruedo/internal/cli/yamlfile"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
@@ -42,7 +42,7 @@ func Decorators(dir string) ([]*ruedov1.Decorator, error) {
 	if err != nil {
 		return nil, fault.Wrap(err, fault.ConfigInvalid, "%s cannot be read: %s", path, cause(err))
 	}
-	docs, err := strict.All(path, data)
+	docs, err := yamlfile.All(path, data)
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +61,7 @@ func Decorators(dir string) ([]*ruedov1.Decorator, error) {
 }
 
 // ReadDecorator reads one document of kind Decorator.
-func ReadDecorator(doc strict.Document) (*ruedov1.Decorator, error) {
+func ReadDecorator(doc yamlfile.Document) (*ruedov1.Decorator, error) {
 	var d Decorator
 	if err := doc.Decode(&d); err != nil {
 		return nil, err
@@ -69,7 +69,7 @@ func ReadDecorator(doc strict.Document) (*ruedov1.Decorator, error) {
 	p, err := d.Proto()
 	if err != nil {
 		e := doc.Errorf("%s", err)
-		e.Fix = fault.Of(err).Fix
+		e.Fix = fault.FromError(err).Fix
 		return nil, e
 	}
 	return p, nil

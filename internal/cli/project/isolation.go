@@ -7,6 +7,7 @@ import (
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/suggest"
 )
 
 // ParseIsolation reads what a service asks for: pristine, shared, fresh, or ""
@@ -21,7 +22,7 @@ func ParseIsolation(text string) (ruedov1.Isolation, error) {
 	i, ok := words[text]
 	if !ok {
 		e := fault.New(fault.ConfigInvalid, "unknown isolation %q (use pristine, shared or fresh)", text)
-		if hint := fault.DidYouMean(text, slices.Sorted(maps.Keys(words))[1:]); hint != "" {
+		if hint := suggest.DidYouMean(text, slices.Sorted(maps.Keys(words))[1:]); hint != "" {
 			return 0, e.WithFix("%s", hint)
 		}
 		return 0, e.WithFix("leave it out for pristine")

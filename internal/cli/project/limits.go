@@ -10,6 +10,7 @@ import (
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/limits"
+	"github.com/ruedo-dev/ruedo/internal/suggest"
 )
 
 // Limits are values as they are written, such as 64MiB or 2s, by the names of
@@ -67,7 +68,7 @@ func (l Limits) Proto() (*ruedov1.Limits, error) {
 
 func unknownLimit(name string) error {
 	e := fault.New(fault.DecoratorInvalid, "there is no limit %q", name)
-	if hint := fault.DidYouMean(name, limits.Names()); hint != "" {
+	if hint := suggest.DidYouMean(name, limits.Names()); hint != "" {
 		e.Message += ", " + hint
 	}
 	return e.WithFix("use %s", strings.Join(limits.Names(), ", "))

@@ -38,7 +38,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
-	"github.com/ruedo-dev/ruedo/internal/cli/strict"
+	"github.com/ruedo-dev/ruedo/internal/cli/yamlfile"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
@@ -150,11 +150,11 @@ func CheckName(what, name string) error {
 		return nil
 	}
 	return fault.New(fault.RequestInvalid, "%q cannot be the name of a %s: lower-case letters, digits and dashes, 1 to 63 long, no dash at an end", name, what).
-		WithFix("choose a name such as %s", suggest(name))
+		WithFix("choose a name such as %s", suggestName(name))
 }
 
-// suggest returns a valid name that is close to an invalid one.
-func suggest(name string) string {
+// suggestName returns a valid name that is close to an invalid one.
+func suggestName(name string) string {
 	mapped := strings.Map(func(r rune) rune {
 		switch {
 		case r >= 'a' && r <= 'z' || r >= '0' && r <= '9':
@@ -177,7 +177,7 @@ func Load(dir string) (*Service, error) {
 		return nil, fault.Wrap(err, fault.RequestInvalid, "the folder %s cannot be found", dir)
 	}
 	if st, err := os.Stat(abs); err != nil || !st.IsDir() {
-		return nil, fault.Wrap(err, fault.RequestInvalid, "there is no folder %s", dir).WithFix("ruedo new %s", suggest(filepath.Base(abs)))
+		return nil, fault.Wrap(err, fault.RequestInvalid, "there is no folder %s", dir).WithFix("ruedo new %s", suggestName(filepath.Base(abs)))
 	}
 	s := &Service{Dir: dir}
 	path := filepath.Join(dir, ServiceFile)
@@ -191,7 +191,7 @@ func Load(dir string) (*Service, error) {
 	case err != nil:
 		return nil, fault.Wrap(err, fault.ConfigInvalid, "%s cannot be read: %s", path, cause(err))
 	default:
-		if err := strict.One(path, data, s); err != nil {
+		if err := yamlfile.One(path, data, s); err != nil {
 			return nil, err
 		}
 	}

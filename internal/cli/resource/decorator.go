@@ -17,8 +17,8 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/cli/project"
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
 	"github.com/ruedo-dev/ruedo/internal/cli/source"
-	"github.com/ruedo-dev/ruedo/internal/cli/strict"
 	"github.com/ruedo-dev/ruedo/internal/cli/verb"
+	"github.com/ruedo-dev/ruedo/internal/cli/yamlfile"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/limits"
 	"github.com/ruedo-dev/ruedo/sdk/client"
@@ -104,7 +104,7 @@ func decorators() *verb.Noun {
 		},
 		Apply: &verb.Apply{
 			Kind: project.KindDecorator,
-			Do: func(s *session.Session, core *client.Client, doc strict.Document, _ string) (name, result string, err error) {
+			Do: func(s *session.Session, core *client.Client, doc yamlfile.Document, _ string) (name, result string, err error) {
 				d, err := project.ReadDecorator(doc)
 				if err != nil {
 					return "", "", err

@@ -9,6 +9,7 @@ package resource
 import (
 	"github.com/ruedo-dev/ruedo/internal/cli/verb"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/suggest"
 )
 
 // All returns the nouns in the order of help.
@@ -40,7 +41,7 @@ func only[T any](items []T, name string, nameOf func(T) string, missing fault.Re
 		known = append(known, nameOf(item))
 	}
 	e := fault.New(missing, "there is no %s %q", noun, name).WithFix("ruedo get %ss", noun)
-	if hint := fault.DidYouMean(name, known); hint != "" {
+	if hint := suggest.DidYouMean(name, known); hint != "" {
 		e.Message += ", " + hint
 	}
 	return nil, e

@@ -11,6 +11,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
 	"github.com/ruedo-dev/ruedo/internal/cli/verb"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/suggest"
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
@@ -100,7 +101,7 @@ func findRunner(ctx context.Context, core *client.Client, name string) (*ruedov1
 	e := fault.New(fault.RunnerNotFound, "there is no runner %q", name).WithFix("ruedo get runners")
 	if len(found) > 1 {
 		e.Message = fmt.Sprintf("%d runners are named %q: give an id", len(found), name)
-	} else if hint := fault.DidYouMean(name, known); hint != "" {
+	} else if hint := suggest.DidYouMean(name, known); hint != "" {
 		e.Message += ", " + hint
 	}
 	return nil, e

@@ -17,8 +17,8 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/cli/project"
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
 	"github.com/ruedo-dev/ruedo/internal/cli/source"
-	"github.com/ruedo-dev/ruedo/internal/cli/strict"
 	"github.com/ruedo-dev/ruedo/internal/cli/verb"
+	"github.com/ruedo-dev/ruedo/internal/cli/yamlfile"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
@@ -154,7 +154,7 @@ type serviceDocument struct {
 	Module project.Text `yaml:"module"`
 }
 
-func applyService(s *session.Session, core *client.Client, doc strict.Document, base string) (name, result string, err error) {
+func applyService(s *session.Session, core *client.Client, doc yamlfile.Document, base string) (name, result string, err error) {
 	var d serviceDocument
 	if err := doc.Decode(&d); err != nil {
 		return "", "", err

@@ -58,7 +58,7 @@ func (s *Session) Exit(err error) int {
 // explain returns err as a fault. An error of this program may say more than
 // "internal error".
 func (s *Session) explain(err error) *fault.Error {
-	e := *faultrpc.Of(err)
+	e := *faultrpc.FromError(err)
 	if e.Reason == fault.Internal && e.Err != nil {
 		if _, ok := errors.AsType[*fault.Error](err); !ok {
 			e.Message = err.Error()

@@ -11,8 +11,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/ruedo-dev/ruedo/internal/cli/strict"
+	"github.com/ruedo-dev/ruedo/internal/cli/yamlfile"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/suggest"
 )
 
 // Input is where settings can come from.
@@ -156,7 +157,7 @@ func readFile(path string) (map[string]string, error) {
 		return nil, fault.Wrap(err, fault.ConfigInvalid, "the config file %s cannot be read: %s", path, reasonOf(err))
 	}
 	target := reflect.New(fileType())
-	if err := strict.One(path, data, target.Interface()); err != nil {
+	if err := yamlfile.One(path, data, target.Interface()); err != nil {
 		return nil, err
 	}
 	values := make(map[string]string)
@@ -234,7 +235,7 @@ func unknownNames(env map[string]string) []string {
 			continue
 		}
 		w := "unknown environment variable " + name
-		if hint := fault.DidYouMean(name, known); hint != "" {
+		if hint := suggest.DidYouMean(name, known); hint != "" {
 			w += " (" + hint + ")"
 		}
 		warnings = append(warnings, w)

@@ -7,7 +7,7 @@ import (
 
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
-	"github.com/ruedo-dev/ruedo/internal/cli/strict"
+	"github.com/ruedo-dev/ruedo/internal/cli/yamlfile"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
@@ -18,7 +18,7 @@ type Apply struct {
 	Kind string
 	// Do makes the resource what the document says. base is the directory that
 	// paths in it are relative to. result is "created", "updated" or "unchanged".
-	Do func(s *session.Session, core *client.Client, doc strict.Document, base string) (name, result string, err error)
+	Do func(s *session.Session, core *client.Client, doc yamlfile.Document, base string) (name, result string, err error)
 }
 
 type applyCommand struct {
@@ -47,7 +47,7 @@ type applied struct {
 func (c *applyCommand) Run(s *session.Session) error {
 	type step struct {
 		noun *Noun
-		doc  strict.Document
+		doc  yamlfile.Document
 		base string
 	}
 	var steps []step
@@ -56,7 +56,7 @@ func (c *applyCommand) Run(s *session.Session) error {
 		if err != nil {
 			return err
 		}
-		docs, err := strict.All(file, data)
+		docs, err := yamlfile.All(file, data)
 		if err != nil {
 			return err
 		}
@@ -93,7 +93,7 @@ func (c *applyCommand) Run(s *session.Session) error {
 }
 
 // noun returns the noun of a document.
-func (c *applyCommand) noun(doc strict.Document) (*Noun, error) {
+func (c *applyCommand) noun(doc yamlfile.Document) (*Noun, error) {
 	var kinds []string
 	for _, n := range c.nouns {
 		if n.Apply == nil {

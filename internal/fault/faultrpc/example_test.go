@@ -14,7 +14,7 @@ func Example() {
 	sent := faultrpc.ToConnect(fault.New(fault.ServiceNotFound, "there is no service %q", "gret").WithFix("did you mean greet?"))
 	fmt.Println(sent)
 
-	got := faultrpc.Of(sent)
+	got := faultrpc.FromError(sent)
 	fmt.Println(got.Reason, errors.Is(got, fault.ServiceNotFound), got.Reason.ExitCode())
 	fmt.Println("fix:", got.Fix)
 	// Output:

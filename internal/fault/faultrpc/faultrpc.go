@@ -3,8 +3,8 @@
 //
 // Over Connect and gRPC the reason, the fix and the facts are a google.rpc
 // ErrorInfo, and the fields of an input a google.rpc BadRequest. [ToConnect]
-// writes them and [FromConnect] reads them back. Use [Of] instead of fault.Of
-// for an error that may come from a Connect client or stream.
+// writes them and [FromConnect] reads them back. Use [FromError] instead of
+// fault.FromError for an error that may come from a Connect client or stream.
 //
 // Over plain HTTP an error is a status and a JSON object: [WriteError] chooses
 // by the request, [WriteJSON] writes the object.
@@ -31,7 +31,7 @@ const metaFix = "fix"
 // without a reason becomes INTERNAL with a message that reveals nothing; log
 // the original where it occurred.
 func ToConnect(err error) *connect.Error {
-	e := Of(err).Bounded()
+	e := FromError(err).Bounded()
 	if e.Fix != "" {
 		e.With(metaFix, e.Fix)
 	}
@@ -98,16 +98,16 @@ func readInfo(e *fault.Error, info *errdetails.ErrorInfo) {
 	}
 }
 
-// Of returns err as a [*fault.Error], as fault.Of does, and reads errors of
-// Connect as [FromConnect] does.
-func Of(err error) *fault.Error {
+// FromError returns err as a [*fault.Error], as fault.FromError does, and reads
+// errors of Connect as [FromConnect] does.
+func FromError(err error) *fault.Error {
 	if e, ok := errors.AsType[*fault.Error](err); ok {
 		return e
 	}
 	if ce, ok := errors.AsType[*connect.Error](err); ok {
 		return FromConnect(ce)
 	}
-	return fault.Of(err)
+	return fault.FromError(err)
 }
 
 // Ours reports whether a Connect error was made by [ToConnect].

@@ -68,7 +68,7 @@ func TestErrorsWithoutAReasonTellNothing(t *testing.T) {
 		connect.NewError(connect.CodeUnavailable, nil): fault.CoreUnreachable,
 		connect.NewError(connect.CodeDataLoss, nil):    fault.Internal,
 	} {
-		if got := faultrpc.Of(err).Reason; got != want {
+		if got := faultrpc.FromError(err).Reason; got != want {
 			t.Errorf("%v is %s, want %s", err, got, want)
 		}
 	}

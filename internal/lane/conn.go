@@ -16,16 +16,16 @@ import (
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	"github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1/runnerv1connect"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
-	"github.com/ruedo-dev/ruedo/internal/exec"
+	"github.com/ruedo-dev/ruedo/internal/executor"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 )
 
-// ClientConfig describes a runner and the core that it attaches to.
-type ClientConfig struct {
+// ConnConfig describes a runner and the core that it attaches to.
+type ConnConfig struct {
 	// URL of the core, http:// (h2c) or https://.
 	URL string
-	// HTTPClient makes all requests; it must speak HTTP/2. If nil, the client
+	// HTTPClient makes all requests; it must speak HTTP/2. If nil, Dial
 	// makes its own connections: one for the lane and others for bodies, so
 	// that neither holds up the other.
 	HTTPClient connect.HTTPClient
@@ -38,7 +38,7 @@ type ClientConfig struct {
 	// Bind returns the executor for the calls of this core. The executor gets
 	// plans and modules from the core through the source. Bind is called once
 	// per attachment.
-	Bind func(exec.Source) exec.Runner
+	Bind func(executor.Source) executor.Runner
 	// Heartbeat is how long the lane is silent before a heartbeat is sent;
 	// zero means DefaultHeartbeat.
 	Heartbeat time.Duration
@@ -51,22 +51,22 @@ type ClientConfig struct {
 	Interceptors []connect.Interceptor
 }
 
-// Client is the runner's end of one lane, from Dial until it breaks, is
+// Conn is the runner's end of one lane, from Dial until it breaks, is
 // drained or closed. It does not attach again.
-type Client struct {
-	cfg    ClientConfig
+type Conn struct {
+	cfg    ConnConfig
 	log    *slog.Logger
 	api    runnerv1connect.RunnerServiceClient // lane
 	bodies runnerv1connect.RunnerServiceClient // everything else
-	runner exec.Runner
+	runner executor.Runner
 	core   string
 	secret string
 
-	out      *queue
-	draining atomic.Bool
-	heard    atomic.Uint64 // messages
-	detached chan struct{} // slots of calls that hold a large body
-	inputs   *budget       // bytes of these
+	out       *queue
+	draining  atomic.Bool
+	heard     atomic.Uint64 // messages
+	outOfBand chan struct{} // slots of calls that hold a large body
+	inputs    *budget       // bytes of these
 
 	mu    sync.Mutex
 	calls map[uint64]context.CancelFunc
@@ -85,7 +85,7 @@ type Client struct {
 // Dial attaches to a core and serves its calls until the lane ends. The context
 // bounds the attaching only; end the lane with Drain or Close. The error is
 // CLUSTER_MISMATCH, CORE_UNREACHABLE, or what the core answered.
-func Dial(ctx context.Context, cfg ClientConfig) (*Client, error) {
+func Dial(ctx context.Context, cfg ConnConfig) (*Conn, error) {
 	if cfg.Heartbeat <= 0 {
 		cfg.Heartbeat = DefaultHeartbeat
 	}
@@ -106,18 +106,18 @@ func Dial(ctx context.Context, cfg ClientConfig) (*Client, error) {
 		connect.WithCodec(codec{}),
 		connect.WithInterceptors(cfg.Interceptors...),
 	}
-	c := &Client{
-		cfg:      cfg,
-		hangUp:   hangUp,
-		log:      log,
-		api:      runnerv1connect.NewRunnerServiceClient(laneHTTP, cfg.URL, opts...),
-		bodies:   runnerv1connect.NewRunnerServiceClient(bodyHTTP, cfg.URL, opts...),
-		out:      newQueue(),
-		detached: make(chan struct{}, 2*max(1, min(cfg.Runner.GetConcurrency(), 1<<10))),
-		inputs:   newBudget(DefaultBodyBytes),
-		calls:    make(map[uint64]context.CancelFunc),
-		limit:    2*int(cfg.Runner.GetConcurrency()+cfg.Runner.GetQueue()) + 64,
-		done:     make(chan struct{}),
+	c := &Conn{
+		cfg:       cfg,
+		hangUp:    hangUp,
+		log:       log,
+		api:       runnerv1connect.NewRunnerServiceClient(laneHTTP, cfg.URL, opts...),
+		bodies:    runnerv1connect.NewRunnerServiceClient(bodyHTTP, cfg.URL, opts...),
+		out:       newQueue(),
+		outOfBand: make(chan struct{}, 2*max(1, min(cfg.Runner.GetConcurrency(), 1<<10))),
+		inputs:    newBudget(DefaultBodyBytes),
+		calls:     make(map[uint64]context.CancelFunc),
+		limit:     2*int(cfg.Runner.GetConcurrency()+cfg.Runner.GetQueue()) + 64,
+		done:      make(chan struct{}),
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.workers = newWorkers(&c.wg, c.ctx.Done())
@@ -135,7 +135,7 @@ func Dial(ctx context.Context, cfg ClientConfig) (*Client, error) {
 type clientStream = connect.BidiStreamForClientSimple[runnerv1.AttachRequest, runnerv1.AttachResponse]
 
 // attach sends the hello and waits for the answer.
-func (c *Client) attach(ctx context.Context) (*clientStream, []*runnerv1.CoreFrame, error) {
+func (c *Conn) attach(ctx context.Context) (*clientStream, []*runnerv1.CoreFrame, error) {
 	ctx, stopTimer := context.WithTimeout(ctx, 3*c.cfg.LossTimeout)
 	defer stopTimer()
 	stop := context.AfterFunc(ctx, c.cancel)
@@ -166,8 +166,8 @@ func (c *Client) attach(ctx context.Context) (*clientStream, []*runnerv1.CoreFra
 	return stream, first.Frames[1:], nil
 }
 
-func (c *Client) unreachable(ctx context.Context, err error) error {
-	if e := faultrpc.Of(err); ctx.Err() == nil && e.Reason != fault.CoreUnreachable && e.Reason != fault.Internal {
+func (c *Conn) unreachable(ctx context.Context, err error) error {
+	if e := faultrpc.FromError(err); ctx.Err() == nil && e.Reason != fault.CoreUnreachable && e.Reason != fault.Internal {
 		return cutError(e)
 	}
 	if cause := ctx.Err(); cause != nil {
@@ -181,7 +181,7 @@ func (c *Client) unreachable(ctx context.Context, err error) error {
 		WithFix("check that the core runs and that its address is right (runner.cores)")
 }
 
-func (c *Client) serve(stream *clientStream, more []*runnerv1.CoreFrame) {
+func (c *Conn) serve(stream *clientStream, more []*runnerv1.CoreFrame) {
 	c.wg.Go(func() {
 		msg := &runnerv1.AttachRequest{}
 		err := c.out.run(func(frames []byte) error {
@@ -227,19 +227,19 @@ func (c *Client) serve(stream *clientStream, more []*runnerv1.CoreFrame) {
 
 // reason turns the error of Receive into the error that ended the lane; nil
 // after a drain.
-func (c *Client) reason(err error) error {
+func (c *Conn) reason(err error) error {
 	if errors.Is(err, io.EOF) {
 		if c.draining.Load() {
 			return nil
 		}
 		return fault.New(fault.CoreUnreachable, "the core at %s closed the lane", c.cfg.URL)
 	}
-	return cutError(faultrpc.Of(err))
+	return cutError(faultrpc.FromError(err))
 }
 
 // end ends the lane once. It stops the guests of calls in flight, because their
 // answers could not be delivered.
-func (c *Client) end(err error) {
+func (c *Conn) end(err error) {
 	c.once.Do(func() {
 		c.err = err
 		c.out.close(false)
@@ -249,13 +249,13 @@ func (c *Client) end(err error) {
 }
 
 // CoreID returns the id of the core.
-func (c *Client) CoreID() string { return c.core }
+func (c *Conn) CoreID() string { return c.core }
 
 // Done is closed when the lane has ended and every call on it has returned.
-func (c *Client) Done() <-chan struct{} { return c.done }
+func (c *Conn) Done() <-chan struct{} { return c.done }
 
 // Err returns why the lane ended; nil before Done is closed, and after a drain.
-func (c *Client) Err() error {
+func (c *Conn) Err() error {
 	select {
 	case <-c.done:
 		return c.err
@@ -266,7 +266,7 @@ func (c *Client) Err() error {
 
 // Drain stops accepting calls, lets those in flight finish and ends the lane.
 // If ctx ends first, Drain stops the calls and returns ctx's error.
-func (c *Client) Drain(ctx context.Context) error {
+func (c *Conn) Drain(ctx context.Context) error {
 	c.draining.Store(true)
 	// The core ends the lane when it has the last answer. Until then, calls
 	// that crossed this frame on the way are refused, so that none is lost.
@@ -275,20 +275,20 @@ func (c *Client) Drain(ctx context.Context) error {
 	case <-c.done:
 		return c.err
 	case <-ctx.Done():
-		c.end(fault.Of(ctx.Err()))
+		c.end(fault.FromError(ctx.Err()))
 		<-c.done
 		return ctx.Err()
 	}
 }
 
 // Close ends the lane immediately, stops its calls and waits for them.
-func (c *Client) Close() {
+func (c *Conn) Close() {
 	c.end(fault.New(fault.Canceled, "the runner closed the lane"))
 	<-c.done
 }
 
 // handle processes one frame from the core. It never blocks.
-func (c *Client) handle(f *runnerv1.CoreFrame) {
+func (c *Conn) handle(f *runnerv1.CoreFrame) {
 	switch k := f.GetKind().(type) {
 	case *runnerv1.CoreFrame_Execute:
 		c.start(f.Id, time.Duration(k.Execute.GetTimeoutNanos()), func(ctx context.Context) *runnerv1.RunnerFrame {
@@ -317,7 +317,7 @@ func (c *Client) handle(f *runnerv1.CoreFrame) {
 }
 
 // start runs do on its own goroutine and sends the frame that it returns.
-func (c *Client) start(id uint64, timeout time.Duration, do func(context.Context) *runnerv1.RunnerFrame) {
+func (c *Conn) start(id uint64, timeout time.Duration, do func(context.Context) *runnerv1.RunnerFrame) {
 	if c.draining.Load() {
 		c.answer(id, failed(notStarted(fault.New(fault.RunnerDraining, "runner %s is draining", c.cfg.Runner.GetId()))))
 		return
@@ -358,7 +358,7 @@ func (c *Client) start(id uint64, timeout time.Duration, do func(context.Context
 
 // guard recovers from panics, so that a bug in one call does not end the
 // runner.
-func (c *Client) guard(ctx context.Context, do func(context.Context) *runnerv1.RunnerFrame) (res *runnerv1.RunnerFrame) {
+func (c *Conn) guard(ctx context.Context, do func(context.Context) *runnerv1.RunnerFrame) (res *runnerv1.RunnerFrame) {
 	defer func() {
 		if r := recover(); r != nil {
 			c.log.Error("call panicked", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
@@ -368,7 +368,7 @@ func (c *Client) guard(ctx context.Context, do func(context.Context) *runnerv1.R
 	return do(ctx)
 }
 
-func (c *Client) answer(id uint64, f *runnerv1.RunnerFrame) {
+func (c *Conn) answer(id uint64, f *runnerv1.RunnerFrame) {
 	f.Id = id
 	_, err := c.out.push(f)
 	if err == nil || err == errClosed {

@@ -1,4 +1,4 @@
-package wire_test
+package middleware_test
 
 import (
 	"bytes"
@@ -17,7 +17,7 @@ import (
 	"github.com/ruedo-dev/ruedo/gen/ruedo/v1/ruedov1connect"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
-	"github.com/ruedo-dev/ruedo/internal/wire"
+	"github.com/ruedo-dev/ruedo/internal/middleware"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -29,20 +29,20 @@ func (f invoke) Invoke(context.Context, *ruedov1.InvokeRequest) (*ruedov1.Invoke
 	return nil, f()
 }
 
-func onion(log *slog.Logger, maxBytes int) wire.Onion {
-	return wire.Onion{Procedure: "Invoke", MaxBytes: maxBytes, Logger: log, Count: func(context.Context, fault.Reason) {}}
+func chain(log *slog.Logger, maxBytes int) middleware.Chain {
+	return middleware.Chain{Procedure: "Invoke", MaxBytes: maxBytes, Logger: log, Count: func(context.Context, fault.Reason) {}}
 }
 
 func serve(t *testing.T, log *slog.Logger, h ruedov1connect.InvokeServiceHandler) ruedov1connect.InvokeServiceClient {
 	t.Helper()
 	mux := http.NewServeMux()
-	mux.Handle(ruedov1connect.NewInvokeServiceHandler(h, onion(log, 1<<10).Options()...))
+	mux.Handle(ruedov1connect.NewInvokeServiceHandler(h, chain(log, 1<<10).Options()...))
 	srv := httptest.NewServer(mux)
 	t.Cleanup(srv.Close)
 	return ruedov1connect.NewInvokeServiceClient(srv.Client(), srv.URL)
 }
 
-func TestTheOnionAroundEveryHandler(t *testing.T) {
+func TestTheChainAroundEveryHandler(t *testing.T) {
 	good := &ruedov1.InvokeRequest{Service: "s"}
 	for _, tt := range []struct {
 		name    string
@@ -60,7 +60,7 @@ func TestTheOnionAroundEveryHandler(t *testing.T) {
 			var log bytes.Buffer
 			client := serve(t, slog.New(slog.NewTextHandler(&log, nil)), invoke(tt.handler))
 			_, err := client.Invoke(t.Context(), tt.req)
-			e := faultrpc.Of(err)
+			e := faultrpc.FromError(err)
 			if e.Reason != tt.want {
 				t.Fatalf("%s: %v", e.Reason, err)
 			}

@@ -1,10 +1,10 @@
-// Package flight lets many callers share one fetch of the same thing.
+// Package singleflight lets many callers share one fetch of the same thing.
 //
 // A [Group] runs one function per key at a time and returns its result to all
 // callers. Unlike in a plain single flight, the work belongs to the group and
 // not to the first caller: a caller that gives up does not fail the others, and
 // [Group.Close] ends the work in flight and waits for it.
-package flight
+package singleflight
 
 import (
 	"context"
@@ -17,15 +17,15 @@ import (
 // ErrClosed is the result after Close.
 var ErrClosed = errors.New("closed")
 
-// Group runs flights. Create it with New.
+// Group shares calls. Create it with New.
 type Group[T any] struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
-	mu      sync.Mutex
-	flights map[string]*flight[T]
-	closed  bool
+	mu     sync.Mutex
+	calls  map[string]*call[T]
+	closed bool
 }
 
 // PanicError is the result of a function that panicked.
@@ -36,7 +36,7 @@ type PanicError struct {
 
 func (p *PanicError) Error() string { return fmt.Sprintf("panic: %v", p.Value) }
 
-type flight[T any] struct {
+type call[T any] struct {
 	done  chan struct{}
 	value T
 	err   error
@@ -44,12 +44,12 @@ type flight[T any] struct {
 
 // New returns an empty group.
 func New[T any]() *Group[T] {
-	g := &Group[T]{flights: make(map[string]*flight[T])}
+	g := &Group[T]{calls: make(map[string]*call[T])}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	return g
 }
 
-// Do runs fn, or waits for the flight of the same key; joined reports which.
+// Do runs fn, or waits for the call with the same key; joined reports which.
 // The context of fn ends with the group, not with ctx. If ctx ends first, Do
 // returns its error and fn continues.
 func (g *Group[T]) Do(ctx context.Context, key string, fn func(context.Context) (T, error)) (value T, joined bool, err error) {
@@ -58,11 +58,11 @@ func (g *Group[T]) Do(ctx context.Context, key string, fn func(context.Context) 
 		g.mu.Unlock()
 		return value, false, ErrClosed
 	}
-	f, joined := g.flights[key]
+	f, joined := g.calls[key]
 	if !joined {
-		f = &flight[T]{done: make(chan struct{})}
-		g.flights[key] = f
-		g.wg.Go(func() { g.fly(key, f, fn) })
+		f = &call[T]{done: make(chan struct{})}
+		g.calls[key] = f
+		g.wg.Go(func() { g.run(key, f, fn) })
 	}
 	g.mu.Unlock()
 	select {
@@ -73,13 +73,13 @@ func (g *Group[T]) Do(ctx context.Context, key string, fn func(context.Context) 
 	}
 }
 
-func (g *Group[T]) fly(key string, f *flight[T], fn func(context.Context) (T, error)) {
+func (g *Group[T]) run(key string, f *call[T], fn func(context.Context) (T, error)) {
 	defer func() {
 		if r := recover(); r != nil {
 			f.err = &PanicError{r, debug.Stack()}
 		}
 		g.mu.Lock()
-		delete(g.flights, key)
+		delete(g.calls, key)
 		g.mu.Unlock()
 		close(f.done)
 	}()

@@ -1,4 +1,4 @@
-package exec
+package executor
 
 // ServiceShare returns how many calls of one service can be in flight on
 // runners that execute concurrency calls and queue up to queue more, so that a

@@ -1,4 +1,4 @@
-package wire_test
+package middleware_test
 
 import (
 	"bytes"
@@ -32,9 +32,9 @@ func TestABombIsNotInflated(t *testing.T) {
 	for range 16 {
 		bomb.Write(member.Bytes())
 	}
-	const most = 2 << 20
+	const limit = 2 << 20
 	mux := http.NewServeMux()
-	mux.Handle(ruedov1connect.NewInvokeServiceHandler(invoke(func() error { panic("reached") }), onion(slog.New(slog.DiscardHandler), most).Options()...))
+	mux.Handle(ruedov1connect.NewInvokeServiceHandler(invoke(func() error { panic("reached") }), chain(slog.New(slog.DiscardHandler), limit).Options()...))
 	srv := httptest.NewServer(mux)
 	t.Cleanup(srv.Close)
 	post := func(body []byte) (*http.Response, time.Duration) {

@@ -18,13 +18,13 @@ import (
 func arrives(t *testing.T, b []byte, l wasmbin.Limits, part func() int) (*wasmbin.Info, error) {
 	t.Helper()
 	space := bytes.Repeat([]byte{0xa5}, len(b))
-	a := wasmbin.NewArrival(space, l)
+	a := wasmbin.NewAdmission(space, l)
 	defer a.Close()
 	for n := 0; n < len(b); {
 		n += copy(space[n:], b[n:min(len(b), n+part())])
-		a.Got(n)
+		a.Advance(n)
 	}
-	got, gotErr := a.Admit()
+	got, gotErr := a.Finish()
 	want, wantErr := wasmbin.Admit(b, l)
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("%d bytes: arriving it is %+v, at once %+v", len(b), got, want)
@@ -62,7 +62,7 @@ func code(body []byte) []byte {
 	return w.Cat(m.Bytes(), w.Custom("name", w.Cat([]byte{1}, names)))
 }
 
-func TestArrival(t *testing.T) {
+func TestAdmission(t *testing.T) {
 	many := w.New()
 	many.Memory(1, -1)
 	many.AsFunction(many.Func(">i", w.I32(0)))
@@ -107,36 +107,36 @@ func TestArrival(t *testing.T) {
 	t.Run("large", func(t *testing.T) { arrivesAnyhow(t, large(t), wasmbin.Limits{}) })
 }
 
-// TestArrivalWorksAhead changes bytes after they were announced: what was read
+// TestAdmissionWorksAhead changes bytes after they were announced: what was read
 // before the change counts.
-func TestArrivalWorksAhead(t *testing.T) {
+func TestAdmissionWorksAhead(t *testing.T) {
 	in := code(bytes.Repeat([]byte{0x01}, 500_000))
-	a := wasmbin.NewArrival(in, wasmbin.Limits{})
+	a := wasmbin.NewAdmission(in, wasmbin.Limits{})
 	defer a.Close()
-	a.Got(len(in) - 1)
+	a.Advance(len(in) - 1)
 	clear(in[:len(in)/2])
-	if _, err := a.Admit(); err != nil {
+	if _, err := a.Finish(); err != nil {
 		t.Errorf("it was read again: %v", err)
 	}
 }
 
-func TestArrivalIsClosed(t *testing.T) {
+func TestAdmissionIsClosed(t *testing.T) {
 	for _, in := range [][]byte{nil, everything(), code([]byte{0xff})} {
 		for n := range len(in) + 1 {
-			a := wasmbin.NewArrival(in, wasmbin.Limits{})
-			a.Got(n)
+			a := wasmbin.NewAdmission(in, wasmbin.Limits{})
+			a.Advance(n)
 			a.Close()
 			a.Close()
-			if info, err := a.Admit(); info == nil && err == nil {
+			if info, err := a.Finish(); info == nil && err == nil {
 				t.Fatalf("closed after %d bytes it is neither admitted nor refused", n)
 			}
 		}
 	}
 }
 
-// FuzzArrival compares three ways to read a module: Admit with the whole file,
+// FuzzAdmission compares three ways to read a module: Admit with the whole file,
 // Admit in parts, and Code, which knows no plain instructions.
-func FuzzArrival(f *testing.F) {
+func FuzzAdmission(f *testing.F) {
 	for _, body := range [][]byte{
 		{0x0b},
 		w.Cat([]byte{2, 0x40, 0x20, 0, 0x0e, 1, 0, 1, 0x0b}, w.I64(-1), []byte{0x1a, 0xfd, 12}, make([]byte, 16), []byte{0x1a, 0x0b}),
@@ -147,12 +147,12 @@ func FuzzArrival(f *testing.F) {
 	}
 	f.Add(everything(), false, uint64(2), uint16(40))
 	f.Add(w.Function(w.Forever()).Bytes(), false, uint64(3), uint16(1))
-	f.Fuzz(func(t *testing.T, b []byte, isBody bool, seed uint64, most uint16) {
+	f.Fuzz(func(t *testing.T, b []byte, isBody bool, seed uint64, maxPart uint16) {
 		if isBody {
 			b = code(b)
 		}
 		r := rand.New(rand.NewPCG(seed, 0))
-		_, err := arrives(t, b, wasmbin.Limits{}, func() int { return r.IntN(int(most) + 2) })
+		_, err := arrives(t, b, wasmbin.Limits{}, func() int { return r.IntN(int(maxPart) + 2) })
 		plainly := readAll(b)
 		if e, ok := errors.AsType[*fault.Error](err); ok && e.Reason != fault.Malformed {
 			return // a limit or an import, which Read does not check

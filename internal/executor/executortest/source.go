@@ -1,4 +1,4 @@
-package exectest
+package executortest
 
 import (
 	"bytes"
@@ -15,7 +15,7 @@ import (
 
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
-	ruedoexec "github.com/ruedo-dev/ruedo/internal/exec"
+	"github.com/ruedo-dev/ruedo/internal/executor"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
@@ -28,7 +28,7 @@ type Source struct {
 	asked   map[string]int
 }
 
-var _ ruedoexec.Source = (*Source)(nil)
+var _ executor.Source = (*Source)(nil)
 
 // NewSource makes an empty source.
 func NewSource() *Source {
@@ -50,7 +50,7 @@ func (s *Source) Add(wasm []byte, change func(*runnerv1.Plan)) (id string, plan 
 	if change != nil {
 		change(plan)
 	}
-	id, err := ruedoexec.PlanID(plan)
+	id, err := executor.PlanID(plan)
 	if err != nil {
 		panic(err)
 	}

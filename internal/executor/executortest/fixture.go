@@ -1,4 +1,4 @@
-package exectest
+package executortest
 
 import (
 	"context"
@@ -47,8 +47,8 @@ func (f *fixture) want(input, output string) {
 // refused checks a failure of which it must be known that it did not start.
 func refused(t *testing.T, err error, want fault.Reason) {
 	t.Helper()
-	if e := fault.Of(err); err == nil || e.Reason != want || !e.NotStarted {
-		t.Errorf("got %v (%s, not started: %t), want %s, not started", err, fault.Of(err).Reason, fault.Of(err).NotStarted, want)
+	if e := fault.FromError(err); err == nil || e.Reason != want || !e.NotStarted {
+		t.Errorf("got %v (%s, not started: %t), want %s, not started", err, fault.FromError(err).Reason, fault.FromError(err).NotStarted, want)
 	}
 }
 

@@ -1,7 +1,7 @@
-// Package wire provides the layers around every Connect handler, and writes
-// errors to callers.
+// Package middleware provides the layers around every Connect handler, and
+// writes errors to callers.
 //
-// [Onion] gives each handler the same layers:
+// [Chain] gives each handler the same layers:
 //
 //	recover -> errors -> validate -> handler
 //
@@ -9,4 +9,4 @@
 // sees a request that violates its message's rules. Messages are not inflated
 // beyond their limit. [WriteError] answers requests that never reach a handler,
 // and those of plain HTTP.
-package wire
+package middleware

@@ -1,16 +1,16 @@
-// Package exectest is one conformance suite for everything that executes
+// Package executortest is one conformance suite for everything that executes
 // calls, wherever the runner sits: in this process or behind a lane.
 //
 // A test of an executor calls [Run] with a function that opens one:
 //
-//	exectest.Run(t, func(t *testing.T, src exec.Source, opts exectest.Options) exectest.Harness {
+//	executortest.Run(t, func(t *testing.T, src executor.Source, opts executortest.Options) executortest.Harness {
 //		r := newRunner(t, opts)
-//		return exectest.Harness{Runner: r.Bind(src), Drain: r.Close}
+//		return executortest.Harness{Runner: r.Bind(src), Drain: r.Close}
 //	})
 //
 // The suite calls real WebAssembly: a guest that echoes, fails, spins, sleeps
 // and logs on request.
-package exectest
+package executortest
 
 import (
 	"bytes"
@@ -28,7 +28,7 @@ import (
 
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
-	"github.com/ruedo-dev/ruedo/internal/exec"
+	"github.com/ruedo-dev/ruedo/internal/executor"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
@@ -44,7 +44,7 @@ type Options struct {
 
 // Harness is an executor under test.
 type Harness struct {
-	exec.Runner
+	executor.Runner
 	// Drain makes it take no more calls and returns when those under way are
 	// done. Nil skips the test.
 	Drain func(context.Context) error
@@ -54,13 +54,13 @@ type Harness struct {
 const patience = 15 * time.Second
 
 type suite struct {
-	open  func(*testing.T, exec.Source, Options) Harness
+	open  func(*testing.T, executor.Source, Options) Harness
 	guest []byte
 	dir   string
 }
 
 // Run runs the suite. open is called once per test and cleans up by t.
-func Run(t *testing.T, open func(t *testing.T, src exec.Source, opts Options) Harness) {
+func Run(t *testing.T, open func(t *testing.T, src executor.Source, opts Options) Harness) {
 	s := &suite{open: open, guest: Guest(t), dir: t.TempDir()}
 	for _, test := range []struct {
 		name string
@@ -125,7 +125,7 @@ func (s *suite) large(t *testing.T) {
 func (s *suite) guestErrors(t *testing.T) {
 	f := s.fixture(t, Options{}, nil)
 	_, err := f.call(t.Context(), "fail Ada")
-	e := fault.Of(err)
+	e := fault.FromError(err)
 	if e.Reason != fault.GuestError || e.ConnectCode() != fault.CodeAlreadyExists || e.Message != "Ada is taken" || e.NotStarted {
 		t.Errorf("got %+v", e)
 	}
@@ -136,7 +136,7 @@ func (s *suite) guestErrors(t *testing.T) {
 	if o, ok := fault.Detail[*ruedov1.CallInfo](err); !errors.Is(err, fault.GuestExit) || !ok || o.ExitCode != 3 {
 		t.Errorf("exit: %v, %v", err, o)
 	}
-	if _, err = f.call(t.Context(), "panic"); err == nil || fault.Of(err).NotStarted {
+	if _, err = f.call(t.Context(), "panic"); err == nil || fault.FromError(err).NotStarted {
 		t.Errorf("panic: %v", err)
 	}
 	f.want("echo still there", "still there")
@@ -316,7 +316,7 @@ func (s *suite) drain(t *testing.T) {
 			for {
 				res, err := f.call(t.Context(), "nap x")
 				if err != nil {
-					if e := fault.Of(err); !e.NotStarted {
+					if e := fault.FromError(err); !e.NotStarted {
 						t.Errorf("lost a call: %v (%s)", err, e.Reason)
 					}
 					return
@@ -389,11 +389,11 @@ func (s *suite) prepareFails(t *testing.T) {
 	} {
 		id, plan := f.src.Add(wasm, nil)
 		_, err := f.Prepare(t.Context(), &runnerv1.PrepareRequest{Id: id, Plan: plan})
-		if fault.Of(err).ConnectCode() != fault.CodeInvalidArgument {
-			t.Errorf("%s: %v (%s)", name, err, fault.Of(err).Reason)
+		if fault.FromError(err).ConnectCode() != fault.CodeInvalidArgument {
+			t.Errorf("%s: %v (%s)", name, err, fault.FromError(err).Reason)
 		}
 		_, err = f.Execute(t.Context(), &runnerv1.ExecuteRequest{Plan: id})
-		if e := fault.Of(err); e.ConnectCode() != fault.CodeInvalidArgument || !e.NotStarted {
+		if e := fault.FromError(err); e.ConnectCode() != fault.CodeInvalidArgument || !e.NotStarted {
 			t.Errorf("%s: %v (%s)", name, err, e.Reason)
 		}
 	}

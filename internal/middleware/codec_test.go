@@ -1,4 +1,4 @@
-package wire_test
+package middleware_test
 
 import (
 	"io"
@@ -14,7 +14,7 @@ import (
 // A value that cannot be read is not quoted in full.
 func TestAMessageThatCannotBeDecodedGetsAShortAnswer(t *testing.T) {
 	mux := http.NewServeMux()
-	mux.Handle(ruedov1connect.NewInvokeServiceHandler(invoke(func() error { panic("reached") }), onion(slog.New(slog.DiscardHandler), 2<<20).Options()...))
+	mux.Handle(ruedov1connect.NewInvokeServiceHandler(invoke(func() error { panic("reached") }), chain(slog.New(slog.DiscardHandler), 2<<20).Options()...))
 	srv := httptest.NewServer(mux)
 	t.Cleanup(srv.Close)
 	for _, contentType := range []string{"application/json", "application/json; charset=utf-8"} {

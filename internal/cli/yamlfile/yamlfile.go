@@ -1,10 +1,10 @@
-// Package strict reads YAML files and refuses what their readers do not know.
+// Package yamlfile reads YAML files and refuses what their readers do not know.
 //
 // [One] reads a file of one document into a struct, [All] returns the documents
 // of a file. A key that the struct does not know, a value of the
 // wrong type or broken YAML is CONFIG_INVALID with file, line and, for a typing
 // error, the key that was meant.
-package strict
+package yamlfile
 
 import (
 	"bytes"
@@ -18,6 +18,7 @@ import (
 	"github.com/goccy/go-yaml/parser"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/suggest"
 )
 
 // Document is one document of a file.
@@ -152,7 +153,7 @@ func explain(file string, first int, err error, known []string) error {
 	e := fault.Wrap(err, fault.ConfigInvalid, "%s:%d: %s", file, line, message)
 	if _, ok := errors.AsType[*yaml.UnknownFieldError](err); ok {
 		e.Message = fmt.Sprintf("%s:%d: unknown key %q", file, line, value)
-		if hint := fault.DidYouMean(value, known); hint != "" {
+		if hint := suggest.DidYouMean(value, known); hint != "" {
 			e.Message += ", " + hint
 		} else if len(known) > 0 {
 			e.Fix = "known keys: " + strings.Join(known, ", ")

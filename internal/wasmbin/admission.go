@@ -5,23 +5,23 @@ import (
 	"math"
 )
 
-// Arrival admits a module while it arrives: what [Admit] would do at the end is
-// done as far as the bytes go that are there.
+// Admission admits a module while it arrives. It does the work of [Admit] as far
+// as the bytes that have arrived allow.
 //
 //	space := make([]byte, size)
-//	a := wasmbin.NewArrival(space, limits)
+//	a := wasmbin.NewAdmission(space, limits)
 //	defer a.Close()
 //	for part := range parts {
 //		n += copy(space[n:], part)
-//		a.Got(n)
+//		a.Advance(n)
 //	}
-//	info, err := a.Admit()
+//	info, err := a.Finish()
 //
 // It runs the same code as Admit, which pauses when a byte is missing, so both
 // return the same answers. However small the parts are, nothing is read twice,
 // except a body that is wrong. The work left after the last byte does not grow
-// with the module. An Arrival must be used by one goroutine at a time.
-type Arrival struct {
+// with the module. An Admission must be used by one goroutine at a time.
+type Admission struct {
 	file   []byte
 	limits Limits
 	got    int // bytes of file that have arrived
@@ -37,10 +37,10 @@ type Arrival struct {
 	err  error
 }
 
-// NewArrival prepares to admit the module that file will hold; file already has
+// NewAdmission prepares to admit the module that file will hold; file already has
 // the module's size. It reads nothing yet. Close must be called.
-func NewArrival(file []byte, l Limits) *Arrival {
-	a := &Arrival{file: file, limits: l.WithDefaults(), err: errClosed}
+func NewAdmission(file []byte, l Limits) *Admission {
+	a := &Admission{file: file, limits: l.WithDefaults(), err: errClosed}
 	a.next, a.stop = iter.Pull(func(yield func(struct{}) bool) {
 		a.pause = yield
 		a.info, a.err = a.admit()
@@ -49,29 +49,28 @@ func NewArrival(file []byte, l Limits) *Arrival {
 	return a
 }
 
-// Got declares that the first n bytes of the file have arrived and will not
+// Advance declares that the first n bytes of the file have arrived and will not
 // change, and does the work that they allow: at most a few milliseconds per new
-// megabyte. Errors in the module are returned by Admit.
-func (a *Arrival) Got(n int) {
+// megabyte. Errors in the module are returned by Finish.
+func (a *Admission) Advance(n int) {
 	if a.got = max(a.got, min(n, len(a.file))); a.got >= a.want {
 		a.next()
 	}
 }
 
-// Admit returns what the function of the same name returns. The whole file must
-// have arrived.
-func (a *Arrival) Admit() (*Info, error) {
-	a.Got(len(a.file))
+// Finish returns what [Admit] returns. The whole file must have arrived.
+func (a *Admission) Finish() (*Info, error) {
+	a.Advance(len(a.file))
 	return a.info, a.err
 }
 
 // Close ends the work and releases the file. It can be called at any time, and
-// more than once. Admit must not be called after it.
-func (a *Arrival) Close() { a.stop() }
+// more than once. Finish must not be called after it.
+func (a *Admission) Close() { a.stop() }
 
 // await pauses until the first n bytes of the file have arrived. It returns
 // false if they never will.
-func (a *Arrival) await(n int) bool {
+func (a *Admission) await(n int) bool {
 	for a.got < n {
 		if a.want = n; !a.pause(struct{}{}) {
 			return false

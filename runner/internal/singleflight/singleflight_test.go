@@ -1,4 +1,4 @@
-package flight_test
+package singleflight_test
 
 import (
 	"context"
@@ -10,14 +10,14 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/ruedo-dev/ruedo/runner/internal/flight"
+	"github.com/ruedo-dev/ruedo/runner/internal/singleflight"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestOneFliesForAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := flight.New[int]()
+		g := singleflight.New[int]()
 		defer g.Close()
 		var runs, joins atomic.Int32
 		release := make(chan struct{})
@@ -57,7 +57,7 @@ func TestOneFliesForAll(t *testing.T) {
 }
 
 func TestCloseEndsFlights(t *testing.T) {
-	g := flight.New[int]()
+	g := singleflight.New[int]()
 	started := make(chan struct{})
 	got := make(chan error)
 	go func() {
@@ -74,13 +74,13 @@ func TestCloseEndsFlights(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	g.Close()
-	if _, _, err := g.Do(t.Context(), "k", nil); err != flight.ErrClosed {
+	if _, _, err := g.Do(t.Context(), "k", nil); err != singleflight.ErrClosed {
 		t.Errorf("after close: %v", err)
 	}
 }
 
 func TestPanicIsAnError(t *testing.T) {
-	g := flight.New[int]()
+	g := singleflight.New[int]()
 	defer g.Close()
 	if _, _, err := g.Do(t.Context(), "k", func(context.Context) (int, error) { panic("x") }); err == nil {
 		t.Error("no error")

@@ -1,4 +1,4 @@
-package wire
+package middleware
 
 import (
 	"context"
@@ -23,8 +23,8 @@ import (
 // compressor takes a megabyte, and an answer that fits a packet gains nothing.
 const minCompressed = 1 << 10
 
-// Onion is the set of layers around the handler of one procedure.
-type Onion struct {
+// Chain is the set of layers around the handler of one procedure.
+type Chain struct {
 	// Procedure is its full name, for logs.
 	Procedure string
 	// MaxBytes bounds one message of a request, inflated.
@@ -42,23 +42,23 @@ type Onion struct {
 	Logger *slog.Logger
 }
 
-// Options returns the onion as options of a handler.
-func (o Onion) Options() []connect.HandlerOption {
-	i := &errorInterceptor{o.Logger, o.Count}
+// Options returns the chain as options of a handler.
+func (c Chain) Options() []connect.HandlerOption {
+	i := &errorInterceptor{c.Logger, c.Count}
 	opts := []connect.HandlerOption{
-		connect.WithReadMaxBytes(o.MaxBytes),
+		connect.WithReadMaxBytes(c.MaxBytes),
 		connect.WithCompressMinBytes(minCompressed),
-		boundedGzip(o.MaxBytes, o.Turns),
+		boundedGzip(c.MaxBytes, c.Turns),
 		withJSON(),
 		connect.WithRecover(func(ctx context.Context, _ connect.Spec, _ http.Header, p any) error {
 			if p == http.ErrAbortHandler {
 				panic(p)
 			}
-			return i.wire(ctx, o.Procedure, fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
+			return i.toConnect(ctx, c.Procedure, fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
 		}),
 		connect.WithInterceptors(i),
 	}
-	if !o.Unchecked {
+	if !c.Unchecked {
 		opts = append(opts, connect.WithInterceptors(connectvalidate.NewInterceptor()))
 	}
 	return opts
@@ -76,7 +76,7 @@ func (i *errorInterceptor) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 	return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
 		res, err := next(ctx, req)
 		if err != nil {
-			return nil, i.wire(ctx, req.Spec().Procedure, err)
+			return nil, i.toConnect(ctx, req.Spec().Procedure, err)
 		}
 		i.count(ctx, "")
 		return res, nil
@@ -90,14 +90,14 @@ func (i *errorInterceptor) WrapStreamingClient(next connect.StreamingClientFunc)
 func (i *errorInterceptor) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
 	return func(ctx context.Context, conn connect.StreamingHandlerConn) error {
 		if err := next(ctx, conn); err != nil {
-			return i.wire(ctx, conn.Spec().Procedure, err)
+			return i.toConnect(ctx, conn.Spec().Procedure, err)
 		}
 		i.count(ctx, "")
 		return nil
 	}
 }
 
-func (i *errorInterceptor) wire(ctx context.Context, procedure string, err error) error {
+func (i *errorInterceptor) toConnect(ctx context.Context, procedure string, err error) error {
 	public := Public(i.log, procedure, err)
 	i.count(ctx, public.Reason)
 	return faultrpc.ToConnect(public)
@@ -112,7 +112,7 @@ func Public(log *slog.Logger, where string, err error) *fault.Error {
 	if ce, ok := errors.AsType[*connect.Error](err); ok && callersFault(ce) {
 		return invalidRequest(ce)
 	}
-	e := faultrpc.Of(err)
+	e := faultrpc.FromError(err)
 	if e.Reason == fault.Internal {
 		return internal(log, where, err)
 	}

@@ -1,13 +1,14 @@
-package fault
+// Package suggest finds the name that somebody meant who mistyped one.
+package suggest
 
 import "fmt"
 
 // Bounds of a suggestion. Names in Ruedo have at most 63 bytes.
 const (
-	maxSuggest = 64
-	// maxSuggestWork is how many cells of distance tables one suggestion can
+	maxLength = 64
+	// maxWork is how many cells of distance tables one suggestion can
 	// cost: about a millisecond.
-	maxSuggestWork = 1 << 19
+	maxWork = 1 << 19
 )
 
 // DidYouMean returns "did you mean NAME?" for the candidate nearest to name, or
@@ -15,16 +16,16 @@ const (
 // more than 64 bytes gets no suggestion, and the last ones of very many
 // candidates are ignored.
 func DidYouMean(name string, candidates []string) string {
-	if len(name) > maxSuggest {
+	if len(name) > maxLength {
 		return ""
 	}
 	best, least := "", max(1, len(name)/3)+1
 	work := 0
 	for _, c := range candidates {
-		if len(c) > maxSuggest || max(len(c)-len(name), len(name)-len(c)) > least {
+		if len(c) > maxLength || max(len(c)-len(name), len(name)-len(c)) > least {
 			continue
 		}
-		if work += (len(name) + 1) * (len(c) + 1); work > maxSuggestWork {
+		if work += (len(name) + 1) * (len(c) + 1); work > maxWork {
 			break
 		}
 		if d := distance(name, c, least); d < least || d == least && best != "" && c < best {
@@ -39,9 +40,9 @@ func DidYouMean(name string, candidates []string) string {
 
 // distance is the optimal string alignment distance: insertions, deletions,
 // substitutions and swaps of neighbours each cost one. It stops when the result
-// is certain to exceed most. Neither text is longer than maxSuggest.
-func distance(a, b string, most int) int {
-	var rows [3][maxSuggest + 1]int
+// is certain to exceed limit. Neither text is longer than maxLength.
+func distance(a, b string, limit int) int {
+	var rows [3][maxLength + 1]int
 	prev2, prev, cur := &rows[0], &rows[1], &rows[2]
 	for j := range len(b) + 1 {
 		prev[j] = j
@@ -61,8 +62,8 @@ func distance(a, b string, most int) int {
 			}
 			least = min(least, cur[j])
 		}
-		if least > most && before > most { // a swap looks two rows back
-			return most + 1
+		if least > limit && before > limit { // a swap looks two rows back
+			return limit + 1
 		}
 		before = least
 		prev2, prev, cur = prev, cur, prev2

@@ -21,19 +21,19 @@ import (
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	"github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1/runnerv1connect"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
-	"github.com/ruedo-dev/ruedo/internal/exec"
+	"github.com/ruedo-dev/ruedo/internal/executor"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 )
 
-// HostConfig configures a Host.
-type HostConfig struct {
+// HubConfig configures a Hub.
+type HubConfig struct {
 	// Core describes the core; its id is sent to the runners.
 	Core *ruedov1.Core
 	// Cluster is the cluster id; runners of another one are refused.
 	Cluster string
 	// Source provides plans and modules.
-	Source exec.Source
+	Source executor.Source
 	// OnAttach is called with each new lane when it is ready for calls. The
 	// function that it returns is called when the lane has ended. Neither may
 	// block for long. Nil disables both.
@@ -61,7 +61,7 @@ type HostConfig struct {
 	Logger *slog.Logger
 }
 
-// Defaults of HostConfig.
+// Defaults of HubConfig.
 const (
 	DefaultMaxLanes           = 1024
 	DefaultMaxLanesPerAddress = 128
@@ -82,10 +82,10 @@ const (
 	maxStandstill = 20
 )
 
-// Host is the core's end of all lanes: the RunnerService. Mount it with
+// Hub is the core's end of all lanes: the RunnerService. Mount it with
 // Handler.
-type Host struct {
-	cfg    HostConfig
+type Hub struct {
+	cfg    HubConfig
 	log    *slog.Logger
 	peers  peers
 	bodies *budget
@@ -108,11 +108,11 @@ type offered struct {
 	uses int
 }
 
-var _ runnerv1connect.RunnerServiceHandler = (*Host)(nil)
+var _ runnerv1connect.RunnerServiceHandler = (*Hub)(nil)
 
-// NewHost returns a host. It starts no goroutines; Close ends the lanes that
+// NewHub returns a hub. It starts no goroutines; Close ends the lanes that
 // have attached.
-func NewHost(cfg HostConfig) *Host {
+func NewHub(cfg HubConfig) *Hub {
 	if cfg.Heartbeat <= 0 {
 		cfg.Heartbeat = DefaultHeartbeat
 	}
@@ -135,7 +135,7 @@ func NewHost(cfg HostConfig) *Host {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Host{
+	return &Hub{
 		cfg:       cfg,
 		log:       log,
 		peers:     peers{all: cfg.MaxLanes, each: cfg.MaxLanesPerAddress, by: make(map[string]*peer)},
@@ -154,7 +154,7 @@ const MaxPush = 2*MaxBody + 1<<20
 
 // Close ends all lanes and waits for their streams. Calls in flight fail, so
 // drain the dispatcher first.
-func (h *Host) Close(ctx context.Context) error {
+func (h *Hub) Close(ctx context.Context) error {
 	h.mu.Lock()
 	h.closed = true
 	lanes := slices.Collect(maps.Values(h.secrets))
@@ -173,7 +173,7 @@ func (h *Host) Close(ctx context.Context) error {
 }
 
 // Attach serves one lane, from Hello to its end.
-func (h *Host) Attach(ctx context.Context, stream *connect.BidiStream[runnerv1.AttachRequest, runnerv1.AttachResponse]) error {
+func (h *Hub) Attach(ctx context.Context, stream *connect.BidiStream[runnerv1.AttachRequest, runnerv1.AttachResponse]) error {
 	req := requestOf(ctx)
 	if req == nil || req.rc.SetWriteDeadline(time.Time{}) != nil {
 		return noHandler()
@@ -209,13 +209,13 @@ func (h *Host) Attach(ctx context.Context, stream *connect.BidiStream[runnerv1.A
 }
 
 // refuse logs why a peer is refused and returns the error for it.
-func (h *Host) refuse(addr, id string, err error) error {
+func (h *Hub) refuse(addr, id string, err error) error {
 	h.line(slog.LevelWarn, "runner refused", "address", printable(addr, maxName), "runner", id, "reason", fault.ReasonOf(err), "error", err)
 	return faultrpc.ToConnect(err)
 }
 
 // line logs an event that a peer caused, unless there are too many.
-func (h *Host) line(level slog.Level, msg string, args ...any) {
+func (h *Hub) line(level slog.Level, msg string, args ...any) {
 	omitted, ok := h.lines.next()
 	if !ok {
 		return
@@ -226,7 +226,7 @@ func (h *Host) line(level slog.Level, msg string, args ...any) {
 	h.log.Log(context.Background(), level, msg, args...)
 }
 
-func (h *Host) serve(rc *http.ResponseController, stream *connect.BidiStream[runnerv1.AttachRequest, runnerv1.AttachResponse], l *Lane, more []*runnerv1.RunnerFrame) error {
+func (h *Hub) serve(rc *http.ResponseController, stream *connect.BidiStream[runnerv1.AttachRequest, runnerv1.AttachResponse], l *Lane, more []*runnerv1.RunnerFrame) error {
 	h.line(slog.LevelInfo, "runner attached", "runner", l.info.Id, "host", l.info.Host, "version", l.info.Version, "concurrency", l.info.Concurrency)
 	detach := func() {}
 	if h.cfg.OnAttach != nil {
@@ -331,7 +331,7 @@ func watch(done <-chan struct{}, heartbeat, loss time.Duration, heard *atomic.Ui
 }
 
 // welcome checks the first message of a stream.
-func (h *Host) welcome(first *runnerv1.AttachRequest) (*runnerv1.Hello, error) {
+func (h *Hub) welcome(first *runnerv1.AttachRequest) (*runnerv1.Hello, error) {
 	if len(first.Frames) == 0 || first.Frames[0].GetHello() == nil {
 		return nil, fault.New(fault.RequestInvalid, "the first frame of a lane must be hello")
 	}
@@ -358,7 +358,7 @@ func (h *Host) welcome(first *runnerv1.AttachRequest) (*runnerv1.Hello, error) {
 // has given up that connection and the core has not noticed yet, so the old
 // lane ends. A draining lane keeps its calls and leaves the name to its
 // successor.
-func (h *Host) add(ctx context.Context, l *Lane) error {
+func (h *Hub) add(ctx context.Context, l *Lane) error {
 	id := l.info.Id
 	taken := fault.New(fault.AlreadyExists, "another runner attached as %s", id).
 		WithFix("give each runner an id of its own")
@@ -413,7 +413,7 @@ func (l *Lane) speaks(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-func (h *Host) remove(l *Lane) {
+func (h *Hub) remove(l *Lane) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.lanes[l.info.Id] == l {
@@ -424,7 +424,7 @@ func (h *Host) remove(l *Lane) {
 
 // lane finds the lane of a body stream. The map is keyed by digest, so the time
 // of the lookup and of the comparison does not reveal how close a guess was.
-func (h *Host) lane(secret string) *Lane {
+func (h *Hub) lane(secret string) *Lane {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	l := h.secrets[sha256.Sum256([]byte(secret))]
@@ -436,7 +436,7 @@ func (h *Host) lane(secret string) *Lane {
 
 // offer makes GetPlan return a plan that is not published yet, until withdraw
 // is called.
-func (h *Host) offer(req *runnerv1.PrepareRequest) (withdraw func()) {
+func (h *Hub) offer(req *runnerv1.PrepareRequest) (withdraw func()) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	o := h.preparing[req.Id]

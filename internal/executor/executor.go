@@ -1,4 +1,4 @@
-// Package exec defines the interface through which every call goes.
+// Package executor defines the interface through which every call goes.
 //
 // [Executor] is to Ruedo what io.Reader is to Go: the runner, the dispatcher
 // and a lane implement it, and every decorator wraps it. The type does not
@@ -13,7 +13,7 @@
 // which takes the same request, a reader for the rest of the caller's body and
 // a way to respond. Callers find it with a type assertion. Executor itself
 // remains as the fast path, and wrappers pass the second interface on.
-package exec
+package executor
 
 import (
 	"context"

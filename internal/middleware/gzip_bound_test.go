@@ -1,4 +1,4 @@
-package wire
+package middleware
 
 import (
 	"bytes"
@@ -18,17 +18,17 @@ func TestTheBoundOfAReaderHoldsForEveryWayToRead(t *testing.T) {
 	if err := z.Close(); err != nil {
 		t.Fatal(err)
 	}
-	const most = 100_000
+	const limit = 100_000
 	for name, read := range map[string]func(r io.Reader) (int64, error){
 		"Copy":     func(r io.Reader) (int64, error) { return io.Copy(io.Discard, r) },
 		"ReadFrom": func(r io.Reader) (int64, error) { return new(bytes.Buffer).ReadFrom(r) },
 	} {
-		r := &boundedReader{limit: most}
+		r := &boundedReader{limit: limit}
 		if err := r.Reset(bytes.NewReader(packed.Bytes())); err != nil {
 			t.Fatal(err)
 		}
-		if n, err := read(r); err == nil || n > most {
-			t.Errorf("%s: %d bytes and %v, want an error after %d", name, n, err, most)
+		if n, err := read(r); err == nil || n > limit {
+			t.Errorf("%s: %d bytes and %v, want an error after %d", name, n, err, limit)
 		}
 	}
 }

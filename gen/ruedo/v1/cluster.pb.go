@@ -28,9 +28,9 @@ type RunnerState int32
 
 const (
 	RunnerState_RUNNER_STATE_UNSPECIFIED RunnerState = 0
-	// Attached and taking calls.
+	// Attached and accepting calls.
 	RunnerState_RUNNER_STATE_READY RunnerState = 1
-	// Attached, finishing what it has.
+	// Attached; it finishes its calls and accepts no new ones.
 	RunnerState_RUNNER_STATE_DRAINING RunnerState = 2
 	// Registered, but not attached to this core.
 	RunnerState_RUNNER_STATE_DETACHED RunnerState = 3
@@ -84,21 +84,21 @@ type Runner struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Unique in the cluster, for example "edge-7f3k2m".
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// Name for people; several runners may share it.
+	// Human-readable name; several runners may share it.
 	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
 	// Host that it runs on.
 	Host      string                 `protobuf:"bytes,3,opt,name=host,proto3" json:"host,omitempty"`
 	Version   string                 `protobuf:"bytes,4,opt,name=version,proto3" json:"version,omitempty"`
 	StartTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
-	// Calls that it executes at once.
+	// Maximum number of calls that it executes at the same time.
 	Concurrency uint32 `protobuf:"varint,6,opt,name=concurrency,proto3" json:"concurrency,omitempty"`
-	// Calls that may wait beside these.
+	// Maximum number of calls queued behind these.
 	Queue uint32 `protobuf:"varint,7,opt,name=queue,proto3" json:"queue,omitempty"`
-	// Id of the core that registered it; empty where it registered itself.
+	// Id of the core that registered it; empty if it registered itself.
 	RegisteredBy string `protobuf:"bytes,8,opt,name=registered_by,json=registeredBy,proto3" json:"registered_by,omitempty"`
 	// As seen by the core that answers.
 	State RunnerState `protobuf:"varint,9,opt,name=state,proto3,enum=ruedo.v1.RunnerState" json:"state,omitempty"`
-	// Calls of the answering core that are under way on it.
+	// Calls of the answering core that are in flight on it.
 	ActiveCalls uint32 `protobuf:"varint,10,opt,name=active_calls,json=activeCalls,proto3" json:"active_calls,omitempty"`
 	// Calls of the answering core that it has executed.
 	TotalCalls    uint64 `protobuf:"varint,11,opt,name=total_calls,json=totalCalls,proto3" json:"total_calls,omitempty"`
@@ -218,7 +218,7 @@ type Core struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	Host  string                 `protobuf:"bytes,2,opt,name=host,proto3" json:"host,omitempty"`
-	// Where runners and clients reach it.
+	// URL at which runners and clients reach it.
 	Url           string                 `protobuf:"bytes,3,opt,name=url,proto3" json:"url,omitempty"`
 	Version       string                 `protobuf:"bytes,4,opt,name=version,proto3" json:"version,omitempty"`
 	StartTime     *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
@@ -294,7 +294,7 @@ func (x *Core) GetStartTime() *timestamppb.Timestamp {
 type ListRunnersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Maximum number of items in the answer. Zero and more than 1,000 mean
-	// 1,000. An answer may hold fewer: it ends after about 1 MiB.
+	// 1,000. An answer can have fewer: it ends after about 1 MiB.
 	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// Token of the page to return; empty means the first page. It is valid only
 	// for a request that is otherwise the same.
@@ -403,7 +403,7 @@ func (x *ListRunnersResponse) GetNextPageToken() string {
 type ListCoresRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Maximum number of items in the answer. Zero and more than 1,000 mean
-	// 1,000. An answer may hold fewer: it ends after about 1 MiB.
+	// 1,000. An answer can have fewer: it ends after about 1 MiB.
 	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// Token of the page to return; empty means the first page. It is valid only
 	// for a request that is otherwise the same.
@@ -550,18 +550,18 @@ type GetStatusResponse struct {
 	ClusterId string                 `protobuf:"bytes,1,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
 	// The core that answers.
 	Core *Core `protobuf:"bytes,2,opt,name=core,proto3" json:"core,omitempty"`
-	// True while the store does not answer: calls go on from memory.
+	// True while the store does not answer; calls continue from memory.
 	Stale bool `protobuf:"varint,3,opt,name=stale,proto3" json:"stale,omitempty"`
-	// How long ago the store was last heard.
+	// Time since the store last answered.
 	StoreAge *durationpb.Duration `protobuf:"bytes,4,opt,name=store_age,json=storeAge,proto3" json:"store_age,omitempty"`
 	// Store revision that this core has seen.
 	Version  int64  `protobuf:"varint,5,opt,name=version,proto3" json:"version,omitempty"`
 	Runners  uint32 `protobuf:"varint,6,opt,name=runners,proto3" json:"runners,omitempty"`
 	Services uint32 `protobuf:"varint,7,opt,name=services,proto3" json:"services,omitempty"`
-	// True where calls always go to a runner.
+	// True if calls always go to a runner.
 	DistributedExecution bool `protobuf:"varint,8,opt,name=distributed_execution,json=distributedExecution,proto3" json:"distributed_execution,omitempty"`
 	// What is wrong with the store now. While there are alarms other than
-	// INTEGRITY, writes are refused; calls go on.
+	// INTEGRITY, writes are refused; calls continue.
 	Alarms        []*Alarm `protobuf:"bytes,9,rep,name=alarms,proto3" json:"alarms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -660,10 +660,10 @@ func (x *GetStatusResponse) GetAlarms() []*Alarm {
 	return nil
 }
 
-// Alarm is a condition that somebody has to end.
+// Alarm is a condition that an operator has to end.
 type Alarm struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The reason that refused writes have, for example STORE_EMPTY.
+	// The reason with which writes are refused, for example STORE_EMPTY.
 	Reason  string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
 	Message string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
 	// What to do.

@@ -24,7 +24,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Decorator is a named resource that any number of services may carry.
+// Decorator is a named resource that any number of services can carry.
 type Decorator struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	Name        string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -36,8 +36,8 @@ type Decorator struct {
 	Policy      *CallPolicy            `protobuf:"bytes,6,opt,name=policy,proto3" json:"policy,omitempty"`
 	CreateTime  *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
 	UpdateTime  *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
-	// The store's revision of the last change. In an update it names the
-	// version that was seen; zero means whatever is stored now.
+	// The store's revision of the last change. In an update it is the
+	// version that the caller has seen; zero means any version.
 	Version       int64 `protobuf:"varint,9,opt,name=version,proto3" json:"version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -139,7 +139,7 @@ func (x *Decorator) GetVersion() int64 {
 // CallPolicy says how calls may be handled.
 type CallPolicy struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// A call may be executed again when it is unknown whether it was.
+	// A call may be executed again if it is unknown whether it was executed.
 	Idempotent    bool `protobuf:"varint,1,opt,name=idempotent,proto3" json:"idempotent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -317,7 +317,7 @@ func (x *UpdateDecoratorRequest) GetDecorator() *Decorator {
 type UpdateDecoratorResponse struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Decorator *Decorator             `protobuf:"bytes,1,opt,name=decorator,proto3" json:"decorator,omitempty"`
-	// True where the content was stored already and nothing was written.
+	// True if the same content was already stored, so nothing was written.
 	Unchanged     bool `protobuf:"varint,2,opt,name=unchanged,proto3" json:"unchanged,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -478,7 +478,7 @@ type ListDecoratorsRequest struct {
 	// Only decorators that carry this tag.
 	Tag string `protobuf:"bytes,1,opt,name=tag,proto3" json:"tag,omitempty"`
 	// Maximum number of items in the answer. Zero and more than 1,000 mean
-	// 1,000. An answer may hold fewer: it ends after about 1 MiB.
+	// 1,000. An answer can have fewer: it ends after about 1 MiB.
 	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// Token of the page to return; empty means the first page. It is valid only
 	// for a request that is otherwise the same.

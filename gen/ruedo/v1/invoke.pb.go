@@ -32,9 +32,9 @@ type InvokeRequest struct {
 	//	*InvokeRequest_Input
 	//	*InvokeRequest_Bytes
 	Payload isInvokeRequest_Payload `protobuf_oneof:"payload"`
-	// Media type of bytes; "application/json" where it is left out.
+	// Media type of bytes; "application/json" if empty.
 	ContentType string `protobuf:"bytes,4,opt,name=content_type,json=contentType,proto3" json:"content_type,omitempty"`
-	// Give back what the guest logged.
+	// Return what the guest logged.
 	Logs          bool `protobuf:"varint,5,opt,name=logs,proto3" json:"logs,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -122,7 +122,7 @@ type isInvokeRequest_Payload interface {
 
 type InvokeRequest_Input struct {
 	// A JSON value. Numbers are doubles here, as everywhere in protobuf's
-	// JSON; send bytes (or POST /call/{service}) where every digit counts.
+	// JSON; send bytes (or POST /call/{service}) if every digit counts.
 	Input *structpb.Value `protobuf:"bytes,2,opt,name=input,proto3,oneof"`
 }
 
@@ -221,7 +221,7 @@ type isInvokeResponse_Payload interface {
 }
 
 type InvokeResponse_Output struct {
-	// The output, where it is JSON and the request was made with input.
+	// The output, if it is JSON and the request had input.
 	Output *structpb.Value `protobuf:"bytes,1,opt,name=output,proto3,oneof"`
 }
 
@@ -233,7 +233,7 @@ func (*InvokeResponse_Output) isInvokeResponse_Payload() {}
 
 func (*InvokeResponse_Bytes) isInvokeResponse_Payload() {}
 
-// CallInfo tells what became of a call.
+// CallInfo describes a finished call.
 type CallInfo struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	CallId string                 `protobuf:"bytes,1,opt,name=call_id,json=callId,proto3" json:"call_id,omitempty"`
@@ -244,7 +244,7 @@ type CallInfo struct {
 	Duration *durationpb.Duration `protobuf:"bytes,4,opt,name=duration,proto3" json:"duration,omitempty"`
 	// Linear memory of the guest at the end, in bytes.
 	MemoryBytes uint64 `protobuf:"varint,5,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"`
-	// What the guest logged, where the caller asked for it.
+	// What the guest logged, if the caller asked for it.
 	Logs []byte `protobuf:"bytes,6,opt,name=logs,proto3" json:"logs,omitempty"`
 	// Bytes of log over the limit that were dropped.
 	LogsDropped uint64 `protobuf:"varint,7,opt,name=logs_dropped,json=logsDropped,proto3" json:"logs_dropped,omitempty"`
@@ -253,12 +253,12 @@ type CallInfo struct {
 	// Processor time that the guest used.
 	CpuTime *durationpb.Duration `protobuf:"bytes,9,opt,name=cpu_time,json=cpuTime,proto3" json:"cpu_time,omitempty"`
 	// Units of work that the guest did: a measure that does not depend on the
-	// machine. Zero where the module is not metered.
+	// machine. Zero if the module is not metered.
 	Fuel uint64 `protobuf:"varint,10,opt,name=fuel,proto3" json:"fuel,omitempty"`
 	// The call had to wait for a new instance.
 	Cold bool `protobuf:"varint,11,opt,name=cold,proto3" json:"cold,omitempty"`
-	// Time that it took to restore the instance after the call before; it is not
-	// in duration.
+	// Time that it took to restore the instance after the previous call; not
+	// included in duration.
 	RestoreTime   *durationpb.Duration `protobuf:"bytes,12,opt,name=restore_time,json=restoreTime,proto3" json:"restore_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

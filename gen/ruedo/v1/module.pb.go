@@ -82,7 +82,7 @@ type Module struct {
 	Digest    string `protobuf:"bytes,1,opt,name=digest,proto3" json:"digest,omitempty"`
 	SizeBytes uint64 `protobuf:"varint,2,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
 	Kind      Kind   `protobuf:"varint,3,opt,name=kind,proto3,enum=ruedo.v1.Kind" json:"kind,omitempty"`
-	// Functions that the module asks of the host, as "module.name", sorted.
+	// Functions that the module imports from the host, as "module.name", sorted.
 	Imports       []string               `protobuf:"bytes,4,rep,name=imports,proto3" json:"imports,omitempty"`
 	CreateTime    *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
 	unknownFields protoimpl.UnknownFields

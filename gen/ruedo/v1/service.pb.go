@@ -25,18 +25,18 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Isolation is what a call sees of the calls before it.
+// Isolation is what a call sees of earlier calls.
 type Isolation int32
 
 const (
 	Isolation_ISOLATION_UNSPECIFIED Isolation = 0
-	// Nothing: an instance is used again with memory and globals restored.
+	// Nothing: an instance is reused with memory and globals restored.
 	Isolation_ISOLATION_PRISTINE Isolation = 1
-	// Everything: an instance is used again as it is.
+	// Everything: an instance is reused as it is.
 	Isolation_ISOLATION_SHARED Isolation = 2
 	// Nothing: each call has a new instance.
 	Isolation_ISOLATION_FRESH Isolation = 3
-	// Nothing: a program that starts anew for each call.
+	// Nothing: a program that is started for each call.
 	Isolation_ISOLATION_COMMAND Isolation = 4
 )
 
@@ -93,7 +93,7 @@ type Service struct {
 	Tags        []string               `protobuf:"bytes,3,rep,name=tags,proto3" json:"tags,omitempty"`
 	// The live revision.
 	Revision *Revision `protobuf:"bytes,4,opt,name=revision,proto3" json:"revision,omitempty"`
-	// The highest revision number given so far.
+	// The highest revision number so far.
 	Latest     uint64                 `protobuf:"varint,5,opt,name=latest,proto3" json:"latest,omitempty"`
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
 	UpdateTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
@@ -189,7 +189,7 @@ func (x *Service) GetVersion() int64 {
 	return 0
 }
 
-// Revision is immutable: what a service was when it was published.
+// Revision is immutable: a service as it was published.
 type Revision struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Service string                 `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
@@ -198,21 +198,21 @@ type Revision struct {
 	Module      string `protobuf:"bytes,3,opt,name=module,proto3" json:"module,omitempty"`
 	ModuleBytes uint64 `protobuf:"varint,4,opt,name=module_bytes,json=moduleBytes,proto3" json:"module_bytes,omitempty"`
 	Kind        Kind   `protobuf:"varint,5,opt,name=kind,proto3,enum=ruedo.v1.Kind" json:"kind,omitempty"`
-	// Decorators by name. Their content is read when they apply, so that a
-	// changed decorator holds for every service that carries it.
+	// Decorators by name. Their content is read when they apply, so a change of
+	// a decorator affects every service that carries it.
 	Decorators []string `protobuf:"bytes,6,rep,name=decorators,proto3" json:"decorators,omitempty"`
-	// Environment that the guest sees, and all of it.
+	// The complete environment of the guest.
 	Env map[string]string `protobuf:"bytes,7,rep,name=env,proto3" json:"env,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Arguments of a command, without the program name.
 	Args []string `protobuf:"bytes,8,rep,name=args,proto3" json:"args,omitempty"`
-	// An input that the service accepts, used to warm and to check it.
+	// An input that the service accepts, used to warm up and check the service.
 	Example    []byte                 `protobuf:"bytes,9,opt,name=example,proto3" json:"example,omitempty"`
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
-	// The isolation that was asked for; unspecified means pristine.
+	// The isolation that was requested; unspecified means pristine.
 	Isolation Isolation `protobuf:"varint,11,opt,name=isolation,proto3,enum=ruedo.v1.Isolation" json:"isolation,omitempty"`
-	// The isolation that holds, as runners found when they prepared it.
+	// The isolation in effect, as runners determined when they prepared it.
 	EffectiveIsolation Isolation `protobuf:"varint,12,opt,name=effective_isolation,json=effectiveIsolation,proto3,enum=ruedo.v1.Isolation" json:"effective_isolation,omitempty"`
-	// Why it is not the one that was asked for; empty where it is.
+	// Why it is not the requested one; empty if it is.
 	IsolationReason string `protobuf:"bytes,13,opt,name=isolation_reason,json=isolationReason,proto3" json:"isolation_reason,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
@@ -349,10 +349,10 @@ type PublishServiceRequest struct {
 	Env         map[string]string      `protobuf:"bytes,6,rep,name=env,proto3" json:"env,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	Args        []string               `protobuf:"bytes,7,rep,name=args,proto3" json:"args,omitempty"`
 	Example     []byte                 `protobuf:"bytes,8,opt,name=example,proto3" json:"example,omitempty"`
-	// The version that the caller has seen; the publish is ABORTED when the
-	// service has changed since. Zero means whatever is live now.
+	// The version that the caller has seen; the publish is ABORTED if the
+	// service has changed since. Zero means any version.
 	ExpectedVersion int64 `protobuf:"varint,9,opt,name=expected_version,json=expectedVersion,proto3" json:"expected_version,omitempty"`
-	// What a call may see of the calls before it; unspecified means pristine.
+	// What a call may see of earlier calls; unspecified means pristine.
 	Isolation     Isolation `protobuf:"varint,10,opt,name=isolation,proto3,enum=ruedo.v1.Isolation" json:"isolation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -461,9 +461,9 @@ func (x *PublishServiceRequest) GetIsolation() Isolation {
 type PublishServiceResponse struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Service *Service               `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
-	// True where the content was live already and nothing was written.
+	// True if the same content was already live, so nothing was written.
 	Unchanged bool `protobuf:"varint,2,opt,name=unchanged,proto3" json:"unchanged,omitempty"`
-	// What each runner that was asked to prepare said.
+	// The answer of each runner that was asked to prepare it.
 	Preparations  []*Preparation `protobuf:"bytes,3,rep,name=preparations,proto3" json:"preparations,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -520,7 +520,7 @@ func (x *PublishServiceResponse) GetPreparations() []*Preparation {
 	return nil
 }
 
-// Preparation is what one runner said when it prepared a revision.
+// Preparation is what one runner reported when it prepared a revision.
 type Preparation struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	Runner      string                 `protobuf:"bytes,1,opt,name=runner,proto3" json:"runner,omitempty"`
@@ -528,14 +528,14 @@ type Preparation struct {
 	StartTime   *durationpb.Duration   `protobuf:"bytes,3,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
 	// Memory after start, in bytes.
 	MemoryBytes uint64 `protobuf:"varint,4,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"`
-	// Why this runner could not prepare it; empty where it could.
+	// Why this runner could not prepare it; empty if it could.
 	Error string `protobuf:"bytes,5,opt,name=error,proto3" json:"error,omitempty"`
-	// The isolation that holds on this runner, and why it is not the one asked for.
+	// The isolation in effect on this runner, and why it is not the requested one.
 	Isolation       Isolation `protobuf:"varint,6,opt,name=isolation,proto3,enum=ruedo.v1.Isolation" json:"isolation,omitempty"`
 	IsolationReason string    `protobuf:"bytes,7,opt,name=isolation_reason,json=isolationReason,proto3" json:"isolation_reason,omitempty"`
-	// Time of one call with the example when warm; zero without an example.
+	// Time of one warm call with the example; zero without an example.
 	WarmTime *durationpb.Duration `protobuf:"bytes,8,opt,name=warm_time,json=warmTime,proto3" json:"warm_time,omitempty"`
-	// The runner had not answered when the others were ready. It goes on
+	// The runner had not answered when the others were ready. It continues
 	// preparing, and gets calls for the revision when it is ready.
 	Late          bool `protobuf:"varint,9,opt,name=late,proto3" json:"late,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -682,9 +682,9 @@ func (x *GetServiceRequest) GetName() string {
 type GetServiceResponse struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Service *Service               `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
-	// Each limit as it holds, strictest of the decorators' values.
+	// Each limit in effect: the strictest of the decorators' values.
 	Limits []*EffectiveLimit `protobuf:"bytes,2,rep,name=limits,proto3" json:"limits,omitempty"`
-	// True where a decorator says that a call may be repeated.
+	// True if a decorator says that a call may be repeated.
 	Idempotent bool `protobuf:"varint,3,opt,name=idempotent,proto3" json:"idempotent,omitempty"`
 	// The input schemas that a call must pass, in the decorators' order.
 	Schemas       []*InputSchema `protobuf:"bytes,4,rep,name=schemas,proto3" json:"schemas,omitempty"`
@@ -808,7 +808,7 @@ type ListServicesRequest struct {
 	// Only services that carry this tag.
 	Tag string `protobuf:"bytes,1,opt,name=tag,proto3" json:"tag,omitempty"`
 	// Maximum number of items in the answer. Zero and more than 1,000 mean
-	// 1,000. An answer may hold fewer: it ends after about 1 MiB.
+	// 1,000. An answer can have fewer: it ends after about 1 MiB.
 	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// Token of the page to return; empty means the first page. It is valid only
 	// for a request that is otherwise the same.
@@ -1004,7 +1004,7 @@ func (*DeleteServiceResponse) Descriptor() ([]byte, []int) {
 type RollbackServiceRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// The revision to go back to. Zero means the highest below the live one.
+	// The revision to restore. Zero means the highest below the live one.
 	Revision      uint64 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1111,7 +1111,7 @@ type ListRevisionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// Maximum number of items in the answer. Zero and more than 1,000 mean
-	// 1,000. An answer may hold fewer: it ends after about 1 MiB.
+	// 1,000. An answer can have fewer: it ends after about 1 MiB.
 	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// Token of the page to return; empty means the first page. It is valid only
 	// for a request that is otherwise the same.
@@ -1266,7 +1266,7 @@ type WatchServicesResponse struct {
 	// The service as it is now. For a deletion only its name is set.
 	Service *Service `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
 	Deleted bool     `protobuf:"varint,2,opt,name=deleted,proto3" json:"deleted,omitempty"`
-	// True on the one empty message between the present state and the changes.
+	// True on the one empty message between the current state and the changes.
 	Synced        bool `protobuf:"varint,3,opt,name=synced,proto3" json:"synced,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

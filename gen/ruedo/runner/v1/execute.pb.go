@@ -32,7 +32,7 @@ type ExecuteRequest struct {
 	Service     string `protobuf:"bytes,3,opt,name=service,proto3" json:"service,omitempty"`
 	Input       []byte `protobuf:"bytes,4,opt,name=input,proto3" json:"input,omitempty"`
 	ContentType string `protobuf:"bytes,5,opt,name=content_type,json=contentType,proto3" json:"content_type,omitempty"`
-	// Give back what the guest logged.
+	// Return what the guest logged.
 	Logs          bool `protobuf:"varint,6,opt,name=logs,proto3" json:"logs,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -110,7 +110,7 @@ func (x *ExecuteRequest) GetLogs() bool {
 	return false
 }
 
-// ExecuteResponse is the answer of one call.
+// ExecuteResponse is the answer to one call.
 type ExecuteResponse struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	Output      []byte                 `protobuf:"bytes,1,opt,name=output,proto3" json:"output,omitempty"`
@@ -181,7 +181,7 @@ func (x *ExecuteResponse) GetInfo() *v1.CallInfo {
 	return nil
 }
 
-// Outcome tells what a call took, in lane protocol 1. It gets no new figures:
+// Outcome is what a call took, in lane protocol 1. It gets no new fields:
 // those go into ruedo.v1.CallInfo alone.
 type Outcome struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -311,7 +311,7 @@ type Failure struct {
 	// What to do about it.
 	Fix      string            `protobuf:"bytes,4,opt,name=fix,proto3" json:"fix,omitempty"`
 	Metadata map[string]string `protobuf:"bytes,5,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// True where the call provably did not start.
+	// True if the call provably did not start.
 	NotStarted bool `protobuf:"varint,6,opt,name=not_started,json=notStarted,proto3" json:"not_started,omitempty"`
 	// What lane protocol 1 has in place of info.
 	Outcome *Outcome `protobuf:"bytes,7,opt,name=outcome,proto3" json:"outcome,omitempty"`

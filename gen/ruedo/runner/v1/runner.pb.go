@@ -430,7 +430,7 @@ type Hello struct {
 	ClusterId string                 `protobuf:"bytes,2,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
 	// Number of the lane protocol that the runner speaks.
 	Protocol uint32 `protobuf:"varint,3,opt,name=protocol,proto3" json:"protocol,omitempty"`
-	// The runner registers itself in the store; the core need not.
+	// The runner registers itself in the store; so the core does not have to.
 	Registered    bool `protobuf:"varint,4,opt,name=registered,proto3" json:"registered,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -620,7 +620,7 @@ func (x *Execute) GetInputBytes() uint64 {
 	return 0
 }
 
-// Cancel ends an exchange whose caller is gone.
+// Cancel ends an exchange whose caller went away.
 type Cancel struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -657,7 +657,7 @@ func (*Cancel) Descriptor() ([]byte, []int) {
 	return file_ruedo_runner_v1_runner_proto_rawDescGZIP(), []int{7}
 }
 
-// Draining says that the runner takes no new calls.
+// Draining says that the runner accepts no new calls.
 type Draining struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1009,7 +1009,7 @@ type PushOutputRequest struct {
 	Lane string `protobuf:"bytes,1,opt,name=lane,proto3" json:"lane,omitempty"`
 	Id   uint64 `protobuf:"varint,2,opt,name=id,proto3" json:"id,omitempty"`
 	Data []byte `protobuf:"bytes,3,opt,name=data,proto3" json:"data,omitempty"`
-	// Next bytes of what the guest logged, if that is too much for the lane.
+	// Next bytes of what the guest logged, if that is too long to be sent inline.
 	Logs []byte `protobuf:"bytes,4,opt,name=logs,proto3" json:"logs,omitempty"`
 	// Lengths of all data and of all logs. Set in the first message, which then
 	// carries neither. Both are zero if the runner does not say.

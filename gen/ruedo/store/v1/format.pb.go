@@ -21,13 +21,13 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Format says how a cluster's keys and values are to be read. It is written
+// Format says how to read a cluster's keys and values. It is written
 // by the first core of a cluster and checked by every process at its start.
 type Format struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Number uint32                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
-	// Random, written once. It tells this store from another one that took its
-	// place. Empty in stores that older versions made.
+	// Random, written once. It distinguishes this store from another one
+	// that replaced it. Empty in stores that older versions created.
 	Id            string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -22,7 +22,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Codec is how the bytes of a chunk are packed.
+// Codec is how the bytes of a chunk are compressed.
 type Codec int32
 
 const (
@@ -71,13 +71,13 @@ func (Codec) EnumDescriptor() ([]byte, []int) {
 }
 
 // Manifest is the commit point of a stored module: chunks are written before
-// it, and a module without a manifest is not there.
+// it, and a module without a manifest does not exist.
 type Manifest struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Module *v1.Module             `protobuf:"bytes,1,opt,name=module,proto3" json:"module,omitempty"`
-	// How many chunks the module is cut into.
+	// Number of chunks of the module.
 	Chunks uint32 `protobuf:"varint,2,opt,name=chunks,proto3" json:"chunks,omitempty"`
-	// Bytes of the module in each chunk but the last.
+	// Bytes of the module in each chunk except the last.
 	ChunkBytes    uint32 `protobuf:"varint,3,opt,name=chunk_bytes,json=chunkBytes,proto3" json:"chunk_bytes,omitempty"`
 	Codec         Codec  `protobuf:"varint,4,opt,name=codec,proto3,enum=ruedo.store.v1.Codec" json:"codec,omitempty"`
 	unknownFields protoimpl.UnknownFields

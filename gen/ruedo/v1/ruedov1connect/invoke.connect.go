@@ -39,8 +39,8 @@ const (
 
 // InvokeServiceClient is a client for the ruedo.v1.InvokeService service.
 type InvokeServiceClient interface {
-	// Invoke executes a service once on one runner and gives back its answer.
-	// A failed call carries its CallInfo as an error detail.
+	// Invoke executes a service once on one runner and returns its answer. The
+	// error of a failed call has its CallInfo as a detail.
 	Invoke(context.Context, *v1.InvokeRequest) (*v1.InvokeResponse, error)
 }
 
@@ -80,8 +80,8 @@ func (c *invokeServiceClient) Invoke(ctx context.Context, req *v1.InvokeRequest)
 
 // InvokeServiceHandler is an implementation of the ruedo.v1.InvokeService service.
 type InvokeServiceHandler interface {
-	// Invoke executes a service once on one runner and gives back its answer.
-	// A failed call carries its CallInfo as an error detail.
+	// Invoke executes a service once on one runner and returns its answer. The
+	// error of a failed call has its CallInfo as a detail.
 	Invoke(context.Context, *v1.InvokeRequest) (*v1.InvokeResponse, error)
 }
 

@@ -43,11 +43,11 @@ const (
 
 // ModuleServiceClient is a client for the ruedo.v1.ModuleService service.
 type ModuleServiceClient interface {
-	// Stat tells whether a module is stored whole. NOT_FOUND where it is not.
+	// Stat returns a module that is completely stored, or NOT_FOUND.
 	StatModule(context.Context, *v1.StatModuleRequest) (*v1.StatModuleResponse, error)
 	// Upload stores a module. The first message announces digest and size, the
-	// following ones carry the bytes in order. Nothing is visible before the
-	// last byte arrived, was verified against the digest and was admitted.
+	// following ones carry the bytes in order. Nothing is visible until all
+	// bytes have arrived, match the digest, and the module was admitted.
 	UploadModule(context.Context) (*connect.ClientStreamForClientSimple[v1.UploadModuleRequest, v1.UploadModuleResponse], error)
 }
 
@@ -100,11 +100,11 @@ func (c *moduleServiceClient) UploadModule(ctx context.Context) (*connect.Client
 
 // ModuleServiceHandler is an implementation of the ruedo.v1.ModuleService service.
 type ModuleServiceHandler interface {
-	// Stat tells whether a module is stored whole. NOT_FOUND where it is not.
+	// Stat returns a module that is completely stored, or NOT_FOUND.
 	StatModule(context.Context, *v1.StatModuleRequest) (*v1.StatModuleResponse, error)
 	// Upload stores a module. The first message announces digest and size, the
-	// following ones carry the bytes in order. Nothing is visible before the
-	// last byte arrived, was verified against the digest and was admitted.
+	// following ones carry the bytes in order. Nothing is visible until all
+	// bytes have arrived, match the digest, and the module was admitted.
 	UploadModule(context.Context, *connect.ClientStream[v1.UploadModuleRequest]) (*v1.UploadModuleResponse, error)
 }
 

@@ -59,17 +59,18 @@ const (
 // ServiceServiceClient is a client for the ruedo.v1.ServiceService service.
 type ServiceServiceClient interface {
 	// Publish makes a module the live revision of a service, after at least one
-	// runner has prepared it. The same content again answers unchanged.
+	// runner has prepared it. Publishing the same content again
+	// returns unchanged.
 	PublishService(context.Context, *v1.PublishServiceRequest) (*v1.PublishServiceResponse, error)
 	GetService(context.Context, *v1.GetServiceRequest) (*v1.GetServiceResponse, error)
 	ListServices(context.Context, *v1.ListServicesRequest) (*v1.ListServicesResponse, error)
 	// Delete removes a service and all its revisions.
 	DeleteService(context.Context, *v1.DeleteServiceRequest) (*v1.DeleteServiceResponse, error)
-	// Rollback makes an older revision live again. No bytes move.
+	// Rollback makes an older revision live again. No module is sent.
 	RollbackService(context.Context, *v1.RollbackServiceRequest) (*v1.RollbackServiceResponse, error)
 	// ListRevisions returns the revisions of a service, newest first.
 	ListRevisions(context.Context, *v1.ListRevisionsRequest) (*v1.ListRevisionsResponse, error)
-	// Watch sends the present services first, then each change as it happens.
+	// WatchServices sends the current services first, then each change.
 	WatchServices(context.Context, *v1.WatchServicesRequest) (*connect.ServerStreamForClient[v1.WatchServicesResponse], error)
 }
 
@@ -205,17 +206,18 @@ func (c *serviceServiceClient) WatchServices(ctx context.Context, req *v1.WatchS
 // ServiceServiceHandler is an implementation of the ruedo.v1.ServiceService service.
 type ServiceServiceHandler interface {
 	// Publish makes a module the live revision of a service, after at least one
-	// runner has prepared it. The same content again answers unchanged.
+	// runner has prepared it. Publishing the same content again
+	// returns unchanged.
 	PublishService(context.Context, *v1.PublishServiceRequest) (*v1.PublishServiceResponse, error)
 	GetService(context.Context, *v1.GetServiceRequest) (*v1.GetServiceResponse, error)
 	ListServices(context.Context, *v1.ListServicesRequest) (*v1.ListServicesResponse, error)
 	// Delete removes a service and all its revisions.
 	DeleteService(context.Context, *v1.DeleteServiceRequest) (*v1.DeleteServiceResponse, error)
-	// Rollback makes an older revision live again. No bytes move.
+	// Rollback makes an older revision live again. No module is sent.
 	RollbackService(context.Context, *v1.RollbackServiceRequest) (*v1.RollbackServiceResponse, error)
 	// ListRevisions returns the revisions of a service, newest first.
 	ListRevisions(context.Context, *v1.ListRevisionsRequest) (*v1.ListRevisionsResponse, error)
-	// Watch sends the present services first, then each change as it happens.
+	// WatchServices sends the current services first, then each change.
 	WatchServices(context.Context, *v1.WatchServicesRequest, *connect.ServerStream[v1.WatchServicesResponse]) error
 }
 

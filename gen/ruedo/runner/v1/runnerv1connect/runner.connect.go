@@ -51,16 +51,17 @@ const (
 // RunnerServiceClient is a client for the ruedo.runner.v1.RunnerService service.
 type RunnerServiceClient interface {
 	// Attach is a lane: many calls over one stream, frames in batches. The
-	// runner says Hello first, the core answers Welcome.
+	// runner sends Hello first, and the core answers with Welcome.
 	Attach(context.Context) (*connect.BidiStreamForClientSimple[v1.AttachRequest, v1.AttachResponse], error)
-	// GetPlan gives the plan of an id that came with a call.
+	// GetPlan returns the plan whose id came with a call.
 	GetPlan(context.Context, *v1.GetPlanRequest) (*v1.GetPlanResponse, error)
-	// FetchModule gives the bytes of a module in order.
+	// FetchModule returns the bytes of a module in order.
 	FetchModule(context.Context, *v1.FetchModuleRequest) (*connect.ServerStreamForClient[v1.FetchModuleResponse], error)
-	// FetchInput gives the input of a call whose body does not ride the lane.
+	// FetchInput returns the input of a call if it is too long to be sent inline,
+	// on the lane.
 	FetchInput(context.Context, *v1.FetchInputRequest) (*connect.ServerStreamForClient[v1.FetchInputResponse], error)
-	// PushOutput brings the output of a call that does not ride the lane; the
-	// result frame follows on the lane.
+	// PushOutput sends the output of a call if it is too long to be sent inline.
+	// The result frame follows on the lane.
 	PushOutput(context.Context) (*connect.ClientStreamForClientSimple[v1.PushOutputRequest, v1.PushOutputResponse], error)
 }
 
@@ -149,16 +150,17 @@ func (c *runnerServiceClient) PushOutput(ctx context.Context) (*connect.ClientSt
 // RunnerServiceHandler is an implementation of the ruedo.runner.v1.RunnerService service.
 type RunnerServiceHandler interface {
 	// Attach is a lane: many calls over one stream, frames in batches. The
-	// runner says Hello first, the core answers Welcome.
+	// runner sends Hello first, and the core answers with Welcome.
 	Attach(context.Context, *connect.BidiStream[v1.AttachRequest, v1.AttachResponse]) error
-	// GetPlan gives the plan of an id that came with a call.
+	// GetPlan returns the plan whose id came with a call.
 	GetPlan(context.Context, *v1.GetPlanRequest) (*v1.GetPlanResponse, error)
-	// FetchModule gives the bytes of a module in order.
+	// FetchModule returns the bytes of a module in order.
 	FetchModule(context.Context, *v1.FetchModuleRequest, *connect.ServerStream[v1.FetchModuleResponse]) error
-	// FetchInput gives the input of a call whose body does not ride the lane.
+	// FetchInput returns the input of a call if it is too long to be sent inline,
+	// on the lane.
 	FetchInput(context.Context, *v1.FetchInputRequest, *connect.ServerStream[v1.FetchInputResponse]) error
-	// PushOutput brings the output of a call that does not ride the lane; the
-	// result frame follows on the lane.
+	// PushOutput sends the output of a call if it is too long to be sent inline.
+	// The result frame follows on the lane.
 	PushOutput(context.Context, *connect.ClientStream[v1.PushOutputRequest]) (*v1.PushOutputResponse, error)
 }
 

@@ -100,7 +100,7 @@ func shortID() string {
 
 // join lists this core in the cluster, so that runners and other cores find it.
 func (c *Core) join(ctx context.Context) error {
-	entry, err := c.store.Cluster().AnnounceCore(ctx, c.self, c.cfg.LeaseTTL)
+	entry, err := c.store.Cluster().RegisterCore(ctx, c.self, c.cfg.LeaseTTL)
 	if err != nil {
 		return err
 	}

@@ -38,7 +38,7 @@ type Config struct {
 // many goroutines.
 //
 // Campaigning for the cluster's leader belongs here as well, next to
-// [Cluster.AnnounceCore]: it also needs the client, the space and a lease.
+// [Cluster.RegisterCore]: it also needs the client, the space and a lease.
 type Cluster struct {
 	client  *clientv3.Client
 	own     bool // the client is ours to close
@@ -107,19 +107,19 @@ func (c *Cluster) Watch(ctx context.Context, key string, opts ...clientv3.OpOpti
 // have reported everything.
 func (c *Cluster) RequestProgress(ctx context.Context) error { return c.client.RequestProgress(ctx) }
 
-// AnnounceCore lists a core until the membership is closed; see [Membership]. A
-// ttl of zero means [DefaultTTL]. ctx bounds the first announcement only.
-func (c *Cluster) AnnounceCore(ctx context.Context, core *ruedov1.Core, ttl time.Duration) (*Membership, error) {
-	return c.announce(ctx, keys.KindCore, core.GetId(), core, ttl, c.logger)
+// RegisterCore lists a core until the membership is closed; see [Membership]. A
+// ttl of zero means [DefaultTTL]. ctx bounds the first registration only.
+func (c *Cluster) RegisterCore(ctx context.Context, core *ruedov1.Core, ttl time.Duration) (*Membership, error) {
+	return c.register(ctx, keys.KindCore, core.GetId(), core, ttl, c.logger)
 }
 
 // RegisterRunner lists a runner until the membership is closed, as
-// [Cluster.AnnounceCore] lists a core.
+// [Cluster.RegisterCore] lists a core.
 func (c *Cluster) RegisterRunner(ctx context.Context, runner *ruedov1.Runner, ttl time.Duration) (*Membership, error) {
-	return c.announce(ctx, keys.KindRunner, runner.GetId(), runner, ttl, c.logger)
+	return c.register(ctx, keys.KindRunner, runner.GetId(), runner, ttl, c.logger)
 }
 
-func (c *Cluster) announce(ctx context.Context, kind keys.Kind, id string, member proto.Message, ttl time.Duration, logger *slog.Logger) (*Membership, error) {
+func (c *Cluster) register(ctx context.Context, kind keys.Kind, id string, member proto.Message, ttl time.Duration, logger *slog.Logger) (*Membership, error) {
 	key, err := c.space.Key(kind, id)
 	if err != nil {
 		return nil, err
@@ -128,5 +128,5 @@ func (c *Cluster) announce(ctx context.Context, kind keys.Kind, id string, membe
 	if err != nil {
 		return nil, fault.Wrap(err, fault.Internal, "cannot encode %s %s", kind, id)
 	}
-	return announce(ctx, c.client, key, value, ttl, logger)
+	return register(ctx, c.client, key, value, ttl, logger)
 }

@@ -32,7 +32,7 @@ const (
 // one is malformed.
 func connect(hosts []string, tls *tls.Config) (*clientv3.Client, error) {
 	if len(hosts) == 0 {
-		return nil, fault.New(fault.ConfigInvalid, "no store is named").
+		return nil, fault.New(fault.ConfigInvalid, "no store is configured").
 			WithFix("set store.etcd_hosts to host:port of each etcd, separated by spaces")
 	}
 	for _, h := range hosts {
@@ -53,7 +53,7 @@ func connect(hosts []string, tls *tls.Config) (*clientv3.Client, error) {
 		})},
 	})
 	if err != nil {
-		return nil, fault.Wrap(err, fault.ConfigInvalid, "cannot make a client of the store at %s", strings.Join(hosts, " "))
+		return nil, fault.Wrap(err, fault.ConfigInvalid, "cannot create a client for the store at %s", strings.Join(hosts, " "))
 	}
 	return client, nil
 }

@@ -163,14 +163,14 @@ func sorted(cores map[string]*ruedov1.Core) []*ruedov1.Core {
 }
 
 // Register enters a runner under a lease and keeps it there until leave is
-// called, which removes it immediately. ctx bounds the first announcement only.
+// called, which removes it immediately. ctx bounds the first registration only.
 func (d *Directory) Register(ctx context.Context, r *ruedov1.Runner) (leave func(context.Context) error, err error) {
 	logger := d.logger.With("id", r.GetId(), "cluster", d.cluster.space.Cluster())
-	m, err := d.cluster.announce(ctx, keys.KindRunner, r.GetId(), r, d.ttl, logger)
+	m, err := d.cluster.register(ctx, keys.KindRunner, r.GetId(), r, d.ttl, logger)
 	if err != nil {
 		return nil, err
 	}
-	if _, ok := m.announced(); ok {
+	if _, ok := m.registered(); ok {
 		logger.Info("registered runner with etcd database")
 	}
 	// If leave is not called, Close cancels it, and its lease runs out.

@@ -1,10 +1,10 @@
 // Package fleet is what all processes that use the store have in common: a
 // connection, the check of the storage format, and membership by leases.
 //
-// Begin with [Open]. A process announces itself to be visible to the others:
+// Begin with [Open]. A process registers itself to be visible to the others:
 //
 //	c, err := fleet.Open(fleet.Config{Hosts: hosts, Cluster: "main"})
-//	m, err := c.AnnounceCore(ctx, core, fleet.DefaultTTL)
+//	m, err := c.RegisterCore(ctx, core, fleet.DefaultTTL)
 //	defer m.Close(ctx)
 //
 // A runner with store settings finds the cores and registers itself through a
@@ -12,11 +12,11 @@
 //
 // # Membership
 //
-// An entry has a lease that its announcer renews. It disappears immediately
-// when the announcer closes its membership, and within the lease's TTL when the
-// announcer dies. While the announcer lives, the entry comes back: after the
+// An entry has a lease that its holder renews. It disappears immediately
+// when the holder closes its membership, and within the lease's TTL when the
+// holder dies. While the holder lives, the entry comes back: after the
 // store was away, after the lease expired, and after somebody removed it. Two
-// announcers can hold the same key; the entry stays as long as one of them
+// holders can have the same key; the entry stays as long as one of them
 // lives.
 //
 // # Errors

@@ -243,7 +243,7 @@ func TestFullStore(t *testing.T) {
 		t.Errorf("%v, want STORE_FULL", got)
 	}
 	// The entry appears as soon as there is room.
-	m := announced(t, s.Client(), "one", 0)
+	m := registered(t, s.Client(), "one", 0)
 	if _, _, ok := stored(t, s.Client()); ok {
 		t.Fatal("a full store took an entry")
 	}

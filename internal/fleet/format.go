@@ -93,5 +93,5 @@ func SameStore(a, b []byte) bool {
 // StoreEmpty returns the error for a store that has lost its catalog.
 func StoreEmpty(format string, args ...any) *fault.Error {
 	return fault.New(fault.StoreEmpty, "the store has lost its data: "+format, args...).
-		WithFix("restore the data of etcd; or, to go on with what the store has now, restart the core with --accept-empty")
+		WithFix("restore the data of etcd; or, to continue with what the store has now, restart the core with --accept-empty")
 }

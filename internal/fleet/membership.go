@@ -17,7 +17,7 @@ const DefaultTTL = 5 * time.Second
 // DefaultOpTimeout bounds one operation on the store.
 const DefaultOpTimeout = 2 * time.Second
 
-// Membership is an entry in the store that lives as long as its announcer. Its
+// Membership is an entry in the store that lives as long as its holder. Its
 // methods can be called from many goroutines.
 type Membership struct {
 	client *clientv3.Client
@@ -41,12 +41,12 @@ type Membership struct {
 	lease clientv3.LeaseID
 }
 
-// announce puts value at key under a lease and keeps it there until Close. ctx
-// bounds the first announcement only; if that fails, nothing is left behind and
+// register puts value at key under a lease and keeps it there until Close. ctx
+// bounds the first registration only; if that fails, nothing is left behind and
 // the error is a *fault.Error. A full store is not a failure: the entry appears
 // when there is room again. A ttl of zero means [DefaultTTL]; etcd counts in
 // whole seconds. A nil logger discards all messages.
-func announce(ctx context.Context, client *clientv3.Client, key string, value []byte, ttl time.Duration, logger *slog.Logger) (*Membership, error) {
+func register(ctx context.Context, client *clientv3.Client, key string, value []byte, ttl time.Duration, logger *slog.Logger) (*Membership, error) {
 	if ttl <= 0 {
 		ttl = DefaultTTL
 	}
@@ -55,11 +55,11 @@ func announce(ctx context.Context, client *clientv3.Client, key string, value []
 	}
 	m := &Membership{client: client, key: key, value: value, ttl: ttl, logger: logger,
 		wake: make(chan struct{}, 1), writing: make(chan struct{}, 1)}
-	switch err := m.announce(ctx); {
+	switch err := m.register(ctx); {
 	case errors.Is(err, rpctypes.ErrNoSpace):
-		logger.Warn("the store is full: an entry appears in it when there is room again", "key", key)
+		logger.Warn("the store is full: an entry is written when there is space again", "key", key)
 	case err != nil:
-		return nil, TranslateError(ctx, err, "announce "+key)
+		return nil, TranslateError(ctx, err, "register "+key)
 	}
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	m.cancel = cancel
@@ -80,9 +80,9 @@ func (m *Membership) Update(ctx context.Context, value []byte) error {
 		return TranslateError(ctx, err, "update "+m.key)
 	}
 	defer m.unlock()
-	lease, ok := m.announced()
+	lease, ok := m.registered()
 	if !ok {
-		return TranslateError(ctx, rpctypes.ErrNoSpace, "update "+m.key) // not announced yet; the announcement will write the value
+		return TranslateError(ctx, rpctypes.ErrNoSpace, "update "+m.key) // not registered yet; the registration will write the value
 	}
 	err := m.put(opctx, lease)
 	if errors.Is(err, rpctypes.ErrLeaseNotFound) {
@@ -107,8 +107,8 @@ func (m *Membership) lock(ctx context.Context) error {
 
 func (m *Membership) unlock() { <-m.writing }
 
-// announced returns the lease of the entry, if the entry is in the store.
-func (m *Membership) announced() (clientv3.LeaseID, bool) {
+// registered returns the lease of the entry, if the entry is in the store.
+func (m *Membership) registered() (clientv3.LeaseID, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.lease, m.lease != clientv3.NoLease
@@ -130,7 +130,7 @@ func (m *Membership) put(ctx context.Context, lease clientv3.LeaseID) error {
 }
 
 // Close ends the membership and waits for it to end. If it returns nil, the
-// entry is gone, unless another announcer holds it. If it returns an error, the
+// entry is gone, unless another membership holds it. If it returns an error, the
 // entry disappears when its lease runs out. Further calls do nothing.
 func (m *Membership) Close(ctx context.Context) error {
 	m.cancel()
@@ -151,8 +151,8 @@ func (m *Membership) Close(ctx context.Context) error {
 	return TranslateError(ctx, err, "remove "+m.key)
 }
 
-// announce writes the entry under a new lease.
-func (m *Membership) announce(ctx context.Context) error {
+// register writes the entry under a new lease.
+func (m *Membership) register(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, DefaultOpTimeout)
 	defer cancel()
 	grant, err := m.client.Grant(ctx, int64((m.ttl+time.Second-1)/time.Second))
@@ -194,27 +194,27 @@ func (m *Membership) drop(lease clientv3.LeaseID) {
 	_, _ = m.client.Revoke(ctx, lease)
 }
 
-// run maintains the entry and announces it again when its lease is lost.
+// run maintains the entry and registers it again when its lease is lost.
 func (m *Membership) run(ctx context.Context) {
 	for {
-		if lease, ok := m.announced(); ok {
+		if lease, ok := m.registered(); ok {
 			m.hold(ctx, lease)
 			if ctx.Err() != nil {
 				return
 			}
-			m.logger.Warn("lost the lease of an entry in the store; announcing it again", "key", m.key)
+			m.logger.Warn("lost the lease of an entry in the store; registering it again", "key", m.key)
 		}
 		var retry Backoff
 		for {
 			if retry.Wait(ctx) != nil {
 				return
 			}
-			err := m.announce(ctx)
+			err := m.register(ctx)
 			if err == nil {
-				m.logger.Info("announced an entry in the store", "key", m.key)
+				m.logger.Info("registered an entry in the store", "key", m.key)
 				break
 			}
-			m.logger.Debug("cannot announce an entry in the store yet", "key", m.key, "error", err)
+			m.logger.Debug("cannot register an entry in the store yet", "key", m.key, "error", err)
 		}
 	}
 }
@@ -270,7 +270,7 @@ func (m *Membership) hold(ctx context.Context, lease clientv3.LeaseID) {
 	}
 }
 
-// ensure restores the entry if it is gone, because another announcer of the
+// ensure restores the entry if it is gone, because another holder of the
 // same key has left or somebody deleted it. It also writes a value that is not
 // in the store yet. It returns false if the lease is lost. Other problems of
 // the store show up in the lease.

@@ -15,9 +15,9 @@ import (
 
 const entry = "/ruedo/main/runners/edge-1"
 
-func announced(t *testing.T, c *clientv3.Client, value string, ttl time.Duration) *Membership {
+func registered(t *testing.T, c *clientv3.Client, value string, ttl time.Duration) *Membership {
 	t.Helper()
-	m, err := announce(t.Context(), c, entry, []byte(value), ttl, nil)
+	m, err := register(t.Context(), c, entry, []byte(value), ttl, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,13 +45,13 @@ func stored(t *testing.T, c *clientv3.Client) (string, clientv3.LeaseID, bool) {
 }
 
 func hangsOn(m *Membership) clientv3.LeaseID {
-	lease, _ := m.announced()
+	lease, _ := m.registered()
 	return lease
 }
 
-func TestAnnounceUpdateClose(t *testing.T) {
+func TestRegisterUpdateClose(t *testing.T) {
 	c := embedded(t, etcdembed.Config{}).Client()
-	m := announced(t, c, "one", 0)
+	m := registered(t, c, "one", 0)
 	if v, lease, ok := stored(t, c); !ok || v != "one" || lease == 0 {
 		t.Fatalf("stored %q under lease %x, %t", v, lease, ok)
 	}
@@ -78,7 +78,7 @@ func TestAnnounceUpdateClose(t *testing.T) {
 func TestEntryOfADeadProcessGoes(t *testing.T) {
 	t.Parallel()
 	c := embedded(t, etcdembed.Config{}).Client()
-	m := announced(t, c, "one", time.Second)
+	m := registered(t, c, "one", time.Second)
 	began := time.Now()
 	m.cancel() // as a kill: nobody renews, nobody revokes
 	m.wg.Wait()
@@ -91,7 +91,7 @@ func TestEntryOfADeadProcessGoes(t *testing.T) {
 func TestEntryOutlivesItsTTL(t *testing.T) {
 	t.Parallel()
 	c := embedded(t, etcdembed.Config{}).Client()
-	announced(t, c, "one", time.Second)
+	registered(t, c, "one", time.Second)
 	_, first, _ := stored(t, c)
 	deadline := time.After(3 * time.Second)
 	tick := time.NewTicker(20 * time.Millisecond)
@@ -110,7 +110,7 @@ func TestEntryOutlivesItsTTL(t *testing.T) {
 
 func TestEntryComesBackAfterItsLeaseIsLost(t *testing.T) {
 	c := embedded(t, etcdembed.Config{}).Client()
-	m := announced(t, c, "one", time.Second)
+	m := registered(t, c, "one", time.Second)
 	_, first, _ := stored(t, c)
 	if _, err := c.Revoke(t.Context(), first); err != nil {
 		t.Fatal(err)
@@ -126,7 +126,7 @@ func TestEntryComesBackAfterItsLeaseIsLost(t *testing.T) {
 
 func TestEntryComesBackAfterItWasDeleted(t *testing.T) {
 	c := embedded(t, etcdembed.Config{}).Client()
-	announced(t, c, "one", time.Hour) // so that no renewal helps
+	registered(t, c, "one", time.Hour) // so that no renewal helps
 	for range 3 {
 		if _, err := c.Delete(t.Context(), entry); err != nil {
 			t.Fatal(err)
@@ -135,11 +135,11 @@ func TestEntryComesBackAfterItWasDeleted(t *testing.T) {
 	}
 }
 
-func TestTwoAnnouncersOfOneKey(t *testing.T) {
+func TestTwoHoldersOfOneKey(t *testing.T) {
 	c := embedded(t, etcdembed.Config{}).Client()
 	for _, lastLeavesFirst := range []bool{false, true} {
-		first := announced(t, c, "first", time.Hour)
-		last := announced(t, c, "last", time.Hour)
+		first := registered(t, c, "first", time.Hour)
+		last := registered(t, c, "last", time.Hour)
 		leaver, stayer := first, last
 		if lastLeavesFirst {
 			leaver, stayer = last, first
@@ -168,7 +168,7 @@ func TestEntryComesBackAfterAnOutage(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "a")
 			s := embedded(t, etcdembed.Config{Dir: dir, ListenClient: "127.0.0.1:0"})
 			c := connected(t, s)
-			m := announced(t, c, "one", time.Second)
+			m := registered(t, c, "one", time.Second)
 			stop(t, s)
 			began := time.Now()
 			if err := m.Update(t.Context(), []byte("two")); !errors.Is(err, fault.StoreUnavailable) {
@@ -194,7 +194,7 @@ func TestEntryComesBackAfterAnOutage(t *testing.T) {
 func TestUpdateDoesNotWaitForAnotherWrite(t *testing.T) {
 	t.Parallel()
 	c := embedded(t, etcdembed.Config{}).Client()
-	m := announced(t, c, "one", time.Second)
+	m := registered(t, c, "one", time.Second)
 	if err := m.lock(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -209,7 +209,7 @@ func TestUpdateDoesNotWaitForAnotherWrite(t *testing.T) {
 	eventually(t, "the last value is there", func() bool { v, _, ok := stored(t, c); return ok && v == "two" })
 }
 
-func TestAnnounceWithoutAStore(t *testing.T) {
+func TestRegisterWithoutAStore(t *testing.T) {
 	t.Parallel()
 	c, err := connect([]string{silent(t)}, nil)
 	if err != nil {
@@ -217,7 +217,7 @@ func TestAnnounceWithoutAStore(t *testing.T) {
 	}
 	defer c.Close()
 	began := time.Now()
-	m, err := announce(t.Context(), c, entry, nil, 0, nil)
+	m, err := register(t.Context(), c, entry, nil, 0, nil)
 	if m != nil || !errors.Is(err, fault.StoreUnavailable) {
 		t.Errorf("%v, %v, want STORE_UNAVAILABLE", m, err)
 	}

@@ -51,21 +51,21 @@ func rules(t *testing.T, name string) (*project.Service, *decorate.Rules) {
 	return s, decorate.Combine(attached)
 }
 
-func TestEveryFolderIsAnExample(t *testing.T) {
+func TestEveryDirectoryIsAnExample(t *testing.T) {
 	entries, err := os.ReadDir(".")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var folders []string
+	var dirs []string
 	for _, e := range entries {
 		if e.IsDir() {
-			folders = append(folders, e.Name())
+			dirs = append(dirs, e.Name())
 		}
 	}
-	if !slices.Equal(folders, names()) {
-		t.Errorf("folders %v, tested are %v", folders, names())
+	if !slices.Equal(dirs, names()) {
+		t.Errorf("dirs %v, tested are %v", dirs, names())
 	}
-	for _, name := range folders {
+	for _, name := range dirs {
 		for _, file := range []string{"README.md", "main.go", "main_test.go", "ruedo.yaml"} {
 			if _, err := os.Stat(filepath.Join(name, file)); err != nil {
 				t.Error(err)

@@ -166,7 +166,7 @@ func (b bound) explain(ctx context.Context, err error, service string) *fault.Er
 	e := failure(err)
 	switch e.Reason {
 	case fault.RunnerDisk:
-		e.Message = "runner " + b.info.Id + " cannot keep modules on its disk" // the cause is already in the log
+		e.Message = "runner " + b.info.Id + " cannot store modules on its disk" // the cause is already in the log
 		return e
 	case fault.CoreUnreachable:
 		e.Message = "runner " + b.info.Id + " cannot fetch what service " + service + " needs from its core"
@@ -174,7 +174,7 @@ func (b bound) explain(ctx context.Context, err error, service string) *fault.Er
 		if e.Meta["id"] != "" {
 			return e // it is in the core's log under this id
 		}
-		e.Message = "service " + service + " cannot be made ready on runner " + b.info.Id + "; its log says why"
+		e.Message = "service " + service + " cannot be prepared on runner " + b.info.Id + "; its log says why"
 	case fault.CompileFailed:
 		if causes(e) == e.Message {
 			return e
@@ -186,7 +186,7 @@ func (b bound) explain(ctx context.Context, err error, service string) *fault.Er
 	if p, ok := errors.AsType[*singleflight.PanicError](err); ok {
 		attrs = append(attrs, "stack", string(p.Stack))
 	}
-	b.log.Error("a plan cannot be made ready", attrs...)
+	b.log.Error("a plan cannot be prepared", attrs...)
 	return e
 }
 

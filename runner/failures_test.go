@@ -207,7 +207,7 @@ func TestALostCacheDirectoryIsMendedOrSaidToCallers(t *testing.T) {
 	for n := range 3 {
 		err := call(10 + n)
 		e := fault.FromError(err)
-		if e.Reason != fault.RunnerDisk || !e.NotStarted || e.ConnectCode() != fault.CodeUnavailable || !strings.Contains(e.Message, "cannot keep modules on its disk") || e.Fix == "" {
+		if e.Reason != fault.RunnerDisk || !e.NotStarted || e.ConnectCode() != fault.CodeUnavailable || !strings.Contains(e.Message, "cannot store modules on its disk") || e.Fix == "" {
 			t.Errorf("got %#v", err)
 		}
 	}

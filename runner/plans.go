@@ -162,7 +162,7 @@ func (p *plans) load(ctx context.Context, id string, plan *runnerv1.Plan, src ex
 			return nil, err
 		}
 		if plan == nil {
-			return nil, fault.New(fault.PlanNotFound, "the core gave no plan %s", id)
+			return nil, fault.New(fault.PlanNotFound, "the core sent no plan %s", id)
 		}
 	}
 	wasm, err := p.cfg.modules.Get(ctx, plan.Module, plan.ModuleBytes, func(ctx context.Context) (io.ReadCloser, error) {

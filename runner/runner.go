@@ -157,8 +157,8 @@ func (cfg Config) check() error {
 			WithFix("use lower-case letters, digits and hyphens, or leave it out")
 	}
 	if cfg.Concurrency < 0 || cfg.Concurrency > maxParallel || cfg.Queue > maxParallel {
-		return fault.New(fault.ConfigInvalid, "concurrency %d and queue %d are not possible: the bounds are 1 to %d, and %[3]d", cfg.Concurrency, cfg.Queue, maxParallel).
-			WithFix("set runner.concurrency and runner.queue within them, or leave them out")
+		return fault.New(fault.ConfigInvalid, "concurrency %d or queue %d is out of range: the maximum is %d for each", cfg.Concurrency, cfg.Queue, maxParallel).
+			WithFix("set runner.concurrency and runner.queue within the range, or leave them out")
 	}
 	return nil
 }
@@ -207,7 +207,7 @@ func (r *Runner) open(ctx context.Context) (err error) {
 	dir := r.cfg.CacheDir
 	if dir == "" {
 		if dir, err = os.MkdirTemp("", "ruedo-runner-"); err != nil {
-			return fault.Wrap(err, fault.DataDir, "cannot make a temporary directory: %s", err).WithFix("name one (runner.cache_dir)")
+			return fault.Wrap(err, fault.DataDir, "cannot create a temporary directory: %s", err).WithFix("set another directory (runner.cache_dir)")
 		}
 		r.onClose(func(context.Context) error { return os.RemoveAll(dir) })
 	}

@@ -20,8 +20,8 @@ const leaveTime = 2 * time.Second
 // leaves the directory. It returns nil after a drain in time.
 func (r *Runner) Serve(ctx context.Context) error {
 	if len(r.cfg.Cores) == 0 && r.cfg.Directory == nil {
-		return fault.New(fault.ConfigInvalid, "the runner knows no core").
-			WithFix("name a core (runner.cores, for example http://127.0.0.1:7833) or the store (store.etcd_hosts)")
+		return fault.New(fault.ConfigInvalid, "the runner has no core to attach to").
+			WithFix("set a core (runner.cores, for example http://127.0.0.1:7833) or the store (store.etcd_hosts)")
 	}
 	s := &session{r: r, ctx: ctx, targets: make(map[string]*target)}
 	r.log.Info("runner started", "runner", r.info.Id, "cluster", r.cfg.Cluster, "concurrency", r.cfg.Concurrency, "queue", r.cfg.Queue)
@@ -163,7 +163,7 @@ func (s *session) attach(t *target) {
 		})
 		if err != nil {
 			if !said && s.ctx.Err() == nil {
-				log.Warn("cannot attach to core, trying on", "reason", fault.ReasonOf(err), "error", err)
+				log.Warn("cannot attach to core, retrying", "reason", fault.ReasonOf(err), "error", err)
 				said = true
 			}
 			t.redial.failed(s.ctx, err)

@@ -76,7 +76,7 @@ func TestReattachesWhenTheCoreIsBack(t *testing.T) {
 	attached(1)
 	h.stop()
 	<-first.Done()
-	eventually(t, "it is said that the core is gone", func() bool { return len(log.lines("cannot attach to core, trying on")) == 1 })
+	eventually(t, "it is said that the core is gone", func() bool { return len(log.lines("cannot attach to core, retrying")) == 1 })
 	h.start()
 	second := h.lane()
 	if !second.Ready() || second.Info().Id != r.Info().Id {
@@ -89,7 +89,7 @@ func TestReattachesWhenTheCoreIsBack(t *testing.T) {
 	if a, d := len(log.lines("attached to core")), len(log.lines("detached from core")); a != 2 || d != 2 {
 		t.Errorf("attached %d times, detached %d times", a, d)
 	}
-	if n := len(log.lines("cannot attach to core, trying on")); n != 1 {
+	if n := len(log.lines("cannot attach to core, retrying")); n != 1 {
 		t.Errorf("said %d times that the core cannot be reached", n)
 	}
 }
@@ -214,7 +214,7 @@ func TestDrainIsBounded(t *testing.T) {
 		_, err := l.Execute(t.Context(), &runnerv1.ExecuteRequest{Plan: id, Input: []byte("spin")})
 		failed <- err
 	}()
-	eventually(t, "under way", func() bool { return l.Active() == 1 })
+	eventually(t, "in flight", func() bool { return l.Active() == 1 })
 	if err := stop(); !errors.Is(err, fault.Deadline) || !strings.Contains(err.Error(), "100ms") {
 		t.Errorf("got %v", err)
 	}
@@ -267,7 +267,7 @@ func TestConfig(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := runner.New(t.Context(), runner.Config{CacheDir: file}); !errors.Is(err, fault.DataDir) {
-		t.Errorf("a file as a folder: %v", err)
+		t.Errorf("a file as a directory: %v", err)
 	}
 	t.Setenv("TMPDIR", t.TempDir())
 	r, err := runner.New(t.Context(), runner.Config{})

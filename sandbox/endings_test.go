@@ -76,7 +76,7 @@ func TestFaultOfTheHost(t *testing.T) {
 		for range 2 {
 			res, err := tpl.Call(t.Context(), sandbox.Request{})
 			e := refused(t, err, fault.Internal)
-			if !strings.Contains(e.Message, "fault of its host in ruedo_call") || strings.Contains(e.Message, "secret") || !res.Cold || tpl.Idle() != 0 {
+			if !strings.Contains(e.Message, "internal error in the sandbox while running ruedo_call") || strings.Contains(e.Message, "secret") || !res.Cold || tpl.Idle() != 0 {
 				t.Errorf("got %+v, cold %t, %d idle", e, res.Cold, tpl.Idle())
 			}
 		}

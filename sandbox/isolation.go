@@ -31,7 +31,7 @@ func isolate(kind Kind, asked Isolation, obstacles []string) (Isolation, string)
 		if asked == "" || asked == PerCall {
 			return PerCall, ""
 		}
-		return PerCall, "a command starts anew for each call"
+		return PerCall, "a command is started again for each call"
 	case asked == Shared || asked == Fresh:
 		return asked, ""
 	case len(obstacles) > 0:

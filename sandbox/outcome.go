@@ -37,13 +37,13 @@ func (t *Template) classify(i *instance, status uint32, err error, took time.Dur
 	case err == nil && i.memory.Refused() > 0:
 		return t.outOfMemory(i, fmt.Sprintf("it returned %d", int32(status)), nil)
 	case err == nil:
-		return fault.New(fault.GuestError, "the service failed: it returned %d and said no more", int32(status)).
+		return fault.New(fault.GuestError, "the service returned %d without an error message", int32(status)).
 			WithFix("see its logs").With("status", int32(status))
 	case errors.Is(err, errHostMemory):
 		return t.noMemory(err)
 	case panicked != nil:
 		t.engine.log.Error("running a guest panicked", "in", i.in, "panic", panicked.value, "stack", string(panicked.stack))
-		return fault.Wrap(err, fault.Internal, "the service met a fault of its host in %s", i.in)
+		return fault.Wrap(err, fault.Internal, "internal error in the sandbox while running %s", i.in)
 	case c.Stopped != fuel.Running:
 		return t.stopped(i, took, err)
 	case exited && c.Failure != nil:
@@ -71,7 +71,7 @@ func (t *Template) notRun(c *call, err error) *fault.Error {
 	if fuel.StopOf(err) == fuel.StopCanceled {
 		return fault.Wrap(err, fault.Canceled, "the service was not run: its caller is gone").With("actual_ms", 0)
 	}
-	return fault.Wrap(err, fault.GuestTimeout, "the service was not run: its caller's deadline is over").
+	return fault.Wrap(err, fault.GuestTimeout, "the service was not run: its caller's deadline has passed").
 		WithFix("give the call more time").
 		With("limit_ms", t.limits.Timeout.Milliseconds(), "actual_ms", 0, "deadline", "caller")
 }
@@ -126,7 +126,7 @@ func (t *Template) outOfMemory(i *instance, how string, err error) *fault.Error 
 func guestError(c *call, err error) *fault.Error {
 	msg := c.Failure.Message
 	if msg == "" {
-		msg = "the service failed and said no more"
+		msg = "the service failed without an error message"
 	}
 	e := fault.Wrap(err, fault.GuestError, "%s", msg)
 	e.Code = c.Failure.Code
@@ -150,7 +150,7 @@ func (t *Template) trapped(i *instance, err error) *fault.Error {
 	// The rest are names that the guest chose.
 	if strings.HasSuffix(kind, "(recovered by wazero)") {
 		t.engine.log.Error("a host function panicked", "in", i.in, "error", text)
-		return fault.Wrap(errors.New(hostcall.Clean(text, 200)), fault.Internal, "the service met a fault of its host in %s", i.in)
+		return fault.Wrap(errors.New(hostcall.Clean(text, 200)), fault.Internal, "internal error in the sandbox while running %s", i.in)
 	}
 	if i.module == nil && !strings.Contains(text, "wasm error: ") && !strings.HasSuffix(text, stackOverflow) {
 		return fault.Wrap(err, fault.CompileFailed, "the module cannot be set up: %s", hostcall.Clean(text, 400)).
@@ -167,7 +167,7 @@ func (t *Template) trapped(i *instance, err error) *fault.Error {
 		return t.outOfMemory(i, "it trapped: "+kind, err).With("kind", kind)
 	}
 	e := fault.Wrap(errors.New(kind), fault.GuestTrap, "the service trapped in %s: %s", i.in, kind).
-		WithFix("it is a fault of the service: see the trace and its logs").
+		WithFix("this is a bug in the service: see the trace and its logs").
 		With("kind", kind, "in", i.in)
 	if lines := frames(trace); lines != "" {
 		e.With("trace", lines)
@@ -178,7 +178,7 @@ func (t *Template) trapped(i *instance, err error) *fault.Error {
 // stackOver is the error of a guest that has used up its stack.
 func stackOver(i *instance, err error) *fault.Error {
 	return fault.Wrap(err, fault.GuestTrap, "the service trapped in %s: %s, over the limit of %d bytes", i.in, stackOverflow, stack.Max).
-		WithFix("it calls itself without an end, or too deep: see its code").
+		WithFix("look for endless or very deep recursion in the service").
 		With("kind", stackOverflow, "in", i.in, "limit", stack.Max)
 }
 

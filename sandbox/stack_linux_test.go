@@ -61,7 +61,7 @@ func TestCallsRunOnTheirOwnStacks(t *testing.T) {
 		}
 		_, err := tpl.Call(t.Context(), depth(1<<30))
 		if e := refused(t, err, fault.GuestTrap); e.Meta["kind"] != "stack overflow" || e.Meta["limit"] != "8388608" {
-			t.Errorf("%s: recursion without an end: %+v", isolation, e)
+			t.Errorf("%s: endless recursion: %+v", isolation, e)
 		}
 		if after := call(10); after > stack.MaxRetained {
 			t.Errorf("%s: after an overflow %d bytes of stack are kept", isolation, after)
@@ -81,7 +81,7 @@ func TestStacksOfManyCalls(t *testing.T) {
 				deep := (n*7919 + c*104729) % 100_000
 				if n%10 == 9 {
 					if _, err := tpl.Call(t.Context(), depth(1<<30)); err == nil || !strings.Contains(err.Error(), "stack overflow") {
-						t.Errorf("recursion without an end: %v", err)
+						t.Errorf("endless recursion: %v", err)
 					}
 				} else if _, err := tpl.Call(t.Context(), depth(deep)); err != nil {
 					t.Errorf("a depth of %d: %v", deep, err)
@@ -119,6 +119,6 @@ func TestStacksAreUsedAgain(t *testing.T) {
 	}
 	wg.Wait()
 	if n := engine.IdleStacks(); n == 0 || n > stack.MaxIdle {
-		t.Errorf("many calls at once left %d stacks", n)
+		t.Errorf("many concurrent calls left %d stacks", n)
 	}
 }

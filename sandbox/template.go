@@ -102,17 +102,17 @@ func checkSpec(spec Spec) error {
 	switch spec.Isolation {
 	case "", Pristine, Shared, Fresh, PerCall:
 	default:
-		return fault.New(fault.RequestInvalid, "there is no isolation %q", spec.Isolation).WithFix("use pristine, shared or fresh")
+		return fault.New(fault.RequestInvalid, "unknown isolation %q", spec.Isolation).WithFix("use pristine, shared or fresh")
 	}
 	for k, v := range spec.Env {
 		if k == "" || strings.ContainsAny(k, "=\x00") || strings.Contains(v, "\x00") {
-			return fault.New(fault.RequestInvalid, "the environment variable %q cannot be given to a service", k).
-				WithFix("names must not be empty nor have = in them, and neither names nor values a NUL")
+			return fault.New(fault.RequestInvalid, "the environment variable %q cannot be passed to a service", k).
+				WithFix("names must not be empty or contain =, and neither names nor values may contain NUL")
 		}
 	}
 	for i, a := range spec.Args {
 		if strings.Contains(a, "\x00") {
-			return fault.New(fault.RequestInvalid, "argument %d cannot be given to a service: it has a NUL in it", i+1)
+			return fault.New(fault.RequestInvalid, "argument %d cannot be passed to a service: it contains NUL", i+1)
 		}
 	}
 	return nil

@@ -97,7 +97,7 @@ func (c *Code) UnmarshalText(text []byte) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("%q is not a code: take one such as %q", text, InvalidArgument)
+	return fmt.Errorf("%q is not a code: use one such as %q", text, InvalidArgument)
 }
 
 // Error is a failure that the caller of the service sees: its code and its

@@ -41,5 +41,5 @@ func Example() {
 	// Output:
 	// {"text":"one tea"} <nil>
 	// invalid_argument: item is empty: name what you order
-	// invalid_argument: the input does not fit: field "item" must be a string, not number (at byte 10)
+	// invalid_argument: the input has the wrong type: field "item" must be a string, not number (at byte 10)
 }

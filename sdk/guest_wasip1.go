@@ -162,20 +162,20 @@ func writeResponse(res Response) error {
 	if res.ContentType != "" {
 		head := abi.AppendField(nil, abi.HeadContentType, res.ContentType)
 		if n := hostHeadWrite(unsafe.Pointer(unsafe.SliceData(head)), uint32(len(head))); n < 0 {
-			return Errorf(Internal, "the content type %q is not taken: %w", res.ContentType, hostError(n))
+			return Errorf(Internal, "the host did not accept the content type %q: %w", res.ContentType, hostError(n))
 		}
 	}
 	for out := res.Output; len(out) > 0; {
 		n := hostOutputWrite(unsafe.Pointer(unsafe.SliceData(out)), uint32(len(out)))
 		if n <= 0 {
 			if n == 0 {
-				return Errorf(Internal, "the output is not taken: %w", io.ErrShortWrite)
+				return Errorf(Internal, "the host did not accept the output: %w", io.ErrShortWrite)
 			}
 			code := Internal
 			if n == abi.ErrLimit {
 				code = ResourceExhausted
 			}
-			return Errorf(code, "%d bytes of output are not taken: %w", len(res.Output), hostError(n))
+			return Errorf(code, "the host did not accept %d bytes of output: %w", len(res.Output), hostError(n))
 		}
 		out = out[n:]
 	}

@@ -56,7 +56,7 @@ func decode(input []byte, in any) error {
 		}
 		err = fmt.Errorf("%s must be %s, not %s (at byte %d)", where, kindName(mismatch.Type), mismatch.Value, mismatch.Offset)
 	}
-	return Errorf(InvalidArgument, "the input does not fit: %w", err)
+	return Errorf(InvalidArgument, "the input has the wrong type: %w", err)
 }
 
 // kindName returns a JSON author's name for a Go type.

@@ -187,7 +187,7 @@ func (r *invocation) readJSON(b []byte, begin func(service string) (invoke.Call,
 			name = "contentType"
 		}
 		if seen[name] || name == "input" && seen["bytes"] || name == "bytes" && seen["input"] {
-			return fmt.Errorf("the field %.64q stands twice, or input and bytes both", name)
+			return fmt.Errorf("the field %.64q is given twice, or both input and bytes are", name)
 		}
 		seen[name] = true
 		if err := r.readField(s, name); err != nil {
@@ -195,7 +195,7 @@ func (r *invocation) readJSON(b []byte, begin func(service string) (invoke.Call,
 		}
 	}
 	if s.space(); s.at < len(b) {
-		return errors.New("something follows the request")
+		return errors.New("there is data after the request")
 	}
 	limit := r.begin(begin)
 	if !r.typed {

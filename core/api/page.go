@@ -90,6 +90,6 @@ func readToken(kind, text string) (at string, err error) {
 }
 
 func badToken() error {
-	return fault.New(fault.RequestInvalid, "the page token is not one of this list").
-		WithFix("send the next_page_token of the answer before, with the same request otherwise")
+	return fault.New(fault.RequestInvalid, "the page token does not belong to this list").
+		WithFix("send the next_page_token of the previous answer, with an otherwise identical request")
 }

@@ -62,7 +62,7 @@ func verdict(c *schema.Checker, service string) error {
 	if !complete {
 		count = "at least " + count
 	}
-	e := fault.New(fault.InputInvalid, "the input of service %s breaks its schema in %s", service, count).
+	e := fault.New(fault.InputInvalid, "the input for service %s does not match its schema (%s)", service, count).
 		With("service", service).WithFix("look at what the service accepts")
 	e.Fields = fields
 	return e

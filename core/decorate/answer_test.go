@@ -17,7 +17,7 @@ func TestAnAnswerSaysWhichLimitAnInputIsOver(t *testing.T) {
 		"values":        {`{"type":"array"}`, "[" + strings.Repeat("0,", 500_000) + "0]", "the input of service s is not accepted: it has more than 500000 values", "", "500000", "over 500000", "look at what the service accepts"},
 		"work":          {`{"items":{"multipleOf":1e-300}}`, "[" + strings.Repeat("1e300,", 100_000) + "0]", "the input of service s would take more than 3000000 units of work to check against its schema, which is the limit", "", "3000000", "over 3000000", "send less at a time, or make the schema simpler"},
 		"nested checks": {deepSchema, strings.Repeat("[", 250) + strings.Repeat("]", 250), "the input of service s nests too deep for its schema: checking it needs more than 8192 levels", "", "8192", "over 8192", "send an input that nests less, or make the schema simpler"},
-		"violations":    {`{"items":{"type":"string"}}`, "[" + strings.Repeat("0,", 1_000) + "0]", "the input of service s breaks its schema in at least 64 fields", "[0]", "", "", "look at what the service accepts"},
+		"violations":    {`{"items":{"type":"string"}}`, "[" + strings.Repeat("0,", 1_000) + "0]", "the input for service s does not match its schema (at least 64 fields)", "[0]", "", "", "look at what the service accepts"},
 	} {
 		rules := decorate.Combine([]*decorate.Decorator{compile(t, &ruedov1.Decorator{Name: "d", InputSchema: schemaOf(t, tt.schema)})})
 		err := rules.Check(t.Context(), "s", []byte(tt.input))

@@ -180,7 +180,7 @@ func mayRepeat(ctx context.Context, err error) bool {
 // crowded returns the error for a call whose service has too many calls in
 // flight.
 func crowded(service string, limit int64) error {
-	e := fault.New(fault.QueueFull, "%d calls of service %s are under way and waiting, the limit for one service", limit, service).
+	e := fault.New(fault.QueueFull, "service %s has %d calls in flight or queued, the per-service limit", service, limit).
 		With("limit", fmt.Sprint(limit)).WithFix("call again later, or start another runner")
 	e.NotStarted = true
 	return e

@@ -56,7 +56,7 @@ func (d *Dispatcher) failed(ctx context.Context, m *member, err error) {
 // runner is ready, it keeps getting calls: see publish.
 func (d *Dispatcher) mute(m *member) {
 	if d.silence(m) {
-		d.log.Warn("runner does not answer its calls and gets no more until it answers a probe", "runner", m.Info().GetId(), "unanswered", maxUnanswered)
+		d.log.Warn("runner does not answer its calls; it gets no more until it answers a probe", "runner", m.Info().GetId(), "unanswered", maxUnanswered)
 	}
 }
 

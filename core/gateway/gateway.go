@@ -138,7 +138,7 @@ func broken(err error) error {
 	if e := faultrpc.FromError(err); e.Reason != fault.Internal {
 		return e
 	}
-	return fault.Wrap(err, fault.InputBroken, "the body broke off before its end").WithFix("send it again")
+	return fault.Wrap(err, fault.InputBroken, "the body was cut off before its end").WithFix("send it again")
 }
 
 // contentType returns the caller's media type of the body. By default, curl -d

@@ -305,7 +305,7 @@ func TestUnreadableValuesKeepTheLastGoodOne(t *testing.T) {
 	is(t, alarm(m, fault.Integrity), fault.Integrity, "2 values", "decorator small, service one")
 	same(t, m.Snapshot().Services["one"], held.Services["one"])
 	same(t, m.Snapshot().Decorators["small"], held.Decorators["small"])
-	if got := strings.Count(log.String(), "cannot be read; what is known"); got != 2 {
+	if got := strings.Count(log.String(), "cannot be read; its last readable value"); got != 2 {
 		t.Errorf("logged %d times, want once for each value:\n%s", got, log.String())
 	}
 

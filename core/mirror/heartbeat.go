@@ -40,7 +40,7 @@ func (m *Mirror) heartbeat(ctx context.Context) {
 		case err != nil:
 			if m.Stale() && !away {
 				away = true
-				m.logger.Warn("the store does not answer; going on from memory", "error", err)
+				m.logger.Warn("the store does not answer; continuing from memory", "error", err)
 			}
 			continue
 		case away:

@@ -377,7 +377,7 @@ func (m *Mirror) Alarms() []*fault.Error {
 	}
 	if n := len(names); n > 0 {
 		slices.Sort(names)
-		alarms = append(alarms, fault.New(fault.Integrity, "%s cannot be read in the store: %s", text.Count(n, "value"), text.List(names[:min(n, namedUnreadable)], n)).
+		alarms = append(alarms, fault.New(fault.Integrity, "%s in the store cannot be read: %s", text.Count(n, "value"), text.List(names[:min(n, namedUnreadable)], n)).
 			WithFix("publish the services and apply the decorators again"))
 	}
 	return alarms

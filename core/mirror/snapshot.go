@@ -116,7 +116,7 @@ func (d *draft) put(kv *mvccpb.KeyValue) {
 	t, e, ok := d.find(kv)
 	switch {
 	case !ok:
-		d.logger.Warn("a key in the store is none of ruedo's", "key", keys.Quote(string(kv.Key)))
+		d.logger.Warn("a key in the store is not one of Ruedo's", "key", keys.Quote(string(kv.Key)))
 	case t == nil:
 	case t.put(d.Snapshot, e.name, kv) == nil:
 		d.readable(e)
@@ -142,7 +142,7 @@ func (d *draft) remove(kv *mvccpb.KeyValue) {
 // unreadableAt records a value that cannot be read, and logs it once.
 func (d *draft) unreadableAt(e entry, kv *mvccpb.KeyValue) {
 	if d.last.unreadable[e] != kv.ModRevision {
-		d.logger.Error("ALARM: a value in the store cannot be read; what is known of it from before is kept", "key", string(kv.Key), "version", kv.ModRevision)
+		d.logger.Error("ALARM: a value in the store cannot be read; its last readable value is kept", "key", string(kv.Key), "version", kv.ModRevision)
 	}
 	d.ownUnreadable()[e] = kv.ModRevision
 }

@@ -170,7 +170,7 @@ func (p *Publisher) prepare(ctx context.Context, s *ruedov1.Service) ([]*ruedov1
 	if example := s.GetRevision().GetExample(); len(example) > 0 {
 		if err := rules.Check(ctx, s.GetName(), example); err != nil {
 			e := *fault.FromError(err)
-			e.Message = "the example of the service is no input that it accepts: " + e.Message
+			e.Message = "the service's example input is invalid: " + e.Message
 			e.Fix = "correct the example, or the schema of the decorator"
 			return nil, &e
 		}

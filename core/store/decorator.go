@@ -75,7 +75,7 @@ func (s *Store) DeleteDecorator(ctx context.Context, name string) (int64, error)
 				return err
 			}
 		}
-		return fault.New(fault.Conflict, "services are being published all the time; decorator %s was not deleted", name).WithFix("try again")
+		return fault.New(fault.Conflict, "decorator %s was not deleted, because services kept being published meanwhile", name).WithFix("try again")
 	})
 	return version, err
 }

@@ -140,7 +140,7 @@ func (g *Guard) Probe(ctx context.Context) {
 	switch {
 	case err == nil:
 		if g.full.Swap(nil) != nil {
-			g.logger.Info("the store has room again")
+			g.logger.Info("the store has space again")
 		}
 	case errors.Is(err, fault.StoreFull):
 		g.setFull(err)
@@ -153,7 +153,7 @@ func (g *Guard) setFull(err error) {
 		return
 	}
 	if e = (&fault.Error{Reason: e.Reason, Message: "the store is full; writes are refused", Fix: e.Fix}); g.full.Swap(e) == nil {
-		g.logger.Error("the store is full; writes are refused, calls go on", "fix", e.Fix)
+		g.logger.Error("the store is full; writes are refused, calls continue", "fix", e.Fix)
 	}
 }
 
@@ -163,9 +163,9 @@ func (g *Guard) Block(err *fault.Error) {
 	was := g.blocked.Swap(err)
 	switch {
 	case err != nil && (was == nil || was.Reason != err.Reason):
-		g.logger.Error("ALARM: writes are refused; calls go on from memory", "reason", string(err.Reason), "error", err, "fix", err.Fix)
+		g.logger.Error("ALARM: writes are refused; calls continue from memory", "reason", string(err.Reason), "error", err, "fix", err.Fix)
 	case err == nil && was != nil:
-		g.logger.Info("writes are taken again", "reason", string(was.Reason))
+		g.logger.Info("writes are accepted again", "reason", string(was.Reason))
 	}
 }
 
@@ -177,7 +177,7 @@ func (g *Guard) CheckFiles() {
 		return
 	}
 	if g.lost.Swap(e) == nil {
-		g.logger.Error("ALARM: writes are refused; calls go on from memory", "reason", string(e.Reason), "error", e, "fix", e.Fix)
+		g.logger.Error("ALARM: writes are refused; calls continue from memory", "reason", string(e.Reason), "error", e, "fix", e.Fix)
 	}
 }
 

@@ -133,7 +133,7 @@ func (s *Store) publication(svc *ruedov1.Service, seen int64) (*publication, err
 		return nil, fault.New(fault.RequestInvalid, "service %s has no proper revision: number %d of %q, latest %d", name, rev.GetNumber(), rev.GetService(), svc.GetLatest())
 	case len(rev.GetDecorators()) > maxDecorators:
 		return nil, fault.New(fault.RequestInvalid, "service %s carries %d decorators, over the limit of %d", name, len(rev.GetDecorators()), maxDecorators).
-			WithFix("put what several decorators say into one")
+			WithFix("merge some of its decorators into one")
 	}
 	if p.revision, err = s.space.Revision(name, rev.GetNumber()); err != nil {
 		return nil, err

@@ -121,7 +121,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	pack, unpack, err := codec()
 	if err != nil {
-		return nil, fault.Wrap(err, fault.Internal, "cannot make the codec of modules")
+		return nil, fault.Wrap(err, fault.Internal, "cannot create the codec of modules")
 	}
 	cluster, err := fleet.Open(fleet.Config{
 		Hosts: cfg.Hosts, TLS: cfg.TLS, Client: cfg.Client, Cluster: cfg.Cluster, OpTimeout: cfg.OpTimeout, Logger: cfg.Logger,

@@ -139,7 +139,7 @@ func create[M proto.Message](ctx context.Context, s *Store, t Table[M], name, va
 			return err
 		}
 		if !done.Succeeded {
-			return fault.New(fault.AlreadyExists, "there is a %s %s already", t.Kind, name).
+			return fault.New(fault.AlreadyExists, "%s %s already exists", t.Kind, name).
 				With(t.Kind.String(), name).WithFix("change it, or choose another name")
 		}
 		version = done.Header.Revision

@@ -87,7 +87,7 @@ func (u *Uploads) Receive(ctx context.Context, stream Stream) (*ruedov1.Module, 
 	case u.slots <- struct{}{}:
 		defer func() { <-u.slots }()
 	default:
-		return nil, fault.New(fault.UploadBusy, "%d uploads are under way on this core, which is the limit", maxUploads).WithFix("try again in a moment")
+		return nil, fault.New(fault.UploadBusy, "%d uploads are in progress on this core, which is the limit", maxUploads).WithFix("try again in a moment")
 	}
 	var t transfer
 	defer u.release(&t)
@@ -121,7 +121,7 @@ func (u *Uploads) receive(stream Stream, t *transfer) error {
 	}
 	head := stream.Msg().GetHead()
 	if head == nil {
-		return fault.New(fault.RequestInvalid, "an upload begins with its head: digest and size")
+		return fault.New(fault.RequestInvalid, "an upload must begin with its head: digest and size")
 	}
 	size := head.GetSizeBytes()
 	if size > uint64(u.cfg.MaxModule) {
@@ -137,11 +137,11 @@ func (u *Uploads) receive(stream Stream, t *transfer) error {
 		part := stream.Msg().GetData()
 		n := len(part)
 		if n > len(t.space)-t.got {
-			return fault.New(fault.RequestInvalid, "the upload brings more than the %d bytes that it announced", size)
+			return fault.New(fault.RequestInvalid, "the upload has more than the %d bytes that it announced", size)
 		}
 		if limit := room * u.cfg.MaxModule; u.held.Add(int64(n)) > limit {
 			u.held.Add(-int64(n))
-			return fault.New(fault.UploadBusy, "the uploads under way on this core hold %s, which is the limit", limits.FormatSize(uint64(limit))).
+			return fault.New(fault.UploadBusy, "the uploads in progress on this core hold %s, which is the limit", limits.FormatSize(uint64(limit))).
 				WithFix("try again in a moment")
 		}
 		t.got += copy(t.space[t.got:], part)
@@ -190,10 +190,10 @@ func (u *Uploads) incomplete(err error, got, want uint64) error {
 			return fault.Wrap(err, fault.UploadTooLarge, "a part of the upload is too large: %s", ce.Message()).
 				WithFix("send parts of at most 1 MiB, and a module of at most %s", limits.FormatSize(uint64(u.cfg.MaxModule)))
 		case connect.CodeDeadlineExceeded:
-			return fault.Wrap(err, fault.Deadline, "the upload is too slow: %d of %d bytes came; nothing was stored", got, want).
+			return fault.Wrap(err, fault.Deadline, "the upload is too slow: %d of %d bytes arrived; nothing was stored", got, want).
 				WithFix("upload it again over a faster connection")
 		}
 	}
-	return fault.Wrap(err, fault.UploadIncomplete, "the upload broke off after %d of %d bytes; nothing was stored", got, want).
+	return fault.Wrap(err, fault.UploadIncomplete, "the upload was cut off after %d of %d bytes; nothing was stored", got, want).
 		WithFix("upload it again")
 }

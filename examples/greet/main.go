@@ -28,7 +28,7 @@ func greet(ctx context.Context, in Request) (Response, error) {
 	name := strings.TrimSpace(in.Name)
 	if name == "" {
 		// The schema accepts blanks.
-		return Response{}, sdk.Errorf(sdk.InvalidArgument, "name is blank: say whom to greet")
+		return Response{}, sdk.Errorf(sdk.InvalidArgument, "name is blank: enter a name to greet")
 	}
 	var hello, age string
 	switch in.Language {
@@ -41,7 +41,7 @@ func greet(ctx context.Context, in Request) (Response, error) {
 	case "fr":
 		hello, age = "Bonjour, %s !", " %d ans, un bel âge."
 	default:
-		return Response{}, sdk.Errorf(sdk.InvalidArgument, "language %q is not known: take en, es, de or fr", in.Language)
+		return Response{}, sdk.Errorf(sdk.InvalidArgument, "unknown language %q: use en, es, de or fr", in.Language)
 	}
 	res := Response{Greeting: fmt.Sprintf(hello, name)}
 	if in.Age != nil {

@@ -88,5 +88,5 @@ func severityOf(name string) (severity, error) {
 	case "high":
 		return high, nil
 	}
-	return 0, sdk.Errorf(sdk.InvalidArgument, "severity %q is not known: take low, medium or high", name)
+	return 0, sdk.Errorf(sdk.InvalidArgument, "unknown severity %q: use low, medium or high", name)
 }

@@ -52,7 +52,7 @@ func audit(ctx context.Context, in Request) (Response, error) {
 	all := rules()
 	for _, name := range in.Rules {
 		if !slices.ContainsFunc(all, func(r rule) bool { return r.name == name }) {
-			return Response{}, sdk.Errorf(sdk.InvalidArgument, "there is no rule %q: take %s", name, strings.Join(ruleNames(all), ", "))
+			return Response{}, sdk.Errorf(sdk.InvalidArgument, "there is no rule %q: use %s", name, strings.Join(ruleNames(all), ", "))
 		}
 	}
 	config := parse(in.Config)

@@ -38,7 +38,7 @@ func TestFailures(t *testing.T) {
 	for in, want := range map[string]sdk.Error{
 		`{"fail":"not_found"}`: {Code: sdk.NotFound, Message: "spin was asked to fail with not_found"},
 		`{"panic":true}`:       {Code: sdk.Internal, Message: "the service panicked: spin was asked to panic"},
-		`{"fail":"badly"}`:     {Code: sdk.InvalidArgument, Message: `the input does not fit: "badly" is not a code: take one such as "invalid_argument"`},
+		`{"fail":"badly"}`:     {Code: sdk.InvalidArgument, Message: `the input has the wrong type: "badly" is not a code: use one such as "invalid_argument"`},
 	} {
 		_, err := sdk.Call(t.Context(), []byte(in))
 		var e *sdk.Error

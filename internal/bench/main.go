@@ -39,7 +39,7 @@ func main() {
 	flag.StringVar(&o.role, "role", "", "internal: what this process is to be, other than the benchmark")
 	flag.StringVar(&o.next, "next", "", "internal: what that process needs to know")
 	flag.StringVar(&o.only, "only", "", "dispatch or sandbox; or a part of the latter, such as sandbox/meter")
-	flag.StringVar(&o.against, "against", "", "the folder of another checkout: its binary is measured in turn with ours (dispatch)")
+	flag.StringVar(&o.against, "against", "", "the directory of another checkout: its binary is measured in turn with ours (dispatch)")
 	flag.IntVar(&o.rounds, "rounds", 5, "how often each subject is measured")
 	flag.DurationVar(&o.slice, "slice", time.Second, "how long each measurement takes; a fifth of it where processor time is measured")
 	flag.Parse()

@@ -14,7 +14,7 @@ type checkCmd struct {
 // Help is the part of the help that comes after the first line.
 func (*checkCmd) Help() string {
 	return `Builds the service, compiles its module in the sandbox that runners have, starts
-it and calls its example. Prints what it found, and limits that leave room.`
+it and calls its example. Prints what it found, and suggests limits with some headroom.`
 }
 
 func (*checkCmd) Examples() []string {

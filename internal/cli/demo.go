@@ -16,8 +16,8 @@ import (
 
 // demoCmd is `ruedo demo`.
 type demoCmd struct {
-	Folder string `name:"examples" default:"examples" placeholder:"DIR" help:"Directory of the examples."`
-	Port   string `short:"p" placeholder:"PORT" setting:"server.port"`
+	Dir  string `name:"examples" default:"examples" placeholder:"DIR" help:"Directory of the examples."`
+	Port string `short:"p" placeholder:"PORT" setting:"server.port"`
 }
 
 func (*demoCmd) Examples() []string {
@@ -25,8 +25,8 @@ func (*demoCmd) Examples() []string {
 }
 
 func (c *demoCmd) Run(s *session.Session) error {
-	if _, err := os.Stat(filepath.Join(c.Folder, "greet", project.ServiceFile)); err != nil {
-		return fault.Wrap(err, fault.Usage, "there are no examples in %s", c.Folder).
+	if _, err := os.Stat(filepath.Join(c.Dir, "greet", project.ServiceFile)); err != nil {
+		return fault.Wrap(err, fault.Usage, "there are no examples in %s", c.Dir).
 			WithFix("run it in the repository of Ruedo, or name the directory with --examples DIR")
 	}
 	program, err := os.Executable()
@@ -48,7 +48,7 @@ func (c *demoCmd) Run(s *session.Session) error {
 		cluster.URL, strings.Join(cluster.Runners, ", "), output.Duration(time.Since(start))); err != nil {
 		return err
 	}
-	d := &demo.Demo{URL: cluster.URL, Program: program, Env: s.Env, Examples: c.Folder, Out: s.Out}
+	d := &demo.Demo{URL: cluster.URL, Program: program, Env: s.Env, Examples: c.Dir, Out: s.Out}
 	steps, err := d.Run(s.Ctx)
 	if err != nil {
 		return err

@@ -26,7 +26,7 @@ func (c *newCmd) Run(s *session.Session) error {
 		return err
 	}
 	if s.SDK == nil {
-		return fault.New(fault.Internal, "this program was built without the SDK: it cannot make new services")
+		return fault.New(fault.Internal, "this program was built without the SDK: it cannot create new services")
 	}
 	dir := cmp.Or(c.Dir, c.Name)
 	paths, err := scaffold.Write(dir, c.Name, s.SDK)

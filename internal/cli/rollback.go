@@ -14,7 +14,7 @@ type rollbackCmd struct {
 // Help is the part of the help that comes after the first line.
 func (*rollbackCmd) Help() string {
 	return `Has the runners prepare the older revision and makes it live in one step. Its
-module, environment and arguments come back; nothing is uploaded. Its decorators
+module, environment and arguments are restored; nothing is uploaded. Its decorators
 apply as they are now.`
 }
 

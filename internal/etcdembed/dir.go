@@ -44,7 +44,7 @@ func openDir(ctx context.Context, path string) (*dataDir, error) {
 	if path == "" {
 		tmp, err := os.MkdirTemp("", "ruedo-store-")
 		if err != nil {
-			return nil, fault.Wrap(err, fault.DataDir, "cannot make a temporary data directory: %v", rootCause(err)).
+			return nil, fault.Wrap(err, fault.DataDir, "cannot create a temporary data directory: %v", rootCause(err)).
 				WithFix("set TMPDIR to a directory that can be written, or name a data directory")
 		}
 		return &dataDir{path: tmp, temporary: true}, nil
@@ -187,9 +187,9 @@ func (d *dataDir) unusable(err error) error {
 	case errors.Is(err, syscall.EROFS):
 		what, fix = "is on a read-only disk", "choose another data directory"
 	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrChecksum), errors.Is(err, bolterrors.ErrVersionMismatch):
-		what, fix = "is corrupt", "restore it from a backup, or move it away to begin anew"
+		what, fix = "is corrupt", "restore it from a backup, or move it away to start with an empty store"
 	case d.holdsData():
-		what, fix = "cannot be opened", "restore it from a backup, or move it away to begin anew"
+		what, fix = "cannot be opened", "restore it from a backup, or move it away to start with an empty store"
 	}
 	return fault.Wrap(err, fault.DataDir, "data directory %s %s: %v", d.path, what, rootCause(err)).
 		WithFix("%s", fix).With("path", d.path)

@@ -287,7 +287,7 @@ func listen(ctx context.Context, addr string) (net.Listener, error) {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, fault.Wrap(err, fault.PortInUse, "the embedded store cannot listen on %s: the port is in use", addr).
-			WithFix("choose another port, or stop the process that has it")
+			WithFix("choose another port, or stop the process that uses it")
 	case err != nil:
 		return nil, fault.Wrap(err, fault.ConfigInvalid, "the embedded store cannot listen on %s: %v", addr, rootCause(err))
 	}

@@ -225,7 +225,7 @@ func TestUnusableDirectories(t *testing.T) {
 		}
 	})
 	t.Run("below a file", func(t *testing.T) { refused(t, filepath.Join(file, "sub"), fault.DataDir) })
-	t.Run("cannot be made", func(t *testing.T) { refused(t, "/proc/ruedo-store", fault.DataDir) })
+	t.Run("cannot be created", func(t *testing.T) { refused(t, "/proc/ruedo-store", fault.DataDir) })
 	t.Run("no permission", func(t *testing.T) {
 		if os.Geteuid() == 0 {
 			t.Skip("root may read everything")

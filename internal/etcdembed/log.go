@@ -40,7 +40,7 @@ func (f *failure) err() error {
 
 // OnWrite replaces os.Exit and panic after a fatal log entry. It ends the
 // goroutine that logged the entry and marks the server as failed. A store that
-// is gone must not end the calls that go on from memory.
+// is gone must not end the calls that continue from memory.
 func (f *failure) OnWrite(e *zapcore.CheckedEntry, fields []zapcore.Field) {
 	text := e.Message
 	for _, field := range fields {

@@ -53,6 +53,6 @@ func (f *files) check() error {
 }
 
 func (f *files) lost(how string) error {
-	return fault.New(fault.DataDirLost, "data directory %s is gone while it is in use: %s", f.path, how).
-		WithFix("restore the directory from a backup and restart this core; what it holds in memory is lost then").With("path", f.path)
+	return fault.New(fault.DataDirLost, "data directory %s disappeared while it was in use: %s", f.path, how).
+		WithFix("restore the directory from a backup and restart this core, which loses what it holds in memory").With("path", f.path)
 }

@@ -31,7 +31,7 @@ func VerifyPlan(id string, plan *runnerv1.Plan) error {
 		return fault.Wrap(err, fault.Integrity, "the plan %.12q cannot be encoded, so its id cannot be verified", id)
 	}
 	if got != id {
-		return fault.New(fault.Integrity, "the plan that came as %.12q has the id %.12q: it is not the plan that was asked for", id, got).
+		return fault.New(fault.Integrity, "the plan received as %.12q has the id %.12q: it is not the plan that was requested", id, got).
 			WithFix("run the same version of ruedo on cores and runners, then publish the service again")
 	}
 	return nil

@@ -122,17 +122,17 @@ var table = map[Reason]row{
 	Unimplemented: {CodeUnimplemented, ExitFailure, "this version does not offer what was asked for"},
 	Canceled:      {CodeCanceled, ExitInterrupted, "the caller canceled the request"},
 	Deadline:      {CodeDeadlineExceeded, ExitUnavailable, "the caller's deadline passed"},
-	Usage:         {CodeInvalidArgument, ExitUsage, "a command of the CLI was used wrongly"},
+	Usage:         {CodeInvalidArgument, ExitUsage, "a CLI command was used incorrectly"},
 
 	// Requests.
-	RequestInvalid: {CodeInvalidArgument, ExitInvalid, "a request breaks the rules of its message"},
+	RequestInvalid: {CodeInvalidArgument, ExitInvalid, "a request violates the rules of its message"},
 	InputInvalid:   {CodeInvalidArgument, ExitInvalid, "the input of a service does not match its schema"},
 	InputTooLarge:  {CodeResourceExhausted, ExitLimit, "the input is larger than its limit"},
-	InputBroken:    {CodeInvalidArgument, ExitInvalid, "the input ended before its announced length, or could not be brought to the runner"},
+	InputBroken:    {CodeInvalidArgument, ExitInvalid, "the input ended before its announced length, or could not be sent to the runner"},
 
 	// The port.
 	RequestTooSlow:   {CodeDeadlineExceeded, ExitUnavailable, "a request was sent too slowly"},
-	ServerBusy:       {CodeResourceExhausted, ExitUnavailable, "the server holds as many requests, bodies or unread answers as it may"},
+	ServerBusy:       {CodeResourceExhausted, ExitUnavailable, "the server has reached its limit of requests, bodies or unread answers"},
 	HostNotAllowed:   {CodePermissionDenied, ExitDenied, "the server does not answer to the host name in the request"},
 	OriginNotAllowed: {CodePermissionDenied, ExitDenied, "a web page of another origin sent the request"},
 
@@ -155,7 +155,7 @@ var table = map[Reason]row{
 	// Modules.
 	UploadTooLarge:     {CodeResourceExhausted, ExitLimit, "the upload is larger than its limit"},
 	UploadIncomplete:   {CodeInvalidArgument, ExitInvalid, "the upload ended early; nothing was stored"},
-	UploadBusy:         {CodeResourceExhausted, ExitLimit, "the core holds as many uploads as it may"},
+	UploadBusy:         {CodeResourceExhausted, ExitLimit, "the core has reached its limit of uploads in progress"},
 	DigestMismatch:     {CodeInvalidArgument, ExitInvalid, "the uploaded bytes do not have the announced digest"},
 	Integrity:          {CodeDataLoss, ExitFailure, "stored or transferred data is damaged"},
 	NotAModule:         {CodeInvalidArgument, ExitInvalid, "the file is not a WebAssembly module"},
@@ -171,8 +171,8 @@ var table = map[Reason]row{
 	CompileFailed:      {CodeInvalidArgument, ExitInvalid, "the module is not valid, or the compiler cannot compile it"},
 	CompileTimeout:     {CodeResourceExhausted, ExitLimit, "compiling the module takes longer than its limit"},
 	CompileMemory:      {CodeResourceExhausted, ExitLimit, "compiling the module takes more memory than its limit"},
-	PrepareFailed:      {CodeFailedPrecondition, ExitConflict, "no runner could make the service ready"},
-	PrepareUnavailable: {CodeUnavailable, ExitUnavailable, "no runner could make the service ready in time; trying again may help"},
+	PrepareFailed:      {CodeFailedPrecondition, ExitConflict, "no runner could prepare the service"},
+	PrepareUnavailable: {CodeUnavailable, ExitUnavailable, "no runner could prepare the service in time; trying again may help"},
 
 	// Limits of modules.
 	WasmLimitTypes:      {CodeInvalidArgument, ExitLimit, "the module has too many types"},
@@ -181,7 +181,7 @@ var table = map[Reason]row{
 	WasmLimitTable:      {CodeInvalidArgument, ExitLimit, "the tables of the module are too large"},
 	WasmLimitBody:       {CodeInvalidArgument, ExitLimit, "a function of the module is too long"},
 	WasmLimitLocals:     {CodeInvalidArgument, ExitLimit, "a function of the module has too many locals"},
-	WasmLimitNesting:    {CodeInvalidArgument, ExitLimit, "a function of the module nests too deep"},
+	WasmLimitNesting:    {CodeInvalidArgument, ExitLimit, "a function of the module nests too deeply"},
 	WasmLimitBrTable:    {CodeInvalidArgument, ExitLimit, "a br_table of the module has too many targets"},
 	WasmLimitComplexity: {CodeInvalidArgument, ExitLimit, "a function of the module is too complex to compile"},
 
@@ -201,7 +201,7 @@ var table = map[Reason]row{
 	GuestFuel:        {CodeResourceExhausted, ExitGuestLimit, "the service did more work than its limit"},
 	HostCallLimit:    {CodeResourceExhausted, ExitGuestLimit, "the service called the host more often than its limit"},
 	ConcurrencyLimit: {CodeResourceExhausted, ExitLimit, "the runner executes as many calls of the service as its limit allows"},
-	LaneLimit:        {CodeResourceExhausted, ExitLimit, "the core has, or one address opens, too many lanes"},
+	LaneLimit:        {CodeResourceExhausted, ExitLimit, "the core, or one address, has too many lanes"},
 
 	// The program and its surroundings.
 	StoreUnavailable: {CodeUnavailable, ExitUnavailable, "the store does not answer"},
@@ -210,7 +210,7 @@ var table = map[Reason]row{
 	StoreEmpty:       {CodeFailedPrecondition, ExitConflict, "the store lost its data"},
 	DataDir:          {CodeInternal, ExitFailure, "a directory or a file of the program cannot be used"},
 	DataDirInUse:     {CodeInternal, ExitFailure, "another process uses the data directory"},
-	DataDirLost:      {CodeFailedPrecondition, ExitConflict, "the data directory is gone while it is in use"},
+	DataDirLost:      {CodeFailedPrecondition, ExitConflict, "the data directory disappeared while it was in use"},
 	PortInUse:        {CodeInternal, ExitFailure, "another process listens on the port"},
 	CoreUnreachable:  {CodeUnavailable, ExitUnavailable, "no core answers"},
 	ClusterMismatch:  {CodeFailedPrecondition, ExitConflict, "the runner belongs to another cluster"},

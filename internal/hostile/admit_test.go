@@ -47,7 +47,7 @@ func TestAdmissionIsQuickAndSmall(t *testing.T) {
 				t.Errorf("got %s, want %s: %v", fault.ReasonOf(err), s.want.reason, err)
 			}
 			verdict, slowest := steps[len(steps)-1], slices.Max(steps)
-			t.Logf("%d bytes: %s, %s after the last byte, %s at most at once, %d bytes allocated",
+			t.Logf("%d bytes: %s, %s after the last byte, %s in the longest step, %d bytes allocated",
 				len(s.wasm), answer(err), ms(verdict), ms(slowest), least)
 			if slowest > 10*time.Millisecond {
 				t.Errorf("a step took %s, 10 ms is the most", ms(slowest))

@@ -150,7 +150,7 @@ func httpRow() *row {
 					}
 				}
 			}},
-			{"1,000 requests at once on a connection", func(b *bout) {
+			{"1,000 concurrent requests on a connection", func(b *bout) {
 				one := post(b, call, "Content-Length: 1\r\n", "1")
 				answer, _ := b.exchange([]byte(strings.Repeat(one, 999)+post(b, call, "Content-Length: 3\r\nConnection: close\r\n", "end")), floodWithin, "")
 				if n := len(statuses(answer)); n != 1000 {

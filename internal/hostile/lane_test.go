@@ -303,7 +303,7 @@ func figuresRow() *row {
 	} {
 		answers = append(answers, &runnerv1.ExecuteResponse{Output: []byte("{}"), Outcome: o})
 	}
-	return &row{number: 54, name: "figures that cannot be", once: true, peakCore: 64 << 20, moves: []move{{"figures", func(b *bout) {
+	return &row{number: 54, name: "impossible figures", once: true, peakCore: 64 << 20, moves: []move{{"figures", func(b *bout) {
 		n := 0
 		b.among(func(_ *impostor, f *runnerv1.CoreFrame) *runnerv1.RunnerFrame {
 			switch {

@@ -159,7 +159,7 @@ func TestACacheDirectoryIsLost(t *testing.T) {
 		spoil(c.runners[1])
 		_, _, err := publish()
 		e := faultrpc.FromError(err)
-		if err == nil || e.Reason == fault.Internal || strings.Contains(everything(err), c.home) || !strings.Contains(e.Message, "cannot keep modules on its disk") {
+		if err == nil || e.Reason == fault.Internal || strings.Contains(everything(err), c.home) || !strings.Contains(e.Message, "cannot store modules on its disk") {
 			t.Errorf("no runner has a directory: got %s %v", e.Reason, err)
 		}
 		t.Logf("no runner has a directory: %s: %v (%s)", e.Reason, err, e.Fix)

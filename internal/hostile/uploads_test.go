@@ -312,7 +312,7 @@ func slowRow() *row {
 					err := b.upload(body, "")
 					select {
 					case <-stop:
-						b.Errorf("an upload of 1 byte a second is still under way after %s (upload %d): %v", patience, i, err)
+						b.Errorf("an upload of 1 byte a second is still in progress after %s (upload %d): %v", patience, i, err)
 					default:
 						b.check("slow upload", err, expect{reason: fault.Deadline})
 						b.note("a slow upload was ended after %s", time.Since(began).Round(time.Second))

@@ -93,7 +93,7 @@ func areSpans(times ...*durationpb.Duration) bool {
 }
 
 func absurd(runner, what string) *fault.Error {
-	return fault.New(fault.Internal, "runner %s reported figures of a %s that cannot be: times are 0 to %s, memory is up to %d bytes, fuel up to %d",
+	return fault.New(fault.Internal, "runner %s reported impossible figures for a %s: times are 0 to %s, memory is up to %d bytes, fuel up to %d",
 		runner, what, maxSpan, maxMemory, maxFuel).
 		WithFix("stop this runner")
 }
@@ -112,7 +112,7 @@ func checkRequest(e *runnerv1.Execute) error {
 	case e.GetTimeoutNanos() < 0:
 		return fault.New(fault.Deadline, "the caller's deadline passed before the call arrived")
 	case e.GetInputBytes() > MaxBody:
-		return fault.New(fault.InputTooLarge, "input of %d bytes is over the limit of %d that a lane carries", e.GetInputBytes(), MaxBody)
+		return fault.New(fault.InputTooLarge, "input of %d bytes is over the limit of %d for a lane", e.GetInputBytes(), MaxBody)
 	}
 	return nil
 }

@@ -160,7 +160,7 @@ func (c *Conn) attach(ctx context.Context) (*clientStream, []*runnerv1.CoreFrame
 		welcome = first.Frames[0].GetWelcome()
 	}
 	if welcome == nil || len(welcome.Lane) > maxName {
-		return nil, nil, fault.New(fault.CoreUnreachable, "%s did not welcome the runner: it is no core", c.cfg.URL)
+		return nil, nil, fault.New(fault.CoreUnreachable, "%s is not a Ruedo core", c.cfg.URL)
 	}
 	c.core, c.secret = printable(welcome.CoreId, maxName), welcome.Lane
 	return stream, first.Frames[1:], nil
@@ -177,7 +177,7 @@ func (c *Conn) unreachable(ctx context.Context, err error) error {
 	if ce, ok := errors.AsType[*connect.Error](err); ok {
 		text = ce.Message()
 	}
-	return fault.Wrap(err, fault.CoreUnreachable, "the core at %s cannot be attached to: %s", c.cfg.URL, printable(text, maxLine)).
+	return fault.Wrap(err, fault.CoreUnreachable, "cannot attach to the core at %s: %s", c.cfg.URL, printable(text, maxLine)).
 		WithFix("check that the core runs and that its address is right (runner.cores)")
 }
 

@@ -87,7 +87,7 @@ func (c *Conn) unpushed(ctx context.Context, err error) error {
 	if e := faultrpc.FromError(err); e.Reason == fault.GuestOutputLimit {
 		return e
 	}
-	return fault.Wrap(err, fault.Internal, "the call was executed, but its output could not be brought to the core")
+	return fault.Wrap(err, fault.Internal, "the call was executed, but its output could not be sent to the core")
 }
 
 // fetch returns the input of a call. announced is its length in bytes, if the
@@ -171,7 +171,7 @@ func (s *source) Plan(ctx context.Context, id string) (*runnerv1.Plan, error) {
 		return nil, cutError(faultrpc.FromError(err))
 	}
 	if res.Plan == nil {
-		return nil, fault.New(fault.PlanNotFound, "the core at %s gave no plan %s", s.core, id)
+		return nil, fault.New(fault.PlanNotFound, "the core at %s sent no plan %s", s.core, id)
 	}
 	return res.Plan, nil
 }

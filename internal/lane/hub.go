@@ -323,7 +323,7 @@ func watch(done <-chan struct{}, heartbeat, loss time.Duration, heard *atomic.Ui
 				silent, last = 0, n
 			}
 			if silent >= ticks {
-				end(fault.New(fault.RunnerLost, "nothing was heard for %s", loss))
+				end(fault.New(fault.RunnerLost, "nothing was received for %s", loss))
 				return
 			}
 		}
@@ -347,7 +347,7 @@ func (h *Hub) welcome(first *runnerv1.AttachRequest) (*runnerv1.Hello, error) {
 	case !ValidID(r.GetId()):
 		return nil, fault.New(fault.RequestInvalid, "runner id %q is not valid: it must match ^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$", printable(r.GetId(), maxName))
 	case r.Concurrency == 0 || r.Concurrency > maxConcurrency || r.Queue > maxConcurrency:
-		return nil, fault.New(fault.RequestInvalid, "a concurrency of %d with a queue of %d is not possible: the bounds are 1 to %d, and %[3]d", r.Concurrency, r.Queue, maxConcurrency)
+		return nil, fault.New(fault.RequestInvalid, "concurrency %d or queue %d is out of range: concurrency is 1 to %d, queue at most %[3]d", r.Concurrency, r.Queue, maxConcurrency)
 	}
 	return hello, nil
 }

@@ -207,7 +207,7 @@ func (l *Lane) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) (*runn
 	var b *body
 	if len(req.Input) > MaxInline {
 		if len(req.Input) > MaxBody {
-			return nil, notStarted(fault.New(fault.InputTooLarge, "input of %d bytes is over the limit of %d that a lane carries", len(req.Input), MaxBody))
+			return nil, notStarted(fault.New(fault.InputTooLarge, "input of %d bytes is over the limit of %d for a lane", len(req.Input), MaxBody))
 		}
 		b = &body{input: req.Input}
 		defer b.drop()
@@ -291,7 +291,7 @@ func (l *Lane) Prepare(ctx context.Context, req *runnerv1.PrepareRequest) (*runn
 		return nil, notStarted(faultrpc.FromError(err))
 	}
 	if !l.Ready() {
-		return nil, notStarted(fault.New(fault.RunnerDraining, "runner %s takes nothing new", l.info.Id))
+		return nil, notStarted(fault.New(fault.RunnerDraining, "runner %s is not accepting new work", l.info.Id))
 	}
 	if req.Plan != nil {
 		defer l.hub.offer(req)()
@@ -355,7 +355,7 @@ func (l *Lane) exchange(ctx context.Context, frame *runnerv1.CoreFrame, b *body,
 
 // full returns the error for a call above the runner's limit.
 func (l *Lane) full() error {
-	return notStarted(fault.New(fault.QueueFull, "runner %s has %d calls under way and waiting, its limit", l.info.Id, l.limit).
+	return notStarted(fault.New(fault.QueueFull, "runner %s has %d calls in flight or queued, its limit", l.info.Id, l.limit).
 		With("limit", fmt.Sprint(l.limit)).WithFix("call again later, or start another runner"))
 }
 

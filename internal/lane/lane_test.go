@@ -403,7 +403,7 @@ func TestQueueFullIsRefusedWithoutSending(t *testing.T) {
 			}
 		})
 	}
-	eventually(t, "three calls under way", func() bool { return calls.Load() == 3 })
+	eventually(t, "three calls in flight", func() bool { return calls.Load() == 3 })
 	_, err := l.Execute(t.Context(), &runnerv1.ExecuteRequest{})
 	if e := faultrpc.FromError(err); e.Reason != fault.QueueFull || !e.NotStarted || !strings.Contains(e.Message, "3 calls") {
 		t.Errorf("got %+v", e)

@@ -252,7 +252,7 @@ func (x *exchange) Close() error {
 }
 
 func (x *exchange) tooSlow(err error) *fault.Error {
-	return fault.Wrap(err, fault.RequestTooSlow, "the body of the request is too slow: %d bytes arrived; it may stand still for %s and has to arrive at %d bytes/s",
+	return fault.Wrap(err, fault.RequestTooSlow, "the body of the request is too slow: %d bytes arrived; it may pause for %s and must arrive at %d bytes/s or more",
 		x.read, x.s.cfg.Idle, x.s.cfg.Rate).WithFix("send it again over a faster connection")
 }
 

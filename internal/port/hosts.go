@@ -67,7 +67,7 @@ func (s *Server) check(r *http.Request) *fault.Error {
 	c, _ := r.Context().Value(connKey{}).(*conn)
 	if known := c.knownHost(); known == "" || known != r.Host {
 		if !s.hosts.allow(r.Host) {
-			return fault.New(fault.HostNotAllowed, "this core is not reached under the name %q", fault.Cut(r.Host, 128)).
+			return fault.New(fault.HostNotAllowed, "the host name %q is not allowed on this core", fault.Cut(r.Host, 128)).
 				WithFix("use its address, or add the name to server.hosts")
 		}
 		if c != nil {
@@ -75,7 +75,7 @@ func (s *Server) check(r *http.Request) *fault.Error {
 		}
 	}
 	if err := s.origins.Check(r); err != nil {
-		return fault.Wrap(err, fault.OriginNotAllowed, "requests of web pages of another origin are not allowed")
+		return fault.Wrap(err, fault.OriginNotAllowed, "requests from web pages of another origin are not allowed")
 	}
 	return nil
 }

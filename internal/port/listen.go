@@ -22,7 +22,7 @@ func Listen(addr string) (net.Listener, error) {
 			WithFix("stop that process, or choose another port")
 	}
 	return nil, fault.Wrap(err, fault.ConfigInvalid, "cannot listen on %s: %v", addr, err).
-		WithFix("give host:port of this machine, for example 127.0.0.1:7833")
+		WithFix("use host:port of this machine, for example 127.0.0.1:7833")
 }
 
 // Loopback reports whether a host or host:port can be reached only from this

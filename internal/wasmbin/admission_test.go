@@ -27,10 +27,10 @@ func arrives(t *testing.T, b []byte, l wasmbin.Limits, part func() int) (*wasmbi
 	got, gotErr := a.Finish()
 	want, wantErr := wasmbin.Admit(b, l)
 	if !reflect.DeepEqual(got, want) {
-		t.Errorf("%d bytes: arriving it is %+v, at once %+v", len(b), got, want)
+		t.Errorf("%d bytes: arriving it is %+v, in one piece %+v", len(b), got, want)
 	}
 	if !reflect.DeepEqual(gotErr, wantErr) {
-		t.Errorf("%d bytes: arriving it is refused with %+v, at once with %+v", len(b), gotErr, wantErr)
+		t.Errorf("%d bytes: arriving it is refused with %+v, in one piece with %+v", len(b), gotErr, wantErr)
 	}
 	return want, wantErr
 }

@@ -178,7 +178,7 @@ func (a *Admission) admit() (*Info, error) {
 	if mem.Min > uint64(l.MemoryPages) {
 		return nil, &fault.Error{
 			Reason: fault.WasmLimitMemory,
-			Message: fmt.Sprintf("the module asks for %d bytes of memory at its start, the limit is %d",
+			Message: fmt.Sprintf("the module requires %d bytes of memory at its start, the limit is %d",
 				mem.Min*PageSize, uint64(l.MemoryPages)*PageSize),
 			Fix: "raise the memory limit in a decorator, or build the module with less initial memory",
 		}

@@ -139,7 +139,7 @@ func imports(m *Module) error {
 	}
 	return &fault.Error{
 		Reason:  fault.ImportNotAllowed,
-		Message: "the module imports what the host does not have: " + list,
+		Message: "the module imports what the host does not provide: " + list,
 		Fix:     hint + "allowed are " + allowList(abi.HostModule) + " and " + allowList(abi.WASIModule),
 	}
 }

@@ -34,10 +34,10 @@ func (q *Queue[P]) count(service string) *fault.Error {
 	defer q.forget(service, s)
 	switch {
 	case q.calls >= q.limit:
-		return fault.New(fault.QueueFull, "%d calls execute and wait on this runner, its limit", q.limit).
+		return fault.New(fault.QueueFull, "this runner has %d calls in flight or queued, its limit", q.limit).
 			With("limit", fmt.Sprint(q.limit)).WithFix("call again later, or start another runner")
 	case s.calls >= q.serviceLimit:
-		return fault.New(fault.QueueFull, "%d calls of service %s execute and wait on this runner, the limit for one service", q.serviceLimit, service).
+		return fault.New(fault.QueueFull, "service %s has %d calls in flight or queued on this runner, the per-service limit", service, q.serviceLimit).
 			With("limit", fmt.Sprint(q.serviceLimit)).WithFix("call again later, or start another runner")
 	}
 	q.calls++

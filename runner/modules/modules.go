@@ -95,7 +95,7 @@ func Open(cfg Config) (*Cache, error) {
 		c.log = slog.New(slog.DiscardHandler)
 	}
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
-		return nil, fault.Wrap(err, fault.DataDir, "the directory for modules cannot be made: %s", err).
+		return nil, fault.Wrap(err, fault.DataDir, "the directory for modules cannot be created: %s", err).
 			WithFix("choose another directory (runner.cache_dir)")
 	}
 	leftovers, err := c.list(temporary)
@@ -118,7 +118,7 @@ func (c *Cache) Close() { c.fetches.Close() }
 // fetched bytes do not match.
 func (c *Cache) Get(ctx context.Context, digest string, size uint64, open Opener) ([]byte, error) {
 	if b, err := hex.DecodeString(digest); err != nil || len(b) != sha256.Size || strings.ToLower(digest) != digest {
-		return nil, fault.New(fault.Integrity, "%.80q is no digest of a module", digest)
+		return nil, fault.New(fault.Integrity, "%.80q is not a valid module digest", digest)
 	}
 	if size > uint64(c.cfg.MaxModule) {
 		return nil, fault.New(fault.WasmLimit, "the module has %d bytes, over this runner's limit of %d", size, c.cfg.MaxModule)
@@ -180,10 +180,10 @@ func (c *Cache) fetch(ctx context.Context, digest string, size uint64, open Open
 		return nil, err
 	}
 	if size > 0 && uint64(n) != size || n > limit {
-		return nil, fault.New(fault.Integrity, "the core gave %d bytes or more for module %s, which has %d", n, digest, limit)
+		return nil, fault.New(fault.Integrity, "the core sent %d bytes or more for module %s, which has %d", n, digest, limit)
 	}
 	if got := hex.EncodeToString(hash.Sum(nil)); got != digest {
-		return nil, fault.New(fault.Integrity, "the core gave a module with digest %s for %s", got, digest)
+		return nil, fault.New(fault.Integrity, "the core sent a module with digest %s instead of %s", got, digest)
 	}
 	err = file.keep(c.path(digest))
 	if errors.Is(err, syscall.ENOSPC) && c.shrink() {
@@ -211,7 +211,7 @@ func (c *Cache) shrink() bool {
 	}
 	after, err := c.size()
 	if err == nil && after < before {
-		c.log.Info("the disk is full: modules that were kept make room", "path", c.cfg.Dir, "bytes", before-after)
+		c.log.Info("the disk is full: stored modules were deleted to make room", "path", c.cfg.Dir, "bytes", before-after)
 	}
 	return err == nil && after < before
 }
@@ -291,7 +291,7 @@ func (c *Cache) discard(path string) {
 // again.
 func (c *Cache) failed(err error) {
 	if !c.broken.Swap(true) {
-		c.log.Warn("modules are not kept on disk: the directory cannot be used", "path", c.cfg.Dir, "error", err,
+		c.log.Warn("modules are not stored on disk: the directory cannot be used", "path", c.cfg.Dir, "error", err,
 			"fix", "make room there, or make it a directory that this user can write to")
 	}
 }
@@ -299,7 +299,7 @@ func (c *Cache) failed(err error) {
 // worked logs that the directory can be used again.
 func (c *Cache) worked() {
 	if c.broken.Load() && c.broken.Swap(false) {
-		c.log.Info("modules are kept on disk again", "path", c.cfg.Dir)
+		c.log.Info("modules are stored on disk again", "path", c.cfg.Dir)
 	}
 }
 

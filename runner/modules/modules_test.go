@@ -75,7 +75,7 @@ func TestFetchedOnceForAllAndForGood(t *testing.T) {
 		t.Errorf("fetched %d times", o.opens.Load())
 	}
 	if st, err := os.Stat(dir); err != nil || st.Mode().Perm() != 0o700 {
-		t.Errorf("folder: %v, %v", st.Mode(), err)
+		t.Errorf("directory: %v, %v", st.Mode(), err)
 	}
 	files, _ := os.ReadDir(dir)
 	if len(files) != 1 {
@@ -206,7 +206,7 @@ func TestADirectoryThatIsGoneIsMadeAgain(t *testing.T) {
 		}
 	}
 	if st, err := os.Stat(dir); err != nil || st.Mode().Perm() != 0o700 {
-		t.Errorf("folder: %v, %v", st, err)
+		t.Errorf("directory: %v, %v", st, err)
 	}
 	if heard.Len() > 0 {
 		t.Errorf("logged: %s", &heard)
@@ -242,12 +242,12 @@ func TestADiskThatCannotBeUsedIsSaidOnceAndRecovers(t *testing.T) {
 			for n := range 3 {
 				get(n)
 			}
-			if n := strings.Count(heard.String(), "not kept on disk"); n != 1 || !strings.Contains(heard.String(), "path="+dir) {
+			if n := strings.Count(heard.String(), "not stored on disk"); n != 1 || !strings.Contains(heard.String(), "path="+dir) {
 				t.Errorf("said %d times: %s", n, &heard)
 			}
 			test.mend(t, dir)
 			get(4)
-			if n := strings.Count(heard.String(), "kept on disk again"); n != 1 {
+			if n := strings.Count(heard.String(), "stored on disk again"); n != 1 {
 				t.Errorf("said %d times: %s", n, &heard)
 			}
 			if files, _ := os.ReadDir(dir); len(files) != 1 {
@@ -273,7 +273,7 @@ func TestOnAFullDiskModulesThatWereKeptMakeRoom(t *testing.T) {
 	if _, err := c.Get(t.Context(), digest(last.bytes), 0, last.open); err != nil || last.opens.Load() != 1 {
 		t.Errorf("the last one is not kept: fetched %d times, %v", last.opens.Load(), err)
 	}
-	if !strings.Contains(heard.String(), "make room") || strings.Contains(heard.String(), "not kept") {
+	if !strings.Contains(heard.String(), "make room") || strings.Contains(heard.String(), "not stored") {
 		t.Errorf("logged: %s", &heard)
 	}
 }

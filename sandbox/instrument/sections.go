@@ -76,7 +76,7 @@ func (rw *rewriter) memories() ([]byte, error) {
 			if mem.Min > allowed {
 				return nil, &fault.Error{
 					Reason: fault.WasmLimitMemory,
-					Message: fmt.Sprintf("the module asks for %d bytes of memory at its start, the limit is %d",
+					Message: fmt.Sprintf("the module requires %d bytes of memory at its start, the limit is %d",
 						mem.Min*wasmbin.PageSize, allowed*wasmbin.PageSize),
 					Fix: "raise the memory limit in a decorator, or build the module with less initial memory",
 				}

@@ -27,7 +27,7 @@ func Digest(wasm []byte) string {
 // already has is not sent again. If progress is not nil, it is called with the
 // number of bytes sent, after every part and on the calling goroutine; it is
 // not called for a module that need not be sent. Nothing is visible before the
-// module is complete, so an upload that broke off can simply be repeated.
+// module is complete, so an upload that was cut off can simply be repeated.
 func (c *Client) Upload(ctx context.Context, wasm []byte, progress func(done, total int64)) (digest string, err error) {
 	digest = Digest(wasm)
 	_, err = c.Modules.StatModule(ctx, &ruedov1.StatModuleRequest{Digest: digest})

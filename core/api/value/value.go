@@ -39,8 +39,8 @@ const maxDepth = 10_000
 var (
 	ErrDepth   = fmt.Errorf("it is nested deeper than %d", maxDepth)
 	ErrTooLong = errors.New("it is too long")
-	ErrNumber  = errors.New("it holds a number that JSON cannot express")
-	ErrUTF8    = errors.New("it holds a text that is not valid UTF-8")
+	ErrNumber  = errors.New("it contains a number that JSON cannot express")
+	ErrUTF8    = errors.New("it contains text that is not valid UTF-8")
 )
 
 // messages calls visit with each message in a repeated field.

@@ -27,7 +27,7 @@ import (
 type Options struct {
 	Rounds int           // how often each subject is measured
 	Slice  time.Duration // how long each measurement lasts
-	// Against is the folder of another checkout to compare with; "" means none.
+	// Against is the directory of another checkout to compare with; "" means none.
 	Against string
 }
 

@@ -95,7 +95,7 @@ func (p *processes) baseline(role, next string) (url string, pid int, err error)
 	return strings.TrimSpace(url), cmd.Process.Pid, err
 }
 
-// startSubjects starts every process; stop ends them all. The folder of another
+// startSubjects starts every process; stop ends them all. The directory of another
 // checkout adds the subjects of its binary.
 func startSubjects(ctx context.Context, against string) (subjects []*subject, stop func(), err error) {
 	ctx, cancel := context.WithCancel(ctx)

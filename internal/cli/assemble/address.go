@@ -31,10 +31,10 @@ func (a *Assembler) listenAddress() (string, error) {
 		return addr, nil
 	}
 	if !s.InsecureListen {
-		return "", fault.New(fault.ConfigInvalid, "listening on %s is refused: others reach it, and there is neither TLS nor a login; whoever reaches it owns the cluster", addr).
-			WithFix("listen on 127.0.0.1, or say --insecure-listen if the network is yours alone")
+		return "", fault.New(fault.ConfigInvalid, "listening on %s is refused: there is neither TLS nor authentication, so anyone who can reach the port controls the cluster", addr).
+			WithFix("listen on 127.0.0.1, or pass --insecure-listen if you trust everyone on the network")
 	}
-	a.say("WARNING: listening on %s without TLS or login. Whoever reaches it owns the cluster.", addr)
+	a.say("WARNING: listening on %s without TLS or authentication. Anyone who can reach the port controls the cluster.", addr)
 	return addr, nil
 }
 

@@ -100,7 +100,7 @@ func (a *Assembler) Server(ctx context.Context, log *slog.Logger) error {
 func (a *Assembler) Runner(ctx context.Context, log *slog.Logger) error {
 	s := a.Settings
 	if len(s.Runner.Cores) == 0 && len(s.Store.EtcdHosts) == 0 {
-		return fault.New(fault.ConfigInvalid, "the runner knows no core: neither cores nor etcd hosts are named").
+		return fault.New(fault.ConfigInvalid, "the runner has no core to attach to: neither cores nor etcd hosts are set").
 			WithFix("ruedo runner --cores http://127.0.0.1:7833, or set RUEDO_STORE_ETCD_HOSTS")
 	}
 	var directory runner.Directory

@@ -145,7 +145,7 @@ func TestRefused(t *testing.T) {
 		}
 	}
 	if err := assembler(t).Runner(t.Context(), discard()); !errors.Is(err, fault.ConfigInvalid) {
-		t.Errorf("a runner that knows no core: %v", err)
+		t.Errorf("a runner without a core: %v", err)
 	}
 }
 

@@ -66,7 +66,7 @@ func (a *Assembler) openLocalStore(ctx context.Context, dir string, log *slog.Lo
 // it.
 func ignored(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fault.Wrap(err, fault.DataDir, "the working folder %s cannot be made: %s", dir, errors.Unwrap(err)).
+		return fault.Wrap(err, fault.DataDir, "the working directory %s cannot be created: %s", dir, errors.Unwrap(err)).
 			WithFix("choose another with --working-dir or RUEDO_APPLICATION_WORKING_DIR")
 	}
 	path := filepath.Join(dir, ".gitignore")
@@ -74,7 +74,7 @@ func ignored(dir string) error {
 		return nil
 	}
 	if err := os.WriteFile(path, []byte("*\n"), 0o600); err != nil {
-		return fault.Wrap(err, fault.DataDir, "the working folder %s cannot be written: %s", dir, errors.Unwrap(err)).
+		return fault.Wrap(err, fault.DataDir, "the working directory %s cannot be written: %s", dir, errors.Unwrap(err)).
 			WithFix("choose another with --working-dir or RUEDO_APPLICATION_WORKING_DIR")
 	}
 	return nil

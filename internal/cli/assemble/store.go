@@ -48,7 +48,7 @@ func (a *Assembler) openStore(ctx context.Context, dir string, log *slog.Logger)
 			if err := srv.Check(); err != nil {
 				// The only copy of the catalog is now in memory, so the core
 				// goes on.
-				log.Error("the embedded store failed; calls go on from memory", "error", err)
+				log.Error("the embedded store failed; calls continue from memory", "error", err)
 				return
 			}
 			cancel(fault.New(fault.StoreUnavailable, "the embedded store failed; see the log"))
@@ -63,7 +63,7 @@ func (a *Assembler) openStore(ctx context.Context, dir string, log *slog.Logger)
 func etcdTLS(s settings.Store) (*tls.Config, error) {
 	if !s.EtcdUseTLS {
 		if s.EtcdCAFile != "" || s.EtcdCertFile != "" || s.EtcdKeyFile != "" {
-			return nil, fault.New(fault.ConfigInvalid, "certificates for etcd are named, but TLS is off").WithFix("RUEDO_STORE_ETCD_USE_TLS=true")
+			return nil, fault.New(fault.ConfigInvalid, "certificates for etcd are set, but TLS is off").WithFix("RUEDO_STORE_ETCD_USE_TLS=true")
 		}
 		return nil, nil
 	}
@@ -75,11 +75,11 @@ func etcdTLS(s settings.Store) (*tls.Config, error) {
 		}
 		c.RootCAs = x509.NewCertPool()
 		if !c.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fault.New(fault.ConfigInvalid, "store.etcd_ca_certificate_file %s holds no certificate in PEM", s.EtcdCAFile)
+			return nil, fault.New(fault.ConfigInvalid, "store.etcd_ca_certificate_file %s contains no PEM certificate", s.EtcdCAFile)
 		}
 	}
 	if (s.EtcdCertFile == "") != (s.EtcdKeyFile == "") {
-		return nil, fault.New(fault.ConfigInvalid, "store.etcd_certificate_file and store.etcd_private_key_file go together")
+		return nil, fault.New(fault.ConfigInvalid, "store.etcd_certificate_file and store.etcd_private_key_file must be set together")
 	}
 	if s.EtcdCertFile != "" {
 		pair, err := tls.LoadX509KeyPair(s.EtcdCertFile, s.EtcdKeyFile)

@@ -47,7 +47,7 @@ func (d *Demo) Run(ctx context.Context) (steps int, err error) {
 	d.ctx, d.http = ctx, &http.Client{Timeout: time.Minute}
 	defer d.http.CloseIdleConnections()
 	if d.dir, err = os.MkdirTemp("", "ruedo-demo-"); err != nil {
-		return 0, fault.Wrap(err, fault.Internal, "cannot make a temporary directory: %s", err)
+		return 0, fault.Wrap(err, fault.Internal, "cannot create a temporary directory: %s", err)
 	}
 	for _, part := range []func(){d.publish, d.turns, d.refuses, d.limits, d.services, d.lists} {
 		if part(); ctx.Err() != nil {
@@ -102,13 +102,13 @@ func (d *Demo) turns() {
 
 // refuses shows a decorator that stops bad input.
 func (d *Demo) refuses() {
-	d.title("A decorator refuses bad input, with the field named; no runner is bothered")
+	d.title("A decorator refuses bad input, with the field named; no runner sees it")
 	out := d.ruedo("call", "greet", "-d", `{"name":"Ada","age":"old"}`)
 	d.expect(out.code == fault.ExitInvalid && strings.Contains(out.stderr, "age:"), "age is named, exit code %d", out.code)
 	res := d.curl("/call/greet", "", `{"age":200}`)
 	d.expect(res.status == http.StatusBadRequest && res.runner == "" && strings.Contains(res.body, "name") && strings.Contains(res.body, "age"), "both fields are named, status %d", res.status)
 	out = d.ruedo("call", "gret", "-d", `{}`)
-	d.expect(out.code == fault.ExitNotFound, "a service that is not there, exit code %d", out.code)
+	d.expect(out.code == fault.ExitNotFound, "a service that does not exist, exit code %d", out.code)
 }
 
 // limits shows guests that are stopped.

@@ -136,7 +136,7 @@ func place(object map[string]any, path []string, value any) error {
 		case map[string]any:
 			object = inner
 		default:
-			return fault.New(fault.Usage, "--set %s: %s has a value already that is no object", strings.Join(path, "."), strings.Join(path[:i+1], "."))
+			return fault.New(fault.Usage, "--set %s: %s already has a value that is not an object", strings.Join(path, "."), strings.Join(path[:i+1], "."))
 		}
 	}
 	object[path[len(path)-1]] = value

@@ -111,7 +111,7 @@ func TestBuildRefused(t *testing.T) {
 		{"", "=x", fault.Usage, "names no field"},
 		{"[1]", "name=x", fault.Usage, "requires the input to be a JSON object"},
 		{"{", "name=x", fault.Usage, "requires the input to be a JSON object"},
-		{`{"address":"x"}`, "address.city=y", fault.Usage, "has a value already"},
+		{`{"address":"x"}`, "address.city=y", fault.Usage, "already has a value"},
 	} {
 		_, err := s.Build([]byte(tt.base), []string{tt.pair})
 		if !errors.Is(err, tt.reason) || !strings.Contains(err.Error(), tt.says) {

@@ -95,8 +95,8 @@ func (s *Service) buildByCommand(ctx context.Context, out string, env []string, 
 		return err
 	}
 	if _, err := os.Stat(made); err != nil {
-		return fault.Wrap(err, fault.BuildFailed, "the build command left no %s", made).
-			WithFix("write %s in its place in ruedo.yaml: it stands for the file to write", outPlaceholder)
+		return fault.Wrap(err, fault.BuildFailed, "the build command did not create %s", made).
+			WithFix("use %s in ruedo.yaml for the file that the command must write", outPlaceholder)
 	}
 	if same(made, out) {
 		return nil
@@ -161,7 +161,7 @@ func detectKind(dir string) (string, error) {
 	}
 	if files == 0 {
 		return "", fault.New(fault.BuildFailed, "there are no Go files in %s", dir).
-			WithFix("name what builds it in %s, for example build: [cargo, build, --release]", ServiceFile)
+			WithFix("set build in %s, for example build: [cargo, build, --release]", ServiceFile)
 	}
 	return KindCommand, nil
 }
@@ -187,7 +187,7 @@ func ReadModule(path string, max int64) ([]byte, error) {
 		if st != nil {
 			size = fmt.Sprint(st.Size())
 		}
-		return nil, fault.New(fault.UploadTooLarge, "%s is %s bytes, a module may have %d", path, size, max)
+		return nil, fault.New(fault.UploadTooLarge, "%s has %s bytes, the limit for a module is %d", path, size, max)
 	}
 	return data, nil
 }

@@ -174,10 +174,10 @@ func suggestName(name string) string {
 func Load(dir string) (*Service, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
-		return nil, fault.Wrap(err, fault.RequestInvalid, "the folder %s cannot be found", dir)
+		return nil, fault.Wrap(err, fault.RequestInvalid, "the directory %s cannot be found", dir)
 	}
 	if st, err := os.Stat(abs); err != nil || !st.IsDir() {
-		return nil, fault.Wrap(err, fault.RequestInvalid, "there is no folder %s", dir).WithFix("ruedo new %s", suggestName(filepath.Base(abs)))
+		return nil, fault.Wrap(err, fault.RequestInvalid, "there is no directory %s", dir).WithFix("ruedo new %s", suggestName(filepath.Base(abs)))
 	}
 	s := &Service{Dir: dir}
 	path := filepath.Join(dir, ServiceFile)
@@ -185,7 +185,7 @@ func Load(dir string) (*Service, error) {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		if sources, _ := filepath.Glob(filepath.Join(dir, "*.go")); len(sources) == 0 {
-			return nil, fault.New(fault.RequestInvalid, "%s holds no service: neither %s nor Go files", dir, ServiceFile).
+			return nil, fault.New(fault.RequestInvalid, "%s contains no service: it has neither %s nor Go files", dir, ServiceFile).
 				WithFix("ruedo new NAME")
 		}
 	case err != nil:

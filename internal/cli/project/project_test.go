@@ -12,7 +12,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-func folder(t *testing.T, files map[string]string) string {
+func directory(t *testing.T, files map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
 	for name, content := range files {
@@ -24,7 +24,7 @@ func folder(t *testing.T, files map[string]string) string {
 }
 
 func TestLoad(t *testing.T) {
-	dir := folder(t, map[string]string{ServiceFile: `
+	dir := directory(t, map[string]string{ServiceFile: `
 name: greet
 description: Greets.
 tags: [a, b]
@@ -55,19 +55,19 @@ func TestLoadSmall(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := Load(dir); !errors.Is(err, fault.RequestInvalid) {
-		t.Errorf("an empty folder: %v", err)
+		t.Errorf("an empty directory: %v", err)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "main.go"), []byte("package main\nfunc main() {}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	s, err := Load(dir)
 	if err != nil || s.Name != "counter" || len(s.Command) != 0 {
-		t.Errorf("a folder of Go: %+v, %v", s, err)
+		t.Errorf("a directory of Go: %+v, %v", s, err)
 	}
 }
 
 func TestExample(t *testing.T) {
-	dir := folder(t, map[string]string{"in.bin": "\x00\x01"})
+	dir := directory(t, map[string]string{"in.bin": "\x00\x01"})
 	for _, tt := range []struct {
 		example any
 		want    string
@@ -92,18 +92,18 @@ func TestLoadRefused(t *testing.T) {
 		"build":       {"name: a\nbuild: make\n", "build is expected to be go, or a list"},
 		"name":        {"name: My_Service\n", `"My_Service" cannot be the name of a service`},
 	} {
-		_, err := Load(folder(t, map[string]string{ServiceFile: tt.yaml}))
+		_, err := Load(directory(t, map[string]string{ServiceFile: tt.yaml}))
 		if err == nil || !strings.Contains(err.Error(), tt.says) {
 			t.Errorf("%s: %v; want %q", name, err, tt.says)
 		}
 	}
 	if _, err := Load("/nowhere"); !errors.Is(err, fault.RequestInvalid) {
-		t.Errorf("no folder: %v", err)
+		t.Errorf("no directory: %v", err)
 	}
 }
 
 func TestDecorators(t *testing.T) {
-	dir := folder(t, map[string]string{DecoratorsFile: `
+	dir := directory(t, map[string]string{DecoratorsFile: `
 kind: Decorator
 name: one
 input_schema: {type: object, required: [name], properties: {n: {type: integer, maximum: 5}}}
@@ -133,7 +133,7 @@ tags: [x]
 }
 
 func TestLimitsTakeAnchors(t *testing.T) {
-	ds, err := Decorators(folder(t, map[string]string{DecoratorsFile: `
+	ds, err := Decorators(directory(t, map[string]string{DecoratorsFile: `
 kind: Decorator
 name: one
 description: &size 64MiB
@@ -161,7 +161,7 @@ func TestDecoratorsRefused(t *testing.T) {
 		"timeout":       {"kind: Decorator\nname: a\nlimits: {timeout: 2}\n", `limits.timeout is "2": a duration such as 2s`},
 		"name":          {"kind: Decorator\nname: A B\n", `"A B" cannot be the name of a decorator`},
 	} {
-		_, err := Decorators(folder(t, map[string]string{DecoratorsFile: tt.yaml}))
+		_, err := Decorators(directory(t, map[string]string{DecoratorsFile: tt.yaml}))
 		if !errors.Is(err, fault.ConfigInvalid) || !strings.Contains(err.Error(), tt.says) {
 			t.Errorf("%s: %v; want %q", name, err, tt.says)
 		}
@@ -170,7 +170,7 @@ func TestDecoratorsRefused(t *testing.T) {
 
 func TestBuild(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "out.wasm")
-	plain := folder(t, map[string]string{"go.mod": "module plain\n\ngo 1.26\n", "main.go": "package main\n\nfunc main() { println(1) }\n"})
+	plain := directory(t, map[string]string{"go.mod": "module plain\n\ngo 1.26\n", "main.go": "package main\n\nfunc main() { println(1) }\n"})
 	s := &Service{Name: "plain", Dir: plain}
 	if err := s.Build(t.Context(), out, os.Environ(), io.Discard); err != nil {
 		t.Fatal(err)
@@ -178,7 +178,7 @@ func TestBuild(t *testing.T) {
 	if data, _ := os.ReadFile(out); !bytes.HasPrefix(data, []byte("\x00asm")) || !bytes.Contains(data, []byte("_start")) {
 		t.Error("no command came out")
 	}
-	broken := folder(t, map[string]string{"go.mod": "module broken\n\ngo 1.26\n", "main.go": "package main\n\nfunc main() { oops }\n"})
+	broken := directory(t, map[string]string{"go.mod": "module broken\n\ngo 1.26\n", "main.go": "package main\n\nfunc main() { oops }\n"})
 	var talk strings.Builder
 	err := (&Service{Name: "broken", Dir: broken}).Build(t.Context(), out, os.Environ(), &talk)
 	if !errors.Is(err, fault.BuildFailed) || !strings.Contains(talk.String(), "undefined: oops") {
@@ -190,7 +190,7 @@ func TestBuild(t *testing.T) {
 }
 
 func TestBuildByCommand(t *testing.T) {
-	dir := folder(t, map[string]string{"src": "module", "make.sh": "#!/bin/sh\ncp src $1\n"})
+	dir := directory(t, map[string]string{"src": "module", "make.sh": "#!/bin/sh\ncp src $1\n"})
 	out := filepath.Join(t.TempDir(), "out.wasm")
 	for name, argv := range map[string][]string{
 		"names the file": {"cp", "src", "{out}"},
@@ -229,19 +229,19 @@ func TestDetectKind(t *testing.T) {
 		"command":          {map[string]string{"main.go": plain}, KindCommand},
 		"sdk only in test": {map[string]string{"main.go": plain, "a_test.go": sdk}, KindCommand},
 	} {
-		if got, err := detectKind(folder(t, tt.files)); got != tt.want || err != nil {
+		if got, err := detectKind(directory(t, tt.files)); got != tt.want || err != nil {
 			t.Errorf("%s: %s, %v; want %s", name, got, err, tt.want)
 		}
 	}
 }
 
 func TestReadModule(t *testing.T) {
-	dir := folder(t, map[string]string{"a.wasm": "0123456789"})
+	dir := directory(t, map[string]string{"a.wasm": "0123456789"})
 	path := filepath.Join(dir, "a.wasm")
 	if data, err := ReadModule(path, 10); err != nil || len(data) != 10 {
 		t.Errorf("%d bytes, %v", len(data), err)
 	}
-	if _, err := ReadModule(path, 9); !errors.Is(err, fault.UploadTooLarge) || !strings.Contains(err.Error(), "is 10 bytes, a module may have 9") {
+	if _, err := ReadModule(path, 9); !errors.Is(err, fault.UploadTooLarge) || !strings.Contains(err.Error(), "has 10 bytes, the limit for a module is 9") {
 		t.Errorf("too large: %v", err)
 	}
 	if _, err := ReadModule(filepath.Join(dir, "none"), 9); !errors.Is(err, fault.RequestInvalid) {

@@ -69,8 +69,8 @@ func runners() *verb.Noun {
 					{"State:", state(r)},
 					{"Version:", r.GetVersion()},
 					{"Started:", age(r.GetStartTime()) + " ago"},
-					{"Calls:", fmt.Sprintf("%d under way, %d executed for this core", r.GetActiveCalls(), r.GetTotalCalls())},
-					{"Concurrency:", fmt.Sprintf("%d at once, %d waiting", r.GetConcurrency(), r.GetQueue())},
+					{"Calls:", fmt.Sprintf("%d in flight, %d executed for this core", r.GetActiveCalls(), r.GetTotalCalls())},
+					{"Concurrency:", fmt.Sprintf("%d concurrent, %d queued", r.GetConcurrency(), r.GetQueue())},
 					{"Registered by:", registeredBy(r)},
 				}
 			},

@@ -31,7 +31,7 @@ func status() *verb.Noun {
 func statusRows(res *ruedov1.GetStatusResponse) [][]string {
 	store := "answers"
 	if res.GetStale() {
-		store = "does not answer; calls go on from memory, writes fail (last heard " + output.Duration(res.GetStoreAge().AsDuration()) + " ago)"
+		store = "does not answer; calls continue from memory, writes fail (last heard " + output.Duration(res.GetStoreAge().AsDuration()) + " ago)"
 	}
 	rows := [][]string{
 		{"Cluster:", res.GetClusterId()},

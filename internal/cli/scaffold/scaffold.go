@@ -46,10 +46,10 @@ func Write(dir, name string, sdk fs.FS) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	switch {
 	case err == nil && len(entries) > 0:
-		return nil, fault.New(fault.AlreadyExists, "the folder %s exists and is not empty", dir).
-			WithFix("choose another name, or remove the folder first")
+		return nil, fault.New(fault.AlreadyExists, "the directory %s exists and is not empty", dir).
+			WithFix("choose another name, or remove the directory first")
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		return nil, fault.Wrap(err, fault.AlreadyExists, "%s exists and is not a folder that can be read", dir)
+		return nil, fault.Wrap(err, fault.AlreadyExists, "%s exists and is not a directory that can be read", dir)
 	}
 	files, err := render(name)
 	if err != nil {
@@ -131,7 +131,7 @@ func vendor(sdk fs.FS) ([]file, error) {
 			n++
 		}
 		if n == 0 {
-			return nil, fault.New(fault.Internal, "this program was built without the SDK (%s): it cannot make new services", pkg)
+			return nil, fault.New(fault.Internal, "this program was built without the SDK (%s): it cannot create new services", pkg)
 		}
 	}
 	if license, err := fs.ReadFile(sdk, "LICENSE"); err == nil {

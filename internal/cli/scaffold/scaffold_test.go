@@ -66,7 +66,7 @@ func TestRefused(t *testing.T) {
 	}
 	sdk := os.DirFS(repository)
 	if _, err := Write(full, "hello", sdk); !errors.Is(err, fault.AlreadyExists) {
-		t.Errorf("a folder with files: %v", err)
+		t.Errorf("a directory with files: %v", err)
 	}
 	if _, err := Write(filepath.Join(full, "x"), "hello", sdk); !errors.Is(err, fault.AlreadyExists) {
 		t.Errorf("a file: %v", err)
@@ -77,7 +77,7 @@ func TestRefused(t *testing.T) {
 			t.Errorf("name %q: %v", name, err)
 		}
 		if _, err := os.Stat(to); err == nil {
-			t.Fatalf("name %q left a folder behind", name)
+			t.Fatalf("name %q left a directory behind", name)
 		}
 	}
 	if _, err := Write(filepath.Join(full, "new"), "hello", os.DirFS(full)); err == nil {

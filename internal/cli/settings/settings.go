@@ -58,7 +58,7 @@ type Store struct {
 type Server struct {
 	ListenAddress        string   `key:"listen_address" default:"127.0.0.1" help:"Address to listen on."`
 	Port                 int      `key:"port" default:"7833" check:"port" help:"Port to listen on. 0 takes a free one."`
-	AdvertiseURL         string   `key:"advertise_url" check:"url" help:"URL at which runners and clients reach this core. Default: made of listen address and port."`
+	AdvertiseURL         string   `key:"advertise_url" check:"url" help:"URL at which runners and clients reach this core. Default: derived from the listen address and port."`
 	DistributedExecution bool     `key:"distributed_execution" default:"false" help:"Send every call to a runner. false: this process executes calls itself."`
 	Hosts                []string `key:"hosts" check:"names" help:"Names under which web browsers and clients may reach this core, separated by spaces. Addresses, names without a dot, the advertised one and those under .local and .internal are always allowed."`
 	MaxConnections       int      `key:"max_connections" default:"0" check:"count" help:"Maximum number of open connections. 0: 8192, or what the limit of open files allows."`
@@ -69,7 +69,7 @@ type Server struct {
 // Client is about the commands that talk to a core.
 type Client struct {
 	Host string `key:"host" default:"127.0.0.1:7833" check:"url" help:"Core to talk to, as host, host:port or URL."`
-	Port int    `key:"port" default:"7833" check:"port" help:"Port of the core if the host names none."`
+	Port int    `key:"port" default:"7833" check:"port" help:"Port of the core, if client.host does not include one."`
 }
 
 // Runner is about a runner.
@@ -79,7 +79,7 @@ type Runner struct {
 	Concurrency         int      `key:"concurrency" default:"0" check:"count" help:"Maximum concurrent calls. 0 means twice the number of CPUs."`
 	Queue               int      `key:"queue" default:"0" check:"count" help:"Maximum queued calls. 0 means 256."`
 	CacheDir            string   `key:"cache_dir" help:"Directory for modules and compiled code. Default: \"ruedo\" in the user's cache directory."`
-	AnnouncementAddress string   `key:"announcement_address" help:"Host that is shown for this runner. Default: the name of the host."`
+	AnnouncementAddress string   `key:"announcement_address" help:"Host name shown for this runner. Default: the name of the host."`
 }
 
 // Log is about what the process says of itself on stderr.

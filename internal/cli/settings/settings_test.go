@@ -106,7 +106,7 @@ func TestRefused(t *testing.T) {
 		{"bad value in the file", Input{ConfigFile: write(t, "server: {port: lots}\n")}, `server.port is "lots": a number is expected (from file `},
 		{"missing file by flag", Input{ConfigFile: filepath.Join(dir, "none")}, "no such file or directory (from --config)"},
 		{"missing file by env", Input{Env: []string{"RUEDO_CONFIG=/none"}}, "(from RUEDO_CONFIG)"},
-		{"a folder", Input{ConfigFile: dir}, "is a directory"},
+		{"a directory", Input{ConfigFile: dir}, "is a directory"},
 		{"port", Input{Env: []string{"RUEDO_SERVER_PORT=70000"}}, "a port from 0 to 65535 is expected (from env RUEDO_SERVER_PORT)"},
 		{"port of a service link", Input{Env: []string{"RUEDO_SERVER_PORT=tcp://10.0.0.1:7833"}}, "enableServiceLinks"},
 		{"mode", Input{Env: []string{"RUEDO_APPLICATION_MODE=sever"}}, "one of local, client, server, runner is expected"},

@@ -99,7 +99,7 @@ func openModule(path, name string, over Overlay) (*Source, error) {
 func build(s *session.Session, p *project.Service) ([]byte, error) {
 	dir, err := os.MkdirTemp("", "ruedo-build-")
 	if err != nil {
-		return nil, session.FileError(err, "cannot make a temporary directory", os.TempDir())
+		return nil, session.FileError(err, "cannot create a temporary directory", os.TempDir())
 	}
 	defer os.RemoveAll(dir)
 	out := filepath.Join(dir, p.Name+".wasm")

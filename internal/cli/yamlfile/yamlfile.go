@@ -119,7 +119,7 @@ func (d Document) Field(key string) string {
 // Decode reads the document into v, a pointer to a struct with yaml tags.
 func (d Document) Decode(v any) error {
 	if d.body.Type() != ast.MappingType {
-		return fault.New(fault.ConfigInvalid, "%s:%d: %s is expected to hold keys and values", d.file, d.Line(), d.file)
+		return fault.New(fault.ConfigInvalid, "%s:%d: %s must contain keys and values", d.file, d.Line(), d.file)
 	}
 	if err := yaml.NodeToValue(d.body, v, yaml.Strict()); err != nil {
 		return explain(d.file, d.first, err, keys(reflect.TypeOf(v), nil))

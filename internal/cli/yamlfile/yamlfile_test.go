@@ -50,7 +50,7 @@ func TestRefused(t *testing.T) {
 		{"map for text", "name: {a: b}\n", `f.yaml:1: text is expected here, not a mapping`},
 		{"list for map", "limits: [a]\n", `f.yaml:1:`},
 		{"twice", "name: a\nname: b\n", `f.yaml:2: mapping key "name" already defined`},
-		{"a list", "- a\n", "f.yaml:1: f.yaml is expected to hold keys and values"},
+		{"a list", "- a\n", "f.yaml:1: f.yaml must contain keys and values"},
 		{"two documents", "name: a\n---\nname: b\n", "f.yaml:3: a second document"},
 		{"bad second", "name: a\n---\nnmae: b\n", "f.yaml:3: a second document"},
 		{"broken second", "name: a\n---\n\nname: [b\nc: d\n", "f.yaml:5:"},

@@ -45,12 +45,12 @@ type Options struct {
 // Harness is an executor under test.
 type Harness struct {
 	executor.Runner
-	// Drain makes it take no more calls and returns when those under way are
+	// Drain makes it stop accepting calls and returns when those in flight are
 	// done. Nil skips the test.
 	Drain func(context.Context) error
 }
 
-// patience is what anything that ought to happen at once gets.
+// patience is how long a test waits for what should happen immediately.
 const patience = 15 * time.Second
 
 type suite struct {
@@ -328,7 +328,7 @@ func (s *suite) drain(t *testing.T) {
 			}
 		})
 	}
-	f.eventually("calls under way", func() bool { return answered.Load() > 10 })
+	f.eventually("calls in flight", func() bool { return answered.Load() > 10 })
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if err := f.Drain(ctx); err != nil {

@@ -34,7 +34,7 @@ func (a *Assembler) listenAddress() (string, error) {
 		return "", fault.New(fault.ConfigInvalid, "listening on %s is refused: there is neither TLS nor authentication, so anyone who can reach the port controls the cluster", addr).
 			WithFix("listen on 127.0.0.1, or pass --insecure-listen if you trust everyone on the network")
 	}
-	a.say("WARNING: listening on %s without TLS or authentication. Anyone who can reach the port controls the cluster.", addr)
+	a.infof("WARNING: listening on %s without TLS or authentication. Anyone who can reach the port controls the cluster.", addr)
 	return addr, nil
 }
 

@@ -37,16 +37,16 @@ type Assembler struct {
 	Compiler []string
 	// Version of the program, to be shown.
 	Version string
-	// Say prints a message for the user; nil prints nothing.
-	Say func(format string, args ...any)
+	// Infof prints a message for the user; nil prints nothing.
+	Infof func(format string, args ...any)
 
 	closers []func() error
 	slots   *sandbox.CPUSlots // of all runners that are made
 }
 
-func (a *Assembler) say(format string, args ...any) {
-	if a.Say != nil {
-		a.Say(format, args...)
+func (a *Assembler) infof(format string, args ...any) {
+	if a.Infof != nil {
+		a.Infof(format, args...)
 	}
 }
 

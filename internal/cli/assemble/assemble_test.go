@@ -26,7 +26,7 @@ func assembler(t *testing.T, env ...string) *Assembler {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &Assembler{Settings: s, CacheDir: t.TempDir(), Version: "test", Say: t.Logf}
+	a := &Assembler{Settings: s, CacheDir: t.TempDir(), Version: "test", Infof: t.Logf}
 	t.Cleanup(func() {
 		if err := a.Close(); err != nil {
 			t.Errorf("Close: %v", err)

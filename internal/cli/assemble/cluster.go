@@ -41,7 +41,7 @@ func (a *Assembler) Cluster(ctx context.Context, log *slog.Logger, dir string, r
 		return nil, err
 	}
 	if len(a.Settings.Store.EtcdHosts) > 0 {
-		a.say("note: this cluster has a store of its own; store.etcd_hosts is not used")
+		a.infof("note: this cluster has a store of its own; store.etcd_hosts is not used")
 	}
 	etcd, err := etcdembed.Start(ctx, etcdembed.Config{Dir: dir, Logger: log})
 	if err != nil {

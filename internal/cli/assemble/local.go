@@ -23,7 +23,7 @@ import (
 // talks to the core through memory.
 func (a *Assembler) Local(ctx context.Context, log *slog.Logger) (*client.Client, error) {
 	dir := a.dataDir()
-	a.say("local: %s", dir)
+	a.infof("local: %s", dir)
 	if a.Settings.Store.DataDir == "" {
 		if err := ignored(a.Settings.Application.WorkingDir); err != nil {
 			return nil, err

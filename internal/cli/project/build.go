@@ -25,25 +25,25 @@ const sdkImport = "github.com/ruedo-dev/ruedo/sdk"
 const outPlaceholder = "{out}"
 
 // Build builds the module of the service and writes it to out. The compiler's
-// messages go to talk. env is the environment to build in, as os.Environ
+// output goes to messages. env is the environment to build in, as os.Environ
 // returns it.
 //
 // The same source and compiler produce the same module, byte for byte: it
 // contains no path, time or version control state, so that publishing it again
 // changes nothing. Names of functions are kept for the traces of traps; leaving
 // them out would save two per cent.
-func (s *Service) Build(ctx context.Context, out string, env []string, talk io.Writer) error {
+func (s *Service) Build(ctx context.Context, out string, env []string, messages io.Writer) error {
 	out, err := filepath.Abs(out)
 	if err != nil {
 		return fault.Wrap(err, fault.BuildFailed, "%s cannot be written", out)
 	}
 	if len(s.Command) > 0 {
-		return s.buildByCommand(ctx, out, env, talk)
+		return s.buildByCommand(ctx, out, env, messages)
 	}
-	return s.buildGo(ctx, out, env, talk)
+	return s.buildGo(ctx, out, env, messages)
 }
 
-func (s *Service) buildGo(ctx context.Context, out string, env []string, talk io.Writer) error {
+func (s *Service) buildGo(ctx context.Context, out string, env []string, messages io.Writer) error {
 	tool, err := exec.LookPath("go")
 	if err != nil {
 		return fault.Wrap(err, fault.BuildFailed, "go is not on the PATH: it is needed to build %s", s.Name).
@@ -66,10 +66,10 @@ func (s *Service) buildGo(ctx context.Context, out string, env []string, talk io
 		env = append(env, "GOWORK=off")
 	}
 	args = append(args, "-o", out, ".")
-	return s.run(ctx, tool, args, env, talk)
+	return s.run(ctx, tool, args, env, messages)
 }
 
-func (s *Service) buildByCommand(ctx context.Context, out string, env []string, talk io.Writer) error {
+func (s *Service) buildByCommand(ctx context.Context, out string, env []string, messages io.Writer) error {
 	argv := make([]string, len(s.Command))
 	named := false
 	for i, a := range s.Command {
@@ -91,7 +91,7 @@ func (s *Service) buildByCommand(ctx context.Context, out string, env []string, 
 	if !named {
 		made = filepath.Join(s.Dir, s.Name+".wasm")
 	}
-	if err := s.run(ctx, tool, argv[1:], env, talk); err != nil {
+	if err := s.run(ctx, tool, argv[1:], env, messages); err != nil {
 		return err
 	}
 	if _, err := os.Stat(made); err != nil {
@@ -117,12 +117,12 @@ func same(a, b string) bool {
 	return err1 == nil && err2 == nil && os.SameFile(sa, sb)
 }
 
-func (s *Service) run(ctx context.Context, tool string, args, env []string, talk io.Writer) error {
+func (s *Service) run(ctx context.Context, tool string, args, env []string, messages io.Writer) error {
 	cmd := exec.CommandContext(ctx, tool, args...)
 	cmd.Dir = s.Dir
 	cmd.Env = env
-	cmd.Stdout = talk
-	cmd.Stderr = talk
+	cmd.Stdout = messages
+	cmd.Stderr = messages
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 3 * time.Second
 	err := cmd.Run()

@@ -179,10 +179,10 @@ func TestBuild(t *testing.T) {
 		t.Error("no command came out")
 	}
 	broken := directory(t, map[string]string{"go.mod": "module broken\n\ngo 1.26\n", "main.go": "package main\n\nfunc main() { oops }\n"})
-	var talk strings.Builder
-	err := (&Service{Name: "broken", Dir: broken}).Build(t.Context(), out, os.Environ(), &talk)
-	if !errors.Is(err, fault.BuildFailed) || !strings.Contains(talk.String(), "undefined: oops") {
-		t.Errorf("broken source: %v, %q", err, talk.String())
+	var messages strings.Builder
+	err := (&Service{Name: "broken", Dir: broken}).Build(t.Context(), out, os.Environ(), &messages)
+	if !errors.Is(err, fault.BuildFailed) || !strings.Contains(messages.String(), "undefined: oops") {
+		t.Errorf("broken source: %v, %q", err, messages.String())
 	}
 	if err := (&Service{Name: "none", Dir: t.TempDir()}).Build(t.Context(), out, os.Environ(), io.Discard); !errors.Is(err, fault.BuildFailed) {
 		t.Errorf("no source: %v", err)

@@ -26,7 +26,7 @@ func (s *Session) Assembler() *assemble.Assembler {
 	if s.parts == nil {
 		s.parts = &assemble.Assembler{Settings: s.Settings, CacheDir: s.CacheDir(), Compiler: s.Compiler, Version: s.Version}
 		if !s.Quiet {
-			s.parts.Say = s.Infof
+			s.parts.Infof = s.Infof
 		}
 	}
 	return s.parts

@@ -8,7 +8,7 @@ LDFLAGS := -X github.com/ruedo-dev/ruedo/internal/cli.Version=$(VERSION)
 
 .PHONY: help
 help: ## Say what the targets do
-	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## Build the ruedo binary into bin/
@@ -30,6 +30,7 @@ RACE := $(shell command -v "$${CC:-cc}" >/dev/null 2>&1 && echo -race)
 test: ## Run the whole suite with the race detector
 	$(GO) vet -tags e2e,hostile ./...
 	$(GO) test $(RACE) -timeout 14m ./...
+	cd internal/bench && $(GO) test ./page
 
 .PHONY: lint
 lint: $(BIN)/staticcheck $(BIN)/buf ## Check the code with vet, staticcheck and buf
@@ -73,6 +74,10 @@ fuzz: ## Run every fuzz target for FUZZTIME (30s)
 .PHONY: bench
 bench: ## Measure against baselines in one interleaved run (BENCH_OUT=file keeps the rows)
 	cd internal/bench && $(GO) run .
+
+.PHONY: benchmarks
+benchmarks: ## Measure, and write docs/benchmarks.md and the figures of the README (BENCH_FROM=files takes kept rows)
+	cd internal/bench && $(GO) run . $(if $(BENCH_FROM),-from '$(BENCH_FROM)') -doc ../../docs/benchmarks.md -short ../../README.md
 
 # Tools, at the versions of tools/go.mod.
 $(BIN)/buf: tools/go.mod

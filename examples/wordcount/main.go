@@ -47,7 +47,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	}
 	out := bufio.NewWriter(stdout)
 	fmt.Fprintf(out, "lines %d\nwords %d\nbytes %d\n", c.lines, c.words, c.bytes)
-	for _, word := range c.mostFrequent(*top) {
+	for _, word := range c.most(*top) {
 		fmt.Fprintf(out, "%d %s\n", c.seen[word], word)
 	}
 	if err := out.Flush(); err != nil {
@@ -122,7 +122,7 @@ func notInWord(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r)
 
 // mostFrequent returns the n most frequent words; equally frequent ones are in
 // alphabetical order.
-func (c counts) mostFrequent(n int) []string {
+func (c counts) most(n int) []string {
 	words := slices.SortedFunc(maps.Keys(c.seen), func(a, b string) int {
 		return cmp.Or(cmp.Compare(c.seen[b], c.seen[a]), cmp.Compare(a, b))
 	})

@@ -3,6 +3,8 @@
 //
 //	make bench                      prints the tables
 //	make bench BENCH_OUT=rows.json  also keeps the rows as JSON lines
+//	make benchmarks                 also writes docs/benchmarks.md and the figures of the README
+//	make benchmarks BENCH_FROM=rows.json  writes them from rows that were kept; nothing is measured
 //	go run . -only sandbox/meter    measures one section, or one part of it
 //	go run . -against ../../../old  measures the calls of another checkout beside
 //
@@ -22,6 +24,7 @@ import (
 	"time"
 
 	"github.com/ruedo-dev/ruedo/internal/bench/dispatch"
+	"github.com/ruedo-dev/ruedo/internal/bench/page"
 	"github.com/ruedo-dev/ruedo/internal/bench/sandboxed"
 	"github.com/ruedo-dev/ruedo/internal/bench/table"
 	"github.com/ruedo-dev/ruedo/sandbox"
@@ -30,6 +33,7 @@ import (
 type options struct {
 	role, next, only string
 	against          string
+	from, doc, short string
 	rounds           int
 	slice            time.Duration
 }
@@ -39,7 +43,10 @@ func main() {
 	flag.StringVar(&o.role, "role", "", "internal: what this process is to be, other than the benchmark")
 	flag.StringVar(&o.next, "next", "", "internal: what that process needs to know")
 	flag.StringVar(&o.only, "only", "", "dispatch or sandbox; or a part of the latter, such as sandbox/meter")
-	flag.StringVar(&o.against, "against", "", "the directory of another checkout: its binary is measured in turn with ours (dispatch)")
+	flag.StringVar(&o.against, "against", "", "the folder of another checkout: its binary is measured in turn with ours (dispatch)")
+	flag.StringVar(&o.from, "from", "", "files of rows, separated by commas, to use instead of measuring; a row of a later file replaces that of an earlier one")
+	flag.StringVar(&o.doc, "doc", "", "write the page of figures to this file")
+	flag.StringVar(&o.short, "short", "", "replace the table of the most important figures in this file, such as the README")
 	flag.IntVar(&o.rounds, "rounds", 5, "how often each subject is measured")
 	flag.DurationVar(&o.slice, "slice", time.Second, "how long each measurement takes; a fifth of it where processor time is measured")
 	flag.Parse()
@@ -65,27 +72,65 @@ func run(ctx context.Context, o options) error {
 	if o.role != "" {
 		return dispatch.Serve(ctx, o.role, o.next)
 	}
-	section, part, _ := strings.Cut(o.only, "/")
-	var rows []table.Row
-	if section == "" || section == "dispatch" {
-		more, err := dispatch.Run(ctx, dispatch.Options{Rounds: o.rounds, Slice: o.slice, Against: o.against})
+	if o.from != "" {
+		stored, err := table.Read(strings.Split(o.from, ",")...)
 		if err != nil {
 			return err
 		}
-		rows = append(rows, more...)
+		return write(o, stored)
+	}
+	measured, err := measure(ctx, o)
+	if err != nil {
+		return err
+	}
+	if path := os.Getenv("BENCH_OUT"); path != "" {
+		if err := table.Write(path, measured); err != nil {
+			return err
+		}
+	}
+	return write(o, measured)
+}
+
+func measure(ctx context.Context, o options) (table.Run, error) {
+	run := table.Run{Machine: table.ThisMachine()}
+	section, part, _ := strings.Cut(o.only, "/")
+	if section == "" || section == "dispatch" {
+		more, err := dispatch.Run(ctx, dispatch.Options{Rounds: o.rounds, Slice: o.slice, Against: o.against})
+		if err != nil {
+			return run, err
+		}
+		run.Rows = append(run.Rows, more...)
 	}
 	if section == "" || section == "sandbox" {
 		more, err := sandboxed.Run(ctx, sandboxed.Options{Rounds: o.rounds, Slice: o.slice, Part: part})
 		if err != nil {
+			return run, err
+		}
+		run.Rows = append(run.Rows, more...)
+	}
+	if len(run.Rows) == 0 {
+		return run, fmt.Errorf("there is nothing called %q to measure", o.only)
+	}
+	return run, nil
+}
+
+// write writes the page, and the short table into another document.
+func write(o options, run table.Run) error {
+	if o.doc != "" {
+		if err := os.WriteFile(o.doc, []byte(page.Page(run)), 0o644); err != nil {
 			return err
 		}
-		rows = append(rows, more...)
 	}
-	if len(rows) == 0 {
-		return fmt.Errorf("there is nothing called %q to measure", o.only)
+	if o.short == "" {
+		return nil
 	}
-	if path := os.Getenv("BENCH_OUT"); path != "" {
-		return table.Write(path, rows)
+	document, err := os.ReadFile(o.short)
+	if err != nil {
+		return err
 	}
-	return nil
+	text, err := page.Short(string(document), run)
+	if err != nil {
+		return fmt.Errorf("%s: %w", o.short, err)
+	}
+	return os.WriteFile(o.short, []byte(text), 0o644)
 }

@@ -115,10 +115,10 @@ func TestFault(t *testing.T) {
 
 func TestBackoffGrowsAndStaysBounded(t *testing.T) {
 	b := Backoff{Base: 8 * time.Millisecond, Max: 64 * time.Millisecond}
-	for _, maxWait := range []time.Duration{8, 16, 32, 64, 64, 64} {
-		maxWait *= time.Millisecond
-		if d := b.step(); d < maxWait/2 || d > maxWait {
-			t.Errorf("waits %v, want %v to %v", d, maxWait/2, maxWait)
+	for _, most := range []time.Duration{8, 16, 32, 64, 64, 64} {
+		most *= time.Millisecond
+		if d := b.step(); d < most/2 || d > most {
+			t.Errorf("waits %v, want %v to %v", d, most/2, most)
 		}
 	}
 	b.Reset()

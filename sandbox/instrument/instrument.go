@@ -50,14 +50,11 @@
 //
 // # What it costs
 //
-// Measured on two shared cores, in processor time: rewriting takes 4 ms per
-// megabyte for Go and up to 10 ms for dense C. Compiling takes 1.05 times as
-// long, and the code is 1.03 (Go) to 1.25 (C) times as large. Guests take 1.1
-// times as long in the median of 16 loads, and 1.3 times in the worst.
-// BenchmarkMetered and its neighbours repeat the measurement. There is no
-// global that counts the depth of calls: it would cost 3 % more in the median
-// and 7 % in pure recursion, and bound little, because a frame takes from 76
-// bytes to tens of kilobytes.
+// docs/benchmarks.md has what metering costs guests, and what rewriting and
+// compiling cost. BenchmarkMetered and its neighbours measure it for each load.
+// There is no global that counts the depth of calls: it would cost 3 % more in
+// the median and 7 % in pure recursion, and bound little, because a frame takes
+// from 76 bytes to tens of kilobytes.
 package instrument
 
 import (

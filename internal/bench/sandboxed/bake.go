@@ -77,8 +77,8 @@ func rebuild(wasm, memory []byte, m api.Module) ([]byte, error) {
 		switch s.ID {
 		case wasmbin.SectionMemory:
 			limits := w.Cat([]byte{0}, w.U32(uint32(len(memory)/wasmPage)))
-			if declared := module.Memories[0]; declared.HasMax {
-				limits = w.Cat([]byte{1}, w.U32(uint32(len(memory)/wasmPage)), w.U64(declared.Max))
+			if most := module.Memories[0]; most.HasMax {
+				limits = w.Cat([]byte{1}, w.U32(uint32(len(memory)/wasmPage)), w.U64(most.Max))
 			}
 			body = w.Vec(limits)
 		case wasmbin.SectionGlobal:

@@ -24,7 +24,7 @@ type killResult struct{ P50, P99, Max float64 } // microseconds past the deadlin
 // kill: how long after its deadline is an endless guest stopped, while others
 // do the same?
 func (b *bench) kill() error {
-	var p50, p99, longest = times{}, times{}, times{}
+	var p50, p99, most = times{}, times{}, times{}
 	ways := []string{metered, closing}
 	for range min(b.Rounds, 3) {
 		for _, way := range ways {
@@ -34,14 +34,14 @@ func (b *bench) kill() error {
 			}
 			p50[way] = append(p50[way], res.P50)
 			p99[way] = append(p99[way], res.P99)
-			longest[way] = append(longest[way], res.Max)
+			most[way] = append(most[way], res.Max)
 		}
 	}
 	for _, way := range ways {
 		for _, f := range []struct {
 			name string
 			t    times
-		}{{"p50", p50}, {"p99", p99}, {"max", longest}} {
+		}{{"p50", p50}, {"p99", p99}, {"max", most}} {
 			b.row("kill/"+f.name+"/"+way, table.Median(f.t[way])/1000, "ms", "kill/"+f.name+"/"+metered, table.Median(table.Ratios(f.t[way], f.t[metered])))
 		}
 	}

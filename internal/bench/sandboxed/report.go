@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"text/tabwriter"
+
+	"github.com/ruedo-dev/ruedo/internal/bench/table"
 )
 
 // report prints the rows, followed by the targets.
@@ -14,25 +16,12 @@ func (b *bench) report() error {
 	for _, r := range b.rows {
 		ratio := ""
 		if r.Baseline != "" {
-			ratio = number(r.Ratio)
+			ratio = table.Number(r.Ratio)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", r.Name, number(r.Value), r.Unit, ratio, r.Baseline)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", r.Name, table.Number(r.Value), r.Unit, ratio, r.Baseline)
 	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
 	return b.judge(os.Stdout)
-}
-
-// number formats v with three digits, or with all digits before the point.
-func number(v float64) string {
-	switch {
-	case v >= 100 || v == 0:
-		return fmt.Sprintf("%.0f", v)
-	case v >= 10:
-		return fmt.Sprintf("%.1f", v)
-	case v >= 0.1:
-		return fmt.Sprintf("%.2f", v)
-	}
-	return fmt.Sprintf("%.3g", v)
 }

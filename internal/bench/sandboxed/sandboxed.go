@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/ruedo-dev/ruedo/internal/bench/guests"
@@ -63,23 +62,13 @@ func Run(ctx context.Context, o Options) (_ []table.Row, err error) {
 		if o.Part != "" && o.Part != part.name {
 			continue
 		}
-		b.loads[part.name] = load()
+		b.loads[part.name] = table.Load()
 		fmt.Fprintf(os.Stderr, "sandbox: %s, at a load of %s\n", part.name, b.loads[part.name])
 		if err := part.run(); err != nil {
 			return nil, fmt.Errorf("%s: %w", part.name, err)
 		}
 	}
 	return b.rows, b.report()
-}
-
-// load returns the load average of the last minute.
-func load() string {
-	text, err := os.ReadFile("/proc/loadavg")
-	if err != nil {
-		return "unknown"
-	}
-	first, _, _ := strings.Cut(string(text), " ")
-	return first
 }
 
 func (b *bench) row(name string, value float64, unit, baseline string, ratio float64) {

@@ -5,6 +5,8 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/ruedo-dev/ruedo/internal/bench/table"
 )
 
 // target is what a row must reach.
@@ -67,9 +69,9 @@ func (b *bench) judge(out io.Writer) error {
 				by = "the clock, at a load of " + b.loads[part]
 			}
 			if t.stretch != 0 {
-				stretch = number(t.stretch)
+				stretch = table.Number(t.stretch)
 			}
-			fmt.Fprintf(w, "%s\t%s %s\t%s\t%s\t%s\t%s\n", t.what, sign, number(t.limit), stretch, number(got), t.verdict(got), by)
+			fmt.Fprintf(w, "%s\t%s %s\t%s\t%s\t%s\t%s\n", t.what, sign, table.Number(t.limit), stretch, table.Number(got), t.verdict(got), by)
 			break
 		}
 	}

@@ -1,0 +1,123 @@
+package page
+
+import (
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/ruedo-dev/ruedo/internal/bench/table"
+)
+
+var run = table.Run{
+	Machine: table.Machine{Date: "2026-01-02", CPUs: 2, Model: "CPU X", System: "linux/amd64 6.8", Go: "go1.26.0", Load: "0.10"},
+	Rows: []table.Row{
+		{Name: "A1/c=64/rps", Value: 69653, Unit: "1/s", Baseline: "A1", Ratio: 1},
+		{Name: "A1/c=64/rps", Value: 69653, Unit: "1/s", Baseline: "C1", Ratio: 4.76},
+		{Name: "A1/c=64/rps", Value: 69653, Unit: "1/s"},
+		{Name: "echo/c=64/rps", Value: 32266, Unit: "1/s", Baseline: "C1", Ratio: 2.081},
+		{Name: "echo/c=64/cpu", Value: 43.3, Unit: "us", Baseline: "A1", Ratio: 2.98},
+		{Name: "call/go/pristine", Value: 9.7, Unit: "cpu us", Baseline: "call/go/warm", Ratio: 1.4},
+		{Name: "call/go/pristine", Value: 9.7, Unit: "cpu us", Baseline: "call/go/shared", Ratio: 1.06},
+		{Name: "call/go/command", Value: 1179, Unit: "cpu us", Baseline: "call/go/warm", Ratio: 176},
+		{Name: "meter/c/rewrite", Value: 1, Unit: "ms", Baseline: "a megabyte", Ratio: 5.5},
+		{Name: "meter/c.fib/metered", Value: 9, Unit: "cpu us", Baseline: "meter/c.fib/native", Ratio: 1.19},
+		{Name: "meter/median", Value: 1.09, Unit: "times", Baseline: "native", Ratio: 1.09},
+		{Name: "meter/closing-median", Value: 7.2, Unit: "times", Baseline: "metered", Ratio: 7.2},
+		{Name: "reset/2MB", Value: 1.82, Unit: "cpu us", Baseline: "reset/2MB", Ratio: 1},
+		{Name: "reset/64MB", Value: 1.7, Unit: "cpu us", Baseline: "reset/2MB", Ratio: 1.1},
+		{Name: "reset/copy-64MB", Value: 60223, Unit: "cpu us", Baseline: "reset/64MB", Ratio: 36605},
+		{Name: "memory/pristine", Value: 258, Unit: "KiB", Baseline: "memory/plain", Ratio: 0.0585},
+		{Name: "neighbour/p99/metered/1", Value: 90, Unit: "us", Baseline: "neighbour/p99/metered/0", Ratio: 1.9},
+	},
+}
+
+const five = `| measured | ratio |
+|---|--:|
+| Calls per second with 64 connections, to a plain Connect proxy in front of a Connect echo (as many hops, no sandbox) | 2.08 |
+| Processor time of a call that starts from clean memory, to a call that finds what others left (Go) | 1.06 |
+| Processor time of a guest that can be stopped at any time, to one that nothing can stop (median load) | 1.09 |
+| p99 of a trivial call next to a guest that burns its processor, to the same in a quiet process | 1.90 |
+| Memory of an idle instance of a Go service, to an instance of plain wazero | 0.0585 |
+`
+
+func TestThePageHasATableForEachSection(t *testing.T) {
+	got := Page(run)
+	for _, want := range []string{
+		"# Benchmarks\n",
+		"\nMeasured on 2026-01-02: 2 CPUs (CPU X), linux/amd64 6.8, go1.26.0, at a load of 0.10 when the run began.\n",
+		"\n## In short\n\n" + five,
+		"```console\n$ cd internal/bench && go run . -only dispatch\n```\n\nEach subject, compared with C1 and A1 at the same number of connections:\n\n" + `| subject, connections | calls/s | p50 µs | p99 µs | CPU µs | calls/s ÷ C1 | p99 ÷ C1 | CPU ÷ C1 | CPU ÷ A1 |
+|---|--:|--:|--:|--:|--:|--:|--:|--:|
+| A1, 64 | 69,653 | | | | 4.76 | | | |
+| echo, 64 | 32,266 | | | 43.3 | 2.08 | | | 2.98 |
+
+`,
+		"| Go | 9.70 | | | 1,179 | | | | | | |\n",
+		"| load | metered ÷ native | closing ÷ metered |\n|---|--:|--:|\n| median | 1.09 | 7.20 |\n\n",
+		"| c.fib | 9.00 | | 1.19 | |\n",
+		"| C | 5.50 | | |\n",
+		"| 64 MB | 60,223 | 1.70 | 1.10 | 36,605 |\n",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("the page does not contain\n%s", want)
+		}
+	}
+	for _, what := range []string{"## Two workers", "before", "\n\n\n"} { // not measured
+		if strings.Contains(got, what) {
+			t.Errorf("the page contains %q", what)
+		}
+	}
+	if t.Failed() {
+		t.Log(got)
+	}
+}
+
+func TestAComparisonWithAnotherCheckoutIsATableOfItsOwn(t *testing.T) {
+	got := Page(table.Run{Rows: []table.Row{
+		{Name: "A1/c=1/rps", Value: 2}, {Name: "echo/c=1/rps", Value: 1}, {Name: "echo/c=1/rps", Value: 1, Baseline: "before", Ratio: 1.02},
+	}})
+	if want := "| calls/s ÷ before | p50 ÷ before | p99 ÷ before | CPU ÷ before |\n|---|--:|--:|--:|--:|\n| echo, 1 | 1.02 | | | |\n"; !strings.Contains(got, want) {
+		t.Errorf("the page does not contain\n%s\n%s", want, got)
+	}
+}
+
+func TestTheShortTableReplacesTheOneInADocument(t *testing.T) {
+	got, err := Short("a\n"+begin+"old\n"+end+"z\n", run)
+	if want := "a\n" + begin + five + end + "z\n"; err != nil || got != want {
+		t.Errorf("got %v:\n%s\nwant\n%s", err, got, want)
+	}
+	if _, err := Short("a\n", run); err == nil {
+		t.Error("a document without a place for the table is accepted")
+	}
+	if _, err := Short(begin+end, table.Run{}); err == nil {
+		t.Error("a run without the figures is accepted")
+	}
+}
+
+func TestRowsAreKept(t *testing.T) {
+	first, second := filepath.Join(t.TempDir(), "1"), filepath.Join(t.TempDir(), "2")
+	if err := table.Write(first, run); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := table.Read(first); err != nil || !reflect.DeepEqual(got, run) {
+		t.Errorf("got %v, %+v", err, got)
+	}
+	again := run.Rows[1]
+	again.Ratio = 5
+	if err := table.Write(second, table.Run{Machine: run.Machine, Rows: []table.Row{again}}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := table.Read(first, second)
+	if err != nil || len(got.Rows) != len(run.Rows) || got.Rows[1] != again || got.Rows[0] != run.Rows[0] {
+		t.Errorf("got %v, %+v", err, got)
+	}
+}
+
+func TestTheMedianOfAnEvenNumberIsBetweenTheTwoInTheMiddle(t *testing.T) {
+	for want, v := range map[float64][]float64{0: nil, 3: {5, 1, 3}, 2: {4, 1, 3, 1}, 1.5: {2, 1}} {
+		if got := table.Median(v); got != want {
+			t.Errorf("the median of %v is %v, want %v", v, got, want)
+		}
+	}
+}

@@ -1,0 +1,114 @@
+package page
+
+// section is a chapter of the page.
+type section struct {
+	title, what string
+	only        string // the -only that measures it
+	grids       []grid
+}
+
+// grid is a table with a line for each subject.
+type grid struct {
+	what    string // what is compared
+	subject string // title of the first column
+	columns []column
+}
+
+// column is a figure of each subject, whose name stands for the asterisk in the
+// names of rows.
+type column struct {
+	title    string
+	row      string
+	baseline string // the column shows the ratio to it; empty shows the value
+}
+
+// headlines are the ratios that the README shows.
+var headlines = []struct{ what, row, baseline string }{
+	{"Calls per second with 64 connections, to a plain Connect proxy in front of a Connect echo (as many hops, no sandbox)", "echo/c=64/rps", "C1"},
+	{"Processor time of a call that starts from clean memory, to a call that finds what others left (Go)", "call/go/pristine", "call/go/shared"},
+	{"Processor time of a guest that can be stopped at any time, to one that nothing can stop (median load)", "meter/median", "native"},
+	{"p99 of a trivial call next to a guest that burns its processor, to the same in a quiet process", "neighbour/p99/metered/1", "neighbour/p99/metered/0"},
+	{"Memory of an idle instance of a Go service, to an instance of plain wazero", "memory/pristine", "memory/plain"},
+}
+
+// labels are the subjects whose names in rows are short.
+var labels = map[string]string{
+	"go": "Go", "c": "C", "as": "AssemblyScript", "js": "JavaScript (QuickJS)", "all": "both",
+	"first": "first start", "second": "second start, from the cache on disk", "in-process": "without a child process",
+	"plain": "plain wazero", "pristine": "Ruedo, pristine",
+	"metered": "Ruedo, metered", "native": "plain wazero", "closing": "wazero, closing on context",
+}
+
+var sections = []section{
+	{"A call through a core and a runner",
+		`*A1* is a bare net/http echo: one hop, the floor. *C1* is a naive Connect proxy in front of a Connect echo: two hops, as Ruedo has. *echo* is a
+core and a runner with the smallest guest, over plain HTTP; *echo-connect* is the same over Connect with JSON; *greet* is the example in Go
+with its schema. Every call starts from clean memory. CPU is the time of core and runner together, per call.`, "dispatch",
+		[]grid{
+			{"Each subject, compared with C1 and A1 at the same number of connections:", "subject, connections", []column{
+				{"calls/s", "*/rps", ""}, {"p50 µs", "*/p50", ""}, {"p99 µs", "*/p99", ""}, {"CPU µs", "*/cpu", ""},
+				{"calls/s ÷ C1", "*/rps", "C1"}, {"p99 ÷ C1", "*/p99", "C1"}, {"CPU ÷ C1", "*/cpu", "C1"}, {"CPU ÷ A1", "*/cpu", "A1"}}},
+			{"Each subject, compared with the same subject of the other checkout (`-against`):", "subject, connections", []column{
+				{"calls/s ÷ before", "*/rps", "before"}, {"p50 ÷ before", "*/p50", "before"},
+				{"p99 ÷ before", "*/p99", "before"}, {"CPU ÷ before", "*/cpu", "before"}}},
+		}},
+	{"A call in the sandbox",
+		`Processor time of one call, with JSON in and out for Go and JavaScript. [Pristine, shared, fresh and command](sandbox.md) are Ruedo's
+isolations, all metered. *Warm* is plain wazero with an instance that is used again: nothing isolates its calls, and nothing can stop them.
+*Closing* is the same with wazero's own way of stopping guests. *Naive* is a new instance for each call, *naive-command* the same with a
+program. *wasmtime* is v39 with a pooling allocator and a new instance for each call of a module that has the start baked in; *Extism* is its
+Go SDK with a new plugin for each call.`, "sandbox/calls",
+		[]grid{
+			{"µs of a call:", "guest", []column{
+				{"pristine", "call/*/pristine", ""}, {"shared", "call/*/shared", ""}, {"fresh", "call/*/fresh", ""}, {"command", "call/*/command", ""},
+				{"warm", "call/*/warm", ""}, {"closing", "call/*/closing", ""}, {"naive", "call/*/naive", ""}, {"naive-command", "call/*/naive-command", ""},
+				{"wasmtime", "call/*/wasmtime", ""}, {"Extism", "call/*/extism", ""}}},
+			{"What isolation costs, and what each of the other ways takes for the same call:", "guest", []column{
+				{"pristine ÷ shared", "call/*/pristine", "call/*/shared"}, {"pristine ÷ warm", "call/*/pristine", "call/*/warm"},
+				{"fresh ÷ naive", "call/*/fresh", "call/*/naive"}, {"command ÷ naive-command", "call/*/command", "call/*/naive-command"},
+				{"closing ÷ pristine", "call/*/closing", "call/*/pristine"}, {"wasmtime ÷ pristine", "call/*/wasmtime", "call/*/pristine"},
+				{"Extism ÷ pristine", "call/*/extism", "call/*/pristine"}}},
+		}},
+	{"Two workers",
+		`Two workers that make calls, and one of them alone. Plain instances share nothing, so they show what the machine can do.`, "sandbox/workers",
+		[]grid{{"Two workers, compared with one: by wall time, and by the processor time of a call.", "way", []column{
+			{"calls/s of one", "workers/*/1/clock", ""}, {"calls/s of two", "workers/*/2/clock", ""},
+			{"two ÷ one, by the clock", "workers/*/2/clock", "workers/*/1/clock"}, {"two ÷ one, by processor time", "workers/*/2/cpu", "workers/*/1/cpu, calls/s"}}}}},
+	{"Restoring memory",
+		`Between two calls, the pages that a call wrote are restored. Here it writes eight.`, "sandbox/reset",
+		[]grid{{"Each size of memory, compared with 2 MB; and copying all of it back, compared with restoring it:", "memory", []column{
+			{"copying, CPU µs", "reset/copy-*", ""}, {"restoring, CPU µs", "reset/*", ""},
+			{"restoring ÷ restoring 2 MB", "reset/*", "reset/2MB"}, {"copying ÷ restoring", "reset/copy-*", "reset/*"}}}}},
+	{"Metering",
+		`A metered guest can be stopped at any time, shares its processor fairly, and its work is billed. *Native* is plain wazero, where nothing can
+stop the guest. *Closing* is wazero's own way of stopping it, a check of the context.`, "sandbox/meter",
+		[]grid{
+			{"Of all loads, metered compared with native, and closing with metered:", "load", []column{
+				{"metered ÷ native", "meter/*", "native"}, {"closing ÷ metered", "meter/closing-*", "metered"}}},
+			{"Each load, metered compared with native, and closing with metered:", "load", []column{
+				{"metered, CPU µs", "meter/*/metered", ""}, {"closing, CPU µs", "meter/*/closing", ""},
+				{"metered ÷ native", "meter/*/metered", "meter/*/native"}, {"closing ÷ metered", "meter/*/closing", "meter/*/metered"}}},
+			{"Rewriting the modules of these loads, and what is rewritten compared with the original:", "module", []column{
+				{"rewriting, ms per MB", "meter/*/rewrite", "a megabyte"}, {"size of the code", "meter/*/code", "meter/*/code before"},
+				{"time to compile", "meter/*/compile", "meter/*/compile before"}}},
+		}},
+	{"Compiling",
+		`A program starts and needs one module of a Go guest. It is compiled in a child process with limits, and the result is kept on disk.`, "sandbox/compile",
+		[]grid{{"Each start, compared with the first:", "start", []column{
+			{"CPU ms", "compile/*/cpu", ""}, {"ms", "compile/*/clock", ""},
+			{"CPU ÷ first", "compile/*/cpu", "compile/first/cpu"}, {"time ÷ first", "compile/*/clock", "compile/first/clock"}}}}},
+	{"Memory of an idle instance",
+		`An instance of a Go guest that has served a call and waits for the next one: what 200 of them add to the private memory of the process.`, "sandbox/memory",
+		[]grid{{"Each way, compared with plain wazero:", "way", []column{
+			{"KiB", "memory/*", ""}, {"÷ plain", "memory/*", "memory/plain"}}}}},
+	{"Next to a guest that burns its processor",
+		`The p99 of a trivial call every half millisecond, while guests in the same process compute for a second each and the garbage collector runs.
+This is wall time and needs an idle machine.`, "sandbox/neighbour",
+		[]grid{{"Each way, compared with itself in a quiet process:", "way", []column{
+			{"quiet, µs", "neighbour/p99/*/0", ""}, {"next to 1, µs", "neighbour/p99/*/1", ""}, {"next to 4, µs", "neighbour/p99/*/4", ""},
+			{"1 ÷ quiet", "neighbour/p99/*/1", "neighbour/p99/*/0"}, {"4 ÷ quiet", "neighbour/p99/*/4", "neighbour/p99/*/0"}}}}},
+	{"Stopping a guest at its deadline",
+		`Four guests in endless loops, each with a deadline of 20 ms: how long after it they are stopped. This is wall time and needs an idle machine.`, "sandbox/kill",
+		[]grid{{"Each way; the ratio compares the p99 with that of a metered guest:", "way", []column{
+			{"p50 ms", "kill/p50/*", ""}, {"p99 ms", "kill/p99/*", ""}, {"longest ms", "kill/max/*", ""}, {"p99 ÷ metered", "kill/p99/*", "kill/p99/metered"}}}}},
+}

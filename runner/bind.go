@@ -13,8 +13,8 @@ import (
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/executor"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/panics"
 	"github.com/ruedo-dev/ruedo/runner/admission"
-	"github.com/ruedo-dev/ruedo/runner/internal/singleflight"
 	"github.com/ruedo-dev/ruedo/sandbox"
 )
 
@@ -183,7 +183,7 @@ func (b bound) explain(ctx context.Context, err error, service string) *fault.Er
 		return e
 	}
 	attrs := []any{"service", service, "reason", e.Reason, "runner", b.info.Id, "error", causes(err)}
-	if p, ok := errors.AsType[*singleflight.PanicError](err); ok {
+	if p, ok := errors.AsType[*panics.Error](err); ok {
 		attrs = append(attrs, "stack", string(p.Stack))
 	}
 	b.log.Error("a plan cannot be prepared", attrs...)

@@ -2,9 +2,9 @@ package runner
 
 import (
 	"context"
-	"math/rand/v2"
 	"time"
 
+	"github.com/ruedo-dev/ruedo/internal/backoff"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
@@ -22,11 +22,13 @@ const (
 // by one goroutine, except now.
 type redial struct {
 	since time.Time // when the first attempt in a row failed; zero means none has
-	wait  backoff
+	wait  backoff.Backoff
 	wake  chan struct{} // ends the current pause, or the next one
 }
 
-func newRedial() *redial { return &redial{wake: make(chan struct{}, 1)} }
+func newRedial() *redial {
+	return &redial{wait: backoff.Backoff{Base: minBackoff, Max: maxBackoff}, wake: make(chan struct{}, 1)}
+}
 
 // failed waits after a failed attempt. Quick attempts are for cores that cannot
 // be reached: a core that answers has its reasons.
@@ -37,24 +39,24 @@ func (r *redial) failed(ctx context.Context, err error) {
 	}
 	switch reason := fault.ReasonOf(err); {
 	case reason == fault.CoreUnreachable && now.Sub(r.since) < quickFor:
-		sleep(ctx, quickBackoff, r.wake)
+		sleep(ctx, backoff.Jitter(quickBackoff), r.wake)
 		return
 	case reason == fault.AlreadyExists:
-		r.wait = backoff(maxBackoff) // another runner with this id was first
+		r.wait.Exhaust() // another runner with this id was first
 	}
-	sleep(ctx, r.wait.next(), r.wake)
+	sleep(ctx, r.wait.Next(), r.wake)
 }
 
 // ended waits after a lane that was up for a while ended with err.
 func (r *redial) ended(ctx context.Context, err error, lasted time.Duration) {
 	r.since = time.Time{}
 	if lasted > maxBackoff {
-		r.wait = 0
+		r.wait.Reset()
 	}
 	if fault.ReasonOf(err) == fault.AlreadyExists {
-		r.wait = backoff(maxBackoff) // do not race with a runner of the same id
+		r.wait.Exhaust() // do not race with a runner of the same id
 	}
-	sleep(ctx, r.wait.next(), r.wake)
+	sleep(ctx, r.wait.Next(), r.wake)
 }
 
 // now ends the pause, because the core is known to be back.
@@ -65,27 +67,13 @@ func (r *redial) now() {
 	}
 }
 
-// backoff grows from minBackoff to maxBackoff; the zero value is its start.
-type backoff time.Duration
-
-func (b *backoff) next() time.Duration {
-	d := max(time.Duration(*b), minBackoff)
-	*b = backoff(min(2*d, maxBackoff))
-	return d
-}
-
-// sleep waits for a random part of the interval, so that runners that lost the
-// same core do not all come back at the same time. It reports false if ctx
-// ended.
-func sleep(ctx context.Context, d time.Duration, wake <-chan struct{}) bool {
-	timer := time.NewTimer(d/2 + rand.N(d/2))
+// sleep waits for d, until it is woken or until ctx ends.
+func sleep(ctx context.Context, d time.Duration, wake <-chan struct{}) {
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		return true
 	case <-wake:
-		return true
 	case <-ctx.Done():
-		return false
 	}
 }

@@ -49,7 +49,7 @@ import (
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
-	"github.com/ruedo-dev/ruedo/internal/lane"
+	"github.com/ruedo-dev/ruedo/internal/names"
 	"github.com/ruedo-dev/ruedo/runner/admission"
 	"github.com/ruedo-dev/ruedo/runner/modules"
 	"github.com/ruedo-dev/ruedo/sandbox"
@@ -152,8 +152,8 @@ func (cfg Config) withDefaults() Config {
 
 // check returns CONFIG_INVALID if cfg is not valid.
 func (cfg Config) check() error {
-	if !lane.ValidID(cfg.ID) {
-		return fault.New(fault.ConfigInvalid, "runner id %.80q is not valid: it must match ^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$", cfg.ID).
+	if !names.Valid(cfg.ID) {
+		return fault.New(fault.ConfigInvalid, "runner id %.80q is not valid: it must match %s", cfg.ID, names.Pattern).
 			WithFix("use lower-case letters, digits and hyphens, or leave it out")
 	}
 	if cfg.Concurrency < 0 || cfg.Concurrency > maxParallel || cfg.Queue > maxParallel {

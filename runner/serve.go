@@ -7,6 +7,7 @@ import (
 	"time"
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/backoff"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/lane"
 )
@@ -80,7 +81,7 @@ type target struct {
 }
 
 func (s *session) register(d Directory) {
-	var wait backoff
+	retry := backoff.Backoff{Base: minBackoff, Max: maxBackoff}
 	for first := true; ; first = false {
 		leave, err := d.Register(s.ctx, s.r.Info())
 		if err == nil {
@@ -93,7 +94,7 @@ func (s *session) register(d Directory) {
 		if first {
 			s.r.log.Warn("runner cannot be registered yet", "runner", s.r.info.Id, "error", err)
 		}
-		if !sleep(s.ctx, wait.next(), nil) {
+		if retry.Wait(s.ctx) != nil {
 			return
 		}
 	}

@@ -19,7 +19,7 @@ import (
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/executor/executortest"
 	"github.com/ruedo-dev/ruedo/internal/fault"
-	"github.com/ruedo-dev/ruedo/internal/lane"
+	"github.com/ruedo-dev/ruedo/internal/names"
 	"github.com/ruedo-dev/ruedo/runner"
 )
 
@@ -255,7 +255,7 @@ func TestConfig(t *testing.T) {
 	}
 	for _, host := range []string{"", "Rack-7.example.org", "__", "a" + strings.Repeat("-b", 60), "Ärger"} {
 		r := newRunner(t, runner.Config{Host: host})
-		if i := r.Info(); !lane.ValidID(i.Id) || !strings.HasPrefix(i.Id, i.Name[:min(len(i.Name), 50)]) || i.Concurrency == 0 || i.Queue != runner.DefaultQueue || i.StartTime == nil {
+		if i := r.Info(); !names.Valid(i.Id) || !strings.HasPrefix(i.Id, i.Name[:min(len(i.Name), 50)]) || i.Concurrency == 0 || i.Queue != runner.DefaultQueue || i.StartTime == nil {
 			t.Errorf("%q: %v", host, i)
 		}
 	}

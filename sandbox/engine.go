@@ -195,20 +195,3 @@ var ErrClosed = errors.New("the sandbox is closed")
 func closedError(what string) *fault.Error {
 	return fault.Wrap(ErrClosed, fault.Internal, "the %s is closed", what)
 }
-
-// guard is the last resort against a panic in the runtime.
-func guard(f func() error) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = &panicError{value: v, stack: debug.Stack()}
-		}
-	}()
-	return f()
-}
-
-type panicError struct {
-	value any
-	stack []byte
-}
-
-func (p *panicError) Error() string { return fmt.Sprintf("panic: %v", p.value) }

@@ -10,6 +10,7 @@ import (
 	"github.com/tetratelabs/wazero/experimental"
 
 	"github.com/ruedo-dev/ruedo/internal/abi"
+	"github.com/ruedo-dev/ruedo/internal/panics"
 	"github.com/ruedo-dev/ruedo/sandbox/fuel"
 	"github.com/ruedo-dev/ruedo/sandbox/hostcall"
 	"github.com/ruedo-dev/ruedo/sandbox/pristine"
@@ -73,7 +74,7 @@ func (t *Template) newInstance(memory *pristine.Memory, c *call) (_ *instance, e
 	if i.own, err = t.engine.stacks.Get(); err != nil {
 		return i, fmt.Errorf("%w: its stack: %w", errHostMemory, err)
 	}
-	err = guard(func() (err error) {
+	err = panics.Try(func() (err error) {
 		ctx := experimental.WithMemoryAllocator(i.ctx, memory)
 		i.module, err = t.engine.runtime.InstantiateModule(ctx, t.code.Code(), i.guest.System(t.system))
 		return err
@@ -161,7 +162,7 @@ func (i *instance) run(f api.Function) (status uint32, err error) {
 	i.stack.Use(i.own)
 	i.meter.Enter()
 	var values [1]uint64
-	err = guard(func() error { return f.CallWithStack(i.ctx, values[:]) })
+	err = panics.Try(func() error { return f.CallWithStack(i.ctx, values[:]) })
 	if touched := i.meter.Exit(); touched && i.own != nil {
 		i.own.Trim()
 	}
@@ -207,7 +208,7 @@ func (i *instance) close() {
 	i.retain(0)
 	if i.module != nil {
 		// The context is used only for its values.
-		if err := guard(func() error { return i.module.Close(context.Background()) }); err != nil {
+		if err := panics.Try(func() error { return i.module.Close(context.Background()) }); err != nil {
 			i.t.engine.log.Error("closing an instance failed", "error", err)
 		}
 	}

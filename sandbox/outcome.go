@@ -9,6 +9,7 @@ import (
 	"github.com/tetratelabs/wazero/sys"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/panics"
 	"github.com/ruedo-dev/ruedo/sandbox/fuel"
 	"github.com/ruedo-dev/ruedo/sandbox/hostcall"
 	"github.com/ruedo-dev/ruedo/sandbox/stack"
@@ -22,7 +23,7 @@ const stackOverflow = "stack overflow"
 func (t *Template) classify(i *instance, status uint32, err error, took time.Duration) *fault.Error {
 	c := i.call
 	exit, exited := errors.AsType[*sys.ExitError](err)
-	panicked, _ := errors.AsType[*panicError](err)
+	panicked, _ := errors.AsType[*panics.Error](err)
 	if exited {
 		// For some codes, the runtime's error is a context's error.
 		err = fmt.Errorf("it exited with code %d", exit.ExitCode())
@@ -42,7 +43,7 @@ func (t *Template) classify(i *instance, status uint32, err error, took time.Dur
 	case errors.Is(err, errHostMemory):
 		return t.noMemory(err)
 	case panicked != nil:
-		t.engine.log.Error("running a guest panicked", "in", i.in, "panic", panicked.value, "stack", string(panicked.stack))
+		t.engine.log.Error("running a guest panicked", "in", i.in, "panic", panicked.Value, "stack", string(panicked.Stack))
 		return fault.Wrap(err, fault.Internal, "internal error in the sandbox while running %s", i.in)
 	case c.Stopped != fuel.Running:
 		return t.stopped(i, took, err)

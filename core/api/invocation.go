@@ -17,8 +17,8 @@ import (
 	"github.com/ruedo-dev/ruedo/core/api/value"
 	"github.com/ruedo-dev/ruedo/core/invoke"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
-	"github.com/ruedo-dev/ruedo/internal/keys"
 	"github.com/ruedo-dev/ruedo/internal/middleware"
+	"github.com/ruedo-dev/ruedo/internal/names"
 )
 
 // invocation is an InvokeRequest whose typed input is JSON, never objects of Go:
@@ -153,7 +153,7 @@ func (r *invocation) readBinary(b []byte, begin func(service string) (invoke.Cal
 // begin resolves the service, once per call, and returns the size of its
 // largest input, in bytes; 0 if it cannot be called.
 func (r *invocation) begin(begin func(service string) (invoke.Call, error)) (limit uint64) {
-	if !keys.ValidName(r.service) {
+	if !names.Valid(r.service) {
 		return 0 // check refuses it
 	}
 	if r.call, r.refused = begin(r.service); r.refused != nil {

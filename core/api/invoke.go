@@ -15,8 +15,8 @@ import (
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/gen/ruedo/v1/ruedov1connect"
 	"github.com/ruedo-dev/ruedo/internal/fault"
-	"github.com/ruedo-dev/ruedo/internal/keys"
 	"github.com/ruedo-dev/ruedo/internal/middleware"
+	"github.com/ruedo-dev/ruedo/internal/names"
 	"github.com/ruedo-dev/ruedo/internal/port"
 )
 
@@ -86,8 +86,8 @@ func (r *invocation) refusal() error {
 // check checks a request against the rules of its message.
 func (r *invocation) check() error {
 	e := fault.New(fault.RequestInvalid, "the request is not valid")
-	if !keys.ValidName(r.service) {
-		e.Fields = append(e.Fields, fault.Field{Path: "service", Description: "does not match the pattern ^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"})
+	if !names.Valid(r.service) {
+		e.Fields = append(e.Fields, fault.Field{Path: "service", Description: "does not match the pattern " + names.Pattern})
 	}
 	if n := utf8.RuneCountInString(r.contentType); n > maxContentType {
 		e.Fields = append(e.Fields, fault.Field{Path: "content_type", Description: "must be at most " + strconv.Itoa(maxContentType) + " characters"})

@@ -2,12 +2,12 @@ package decorate
 
 import (
 	"errors"
-	"fmt"
 	"strconv"
 
 	"github.com/ruedo-dev/ruedo/core/decorate/schema"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/limits"
+	"github.com/ruedo-dev/ruedo/internal/text"
 )
 
 // TooLarge returns the error for an input that exceeds the limit. actual is its
@@ -58,7 +58,7 @@ func verdict(c *schema.Checker, service string) error {
 	if err != nil || len(fields) == 0 {
 		return err
 	}
-	count := plural(len(fields), "field")
+	count := text.Count(len(fields), "field")
 	if !complete {
 		count = "at least " + count
 	}
@@ -66,11 +66,4 @@ func verdict(c *schema.Checker, service string) error {
 		With("service", service).WithFix("look at what the service accepts")
 	e.Fields = fields
 	return e
-}
-
-func plural(n int, word string) string {
-	if n == 1 {
-		return "1 " + word
-	}
-	return fmt.Sprintf("%d %ss", n, word)
 }

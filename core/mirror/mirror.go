@@ -41,6 +41,7 @@ import (
 
 	"github.com/ruedo-dev/ruedo/core/store"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/backoff"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fleet"
 	"github.com/ruedo-dev/ruedo/internal/keys"
@@ -310,7 +311,7 @@ func (m *Mirror) anotherFormat(e *clientv3.Event) bool {
 
 // run follows the store until ctx ends.
 func (m *Mirror) run(ctx context.Context) {
-	var retry fleet.Backoff
+	var retry backoff.Backoff
 	for {
 		began := time.Now()
 		err := m.follow(ctx)

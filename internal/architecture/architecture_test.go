@@ -91,7 +91,7 @@ var arrows = []arrow{
 		reason: "the control plane never executes; an in-process runner is handed to it as an Executor",
 	},
 	{
-		from: []string{"runner"}, only: []string{"runner", "sandbox", "internal/lane", "internal/executor", "internal/fault", "internal/inflight", "internal/keys", "internal/limits", "internal/middleware", "gen"},
+		from: []string{"runner"}, only: []string{"runner", "sandbox", "internal/backoff", "internal/lane", "internal/executor", "internal/fault", "internal/inflight", "internal/limits", "internal/names", "internal/panics", "gen"},
 		never:  []string{"go.etcd.io"},
 		reason: "a process that runs strangers' code speaks to the store only through an interface its assembler hands it",
 	},
@@ -100,7 +100,7 @@ var arrows = []arrow{
 		reason: "when a call may execute does not depend on what executes it",
 	},
 	{
-		from: []string{"sandbox"}, only: []string{"sandbox", "internal/abi", "internal/fault", "internal/inflight", "internal/wasmbin"},
+		from: []string{"sandbox"}, only: []string{"sandbox", "internal/abi", "internal/fault", "internal/inflight", "internal/panics", "internal/wasmbin"},
 		never:  []string{"connectrpc.com", "google.golang.org", "go.etcd.io"},
 		reason: "the sandbox is a library; limits arrive as a struct, and its errors are the one type, which costs it the standard library",
 	},
@@ -131,8 +131,8 @@ var arrows = []arrow{
 		reason: "generated words depend on nothing of ours",
 	},
 	{
-		from: []string{"internal/fault", "internal/keys"}, only: []string{"internal/fault", "internal/keys"},
-		reason: "every room stands on errors and keys, so they stand on nothing",
+		from: []string{"internal/fault", "internal/keys"}, only: []string{"internal/fault", "internal/keys", "internal/names"},
+		reason: "every room stands on errors and keys, so they stand on nothing but the rule for names",
 	},
 	{
 		from: []string{"internal/limits"}, only: []string{"internal/limits", "gen"},
@@ -168,7 +168,7 @@ var arrows = []arrow{
 		reason: "the lowest rooms of the core know nothing of who asks them",
 	},
 	{
-		from: []string{"core/mirror"}, only: []string{"core/mirror", "core/store", "internal/fault", "internal/fleet", "internal/keys", "internal/text", "gen"},
+		from: []string{"core/mirror"}, only: []string{"core/mirror", "core/store", "internal/backoff", "internal/fault", "internal/fleet", "internal/keys", "internal/text", "gen"},
 		reason: "a mirror shows what the store holds, whatever that is for; the store knows no mirror",
 	},
 	{
@@ -217,11 +217,11 @@ var arrows = []arrow{
 		reason: "the client is for apps: it drags nothing of the server along",
 	},
 	{
-		from: []string{"core"}, only: []string{"core", "gen", "internal/executor", "internal/fault", "internal/fleet", "internal/keys", "internal/lane", "internal/limits", "internal/middleware", "internal/port", "internal/suggest", "internal/telemetry", "internal/text", "internal/wasmbin"},
+		from: []string{"core"}, only: []string{"core", "gen", "internal/backoff", "internal/executor", "internal/fault", "internal/fleet", "internal/keys", "internal/lane", "internal/limits", "internal/middleware", "internal/names", "internal/port", "internal/suggest", "internal/telemetry", "internal/text", "internal/wasmbin"},
 		reason: "the control plane stands on contracts and carriers; what assembles it, and where the store runs, it does not know",
 	},
 	{
-		from: []string{"core/api"}, only: []string{"core/api", "core/catalog", "core/decorate", "core/dispatch", "core/invoke", "core/mirror", "core/publish", "core/store", "core/upload", "gen", "internal/fault", "internal/keys", "internal/middleware", "internal/port"},
+		from: []string{"core/api"}, only: []string{"core/api", "core/catalog", "core/decorate", "core/dispatch", "core/invoke", "core/mirror", "core/publish", "core/store", "core/upload", "gen", "internal/fault", "internal/middleware", "internal/names", "internal/port"},
 		reason: "a handler translates between words and one room that knows",
 	},
 	{
@@ -237,7 +237,7 @@ var arrows = []arrow{
 		reason: "bounds hold for handlers whatever these do",
 	},
 	{
-		from: []string{"internal/fleet"}, only: []string{"internal/fleet", "internal/fault", "internal/keys", "gen"},
+		from: []string{"internal/fleet"}, only: []string{"internal/fleet", "internal/backoff", "internal/fault", "internal/keys", "gen"},
 		reason: "membership needs keys and leases",
 	},
 	{
@@ -245,7 +245,7 @@ var arrows = []arrow{
 		reason: "a store in this process is a store like any other: it knows nothing of what is kept in it",
 	},
 	{
-		from: []string{"internal/lane"}, only: []string{"internal/lane", "internal/executor", "internal/fault", "internal/limits", "gen"},
+		from: []string{"internal/lane"}, only: []string{"internal/lane", "internal/executor", "internal/fault", "internal/limits", "internal/names", "gen"},
 		reason: "a lane carries calls between a core and a runner and imports neither",
 	},
 	{
@@ -253,11 +253,11 @@ var arrows = []arrow{
 		reason: "figures are counted by the words of errors and calls",
 	},
 	{
-		from: []string{"internal/text", "internal/inflight", "internal/suggest"}, only: []string{},
-		reason: "words for counts, counts of work in flight and guesses at names stand on nothing",
+		from: []string{"internal/backoff", "internal/inflight", "internal/names", "internal/panics", "internal/suggest", "internal/text"}, only: []string{},
+		reason: "small things that many rooms need stand on nothing",
 	},
 	{
-		from: []string{"internal/cli"}, only: []string{"internal/cli", "core", "runner", "sandbox", "sdk/client", "gen", "internal/etcdembed", "internal/fault", "internal/fleet", "internal/limits", "internal/port", "internal/suggest", "internal/wasmbin"},
+		from: []string{"internal/cli"}, only: []string{"internal/cli", "core", "runner", "sandbox", "sdk/client", "gen", "internal/backoff", "internal/etcdembed", "internal/fault", "internal/fleet", "internal/limits", "internal/names", "internal/port", "internal/suggest", "internal/text", "internal/wasmbin"},
 		reason: "the CLI assembles programs from rooms and speaks to a core as every client does",
 	},
 	{
@@ -285,7 +285,7 @@ var arrows = []arrow{
 		reason: "a verb is the same for every noun, so it knows none",
 	},
 	{
-		from: []string{"internal/cli/session"}, only: []string{"internal/cli/session", "internal/cli/assemble", "internal/cli/output", "internal/cli/settings", "internal/fault", "internal/limits", "sdk/client"},
+		from: []string{"internal/cli/session"}, only: []string{"internal/cli/session", "internal/cli/assemble", "internal/cli/output", "internal/cli/settings", "internal/fault", "internal/limits", "internal/text", "sdk/client"},
 		reason: "what commands work with knows no command",
 	},
 	{

@@ -43,7 +43,7 @@ func main() {
 	flag.StringVar(&o.role, "role", "", "internal: what this process is to be, other than the benchmark")
 	flag.StringVar(&o.next, "next", "", "internal: what that process needs to know")
 	flag.StringVar(&o.only, "only", "", "dispatch or sandbox; or a part of the latter, such as sandbox/meter")
-	flag.StringVar(&o.against, "against", "", "the folder of another checkout: its binary is measured in turn with ours (dispatch)")
+	flag.StringVar(&o.against, "against", "", "the directory of another checkout: its binary is measured in turn with ours (dispatch)")
 	flag.StringVar(&o.from, "from", "", "files of rows, separated by commas, to use instead of measuring; a row of a later file replaces that of an earlier one")
 	flag.StringVar(&o.doc, "doc", "", "write the page of figures to this file")
 	flag.StringVar(&o.short, "short", "", "replace the table of the most important figures in this file, such as the README")

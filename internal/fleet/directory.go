@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/backoff"
 	"github.com/ruedo-dev/ruedo/internal/keys"
 )
 
@@ -76,7 +77,7 @@ func (d *Directory) Cores(ctx context.Context) <-chan []*ruedov1.Core {
 		defer close(out)
 		defer cancel()
 		defer stop()
-		var retry Backoff
+		var retry backoff.Backoff
 		var sent []*ruedov1.Core // nil before the first set is sent
 		for ctx.Err() == nil {
 			if d.follow(ctx, out, &sent) {

@@ -9,6 +9,8 @@ import (
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/ruedo-dev/ruedo/internal/backoff"
 )
 
 // DefaultTTL is how long the entry of a process that has died remains.
@@ -22,22 +24,14 @@ const DefaultOpTimeout = 2 * time.Second
 type Membership struct {
 	client *clientv3.Client
 	key    string
+	value  string
 	ttl    time.Duration
 	logger *slog.Logger
 
-	// wake tells the loop that the lease is known to be gone.
-	wake   chan struct{}
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
-	// writing is the lock for writing the entry, so that values do not overtake
-	// each other. It is not a mutex because a write takes as long as the store
-	// does, and waiting for it must end with a context.
-	writing chan struct{}
-
 	mu    sync.Mutex
-	value []byte
-	dirty bool // value is not in the store yet
 	lease clientv3.LeaseID
 }
 
@@ -53,8 +47,7 @@ func register(ctx context.Context, client *clientv3.Client, key string, value []
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
-	m := &Membership{client: client, key: key, value: value, ttl: ttl, logger: logger,
-		wake: make(chan struct{}, 1), writing: make(chan struct{}, 1)}
+	m := &Membership{client: client, key: key, value: string(value), ttl: ttl, logger: logger}
 	switch err := m.register(ctx); {
 	case errors.Is(err, rpctypes.ErrNoSpace):
 		logger.Warn("the store is full: an entry is written when there is space again", "key", key)
@@ -67,66 +60,11 @@ func register(ctx context.Context, client *clientv3.Client, key string, value []
 	return m, nil
 }
 
-// Update replaces the value. If the store does not accept it within two
-// seconds, Update returns an error. The value is still written as soon as the
-// store accepts it.
-func (m *Membership) Update(ctx context.Context, value []byte) error {
-	m.mu.Lock()
-	m.value, m.dirty = value, true
-	m.mu.Unlock()
-	opctx, cancel := context.WithTimeout(ctx, DefaultOpTimeout)
-	defer cancel()
-	if err := m.lock(opctx); err != nil {
-		return TranslateError(ctx, err, "update "+m.key)
-	}
-	defer m.unlock()
-	lease, ok := m.registered()
-	if !ok {
-		return TranslateError(ctx, rpctypes.ErrNoSpace, "update "+m.key) // not registered yet; the registration will write the value
-	}
-	err := m.put(opctx, lease)
-	if errors.Is(err, rpctypes.ErrLeaseNotFound) {
-		select {
-		case m.wake <- struct{}{}:
-		default:
-		}
-		return nil
-	}
-	return TranslateError(ctx, err, "update "+m.key)
-}
-
-// lock waits for the right to write the entry; unlock releases it.
-func (m *Membership) lock(ctx context.Context) error {
-	select {
-	case m.writing <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-func (m *Membership) unlock() { <-m.writing }
-
 // registered returns the lease of the entry, if the entry is in the store.
 func (m *Membership) registered() (clientv3.LeaseID, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.lease, m.lease != clientv3.NoLease
-}
-
-// put writes the current value under a lease. The caller holds the lock.
-func (m *Membership) put(ctx context.Context, lease clientv3.LeaseID) error {
-	m.mu.Lock()
-	value := m.value
-	m.dirty = false // an update meanwhile sets it again
-	m.mu.Unlock()
-	_, err := m.client.Put(ctx, m.key, string(value), clientv3.WithLease(lease))
-	if err != nil {
-		m.mu.Lock()
-		m.dirty = true
-		m.mu.Unlock()
-	}
-	return err
 }
 
 // Close ends the membership and waits for it to end. If it returns nil, the
@@ -159,31 +97,20 @@ func (m *Membership) register(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	old, err := m.move(ctx, grant.ID)
-	if err != nil {
-		old = grant.ID
+	if _, err := m.client.Put(ctx, m.key, m.value, clientv3.WithLease(grant.ID)); err != nil {
+		m.drop(grant.ID)
+		return err
 	}
+	m.mu.Lock()
+	old := m.lease
+	m.lease = grant.ID
+	m.mu.Unlock()
 	// The old lease may still be alive, if only this process has lost track of
 	// it. The entry already has the new one.
 	if old != clientv3.NoLease {
 		m.drop(old)
 	}
-	return err
-}
-
-// move moves the entry to another lease and returns the old one.
-func (m *Membership) move(ctx context.Context, lease clientv3.LeaseID) (old clientv3.LeaseID, err error) {
-	if err := m.lock(ctx); err != nil {
-		return clientv3.NoLease, err
-	}
-	defer m.unlock()
-	if err := m.put(ctx, lease); err != nil {
-		return clientv3.NoLease, err
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	old, m.lease = m.lease, lease
-	return old, nil
+	return nil
 }
 
 // drop revokes a lease that the entry no longer has. If that fails, the lease
@@ -204,7 +131,7 @@ func (m *Membership) run(ctx context.Context) {
 			}
 			m.logger.Warn("lost the lease of an entry in the store; registering it again", "key", m.key)
 		}
-		var retry Backoff
+		var retry backoff.Backoff
 		for {
 			if retry.Wait(ctx) != nil {
 				return
@@ -246,8 +173,6 @@ func (m *Membership) hold(ctx context.Context, lease clientv3.LeaseID) {
 		select {
 		case <-lost:
 			return
-		case <-m.wake:
-			return
 		case r, ok := <-removed:
 			if !ok || r.Canceled {
 				removed = nil
@@ -271,28 +196,17 @@ func (m *Membership) hold(ctx context.Context, lease clientv3.LeaseID) {
 }
 
 // ensure restores the entry if it is gone, because another holder of the
-// same key has left or somebody deleted it. It also writes a value that is not
-// in the store yet. It returns false if the lease is lost. Other problems of
-// the store show up in the lease.
+// same key has left or somebody deleted it. It returns false if the lease is
+// lost. Other problems of the store show up in the lease.
 func (m *Membership) ensure(ctx context.Context, lease clientv3.LeaseID) bool {
 	ctx, cancel := context.WithTimeout(ctx, DefaultOpTimeout)
 	defer cancel()
-	if m.lock(ctx) != nil {
-		return true
-	}
-	defer m.unlock()
-	m.mu.Lock()
-	value, dirty := m.value, m.dirty
-	m.mu.Unlock()
-	if dirty {
-		return !errors.Is(m.put(ctx, lease), rpctypes.ErrLeaseNotFound)
-	}
 	if got, err := m.client.Get(ctx, m.key, clientv3.WithCountOnly()); err != nil || got.Count > 0 {
 		return true
 	}
 	_, err := m.client.Txn(ctx).
 		If(clientv3.Compare(clientv3.CreateRevision(m.key), "=", 0)).
-		Then(clientv3.OpPut(m.key, string(value), clientv3.WithLease(lease))).
+		Then(clientv3.OpPut(m.key, m.value, clientv3.WithLease(lease))).
 		Commit()
 	return !errors.Is(err, rpctypes.ErrLeaseNotFound)
 }

@@ -49,17 +49,11 @@ func hangsOn(m *Membership) clientv3.LeaseID {
 	return lease
 }
 
-func TestRegisterUpdateClose(t *testing.T) {
+func TestRegisterClose(t *testing.T) {
 	c := embedded(t, etcdembed.Config{}).Client()
 	m := registered(t, c, "one", 0)
 	if v, lease, ok := stored(t, c); !ok || v != "one" || lease == 0 {
 		t.Fatalf("stored %q under lease %x, %t", v, lease, ok)
-	}
-	if err := m.Update(t.Context(), []byte("two")); err != nil {
-		t.Fatal(err)
-	}
-	if v, lease, ok := stored(t, c); !ok || v != "two" || lease == 0 {
-		t.Errorf("stored %q under lease %x, %t", v, lease, ok)
 	}
 	for range 2 {
 		if err := m.Close(t.Context()); err != nil {
@@ -110,17 +104,14 @@ func TestEntryOutlivesItsTTL(t *testing.T) {
 
 func TestEntryComesBackAfterItsLeaseIsLost(t *testing.T) {
 	c := embedded(t, etcdembed.Config{}).Client()
-	m := registered(t, c, "one", time.Second)
+	registered(t, c, "one", time.Second)
 	_, first, _ := stored(t, c)
 	if _, err := c.Revoke(t.Context(), first); err != nil {
 		t.Fatal(err)
 	}
-	if err := m.Update(t.Context(), []byte("two")); err != nil {
-		t.Errorf("an update between two leases: %v", err)
-	}
-	eventually(t, "two is there under a new lease", func() bool {
+	eventually(t, "it is there under a new lease", func() bool {
 		v, lease, ok := stored(t, c)
-		return ok && v == "two" && lease != first
+		return ok && v == "one" && lease != first
 	})
 }
 
@@ -168,45 +159,18 @@ func TestEntryComesBackAfterAnOutage(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "a")
 			s := embedded(t, etcdembed.Config{Dir: dir, ListenClient: "127.0.0.1:0"})
 			c := connected(t, s)
-			m := registered(t, c, "one", time.Second)
+			registered(t, c, "one", time.Second)
 			stop(t, s)
-			began := time.Now()
-			if err := m.Update(t.Context(), []byte("two")); !errors.Is(err, fault.StoreUnavailable) {
-				t.Errorf("an update without a store: %v, want STORE_UNAVAILABLE", err)
-			}
-			if took := time.Since(began); took > 5*time.Second {
-				t.Errorf("took %v to fail", took)
-			}
 			if lose {
 				dir += "-new"
 			}
 			embedded(t, etcdembed.Config{Dir: dir, ListenClient: s.Endpoint()})
-			eventually(t, "the entry is back with its last value", func() bool {
+			eventually(t, "the entry is back", func() bool {
 				v, _, ok := stored(t, c)
-				return ok && v == "two"
+				return ok && v == "one"
 			})
 		})
 	}
-}
-
-// A write that hangs, such as one into a store that is away, holds up no
-// update for longer than the update's own bound, and the value is not lost.
-func TestUpdateDoesNotWaitForAnotherWrite(t *testing.T) {
-	t.Parallel()
-	c := embedded(t, etcdembed.Config{}).Client()
-	m := registered(t, c, "one", time.Second)
-	if err := m.lock(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	began := time.Now()
-	if err := m.Update(t.Context(), []byte("two")); !errors.Is(err, fault.StoreUnavailable) {
-		t.Errorf("an update behind another write: %v, want STORE_UNAVAILABLE", err)
-	}
-	if took := time.Since(began); took > DefaultOpTimeout+time.Second {
-		t.Errorf("took %v to fail", took)
-	}
-	m.unlock()
-	eventually(t, "the last value is there", func() bool { v, _, ok := stored(t, c); return ok && v == "two" })
 }
 
 func TestRegisterWithoutAStore(t *testing.T) {

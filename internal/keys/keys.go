@@ -15,12 +15,11 @@
 //	/ruedo/<cluster>/decorators/<name>
 //	/ruedo/<cluster>/runners/<id>
 //	/ruedo/<cluster>/cores/<id>
-//	/ruedo/<cluster>/leader/<job>/<lease>           lease in hexadecimal
 //	/ruedo/<cluster>/meta/format
 //
 // # Promises
 //
-// A key can only be built from names that pass [ValidName], so that no name
+// A key can only be built from names that pass [names.Valid], so that no name
 // reaches into another's keys: there is no key for "..", "a/b" or a name with a
 // NUL. Every prefix ends in a slash, so that team never matches team-2. Parse
 // is the exact inverse: it accepts only what the builders return. The package
@@ -29,10 +28,10 @@ package keys
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/names"
 )
 
 // root is the prefix of all keys of all clusters.
@@ -42,7 +41,6 @@ const root = "/ruedo/"
 const (
 	dirRevisions = "revisions/"
 	dirModules   = "modules/"
-	dirLeader    = "leader/"
 	dirMeta      = "meta/"
 )
 
@@ -81,8 +79,8 @@ type Space string
 // NewSpace returns the space of a cluster id. It fails with CONFIG_INVALID if
 // the id does not match the pattern of names.
 func NewSpace(cluster string) (Space, error) {
-	if !ValidName(cluster) {
-		return "", fault.New(fault.ConfigInvalid, "cluster id %s is not valid: %s", Quote(cluster), nameRule).
+	if !names.Valid(cluster) {
+		return "", fault.New(fault.ConfigInvalid, "cluster id %s is not valid: %s", Quote(cluster), names.Rule).
 			WithFix("choose an id such as main or edge-1")
 	}
 	return Space(root + cluster + "/"), nil
@@ -143,44 +141,17 @@ func (s Space) ModuleManifest(digest string) (string, error) {
 
 // ModuleChunk returns the key of a module's i-th chunk, 0 to [MaxChunk].
 func (s Space) ModuleChunk(digest string, i int) (string, error) {
-	prefix, err := s.ModuleChunks(digest)
-	if err != nil {
+	if err := checkDigest(digest); err != nil {
 		return "", err
 	}
 	if i < 0 || i > MaxChunk {
 		return "", fault.New(fault.RequestInvalid, "chunk %d is out of range: 0 to %d", i, MaxChunk)
 	}
-	return prefix + pad(uint64(i), chunkDigits), nil
+	return string(s) + dirModules + digest + "/" + leafChunks + pad(uint64(i), chunkDigits), nil
 }
-
-// ModuleChunks returns the prefix of a module's chunks, in order.
-func (s Space) ModuleChunks(digest string) (string, error) {
-	if err := checkDigest(digest); err != nil {
-		return "", err
-	}
-	return string(s) + dirModules + digest + "/" + leafChunks, nil
-}
-
-// Modules returns the prefix of all modules, manifests and chunks.
-func (s Space) Modules() string { return string(s) + dirModules }
 
 // Decorator returns the key of a decorator.
 func (s Space) Decorator(name string) (string, error) { return s.Key(KindDecorator, name) }
-
-// Leader returns the prefix of the candidates for a job.
-func (s Space) Leader(job string) (string, error) {
-	key, err := s.named(dirLeader, "job", job)
-	return slash(key, err)
-}
-
-// LeaderCandidate returns the key of the candidate with a lease.
-func (s Space) LeaderCandidate(job string, lease uint64) (string, error) {
-	prefix, err := s.Leader(job)
-	if err != nil {
-		return "", err
-	}
-	return prefix + strconv.FormatUint(lease, 16), nil
-}
 
 // Format returns the key of the storage format number.
 func (s Space) Format() string { return string(s) + dirMeta + leafFormat }

@@ -3,7 +3,6 @@ package keys
 import (
 	"errors"
 	"math"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -11,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/names"
 )
 
 const digest = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
@@ -72,16 +72,12 @@ func TestLayout(t *testing.T) {
 		"/ruedo/main/revisions/greet/":                     key(s.Revisions("greet")),
 		"/ruedo/main/modules/" + digest + "/manifest":      key(s.ModuleManifest(digest)),
 		"/ruedo/main/modules/" + digest + "/chunks/000012": key(s.ModuleChunk(digest, 12)),
-		"/ruedo/main/modules/" + digest + "/chunks/":       key(s.ModuleChunks(digest)),
-		"/ruedo/main/modules/":                             s.Modules(),
 		"/ruedo/main/decorators/small":                     key(s.Decorator("small")),
 		"/ruedo/main/decorators/":                          s.Prefix(KindDecorator),
 		"/ruedo/main/runners/edge-1":                       key(s.Key(KindRunner, "edge-1")),
 		"/ruedo/main/runners/":                             s.Prefix(KindRunner),
 		"/ruedo/main/cores/c1":                             key(s.Key(KindCore, "c1")),
 		"/ruedo/main/cores/":                               s.Prefix(KindCore),
-		"/ruedo/main/leader/sweep/":                        key(s.Leader("sweep")),
-		"/ruedo/main/leader/sweep/7587891e0f21a7cd":        key(s.LeaderCandidate("sweep", 0x7587891e0f21a7cd)),
 		"/ruedo/main/meta/format":                          s.Format(),
 		"main":                                             s.Cluster(),
 	} {
@@ -94,24 +90,21 @@ func TestLayout(t *testing.T) {
 func TestHostileNamesHaveNoKey(t *testing.T) {
 	s := space(t, "main")
 	for what, name := range hostile {
-		if ValidName(name) {
-			t.Errorf("%s: ValidName accepts it", what)
+		if names.Valid(name) {
+			t.Errorf("%s: names.Valid accepts it", what)
 		}
 		if _, err := NewSpace(name); !errors.Is(err, fault.ConfigInvalid) {
 			t.Errorf("%s: NewSpace gives %v, want CONFIG_INVALID", what, err)
 		}
 		for method, build := range map[string]func(string) (string, error){
-			"Service":         s.Service,
-			"Revisions":       s.Revisions,
-			"Revision":        func(n string) (string, error) { return s.Revision(n, 1) },
-			"ModuleManifest":  s.ModuleManifest,
-			"ModuleChunks":    s.ModuleChunks,
-			"ModuleChunk":     func(n string) (string, error) { return s.ModuleChunk(n, 0) },
-			"Decorator":       s.Decorator,
-			"Runner":          func(name string) (string, error) { return s.Key(KindRunner, name) },
-			"Core":            func(name string) (string, error) { return s.Key(KindCore, name) },
-			"Leader":          s.Leader,
-			"LeaderCandidate": func(n string) (string, error) { return s.LeaderCandidate(n, 1) },
+			"Service":        s.Service,
+			"Revisions":      s.Revisions,
+			"Revision":       func(n string) (string, error) { return s.Revision(n, 1) },
+			"ModuleManifest": s.ModuleManifest,
+			"ModuleChunk":    func(n string) (string, error) { return s.ModuleChunk(n, 0) },
+			"Decorator":      s.Decorator,
+			"Runner":         func(name string) (string, error) { return s.Key(KindRunner, name) },
+			"Core":           func(name string) (string, error) { return s.Key(KindCore, name) },
 		} {
 			key, err := build(name)
 			if key != "" || !errors.Is(err, fault.RequestInvalid) {
@@ -150,7 +143,7 @@ func TestPrefixesDoNotReachNeighbours(t *testing.T) {
 	if strings.HasPrefix(team2.Prefix(KindService), string(team)) {
 		t.Errorf("%s matches %s", team, team2.Prefix(KindService))
 	}
-	for _, p := range []string{string(team), team.Prefix(KindService), team.Modules(), team.Prefix(KindDecorator), team.Prefix(KindRunner), team.Prefix(KindCore), prefix} {
+	for _, p := range []string{string(team), team.Prefix(KindService), team.Prefix(KindDecorator), team.Prefix(KindRunner), team.Prefix(KindCore), prefix} {
 		if !strings.HasSuffix(p, "/") {
 			t.Errorf("prefix %s does not end in a slash", p)
 		}
@@ -182,26 +175,16 @@ func TestRevisionsSort(t *testing.T) {
 	}
 }
 
-func TestValidNameIsThePattern(t *testing.T) {
-	pattern := regexp.MustCompile(`\A[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\z`)
-	rapid.Check(t, func(t *rapid.T) {
-		s := rapid.OneOf(rapid.String(), rapid.StringMatching(`[-a-z0-9]{0,66}`)).Draw(t, "name")
-		if got, want := ValidName(s), pattern.MatchString(s); got != want {
-			t.Fatalf("ValidName(%q) = %t, the pattern says %t", s, got, want)
-		}
-	})
-}
-
 func TestRoundTrip(t *testing.T) {
-	names := rapid.StringMatching(`[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?`)
+	name := rapid.StringMatching(`[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?`)
 	rapid.Check(t, func(t *rapid.T) {
-		s, err := NewSpace(names.Draw(t, "cluster"))
+		s, err := NewSpace(name.Draw(t, "cluster"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		k := Key{Kind: Kind(rapid.IntRange(int(KindService), int(KindFormat)).Draw(t, "kind")), Space: s, Name: names.Draw(t, "name")}
+		k := Key{Kind: Kind(rapid.IntRange(int(KindService), int(KindFormat)).Draw(t, "kind")), Space: s, Name: name.Draw(t, "name")}
 		switch k.Kind {
-		case KindRevision, KindLeader:
+		case KindRevision:
 			k.Number = rapid.Uint64().Draw(t, "number")
 		case KindModuleChunk:
 			k.Number = rapid.Uint64Range(0, MaxChunk).Draw(t, "chunk")

@@ -3,6 +3,8 @@ package keys
 import (
 	"strconv"
 	"strings"
+
+	"github.com/ruedo-dev/ruedo/internal/names"
 )
 
 // Kind is the kind of thing that a key refers to.
@@ -17,7 +19,6 @@ const (
 	KindDecorator
 	KindRunner
 	KindCore
-	KindLeader
 	KindFormat
 )
 
@@ -35,10 +36,10 @@ func (k Kind) String() string {
 type Key struct {
 	Kind  Kind
 	Space Space
-	// Name is the service, decorator, runner, core or job, or the digest of a
-	// module. Empty for the format.
+	// Name is the service, decorator, runner or core, or the digest of a module.
+	// Empty for the format.
 	Name string
-	// Number is a revision's number, a chunk's index or a candidate's lease.
+	// Number is a revision's number or a chunk's index.
 	Number uint64
 }
 
@@ -50,7 +51,7 @@ func Parse(key string) (Key, bool) {
 		return Key{}, false
 	}
 	cluster, rest, ok := strings.Cut(rest, "/")
-	if !ok || !ValidName(cluster) {
+	if !ok || !names.Valid(cluster) {
 		return Key{}, false
 	}
 	dir, rest, ok := strings.Cut(rest, "/")
@@ -69,10 +70,6 @@ func Parse(key string) (Key, bool) {
 		name, n, ok := strings.Cut(rest, "/")
 		number, fits := unpad(n, revisionDigits)
 		return k.numbered(KindRevision, name, number, ok && fits)
-	case dirLeader:
-		job, lease, ok := strings.Cut(rest, "/")
-		number, err := strconv.ParseUint(lease, 16, 64)
-		return k.numbered(KindLeader, job, number, ok && err == nil && strconv.FormatUint(number, 16) == lease)
 	case dirModules:
 		return k.module(rest)
 	case dirMeta:
@@ -100,8 +97,6 @@ func (k Key) String() string {
 		key, err = k.Space.ModuleManifest(k.Name)
 	case KindModuleChunk:
 		key, err = k.Space.ModuleChunk(k.Name, int(min(k.Number, MaxChunk+1)))
-	case KindLeader:
-		key, err = k.Space.LeaderCandidate(k.Name, k.Number)
 	case KindFormat:
 		key = k.Space.Format()
 	default:
@@ -115,18 +110,18 @@ func (k Key) String() string {
 
 func (k Key) single(kind Kind, name string) (Key, bool) {
 	k.Kind, k.Name = kind, name
-	return only(k, ValidName(name))
+	return only(k, names.Valid(name))
 }
 
 func (k Key) numbered(kind Kind, name string, n uint64, ok bool) (Key, bool) {
 	k.Kind, k.Name, k.Number = kind, name, n
-	return only(k, ok && ValidName(name))
+	return only(k, ok && names.Valid(name))
 }
 
 func (k Key) module(rest string) (Key, bool) {
 	digest, leaf, _ := strings.Cut(rest, "/")
 	k.Name = digest
-	if !ValidDigest(digest) {
+	if !names.ValidDigest(digest) {
 		return Key{}, false
 	}
 	if leaf == leafManifest {

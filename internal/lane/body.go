@@ -10,11 +10,12 @@ import (
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
+	"github.com/ruedo-dev/ruedo/internal/names"
 )
 
 // GetPlan returns the plan with an id.
 func (h *Hub) GetPlan(ctx context.Context, req *runnerv1.GetPlanRequest) (*runnerv1.GetPlanResponse, error) {
-	if !isDigest(req.Id) {
+	if !names.ValidDigest(req.Id) {
 		return nil, faultrpc.ToConnect(fault.New(fault.RequestInvalid, "a plan id has 64 hexadecimal digits, not %q", clip(req.Id)))
 	}
 	h.mu.Lock()
@@ -33,7 +34,7 @@ func (h *Hub) GetPlan(ctx context.Context, req *runnerv1.GetPlanRequest) (*runne
 // FetchModule sends the bytes of a module. Each lane can fetch a few at a time.
 // Peers that do not prove that they have a lane share two slots.
 func (h *Hub) FetchModule(ctx context.Context, req *runnerv1.FetchModuleRequest, stream *connect.ServerStream[runnerv1.FetchModuleResponse]) error {
-	if !isDigest(req.Digest) {
+	if !names.ValidDigest(req.Digest) {
 		return faultrpc.ToConnect(fault.New(fault.RequestInvalid, "a module digest has 64 hexadecimal digits, not %q", clip(req.Digest)))
 	}
 	from := requestOf(ctx)
@@ -105,16 +106,4 @@ func (h *Hub) FetchInput(ctx context.Context, req *runnerv1.FetchInputRequest, s
 // finished call, so that guessing reveals nothing.
 func noCall() error {
 	return connect.NewError(connect.CodeNotFound, errors.New("no such call on this lane"))
-}
-
-func isDigest(s string) bool {
-	if len(s) != 64 {
-		return false
-	}
-	for i := range len(s) {
-		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return false
-		}
-	}
-	return true
 }

@@ -11,6 +11,7 @@ import (
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/names"
 )
 
 // Bounds of what the other end sends. Texts that are too long are cut;
@@ -21,7 +22,6 @@ const (
 	maxLine      = 1 << 10 // fix, reason of an isolation, value of a fact
 	maxFacts     = 32      // of a failure
 	maxMediaType = 4 << 10
-	maxService   = 63
 	maxID        = 64 // of a plan or a call
 
 	maxSpan   = 24 * time.Hour   // of anything that a call does
@@ -104,9 +104,9 @@ func checkRequest(e *runnerv1.Execute) error {
 	switch {
 	case req == nil:
 		return fault.New(fault.RequestInvalid, "the call has no request")
-	case len(req.Plan) > maxID || len(req.CallId) > maxID || len(req.Service) > maxService:
+	case len(req.Plan) > maxID || len(req.CallId) > maxID || len(req.Service) > names.Max:
 		return fault.New(fault.RequestInvalid, "the call has a plan of %d bytes, an id of %d and a service of %d; the limits are %d, %[4]d and %[5]d",
-			len(req.Plan), len(req.CallId), len(req.Service), maxID, maxService)
+			len(req.Plan), len(req.CallId), len(req.Service), maxID, names.Max)
 	case len(req.ContentType) > maxMediaType:
 		return fault.New(fault.RequestInvalid, "the content type has %d bytes, the limit is %d", len(req.ContentType), maxMediaType)
 	case e.GetTimeoutNanos() < 0:

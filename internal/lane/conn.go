@@ -19,6 +19,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/executor"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
+	"github.com/ruedo-dev/ruedo/internal/names"
 )
 
 // ConnConfig describes a runner and the core that it attaches to.
@@ -47,8 +48,6 @@ type ConnConfig struct {
 	LossTimeout time.Duration
 	// Logger records failures of single calls; nil discards them.
 	Logger *slog.Logger
-	// Interceptors see every request, for example to add a token. May be nil.
-	Interceptors []connect.Interceptor
 }
 
 // Conn is the runner's end of one lane, from Dial until it breaks, is
@@ -104,7 +103,6 @@ func Dial(ctx context.Context, cfg ConnConfig) (*Conn, error) {
 		connect.WithReadMaxBytes(maxMessage),
 		connect.WithAcceptCompression("gzip", nil, nil),
 		connect.WithCodec(codec{}),
-		connect.WithInterceptors(cfg.Interceptors...),
 	}
 	c := &Conn{
 		cfg:       cfg,
@@ -296,7 +294,7 @@ func (c *Conn) handle(f *runnerv1.CoreFrame) {
 		})
 	case *runnerv1.CoreFrame_Prepare:
 		c.start(f.Id, 0, func(ctx context.Context) *runnerv1.RunnerFrame {
-			if !isDigest(k.Prepare.GetId()) {
+			if !names.ValidDigest(k.Prepare.GetId()) {
 				return failed(notStarted(fault.New(fault.RequestInvalid, "a plan id has 64 hexadecimal digits, not %q", printable(k.Prepare.GetId(), maxID))))
 			}
 			res, err := c.runner.Prepare(ctx, k.Prepare)

@@ -24,6 +24,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/executor"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
+	"github.com/ruedo-dev/ruedo/internal/names"
 )
 
 // HubConfig configures a Hub.
@@ -344,8 +345,8 @@ func (h *Hub) welcome(first *runnerv1.AttachRequest) (*runnerv1.Hello, error) {
 	case hello.ClusterId != h.cfg.Cluster:
 		return nil, fault.New(fault.ClusterMismatch, "the runner belongs to cluster %q, this core to %q", printable(hello.ClusterId, maxName), h.cfg.Cluster).
 			WithFix("set the same cluster id on both, or give the runner the address of a core of its cluster")
-	case !ValidID(r.GetId()):
-		return nil, fault.New(fault.RequestInvalid, "runner id %q is not valid: it must match ^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$", printable(r.GetId(), maxName))
+	case !names.Valid(r.GetId()):
+		return nil, fault.New(fault.RequestInvalid, "runner id %q is not valid: it must match %s", printable(r.GetId(), maxName), names.Pattern)
 	case r.Concurrency == 0 || r.Concurrency > maxConcurrency || r.Queue > maxConcurrency:
 		return nil, fault.New(fault.RequestInvalid, "concurrency %d or queue %d is out of range: concurrency is 1 to %d, queue at most %[3]d", r.Concurrency, r.Queue, maxConcurrency)
 	}
@@ -458,18 +459,4 @@ func newSecret() string {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // never fails
 	return hex.EncodeToString(b[:])
-}
-
-// ValidID reports whether a runner id has the form that all names in a cluster
-// have.
-func ValidID(s string) bool {
-	if len(s) == 0 || len(s) > 63 || s[0] == '-' || s[len(s)-1] == '-' {
-		return false
-	}
-	for i := range len(s) {
-		if c := s[i]; c != '-' && (c < 'a' || c > 'z') && (c < '0' || c > '9') {
-			return false
-		}
-	}
-	return true
 }

@@ -1,10 +1,13 @@
-// Package text formats human-readable counts and lists:
+// Package text formats human-readable counts, lists and causes:
 //
 //	text.Count(2, "service")             // 2 services
 //	text.List([]string{"a", "b"}, 5)     // a, b and 3 others
+//	text.Cause(err)                      // no such file or directory
 package text
 
 import (
+	"errors"
+	"io/fs"
 	"strconv"
 	"strings"
 )
@@ -24,4 +27,13 @@ func List(names []string, total int) string {
 		all += " and " + Count(more, "other")
 	}
 	return all
+}
+
+// Cause returns the text of an I/O error without the operation and the path, for
+// errors that name the path themselves.
+func Cause(err error) string {
+	if pe, ok := errors.AsType[*fs.PathError](err); ok {
+		return pe.Err.Error()
+	}
+	return err.Error()
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/experimental"
 
+	"github.com/ruedo-dev/ruedo/internal/panics"
 	"github.com/ruedo-dev/ruedo/sandbox/compile/cache"
 	"github.com/ruedo-dev/ruedo/sandbox/compile/confine"
 )
@@ -126,7 +127,7 @@ func obey(o order, stdin io.Reader, stdout io.Writer, config func() wazero.Runti
 // refusal returns the answer to an error. It distinguishes the module's faults
 // from all others.
 func refusal(err error) answer {
-	if p, ok := errors.AsType[*panicError](err); ok {
+	if p, ok := errors.AsType[*panics.Error](err); ok {
 		if outOfMemory(p.Error()) {
 			return answer{Verdict: verdictMemory}
 		}

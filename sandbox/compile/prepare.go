@@ -7,6 +7,7 @@ import (
 	"github.com/tetratelabs/wazero"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/panics"
 	"github.com/ruedo-dev/ruedo/sandbox/compile/cache"
 )
 
@@ -76,7 +77,7 @@ func (c *Compiler) Compile(ctx context.Context, rt wazero.Runtime, wasm []byte) 
 	}
 	defer p.Release()
 	var m wazero.CompiledModule
-	err = guard(func() (err error) {
+	err = panics.Try(func() (err error) {
 		// Without the values of ctx, because one of them makes wazero look for other
 		// code.
 		m, err = rt.CompileModule(context.Background(), wasm)

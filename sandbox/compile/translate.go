@@ -3,18 +3,17 @@ package compile
 import (
 	"context"
 	"errors"
-	"fmt"
-	"runtime/debug"
 	"time"
 
 	"github.com/tetratelabs/wazero"
 
+	"github.com/ruedo-dev/ruedo/internal/panics"
 	"github.com/ruedo-dev/ruedo/sandbox/compile/cache"
 )
 
 // translate compiles wasm with a runtime created for it and leaves the code in
 // the cache in dir, or reads it from there. It returns how long that took. A
-// panic of the compiler in this goroutine is a [*panicError].
+// panic of the compiler in this goroutine is a [*panics.Error].
 func translate(ctx context.Context, config func() wazero.RuntimeConfig, dir string, wasm []byte) (took time.Duration, err error) {
 	began := time.Now()
 	dirCache, err := wazero.NewCompilationCacheWithDir(dir)
@@ -23,7 +22,7 @@ func translate(ctx context.Context, config func() wazero.RuntimeConfig, dir stri
 	}
 	rt := wazero.NewRuntimeWithConfig(ctx, config().WithCompilationCache(dirCache))
 	defer func() { err = errors.Join(err, rt.Close(ctx), dirCache.Close(ctx)) }()
-	err = guard(func() error {
+	err = panics.Try(func() error {
 		m, err := rt.CompileModule(ctx, wasm)
 		took = time.Since(began)
 		if err != nil {
@@ -33,20 +32,3 @@ func translate(ctx context.Context, config func() wazero.RuntimeConfig, dir stri
 	})
 	return took, err
 }
-
-// guard is the last resort against a panic in the compiler.
-func guard(f func() error) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = &panicError{value: v, stack: debug.Stack()}
-		}
-	}()
-	return f()
-}
-
-type panicError struct {
-	value any
-	stack []byte
-}
-
-func (p *panicError) Error() string { return fmt.Sprintf("panic: %v", p.value) }

@@ -5,16 +5,17 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/ruedo-dev/ruedo/core/store"
+	"github.com/ruedo-dev/ruedo/internal/backoff"
 	"github.com/ruedo-dev/ruedo/internal/cli/settings"
 	"github.com/ruedo-dev/ruedo/internal/etcdembed"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/text"
 )
 
 // dataDir is where the embedded etcd keeps its files.
@@ -71,7 +72,7 @@ func etcdTLS(s settings.Store) (*tls.Config, error) {
 	if s.EtcdCAFile != "" {
 		pem, err := os.ReadFile(s.EtcdCAFile)
 		if err != nil {
-			return nil, fault.Wrap(err, fault.ConfigInvalid, "store.etcd_ca_certificate_file %s cannot be read: %s", s.EtcdCAFile, cause(err))
+			return nil, fault.Wrap(err, fault.ConfigInvalid, "store.etcd_ca_certificate_file %s cannot be read: %s", s.EtcdCAFile, text.Cause(err))
 		}
 		c.RootCAs = x509.NewCertPool()
 		if !c.RootCAs.AppendCertsFromPEM(pem) {
@@ -98,30 +99,23 @@ func (a *Assembler) patiently(ctx context.Context, log *slog.Logger, try func(co
 	start := time.Now()
 	deadline, cancel := context.WithDeadline(ctx, start.Add(limit))
 	defer cancel()
-	for wait := 250 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
+	retry := backoff.Backoff{Base: 250 * time.Millisecond, Max: 5 * time.Second}
+	for {
 		err := try(ctx)
 		if err == nil || !errors.Is(err, fault.StoreUnavailable) {
 			return err
 		}
-		left := limit - time.Since(start)
+		wait, left := retry.Next(), limit-time.Since(start)
 		if left <= wait {
 			e := *fault.FromError(err)
 			e.Message += " (gave up after " + time.Since(start).Round(100*time.Millisecond).String() + ")"
 			return &e
 		}
-		log.Warn("the store does not answer yet, trying again", "in", wait, "left", left.Round(time.Second), "error", err)
+		log.Warn("the store does not answer yet, trying again", "in", wait.Round(time.Millisecond), "left", left.Round(time.Second), "error", err)
 		select {
 		case <-time.After(wait):
 		case <-deadline.Done():
 			return context.Cause(ctx)
 		}
 	}
-}
-
-// cause returns the text of an I/O error without the path.
-func cause(err error) string {
-	if pe, ok := errors.AsType[*fs.PathError](err); ok {
-		return pe.Err.Error()
-	}
-	return err.Error()
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/text"
 )
 
 // sdkImport is the import that makes a Go program a function.
@@ -106,7 +107,7 @@ func (s *Service) buildByCommand(ctx context.Context, out string, env []string, 
 		err = os.WriteFile(out, data, 0o644)
 	}
 	if err != nil {
-		return fault.Wrap(err, fault.BuildFailed, "%s cannot be written: %s", out, cause(err))
+		return fault.Wrap(err, fault.BuildFailed, "%s cannot be written: %s", out, text.Cause(err))
 	}
 	return nil
 }
@@ -141,7 +142,7 @@ func (s *Service) run(ctx context.Context, tool string, args, env []string, mess
 func detectKind(dir string) (string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return "", fault.Wrap(err, fault.BuildFailed, "%s cannot be read: %s", dir, cause(err))
+		return "", fault.Wrap(err, fault.BuildFailed, "%s cannot be read: %s", dir, text.Cause(err))
 	}
 	files := 0
 	for _, e := range entries {
@@ -170,7 +171,7 @@ func detectKind(dir string) (string, error) {
 func ReadModule(path string, max int64) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		e := fault.Wrap(err, fault.RequestInvalid, "%s cannot be read: %s", path, cause(err))
+		e := fault.Wrap(err, fault.RequestInvalid, "%s cannot be read: %s", path, text.Cause(err))
 		if errors.Is(err, fs.ErrNotExist) {
 			e.Fix = "ruedo build"
 		}
@@ -179,7 +180,7 @@ func ReadModule(path string, max int64) ([]byte, error) {
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, max+1))
 	if err != nil {
-		return nil, fault.Wrap(err, fault.RequestInvalid, "%s cannot be read: %s", path, cause(err))
+		return nil, fault.Wrap(err, fault.RequestInvalid, "%s cannot be read: %s", path, text.Cause(err))
 	}
 	if int64(len(data)) > max {
 		st, _ := f.Stat()

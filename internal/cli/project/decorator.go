@@ -11,6 +11,7 @@ import (
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/cli/yamlfile"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/text"
 )
 
 // KindDecorator is the kind of a document that describes a decorator.
@@ -40,7 +41,7 @@ func Decorators(dir string) ([]*ruedov1.Decorator, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fault.Wrap(err, fault.ConfigInvalid, "%s cannot be read: %s", path, cause(err))
+		return nil, fault.Wrap(err, fault.ConfigInvalid, "%s cannot be read: %s", path, text.Cause(err))
 	}
 	docs, err := yamlfile.All(path, data)
 	if err != nil {

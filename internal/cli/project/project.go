@@ -28,18 +28,20 @@ package project
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 
 	"github.com/goccy/go-yaml"
 
 	"github.com/ruedo-dev/ruedo/internal/cli/yamlfile"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/names"
+	"github.com/ruedo-dev/ruedo/internal/text"
 )
 
 // Names of the files in the directory of a service.
@@ -141,12 +143,10 @@ func (b *BuildCommand) UnmarshalYAML(data []byte) error {
 	return nil
 }
 
-var namePattern = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
-
 // CheckName returns an error if name cannot be the name of a service or a
 // decorator. what says which of the two it is.
 func CheckName(what, name string) error {
-	if namePattern.MatchString(name) {
+	if names.Valid(name) {
 		return nil
 	}
 	return fault.New(fault.RequestInvalid, "%q cannot be the name of a %s: lower-case letters, digits and dashes, 1 to 63 long, no dash at an end", name, what).
@@ -154,20 +154,7 @@ func CheckName(what, name string) error {
 }
 
 // suggestName returns a valid name that is close to an invalid one.
-func suggestName(name string) string {
-	mapped := strings.Map(func(r rune) rune {
-		switch {
-		case r >= 'a' && r <= 'z' || r >= '0' && r <= '9':
-			return r
-		}
-		return '-'
-	}, strings.ToLower(name))
-	mapped = strings.Trim(mapped[:min(len(mapped), 63)], "-")
-	if !namePattern.MatchString(mapped) {
-		return "my-service"
-	}
-	return mapped
-}
+func suggestName(name string) string { return cmp.Or(names.Near(name), "my-service") }
 
 // Load reads DIR/ruedo.yaml. A directory without one is a service with the name
 // of the directory.
@@ -189,7 +176,7 @@ func Load(dir string) (*Service, error) {
 				WithFix("ruedo new NAME")
 		}
 	case err != nil:
-		return nil, fault.Wrap(err, fault.ConfigInvalid, "%s cannot be read: %s", path, cause(err))
+		return nil, fault.Wrap(err, fault.ConfigInvalid, "%s cannot be read: %s", path, text.Cause(err))
 	default:
 		if err := yamlfile.One(path, data, s); err != nil {
 			return nil, err
@@ -221,7 +208,7 @@ func (s *Service) ExampleBytes() ([]byte, error) {
 		}
 		data, err := os.ReadFile(filepath.Join(s.Dir, name))
 		if err != nil {
-			return nil, fault.Wrap(err, fault.ConfigInvalid, "the example %s cannot be read: %s", name, cause(err))
+			return nil, fault.Wrap(err, fault.ConfigInvalid, "the example %s cannot be read: %s", name, text.Cause(err))
 		}
 		return data, nil
 	default:
@@ -231,12 +218,4 @@ func (s *Service) ExampleBytes() ([]byte, error) {
 		}
 		return data, nil
 	}
-}
-
-// cause returns the text of an I/O error without the path.
-func cause(err error) string {
-	if pe, ok := errors.AsType[*fs.PathError](err); ok {
-		return pe.Err.Error()
-	}
-	return err.Error()
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"unicode"
@@ -14,6 +13,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 	"github.com/ruedo-dev/ruedo/internal/limits"
+	"github.com/ruedo-dev/ruedo/internal/text"
 )
 
 // objectError is an error with the object that it is about.
@@ -149,9 +149,5 @@ func (s *Session) reportJSON(e *fault.Error) {
 // FileError returns a usage error that says why a file cannot be used, for
 // example "cannot read x: no such file or directory".
 func FileError(err error, what, path string) error {
-	reason := err.Error()
-	if pe, ok := errors.AsType[*os.PathError](err); ok {
-		reason = pe.Err.Error()
-	}
-	return fault.Wrap(err, fault.Usage, "%s %s: %s", what, path, reason)
+	return fault.Wrap(err, fault.Usage, "%s %s: %s", what, path, text.Cause(err))
 }

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/ruedo-dev/ruedo/internal/names"
 )
 
 // set parses text into the field of an entry. The error says what is expected.
@@ -72,12 +74,10 @@ func (e Entry) set(s *Settings, text string) error {
 	return nil
 }
 
-var namePattern = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
-
 func (e Entry) checkText(text string) error {
 	switch e.check {
 	case "name":
-		if !namePattern.MatchString(text) {
+		if !names.Valid(text) {
 			return fmt.Errorf("a name of lower-case letters, digits and dashes is expected, 1 to 63 long")
 		}
 	case "hosts":

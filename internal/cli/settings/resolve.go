@@ -14,6 +14,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/cli/yamlfile"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/suggest"
+	"github.com/ruedo-dev/ruedo/internal/text"
 )
 
 // Input is where settings can come from.
@@ -126,7 +127,7 @@ func findFile(flag string, env map[string]string) (string, error) {
 			continue
 		}
 		if _, err := os.Stat(asked.path); err != nil {
-			return "", fault.Wrap(err, fault.ConfigInvalid, "the config file %s cannot be read: %s (from %s)", asked.path, reasonOf(err), asked.origin)
+			return "", fault.Wrap(err, fault.ConfigInvalid, "the config file %s cannot be read: %s (from %s)", asked.path, text.Cause(err), asked.origin)
 		}
 		return asked.path, nil
 	}
@@ -144,7 +145,7 @@ func findFile(flag string, env map[string]string) (string, error) {
 			return p, nil
 		}
 		if !errors.Is(err, fs.ErrNotExist) {
-			return "", fault.Wrap(err, fault.ConfigInvalid, "the config file %s cannot be read: %s", p, reasonOf(err))
+			return "", fault.Wrap(err, fault.ConfigInvalid, "the config file %s cannot be read: %s", p, text.Cause(err))
 		}
 	}
 	return "", nil
@@ -154,7 +155,7 @@ func findFile(flag string, env map[string]string) (string, error) {
 func readFile(path string) (map[string]string, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fault.Wrap(err, fault.ConfigInvalid, "the config file %s cannot be read: %s", path, reasonOf(err))
+		return nil, fault.Wrap(err, fault.ConfigInvalid, "the config file %s cannot be read: %s", path, text.Cause(err))
 	}
 	target := reflect.New(fileType())
 	if err := yamlfile.One(path, data, target.Interface()); err != nil {
@@ -242,12 +243,4 @@ func unknownNames(env map[string]string) []string {
 	}
 	slices.Sort(warnings)
 	return warnings
-}
-
-// reasonOf returns what an I/O error says, without the path.
-func reasonOf(err error) string {
-	if pe, ok := errors.AsType[*fs.PathError](err); ok {
-		return pe.Err.Error()
-	}
-	return err.Error()
 }

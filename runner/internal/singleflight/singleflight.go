@@ -1,17 +1,18 @@
 // Package singleflight lets many callers share one fetch of the same thing.
 //
 // A [Group] runs one function per key at a time and returns its result to all
-// callers. Unlike in a plain single flight, the work belongs to the group and
-// not to the first caller: a caller that gives up does not fail the others, and
-// [Group.Close] ends the work in flight and waits for it.
+// callers; a panic of it is a [*panics.Error]. Unlike in a plain single flight,
+// the work belongs to the group and not to the first caller: a caller that gives
+// up does not fail the others, and [Group.Close] ends the work in flight and
+// waits for it.
 package singleflight
 
 import (
 	"context"
 	"errors"
-	"fmt"
-	"runtime/debug"
 	"sync"
+
+	"github.com/ruedo-dev/ruedo/internal/panics"
 )
 
 // ErrClosed is the result after Close.
@@ -27,14 +28,6 @@ type Group[T any] struct {
 	calls  map[string]*call[T]
 	closed bool
 }
-
-// PanicError is the result of a function that panicked.
-type PanicError struct {
-	Value any
-	Stack []byte
-}
-
-func (p *PanicError) Error() string { return fmt.Sprintf("panic: %v", p.Value) }
 
 type call[T any] struct {
 	done  chan struct{}
@@ -75,15 +68,15 @@ func (g *Group[T]) Do(ctx context.Context, key string, fn func(context.Context) 
 
 func (g *Group[T]) run(key string, f *call[T], fn func(context.Context) (T, error)) {
 	defer func() {
-		if r := recover(); r != nil {
-			f.err = &PanicError{r, debug.Stack()}
-		}
 		g.mu.Lock()
 		delete(g.calls, key)
 		g.mu.Unlock()
 		close(f.done)
 	}()
-	f.value, f.err = fn(g.ctx)
+	f.err = panics.Try(func() (err error) {
+		f.value, err = fn(g.ctx)
+		return err
+	})
 }
 
 // Close ends the work in flight and waits for it.

@@ -122,12 +122,6 @@ type Info struct {
 	Complexity int64
 }
 
-// Exported reports whether the module exports a name.
-func (i *Info) Exported(name string) bool {
-	_, ok := slices.BinarySearch(i.Exports, name)
-	return ok
-}
-
 // Admit checks the structure of a module, without compiling or running it. It
 // checks that the file is a complete module within the limits, that it imports
 // only what the host provides and exports what its kind needs, and that its

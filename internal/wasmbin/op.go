@@ -76,13 +76,7 @@ const (
 	OpTableGrow       Op = 0xfc0f
 	OpTableSize       Op = 0xfc10
 	OpTableFill       Op = 0xfc11
-
-	OpV128Const Op = 0xfd0c
 )
-
-// Vector reports whether the instruction is one of the 128-bit vector
-// instructions.
-func (op Op) Vector() bool { return op>>8 == 0xfd }
 
 // String returns the name if it is one of the constants that change state or
 // move control, otherwise the number.

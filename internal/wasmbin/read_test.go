@@ -238,10 +238,6 @@ func TestNumbers(t *testing.T) {
 		if fits := int64(int32(v)) == v; (err == nil) != fits || fits && int64(got) != v {
 			t.Errorf("I32 of %d: got %d, %v", v, got, err)
 		}
-		got33, err := wasmbin.NewReader(b, 0).I33()
-		if fits := v >= -1<<32 && v < 1<<32; (err == nil) != fits || fits && got33 != v {
-			t.Errorf("I33 of %d: got %d, %v", v, got33, err)
-		}
 	}
 	for _, v := range []uint64{0, 1, 127, 128, 1<<32 - 1, 1 << 32, 1<<64 - 1} {
 		b := w.U64(v)

@@ -95,9 +95,6 @@ func (r *Reader) I32() (int32, error) {
 	return int32(v), err
 }
 
-// I33 reads a signed LEB128 of 33 bits, as block types use it.
-func (r *Reader) I33() (int64, error) { return r.signed(33) }
-
 // I64 reads a signed LEB128 of 64 bits in at most 10 bytes.
 func (r *Reader) I64() (int64, error) { return r.signed(64) }
 

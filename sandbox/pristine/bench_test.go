@@ -79,7 +79,7 @@ func BenchmarkRestore(b *testing.B) {
 		b.Run(fmt.Sprintf("scan/%dMB", megabytes), func(b *testing.B) {
 			c := newCaller(b, benchImage(b, megabytes, MethodAuto))
 			loop(b, func() {
-				c.m.MarkDirty()
+				c.m.markDirty()
 				c.call()
 				restore(b, c.m, c.r)
 			})

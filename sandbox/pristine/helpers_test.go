@@ -122,3 +122,6 @@ func methods(t testing.TB) []Method {
 	}
 	return ms
 }
+
+// markDirty makes the next Restore notice writes outside a window.
+func (m *Memory) markDirty() { m.dirty = true }

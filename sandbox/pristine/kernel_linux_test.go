@@ -116,7 +116,7 @@ func TestLockedMemory(t *testing.T) {
 		t.Skip(err)
 	}
 	for n := range 3 {
-		m.MarkDirty()
+		m.markDirty()
 		m.Begin()
 		r.bytes[n] = 0
 		if _, ok := r.Grow(1); !ok {

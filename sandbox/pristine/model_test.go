@@ -36,13 +36,13 @@ func (p *player) round() {
 		same(p.t, "after a call", p.runtime.bytes, p.model)
 		if p.rng.IntN(16) == 0 { // the host writes outside a window
 			p.write(p.rng.IntN(4))
-			p.m.MarkDirty()
+			p.m.markDirty()
 		}
 		if p.rng.IntN(64) == 0 { // another goroutine does
 			var wg sync.WaitGroup
 			wg.Go(func() { p.write(2) })
 			wg.Wait()
-			p.m.MarkDirty()
+			p.m.markDirty()
 		}
 	}
 	cost := restore(p.t, p.m, p.runtime)
@@ -202,7 +202,7 @@ func TestMemoriesOfOneImageDoNotMeet(t *testing.T) {
 }
 
 // TestUnmarkedWriteIsMissed shows that these tests would notice a page that is
-// not restored, and why MarkDirty is needed.
+// not restored, and why all writes must be in a window.
 func TestUnmarkedWriteIsMissed(t *testing.T) {
 	image := newImage(t, make([]byte, WasmPage), Config{})
 	if image.Method() != MethodHotSet {
@@ -215,7 +215,7 @@ func TestUnmarkedWriteIsMissed(t *testing.T) {
 	if cost := restore(t, m, r); cost.Path != PathHot || r.bytes[100] != 1 {
 		t.Fatalf("restored by %s to %d", cost.Path, r.bytes[100])
 	}
-	m.MarkDirty()
+	m.markDirty()
 	if cost := restore(t, m, r); cost.Path != PathScan || r.bytes[100] != 0 {
 		t.Fatalf("restored by %s to %d", cost.Path, r.bytes[100])
 	}

@@ -61,10 +61,10 @@
 // dropped because it is locked (mlockall), it is mapped again and never trusted
 // to be clean: every Restore of that memory asks the kernel.
 //
-// The rest is up to the caller. Whoever writes to the memory outside Begin and
-// End, or on another thread, must call [Memory.MarkDirty] before Restore.
-// Nobody may lock or populate (mlock, MADV_POPULATE_WRITE) a range from outside
-// while its instance is in use.
+// The rest is up to the caller. Nobody may write to the memory outside Begin and
+// End, or on another thread: such a write can be missed. Nobody may lock or
+// populate (mlock, MADV_POPULATE_WRITE) a range from outside while its instance
+// is in use.
 //
 // When an image is made, a small range is used to test that this kernel counts
 // and reports as described. If it does not (an older Linux, or a sandbox that

@@ -4,9 +4,8 @@ import "runtime"
 
 // Begin opens the window in which writes are noticed: from before the input is
 // written until after the output is read. It ties the goroutine to its thread
-// until End. All writes to the memory until then must come from this goroutine,
-// or be followed by [Memory.MarkDirty]. There can be several windows between
-// two restores, but they cannot nest.
+// until End. All writes to the memory must come from this goroutine in a window.
+// There can be several windows between two restores, but they cannot nest.
 func (m *Memory) Begin() {
 	if m.running {
 		return
@@ -35,7 +34,3 @@ func (m *Memory) End() (faults bool) {
 	runtime.UnlockOSThread()
 	return faults
 }
-
-// MarkDirty records that the memory was written outside a window or by another
-// goroutine since the last Restore.
-func (m *Memory) MarkDirty() { m.dirty = true }

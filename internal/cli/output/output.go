@@ -30,11 +30,6 @@ const (
 	Name  Format = "name"
 )
 
-// Formats lists the values of -o.
-func Formats() []string {
-	return []string{string(Table), string(Wide), string(JSON), string(YAML), string(Name)}
-}
-
 // Printer writes to one stream.
 type Printer struct {
 	W io.Writer

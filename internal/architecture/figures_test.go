@@ -1,7 +1,6 @@
 package architecture_test
 
 import (
-	"os"
 	"strings"
 	"testing"
 )
@@ -17,13 +16,4 @@ func TestTheReadmeShowsFiguresOfThePage(t *testing.T) {
 	if !strings.Contains(page, "\n"+short) {
 		t.Errorf("docs/benchmarks.md does not have the figures of README.md; run `make benchmarks`, with BENCH_FROM if the rows were kept:\n%s", short)
 	}
-}
-
-func read(t *testing.T, path string) string {
-	t.Helper()
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
 }

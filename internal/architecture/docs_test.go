@@ -119,7 +119,8 @@ func TestDocsNameWhatExists(t *testing.T) {
 				t.Errorf("%s links to %s, and there is no such heading", page, m[1])
 			}
 		}
-		for _, m := range inRepo.FindAllStringSubmatch(text, -1) {
+		// The parts of the benchmarks look like paths.
+		for _, m := range inRepo.FindAllStringSubmatch(strings.ReplaceAll(text, "-only sandbox/", ""), -1) {
 			if path := strings.TrimRight(m[1], "./"); !exists(filepath.Join(root, path)) {
 				t.Errorf("%s names %s, which does not exist", page, path)
 			}

@@ -16,6 +16,7 @@ import (
 func (c *Core) portConfig() port.Config {
 	cfg := c.cfg.Port
 	cfg.Count, cfg.Panicked, cfg.Logger = c.metrics.Requests, c.metrics.Panic, c.log
+	cfg.Cluster = c.cfg.Cluster
 	if u, err := url.Parse(c.cfg.URL); err == nil && u.Hostname() != "" {
 		cfg.Hosts = append(slices.Clip(cfg.Hosts), u.Hostname())
 	}

@@ -99,9 +99,6 @@ func run(s *session.Session, args []string, nouns []*verb.Noun) error {
 	if err != nil {
 		return err
 	}
-	if len(args) == 0 {
-		return bare(s, parser)
-	}
 	kctx, err := parser.Parse(args)
 	if helped {
 		return nil
@@ -109,8 +106,12 @@ func run(s *session.Session, args []string, nouns []*verb.Noun) error {
 	if err != nil {
 		return usage(err)
 	}
+	flags, err := flagsOf(kctx, g)
+	if err != nil {
+		return err
+	}
 	o := session.Options{
-		ConfigFile: g.ConfigFile, Flags: flagsOf(kctx), Format: output.Format(g.Output), NoHeaders: g.NoHeaders, Verbose: g.Verbose,
+		ConfigFile: g.ConfigFile, Flags: flags, Format: output.Format(g.Output), NoHeaders: g.NoHeaders, Verbose: g.Verbose,
 	}
 	if g.Raw {
 		o.Format = output.JSON
@@ -128,18 +129,17 @@ func configure(s *session.Session, o session.Options) (err error) {
 	return s.Configure(o)
 }
 
-// bare is `ruedo` alone: what the mode says, or help.
-func bare(s *session.Session, parser *kong.Kong) error {
-	if err := configure(s, session.Options{}); err != nil {
-		return err
-	}
+// bareCmd is `ruedo` without a command: what the mode says, or help.
+type bareCmd struct{}
+
+func (*bareCmd) Run(s *session.Session, k *kong.Context) error {
 	switch s.Settings.Application.Mode {
 	case session.ModeServer:
 		return (&serverCmd{}).Run(s)
 	case session.ModeRunner:
 		return (&runnerCmd{}).Run(s)
 	}
-	return help.Command(s.Out, parser.Model.Node, parser.Model.Node)
+	return help.Command(s.Out, k.Model.Node, k.Model.Node)
 }
 
 // newParser returns the parser of the command line. It sets helped when the
@@ -169,7 +169,7 @@ func newParser(s *session.Session, g *grammar, words kong.Vars, helped *bool) (*
 }
 
 // flagsOf returns the settings given on the command line, by name.
-func flagsOf(k *kong.Context) map[string]settings.Flag {
+func flagsOf(k *kong.Context, g *grammar) (map[string]settings.Flag, error) {
 	flags := make(map[string]settings.Flag)
 	for _, p := range k.Path {
 		if p.Flag == nil || p.Flag.Tag.Get(settings.Tag) == "" {
@@ -190,7 +190,17 @@ func flagsOf(k *kong.Context) map[string]settings.Flag {
 		}
 		flags[p.Flag.Tag.Get(settings.Tag)] = settings.Flag{Name: "--" + p.Flag.Name, Value: value}
 	}
-	return flags
+	if !g.Local {
+		return flags, nil
+	}
+	const mode = "application.mode"
+	for _, name := range []string{mode, "client.host"} {
+		if f, ok := flags[name]; ok && f.Value != session.ModeLocal {
+			return nil, fault.New(fault.Usage, "--local and %s %s exclude each other", f.Name, f.Value)
+		}
+	}
+	flags[mode] = settings.Flag{Name: "--local", Value: session.ModeLocal}
+	return flags, nil
 }
 
 // guessOutput finds -o before the arguments are parsed, so that errors of the
@@ -214,12 +224,17 @@ func usage(err error) error {
 	}
 	e := fault.Wrap(err, fault.Usage, "%s", err.Error())
 	e.Fix = "ruedo --help"
-	if pe, ok := errors.AsType[*kong.ParseError](err); ok && pe.Context != nil {
-		if n := pe.Context.Selected(); n != nil {
-			e.Fix = help.Path(n) + " --help"
-		} else if c := pe.Context.Command(); c != "" {
-			e.Fix = "ruedo " + c + " --help"
-		}
+	pe, ok := errors.AsType[*kong.ParseError](err)
+	if !ok || pe.Context == nil {
+		return e
+	}
+	switch n := pe.Context.Selected(); {
+	case n != nil && n.Name != "bare":
+		e.Fix = help.Path(n) + " --help"
+	case n == nil && pe.Context.Command() != "":
+		e.Fix = "ruedo " + pe.Context.Command() + " --help"
+	default:
+		e.Message = strings.Replace(e.Message, "unexpected argument", "unknown command", 1)
 	}
 	return e
 }

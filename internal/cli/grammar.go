@@ -28,6 +28,7 @@ type grammar struct {
 	Version    versionCmd    `cmd:"" group:"other" help:"Show version and settings."`
 	Completion completionCmd `cmd:"" group:"other" help:"Print a script that completes commands and names."`
 	Help       helpCmd       `cmd:"" group:"other" help:"Show help of a command, or of the settings."`
+	Bare       bareCmd       `cmd:"" hidden:"" default:"1"`
 	Complete   completeCmd   `cmd:"" name:"__complete" hidden:"" passthrough:""`
 }
 
@@ -54,6 +55,7 @@ func groups() kong.Option {
 type globals struct {
 	ConfigFile string `name:"config" placeholder:"FILE" help:"Read settings from this file."`
 	Mode       string `placeholder:"MODE" setting:"application.mode"`
+	Local      bool   `help:"Work on a store in this directory, without a core: short for --mode local."`
 	Host       string `short:"H" placeholder:"HOST" setting:"client.host"`
 	ClusterID  string `name:"cluster-id" placeholder:"ID" setting:"application.cluster_id"`
 	WorkingDir string `placeholder:"DIR" setting:"application.working_dir"`

@@ -63,7 +63,7 @@ func (c *publishCmd) Run(s *session.Session) error {
 	if err := src.Examine(s, c.Check); err != nil {
 		return session.About(err, "service %s", src.Name())
 	}
-	core, err := s.Connect()
+	core, err := s.ConnectToCreate()
 	if err != nil {
 		return err
 	}

@@ -200,3 +200,10 @@ func (d *dataDir) holdsData() bool {
 	_, err := os.Stat(filepath.Join(d.path, "member"))
 	return err == nil
 }
+
+// Exists reports whether a store was created in a directory. It is true as well
+// if that cannot be found out; [Start] then fails and says why.
+func Exists(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, "member"))
+	return !errors.Is(err, fs.ErrNotExist)
+}

@@ -213,7 +213,7 @@ var table = map[Reason]row{
 	DataDirLost:      {CodeFailedPrecondition, ExitConflict, "the data directory disappeared while it was in use"},
 	PortInUse:        {CodeInternal, ExitFailure, "another process listens on the port"},
 	CoreUnreachable:  {CodeUnavailable, ExitUnavailable, "no core answers"},
-	ClusterMismatch:  {CodeFailedPrecondition, ExitConflict, "the runner belongs to another cluster"},
+	ClusterMismatch:  {CodeFailedPrecondition, ExitConflict, "the runner or the client means another cluster"},
 	ConfigInvalid:    {CodeInvalidArgument, ExitUsage, "a setting is not valid"},
 	BuildFailed:      {CodeInternal, ExitFailure, "the service could not be built"},
 }

@@ -51,7 +51,8 @@ func (h hosts) allow(host string) bool {
 // Handler returns the handler of all routes. It refuses requests from other
 // sites' pages with HOST_NOT_ALLOWED or ORIGIN_NOT_ALLOWED. A request must name
 // one of [Config.Hosts], an address, or a name that cannot be rebound. A
-// request from a browser must come from a page of the same origin.
+// request from a browser must come from a page of the same origin. A request for
+// another cluster is refused with CLUSTER_MISMATCH.
 func (s *Server) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := s.check(r); err != nil {
@@ -63,7 +64,15 @@ func (s *Server) Handler() http.Handler {
 	})
 }
 
+// HeaderCluster is the header field in which a client can name the cluster that
+// it means.
+const HeaderCluster = "Ruedo-Cluster"
+
 func (s *Server) check(r *http.Request) *fault.Error {
+	if named := r.Header[HeaderCluster]; len(named) > 0 && named[0] != s.cfg.Cluster && s.cfg.Cluster != "" {
+		return fault.New(fault.ClusterMismatch, "the request is for cluster %q, this core belongs to %q", fault.Cut(named[0], 64), s.cfg.Cluster).
+			WithFix("use the address of a core of that cluster, or the right cluster id")
+	}
 	c, _ := r.Context().Value(connKey{}).(*conn)
 	if known := c.knownHost(); known == "" || known != r.Host {
 		if !s.hosts.allow(r.Host) {

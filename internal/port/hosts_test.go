@@ -48,3 +48,25 @@ func TestAPageOfAnotherSiteReachesNothing(t *testing.T) {
 		}
 	}
 }
+
+// A client that names the cluster it means is answered by no other.
+func TestARequestForAnotherClusterIsRefused(t *testing.T) {
+	for _, tt := range []struct {
+		cluster, named string
+		refused        bool
+	}{
+		{"blue", "", false}, {"blue", "blue", false}, {"blue", "green", true}, {"", "green", false},
+	} {
+		s := port.New(port.Config{Cluster: tt.cluster})
+		mounted(nil)(s)
+		r := httptest.NewRequest(http.MethodPost, "http://localhost/echo", strings.NewReader("x"))
+		if tt.named != "" {
+			r.Header.Set(port.HeaderCluster, tt.named)
+		}
+		w := httptest.NewRecorder()
+		s.Handler().ServeHTTP(w, r)
+		if refused := strings.Contains(w.Body.String(), string(fault.ClusterMismatch)); refused != tt.refused {
+			t.Errorf("cluster %q, named %q: %d %s", tt.cluster, tt.named, w.Code, w.Body)
+		}
+	}
+}

@@ -116,6 +116,9 @@ type Config struct {
 	// Hosts are the names, without a port, by which the server can be reached,
 	// in addition to those that are always allowed; see [Server.Handler].
 	Hosts []string
+	// Cluster is the cluster id. A request that names another one in the field
+	// [HeaderCluster] is refused. Empty refuses none.
+	Cluster string
 	// Count returns the function that counts the requests of a procedure: it is
 	// called with the reason of a failure, or "" for success, by many
 	// goroutines at the same time. The procedure "" stands for all procedures

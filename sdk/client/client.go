@@ -51,6 +51,7 @@ type Client struct {
 
 type config struct {
 	http    connect.HTTPClient
+	cluster string
 	connect []connect.ClientOption
 }
 
@@ -62,6 +63,12 @@ type Option func(*config)
 // of its own: the context's deadline travels with each call.
 func WithHTTPClient(h connect.HTTPClient) Option {
 	return func(c *config) { c.http = h }
+}
+
+// WithCluster names the cluster that is meant. A core of another one refuses all
+// requests with CLUSTER_MISMATCH. Empty means any cluster.
+func WithCluster(id string) Option {
+	return func(c *config) { c.cluster = id }
 }
 
 // WithConnectOptions adds options of connect-go, for example
@@ -86,7 +93,7 @@ func New(url string, opts ...Option) *Client {
 	}
 	url = strings.TrimRight(url, "/")
 	// Outermost, so that it also translates what other interceptors report.
-	all := append([]connect.ClientOption{connect.WithInterceptors(explainer{url})}, c.connect...)
+	all := append([]connect.ClientOption{connect.WithInterceptors(explainer{url}, namer{c.cluster})}, c.connect...)
 	return &Client{
 		Services:   ruedov1connect.NewServiceServiceClient(c.http, url, all...),
 		Decorators: ruedov1connect.NewDecoratorServiceClient(c.http, url, all...),

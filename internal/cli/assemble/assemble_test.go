@@ -40,7 +40,7 @@ func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 func TestLocal(t *testing.T) {
 	a := assembler(t)
-	c, err := a.Local(t.Context(), discard())
+	c, err := a.Local(t.Context(), discard(), true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +55,7 @@ func TestLocal(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Opening the same directory again finds what was stored.
-	c, err = a.Local(t.Context(), discard())
+	c, err = a.Local(t.Context(), discard(), true)
 	if err != nil {
 		t.Fatal(err)
 	}

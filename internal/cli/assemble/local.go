@@ -20,14 +20,12 @@ import (
 
 // Local starts store, core and runner within this process and returns a client
 // of the core: mode local. They end with Close. Nothing listens; the client
-// talks to the core through memory.
-func (a *Assembler) Local(ctx context.Context, log *slog.Logger) (*client.Client, error) {
-	dir := a.dataDir()
-	a.infof("local: %s", dir)
-	if a.Settings.Store.DataDir == "" {
-		if err := ignored(a.Settings.Application.WorkingDir); err != nil {
-			return nil, err
-		}
+// talks to the core through memory. If there is no store yet, create makes one;
+// otherwise an empty one stands in for it and leaves nothing behind.
+func (a *Assembler) Local(ctx context.Context, log *slog.Logger, create bool) (*client.Client, error) {
+	dir, err := a.localDir(create)
+	if err != nil {
+		return nil, err
 	}
 	inner, st, err := a.openLocalStore(ctx, dir, log)
 	if err != nil {
@@ -44,6 +42,25 @@ func (a *Assembler) Local(ctx context.Context, log *slog.Logger) (*client.Client
 		return nil, err
 	}
 	return a.inMemory(c.Handler()), nil
+}
+
+// localDir returns the data directory of mode local.
+func (a *Assembler) localDir(create bool) (string, error) {
+	dir := a.dataDir()
+	if !create && !a.HasStore() {
+		a.infof("local: there is no store in %s yet", dir)
+		empty, err := os.MkdirTemp("", "ruedo-empty-")
+		if err != nil {
+			return "", fault.Wrap(err, fault.DataDir, "a temporary directory cannot be created: %s", errors.Unwrap(err))
+		}
+		a.onClose(func() error { return os.RemoveAll(empty) })
+		return empty, nil
+	}
+	a.infof("local: %s", dir)
+	if a.Settings.Store.DataDir == "" {
+		return dir, ignored(a.Settings.Application.WorkingDir)
+	}
+	return dir, nil
 }
 
 // openLocalStore is openStore, but waits up to 5 s while another command uses

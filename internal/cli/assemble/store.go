@@ -26,6 +26,13 @@ func (a *Assembler) dataDir() string {
 	return filepath.Join(a.Settings.Application.WorkingDir, "store")
 }
 
+// HasStore reports whether mode local has a store already: an etcd that the
+// settings name, or the data directory of an embedded one. A directory that
+// cannot be looked into counts, so that opening it says why.
+func (a *Assembler) HasStore() bool {
+	return len(a.Settings.Store.EtcdHosts) > 0 || etcdembed.Exists(a.dataDir())
+}
+
 // openStore returns how to reach the store. If the settings name none, it
 // starts an embedded one. The returned context ends when the embedded store
 // fails.

@@ -138,7 +138,7 @@ func createDecorator(s *session.Session, name string, f decoratorFlags) (proto.M
 			return nil, session.About(err, "decorator %s", name)
 		}
 	}
-	core, err := s.Connect()
+	core, err := s.ConnectToCreate()
 	if err != nil {
 		return nil, err
 	}

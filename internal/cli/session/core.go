@@ -41,14 +41,21 @@ func (s *Session) Close() error {
 }
 
 // Connect returns a client of the core that the settings name; in mode local, of
-// one in this process. It does not wait for the core to answer.
-func (s *Session) Connect() (*client.Client, error) {
+// one in this process. It does not wait for the core to answer. A local store
+// that does not exist appears to be empty, and is not created.
+func (s *Session) Connect() (*client.Client, error) { return s.connect(false) }
+
+// ConnectToCreate is Connect for commands that create resources: it creates the
+// store of mode local if there is none.
+func (s *Session) ConnectToCreate() (*client.Client, error) { return s.connect(true) }
+
+func (s *Session) connect(create bool) (*client.Client, error) {
 	if s.core != nil {
 		return s.core, nil
 	}
 	url, local := s.target()
 	if local {
-		c, err := s.Assembler().Local(s.Ctx, s.QuietLogger())
+		c, err := s.Assembler().Local(s.Ctx, s.QuietLogger(), create)
 		if err != nil {
 			return nil, err
 		}
@@ -58,12 +65,23 @@ func (s *Session) Connect() (*client.Client, error) {
 	if s.Verbose {
 		s.Infof("core: %s (client.host from %s)", url, s.Settings.Origin("client.host"))
 	}
-	s.core = client.New(url)
+	s.core = client.New(url, client.WithCluster(s.cluster()))
 	return s.core, nil
 }
 
+// cluster returns the cluster id if the user has set one. The default is not
+// sent: it would exclude every cluster that has a name.
+func (s *Session) cluster() string {
+	if s.Settings.IsSet("application.cluster_id") {
+		return s.Settings.Application.ClusterID
+	}
+	return ""
+}
+
 // target returns the URL of the core to talk to, or reports that it is the one
-// in this process.
+// in this process. That has to be asked for, or there must be a local store
+// already: a command that finds no core must not work on another store than the
+// user meant.
 func (s *Session) target() (url string, local bool) {
 	set := s.Settings
 	url = assemble.URL(set.Client.Host, set.Client.Port)
@@ -79,10 +97,8 @@ func (s *Session) target() (url string, local bool) {
 	case ModeClient, ModeRunner:
 		return url, false
 	}
-	if set.IsSet("client.host") || set.IsSet("client.port") || Listening(s.Ctx, url) {
-		return url, false
-	}
-	return "", true
+	local = !set.IsSet("client.host") && !set.IsSet("client.port") && s.Assembler().HasStore() && !Listening(s.Ctx, url)
+	return url, local
 }
 
 // Listening reports whether anything accepts connections at an http URL. It

@@ -71,7 +71,7 @@ func (s *Session) explain(err error) *fault.Error {
 			e.Message += " (client.host from " + origin + ")"
 			e.Fix = "start a core there, or name another with --host or RUEDO_CLIENT_HOST"
 		default:
-			e.Fix = "ruedo dev"
+			e.Fix = "start a cluster on this machine: ruedo dev; or work on a store in this directory: --local"
 		}
 	}
 	e.Fix = fix(&e)

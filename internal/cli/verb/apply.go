@@ -71,7 +71,7 @@ func (c *applyCommand) Run(s *session.Session) error {
 	if len(steps) == 0 {
 		return fault.New(fault.ConfigInvalid, "there is nothing in %s to apply", c.File[0])
 	}
-	core, err := s.Connect()
+	core, err := s.ConnectToCreate()
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,40 @@
+package client
+
+import (
+	"context"
+
+	"connectrpc.com/connect"
+)
+
+// headerCluster is the header field that names the cluster of a request.
+const headerCluster = "Ruedo-Cluster"
+
+// namer names the cluster in each request.
+type namer struct{ cluster string }
+
+var _ connect.Interceptor = namer{}
+
+func (n namer) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
+	if n.cluster == "" {
+		return next
+	}
+	return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
+		req.Header().Set(headerCluster, n.cluster)
+		return next(ctx, req)
+	}
+}
+
+func (n namer) WrapStreamingClient(next connect.StreamingClientFunc) connect.StreamingClientFunc {
+	if n.cluster == "" {
+		return next
+	}
+	return func(ctx context.Context, spec connect.Spec) connect.StreamingClientConn {
+		conn := next(ctx, spec)
+		conn.RequestHeader().Set(headerCluster, n.cluster)
+		return conn
+	}
+}
+
+func (n namer) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
+	return next
+}

@@ -9,6 +9,7 @@ package admission
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 
@@ -73,7 +74,7 @@ func Admit(source *structpb.Struct) (text []byte, resources bool, refused *Refus
 	}
 	text, err := json.Marshal(source.AsMap())
 	if err != nil {
-		return nil, false, &Refusal{Reason: fault.SchemaInvalid, Text: "holds a number that JSON cannot express", Err: err}
+		return nil, false, &Refusal{Reason: fault.SchemaInvalid, Text: "cannot be written as JSON", Err: err}
 	}
 	if len(text) > maxBytes {
 		return nil, false, OverLimit("bytes", maxBytes, len(text))
@@ -134,8 +135,23 @@ func (a *admission) value(v *structpb.Value, depth, pointer int, schema bool) bo
 		if a.subschemas++; a.subschemas > maxSubschemas {
 			return a.refuse("subschemas", maxSubschemas, a.subschemas)
 		}
+	case *structpb.Value_NumberValue:
+		if math.IsNaN(v.NumberValue) || math.IsInf(v.NumberValue, 0) {
+			return a.inexpressible("number")
+		}
+	case nil:
+		return a.inexpressible("value")
 	}
 	return true
+}
+
+// inexpressible refuses what a message can hold and JSON cannot: nobody could
+// read the schema as JSON.
+func (a *admission) inexpressible(what string) bool {
+	if a.refusal == nil {
+		a.refusal = Invalid("holds a %s that JSON cannot express", what)
+	}
+	return false
 }
 
 // isData reports whether the value of a keyword can neither be nor contain a

@@ -2,6 +2,7 @@ package admission_test
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 
@@ -51,6 +52,27 @@ func TestSchemasThatCostTooMuchToCompileAreRefused(t *testing.T) {
 				t.Errorf("limit %q, actual %q, fix %q", r.Limit, r.Actual, r.Fix)
 			}
 		})
+	}
+}
+
+// A caller that sends protobuf can put values into a schema that callers who
+// speak JSON could never read: their lists of decorators would fail.
+func TestSchemasThatAreNotJSONAreRefused(t *testing.T) {
+	for name, v := range map[string]*structpb.Value{
+		"NaN":      structpb.NewNumberValue(math.NaN()),
+		"infinity": structpb.NewNumberValue(math.Inf(-1)),
+		"nothing":  {},
+		"no value": nil,
+	} {
+		for where, source := range map[string]*structpb.Struct{
+			"keyword": {Fields: map[string]*structpb.Value{"description": v}},
+			"list":    {Fields: map[string]*structpb.Value{"enum": structpb.NewListValue(&structpb.ListValue{Values: []*structpb.Value{v}})}},
+		} {
+			_, _, r := admission.Admit(source)
+			if r == nil || r.Reason != fault.SchemaInvalid || !strings.Contains(r.Text, "JSON cannot express") {
+				t.Errorf("%s in a %s: %+v", name, where, r)
+			}
+		}
 	}
 }
 

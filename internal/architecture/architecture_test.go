@@ -235,7 +235,11 @@ var arrows = []arrow{
 	{
 		from: []string{"internal/port"}, only: []string{"internal/port", "internal/middleware", "internal/fault"},
 		reason: "bounds hold for handlers whatever these do",
+	}, {
+		from: []string{"internal/port/hosts"}, only: []string{},
+		reason: "which names may reach a server is a question of names alone",
 	},
+
 	{
 		from: []string{"internal/fleet"}, only: []string{"internal/fleet", "internal/backoff", "internal/fault", "internal/keys", "gen"},
 		reason: "membership needs keys and leases",

@@ -62,6 +62,7 @@ import (
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/middleware"
+	"github.com/ruedo-dev/ruedo/internal/port/hosts"
 )
 
 // Defaults of Config.
@@ -137,7 +138,7 @@ type Server struct {
 	log     *slog.Logger
 	mux     *http.ServeMux
 	origins *http.CrossOriginProtection
-	hosts   hosts
+	hosts   hosts.Set
 	routes  []Route
 	unknown *route
 	turns   middleware.Turns
@@ -174,7 +175,7 @@ func New(cfg Config) *Server {
 		log:     cfg.Logger,
 		mux:     http.NewServeMux(),
 		origins: http.NewCrossOriginProtection(),
-		hosts:   newHosts(cfg.Hosts),
+		hosts:   hosts.New(cfg.Hosts),
 		turns:   middleware.NewTurns(),
 		kick:    make(chan struct{}, 1),
 		stop:    make(chan struct{}),

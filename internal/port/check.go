@@ -1,52 +1,11 @@
 package port
 
 import (
-	"net"
 	"net/http"
-	"net/netip"
-	"strings"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 )
-
-// hosts are the names under which a server may be reached.
-//
-// A web page can make a browser send requests to any address, and by rebinding
-// its own name to 127.0.0.1 even read the answers. Such a request carries the
-// page's name as its host. Addresses cannot be rebound, nor can names that no
-// registry assigns: localhost, names without a dot, and names under .local,
-// .internal and .localhost.
-type hosts map[string]bool
-
-func newHosts(names []string) hosts {
-	h := make(hosts, len(names))
-	for _, n := range names {
-		h[strings.ToLower(strings.TrimSuffix(n, "."))] = true
-	}
-	return h
-}
-
-// allow reports whether a request may name this host, with or without a port.
-func (h hosts) allow(host string) bool {
-	name := host
-	if n, _, err := net.SplitHostPort(host); err == nil {
-		name = n
-	}
-	if _, err := netip.ParseAddr(strings.Trim(name, "[]")); err == nil {
-		return true
-	}
-	name = strings.ToLower(strings.TrimSuffix(name, "."))
-	if !strings.Contains(name, ".") || h[name] {
-		return true
-	}
-	for _, private := range []string{".local", ".internal", ".localhost"} {
-		if strings.HasSuffix(name, private) {
-			return true
-		}
-	}
-	return false
-}
 
 // Handler returns the handler of all routes. It refuses requests from other
 // sites' pages with HOST_NOT_ALLOWED or ORIGIN_NOT_ALLOWED. A request must name
@@ -75,7 +34,7 @@ func (s *Server) check(r *http.Request) *fault.Error {
 	}
 	c, _ := r.Context().Value(connKey{}).(*conn)
 	if known := c.knownHost(); known == "" || known != r.Host {
-		if !s.hosts.allow(r.Host) {
+		if !s.hosts.Allow(r.Host) {
 			return fault.New(fault.HostNotAllowed, "the host name %q is not allowed on this core", fault.Cut(r.Host, 128)).
 				WithFix("use its address, or add the name to server.hosts")
 		}

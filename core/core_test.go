@@ -26,6 +26,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 	"github.com/ruedo-dev/ruedo/internal/ruedotest"
+	"github.com/ruedo-dev/ruedo/internal/testkit"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -438,7 +439,7 @@ func TestMetricsTellWhatCallsUsed(t *testing.T) {
 	if _, err := c.Client.Services.DeleteService(t.Context(), &ruedov1.DeleteServiceRequest{Name: "echo"}); err != nil {
 		t.Fatal(err)
 	}
-	ruedotest.Eventually(t, "the deleted service is no longer counted", func() bool { return !strings.Contains(metrics(t, c), `service="echo"`) })
+	testkit.Eventually(t, "the deleted service is no longer counted", func() bool { return !strings.Contains(metrics(t, c), `service="echo"`) })
 }
 
 func TestTwoClustersOnOneStoreSeeNothingOfEachOther(t *testing.T) {

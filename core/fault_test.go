@@ -14,6 +14,7 @@ import (
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/ruedotest"
+	"github.com/ruedo-dev/ruedo/internal/testkit"
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
@@ -88,7 +89,7 @@ func TestDamagedServicesAndDecoratorsAreRepaired(t *testing.T) {
 		}
 		return nil
 	}
-	ruedotest.Eventually(t, "status tells of both", func() bool { return strings.Contains(alarm().GetMessage(), "decorator other, service echo") })
+	testkit.Eventually(t, "status tells of both", func() bool { return strings.Contains(alarm().GetMessage(), "decorator other, service echo") })
 	for _, name := range []string{"echo", "carrier", "plain"} {
 		calls(t, c, name)
 	}
@@ -119,7 +120,7 @@ func TestDamagedServicesAndDecoratorsAreRepaired(t *testing.T) {
 	for _, name := range []string{"echo", "carrier", "plain"} {
 		calls(t, late, name)
 	}
-	ruedotest.Eventually(t, "the alarm ends", func() bool { return alarm() == nil })
+	testkit.Eventually(t, "the alarm ends", func() bool { return alarm() == nil })
 
 	// A service that lost its key continues with the numbers of its revisions.
 	if _, err := c.Etcd.Client().Delete(t.Context(), "/ruedo/test/services/echo"); err != nil {
@@ -168,7 +169,7 @@ func TestListsAreBounded(t *testing.T) {
 		return res
 	}
 	fill(t, c, 1200, "")
-	ruedotest.Eventually(t, "all are there", func() bool {
+	testkit.Eventually(t, "all are there", func() bool {
 		all, err := client.All(c.Client.ListDecorators(t.Context(), &ruedov1.ListDecoratorsRequest{}))
 		return err == nil && len(all) == 1200
 	})
@@ -203,7 +204,7 @@ func TestListsAreBounded(t *testing.T) {
 
 	// An answer is bounded in bytes.
 	fill(t, c, 1200, strings.Repeat("x", 4000))
-	ruedotest.Eventually(t, "all are large", func() bool {
+	testkit.Eventually(t, "all are large", func() bool {
 		res := list(&ruedov1.ListDecoratorsRequest{})
 		return proto.Size(res) > 900<<10 && proto.Size(res) <= 1<<20+8<<10
 	})
@@ -215,7 +216,7 @@ func TestPageTokensAreChecked(t *testing.T) {
 	publishEcho(t, c, &ruedov1.PublishServiceRequest{})
 	publishEcho(t, c, &ruedov1.PublishServiceRequest{Args: []string{"second"}})
 	var good string
-	ruedotest.Eventually(t, "there is a token", func() bool {
+	testkit.Eventually(t, "there is a token", func() bool {
 		res, err := c.Client.Decorators.ListDecorators(t.Context(), &ruedov1.ListDecoratorsRequest{PageSize: 1})
 		good = res.GetNextPageToken()
 		return err == nil && good != ""

@@ -13,6 +13,7 @@ import (
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/ruedotest"
+	"github.com/ruedo-dev/ruedo/internal/testkit"
 	"github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
 )
 
@@ -124,7 +125,7 @@ func TestEveryRequestIsCountedByProcedureAndOutcome(t *testing.T) {
 			}
 			var got map[string]int
 			// Some requests are counted after the answer is on its way.
-			ruedotest.Eventually(t, "the request is counted", func() bool {
+			testkit.Eventually(t, "the request is counted", func() bool {
 				got = requests(t, c)
 				return !slices.ContainsFunc(tt.want, func(w string) bool { return got[w] < want[w] })
 			})
@@ -150,7 +151,7 @@ func TestNobodyMakesUpWhatIsCounted(t *testing.T) {
 	}
 	want := map[string]int{"other UNIMPLEMENTED": 3 * n, "call SERVICE_NOT_FOUND": 2 * n}
 	var got map[string]int
-	ruedotest.Eventually(t, "all are counted", func() bool {
+	testkit.Eventually(t, "all are counted", func() bool {
 		got = requests(t, c)
 		return got["other UNIMPLEMENTED"] >= 3*n
 	})

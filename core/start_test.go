@@ -3,14 +3,14 @@ package core_test
 import (
 	"context"
 	"testing"
-	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/ruedo-dev/ruedo/core"
 	"github.com/ruedo-dev/ruedo/core/store"
 	"github.com/ruedo-dev/ruedo/internal/etcdembed"
-	"github.com/ruedo-dev/ruedo/internal/ruedotest"
+	"github.com/ruedo-dev/ruedo/internal/etcdembed/etcdtest"
+	"github.com/ruedo-dev/ruedo/internal/testkit"
 )
 
 // config returns the configuration of a separate core on a store.
@@ -30,7 +30,7 @@ func listed(t *testing.T, e *etcdembed.Server) int64 {
 // Runners and other cores find a core in the list, so it is there for as long as
 // the core serves.
 func TestACoreIsListedWhileItServes(t *testing.T) {
-	e := ruedotest.Etcd(t)
+	e := etcdtest.Start(t, etcdembed.Config{})
 	c, err := core.New(t.Context(), config(e))
 	if err != nil {
 		t.Fatal(err)
@@ -41,11 +41,7 @@ func TestACoreIsListedWhileItServes(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	served := make(chan error, 1)
 	go func() { served <- c.Serve(ctx) }()
-	for deadline := time.Now().Add(10 * time.Second); listed(t, e) != 1; {
-		if time.Now().After(deadline) {
-			t.Fatal("the core is not listed")
-		}
-	}
+	testkit.Eventually(t, "the core is listed", func() bool { return listed(t, e) == 1 })
 	stop()
 	if err := <-served; err != nil {
 		t.Error(err)
@@ -60,7 +56,7 @@ func TestACoreIsListedWhileItServes(t *testing.T) {
 
 // If a part cannot be created, those created before it are closed again.
 func TestACoreThatCannotStartLeavesNothingBehind(t *testing.T) {
-	e := ruedotest.Etcd(t)
+	e := etcdtest.Start(t, etcdembed.Config{})
 	first, err := core.New(t.Context(), config(e))
 	if err != nil {
 		t.Fatal(err)
@@ -77,7 +73,7 @@ func TestACoreThatCannotStartLeavesNothingBehind(t *testing.T) {
 
 // A core that is told to stop while it starts has not failed.
 func TestACoreCanBeStoppedWhileItStarts(t *testing.T) {
-	c, err := core.New(t.Context(), config(ruedotest.Etcd(t)))
+	c, err := core.New(t.Context(), config(etcdtest.Start(t, etcdembed.Config{})))
 	if err != nil {
 		t.Fatal(err)
 	}

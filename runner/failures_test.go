@@ -1,7 +1,6 @@
 package runner_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,7 +12,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 
@@ -24,30 +22,13 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/executor/executortest"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
+	"github.com/ruedo-dev/ruedo/internal/testkit"
 	"github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
 	"github.com/ruedo-dev/ruedo/runner"
 )
 
-// journal is a log that can be read while it is written.
-type journal struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (j *journal) Write(p []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.buf.Write(p)
-}
-
-func (j *journal) String() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.buf.String()
-}
-
-func (j *journal) logger() *slog.Logger {
-	return slog.New(slog.NewTextHandler(j, &slog.HandlerOptions{Level: slog.LevelDebug}))
+func debugLogger(w io.Writer) *slog.Logger {
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
 // breaking is a source that fails halfway.
@@ -116,10 +97,10 @@ func TestNothingOfTheHostIsInWhatCallersSee(t *testing.T) {
 		{name: "the service traps at its start", wasm: starting(wasmtest.Unreachable()), want: fault.GuestTrap},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			log := &journal{}
+			log := &testkit.Log{}
 			src := executortest.NewSource()
 			test.src.Source = src
-			test.cfg.Logger, test.cfg.CacheDir = log.logger(), filepath.Join(t.TempDir(), "cache")
+			test.cfg.Logger, test.cfg.CacheDir = debugLogger(log), filepath.Join(t.TempDir(), "cache")
 			r := newRunner(t, test.cfg)
 			if test.spoil != nil {
 				if err := test.spoil(test.cfg.CacheDir); err != nil {
@@ -176,10 +157,10 @@ func starting(code ...[]byte) []byte {
 // refuses plans that are not ready yet, so that another runner is asked, and
 // continues with those that are ready.
 func TestALostCacheDirectoryIsMendedOrSaidToCallers(t *testing.T) {
-	log := &journal{}
+	log := &testkit.Log{}
 	dir := filepath.Join(t.TempDir(), "cache")
 	src := executortest.NewSource()
-	bound := newRunner(t, runner.Config{CacheDir: dir, Logger: log.logger()}).Bind(src)
+	bound := newRunner(t, runner.Config{CacheDir: dir, Logger: debugLogger(log)}).Bind(src)
 	call := func(n int) error {
 		id, _ := src.Add(wasmtest.Function(wasmtest.I32(int32(n)), wasmtest.Drop(), wasmtest.I32(0)).Bytes(),
 			func(p *runnerv1.Plan) { p.Service = fmt.Sprint("service-", n) })

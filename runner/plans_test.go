@@ -12,6 +12,7 @@ import (
 
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	"github.com/ruedo-dev/ruedo/internal/executor/executortest"
+	"github.com/ruedo-dev/ruedo/internal/testkit"
 	"github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
 	"github.com/ruedo-dev/ruedo/runner/modules"
 	"github.com/ruedo-dev/ruedo/sandbox"
@@ -205,12 +206,7 @@ func TestSupersededPlansAreClosedInTime(t *testing.T) {
 	s.touch(old)
 	s.touch(current)
 	// A plan leaves the table before its template is closed.
-	gone := func() bool { return s.peek(old) == nil && s.cfg.engine.Held().Templates == 1 }
-	for deadline := time.Now().Add(10 * time.Second); !gone(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("the old plan stays")
-		}
-	}
+	testkit.Eventually(t, "the old plan is gone", func() bool { return s.peek(old) == nil && s.cfg.engine.Held().Templates == 1 })
 	s.stay(current)
 }
 
@@ -281,15 +277,8 @@ func TestManyRevisionsOfOneServiceHoldNoMoreThanAFew(t *testing.T) {
 // still be removing a directory.
 func filesAtMost(t *testing.T, limit int) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
-		n := openFiles(t)
-		if n <= limit {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Errorf("%d files are open, want at most %d", n, limit)
-			return
-		}
+	if !testkit.Poll(testkit.Patience, func() bool { return openFiles(t) <= limit }) {
+		t.Errorf("%d files are open, want at most %d", openFiles(t), limit)
 	}
 }
 

@@ -1,7 +1,6 @@
 package runner_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,28 +19,14 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/executor/executortest"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/names"
+	"github.com/ruedo-dev/ruedo/internal/testkit"
 	"github.com/ruedo-dev/ruedo/runner"
 )
 
-// record is a logger that retains its lines.
-type record struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (r *record) Write(p []byte) (int, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.buf.Write(p)
-}
-
-func (r *record) logger() *slog.Logger { return slog.New(slog.NewJSONHandler(r, nil)) }
-
-func (r *record) lines(msg string) []map[string]any {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+// records returns the lines of a log in JSON that have a message.
+func records(log *testkit.Log, msg string) []map[string]any {
 	var out []map[string]any
-	for line := range strings.Lines(r.buf.String()) {
+	for line := range strings.Lines(log.String()) {
 		var m map[string]any
 		if json.Unmarshal([]byte(line), &m) == nil && m["msg"] == msg {
 			out = append(out, m)
@@ -50,33 +35,20 @@ func (r *record) lines(msg string) []map[string]any {
 	return out
 }
 
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(15 * time.Second)
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		if time.Now().After(deadline) {
-			t.Fatalf("never: %s", what)
-		}
-		<-tick.C
-	}
-}
-
 func TestReattachesWhenTheCoreIsBack(t *testing.T) {
 	h := newHost(t, executortest.NewSource())
-	var log record
-	r := newRunner(t, runner.Config{Cores: []string{h.url()}, Logger: log.logger()})
+	var log testkit.Log
+	r := newRunner(t, runner.Config{Cores: []string{h.url()}, Logger: slog.New(slog.NewJSONHandler(&log, nil))})
 	stop := serve(t, r)
 	first := h.lane()
 	attached := func(n int) {
 		t.Helper()
-		eventually(t, "attached", func() bool { return len(log.lines("attached to core")) == n })
+		testkit.Eventually(t, "attached", func() bool { return len(records(&log, "attached to core")) == n })
 	}
 	attached(1)
 	h.stop()
 	<-first.Done()
-	eventually(t, "it is said that the core is gone", func() bool { return len(log.lines("cannot attach to core, retrying")) == 1 })
+	testkit.Eventually(t, "it is said that the core is gone", func() bool { return len(records(&log, "cannot attach to core, retrying")) == 1 })
 	h.start()
 	second := h.lane()
 	if !second.Ready() || second.Info().Id != r.Info().Id {
@@ -86,10 +58,10 @@ func TestReattachesWhenTheCoreIsBack(t *testing.T) {
 	if err := stop(); err != nil {
 		t.Error(err)
 	}
-	if a, d := len(log.lines("attached to core")), len(log.lines("detached from core")); a != 2 || d != 2 {
+	if a, d := len(records(&log, "attached to core")), len(records(&log, "detached from core")); a != 2 || d != 2 {
 		t.Errorf("attached %d times, detached %d times", a, d)
 	}
-	if n := len(log.lines("cannot attach to core, retrying")); n != 1 {
+	if n := len(records(&log, "cannot attach to core, retrying")); n != 1 {
 		t.Errorf("said %d times that the core cannot be reached", n)
 	}
 }
@@ -98,14 +70,14 @@ func TestEachCallIsLogged(t *testing.T) {
 	src := executortest.NewSource()
 	id, _ := src.Add(executortest.Guest(t), func(p *runnerv1.Plan) { p.Revision = 7 })
 	h := newHost(t, src)
-	var log record
-	r := newRunner(t, runner.Config{Cores: []string{h.url()}, Logger: log.logger(), ID: "edge-1"})
+	var log testkit.Log
+	r := newRunner(t, runner.Config{Cores: []string{h.url()}, Logger: slog.New(slog.NewJSONHandler(&log, nil)), ID: "edge-1"})
 	serve(t, r)
 	l := h.lane()
 	for _, in := range []string{"echo secret-payload", "fail secret-payload"} {
 		_, _ = l.Execute(t.Context(), &runnerv1.ExecuteRequest{Plan: id, CallId: "id-of-" + in[:4], Service: "greet", Input: []byte(in)})
 	}
-	lines := log.lines("executed call")
+	lines := records(&log, "executed call")
 	if len(lines) != 2 {
 		t.Fatalf("%d lines", len(lines))
 	}
@@ -115,7 +87,7 @@ func TestEachCallIsLogged(t *testing.T) {
 			t.Errorf("got %v", m)
 		}
 	}
-	if strings.Contains(log.buf.String(), "secret-payload") {
+	if strings.Contains(log.String(), "secret-payload") {
 		t.Error("a payload is in the log")
 	}
 }
@@ -187,7 +159,7 @@ func TestFollowsTheDirectory(t *testing.T) {
 	b.start() // it is no longer wanted
 	d.cores <- []*ruedov1.Core{{Id: "b", Url: b.url()}}
 	b.lane()
-	eventually(t, "registered", func() bool { d.mu.Lock(); defer d.mu.Unlock(); return len(d.in) == 1 })
+	testkit.Eventually(t, "registered", func() bool { d.mu.Lock(); defer d.mu.Unlock(); return len(d.in) == 1 })
 	if err := stop(); err != nil {
 		t.Error(err)
 	}
@@ -214,7 +186,7 @@ func TestDrainIsBounded(t *testing.T) {
 		_, err := l.Execute(t.Context(), &runnerv1.ExecuteRequest{Plan: id, Input: []byte("spin")})
 		failed <- err
 	}()
-	eventually(t, "in flight", func() bool { return l.Active() == 1 })
+	testkit.Eventually(t, "in flight", func() bool { return l.Active() == 1 })
 	if err := stop(); !errors.Is(err, fault.Deadline) || !strings.Contains(err.Error(), "100ms") {
 		t.Errorf("got %v", err)
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/testkit"
 	w "github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
 	"github.com/ruedo-dev/ruedo/sandbox"
 )
@@ -21,7 +22,7 @@ import (
 // runtime's messages about faults of the host.
 func TestNamesCannotImitateTheHost(t *testing.T) {
 	for _, name := range []string{"x (recovered by wazero)", "wasm error: stack overflow", "stack overflow", "a\nwasm stack trace:\n(recovered by wazero)"} {
-		m := function(nil, w.Unreachable())
+		m := w.Function(w.Unreachable())
 		names := w.Custom("name", w.Section(1, w.Vec(w.Cat(w.U32(0), w.Str(name)))))
 		tpl := load(t, sandbox.Spec{Wasm: w.Cat(m.Bytes(), names), Limits: patient()})
 		_, err := tpl.Call(t.Context(), sandbox.Request{})
@@ -35,7 +36,7 @@ func TestNamesCannotImitateTheHost(t *testing.T) {
 // reserves for the end of a context.
 func TestExitCodesAreNoErrorsOfAContext(t *testing.T) {
 	for _, code := range []uint32{0xffffffff, 0xefffffff} {
-		tpl := load(t, sandbox.Spec{Wasm: function([]string{wasi + ".proc_exit:i>"}, w.CallWith(0, int32(code)), w.I32(0)).Bytes(), Limits: patient()})
+		tpl := load(t, sandbox.Spec{Wasm: w.FunctionWith([]string{wasi + ".proc_exit:i>"}, w.CallWith(0, int32(code)), w.I32(0)).Bytes(), Limits: patient()})
 		_, err := tpl.Call(t.Context(), sandbox.Request{})
 		if e := refused(t, err, fault.GuestExit); e.Meta["exit_code"] != fmt.Sprint(code) {
 			t.Errorf("got %+v", e)
@@ -67,7 +68,7 @@ func TestFaultOfTheHost(t *testing.T) {
 		cfg := cached()
 		cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
 		tpl, err := newEngine(t, cfg).Load(t.Context(), sandbox.Spec{
-			Wasm: function([]string{wasi + ".clock_time_get:iIi>i"}, w.I32(0), w.I64(0), w.I32(0), w.Call(0)).Bytes(), Limits: patient(),
+			Wasm: w.FunctionWith([]string{wasi + ".clock_time_get:iIi>i"}, w.I32(0), w.I64(0), w.I32(0), w.Call(0)).Bytes(), Limits: patient(),
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -94,7 +95,7 @@ func runtimeError() (v any) {
 
 // TestCallerThatIsGone does not run anything for a caller that is gone.
 func TestCallerThatIsGone(t *testing.T) {
-	tpl := load(t, sandbox.Spec{Wasm: function(nil, w.I32(0)).Bytes(), Limits: patient()})
+	tpl := load(t, sandbox.Spec{Wasm: w.Function(w.I32(0)).Bytes(), Limits: patient()})
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
 	late, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
@@ -158,7 +159,7 @@ func TestVectors(t *testing.T) {
 // kept the host busy for seconds beyond the end of the call.
 func TestManyVectors(t *testing.T) {
 	tpl := load(t, sandbox.Spec{
-		Wasm: function([]string{wasi + ".fd_read:iiii>i"}, w.I32(2046), w.Ops(0x40, 0), w.Drop(),
+		Wasm: w.FunctionWith([]string{wasi + ".fd_read:iiii>i"}, w.I32(2046), w.Ops(0x40, 0), w.Drop(),
 			w.Forever(w.CallWith(0, 0, 0, 16_000_000, 0), w.Drop())).Bytes(),
 		Limits: sandbox.Limits{Timeout: 100 * time.Millisecond, Memory: 128 << 20},
 	})
@@ -171,7 +172,7 @@ func TestManyVectors(t *testing.T) {
 
 // TestSweep closes what no call needed for a round, and no more.
 func TestSweep(t *testing.T) {
-	tpl := load(t, sandbox.Spec{Wasm: function([]string{wasi + ".poll_oneoff:iiii>i"}, w.CallWith(0, 0, 100, 1, 200)).Bytes(), Limits: patient()})
+	tpl := load(t, sandbox.Spec{Wasm: w.FunctionWith([]string{wasi + ".poll_oneoff:iiii>i"}, w.CallWith(0, 0, 100, 1, 200)).Bytes(), Limits: patient()})
 	call := func() {
 		t.Helper()
 		if _, err := tpl.Call(t.Context(), sandbox.Request{}); err != nil {
@@ -225,7 +226,7 @@ func TestSweepAndCloseBesideCalls(t *testing.T) {
 			}
 		}
 	})
-	eventually(t, "there are too few answers", func() bool { return answers.Load() > 200 || t.Failed() })
+	testkit.Eventually(t, "there are more than 200 answers", func() bool { return answers.Load() > 200 || t.Failed() })
 	close(stop)
 	swept.Wait()
 	var both sync.WaitGroup

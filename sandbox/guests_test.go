@@ -6,10 +6,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"sync"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 
@@ -117,16 +115,4 @@ func refused(t testing.TB, err error, reason fault.Reason) *fault.Error {
 		t.Errorf("no fix: %+v", e)
 	}
 	return e
-}
-
-// eventually polls until ok, for at most five seconds.
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(5 * time.Second); !ok(); {
-		if time.Now().After(end) {
-			t.Fatalf("after 5 s: %s", what)
-		}
-		runtime.Gosched()
-		<-time.After(5 * time.Millisecond)
-	}
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/ruedo-dev/ruedo/internal/abi"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/testkit"
 	w "github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
 	"github.com/ruedo-dev/ruedo/sandbox"
 )
@@ -35,19 +36,6 @@ func patient() sandbox.Limits {
 }
 
 const wasi = "wasi_snapshot_preview1"
-
-// function is a guest whose ruedo_call is code, with imports "module.name:sig".
-func function(imports []string, code ...[]byte) *w.Module {
-	m := w.New()
-	for _, i := range imports {
-		name, sig, _ := strings.Cut(i, ":")
-		module, name, _ := strings.Cut(name, ".")
-		m.Import(module, name, sig)
-	}
-	m.Memory(1, -1)
-	m.AsFunction(m.Func(">i", code...))
-	return m
-}
 
 func TestHostileCalls(t *testing.T) {
 	zero := w.I32(0)
@@ -77,30 +65,30 @@ func TestHostileCalls(t *testing.T) {
 		text   string // in the message
 		m      *w.Module
 	}{
-		{"loop", fault.GuestTimeout, "", "the limit is 200ms", function(nil, w.Forever())},
+		{"loop", fault.GuestTimeout, "", "the limit is 200ms", w.Function(w.Forever())},
 		{"recursion", fault.GuestTrap, "stack overflow", "stack overflow", recursive()},
 		{"memory bomb", fault.GuestMemory, "unreachable", "wanted 4259840 bytes, the limit is 4194304",
-			function(nil, w.Loop(w.Cat(grow(1), w.Ops(0x41, 0x7f, 0x46, 0x04, 0x40, 0x00, 0x0b))), w.Unreachable())},
+			w.Function(w.Loop(w.Cat(grow(1), w.Ops(0x41, 0x7f, 0x46, 0x04, 0x40, 0x00, 0x0b))), w.Unreachable())},
 		{"memory grown in one step", fault.GuestMemory, "out of bounds memory access", "the limit is 4194304",
-			function(nil, grow(60_000), w.Ops(0x1a), w.I32(8<<20), w.I32(1), w.Ops(0x36, 2, 0), zero)},
-		{"memory refused and a status", fault.GuestMemory, "", "it returned 5", function(nil, grow(60_000), w.Ops(0x1a), w.I32(5))},
-		{"unreachable", fault.GuestTrap, "unreachable", "in ruedo_call: unreachable", function(nil, w.Unreachable())},
-		{"division", fault.GuestTrap, "integer divide by zero", "", function(nil, w.I32(1), zero, w.Ops(0x6d))},
-		{"overflow", fault.GuestTrap, "integer overflow", "", function(nil, w.I32(math.MinInt32), w.I32(-1), w.Ops(0x6d))},
-		{"load out of bounds", fault.GuestTrap, "out of bounds memory access", "", function(nil, w.I32(-4), w.Ops(0x28, 2, 0))},
+			w.Function(grow(60_000), w.Ops(0x1a), w.I32(8<<20), w.I32(1), w.Ops(0x36, 2, 0), zero)},
+		{"memory refused and a status", fault.GuestMemory, "", "it returned 5", w.Function(grow(60_000), w.Ops(0x1a), w.I32(5))},
+		{"unreachable", fault.GuestTrap, "unreachable", "in ruedo_call: unreachable", w.Function(w.Unreachable())},
+		{"division", fault.GuestTrap, "integer divide by zero", "", w.Function(w.I32(1), zero, w.Ops(0x6d))},
+		{"overflow", fault.GuestTrap, "integer overflow", "", w.Function(w.I32(math.MinInt32), w.I32(-1), w.Ops(0x6d))},
+		{"load out of bounds", fault.GuestTrap, "out of bounds memory access", "", w.Function(w.I32(-4), w.Ops(0x28, 2, 0))},
 		{"call of a missing element", fault.GuestTrap, "invalid table access", "", indirect(zero, w.I32(1), w.Ops(0x11, 2, 0))},
 		{"call of another type", fault.GuestTrap, "indirect call type mismatch", "", indirect(zero, w.Ops(0x11, 0, 0))},
-		{"exit 3", fault.GuestExit, "", "code 3", function([]string{wasi + ".proc_exit:i>"}, w.CallWith(0, 3), zero)},
-		{"exit 0", fault.GuestExit, "", "code 0", function([]string{wasi + ".proc_exit:i>"}, w.CallWith(0, 0), zero)},
-		{"exit like a timeout", fault.GuestExit, "", "code 4026531839", function([]string{wasi + ".proc_exit:i>"}, w.CallWith(0, -0x10000001), zero)},
+		{"exit 3", fault.GuestExit, "", "code 3", w.FunctionWith([]string{wasi + ".proc_exit:i>"}, w.CallWith(0, 3), zero)},
+		{"exit 0", fault.GuestExit, "", "code 0", w.FunctionWith([]string{wasi + ".proc_exit:i>"}, w.CallWith(0, 0), zero)},
+		{"exit like a timeout", fault.GuestExit, "", "code 4026531839", w.FunctionWith([]string{wasi + ".proc_exit:i>"}, w.CallWith(0, -0x10000001), zero)},
 		{"fail and exit", fault.GuestError, "", "outside of the guest's memory",
-			function([]string{wasi + ".proc_exit:i>", "ruedo.fail:iii>"}, w.CallWith(1, 5, -1, -1), w.CallWith(0, 1), zero)},
-		{"yield for ever", fault.GuestTimeout, "", "", function([]string{wasi + ".sched_yield:>i"}, w.Forever(w.Call(0), w.Drop()))},
-		{"random for ever", fault.GuestTimeout, "", "", function([]string{wasi + ".random_get:ii>i"}, w.Forever(w.CallWith(0, 0, 65536), w.Drop()))},
-		{"log for ever", fault.GuestTimeout, "", "", function([]string{"ruedo.log:iii>"}, w.Forever(w.CallWith(0, 0, 0, 65536)))},
-		{"print for ever", fault.GuestTimeout, "", "", function([]string{out}, vector, w.Forever(w.CallWith(0, 1, 0, 1, 100), w.Drop()))},
-		{"output for ever", fault.GuestOutputLimit, "", "the limit is 65536", function([]string{"ruedo.output_write:ii>i"}, w.Forever(w.CallWith(0, 0, 1000), w.Drop()))},
-		{"vectors without end", fault.GuestTimeout, "", "", function([]string{out},
+			w.FunctionWith([]string{wasi + ".proc_exit:i>", "ruedo.fail:iii>"}, w.CallWith(1, 5, -1, -1), w.CallWith(0, 1), zero)},
+		{"yield for ever", fault.GuestTimeout, "", "", w.FunctionWith([]string{wasi + ".sched_yield:>i"}, w.Forever(w.Call(0), w.Drop()))},
+		{"random for ever", fault.GuestTimeout, "", "", w.FunctionWith([]string{wasi + ".random_get:ii>i"}, w.Forever(w.CallWith(0, 0, 65536), w.Drop()))},
+		{"log for ever", fault.GuestTimeout, "", "", w.FunctionWith([]string{"ruedo.log:iii>"}, w.Forever(w.CallWith(0, 0, 0, 65536)))},
+		{"print for ever", fault.GuestTimeout, "", "", w.FunctionWith([]string{out}, vector, w.Forever(w.CallWith(0, 1, 0, 1, 100), w.Drop()))},
+		{"output for ever", fault.GuestOutputLimit, "", "the limit is 65536", w.FunctionWith([]string{"ruedo.output_write:ii>i"}, w.Forever(w.CallWith(0, 0, 1000), w.Drop()))},
+		{"vectors without end", fault.GuestTimeout, "", "", w.FunctionWith([]string{out},
 			w.I32(60), w.Ops(0x40, 0, 0x1a), // 61 pages, as empty vectors at 0
 			w.Forever(w.CallWith(0, 1, 0, 490_000, 0), w.Drop()))},
 	} {
@@ -253,7 +241,7 @@ func TestSleep(t *testing.T) {
 		{"more than there is memory", nil, 4096, "", 21},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			m := function([]string{wasi + ".poll_oneoff:iiii>i"},
+			m := w.FunctionWith([]string{wasi + ".poll_oneoff:iiii>i"},
 				w.CallWith(0, 0, 1024, c.count, 4096), w.I32(4096), w.Ops(0x28, 2, 0), w.I32(100), w.Ops(0x6c, 0x6a))
 			m.Data(0, slices.Concat(c.subs...))
 			tpl := load(t, sandbox.Spec{Wasm: m.Bytes(), Limits: quick()})
@@ -339,7 +327,7 @@ func TestEverythingIsBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	// 64 MB of memory, every page of which is touched, and a loop.
-	m = function(nil, w.I32(1000), w.Ops(0x40, 0, 0x1a), w.I32(0), w.I32(7), w.I32(60<<20), w.Ops(0xfc, 11, 0), w.Forever())
+	m = w.Function(w.I32(1000), w.Ops(0x40, 0, 0x1a), w.I32(0), w.I32(7), w.I32(60<<20), w.Ops(0xfc, 11, 0), w.Forever())
 	fat, err := e.Load(t.Context(), sandbox.Spec{Wasm: m.Bytes(), Limits: sandbox.Limits{Timeout: 100 * time.Millisecond, Memory: 80 << 20}})
 	if err != nil {
 		t.Fatal(err)
@@ -358,9 +346,9 @@ func TestEverythingIsBack(t *testing.T) {
 		}
 		wg.Wait()
 	}
-	eventually(t, "goroutines are left over", func() bool { return runtime.NumGoroutine() <= goroutines })
+	testkit.Eventually(t, "no goroutine is left over", func() bool { return runtime.NumGoroutine() <= goroutines })
 	if before > 0 && !racing {
-		eventually(t, "memory is left over", func() bool { return resident(t) < before+100<<20 })
+		testkit.Eventually(t, "no memory is left over", func() bool { return resident(t) < before+100<<20 })
 		t.Logf("resident before %d MB, after %d MB", before>>20, resident(t)>>20)
 	}
 }
@@ -381,7 +369,7 @@ func resident(t *testing.T) int {
 
 func TestLogFlood(t *testing.T) {
 	vectors := func(fd int32) []byte {
-		return function([]string{wasi + ".fd_write:iiii>i"},
+		return w.FunctionWith([]string{wasi + ".fd_write:iiii>i"},
 			w.I32(0), w.I32(8), w.Ops(0x36, 2, 0), w.I32(4), w.I32(60_000), w.Ops(0x36, 2, 0),
 			// 200 times, as a loop with a counter in memory.
 			w.Ops(0x03, 0x40), w.CallWith(0, fd, 0, 1, 100), w.Drop(),
@@ -436,7 +424,7 @@ func TestCommand(t *testing.T) {
 
 func TestClose(t *testing.T) {
 	e := newEngine(t, sandbox.Config{})
-	spec := sandbox.Spec{Wasm: function([]string{wasi + ".sched_yield:>i"}, w.Forever(w.Call(0), w.Drop())).Bytes(), Limits: sandbox.Limits{Timeout: 300 * time.Millisecond}}
+	spec := sandbox.Spec{Wasm: w.FunctionWith([]string{wasi + ".sched_yield:>i"}, w.Forever(w.Call(0), w.Drop())).Bytes(), Limits: sandbox.Limits{Timeout: 300 * time.Millisecond}}
 	tpl, err := e.Load(t.Context(), spec)
 	if err != nil {
 		t.Fatal(err)

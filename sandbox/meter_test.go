@@ -50,22 +50,22 @@ func burners() map[string][]byte {
 	data.AsFunction(data.Func(">i", w.Forever(w.I32(0), w.I32(0), w.I32(1<<20), w.Ops(0xfc, 8), w.U32(passive), w.Ops(0))))
 
 	return map[string][]byte{
-		"loop":       function(nil, w.Forever()).Bytes(),
-		"inner loop": function(nil, w.Forever(w.I32(1000), w.Ops(0x1a, 0x02, 0x40), w.Loop(w.I32(0), w.Ops(0x0d, 1)), w.Ops(0x0b))).Bytes(),
-		"division":   function(nil, w.Forever(slices.Repeat(w.Cat(w.I64(-1), w.I64(3), w.Ops(0x7f, 0x1a)), 200))).Bytes(),
-		"square roots": function(nil, w.Forever(slices.Repeat(w.Cat([]byte{0x44, 1, 2, 3, 4, 5, 6, 7, 8},
+		"loop":       w.Function(w.Forever()).Bytes(),
+		"inner loop": w.Function(w.Forever(w.I32(1000), w.Ops(0x1a, 0x02, 0x40), w.Loop(w.I32(0), w.Ops(0x0d, 1)), w.Ops(0x0b))).Bytes(),
+		"division":   w.Function(w.Forever(slices.Repeat(w.Cat(w.I64(-1), w.I64(3), w.Ops(0x7f, 0x1a)), 200))).Bytes(),
+		"square roots": w.Function(w.Forever(slices.Repeat(w.Cat([]byte{0x44, 1, 2, 3, 4, 5, 6, 7, 8},
 			slices.Repeat(w.Ops(0x9f), 20), w.Drop()), 20))).Bytes(),
 		"recursion":                fib.Bytes(),
 		"recursion by a table":     table.Bytes(),
-		"br_table":                 function(nil, w.Forever(w.Ops(0x02, 0x40), w.I32(7), w.Ops(0x0e, 2, 0, 1, 1, 0x0b))).Bytes(),
-		"memory.fill":              function(nil, grow, w.Forever(w.I32(0), w.I32(7), w.I32(size), w.Ops(0xfc, 11, 0))).Bytes(),
-		"memory.copy":              function(nil, grow, w.Forever(w.I32(1), w.I32(0), w.I32(size), w.Ops(0xfc, 10, 0, 0))).Bytes(),
+		"br_table":                 w.Function(w.Forever(w.Ops(0x02, 0x40), w.I32(7), w.Ops(0x0e, 2, 0, 1, 1, 0x0b))).Bytes(),
+		"memory.fill":              w.Function(grow, w.Forever(w.I32(0), w.I32(7), w.I32(size), w.Ops(0xfc, 11, 0))).Bytes(),
+		"memory.copy":              w.Function(grow, w.Forever(w.I32(1), w.I32(0), w.I32(size), w.Ops(0xfc, 10, 0, 0))).Bytes(),
 		"memory.init":              data.Bytes(),
 		"table.copy":               bulk.Bytes(),
-		"memory.grow by nothing":   function(nil, w.Forever(w.I32(0), w.Ops(0x40, 0, 0x1a))).Bytes(),
-		"memory.grow that fails":   function(nil, w.Forever(w.I32(60_000), w.Ops(0x40, 0, 0x1a))).Bytes(),
-		"host calls":               function([]string{wasi + ".clock_time_get:iIi>i"}, w.Forever(w.I32(1), w.I64(0), w.I32(0), w.Call(0), w.Drop())).Bytes(),
-		"host calls that are dear": function([]string{wasi + ".random_get:ii>i"}, grow, w.Forever(w.CallWith(0, 0, size), w.Drop())).Bytes(),
+		"memory.grow by nothing":   w.Function(w.Forever(w.I32(0), w.Ops(0x40, 0, 0x1a))).Bytes(),
+		"memory.grow that fails":   w.Function(w.Forever(w.I32(60_000), w.Ops(0x40, 0, 0x1a))).Bytes(),
+		"host calls":               w.FunctionWith([]string{wasi + ".clock_time_get:iIi>i"}, w.Forever(w.I32(1), w.I64(0), w.I32(0), w.Call(0), w.Drop())).Bytes(),
+		"host calls that are dear": w.FunctionWith([]string{wasi + ".random_get:ii>i"}, grow, w.Forever(w.CallWith(0, 0, size), w.Drop())).Bytes(),
 	}
 }
 
@@ -219,7 +219,7 @@ func TestFuelBehindTheLastTest(t *testing.T) {
 	exits := w.Command([]string{wasi + ".proc_exit:i>"}, w.Call(2), w.CallWith(0, 0))
 	exits.Func(">", work)
 	for name, spec := range map[string]sandbox.Spec{
-		"answer":            {Wasm: function(nil, work, w.I32(0)).Bytes()},
+		"answer":            {Wasm: w.Function(work, w.I32(0)).Bytes()},
 		"exit of a command": {Wasm: exits.Bytes()},
 		"end of a command":  {Wasm: w.Command(nil, work).Bytes()},
 	} {
@@ -244,13 +244,13 @@ func TestCPU(t *testing.T) {
 	e := newEngine(t, cached())
 	limits := sandbox.Limits{CPU: 50 * time.Millisecond, Timeout: 30 * time.Second}
 	nap := binary.LittleEndian.AppendUint64(make([]byte, 24), uint64(300*time.Millisecond))
-	m := function([]string{wasi + ".poll_oneoff:iiii>i"}, w.CallWith(0, 0, 1024, 1, 4096))
+	m := w.FunctionWith([]string{wasi + ".poll_oneoff:iiii>i"}, w.CallWith(0, 0, 1024, 1, 4096))
 	m.Data(0, append(nap, make([]byte, 16)...))
 	res, err := loadIn(t, e, sandbox.Spec{Wasm: m.Bytes(), Limits: limits}).Call(t.Context(), sandbox.Request{})
 	if err != nil || res.Duration < 300*time.Millisecond || res.CPU > limits.CPU {
 		t.Errorf("sleeping: %v after %s with %s of processor time", err, res.Duration, res.CPU)
 	}
-	tpl := loadIn(t, e, sandbox.Spec{Wasm: function(nil, w.Forever()).Bytes(), Limits: limits})
+	tpl := loadIn(t, e, sandbox.Spec{Wasm: w.Function(w.Forever()).Bytes(), Limits: limits})
 	var wg sync.WaitGroup
 	for range 4 { // more than there are processors, so that they wait for each other
 		wg.Go(func() {
@@ -272,7 +272,7 @@ func TestNeighbours(t *testing.T) {
 	e := newEngine(t, cached())
 	const window = 500 * time.Millisecond
 	burner := loadIn(t, e, sandbox.Spec{Wasm: burners()["loop"], Limits: sandbox.Limits{Timeout: time.Minute}})
-	trivial := loadIn(t, e, sandbox.Spec{Wasm: function(nil, w.I32(0)).Bytes()})
+	trivial := loadIn(t, e, sandbox.Spec{Wasm: w.Function(w.I32(0)).Bytes()})
 	measure := func(f func()) (p50, p99, slowest time.Duration) {
 		var took []time.Duration
 		for end := time.Now().Add(window); time.Now().Before(end); {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/ruedo-dev/ruedo/internal/abi"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/testkit"
 	w "github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
 	"github.com/ruedo-dev/ruedo/sandbox"
 )
@@ -49,10 +50,10 @@ func lives(tid int) bool {
 func TestThreadsAreLetGo(t *testing.T) {
 	// The others must not be on this one.
 	tied := threadOf(runtime.LockOSThread)
-	eventually(t, "a tied thread lives on: this test proves nothing", func() bool { return !lives(tied) })
+	testkit.Eventually(t, "the tied thread ends (otherwise this test proves nothing)", func() bool { return !lives(tied) })
 	e := newEngine(t, cached())
 	sleep := func(d time.Duration) *w.Module {
-		m := function([]string{wasi + ".poll_oneoff:iiii>i"}, w.CallWith(0, 0, 1024, 1, 4096))
+		m := w.FunctionWith([]string{wasi + ".poll_oneoff:iiii>i"}, w.CallWith(0, 0, 1024, 1, 4096))
 		b := make([]byte, 48)
 		for i := range 8 {
 			b[24+i] = byte(d >> (8 * i))
@@ -75,18 +76,18 @@ func TestThreadsAreLetGo(t *testing.T) {
 		limits sandbox.Limits
 		breaks bool
 	}{
-		"an answer":        {m: function(nil, w.I32(0))},
-		"a status":         {m: function(nil, w.I32(1)), reason: fault.GuestError},
-		"a trap":           {m: function(nil, w.Unreachable()), reason: fault.GuestTrap},
-		"an exit":          {m: function([]string{wasi + ".proc_exit:i>"}, w.CallWith(0, 1), w.I32(0)), reason: fault.GuestExit},
-		"a loop":           {m: function(nil, w.Forever()), reason: fault.GuestTimeout},
-		"no more CPU":      {m: function(nil, w.Forever()), reason: fault.GuestCPU, limits: sandbox.Limits{CPU: 10 * time.Millisecond}},
-		"no more fuel":     {m: function(nil, w.Forever()), reason: fault.GuestFuel, limits: sandbox.Limits{Fuel: 10_000}},
+		"an answer":        {m: w.Function(w.I32(0))},
+		"a status":         {m: w.Function(w.I32(1)), reason: fault.GuestError},
+		"a trap":           {m: w.Function(w.Unreachable()), reason: fault.GuestTrap},
+		"an exit":          {m: w.FunctionWith([]string{wasi + ".proc_exit:i>"}, w.CallWith(0, 1), w.I32(0)), reason: fault.GuestExit},
+		"a loop":           {m: w.Function(w.Forever()), reason: fault.GuestTimeout},
+		"no more CPU":      {m: w.Function(w.Forever()), reason: fault.GuestCPU, limits: sandbox.Limits{CPU: 10 * time.Millisecond}},
+		"no more fuel":     {m: w.Function(w.Forever()), reason: fault.GuestFuel, limits: sandbox.Limits{Fuel: 10_000}},
 		"a sleep":          {m: sleep(time.Millisecond)},
 		"too long a sleep": {m: sleep(time.Hour), reason: fault.GuestTimeout},
-		"yields":           {m: function([]string{wasi + ".sched_yield:>i"}, w.Forever(w.Call(0), w.Drop())), reason: fault.GuestTimeout},
-		"too much output":  {m: function([]string{"ruedo.output_write:ii>i"}, w.Forever(w.CallWith(0, 0, 1000), w.Drop())), reason: fault.GuestOutputLimit},
-		"a fault":          {m: function([]string{wasi + ".clock_time_get:iIi>i"}, w.I32(0), w.I64(0), w.I32(0), w.Call(0)), reason: fault.Internal, breaks: true},
+		"yields":           {m: w.FunctionWith([]string{wasi + ".sched_yield:>i"}, w.Forever(w.Call(0), w.Drop())), reason: fault.GuestTimeout},
+		"too much output":  {m: w.FunctionWith([]string{"ruedo.output_write:ii>i"}, w.Forever(w.CallWith(0, 0, 1000), w.Drop())), reason: fault.GuestOutputLimit},
+		"a fault":          {m: w.FunctionWith([]string{wasi + ".clock_time_get:iIi>i"}, w.I32(0), w.I64(0), w.I32(0), w.Call(0)), reason: fault.Internal, breaks: true},
 		"deep recursion":   {m: recursive, reason: fault.GuestTrap},
 		"a bad start":      {m: starts(w.Unreachable()), reason: fault.GuestTrap},
 		"a slow start":     {m: starts(w.Loop()), reason: fault.GuestTimeout},
@@ -122,7 +123,7 @@ func TestThreadsAreLetGo(t *testing.T) {
 // TestSleepersHoldNoThread has far more guests sleep than there are threads.
 func TestSleepersHoldNoThread(t *testing.T) {
 	const sleepers = 200
-	m := function([]string{wasi + ".poll_oneoff:iiii>i", "ruedo.log:iii>"}, w.CallWith(0, 0, 1024, 1, 4096))
+	m := w.FunctionWith([]string{wasi + ".poll_oneoff:iiii>i", "ruedo.log:iii>"}, w.CallWith(0, 0, 1024, 1, 4096))
 	b := make([]byte, 48)
 	b[24+6] = 1 // most of a day
 	m.Data(0, b)
@@ -153,7 +154,7 @@ func TestSleepersHoldNoThread(t *testing.T) {
 	}
 	// Their goroutines wait there in a select.
 	stacks := make([]byte, 4<<20)
-	eventually(t, "the guests do not sleep", func() bool {
+	testkit.Eventually(t, "the guests sleep", func() bool {
 		return countSleepers(string(stacks[:runtime.Stack(stacks, true)])) == sleepers
 	})
 	during := threads()

@@ -10,9 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 
-	"github.com/ruedo-dev/ruedo/core/catalog"
-	"github.com/ruedo-dev/ruedo/core/invoke"
-	"github.com/ruedo-dev/ruedo/core/mirror"
+	"github.com/ruedo-dev/ruedo/core/coretest"
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/executor"
@@ -20,36 +18,15 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/port"
 )
 
-// memory is a mirror with the services of a test.
-type memory struct{ snapshot *mirror.Snapshot }
-
-func (m memory) Snapshot() *mirror.Snapshot { return m.snapshot }
-func (m memory) Changed() <-chan struct{}   { return nil }
-
-// counter counts how often Begin is called.
-type counter struct {
-	*invoke.Invoker
-	begun int
-}
-
-func (c *counter) Begin(service string) (invoke.Call, error) {
-	c.begun++
-	return c.Invoker.Begin(service)
-}
-
 // The codec needs the service's limit while it decodes; the handler needs its
 // rules.
 func TestAnInvocationResolvesItsServiceOnce(t *testing.T) {
-	snapshot := &mirror.Snapshot{
-		Services: map[string]*ruedov1.Service{"echo": {Name: "echo", Version: 2, Revision: &ruedov1.Revision{
-			Service: "echo", Number: 7, Module: strings.Repeat("a", 64), Decorators: []string{"small"},
-		}}},
-		Decorators: map[string]*ruedov1.Decorator{"small": {Name: "small", Version: 1, Limits: &ruedov1.Limits{InputBytes: 64}}},
-	}
+	m := coretest.NewMirror()
+	m.Set([]*ruedov1.Decorator{{Name: "small", Version: 1, Limits: &ruedov1.Limits{InputBytes: 64}}}, coretest.Service("echo", 7, "small"))
 	echo := executor.Func(func(_ context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
 		return &runnerv1.ExecuteResponse{Output: req.GetInput()}, nil
 	})
-	inv := &counter{Invoker: invoke.New(invoke.Config{Catalog: catalog.New(catalog.Config{Mirror: memory{snapshot}, Executor: echo})})}
+	inv := coretest.NewInvoker(m, echo)
 	s := &invokeService{inv, port.New(port.Config{}).Turns()}
 	typed := func(service, text string) []byte {
 		b, err := proto.Marshal(&ruedov1.InvokeRequest{Service: service, Payload: &ruedov1.InvokeRequest_Input{Input: structpb.NewStringValue(text)}})
@@ -79,7 +56,7 @@ func TestAnInvocationResolvesItsServiceOnce(t *testing.T) {
 		{"not a name", "proto", typed("Echo!", "hi"), 0, fault.RequestInvalid},
 		{"nothing", "proto", nil, 0, fault.RequestInvalid},
 	} {
-		inv.begun = 0
+		inv.Begun = 0
 		var req invocation
 		if err := (invocationCodec{c.codec, s.turns, inv.Begin}).Unmarshal(c.message, &req); err != nil {
 			t.Errorf("%s: %v", c.what, err)
@@ -92,8 +69,8 @@ func TestAnInvocationResolvesItsServiceOnce(t *testing.T) {
 		case c.want == "" && (err != nil || !bytes.Equal(res.output, []byte(`"hi"`))):
 			t.Errorf("%s: %v, %v", c.what, res, err)
 		}
-		if inv.begun != c.begun {
-			t.Errorf("%s: resolved %d times, want %d", c.what, inv.begun, c.begun)
+		if inv.Begun != c.begun {
+			t.Errorf("%s: resolved %d times, want %d", c.what, inv.Begun, c.begun)
 		}
 	}
 }

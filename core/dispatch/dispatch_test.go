@@ -17,6 +17,7 @@ import (
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/testkit"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -95,19 +96,6 @@ func counts(ms []*member) []int64 {
 		out[i] = m.calls.Swap(0)
 	}
 	return out
-}
-
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		if time.Now().After(deadline) {
-			t.Fatalf("never: %s", what)
-		}
-		<-tick.C
-	}
 }
 
 func unstarted(r fault.Reason) func() error {
@@ -397,7 +385,7 @@ func TestLatecomerPreparesFirst(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.SetPlans([]*runnerv1.PrepareRequest{req, {Id: "q", Plan: &runnerv1.Plan{}}})
-	eventually(t, "q is prepared", func() bool { return ms[0].prepares.Load() == 2 })
+	testkit.Eventually(t, "q is prepared", func() bool { return ms[0].prepares.Load() == 2 })
 	release := make(chan struct{})
 	late := &member{id: "late", prepare: func(ctx context.Context, _ string) error {
 		select {
@@ -408,15 +396,15 @@ func TestLatecomerPreparesFirst(t *testing.T) {
 		}
 	}}
 	defer d.Add(late)()
-	eventually(t, "the latecomer is asked", func() bool { return late.prepares.Load() == 1 })
+	testkit.Eventually(t, "the latecomer is asked", func() bool { return late.prepares.Load() == 1 })
 	for range 10 {
 		if who, err := call(d, "p"); err != nil || who != "r0" {
 			t.Fatalf("%s, %v", who, err)
 		}
 	}
 	close(release)
-	eventually(t, "it has a turn", func() bool { who, _ := call(d, "p"); return who == "late" })
-	eventually(t, "for q too", func() bool { who, _ := call(d, "q"); return who == "late" })
+	testkit.Eventually(t, "it has a turn", func() bool { who, _ := call(d, "p"); return who == "late" })
+	testkit.Eventually(t, "for q too", func() bool { who, _ := call(d, "q"); return who == "late" })
 	if late.prepares.Load() != 2 {
 		t.Errorf("prepared %d times", late.prepares.Load())
 	}
@@ -435,16 +423,16 @@ func TestBackgroundGivesUpOnABadPlan(t *testing.T) {
 		return nil
 	}
 	d.SetPlans([]*runnerv1.PrepareRequest{{Id: "bad"}, {Id: "good"}})
-	eventually(t, "both are tried", func() bool { return ms[0].prepares.Load() == 2 })
+	testkit.Eventually(t, "both are tried", func() bool { return ms[0].prepares.Load() == 2 })
 	d.SetPlans([]*runnerv1.PrepareRequest{{Id: "bad"}, {Id: "good"}, {Id: "new"}})
-	eventually(t, "the new one is tried", func() bool { return ms[0].prepares.Load() == 3 })
+	testkit.Eventually(t, "the new one is tried", func() bool { return ms[0].prepares.Load() == 3 })
 }
 
 func TestRemoveStopsPreparing(t *testing.T) {
 	d, ms, removes := team(t, 1)
 	ms[0].prepare = func(ctx context.Context, _ string) error { <-ctx.Done(); return ctx.Err() }
 	d.SetPlans([]*runnerv1.PrepareRequest{{Id: "p"}})
-	eventually(t, "it prepares", func() bool { return ms[0].prepares.Load() == 1 })
+	testkit.Eventually(t, "it prepares", func() bool { return ms[0].prepares.Load() == 1 })
 	removes[0]() // returns, and leaves no goroutine behind
 }
 

@@ -5,26 +5,19 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/ruedo-dev/ruedo/core/catalog"
+	"github.com/ruedo-dev/ruedo/core/coretest"
 	"github.com/ruedo-dev/ruedo/core/invoke"
-	"github.com/ruedo-dev/ruedo/core/mirror"
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/executor"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/testkit"
 )
-
-// memory is a mirror whose snapshot the test sets.
-type memory struct{ snapshot *mirror.Snapshot }
-
-func (m *memory) Snapshot() *mirror.Snapshot { return m.snapshot }
-func (m *memory) Changed() <-chan struct{}   { return nil }
-
-func (m *memory) set(name string, version int64, revision uint64) {
-	rev := &ruedov1.Revision{Service: name, Number: revision, Module: strings.Repeat("a", 64)}
-	m.snapshot = &mirror.Snapshot{Services: map[string]*ruedov1.Service{name: {Name: name, Version: version, Revision: rev}}}
-}
 
 // counter counts how often a name is resolved.
 type counter struct {
@@ -43,8 +36,8 @@ func echo(_ context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteRes
 }
 
 func TestACallIsResolvedOnceAndKeepsWhatItBeganWith(t *testing.T) {
-	m := &memory{}
-	m.set("greet", 1, 1)
+	m := coretest.NewMirror()
+	m.Set(nil, coretest.Service("greet", 1))
 	c := &counter{Catalog: catalog.New(catalog.Config{Mirror: m, Executor: executor.Func(echo)})}
 	inv := invoke.New(invoke.Config{Catalog: c})
 	call, err := inv.Begin("greet")
@@ -55,7 +48,7 @@ func TestACallIsResolvedOnceAndKeepsWhatItBeganWith(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.set("greet", 2, 2) // while the body arrives
+	m.Set(nil, coretest.Service("greet", 2)) // while the body arrives
 	if call.InputLimit() == 0 || !errors.Is(call.TooLarge("5 bytes"), fault.InputTooLarge) {
 		t.Errorf("limit %d, %v", call.InputLimit(), call.TooLarge("5 bytes"))
 	}
@@ -80,8 +73,8 @@ func TestACallIsResolvedOnceAndKeepsWhatItBeganWith(t *testing.T) {
 }
 
 func TestBeginAllocatesNothing(t *testing.T) {
-	m := &memory{}
-	m.set("greet", 1, 1)
+	m := coretest.NewMirror()
+	m.Set(nil, coretest.Service("greet", 1))
 	inv := invoke.New(invoke.Config{Catalog: catalog.New(catalog.Config{Mirror: m})})
 	failed := false
 	if n := testing.AllocsPerRun(100, func() {
@@ -89,5 +82,138 @@ func TestBeginAllocatesNothing(t *testing.T) {
 		failed = failed || err != nil || call.InputLimit() == 0
 	}); n > 0 || failed {
 		t.Errorf("%v allocations, failed %t", n, failed)
+	}
+}
+
+// observed is what Observe was told.
+type observed struct {
+	service string
+	outcome fault.Reason
+	info    *ruedov1.CallInfo
+}
+
+// begin begins a call of the service greet.
+func begin(t *testing.T, execute executor.Func, observe func(observed), decorators ...*ruedov1.Decorator) invoke.Call {
+	t.Helper()
+	m := coretest.NewMirror()
+	var names []string
+	for _, d := range decorators {
+		names = append(names, d.GetName())
+	}
+	m.Set(decorators, coretest.Service("greet", 3, names...))
+	call, err := invoke.New(invoke.Config{
+		Catalog: catalog.New(catalog.Config{Mirror: m, Executor: execute}),
+		Observe: func(service string, outcome fault.Reason, _ time.Duration, info *ruedov1.CallInfo) {
+			if observe != nil {
+				observe(observed{service, outcome, info})
+			}
+		},
+	}).Begin("greet")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return call
+}
+
+func TestAFailureSaysWhichCallItWasAndWhoSetTheLimit(t *testing.T) {
+	var seen []observed
+	logs := []byte(strings.Repeat("a line\n", 2000))
+	original := fault.New(fault.GuestMemory, "the guest needs more memory")
+	original.Details = []any{&ruedov1.CallInfo{Runner: "r1", Logs: logs}}
+	call := begin(t, func(context.Context, *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
+		return nil, original
+	},
+		func(o observed) { seen = append(seen, o) },
+		&ruedov1.Decorator{Name: "wide", Version: 1, Limits: &ruedov1.Limits{MemoryBytes: 64 << 20}},
+		&ruedov1.Decorator{Name: "narrow", Version: 1, Limits: &ruedov1.Limits{MemoryBytes: 1 << 20}})
+	for _, wanted := range []bool{false, true} {
+		res, err := call.Do(t.Context(), invoke.Input{Logs: wanted})
+		info, ok := fault.Detail[*ruedov1.CallInfo](err)
+		if res != nil || !errors.Is(err, fault.GuestMemory) || !ok || info.GetRunner() != "r1" || info.GetRevision() != 3 || info.GetCallId() == "" {
+			t.Fatalf("%v, %v, %v", res, err, info)
+		}
+		if got := fault.FromError(err).Meta["decorator"]; got != "narrow" {
+			t.Errorf("the limit is from %q, want the strictest", got)
+		}
+		switch n := uint64(len(info.GetLogs())); {
+		case !wanted && n+info.GetLogsDropped() > 0:
+			t.Errorf("nobody asked for logs, and %d bytes came", n)
+		case wanted && (n == 0 || n > 8<<10 || n%7 != 0 || n+info.GetLogsDropped() != uint64(len(logs))):
+			t.Errorf("%d bytes of logs, %d dropped: want the last whole lines", n, info.GetLogsDropped())
+		}
+	}
+	if len(original.Meta) > 0 || original.Details[0].(*ruedov1.CallInfo).GetRevision() != 0 {
+		t.Errorf("the error that the runner returned has changed: %v", original)
+	}
+	if len(seen) != 2 || seen[0].service != "greet" || seen[0].outcome != fault.GuestMemory || seen[0].info.GetRunner() != "r1" {
+		t.Errorf("observed %v", seen)
+	}
+}
+
+func TestAnInputThatIsRefusedReachesNobody(t *testing.T) {
+	var seen []observed
+	call := begin(t, func(context.Context, *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
+		t.Error("it is executed")
+		return nil, nil
+	}, func(o observed) { seen = append(seen, o) }, coretest.Decorator(t, "named", 1, `{"required":["name"]}`))
+	_, err := call.Do(t.Context(), invoke.Input{Body: []byte(`{}`)})
+	testkit.WantReason(t, err, fault.InputInvalid)
+	if len(seen) != 1 || seen[0].outcome != fault.InputInvalid || seen[0].info.GetRunner() != "" {
+		t.Errorf("observed %v", seen)
+	}
+}
+
+// The runner stops the guest in time; this core waits a little longer than
+// that, and no longer than its caller.
+func TestACallHasADeadlineWhateverItsCallerSays(t *testing.T) {
+	var left time.Duration
+	call := begin(t, func(ctx context.Context, _ *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
+		end, ok := ctx.Deadline()
+		if left = time.Until(end); !ok {
+			t.Error("there is no deadline")
+		}
+		return &runnerv1.ExecuteResponse{}, nil
+	}, nil, &ruedov1.Decorator{Name: "slow", Version: 1, Limits: &ruedov1.Limits{Timeout: durationpb.New(time.Hour)}})
+	short, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for _, c := range []struct {
+		ctx  context.Context
+		want time.Duration
+	}{{t.Context(), time.Hour + 2*time.Second}, {short, time.Minute}} {
+		if _, err := call.Do(c.ctx, invoke.Input{}); err != nil {
+			t.Fatal(err)
+		}
+		if left > c.want || left < c.want-10*time.Second {
+			t.Errorf("%v are left, want %v", left, c.want)
+		}
+	}
+}
+
+func TestTheMediaTypeOfAnOutput(t *testing.T) {
+	for _, c := range []struct {
+		kind              ruedov1.Kind
+		sent, set, output string
+		want              string
+	}{
+		{ruedov1.Kind_KIND_FUNCTION, "", "", "x", "application/json"},
+		{ruedov1.Kind_KIND_FUNCTION, "text/csv", "", "x", "text/csv"},
+		{ruedov1.Kind_KIND_FUNCTION, "text/csv", "image/png", "x", "image/png"},
+		{ruedov1.Kind_KIND_COMMAND, "text/csv", "", "x", "text/plain; charset=utf-8"},
+		{ruedov1.Kind_KIND_COMMAND, "text/csv", "", "\xff", "application/octet-stream"},
+	} {
+		m := coretest.NewMirror()
+		s := coretest.Service("greet", 1)
+		s.Revision.Kind = c.kind
+		m.Set(nil, s)
+		call, err := coretest.NewInvoker(m, executor.Func(func(context.Context, *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
+			return &runnerv1.ExecuteResponse{Output: []byte(c.output), ContentType: c.set}, nil
+		})).Begin("greet")
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := call.Do(t.Context(), invoke.Input{ContentType: c.sent})
+		if err != nil || res.ContentType != c.want {
+			t.Errorf("%+v: %s, %v", c, res.ContentType, err)
+		}
 	}
 }

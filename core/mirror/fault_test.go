@@ -12,10 +12,13 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/ruedo-dev/ruedo/core/store"
+	"github.com/ruedo-dev/ruedo/core/store/storetest"
 	storev1 "github.com/ruedo-dev/ruedo/gen/ruedo/store/v1"
 	"github.com/ruedo-dev/ruedo/internal/etcdembed"
+	"github.com/ruedo-dev/ruedo/internal/etcdembed/etcdtest"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/keys"
+	"github.com/ruedo-dev/ruedo/internal/testkit"
 )
 
 // alarm returns the alarm with a reason, nil if there is none.
@@ -33,7 +36,10 @@ func refuses(t *testing.T, s *testStore, reason fault.Reason) {
 	t.Helper()
 	ctx := t.Context()
 	for what, write := range map[string]func() error{
-		"publish":          func() error { _, err := s.PublishService(ctx, service("new", 1, wasm("a")), 0); return err },
+		"publish": func() error {
+			_, err := s.PublishService(ctx, storetest.Service("new", 1, storetest.Wasm("a")), 0)
+			return err
+		},
 		"delete service":   func() error { _, err := s.DeleteService(ctx, "one"); return err },
 		"create decorator": func() error { _, err := s.CreateDecorator(ctx, decorator("new")); return err },
 		"update decorator": func() error {
@@ -44,7 +50,7 @@ func refuses(t *testing.T, s *testStore, reason fault.Reason) {
 			return err
 		},
 		"delete decorator": func() error { _, err := s.DeleteDecorator(ctx, "other"); return err },
-		"put module":       func() error { return s.PutModule(ctx, module(wasm("new")), wasm("new")) },
+		"put module":       func() error { return s.PutModule(ctx, storetest.Module(storetest.Wasm("new")), storetest.Wasm("new")) },
 	} {
 		if err := write(); !errors.Is(err, reason) {
 			t.Errorf("%s: %v, want %s", what, err, reason)
@@ -57,13 +63,13 @@ func refuses(t *testing.T, s *testStore, reason fault.Reason) {
 func filled(t *testing.T, cfg store.Config) (*testStore, *Mirror) {
 	t.Helper()
 	s := open(t, cfg)
-	put(t, s, wasm("a"))
+	storetest.Put(t, s, storetest.Wasm("a"))
 	for _, name := range []string{"small", "other"} {
 		if _, err := s.CreateDecorator(t.Context(), decorator(name)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	one := publish(t, s, service("one", 1, wasm("a"), "small"), 0)
+	one := storetest.Publish(t, s, storetest.Service("one", 1, storetest.Wasm("a"), "small"), 0)
 	m := mirror(t, s)
 	wait(t, m, one.GetVersion())
 	return s, m
@@ -71,17 +77,17 @@ func filled(t *testing.T, cfg store.Config) (*testStore, *Mirror) {
 
 func TestAStoreThatComesBackEmptyIsAnAlarm(t *testing.T) {
 	t.Parallel()
-	var log buffer
+	var log testkit.Log
 	dir := t.TempDir()
-	e := embedded(t, etcdembed.Config{Dir: filepath.Join(dir, "d"), ListenClient: "127.0.0.1:0"})
-	s, m := filled(t, store.Config{Hosts: []string{e.Endpoint()}, Logger: log.logger()})
+	e := etcdtest.Start(t, etcdembed.Config{Dir: filepath.Join(dir, "d"), ListenClient: "127.0.0.1:0"})
+	s, m := filled(t, store.Config{Hosts: []string{e.Endpoint()}, Logger: log.Logger()})
 	held := m.Snapshot()
 	endpoint := e.Endpoint()
-	stop(t, e)
+	etcdtest.Stop(t, e)
 
-	e = embedded(t, etcdembed.Config{Dir: filepath.Join(dir, "empty"), ListenClient: endpoint})
-	eventually(t, "there is an alarm", func() bool { return alarm(m, fault.StoreEmpty) != nil })
-	is(t, alarm(m, fault.StoreEmpty), fault.StoreEmpty, "1 service and 2 decorators", "--accept-empty")
+	e = etcdtest.Start(t, etcdembed.Config{Dir: filepath.Join(dir, "empty"), ListenClient: endpoint})
+	testkit.Eventually(t, "there is an alarm", func() bool { return alarm(m, fault.StoreEmpty) != nil })
+	testkit.WantReason(t, alarm(m, fault.StoreEmpty), fault.StoreEmpty, "1 service and 2 decorators", "--accept-empty")
 	if m.Snapshot() != held {
 		t.Error("memory was not kept")
 	}
@@ -92,19 +98,19 @@ func TestAStoreThatComesBackEmptyIsAnAlarm(t *testing.T) {
 
 	// That another core accepts the store does not make it right for this one.
 	other := open(t, store.Config{Client: e.Client()})
-	put(t, other, wasm("b"))
-	publish(t, other, service("stranger", 1, wasm("b")), 0)
-	eventually(t, "the alarm tells of a store that has other services", func() bool {
+	storetest.Put(t, other, storetest.Wasm("b"))
+	storetest.Publish(t, other, storetest.Service("stranger", 1, storetest.Wasm("b")), 0)
+	testkit.Eventually(t, "the alarm tells of a store that has other services", func() bool {
 		e := alarm(m, fault.StoreEmpty)
 		return e != nil && strings.Contains(e.Message, "none of them")
 	})
 	refuses(t, s, fault.StoreEmpty)
-	stop(t, e)
+	etcdtest.Stop(t, e)
 
 	// The operator restores the data.
-	embedded(t, etcdembed.Config{Dir: filepath.Join(dir, "d"), ListenClient: endpoint})
-	eventually(t, "the alarm ends", func() bool { return len(m.Alarms()) == 0 })
-	wait(t, m, publish(t, s, service("two", 1, wasm("a")), 0).GetVersion())
+	etcdtest.Start(t, etcdembed.Config{Dir: filepath.Join(dir, "d"), ListenClient: endpoint})
+	testkit.Eventually(t, "the alarm ends", func() bool { return len(m.Alarms()) == 0 })
+	wait(t, m, storetest.Publish(t, s, storetest.Service("two", 1, storetest.Wasm("a")), 0).GetVersion())
 	if len(m.Snapshot().Services) != 2 {
 		t.Errorf("services %v", m.Snapshot().Services)
 	}
@@ -113,14 +119,16 @@ func TestAStoreThatComesBackEmptyIsAnAlarm(t *testing.T) {
 func TestAcceptEmptyTakesAnEmptyStore(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	e := embedded(t, etcdembed.Config{Dir: filepath.Join(dir, "d"), ListenClient: "127.0.0.1:0"})
+	e := etcdtest.Start(t, etcdembed.Config{Dir: filepath.Join(dir, "d"), ListenClient: "127.0.0.1:0"})
 	s, m := filled(t, store.Config{Hosts: []string{e.Endpoint()}, AcceptEmpty: true})
 	endpoint := e.Endpoint()
-	stop(t, e)
-	embedded(t, etcdembed.Config{Dir: filepath.Join(dir, "empty"), ListenClient: endpoint})
-	eventually(t, "the mirror is empty", func() bool { return len(m.Snapshot().Services) == 0 })
-	eventually(t, "the store takes writes", func() bool { return s.PutModule(t.Context(), module(wasm("a")), wasm("a")) == nil })
-	wait(t, m, publish(t, s, service("new", 1, wasm("a")), 0).GetVersion())
+	etcdtest.Stop(t, e)
+	etcdtest.Start(t, etcdembed.Config{Dir: filepath.Join(dir, "empty"), ListenClient: endpoint})
+	testkit.Eventually(t, "the mirror is empty", func() bool { return len(m.Snapshot().Services) == 0 })
+	testkit.Eventually(t, "the store takes writes", func() bool {
+		return s.PutModule(t.Context(), storetest.Module(storetest.Wasm("a")), storetest.Wasm("a")) == nil
+	})
+	wait(t, m, storetest.Publish(t, s, storetest.Service("new", 1, storetest.Wasm("a")), 0).GetVersion())
 	if len(m.Alarms()) != 0 || m.Snapshot().Services["new"] == nil {
 		t.Errorf("alarms %v, services %v", m.Alarms(), m.Snapshot().Services)
 	}
@@ -128,13 +136,13 @@ func TestAcceptEmptyTakesAnEmptyStore(t *testing.T) {
 
 // One range delete removes all keys of the cluster while the mirror watches.
 func TestDeletingTheWholeClusterIsAnAlarm(t *testing.T) {
-	s, m := filled(t, store.Config{Client: embedded(t, etcdembed.Config{}).Client()})
+	s, m := filled(t, store.Config{Client: etcdtest.Start(t, etcdembed.Config{}).Client()})
 	held := m.Snapshot()
 	if _, err := s.client.Delete(t.Context(), string(s.Cluster().Space()), clientv3.WithPrefix()); err != nil {
 		t.Fatal(err)
 	}
-	is(t, s.PutModule(t.Context(), module(wasm("new")), wasm("new")), fault.StoreEmpty)
-	eventually(t, "there is an alarm", func() bool { return alarm(m, fault.StoreEmpty) != nil })
+	testkit.WantReason(t, s.PutModule(t.Context(), storetest.Module(storetest.Wasm("new")), storetest.Wasm("new")), fault.StoreEmpty)
+	testkit.Eventually(t, "there is an alarm", func() bool { return alarm(m, fault.StoreEmpty) != nil })
 	if m.Snapshot() != held {
 		t.Error("memory was not kept")
 	}
@@ -144,11 +152,11 @@ func TestDeletingTheWholeClusterIsAnAlarm(t *testing.T) {
 func TestDeletingTheLastServiceIsNoAlarm(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "d")
-	e := embedded(t, etcdembed.Config{Dir: dir, ListenClient: "127.0.0.1:0"})
+	e := etcdtest.Start(t, etcdembed.Config{Dir: dir, ListenClient: "127.0.0.1:0"})
 	s := open(t, store.Config{Hosts: []string{e.Endpoint()}})
-	put(t, s, wasm("a"))
+	storetest.Put(t, s, storetest.Wasm("a"))
 	m := mirror(t, s)
-	one := publish(t, s, service("one", 1, wasm("a")), 0)
+	one := storetest.Publish(t, s, storetest.Service("one", 1, storetest.Wasm("a")), 0)
 	wait(t, m, one.GetVersion())
 
 	// Seen by the watch.
@@ -157,13 +165,13 @@ func TestDeletingTheLastServiceIsNoAlarm(t *testing.T) {
 		t.Fatal(err)
 	}
 	wait(t, m, gone)
-	wait(t, m, publish(t, s, service("two", 1, wasm("a")), 0).GetVersion())
+	wait(t, m, storetest.Publish(t, s, storetest.Service("two", 1, storetest.Wasm("a")), 0).GetVersion())
 
 	// While this core is away, and compacted before it can see it: the store is
 	// the same one, at a later revision.
 	endpoint := e.Endpoint()
-	stop(t, e)
-	e = embedded(t, etcdembed.Config{Dir: dir})
+	etcdtest.Stop(t, e)
+	e = etcdtest.Start(t, etcdembed.Config{Dir: dir})
 	direct := open(t, store.Config{Client: e.Client()})
 	if _, err = direct.DeleteService(t.Context(), "two"); err != nil {
 		t.Fatal(err)
@@ -175,17 +183,17 @@ func TestDeletingTheLastServiceIsNoAlarm(t *testing.T) {
 	if _, err := e.Client().Compact(t.Context(), later.Header.Revision); err != nil {
 		t.Fatal(err)
 	}
-	stop(t, e)
-	embedded(t, etcdembed.Config{Dir: dir, ListenClient: endpoint})
-	eventually(t, "the mirror is empty", func() bool { return len(m.Snapshot().Services) == 0 })
+	etcdtest.Stop(t, e)
+	etcdtest.Start(t, etcdembed.Config{Dir: dir, ListenClient: endpoint})
+	testkit.Eventually(t, "the mirror is empty", func() bool { return len(m.Snapshot().Services) == 0 })
 	if alarms := m.Alarms(); len(alarms) != 0 {
 		t.Errorf("alarms %v", alarms)
 	}
-	publish(t, s, service("three", 1, wasm("a")), 0)
+	storetest.Publish(t, s, storetest.Service("three", 1, storetest.Wasm("a")), 0)
 }
 
 func TestANewerFormatStopsTheWritesOfARunningCore(t *testing.T) {
-	s, m := filled(t, store.Config{Client: embedded(t, etcdembed.Config{}).Client()})
+	s, m := filled(t, store.Config{Client: etcdtest.Start(t, etcdembed.Config{}).Client()})
 	key := s.Cluster().Space().Format()
 	was, err := s.client.Get(t.Context(), key)
 	if err != nil {
@@ -204,7 +212,7 @@ func TestANewerFormatStopsTheWritesOfARunningCore(t *testing.T) {
 	}
 	// From the very next write on, whether the mirror has noticed or not.
 	refuses(t, s, fault.StoreFormat)
-	eventually(t, "there is an alarm", func() bool { return alarm(m, fault.StoreFormat) != nil })
+	testkit.Eventually(t, "there is an alarm", func() bool { return alarm(m, fault.StoreFormat) != nil })
 	refuses(t, s, fault.StoreFormat)
 	if m.Snapshot().Services["one"] == nil || m.Snapshot().Fault(keys.KindService, "one") != nil {
 		t.Error("what the newer format wrote was read")
@@ -216,13 +224,13 @@ func TestANewerFormatStopsTheWritesOfARunningCore(t *testing.T) {
 	).Commit(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the alarm ends", func() bool { return len(m.Alarms()) == 0 })
-	publish(t, s, service("two", 1, wasm("a")), 0)
+	testkit.Eventually(t, "the alarm ends", func() bool { return len(m.Alarms()) == 0 })
+	storetest.Publish(t, s, storetest.Service("two", 1, storetest.Wasm("a")), 0)
 }
 
 func TestACoreStartsOnAFullStoreAndWritesWhenThereIsRoom(t *testing.T) {
 	t.Parallel()
-	e := embedded(t, etcdembed.Config{Dir: filepath.Join(t.TempDir(), "d"), QuotaBytes: 1 << 20, ListenClient: "127.0.0.1:0"})
+	e := etcdtest.Start(t, etcdembed.Config{Dir: filepath.Join(t.TempDir(), "d"), QuotaBytes: 1 << 20, ListenClient: "127.0.0.1:0"})
 	_, _ = filled(t, store.Config{Client: e.Client()})
 	c, err := clientv3.New(clientv3.Config{Endpoints: []string{e.Endpoint()}})
 	if err != nil {
@@ -233,20 +241,20 @@ func TestACoreStartsOnAFullStoreAndWritesWhenThereIsRoom(t *testing.T) {
 		_, err = c.Put(t.Context(), fmt.Sprint("k", i), strings.Repeat("v", 32<<10))
 	}
 	for _, cluster := range []string{"main", "new"} { // with a format, and without
-		var log buffer
-		s := open(t, store.Config{Client: e.Client(), Cluster: cluster, Logger: log.logger()})
+		var log testkit.Log
+		s := open(t, store.Config{Client: e.Client(), Cluster: cluster, Logger: log.Logger()})
 		m := mirror(t, s)
-		eventually(t, "there is an alarm", func() bool { return alarm(m, fault.StoreFull) != nil })
+		testkit.Eventually(t, "there is an alarm", func() bool { return alarm(m, fault.StoreFull) != nil })
 		if got := len(m.Snapshot().Services); cluster == "main" && got != 1 {
 			t.Errorf("%d services", got)
 		}
 		_, err := s.CreateDecorator(t.Context(), decorator("big"))
-		is(t, err, fault.StoreFull, "compact and defragment")
+		testkit.WantReason(t, err, fault.StoreFull, "compact and defragment")
 		if got := strings.Count(log.String(), "the store is full"); got != 1 {
 			t.Errorf("it is logged %d times", got)
 		}
 		defer func() {
-			eventually(t, "the alarm ends", func() bool { return len(m.Alarms()) == 0 })
+			testkit.Eventually(t, "the alarm ends", func() bool { return len(m.Alarms()) == 0 })
 			if _, err := s.CreateDecorator(t.Context(), decorator("big")); err != nil {
 				t.Errorf("%s: %v", cluster, err)
 			}
@@ -269,7 +277,7 @@ func TestACoreStartsOnAFullStoreAndWritesWhenThereIsRoom(t *testing.T) {
 
 func TestNothingIsAcknowledgedOnceTheDataDirectoryIsGone(t *testing.T) {
 	var gone atomic.Bool
-	s, m := filled(t, store.Config{Client: embedded(t, etcdembed.Config{}).Client(), Check: func() error {
+	s, m := filled(t, store.Config{Client: etcdtest.Start(t, etcdembed.Config{}).Client(), Check: func() error {
 		if gone.Load() {
 			return fault.New(fault.DataDirLost, "data directory d is gone").WithFix("restore it")
 		}
@@ -277,7 +285,7 @@ func TestNothingIsAcknowledgedOnceTheDataDirectoryIsGone(t *testing.T) {
 	}})
 	gone.Store(true)
 	refuses(t, s, fault.DataDirLost)
-	eventually(t, "there is an alarm", func() bool { return alarm(m, fault.DataDirLost) != nil })
+	testkit.Eventually(t, "there is an alarm", func() bool { return alarm(m, fault.DataDirLost) != nil })
 	if m.Snapshot().Services["one"] == nil {
 		t.Error("memory was not kept")
 	}
@@ -287,8 +295,8 @@ func TestNothingIsAcknowledgedOnceTheDataDirectoryIsGone(t *testing.T) {
 }
 
 func TestUnreadableValuesKeepTheLastGoodOne(t *testing.T) {
-	var log buffer
-	s, m := filled(t, store.Config{Client: embedded(t, etcdembed.Config{}).Client(), Logger: log.logger()})
+	var log testkit.Log
+	s, m := filled(t, store.Config{Client: etcdtest.Start(t, etcdembed.Config{}).Client(), Logger: log.Logger()})
 	held := m.Snapshot()
 	var last int64
 	for _, key := range []string{"services/one", "decorators/small"} {
@@ -300,11 +308,11 @@ func TestUnreadableValuesKeepTheLastGoodOne(t *testing.T) {
 	}
 	wait(t, m, last)
 	signal(m.relist) // listing finds them again
-	wait(t, m, publish(t, s, service("two", 1, wasm("a")), 0).GetVersion())
-	eventually(t, "both are an alarm", func() bool { return alarm(m, fault.Integrity) != nil })
-	is(t, alarm(m, fault.Integrity), fault.Integrity, "2 values", "decorator small, service one")
-	same(t, m.Snapshot().Services["one"], held.Services["one"])
-	same(t, m.Snapshot().Decorators["small"], held.Decorators["small"])
+	wait(t, m, storetest.Publish(t, s, storetest.Service("two", 1, storetest.Wasm("a")), 0).GetVersion())
+	testkit.Eventually(t, "both are an alarm", func() bool { return alarm(m, fault.Integrity) != nil })
+	testkit.WantReason(t, alarm(m, fault.Integrity), fault.Integrity, "2 values", "decorator small, service one")
+	storetest.Same(t, m.Snapshot().Services["one"], held.Services["one"])
+	storetest.Same(t, m.Snapshot().Decorators["small"], held.Decorators["small"])
 	if got := strings.Count(log.String(), "cannot be read; its last readable value"); got != 2 {
 		t.Errorf("logged %d times, want once for each value:\n%s", got, log.String())
 	}
@@ -312,18 +320,18 @@ func TestUnreadableValuesKeepTheLastGoodOne(t *testing.T) {
 	// A core that starts now has no good value: it fails with INTEGRITY for
 	// these two only.
 	late := mirror(t, open(t, store.Config{Client: s.client}))
-	is(t, late.Snapshot().Fault(keys.KindService, "one"), fault.Integrity, "publish the service again")
-	is(t, late.Snapshot().Fault(keys.KindDecorator, "small"), fault.Integrity, "write the decorator again")
+	testkit.WantReason(t, late.Snapshot().Fault(keys.KindService, "one"), fault.Integrity, "publish the service again")
+	testkit.WantReason(t, late.Snapshot().Fault(keys.KindDecorator, "small"), fault.Integrity, "write the decorator again")
 	if late.Snapshot().Fault(keys.KindService, "two") != nil || late.Snapshot().Services["two"] == nil || late.Snapshot().Decorators["other"] == nil {
 		t.Error("others are affected")
 	}
 	_, err := s.Service(t.Context(), "one")
-	is(t, err, fault.Integrity)
+	testkit.WantReason(t, err, fault.Integrity)
 	_, err = s.Decorator(t.Context(), "small")
-	is(t, err, fault.Integrity)
+	testkit.WantReason(t, err, fault.Integrity)
 	// The last good value counts, if there is one.
 	_, err = s.DeleteDecorator(t.Context(), "small")
-	is(t, err, fault.DecoratorInUse, "one")
+	testkit.WantReason(t, err, fault.DecoratorInUse, "one")
 	// One unreadable service does not prevent the deletion of other services'
 	// decorators.
 	if _, err := s.DeleteDecorator(t.Context(), "other"); err != nil {
@@ -339,11 +347,11 @@ func TestUnreadableValuesKeepTheLastGoodOne(t *testing.T) {
 	if err != nil || live.GetLatest() != 1 || live.GetVersion() == 0 || live.GetRevision() != nil {
 		t.Fatalf("%v, %v", live, err)
 	}
-	svc := publish(t, s, service("one", 2, wasm("a"), "small"), live.GetVersion())
+	svc := storetest.Publish(t, s, storetest.Service("one", 2, storetest.Wasm("a"), "small"), live.GetVersion())
 	for _, m := range []*Mirror{m, late} {
 		wait(t, m, svc.GetVersion())
-		same(t, m.Snapshot().Services["one"], svc)
-		same(t, m.Snapshot().Decorators["small"], d)
+		storetest.Same(t, m.Snapshot().Services["one"], svc)
+		storetest.Same(t, m.Snapshot().Decorators["small"], d)
 		if len(m.Alarms()) != 0 {
 			t.Errorf("alarms %v", m.Alarms())
 		}

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/ruedo-dev/ruedo/core/store"
+	"github.com/ruedo-dev/ruedo/core/store/storetest"
 	"github.com/ruedo-dev/ruedo/internal/fleet"
 )
 
@@ -61,7 +62,7 @@ func TestEventsAreHeldBackUntilAllWatchesHavePassedThem(t *testing.T) {
 				m.applied.Load(), len(s.Services), len(s.Decorators), horizon, services, decorators)
 		}
 	}
-	event(watchServices, 12, "services/greet", service("greet", 1, wasm("a"), "small"))
+	event(watchServices, 12, "services/greet", storetest.Service("greet", 1, storetest.Wasm("a"), "small"))
 	expect(10, 0, 0)
 	event(watchDecorators, 11, "decorators/small", decorator("small"))
 	expect(10, 0, 0)

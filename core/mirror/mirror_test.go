@@ -12,9 +12,12 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/ruedo-dev/ruedo/core/store"
+	"github.com/ruedo-dev/ruedo/core/store/storetest"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/etcdembed"
+	"github.com/ruedo-dev/ruedo/internal/etcdembed/etcdtest"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/testkit"
 )
 
 func mirror(t *testing.T, s *testStore) *Mirror {
@@ -34,7 +37,7 @@ func mirror(t *testing.T, s *testStore) *Mirror {
 // wait calls Wait with a test's deadline.
 func wait(t *testing.T, m *Mirror, revision int64) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
 	defer cancel()
 	if err := m.Wait(ctx, revision); err != nil {
 		t.Fatalf("revision %d: %v; the mirror is at %d", revision, err, m.applied.Load())
@@ -57,10 +60,10 @@ func member(t *testing.T, s *testStore, key string, v proto.Message) int64 {
 
 func TestMirrorLoadsAndFollows(t *testing.T) {
 	s := fresh(t)
-	put(t, s, wasm("a"))
-	one := publish(t, s, service("one", 1, wasm("a")), 0)
+	storetest.Put(t, s, storetest.Wasm("a"))
+	one := storetest.Publish(t, s, storetest.Service("one", 1, storetest.Wasm("a")), 0)
 	m := mirror(t, s)
-	same(t, m.Snapshot().Services["one"], one)
+	storetest.Same(t, m.Snapshot().Services["one"], one)
 	if m.Snapshot().Revision < one.GetVersion() {
 		t.Errorf("snapshot of revision %d", m.Snapshot().Revision)
 	}
@@ -70,17 +73,17 @@ func TestMirrorLoadsAndFollows(t *testing.T) {
 		t.Fatal(err)
 	}
 	old := m.Snapshot()
-	two := publish(t, s, service("two", 1, wasm("a"), "small"), 0)
+	two := storetest.Publish(t, s, storetest.Service("two", 1, storetest.Wasm("a"), "small"), 0)
 	wait(t, m, two.GetVersion())
-	same(t, m.Snapshot().Services["two"], two)
-	same(t, m.Snapshot().Decorators["small"], d)
+	storetest.Same(t, m.Snapshot().Services["two"], two)
+	storetest.Same(t, m.Snapshot().Decorators["small"], d)
 	if _, ok := old.Services["two"]; ok {
 		t.Error("a snapshot has changed")
 	}
 	member(t, s, "cores/c1", &ruedov1.Core{Url: "u"})
 	wait(t, m, member(t, s, "runners/r1", &ruedov1.Runner{Id: "a lie", Host: "h"}))
-	same(t, m.Snapshot().Runners["r1"], &ruedov1.Runner{Id: "r1", Host: "h"})
-	same(t, m.Snapshot().Cores["c1"], &ruedov1.Core{Id: "c1", Url: "u"})
+	storetest.Same(t, m.Snapshot().Runners["r1"], &ruedov1.Runner{Id: "r1", Host: "h"})
+	storetest.Same(t, m.Snapshot().Cores["c1"], &ruedov1.Core{Id: "c1", Url: "u"})
 
 	gone, err := s.DeleteService(t.Context(), "two")
 	if err != nil {
@@ -93,7 +96,7 @@ func TestMirrorLoadsAndFollows(t *testing.T) {
 	if err := m.Close(); err != nil {
 		t.Fatal(err)
 	}
-	same(t, m.Snapshot().Services["one"], one) // the last snapshot stays
+	storetest.Same(t, m.Snapshot().Services["one"], one) // the last snapshot stays
 	if err := m.Wait(t.Context(), gone+100); err == nil {
 		t.Error("a closed mirror has seen the future")
 	}
@@ -101,12 +104,12 @@ func TestMirrorLoadsAndFollows(t *testing.T) {
 
 func TestReadYourPublish(t *testing.T) {
 	s := fresh(t)
-	put(t, s, wasm("a"))
+	storetest.Put(t, s, storetest.Wasm("a"))
 	m := mirror(t, s)
 	version := int64(0)
 	began := time.Now()
 	for n := range uint64(100) {
-		svc := publish(t, s, service("greet", n+1, wasm("a")), version)
+		svc := storetest.Publish(t, s, storetest.Service("greet", n+1, storetest.Wasm("a")), version)
 		version = svc.GetVersion()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		err := m.Wait(ctx, version)
@@ -148,15 +151,15 @@ func TestWaitForRevisionsOfOthersKeys(t *testing.T) {
 
 func TestChangedTellsOfEachChange(t *testing.T) {
 	s := fresh(t)
-	put(t, s, wasm("a"))
+	storetest.Put(t, s, storetest.Wasm("a"))
 	m := mirror(t, s)
 	for i := range 20 {
 		name := fmt.Sprint("s", i)
 		changed := m.Changed()
-		publish(t, s, service(name, 1, wasm("a")), 0)
+		storetest.Publish(t, s, storetest.Service(name, 1, storetest.Wasm("a")), 0)
 		select {
 		case <-changed:
-		case <-time.After(patience):
+		case <-time.After(testkit.Patience):
 			t.Fatal("no change is told")
 		}
 		if _, ok := m.Snapshot().Services[name]; !ok {
@@ -169,7 +172,7 @@ func TestChangedTellsOfEachChange(t *testing.T) {
 // faster.
 func TestServicesDoNotShowBeforeTheirDecorators(t *testing.T) {
 	s := fresh(t)
-	put(t, s, wasm("a"))
+	storetest.Put(t, s, storetest.Wasm("a"))
 	m := mirror(t, s)
 	var wg sync.WaitGroup
 	done := make(chan struct{})
@@ -201,7 +204,7 @@ func TestServicesDoNotShowBeforeTheirDecorators(t *testing.T) {
 		if _, err := s.CreateDecorator(t.Context(), decorator(name)); err != nil {
 			t.Fatal(err)
 		}
-		last = publish(t, s, service(name, 1, wasm("a"), name), 0).GetVersion()
+		last = storetest.Publish(t, s, storetest.Service(name, 1, storetest.Wasm("a"), name), 0).GetVersion()
 	}
 	wait(t, m, last)
 	close(done)
@@ -212,11 +215,11 @@ func TestServicesDoNotShowBeforeTheirDecorators(t *testing.T) {
 }
 
 func TestMirrorLeavesOutWhatItCannotRead(t *testing.T) {
-	var log buffer
-	s := open(t, store.Config{Client: embedded(t, etcdembed.Config{}).Client(), Logger: log.logger()})
-	put(t, s, wasm("a"))
-	publish(t, s, service("good", 1, wasm("a")), 0)
-	publish(t, s, service("spoilt", 1, wasm("a")), 0)
+	var log testkit.Log
+	s := open(t, store.Config{Client: etcdtest.Start(t, etcdembed.Config{}).Client(), Logger: log.Logger()})
+	storetest.Put(t, s, storetest.Wasm("a"))
+	storetest.Publish(t, s, storetest.Service("good", 1, storetest.Wasm("a")), 0)
+	storetest.Publish(t, s, storetest.Service("spoilt", 1, storetest.Wasm("a")), 0)
 	hostile := []string{"services/../x", "services/a/b", "services/UP", "decorators/\x00", "runners/" + strings.Repeat("x", 10<<10)}
 	for i, m := range []*Mirror{mirror(t, s), nil} {
 		for _, key := range append(hostile, "services/spoilt", "runners/broken", "cores/broken", "decorators/broken") {
@@ -227,7 +230,7 @@ func TestMirrorLeavesOutWhatItCannotRead(t *testing.T) {
 		if m == nil {
 			m = mirror(t, s) // lists them instead of seeing the events
 		}
-		wait(t, m, publish(t, s, service(fmt.Sprint("last", i), 1, wasm("a")), 0).GetVersion())
+		wait(t, m, storetest.Publish(t, s, storetest.Service(fmt.Sprint("last", i), 1, storetest.Wasm("a")), 0).GetVersion())
 		snap := m.Snapshot()
 		// The mirror that knew service spoilt keeps it; the other one has last0.
 		if _, ok := snap.Services["good"]; !ok || len(snap.Services) != 3 || len(snap.Runners)+len(snap.Cores)+len(snap.Decorators) != 0 {
@@ -241,27 +244,27 @@ func TestMirrorLeavesOutWhatItCannotRead(t *testing.T) {
 
 func TestMirrorSurvivesAnOutage(t *testing.T) {
 	t.Parallel()
-	var log buffer
+	var log testkit.Log
 	dir := filepath.Join(t.TempDir(), "d")
-	e := embedded(t, etcdembed.Config{Dir: dir, ListenClient: "127.0.0.1:0"})
-	s := open(t, store.Config{Hosts: []string{e.Endpoint()}, Logger: log.logger()})
-	put(t, s, wasm("a"))
-	one := publish(t, s, service("one", 1, wasm("a")), 0)
+	e := etcdtest.Start(t, etcdembed.Config{Dir: dir, ListenClient: "127.0.0.1:0"})
+	s := open(t, store.Config{Hosts: []string{e.Endpoint()}, Logger: log.Logger()})
+	storetest.Put(t, s, storetest.Wasm("a"))
+	one := storetest.Publish(t, s, storetest.Service("one", 1, storetest.Wasm("a")), 0)
 	m := mirror(t, s)
 	if m.Stale() || m.Age() > 2*time.Second {
 		t.Errorf("stale %t, age %v at the start", m.Stale(), m.Age())
 	}
 	endpoint := e.Endpoint()
-	stop(t, e)
-	eventually(t, "the mirror is stale", m.Stale)
-	same(t, m.Snapshot().Services["one"], one)
-	_, err := s.PublishService(t.Context(), service("two", 1, wasm("a")), 0)
-	is(t, err, fault.StoreUnavailable)
+	etcdtest.Stop(t, e)
+	testkit.Eventually(t, "the mirror is stale", m.Stale)
+	storetest.Same(t, m.Snapshot().Services["one"], one)
+	_, err := s.PublishService(t.Context(), storetest.Service("two", 1, storetest.Wasm("a")), 0)
+	testkit.WantReason(t, err, fault.StoreUnavailable)
 
-	e = embedded(t, etcdembed.Config{Dir: dir, ListenClient: endpoint})
-	eventually(t, "the mirror is fresh", func() bool { return !m.Stale() })
+	e = etcdtest.Start(t, etcdembed.Config{Dir: dir, ListenClient: endpoint})
+	testkit.Eventually(t, "the mirror is fresh", func() bool { return !m.Stale() })
 	direct := open(t, store.Config{Client: e.Client()})
-	wait(t, m, publish(t, direct, service("three", 1, wasm("a")), 0).GetVersion())
+	wait(t, m, storetest.Publish(t, direct, storetest.Service("three", 1, storetest.Wasm("a")), 0).GetVersion())
 	if len(m.Snapshot().Services) != 2 {
 		t.Errorf("services %v", m.Snapshot().Services)
 	}
@@ -273,34 +276,34 @@ func TestMirrorSurvivesAnOutage(t *testing.T) {
 func TestMirrorSurvivesCompaction(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "d")
-	e := embedded(t, etcdembed.Config{Dir: dir, ListenClient: "127.0.0.1:0"})
+	e := etcdtest.Start(t, etcdembed.Config{Dir: dir, ListenClient: "127.0.0.1:0"})
 	s := open(t, store.Config{Hosts: []string{e.Endpoint()}})
-	put(t, s, wasm("a"))
-	publish(t, s, service("kept", 1, wasm("a")), 0)
-	publish(t, s, service("removed", 1, wasm("a")), 0)
+	storetest.Put(t, s, storetest.Wasm("a"))
+	storetest.Publish(t, s, storetest.Service("kept", 1, storetest.Wasm("a")), 0)
+	storetest.Publish(t, s, storetest.Service("removed", 1, storetest.Wasm("a")), 0)
 	m := mirror(t, s)
 	endpoint := e.Endpoint()
-	stop(t, e)
+	etcdtest.Stop(t, e)
 
 	// What happens now is compacted before the mirror can see it.
-	e = embedded(t, etcdembed.Config{Dir: dir})
+	e = etcdtest.Start(t, etcdembed.Config{Dir: dir})
 	direct := open(t, store.Config{Client: e.Client()})
 	if _, err := direct.DeleteService(t.Context(), "removed"); err != nil {
 		t.Fatal(err)
 	}
-	last := publish(t, direct, service("added", 1, wasm("a")), 0).GetVersion()
+	last := storetest.Publish(t, direct, storetest.Service("added", 1, storetest.Wasm("a")), 0).GetVersion()
 	if _, err := e.Client().Compact(t.Context(), last); err != nil {
 		t.Fatal(err)
 	}
-	stop(t, e)
+	etcdtest.Stop(t, e)
 
-	e = embedded(t, etcdembed.Config{Dir: dir, ListenClient: endpoint})
+	e = etcdtest.Start(t, etcdembed.Config{Dir: dir, ListenClient: endpoint})
 	wait(t, m, last)
 	if got := m.Snapshot().Services; len(got) != 2 || got["kept"] == nil || got["added"] == nil {
 		t.Errorf("services %v", got)
 	}
 	direct = open(t, store.Config{Client: e.Client()})
-	wait(t, m, publish(t, direct, service("later", 1, wasm("a")), 0).GetVersion())
+	wait(t, m, storetest.Publish(t, direct, storetest.Service("later", 1, storetest.Wasm("a")), 0).GetVersion())
 	if m.Snapshot().Services["later"] == nil {
 		t.Error("does not follow after it listed again")
 	}
@@ -308,11 +311,11 @@ func TestMirrorSurvivesCompaction(t *testing.T) {
 
 func TestMirrorSurvivesCompactionUnderItsWatch(t *testing.T) {
 	s := fresh(t)
-	put(t, s, wasm("a"))
+	storetest.Put(t, s, storetest.Wasm("a"))
 	m := mirror(t, s)
 	version := int64(0)
 	for n := range uint64(50) {
-		version = publish(t, s, service("greet", n+1, wasm("a")), version).GetVersion()
+		version = storetest.Publish(t, s, storetest.Service("greet", n+1, storetest.Wasm("a")), version).GetVersion()
 		if _, err := s.client.Compact(t.Context(), version); err != nil {
 			t.Fatal(err)
 		}
@@ -328,50 +331,50 @@ func TestMirrorSurvivesCompactionUnderItsWatch(t *testing.T) {
 func TestMirrorFollowsAStoreThatWentBack(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "d")
-	e := embedded(t, etcdembed.Config{Dir: dir, ListenClient: "127.0.0.1:0"})
+	e := etcdtest.Start(t, etcdembed.Config{Dir: dir, ListenClient: "127.0.0.1:0"})
 	s := open(t, store.Config{Hosts: []string{e.Endpoint()}})
-	put(t, s, wasm("a"))
+	storetest.Put(t, s, storetest.Wasm("a"))
 	for i := range 20 {
-		publish(t, s, service(fmt.Sprint("s", i), 1, wasm("a")), 0)
+		storetest.Publish(t, s, storetest.Service(fmt.Sprint("s", i), 1, storetest.Wasm("a")), 0)
 	}
 	m := mirror(t, s)
 	endpoint := e.Endpoint()
-	stop(t, e)
-	e = embedded(t, etcdembed.Config{Dir: dir + "-backup", ListenClient: endpoint})
+	etcdtest.Stop(t, e)
+	e = etcdtest.Start(t, etcdembed.Config{Dir: dir + "-backup", ListenClient: endpoint})
 	direct := open(t, store.Config{Client: e.Client()})
-	put(t, direct, wasm("a"))
-	publish(t, direct, service("s7", 1, wasm("a")), 0)
-	eventually(t, "the mirror is of the store that there is", func() bool {
+	storetest.Put(t, direct, storetest.Wasm("a"))
+	storetest.Publish(t, direct, storetest.Service("s7", 1, storetest.Wasm("a")), 0)
+	testkit.Eventually(t, "the mirror is of the store that there is", func() bool {
 		got := m.Snapshot().Services
 		return len(got) == 1 && got["s7"] != nil
 	})
-	publish(t, direct, service("next", 1, wasm("a")), 0)
-	eventually(t, "the mirror follows it", func() bool { return m.Snapshot().Services["next"] != nil })
+	storetest.Publish(t, direct, storetest.Service("next", 1, storetest.Wasm("a")), 0)
+	testkit.Eventually(t, "the mirror follows it", func() bool { return m.Snapshot().Services["next"] != nil })
 }
 
 func TestOpenMirrorWithoutAStore(t *testing.T) {
 	t.Parallel()
-	e := embedded(t, etcdembed.Config{ListenClient: "127.0.0.1:0"})
+	e := etcdtest.Start(t, etcdembed.Config{ListenClient: "127.0.0.1:0"})
 	s := open(t, store.Config{Hosts: []string{e.Endpoint()}})
-	stop(t, e)
+	etcdtest.Stop(t, e)
 	m, err := Open(t.Context(), Config{Store: s.Store, Logger: s.logger})
 	if m != nil {
 		_ = m.Close()
 	}
-	is(t, err, fault.StoreUnavailable)
+	testkit.WantReason(t, err, fault.StoreUnavailable)
 }
 
 // Readers, waiters and writers run at the same time, for the race detector.
 func TestMirrorHammer(t *testing.T) {
 	s := fresh(t)
-	put(t, s, wasm("a"))
+	storetest.Put(t, s, storetest.Wasm("a"))
 	m := mirror(t, s)
 	var wg sync.WaitGroup
 	for w := range 4 {
 		wg.Go(func() {
 			name, version := fmt.Sprint("s", w), int64(0)
 			for n := range uint64(40) {
-				svc, err := s.PublishService(t.Context(), service(name, n+1, wasm("a")), version)
+				svc, err := s.PublishService(t.Context(), storetest.Service(name, n+1, storetest.Wasm("a")), version)
 				if err != nil {
 					t.Error(err)
 					return
@@ -394,15 +397,15 @@ func TestMirrorHammer(t *testing.T) {
 }
 
 func TestClustersDoNotSeeEachOther(t *testing.T) {
-	e := embedded(t, etcdembed.Config{})
+	e := etcdtest.Start(t, etcdembed.Config{})
 	team := open(t, store.Config{Client: e.Client(), Cluster: "team"})
 	team2 := open(t, store.Config{Client: e.Client(), Cluster: "team-2"})
 	m := mirror(t, team)
-	put(t, team2, wasm("a"))
+	storetest.Put(t, team2, storetest.Wasm("a"))
 	if _, err := team2.CreateDecorator(t.Context(), decorator("small")); err != nil {
 		t.Fatal(err)
 	}
-	svc := publish(t, team2, service("greet", 1, wasm("a"), "small"), 0)
+	svc := storetest.Publish(t, team2, storetest.Service("greet", 1, storetest.Wasm("a"), "small"), 0)
 	for _, key := range []string{"runners/r", "cores/c"} {
 		if _, err := e.Client().Put(t.Context(), "/ruedo/team-2/"+key, ""); err != nil {
 			t.Fatal(err)
@@ -417,17 +420,17 @@ func TestClustersDoNotSeeEachOther(t *testing.T) {
 		}
 	}
 	_, err := team.Service(t.Context(), "greet")
-	is(t, err, fault.ServiceNotFound, "list the services") // no suggestion either
-	_, err = team.StatModule(t.Context(), digest(wasm("a")))
-	is(t, err, fault.ModuleNotFound)
-	_, err = team.ReadModule(t.Context(), digest(wasm("a")))
-	is(t, err, fault.ModuleNotFound)
+	testkit.WantReason(t, err, fault.ServiceNotFound, "list the services") // no suggestion either
+	_, err = team.StatModule(t.Context(), storetest.Digest(storetest.Wasm("a")))
+	testkit.WantReason(t, err, fault.ModuleNotFound)
+	_, err = team.ReadModule(t.Context(), storetest.Digest(storetest.Wasm("a")))
+	testkit.WantReason(t, err, fault.ModuleNotFound)
 	_, err = team.Decorator(t.Context(), "small")
-	is(t, err, fault.DecoratorNotFound)
+	testkit.WantReason(t, err, fault.DecoratorNotFound)
 	_, err = team.DeleteService(t.Context(), "greet")
-	is(t, err, fault.ServiceNotFound)
-	_, err = team.PublishService(t.Context(), service("greet", 1, wasm("a")), 0)
-	is(t, err, fault.ModuleNotFound)
+	testkit.WantReason(t, err, fault.ServiceNotFound)
+	_, err = team.PublishService(t.Context(), storetest.Service("greet", 1, storetest.Wasm("a")), 0)
+	testkit.WantReason(t, err, fault.ModuleNotFound)
 	if n := len(mirror(t, team).Snapshot().Decorators); n != 0 {
 		t.Errorf("%d decorators", n)
 	}

@@ -24,7 +24,6 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/ruedo-dev/ruedo/core/decorate"
-	"github.com/ruedo-dev/ruedo/core/store"
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
@@ -34,9 +33,19 @@ import (
 // prepare a revision.
 const DefaultPrepareTimeout = 2 * time.Minute
 
+// Store is what a publish reads and writes; it is a store.Store.
+type Store interface {
+	Published(ctx context.Context, name string) (*ruedov1.Service, error)
+	Service(ctx context.Context, name string) (*ruedov1.Service, error)
+	Revision(ctx context.Context, service string, n uint64) (*ruedov1.Revision, error)
+	StatModule(ctx context.Context, digest string) (*ruedov1.Module, error)
+	Decorator(ctx context.Context, name string) (*ruedov1.Decorator, error)
+	PublishService(ctx context.Context, svc *ruedov1.Service, seen int64) (*ruedov1.Service, error)
+}
+
 // Config configures a Publisher. All fields except PrepareTimeout are required.
 type Config struct {
-	Store *store.Store
+	Store Store
 	// Mirror must reach the publish before it returns, so that the caller sees
 	// it.
 	Mirror interface {

@@ -7,8 +7,10 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/ruedo-dev/ruedo/core/store/storetest"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/testkit"
 )
 
 func decorator(name string) *ruedov1.Decorator {
@@ -25,12 +27,12 @@ func TestDecorators(t *testing.T) {
 		t.Errorf("made %v", made)
 	}
 	_, err = s.CreateDecorator(t.Context(), decorator("small"))
-	is(t, err, fault.AlreadyExists, "small")
+	testkit.WantReason(t, err, fault.AlreadyExists, "small")
 	got, err := s.Decorator(t.Context(), "small")
 	if err != nil {
 		t.Fatal(err)
 	}
-	same(t, got, made)
+	storetest.Same(t, got, made)
 
 	next := decorator("small")
 	next.Description = "new"
@@ -38,18 +40,18 @@ func TestDecorators(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	same(t, changed.GetCreateTime(), made.GetCreateTime())
+	storetest.Same(t, changed.GetCreateTime(), made.GetCreateTime())
 	if changed.GetVersion() <= made.GetVersion() || changed.GetDescription() != "new" {
 		t.Errorf("changed to %v", changed)
 	}
 	_, err = s.UpdateDecorator(t.Context(), next, made.GetVersion())
-	is(t, err, fault.Conflict, fmt.Sprint("since version ", made.GetVersion()))
+	testkit.WantReason(t, err, fault.Conflict, fmt.Sprint("since version ", made.GetVersion()))
 	if _, err = s.UpdateDecorator(t.Context(), next, 0); err != nil {
 		t.Errorf("an update of whatever there is: %v", err)
 	}
 	s.SetMemory(names{s})
 	_, err = s.UpdateDecorator(t.Context(), decorator("smal"), 0)
-	is(t, err, fault.DecoratorNotFound, "did you mean small?")
+	testkit.WantReason(t, err, fault.DecoratorNotFound, "did you mean small?")
 
 	if _, err := s.CreateDecorator(t.Context(), decorator("fast")); err != nil {
 		t.Fatal(err)
@@ -61,38 +63,38 @@ func TestDecorators(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = s.Decorator(t.Context(), "small")
-	is(t, err, fault.DecoratorNotFound)
+	testkit.WantReason(t, err, fault.DecoratorNotFound)
 	_, err = s.DeleteDecorator(t.Context(), "small")
-	is(t, err, fault.DecoratorNotFound)
+	testkit.WantReason(t, err, fault.DecoratorNotFound)
 	big := decorator("big")
 	big.Description = strings.Repeat("x", 2<<20)
 	_, err = s.CreateDecorator(t.Context(), big)
-	is(t, err, fault.RequestInvalid, "over the limit")
+	testkit.WantReason(t, err, fault.RequestInvalid, "over the limit")
 	for _, name := range []string{"", "..", "a/b", "UP", "a\x00"} {
 		_, err = s.CreateDecorator(t.Context(), decorator(name))
-		is(t, err, fault.RequestInvalid)
+		testkit.WantReason(t, err, fault.RequestInvalid)
 	}
 }
 
 func TestDecoratorInUseStays(t *testing.T) {
 	s := fresh(t)
-	put(t, s, wasm("a"))
+	storetest.Put(t, s, storetest.Wasm("a"))
 	for _, name := range []string{"small", "small-2"} {
 		if _, err := s.CreateDecorator(t.Context(), decorator(name)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	version := publish(t, s, service("s1", 1, wasm("a"), "small"), 0).GetVersion()
+	version := storetest.Publish(t, s, storetest.Service("s1", 1, storetest.Wasm("a"), "small"), 0).GetVersion()
 	for i := range 7 {
-		publish(t, s, service(fmt.Sprint("t", i), 1, wasm("a"), "small"), 0)
+		storetest.Publish(t, s, storetest.Service(fmt.Sprint("t", i), 1, storetest.Wasm("a"), "small"), 0)
 	}
 	_, err := s.DeleteDecorator(t.Context(), "small")
-	is(t, err, fault.DecoratorInUse, "8 services", "s1, t0, t1, t2, t3 and 3 others")
+	testkit.WantReason(t, err, fault.DecoratorInUse, "8 services", "s1, t0, t1, t2, t3 and 3 others")
 	if _, err := s.DeleteDecorator(t.Context(), "small-2"); err != nil {
 		t.Errorf("one that nobody carries: %v", err)
 	}
 	// An older revision does not prevent the deletion.
-	publish(t, s, service("s1", 2, wasm("a")), version)
+	storetest.Publish(t, s, storetest.Service("s1", 2, storetest.Wasm("a")), version)
 	for i := range 7 {
 		if _, err := s.DeleteService(t.Context(), fmt.Sprint("t", i)); err != nil {
 			t.Fatal(err)
@@ -107,7 +109,7 @@ func TestDecoratorInUseStays(t *testing.T) {
 // that do not. Whichever wins, no live service is left without its decorator.
 func TestDeleteRacesWithPublish(t *testing.T) {
 	s := fresh(t)
-	put(t, s, wasm("a"))
+	storetest.Put(t, s, storetest.Wasm("a"))
 	deleted, published := 0, 0
 	for round := range 40 {
 		d := fmt.Sprint("d", round)
@@ -118,10 +120,10 @@ func TestDeleteRacesWithPublish(t *testing.T) {
 		var deleteErr, publishErr error
 		wg.Go(func() { _, deleteErr = s.DeleteDecorator(t.Context(), d) })
 		wg.Go(func() {
-			_, publishErr = s.PublishService(t.Context(), service(fmt.Sprint("s", round), 1, wasm("a"), d), 0)
+			_, publishErr = s.PublishService(t.Context(), storetest.Service(fmt.Sprint("s", round), 1, storetest.Wasm("a"), d), 0)
 		})
 		wg.Go(func() {
-			if _, err := s.PublishService(t.Context(), service(fmt.Sprint("o", round), 1, wasm("a")), 0); err != nil {
+			if _, err := s.PublishService(t.Context(), storetest.Service(fmt.Sprint("o", round), 1, storetest.Wasm("a")), 0); err != nil {
 				t.Error(err)
 			}
 		})

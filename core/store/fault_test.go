@@ -6,43 +6,46 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/ruedo-dev/ruedo/core/store/storetest"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/etcdembed"
+	"github.com/ruedo-dev/ruedo/internal/etcdembed/etcdtest"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/testkit"
 )
 
 func TestACoreDoesNotStartOnWhatIsLeftOfACluster(t *testing.T) {
-	e := embedded(t, etcdembed.Config{})
+	e := etcdtest.Start(t, etcdembed.Config{})
 	if _, err := e.Client().Put(t.Context(), "/ruedo/main/cores/c1", ""); err != nil {
 		t.Fatal(err)
 	}
 	_, err := Open(t.Context(), Config{Client: e.Client(), Cluster: "main"})
-	is(t, err, fault.StoreEmpty, "registered cores", "--accept-empty")
+	testkit.WantReason(t, err, fault.StoreEmpty, "registered cores", "--accept-empty")
 	open(t, Config{Client: e.Client(), AcceptEmpty: true})
 }
 
 func TestAWriteIsNotAcknowledgedIfTheDirectoryWentMeanwhile(t *testing.T) {
 	checks := 0
-	s := open(t, Config{Client: embedded(t, etcdembed.Config{}).Client(), Check: func() error {
+	s := open(t, Config{Client: etcdtest.Start(t, etcdembed.Config{}).Client(), Check: func() error {
 		if checks++; checks == 2 { // after the transaction
 			return fault.New(fault.DataDirLost, "gone")
 		}
 		return nil
 	}})
 	_, err := s.CreateDecorator(t.Context(), decorator("small"))
-	is(t, err, fault.DataDirLost)
+	testkit.WantReason(t, err, fault.DataDirLost)
 }
 
 func TestALostServiceIsPublishedAfterItsHighestRevision(t *testing.T) {
 	s := fresh(t)
-	put(t, s, wasm("a"))
+	storetest.Put(t, s, storetest.Wasm("a"))
 	live, err := s.Published(t.Context(), "greet")
 	if err != nil || !proto.Equal(live, &ruedov1.Service{Name: "greet"}) {
 		t.Fatalf("a new service: %v, %v", live, err)
 	}
 	version := int64(0)
 	for n := range uint64(11) {
-		version = publish(t, s, service("greet", n+1, wasm("a")), version).GetVersion()
+		version = storetest.Publish(t, s, storetest.Service("greet", n+1, storetest.Wasm("a")), version).GetVersion()
 		if latest, err := s.latest(t.Context(), "greet"); err != nil || latest != n+1 {
 			t.Fatalf("latest %d, %v, want %d", latest, err, n+1)
 		}
@@ -61,19 +64,19 @@ func TestALostServiceIsPublishedAfterItsHighestRevision(t *testing.T) {
 	if err != nil || live.GetLatest() != 11 || live.GetVersion() != 0 {
 		t.Fatalf("%v, %v", live, err)
 	}
-	publish(t, s, service("greet", live.GetLatest()+1, wasm("a")), live.GetVersion())
+	storetest.Publish(t, s, storetest.Service("greet", live.GetLatest()+1, storetest.Wasm("a")), live.GetVersion())
 }
 
 func TestRevisionsComeInPages(t *testing.T) {
 	s := fresh(t)
-	put(t, s, wasm("a"))
+	storetest.Put(t, s, storetest.Wasm("a"))
 	version := int64(0)
 	for n := range uint64(300) {
-		svc := service("greet", n+1, wasm("a"))
+		svc := storetest.Service("greet", n+1, storetest.Wasm("a"))
 		if n >= 290 {
 			svc.Revision.Example = make([]byte, 60<<10)
 		}
-		version = publish(t, s, svc, version).GetVersion()
+		version = storetest.Publish(t, s, svc, version).GetVersion()
 	}
 	if _, err := s.client.Put(t.Context(), "/ruedo/main/revisions/greet/00000000000000000005", "\xff\xff"); err != nil {
 		t.Fatal(err)
@@ -120,8 +123,8 @@ func TestRevisionsComeInPages(t *testing.T) {
 func TestADamagedModuleIsAskedForAgain(t *testing.T) {
 	s := fresh(t)
 	data := noise(2*chunkBytes + 100)
-	d := digest(data)
-	put(t, s, data)
+	d := storetest.Digest(data)
+	storetest.Put(t, s, data)
 	chunk, _ := s.space.ModuleChunk(d, 1)
 	if _, err := s.StatModule(t.Context(), d); err != nil {
 		t.Fatal(err)
@@ -138,8 +141,8 @@ func TestADamagedModuleIsAskedForAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err := s.StatModule(t.Context(), d)
-		is(t, err, fault.ModuleNotFound, "damaged", "upload it again")
-		put(t, s, data)
+		testkit.WantReason(t, err, fault.ModuleNotFound, "damaged", "upload it again")
+		storetest.Put(t, s, data)
 		if _, err := s.StatModule(t.Context(), d); err != nil {
 			t.Errorf("%s, after another upload: %v", what, err)
 		}

@@ -13,10 +13,13 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/ruedo-dev/ruedo/core/store/storetest"
 	storev1 "github.com/ruedo-dev/ruedo/gen/ruedo/store/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/etcdembed"
+	"github.com/ruedo-dev/ruedo/internal/etcdembed/etcdtest"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/testkit"
 )
 
 // noise returns a module that does not compress.
@@ -31,16 +34,16 @@ func TestModulesComeBackWhole(t *testing.T) {
 	s := fresh(t)
 	for _, size := range []int{0, 1, chunkBytes - 1, chunkBytes, chunkBytes + 1, 3*chunkBytes + 17, 12 << 20} {
 		for _, data := range [][]byte{noise(size), make([]byte, size)} {
-			put(t, s, data)
-			got, err := s.ReadModule(t.Context(), digest(data))
+			storetest.Put(t, s, data)
+			got, err := s.ReadModule(t.Context(), storetest.Digest(data))
 			if err != nil || !bytes.Equal(got, data) {
 				t.Fatalf("%d bytes come back as %d, %v", size, len(got), err)
 			}
-			m, err := s.StatModule(t.Context(), digest(data))
+			m, err := s.StatModule(t.Context(), storetest.Digest(data))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if m.GetSizeBytes() != uint64(size) || m.GetDigest() != digest(data) || m.GetCreateTime() == nil || m.GetKind() != ruedov1.Kind_KIND_FUNCTION {
+			if m.GetSizeBytes() != uint64(size) || m.GetDigest() != storetest.Digest(data) || m.GetCreateTime() == nil || m.GetKind() != ruedov1.Kind_KIND_FUNCTION {
 				t.Errorf("%d bytes are described as %v", size, m)
 			}
 		}
@@ -50,12 +53,12 @@ func TestModulesComeBackWhole(t *testing.T) {
 func TestKnownModuleWritesNothing(t *testing.T) {
 	s := fresh(t)
 	data := noise(2 * chunkBytes)
-	put(t, s, data)
+	storetest.Put(t, s, data)
 	before, err := s.client.Get(t.Context(), "x")
 	if err != nil {
 		t.Fatal(err)
 	}
-	put(t, s, data)
+	storetest.Put(t, s, data)
 	after, err := s.client.Get(t.Context(), "x")
 	if err != nil || after.Header.Revision != before.Header.Revision {
 		t.Errorf("revision %d after %d, %v", after.Header.Revision, before.Header.Revision, err)
@@ -63,24 +66,24 @@ func TestKnownModuleWritesNothing(t *testing.T) {
 }
 
 func TestModulesAreRefused(t *testing.T) {
-	s := open(t, Config{Client: embedded(t, etcdembed.Config{}).Client(), MaxModule: 1000})
+	s := open(t, Config{Client: etcdtest.Start(t, etcdembed.Config{}).Client(), MaxModule: 1000})
 	data := noise(1001)
-	is(t, s.PutModule(t.Context(), module(data), data), fault.UploadTooLarge, "1001 bytes", "limit of 1000")
+	testkit.WantReason(t, s.PutModule(t.Context(), storetest.Module(data), data), fault.UploadTooLarge, "1001 bytes", "limit of 1000")
 	data = data[:1000]
-	wrong := module(data)
-	wrong.Digest = digest([]byte("other"))
-	is(t, s.PutModule(t.Context(), wrong, data), fault.DigestMismatch, digest(data), wrong.GetDigest())
+	wrong := storetest.Module(data)
+	wrong.Digest = storetest.Digest([]byte("other"))
+	testkit.WantReason(t, s.PutModule(t.Context(), wrong, data), fault.DigestMismatch, storetest.Digest(data), wrong.GetDigest())
 	if n := count(t, s, "/ruedo/main/modules/"); n != 0 {
 		t.Errorf("%d keys were written", n)
 	}
-	for _, d := range []string{"", "..", "ABC", digest(data)[:63], digest(data) + "/"} {
+	for _, d := range []string{"", "..", "ABC", storetest.Digest(data)[:63], storetest.Digest(data) + "/"} {
 		_, err := s.ReadModule(t.Context(), d)
-		is(t, err, fault.RequestInvalid)
+		testkit.WantReason(t, err, fault.RequestInvalid)
 		_, err = s.StatModule(t.Context(), d)
-		is(t, err, fault.RequestInvalid)
+		testkit.WantReason(t, err, fault.RequestInvalid)
 	}
-	_, err := s.StatModule(t.Context(), digest(data))
-	is(t, err, fault.ModuleNotFound, digest(data))
+	_, err := s.StatModule(t.Context(), storetest.Digest(data))
+	testkit.WantReason(t, err, fault.ModuleNotFound, storetest.Digest(data))
 }
 
 func TestUploadThatBrokeOffShowsNowhereAndMayBeRepeated(t *testing.T) {
@@ -89,7 +92,7 @@ func TestUploadThatBrokeOffShowsNowhereAndMayBeRepeated(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	watch := s.client.Watch(t.Context(), "/ruedo/main/modules/", clientv3.WithPrefix())
 	done := make(chan error)
-	go func() { done <- s.PutModule(ctx, module(data), data) }()
+	go func() { done <- s.PutModule(ctx, storetest.Module(data), data) }()
 	<-watch // the first chunks are written
 	cancel()
 	if err := <-done; err != nil && err != context.Canceled {
@@ -100,14 +103,14 @@ func TestUploadThatBrokeOffShowsNowhereAndMayBeRepeated(t *testing.T) {
 	if count(t, s, "/ruedo/main/modules/") == 0 {
 		t.Error("no chunk is stored; the test shows nothing")
 	}
-	_, err := s.StatModule(t.Context(), digest(data))
-	is(t, err, fault.ModuleNotFound)
-	_, err = s.ReadModule(t.Context(), digest(data))
-	is(t, err, fault.ModuleNotFound)
-	_, err = s.PublishService(t.Context(), service("greet", 1, data), 0)
-	is(t, err, fault.ModuleNotFound)
-	put(t, s, data)
-	if got, err := s.ReadModule(t.Context(), digest(data)); err != nil || !bytes.Equal(got, data) {
+	_, err := s.StatModule(t.Context(), storetest.Digest(data))
+	testkit.WantReason(t, err, fault.ModuleNotFound)
+	_, err = s.ReadModule(t.Context(), storetest.Digest(data))
+	testkit.WantReason(t, err, fault.ModuleNotFound)
+	_, err = s.PublishService(t.Context(), storetest.Service("greet", 1, data), 0)
+	testkit.WantReason(t, err, fault.ModuleNotFound)
+	storetest.Put(t, s, data)
+	if got, err := s.ReadModule(t.Context(), storetest.Digest(data)); err != nil || !bytes.Equal(got, data) {
 		t.Errorf("the repeated upload: %v", err)
 	}
 }
@@ -118,10 +121,10 @@ func TestUploadsOfOneModuleAtOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
-			if err := s.PutModule(t.Context(), module(data), data); err != nil {
+			if err := s.PutModule(t.Context(), storetest.Module(data), data); err != nil {
 				t.Error(err)
 			}
-			if got, err := s.ReadModule(t.Context(), digest(data)); err != nil || !bytes.Equal(got, data) {
+			if got, err := s.ReadModule(t.Context(), storetest.Digest(data)); err != nil || !bytes.Equal(got, data) {
 				t.Error(err)
 			}
 		})
@@ -132,7 +135,7 @@ func TestUploadsOfOneModuleAtOnce(t *testing.T) {
 func TestTamperedModulesAreNeverGiven(t *testing.T) {
 	s := fresh(t)
 	data := noise(2*chunkBytes + 100)
-	d := digest(data)
+	d := storetest.Digest(data)
 	manifest, _ := s.space.ModuleManifest(d)
 	chunk, _ := s.space.ModuleChunk(d, 1)
 	pack := func(b []byte) string { return string(s.pack.EncodeAll(b, nil)) }
@@ -186,7 +189,7 @@ func TestTamperedModulesAreNeverGiven(t *testing.T) {
 		"claims to be less": says(func(m *storev1.Manifest) { m.Module.SizeBytes, m.Chunks = 2*chunkBytes, 2 }),
 	} {
 		t.Run(what, func(t *testing.T) {
-			put(t, s, data)
+			storetest.Put(t, s, data)
 			if err := tamper(); err != nil {
 				t.Fatal(err)
 			}
@@ -197,12 +200,12 @@ func TestTamperedModulesAreNeverGiven(t *testing.T) {
 			if got != nil {
 				t.Errorf("%d bytes are given", len(got))
 			}
-			is(t, err, fault.Integrity, d)
+			testkit.WantReason(t, err, fault.Integrity, d)
 			if grown := after.TotalAlloc - before.TotalAlloc; grown > 64<<20 {
 				t.Errorf("%d MiB were allocated", grown>>20)
 			}
 			// An upload repairs it.
-			put(t, s, data)
+			storetest.Put(t, s, data)
 			if got, err := s.ReadModule(t.Context(), d); err != nil || !bytes.Equal(got, data) {
 				t.Errorf("after another upload: %v", err)
 			}
@@ -215,7 +218,7 @@ func TestTamperedModulesAreNeverGiven(t *testing.T) {
 		if _, err := s.ReadModule(t.Context(), d); !errors.Is(err, fault.ModuleNotFound) {
 			t.Errorf("%v, want MODULE_NOT_FOUND", err)
 		}
-		put(t, s, data)
+		storetest.Put(t, s, data)
 		if _, err := s.ReadModule(t.Context(), d); err != nil {
 			t.Errorf("after another upload: %v", err)
 		}
@@ -223,16 +226,16 @@ func TestTamperedModulesAreNeverGiven(t *testing.T) {
 }
 
 func TestFullStoreSaysSo(t *testing.T) {
-	s := open(t, Config{Client: embedded(t, etcdembed.Config{QuotaBytes: 4 << 20}).Client()})
+	s := open(t, Config{Client: etcdtest.Start(t, etcdembed.Config{QuotaBytes: 4 << 20}).Client()})
 	var err error
 	for i := 0; err == nil && i < 200; i++ {
 		data := append(noise(chunkBytes), byte(i))
-		err = s.PutModule(t.Context(), module(data), data)
+		err = s.PutModule(t.Context(), storetest.Module(data), data)
 	}
-	is(t, err, fault.StoreFull, "the store is full")
+	testkit.WantReason(t, err, fault.StoreFull, "the store is full")
 	_, err = s.CreateDecorator(t.Context(), decorator("small"))
-	is(t, err, fault.StoreFull)
-	if _, err := s.StatModule(t.Context(), digest(append(noise(chunkBytes), 0))); err != nil {
+	testkit.WantReason(t, err, fault.StoreFull)
+	if _, err := s.StatModule(t.Context(), storetest.Digest(append(noise(chunkBytes), 0))); err != nil {
 		t.Errorf("reads do not go on: %v", err)
 	}
 	// A core can still start on it.

@@ -1,8 +1,6 @@
 package store
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -13,62 +11,16 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/ruedo-dev/ruedo/core/store/storetest"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/etcdembed"
+	"github.com/ruedo-dev/ruedo/internal/etcdembed/etcdtest"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/testkit"
 )
-
-func wasm(s string) []byte { return []byte("\x00asm" + s) }
-
-func digest(b []byte) string {
-	sum := sha256.Sum256(b)
-	return hex.EncodeToString(sum[:])
-}
-
-func module(b []byte) *ruedov1.Module {
-	return &ruedov1.Module{Digest: digest(b), SizeBytes: uint64(len(b)), Kind: ruedov1.Kind_KIND_FUNCTION}
-}
-
-func put(t *testing.T, s *testStore, b []byte) {
-	t.Helper()
-	if err := s.PutModule(t.Context(), module(b), b); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// service returns revision n of a service, with these decorators.
-func service(name string, n uint64, wasm []byte, decorators ...string) *ruedov1.Service {
-	return &ruedov1.Service{
-		Name:   name,
-		Latest: n,
-		Revision: &ruedov1.Revision{
-			Service:    name,
-			Number:     n,
-			Module:     digest(wasm),
-			Decorators: decorators,
-			Env:        map[string]string{"N": fmt.Sprint(n)},
-		},
-	}
-}
-
-func publish(t *testing.T, s *testStore, svc *ruedov1.Service, seen int64) *ruedov1.Service {
-	t.Helper()
-	got, err := s.PublishService(t.Context(), svc, seen)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return got
-}
 
 // all is a page that is large enough for all revisions of a test.
 var all = Page{Items: 1000, Bytes: 1 << 20}
-
-func same(t *testing.T, got, want proto.Message) {
-	t.Helper()
-	if !proto.Equal(got, want) {
-		t.Errorf("got  %v\nwant %v", got, want)
-	}
-}
 
 // count returns how many keys the cluster has under a prefix.
 func count(t *testing.T, s *testStore, prefix string) int64 {
@@ -82,10 +34,10 @@ func count(t *testing.T, s *testStore, prefix string) int64 {
 
 func TestPublishReadRollBackDelete(t *testing.T) {
 	s := fresh(t)
-	put(t, s, wasm("a"))
-	put(t, s, wasm("b"))
-	in := service("greet", 1, wasm("a"))
-	one := publish(t, s, in, 0)
+	storetest.Put(t, s, storetest.Wasm("a"))
+	storetest.Put(t, s, storetest.Wasm("b"))
+	in := storetest.Service("greet", 1, storetest.Wasm("a"))
+	one := storetest.Publish(t, s, in, 0)
 	if in.GetVersion() != 0 || one.GetVersion() == 0 {
 		t.Errorf("version %d of what was given, %d of what came back", in.GetVersion(), one.GetVersion())
 	}
@@ -93,15 +45,15 @@ func TestPublishReadRollBackDelete(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	same(t, got, one)
+	storetest.Same(t, got, one)
 
-	two := publish(t, s, service("greet", 2, wasm("b")), one.GetVersion())
+	two := storetest.Publish(t, s, storetest.Service("greet", 2, storetest.Wasm("b")), one.GetVersion())
 	revs, next, err := s.Revisions(t.Context(), "greet", all)
 	if err != nil || len(revs) != 2 || next != 0 {
 		t.Fatal(revs, next, err)
 	}
-	same(t, revs[0], two.GetRevision())
-	same(t, revs[1], one.GetRevision())
+	storetest.Same(t, revs[0], two.GetRevision())
+	storetest.Same(t, revs[1], one.GetRevision())
 
 	// Back to 1: no new record, the version moves.
 	first, err := s.Revision(t.Context(), "greet", 1)
@@ -110,7 +62,7 @@ func TestPublishReadRollBackDelete(t *testing.T) {
 	}
 	back := proto.CloneOf(two)
 	back.Revision = first
-	back = publish(t, s, back, two.GetVersion())
+	back = storetest.Publish(t, s, back, two.GetVersion())
 	if back.GetRevision().GetNumber() != 1 || back.GetLatest() != 2 || back.GetVersion() <= two.GetVersion() {
 		t.Errorf("rolled back to %v", back)
 	}
@@ -119,7 +71,7 @@ func TestPublishReadRollBackDelete(t *testing.T) {
 	}
 	// The same revision again, with another description.
 	back.Description = "greets"
-	publish(t, s, back, back.GetVersion())
+	storetest.Publish(t, s, back, back.GetVersion())
 
 	version, err := s.DeleteService(t.Context(), "greet")
 	if err != nil || version <= back.GetVersion() {
@@ -129,24 +81,24 @@ func TestPublishReadRollBackDelete(t *testing.T) {
 		t.Errorf("%d keys are left", n)
 	}
 	_, err = s.DeleteService(t.Context(), "greet")
-	is(t, err, fault.ServiceNotFound)
+	testkit.WantReason(t, err, fault.ServiceNotFound)
 	_, _, err = s.Revisions(t.Context(), "greet", all)
-	is(t, err, fault.ServiceNotFound)
+	testkit.WantReason(t, err, fault.ServiceNotFound)
 	_, err = s.Revision(t.Context(), "greet", 1)
-	is(t, err, fault.ServiceNotFound)
+	testkit.WantReason(t, err, fault.ServiceNotFound)
 }
 
 func TestPublishGuards(t *testing.T) {
 	s := fresh(t)
-	put(t, s, wasm("a"))
+	storetest.Put(t, s, storetest.Wasm("a"))
 	if _, err := s.CreateDecorator(t.Context(), decorator("small")); err != nil {
 		t.Fatal(err)
 	}
-	one := publish(t, s, service("greet", 1, wasm("a"), "small"), 0)
-	two := publish(t, s, service("greet", 2, wasm("a"), "small"), one.GetVersion())
+	one := storetest.Publish(t, s, storetest.Service("greet", 1, storetest.Wasm("a"), "small"), 0)
+	two := storetest.Publish(t, s, storetest.Service("greet", 2, storetest.Wasm("a"), "small"), one.GetVersion())
 	s.SetMemory(names{s})
 	before := count(t, s, "/ruedo/")
-	other := service("greet", 2, wasm("a"))
+	other := storetest.Service("greet", 2, storetest.Wasm("a"))
 	other.Revision.Env = map[string]string{"other": "content"}
 	for what, c := range map[string]struct {
 		svc  *ruedov1.Service
@@ -154,32 +106,32 @@ func TestPublishGuards(t *testing.T) {
 		want fault.Reason
 		says string
 	}{
-		"exists already":        {service("greet", 3, wasm("a")), 0, fault.Conflict, "published by somebody else"},
-		"seen an older version": {service("greet", 3, wasm("a")), one.GetVersion(), fault.Conflict, fmt.Sprintf("at version %d, not %d", two.GetVersion(), one.GetVersion())},
-		"deleted meanwhile":     {service("gone", 2, wasm("a")), one.GetVersion(), fault.Conflict, "was deleted"},
-		"module not stored":     {service("new", 1, wasm("b")), 0, fault.ModuleNotFound, digest(wasm("b"))},
-		"decorator not there":   {service("new", 1, wasm("a"), "small", "smal"), 0, fault.DecoratorNotFound, "did you mean small?"},
+		"exists already":        {storetest.Service("greet", 3, storetest.Wasm("a")), 0, fault.Conflict, "published by somebody else"},
+		"seen an older version": {storetest.Service("greet", 3, storetest.Wasm("a")), one.GetVersion(), fault.Conflict, fmt.Sprintf("at version %d, not %d", two.GetVersion(), one.GetVersion())},
+		"deleted meanwhile":     {storetest.Service("gone", 2, storetest.Wasm("a")), one.GetVersion(), fault.Conflict, "was deleted"},
+		"module not stored":     {storetest.Service("new", 1, storetest.Wasm("b")), 0, fault.ModuleNotFound, storetest.Digest(storetest.Wasm("b"))},
+		"decorator not there":   {storetest.Service("new", 1, storetest.Wasm("a"), "small", "smal"), 0, fault.DecoratorNotFound, "did you mean small?"},
 		"revision of others":    {other, two.GetVersion(), fault.Conflict, "revision 2 of service greet is another one"},
 		"no revision":           {&ruedov1.Service{Name: "new"}, 0, fault.RequestInvalid, "no proper revision"},
 		"revision of another":   {&ruedov1.Service{Name: "new", Latest: 1, Revision: one.GetRevision()}, 0, fault.RequestInvalid, "no proper revision"},
 		"latest too low":        {&ruedov1.Service{Name: "greet", Latest: 1, Revision: two.GetRevision()}, 0, fault.RequestInvalid, "no proper revision"},
-		"hostile name":          {service("a/b", 1, wasm("a")), 0, fault.RequestInvalid, `"a/b"`},
-		"hostile decorator":     {service("new", 1, wasm("a"), "../x"), 0, fault.RequestInvalid, `"../x"`},
-		"too many decorators":   {service("new", 1, wasm("a"), strings.Split(strings.Repeat("d ", 100), " ")...), 0, fault.RequestInvalid, "over the limit of 64"},
+		"hostile name":          {storetest.Service("a/b", 1, storetest.Wasm("a")), 0, fault.RequestInvalid, `"a/b"`},
+		"hostile decorator":     {storetest.Service("new", 1, storetest.Wasm("a"), "../x"), 0, fault.RequestInvalid, `"../x"`},
+		"too many decorators":   {storetest.Service("new", 1, storetest.Wasm("a"), strings.Split(strings.Repeat("d ", 100), " ")...), 0, fault.RequestInvalid, "over the limit of 64"},
 		"too large": {func() *ruedov1.Service {
-			svc := service("new", 1, wasm("a"))
+			svc := storetest.Service("new", 1, storetest.Wasm("a"))
 			svc.Revision.Env = map[string]string{"E": strings.Repeat("x", 800<<10)}
 			return svc
 		}(), 0, fault.RequestInvalid, "over the limit of"},
 		"broken UTF-8": {func() *ruedov1.Service {
-			svc := service("new", 1, wasm("a"))
+			svc := storetest.Service("new", 1, storetest.Wasm("a"))
 			svc.Description = "\xff"
 			return svc
 		}(), 0, fault.RequestInvalid, "cannot be encoded"},
 	} {
 		t.Run(what, func(t *testing.T) {
 			_, err := s.PublishService(t.Context(), c.svc, c.seen)
-			is(t, err, c.want, c.says)
+			testkit.WantReason(t, err, c.want, c.says)
 		})
 	}
 	if after := count(t, s, "/ruedo/"); after != before {
@@ -189,22 +141,22 @@ func TestPublishGuards(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	same(t, got, two)
+	storetest.Same(t, got, two)
 }
 
 // Publishers race for the same service; exactly one wins each round, and what
 // is stored is the winner's, whole.
 func TestPublishRace(t *testing.T) {
-	e := embedded(t, etcdembed.Config{})
+	e := etcdtest.Start(t, etcdembed.Config{})
 	stores := []*testStore{open(t, Config{Client: e.Client()}), open(t, Config{Client: e.Client()})}
-	put(t, stores[0], wasm("a"))
+	storetest.Put(t, stores[0], storetest.Wasm("a"))
 	var seen int64
 	for round := uint64(1); round <= 30; round++ {
 		var wg sync.WaitGroup
 		var winner atomic.Pointer[ruedov1.Service]
 		var wins atomic.Int32
 		for i, s := range stores {
-			svc := service("greet", round, wasm("a"))
+			svc := storetest.Service("greet", round, storetest.Wasm("a"))
 			svc.Revision.Env["by"] = fmt.Sprint(i)
 			wg.Go(func() {
 				got, err := s.PublishService(t.Context(), svc, seen)
@@ -226,12 +178,12 @@ func TestPublishRace(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		same(t, got, won)
+		storetest.Same(t, got, won)
 		rev, err := stores[0].Revision(t.Context(), "greet", round)
 		if err != nil {
 			t.Fatal(err)
 		}
-		same(t, rev, won.GetRevision())
+		storetest.Same(t, rev, won.GetRevision())
 		seen = won.GetVersion()
 	}
 	if n := count(t, stores[0], "/ruedo/main/revisions/"); n != 30 {
@@ -241,24 +193,24 @@ func TestPublishRace(t *testing.T) {
 
 func TestNotFoundSaysWhatThereIs(t *testing.T) {
 	s := fresh(t)
-	put(t, s, wasm("a"))
+	storetest.Put(t, s, storetest.Wasm("a"))
 	version := int64(0)
 	for n := range uint64(3) {
-		version = publish(t, s, service("greet", n+1, wasm("a")), version).GetVersion()
+		version = storetest.Publish(t, s, storetest.Service("greet", n+1, storetest.Wasm("a")), version).GetVersion()
 	}
 	s.SetMemory(names{s})
 	_, err := s.Service(t.Context(), "gret")
-	is(t, err, fault.ServiceNotFound, `there is no service "gret"`, "did you mean greet?")
+	testkit.WantReason(t, err, fault.ServiceNotFound, `there is no service "gret"`, "did you mean greet?")
 	_, err = s.Service(t.Context(), "quite-another")
-	is(t, err, fault.ServiceNotFound, "list the services")
+	testkit.WantReason(t, err, fault.ServiceNotFound, "list the services")
 	_, err = s.DeleteService(t.Context(), "geret")
-	is(t, err, fault.ServiceNotFound, "did you mean greet?")
+	testkit.WantReason(t, err, fault.ServiceNotFound, "did you mean greet?")
 	_, err = s.Revision(t.Context(), "greet", 7)
-	is(t, err, fault.RevisionNotFound, "no revision 7: it has 1 to 3")
+	testkit.WantReason(t, err, fault.RevisionNotFound, "no revision 7: it has 1 to 3")
 	_, err = s.Revision(t.Context(), "gret", 1)
-	is(t, err, fault.ServiceNotFound, "did you mean greet?")
+	testkit.WantReason(t, err, fault.ServiceNotFound, "did you mean greet?")
 	_, err = s.Service(t.Context(), strings.Repeat("x", 10<<10))
-	is(t, err, fault.RequestInvalid, "10240 bytes")
+	testkit.WantReason(t, err, fault.RequestInvalid, "10240 bytes")
 }
 
 func TestValuesThatCannotBeRead(t *testing.T) {
@@ -269,11 +221,11 @@ func TestValuesThatCannotBeRead(t *testing.T) {
 		}
 	}
 	_, err := s.Service(t.Context(), "a")
-	is(t, err, fault.Integrity, "service a")
+	testkit.WantReason(t, err, fault.Integrity, "service a")
 	_, err = s.Decorator(t.Context(), "a")
-	is(t, err, fault.Integrity, "decorator a")
+	testkit.WantReason(t, err, fault.Integrity, "decorator a")
 	_, err = s.Revision(t.Context(), "a", 1)
-	is(t, err, fault.Integrity, "revision 1")
+	testkit.WantReason(t, err, fault.Integrity, "revision 1")
 	if _, err := s.UpdateDecorator(t.Context(), decorator("a"), 0); err != nil {
 		t.Errorf("an update does not mend it: %v", err)
 	}
@@ -284,12 +236,12 @@ func TestValuesThatCannotBeRead(t *testing.T) {
 
 func TestManyRevisionsAreDeletedAtOnce(t *testing.T) {
 	s := fresh(t)
-	put(t, s, wasm("a"))
+	storetest.Put(t, s, storetest.Wasm("a"))
 	version := int64(0)
 	for n := range uint64(300) {
-		version = publish(t, s, service("greet", n+1, wasm("a")), version).GetVersion()
+		version = storetest.Publish(t, s, storetest.Service("greet", n+1, storetest.Wasm("a")), version).GetVersion()
 	}
-	publish(t, s, service("greet-2", 1, wasm("a")), 0)
+	storetest.Publish(t, s, storetest.Service("greet-2", 1, storetest.Wasm("a")), 0)
 	if _, err := s.DeleteService(t.Context(), "greet"); err != nil {
 		t.Fatal(err)
 	}

@@ -1,13 +1,10 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"iter"
-	"log/slog"
 	"net"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -16,47 +13,17 @@ import (
 	"go.uber.org/goleak"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/ruedo-dev/ruedo/core/store/storetest"
 	storev1 "github.com/ruedo-dev/ruedo/gen/ruedo/store/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/etcdembed"
+	"github.com/ruedo-dev/ruedo/internal/etcdembed/etcdtest"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/keys"
+	"github.com/ruedo-dev/ruedo/internal/testkit"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// patience is how long a test waits for a condition.
-const patience = 20 * time.Second
-
-// eventually polls until ok.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.Now().Add(patience); !ok(); <-tick.C {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %v: %s", patience, what)
-		}
-	}
-}
-
-func embedded(t *testing.T, cfg etcdembed.Config) *etcdembed.Server {
-	t.Helper()
-	cfg.UnsafeNoFsync = true
-	e, err := etcdembed.Start(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { stop(t, e) })
-	return e
-}
-
-func stop(t *testing.T, e *etcdembed.Server) {
-	t.Helper()
-	if err := e.Close(); err != nil {
-		t.Error(err)
-	}
-}
 
 // testStore is a store with direct access to its etcd.
 type testStore struct {
@@ -103,46 +70,12 @@ func (names) Service(string) *ruedov1.Service { return nil }
 // fresh returns a store on an etcd of its own.
 func fresh(t *testing.T) *testStore {
 	t.Helper()
-	return open(t, Config{Client: embedded(t, etcdembed.Config{}).Client()})
+	return open(t, Config{Client: etcdtest.Start(t, etcdembed.Config{}).Client()})
 }
-
-// is checks an error's reason, and that the error says what to do.
-func is(t *testing.T, err error, want fault.Reason, says ...string) {
-	t.Helper()
-	if !errors.Is(err, want) {
-		t.Fatalf("%v, want %s", err, want)
-	}
-	e, _ := errors.AsType[*fault.Error](err)
-	for _, s := range says {
-		if !strings.Contains(e.Message+" | "+e.Fix, s) {
-			t.Errorf("%q | %q does not say %q", e.Message, e.Fix, s)
-		}
-	}
-}
-
-// buffer is a log that a test can read while it is being written.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
-
-func (b *buffer) logger() *slog.Logger { return slog.New(slog.NewTextHandler(b, nil)) }
 
 func TestOpenRefuses(t *testing.T) {
 	t.Parallel()
-	e := embedded(t, etcdembed.Config{})
+	e := etcdtest.Start(t, etcdembed.Config{})
 	newer, err := proto.Marshal(&storev1.Format{Number: 2})
 	if err != nil {
 		t.Fatal(err)
@@ -174,7 +107,7 @@ func TestOpenRefuses(t *testing.T) {
 			t.Errorf("%s: opened", what)
 			_ = s.Close()
 		}
-		is(t, err, c.want, c.says)
+		testkit.WantReason(t, err, c.want, c.says)
 		if took := time.Since(began); took > 3*time.Second {
 			t.Errorf("%s: took %v", what, took)
 		}
@@ -187,7 +120,7 @@ func TestOpenRefuses(t *testing.T) {
 }
 
 func TestManyCoresOpenOneCluster(t *testing.T) {
-	e := embedded(t, etcdembed.Config{})
+	e := etcdtest.Start(t, etcdembed.Config{})
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
@@ -268,21 +201,21 @@ func (p *proxy) pass(from, to net.Conn) {
 
 func TestOperationsFailSoonWithoutAStore(t *testing.T) {
 	t.Parallel()
-	e := embedded(t, etcdembed.Config{ListenClient: "127.0.0.1:0"})
-	other := embedded(t, etcdembed.Config{ListenClient: "127.0.0.1:0"})
+	e := etcdtest.Start(t, etcdembed.Config{ListenClient: "127.0.0.1:0"})
+	other := etcdtest.Start(t, etcdembed.Config{ListenClient: "127.0.0.1:0"})
 	gone, lost := open(t, Config{Hosts: []string{other.Endpoint()}}), newProxy(t, e.Endpoint())
 	silent := open(t, Config{Hosts: []string{lost.ln.Addr().String()}})
 	for _, s := range []*testStore{gone, silent} {
-		put(t, s, wasm("a"))
+		storetest.Put(t, s, storetest.Wasm("a"))
 	}
-	stop(t, other)
+	etcdtest.Stop(t, other)
 	close(lost.frozen)
 	for how, s := range map[string]*testStore{"gone": gone, "silent": silent} {
 		for what, op := range operations(s) {
 			t.Run(how+"/"+what, func(t *testing.T) {
 				t.Parallel()
 				began := time.Now()
-				is(t, op(t.Context()), fault.StoreUnavailable, "check that etcd runs")
+				testkit.WantReason(t, op(t.Context()), fault.StoreUnavailable, "check that etcd runs")
 				if took := time.Since(began); took > 2500*time.Millisecond {
 					t.Errorf("took %v to fail", took)
 				}
@@ -306,7 +239,7 @@ func TestOperationsFailSoonWithoutAStore(t *testing.T) {
 func operations(s *testStore) map[string]func(context.Context) error {
 	return map[string]func(context.Context) error{
 		"publish": func(ctx context.Context) error {
-			_, err := s.PublishService(ctx, service("greet", 1, wasm("a")), 0)
+			_, err := s.PublishService(ctx, storetest.Service("greet", 1, storetest.Wasm("a")), 0)
 			return err
 		},
 		"delete service": func(ctx context.Context) error { _, err := s.DeleteService(ctx, "greet"); return err },
@@ -319,9 +252,11 @@ func operations(s *testStore) map[string]func(context.Context) error {
 			return err
 		},
 		"delete decorator": func(ctx context.Context) error { _, err := s.DeleteDecorator(ctx, "small"); return err },
-		"put module":       func(ctx context.Context) error { return s.PutModule(ctx, module(wasm("b")), wasm("b")) },
+		"put module": func(ctx context.Context) error {
+			return s.PutModule(ctx, storetest.Module(storetest.Wasm("b")), storetest.Wasm("b"))
+		},
 		"read module": func(ctx context.Context) error {
-			_, err := s.ReadModule(ctx, digest(wasm("a")))
+			_, err := s.ReadModule(ctx, storetest.Digest(storetest.Wasm("a")))
 			return err
 		},
 		"read service":   func(ctx context.Context) error { _, err := s.Service(ctx, "greet"); return err },

@@ -22,6 +22,7 @@ import (
 
 	"github.com/ruedo-dev/ruedo/internal/cli"
 	"github.com/ruedo-dev/ruedo/internal/etcdembed"
+	"github.com/ruedo-dev/ruedo/internal/testkit"
 	"github.com/ruedo-dev/ruedo/sandbox"
 )
 
@@ -165,7 +166,7 @@ func cmdListen(ts *testscript.TestScript, neg bool, args []string) {
 type process struct {
 	cmd    *exec.Cmd
 	stdout *os.File
-	stderr *lockedBuffer
+	stderr *testkit.Log
 	done   chan error
 }
 
@@ -179,7 +180,7 @@ func start(ts *testscript.TestScript, args []string) *process {
 	}
 	r, w, err := os.Pipe()
 	ts.Check(err)
-	p := &process{cmd: exec.Command(exe, args...), stdout: r, stderr: &lockedBuffer{}, done: make(chan error, 1)}
+	p := &process{cmd: exec.Command(exe, args...), stdout: r, stderr: &testkit.Log{}, done: make(chan error, 1)}
 	p.cmd.Dir = ts.MkAbs(".")
 	for _, name := range []string{
 		"HOME", "XDG_CACHE_HOME", "PATH", "TMPDIR", rootEnv, "RUEDO_STORE_ETCD_HOSTS", "RUEDO_APPLICATION_CLUSTER_ID",
@@ -288,9 +289,7 @@ func cmdWaitFor(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func poll(ts *testscript.TestScript, ok func() bool, why func() string) {
-	for end := time.Now().Add(30 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(end) {
-			ts.Fatalf("%s", why())
-		}
+	if !testkit.Poll(30*time.Second, ok) {
+		ts.Fatalf("%s", why())
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/testkit"
 )
 
 // command is the program under test as a real process.
@@ -112,17 +113,16 @@ func TestInterruptedCall(t *testing.T) {
 		t.Errorf("exit code %d, said %q; want %d and nothing", code, rest, fault.ExitInterrupted)
 	}
 	// The runner is free again, long before the guest's hour is over.
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	var runners []byte
+	if !testkit.Poll(testkit.Patience, func() bool {
 		out, err := command(t, "get", "runners", "-o", "json", "--host", url).Output()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if strings.Count(string(out), `"activeCalls": 0`) == 2 {
-			return
-		}
-		if time.Now().After(end) {
-			t.Fatalf("the guest runs on:\n%s", out)
-		}
+		runners = out
+		return strings.Count(string(out), `"activeCalls": 0`) == 2
+	}) {
+		t.Fatalf("the guest runs on:\n%s", runners)
 	}
 }
 

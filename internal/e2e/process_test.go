@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/ruedo-dev/ruedo/internal/testkit"
 )
 
 // binary returns the path of a built program; make e2e builds them.
@@ -33,21 +35,13 @@ func binary(t *testing.T, name string) string {
 type process struct {
 	cmd    *exec.Cmd
 	exited chan struct{}
+	out    testkit.Log
 
 	mu  sync.Mutex
-	out bytes.Buffer
 	err error
 }
 
-func (p *process) Write(b []byte) (int, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.out.Write(b)
-}
-
 func (p *process) output() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	return p.out.String()
 }
 
@@ -67,7 +61,7 @@ func start(t *testing.T, env []string, name string, args ...string) *process {
 	p := &process{cmd: exec.Command(name, args...), exited: make(chan struct{})}
 	p.cmd.Env = append(clean(os.Environ()), env...)
 	p.cmd.Dir = t.TempDir()
-	p.cmd.Stdout, p.cmd.Stderr = p, p
+	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -127,17 +121,6 @@ func tail(s string, n int) string {
 	return s
 }
 
-func eventually(t *testing.T, within time.Duration, what string, ok func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(within)
-	for !ok() {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %s: %s", within, what)
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-}
-
 func freePort(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -160,7 +143,7 @@ func startEtcd(t *testing.T, dir, port string) *process {
 		"--listen-client-urls", "http://127.0.0.1:"+port, "--advertise-client-urls", "http://127.0.0.1:"+port,
 		"--listen-peer-urls", "http://127.0.0.1:"+peer, "--initial-advertise-peer-urls", "http://127.0.0.1:"+peer,
 		"--initial-cluster", "default=http://127.0.0.1:"+peer)
-	eventually(t, 20*time.Second, "etcd listens", func() bool {
+	testkit.Within(t, 20*time.Second, "etcd listens", func() bool {
 		c, err := net.Dial("tcp", "127.0.0.1:"+port)
 		if err == nil {
 			_ = c.Close()
@@ -203,14 +186,14 @@ func goEnv(t *testing.T, name string) string {
 func (c *cluster) server() *process {
 	c.t.Helper()
 	p := start(c.t, append(c.env, "RUEDO_APPLICATION_MODE=server"), binary(c.t, "ruedo"), "server")
-	eventually(c.t, 20*time.Second, "server serves", func() bool { return strings.Contains(p.output(), "core is serving") })
+	testkit.Within(c.t, 20*time.Second, "server serves", func() bool { return strings.Contains(p.output(), "core is serving") })
 	return p
 }
 
 func (c *cluster) runner(name string) *process {
 	c.t.Helper()
 	p := start(c.t, append(c.env, "RUEDO_APPLICATION_MODE=runner", "RUEDO_RUNNER_NAME="+name), binary(c.t, "ruedo"), "runner")
-	eventually(c.t, 20*time.Second, "runner registers", func() bool {
+	testkit.Within(c.t, 20*time.Second, "runner registers", func() bool {
 		return strings.Contains(p.output(), "registered runner with etcd database")
 	})
 	return p
@@ -258,7 +241,7 @@ func (c *cluster) runners() []runnerInfo {
 
 func (c *cluster) ready(n int) {
 	c.t.Helper()
-	eventually(c.t, 20*time.Second, fmt.Sprintf("%d runners are ready", n), func() bool {
+	testkit.Within(c.t, 20*time.Second, fmt.Sprintf("%d runners are ready", n), func() bool {
 		got := 0
 		for _, r := range c.runners() {
 			if r.State == "RUNNER_STATE_READY" {

@@ -19,6 +19,7 @@ import (
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/ruedotest"
+	"github.com/ruedo-dev/ruedo/internal/testkit"
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
@@ -56,7 +57,7 @@ func (c *cluster) refuses(wasm, reason string, code int) {
 // waitStatus waits until status contains a text.
 func (c *cluster) waitStatus(text string) {
 	c.t.Helper()
-	eventually(c.t, 20*time.Second, "status says "+text, func() bool {
+	testkit.Within(c.t, 20*time.Second, "status says "+text, func() bool {
 		out, _, _ := c.ruedo("get", "status")
 		return strings.Contains(out, text)
 	})
@@ -89,7 +90,7 @@ func TestAStoreThatComesBackEmpty(t *testing.T) {
 	server.signal(t, syscall.SIGTERM)
 	server.wait(t, 40*time.Second)
 	accepting := start(t, append(c.env, "RUEDO_APPLICATION_MODE=server"), binary(t, "ruedo"), "server", "--accept-empty")
-	eventually(t, 20*time.Second, "server serves", func() bool { return strings.Contains(accepting.output(), "core is serving") })
+	testkit.Within(t, 20*time.Second, "server serves", func() bool { return strings.Contains(accepting.output(), "core is serving") })
 	c.ready(1)
 	if out := c.must("get", "services", "-o", "name"); out != "" {
 		t.Errorf("services are %q", out)
@@ -109,7 +110,7 @@ func TestACoreStartsOnAFullStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer store.Close()
-	eventually(t, 20*time.Second, "etcd answers", func() bool { _, err := store.Get(t.Context(), "x"); return err == nil })
+	testkit.Within(t, 20*time.Second, "etcd answers", func() bool { _, err := store.Get(t.Context(), "x"); return err == nil })
 	c := newCluster(t, "full", port)
 	first := c.server()
 	one := c.runner("one")
@@ -146,8 +147,8 @@ func TestACoreStartsOnAFullStore(t *testing.T) {
 	if _, err := store.AlarmDisarm(t.Context(), &clientv3.AlarmMember{}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 20*time.Second, "the core is listed", func() bool { return c.must("get", "cores", "-o", "name") != "" })
-	eventually(t, 20*time.Second, "the alarm ends", func() bool { return !strings.Contains(c.must("get", "status"), "STORE_FULL") })
+	testkit.Within(t, 20*time.Second, "the core is listed", func() bool { return c.must("get", "cores", "-o", "name") != "" })
+	testkit.Within(t, 20*time.Second, "the alarm ends", func() bool { return !strings.Contains(c.must("get", "status"), "STORE_FULL") })
 	c.must("publish", "--no-check", "--name", "other", wasm)
 	server.signal(t, syscall.SIGTERM)
 	if code := server.wait(t, 40*time.Second); code != 0 {
@@ -160,7 +161,7 @@ func TestADataDirectoryDeletedUnderARunningCore(t *testing.T) {
 	c := newCluster(t, "lost", "1")
 	env := append(c.env, "RUEDO_APPLICATION_MODE=server", "RUEDO_STORE_ETCD_HOSTS=", "RUEDO_SERVER_DISTRIBUTED_EXECUTION=false", "RUEDO_STORE_DATA_DIR="+dir)
 	server := start(t, env, binary(t, "ruedo"), "server")
-	eventually(t, 20*time.Second, "server serves", func() bool { return strings.Contains(server.output(), "core is serving") })
+	testkit.Within(t, 20*time.Second, "server serves", func() bool { return strings.Contains(server.output(), "core is serving") })
 	c.publishEcho()
 	c.answers()
 
@@ -264,7 +265,7 @@ func TestTheCLIFollowsPages(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	eventually(t, 20*time.Second, "all are listed", func() bool {
+	testkit.Within(t, 20*time.Second, "all are listed", func() bool {
 		return strings.Count(c.must("get", "decorators", "-o", "name"), "\n") == 2500
 	})
 	var list map[string][]any

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/ruedo-dev/ruedo/internal/ruedotest"
+	"github.com/ruedo-dev/ruedo/internal/testkit"
 )
 
 // call makes one call over plain HTTP and returns the runner that executed it.
@@ -72,7 +73,7 @@ func TestDistributedExecution(t *testing.T) {
 				t.Errorf("runner %s executed %d calls, want 100", r.ID, landed[r.ID])
 			}
 			p := processes[r.Name]
-			eventually(t, 5*time.Second, r.Name+" logged 100 calls", func() bool { return p.count("executed call") == 100 })
+			testkit.Within(t, 5*time.Second, r.Name+" logged 100 calls", func() bool { return p.count("executed call") == 100 })
 		}
 	})
 
@@ -114,17 +115,17 @@ func TestDistributedExecution(t *testing.T) {
 				}
 			})
 		}
-		eventually(t, 10*time.Second, "load runs", func() bool { return ok.Load() > 500 })
+		testkit.Within(t, 10*time.Second, "load runs", func() bool { return ok.Load() > 500 })
 		killed := time.Now()
 		processes["two"].signal(t, syscall.SIGKILL)
 		after := ok.Load()
-		eventually(t, 10*time.Second, "load goes on", func() bool { return ok.Load() > after+500 })
+		testkit.Within(t, 10*time.Second, "load goes on", func() bool { return ok.Load() > after+500 })
 		close(stop)
 		wg.Wait()
 		if n := lost.Load(); n > workers {
 			t.Errorf("%d calls failed; at most %d were in flight", n, workers)
 		}
-		eventually(t, 10*time.Second, "the killed runner is off the list", func() bool { return len(c.runners()) == 2 })
+		testkit.Within(t, 10*time.Second, "the killed runner is off the list", func() bool { return len(c.runners()) == 2 })
 		t.Logf("%d calls answered, %d lost, off the list after %s", ok.Load(), lost.Load(), time.Since(killed).Round(time.Millisecond))
 		if d := time.Since(killed); d > 7*time.Second {
 			t.Errorf("the killed runner was listed for %s; its lease is 5 s", d)
@@ -153,19 +154,19 @@ func TestDistributedExecution(t *testing.T) {
 				}
 			})
 		}
-		eventually(t, 10*time.Second, "load runs", func() bool { return ok.Load() > 300 })
+		testkit.Within(t, 10*time.Second, "load runs", func() bool { return ok.Load() > 300 })
 		processes["three"].signal(t, syscall.SIGTERM)
 		if code := processes["three"].wait(t, 10*time.Second); code != 0 {
 			t.Errorf("the drained runner ended with %d", code)
 		}
 		after := ok.Load()
-		eventually(t, 10*time.Second, "load goes on", func() bool { return ok.Load() > after+300 })
+		testkit.Within(t, 10*time.Second, "load goes on", func() bool { return ok.Load() > after+300 })
 		close(stop)
 		wg.Wait()
 		if n := failed.Load(); n != 0 {
 			t.Errorf("%d calls failed during a drain", n)
 		}
-		eventually(t, 2*time.Second, "the drained runner is off the list", func() bool { return len(c.runners()) == 1 })
+		testkit.Within(t, 2*time.Second, "the drained runner is off the list", func() bool { return len(c.runners()) == 1 })
 	})
 }
 
@@ -190,17 +191,17 @@ func TestCallsGoOnWithoutTheStore(t *testing.T) {
 	if took := time.Since(begin); code != 6 || took > 4*time.Second {
 		t.Errorf("a write without the store: exit code %d after %s\n%s", code, took, errOut)
 	}
-	eventually(t, 10*time.Second, "the core says that it is stale", func() bool {
+	testkit.Within(t, 10*time.Second, "the core says that it is stale", func() bool {
 		return bytes.Contains([]byte(c.must("get", "status", "-o", "json")), []byte(`"stale": true`)) ||
 			bytes.Contains([]byte(c.must("get", "status", "-o", "json")), []byte(`"stale":true`))
 	})
 
 	startEtcd(t, dir, port)
-	eventually(t, 20*time.Second, "writes work again", func() bool {
+	testkit.Within(t, 20*time.Second, "writes work again", func() bool {
 		_, _, code := c.ruedo("create", "decorator", "d", "--limit", "memory=64MiB")
 		return code == 0
 	})
-	eventually(t, 20*time.Second, "the runner is listed again", func() bool { return len(c.runners()) == 1 })
+	testkit.Within(t, 20*time.Second, "the runner is listed again", func() bool { return len(c.runners()) == 1 })
 }
 
 func TestAServerWithoutItsStoreSaysSoAndGivesUp(t *testing.T) {

@@ -1,13 +1,11 @@
 package fleet
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -15,25 +13,9 @@ import (
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/etcdembed"
+	"github.com/ruedo-dev/ruedo/internal/etcdembed/etcdtest"
+	"github.com/ruedo-dev/ruedo/internal/testkit"
 )
-
-// buffer is a log that a test can read while it is being written.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
 
 func dial(t *testing.T, s *etcdembed.Server, logger *slog.Logger) *Directory {
 	t.Helper()
@@ -66,7 +48,7 @@ func deleteCore(t *testing.T, s *etcdembed.Server, id string) {
 // await reads sets of cores until the wanted one arrives.
 func await(t *testing.T, ch <-chan []*ruedov1.Core, want string) {
 	t.Helper()
-	deadline := time.After(patience)
+	deadline := time.After(testkit.Patience)
 	var got string
 	for {
 		select {
@@ -93,7 +75,7 @@ func text(set []*ruedov1.Core) string {
 }
 
 func TestCoresAreFollowed(t *testing.T) {
-	s := embedded(t, etcdembed.Config{ListenClient: "127.0.0.1:0"})
+	s := etcdtest.Start(t, etcdembed.Config{ListenClient: "127.0.0.1:0"})
 	putCore(t, s, "main", "b", "u1")
 	putCore(t, s, "main-2", "x", "other")
 	d := dial(t, s, nil)
@@ -118,7 +100,7 @@ func TestCoresAreFollowed(t *testing.T) {
 	deleteCore(t, s, "b")
 	await(t, ch, "")
 	cancel()
-	eventually(t, "the channel is closed", func() bool {
+	testkit.Eventually(t, "the channel is closed", func() bool {
 		select {
 		case _, ok := <-ch:
 			return !ok
@@ -129,30 +111,30 @@ func TestCoresAreFollowed(t *testing.T) {
 }
 
 func TestCoresOfAnEmptyClusterAreSent(t *testing.T) {
-	s := embedded(t, etcdembed.Config{ListenClient: "127.0.0.1:0"})
+	s := etcdtest.Start(t, etcdembed.Config{ListenClient: "127.0.0.1:0"})
 	ch := dial(t, s, nil).Cores(t.Context())
 	select {
 	case set := <-ch:
 		if len(set) != 0 {
 			t.Errorf("got %s", text(set))
 		}
-	case <-time.After(patience):
+	case <-time.After(testkit.Patience):
 		t.Error("nothing is sent")
 	}
 }
 
 func TestCoresSurviveAnOutageWithCompaction(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "d")
-	s := embedded(t, etcdembed.Config{Dir: dir, ListenClient: "127.0.0.1:0"})
+	s := etcdtest.Start(t, etcdembed.Config{Dir: dir, ListenClient: "127.0.0.1:0"})
 	putCore(t, s, "main", "a", "u1")
 	putCore(t, s, "main", "b", "u1")
 	d := dial(t, s, nil)
 	ch := d.Cores(t.Context())
 	await(t, ch, "a=u1 b=u1 ")
 	endpoint := s.Endpoint()
-	stop(t, s)
+	etcdtest.Stop(t, s)
 	// Changed and compacted while the watch cannot see it.
-	s = embedded(t, etcdembed.Config{Dir: dir})
+	s = etcdtest.Start(t, etcdembed.Config{Dir: dir})
 	deleteCore(t, s, "a")
 	for i := range 20 {
 		putCore(t, s, "main", "c", fmt.Sprint("u", i))
@@ -164,8 +146,8 @@ func TestCoresSurviveAnOutageWithCompaction(t *testing.T) {
 	if _, err := s.Client().Compact(t.Context(), got.Header.Revision); err != nil {
 		t.Fatal(err)
 	}
-	stop(t, s)
-	s = embedded(t, etcdembed.Config{Dir: dir, ListenClient: endpoint})
+	etcdtest.Stop(t, s)
+	s = etcdtest.Start(t, etcdembed.Config{Dir: dir, ListenClient: endpoint})
 	await(t, ch, "b=u1 c=u19 ")
 	putCore(t, s, "main", "d", "u1")
 	await(t, ch, "b=u1 c=u19 d=u1 ")
@@ -177,8 +159,8 @@ func TestCoresSurviveAnOutageWithCompaction(t *testing.T) {
 }
 
 func TestRegister(t *testing.T) {
-	s := embedded(t, etcdembed.Config{ListenClient: "127.0.0.1:0"})
-	var log buffer
+	s := etcdtest.Start(t, etcdembed.Config{ListenClient: "127.0.0.1:0"})
+	var log testkit.Log
 	d := dial(t, s, slog.New(slog.NewTextHandler(&log, nil)))
 	leave, err := d.Register(t.Context(), &ruedov1.Runner{Id: "edge-1", Host: "h"})
 	if err != nil {
@@ -210,7 +192,7 @@ func TestRegister(t *testing.T) {
 	if err := d.Close(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the registration ran out", func() bool { _, _, ok := stored(t, s.Client()); return !ok })
+	testkit.Eventually(t, "the registration ran out", func() bool { _, _, ok := stored(t, s.Client()); return !ok })
 }
 
 // Package runner declares this interface; Directory must implement it.

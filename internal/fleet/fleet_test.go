@@ -19,43 +19,12 @@ import (
 
 	storev1 "github.com/ruedo-dev/ruedo/gen/ruedo/store/v1"
 	"github.com/ruedo-dev/ruedo/internal/etcdembed"
+	"github.com/ruedo-dev/ruedo/internal/etcdembed/etcdtest"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/testkit"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// patience is how long a test waits for a condition.
-const patience = 15 * time.Second
-
-// eventually polls until ok.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.Now().Add(patience); !ok(); <-tick.C {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %v: %s", patience, what)
-		}
-	}
-}
-
-func embedded(t *testing.T, cfg etcdembed.Config) *etcdembed.Server {
-	t.Helper()
-	cfg.UnsafeNoFsync = true
-	s, err := etcdembed.Start(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { stop(t, s) })
-	return s
-}
-
-func stop(t *testing.T, s *etcdembed.Server) {
-	t.Helper()
-	if err := s.Close(); err != nil {
-		t.Error(err)
-	}
-}
 
 // connected returns a client that connects over the network.
 func connected(t *testing.T, s *etcdembed.Server) *clientv3.Client {
@@ -126,7 +95,7 @@ func TestHostsAreChecked(t *testing.T) {
 }
 
 func TestFormat(t *testing.T) {
-	s := embedded(t, etcdembed.Config{})
+	s := etcdtest.Start(t, etcdembed.Config{})
 	check := func(cluster string, create bool) error {
 		t.Helper()
 		c, err := Open(Config{Client: s.Client(), Cluster: cluster})
@@ -215,7 +184,7 @@ func TestDialFailures(t *testing.T) {
 }
 
 func TestFullStore(t *testing.T) {
-	s := embedded(t, etcdembed.Config{Dir: filepath.Join(t.TempDir(), "d"), QuotaBytes: 128 << 10, ListenClient: "127.0.0.1:0"})
+	s := etcdtest.Start(t, etcdembed.Config{Dir: filepath.Join(t.TempDir(), "d"), QuotaBytes: 128 << 10, ListenClient: "127.0.0.1:0"})
 	var err error
 	for i := 0; err == nil && i < 1000; i++ {
 		_, err = s.Client().Put(t.Context(), fmt.Sprint("k", i), strings.Repeat("v", 4<<10))
@@ -229,7 +198,7 @@ func TestFullStore(t *testing.T) {
 		t.Fatal("a full store took an entry")
 	}
 	room(t, s)
-	eventually(t, "the entry is there", func() bool { v, lease, ok := stored(t, s.Client()); return ok && lease != 0 && v == "one" })
+	testkit.Eventually(t, "the entry is there", func() bool { v, lease, ok := stored(t, s.Client()); return ok && lease != 0 && v == "one" })
 	if err := m.Close(t.Context()); err != nil {
 		t.Error(err)
 	}

@@ -10,7 +10,9 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/ruedo-dev/ruedo/internal/etcdembed"
+	"github.com/ruedo-dev/ruedo/internal/etcdembed/etcdtest"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/testkit"
 )
 
 const entry = "/ruedo/main/runners/edge-1"
@@ -22,7 +24,7 @@ func registered(t *testing.T, c *clientv3.Client, value string, ttl time.Duratio
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		ctx, cancel := context.WithTimeout(context.Background(), testkit.Patience)
 		defer cancel()
 		_ = m.Close(ctx)
 	})
@@ -32,7 +34,7 @@ func registered(t *testing.T, c *clientv3.Client, value string, ttl time.Duratio
 // stored is the entry's value and lease; false where there is none.
 func stored(t *testing.T, c *clientv3.Client) (string, clientv3.LeaseID, bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
 	defer cancel()
 	got, err := c.Get(ctx, entry)
 	if err != nil {
@@ -50,7 +52,7 @@ func hangsOn(m *Membership) clientv3.LeaseID {
 }
 
 func TestRegisterClose(t *testing.T) {
-	c := embedded(t, etcdembed.Config{}).Client()
+	c := etcdtest.Start(t, etcdembed.Config{}).Client()
 	m := registered(t, c, "one", 0)
 	if v, lease, ok := stored(t, c); !ok || v != "one" || lease == 0 {
 		t.Fatalf("stored %q under lease %x, %t", v, lease, ok)
@@ -71,12 +73,12 @@ func TestRegisterClose(t *testing.T) {
 
 func TestEntryOfADeadProcessGoes(t *testing.T) {
 	t.Parallel()
-	c := embedded(t, etcdembed.Config{}).Client()
+	c := etcdtest.Start(t, etcdembed.Config{}).Client()
 	m := registered(t, c, "one", time.Second)
 	began := time.Now()
 	m.cancel() // as a kill: nobody renews, nobody revokes
 	m.wg.Wait()
-	eventually(t, "the entry is gone", func() bool { _, _, ok := stored(t, c); return !ok })
+	testkit.Eventually(t, "the entry is gone", func() bool { _, _, ok := stored(t, c); return !ok })
 	if took := time.Since(began); took > 4*time.Second {
 		t.Errorf("gone after %v, with a TTL of 1s", took)
 	}
@@ -84,7 +86,7 @@ func TestEntryOfADeadProcessGoes(t *testing.T) {
 
 func TestEntryOutlivesItsTTL(t *testing.T) {
 	t.Parallel()
-	c := embedded(t, etcdembed.Config{}).Client()
+	c := etcdtest.Start(t, etcdembed.Config{}).Client()
 	registered(t, c, "one", time.Second)
 	_, first, _ := stored(t, c)
 	deadline := time.After(3 * time.Second)
@@ -103,31 +105,31 @@ func TestEntryOutlivesItsTTL(t *testing.T) {
 }
 
 func TestEntryComesBackAfterItsLeaseIsLost(t *testing.T) {
-	c := embedded(t, etcdembed.Config{}).Client()
+	c := etcdtest.Start(t, etcdembed.Config{}).Client()
 	registered(t, c, "one", time.Second)
 	_, first, _ := stored(t, c)
 	if _, err := c.Revoke(t.Context(), first); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "it is there under a new lease", func() bool {
+	testkit.Eventually(t, "it is there under a new lease", func() bool {
 		v, lease, ok := stored(t, c)
 		return ok && v == "one" && lease != first
 	})
 }
 
 func TestEntryComesBackAfterItWasDeleted(t *testing.T) {
-	c := embedded(t, etcdembed.Config{}).Client()
+	c := etcdtest.Start(t, etcdembed.Config{}).Client()
 	registered(t, c, "one", time.Hour) // so that no renewal helps
 	for range 3 {
 		if _, err := c.Delete(t.Context(), entry); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "the entry is back", func() bool { _, _, ok := stored(t, c); return ok })
+		testkit.Eventually(t, "the entry is back", func() bool { _, _, ok := stored(t, c); return ok })
 	}
 }
 
 func TestTwoHoldersOfOneKey(t *testing.T) {
-	c := embedded(t, etcdembed.Config{}).Client()
+	c := etcdtest.Start(t, etcdembed.Config{}).Client()
 	for _, lastLeavesFirst := range []bool{false, true} {
 		first := registered(t, c, "first", time.Hour)
 		last := registered(t, c, "last", time.Hour)
@@ -138,7 +140,7 @@ func TestTwoHoldersOfOneKey(t *testing.T) {
 		if err := leaver.Close(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "the entry is there", func() bool {
+		testkit.Eventually(t, "the entry is there", func() bool {
 			_, lease, ok := stored(t, c)
 			return ok && lease == hangsOn(stayer)
 		})
@@ -157,15 +159,15 @@ func TestEntryComesBackAfterAnOutage(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
 			dir := filepath.Join(t.TempDir(), "a")
-			s := embedded(t, etcdembed.Config{Dir: dir, ListenClient: "127.0.0.1:0"})
+			s := etcdtest.Start(t, etcdembed.Config{Dir: dir, ListenClient: "127.0.0.1:0"})
 			c := connected(t, s)
 			registered(t, c, "one", time.Second)
-			stop(t, s)
+			etcdtest.Stop(t, s)
 			if lose {
 				dir += "-new"
 			}
-			embedded(t, etcdembed.Config{Dir: dir, ListenClient: s.Endpoint()})
-			eventually(t, "the entry is back", func() bool {
+			etcdtest.Start(t, etcdembed.Config{Dir: dir, ListenClient: s.Endpoint()})
+			testkit.Eventually(t, "the entry is back", func() bool {
 				v, _, ok := stored(t, c)
 				return ok && v == "one"
 			})
@@ -192,7 +194,7 @@ func TestRegisterWithoutAStore(t *testing.T) {
 
 func TestRenewBySingleRequests(t *testing.T) {
 	t.Parallel()
-	c := embedded(t, etcdembed.Config{}).Client()
+	c := etcdtest.Start(t, etcdembed.Config{}).Client()
 	grant, err := c.Grant(t.Context(), 1)
 	if err != nil {
 		t.Fatal(err)
@@ -213,7 +215,7 @@ func TestRenewBySingleRequests(t *testing.T) {
 	}
 	select {
 	case <-ended:
-	case <-time.After(patience):
+	case <-time.After(testkit.Patience):
 		t.Error("the loss of the lease goes unnoticed")
 	}
 }

@@ -104,11 +104,11 @@ func loopRow() *row {
 		w.Ops(0x0c, 0), opEnd, w.Unreachable()))
 	command := w.Command(nil, w.Loop())
 	return services(14, "endless loop in a call", limitOf, []hostileService{
-		stopped("loop", function(nil, w.Forever())),
+		stopped("loop", w.Function(w.Forever())),
 		stopped("nested-loops", nestedLoops),
 		stopped("exponential-recursion", twice),
-		stopped("fill", function(nil, w.I32(1000), opMemoryGrow, w.Drop(), w.Forever(w.I32(0), w.I32(7), w.I32(60<<20), opMemoryFill))),
-		stopped("a-host-call-each-time", function([]string{schedYield}, w.Forever(w.Call(0), w.Drop()))),
+		stopped("fill", w.Function(w.I32(1000), opMemoryGrow, w.Drop(), w.Forever(w.I32(0), w.I32(7), w.I32(60<<20), opMemoryFill))),
+		stopped("a-host-call-each-time", w.FunctionWith([]string{schedYield}, w.Forever(w.Call(0), w.Drop()))),
 		stopped("command", command),
 	})
 }
@@ -119,7 +119,7 @@ func loopRow() *row {
 func manyLoopsRow() *row {
 	loops := 2 * runnerCount * 2 * runtime.GOMAXPROCS(0)
 	r := services(14, "endless loops in all slots", limitOf, []hostileService{
-		{"loop", function(nil, w.Forever()).Bytes(), func(b *bout, service string) {
+		{"loop", w.Function(w.Forever()).Bytes(), func(b *bout, service string) {
 			var wg sync.WaitGroup
 			for range loops {
 				wg.Go(func() {
@@ -191,7 +191,7 @@ func hangsAfter(at time.Time) []byte {
 // recursionRow is row 16.
 func recursionRow() *row {
 	overflow := expect{reason: fault.GuestTrap, text: []string{"stack overflow", "8388608"}}
-	simple := function(nil, w.Call(0), w.I32(1), opI32Add)
+	simple := w.Function(w.Call(0), w.I32(1), opI32Add)
 	mutual := w.New()
 	mutual.Memory(1, -1)
 	mutual.Func(">i", w.Call(1), w.I32(1), opI32Add)
@@ -252,7 +252,7 @@ func sleepRow() *row {
 		return s
 	}
 	sleeps := func(name string, sub []byte) hostileService {
-		m := function([]string{pollOneoff}, w.CallWith(0, 0, 1024, 1, 4096), w.Drop(), w.I32(0))
+		m := w.FunctionWith([]string{pollOneoff}, w.CallWith(0, 0, 1024, 1, 4096), w.Drop(), w.I32(0))
 		m.Data(0, sub)
 		return hostileService{name, m.Bytes(), func(b *bout, service string) { b.stoppedAt(service, limitOf) }}
 	}
@@ -272,7 +272,7 @@ func floodRow() *row {
 		if !cheap {
 			want.or = fault.GuestTimeout
 		}
-		return hostileService{name, function(imports, w.Forever(code...)).Bytes(), func(b *bout, service string) {
+		return hostileService{name, w.FunctionWith(imports, w.Forever(code...)).Bytes(), func(b *bout, service string) {
 			began := time.Now()
 			_, err := b.call(service, nil)
 			b.check("call", err, want)
@@ -281,8 +281,8 @@ func floodRow() *row {
 	}
 	r := services(19, "random_get of gigabytes; host calls without end", 10*time.Second, []hostileService{
 		// Outside the guest's memory: an errno, which the guest returns.
-		answers("random-4-gb", function([]string{randomGet}, w.CallWith(0, 0, -1)), expect{reason: fault.GuestError, text: []string{"21"}}),
-		answers("random-past-the-end", function([]string{randomGet}, w.CallWith(0, 65535, 2)), expect{reason: fault.GuestError, text: []string{"21"}}),
+		answers("random-4-gb", w.FunctionWith([]string{randomGet}, w.CallWith(0, 0, -1)), expect{reason: fault.GuestError, text: []string{"21"}}),
+		answers("random-past-the-end", w.FunctionWith([]string{randomGet}, w.CallWith(0, 65535, 2)), expect{reason: fault.GuestError, text: []string{"21"}}),
 		flood("yields", false, []string{schedYield}, w.Call(0), w.Drop()),
 		flood("clocks", false, []string{clockTime}, w.I32(0), w.I64(0), w.I32(0), w.Call(0), w.Drop()),
 		flood("empty-logs", true, []string{hostLog}, w.CallWith(0, 0, 0, 0)),
@@ -290,7 +290,7 @@ func floodRow() *row {
 	})
 	// All of a large memory, repeatedly: that takes time, and is stopped by the
 	// deadline.
-	all := function([]string{randomGet}, w.I32(1500), opMemoryGrow, w.Drop(), w.Forever(w.CallWith(0, 0, 90<<20), w.Drop()))
+	all := w.FunctionWith([]string{randomGet}, w.I32(1500), opMemoryGrow, w.Drop(), w.Forever(w.CallWith(0, 0, 90<<20), w.Drop()))
 	setup := r.setup
 	r.setup = func(b *bout) {
 		setup(b)
@@ -314,8 +314,8 @@ func outputRow() *row {
 		localGet(0), w.I32(1), opI32Add, localSet(0), localGet(0), w.I32(16384), opI32LtU, w.Ops(0x0d, 0), opEnd, w.I32(0)))
 	list := []hostileService{
 		answers("a-gigabyte", gigabyte, tooMuch),
-		answers("without-end", function([]string{outputWrite}, w.Forever(w.CallWith(0, 0, 1000), w.Drop())), tooMuch),
-		answers("at-once", function([]string{outputWrite}, w.I32(32), opMemoryGrow, w.Drop(), w.CallWith(0, 0, 2<<20)), tooMuch),
+		answers("without-end", w.FunctionWith([]string{outputWrite}, w.Forever(w.CallWith(0, 0, 1000), w.Drop())), tooMuch),
+		answers("at-once", w.FunctionWith([]string{outputWrite}, w.I32(32), opMemoryGrow, w.Drop(), w.CallWith(0, 0, 2<<20)), tooMuch),
 		answers("a-command", w.Command([]string{fdWrite}, vector, w.Loop(w.CallWith(0, 1, 0, 1, 100), w.Drop())), tooMuch),
 		{"stdout-never-closed", w.Command([]string{fdWrite}, vector, w.CallWith(0, 1, 0, 1, 100), w.Drop(), w.Loop()).Bytes(), func(b *bout, service string) {
 			_, err := b.call(service, nil)
@@ -369,16 +369,16 @@ func endRow() *row {
 		// The exit codes that the runtime itself uses for a call that was stopped.
 		answers("command-exit-4026531839", w.Command([]string{procExit}, exit(-0x10000001)), exited("4026531839")),
 		answers("command-exit-4026531840", w.Command([]string{procExit}, exit(-0x10000000)), exited("4026531840")),
-		answers("function-exit-0", function([]string{procExit}, exit(0), zero), exited("0")),
-		answers("function-exit-1", function([]string{procExit}, exit(1), zero), exited("1")),
-		answers("function-exit-255", function([]string{procExit}, exit(255), zero), exited("255")),
-		answers("function-returns-9", function(nil, w.I32(9)), expect{reason: fault.GuestError, text: []string{"9"}, meta: map[string]string{"status": "9"}}),
-		answers("unreachable", function(nil, w.Unreachable()), trapped("unreachable")),
-		answers("division-by-zero", function(nil, w.I32(1), zero, w.Ops(0x6d)), trapped("integer divide by zero")),
-		answers("division-overflow", function(nil, w.I32(math.MinInt32), w.I32(-1), w.Ops(0x6d)), trapped("integer overflow")),
+		answers("function-exit-0", w.FunctionWith([]string{procExit}, exit(0), zero), exited("0")),
+		answers("function-exit-1", w.FunctionWith([]string{procExit}, exit(1), zero), exited("1")),
+		answers("function-exit-255", w.FunctionWith([]string{procExit}, exit(255), zero), exited("255")),
+		answers("function-returns-9", w.Function(w.I32(9)), expect{reason: fault.GuestError, text: []string{"9"}, meta: map[string]string{"status": "9"}}),
+		answers("unreachable", w.Function(w.Unreachable()), trapped("unreachable")),
+		answers("division-by-zero", w.Function(w.I32(1), zero, w.Ops(0x6d)), trapped("integer divide by zero")),
+		answers("division-overflow", w.Function(w.I32(math.MinInt32), w.I32(-1), w.Ops(0x6d)), trapped("integer overflow")),
 		answers("missing-element", indirect(zero, w.I32(1), w.Ops(0x11, 2, 0)), trapped("invalid table access")),
 		answers("another-type", indirect(zero, w.Ops(0x11, 0, 0)), trapped("indirect call type mismatch")),
-		answers("out-of-bounds", function(nil, w.I32(-4), opI32Load), trapped("out of bounds memory access")),
+		answers("out-of-bounds", w.Function(w.I32(-4), opI32Load), trapped("out of bounds memory access")),
 	}
 	r := services(22, "exits, unreachable, division by zero, bad indirect calls", time.Second, list)
 	r.peakRunner = 64 << 20

@@ -17,6 +17,7 @@ import (
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/ruedotest"
+	"github.com/ruedo-dev/ruedo/internal/testkit"
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
@@ -61,7 +62,7 @@ func newCluster(t *testing.T, wrap ...string) *cluster {
 		"RUEDO_SERVER_PORT=0", "RUEDO_SERVER_DISTRIBUTED_EXECUTION=true", fmt.Sprintf("GOMEMLIMIT=%d", coreMemory/4*3),
 		"RUEDO_STORE_DATA_DIR="+filepath.Join(c.home, "store")), wrap[0], wrap[1:]...)
 	c.core.guard()
-	if !eventually(30*time.Second, func() bool { c.url = served(c.core.output(0)); return c.url != "" || !c.core.alive() }) || c.url == "" {
+	if !testkit.Poll(30*time.Second, func() bool { c.url = served(c.core.output(0)); return c.url != "" || !c.core.alive() }) || c.url == "" {
 		t.Fatalf("the core does not serve:\n%s", c.core.output(0))
 	}
 	for i := range runnerCount {
@@ -73,7 +74,7 @@ func newCluster(t *testing.T, wrap ...string) *cluster {
 	transport := &http.Transport{MaxIdleConnsPerHost: 16}
 	t.Cleanup(transport.CloseIdleConnections)
 	c.client = client.New(c.url, client.WithHTTPClient(&http.Client{Transport: transport}))
-	if !eventually(30*time.Second, func() bool { return c.ready(t.Context()) == runnerCount }) {
+	if !testkit.Poll(30*time.Second, func() bool { return c.ready(t.Context()) == runnerCount }) {
 		t.Fatalf("the runners do not attach:\n%s%s", c.runners[0].output(0), c.runners[1].output(0))
 	}
 	if err := c.publish(t.Context(), victimName, ruedotest.Echo(), nil); err != nil {

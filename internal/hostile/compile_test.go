@@ -76,7 +76,7 @@ func (b *bout) publishes(n int) []time.Duration {
 	var took []time.Duration
 	for range n {
 		began := time.Now()
-		if err := b.publish(b.ctx, b.service("other"), b.unique(function(nil, w.I32(0)).Bytes()), nil); err != nil {
+		if err := b.publish(b.ctx, b.service("other"), b.unique(w.Function(w.I32(0)).Bytes()), nil); err != nil {
 			b.Errorf("another service cannot be published: %v", err)
 		}
 		took = append(took, time.Since(began))
@@ -135,11 +135,11 @@ func memoryRow() *row {
 		wasm []byte
 		want expect
 	}{
-		{"one-page-at-a-time", function(nil, w.Forever(grow(1), failed, when(w.Unreachable()))).Bytes(), tooMuch},
-		{"all-at-once", function(nil, grow(60_000), w.Drop(), w.I32(limit+65536), w.I32(1), opI32Store, w.I32(0)).Bytes(), tooMuch},
-		{"and-says-so", function(nil, grow(60_000), failed, when(w.I32(7), opReturn), w.I32(0)).Bytes(), tooMuch},
+		{"one-page-at-a-time", w.Function(w.Forever(grow(1), failed, when(w.Unreachable()))).Bytes(), tooMuch},
+		{"all-at-once", w.Function(grow(60_000), w.Drop(), w.I32(limit+65536), w.I32(1), opI32Store, w.I32(0)).Bytes(), tooMuch},
+		{"and-says-so", w.Function(grow(60_000), failed, when(w.I32(7), opReturn), w.I32(0)).Bytes(), tooMuch},
 		// As much as it may have, and every page is written, repeatedly.
-		{"all-that-is-allowed", function(nil, grow(limit/65536-1), w.Drop(), w.I32(0), w.I32(7), w.I32(limit), opMemoryFill, w.I32(0)).Bytes(), expect{}},
+		{"all-that-is-allowed", w.Function(grow(limit/65536-1), w.Drop(), w.I32(0), w.I32(7), w.I32(limit), opMemoryFill, w.I32(0)).Bytes(), expect{}},
 	}
 	moves := []move{
 		{"65,536 pages at the start", func(b *bout) {

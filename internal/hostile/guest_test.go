@@ -44,19 +44,6 @@ func locals(n uint32) []byte { return w.Vec(w.Cat(w.U32(n), []byte{0x7f})) }
 // store writes a number to an address.
 func store(addr, value int32) []byte { return w.Cat(w.I32(addr), w.I32(value), opI32Store) }
 
-// function is a guest whose ruedo_call is code, with imports "module.name:sig".
-func function(imports []string, code ...[]byte) *w.Module {
-	m := w.New()
-	for _, i := range imports {
-		name, sig, _ := strings.Cut(i, ":")
-		module, name, _ := strings.Cut(name, ".")
-		m.Import(module, name, sig)
-	}
-	m.Memory(1, -1)
-	m.AsFunction(m.Func(">i", code...))
-	return m
-}
-
 // Imports as function and wasmtest.Command take them.
 const (
 	inputRead   = "ruedo.input_read:ii>i"

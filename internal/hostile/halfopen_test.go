@@ -22,6 +22,7 @@ import (
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
+	"github.com/ruedo-dev/ruedo/internal/testkit"
 )
 
 const (
@@ -158,7 +159,7 @@ func halfOpenRow() *row {
 				if trickle {
 					defer dribble(func(x []byte) error { return f.data(1, false, x) })()
 				}
-				if !eventually(slowWithin, func() bool { return f.left() == 0 }) {
+				if !testkit.Poll(slowWithin, func() bool { return f.left() == 0 }) {
 					b.Errorf("%s: %d streams of 8 are still there after %s: %s", p.path, f.left(), slowWithin, f.went())
 				}
 			})
@@ -224,7 +225,7 @@ func TestShutdown(t *testing.T) {
 					defer held.Close()
 				}
 				// Until the core has accepted them all.
-				if !eventually(5*time.Second, func() bool { return c.sockets(t) >= before+n }) {
+				if !testkit.Poll(5*time.Second, func() bool { return c.sockets(t) >= before+n }) {
 					t.Fatalf("the core has not taken %d connections", n)
 				}
 				began := time.Now()

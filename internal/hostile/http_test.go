@@ -18,6 +18,7 @@ import (
 
 	"github.com/ruedo-dev/ruedo/gen/ruedo/v1/ruedov1connect"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/testkit"
 )
 
 const (
@@ -217,7 +218,7 @@ func framesRow() *row {
 					time.Sleep(time.Millisecond)
 				}
 			}
-			if mustClose && !eventually(5*time.Second, f.isClosed) {
+			if mustClose && !testkit.Poll(5*time.Second, f.isClosed) {
 				b.Errorf("the connection is open after %d frames: %s", sent, f.went())
 			}
 			b.note("%d frames in %s, %s of the core's CPU; closed: %v; %s", sent, time.Since(began).Round(time.Millisecond), b.core.cpu()-used, f.isClosed(), tail(f.went(), 200))
@@ -312,7 +313,7 @@ func (b *bout) longer(path string) {
 			_ = f.data(id, true, []byte(`{"call":1}`))
 		}
 	}
-	if !eventually(headerWithin, func() bool { return f.left() == 0 }) {
+	if !testkit.Poll(headerWithin, func() bool { return f.left() == 0 }) {
 		b.Errorf("%d of 5 streams are open: %s", f.left(), f.went())
 	}
 	f.note(func() {

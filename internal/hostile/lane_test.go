@@ -26,6 +26,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 	"github.com/ruedo-dev/ruedo/internal/lane"
 	"github.com/ruedo-dev/ruedo/internal/ruedotest"
+	"github.com/ruedo-dev/ruedo/internal/testkit"
 )
 
 // laneRows attack the private protocol: anyone who can reach the port can claim
@@ -154,7 +155,7 @@ func (i *impostor) close() {
 		_ = i.stream.CloseResponse()
 	}
 	i.hangUp()
-	if !eventually(10*time.Second, func() bool { return i.b.ready(i.b.ctx) == runnerCount }) {
+	if !testkit.Poll(10*time.Second, func() bool { return i.b.ready(i.b.ctx) == runnerCount }) {
 		i.b.Errorf("runner %s is still there", i.id)
 	}
 }
@@ -170,7 +171,7 @@ func (b *bout) among(answer func(*impostor, *runnerv1.CoreFrame) *runnerv1.Runne
 	defer i.close()
 	// Earlier rows may have used up the attempts of this address.
 	var err error
-	if !eventually(30*time.Second, func() bool { err = i.attach(nil); return !errors.Is(faultrpc.FromError(err), fault.LaneLimit) }) || err != nil {
+	if !testkit.Poll(30*time.Second, func() bool { err = i.attach(nil); return !errors.Is(faultrpc.FromError(err), fault.LaneLimit) }) || err != nil {
 		b.Errorf("it cannot attach: %v", err)
 		return
 	}
@@ -398,7 +399,7 @@ func manyLanesRow() *row {
 			i.cancel()
 			i.hangUp()
 		}
-		if !eventually(10*time.Second, func() bool { return b.ready(b.ctx) == runnerCount }) {
+		if !testkit.Poll(10*time.Second, func() bool { return b.ready(b.ctx) == runnerCount }) {
 			b.Errorf("lanes that ended are still there")
 		}
 	}}}}

@@ -49,16 +49,16 @@ func logRow() *row {
 	gigabyte.AsFunction(gigabyte.FuncLocals(">i", locals(1), w.I32(0), w.I32('x'), w.I32(1<<20), opMemoryFill,
 		w.Ops(0x03, 0x40), w.CallWith(0, 0, 0, 1<<20),
 		localGet(0), w.I32(1), opI32Add, localSet(0), localGet(0), w.I32(1024), opI32LtU, w.Ops(0x0d, 0), opEnd, w.I32(0)))
-	line := function([]string{hostLog}, w.I32(1600), opMemoryGrow, w.Drop(), w.I32(0), w.I32('x'), w.I32(100<<20), opMemoryFill, w.CallWith(0, 0, 0, 100<<20), w.I32(0))
-	print := function([]string{fdWrite}, w.I32(1600), opMemoryGrow, w.Drop(), w.I32(16), w.I32('x'), w.I32(100<<20), opMemoryFill,
+	line := w.FunctionWith([]string{hostLog}, w.I32(1600), opMemoryGrow, w.Drop(), w.I32(0), w.I32('x'), w.I32(100<<20), opMemoryFill, w.CallWith(0, 0, 0, 100<<20), w.I32(0))
+	print := w.FunctionWith([]string{fdWrite}, w.I32(1600), opMemoryGrow, w.Drop(), w.I32(16), w.I32('x'), w.I32(100<<20), opMemoryFill,
 		store(0, 16), store(4, 100<<20), w.CallWith(0, 2, 0, 1, 8), w.Drop(), w.I32(0))
 
-	speaker := function([]string{hostLog, fdWrite, "ruedo.head_write:ii>i", outputWrite},
+	speaker := w.FunctionWith([]string{hostLog, fdWrite, "ruedo.head_write:ii>i", outputWrite},
 		w.CallWith(0, 8, 0, int32(len(evil))),
 		store(4096, 0), store(4100, int32(len(evil))), w.CallWith(1, 1, 4096, 1, 4104), w.Drop(), w.CallWith(1, 2, 4096, 1, 4104), w.Drop(),
 		w.CallWith(3, 0, int32(len(evil))), w.Drop(), w.I32(0))
 	speaker.Data(0, []byte(evil))
-	failing := function([]string{hostFail, hostLog}, w.CallWith(0, 5, 0, int32(len(evil))), w.CallWith(1, 8, 0, int32(len(evil))), w.I32(1))
+	failing := w.FunctionWith([]string{hostFail, hostLog}, w.CallWith(0, 5, 0, int32(len(evil))), w.CallWith(1, 8, 0, int32(len(evil))), w.I32(1))
 	failing.Data(0, []byte(evil))
 	// Its functions have such names, which appear in the trace of a trap.
 	trapping := w.Function(w.Unreachable())

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/testkit"
 )
 
 // series holds the core's counters of requests and calls, by name and labels as
@@ -110,7 +111,7 @@ func (b *bout) accounted(before series) {
 	missing := slices.Clone(answered)
 	var now series
 	var err error
-	eventually(backWithin, func() bool {
+	testkit.Poll(backWithin, func() bool {
 		if now, err = b.counted(b.ctx); err == nil {
 			missing = slices.DeleteFunc(missing, func(r fault.Reason) bool { return now.grown(before, r) })
 		}

@@ -25,7 +25,7 @@ type specimen struct {
 
 // guest returns a good function guest, modified by f before it is assembled.
 func guest(f func(m *w.Module)) []byte {
-	m := function(nil, w.I32(0))
+	m := w.Function(w.I32(0))
 	f(m)
 	return m.Bytes()
 }
@@ -120,13 +120,13 @@ func specimens() []specimen {
 		{11, "ELF", []byte("\x7fELF\x02\x01\x01"), notOne("ELF")},
 		{11, "HTML", []byte("<!doctype html><title>404</title>"), notOne("HTML")},
 		{11, "nothing", nil, notOne("an empty file")},
-		{23, "env.system", function([]string{"env.system:i>i"}, w.I32(0)).Bytes(),
+		{23, "env.system", w.FunctionWith([]string{"env.system:i>i"}, w.I32(0)).Bytes(),
 			expect{reason: fault.ImportNotAllowed, text: []string{"env.system"}}},
-		{23, "the name of another service", function([]string{victimName + ".ruedo_call:>i"}, w.I32(0)).Bytes(),
+		{23, "the name of another service", w.FunctionWith([]string{victimName + ".ruedo_call:>i"}, w.I32(0)).Bytes(),
 			expect{reason: fault.ImportNotAllowed, text: []string{victimName + ".ruedo_call"}}},
-		{23, "what the host uses itself", function([]string{"ruedo.refuel:>"}, w.I32(0)).Bytes(),
+		{23, "what the host uses itself", w.FunctionWith([]string{"ruedo.refuel:>"}, w.I32(0)).Bytes(),
 			expect{reason: fault.ImportNotAllowed, text: []string{"ruedo.refuel"}}},
-		{23, "a name that would steer a terminal", function([]string{"env.\x1b[2J\u202e\r\n:>"}, w.I32(0)).Bytes(),
+		{23, "a name that would steer a terminal", w.FunctionWith([]string{"env.\x1b[2J\u202e\r\n:>"}, w.I32(0)).Bytes(),
 			expect{reason: fault.ImportNotAllowed, text: []string{`\x1b[2J`}}},
 	}
 	for n := 8; n < len(whole); n += 3 {
@@ -189,7 +189,7 @@ func moduleRows() []*row {
 		}}), peakCore: 32 * mb},
 		{number: 11, name: "gzip, zstd, ELF, HTML, nothing", moves: refusals(11), peakCore: 32 * mb},
 		{number: 23, name: "imports that are not allowed", moves: append(refusals(23), move{"the fix", func(b *bout) {
-			err := b.publish(b.ctx, b.service(), function([]string{"env.system:i>i"}, w.I32(0)).Bytes(), nil)
+			err := b.publish(b.ctx, b.service(), w.FunctionWith([]string{"env.system:i>i"}, w.I32(0)).Bytes(), nil)
 			for _, allowed := range []string{abi.ImportOutputWrite, "fd_write", abi.HostModule, abi.WASIModule} {
 				if fix := faultrpc.FromError(err).Fix; !bytes.Contains([]byte(fix), []byte(allowed)) {
 					b.Errorf("the fix does not name %s, which is allowed: %s", allowed, fix)

@@ -13,6 +13,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/abi"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
+	"github.com/ruedo-dev/ruedo/internal/testkit"
 	w "github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
 )
 
@@ -20,7 +21,7 @@ import (
 func page() []byte {
 	head := abi.AppendField(nil, "content-type", "text/html")
 	text := "<script>alert(document.domain)</script>"
-	m := function([]string{"ruedo.head_write:ii>i", outputWrite},
+	m := w.FunctionWith([]string{"ruedo.head_write:ii>i", outputWrite},
 		w.CallWith(0, 0, int32(len(head))), w.Drop(), w.CallWith(1, 1024, int32(len(text))), w.Drop(), w.I32(0))
 	m.Data(0, head)
 	m.Data(1024, []byte(text))
@@ -86,7 +87,7 @@ func originRow() *row {
 				for _, path := range paths(b) {
 					_ = f.foreign(http.MethodPost, path, evilHost)
 				}
-				if !eventually(headerWithin, func() bool { return f.left() == 0 }) {
+				if !testkit.Poll(headerWithin, func() bool { return f.left() == 0 }) {
 					b.Errorf("%d requests have no answer", f.left())
 				}
 				f.note(func() {

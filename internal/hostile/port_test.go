@@ -27,6 +27,7 @@ import (
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
+	"github.com/ruedo-dev/ruedo/internal/testkit"
 )
 
 const (
@@ -105,7 +106,7 @@ func TestPort(t *testing.T) {
 	}
 	var after state
 	var left float64
-	if !eventually(settledWithin, func() bool {
+	if !testkit.Poll(settledWithin, func() bool {
 		// The metrics come last: polling them fifty times a second would make more
 		// garbage than the fuzzer left.
 		if after = c.core.state(t); after.rss > before.rss+memorySlack || after.files > before.files+fileSlack {

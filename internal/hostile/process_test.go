@@ -10,10 +10,11 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/ruedo-dev/ruedo/internal/testkit"
 )
 
 // process is a child and its output. It is killed when the test ends, and when
@@ -22,29 +23,20 @@ type process struct {
 	name   string
 	cmd    *exec.Cmd
 	exited chan struct{}
-
-	mu  sync.Mutex
-	out bytes.Buffer
-}
-
-func (p *process) Write(b []byte) (int, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.out.Write(b)
+	out    testkit.Log
 }
 
 // output returns what the child wrote so far, from byte n on.
 func (p *process) output(n int) string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return string(p.out.Bytes()[min(n, p.out.Len()):])
+	out := p.out.String()
+	return out[min(n, len(out)):]
 }
 
 func start(t *testing.T, name string, env []string, path string, args ...string) *process {
 	t.Helper()
 	p := &process{name: name, cmd: exec.Command(path, args...), exited: make(chan struct{})}
 	p.cmd.Env, p.cmd.Dir = env, t.TempDir()
-	p.cmd.Stdout, p.cmd.Stderr = p, p
+	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -164,7 +156,7 @@ func (p *process) guard() {
 			b, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(p.pid()), "statm"))
 			if f := strings.Fields(string(b)); err == nil && len(f) > 1 {
 				if pages, _ := strconv.Atoi(f[1]); pages*os.Getpagesize() > mercy {
-					_, _ = fmt.Fprintf(p, "killed by the tests: it had %s of memory\n", mib(pages*os.Getpagesize()))
+					_, _ = fmt.Fprintf(&p.out, "killed by the tests: it had %s of memory\n", mib(pages*os.Getpagesize()))
 					_ = p.cmd.Process.Kill()
 				}
 			}
@@ -192,17 +184,6 @@ func (p *process) goroutines(t *testing.T) []string {
 		}
 	}
 	return list
-}
-
-func eventually(within time.Duration, ok func() bool) bool {
-	deadline := time.Now().Add(within)
-	for !ok() {
-		if time.Now().After(deadline) {
-			return false
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-	return true
 }
 
 func mib(n int) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
+	"github.com/ruedo-dev/ruedo/internal/testkit"
 	"github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
@@ -330,7 +331,7 @@ func (a *arena) play(t *testing.T, r *row) {
 // later rows still have meaning.
 func (a *arena) whole(t *testing.T) {
 	alive := !slices.ContainsFunc(a.processes(), func(p *process) bool { return !p.alive() })
-	if alive && eventually(10*time.Second, func() bool { return a.ready(t.Context()) == runnerCount }) {
+	if alive && testkit.Poll(10*time.Second, func() bool { return a.ready(t.Context()) == runnerCount }) {
 		return
 	}
 	a.restarts++
@@ -433,7 +434,7 @@ func (a *arena) survived(t *testing.T, b *bout, before map[*process]state, gorou
 			now = p.state(t)
 			return now.rss <= was.rss+slack && now.threads <= was.threads+threadSlack && now.files <= was.files+fileSlack+filesPerPlan*plans && len(now.children) == 0
 		}
-		if !eventually(backWithin, back) {
+		if !testkit.Poll(backWithin, back) {
 			b.Errorf("%s is not back after %s: memory %s, was %s; threads %d, was %d; files %d, was %d; children %v",
 				p.name, backWithin, mib(now.rss), mib(was.rss), now.threads, was.threads, now.files, was.files, now.children)
 		}
@@ -443,7 +444,7 @@ func (a *arena) survived(t *testing.T, b *bout, before map[*process]state, gorou
 		b.Errorf("%d runners are ready, there were %d", n, runnerCount)
 	}
 	var now float64
-	if !eventually(backWithin, func() bool {
+	if !testkit.Poll(backWithin, func() bool {
 		var err error
 		now, err = a.metric(b.ctx, goroutinesMetric)
 		return err == nil && now <= goroutines+goroutineSlack

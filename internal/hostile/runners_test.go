@@ -14,6 +14,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/executor/executortest"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
+	"github.com/ruedo-dev/ruedo/internal/testkit"
 	w "github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
 )
 
@@ -66,7 +67,7 @@ func TestOneServicePublishedManyTimes(t *testing.T) {
 	for _, p := range c.runners {
 		was := first[p]
 		var now state
-		if !eventually(40*time.Second, func() bool {
+		if !testkit.Poll(40*time.Second, func() bool {
 			now = p.state(t)
 			return now.files <= was.files+2 && now.rss <= was.rss+memory/2
 		}) {

@@ -109,7 +109,7 @@ func finder(pages int32) []byte {
 
 // painter fills all of its memory.
 func painter(pages int32) []byte {
-	return function(nil, w.I32(pages-1), opMemoryGrow, w.Drop(), w.I32(0), w.I32(0xee), w.I32(pages*65536), opMemoryFill, w.Unreachable()).Bytes()
+	return w.Function(w.I32(pages-1), opMemoryGrow, w.Drop(), w.I32(0), w.I32(0xee), w.I32(pages*65536), opMemoryFill, w.Unreachable()).Bytes()
 }
 
 // stateRow is row 25: no call sees anything that another call left behind. The

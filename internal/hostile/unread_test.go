@@ -16,6 +16,7 @@ import (
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/gen/ruedo/v1/ruedov1connect"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/testkit"
 	w "github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
 )
 
@@ -33,7 +34,7 @@ var stalled = http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0}
 
 // large is a guest that answers with n bytes of text.
 func large(n int32) []byte {
-	return function([]string{outputWrite}, w.I32(n>>16+1), opMemoryGrow, w.Drop(), w.I32(0), w.I32('x'), w.I32(n), opMemoryFill,
+	return w.FunctionWith([]string{outputWrite}, w.I32(n>>16+1), opMemoryGrow, w.Drop(), w.I32(0), w.I32('x'), w.I32(n), opMemoryFill,
 		w.CallWith(0, 0, n), w.Drop(), w.I32(0)).Bytes()
 }
 
@@ -62,7 +63,7 @@ func unreadRow() *row {
 					break // the core may have refused more
 				}
 				// Few calls at the same time: this row does not flood the runners.
-				eventually(2*time.Second, func() bool { return f.silent() < atATime })
+				testkit.Poll(2*time.Second, func() bool { return f.silent() < atATime })
 			}
 		}
 		return list
@@ -76,7 +77,7 @@ func unreadRow() *row {
 			return n
 		}
 		began := time.Now()
-		if !eventually(unreadWithin, func() bool { return left() == 0 || !b.core.alive() }) {
+		if !testkit.Poll(unreadWithin, func() bool { return left() == 0 || !b.core.alive() }) {
 			b.Errorf("%d streams whose answer nobody reads are still there after %s", left(), unreadWithin)
 		}
 		if len(list) > 0 {
@@ -164,7 +165,7 @@ func (b *bout) silentReaders(n int, service string) {
 		}
 	}
 	open := 0
-	if !eventually(unreadWithin, func() bool {
+	if !testkit.Poll(unreadWithin, func() bool {
 		open = b.established(conns)
 		return open == 0 || !b.core.alive()
 	}) {

@@ -276,7 +276,7 @@ func uploadRow() *row {
 				b.gone(zeros(mb))
 			}},
 			{"another digest", func(b *bout) {
-				wasm := b.unique(function(nil, w.I32(0)).Bytes())
+				wasm := b.unique(w.Function(w.I32(0)).Bytes())
 				b.check("upload", b.upload(bytes.NewReader(append(head(someDigest, uint64(len(wasm))), envelope(0, data(wasm))...)), ""),
 					expect{reason: fault.DigestMismatch, text: []string{someDigest, client.Digest(wasm)}})
 				b.gone(someDigest, client.Digest(wasm))
@@ -321,7 +321,7 @@ func slowRow() *row {
 			}
 			time.Sleep(time.Second) // so that all of them have started
 			took := time.Now()
-			if err := b.publish(b.ctx, b.service("other"), b.unique(function(nil, w.I32(0)).Bytes()), nil); err != nil {
+			if err := b.publish(b.ctx, b.service("other"), b.unique(w.Function(w.I32(0)).Bytes()), nil); err != nil {
 				b.Errorf("nobody else can publish beside %d slow uploads: %s: %v", slow, fault.ReasonOf(err), err)
 			}
 			b.bounded("publishing beside slow uploads", time.Since(took), 5*time.Second)

@@ -75,7 +75,7 @@ func zeros() []byte {
 		code = w.Cat(code, w.I32(1+size), w.I32(1), w.I32(min(size, n-1-size)), []byte(copyMemory))
 	}
 	code = w.Cat(code, w.I32(0), w.I32('['), w.Ops(0x3a, 0, 0), w.I32(n-1), w.I32(']'), w.Ops(0x3a, 0, 0), w.CallWith(0, 0, n), w.Drop(), w.I32(0))
-	return function([]string{outputWrite}, code).Bytes()
+	return w.FunctionWith([]string{outputWrite}, code).Bytes()
 }
 
 // valueRow is row 45: values that are small to send and large to hold.

@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/ruedo-dev/ruedo/internal/testkit"
 )
 
 // every is the victim's rate: a call each 5 ms, paced by the clock and not by
@@ -199,7 +201,7 @@ func (v *victim) window(from, to time.Time) window {
 		}
 		return len(took) >= want
 	}
-	answered := eventually(12*time.Second, look)
+	answered := testkit.Poll(12*time.Second, look)
 	if w.calls = len(took); !answered || w.calls == 0 {
 		w.problems = append(w.problems, fmt.Sprintf("%d calls got no answer", want-len(took)))
 	}

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"runtime"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -24,6 +23,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 	"github.com/ruedo-dev/ruedo/internal/lane"
+	"github.com/ruedo-dev/ruedo/internal/testkit"
 )
 
 // stranger is a hand-written runner that can send anything.
@@ -159,7 +159,7 @@ func TestLanesAreBounded(t *testing.T) {
 				t.Errorf("the fourth: %+v", e)
 			}
 			last.Close()
-			eventually(t, "there is room again", func() bool {
+			testkit.Eventually(t, "there is room again", func() bool {
 				cl, err := lane.Dial(t.Context(), c.config("d", &fakeRunner{execute: echo}))
 				if err == nil {
 					t.Cleanup(cl.Close)
@@ -172,10 +172,9 @@ func TestLanesAreBounded(t *testing.T) {
 
 // TestAttemptsThatFailFillNoLog attaches in a loop under an invalid id.
 func TestAttemptsThatFailFillNoLog(t *testing.T) {
-	var mu sync.Mutex
-	var log bytes.Buffer
+	var log testkit.Log
 	c := newCore(t, func(cfg *lane.HubConfig) {
-		cfg.Logger = slog.New(slog.NewJSONHandler(&locked{&mu, &log}, nil))
+		cfg.Logger = slog.New(slog.NewJSONHandler(&log, nil))
 	})
 	cfg := c.config("edge-1", &fakeRunner{execute: echo})
 	cfg.Cluster = strings.Repeat("c\n", 6<<10)
@@ -191,22 +190,9 @@ func TestAttemptsThatFailFillNoLog(t *testing.T) {
 	if limited < 100 {
 		t.Errorf("%d of 300 attempts in quick succession were refused for that", limited)
 	}
-	mu.Lock()
-	defer mu.Unlock()
-	if n := strings.Count(log.String(), "\n"); n > 100 || log.Len() > 100*1024 {
-		t.Errorf("300 attempts wrote %d lines, %d bytes", n, log.Len())
+	if n := strings.Count(log.String(), "\n"); n > 100 || len(log.String()) > 100*1024 {
+		t.Errorf("300 attempts wrote %d lines, %d bytes", n, len(log.String()))
 	}
-}
-
-type locked struct {
-	mu *sync.Mutex
-	w  io.Writer
-}
-
-func (l *locked) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.w.Write(p)
 }
 
 func TestNothingOnThePrivateWireIsCompressedOrJSON(t *testing.T) {

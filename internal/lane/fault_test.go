@@ -20,6 +20,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 	"github.com/ruedo-dev/ruedo/internal/lane"
+	"github.com/ruedo-dev/ruedo/internal/testkit"
 )
 
 // proxy passes bytes until it is paused. Then it keeps the connections open and
@@ -133,7 +134,7 @@ func TestBrokenLaneFailsCallsAtOnce(t *testing.T) {
 	if _, err = l.Prepare(t.Context(), &runnerv1.PrepareRequest{}); !faultrpc.FromError(err).NotStarted {
 		t.Errorf("a preparation on a lost lane: %v", err)
 	}
-	eventually(t, "detached", func() bool { return c.gone.Load() == 1 })
+	testkit.Eventually(t, "detached", func() bool { return c.gone.Load() == 1 })
 }
 
 func TestSilentPeerIsLost(t *testing.T) {
@@ -166,7 +167,7 @@ func TestSilentPeerIsLost(t *testing.T) {
 		t.Errorf("the loss was seen after %s", d)
 	}
 	within(t, 5*time.Second, "the runner's end", cl.Done())
-	eventually(t, "detached", func() bool { return c.gone.Load() == 1 })
+	testkit.Eventually(t, "detached", func() bool { return c.gone.Load() == 1 })
 }
 
 func TestSlowConsumerStallsNobody(t *testing.T) {
@@ -232,7 +233,7 @@ func TestDrainLosesNothing(t *testing.T) {
 				}
 			})
 		}
-		eventually(t, "under load", func() bool { return answered.Load() > 100 })
+		testkit.Eventually(t, "under load", func() bool { return answered.Load() > 100 })
 		if err := cl.Drain(t.Context()); err != nil {
 			t.Errorf("drain: %v", err)
 		}
@@ -357,7 +358,7 @@ func TestALaneThatDrainsLeavesItsNameToItsSuccessor(t *testing.T) {
 	<-started
 	drained := make(chan error, 1)
 	go func() { drained <- oldConn.Drain(t.Context()) }()
-	eventually(t, "it drains", func() bool { return !old.Ready() })
+	testkit.Eventually(t, "it drains", func() bool { return !old.Ready() })
 	l, _ := c.attach(c.config("edge-1", &fakeRunner{execute: echo}))
 	if _, err := l.Execute(t.Context(), &runnerv1.ExecuteRequest{}); err != nil {
 		t.Errorf("the successor: %v", err)

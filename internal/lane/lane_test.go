@@ -23,6 +23,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 	"github.com/ruedo-dev/ruedo/internal/lane"
+	"github.com/ruedo-dev/ruedo/internal/testkit"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -162,19 +163,6 @@ func within(t testing.TB, d time.Duration, what string, done <-chan struct{}) {
 	case <-done:
 	case <-time.After(d):
 		t.Fatalf("%s: not within %s", what, d)
-	}
-}
-
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		if time.Now().After(deadline) {
-			t.Fatalf("never: %s", what)
-		}
-		<-tick.C
 	}
 }
 
@@ -403,7 +391,7 @@ func TestQueueFullIsRefusedWithoutSending(t *testing.T) {
 			}
 		})
 	}
-	eventually(t, "three calls in flight", func() bool { return calls.Load() == 3 })
+	testkit.Eventually(t, "three calls in flight", func() bool { return calls.Load() == 3 })
 	_, err := l.Execute(t.Context(), &runnerv1.ExecuteRequest{})
 	if e := faultrpc.FromError(err); e.Reason != fault.QueueFull || !e.NotStarted || !strings.Contains(e.Message, "3 calls") {
 		t.Errorf("got %+v", e)

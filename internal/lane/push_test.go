@@ -15,6 +15,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 	"github.com/ruedo-dev/ruedo/internal/lane"
+	"github.com/ruedo-dev/ruedo/internal/testkit"
 )
 
 const small, large = 100 << 10, 10 << 20
@@ -69,7 +70,7 @@ func TestACallHasOnePushAndACancelledCallFreesItWithoutDelay(t *testing.T) {
 	if err := send(first); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "it is the call's push", func() bool {
+	testkit.Eventually(t, "it is the call's push", func() bool {
 		_, err := s.push(id, &runnerv1.PushOutputRequest{OutputBytes: large}).CloseAndReceive()
 		return connect.CodeOf(err) == connect.CodeNotFound
 	})

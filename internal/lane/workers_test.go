@@ -3,7 +3,8 @@ package lane
 import (
 	"sync"
 	"testing"
-	"time"
+
+	"github.com/ruedo-dev/ruedo/internal/testkit"
 )
 
 // Workers are kept for the next call, but no more than maxIdle of them, and
@@ -25,10 +26,8 @@ func TestWorkersAreKept(t *testing.T) {
 		}
 		close(release)
 		done.Wait()
-		for deadline := time.Now().Add(10 * time.Second); w.idle.Load() != maxIdle; time.Sleep(time.Millisecond) {
-			if time.Now().After(deadline) {
-				t.Fatalf("%d workers wait, want %d", w.idle.Load(), maxIdle)
-			}
+		if !testkit.Poll(testkit.Patience, func() bool { return w.idle.Load() == maxIdle }) {
+			t.Fatalf("%d workers wait, want %d", w.idle.Load(), maxIdle)
 		}
 	}
 	close(stop)

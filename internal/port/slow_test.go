@@ -18,6 +18,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 	"github.com/ruedo-dev/ruedo/internal/port"
+	"github.com/ruedo-dev/ruedo/internal/testkit"
 )
 
 // answered reads the status line of an answer and whether the connection was
@@ -186,7 +187,7 @@ func TestAnswersInFlightAreBounded(t *testing.T) {
 	if got := status(c); got != http.StatusTooManyRequests && got != http.StatusOK {
 		t.Errorf("the answer over the budget: %d", got)
 	}
-	eventually(t, "there is room again", func() bool { return status(dial(t, addr)) == http.StatusOK })
+	testkit.Eventually(t, "there is room again", func() bool { return status(dial(t, addr)) == http.StatusOK })
 }
 
 func TestBodiesInFlightAreBounded(t *testing.T) {
@@ -238,7 +239,7 @@ func TestDrainingDoesNotWaitForPeersThatDoNothing(t *testing.T) {
 		fmt.Fprint(dial(t, l.Addr().String()), "POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 900\r\n\r\nx")
 		fmt.Fprint(dial(t, l.Addr().String()), "GET /big HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	}
-	eventually(t, "all are in flight", func() bool { return s.InFlight() == 20 })
+	testkit.Eventually(t, "all are in flight", func() bool { return s.InFlight() == 20 })
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	began := time.Now()

@@ -13,12 +13,14 @@ import (
 	"log/slog"
 	"net/http"
 	"testing"
-	"time"
 
 	"github.com/ruedo-dev/ruedo/core"
 	"github.com/ruedo-dev/ruedo/core/store"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/etcdembed"
+	"github.com/ruedo-dev/ruedo/internal/etcdembed/etcdtest"
+	"github.com/ruedo-dev/ruedo/internal/testkit"
+	"github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
 	"github.com/ruedo-dev/ruedo/runner"
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
@@ -71,7 +73,7 @@ func New(t testing.TB, opts Options) *Cluster {
 	}
 	c := &Cluster{opts: opts, Etcd: opts.Etcd}
 	if c.Etcd == nil {
-		c.Etcd = Etcd(t)
+		c.Etcd = etcdtest.Start(t, etcdembed.Config{})
 	}
 	cfg := core.Config{
 		Cluster:     opts.Cluster,
@@ -120,21 +122,6 @@ func New(t testing.TB, opts Options) *Cluster {
 	return c
 }
 
-// Etcd starts an embedded store that ends with the test.
-func Etcd(t testing.TB) *etcdembed.Server {
-	t.Helper()
-	e, err := etcdembed.Start(t.Context(), etcdembed.Config{Dir: t.TempDir(), UnsafeNoFsync: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := e.Close(); err != nil {
-			t.Errorf("close etcd: %v", err)
-		}
-	})
-	return e
-}
-
 func (c *Cluster) newRunner(t testing.TB, cores []string) *runner.Runner {
 	t.Helper()
 	r, err := runner.New(t.Context(), runner.Config{
@@ -161,7 +148,7 @@ func (c *Cluster) AddRunner(t testing.TB) *Runner {
 	go func() { r.done <- r.Serve(ctx) }()
 	t.Cleanup(func() { r.Stop(t) })
 	c.Runners = append(c.Runners, r)
-	Eventually(t, "runner attached", func() bool {
+	testkit.Eventually(t, "runner attached", func() bool {
 		list, err := c.Client.Cluster.ListRunners(t.Context(), &ruedov1.ListRunnersRequest{})
 		if err != nil {
 			return false
@@ -210,14 +197,6 @@ func (c *Cluster) TryPublish(ctx context.Context, req *ruedov1.PublishServiceReq
 	return c.Client.Services.PublishService(ctx, req)
 }
 
-// Eventually polls until ok, and fails the test after ten seconds.
-func Eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
-	for !ok() {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within 10 s: %s", what)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-}
+// Echo returns the smallest useful service: it answers with its input, up to
+// 64 KiB.
+func Echo() []byte { return wasmtest.Echo() }

@@ -5,29 +5,14 @@ import (
 	"errors"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/wasmbin"
+	"github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
 )
-
-// specDir is where the Go module of the Wasm engine keeps the binaries of the
-// public specification tests.
-func specDir(t *testing.T) string {
-	t.Helper()
-	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/tetratelabs/wazero").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := filepath.Join(strings.TrimSpace(string(out)), "internal", "integration_test", "spectest")
-	if _, err := os.Stat(dir); err != nil {
-		t.Skipf("the specification tests are not among the sources of the engine: %v", err)
-	}
-	return dir
-}
 
 // readAll reads a module and the code of all its functions.
 func readAll(b []byte) error {
@@ -53,7 +38,7 @@ func readAll(b []byte) error {
 // operands, which only a compiler checks, so invalid ones that are refused are
 // just counted.
 func TestSpecification(t *testing.T) {
-	dir := specDir(t)
+	dir := wasmtest.SpecDir(t)
 	for _, c := range []struct {
 		suite string
 		ours  bool // everything that it uses is supported

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/testkit"
 	"github.com/ruedo-dev/ruedo/sandbox/compile"
 )
 
@@ -104,9 +105,9 @@ func TestAKilledCompileLeavesNothing(t *testing.T) {
 	if n := c.Stats().Failed; n != 3 {
 		t.Errorf("%d compiles were killed for three bombs, one of them sent again", n)
 	}
-	eventually(t, "no child is left", func() bool { return len(children(t, os.Getpid())) == 0 })
-	eventually(t, "no descriptor is left", func() bool { return fds(t) <= fdsBefore })
-	eventually(t, "no file is left", func() bool { return slices.Equal(files(t, dir), filesBefore) })
+	testkit.Eventually(t, "no child is left", func() bool { return len(children(t, os.Getpid())) == 0 })
+	testkit.Eventually(t, "no descriptor is left", func() bool { return fds(t) <= fdsBefore })
+	testkit.Eventually(t, "no file is left", func() bool { return slices.Equal(files(t, dir), filesBefore) })
 }
 
 func TestTheLastOneToGiveUpKillsTheChild(t *testing.T) {
@@ -117,7 +118,7 @@ func TestTheLastOneToGiveUpKillsTheChild(t *testing.T) {
 	if e, ok := errors.AsType[*fault.Error](err); !ok || e.Reason != fault.Canceled || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
 	}
-	eventually(t, "no child is left", func() bool { return len(children(t, os.Getpid())) == 0 })
+	testkit.Eventually(t, "no child is left", func() bool { return len(children(t, os.Getpid())) == 0 })
 	if got := c.Stats(); got.Failed != 0 || got.Compiled != 0 {
 		t.Errorf("it ended by itself: %+v", got)
 	}
@@ -170,7 +171,7 @@ func TestTheChildHasItsLimits(t *testing.T) {
 		ended <- err
 	}()
 	var limits, oom, stat string
-	eventually(t, "the child has limits", func() bool {
+	testkit.Eventually(t, "the child has limits", func() bool {
 		ids := children(t, os.Getpid())
 		if len(ids) == 0 {
 			return false

@@ -13,6 +13,7 @@ import (
 	"github.com/tetratelabs/wazero"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/testkit"
 	"github.com/ruedo-dev/ruedo/sandbox/compile"
 )
 
@@ -242,10 +243,10 @@ func BenchmarkHit(b *testing.B) {
 }
 
 func TestACompilerThatPanicsFailsOneModule(t *testing.T) {
-	heard := &logs{}
+	heard := &testkit.Log{}
 	var broken atomic.Bool
 	c := open(t, func(cfg *compile.Config) {
-		cfg.Command, cfg.Logger = nil, heard.logger()
+		cfg.Command, cfg.Logger = nil, heard.Logger()
 		cfg.Runtime = func() wazero.RuntimeConfig {
 			if broken.Load() {
 				panic("out of cheese")

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/testkit"
 	"github.com/ruedo-dev/ruedo/sandbox/compile"
 )
 
@@ -22,15 +23,15 @@ func newPlace(top string) place {
 	return place{top, filepath.Join(top, "modules"), filepath.Join(top, "private")}
 }
 
-func (p place) open(t *testing.T, heard *logs) *compile.Compiler {
-	return open(t, func(cfg *compile.Config) { cfg.Dir, cfg.Private, cfg.Logger = p.dir, p.private, heard.logger() })
+func (p place) open(t *testing.T, heard *testkit.Log) *compile.Compiler {
+	return open(t, func(cfg *compile.Config) { cfg.Dir, cfg.Private, cfg.Logger = p.dir, p.private, heard.Logger() })
 }
 
 // said checks how often the log says something.
-func (l *logs) said(t *testing.T, text string, want int) {
+func said(t *testing.T, log *testkit.Log, text string, want int) {
 	t.Helper()
-	if n := strings.Count(l.String(), text); n != want {
-		t.Errorf("%q is logged %d times, want %d:\n%s", text, n, want, l)
+	if n := strings.Count(log.String(), text); n != want {
+		t.Errorf("%q is logged %d times, want %d:\n%s", text, n, want, log)
 	}
 }
 
@@ -57,7 +58,7 @@ func remove(t *testing.T, paths ...string) {
 }
 
 func TestDirectoriesThatAreGoneAreMadeAgain(t *testing.T) {
-	heard := &logs{}
+	heard := &testkit.Log{}
 	p := newPlace(t.TempDir())
 	c := p.open(t, heard)
 	works := func(n uint64) {
@@ -75,7 +76,7 @@ func TestDirectoriesThatAreGoneAreMadeAgain(t *testing.T) {
 	works(4)
 	remove(t, p.top)
 	works(5)
-	heard.said(t, "level=", 0)
+	said(t, heard, "level=", 0)
 
 	// The new directories work like the old ones: another compiler leaves them
 	// alone, and finds what was stored.
@@ -113,7 +114,7 @@ func TestATemporaryDirectoryThatIsGoneIsMadeAgain(t *testing.T) {
 func TestModulesThatCannotBeKeptAreUsed(t *testing.T) {
 	for name, b := range breakages() {
 		t.Run(name, func(t *testing.T) {
-			heard := &logs{}
+			heard := &testkit.Log{}
 			p := newPlace(t.TempDir())
 			p.dir = b.prepare(t, p.dir)
 			c := p.open(t, heard)
@@ -123,11 +124,11 @@ func TestModulesThatCannotBeKeptAreUsed(t *testing.T) {
 					t.Errorf("got %d", got)
 				}
 			}
-			heard.said(t, "not kept on disk", 1)
-			heard.said(t, "dir="+p.dir+" ", 1)
+			said(t, heard, "not kept on disk", 1)
+			said(t, heard, "dir="+p.dir+" ", 1)
 			mend()
 			run(t, c, returns(20))
-			heard.said(t, "can be used again", 1)
+			said(t, heard, "can be used again", 1)
 			if kept := files(t, p.dir); len(kept) != 1 {
 				t.Errorf("kept: %v", kept)
 			}
@@ -139,11 +140,11 @@ func TestWithoutAPlaceToWorkModulesAreRefusedUntilThereIsOne(t *testing.T) {
 	for name, b := range breakages() {
 		for _, how := range []string{"in a child", "in this process"} {
 			t.Run(name+" "+how, func(t *testing.T) {
-				heard := &logs{}
+				heard := &testkit.Log{}
 				p := newPlace(t.TempDir())
 				p.private = b.prepare(t, p.private)
 				c := open(t, func(cfg *compile.Config) {
-					cfg.Dir, cfg.Private, cfg.Logger = p.dir, p.private, heard.logger()
+					cfg.Dir, cfg.Private, cfg.Logger = p.dir, p.private, heard.Logger()
 					if how == "in this process" {
 						cfg.Command = nil
 					}
@@ -152,14 +153,14 @@ func TestWithoutAPlaceToWorkModulesAreRefusedUntilThereIsOne(t *testing.T) {
 				for n := range 3 {
 					p.unwritable(t, c, returns(int32(n)))
 				}
-				heard.said(t, "modules cannot be compiled", 1)
+				said(t, heard, "modules cannot be compiled", 1)
 				mend()
 				for n := range 3 {
 					if got, _ := run(t, c, returns(int32(n))); got != uint64(n) {
 						t.Errorf("got %d", got)
 					}
 				}
-				heard.said(t, "can be used again", 1)
+				said(t, heard, "can be used again", 1)
 			})
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ruedo-dev/ruedo/internal/testkit"
 	"github.com/ruedo-dev/ruedo/sandbox/compile"
 )
 
@@ -45,8 +46,8 @@ func TestLeastRecentlyUsedEntriesMakeRoom(t *testing.T) {
 	}
 
 	// A module that is larger than the whole cache is used but not stored.
-	heard := &logs{}
-	c = open(t, func(cfg *compile.Config) { cfg.Dir, cfg.MaxSize, cfg.Logger = dir, 10, heard.logger() })
+	heard := &testkit.Log{}
+	c = open(t, func(cfg *compile.Config) { cfg.Dir, cfg.MaxSize, cfg.Logger = dir, 10, heard.Logger() })
 	if got, _ := run(t, c, returns(4)); got != 4 || !strings.Contains(heard.String(), "not kept") {
 		t.Errorf("got %d; logged: %s", got, heard)
 	}

@@ -1,11 +1,9 @@
 package compile_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -74,26 +72,6 @@ func self(t testing.TB, args ...string) []string {
 	}
 	return command
 }
-
-// logs collects what is logged.
-type logs struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *logs) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *logs) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
-}
-
-func (l *logs) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
 
 // open returns a compiler that is closed with the test. Its limits are wide,
 // because the machine can be busy.
@@ -181,18 +159,6 @@ var goGuest = sync.OnceValues(func() ([]byte, error) {
 	}
 	return os.ReadFile(out)
 })
-
-// eventually polls until ok.
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
-	for !ok() {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within 10 s: %s", what)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-}
 
 // files returns all paths in a directory, except directories.
 func files(t testing.TB, dir string) (paths []string) {

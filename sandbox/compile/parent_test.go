@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/testkit"
 	"github.com/ruedo-dev/ruedo/sandbox/compile"
 )
 
@@ -29,7 +30,7 @@ func TestCloseKillsTheChild(t *testing.T) {
 		_, err := c.Prepare(context.Background(), bomb)
 		failed <- err
 	}()
-	eventually(t, "the child runs", func() bool { return len(children(t, os.Getpid())) == 1 })
+	testkit.Eventually(t, "the child runs", func() bool { return len(children(t, os.Getpid())) == 1 })
 	if err := c.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +112,7 @@ func endsWithItsParent(t *testing.T, child []string) {
 	}
 	defer parent.Process.Kill()
 	var id int
-	eventually(t, "the child runs", func() bool {
+	testkit.Eventually(t, "the child runs", func() bool {
 		if ids := children(t, parent.Process.Pid); len(ids) == 1 {
 			id = ids[0]
 		}
@@ -121,7 +122,7 @@ func endsWithItsParent(t *testing.T, child []string) {
 		t.Fatal(err)
 	}
 	_ = parent.Wait()
-	eventually(t, "the child is gone", func() bool {
+	testkit.Eventually(t, "the child is gone", func() bool {
 		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", id))
 		return err != nil || strings.Contains(string(text), ") Z ")
 	})
@@ -152,7 +153,7 @@ func TestGivingUpConcernsOnlyOneself(t *testing.T) {
 		_, err := c.Prepare(ctx, wasm)
 		first <- err
 	}()
-	eventually(t, "the child runs", func() bool { return len(children(t, os.Getpid())) == 1 })
+	testkit.Eventually(t, "the child runs", func() bool { return len(children(t, os.Getpid())) == 1 })
 	go func() {
 		p, err := c.Prepare(t.Context(), wasm)
 		if err == nil {
@@ -179,7 +180,7 @@ func TestABombDoesNotHoldUpOthers(t *testing.T) {
 		_, err := c.Prepare(ctx, bomb)
 		ended <- err
 	}()
-	eventually(t, "the bomb's child runs", func() bool { return len(children(t, os.Getpid())) == 1 })
+	testkit.Eventually(t, "the bomb's child runs", func() bool { return len(children(t, os.Getpid())) == 1 })
 	if got, report := run(t, c, returns(9)); got != 9 || report.Took > 10*time.Second {
 		t.Errorf("got %d, %+v", got, report)
 	}
@@ -200,7 +201,7 @@ func TestTheKernelKillsTheChild(t *testing.T) {
 		_, err := c.Prepare(context.Background(), bomb)
 		ended <- err
 	}()
-	eventually(t, "the child compiles", func() bool {
+	testkit.Eventually(t, "the child compiles", func() bool {
 		ids := children(t, os.Getpid())
 		if len(ids) == 0 {
 			return false

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ruedo-dev/ruedo/internal/testkit"
 	"github.com/ruedo-dev/ruedo/sandbox/compile"
 	"github.com/tetratelabs/wazero"
 )
@@ -183,8 +184,8 @@ func TestWhatIsNotAuthenticIsNeverExecuted(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "modules")
 			entry := entryOf(t, dir, returns(magicNumber), magicNumber)
 			tamper(t, entry, entryOf(t, dir, returns(other), other))
-			heard := &logs{}
-			c := open(t, func(cfg *compile.Config) { cfg.Dir, cfg.Logger = dir, heard.logger() })
+			heard := &testkit.Log{}
+			c := open(t, func(cfg *compile.Config) { cfg.Dir, cfg.Logger = dir, heard.Logger() })
 			got, report := run(t, c, returns(magicNumber))
 			if got != magicNumber {
 				t.Fatalf("f gives %x: tampered code was executed", got)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/testkit"
 	w "github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
 	"github.com/ruedo-dev/ruedo/sandbox"
 	"github.com/ruedo-dev/ruedo/sandbox/fuel"
@@ -30,7 +31,7 @@ func slotsOf(t *testing.T) (*sandbox.Engine, *fuel.CPUSlots) {
 func TestGuestsTakeTurns(t *testing.T) {
 	engine, _ := slotsOf(t)
 	tpl := loadIn(t, engine, sandbox.Spec{
-		Wasm:   function(w.Forever()),
+		Wasm:   w.Function(w.Forever()).Bytes(),
 		Limits: sandbox.Limits{CPU: 20 * time.Millisecond, Timeout: time.Minute},
 	})
 	var wg sync.WaitGroup
@@ -47,10 +48,10 @@ func TestGuestsTakeTurns(t *testing.T) {
 // TestWaitingForATurnEndsWithTheCall has others hold all slots forever.
 func TestWaitingForATurnEndsWithTheCall(t *testing.T) {
 	engine, slots := slotsOf(t)
-	loop := function(w.Forever())
+	loop := w.Function(w.Forever()).Bytes()
 	late := loadIn(t, engine, sandbox.Spec{Wasm: loop, Limits: sandbox.Limits{Timeout: 50 * time.Millisecond}})
 	patient := loadIn(t, engine, sandbox.Spec{Wasm: loop, Limits: sandbox.Limits{Timeout: time.Minute}})
-	quick := loadIn(t, engine, sandbox.Spec{Wasm: function(w.I32(0))})
+	quick := loadIn(t, engine, sandbox.Spec{Wasm: w.Function(w.I32(0)).Bytes()})
 	release := slots.HoldAll()
 	if _, err := quick.Call(t.Context(), sandbox.Request{}); err != nil {
 		t.Errorf("a call that needs no turn: %v", err)
@@ -63,7 +64,7 @@ func TestWaitingForATurnEndsWithTheCall(t *testing.T) {
 		_, err := patient.Call(ctx, sandbox.Request{})
 		done <- err
 	}()
-	eventually(t, "the guest waits for a turn", func() bool { _, guests := slots.State(); return guests == 1 })
+	testkit.Eventually(t, "the guest waits for a turn", func() bool { _, guests := slots.State(); return guests == 1 })
 	cancel()
 	err = <-done
 	refused(t, err, fault.Canceled)
@@ -89,14 +90,14 @@ func TestSleepersHoldNoTurn(t *testing.T) {
 	m.Data(0, hour)
 	m.AsFunction(m.FuncLocals(">i", []byte{1, 1, 0x7f}, compute, w.CallWith(f, 0, 1024, 1, 4096), w.Drop(), w.I32(0)))
 	sleeper := loadIn(t, engine, sandbox.Spec{Wasm: m.Bytes(), Limits: sandbox.Limits{Timeout: time.Minute}})
-	worker := loadIn(t, engine, sandbox.Spec{Wasm: function(w.Forever()), Limits: sandbox.Limits{CPU: 5 * time.Millisecond, Timeout: time.Minute}})
+	worker := loadIn(t, engine, sandbox.Spec{Wasm: w.Function(w.Forever()).Bytes(), Limits: sandbox.Limits{CPU: 5 * time.Millisecond, Timeout: time.Minute}})
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	sleepers := runtime.GOMAXPROCS(0)
 	for range sleepers {
 		wg.Go(func() { _, _ = sleeper.Call(ctx, sandbox.Request{}) })
 	}
-	eventually(t, "all of them sleep", func() bool { taken, guests := slots.State(); return guests == sleepers && taken == 0 })
+	testkit.Eventually(t, "all of them sleep", func() bool { taken, guests := slots.State(); return guests == sleepers && taken == 0 })
 	_, err := worker.Call(t.Context(), sandbox.Request{})
 	refused(t, err, fault.GuestCPU)
 	cancel()

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/wasmbin"
+	"github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
 	"github.com/ruedo-dev/ruedo/sandbox/instrument"
 )
 
@@ -85,7 +86,7 @@ func TestSpecModulesValidate(t *testing.T) {
 	if testing.Short() {
 		t.Skip("compiles thousands of modules")
 	}
-	files, err := filepath.Glob(filepath.Join(specDir(t), "*", "testdata", "*.wasm"))
+	files, err := filepath.Glob(filepath.Join(wasmtest.SpecDir(t), "*", "testdata", "*.wasm"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -17,6 +16,7 @@ import (
 	"github.com/tetratelabs/wazero/api"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
 	"github.com/ruedo-dev/ruedo/sandbox/instrument"
 )
 
@@ -232,19 +232,6 @@ func kind(err error) string {
 	return line
 }
 
-func specDir(t *testing.T) string {
-	t.Helper()
-	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/tetratelabs/wazero").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := filepath.Join(strings.TrimSpace(string(out)), "internal", "integration_test", "spectest")
-	if _, err := os.Stat(dir); err != nil {
-		t.Skipf("the specification tests are not among the sources of the engine: %v", err)
-	}
-	return dir
-}
-
 // TestSpecification runs the public tests twice, with every module rewritten
 // and metered, and unmodified: every command must have the same outcome. The
 // fuel burnt must not depend on how much is given at a time.
@@ -252,7 +239,7 @@ func TestSpecification(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs for half a minute")
 	}
-	dir := specDir(t)
+	dir := wasmtest.SpecDir(t)
 	spectest, err := os.ReadFile(filepath.Join(dir, "testdata", "spectest.wasm"))
 	if err != nil {
 		t.Fatal(err)

@@ -5,9 +5,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/ruedo-dev/ruedo/internal/testkit"
 )
 
 func parse(t testing.TB, text string) *structpb.Struct {
@@ -62,10 +63,8 @@ func TestWhatNobodyHoldsIsForgotten(t *testing.T) {
 		defer c.mu.Unlock()
 		return len(c.made)
 	}
-	for deadline := time.Now().Add(10 * time.Second); left() != 1; {
-		if time.Now().After(deadline) {
-			t.Fatalf("%d schemas are kept, one is in use", left())
-		}
+	if !testkit.Poll(testkit.Patience, func() bool { return left() == 1 }) {
+		t.Fatalf("%d schemas are kept, one is in use", left())
 	}
 	held.Keep()
 }

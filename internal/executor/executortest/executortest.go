@@ -30,6 +30,7 @@ import (
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/executor"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/testkit"
 )
 
 // Options are what a test asks of the executor.
@@ -285,7 +286,7 @@ func (s *suite) queueFull(t *testing.T) {
 		}
 	}
 	release()
-	f.eventually("room again", func() bool { _, err := f.call(t.Context(), "echo x"); return err == nil })
+	testkit.Eventually(f.t, "room again", func() bool { _, err := f.call(t.Context(), "echo x"); return err == nil })
 }
 
 func (s *suite) cancelWaiting(t *testing.T) {
@@ -328,7 +329,7 @@ func (s *suite) drain(t *testing.T) {
 			}
 		})
 	}
-	f.eventually("calls in flight", func() bool { return answered.Load() > 10 })
+	testkit.Eventually(f.t, "calls in flight", func() bool { return answered.Load() > 10 })
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if err := f.Drain(ctx); err != nil {

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"time"
 
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
@@ -72,19 +71,6 @@ func (f *fixture) hold(n int) (release func()) {
 		})
 	}
 	return func() { cancel(); wg.Wait() }
-}
-
-func (f *fixture) eventually(what string, ok func() bool) {
-	f.t.Helper()
-	deadline := time.Now().Add(patience)
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		if time.Now().After(deadline) {
-			f.t.Fatalf("never: %s", what)
-		}
-		<-tick.C
-	}
 }
 
 // tiny is the smallest function: it succeeds and says nothing. A custom section

@@ -35,8 +35,12 @@ func New() *Module { return &Module{} }
 
 // Function returns a module with the exports of a function guest and code as
 // the body of ruedo_call. It has one page of memory and declares no maximum.
-func Function(code ...[]byte) *Module {
+func Function(code ...[]byte) *Module { return FunctionWith(nil, code...) }
+
+// FunctionWith is Function with imports, each "module.name:signature".
+func FunctionWith(imports []string, code ...[]byte) *Module {
 	m := New()
+	m.importAll(imports)
 	m.Memory(1, -1)
 	m.AsFunction(m.Func(">i", code...))
 	return m
@@ -53,14 +57,18 @@ func (m *Module) AsFunction(call uint32) {
 // "module.name:signature".
 func Command(imports []string, code ...[]byte) *Module {
 	m := New()
+	m.importAll(imports)
+	m.Memory(1, -1)
+	m.Export("_start", m.Func(">", code...))
+	return m
+}
+
+func (m *Module) importAll(imports []string) {
 	for _, i := range imports {
 		name, sig, _ := strings.Cut(i, ":")
 		module, name, _ := strings.Cut(name, ".")
 		m.Import(module, name, sig)
 	}
-	m.Memory(1, -1)
-	m.Export("_start", m.Func(">", code...))
-	return m
 }
 
 // Type adds a signature such as "iI>i" (i is i32, I is i64, f, F) and returns

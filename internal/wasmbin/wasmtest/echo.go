@@ -1,6 +1,7 @@
-package ruedotest
+package wasmtest
 
-// Echo is the smallest useful service: it answers with its input, up to 64 KiB.
+// Echo returns the smallest useful service: it answers with its input, up to
+// 64 KiB.
 //
 //	(module
 //	  (import "ruedo" "input_read" (func (param i32 i32) (result i32)))

@@ -90,12 +90,6 @@ func newProcedure(service protoreflect.FullName, m protoreflect.MethodDescriptor
 	return p
 }
 
-// service returns the name of the procedure's service.
-func (p procedure) service() string {
-	service, _, _ := strings.Cut(p.path[1:], "/")
-	return service
-}
-
 // mustProcedures is procedures for a row.
 func (b *bout) mustProcedures() []procedure {
 	list, err := b.procedures(b.ctx)

@@ -70,7 +70,7 @@ func TestWhoGivesUpWaitingHoldsUpNobody(t *testing.T) {
 		synctest.Wait()
 		cancel()
 		close(gone)
-		if <-results || <-results || !<-results {
+		if got := []bool{<-results, <-results, <-results}; got[0] || got[1] || !got[2] {
 			t.Error("those that gave up got it, or the one behind them did not")
 		}
 		b.release("a", 50)

@@ -51,7 +51,7 @@ func Example_limit() {
 		return
 	}
 	_, err = template.Call(ctx, sandbox.Request{})
-	fmt.Println(fault.ReasonOf(err), fault.FromError(err).Meta["limit"])
+	fmt.Println(fault.ReasonOf(err))
 	// Output:
-	// GUEST_TIMEOUT 50ms
+	// GUEST_TIMEOUT
 }

@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"connectrpc.com/connect"
 	"connectrpc.com/grpcreflect"

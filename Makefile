@@ -32,6 +32,10 @@ test: ## Run the whole suite with the race detector
 	$(GO) test $(RACE) -timeout 14m ./...
 	cd internal/bench && $(GO) test ./page
 
+.PHONY: skips
+skips: ## Run the suite without the race detector and count what it skips on this machine, and why
+	@$(GO) test -v -timeout 14m ./... 2>&1 | awk '/^ *--- SKIP/ {n++; print $$3 ":" why} {why = $$0} /^(--- FAIL|FAIL)/ {print} END {print n+0 " skipped"}'
+
 .PHONY: lint
 lint: lint-go $(BIN)/buf ## Check the code with vet and staticcheck, and the protos with buf
 	$(BIN)/buf lint

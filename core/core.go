@@ -92,6 +92,8 @@ type Config struct {
 type Local interface {
 	Bind(src executor.Source) executor.Runner
 	Info() *ruedov1.Runner
+	// PlanUsage returns what the runner holds ready.
+	PlanUsage() *ruedov1.PlanUsage
 }
 
 // Core is one control-plane process.

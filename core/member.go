@@ -13,12 +13,13 @@ import (
 type localMember struct {
 	executor.Runner
 	info   *ruedov1.Runner
+	usage  func() *ruedov1.PlanUsage
 	active atomic.Int64
 	total  atomic.Uint64
 }
 
 func newLocalMember(l Local, src executor.Source) *localMember {
-	return &localMember{Runner: l.Bind(src), info: l.Info()}
+	return &localMember{Runner: l.Bind(src), info: l.Info(), usage: l.PlanUsage}
 }
 
 func (m *localMember) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
@@ -28,10 +29,11 @@ func (m *localMember) Execute(ctx context.Context, req *runnerv1.ExecuteRequest)
 	return m.Runner.Execute(ctx, req)
 }
 
-func (m *localMember) Info() *ruedov1.Runner { return m.info }
-func (m *localMember) Ready() bool           { return true }
-func (m *localMember) Active() int           { return int(m.active.Load()) }
-func (m *localMember) Total() uint64         { return m.total.Load() }
+func (m *localMember) Info() *ruedov1.Runner         { return m.info }
+func (m *localMember) PlanUsage() *ruedov1.PlanUsage { return m.usage() }
+func (m *localMember) Ready() bool                   { return true }
+func (m *localMember) Active() int                   { return int(m.active.Load()) }
+func (m *localMember) Total() uint64                 { return m.total.Load() }
 
 // readyRunners returns how many runners accept calls now.
 func (c *Core) readyRunners() int {

@@ -47,6 +47,9 @@ type plans struct {
 	table map[string]*prepared
 	order *list.List // of *prepared, most recently used first
 	bytes int64      // of the plans themselves, without their templates
+	// closed has what the last plan of a service needs on disk, if it was closed to
+	// make room, by service.
+	closed map[string]files
 }
 
 type plansConfig struct {
@@ -67,6 +70,7 @@ type prepared struct {
 	id       string
 	plan     *runnerv1.Plan
 	template *sandbox.Template
+	files    files
 	bytes    int64  // of plan
 	of       *plans // the table that it belongs to
 	calls    admission.Concurrency
@@ -87,6 +91,7 @@ func newPlans(cfg plansConfig) *plans {
 		stopped: make(chan struct{}),
 		table:   make(map[string]*prepared),
 		order:   list.New(),
+		closed:  make(map[string]files),
 	}
 	p.janitor.Go(p.tidy)
 	return p
@@ -188,9 +193,20 @@ func (p *plans) load(ctx context.Context, id string, plan *runnerv1.Plan, src ex
 	if err != nil {
 		return nil, err
 	}
-	e := &prepared{id: id, plan: plan, template: t, bytes: int64(proto.Size(plan)), of: p, calls: admission.Concurrency{Limit: int64(plan.GetLimits().GetConcurrency())}}
+	e := &prepared{
+		id: id, plan: plan, template: t, files: files{plan.Module, t.CodeKey()}, bytes: int64(proto.Size(plan)), of: p,
+		calls: admission.Concurrency{Limit: int64(plan.GetLimits().GetConcurrency())},
+	}
 	p.add(e)
 	return e, nil
+}
+
+// usage returns how many plans are in the table, and what they take.
+func (p *plans) usage() (n int, bytes int64) {
+	held := p.cfg.engine.Held().Bytes
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.table), held + p.bytes
 }
 
 func (p *plans) peek(id string) *prepared {
@@ -205,6 +221,7 @@ func (p *plans) add(e *prepared) {
 	e.elem = p.order.PushFront(e)
 	p.table[e.id] = e
 	p.bytes += e.bytes
+	delete(p.closed, e.plan.Service)
 	gone := p.superseded(maxSuperseded, func(*prepared) bool { return true })
 	p.mu.Unlock()
 	p.discard(gone)
@@ -257,6 +274,7 @@ func (p *plans) fit(spare *prepared) {
 		}
 		if gone != nil {
 			p.remove(gone)
+			p.remember(gone)
 		}
 		p.mu.Unlock()
 		if gone == nil {

@@ -39,7 +39,7 @@ func newShelf(t *testing.T, change func(*plansConfig)) *shelf {
 	}
 	cfg := plansConfig{
 		engine: engine, modules: cache, log: discard,
-		maxPlans: DefaultMaxPlans, maxBytes: DefaultMaxPlanBytes, grace: time.Hour,
+		maxPlans: DefaultMaxPlans, maxBytes: 1 << 30, grace: time.Hour,
 	}
 	if change != nil {
 		change(&cfg)
@@ -237,6 +237,58 @@ func TestPlansAreBoundedByTheBytesThatTheyHold(t *testing.T) {
 	}
 	s.sweep()
 	s.stay(newer, d)
+}
+
+// TestAPlanThatWasClosedToMakeRoomComesBack calls plans in turns that do not fit
+// together. Callers see only that it takes longer, and the files that the plans
+// need stay marked.
+func TestAPlanThatWasClosedToMakeRoomComesBack(t *testing.T) {
+	s := newShelf(t, func(cfg *plansConfig) { cfg.maxBytes = 5 << 19 }) // room for two
+	var ids []string
+	for n := range 4 {
+		ids = append(ids, s.add(large(), fmt.Sprint("service-", n), 1))
+	}
+	for range 3 {
+		for _, id := range ids {
+			e := s.get(id)
+			if _, err := e.template.Call(t.Context(), sandbox.Request{}); err != nil {
+				t.Error(err)
+			}
+			e.Release()
+		}
+	}
+	if n, bytes := s.usage(); n != 2 || bytes > 5<<19 || bytes < 2<<20 {
+		t.Errorf("%d plans are ready and hold %d bytes", n, bytes)
+	}
+	if n := len(s.closed); n != 2 {
+		t.Errorf("%d services are remembered, want the 2 whose plans were closed", n)
+	}
+	if names := s.needed(func(f files) string { return f.code }); len(names) != 1 || names[""] {
+		t.Errorf("needed code: %v, want that of the one module", names)
+	}
+	s.touch(ids[0])
+	s.touch(ids[1])
+	if len(s.closed) != 2 || s.closed["service-0"] != (files{}) {
+		t.Errorf("remembered: %v", s.closed)
+	}
+}
+
+// A revision that was replaced is not needed any more.
+func TestFilesOfSupersededPlansAreNotNeeded(t *testing.T) {
+	s := newShelf(t, nil)
+	old, current := s.add(numbered(1), "a", 1), s.add(numbered(2), "a", 2)
+	s.touch(old)
+	s.touch(current)
+	module := func(f files) string { return f.module }
+	if n := len(s.needed(module)); n != 2 {
+		t.Errorf("%d modules are needed while both are ready", n)
+	}
+	s.sweep()
+	s.sweep()
+	s.stay(current)
+	if names := s.needed(module); len(names) != 1 || !names[s.peek(current).files.module] {
+		t.Errorf("needed: %v", names)
+	}
 }
 
 func TestManyRevisionsOfOneServiceHoldNoMoreThanAFew(t *testing.T) {

@@ -60,7 +60,7 @@ const (
 	DefaultQueue        = 256
 	DefaultDrainTimeout = 30 * time.Second
 	DefaultMaxPlans     = 256
-	DefaultMaxPlanBytes = 1 << 30
+	DefaultCacheBytes   = 2 << 30
 	DefaultPlanGrace    = 10 * time.Second
 )
 
@@ -104,6 +104,10 @@ type Config struct {
 	// CacheDir holds modules and compiled code; several runners can share it.
 	// Default: a temporary directory, which Close removes.
 	CacheDir string
+	// CacheBytes bounds what CacheDir holds: a quarter for modules, the rest for
+	// compiled code. What was not used for the longest time goes first, but what the
+	// plans of live services need goes last. Default: [DefaultCacheBytes].
+	CacheBytes int64
 	// Compiler starts the process that compiles modules, within limits: program
 	// and arguments. That process must only call sandbox.CompileChild. If it is
 	// empty, this process compiles, without limits.
@@ -117,7 +121,9 @@ type Config struct {
 	MaxPlans int
 	// MaxPlanBytes bounds what ready plans hold in memory: compiled code, snapshots
 	// and idle instances. If there is more, plans without calls are closed, first
-	// those whose service has a newer one. Default: [DefaultMaxPlanBytes].
+	// those whose service has a newer one, then the least recently used ones. Plans
+	// with calls count, too. Default: a quarter of the memory of the machine or of
+	// the process's cgroup.
 	MaxPlanBytes int64
 	// PlanGrace is how long a plan stays ready after its last call if its service
 	// has used another plan since; it can take up to twice as long. Default:
@@ -143,7 +149,8 @@ func (cfg Config) withDefaults() Config {
 	cfg.Concurrency = cmp.Or(cfg.Concurrency, 2*runtime.GOMAXPROCS(0))
 	cfg.Queue = max(cmp.Or(cfg.Queue, DefaultQueue), 0)
 	cfg.MaxPlans = cmp.Or(max(cfg.MaxPlans, 0), DefaultMaxPlans)
-	cfg.MaxPlanBytes = cmp.Or(max(cfg.MaxPlanBytes, 0), DefaultMaxPlanBytes)
+	cfg.MaxPlanBytes = cmp.Or(max(cfg.MaxPlanBytes, 0), defaultPlanBytes())
+	cfg.CacheBytes = cmp.Or(max(cfg.CacheBytes, 0), DefaultCacheBytes)
 	cfg.PlanGrace = cmp.Or(max(cfg.PlanGrace, 0), DefaultPlanGrace)
 	cfg.DrainTimeout = cmp.Or(max(cfg.DrainTimeout, 0), DefaultDrainTimeout)
 	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))
@@ -213,14 +220,21 @@ func (r *Runner) open(ctx context.Context) (err error) {
 	}
 
 	r.engine, err = sandbox.New(context.WithoutCancel(ctx), sandbox.Config{
-		CacheDir: filepath.Join(dir, "compiled"), Compiler: r.cfg.Compiler, CPUSlots: r.cfg.CPUSlots, Logger: r.log,
+		CacheDir: filepath.Join(dir, "compiled"), CacheSize: r.cfg.CacheBytes - r.cfg.CacheBytes/4,
+		Needed:   func() map[string]bool { return r.plans.needed(func(f files) string { return f.code }) },
+		Compiler: r.cfg.Compiler, CPUSlots: r.cfg.CPUSlots, Logger: r.log,
 	})
 	if err != nil {
 		return fault.Wrap(err, fault.DataDir, "the sandbox cannot be opened: %s", err).WithFix("choose another directory (runner.cache_dir)")
 	}
 	r.onClose(r.engine.Close)
 
-	if r.modules, err = modules.Open(modules.Config{Dir: filepath.Join(dir, "modules"), Logger: r.log}); err != nil {
+	r.modules, err = modules.Open(modules.Config{
+		Dir: filepath.Join(dir, "modules"), MaxBytes: r.cfg.CacheBytes / 4,
+		Needed: func() map[string]bool { return r.plans.needed(func(f files) string { return f.module }) },
+		Logger: r.log,
+	})
+	if err != nil {
 		return err
 	}
 	r.onClose(func(context.Context) error { r.modules.Close(); return nil })
@@ -235,6 +249,12 @@ func (r *Runner) open(ctx context.Context) (err error) {
 
 // Info returns how the runner introduces itself. The caller may change it.
 func (r *Runner) Info() *ruedov1.Runner { return proto.CloneOf(r.info) }
+
+// PlanUsage returns how many plans are ready, and what they take.
+func (r *Runner) PlanUsage() *ruedov1.PlanUsage {
+	n, bytes := r.plans.usage()
+	return &ruedov1.PlanUsage{Plans: uint32(n), MemoryBytes: uint64(bytes), MemoryLimitBytes: uint64(r.cfg.MaxPlanBytes)}
+}
 
 // Close stops accepting calls, waits for those in flight and releases what New
 // opened. If ctx ends first, it returns ctx's error and can be called again.

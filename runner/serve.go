@@ -158,6 +158,7 @@ func (s *session) attach(t *target) {
 			Registered:  s.r.cfg.Directory != nil,
 			Cluster:     s.r.cfg.Cluster,
 			Bind:        s.r.Bind,
+			PlanUsage:   s.r.PlanUsage,
 			Heartbeat:   s.r.cfg.Heartbeat,
 			LossTimeout: s.r.cfg.LossTimeout,
 			Logger:      s.r.log,

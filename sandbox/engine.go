@@ -32,6 +32,13 @@ type Config struct {
 	// and must not be writable by others: native code is read from it. Empty means
 	// that they are kept until Close.
 	CacheDir string
+	// CacheSize bounds what CacheDir keeps, in bytes; the least recently used code
+	// goes first. 0 means 1 GiB.
+	CacheSize int64
+	// Needed returns the keys of code that goes only when CacheDir has no other;
+	// see [Template.CodeKey]. It is called when there is something to remove. Nil:
+	// there is none.
+	Needed func() map[string]bool
 	// Compiler starts the process that compiles modules: a program and arguments
 	// that do nothing but call [CompileChild], such as [CompilerCommand] returns.
 	// Empty means that modules are compiled in this process, and that nothing
@@ -71,8 +78,8 @@ func CompileChild(stdin io.Reader, stdout io.Writer) int {
 // some arguments, as the compiler's child; see Config.Compiler.
 func CompilerCommand(args ...string) ([]string, error) { return compile.Self(args...) }
 
-// The garbage of calls with large inputs or outputs is returned to the system
-// after a while without such calls. The collector would keep it for minutes.
+// The garbage of loads and of calls with large inputs or outputs is returned to
+// the system after a while without any. The collector would keep it for minutes.
 const (
 	large      = 256 << 10
 	quietAfter = time.Second
@@ -97,7 +104,7 @@ type Engine struct {
 
 	retained atomic.Int64 // bytes that idle instances retain
 	stacks   stack.Pool
-	quiet    *time.Timer // releases the garbage of large calls
+	quiet    *time.Timer // releases the garbage of loads and large calls
 
 	mu        sync.Mutex
 	templates map[*Template]struct{}
@@ -120,7 +127,7 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 		e.log = slog.New(slog.DiscardHandler)
 	}
 	var err error
-	if e.compiler, err = compile.New(compile.Config{Runtime: RuntimeConfig, Command: cfg.Compiler, Dir: cfg.CacheDir, Logger: e.log}); err != nil {
+	if e.compiler, err = compile.New(compile.Config{Runtime: RuntimeConfig, Command: cfg.Compiler, Dir: cfg.CacheDir, MaxSize: cfg.CacheSize, Needed: cfg.Needed, Logger: e.log}); err != nil {
 		return nil, err
 	}
 	e.runtime = wazero.NewRuntimeWithConfig(ctx, e.compiler.RuntimeConfig())

@@ -30,6 +30,10 @@ const templateBytes = 32 << 10
 // tables: the runtime's objects and the top of its stack.
 const instanceBytes = 64 << 10
 
+// CodeKey identifies the template's code in the engine's cache directory; see
+// [Config.Needed]. Templates that share code have the same.
+func (t *Template) CodeKey() string { return t.code.Key() }
+
 // Held returns how many bytes the template holds for itself: its snapshot and
 // its idle instances. It does not include compiled code, which templates share.
 func (t *Template) Held() int64 {

@@ -90,6 +90,7 @@ func (e *Engine) Load(ctx context.Context, spec Spec) (*Template, error) {
 	}
 	// The image has what instances need of them.
 	rewritten.Wasm, rewritten.Segments = nil, nil
+	e.quiet.Reset(quietAfter) // loading leaves several times the module's size as garbage
 	e.mu.Lock()
 	e.templates[t] = struct{}{}
 	e.mu.Unlock()

@@ -51,6 +51,7 @@ func (s *clusterService) ListRunners(_ context.Context, req *ruedov1.ListRunners
 		}
 		r.ActiveCalls = uint32(m.Active())
 		r.TotalCalls = m.Total()
+		r.PlanUsage = m.PlanUsage()
 	}
 	items, next, err := page(runners, "runners", req, nil)
 	if err != nil {

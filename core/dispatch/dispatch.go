@@ -68,6 +68,9 @@ type Member interface {
 	Active() int
 	// Total returns the number of calls that the runner has executed.
 	Total() uint64
+	// PlanUsage returns what the runner holds ready; nil if that is not known.
+	// It is shared: do not change it.
+	PlanUsage() *ruedov1.PlanUsage
 }
 
 // Config configures a Dispatcher.

@@ -69,9 +69,10 @@ func (m *member) Prepare(ctx context.Context, req *runnerv1.PrepareRequest) (*ru
 func (m *member) Info() *ruedov1.Runner {
 	return &ruedov1.Runner{Id: m.id, Concurrency: m.concurrency, Queue: m.queue}
 }
-func (m *member) Ready() bool   { return !m.away.Load() }
-func (m *member) Active() int   { return 0 }
-func (m *member) Total() uint64 { return uint64(m.calls.Load()) }
+func (m *member) Ready() bool                   { return !m.away.Load() }
+func (m *member) Active() int                   { return 0 }
+func (m *member) PlanUsage() *ruedov1.PlanUsage { return nil }
+func (m *member) Total() uint64                 { return uint64(m.calls.Load()) }
 
 func team(t testing.TB, n int) (*dispatch.Dispatcher, []*member, []func()) {
 	d := dispatch.New(dispatch.Config{StartWait: -1})

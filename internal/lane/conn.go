@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
 
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	"github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1/runnerv1connect"
@@ -19,6 +20,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/executor"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
+	"github.com/ruedo-dev/ruedo/internal/lane/budget"
 	"github.com/ruedo-dev/ruedo/internal/names"
 )
 
@@ -40,6 +42,9 @@ type ConnConfig struct {
 	// plans and modules from the core through the source. Bind is called once
 	// per attachment.
 	Bind func(executor.Source) executor.Runner
+	// PlanUsage returns what the runner holds ready, which the core shows. It is
+	// called several times a second. Nil: the core does not know.
+	PlanUsage func() *ruedov1.PlanUsage
 	// Heartbeat is how long the lane is silent before a heartbeat is sent;
 	// zero means DefaultHeartbeat.
 	Heartbeat time.Duration
@@ -63,9 +68,9 @@ type Conn struct {
 
 	out       *queue
 	draining  atomic.Bool
-	heard     atomic.Uint64 // messages
-	outOfBand chan struct{} // slots of calls that hold a large body
-	inputs    *budget       // bytes of these
+	heard     atomic.Uint64  // messages
+	outOfBand chan struct{}  // slots of calls that hold a large body
+	inputs    *budget.Budget //  bytes of these
 
 	mu    sync.Mutex
 	calls map[uint64]context.CancelFunc
@@ -112,7 +117,7 @@ func Dial(ctx context.Context, cfg ConnConfig) (*Conn, error) {
 		bodies:    runnerv1connect.NewRunnerServiceClient(bodyHTTP, cfg.URL, opts...),
 		out:       newQueue(),
 		outOfBand: make(chan struct{}, 2*max(1, min(cfg.Runner.GetConcurrency(), 1<<10))),
-		inputs:    newBudget(DefaultBodyBytes),
+		inputs:    budget.New(DefaultBodyBytes),
 		calls:     make(map[uint64]context.CancelFunc),
 		limit:     2*int(cfg.Runner.GetConcurrency()+cfg.Runner.GetQueue()) + 64,
 		done:      make(chan struct{}),
@@ -209,9 +214,16 @@ func (c *Conn) serve(stream *clientStream, more []*runnerv1.CoreFrame) {
 		}
 	})
 	c.wg.Go(func() {
+		var last *ruedov1.PlanUsage
 		watch(c.ctx.Done(), c.cfg.Heartbeat, c.cfg.LossTimeout, &c.heard, func() {
-			if c.out.quiet() {
-				_, _ = c.out.push(&runnerv1.RunnerFrame{Kind: &runnerv1.RunnerFrame_Heartbeat{Heartbeat: &runnerv1.Heartbeat{}}})
+			beat := &runnerv1.Heartbeat{}
+			if usage := c.cfg.PlanUsage; usage != nil {
+				if now := usage(); !proto.Equal(now, last) {
+					beat.PlanUsage, last = now, now
+				}
+			}
+			if c.out.quiet() || beat.PlanUsage != nil {
+				_, _ = c.out.push(&runnerv1.RunnerFrame{Kind: &runnerv1.RunnerFrame_Heartbeat{Heartbeat: beat}})
 			}
 		}, c.end)
 	})

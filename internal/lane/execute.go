@@ -35,10 +35,10 @@ func (c *Conn) execute(ctx context.Context, id uint64, e *runnerv1.Execute) *run
 		if room == 0 {
 			room = MaxBody
 		}
-		if !c.inputs.acquire(ctx, nil, id, room) {
+		if !c.inputs.Acquire(ctx, nil, id, room) {
 			return failed(notStarted(fault.FromError(ctx.Err())))
 		}
-		defer c.inputs.release(id, room)
+		defer c.inputs.Release(id, room)
 		input, err := c.fetch(ctx, id, int(e.GetInputBytes()))
 		if err != nil {
 			return failed(notStarted(fault.Wrap(err, fault.InputBroken, "the input could not be fetched from the core")))

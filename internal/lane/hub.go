@@ -24,6 +24,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/executor"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
+	"github.com/ruedo-dev/ruedo/internal/lane/budget"
 	"github.com/ruedo-dev/ruedo/internal/names"
 )
 
@@ -89,7 +90,7 @@ type Hub struct {
 	cfg    HubConfig
 	log    *slog.Logger
 	peers  peers
-	bodies *budget
+	bodies *budget.Budget
 	lines  sparse
 
 	strangers chan struct{} // slots, see maxStrangers
@@ -140,7 +141,7 @@ func NewHub(cfg HubConfig) *Hub {
 		cfg:       cfg,
 		log:       log,
 		peers:     peers{all: cfg.MaxLanes, each: cfg.MaxLanesPerAddress, by: make(map[string]*peer)},
-		bodies:    newBudget(cfg.BodyBytes),
+		bodies:    budget.New(cfg.BodyBytes),
 		strangers: make(chan struct{}, maxStrangers),
 		unproven:  make(chan struct{}, maxUnproven),
 		lanes:     make(map[string]*Lane),

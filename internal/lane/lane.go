@@ -105,6 +105,7 @@ type Lane struct {
 	total    atomic.Uint64
 	draining atomic.Bool
 	heard    atomic.Uint64 // messages
+	usage    atomic.Pointer[ruedov1.PlanUsage]
 
 	modules chan struct{} // slots of fetches
 
@@ -161,6 +162,10 @@ func (l *Lane) Active() int { return int(l.active.Load()) }
 
 // Total returns the number of calls that the runner has executed for this core.
 func (l *Lane) Total() uint64 { return l.total.Load() }
+
+// PlanUsage returns what the runner holds ready, as it said last; nil if it did
+// not say. It is shared: do not change it.
+func (l *Lane) PlanUsage() *ruedov1.PlanUsage { return l.usage.Load() }
 
 // Done is closed when the lane has ended.
 func (l *Lane) Done() <-chan struct{} { return l.done }
@@ -410,7 +415,7 @@ func (l *Lane) end(err error) {
 // handle processes one frame from the runner. A frame that answers no call is
 // either a late answer to a cancelled call or invalid; both are dropped.
 func (l *Lane) handle(f *runnerv1.RunnerFrame) {
-	switch f.GetKind().(type) {
+	switch k := f.GetKind().(type) {
 	case *runnerv1.RunnerFrame_Executed, *runnerv1.RunnerFrame_ExecutedDetached,
 		*runnerv1.RunnerFrame_Prepared, *runnerv1.RunnerFrame_Failure:
 		if c := l.pending.take(f.Id); c != nil {
@@ -419,6 +424,10 @@ func (l *Lane) handle(f *runnerv1.RunnerFrame) {
 		}
 	case *runnerv1.RunnerFrame_Draining:
 		l.drain()
+	case *runnerv1.RunnerFrame_Heartbeat:
+		if u := k.Heartbeat.GetPlanUsage(); u != nil {
+			l.usage.Store(&ruedov1.PlanUsage{Plans: u.Plans, MemoryBytes: u.MemoryBytes, MemoryLimitBytes: u.MemoryLimitBytes})
+		}
 	}
 }
 

@@ -122,10 +122,10 @@ func (h *Hub) PushOutput(ctx context.Context, stream *connect.ClientStream[runne
 	if err != nil {
 		return nil, err
 	}
-	if !h.bodies.acquire(ctx, p.gone, l, allowed.bytes()) {
+	if !h.bodies.Acquire(ctx, p.gone, l, allowed.bytes()) {
 		return nil, noCall()
 	}
-	release := func() { h.bodies.release(l, allowed.bytes()) }
+	release := func() { h.bodies.Release(l, allowed.bytes()) }
 	got, err := allowed.read(req.rc, p, stream)
 	if err != nil || !p.complete(got, release) {
 		release()

@@ -64,6 +64,10 @@ type Config struct {
 	// MaxBytes bounds the size of all modules together; zero means
 	// DefaultMaxBytes.
 	MaxBytes int64
+	// Needed returns the digests of modules that are removed only when no others
+	// are left. It is called when there is something to remove. Nil: there are
+	// none.
+	Needed func() map[string]bool
 	// MaxModule bounds the size of one module; zero means DefaultMaxModule.
 	MaxModule int64
 	// Logger receives problems with the disk; nil discards them.
@@ -89,6 +93,9 @@ func Open(cfg Config) (*Cache, error) {
 	}
 	if cfg.MaxModule <= 0 {
 		cfg.MaxModule = DefaultMaxModule
+	}
+	if cfg.Needed == nil {
+		cfg.Needed = func() map[string]bool { return nil }
 	}
 	c := &Cache{cfg: cfg, log: cfg.Logger, fetches: singleflight.New[[]byte]()}
 	if c.log == nil {
@@ -225,8 +232,8 @@ func (c *Cache) size() (total int64, err error) {
 	return total, err
 }
 
-// evict removes the least recently used modules until no more than limit bytes
-// are left.
+// evict removes modules until no more than limit bytes are left: first those that
+// are not needed, the least recently used ones first.
 func (c *Cache) evict(keep string, limit int64) error {
 	entries, err := c.list("")
 	if err != nil {
@@ -236,7 +243,13 @@ func (c *Cache) evict(keep string, limit int64) error {
 	for _, e := range entries {
 		total += e.size
 	}
-	slices.SortFunc(entries, func(a, b entry) int { return cmp.Compare(a.used.UnixNano(), b.used.UnixNano()) })
+	if total <= limit {
+		return nil
+	}
+	needed := c.cfg.Needed()
+	slices.SortFunc(entries, func(a, b entry) int {
+		return cmp.Or(cmp.Compare(rank(needed, a), rank(needed, b)), cmp.Compare(a.used.UnixNano(), b.used.UnixNano()))
+	})
 	for _, e := range entries {
 		if total <= limit {
 			return nil
@@ -249,6 +262,14 @@ func (c *Cache) evict(keep string, limit int64) error {
 		}
 	}
 	return nil
+}
+
+// rank is 1 for a module that is needed, and otherwise 0.
+func rank(needed map[string]bool, e entry) int {
+	if needed[strings.TrimSuffix(filepath.Base(e.path), suffix)] {
+		return 1
+	}
+	return 0
 }
 
 type entry struct {

@@ -133,6 +133,32 @@ func TestWrongBytesAreRefused(t *testing.T) {
 	}
 }
 
+func TestWhatIsNeededGoesLast(t *testing.T) {
+	dir := t.TempDir()
+	module := func(i byte) []byte { return bytes.Repeat([]byte{i}, 100) }
+	needed := map[string]bool{digest(module(1)): true}
+	c := open(t, dir, func(cfg *modules.Config) {
+		cfg.MaxBytes, cfg.Needed = 250, func() map[string]bool { return needed }
+	})
+	there := func(i byte) bool {
+		_, err := os.Stat(filepath.Join(dir, digest(module(i))+".wasm"))
+		return err == nil
+	}
+	for i := byte(1); i <= 4; i++ {
+		o := &origin{bytes: module(i)}
+		if _, err := c.Get(t.Context(), digest(o.bytes), 100, o.open); err != nil {
+			t.Fatal(err)
+		}
+		when := time.Now().Add(-time.Duration(10-i) * time.Minute)
+		if err := os.Chtimes(filepath.Join(dir, digest(module(i))+".wasm"), when, when); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !there(1) || there(2) || there(3) || !there(4) {
+		t.Errorf("left: 1 %t, 2 %t, 3 %t, 4 %t", there(1), there(2), there(3), there(4))
+	}
+}
+
 func TestOldestUnusedGoesFirst(t *testing.T) {
 	dir := t.TempDir()
 	c := open(t, dir, func(cfg *modules.Config) { cfg.MaxBytes = 250 })

@@ -102,6 +102,10 @@ type Config struct {
 	// MaxSize bounds Dir, in bytes; the least recently used modules go first.
 	// Default: 1 GiB.
 	MaxSize int64
+	// Needed returns the keys of modules that are removed only when no others are
+	// left; see [Report]. It is called when there is something to remove. Nil:
+	// there are none.
+	Needed func() map[string]bool
 
 	// Timeout is how long a child can run. Default: 30 s.
 	Timeout time.Duration
@@ -173,7 +177,7 @@ func New(cfg Config) (*Compiler, error) {
 	if cfg.Runtime == nil {
 		return nil, errors.New("compile: Config.Runtime is not set")
 	}
-	sealed, err := cache.Open(cache.Config{Dir: cfg.Dir, Private: cfg.Private, MaxSize: cfg.MaxSize, Logger: cfg.Logger})
+	sealed, err := cache.Open(cache.Config{Dir: cfg.Dir, Private: cfg.Private, MaxSize: cfg.MaxSize, Needed: cfg.Needed, Logger: cfg.Logger})
 	if err != nil {
 		return nil, fmt.Errorf("cache of compiled modules: %w", err)
 	}

@@ -70,3 +70,36 @@ func TestTwoProcessesOnOneDirectory(t *testing.T) {
 		t.Errorf("got %d, %+v", got, report)
 	}
 }
+
+// TestWhatIsNeededGoesLast fills a directory with code of which the oldest is
+// needed.
+func TestWhatIsNeededGoesLast(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "modules")
+	first := entryOf(t, dir, returns(1), 1)
+	second := entryOf(t, dir, returns(2), 2)
+	st, err := os.Stat(first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	long := time.Now().Add(-time.Hour)
+	if err := os.Chtimes(first, long, long); err != nil {
+		t.Fatal(err)
+	}
+	needed := map[string]bool{strings.TrimSuffix(filepath.Base(first), ".code"): true}
+	c := open(t, func(cfg *compile.Config) {
+		cfg.Dir, cfg.MaxSize, cfg.Needed = dir, st.Size()*5/2, func() map[string]bool { return needed }
+	})
+	_, report := run(t, c, returns(3))
+	if got := entries(t, dir); len(got) != 2 || !contains(got, first) || contains(got, second) {
+		t.Errorf("left: %v", got)
+	}
+	if report.Key == "" || !contains(entries(t, dir), filepath.Join(dir, report.Key+".code")) {
+		t.Errorf("the key %q names no entry", report.Key)
+	}
+	// If only needed code is left, it goes as well: the bound holds.
+	needed[report.Key] = true
+	run(t, c, returns(4))
+	if got := entries(t, dir); len(got) != 2 || contains(got, first) {
+		t.Errorf("left: %v", got)
+	}
+}

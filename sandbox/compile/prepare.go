@@ -24,6 +24,8 @@ type Report struct {
 	Memory int64
 	// Size is the size of the code, in bytes.
 	Size int64
+	// Key identifies the code in Config.Dir.
+	Key string
 }
 
 // Prepared is a module whose code stays in the working directory until Release.
@@ -46,12 +48,13 @@ func (c *Compiler) Prepare(ctx context.Context, wasm []byte) (*Prepared, error) 
 	if len(wasm) > maxModule {
 		return nil, fault.New(fault.CompileFailed, "the module has %s, the limit is %s", size(int64(len(wasm))), size(maxModule)).WithFix("make it smaller")
 	}
-	e, how, err := c.join(ctx, c.identity.key(wasm), wasm)
+	key := c.identity.key(wasm)
+	e, how, err := c.join(ctx, key, wasm)
 	if err != nil {
 		return nil, err
 	}
 	p := &Prepared{Report: how, compiler: c, entry: e}
-	p.Took = time.Since(began)
+	p.Key, p.Took = key, time.Since(began)
 	return p, nil
 }
 

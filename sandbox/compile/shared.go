@@ -35,6 +35,7 @@ type Module struct {
 	failure *fault.Error
 
 	// Guarded by Shared.mu.
+	entry string // key in the compiler's directory
 	bytes int64
 	users int
 }
@@ -105,12 +106,19 @@ func (s *Shared) fill(ctx context.Context, m *Module, wasm []byte) *fault.Error 
 	}
 	// The runtime retains the decoded module next to the native code: the bytes of
 	// its functions and tables of about the same size.
-	m.code, m.bytes = code, report.Size+2*int64(len(wasm))
+	m.code, m.entry, m.bytes = code, report.Key, report.Size+2*int64(len(wasm))
 	return nil
 }
 
 // Code returns the module for the runtime.
 func (m *Module) Code() wazero.CompiledModule { return m.code }
+
+// Key identifies the code in the compiler's directory; see [Config.Needed].
+func (m *Module) Key() string {
+	m.shared.mu.Lock()
+	defer m.shared.mu.Unlock()
+	return m.entry
+}
 
 // Release ends one use. The last one closes the module, whose instances must be
 // closed before.

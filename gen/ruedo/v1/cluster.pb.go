@@ -101,7 +101,9 @@ type Runner struct {
 	// Calls of the answering core that are in flight on it.
 	ActiveCalls uint32 `protobuf:"varint,10,opt,name=active_calls,json=activeCalls,proto3" json:"active_calls,omitempty"`
 	// Calls of the answering core that it has executed.
-	TotalCalls    uint64 `protobuf:"varint,11,opt,name=total_calls,json=totalCalls,proto3" json:"total_calls,omitempty"`
+	TotalCalls uint64 `protobuf:"varint,11,opt,name=total_calls,json=totalCalls,proto3" json:"total_calls,omitempty"`
+	// What it holds ready. Absent where the answering core does not know.
+	PlanUsage     *PlanUsage `protobuf:"bytes,12,opt,name=plan_usage,json=planUsage,proto3" json:"plan_usage,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -213,6 +215,76 @@ func (x *Runner) GetTotalCalls() uint64 {
 	return 0
 }
 
+func (x *Runner) GetPlanUsage() *PlanUsage {
+	if x != nil {
+		return x.PlanUsage
+	}
+	return nil
+}
+
+// PlanUsage is what a runner holds for the plans that it has ready.
+type PlanUsage struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Plans uint32                 `protobuf:"varint,1,opt,name=plans,proto3" json:"plans,omitempty"`
+	// Memory that they take, about: compiled code, snapshots, idle instances.
+	MemoryBytes uint64 `protobuf:"varint,2,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"`
+	// Above it, plans without calls are closed.
+	MemoryLimitBytes uint64 `protobuf:"varint,3,opt,name=memory_limit_bytes,json=memoryLimitBytes,proto3" json:"memory_limit_bytes,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *PlanUsage) Reset() {
+	*x = PlanUsage{}
+	mi := &file_ruedo_v1_cluster_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlanUsage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlanUsage) ProtoMessage() {}
+
+func (x *PlanUsage) ProtoReflect() protoreflect.Message {
+	mi := &file_ruedo_v1_cluster_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlanUsage.ProtoReflect.Descriptor instead.
+func (*PlanUsage) Descriptor() ([]byte, []int) {
+	return file_ruedo_v1_cluster_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *PlanUsage) GetPlans() uint32 {
+	if x != nil {
+		return x.Plans
+	}
+	return 0
+}
+
+func (x *PlanUsage) GetMemoryBytes() uint64 {
+	if x != nil {
+		return x.MemoryBytes
+	}
+	return 0
+}
+
+func (x *PlanUsage) GetMemoryLimitBytes() uint64 {
+	if x != nil {
+		return x.MemoryLimitBytes
+	}
+	return 0
+}
+
 // Core is a control-plane process of the cluster.
 type Core struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -228,7 +300,7 @@ type Core struct {
 
 func (x *Core) Reset() {
 	*x = Core{}
-	mi := &file_ruedo_v1_cluster_proto_msgTypes[1]
+	mi := &file_ruedo_v1_cluster_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -240,7 +312,7 @@ func (x *Core) String() string {
 func (*Core) ProtoMessage() {}
 
 func (x *Core) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_cluster_proto_msgTypes[1]
+	mi := &file_ruedo_v1_cluster_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -253,7 +325,7 @@ func (x *Core) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Core.ProtoReflect.Descriptor instead.
 func (*Core) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_cluster_proto_rawDescGZIP(), []int{1}
+	return file_ruedo_v1_cluster_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Core) GetId() string {
@@ -305,7 +377,7 @@ type ListRunnersRequest struct {
 
 func (x *ListRunnersRequest) Reset() {
 	*x = ListRunnersRequest{}
-	mi := &file_ruedo_v1_cluster_proto_msgTypes[2]
+	mi := &file_ruedo_v1_cluster_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -317,7 +389,7 @@ func (x *ListRunnersRequest) String() string {
 func (*ListRunnersRequest) ProtoMessage() {}
 
 func (x *ListRunnersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_cluster_proto_msgTypes[2]
+	mi := &file_ruedo_v1_cluster_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -330,7 +402,7 @@ func (x *ListRunnersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRunnersRequest.ProtoReflect.Descriptor instead.
 func (*ListRunnersRequest) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_cluster_proto_rawDescGZIP(), []int{2}
+	return file_ruedo_v1_cluster_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ListRunnersRequest) GetPageSize() int32 {
@@ -358,7 +430,7 @@ type ListRunnersResponse struct {
 
 func (x *ListRunnersResponse) Reset() {
 	*x = ListRunnersResponse{}
-	mi := &file_ruedo_v1_cluster_proto_msgTypes[3]
+	mi := &file_ruedo_v1_cluster_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -370,7 +442,7 @@ func (x *ListRunnersResponse) String() string {
 func (*ListRunnersResponse) ProtoMessage() {}
 
 func (x *ListRunnersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_cluster_proto_msgTypes[3]
+	mi := &file_ruedo_v1_cluster_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -383,7 +455,7 @@ func (x *ListRunnersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRunnersResponse.ProtoReflect.Descriptor instead.
 func (*ListRunnersResponse) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_cluster_proto_rawDescGZIP(), []int{3}
+	return file_ruedo_v1_cluster_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ListRunnersResponse) GetItems() []*Runner {
@@ -414,7 +486,7 @@ type ListCoresRequest struct {
 
 func (x *ListCoresRequest) Reset() {
 	*x = ListCoresRequest{}
-	mi := &file_ruedo_v1_cluster_proto_msgTypes[4]
+	mi := &file_ruedo_v1_cluster_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -426,7 +498,7 @@ func (x *ListCoresRequest) String() string {
 func (*ListCoresRequest) ProtoMessage() {}
 
 func (x *ListCoresRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_cluster_proto_msgTypes[4]
+	mi := &file_ruedo_v1_cluster_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -439,7 +511,7 @@ func (x *ListCoresRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCoresRequest.ProtoReflect.Descriptor instead.
 func (*ListCoresRequest) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_cluster_proto_rawDescGZIP(), []int{4}
+	return file_ruedo_v1_cluster_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ListCoresRequest) GetPageSize() int32 {
@@ -467,7 +539,7 @@ type ListCoresResponse struct {
 
 func (x *ListCoresResponse) Reset() {
 	*x = ListCoresResponse{}
-	mi := &file_ruedo_v1_cluster_proto_msgTypes[5]
+	mi := &file_ruedo_v1_cluster_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -479,7 +551,7 @@ func (x *ListCoresResponse) String() string {
 func (*ListCoresResponse) ProtoMessage() {}
 
 func (x *ListCoresResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_cluster_proto_msgTypes[5]
+	mi := &file_ruedo_v1_cluster_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -492,7 +564,7 @@ func (x *ListCoresResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCoresResponse.ProtoReflect.Descriptor instead.
 func (*ListCoresResponse) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_cluster_proto_rawDescGZIP(), []int{5}
+	return file_ruedo_v1_cluster_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ListCoresResponse) GetItems() []*Core {
@@ -517,7 +589,7 @@ type GetStatusRequest struct {
 
 func (x *GetStatusRequest) Reset() {
 	*x = GetStatusRequest{}
-	mi := &file_ruedo_v1_cluster_proto_msgTypes[6]
+	mi := &file_ruedo_v1_cluster_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -529,7 +601,7 @@ func (x *GetStatusRequest) String() string {
 func (*GetStatusRequest) ProtoMessage() {}
 
 func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_cluster_proto_msgTypes[6]
+	mi := &file_ruedo_v1_cluster_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -542,7 +614,7 @@ func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusRequest.ProtoReflect.Descriptor instead.
 func (*GetStatusRequest) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_cluster_proto_rawDescGZIP(), []int{6}
+	return file_ruedo_v1_cluster_proto_rawDescGZIP(), []int{7}
 }
 
 type GetStatusResponse struct {
@@ -569,7 +641,7 @@ type GetStatusResponse struct {
 
 func (x *GetStatusResponse) Reset() {
 	*x = GetStatusResponse{}
-	mi := &file_ruedo_v1_cluster_proto_msgTypes[7]
+	mi := &file_ruedo_v1_cluster_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -581,7 +653,7 @@ func (x *GetStatusResponse) String() string {
 func (*GetStatusResponse) ProtoMessage() {}
 
 func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_cluster_proto_msgTypes[7]
+	mi := &file_ruedo_v1_cluster_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -594,7 +666,7 @@ func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusResponse.ProtoReflect.Descriptor instead.
 func (*GetStatusResponse) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_cluster_proto_rawDescGZIP(), []int{7}
+	return file_ruedo_v1_cluster_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetStatusResponse) GetClusterId() string {
@@ -674,7 +746,7 @@ type Alarm struct {
 
 func (x *Alarm) Reset() {
 	*x = Alarm{}
-	mi := &file_ruedo_v1_cluster_proto_msgTypes[8]
+	mi := &file_ruedo_v1_cluster_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -686,7 +758,7 @@ func (x *Alarm) String() string {
 func (*Alarm) ProtoMessage() {}
 
 func (x *Alarm) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_cluster_proto_msgTypes[8]
+	mi := &file_ruedo_v1_cluster_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -699,7 +771,7 @@ func (x *Alarm) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Alarm.ProtoReflect.Descriptor instead.
 func (*Alarm) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_cluster_proto_rawDescGZIP(), []int{8}
+	return file_ruedo_v1_cluster_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Alarm) GetReason() string {
@@ -727,7 +799,7 @@ var File_ruedo_v1_cluster_proto protoreflect.FileDescriptor
 
 const file_ruedo_v1_cluster_proto_rawDesc = "" +
 	"\n" +
-	"\x16ruedo/v1/cluster.proto\x12\bruedo.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe3\x02\n" +
+	"\x16ruedo/v1/cluster.proto\x12\bruedo.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x97\x03\n" +
 	"\x06Runner\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
@@ -742,7 +814,13 @@ const file_ruedo_v1_cluster_proto_rawDesc = "" +
 	"\factive_calls\x18\n" +
 	" \x01(\rR\vactiveCalls\x12\x1f\n" +
 	"\vtotal_calls\x18\v \x01(\x04R\n" +
-	"totalCalls\"\x91\x01\n" +
+	"totalCalls\x122\n" +
+	"\n" +
+	"plan_usage\x18\f \x01(\v2\x13.ruedo.v1.PlanUsageR\tplanUsage\"r\n" +
+	"\tPlanUsage\x12\x14\n" +
+	"\x05plans\x18\x01 \x01(\rR\x05plans\x12!\n" +
+	"\fmemory_bytes\x18\x02 \x01(\x04R\vmemoryBytes\x12,\n" +
+	"\x12memory_limit_bytes\x18\x03 \x01(\x04R\x10memoryLimitBytes\"\x91\x01\n" +
 	"\x04Core\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04host\x18\x02 \x01(\tR\x04host\x12\x10\n" +
@@ -806,41 +884,43 @@ func file_ruedo_v1_cluster_proto_rawDescGZIP() []byte {
 }
 
 var file_ruedo_v1_cluster_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_ruedo_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_ruedo_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_ruedo_v1_cluster_proto_goTypes = []any{
 	(RunnerState)(0),              // 0: ruedo.v1.RunnerState
 	(*Runner)(nil),                // 1: ruedo.v1.Runner
-	(*Core)(nil),                  // 2: ruedo.v1.Core
-	(*ListRunnersRequest)(nil),    // 3: ruedo.v1.ListRunnersRequest
-	(*ListRunnersResponse)(nil),   // 4: ruedo.v1.ListRunnersResponse
-	(*ListCoresRequest)(nil),      // 5: ruedo.v1.ListCoresRequest
-	(*ListCoresResponse)(nil),     // 6: ruedo.v1.ListCoresResponse
-	(*GetStatusRequest)(nil),      // 7: ruedo.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),     // 8: ruedo.v1.GetStatusResponse
-	(*Alarm)(nil),                 // 9: ruedo.v1.Alarm
-	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 11: google.protobuf.Duration
+	(*PlanUsage)(nil),             // 2: ruedo.v1.PlanUsage
+	(*Core)(nil),                  // 3: ruedo.v1.Core
+	(*ListRunnersRequest)(nil),    // 4: ruedo.v1.ListRunnersRequest
+	(*ListRunnersResponse)(nil),   // 5: ruedo.v1.ListRunnersResponse
+	(*ListCoresRequest)(nil),      // 6: ruedo.v1.ListCoresRequest
+	(*ListCoresResponse)(nil),     // 7: ruedo.v1.ListCoresResponse
+	(*GetStatusRequest)(nil),      // 8: ruedo.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),     // 9: ruedo.v1.GetStatusResponse
+	(*Alarm)(nil),                 // 10: ruedo.v1.Alarm
+	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 12: google.protobuf.Duration
 }
 var file_ruedo_v1_cluster_proto_depIdxs = []int32{
-	10, // 0: ruedo.v1.Runner.start_time:type_name -> google.protobuf.Timestamp
+	11, // 0: ruedo.v1.Runner.start_time:type_name -> google.protobuf.Timestamp
 	0,  // 1: ruedo.v1.Runner.state:type_name -> ruedo.v1.RunnerState
-	10, // 2: ruedo.v1.Core.start_time:type_name -> google.protobuf.Timestamp
-	1,  // 3: ruedo.v1.ListRunnersResponse.items:type_name -> ruedo.v1.Runner
-	2,  // 4: ruedo.v1.ListCoresResponse.items:type_name -> ruedo.v1.Core
-	2,  // 5: ruedo.v1.GetStatusResponse.core:type_name -> ruedo.v1.Core
-	11, // 6: ruedo.v1.GetStatusResponse.store_age:type_name -> google.protobuf.Duration
-	9,  // 7: ruedo.v1.GetStatusResponse.alarms:type_name -> ruedo.v1.Alarm
-	3,  // 8: ruedo.v1.ClusterService.ListRunners:input_type -> ruedo.v1.ListRunnersRequest
-	5,  // 9: ruedo.v1.ClusterService.ListCores:input_type -> ruedo.v1.ListCoresRequest
-	7,  // 10: ruedo.v1.ClusterService.GetStatus:input_type -> ruedo.v1.GetStatusRequest
-	4,  // 11: ruedo.v1.ClusterService.ListRunners:output_type -> ruedo.v1.ListRunnersResponse
-	6,  // 12: ruedo.v1.ClusterService.ListCores:output_type -> ruedo.v1.ListCoresResponse
-	8,  // 13: ruedo.v1.ClusterService.GetStatus:output_type -> ruedo.v1.GetStatusResponse
-	11, // [11:14] is the sub-list for method output_type
-	8,  // [8:11] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	2,  // 2: ruedo.v1.Runner.plan_usage:type_name -> ruedo.v1.PlanUsage
+	11, // 3: ruedo.v1.Core.start_time:type_name -> google.protobuf.Timestamp
+	1,  // 4: ruedo.v1.ListRunnersResponse.items:type_name -> ruedo.v1.Runner
+	3,  // 5: ruedo.v1.ListCoresResponse.items:type_name -> ruedo.v1.Core
+	3,  // 6: ruedo.v1.GetStatusResponse.core:type_name -> ruedo.v1.Core
+	12, // 7: ruedo.v1.GetStatusResponse.store_age:type_name -> google.protobuf.Duration
+	10, // 8: ruedo.v1.GetStatusResponse.alarms:type_name -> ruedo.v1.Alarm
+	4,  // 9: ruedo.v1.ClusterService.ListRunners:input_type -> ruedo.v1.ListRunnersRequest
+	6,  // 10: ruedo.v1.ClusterService.ListCores:input_type -> ruedo.v1.ListCoresRequest
+	8,  // 11: ruedo.v1.ClusterService.GetStatus:input_type -> ruedo.v1.GetStatusRequest
+	5,  // 12: ruedo.v1.ClusterService.ListRunners:output_type -> ruedo.v1.ListRunnersResponse
+	7,  // 13: ruedo.v1.ClusterService.ListCores:output_type -> ruedo.v1.ListCoresResponse
+	9,  // 14: ruedo.v1.ClusterService.GetStatus:output_type -> ruedo.v1.GetStatusResponse
+	12, // [12:15] is the sub-list for method output_type
+	9,  // [9:12] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_ruedo_v1_cluster_proto_init() }
@@ -848,15 +928,15 @@ func file_ruedo_v1_cluster_proto_init() {
 	if File_ruedo_v1_cluster_proto != nil {
 		return
 	}
-	file_ruedo_v1_cluster_proto_msgTypes[3].OneofWrappers = []any{}
-	file_ruedo_v1_cluster_proto_msgTypes[5].OneofWrappers = []any{}
+	file_ruedo_v1_cluster_proto_msgTypes[4].OneofWrappers = []any{}
+	file_ruedo_v1_cluster_proto_msgTypes[6].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ruedo_v1_cluster_proto_rawDesc), len(file_ruedo_v1_cluster_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   9,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -150,16 +150,18 @@ func (a *Assembler) newRunner(ctx context.Context, log *slog.Logger, change func
 		a.slots = sandbox.NewCPUSlots()
 	}
 	cfg := runner.Config{
-		Name:        s.Name,
-		Host:        s.AnnouncementAddress,
-		Version:     a.Version,
-		Cluster:     a.Settings.Application.ClusterID,
-		Concurrency: s.Concurrency,
-		Queue:       s.Queue,
-		CacheDir:    a.CacheDir,
-		Compiler:    a.Compiler,
-		CPUSlots:    a.slots,
-		Logger:      log,
+		Name:         s.Name,
+		Host:         s.AnnouncementAddress,
+		Version:      a.Version,
+		Cluster:      a.Settings.Application.ClusterID,
+		Concurrency:  s.Concurrency,
+		Queue:        s.Queue,
+		CacheDir:     a.CacheDir,
+		CacheBytes:   int64(s.CacheSize) << 20,
+		MaxPlanBytes: int64(s.PlanMemory) << 20,
+		Compiler:     a.Compiler,
+		CPUSlots:     a.slots,
+		Logger:       log,
 	}
 	if change != nil {
 		change(&cfg)

@@ -48,6 +48,8 @@ func runners() *verb.Noun {
 				{Head: "CALLS", Cell: func(r R) string { return fmt.Sprint(r.GetTotalCalls()) }},
 				{Head: "CONCURRENCY", Cell: func(r R) string { return fmt.Sprint(r.GetConcurrency()) }, Wide: true},
 				{Head: "QUEUE", Cell: func(r R) string { return fmt.Sprint(r.GetQueue()) }, Wide: true},
+				{Head: "PLANS", Cell: func(r R) string { return plans(r.GetPlanUsage()) }, Wide: true},
+				{Head: "PLAN MEMORY", Cell: func(r R) string { return planMemory(r.GetPlanUsage()) }, Wide: true},
 				{Head: "VERSION", Cell: R.GetVersion, Wide: true},
 				{Head: "REGISTERED BY", Cell: registeredBy, Wide: true},
 				{Head: "AGE", Cell: func(r R) string { return age(r.GetStartTime()) }},
@@ -71,11 +73,29 @@ func runners() *verb.Noun {
 					{"Started:", age(r.GetStartTime()) + " ago"},
 					{"Calls:", fmt.Sprintf("%d in flight, %d executed for this core", r.GetActiveCalls(), r.GetTotalCalls())},
 					{"Concurrency:", fmt.Sprintf("%d concurrent, %d queued", r.GetConcurrency(), r.GetQueue())},
+					{"Plans:", plans(r.GetPlanUsage()) + " ready"},
+					{"Plan memory:", planMemory(r.GetPlanUsage())},
 					{"Registered by:", registeredBy(r)},
 				}
 			},
 		},
 	}
+}
+
+// plans writes how many plans a runner has ready, as far as the core knows.
+func plans(u *ruedov1.PlanUsage) string {
+	if u == nil {
+		return "-"
+	}
+	return fmt.Sprint(u.GetPlans())
+}
+
+// planMemory writes how much memory they take, and how much they may.
+func planMemory(u *ruedov1.PlanUsage) string {
+	if u == nil {
+		return "-"
+	}
+	return output.Size(u.GetMemoryBytes()) + " of " + output.Size(u.GetMemoryLimitBytes())
 }
 
 // findRunner returns the runner with an id, or with a name that only one has.

@@ -79,6 +79,8 @@ type Runner struct {
 	Concurrency         int      `key:"concurrency" default:"0" check:"count" help:"Maximum concurrent calls. 0 means twice the number of CPUs."`
 	Queue               int      `key:"queue" default:"0" check:"count" help:"Maximum queued calls. 0 means 256."`
 	CacheDir            string   `key:"cache_dir" help:"Directory for modules and compiled code. Default: \"ruedo\" in the user's cache directory."`
+	CacheSize           int      `key:"cache_size" default:"0" check:"count" help:"Maximum size of that directory, in MiB. What live services need goes last. 0 means 2048."`
+	PlanMemory          int      `key:"plan_memory" default:"0" check:"count" help:"Memory for services that are ready without being called, in MiB; the least recently called ones leave it and come back with their next call. 0 means a quarter of the memory of the machine or container."`
 	AnnouncementAddress string   `key:"announcement_address" help:"Host name shown for this runner. Default: the name of the host."`
 }
 

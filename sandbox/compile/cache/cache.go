@@ -47,6 +47,9 @@ type Config struct {
 	Private string
 	// MaxSize bounds Dir, in bytes; the least recently used entries go first.
 	MaxSize int64
+	// Needed returns the keys of entries that are removed only when no others are
+	// left. It is called when there is something to remove. Nil: there are none.
+	Needed func() map[string]bool
 	// Logger must be set.
 	Logger *slog.Logger
 }
@@ -74,7 +77,7 @@ func Open(cfg Config) (*Cache, error) {
 	if dir == "" {
 		dir = work.path("kept")
 	}
-	if c.store, err = openStore(dir, cfg.MaxSize, work.secret, cfg.Logger, &c.count); err != nil {
+	if c.store, err = openStore(dir, cfg, work.secret, &c.count); err != nil {
 		return nil, errors.Join(err, work.close())
 	}
 	return c, nil

@@ -18,6 +18,7 @@ import (
 type store struct {
 	dir     string
 	maxSize int64
+	needed  func() map[string]bool
 	secret  func() []byte
 	log     *slog.Logger
 	count   *counters
@@ -31,12 +32,16 @@ const (
 	abandoned = time.Hour
 )
 
-func openStore(dir string, maxSize int64, secret func() []byte, log *slog.Logger, count *counters) (*store, error) {
+func openStore(dir string, cfg Config, secret func() []byte, count *counters) (*store, error) {
 	if err := makePrivate(dir); err != nil {
 		return nil, err
 	}
-	return &store{dir: dir, maxSize: maxSize, secret: secret, log: log, count: count, disk: disk{
-		log: log, dir: dir, what: "compiled modules are not kept on disk",
+	needed := cfg.Needed
+	if needed == nil {
+		needed = func() map[string]bool { return nil }
+	}
+	return &store{dir: dir, maxSize: cfg.MaxSize, needed: needed, secret: secret, log: cfg.Logger, count: count, disk: disk{
+		log: cfg.Logger, dir: dir, what: "compiled modules are not kept on disk",
 		fix: "make room there, or make it a directory that this user can write to",
 	}}, nil
 }
@@ -126,8 +131,7 @@ func (s *store) shrink() bool {
 	return n > 0 && err == nil
 }
 
-// evict removes the least recently used entries until the rest fits, but never
-// keep.
+// evict removes entries until the rest fits, but never keep.
 func (s *store) evict(keep string) error {
 	entries, total, err := s.entries(keep)
 	if err == nil {
@@ -138,9 +142,10 @@ func (s *store) evict(keep string) error {
 
 // file is one entry.
 type file struct {
-	path string
-	size int64
-	used time.Time
+	path   string
+	size   int64
+	used   time.Time
+	needed bool
 }
 
 // entries returns all entries except for the one to spare, and the size of all. It
@@ -159,7 +164,7 @@ func (s *store) entries(spare string) (entries []file, total int64, err error) {
 		if err != nil {
 			continue // another process evicted it
 		}
-		e := file{filepath.Join(s.dir, f.Name()), st.Size(), st.ModTime()}
+		e := file{path: filepath.Join(s.dir, f.Name()), size: st.Size(), used: st.ModTime()}
 		if unfinished && time.Since(e.used) > abandoned {
 			if err := gone(os.Remove(e.path)); err != nil {
 				return nil, 0, err
@@ -174,10 +179,26 @@ func (s *store) entries(spare string) (entries []file, total int64, err error) {
 	return entries, total, nil
 }
 
-// remove removes the least recently used entries until at most limit of total
-// is left. It returns how many it removed.
+// remove removes entries until at most limit of total is left: first those that
+// are not needed, the least recently used ones first. It returns how many it
+// removed.
 func (s *store) remove(entries []file, total, limit int64) (n int, err error) {
-	slices.SortFunc(entries, func(a, b file) int { return a.used.Compare(b.used) })
+	if total <= limit {
+		return 0, nil
+	}
+	needed := s.needed()
+	for i, e := range entries {
+		entries[i].needed = needed[strings.TrimSuffix(filepath.Base(e.path), entrySuffix)]
+	}
+	slices.SortFunc(entries, func(a, b file) int {
+		if a.needed != b.needed {
+			if a.needed {
+				return 1
+			}
+			return -1
+		}
+		return a.used.Compare(b.used)
+	})
 	for _, e := range entries {
 		if total <= limit {
 			break

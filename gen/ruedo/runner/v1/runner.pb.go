@@ -696,7 +696,9 @@ func (*Draining) Descriptor() ([]byte, []int) {
 
 // Heartbeat says that the sender is alive.
 type Heartbeat struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What a runner holds ready. Sent when it has changed.
+	PlanUsage     *v1.PlanUsage `protobuf:"bytes,1,opt,name=plan_usage,json=planUsage,proto3" json:"plan_usage,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -729,6 +731,13 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
 	return file_ruedo_runner_v1_runner_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Heartbeat) GetPlanUsage() *v1.PlanUsage {
+	if x != nil {
+		return x.PlanUsage
+	}
+	return nil
 }
 
 type GetPlanRequest struct {
@@ -1173,8 +1182,10 @@ const file_ruedo_runner_v1_runner_proto_rawDesc = "" +
 	"inputBytes\"\b\n" +
 	"\x06Cancel\"\n" +
 	"\n" +
-	"\bDraining\"\v\n" +
-	"\tHeartbeat\"7\n" +
+	"\bDraining\"?\n" +
+	"\tHeartbeat\x122\n" +
+	"\n" +
+	"plan_usage\x18\x01 \x01(\v2\x13.ruedo.v1.PlanUsageR\tplanUsage\"7\n" +
 	"\x0eGetPlanRequest\x12%\n" +
 	"\x02id\x18\x01 \x01(\tB\x15\xbaH\x12r\x102\x0e^[0-9a-f]{64}$R\x02id\"<\n" +
 	"\x0fGetPlanResponse\x12)\n" +
@@ -1244,7 +1255,8 @@ var file_ruedo_runner_v1_runner_proto_goTypes = []any{
 	(*PrepareRequest)(nil),      // 21: ruedo.runner.v1.PrepareRequest
 	(*v1.Runner)(nil),           // 22: ruedo.v1.Runner
 	(*ExecuteRequest)(nil),      // 23: ruedo.runner.v1.ExecuteRequest
-	(*Plan)(nil),                // 24: ruedo.runner.v1.Plan
+	(*v1.PlanUsage)(nil),        // 24: ruedo.v1.PlanUsage
+	(*Plan)(nil),                // 25: ruedo.runner.v1.Plan
 }
 var file_ruedo_runner_v1_runner_proto_depIdxs = []int32{
 	2,  // 0: ruedo.runner.v1.AttachRequest.frames:type_name -> ruedo.runner.v1.RunnerFrame
@@ -1263,22 +1275,23 @@ var file_ruedo_runner_v1_runner_proto_depIdxs = []int32{
 	9,  // 13: ruedo.runner.v1.CoreFrame.heartbeat:type_name -> ruedo.runner.v1.Heartbeat
 	22, // 14: ruedo.runner.v1.Hello.runner:type_name -> ruedo.v1.Runner
 	23, // 15: ruedo.runner.v1.Execute.request:type_name -> ruedo.runner.v1.ExecuteRequest
-	24, // 16: ruedo.runner.v1.GetPlanResponse.plan:type_name -> ruedo.runner.v1.Plan
-	0,  // 17: ruedo.runner.v1.RunnerService.Attach:input_type -> ruedo.runner.v1.AttachRequest
-	10, // 18: ruedo.runner.v1.RunnerService.GetPlan:input_type -> ruedo.runner.v1.GetPlanRequest
-	12, // 19: ruedo.runner.v1.RunnerService.FetchModule:input_type -> ruedo.runner.v1.FetchModuleRequest
-	14, // 20: ruedo.runner.v1.RunnerService.FetchInput:input_type -> ruedo.runner.v1.FetchInputRequest
-	16, // 21: ruedo.runner.v1.RunnerService.PushOutput:input_type -> ruedo.runner.v1.PushOutputRequest
-	1,  // 22: ruedo.runner.v1.RunnerService.Attach:output_type -> ruedo.runner.v1.AttachResponse
-	11, // 23: ruedo.runner.v1.RunnerService.GetPlan:output_type -> ruedo.runner.v1.GetPlanResponse
-	13, // 24: ruedo.runner.v1.RunnerService.FetchModule:output_type -> ruedo.runner.v1.FetchModuleResponse
-	15, // 25: ruedo.runner.v1.RunnerService.FetchInput:output_type -> ruedo.runner.v1.FetchInputResponse
-	17, // 26: ruedo.runner.v1.RunnerService.PushOutput:output_type -> ruedo.runner.v1.PushOutputResponse
-	22, // [22:27] is the sub-list for method output_type
-	17, // [17:22] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	24, // 16: ruedo.runner.v1.Heartbeat.plan_usage:type_name -> ruedo.v1.PlanUsage
+	25, // 17: ruedo.runner.v1.GetPlanResponse.plan:type_name -> ruedo.runner.v1.Plan
+	0,  // 18: ruedo.runner.v1.RunnerService.Attach:input_type -> ruedo.runner.v1.AttachRequest
+	10, // 19: ruedo.runner.v1.RunnerService.GetPlan:input_type -> ruedo.runner.v1.GetPlanRequest
+	12, // 20: ruedo.runner.v1.RunnerService.FetchModule:input_type -> ruedo.runner.v1.FetchModuleRequest
+	14, // 21: ruedo.runner.v1.RunnerService.FetchInput:input_type -> ruedo.runner.v1.FetchInputRequest
+	16, // 22: ruedo.runner.v1.RunnerService.PushOutput:input_type -> ruedo.runner.v1.PushOutputRequest
+	1,  // 23: ruedo.runner.v1.RunnerService.Attach:output_type -> ruedo.runner.v1.AttachResponse
+	11, // 24: ruedo.runner.v1.RunnerService.GetPlan:output_type -> ruedo.runner.v1.GetPlanResponse
+	13, // 25: ruedo.runner.v1.RunnerService.FetchModule:output_type -> ruedo.runner.v1.FetchModuleResponse
+	15, // 26: ruedo.runner.v1.RunnerService.FetchInput:output_type -> ruedo.runner.v1.FetchInputResponse
+	17, // 27: ruedo.runner.v1.RunnerService.PushOutput:output_type -> ruedo.runner.v1.PushOutputResponse
+	23, // [23:28] is the sub-list for method output_type
+	18, // [18:23] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_ruedo_runner_v1_runner_proto_init() }

@@ -1,4 +1,10 @@
-package lane
+// Package budget shares a number of bytes among owners that wait in FIFO order.
+//
+//	b := budget.New(96 << 20)
+//	if b.Acquire(ctx, nil, owner, n) {
+//		defer b.Release(owner, n)
+//	}
+package budget
 
 import (
 	"context"
@@ -6,10 +12,11 @@ import (
 	"sync"
 )
 
-// budget bounds the bytes that are held at the same time. A claim that does not
+// Budget bounds the bytes that are held at the same time. A claim that does not
 // fit waits in FIFO order. An owner that already holds bytes cannot go above
-// half of the budget, so that it cannot keep all others waiting.
-type budget struct {
+// half of the budget, so that it cannot keep all others waiting. Its methods can
+// be called from many goroutines at the same time.
+type Budget struct {
 	mu    sync.Mutex
 	free  int64
 	share int64 // of one owner
@@ -20,16 +27,17 @@ type budget struct {
 type claim struct {
 	owner any
 	bytes int64
-	given chan struct{} // closed with budget.mu held
+	given chan struct{} // closed with Budget.mu held
 }
 
-func newBudget(bytes int64) *budget {
-	return &budget{free: bytes, share: bytes / 2, held: make(map[any]int64)}
+// New returns a budget of so many bytes.
+func New(bytes int64) *Budget {
+	return &Budget{free: bytes, share: bytes / 2, held: make(map[any]int64)}
 }
 
-// acquire waits until bytes are free, ctx ends or gone is closed. It reports
+// Acquire waits until bytes are free, ctx ends or gone is closed. It reports
 // whether it acquired them. bytes must not exceed the budget.
-func (b *budget) acquire(ctx context.Context, gone <-chan struct{}, owner any, bytes int64) bool {
+func (b *Budget) Acquire(ctx context.Context, gone <-chan struct{}, owner any, bytes int64) bool {
 	b.mu.Lock()
 	c := &claim{owner, bytes, make(chan struct{})}
 	b.queue = append(b.queue, c)
@@ -58,14 +66,15 @@ func (b *budget) acquire(ctx context.Context, gone <-chan struct{}, owner any, b
 	return false
 }
 
-func (b *budget) release(owner any, bytes int64) {
+// Release releases bytes that the owner has acquired.
+func (b *Budget) Release(owner any, bytes int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.put(owner, bytes)
 	b.serve()
 }
 
-func (b *budget) put(owner any, bytes int64) {
+func (b *Budget) put(owner any, bytes int64) {
 	b.free += bytes
 	if b.held[owner] -= bytes; b.held[owner] <= 0 {
 		delete(b.held, owner)
@@ -76,7 +85,7 @@ func (b *budget) put(owner any, bytes int64) {
 // exceed its share. Otherwise the first claim that does not fit holds up those
 // behind it, so that small claims do not starve a large one. The caller holds
 // b.mu.
-func (b *budget) serve() {
+func (b *Budget) serve() {
 	left := b.queue[:0]
 	blocked := false
 	for _, c := range b.queue {

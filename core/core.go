@@ -72,6 +72,9 @@ type Config struct {
 	// MaxModule is the maximum size of a module, in bytes. Default:
 	// [DefaultMaxModule].
 	MaxModule int64
+	// QueueTimeout is how long a call can wait for its turn on a runner. Default:
+	// [executor.DefaultMaxWait].
+	QueueTimeout time.Duration
 	// LeaseTTL is how long the core is still listed after its process dies.
 	// Default: [DefaultLeaseTTL].
 	LeaseTTL time.Duration

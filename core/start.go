@@ -62,7 +62,7 @@ func (c *Core) start(ctx context.Context) (err error) {
 	c.catalog = catalog.New(catalog.Config{Mirror: c.mirror, Executor: c.dispatcher, Logger: c.log})
 	c.catalog.Start()
 	c.onClose(func(context.Context) error { c.catalog.Close(); return nil })
-	c.invoker = invoke.New(invoke.Config{Catalog: c.catalog, Observe: c.metrics.Call})
+	c.invoker = invoke.New(invoke.Config{Catalog: c.catalog, MaxWait: c.cfg.QueueTimeout, Observe: c.metrics.Call})
 
 	c.onClose(func(context.Context) error { c.goroutines.Wait(); return nil })
 	c.goroutines.Go(c.followPlans)

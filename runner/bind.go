@@ -52,7 +52,7 @@ func (b bound) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) (res *
 			res, err = nil, b.panicked(v, req.Service)
 		}
 	}()
-	slot, err := b.admission.Enter(ctx, req.Service, func() (*prepared, *fault.Error) {
+	slot, err := b.admission.Enter(ctx, req.Service, executor.MaxWait(req), func() (*prepared, *fault.Error) {
 		p, err := b.plans.acquire(ctx, req.Plan, nil, b.src)
 		if err != nil {
 			return nil, b.explain(ctx, err, req.Service)

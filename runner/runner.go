@@ -23,7 +23,8 @@
 //   - At most Concurrency calls execute and Queue calls wait; one more is
 //     refused with QUEUE_FULL, provably not started. The first call of a
 //     service never waits for calls of other services: for that, as many again
-//     can execute.
+//     can execute. No call waits longer than its request says: then it is
+//     refused with QUEUE_TIMEOUT.
 //   - When ctx of Serve ends, the runner stops accepting calls, and those in
 //     flight get DrainTimeout to finish.
 //   - A lost core is dialled several times a second for 10 s, then at intervals

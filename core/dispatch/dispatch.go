@@ -131,16 +131,19 @@ func WithIdempotent(ctx context.Context) context.Context {
 // Execute sends the call to the runner whose turn it is. It fails with
 // NO_RUNNER if none is ready, after a wait if the core has just started. It
 // fails with QUEUE_FULL if the plan's share of calls is in flight, which is
-// three quarters of what its runners accept.
+// three quarters of what its runners accept, and with QUEUE_TIMEOUT if its turn
+// does not come within the time that the request has for that.
 func (d *Dispatcher) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
 	rot := d.rotation(req.Plan)
 	defer rot.inFlight.Add(-1)
 	n := rot.inFlight.Add(1)
 	first, others := d.next(rot, req.Plan)
 	if first == nil {
-		if err := d.await(ctx); err != nil {
+		waiting := time.Now()
+		if err := d.await(ctx, req); err != nil {
 			return nil, err
 		}
+		req = executor.Waited(req, time.Since(waiting))
 		if first, others = d.next(rot, req.Plan); first == nil {
 			return nil, d.noRunner(nil)
 		}
@@ -176,6 +179,8 @@ func mayRepeat(ctx context.Context, err error) bool {
 	switch e.Reason {
 	case fault.InputTooLarge, fault.Canceled, fault.Deadline:
 		return false
+	case fault.QueueTimeout:
+		return false // it has waited as long as it may
 	}
 	return e.ConnectCode() != fault.CodeInvalidArgument // another runner would answer the same
 }

@@ -31,6 +31,7 @@ type member struct {
 	calls    atomic.Int64
 	prepares atomic.Int64
 	fail     func() error
+	seen     func(*runnerv1.ExecuteRequest)
 	prepare  func(ctx context.Context, id string) error
 
 	concurrency, queue uint32 // what it claims to accept; zero means no limit
@@ -48,6 +49,9 @@ func (m *member) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) (*ru
 		return nil, e
 	}
 	m.calls.Add(1)
+	if m.seen != nil {
+		m.seen(req)
+	}
 	if m.fail != nil {
 		if err := m.fail(); err != nil {
 			return nil, err
@@ -260,6 +264,7 @@ func TestSecondAttempt(t *testing.T) {
 		"draining":              {t.Context(), 2, unstarted(fault.RunnerDraining), "", 2},
 		"queue full":            {t.Context(), 2, unstarted(fault.QueueFull), "", 2},
 		"lost before":           {t.Context(), 2, unstarted(fault.RunnerLost), "", 2},
+		"queue timeout":         {t.Context(), 2, unstarted(fault.QueueTimeout), fault.QueueTimeout, 1},
 		"cannot load":           {t.Context(), 2, unstarted(fault.Integrity), "", 2},
 		"lost meanwhile":        {t.Context(), 2, lost, fault.RunnerLost, 1},
 		"idempotent":            {idempotent, 2, lost, "", 2},

@@ -10,8 +10,8 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-// ErrUnanswered is the cause of a call's context when the service's own time
-// and the grace after it are over. The runner is blamed only for that deadline:
+// ErrUnanswered is the cause of a call's context when the time that it may wait,
+// the service's own time and the grace after it are over. The runner is blamed only for that deadline:
 // a caller's shorter deadline proves nothing about a runner.
 var ErrUnanswered = errors.New("the runner did not answer within the service's own time")
 

@@ -233,3 +233,27 @@ func TestCallsWaitForTheFirstRunnerOnlyAtTheStartAndNotLong(t *testing.T) {
 		}
 	})
 }
+
+func TestACallWaitsForTheFirstRunnerNoLongerThanItMay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := dispatch.New(dispatch.Config{})
+		defer d.Close()
+		began := time.Now()
+		_, err := d.Execute(t.Context(), &runnerv1.ExecuteRequest{Plan: "p", MaxWaitNanos: int64(500 * time.Millisecond)})
+		if e := fault.FromError(err); e.Reason != fault.QueueTimeout || !e.NotStarted || e.Meta["limit"] != "500ms" || time.Since(began) != 500*time.Millisecond {
+			t.Errorf("after %s: %+v", time.Since(began), e)
+		}
+		// What it has waited for the first runner is not left for that runner's
+		// queue.
+		m := &member{id: "r0"}
+		got := make(chan time.Duration, 1)
+		m.seen = func(req *runnerv1.ExecuteRequest) { got <- time.Duration(req.MaxWaitNanos) }
+		time.AfterFunc(200*time.Millisecond, func() { d.Add(m) })
+		if _, err := d.Execute(t.Context(), &runnerv1.ExecuteRequest{Plan: "p", MaxWaitNanos: int64(500 * time.Millisecond)}); err != nil {
+			t.Error(err)
+		}
+		if left := <-got; left != 300*time.Millisecond {
+			t.Errorf("%s are left, want 300ms", left)
+		}
+	})
+}

@@ -5,6 +5,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
+	"github.com/ruedo-dev/ruedo/internal/executor"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
@@ -26,11 +28,16 @@ type start struct {
 
 // await returns nil when a runner has been added. Otherwise its error says why
 // the call did not start.
-func (d *Dispatcher) await(ctx context.Context) error {
+func (d *Dispatcher) await(ctx context.Context, req *runnerv1.ExecuteRequest) error {
 	s := &d.start
 	left := time.Until(s.until)
 	if left <= 0 {
 		return d.noRunner(nil)
+	}
+	gaveUp := d.noRunner
+	if limit := executor.MaxWait(req); limit < left {
+		left = limit
+		gaveUp = func(error) error { return executor.QueueTimeout(req.GetService(), "the first runner", limit) }
 	}
 	defer s.waiting.Add(-1)
 	if s.waiting.Add(1) > maxWaiting {
@@ -42,7 +49,7 @@ func (d *Dispatcher) await(ctx context.Context) error {
 	case <-s.came:
 		return nil
 	case <-timer.C:
-		return d.noRunner(nil)
+		return gaveUp(nil)
 	case <-ctx.Done():
 		e := *fault.FromError(ctx.Err())
 		e.NotStarted = true

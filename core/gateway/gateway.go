@@ -3,6 +3,7 @@
 //
 //	curl -d '{"name":"Ada"}' http://127.0.0.1:7833/call/greet
 //
+// A request can say with Ruedo-Timeout how long its caller waits for the answer.
 // The answer has the headers Ruedo-Call-Id, Ruedo-Runner and Ruedo-Duration. A
 // failure is a JSON object with code, reason, message, fix and the violated
 // fields.
@@ -91,11 +92,16 @@ func (g *gateway) invoke(w http.ResponseWriter, r *http.Request) (*invoke.Result
 	if err != nil {
 		return nil, err
 	}
+	ctx, cancel, err := withDeadline(r)
+	if err != nil {
+		return nil, err
+	}
+	defer cancel()
 	body, err := readBody(w, r, call)
 	if err != nil {
 		return nil, err
 	}
-	res, err := call.Do(r.Context(), invoke.Input{Body: body, ContentType: contentType(r)})
+	res, err := call.Do(ctx, invoke.Input{Body: body, ContentType: contentType(r)})
 	if err != nil {
 		return nil, err
 	}

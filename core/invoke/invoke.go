@@ -23,6 +23,7 @@ package invoke
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -36,13 +37,14 @@ import (
 	"github.com/ruedo-dev/ruedo/core/dispatch"
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/executor"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/limits"
 )
 
-// grace is how long the core waits for the runner's answer after the service's
-// own timeout. The runner stops the guest in time; grace bounds the cost of a
-// lost answer.
+// grace is how long the core waits for the runner's answer after the time that a
+// call can wait and the service's own timeout. The runner stops the guest in
+// time; grace bounds the cost of a lost answer.
 const grace = 2 * time.Second
 
 // Catalog resolves names; it is a catalog.Catalog.
@@ -54,6 +56,9 @@ type Catalog interface {
 type Config struct {
 	// Catalog holds what can be called. Required.
 	Catalog Catalog
+	// MaxWait is how long a call can wait for its turn. Default:
+	// [executor.DefaultMaxWait].
+	MaxWait time.Duration
 	// Observe is called once per completed call. outcome is empty on success. Nil
 	// disables it.
 	Observe func(service string, outcome fault.Reason, took time.Duration, info *ruedov1.CallInfo)
@@ -63,7 +68,10 @@ type Config struct {
 type Invoker struct{ cfg Config }
 
 // New returns an Invoker. It starts no goroutines.
-func New(cfg Config) *Invoker { return &Invoker{cfg} }
+func New(cfg Config) *Invoker {
+	cfg.MaxWait = cmp.Or(max(cfg.MaxWait, 0), executor.DefaultMaxWait)
+	return &Invoker{cfg}
+}
 
 // Call is a call of a service that exists. The zero Call is not valid.
 type Call struct {
@@ -122,9 +130,11 @@ func (c Call) Do(ctx context.Context, in Input) (*Result, error) {
 		Input:       in.Body,
 		ContentType: in.ContentType,
 		Logs:        in.Logs,
+
+		MaxWaitNanos: int64(c.invoker.cfg.MaxWait),
 	}
 	began := time.Now()
-	ctx, cancel := context.WithTimeoutCause(ctx, c.entry.Rules.Limits.GetTimeout().AsDuration()+grace, dispatch.ErrUnanswered)
+	ctx, cancel := context.WithTimeoutCause(ctx, c.invoker.cfg.MaxWait+c.entry.Rules.Limits.GetTimeout().AsDuration()+grace, dispatch.ErrUnanswered)
 	defer cancel()
 	if c.entry.Rules.Idempotent {
 		ctx = dispatch.WithIdempotent(ctx)

@@ -163,11 +163,14 @@ func TestAnInputThatIsRefusedReachesNobody(t *testing.T) {
 	}
 }
 
-// The runner stops the guest in time; this core waits a little longer than
-// that, and no longer than its caller.
+// The runner stops the guest in time; this core waits a little longer than the
+// call can wait for its turn and execute, and no longer than its caller.
 func TestACallHasADeadlineWhateverItsCallerSays(t *testing.T) {
 	var left time.Duration
-	call := begin(t, func(ctx context.Context, _ *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
+	call := begin(t, func(ctx context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
+		if wait := time.Duration(req.GetMaxWaitNanos()); wait != 5*time.Second {
+			t.Errorf("it can wait for %s", wait)
+		}
 		end, ok := ctx.Deadline()
 		if left = time.Until(end); !ok {
 			t.Error("there is no deadline")
@@ -179,7 +182,7 @@ func TestACallHasADeadlineWhateverItsCallerSays(t *testing.T) {
 	for _, c := range []struct {
 		ctx  context.Context
 		want time.Duration
-	}{{t.Context(), time.Hour + 2*time.Second}, {short, time.Minute}} {
+	}{{t.Context(), 5*time.Second + time.Hour + 2*time.Second}, {short, time.Minute}} {
 		if _, err := call.Do(c.ctx, invoke.Input{}); err != nil {
 			t.Fatal(err)
 		}

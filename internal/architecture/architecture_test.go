@@ -115,7 +115,7 @@ var arrows = []arrow{
 	{
 		from: []string{"sandbox/compile/cache", "sandbox/compile/confine"}, only: []string{},
 		never:  []string{"github.com/tetratelabs/wazero"},
-		reason: "files are authentic and processes are limited whatever is compiled: this can be read without knowing how",
+		reason: "files are authentic, processes are limited and panics are caught whatever is compiled: this can be read without knowing how",
 	},
 	{
 		from: []string{"internal/wasmbin"}, only: []string{"internal/wasmbin", "internal/abi", "internal/fault"},
@@ -156,7 +156,7 @@ var arrows = []arrow{
 		reason: "siblings under core import each other only downward: a publish knows rules, and asks for the rest by interfaces",
 	},
 	{
-		from: []string{"core/invoke"}, only: []string{"core/catalog", "core/dispatch", "internal/fault", "internal/limits", "gen"},
+		from: []string{"core/invoke"}, only: []string{"core/catalog", "core/dispatch", "internal/executor", "internal/fault", "internal/limits", "gen"},
 		reason: "a call knows what can be called and who executes it, not who asks and not the store",
 	},
 	{

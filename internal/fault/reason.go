@@ -81,6 +81,7 @@ const (
 	RunnerDraining   Reason = "RUNNER_DRAINING"
 	RunnerDisk       Reason = "RUNNER_DISK"
 	QueueFull        Reason = "QUEUE_FULL"
+	QueueTimeout     Reason = "QUEUE_TIMEOUT"
 	GuestError       Reason = "GUEST_ERROR"
 	GuestExit        Reason = "GUEST_EXIT"
 	GuestTrap        Reason = "GUEST_TRAP"
@@ -191,6 +192,7 @@ var table = map[Reason]row{
 	RunnerDraining:   {CodeUnavailable, ExitUnavailable, "the runner is stopping and does not accept new calls"},
 	RunnerDisk:       {CodeUnavailable, ExitUnavailable, "the runner cannot write to its disk"},
 	QueueFull:        {CodeResourceExhausted, ExitLimit, "too many calls are in flight or queued"},
+	QueueTimeout:     {CodeUnavailable, ExitUnavailable, "the call waited for its turn as long as it may"},
 	GuestError:       {CodeUnknown, ExitGuestError, "the service returned an error"},
 	GuestExit:        {CodeUnknown, ExitGuestError, "the service exited"},
 	GuestTrap:        {CodeUnknown, ExitGuestTrap, "the service trapped"},

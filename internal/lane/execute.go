@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -22,23 +23,19 @@ func (c *Conn) execute(ctx context.Context, id uint64, e *runnerv1.Execute) *run
 	}
 	req := e.GetRequest()
 	if e.Detached {
-		// Queued calls must not pile up bodies, so a call fetches its input
-		// only once it has a slot.
-		select {
-		case c.outOfBand <- struct{}{}:
-			defer func() { <-c.outOfBand }()
-		case <-ctx.Done():
-			return failed(notStarted(fault.FromError(ctx.Err())))
-		}
 		// Older cores do not send the length of the input.
 		room := int64(e.GetInputBytes())
 		if room == 0 {
 			room = MaxBody
 		}
-		if !c.inputs.Acquire(ctx, nil, id, room) {
-			return failed(notStarted(fault.FromError(ctx.Err())))
+		waiting := time.Now()
+		leave, err := c.enter(ctx, id, req, room)
+		if err != nil {
+			return failed(err)
 		}
-		defer c.inputs.Release(id, room)
+		defer leave()
+		// The rest of its time is for a slot of the runner.
+		req.MaxWaitNanos = int64(max(executor.MaxWait(req)-time.Since(waiting), 1))
 		input, err := c.fetch(ctx, id, int(e.GetInputBytes()))
 		if err != nil {
 			return failed(notStarted(fault.Wrap(err, fault.InputBroken, "the input could not be fetched from the core")))
@@ -78,6 +75,33 @@ func (c *Conn) execute(ctx context.Context, id uint64, e *runnerv1.Execute) *run
 		}
 	}
 	return &runnerv1.RunnerFrame{Kind: &runnerv1.RunnerFrame_Executed{Executed: res}}
+}
+
+// enter waits for a slot for a call with a large body, and for room for its
+// input. Queued calls must not pile up bodies, so a call fetches its input only
+// then. The caller must call leave.
+func (c *Conn) enter(ctx context.Context, id uint64, req *runnerv1.ExecuteRequest, room int64) (leave func(), err error) {
+	within, cancel := context.WithTimeout(ctx, executor.MaxWait(req))
+	defer cancel()
+	refused := func() error {
+		if ctx.Err() != nil {
+			return notStarted(fault.FromError(ctx.Err()))
+		}
+		return executor.QueueTimeout(req.Service, "room for its input on runner "+c.cfg.Runner.GetId(), executor.MaxWait(req))
+	}
+	select {
+	case c.outOfBand <- struct{}{}:
+	case <-within.Done():
+		return nil, refused()
+	}
+	if !c.inputs.Acquire(within, nil, id, room) {
+		<-c.outOfBand
+		return nil, refused()
+	}
+	return func() {
+		c.inputs.Release(id, room)
+		<-c.outOfBand
+	}, nil
 }
 
 func (c *Conn) unpushed(ctx context.Context, err error) error {

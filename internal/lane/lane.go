@@ -197,7 +197,7 @@ func (l *Lane) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) (*runn
 	f := l.frames.Get().(*executeFrame)
 	defer l.reuse(f)
 	f.request.Plan, f.request.CallId, f.request.Service = req.Plan, req.CallId, req.Service
-	f.request.ContentType, f.request.Logs = req.ContentType, req.Logs
+	f.request.ContentType, f.request.Logs, f.request.MaxWaitNanos = req.ContentType, req.Logs, req.MaxWaitNanos
 	if deadline, ok := ctx.Deadline(); ok {
 		left := time.Until(deadline)
 		if left <= 0 {
@@ -458,7 +458,7 @@ func (l *Lane) reuse(f *executeFrame) {
 	f.frame.Id = 0
 	f.execute.TimeoutNanos, f.execute.Detached, f.execute.InputBytes = 0, false, 0
 	r := &f.request
-	r.Plan, r.CallId, r.Service, r.Input, r.ContentType, r.Logs = "", "", "", nil, "", false
+	r.Plan, r.CallId, r.Service, r.Input, r.ContentType, r.Logs, r.MaxWaitNanos = "", "", "", nil, "", false, 0
 	l.frames.Put(f)
 }
 

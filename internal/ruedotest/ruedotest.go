@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/ruedo-dev/ruedo/core"
 	"github.com/ruedo-dev/ruedo/core/store"
@@ -39,6 +40,8 @@ type Options struct {
 	Etcd *etcdembed.Server
 	// Concurrency and Queue of each runner; 0 means the runner's defaults.
 	Concurrency, Queue int
+	// QueueTimeout of the core; 0 means its default.
+	QueueTimeout time.Duration
 	// Logger of all parts; nil discards.
 	Logger *slog.Logger
 }
@@ -82,6 +85,8 @@ func New(t testing.TB, opts Options) *Cluster {
 		Distributed: !opts.Local,
 		Version:     "test",
 		Logger:      opts.Logger,
+
+		QueueTimeout: opts.QueueTimeout,
 	}
 	if opts.Local {
 		cfg.Local = c.newRunner(t, nil)

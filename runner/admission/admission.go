@@ -1,7 +1,7 @@
 // Package admission decides which calls a runner executes, and when.
 //
 //	queue := admission.New[*prepared](admission.Config{Runner: id, Concurrency: 8, Queue: 256})
-//	slot, err := queue.Enter(ctx, service, acquirePlan)
+//	slot, err := queue.Enter(ctx, service, 5*time.Second, acquirePlan)
 //	if err != nil {
 //		return err
 //	}
@@ -19,6 +19,8 @@
 //
 //   - At most Concurrency calls execute and Queue calls wait; one more is
 //     refused with QUEUE_FULL.
+//   - A call waits for its slot for a bounded time, and is then refused with
+//     QUEUE_TIMEOUT. One that need not wait has no timer.
 //   - Services are kept apart. A call never waits for calls of other services
 //     while no call of its own service executes. For that, as many calls as
 //     Concurrency can execute in addition. Waiting calls are let in service by
@@ -34,6 +36,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/ruedo-dev/ruedo/internal/executor"
 	"github.com/ruedo-dev/ruedo/internal/fault"
@@ -92,13 +95,13 @@ type Slot[P Plan] struct {
 }
 
 // Enter admits a call of a service. It waits until acquire has returned the
-// plan and there is a slot, or until ctx ends. The caller must release the
-// slot.
+// plan, and then up to maxWait for a slot, or until ctx ends. The caller must
+// release the slot.
 //
-// The errors are RUNNER_DRAINING, QUEUE_FULL, CONCURRENCY_LIMIT, those of
-// acquire, and that of the end of ctx. After an error, there is nothing to
-// release.
-func (q *Queue[P]) Enter(ctx context.Context, service string, acquire func() (P, *fault.Error)) (Slot[P], error) {
+// The errors are RUNNER_DRAINING, QUEUE_FULL, QUEUE_TIMEOUT, CONCURRENCY_LIMIT,
+// those of acquire, and that of the end of ctx. After an error, there is
+// nothing to release.
+func (q *Queue[P]) Enter(ctx context.Context, service string, maxWait time.Duration, acquire func() (P, *fault.Error)) (Slot[P], error) {
 	if err := q.admit(service); err != nil {
 		return Slot[P]{}, Refuse(err)
 	}
@@ -111,7 +114,7 @@ func (q *Queue[P]) Enter(ctx context.Context, service string, acquire func() (P,
 		q.leave(service)
 		return Slot[P]{}, Refuse(err)
 	}
-	if err := q.acquire(ctx, service); err != nil {
+	if err := q.acquire(ctx, service, maxWait); err != nil {
 		plan.Concurrency().leave()
 		plan.Release()
 		q.leave(service)

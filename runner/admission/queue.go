@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
+	"github.com/ruedo-dev/ruedo/internal/executor"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
@@ -66,15 +68,23 @@ func (q *Queue[P]) share(service string) *share {
 	return s
 }
 
-// acquire waits for a slot for a call of a service, until ctx ends.
-func (q *Queue[P]) acquire(ctx context.Context, service string) *fault.Error {
+// acquire waits up to maxWait for a slot for a call of a service, or until ctx
+// ends.
+func (q *Queue[P]) acquire(ctx context.Context, service string, maxWait time.Duration) *fault.Error {
 	admitted := q.line(service)
 	if admitted == nil {
 		return nil
 	}
+	timer := time.NewTimer(maxWait)
+	defer timer.Stop()
 	select {
 	case <-admitted:
 		return nil
+	case <-timer.C:
+		if !q.withdraw(service, admitted) {
+			return nil // it was let in meanwhile
+		}
+		return executor.QueueTimeout(service, "a slot on runner "+q.cfg.Runner, maxWait)
 	case <-ctx.Done():
 		if !q.withdraw(service, admitted) {
 			q.release(service) // it was let in meanwhile

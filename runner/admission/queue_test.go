@@ -24,6 +24,9 @@ func (p *plan) Release() { p.released++ }
 
 type queue = Queue[*plan]
 
+// patience is longer than any test waits.
+const patience = time.Hour
+
 func open(concurrency, waiting int) *queue {
 	return New[*plan](Config{Runner: "r", Concurrency: concurrency, Queue: waiting})
 }
@@ -32,7 +35,7 @@ func open(concurrency, waiting int) *queue {
 func hold(t *testing.T, q *queue, service string, calls int) {
 	t.Helper()
 	for range calls {
-		if err := q.acquire(t.Context(), service); err != nil {
+		if err := q.acquire(t.Context(), service, patience); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -50,7 +53,7 @@ func TestQueueKeepsServicesApart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := open(4, 100)
 		hold(t, q, "hog", 4)
-		if err := q.acquire(soon(t), "hog"); !errors.Is(err, context.DeadlineExceeded) {
+		if err := q.acquire(soon(t), "hog", patience); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("a fifth call of four: %v", err)
 		}
 		began := time.Now()
@@ -68,7 +71,7 @@ func TestQueueKeepsServicesApart(t *testing.T) {
 		}
 		// A slot beyond the concurrency is not passed on.
 		q.release("hog")
-		if err := q.acquire(soon(t), "hog"); !errors.Is(err, context.DeadlineExceeded) {
+		if err := q.acquire(soon(t), "hog", patience); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("the hog got a slot beyond the concurrency: %v", err)
 		}
 	})
@@ -84,7 +87,7 @@ func TestQueueTakesTurns(t *testing.T) {
 		got := make(chan string, 4)
 		for n, service := range []string{"hog", "hog", "hog", "other"} {
 			go func() {
-				if err := q.acquire(t.Context(), service); err != nil {
+				if err := q.acquire(t.Context(), service, patience); err != nil {
 					t.Error(err)
 				}
 				got <- fmt.Sprint(service, n)
@@ -120,7 +123,7 @@ func TestQueueHandsOnAllThatIsFree(t *testing.T) {
 		got := make(chan string, 2)
 		for _, service := range []string{"hog", "other"} {
 			go func() {
-				if err := q.acquire(t.Context(), service); err != nil {
+				if err := q.acquire(t.Context(), service, patience); err != nil {
 					t.Error(err)
 				}
 				got <- service
@@ -151,7 +154,7 @@ func TestQueueLosesNoSlot(t *testing.T) {
 					if n%3 == 0 {
 						go cancel()
 					}
-					if q.acquire(ctx, service) == nil {
+					if q.acquire(ctx, service, patience) == nil {
 						q.release(service)
 					}
 					cancel()
@@ -204,7 +207,7 @@ func TestQueueKeepsRoomForOthers(t *testing.T) {
 }
 
 func enter(ctx context.Context, q *queue, service string, p *plan) (Slot[*plan], error) {
-	return q.Enter(ctx, service, func() (*plan, *fault.Error) { return p, nil })
+	return q.Enter(ctx, service, patience, func() (*plan, *fault.Error) { return p, nil })
 }
 
 // empty fails the test if the queue still counts anything.
@@ -225,7 +228,7 @@ func TestEnterUndoesWhatItDid(t *testing.T) {
 			t.Fatal(err)
 		}
 		noPlan := func() (*plan, *fault.Error) { return nil, fault.New(fault.PlanNotFound, "no plan") }
-		if _, err := q.Enter(t.Context(), "a", noPlan); fault.FromError(err).Reason != fault.PlanNotFound || !fault.FromError(err).NotStarted {
+		if _, err := q.Enter(t.Context(), "a", patience, noPlan); fault.FromError(err).Reason != fault.PlanNotFound || !fault.FromError(err).NotStarted {
 			t.Errorf("a call without a plan: %v", err)
 		}
 		if _, err := enter(soon(t), q, "a", p); !errors.Is(err, context.DeadlineExceeded) {
@@ -245,7 +248,7 @@ func TestEnterUndoesWhatItDid(t *testing.T) {
 		}
 		func() {
 			defer func() { _ = recover() }()
-			_, _ = q.Enter(t.Context(), "a", func() (*plan, *fault.Error) { panic("a bug") })
+			_, _ = q.Enter(t.Context(), "a", patience, func() (*plan, *fault.Error) { panic("a bug") })
 		}()
 		slot.Release()
 		synctest.Wait()

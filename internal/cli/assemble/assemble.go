@@ -184,8 +184,9 @@ func (a *Assembler) newCore(ctx context.Context, log *slog.Logger, st store.Conf
 			Connections: a.Settings.Server.MaxConnections,
 			Memory:      int64(a.Settings.Server.BufferMemory) << 20,
 		},
-		Version: a.Version,
-		Logger:  log,
+		QueueTimeout: a.Settings.Server.QueueTimeout,
+		Version:      a.Version,
+		Logger:       log,
 	}
 	change(&cfg)
 	var c *core.Core

@@ -56,14 +56,15 @@ type Store struct {
 
 // Server is about a core.
 type Server struct {
-	ListenAddress        string   `key:"listen_address" default:"127.0.0.1" help:"Address to listen on."`
-	Port                 int      `key:"port" default:"7833" check:"port" help:"Port to listen on. 0 takes a free one."`
-	AdvertiseURL         string   `key:"advertise_url" check:"url" help:"URL at which runners and clients reach this core. Default: derived from the listen address and port."`
-	DistributedExecution bool     `key:"distributed_execution" default:"false" help:"Send every call to a runner. false: this process executes calls itself."`
-	Hosts                []string `key:"hosts" check:"names" help:"Names under which web browsers and clients may reach this core, separated by spaces. Addresses, names without a dot, the advertised one and those under .local and .internal are always allowed."`
-	MaxConnections       int      `key:"max_connections" default:"0" check:"count" help:"Maximum number of open connections. 0: 8192, or what the limit of open files allows."`
-	BufferMemory         int      `key:"buffer_memory" default:"0" check:"count" help:"Memory for requests in flight, and as much for answers that callers have not read yet, in MiB. 0: 96."`
-	InsecureListen       bool     `key:"insecure_listen" default:"false" help:"Allow listening on non-loopback addresses without authentication. Anyone who can reach the port controls the cluster."`
+	ListenAddress        string        `key:"listen_address" default:"127.0.0.1" help:"Address to listen on."`
+	Port                 int           `key:"port" default:"7833" check:"port" help:"Port to listen on. 0 takes a free one."`
+	AdvertiseURL         string        `key:"advertise_url" check:"url" help:"URL at which runners and clients reach this core. Default: derived from the listen address and port."`
+	DistributedExecution bool          `key:"distributed_execution" default:"false" help:"Send every call to a runner. false: this process executes calls itself."`
+	Hosts                []string      `key:"hosts" check:"names" help:"Names under which web browsers and clients may reach this core, separated by spaces. Addresses, names without a dot, the advertised one and those under .local and .internal are always allowed."`
+	MaxConnections       int           `key:"max_connections" default:"0" check:"count" help:"Maximum number of open connections. 0: 8192, or what the limit of open files allows."`
+	BufferMemory         int           `key:"buffer_memory" default:"0" check:"count" help:"Memory for requests in flight, and as much for answers that callers have not read yet, in MiB. 0: 96."`
+	QueueTimeout         time.Duration `key:"queue_timeout" default:"5s" check:"wait" help:"How long a call waits for its turn on a runner before it is refused with QUEUE_TIMEOUT, 1ms to 10m."`
+	InsecureListen       bool          `key:"insecure_listen" default:"false" help:"Allow listening on non-loopback addresses without authentication. Anyone who can reach the port controls the cluster."`
 }
 
 // Client is about the commands that talk to a core.

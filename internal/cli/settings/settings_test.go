@@ -112,6 +112,8 @@ func TestRefused(t *testing.T) {
 		{"mode", Input{Env: []string{"RUEDO_APPLICATION_MODE=sever"}}, "one of local, client, server, runner is expected"},
 		{"bool", Input{Env: []string{"RUEDO_SERVER_DISTRIBUTED_EXECUTION=perhaps"}}, "true or false is expected"},
 		{"duration", Input{Env: []string{"RUEDO_STORE_START_TIMEOUT=30"}}, "a duration such as 30s is expected"},
+		{"no wait at all", Input{Env: []string{"RUEDO_SERVER_QUEUE_TIMEOUT=0s"}}, "a duration from 1ms to 10m is expected"},
+		{"a wait of a day", Input{Env: []string{"RUEDO_SERVER_QUEUE_TIMEOUT=24h"}}, "a duration from 1ms to 10m is expected"},
 		{"cluster", Input{Env: []string{"RUEDO_APPLICATION_CLUSTER_ID=Team/2"}}, "lower-case letters"},
 		{"hosts with commas", Input{Env: []string{"RUEDO_STORE_ETCD_HOSTS=a:1,b:2"}}, "separated by spaces"},
 		{"hosts with a scheme", Input{Env: []string{"RUEDO_STORE_ETCD_HOSTS=http://a:1"}}, "without a scheme"},

@@ -79,6 +79,7 @@ func Run(t *testing.T, open func(t *testing.T, src executor.Source, opts Options
 		{"deadline stops the guest", s.deadline},
 		{"each call gets its own answer", s.concurrent},
 		{"queue full", s.queueFull},
+		{"queue timeout", s.queueTimeout},
 		{"a waiting call can be cancelled", s.cancelWaiting},
 		{"drain loses nothing", s.drain},
 		{"an unknown plan is asked for once", s.askedOnce},
@@ -283,6 +284,34 @@ func (s *suite) queueFull(t *testing.T) {
 		}
 		if time.Now().After(deadline) {
 			t.Fatalf("never full: %v", err)
+		}
+	}
+	release()
+	testkit.Eventually(f.t, "room again", func() bool { _, err := f.call(t.Context(), "echo x"); return err == nil })
+}
+
+// queueTimeout makes calls wait behind one that does not end, with an input that
+// a lane carries and with one that it does not.
+func (s *suite) queueTimeout(t *testing.T) {
+	f := s.fixture(t, Options{Concurrency: 1, Queue: 5}, func(p *runnerv1.Plan) { p.Limits.Timeout = durationpb.New(time.Hour) })
+	f.want("echo warm", "warm")
+	release := f.hold(1)
+	const limit = 50 * time.Millisecond
+	for _, input := range []string{"echo x", "echo " + strings.Repeat("x", 100<<10)} {
+		deadline := time.Now().Add(patience)
+		for {
+			began := time.Now()
+			_, err := f.Execute(t.Context(), &runnerv1.ExecuteRequest{Plan: f.plan, Service: "guest", CallId: "waits", Input: []byte(input), MaxWaitNanos: int64(limit)})
+			if err != nil {
+				refused(t, err, fault.QueueTimeout)
+				if e := fault.FromError(err); time.Since(began) < limit || e.Fix == "" || e.Meta["limit"] == "" {
+					t.Errorf("after %s: %+v", time.Since(began), e)
+				}
+				break
+			}
+			if time.Now().After(deadline) { // the call that is to be waited for may not have begun
+				t.Fatal("no call ever waited")
+			}
 		}
 	}
 	release()

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
@@ -30,7 +31,7 @@ func (s *suite) fixture(t *testing.T, opts Options, change func(*runnerv1.Plan))
 }
 
 func (f *fixture) call(ctx context.Context, input string) (*runnerv1.ExecuteResponse, error) {
-	return f.Execute(ctx, &runnerv1.ExecuteRequest{Plan: f.plan, CallId: "call-1", Service: "guest", Input: []byte(input), ContentType: "text/plain", Logs: true})
+	return f.Execute(ctx, &runnerv1.ExecuteRequest{Plan: f.plan, CallId: "call-1", Service: "guest", Input: []byte(input), ContentType: "text/plain", Logs: true, MaxWaitNanos: int64(time.Hour)})
 }
 
 func (f *fixture) want(input, output string) {

@@ -58,7 +58,7 @@ func WriteJSON(w http.ResponseWriter, status int, err *fault.Error) {
 	h.Set("Content-Type", "application/json")
 	h.Set("X-Content-Type-Options", "nosniff")
 	switch e.Reason {
-	case fault.QueueFull, fault.ServerBusy, fault.UploadBusy:
+	case fault.QueueFull, fault.QueueTimeout, fault.ServerBusy, fault.UploadBusy:
 		h.Set("Retry-After", "1")
 	}
 	w.WriteHeader(status)

@@ -33,7 +33,10 @@ type ExecuteRequest struct {
 	Input       []byte `protobuf:"bytes,4,opt,name=input,proto3" json:"input,omitempty"`
 	ContentType string `protobuf:"bytes,5,opt,name=content_type,json=contentType,proto3" json:"content_type,omitempty"`
 	// Return what the guest logged.
-	Logs          bool `protobuf:"varint,6,opt,name=logs,proto3" json:"logs,omitempty"`
+	Logs bool `protobuf:"varint,6,opt,name=logs,proto3" json:"logs,omitempty"`
+	// How long the call may wait for its turn. Zero means what the runner has by
+	// default.
+	MaxWaitNanos  int64 `protobuf:"varint,7,opt,name=max_wait_nanos,json=maxWaitNanos,proto3" json:"max_wait_nanos,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -108,6 +111,13 @@ func (x *ExecuteRequest) GetLogs() bool {
 		return x.Logs
 	}
 	return false
+}
+
+func (x *ExecuteRequest) GetMaxWaitNanos() int64 {
+	if x != nil {
+		return x.MaxWaitNanos
+	}
+	return 0
 }
 
 // ExecuteResponse is the answer to one call.
@@ -558,14 +568,15 @@ var File_ruedo_runner_v1_execute_proto protoreflect.FileDescriptor
 
 const file_ruedo_runner_v1_execute_proto_rawDesc = "" +
 	"\n" +
-	"\x1druedo/runner/v1/execute.proto\x12\x0fruedo.runner.v1\x1a\x1aruedo/runner/v1/plan.proto\x1a\x15ruedo/v1/invoke.proto\x1a\x16ruedo/v1/service.proto\"\xa4\x01\n" +
+	"\x1druedo/runner/v1/execute.proto\x12\x0fruedo.runner.v1\x1a\x1aruedo/runner/v1/plan.proto\x1a\x15ruedo/v1/invoke.proto\x1a\x16ruedo/v1/service.proto\"\xca\x01\n" +
 	"\x0eExecuteRequest\x12\x12\n" +
 	"\x04plan\x18\x01 \x01(\tR\x04plan\x12\x17\n" +
 	"\acall_id\x18\x02 \x01(\tR\x06callId\x12\x18\n" +
 	"\aservice\x18\x03 \x01(\tR\aservice\x12\x14\n" +
 	"\x05input\x18\x04 \x01(\fR\x05input\x12!\n" +
 	"\fcontent_type\x18\x05 \x01(\tR\vcontentType\x12\x12\n" +
-	"\x04logs\x18\x06 \x01(\bR\x04logs\"\xa8\x01\n" +
+	"\x04logs\x18\x06 \x01(\bR\x04logs\x12$\n" +
+	"\x0emax_wait_nanos\x18\a \x01(\x03R\fmaxWaitNanos\"\xa8\x01\n" +
 	"\x0fExecuteResponse\x12\x16\n" +
 	"\x06output\x18\x01 \x01(\fR\x06output\x12!\n" +
 	"\fcontent_type\x18\x02 \x01(\tR\vcontentType\x122\n" +

@@ -1,0 +1,91 @@
+package core_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/ruedotest"
+	"github.com/ruedo-dev/ruedo/internal/testkit"
+	w "github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
+)
+
+// TestNoCallWaitsForever occupies the only slot of a service with a call that
+// does not end. Others of the service are told in time to come back, on each way
+// in; they are counted under their reason.
+func TestNoCallWaitsForever(t *testing.T) {
+	const limit = 100 * time.Millisecond
+	for name, opts := range map[string]ruedotest.Options{"over a lane": {Runners: 1}, "in one process": {Local: true}} {
+		t.Run(name, func(t *testing.T) {
+			opts.Concurrency, opts.QueueTimeout = 1, limit
+			c := ruedotest.New(t, opts)
+			slow := &ruedov1.Decorator{Name: "slow", Limits: &ruedov1.Limits{Timeout: durationpb.New(time.Hour)}}
+			if _, err := c.Client.Decorators.CreateDecorator(t.Context(), &ruedov1.CreateDecoratorRequest{Decorator: slow}); err != nil {
+				t.Fatal(err)
+			}
+			c.Publish(t, &ruedov1.PublishServiceRequest{Name: "loop", Decorators: []string{"slow"}}, w.Function(w.Forever()).Bytes())
+			ctx, release := context.WithCancel(t.Context())
+			var held sync.WaitGroup
+			defer held.Wait()
+			defer release()
+			held.Go(func() {
+				if _, err := c.Client.Call(ctx, "loop", nil); !errors.Is(err, fault.Canceled) {
+					t.Errorf("the call that occupies the slot: %v", err)
+				}
+			})
+			testkit.Eventually(t, "the slot is occupied", func() bool {
+				res, err := c.Client.Cluster.ListRunners(t.Context(), &ruedov1.ListRunnersRequest{})
+				return err == nil && len(res.GetItems()) == 1 && res.GetItems()[0].GetActiveCalls() == 1
+			})
+
+			for what, input := range map[string][]byte{"a call": []byte("x"), "one with a large input": make([]byte, 2<<20)} {
+				began := time.Now()
+				_, err := c.Client.Call(t.Context(), "loop", input)
+				e := wantReason(t, err, fault.QueueTimeout, "for a slot on runner")
+				if took := time.Since(began); !e.NotStarted || took < limit || took > 5*time.Second {
+					t.Errorf("%s: after %s, not started: %t", what, took, e.NotStarted)
+				}
+			}
+			res, err := c.HTTP.Post(c.URL+"/call/loop", "text/plain", strings.NewReader("x"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer res.Body.Close()
+			if res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") == "" {
+				t.Errorf("over HTTP: %s, Retry-After %q", res.Status, res.Header.Get("Retry-After"))
+			}
+
+			// A caller with less patience than that gets its own deadline.
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, c.URL+"/call/loop", strings.NewReader("x"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Ruedo-Timeout", "20ms")
+			if res, err = c.HTTP.Do(req); err != nil {
+				t.Fatal(err)
+			}
+			defer res.Body.Close()
+			if text, _ := io.ReadAll(res.Body); res.StatusCode != http.StatusGatewayTimeout || !strings.Contains(string(text), "DEADLINE") {
+				t.Errorf("a deadline of 20 ms: %s %s", res.Status, text)
+			}
+
+			metrics, err := c.HTTP.Get(c.URL + "/metrics")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer metrics.Body.Close()
+			if text, _ := io.ReadAll(metrics.Body); !strings.Contains(string(text), `ruedo_calls_total{outcome="QUEUE_TIMEOUT",service="loop"} 3`) {
+				t.Error("the metrics do not count three QUEUE_TIMEOUT")
+			}
+		})
+	}
+}

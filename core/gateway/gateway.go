@@ -117,18 +117,31 @@ func readBody(w http.ResponseWriter, r *http.Request, call invoke.Call) ([]byte,
 	if r.ContentLength > limit {
 		return nil, call.TooLarge(strconv.FormatInt(r.ContentLength, 10) + " bytes")
 	}
-	if n := r.ContentLength; n >= 0 && n <= trusted {
-		input := make([]byte, n)
-		_, err := io.ReadFull(r.Body, input)
+	if r.ContentLength >= 0 {
+		input, err := readAnnounced(r.Body, int(r.ContentLength))
 		return input, broken(err)
 	}
-	// A caller that announces more must send it before memory is allocated for
-	// it.
 	input, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	if _, over := errors.AsType[*http.MaxBytesError](err); over {
 		return nil, call.TooLarge("more than " + strconv.FormatInt(limit, 10) + " bytes")
 	}
 	return input, broken(err)
+}
+
+// readAnnounced reads a body of n bytes. A caller that announces more than trusted
+// must send half of it before memory is allocated for all of it.
+func readAnnounced(body io.Reader, n int) ([]byte, error) {
+	input := make([]byte, min(n, trusted))
+	for have := 0; ; {
+		m, err := io.ReadFull(body, input[have:])
+		have += m
+		if err != nil || have == n {
+			return input[:have], err
+		}
+		more := make([]byte, min(n, 2*have))
+		copy(more, input)
+		input = more
+	}
 }
 
 // trusted is the announced length up to which memory is allocated before a body

@@ -1,15 +1,10 @@
 package cli
 
 import (
-	"bytes"
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"io"
-	"mime"
-	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"unicode/utf8"
 
@@ -65,11 +60,29 @@ func (c *callCmd) Run(s *session.Session) error {
 	if c.Use {
 		return session.About(c.use(s, core), "service %s", c.Name)
 	}
-	body, contentType, err := c.body(s, core)
+	in, err := c.input(s, core)
 	if err != nil {
 		return session.About(err, "service %s", c.Name)
 	}
-	res, err := core.Call(s.Ctx, c.Name, body, client.WithContentType(contentType), client.WithLogs())
+	defer in.close()
+	sent, sending := s.Progress("sending")
+	defer sending()
+	received, receiving := s.Progress("receiving")
+	defer receiving()
+	opts := []client.CallOption{client.WithContentType(in.contentType), client.WithLogs(), client.WithProgress(sent, received)}
+	if in.rest != nil {
+		res, err := core.Stream(s.Ctx, c.Name, in.rest, opts...)
+		sending()
+		if err != nil {
+			c.printInfo(s, client.InfoOf(err))
+			return session.About(err, "service %s", c.Name)
+		}
+		defer res.Body.Close()
+		c.printInfo(s, res.Info)
+		return session.About(writeStream(s, res, receiving), "service %s", c.Name)
+	}
+	res, err := core.Call(s.Ctx, c.Name, in.data, opts...)
+	receiving()
 	if err != nil {
 		c.printInfo(s, client.InfoOf(err))
 		return session.About(err, "service %s", c.Name)
@@ -78,60 +91,19 @@ func (c *callCmd) Run(s *session.Session) error {
 	return writeOutput(s, res)
 }
 
-// body returns the input of the call and its media type.
-func (c *callCmd) body(s *session.Session, core *client.Client) (body []byte, contentType string, err error) {
-	given := c.Data != ""
-	switch name, isFile := strings.CutPrefix(c.Data, "@"); {
-	case isFile && name != "-":
-		if body, err = os.ReadFile(name); err != nil {
-			return nil, "", session.FileError(err, "cannot read", name)
-		}
-		contentType = mime.TypeByExtension(filepath.Ext(name))
-	case c.Data == "-", c.Data == "@-", !given && len(c.Set) == 0 && piped(s.In):
-		if body, err = io.ReadAll(s.In); err != nil {
-			return nil, "", session.FileError(err, "cannot read", "stdin")
-		}
-		given = given || len(body) > 0
-	default:
-		body = []byte(c.Data)
+// writeStream writes the output of a call as it arrives; on a terminal all at
+// the end, because it has to be escaped. It calls received when all of it is here.
+func writeStream(s *session.Session, res *client.Stream, received func()) error {
+	if !session.Terminal(s.Out) {
+		_, err := io.Copy(s.Out, res.Body)
+		return err
 	}
-	if len(c.Set) > 0 || !given {
-		res, err := core.Services.GetService(s.Ctx, &ruedov1.GetServiceRequest{Name: c.Name})
-		if err != nil {
-			return nil, "", err
-		}
-		schemas := input.New(res.GetSchemas())
-		// Without any input, a service that takes JSON gets an empty object, and the
-		// answer names the fields that are missing.
-		if len(c.Set) > 0 || !schemas.Empty() {
-			if body, err = schemas.Build(body, c.Set); err != nil {
-				return nil, "", err
-			}
-			contentType = "application/json"
-		}
+	output, err := io.ReadAll(res.Body)
+	received()
+	if err != nil {
+		return err
 	}
-	switch {
-	case c.ContentType != "":
-		contentType = c.ContentType
-	case c.RawBytes:
-		contentType = "application/octet-stream"
-	case contentType == "":
-		contentType = guessType(body)
-	}
-	return body, contentType, nil
-}
-
-// guessType returns the media type of an input. One that begins like JSON counts
-// as JSON even if it is broken: the answer then says where.
-func guessType(body []byte) string {
-	trimmed := bytes.TrimSpace(body)
-	switch {
-	case len(trimmed) > 0 && (json.Valid(trimmed) || trimmed[0] == '{' || trimmed[0] == '['):
-		return "application/json"
-	case utf8.Valid(body):
-		return "text/plain; charset=utf-8"
-	}
-	return http.DetectContentType(body)
+	return writeOutput(s, &client.Response{Output: output, ContentType: res.ContentType, Info: res.Info})
 }
 
 // piped reports whether stdin is a pipe or a regular file, so that the user wants

@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/testkit"
+	"github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
 )
 
 // command is the program under test as a real process.
@@ -123,6 +125,54 @@ func TestInterruptedCall(t *testing.T) {
 		return strings.Count(string(out), `"activeCalls": 0`) == 2
 	}) {
 		t.Fatalf("the guest runs on:\n%s", runners)
+	}
+}
+
+// Inputs and outputs of 40 MiB pass through the program unchanged, from a file, by
+// redirection and through a pipe. It says nothing meanwhile, because nobody
+// watches.
+func TestLargeCall(t *testing.T) {
+	url, _ := dev(t)
+	dir := t.TempDir()
+	m := wasmtest.New()
+	read, write := m.Import("ruedo", "input_read", "ii>i"), m.Import("ruedo", "output_write", "ii>i")
+	m.Memory(1024, -1)
+	m.AsFunction(m.Func(">i", wasmtest.I32(0), wasmtest.I32(0), wasmtest.I32(64<<20), wasmtest.Call(read), wasmtest.Call(write), wasmtest.Drop(), wasmtest.I32(0)))
+	input := bytes.Repeat([]byte("0123456789abcde\n"), 40<<16)
+	module, file := filepath.Join(dir, "large.wasm"), filepath.Join(dir, "input")
+	if err := errors.Join(os.WriteFile(module, m.Bytes(), 0o600), os.WriteFile(file, input, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{"create", "decorator", "large", "--limit", "input=64MiB", "--limit", "output=64MiB"},
+		{"publish", module, "--decorator", "large"},
+	} {
+		if out, err := command(t, append(args, "--host", url)...).CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+	}
+	for name, stdin := range map[string]func(cmd *exec.Cmd){
+		"file": func(cmd *exec.Cmd) { cmd.Args = append(cmd.Args, "-d", "@"+file) },
+		"redirection": func(cmd *exec.Cmd) {
+			f, err := os.Open(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { f.Close() })
+			cmd.Stdin = f
+		},
+		"pipe": func(cmd *exec.Cmd) { cmd.Stdin = io.MultiReader(bytes.NewReader(input)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			call := command(t, "call", "large", "--host", url)
+			stdin(call)
+			var said strings.Builder
+			call.Stderr = &said
+			out, err := call.Output()
+			if err != nil || !bytes.Equal(out, input) || said.Len() != 0 {
+				t.Errorf("%d of %d bytes came back, said %q: %v", len(out), len(input), said.String(), err)
+			}
+		})
 	}
 }
 

@@ -42,12 +42,13 @@ type budget struct {
 	queue []chan struct{} // requests that wait for room, in FIFO order
 }
 
-// take charges n bytes and reports whether there was room. There is always room
-// if nothing else is charged, so that no request is refused forever.
-func (b *budget) take(n int64) bool {
+// take charges n bytes to a request that holds others, and reports whether there
+// was room. There is always room if nothing else is charged, so that no request
+// is refused forever.
+func (b *budget) take(n, held int64) bool {
 	for {
 		now := b.used.Load()
-		if now > 0 && now+n > b.limit {
+		if now > held && now+n > b.limit {
 			return false
 		}
 		if b.used.CompareAndSwap(now, now+n) {
@@ -74,11 +75,11 @@ func (b *budget) wake() {
 	}
 }
 
-// wait charges n bytes as soon as there is room. It gives up after patience, or
+// wait is take as soon as there is room. It gives up after patience, or
 // when done is closed. Waiting requests are served in FIFO order, but a request
 // that fits immediately need not wait for them. makeRoom is called from time to
 // time.
-func (b *budget) wait(done <-chan struct{}, n int64, patience time.Duration, makeRoom func()) bool {
+func (b *budget) wait(done <-chan struct{}, n, held int64, patience time.Duration, makeRoom func()) bool {
 	turn := make(chan struct{}, 1)
 	b.mu.Lock()
 	b.queue = append(b.queue, turn)
@@ -93,7 +94,7 @@ func (b *budget) wait(done <-chan struct{}, n int64, patience time.Duration, mak
 	for {
 		select {
 		case <-turn:
-			if b.take(n) {
+			if b.take(n, held) {
 				return true
 			}
 		case <-again.C:

@@ -12,7 +12,7 @@ import (
 func TestRoomIsGivenInOrderOfArrival(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &budget{limit: 100}
-		if !b.take(100) {
+		if !b.take(100, 0) {
 			t.Fatal("an empty budget has no room")
 		}
 		var mu sync.Mutex
@@ -21,7 +21,7 @@ func TestRoomIsGivenInOrderOfArrival(t *testing.T) {
 		asked := 0
 		for i := range 10 {
 			wg.Go(func() {
-				if !b.wait(t.Context().Done(), 60, time.Minute, func() { mu.Lock(); asked++; mu.Unlock() }) {
+				if !b.wait(t.Context().Done(), 60, 0, time.Minute, func() { mu.Lock(); asked++; mu.Unlock() }) {
 					t.Errorf("%d got no room", i)
 					return
 				}
@@ -33,7 +33,7 @@ func TestRoomIsGivenInOrderOfArrival(t *testing.T) {
 			})
 			synctest.Wait() // it is in the queue
 		}
-		if !b.take(0) {
+		if !b.take(0, 0) {
 			t.Error("what fits does not have to wait")
 		}
 		b.release(100)
@@ -55,20 +55,36 @@ func TestRoomIsGivenInOrderOfArrival(t *testing.T) {
 func TestWaitingForRoomEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &budget{limit: 100}
-		b.take(100)
+		b.take(100, 0)
 		began := time.Now()
-		if b.wait(t.Context().Done(), 1, 5*time.Second, func() {}) || time.Since(began) != 5*time.Second {
+		if b.wait(t.Context().Done(), 1, 0, 5*time.Second, func() {}) || time.Since(began) != 5*time.Second {
 			t.Errorf("it ended after %s", time.Since(began))
 		}
 		done := make(chan struct{})
 		close(done)
-		if b.wait(done, 1, time.Minute, func() {}) {
+		if b.wait(done, 1, 0, time.Minute, func() {}) {
 			t.Error("the caller is gone, and got room")
 		}
 		// A request that is alone gets more than the budget.
 		b.release(100)
-		if !b.take(1000) || b.take(1) {
+		if !b.take(1000, 0) || b.take(1, 0) {
 			t.Error("a request over the budget is let in if it is alone, and none next to it")
 		}
 	})
+}
+
+// A body of unknown length is charged as it arrives. If nothing else is charged,
+// it is not refused for what it holds itself.
+func TestARequestAloneMayGrowOverTheBudget(t *testing.T) {
+	b := &budget{limit: 100}
+	if !b.take(60, 0) || !b.take(60, 60) {
+		t.Error("a request alone was refused")
+	}
+	if b.take(1, 0) {
+		t.Error("another one got room that is not there")
+	}
+	b.release(120)
+	if !b.take(60, 0) || !b.take(30, 0) || b.take(60, 60) {
+		t.Error("two requests do not share the budget")
+	}
 }

@@ -276,7 +276,7 @@ func (x *exchange) take(a *account, n int64, patience time.Duration, stuck phase
 	if !a.share(n, x.s.cfg.ConnMemory) {
 		return false
 	}
-	if a.budget.take(n) || a.budget.wait(x.Done(), n, patience, func() { x.s.endSlowest(stuck) }) {
+	if a.budget.take(n, a.held) || a.budget.wait(x.Done(), n, a.held, patience, func() { x.s.endSlowest(stuck) }) {
 		a.held += n
 		x.s.spent(n)
 		return true

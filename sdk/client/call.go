@@ -19,33 +19,66 @@ type Response struct {
 }
 
 // CallOption modifies one call.
-type CallOption func(*ruedov1.InvokeRequest)
+type CallOption func(*callConfig)
+
+type callConfig struct {
+	contentType string
+	logs        bool
+	progress    progress
+}
+
+func newCallConfig(opts []CallOption) callConfig {
+	cfg := callConfig{contentType: "application/json"}
+	for _, o := range opts {
+		o(&cfg)
+	}
+	return cfg
+}
 
 // WithContentType sets the media type of the input. The default is
 // "application/json".
 func WithContentType(mediaType string) CallOption {
-	return func(r *ruedov1.InvokeRequest) { r.ContentType = mediaType }
+	return func(c *callConfig) { c.contentType = mediaType }
 }
 
-// WithLogs requests what the guest logged.
+// WithLogs requests what the guest logged. Of a call with a large input and of a
+// [Stream], it is the last 4 KiB.
 func WithLogs() CallOption {
-	return func(r *ruedov1.InvokeRequest) { r.Logs = true }
+	return func(c *callConfig) { c.logs = true }
 }
+
+// WithProgress reports how many bytes of a large input have been sent, and how
+// many bytes of the output have been received. total is the size of the whole,
+// or -1 if it is not known. Either function can be nil. They are called on
+// different goroutines, possibly at the same time.
+func WithProgress(sent, received func(done, total int64)) CallOption {
+	return func(c *callConfig) { c.progress = progress{sent, received} }
+}
+
+// maxMessage is the size of the largest input that is sent as a message. A core
+// accepts messages of 8 MiB; larger bodies cost less as they are.
+const maxMessage = 1 << 20
 
 // Call executes a service once with the input as it is and waits for the
 // response. The deadline of ctx bounds the call, and a call whose ctx ends is
 // stopped. A call is never sent twice; if an error has NotStarted (see
 // [Explain]), the caller can send it again.
+//
+// The service's limits bound input and output. An input over 1 MiB is sent as
+// the body of POST /call/{service}, so interceptors do not see it; see
+// [Client.Stream].
 func (c *Client) Call(ctx context.Context, service string, input []byte, opts ...CallOption) (*Response, error) {
+	cfg := newCallConfig(opts)
+	if len(input) > maxMessage {
+		return c.callLarge(ctx, service, input, cfg)
+	}
 	req := &ruedov1.InvokeRequest{
 		Service:     service,
 		Payload:     &ruedov1.InvokeRequest_Bytes{Bytes: input},
-		ContentType: "application/json",
+		ContentType: cfg.contentType,
+		Logs:        cfg.logs,
 	}
-	for _, o := range opts {
-		o(req)
-	}
-	res, err := c.Invoke.Invoke(ctx, req)
+	res, err := c.Invoke.Invoke(cfg.progress.in(ctx), req)
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@
 //	c := client.New("http://127.0.0.1:7833")
 //	res, err := c.Call(ctx, "greet", []byte(`{"name":"Ada"}`))
 //
+// [Client.Stream] reads the input from a reader and returns the output as one.
 // Lists come in pages; [Client.ListServices] and its siblings read all of them.
 //
 // The rest of the API is available through the generated clients of a [Client]:
@@ -46,7 +47,9 @@ type Client struct {
 	// Cluster reports runners, cores and the state of the core that answers.
 	Cluster ruedov1connect.ClusterServiceClient
 
-	url string
+	http    connect.HTTPClient
+	url     string
+	cluster string
 }
 
 type config struct {
@@ -60,7 +63,9 @@ type Option func(*config)
 
 // WithHTTPClient sends requests through h, for example one with TLS client
 // certificates. The default keeps up to 64 idle connections and sets no timeout
-// of its own: the context's deadline travels with each call.
+// of its own: the context's deadline travels with each call. A transport with an
+// ExpectContinueTimeout, as the default has, learns that a large input is refused
+// before it sends it.
 func WithHTTPClient(h connect.HTTPClient) Option {
 	return func(c *config) { c.http = h }
 }
@@ -88,6 +93,7 @@ func New(url string, opts ...Option) *Client {
 	if c.http == nil {
 		c.http = &http.Client{Transport: transport()}
 	}
+	c.http = watched{c.http}
 	if !strings.Contains(url, "://") {
 		url = "http://" + url
 	}
@@ -100,7 +106,9 @@ func New(url string, opts ...Option) *Client {
 		Modules:    ruedov1connect.NewModuleServiceClient(c.http, url, all...),
 		Invoke:     ruedov1connect.NewInvokeServiceClient(c.http, url, all...),
 		Cluster:    ruedov1connect.NewClusterServiceClient(c.http, url, all...),
+		http:       c.http,
 		url:        url,
+		cluster:    c.cluster,
 	}
 }
 

@@ -97,3 +97,26 @@ func HTTPStatus(e *fault.Error) int {
 	}
 	return http.StatusInternalServerError
 }
+
+// FromHTTP reads back what [WriteJSON] wrote. ok is false if body is not that.
+func FromHTTP(body []byte) (e *fault.Error, ok bool) {
+	var f failure
+	if json.Unmarshal(body, &f) != nil || f.Reason == "" {
+		return nil, false
+	}
+	e = &fault.Error{Reason: fault.Reason(f.Reason), Message: f.Message, Fix: f.Fix, NotStarted: f.Meta[fault.MetaStarted] == "no"}
+	for c := fault.CodeCanceled; c.Valid(); c++ {
+		if c.String() == f.Code {
+			e.Code = c
+		}
+	}
+	for k, v := range f.Meta {
+		if k != fault.MetaStarted || v != "no" {
+			e.With(k, v)
+		}
+	}
+	for _, v := range f.Fields {
+		e.Fields = append(e.Fields, fault.Field{Path: v.Field, Description: v.Description})
+	}
+	return e, true
+}

@@ -1,0 +1,214 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strconv"
+	"time"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
+)
+
+// maxError bounds what is read of a response that is an error, in bytes.
+const maxError = 64 << 10
+
+// Stream is the response to a call whose output is read as it arrives.
+type Stream struct {
+	// Body is the output. The caller must close it. Its errors are those of this
+	// package; see [Explain].
+	Body io.ReadCloser
+	// Size of the output in bytes; -1 if it is not known.
+	Size int64
+	// ContentType and Info are those of a [Response].
+	ContentType string
+	Info        *ruedov1.CallInfo
+}
+
+// Stream executes a service once, like [Client.Call], but sends the input as it
+// is read and returns the output before all of it has arrived: neither has to
+// fit into the memory of the caller. The service runs once it has all of its
+// input. If the input is a file or a reader of bytes in memory, its size is
+// announced, so that an input over the service's limit is refused before it is
+// sent. ctx bounds the call and the reading of the output.
+//
+// The request is POST /call/{service}. The interceptors of [WithConnectOptions]
+// do not see it; the client of [WithHTTPClient] does.
+func (c *Client) Stream(ctx context.Context, service string, input io.Reader, opts ...CallOption) (*Stream, error) {
+	return c.stream(ctx, service, input, newCallConfig(opts))
+}
+
+func (c *Client) callLarge(ctx context.Context, service string, input []byte, cfg callConfig) (*Response, error) {
+	s, err := c.stream(ctx, service, bytes.NewReader(input), cfg)
+	if err != nil {
+		return nil, err
+	}
+	defer s.Body.Close()
+	var b bytes.Buffer
+	if s.Size > 0 {
+		b.Grow(int(min(s.Size, 64<<20)) + bytes.MinRead)
+	}
+	if _, err := b.ReadFrom(s.Body); err != nil {
+		return nil, err
+	}
+	return &Response{Output: b.Bytes(), ContentType: s.ContentType, Info: s.Info}, nil
+}
+
+func (c *Client) stream(ctx context.Context, service string, input io.Reader, cfg callConfig) (*Stream, error) {
+	size := sizeOf(input)
+	req, err := http.NewRequestWithContext(cfg.progress.in(ctx), http.MethodPost, c.url+"/call/"+url.PathEscape(service), http.NoBody)
+	if err != nil {
+		return nil, fault.Wrap(err, fault.RequestInvalid, "the core's URL %q is not valid", c.url)
+	}
+	body := func(r io.Reader) io.ReadCloser {
+		if cfg.progress.sent != nil {
+			return &counted{ReadCloser: io.NopCloser(r), total: size, step: cfg.progress.sent}
+		}
+		return io.NopCloser(r)
+	}
+	if size != 0 {
+		req.Body, req.ContentLength = body(input), size
+	}
+	if b, ok := input.(*bytes.Reader); ok { // for a connection that the core has just closed
+		begin := *b
+		req.GetBody = func() (io.ReadCloser, error) {
+			again := begin
+			return body(&again), nil
+		}
+	}
+	req.Header.Set("Content-Type", cfg.contentType)
+	req.Header.Set("Expect", "100-continue") // so that a call that is refused is not sent
+	if deadline, ok := ctx.Deadline(); ok {
+		req.Header.Set("Ruedo-Timeout", min(max(time.Until(deadline), 1), 24*time.Hour).String())
+	}
+	if c.cluster != "" {
+		req.Header.Set(headerCluster, c.cluster)
+	}
+	if cfg.logs {
+		req.Header.Set("Ruedo-Logs", "1")
+	}
+	res, err := c.http.Do(req)
+	if err != nil {
+		return nil, c.broken(err)
+	}
+	if res.StatusCode != http.StatusOK {
+		defer res.Body.Close()
+		return nil, c.refused(res)
+	}
+	return &Stream{Body: outputBody{res.Body, c}, Size: res.ContentLength, ContentType: res.Header.Get("Content-Type"), Info: infoOf(res.Header)}, nil
+}
+
+// sizeOf returns how many bytes a reader has left; -1 if that is not known.
+func sizeOf(r io.Reader) int64 {
+	switch r := r.(type) {
+	case nil:
+		return 0
+	case interface{ Len() int }:
+		return int64(r.Len())
+	case *os.File:
+		st, err := r.Stat()
+		if err != nil || !st.Mode().IsRegular() {
+			return -1
+		}
+		at, err := r.Seek(0, io.SeekCurrent)
+		if err != nil || at > st.Size() {
+			return -1
+		}
+		return st.Size() - at
+	}
+	return -1
+}
+
+// broken returns the error for a request without a response, or for a response
+// that breaks off.
+func (c *Client) broken(err error) error {
+	code := connect.CodeUnavailable
+	switch {
+	case errors.Is(err, context.Canceled):
+		code = connect.CodeCanceled
+	case errors.Is(err, context.DeadlineExceeded):
+		code = connect.CodeDeadlineExceeded
+	}
+	if ue, ok := errors.AsType[*url.Error](err); ok {
+		err = ue.Err // it has the URL
+	}
+	return explainer{c.url}.explain(connect.NewError(code, err))
+}
+
+// refused returns the error that a response carries.
+func (c *Client) refused(res *http.Response) error {
+	text, err := io.ReadAll(io.LimitReader(res.Body, maxError))
+	if err != nil {
+		return c.broken(err)
+	}
+	e, ok := faultrpc.FromHTTP(text)
+	if !ok {
+		return explainer{c.url}.unreachable(nil, "what answers at %s is not a core: it says %s", c.url, res.Status)
+	}
+	info := infoOf(res.Header)
+	var said struct{ Logs string }
+	if json.Unmarshal(text, &said) == nil && said.Logs != "" {
+		info.Logs = []byte(said.Logs)
+	}
+	if info.GetCallId() != "" {
+		e.Details = []any{info}
+	}
+	return e
+}
+
+// infoOf returns what the headers of a response say about the call.
+func infoOf(h http.Header) *ruedov1.CallInfo {
+	number := func(name string) uint64 {
+		n, _ := strconv.ParseUint(h.Get(name), 10, 64) // 0 if it is not there
+		return n
+	}
+	span := func(name string) *durationpb.Duration {
+		d, err := time.ParseDuration(h.Get(name))
+		if err != nil {
+			return nil
+		}
+		return durationpb.New(d)
+	}
+	logs, err := base64.StdEncoding.DecodeString(h.Get("Ruedo-Logs"))
+	if err != nil {
+		logs = fmt.Appendf(nil, "the log cannot be read: %s\n", err)
+	}
+	return &ruedov1.CallInfo{
+		CallId:      h.Get("Ruedo-Call-Id"),
+		Runner:      h.Get("Ruedo-Runner"),
+		Revision:    number("Ruedo-Revision"),
+		Duration:    span("Ruedo-Duration"),
+		CpuTime:     span("Ruedo-Cpu-Time"),
+		MemoryBytes: number("Ruedo-Memory"),
+		Fuel:        number("Ruedo-Fuel"),
+		Cold:        h.Get("Ruedo-Start") == "cold",
+		Logs:        logs,
+		LogsDropped: number("Ruedo-Logs-Dropped"),
+	}
+}
+
+// outputBody is an output whose errors are those of this package.
+type outputBody struct {
+	io.ReadCloser
+	c *Client
+}
+
+func (b outputBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		err = b.c.broken(err)
+	}
+	return n, err
+}

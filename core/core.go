@@ -39,6 +39,7 @@ import (
 	"github.com/ruedo-dev/ruedo/core/store"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/executor"
+	"github.com/ruedo-dev/ruedo/internal/inflight"
 	"github.com/ruedo-dev/ruedo/internal/lane"
 	"github.com/ruedo-dev/ruedo/internal/port"
 	"github.com/ruedo-dev/ruedo/internal/telemetry"
@@ -122,7 +123,13 @@ type Core struct {
 	// goroutines are the core's own.
 	goroutines sync.WaitGroup
 	// closers undo what was started, the last one first.
-	closers []func(context.Context) error
+	closers []closer
+}
+
+// closer undoes what was started.
+type closer struct {
+	what string
+	undo func(context.Context) error
 }
 
 // New opens the port and the store, and connects the parts of the core. Until
@@ -194,12 +201,13 @@ func (c *Core) Serve(ctx context.Context) error {
 }
 
 // Close leaves the cluster and releases what New acquired. Call it after Serve
-// has returned.
+// has returned. A part that does not stop before ctx ends is abandoned, and the
+// error names it.
 func (c *Core) Close(ctx context.Context) error {
 	c.stop()
 	var errs []error
-	for _, undo := range slices.Backward(c.closers) {
-		errs = append(errs, undo(ctx))
+	for _, part := range slices.Backward(c.closers) {
+		errs = append(errs, inflight.Within(ctx, part.what, part.undo))
 	}
 	c.closers = nil
 	return errors.Join(errs...)

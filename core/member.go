@@ -35,6 +35,15 @@ func (m *localMember) Ready() bool                   { return true }
 func (m *localMember) Active() int                   { return int(m.active.Load()) }
 func (m *localMember) Total() uint64                 { return m.total.Load() }
 
+// alarms returns the reasons of all alarms of the store.
+func (c *Core) alarms() []string {
+	var reasons []string
+	for _, e := range c.mirror.Alarms() {
+		reasons = append(reasons, string(e.Reason))
+	}
+	return reasons
+}
+
 // readyRunners returns how many runners accept calls now.
 func (c *Core) readyRunners() int {
 	n := 0

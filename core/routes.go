@@ -1,6 +1,7 @@
 package core
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -46,7 +47,8 @@ func healthy(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write([]byte("ok\n")) // the caller is gone
 }
 
-// ready answers whether a call that is sent here now would find a runner.
+// ready answers whether a call that is sent here now would find a runner. A store
+// that refuses writes does not change that; its alarms are named.
 func (c *Core) ready(w http.ResponseWriter, _ *http.Request) {
 	if !c.dispatcher.Ready() {
 		w.WriteHeader(http.StatusServiceUnavailable)
@@ -54,4 +56,7 @@ func (c *Core) ready(w http.ResponseWriter, _ *http.Request) {
 		return
 	}
 	healthy(w, nil)
+	for _, e := range c.mirror.Alarms() {
+		_, _ = fmt.Fprintf(w, "alarm %s: %s\n", e.Reason, e.Message)
+	}
 }

@@ -14,14 +14,17 @@ import (
 	"github.com/ruedo-dev/ruedo/core/mirror"
 	"github.com/ruedo-dev/ruedo/core/store"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/fleet"
 	"github.com/ruedo-dev/ruedo/internal/lane"
 	"github.com/ruedo-dev/ruedo/internal/port"
 	"github.com/ruedo-dev/ruedo/internal/telemetry"
 )
 
 // onClose makes Close call undo, before it undoes everything that was started
-// earlier.
-func (c *Core) onClose(undo func(context.Context) error) { c.closers = append(c.closers, undo) }
+// earlier. what names the part in the error if undo does not return.
+func (c *Core) onClose(what string, undo func(context.Context) error) {
+	c.closers = append(c.closers, closer{what, undo})
+}
 
 // start creates the parts of a core, each after those that it needs, and
 // registers how to close each of them. If one cannot be created, Close closes
@@ -32,7 +35,7 @@ func (c *Core) start(ctx context.Context) (err error) {
 		if c.listener, err = port.Listen(c.cfg.Listen); err != nil {
 			return err
 		}
-		c.onClose(func(context.Context) error {
+		c.onClose("the listener", func(context.Context) error {
 			_ = c.listener.Close() // closed already if Serve ran
 			return nil
 		})
@@ -47,24 +50,24 @@ func (c *Core) start(ctx context.Context) (err error) {
 	if c.store, err = store.Open(ctx, st); err != nil {
 		return err
 	}
-	c.onClose(func(context.Context) error { return c.store.Close() })
+	c.onClose("the client of the store", func(context.Context) error { return c.store.Close() })
 
 	if c.mirror, err = mirror.Open(ctx, mirror.Config{Store: c.store, Logger: c.log}); err != nil {
 		return err
 	}
-	c.onClose(func(context.Context) error { return c.mirror.Close() })
+	c.onClose("the mirror of the store", func(context.Context) error { return c.mirror.Close() })
 
-	c.metrics = telemetry.New(c.readyRunners)
+	c.metrics = telemetry.New(c.readyRunners, c.alarms)
 
 	c.dispatcher = dispatch.New(dispatch.Config{Logger: c.log})
-	c.onClose(func(context.Context) error { c.dispatcher.Close(); return nil })
+	c.onClose("the dispatcher", func(context.Context) error { c.dispatcher.Close(); return nil })
 
 	c.catalog = catalog.New(catalog.Config{Mirror: c.mirror, Executor: c.dispatcher, Logger: c.log})
 	c.catalog.Start()
-	c.onClose(func(context.Context) error { c.catalog.Close(); return nil })
+	c.onClose("the catalog", func(context.Context) error { c.catalog.Close(); return nil })
 	c.invoker = invoke.New(invoke.Config{Catalog: c.catalog, MaxWait: c.cfg.QueueTimeout, Observe: c.metrics.Call})
 
-	c.onClose(func(context.Context) error { c.goroutines.Wait(); return nil })
+	c.onClose("the preparation of plans", func(context.Context) error { c.goroutines.Wait(); return nil })
 	c.goroutines.Go(c.followPlans)
 
 	source := &source{catalog: c.catalog, modules: newModules(c.store.ReadModule)}
@@ -73,12 +76,12 @@ func (c *Core) start(ctx context.Context) (err error) {
 	}
 
 	c.port = port.New(c.portConfig())
-	c.onClose(c.port.Close)
+	c.onClose("the port", c.port.Close)
 
 	c.lanes = lane.NewHub(lane.HubConfig{
 		Core: c.self, Cluster: c.cfg.Cluster, Source: source, OnAttach: c.attach, Logger: c.log,
 	})
-	c.onClose(c.lanes.Close)
+	c.onClose("the lanes", c.lanes.Close)
 
 	c.mount()
 	return nil
@@ -104,6 +107,21 @@ func (c *Core) join(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c.onClose(entry.Close)
+	c.onClose("the entry of this core in the store", func(ctx context.Context) error { return c.leave(ctx, entry) })
+	return nil
+}
+
+// leave removes this core from the cluster's list. That it cannot be removed now is
+// no failure: it disappears when its lease ends.
+func (c *Core) leave(ctx context.Context, entry *fleet.Membership) error {
+	if c.store.Cluster().Check() != nil {
+		// The store must not write to a full disk.
+		gone, cancel := context.WithCancel(ctx)
+		cancel()
+		ctx = gone
+	}
+	if err := entry.Close(ctx); err != nil {
+		c.log.Warn("this core stays listed until its lease ends", "core", c.ID(), "error", err)
+	}
 	return nil
 }

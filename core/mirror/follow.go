@@ -64,21 +64,34 @@ func (m *Mirror) follow(ctx context.Context) error {
 	for i, key := range m.watched() {
 		f.seen = append(f.seen, from)
 		watch := m.cluster.Watch(ctx, key, append(under(key), clientv3.WithRev(from+1))...)
-		wg.Go(func() {
-			for r := range watch {
-				select {
-				case msgs <- message{i, r}:
-				case <-ctx.Done():
-				}
-			}
-			select {
-			case msgs <- message{i, clientv3.WatchResponse{Canceled: true}}:
-			case <-ctx.Done():
-			}
-		})
+		wg.Go(func() { forward(ctx, msgs, i, watch) })
 	}
 	wg.Go(func() { f.asker(ctx) })
 	return f.loop(ctx, msgs)
+}
+
+// forward passes on what a watch reports, until the watch or ctx ends. It does not
+// rely on the store to close a watch whose context has ended.
+func forward(ctx context.Context, msgs chan<- message, i int, watch clientv3.WatchChan) {
+	for {
+		var msg message
+		select {
+		case r, ok := <-watch:
+			if msg = (message{i, r}); !ok {
+				msg.Canceled = true
+			}
+		case <-ctx.Done():
+			return
+		}
+		select {
+		case msgs <- msg:
+		case <-ctx.Done():
+			return
+		}
+		if msg.Canceled {
+			return
+		}
+	}
 }
 
 // asker requests progress outside the loop, because a request blocks while the

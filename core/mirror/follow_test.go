@@ -1,7 +1,9 @@
 package mirror
 
 import (
+	"context"
 	"testing"
+	"time"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -11,6 +13,7 @@ import (
 	"github.com/ruedo-dev/ruedo/core/store"
 	"github.com/ruedo-dev/ruedo/core/store/storetest"
 	"github.com/ruedo-dev/ruedo/internal/fleet"
+	"github.com/ruedo-dev/ruedo/internal/testkit"
 )
 
 // The watches of the mirror, by their index in prefixes.
@@ -106,4 +109,26 @@ func TestABrokenWatchIsAnError(t *testing.T) {
 
 func header(revision int64) *etcdserverpb.ResponseHeader {
 	return &etcdserverpb.ResponseHeader{Revision: revision}
+}
+
+// A store that hangs closes no watch; the mirror ends all the same.
+func TestAWatchThatTheStoreNeverClosesEndsWithItsContext(t *testing.T) {
+	for what, msgs := range map[string]chan message{"nothing arrives": make(chan message), "nobody receives": nil} {
+		watch := make(chan clientv3.WatchResponse, 1)
+		if msgs == nil {
+			watch <- clientv3.WatchResponse{}
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			forward(ctx, msgs, 0, watch)
+		}()
+		cancel()
+		select {
+		case <-ended:
+		case <-time.After(testkit.Patience):
+			t.Fatalf("%s: it goes on", what)
+		}
+	}
 }

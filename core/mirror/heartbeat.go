@@ -23,7 +23,7 @@ func (m *Mirror) heartbeat(ctx context.Context) {
 	defer tick.Stop()
 	var last int64 // revision at the previous beat
 	lagging, away := 0, false
-	m.guard.CheckFiles()
+	m.guard.CheckDisk()
 	m.guard.Probe(ctx)
 	for beats := 1; ; beats++ {
 		select {
@@ -31,7 +31,7 @@ func (m *Mirror) heartbeat(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		m.guard.CheckFiles()
+		m.guard.CheckDisk()
 		before := m.applied.Load()
 		now, etcd, format, err := m.probe(ctx)
 		switch {

@@ -36,6 +36,24 @@ func TestAWriteIsNotAcknowledgedIfTheDirectoryWentMeanwhile(t *testing.T) {
 	testkit.WantReason(t, err, fault.DataDirLost)
 }
 
+func TestWritesEndWithTheWriteThatFilledTheDisk(t *testing.T) {
+	checks := 0
+	s := open(t, Config{Client: etcdtest.Start(t, etcdembed.Config{}).Client(), Check: func() error {
+		if checks++; checks >= 2 { // after the transaction
+			return fault.New(fault.StoreFull, "full").WithFix("make room")
+		}
+		return nil
+	}})
+	if _, err := s.CreateDecorator(t.Context(), decorator("small")); err != nil {
+		t.Fatalf("a write that filled the disk: %v", err)
+	}
+	_, err := s.CreateDecorator(t.Context(), decorator("large"))
+	testkit.WantReason(t, err, fault.StoreFull, "make room")
+	if _, err := s.Decorator(t.Context(), "small"); err != nil {
+		t.Errorf("a read: %v", err)
+	}
+}
+
 func TestALostServiceIsPublishedAfterItsHighestRevision(t *testing.T) {
 	s := fresh(t)
 	storetest.Put(t, s, storetest.Wasm("a"))

@@ -19,8 +19,7 @@ import (
 // concurrently.
 type Guard struct {
 	cluster *fleet.Cluster
-	check   func() error // as Config.Check
-	accept  bool         // accept an empty store
+	accept  bool // accept an empty store
 	logger  *slog.Logger
 
 	// format is the value of the format key that each write is conditional on;
@@ -32,8 +31,8 @@ type Guard struct {
 	blocked atomic.Pointer[fault.Error]
 	// full is STORE_FULL after a write was refused with it.
 	full atomic.Pointer[fault.Error]
-	// lost is DATA_DIR_LOST. It is only for status and log.
-	lost atomic.Pointer[fault.Error]
+	// broken is the last result of check. It is only for status and log.
+	broken atomic.Pointer[fault.Error]
 }
 
 // open reads the format, or writes it if there is none. If the store is full,
@@ -80,8 +79,12 @@ func (g *Guard) commit(ctx context.Context, guard []clientv3.Cmp, then, look []c
 		return nil, err
 	case done.Succeeded:
 		// A write to files that are no longer in the directory is lost when
-		// this process ends, so it is not acknowledged.
-		return done, g.dirLost()
+		// this process ends, so it is not acknowledged. A write that filled the
+		// disk is.
+		if err := g.cluster.Check(); errors.Is(err, fault.DataDirLost) {
+			return done, err
+		}
+		return done, nil
 	}
 	kvs := done.Responses[len(look)].GetResponseRange().GetKvs()
 	switch {
@@ -101,15 +104,7 @@ func (g *Guard) refusal() error {
 	if err := g.blocked.Load(); err != nil {
 		return err
 	}
-	return g.dirLost()
-}
-
-// dirLost returns DATA_DIR_LOST if the embedded store's files are gone.
-func (g *Guard) dirLost() error {
-	if g.check == nil {
-		return nil
-	}
-	return g.check()
+	return g.cluster.Check()
 }
 
 // ensureFormat returns the format value. It writes the value if there was no
@@ -130,8 +125,12 @@ func (g *Guard) ensureFormat(ctx context.Context) ([]byte, error) {
 }
 
 // Probe finds out whether the store accepts writes. A full store refuses even
-// this transaction, whose condition never holds.
+// this transaction, whose condition never holds. A disk that is known to be full
+// or gone is left alone, because etcd fails when it cannot write.
 func (g *Guard) Probe(ctx context.Context) {
+	if g.cluster.Check() != nil {
+		return
+	}
 	err := g.cluster.Do(ctx, "write", func(ctx context.Context) error {
 		key := g.cluster.Space().Format()
 		_, err := g.cluster.Txn(ctx).If(clientv3.Compare(clientv3.Version(key), "<", 0)).Then(clientv3.OpPut(key, "")).Commit()
@@ -169,15 +168,16 @@ func (g *Guard) Block(err *fault.Error) {
 	}
 }
 
-// CheckFiles raises or clears the alarm of a data directory that is gone.
-func (g *Guard) CheckFiles() {
-	e, ok := errors.AsType[*fault.Error](g.dirLost())
-	if !ok {
-		g.lost.Store(nil)
-		return
-	}
-	if g.lost.Swap(e) == nil {
+// CheckDisk raises or clears the alarm of an embedded store that cannot write,
+// and logs each change once.
+func (g *Guard) CheckDisk() {
+	e, _ := errors.AsType[*fault.Error](g.cluster.Check())
+	was := g.broken.Swap(e)
+	switch {
+	case e != nil && (was == nil || was.Reason != e.Reason):
 		g.logger.Error("ALARM: writes are refused; calls continue from memory", "reason", string(e.Reason), "error", e, "fix", e.Fix)
+	case e == nil && was != nil:
+		g.logger.Info("the embedded store can write again", "reason", string(was.Reason))
 	}
 }
 
@@ -221,10 +221,10 @@ func (g *Guard) AcceptsEmpty() bool { return g.accept }
 func (g *Guard) Full() bool { return g.full.Load() != nil }
 
 // Alarms returns why writes are refused: STORE_EMPTY, STORE_FORMAT,
-// DATA_DIR_LOST, STORE_FULL.
+// DATA_DIR_LOST, DATA_DIR_READ_ONLY, STORE_FULL, STORE_UNAVAILABLE.
 func (g *Guard) Alarms() []*fault.Error {
 	var alarms []*fault.Error
-	for _, e := range []*fault.Error{g.blocked.Load(), g.lost.Load(), g.full.Load()} {
+	for _, e := range []*fault.Error{g.blocked.Load(), g.broken.Load(), g.full.Load()} {
 		if e != nil {
 			alarms = append(alarms, e)
 		}

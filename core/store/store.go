@@ -21,9 +21,9 @@
 //
 // A write fails with STORE_EMPTY while the store has lost what memory holds,
 // with STORE_FORMAT once a newer ruedo has taken over the store, with
-// STORE_FULL while the store has no room, and with DATA_DIR_LOST if the files
-// of the embedded store are gone. Reads and calls go on. The [Guard] knows
-// which of these applies.
+// STORE_FULL while the store or its disk has no room, and with DATA_DIR_LOST or
+// DATA_DIR_READ_ONLY if the files of the embedded store are gone or cannot be
+// written. Reads and calls go on. The [Guard] knows which of these applies.
 //
 // # Kinds
 //
@@ -83,9 +83,9 @@ type Config struct {
 	MaxModule int64
 	// OpTimeout bounds one operation; zero means [DefaultOpTimeout].
 	OpTimeout time.Duration
-	// Check returns an error while the store's files are gone; see etcdembed's
-	// Server.Check. It is called before and after each write. Nil checks
-	// nothing.
+	// Check returns an error while the store's files are gone or cannot be
+	// written; see etcdembed's Server.Check. It is called before and after each
+	// write. Nil checks nothing.
 	Check func() error
 	// AcceptEmpty accepts a store that has lost its catalog as empty. Otherwise
 	// memory is kept, and writes fail with STORE_EMPTY.
@@ -124,7 +124,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, fault.Wrap(err, fault.Internal, "cannot create the codec of modules")
 	}
 	cluster, err := fleet.Open(fleet.Config{
-		Hosts: cfg.Hosts, TLS: cfg.TLS, Client: cfg.Client, Cluster: cfg.Cluster, OpTimeout: cfg.OpTimeout, Logger: cfg.Logger,
+		Hosts: cfg.Hosts, TLS: cfg.TLS, Client: cfg.Client, Cluster: cfg.Cluster, Check: cfg.Check, OpTimeout: cfg.OpTimeout, Logger: cfg.Logger,
 	})
 	if err != nil {
 		unpack.Close()
@@ -132,7 +132,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	s := &Store{
 		cluster: cluster, space: cluster.Space(), maxModule: cfg.MaxModule, logger: cfg.Logger, pack: pack, unpack: unpack,
-		guard: Guard{cluster: cluster, check: cfg.Check, accept: cfg.AcceptEmpty, logger: cfg.Logger},
+		guard: Guard{cluster: cluster, accept: cfg.AcceptEmpty, logger: cfg.Logger},
 	}
 	if err := s.guard.open(ctx); err != nil {
 		_ = s.Close()

@@ -217,7 +217,7 @@ var arrows = []arrow{
 		reason: "the client is for apps: it drags nothing of the server along",
 	},
 	{
-		from: []string{"core"}, only: []string{"core", "gen", "internal/backoff", "internal/executor", "internal/fault", "internal/fleet", "internal/keys", "internal/lane", "internal/limits", "internal/middleware", "internal/names", "internal/port", "internal/suggest", "internal/telemetry", "internal/text", "internal/wasmbin"},
+		from: []string{"core"}, only: []string{"core", "gen", "internal/backoff", "internal/executor", "internal/fault", "internal/fleet", "internal/inflight", "internal/keys", "internal/lane", "internal/limits", "internal/middleware", "internal/names", "internal/port", "internal/suggest", "internal/telemetry", "internal/text", "internal/wasmbin"},
 		reason: "the control plane stands on contracts and carriers; what assembles it, and where the store runs, it does not know",
 	},
 	{
@@ -261,7 +261,7 @@ var arrows = []arrow{
 		reason: "small things that many rooms need stand on nothing",
 	},
 	{
-		from: []string{"internal/cli"}, only: []string{"internal/cli", "core", "runner", "sandbox", "sdk/client", "gen", "internal/backoff", "internal/etcdembed", "internal/fault", "internal/fleet", "internal/limits", "internal/names", "internal/port", "internal/suggest", "internal/text", "internal/wasmbin"},
+		from: []string{"internal/cli"}, only: []string{"internal/cli", "core", "runner", "sandbox", "sdk/client", "gen", "internal/backoff", "internal/etcdembed", "internal/fault", "internal/fleet", "internal/inflight", "internal/limits", "internal/names", "internal/port", "internal/suggest", "internal/text", "internal/wasmbin"},
 		reason: "the CLI assembles programs from rooms and speaks to a core as every client does",
 	},
 	{

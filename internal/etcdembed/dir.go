@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -37,19 +38,24 @@ type dataDir struct {
 	path      string
 	temporary bool
 	lock      *fileutil.LockedFile
+	reserve   int64 // bytes of its disk that writes must leave free
+	users     atomic.Int32
 }
 
 // openDir creates the directory if it is missing and locks it.
-func openDir(ctx context.Context, path string) (*dataDir, error) {
+// The caller holds it.
+func openDir(ctx context.Context, path string, reserve int64) (*dataDir, error) {
 	if path == "" {
 		tmp, err := os.MkdirTemp("", "ruedo-store-")
 		if err != nil {
 			return nil, fault.Wrap(err, fault.DataDir, "cannot create a temporary data directory: %v", rootCause(err)).
 				WithFix("set TMPDIR to a directory that can be written, or name a data directory")
 		}
-		return &dataDir{path: tmp, temporary: true}, nil
+		d := &dataDir{path: tmp, temporary: true, reserve: reserve}
+		d.hold()
+		return d, nil
 	}
-	d := &dataDir{path: path}
+	d := &dataDir{path: path, reserve: reserve}
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return nil, d.unusable(err)
 	}
@@ -59,6 +65,7 @@ func openDir(ctx context.Context, path string) (*dataDir, error) {
 		switch {
 		case err == nil:
 			d.lock = lock
+			d.hold()
 			d.sign()
 			return d, nil
 		case !errors.Is(err, fileutil.ErrLocked):
@@ -82,7 +89,15 @@ func (d *dataDir) sign() {
 	}
 }
 
+// hold keeps the directory locked until release is called once more.
+func (d *dataDir) hold() { d.users.Add(1) }
+
+// release unlocks the directory, and removes a temporary one, when its last
+// holder calls it.
 func (d *dataDir) release() error {
+	if d.users.Add(-1) > 0 {
+		return nil
+	}
 	if d.lock != nil {
 		_ = d.lock.Close()
 	}
@@ -207,3 +222,24 @@ func Exists(dir string) bool {
 	_, err := os.Stat(filepath.Join(dir, "member"))
 	return !errors.Is(err, fs.ErrNotExist)
 }
+
+const (
+	makeRoom     = "make room on its disk; writes are accepted again on their own"
+	makeWritable = "make it writable; writes are accepted again on their own"
+)
+
+// writable returns STORE_FULL if the disk has less free space than the reserve,
+// and DATA_DIR_READ_ONLY if the directory cannot be written.
+func (d *dataDir) writable() error {
+	if err := writeAccess(d.path); err != nil {
+		return fault.Wrap(err, fault.DataDirReadOnly, "data directory %s can no longer be written: %v", d.path, err).
+			WithFix(makeWritable).With("path", d.path)
+	}
+	if free, err := freeSpace(d.path); err == nil && free < d.reserve {
+		return fault.New(fault.StoreFull, "the disk of data directory %s is full: %.1f MiB are free, %.1f MiB are reserved for the store itself", d.path, mib(free), mib(d.reserve)).
+			WithFix(makeRoom).With("path", d.path)
+	}
+	return nil
+}
+
+func mib(bytes int64) float64 { return float64(bytes) / (1 << 20) }

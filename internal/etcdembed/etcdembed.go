@@ -9,10 +9,10 @@
 //
 // # What listens
 //
-// Nothing, unless [Config.ListenClient] asks for it: the client calls the
-// server's functions directly, and a single member needs no peers. The address
-// must be a loopback address, because the listener has neither TLS nor
-// passwords. It serves only gRPC, not etcd's HTTP pages.
+// Nothing, unless [Config.ListenClient] asks for it: the client is connected
+// through memory, and a single member needs no peers. The address must be a
+// loopback address, because the listener has neither TLS nor passwords. It
+// serves only gRPC, not etcd's HTTP pages.
 //
 // # One process for a directory
 //
@@ -21,6 +21,13 @@
 // forever. It fails with DATA_DIR if the directory cannot be used, and with
 // STORE_FORMAT if a newer etcd wrote it. Files are checked before etcd maps
 // them, because etcd exits the process when it finds a broken one.
+//
+// # A disk that fails
+//
+// etcd ends its process when it cannot write. Here only the etcd ends: requests
+// fail, [Server.Check] says why, and the Server starts etcd again when the
+// directory is there and has room. The client stays the same; it connects again,
+// and its watches continue.
 //
 // # Concurrency
 //
@@ -33,19 +40,21 @@ import (
 	"errors"
 	"log/slog"
 	"net"
-	"net/url"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/server/v3/embed"
-	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
-	"go.etcd.io/etcd/server/v3/etcdserver/api/v3rpc"
+	"go.uber.org/zap"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
+
+// DefaultReserve is the default of Config.ReserveBytes.
+const DefaultReserve = 16 << 20
 
 // Config configures a Server. The zero Config is a temporary store.
 type Config struct {
@@ -57,40 +66,39 @@ type Config struct {
 	ListenClient string
 	// QuotaBytes is the maximum size of the database. Zero means 2 GiB.
 	QuotaBytes int64
+	// ReserveBytes is how much of the disk is kept free for etcd itself: Check
+	// returns STORE_FULL if less is left. Zero means [DefaultReserve].
+	ReserveBytes int64
 	// UnsafeNoFsync makes writes fast, but a crash of the machine loses data.
 	// For tests.
 	UnsafeNoFsync bool
-	// Logger gets etcd's messages at debug level and its errors as warnings.
-	// Nil discards them.
+	// Logger gets etcd's messages at debug level and its errors as warnings, and
+	// reports when etcd has failed and when it runs again. Nil discards them.
 	Logger *slog.Logger
 }
 
 const (
-	// member is the name of the only member.
-	member = "ruedo"
-	// Ticks are short because there are no other members to reach.
-	tickMillis     = 10
-	electionMillis = 100
-	// snapshotEvery keeps the log short, because module chunks are large
-	// entries.
-	snapshotEvery = 500
-	// keepRevisions is how many revisions compaction keeps for watchers.
-	keepRevisions = "1000"
 	// startTimeout bounds a start if the caller's context does not.
 	startTimeout = 30 * time.Second
-	// closeTimeout bounds closing a server that has failed.
-	closeTimeout = 5 * time.Second
+	// reconnectMax is the longest wait before the client tries to reach a new
+	// etcd.
+	reconnectMax = 500 * time.Millisecond
 )
 
-// Server is a running etcd.
+// Server is an etcd that is started again after a failure.
 type Server struct {
-	etcd     *embed.Etcd
+	cfg      Config
 	client   *clientv3.Client
 	dir      *dataDir
-	failure  *failure
 	files    *files
 	endpoint string
-	grpc     *grpc.Server
+	// running is the etcd that serves, or that has just failed; nil while there
+	// is none.
+	running atomic.Pointer[member]
+	// outage is why running is nil.
+	outage atomic.Pointer[outage]
+
+	cancel   context.CancelFunc
 	wg       sync.WaitGroup
 	close    sync.Once
 	closeErr error
@@ -98,11 +106,16 @@ type Server struct {
 
 // Start starts a server and returns it when it is ready to read and write. It
 // binds no port except Config.ListenClient. The error is DATA_DIR,
-// DATA_DIR_IN_USE, STORE_FORMAT, PORT_IN_USE, CONFIG_INVALID or ctx's error.
+// DATA_DIR_IN_USE, STORE_FORMAT, PORT_IN_USE, CONFIG_INVALID or ctx's error. It
+// can start on a full disk if etcd has nothing to write that needs room.
 func Start(ctx context.Context, cfg Config) (_ *Server, err error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
+	if cfg.ReserveBytes == 0 {
+		cfg.ReserveBytes = DefaultReserve
+	}
+	outer := ctx
 	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fault.New(fault.DataDir, "the embedded store was not ready within %v", startTimeout))
 	defer cancel()
 	if ctx.Err() != nil {
@@ -112,7 +125,7 @@ func Start(ctx context.Context, cfg Config) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{failure: newFailure()}
+	s := &Server{cfg: cfg}
 	defer func() {
 		if err != nil {
 			if ln != nil {
@@ -123,26 +136,55 @@ func Start(ctx context.Context, cfg Config) (_ *Server, err error) {
 			}
 		}
 	}()
-	if s.dir, err = openDir(ctx, cfg.Dir); err != nil {
+	if s.dir, err = openDir(ctx, cfg.Dir, cfg.ReserveBytes); err != nil {
 		return nil, err
 	}
-	if err = s.dir.inspect(ctx); err != nil {
-		return nil, err
-	}
-	if s.etcd, err = s.run(ctx, s.embedConfig(cfg, ln)); err != nil {
+	m, err := startMember(ctx, s.dir, cfg, ln)
+	if err != nil {
 		return nil, err
 	}
 	if s.files, err = openFiles(s.dir.path); err != nil {
-		s.etcd.Close()
+		m.stop()
 		return nil, s.dir.unusable(err)
 	}
-	s.client = v3client.New(s.etcd.Server)
+	if s.client, err = s.connect(); err != nil {
+		m.stop()
+		return nil, err
+	}
 	if ln != nil {
 		s.endpoint = ln.Addr().String()
-		s.grpc = v3rpc.Server(s.etcd.Server, nil, nil)
-		s.wg.Go(func() { _ = s.grpc.Serve(ln) })
 	}
+	s.running.Store(m)
+	run, stop := context.WithCancel(context.WithoutCancel(outer))
+	s.cancel = stop
+	s.wg.Go(func() { s.supervise(run, m) })
 	return s, nil
+}
+
+// connect returns a client that is connected through memory to whichever etcd
+// runs.
+func (s *Server) connect() (*clientv3.Client, error) {
+	client, err := clientv3.New(clientv3.Config{
+		Endpoints: []string{"embedded"},
+		// The client reports its problems as errors, too.
+		Logger: zap.NewNop(),
+		DialOptions: []grpc.DialOption{
+			grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+				if m := s.running.Load(); m != nil {
+					return m.memory.DialContext(ctx)
+				}
+				return nil, errors.New("the embedded store does not run")
+			}),
+			grpc.WithConnectParams(grpc.ConnectParams{
+				Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: reconnectMax},
+				MinConnectTimeout: reconnectMax,
+			}),
+		},
+	})
+	if err != nil {
+		return nil, fault.Wrap(err, fault.Internal, "cannot make a client of the embedded store")
+	}
+	return client, nil
 }
 
 // Client returns a client that reaches the server without a network. It is
@@ -153,123 +195,20 @@ func (s *Server) Client() *clientv3.Client { return s.client }
 // the server does not listen.
 func (s *Server) Endpoint() string { return s.endpoint }
 
-// Failed returns a channel that is closed when etcd has failed while running,
-// for example because the disk is full or gone. From then on, the server does
-// not answer.
-func (s *Server) Failed() <-chan struct{} { return s.failure.done }
-
-// Check returns DATA_DIR_LOST if the files that the server writes to are no
-// longer in its directory: what it acknowledges from then on is lost when the
-// process ends. Check costs a few file system calls and no disk access.
-func (s *Server) Check() error { return s.files.check() }
-
-// Close stops the server and waits for it. It removes a temporary directory.
-// The error is that of the removal, or says that etcd had failed before.
+// Close stops the server within a bounded time, even if etcd has failed. It
+// removes a temporary directory. The error is that of the removal, or says that
+// a healthy etcd did not stop.
 func (s *Server) Close() error {
 	s.close.Do(func() {
-		_ = s.client.Close()
-		if s.grpc != nil {
-			s.grpc.Stop()
-		}
+		s.cancel()
 		s.wg.Wait()
-		ended := make(chan struct{})
-		go func() {
-			defer close(ended)
-			s.etcd.Close()
-		}()
-		select {
-		case <-ended:
-		case <-s.failure.done:
-			// A part of it is dead, so it may never stop.
-			select {
-			case <-ended:
-			case <-time.After(closeTimeout):
-			}
+		_ = s.client.Close()
+		if m := s.running.Load(); m != nil && !m.stop() && !m.failure.failed() {
+			s.closeErr = fault.New(fault.Internal, "the embedded store did not stop within %v", stopTimeout)
 		}
-		s.closeErr = s.dir.release()
-		select {
-		case <-s.failure.done:
-			s.closeErr = errors.Join(s.failure.err(), s.closeErr)
-		default:
-		}
+		s.closeErr = errors.Join(s.closeErr, s.dir.release())
 	})
 	return s.closeErr
-}
-
-func (s *Server) embedConfig(cfg Config, ln net.Listener) *embed.Config {
-	c := embed.NewConfig()
-	c.Name = member
-	c.Dir = s.dir.path
-	c.InitialCluster = c.InitialClusterFromName(c.Name)
-	// Use no listeners of embed's: what is advertised to other members is never
-	// dialled, and our own listener carries only gRPC.
-	c.ListenPeerUrls, c.ListenClientUrls = nil, nil
-	c.AdvertiseClientUrls = nil
-	if ln != nil {
-		c.AdvertiseClientUrls = []url.URL{{Scheme: "http", Host: ln.Addr().String()}}
-	}
-	c.EnableGRPCGateway = false
-	c.TickMs, c.ElectionMs = tickMillis, electionMillis
-	c.SnapshotCount, c.SnapshotCatchUpEntries = snapshotEvery, snapshotEvery
-	c.AutoCompactionMode, c.AutoCompactionRetention = embed.CompactorModeRevision, keepRevisions
-	c.QuotaBackendBytes = cfg.QuotaBytes
-	c.UnsafeNoFsync = cfg.UnsafeNoFsync
-	c.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zapLogger(cfg.Logger, s.failure))
-	return c
-}
-
-// run starts etcd in its own goroutine. When etcd would exit the process, its
-// logger ends that goroutine instead.
-func (s *Server) run(ctx context.Context, cfg *embed.Config) (*embed.Etcd, error) {
-	type result struct {
-		etcd *embed.Etcd
-		err  error
-	}
-	started := make(chan result, 1)
-	go func() {
-		var r result
-		defer func() { started <- r }()
-		defer func() {
-			if p := recover(); p != nil {
-				s.failure.set("it is corrupt: %v", p)
-			}
-		}()
-		r.etcd, r.err = embed.StartEtcd(cfg)
-	}()
-	var r result
-	select {
-	case r = <-started:
-	case <-s.failure.done:
-	case <-ctx.Done():
-		// It cannot be stopped before it has started, and uses the directory
-		// until then.
-		dir := s.dir
-		s.dir = nil
-		go func() {
-			if r := <-started; r.etcd != nil {
-				r.etcd.Close()
-			}
-			_ = dir.release()
-		}()
-		return nil, context.Cause(ctx)
-	}
-	switch {
-	case r.err != nil:
-		return nil, s.dir.unusable(r.err)
-	case r.etcd == nil:
-		return nil, s.dir.unusable(s.failure.err())
-	}
-	select {
-	case <-r.etcd.Server.ReadyNotify():
-		return r.etcd, nil
-	case <-s.failure.done:
-		return nil, s.dir.unusable(s.failure.err())
-	case <-r.etcd.Server.StopNotify():
-		return nil, s.dir.unusable(errors.New("the embedded store stopped while it started"))
-	case <-ctx.Done():
-		r.etcd.Close()
-		return nil, context.Cause(ctx)
-	}
 }
 
 // listen binds the address for clients of other processes.

@@ -25,10 +25,36 @@ import (
 // holdEnv makes the test binary lock a directory, as another process would.
 const holdEnv = "RUEDO_TEST_HOLD_DIR"
 
+// aloneEnv marks a process that runs one test; see alone.
+const aloneEnv = "RUEDO_TEST_ALONE"
+
+// alone runs a test in a process of its own, and reports whether this is not that
+// process. A failed etcd leaves goroutines behind until its process ends.
+func alone(t *testing.T) bool {
+	t.Helper()
+	if os.Getenv(aloneEnv) != "" {
+		return false
+	}
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
+	cmd.Env = append(os.Environ(), aloneEnv+"=1")
+	out, err := cmd.CombinedOutput()
+	t.Logf("%s", out)
+	switch {
+	case err != nil:
+		t.Error(err)
+	case strings.Contains(string(out), "--- SKIP"):
+		t.SkipNow()
+	}
+	return true
+}
+
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(holdEnv); dir != "" {
 		hold(dir)
 		return
+	}
+	if os.Getenv(aloneEnv) != "" {
+		os.Exit(m.Run())
 	}
 	// When etcd aborts a start because of a corrupt directory, it leaves these
 	// two behind, and nothing can reach them to stop them.

@@ -2,6 +2,7 @@ package etcdembed
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime"
@@ -14,41 +15,49 @@ import (
 
 // failure is the fatal error over which etcd would have exited the process.
 type failure struct {
-	once sync.Once
-	done chan struct{}
-	text string // set before done is closed
+	once  sync.Once
+	done  chan struct{}
+	cause error // set before done is closed
 }
 
 func newFailure() *failure { return &failure{done: make(chan struct{})} }
 
-func (f *failure) set(format string, args ...any) {
+func (f *failure) set(cause error) {
 	f.once.Do(func() {
-		f.text = fmt.Sprintf(format, args...)
+		f.cause = cause
 		close(f.done)
 	})
 }
 
 // err returns the failure as an error, even if etcd has not reported one.
 func (f *failure) err() error {
+	if f.failed() {
+		return f.cause
+	}
+	return errors.New("the embedded store did not start")
+}
+
+// failed reports whether etcd has failed.
+func (f *failure) failed() bool {
 	select {
 	case <-f.done:
-		return fmt.Errorf("%s", f.text)
+		return true
 	default:
-		return fmt.Errorf("the embedded store did not start")
+		return false
 	}
 }
 
 // OnWrite replaces os.Exit and panic after a fatal log entry. It ends the
-// goroutine that logged the entry and marks the server as failed. A store that
+// goroutine that logged the entry and marks the member as failed. A store that
 // is gone must not end the calls that continue from memory.
 func (f *failure) OnWrite(e *zapcore.CheckedEntry, fields []zapcore.Field) {
-	text := e.Message
+	cause := errors.New(e.Message)
 	for _, field := range fields {
 		if err, ok := field.Interface.(error); ok && field.Type == zapcore.ErrorType {
-			text += ": " + err.Error()
+			cause = fmt.Errorf("%w: %w", cause, err)
 		}
 	}
-	f.set("%s", text)
+	f.set(cause)
 	runtime.Goexit()
 }
 

@@ -102,6 +102,7 @@ const (
 	DataDir          Reason = "DATA_DIR"
 	DataDirInUse     Reason = "DATA_DIR_IN_USE"
 	DataDirLost      Reason = "DATA_DIR_LOST"
+	DataDirReadOnly  Reason = "DATA_DIR_READ_ONLY"
 	PortInUse        Reason = "PORT_IN_USE"
 	CoreUnreachable  Reason = "CORE_UNREACHABLE"
 	ClusterMismatch  Reason = "CLUSTER_MISMATCH"
@@ -213,6 +214,7 @@ var table = map[Reason]row{
 	DataDir:          {CodeInternal, ExitFailure, "a directory or a file of the program cannot be used"},
 	DataDirInUse:     {CodeInternal, ExitFailure, "another process uses the data directory"},
 	DataDirLost:      {CodeFailedPrecondition, ExitConflict, "the data directory disappeared while it was in use"},
+	DataDirReadOnly:  {CodeFailedPrecondition, ExitConflict, "the data directory became read-only while it was in use"},
 	PortInUse:        {CodeInternal, ExitFailure, "another process listens on the port"},
 	CoreUnreachable:  {CodeUnavailable, ExitUnavailable, "no core answers"},
 	ClusterMismatch:  {CodeFailedPrecondition, ExitConflict, "the runner or the client means another cluster"},

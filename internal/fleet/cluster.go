@@ -1,8 +1,10 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -25,6 +27,9 @@ type Config struct {
 	Client *clientv3.Client
 	// Cluster is the cluster id. Required.
 	Cluster string
+	// Check returns why a store in this process cannot write or does not answer;
+	// its error takes the place of STORE_UNAVAILABLE. Nil knows nothing.
+	Check func() error
 	// OpTimeout bounds one operation; zero means [DefaultOpTimeout].
 	OpTimeout time.Duration
 	// Logger; nil discards.
@@ -44,6 +49,7 @@ type Cluster struct {
 	own     bool // the client is ours to close
 	hosts   []string
 	space   keys.Space
+	check   func() error // never nil
 	timeout time.Duration
 	logger  *slog.Logger
 }
@@ -55,7 +61,10 @@ func Open(cfg Config) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{client: cfg.Client, hosts: cfg.Hosts, space: space, timeout: cfg.OpTimeout, logger: cfg.Logger}
+	c := &Cluster{client: cfg.Client, hosts: cfg.Hosts, space: space, check: cfg.Check, timeout: cfg.OpTimeout, logger: cfg.Logger}
+	if c.check == nil {
+		c.check = func() error { return nil }
+	}
 	if c.timeout <= 0 {
 		c.timeout = DefaultOpTimeout
 	}
@@ -82,12 +91,24 @@ func (c *Cluster) Close() {
 // Space returns the builder of the cluster's keys.
 func (c *Cluster) Space() keys.Space { return c.space }
 
+// Check returns why a store in this process cannot write; see [Config.Check].
+func (c *Cluster) Check() error { return c.check() }
+
 // Do runs one operation within OpTimeout and translates its error with [TranslateError].
 // doing describes the operation, for example "write service greet".
 func (c *Cluster) Do(ctx context.Context, doing string, op func(ctx context.Context) error) error {
 	opctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	return TranslateError(ctx, op(opctx), doing)
+	return c.translate(ctx, op(opctx), doing)
+}
+
+// translate is [TranslateError], but knows more if the store is in this process.
+func (c *Cluster) translate(ctx context.Context, err error, doing string) error {
+	err = TranslateError(ctx, err, doing)
+	if errors.Is(err, fault.StoreUnavailable) {
+		return cmp.Or(c.check(), err)
+	}
+	return err
 }
 
 // Get reads keys. Call it within [Cluster.Do].

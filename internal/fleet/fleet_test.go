@@ -229,3 +229,22 @@ func room(t *testing.T, s *etcdembed.Server) {
 		t.Fatal(err)
 	}
 }
+
+func TestAStoreInThisProcessSaysWhyItDoesNotAnswer(t *testing.T) {
+	check := error(nil)
+	c, err := Open(Config{Hosts: []string{silent(t)}, Cluster: "main", OpTimeout: 10 * time.Millisecond, Check: func() error { return check }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	ask := func() error {
+		return c.Do(t.Context(), "read", func(ctx context.Context) error { _, err := c.Get(ctx, "k"); return err })
+	}
+	if err := ask(); !errors.Is(err, fault.StoreUnavailable) {
+		t.Errorf("%v, want STORE_UNAVAILABLE", err)
+	}
+	check = fault.New(fault.StoreFull, "its disk is full")
+	if err := ask(); err != check {
+		t.Errorf("%v, want %v", err, check)
+	}
+}

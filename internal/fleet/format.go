@@ -55,7 +55,7 @@ func (c *Cluster) CreateFormat(ctx context.Context, acceptEmpty bool) (value []b
 		Else(clientv3.OpGet(c.space.Format())).
 		Commit()
 	if err != nil {
-		return nil, TranslateError(ctx, err, "write the storage format")
+		return nil, c.translate(ctx, err, "write the storage format")
 	}
 	if made.Succeeded {
 		return value, nil

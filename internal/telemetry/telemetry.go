@@ -57,9 +57,10 @@ type Metrics struct {
 	panics   prometheus.Counter
 }
 
-// New returns new counters. runners returns how many runners are ready; it is
-// called when the metrics are read.
-func New(runners func() int) *Metrics {
+// New returns new counters. runners returns how many runners are ready, and alarms
+// the reasons of the alarms that the store has; both are called when the metrics
+// are read.
+func New(runners func() int, alarms func() []string) *Metrics {
 	byService := []string{"service"}
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
@@ -97,6 +98,7 @@ func New(runners func() int) *Metrics {
 	m.registry.MustRegister(m.panics, m.calls, m.requests, m.cold, m.duration, m.cpu, m.fuel, m.memory, m.restore,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "ruedo_runners_ready", Help: "Runners that take calls of this core."},
 			func() float64 { return float64(runners()) }),
+		&alarmGauge{prometheus.NewDesc("ruedo_alarms", "Alarms of the store, by reason; a healthy store has none.", []string{"reason"}, nil), alarms},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

@@ -21,7 +21,7 @@ func read(m *telemetry.Metrics) string {
 }
 
 func TestRequestsAreCountedByProcedureAndOutcome(t *testing.T) {
-	m := telemetry.New(func() int { return 0 })
+	m := telemetry.New(func() int { return 0 }, func() []string { return nil })
 	upload, other := m.Requests("/ruedo.v1.ModuleService/UploadModule"), m.Requests("")
 	upload("")
 	upload("")
@@ -41,7 +41,7 @@ func TestRequestsAreCountedByProcedureAndOutcome(t *testing.T) {
 
 // A foreign runner can answer with any reason.
 func TestForeignReasonsAreOneOutcome(t *testing.T) {
-	m := telemetry.New(func() int { return 0 })
+	m := telemetry.New(func() int { return 0 }, func() []string { return nil })
 	count := m.Requests("p")
 	for i := range 1000 {
 		r := fault.Reason(fmt.Sprint("MADE_UP_", i))
@@ -60,14 +60,14 @@ func TestForeignReasonsAreOneOutcome(t *testing.T) {
 }
 
 func TestSuccessAllocatesNothing(t *testing.T) {
-	count := telemetry.New(func() int { return 0 }).Requests("p")
+	count := telemetry.New(func() int { return 0 }, func() []string { return nil }).Requests("p")
 	if n := testing.AllocsPerRun(1000, func() { count("") }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }
 
 func BenchmarkRequest(b *testing.B) {
-	count := telemetry.New(func() int { return 0 }).Requests("p")
+	count := telemetry.New(func() int { return 0 }, func() []string { return nil }).Requests("p")
 	b.ReportAllocs()
 	for b.Loop() {
 		count("")
@@ -75,7 +75,7 @@ func BenchmarkRequest(b *testing.B) {
 }
 
 func TestFiguresThatCannotBeDoNotPanic(t *testing.T) {
-	m := telemetry.New(func() int { return 0 })
+	m := telemetry.New(func() int { return 0 }, func() []string { return nil })
 	m.Call("echo", "", time.Second, &ruedov1.CallInfo{Runner: "r", CpuTime: durationpb.New(-1), RestoreTime: durationpb.New(-1 << 62)})
 	if text := read(m); !strings.Contains(text, `ruedo_call_cpu_seconds_total{service="echo"} 0`+"\n") {
 		t.Errorf("the metrics say otherwise:\n%s", text)

@@ -12,9 +12,7 @@ package assemble
 
 import (
 	"context"
-	"errors"
 	"log/slog"
-	"time"
 
 	"github.com/ruedo-dev/ruedo/core"
 	"github.com/ruedo-dev/ruedo/core/store"
@@ -40,7 +38,7 @@ type Assembler struct {
 	// Infof prints a message for the user; nil prints nothing.
 	Infof func(format string, args ...any)
 
-	closers []func() error
+	closers []closer
 	slots   *sandbox.CPUSlots // of all runners that are made
 }
 
@@ -50,50 +48,33 @@ func (a *Assembler) infof(format string, args ...any) {
 	}
 }
 
-// onClose makes Close call f. The last f is called first.
-func (a *Assembler) onClose(f func() error) { a.closers = append(a.closers, f) }
-
-// Close closes everything that was made. What it served must have ended before.
-func (a *Assembler) Close() error {
-	var errs []error
-	for len(a.closers) > 0 {
-		last := len(a.closers) - 1
-		f := a.closers[last]
-		a.closers = a.closers[:last]
-		errs = append(errs, f())
-	}
-	return errors.Join(errs...)
-}
-
 // Server runs a core until ctx ends, then drains it. It returns
-// STORE_UNAVAILABLE if the store does not answer within store.start_timeout.
+// STORE_UNAVAILABLE if the store does not answer within store.start_timeout. An
+// embedded store that fails later does not end the core: calls continue from memory.
 func (a *Assembler) Server(ctx context.Context, log *slog.Logger) error {
 	addr, err := a.listenAddress()
 	if err != nil {
 		return err
 	}
-	inner, st, err := a.openStore(ctx, a.dataDir(), log)
+	st, err := a.openStore(ctx, a.dataDir(), log)
 	if err != nil {
 		return err
 	}
 	distributed := a.Settings.Server.DistributedExecution
 	var local core.Local
 	if !distributed {
-		if local, err = a.newRunner(inner, log, nil); err != nil {
+		if local, err = a.newRunner(ctx, log, nil); err != nil {
 			return err
 		}
 	}
-	srv, err := a.newCore(inner, log, st, func(cfg *core.Config) {
+	srv, err := a.newCore(ctx, log, st, func(cfg *core.Config) {
 		cfg.Listen, cfg.URL = addr, a.advertised()
 		cfg.Distributed, cfg.Local = distributed, local
 	})
 	if err != nil {
 		return err
 	}
-	if err := srv.Serve(inner); err != nil {
-		return err
-	}
-	return ended(inner, ctx)
+	return serve(ctx, "the core", srv.Serve)
 }
 
 // Runner runs a runner until ctx ends, then drains it.
@@ -115,7 +96,7 @@ func (a *Assembler) Runner(ctx context.Context, log *slog.Logger) error {
 				return err
 			}
 			directory = d
-			a.onClose(d.Close)
+			a.onClose("the directory of cores", d.Close)
 			return nil
 		})
 		if err != nil {
@@ -131,16 +112,7 @@ func (a *Assembler) Runner(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	return r.Serve(ctx)
-}
-
-// ended returns nil if the outer context ended, for example by a signal, and
-// otherwise why the inner one did.
-func ended(inner, outer context.Context) error {
-	if outer.Err() != nil {
-		return nil
-	}
-	return context.Cause(inner)
+	return serve(ctx, "the runner", r.Serve)
 }
 
 // newRunner makes a runner from the settings; change sets the other fields.
@@ -170,7 +142,7 @@ func (a *Assembler) newRunner(ctx context.Context, log *slog.Logger, change func
 	if err != nil {
 		return nil, err
 	}
-	a.onClose(func() error { return closeWithin(r.Close) })
+	a.onClose("the runner", patient(r.Close))
 	return r, nil
 }
 
@@ -197,14 +169,6 @@ func (a *Assembler) newCore(ctx context.Context, log *slog.Logger, st store.Conf
 	if err != nil {
 		return nil, err
 	}
-	a.onClose(func() error { return closeWithin(c.Close) })
+	a.onClose("the core", patient(c.Close))
 	return c, nil
-}
-
-// closeWithin bounds how long closing can take: a store that is gone must not
-// keep the process from ending.
-func closeWithin(f func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	return f(ctx)
 }

@@ -9,9 +9,7 @@ import (
 	"time"
 
 	"github.com/ruedo-dev/ruedo/core"
-	"github.com/ruedo-dev/ruedo/core/store"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
-	"github.com/ruedo-dev/ruedo/internal/etcdembed"
 	"github.com/ruedo-dev/ruedo/runner"
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
@@ -43,11 +41,10 @@ func (a *Assembler) Cluster(ctx context.Context, log *slog.Logger, dir string, r
 	if len(a.Settings.Store.EtcdHosts) > 0 {
 		a.infof("note: this cluster has a store of its own; store.etcd_hosts is not used")
 	}
-	etcd, err := etcdembed.Start(ctx, etcdembed.Config{Dir: dir, Logger: log})
+	st, err := a.embed(ctx, dir, log)
 	if err != nil {
 		return nil, err
 	}
-	a.onClose(etcd.Close)
 	c := &Cluster{outer: ctx}
 	c.ctx, c.cancel = context.WithCancelCause(ctx)
 	defer func() {
@@ -55,14 +52,14 @@ func (a *Assembler) Cluster(ctx context.Context, log *slog.Logger, dir string, r
 			c.Stop()
 		}
 	}()
-	c.core, err = a.newCore(c.ctx, log, store.Config{Client: etcd.Client(), Check: etcd.Check}, func(cfg *core.Config) {
+	c.core, err = a.newCore(c.ctx, log, st, func(cfg *core.Config) {
 		cfg.Listen, cfg.URL, cfg.Distributed = addr, a.advertised(), true
 	})
 	if err != nil {
 		return nil, err
 	}
 	c.URL = c.core.URL()
-	c.run(c.core.Serve)
+	c.run("the core", c.core.Serve)
 	for i := range runners {
 		name := fmt.Sprintf("dev-%d", i+1)
 		r, err := a.newRunner(c.ctx, log, func(cfg *runner.Config) {
@@ -72,15 +69,15 @@ func (a *Assembler) Cluster(ctx context.Context, log *slog.Logger, dir string, r
 			return nil, err
 		}
 		c.Runners = append(c.Runners, name)
-		c.run(r.Serve)
+		c.run("runner "+name, r.Serve)
 	}
 	return c, c.attached(runners)
 }
 
 // run serves a part until the cluster ends; a part that fails ends it.
-func (c *Cluster) run(serve func(context.Context) error) {
+func (c *Cluster) run(what string, f func(context.Context) error) {
 	c.parts.Go(func() {
-		err := serve(c.ctx)
+		err := serve(c.ctx, what, f)
 		if err == nil {
 			return
 		}

@@ -27,15 +27,15 @@ func (a *Assembler) Local(ctx context.Context, log *slog.Logger, create bool) (*
 	if err != nil {
 		return nil, err
 	}
-	inner, st, err := a.openLocalStore(ctx, dir, log)
+	st, err := a.openLocalStore(ctx, dir, log)
 	if err != nil {
 		return nil, err
 	}
-	local, err := a.newRunner(inner, log, func(cfg *runner.Config) { cfg.Name = "local" })
+	local, err := a.newRunner(ctx, log, func(cfg *runner.Config) { cfg.Name = "local" })
 	if err != nil {
 		return nil, err
 	}
-	c, err := a.newCore(inner, log, st, func(cfg *core.Config) {
+	c, err := a.newCore(ctx, log, st, func(cfg *core.Config) {
 		cfg.Listen, cfg.Local = "-", local
 	})
 	if err != nil {
@@ -53,7 +53,7 @@ func (a *Assembler) localDir(create bool) (string, error) {
 		if err != nil {
 			return "", fault.Wrap(err, fault.DataDir, "a temporary directory cannot be created: %s", errors.Unwrap(err))
 		}
-		a.onClose(func() error { return os.RemoveAll(empty) })
+		a.onClose("the empty store", func() error { return os.RemoveAll(empty) })
 		return empty, nil
 	}
 	a.infof("local: %s", dir)
@@ -65,16 +65,16 @@ func (a *Assembler) localDir(create bool) (string, error) {
 
 // openLocalStore is openStore, but waits up to 5 s while another command uses
 // the directory.
-func (a *Assembler) openLocalStore(ctx context.Context, dir string, log *slog.Logger) (inner context.Context, st store.Config, err error) {
+func (a *Assembler) openLocalStore(ctx context.Context, dir string, log *slog.Logger) (st store.Config, err error) {
 	for end := time.Now().Add(5 * time.Second); ; {
-		inner, st, err = a.openStore(ctx, dir, log)
+		st, err = a.openStore(ctx, dir, log)
 		if !errors.Is(err, fault.DataDirInUse) || time.Now().After(end) {
-			return inner, st, err
+			return st, err
 		}
 		select {
 		case <-time.After(100 * time.Millisecond):
 		case <-ctx.Done():
-			return ctx, st, ctx.Err()
+			return st, ctx.Err()
 		}
 	}
 }
@@ -104,9 +104,9 @@ func (a *Assembler) inMemory(h http.Handler) *client.Client {
 	var serving sync.WaitGroup
 	serving.Go(func() { _ = srv.Serve(l) }) // Serve only reports that the server was closed
 	transport := &http.Transport{DialContext: l.dial, DisableCompression: true}
-	a.onClose(func() error {
+	a.onClose("the port in memory", func() error {
 		transport.CloseIdleConnections()
-		err := closeWithin(srv.Shutdown)
+		err := patient(srv.Shutdown)()
 		serving.Wait()
 		return err
 	})

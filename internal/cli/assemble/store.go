@@ -33,38 +33,27 @@ func (a *Assembler) HasStore() bool {
 	return len(a.Settings.Store.EtcdHosts) > 0 || etcdembed.Exists(a.dataDir())
 }
 
-// openStore returns how to reach the store. If the settings name none, it
-// starts an embedded one. The returned context ends when the embedded store
-// fails.
-func (a *Assembler) openStore(ctx context.Context, dir string, log *slog.Logger) (context.Context, store.Config, error) {
+// openStore returns how to reach the store. If the settings name none, it starts
+// an embedded one.
+func (a *Assembler) openStore(ctx context.Context, dir string, log *slog.Logger) (store.Config, error) {
 	s := a.Settings.Store
 	if len(s.EtcdHosts) > 0 {
 		tlsConfig, err := etcdTLS(s)
-		return ctx, store.Config{Hosts: s.EtcdHosts, TLS: tlsConfig, AcceptEmpty: s.AcceptEmpty}, err
+		return store.Config{Hosts: s.EtcdHosts, TLS: tlsConfig, AcceptEmpty: s.AcceptEmpty}, err
 	}
+	st, err := a.embed(ctx, dir, log)
+	st.AcceptEmpty = s.AcceptEmpty
+	return st, err
+}
+
+// embed starts an embedded store and returns how to reach it.
+func (a *Assembler) embed(ctx context.Context, dir string, log *slog.Logger) (store.Config, error) {
 	srv, err := etcdembed.Start(ctx, etcdembed.Config{Dir: dir, Logger: log})
 	if err != nil {
-		return ctx, store.Config{}, err
+		return store.Config{}, err
 	}
-	a.onClose(srv.Close)
-	ctx, cancel := context.WithCancelCause(ctx)
-	over := make(chan struct{})
-	go func() {
-		defer close(over)
-		select {
-		case <-srv.Failed():
-			if err := srv.Check(); err != nil {
-				// The only copy of the catalog is now in memory, so the core
-				// goes on.
-				log.Error("the embedded store failed; calls continue from memory", "error", err)
-				return
-			}
-			cancel(fault.New(fault.StoreUnavailable, "the embedded store failed; see the log"))
-		case <-ctx.Done():
-		}
-	}()
-	a.onClose(func() error { cancel(nil); <-over; return nil })
-	return ctx, store.Config{Client: srv.Client(), Check: srv.Check, AcceptEmpty: s.AcceptEmpty}, nil
+	a.onClose("the embedded store", srv.Close)
+	return store.Config{Client: srv.Client(), Check: srv.Check}, nil
 }
 
 // etcdTLS reads the certificates for etcd. It returns nil if TLS is off.

@@ -1,0 +1,189 @@
+package etcdembed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"sync"
+	"time"
+
+	"go.etcd.io/etcd/server/v3/embed"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/v3rpc"
+	"go.etcd.io/etcd/server/v3/storage/wal"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/test/bufconn"
+)
+
+const (
+	// memberName is the name of the only member.
+	memberName = "ruedo"
+	// Ticks are short because there are no other members to reach.
+	tickMillis     = 10
+	electionMillis = 100
+	// snapshotEvery keeps the log short, because module chunks are large
+	// entries.
+	snapshotEvery = 500
+	// segmentBytes is the size of a file of the log. etcd allocates one of them
+	// ahead of need, and fails if there is no room for it when the log gets there.
+	segmentBytes = 4 << 20
+	// keepRevisions is how many revisions compaction keeps for watchers.
+	keepRevisions = "1000"
+	// stopTimeout bounds stopping a member, failedTimeout one that has failed.
+	stopTimeout   = 10 * time.Second
+	failedTimeout = 3 * time.Second
+	// pipeBytes is the buffer of a connection in memory, for each direction.
+	pipeBytes = 64 << 10
+)
+
+// member is one run of etcd on a directory. If it fails, a part of it is dead
+// and may hold a lock forever, so every wait for a member is bounded. That is
+// also why clients reach it through connections in memory and not through its
+// functions: a function that waits for a lock does not end with its context.
+type member struct {
+	etcd    *embed.Etcd
+	failure *failure
+	memory  *bufconn.Listener
+	grpc    *grpc.Server
+	serving sync.WaitGroup
+}
+
+// startMember starts etcd on a directory and returns it when it is ready to read
+// and write. It serves ln too, unless that is nil.
+func startMember(ctx context.Context, dir *dataDir, cfg Config, ln net.Listener) (*member, error) {
+	setSegments()
+	dir.dropBallast()
+	if err := dir.inspect(ctx); err != nil {
+		return nil, err
+	}
+	m := &member{failure: newFailure()}
+	if err := m.run(ctx, dir, embedConfig(dir, cfg, ln, m.failure)); err != nil {
+		return nil, err
+	}
+	m.memory = bufconn.Listen(pipeBytes)
+	m.grpc = v3rpc.Server(m.etcd.Server, nil, nil, grpc.WaitForHandlers(true))
+	m.serving.Go(func() { _ = m.grpc.Serve(m.memory) }) // Serve only reports that the server was stopped
+	if ln != nil {
+		m.serving.Go(func() { _ = m.grpc.Serve(ln) })
+	}
+	dir.takeBallast()
+	return m, nil
+}
+
+// setSegments sets the size of the log's files, for which etcd has a variable and no
+// setting. Servers that already run read the variable, so it is set once.
+var setSegments = sync.OnceFunc(func() { wal.SegmentSizeBytes = segmentBytes })
+
+func embedConfig(dir *dataDir, cfg Config, ln net.Listener, f *failure) *embed.Config {
+	c := embed.NewConfig()
+	c.Name = memberName
+	c.Dir = dir.path
+	c.InitialCluster = c.InitialClusterFromName(c.Name)
+	// Use no listeners of embed's: what is advertised to other members is never
+	// dialled, and our own listener carries only gRPC.
+	c.ListenPeerUrls, c.ListenClientUrls = nil, nil
+	c.AdvertiseClientUrls = nil
+	if ln != nil {
+		c.AdvertiseClientUrls = []url.URL{{Scheme: "http", Host: ln.Addr().String()}}
+	}
+	c.EnableGRPCGateway = false
+	c.TickMs, c.ElectionMs = tickMillis, electionMillis
+	c.SnapshotCount, c.SnapshotCatchUpEntries = snapshotEvery, snapshotEvery
+	c.AutoCompactionMode, c.AutoCompactionRetention = embed.CompactorModeRevision, keepRevisions
+	c.QuotaBackendBytes = cfg.QuotaBytes
+	c.UnsafeNoFsync = cfg.UnsafeNoFsync
+	c.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zapLogger(cfg.Logger, f))
+	return c
+}
+
+// run starts etcd in its own goroutine. When etcd would exit the process, its
+// logger ends that goroutine instead.
+func (m *member) run(ctx context.Context, dir *dataDir, cfg *embed.Config) error {
+	type result struct {
+		etcd *embed.Etcd
+		err  error
+	}
+	started := make(chan result, 1)
+	go func() {
+		var r result
+		defer func() { started <- r }()
+		defer func() {
+			if p := recover(); p != nil {
+				m.failure.set(fmt.Errorf("it is corrupt: %v", p))
+			}
+		}()
+		r.etcd, r.err = embed.StartEtcd(cfg)
+	}()
+	var r result
+	select {
+	case r = <-started:
+	case <-m.failure.done:
+	case <-ctx.Done():
+		// It cannot be stopped before it has started, and uses the directory
+		// until then.
+		dir.hold()
+		go func() {
+			defer func() { _ = dir.release() }()
+			if r := <-started; r.etcd != nil {
+				r.etcd.Close()
+			}
+		}()
+		return context.Cause(ctx)
+	}
+	switch {
+	case r.err != nil:
+		return dir.unusable(r.err)
+	case r.etcd == nil:
+		return dir.unusable(m.failure.err())
+	}
+	m.etcd = r.etcd
+	select {
+	case <-r.etcd.Server.ReadyNotify():
+		return nil
+	case <-m.failure.done:
+		return dir.unusable(m.failure.err())
+	case <-r.etcd.Server.StopNotify():
+		return dir.unusable(errors.New("the embedded store stopped while it started"))
+	case <-ctx.Done():
+		r.etcd.Close()
+		return context.Cause(ctx)
+	}
+}
+
+// stop stops the member. It returns false if a part of it still runs or waits
+// after a bounded time; that part keeps the files open.
+func (m *member) stop() bool {
+	ended := make(chan bool, 1)
+	go func() {
+		whole := false
+		defer func() { ended <- whole }() // etcd can end this goroutine by failing
+		served := make(chan struct{})
+		go func() {
+			defer close(served)
+			m.grpc.Stop()
+			m.serving.Wait()
+		}()
+		select {
+		case <-served:
+		case <-m.failure.done: // requests may wait forever
+		}
+		m.etcd.Close()
+		<-served
+		whole = true
+	}()
+	limit := time.NewTimer(stopTimeout)
+	defer limit.Stop()
+	failed := m.failure.done
+	for {
+		select {
+		case whole := <-ended:
+			return whole
+		case <-failed:
+			failed = nil
+			limit.Reset(failedTimeout)
+		case <-limit.C:
+			return false
+		}
+	}
+}

@@ -91,7 +91,7 @@ var arrows = []arrow{
 		reason: "the control plane never executes; an in-process runner is handed to it as an Executor",
 	},
 	{
-		from: []string{"runner"}, only: []string{"runner", "sandbox", "internal/backoff", "internal/lane", "internal/executor", "internal/fault", "internal/inflight", "internal/limits", "internal/names", "internal/panics", "gen"},
+		from: []string{"runner"}, only: []string{"runner", "sandbox", "internal/backoff", "internal/lane", "internal/executor", "internal/fault", "internal/inflight", "internal/limits", "internal/names", "internal/panics", "internal/text", "internal/wasmbin", "gen"},
 		never:  []string{"go.etcd.io"},
 		reason: "a process that runs strangers' code speaks to the store only through an interface its assembler hands it",
 	},
@@ -100,7 +100,7 @@ var arrows = []arrow{
 		reason: "when a call may execute does not depend on what executes it",
 	},
 	{
-		from: []string{"sandbox"}, only: []string{"sandbox", "internal/abi", "internal/fault", "internal/inflight", "internal/panics", "internal/wasmbin"},
+		from: []string{"sandbox"}, only: []string{"sandbox", "internal/abi", "internal/fault", "internal/inflight", "internal/panics", "internal/text", "internal/wasmbin"},
 		never:  []string{"connectrpc.com", "google.golang.org", "go.etcd.io"},
 		reason: "the sandbox is a library; limits arrive as a struct, and its errors are the one type, which costs it the standard library",
 	},
@@ -109,8 +109,16 @@ var arrows = []arrow{
 		reason: "what a guest can call and what it runs on know nothing of templates, limits or each other",
 	},
 	{
+		from: []string{"sandbox/trap"}, only: []string{"sandbox/hostcall"},
+		reason: "an error of the runtime is text, which is read without a guest",
+	},
+	{
 		from: []string{"sandbox/fuel"}, only: []string{"sandbox/instrument"},
 		reason: "a meter knows the counter that instrumented guests have, and nothing of what is metered",
+	},
+	{
+		from: []string{"sandbox/compile/budget"}, only: []string{"internal/wasmbin"},
+		reason: "how much a module may cost is judged by its bytes alone",
 	},
 	{
 		from: []string{"sandbox/compile/cache", "sandbox/compile/confine"}, only: []string{},
@@ -118,7 +126,7 @@ var arrows = []arrow{
 		reason: "files are authentic, processes are limited and panics are caught whatever is compiled: this can be read without knowing how",
 	},
 	{
-		from: []string{"internal/wasmbin"}, only: []string{"internal/wasmbin", "internal/abi", "internal/fault"},
+		from: []string{"internal/wasmbin"}, only: []string{"internal/wasmbin", "internal/abi", "internal/fault", "internal/text"},
 		never:  []string{"github.com/tetratelabs/wazero"},
 		reason: "the core admits modules without an engine that could execute them",
 	},
@@ -135,9 +143,9 @@ var arrows = []arrow{
 		reason: "every room stands on errors and keys, so they stand on nothing but the rule for names",
 	},
 	{
-		from: []string{"internal/limits"}, only: []string{"internal/limits", "gen"},
+		from: []string{"internal/limits"}, only: []string{"internal/limits", "internal/text", "gen"},
 		never:  []string{"connectrpc.com"},
-		reason: "the table of limits is read by every room above the sandbox, so it stands on the words alone",
+		reason: "the table of limits is read by every room above the sandbox, so it stands on words alone",
 	},
 	{
 		from: []string{"internal/executor"}, only: []string{"internal/executor", "internal/fault", "internal/testkit", "gen"},

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/ruedo-dev/ruedo/internal/text"
 )
 
 // Unit is how a limit's values are counted and written.
@@ -81,15 +83,7 @@ func FormatSize(n uint64) string {
 
 // RoundSize formats a measured number of bytes, in the largest binary unit that
 // it reaches, to one decimal.
-func RoundSize(n uint64) string {
-	for _, u := range sizeUnits {
-		if n>>u.shift != 0 {
-			text := strconv.FormatFloat(float64(n)/float64(uint64(1)<<u.shift), 'f', 1, 64)
-			return strings.TrimSuffix(text, ".0") + " " + u.name
-		}
-	}
-	return FormatSize(n)
-}
+func RoundSize(n uint64) string { return text.Size(n) }
 
 var sizePattern = regexp.MustCompile(`^([0-9]{1,12}(?:\.[0-9]{1,6})?) ?(?:([KMG]i?)?B?|bytes?)$`)
 

@@ -1,6 +1,7 @@
 package sdk
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -24,11 +25,13 @@ func typed[In, Out any](handle func(ctx context.Context, in In) (Out, error)) by
 		if err != nil {
 			return nil, err
 		}
-		b, err := json.Marshal(out)
-		if err != nil {
+		var b bytes.Buffer
+		enc := json.NewEncoder(&b)
+		enc.SetEscapeHTML(false) // which would change <, > and &, and nobody puts this into a page
+		if err := enc.Encode(out); err != nil {
 			return nil, Errorf(Internal, "the output cannot be written as JSON: %w", err)
 		}
-		return b, nil
+		return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 	}
 }
 

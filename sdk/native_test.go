@@ -30,6 +30,7 @@ func TestServeOneCallFromStdin(t *testing.T) {
 		stdout, stderr string
 	}{
 		{"JSON", json, strings.NewReader(`{"item":"tea"}`), 0, "\"tea for local\"\n", ""},
+		{"JSON is not HTML", json, strings.NewReader(`{"item":"<tea> & milk"}`), 0, "\"<tea> & milk for local\"\n", ""},
 		{"bytes stay as they are", raw, strings.NewReader("\x89PNG"), 0, "\x89PNG", ""},
 		{"failure", json, strings.NewReader(`{}`), 1, "", "error: not_found: no item\n"},
 		{"no handler", new(service), strings.NewReader(`{}`), 2, "", "error: this service has no handler\nfix: call sdk.Handle"},

@@ -1,11 +1,13 @@
 package wasmbin
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/ruedo-dev/ruedo/internal/abi"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/wasmbin/guess"
 )
 
 // function of the host: a name and its signature, parameters then results,
@@ -39,9 +41,9 @@ func functions(module string) []function {
 			{abi.ImportLog, "iii>"},
 		}
 	case abi.WASIModule:
-		// All of preview 1, except sending and receiving on sockets: there is no
-		// network. sock_accept and sock_shutdown stay, because every Go program that
-		// uses net imports them; they return that the socket does not exist.
+		// All of preview 1. There is no network: the functions for sockets return
+		// that the socket does not exist. Every Go program that uses net imports some
+		// of them.
 		return []function{
 			{"args_get", "ii>i"},
 			{"args_sizes_get", "ii>i"},
@@ -86,6 +88,8 @@ func functions(module string) []function {
 			{"random_get", "ii>i"},
 			{"sched_yield", ">i"},
 			{"sock_accept", "iii>i"},
+			{"sock_recv", "iiiiii>i"},
+			{"sock_send", "iiiii>i"},
 			{"sock_shutdown", "ii>i"},
 		}
 	}
@@ -115,14 +119,12 @@ func imports(m *Module) error {
 		abi.WASIModule: HostFunctions(abi.WASIModule),
 	}
 	var refused []string
-	hint := ""
+	var build guess.Build
 	for _, im := range m.Imports {
 		want, ok := allowed[im.Module][im.Name]
 		if !ok {
 			refused = append(refused, bare(im.Module)+"."+bare(im.Name))
-			if h := importHint(im.Module); h != "" {
-				hint = h
-			}
+			build.Import(im.Module, im.Name)
 			continue
 		}
 		if t := m.Types[im.Type]; !same(t, want) {
@@ -140,7 +142,8 @@ func imports(m *Module) error {
 	return &fault.Error{
 		Reason:  fault.ImportNotAllowed,
 		Message: "the module imports what the host does not provide: " + list,
-		Fix:     hint + "allowed are " + allowList(abi.HostModule) + " and " + allowList(abi.WASIModule),
+		Fix:     build.Fix(),
+		Err:     errors.New("allowed are " + allowList(abi.HostModule) + " and " + allowList(abi.WASIModule)),
 	}
 }
 
@@ -165,23 +168,4 @@ func allowList(module string) string {
 		names = append(names, f.name)
 	}
 	return module + ".{" + strings.Join(names, ", ") + "}"
-}
-
-// importHint guesses from a refused import how the module was built.
-func importHint(module string) string {
-	switch {
-	case module == "gojs" || module == "go":
-		return "it was built for a browser: build with GOOS=wasip1; "
-	case module == "wbg" || strings.HasPrefix(module, "__wbindgen"):
-		return "it was built with wasm-bindgen for a browser: build for wasm32-wasip1; "
-	case module == "wasi_unstable":
-		return "it was built for an old WASI: build for preview 1; "
-	case strings.HasPrefix(module, "wasi:"):
-		return "it was built for WASI preview 2: build for preview 1; "
-	case module == "env":
-		return "it expects functions of an embedder (env): build for WASI, with everything linked in; "
-	case strings.HasPrefix(module, "extism:"):
-		return "it is an Extism plug-in: use the Ruedo SDK; "
-	}
-	return ""
 }

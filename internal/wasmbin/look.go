@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/wasmbin/guess"
 )
 
 // header checks the first eight bytes. If they are wrong, it says what the file
@@ -19,7 +20,7 @@ func header(b []byte) error {
 	if !bytes.HasPrefix(b, magic) {
 		return at(0, &fault.Error{
 			Reason:  fault.NotAModule,
-			Message: "not a WebAssembly module: " + lookalike(b),
+			Message: "not a WebAssembly module: " + guess.File(b),
 			Fix:     howToBuild,
 		})
 	}
@@ -39,53 +40,6 @@ func header(b []byte) error {
 		})
 	}
 	return nil
-}
-
-// lookalike recognizes the files that are most often mistaken for a module.
-func lookalike(b []byte) string {
-	if len(b) == 0 {
-		return "looks like an empty file"
-	}
-	for _, k := range []struct{ prefix, name string }{
-		{"\x1f\x8b", "gzip; unpack it first"},
-		{"\x28\xb5\x2f\xfd", "zstd; unpack it first"},
-		{"\xfd7zXZ\x00", "xz; unpack it first"},
-		{"BZh", "bzip2; unpack it first"},
-		{"PK\x03\x04", "zip; unpack it first"},
-		{"PK\x05\x06", "zip; unpack it first"},
-		{"\x7fELF", "ELF, a native program"},
-		{"\xfe\xed\xfa\xce", "Mach-O, a native program"},
-		{"\xfe\xed\xfa\xcf", "Mach-O, a native program"},
-		{"\xce\xfa\xed\xfe", "Mach-O, a native program"},
-		{"\xcf\xfa\xed\xfe", "Mach-O, a native program"},
-		{"\xca\xfe\xba\xbe", "Mach-O (universal) or a Java class"},
-		{"MZ", "PE, a Windows program"},
-		{"#!", "a shell script"},
-		{"!<arch>\n", "a static library (ar)"},
-		{"BC\xc0\xde", "LLVM bitcode"},
-		{"%PDF", "PDF"},
-		{"\x89PNG", "PNG"},
-	} {
-		if strings.HasPrefix(string(b[:min(len(b), 16)]), k.prefix) {
-			return "looks like " + k.name
-		}
-	}
-	text := strings.ToLower(strings.TrimLeft(strings.TrimPrefix(string(b[:min(len(b), 512)]), "\ufeff"), " \t\r\n"))
-	switch {
-	case strings.HasPrefix(text, "<!doctype html"), strings.HasPrefix(text, "<html"):
-		return "looks like HTML; was an error page downloaded?"
-	case strings.HasPrefix(text, "<"):
-		return "looks like XML or HTML"
-	case strings.HasPrefix(text, "(module"), strings.HasPrefix(text, "(component"), strings.HasPrefix(text, ";;"), strings.HasPrefix(text, "(;"):
-		return "looks like Wasm text format; assemble it first, for example with wat2wasm"
-	case strings.HasPrefix(text, "{"):
-		return "looks like JSON"
-	case strings.HasPrefix(text, "package ") || strings.HasPrefix(text, "// "):
-		return "looks like source code; build it first"
-	case strings.HasPrefix(text, "version https://git-lfs"):
-		return "looks like a Git LFS pointer; fetch the file first"
-	}
-	return fmt.Sprintf("it begins with the bytes % x instead of 00 61 73 6d", b[:min(len(b), 4)])
 }
 
 // printable quotes a name from a module for messages: shortened and harmless.

@@ -141,7 +141,7 @@ func fail(c *Call, mem api.Memory, stack []uint64) {
 	}
 	c.Failure = &Failure{Code: code, Message: "(the message lies outside of the guest's memory)"}
 	if p, ok := mem.Read(ptr, size); ok {
-		c.Failure.Message = Clean(string(p[:min(len(p), 2*maxMessage)]), maxMessage)
+		c.Failure.Message = CleanLines(string(p[:min(len(p), 2*maxMessage)]), maxMessage)
 	}
 }
 

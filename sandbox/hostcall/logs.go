@@ -166,10 +166,15 @@ func (s *stream) flush(l *logs) {
 
 // Clean returns a guest's text as one harmless line of at most limit bytes, so
 // that it cannot look like text from another source.
-func Clean(s string, limit int) string {
+func Clean(s string, limit int) string { return clean(s, limit, true) }
+
+// CleanLines is Clean, but keeps the ends of lines.
+func CleanLines(s string, limit int) string { return clean(s, limit, false) }
+
+func clean(s string, limit int, oneLine bool) string {
 	l := logs{limit: int64(limit)}
 	s = strings.TrimRight(s, "\n")
-	if rest := l.add([]byte(s), true); rest > 0 {
+	if rest := l.add([]byte(s), oneLine); rest > 0 {
 		l.broken([]byte(s)[len(s)-rest:])
 	}
 	t := string(l.text)

@@ -59,3 +59,19 @@ func TestClocks(t *testing.T) {
 		}
 	}
 }
+
+// processorClocks reads clock 2, computes, and reads it again; then the same with
+// clock 3. Its output is what it read.
+func processorClocks() []byte {
+	m := w.New()
+	now := m.Import(wasi, "clock_time_get", "iIi>i")
+	write := m.Import("ruedo", "output_write", "ii>i")
+	m.Memory(1, -1)
+	read := func(id, at int32) []byte { return w.Cat(w.I32(id), w.I64(1), w.I32(at), w.Call(now), w.Drop()) }
+	// Count a local down from some millions.
+	compute := w.Cat(w.I32(20_000_000), w.Ops(0x21, 0, 0x03, 0x40, 0x20, 0), w.I32(1), w.Ops(0x6b, 0x22, 0, 0x0d, 0, 0x0b))
+	m.AsFunction(m.FuncLocals(">i", w.Vec(w.Cat(w.U32(1), w.Ops(0x7f))),
+		read(2, 0), compute, read(2, 8), read(3, 16), compute, read(3, 24),
+		w.CallWith(write, 0, 32), w.Drop(), w.I32(0)))
+	return m.Bytes()
+}

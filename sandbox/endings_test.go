@@ -243,3 +243,16 @@ func TestSweepAndCloseBesideCalls(t *testing.T) {
 		t.Errorf("%d found it closed, %d instances are left", closed.Load(), tpl.Idle())
 	}
 }
+
+// TestTheLinesOfAFailureAreKept fails with a text of several lines, as a linter or
+// a compiler writes it. What could steer a terminal is still escaped.
+func TestTheLinesOfAFailureAreKept(t *testing.T) {
+	text := "2 problems:\n\t1. a\n\t2. \x1b[31mb\n"
+	m := w.FunctionWith([]string{"ruedo.fail:iii>"}, w.CallWith(0, 3, 0, int32(len(text))), w.I32(1))
+	m.Data(0, []byte(text))
+	tpl := load(t, sandbox.Spec{Wasm: m.Bytes(), Limits: patient()})
+	_, err := tpl.Call(t.Context(), sandbox.Request{})
+	if e := refused(t, err, fault.GuestError); e.Message != "2 problems:\n\t1. a\n\t2. \\x1b[31mb" {
+		t.Errorf("got %q", e.Message)
+	}
+}

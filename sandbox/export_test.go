@@ -3,10 +3,7 @@ package sandbox
 import (
 	"bytes"
 	"fmt"
-
-	"github.com/tetratelabs/wazero/sys"
-
-	"github.com/ruedo-dev/ruedo/sandbox/hostcall"
+	"time"
 )
 
 // Snapshot returns a copy of the memory that instances begin with.
@@ -104,5 +101,5 @@ func (t *Template) Sweep() {
 
 // BreakClock makes the wall clock of new instances panic.
 func (t *Template) BreakClock(v any) {
-	t.system = t.system.WithWalltime(func() (int64, int32) { panic(v) }, sys.ClockResolution(hostcall.Tick))
+	t.engine.host.Now = func() time.Time { panic(v) }
 }

@@ -109,7 +109,12 @@ func (m *Meter) Start(b *Budget) {
 func (m *Meter) End() { m.budget = nil }
 
 // CPU returns the processor time that the call has used.
-func (m *Meter) CPU() time.Duration { return m.cpu }
+func (m *Meter) CPU() time.Duration {
+	if m.inside {
+		return m.cpu + threadCPU() - m.since
+	}
+	return m.cpu
+}
 
 // Fuel returns the fuel that the call has used.
 func (m *Meter) Fuel() uint64 {

@@ -14,8 +14,8 @@
 //
 // # Promises
 //
-//   - A guest has no files, no network, and only the environment and arguments
-//     that it was given. Its clocks are as coarse as [Tick], its randomness is
+//   - A guest has no files but an empty directory that it cannot change, no
+//     network, and only the environment and arguments that it was given. Its clocks are as coarse as [Tick], its randomness is
 //     real.
 //   - What a guest writes (logs, messages) is bounded, and is returned as valid
 //     UTF-8 without control characters, except newline and tab.
@@ -51,16 +51,20 @@ type Meter interface {
 	Sleep(d time.Duration)
 	// Yield lets others run.
 	Yield()
+	// CPU returns the processor time that the call has used.
+	CPU() time.Duration
 }
 
 // Host is what the guests of a runtime share: their host functions and their
 // clocks.
 type Host struct {
+	// Now is the guests' wall clock, before it is made coarse: time.Now.
+	Now  func() time.Time
 	born time.Time // zero of the monotonic clock
 }
 
 // NewHost returns a host whose monotonic clock begins now.
-func NewHost() *Host { return &Host{born: time.Now()} }
+func NewHost() *Host { return &Host{Now: time.Now, born: time.Now()} }
 
 // Instantiate creates the host functions in a runtime.
 func (h *Host) Instantiate(ctx context.Context, r wazero.Runtime) error {
@@ -108,12 +112,14 @@ func NewContext(ctx context.Context, g *Guest) context.Context { return &guestCo
 
 // enter returns the guest that calls a host function, and counts the call.
 func enter(ctx context.Context) *Guest {
-	var g *Guest
-	if c, ok := ctx.(*guestContext); ok {
-		g = c.guest
-	} else {
-		g = ctx.Value(guestKey{}).(*Guest)
-	}
+	g := guestOf(ctx)
 	g.meter.HostCall()
 	return g
+}
+
+func guestOf(ctx context.Context) *Guest {
+	if c, ok := ctx.(*guestContext); ok {
+		return c.guest
+	}
+	return ctx.Value(guestKey{}).(*Guest)
 }

@@ -10,21 +10,30 @@ import (
 
 // Numbers of WASI preview 1.
 const (
-	wasiOK      = 0
-	wasiBadf    = 8
-	wasiFault   = 21
-	wasiInval   = 28
-	wasiNotsup  = 58
-	wasiSpipe   = 70
-	eventClock  = 0
-	eventRead   = 1
-	eventWrite  = 2
-	clockReal   = 0
-	clockMono   = 1
-	absolute    = 1
-	subscribed  = 48 // bytes of a subscription
-	occurred    = 32 // bytes of an event
-	maxPollSubs = 4096
+	wasiOK          = 0
+	wasiBadf        = 8
+	wasiExist       = 20
+	wasiFault       = 21
+	wasiInval       = 28
+	wasiIsdir       = 31
+	wasiNametoolong = 37
+	wasiNoent       = 44
+	wasiNotsup      = 58
+	wasiPerm        = 63
+	wasiRofs        = 69
+	wasiSpipe       = 70
+	wasiNotcapable  = 76
+	eventClock      = 0
+	eventRead       = 1
+	eventWrite      = 2
+	clockReal       = 0
+	clockMono       = 1
+	clockProcess    = 2
+	clockThread     = 3
+	absolute        = 1
+	subscribed      = 48 // bytes of a subscription
+	occurred        = 32 // bytes of an event
+	maxPollSubs     = 4096
 )
 
 // poll is poll_oneoff: it waits for the first of some clocks, or returns

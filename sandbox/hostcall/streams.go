@@ -14,7 +14,11 @@ const maxVectors = 1024
 // fdRead reads a command's input. The input of a function is not a stream.
 func fdRead(g *Guest, mem api.Memory, stack []uint64) uint32 {
 	c := g.call
-	if arg(stack, 0) != 0 {
+	switch arg(stack, 0) {
+	case 0:
+	case root:
+		return wasiIsdir
+	default:
 		return wasiBadf
 	}
 	read := uint32(0)

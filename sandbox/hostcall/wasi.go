@@ -11,7 +11,6 @@ import (
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
-	"github.com/tetratelabs/wazero/sys"
 
 	"github.com/ruedo-dev/ruedo/internal/abi"
 	"github.com/ruedo-dev/ruedo/internal/wasmbin"
@@ -22,16 +21,17 @@ const programName = "service"
 
 // instantiateWASI instantiates WASI preview 1. Functions that can take long
 // (polling, reading, writing) are implemented here, because they must end with
-// the call. So are those for files and sockets, which always report that there
-// are none: some of the runtime's functions panic if they are asked for the
-// times of a stream.
+// the call. So are those for files and sockets, which report that there are none:
+// some of the runtime's functions panic if they are asked for the times of a
+// stream. Clocks 2 and 3 are the processor time of the guest.
 func (h *Host) instantiateWASI(ctx context.Context, r wazero.Runtime) error {
 	b := r.NewHostModuleBuilder(abi.WASIModule)
 	wasi_snapshot_preview1.NewFunctionExporter().ExportFunctions(b)
-	own := map[string]func(*Guest, api.Memory, []uint64) uint32{"poll_oneoff": h.poll, "fd_read": fdRead, "fd_write": fdWrite}
+	own := fileFunctions()
+	own["poll_oneoff"], own["fd_read"], own["fd_write"] = h.poll, fdRead, fdWrite
 	for name, t := range wasmbin.HostFunctions(abi.WASIModule) {
 		f := own[name]
-		if errno := nothingThere(name); errno != wasiOK {
+		if errno := nothingThere(name); f == nil && errno != wasiOK {
 			f = func(*Guest, api.Memory, []uint64) uint32 { return errno }
 		}
 		if f == nil {
@@ -41,15 +41,57 @@ func (h *Host) instantiateWASI(ctx context.Context, r wazero.Runtime) error {
 			stack[0] = uint64(f(enter(ctx), m.Memory(), stack))
 		}), valueTypes(t.Params), valueTypes(t.Results)).Export(name)
 	}
+	h.exportClocks(b)
 	_, err := b.Instantiate(ctx)
 	return err
+}
+
+// exportClocks exports the functions for clocks. Reading the time costs so little
+// that it is not counted.
+func (h *Host) exportClocks(b wazero.HostModuleBuilder) {
+	for name, f := range map[string]func(*Guest, api.Memory, []uint64) uint32{"clock_time_get": h.clockTime, "clock_res_get": clockResolution} {
+		t := wasmbin.HostFunctions(abi.WASIModule)[name]
+		b.NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(func(ctx context.Context, m api.Module, stack []uint64) {
+			stack[0] = uint64(f(guestOf(ctx), m.Memory(), stack))
+		}), valueTypes(t.Params), valueTypes(t.Results)).Export(name)
+	}
+}
+
+// clockTime returns the time of a clock in nanoseconds.
+func (h *Host) clockTime(g *Guest, mem api.Memory, stack []uint64) uint32 {
+	var now int64
+	switch arg(stack, 0) {
+	case clockReal:
+		now = h.Now().Truncate(Tick).UnixNano()
+	case clockMono:
+		now = h.monotonic()
+	case clockProcess, clockThread:
+		g.meter.HostCall()
+		now = int64(g.meter.CPU().Truncate(Tick))
+	default:
+		return wasiInval
+	}
+	if !mem.WriteUint64Le(arg(stack, 2), uint64(now)) {
+		return wasiFault
+	}
+	return wasiOK
+}
+
+func clockResolution(_ *Guest, mem api.Memory, stack []uint64) uint32 {
+	switch {
+	case arg(stack, 0) > clockThread:
+		return wasiInval
+	case !mem.WriteUint64Le(arg(stack, 1), uint64(Tick)):
+		return wasiFault
+	}
+	return wasiOK
 }
 
 // nothingThere returns the error of a function that needs a file or a socket, or
 // wasiOK.
 func nothingThere(name string) uint32 {
 	switch name {
-	case "fd_close", "fd_renumber", "fd_fdstat_set_flags":
+	case "fd_renumber", "fd_fdstat_set_flags":
 		// The streams outlive the call if the instance is used again.
 		return wasiNotsup
 	case "fd_allocate", "fd_filestat_set_size", "fd_filestat_set_times", "proc_raise":
@@ -57,7 +99,7 @@ func nothingThere(name string) uint32 {
 	case "fd_pread", "fd_pwrite":
 		return wasiSpipe
 	}
-	if strings.HasPrefix(name, "path_") || strings.HasPrefix(name, "sock_") || strings.HasPrefix(name, "fd_prestat_") || name == "fd_readdir" {
+	if strings.HasPrefix(name, "sock_") {
 		return wasiBadf
 	}
 	return wasiOK
@@ -71,15 +113,12 @@ func valueTypes(ts []wasmbin.ValType) []api.ValueType {
 	return vs
 }
 
-// System returns what a guest can see besides the host functions: clocks, its
-// arguments and its environment, but no files and no sockets. Each instance
-// also needs [Guest.System].
+// System returns what a guest can see besides the host functions: its arguments
+// and its environment. Each instance also needs [Guest.System].
 func (h *Host) System(args []string, env map[string]string) wazero.ModuleConfig {
 	m := wazero.NewModuleConfig().
 		WithName(""). // several instances of one module can exist at the same time
 		WithStartFunctions().
-		WithWalltime(wallClock, sys.ClockResolution(Tick)).
-		WithNanotime(h.monotonic, sys.ClockResolution(Tick)).
 		WithArgs(append([]string{programName}, args...)...)
 	for _, k := range slices.Sorted(maps.Keys(env)) {
 		m = m.WithEnv(k, env[k])
@@ -94,11 +133,6 @@ const Tick = 100 * time.Microsecond
 // monotonic counts from the creation of the host, so that it reveals nothing
 // about the machine. It is never 0.
 func (h *Host) monotonic() int64 { return int64(time.Since(h.born).Truncate(Tick) + Tick) }
-
-func wallClock() (sec int64, nsec int32) {
-	now := time.Now().Truncate(Tick)
-	return now.Unix(), int32(now.Nanosecond())
-}
 
 // System connects what the runtime does on its own to the calls of the guest.
 func (g *Guest) System(shared wazero.ModuleConfig) wazero.ModuleConfig {

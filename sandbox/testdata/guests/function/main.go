@@ -5,7 +5,9 @@ package main
 import (
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 	"time"
@@ -115,9 +117,12 @@ func call() int32 {
 	case "env":
 		a.Text = strings.Join(os.Environ(), " ") + "|" + strings.Join(os.Args, " ")
 	case "files":
-		_, err := os.ReadDir("/")
+		entries, err := os.ReadDir("/")
 		_, err2 := os.ReadFile("../../etc/passwd")
-		a.Text = fmt.Sprint(err, "|", err2)
+		_, err3 := os.Stat("/app/config.yaml")
+		err4 := os.WriteFile("/state", nil, 0o600)
+		st, err5 := os.Stat(".")
+		a.Text = fmt.Sprint(len(entries), err, "|", errors.Is(err2, fs.ErrNotExist), errors.Is(err3, fs.ErrNotExist), "|", err4, "|", err5 == nil && st.IsDir())
 	case "clock":
 		t := time.Now()
 		time.Sleep(20 * time.Millisecond)

@@ -16,5 +16,6 @@ func SandboxLimits(l *ruedov1.Limits) sandbox.Limits {
 		Input:   int64(l.GetInputBytes()),
 		Output:  int64(l.GetOutputBytes()),
 		Logs:    int64(l.GetLogBytes()),
+		Stack:   int64(l.GetStackBytes()),
 	}
 }

@@ -25,7 +25,7 @@ import (
 
 // quick limits, so that a guest that is not stopped gets noticed.
 func quick() sandbox.Limits {
-	return sandbox.Limits{Timeout: 200 * time.Millisecond, Memory: 4 << 20, Output: 64 << 10, Logs: 4 << 10}
+	return sandbox.Limits{Stack: 8 << 20, Timeout: 200 * time.Millisecond, Memory: 4 << 20, Output: 64 << 10, Logs: 4 << 10}
 }
 
 // patient limits, for guests that end on their own on a busy machine.
@@ -137,7 +137,7 @@ func TestHostileStarts(t *testing.T) {
 		{"recursion in _initialize", fault.GuestTrap, "in _initialize: stack overflow", func(m *w.Module) { m.Export(abi.ExportInitialize, m.Func(">", w.Call(2))) }},
 		{"trap in the start function", fault.GuestTrap, "its start function: unreachable", func(m *w.Module) { m.Start(m.Func(">", w.Unreachable())) }},
 		{"trap in _initialize", fault.GuestTrap, "in _initialize: unreachable", func(m *w.Module) { m.Export(abi.ExportInitialize, m.Func(">", w.Unreachable())) }},
-		{"memory over the limit", fault.WasmLimitMemory, "requires 6553600 bytes of memory at its start, the limit is 4194304", nil},
+		{"memory over the limit", fault.WasmLimitMemory, "requires 6.2 MiB of memory at its start, the limit is 4 MiB", nil},
 		{"data out of bounds", fault.CompileFailed, "out of bounds", func(m *w.Module) { m.Data(65535, []byte("xx")) }},
 		{"invalid body", fault.CompileFailed, "not valid", func(m *w.Module) { m.Func(">i", w.Ops(0x6a)) }},
 		{"unknown instruction", fault.Malformed, "unknown instruction 0xff", func(m *w.Module) { m.Func(">", w.Ops(0xff)) }},

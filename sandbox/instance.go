@@ -61,7 +61,7 @@ func (t *Template) newInstance(memory *pristine.Memory, c *call) (_ *instance, e
 	i := &instance{t: t, memory: memory, in: "its start"}
 	i.meter = fuel.NewMeter(fuel.Config{
 		Slots: t.engine.cfg.CPUSlots, Slice: &t.slice, Window: memory,
-		StackOverflow: func() bool { return i.stack.HeapSize() > stack.Max },
+		StackOverflow: func() bool { return i.stack.HeapSize() > int(t.limits.Stack) },
 	})
 	i.guest = hostcall.NewGuest(i.meter, t.report.Kind == Command)
 	i.ctx = hostcall.NewContext(fuel.NewContext(context.Background(), i.meter), i.guest)
@@ -71,7 +71,7 @@ func (t *Template) newInstance(memory *pristine.Memory, c *call) (_ *instance, e
 			i.close()
 		}
 	}()
-	if i.own, err = t.engine.stacks.Get(); err != nil {
+	if i.own, err = t.engine.stacks.Get(int(t.limits.Stack)); err != nil {
 		return i, fmt.Errorf("%w: its stack: %w", errHostMemory, err)
 	}
 	err = panics.Try(func() (err error) {

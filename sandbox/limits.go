@@ -1,6 +1,10 @@
 package sandbox
 
-import "time"
+import (
+	"time"
+
+	"github.com/ruedo-dev/ruedo/sandbox/stack"
+)
 
 // Limits of one call. Starting a module is limited like a call; if every call starts
 // a new instance, the start counts toward that call's limits. A field that is zero or
@@ -18,6 +22,9 @@ type Limits struct {
 	// Fuel is the work that a call may do, in units that do not depend on the
 	// machine; no limit by default. A call that did more fails, at the same place each time.
 	Fuel uint64
+	// Stack is the native stack of a call in bytes, from 256 KiB to 256 MiB; 32 MiB.
+	// It is not part of Memory.
+	Stack int64
 	// Input, Output and Logs in bytes; 4 MiB, 4 MiB and 64 KiB.
 	Input, Output, Logs int64
 }
@@ -48,6 +55,10 @@ func (l Limits) WithDefaults() Limits {
 	if l.CPU <= 0 {
 		l.CPU = l.Timeout
 	}
+	if l.Stack <= 0 {
+		l.Stack = stack.Default
+	}
+	l.Stack = min(max(l.Stack, stack.Min), stack.Max)
 	if l.Input <= 0 {
 		l.Input = 4 << 20
 	}

@@ -3,20 +3,17 @@ package sandbox
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/tetratelabs/wazero/sys"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/panics"
+	"github.com/ruedo-dev/ruedo/internal/text"
 	"github.com/ruedo-dev/ruedo/sandbox/fuel"
 	"github.com/ruedo-dev/ruedo/sandbox/hostcall"
-	"github.com/ruedo-dev/ruedo/sandbox/stack"
+	"github.com/ruedo-dev/ruedo/sandbox/trap"
 )
-
-// stackOverflow is the kind of a trap whose guest needed more than stack.Max.
-const stackOverflow = "stack overflow"
 
 // classify returns why a call failed, from the runtime's error and from what
 // the host functions recorded; nil if it succeeded.
@@ -93,7 +90,7 @@ func (t *Template) stopped(i *instance, took time.Duration, err error) *fault.Er
 		return fault.Wrap(err, fault.HostCallLimit, "the service was stopped after %d calls of host functions, which is the limit", maxHostCalls).
 			WithFix("read and write in larger pieces").With("limit", maxHostCalls)
 	case fuel.StopStack:
-		return stackOver(i, err)
+		return t.stackOver(i, err)
 	case fuel.StopTimeout:
 		return fault.Wrap(err, fault.GuestTimeout, "the service was stopped after %s, the limit is %s", took, t.limits.Timeout).
 			WithFix("make it faster, or raise timeout in a decorator").
@@ -143,65 +140,39 @@ func (t *Template) exited(i *instance, code uint32, err error) *fault.Error {
 	return e
 }
 
-// trapped reads the runtime's error, whose kinds are not exported: "wasm error:
-// <kind>\nwasm stack trace:\n\t<function>\n\t...".
+// trapped is the error of a guest that the runtime ended.
 func (t *Template) trapped(i *instance, err error) *fault.Error {
-	text := err.Error()
-	kind, trace, _ := strings.Cut(text, "\nwasm stack trace:")
-	// The rest are names that the guest chose.
-	if strings.HasSuffix(kind, "(recovered by wazero)") {
-		t.engine.log.Error("a host function panicked", "in", i.in, "error", text)
-		return fault.Wrap(errors.New(hostcall.Clean(text, 200)), fault.Internal, "internal error in the sandbox while running %s", i.in)
-	}
-	if i.module == nil && !strings.Contains(text, "wasm error: ") && !strings.HasSuffix(text, stackOverflow) {
-		return fault.Wrap(err, fault.CompileFailed, "the module cannot be set up: %s", hostcall.Clean(text, 400)).
+	trapped := trap.Read(err)
+	kind := trapped.Kind
+	switch {
+	case trapped.OfHost:
+		t.engine.log.Error("a host function panicked", "in", i.in, "error", err)
+		return fault.Wrap(errors.New(hostcall.Clean(err.Error(), 200)), fault.Internal, "internal error in the sandbox while running %s", i.in)
+	case i.module == nil && !trapped.OfGuest:
+		return fault.Wrap(err, fault.CompileFailed, "the module cannot be set up: %s", hostcall.Clean(err.Error(), 400)).
 			WithFix("its data or table segments do not fit: build it again")
-	}
-	if k := strings.LastIndex(kind, "wasm error: "); k >= 0 {
-		kind = kind[k+len("wasm error: "):]
-	}
-	if strings.HasSuffix(kind, stackOverflow) {
-		return stackOver(i, err)
-	}
-	kind = hostcall.Clean(kind, 200)
-	if i.memory.Refused() > 0 {
+	case kind == trap.StackOverflow:
+		return t.stackOver(i, err)
+	case i.memory.Refused() > 0:
 		return t.outOfMemory(i, "it trapped: "+kind, err).With("kind", kind)
 	}
 	e := fault.Wrap(errors.New(kind), fault.GuestTrap, "the service trapped in %s: %s", i.in, kind).
 		WithFix("this is a bug in the service: see the trace and its logs").
 		With("kind", kind, "in", i.in)
-	if lines := frames(trace); lines != "" {
-		e.With("trace", lines)
+	if trapped.Frames != "" {
+		e.With("trace", trapped.Frames)
 	}
 	return e
 }
 
 // stackOver is the error of a guest that has used up its stack.
-func stackOver(i *instance, err error) *fault.Error {
-	return fault.Wrap(err, fault.GuestTrap, "the service trapped in %s: %s, over the limit of %d bytes", i.in, stackOverflow, stack.Max).
-		WithFix("look for endless or very deep recursion in the service").
-		With("kind", stackOverflow, "in", i.in, "limit", stack.Max)
+func (t *Template) stackOver(i *instance, err error) *fault.Error {
+	return fault.Wrap(err, fault.GuestTrap, "the service trapped in %s: %s, over the limit of %s", i.in, trap.StackOverflow, text.Size(t.limits.Stack)).
+		WithFix("look for endless recursion in the service, or raise stack in a decorator").
+		With("kind", trap.StackOverflow, "in", i.in, "limit", t.limits.Stack)
 }
 
 // noMemory is the error of a call for which the host had no memory.
 func (t *Template) noMemory(err error) *fault.Error {
 	return fault.Wrap(err, fault.Internal, "the host has no memory left for a service that may use %d bytes", t.limits.Memory)
-}
-
-// frames returns the innermost functions of a trace. The guest chose their names.
-func frames(trace string) string {
-	const limit = 20
-	var out []string
-	for line := range strings.Lines(trace) {
-		line = strings.TrimPrefix(strings.TrimSpace(line), ".")
-		if line == "" {
-			continue
-		}
-		if len(out) == limit {
-			out = append(out, "...")
-			break
-		}
-		out = append(out, hostcall.Clean(line, 160))
-	}
-	return strings.Join(out, "\n")
 }

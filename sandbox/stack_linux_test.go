@@ -4,6 +4,7 @@ package sandbox_test
 
 import (
 	"encoding/binary"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -16,7 +17,7 @@ import (
 )
 
 // diver recurses as deep as its input says, and returns.
-func diver(t *testing.T) []byte {
+func diver(t testing.TB) []byte {
 	m := w.New()
 	read := m.Import("ruedo", "input_read", "ii>i")
 	m.Memory(1, -1)
@@ -60,7 +61,7 @@ func TestCallsRunOnTheirOwnStacks(t *testing.T) {
 			t.Errorf("%s: after deep recursion %d bytes of stack are kept", isolation, large)
 		}
 		_, err := tpl.Call(t.Context(), depth(1<<30))
-		if e := refused(t, err, fault.GuestTrap); e.Meta["kind"] != "stack overflow" || e.Meta["limit"] != "8388608" {
+		if e := refused(t, err, fault.GuestTrap); e.Meta["kind"] != "stack overflow" || e.Meta["limit"] != fmt.Sprint(stack.Default) {
 			t.Errorf("%s: endless recursion: %+v", isolation, e)
 		}
 		if after := call(10); after > stack.MaxRetained {

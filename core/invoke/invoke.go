@@ -197,7 +197,7 @@ func (c Call) failed(err error, req *runnerv1.ExecuteRequest) (*fault.Error, *ru
 	}
 	callInfo.Logs, callInfo.LogsDropped = lastLogs(callInfo.GetLogs(), callInfo.GetLogsDropped())
 	e.Details = []any{callInfo}
-	if row, ok := limits.ByReason(string(e.Reason)); ok {
+	if row, ok := limits.ByReason(string(e.Reason), e.Meta["kind"]); ok {
 		if d := c.entry.Rules.Limit(row.Name).GetDecorator(); d != "" {
 			e.With("decorator", d)
 		}

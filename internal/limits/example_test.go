@@ -20,7 +20,7 @@ func ExampleCombine() {
 		fmt.Printf("%s: decorator %q, follows %q\n", e.GetLimit(), e.GetDecorator(), e.GetFollows())
 	}
 	// Output:
-	// memory 64 MiB, timeout 1m0s, cpu 1m0s, input 4 MiB, output 4 MiB, logs 64 KiB
+	// memory 64 MiB, timeout 1m0s, cpu 1m0s, input 4 MiB, output 4 MiB, logs 64 KiB, stack 32 MiB
 	// memory: decorator "small", follows ""
 	// timeout: decorator "patient", follows ""
 	// cpu: decorator "", follows "timeout"

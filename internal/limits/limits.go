@@ -32,6 +32,7 @@ const (
 	Output      = "output"
 	Logs        = "logs"
 	Concurrency = "concurrency"
+	Stack       = "stack"
 )
 
 // Home is the room that enforces a limit.
@@ -64,6 +65,8 @@ type Row struct {
 	// Reason of the error of a call that exceeds the limit, a fault.Reason.
 	// Empty if such a call does not fail.
 	Reason string
+	// Kind is the fact "kind" of that error, if other failures have the same Reason.
+	Kind string
 	// Excess says what happens to data that exceeds a limit without a Reason.
 	Excess string
 	// Home says which room enforces the limit.
@@ -111,6 +114,11 @@ func Table() []Row {
 			get: func(l *ruedov1.Limits) uint64 { return uint64(l.GetConcurrency()) },
 			set: func(l *ruedov1.Limits, v uint64) { l.Concurrency = uint32(min(v, math.MaxUint32)) },
 		},
+		{
+			Name: Stack, Bounds: "native stack of a call; it is not part of `memory`", Unit: Size, Default: 32 << 20, Reason: "GUEST_TRAP", Kind: "stack overflow", Home: Sandbox,
+			get: (*ruedov1.Limits).GetStackBytes,
+			set: func(l *ruedov1.Limits, v uint64) { l.StackBytes = v },
+		},
 	}
 }
 
@@ -128,9 +136,9 @@ func Lookup(name string) (Row, bool) {
 }
 
 // ByReason returns the row of the limit that a call has exceeded if it fails for
-// the reason.
-func ByReason(reason string) (Row, bool) {
-	return find(func(r Row) bool { return r.Reason != "" && r.Reason == reason })
+// the reason, and its error has the fact "kind".
+func ByReason(reason, kind string) (Row, bool) {
+	return find(func(r Row) bool { return r.Reason != "" && r.Reason == reason && (r.Kind == "" || r.Kind == kind) })
 }
 
 func find(match func(Row) bool) (Row, bool) {

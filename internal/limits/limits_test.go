@@ -43,7 +43,7 @@ func TestEveryFieldHasOneRow(t *testing.T) {
 			t.Errorf("%s: %s is not a reason", r.Name, r.Reason)
 		}
 		if r.Reason != "" {
-			if found, ok := limits.ByReason(r.Reason); !ok || found.Name != r.Name {
+			if found, ok := limits.ByReason(r.Reason, r.Kind); !ok || found.Name != r.Name {
 				t.Errorf("%s: ByReason(%s) = %s", r.Name, r.Reason, found.Name)
 			}
 		}
@@ -61,7 +61,7 @@ func TestEveryFieldHasOneRow(t *testing.T) {
 			t.Errorf("the field %s of ruedo.v1.Limits has %d rows, want 1", name, rows[name])
 		}
 	}
-	if _, ok := limits.ByReason(""); ok {
+	if _, ok := limits.ByReason("", ""); ok {
 		t.Error("no reason names a limit")
 	}
 }

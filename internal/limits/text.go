@@ -86,6 +86,9 @@ func Markdown() string {
 		answer := r.Excess
 		if r.Reason != "" {
 			answer = "`" + r.Reason + "`"
+			if r.Kind != "" {
+				answer += ", " + r.Kind
+			}
 		}
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", r.Name, r.Bounds, deflt, r.Home, answer)
 	}

@@ -11,16 +11,15 @@ import (
 
 const (
 	// ceiling is the size from which on the runtime refuses to let a stack grow
-	// and reports an overflow. The part of it below Max is only addresses.
-	ceiling = 50_000_000
+	// and reports an overflow. All of it is only addresses, below the stack itself.
+	ceiling = (50_000_000/unit + 1) * unit
 	// slack is for what compiled code does without checking for room.
-	slack = 64 << 10
-	// reserved is in whole pages of every size.
-	reserved = (ceiling/slack+1)*slack + slack + Max
+	slack = unit
 )
 
 // Stack is a native stack for one call at a time.
 type Stack struct {
+	size   int
 	space  []byte
 	top    uintptr
 	bottom *byte
@@ -30,13 +29,14 @@ type Stack struct {
 // ownStacks reports whether functions run on stacks of a pool.
 const ownStacks = true
 
-func newStack() (*Stack, error) {
+func newStack(size int) (*Stack, error) {
+	reserved := uintptr(ceiling + slack + size)
 	p, err := unix.MmapPtr(-1, 0, nil, reserved, unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE)
 	if err != nil {
 		return nil, os.NewSyscallError("mmap", err)
 	}
-	s := &Stack{space: unsafe.Slice((*byte)(p), reserved)}
-	s.usable = s.space[reserved-Max-slack:]
+	s := &Stack{size: size, space: unsafe.Slice((*byte)(p), reserved)}
+	s.usable = s.space[ceiling:]
 	if err := unix.Mprotect(s.usable, unix.PROT_READ|unix.PROT_WRITE); err != nil {
 		s.free()
 		return nil, os.NewSyscallError("mprotect", err)
@@ -54,4 +54,4 @@ func (s *Stack) Trim() {
 	_ = unix.Madvise(s.usable[:len(s.usable)-MaxRetained], unix.MADV_DONTNEED)
 }
 
-func (s *Stack) free() { _ = unix.MunmapPtr(unsafe.Pointer(&s.space[0]), reserved) }
+func (s *Stack) free() { _ = unix.MunmapPtr(unsafe.Pointer(&s.space[0]), uintptr(len(s.space))) }

@@ -1,6 +1,6 @@
 // Package stack gives guests native stacks outside of Go's heap.
 //
-//	own, err := pool.Get()
+//	own, err := pool.Get(stack.Default)
 //	f := stack.Of(function)
 //	f.Use(own) // function runs on it from its next call on
 //	own.Trim()
@@ -19,6 +19,7 @@ package stack
 
 import (
 	"reflect"
+	"slices"
 	"sync"
 	"unsafe"
 
@@ -26,13 +27,19 @@ import (
 )
 
 const (
-	// Max is how large the native stack of a call can become, in bytes. It is as
-	// much as C programs are used to.
-	Max = 8 << 20
+	// Default is how large the native stack of a call can become, in bytes, unless
+	// its limit says otherwise. An interpreter takes some 11 KiB for each call of a
+	// function that it interprets.
+	Default = 32 << 20
+	// Min and Max bound the size of a stack.
+	Min = 256 << 10
+	Max = 256 << 20
 	// MaxRetained is how many bytes of a stack stay in memory after Trim.
 	MaxRetained = 256 << 10
 	// MaxIdle is how many stacks a pool retains.
 	MaxIdle = 64
+
+	unit = 64 << 10 // in whole pages of every system
 )
 
 // Pool retains stacks that no instance uses. The zero value is ready to use.
@@ -41,20 +48,23 @@ type Pool struct {
 	idle []*Stack
 }
 
-// Get returns a stack, or nil if functions run on those of the runtime here.
-func (p *Pool) Get() (*Stack, error) {
+// Get returns a stack of a size in bytes, rounded up to a multiple of 64 KiB, from
+// Min to Max; or nil if functions run on the stacks of the runtime here.
+func (p *Pool) Get(size int) (*Stack, error) {
+	size = (min(max(size, Min), Max) + unit - 1) / unit * unit
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n := len(p.idle)
-	if n == 0 {
-		return newStack()
+	for i, s := range slices.Backward(p.idle) {
+		if s.size == size {
+			p.idle = slices.Delete(p.idle, i, i+1)
+			return s, nil
+		}
 	}
-	last := p.idle[n-1]
-	p.idle = p.idle[:n-1]
-	return last, nil
+	return newStack(size)
 }
 
-// Put takes a stack back that was trimmed. It ignores nil.
+// Put takes a stack back that was trimmed. It ignores nil. If there is no room, it
+// frees the stack that was used least recently.
 func (p *Pool) Put(s *Stack) {
 	if s == nil {
 		return
@@ -62,8 +72,8 @@ func (p *Pool) Put(s *Stack) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.idle) == MaxIdle {
-		s.free()
-		return
+		p.idle[0].free()
+		p.idle = slices.Delete(p.idle, 0, 1)
 	}
 	p.idle = append(p.idle, s)
 }

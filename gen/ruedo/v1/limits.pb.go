@@ -43,7 +43,10 @@ type Limits struct {
 	CpuTime *durationpb.Duration `protobuf:"bytes,6,opt,name=cpu_time,json=cpuTime,proto3" json:"cpu_time,omitempty"`
 	// Calls of the service that one runner executes at the same time; more are
 	// refused. At most 65,536.
-	Concurrency   uint32 `protobuf:"varint,7,opt,name=concurrency,proto3" json:"concurrency,omitempty"`
+	Concurrency uint32 `protobuf:"varint,7,opt,name=concurrency,proto3" json:"concurrency,omitempty"`
+	// Native stack of one call, in bytes: how deep its functions can call each
+	// other. It is not part of memory_bytes. 256 KiB to 256 MiB.
+	StackBytes    uint64 `protobuf:"varint,8,opt,name=stack_bytes,json=stackBytes,proto3" json:"stack_bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -127,6 +130,13 @@ func (x *Limits) GetConcurrency() uint32 {
 	return 0
 }
 
+func (x *Limits) GetStackBytes() uint64 {
+	if x != nil {
+		return x.StackBytes
+	}
+	return 0
+}
+
 // EffectiveLimit is the value of one limit of a service, and its origin.
 type EffectiveLimit struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -205,7 +215,7 @@ var File_ruedo_v1_limits_proto protoreflect.FileDescriptor
 
 const file_ruedo_v1_limits_proto_rawDesc = "" +
 	"\n" +
-	"\x15ruedo/v1/limits.proto\x12\bruedo.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\"\x82\x03\n" +
+	"\x15ruedo/v1/limits.proto\x12\bruedo.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\"\xb7\x03\n" +
 	"\x06Limits\x125\n" +
 	"\fmemory_bytes\x18\x01 \x01(\x04B\x12\xbaH\x0f\xd8\x01\x012\n" +
 	"\x18\x80\x80\x80\x80\x10(\x80\x80\x04R\vmemoryBytes\x12F\n" +
@@ -218,7 +228,10 @@ const file_ruedo_v1_limits_proto_rawDesc = "" +
 	"\tlog_bytes\x18\x05 \x01(\x04B\n" +
 	"\xbaH\a2\x05\x18\x80\x80\x80\bR\blogBytes\x12G\n" +
 	"\bcpu_time\x18\x06 \x01(\v2\x19.google.protobuf.DurationB\x11\xbaH\x0e\xaa\x01\v\"\x03\b\x90\x1c2\x04\x10\xc0\x84=R\acpuTime\x12+\n" +
-	"\vconcurrency\x18\a \x01(\rB\t\xbaH\x06*\x04\x18\x80\x80\x04R\vconcurrency\"t\n" +
+	"\vconcurrency\x18\a \x01(\rB\t\xbaH\x06*\x04\x18\x80\x80\x04R\vconcurrency\x123\n" +
+	"\vstack_bytes\x18\b \x01(\x04B\x12\xbaH\x0f\xd8\x01\x012\n" +
+	"\x18\x80\x80\x80\x80\x01(\x80\x80\x10R\n" +
+	"stackBytes\"t\n" +
 	"\x0eEffectiveLimit\x12\x14\n" +
 	"\x05limit\x18\x01 \x01(\tR\x05limit\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value\x12\x1c\n" +

@@ -85,7 +85,9 @@ func (b bound) call(ctx context.Context, p *prepared, req *runnerv1.ExecuteReque
 		slog.String("service", req.Service), slog.String("call_id", req.CallId),
 		slog.Uint64("revision", p.plan.Revision), slog.String("plan", p.id[:min(12, len(p.id))]),
 		slog.Duration("duration", res.Duration), slog.Duration("cpu", res.CPU), slog.String("outcome", outcome), slog.String("runner", b.info.Id))
-	if failed != nil {
+	// A command that has written something and exits with a code has answered, as
+	// diff does; one that has written nothing has failed.
+	if failed != nil && (failed.Reason != fault.GuestExit || len(res.Output) == 0) {
 		return nil, failed
 	}
 	return &runnerv1.ExecuteResponse{Output: res.Output, ContentType: res.ContentType, Info: info}, nil

@@ -4,7 +4,8 @@
 //	curl -d '{"name":"Ada"}' http://127.0.0.1:7833/call/greet
 //
 // A request can say with Ruedo-Timeout how long its caller waits for the answer.
-// The answer has the headers Ruedo-Call-Id, Ruedo-Runner and Ruedo-Duration. A
+// The answer has the headers Ruedo-Call-Id, Ruedo-Runner and Ruedo-Duration. If a
+// command exited with a code, Ruedo-Exit-Code has it, next to its output. A
 // failure is a JSON object with code, reason, message, fix and the violated
 // fields.
 package gateway
@@ -36,6 +37,8 @@ const (
 	HeaderMemory   = "Ruedo-Memory"
 	HeaderFuel     = "Ruedo-Fuel"
 	HeaderStart    = "Ruedo-Start" // cold or warm
+	// HeaderExitCode is set if a command exited with a code that is not 0.
+	HeaderExitCode = "Ruedo-Exit-Code"
 )
 
 // Invoker is what the gateway needs from package invoke.
@@ -72,7 +75,7 @@ func (g *gateway) call(w http.ResponseWriter, r *http.Request) {
 		g.fail(w, r, err)
 		return
 	}
-	port.Count(r.Context(), "")
+	port.Count(r.Context(), res.Outcome())
 	h := w.Header()
 	setInfo(h, res.Info)
 	g.foreign(h)
@@ -188,6 +191,9 @@ func setInfo(h http.Header, info *ruedov1.CallInfo) {
 		HeaderFuel, strconv.FormatUint(info.GetFuel(), 10),
 		HeaderStart, start(info.GetCold()),
 	)
+	if code := info.GetExitCode(); code != 0 {
+		set(h, HeaderExitCode, strconv.FormatUint(uint64(uint32(code)), 10))
+	}
 }
 
 // set sets header fields, given as canonical names and values in turn, with one

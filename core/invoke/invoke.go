@@ -145,9 +145,18 @@ func (c Call) Do(ctx context.Context, in Input) (*Result, error) {
 		c.observe(e.Reason, began, callInfo)
 		return nil, e
 	}
-	callInfo := c.complete(res.GetInfo(), req)
-	c.observe("", began, callInfo)
-	return &Result{Output: res.GetOutput(), ContentType: outputType(c.entry, req, res), Info: callInfo}, nil
+	result := &Result{Output: res.GetOutput(), ContentType: outputType(c.entry, req, res), Info: c.complete(res.GetInfo(), req)}
+	c.observe(result.Outcome(), began, result.Info)
+	return result, nil
+}
+
+// Outcome returns how the call counts: GUEST_EXIT if a command has answered and
+// exited with a code, otherwise "", success.
+func (r *Result) Outcome() fault.Reason {
+	if r.Info.GetExitCode() != 0 {
+		return fault.GuestExit
+	}
+	return ""
 }
 
 func (c Call) observe(outcome fault.Reason, began time.Time, info *ruedov1.CallInfo) {

@@ -13,6 +13,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
 	"github.com/ruedo-dev/ruedo/internal/cli/project"
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
+	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
@@ -31,7 +32,8 @@ type callCmd struct {
 // Help is the part of the help that comes after the first line.
 func (*callCmd) Help() string {
 	return `Writes the output of the service to stdout, and its log to stderr. The exit code
-says what failed; docs/errors.md lists the codes.`
+says what failed; docs/errors.md lists the codes. It is 10 if a command has exited
+with a code, and stderr has that code.`
 }
 
 func (*callCmd) Examples() []string {
@@ -88,7 +90,13 @@ func (c *callCmd) Run(s *session.Session) error {
 		return session.About(err, "service %s", c.Name)
 	}
 	c.printInfo(s, res.Info)
-	return writeOutput(s, res)
+	if err := writeOutput(s, res); err != nil {
+		return err
+	}
+	if code := uint32(res.Info.GetExitCode()); code != 0 {
+		return session.About(fault.New(fault.GuestExit, "the service exited with code %d", code).With("exit_code", code), "service %s", c.Name)
+	}
+	return nil
 }
 
 // writeStream writes the output of a call as it arrives; on a terminal all at
@@ -144,7 +152,7 @@ func (c *callCmd) printInfo(s *session.Session, info *ruedov1.CallInfo) {
 	s.Infof("memory:   %s", output.Size(info.GetMemoryBytes()))
 	s.Infof("start:    %s", startText(info))
 	if info.GetExitCode() != 0 {
-		s.Infof("exit:     %d", info.GetExitCode())
+		s.Infof("exit:     %d", uint32(info.GetExitCode()))
 	}
 }
 

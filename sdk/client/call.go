@@ -14,7 +14,8 @@ type Response struct {
 	// ContentType is the media type that the service set.
 	ContentType string
 	// Info says which runner executed the call, how long it took and, with
-	// [WithLogs], what the guest logged.
+	// [WithLogs], what the guest logged. ExitCode is not 0 if the service is a
+	// command that exited with a code; what it had written by then is Output.
 	Info *ruedov1.CallInfo
 }
 

@@ -248,7 +248,8 @@ type CallInfo struct {
 	Logs []byte `protobuf:"bytes,6,opt,name=logs,proto3" json:"logs,omitempty"`
 	// Bytes of log over the limit that were dropped.
 	LogsDropped uint64 `protobuf:"varint,7,opt,name=logs_dropped,json=logsDropped,proto3" json:"logs_dropped,omitempty"`
-	// Exit code of a command.
+	// Exit code of a command. A command that wrote output and exits with a code
+	// has answered: the output stands next to the code.
 	ExitCode int32 `protobuf:"varint,8,opt,name=exit_code,json=exitCode,proto3" json:"exit_code,omitempty"`
 	// Processor time that the guest used.
 	CpuTime *durationpb.Duration `protobuf:"bytes,9,opt,name=cpu_time,json=cpuTime,proto3" json:"cpu_time,omitempty"`

@@ -43,14 +43,14 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/lane"
 	"github.com/ruedo-dev/ruedo/internal/port"
 	"github.com/ruedo-dev/ruedo/internal/telemetry"
+	"github.com/ruedo-dev/ruedo/internal/wasmbin"
 )
 
 // Defaults of Config.
 const (
-	DefaultListen    = "127.0.0.1:7833"
-	DefaultMaxModule = 32 << 20
-	DefaultLeaseTTL  = 5 * time.Second
-	DefaultDrain     = 30 * time.Second
+	DefaultListen   = "127.0.0.1:7833"
+	DefaultLeaseTTL = 5 * time.Second
+	DefaultDrain    = 30 * time.Second
 )
 
 // Config configures a core. The zero value of a field means its default.
@@ -70,9 +70,8 @@ type Config struct {
 	Distributed bool
 	// Local is the in-process runner. Required if Distributed is false.
 	Local Local
-	// MaxModule is the maximum size of a module, in bytes. Default:
-	// [DefaultMaxModule].
-	MaxModule int64
+	// Modules bounds the modules that are stored. A zero field means its default.
+	Modules wasmbin.Limits
 	// QueueTimeout is how long a call can wait for its turn on a runner. Default:
 	// [executor.DefaultMaxWait].
 	QueueTimeout time.Duration
@@ -150,7 +149,7 @@ func New(ctx context.Context, cfg Config) (*Core, error) {
 
 func (cfg Config) withDefaults() Config {
 	cfg.Listen = cmp.Or(cfg.Listen, DefaultListen)
-	cfg.MaxModule = cmp.Or(cfg.MaxModule, DefaultMaxModule)
+	cfg.Modules = cfg.Modules.WithDefaults()
 	cfg.LeaseTTL = cmp.Or(cfg.LeaseTTL, DefaultLeaseTTL)
 	cfg.Drain = cmp.Or(cfg.Drain, DefaultDrain)
 	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))

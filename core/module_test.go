@@ -49,8 +49,8 @@ func TestWhatIsNoModuleIsRefusedWithTheReason(t *testing.T) {
 		wantReason(t, err, fault.NotAModule, "empty")
 	})
 	t.Run("too large", func(t *testing.T) {
-		_, err := c.Client.Upload(t.Context(), make([]byte, 33<<20), nil)
-		wantReason(t, err, fault.UploadTooLarge, "33 MiB", "32 MiB")
+		_, err := c.Client.Upload(t.Context(), make([]byte, 65<<20), nil)
+		wantReason(t, err, fault.UploadTooLarge, "65 MiB", "64 MiB")
 	})
 }
 

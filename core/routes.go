@@ -29,7 +29,7 @@ func (c *Core) mount() {
 	publisher := publish.New(publish.Config{Store: c.store, Mirror: c.mirror, Catalog: c.catalog, Dispatcher: c.dispatcher})
 	api.Mount(c.port, api.Config{
 		Store: c.store, Mirror: c.mirror, Catalog: c.catalog, Invoker: c.invoker, Publisher: publisher, Dispatcher: c.dispatcher,
-		Core: c.self, Cluster: c.cfg.Cluster, Distributed: c.cfg.Distributed, MaxModule: c.cfg.MaxModule,
+		Core: c.self, Cluster: c.cfg.Cluster, Distributed: c.cfg.Distributed, Modules: c.cfg.Modules,
 		Done: c.down.Done(),
 	})
 	gateway.Mount(c.port, c.invoker, c.log)

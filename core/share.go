@@ -11,7 +11,7 @@ import (
 )
 
 // maxModules is how many modules can be in memory at the same time to be sent
-// to runners. Each can have 32 MiB; further ones wait.
+// to runners. Each can have 64 MiB; further ones wait.
 const maxModules = 4
 
 // modules reads modules for runners. Runners that want the same module at the

@@ -46,7 +46,7 @@ func (c *Core) start(ctx context.Context) (err error) {
 	c.self = describe(c.cfg)
 
 	st := c.cfg.Store
-	st.Cluster, st.Logger, st.MaxModule = c.cfg.Cluster, c.log, c.cfg.MaxModule
+	st.Cluster, st.Logger, st.MaxModule = c.cfg.Cluster, c.log, c.cfg.Modules.Size
 	if c.store, err = store.Open(ctx, st); err != nil {
 		return err
 	}

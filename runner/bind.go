@@ -53,7 +53,8 @@ func (b bound) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) (res *
 		}
 	}()
 	slot, err := b.admission.Enter(ctx, req.Service, executor.MaxWait(req), func() (*prepared, *fault.Error) {
-		p, err := b.plans.acquire(ctx, req.Plan, nil, b.src)
+		// A service is called only after it was published.
+		p, err := b.plans.acquire(ctx, &runnerv1.PrepareRequest{Id: req.Plan, Compiled: true}, b.src)
 		if err != nil {
 			return nil, b.explain(ctx, err, req.Service)
 		}
@@ -133,7 +134,7 @@ func (b bound) Prepare(ctx context.Context, req *runnerv1.PrepareRequest) (res *
 			return nil, admission.Refuse(b.explain(ctx, err, req.GetPlan().GetService()))
 		}
 	}
-	p, err := b.plans.acquire(ctx, req.Id, req.Plan, b.src)
+	p, err := b.plans.acquire(ctx, req, b.src)
 	if err != nil {
 		return nil, admission.Refuse(b.explain(ctx, err, req.GetPlan().GetService()))
 	}

@@ -111,17 +111,17 @@ func (p *plans) tidy() {
 	}
 }
 
-// acquire returns a ready plan, after preparing it if necessary. given is the
+// acquire returns a ready plan, after preparing it if necessary. req has the
 // plan if the caller has it; otherwise acquire asks src. The plan stays until
 // Release.
-func (p *plans) acquire(ctx context.Context, id string, given *runnerv1.Plan, src executor.Source) (*prepared, error) {
+func (p *plans) acquire(ctx context.Context, req *runnerv1.PrepareRequest, src executor.Source) (*prepared, error) {
 	retried := false
 	for {
-		if e := p.use(id); e != nil {
+		if e := p.use(req.GetId()); e != nil {
 			return e, nil
 		}
-		_, joined, err := p.loads.Do(ctx, id, func(ctx context.Context) (*prepared, error) {
-			return p.load(ctx, id, given, src)
+		_, joined, err := p.loads.Do(ctx, req.GetId(), func(ctx context.Context) (*prepared, error) {
+			return p.load(ctx, req, src)
 		})
 		if err != nil && joined && !retried && ctx.Err() == nil {
 			// The caller that loaded had another source; this one can be better.
@@ -157,7 +157,8 @@ func (e *prepared) Release() {
 	e.of.mu.Unlock()
 }
 
-func (p *plans) load(ctx context.Context, id string, plan *runnerv1.Plan, src executor.Source) (*prepared, error) {
+func (p *plans) load(ctx context.Context, req *runnerv1.PrepareRequest, src executor.Source) (*prepared, error) {
+	id, plan := req.GetId(), req.GetPlan()
 	if e := p.peek(id); e != nil {
 		return e, nil // another flight has just ended
 	}
@@ -189,6 +190,7 @@ func (p *plans) load(ctx context.Context, id string, plan *runnerv1.Plan, src ex
 		Env:       plan.Env,
 		Args:      plan.Args,
 		Example:   plan.Example,
+		Compiled:  req.GetCompiled(),
 	})
 	if err != nil {
 		return nil, err

@@ -70,7 +70,7 @@ func (s *shelf) add(wasm []byte, service string, revision int) string {
 // get starts using a plan.
 func (s *shelf) get(id string) *prepared {
 	s.t.Helper()
-	e, err := s.acquire(s.t.Context(), id, nil, s.src)
+	e, err := s.acquire(s.t.Context(), &runnerv1.PrepareRequest{Id: id}, s.src)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -145,7 +145,7 @@ func TestIdlePlansLeaveMemory(t *testing.T) {
 	for g := range 8 {
 		wg.Go(func() {
 			for i := range 20 {
-				e, err := s.acquire(t.Context(), ids[(g+i)%len(ids)], nil, s.src)
+				e, err := s.acquire(t.Context(), &runnerv1.PrepareRequest{Id: ids[(g+i)%len(ids)]}, s.src)
 				if err != nil {
 					t.Error(err)
 					return

@@ -51,6 +51,7 @@ import (
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/names"
+	"github.com/ruedo-dev/ruedo/internal/wasmbin"
 	"github.com/ruedo-dev/ruedo/runner/admission"
 	"github.com/ruedo-dev/ruedo/runner/modules"
 	"github.com/ruedo-dev/ruedo/sandbox"
@@ -113,6 +114,11 @@ type Config struct {
 	// and arguments. That process must only call sandbox.CompileChild. If it is
 	// empty, this process compiles, without limits.
 	Compiler []string
+	// Modules bounds the modules that are loaded. A zero field means its default.
+	Modules wasmbin.Limits
+	// CompileTime is the processor time that compiling a module can take; see
+	// sandbox.Config. Default: that of the sandbox.
+	CompileTime time.Duration
 	// CPUSlots bound how many guests run at a time, if several runners share a
 	// process. Default: slots for this runner alone.
 	CPUSlots *sandbox.CPUSlots
@@ -223,7 +229,8 @@ func (r *Runner) open(ctx context.Context) (err error) {
 	r.engine, err = sandbox.New(context.WithoutCancel(ctx), sandbox.Config{
 		CacheDir: filepath.Join(dir, "compiled"), CacheSize: r.cfg.CacheBytes - r.cfg.CacheBytes/4,
 		Needed:   func() map[string]bool { return r.plans.needed(func(f files) string { return f.code }) },
-		Compiler: r.cfg.Compiler, CPUSlots: r.cfg.CPUSlots, Logger: r.log,
+		Modules:  r.cfg.Modules,
+		Compiler: r.cfg.Compiler, CompileTime: r.cfg.CompileTime, CPUSlots: r.cfg.CPUSlots, Logger: r.log,
 	})
 	if err != nil {
 		return fault.Wrap(err, fault.DataDir, "the sandbox cannot be opened: %s", err).WithFix("choose another directory (runner.cache_dir)")
@@ -231,7 +238,7 @@ func (r *Runner) open(ctx context.Context) (err error) {
 	r.onClose(r.engine.Close)
 
 	r.modules, err = modules.Open(modules.Config{
-		Dir: filepath.Join(dir, "modules"), MaxBytes: r.cfg.CacheBytes / 4,
+		Dir: filepath.Join(dir, "modules"), MaxBytes: r.cfg.CacheBytes / 4, MaxModule: r.cfg.Modules.WithDefaults().Size,
 		Needed: func() map[string]bool { return r.plans.needed(func(f files) string { return f.module }) },
 		Logger: r.log,
 	})

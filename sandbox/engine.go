@@ -20,6 +20,7 @@ import (
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/inflight"
+	"github.com/ruedo-dev/ruedo/internal/wasmbin"
 	"github.com/ruedo-dev/ruedo/sandbox/compile"
 	"github.com/ruedo-dev/ruedo/sandbox/fuel"
 	"github.com/ruedo-dev/ruedo/sandbox/hostcall"
@@ -44,6 +45,12 @@ type Config struct {
 	// Empty means that modules are compiled in this process, and that nothing
 	// bounds what a hostile one does to the compiler.
 	Compiler []string
+	// Modules bounds the modules that are loaded; their memory is bounded by their
+	// [Limits]. A zero field means its default.
+	Modules wasmbin.Limits
+	// CompileTime is the processor time that compiling a module can take, plus an
+	// eighth for each MiB of its code. 0 means 12 s.
+	CompileTime time.Duration
 	// MaxIdle is how many idle instances one template keeps; those that no call
 	// needs for a while are closed. 0 means twice the processors.
 	MaxIdle int
@@ -127,7 +134,7 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 		e.log = slog.New(slog.DiscardHandler)
 	}
 	var err error
-	if e.compiler, err = compile.New(compile.Config{Runtime: RuntimeConfig, Command: cfg.Compiler, Dir: cfg.CacheDir, MaxSize: cfg.CacheSize, Needed: cfg.Needed, Logger: e.log}); err != nil {
+	if e.compiler, err = compile.New(compile.Config{Runtime: RuntimeConfig, Command: cfg.Compiler, CPU: max(cfg.CompileTime, 0), Dir: cfg.CacheDir, MaxSize: cfg.CacheSize, Needed: cfg.Needed, Logger: e.log}); err != nil {
 		return nil, err
 	}
 	e.runtime = wazero.NewRuntimeWithConfig(ctx, e.compiler.RuntimeConfig())

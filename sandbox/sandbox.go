@@ -85,6 +85,9 @@ type Spec struct {
 	// Example is an input that Load calls the module with, before the snapshot and
 	// after it. Nil means none.
 	Example []byte
+	// Compiled says that the module was compiled before, possibly on another machine:
+	// compiling it gets more time.
+	Compiled bool
 }
 
 // Report is what Load learned about a module.

@@ -54,11 +54,9 @@ func (e *Engine) Load(ctx context.Context, spec Spec) (*Template, error) {
 		return nil, err
 	}
 	limits := spec.Limits.WithDefaults()
-	info, err := wasmbin.Admit(spec.Wasm, wasmbin.Limits{
-		// The core judged its size; here the module is accepted as it arrived.
-		Size:        max(int64(len(spec.Wasm)), 1),
-		MemoryPages: uint32(max(limits.Memory/page, 1)),
-	})
+	admitted := e.cfg.Modules
+	admitted.MemoryPages = uint32(max(limits.Memory/page, 1))
+	info, err := wasmbin.Admit(spec.Wasm, admitted)
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +65,7 @@ func (e *Engine) Load(ctx context.Context, spec Spec) (*Template, error) {
 		return nil, err
 	}
 	compiling := time.Now()
-	compiled, failure := e.shared.Load(ctx, rewritten.Wasm)
+	compiled, failure := e.shared.Load(ctx, rewritten.Wasm, compile.BudgetFor(spec.Compiled))
 	if failure != nil {
 		return nil, failure
 	}

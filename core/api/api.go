@@ -38,7 +38,7 @@ const (
 	maxQuestion  = 64 << 10
 )
 
-// uploadTotal is how long an upload can take: 32 MiB at 16 KiB/s.
+// uploadTotal is how long an upload can take: 64 MiB at 27 KiB/s.
 const uploadTotal = 40 * time.Minute
 
 // Bytes of memory that a byte of a request can take.
@@ -63,8 +63,8 @@ type Config struct {
 	Cluster string
 	// Distributed reports whether calls always go to a runner.
 	Distributed bool
-	// MaxModule is the maximum size of a module, in bytes.
-	MaxModule int64
+	// Modules bounds modules. All fields are set.
+	Modules upload.Limits
 	// Done ends the streams that would otherwise go on forever.
 	Done <-chan struct{}
 }
@@ -91,14 +91,14 @@ func Mount(p *port.Server, cfg Config) {
 	p.Connect(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
 		return ruedov1connect.NewClusterServiceHandler(cluster, opts...)
 	}, nil)
-	uploads := upload.New(upload.Config{Store: cfg.Store, MaxModule: cfg.MaxModule})
+	uploads := upload.New(upload.Config{Store: cfg.Store, Modules: cfg.Modules})
 	p.Connect(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
 		return ruedov1connect.NewModuleServiceHandler(&moduleService{cfg.Store, uploads}, append(opts, connect.WithCodec(uploads.Codec()))...)
 	}, map[string]port.Bounds{
 		// An upload bounds its memory itself, and can use a slow connection.
 		ruedov1connect.ModuleServiceUploadModuleProcedure: {
 			Message: upload.MaxPart,
-			Body:    cfg.MaxModule + cfg.MaxModule/8 + maxQuestion,
+			Body:    cfg.Modules.Size + cfg.Modules.Size/8 + maxQuestion,
 			Total:   uploadTotal,
 		},
 	})

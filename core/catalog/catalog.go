@@ -152,9 +152,20 @@ func (c *Catalog) Plans() []*runnerv1.PrepareRequest {
 	v := c.current()
 	out := make([]*runnerv1.PrepareRequest, 0, len(v.live))
 	for _, id := range slices.Sorted(maps.Keys(v.live)) {
-		out = append(out, &runnerv1.PrepareRequest{Id: id, Plan: v.live[id]})
+		out = append(out, &runnerv1.PrepareRequest{Id: id, Plan: v.live[id], Compiled: true})
 	}
 	return out
+}
+
+// Compiled reports whether a live service uses the module, so that a runner of
+// this cluster has compiled it.
+func (c *Catalog) Compiled(digest string) bool {
+	for _, p := range c.current().live {
+		if p.GetModule() == digest {
+			return true
+		}
+	}
+	return false
 }
 
 // Plan returns the plan with this id: live, just replaced, or being published.

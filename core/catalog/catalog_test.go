@@ -163,3 +163,18 @@ func TestResolvingTakesNoLockAndNoMemory(t *testing.T) {
 		t.Errorf("%v allocations, failed %v", n, failed.Load())
 	}
 }
+
+// What a live service uses was compiled in this cluster, so runners are patient
+// with it.
+func TestLivePlansWereCompiledBefore(t *testing.T) {
+	m := coretest.NewMirror()
+	m.Set(nil, coretest.Service("a", 1))
+	c := callable(t, m, nil)
+	plans := c.Plans()
+	if len(plans) != 1 || !plans[0].GetCompiled() {
+		t.Errorf("got %v", plans)
+	}
+	if !c.Compiled(coretest.Digest) || c.Compiled(strings.Repeat("b", 64)) {
+		t.Error("a module of a live service was not compiled before, or another one was")
+	}
+}

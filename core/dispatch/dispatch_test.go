@@ -375,6 +375,12 @@ func TestPrepareFails(t *testing.T) {
 	if _, err := d.Prepare(t.Context(), req); !errors.Is(err, fault.PrepareUnavailable) || fault.FromError(err).ConnectCode() != fault.CodeUnavailable {
 		t.Errorf("nobody's fault: %v", err)
 	}
+	ms[1].prepare = func(context.Context, string) error {
+		return fault.New(fault.CompileTimeout, "takes longer").WithFix("raise it")
+	}
+	if _, err := d.Prepare(t.Context(), req); !errors.Is(err, fault.CompileTimeout) || fault.FromError(err).ConnectCode() != fault.CodeUnavailable || fault.FromError(err).Fix != "raise it" {
+		t.Errorf("a machine's fault: %v", err)
+	}
 	ms[0].prepare = func(ctx context.Context, _ string) error { <-ctx.Done(); return fault.FromError(ctx.Err()) }
 	ms[1].prepare = ms[0].prepare
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)

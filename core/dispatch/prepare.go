@@ -167,7 +167,7 @@ func (d *Dispatcher) unprepared(m *member, req *runnerv1.PrepareRequest, err err
 	switch blame(err) {
 	case planFault:
 		m.failures[req.Id] = maxAttempts // it would fail the same way again
-	case nobodysFault:
+	case machineFault, nobodysFault:
 		m.failures[req.Id] = min(m.failures[req.Id], maxAttempts-1) // it may succeed at any time
 	}
 	d.mu.Unlock()

@@ -230,6 +230,7 @@ func (r *round) giveUp(ctx context.Context) error {
 const (
 	planFault    = iota // any runner would say the same
 	runnerFault         // this runner cannot
+	machineFault        // this runner is too slow or busy now: trying again may help
 	nobodysFault        // the runner was lost or late: trying again may help
 )
 
@@ -238,6 +239,8 @@ func blame(err error) int {
 	switch {
 	case e.ConnectCode() == fault.CodeInvalidArgument || e.Reason.OfGuest():
 		return planFault
+	case e.Reason == fault.CompileTimeout:
+		return machineFault
 	case e.Reason == fault.RunnerLost, e.Reason == fault.RunnerDraining, e.Reason == fault.Deadline, e.Reason == fault.Canceled, e.Reason == fault.CoreUnreachable, e.Reason == fault.RunnerDisk:
 		return nobodysFault
 	}

@@ -55,6 +55,7 @@ type Config struct {
 	Catalog interface {
 		ShareUnpublished(id string, plan *runnerv1.Plan) (forget func())
 		Decorator(stored *ruedov1.Decorator) *decorate.Decorator
+		Compiled(module string) bool
 	}
 	// Dispatcher makes the runners prepare plans.
 	Dispatcher interface {
@@ -126,7 +127,7 @@ func (p *Publisher) Publish(ctx context.Context, req *ruedov1.PublishServiceRequ
 		stored, err := p.flip(ctx, next, live.GetVersion())
 		return &ruedov1.PublishServiceResponse{Service: stored}, err
 	}
-	prepared, err := p.prepare(ctx, next)
+	prepared, err := p.prepare(ctx, next, p.cfg.Catalog.Compiled(next.GetRevision().GetModule()))
 	if err != nil {
 		return nil, err
 	}
@@ -163,15 +164,16 @@ func (p *Publisher) Rollback(ctx context.Context, name string, number uint64) (*
 	next := proto.CloneOf(live)
 	next.Revision = rev
 	next.UpdateTime = timestamppb.Now()
-	if _, err := p.prepare(ctx, next); err != nil {
+	if _, err := p.prepare(ctx, next, true); err != nil {
 		return nil, 0, err
 	}
 	stored, err := p.flip(ctx, next, live.GetVersion())
 	return stored, was, err
 }
 
-// prepare makes the runners prepare the revision. It writes nothing.
-func (p *Publisher) prepare(ctx context.Context, s *ruedov1.Service) ([]*ruedov1.Preparation, error) {
+// prepare makes the runners prepare the revision. It writes nothing. compiled
+// says that its module was compiled before.
+func (p *Publisher) prepare(ctx context.Context, s *ruedov1.Service, compiled bool) ([]*ruedov1.Preparation, error) {
 	rules, err := p.rules(ctx, s.GetRevision())
 	if err != nil {
 		return nil, err
@@ -192,7 +194,7 @@ func (p *Publisher) prepare(ctx context.Context, s *ruedov1.Service) ([]*ruedov1
 	defer forget()
 	ctx, cancel := context.WithTimeout(ctx, p.cfg.PrepareTimeout)
 	defer cancel()
-	return p.cfg.Dispatcher.Prepare(ctx, &runnerv1.PrepareRequest{Id: id, Plan: plan})
+	return p.cfg.Dispatcher.Prepare(ctx, &runnerv1.PrepareRequest{Id: id, Plan: plan, Compiled: compiled})
 }
 
 // isolation returns the isolation that the runners found when they prepared a

@@ -30,6 +30,8 @@ type world struct {
 	decorators map[string]*ruedov1.Decorator
 	fails      map[string]error // by the first word of a step
 
+	compiled string // the module that a live service uses
+
 	// prepare is what the runners do; nil means that one of them is ready.
 	prepare func(ctx context.Context, req *runnerv1.PrepareRequest) ([]*ruedov1.Preparation, error)
 	// plans are those that runners can ask for before they are live.
@@ -141,6 +143,8 @@ func (c catalog) ShareUnpublished(id string, plan *runnerv1.Plan) (forget func()
 	return func() { delete(c.plans, id) }
 }
 
+func (c catalog) Compiled(module string) bool { return c.compiled == module }
+
 func (c catalog) Decorator(stored *ruedov1.Decorator) *decorate.Decorator {
 	return decorate.NewCompiler().Decorator(stored)
 }
@@ -220,6 +224,32 @@ func TestOneRunnerThatIsReadyIsEnough(t *testing.T) {
 	}
 	if len(res.GetPreparations()) != 2 {
 		t.Errorf("the caller learns of %d runners, want 2", len(res.GetPreparations()))
+	}
+}
+
+// Runners are patient with what was compiled before: a module that a live service
+// uses, and that of a stored revision.
+func TestRunnersLearnWhatWasCompiledBefore(t *testing.T) {
+	w := newWorld()
+	var asked []bool
+	w.prepare = func(_ context.Context, req *runnerv1.PrepareRequest) ([]*ruedov1.Preparation, error) {
+		asked = append(asked, req.GetCompiled())
+		return []*ruedov1.Preparation{{Runner: "ready"}}, nil
+	}
+	if _, err := w.publish(t, nil); err != nil {
+		t.Fatal(err)
+	}
+	w.compiled = coretest.Digest
+	if _, err := w.publish(t, func(r *ruedov1.PublishServiceRequest) { r.Args = []string{"again"} }); err != nil {
+		t.Fatal(err)
+	}
+	w.compiled, w.service = "", coretest.Service("greet", 2)
+	w.revisions[1] = coretest.Service("greet", 1).GetRevision()
+	if _, _, err := w.publisher(0).Rollback(t.Context(), "greet", 1); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(asked, []bool{false, true, true}) {
+		t.Errorf("the runners were told %v", asked)
 	}
 }
 

@@ -64,7 +64,7 @@ import (
 
 // Defaults of Config.
 const (
-	DefaultMaxModule = 32 << 20
+	DefaultMaxModule = 64 << 20
 	DefaultOpTimeout = fleet.DefaultOpTimeout
 )
 

@@ -1,7 +1,7 @@
 // Package upload receives modules: it bounds the memory of uploads, verifies
 // and admits each module, and stores it.
 //
-//	u := upload.New(upload.Config{Store: store, MaxModule: 32 << 20})
+//	u := upload.New(upload.Config{Store: store, Modules: upload.Limits{}.WithDefaults()})
 //	m, err := u.Receive(ctx, stream)
 //
 // A module stays in memory, outside the heap, until it is verified and
@@ -31,11 +31,11 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/wasmbin"
 )
 
-// What all uploads together can hold in memory: a number of full-size modules,
-// counted as bytes arrive so that slow uploads do not block others, and one
-// part for each upload in flight.
+// What all uploads together can hold in memory: room bytes, but at least two
+// full-size modules, counted as bytes arrive so that slow uploads do not block
+// others; and one part for each upload in flight.
 const (
-	room       = 4
+	room       = 128 << 20
 	maxUploads = 128
 	maxData    = 1 << 20
 	// MaxPart bounds one message of an upload, in bytes.
@@ -52,9 +52,12 @@ type Config struct {
 	Store interface {
 		PutModule(ctx context.Context, m *ruedov1.Module, data []byte) error
 	}
-	// MaxModule is the maximum size of a module, in bytes.
-	MaxModule int64
+	// Modules bounds a module. All fields are set.
+	Modules Limits
 }
+
+// Limits bound a module.
+type Limits = wasmbin.Limits
 
 // Uploads receives modules. Its methods can be called from many goroutines.
 type Uploads struct {
@@ -124,14 +127,14 @@ func (u *Uploads) receive(stream Stream, t *transfer) error {
 		return fault.New(fault.RequestInvalid, "an upload must begin with its head: digest and size")
 	}
 	size := head.GetSizeBytes()
-	if size > uint64(u.cfg.MaxModule) {
+	if size > uint64(u.cfg.Modules.Size) {
 		return u.tooLarge("the module has " + limits.FormatSize(size))
 	}
 	var err error
 	if t.space, err = mmapAlloc(int(size)); err != nil {
 		return fault.Wrap(err, fault.UploadBusy, "this core has no memory left for an upload of %s", limits.FormatSize(size)).WithFix("try again in a moment")
 	}
-	t.admission = wasmbin.NewAdmission(t.space, wasmbin.Limits{Size: u.cfg.MaxModule})
+	t.admission = wasmbin.NewAdmission(t.space, u.cfg.Modules)
 	sum := sha256.New()
 	for stream.Receive() {
 		part := stream.Msg().GetData()
@@ -139,7 +142,7 @@ func (u *Uploads) receive(stream Stream, t *transfer) error {
 		if n > len(t.space)-t.got {
 			return fault.New(fault.RequestInvalid, "the upload has more than the %d bytes that it announced", size)
 		}
-		if limit := room * u.cfg.MaxModule; u.held.Add(int64(n)) > limit {
+		if limit := max(room, 2*u.cfg.Modules.Size); u.held.Add(int64(n)) > limit {
 			u.held.Add(-int64(n))
 			return fault.New(fault.UploadBusy, "the uploads in progress on this core hold %s, which is the limit", limits.FormatSize(uint64(limit))).
 				WithFix("try again in a moment")
@@ -174,8 +177,8 @@ func (u *Uploads) release(t *transfer) {
 }
 
 func (u *Uploads) tooLarge(what string) error {
-	return fault.New(fault.UploadTooLarge, "%s, over the limit of %s", what, limits.FormatSize(uint64(u.cfg.MaxModule))).
-		WithFix(`build it smaller, for example with -ldflags="-s -w"`)
+	return fault.New(fault.UploadTooLarge, "%s, over the limit of %s", what, limits.FormatSize(uint64(u.cfg.Modules.Size))).
+		WithFix(`build it smaller, for example with -ldflags="-s -w"; or raise module.size of cores and runners`)
 }
 
 // incomplete returns why an upload ended early.
@@ -188,7 +191,7 @@ func (u *Uploads) incomplete(err error, got, want uint64) error {
 			return fault.Wrap(err, fault.Unimplemented, "%s", ce.Message()) // an unsupported encoding
 		case connect.CodeResourceExhausted:
 			return fault.Wrap(err, fault.UploadTooLarge, "a part of the upload is too large: %s", ce.Message()).
-				WithFix("send parts of at most 1 MiB, and a module of at most %s", limits.FormatSize(uint64(u.cfg.MaxModule)))
+				WithFix("send parts of at most 1 MiB, and a module of at most %s", limits.FormatSize(uint64(u.cfg.Modules.Size)))
 		case connect.CodeDeadlineExceeded:
 			return fault.Wrap(err, fault.Deadline, "the upload is too slow: %d of %d bytes arrived; nothing was stored", got, want).
 				WithFix("upload it again over a faster connection")

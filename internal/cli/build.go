@@ -34,11 +34,11 @@ func (c *buildCmd) Run(s *session.Session) error {
 	if err := p.Build(s.Ctx, out, s.Env, s.Err); err != nil {
 		return session.About(err, "service %s", p.Name)
 	}
-	wasm, err := project.ReadModule(out, source.MaxModule)
+	wasm, err := project.ReadModule(out, s.Settings.Module.Limits().Size)
 	if err != nil {
 		return err
 	}
-	info, err := source.Admit(wasm)
+	info, err := source.Admit(s, wasm)
 	if err != nil {
 		return session.About(err, "module %s", out)
 	}

@@ -30,7 +30,7 @@ func (c *checkCmd) Run(s *session.Session) error {
 	if err != nil {
 		return err
 	}
-	if _, err := source.Admit(src.Wasm); err != nil {
+	if _, err := source.Admit(s, src.Wasm); err != nil {
 		return session.About(err, "service %s", src.Name())
 	}
 	report, err := src.Try(s)

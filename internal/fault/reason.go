@@ -171,7 +171,7 @@ var table = map[Reason]row{
 	ExportsMissing:     {CodeInvalidArgument, ExitInvalid, "the module does not export what its kind must export"},
 	ABIMismatch:        {CodeInvalidArgument, ExitInvalid, "the module was built for another version of the guest contract"},
 	CompileFailed:      {CodeInvalidArgument, ExitInvalid, "the module is not valid, or the compiler cannot compile it"},
-	CompileTimeout:     {CodeResourceExhausted, ExitLimit, "compiling the module takes longer than its limit"},
+	CompileTimeout:     {CodeUnavailable, ExitUnavailable, "compiling the module takes longer than its limit; a runner that is less busy may succeed"},
 	CompileMemory:      {CodeResourceExhausted, ExitLimit, "compiling the module takes more memory than its limit"},
 	PrepareFailed:      {CodeFailedPrecondition, ExitConflict, "no runner could prepare the service"},
 	PrepareUnavailable: {CodeUnavailable, ExitUnavailable, "no runner could prepare the service in time; trying again may help"},

@@ -190,7 +190,7 @@ var someDigest = strings.Repeat("0123456789abcdef", 4)
 
 // bombRow is row 12.
 func bombRow() *row {
-	tooLarge := expect{reason: fault.UploadTooLarge, text: []string{"32 MiB"}}
+	tooLarge := expect{reason: fault.UploadTooLarge, text: []string{"64 MiB"}}
 	try := func(name string, want expect, encoding string, body func() io.Reader) move {
 		return move{name, func(b *bout) {
 			began := time.Now()
@@ -259,11 +259,11 @@ func uploadRow() *row {
 		moves: []move{
 			{"65 MiB", func(b *bout) {
 				b.check("upload", b.upload(io.MultiReader(bytes.NewReader(head(zeros(65*mb), 65*mb)), repeat(part, 65)), ""),
-					expect{reason: fault.UploadTooLarge, text: []string{"65 MiB", "32 MiB"}})
+					expect{reason: fault.UploadTooLarge, text: []string{"65 MiB", "64 MiB"}})
 				b.gone(zeros(65 * mb))
 			}},
 			{"2^64-1 bytes by its word", func(b *bout) {
-				b.check("upload", b.upload(bytes.NewReader(head(someDigest, 1<<64-1)), ""), expect{reason: fault.UploadTooLarge, text: []string{"18446744073709551615", "32 MiB"}})
+				b.check("upload", b.upload(bytes.NewReader(head(someDigest, 1<<64-1)), ""), expect{reason: fault.UploadTooLarge, text: []string{"18446744073709551615", "64 MiB"}})
 			}},
 			{"65 MiB announced as 1 MiB", func(b *bout) {
 				b.check("upload", b.upload(io.MultiReader(bytes.NewReader(head(zeros(mb), mb)), repeat(part, 65)), ""),

@@ -78,8 +78,8 @@ func TestAdmission(t *testing.T) {
 	}{
 		"everything":                     {b: everything()},
 		"many functions":                 {b: whole},
-		"too complex in the middle":      {b: whole, limits: wasmbin.Limits{Complexity: 10_000}, text: "too complex: function"},
-		"a body over the limit":          {b: whole, limits: wasmbin.Limits{Body: 500}, text: "bytes of code, the limit is 500"},
+		"too complex in the middle":      {b: whole, limits: wasmbin.Limits{Complexity: 10_000}, text: "too complex: its complexity"},
+		"a body over the limit":          {b: whole, limits: wasmbin.Limits{Body: 500}, text: "bytes of code, the limit is 500 bytes"},
 		"an unknown instruction, named":  {b: code([]byte{0xff, 0x0b}), text: "function 2 (run): unknown instruction"},
 		"a bad body and bad data":        {b: w.Cat(code([]byte{0xff, 0x0b}), w.Section(11, []byte{9})), text: "the data section"},
 		"a bad body and a forbidden one": {b: func() []byte { m := w.Function([]byte{0xff}); m.Export("ruedo:x", 0); return m.Bytes() }(), text: "ruedo:x"},

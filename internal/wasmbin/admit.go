@@ -8,11 +8,12 @@ import (
 
 	"github.com/ruedo-dev/ruedo/internal/abi"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/text"
 )
 
 // Limits of admission. A zero field means its default.
 type Limits struct {
-	// Size is the size of the file in bytes. Default: 32 MiB.
+	// Size is the size of the file in bytes. Default: 64 MiB.
 	Size int64
 	// MemoryPages is the minimum memory of a module, in pages of 64 KiB. Default:
 	// 65,536, all that 32 bits address.
@@ -37,7 +38,8 @@ type Limits struct {
 	// switch, so honest programs reach 4,000 and 5,000.
 	Nesting, Targets int
 	// Complexity bounds the work of a compiler, in units that take about a
-	// microsecond each in the worst case. Default: 16,000,000. See [Info].
+	// microsecond each in the worst case. Each MiB of code adds a half. Default:
+	// 16,000,000. See [Info].
 	Complexity int64
 }
 
@@ -49,7 +51,7 @@ func (l Limits) WithDefaults() Limits {
 		}
 	}
 	if l.Size <= 0 {
-		l.Size = 32 << 20
+		l.Size = 64 << 20
 	}
 	if l.MemoryPages == 0 || l.MemoryPages > maxPages {
 		l.MemoryPages = maxPages
@@ -117,8 +119,8 @@ type Info struct {
 	// of their code.
 	Functions int
 	Code      int64
-	// Complexity is summed over all functions: locals x (blocks + 16 x loops +
-	// br_table targets), and a sixteenth of the depth of each block.
+	// Complexity is summed over all functions: locals x (blocks + 8 x loops +
+	// br_table targets / 8), and a sixteenth of the depth of each block.
 	Complexity int64
 }
 
@@ -148,8 +150,8 @@ func (a *Admission) admit() (*Info, error) {
 	if size := int64(len(b)); size > l.Size {
 		return nil, &fault.Error{
 			Reason:  fault.WasmLimit,
-			Message: fmt.Sprintf("the module is %d bytes long, the limit is %d", size, l.Size),
-			Fix:     "make it smaller (for Go: fewer packages), or raise the limit of the core",
+			Message: fmt.Sprintf("the module is %s long, the limit is %s", text.Over(size, l.Size), text.Size(l.Size)),
+			Fix:     `make it smaller, for example with -ldflags="-s -w"` + raise("size"),
 		}
 	}
 	// The bodies of an arriving module are walked as they are read. That decides
@@ -172,8 +174,8 @@ func (a *Admission) admit() (*Info, error) {
 	if mem.Min > uint64(l.MemoryPages) {
 		return nil, &fault.Error{
 			Reason: fault.WasmLimitMemory,
-			Message: fmt.Sprintf("the module requires %d bytes of memory at its start, the limit is %d",
-				mem.Min*PageSize, uint64(l.MemoryPages)*PageSize),
+			Message: fmt.Sprintf("the module requires %s of memory at its start, the limit is %s",
+				text.Over(mem.Min*PageSize, uint64(l.MemoryPages)*PageSize), text.Size(uint64(l.MemoryPages)*PageSize)),
 			Fix: "raise the memory limit in a decorator, or build the module with less initial memory",
 		}
 	}

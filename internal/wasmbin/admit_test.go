@@ -69,7 +69,7 @@ func TestAdmitRefuses(t *testing.T) {
 		{"size", "WASM_LIMIT", "bytes long, the limit is 20", guest, wasmbin.Limits{Size: 20}},
 		{"functions", "WASM_LIMIT_FUNCTIONS", "too many functions: 2, the limit is 1", guest, wasmbin.Limits{Functions: 1}},
 		{"a million functions", "WASM_LIMIT_FUNCTIONS", "too many functions: 1000000, the limit is 100000", w.Cat(w.Header(), w.Section(1, w.Vec([]byte{0x60, 0, 0})), w.Section(3, w.Cat(w.U32(1_000_000), make([]byte, 1_000_000)))), wasmbin.Limits{}},
-		{"memory over the limit", "WASM_LIMIT_MEMORY", "requires 65536000 bytes of memory at its start, the limit is 6553600", with(func(m *w.Module) { m.Memory(1000, -1); call(m) }), wasmbin.Limits{MemoryPages: 100}},
+		{"memory over the limit", "WASM_LIMIT_MEMORY", "requires 62.5 MiB of memory at its start, the limit is 6.2 MiB", with(func(m *w.Module) { m.Memory(1000, -1); call(m) }), wasmbin.Limits{MemoryPages: 100}},
 		{"shared memory", "WASM_UNSUPPORTED", "shared memory", with(func(m *w.Module) { m.MemoryRaw([]byte{3, 1, 2}); call(m) }), wasmbin.Limits{}},
 		{"64-bit memory", "WASM_UNSUPPORTED", "64-bit memory", with(func(m *w.Module) { m.MemoryRaw([]byte{4, 1}); call(m) }), wasmbin.Limits{}},
 		{"two memories", "WASM_UNSUPPORTED", "defines 2 memories", with(func(m *w.Module) { m.Memory(1, 1); m.Memory(1, 1); call(m) }), wasmbin.Limits{}},
@@ -84,8 +84,8 @@ func TestAdmitRefuses(t *testing.T) {
 			m.Memory(1, 1)
 			call(m)
 		}), wasmbin.Limits{}},
-		{"network", "IMPORT_NOT_ALLOWED", "wasi_snapshot_preview1.sock_send", with(func(m *w.Module) {
-			m.Import("wasi_snapshot_preview1", "sock_send", "iiiii>i")
+		{"network", "IMPORT_NOT_ALLOWED", "wasi_snapshot_preview1.sock_open", with(func(m *w.Module) {
+			m.Import("wasi_snapshot_preview1", "sock_open", "iii>i")
 			m.Memory(1, 1)
 			call(m)
 		}), wasmbin.Limits{}},

@@ -33,13 +33,25 @@ func unsupported(offset int64, format string, args ...any) error {
 }
 
 func overLimit(offset int64, what string, actual, limit uint64) error {
-	return at(offset, fault.New(fault.WasmLimit, "the module has %s: %d, the limit is %d", what, actual, limit).
-		WithFix("make the module smaller: split the service, or leave out what it does not use"))
+	e := fault.New(fault.WasmLimit, "the module has %s: %d, the limit is %d", what, actual, limit).WithFix(smaller)
+	switch what {
+	case "too many imports":
+		e.Fix += raise("imports")
+	case "too many exports":
+		e.Fix += raise("exports")
+	case "too many element segments":
+		e.Fix += raise("elements")
+	case "too many data segments":
+		e.Fix += raise("data")
+	case "too many parameters", "too many results":
+		e.Fix += raise("params")
+	}
+	return at(offset, e)
 }
 
 // limitError returns the error for a limit that was exceeded by what.
-func limitError(reason fault.Reason, offset int64, what string, limit uint64) error {
-	return at(offset, fault.New(reason, "%s, the limit is %d", what, limit).WithFix("%s", fix(reason)))
+func limitError(reason fault.Reason, offset int64, what string, limit any) error {
+	return at(offset, fault.New(reason, "%s, the limit is %v", what, limit).WithFix("%s", fix(reason)))
 }
 
 // limited sets the reason of an error about a count.
@@ -50,17 +62,34 @@ func limited(err error, reason fault.Reason) error {
 	return err
 }
 
+const smaller = "make the module smaller: split the service, or leave out what it does not use"
+
+// raise returns the rest of a fix: the setting of a limit.
+func raise(setting string) string { return "; or raise module." + setting + " of cores and runners" }
+
 // fix returns what to do about a limit.
 func fix(reason fault.Reason) string {
+	const function = "split the function: it is often generated code, a large table in code, or a function into which everything was inlined (build with -Os)"
+	const jumps = "split the function, or turn a large switch into a table of data"
 	switch reason {
-	case fault.WasmLimitTypes, fault.WasmLimitFunctions, fault.WasmLimitGlobals:
-		return "make the module smaller: split the service, or leave out what it does not use"
+	case fault.WasmLimitTypes:
+		return smaller + raise("types")
+	case fault.WasmLimitFunctions:
+		return smaller + raise("functions")
+	case fault.WasmLimitGlobals:
+		return smaller + raise("globals")
 	case fault.WasmLimitTable:
-		return "build the module with a smaller table at its start"
-	case fault.WasmLimitBody, fault.WasmLimitLocals, fault.WasmLimitComplexity:
-		return "split the function: it is often generated code, a large table in code, or a function into which everything was inlined (build with -Os)"
-	case fault.WasmLimitNesting, fault.WasmLimitBrTable:
-		return "split the function, or turn a large switch into a table of data"
+		return "build the module with fewer or smaller tables at its start" + raise("tables or module.table_elements")
+	case fault.WasmLimitBody:
+		return function + raise("body")
+	case fault.WasmLimitLocals:
+		return function + raise("locals")
+	case fault.WasmLimitComplexity:
+		return function + raise("complexity")
+	case fault.WasmLimitNesting:
+		return jumps + raise("nesting")
+	case fault.WasmLimitBrTable:
+		return jumps + raise("targets")
 	}
 	return ""
 }

@@ -2,8 +2,10 @@ package wasmbin
 
 import (
 	"bytes"
+	"fmt"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/text"
 )
 
 // caps bound what read allocates.
@@ -359,7 +361,7 @@ func (d *decoder) code(r *Reader) error {
 			return err
 		}
 		if uint64(size) > d.max.body {
-			return d.overBody(fault.WasmLimitBody, at, "has %d bytes of code", uint64(size), d.max.body)
+			return d.overBody(fault.WasmLimitBody, at, "has "+text.Over(uint64(size), d.max.body)+" of code", text.Size(d.max.body))
 		}
 		s, err := r.Sub(uint64(size))
 		if err != nil {
@@ -379,7 +381,7 @@ func (d *decoder) code(r *Reader) error {
 				return err
 			}
 			if body.Locals += uint64(k); body.Locals > d.max.locals {
-				return d.overBody(fault.WasmLimitLocals, at, "has too many locals: %d", body.Locals, d.max.locals)
+				return d.overBody(fault.WasmLimitLocals, at, fmt.Sprint("has too many locals: ", body.Locals), d.max.locals)
 			}
 			if _, err := valType(s); err != nil {
 				return err

@@ -39,6 +39,7 @@ import (
 	"time"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/text"
 	"github.com/ruedo-dev/ruedo/runner/internal/singleflight"
 )
 
@@ -128,7 +129,8 @@ func (c *Cache) Get(ctx context.Context, digest string, size uint64, open Opener
 		return nil, fault.New(fault.Integrity, "%.80q is not a valid module digest", digest)
 	}
 	if size > uint64(c.cfg.MaxModule) {
-		return nil, fault.New(fault.WasmLimit, "the module has %d bytes, over this runner's limit of %d", size, c.cfg.MaxModule)
+		return nil, fault.New(fault.WasmLimit, "the module has %s, over this runner's limit of %s", text.Size(size), text.Size(c.cfg.MaxModule)).
+			WithFix("raise module.size of the runner")
 	}
 	get := func(ctx context.Context) ([]byte, error) {
 		if b := c.read(digest); b != nil {

@@ -114,7 +114,7 @@ func TestTheLastOneToGiveUpKillsTheChild(t *testing.T) {
 	c := open(t, func(cfg *compile.Config) { cfg.Timeout, cfg.CPU = time.Minute, time.Minute })
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	_, err := c.Prepare(ctx, bomb)
+	_, err := c.Prepare(ctx, bomb, compile.Usual)
 	if e, ok := errors.AsType[*fault.Error](err); !ok || e.Reason != fault.Canceled || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
 	}
@@ -122,7 +122,7 @@ func TestTheLastOneToGiveUpKillsTheChild(t *testing.T) {
 	if got := c.Stats(); got.Failed != 0 || got.Compiled != 0 {
 		t.Errorf("it ended by itself: %+v", got)
 	}
-	if _, err := c.Prepare(ctx, bomb); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := c.Prepare(ctx, bomb, compile.Usual); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("with a context that has ended: %v", err)
 	}
 }
@@ -167,7 +167,7 @@ func TestTheChildHasItsLimits(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error)
 	go func() {
-		_, err := c.Prepare(ctx, bomb)
+		_, err := c.Prepare(ctx, bomb, compile.Usual)
 		ended <- err
 	}()
 	var limits, oom, stat string

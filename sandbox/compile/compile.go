@@ -65,11 +65,10 @@ import (
 )
 
 // The limits of a zero Config. A Go service of 4 MB takes 1 s of CPU time and
-// 90 MB of memory on a machine of 2025, one of 15 MB takes 3.2 s and 240 MB:
-// modules of up to 32 MiB fit.
+// 90 MB of memory on a machine of 2025, one of 15 MB takes 3.2 s and 240 MB.
 const (
-	// DefaultCPU ends a hostile module if the machine is idle: within some 13 s of
-	// wall-clock time.
+	// DefaultCPU ends a small hostile module if the machine is idle: within some
+	// 13 s of wall-clock time.
 	DefaultCPU = 12 * time.Second
 	// DefaultTimeout is generous, so that an honest module does not fail because
 	// calls, which have priority, keep the machine busy.
@@ -107,12 +106,15 @@ type Config struct {
 	// there are none.
 	Needed func() map[string]bool
 
-	// Timeout is how long a child can run. Default: 30 s.
-	Timeout time.Duration
 	// CPU is the CPU time that a child can use, over all its threads, rounded up
-	// to seconds. Default: 12 s.
+	// to seconds. Each MiB of code adds an eighth of it, and a [Budget] multiplies
+	// it. Default: 12 s.
 	CPU time.Duration
-	// Memory is how much a child can use, in bytes. Default: 1 GiB.
+	// Timeout is how long a child can run. It grows like CPU. Default: 30 s, or two
+	// and a half times CPU if that is more.
+	Timeout time.Duration
+	// Memory is how much a child can use, in bytes. Each MiB of code adds 16 MiB.
+	// Default: 1 GiB.
 	Memory int64
 	// Workers is how many threads compile one module. Default: one per core, at
 	// most 4.
@@ -132,8 +134,8 @@ type Config struct {
 
 func (c Config) withDefaults() Config {
 	cores := runtime.NumCPU()
-	c.Timeout = cmp.Or(c.Timeout, DefaultTimeout)
 	c.CPU = cmp.Or(c.CPU, DefaultCPU)
+	c.Timeout = cmp.Or(c.Timeout, max(DefaultTimeout, c.CPU*5/2))
 	c.Memory = cmp.Or(c.Memory, DefaultMemory)
 	c.MaxSize = cmp.Or(c.MaxSize, DefaultMaxSize)
 	c.Workers = cmp.Or(c.Workers, min(cores, 4))

@@ -28,7 +28,7 @@ func TestSecondStartLoads(t *testing.T) {
 		c := open(t, func(cfg *compile.Config) { cfg.Dir = dir })
 		rt := wazero.NewRuntimeWithConfig(ctx, c.RuntimeConfig())
 		defer rt.Close(ctx)
-		m, report, err := c.Compile(ctx, rt, wasm)
+		m, report, err := c.Compile(ctx, rt, wasm, compile.Usual)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -60,7 +60,7 @@ func TestWazeroTakesWhatWasPrepared(t *testing.T) {
 	c := open(t, func(cfg *compile.Config) {
 		cfg.Dir, cfg.Private = filepath.Join(dir, "modules"), filepath.Join(dir, "private")
 	})
-	p, err := c.Prepare(ctx, returns(8))
+	p, err := c.Prepare(ctx, returns(8), compile.Usual)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +118,7 @@ func TestOneChildForAll(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range prepared {
 		wg.Go(func() {
-			p, err := c.Prepare(t.Context(), wasm)
+			p, err := c.Prepare(t.Context(), wasm, compile.Usual)
 			if err != nil {
 				t.Error(err)
 				return
@@ -146,13 +146,13 @@ func TestOneChildForAll(t *testing.T) {
 	for _, p := range prepared[1:] {
 		p.Release()
 	}
-	if p, err := c.Prepare(t.Context(), wasm); err != nil || !p.Hit || c.Stats().Loaded != 0 {
+	if p, err := c.Prepare(t.Context(), wasm, compile.Usual); err != nil || !p.Hit || c.Stats().Loaded != 0 {
 		t.Errorf("got %v, %+v", err, c.Stats())
 	} else {
 		p.Release()
 	}
 	prepared[0].Release()
-	if p, err := c.Prepare(t.Context(), wasm); err != nil || !p.Hit || c.Stats().Loaded != 1 {
+	if p, err := c.Prepare(t.Context(), wasm, compile.Usual); err != nil || !p.Hit || c.Stats().Loaded != 1 {
 		t.Errorf("got %v, %+v", err, c.Stats())
 	} else {
 		p.Release()
@@ -219,7 +219,7 @@ func BenchmarkChild(b *testing.B) {
 	n := int32(0)
 	for b.Loop() {
 		n++
-		p, err := c.Prepare(context.Background(), returns(n))
+		p, err := c.Prepare(context.Background(), returns(n), compile.Usual)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -234,7 +234,7 @@ func BenchmarkHit(b *testing.B) {
 	}
 	c := open(b, nil)
 	for b.Loop() {
-		p, err := c.Prepare(context.Background(), wasm)
+		p, err := c.Prepare(context.Background(), wasm, compile.Usual)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -201,7 +201,7 @@ func TestDirectoriesThatGoUnderLoadHarmNothing(t *testing.T) {
 	for g := range 4 {
 		load.Go(func() {
 			for n := range 50 {
-				ready, err := c.Prepare(t.Context(), returns(int32(100*g+n)))
+				ready, err := c.Prepare(t.Context(), returns(int32(100*g+n)), compile.Usual)
 				if err == nil {
 					compiled.Add(1)
 					ready.Release()

@@ -27,7 +27,8 @@ func closedError() *fault.Error { return internal(ErrClosed, "%s", ErrClosed) }
 
 // What to do about a module that takes too much to compile.
 const (
-	fixSmaller = "make its functions smaller: split generated code and large switches, and build with optimisation; or raise the limit of the runner"
+	fixSmaller = "make its functions smaller: split generated code and large switches, and build with optimisation"
+	fixTime    = "try again when the machine is less busy, " + fixSmaller + "; or raise runner.compile_time"
 	fixValid   = "build it for WebAssembly 2.0 (wasip1), without proposals such as threads, garbage collection or exceptions"
 )
 

@@ -35,31 +35,42 @@ type flight struct {
 	err     *fault.Error
 }
 
+// job is a module to compile.
+type job struct {
+	key    string // of its entry
+	wasm   []byte
+	budget Budget
+}
+
+// name identifies a job. One with a larger budget does not wait for another one
+// that may fail sooner.
+func (j job) name() string { return fmt.Sprintf("%s %d", j.key, j.budget) }
+
 // join returns the entry of a module, with one more reference: the existing
 // one, the one being made, or a new one.
-func (c *Compiler) join(ctx context.Context, key string, wasm []byte) (*entry, Report, error) {
+func (c *Compiler) join(ctx context.Context, j job) (*entry, Report, error) {
 	c.mu.Lock()
 	if c.closed {
 		c.mu.Unlock()
 		return nil, Report{}, closedError()
 	}
-	if e := c.placed[key]; e != nil {
+	if e := c.placed[j.key]; e != nil {
 		e.refs++
 		c.mu.Unlock()
 		return e, Report{Hit: true, Size: e.size}, nil
 	}
-	if err := c.failed.of(key, time.Now()); err != nil {
+	if err := c.failed.of(j.name(), time.Now()); err != nil {
 		c.mu.Unlock()
 		return nil, Report{}, err
 	}
-	f := c.flights[key]
+	f := c.flights[j.name()]
 	first := f == nil
 	if first {
 		f = &flight{done: make(chan struct{})}
 		var fctx context.Context
 		fctx, f.cancel = context.WithCancel(c.ctx)
-		c.flights[key] = f
-		c.wg.Go(func() { c.fly(fctx, f, key, wasm) })
+		c.flights[j.name()] = f
+		c.wg.Go(func() { c.fly(fctx, f, j) })
 	}
 	f.waiters++
 	c.mu.Unlock()
@@ -67,7 +78,7 @@ func (c *Compiler) join(ctx context.Context, key string, wasm []byte) (*entry, R
 	select {
 	case <-f.done:
 	case <-ctx.Done():
-		if c.leave(f, key) {
+		if c.leave(f, j) {
 			return nil, Report{}, canceled(ctx)
 		}
 		<-f.done
@@ -88,7 +99,7 @@ func (c *Compiler) join(ctx context.Context, key string, wasm []byte) (*entry, R
 // leave stops waiting. It returns false if it is too late, because the flight
 // has landed. The last one to leave ends the flight, and the next caller starts
 // again.
-func (c *Compiler) leave(f *flight, key string) bool {
+func (c *Compiler) leave(f *flight, j job) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	select {
@@ -99,13 +110,13 @@ func (c *Compiler) leave(f *flight, key string) bool {
 	f.waiters--
 	if f.waiters == 0 {
 		f.cancel()
-		delete(c.flights, key)
+		delete(c.flights, j.name())
 	}
 	return true
 }
 
 // fly makes an entry and lands.
-func (c *Compiler) fly(ctx context.Context, f *flight, key string, wasm []byte) {
+func (c *Compiler) fly(ctx context.Context, f *flight, j job) {
 	defer f.cancel()
 	scratch := c.sealed.Fresh("scratch-")
 	defer func() {
@@ -114,9 +125,9 @@ func (c *Compiler) fly(ctx context.Context, f *flight, key string, wasm []byte) 
 		}
 	}()
 	mended := c.sealed.Mended()
-	p, report, failure := c.obtain(ctx, scratch, key, wasm)
+	p, report, failure := c.obtain(ctx, scratch, j)
 	if failure != nil && failure.Reason == fault.RunnerDisk && c.sealed.Recover(failure.Err, mended) && os.RemoveAll(scratch) == nil {
-		p, report, failure = c.obtain(ctx, scratch, key, wasm)
+		p, report, failure = c.obtain(ctx, scratch, j)
 	}
 	switch {
 	case failure == nil:
@@ -124,11 +135,11 @@ func (c *Compiler) fly(ctx context.Context, f *flight, key string, wasm []byte) 
 	case failure.Reason == fault.RunnerDisk:
 		c.sealed.Failed(failure.Err)
 	}
-	c.land(f, key, p, report, failure)
+	c.land(f, j, p, report, failure)
 }
 
 // obtain loads code from the disk or compiles it.
-func (c *Compiler) obtain(ctx context.Context, scratch, key string, wasm []byte) (p product, report Report, failure *fault.Error) {
+func (c *Compiler) obtain(ctx context.Context, scratch string, j job) (p product, report Report, failure *fault.Error) {
 	defer func() {
 		if v := recover(); v != nil {
 			c.log.Error("compiling a module panicked", "panic", v, "stack", string(debug.Stack()))
@@ -138,7 +149,7 @@ func (c *Compiler) obtain(ctx context.Context, scratch, key string, wasm []byte)
 	if err := c.sealed.Mend(); err != nil {
 		return p, report, noDisk(err)
 	}
-	if path, name, ok := c.sealed.Load(key); ok {
+	if path, name, ok := c.sealed.Load(j.key); ok {
 		c.count.loaded.Add(1)
 		return product{path: path, name: name}, Report{Hit: true}, nil
 	}
@@ -148,7 +159,7 @@ func (c *Compiler) obtain(ctx context.Context, scratch, key string, wasm []byte)
 	case <-ctx.Done():
 		return p, report, canceled(ctx)
 	}
-	if p, failure = c.produce(ctx, scratch, wasm); failure != nil {
+	if p, failure = c.produce(ctx, scratch, j); failure != nil {
 		if failure.Reason != fault.Canceled {
 			c.count.failed.Add(1)
 		}
@@ -156,7 +167,7 @@ func (c *Compiler) obtain(ctx context.Context, scratch, key string, wasm []byte)
 	}
 	c.count.compiled.Add(1)
 	if p.name != "" {
-		if err := c.sealed.Save(key, p.name, p.path); err != nil {
+		if err := c.sealed.Save(j.key, p.name, p.path); err != nil {
 			return product{}, report, noDisk(err)
 		}
 	}
@@ -165,21 +176,21 @@ func (c *Compiler) obtain(ctx context.Context, scratch, key string, wasm []byte)
 
 // land puts code in its place and wakes all who wait. If nobody waits, it
 // removes the code.
-func (c *Compiler) land(f *flight, key string, p product, report Report, failure *fault.Error) {
+func (c *Compiler) land(f *flight, j job, p product, report Report, failure *fault.Error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	defer close(f.done)
-	if c.flights[key] == f {
-		delete(c.flights, key)
+	if c.flights[j.name()] == f {
+		delete(c.flights, j.name())
 	}
 	if failure == nil && f.waiters > 0 {
-		f.entry, failure = c.place(key, p)
+		f.entry, failure = c.place(j.key, p)
 	} else if p.path != "" {
 		_ = os.Remove(p.path)
 	}
 	if failure != nil {
 		f.err = failure
-		c.failed.add(key, failure, time.Now())
+		c.failed.add(j.name(), failure, time.Now())
 		return
 	}
 	if f.entry != nil {

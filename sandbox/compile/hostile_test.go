@@ -108,7 +108,7 @@ func TestHostileModulesEndWithinLimits(t *testing.T) {
 				late = lateness(stop, func() { peak = max(peak, resident()) })
 			}()
 			began := time.Now()
-			p, err := c.Prepare(t.Context(), tt.wasm)
+			p, err := c.Prepare(t.Context(), tt.wasm, compile.Usual)
 			took := time.Since(began)
 			close(stop)
 			<-watched

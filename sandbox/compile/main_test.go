@@ -106,7 +106,7 @@ func run(t testing.TB, c *compile.Compiler, wasm []byte) (uint64, compile.Report
 	ctx := t.Context()
 	rt := wazero.NewRuntimeWithConfig(ctx, c.RuntimeConfig())
 	defer rt.Close(ctx)
-	m, report, err := c.Compile(ctx, rt, wasm)
+	m, report, err := c.Compile(ctx, rt, wasm, compile.Usual)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +132,7 @@ func answerOf(t testing.TB, rt wazero.Runtime, m wazero.CompiledModule) uint64 {
 // fails prepares a module and returns its error, which it must have.
 func fails(t testing.TB, c *compile.Compiler, wasm []byte, reason fault.Reason) *fault.Error {
 	t.Helper()
-	p, err := c.Prepare(t.Context(), wasm)
+	p, err := c.Prepare(t.Context(), wasm, compile.Usual)
 	if err == nil {
 		p.Release()
 		t.Fatalf("the module was compiled, want %s", reason)

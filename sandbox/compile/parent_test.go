@@ -27,7 +27,7 @@ func TestCloseKillsTheChild(t *testing.T) {
 	c := open(t, func(cfg *compile.Config) { cfg.Dir = filepath.Join(dir, "modules") })
 	failed := make(chan error)
 	go func() {
-		_, err := c.Prepare(context.Background(), bomb)
+		_, err := c.Prepare(context.Background(), bomb, compile.Usual)
 		failed <- err
 	}()
 	testkit.Eventually(t, "the child runs", func() bool { return len(children(t, os.Getpid())) == 1 })
@@ -40,7 +40,7 @@ func TestCloseKillsTheChild(t *testing.T) {
 	if left := children(t, os.Getpid()); len(left) > 0 {
 		t.Errorf("left: %v", left)
 	}
-	if _, err := c.Prepare(t.Context(), bomb); !errors.Is(err, compile.ErrClosed) {
+	if _, err := c.Prepare(t.Context(), bomb, compile.Usual); !errors.Is(err, compile.ErrClosed) {
 		t.Errorf("after Close: %v", err)
 	}
 	if left, _ := filepath.Glob(filepath.Join(dir, "modules.private", "work-*")); len(left) > 0 {
@@ -54,7 +54,7 @@ func doomedParent(dir, private string, command []string) {
 	if err != nil {
 		panic(err)
 	}
-	_, err = c.Prepare(context.Background(), bomb)
+	_, err = c.Prepare(context.Background(), bomb, compile.Usual)
 	fmt.Println(err)
 }
 
@@ -150,12 +150,12 @@ func TestGivingUpConcernsOnlyOneself(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	first, second := make(chan error, 1), make(chan error, 1)
 	go func() {
-		_, err := c.Prepare(ctx, wasm)
+		_, err := c.Prepare(ctx, wasm, compile.Usual)
 		first <- err
 	}()
 	testkit.Eventually(t, "the child runs", func() bool { return len(children(t, os.Getpid())) == 1 })
 	go func() {
-		p, err := c.Prepare(t.Context(), wasm)
+		p, err := c.Prepare(t.Context(), wasm, compile.Usual)
 		if err == nil {
 			p.Release()
 		}
@@ -177,7 +177,7 @@ func TestABombDoesNotHoldUpOthers(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {
-		_, err := c.Prepare(ctx, bomb)
+		_, err := c.Prepare(ctx, bomb, compile.Usual)
 		ended <- err
 	}()
 	testkit.Eventually(t, "the bomb's child runs", func() bool { return len(children(t, os.Getpid())) == 1 })
@@ -198,7 +198,7 @@ func TestTheKernelKillsTheChild(t *testing.T) {
 	c := open(t, func(cfg *compile.Config) { cfg.Timeout = time.Minute })
 	ended := make(chan error)
 	go func() {
-		_, err := c.Prepare(context.Background(), bomb)
+		_, err := c.Prepare(context.Background(), bomb, compile.Usual)
 		ended <- err
 	}()
 	testkit.Eventually(t, "the child compiles", func() bool {

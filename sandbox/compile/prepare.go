@@ -8,6 +8,7 @@ import (
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/panics"
+	"github.com/ruedo-dev/ruedo/internal/text"
 	"github.com/ruedo-dev/ruedo/sandbox/compile/cache"
 )
 
@@ -40,16 +41,16 @@ type Prepared struct {
 // instead of compiling. Call Release when that is done. Prepare returns when
 // ctx ends; without a child, the compiler itself continues, and Close waits for
 // it. All errors are [*fault.Error].
-func (c *Compiler) Prepare(ctx context.Context, wasm []byte) (*Prepared, error) {
+func (c *Compiler) Prepare(ctx context.Context, wasm []byte, budget Budget) (*Prepared, error) {
 	began := time.Now()
 	if ctx.Err() != nil {
 		return nil, canceled(ctx)
 	}
 	if len(wasm) > maxModule {
-		return nil, fault.New(fault.CompileFailed, "the module has %s, the limit is %s", size(int64(len(wasm))), size(maxModule)).WithFix("make it smaller")
+		return nil, fault.New(fault.CompileFailed, "the module has %s, the limit is %s", text.Size(len(wasm)), text.Size(maxModule)).WithFix("make it smaller")
 	}
 	key := c.identity.key(wasm)
-	e, how, err := c.join(ctx, key, wasm)
+	e, how, err := c.join(ctx, job{key, wasm, budget})
 	if err != nil {
 		return nil, err
 	}
@@ -72,9 +73,9 @@ func (p *Prepared) Release() {
 // Compile prepares a module and loads it into a runtime, which must be one with
 // [Compiler.RuntimeConfig]. The caller closes the compiled module. All errors are
 // [*fault.Error].
-func (c *Compiler) Compile(ctx context.Context, rt wazero.Runtime, wasm []byte) (wazero.CompiledModule, Report, error) {
+func (c *Compiler) Compile(ctx context.Context, rt wazero.Runtime, wasm []byte, budget Budget) (wazero.CompiledModule, Report, error) {
 	began := time.Now()
-	p, err := c.Prepare(ctx, wasm)
+	p, err := c.Prepare(ctx, wasm, budget)
 	if err != nil {
 		return nil, Report{}, err
 	}

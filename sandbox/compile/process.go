@@ -9,12 +9,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/text"
+	"github.com/ruedo-dev/ruedo/sandbox/compile/budget"
 	"github.com/ruedo-dev/ruedo/sandbox/compile/cache"
 	"github.com/ruedo-dev/ruedo/sandbox/compile/confine"
 )
@@ -39,13 +40,14 @@ const (
 	maxStderr = 16 << 10
 )
 
-// spawn makes a child compile wasm into dir.
-func (c *Compiler) spawn(ctx context.Context, dir string, wasm []byte) (answer, *fault.Error) {
+// spawn makes a child compile a module into dir.
+func (c *Compiler) spawn(ctx context.Context, dir string, j job) (answer, *fault.Error) {
+	limits := budget.Limits{CPU: c.cfg.CPU, Timeout: c.cfg.Timeout, Memory: c.cfg.Memory}.For(j.wasm, j.budget)
 	// A parent death signal comes when the thread that started the child ends.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 
-	wall, cancel := context.WithTimeoutCause(ctx, c.cfg.Timeout, errWall)
+	wall, cancel := context.WithTimeoutCause(ctx, limits.Timeout, errWall)
 	defer cancel()
 	cmd := exec.CommandContext(wall, c.cfg.Command[0], c.cfg.Command[1:]...)
 	cmd.Env = append([]string{}, c.cfg.Env...) // not nil, which would inherit
@@ -74,9 +76,9 @@ func (c *Compiler) spawn(ctx context.Context, dir string, wasm []byte) (answer, 
 		// Fails if the child ends early; how it ended says more. The pipe stays open:
 		// Wait closes it.
 		_ = order{
-			Identity: c.identity, Dir: dir, Size: int64(len(wasm)), Workers: c.cfg.Workers,
-			Timeout: c.cfg.Timeout, CPU: c.cfg.CPU, Memory: c.cfg.Memory, MaxCode: cache.MaxCode, Nice: c.cfg.Nice,
-		}.write(stdin, wasm)
+			Identity: c.identity, Dir: dir, Size: int64(len(j.wasm)), Workers: c.cfg.Workers,
+			Timeout: limits.Timeout, CPU: limits.CPU, Memory: limits.Memory, MaxCode: cache.MaxCode, Nice: c.cfg.Nice,
+		}.write(stdin, j.wasm)
 	})
 	err = cmd.Wait()
 	sending.Wait()
@@ -88,13 +90,15 @@ func (c *Compiler) spawn(ctx context.Context, dir string, wasm []byte) (answer, 
 		return answer{}, canceled(ctx)
 	}
 	return answer{}, c.explain(ending{
-		wall: context.Cause(wall) == errWall, ready: ready, last: last,
+		limits: limits,
+		wall:   context.Cause(wall) == errWall, ready: ready, last: last,
 		stderr: stderr.String(), state: cmd.ProcessState, err: err,
 	})
 }
 
 // ending is what is known about a child that failed.
 type ending struct {
+	limits budget.Limits
 	wall   bool // killed at the wall-clock limit
 	ready  bool // had its limits, and the module
 	last   *answer
@@ -121,21 +125,21 @@ func (c *Compiler) explain(e ending) *fault.Error {
 	case v == verdictFault:
 		return internal(errors.New(e.last.Text), "the compiler process failed")
 	case !e.ready && e.wall:
-		return internal(e.err, "the compiler process did not start within %s; the machine may be overloaded", c.cfg.Timeout)
+		return internal(e.err, "the compiler process did not start within %s; the machine may be overloaded", e.limits.Timeout)
 	case !e.ready:
 		return internal(fmt.Errorf("%s: %s", e.state, clean(e.stderr)), "the compiler process ended before it began")
 	case v == verdictWall || e.wall:
-		return fault.New(fault.CompileTimeout, "compiling the module takes longer than %s", c.cfg.Timeout).WithFix(fixSmaller)
-	case v == verdictCPU || v == "" && e.killed() && e.cpu() >= c.cfg.CPU:
-		return fault.New(fault.CompileTimeout, "compiling the module takes more than %s of CPU time", c.cfg.CPU).WithFix(fixSmaller)
+		return fault.New(fault.CompileTimeout, "compiling the module takes longer than %s", e.limits.Timeout).WithFix(fixTime)
+	case v == verdictCPU || v == "" && e.killed() && e.used() >= e.limits.CPU:
+		return fault.New(fault.CompileTimeout, "compiling the module takes more than %s of CPU time", e.limits.CPU).WithFix(fixTime)
 	case v == verdictSlow:
-		return fault.New(fault.CompileTimeout, "loading the compiled module takes more than %s of CPU time", c.cfg.CPU/loadShare).WithFix(fixSmaller)
+		return fault.New(fault.CompileTimeout, "loading the compiled module takes more than %s of CPU time", e.limits.CPU/loadShare).WithFix(fixTime)
 	case v == verdictMemory || v == "" && outOfMemory(e.stderr):
-		return fault.New(fault.CompileMemory, "compiling the module takes more than %s of memory", size(c.cfg.Memory)).WithFix(fixSmaller)
+		return fault.New(fault.CompileMemory, "compiling the module takes more than %s of memory", text.Size(e.limits.Memory)).WithFix(fixSmaller)
 	case v == verdictHeavy:
-		return fault.New(fault.CompileMemory, "loading the compiled module takes more than %s of memory", size(c.cfg.Memory/loadShare)).WithFix(fixSmaller)
+		return fault.New(fault.CompileMemory, "loading the compiled module takes more than %s of memory", text.Size(e.limits.Memory/loadShare)).WithFix(fixSmaller)
 	case v == verdictTooLarge:
-		return fault.New(fault.CompileMemory, "the compiled module has more than %s", size(cache.MaxCode)).WithFix(fixSmaller)
+		return fault.New(fault.CompileMemory, "the compiled module has more than %s", text.Size(cache.MaxCode)).WithFix(fixSmaller)
 	case v == verdictInvalid:
 		return fault.New(fault.CompileFailed, "the module is not valid: %s", e.last.Text).WithFix(fixValid)
 	case v == verdictPanic:
@@ -143,7 +147,7 @@ func (c *Compiler) explain(e ending) *fault.Error {
 	case v == "" && e.killed():
 		// Nobody here killed it: it was the kernel, because the machine had no memory
 		// left.
-		return fault.New(fault.CompileMemory, "the system killed the compiler, which may use %s: most likely the machine ran out of memory", size(c.cfg.Memory)).WithFix(fixSmaller)
+		return fault.New(fault.CompileMemory, "the system killed the compiler, which may use %s: most likely the machine ran out of memory", text.Size(e.limits.Memory)).WithFix(fixSmaller)
 	}
 	return fault.Wrap(fmt.Errorf("%s: %s", e.state, clean(e.stderr)), fault.CompileFailed, "the compiler cannot cope with the module").WithFix(fixValid)
 }
@@ -156,20 +160,7 @@ func (e ending) killed() bool {
 	return ok && s.Signaled() && s.Signal() == syscall.SIGKILL
 }
 
-func (e ending) cpu() time.Duration { return e.state.UserTime() + e.state.SystemTime() }
-
-// size formats a number of bytes.
-func size(n int64) string {
-	for _, u := range []struct {
-		n    int64
-		name string
-	}{{1 << 30, "GiB"}, {1 << 20, "MiB"}, {1 << 10, "KiB"}} {
-		if n >= u.n {
-			return strings.TrimSuffix(fmt.Sprintf("%.1f", float64(n)/float64(u.n)), ".0") + " " + u.name
-		}
-	}
-	return fmt.Sprintf("%d bytes", n)
-}
+func (e ending) used() time.Duration { return e.state.UserTime() + e.state.SystemTime() }
 
 // product is code that was just compiled.
 type product struct {
@@ -179,14 +170,14 @@ type product struct {
 	memory  int64
 }
 
-// produce compiles wasm into dir, which it creates.
-func (c *Compiler) produce(ctx context.Context, dir string, wasm []byte) (product, *fault.Error) {
+// produce compiles a module into dir, which it creates.
+func (c *Compiler) produce(ctx context.Context, dir string, j job) (product, *fault.Error) {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return product{}, noDisk(err)
 	}
 	var p product
 	if len(c.cfg.Command) > 0 && confine.Supported {
-		a, err := c.spawn(ctx, dir, wasm)
+		a, err := c.spawn(ctx, dir, j)
 		if err != nil {
 			return product{}, err
 		}
@@ -194,7 +185,7 @@ func (c *Compiler) produce(ctx context.Context, dir string, wasm []byte) (produc
 	} else {
 		var err error
 		// One worker: a panic of others could not be caught.
-		if p.compile, err = translate(context.WithoutCancel(ctx), c.cfg.Runtime, dir, wasm); err != nil {
+		if p.compile, err = translate(context.WithoutCancel(ctx), c.cfg.Runtime, dir, j.wasm); err != nil {
 			return product{}, c.explain(ending{ready: true, last: new(refusal(err))})
 		}
 	}

@@ -30,6 +30,7 @@ func (c *Compiler) Share(rt wazero.Runtime) *Shared {
 type Module struct {
 	shared  *Shared
 	key     [sha256.Size]byte
+	budget  Budget
 	done    chan struct{} // closed when one of these is set
 	code    wazero.CompiledModule
 	failure *fault.Error
@@ -44,10 +45,10 @@ type Module struct {
 //
 // Only one load at a time compiles a module. That is not only to save work: the
 // runtime exposes what it loads before that is complete.
-func (s *Shared) Load(ctx context.Context, wasm []byte) (*Module, *fault.Error) {
+func (s *Shared) Load(ctx context.Context, wasm []byte, budget Budget) (*Module, *fault.Error) {
 	key := sha256.Sum256(wasm)
 	for {
-		m, first := s.join(key)
+		m, first := s.join(key, budget)
 		if first {
 			if failure := s.fill(ctx, m, wasm); failure != nil {
 				return nil, failure
@@ -65,22 +66,23 @@ func (s *Shared) Load(ctx context.Context, wasm []byte) (*Module, *fault.Error) 
 		if m.code != nil {
 			return m, nil
 		}
-		if m.failure != nil && m.failure.Reason != fault.Canceled {
+		late := m.failure != nil && m.failure.Reason == fault.CompileTimeout && m.budget < budget
+		if m.failure != nil && m.failure.Reason != fault.Canceled && !late {
 			failure := *m.failure
 			return nil, &failure
 		}
-		// The other load was cancelled; this one was not.
+		// The other load was cancelled or had a smaller budget than this one.
 	}
 }
 
 // join returns a module with one more user. If it is new, the caller must fill
 // it.
-func (s *Shared) join(key [sha256.Size]byte) (m *Module, first bool) {
+func (s *Shared) join(key [sha256.Size]byte, budget Budget) (m *Module, first bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	m = s.modules[key]
 	if first = m == nil; first {
-		m = &Module{shared: s, key: key, done: make(chan struct{})}
+		m = &Module{shared: s, key: key, budget: budget, done: make(chan struct{})}
 		s.modules[key] = m
 	}
 	m.users++
@@ -97,7 +99,7 @@ func (s *Shared) fill(ctx context.Context, m *Module, wasm []byte) *fault.Error 
 		}
 		close(m.done)
 	}()
-	code, report, err := s.compiler.Compile(ctx, s.runtime, wasm)
+	code, report, err := s.compiler.Compile(ctx, s.runtime, wasm, m.budget)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil {

@@ -55,14 +55,16 @@ func locals(n uint64) []byte { return join([]byte{1}, leb(n), []byte{0x7f}) }
 
 // loops is n consecutive loops with m locals that are all live: each loop's
 // head has a parameter for every local.
-func loops(n, m int) []byte {
+func loops(n, m int) []byte { return function(loopsCode(n, m)) }
+
+func loopsCode(n, m int) []byte {
 	code := locals(uint64(m))
 	for i := range n {
 		l := leb(uint64(i % m))
 		// loop; local.get; i32.const 1; i32.add; local.tee; br_if 0; end
 		code = join(code, []byte{0x03, 0x40, 0x20}, l, []byte{0x41, 1, 0x6a, 0x22}, l, []byte{0x0d, 0, 0x0b})
 	}
-	return function(append(code, 0x41, 0))
+	return append(code, 0x41, 0)
 }
 
 // nested is n nested blocks, each with a branch to the outermost.

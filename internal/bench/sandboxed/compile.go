@@ -80,7 +80,7 @@ func compileOnce(ctx context.Context, config compile.Config, wasm []byte) (used,
 		return 0, 0, err
 	}
 	r := wazero.NewRuntimeWithConfig(ctx, c.RuntimeConfig())
-	_, _, err = c.Compile(ctx, r, wasm)
+	_, _, err = c.Compile(ctx, r, wasm, compile.Usual)
 	used, took = usedNow()-before, time.Since(began)
 	done := context.WithoutCancel(ctx)
 	return used, took, errors.Join(err, r.Close(done), c.Close(done))

@@ -132,6 +132,8 @@ func (a *Assembler) newRunner(ctx context.Context, log *slog.Logger, change func
 		CacheBytes:   int64(s.CacheSize) << 20,
 		MaxPlanBytes: int64(s.PlanMemory) << 20,
 		Compiler:     a.Compiler,
+		CompileTime:  s.CompileTime,
+		Modules:      a.Settings.Module.Limits(),
 		CPUSlots:     a.slots,
 		Logger:       log,
 	}
@@ -156,6 +158,7 @@ func (a *Assembler) newCore(ctx context.Context, log *slog.Logger, st store.Conf
 			Connections: a.Settings.Server.MaxConnections,
 			Memory:      int64(a.Settings.Server.BufferMemory) << 20,
 		},
+		Modules:      a.Settings.Module.Limits(),
 		QueueTimeout: a.Settings.Server.QueueTimeout,
 		Version:      a.Version,
 		Logger:       log,

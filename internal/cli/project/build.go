@@ -3,7 +3,6 @@ package project
 import (
 	"context"
 	"errors"
-	"fmt"
 	"go/parser"
 	"go/token"
 	"io"
@@ -16,6 +15,7 @@ import (
 	"time"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/limits"
 	"github.com/ruedo-dev/ruedo/internal/text"
 )
 
@@ -184,11 +184,12 @@ func ReadModule(path string, max int64) ([]byte, error) {
 	}
 	if int64(len(data)) > max {
 		st, _ := f.Stat()
-		size := fmt.Sprint("more than ", max)
+		size := "larger"
 		if st != nil {
-			size = fmt.Sprint(st.Size())
+			size = limits.RoundSize(uint64(st.Size()))
 		}
-		return nil, fault.New(fault.UploadTooLarge, "%s has %s bytes, the limit for a module is %d", path, size, max)
+		return nil, fault.New(fault.UploadTooLarge, "%s has %s, the limit for a module is %s", path, size, limits.RoundSize(uint64(max))).
+			WithFix(`make it smaller, for example with -ldflags="-s -w"; or raise module.size here, and for cores and runners`)
 	}
 	return data, nil
 }

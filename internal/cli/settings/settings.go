@@ -22,7 +22,11 @@
 // with Kubernetes, which adds RUEDO_SERVICE_HOST for a service named ruedo.
 package settings
 
-import "time"
+import (
+	"time"
+
+	"github.com/ruedo-dev/ruedo/internal/wasmbin"
+)
 
 // Settings are all settings of a process. Field order is the order of help and
 // documents.
@@ -32,6 +36,7 @@ type Settings struct {
 	Server      Server      `section:"server"`
 	Client      Client      `section:"client"`
 	Runner      Runner      `section:"runner"`
+	Module      Module      `section:"module"`
 	Log         Log         `section:"log"`
 }
 
@@ -75,14 +80,45 @@ type Client struct {
 
 // Runner is about a runner.
 type Runner struct {
-	Cores               []string `key:"cores" check:"urls" help:"URLs of cores to attach to, separated by spaces. Default: the cores registered in etcd."`
-	Name                string   `key:"name" help:"Human-readable name. Default: the name of the host."`
-	Concurrency         int      `key:"concurrency" default:"0" check:"count" help:"Maximum concurrent calls. 0 means twice the number of CPUs."`
-	Queue               int      `key:"queue" default:"0" check:"count" help:"Maximum queued calls. 0 means 256."`
-	CacheDir            string   `key:"cache_dir" help:"Directory for modules and compiled code. Default: \"ruedo\" in the user's cache directory."`
-	CacheSize           int      `key:"cache_size" default:"0" check:"count" help:"Maximum size of that directory, in MiB. What live services need goes last. 0 means 2048."`
-	PlanMemory          int      `key:"plan_memory" default:"0" check:"count" help:"Memory for services that are ready without being called, in MiB; the least recently called ones leave it and come back with their next call. 0 means a quarter of the memory of the machine or container."`
-	AnnouncementAddress string   `key:"announcement_address" help:"Host name shown for this runner. Default: the name of the host."`
+	Cores               []string      `key:"cores" check:"urls" help:"URLs of cores to attach to, separated by spaces. Default: the cores registered in etcd."`
+	Name                string        `key:"name" help:"Human-readable name. Default: the name of the host."`
+	Concurrency         int           `key:"concurrency" default:"0" check:"count" help:"Maximum concurrent calls. 0 means twice the number of CPUs."`
+	Queue               int           `key:"queue" default:"0" check:"count" help:"Maximum queued calls. 0 means 256."`
+	CompileTime         time.Duration `key:"compile_time" default:"12s" help:"Processor time that compiling a module can take. Each MiB of code adds an eighth, and a module that was compiled before in this cluster gets four times as much. The wall-clock limit is two and a half times that, at least 30s."`
+	CacheDir            string        `key:"cache_dir" help:"Directory for modules and compiled code. Default: \"ruedo\" in the user's cache directory."`
+	CacheSize           int           `key:"cache_size" default:"0" check:"count" help:"Maximum size of that directory, in MiB. What live services need goes last. 0 means 2048."`
+	PlanMemory          int           `key:"plan_memory" default:"0" check:"count" help:"Memory for services that are ready without being called, in MiB; the least recently called ones leave it and come back with their next call. 0 means a quarter of the memory of the machine or container."`
+	AnnouncementAddress string        `key:"announcement_address" help:"Host name shown for this runner. Default: the name of the host."`
+}
+
+// Module bounds the modules that a core stores, a runner loads and `ruedo check`
+// accepts. In one cluster they should be the same everywhere.
+type Module struct {
+	Size          int `key:"size" default:"64" check:"bound" help:"Size of a module in MiB."`
+	Types         int `key:"types" default:"20000" check:"bound" help:"Number of types."`
+	Functions     int `key:"functions" default:"100000" check:"bound" help:"Number of functions that a module defines."`
+	Imports       int `key:"imports" default:"1000" check:"bound" help:"Number of imports."`
+	Exports       int `key:"exports" default:"10000" check:"bound" help:"Number of exports."`
+	Globals       int `key:"globals" default:"10000" check:"bound" help:"Number of globals."`
+	Tables        int `key:"tables" default:"16" check:"bound" help:"Number of tables."`
+	TableElements int `key:"table_elements" default:"1000000" check:"bound" help:"Elements with which all tables together start."`
+	Elements      int `key:"elements" default:"100000" check:"bound" help:"Number of element segments."`
+	Data          int `key:"data" default:"100000" check:"bound" help:"Number of data segments."`
+	Params        int `key:"params" default:"1000" check:"bound" help:"Number of parameters, and of results, of one type."`
+	Locals        int `key:"locals" default:"10000" check:"bound" help:"Number of locals of one function."`
+	Body          int `key:"body" default:"1" check:"bound" help:"Code of one function in MiB."`
+	Nesting       int `key:"nesting" default:"10000" check:"bound" help:"How deeply blocks nest."`
+	Targets       int `key:"targets" default:"16384" check:"bound" help:"Number of targets of one br_table, to which compilers turn a switch."`
+	Complexity    int `key:"complexity" default:"16000000" check:"bound" help:"What all functions together cost a compiler, in microseconds of processor time in the worst case."`
+}
+
+// Limits returns the bounds for those that check modules.
+func (m Module) Limits() wasmbin.Limits {
+	return wasmbin.Limits{
+		Size: int64(m.Size) << 20, Types: m.Types, Functions: m.Functions, Imports: m.Imports, Exports: m.Exports, Globals: m.Globals,
+		Tables: m.Tables, TableMin: uint32(m.TableElements), Elements: m.Elements, Data: m.Data, Params: m.Params, Locals: m.Locals,
+		Body: m.Body << 20, Nesting: m.Nesting, Targets: m.Targets, Complexity: int64(m.Complexity),
+	}
 }
 
 // Log is about what the process says of itself on stderr.

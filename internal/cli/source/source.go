@@ -18,9 +18,6 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-// MaxModule is the size in bytes that a core accepts by default.
-const MaxModule = 32 << 20
-
 // Source is a service that can be published.
 type Source struct {
 	// Request has all fields but the module's digest.
@@ -39,7 +36,7 @@ func Open(s *session.Session, path, name string, over Overlay) (*Source, error) 
 	st, err := os.Stat(path)
 	switch {
 	case err == nil && !st.IsDir():
-		return openModule(path, name, over)
+		return openModule(s, path, name, over)
 	case err != nil && strings.HasSuffix(path, ".wasm"):
 		return nil, session.FileError(err, "cannot read", path)
 	}
@@ -79,14 +76,14 @@ func Open(s *session.Session, path, name string, over Overlay) (*Source, error) 
 }
 
 // openModule reads a .wasm file.
-func openModule(path, name string, over Overlay) (*Source, error) {
+func openModule(s *session.Session, path, name string, over Overlay) (*Source, error) {
 	if name == "" {
 		name = strings.TrimSuffix(filepath.Base(path), ".wasm")
 		if err := project.CheckName("service", name); err != nil {
 			return nil, fault.Wrap(err, fault.Usage, "cannot derive a service name from %s", path).WithFix("ruedo publish %s --name NAME", path)
 		}
 	}
-	wasm, err := project.ReadModule(path, MaxModule)
+	wasm, err := project.ReadModule(path, s.Settings.Module.Limits().Size)
 	if err != nil {
 		return nil, err
 	}
@@ -106,13 +103,13 @@ func build(s *session.Session, p *project.Service) ([]byte, error) {
 	if err := p.Build(s.Ctx, out, s.Env, s.Err); err != nil {
 		return nil, err
 	}
-	return project.ReadModule(out, MaxModule)
+	return project.ReadModule(out, s.Settings.Module.Limits().Size)
 }
 
 // Examine checks the structure of the module and, if try is true, tries it in
 // the sandbox.
 func (src *Source) Examine(s *session.Session, try bool) error {
-	info, err := Admit(src.Wasm)
+	info, err := Admit(s, src.Wasm)
 	if err != nil || !try {
 		return err
 	}

@@ -14,8 +14,8 @@ import (
 )
 
 // Admit checks the structure of a module, as the core will.
-func Admit(wasm []byte) (*wasmbin.Info, error) {
-	return wasmbin.Admit(wasm, wasmbin.Limits{})
+func Admit(s *session.Session, wasm []byte) (*wasmbin.Info, error) {
+	return wasmbin.Admit(wasm, s.Settings.Module.Limits())
 }
 
 // Try loads the module in the sandbox that runners have: compiles it, starts it
@@ -28,7 +28,7 @@ func (src *Source) Try(s *session.Session) (*Report, error) {
 	if cache != "" {
 		cache = filepath.Join(cache, "compiled")
 	}
-	engine, err := sandbox.New(ctx, sandbox.Config{CacheDir: cache, Compiler: s.Compiler})
+	engine, err := sandbox.New(ctx, sandbox.Config{CacheDir: cache, Modules: s.Settings.Module.Limits(), Compiler: s.Compiler, CompileTime: s.Settings.Runner.CompileTime})
 	if err != nil {
 		return nil, fault.Wrap(err, fault.DataDir, "the sandbox cannot be opened: %s", err).WithFix("choose another directory (runner.cache_dir)")
 	}

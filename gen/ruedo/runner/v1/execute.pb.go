@@ -420,8 +420,11 @@ func (x *Failure) GetInfo() *v1.CallInfo {
 type PrepareRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Id of the plan.
-	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Plan          *Plan  `protobuf:"bytes,2,opt,name=plan,proto3" json:"plan,omitempty"`
+	Id   string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Plan *Plan  `protobuf:"bytes,2,opt,name=plan,proto3" json:"plan,omitempty"`
+	// The module was compiled before, by some runner of the cluster: if compiling
+	// it takes long, the runner is patient.
+	Compiled      bool `protobuf:"varint,3,opt,name=compiled,proto3" json:"compiled,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -468,6 +471,13 @@ func (x *PrepareRequest) GetPlan() *Plan {
 		return x.Plan
 	}
 	return nil
+}
+
+func (x *PrepareRequest) GetCompiled() bool {
+	if x != nil {
+		return x.Compiled
+	}
+	return false
 }
 
 type PrepareResponse struct {
@@ -606,10 +616,11 @@ const file_ruedo_runner_v1_execute_proto_rawDesc = "" +
 	"\x04info\x18\b \x01(\v2\x12.ruedo.v1.CallInfoR\x04info\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"K\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"g\n" +
 	"\x0ePrepareRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12)\n" +
-	"\x04plan\x18\x02 \x01(\v2\x15.ruedo.runner.v1.PlanR\x04plan\"\xb0\x02\n" +
+	"\x04plan\x18\x02 \x01(\v2\x15.ruedo.runner.v1.PlanR\x04plan\x12\x1a\n" +
+	"\bcompiled\x18\x03 \x01(\bR\bcompiled\"\xb0\x02\n" +
 	"\x0fPrepareResponse\x12#\n" +
 	"\rcompile_nanos\x18\x01 \x01(\x03R\fcompileNanos\x12\x1f\n" +
 	"\vstart_nanos\x18\x02 \x01(\x03R\n" +

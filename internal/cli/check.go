@@ -26,7 +26,7 @@ func (c *checkCmd) Run(s *session.Session) error {
 	if err != nil {
 		return err
 	}
-	src, err := source.Open(s, c.Source, "", over)
+	src, err := source.Open(s, c.Source, source.Label(c.Source), over)
 	if err != nil {
 		return err
 	}

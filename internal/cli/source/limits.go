@@ -4,15 +4,38 @@ import (
 	"slices"
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/cli/session"
 	"github.com/ruedo-dev/ruedo/internal/limits"
 	"github.com/ruedo-dev/ruedo/runner"
 	"github.com/ruedo-dev/ruedo/sandbox"
 )
 
-// localLimits returns what the decorators next to the service add up to. Only
-// the core knows what other decorators set.
-func localLimits(decorators []*ruedov1.Decorator, names []string) sandbox.Limits {
-	local := slices.DeleteFunc(slices.Clone(decorators), func(d *ruedov1.Decorator) bool { return !slices.Contains(names, d.GetName()) })
-	sum, _ := limits.Combine(local)
+// limits returns what the decorators of the service add up to, as far as they are
+// known here.
+func (src *Source) limits() sandbox.Limits {
+	names := src.Request.GetDecorators()
+	known := slices.Concat(src.Decorators, src.stored)
+	sum, _ := limits.Combine(slices.DeleteFunc(known, func(d *ruedov1.Decorator) bool { return !slices.Contains(names, d.GetName()) }))
 	return runner.SandboxLimits(sum)
+}
+
+// fetchDecorators asks the cluster for the decorators that are not defined next to
+// the service.
+func (src *Source) fetchDecorators(s *session.Session) error {
+	src.stored = nil
+	for _, name := range src.Request.GetDecorators() {
+		if slices.ContainsFunc(src.Decorators, func(d *ruedov1.Decorator) bool { return d.GetName() == name }) {
+			continue
+		}
+		core, err := s.Connect()
+		if err != nil {
+			return err
+		}
+		res, err := core.Decorators.GetDecorator(s.Ctx, &ruedov1.GetDecoratorRequest{Name: name})
+		if err != nil {
+			return session.About(err, "decorator %s", name)
+		}
+		src.stored = append(src.stored, res.GetDecorator())
+	}
+	return nil
 }

@@ -25,6 +25,9 @@ type Source struct {
 	Wasm    []byte
 	// Decorators are those that are defined next to the service.
 	Decorators []*ruedov1.Decorator
+
+	// stored are the other ones that it names, as the cluster has them.
+	stored []*ruedov1.Decorator
 }
 
 // Name returns the name of the service.
@@ -106,11 +109,24 @@ func build(s *session.Session, p *project.Service) ([]byte, error) {
 	return project.ReadModule(out, s.Settings.Module.Limits().Size)
 }
 
+// Label returns a name for a module in a file whose own name cannot be that of a
+// service; "" if Open can derive one.
+func Label(path string) string {
+	name := filepath.Base(path)
+	if st, err := os.Stat(path); err != nil || st.IsDir() || project.CheckName("service", strings.TrimSuffix(name, ".wasm")) == nil {
+		return ""
+	}
+	return name
+}
+
 // Examine checks the structure of the module and, if try is true, tries it in
-// the sandbox.
+// the sandbox, with the limits that it will have in the cluster.
 func (src *Source) Examine(s *session.Session, try bool) error {
 	info, err := Admit(s, src.Wasm)
 	if err != nil || !try {
+		return err
+	}
+	if err := src.fetchDecorators(s); err != nil {
 		return err
 	}
 	s.Progressf("checking: %s, %s, %s", info.Kind, output.Size(uint64(len(src.Wasm))), output.Plural(len(info.Imports), "import"))

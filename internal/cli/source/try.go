@@ -35,7 +35,7 @@ func (src *Source) Try(s *session.Session) (*Report, error) {
 	defer func() { _ = engine.Close(context.WithoutCancel(ctx)) }()
 	r := src.Request
 	t, err := engine.Load(ctx, sandbox.Spec{
-		Wasm: src.Wasm, Limits: localLimits(src.Decorators, r.GetDecorators()), Env: r.GetEnv(), Args: r.GetArgs(), Example: r.GetExample(),
+		Wasm: src.Wasm, Limits: src.limits(), Env: r.GetEnv(), Args: r.GetArgs(), Example: r.GetExample(),
 		Isolation: sandbox.Isolation(project.IsolationName(r.GetIsolation())),
 	})
 	if err != nil {

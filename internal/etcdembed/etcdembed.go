@@ -169,6 +169,8 @@ func (s *Server) connect() (*clientv3.Client, error) {
 		// The client reports its problems as errors, too.
 		Logger: zap.NewNop(),
 		DialOptions: []grpc.DialOption{
+			grpc.WithInitialWindowSize(streamBytes),
+			grpc.WithInitialConnWindowSize(connBytes),
 			grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
 				if m := s.running.Load(); m != nil {
 					return m.memory.DialContext(ctx)

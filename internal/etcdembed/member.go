@@ -33,8 +33,12 @@ const (
 	// stopTimeout bounds stopping a member, failedTimeout one that has failed.
 	stopTimeout   = 10 * time.Second
 	failedTimeout = 3 * time.Second
-	// pipeBytes is the buffer of a connection in memory, for each direction.
-	pipeBytes = 64 << 10
+	// A chunk of a module passes the connection in memory in one go: pipeBytes is
+	// its buffer for each direction, streamBytes and connBytes are the windows of
+	// HTTP/2.
+	pipeBytes   = 512 << 10
+	streamBytes = 2 << 20
+	connBytes   = 16 << 20
 )
 
 // member is one run of etcd on a directory. If it fails, a part of it is dead
@@ -62,7 +66,8 @@ func startMember(ctx context.Context, dir *dataDir, cfg Config, ln net.Listener)
 		return nil, err
 	}
 	m.memory = bufconn.Listen(pipeBytes)
-	m.grpc = v3rpc.Server(m.etcd.Server, nil, nil, grpc.WaitForHandlers(true))
+	m.grpc = v3rpc.Server(m.etcd.Server, nil, nil, grpc.WaitForHandlers(true),
+		grpc.InitialWindowSize(streamBytes), grpc.InitialConnWindowSize(connBytes))
 	m.serving.Go(func() { _ = m.grpc.Serve(m.memory) }) // Serve only reports that the server was stopped
 	if ln != nil {
 		m.serving.Go(func() { _ = m.grpc.Serve(ln) })

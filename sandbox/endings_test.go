@@ -256,3 +256,33 @@ func TestTheLinesOfAFailureAreKept(t *testing.T) {
 		t.Errorf("got %q", e.Message)
 	}
 }
+
+// TestStoppedCallsSayWhereTheyWere stops a guest in a loop, in each way, and in
+// its start.
+func TestStoppedCallsSayWhereTheyWere(t *testing.T) {
+	guest := func(start bool) []byte {
+		m := w.New()
+		m.Memory(1, -1)
+		spin := m.Func(">", w.Loop())
+		outer := m.Func(">", w.Call(spin))
+		if start {
+			m.Export("_initialize", outer)
+		}
+		m.AsFunction(m.Func(">i", w.Call(outer), w.I32(0)))
+		names := w.Vec(w.Cat(w.U32(spin), w.Str("shop.(*Cart).total")), w.Cat(w.U32(outer), w.Str("main")))
+		return w.Cat(m.Bytes(), w.Custom("name", w.Section(1, names)))
+	}
+	wall, cpu, fuel := patient(), patient(), patient()
+	wall.Timeout, cpu.CPU, fuel.Fuel = 50*time.Millisecond, 20*time.Millisecond, 10_000_000
+	for reason, limits := range map[fault.Reason]sandbox.Limits{fault.GuestTimeout: wall, fault.GuestCPU: cpu, fault.GuestFuel: fuel} {
+		_, err := load(t, sandbox.Spec{Wasm: guest(false), Limits: limits}).Call(t.Context(), sandbox.Request{})
+		e := refused(t, err, reason)
+		if !strings.HasSuffix(e.Message, "; it was in shop.(*Cart).total") || !strings.HasPrefix(e.Meta["trace"], "shop.(*Cart).total()\nmain()\n") {
+			t.Errorf("got %q, trace %q", e.Message, e.Meta["trace"])
+		}
+		_, err = newEngine(t, cached()).Load(t.Context(), sandbox.Spec{Wasm: guest(true), Limits: limits})
+		if e := refused(t, err, reason); !strings.Contains(e.Message, "it was in shop.(*Cart).total") || e.Meta["trace"] == "" {
+			t.Errorf("start: got %q, trace %q", e.Message, e.Meta["trace"])
+		}
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/text"
 	"github.com/ruedo-dev/ruedo/sandbox/fuel"
 	"github.com/ruedo-dev/ruedo/sandbox/hostcall"
+	"github.com/ruedo-dev/ruedo/sandbox/trace"
 	"github.com/ruedo-dev/ruedo/sandbox/trap"
 )
 
@@ -43,7 +44,7 @@ func (t *Template) classify(i *instance, status uint32, err error, took time.Dur
 		t.engine.log.Error("running a guest panicked", "in", i.in, "panic", panicked.Value, "stack", string(panicked.Stack))
 		return fault.Wrap(err, fault.Internal, "internal error in the sandbox while running %s", i.in)
 	case c.Stopped != fuel.Running:
-		return t.stopped(i, took, err)
+		return where(t.stopped(i, took, err), err)
 	case exited && c.Failure != nil:
 		return guestError(c, err)
 	case exited && t.report.Kind == Command && exit.ExitCode() == 0:
@@ -104,6 +105,16 @@ func (t *Template) stopped(i *instance, took time.Duration, err error) *fault.Er
 		With("actual_ms", ms(took))
 }
 
+// where adds to the error of a call that the host ended where the guest was.
+func where(e *fault.Error, err error) *fault.Error {
+	_, frames := trace.Cut(err.Error())
+	if in := frames.In(); in != "" {
+		e.Message += "; it was in " + in
+		e.With("trace", frames)
+	}
+	return e
+}
+
 func (t *Template) tooMuchOutput(c *call) *fault.Error {
 	return fault.New(fault.GuestOutputLimit, "the service's output has at least %d bytes, the limit is %d", c.Excess, t.limits.Output).
 		WithFix("answer with less, or raise output in a decorator").
@@ -153,14 +164,16 @@ func (t *Template) trapped(i *instance, err error) *fault.Error {
 			WithFix("its data or table segments do not fit: build it again")
 	case kind == trap.StackOverflow:
 		return t.stackOver(i, err)
-	case i.memory.Refused() > 0:
-		return t.outOfMemory(i, "it trapped: "+kind, err).With("kind", kind)
 	}
 	e := fault.Wrap(errors.New(kind), fault.GuestTrap, "the service trapped in %s: %s", i.in, kind).
 		WithFix("this is a bug in the service: see the trace and its logs").
-		With("kind", kind, "in", i.in)
-	if trapped.Frames != "" {
-		e.With("trace", trapped.Frames)
+		With("in", i.in)
+	if i.memory.Refused() > 0 {
+		e = t.outOfMemory(i, "it trapped: "+kind, err)
+	}
+	e.With("kind", kind)
+	if len(trapped.Stack) > 0 {
+		e.With("trace", trapped.Stack)
 	}
 	return e
 }

@@ -175,8 +175,9 @@ func (t *Template) keepGlobals(i *instance) {
 	}
 }
 
-// maxSaid bounds how much is reported of the logs of a module that fails.
-const maxSaid = 2 << 10
+// maxSaid bounds how much is reported of the logs of a module that fails: a
+// panic of Go with its stack fits.
+const maxSaid = 6 << 10
 
 // startFailure returns why the model did not start, and finishes its call.
 func (t *Template) startFailure(i *instance, status uint32, err error, what string) *fault.Error {

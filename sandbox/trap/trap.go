@@ -2,9 +2,7 @@
 // are not exported, so their text is taken apart:
 //
 //	wasm error: <kind>
-//	wasm stack trace:
-//		<function>
-//		...
+//	wasm stack trace: ...
 //
 //	t := trap.Read(err)
 //	if t.Kind == trap.StackOverflow { ... }
@@ -16,20 +14,18 @@ import (
 	"strings"
 
 	"github.com/ruedo-dev/ruedo/sandbox/hostcall"
+	"github.com/ruedo-dev/ruedo/sandbox/trace"
 )
 
 // StackOverflow is the kind of a trap of a guest that used up its stack.
 const StackOverflow = "stack overflow"
 
-// maxFrames bounds a trace.
-const maxFrames = 20
-
 // Trap is an error of the runtime.
 type Trap struct {
 	// Kind is what happened, for example "unreachable" or [StackOverflow].
 	Kind string
-	// Frames are the innermost functions, one per line; "" if none are known.
-	Frames string
+	// Stack is where the guest was; empty if that is not known.
+	Stack trace.Stack
 	// OfHost reports whether a host function panicked.
 	OfHost bool
 	// OfGuest reports whether the guest's code ran into it. Otherwise the runtime
@@ -40,9 +36,9 @@ type Trap struct {
 // Read takes an error apart.
 func Read(err error) Trap {
 	all := err.Error()
-	kind, trace, _ := strings.Cut(all, "\nwasm stack trace:")
+	kind, stack := trace.Cut(all)
 	t := Trap{
-		Frames: frames(trace),
+		Stack: stack,
 		// The rest are names that the guest chose.
 		OfHost:  strings.HasSuffix(kind, "(recovered by wazero)"),
 		OfGuest: strings.Contains(all, "wasm error: ") || strings.HasSuffix(all, StackOverflow),
@@ -55,21 +51,4 @@ func Read(err error) Trap {
 	}
 	t.Kind = hostcall.Clean(kind, 200)
 	return t
-}
-
-// frames returns the innermost functions of a trace.
-func frames(trace string) string {
-	var out []string
-	for line := range strings.Lines(trace) {
-		line = strings.TrimPrefix(strings.TrimSpace(line), ".")
-		if line == "" {
-			continue
-		}
-		if len(out) == maxFrames {
-			out = append(out, "...")
-			break
-		}
-		out = append(out, hostcall.Clean(line, 160))
-	}
-	return strings.Join(out, "\n")
 }

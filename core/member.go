@@ -2,11 +2,14 @@ package core
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync/atomic"
 
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/executor"
+	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
 // localMember adapts the in-process runner for the dispatcher.
@@ -27,6 +30,14 @@ func (m *localMember) Execute(ctx context.Context, req *runnerv1.ExecuteRequest)
 	defer m.active.Add(-1)
 	m.total.Add(1)
 	return m.Runner.Execute(ctx, req)
+}
+
+// ReadLogs asks the runner, if it keeps logs.
+func (m *localMember) ReadLogs(ctx context.Context, req *runnerv1.ReadLogsRequest) (*runnerv1.ReadLogsResponse, error) {
+	if r, ok := m.Runner.(executor.LogReader); ok {
+		return r.ReadLogs(ctx, req)
+	}
+	return nil, fault.New(fault.Unimplemented, "runner %s keeps no logs", m.info.GetId())
 }
 
 func (m *localMember) Info() *ruedov1.Runner         { return m.info }
@@ -53,4 +64,14 @@ func (c *Core) readyRunners() int {
 		}
 	}
 	return n
+}
+
+// absent returns the ids of the runners of the cluster that are not attached to
+// this core, sorted.
+func (c *Core) absent() []string {
+	attached := make(map[string]bool)
+	for _, m := range c.dispatcher.Members() {
+		attached[m.Info().GetId()] = true
+	}
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(c.mirror.Snapshot().Runners)), func(id string) bool { return attached[id] })
 }

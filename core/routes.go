@@ -8,6 +8,7 @@ import (
 
 	"github.com/ruedo-dev/ruedo/core/api"
 	"github.com/ruedo-dev/ruedo/core/gateway"
+	"github.com/ruedo-dev/ruedo/core/logs"
 	"github.com/ruedo-dev/ruedo/core/publish"
 	"github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1/runnerv1connect"
 	"github.com/ruedo-dev/ruedo/internal/lane"
@@ -30,6 +31,7 @@ func (c *Core) mount() {
 	api.Mount(c.port, api.Config{
 		Store: c.store, Mirror: c.mirror, Catalog: c.catalog, Invoker: c.invoker, Publisher: publisher, Dispatcher: c.dispatcher,
 		Core: c.self, Cluster: c.cfg.Cluster, Distributed: c.cfg.Distributed, Modules: c.cfg.Modules,
+		Logs: logs.New(logs.Config{Runners: c.dispatcher.Members, Absent: c.absent, Done: c.down.Done()}),
 		Done: c.down.Done(),
 	})
 	gateway.Mount(c.port, c.invoker, c.log)

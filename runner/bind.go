@@ -71,7 +71,7 @@ func (b bound) call(ctx context.Context, p *prepared, req *runnerv1.ExecuteReque
 	res, err := p.template.Call(ctx, sandbox.Request{ID: req.CallId, Input: req.Input, ContentType: req.ContentType})
 	info := figures(res, b.info.Id)
 	if req.Logs {
-		info.Logs = res.Logs
+		info.Logs, info.Trace = res.Logs, traceOf(err)
 	}
 	outcome := "ok"
 	var failed *fault.Error
@@ -86,6 +86,9 @@ func (b bound) call(ctx context.Context, p *prepared, req *runnerv1.ExecuteReque
 		slog.String("service", req.Service), slog.String("call_id", req.CallId),
 		slog.Uint64("revision", p.plan.Revision), slog.String("plan", p.id[:min(12, len(p.id))]),
 		slog.Duration("duration", res.Duration), slog.Duration("cpu", res.CPU), slog.String("outcome", outcome), slog.String("runner", b.info.Id))
+	if failed != nil || len(res.Logs) > 0 {
+		b.keep(p.plan, req.CallId, res, failed)
+	}
 	// A command that has written something and exits with a code has answered, as
 	// diff does; one that has written nothing has failed.
 	if failed != nil && (failed.Reason != fault.GuestExit || len(res.Output) == 0) {

@@ -203,3 +203,31 @@ func TestALostCacheDirectoryIsMendedOrSaidToCallers(t *testing.T) {
 		t.Errorf("the log does not say that it works again:\n%s", log)
 	}
 }
+
+// What guests log stands in the runner's own log, with what is needed to find the
+// call: of failures always, of successes on request.
+func TestTheRunnersLogHasWhatGuestsLogged(t *testing.T) {
+	guest := executortest.Guest(t)
+	for _, successes := range []bool{false, true} {
+		src := executortest.NewSource()
+		id, plan := src.Add(guest, nil)
+		log := &testkit.Log{}
+		bound := newRunner(t, runner.Config{Logger: log.Logger(), LogSuccesses: successes}).Bind(src)
+		call := func(callID, input string) error {
+			_, err := bound.Execute(t.Context(), &runnerv1.ExecuteRequest{Plan: id, Service: plan.Service, CallId: callID, Input: []byte(input)})
+			return err
+		}
+		if err := call("fine", "log something"); err != nil {
+			t.Fatal(err)
+		}
+		if err := call("bad", "panic"); err == nil {
+			t.Fatal("it did not panic")
+		}
+		if said := strings.Contains(log.String(), `msg=guest service=guest revision=1 call_id=fine line="INFO said what=something"`); said != successes {
+			t.Errorf("successes %t: %s", successes, log)
+		}
+		if !strings.Contains(log.String(), `msg=guest service=guest revision=1 call_id=bad line="ERROR panic: on purpose"`) {
+			t.Errorf("a failure: %s", log)
+		}
+	}
+}

@@ -53,12 +53,13 @@ type plans struct {
 }
 
 type plansConfig struct {
-	engine   *sandbox.Engine
-	modules  *modules.Cache
-	maxPlans int
-	maxBytes int64
-	grace    time.Duration
-	log      *slog.Logger
+	engine    *sandbox.Engine
+	modules   *modules.Cache
+	unstarted func(plan *runnerv1.Plan, err error) error // makes the error of a plan that cannot be loaded
+	maxPlans  int
+	maxBytes  int64
+	grace     time.Duration
+	log       *slog.Logger
 }
 
 // maxSuperseded is how many superseded plans of one service stay for the grace
@@ -193,7 +194,7 @@ func (p *plans) load(ctx context.Context, req *runnerv1.PrepareRequest, src exec
 		Compiled:  req.GetCompiled(),
 	})
 	if err != nil {
-		return nil, err
+		return nil, p.cfg.unstarted(plan, err)
 	}
 	e := &prepared{
 		id: id, plan: plan, template: t, files: files{plan.Module, t.CodeKey()}, bytes: int64(proto.Size(plan)), of: p,

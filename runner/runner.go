@@ -27,6 +27,8 @@
 //     refused with QUEUE_TIMEOUT.
 //   - When ctx of Serve ends, the runner stops accepting calls, and those in
 //     flight get DrainTimeout to finish.
+//   - What guests logged in the last calls is kept within bounds, and read by the
+//     cores ([github.com/ruedo-dev/ruedo/runner/logs]).
 //   - A lost core is dialled several times a second for 10 s, then at intervals
 //     that grow to 5 s, and as soon as the directory lists a new core at its
 //     address.
@@ -53,6 +55,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/names"
 	"github.com/ruedo-dev/ruedo/internal/wasmbin"
 	"github.com/ruedo-dev/ruedo/runner/admission"
+	"github.com/ruedo-dev/ruedo/runner/logs"
 	"github.com/ruedo-dev/ruedo/runner/modules"
 	"github.com/ruedo-dev/ruedo/sandbox"
 )
@@ -136,6 +139,13 @@ type Config struct {
 	// has used another plan since; it can take up to twice as long. Default:
 	// [DefaultPlanGrace].
 	PlanGrace time.Duration
+	// ServiceLogBytes, LogServices and LogBytes bound what the runner keeps of what
+	// guests logged: bytes of one service, number of services, and bytes of all.
+	// Default: those of package logs.
+	ServiceLogBytes, LogServices, LogBytes int
+	// LogSuccesses writes what guests logged in successful calls to Logger, too;
+	// what they logged in failed calls is always written.
+	LogSuccesses bool
 	// DrainTimeout is how much time calls in flight get to finish. Default:
 	// [DefaultDrainTimeout].
 	DrainTimeout time.Duration
@@ -186,6 +196,7 @@ type Runner struct {
 	modules   *modules.Cache
 	engine    *sandbox.Engine
 	plans     *plans
+	logs      *logs.Logs // of guests
 	// closers undo what was opened, in reverse order.
 	closers []func(context.Context) error
 }
@@ -199,6 +210,10 @@ func New(ctx context.Context, cfg Config) (*Runner, error) {
 	}
 	r := &Runner{cfg: cfg, log: cfg.Logger, info: describe(cfg)}
 	r.admission = admission.New[*prepared](admission.Config{Runner: cfg.ID, Concurrency: cfg.Concurrency, Queue: cfg.Queue})
+	r.logs = logs.New(logs.Config{
+		Runner: cfg.ID, ServiceBytes: cfg.ServiceLogBytes, Services: cfg.LogServices, TotalBytes: cfg.LogBytes,
+		Successes: cfg.LogSuccesses, Logger: cfg.Logger,
+	})
 	if err := r.open(ctx); err != nil {
 		return nil, errors.Join(err, r.undo(ctx))
 	}
@@ -248,7 +263,7 @@ func (r *Runner) open(ctx context.Context) (err error) {
 	r.onClose(func(context.Context) error { r.modules.Close(); return nil })
 
 	r.plans = newPlans(plansConfig{
-		engine: r.engine, modules: r.modules,
+		engine: r.engine, modules: r.modules, unstarted: r.unstarted,
 		maxPlans: r.cfg.MaxPlans, maxBytes: r.cfg.MaxPlanBytes, grace: r.cfg.PlanGrace, log: r.log,
 	})
 	r.onClose(r.plans.close)

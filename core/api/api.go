@@ -20,6 +20,7 @@ import (
 	"github.com/ruedo-dev/ruedo/core/catalog"
 	"github.com/ruedo-dev/ruedo/core/dispatch"
 	"github.com/ruedo-dev/ruedo/core/invoke"
+	"github.com/ruedo-dev/ruedo/core/logs"
 	"github.com/ruedo-dev/ruedo/core/mirror"
 	"github.com/ruedo-dev/ruedo/core/publish"
 	"github.com/ruedo-dev/ruedo/core/store"
@@ -57,6 +58,7 @@ type Config struct {
 	Invoker    *invoke.Invoker
 	Publisher  *publish.Publisher
 	Dispatcher *dispatch.Dispatcher
+	Logs       *logs.Reader
 	// Core describes this core.
 	Core *ruedov1.Core
 	// Cluster is the cluster's id.
@@ -91,6 +93,9 @@ func Mount(p *port.Server, cfg Config) {
 	p.Connect(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
 		return ruedov1connect.NewClusterServiceHandler(cluster, opts...)
 	}, nil)
+	p.Connect(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
+		return ruedov1connect.NewLogServiceHandler(&logService{cfg.Logs, cfg.Catalog}, opts...)
+	}, nil)
 	uploads := upload.New(upload.Config{Store: cfg.Store, Modules: cfg.Modules})
 	p.Connect(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
 		return ruedov1connect.NewModuleServiceHandler(&moduleService{cfg.Store, uploads}, append(opts, connect.WithCodec(uploads.Codec()))...)
@@ -105,7 +110,7 @@ func Mount(p *port.Server, cfg Config) {
 
 	names := []string{
 		ruedov1connect.InvokeServiceName, ruedov1connect.ServiceServiceName, ruedov1connect.DecoratorServiceName,
-		ruedov1connect.ModuleServiceName, ruedov1connect.ClusterServiceName,
+		ruedov1connect.ModuleServiceName, ruedov1connect.ClusterServiceName, ruedov1connect.LogServiceName,
 	}
 	reflector := grpcreflect.NewStaticReflector(names...)
 	for _, construct := range []func(...connect.HandlerOption) (string, http.Handler){

@@ -5,12 +5,14 @@
 //
 // A request can say with Ruedo-Timeout how long its caller waits for the answer.
 // The answer has the headers Ruedo-Call-Id, Ruedo-Runner and Ruedo-Duration. If a
-// command exited with a code, Ruedo-Exit-Code has it, next to its output. A
+// command exited with a code, Ruedo-Exit-Code has it, next to its output. With
+// Ruedo-Logs: 1 in the request, the answer has the last lines that the guest logged. A
 // failure is a JSON object with code, reason, message, fix and the violated
-// fields.
+// fields, and on that request with logs and trace.
 package gateway
 
 import (
+	"encoding/base64"
 	"errors"
 	"io"
 	"log/slog"
@@ -39,7 +41,16 @@ const (
 	HeaderStart    = "Ruedo-Start" // cold or warm
 	// HeaderExitCode is set if a command exited with a code that is not 0.
 	HeaderExitCode = "Ruedo-Exit-Code"
+	// HeaderLogs of a request asks for what the guest logs: "1". In the answer, it
+	// is the last lines of that, in base64, and HeaderLogsDropped how many bytes
+	// are missing. An error has them in its JSON object instead.
+	HeaderLogs        = "Ruedo-Logs"
+	HeaderLogsDropped = "Ruedo-Logs-Dropped"
 )
+
+// maxLogs bounds the logs in an answer's header, in bytes before encoding: many
+// proxies accept 8 KiB of header in all.
+const maxLogs = 4 << 10
 
 // Invoker is what the gateway needs from package invoke.
 type Invoker interface {
@@ -78,6 +89,7 @@ func (g *gateway) call(w http.ResponseWriter, r *http.Request) {
 	port.Count(r.Context(), res.Outcome())
 	h := w.Header()
 	setInfo(h, res.Info)
+	setLogs(h, res.Info)
 	g.foreign(h)
 	set(h, "Content-Type", res.ContentType, "Content-Length", strconv.Itoa(len(res.Output)))
 	_, _ = w.Write(res.Output) // the caller is gone
@@ -104,7 +116,7 @@ func (g *gateway) invoke(w http.ResponseWriter, r *http.Request) (*invoke.Result
 	if err != nil {
 		return nil, err
 	}
-	res, err := call.Do(ctx, invoke.Input{Body: body, ContentType: contentType(r)})
+	res, err := call.Do(ctx, invoke.Input{Body: body, ContentType: contentType(r), Logs: wantsLogs(r)})
 	if err != nil {
 		return nil, err
 	}
@@ -196,6 +208,24 @@ func setInfo(h http.Header, info *ruedov1.CallInfo) {
 	}
 }
 
+// wantsLogs reports whether a request asks for logs.
+func wantsLogs(r *http.Request) bool {
+	v := r.Header[HeaderLogs]
+	return len(v) > 0 && (v[0] == "1" || v[0] == "true")
+}
+
+// setLogs sets the header fields of logs, if there are any.
+func setLogs(h http.Header, info *ruedov1.CallInfo) {
+	if len(info.GetLogs()) == 0 {
+		return
+	}
+	logs, dropped := invoke.LastLogs(info.GetLogs(), info.GetLogsDropped(), maxLogs)
+	set(h, HeaderLogs, base64.StdEncoding.EncodeToString(logs))
+	if dropped > 0 {
+		set(h, HeaderLogsDropped, strconv.FormatUint(dropped, 10))
+	}
+}
+
 // set sets header fields, given as canonical names and values in turn, with one
 // allocation for all of them.
 func set(h http.Header, fields ...string) {
@@ -232,9 +262,10 @@ func (g *gateway) wrongMethod(w http.ResponseWriter, r *http.Request) {
 func (g *gateway) fail(w http.ResponseWriter, r *http.Request, err error) {
 	e := middleware.Public(g.log, "gateway", err)
 	port.Count(r.Context(), e.Reason)
-	if info, ok := fault.Detail[*ruedov1.CallInfo](e); ok {
+	info, ok := fault.Detail[*ruedov1.CallInfo](e)
+	if ok {
 		setInfo(w.Header(), info)
 	}
 	g.foreign(w.Header())
-	faultrpc.WriteJSON(w, faultrpc.HTTPStatus(e), e)
+	faultrpc.WriteCall(w, faultrpc.HTTPStatus(e), e, faultrpc.Said{Logs: string(info.GetLogs()), Trace: info.GetTrace()})
 }

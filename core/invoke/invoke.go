@@ -202,9 +202,9 @@ func (c Call) failed(err error, req *runnerv1.ExecuteRequest) (*fault.Error, *ru
 	}
 	callInfo = c.complete(callInfo, req)
 	if !req.GetLogs() {
-		callInfo.Logs = nil
+		callInfo.Logs, callInfo.Trace = nil, ""
 	}
-	callInfo.Logs, callInfo.LogsDropped = lastLogs(callInfo.GetLogs(), callInfo.GetLogsDropped())
+	boundLogs(callInfo)
 	e.Details = []any{callInfo}
 	if row, ok := limits.ByReason(string(e.Reason), e.Meta["kind"]); ok {
 		if d := c.entry.Rules.Limit(row.Name).GetDecorator(); d != "" {
@@ -214,13 +214,20 @@ func (c Call) failed(err error, req *runnerv1.ExecuteRequest) (*fault.Error, *ru
 	return &e, callInfo
 }
 
-// maxErrorLogs bounds the logs that come with an error, in bytes: an error
-// travels in headers, and the last lines of a guest tell why it failed.
+// maxErrorLogs bounds the logs that come with an error, trace included, in bytes:
+// an error travels in headers, and the last lines of a guest tell why it failed.
 const maxErrorLogs = 8 << 10
 
-// lastLogs returns the last whole lines of logs, and how much was dropped.
-func lastLogs(logs []byte, dropped uint64) ([]byte, uint64) {
-	over := len(logs) - maxErrorLogs
+// boundLogs cuts the logs of a call for an error.
+func boundLogs(info *ruedov1.CallInfo) {
+	info.Trace = fault.Cut(info.GetTrace(), maxErrorLogs/2)
+	info.Logs, info.LogsDropped = LastLogs(info.GetLogs(), info.GetLogsDropped(), maxErrorLogs-len(info.GetTrace()))
+}
+
+// LastLogs returns the last whole lines of logs, at most limit bytes, and how
+// much was dropped.
+func LastLogs(logs []byte, dropped uint64, limit int) ([]byte, uint64) {
+	over := len(logs) - limit
 	if over <= 0 {
 		return logs, dropped
 	}
@@ -239,7 +246,7 @@ func (r *Result) Undelivered(err error) error {
 	e.NotStarted = false
 	e.With(fault.MetaStarted, "yes")
 	info := proto.CloneOf(r.Info)
-	info.Logs, info.LogsDropped = lastLogs(info.GetLogs(), info.GetLogsDropped())
+	boundLogs(info)
 	e.Details = []any{info}
 	return &e
 }

@@ -100,6 +100,14 @@ var arrows = []arrow{
 		reason: "when a call may execute does not depend on what executes it",
 	},
 	{
+		from: []string{"runner/logs"}, only: []string{"internal/fault", "gen"},
+		reason: "what guests said is kept whatever executed them",
+	},
+	{
+		from: []string{"sandbox/trace"}, only: []string{"internal/wasmbin", "sandbox/hostcall"},
+		reason: "where a guest was is read from the runtime's text, and knows nothing of calls",
+	},
+	{
 		from: []string{"sandbox"}, only: []string{"sandbox", "internal/abi", "internal/fault", "internal/inflight", "internal/panics", "internal/text", "internal/wasmbin"},
 		never:  []string{"connectrpc.com", "google.golang.org", "go.etcd.io"},
 		reason: "the sandbox is a library; limits arrive as a struct, and its errors are the one type, which costs it the standard library",
@@ -109,7 +117,7 @@ var arrows = []arrow{
 		reason: "what a guest can call and what it runs on know nothing of templates, limits or each other",
 	},
 	{
-		from: []string{"sandbox/trap"}, only: []string{"sandbox/hostcall"},
+		from: []string{"sandbox/trap"}, only: []string{"sandbox/hostcall", "sandbox/trace"},
 		reason: "an error of the runtime is text, which is read without a guest",
 	},
 	{
@@ -229,7 +237,11 @@ var arrows = []arrow{
 		reason: "the control plane stands on contracts and carriers; what assembles it, and where the store runs, it does not know",
 	},
 	{
-		from: []string{"core/api"}, only: []string{"core/api", "core/catalog", "core/decorate", "core/dispatch", "core/invoke", "core/mirror", "core/publish", "core/store", "core/upload", "gen", "internal/fault", "internal/middleware", "internal/names", "internal/port"},
+		from: []string{"core/logs"}, only: []string{"core/dispatch", "internal/executor", "internal/fault", "gen"},
+		reason: "what guests logged is with the runners: who reads it asks them, and no store",
+	},
+	{
+		from: []string{"core/api"}, only: []string{"core/api", "core/catalog", "core/decorate", "core/dispatch", "core/invoke", "core/logs", "core/mirror", "core/publish", "core/store", "core/upload", "gen", "internal/fault", "internal/middleware", "internal/names", "internal/port"},
 		reason: "a handler translates between words and one room that knows",
 	},
 	{

@@ -17,7 +17,7 @@ var words = []struct {
 	reason  string
 }{
 	{
-		regexp.MustCompile(`\bruedo (apply|build|call|check|completion|config|create|delete|demo|describe|dev|get|new|publish|rollback|run|runner|server)\b|RUEDO_[A-Z]`),
+		regexp.MustCompile(`\bruedo (apply|build|call|check|completion|config|create|delete|demo|describe|dev|get|logs|new|publish|rollback|run|runner|server)\b|RUEDO_[A-Z]`),
 		[]string{"main", "internal/cli", "internal/ruedotest", "internal/executor/executortest", "internal/e2e", "internal/hostile", "examples", "gen"},
 		"say what to do (\"list the services\") and name settings by their keys (server.port): the reader may be a program; the CLI adds its command in internal/cli/session/fix.go",
 	},

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"cmp"
-	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -33,7 +32,8 @@ type callCmd struct {
 func (*callCmd) Help() string {
 	return `Writes the output of the service to stdout, and its log to stderr. The exit code
 says what failed; docs/errors.md lists the codes. It is 10 if a command has exited
-with a code, and stderr has that code.`
+with a code, and stderr has that code. What the service logged in a failed call can
+be read again later, with ruedo logs --call ID.`
 }
 
 func (*callCmd) Examples() []string {
@@ -125,21 +125,13 @@ func piped(in io.Reader) bool {
 	return err == nil && (st.Mode()&os.ModeNamedPipe != 0 || st.Mode().IsRegular())
 }
 
-// printInfo prints what the guest logged, and with -i the figures of the call.
+// printInfo prints what the guest logged and where it failed, and with -i the
+// figures of the call.
 func (c *callCmd) printInfo(s *session.Session, info *ruedov1.CallInfo) {
 	if info == nil {
 		return
 	}
-	if logs := info.GetLogs(); len(logs) > 0 {
-		text := string(logs)
-		if session.Terminal(s.Err) {
-			text = output.SafeLines(text)
-		}
-		fmt.Fprint(s.Err, text)
-		if !strings.HasSuffix(text, "\n") {
-			fmt.Fprintln(s.Err)
-		}
-	}
+	s.Said(string(info.GetLogs()), info.GetTrace())
 	if !c.Info {
 		return
 	}

@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -23,7 +24,8 @@ type devCmd struct {
 // Help is the part of the help that comes after the first line.
 func (*devCmd) Help() string {
 	return `Everything runs in this process. What is published is gone when it ends, unless
---data-dir names a directory.`
+--data-dir names a directory. Each call is shown on stderr, with what the service
+logged in it.`
 }
 
 func (*devCmd) Examples() []string {
@@ -33,7 +35,11 @@ func (*devCmd) Examples() []string {
 func (c *devCmd) Run(s *session.Session) error {
 	serving(s)
 	start := time.Now()
-	cluster, err := s.Assembler().Cluster(s.Ctx, s.Logger(), c.DataDir, c.Runners)
+	log := s.Logger()
+	if s.Print.ForPeople() && s.Settings.Log.Format == "text" {
+		log = slog.New(output.CallLines(log.Handler(), s.Err))
+	}
+	cluster, err := s.Assembler().Cluster(s.Ctx, log, c.DataDir, c.Runners)
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ type grammar struct {
 	Check    checkCmd    `cmd:"" group:"services" help:"Try a module in the sandbox and report, without publishing."`
 	Publish  publishCmd  `cmd:"" group:"services" help:"Build, check and upload a service, and make it live."`
 	Call     callCmd     `cmd:"" group:"services" help:"Call a service."`
+	Logs     logsCmd     `cmd:"" group:"services" help:"Show what a service logged and printed, from all runners."`
 	Run      runCmd      `cmd:"" group:"services" help:"Call a service (run service is the same as call)."`
 	Rollback rollbackCmd `cmd:"" group:"services" help:"Make an older revision live again."`
 

@@ -11,6 +11,7 @@ type runnerCmd struct {
 	Concurrency         string   `placeholder:"N" setting:"runner.concurrency"`
 	Queue               string   `placeholder:"N" setting:"runner.queue"`
 	CacheDir            string   `placeholder:"DIR" setting:"runner.cache_dir"`
+	LogSuccesses        bool     `negatable:"" setting:"runner.log_successes"`
 	AnnouncementAddress string   `placeholder:"HOST" setting:"runner.announcement_address"`
 	EtcdHosts           []string `placeholder:"HOST:PORT" sep:"none" setting:"store.etcd_hosts"`
 	StartTimeout        string   `placeholder:"DURATION" setting:"store.start_timeout"`

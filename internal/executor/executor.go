@@ -43,6 +43,17 @@ type Runner interface {
 	Prepare(ctx context.Context, req *runnerv1.PrepareRequest) (*runnerv1.PrepareResponse, error)
 }
 
+// LogReader is a second interface of a Runner that keeps what guests logged.
+//
+// ReadLogs returns the entries after a time, the oldest first, in pages. If there
+// is none, it waits as long as the request says, but not longer than it
+// likes, and the page is empty. The request must name a service or a call. It can be
+// called from many goroutines. The entries are shared: do not change them.
+// A runner that cannot answer fails with UNIMPLEMENTED.
+type LogReader interface {
+	ReadLogs(ctx context.Context, req *runnerv1.ReadLogsRequest) (*runnerv1.ReadLogsResponse, error)
+}
+
 // Source provides a runner with what it executes: the core that sent the call.
 // All methods can be called concurrently.
 type Source interface {

@@ -43,6 +43,17 @@ func newStranger(t *testing.T, c *core) *stranger {
 
 func strangerOf(t *testing.T, c *core, protocol uint32) *stranger {
 	t.Helper()
+	return strangerWith(t, c, func(h *runnerv1.Hello) { h.Protocol = protocol })
+}
+
+// strangerWithLogs is a stranger that says that it answers questions for logs.
+func strangerWithLogs(t *testing.T, c *core) *stranger {
+	t.Helper()
+	return strangerWith(t, c, func(h *runnerv1.Hello) { h.Logs = true })
+}
+
+func strangerWith(t *testing.T, c *core, change func(*runnerv1.Hello)) *stranger {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
 	s := &stranger{t: t, api: raw(t, c), ctx: ctx}
@@ -51,7 +62,7 @@ func strangerOf(t *testing.T, c *core, protocol uint32) *stranger {
 		t.Fatal(err)
 	}
 	first := hello("bad")
-	first.GetHello().Protocol = protocol
+	change(first.GetHello())
 	s.send(first)
 	s.lane = c.lane()
 	welcome, err := s.stream.Receive()
@@ -306,7 +317,7 @@ func (s *stranger) next() uint64 {
 			s.t.Fatal(err)
 		}
 		for _, f := range res.Frames {
-			if f.GetPrepare() != nil {
+			if f.GetPrepare() != nil || f.GetReadLogs() != nil {
 				return f.Id
 			}
 		}

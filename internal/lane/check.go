@@ -23,6 +23,7 @@ const (
 	maxFacts     = 32      // of a failure
 	maxMediaType = 4 << 10
 	maxID        = 64 // of a plan or a call
+	maxTrace     = 4 << 10
 
 	maxSpan   = 24 * time.Hour   // of anything that a call does
 	maxMemory = uint64(64 << 30) // of a guest, 16 times what Wasm can address
@@ -57,6 +58,7 @@ func checkInfo(info *ruedov1.CallInfo, runner string) error {
 		return absurd(runner, "call").With("figures", "duration, cpu, restore, memory, fuel")
 	}
 	info.CallId, info.Revision = "", 0
+	info.Trace = lines(info.Trace, maxTrace)
 	info.ProtoReflect().SetUnknown(nil)
 	return nil
 }
@@ -140,6 +142,19 @@ func printable(s string, limit int) string {
 	}
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, s)
+}
+
+// lines cuts a text to lines that can be shown, without an effect on a terminal.
+func lines(s string, most int) string {
+	if len(s) > most {
+		s = cut(s, most)
+	}
+	return strings.Map(func(r rune) rune {
+		if r != '\n' && r != '\t' && !unicode.IsPrint(r) {
 			return unicode.ReplacementChar
 		}
 		return r

@@ -145,7 +145,7 @@ func (c *Conn) attach(ctx context.Context) (*clientStream, []*runnerv1.CoreFrame
 	stream, err := c.api.Attach(c.ctx)
 	if err == nil {
 		err = stream.Send(&runnerv1.AttachRequest{Frames: []*runnerv1.RunnerFrame{{Kind: &runnerv1.RunnerFrame_Hello{Hello: &runnerv1.Hello{
-			Runner: c.cfg.Runner, ClusterId: c.cfg.Cluster, Protocol: Protocol, Registered: c.cfg.Registered,
+			Runner: c.cfg.Runner, ClusterId: c.cfg.Cluster, Protocol: Protocol, Registered: c.cfg.Registered, Logs: true,
 		}}}}})
 	}
 	var first *runnerv1.AttachResponse
@@ -315,6 +315,8 @@ func (c *Conn) handle(f *runnerv1.CoreFrame) {
 			}
 			return &runnerv1.RunnerFrame{Kind: &runnerv1.RunnerFrame_Prepared{Prepared: res}}
 		})
+	case *runnerv1.CoreFrame_ReadLogs:
+		c.start(f.Id, 0, func(ctx context.Context) *runnerv1.RunnerFrame { return c.readLogs(ctx, k.ReadLogs) })
 	case *runnerv1.CoreFrame_Cancel:
 		c.mu.Lock()
 		cancel := c.calls[f.Id]

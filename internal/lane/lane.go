@@ -15,6 +15,10 @@
 // with the lane's secret that it belongs to the lane. Handlers never run in the
 // goroutine that reads frames.
 //
+// Questions for what guests logged travel inline as well: a page of the answer is
+// about as long as the longest body that does. A runner says in its hello that it
+// answers them.
+//
 // # What a failure proves
 //
 // If the lane breaks before a call's frame was handed to the stream, the call
@@ -95,6 +99,7 @@ type Lane struct {
 	hub        *Hub
 	info       *ruedov1.Runner
 	registered bool
+	logs       bool // the runner answers ReadLogs
 	secret     string
 	limit      int64 // maximum number of calls in flight
 
@@ -125,6 +130,7 @@ func newLane(h *Hub, hello *runnerv1.Hello) *Lane {
 		hub:        h,
 		info:       r,
 		registered: hello.Registered,
+		logs:       hello.Logs,
 		secret:     newSecret(),
 		limit:      int64(r.Concurrency) + int64(r.Queue),
 		out:        newQueue(),
@@ -316,6 +322,7 @@ func (l *Lane) Prepare(ctx context.Context, req *runnerv1.PrepareRequest) (*runn
 		}
 		return &runnerv1.PrepareResponse{Preparation: p}, nil
 	case *runnerv1.RunnerFrame_Failure:
+		l.checkLogs(k.Failure.GetInfo())
 		return nil, failureError(k.Failure, l.info.Id)
 	}
 	return nil, fault.New(fault.Internal, "runner %s answered a preparation with %T", l.info.Id, frame.Kind)
@@ -417,7 +424,7 @@ func (l *Lane) end(err error) {
 func (l *Lane) handle(f *runnerv1.RunnerFrame) {
 	switch k := f.GetKind().(type) {
 	case *runnerv1.RunnerFrame_Executed, *runnerv1.RunnerFrame_ExecutedDetached,
-		*runnerv1.RunnerFrame_Prepared, *runnerv1.RunnerFrame_Failure:
+		*runnerv1.RunnerFrame_Prepared, *runnerv1.RunnerFrame_Failure, *runnerv1.RunnerFrame_Logs:
 		if c := l.pending.take(f.Id); c != nil {
 			c.frame = f
 			c.answer <- struct{}{}

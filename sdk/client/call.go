@@ -14,8 +14,9 @@ type Response struct {
 	// ContentType is the media type that the service set.
 	ContentType string
 	// Info says which runner executed the call, how long it took and, with
-	// [WithLogs], what the guest logged. ExitCode is not 0 if the service is a
-	// command that exited with a code; what it had written by then is Output.
+	// [WithLogs], what the guest logged and where it trapped or was stopped. ExitCode
+	// is not 0 if the service is a command that exited with a code; what it had
+	// written by then is Output.
 	Info *ruedov1.CallInfo
 }
 
@@ -43,7 +44,8 @@ func WithContentType(mediaType string) CallOption {
 }
 
 // WithLogs requests what the guest logged. Of a call with a large input and of a
-// [Stream], it is the last 4 KiB.
+// [Stream], it is the last 4 KiB. Of a failed call, [InfoOf] has it. Without this
+// option, [Client.ReadLogs] finds it afterwards, by the id of the call.
 func WithLogs() CallOption {
 	return func(c *callConfig) { c.logs = true }
 }

@@ -9,7 +9,7 @@
 // Lists come in pages; [Client.ListServices] and its siblings read all of them.
 //
 // The rest of the API is available through the generated clients of a [Client]:
-// c.Services, c.Decorators, c.Modules, c.Invoke and c.Cluster.
+// c.Services, c.Decorators, c.Modules, c.Invoke, c.Cluster and c.Logs.
 //
 // # Errors
 //
@@ -46,6 +46,8 @@ type Client struct {
 	Invoke ruedov1connect.InvokeServiceClient
 	// Cluster reports runners, cores and the state of the core that answers.
 	Cluster ruedov1connect.ClusterServiceClient
+	// Logs reads what guests logged; see [Client.ReadLogs].
+	Logs ruedov1connect.LogServiceClient
 
 	http    connect.HTTPClient
 	url     string
@@ -106,6 +108,7 @@ func New(url string, opts ...Option) *Client {
 		Modules:    ruedov1connect.NewModuleServiceClient(c.http, url, all...),
 		Invoke:     ruedov1connect.NewInvokeServiceClient(c.http, url, all...),
 		Cluster:    ruedov1connect.NewClusterServiceClient(c.http, url, all...),
+		Logs:       ruedov1connect.NewLogServiceClient(c.http, url, all...),
 		http:       c.http,
 		url:        url,
 		cluster:    c.cluster,

@@ -158,9 +158,9 @@ func (c *Client) refused(res *http.Response) error {
 		return explainer{c.url}.unreachable(nil, "what answers at %s is not a core: it says %s", c.url, res.Status)
 	}
 	info := infoOf(res.Header)
-	var said struct{ Logs string }
-	if json.Unmarshal(text, &said) == nil && said.Logs != "" {
-		info.Logs = []byte(said.Logs)
+	var said faultrpc.Said
+	if json.Unmarshal(text, &said) == nil && said.Logs+said.Trace != "" {
+		info.Logs, info.Trace = []byte(said.Logs), said.Trace
 	}
 	if info.GetCallId() != "" {
 		e.Details = []any{info}

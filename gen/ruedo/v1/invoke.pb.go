@@ -260,7 +260,10 @@ type CallInfo struct {
 	Cold bool `protobuf:"varint,11,opt,name=cold,proto3" json:"cold,omitempty"`
 	// Time that it took to restore the instance after the previous call; not
 	// included in duration.
-	RestoreTime   *durationpb.Duration `protobuf:"bytes,12,opt,name=restore_time,json=restoreTime,proto3" json:"restore_time,omitempty"`
+	RestoreTime *durationpb.Duration `protobuf:"bytes,12,opt,name=restore_time,json=restoreTime,proto3" json:"restore_time,omitempty"`
+	// Where the guest was when it trapped or was stopped: functions, innermost
+	// first, one per line. Only where the caller asked for logs.
+	Trace         string `protobuf:"bytes,13,opt,name=trace,proto3" json:"trace,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -379,6 +382,13 @@ func (x *CallInfo) GetRestoreTime() *durationpb.Duration {
 	return nil
 }
 
+func (x *CallInfo) GetTrace() string {
+	if x != nil {
+		return x.Trace
+	}
+	return ""
+}
+
 var File_ruedo_v1_invoke_proto protoreflect.FileDescriptor
 
 const file_ruedo_v1_invoke_proto_rawDesc = "" +
@@ -396,7 +406,7 @@ const file_ruedo_v1_invoke_proto_rawDesc = "" +
 	"\x05bytes\x18\x02 \x01(\fH\x00R\x05bytes\x12!\n" +
 	"\fcontent_type\x18\x03 \x01(\tR\vcontentType\x12&\n" +
 	"\x04info\x18\x04 \x01(\v2\x12.ruedo.v1.CallInfoR\x04infoB\t\n" +
-	"\apayload\"\xa1\x03\n" +
+	"\apayload\"\xb7\x03\n" +
 	"\bCallInfo\x12\x17\n" +
 	"\acall_id\x18\x01 \x01(\tR\x06callId\x12\x16\n" +
 	"\x06runner\x18\x02 \x01(\tR\x06runner\x12\x1a\n" +
@@ -410,7 +420,8 @@ const file_ruedo_v1_invoke_proto_rawDesc = "" +
 	"\x04fuel\x18\n" +
 	" \x01(\x04R\x04fuel\x12\x12\n" +
 	"\x04cold\x18\v \x01(\bR\x04cold\x12<\n" +
-	"\frestore_time\x18\f \x01(\v2\x19.google.protobuf.DurationR\vrestoreTime2L\n" +
+	"\frestore_time\x18\f \x01(\v2\x19.google.protobuf.DurationR\vrestoreTime\x12\x14\n" +
+	"\x05trace\x18\r \x01(\tR\x05trace2L\n" +
 	"\rInvokeService\x12;\n" +
 	"\x06Invoke\x12\x17.ruedo.v1.InvokeRequest\x1a\x18.ruedo.v1.InvokeResponseB\x8d\x01\n" +
 	"\fcom.ruedo.v1B\vInvokeProtoP\x01Z/github.com/ruedo-dev/ruedo/gen/ruedo/v1;ruedov1\xa2\x02\x03RXX\xaa\x02\bRuedo.V1\xca\x02\bRuedo\\V1\xe2\x02\x14Ruedo\\V1\\GPBMetadata\xea\x02\tRuedo::V1b\x06proto3"

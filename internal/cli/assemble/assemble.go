@@ -135,6 +135,7 @@ func (a *Assembler) newRunner(ctx context.Context, log *slog.Logger, change func
 		CompileTime:  s.CompileTime,
 		Modules:      a.Settings.Module.Limits(),
 		CPUSlots:     a.slots,
+		LogSuccesses: s.LogSuccesses,
 		Logger:       log,
 	}
 	if change != nil {

@@ -64,6 +64,7 @@ func (a *Assembler) Cluster(ctx context.Context, log *slog.Logger, dir string, r
 		name := fmt.Sprintf("dev-%d", i+1)
 		r, err := a.newRunner(c.ctx, log, func(cfg *runner.Config) {
 			cfg.ID, cfg.Name, cfg.Cores = name, name, []string{c.URL}
+			cfg.LogSuccesses = cfg.LogSuccesses || !a.Settings.IsSet("runner.log_successes")
 		})
 		if err != nil {
 			return nil, err

@@ -59,7 +59,7 @@ func (s *Session) connect(create bool) (*client.Client, error) {
 		if err != nil {
 			return nil, err
 		}
-		s.core = c
+		s.core, s.local = c, true
 		return c, nil
 	}
 	if s.Verbose {
@@ -77,6 +77,10 @@ func (s *Session) cluster() string {
 	}
 	return ""
 }
+
+// Local reports whether Connect has returned a core in this process, which ends
+// with the command.
+func (s *Session) Local() bool { return s.local }
 
 // target returns the URL of the core to talk to, or reports that it is the one
 // in this process. That has to be asked for, or there must be a local store

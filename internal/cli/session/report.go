@@ -14,6 +14,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 	"github.com/ruedo-dev/ruedo/internal/limits"
 	"github.com/ruedo-dev/ruedo/internal/text"
+	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
 // objectError is an error with the object that it is about.
@@ -84,6 +85,7 @@ func (s *Session) reportText(err error, e *fault.Error) {
 	if Terminal(s.Err) && s.Getenv("NO_COLOR") == "" && s.Getenv("TERM") != "dumb" {
 		red, off = "\x1b[31m", "\x1b[0m"
 	}
+	s.Said(started(e))
 	what := output.SafeLines(e.Error())
 	if o, ok := errors.AsType[*objectError](err); ok && !mentions(what, o.object) {
 		what += " (" + o.object + ")"
@@ -95,6 +97,9 @@ func (s *Session) reportText(err error, e *fault.Error) {
 	if e.Fix != "" {
 		s.Infof("fix: %s", output.SafeLines(e.Fix))
 	}
+	if id := s.kept(e); id != "" {
+		s.Infof("logs: ruedo logs --call %s", output.Safe(id))
+	}
 	if !s.Verbose {
 		return
 	}
@@ -104,6 +109,42 @@ func (s *Session) reportText(err error, e *fault.Error) {
 			s.Infof("cause: %s", output.Safe(text))
 			seen = text
 		}
+	}
+}
+
+// kept returns the id of a failed call whose logs a runner keeps, or "".
+func (s *Session) kept(e *fault.Error) string {
+	info := client.InfoOf(e)
+	if s.local || e.NotStarted || info.GetRunner() == "" {
+		return ""
+	}
+	return info.GetCallId()
+}
+
+// started returns what the guest of a service that cannot be started logged, and
+// where it was: a runner found that, or this program. It returns nothing for the
+// error of a call.
+func started(e *fault.Error) (logs, trace string) {
+	switch info := client.InfoOf(e); {
+	case info == nil:
+		return e.Meta["logs"], e.Meta["trace"]
+	case info.GetCallId() == "":
+		return string(info.GetLogs()), info.GetTrace()
+	}
+	return "", ""
+}
+
+// Said prints what a guest logged, and where it was when it trapped or was
+// stopped, to stderr. Both may be empty.
+func (s *Session) Said(logs, trace string) {
+	if Terminal(s.Err) {
+		logs, trace = output.SafeLines(logs), output.SafeLines(trace)
+	}
+	if logs != "" {
+		s.Infof("%s", strings.TrimSuffix(logs, "\n"))
+	}
+	if trace != "" {
+		s.Infof("  at %s", strings.ReplaceAll(trace, "\n", "\n  at "))
 	}
 }
 
@@ -131,6 +172,9 @@ func (s *Session) reportJSON(e *fault.Error) {
 			Fix     string            `json:"fix,omitempty"`
 			Fields  []field           `json:"fields,omitempty"`
 			Meta    map[string]string `json:"meta,omitempty"`
+			CallID  string            `json:"call_id,omitempty"`
+			Logs    string            `json:"logs,omitempty"`
+			Trace   string            `json:"trace,omitempty"`
 		} `json:"error"`
 	}
 	report.Error.Reason = string(e.Reason)
@@ -138,6 +182,8 @@ func (s *Session) reportJSON(e *fault.Error) {
 	report.Error.Message = e.Error()
 	report.Error.Fix = e.Fix
 	report.Error.Meta = e.Meta
+	info := client.InfoOf(e)
+	report.Error.CallID, report.Error.Logs, report.Error.Trace = info.GetCallId(), string(info.GetLogs()), info.GetTrace()
 	for _, f := range e.Fields {
 		report.Error.Fields = append(report.Error.Fields, field{f.Path, f.Description})
 	}

@@ -52,6 +52,7 @@ type Session struct {
 	Quiet bool
 
 	core  *client.Client
+	local bool // core is in this process, and ends with it
 	parts *assemble.Assembler
 }
 

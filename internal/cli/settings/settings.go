@@ -88,6 +88,7 @@ type Runner struct {
 	CacheDir            string        `key:"cache_dir" help:"Directory for modules and compiled code. Default: \"ruedo\" in the user's cache directory."`
 	CacheSize           int           `key:"cache_size" default:"0" check:"count" help:"Maximum size of that directory, in MiB. What live services need goes last. 0 means 2048."`
 	PlanMemory          int           `key:"plan_memory" default:"0" check:"count" help:"Memory for services that are ready without being called, in MiB; the least recently called ones leave it and come back with their next call. 0 means a quarter of the memory of the machine or container."`
+	LogSuccesses        bool          `key:"log_successes" default:"false" help:"Write to the runner's own log what guests log in successful calls, too; what they log in failed calls is always written. ruedo dev sets it."`
 	AnnouncementAddress string        `key:"announcement_address" help:"Host name shown for this runner. Default: the name of the host."`
 }
 

@@ -73,6 +73,7 @@ func Run(t *testing.T, open func(t *testing.T, src executor.Source, opts Options
 		{"guest errors", s.guestErrors},
 		{"limits", s.limits},
 		{"logs", s.logs},
+		{"logs are kept", s.keptLogs},
 		{"nothing leaks between calls", s.pristine},
 		{"environment", s.environment},
 		{"cancel stops the guest", s.cancel},

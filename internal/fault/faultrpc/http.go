@@ -18,6 +18,15 @@ type failure struct {
 	Fix     string            `json:"fix,omitempty"`
 	Fields  []field           `json:"fields,omitempty"`
 	Meta    map[string]string `json:"meta,omitempty"`
+	Said
+}
+
+// Said is what a guest said in a call that failed. Its producer bounds it.
+type Said struct {
+	// Logs are lines of text.
+	Logs string `json:"logs,omitempty"`
+	// Trace is where the guest was, one function per line.
+	Trace string `json:"trace,omitempty"`
 }
 
 type field struct {
@@ -48,8 +57,13 @@ func speaksRPC(r *http.Request) bool {
 
 // WriteJSON answers with a status and an error as a JSON object.
 func WriteJSON(w http.ResponseWriter, status int, err *fault.Error) {
+	WriteCall(w, status, err, Said{})
+}
+
+// WriteCall is WriteJSON for a failed call, with what its guest said.
+func WriteCall(w http.ResponseWriter, status int, err *fault.Error, said Said) {
 	e := err.Bounded()
-	f := failure{Code: e.ConnectCode().String(), Reason: string(e.Reason), Message: e.Error(), Fix: e.Fix, Meta: e.Meta}
+	f := failure{Code: e.ConnectCode().String(), Reason: string(e.Reason), Message: e.Error(), Fix: e.Fix, Meta: e.Meta, Said: said}
 	for _, v := range e.Fields {
 		f.Fields = append(f.Fields, field{v.Path, v.Description})
 	}
@@ -98,7 +112,7 @@ func HTTPStatus(e *fault.Error) int {
 	return http.StatusInternalServerError
 }
 
-// FromHTTP reads back what [WriteJSON] wrote. ok is false if body is not that.
+// FromHTTP reads back what [WriteJSON] and [WriteCall] wrote, but for Said. ok is false if body is not that.
 func FromHTTP(body []byte) (e *fault.Error, ok bool) {
 	var f failure
 	if json.Unmarshal(body, &f) != nil || f.Reason == "" {

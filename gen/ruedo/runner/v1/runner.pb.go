@@ -125,6 +125,7 @@ type RunnerFrame struct {
 	//	*RunnerFrame_ExecutedDetached
 	//	*RunnerFrame_Draining
 	//	*RunnerFrame_Heartbeat
+	//	*RunnerFrame_Logs
 	Kind          isRunnerFrame_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -237,6 +238,15 @@ func (x *RunnerFrame) GetHeartbeat() *Heartbeat {
 	return nil
 }
 
+func (x *RunnerFrame) GetLogs() *ReadLogsResponse {
+	if x != nil {
+		if x, ok := x.Kind.(*RunnerFrame_Logs); ok {
+			return x.Logs
+		}
+	}
+	return nil
+}
+
 type isRunnerFrame_Kind interface {
 	isRunnerFrame_Kind()
 }
@@ -270,6 +280,10 @@ type RunnerFrame_Heartbeat struct {
 	Heartbeat *Heartbeat `protobuf:"bytes,8,opt,name=heartbeat,proto3,oneof"`
 }
 
+type RunnerFrame_Logs struct {
+	Logs *ReadLogsResponse `protobuf:"bytes,9,opt,name=logs,proto3,oneof"`
+}
+
 func (*RunnerFrame_Hello) isRunnerFrame_Kind() {}
 
 func (*RunnerFrame_Executed) isRunnerFrame_Kind() {}
@@ -284,6 +298,8 @@ func (*RunnerFrame_Draining) isRunnerFrame_Kind() {}
 
 func (*RunnerFrame_Heartbeat) isRunnerFrame_Kind() {}
 
+func (*RunnerFrame_Logs) isRunnerFrame_Kind() {}
+
 // CoreFrame goes from a core to a runner.
 type CoreFrame struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -295,6 +311,7 @@ type CoreFrame struct {
 	//	*CoreFrame_Prepare
 	//	*CoreFrame_Cancel
 	//	*CoreFrame_Heartbeat
+	//	*CoreFrame_ReadLogs
 	Kind          isCoreFrame_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -389,6 +406,15 @@ func (x *CoreFrame) GetHeartbeat() *Heartbeat {
 	return nil
 }
 
+func (x *CoreFrame) GetReadLogs() *ReadLogsRequest {
+	if x != nil {
+		if x, ok := x.Kind.(*CoreFrame_ReadLogs); ok {
+			return x.ReadLogs
+		}
+	}
+	return nil
+}
+
 type isCoreFrame_Kind interface {
 	isCoreFrame_Kind()
 }
@@ -413,6 +439,11 @@ type CoreFrame_Heartbeat struct {
 	Heartbeat *Heartbeat `protobuf:"bytes,6,opt,name=heartbeat,proto3,oneof"`
 }
 
+type CoreFrame_ReadLogs struct {
+	// Only to a runner that said hello with logs.
+	ReadLogs *ReadLogsRequest `protobuf:"bytes,7,opt,name=read_logs,json=readLogs,proto3,oneof"`
+}
+
 func (*CoreFrame_Welcome) isCoreFrame_Kind() {}
 
 func (*CoreFrame_Execute) isCoreFrame_Kind() {}
@@ -423,6 +454,8 @@ func (*CoreFrame_Cancel) isCoreFrame_Kind() {}
 
 func (*CoreFrame_Heartbeat) isCoreFrame_Kind() {}
 
+func (*CoreFrame_ReadLogs) isCoreFrame_Kind() {}
+
 // Hello opens a lane.
 type Hello struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
@@ -431,7 +464,9 @@ type Hello struct {
 	// Number of the lane protocol that the runner speaks.
 	Protocol uint32 `protobuf:"varint,3,opt,name=protocol,proto3" json:"protocol,omitempty"`
 	// The runner registers itself in the store; so the core does not have to.
-	Registered    bool `protobuf:"varint,4,opt,name=registered,proto3" json:"registered,omitempty"`
+	Registered bool `protobuf:"varint,4,opt,name=registered,proto3" json:"registered,omitempty"`
+	// The runner answers read_logs.
+	Logs          bool `protobuf:"varint,5,opt,name=logs,proto3" json:"logs,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -490,6 +525,13 @@ func (x *Hello) GetProtocol() uint32 {
 func (x *Hello) GetRegistered() bool {
 	if x != nil {
 		return x.Registered
+	}
+	return false
+}
+
+func (x *Hello) GetLogs() bool {
+	if x != nil {
+		return x.Logs
 	}
 	return false
 }
@@ -1140,11 +1182,11 @@ var File_ruedo_runner_v1_runner_proto protoreflect.FileDescriptor
 
 const file_ruedo_runner_v1_runner_proto_rawDesc = "" +
 	"\n" +
-	"\x1cruedo/runner/v1/runner.proto\x12\x0fruedo.runner.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1druedo/runner/v1/execute.proto\x1a\x1aruedo/runner/v1/plan.proto\x1a\x16ruedo/v1/cluster.proto\"E\n" +
+	"\x1cruedo/runner/v1/runner.proto\x12\x0fruedo.runner.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1druedo/runner/v1/execute.proto\x1a\x19ruedo/runner/v1/log.proto\x1a\x1aruedo/runner/v1/plan.proto\x1a\x16ruedo/v1/cluster.proto\"E\n" +
 	"\rAttachRequest\x124\n" +
 	"\x06frames\x18\x01 \x03(\v2\x1c.ruedo.runner.v1.RunnerFrameR\x06frames\"D\n" +
 	"\x0eAttachResponse\x122\n" +
-	"\x06frames\x18\x01 \x03(\v2\x1a.ruedo.runner.v1.CoreFrameR\x06frames\"\xd1\x03\n" +
+	"\x06frames\x18\x01 \x03(\v2\x1a.ruedo.runner.v1.CoreFrameR\x06frames\"\x8a\x04\n" +
 	"\vRunnerFrame\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12.\n" +
 	"\x05hello\x18\x02 \x01(\v2\x16.ruedo.runner.v1.HelloH\x00R\x05hello\x12>\n" +
@@ -1153,16 +1195,18 @@ const file_ruedo_runner_v1_runner_proto_rawDesc = "" +
 	"\afailure\x18\x05 \x01(\v2\x18.ruedo.runner.v1.FailureH\x00R\afailure\x12O\n" +
 	"\x11executed_detached\x18\x06 \x01(\v2 .ruedo.runner.v1.ExecuteResponseH\x00R\x10executedDetached\x127\n" +
 	"\bdraining\x18\a \x01(\v2\x19.ruedo.runner.v1.DrainingH\x00R\bdraining\x12:\n" +
-	"\theartbeat\x18\b \x01(\v2\x1a.ruedo.runner.v1.HeartbeatH\x00R\theartbeatB\x06\n" +
-	"\x04kind\"\xbb\x02\n" +
+	"\theartbeat\x18\b \x01(\v2\x1a.ruedo.runner.v1.HeartbeatH\x00R\theartbeat\x127\n" +
+	"\x04logs\x18\t \x01(\v2!.ruedo.runner.v1.ReadLogsResponseH\x00R\x04logsB\x06\n" +
+	"\x04kind\"\xfc\x02\n" +
 	"\tCoreFrame\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x124\n" +
 	"\awelcome\x18\x02 \x01(\v2\x18.ruedo.runner.v1.WelcomeH\x00R\awelcome\x124\n" +
 	"\aexecute\x18\x03 \x01(\v2\x18.ruedo.runner.v1.ExecuteH\x00R\aexecute\x12;\n" +
 	"\aprepare\x18\x04 \x01(\v2\x1f.ruedo.runner.v1.PrepareRequestH\x00R\aprepare\x121\n" +
 	"\x06cancel\x18\x05 \x01(\v2\x17.ruedo.runner.v1.CancelH\x00R\x06cancel\x12:\n" +
-	"\theartbeat\x18\x06 \x01(\v2\x1a.ruedo.runner.v1.HeartbeatH\x00R\theartbeatB\x06\n" +
-	"\x04kind\"\x8c\x01\n" +
+	"\theartbeat\x18\x06 \x01(\v2\x1a.ruedo.runner.v1.HeartbeatH\x00R\theartbeat\x12?\n" +
+	"\tread_logs\x18\a \x01(\v2 .ruedo.runner.v1.ReadLogsRequestH\x00R\breadLogsB\x06\n" +
+	"\x04kind\"\xa0\x01\n" +
 	"\x05Hello\x12(\n" +
 	"\x06runner\x18\x01 \x01(\v2\x10.ruedo.v1.RunnerR\x06runner\x12\x1d\n" +
 	"\n" +
@@ -1170,7 +1214,8 @@ const file_ruedo_runner_v1_runner_proto_rawDesc = "" +
 	"\bprotocol\x18\x03 \x01(\rR\bprotocol\x12\x1e\n" +
 	"\n" +
 	"registered\x18\x04 \x01(\bR\n" +
-	"registered\"6\n" +
+	"registered\x12\x12\n" +
+	"\x04logs\x18\x05 \x01(\bR\x04logs\"6\n" +
 	"\aWelcome\x12\x17\n" +
 	"\acore_id\x18\x01 \x01(\tR\x06coreId\x12\x12\n" +
 	"\x04lane\x18\x02 \x01(\tR\x04lane\"\xa6\x01\n" +
@@ -1252,11 +1297,13 @@ var file_ruedo_runner_v1_runner_proto_goTypes = []any{
 	(*ExecuteResponse)(nil),     // 18: ruedo.runner.v1.ExecuteResponse
 	(*PrepareResponse)(nil),     // 19: ruedo.runner.v1.PrepareResponse
 	(*Failure)(nil),             // 20: ruedo.runner.v1.Failure
-	(*PrepareRequest)(nil),      // 21: ruedo.runner.v1.PrepareRequest
-	(*v1.Runner)(nil),           // 22: ruedo.v1.Runner
-	(*ExecuteRequest)(nil),      // 23: ruedo.runner.v1.ExecuteRequest
-	(*v1.PlanUsage)(nil),        // 24: ruedo.v1.PlanUsage
-	(*Plan)(nil),                // 25: ruedo.runner.v1.Plan
+	(*ReadLogsResponse)(nil),    // 21: ruedo.runner.v1.ReadLogsResponse
+	(*PrepareRequest)(nil),      // 22: ruedo.runner.v1.PrepareRequest
+	(*ReadLogsRequest)(nil),     // 23: ruedo.runner.v1.ReadLogsRequest
+	(*v1.Runner)(nil),           // 24: ruedo.v1.Runner
+	(*ExecuteRequest)(nil),      // 25: ruedo.runner.v1.ExecuteRequest
+	(*v1.PlanUsage)(nil),        // 26: ruedo.v1.PlanUsage
+	(*Plan)(nil),                // 27: ruedo.runner.v1.Plan
 }
 var file_ruedo_runner_v1_runner_proto_depIdxs = []int32{
 	2,  // 0: ruedo.runner.v1.AttachRequest.frames:type_name -> ruedo.runner.v1.RunnerFrame
@@ -1268,30 +1315,32 @@ var file_ruedo_runner_v1_runner_proto_depIdxs = []int32{
 	18, // 6: ruedo.runner.v1.RunnerFrame.executed_detached:type_name -> ruedo.runner.v1.ExecuteResponse
 	8,  // 7: ruedo.runner.v1.RunnerFrame.draining:type_name -> ruedo.runner.v1.Draining
 	9,  // 8: ruedo.runner.v1.RunnerFrame.heartbeat:type_name -> ruedo.runner.v1.Heartbeat
-	5,  // 9: ruedo.runner.v1.CoreFrame.welcome:type_name -> ruedo.runner.v1.Welcome
-	6,  // 10: ruedo.runner.v1.CoreFrame.execute:type_name -> ruedo.runner.v1.Execute
-	21, // 11: ruedo.runner.v1.CoreFrame.prepare:type_name -> ruedo.runner.v1.PrepareRequest
-	7,  // 12: ruedo.runner.v1.CoreFrame.cancel:type_name -> ruedo.runner.v1.Cancel
-	9,  // 13: ruedo.runner.v1.CoreFrame.heartbeat:type_name -> ruedo.runner.v1.Heartbeat
-	22, // 14: ruedo.runner.v1.Hello.runner:type_name -> ruedo.v1.Runner
-	23, // 15: ruedo.runner.v1.Execute.request:type_name -> ruedo.runner.v1.ExecuteRequest
-	24, // 16: ruedo.runner.v1.Heartbeat.plan_usage:type_name -> ruedo.v1.PlanUsage
-	25, // 17: ruedo.runner.v1.GetPlanResponse.plan:type_name -> ruedo.runner.v1.Plan
-	0,  // 18: ruedo.runner.v1.RunnerService.Attach:input_type -> ruedo.runner.v1.AttachRequest
-	10, // 19: ruedo.runner.v1.RunnerService.GetPlan:input_type -> ruedo.runner.v1.GetPlanRequest
-	12, // 20: ruedo.runner.v1.RunnerService.FetchModule:input_type -> ruedo.runner.v1.FetchModuleRequest
-	14, // 21: ruedo.runner.v1.RunnerService.FetchInput:input_type -> ruedo.runner.v1.FetchInputRequest
-	16, // 22: ruedo.runner.v1.RunnerService.PushOutput:input_type -> ruedo.runner.v1.PushOutputRequest
-	1,  // 23: ruedo.runner.v1.RunnerService.Attach:output_type -> ruedo.runner.v1.AttachResponse
-	11, // 24: ruedo.runner.v1.RunnerService.GetPlan:output_type -> ruedo.runner.v1.GetPlanResponse
-	13, // 25: ruedo.runner.v1.RunnerService.FetchModule:output_type -> ruedo.runner.v1.FetchModuleResponse
-	15, // 26: ruedo.runner.v1.RunnerService.FetchInput:output_type -> ruedo.runner.v1.FetchInputResponse
-	17, // 27: ruedo.runner.v1.RunnerService.PushOutput:output_type -> ruedo.runner.v1.PushOutputResponse
-	23, // [23:28] is the sub-list for method output_type
-	18, // [18:23] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	21, // 9: ruedo.runner.v1.RunnerFrame.logs:type_name -> ruedo.runner.v1.ReadLogsResponse
+	5,  // 10: ruedo.runner.v1.CoreFrame.welcome:type_name -> ruedo.runner.v1.Welcome
+	6,  // 11: ruedo.runner.v1.CoreFrame.execute:type_name -> ruedo.runner.v1.Execute
+	22, // 12: ruedo.runner.v1.CoreFrame.prepare:type_name -> ruedo.runner.v1.PrepareRequest
+	7,  // 13: ruedo.runner.v1.CoreFrame.cancel:type_name -> ruedo.runner.v1.Cancel
+	9,  // 14: ruedo.runner.v1.CoreFrame.heartbeat:type_name -> ruedo.runner.v1.Heartbeat
+	23, // 15: ruedo.runner.v1.CoreFrame.read_logs:type_name -> ruedo.runner.v1.ReadLogsRequest
+	24, // 16: ruedo.runner.v1.Hello.runner:type_name -> ruedo.v1.Runner
+	25, // 17: ruedo.runner.v1.Execute.request:type_name -> ruedo.runner.v1.ExecuteRequest
+	26, // 18: ruedo.runner.v1.Heartbeat.plan_usage:type_name -> ruedo.v1.PlanUsage
+	27, // 19: ruedo.runner.v1.GetPlanResponse.plan:type_name -> ruedo.runner.v1.Plan
+	0,  // 20: ruedo.runner.v1.RunnerService.Attach:input_type -> ruedo.runner.v1.AttachRequest
+	10, // 21: ruedo.runner.v1.RunnerService.GetPlan:input_type -> ruedo.runner.v1.GetPlanRequest
+	12, // 22: ruedo.runner.v1.RunnerService.FetchModule:input_type -> ruedo.runner.v1.FetchModuleRequest
+	14, // 23: ruedo.runner.v1.RunnerService.FetchInput:input_type -> ruedo.runner.v1.FetchInputRequest
+	16, // 24: ruedo.runner.v1.RunnerService.PushOutput:input_type -> ruedo.runner.v1.PushOutputRequest
+	1,  // 25: ruedo.runner.v1.RunnerService.Attach:output_type -> ruedo.runner.v1.AttachResponse
+	11, // 26: ruedo.runner.v1.RunnerService.GetPlan:output_type -> ruedo.runner.v1.GetPlanResponse
+	13, // 27: ruedo.runner.v1.RunnerService.FetchModule:output_type -> ruedo.runner.v1.FetchModuleResponse
+	15, // 28: ruedo.runner.v1.RunnerService.FetchInput:output_type -> ruedo.runner.v1.FetchInputResponse
+	17, // 29: ruedo.runner.v1.RunnerService.PushOutput:output_type -> ruedo.runner.v1.PushOutputResponse
+	25, // [25:30] is the sub-list for method output_type
+	20, // [20:25] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_ruedo_runner_v1_runner_proto_init() }
@@ -1300,6 +1349,7 @@ func file_ruedo_runner_v1_runner_proto_init() {
 		return
 	}
 	file_ruedo_runner_v1_execute_proto_init()
+	file_ruedo_runner_v1_log_proto_init()
 	file_ruedo_runner_v1_plan_proto_init()
 	file_ruedo_runner_v1_runner_proto_msgTypes[2].OneofWrappers = []any{
 		(*RunnerFrame_Hello)(nil),
@@ -1309,6 +1359,7 @@ func file_ruedo_runner_v1_runner_proto_init() {
 		(*RunnerFrame_ExecutedDetached)(nil),
 		(*RunnerFrame_Draining)(nil),
 		(*RunnerFrame_Heartbeat)(nil),
+		(*RunnerFrame_Logs)(nil),
 	}
 	file_ruedo_runner_v1_runner_proto_msgTypes[3].OneofWrappers = []any{
 		(*CoreFrame_Welcome)(nil),
@@ -1316,6 +1367,7 @@ func file_ruedo_runner_v1_runner_proto_init() {
 		(*CoreFrame_Prepare)(nil),
 		(*CoreFrame_Cancel)(nil),
 		(*CoreFrame_Heartbeat)(nil),
+		(*CoreFrame_ReadLogs)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

@@ -47,6 +47,8 @@ const (
 	rawWeight    = 4  // kept as it is, in growing buffers
 	fieldWeight  = 16 // texts, maps and lists
 	schemaWeight = 80 // a schema is a tree of values
+	// A publish may have definitions of decorators, at most half of it.
+	publishWeight = schemaWeight / 2
 )
 
 // Config configures the handlers. All fields are required. Each handler
@@ -75,13 +77,13 @@ type Config struct {
 func Mount(p *port.Server, cfg Config) {
 	question := port.Bounds{Message: maxQuestion, Weight: fieldWeight}
 	p.Connect(port.Bounds{Message: maxInvoke, Weight: rawWeight, Unchecked: true}, (&invokeService{cfg.Invoker, p.Turns()}).handler, nil)
-	services := &serviceService{publisher: cfg.Publisher, catalog: cfg.Catalog, mirror: cfg.Mirror, store: cfg.Store, done: cfg.Done}
+	services := &serviceService{publisher: cfg.Publisher, catalog: cfg.Catalog, dispatcher: cfg.Dispatcher, mirror: cfg.Mirror, store: cfg.Store, distributed: cfg.Distributed, done: cfg.Done}
 	p.Connect(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
 		return ruedov1connect.NewServiceServiceHandler(services, opts...)
 	}, map[string]port.Bounds{
-		ruedov1connect.ServiceServicePublishServiceProcedure: {Message: maxPublish, Weight: fieldWeight},
+		ruedov1connect.ServiceServicePublishServiceProcedure: {Message: maxPublish, Weight: publishWeight},
 	})
-	decorators := &decoratorService{catalog: cfg.Catalog, mirror: cfg.Mirror, store: cfg.Store}
+	decorators := &decoratorService{publisher: cfg.Publisher, mirror: cfg.Mirror, store: cfg.Store}
 	schema := port.Bounds{Message: maxDecorator, Weight: schemaWeight}
 	p.Connect(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
 		return ruedov1connect.NewDecoratorServiceHandler(decorators, opts...)

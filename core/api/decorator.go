@@ -2,22 +2,19 @@ package api
 
 import (
 	"context"
-	"errors"
 	"slices"
 
-	"google.golang.org/protobuf/proto"
-
-	"github.com/ruedo-dev/ruedo/core/decorate"
 	"github.com/ruedo-dev/ruedo/core/mirror"
+	"github.com/ruedo-dev/ruedo/core/store"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/gen/ruedo/v1/ruedov1connect"
-	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
 type decoratorService struct {
-	catalog interface {
-		Compiler() *decorate.Compiler
-		Decorator(stored *ruedov1.Decorator) *decorate.Decorator
+	publisher interface {
+		CreateDecorator(ctx context.Context, d *ruedov1.Decorator) (*ruedov1.Decorator, error)
+		UpdateDecorator(ctx context.Context, req *ruedov1.UpdateDecoratorRequest) (*ruedov1.UpdateDecoratorResponse, error)
+		RollbackDecorator(ctx context.Context, req *ruedov1.RollbackDecoratorRequest) (*ruedov1.RollbackDecoratorResponse, error)
 	}
 	mirror interface {
 		Snapshot() *mirror.Snapshot
@@ -25,67 +22,33 @@ type decoratorService struct {
 	}
 	store interface {
 		Decorator(ctx context.Context, name string) (*ruedov1.Decorator, error)
-		CreateDecorator(ctx context.Context, d *ruedov1.Decorator) (*ruedov1.Decorator, error)
-		UpdateDecorator(ctx context.Context, d *ruedov1.Decorator, seen int64) (*ruedov1.Decorator, error)
+		DecoratorRevisions(ctx context.Context, name string, p store.Page) ([]*ruedov1.Decorator, uint64, error)
 		DeleteDecorator(ctx context.Context, name string) (int64, error)
 	}
 }
 
 func (s *decoratorService) CreateDecorator(ctx context.Context, req *ruedov1.CreateDecoratorRequest) (*ruedov1.CreateDecoratorResponse, error) {
-	admitted, err := s.catalog.Compiler().Admit(ctx, req.GetDecorator())
+	d, err := s.publisher.CreateDecorator(ctx, req.GetDecorator())
 	if err != nil {
 		return nil, err
 	}
-	d, err := s.store.CreateDecorator(ctx, req.GetDecorator())
-	if err != nil {
-		return nil, err
-	}
-	return &ruedov1.CreateDecoratorResponse{Decorator: d}, s.stored(ctx, d, admitted)
-}
-
-// stored waits until this core's catalog has a decorator and its compiled
-// schema, so that the schema need not be compiled again.
-func (s *decoratorService) stored(ctx context.Context, d *ruedov1.Decorator, admitted *decorate.Decorator) error {
-	defer admitted.Keep()
-	if err := s.mirror.Wait(ctx, d.GetVersion()); err != nil {
-		return err
-	}
-	return s.catalog.Decorator(d).Ready(ctx)
+	return &ruedov1.CreateDecoratorResponse{Decorator: d}, nil
 }
 
 func (s *decoratorService) UpdateDecorator(ctx context.Context, req *ruedov1.UpdateDecoratorRequest) (*ruedov1.UpdateDecoratorResponse, error) {
-	next := req.GetDecorator()
-	admitted, err := s.catalog.Compiler().Admit(ctx, next)
-	if err != nil {
-		return nil, err
-	}
-	stored, err := s.store.Decorator(ctx, next.GetName())
-	switch {
-	case errors.Is(err, fault.Integrity): // the update replaces what cannot be read
-	case err != nil:
-		return nil, err
-	case sameDecorator(stored, next):
-		return &ruedov1.UpdateDecoratorResponse{Decorator: stored, Unchanged: true}, nil
-	}
-	seen := next.GetVersion()
-	if seen == 0 {
-		seen = stored.GetVersion()
-	}
-	d, err := s.store.UpdateDecorator(ctx, next, seen)
-	if err != nil {
-		return nil, err
-	}
-	return &ruedov1.UpdateDecoratorResponse{Decorator: d}, s.stored(ctx, d, admitted)
+	return s.publisher.UpdateDecorator(ctx, req)
 }
 
-// sameDecorator compares what the user wrote, not what the store added.
-func sameDecorator(a, b *ruedov1.Decorator) bool {
-	bare := func(d *ruedov1.Decorator) *ruedov1.Decorator {
-		d = proto.CloneOf(d)
-		d.CreateTime, d.UpdateTime, d.Version = nil, nil, 0
-		return d
+func (s *decoratorService) RollbackDecorator(ctx context.Context, req *ruedov1.RollbackDecoratorRequest) (*ruedov1.RollbackDecoratorResponse, error) {
+	return s.publisher.RollbackDecorator(ctx, req)
+}
+
+func (s *decoratorService) ListDecoratorRevisions(ctx context.Context, req *ruedov1.ListDecoratorRevisionsRequest) (*ruedov1.ListDecoratorRevisionsResponse, error) {
+	items, next, err := revisions(ctx, "decorator-revisions "+req.GetName(), req.GetName(), req, s.store.DecoratorRevisions)
+	if err != nil {
+		return nil, err
 	}
-	return proto.Equal(bare(a), bare(b))
+	return &ruedov1.ListDecoratorRevisionsResponse{Items: items, NextPageToken: next}, nil
 }
 
 func (s *decoratorService) GetDecorator(ctx context.Context, req *ruedov1.GetDecoratorRequest) (*ruedov1.GetDecoratorResponse, error) {

@@ -1,13 +1,16 @@
 package api
 
 import (
+	"context"
 	"encoding/base64"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/ruedo-dev/ruedo/core/store"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
@@ -54,6 +57,29 @@ func page[T proto.Message](all map[string]T, kind string, req pageRequest, wante
 		items, size, last = append(items, item), size+n, name
 	}
 	return items, nil, nil
+}
+
+// revisions returns the page of a history that a request asks for, newest
+// first, and the token of the next one. kind is as in page.
+func revisions[T any](ctx context.Context, kind, name string, req pageRequest, read func(context.Context, string, store.Page) ([]T, uint64, error)) (items []T, next *string, err error) {
+	after, err := readToken(kind, req.GetPageToken())
+	if err != nil {
+		return nil, nil, err
+	}
+	p := store.Page{Items: pageItems(req), Bytes: maxPageBytes}
+	if after != "" {
+		if p.From, err = strconv.ParseUint(after, 10, 64); err != nil || p.From == 0 {
+			return nil, nil, badToken()
+		}
+	}
+	items, more, err := read(ctx, name, p)
+	if err != nil {
+		return nil, nil, err
+	}
+	if more > 0 {
+		next = new(token(kind, strconv.FormatUint(more, 10)))
+	}
+	return items, next, nil
 }
 
 // tagged returns a filter for items with a tag. It accepts all items if the tag

@@ -4,10 +4,10 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/ruedo-dev/ruedo/core/catalog"
 	"github.com/ruedo-dev/ruedo/core/mirror"
@@ -27,6 +27,10 @@ type serviceService struct {
 	}
 	catalog interface {
 		Resolve(name string) (*catalog.Entry, error)
+		State(name string) (plan string, err error)
+	}
+	dispatcher interface {
+		Prepared(plan string) (runners int, err *fault.Error)
 	}
 	mirror interface {
 		Snapshot() *mirror.Snapshot
@@ -37,6 +41,8 @@ type serviceService struct {
 		DeleteService(ctx context.Context, name string) (int64, error)
 		Revisions(ctx context.Context, service string, p store.Page) ([]*ruedov1.Revision, uint64, error)
 	}
+	// distributed reports whether calls always go to a runner.
+	distributed bool
 	// done ends the streams that would otherwise go on forever.
 	done <-chan struct{}
 }
@@ -51,7 +57,7 @@ func (s *serviceService) GetService(_ context.Context, req *ruedov1.GetServiceRe
 		return nil, err
 	}
 	return &ruedov1.GetServiceResponse{
-		Service:    e.Service,
+		Service:    s.withReadiness(e.Service),
 		Limits:     e.Rules.Effective,
 		Idempotent: e.Rules.Idempotent,
 		Schemas:    e.Rules.Schemas(),
@@ -63,7 +69,40 @@ func (s *serviceService) ListServices(_ context.Context, req *ruedov1.ListServic
 	if err != nil {
 		return nil, err
 	}
+	for i := range items {
+		items[i] = s.withReadiness(items[i])
+	}
 	return &ruedov1.ListServicesResponse{Items: items, NextPageToken: next}, nil
+}
+
+// preparing is the reason of a service that runners have yet to prepare.
+const preparing = "PREPARING"
+
+// withReadiness returns a copy of a service that says whether it can be called,
+// from what the catalog and the dispatcher know.
+func (s *serviceService) withReadiness(service *ruedov1.Service) *ruedov1.Service {
+	r := &ruedov1.Readiness{}
+	plan, err := s.catalog.State(service.GetName())
+	if err == nil {
+		runners, why := s.dispatcher.Prepared(plan)
+		r.Runners = uint32(runners)
+		switch {
+		case why != nil:
+			err = why
+		case runners == 0 && s.distributed: // an in-process runner prepares it with the next call
+			r.Reason, r.Message = preparing, "runners are preparing it"
+		}
+	}
+	if err != nil {
+		e := fault.FromError(err)
+		r.Reason, r.Message = string(e.Reason), e.Error()
+		if e.Fix != "" {
+			r.Message += "; " + e.Fix
+		}
+	}
+	service = proto.CloneOf(service)
+	service.Readiness = r
+	return service
 }
 
 func (s *serviceService) DeleteService(ctx context.Context, req *ruedov1.DeleteServiceRequest) (*ruedov1.DeleteServiceResponse, error) {
@@ -83,26 +122,11 @@ func (s *serviceService) RollbackService(ctx context.Context, req *ruedov1.Rollb
 }
 
 func (s *serviceService) ListRevisions(ctx context.Context, req *ruedov1.ListRevisionsRequest) (*ruedov1.ListRevisionsResponse, error) {
-	kind := "revisions " + req.GetName()
-	after, err := readToken(kind, req.GetPageToken())
+	items, next, err := revisions(ctx, "revisions "+req.GetName(), req.GetName(), req, s.store.Revisions)
 	if err != nil {
 		return nil, err
 	}
-	p := store.Page{Items: pageItems(req), Bytes: maxPageBytes}
-	if after != "" {
-		if p.From, err = strconv.ParseUint(after, 10, 64); err != nil || p.From == 0 {
-			return nil, badToken()
-		}
-	}
-	items, next, err := s.store.Revisions(ctx, req.GetName(), p)
-	if err != nil {
-		return nil, err
-	}
-	res := &ruedov1.ListRevisionsResponse{Items: items}
-	if next > 0 {
-		res.NextPageToken = new(token(kind, strconv.FormatUint(next, 10)))
-	}
-	return res, nil
+	return &ruedov1.ListRevisionsResponse{Items: items, NextPageToken: next}, nil
 }
 
 // WatchServices compares each snapshot of the mirror with the previous one. A

@@ -147,6 +147,16 @@ func (c *Catalog) Resolve(name string) (*Entry, error) {
 	return e, nil
 }
 
+// State returns the id of a service's live plan, or why the service cannot be
+// called, as far as that is known: it compiles nothing.
+func (c *Catalog) State(name string) (plan string, err error) {
+	e, err := c.Resolve(name)
+	if err != nil {
+		return "", err
+	}
+	return e.PlanID, e.Rules.Refused()
+}
+
 // Plans returns the live plans in a stable order, for runners that attach.
 func (c *Catalog) Plans() []*runnerv1.PrepareRequest {
 	v := c.current()
@@ -313,7 +323,7 @@ func (c *Catalog) entry(v *view, was *Entry, s *ruedov1.Service) *Entry {
 		e.err = err
 		return e
 	}
-	e.Rules = decorate.Combine(ds)
+	e.Rules = decorate.Combine(ds).Restore(s)
 	e.PlanID, e.Plan, e.err = e.Rules.Plan(s.GetRevision())
 	e.executor = executor.Chain(c.cfg.Executor, e.Rules.Middleware)
 	return e

@@ -25,6 +25,7 @@ package decorate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/ruedo-dev/ruedo/core/decorate/schema"
@@ -57,6 +58,20 @@ func Combine(ds []*Decorator) *Rules {
 	}
 	r.Limits, r.Effective = limits.Combine(stored)
 	return r
+}
+
+// Restore returns the rules with the limits that a rollback of s has restored,
+// or r if there are none.
+func (r *Rules) Restore(s *ruedov1.Service) *Rules {
+	if s.GetLimits() == nil {
+		return r
+	}
+	restored := *r
+	restored.Limits, restored.Effective = limits.Combine([]*ruedov1.Decorator{{Limits: s.GetLimits()}})
+	for _, e := range restored.Effective {
+		e.Follows = fmt.Sprintf("revision %d", s.GetRevision().GetNumber())
+	}
+	return &restored
 }
 
 // Schemas returns the input schemas that a call must pass.
@@ -114,6 +129,19 @@ func (r *Rules) checkSchemas(ctx context.Context, service string, input []byte) 
 		return nil
 	}
 	return verdict(c, service)
+}
+
+// Refused returns what is wrong with a schema, as [Rules.Check] would. It
+// compiles nothing: of a schema that is not compiled yet, nothing is known.
+func (r *Rules) Refused() error {
+	ended, end := context.WithCancel(context.Background())
+	end()
+	for _, d := range r.decorators {
+		if err := d.Ready(ended); err != nil && !errors.Is(err, context.Canceled) {
+			return err
+		}
+	}
+	return nil
 }
 
 // Limit returns the effective value of the limit with a name, nil if there is

@@ -24,7 +24,7 @@ type member struct {
 
 	// Guarded by Dispatcher.mu.
 	prepared  map[string]bool
-	failures  map[string]int
+	failures  map[string]failure
 	asked     map[string]int // preparations in flight for publishes, by plan
 	late      int            // how many of these no publish waits for any more
 	preparing bool
@@ -71,7 +71,7 @@ const maxRotations = 1 << 14
 // Add adds a runner. Call remove to remove it again, which stops its
 // preparations; further calls do nothing.
 func (d *Dispatcher) Add(m Member) (remove func()) {
-	n := &member{Member: m, prepared: make(map[string]bool), failures: make(map[string]int), asked: make(map[string]int), wake: make(chan struct{}, 1)}
+	n := &member{Member: m, prepared: make(map[string]bool), failures: make(map[string]failure), asked: make(map[string]int), wake: make(chan struct{}, 1)}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -30,6 +30,12 @@ type plan struct {
 	until time.Time // when the plan is forgotten if it is not live
 }
 
+// failure is why a member could not prepare a plan, and how often it tried.
+type failure struct {
+	count int
+	err   *fault.Error // of the last time
+}
+
 func (d *Dispatcher) prepareOn(ctx context.Context, m *member, req *runnerv1.PrepareRequest) (*ruedov1.Preparation, error) {
 	res, err := m.Prepare(ctx, req)
 	if err != nil {
@@ -116,12 +122,12 @@ func (d *Dispatcher) lacking(m *member) []*runnerv1.PrepareRequest {
 	}
 	var reqs []*runnerv1.PrepareRequest
 	for id, p := range d.plans {
-		if p.live && !m.prepared[id] && m.asked[id] == 0 && m.failures[id] < maxAttempts {
+		if p.live && !m.prepared[id] && m.asked[id] == 0 && m.failures[id].count < maxAttempts {
 			reqs = append(reqs, p.req)
 		}
 	}
 	slices.SortFunc(reqs, func(a, b *runnerv1.PrepareRequest) int {
-		return cmp.Or(cmp.Compare(m.failures[a.Id], m.failures[b.Id]), cmp.Compare(a.Id, b.Id))
+		return cmp.Or(cmp.Compare(m.failures[a.Id].count, m.failures[b.Id].count), cmp.Compare(a.Id, b.Id))
 	})
 	return reqs
 }
@@ -137,7 +143,7 @@ func (d *Dispatcher) prepareMissing(m *member) {
 			return
 		}
 		req := reqs[0]
-		failed := m.failures[req.Id]
+		failed := m.failures[req.Id].count
 		d.mu.Unlock()
 
 		if failed > 0 {
@@ -162,16 +168,46 @@ func (d *Dispatcher) prepareMissing(m *member) {
 // unprepared records that a member could not prepare a plan, and logs it once.
 func (d *Dispatcher) unprepared(m *member, req *runnerv1.PrepareRequest, err error) {
 	d.mu.Lock()
-	first := m.failures[req.Id] == 0
-	m.failures[req.Id]++
+	failed := failure{m.failures[req.Id].count + 1, fault.FromError(err)}
+	first := failed.count == 1
 	switch blame(err) {
 	case planFault:
-		m.failures[req.Id] = maxAttempts // it would fail the same way again
+		failed.count = maxAttempts // it would fail the same way again
 	case machineFault, nobodysFault:
-		m.failures[req.Id] = min(m.failures[req.Id], maxAttempts-1) // it may succeed at any time
+		failed.count = min(failed.count, maxAttempts-1) // it may succeed at any time
 	}
+	m.failures[req.Id] = failed
 	d.mu.Unlock()
 	if first {
 		d.log.Warn("runner cannot prepare a plan", "runner", m.Info().GetId(), "service", req.GetPlan().GetService(), "plan", req.Id, "error", fault.FromError(err))
 	}
+}
+
+// Prepared returns how many runners have prepared a plan and accept calls. If
+// there is none, the error says why: NO_RUNNER, or why a runner could not
+// prepare the plan. It is nil if runners have yet to try.
+func (d *Dispatcher) Prepared(plan string) (runners int, err *fault.Error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	ready := false
+	for _, m := range d.members {
+		if !m.Ready() {
+			continue
+		}
+		ready = true
+		failed := m.failures[plan]
+		switch {
+		case m.prepared[plan]:
+			runners++
+		case failed.err != nil && (err == nil || blame(failed.err) < blame(err)):
+			err = failed.err
+		}
+	}
+	switch {
+	case runners > 0:
+		return runners, nil
+	case !ready:
+		return 0, fault.FromError(d.noRunner(nil))
+	}
+	return 0, err
 }

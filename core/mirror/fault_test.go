@@ -43,7 +43,7 @@ func refuses(t *testing.T, s *testStore, reason fault.Reason) {
 		"delete service":   func() error { _, err := s.DeleteService(ctx, "one"); return err },
 		"create decorator": func() error { _, err := s.CreateDecorator(ctx, decorator("new")); return err },
 		"update decorator": func() error {
-			_, err := s.UpdateDecorator(ctx, decorator("small"), 0)
+			_, err := s.UpdateDecorator(ctx, store.Change{Decorator: decorator("small")})
 			if errors.Is(err, fault.DecoratorNotFound) {
 				return fault.New(reason, "")
 			}
@@ -339,7 +339,7 @@ func TestUnreadableValuesKeepTheLastGoodOne(t *testing.T) {
 	}
 
 	// The repair: an update, and a publish that continues with the numbers.
-	d, err := s.UpdateDecorator(t.Context(), decorator("small"), 0)
+	d, err := s.UpdateDecorator(t.Context(), store.Change{Decorator: decorator("small")})
 	if err != nil {
 		t.Fatal(err)
 	}

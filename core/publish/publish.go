@@ -1,4 +1,5 @@
-// Package publish publishes services: an atomic switch without a cold start.
+// Package publish changes what runs: services and the decorators that they
+// carry. Every change is an atomic switch without a cold start.
 //
 // [Publisher.Publish] checks the request and makes the runners prepare the new
 // revision (fetch, compile, start). Once at least one of them is ready, it
@@ -7,11 +8,17 @@
 // publish fails with the reason, and the live revision stays live.
 // [Publisher.Rollback] does the same with a revision that is already stored.
 //
+// A decorator holds for every service that carries it, so its changes
+// ([Publisher.UpdateDecorator], [Publisher.RollbackDecorator], and definitions
+// that are published with a service) take the same way: the runners prepare
+// those services with the change, and it is refused if one of them could not
+// run; see [carriers].
+//
 // When a method returns, its core sees the change: a call sent after the answer
 // uses the new revision or a newer one.
 //
 // All methods can be called from many goroutines. If two publishers race for
-// one service, one gets CONFLICT.
+// one service, or for a service and its decorator, one gets CONFLICT.
 package publish
 
 import (
@@ -24,16 +31,23 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/ruedo-dev/ruedo/core/decorate"
+	"github.com/ruedo-dev/ruedo/core/store"
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-// DefaultPrepareTimeout bounds how long a publish waits for the first runner to
-// prepare a revision.
-const DefaultPrepareTimeout = 2 * time.Minute
+// Defaults of Config.
+const (
+	DefaultPrepareTimeout = 2 * time.Minute
+	DefaultMaxCarriers    = 256
+)
 
-// Store is what a publish reads and writes; it is a store.Store.
+// writeTries bounds how often other publishes can make a change of decorators
+// look up its carriers again.
+const writeTries = 8
+
+// Store is what a publisher reads and writes; it is a store.Store.
 type Store interface {
 	Published(ctx context.Context, name string) (*ruedov1.Service, error)
 	Service(ctx context.Context, name string) (*ruedov1.Service, error)
@@ -41,6 +55,11 @@ type Store interface {
 	StatModule(ctx context.Context, digest string) (*ruedov1.Module, error)
 	Decorator(ctx context.Context, name string) (*ruedov1.Decorator, error)
 	PublishService(ctx context.Context, svc *ruedov1.Service, seen int64) (*ruedov1.Service, error)
+	Publish(ctx context.Context, p store.Publication) (*ruedov1.Service, []*ruedov1.Decorator, error)
+	Carriers(ctx context.Context, decorators ...string) ([]*ruedov1.Service, int64, error)
+	CreateDecorator(ctx context.Context, d *ruedov1.Decorator) (*ruedov1.Decorator, error)
+	UpdateDecorator(ctx context.Context, c store.Change) (*ruedov1.Decorator, error)
+	DecoratorRevision(ctx context.Context, name string, n uint64) (*ruedov1.Decorator, error)
 }
 
 // Config configures a Publisher. All fields except PrepareTimeout are required.
@@ -53,6 +72,7 @@ type Config struct {
 	}
 	// Catalog shares plans and compiled decorators.
 	Catalog interface {
+		Compiler() *decorate.Compiler
 		ShareUnpublished(id string, plan *runnerv1.Plan) (forget func())
 		Decorator(stored *ruedov1.Decorator) *decorate.Decorator
 		Compiled(module string) bool
@@ -61,13 +81,21 @@ type Config struct {
 	Dispatcher interface {
 		Prepare(ctx context.Context, req *runnerv1.PrepareRequest) ([]*ruedov1.Preparation, error)
 	}
-	// PrepareTimeout; zero means DefaultPrepareTimeout.
+	// PrepareTimeout; zero means DefaultPrepareTimeout. It also bounds how long
+	// a change of a decorator waits for the services that carry it, all
+	// together.
 	PrepareTimeout time.Duration
+	// MaxCarriers bounds how many services a change of a decorator can affect
+	// without force; zero means DefaultMaxCarriers.
+	MaxCarriers int
 }
 
-// Publisher publishes services.
+// Publisher publishes services and changes decorators.
 type Publisher struct {
 	cfg Config
+	// slots bounds the services that are prepared at the same time because a
+	// decorator of theirs changes.
+	slots chan struct{}
 }
 
 // New returns a publisher. It starts no goroutines.
@@ -75,10 +103,14 @@ func New(cfg Config) *Publisher {
 	if cfg.PrepareTimeout == 0 {
 		cfg.PrepareTimeout = DefaultPrepareTimeout
 	}
-	return &Publisher{cfg: cfg}
+	if cfg.MaxCarriers == 0 {
+		cfg.MaxCarriers = DefaultMaxCarriers
+	}
+	return &Publisher{cfg: cfg, slots: make(chan struct{}, carriersAtOnce)}
 }
 
-// Publish makes a module the live revision of a service.
+// Publish makes a module the live revision of a service, and writes the
+// definitions of decorators that come with it, in one step.
 func (p *Publisher) Publish(ctx context.Context, req *ruedov1.PublishServiceRequest) (*ruedov1.PublishServiceResponse, error) {
 	live, err := p.cfg.Store.Published(ctx, req.GetName())
 	if err != nil {
@@ -92,6 +124,55 @@ func (p *Publisher) Publish(ctx context.Context, req *ruedov1.PublishServiceRequ
 	if err != nil {
 		return nil, err
 	}
+	changes, err := p.definitions(ctx, req.GetDefinitions())
+	if err != nil {
+		return nil, err
+	}
+	defer keep(changes)
+	next := revise(live, req, module)
+	if sameRevision(live.GetRevision(), next.GetRevision()) {
+		// There is no new revision, but fields of the service itself may have
+		// changed.
+		next.Revision, next.Latest = live.GetRevision(), live.GetLatest()
+		if len(changes) == 0 && live.GetLimits() == nil {
+			if live.GetDescription() == next.GetDescription() && slices.Equal(live.GetTags(), next.GetTags()) {
+				return &ruedov1.PublishServiceResponse{Service: live, Unchanged: true}, nil
+			}
+			stored, err := p.cfg.Store.PublishService(ctx, next, live.GetVersion())
+			if err != nil {
+				return nil, err
+			}
+			return &ruedov1.PublishServiceResponse{Service: stored}, p.cfg.Mirror.Wait(ctx, stored.GetVersion())
+		}
+	}
+	ready, err := p.prepare(ctx, next, p.lookup(changes), false)
+	if err != nil {
+		return nil, err
+	}
+	if next.GetRevision() != live.GetRevision() {
+		next.Revision.EffectiveIsolation, next.Revision.IsolationReason = isolation(ready.preparations)
+		next.Revision.Limits = ready.rules.Limits
+	}
+	pub := store.Publication{Service: next, Seen: live.GetVersion(), Decorators: ready.versions}
+	for _, c := range changes {
+		pub.Changes = append(pub.Changes, c.Change)
+	}
+	guard := p.carriers(changes, req.GetName(), req.GetForce())
+	defer guard.close()
+	res := &ruedov1.PublishServiceResponse{Preparations: ready.preparations}
+	err = guard.until(ctx, func(at int64) (err error) {
+		pub.Carriers = at
+		res.Service, res.Definitions, err = p.flip(ctx, pub)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return res, p.compiled(ctx, res.GetDefinitions())
+}
+
+// revise returns the service that a request asks for, with a new revision.
+func revise(live *ruedov1.Service, req *ruedov1.PublishServiceRequest, module *ruedov1.Module) *ruedov1.Service {
 	now := timestamppb.Now()
 	next := &ruedov1.Service{
 		Name:        req.GetName(),
@@ -117,30 +198,16 @@ func (p *Publisher) Publish(ctx context.Context, req *ruedov1.PublishServiceRequ
 	if next.CreateTime == nil {
 		next.CreateTime = now
 	}
-	if sameRevision(live.GetRevision(), next.GetRevision()) {
-		// There is no new revision, but fields of the service itself may have
-		// changed.
-		next.Revision, next.Latest = live.GetRevision(), live.GetLatest()
-		if live.GetDescription() == next.GetDescription() && slices.Equal(live.GetTags(), next.GetTags()) {
-			return &ruedov1.PublishServiceResponse{Service: live, Unchanged: true}, nil
-		}
-		stored, err := p.flip(ctx, next, live.GetVersion())
-		return &ruedov1.PublishServiceResponse{Service: stored}, err
-	}
-	prepared, err := p.prepare(ctx, next, p.cfg.Catalog.Compiled(next.GetRevision().GetModule()))
-	if err != nil {
-		return nil, err
-	}
-	next.Revision.EffectiveIsolation, next.Revision.IsolationReason = isolation(prepared)
-	stored, err := p.flip(ctx, next, live.GetVersion())
-	if err != nil {
-		return nil, err
-	}
-	return &ruedov1.PublishServiceResponse{Service: stored, Preparations: prepared}, nil
+	return next
 }
 
 // Rollback makes revision number live again; zero means the highest below the
 // live one. It returns the service as it is now and the revision that was live.
+//
+// The revision's decorators may have changed since it was published. If it
+// cannot run with their limits as they are now, the limits that it was published
+// with are restored; see Service.limits. A rollback is for emergencies, so it
+// does not ask whether the schemas still accept the example.
 func (p *Publisher) Rollback(ctx context.Context, name string, number uint64) (*ruedov1.Service, uint64, error) {
 	live, err := p.cfg.Store.Service(ctx, name)
 	if err != nil {
@@ -162,39 +229,80 @@ func (p *Publisher) Rollback(ctx context.Context, name string, number uint64) (*
 		return nil, 0, err
 	}
 	next := proto.CloneOf(live)
-	next.Revision = rev
+	next.Revision, next.Limits = rev, nil
 	next.UpdateTime = timestamppb.Now()
-	if _, err := p.prepare(ctx, next, true); err != nil {
+	ready, err := p.prepare(ctx, next, p.lookup(nil), true)
+	if err != nil && rev.GetLimits() != nil && !passing(err) {
+		next.Limits = rev.GetLimits()
+		restored, again := p.prepare(ctx, next, p.lookup(nil), true)
+		if again == nil {
+			ready, err = restored, nil
+		}
+	}
+	if err != nil {
 		return nil, 0, err
 	}
-	stored, err := p.flip(ctx, next, live.GetVersion())
+	stored, _, err := p.flip(ctx, store.Publication{Service: next, Seen: live.GetVersion(), Decorators: ready.versions})
 	return stored, was, err
 }
 
-// prepare makes the runners prepare the revision. It writes nothing. compiled
-// says that its module was compiled before.
-func (p *Publisher) prepare(ctx context.Context, s *ruedov1.Service, compiled bool) ([]*ruedov1.Preparation, error) {
-	rules, err := p.rules(ctx, s.GetRevision())
-	if err != nil {
-		return nil, err
+// passing reports whether a preparation failed for a reason that is neither the
+// service's nor its decorators': trying again later may help.
+func passing(err error) bool {
+	switch fault.FromError(err).Reason {
+	case fault.NoRunner, fault.PrepareUnavailable, fault.StoreUnavailable, fault.Deadline, fault.Canceled, fault.DecoratorNotFound, fault.Internal:
+		return true
 	}
-	if example := s.GetRevision().GetExample(); len(example) > 0 {
-		if err := rules.Check(ctx, s.GetName(), example); err != nil {
-			e := *fault.FromError(err)
-			e.Message = "the service's example input is invalid: " + e.Message
-			e.Fix = "correct the example, or the schema of the decorator"
-			return nil, &e
+	return false
+}
+
+// ready is what is known of a revision that runners have prepared.
+type ready struct {
+	rules        *decorate.Rules
+	versions     map[string]int64 // of the decorators that were read
+	preparations []*ruedov1.Preparation
+}
+
+// prepare makes the runners prepare the revision. It writes nothing. published
+// says that the revision was live before: its example was accepted then, and its
+// module compiled.
+func (p *Publisher) prepare(ctx context.Context, s *ruedov1.Service, look *lookup, published bool) (ready, error) {
+	rules, err := look.rules(ctx, s)
+	if err != nil {
+		return ready{}, err
+	}
+	if !published {
+		if err := checkExample(ctx, s, rules); err != nil {
+			return ready{}, err
 		}
 	}
 	id, plan, err := rules.Plan(s.GetRevision())
 	if err != nil {
-		return nil, err
+		return ready{}, err
 	}
 	forget := p.cfg.Catalog.ShareUnpublished(id, plan)
 	defer forget()
 	ctx, cancel := context.WithTimeout(ctx, p.cfg.PrepareTimeout)
 	defer cancel()
-	return p.cfg.Dispatcher.Prepare(ctx, &runnerv1.PrepareRequest{Id: id, Plan: plan, Compiled: compiled})
+	compiled := published || p.cfg.Catalog.Compiled(s.GetRevision().GetModule())
+	prepared, err := p.cfg.Dispatcher.Prepare(ctx, &runnerv1.PrepareRequest{Id: id, Plan: plan, Compiled: compiled})
+	return ready{rules, look.versions(s.GetRevision()), prepared}, err
+}
+
+// checkExample returns why the rules do not accept a service's example.
+func checkExample(ctx context.Context, s *ruedov1.Service, rules *decorate.Rules) error {
+	example := s.GetRevision().GetExample()
+	if len(example) == 0 {
+		return nil
+	}
+	err := rules.Check(ctx, s.GetName(), example)
+	if err == nil {
+		return nil
+	}
+	e := *fault.FromError(err)
+	e.Message = "the service's example input is invalid: " + e.Message
+	e.Fix = "correct the example, or the schema of the decorator"
+	return &e
 }
 
 // isolation returns the isolation that the runners found when they prepared a
@@ -209,32 +317,13 @@ func isolation(prepared []*ruedov1.Preparation) (ruedov1.Isolation, string) {
 	return ruedov1.Isolation_ISOLATION_UNSPECIFIED, ""
 }
 
-// rules combines the decorators as they are stored now, because a publish right
-// after a decorator was created elsewhere must not depend on this core's
-// mirror.
-func (p *Publisher) rules(ctx context.Context, rev *ruedov1.Revision) (*decorate.Rules, error) {
-	var ds []*decorate.Decorator
-	for _, name := range rev.GetDecorators() {
-		stored, err := p.cfg.Store.Decorator(ctx, name)
-		if err != nil {
-			return nil, err
-		}
-		d := p.cfg.Catalog.Decorator(stored)
-		if err := d.Ready(ctx); err != nil {
-			return nil, err
-		}
-		ds = append(ds, d)
-	}
-	return decorate.Combine(ds), nil
-}
-
-// flip makes next live if the service has not changed since it was read.
-func (p *Publisher) flip(ctx context.Context, next *ruedov1.Service, seen int64) (*ruedov1.Service, error) {
-	stored, err := p.cfg.Store.PublishService(ctx, next, seen)
+// flip makes a service live if nothing has changed since it was read.
+func (p *Publisher) flip(ctx context.Context, pub store.Publication) (*ruedov1.Service, []*ruedov1.Decorator, error) {
+	stored, written, err := p.cfg.Store.Publish(ctx, pub)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return stored, p.cfg.Mirror.Wait(ctx, stored.GetVersion())
+	return stored, written, p.cfg.Mirror.Wait(ctx, stored.GetVersion())
 }
 
 // sameRevision reports whether two revisions differ only in number and time.

@@ -14,6 +14,7 @@ import (
 	"github.com/ruedo-dev/ruedo/core/coretest"
 	"github.com/ruedo-dev/ruedo/core/decorate"
 	"github.com/ruedo-dev/ruedo/core/publish"
+	"github.com/ruedo-dev/ruedo/core/store"
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
@@ -136,6 +137,28 @@ func (m memory) PublishService(_ context.Context, svc *ruedov1.Service, seen int
 	return m.service, nil
 }
 
+func (m memory) Publish(ctx context.Context, p store.Publication) (*ruedov1.Service, []*ruedov1.Decorator, error) {
+	svc, err := m.PublishService(ctx, p.Service, p.Seen)
+	return svc, nil, err
+}
+
+// The rest is for changes of decorators; see carriers_test.go.
+func (memory) Carriers(context.Context, ...string) ([]*ruedov1.Service, int64, error) {
+	return nil, 0, errors.ErrUnsupported
+}
+
+func (memory) CreateDecorator(context.Context, *ruedov1.Decorator) (*ruedov1.Decorator, error) {
+	return nil, errors.ErrUnsupported
+}
+
+func (memory) UpdateDecorator(context.Context, store.Change) (*ruedov1.Decorator, error) {
+	return nil, errors.ErrUnsupported
+}
+
+func (memory) DecoratorRevision(context.Context, string, uint64) (*ruedov1.Decorator, error) {
+	return nil, errors.ErrUnsupported
+}
+
 func (m mirror) Wait(_ context.Context, revision int64) error { return m.step("wait for %d", revision) }
 
 func (c catalog) ShareUnpublished(id string, plan *runnerv1.Plan) (forget func()) {
@@ -144,6 +167,7 @@ func (c catalog) ShareUnpublished(id string, plan *runnerv1.Plan) (forget func()
 }
 
 func (c catalog) Compiled(module string) bool { return c.compiled == module }
+func (catalog) Compiler() *decorate.Compiler  { return decorate.NewCompiler() }
 
 func (c catalog) Decorator(stored *ruedov1.Decorator) *decorate.Decorator {
 	return decorate.NewCompiler().Decorator(stored)

@@ -7,8 +7,6 @@ import (
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
@@ -28,35 +26,60 @@ func (s *Store) Decorator(ctx context.Context, name string) (*ruedov1.Decorator,
 	return get(ctx, s, Decorators(), name)
 }
 
-// CreateDecorator writes a new decorator and returns it with its times and its
-// version. It fails with ALREADY_EXISTS if the name is taken.
+// CreateDecorator writes a new decorator as revision 1, and returns it with its
+// times and its version. It fails with ALREADY_EXISTS if the name is taken.
 func (s *Store) CreateDecorator(ctx context.Context, d *ruedov1.Decorator) (*ruedov1.Decorator, error) {
-	now := timestamppb.Now()
-	next, value, err := decoratorValue(d, now, now)
-	if err != nil {
-		return nil, err
-	}
-	if next.Version, err = create(ctx, s, Decorators(), d.GetName(), value); err != nil {
-		return nil, err
-	}
-	return next, nil
+	return s.write(ctx, "create", Change{Decorator: d, New: true})
 }
 
-// UpdateDecorator replaces a decorator and returns it with its times and its
-// version. seen is the version that the caller has read; zero means whatever is
-// stored now. CONFLICT if it has changed since; DECORATOR_NOT_FOUND.
-func (s *Store) UpdateDecorator(ctx context.Context, d *ruedov1.Decorator, seen int64) (next *ruedov1.Decorator, err error) {
-	version, err := update(ctx, s, Decorators(), d.GetName(), seen, func(stored []byte) (value string, err error) {
-		was := &ruedov1.Decorator{}
-		_ = proto.Unmarshal(stored, was) // an unreadable value is fine: this update replaces it
-		next, value, err = decoratorValue(d, was.GetCreateTime(), timestamppb.Now())
-		return value, err
+// UpdateDecorator makes a change of a stored decorator and returns the result.
+// CONFLICT if the decorator has changed since it was read, or a service since
+// the carriers were read ([ErrCarriersChanged]); DECORATOR_NOT_FOUND.
+func (s *Store) UpdateDecorator(ctx context.Context, c Change) (*ruedov1.Decorator, error) {
+	return s.write(ctx, "update", c)
+}
+
+func (s *Store) write(ctx context.Context, doing string, c Change) (next *ruedov1.Decorator, err error) {
+	err = s.cluster.Do(ctx, doing+" decorator "+c.Decorator.GetName(), func(ctx context.Context) error {
+		w, err := s.draft(ctx, c)
+		if err != nil {
+			return err
+		}
+		done, err := s.guard.commit(ctx, append(w.guard, s.carriersUnchanged(c.Carriers)...), w.then, w.look)
+		switch {
+		case err != nil:
+			return err
+		case !done.Succeeded:
+			return w.refusal(s, done.Responses[0])
+		}
+		next = w.next
+		next.Version = done.Header.Revision
+		return nil
 	})
-	if err != nil {
-		return nil, err
+	return next, err
+}
+
+// Carriers returns the services whose live revision uses one of the decorators,
+// and the store's revision as of which they do. For an unreadable service, its
+// last value in memory counts.
+func (s *Store) Carriers(ctx context.Context, decorators ...string) (services []*ruedov1.Service, revision int64, err error) {
+	err = s.cluster.Do(ctx, "read the services", func(ctx context.Context) error {
+		got, err := s.cluster.Get(ctx, s.space.Prefix(keys.KindService), clientv3.WithPrefix())
+		if err == nil {
+			services, revision = s.carriers(got.Kvs, decorators), got.Header.Revision
+		}
+		return err
+	})
+	return services, revision, err
+}
+
+// carriersUnchanged is the condition that no service has changed since a
+// revision of the store; zero means no condition.
+func (s *Store) carriersUnchanged(revision int64) []clientv3.Cmp {
+	if revision == 0 {
+		return nil
 	}
-	next.Version = version
-	return next, nil
+	return []clientv3.Cmp{clientv3.Compare(clientv3.ModRevision(s.space.Prefix(keys.KindService)).WithPrefix(), "<", revision+1)}
 }
 
 // DeleteDecorator removes a decorator and returns the store's revision of the
@@ -87,14 +110,16 @@ func (s *Store) deleteUnused(ctx context.Context, name, key string) (int64, erro
 	if err != nil {
 		return 0, err
 	}
-	users := s.users(got.Kvs, name)
-	if len(users) > 0 {
+	if users := s.carriers(got.Kvs, []string{name}); len(users) > 0 {
 		return 0, inUse(name, users)
 	}
-	same := clientv3.Compare(clientv3.ModRevision(s.space.Prefix(keys.KindService)).WithPrefix(), "<", got.Header.Revision+1)
+	history, err := s.space.DecoratorRevisions(name)
+	if err != nil {
+		return 0, err
+	}
 	done, err := s.guard.commit(ctx,
-		[]clientv3.Cmp{same, exists(key)},
-		[]clientv3.Op{clientv3.OpDelete(key)},
+		append(s.carriersUnchanged(got.Header.Revision), exists(key)),
+		[]clientv3.Op{clientv3.OpDelete(key), clientv3.OpDelete(history, clientv3.WithPrefix())},
 		[]clientv3.Op{clientv3.OpGet(key, clientv3.WithCountOnly())})
 	switch {
 	case err != nil:
@@ -107,12 +132,12 @@ func (s *Store) deleteUnused(ctx context.Context, name, key string) (int64, erro
 	return 0, nil
 }
 
-// users returns the services whose live revision uses a decorator. For an
-// unreadable service, its last value in memory counts. Without one, the service
-// does not prevent the deletion: it cannot be called, and the publish that
-// repairs it checks its decorators again.
-func (s *Store) users(kvs []*mvccpb.KeyValue, decorator string) []string {
-	var users []string
+// carriers returns the services whose live revision uses one of the decorators.
+// For an unreadable service, its last value in memory counts. Without one, the
+// service has no say: it cannot be called, and the publish that repairs it
+// checks its decorators again.
+func (s *Store) carriers(kvs []*mvccpb.KeyValue, decorators []string) []*ruedov1.Service {
+	var services []*ruedov1.Service
 	for _, kv := range kvs {
 		k, ok := s.space.Parse(string(kv.Key))
 		if !ok {
@@ -122,31 +147,20 @@ func (s *Store) users(kvs []*mvccpb.KeyValue, decorator string) []string {
 		if m := s.memory.Load(); err != nil && m != nil {
 			svc = (*m).Service(k.Name)
 		}
-		if slices.Contains(svc.GetRevision().GetDecorators(), decorator) {
-			users = append(users, k.Name)
+		carried := func(d string) bool { return slices.Contains(decorators, d) }
+		if slices.ContainsFunc(svc.GetRevision().GetDecorators(), carried) {
+			services = append(services, svc)
 		}
 	}
-	return users
+	return services
 }
 
-func inUse(name string, users []string) error {
-	named := users[:min(len(users), namedUsers)]
+func inUse(name string, users []*ruedov1.Service) error {
+	var named []string
+	for _, svc := range users[:min(len(users), namedUsers)] {
+		named = append(named, svc.GetName())
+	}
 	return fault.New(fault.DecoratorInUse, "decorator %s is carried by %s: %s", name, text.Count(len(users), "service"), text.List(named, len(users))).
-		WithFix("publish %s without it, or delete it, then delete the decorator", users[0]).
+		WithFix("publish %s without it, or delete it, then delete the decorator", named[0]).
 		With("services", strings.Join(named, " "))
-}
-
-// decoratorValue returns a decorator with its times, and the value to store for
-// it.
-func decoratorValue(d *ruedov1.Decorator, created, updated *timestamppb.Timestamp) (next *ruedov1.Decorator, value string, err error) {
-	next = proto.CloneOf(d)
-	next.Version, next.CreateTime, next.UpdateTime = 0, created, updated
-	if value, err = encode(next); err != nil {
-		return nil, "", err
-	}
-	if len(value) > maxWrite {
-		return nil, "", fault.New(fault.RequestInvalid, "decorator %s takes %d bytes in the store, over the limit of %d", d.GetName(), len(value), maxWrite).
-			WithFix("shorten its schema")
-	}
-	return next, value, nil
 }

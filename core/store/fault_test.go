@@ -64,7 +64,7 @@ func TestALostServiceIsPublishedAfterItsHighestRevision(t *testing.T) {
 	version := int64(0)
 	for n := range uint64(11) {
 		version = storetest.Publish(t, s, storetest.Service("greet", n+1, storetest.Wasm("a")), version).GetVersion()
-		if latest, err := s.latest(t.Context(), "greet"); err != nil || latest != n+1 {
+		if latest, err := s.revisions("greet").Latest(t.Context()); err != nil || latest != n+1 {
 			t.Fatalf("latest %d, %v, want %d", latest, err, n+1)
 		}
 	}

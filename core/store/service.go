@@ -2,6 +2,9 @@ package store
 
 import (
 	"context"
+	"errors"
+	"maps"
+	"slices"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/protobuf/proto"
@@ -49,7 +52,7 @@ func (s *Store) Published(ctx context.Context, name string) (*ruedov1.Service, e
 			version = got.Kvs[0].ModRevision
 			s.logger.Warn("a service in the store cannot be read; this publish replaces it", "service", name)
 		}
-		latest, err := s.latest(ctx, name)
+		latest, err := s.revisions(name).Latest(ctx)
 		svc = &ruedov1.Service{Name: name, Latest: latest, Version: version}
 		return err
 	})
@@ -59,23 +62,34 @@ func (s *Store) Published(ctx context.Context, name string) (*ruedov1.Service, e
 	return svc, nil
 }
 
-// PublishService makes svc what the service is, and svc.Revision its live
-// revision, in one transaction. The revision is written if its number is new.
-// Otherwise it must equal the stored one, so that the same call can roll back.
-//
-// seen is the version that the caller has read, zero if there was no such
-// service. It returns the service with its new version. CONFLICT if the service
-// has changed since; MODULE_NOT_FOUND; DECORATOR_NOT_FOUND.
+// PublishService is Publish without decorators that change.
 func (s *Store) PublishService(ctx context.Context, svc *ruedov1.Service, seen int64) (*ruedov1.Service, error) {
-	p, err := s.publication(svc, seen)
+	svc, _, err := s.Publish(ctx, Publication{Service: svc, Seen: seen})
+	return svc, err
+}
+
+// Publish makes p.Service what the service is, and its revision the live one,
+// and makes the changes of decorators, in one transaction. The revision is
+// written if its number is new. Otherwise it must equal the stored one, so that
+// the same call can roll back.
+//
+// It returns the service with its new version, and the decorators as they were
+// written. CONFLICT if something has changed since it was read;
+// MODULE_NOT_FOUND; DECORATOR_NOT_FOUND; ALREADY_EXISTS for a new decorator.
+func (s *Store) Publish(ctx context.Context, p Publication) (svc *ruedov1.Service, written []*ruedov1.Decorator, err error) {
+	pub, err := s.publication(p)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	err = s.cluster.Do(ctx, "publish service "+svc.GetName(), func(ctx context.Context) error { return p.commit(ctx, s) })
+	err = s.cluster.Do(ctx, "publish service "+p.Service.GetName(), func(ctx context.Context) error { return pub.commit(ctx, s) })
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return p.service, nil
+	for _, w := range pub.drafts {
+		w.next.Version = pub.service.GetVersion()
+		written = append(written, w.next)
+	}
+	return pub.service, written, nil
 }
 
 // DeleteService removes a service and all its revisions, and returns the
@@ -107,22 +121,40 @@ func (s *Store) DeleteService(ctx context.Context, name string) (int64, error) {
 	return version, err
 }
 
+// Publication is a service to write.
+type Publication struct {
+	Service *ruedov1.Service
+	// Seen is the version that the caller has read; zero if there was no such
+	// service.
+	Seen int64
+	// Decorators are the versions of the service's decorators that the caller
+	// has read. One that is not here need only exist.
+	Decorators map[string]int64
+	// Changes are decorators to write. Their Carriers is that of the
+	// publication: if it is not zero, no service may have changed since.
+	Changes  []Change
+	Carriers int64
+}
+
 // publication is a service that is about to be written to the store.
 type publication struct {
+	Publication
 	service    *ruedov1.Service
 	seen       int64
 	key        string
-	revision   string // key
-	manifest   string // key
-	decorators []string
+	revision   string            // key
+	manifest   string            // key
+	decorators map[string]string // keys by name, of those that do not change
 	value      string
 	record     string // value of the revision's key
+	drafts     []*draft
 }
 
 // publication checks what can be checked without the store.
-func (s *Store) publication(svc *ruedov1.Service, seen int64) (*publication, error) {
-	p := &publication{service: proto.CloneOf(svc), seen: seen}
-	p.service.Version = 0
+func (s *Store) publication(from Publication) (*publication, error) {
+	svc := from.Service
+	p := &publication{Publication: from, service: proto.CloneOf(svc), seen: from.Seen, decorators: map[string]string{}}
+	p.service.Version, p.service.Readiness = 0, nil
 	name, rev := svc.GetName(), svc.GetRevision()
 	var err error
 	if p.key, err = s.space.Service(name); err != nil {
@@ -142,11 +174,12 @@ func (s *Store) publication(svc *ruedov1.Service, seen int64) (*publication, err
 		return nil, err
 	}
 	for _, d := range rev.GetDecorators() {
-		key, err := s.space.Decorator(d)
-		if err != nil {
+		if slices.ContainsFunc(from.Changes, func(c Change) bool { return c.Decorator.GetName() == d }) {
+			continue
+		}
+		if p.decorators[d], err = s.space.Decorator(d); err != nil {
 			return nil, err
 		}
-		p.decorators = append(p.decorators, key)
 	}
 	if p.value, err = encode(p.service); err != nil {
 		return nil, err
@@ -181,14 +214,34 @@ func (p *publication) commit(ctx context.Context, s *Store) error {
 			return p.lost("revision %d of service %s is another one by now", p.service.GetRevision().GetNumber(), p.service.GetName())
 		}
 	}
-	guard := []clientv3.Cmp{unchanged(p.key, p.seen), unchanged(p.revision, written), exists(p.manifest)}
+	guard := append(s.carriersUnchanged(p.Carriers), unchanged(p.key, p.seen), unchanged(p.revision, written), exists(p.manifest))
 	look := []clientv3.Op{
 		clientv3.OpGet(p.key, clientv3.WithKeysOnly()),
 		clientv3.OpGet(p.manifest, clientv3.WithCountOnly()),
 	}
-	for _, d := range p.decorators {
-		guard = append(guard, exists(d))
-		look = append(look, clientv3.OpGet(d, clientv3.WithCountOnly()))
+	names := slices.Sorted(maps.Keys(p.decorators))
+	for _, d := range names {
+		same := exists(p.decorators[d])
+		if seen, ok := p.Decorators[d]; ok {
+			same = unchanged(p.decorators[d], seen)
+		}
+		guard = append(guard, same)
+		look = append(look, clientv3.OpGet(p.decorators[d], clientv3.WithKeysOnly()))
+	}
+	p.drafts = nil
+	size := len(p.value) + len(p.record)
+	for _, c := range p.Changes {
+		w, err := s.draft(ctx, c)
+		if err != nil {
+			return err
+		}
+		p.drafts = append(p.drafts, w)
+		guard, then, look = append(guard, w.guard...), append(then, w.then...), append(look, w.look...)
+		size += len(w.value)
+	}
+	if size > maxWrite {
+		return fault.New(fault.RequestInvalid, "service %s and its decorators take %d bytes in the store, over the limit of %d", p.service.GetName(), size, maxWrite).
+			WithFix("write the decorators first, each on its own")
 	}
 	done, err := s.guard.commit(ctx, guard, then, look)
 	if err != nil {
@@ -198,12 +251,12 @@ func (p *publication) commit(ctx context.Context, s *Store) error {
 		p.service.Version = done.Header.Revision
 		return nil
 	}
-	return p.refusal(s, done)
+	return p.refusal(s, done, names)
 }
 
 // refusal returns the error for the condition of the transaction that did not
 // hold.
-func (p *publication) refusal(s *Store, done *clientv3.TxnResponse) error {
+func (p *publication) refusal(s *Store, done *clientv3.TxnResponse, names []string) error {
 	name, rev := p.service.GetName(), p.service.GetRevision()
 	var now int64
 	if kvs := done.Responses[0].GetResponseRange().GetKvs(); len(kvs) > 0 {
@@ -221,10 +274,23 @@ func (p *publication) refusal(s *Store, done *clientv3.TxnResponse) error {
 	if done.Responses[1].GetResponseRange().GetCount() == 0 {
 		return moduleNotFound(rev.GetModule())
 	}
-	for i, d := range rev.GetDecorators() {
-		if done.Responses[2+i].GetResponseRange().GetCount() == 0 {
+	looked := done.Responses[2:]
+	for i, d := range names {
+		kvs := looked[i].GetResponseRange().GetKvs()
+		if len(kvs) == 0 {
 			return missing(s, Decorators(), d)
 		}
+		if seen, ok := p.Decorators[d]; ok && kvs[0].ModRevision != seen {
+			return p.lost("decorator %s has changed meanwhile", d)
+		}
+	}
+	for i, w := range p.drafts {
+		if err := w.refusal(s, looked[len(names)+i]); !errors.Is(err, ErrCarriersChanged) {
+			return err
+		}
+	}
+	if p.Carriers != 0 {
+		return fault.Wrap(ErrCarriersChanged, fault.Conflict, "services are being published all the time; service %s was not published", name).WithFix("try again")
 	}
 	return p.lost("service %s has changed meanwhile", name)
 }

@@ -226,7 +226,7 @@ func TestValuesThatCannotBeRead(t *testing.T) {
 	testkit.WantReason(t, err, fault.Integrity, "decorator a")
 	_, err = s.Revision(t.Context(), "a", 1)
 	testkit.WantReason(t, err, fault.Integrity, "revision 1")
-	if _, err := s.UpdateDecorator(t.Context(), decorator("a"), 0); err != nil {
+	if _, err := s.UpdateDecorator(t.Context(), Change{Decorator: decorator("a")}); err != nil {
 		t.Errorf("an update does not mend it: %v", err)
 	}
 	if _, err := s.DeleteDecorator(t.Context(), "a"); err != nil {

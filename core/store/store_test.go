@@ -248,7 +248,7 @@ func operations(s *testStore) map[string]func(context.Context) error {
 			return err
 		},
 		"update decorator": func(ctx context.Context) error {
-			_, err := s.UpdateDecorator(ctx, decorator("small"), 0)
+			_, err := s.UpdateDecorator(ctx, Change{Decorator: decorator("small")})
 			return err
 		},
 		"delete decorator": func(ctx context.Context) error { _, err := s.DeleteDecorator(ctx, "small"); return err },

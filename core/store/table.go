@@ -56,7 +56,12 @@ func Decorators() Table[*ruedov1.Decorator] {
 		Mend:     "write the decorator again",
 		notFound: fault.DecoratorNotFound,
 		empty:    func() *ruedov1.Decorator { return &ruedov1.Decorator{} },
-		identify: func(m *ruedov1.Decorator, name string, version int64) { m.Name, m.Version = name, version },
+		identify: func(m *ruedov1.Decorator, name string, version int64) {
+			m.Name, m.Version = name, version
+			if m.GetRevision() == 0 { // written before decorators had revisions
+				m.Revision, m.Latest = 1, 1
+			}
+		},
 	}
 }
 
@@ -124,65 +129,6 @@ func get[M proto.Message](ctx context.Context, s *Store, t Table[M], name string
 		return err
 	})
 	return m, err
-}
-
-// create writes a value under a new name and returns its version.
-// ALREADY_EXISTS.
-func create[M proto.Message](ctx context.Context, s *Store, t Table[M], name, value string) (version int64, err error) {
-	key, err := s.space.Key(t.Kind, name)
-	if err != nil {
-		return 0, err
-	}
-	err = s.cluster.Do(ctx, "create "+t.Kind.String()+" "+name, func(ctx context.Context) error {
-		done, err := s.guard.commit(ctx, []clientv3.Cmp{unchanged(key, 0)}, []clientv3.Op{clientv3.OpPut(key, value)}, nil)
-		if err != nil {
-			return err
-		}
-		if !done.Succeeded {
-			return fault.New(fault.AlreadyExists, "%s %s already exists", t.Kind, name).
-				With(t.Kind.String(), name).WithFix("change it, or choose another name")
-		}
-		version = done.Header.Revision
-		return nil
-	})
-	return version, err
-}
-
-// update replaces the value stored under a name with what change returns for
-// it, and returns the new version. seen is the version that the caller has
-// read; zero means whatever is stored now. CONFLICT if it has changed since.
-func update[M proto.Message](ctx context.Context, s *Store, t Table[M], name string, seen int64, change func(stored []byte) (string, error)) (version int64, err error) {
-	key, err := s.space.Key(t.Kind, name)
-	if err != nil {
-		return 0, err
-	}
-	err = s.cluster.Do(ctx, "update "+t.Kind.String()+" "+name, func(ctx context.Context) error {
-		got, err := s.cluster.Get(ctx, key)
-		if err != nil {
-			return err
-		}
-		if len(got.Kvs) == 0 {
-			return missing(s, t, name)
-		}
-		now := got.Kvs[0].ModRevision
-		if seen != 0 && seen != now {
-			return changed(t, name, seen)
-		}
-		value, err := change(got.Kvs[0].Value)
-		if err != nil {
-			return err
-		}
-		done, err := s.guard.commit(ctx, []clientv3.Cmp{unchanged(key, now)}, []clientv3.Op{clientv3.OpPut(key, value)}, nil)
-		if err != nil {
-			return err
-		}
-		if !done.Succeeded {
-			return changed(t, name, now)
-		}
-		version = done.Header.Revision
-		return nil
-	})
-	return version, err
 }
 
 func changed[M proto.Message](t Table[M], name string, seen int64) error {

@@ -90,7 +90,7 @@ func TestProgram(t *testing.T) {
 
 // compiling reports whether a script compiles guests of Go.
 func compiling(script string) bool {
-	return slices.Contains([]string{"apply", "check", "cluster", "completion", "guests", "logs", "new"}, script)
+	return slices.Contains([]string{"apply", "change", "check", "cluster", "completion", "guests", "logs", "new"}, script)
 }
 
 // testDemo lets the program show itself, step by step.

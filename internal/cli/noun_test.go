@@ -86,9 +86,11 @@ func bull(sites map[string]string) *verb.Noun {
 		},
 		Apply: &verb.Apply{
 			Kind: "Bull",
-			Do: func(_ *session.Session, _ *client.Client, doc yamlfile.Document, _ string) (name, result string, err error) {
-				sites[doc.Field("name")] = doc.Field("site")
-				return doc.Field("name"), "created", nil
+			Plan: func(_ *session.Session, _ *client.Client, doc yamlfile.Document, _ string) (*verb.Plan, error) {
+				return &verb.Plan{Noun: "bull", Name: doc.Field("name"), New: true, Do: func(bool) (bool, error) {
+					sites[doc.Field("name")] = doc.Field("site")
+					return false, nil
+				}}, nil
 			},
 		},
 	}

@@ -21,6 +21,7 @@ type publishCmd struct {
 	Tag         []string `placeholder:"TAG" sep:"none" help:"Tag of the service. May be repeated."`
 	Decorator   []string `placeholder:"NAME" sep:"none" complete:"decorator" help:"Decorator of the service. May be repeated."`
 	guestFlags
+	Force bool `help:"Change decorators even if other services that carry them could not run."`
 	Check bool `default:"true" negatable:"" help:"Try the module on this machine first, in the sandbox that runners have."`
 }
 
@@ -34,11 +35,12 @@ type guestFlags struct {
 
 // Help is the part of the help that comes after the first line.
 func (*publishCmd) Help() string {
-	return `Applies the decorators that are defined next to the service, uploads the
-module and has the runners prepare it. As soon as runners are ready, the new
-revision goes live in one step; until then calls go to the old one. If no runner
-can prepare it, nothing changes. Publishing the same content again changes
-nothing either.`
+	return `Uploads the module and has the runners prepare it with the decorators that are
+defined next to the service. As soon as runners are ready, the new
+revision goes live in one step, with the decorators; until then calls go to the
+old one. If no runner can prepare it, or if another service that carries one of
+the decorators could not run any more, nothing changes. Publishing the same
+content again changes nothing either.`
 }
 
 func (*publishCmd) Examples() []string {
@@ -67,7 +69,7 @@ func (c *publishCmd) Run(s *session.Session) error {
 	if err != nil {
 		return err
 	}
-	res, err := src.Publish(s, core)
+	res, err := src.Publish(s, core, c.Force)
 	if err != nil {
 		return session.About(err, "service %s", src.Name())
 	}

@@ -1,38 +1,86 @@
 package cli
 
 import (
+	"strings"
+
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
+	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
 // rollbackCmd is `ruedo rollback`.
 type rollbackCmd struct {
-	Name string `arg:"" complete:"service" help:"Name of the service."`
-	To   uint64 `placeholder:"REVISION" help:"Revision to go back to. Default: the one before the live one."`
+	Name  []string `arg:"" complete:"service" help:"Name of the service, or the word decorator and the name of a decorator."`
+	To    uint64   `placeholder:"REVISION" help:"Revision to go back to. Default: the one before the live one."`
+	Force bool     `help:"Roll back a decorator even if services that carry it could not run."`
 }
 
 // Help is the part of the help that comes after the first line.
 func (*rollbackCmd) Help() string {
 	return `Has the runners prepare the older revision and makes it live in one step. Its
 module, environment and arguments are restored; nothing is uploaded. Its decorators
-apply as they are now.`
+apply as they are now. If the revision cannot run with their limits, the limits
+that it was published with hold until the next publish.
+
+A decorator goes back as a whole: schema, limits and policy. The runners prepare
+the services that carry it first, as ruedo apply does.`
 }
 
 func (*rollbackCmd) Examples() []string {
-	return []string{"ruedo rollback greet", "ruedo rollback greet --to 3"}
+	return []string{"ruedo rollback greet", "ruedo rollback greet --to 3", "ruedo rollback decorator small --to 2"}
 }
 
 func (c *rollbackCmd) Run(s *session.Session) error {
+	noun, name, err := c.target()
+	if err != nil {
+		return err
+	}
 	core, err := s.Connect()
 	if err != nil {
 		return err
 	}
-	res, err := core.Services.RollbackService(s.Ctx, &ruedov1.RollbackServiceRequest{Name: c.Name, Revision: c.To})
-	if err != nil {
-		return session.About(err, "service %s", c.Name)
+	if noun == "decorator" {
+		res, err := core.Decorators.RollbackDecorator(s.Ctx, &ruedov1.RollbackDecoratorRequest{Name: name, Revision: c.To, Force: c.Force})
+		if err != nil {
+			return session.About(err, "decorator %s", name)
+		}
+		if done, err := s.PrintMessage(res, name); done {
+			return err
+		}
+		return s.Printf("rolled back decorator %s: revision %d is live, %d was", name, res.GetDecorator().GetRevision(), res.GetPrevious())
 	}
-	if done, err := s.PrintMessage(res, c.Name); done {
+	res, err := core.Services.RollbackService(s.Ctx, &ruedov1.RollbackServiceRequest{Name: name, Revision: c.To})
+	if err != nil {
+		return session.About(err, "service %s", name)
+	}
+	if done, err := s.PrintMessage(res, name); done {
 		return err
 	}
-	return s.Printf("rolled back %s: revision %d is live, %d was", c.Name, res.GetService().GetRevision().GetNumber(), res.GetPrevious())
+	if err := s.Printf("rolled back %s: revision %d is live, %d was", name, res.GetService().GetRevision().GetNumber(), res.GetPrevious()); err != nil {
+		return err
+	}
+	if res.GetService().GetLimits() != nil {
+		s.Warnf("it cannot run with its decorators as they are now; the limits that it was published with hold until the next publish")
+	}
+	return nil
+}
+
+// target returns what to roll back: NAME or service NAME, decorator NAME or
+// decorator/NAME.
+func (c *rollbackCmd) target() (noun, name string, err error) {
+	noun, name = "service", c.Name[0]
+	if len(c.Name) == 1 {
+		if before, after, ok := strings.Cut(name, "/"); ok {
+			noun, name = before, after
+		}
+	} else {
+		noun, name = c.Name[0], c.Name[1]
+	}
+	switch {
+	case len(c.Name) > 2:
+		return "", "", fault.New(fault.Usage, "unexpected argument %s", c.Name[2]).WithFix("ruedo rollback --help")
+	case noun == "decorator", noun == "service":
+		return noun, name, nil
+	}
+	return "", "", fault.New(fault.Usage, "%s cannot be rolled back: service or decorator is expected", noun).WithFix("ruedo rollback --help")
 }

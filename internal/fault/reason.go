@@ -42,6 +42,10 @@ const (
 	SchemaRemoteRef   Reason = "SCHEMA_REMOTE_REF"
 	SchemaLimit       Reason = "SCHEMA_LIMIT"
 
+	// Changes of decorators.
+	DecoratorBreaksServices Reason = "DECORATOR_BREAKS_SERVICES"
+	DecoratorUnchecked      Reason = "DECORATOR_UNCHECKED"
+
 	// Modules.
 	UploadTooLarge     Reason = "UPLOAD_TOO_LARGE"
 	UploadIncomplete   Reason = "UPLOAD_INCOMPLETE"
@@ -142,7 +146,7 @@ var table = map[Reason]row{
 	NotFound:          {CodeNotFound, ExitNotFound, "something without a reason of its own does not exist"},
 	ServiceNotFound:   {CodeNotFound, ExitNotFound, "the service does not exist"},
 	DecoratorNotFound: {CodeNotFound, ExitNotFound, "the decorator does not exist"},
-	RevisionNotFound:  {CodeNotFound, ExitNotFound, "the service has no such revision"},
+	RevisionNotFound:  {CodeNotFound, ExitNotFound, "the service or decorator has no such revision"},
 	ModuleNotFound:    {CodeNotFound, ExitNotFound, "the module was not uploaded"},
 	PlanNotFound:      {CodeNotFound, ExitNotFound, "the core does not know the plan that a runner asked for"},
 	RunnerNotFound:    {CodeNotFound, ExitNotFound, "the runner does not exist"},
@@ -153,6 +157,10 @@ var table = map[Reason]row{
 	SchemaInvalid:     {CodeInvalidArgument, ExitInvalid, "the schema is not a valid JSON Schema"},
 	SchemaRemoteRef:   {CodeInvalidArgument, ExitInvalid, "the schema refers to a document outside of itself"},
 	SchemaLimit:       {CodeInvalidArgument, ExitLimit, "the schema is too expensive to compile or to check"},
+
+	// Changes of decorators.
+	DecoratorBreaksServices: {CodeFailedPrecondition, ExitConflict, "services that carry the decorator could not run with the change"},
+	DecoratorUnchecked:      {CodeFailedPrecondition, ExitConflict, "more services carry the decorator than can be checked before a change, or than could be in time"},
 
 	// Modules.
 	UploadTooLarge:     {CodeResourceExhausted, ExitLimit, "the upload is larger than its limit"},

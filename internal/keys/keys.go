@@ -13,6 +13,7 @@
 //	/ruedo/<cluster>/modules/<sha256>/manifest
 //	/ruedo/<cluster>/modules/<sha256>/chunks/<i>    i has 6 digits
 //	/ruedo/<cluster>/decorators/<name>
+//	/ruedo/<cluster>/decorator-revisions/<name>/<n>
 //	/ruedo/<cluster>/runners/<id>
 //	/ruedo/<cluster>/cores/<id>
 //	/ruedo/<cluster>/meta/format
@@ -39,9 +40,10 @@ const root = "/ruedo/"
 
 // Directories under a cluster whose keys have more parts than a name.
 const (
-	dirRevisions = "revisions/"
-	dirModules   = "modules/"
-	dirMeta      = "meta/"
+	dirRevisions          = "revisions/"
+	dirDecoratorRevisions = "decorator-revisions/"
+	dirModules            = "modules/"
+	dirMeta               = "meta/"
 )
 
 // named are the kinds whose keys are a directory and a name. A new kind is one
@@ -152,6 +154,22 @@ func (s Space) ModuleChunk(digest string, i int) (string, error) {
 
 // Decorator returns the key of a decorator.
 func (s Space) Decorator(name string) (string, error) { return s.Key(KindDecorator, name) }
+
+// DecoratorRevision returns the key of one revision of a decorator.
+func (s Space) DecoratorRevision(decorator string, n uint64) (string, error) {
+	prefix, err := s.DecoratorRevisions(decorator)
+	if err != nil {
+		return "", err
+	}
+	return prefix + pad(n, revisionDigits), nil
+}
+
+// DecoratorRevisions returns the prefix of all revisions of a decorator, oldest
+// first.
+func (s Space) DecoratorRevisions(decorator string) (string, error) {
+	key, err := s.named(dirDecoratorRevisions, "decorator", decorator)
+	return slash(key, err)
+}
 
 // Format returns the key of the storage format number.
 func (s Space) Format() string { return string(s) + dirMeta + leafFormat }

@@ -65,21 +65,23 @@ func TestLayout(t *testing.T) {
 		return k
 	}
 	for want, got := range map[string]string{
-		"/ruedo/main/services/greet":                       key(s.Service("greet")),
-		"/ruedo/main/services/":                            s.Prefix(KindService),
-		"/ruedo/main/revisions/greet/00000000000000000007": key(s.Revision("greet", 7)),
-		"/ruedo/main/revisions/greet/18446744073709551615": key(s.Revision("greet", math.MaxUint64)),
-		"/ruedo/main/revisions/greet/":                     key(s.Revisions("greet")),
-		"/ruedo/main/modules/" + digest + "/manifest":      key(s.ModuleManifest(digest)),
-		"/ruedo/main/modules/" + digest + "/chunks/000012": key(s.ModuleChunk(digest, 12)),
-		"/ruedo/main/decorators/small":                     key(s.Decorator("small")),
-		"/ruedo/main/decorators/":                          s.Prefix(KindDecorator),
-		"/ruedo/main/runners/edge-1":                       key(s.Key(KindRunner, "edge-1")),
-		"/ruedo/main/runners/":                             s.Prefix(KindRunner),
-		"/ruedo/main/cores/c1":                             key(s.Key(KindCore, "c1")),
-		"/ruedo/main/cores/":                               s.Prefix(KindCore),
-		"/ruedo/main/meta/format":                          s.Format(),
-		"main":                                             s.Cluster(),
+		"/ruedo/main/services/greet":                                 key(s.Service("greet")),
+		"/ruedo/main/services/":                                      s.Prefix(KindService),
+		"/ruedo/main/revisions/greet/00000000000000000007":           key(s.Revision("greet", 7)),
+		"/ruedo/main/revisions/greet/18446744073709551615":           key(s.Revision("greet", math.MaxUint64)),
+		"/ruedo/main/revisions/greet/":                               key(s.Revisions("greet")),
+		"/ruedo/main/modules/" + digest + "/manifest":                key(s.ModuleManifest(digest)),
+		"/ruedo/main/modules/" + digest + "/chunks/000012":           key(s.ModuleChunk(digest, 12)),
+		"/ruedo/main/decorators/small":                               key(s.Decorator("small")),
+		"/ruedo/main/decorators/":                                    s.Prefix(KindDecorator),
+		"/ruedo/main/decorator-revisions/small/00000000000000000007": key(s.DecoratorRevision("small", 7)),
+		"/ruedo/main/decorator-revisions/small/":                     key(s.DecoratorRevisions("small")),
+		"/ruedo/main/runners/edge-1":                                 key(s.Key(KindRunner, "edge-1")),
+		"/ruedo/main/runners/":                                       s.Prefix(KindRunner),
+		"/ruedo/main/cores/c1":                                       key(s.Key(KindCore, "c1")),
+		"/ruedo/main/cores/":                                         s.Prefix(KindCore),
+		"/ruedo/main/meta/format":                                    s.Format(),
+		"main":                                                       s.Cluster(),
 	} {
 		if got != want {
 			t.Errorf("got %s, want %s", got, want)
@@ -97,14 +99,16 @@ func TestHostileNamesHaveNoKey(t *testing.T) {
 			t.Errorf("%s: NewSpace gives %v, want CONFIG_INVALID", what, err)
 		}
 		for method, build := range map[string]func(string) (string, error){
-			"Service":        s.Service,
-			"Revisions":      s.Revisions,
-			"Revision":       func(n string) (string, error) { return s.Revision(n, 1) },
-			"ModuleManifest": s.ModuleManifest,
-			"ModuleChunk":    func(n string) (string, error) { return s.ModuleChunk(n, 0) },
-			"Decorator":      s.Decorator,
-			"Runner":         func(name string) (string, error) { return s.Key(KindRunner, name) },
-			"Core":           func(name string) (string, error) { return s.Key(KindCore, name) },
+			"Service":            s.Service,
+			"Revisions":          s.Revisions,
+			"Revision":           func(n string) (string, error) { return s.Revision(n, 1) },
+			"ModuleManifest":     s.ModuleManifest,
+			"ModuleChunk":        func(n string) (string, error) { return s.ModuleChunk(n, 0) },
+			"Decorator":          s.Decorator,
+			"DecoratorRevisions": s.DecoratorRevisions,
+			"DecoratorRevision":  func(n string) (string, error) { return s.DecoratorRevision(n, 1) },
+			"Runner":             func(name string) (string, error) { return s.Key(KindRunner, name) },
+			"Core":               func(name string) (string, error) { return s.Key(KindCore, name) },
 		} {
 			key, err := build(name)
 			if key != "" || !errors.Is(err, fault.RequestInvalid) {
@@ -182,9 +186,9 @@ func TestRoundTrip(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		k := Key{Kind: Kind(rapid.IntRange(int(KindService), int(KindFormat)).Draw(t, "kind")), Space: s, Name: name.Draw(t, "name")}
+		k := Key{Kind: Kind(rapid.IntRange(int(KindService), int(KindDecoratorRevision)).Draw(t, "kind")), Space: s, Name: name.Draw(t, "name")}
 		switch k.Kind {
-		case KindRevision:
+		case KindRevision, KindDecoratorRevision:
 			k.Number = rapid.Uint64().Draw(t, "number")
 		case KindModuleChunk:
 			k.Number = rapid.Uint64Range(0, MaxChunk).Draw(t, "chunk")

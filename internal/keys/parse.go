@@ -20,6 +20,7 @@ const (
 	KindRunner
 	KindCore
 	KindFormat
+	KindDecoratorRevision
 )
 
 // String returns the user's word for a kind, for example "service".
@@ -70,6 +71,10 @@ func Parse(key string) (Key, bool) {
 		name, n, ok := strings.Cut(rest, "/")
 		number, fits := unpad(n, revisionDigits)
 		return k.numbered(KindRevision, name, number, ok && fits)
+	case dirDecoratorRevisions:
+		name, n, ok := strings.Cut(rest, "/")
+		number, fits := unpad(n, revisionDigits)
+		return k.numbered(KindDecoratorRevision, name, number, ok && fits)
 	case dirModules:
 		return k.module(rest)
 	case dirMeta:
@@ -93,6 +98,8 @@ func (k Key) String() string {
 	switch k.Kind {
 	case KindRevision:
 		key, err = k.Space.Revision(k.Name, k.Number)
+	case KindDecoratorRevision:
+		key, err = k.Space.DecoratorRevision(k.Name, k.Number)
 	case KindModuleManifest:
 		key, err = k.Space.ModuleManifest(k.Name)
 	case KindModuleChunk:

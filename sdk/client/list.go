@@ -29,6 +29,16 @@ func (c *Client) ListRevisions(ctx context.Context, req *ruedov1.ListRevisionsRe
 	})
 }
 
+// ListDecoratorRevisions is ListServices for the revisions of a decorator, newest
+// first.
+func (c *Client) ListDecoratorRevisions(ctx context.Context, req *ruedov1.ListDecoratorRevisionsRequest) iter.Seq2[*ruedov1.Decorator, error] {
+	req = proto.CloneOf(req)
+	return pages(&req.PageToken, func() ([]*ruedov1.Decorator, string, error) {
+		res, err := c.Decorators.ListDecoratorRevisions(ctx, req)
+		return res.GetItems(), res.GetNextPageToken(), err
+	})
+}
+
 // ListDecorators is ListServices for decorators.
 func (c *Client) ListDecorators(ctx context.Context, req *ruedov1.ListDecoratorsRequest) iter.Seq2[*ruedov1.Decorator, error] {
 	req = proto.CloneOf(req)

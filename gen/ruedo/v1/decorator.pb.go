@@ -38,7 +38,11 @@ type Decorator struct {
 	UpdateTime  *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
 	// The store's revision of the last change. In an update it is the
 	// version that the caller has seen; zero means any version.
-	Version       int64 `protobuf:"varint,9,opt,name=version,proto3" json:"version,omitempty"`
+	Version int64 `protobuf:"varint,9,opt,name=version,proto3" json:"version,omitempty"`
+	// Number of this revision, from 1. Output only.
+	Revision uint64 `protobuf:"varint,10,opt,name=revision,proto3" json:"revision,omitempty"`
+	// The highest revision number given so far. Output only.
+	Latest        uint64 `protobuf:"varint,11,opt,name=latest,proto3" json:"latest,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -132,6 +136,20 @@ func (x *Decorator) GetUpdateTime() *timestamppb.Timestamp {
 func (x *Decorator) GetVersion() int64 {
 	if x != nil {
 		return x.Version
+	}
+	return 0
+}
+
+func (x *Decorator) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *Decorator) GetLatest() uint64 {
+	if x != nil {
+		return x.Latest
 	}
 	return 0
 }
@@ -271,8 +289,12 @@ func (x *CreateDecoratorResponse) GetDecorator() *Decorator {
 }
 
 type UpdateDecoratorRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Decorator     *Decorator             `protobuf:"bytes,1,opt,name=decorator,proto3" json:"decorator,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Decorator *Decorator             `protobuf:"bytes,1,opt,name=decorator,proto3" json:"decorator,omitempty"`
+	// Write the change without checking the services that carry the decorator.
+	Force bool `protobuf:"varint,2,opt,name=force,proto3" json:"force,omitempty"`
+	// Check everything and write nothing.
+	DryRun        bool `protobuf:"varint,3,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -314,11 +336,27 @@ func (x *UpdateDecoratorRequest) GetDecorator() *Decorator {
 	return nil
 }
 
+func (x *UpdateDecoratorRequest) GetForce() bool {
+	if x != nil {
+		return x.Force
+	}
+	return false
+}
+
+func (x *UpdateDecoratorRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
 type UpdateDecoratorResponse struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Decorator *Decorator             `protobuf:"bytes,1,opt,name=decorator,proto3" json:"decorator,omitempty"`
 	// True if the same content was already stored, so nothing was written.
-	Unchanged     bool `protobuf:"varint,2,opt,name=unchanged,proto3" json:"unchanged,omitempty"`
+	Unchanged bool `protobuf:"varint,2,opt,name=unchanged,proto3" json:"unchanged,omitempty"`
+	// Number of services that were checked with the change.
+	Checked       uint32 `protobuf:"varint,3,opt,name=checked,proto3" json:"checked,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -367,6 +405,255 @@ func (x *UpdateDecoratorResponse) GetUnchanged() bool {
 	return false
 }
 
+func (x *UpdateDecoratorResponse) GetChecked() uint32 {
+	if x != nil {
+		return x.Checked
+	}
+	return 0
+}
+
+type RollbackDecoratorRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The revision to go back to. Zero means the highest below the live one.
+	Revision uint64 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	// Go back without checking the services that carry the decorator.
+	Force         bool `protobuf:"varint,3,opt,name=force,proto3" json:"force,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RollbackDecoratorRequest) Reset() {
+	*x = RollbackDecoratorRequest{}
+	mi := &file_ruedo_v1_decorator_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RollbackDecoratorRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RollbackDecoratorRequest) ProtoMessage() {}
+
+func (x *RollbackDecoratorRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ruedo_v1_decorator_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RollbackDecoratorRequest.ProtoReflect.Descriptor instead.
+func (*RollbackDecoratorRequest) Descriptor() ([]byte, []int) {
+	return file_ruedo_v1_decorator_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *RollbackDecoratorRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *RollbackDecoratorRequest) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *RollbackDecoratorRequest) GetForce() bool {
+	if x != nil {
+		return x.Force
+	}
+	return false
+}
+
+type RollbackDecoratorResponse struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Decorator *Decorator             `protobuf:"bytes,1,opt,name=decorator,proto3" json:"decorator,omitempty"`
+	// The revision that was live before.
+	Previous uint64 `protobuf:"varint,2,opt,name=previous,proto3" json:"previous,omitempty"`
+	// Number of services that were checked with the change.
+	Checked       uint32 `protobuf:"varint,3,opt,name=checked,proto3" json:"checked,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RollbackDecoratorResponse) Reset() {
+	*x = RollbackDecoratorResponse{}
+	mi := &file_ruedo_v1_decorator_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RollbackDecoratorResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RollbackDecoratorResponse) ProtoMessage() {}
+
+func (x *RollbackDecoratorResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ruedo_v1_decorator_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RollbackDecoratorResponse.ProtoReflect.Descriptor instead.
+func (*RollbackDecoratorResponse) Descriptor() ([]byte, []int) {
+	return file_ruedo_v1_decorator_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *RollbackDecoratorResponse) GetDecorator() *Decorator {
+	if x != nil {
+		return x.Decorator
+	}
+	return nil
+}
+
+func (x *RollbackDecoratorResponse) GetPrevious() uint64 {
+	if x != nil {
+		return x.Previous
+	}
+	return 0
+}
+
+func (x *RollbackDecoratorResponse) GetChecked() uint32 {
+	if x != nil {
+		return x.Checked
+	}
+	return 0
+}
+
+type ListDecoratorRevisionsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Maximum number of items in the answer. Zero and more than 1,000 mean
+	// 1,000. An answer may hold fewer: it ends after about 1 MiB.
+	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// Token of the page to return; empty means the first page. It is valid only
+	// for a request that is otherwise the same.
+	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListDecoratorRevisionsRequest) Reset() {
+	*x = ListDecoratorRevisionsRequest{}
+	mi := &file_ruedo_v1_decorator_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListDecoratorRevisionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListDecoratorRevisionsRequest) ProtoMessage() {}
+
+func (x *ListDecoratorRevisionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ruedo_v1_decorator_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListDecoratorRevisionsRequest.ProtoReflect.Descriptor instead.
+func (*ListDecoratorRevisionsRequest) Descriptor() ([]byte, []int) {
+	return file_ruedo_v1_decorator_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *ListDecoratorRevisionsRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ListDecoratorRevisionsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListDecoratorRevisionsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+type ListDecoratorRevisionsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A revision whose stored value cannot be read has only name and number.
+	Items []*Decorator `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	// Token of the next page. Absent on the last page.
+	NextPageToken *string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3,oneof" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListDecoratorRevisionsResponse) Reset() {
+	*x = ListDecoratorRevisionsResponse{}
+	mi := &file_ruedo_v1_decorator_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListDecoratorRevisionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListDecoratorRevisionsResponse) ProtoMessage() {}
+
+func (x *ListDecoratorRevisionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ruedo_v1_decorator_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListDecoratorRevisionsResponse.ProtoReflect.Descriptor instead.
+func (*ListDecoratorRevisionsResponse) Descriptor() ([]byte, []int) {
+	return file_ruedo_v1_decorator_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ListDecoratorRevisionsResponse) GetItems() []*Decorator {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+func (x *ListDecoratorRevisionsResponse) GetNextPageToken() string {
+	if x != nil && x.NextPageToken != nil {
+		return *x.NextPageToken
+	}
+	return ""
+}
+
 type GetDecoratorRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -376,7 +663,7 @@ type GetDecoratorRequest struct {
 
 func (x *GetDecoratorRequest) Reset() {
 	*x = GetDecoratorRequest{}
-	mi := &file_ruedo_v1_decorator_proto_msgTypes[6]
+	mi := &file_ruedo_v1_decorator_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -388,7 +675,7 @@ func (x *GetDecoratorRequest) String() string {
 func (*GetDecoratorRequest) ProtoMessage() {}
 
 func (x *GetDecoratorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_decorator_proto_msgTypes[6]
+	mi := &file_ruedo_v1_decorator_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -401,7 +688,7 @@ func (x *GetDecoratorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDecoratorRequest.ProtoReflect.Descriptor instead.
 func (*GetDecoratorRequest) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_decorator_proto_rawDescGZIP(), []int{6}
+	return file_ruedo_v1_decorator_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetDecoratorRequest) GetName() string {
@@ -424,7 +711,7 @@ type GetDecoratorResponse struct {
 
 func (x *GetDecoratorResponse) Reset() {
 	*x = GetDecoratorResponse{}
-	mi := &file_ruedo_v1_decorator_proto_msgTypes[7]
+	mi := &file_ruedo_v1_decorator_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -436,7 +723,7 @@ func (x *GetDecoratorResponse) String() string {
 func (*GetDecoratorResponse) ProtoMessage() {}
 
 func (x *GetDecoratorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_decorator_proto_msgTypes[7]
+	mi := &file_ruedo_v1_decorator_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -449,7 +736,7 @@ func (x *GetDecoratorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDecoratorResponse.ProtoReflect.Descriptor instead.
 func (*GetDecoratorResponse) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_decorator_proto_rawDescGZIP(), []int{7}
+	return file_ruedo_v1_decorator_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetDecoratorResponse) GetDecorator() *Decorator {
@@ -489,7 +776,7 @@ type ListDecoratorsRequest struct {
 
 func (x *ListDecoratorsRequest) Reset() {
 	*x = ListDecoratorsRequest{}
-	mi := &file_ruedo_v1_decorator_proto_msgTypes[8]
+	mi := &file_ruedo_v1_decorator_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -501,7 +788,7 @@ func (x *ListDecoratorsRequest) String() string {
 func (*ListDecoratorsRequest) ProtoMessage() {}
 
 func (x *ListDecoratorsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_decorator_proto_msgTypes[8]
+	mi := &file_ruedo_v1_decorator_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -514,7 +801,7 @@ func (x *ListDecoratorsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDecoratorsRequest.ProtoReflect.Descriptor instead.
 func (*ListDecoratorsRequest) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_decorator_proto_rawDescGZIP(), []int{8}
+	return file_ruedo_v1_decorator_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ListDecoratorsRequest) GetTag() string {
@@ -549,7 +836,7 @@ type ListDecoratorsResponse struct {
 
 func (x *ListDecoratorsResponse) Reset() {
 	*x = ListDecoratorsResponse{}
-	mi := &file_ruedo_v1_decorator_proto_msgTypes[9]
+	mi := &file_ruedo_v1_decorator_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -561,7 +848,7 @@ func (x *ListDecoratorsResponse) String() string {
 func (*ListDecoratorsResponse) ProtoMessage() {}
 
 func (x *ListDecoratorsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_decorator_proto_msgTypes[9]
+	mi := &file_ruedo_v1_decorator_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -574,7 +861,7 @@ func (x *ListDecoratorsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDecoratorsResponse.ProtoReflect.Descriptor instead.
 func (*ListDecoratorsResponse) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_decorator_proto_rawDescGZIP(), []int{9}
+	return file_ruedo_v1_decorator_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListDecoratorsResponse) GetItems() []*Decorator {
@@ -600,7 +887,7 @@ type DeleteDecoratorRequest struct {
 
 func (x *DeleteDecoratorRequest) Reset() {
 	*x = DeleteDecoratorRequest{}
-	mi := &file_ruedo_v1_decorator_proto_msgTypes[10]
+	mi := &file_ruedo_v1_decorator_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -612,7 +899,7 @@ func (x *DeleteDecoratorRequest) String() string {
 func (*DeleteDecoratorRequest) ProtoMessage() {}
 
 func (x *DeleteDecoratorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_decorator_proto_msgTypes[10]
+	mi := &file_ruedo_v1_decorator_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -625,7 +912,7 @@ func (x *DeleteDecoratorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteDecoratorRequest.ProtoReflect.Descriptor instead.
 func (*DeleteDecoratorRequest) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_decorator_proto_rawDescGZIP(), []int{10}
+	return file_ruedo_v1_decorator_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *DeleteDecoratorRequest) GetName() string {
@@ -643,7 +930,7 @@ type DeleteDecoratorResponse struct {
 
 func (x *DeleteDecoratorResponse) Reset() {
 	*x = DeleteDecoratorResponse{}
-	mi := &file_ruedo_v1_decorator_proto_msgTypes[11]
+	mi := &file_ruedo_v1_decorator_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -655,7 +942,7 @@ func (x *DeleteDecoratorResponse) String() string {
 func (*DeleteDecoratorResponse) ProtoMessage() {}
 
 func (x *DeleteDecoratorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_decorator_proto_msgTypes[11]
+	mi := &file_ruedo_v1_decorator_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -668,14 +955,14 @@ func (x *DeleteDecoratorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteDecoratorResponse.ProtoReflect.Descriptor instead.
 func (*DeleteDecoratorResponse) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_decorator_proto_rawDescGZIP(), []int{11}
+	return file_ruedo_v1_decorator_proto_rawDescGZIP(), []int{15}
 }
 
 var File_ruedo_v1_decorator_proto protoreflect.FileDescriptor
 
 const file_ruedo_v1_decorator_proto_rawDesc = "" +
 	"\n" +
-	"\x18ruedo/v1/decorator.proto\x12\bruedo.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15ruedo/v1/limits.proto\"\xd1\x03\n" +
+	"\x18ruedo/v1/decorator.proto\x12\bruedo.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15ruedo/v1/limits.proto\"\x85\x04\n" +
 	"\tDecorator\x12?\n" +
 	"\x04name\x18\x01 \x01(\tB+\xbaH(r&2$^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$R\x04name\x12*\n" +
 	"\vdescription\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80 R\vdescription\x12&\n" +
@@ -687,7 +974,10 @@ const file_ruedo_v1_decorator_proto_rawDesc = "" +
 	"createTime\x12;\n" +
 	"\vupdate_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"updateTime\x12!\n" +
-	"\aversion\x18\t \x01(\x03B\a\xbaH\x04\"\x02(\x00R\aversion\",\n" +
+	"\aversion\x18\t \x01(\x03B\a\xbaH\x04\"\x02(\x00R\aversion\x12\x1a\n" +
+	"\brevision\x18\n" +
+	" \x01(\x04R\brevision\x12\x16\n" +
+	"\x06latest\x18\v \x01(\x04R\x06latest\",\n" +
 	"\n" +
 	"CallPolicy\x12\x1e\n" +
 	"\n" +
@@ -696,12 +986,32 @@ const file_ruedo_v1_decorator_proto_rawDesc = "" +
 	"\x16CreateDecoratorRequest\x129\n" +
 	"\tdecorator\x18\x01 \x01(\v2\x13.ruedo.v1.DecoratorB\x06\xbaH\x03\xc8\x01\x01R\tdecorator\"L\n" +
 	"\x17CreateDecoratorResponse\x121\n" +
-	"\tdecorator\x18\x01 \x01(\v2\x13.ruedo.v1.DecoratorR\tdecorator\"S\n" +
+	"\tdecorator\x18\x01 \x01(\v2\x13.ruedo.v1.DecoratorR\tdecorator\"\x82\x01\n" +
 	"\x16UpdateDecoratorRequest\x129\n" +
-	"\tdecorator\x18\x01 \x01(\v2\x13.ruedo.v1.DecoratorB\x06\xbaH\x03\xc8\x01\x01R\tdecorator\"j\n" +
+	"\tdecorator\x18\x01 \x01(\v2\x13.ruedo.v1.DecoratorB\x06\xbaH\x03\xc8\x01\x01R\tdecorator\x12\x14\n" +
+	"\x05force\x18\x02 \x01(\bR\x05force\x12\x17\n" +
+	"\adry_run\x18\x03 \x01(\bR\x06dryRun\"\x84\x01\n" +
 	"\x17UpdateDecoratorResponse\x121\n" +
 	"\tdecorator\x18\x01 \x01(\v2\x13.ruedo.v1.DecoratorR\tdecorator\x12\x1c\n" +
-	"\tunchanged\x18\x02 \x01(\bR\tunchanged\"V\n" +
+	"\tunchanged\x18\x02 \x01(\bR\tunchanged\x12\x18\n" +
+	"\achecked\x18\x03 \x01(\rR\achecked\"\x8d\x01\n" +
+	"\x18RollbackDecoratorRequest\x12?\n" +
+	"\x04name\x18\x01 \x01(\tB+\xbaH(r&2$^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$R\x04name\x12\x1a\n" +
+	"\brevision\x18\x02 \x01(\x04R\brevision\x12\x14\n" +
+	"\x05force\x18\x03 \x01(\bR\x05force\"\x84\x01\n" +
+	"\x19RollbackDecoratorResponse\x121\n" +
+	"\tdecorator\x18\x01 \x01(\v2\x13.ruedo.v1.DecoratorR\tdecorator\x12\x1a\n" +
+	"\bprevious\x18\x02 \x01(\x04R\bprevious\x12\x18\n" +
+	"\achecked\x18\x03 \x01(\rR\achecked\"\xaf\x01\n" +
+	"\x1dListDecoratorRevisionsRequest\x12?\n" +
+	"\x04name\x18\x01 \x01(\tB+\xbaH(r&2$^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$R\x04name\x12$\n" +
+	"\tpage_size\x18\x02 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\tpageToken\"\x8c\x01\n" +
+	"\x1eListDecoratorRevisionsResponse\x12)\n" +
+	"\x05items\x18\x01 \x03(\v2\x13.ruedo.v1.DecoratorR\x05items\x12+\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tH\x00R\rnextPageToken\x88\x01\x01B\x12\n" +
+	"\x10_next_page_token\"V\n" +
 	"\x13GetDecoratorRequest\x12?\n" +
 	"\x04name\x18\x01 \x01(\tB+\xbaH(r&2$^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$R\x04name\"\x8a\x01\n" +
 	"\x14GetDecoratorResponse\x121\n" +
@@ -719,10 +1029,12 @@ const file_ruedo_v1_decorator_proto_rawDesc = "" +
 	"\x10_next_page_token\"Y\n" +
 	"\x16DeleteDecoratorRequest\x12?\n" +
 	"\x04name\x18\x01 \x01(\tB+\xbaH(r&2$^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$R\x04name\"\x19\n" +
-	"\x17DeleteDecoratorResponse2\xc8\x03\n" +
+	"\x17DeleteDecoratorResponse2\x98\x05\n" +
 	"\x10DecoratorService\x12V\n" +
 	"\x0fCreateDecorator\x12 .ruedo.v1.CreateDecoratorRequest\x1a!.ruedo.v1.CreateDecoratorResponse\x12V\n" +
-	"\x0fUpdateDecorator\x12 .ruedo.v1.UpdateDecoratorRequest\x1a!.ruedo.v1.UpdateDecoratorResponse\x12R\n" +
+	"\x0fUpdateDecorator\x12 .ruedo.v1.UpdateDecoratorRequest\x1a!.ruedo.v1.UpdateDecoratorResponse\x12\\\n" +
+	"\x11RollbackDecorator\x12\".ruedo.v1.RollbackDecoratorRequest\x1a#.ruedo.v1.RollbackDecoratorResponse\x12p\n" +
+	"\x16ListDecoratorRevisions\x12'.ruedo.v1.ListDecoratorRevisionsRequest\x1a(.ruedo.v1.ListDecoratorRevisionsResponse\"\x03\x90\x02\x01\x12R\n" +
 	"\fGetDecorator\x12\x1d.ruedo.v1.GetDecoratorRequest\x1a\x1e.ruedo.v1.GetDecoratorResponse\"\x03\x90\x02\x01\x12X\n" +
 	"\x0eListDecorators\x12\x1f.ruedo.v1.ListDecoratorsRequest\x1a .ruedo.v1.ListDecoratorsResponse\"\x03\x90\x02\x01\x12V\n" +
 	"\x0fDeleteDecorator\x12 .ruedo.v1.DeleteDecoratorRequest\x1a!.ruedo.v1.DeleteDecoratorResponseB\x90\x01\n" +
@@ -740,51 +1052,61 @@ func file_ruedo_v1_decorator_proto_rawDescGZIP() []byte {
 	return file_ruedo_v1_decorator_proto_rawDescData
 }
 
-var file_ruedo_v1_decorator_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_ruedo_v1_decorator_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_ruedo_v1_decorator_proto_goTypes = []any{
-	(*Decorator)(nil),               // 0: ruedo.v1.Decorator
-	(*CallPolicy)(nil),              // 1: ruedo.v1.CallPolicy
-	(*CreateDecoratorRequest)(nil),  // 2: ruedo.v1.CreateDecoratorRequest
-	(*CreateDecoratorResponse)(nil), // 3: ruedo.v1.CreateDecoratorResponse
-	(*UpdateDecoratorRequest)(nil),  // 4: ruedo.v1.UpdateDecoratorRequest
-	(*UpdateDecoratorResponse)(nil), // 5: ruedo.v1.UpdateDecoratorResponse
-	(*GetDecoratorRequest)(nil),     // 6: ruedo.v1.GetDecoratorRequest
-	(*GetDecoratorResponse)(nil),    // 7: ruedo.v1.GetDecoratorResponse
-	(*ListDecoratorsRequest)(nil),   // 8: ruedo.v1.ListDecoratorsRequest
-	(*ListDecoratorsResponse)(nil),  // 9: ruedo.v1.ListDecoratorsResponse
-	(*DeleteDecoratorRequest)(nil),  // 10: ruedo.v1.DeleteDecoratorRequest
-	(*DeleteDecoratorResponse)(nil), // 11: ruedo.v1.DeleteDecoratorResponse
-	(*structpb.Struct)(nil),         // 12: google.protobuf.Struct
-	(*Limits)(nil),                  // 13: ruedo.v1.Limits
-	(*timestamppb.Timestamp)(nil),   // 14: google.protobuf.Timestamp
+	(*Decorator)(nil),                      // 0: ruedo.v1.Decorator
+	(*CallPolicy)(nil),                     // 1: ruedo.v1.CallPolicy
+	(*CreateDecoratorRequest)(nil),         // 2: ruedo.v1.CreateDecoratorRequest
+	(*CreateDecoratorResponse)(nil),        // 3: ruedo.v1.CreateDecoratorResponse
+	(*UpdateDecoratorRequest)(nil),         // 4: ruedo.v1.UpdateDecoratorRequest
+	(*UpdateDecoratorResponse)(nil),        // 5: ruedo.v1.UpdateDecoratorResponse
+	(*RollbackDecoratorRequest)(nil),       // 6: ruedo.v1.RollbackDecoratorRequest
+	(*RollbackDecoratorResponse)(nil),      // 7: ruedo.v1.RollbackDecoratorResponse
+	(*ListDecoratorRevisionsRequest)(nil),  // 8: ruedo.v1.ListDecoratorRevisionsRequest
+	(*ListDecoratorRevisionsResponse)(nil), // 9: ruedo.v1.ListDecoratorRevisionsResponse
+	(*GetDecoratorRequest)(nil),            // 10: ruedo.v1.GetDecoratorRequest
+	(*GetDecoratorResponse)(nil),           // 11: ruedo.v1.GetDecoratorResponse
+	(*ListDecoratorsRequest)(nil),          // 12: ruedo.v1.ListDecoratorsRequest
+	(*ListDecoratorsResponse)(nil),         // 13: ruedo.v1.ListDecoratorsResponse
+	(*DeleteDecoratorRequest)(nil),         // 14: ruedo.v1.DeleteDecoratorRequest
+	(*DeleteDecoratorResponse)(nil),        // 15: ruedo.v1.DeleteDecoratorResponse
+	(*structpb.Struct)(nil),                // 16: google.protobuf.Struct
+	(*Limits)(nil),                         // 17: ruedo.v1.Limits
+	(*timestamppb.Timestamp)(nil),          // 18: google.protobuf.Timestamp
 }
 var file_ruedo_v1_decorator_proto_depIdxs = []int32{
-	12, // 0: ruedo.v1.Decorator.input_schema:type_name -> google.protobuf.Struct
-	13, // 1: ruedo.v1.Decorator.limits:type_name -> ruedo.v1.Limits
+	16, // 0: ruedo.v1.Decorator.input_schema:type_name -> google.protobuf.Struct
+	17, // 1: ruedo.v1.Decorator.limits:type_name -> ruedo.v1.Limits
 	1,  // 2: ruedo.v1.Decorator.policy:type_name -> ruedo.v1.CallPolicy
-	14, // 3: ruedo.v1.Decorator.create_time:type_name -> google.protobuf.Timestamp
-	14, // 4: ruedo.v1.Decorator.update_time:type_name -> google.protobuf.Timestamp
+	18, // 3: ruedo.v1.Decorator.create_time:type_name -> google.protobuf.Timestamp
+	18, // 4: ruedo.v1.Decorator.update_time:type_name -> google.protobuf.Timestamp
 	0,  // 5: ruedo.v1.CreateDecoratorRequest.decorator:type_name -> ruedo.v1.Decorator
 	0,  // 6: ruedo.v1.CreateDecoratorResponse.decorator:type_name -> ruedo.v1.Decorator
 	0,  // 7: ruedo.v1.UpdateDecoratorRequest.decorator:type_name -> ruedo.v1.Decorator
 	0,  // 8: ruedo.v1.UpdateDecoratorResponse.decorator:type_name -> ruedo.v1.Decorator
-	0,  // 9: ruedo.v1.GetDecoratorResponse.decorator:type_name -> ruedo.v1.Decorator
-	0,  // 10: ruedo.v1.ListDecoratorsResponse.items:type_name -> ruedo.v1.Decorator
-	2,  // 11: ruedo.v1.DecoratorService.CreateDecorator:input_type -> ruedo.v1.CreateDecoratorRequest
-	4,  // 12: ruedo.v1.DecoratorService.UpdateDecorator:input_type -> ruedo.v1.UpdateDecoratorRequest
-	6,  // 13: ruedo.v1.DecoratorService.GetDecorator:input_type -> ruedo.v1.GetDecoratorRequest
-	8,  // 14: ruedo.v1.DecoratorService.ListDecorators:input_type -> ruedo.v1.ListDecoratorsRequest
-	10, // 15: ruedo.v1.DecoratorService.DeleteDecorator:input_type -> ruedo.v1.DeleteDecoratorRequest
-	3,  // 16: ruedo.v1.DecoratorService.CreateDecorator:output_type -> ruedo.v1.CreateDecoratorResponse
-	5,  // 17: ruedo.v1.DecoratorService.UpdateDecorator:output_type -> ruedo.v1.UpdateDecoratorResponse
-	7,  // 18: ruedo.v1.DecoratorService.GetDecorator:output_type -> ruedo.v1.GetDecoratorResponse
-	9,  // 19: ruedo.v1.DecoratorService.ListDecorators:output_type -> ruedo.v1.ListDecoratorsResponse
-	11, // 20: ruedo.v1.DecoratorService.DeleteDecorator:output_type -> ruedo.v1.DeleteDecoratorResponse
-	16, // [16:21] is the sub-list for method output_type
-	11, // [11:16] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	0,  // 9: ruedo.v1.RollbackDecoratorResponse.decorator:type_name -> ruedo.v1.Decorator
+	0,  // 10: ruedo.v1.ListDecoratorRevisionsResponse.items:type_name -> ruedo.v1.Decorator
+	0,  // 11: ruedo.v1.GetDecoratorResponse.decorator:type_name -> ruedo.v1.Decorator
+	0,  // 12: ruedo.v1.ListDecoratorsResponse.items:type_name -> ruedo.v1.Decorator
+	2,  // 13: ruedo.v1.DecoratorService.CreateDecorator:input_type -> ruedo.v1.CreateDecoratorRequest
+	4,  // 14: ruedo.v1.DecoratorService.UpdateDecorator:input_type -> ruedo.v1.UpdateDecoratorRequest
+	6,  // 15: ruedo.v1.DecoratorService.RollbackDecorator:input_type -> ruedo.v1.RollbackDecoratorRequest
+	8,  // 16: ruedo.v1.DecoratorService.ListDecoratorRevisions:input_type -> ruedo.v1.ListDecoratorRevisionsRequest
+	10, // 17: ruedo.v1.DecoratorService.GetDecorator:input_type -> ruedo.v1.GetDecoratorRequest
+	12, // 18: ruedo.v1.DecoratorService.ListDecorators:input_type -> ruedo.v1.ListDecoratorsRequest
+	14, // 19: ruedo.v1.DecoratorService.DeleteDecorator:input_type -> ruedo.v1.DeleteDecoratorRequest
+	3,  // 20: ruedo.v1.DecoratorService.CreateDecorator:output_type -> ruedo.v1.CreateDecoratorResponse
+	5,  // 21: ruedo.v1.DecoratorService.UpdateDecorator:output_type -> ruedo.v1.UpdateDecoratorResponse
+	7,  // 22: ruedo.v1.DecoratorService.RollbackDecorator:output_type -> ruedo.v1.RollbackDecoratorResponse
+	9,  // 23: ruedo.v1.DecoratorService.ListDecoratorRevisions:output_type -> ruedo.v1.ListDecoratorRevisionsResponse
+	11, // 24: ruedo.v1.DecoratorService.GetDecorator:output_type -> ruedo.v1.GetDecoratorResponse
+	13, // 25: ruedo.v1.DecoratorService.ListDecorators:output_type -> ruedo.v1.ListDecoratorsResponse
+	15, // 26: ruedo.v1.DecoratorService.DeleteDecorator:output_type -> ruedo.v1.DeleteDecoratorResponse
+	20, // [20:27] is the sub-list for method output_type
+	13, // [13:20] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_ruedo_v1_decorator_proto_init() }
@@ -794,13 +1116,14 @@ func file_ruedo_v1_decorator_proto_init() {
 	}
 	file_ruedo_v1_limits_proto_init()
 	file_ruedo_v1_decorator_proto_msgTypes[9].OneofWrappers = []any{}
+	file_ruedo_v1_decorator_proto_msgTypes[13].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ruedo_v1_decorator_proto_rawDesc), len(file_ruedo_v1_decorator_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

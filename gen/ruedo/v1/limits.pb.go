@@ -148,6 +148,7 @@ type EffectiveLimit struct {
 	Decorator string `protobuf:"bytes,3,opt,name=decorator,proto3" json:"decorator,omitempty"`
 	// Name of the limit whose value is the default of this one, for example
 	// "timeout" for "cpu". Empty if a decorator set it, or if the default is fixed.
+	// "revision 3" if a rollback restored the limits of that revision.
 	Follows       string `protobuf:"bytes,4,opt,name=follows,proto3" json:"follows,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -98,7 +98,14 @@ type Service struct {
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
 	UpdateTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
 	// The store's revision of the last change. Output only.
-	Version       int64 `protobuf:"varint,8,opt,name=version,proto3" json:"version,omitempty"`
+	Version int64 `protobuf:"varint,8,opt,name=version,proto3" json:"version,omitempty"`
+	// Limits that a rollback restored, because the revision cannot run with its
+	// decorators as they are now. They hold instead of the decorators' limits
+	// until the next publish. Output only.
+	Limits *Limits `protobuf:"bytes,9,opt,name=limits,proto3" json:"limits,omitempty"`
+	// Whether calls can be executed now. Set in answers to GetService and
+	// ListServices. Output only.
+	Readiness     *Readiness `protobuf:"bytes,10,opt,name=readiness,proto3" json:"readiness,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -189,6 +196,87 @@ func (x *Service) GetVersion() int64 {
 	return 0
 }
 
+func (x *Service) GetLimits() *Limits {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
+func (x *Service) GetReadiness() *Readiness {
+	if x != nil {
+		return x.Readiness
+	}
+	return nil
+}
+
+// Readiness says whether calls of a service can be executed, as far as the core
+// that answers knows.
+type Readiness struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Number of runners that have prepared the live revision and accept calls.
+	// It may be zero for a ready service if the core executes on its own.
+	Runners uint32 `protobuf:"varint,1,opt,name=runners,proto3" json:"runners,omitempty"`
+	// Why calls cannot be executed, or not yet: NO_RUNNER, PREPARING, or the
+	// reason of an error. Empty if the service is ready.
+	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// What the reason means here. Empty if the service is ready.
+	Message       string `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Readiness) Reset() {
+	*x = Readiness{}
+	mi := &file_ruedo_v1_service_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Readiness) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Readiness) ProtoMessage() {}
+
+func (x *Readiness) ProtoReflect() protoreflect.Message {
+	mi := &file_ruedo_v1_service_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Readiness.ProtoReflect.Descriptor instead.
+func (*Readiness) Descriptor() ([]byte, []int) {
+	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Readiness) GetRunners() uint32 {
+	if x != nil {
+		return x.Runners
+	}
+	return 0
+}
+
+func (x *Readiness) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Readiness) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
 // Revision is immutable: a service as it was published.
 type Revision struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -214,13 +302,15 @@ type Revision struct {
 	EffectiveIsolation Isolation `protobuf:"varint,12,opt,name=effective_isolation,json=effectiveIsolation,proto3,enum=ruedo.v1.Isolation" json:"effective_isolation,omitempty"`
 	// Why it is not the requested one; empty if it is.
 	IsolationReason string `protobuf:"bytes,13,opt,name=isolation_reason,json=isolationReason,proto3" json:"isolation_reason,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// The limits that its decorators added up to when it was published.
+	Limits        *Limits `protobuf:"bytes,14,opt,name=limits,proto3" json:"limits,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Revision) Reset() {
 	*x = Revision{}
-	mi := &file_ruedo_v1_service_proto_msgTypes[1]
+	mi := &file_ruedo_v1_service_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -232,7 +322,7 @@ func (x *Revision) String() string {
 func (*Revision) ProtoMessage() {}
 
 func (x *Revision) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_service_proto_msgTypes[1]
+	mi := &file_ruedo_v1_service_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -245,7 +335,7 @@ func (x *Revision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Revision.ProtoReflect.Descriptor instead.
 func (*Revision) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{1}
+	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Revision) GetService() string {
@@ -339,6 +429,13 @@ func (x *Revision) GetIsolationReason() string {
 	return ""
 }
 
+func (x *Revision) GetLimits() *Limits {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
 type PublishServiceRequest struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	Name        string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -353,14 +450,20 @@ type PublishServiceRequest struct {
 	// service has changed since. Zero means any version.
 	ExpectedVersion int64 `protobuf:"varint,9,opt,name=expected_version,json=expectedVersion,proto3" json:"expected_version,omitempty"`
 	// What a call may see of earlier calls; unspecified means pristine.
-	Isolation     Isolation `protobuf:"varint,10,opt,name=isolation,proto3,enum=ruedo.v1.Isolation" json:"isolation,omitempty"`
+	Isolation Isolation `protobuf:"varint,10,opt,name=isolation,proto3,enum=ruedo.v1.Isolation" json:"isolation,omitempty"`
+	// Decorators to create or replace in the same step, if they differ from those
+	// stored. They are guarded as in UpdateDecorator, but this service is
+	// prepared as it is being published. Together at most 1 MiB.
+	Definitions []*Decorator `protobuf:"bytes,11,rep,name=definitions,proto3" json:"definitions,omitempty"`
+	// Write the definitions without checking the other services that carry them.
+	Force         bool `protobuf:"varint,12,opt,name=force,proto3" json:"force,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PublishServiceRequest) Reset() {
 	*x = PublishServiceRequest{}
-	mi := &file_ruedo_v1_service_proto_msgTypes[2]
+	mi := &file_ruedo_v1_service_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -372,7 +475,7 @@ func (x *PublishServiceRequest) String() string {
 func (*PublishServiceRequest) ProtoMessage() {}
 
 func (x *PublishServiceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_service_proto_msgTypes[2]
+	mi := &file_ruedo_v1_service_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -385,7 +488,7 @@ func (x *PublishServiceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishServiceRequest.ProtoReflect.Descriptor instead.
 func (*PublishServiceRequest) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{2}
+	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *PublishServiceRequest) GetName() string {
@@ -458,20 +561,36 @@ func (x *PublishServiceRequest) GetIsolation() Isolation {
 	return Isolation_ISOLATION_UNSPECIFIED
 }
 
+func (x *PublishServiceRequest) GetDefinitions() []*Decorator {
+	if x != nil {
+		return x.Definitions
+	}
+	return nil
+}
+
+func (x *PublishServiceRequest) GetForce() bool {
+	if x != nil {
+		return x.Force
+	}
+	return false
+}
+
 type PublishServiceResponse struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Service *Service               `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
 	// True if the same content was already live, so nothing was written.
 	Unchanged bool `protobuf:"varint,2,opt,name=unchanged,proto3" json:"unchanged,omitempty"`
 	// The answer of each runner that was asked to prepare it.
-	Preparations  []*Preparation `protobuf:"bytes,3,rep,name=preparations,proto3" json:"preparations,omitempty"`
+	Preparations []*Preparation `protobuf:"bytes,3,rep,name=preparations,proto3" json:"preparations,omitempty"`
+	// The definitions that were written: created if they are revision 1.
+	Definitions   []*Decorator `protobuf:"bytes,4,rep,name=definitions,proto3" json:"definitions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PublishServiceResponse) Reset() {
 	*x = PublishServiceResponse{}
-	mi := &file_ruedo_v1_service_proto_msgTypes[3]
+	mi := &file_ruedo_v1_service_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -483,7 +602,7 @@ func (x *PublishServiceResponse) String() string {
 func (*PublishServiceResponse) ProtoMessage() {}
 
 func (x *PublishServiceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_service_proto_msgTypes[3]
+	mi := &file_ruedo_v1_service_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -496,7 +615,7 @@ func (x *PublishServiceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishServiceResponse.ProtoReflect.Descriptor instead.
 func (*PublishServiceResponse) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{3}
+	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *PublishServiceResponse) GetService() *Service {
@@ -516,6 +635,13 @@ func (x *PublishServiceResponse) GetUnchanged() bool {
 func (x *PublishServiceResponse) GetPreparations() []*Preparation {
 	if x != nil {
 		return x.Preparations
+	}
+	return nil
+}
+
+func (x *PublishServiceResponse) GetDefinitions() []*Decorator {
+	if x != nil {
+		return x.Definitions
 	}
 	return nil
 }
@@ -544,7 +670,7 @@ type Preparation struct {
 
 func (x *Preparation) Reset() {
 	*x = Preparation{}
-	mi := &file_ruedo_v1_service_proto_msgTypes[4]
+	mi := &file_ruedo_v1_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -556,7 +682,7 @@ func (x *Preparation) String() string {
 func (*Preparation) ProtoMessage() {}
 
 func (x *Preparation) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_service_proto_msgTypes[4]
+	mi := &file_ruedo_v1_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -569,7 +695,7 @@ func (x *Preparation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Preparation.ProtoReflect.Descriptor instead.
 func (*Preparation) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{4}
+	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Preparation) GetRunner() string {
@@ -644,7 +770,7 @@ type GetServiceRequest struct {
 
 func (x *GetServiceRequest) Reset() {
 	*x = GetServiceRequest{}
-	mi := &file_ruedo_v1_service_proto_msgTypes[5]
+	mi := &file_ruedo_v1_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -656,7 +782,7 @@ func (x *GetServiceRequest) String() string {
 func (*GetServiceRequest) ProtoMessage() {}
 
 func (x *GetServiceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_service_proto_msgTypes[5]
+	mi := &file_ruedo_v1_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -669,7 +795,7 @@ func (x *GetServiceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetServiceRequest.ProtoReflect.Descriptor instead.
 func (*GetServiceRequest) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{5}
+	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *GetServiceRequest) GetName() string {
@@ -694,7 +820,7 @@ type GetServiceResponse struct {
 
 func (x *GetServiceResponse) Reset() {
 	*x = GetServiceResponse{}
-	mi := &file_ruedo_v1_service_proto_msgTypes[6]
+	mi := &file_ruedo_v1_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -706,7 +832,7 @@ func (x *GetServiceResponse) String() string {
 func (*GetServiceResponse) ProtoMessage() {}
 
 func (x *GetServiceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_service_proto_msgTypes[6]
+	mi := &file_ruedo_v1_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -719,7 +845,7 @@ func (x *GetServiceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetServiceResponse.ProtoReflect.Descriptor instead.
 func (*GetServiceResponse) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{6}
+	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetServiceResponse) GetService() *Service {
@@ -761,7 +887,7 @@ type InputSchema struct {
 
 func (x *InputSchema) Reset() {
 	*x = InputSchema{}
-	mi := &file_ruedo_v1_service_proto_msgTypes[7]
+	mi := &file_ruedo_v1_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -773,7 +899,7 @@ func (x *InputSchema) String() string {
 func (*InputSchema) ProtoMessage() {}
 
 func (x *InputSchema) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_service_proto_msgTypes[7]
+	mi := &file_ruedo_v1_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -786,7 +912,7 @@ func (x *InputSchema) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InputSchema.ProtoReflect.Descriptor instead.
 func (*InputSchema) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{7}
+	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *InputSchema) GetDecorator() string {
@@ -819,7 +945,7 @@ type ListServicesRequest struct {
 
 func (x *ListServicesRequest) Reset() {
 	*x = ListServicesRequest{}
-	mi := &file_ruedo_v1_service_proto_msgTypes[8]
+	mi := &file_ruedo_v1_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -831,7 +957,7 @@ func (x *ListServicesRequest) String() string {
 func (*ListServicesRequest) ProtoMessage() {}
 
 func (x *ListServicesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_service_proto_msgTypes[8]
+	mi := &file_ruedo_v1_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -844,7 +970,7 @@ func (x *ListServicesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListServicesRequest.ProtoReflect.Descriptor instead.
 func (*ListServicesRequest) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{8}
+	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListServicesRequest) GetTag() string {
@@ -879,7 +1005,7 @@ type ListServicesResponse struct {
 
 func (x *ListServicesResponse) Reset() {
 	*x = ListServicesResponse{}
-	mi := &file_ruedo_v1_service_proto_msgTypes[9]
+	mi := &file_ruedo_v1_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -891,7 +1017,7 @@ func (x *ListServicesResponse) String() string {
 func (*ListServicesResponse) ProtoMessage() {}
 
 func (x *ListServicesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_service_proto_msgTypes[9]
+	mi := &file_ruedo_v1_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -904,7 +1030,7 @@ func (x *ListServicesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListServicesResponse.ProtoReflect.Descriptor instead.
 func (*ListServicesResponse) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{9}
+	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ListServicesResponse) GetItems() []*Service {
@@ -930,7 +1056,7 @@ type DeleteServiceRequest struct {
 
 func (x *DeleteServiceRequest) Reset() {
 	*x = DeleteServiceRequest{}
-	mi := &file_ruedo_v1_service_proto_msgTypes[10]
+	mi := &file_ruedo_v1_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -942,7 +1068,7 @@ func (x *DeleteServiceRequest) String() string {
 func (*DeleteServiceRequest) ProtoMessage() {}
 
 func (x *DeleteServiceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_service_proto_msgTypes[10]
+	mi := &file_ruedo_v1_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -955,7 +1081,7 @@ func (x *DeleteServiceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteServiceRequest.ProtoReflect.Descriptor instead.
 func (*DeleteServiceRequest) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{10}
+	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *DeleteServiceRequest) GetName() string {
@@ -973,7 +1099,7 @@ type DeleteServiceResponse struct {
 
 func (x *DeleteServiceResponse) Reset() {
 	*x = DeleteServiceResponse{}
-	mi := &file_ruedo_v1_service_proto_msgTypes[11]
+	mi := &file_ruedo_v1_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -985,7 +1111,7 @@ func (x *DeleteServiceResponse) String() string {
 func (*DeleteServiceResponse) ProtoMessage() {}
 
 func (x *DeleteServiceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_service_proto_msgTypes[11]
+	mi := &file_ruedo_v1_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -998,7 +1124,7 @@ func (x *DeleteServiceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteServiceResponse.ProtoReflect.Descriptor instead.
 func (*DeleteServiceResponse) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{11}
+	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{12}
 }
 
 type RollbackServiceRequest struct {
@@ -1012,7 +1138,7 @@ type RollbackServiceRequest struct {
 
 func (x *RollbackServiceRequest) Reset() {
 	*x = RollbackServiceRequest{}
-	mi := &file_ruedo_v1_service_proto_msgTypes[12]
+	mi := &file_ruedo_v1_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1024,7 +1150,7 @@ func (x *RollbackServiceRequest) String() string {
 func (*RollbackServiceRequest) ProtoMessage() {}
 
 func (x *RollbackServiceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_service_proto_msgTypes[12]
+	mi := &file_ruedo_v1_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1037,7 +1163,7 @@ func (x *RollbackServiceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackServiceRequest.ProtoReflect.Descriptor instead.
 func (*RollbackServiceRequest) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{12}
+	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *RollbackServiceRequest) GetName() string {
@@ -1065,7 +1191,7 @@ type RollbackServiceResponse struct {
 
 func (x *RollbackServiceResponse) Reset() {
 	*x = RollbackServiceResponse{}
-	mi := &file_ruedo_v1_service_proto_msgTypes[13]
+	mi := &file_ruedo_v1_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1077,7 +1203,7 @@ func (x *RollbackServiceResponse) String() string {
 func (*RollbackServiceResponse) ProtoMessage() {}
 
 func (x *RollbackServiceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_service_proto_msgTypes[13]
+	mi := &file_ruedo_v1_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1090,7 +1216,7 @@ func (x *RollbackServiceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackServiceResponse.ProtoReflect.Descriptor instead.
 func (*RollbackServiceResponse) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{13}
+	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *RollbackServiceResponse) GetService() *Service {
@@ -1122,7 +1248,7 @@ type ListRevisionsRequest struct {
 
 func (x *ListRevisionsRequest) Reset() {
 	*x = ListRevisionsRequest{}
-	mi := &file_ruedo_v1_service_proto_msgTypes[14]
+	mi := &file_ruedo_v1_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1134,7 +1260,7 @@ func (x *ListRevisionsRequest) String() string {
 func (*ListRevisionsRequest) ProtoMessage() {}
 
 func (x *ListRevisionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_service_proto_msgTypes[14]
+	mi := &file_ruedo_v1_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1147,7 +1273,7 @@ func (x *ListRevisionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRevisionsRequest.ProtoReflect.Descriptor instead.
 func (*ListRevisionsRequest) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{14}
+	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListRevisionsRequest) GetName() string {
@@ -1183,7 +1309,7 @@ type ListRevisionsResponse struct {
 
 func (x *ListRevisionsResponse) Reset() {
 	*x = ListRevisionsResponse{}
-	mi := &file_ruedo_v1_service_proto_msgTypes[15]
+	mi := &file_ruedo_v1_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1195,7 +1321,7 @@ func (x *ListRevisionsResponse) String() string {
 func (*ListRevisionsResponse) ProtoMessage() {}
 
 func (x *ListRevisionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_service_proto_msgTypes[15]
+	mi := &file_ruedo_v1_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1208,7 +1334,7 @@ func (x *ListRevisionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRevisionsResponse.ProtoReflect.Descriptor instead.
 func (*ListRevisionsResponse) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{15}
+	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListRevisionsResponse) GetItems() []*Revision {
@@ -1233,7 +1359,7 @@ type WatchServicesRequest struct {
 
 func (x *WatchServicesRequest) Reset() {
 	*x = WatchServicesRequest{}
-	mi := &file_ruedo_v1_service_proto_msgTypes[16]
+	mi := &file_ruedo_v1_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1245,7 +1371,7 @@ func (x *WatchServicesRequest) String() string {
 func (*WatchServicesRequest) ProtoMessage() {}
 
 func (x *WatchServicesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_service_proto_msgTypes[16]
+	mi := &file_ruedo_v1_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1258,7 +1384,7 @@ func (x *WatchServicesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchServicesRequest.ProtoReflect.Descriptor instead.
 func (*WatchServicesRequest) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{16}
+	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{17}
 }
 
 type WatchServicesResponse struct {
@@ -1274,7 +1400,7 @@ type WatchServicesResponse struct {
 
 func (x *WatchServicesResponse) Reset() {
 	*x = WatchServicesResponse{}
-	mi := &file_ruedo_v1_service_proto_msgTypes[17]
+	mi := &file_ruedo_v1_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1286,7 +1412,7 @@ func (x *WatchServicesResponse) String() string {
 func (*WatchServicesResponse) ProtoMessage() {}
 
 func (x *WatchServicesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_service_proto_msgTypes[17]
+	mi := &file_ruedo_v1_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1299,7 +1425,7 @@ func (x *WatchServicesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchServicesResponse.ProtoReflect.Descriptor instead.
 func (*WatchServicesResponse) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{17}
+	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *WatchServicesResponse) GetService() *Service {
@@ -1327,7 +1453,7 @@ var File_ruedo_v1_service_proto protoreflect.FileDescriptor
 
 const file_ruedo_v1_service_proto_rawDesc = "" +
 	"\n" +
-	"\x16ruedo/v1/service.proto\x12\bruedo.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15ruedo/v1/limits.proto\x1a\x15ruedo/v1/module.proto\"\xaf\x02\n" +
+	"\x16ruedo/v1/service.proto\x12\bruedo.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18ruedo/v1/decorator.proto\x1a\x15ruedo/v1/limits.proto\x1a\x15ruedo/v1/module.proto\"\x8c\x03\n" +
 	"\aService\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12 \n" +
 	"\vdescription\x18\x02 \x01(\tR\vdescription\x12\x12\n" +
@@ -1338,7 +1464,14 @@ const file_ruedo_v1_service_proto_rawDesc = "" +
 	"createTime\x12;\n" +
 	"\vupdate_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"updateTime\x12\x18\n" +
-	"\aversion\x18\b \x01(\x03R\aversion\"\xb1\x04\n" +
+	"\aversion\x18\b \x01(\x03R\aversion\x12(\n" +
+	"\x06limits\x18\t \x01(\v2\x10.ruedo.v1.LimitsR\x06limits\x121\n" +
+	"\treadiness\x18\n" +
+	" \x01(\v2\x13.ruedo.v1.ReadinessR\treadiness\"W\n" +
+	"\tReadiness\x12\x18\n" +
+	"\arunners\x18\x01 \x01(\rR\arunners\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x18\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage\"\xdb\x04\n" +
 	"\bRevision\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\x12\x16\n" +
@@ -1356,10 +1489,11 @@ const file_ruedo_v1_service_proto_rawDesc = "" +
 	"createTime\x121\n" +
 	"\tisolation\x18\v \x01(\x0e2\x13.ruedo.v1.IsolationR\tisolation\x12D\n" +
 	"\x13effective_isolation\x18\f \x01(\x0e2\x13.ruedo.v1.IsolationR\x12effectiveIsolation\x12)\n" +
-	"\x10isolation_reason\x18\r \x01(\tR\x0fisolationReason\x1a6\n" +
+	"\x10isolation_reason\x18\r \x01(\tR\x0fisolationReason\x12(\n" +
+	"\x06limits\x18\x0e \x01(\v2\x10.ruedo.v1.LimitsR\x06limits\x1a6\n" +
 	"\bEnvEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x9b\x05\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xf2\x05\n" +
 	"\x15PublishServiceRequest\x12?\n" +
 	"\x04name\x18\x01 \x01(\tB+\xbaH(r&2$^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$R\x04name\x12*\n" +
 	"\vdescription\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80 R\vdescription\x12&\n" +
@@ -1374,14 +1508,17 @@ const file_ruedo_v1_service_proto_rawDesc = "" +
 	"\x10expected_version\x18\t \x01(\x03B\a\xbaH\x04\"\x02(\x00R\x0fexpectedVersion\x12=\n" +
 	"\tisolation\x18\n" +
 	" \x01(\x0e2\x13.ruedo.v1.IsolationB\n" +
-	"\xbaH\a\x82\x01\x04\x10\x01 \x04R\tisolation\x1a6\n" +
+	"\xbaH\a\x82\x01\x04\x10\x01 \x04R\tisolation\x12?\n" +
+	"\vdefinitions\x18\v \x03(\v2\x13.ruedo.v1.DecoratorB\b\xbaH\x05\x92\x01\x02\x100R\vdefinitions\x12\x14\n" +
+	"\x05force\x18\f \x01(\bR\x05force\x1a6\n" +
 	"\bEnvEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x9e\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd5\x01\n" +
 	"\x16PublishServiceResponse\x12+\n" +
 	"\aservice\x18\x01 \x01(\v2\x11.ruedo.v1.ServiceR\aservice\x12\x1c\n" +
 	"\tunchanged\x18\x02 \x01(\bR\tunchanged\x129\n" +
-	"\fpreparations\x18\x03 \x03(\v2\x15.ruedo.v1.PreparationR\fpreparations\"\x80\x03\n" +
+	"\fpreparations\x18\x03 \x03(\v2\x15.ruedo.v1.PreparationR\fpreparations\x125\n" +
+	"\vdefinitions\x18\x04 \x03(\v2\x13.ruedo.v1.DecoratorR\vdefinitions\"\x80\x03\n" +
 	"\vPreparation\x12\x16\n" +
 	"\x06runner\x18\x01 \x01(\tR\x06runner\x12<\n" +
 	"\fcompile_time\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\vcompileTime\x128\n" +
@@ -1467,79 +1604,87 @@ func file_ruedo_v1_service_proto_rawDescGZIP() []byte {
 }
 
 var file_ruedo_v1_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_ruedo_v1_service_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_ruedo_v1_service_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_ruedo_v1_service_proto_goTypes = []any{
 	(Isolation)(0),                  // 0: ruedo.v1.Isolation
 	(*Service)(nil),                 // 1: ruedo.v1.Service
-	(*Revision)(nil),                // 2: ruedo.v1.Revision
-	(*PublishServiceRequest)(nil),   // 3: ruedo.v1.PublishServiceRequest
-	(*PublishServiceResponse)(nil),  // 4: ruedo.v1.PublishServiceResponse
-	(*Preparation)(nil),             // 5: ruedo.v1.Preparation
-	(*GetServiceRequest)(nil),       // 6: ruedo.v1.GetServiceRequest
-	(*GetServiceResponse)(nil),      // 7: ruedo.v1.GetServiceResponse
-	(*InputSchema)(nil),             // 8: ruedo.v1.InputSchema
-	(*ListServicesRequest)(nil),     // 9: ruedo.v1.ListServicesRequest
-	(*ListServicesResponse)(nil),    // 10: ruedo.v1.ListServicesResponse
-	(*DeleteServiceRequest)(nil),    // 11: ruedo.v1.DeleteServiceRequest
-	(*DeleteServiceResponse)(nil),   // 12: ruedo.v1.DeleteServiceResponse
-	(*RollbackServiceRequest)(nil),  // 13: ruedo.v1.RollbackServiceRequest
-	(*RollbackServiceResponse)(nil), // 14: ruedo.v1.RollbackServiceResponse
-	(*ListRevisionsRequest)(nil),    // 15: ruedo.v1.ListRevisionsRequest
-	(*ListRevisionsResponse)(nil),   // 16: ruedo.v1.ListRevisionsResponse
-	(*WatchServicesRequest)(nil),    // 17: ruedo.v1.WatchServicesRequest
-	(*WatchServicesResponse)(nil),   // 18: ruedo.v1.WatchServicesResponse
-	nil,                             // 19: ruedo.v1.Revision.EnvEntry
-	nil,                             // 20: ruedo.v1.PublishServiceRequest.EnvEntry
-	(*timestamppb.Timestamp)(nil),   // 21: google.protobuf.Timestamp
-	(Kind)(0),                       // 22: ruedo.v1.Kind
-	(*durationpb.Duration)(nil),     // 23: google.protobuf.Duration
-	(*EffectiveLimit)(nil),          // 24: ruedo.v1.EffectiveLimit
-	(*structpb.Struct)(nil),         // 25: google.protobuf.Struct
+	(*Readiness)(nil),               // 2: ruedo.v1.Readiness
+	(*Revision)(nil),                // 3: ruedo.v1.Revision
+	(*PublishServiceRequest)(nil),   // 4: ruedo.v1.PublishServiceRequest
+	(*PublishServiceResponse)(nil),  // 5: ruedo.v1.PublishServiceResponse
+	(*Preparation)(nil),             // 6: ruedo.v1.Preparation
+	(*GetServiceRequest)(nil),       // 7: ruedo.v1.GetServiceRequest
+	(*GetServiceResponse)(nil),      // 8: ruedo.v1.GetServiceResponse
+	(*InputSchema)(nil),             // 9: ruedo.v1.InputSchema
+	(*ListServicesRequest)(nil),     // 10: ruedo.v1.ListServicesRequest
+	(*ListServicesResponse)(nil),    // 11: ruedo.v1.ListServicesResponse
+	(*DeleteServiceRequest)(nil),    // 12: ruedo.v1.DeleteServiceRequest
+	(*DeleteServiceResponse)(nil),   // 13: ruedo.v1.DeleteServiceResponse
+	(*RollbackServiceRequest)(nil),  // 14: ruedo.v1.RollbackServiceRequest
+	(*RollbackServiceResponse)(nil), // 15: ruedo.v1.RollbackServiceResponse
+	(*ListRevisionsRequest)(nil),    // 16: ruedo.v1.ListRevisionsRequest
+	(*ListRevisionsResponse)(nil),   // 17: ruedo.v1.ListRevisionsResponse
+	(*WatchServicesRequest)(nil),    // 18: ruedo.v1.WatchServicesRequest
+	(*WatchServicesResponse)(nil),   // 19: ruedo.v1.WatchServicesResponse
+	nil,                             // 20: ruedo.v1.Revision.EnvEntry
+	nil,                             // 21: ruedo.v1.PublishServiceRequest.EnvEntry
+	(*timestamppb.Timestamp)(nil),   // 22: google.protobuf.Timestamp
+	(*Limits)(nil),                  // 23: ruedo.v1.Limits
+	(Kind)(0),                       // 24: ruedo.v1.Kind
+	(*Decorator)(nil),               // 25: ruedo.v1.Decorator
+	(*durationpb.Duration)(nil),     // 26: google.protobuf.Duration
+	(*EffectiveLimit)(nil),          // 27: ruedo.v1.EffectiveLimit
+	(*structpb.Struct)(nil),         // 28: google.protobuf.Struct
 }
 var file_ruedo_v1_service_proto_depIdxs = []int32{
-	2,  // 0: ruedo.v1.Service.revision:type_name -> ruedo.v1.Revision
-	21, // 1: ruedo.v1.Service.create_time:type_name -> google.protobuf.Timestamp
-	21, // 2: ruedo.v1.Service.update_time:type_name -> google.protobuf.Timestamp
-	22, // 3: ruedo.v1.Revision.kind:type_name -> ruedo.v1.Kind
-	19, // 4: ruedo.v1.Revision.env:type_name -> ruedo.v1.Revision.EnvEntry
-	21, // 5: ruedo.v1.Revision.create_time:type_name -> google.protobuf.Timestamp
-	0,  // 6: ruedo.v1.Revision.isolation:type_name -> ruedo.v1.Isolation
-	0,  // 7: ruedo.v1.Revision.effective_isolation:type_name -> ruedo.v1.Isolation
-	20, // 8: ruedo.v1.PublishServiceRequest.env:type_name -> ruedo.v1.PublishServiceRequest.EnvEntry
-	0,  // 9: ruedo.v1.PublishServiceRequest.isolation:type_name -> ruedo.v1.Isolation
-	1,  // 10: ruedo.v1.PublishServiceResponse.service:type_name -> ruedo.v1.Service
-	5,  // 11: ruedo.v1.PublishServiceResponse.preparations:type_name -> ruedo.v1.Preparation
-	23, // 12: ruedo.v1.Preparation.compile_time:type_name -> google.protobuf.Duration
-	23, // 13: ruedo.v1.Preparation.start_time:type_name -> google.protobuf.Duration
-	0,  // 14: ruedo.v1.Preparation.isolation:type_name -> ruedo.v1.Isolation
-	23, // 15: ruedo.v1.Preparation.warm_time:type_name -> google.protobuf.Duration
-	1,  // 16: ruedo.v1.GetServiceResponse.service:type_name -> ruedo.v1.Service
-	24, // 17: ruedo.v1.GetServiceResponse.limits:type_name -> ruedo.v1.EffectiveLimit
-	8,  // 18: ruedo.v1.GetServiceResponse.schemas:type_name -> ruedo.v1.InputSchema
-	25, // 19: ruedo.v1.InputSchema.schema:type_name -> google.protobuf.Struct
-	1,  // 20: ruedo.v1.ListServicesResponse.items:type_name -> ruedo.v1.Service
-	1,  // 21: ruedo.v1.RollbackServiceResponse.service:type_name -> ruedo.v1.Service
-	2,  // 22: ruedo.v1.ListRevisionsResponse.items:type_name -> ruedo.v1.Revision
-	1,  // 23: ruedo.v1.WatchServicesResponse.service:type_name -> ruedo.v1.Service
-	3,  // 24: ruedo.v1.ServiceService.PublishService:input_type -> ruedo.v1.PublishServiceRequest
-	6,  // 25: ruedo.v1.ServiceService.GetService:input_type -> ruedo.v1.GetServiceRequest
-	9,  // 26: ruedo.v1.ServiceService.ListServices:input_type -> ruedo.v1.ListServicesRequest
-	11, // 27: ruedo.v1.ServiceService.DeleteService:input_type -> ruedo.v1.DeleteServiceRequest
-	13, // 28: ruedo.v1.ServiceService.RollbackService:input_type -> ruedo.v1.RollbackServiceRequest
-	15, // 29: ruedo.v1.ServiceService.ListRevisions:input_type -> ruedo.v1.ListRevisionsRequest
-	17, // 30: ruedo.v1.ServiceService.WatchServices:input_type -> ruedo.v1.WatchServicesRequest
-	4,  // 31: ruedo.v1.ServiceService.PublishService:output_type -> ruedo.v1.PublishServiceResponse
-	7,  // 32: ruedo.v1.ServiceService.GetService:output_type -> ruedo.v1.GetServiceResponse
-	10, // 33: ruedo.v1.ServiceService.ListServices:output_type -> ruedo.v1.ListServicesResponse
-	12, // 34: ruedo.v1.ServiceService.DeleteService:output_type -> ruedo.v1.DeleteServiceResponse
-	14, // 35: ruedo.v1.ServiceService.RollbackService:output_type -> ruedo.v1.RollbackServiceResponse
-	16, // 36: ruedo.v1.ServiceService.ListRevisions:output_type -> ruedo.v1.ListRevisionsResponse
-	18, // 37: ruedo.v1.ServiceService.WatchServices:output_type -> ruedo.v1.WatchServicesResponse
-	31, // [31:38] is the sub-list for method output_type
-	24, // [24:31] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	3,  // 0: ruedo.v1.Service.revision:type_name -> ruedo.v1.Revision
+	22, // 1: ruedo.v1.Service.create_time:type_name -> google.protobuf.Timestamp
+	22, // 2: ruedo.v1.Service.update_time:type_name -> google.protobuf.Timestamp
+	23, // 3: ruedo.v1.Service.limits:type_name -> ruedo.v1.Limits
+	2,  // 4: ruedo.v1.Service.readiness:type_name -> ruedo.v1.Readiness
+	24, // 5: ruedo.v1.Revision.kind:type_name -> ruedo.v1.Kind
+	20, // 6: ruedo.v1.Revision.env:type_name -> ruedo.v1.Revision.EnvEntry
+	22, // 7: ruedo.v1.Revision.create_time:type_name -> google.protobuf.Timestamp
+	0,  // 8: ruedo.v1.Revision.isolation:type_name -> ruedo.v1.Isolation
+	0,  // 9: ruedo.v1.Revision.effective_isolation:type_name -> ruedo.v1.Isolation
+	23, // 10: ruedo.v1.Revision.limits:type_name -> ruedo.v1.Limits
+	21, // 11: ruedo.v1.PublishServiceRequest.env:type_name -> ruedo.v1.PublishServiceRequest.EnvEntry
+	0,  // 12: ruedo.v1.PublishServiceRequest.isolation:type_name -> ruedo.v1.Isolation
+	25, // 13: ruedo.v1.PublishServiceRequest.definitions:type_name -> ruedo.v1.Decorator
+	1,  // 14: ruedo.v1.PublishServiceResponse.service:type_name -> ruedo.v1.Service
+	6,  // 15: ruedo.v1.PublishServiceResponse.preparations:type_name -> ruedo.v1.Preparation
+	25, // 16: ruedo.v1.PublishServiceResponse.definitions:type_name -> ruedo.v1.Decorator
+	26, // 17: ruedo.v1.Preparation.compile_time:type_name -> google.protobuf.Duration
+	26, // 18: ruedo.v1.Preparation.start_time:type_name -> google.protobuf.Duration
+	0,  // 19: ruedo.v1.Preparation.isolation:type_name -> ruedo.v1.Isolation
+	26, // 20: ruedo.v1.Preparation.warm_time:type_name -> google.protobuf.Duration
+	1,  // 21: ruedo.v1.GetServiceResponse.service:type_name -> ruedo.v1.Service
+	27, // 22: ruedo.v1.GetServiceResponse.limits:type_name -> ruedo.v1.EffectiveLimit
+	9,  // 23: ruedo.v1.GetServiceResponse.schemas:type_name -> ruedo.v1.InputSchema
+	28, // 24: ruedo.v1.InputSchema.schema:type_name -> google.protobuf.Struct
+	1,  // 25: ruedo.v1.ListServicesResponse.items:type_name -> ruedo.v1.Service
+	1,  // 26: ruedo.v1.RollbackServiceResponse.service:type_name -> ruedo.v1.Service
+	3,  // 27: ruedo.v1.ListRevisionsResponse.items:type_name -> ruedo.v1.Revision
+	1,  // 28: ruedo.v1.WatchServicesResponse.service:type_name -> ruedo.v1.Service
+	4,  // 29: ruedo.v1.ServiceService.PublishService:input_type -> ruedo.v1.PublishServiceRequest
+	7,  // 30: ruedo.v1.ServiceService.GetService:input_type -> ruedo.v1.GetServiceRequest
+	10, // 31: ruedo.v1.ServiceService.ListServices:input_type -> ruedo.v1.ListServicesRequest
+	12, // 32: ruedo.v1.ServiceService.DeleteService:input_type -> ruedo.v1.DeleteServiceRequest
+	14, // 33: ruedo.v1.ServiceService.RollbackService:input_type -> ruedo.v1.RollbackServiceRequest
+	16, // 34: ruedo.v1.ServiceService.ListRevisions:input_type -> ruedo.v1.ListRevisionsRequest
+	18, // 35: ruedo.v1.ServiceService.WatchServices:input_type -> ruedo.v1.WatchServicesRequest
+	5,  // 36: ruedo.v1.ServiceService.PublishService:output_type -> ruedo.v1.PublishServiceResponse
+	8,  // 37: ruedo.v1.ServiceService.GetService:output_type -> ruedo.v1.GetServiceResponse
+	11, // 38: ruedo.v1.ServiceService.ListServices:output_type -> ruedo.v1.ListServicesResponse
+	13, // 39: ruedo.v1.ServiceService.DeleteService:output_type -> ruedo.v1.DeleteServiceResponse
+	15, // 40: ruedo.v1.ServiceService.RollbackService:output_type -> ruedo.v1.RollbackServiceResponse
+	17, // 41: ruedo.v1.ServiceService.ListRevisions:output_type -> ruedo.v1.ListRevisionsResponse
+	19, // 42: ruedo.v1.ServiceService.WatchServices:output_type -> ruedo.v1.WatchServicesResponse
+	36, // [36:43] is the sub-list for method output_type
+	29, // [29:36] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_ruedo_v1_service_proto_init() }
@@ -1547,17 +1692,18 @@ func file_ruedo_v1_service_proto_init() {
 	if File_ruedo_v1_service_proto != nil {
 		return
 	}
+	file_ruedo_v1_decorator_proto_init()
 	file_ruedo_v1_limits_proto_init()
 	file_ruedo_v1_module_proto_init()
-	file_ruedo_v1_service_proto_msgTypes[9].OneofWrappers = []any{}
-	file_ruedo_v1_service_proto_msgTypes[15].OneofWrappers = []any{}
+	file_ruedo_v1_service_proto_msgTypes[10].OneofWrappers = []any{}
+	file_ruedo_v1_service_proto_msgTypes[16].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ruedo_v1_service_proto_rawDesc), len(file_ruedo_v1_service_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   20,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -16,7 +16,6 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
 	"github.com/ruedo-dev/ruedo/internal/cli/project"
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
-	"github.com/ruedo-dev/ruedo/internal/cli/source"
 	"github.com/ruedo-dev/ruedo/internal/cli/verb"
 	"github.com/ruedo-dev/ruedo/internal/cli/yamlfile"
 	"github.com/ruedo-dev/ruedo/internal/fault"
@@ -42,6 +41,7 @@ func decorators() *verb.Noun {
 			Empty:   "no decorators yet: ruedo create decorator small --limit memory=32MiB",
 			Columns: []output.Column[D]{
 				{Head: "NAME", Cell: D.GetName},
+				{Head: "REVISION", Cell: func(d D) string { return fmt.Sprint(d.GetRevision()) }, Wide: true},
 				{Head: "SCHEMA", Cell: func(d D) string { return yes(d.GetInputSchema() != nil) }},
 				{Head: "LIMITS", Cell: func(d D) string { return limits.Text(d.GetLimits()) }},
 				{Head: "IDEMPOTENT", Cell: func(d D) string { return yes(d.GetPolicy().GetIdempotent()) }},
@@ -67,6 +67,7 @@ func decorators() *verb.Noun {
 					{"Tags:", strings.Join(d.GetTags(), ", ")},
 					{"Limits:", limits.Text(d.GetLimits())},
 					{"Idempotent:", yes(d.GetPolicy().GetIdempotent())},
+					{"Revision:", fmt.Sprintf("%d of %d", d.GetRevision(), d.GetLatest())},
 					{"Services:", strings.Join(res.GetServices(), ", ")},
 					{"Updated:", age(d.GetUpdateTime()) + " ago"},
 				}
@@ -104,13 +105,12 @@ func decorators() *verb.Noun {
 		},
 		Apply: &verb.Apply{
 			Kind: project.KindDecorator,
-			Do: func(s *session.Session, core *client.Client, doc yamlfile.Document, _ string) (name, result string, err error) {
+			Plan: func(s *session.Session, core *client.Client, doc yamlfile.Document, _ string) (*verb.Plan, error) {
 				d, err := project.ReadDecorator(doc)
 				if err != nil {
-					return "", "", err
+					return nil, err
 				}
-				result, err = source.ApplyDecorator(s.Ctx, core, d)
-				return d.GetName(), result, session.About(err, "decorator %s", d.GetName())
+				return planDecorator(s, core, d)
 			},
 		},
 	}

@@ -3,7 +3,6 @@ package resource
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -45,6 +44,7 @@ func services() *verb.Noun {
 			Columns: []output.Column[S]{
 				{Head: "NAME", Cell: S.GetName},
 				{Head: "REVISION", Cell: func(s S) string { return fmt.Sprint(s.GetRevision().GetNumber()) }},
+				{Head: "READY", Cell: func(s S) string { return readyWord(s.GetReadiness()) }},
 				{Head: "KIND", Cell: func(s S) string { return word(s.GetRevision().GetKind(), "KIND_") }},
 				{Head: "DECORATORS", Cell: func(s S) string { return strings.Join(s.GetRevision().GetDecorators(), ",") }},
 				{Head: "MODULE", Cell: func(s S) string { return output.Digest(s.GetRevision().GetModule()) }, Wide: true},
@@ -52,6 +52,7 @@ func services() *verb.Noun {
 				{Head: "TAGS", Cell: func(s S) string { return strings.Join(s.GetTags(), ",") }, Wide: true},
 				{Head: "UPDATED", Cell: func(s S) string { return age(s.GetUpdateTime()) }},
 				{Head: "DESCRIPTION", Cell: S.GetDescription},
+				{Head: "NOT READY BECAUSE", Cell: func(s S) string { return s.GetReadiness().GetMessage() }, Wide: true},
 			},
 		},
 		Describe: verb.Describe[*ruedov1.GetServiceResponse]{
@@ -76,7 +77,7 @@ func services() *verb.Noun {
 				return core.Services.DeleteService(ctx, &ruedov1.DeleteServiceRequest{Name: name})
 			},
 		},
-		Apply: &verb.Apply{Kind: "Service", Do: applyService},
+		Apply: &verb.Apply{Kind: "Service", Plan: planDocument},
 	}
 }
 
@@ -91,6 +92,7 @@ func serviceRows(res *ruedov1.GetServiceResponse) [][]string {
 		{"Description:", s.GetDescription()},
 		{"Tags:", strings.Join(s.GetTags(), ", ")},
 		{"Revision:", fmt.Sprintf("%d of %d, published %s ago", r.GetNumber(), s.GetLatest(), age(r.GetCreateTime()))},
+		{"Ready:", readyText(s.GetReadiness())},
 		{"Kind:", word(r.GetKind(), "KIND_")},
 		{"Isolation:", isolation},
 		{"Module:", fmt.Sprintf("%s (%s)", r.GetModule(), output.Size(r.GetModuleBytes()))},
@@ -100,6 +102,44 @@ func serviceRows(res *ruedov1.GetServiceResponse) [][]string {
 		{"Example:", exampleText(r.GetExample())},
 		{"Idempotent:", yes(res.GetIdempotent())},
 	}
+}
+
+// readyWord says in a word or two whether a service can be called.
+func readyWord(r *ruedov1.Readiness) string {
+	switch reason := fault.Reason(r.GetReason()); reason {
+	case "":
+		if r == nil {
+			return "" // a core that does not say
+		}
+		return "ready"
+	case "PREPARING":
+		return "preparing"
+	case fault.NoRunner:
+		return "no runner"
+	case fault.SchemaLimit:
+		return "schema too expensive"
+	case fault.SchemaInvalid, fault.SchemaRemoteRef:
+		return "schema not valid"
+	case fault.DecoratorNotFound:
+		return "no decorator"
+	case fault.Integrity:
+		return "cannot be read"
+	default:
+		return "cannot run: " + string(reason)
+	}
+}
+
+// readyText says the same in full.
+func readyText(r *ruedov1.Readiness) string {
+	switch {
+	case r == nil:
+		return ""
+	case r.GetReason() == "" && r.GetRunners() == 0:
+		return "in the core's process"
+	case r.GetReason() == "":
+		return "on " + output.Plural(int(r.GetRunners()), "runner")
+	}
+	return readyWord(r) + ": " + r.GetMessage()
 }
 
 // exampleText returns the first 200 bytes of an example, or the size of one that
@@ -154,53 +194,78 @@ type serviceDocument struct {
 	Module project.Text `yaml:"module"`
 }
 
-func applyService(s *session.Session, core *client.Client, doc yamlfile.Document, base string) (name, result string, err error) {
+func planDocument(s *session.Session, core *client.Client, doc yamlfile.Document, base string) (*verb.Plan, error) {
 	var d serviceDocument
 	if err := doc.Decode(&d); err != nil {
-		return "", "", err
+		return nil, err
 	}
 	if (d.Source == "") == (d.Module == "") {
-		return "", "", doc.Errorf("exactly one of source (a directory or a .wasm file) and module (a digest) is expected")
-	}
-	_, err = core.Services.GetService(s.Ctx, &ruedov1.GetServiceRequest{Name: d.Name})
-	result = "updated"
-	switch {
-	case errors.Is(err, fault.ServiceNotFound):
-		result = "created"
-	case errors.Is(err, fault.Integrity): // the publish replaces what cannot be read
-	case err != nil:
-		return "", "", session.About(err, "service %s", d.Name)
+		return nil, doc.Errorf("exactly one of source (a directory or a .wasm file) and module (a digest) is expected")
 	}
 	over, err := d.overlay(base)
 	if err != nil {
-		return "", "", doc.Errorf("%s", err)
+		return nil, doc.Errorf("%s", err)
 	}
-	var res *ruedov1.PublishServiceResponse
 	if d.Module != "" {
-		r := &ruedov1.PublishServiceRequest{Name: d.Name, Module: string(d.Module)}
-		if err := over.Apply(r); err != nil {
-			return "", "", err
+		return planModule(s, core, &d, over)
+	}
+	path := d.Source
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(base, path)
+	}
+	src, err := source.Open(s, path, d.Name, over)
+	if err != nil {
+		return nil, err
+	}
+	src.Request.Module = client.Digest(src.Wasm)
+	p, err := planService(s, core, src.Request, src.Decorators)
+	if err != nil {
+		return nil, err
+	}
+	about := func(err error) error { return session.About(err, "service %s", src.Name()) }
+	p.Check = func(force bool) error {
+		for _, with := range p.With {
+			if err := with.Check(force); err != nil {
+				return err
+			}
 		}
-		res, err = core.Services.PublishService(s.Ctx, r)
-	} else {
-		path := d.Source
-		if !filepath.IsAbs(path) {
-			path = filepath.Join(base, path)
-		}
-		src, opened := source.Open(s, path, d.Name, over)
-		if opened != nil {
-			return "", "", opened
-		}
-		d.Name = src.Name()
+		return about(src.Examine(s, true))
+	}
+	p.Do = func(force bool) (bool, error) {
 		if err := src.Examine(s, true); err != nil {
-			return "", "", session.About(err, "service %s", d.Name)
+			return false, about(err)
 		}
-		res, err = src.Publish(s, core)
+		res, err := src.Publish(s, core, force)
+		return res.GetUnchanged(), about(err)
 	}
-	if res.GetUnchanged() {
-		result = "unchanged"
+	return p, nil
+}
+
+// planModule is planDocument for a module that the cluster has.
+func planModule(s *session.Session, core *client.Client, d *serviceDocument, over source.Overlay) (*verb.Plan, error) {
+	r := &ruedov1.PublishServiceRequest{Name: d.Name, Module: string(d.Module)}
+	if err := over.Apply(r); err != nil {
+		return nil, err
 	}
-	return d.Name, result, session.About(err, "service %s", d.Name)
+	p, err := planService(s, core, r, nil)
+	if err != nil {
+		return nil, err
+	}
+	about := func(err error) error { return session.About(err, "service %s", d.Name) }
+	p.Check = func(bool) error {
+		for _, name := range r.GetDecorators() {
+			if _, err := core.Decorators.GetDecorator(s.Ctx, &ruedov1.GetDecoratorRequest{Name: name}); err != nil {
+				return about(err)
+			}
+		}
+		_, err := core.Modules.StatModule(s.Ctx, &ruedov1.StatModuleRequest{Digest: r.GetModule()})
+		return about(err)
+	}
+	p.Do = func(bool) (bool, error) {
+		res, err := core.Services.PublishService(s.Ctx, r)
+		return res.GetUnchanged(), about(err)
+	}
+	return p, nil
 }
 
 // overlay returns what the document says over what the source says.

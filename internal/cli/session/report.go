@@ -35,14 +35,26 @@ func About(err error, format string, args ...any) error {
 	return &objectError{fmt.Sprintf(format, args...), err}
 }
 
+// differ is the type of Differ.
+type differ struct{}
+
+func (differ) Error() string { return "there are differences" }
+
+// Differ is the result of a command that found differences and has printed them:
+// Exit prints nothing and returns 1, as diff does.
+var Differ error = differ{}
+
 // Exit prints err and returns the exit code of the program. It prints nothing if
 // the user interrupted the program or nobody reads stdout.
 func (s *Session) Exit(err error) int {
 	if p, ok := s.Out.(*pipeWriter); ok && p.broken {
 		return fault.ExitBrokenPipe
 	}
-	if err == nil {
+	switch {
+	case err == nil:
 		return fault.ExitOK
+	case errors.Is(err, Differ):
+		return fault.ExitFailure
 	}
 	if s.Ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, fault.Canceled)) {
 		return fault.ExitInterrupted

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/ruedo-dev/ruedo/internal/cli/delta"
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
 	"github.com/ruedo-dev/ruedo/internal/cli/yamlfile"
@@ -12,90 +13,90 @@ import (
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
-// Apply is `ruedo apply` of the documents of one noun.
+// Apply is `ruedo apply` and `ruedo diff` of the documents of one noun.
 type Apply struct {
 	// Kind is the kind that the document states: "Service".
 	Kind string
-	// Do makes the resource what the document says. base is the directory that
-	// paths in it are relative to. result is "created", "updated" or "unchanged".
-	Do func(s *session.Session, core *client.Client, doc yamlfile.Document, base string) (name, result string, err error)
+	// Plan reads a document and what is stored, and writes nothing. base is the
+	// directory that paths in the document are relative to.
+	Plan func(s *session.Session, core *client.Client, doc yamlfile.Document, base string) (*Plan, error)
 }
 
-type applyCommand struct {
-	File []string `short:"f" required:"" placeholder:"FILE" sep:"none" help:"YAML file to apply; - is stdin. May be repeated."`
+// Plan is what applying a document would do.
+type Plan struct {
+	// Noun and Name of the resource.
+	Noun, Name string
+	// New is true if there is no such resource yet.
+	New bool
+	// Changes are the fields that differ from what is stored. What the document
+	// leaves out is removed: the document is the whole.
+	Changes []delta.Change
+	// With are resources that come along, for example decorators that are
+	// defined next to a service. Do writes them too.
+	With []*Plan
+	// Check finds out whether Do would be refused, as far as that can be known
+	// without writing. force is as in Do.
+	Check func(force bool) error
+	// Do makes the resource what the document says. force overrides checks of
+	// what the change would break. unchanged is true if it was so already.
+	Do func(force bool) (unchanged bool, err error)
+}
+
+// result is "created", "updated" or "unchanged".
+func (p *Plan) result() string {
+	switch {
+	case p.New:
+		return "created"
+	case len(p.Changes) == 0:
+		return "unchanged"
+	}
+	return "updated"
+}
+
+// files is which documents to read.
+type files struct {
+	File []string `short:"f" required:"" placeholder:"FILE" sep:"none" help:"YAML file to ${filed}; - is stdin. May be repeated."`
 
 	nouns []*Noun
 }
 
-// Help is the part of the help that comes after the first line.
-func (*applyCommand) Help() string {
-	return `A file holds YAML documents, separated by ---. Each states its kind and name.
-They are applied in their order; if one fails, those before it stay applied.`
+// step is one document.
+type step struct {
+	noun *Noun
+	doc  yamlfile.Document
+	base string
 }
 
-func (*applyCommand) Examples() []string {
-	return []string{"ruedo apply -f cluster.yaml", "cat cluster.yaml | ruedo apply -f -"}
-}
-
-// applied is one line of the output.
-type applied struct {
-	Kind   string `json:"kind"`
-	Name   string `json:"name"`
-	Result string `json:"result"`
-}
-
-func (c *applyCommand) Run(s *session.Session) error {
-	type step struct {
-		noun *Noun
-		doc  yamlfile.Document
-		base string
-	}
+// steps reads the files.
+func (f *files) steps(s *session.Session) ([]step, error) {
 	var steps []step
-	for _, file := range c.File {
+	for _, file := range f.File {
 		data, err := s.ReadInput(file)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		docs, err := yamlfile.All(file, data)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		for _, doc := range docs {
-			noun, err := c.noun(doc)
+			noun, err := f.noun(doc)
 			if err != nil {
-				return err
+				return nil, err
 			}
 			steps = append(steps, step{noun, doc, filepath.Dir(file)})
 		}
 	}
 	if len(steps) == 0 {
-		return fault.New(fault.ConfigInvalid, "there is nothing in %s to apply", c.File[0])
+		return nil, fault.New(fault.ConfigInvalid, "there is nothing in %s to apply", f.File[0])
 	}
-	core, err := s.ConnectToCreate()
-	if err != nil {
-		return err
-	}
-	list := []applied{}
-	for _, st := range steps {
-		name, result, err := st.noun.Apply.Do(s, core, st.doc, st.base)
-		if err != nil {
-			// The documents before it stay applied, so they are printed.
-			return errors.Join(err, printApplied(s, list))
-		}
-		if s.Print.ForPeople() {
-			if err := s.Printf("%s %s %s", st.noun.Name, name, result); err != nil {
-				return err
-			}
-		}
-		list = append(list, applied{st.noun.Name, name, result})
-	}
-	return printApplied(s, list)
+	return steps, nil
 }
 
 // noun returns the noun of a document.
-func (c *applyCommand) noun(doc yamlfile.Document) (*Noun, error) {
+func (f *files) noun(doc yamlfile.Document) (*Noun, error) {
 	var kinds []string
-	for _, n := range c.nouns {
+	for _, n := range f.nouns {
 		if n.Apply == nil {
 			continue
 		}
@@ -108,8 +109,200 @@ func (c *applyCommand) noun(doc yamlfile.Document) (*Noun, error) {
 	return nil, doc.Errorf("kind is %q: %s is expected", doc.Field("kind"), oneOf("", kinds))
 }
 
-// printApplied prints the results for programs.
-func printApplied(s *session.Session, list []applied) error {
+type applyCommand struct {
+	files  `embed:"" set:"filed=apply"`
+	DryRun bool `help:"Check everything and print what would change, but change nothing."`
+	Force  bool `help:"Change decorators even if services that carry them could not run."`
+}
+
+// Help is the part of the help that comes after the first line.
+func (*applyCommand) Help() string {
+	return `A file holds YAML documents, separated by ---. Each states its kind and name.
+They are applied in their order; if one fails, those before it stay applied.
+
+A document is the whole resource: what it leaves out is removed. The fields that
+change are printed (+ new, - removed, ~ changed).
+
+A decorator holds for all services that carry it. Before it changes, the runners
+prepare these services with the change; if one of them could not run, nothing
+changes and the services are named.`
+}
+
+func (*applyCommand) Examples() []string {
+	return []string{"ruedo apply -f cluster.yaml", "ruedo apply -f cluster.yaml --dry-run", "cat cluster.yaml | ruedo apply -f -"}
+}
+
+func (c *applyCommand) Run(s *session.Session) error {
+	steps, err := c.steps(s)
+	if err != nil {
+		return err
+	}
+	connect := s.ConnectToCreate
+	if c.DryRun {
+		connect = s.Connect
+	}
+	core, err := connect()
+	if err != nil {
+		return err
+	}
+	list := []report{}
+	for _, st := range steps {
+		r, err := c.apply(s, core, st)
+		if err != nil {
+			// The documents before it stay applied, so they are printed.
+			return errors.Join(err, printReports(s, list))
+		}
+		if s.Print.ForPeople() {
+			if err := r.print(s, "", ""); err != nil {
+				return err
+			}
+		}
+		list = append(list, r)
+	}
+	return printReports(s, list)
+}
+
+// apply applies one document, or checks it.
+func (c *applyCommand) apply(s *session.Session, core *client.Client, st step) (report, error) {
+	p, err := st.noun.Apply.Plan(s, core, st.doc, st.base)
+	if err != nil {
+		return report{}, err
+	}
+	if c.DryRun {
+		if err := p.Check(c.Force); err != nil {
+			return report{}, err
+		}
+		return reportOf(p, true), nil
+	}
+	unchanged, err := p.Do(c.Force)
+	if err != nil {
+		return report{}, err
+	}
+	r := reportOf(p, false)
+	if unchanged {
+		r.Result, r.Changes = "unchanged", nil
+	} else if r.Result == "unchanged" {
+		r.Result = "updated"
+	}
+	return r, nil
+}
+
+type diffCommand struct {
+	files `embed:"" set:"filed=compare"`
+}
+
+// Help is the part of the help that comes after the first line.
+func (*diffCommand) Help() string {
+	return `Prints the fields that ruedo apply would change: + new, - removed, ~ changed.
+Exits with 0 if there are none and with 1 if there are some, as diff does.
+Nothing is written, and no runner is asked: for that, use ruedo apply --dry-run.`
+}
+
+func (*diffCommand) Examples() []string {
+	return []string{"ruedo diff -f cluster.yaml", "ruedo diff -f cluster.yaml -o json"}
+}
+
+func (c *diffCommand) Run(s *session.Session) error {
+	steps, err := c.steps(s)
+	if err != nil {
+		return err
+	}
+	core, err := s.Connect()
+	if err != nil {
+		return err
+	}
+	list := []report{}
+	differ := false
+	for _, st := range steps {
+		p, err := st.noun.Apply.Plan(s, core, st.doc, st.base)
+		if err != nil {
+			return err
+		}
+		r := reportOf(p, true)
+		if !r.same() {
+			differ = true
+			if s.Print.ForPeople() {
+				if err := r.print(s, "", "differs"); err != nil {
+					return err
+				}
+			}
+		}
+		list = append(list, r)
+	}
+	if err := printReports(s, list); err != nil {
+		return err
+	}
+	if differ {
+		return session.Differ
+	}
+	return nil
+}
+
+// report is the result of one document.
+type report struct {
+	Kind    string         `json:"kind"`
+	Name    string         `json:"name"`
+	Result  string         `json:"result"`
+	DryRun  bool           `json:"dry_run,omitempty"`
+	Changes []delta.Change `json:"changes,omitempty"`
+	With    []report       `json:"with,omitempty"`
+}
+
+func reportOf(p *Plan, dry bool) report {
+	r := report{Kind: p.Noun, Name: p.Name, Result: p.result(), DryRun: dry, Changes: p.Changes}
+	for _, with := range p.With {
+		r.With = append(r.With, reportOf(with, dry))
+	}
+	return r
+}
+
+// same reports whether nothing changes.
+func (r *report) same() bool {
+	return r.Result == "unchanged" && !slices.ContainsFunc(r.With, func(w report) bool { return !w.same() })
+}
+
+// maxChanges bounds the changes of one resource that are printed.
+const maxChanges = 100
+
+// print prints a report. verdict replaces the result, except for a new resource.
+func (r *report) print(s *session.Session, indent, verdict string) error {
+	result := r.Result
+	switch {
+	case verdict != "" && result == "created":
+		result = "is new"
+	case verdict != "" && result != "unchanged":
+		result = verdict
+	case verdict == "" && r.DryRun:
+		result += " (dry run)"
+	}
+	if err := s.Printf("%s%s %s %s", indent, r.Kind, r.Name, result); err != nil {
+		return err
+	}
+	if r.Result == "updated" {
+		for _, c := range r.Changes[:min(len(r.Changes), maxChanges)] {
+			if err := s.Printf("%s  %s", indent, c); err != nil {
+				return err
+			}
+		}
+		if more := len(r.Changes) - maxChanges; more > 0 {
+			if err := s.Printf("%s  and %s", indent, output.Plural(more, "more change")); err != nil {
+				return err
+			}
+		}
+	}
+	for _, w := range r.With {
+		if w.same() {
+			continue
+		}
+		if err := w.print(s, indent+"  ", verdict); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// printReports prints the reports for programs.
+func printReports(s *session.Session, list []report) error {
 	switch {
 	case s.Print.ForPeople():
 		return nil

@@ -23,6 +23,9 @@ type Get[T, A any] struct {
 	// Empty is printed instead of an empty table.
 	Empty   string
 	Columns []output.Column[T]
+	// ColumnsFor returns other columns for some arguments, nil for the rest. It
+	// may be nil.
+	ColumnsFor func(args A) []output.Column[T]
 }
 
 func (g Get[T, A]) command(*Noun) any { return &getCommand[T, A]{get: g} }
@@ -61,7 +64,13 @@ func (c *getCommand[T, A]) Run(s *session.Session) error {
 	if err != nil {
 		return err
 	}
-	return output.List(&s.Print, c.get.Message(items), items, c.get.Name, c.get.Empty, c.get.Columns...)
+	columns := c.get.Columns
+	if c.get.ColumnsFor != nil {
+		if other := c.get.ColumnsFor(c.Args); other != nil {
+			columns = other
+		}
+	}
+	return output.List(&s.Print, c.get.Message(items), items, c.get.Name, c.get.Empty, columns...)
 }
 
 // GetOne is `ruedo get` of a noun of which there is one. T is the API's message.

@@ -37,6 +37,7 @@ type Commands struct {
 	Describe group        `cmd:"" group:"resources" help:"Show one ${describes} in full."`
 	Create   group        `cmd:"" group:"resources" help:"Create ${creates}."`
 	Apply    applyCommand `cmd:"" group:"resources" help:"Create or update what a YAML file describes."`
+	Diff     diffCommand  `cmd:"" group:"resources" help:"Show what applying a YAML file would change."`
 	Delete   group        `cmd:"" group:"resources" help:"Delete ${deletes}."`
 }
 
@@ -52,7 +53,8 @@ func Grammar(nouns []*Noun) (Commands, kong.Vars) {
 		}),
 		Describe: commands(nouns, func(n *Noun) (Command, []string) { return n.Describe, []string{n.Name, n.Plural} }),
 		Create:   commands(nouns, func(n *Noun) (Command, []string) { return n.Create, []string{n.Name} }),
-		Apply:    applyCommand{nouns: nouns},
+		Apply:    applyCommand{files: files{nouns: nouns}},
+		Diff:     diffCommand{files: files{nouns: nouns}},
 		Delete:   commands(nouns, func(n *Noun) (Command, []string) { return n.Delete, []string{n.Name} }),
 	}
 	c.Get.examples = []string{"ruedo get services", "ruedo get runners -o wide", "ruedo get revisions greet -o json"}

@@ -1,5 +1,5 @@
 // Package verb is the commands that are the same for every noun of the command
-// line: get, describe, create, apply and delete.
+// line: get, describe, create, apply, diff and delete.
 //
 // A [Noun] is a value: its names, and for each verb that it has a value of this
 // package ([Get], [GetOne], [Describe], [Create], [Delete], [Apply]), whose

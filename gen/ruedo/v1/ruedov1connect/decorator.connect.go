@@ -39,6 +39,12 @@ const (
 	// DecoratorServiceUpdateDecoratorProcedure is the fully-qualified name of the DecoratorService's
 	// UpdateDecorator RPC.
 	DecoratorServiceUpdateDecoratorProcedure = "/ruedo.v1.DecoratorService/UpdateDecorator"
+	// DecoratorServiceRollbackDecoratorProcedure is the fully-qualified name of the DecoratorService's
+	// RollbackDecorator RPC.
+	DecoratorServiceRollbackDecoratorProcedure = "/ruedo.v1.DecoratorService/RollbackDecorator"
+	// DecoratorServiceListDecoratorRevisionsProcedure is the fully-qualified name of the
+	// DecoratorService's ListDecoratorRevisions RPC.
+	DecoratorServiceListDecoratorRevisionsProcedure = "/ruedo.v1.DecoratorService/ListDecoratorRevisions"
 	// DecoratorServiceGetDecoratorProcedure is the fully-qualified name of the DecoratorService's
 	// GetDecorator RPC.
 	DecoratorServiceGetDecoratorProcedure = "/ruedo.v1.DecoratorService/GetDecorator"
@@ -53,7 +59,18 @@ const (
 // DecoratorServiceClient is a client for the ruedo.v1.DecoratorService service.
 type DecoratorServiceClient interface {
 	CreateDecorator(context.Context, *v1.CreateDecoratorRequest) (*v1.CreateDecoratorResponse, error)
+	// Update replaces a decorator as a whole: what the request leaves out is
+	// removed. Before that, the services that carry the decorator are prepared
+	// with the change. It is refused with DECORATOR_BREAKS_SERVICES if one that
+	// can run now could not run with it, and with DECORATOR_UNCHECKED if there
+	// are too many to check in time.
 	UpdateDecorator(context.Context, *v1.UpdateDecoratorRequest) (*v1.UpdateDecoratorResponse, error)
+	// Rollback makes the content of an older revision live again, guarded like an
+	// update.
+	RollbackDecorator(context.Context, *v1.RollbackDecoratorRequest) (*v1.RollbackDecoratorResponse, error)
+	// ListDecoratorRevisions returns the revisions of a decorator, newest first.
+	// The newest 50 are kept.
+	ListDecoratorRevisions(context.Context, *v1.ListDecoratorRevisionsRequest) (*v1.ListDecoratorRevisionsResponse, error)
 	GetDecorator(context.Context, *v1.GetDecoratorRequest) (*v1.GetDecoratorResponse, error)
 	ListDecorators(context.Context, *v1.ListDecoratorsRequest) (*v1.ListDecoratorsResponse, error)
 	// Delete is refused while a service carries the decorator.
@@ -83,6 +100,19 @@ func NewDecoratorServiceClient(httpClient connect.HTTPClient, baseURL string, op
 			connect.WithSchema(decoratorServiceMethods.ByName("UpdateDecorator")),
 			connect.WithClientOptions(opts...),
 		),
+		rollbackDecorator: connect.NewClient[v1.RollbackDecoratorRequest, v1.RollbackDecoratorResponse](
+			httpClient,
+			baseURL+DecoratorServiceRollbackDecoratorProcedure,
+			connect.WithSchema(decoratorServiceMethods.ByName("RollbackDecorator")),
+			connect.WithClientOptions(opts...),
+		),
+		listDecoratorRevisions: connect.NewClient[v1.ListDecoratorRevisionsRequest, v1.ListDecoratorRevisionsResponse](
+			httpClient,
+			baseURL+DecoratorServiceListDecoratorRevisionsProcedure,
+			connect.WithSchema(decoratorServiceMethods.ByName("ListDecoratorRevisions")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
 		getDecorator: connect.NewClient[v1.GetDecoratorRequest, v1.GetDecoratorResponse](
 			httpClient,
 			baseURL+DecoratorServiceGetDecoratorProcedure,
@@ -108,11 +138,13 @@ func NewDecoratorServiceClient(httpClient connect.HTTPClient, baseURL string, op
 
 // decoratorServiceClient implements DecoratorServiceClient.
 type decoratorServiceClient struct {
-	createDecorator *connect.Client[v1.CreateDecoratorRequest, v1.CreateDecoratorResponse]
-	updateDecorator *connect.Client[v1.UpdateDecoratorRequest, v1.UpdateDecoratorResponse]
-	getDecorator    *connect.Client[v1.GetDecoratorRequest, v1.GetDecoratorResponse]
-	listDecorators  *connect.Client[v1.ListDecoratorsRequest, v1.ListDecoratorsResponse]
-	deleteDecorator *connect.Client[v1.DeleteDecoratorRequest, v1.DeleteDecoratorResponse]
+	createDecorator        *connect.Client[v1.CreateDecoratorRequest, v1.CreateDecoratorResponse]
+	updateDecorator        *connect.Client[v1.UpdateDecoratorRequest, v1.UpdateDecoratorResponse]
+	rollbackDecorator      *connect.Client[v1.RollbackDecoratorRequest, v1.RollbackDecoratorResponse]
+	listDecoratorRevisions *connect.Client[v1.ListDecoratorRevisionsRequest, v1.ListDecoratorRevisionsResponse]
+	getDecorator           *connect.Client[v1.GetDecoratorRequest, v1.GetDecoratorResponse]
+	listDecorators         *connect.Client[v1.ListDecoratorsRequest, v1.ListDecoratorsResponse]
+	deleteDecorator        *connect.Client[v1.DeleteDecoratorRequest, v1.DeleteDecoratorResponse]
 }
 
 // CreateDecorator calls ruedo.v1.DecoratorService.CreateDecorator.
@@ -127,6 +159,24 @@ func (c *decoratorServiceClient) CreateDecorator(ctx context.Context, req *v1.Cr
 // UpdateDecorator calls ruedo.v1.DecoratorService.UpdateDecorator.
 func (c *decoratorServiceClient) UpdateDecorator(ctx context.Context, req *v1.UpdateDecoratorRequest) (*v1.UpdateDecoratorResponse, error) {
 	response, err := c.updateDecorator.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// RollbackDecorator calls ruedo.v1.DecoratorService.RollbackDecorator.
+func (c *decoratorServiceClient) RollbackDecorator(ctx context.Context, req *v1.RollbackDecoratorRequest) (*v1.RollbackDecoratorResponse, error) {
+	response, err := c.rollbackDecorator.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ListDecoratorRevisions calls ruedo.v1.DecoratorService.ListDecoratorRevisions.
+func (c *decoratorServiceClient) ListDecoratorRevisions(ctx context.Context, req *v1.ListDecoratorRevisionsRequest) (*v1.ListDecoratorRevisionsResponse, error) {
+	response, err := c.listDecoratorRevisions.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -163,7 +213,18 @@ func (c *decoratorServiceClient) DeleteDecorator(ctx context.Context, req *v1.De
 // DecoratorServiceHandler is an implementation of the ruedo.v1.DecoratorService service.
 type DecoratorServiceHandler interface {
 	CreateDecorator(context.Context, *v1.CreateDecoratorRequest) (*v1.CreateDecoratorResponse, error)
+	// Update replaces a decorator as a whole: what the request leaves out is
+	// removed. Before that, the services that carry the decorator are prepared
+	// with the change. It is refused with DECORATOR_BREAKS_SERVICES if one that
+	// can run now could not run with it, and with DECORATOR_UNCHECKED if there
+	// are too many to check in time.
 	UpdateDecorator(context.Context, *v1.UpdateDecoratorRequest) (*v1.UpdateDecoratorResponse, error)
+	// Rollback makes the content of an older revision live again, guarded like an
+	// update.
+	RollbackDecorator(context.Context, *v1.RollbackDecoratorRequest) (*v1.RollbackDecoratorResponse, error)
+	// ListDecoratorRevisions returns the revisions of a decorator, newest first.
+	// The newest 50 are kept.
+	ListDecoratorRevisions(context.Context, *v1.ListDecoratorRevisionsRequest) (*v1.ListDecoratorRevisionsResponse, error)
 	GetDecorator(context.Context, *v1.GetDecoratorRequest) (*v1.GetDecoratorResponse, error)
 	ListDecorators(context.Context, *v1.ListDecoratorsRequest) (*v1.ListDecoratorsResponse, error)
 	// Delete is refused while a service carries the decorator.
@@ -187,6 +248,19 @@ func NewDecoratorServiceHandler(svc DecoratorServiceHandler, opts ...connect.Han
 		DecoratorServiceUpdateDecoratorProcedure,
 		svc.UpdateDecorator,
 		connect.WithSchema(decoratorServiceMethods.ByName("UpdateDecorator")),
+		connect.WithHandlerOptions(opts...),
+	)
+	decoratorServiceRollbackDecoratorHandler := connect.NewUnaryHandlerSimple(
+		DecoratorServiceRollbackDecoratorProcedure,
+		svc.RollbackDecorator,
+		connect.WithSchema(decoratorServiceMethods.ByName("RollbackDecorator")),
+		connect.WithHandlerOptions(opts...),
+	)
+	decoratorServiceListDecoratorRevisionsHandler := connect.NewUnaryHandlerSimple(
+		DecoratorServiceListDecoratorRevisionsProcedure,
+		svc.ListDecoratorRevisions,
+		connect.WithSchema(decoratorServiceMethods.ByName("ListDecoratorRevisions")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
 	decoratorServiceGetDecoratorHandler := connect.NewUnaryHandlerSimple(
@@ -215,6 +289,10 @@ func NewDecoratorServiceHandler(svc DecoratorServiceHandler, opts ...connect.Han
 			decoratorServiceCreateDecoratorHandler.ServeHTTP(w, r)
 		case DecoratorServiceUpdateDecoratorProcedure:
 			decoratorServiceUpdateDecoratorHandler.ServeHTTP(w, r)
+		case DecoratorServiceRollbackDecoratorProcedure:
+			decoratorServiceRollbackDecoratorHandler.ServeHTTP(w, r)
+		case DecoratorServiceListDecoratorRevisionsProcedure:
+			decoratorServiceListDecoratorRevisionsHandler.ServeHTTP(w, r)
 		case DecoratorServiceGetDecoratorProcedure:
 			decoratorServiceGetDecoratorHandler.ServeHTTP(w, r)
 		case DecoratorServiceListDecoratorsProcedure:
@@ -236,6 +314,14 @@ func (UnimplementedDecoratorServiceHandler) CreateDecorator(context.Context, *v1
 
 func (UnimplementedDecoratorServiceHandler) UpdateDecorator(context.Context, *v1.UpdateDecoratorRequest) (*v1.UpdateDecoratorResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("ruedo.v1.DecoratorService.UpdateDecorator is not implemented"))
+}
+
+func (UnimplementedDecoratorServiceHandler) RollbackDecorator(context.Context, *v1.RollbackDecoratorRequest) (*v1.RollbackDecoratorResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("ruedo.v1.DecoratorService.RollbackDecorator is not implemented"))
+}
+
+func (UnimplementedDecoratorServiceHandler) ListDecoratorRevisions(context.Context, *v1.ListDecoratorRevisionsRequest) (*v1.ListDecoratorRevisionsResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("ruedo.v1.DecoratorService.ListDecoratorRevisions is not implemented"))
 }
 
 func (UnimplementedDecoratorServiceHandler) GetDecorator(context.Context, *v1.GetDecoratorRequest) (*v1.GetDecoratorResponse, error) {

@@ -66,7 +66,9 @@ type ServiceServiceClient interface {
 	ListServices(context.Context, *v1.ListServicesRequest) (*v1.ListServicesResponse, error)
 	// Delete removes a service and all its revisions.
 	DeleteService(context.Context, *v1.DeleteServiceRequest) (*v1.DeleteServiceResponse, error)
-	// Rollback makes an older revision live again. No module is sent.
+	// Rollback makes an older revision live again. No module is sent. If it
+	// cannot run with its decorators as they are now, the limits that it was
+	// published with are restored; see Service.limits.
 	RollbackService(context.Context, *v1.RollbackServiceRequest) (*v1.RollbackServiceResponse, error)
 	// ListRevisions returns the revisions of a service, newest first.
 	ListRevisions(context.Context, *v1.ListRevisionsRequest) (*v1.ListRevisionsResponse, error)
@@ -213,7 +215,9 @@ type ServiceServiceHandler interface {
 	ListServices(context.Context, *v1.ListServicesRequest) (*v1.ListServicesResponse, error)
 	// Delete removes a service and all its revisions.
 	DeleteService(context.Context, *v1.DeleteServiceRequest) (*v1.DeleteServiceResponse, error)
-	// Rollback makes an older revision live again. No module is sent.
+	// Rollback makes an older revision live again. No module is sent. If it
+	// cannot run with its decorators as they are now, the limits that it was
+	// published with are restored; see Service.limits.
 	RollbackService(context.Context, *v1.RollbackServiceRequest) (*v1.RollbackServiceResponse, error)
 	// ListRevisions returns the revisions of a service, newest first.
 	ListRevisions(context.Context, *v1.ListRevisionsRequest) (*v1.ListRevisionsResponse, error)

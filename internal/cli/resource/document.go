@@ -1,0 +1,136 @@
+package resource
+
+import (
+	"errors"
+	"unicode/utf8"
+
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/cli/delta"
+	"github.com/ruedo-dev/ruedo/internal/cli/output"
+	"github.com/ruedo-dev/ruedo/internal/cli/project"
+	"github.com/ruedo-dev/ruedo/internal/cli/session"
+	"github.com/ruedo-dev/ruedo/internal/cli/verb"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/limits"
+	"github.com/ruedo-dev/ruedo/sdk/client"
+)
+
+// decoratorFields returns what a document of a decorator says, by the keys of
+// the document.
+func decoratorFields(d *ruedov1.Decorator) map[string]any {
+	set := map[string]any{}
+	for _, row := range limits.Table() {
+		if v := row.Get(d.GetLimits()); v != 0 {
+			set[row.Name] = row.Unit.Format(v)
+		}
+	}
+	fields := map[string]any{"description": d.GetDescription(), "tags": texts(d.GetTags()), "limits": set}
+	if d.GetInputSchema() != nil {
+		fields["input_schema"] = d.GetInputSchema().AsMap()
+	}
+	if d.GetPolicy().GetIdempotent() {
+		fields["policy"] = map[string]any{"idempotent": true}
+	}
+	return fields
+}
+
+// planDecorator compares a decorator with what is stored.
+func planDecorator(s *session.Session, core *client.Client, d *ruedov1.Decorator) (*verb.Plan, error) {
+	p := &verb.Plan{Noun: "decorator", Name: d.GetName()}
+	about := func(err error) error { return session.About(err, "decorator %s", d.GetName()) }
+	var was map[string]any
+	stored, err := core.Decorators.GetDecorator(s.Ctx, &ruedov1.GetDecoratorRequest{Name: d.GetName()})
+	switch {
+	case errors.Is(err, fault.DecoratorNotFound):
+		p.New = true
+	case errors.Is(err, fault.Integrity): // the update replaces what cannot be read
+	case err != nil:
+		return nil, about(err)
+	default:
+		was = decoratorFields(stored.GetDecorator())
+	}
+	p.Changes = delta.Of(was, decoratorFields(d))
+	update := func(force, dry bool) (unchanged bool, err error) {
+		res, err := core.Decorators.UpdateDecorator(s.Ctx, &ruedov1.UpdateDecoratorRequest{Decorator: d, Force: force, DryRun: dry})
+		return res.GetUnchanged(), err
+	}
+	p.Check = func(force bool) error {
+		if _, err := update(force, true); !errors.Is(err, fault.DecoratorNotFound) {
+			return about(err)
+		}
+		return nil
+	}
+	p.Do = func(force bool) (bool, error) {
+		unchanged, err := update(force, false)
+		if errors.Is(err, fault.DecoratorNotFound) {
+			_, err = core.Decorators.CreateDecorator(s.Ctx, &ruedov1.CreateDecoratorRequest{Decorator: d})
+		}
+		return unchanged, about(err)
+	}
+	return p, nil
+}
+
+// serviceFields returns what a document of a service says, by the keys of the
+// document. The module is its digest, wherever it comes from.
+func serviceFields(r *ruedov1.PublishServiceRequest) map[string]any {
+	env := map[string]any{}
+	for k, v := range r.GetEnv() {
+		env[k] = v
+	}
+	isolation := r.GetIsolation()
+	if isolation == ruedov1.Isolation_ISOLATION_UNSPECIFIED {
+		isolation = ruedov1.Isolation_ISOLATION_PRISTINE
+	}
+	example := string(r.GetExample())
+	if !utf8.ValidString(example) {
+		example = output.Size(uint64(len(example))) + ", " + output.Digest(client.Digest(r.GetExample()))
+	}
+	return map[string]any{
+		"description": r.GetDescription(), "tags": texts(r.GetTags()), "decorators": texts(r.GetDecorators()), "env": env, "args": texts(r.GetArgs()),
+		"example": example, "isolation": project.IsolationName(isolation), "module": r.GetModule(),
+	}
+}
+
+// published returns the request that a service was published with.
+func published(s *ruedov1.Service) *ruedov1.PublishServiceRequest {
+	r := s.GetRevision()
+	return &ruedov1.PublishServiceRequest{
+		Name: s.GetName(), Description: s.GetDescription(), Tags: s.GetTags(), Module: r.GetModule(), Decorators: r.GetDecorators(), Env: r.GetEnv(),
+		Args: r.GetArgs(), Example: r.GetExample(), Isolation: r.GetIsolation(),
+	}
+}
+
+// planService compares a service with what is live. definitions are decorators
+// that come along.
+func planService(s *session.Session, core *client.Client, next *ruedov1.PublishServiceRequest, definitions []*ruedov1.Decorator) (*verb.Plan, error) {
+	p := &verb.Plan{Noun: "service", Name: next.GetName()}
+	var was map[string]any
+	live, err := core.Services.GetService(s.Ctx, &ruedov1.GetServiceRequest{Name: next.GetName()})
+	switch {
+	case errors.Is(err, fault.ServiceNotFound):
+		p.New = true
+	case errors.Is(err, fault.Integrity), errors.Is(err, fault.DecoratorNotFound): // the publish replaces what cannot be called
+	case err != nil:
+		return nil, session.About(err, "service %s", next.GetName())
+	default:
+		was = serviceFields(published(live.GetService()))
+	}
+	p.Changes = delta.Of(was, serviceFields(next))
+	for _, d := range definitions {
+		with, err := planDecorator(s, core, d)
+		if err != nil {
+			return nil, err
+		}
+		p.With = append(p.With, with)
+	}
+	return p, nil
+}
+
+// texts returns a list of texts as a list of a document.
+func texts(list []string) []any {
+	var values []any
+	for _, s := range list {
+		values = append(values, s)
+	}
+	return values
+}

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
@@ -249,4 +250,18 @@ func TestReadinessSaysWhyNot(t *testing.T) {
 	if _, err = updateDecorator(t, c, limited("d", 9<<20), true); err != nil {
 		t.Error(err)
 	}
+
+	// A schema that only an older version could store.
+	bad := limited("d", 9<<20)
+	if bad.InputSchema, err = structpb.NewStruct(map[string]any{"type": "strnig"}); err != nil {
+		t.Fatal(err)
+	}
+	value, err := proto.Marshal(bad)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Etcd.Client().Put(t.Context(), "/ruedo/test/decorators/d", string(value)); err != nil {
+		t.Fatal(err)
+	}
+	testkit.Eventually(t, "the schema is named", func() bool { return readiness(t, c, "echo").GetReason() == "SCHEMA_INVALID" })
 }

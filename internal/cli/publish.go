@@ -69,6 +69,9 @@ func (c *publishCmd) Run(s *session.Session) error {
 	if err != nil {
 		return err
 	}
+	if err := src.Compare(s, core); err != nil {
+		return err
+	}
 	res, err := src.Publish(s, core, c.Force)
 	if err != nil {
 		return session.About(err, "service %s", src.Name())

@@ -11,28 +11,8 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
 	"github.com/ruedo-dev/ruedo/internal/cli/verb"
 	"github.com/ruedo-dev/ruedo/internal/fault"
-	"github.com/ruedo-dev/ruedo/internal/limits"
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
-
-// decoratorFields returns what a document of a decorator says, by the keys of
-// the document.
-func decoratorFields(d *ruedov1.Decorator) map[string]any {
-	set := map[string]any{}
-	for _, row := range limits.Table() {
-		if v := row.Get(d.GetLimits()); v != 0 {
-			set[row.Name] = row.Unit.Format(v)
-		}
-	}
-	fields := map[string]any{"description": d.GetDescription(), "tags": texts(d.GetTags()), "limits": set}
-	if d.GetInputSchema() != nil {
-		fields["input_schema"] = d.GetInputSchema().AsMap()
-	}
-	if d.GetPolicy().GetIdempotent() {
-		fields["policy"] = map[string]any{"idempotent": true}
-	}
-	return fields
-}
 
 // planDecorator compares a decorator with what is stored.
 func planDecorator(s *session.Session, core *client.Client, d *ruedov1.Decorator) (*verb.Plan, error) {
@@ -47,9 +27,9 @@ func planDecorator(s *session.Session, core *client.Client, d *ruedov1.Decorator
 	case err != nil:
 		return nil, about(err)
 	default:
-		was = decoratorFields(stored.GetDecorator())
+		was = project.Fields(stored.GetDecorator())
 	}
-	p.Changes = delta.Of(was, decoratorFields(d))
+	p.Changes = delta.Of(was, project.Fields(d))
 	update := func(force, dry bool) (unchanged bool, err error) {
 		res, err := core.Decorators.UpdateDecorator(s.Ctx, &ruedov1.UpdateDecoratorRequest{Decorator: d, Force: force, DryRun: dry})
 		return res.GetUnchanged(), err

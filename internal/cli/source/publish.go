@@ -1,10 +1,32 @@
 package source
 
 import (
+	"errors"
+
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/cli/delta"
+	"github.com/ruedo-dev/ruedo/internal/cli/project"
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
+	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
+
+// Compare finds out what Publish would change in the decorators, so that it
+// prints that. It writes nothing.
+func (src *Source) Compare(s *session.Session, core *client.Client) error {
+	src.changes = map[string][]delta.Change{}
+	for _, d := range src.Decorators {
+		stored, err := core.Decorators.GetDecorator(s.Ctx, &ruedov1.GetDecoratorRequest{Name: d.GetName()})
+		switch {
+		case errors.Is(err, fault.DecoratorNotFound), errors.Is(err, fault.Integrity): // all of it is new
+		case err != nil:
+			return session.About(err, "decorator %s", d.GetName())
+		default:
+			src.changes[d.GetName()] = delta.Of(project.Fields(stored.GetDecorator()), project.Fields(d))
+		}
+	}
+	return nil
+}
 
 // Publish uploads the module, then makes the service live and writes the
 // decorators in one step. force writes them even if other services that carry
@@ -34,6 +56,11 @@ func (src *Source) Publish(s *session.Session, core *client.Client, force bool) 
 			result = "unchanged"
 		}
 		s.Progressf("decorator %s %s", d.GetName(), result)
+		if result == "updated" {
+			for _, c := range src.changes[d.GetName()] {
+				s.Progressf("  %s", c)
+			}
+		}
 	}
 	return res, nil
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/cli/delta"
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
 	"github.com/ruedo-dev/ruedo/internal/cli/project"
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
@@ -27,7 +28,8 @@ type Source struct {
 	Decorators []*ruedov1.Decorator
 
 	// stored are the other ones that it names, as the cluster has them.
-	stored []*ruedov1.Decorator
+	stored  []*ruedov1.Decorator
+	changes map[string][]delta.Change // of decorators that exist, by name; see Compare
 }
 
 // Name returns the name of the service.

@@ -1,0 +1,29 @@
+package project
+
+import (
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/limits"
+)
+
+// Fields returns what a document of a decorator says, by the keys of the
+// document.
+func Fields(d *ruedov1.Decorator) map[string]any {
+	set := map[string]any{}
+	for _, row := range limits.Table() {
+		if v := row.Get(d.GetLimits()); v != 0 {
+			set[row.Name] = row.Unit.Format(v)
+		}
+	}
+	var tags []any
+	for _, tag := range d.GetTags() {
+		tags = append(tags, tag)
+	}
+	fields := map[string]any{"description": d.GetDescription(), "tags": tags, "limits": set}
+	if d.GetInputSchema() != nil {
+		fields["input_schema"] = d.GetInputSchema().AsMap()
+	}
+	if d.GetPolicy().GetIdempotent() {
+		fields["policy"] = map[string]any{"idempotent": true}
+	}
+	return fields
+}

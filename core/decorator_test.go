@@ -157,6 +157,13 @@ func TestAChangeOfASchemaIsCheckedByTheExamples(t *testing.T) {
 		t.Errorf("fields %v", e.Fields)
 	}
 
+	for publishing, reason := range map[string]fault.Reason{"echo": "", "other": fault.DecoratorBreaksServices} {
+		_, err = c.Client.Decorators.UpdateDecorator(t.Context(), &ruedov1.UpdateDecoratorRequest{Decorator: stricter, DryRun: true, Publishing: publishing})
+		if (reason == "") != (err == nil) {
+			t.Errorf("dry run for a publish of %s: %v", publishing, err)
+		}
+	}
+
 	// Published together, example and schema change in one step.
 	digest := ruedotest.Echo()
 	publish := &ruedov1.PublishServiceRequest{Decorators: []string{"shape", "new"}, Definitions: []*ruedov1.Decorator{stricter, limited("new", 8<<20)}}

@@ -60,7 +60,7 @@ func (p *Publisher) UpdateDecorator(ctx context.Context, req *ruedov1.UpdateDeco
 	}
 	c := change{store.Change{Decorator: next, Seen: cmp.Or(next.GetVersion(), stored.GetVersion())}, admitted}
 	if req.GetDryRun() {
-		guard := p.carriers([]change{c}, "", req.GetForce())
+		guard := p.carriers([]change{c}, req.GetPublishing(), req.GetForce())
 		defer guard.close()
 		err := guard.until(ctx, func(int64) error { return nil })
 		return &ruedov1.UpdateDecoratorResponse{Decorator: next, Checked: guard.checked()}, err

@@ -294,7 +294,10 @@ type UpdateDecoratorRequest struct {
 	// Write the change without checking the services that carry the decorator.
 	Force bool `protobuf:"varint,2,opt,name=force,proto3" json:"force,omitempty"`
 	// Check everything and write nothing.
-	DryRun        bool `protobuf:"varint,3,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	DryRun bool `protobuf:"varint,3,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	// Name of the service that is about to be published with the decorator as one
+	// of its definitions: a dry run does not check its live revision.
+	Publishing    string `protobuf:"bytes,4,opt,name=publishing,proto3" json:"publishing,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -348,6 +351,13 @@ func (x *UpdateDecoratorRequest) GetDryRun() bool {
 		return x.DryRun
 	}
 	return false
+}
+
+func (x *UpdateDecoratorRequest) GetPublishing() string {
+	if x != nil {
+		return x.Publishing
+	}
+	return ""
 }
 
 type UpdateDecoratorResponse struct {
@@ -986,11 +996,14 @@ const file_ruedo_v1_decorator_proto_rawDesc = "" +
 	"\x16CreateDecoratorRequest\x129\n" +
 	"\tdecorator\x18\x01 \x01(\v2\x13.ruedo.v1.DecoratorB\x06\xbaH\x03\xc8\x01\x01R\tdecorator\"L\n" +
 	"\x17CreateDecoratorResponse\x121\n" +
-	"\tdecorator\x18\x01 \x01(\v2\x13.ruedo.v1.DecoratorR\tdecorator\"\x82\x01\n" +
+	"\tdecorator\x18\x01 \x01(\v2\x13.ruedo.v1.DecoratorR\tdecorator\"\xa2\x01\n" +
 	"\x16UpdateDecoratorRequest\x129\n" +
 	"\tdecorator\x18\x01 \x01(\v2\x13.ruedo.v1.DecoratorB\x06\xbaH\x03\xc8\x01\x01R\tdecorator\x12\x14\n" +
 	"\x05force\x18\x02 \x01(\bR\x05force\x12\x17\n" +
-	"\adry_run\x18\x03 \x01(\bR\x06dryRun\"\x84\x01\n" +
+	"\adry_run\x18\x03 \x01(\bR\x06dryRun\x12\x1e\n" +
+	"\n" +
+	"publishing\x18\x04 \x01(\tR\n" +
+	"publishing\"\x84\x01\n" +
 	"\x17UpdateDecoratorResponse\x121\n" +
 	"\tdecorator\x18\x01 \x01(\v2\x13.ruedo.v1.DecoratorR\tdecorator\x12\x1c\n" +
 	"\tunchanged\x18\x02 \x01(\bR\tunchanged\x12\x18\n" +

@@ -110,7 +110,7 @@ func decorators() *verb.Noun {
 				if err != nil {
 					return nil, err
 				}
-				return planDecorator(s, core, d)
+				return planDecorator(s, core, d, "")
 			},
 		},
 	}

@@ -14,8 +14,9 @@ import (
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
-// planDecorator compares a decorator with what is stored.
-func planDecorator(s *session.Session, core *client.Client, d *ruedov1.Decorator) (*verb.Plan, error) {
+// planDecorator compares a decorator with what is stored. publishing names the
+// service that it comes along with, if there is one.
+func planDecorator(s *session.Session, core *client.Client, d *ruedov1.Decorator, publishing string) (*verb.Plan, error) {
 	p := &verb.Plan{Noun: "decorator", Name: d.GetName()}
 	about := func(err error) error { return session.About(err, "decorator %s", d.GetName()) }
 	var was map[string]any
@@ -31,7 +32,7 @@ func planDecorator(s *session.Session, core *client.Client, d *ruedov1.Decorator
 	}
 	p.Changes = delta.Of(was, project.Fields(d))
 	update := func(force, dry bool) (unchanged bool, err error) {
-		res, err := core.Decorators.UpdateDecorator(s.Ctx, &ruedov1.UpdateDecoratorRequest{Decorator: d, Force: force, DryRun: dry})
+		res, err := core.Decorators.UpdateDecorator(s.Ctx, &ruedov1.UpdateDecoratorRequest{Decorator: d, Force: force, DryRun: dry, Publishing: publishing})
 		return res.GetUnchanged(), err
 	}
 	p.Check = func(force bool) error {
@@ -97,7 +98,7 @@ func planService(s *session.Session, core *client.Client, next *ruedov1.PublishS
 	}
 	p.Changes = delta.Of(was, serviceFields(next))
 	for _, d := range definitions {
-		with, err := planDecorator(s, core, d)
+		with, err := planDecorator(s, core, d, next.GetName())
 		if err != nil {
 			return nil, err
 		}

@@ -1,7 +1,9 @@
 package project
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"go/parser"
 	"go/token"
@@ -65,9 +67,47 @@ func (s *Service) buildGo(ctx context.Context, out string, env []string, message
 		// Use the vendored packages, whatever GOFLAGS or a workspace above say.
 		args = append(args, "-mod=vendor")
 		env = append(env, "GOWORK=off")
+	} else if s.besideWorkspace(ctx, tool, env) {
+		env = append(env, "GOWORK=off")
 	}
 	args = append(args, "-o", out, ".")
 	return s.run(ctx, tool, args, env, messages)
+}
+
+// besideWorkspace reports whether the directory is a module that a workspace
+// above it does not use. Go refuses to build there until the workspace is off.
+func (s *Service) besideWorkspace(ctx context.Context, tool string, env []string) bool {
+	dir, err := filepath.Abs(s.Dir)
+	if err != nil {
+		return false
+	}
+	if _, err := os.Stat(filepath.Join(dir, "go.mod")); err != nil {
+		return false
+	}
+	ask := func(args ...string) []byte {
+		cmd := exec.CommandContext(ctx, tool, args...)
+		cmd.Dir, cmd.Env = dir, env
+		out, _ := cmd.Output() // the build reports what is wrong
+		return bytes.TrimSpace(out)
+	}
+	file := string(ask("env", "GOWORK"))
+	if file == "" || file == "off" {
+		return false
+	}
+	var workspace struct{ Use []struct{ DiskPath string } }
+	if json.Unmarshal(ask("work", "edit", "-json", file), &workspace) != nil {
+		return false
+	}
+	for _, use := range workspace.Use {
+		member := filepath.FromSlash(use.DiskPath)
+		if !filepath.IsAbs(member) {
+			member = filepath.Join(filepath.Dir(file), member)
+		}
+		if same(member, dir) {
+			return false
+		}
+	}
+	return true
 }
 
 func (s *Service) buildByCommand(ctx context.Context, out string, env []string, messages io.Writer) error {

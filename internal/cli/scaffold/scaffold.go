@@ -1,8 +1,9 @@
 // Package scaffold makes the directory of a new service.
 //
 // [Write] fills it: a typed handler, its test, the two YAML files, and the SDK
-// itself under vendor/, so that the service builds offline and outside of any
-// other module.
+// as a Go module of its own in ruedo-sdk/, which go.mod names in a replace
+// directive. So the service builds offline and outside of any other module, and
+// `go get` adds libraries to it as to any module.
 package scaffold
 
 import (
@@ -25,11 +26,14 @@ var templates embed.FS
 
 const (
 	modulePath = "github.com/ruedo-dev/ruedo"
-	// moduleVersion is only for go.mod: the build uses the vendored packages.
+	// moduleVersion is only for go.mod: the build uses the module in sdkDir.
 	moduleVersion = "v0.0.0"
 	// goVersion is the language version that the SDK is written in.
 	goVersion = "1.26.0"
 )
+
+// sdkDir is the directory of the SDK in that of the service.
+const sdkDir = "ruedo-sdk"
 
 // sdkPackages returns the directories of the SDK, by import path below
 // modulePath.
@@ -55,11 +59,11 @@ func Write(dir, name string, sdk fs.FS) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	vendored, err := vendor(sdk)
+	module, err := sdkModule(sdk)
 	if err != nil {
 		return nil, err
 	}
-	files = append(files, vendored...)
+	files = append(files, module...)
 	var paths []string
 	for _, f := range files {
 		to := filepath.Join(dir, filepath.FromSlash(f.path))
@@ -83,7 +87,7 @@ type file struct {
 // render executes the templates. A file "x.tmpl" becomes "x", and "dot.x.tmpl"
 // becomes ".x": Go embeds neither other modules nor dot files.
 func render(name string) ([]file, error) {
-	values := struct{ Name, Module, Version, Go string }{name, modulePath, moduleVersion, goVersion}
+	values := struct{ Name, Module, Version, SDK, Go string }{name, modulePath, moduleVersion, sdkDir, goVersion}
 	all, err := template.New("").Delims("<<", ">>").ParseFS(templates, "template/*.tmpl")
 	if err != nil {
 		return nil, err
@@ -106,14 +110,11 @@ func render(name string) ([]file, error) {
 	return files, nil
 }
 
-// vendor returns the files of vendor/, including modules.txt, without tests.
-func vendor(sdk fs.FS) ([]file, error) {
-	root := path.Join("vendor", modulePath)
-	list := &strings.Builder{}
-	fmt.Fprintf(list, "# %s %s\n## explicit; go %s\n", modulePath, moduleVersion, goVersion)
-	var files []file
+// sdkModule returns the files of the SDK's module, without tests. It needs no
+// other module, so its go.mod is complete.
+func sdkModule(sdk fs.FS) ([]file, error) {
+	files := []file{{path.Join(sdkDir, "go.mod"), fmt.Appendf(nil, "module %s\n\ngo %s\n", modulePath, goVersion)}}
 	for _, pkg := range sdkPackages() {
-		fmt.Fprintf(list, "%s/%s\n", modulePath, pkg)
 		names, err := fs.Glob(sdk, pkg+"/*.go")
 		if err != nil {
 			return nil, err
@@ -127,7 +128,7 @@ func vendor(sdk fs.FS) ([]file, error) {
 			if err != nil {
 				return nil, err
 			}
-			files = append(files, file{path.Join(root, name), content})
+			files = append(files, file{path.Join(sdkDir, name), content})
 			n++
 		}
 		if n == 0 {
@@ -135,7 +136,7 @@ func vendor(sdk fs.FS) ([]file, error) {
 		}
 	}
 	if license, err := fs.ReadFile(sdk, "LICENSE"); err == nil {
-		files = append(files, file{path.Join(root, "LICENSE"), license})
+		files = append(files, file{path.Join(sdkDir, "LICENSE"), license})
 	}
-	return append(files, file{"vendor/modules.txt", []byte(list.String())}), nil
+	return files, nil
 }

@@ -14,8 +14,7 @@ import (
 
 const repository = "../../.."
 
-// offline returns the environment of a machine that cannot reach the network
-// and whose settings would ignore the vendored packages.
+// offline returns the environment of a machine that cannot reach the network.
 func offline() []string {
 	return append(os.Environ(), "GOPROXY=off", "GOFLAGS=-mod=mod", "GOSUMDB=off")
 }
@@ -28,7 +27,7 @@ func TestNewBuildsOffline(t *testing.T) {
 	}
 	for _, p := range paths {
 		if strings.HasSuffix(p, "_test.go") && p != "main_test.go" {
-			t.Errorf("a test of the SDK was vendored: %s", p)
+			t.Errorf("a test of the SDK was copied: %s", p)
 		}
 	}
 	s, err := project.Load(dir)
@@ -56,6 +55,74 @@ func TestNewBuildsOffline(t *testing.T) {
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Errorf("go %s: %v\n%s", args[0], err, out)
 		}
+	}
+}
+
+// A new service is an ordinary Go module: go adds libraries to it without a
+// network, and it still builds. The lib is a module next to the service; x/text
+// is in the module cache, because the program itself needs it.
+func TestLibrariesCanBeAdded(t *testing.T) {
+	parent := t.TempDir()
+	dir, lib := filepath.Join(parent, "hello"), filepath.Join(parent, "lib")
+	if _, err := Write(dir, "hello", os.DirFS(repository)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "vendor")); err == nil {
+		t.Error("a new service has a vendor directory, which go get does not maintain")
+	}
+	write(t, filepath.Join(lib, "go.mod"), "module example.com/lib\n\ngo 1.26\n")
+	write(t, filepath.Join(lib, "lib.go"), "package lib\n\nfunc Mark() string { return \"!\" }\n")
+	write(t, filepath.Join(dir, "more.go"), `package main
+
+import (
+	"example.com/lib"
+	"golang.org/x/text/unicode/norm"
+)
+
+var _ = norm.NFC.String(lib.Mark())
+`)
+	golang := func(args ...string) {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), "go", args...)
+		cmd.Dir, cmd.Env = dir, append(os.Environ(), "GOPROXY=off", "GOFLAGS=", "GOWORK=off", "GOSUMDB=off")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("go %s: %v\n%s", args, err, out)
+		}
+	}
+	golang("mod", "edit", "-replace=example.com/lib=../lib")
+	golang("get", "example.com/lib@v0.0.0", "golang.org/x/text@"+version(t, "golang.org/x/text"))
+	golang("mod", "tidy")
+	golang("test", "./...")
+	s, err := project.Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Above it may stand a workspace that does not know it.
+	write(t, filepath.Join(parent, "go.work"), "go 1.26\n\nuse ./lib\n")
+	if err := s.Build(t.Context(), filepath.Join(dir, "1.wasm"), offline(), os.Stderr); err != nil {
+		t.Error(err)
+	}
+}
+
+// version returns the version of a module that the repository needs.
+func version(t *testing.T, module string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Version}}", module)
+	cmd.Dir = repository
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+func write(t *testing.T, file, content string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(content), 0o644); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -62,7 +62,7 @@ func (c *Core) start(ctx context.Context) (err error) {
 	c.dispatcher = dispatch.New(dispatch.Config{Logger: c.log})
 	c.onClose("the dispatcher", func(context.Context) error { c.dispatcher.Close(); return nil })
 
-	c.catalog = catalog.New(catalog.Config{Mirror: c.mirror, Executor: c.dispatcher, Logger: c.log})
+	c.catalog = catalog.New(catalog.Config{Mirror: c.mirror, Executor: c.dispatcher, Revision: c.store.Revision, Logger: c.log})
 	c.catalog.Start()
 	c.onClose("the catalog", func(context.Context) error { c.catalog.Close(); return nil })
 	c.invoker = invoke.New(invoke.Config{Catalog: c.catalog, MaxWait: c.cfg.QueueTimeout, Observe: c.metrics.Call})

@@ -23,6 +23,7 @@ type clusterService struct {
 	}
 	dispatcher interface {
 		Members() []dispatch.Member
+		Preparing() map[string][]string
 	}
 	core        *ruedov1.Core
 	cluster     string // id
@@ -38,6 +39,7 @@ func (s *clusterService) ListRunners(_ context.Context, req *ruedov1.ListRunners
 		r.State = ruedov1.RunnerState_RUNNER_STATE_DETACHED
 		runners[id] = r
 	}
+	preparing := s.dispatcher.Preparing()
 	for _, m := range s.dispatcher.Members() {
 		id := m.Info().GetId()
 		r := runners[id]
@@ -52,6 +54,7 @@ func (s *clusterService) ListRunners(_ context.Context, req *ruedov1.ListRunners
 		r.ActiveCalls = uint32(m.Active())
 		r.TotalCalls = m.Total()
 		r.PlanUsage = m.PlanUsage()
+		r.Preparing = preparing[id]
 	}
 	items, next, err := page(runners, "runners", req, nil)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -29,7 +30,8 @@ type invocation struct {
 	typed       bool   // the input is a JSON value
 	contentType string
 	logs        bool
-	binary      bool // it came in protobuf's encoding
+	revision    uint64 // 0 means the live one
+	binary      bool   // it came in protobuf's encoding
 
 	call    invoke.Call // begun, unless refused or the name is not valid
 	refused error       // why it is not begun
@@ -112,6 +114,7 @@ const (
 	requestBytes       protowire.Number = 3
 	requestContentType protowire.Number = 4
 	requestLogs        protowire.Number = 5
+	requestRevision    protowire.Number = 6
 
 	responseOutput      protowire.Number = 1
 	responseBytes       protowire.Number = 2
@@ -125,6 +128,8 @@ func (r *invocation) readBinary(b []byte, begin func(service string) (invoke.Cal
 		switch {
 		case n == requestLogs && t == protowire.VarintType:
 			r.logs = v != 0
+		case n == requestRevision && t == protowire.VarintType:
+			r.revision = v
 		case t != protowire.BytesType:
 		case n == requestService:
 			r.service = string(field)
@@ -156,7 +161,11 @@ func (r *invocation) begin(begin func(service string) (invoke.Call, error)) (lim
 	if !names.Valid(r.service) {
 		return 0 // check refuses it
 	}
-	if r.call, r.refused = begin(r.service); r.refused != nil {
+	target := r.service
+	if r.revision > 0 {
+		target += "@" + strconv.FormatUint(r.revision, 10)
+	}
+	if r.call, r.refused = begin(target); r.refused != nil {
 		return 0
 	}
 	return r.call.InputLimit()
@@ -171,7 +180,7 @@ func (r *invocation) readJSON(b []byte, begin func(service string) (invoke.Call,
 	if !s.skip('{') {
 		return errors.New("it is not a JSON object")
 	}
-	seen := make(map[string]bool, 5)
+	seen := make(map[string]bool, 6)
 	for first := true; !s.skip('}'); first = false {
 		if !first && !s.skip(',') {
 			return s.unexpected()
@@ -222,6 +231,14 @@ func (r *invocation) readField(s *scanner, name string) error {
 		return s.decode(&r.contentType)
 	case "logs":
 		return s.decode(&r.logs)
+	case "revision": // protobuf's JSON writes 64 bits as text and reads both
+		var number json.Number
+		if err := s.decode(&number); err != nil || number == "" {
+			return err
+		}
+		var err error
+		r.revision, err = strconv.ParseUint(string(number), 10, 64)
+		return err
 	case "input":
 		r.typed, r.input = true, s.value()
 		return nil

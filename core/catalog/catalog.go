@@ -54,6 +54,9 @@ type Config struct {
 	// Executor executes the calls that pass a service's rules; it is the
 	// dispatcher. Required to execute entries.
 	Executor executor.Executor
+	// Revision reads a revision that is not live from the store. If nil, only live
+	// revisions can be called.
+	Revision func(ctx context.Context, service string, number uint64) (*ruedov1.Revision, error)
 	// Logger records services that cannot be called; nil discards.
 	Logger *slog.Logger
 }
@@ -65,6 +68,7 @@ type Catalog struct {
 	now     atomic.Pointer[view]
 	build   sync.Mutex // one at a time
 	pending sync.Map   // plan id -> *runnerv1.Plan, being published
+	pinned  pinned
 
 	compiler *decorate.Compiler
 	down     context.Context // ends with Close
@@ -128,8 +132,9 @@ type attached struct {
 }
 
 // Resolve finds a service; SERVICE_NOT_FOUND suggests the nearest name.
-func (c *Catalog) Resolve(name string) (*Entry, error) {
-	v := c.current()
+func (c *Catalog) Resolve(name string) (*Entry, error) { return c.current().resolve(name) }
+
+func (v *view) resolve(name string) (*Entry, error) {
 	e, ok := v.entries[name]
 	if !ok {
 		if err := v.snapshot.Fault(keys.KindService, name); err != nil {
@@ -178,13 +183,17 @@ func (c *Catalog) Compiled(digest string) bool {
 	return false
 }
 
-// Plan returns the plan with this id: live, just replaced, or being published.
+// Plan returns the plan with this id: live, just replaced, being published, or
+// of a revision that was called by its number.
 func (c *Catalog) Plan(_ context.Context, id string) (*runnerv1.Plan, error) {
 	if p, ok := c.current().plans[id]; ok {
 		return p, nil
 	}
 	if p, ok := c.pending.Load(id); ok {
 		return p.(*runnerv1.Plan), nil
+	}
+	if p := c.pinned.plan(id); p != nil {
+		return p, nil
 	}
 	return nil, fault.New(fault.PlanNotFound, "there is no plan %.12s: the service was deleted or published again", id)
 }

@@ -21,6 +21,29 @@ const DefaultSettle = 5 * time.Second
 // memory.
 const maxAsked = 16
 
+// Preparing returns, by runner, the services that publishes have asked it to
+// prepare and that it has not answered for, sorted.
+func (d *Dispatcher) Preparing() map[string][]string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var by map[string][]string
+	for _, m := range d.members {
+		for id := range m.asked {
+			p := d.plans[id]
+			if p == nil {
+				continue
+			}
+			if by == nil {
+				by = make(map[string][]string)
+			}
+			runner := m.Info().GetId()
+			by[runner] = append(by[runner], p.req.GetPlan().GetService())
+		}
+		slices.Sort(by[m.Info().GetId()])
+	}
+	return by
+}
+
 // round is one Prepare: all runners are asked at the same time.
 type round struct {
 	d       *Dispatcher

@@ -257,3 +257,30 @@ func TestACallWaitsForTheFirstRunnerNoLongerThanItMay(t *testing.T) {
 		}
 	})
 }
+
+// A publish can say whom it waits for.
+func TestPreparingNamesWhoIsAskedAndHasNotAnswered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, ms, _ := team(t, 2)
+		ms[1].prepare = func(context.Context, string) error { time.Sleep(3 * time.Second); return nil }
+		if got := d.Preparing(); len(got) != 0 {
+			t.Errorf("nobody is asked: %v", got)
+		}
+		done := make(chan error)
+		go func() {
+			_, err := d.Prepare(t.Context(), plan("p"))
+			done <- err
+		}()
+		synctest.Wait()
+		if got := d.Preparing(); len(got) != 1 || len(got[ms[1].id]) != 1 || got[ms[1].id][0] != "greet" {
+			t.Errorf("%v, want greet on %s", got, ms[1].id)
+		}
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		synctest.Wait()
+		if got := d.Preparing(); len(got) != 0 {
+			t.Errorf("all have answered: %v", got)
+		}
+	})
+}

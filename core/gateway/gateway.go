@@ -1,7 +1,9 @@
 // Package gateway is the HTTP front for callers that speak neither Connect nor
-// gRPC: POST /call/{service} with a raw body, bytes in and bytes out.
+// gRPC: POST /call/{service} with a raw body, bytes in and bytes out. greet@3 is
+// revision 3 of greet, live or not. GET answers with what the service accepts.
 //
 //	curl -d '{"name":"Ada"}' http://127.0.0.1:7833/call/greet
+//	curl http://127.0.0.1:7833/call/greet
 //
 // A request can say with Ruedo-Timeout how long its caller waits for the answer.
 // The answer has the headers Ruedo-Call-Id, Ruedo-Runner and Ruedo-Duration. If a
@@ -12,7 +14,9 @@
 package gateway
 
 import (
+	"bytes"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
@@ -66,6 +70,7 @@ func Mount(p *port.Server, invoker Invoker, log *slog.Logger) {
 	g := &gateway{invoker: invoker, log: log, sandbox: []string{"sandbox"}, nosniff: []string{"nosniff"}}
 	for pattern, h := range map[string]http.HandlerFunc{
 		"POST /call/{service}": g.call,
+		"GET /call/{service}":  g.describe,
 		"/call/{service}":      g.wrongMethod,
 		"/call/":               g.noService,
 	} {
@@ -250,9 +255,38 @@ func (g *gateway) noService(w http.ResponseWriter, r *http.Request) {
 	g.fail(w, r, err)
 }
 
+// describe answers with the service's description, schema, example and limits.
+func (g *gateway) describe(w http.ResponseWriter, r *http.Request) {
+	body, err := g.description(r)
+	if err != nil {
+		g.fail(w, r, err)
+		return
+	}
+	port.Count(r.Context(), "")
+	h := w.Header()
+	g.foreign(h)
+	set(h, "Content-Type", invoke.JSON, "Content-Length", strconv.Itoa(len(body)))
+	_, _ = w.Write(body) // the caller is gone
+}
+
+func (g *gateway) description(r *http.Request) ([]byte, error) {
+	call, err := g.invoker.Begin(r.PathValue("service"))
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(call.Describe()); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), port.Hold(r.Context(), b.Len())
+}
+
 func (g *gateway) wrongMethod(w http.ResponseWriter, r *http.Request) {
 	port.Count(r.Context(), fault.Unimplemented)
-	w.Header().Set("Allow", http.MethodPost)
+	w.Header().Set("Allow", "GET, HEAD, POST")
 	g.foreign(w.Header())
 	faultrpc.WriteJSON(w, http.StatusMethodNotAllowed,
 		fault.New(fault.Unimplemented, "a service is called with POST, not %s", fault.Cut(r.Method, 32)).

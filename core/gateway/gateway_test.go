@@ -147,11 +147,29 @@ func TestOnlyAPostIsACall(t *testing.T) {
 		t.Error("it is executed")
 		return nil, nil
 	})
-	for _, method := range []string{http.MethodGet, http.MethodPut, http.MethodDelete} {
+	for _, method := range []string{http.MethodPut, http.MethodDelete} {
 		w := answer(h, httptest.NewRequest(method, "http://127.0.0.1/call/echo", nil))
-		if w.Code != http.StatusMethodNotAllowed || w.Header().Get("Allow") != "POST" || !strings.Contains(w.Body.String(), "curl -d INPUT http://127.0.0.1/call/echo") {
+		if w.Code != http.StatusMethodNotAllowed || w.Header().Get("Allow") != "GET, HEAD, POST" || !strings.Contains(w.Body.String(), "curl -d INPUT http://127.0.0.1/call/echo") {
 			t.Errorf("%s: %d %v %s", method, w.Code, w.Header(), w.Body)
 		}
+	}
+}
+
+// GET describes the service; it executes nothing.
+func TestAGetDescribesTheService(t *testing.T) {
+	h := front(func(context.Context, *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
+		t.Error("it is executed")
+		return nil, nil
+	})
+	for _, method := range []string{http.MethodGet, http.MethodHead} {
+		w := answer(h, httptest.NewRequest(method, "http://127.0.0.1/call/echo", nil))
+		if w.Code != http.StatusOK || w.Header().Get("Content-Type") != "application/json" || w.Header().Get("Content-Security-Policy") != "sandbox" ||
+			!strings.Contains(w.Body.String(), `"revision": 7`) {
+			t.Errorf("%s: %d %v %s", method, w.Code, w.Header(), w.Body)
+		}
+	}
+	if w := answer(h, httptest.NewRequest(http.MethodGet, "http://127.0.0.1/call/ecko", nil)); w.Code != http.StatusNotFound || !strings.Contains(w.Body.String(), "did you mean echo?") {
+		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }
 

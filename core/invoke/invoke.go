@@ -26,6 +26,8 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -50,6 +52,7 @@ const grace = 2 * time.Second
 // Catalog resolves names; it is a catalog.Catalog.
 type Catalog interface {
 	Resolve(service string) (*catalog.Entry, error)
+	ResolveRevision(service string, number uint64) (*catalog.Entry, error)
 }
 
 // Config configures an Invoker.
@@ -80,11 +83,25 @@ type Call struct {
 }
 
 // Begin resolves a service. The Call uses the revision and the rules that are
-// live now. SERVICE_NOT_FOUND suggests the nearest name; other errors say why
-// the service cannot be called. See "Why is a call begun before its body is
+// live now; "greet@3" names revision 3, with the rules that are live now.
+// SERVICE_NOT_FOUND suggests the nearest name; other errors say why the service
+// cannot be called. See "Why is a call begun before its body is
 // read?" in docs/RATIONALE.md.
 func (v *Invoker) Begin(service string) (Call, error) {
+	if name, number, ok := strings.Cut(service, "@"); ok {
+		return v.beginRevision(name, number)
+	}
 	entry, err := v.cfg.Catalog.Resolve(service)
+	return Call{v, entry}, err
+}
+
+func (v *Invoker) beginRevision(service, number string) (Call, error) {
+	n, err := strconv.ParseUint(number, 10, 64)
+	if err != nil || n == 0 {
+		return Call{}, fault.New(fault.RequestInvalid, "%s@%s names no revision: a number from 1 is expected after the @", service, fault.Cut(number, 32)).
+			With("service", service).WithFix("list the revisions of the service")
+	}
+	entry, err := v.cfg.Catalog.ResolveRevision(service, n)
 	return Call{v, entry}, err
 }
 

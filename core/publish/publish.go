@@ -130,6 +130,9 @@ func (p *Publisher) Publish(ctx context.Context, req *ruedov1.PublishServiceRequ
 	}
 	defer keep(changes)
 	next := revise(live, req, module)
+	if req.GetNoLive() {
+		return p.stage(ctx, live, next, changes)
+	}
 	if sameRevision(live.GetRevision(), next.GetRevision()) {
 		// There is no new revision, but fields of the service itself may have
 		// changed.

@@ -124,6 +124,9 @@ func (s *Store) DeleteService(ctx context.Context, name string) (int64, error) {
 // Publication is a service to write.
 type Publication struct {
 	Service *ruedov1.Service
+	// Staged is a new revision to write besides, which does not become live; nil
+	// means none. Its number is Service.Latest.
+	Staged *ruedov1.Revision
 	// Seen is the version that the caller has read; zero if there was no such
 	// service.
 	Seen int64
@@ -134,6 +137,15 @@ type Publication struct {
 	// publication: if it is not zero, no service may have changed since.
 	Changes  []Change
 	Carriers int64
+}
+
+// written returns the revision that the publication writes, or that is stored
+// already.
+func (p *Publication) written() *ruedov1.Revision {
+	if p.Staged != nil {
+		return p.Staged
+	}
+	return p.Service.GetRevision()
 }
 
 // publication is a service that is about to be written to the store.
@@ -155,7 +167,7 @@ func (s *Store) publication(from Publication) (*publication, error) {
 	svc := from.Service
 	p := &publication{Publication: from, service: proto.CloneOf(svc), seen: from.Seen, decorators: map[string]string{}}
 	p.service.Version, p.service.Readiness = 0, nil
-	name, rev := svc.GetName(), svc.GetRevision()
+	name, rev := svc.GetName(), p.written()
 	var err error
 	if p.key, err = s.space.Service(name); err != nil {
 		return nil, err
@@ -210,8 +222,8 @@ func (p *publication) commit(ctx context.Context, s *Store) error {
 	} else {
 		written = got.Kvs[0].ModRevision
 		stored := &ruedov1.Revision{}
-		if proto.Unmarshal(got.Kvs[0].Value, stored) != nil || !proto.Equal(stored, p.service.GetRevision()) {
-			return p.lost("revision %d of service %s is another one by now", p.service.GetRevision().GetNumber(), p.service.GetName())
+		if proto.Unmarshal(got.Kvs[0].Value, stored) != nil || !proto.Equal(stored, p.written()) {
+			return p.lost("revision %d of service %s is another one by now", p.written().GetNumber(), p.service.GetName())
 		}
 	}
 	guard := append(s.carriersUnchanged(p.Carriers), unchanged(p.key, p.seen), unchanged(p.revision, written), exists(p.manifest))
@@ -257,7 +269,7 @@ func (p *publication) commit(ctx context.Context, s *Store) error {
 // refusal returns the error for the condition of the transaction that did not
 // hold.
 func (p *publication) refusal(s *Store, done *clientv3.TxnResponse, names []string) error {
-	name, rev := p.service.GetName(), p.service.GetRevision()
+	name, rev := p.service.GetName(), p.written()
 	var now int64
 	if kvs := done.Responses[0].GetResponseRange().GetKvs(); len(kvs) > 0 {
 		now = kvs[0].ModRevision

@@ -26,6 +26,7 @@ type CallOption func(*callConfig)
 type callConfig struct {
 	contentType string
 	logs        bool
+	revision    uint64 // 0 means the live one
 	progress    progress
 }
 
@@ -62,6 +63,12 @@ func WithProgress(sent, received func(done, total int64)) CallOption {
 // accepts messages of 8 MiB; larger bodies cost less as they are.
 const maxMessage = 1 << 20
 
+// WithRevision calls a revision by its number, whether it is live or not. Zero
+// means the live one.
+func WithRevision(number uint64) CallOption {
+	return func(c *callConfig) { c.revision = number }
+}
+
 // Call executes a service once with the input as it is and waits for the
 // response. The deadline of ctx bounds the call, and a call whose ctx ends is
 // stopped. A call is never sent twice; if an error has NotStarted (see
@@ -80,6 +87,7 @@ func (c *Client) Call(ctx context.Context, service string, input []byte, opts ..
 		Payload:     &ruedov1.InvokeRequest_Bytes{Bytes: input},
 		ContentType: cfg.contentType,
 		Logs:        cfg.logs,
+		Revision:    cfg.revision,
 	}
 	res, err := c.Invoke.Invoke(cfg.progress.in(ctx), req)
 	if err != nil {

@@ -68,6 +68,9 @@ func (c *Client) callLarge(ctx context.Context, service string, input []byte, cf
 
 func (c *Client) stream(ctx context.Context, service string, input io.Reader, cfg callConfig) (*Stream, error) {
 	size := sizeOf(input)
+	if cfg.revision > 0 {
+		service += "@" + strconv.FormatUint(cfg.revision, 10)
+	}
 	req, err := http.NewRequestWithContext(cfg.progress.in(ctx), http.MethodPost, c.url+"/call/"+url.PathEscape(service), http.NoBody)
 	if err != nil {
 		return nil, fault.Wrap(err, fault.RequestInvalid, "the core's URL %q is not valid", c.url)

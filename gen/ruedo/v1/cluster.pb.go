@@ -103,7 +103,10 @@ type Runner struct {
 	// Calls of the answering core that it has executed.
 	TotalCalls uint64 `protobuf:"varint,11,opt,name=total_calls,json=totalCalls,proto3" json:"total_calls,omitempty"`
 	// What it holds ready. Absent where the answering core does not know.
-	PlanUsage     *PlanUsage `protobuf:"bytes,12,opt,name=plan_usage,json=planUsage,proto3" json:"plan_usage,omitempty"`
+	PlanUsage *PlanUsage `protobuf:"bytes,12,opt,name=plan_usage,json=planUsage,proto3" json:"plan_usage,omitempty"`
+	// Services whose publish waits until it has prepared them, sorted; as seen by
+	// the core that answers.
+	Preparing     []string `protobuf:"bytes,13,rep,name=preparing,proto3" json:"preparing,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -218,6 +221,13 @@ func (x *Runner) GetTotalCalls() uint64 {
 func (x *Runner) GetPlanUsage() *PlanUsage {
 	if x != nil {
 		return x.PlanUsage
+	}
+	return nil
+}
+
+func (x *Runner) GetPreparing() []string {
+	if x != nil {
+		return x.Preparing
 	}
 	return nil
 }
@@ -799,7 +809,7 @@ var File_ruedo_v1_cluster_proto protoreflect.FileDescriptor
 
 const file_ruedo_v1_cluster_proto_rawDesc = "" +
 	"\n" +
-	"\x16ruedo/v1/cluster.proto\x12\bruedo.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x97\x03\n" +
+	"\x16ruedo/v1/cluster.proto\x12\bruedo.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb5\x03\n" +
 	"\x06Runner\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
@@ -816,7 +826,8 @@ const file_ruedo_v1_cluster_proto_rawDesc = "" +
 	"\vtotal_calls\x18\v \x01(\x04R\n" +
 	"totalCalls\x122\n" +
 	"\n" +
-	"plan_usage\x18\f \x01(\v2\x13.ruedo.v1.PlanUsageR\tplanUsage\"r\n" +
+	"plan_usage\x18\f \x01(\v2\x13.ruedo.v1.PlanUsageR\tplanUsage\x12\x1c\n" +
+	"\tpreparing\x18\r \x03(\tR\tpreparing\"r\n" +
 	"\tPlanUsage\x12\x14\n" +
 	"\x05plans\x18\x01 \x01(\rR\x05plans\x12!\n" +
 	"\fmemory_bytes\x18\x02 \x01(\x04R\vmemoryBytes\x12,\n" +

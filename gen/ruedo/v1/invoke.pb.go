@@ -35,7 +35,9 @@ type InvokeRequest struct {
 	// Media type of bytes; "application/json" if empty.
 	ContentType string `protobuf:"bytes,4,opt,name=content_type,json=contentType,proto3" json:"content_type,omitempty"`
 	// Return what the guest logged.
-	Logs          bool `protobuf:"varint,5,opt,name=logs,proto3" json:"logs,omitempty"`
+	Logs bool `protobuf:"varint,5,opt,name=logs,proto3" json:"logs,omitempty"`
+	// The revision to execute. Zero means the live one.
+	Revision      uint64 `protobuf:"varint,6,opt,name=revision,proto3" json:"revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -114,6 +116,13 @@ func (x *InvokeRequest) GetLogs() bool {
 		return x.Logs
 	}
 	return false
+}
+
+func (x *InvokeRequest) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
 }
 
 type isInvokeRequest_Payload interface {
@@ -393,13 +402,14 @@ var File_ruedo_v1_invoke_proto protoreflect.FileDescriptor
 
 const file_ruedo_v1_invoke_proto_rawDesc = "" +
 	"\n" +
-	"\x15ruedo/v1/invoke.proto\x12\bruedo.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\"\xea\x01\n" +
+	"\x15ruedo/v1/invoke.proto\x12\bruedo.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\"\x86\x02\n" +
 	"\rInvokeRequest\x12E\n" +
 	"\aservice\x18\x01 \x01(\tB+\xbaH(r&2$^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$R\aservice\x12.\n" +
 	"\x05input\x18\x02 \x01(\v2\x16.google.protobuf.ValueH\x00R\x05input\x12\x16\n" +
 	"\x05bytes\x18\x03 \x01(\fH\x00R\x05bytes\x12+\n" +
 	"\fcontent_type\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xff\x01R\vcontentType\x12\x12\n" +
-	"\x04logs\x18\x05 \x01(\bR\x04logsB\t\n" +
+	"\x04logs\x18\x05 \x01(\bR\x04logs\x12\x1a\n" +
+	"\brevision\x18\x06 \x01(\x04R\brevisionB\t\n" +
 	"\apayload\"\xb0\x01\n" +
 	"\x0eInvokeResponse\x120\n" +
 	"\x06output\x18\x01 \x01(\v2\x16.google.protobuf.ValueH\x00R\x06output\x12\x16\n" +

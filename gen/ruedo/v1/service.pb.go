@@ -456,7 +456,11 @@ type PublishServiceRequest struct {
 	// prepared as it is being published. Together at most 1 MiB.
 	Definitions []*Decorator `protobuf:"bytes,11,rep,name=definitions,proto3" json:"definitions,omitempty"`
 	// Write the definitions without checking the other services that carry them.
-	Force         bool `protobuf:"varint,12,opt,name=force,proto3" json:"force,omitempty"`
+	Force bool `protobuf:"varint,12,opt,name=force,proto3" json:"force,omitempty"`
+	// Prepare and store the revision, but leave the live one live. The service
+	// must be live already. Definitions that differ from what is stored are
+	// refused, because they would hold for the live revision.
+	NoLive        bool `protobuf:"varint,13,opt,name=no_live,json=noLive,proto3" json:"no_live,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -575,6 +579,13 @@ func (x *PublishServiceRequest) GetForce() bool {
 	return false
 }
 
+func (x *PublishServiceRequest) GetNoLive() bool {
+	if x != nil {
+		return x.NoLive
+	}
+	return false
+}
+
 type PublishServiceResponse struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Service *Service               `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
@@ -583,7 +594,9 @@ type PublishServiceResponse struct {
 	// The answer of each runner that was asked to prepare it.
 	Preparations []*Preparation `protobuf:"bytes,3,rep,name=preparations,proto3" json:"preparations,omitempty"`
 	// The definitions that were written: created if they are revision 1.
-	Definitions   []*Decorator `protobuf:"bytes,4,rep,name=definitions,proto3" json:"definitions,omitempty"`
+	Definitions []*Decorator `protobuf:"bytes,4,rep,name=definitions,proto3" json:"definitions,omitempty"`
+	// The revision that was prepared and stored, if the request has no_live.
+	Staged        *Revision `protobuf:"bytes,5,opt,name=staged,proto3" json:"staged,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -642,6 +655,13 @@ func (x *PublishServiceResponse) GetPreparations() []*Preparation {
 func (x *PublishServiceResponse) GetDefinitions() []*Decorator {
 	if x != nil {
 		return x.Definitions
+	}
+	return nil
+}
+
+func (x *PublishServiceResponse) GetStaged() *Revision {
+	if x != nil {
+		return x.Staged
 	}
 	return nil
 }
@@ -1493,7 +1513,7 @@ const file_ruedo_v1_service_proto_rawDesc = "" +
 	"\x06limits\x18\x0e \x01(\v2\x10.ruedo.v1.LimitsR\x06limits\x1a6\n" +
 	"\bEnvEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xf2\x05\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x8b\x06\n" +
 	"\x15PublishServiceRequest\x12?\n" +
 	"\x04name\x18\x01 \x01(\tB+\xbaH(r&2$^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$R\x04name\x12*\n" +
 	"\vdescription\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80 R\vdescription\x12&\n" +
@@ -1510,15 +1530,17 @@ const file_ruedo_v1_service_proto_rawDesc = "" +
 	" \x01(\x0e2\x13.ruedo.v1.IsolationB\n" +
 	"\xbaH\a\x82\x01\x04\x10\x01 \x04R\tisolation\x12?\n" +
 	"\vdefinitions\x18\v \x03(\v2\x13.ruedo.v1.DecoratorB\b\xbaH\x05\x92\x01\x02\x100R\vdefinitions\x12\x14\n" +
-	"\x05force\x18\f \x01(\bR\x05force\x1a6\n" +
+	"\x05force\x18\f \x01(\bR\x05force\x12\x17\n" +
+	"\ano_live\x18\r \x01(\bR\x06noLive\x1a6\n" +
 	"\bEnvEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd5\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x81\x02\n" +
 	"\x16PublishServiceResponse\x12+\n" +
 	"\aservice\x18\x01 \x01(\v2\x11.ruedo.v1.ServiceR\aservice\x12\x1c\n" +
 	"\tunchanged\x18\x02 \x01(\bR\tunchanged\x129\n" +
 	"\fpreparations\x18\x03 \x03(\v2\x15.ruedo.v1.PreparationR\fpreparations\x125\n" +
-	"\vdefinitions\x18\x04 \x03(\v2\x13.ruedo.v1.DecoratorR\vdefinitions\"\x80\x03\n" +
+	"\vdefinitions\x18\x04 \x03(\v2\x13.ruedo.v1.DecoratorR\vdefinitions\x12*\n" +
+	"\x06staged\x18\x05 \x01(\v2\x12.ruedo.v1.RevisionR\x06staged\"\x80\x03\n" +
 	"\vPreparation\x12\x16\n" +
 	"\x06runner\x18\x01 \x01(\tR\x06runner\x12<\n" +
 	"\fcompile_time\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\vcompileTime\x128\n" +
@@ -1654,37 +1676,38 @@ var file_ruedo_v1_service_proto_depIdxs = []int32{
 	1,  // 14: ruedo.v1.PublishServiceResponse.service:type_name -> ruedo.v1.Service
 	6,  // 15: ruedo.v1.PublishServiceResponse.preparations:type_name -> ruedo.v1.Preparation
 	25, // 16: ruedo.v1.PublishServiceResponse.definitions:type_name -> ruedo.v1.Decorator
-	26, // 17: ruedo.v1.Preparation.compile_time:type_name -> google.protobuf.Duration
-	26, // 18: ruedo.v1.Preparation.start_time:type_name -> google.protobuf.Duration
-	0,  // 19: ruedo.v1.Preparation.isolation:type_name -> ruedo.v1.Isolation
-	26, // 20: ruedo.v1.Preparation.warm_time:type_name -> google.protobuf.Duration
-	1,  // 21: ruedo.v1.GetServiceResponse.service:type_name -> ruedo.v1.Service
-	27, // 22: ruedo.v1.GetServiceResponse.limits:type_name -> ruedo.v1.EffectiveLimit
-	9,  // 23: ruedo.v1.GetServiceResponse.schemas:type_name -> ruedo.v1.InputSchema
-	28, // 24: ruedo.v1.InputSchema.schema:type_name -> google.protobuf.Struct
-	1,  // 25: ruedo.v1.ListServicesResponse.items:type_name -> ruedo.v1.Service
-	1,  // 26: ruedo.v1.RollbackServiceResponse.service:type_name -> ruedo.v1.Service
-	3,  // 27: ruedo.v1.ListRevisionsResponse.items:type_name -> ruedo.v1.Revision
-	1,  // 28: ruedo.v1.WatchServicesResponse.service:type_name -> ruedo.v1.Service
-	4,  // 29: ruedo.v1.ServiceService.PublishService:input_type -> ruedo.v1.PublishServiceRequest
-	7,  // 30: ruedo.v1.ServiceService.GetService:input_type -> ruedo.v1.GetServiceRequest
-	10, // 31: ruedo.v1.ServiceService.ListServices:input_type -> ruedo.v1.ListServicesRequest
-	12, // 32: ruedo.v1.ServiceService.DeleteService:input_type -> ruedo.v1.DeleteServiceRequest
-	14, // 33: ruedo.v1.ServiceService.RollbackService:input_type -> ruedo.v1.RollbackServiceRequest
-	16, // 34: ruedo.v1.ServiceService.ListRevisions:input_type -> ruedo.v1.ListRevisionsRequest
-	18, // 35: ruedo.v1.ServiceService.WatchServices:input_type -> ruedo.v1.WatchServicesRequest
-	5,  // 36: ruedo.v1.ServiceService.PublishService:output_type -> ruedo.v1.PublishServiceResponse
-	8,  // 37: ruedo.v1.ServiceService.GetService:output_type -> ruedo.v1.GetServiceResponse
-	11, // 38: ruedo.v1.ServiceService.ListServices:output_type -> ruedo.v1.ListServicesResponse
-	13, // 39: ruedo.v1.ServiceService.DeleteService:output_type -> ruedo.v1.DeleteServiceResponse
-	15, // 40: ruedo.v1.ServiceService.RollbackService:output_type -> ruedo.v1.RollbackServiceResponse
-	17, // 41: ruedo.v1.ServiceService.ListRevisions:output_type -> ruedo.v1.ListRevisionsResponse
-	19, // 42: ruedo.v1.ServiceService.WatchServices:output_type -> ruedo.v1.WatchServicesResponse
-	36, // [36:43] is the sub-list for method output_type
-	29, // [29:36] is the sub-list for method input_type
-	29, // [29:29] is the sub-list for extension type_name
-	29, // [29:29] is the sub-list for extension extendee
-	0,  // [0:29] is the sub-list for field type_name
+	3,  // 17: ruedo.v1.PublishServiceResponse.staged:type_name -> ruedo.v1.Revision
+	26, // 18: ruedo.v1.Preparation.compile_time:type_name -> google.protobuf.Duration
+	26, // 19: ruedo.v1.Preparation.start_time:type_name -> google.protobuf.Duration
+	0,  // 20: ruedo.v1.Preparation.isolation:type_name -> ruedo.v1.Isolation
+	26, // 21: ruedo.v1.Preparation.warm_time:type_name -> google.protobuf.Duration
+	1,  // 22: ruedo.v1.GetServiceResponse.service:type_name -> ruedo.v1.Service
+	27, // 23: ruedo.v1.GetServiceResponse.limits:type_name -> ruedo.v1.EffectiveLimit
+	9,  // 24: ruedo.v1.GetServiceResponse.schemas:type_name -> ruedo.v1.InputSchema
+	28, // 25: ruedo.v1.InputSchema.schema:type_name -> google.protobuf.Struct
+	1,  // 26: ruedo.v1.ListServicesResponse.items:type_name -> ruedo.v1.Service
+	1,  // 27: ruedo.v1.RollbackServiceResponse.service:type_name -> ruedo.v1.Service
+	3,  // 28: ruedo.v1.ListRevisionsResponse.items:type_name -> ruedo.v1.Revision
+	1,  // 29: ruedo.v1.WatchServicesResponse.service:type_name -> ruedo.v1.Service
+	4,  // 30: ruedo.v1.ServiceService.PublishService:input_type -> ruedo.v1.PublishServiceRequest
+	7,  // 31: ruedo.v1.ServiceService.GetService:input_type -> ruedo.v1.GetServiceRequest
+	10, // 32: ruedo.v1.ServiceService.ListServices:input_type -> ruedo.v1.ListServicesRequest
+	12, // 33: ruedo.v1.ServiceService.DeleteService:input_type -> ruedo.v1.DeleteServiceRequest
+	14, // 34: ruedo.v1.ServiceService.RollbackService:input_type -> ruedo.v1.RollbackServiceRequest
+	16, // 35: ruedo.v1.ServiceService.ListRevisions:input_type -> ruedo.v1.ListRevisionsRequest
+	18, // 36: ruedo.v1.ServiceService.WatchServices:input_type -> ruedo.v1.WatchServicesRequest
+	5,  // 37: ruedo.v1.ServiceService.PublishService:output_type -> ruedo.v1.PublishServiceResponse
+	8,  // 38: ruedo.v1.ServiceService.GetService:output_type -> ruedo.v1.GetServiceResponse
+	11, // 39: ruedo.v1.ServiceService.ListServices:output_type -> ruedo.v1.ListServicesResponse
+	13, // 40: ruedo.v1.ServiceService.DeleteService:output_type -> ruedo.v1.DeleteServiceResponse
+	15, // 41: ruedo.v1.ServiceService.RollbackService:output_type -> ruedo.v1.RollbackServiceResponse
+	17, // 42: ruedo.v1.ServiceService.ListRevisions:output_type -> ruedo.v1.ListRevisionsResponse
+	19, // 43: ruedo.v1.ServiceService.WatchServices:output_type -> ruedo.v1.WatchServicesResponse
+	37, // [37:44] is the sub-list for method output_type
+	30, // [30:37] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_ruedo_v1_service_proto_init() }

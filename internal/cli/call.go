@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -18,7 +19,7 @@ import (
 
 // callCmd is `ruedo call` and `ruedo run service`.
 type callCmd struct {
-	Name string `arg:"" complete:"service" help:"Name of the service."`
+	Name string `arg:"" complete:"service" help:"Name of the service, or NAME@REVISION."`
 
 	Data        string   `short:"d" placeholder:"INPUT" help:"Input of the call; @FILE reads a file, - or a pipe reads stdin."`
 	Set         []string `placeholder:"FIELD=VALUE" sep:"none" help:"Set one field of the input, typed by the schema; a.b=1 sets a field inside. May be repeated."`
@@ -40,6 +41,7 @@ func (*callCmd) Examples() []string {
 	return []string{
 		`ruedo call greet -d '{"name":"Ada"}'`,
 		"ruedo call greet --set name=Ada --set age=36",
+		"ruedo call greet@3 --set name=Ada             revision 3, live or not",
 		"ruedo call greet --use                        what it accepts",
 		"ruedo call thumbnail -d @photo.jpg > small.png",
 		"cat text | ruedo call wordcount",
@@ -52,9 +54,11 @@ type runCmd struct {
 }
 
 func (c *callCmd) Run(s *session.Session) error {
-	if err := project.CheckName("service", c.Name); err != nil {
+	name, revision, err := splitRevision(c.Name)
+	if err != nil {
 		return err
 	}
+	c.Name = name
 	core, err := s.Connect()
 	if err != nil {
 		return err
@@ -71,7 +75,7 @@ func (c *callCmd) Run(s *session.Session) error {
 	defer sending()
 	received, receiving := s.Progress("receiving")
 	defer receiving()
-	opts := []client.CallOption{client.WithContentType(in.contentType), client.WithLogs(), client.WithProgress(sent, received)}
+	opts := []client.CallOption{client.WithContentType(in.contentType), client.WithLogs(), client.WithProgress(sent, received), client.WithRevision(revision)}
 	if in.rest != nil {
 		res, err := core.Stream(s.Ctx, c.Name, in.rest, opts...)
 		sending()
@@ -97,6 +101,21 @@ func (c *callCmd) Run(s *session.Session) error {
 		return session.About(fault.New(fault.GuestExit, "the service exited with code %d", code).With("exit_code", code), "service %s", c.Name)
 	}
 	return nil
+}
+
+// splitRevision splits "greet@3"; without a revision, the number is 0.
+func splitRevision(arg string) (name string, revision uint64, err error) {
+	name, number, pinned := strings.Cut(arg, "@")
+	if err := project.CheckName("service", name); err != nil {
+		return "", 0, err
+	}
+	if !pinned {
+		return name, 0, nil
+	}
+	if revision, err = strconv.ParseUint(number, 10, 64); err != nil || revision == 0 {
+		return "", 0, fault.New(fault.Usage, "%s names no revision: a number from 1 is expected after the @", arg).WithFix("ruedo get revisions %s", name)
+	}
+	return name, revision, nil
 }
 
 // writeStream writes the output of a call as it arrives; on a terminal all at

@@ -90,7 +90,7 @@ func TestProgram(t *testing.T) {
 
 // compiling reports whether a script compiles guests of Go.
 func compiling(script string) bool {
-	return slices.Contains([]string{"apply", "change", "check", "cluster", "completion", "guests", "logs", "new"}, script)
+	return slices.Contains([]string{"apply", "change", "check", "cluster", "completion", "guests", "logs", "new", "watch"}, script)
 }
 
 // testDemo lets the program show itself, step by step.
@@ -123,13 +123,14 @@ func testScripts(t *testing.T, bin, cache string) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"cluster":  cmdCluster,
-			"etcd":     cmdEtcd,
-			"listen":   cmdListen,
-			"start":    cmdStart,
-			"stopped":  cmdStopped,
-			"exits":    cmdExits,
-			"wait-for": cmdWaitFor,
+			"cluster":   cmdCluster,
+			"etcd":      cmdEtcd,
+			"listen":    cmdListen,
+			"start":     cmdStart,
+			"stopped":   cmdStopped,
+			"exits":     cmdExits,
+			"stderr-of": cmdStderrOf,
+			"wait-for":  cmdWaitFor,
 		},
 	})
 }
@@ -238,6 +239,21 @@ func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
 	running[args[0]] = p
 }
 
+// cmdStderrOf waits until the stderr of a process that cmdStart started contains
+// a text, so many times.
+//
+//	stderr-of FILE TEXT [TIMES]
+func cmdStderrOf(ts *testscript.TestScript, neg bool, args []string) {
+	p, times := running[args[0]], 1
+	if len(args) > 2 {
+		var err error
+		times, err = strconv.Atoi(args[2])
+		ts.Check(err)
+	}
+	pollFor(2*time.Minute, ts, func() bool { return strings.Count(p.stderr.String(), args[1]) >= times },
+		func() string { return "no " + args[1] + " in\n" + p.stderr.String() })
+}
+
 // running are the processes of cmdStart, by the name of their file.
 var running = map[string]*process{}
 
@@ -281,7 +297,7 @@ func cmdExits(ts *testscript.TestScript, neg bool, args []string) {
 //	wait-for TEXT ARG...
 func cmdWaitFor(ts *testscript.TestScript, neg bool, args []string) {
 	last := ""
-	poll(ts, func() bool {
+	pollFor(2*time.Minute, ts, func() bool {
 		err := ts.Exec("ruedo", args[1:]...)
 		last = ts.ReadFile("stdout") + ts.ReadFile("stderr")
 		return err == nil && strings.Contains(last, args[0]) != neg
@@ -289,7 +305,11 @@ func cmdWaitFor(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func poll(ts *testscript.TestScript, ok func() bool, why func() string) {
-	if !testkit.Poll(30*time.Second, ok) {
+	pollFor(30*time.Second, ts, ok, why)
+}
+
+func pollFor(limit time.Duration, ts *testscript.TestScript, ok func() bool, why func() string) {
+	if !testkit.Poll(limit, ok) {
 		ts.Fatalf("%s", why())
 	}
 }

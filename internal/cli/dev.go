@@ -2,6 +2,8 @@ package cli
 
 import (
 	"cmp"
+	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -10,10 +12,16 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/cli/assemble"
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
+	"github.com/ruedo-dev/ruedo/internal/cli/source"
+	"github.com/ruedo-dev/ruedo/internal/cli/watch"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
 // devCmd is `ruedo dev`.
 type devCmd struct {
+	Dir            string `arg:"" optional:"" help:"Directory of the service to watch. Default with --watch: the current directory."`
+	Watch          bool   `short:"w" help:"Publish the service now, and again each time one of its files changes."`
 	DataDir        string `placeholder:"DIR" help:"Directory to keep the store in. Default: a temporary one."`
 	Runners        int    `default:"2" placeholder:"N" help:"Number of runners to attach."`
 	ListenAddress  string `placeholder:"ADDRESS" setting:"server.listen_address"`
@@ -25,14 +33,20 @@ type devCmd struct {
 func (*devCmd) Help() string {
 	return `Everything runs in this process. What is published is gone when it ends, unless
 --data-dir names a directory. Each call is shown on stderr, with what the service
-logged in it.`
+logged in it.
+
+--watch publishes the service in DIR now, and again each time one of its files
+changes. What fails is printed, and the live revision stays live.`
 }
 
 func (*devCmd) Examples() []string {
-	return []string{"ruedo dev", "ruedo dev --data-dir ./cluster --port 0"}
+	return []string{"ruedo dev", "ruedo dev --watch greet", "ruedo dev --data-dir ./cluster --port 0"}
 }
 
 func (c *devCmd) Run(s *session.Session) error {
+	if c.Dir != "" && !c.Watch {
+		return fault.New(fault.Usage, "a directory is only for --watch").WithFix("ruedo dev --watch %s", c.Dir)
+	}
 	serving(s)
 	start := time.Now()
 	log := s.Logger()
@@ -44,15 +58,41 @@ func (c *devCmd) Run(s *session.Session) error {
 		return err
 	}
 	defer cluster.Stop()
+	if err := c.printReady(s, cluster, time.Since(start)); err != nil {
+		return err
+	}
+	if !c.Watch {
+		return cluster.Wait()
+	}
+	return c.watch(s, cluster)
+}
+
+// watch publishes the directory until the cluster ends.
+func (c *devCmd) watch(s *session.Session, cluster *assemble.Cluster) error {
+	ctx, cancel := context.WithCancel(s.Ctx)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() {
+		defer cancel()
+		ended <- cluster.Wait()
+	}()
+	core := client.New(cluster.URL)
+	dir := cmp.Or(c.Dir, ".")
+	err := watch.Publishing(ctx, s, dir, func() error { return source.PublishDir(s, core, dir) })
+	cluster.Stop()
+	return errors.Join(err, <-ended)
+}
+
+func (c *devCmd) printReady(s *session.Session, cluster *assemble.Cluster, took time.Duration) error {
 	url := cluster.URL
 	if !s.Print.ForPeople() {
-		err = s.Print.Value(map[string]any{"url": url, "runners": cluster.Runners})
-	} else {
-		kept := "temporary, gone when this ends (--data-dir DIR keeps it)"
-		if c.DataDir != "" {
-			kept = c.DataDir
-		}
-		err = s.Printf(`ready in %s
+		return s.Print.Value(map[string]any{"url": url, "runners": cluster.Runners})
+	}
+	kept := "temporary, gone when this ends (--data-dir DIR keeps it)"
+	if c.DataDir != "" {
+		kept = c.DataDir
+	}
+	return s.Printf(`ready in %s
 
   core      %s
   calls     %s/call/NAME
@@ -65,12 +105,7 @@ Try, in another terminal:
   ruedo call greet -d '{"name":"Ada"}'
   curl -d '{"name":"Ada"}' %s/call/greet
 %s
-Ctrl-C ends it.`, output.Duration(time.Since(start)), url, url, cmp.Or(strings.Join(cluster.Runners, ", "), "none"), kept, url, hostHint(s, url))
-	}
-	if err != nil {
-		return err
-	}
-	return cluster.Wait()
+Ctrl-C ends it.`, output.Duration(took), url, url, cmp.Or(strings.Join(cluster.Runners, ", "), "none"), kept, url, hostHint(s, url))
 }
 
 // hostHint says how to reach a cluster that is not where the CLI looks first.

@@ -112,6 +112,7 @@ const (
 	ClusterMismatch  Reason = "CLUSTER_MISMATCH"
 	ConfigInvalid    Reason = "CONFIG_INVALID"
 	BuildFailed      Reason = "BUILD_FAILED"
+	CasesFailed      Reason = "CASES_FAILED"
 )
 
 // row is what a reason determines.
@@ -228,6 +229,7 @@ var table = map[Reason]row{
 	ClusterMismatch:  {CodeFailedPrecondition, ExitConflict, "the runner or the client means another cluster"},
 	ConfigInvalid:    {CodeInvalidArgument, ExitUsage, "a setting is not valid"},
 	BuildFailed:      {CodeInternal, ExitFailure, "the service could not be built"},
+	CasesFailed:      {CodeFailedPrecondition, ExitFailure, "calls of a check returned something else than expected"},
 }
 
 func rowOf(r Reason) row {

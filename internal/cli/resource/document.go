@@ -35,6 +35,13 @@ func planDecorator(s *session.Session, core *client.Client, d *ruedov1.Decorator
 		res, err := core.Decorators.UpdateDecorator(s.Ctx, &ruedov1.UpdateDecoratorRequest{Decorator: d, Force: force, DryRun: dry, Publishing: publishing})
 		return res.GetUnchanged(), err
 	}
+	// With force, only the decorator itself is checked.
+	p.Examine = func() error {
+		if _, err := update(true, true); !errors.Is(err, fault.DecoratorNotFound) {
+			return about(err)
+		}
+		return nil
+	}
 	p.Check = func(force bool) error {
 		if _, err := update(force, true); !errors.Is(err, fault.DecoratorNotFound) {
 			return about(err)

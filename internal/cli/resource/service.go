@@ -223,18 +223,16 @@ func planDocument(s *session.Session, core *client.Client, doc yamlfile.Document
 		return nil, err
 	}
 	about := func(err error) error { return session.About(err, "service %s", src.Name()) }
+	p.Examine = func() error { return about(src.Examine(s, true)) }
 	p.Check = func(force bool) error {
 		for _, with := range p.With {
 			if err := with.Check(force); err != nil {
 				return err
 			}
 		}
-		return about(src.Examine(s, true))
+		return nil
 	}
 	p.Do = func(force bool) (bool, error) {
-		if err := src.Examine(s, true); err != nil {
-			return false, about(err)
-		}
 		res, err := src.Publish(s, core, force)
 		return res.GetUnchanged(), about(err)
 	}

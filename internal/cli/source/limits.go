@@ -10,12 +10,16 @@ import (
 	"github.com/ruedo-dev/ruedo/sandbox"
 )
 
-// limits returns what the decorators of the service add up to, as far as they are
-// known here.
-func (src *Source) limits() sandbox.Limits {
+// Carried returns the decorators of the service, as far as they are known here.
+func (src *Source) Carried() []*ruedov1.Decorator {
 	names := src.Request.GetDecorators()
 	known := slices.Concat(src.Decorators, src.stored)
-	sum, _ := limits.Combine(slices.DeleteFunc(known, func(d *ruedov1.Decorator) bool { return !slices.Contains(names, d.GetName()) }))
+	return slices.DeleteFunc(known, func(d *ruedov1.Decorator) bool { return !slices.Contains(names, d.GetName()) })
+}
+
+// limits returns what those decorators add up to.
+func (src *Source) limits() sandbox.Limits {
+	sum, _ := limits.Combine(src.Carried())
 	return runner.SandboxLimits(sum)
 }
 

@@ -5,6 +5,7 @@ import (
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/cli/delta"
+	"github.com/ruedo-dev/ruedo/internal/cli/output"
 	"github.com/ruedo-dev/ruedo/internal/cli/project"
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
 	"github.com/ruedo-dev/ruedo/internal/fault"
@@ -32,6 +33,7 @@ func (src *Source) Compare(s *session.Session, core *client.Client) error {
 // decorators in one step. force writes them even if other services that carry
 // them could not run.
 func (src *Source) Publish(s *session.Session, core *client.Client, force bool) (*ruedov1.PublishServiceResponse, error) {
+	s.Progressf("uploading %s", output.Size(uint64(len(src.Wasm))))
 	step, done := s.Progress("uploading")
 	digest, err := core.Upload(s.Ctx, src.Wasm, step)
 	done()
@@ -39,7 +41,7 @@ func (src *Source) Publish(s *session.Session, core *client.Client, force bool) 
 		return nil, err
 	}
 	src.Request.Module, src.Request.Definitions, src.Request.Force = digest, src.Decorators, force
-	res, err := core.Services.PublishService(s.Ctx, src.Request)
+	res, err := prepare(s, core, src.Request)
 	if err != nil {
 		return nil, err
 	}

@@ -15,10 +15,13 @@ type Report struct {
 	sandbox.Report
 	Size       uint64
 	HasExample bool
+	// Calls are the results of example calls, for [Report.Value]; nil if there
+	// were none.
+	Calls any
 }
 
-// Lines returns the report as lines to read.
-func (r *Report) Lines() []string {
+// Lines returns the report as lines to read; verbose adds the imports.
+func (r *Report) Lines(verbose bool) []string {
 	isolation := string(r.Isolation)
 	if r.IsolationReason != "" {
 		isolation += ": " + r.IsolationReason
@@ -33,7 +36,9 @@ func (r *Report) Lines() []string {
 		fmt.Sprintf("start      %s, then %s of memory", output.Duration(r.Start), output.Size(r.Memory)),
 		fmt.Sprintf("warm call  %s", warm),
 		fmt.Sprintf("isolation  %s", isolation),
-		fmt.Sprintf("imports    %s", imports(r.Imports)),
+	}
+	if verbose {
+		lines = append(lines, fmt.Sprintf("imports    %s", imports(r.Imports)))
 	}
 	memory, timeout, cpu := r.suggest()
 	return append(lines, fmt.Sprintf("suggested  limits: {memory: %s, timeout: %s, cpu: %s}", strings.ReplaceAll(limits.FormatSize(memory), " ", ""), timeout, cpu))
@@ -84,8 +89,10 @@ func (r *Report) Value() any {
 		IsolationReason string   `json:"isolation_reason"`
 		Imports         []string `json:"imports"`
 		Suggested       any      `json:"suggested_limits"`
+		Calls           any      `json:"calls,omitempty"`
 	}{
 		string(r.Kind), r.Size, r.Compile.Seconds(), r.Start.Seconds(), r.Memory, r.Warm.Seconds(), string(r.Isolation), r.IsolationReason, r.Imports,
 		map[string]any{"memory_bytes": memory, "timeout_seconds": timeout.Seconds(), "cpu_seconds": cpu.Seconds()},
+		r.Calls,
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/cli/delta"
@@ -74,9 +75,11 @@ func Open(s *session.Session, path, name string, over Overlay) (*Source, error) 
 		return nil, err
 	}
 	s.Progressf("building %s", name)
+	began := time.Now()
 	if src.Wasm, err = build(s, p); err != nil {
 		return nil, session.About(err, "service %s", name)
 	}
+	s.Progressf("built in %s: %s", output.Duration(time.Since(began)), output.Size(uint64(len(src.Wasm))))
 	return src, nil
 }
 
@@ -136,7 +139,7 @@ func (src *Source) Examine(s *session.Session, try bool) error {
 	if err != nil {
 		return err
 	}
-	for _, line := range report.Lines() {
+	for _, line := range report.Lines(s.Verbose) {
 		s.Progressf("  %s", line)
 	}
 	return nil

@@ -2,6 +2,7 @@ package source
 
 import (
 	"context"
+	"encoding/json"
 	"path/filepath"
 	"time"
 
@@ -18,33 +19,72 @@ func Admit(s *session.Session, wasm []byte) (*wasmbin.Info, error) {
 	return wasmbin.Admit(wasm, s.Settings.Module.Limits())
 }
 
-// Try loads the module in the sandbox that runners have: compiles it, starts it
-// and calls its example. A mistake that is found here costs no upload.
+// Trial is a module in the sandbox that runners have.
+type Trial struct {
+	Report *Report
+
+	engine   *sandbox.Engine
+	template *sandbox.Template
+}
+
+// Try loads the module as [Source.Load] does and returns what it found.
 func (src *Source) Try(s *session.Session) (*Report, error) {
 	ctx, cancel := context.WithTimeout(s.Ctx, 2*time.Minute)
 	defer cancel()
+	t, err := src.Load(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	defer t.Close(ctx)
+	return t.Report, nil
+}
+
+// Load loads the module in the sandbox: compiles it, starts it and calls its
+// example. A mistake that is found here costs no upload. Close the trial.
+func (src *Source) Load(ctx context.Context, s *session.Session) (_ *Trial, err error) {
 	// The cache is the runners' own: code compiled here is compiled for them.
 	cache := s.CacheDir()
 	if cache != "" {
 		cache = filepath.Join(cache, "compiled")
 	}
-	engine, err := sandbox.New(ctx, sandbox.Config{CacheDir: cache, Modules: s.Settings.Module.Limits(), Compiler: s.Compiler, CompileTime: s.Settings.Runner.CompileTime})
+	t := &Trial{}
+	t.engine, err = sandbox.New(ctx, sandbox.Config{
+		CacheDir: cache, Modules: s.Settings.Module.Limits(), Compiler: s.Compiler, CompileTime: s.Settings.Runner.CompileTime,
+	})
 	if err != nil {
 		return nil, fault.Wrap(err, fault.DataDir, "the sandbox cannot be opened: %s", err).WithFix("choose another directory (runner.cache_dir)")
 	}
-	defer func() { _ = engine.Close(context.WithoutCancel(ctx)) }()
 	r := src.Request
-	t, err := engine.Load(ctx, sandbox.Spec{
+	t.template, err = t.engine.Load(ctx, sandbox.Spec{
 		Wasm: src.Wasm, Limits: src.limits(), Env: r.GetEnv(), Args: r.GetArgs(), Example: r.GetExample(),
 		Isolation: sandbox.Isolation(project.IsolationName(r.GetIsolation())),
 	})
 	if err != nil {
+		t.Close(ctx)
 		return nil, err
 	}
-	defer func() { _ = t.Close(context.WithoutCancel(ctx)) }()
-	report := &Report{Report: t.Report(), Size: uint64(len(src.Wasm)), HasExample: len(r.GetExample()) > 0}
-	if report.Example != nil {
-		s.Warnf("the service refuses its example: %s", output.Safe(report.Example.Message))
+	t.Report = &Report{Report: t.template.Report(), Size: uint64(len(src.Wasm)), HasExample: len(r.GetExample()) > 0}
+	if t.Report.Example != nil {
+		s.Warnf("the service refuses its example: %s", output.Safe(t.Report.Example.Message))
 	}
-	return report, nil
+	return t, nil
+}
+
+// Call calls the module once, with JSON or text.
+func (t *Trial) Call(ctx context.Context, input []byte) ([]byte, error) {
+	contentType := "text/plain; charset=utf-8"
+	if json.Valid(input) {
+		contentType = "application/json"
+	}
+	res, err := t.template.Call(ctx, sandbox.Request{ID: "check", Input: input, ContentType: contentType})
+	return res.Output, err
+}
+
+// Close frees the sandbox, also after ctx has ended.
+func (t *Trial) Close(ctx context.Context) {
+	ctx = context.WithoutCancel(ctx)
+	if t.template != nil {
+		_ = t.template.Close(ctx)
+	}
+	_ = t.engine.Close(ctx)
 }

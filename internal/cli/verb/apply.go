@@ -34,6 +34,9 @@ type Plan struct {
 	// With are resources that come along, for example decorators that are
 	// defined next to a service. Do writes them too.
 	With []*Plan
+	// Examine finds what is wrong with the document itself, before anything is
+	// written; nil if reading it has found everything.
+	Examine func() error
 	// Check finds out whether Do would be refused, as far as that can be known
 	// without writing. force is as in Do.
 	Check func(force bool) error
@@ -118,7 +121,9 @@ type applyCommand struct {
 // Help is the part of the help that comes after the first line.
 func (*applyCommand) Help() string {
 	return `A file holds YAML documents, separated by ---. Each states its kind and name.
-They are applied in their order; if one fails, those before it stay applied.
+All are read and checked before the first is written; services are built and
+tried. Then they are written in their order; if the core refuses one, those
+before it stay applied.
 
 A document is the whole resource: what it leaves out is removed. The fields that
 change are printed (+ new, - removed, ~ changed).
@@ -145,9 +150,13 @@ func (c *applyCommand) Run(s *session.Session) error {
 	if err != nil {
 		return err
 	}
+	plans, err := plan(s, core, steps)
+	if err != nil {
+		return err
+	}
 	list := []report{}
-	for _, st := range steps {
-		r, err := c.apply(s, core, st)
+	for _, p := range plans {
+		r, err := c.apply(p)
 		if err != nil {
 			// The documents before it stay applied, so they are printed.
 			return errors.Join(err, printReports(s, list))
@@ -162,12 +171,29 @@ func (c *applyCommand) Run(s *session.Session) error {
 	return printReports(s, list)
 }
 
-// apply applies one document, or checks it.
-func (c *applyCommand) apply(s *session.Session, core *client.Client, st step) (report, error) {
-	p, err := st.noun.Apply.Plan(s, core, st.doc, st.base)
-	if err != nil {
-		return report{}, err
+// plan reads and examines all documents. It writes nothing.
+func plan(s *session.Session, core *client.Client, steps []step) ([]*Plan, error) {
+	var plans []*Plan
+	for _, st := range steps {
+		p, err := st.noun.Apply.Plan(s, core, st.doc, st.base)
+		if err != nil {
+			return nil, err
+		}
+		plans = append(plans, p)
 	}
+	for _, p := range plans {
+		if p.Examine == nil {
+			continue
+		}
+		if err := p.Examine(); err != nil {
+			return nil, err
+		}
+	}
+	return plans, nil
+}
+
+// apply applies one document, or checks it.
+func (c *applyCommand) apply(p *Plan) (report, error) {
 	if c.DryRun {
 		if err := p.Check(c.Force); err != nil {
 			return report{}, err

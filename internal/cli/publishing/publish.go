@@ -1,19 +1,24 @@
-package cli
+// Package publishing has the commands that take a service from its directory to
+// a cluster: `ruedo check` and `ruedo publish`.
+//
+// Both open a source with the same flags for its guest. [Check] tries it on this
+// machine and makes the calls of a file; [Publish] makes it live, once or each
+// time a file changes.
+package publishing
 
 import (
 	"strings"
-	"time"
 
-	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
-	"github.com/ruedo-dev/ruedo/internal/cli/output"
 	"github.com/ruedo-dev/ruedo/internal/cli/project"
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
 	"github.com/ruedo-dev/ruedo/internal/cli/source"
+	"github.com/ruedo-dev/ruedo/internal/cli/watch"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
-// publishCmd is `ruedo publish`.
-type publishCmd struct {
+// Publish is `ruedo publish`.
+type Publish struct {
 	Source string `arg:"" optional:"" default:"." help:"Directory of the service, or a .wasm file. Default: the current directory."`
 
 	Name        string   `placeholder:"NAME" help:"Publish under this name."`
@@ -21,8 +26,10 @@ type publishCmd struct {
 	Tag         []string `placeholder:"TAG" sep:"none" help:"Tag of the service. May be repeated."`
 	Decorator   []string `placeholder:"NAME" sep:"none" complete:"decorator" help:"Decorator of the service. May be repeated."`
 	guestFlags
-	Force bool `help:"Change decorators even if other services that carry them could not run."`
-	Check bool `default:"true" negatable:"" help:"Try the module on this machine first, in the sandbox that runners have."`
+	Force  bool `help:"Change decorators even if other services that carry them could not run."`
+	Check  bool `default:"true" negatable:"" help:"Try the module on this machine first, in the sandbox that runners have."`
+	NoLive bool `help:"Prepare and store the revision, but leave the live one live; see ruedo promote."`
+	Watch  bool `short:"w" help:"Publish again each time a file of the directory changes, until Ctrl-C."`
 }
 
 // guestFlags are what a guest is given; check tries it, publish keeps it.
@@ -34,24 +41,43 @@ type guestFlags struct {
 }
 
 // Help is the part of the help that comes after the first line.
-func (*publishCmd) Help() string {
+func (*Publish) Help() string {
 	return `Uploads the module and has the runners prepare it with the decorators that are
 defined next to the service. As soon as runners are ready, the new
 revision goes live in one step, with the decorators; until then calls go to the
 old one. If no runner can prepare it, or if another service that carries one of
 the decorators could not run any more, nothing changes. Publishing the same
-content again changes nothing either.`
+content again changes nothing either.
+
+--watch publishes each time a file changes, without trying the module here first:
+the runners do that. What fails is printed, and the next change is waited for;
+the live revision stays live.`
 }
 
-func (*publishCmd) Examples() []string {
+func (*Publish) Examples() []string {
 	return []string{
 		"ruedo publish                                 the service in this directory",
 		"ruedo publish examples/greet",
+		"ruedo publish --watch                         again on each save",
+		"ruedo publish --no-live                       then: ruedo call NAME@REVISION, ruedo promote NAME@REVISION",
 		"ruedo publish app.wasm --name app --decorator small --env MODE=test",
 	}
 }
 
-func (c *publishCmd) Run(s *session.Session) error {
+func (c *Publish) Run(s *session.Session) error {
+	if !c.Watch {
+		return c.publish(s, nil)
+	}
+	core, err := s.ConnectToCreate()
+	if err != nil {
+		return err
+	}
+	return watch.Publishing(s.Ctx, s, c.Source, func() error { return c.publish(s, core) })
+}
+
+// publish publishes the service once. A nil core means the one that the settings
+// name.
+func (c *Publish) publish(s *session.Session, core *client.Client) error {
 	over, err := c.overlay()
 	if err != nil {
 		return err
@@ -62,21 +88,23 @@ func (c *publishCmd) Run(s *session.Session) error {
 		return err
 	}
 	// A mistake in the module is found before anything is opened or sent.
-	if err := src.Examine(s, c.Check); err != nil {
+	if err := src.Examine(s, c.Check && !c.Watch); err != nil {
 		return session.About(err, "service %s", src.Name())
 	}
-	core, err := s.ConnectToCreate()
-	if err != nil {
-		return err
+	if core == nil {
+		if core, err = s.ConnectToCreate(); err != nil {
+			return err
+		}
 	}
 	if err := src.Compare(s, core); err != nil {
 		return err
 	}
+	src.Request.NoLive = c.NoLive
 	res, err := src.Publish(s, core, c.Force)
 	if err != nil {
 		return session.About(err, "service %s", src.Name())
 	}
-	return printPublished(s, len(src.Wasm), res)
+	return source.PrintPublished(s, len(src.Wasm), res)
 }
 
 // overlay returns what the flags say over what the source says.
@@ -99,36 +127,4 @@ func (f *guestFlags) overlay() (over source.Overlay, err error) {
 		over.Example = f.Example
 	}
 	return over, nil
-}
-
-// printPublished prints what was published, size bytes of module.
-func printPublished(s *session.Session, size int, res *ruedov1.PublishServiceResponse) error {
-	if done, err := s.PrintMessage(res, res.GetService().GetName()); done {
-		return err
-	}
-	r := res.GetService().GetRevision()
-	what := "published"
-	if res.GetUnchanged() {
-		what = "unchanged"
-	}
-	var failed int
-	var slowest time.Duration
-	for _, p := range res.GetPreparations() {
-		if p.GetLate() {
-			failed++
-			s.Warnf("runner %s %s", p.GetRunner(), output.Safe(p.GetError()))
-			continue
-		}
-		if p.GetError() != "" {
-			failed++
-			s.Warnf("runner %s cannot prepare it: %s", p.GetRunner(), output.Safe(p.GetError()))
-			continue
-		}
-		slowest = max(slowest, p.GetCompileTime().AsDuration())
-	}
-	prepared := ""
-	if n := len(res.GetPreparations()) - failed; n > 0 {
-		prepared = ", prepared by " + output.Plural(n, "runner") + " (compile " + output.Duration(slowest) + ")"
-	}
-	return s.Printf("%s %s: revision %d, %s, %s%s", what, res.GetService().GetName(), r.GetNumber(), output.Digest(r.GetModule()), output.Size(uint64(size)), prepared)
 }

@@ -1,0 +1,49 @@
+package cases
+
+import (
+	"context"
+	"time"
+
+	"github.com/ruedo-dev/ruedo/core/decorate"
+	"github.com/ruedo-dev/ruedo/internal/cli/output"
+	"github.com/ruedo-dev/ruedo/internal/cli/session"
+	"github.com/ruedo-dev/ruedo/internal/cli/source"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
+
+// Guarded returns a call as a core makes it: it reaches the module only if its
+// input passes the decorators.
+func Guarded(src *source.Source, trial *source.Trial) Call {
+	compiler := decorate.NewCompiler()
+	var ds []*decorate.Decorator
+	for _, d := range src.Carried() {
+		ds = append(ds, compiler.Decorator(d))
+	}
+	rules := decorate.Combine(ds)
+	return func(ctx context.Context, input []byte) ([]byte, error) {
+		if err := rules.Check(ctx, src.Name(), input); err != nil {
+			return nil, err
+		}
+		return trial.Call(ctx, input)
+	}
+}
+
+// Print prints a line per call, and returns CASES_FAILED if one differs
+// from what is expected.
+func Print(s *session.Session, results []Result) error {
+	if s.Print.ForPeople() {
+		for _, r := range results {
+			line := "ok    " + output.Safe(r.Name) + " (" + output.Duration(time.Duration(r.Seconds*float64(time.Second))) + ")"
+			if !r.OK {
+				line = "FAIL  " + output.Safe(r.Name) + "\n      " + output.Safe(r.Problem)
+			}
+			if err := s.Printf("%s", line); err != nil {
+				return err
+			}
+		}
+	}
+	if n := Failed(results); n > 0 {
+		return fault.New(fault.CasesFailed, "%d of %s did not return what is expected", n, output.Plural(len(results), "call"))
+	}
+	return nil
+}

@@ -1,0 +1,97 @@
+package publishing
+
+import (
+	"context"
+	"time"
+
+	"github.com/ruedo-dev/ruedo/internal/cli/cases"
+	"github.com/ruedo-dev/ruedo/internal/cli/session"
+	"github.com/ruedo-dev/ruedo/internal/cli/source"
+)
+
+// Check is `ruedo check`.
+type Check struct {
+	Source string `arg:"" optional:"" default:"." help:"Directory of the service, or a .wasm file. Default: the current directory."`
+	guestFlags
+	Calls string `placeholder:"FILE" help:"YAML file with calls to make and the outputs or errors to expect."`
+}
+
+// Help is the part of the help that comes after the first line.
+func (*Check) Help() string {
+	return `Builds the service, compiles its module in the sandbox that runners have, starts
+it and calls its example. Prints what it found, and suggests limits with some headroom.
+
+--calls makes the calls of a file, with the schemas and limits of the decorators
+next to the service, and compares what they return:
+
+  calls:
+    - name: greets
+      input: {"name": "Ada"}
+      output: {"greeting": "Hello, Ada!"}
+    - name: refuses a blank name
+      input: {"name": " "}
+      error: invalid_argument     # or a reason, such as INPUT_INVALID
+      message: name is blank      # a part of the error's text`
+}
+
+func (*Check) Examples() []string {
+	return []string{"ruedo check", "ruedo check --calls cases.yaml", "ruedo check app.wasm --example '{}'", "ruedo check app.wasm -o json"}
+}
+
+func (c *Check) Run(s *session.Session) error {
+	over, err := c.overlay()
+	if err != nil {
+		return err
+	}
+	var calls []cases.Case
+	if c.Calls != "" {
+		if calls, err = cases.Read(c.Calls); err != nil {
+			return err
+		}
+	}
+	src, err := source.Open(s, c.Source, source.Label(c.Source), over)
+	if err != nil {
+		return err
+	}
+	if _, err := source.Admit(s, src.Wasm); err != nil {
+		return session.About(err, "service %s", src.Name())
+	}
+	trial, err := load(s, src)
+	if err != nil {
+		return session.About(err, "service %s", src.Name())
+	}
+	defer trial.Close(s.Ctx)
+	var results []cases.Result
+	if len(calls) > 0 {
+		if results, err = cases.Run(s.Ctx, calls, cases.Guarded(src, trial)); err != nil {
+			return err
+		}
+		trial.Report.Calls = results
+	}
+	if err := printReport(s, src.Name(), trial.Report); err != nil {
+		return err
+	}
+	return cases.Print(s, results)
+}
+
+// load loads the module within a time that no module needs.
+func load(s *session.Session, src *source.Source) (*source.Trial, error) {
+	ctx, cancel := context.WithTimeout(s.Ctx, 2*time.Minute)
+	defer cancel()
+	return src.Load(ctx, s)
+}
+
+func printReport(s *session.Session, name string, report *source.Report) error {
+	if !s.Print.ForPeople() {
+		return s.Print.Value(report.Value())
+	}
+	if err := s.Printf("%s can be published", name); err != nil {
+		return err
+	}
+	for _, line := range report.Lines(s.Verbose) {
+		if err := s.Printf("  %s", line); err != nil {
+			return err
+		}
+	}
+	return nil
+}

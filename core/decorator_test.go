@@ -112,7 +112,7 @@ func TestAChangeOfADecoratorThatBreaksAServiceIsRefused(t *testing.T) {
 		t.Fatalf("forced: %v, %v", res, err)
 	}
 	testkit.Eventually(t, "READY says why", func() bool { return readiness(t, c, "one").GetReason() == "WASM_LIMIT_MEMORY" })
-	if r := readiness(t, c, "one"); r.GetRunners() != 0 || !strings.Contains(r.GetMessage(), "the limit is 1048576") {
+	if r := readiness(t, c, "one"); r.GetRunners() != 0 || !strings.Contains(r.GetMessage(), "the limit is 1 MiB") {
 		t.Errorf("readiness of a broken service: %v", r)
 	}
 	testkit.Eventually(t, "the others are ready", func() bool { return readiness(t, c, "echo").GetRunners() == 2 })

@@ -134,8 +134,11 @@ func TestAModuleThatNoRunnerCanPrepareLeavesTheOldRevisionLive(t *testing.T) {
 	}
 	_, err = c.Client.Call(t.Context(), "echo", []byte(`{}`))
 	e := wantReason(t, err, fault.GuestTimeout, "200ms")
-	if e.Meta["decorator"] != "quick" {
+	if e.Meta["decorator"] != "quick" || e.Meta["limit_name"] != "timeout" {
 		t.Errorf("the timeout names not the decorator that set it: %v", e.Meta)
+	}
+	if !strings.HasSuffix(e.Message, " (timeout: 200ms, set by decorator quick)") || !strings.HasSuffix(e.Fix, "raise timeout in decorator quick") {
+		t.Errorf("the text of the timeout: %s; fix: %s", e.Message, e.Fix)
 	}
 	if info, ok := fault.Detail[*ruedov1.CallInfo](err); !ok || info.GetRunner() == "" || info.GetDuration().AsDuration() == 0 {
 		t.Errorf("a failed call tells of itself: %v", info)

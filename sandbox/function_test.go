@@ -168,7 +168,7 @@ func TestFunction(t *testing.T) {
 	t.Run("memory", func(t *testing.T) {
 		_, res, err := do(t, tpl, order{Do: "eat"})
 		e := refused(t, err, fault.GuestMemory)
-		if e.Meta["limit"] != fmt.Sprint(32<<20) || !strings.Contains(e.Message, "the limit is 33554432") || res.Memory > 32<<20 || res.Memory < 16<<20 {
+		if e.Meta["limit"] != fmt.Sprint(32<<20) || !strings.Contains(e.Message, "the limit is 32 MiB") || res.Memory > 32<<20 || res.Memory < 16<<20 {
 			t.Errorf("got %+v, memory %d", e, res.Memory)
 		}
 		t.Log(e.Message)

@@ -67,9 +67,9 @@ func TestHostileCalls(t *testing.T) {
 	}{
 		{"loop", fault.GuestTimeout, "", "the limit is 200ms", w.Function(w.Forever())},
 		{"recursion", fault.GuestTrap, "stack overflow", "stack overflow", recursive()},
-		{"memory bomb", fault.GuestMemory, "unreachable", "wanted 4259840 bytes, the limit is 4194304",
+		{"memory bomb", fault.GuestMemory, "unreachable", "wanted 4160 KiB, the limit is 4 MiB",
 			w.Function(w.Loop(w.Cat(grow(1), w.Ops(0x41, 0x7f, 0x46, 0x04, 0x40, 0x00, 0x0b))), w.Unreachable())},
-		{"memory grown in one step", fault.GuestMemory, "out of bounds memory access", "the limit is 4194304",
+		{"memory grown in one step", fault.GuestMemory, "out of bounds memory access", "the limit is 4 MiB",
 			w.Function(grow(60_000), w.Ops(0x1a), w.I32(8<<20), w.I32(1), w.Ops(0x36, 2, 0), zero)},
 		{"memory refused and a status", fault.GuestMemory, "", "it returned 5", w.Function(grow(60_000), w.Ops(0x1a), w.I32(5))},
 		{"unreachable", fault.GuestTrap, "unreachable", "in ruedo_call: unreachable", w.Function(w.Unreachable())},
@@ -87,7 +87,7 @@ func TestHostileCalls(t *testing.T) {
 		{"random for ever", fault.GuestTimeout, "", "", w.FunctionWith([]string{wasi + ".random_get:ii>i"}, w.Forever(w.CallWith(0, 0, 65536), w.Drop()))},
 		{"log for ever", fault.GuestTimeout, "", "", w.FunctionWith([]string{"ruedo.log:iii>"}, w.Forever(w.CallWith(0, 0, 0, 65536)))},
 		{"print for ever", fault.GuestTimeout, "", "", w.FunctionWith([]string{out}, vector, w.Forever(w.CallWith(0, 1, 0, 1, 100), w.Drop()))},
-		{"output for ever", fault.GuestOutputLimit, "", "the limit is 65536", w.FunctionWith([]string{"ruedo.output_write:ii>i"}, w.Forever(w.CallWith(0, 0, 1000), w.Drop()))},
+		{"output for ever", fault.GuestOutputLimit, "", "the limit is 64 KiB", w.FunctionWith([]string{"ruedo.output_write:ii>i"}, w.Forever(w.CallWith(0, 0, 1000), w.Drop()))},
 		{"vectors without end", fault.GuestTimeout, "", "", w.FunctionWith([]string{out},
 			w.I32(60), w.Ops(0x40, 0, 0x1a), // 61 pages, as empty vectors at 0
 			w.Forever(w.CallWith(0, 1, 0, 490_000, 0), w.Drop()))},

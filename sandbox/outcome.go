@@ -116,18 +116,18 @@ func where(e *fault.Error, err error) *fault.Error {
 }
 
 func (t *Template) tooMuchOutput(c *call) *fault.Error {
-	return fault.New(fault.GuestOutputLimit, "the service's output has at least %d bytes, the limit is %d", c.Excess, t.limits.Output).
+	return fault.New(fault.GuestOutputLimit, "the service's output has at least %s, the limit is %s", text.Exact(uint64(c.Excess)), text.Exact(uint64(t.limits.Output))).
 		WithFix("answer with less, or raise output in a decorator").
 		With("limit", t.limits.Output, "actual", c.Excess)
 }
 
 func (t *Template) outOfMemory(i *instance, how string, err error) *fault.Error {
 	if own := t.maxMemory(); own < t.limits.Memory {
-		return fault.Wrap(err, fault.GuestMemory, "the service ran out of memory: it wanted %d bytes, its own maximum is %d; %s", i.memory.Refused(), own, how).
+		return fault.Wrap(err, fault.GuestMemory, "the service ran out of memory: it wanted %s, its own maximum is %s; %s", text.Exact(i.memory.Refused()), text.Exact(own), how).
 			WithFix("build it with a larger maximum of memory").
 			With("limit", own, "actual", i.memory.Refused(), "in", i.in)
 	}
-	return fault.Wrap(err, fault.GuestMemory, "the service ran out of memory: it wanted %d bytes, the limit is %d; %s", i.memory.Refused(), t.limits.Memory, how).
+	return fault.Wrap(err, fault.GuestMemory, "the service ran out of memory: it wanted %s, the limit is %s; %s", text.Exact(i.memory.Refused()), text.Exact(t.limits.Memory), how).
 		WithFix("use less, or raise memory in a decorator").
 		With("limit", t.limits.Memory, "actual", i.memory.Refused(), "in", i.in)
 }

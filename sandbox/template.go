@@ -13,6 +13,7 @@ import (
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/inflight"
+	"github.com/ruedo-dev/ruedo/internal/text"
 	"github.com/ruedo-dev/ruedo/internal/wasmbin"
 	"github.com/ruedo-dev/ruedo/sandbox/compile"
 	"github.com/ruedo-dev/ruedo/sandbox/fuel"
@@ -133,7 +134,7 @@ func (t *Template) Call(ctx context.Context, req Request) (Result, error) {
 	}
 	defer t.inflight.Leave()
 	if n := int64(len(req.Input)); n > t.limits.Input {
-		return Result{}, fault.New(fault.InputTooLarge, "the input has %d bytes, the limit is %d", n, t.limits.Input).
+		return Result{}, fault.New(fault.InputTooLarge, "the input has %s, the limit is %s", text.Exact(uint64(n)), text.Exact(uint64(t.limits.Input))).
 			WithFix("send less, or raise input in a decorator").With("limit", t.limits.Input, "actual", n)
 	}
 	c := newCall(ctx, t.limits, req)

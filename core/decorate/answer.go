@@ -17,6 +17,7 @@ func (r *Rules) TooLarge(service, actual string) error {
 	e := fault.New(fault.InputTooLarge, "input of %s is over the limit of %s of service %s", actual, limit.GetValue(), service).
 		With("limit", limit.GetValue()).With("actual", actual)
 	d := limit.GetDecorator()
+	e.NotStarted = true
 	if d != "" {
 		e.With("decorator", d)
 	}

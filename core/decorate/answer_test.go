@@ -25,6 +25,9 @@ func TestAnAnswerSaysWhichLimitAnInputIsOver(t *testing.T) {
 		if !errors.Is(err, fault.InputInvalid) || !strings.HasPrefix(e.Message, tt.text) || e.Meta["limit"] != tt.limit || e.Meta["actual"] != tt.actual || e.Fix != tt.fix || tt.fix == "look at what the service accepts" && e.Meta["service"] != "s" {
 			t.Errorf("%s: %v, meta %v, fix %q", name, err, e.Meta, e.Fix)
 		}
+		if !e.NotStarted {
+			t.Errorf("%s: the call seems to have started", name)
+		}
 		if (tt.field == "") != (len(e.Fields) == 0) || tt.field != "" && e.Fields[0].Path != tt.field {
 			t.Errorf("%s: fields %v, want %q", name, e.Fields, tt.field)
 		}

@@ -32,7 +32,9 @@ import (
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/executor"
+	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/limits"
+	"github.com/ruedo-dev/ruedo/internal/text"
 )
 
 // Rules are what the decorators of one service add up to. They are immutable
@@ -97,12 +99,18 @@ func (r *Rules) Middleware(next executor.Executor) executor.Executor {
 }
 
 // Check returns what is wrong with an input, or with a schema of the service,
-// in which case the service accepts no calls.
+// in which case the service accepts no calls. The call has not started then.
 func (r *Rules) Check(ctx context.Context, service string, input []byte) error {
 	if n := uint64(len(input)); n > r.Limits.GetInputBytes() {
-		return r.TooLarge(service, fmt.Sprintf("%d bytes", n))
+		return r.TooLarge(service, text.Exact(n))
 	}
-	return r.checkSchemas(ctx, service, input)
+	err := r.checkSchemas(ctx, service, input)
+	if e, ok := errors.AsType[*fault.Error](err); ok {
+		refused := *e
+		refused.NotStarted = true
+		return &refused
+	}
+	return err
 }
 
 func (r *Rules) checkSchemas(ctx context.Context, service string, input []byte) error {

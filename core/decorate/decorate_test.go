@@ -171,7 +171,7 @@ func TestTheStrictestLimitWinsAndIsNamed(t *testing.T) {
 	if s := err.Error(); !strings.Contains(s, "11 bytes") || !strings.Contains(s, "10 bytes") {
 		t.Errorf("message %q names not both sizes", s)
 	}
-	if e := fault.FromError(err); e.Fix != "send less, or raise input in decorator narrow" || e.Meta["decorator"] != "narrow" {
+	if e := fault.FromError(err); e.Fix != "send less, or raise input in decorator narrow" || e.Meta["decorator"] != "narrow" || !e.NotStarted {
 		t.Errorf("fix %q, meta %v", e.Fix, e.Meta)
 	}
 }

@@ -26,6 +26,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -223,12 +224,40 @@ func (c Call) failed(err error, req *runnerv1.ExecuteRequest) (*fault.Error, *ru
 	}
 	boundLogs(callInfo)
 	e.Details = []any{callInfo}
-	if row, ok := limits.ByReason(string(e.Reason), e.Meta["kind"]); ok {
-		if d := c.entry.Rules.Limit(row.Name).GetDecorator(); d != "" {
-			e.With("decorator", d)
-		}
-	}
+	c.nameLimit(&e)
 	return &e, callInfo
+}
+
+// nameLimit adds to the error of a call that exceeded a limit which limit it is,
+// its value and where the value comes from. A call can also have ended at a limit
+// that no decorator sets: its caller's deadline, or the module's own maximum.
+func (c Call) nameLimit(e *fault.Error) {
+	row, ok := limits.ByReason(string(e.Reason), e.Meta["kind"])
+	if !ok {
+		return
+	}
+	limit := c.entry.Rules.Limit(row.Name)
+	d := limit.GetDecorator()
+	if d != "" {
+		e.With("decorator", d)
+	}
+	exceeded, err := strconv.ParseUint(cmp.Or(e.Meta["limit"], e.Meta["limit_ms"]), 10, 64)
+	if row.Unit == limits.Duration {
+		exceeded *= uint64(time.Millisecond)
+	}
+	if err != nil || row.Unit.Format(exceeded) != limit.GetValue() || e.Meta["deadline"] == "caller" {
+		return
+	}
+	e.With("limit_name", row.Name)
+	switch {
+	case d != "":
+		e.Message += fmt.Sprintf(" (%s: %s, set by decorator %s)", row.Name, limit.GetValue(), d)
+		e.Fix = strings.Replace(e.Fix, "in a decorator", "in decorator "+d, 1)
+	case limit.GetFollows() != "":
+		e.Message += fmt.Sprintf(" (%s: %s, as %s)", row.Name, limit.GetValue(), limit.GetFollows())
+	default:
+		e.Message += fmt.Sprintf(" (%s: %s, the default)", row.Name, limit.GetValue())
+	}
 }
 
 // maxErrorLogs bounds the logs that come with an error, trace included, in bytes:

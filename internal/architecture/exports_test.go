@@ -17,6 +17,7 @@ var uncalled = map[string]string{
 	"HostImports":          "tests that hold the sdk and the reader of modules to the same list",
 	"IsBinary":             "connect, a codec",
 	"MarshalStable":        "connect, a codec",
+	"MarshalYAML":          "the library for YAML",
 	"Network":              "net, an address",
 	"OnWrite":              "zap, a hook",
 	"Reallocate":           "wazero, a memory",

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"os"
 	"path/filepath"
 	"time"
 
@@ -8,17 +9,18 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/cli/project"
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
 	"github.com/ruedo-dev/ruedo/internal/cli/source"
+	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
 // buildCmd is `ruedo build`.
 type buildCmd struct {
 	Dir string `arg:"" optional:"" default:"." help:"Directory of the service. Default: the current one."`
-	Out string `placeholder:"FILE" help:"File to write. Default: NAME.wasm in the directory of the service."`
+	Out string `placeholder:"FILE" help:"File to write; - is stdout. Default: NAME.wasm in the directory of the service."`
 }
 
 func (*buildCmd) Examples() []string {
-	return []string{"ruedo build", "ruedo build examples/greet --out greet.wasm"}
+	return []string{"ruedo build", "ruedo build examples/greet --out greet.wasm", "ruedo build --out - | wasm-objdump -x -"}
 }
 
 func (c *buildCmd) Run(s *session.Session) error {
@@ -27,8 +29,19 @@ func (c *buildCmd) Run(s *session.Session) error {
 		return err
 	}
 	out := c.Out
-	if out == "" {
+	switch out {
+	case "":
 		out = filepath.Join(c.Dir, p.Name+".wasm")
+	case "-":
+		if session.Terminal(s.Out) {
+			return fault.New(fault.Usage, "a module is not shown on a terminal").WithFix("redirect stdout to a file, or leave out --out")
+		}
+		dir, err := os.MkdirTemp("", "ruedo-build-")
+		if err != nil {
+			return session.FileError(err, "cannot create a temporary directory", os.TempDir())
+		}
+		defer os.RemoveAll(dir)
+		out = filepath.Join(dir, p.Name+".wasm")
 	}
 	start := time.Now()
 	if err := p.Build(s.Ctx, out, s.Env, s.Err); err != nil {
@@ -41,6 +54,10 @@ func (c *buildCmd) Run(s *session.Session) error {
 	info, err := source.Admit(s, wasm)
 	if err != nil {
 		return session.About(err, "module %s", out)
+	}
+	if c.Out == "-" {
+		_, err := s.Out.Write(wasm)
+		return err
 	}
 	built := struct {
 		Name   string `json:"name"`

@@ -22,7 +22,7 @@ type callCmd struct {
 	Name string `arg:"" complete:"service" help:"Name of the service, or NAME@REVISION."`
 
 	Data        string   `short:"d" placeholder:"INPUT" help:"Input of the call; @FILE reads a file, - or a pipe reads stdin."`
-	Set         []string `placeholder:"FIELD=VALUE" sep:"none" help:"Set one field of the input, typed by the schema; a.b=1 sets a field inside. May be repeated."`
+	Set         []string `placeholder:"FIELD=VALUE" sep:"none" complete:"input" help:"Set one field of the input, typed by the schema; a.b=1 sets a field inside, a.0=1 an element, a=@FILE reads a file. May be repeated."`
 	Use         bool     `help:"Show the inputs that the service accepts instead of calling it."`
 	Info        bool     `short:"i" help:"Print to stderr which runner executed the call, and how long it took."`
 	ContentType string   `placeholder:"TYPE" help:"Media type of the input. Default: guessed."`

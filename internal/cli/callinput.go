@@ -107,7 +107,7 @@ func (c *callCmd) build(s *session.Session, core *client.Client, in *callInput) 
 	// Without any input, a service that takes JSON gets an empty object, and the
 	// answer names the fields that are missing.
 	if len(c.Set) > 0 || !schemas.Empty() {
-		if in.data, err = schemas.Build(in.data, c.Set); err != nil {
+		if in.data, err = schemas.Build(in.data, c.Set, s.ReadInput); err != nil {
 			return err
 		}
 		in.contentType = "application/json"

@@ -158,6 +158,7 @@ func newParser(s *session.Session, g *grammar, words kong.Vars, helped *bool) (*
 		kong.Bind(s),
 		groups(),
 		words,
+		kong.Vars{"version": versionLine()},
 		resource.Vars(),
 	)
 	if err != nil {
@@ -231,6 +232,10 @@ func usage(err error) error {
 	switch n := pe.Context.Selected(); {
 	case n != nil && n.Name != "bare":
 		e.Fix = help.Path(n) + " --help"
+		if arg, ok := strings.CutPrefix(e.Message, "unexpected argument "); ok && n.Target.Type() == reflect.TypeFor[callCmd]() {
+			name := pe.Context.Value(pe.Context.Path[len(pe.Context.Path)-1])
+			e.Fix = "give the input with -d: " + help.Path(n) + " " + name.String() + " -d " + output.Quote(arg)
+		}
 	case n == nil && pe.Context.Command() != "":
 		e.Fix = "ruedo " + pe.Context.Command() + " --help"
 	default:

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ruedo-dev/ruedo/internal/cli/completion"
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
+	"github.com/ruedo-dev/ruedo/internal/cli/resource"
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
 	"github.com/ruedo-dev/ruedo/internal/cli/settings"
 	"github.com/ruedo-dev/ruedo/internal/cli/verb"
@@ -57,8 +58,17 @@ func (c *completeCmd) Run(s *session.Session, parser *kong.Kong) error {
 	s.Ctx, s.Quiet = ctx, true
 	completer := &completion.Completer{
 		Root: parser.Model.Node,
-		Names: func(noun string) []string {
-			names, _ := verb.Names(s, c.nouns, noun)
+		Names: func(noun string, args []string, current string) []string {
+			// A shell has nowhere to show why there are none.
+			var names []string
+			switch noun {
+			case "input":
+				names, _ = resource.Inputs(s, args, current)
+			case "revision":
+				names, _ = resource.Revisions(s, args)
+			default:
+				names, _ = verb.Names(s, c.nouns, noun)
+			}
 			return names
 		},
 		Set: func(flags map[string]settings.Flag) {

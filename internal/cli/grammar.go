@@ -11,15 +11,15 @@ import (
 type grammar struct {
 	globals
 
-	New      newCmd             `cmd:"" group:"services" help:"Create a new service (builds offline)."`
-	Build    buildCmd           `cmd:"" group:"services" help:"Build the module of a service."`
-	Check    publishing.Check   `cmd:"" group:"services" help:"Try a module in the sandbox and report, without publishing."`
-	Publish  publishing.Publish `cmd:"" group:"services" help:"Build, check and upload a service, and make it live."`
-	Call     callCmd            `cmd:"" group:"services" help:"Call a service."`
-	Logs     logsCmd            `cmd:"" group:"services" help:"Show what a service logged and printed, from all runners."`
-	Run      runCmd             `cmd:"" group:"services" help:"Call a service (run service is the same as call)."`
-	Promote  promoteCmd         `cmd:"" group:"services" help:"Make a revision live that was published with --no-live."`
-	Rollback rollbackCmd        `cmd:"" group:"services" help:"Make an older revision live again."`
+	New      newCmd              `cmd:"" group:"services" help:"Create a new service (builds offline)."`
+	Build    buildCmd            `cmd:"" group:"services" help:"Build the module of a service."`
+	Check    publishing.Check    `cmd:"" group:"services" help:"Try a module in the sandbox and report, without publishing."`
+	Publish  publishing.Publish  `cmd:"" group:"services" help:"Build, check and upload a service, and make it live."`
+	Call     callCmd             `cmd:"" group:"services" help:"Call a service."`
+	Logs     logsCmd             `cmd:"" group:"services" help:"Show what a service logged and printed, from all runners."`
+	Run      runCmd              `cmd:"" group:"services" help:"Call a service (run service is the same as call)."`
+	Promote  promoteCmd          `cmd:"" group:"services" help:"Make a revision live that was published with --no-live."`
+	Rollback publishing.Rollback `cmd:"" group:"services" help:"Make an older revision live again."`
 
 	verb.Commands
 
@@ -69,6 +69,8 @@ type globals struct {
 	Raw       bool   `help:"Print JSON, the same as -o json."`
 	NoHeaders bool   `help:"Omit the first line of tables."`
 	Verbose   bool   `short:"v" help:"Print more: causes of errors, where things are."`
+
+	ShowVersion kong.VersionFlag `name:"version" short:"V" help:"Print the version of this program."`
 }
 
 // storeFlags are flags of commands that open a store.

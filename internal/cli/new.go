@@ -39,6 +39,15 @@ func (c *newCmd) Run(s *session.Session) error {
 	if s.Print.Format == output.Name {
 		return s.Printf("%s", dir)
 	}
-	s.Infof("next: cd %s && ruedo publish", dir)
-	return s.Printf("created %s: %s, %s, %s, %s", filepath.Clean(dir)+"/", "main.go", "main_test.go", project.ServiceFile, project.DecoratorsFile)
+	where := filepath.Clean(dir) + "/"
+	if err := s.Printf("created %s: %s, %s, %s, %s", where, "main.go", "main_test.go", project.ServiceFile, project.DecoratorsFile); err != nil {
+		return err
+	}
+	// Whether the shell changes the directory next is not known here.
+	next := "next: ruedo publish"
+	if where != "./" {
+		next += ", in " + where
+	}
+	s.Infof("%s", next)
+	return nil
 }

@@ -122,12 +122,15 @@ func TestANounIsOneValue(t *testing.T) {
 		{args: "describe bull islero", stdout: "Site:   north\n"},
 		{args: "describe bull islero -o name", stdout: "islero\n"},
 		{args: "describe bull nobody", code: fault.ExitNotFound, stderr: "error: there is no such bull (bull nobody)\n"},
-		{args: "create bull bailaor --site south", stdout: "created bull bailaor\n"},
+		{args: "create toro bailaor --site south", stdout: "created bull bailaor\n"},
+		{args: "describe toro islero bailaor", stdout: "Site:   north\n\nName:   bailaor\n"},
+		{args: "describe bulls bailaor islero -o json", stdout: `"items": [`},
+		{args: "describe bull nobody islero noone", code: fault.ExitNotFound, stdout: "islero", stderr: "(bull nobody)\nfix: ruedo get services\nerror: there is no such bull (bull noone)"},
 		{args: "apply -f -", stdin: "kind: Bull\nname: avispado\nsite: south\n", stdout: "bull avispado created\n"},
 		{args: "apply -f - -o name", stdin: "kind: Bull\nname: avispado\n", stdout: "bull/avispado\n"},
 		{args: "apply -f -", stdin: "kind: Cow\n", code: fault.ExitUsage, stderr: "Bull, Decorator or Service is expected"},
 		{args: "delete bull avispado", code: fault.ExitUsage, stderr: "fix: add --yes\n"},
-		{args: "delete bull avispado --yes", stdout: "deleted bull avispado\n"},
+		{args: "delete toro avispado nobody --yes", code: fault.ExitNotFound, stdout: "deleted bull avispado\n", stderr: "(bull nobody)"},
 		{args: "delete bull avispado -y", code: fault.ExitNotFound, stderr: "(bull avispado)"},
 		{args: "get bulls -o name", stdout: "bailaor\n"},
 
@@ -141,6 +144,8 @@ func TestANounIsOneValue(t *testing.T) {
 		{args: "__complete -- get b", stdout: "bulls\n"},
 		{args: "__complete -- describe bull isl", stdout: "islero\n"},
 		{args: "__complete -- delete bull ba", stdout: "bailaor\n"},
+		{args: "__complete -- describe bulls bailaor isl", stdout: "islero\n"},
+		{args: "help describe bull", stdout: "Usage: ruedo describe bull NAME...\n"},
 		{args: "__complete -- get bulls --site s", stdout: "south\n"},
 	} {
 		code, stdout, stderr := ruedo(t, bull(sites), step.stdin, strings.Fields(step.args)...)

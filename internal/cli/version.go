@@ -1,8 +1,12 @@
 package cli
 
 import (
+	"context"
+	"fmt"
 	"runtime"
+	"time"
 
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
 	"github.com/ruedo-dev/ruedo/internal/cli/settings"
@@ -17,11 +21,25 @@ func (*versionCmd) Examples() []string {
 	return []string{"ruedo version", "ruedo version --show-config", "ruedo version --show-config -o json"}
 }
 
+// coreWait bounds the time that version waits for a core.
+const coreWait = 300 * time.Millisecond
+
+// versionLine says which program this is.
+func versionLine() string {
+	return fmt.Sprintf("ruedo %s (%s, %s/%s)", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}
+
 func (c *versionCmd) Run(s *session.Session) error {
+	type core struct {
+		URL     string `json:"url"`
+		Version string `json:"version"`
+		Cluster string `json:"cluster_id"`
+	}
 	shown := struct {
 		Version  string             `json:"version"`
 		Go       string             `json:"go"`
 		Platform string             `json:"platform"`
+		Core     *core              `json:"core,omitempty"`
 		File     string             `json:"config_file,omitempty"`
 		Settings []settings.Setting `json:"settings,omitempty"`
 	}{
@@ -29,19 +47,32 @@ func (c *versionCmd) Run(s *session.Session) error {
 		Go:       runtime.Version(),
 		Platform: runtime.GOOS + "/" + runtime.GOARCH,
 	}
+	if s.Print.Format == output.Name {
+		return s.Printf("%s", shown.Version)
+	}
+	ctx, cancel := context.WithTimeout(s.Ctx, coreWait)
+	defer cancel()
+	if c, url := s.Remote(ctx); c != nil {
+		if status, err := c.Cluster.GetStatus(ctx, &ruedov1.GetStatusRequest{}); err == nil {
+			shown.Core = &core{url, status.GetCore().GetVersion(), status.GetClusterId()}
+		}
+	}
 	if c.ShowConfig {
 		shown.File, shown.Settings = s.Settings.File, s.Settings.List()
 	}
-	switch {
-	case s.Print.Format == output.Name:
-		return s.Printf("%s", shown.Version)
-	case !s.Print.ForPeople():
+	if !s.Print.ForPeople() {
 		return s.Print.Value(shown)
-	case !c.ShowConfig:
-		return s.Printf("ruedo %s (%s, %s)", shown.Version, shown.Go, shown.Platform)
 	}
-	if err := s.Printf("ruedo %s (%s, %s)", shown.Version, shown.Go, shown.Platform); err != nil {
+	if err := s.Printf("%s", versionLine()); err != nil {
 		return err
+	}
+	if shown.Core != nil {
+		if err := s.Printf("core %s at %s, cluster %s", output.Safe(shown.Core.Version), shown.Core.URL, output.Safe(shown.Core.Cluster)); err != nil {
+			return err
+		}
+	}
+	if !c.ShowConfig {
+		return nil
 	}
 	file := shown.File
 	if file == "" {

@@ -48,6 +48,7 @@ type Cluster struct {
 	client  *clientv3.Client
 	own     bool // the client is ours to close
 	hosts   []string
+	tls     *tls.Config
 	space   keys.Space
 	check   func() error // never nil
 	timeout time.Duration
@@ -61,7 +62,7 @@ func Open(cfg Config) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{client: cfg.Client, hosts: cfg.Hosts, space: space, check: cfg.Check, timeout: cfg.OpTimeout, logger: cfg.Logger}
+	c := &Cluster{client: cfg.Client, hosts: cfg.Hosts, tls: cfg.TLS, space: space, check: cfg.Check, timeout: cfg.OpTimeout, logger: cfg.Logger}
 	if c.check == nil {
 		c.check = func() error { return nil }
 	}

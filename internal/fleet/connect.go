@@ -67,13 +67,3 @@ func checkHost(h string) error {
 	return fault.New(fault.ConfigInvalid, "store host %s is not host:port", keys.Quote(h)).
 		WithFix("name each etcd as host:port, for example 127.0.0.1:2379")
 }
-
-// unreachable returns the error for a store that did not answer at the start.
-func unreachable(err error, hosts []string) error {
-	e, ok := err.(*fault.Error)
-	if !ok || e.Reason != fault.StoreUnavailable || len(hosts) == 0 {
-		return err
-	}
-	return fault.Wrap(err, fault.StoreUnavailable, "the store at %s does not answer", strings.Join(hosts, ", ")).
-		WithFix("check that etcd runs there and that store.etcd_hosts names it")
-}

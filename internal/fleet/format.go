@@ -27,7 +27,7 @@ func (c *Cluster) CheckFormat(ctx context.Context) (value []byte, err error) {
 	})
 	switch {
 	case err != nil:
-		return nil, unreachable(err, c.hosts)
+		return nil, c.unreachable(ctx, err)
 	case len(got.Kvs) == 0:
 		return nil, nil
 	}

@@ -168,13 +168,14 @@ func (r Row) Get(l *ruedov1.Limits) uint64 { return r.get(l) }
 func (r Row) Set(l *ruedov1.Limits, v uint64) { r.set(l, v) }
 
 // Field returns the name of the limit's field in [ruedov1.Limits].
-func (r Row) Field() string {
+func (r Row) Field() string { return string(r.field().Name()) }
+
+func (r Row) field() (field protoreflect.FieldDescriptor) {
 	l := &ruedov1.Limits{}
 	r.Set(l, 1)
-	name := ""
 	l.ProtoReflect().Range(func(f protoreflect.FieldDescriptor, _ protoreflect.Value) bool {
-		name = string(f.Name())
+		field = f
 		return false
 	})
-	return name
+	return field
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"buf.build/go/protovalidate"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
@@ -211,5 +212,29 @@ func TestFixesNameLimitsAsUsersWriteThem(t *testing.T) {
 	}
 	if len(found) < 4 {
 		t.Errorf("found only %v", found)
+	}
+}
+
+// What the table says of a limit is what the API accepts.
+func TestRange(t *testing.T) {
+	for _, r := range limits.Table() {
+		low, high := r.Range()
+		if high == 0 || high < low || r.Default != 0 && (r.Default < low || r.Default > high) {
+			t.Errorf("%s: %d to %d, the default is %d", r.Name, low, high, r.Default)
+		}
+		for v, valid := range map[uint64]bool{low - 1: false, low: true, high: true, high + 1: false} {
+			l := &ruedov1.Limits{}
+			if r.Set(l, v); r.Get(l) != v {
+				continue
+			}
+			if err := protovalidate.Validate(l); (err == nil) != valid {
+				t.Errorf("%s = %d: %v", r.Name, v, err)
+			}
+		}
+	}
+	memory, _ := limits.Lookup(limits.Memory)
+	input, _ := limits.Lookup(limits.Input)
+	if memory.Expected() != "between 64 KiB and 4 GiB" || input.Expected() != "at most 64 MiB" {
+		t.Errorf("%s, %s", memory.Expected(), input.Expected())
 	}
 }

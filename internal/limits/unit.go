@@ -1,7 +1,6 @@
 package limits
 
 import (
-	"fmt"
 	"math/big"
 	"regexp"
 	"strconv"
@@ -69,17 +68,7 @@ var sizeUnits = [...]struct {
 
 // FormatSize writes a number of bytes exactly: in the largest binary unit that
 // divides it, else in bytes. [ParseSize] reads it back, up to twelve digits.
-func FormatSize(n uint64) string {
-	for _, u := range sizeUnits {
-		if n>>u.shift != 0 && n&(1<<u.shift-1) == 0 {
-			return fmt.Sprintf("%d %s", n>>u.shift, u.name)
-		}
-	}
-	if n == 1 {
-		return "1 byte"
-	}
-	return fmt.Sprintf("%d bytes", n)
-}
+func FormatSize(n uint64) string { return text.Exact(n) }
 
 // RoundSize formats a measured number of bytes, in the largest binary unit that
 // it reaches, to one decimal.

@@ -1,6 +1,8 @@
-// Package text formats human-readable counts, lists and causes:
+// Package text formats human-readable counts, sizes, lists and causes:
 //
 //	text.Count(2, "service")             // 2 services
+//	text.Size(1536)                      // 1.5 KiB
+//	text.Exact(64 << 20)                 // 64 MiB
 //	text.List([]string{"a", "b"}, 5)     // a, b and 3 others
 //	text.Cause(err)                      // no such file or directory
 package text
@@ -18,6 +20,20 @@ func Count(n int, noun string) string {
 		noun += "s"
 	}
 	return strconv.Itoa(n) + " " + noun
+}
+
+// Exact writes a number of bytes exactly: in the largest binary unit that divides
+// it, else in bytes.
+func Exact(n uint64) string {
+	for i, unit := range [...]string{"GiB", "MiB", "KiB"} {
+		if shift := 30 - 10*i; n>>shift != 0 && n&(1<<shift-1) == 0 {
+			return strconv.FormatUint(n>>shift, 10) + " " + unit
+		}
+	}
+	if n == 1 {
+		return "1 byte"
+	}
+	return strconv.FormatUint(n, 10) + " bytes"
 }
 
 // List joins names, and says how many of the total are missing from them.

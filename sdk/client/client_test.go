@@ -175,6 +175,9 @@ func TestCallRefused(t *testing.T) {
 	if !errors.Is(err, fault.InputInvalid) {
 		t.Fatalf("err = %v, want INPUT_INVALID", err)
 	}
+	if !strings.HasSuffix(err.Error(), ": name is missing") {
+		t.Errorf("the text names no field: %v", err)
+	}
 	p := client.Explain(err)
 	if p.Code != connect.CodeInvalidArgument || p.Fields["name"] != "is missing" || p.Fix == "" {
 		t.Errorf("Explain = %+v", p)
@@ -218,6 +221,9 @@ func TestUnreachable(t *testing.T) {
 			c := newClient(t, tt.url)
 			_, err := c.Call(t.Context(), "greet", nil)
 			check(t, "call", err, tt.says)
+			if got := client.Explain(err).NotStarted; got != (tt.url == addr) {
+				t.Errorf("NotStarted is %v", got)
+			}
 			_, err = c.Upload(t.Context(), []byte("x"), nil)
 			check(t, "upload", err, tt.says)
 		})

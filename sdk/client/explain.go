@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -97,12 +98,17 @@ func (x explainer) explain(err error) error {
 		if len(ce.Details()) == 0 && e.Reason == fault.CoreUnreachable {
 			return x.unreachable(err, "the core at %s does not answer now: %s", x.url, ce.Message())
 		}
+		if len(e.Fields) > 0 {
+			return &fieldsError{e}
+		}
 		return e
 	}
 	switch ce.Code() {
 	case connect.CodeUnavailable:
 		if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
-			return x.unreachable(err, "no core answers at %s: %s", x.url, cause(op))
+			e := x.unreachable(err, "no core answers at %s: %s", x.url, cause(op))
+			e.NotStarted = true // nothing was sent
+			return e
 		}
 		return x.unreachable(err, "the connection to the core at %s broke: %s", x.url, ce.Message())
 	case connect.CodeUnimplemented, connect.CodeUnknown, connect.CodeInternal:
@@ -112,11 +118,35 @@ func (x explainer) explain(err error) error {
 	return faultrpc.FromConnect(ce)
 }
 
-func (x explainer) unreachable(err error, format string, args ...any) error {
+func (x explainer) unreachable(err error, format string, args ...any) *fault.Error {
 	return fault.Wrap(err, fault.CoreUnreachable, format, args...).
 		WithFix("start a core there, or use the address of one that runs").
 		With("url", x.url)
 }
+
+// fieldsError is an error whose text names the fields of an input that are
+// wrong.
+type fieldsError struct{ err *fault.Error }
+
+// maxShown is how many fields a text names.
+const maxShown = 5
+
+func (e *fieldsError) Error() string {
+	text := e.err.Error()
+	for i, f := range e.err.Fields {
+		if i == maxShown {
+			return fmt.Sprintf("%s; and %d more", text, len(e.err.Fields)-i)
+		}
+		sep := "; "
+		if i == 0 {
+			sep = ": "
+		}
+		text += sep + f.Path + " " + f.Description
+	}
+	return text
+}
+
+func (e *fieldsError) Unwrap() error { return e.err }
 
 // cause returns the last part of a dial error: "connection refused" rather than
 // "dial tcp 127.0.0.1:7833: connect: connection refused".

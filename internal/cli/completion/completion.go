@@ -4,7 +4,8 @@
 // [Script] returns what a shell loads. The script asks the program itself, which
 // answers by [Completer.Complete]: commands and flags come from kong's model of
 // the grammar, values from the tag "complete" of a flag or argument. The tag is
-// either a noun, whose names the cluster is asked for, or a list of words:
+// either a noun, whose names the cluster is asked for, or a list of words. A
+// value that begins with @ is the name of a file:
 //
 //	Name  string `arg:"" complete:"service"`
 //	Shell string `arg:"" complete:"bash,zsh,fish"`
@@ -14,7 +15,9 @@
 package completion
 
 import (
+	"cmp"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -31,8 +34,9 @@ type Completer struct {
 	// Root is the model of the grammar.
 	Root *kong.Node
 	// Names returns the names of the resources of a noun, or nothing if they
-	// cannot be found out.
-	Names func(noun string) []string
+	// cannot be found out. args are the arguments given so far, and current is
+	// the word that is completed.
+	Names func(noun string, args []string, current string) []string
 	// Set is called with the settings given so far, by name, before Names: --host
 	// decides which core is asked.
 	Set func(flags map[string]settings.Flag)
@@ -43,7 +47,8 @@ type Completer struct {
 // Complete returns the candidates for current, which follows the words before.
 // They need not begin with current.
 func (c *Completer) Complete(before []string, current string) []string {
-	node, positional := c.Root, 0
+	node := c.Root
+	var args []string
 	var pending *kong.Flag
 	flags := slices.Clone(c.Root.Flags)
 	for _, word := range before {
@@ -59,17 +64,17 @@ func (c *Completer) Complete(before []string, current string) []string {
 				pending = f
 			}
 		default:
-			if next := Child(node, word); next != nil && positional == 0 {
+			if next := Child(node, word); next != nil && len(args) == 0 {
 				node = next
 				flags = append(flags, node.Flags...)
 				continue
 			}
-			positional++
+			args = append(args, word)
 		}
 	}
 	switch {
 	case pending != nil:
-		return c.valuesOf(pending, node)
+		return c.valuesOf(pending, node, args, current)
 	case strings.HasPrefix(current, "-"):
 		var names []string
 		for _, f := range flags {
@@ -89,10 +94,14 @@ func (c *Completer) Complete(before []string, current string) []string {
 			}
 		}
 		return names
-	case positional >= len(node.Positional):
+	case len(node.Positional) == 0:
 		return nil
 	}
-	return c.tagged(node.Positional[positional].Tag, node)
+	last := len(node.Positional) - 1
+	if len(args) > last && !node.Positional[last].IsCumulative() {
+		return nil
+	}
+	return c.tagged(node.Positional[min(len(args), last)].Tag, node, args, current)
 }
 
 func flagOf(flags []*kong.Flag, word string) *kong.Flag {
@@ -118,18 +127,21 @@ func (c *Completer) set(f *kong.Flag, value string) {
 }
 
 // valuesOf returns what a flag of a command can be.
-func (c *Completer) valuesOf(f *kong.Flag, node *kong.Node) []string {
+func (c *Completer) valuesOf(f *kong.Flag, node *kong.Node, args []string, current string) []string {
 	if e, ok := settings.Lookup(f.Tag.Get(settings.Tag)); ok {
 		return e.Enum
 	}
 	if f.Enum != "" {
 		return f.EnumSlice()
 	}
-	return c.tagged(f.Tag, node)
+	if before, name, ok := strings.Cut(current, "@"); ok && (before == "" || strings.HasSuffix(before, "=")) {
+		return files(before+"@", name)
+	}
+	return c.tagged(f.Tag, node, args, current)
 }
 
 // tagged returns what the tag of a flag or argument of a command names.
-func (c *Completer) tagged(tag *kong.Tag, node *kong.Node) []string {
+func (c *Completer) tagged(tag *kong.Tag, node *kong.Node, args []string, current string) []string {
 	vars := node.Vars()
 	what := os.Expand(tag.Get(Tag), func(name string) string { return vars[name] })
 	switch {
@@ -138,7 +150,26 @@ func (c *Completer) tagged(tag *kong.Tag, node *kong.Node) []string {
 	case strings.Contains(what, ","):
 		return strings.Split(what, ",")
 	}
-	return c.Names(what)
+	return c.Names(what, args, current)
+}
+
+// files returns prefix and the names of the files that begin with name.
+// Directories end in a slash.
+func files(prefix, name string) []string {
+	dir, base := filepath.Split(name)
+	entries, _ := os.ReadDir(cmp.Or(dir, ".")) // nothing is completed if it cannot be read
+	var list []string
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), base) || base == "" && strings.HasPrefix(e.Name(), ".") {
+			continue
+		}
+		path := prefix + dir + e.Name()
+		if e.IsDir() {
+			path += "/"
+		}
+		list = append(list, path)
+	}
+	return list
 }
 
 // Child returns the subcommand of a name or alias, or nil.

@@ -9,9 +9,25 @@ func Script(shell string) string {
 // place.
 const (
 	bash = `_ruedo() {
-  local cur="${COMP_WORDS[COMP_CWORD]}" IFS=$'\n'
-  COMPREPLY=($(compgen -W "$(ruedo __complete -- "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)" -- "$cur"))
+  # bash splits words at : = and @ too: join what no space separates.
+  local IFS=$'\n' rest="$COMP_LINE" cur="" breaks="${COMP_WORDBREAKS//[^:=@]/}" skip=""
+  local -a words
+  local i n=-1
+  for ((i = 0; i <= COMP_CWORD; i++)); do
+    if [[ $n -lt 0 || "$rest" == [[:space:]]* ]]; then n=$((n + 1)); words[n]=""; fi
+    words[n]+="${COMP_WORDS[i]}"
+    rest="${rest#*"${COMP_WORDS[i]}"}"
+  done
+  cur="${words[n]}"
+  COMPREPLY=()
+  while IFS= read -r i; do
+    [[ "$i" == "$cur"* ]] && COMPREPLY+=("$i")
+  done < <(ruedo __complete -- "${words[@]:1:n}" 2>/dev/null)
   [ ${#COMPREPLY[@]} -eq 0 ] && COMPREPLY=($(compgen -f -- "$cur"))
+  [[ ${#COMPREPLY[@]} -eq 1 && "${COMPREPLY[0]}" == *[=/] ]] && compopt -o nospace 2>/dev/null
+  # What stands before the last of them stays.
+  [ -n "$breaks" ] && skip="${cur%"${cur##*[$breaks]}"}"
+  COMPREPLY=("${COMPREPLY[@]#"$skip"}")
 }
 complete -F _ruedo ruedo`
 

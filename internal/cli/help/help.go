@@ -107,6 +107,9 @@ func synopsisTail(n *kong.Node) string {
 	}
 	for _, p := range n.Positional {
 		name := strings.ToUpper(p.Name)
+		if p.IsCumulative() {
+			name += "..."
+		}
 		if !p.Required {
 			name = "[" + name + "]"
 		}

@@ -13,6 +13,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
@@ -48,9 +49,10 @@ func New(list []*ruedov1.InputSchema) *Schemas {
 // Empty reports whether any input is accepted.
 func (s *Schemas) Empty() bool { return len(s.list) == 0 }
 
-// Build lays pairs ("name=Ada", "address.city=Turin", "polite") over base, a
-// JSON object or nothing, and returns the JSON.
-func (s *Schemas) Build(base []byte, pairs []string) ([]byte, error) {
+// Build lays pairs over base, a JSON object or nothing, and returns the JSON.
+// Pairs are "name=Ada", "address.city=Turin", "lines.0.sku=A", "polite" and
+// "text=@FILE", which read reads; "@@" stands for an @ that begins a value.
+func (s *Schemas) Build(base []byte, pairs []string, read func(name string) ([]byte, error)) ([]byte, error) {
 	object := map[string]any{}
 	if len(bytes.TrimSpace(base)) > 0 {
 		dec := json.NewDecoder(bytes.NewReader(base))
@@ -68,11 +70,11 @@ func (s *Schemas) Build(base []byte, pairs []string) ([]byte, error) {
 		if err := s.known(key, path); err != nil {
 			return nil, err
 		}
-		value, err := typed(key, text, hasValue, found)
-		if err != nil {
+		if text, err := content(key, text, read); err != nil {
 			return nil, err
-		}
-		if err := place(object, path, value); err != nil {
+		} else if value, err := typed(key, text, hasValue, found); err != nil {
+			return nil, err
+		} else if _, err := s.place(object, path, 0, value); err != nil {
 			return nil, err
 		}
 	}
@@ -89,17 +91,42 @@ func (s *Schemas) Build(base []byte, pairs []string) ([]byte, error) {
 // nested one. found are the schemas of that field, one for each decorator
 // that knows it.
 func (s *Schemas) path(key string) (path []string, found []schema) {
-	for _, path := range [][]string{{key}, strings.Split(key, ".")} {
-		for _, sc := range s.list {
-			if f, ok := sc.at(path); ok {
-				found = append(found, f)
-			}
-		}
-		if len(found) > 0 {
-			return path, found
+	for _, sc := range s.list {
+		if f, ok := sc.properties()[key]; ok {
+			found = append(found, f)
 		}
 	}
-	return strings.Split(key, "."), nil
+	if len(found) > 0 {
+		return []string{key}, found
+	}
+	path = strings.Split(key, ".")
+	return path, s.at(path)
+}
+
+// at returns the schemas of a field, one for each decorator that knows it.
+func (s *Schemas) at(path []string) (found []schema) {
+	for _, sc := range s.list {
+		if f, ok := sc.at(path); ok {
+			found = append(found, f)
+		}
+	}
+	return found
+}
+
+// content returns the value that text stands for: the content of FILE for @FILE.
+func content(key, text string, read func(string) ([]byte, error)) (string, error) {
+	name, isFile := strings.CutPrefix(text, "@")
+	if !isFile || strings.HasPrefix(name, "@") {
+		return name, nil
+	}
+	data, err := read(name)
+	if err != nil {
+		return "", err
+	}
+	if !utf8.Valid(data) {
+		return "", fault.New(fault.Usage, "--set %s: %s is not text", key, name).WithFix("encode it, for example with base64")
+	}
+	return string(data), nil
 }
 
 // known refuses a field that a schema rules out, so that a typing error is
@@ -127,18 +154,49 @@ func (s *Schemas) known(key string, path []string) error {
 	return nil
 }
 
-func place(object map[string]any, path []string, value any) error {
-	for i, key := range path[:len(path)-1] {
-		switch inner := object[key].(type) {
-		case nil:
-			next := map[string]any{}
-			object[key], object = next, next
-		case map[string]any:
-			object = inner
-		default:
-			return fault.New(fault.Usage, "--set %s: %s already has a value that is not an object", strings.Join(path, "."), strings.Join(path[:i+1], "."))
+// place puts value where path[i:] leads from current and returns what is then at
+// path[:i]: current, or a new object or array if there was nothing.
+func (s *Schemas) place(current any, path []string, i int, value any) (any, error) {
+	if i == len(path) {
+		return value, nil
+	}
+	if current == nil {
+		current = map[string]any{}
+		if s.isArray(path[:i], path[i]) {
+			current = []any{}
 		}
 	}
-	object[path[len(path)-1]] = value
-	return nil
+	var err error
+	switch c := current.(type) {
+	case map[string]any:
+		c[path[i]], err = s.place(c[path[i]], path, i+1, value)
+		return c, err
+	case []any:
+		n, ok := index(path[i])
+		if !ok || n > len(c) {
+			return nil, fault.New(fault.Usage, "--set %s: %s is an array of %d elements", strings.Join(path, "."), strings.Join(path[:i], "."), len(c)).
+				WithFix("use a number from 0 to %d in place of %s", len(c), path[i])
+		}
+		if n == len(c) {
+			c = append(c, nil)
+		}
+		c[n], err = s.place(c[n], path, i+1, value)
+		return c, err
+	}
+	return nil, fault.New(fault.Usage, "--set %s: %s already has a value that is not an object", strings.Join(path, "."), strings.Join(path[:i], "."))
+}
+
+// isArray reports whether the field at path, which the input does not have yet,
+// is an array whose element key is set. The schemas decide; if they do not know
+// the field, a number is an index.
+func (s *Schemas) isArray(path []string, key string) bool {
+	if _, ok := index(key); !ok || len(path) == 0 {
+		return false
+	}
+	for _, sc := range s.at(path) {
+		if types := sc.types(); len(types) > 0 {
+			return slices.Contains(types, "array")
+		}
+	}
+	return true
 }

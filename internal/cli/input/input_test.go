@@ -27,6 +27,8 @@ const person = `{
     "language": {"enum": ["en", "es"]},
     "level": {"enum": [1, 2]},
     "any": true,
+    "labels": {"type": "object", "additionalProperties": {"type": "string"}},
+    "lines": {"type": "array", "items": {"type": "object", "required": ["sku"], "properties": {"sku": {"type": "string"}, "count": {"type": "integer"}}}},
     "dotted.name": {"type": "integer"}
   }}`
 
@@ -41,6 +43,15 @@ func schemas(t *testing.T, texts ...string) *Schemas {
 		list = append(list, &ruedov1.InputSchema{Decorator: string(rune('a' + i)), Schema: s})
 	}
 	return New(append(list, &ruedov1.InputSchema{Decorator: "limits-only"}))
+}
+
+// files stands in for the directory in which the user is.
+func files(name string) ([]byte, error) {
+	content, ok := map[string]string{"age.txt": "36\n", "name.txt": "Ada\n", "image": "\xff"}[name]
+	if !ok {
+		return nil, fault.New(fault.Usage, "cannot read %s", name)
+	}
+	return []byte(content), nil
 }
 
 func TestBuild(t *testing.T) {
@@ -65,11 +76,17 @@ func TestBuild(t *testing.T) {
 		{"", "any=5", `{"any":5}`},
 		{"", "any=five", `{"any":"five"}`},
 		{"", "any", `{"any":true}`},
+		{"", "lines.0.sku=1 lines.0.count=2 lines.1.sku=B", `{"lines":[{"count":2,"sku":"1"},{"sku":"B"}]}`},
+		{"", "tags.0=a tags.1=2", `{"tags":["a","2"]}`},
+		{`{"lines":[{"sku":"A"}]}`, "lines.0.count=3", `{"lines":[{"count":3,"sku":"A"}]}`},
+		{"", "labels.a=1 labels.0=2", `{"labels":{"0":"2","a":"1"}}`},
+		{"", "name=@name.txt age=@age.txt", `{"age":36,"name":"Ada\n"}`},
+		{"", "name=@@ada", `{"name":"@ada"}`},
 		{"", "dotted.name=7", `{"dotted.name":7}`},
 		{`{"name":"Ada","age":1}`, "age=2", `{"age":2,"name":"Ada"}`},
 		{`{"n":12345678901234567890}`, "name=<b>", `{"n":12345678901234567890,"name":"<b>"}`},
 	} {
-		got, err := s.Build([]byte(tt.base), strings.Fields(tt.pairs))
+		got, err := s.Build([]byte(tt.base), strings.Fields(tt.pairs), files)
 		if err != nil || string(got) != tt.want {
 			t.Errorf("%s %s: %s, %v; want %s", tt.base, tt.pairs, got, err, tt.want)
 		}
@@ -77,8 +94,8 @@ func TestBuild(t *testing.T) {
 }
 
 func TestBuildWithoutSchema(t *testing.T) {
-	got, err := New(nil).Build(nil, []string{"a=1", "b=x", "c", "d=[1]", "e.f=null", `g="1"`, "h=1 2"})
-	if want := `{"a":1,"b":"x","c":true,"d":[1],"e":{"f":null},"g":"\"1\"","h":"1 2"}`; err != nil || string(got) != want {
+	got, err := New(nil).Build(nil, []string{"a=1", "b=x", "c", "d=[1]", "e.f=null", `g="1"`, "h=1 2", "i.0=a", "i.1.j=1"}, files)
+	if want := `{"a":1,"b":"x","c":true,"d":[1],"e":{"f":null},"g":"\"1\"","h":"1 2","i":["a",{"j":1}]}`; err != nil || string(got) != want {
 		t.Errorf("%s, %v; want %s", got, err, want)
 	}
 }
@@ -86,7 +103,7 @@ func TestBuildWithoutSchema(t *testing.T) {
 // With two decorators on a service, only the types that both accept count.
 func TestBuildTwoSchemas(t *testing.T) {
 	s := schemas(t, `{"properties":{"v":{"type":["string","integer"]}}}`, `{"properties":{"v":{"type":"string"},"w":{"type":"integer"}}}`)
-	got, err := s.Build(nil, []string{"v=1", "w=2"})
+	got, err := s.Build(nil, []string{"v=1", "w=2"}, files)
 	if want := `{"v":"1","w":2}`; err != nil || string(got) != want {
 		t.Errorf("%s, %v; want %s", got, err, want)
 	}
@@ -108,12 +125,16 @@ func TestBuildRefused(t *testing.T) {
 		{"", "address=Turin", fault.InputInvalid, "an object is expected"},
 		{"", "maybe=x", fault.InputInvalid, "an integer or null is expected"},
 		{"", "nmae=Ada", fault.InputInvalid, `there is no input "nmae", did you mean name?`},
+		{"", "tags.1=a", fault.Usage, "--set tags.1: tags is an array of 0 elements"},
+		{`{"tags":["a"]}`, "tags.first=b", fault.Usage, "tags is an array of 1 elements"},
+		{"", "name=@none", fault.Usage, "cannot read none"},
+		{"", "name=@image", fault.Usage, "image is not text"},
 		{"", "=x", fault.Usage, "names no field"},
 		{"[1]", "name=x", fault.Usage, "requires the input to be a JSON object"},
 		{"{", "name=x", fault.Usage, "requires the input to be a JSON object"},
 		{`{"address":"x"}`, "address.city=y", fault.Usage, "already has a value"},
 	} {
-		_, err := s.Build([]byte(tt.base), []string{tt.pair})
+		_, err := s.Build([]byte(tt.base), []string{tt.pair}, files)
 		if !errors.Is(err, tt.reason) || !strings.Contains(err.Error(), tt.says) {
 			t.Errorf("%s %s: %v; want %s and %q", tt.base, tt.pair, err, tt.reason, tt.says)
 		}
@@ -141,8 +162,12 @@ func TestLines(t *testing.T) {
 		" |any|any|",
 		" |dotted.name|integer|",
 		" |either|integer or string|",
+		" |labels|object|",
 		" |language|en|es|",
 		" |level|1|2|",
+		" |lines|array of object|",
+		" |lines[].count|integer|",
+		"*|lines[].sku|string|",
 		" |maybe|integer or null|",
 		" |polite|boolean|",
 		" |tags|array of string|",
@@ -157,7 +182,31 @@ func TestLines(t *testing.T) {
 func TestCycles(t *testing.T) {
 	s := schemas(t, `{"$ref":"#"}`, `{"properties":{"a":{"$ref":"#"}},"allOf":[{"$ref":"#"}]}`, `{"allOf":[{"$ref":"#"},{"$ref":"#"}]}`, `{"$ref":"https://example.com/x"}`)
 	s.Lines()
-	if _, err := s.Build(nil, []string{"a.a.a=1"}); err != nil {
+	if _, err := s.Build(nil, []string{"a.a.a=1"}, files); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestCandidates(t *testing.T) {
+	s := schemas(t, person)
+	for pair, want := range map[string]string{
+		"language=e":  "language=en language=es",
+		"polite=":     "polite=true polite=false",
+		"name=":       "",
+		"unknown=":    "",
+		"level=":      "level=1 level=2",
+		"lines.0.sk":  "lines.0.sku=",
+		"address.ci":  "address.city=",
+		"address.zip": "address.zip=",
+	} {
+		var got []string
+		for _, c := range s.Candidates(pair) {
+			if strings.HasPrefix(c, strings.TrimRight(pair, "e")) || !strings.Contains(pair, "=") && strings.HasPrefix(c, pair) {
+				got = append(got, c)
+			}
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%s: %q, want %q", pair, got, want)
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -77,11 +78,43 @@ func (s schema) at(path []string) (schema, bool) {
 	for _, name := range path {
 		next, ok := s.properties()[name]
 		if !ok {
+			next, ok = s.element(name)
+		}
+		if !ok {
+			next, ok = s.child("additionalProperties")
+		}
+		if !ok {
 			return schema{}, false
 		}
 		s = next
 	}
 	return s, true
+}
+
+// element returns the schema of an element of an array.
+func (s schema) element(name string) (schema, bool) {
+	n, ok := index(name)
+	if !ok {
+		return schema{}, false
+	}
+	first, _ := s.deref().node["prefixItems"].([]any)
+	if n >= len(first) {
+		return s.child("items")
+	}
+	node, ok := first[n].(map[string]any)
+	return schema{s.root, node, s.decorator}.deref(), ok
+}
+
+// child returns the schema that is the value of a keyword.
+func (s schema) child(keyword string) (schema, bool) {
+	node, ok := s.deref().node[keyword].(map[string]any)
+	return schema{s.root, node, s.decorator}.deref(), ok
+}
+
+// index reads the index of an element of an array.
+func index(name string) (n int, ok bool) {
+	n, err := strconv.Atoi(name)
+	return n, err == nil && strconv.Itoa(n) == name && n >= 0
 }
 
 // types lists the JSON types that a field may have; empty means any.

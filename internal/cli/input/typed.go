@@ -38,18 +38,22 @@ func typed(key, text string, hasValue bool, schemas []schema) (any, error) {
 		return guess(text), nil
 	}
 	// Narrow types first: everything is a string.
+	// White space around them does not matter: a file ends with a newline.
 	for _, t := range []string{"null", "boolean", "integer", "number", "array", "object", "string"} {
 		if !slices.Contains(types, t) {
 			continue
 		}
-		if v, ok := as(t, text); ok {
+		if t == "string" {
+			return text, nil
+		}
+		if v, ok := as(t, strings.TrimSpace(text)); ok {
 			return v, nil
 		}
 	}
 	return nil, expected(key, types, "not "+quote(text))
 }
 
-// as reads text as a JSON type.
+// as reads text as a JSON type other than string.
 func as(t, text string) (any, bool) {
 	switch t {
 	case "null":
@@ -75,7 +79,7 @@ func as(t, text string) (any, bool) {
 		_, is := v.(map[string]any)
 		return v, ok && is
 	}
-	return text, true
+	return nil, false
 }
 
 // guess keeps JSON literals and takes the rest as text.

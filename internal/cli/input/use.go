@@ -10,29 +10,33 @@ import (
 
 // Line describes one accepted field.
 type Line struct {
-	// Field is its path, for example "address.city".
+	// Field is its path, for example "address.city" or "lines[].sku".
 	Field string
 	// Type is its JSON type or the allowed values.
 	Type string
-	// Required reports whether an input must have it.
+	// Required reports whether what it is a field of must have it.
 	Required bool
 	// Text is description, bounds and default.
 	Text string
 	// Decorator is the name of the decorator whose schema has it.
 	Decorator string
+
+	// first is true if the input must have the outermost field of the path.
+	first bool
 }
 
-// Lines lists the fields that a service accepts, required ones first.
+// Lines lists the fields that a service accepts, required ones first. The fields
+// of an object follow it.
 func (s *Schemas) Lines() []Line {
 	var lines []Line
 	for _, sc := range s.list {
-		lines = append(lines, sc.lines("", 3)...)
+		lines = append(lines, sc.lines("", 3, nil)...)
 	}
 	slices.SortStableFunc(lines, func(a, b Line) int {
 		switch {
-		case a.Required && !b.Required:
+		case a.first && !b.first:
 			return -1
-		case b.Required && !a.Required:
+		case b.first && !a.first:
 			return 1
 		}
 		return 0
@@ -40,20 +44,53 @@ func (s *Schemas) Lines() []Line {
 	return lines
 }
 
-func (s schema) lines(prefix string, depth int) []Line {
+// Candidates returns what a pair of [Schemas.Build] can be: "FIELD=" for each
+// field and, if pair has a field already, each of its values that the schemas
+// list.
+func (s *Schemas) Candidates(pair string) []string {
+	var list []string
+	key, _, hasValue := strings.Cut(pair, "=")
+	if !hasValue {
+		for _, l := range s.Lines() {
+			list = append(list, strings.ReplaceAll(l.Field, "[]", ".0")+"=")
+		}
+		return list
+	}
+	_, found := s.path(key)
+	for _, sc := range found {
+		values := sc.enum()
+		if len(values) == 0 && slices.Contains(sc.types(), "boolean") {
+			values = []any{true, false}
+		}
+		for _, v := range values {
+			list = append(list, key+"="+literal(v))
+		}
+	}
+	return list
+}
+
+func (s schema) lines(prefix string, depth int, outer *Line) []Line {
 	properties, required := s.properties(), s.required()
 	var lines []Line
 	for _, name := range slices.Sorted(maps.Keys(properties)) {
 		p := properties[name]
-		lines = append(lines, Line{
+		line := Line{
 			Field:     prefix + name,
 			Type:      p.describeType(),
-			Required:  prefix == "" && slices.Contains(required, name),
+			Required:  slices.Contains(required, name),
 			Text:      p.describe(),
 			Decorator: s.decorator,
-		})
+		}
+		line.first = line.Required
+		if outer != nil {
+			line.first = outer.first
+		}
+		lines = append(lines, line)
 		if depth > 1 {
-			lines = append(lines, p.lines(prefix+name+".", depth-1)...)
+			lines = append(lines, p.lines(line.Field+".", depth-1, &line)...)
+			if items, ok := p.child("items"); ok {
+				lines = append(lines, items.lines(line.Field+"[].", depth-1, &line)...)
+			}
 		}
 	}
 	return lines

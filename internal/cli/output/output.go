@@ -124,6 +124,36 @@ func (p *Printer) Message(m proto.Message) error {
 	return p.json(data)
 }
 
+// Messages writes a list of messages as JSON or YAML: {"items": [...]}.
+func (p *Printer) Messages(list []proto.Message) error {
+	items := []json.RawMessage{}
+	for _, m := range list {
+		data, err := MarshalJSON(m)
+		if err != nil {
+			return err
+		}
+		items = append(items, data)
+	}
+	return p.Value(map[string]any{"items": items})
+}
+
+// Documents writes YAML documents.
+func (p *Printer) Documents(docs []any) error {
+	for i, doc := range docs {
+		data, err := yaml.MarshalWithOptions(doc, yaml.IndentSequence(true), yaml.UseLiteralStyleIfMultiline(true))
+		if err != nil {
+			return err
+		}
+		if i > 0 {
+			data = append([]byte("---\n"), data...)
+		}
+		if _, err := p.W.Write(data); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Value writes any value as JSON or YAML.
 func (p *Printer) Value(v any) error {
 	var b bytes.Buffer

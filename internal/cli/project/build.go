@@ -52,11 +52,15 @@ func (s *Service) buildGo(ctx context.Context, out string, env []string, message
 		return fault.Wrap(err, fault.BuildFailed, "go is not on the PATH: it is needed to build %s", s.Name).
 			WithFix("install Go 1.26 or newer from https://go.dev/dl")
 	}
-	kind := s.Kind
-	if kind == "" {
-		if kind, err = detectKind(s.Dir); err != nil {
-			return err
-		}
+	kind, err := detectKind(s.Dir)
+	switch {
+	case err != nil:
+		return err
+	case s.Kind == KindCommand && kind == KindFunction:
+		return fault.New(fault.ConfigInvalid, "%s: kind is command, but the program imports the SDK, whose handlers make a function", filepath.Join(s.Dir, ServiceFile)).
+			WithFix("kind: function, or leave kind out")
+	case s.Kind != "":
+		kind = s.Kind
 	}
 	args := []string{"build", "-trimpath", "-buildvcs=false", "-ldflags=-buildid="}
 	env = append(env[:len(env):len(env)], "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0")

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
@@ -57,6 +58,16 @@ func (l Limits) Proto() (*ruedov1.Limits, error) {
 		v, ok := row.Unit.Parse(text)
 		if !ok {
 			return nil, fault.New(fault.DecoratorInvalid, "limits.%s is %q: %s is expected", name, text, row.Unit.Expected())
+		}
+		if v == 0 { // as if it were not there
+			continue
+		}
+		if low, high := row.Range(); v < low || v > high {
+			e := fault.New(fault.DecoratorInvalid, "limits.%s is %s: %s is expected", name, row.Unit.Format(v), row.Expected())
+			if _, err := strconv.ParseUint(text, 10, 64); err == nil && v < low {
+				e.WithFix("a number without a unit is in bytes: write %sMiB", text)
+			}
+			return nil, e
 		}
 		if p == nil {
 			p = &ruedov1.Limits{}

@@ -194,13 +194,16 @@ func Load(dir string) (*Service, error) {
 	return s, nil
 }
 
-// ExampleBytes returns the example as it is sent: JSON, the text as it is, or
-// the content of the file that "@file" names. It returns nil if there is no
+// ExampleBytes returns the example as it is sent: JSON, the text as it is,
+// bytes that are !!binary in YAML, or the content of the file that "@file"
+// names. It returns nil if there is no
 // example.
 func (s *Service) ExampleBytes() ([]byte, error) {
 	switch v := s.Example.(type) {
 	case nil:
 		return nil, nil
+	case []byte:
+		return v, nil
 	case string:
 		name, isFile := strings.CutPrefix(v, "@")
 		if !isFile {

@@ -155,6 +155,7 @@ func TestDecoratorsRefused(t *testing.T) {
 		"unknown later": {"kind: Decorator\nname: a\n---\nkind: Decorator\nnmae: b\n", `:5: unknown key "nmae", did you mean name?`},
 		"kind":          {"kind: Decoration\nname: a\n", `:1: kind is "Decoration": Decorator is expected`},
 		"size":          {"kind: Decorator\nname: a\nlimits: {memory: lots}\n", `limits.memory is "lots": a size such as 64MiB`},
+		"too small":     {"kind: Decorator\nname: a\nlimits: {memory: 64}\n", `limits.memory is 64 bytes: between 64 KiB and 4 GiB is expected`},
 		"count":         {"kind: Decorator\nname: a\nlimits: {concurrency: many}\n", `limits.concurrency is "many": a number such as 8`},
 		"a list":        {"kind: Decorator\nname: a\nlimits: [memory]\n", `:3: sequence was used where mapping is expected`},
 		"far from any":  {"kind: Decorator\nname: a\nlimits:\n  timeout: 1s\n  zzz: 1\n", `:5: unknown key "zzz"`},

@@ -53,7 +53,7 @@ func (c *Check) Run(s *session.Session) error {
 	if err != nil {
 		return err
 	}
-	if _, err := source.Admit(s, src.Wasm); err != nil {
+	if err := src.Examine(s, false); err != nil {
 		return session.About(err, "service %s", src.Name())
 	}
 	trial, err := load(s, src)

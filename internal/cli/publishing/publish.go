@@ -1,9 +1,10 @@
 // Package publishing has the commands that take a service from its directory to
-// a cluster: `ruedo check` and `ruedo publish`.
+// a cluster, and back to an older revision: `ruedo check`, `ruedo publish` and
+// `ruedo rollback`.
 //
-// Both open a source with the same flags for its guest. [Check] tries it on this
-// machine and makes the calls of a file; [Publish] makes it live, once or each
-// time a file changes.
+// Check and publish open a source with the same flags for its guest. [Check] tries
+// it on this machine and makes the calls of a file; [Publish] makes it live, once
+// or each time a file changes. [Rollback] makes an older revision live again.
 package publishing
 
 import (

@@ -16,6 +16,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
 	"github.com/ruedo-dev/ruedo/internal/cli/project"
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
+	"github.com/ruedo-dev/ruedo/internal/cli/source"
 	"github.com/ruedo-dev/ruedo/internal/cli/verb"
 	"github.com/ruedo-dev/ruedo/internal/cli/yamlfile"
 	"github.com/ruedo-dev/ruedo/internal/fault"
@@ -27,18 +28,19 @@ func decorators() *verb.Noun {
 	type D = *ruedov1.Decorator
 	return &verb.Noun{
 		Name: "decorator", Plural: "decorators",
-		Get: verb.Get[D, nameOrTag]{
+		Get: verb.Get[D, namesOrTag]{
 			Doc: verb.Doc{Help: "List decorators.", Examples: []string{"ruedo get decorators"}},
-			Fetch: func(ctx context.Context, core *client.Client, args nameOrTag) ([]D, error) {
+			Fetch: func(ctx context.Context, core *client.Client, args namesOrTag) ([]D, error) {
 				items, err := client.All(core.ListDecorators(ctx, &ruedov1.ListDecoratorsRequest{Tag: args.Tag}))
 				if err != nil {
 					return nil, err
 				}
-				return only(items, args.Name, D.GetName, fault.DecoratorNotFound, "decorator")
+				return only(items, args.Names, D.GetName, fault.DecoratorNotFound, "decorator")
 			},
-			Message: func(items []D) proto.Message { return &ruedov1.ListDecoratorsResponse{Items: items} },
-			Name:    D.GetName,
-			Empty:   "no decorators yet: ruedo create decorator small --limit memory=32MiB",
+			Message:  func(items []D) proto.Message { return &ruedov1.ListDecoratorsResponse{Items: items} },
+			Document: project.DecoratorDocument,
+			Name:     D.GetName,
+			Empty:    "no decorators yet: ruedo create decorator small --limit memory=32MiB",
 			Columns: []output.Column[D]{
 				{Head: "NAME", Cell: D.GetName},
 				{Head: "REVISION", Cell: func(d D) string { return fmt.Sprint(d.GetRevision()) }, Wide: true},
@@ -110,6 +112,7 @@ func decorators() *verb.Noun {
 				if err != nil {
 					return nil, err
 				}
+				source.WarnOfKeywords(s, d)
 				return planDecorator(s, core, d, "")
 			},
 		},
@@ -138,6 +141,7 @@ func createDecorator(s *session.Session, name string, f decoratorFlags) (proto.M
 			return nil, session.About(err, "decorator %s", name)
 		}
 	}
+	source.WarnOfKeywords(s, decorator)
 	core, err := s.ConnectToCreate()
 	if err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package resource
 
 import (
 	"errors"
+	"slices"
 	"unicode/utf8"
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
@@ -17,7 +18,7 @@ import (
 // planDecorator compares a decorator with what is stored. publishing names the
 // service that it comes along with, if there is one.
 func planDecorator(s *session.Session, core *client.Client, d *ruedov1.Decorator, publishing string) (*verb.Plan, error) {
-	p := &verb.Plan{Noun: "decorator", Name: d.GetName()}
+	p := &verb.Plan{Noun: "decorator", Name: d.GetName(), Message: d}
 	about := func(err error) error { return session.About(err, "decorator %s", d.GetName()) }
 	var was map[string]any
 	stored, err := core.Decorators.GetDecorator(s.Ctx, &ruedov1.GetDecoratorRequest{Name: d.GetName()})
@@ -36,7 +37,7 @@ func planDecorator(s *session.Session, core *client.Client, d *ruedov1.Decorator
 		return res.GetUnchanged(), err
 	}
 	// With force, only the decorator itself is checked.
-	p.Examine = func() error {
+	p.Examine = func([]*verb.Plan) error {
 		if _, err := update(true, true); !errors.Is(err, fault.DecoratorNotFound) {
 			return about(err)
 		}
@@ -56,6 +57,18 @@ func planDecorator(s *session.Session, core *client.Client, d *ruedov1.Decorator
 		return unchanged, about(err)
 	}
 	return p, nil
+}
+
+// decoratorsOf returns the decorators that plans define, the last one first: it
+// holds if several have one name.
+func decoratorsOf(plans []*verb.Plan) []*ruedov1.Decorator {
+	var list []*ruedov1.Decorator
+	for _, p := range slices.Backward(plans) {
+		if d, ok := p.Message.(*ruedov1.Decorator); ok {
+			list = append(list, d)
+		}
+	}
+	return list
 }
 
 // serviceFields returns what a document of a service says, by the keys of the

@@ -7,6 +7,9 @@
 package resource
 
 import (
+	"slices"
+
+	"github.com/ruedo-dev/ruedo/internal/cli/session"
 	"github.com/ruedo-dev/ruedo/internal/cli/verb"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/suggest"
@@ -20,29 +23,39 @@ func All() []*verb.Noun {
 // nothing is the arguments of a command that has none.
 type nothing struct{}
 
-// nameOrTag is the arguments of lists that can be narrowed to one name or to a
+// namesOrTag is the arguments of lists that can be narrowed to names or to a
 // tag.
-type nameOrTag struct {
-	Name string `arg:"" optional:"" complete:"${noun}" help:"List only this one."`
-	Tag  string `placeholder:"TAG" help:"List only those with this tag."`
+type namesOrTag struct {
+	Names []string `arg:"" name:"name" optional:"" complete:"${noun}" help:"List only this one. May be repeated."`
+	Tag   string   `placeholder:"TAG" help:"List only those with this tag."`
 }
 
-// only returns the item with a name, or all if the name is empty. The error has
-// the reason missing.
-func only[T any](items []T, name string, nameOf func(T) string, missing fault.Reason, noun string) ([]T, error) {
-	if name == "" {
+// Single reports whether one resource is asked for by its name.
+func (a namesOrTag) Single() bool { return len(a.Names) == 1 }
+
+// only returns the items with the names, in the order of the names, or all if
+// there are no names. The errors of names that nothing has have the reason
+// missing.
+func only[T any](items []T, names []string, nameOf func(T) string, missing fault.Reason, noun string) ([]T, error) {
+	if len(names) == 0 {
 		return items, nil
 	}
-	var known []string
-	for _, item := range items {
-		if nameOf(item) == name {
-			return []T{item}, nil
+	known := make([]string, len(items))
+	for i, item := range items {
+		known[i] = nameOf(item)
+	}
+	var found []T
+	var failed []error
+	for _, name := range names {
+		if i := slices.Index(known, name); i >= 0 {
+			found = append(found, items[i])
+			continue
 		}
-		known = append(known, nameOf(item))
+		e := fault.New(missing, "there is no %s %q", noun, name).WithFix("ruedo get %ss", noun)
+		if hint := suggest.DidYouMean(name, known); hint != "" {
+			e.Message += ", " + hint
+		}
+		failed = append(failed, e)
 	}
-	e := fault.New(missing, "there is no %s %q", noun, name).WithFix("ruedo get %ss", noun)
-	if hint := suggest.DidYouMean(name, known); hint != "" {
-		e.Message += ", " + hint
-	}
-	return nil, e
+	return found, session.Failures(failed)
 }

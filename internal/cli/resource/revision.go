@@ -48,12 +48,7 @@ func revisions() *verb.Noun {
 				Help:     "List the revisions of a service or a decorator, newest first.",
 				Examples: []string{"ruedo get revisions greet", "ruedo get revisions decorator/small"},
 			},
-			Fetch: func(ctx context.Context, core *client.Client, a revisionArgs) ([]revision, error) {
-				if name, ok := a.decorator(); ok {
-					return decoratorRevisions(ctx, core, name)
-				}
-				return serviceRevisions(ctx, core, strings.TrimPrefix(a.Name, "service/"))
-			},
+			Fetch: revisionsOf,
 			Message: func(items []revision) proto.Message {
 				if len(items) > 0 && items[0].decorator != nil {
 					res := &ruedov1.ListDecoratorRevisionsResponse{}
@@ -93,6 +88,13 @@ func revisions() *verb.Noun {
 			},
 		},
 	}
+}
+
+func revisionsOf(ctx context.Context, core *client.Client, a revisionArgs) ([]revision, error) {
+	if name, ok := a.decorator(); ok {
+		return decoratorRevisions(ctx, core, name)
+	}
+	return serviceRevisions(ctx, core, strings.TrimPrefix(a.Name, "service/"))
 }
 
 func serviceRevisions(ctx context.Context, core *client.Client, name string) ([]revision, error) {

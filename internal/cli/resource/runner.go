@@ -9,6 +9,7 @@ import (
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
+	"github.com/ruedo-dev/ruedo/internal/cli/session"
 	"github.com/ruedo-dev/ruedo/internal/cli/verb"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/suggest"
@@ -17,24 +18,30 @@ import (
 
 func runners() *verb.Noun {
 	type R = *ruedov1.Runner
-	type args struct {
-		Name string `arg:"" optional:"" complete:"runner" help:"List only this one, by id or name."`
-	}
 	state := func(r R) string { return word(r.GetState(), "RUNNER_STATE_") }
 	registeredBy := func(r R) string { return cmp.Or(r.GetRegisteredBy(), "itself") }
 	return &verb.Noun{
 		Name: "runner", Plural: "runners",
-		Get: verb.Get[R, args]{
+		Get: verb.Get[R, runnerNames]{
 			Doc: verb.Doc{
 				Help:     "List registered runners.",
 				Examples: []string{"ruedo get runners", "ruedo get runners -o wide"},
 			},
-			Fetch: func(ctx context.Context, core *client.Client, a args) ([]R, error) {
-				if a.Name != "" {
-					r, err := findRunner(ctx, core, a.Name)
-					return []R{r}, err
+			Fetch: func(ctx context.Context, core *client.Client, a runnerNames) ([]R, error) {
+				list, err := client.All(core.ListRunners(ctx, &ruedov1.ListRunnersRequest{}))
+				if err != nil || len(a.Names) == 0 {
+					return list, err
 				}
-				return client.All(core.ListRunners(ctx, &ruedov1.ListRunnersRequest{}))
+				var found []R
+				var failed []error
+				for _, name := range a.Names {
+					if r, err := runnerNamed(list, name); err != nil {
+						failed = append(failed, err)
+					} else {
+						found = append(found, r)
+					}
+				}
+				return found, session.Failures(failed)
 			},
 			Message: func(items []R) proto.Message { return &ruedov1.ListRunnersResponse{Items: items} },
 			Name:    R.GetId,
@@ -98,12 +105,25 @@ func planMemory(u *ruedov1.PlanUsage) string {
 	return output.Size(u.GetMemoryBytes()) + " of " + output.Size(u.GetMemoryLimitBytes())
 }
 
+// runnerNames is the arguments of the list of runners.
+type runnerNames struct {
+	Names []string `arg:"" name:"name" optional:"" complete:"runner" help:"List only this one, by id or name. May be repeated."`
+}
+
+// Single reports whether one runner is asked for.
+func (a runnerNames) Single() bool { return len(a.Names) == 1 }
+
 // findRunner returns the runner with an id, or with a name that only one has.
 func findRunner(ctx context.Context, core *client.Client, name string) (*ruedov1.Runner, error) {
 	list, err := client.All(core.ListRunners(ctx, &ruedov1.ListRunnersRequest{}))
 	if err != nil {
 		return nil, err
 	}
+	return runnerNamed(list, name)
+}
+
+// runnerNamed is findRunner in a list.
+func runnerNamed(list []*ruedov1.Runner, name string) (*ruedov1.Runner, error) {
 	var found []*ruedov1.Runner
 	var known []string
 	for _, r := range list {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -26,21 +27,22 @@ func services() *verb.Noun {
 	type S = *ruedov1.Service
 	return &verb.Noun{
 		Name: "service", Plural: "services", Aliases: []string{"svc"},
-		Get: verb.Get[S, nameOrTag]{
+		Get: verb.Get[S, namesOrTag]{
 			Doc: verb.Doc{
 				Help:     "List published services.",
 				Examples: []string{"ruedo get services", "ruedo get services --tag example -o name"},
 			},
-			Fetch: func(ctx context.Context, core *client.Client, args nameOrTag) ([]S, error) {
+			Fetch: func(ctx context.Context, core *client.Client, args namesOrTag) ([]S, error) {
 				items, err := client.All(core.ListServices(ctx, &ruedov1.ListServicesRequest{Tag: args.Tag}))
 				if err != nil {
 					return nil, err
 				}
-				return only(items, args.Name, S.GetName, fault.ServiceNotFound, "service")
+				return only(items, args.Names, S.GetName, fault.ServiceNotFound, "service")
 			},
-			Message: func(items []S) proto.Message { return &ruedov1.ListServicesResponse{Items: items} },
-			Name:    S.GetName,
-			Empty:   "no services yet: ruedo new greet && cd greet && ruedo publish",
+			Message:  func(items []S) proto.Message { return &ruedov1.ListServicesResponse{Items: items} },
+			Document: project.ServiceDocument,
+			Name:     S.GetName,
+			Empty:    "no services yet: ruedo new greet && cd greet && ruedo publish",
 			Columns: []output.Column[S]{
 				{Head: "NAME", Cell: S.GetName},
 				{Head: "REVISION", Cell: func(s S) string { return fmt.Sprint(s.GetRevision().GetNumber()) }},
@@ -77,7 +79,7 @@ func services() *verb.Noun {
 				return core.Services.DeleteService(ctx, &ruedov1.DeleteServiceRequest{Name: name})
 			},
 		},
-		Apply: &verb.Apply{Kind: "Service", Plan: planDocument},
+		Apply: &verb.Apply{Kind: project.KindService, Plan: planDocument},
 	}
 }
 
@@ -223,7 +225,10 @@ func planDocument(s *session.Session, core *client.Client, doc yamlfile.Document
 		return nil, err
 	}
 	about := func(err error) error { return session.About(err, "service %s", src.Name()) }
-	p.Examine = func() error { return about(src.Examine(s, true)) }
+	p.Examine = func(ahead []*verb.Plan) error {
+		src.Ahead = decoratorsOf(ahead)
+		return about(src.Examine(s, true))
+	}
 	p.Check = func(force bool) error {
 		for _, with := range p.With {
 			if err := with.Check(force); err != nil {
@@ -250,8 +255,18 @@ func planModule(s *session.Session, core *client.Client, d *serviceDocument, ove
 		return nil, err
 	}
 	about := func(err error) error { return session.About(err, "service %s", d.Name) }
+	var defined []string
+	p.Examine = func(ahead []*verb.Plan) error {
+		for _, d := range decoratorsOf(ahead) {
+			defined = append(defined, d.GetName())
+		}
+		return nil
+	}
 	p.Check = func(bool) error {
 		for _, name := range r.GetDecorators() {
+			if slices.Contains(defined, name) {
+				continue
+			}
 			if _, err := core.Decorators.GetDecorator(s.Ctx, &ruedov1.GetDecoratorRequest{Name: name}); err != nil {
 				return about(err)
 			}

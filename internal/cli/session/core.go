@@ -53,7 +53,7 @@ func (s *Session) connect(create bool) (*client.Client, error) {
 	if s.core != nil {
 		return s.core, nil
 	}
-	url, local := s.target()
+	url, local := s.target(s.Ctx)
 	if local {
 		c, err := s.Assembler().Local(s.Ctx, s.QuietLogger(), create)
 		if err != nil {
@@ -67,6 +67,16 @@ func (s *Session) connect(create bool) (*client.Client, error) {
 	}
 	s.core = client.New(url, client.WithCluster(s.cluster()))
 	return s.core, nil
+}
+
+// Remote returns a client of the core that the settings name, and its URL. The
+// client is nil if that is a core in this process; Remote starts none.
+func (s *Session) Remote(ctx context.Context) (core *client.Client, url string) {
+	url, local := s.target(ctx)
+	if local {
+		return nil, ""
+	}
+	return client.New(url, client.WithCluster(s.cluster())), url
 }
 
 // cluster returns the cluster id if the user has set one. The default is not
@@ -86,7 +96,7 @@ func (s *Session) Local() bool { return s.local }
 // in this process. That has to be asked for, or there must be a local store
 // already: a command that finds no core must not work on another store than the
 // user meant.
-func (s *Session) target() (url string, local bool) {
+func (s *Session) target(ctx context.Context) (url string, local bool) {
 	set := s.Settings
 	url = assemble.URL(set.Client.Host, set.Client.Port)
 	switch set.Application.Mode {
@@ -101,7 +111,7 @@ func (s *Session) target() (url string, local bool) {
 	case ModeClient, ModeRunner:
 		return url, false
 	}
-	local = !set.IsSet("client.host") && !set.IsSet("client.port") && s.Assembler().HasStore() && !Listening(s.Ctx, url)
+	local = !set.IsSet("client.host") && !set.IsSet("client.port") && s.Assembler().HasStore() && !Listening(ctx, url)
 	return url, local
 }
 

@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -44,6 +43,21 @@ func (differ) Error() string { return "there are differences" }
 // Exit prints nothing and returns 1, as diff does.
 var Differ error = differ{}
 
+// failures are errors of several objects, of which each is reported.
+type failures []error
+
+func (f failures) Error() string   { return errors.Join(f...).Error() }
+func (f failures) Unwrap() []error { return f }
+
+// Failures returns the errors of a command over several objects as one, nil if
+// there are none. Exit prints all of them; the first decides the exit code.
+func Failures(list []error) error {
+	if len(list) == 0 {
+		return nil
+	}
+	return failures(list)
+}
+
 // Exit prints err and returns the exit code of the program. It prints nothing if
 // the user interrupted the program or nobody reads stdout.
 func (s *Session) Exit(err error) int {
@@ -59,13 +73,23 @@ func (s *Session) Exit(err error) int {
 	if s.Ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, fault.Canceled)) {
 		return fault.ExitInterrupted
 	}
-	e := s.explain(err)
-	if s.Print.Format == output.JSON {
-		s.reportJSON(e)
-	} else {
-		s.reportText(err, e)
+	list, several := errors.AsType[failures](err)
+	if !several {
+		list = failures{err}
 	}
-	return e.Reason.ExitCode()
+	code := 0
+	for i, err := range list {
+		e := s.explain(err)
+		if s.Print.Format == output.JSON {
+			_, _ = s.Err.Write(faultrpc.JSON(e, saidOf(e))) // there is nothing but stderr to report to
+		} else {
+			s.reportText(err, e)
+		}
+		if i == 0 {
+			code = e.Reason.ExitCode()
+		}
+	}
+	return code
 }
 
 // explain returns err as a fault. An error of this program may say more than
@@ -105,6 +129,9 @@ func (s *Session) reportText(err error, e *fault.Error) {
 	s.Infof("%serror:%s %s", red, off, what)
 	for _, f := range e.Fields {
 		s.Infof("  %s: %s", output.Safe(limits.Path(f.Path)), output.Safe(f.Description))
+	}
+	if code := e.ConnectCode(); e.Reason == fault.GuestError && code != fault.CodeUnknown {
+		s.Infof("code: %s", code)
 	}
 	if e.Fix != "" {
 		s.Infof("fix: %s", output.SafeLines(e.Fix))
@@ -160,6 +187,12 @@ func (s *Session) Said(logs, trace string) {
 	}
 }
 
+// saidOf returns what is known of a failed call, for programs.
+func saidOf(e *fault.Error) faultrpc.Said {
+	info := client.InfoOf(e)
+	return faultrpc.Said{CallID: info.GetCallId(), Logs: string(info.GetLogs()), Trace: info.GetTrace()}
+}
+
 // mentions reports whether a text names the object already: whether the last
 // word of the object is a word of the text.
 func mentions(text, object string) bool {
@@ -168,40 +201,6 @@ func mentions(text, object string) bool {
 		return r != '-' && r != '_' && r != '.' && r != '/' && !unicode.IsLetter(r) && !unicode.IsDigit(r)
 	})
 	return slices.ContainsFunc(words, func(w string) bool { return strings.Trim(w, ".") == name })
-}
-
-// reportJSON prints the error for programs.
-func (s *Session) reportJSON(e *fault.Error) {
-	type field struct {
-		Path        string `json:"path"`
-		Description string `json:"description"`
-	}
-	var report struct {
-		Error struct {
-			Reason  string            `json:"reason"`
-			Code    string            `json:"code"`
-			Message string            `json:"message"`
-			Fix     string            `json:"fix,omitempty"`
-			Fields  []field           `json:"fields,omitempty"`
-			Meta    map[string]string `json:"meta,omitempty"`
-			CallID  string            `json:"call_id,omitempty"`
-			Logs    string            `json:"logs,omitempty"`
-			Trace   string            `json:"trace,omitempty"`
-		} `json:"error"`
-	}
-	report.Error.Reason = string(e.Reason)
-	report.Error.Code = e.ConnectCode().String()
-	report.Error.Message = e.Error()
-	report.Error.Fix = e.Fix
-	report.Error.Meta = e.Meta
-	info := client.InfoOf(e)
-	report.Error.CallID, report.Error.Logs, report.Error.Trace = info.GetCallId(), string(info.GetLogs()), info.GetTrace()
-	for _, f := range e.Fields {
-		report.Error.Fields = append(report.Error.Fields, field{f.Path, f.Description})
-	}
-	enc := json.NewEncoder(s.Err)
-	enc.SetEscapeHTML(false)
-	_ = enc.Encode(report) // there is nothing but stderr to report this to
 }
 
 // FileError returns a usage error that says why a file cannot be used, for

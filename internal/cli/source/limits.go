@@ -23,12 +23,16 @@ func (src *Source) limits() sandbox.Limits {
 	return runner.SandboxLimits(sum)
 }
 
-// fetchDecorators asks the cluster for the decorators that are not defined next to
-// the service.
+// fetchDecorators asks the cluster for the decorators that are neither defined
+// next to the service nor written before it.
 func (src *Source) fetchDecorators(s *session.Session) error {
 	src.stored = nil
 	for _, name := range src.Request.GetDecorators() {
 		if slices.ContainsFunc(src.Decorators, func(d *ruedov1.Decorator) bool { return d.GetName() == name }) {
+			continue
+		}
+		if i := slices.IndexFunc(src.Ahead, func(d *ruedov1.Decorator) bool { return d.GetName() == name }); i >= 0 {
+			src.stored = append(src.stored, src.Ahead[i])
 			continue
 		}
 		core, err := s.Connect()

@@ -5,6 +5,7 @@ import (
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/cli/delta"
+	"github.com/ruedo-dev/ruedo/internal/cli/input"
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
 	"github.com/ruedo-dev/ruedo/internal/cli/project"
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
@@ -33,6 +34,9 @@ func (src *Source) Compare(s *session.Session, core *client.Client) error {
 // decorators in one step. force writes them even if other services that carry
 // them could not run.
 func (src *Source) Publish(s *session.Session, core *client.Client, force bool) (*ruedov1.PublishServiceResponse, error) {
+	for _, d := range src.Decorators {
+		WarnOfKeywords(s, d)
+	}
 	s.Progressf("uploading %s", output.Size(uint64(len(src.Wasm))))
 	step, done := s.Progress("uploading")
 	digest, err := core.Upload(s.Ctx, src.Wasm, step)
@@ -65,4 +69,11 @@ func (src *Source) Publish(s *session.Session, core *client.Client, force bool) 
 		}
 	}
 	return res, nil
+}
+
+// WarnOfKeywords warns of keywords in a decorator's schema that mean nothing.
+func WarnOfKeywords(s *session.Session, d *ruedov1.Decorator) {
+	for _, text := range input.Unknown(d.GetInputSchema().AsMap()) {
+		s.Warnf("decorator %s: %s", d.GetName(), output.Safe(text))
+	}
 }

@@ -7,6 +7,7 @@
 package source
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,6 +19,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/cli/project"
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/wasmbin"
 )
 
 // Source is a service that can be published.
@@ -28,7 +30,11 @@ type Source struct {
 	// Decorators are those that are defined next to the service.
 	Decorators []*ruedov1.Decorator
 
-	// stored are the other ones that it names, as the cluster has them.
+	// Ahead are decorators that will be written before the service: those of
+	// other documents.
+	Ahead []*ruedov1.Decorator
+
+	// stored are the other ones that it names: as Ahead, or the cluster, has them.
 	stored  []*ruedov1.Decorator
 	changes map[string][]delta.Change // of decorators that exist, by name; see Compare
 }
@@ -43,7 +49,7 @@ func Open(s *session.Session, path, name string, over Overlay) (*Source, error) 
 	switch {
 	case err == nil && !st.IsDir():
 		return openModule(s, path, name, over)
-	case err != nil && strings.HasSuffix(path, ".wasm"):
+	case err != nil && filepath.Ext(path) != "" && filepath.Base(path) != filepath.Ext(path):
 		return nil, session.FileError(err, "cannot read", path)
 	}
 	p, err := project.Load(path)
@@ -85,15 +91,19 @@ func Open(s *session.Session, path, name string, over Overlay) (*Source, error) 
 
 // openModule reads a .wasm file.
 func openModule(s *session.Session, path, name string, over Overlay) (*Source, error) {
+	wasm, err := project.ReadModule(path, s.Settings.Module.Limits().Size)
+	if err != nil {
+		return nil, err
+	}
+	if !strings.HasSuffix(path, ".wasm") && !bytes.HasPrefix(wasm, []byte("\x00asm")) {
+		_, err := Admit(s, wasm)
+		return nil, session.About(err, "file %s", path)
+	}
 	if name == "" {
 		name = strings.TrimSuffix(filepath.Base(path), ".wasm")
 		if err := project.CheckName("service", name); err != nil {
 			return nil, fault.Wrap(err, fault.Usage, "cannot derive a service name from %s", path).WithFix("ruedo publish %s --name NAME", path)
 		}
-	}
-	wasm, err := project.ReadModule(path, s.Settings.Module.Limits().Size)
-	if err != nil {
-		return nil, err
 	}
 	src := &Source{Request: &ruedov1.PublishServiceRequest{Name: name}, Wasm: wasm}
 	return src, over.Apply(src.Request)
@@ -128,8 +138,15 @@ func Label(path string) string {
 // the sandbox, with the limits that it will have in the cluster.
 func (src *Source) Examine(s *session.Session, try bool) error {
 	info, err := Admit(s, src.Wasm)
-	if err != nil || !try {
+	if err != nil {
 		return err
+	}
+	if info.Kind == wasmbin.Function && len(src.Request.GetArgs()) > 0 {
+		return fault.New(fault.RequestInvalid, "%s is a function: arguments are for commands", src.Name()).
+			WithFix("remove --arg and args, or pass the values with --env")
+	}
+	if !try {
+		return nil
 	}
 	if err := src.fetchDecorators(s); err != nil {
 		return err

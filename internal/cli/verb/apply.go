@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"slices"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/ruedo-dev/ruedo/internal/cli/delta"
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
@@ -34,9 +36,13 @@ type Plan struct {
 	// With are resources that come along, for example decorators that are
 	// defined next to a service. Do writes them too.
 	With []*Plan
+	// Message is the resource that the document defines, for the plans of other
+	// documents. May be nil.
+	Message proto.Message
 	// Examine finds what is wrong with the document itself, before anything is
-	// written; nil if reading it has found everything.
-	Examine func() error
+	// written; nil if reading it has found everything. ahead are the plans of the
+	// documents before it.
+	Examine func(ahead []*Plan) error
 	// Check finds out whether Do would be refused, as far as that can be known
 	// without writing. force is as in Do.
 	Check func(force bool) error
@@ -181,11 +187,11 @@ func plan(s *session.Session, core *client.Client, steps []step) ([]*Plan, error
 		}
 		plans = append(plans, p)
 	}
-	for _, p := range plans {
+	for i, p := range plans {
 		if p.Examine == nil {
 			continue
 		}
-		if err := p.Examine(); err != nil {
+		if err := p.Examine(plans[:i]); err != nil {
 			return nil, err
 		}
 	}

@@ -2,6 +2,7 @@ package verb
 
 import (
 	"context"
+	"strings"
 
 	"google.golang.org/protobuf/proto"
 
@@ -13,36 +14,55 @@ import (
 type Delete struct {
 	Doc
 	// Also says in the question what else is deleted: " and all its revisions".
+	// "its" becomes "their" if there are several.
 	Also string
 	// Do deletes the resource and returns the API's answer.
 	Do func(ctx context.Context, core *client.Client, name string) (proto.Message, error)
 }
 
-func (d Delete) command(n *Noun) any { return &deleteCommand{noun: n.Name, delete: d} }
+func (d Delete) command(n *Noun) any {
+	return &deleteCommand{noun: n.Name, plural: n.Plural, delete: d}
+}
 
 type deleteCommand struct {
-	Name   string `arg:"" complete:"${noun}" help:"${argument}"`
-	Yes    bool   `short:"y" help:"Do not ask for confirmation."`
-	noun   string
-	delete Delete
+	Names        []string `arg:"" name:"name" complete:"${noun}" help:"${argument} May be repeated."`
+	Yes          bool     `short:"y" help:"Do not ask for confirmation."`
+	noun, plural string
+	delete       Delete
 }
 
 func (c *deleteCommand) Examples() []string { return c.delete.Examples }
 
+// Run deletes all that can be deleted, and returns what could not.
 func (c *deleteCommand) Run(s *session.Session) error {
-	if err := s.Confirm(c.Yes, "Delete "+c.noun+" "+c.Name+c.delete.Also+"?"); err != nil {
+	if err := s.Confirm(c.Yes, c.question()); err != nil {
 		return err
 	}
 	core, err := s.Connect()
 	if err != nil {
 		return err
 	}
-	m, err := c.delete.Do(s.Ctx, core, c.Name)
-	if err != nil {
-		return session.About(err, "%s %s", c.noun, c.Name)
+	var results results
+	for _, name := range c.Names {
+		m, err := c.delete.Do(s.Ctx, core, name)
+		if err != nil {
+			results.fail(session.About(err, "%s %s", c.noun, name))
+			continue
+		}
+		if results.add(s, m, name) {
+			continue
+		}
+		if err := s.Printf("deleted %s %s", c.noun, name); err != nil {
+			return err
+		}
 	}
-	if done, err := s.PrintMessage(m, c.Name); done {
-		return err
+	return results.print(s, len(c.Names) > 1)
+}
+
+// question asks once for all names.
+func (c *deleteCommand) question() string {
+	if len(c.Names) == 1 {
+		return "Delete " + c.noun + " " + c.Names[0] + c.delete.Also + "?"
 	}
-	return s.Printf("deleted %s %s", c.noun, c.Name)
+	return "Delete " + c.plural + " " + strings.Join(c.Names, ", ") + strings.Replace(c.delete.Also, " its ", " their ", 1) + "?"
 }

@@ -25,25 +25,43 @@ type Describe[T proto.Message] struct {
 func (d Describe[T]) command(n *Noun) any { return &describeCommand[T]{noun: n.Name, describe: d} }
 
 type describeCommand[T proto.Message] struct {
-	Name     string `arg:"" complete:"${noun}" help:"${argument}"`
+	Names    []string `arg:"" name:"name" complete:"${noun}" help:"${argument} May be repeated."`
 	noun     string
 	describe Describe[T]
 }
 
 func (c *describeCommand[T]) Examples() []string { return c.describe.Examples }
 
+// Run shows all that can be found, and returns what could not.
 func (c *describeCommand[T]) Run(s *session.Session) error {
 	core, err := s.Connect()
 	if err != nil {
 		return err
 	}
-	m, err := c.describe.Fetch(s.Ctx, core, c.Name)
-	if err != nil {
-		return session.About(err, "%s %s", c.noun, c.Name)
+	var results results
+	shown := 0
+	for _, name := range c.Names {
+		m, err := c.describe.Fetch(s.Ctx, core, name)
+		if err != nil {
+			results.fail(session.About(err, "%s %s", c.noun, name))
+			continue
+		}
+		if results.add(s, m, c.describe.Name(m)) {
+			continue
+		}
+		if shown++; shown > 1 {
+			if err := s.Printf(""); err != nil {
+				return err
+			}
+		}
+		if err := c.show(s, m); err != nil {
+			return err
+		}
 	}
-	if done, err := s.PrintMessage(m, c.describe.Name(m)); done {
-		return err
-	}
+	return results.print(s, len(c.Names) > 1)
+}
+
+func (c *describeCommand[T]) show(s *session.Session, m T) error {
 	if err := s.Print.Rows(safe(c.describe.Rows(m))); err != nil || c.describe.More == nil {
 		return err
 	}

@@ -14,10 +14,14 @@ import (
 // with the arguments and flags of the command, by kong's tags.
 type Get[T, A any] struct {
 	Doc
-	// Fetch returns what to list. The zero A asks for everything.
+	// Fetch returns what to list. The zero A asks for everything. With an error
+	// it can return items too, those that were found.
 	Fetch func(ctx context.Context, core *client.Client, args A) ([]T, error)
 	// Message returns the items as the API's message, for JSON and YAML.
 	Message func(items []T) proto.Message
+	// Document returns a resource as `ruedo apply` reads it, for YAML. Nil: YAML
+	// is the API's message, as JSON is.
+	Document func(T) any
 	// Name returns what -o name prints, and completion.
 	Name func(T) string
 	// Empty is printed instead of an empty table.
@@ -61,8 +65,32 @@ func (c *getCommand[T, A]) Run(s *session.Session) error {
 		return err
 	}
 	items, err := c.get.Fetch(s.Ctx, core, c.Args)
-	if err != nil {
+	if err != nil && len(items) == 0 {
 		return err
+	}
+	if printed := c.print(s, items); printed != nil {
+		return printed
+	}
+	return err
+}
+
+// single are arguments that can name one resource. For programs it is printed
+// as it is, not as a list of one.
+type single interface{ Single() bool }
+
+func (c *getCommand[T, A]) print(s *session.Session, items []T) error {
+	if s.Print.Format == output.YAML && c.get.Document != nil && len(items) > 0 {
+		var docs []any
+		for _, item := range items {
+			docs = append(docs, c.get.Document(item))
+		}
+		return s.Print.Documents(docs)
+	}
+	message := c.get.Message(items)
+	if one, ok := any(c.Args).(single); ok && one.Single() && len(items) == 1 {
+		if m, ok := any(items[0]).(proto.Message); ok {
+			message = m
+		}
 	}
 	columns := c.get.Columns
 	if c.get.ColumnsFor != nil {
@@ -70,7 +98,7 @@ func (c *getCommand[T, A]) Run(s *session.Session) error {
 			columns = other
 		}
 	}
-	return output.List(&s.Print, c.get.Message(items), items, c.get.Name, c.get.Empty, columns...)
+	return output.List(&s.Print, message, items, c.get.Name, c.get.Empty, columns...)
 }
 
 // GetOne is `ruedo get` of a noun of which there is one. T is the API's message.

@@ -48,19 +48,17 @@ func Grammar(nouns []*Noun) (Commands, kong.Vars) {
 		lists = append(lists, n.Plural)
 	}
 	c := Commands{
-		Get: commands(nouns, func(n *Noun) (Command, []string) {
-			return n.Get, append([]string{n.Plural, n.Name}, n.Aliases...)
-		}),
-		Describe: commands(nouns, func(n *Noun) (Command, []string) { return n.Describe, []string{n.Name, n.Plural} }),
-		Create:   commands(nouns, func(n *Noun) (Command, []string) { return n.Create, []string{n.Name} }),
+		Get:      commands(nouns, func(n *Noun) (Command, string, string) { return n.Get, n.Plural, n.Name }),
+		Describe: commands(nouns, func(n *Noun) (Command, string, string) { return n.Describe, n.Name, n.Plural }),
+		Create:   commands(nouns, func(n *Noun) (Command, string, string) { return n.Create, n.Name, n.Plural }),
 		Apply:    applyCommand{files: files{nouns: nouns}},
 		Diff:     diffCommand{files: files{nouns: nouns}},
-		Delete:   commands(nouns, func(n *Noun) (Command, []string) { return n.Delete, []string{n.Name} }),
+		Delete:   commands(nouns, func(n *Noun) (Command, string, string) { return n.Delete, n.Name, n.Plural }),
 	}
-	c.Get.examples = []string{"ruedo get services", "ruedo get runners -o wide", "ruedo get revisions greet -o json"}
+	c.Get.examples = []string{"ruedo get services", "ruedo get services greet words", "ruedo get runners -o wide", "ruedo get revisions greet -o json"}
 	c.Describe.examples = []string{"ruedo describe service greet", "ruedo describe decorator greet-input -o yaml"}
 	c.Create.examples = []string{"ruedo create decorator small --limit memory=32MiB,timeout=1s"}
-	c.Delete.examples = []string{"ruedo delete service greet --yes"}
+	c.Delete.examples = []string{"ruedo delete service greet --yes", "ruedo delete services greet words"}
 	return c, kong.Vars{
 		"lists":     strings.Join(lists, ", ") + " and more",
 		"describes": oneOf("", c.Describe.nouns),
@@ -80,19 +78,20 @@ type group struct {
 func (g *group) Examples() []string { return g.examples }
 
 // commands returns a command with a subcommand for each noun that has a verb. of
-// returns the verb of a noun, or nil, and the names of the subcommand.
+// returns the verb of a noun, or nil, the name of the subcommand that help
+// shows, and the noun's other name.
 //
 // Kong reads a grammar from struct tags, and nouns are values. So each
 // subcommand becomes a struct with one field, whose tag is made of the value.
-func commands(nouns []*Noun, of func(*Noun) (Command, []string)) (g group) {
+func commands(nouns []*Noun, of func(n *Noun) (verb Command, name, other string)) (g group) {
 	for _, n := range nouns {
-		verb, names := of(n)
+		verb, name, other := of(n)
 		if verb == nil {
 			continue
 		}
 		doc := verb.doc()
 		tag := fmt.Sprintf(`cmd:"" name:%q aliases:%q help:%q set:%q set:%q`,
-			names[0], strings.Join(names[1:], ","), doc.Help,
+			name, strings.Join(append([]string{other}, n.Aliases...), ","), doc.Help,
 			"noun="+n.Name, "argument="+cmp.Or(doc.Argument, "Name of the "+n.Name+"."))
 		command := reflect.ValueOf(verb.command(n)).Elem()
 		plugin := reflect.New(reflect.StructOf([]reflect.StructField{{

@@ -19,7 +19,8 @@ import (
 type Noun struct {
 	// Name is the noun in the singular: "service".
 	Name string
-	// Plural is its name in `ruedo get`. Aliases are further names there.
+	// Plural is its name in `ruedo get`. Every command knows Name, Plural and
+	// Aliases.
 	Plural  string
 	Aliases []string
 

@@ -1,6 +1,7 @@
 package faultrpc
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/http"
 	"strings"
@@ -10,7 +11,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-// failure is the body of a plain HTTP response that is an error.
+// failure is an error as [JSON] writes it.
 type failure struct {
 	Code    string            `json:"code"`
 	Reason  string            `json:"reason"`
@@ -23,6 +24,8 @@ type failure struct {
 
 // Said is what a guest said in a call that failed. Its producer bounds it.
 type Said struct {
+	// CallID is the id of the call; plain HTTP has it in a header.
+	CallID string `json:"call_id,omitempty"`
 	// Logs are lines of text.
 	Logs string `json:"logs,omitempty"`
 	// Trace is where the guest was, one function per line.
@@ -62,21 +65,31 @@ func WriteJSON(w http.ResponseWriter, status int, err *fault.Error) {
 
 // WriteCall is WriteJSON for a failed call, with what its guest said.
 func WriteCall(w http.ResponseWriter, status int, err *fault.Error, said Said) {
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("X-Content-Type-Options", "nosniff")
+	switch err.Reason {
+	case fault.QueueFull, fault.QueueTimeout, fault.ServerBusy, fault.UploadBusy:
+		h.Set("Retry-After", "1")
+	}
+	w.WriteHeader(status)
+	_, _ = w.Write(JSON(err, said)) // the caller is gone
+}
+
+// JSON returns an error, bounded, and what a guest said as a line with a JSON object: the body of a
+// plain HTTP response, and what the CLI prints with -o json. Connect's own JSON
+// has the same code and message, and the rest in its details.
+func JSON(err *fault.Error, said Said) []byte {
 	e := err.Bounded()
 	f := failure{Code: e.ConnectCode().String(), Reason: string(e.Reason), Message: e.Error(), Fix: e.Fix, Meta: e.Meta, Said: said}
 	for _, v := range e.Fields {
 		f.Fields = append(f.Fields, field{v.Path, v.Description})
 	}
-	body, _ := json.Marshal(f) // strings alone: it cannot fail
-	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("X-Content-Type-Options", "nosniff")
-	switch e.Reason {
-	case fault.QueueFull, fault.QueueTimeout, fault.ServerBusy, fault.UploadBusy:
-		h.Set("Retry-After", "1")
-	}
-	w.WriteHeader(status)
-	_, _ = w.Write(append(body, '\n')) // the caller is gone
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(f) // strings alone: it cannot fail
+	return b.Bytes()
 }
 
 // HTTPStatus returns the status of an error on the plain HTTP front. It uses

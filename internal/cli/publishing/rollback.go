@@ -1,4 +1,4 @@
-package cli
+package publishing
 
 import (
 	"strings"
@@ -8,15 +8,15 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-// rollbackCmd is `ruedo rollback`.
-type rollbackCmd struct {
+// Rollback is `ruedo rollback`.
+type Rollback struct {
 	Name  []string `arg:"" complete:"service" help:"Name of the service, or the word decorator and the name of a decorator."`
-	To    uint64   `placeholder:"REVISION" help:"Revision to go back to. Default: the one before the live one."`
+	To    *uint64  `placeholder:"REVISION" complete:"revision" help:"Revision to go back to. Default: the one before the live one."`
 	Force bool     `help:"Roll back a decorator even if services that carry it could not run."`
 }
 
 // Help is the part of the help that comes after the first line.
-func (*rollbackCmd) Help() string {
+func (*Rollback) Help() string {
 	return `Has the runners prepare the older revision and makes it live in one step. Its
 module, environment and arguments are restored; nothing is uploaded. Its decorators
 apply as they are now. If the revision cannot run with their limits, the limits
@@ -26,21 +26,27 @@ A decorator goes back as a whole: schema, limits and policy. The runners prepare
 the services that carry it first, as ruedo apply does.`
 }
 
-func (*rollbackCmd) Examples() []string {
+func (*Rollback) Examples() []string {
 	return []string{"ruedo rollback greet", "ruedo rollback greet --to 3", "ruedo rollback decorator small --to 2"}
 }
 
-func (c *rollbackCmd) Run(s *session.Session) error {
+func (c *Rollback) Run(s *session.Session) error {
 	noun, name, err := c.target()
 	if err != nil {
 		return err
+	}
+	var to uint64 // for the core, 0 means the previous revision
+	if c.To != nil {
+		if to = *c.To; to == 0 {
+			return fault.New(fault.Usage, "--to 0: revisions are counted from 1").WithFix("ruedo get revisions %s", strings.TrimPrefix(noun+"/"+name, "service/"))
+		}
 	}
 	core, err := s.Connect()
 	if err != nil {
 		return err
 	}
 	if noun == "decorator" {
-		res, err := core.Decorators.RollbackDecorator(s.Ctx, &ruedov1.RollbackDecoratorRequest{Name: name, Revision: c.To, Force: c.Force})
+		res, err := core.Decorators.RollbackDecorator(s.Ctx, &ruedov1.RollbackDecoratorRequest{Name: name, Revision: to, Force: c.Force})
 		if err != nil {
 			return session.About(err, "decorator %s", name)
 		}
@@ -49,7 +55,7 @@ func (c *rollbackCmd) Run(s *session.Session) error {
 		}
 		return s.Printf("rolled back decorator %s: revision %d is live, %d was", name, res.GetDecorator().GetRevision(), res.GetPrevious())
 	}
-	res, err := core.Services.RollbackService(s.Ctx, &ruedov1.RollbackServiceRequest{Name: name, Revision: c.To})
+	res, err := core.Services.RollbackService(s.Ctx, &ruedov1.RollbackServiceRequest{Name: name, Revision: to})
 	if err != nil {
 		return session.About(err, "service %s", name)
 	}
@@ -67,7 +73,7 @@ func (c *rollbackCmd) Run(s *session.Session) error {
 
 // target returns what to roll back: NAME or service NAME, decorator NAME or
 // decorator/NAME.
-func (c *rollbackCmd) target() (noun, name string, err error) {
+func (c *Rollback) target() (noun, name string, err error) {
 	noun, name = "service", c.Name[0]
 	if len(c.Name) == 1 {
 		if before, after, ok := strings.Cut(name, "/"); ok {

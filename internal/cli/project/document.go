@@ -1,0 +1,130 @@
+package project
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/goccy/go-yaml"
+
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/limits"
+)
+
+// KindService is the kind of a document that describes a service.
+const KindService = "Service"
+
+// document is a YAML document in the order of its keys.
+type document struct{ yaml.MapSlice }
+
+// add adds a key unless its value is empty.
+func (d *document) add(key string, value any, empty bool) {
+	if !empty {
+		d.MapSlice = append(d.MapSlice, yaml.MapItem{Key: key, Value: value})
+	}
+}
+
+// DecoratorDocument returns a decorator as a document that [ReadDecorator] reads.
+func DecoratorDocument(p *ruedov1.Decorator) any {
+	set := &document{}
+	for _, row := range limits.Table() {
+		v := row.Get(p.GetLimits())
+		set.add(row.Name, limitText(row, v), v == 0)
+	}
+	d := &document{}
+	d.add("kind", KindDecorator, false)
+	d.add("name", p.GetName(), false)
+	d.add("description", p.GetDescription(), p.GetDescription() == "")
+	d.add("tags", p.GetTags(), len(p.GetTags()) == 0)
+	d.add("input_schema", whole(p.GetInputSchema().AsMap()), p.GetInputSchema() == nil)
+	d.add("limits", set.MapSlice, len(set.MapSlice) == 0)
+	d.add("policy", map[string]any{"idempotent": true}, !p.GetPolicy().GetIdempotent())
+	return d.MapSlice
+}
+
+// limitText writes a limit as files do: 64MiB, 1500B, 2s or 8.
+func limitText(row limits.Row, v uint64) any {
+	text := row.Unit.Format(v)
+	switch row.Unit {
+	case limits.Count:
+		return v
+	case limits.Size:
+		text = strings.NewReplacer(" bytes", "B", " byte", "B", " ", "").Replace(text)
+	}
+	return text
+}
+
+// ServiceDocument returns a service as a document that `ruedo apply` reads. Its
+// module is one that the cluster has.
+func ServiceDocument(s *ruedov1.Service) any {
+	r := s.GetRevision()
+	d := &document{}
+	d.add("kind", KindService, false)
+	d.add("name", s.GetName(), false)
+	d.add("description", s.GetDescription(), s.GetDescription() == "")
+	d.add("tags", s.GetTags(), len(s.GetTags()) == 0)
+	d.add("decorators", r.GetDecorators(), len(r.GetDecorators()) == 0)
+	d.add("env", r.GetEnv(), len(r.GetEnv()) == 0)
+	d.add("args", r.GetArgs(), len(r.GetArgs()) == 0)
+	d.add("example", exampleValue(r.GetExample()), len(r.GetExample()) == 0)
+	d.add("isolation", IsolationName(r.GetIsolation()), r.GetIsolation() == ruedov1.Isolation_ISOLATION_UNSPECIFIED)
+	d.add("module", r.GetModule(), false)
+	return d.MapSlice
+}
+
+// exampleValue returns a value that [Service.ExampleBytes] makes the example of:
+// JSON as such if it comes out the same, else the text, else the bytes.
+func exampleValue(example []byte) any {
+	dec := json.NewDecoder(bytes.NewReader(example))
+	dec.UseNumber()
+	var v any
+	if err := dec.Decode(&v); err == nil && !dec.More() {
+		v = whole(v)
+		if _, isText := v.(string); !isText && v != nil {
+			if again, err := json.Marshal(v); err == nil && bytes.Equal(again, example) {
+				return v
+			}
+		}
+	}
+	if utf8.Valid(example) && !bytes.HasPrefix(example, []byte("@")) {
+		return string(example)
+	}
+	return binary(example)
+}
+
+// binary are bytes that are not text.
+type binary []byte
+
+// MarshalYAML returns them as YAML's !!binary.
+func (b binary) MarshalYAML() ([]byte, error) {
+	return []byte("!!binary " + base64.StdEncoding.EncodeToString(b)), nil
+}
+
+// whole returns a JSON value whose whole numbers are integers, so that YAML
+// shows them without a point.
+func whole(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for key, value := range v {
+			v[key] = whole(value)
+		}
+	case []any:
+		for i, value := range v {
+			v[i] = whole(value)
+		}
+	case json.Number:
+		if n, err := v.Int64(); err == nil {
+			return n
+		}
+		f, _ := v.Float64()
+		return f
+	case float64:
+		if n, err := strconv.ParseInt(strconv.FormatFloat(v, 'f', -1, 64), 10, 64); err == nil {
+			return n
+		}
+	}
+	return v
+}

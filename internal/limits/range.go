@@ -1,0 +1,29 @@
+package limits
+
+import (
+	"buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
+	"google.golang.org/protobuf/proto"
+)
+
+// Range returns the least and the greatest value that the limit can have, as the
+// rules of its field in the proto file say. Every limit can also be unset.
+func (r Row) Range() (low, high uint64) {
+	rules, _ := proto.GetExtension(r.field().Options(), validate.E_Field).(*validate.FieldRules)
+	switch {
+	case rules.GetDuration() != nil:
+		return nanos(rules.GetDuration().GetGte()), nanos(rules.GetDuration().GetLte())
+	case rules.GetUint32() != nil:
+		return uint64(rules.GetUint32().GetGte()), uint64(rules.GetUint32().GetLte())
+	}
+	return rules.GetUint64().GetGte(), rules.GetUint64().GetLte()
+}
+
+// Expected describes the values that the limit can have, for errors: "between
+// 64 KiB and 4 GiB" or "at most 64 MiB".
+func (r Row) Expected() string {
+	low, high := r.Range()
+	if low == 0 {
+		return "at most " + r.Unit.Format(high)
+	}
+	return "between " + r.Unit.Format(low) + " and " + r.Unit.Format(high)
+}

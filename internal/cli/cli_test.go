@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -236,7 +237,7 @@ func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o600))
 		return strings.Contains(text, args[1])
 	}, func() string { return "no " + args[1] + " in\n" + p.stderr.String() })
-	running[args[0]] = p
+	running.Store(ts.MkAbs(args[0]), p)
 }
 
 // cmdStderrOf waits until the stderr of a process that cmdStart started contains
@@ -244,7 +245,7 @@ func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
 //
 //	stderr-of FILE TEXT [TIMES]
 func cmdStderrOf(ts *testscript.TestScript, neg bool, args []string) {
-	p, times := running[args[0]], 1
+	p, times := runningAs(ts, args[0]), 1
 	if len(args) > 2 {
 		var err error
 		times, err = strconv.Atoi(args[2])
@@ -254,14 +255,23 @@ func cmdStderrOf(ts *testscript.TestScript, neg bool, args []string) {
 		func() string { return "no " + args[1] + " in\n" + p.stderr.String() })
 }
 
-// running are the processes of cmdStart, by the name of their file.
-var running = map[string]*process{}
+// running are the processes of cmdStart, by the path of their file. Scripts run
+// at the same time.
+var running sync.Map
+
+func runningAs(ts *testscript.TestScript, file string) *process {
+	p, ok := running.Load(ts.MkAbs(file))
+	if !ok {
+		ts.Fatalf("nothing was started as %s", file)
+	}
+	return p.(*process)
+}
 
 // cmdStopped interrupts a process and expects an exit code.
 //
 //	stopped FILE CODE
 func cmdStopped(ts *testscript.TestScript, neg bool, args []string) {
-	p := running[args[0]]
+	p := runningAs(ts, args[0])
 	ts.Check(p.cmd.Process.Signal(syscall.SIGTERM))
 	select {
 	case <-p.done:

@@ -128,7 +128,7 @@ func TestInterruptedCall(t *testing.T) {
 	}
 }
 
-// Inputs and outputs of 40 MiB pass through the program unchanged, from a file, by
+// Inputs and outputs of 24 MiB pass through the program unchanged, from a file, by
 // redirection and through a pipe. It says nothing meanwhile, because nobody
 // watches.
 func TestLargeCall(t *testing.T) {

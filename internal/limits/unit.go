@@ -60,12 +60,6 @@ func (u Unit) Expected() string {
 	return "a number such as 8"
 }
 
-// sizeUnits are the units in which sizes are shown.
-var sizeUnits = [...]struct {
-	shift int
-	name  string
-}{{30, "GiB"}, {20, "MiB"}, {10, "KiB"}}
-
 // FormatSize writes a number of bytes exactly: in the largest binary unit that
 // divides it, else in bytes. [ParseSize] reads it back, up to twelve digits.
 func FormatSize(n uint64) string { return text.Exact(n) }

@@ -150,7 +150,7 @@ func (c *callCmd) printInfo(s *session.Session, info *ruedov1.CallInfo) {
 	if info == nil {
 		return
 	}
-	s.Said(string(info.GetLogs()), info.GetTrace())
+	s.PrintLogs(string(info.GetLogs()), info.GetTrace())
 	if !c.Info {
 		return
 	}

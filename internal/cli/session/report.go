@@ -121,7 +121,7 @@ func (s *Session) reportText(err error, e *fault.Error) {
 	if Terminal(s.Err) && s.Getenv("NO_COLOR") == "" && s.Getenv("TERM") != "dumb" {
 		red, off = "\x1b[31m", "\x1b[0m"
 	}
-	s.Said(started(e))
+	s.PrintLogs(started(e))
 	what := output.SafeLines(e.Error())
 	if o, ok := errors.AsType[*objectError](err); ok && !mentions(what, o.object) {
 		what += " (" + o.object + ")"
@@ -160,9 +160,9 @@ func (s *Session) kept(e *fault.Error) string {
 	return info.GetCallId()
 }
 
-// started returns what the guest of a service that cannot be started logged, and
-// where it was: a runner found that, or this program. It returns nothing for the
-// error of a call.
+// started returns the logs and the trace of a service that could not be started,
+// whether a runner or this program tried. It returns nothing for the error of a
+// call.
 func started(e *fault.Error) (logs, trace string) {
 	switch info := client.InfoOf(e); {
 	case info == nil:
@@ -173,9 +173,9 @@ func started(e *fault.Error) (logs, trace string) {
 	return "", ""
 }
 
-// Said prints what a guest logged, and where it was when it trapped or was
-// stopped, to stderr. Both may be empty.
-func (s *Session) Said(logs, trace string) {
+// PrintLogs prints to stderr what a guest logged, and the trace of one that
+// trapped or was stopped. Both may be empty.
+func (s *Session) PrintLogs(logs, trace string) {
 	if Terminal(s.Err) {
 		logs, trace = output.SafeLines(logs), output.SafeLines(trace)
 	}

@@ -128,7 +128,7 @@ func TestInterruptedCall(t *testing.T) {
 	}
 }
 
-// Inputs and outputs of 24 MiB pass through the program unchanged, from a file, by
+// Inputs and outputs of 40 MiB pass through the program unchanged, from a file, by
 // redirection and through a pipe. It says nothing meanwhile, because nobody
 // watches.
 func TestLargeCall(t *testing.T) {
@@ -138,7 +138,7 @@ func TestLargeCall(t *testing.T) {
 	read, write := m.Import("ruedo", "input_read", "ii>i"), m.Import("ruedo", "output_write", "ii>i")
 	m.Memory(1024, -1)
 	m.AsFunction(m.Func(">i", wasmtest.I32(0), wasmtest.I32(0), wasmtest.I32(64<<20), wasmtest.Call(read), wasmtest.Call(write), wasmtest.Drop(), wasmtest.I32(0)))
-	input := bytes.Repeat([]byte("0123456789abcde\n"), 24<<16)
+	input := bytes.Repeat([]byte("0123456789abcde\n"), 40<<16)
 	module, file := filepath.Join(dir, "large.wasm"), filepath.Join(dir, "input")
 	if err := errors.Join(os.WriteFile(module, m.Bytes(), 0o600), os.WriteFile(file, input, 0o600)); err != nil {
 		t.Fatal(err)

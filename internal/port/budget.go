@@ -35,8 +35,9 @@ func connectionLimit(limit int) int {
 
 // budget is an amount of memory that requests in flight share.
 type budget struct {
-	limit int64
-	used  atomic.Int64
+	limit   int64
+	used    atomic.Int64
+	holders atomic.Int64 // accounts that hold some of it
 
 	mu    sync.Mutex
 	queue []chan struct{} // requests that wait for room, in FIFO order
@@ -115,8 +116,20 @@ func (b *budget) leave(turn chan struct{}) {
 	b.wake()
 }
 
-// tight reports whether more than three quarters are used.
-func (b *budget) tight() bool { return b.used.Load() > b.limit/4*3 }
+// tight reports whether more than three quarters are used, and not by one request
+// alone that nobody waits for. Such a request may be larger than the limit, and
+// hurrying it would help no other.
+func (b *budget) tight() bool {
+	if b.used.Load() <= b.limit/4*3 {
+		return false
+	}
+	if b.holders.Load() > 1 {
+		return true
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.queue) > 0
+}
 
 // account is what one request holds of a budget, and of its connection's share.
 type account struct {
@@ -144,12 +157,22 @@ func (a *account) unshare(n int64) {
 	}
 }
 
+// hold records n bytes that were charged to the budget.
+func (a *account) hold(n int64) {
+	if a.held == 0 {
+		a.budget.holders.Add(1)
+	}
+	a.held += n
+}
+
 // release releases n of the bytes that are held.
 func (a *account) release(n int64) {
 	if n == 0 {
 		return
 	}
-	a.held -= n
+	if a.held -= n; a.held == 0 {
+		a.budget.holders.Add(-1)
+	}
 	a.unshare(n)
 	a.budget.release(n)
 }

@@ -277,7 +277,7 @@ func (x *exchange) take(a *account, n int64, patience time.Duration, stuck phase
 		return false
 	}
 	if a.budget.take(n, a.held) || a.budget.wait(x.Done(), n, a.held, patience, func() { x.s.endSlowest(stuck) }) {
-		a.held += n
+		a.hold(n)
 		x.s.spent(n)
 		return true
 	}

@@ -45,7 +45,8 @@
 // memory is free again when they are over.
 //
 // Under pressure, which begins at three quarters of any of these limits,
-// patience shrinks to a fifth.
+// patience shrinks to a fifth. A large request that uses up a budget alone is no
+// pressure until another one waits for room.
 package port
 
 import (

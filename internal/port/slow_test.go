@@ -277,3 +277,29 @@ func TestClosingAgainReturnsTheSame(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A request that takes more than the whole memory of the port is let in when
+// nothing else is. It has the usual patience for its peer as long as nobody waits
+// for its room.
+func TestALargeRequestAloneIsNotHurried(t *testing.T) {
+	const size = 8 << 20
+	addr := serve(t, port.Config{Idle: 3 * time.Second, Rate: 1, Memory: 1 << 20}, func(s *port.Server) {
+		s.Handle("POST /echo", "echo", port.Bounds{Weight: 1}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			b, err := io.ReadAll(r.Body)
+			if err != nil {
+				t.Error(err)
+			}
+			_, _ = w.Write(b[:size])
+		}))
+	})
+	c := dial(t, addr)
+	body := bytes.Repeat([]byte("x"), size)
+	if _, err := fmt.Fprintf(c, "POST /echo HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s", size, body); err != nil {
+		t.Fatal(err)
+	}
+	// The peer stands still for longer than it could under pressure.
+	<-time.After(1500 * time.Millisecond)
+	if got := answered(t, c); len(got) < size {
+		t.Errorf("%d bytes of %d arrived", len(got), size)
+	}
+}

@@ -30,7 +30,7 @@ RACE := $(shell command -v "$${CC:-cc}" >/dev/null 2>&1 && echo -race)
 test: ## Run the whole suite with the race detector
 	$(GO) vet -tags e2e,hostile ./...
 	$(GO) test $(RACE) -timeout 14m ./...
-	cd internal/bench && $(GO) test ./page
+	cd internal/bench && $(GO) vet ./... && $(GO) test ./page
 
 .PHONY: skips
 skips: ## Run the suite without the race detector and count what it skips on this machine, and why

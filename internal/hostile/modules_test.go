@@ -9,7 +9,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/ruedo-dev/ruedo/internal/abi"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 	w "github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
@@ -190,10 +189,9 @@ func moduleRows() []*row {
 		{number: 11, name: "gzip, zstd, ELF, HTML, nothing", moves: refusals(11), peakCore: 32 * mb},
 		{number: 23, name: "imports that are not allowed", moves: append(refusals(23), move{"the fix", func(b *bout) {
 			err := b.publish(b.ctx, b.service(), w.FunctionWith([]string{"env.system:i>i"}, w.I32(0)).Bytes(), nil)
-			for _, allowed := range []string{abi.ImportOutputWrite, "fd_write", abi.HostModule, abi.WASIModule} {
-				if fix := faultrpc.FromError(err).Fix; !bytes.Contains([]byte(fix), []byte(allowed)) {
-					b.Errorf("the fix does not name %s, which is allowed: %s", allowed, fix)
-				}
+			// The list of what is allowed is long: the CLI shows it with -v.
+			if fix := faultrpc.FromError(err).Fix; !bytes.Contains([]byte(fix), []byte("WASI")) {
+				b.Errorf("the fix does not say what to build for: %s", fix)
 			}
 		}}), peakCore: 32 * mb},
 	}...)

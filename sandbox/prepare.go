@@ -117,7 +117,7 @@ func (t *Template) warm(ctx context.Context, i *instance, example []byte) *fault
 		c := newCall(ctx, t.limits, Request{Input: example})
 		i.begin(c)
 		status, err := i.answer()
-		c.Finish()
+		c.Finish(status, err)
 		t.report.Warm = time.Since(c.began)
 		failure := t.classify(i, status, err, t.report.Warm)
 		if failure == nil {
@@ -181,7 +181,7 @@ const maxSaid = 6 << 10
 
 // startFailure returns why the model did not start, and finishes its call.
 func (t *Template) startFailure(i *instance, status uint32, err error, what string) *fault.Error {
-	i.call.Finish()
+	i.call.Finish(status, err)
 	failure := t.classify(i, status, err, time.Since(i.call.began))
 	if failure == nil {
 		failure = fault.New(fault.GuestExit, "it exited with code 0 before its first call")

@@ -184,7 +184,7 @@ func (t *Template) finish(i *instance, status uint32, err error) (Result, error)
 		return Result{}, t.noMemory(err)
 	}
 	c := i.call
-	c.Finish()
+	c.Finish(status, err)
 	res := Result{
 		Logs:        c.Logs(),
 		LogsDropped: c.LogsDropped(),

@@ -321,6 +321,10 @@ var arrows = []arrow{
 		reason: "what commands work with knows no command",
 	},
 	{
+		from: []string{"internal/cli/absent"}, only: []string{},
+		reason: "what a program uses is read from its source or its imports, whatever is done with it",
+	},
+	{
 		from: []string{"internal/cli/help", "internal/cli/completion"}, only: []string{"internal/cli/settings"},
 		reason: "help and completion are made of the grammar, whatever is in it",
 	},

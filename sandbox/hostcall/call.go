@@ -35,6 +35,7 @@ type Call struct {
 	outputBegun bool
 	logs        logs
 	out, err    stream
+	absent      absent
 }
 
 // Failure is a guest's description of its failure.
@@ -55,11 +56,15 @@ func (c *Call) Init(req *Request) {
 	}
 }
 
-// Finish completes the logs after the guest has returned.
-func (c *Call) Finish() {
+// Finish completes the logs after the guest has returned a status or an error. Of
+// a call that failed, they end with what it asked for and no guest has.
+func (c *Call) Finish(status uint32, err error) {
 	c.out.flush(&c.logs)
 	c.err.flush(&c.logs)
 	c.logs.finish()
+	if c.failed(status, err) {
+		c.explain()
+	}
 }
 
 // InputSize returns the size of the whole input in bytes.

@@ -142,8 +142,8 @@ func readDir(_ *Guest, mem api.Memory, stack []uint64) uint32 {
 	return count(mem, arg(stack, 4), 0, wasiOK)
 }
 
-func pathOpen(_ *Guest, mem api.Memory, stack []uint64) uint32 {
-	path, errno := pathAt(mem, stack, 0, 2)
+func pathOpen(g *Guest, mem api.Memory, stack []uint64) uint32 {
+	path, errno := pathAt(g, mem, stack, 0, 2)
 	if errno != wasiOK {
 		return errno
 	}
@@ -164,8 +164,8 @@ func pathOpen(_ *Guest, mem api.Memory, stack []uint64) uint32 {
 }
 
 // symlink has its path behind the text of the link.
-func symlink(_ *Guest, mem api.Memory, stack []uint64) uint32 {
-	path, errno := pathAt(mem, stack, 2, 3)
+func symlink(g *Guest, mem api.Memory, stack []uint64) uint32 {
+	path, errno := pathAt(g, mem, stack, 2, 3)
 	if errno != wasiOK {
 		return errno
 	}
@@ -175,8 +175,8 @@ func symlink(_ *Guest, mem api.Memory, stack []uint64) uint32 {
 // onPath returns a function whose first parameter is a descriptor and which has a
 // path at the given one. done completes it if the error is wasiOK.
 func onPath(param int, of func(path string) uint32, done func(api.Memory, []uint64) uint32) func(*Guest, api.Memory, []uint64) uint32 {
-	return func(_ *Guest, mem api.Memory, stack []uint64) uint32 {
-		path, errno := pathAt(mem, stack, 0, param)
+	return func(g *Guest, mem api.Memory, stack []uint64) uint32 {
+		path, errno := pathAt(g, mem, stack, 0, param)
 		if errno != wasiOK {
 			return errno
 		}
@@ -188,8 +188,9 @@ func onPath(param int, of func(path string) uint32, done func(api.Memory, []uint
 }
 
 // pathAt reads a path and returns it without slashes and dots at its ends; "" is
-// root. A path that leaves root is refused.
-func pathAt(mem api.Memory, stack []uint64, fd, param int) (string, uint32) {
+// root. A path that leaves root is refused. The call remembers the path of anything
+// but root, of which there is none.
+func pathAt(g *Guest, mem api.Memory, stack []uint64, fd, param int) (string, uint32) {
 	if arg(stack, fd) != root {
 		return "", wasiBadf
 	}
@@ -222,7 +223,9 @@ func pathAt(mem api.Memory, stack []uint64, fd, param int) (string, uint32) {
 	case strings.Contains(string(b), "\x00"):
 		return "", wasiInval
 	}
-	return strings.Join(names, "/"), wasiOK
+	path := strings.Join(names, "/")
+	g.call.absent.file(path)
+	return path, wasiOK
 }
 
 // atRoot returns one error for root and another one for everything else.

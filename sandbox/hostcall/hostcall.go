@@ -9,8 +9,8 @@
 //	guest := hostcall.NewGuest(meter, false)
 //	ctx = hostcall.NewContext(ctx, guest) // the guest is instantiated and called with it
 //	guest.Start(&call)
-//	_, err = function.Call(ctx)
-//	call.Finish()
+//	status, err := function.Call(ctx)
+//	call.Finish(status, err)
 //
 // # Promises
 //

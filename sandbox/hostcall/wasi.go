@@ -32,7 +32,10 @@ func (h *Host) instantiateWASI(ctx context.Context, r wazero.Runtime) error {
 	for name, t := range wasmbin.HostFunctions(abi.WASIModule) {
 		f := own[name]
 		if errno := nothingThere(name); f == nil && errno != wasiOK {
-			f = func(*Guest, api.Memory, []uint64) uint32 { return errno }
+			f = func(g *Guest, _ api.Memory, _ []uint64) uint32 {
+				g.call.absent.network = g.call.absent.network || errno == wasiBadf
+				return errno
+			}
 		}
 		if f == nil {
 			continue

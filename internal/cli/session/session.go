@@ -54,6 +54,8 @@ type Session struct {
 	core  *client.Client
 	local bool // core is in this process, and ends with it
 	parts *assemble.Assembler
+
+	warned map[string]bool // by the keys of WarnOnce
 }
 
 // Options are the flags of every command that are not settings.
@@ -95,6 +97,19 @@ func (s *Session) Infof(format string, args ...any) {
 // Warnf prints a warning to stderr.
 func (s *Session) Warnf(format string, args ...any) {
 	s.Infof("warning: "+format, args...)
+}
+
+// WarnOnce is Warnf, unless this run has warned with the same key before: one that
+// watches files says the same with each change.
+func (s *Session) WarnOnce(key, format string, args ...any) {
+	if s.warned[key] {
+		return
+	}
+	if s.warned == nil {
+		s.warned = make(map[string]bool)
+	}
+	s.warned[key] = true
+	s.Warnf(format, args...)
 }
 
 // Progressf prints a line to stderr for a user who watches. It prints nothing

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ruedo-dev/ruedo/internal/cli/absent"
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
 	"github.com/ruedo-dev/ruedo/internal/limits"
 	"github.com/ruedo-dev/ruedo/sandbox"
@@ -15,6 +16,8 @@ type Report struct {
 	sandbox.Report
 	Size       uint64
 	HasExample bool
+	// Absent is what the program uses although a guest does not have it.
+	Absent []absent.Finding
 	// Calls are the results of example calls, for [Report.Value]; nil if there
 	// were none.
 	Calls any
@@ -89,10 +92,11 @@ func (r *Report) Value() any {
 		IsolationReason string   `json:"isolation_reason"`
 		Imports         []string `json:"imports"`
 		Suggested       any      `json:"suggested_limits"`
+		Absent          any      `json:"absent"`
 		Calls           any      `json:"calls,omitempty"`
 	}{
 		string(r.Kind), r.Size, r.Compile.Seconds(), r.Start.Seconds(), r.Memory, r.Warm.Seconds(), string(r.Isolation), r.IsolationReason, r.Imports,
 		map[string]any{"memory_bytes": memory, "timeout_seconds": timeout.Seconds(), "cpu_seconds": cpu.Seconds()},
-		r.Calls,
+		append([]absent.Finding{}, r.Absent...), r.Calls,
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/cli/absent"
 	"github.com/ruedo-dev/ruedo/internal/cli/delta"
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
 	"github.com/ruedo-dev/ruedo/internal/cli/project"
@@ -33,7 +34,11 @@ type Source struct {
 	// Ahead are decorators that will be written before the service: those of
 	// other documents.
 	Ahead []*ruedov1.Decorator
+	// Absent is what the program uses although a guest does not have it, after
+	// Examine.
+	Absent []absent.Finding
 
+	dir string // of Go source; "" if the module was built otherwise
 	// stored are the other ones that it names: as Ahead, or the cluster, has them.
 	stored  []*ruedov1.Decorator
 	changes map[string][]delta.Change // of decorators that exist, by name; see Compare
@@ -63,6 +68,9 @@ func Open(s *session.Session, path, name string, over Overlay) (*Source, error) 
 		return nil, err
 	}
 	src := &Source{}
+	if len(p.Command) == 0 {
+		src.dir = path
+	}
 	if src.Decorators, err = project.Decorators(path); err != nil {
 		return nil, err
 	}
@@ -135,12 +143,14 @@ func Label(path string) string {
 }
 
 // Examine checks the structure of the module and, if try is true, tries it in
-// the sandbox, with the limits that it will have in the cluster.
+// the sandbox, with the limits that it will have in the cluster. It warns of what
+// the program uses and does not have there.
 func (src *Source) Examine(s *session.Session, try bool) error {
 	info, err := Admit(s, src.Wasm)
 	if err != nil {
 		return err
 	}
+	src.warn(s, info)
 	if info.Kind == wasmbin.Function && len(src.Request.GetArgs()) > 0 {
 		return fault.New(fault.RequestInvalid, "%s is a function: arguments are for commands", src.Name()).
 			WithFix("remove --arg and args, or pass the values with --env")

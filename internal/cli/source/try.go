@@ -63,7 +63,7 @@ func (src *Source) Load(ctx context.Context, s *session.Session) (_ *Trial, err 
 		t.Close(ctx)
 		return nil, err
 	}
-	t.Report = &Report{Report: t.template.Report(), Size: uint64(len(src.Wasm)), HasExample: len(r.GetExample()) > 0}
+	t.Report = &Report{Report: t.template.Report(), Size: uint64(len(src.Wasm)), HasExample: len(r.GetExample()) > 0, Absent: src.Absent}
 	if t.Report.Example != nil {
 		s.Warnf("the service refuses its example: %s", output.Safe(t.Report.Example.Message))
 	}

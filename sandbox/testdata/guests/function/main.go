@@ -123,6 +123,11 @@ func call() int32 {
 		err4 := os.WriteFile("/state", nil, 0o600)
 		st, err5 := os.Stat(".")
 		a.Text = fmt.Sprint(len(entries), err, "|", errors.Is(err2, fs.ErrNotExist), errors.Is(err3, fs.ErrNotExist), "|", err4, "|", err5 == nil && st.IsDir())
+	case "open":
+		if _, err := os.ReadFile(o.Text); err != nil && o.N > 0 {
+			msg := []byte(err.Error())
+			fail(uint32(o.N), ptr(msg), uint32(len(msg)))
+		}
 	case "clock":
 		t := time.Now()
 		time.Sleep(20 * time.Millisecond)

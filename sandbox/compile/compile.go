@@ -31,7 +31,8 @@
 // # Concurrency
 //
 // Everything is safe for concurrent use, also by several processes on one Dir.
-// A module is compiled once, however many callers ask for it. A caller that
+// A module is compiled once, however many callers ask for it: those of other
+// compilers on the same directories wait, too, unless it takes long. A caller that
 // gives up leaves it to the others, and the last one to give up kills the
 // child. The next start cleans up whatever a crash leaves.
 //

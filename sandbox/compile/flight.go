@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/sandbox/compile/budget"
 )
 
 type counters struct{ compiled, failed, loaded atomic.Int64 }
@@ -149,9 +150,18 @@ func (c *Compiler) obtain(ctx context.Context, scratch string, j job) (p product
 	if err := c.sealed.Mend(); err != nil {
 		return p, report, noDisk(err)
 	}
-	if path, name, ok := c.sealed.Load(j.key); ok {
-		c.count.loaded.Add(1)
-		return product{path: path, name: name}, Report{Hit: true}, nil
+	if p, ok := c.load(j); ok {
+		return p, Report{Hit: true}, nil
+	}
+	// Others on the same directory, such as the second runner of a machine, want
+	// the same code at the same time.
+	patience := budget.Limits{CPU: c.cfg.CPU, Timeout: c.cfg.Timeout, Memory: c.cfg.Memory}.For(j.wasm, j.budget).Timeout / claimShare
+	waited, release := c.sealed.Claim(ctx, j.key, patience)
+	defer release()
+	if waited {
+		if p, ok := c.load(j); ok {
+			return p, Report{Hit: true}, nil
+		}
 	}
 	select {
 	case c.slots <- struct{}{}:
@@ -172,6 +182,19 @@ func (c *Compiler) obtain(ctx context.Context, scratch string, j job) (p product
 		}
 	}
 	return p, Report{Compile: p.compile, Memory: p.memory}, nil
+}
+
+// claimShare is the part of a child's time that another one is waited for which
+// compiles the same: long enough for an honest module.
+const claimShare = 4
+
+// load loads code from the disk.
+func (c *Compiler) load(j job) (p product, ok bool) {
+	p.path, p.name, ok = c.sealed.Load(j.key)
+	if ok {
+		c.count.loaded.Add(1)
+	}
+	return p, ok
 }
 
 // land puts code in its place and wakes all who wait. If nobody waits, it

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/ruedo-dev/ruedo/internal/testkit"
@@ -262,5 +263,41 @@ func TestDirectoriesAreClosedToOthers(t *testing.T) {
 		if st, err := os.Stat(f); err != nil || st.Mode().Perm() != 0o600 {
 			t.Errorf("%s: %v, %v", f, st.Mode(), err)
 		}
+	}
+}
+
+// Two runners of one machine get the same module at the same time: one compiles
+// it, and the other one takes the code.
+func TestCompilersOfOneDirectoryCompileOnce(t *testing.T) {
+	wasm, err := goGuest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "modules")
+	var all []*compile.Compiler
+	var done sync.WaitGroup
+	for range 3 {
+		c := open(t, func(cfg *compile.Config) { cfg.Dir = dir })
+		all = append(all, c)
+		done.Go(func() {
+			p, err := c.Prepare(t.Context(), wasm, compile.Usual)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			p.Release()
+		})
+	}
+	done.Wait()
+	var sum compile.Stats
+	for _, c := range all {
+		sum.Compiled += c.Stats().Compiled
+		sum.Loaded += c.Stats().Loaded
+	}
+	if sum.Compiled != 1 || sum.Loaded != 2 {
+		t.Errorf("%+v", sum)
+	}
+	if claims, err := filepath.Glob(filepath.Join(dir+".private", "claim-*")); err != nil || len(claims) != 0 {
+		t.Errorf("left: %v, %v", claims, err)
 	}
 }

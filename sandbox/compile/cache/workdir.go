@@ -174,6 +174,12 @@ func sweep(private string) error {
 		return err
 	}
 	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), claimPrefix) && locks {
+			if err := sweepClaim(filepath.Join(private, e.Name())); err != nil {
+				return err
+			}
+			continue
+		}
 		if !e.IsDir() || !strings.HasPrefix(e.Name(), workPrefix) || !locks {
 			continue // without locks, any can be in use
 		}

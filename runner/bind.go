@@ -85,7 +85,7 @@ func (b bound) call(ctx context.Context, p *prepared, req *runnerv1.ExecuteReque
 	b.log.LogAttrs(ctx, slog.LevelInfo, "executed call",
 		slog.String("service", req.Service), slog.String("call_id", req.CallId),
 		slog.Uint64("revision", p.plan.Revision), slog.String("plan", p.id[:min(12, len(p.id))]),
-		slog.Duration("duration", res.Duration), slog.Duration("cpu", res.CPU), slog.String("outcome", outcome), slog.String("runner", b.info.Id))
+		slog.Duration("duration", res.Duration), slog.Duration("cpu", res.CPU), slog.String("outcome", outcome), slog.String("runner", b.info.Id), b.why(failed))
 	if failed != nil || len(res.Logs) > 0 {
 		b.keep(p.plan, req.CallId, res, failed)
 	}
@@ -95,6 +95,19 @@ func (b bound) call(ctx context.Context, p *prepared, req *runnerv1.ExecuteReque
 		return nil, failed
 	}
 	return &runnerv1.ExecuteResponse{Output: res.Output, ContentType: res.ContentType, Info: info}, nil
+}
+
+// maxWhy bounds how much of an error is in the log of a call, in bytes.
+const maxWhy = 500
+
+// why returns the error of a call as an attribute that can be empty. What a guest
+// says can contain payloads, so it is in the log only of who asked for what guests
+// say.
+func (r *Runner) why(failed *fault.Error) slog.Attr {
+	if failed == nil || failed.Reason == fault.GuestError && !r.cfg.LogSuccesses {
+		return slog.Attr{}
+	}
+	return slog.String("error", fault.Cut(failed.Error(), maxWhy))
 }
 
 // figures returns the figures of a call, in a single allocation, because every

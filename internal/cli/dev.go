@@ -32,8 +32,10 @@ type devCmd struct {
 // Help is the part of the help that comes after the first line.
 func (*devCmd) Help() string {
 	return `Everything runs in this process. What is published is gone when it ends, unless
---data-dir names a directory. Each call is shown on stderr, with what the service
-logged in it.
+--data-dir names a directory. Each call is shown on stderr: the service with its
+revision, the duration and the outcome, with what the service logged below. Other
+records of the cluster are shown if they are warnings; -v or --log-level shows
+more.
 
 --watch publishes the service in DIR now, and again each time one of its files
 changes. What fails is printed, and the live revision stays live.`
@@ -51,7 +53,11 @@ func (c *devCmd) Run(s *session.Session) error {
 	start := time.Now()
 	log := s.Logger()
 	if s.Print.ForPeople() && s.Settings.Log.Format == "text" {
-		log = slog.New(output.CallLines(log.Handler(), s.Err))
+		calls := output.Calls{W: s.Err, Color: s.Color()}
+		if s.Verbose || s.Settings.IsSet("log.level") {
+			calls.Others = log.Handler()
+		}
+		log = slog.New(calls)
 	}
 	cluster, err := s.Assembler().Cluster(s.Ctx, log, c.DataDir, c.Runners)
 	if err != nil {

@@ -118,7 +118,7 @@ func (s *Session) explain(err error) *fault.Error {
 // reportText prints a human-readable error.
 func (s *Session) reportText(err error, e *fault.Error) {
 	red, off := "", ""
-	if Terminal(s.Err) && s.Getenv("NO_COLOR") == "" && s.Getenv("TERM") != "dumb" {
+	if s.Color() {
 		red, off = "\x1b[31m", "\x1b[0m"
 	}
 	s.PrintLogs(started(e))

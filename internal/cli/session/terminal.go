@@ -23,6 +23,11 @@ func Terminal(stream any) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
+// Color reports whether what is written to stderr can be coloured.
+func (s *Session) Color() bool {
+	return Terminal(s.Err) && s.Getenv("NO_COLOR") == "" && s.Getenv("TERM") != "dumb"
+}
+
 // Pipe wraps stdout so that [Session.Exit] knows that its reader went away.
 func Pipe(w io.Writer) io.Writer { return &pipeWriter{w: w} }
 

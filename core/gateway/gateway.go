@@ -5,12 +5,9 @@
 //	curl -d '{"name":"Ada"}' http://127.0.0.1:7833/call/greet
 //	curl http://127.0.0.1:7833/call/greet
 //
-// A request can say with Ruedo-Timeout how long its caller waits for the answer.
-// The answer has the headers Ruedo-Call-Id, Ruedo-Runner and Ruedo-Duration. If a
-// command exited with a code, Ruedo-Exit-Code has it, next to its output. With
-// Ruedo-Logs: 1 in the request, the answer has the last lines that the guest logged. A
+// Package headers has the table of the header fields of requests and answers. A
 // failure is a JSON object with code, reason, message, fix and the violated
-// fields, and on that request with logs and trace.
+// fields, and with logs and trace if the request asked for logs.
 package gateway
 
 import (
@@ -29,32 +26,10 @@ import (
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
+	"github.com/ruedo-dev/ruedo/internal/headers"
 	"github.com/ruedo-dev/ruedo/internal/middleware"
 	"github.com/ruedo-dev/ruedo/internal/port"
 )
-
-// Header fields of an answer.
-const (
-	HeaderCallID   = "Ruedo-Call-Id"
-	HeaderRunner   = "Ruedo-Runner"
-	HeaderDuration = "Ruedo-Duration"
-	HeaderRevision = "Ruedo-Revision"
-	HeaderCPUTime  = "Ruedo-Cpu-Time"
-	HeaderMemory   = "Ruedo-Memory"
-	HeaderFuel     = "Ruedo-Fuel"
-	HeaderStart    = "Ruedo-Start" // cold or warm
-	// HeaderExitCode is set if a command exited with a code that is not 0.
-	HeaderExitCode = "Ruedo-Exit-Code"
-	// HeaderLogs of a request asks for what the guest logs: "1". In the answer, it
-	// is the last lines of that, in base64, and HeaderLogsDropped how many bytes
-	// are missing. An error has them in its JSON object instead.
-	HeaderLogs        = "Ruedo-Logs"
-	HeaderLogsDropped = "Ruedo-Logs-Dropped"
-)
-
-// maxLogs bounds the logs in an answer's header, in bytes before encoding: many
-// proxies accept 8 KiB of header in all.
-const maxLogs = 4 << 10
 
 // Invoker is what the gateway needs from package invoke.
 type Invoker interface {
@@ -195,27 +170,27 @@ func contentType(r *http.Request) string {
 
 func setInfo(h http.Header, info *ruedov1.CallInfo) {
 	if info.GetRunner() == "" {
-		set(h, HeaderCallID, info.GetCallId())
+		set(h, headers.CallID, info.GetCallId())
 		return
 	}
 	set(h,
-		HeaderCallID, info.GetCallId(),
-		HeaderRunner, info.GetRunner(),
-		HeaderDuration, info.GetDuration().AsDuration().String(),
-		HeaderRevision, strconv.FormatUint(info.GetRevision(), 10),
-		HeaderCPUTime, info.GetCpuTime().AsDuration().String(),
-		HeaderMemory, strconv.FormatUint(info.GetMemoryBytes(), 10),
-		HeaderFuel, strconv.FormatUint(info.GetFuel(), 10),
-		HeaderStart, start(info.GetCold()),
+		headers.CallID, info.GetCallId(),
+		headers.Runner, info.GetRunner(),
+		headers.Duration, info.GetDuration().AsDuration().String(),
+		headers.Revision, strconv.FormatUint(info.GetRevision(), 10),
+		headers.CPUTime, info.GetCpuTime().AsDuration().String(),
+		headers.Memory, strconv.FormatUint(info.GetMemoryBytes(), 10),
+		headers.Fuel, strconv.FormatUint(info.GetFuel(), 10),
+		headers.Start, start(info.GetCold()),
 	)
 	if code := info.GetExitCode(); code != 0 {
-		set(h, HeaderExitCode, strconv.FormatUint(uint64(uint32(code)), 10))
+		set(h, headers.ExitCode, strconv.FormatUint(uint64(uint32(code)), 10))
 	}
 }
 
 // wantsLogs reports whether a request asks for logs.
 func wantsLogs(r *http.Request) bool {
-	v := r.Header[HeaderLogs]
+	v := r.Header[headers.Logs]
 	return len(v) > 0 && (v[0] == "1" || v[0] == "true")
 }
 
@@ -224,10 +199,10 @@ func setLogs(h http.Header, info *ruedov1.CallInfo) {
 	if len(info.GetLogs()) == 0 {
 		return
 	}
-	logs, dropped := invoke.LastLogs(info.GetLogs(), info.GetLogsDropped(), maxLogs)
-	set(h, HeaderLogs, base64.StdEncoding.EncodeToString(logs))
+	logs, dropped := invoke.LastLogs(info.GetLogs(), info.GetLogsDropped(), headers.MaxLogs)
+	set(h, headers.Logs, base64.StdEncoding.EncodeToString(logs))
 	if dropped > 0 {
-		set(h, HeaderLogsDropped, strconv.FormatUint(dropped, 10))
+		set(h, headers.LogsDropped, strconv.FormatUint(dropped, 10))
 	}
 }
 
@@ -243,9 +218,9 @@ func set(h http.Header, fields ...string) {
 
 func start(cold bool) string {
 	if cold {
-		return "cold"
+		return headers.Cold
 	}
-	return "warm"
+	return headers.Warm
 }
 
 // noService handles requests whose path names no service, or a name with

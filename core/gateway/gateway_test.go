@@ -20,6 +20,7 @@ import (
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/executor"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/headers"
 	"github.com/ruedo-dev/ruedo/internal/port"
 )
 
@@ -52,8 +53,8 @@ func TestARequestResolvesItsServiceOnce(t *testing.T) {
 		if inv.Begun != 1 {
 			t.Errorf("%s: resolved %d times", c.what, inv.Begun)
 		}
-		if c.status == http.StatusOK && w.Header().Get(gateway.HeaderRevision) != "7" {
-			t.Errorf("%s: revision %q", c.what, w.Header().Get(gateway.HeaderRevision))
+		if c.status == http.StatusOK && w.Header().Get(headers.Revision) != "7" {
+			t.Errorf("%s: revision %q", c.what, w.Header().Get(headers.Revision))
 		}
 	}
 }
@@ -88,8 +89,8 @@ func TestAnAnswerSaysHowItCameAbout(t *testing.T) {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 	for name, want := range map[string]string{
-		gateway.HeaderRunner: "r1", gateway.HeaderRevision: "7", gateway.HeaderDuration: "3ms", gateway.HeaderCPUTime: "1ms",
-		gateway.HeaderMemory: "65536", gateway.HeaderFuel: "12", gateway.HeaderStart: "cold",
+		headers.Runner: "r1", headers.Revision: "7", headers.Duration: "3ms", headers.CPUTime: "1ms",
+		headers.Memory: "65536", headers.Fuel: "12", headers.Start: "cold",
 		"Content-Type": "text/html", "Content-Length": "3",
 		// A page from a guest must not act as a page of this core.
 		"Content-Security-Policy": "sandbox", "X-Content-Type-Options": "nosniff",
@@ -98,7 +99,7 @@ func TestAnAnswerSaysHowItCameAbout(t *testing.T) {
 			t.Errorf("%s is %q, want %q", name, got, want)
 		}
 	}
-	if w.Header().Get(gateway.HeaderCallID) == "" {
+	if w.Header().Get(headers.CallID) == "" {
 		t.Error("the answer does not name its call")
 	}
 }
@@ -126,11 +127,11 @@ func TestAFailureIsAnObjectWithAllThatIsKnown(t *testing.T) {
 		return f, w
 	}
 	f, w := post(`{"nme":"Ada"}`)
-	if w.Code != http.StatusBadRequest || f.Reason != "INPUT_INVALID" || len(f.Fields) != 1 || f.Fields[0].Field != "name" || w.Header().Get(gateway.HeaderRunner) != "" {
+	if w.Code != http.StatusBadRequest || f.Reason != "INPUT_INVALID" || len(f.Fields) != 1 || f.Fields[0].Field != "name" || w.Header().Get(headers.Runner) != "" {
 		t.Errorf("refused by the schema: %d %+v", w.Code, f)
 	}
 	f, w = post(`{"name":"Ada"}`)
-	if w.Code != http.StatusGatewayTimeout || f.Reason != "GUEST_TIMEOUT" || f.Message != "stopped after 50ms" || f.Fix != "raise timeout" || f.Code == "" || w.Header().Get(gateway.HeaderRunner) != "r1" {
+	if w.Code != http.StatusGatewayTimeout || f.Reason != "GUEST_TIMEOUT" || f.Message != "stopped after 50ms" || f.Fix != "raise timeout" || f.Code == "" || w.Header().Get(headers.Runner) != "r1" {
 		t.Errorf("stopped: %d %+v %v", w.Code, f, w.Header())
 	}
 	if strings.Contains(w.Body.String(), "not asked for") {

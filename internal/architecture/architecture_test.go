@@ -229,11 +229,11 @@ var arrows = []arrow{
 		reason: "what carries does not know what it carries",
 	},
 	{
-		from: []string{"sdk/client"}, only: []string{"sdk/client", "gen", "internal/fault"},
+		from: []string{"sdk/client"}, only: []string{"sdk/client", "gen", "internal/fault", "internal/headers"},
 		reason: "the client is for apps: it drags nothing of the server along",
 	},
 	{
-		from: []string{"core"}, only: []string{"core", "gen", "internal/backoff", "internal/executor", "internal/fault", "internal/fleet", "internal/inflight", "internal/keys", "internal/lane", "internal/limits", "internal/middleware", "internal/names", "internal/port", "internal/suggest", "internal/telemetry", "internal/text", "internal/wasmbin"},
+		from: []string{"core"}, only: []string{"core", "gen", "internal/backoff", "internal/executor", "internal/fault", "internal/fleet", "internal/headers", "internal/inflight", "internal/keys", "internal/lane", "internal/limits", "internal/middleware", "internal/names", "internal/port", "internal/suggest", "internal/telemetry", "internal/text", "internal/wasmbin"},
 		reason: "the control plane stands on contracts and carriers; what assembles it, and where the store runs, it does not know",
 	},
 	{
@@ -245,7 +245,7 @@ var arrows = []arrow{
 		reason: "a handler translates between words and one room that knows",
 	},
 	{
-		from: []string{"core/gateway"}, only: []string{"core/gateway", "core/invoke", "gen", "internal/fault", "internal/middleware", "internal/port"},
+		from: []string{"core/gateway"}, only: []string{"core/gateway", "core/invoke", "gen", "internal/fault", "internal/headers", "internal/middleware", "internal/port"},
 		reason: "plain HTTP is a way in to calls and to nothing else",
 	},
 	{
@@ -253,7 +253,7 @@ var arrows = []arrow{
 		reason: "what surrounds every handler knows errors and no procedure",
 	},
 	{
-		from: []string{"internal/port"}, only: []string{"internal/port", "internal/middleware", "internal/fault"},
+		from: []string{"internal/port"}, only: []string{"internal/port", "internal/middleware", "internal/fault", "internal/headers"},
 		reason: "bounds hold for handlers whatever these do",
 	}, {
 		from: []string{"internal/port/hosts"}, only: []string{},
@@ -281,7 +281,7 @@ var arrows = []arrow{
 		reason: "small things that many rooms need stand on nothing",
 	},
 	{
-		from: []string{"internal/cli"}, only: []string{"internal/cli", "core", "runner", "sandbox", "sdk/client", "gen", "internal/backoff", "internal/etcdembed", "internal/fault", "internal/fleet", "internal/inflight", "internal/limits", "internal/names", "internal/port", "internal/suggest", "internal/text", "internal/wasmbin"},
+		from: []string{"internal/cli"}, only: []string{"internal/cli", "core", "runner", "sandbox", "sdk/client", "gen", "internal/backoff", "internal/etcdembed", "internal/fault", "internal/fleet", "internal/headers", "internal/inflight", "internal/limits", "internal/names", "internal/port", "internal/suggest", "internal/text", "internal/wasmbin"},
 		reason: "the CLI assembles programs from rooms and speaks to a core as every client does",
 	},
 	{
@@ -301,7 +301,7 @@ var arrows = []arrow{
 		reason: "these hold tests alone, which look at the house from outside",
 	},
 	{
-		from: []string{"sdk"}, only: []string{"sdk", "internal/abi", "internal/fault", "gen"},
+		from: []string{"sdk"}, only: []string{"sdk", "internal/abi", "internal/fault", "internal/headers", "gen"},
 		reason: "services and apps import the sdk, and pay for what it imports",
 	},
 	{
@@ -323,6 +323,10 @@ var arrows = []arrow{
 	{
 		from: []string{"internal/cli/absent"}, only: []string{},
 		reason: "what a program uses is read from its source or its imports, whatever is done with it",
+	},
+	{
+		from: []string{"internal/headers"}, only: []string{},
+		reason: "who sends a header field and who reads it share its name, the client too, which drags nothing along",
 	},
 	{
 		from: []string{"internal/cli/help", "internal/cli/completion"}, only: []string{"internal/cli/settings"},

@@ -5,6 +5,7 @@ import (
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
+	"github.com/ruedo-dev/ruedo/internal/headers"
 )
 
 // Handler returns the handler of all routes. It refuses requests from other
@@ -23,12 +24,8 @@ func (s *Server) Handler() http.Handler {
 	})
 }
 
-// HeaderCluster is the header field in which a client can name the cluster that
-// it means.
-const HeaderCluster = "Ruedo-Cluster"
-
 func (s *Server) check(r *http.Request) *fault.Error {
-	if named := r.Header[HeaderCluster]; len(named) > 0 && named[0] != s.cfg.Cluster && s.cfg.Cluster != "" {
+	if named := r.Header[headers.Cluster]; len(named) > 0 && named[0] != s.cfg.Cluster && s.cfg.Cluster != "" {
 		return fault.New(fault.ClusterMismatch, "the request is for cluster %q, this core belongs to %q", fault.Cut(named[0], 64), s.cfg.Cluster).
 			WithFix("use the address of a core of that cluster, or the right cluster id")
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/headers"
 	"github.com/ruedo-dev/ruedo/internal/port"
 )
 
@@ -61,7 +62,7 @@ func TestARequestForAnotherClusterIsRefused(t *testing.T) {
 		mounted(nil)(s)
 		r := httptest.NewRequest(http.MethodPost, "http://localhost/echo", strings.NewReader("x"))
 		if tt.named != "" {
-			r.Header.Set(port.HeaderCluster, tt.named)
+			r.Header.Set(headers.Cluster, tt.named)
 		}
 		w := httptest.NewRecorder()
 		s.Handler().ServeHTTP(w, r)

@@ -119,7 +119,7 @@ type Config struct {
 	// in addition to those that are always allowed; see [Server.Handler].
 	Hosts []string
 	// Cluster is the cluster id. A request that names another one in the field
-	// [HeaderCluster] is refused. Empty refuses none.
+	// [headers.Cluster] is refused. Empty refuses none.
 	Cluster string
 	// Count returns the function that counts the requests of a procedure: it is
 	// called with the reason of a failure, or "" for success, by many

@@ -4,10 +4,9 @@ import (
 	"context"
 
 	"connectrpc.com/connect"
-)
 
-// headerCluster is the header field that names the cluster of a request.
-const headerCluster = "Ruedo-Cluster"
+	"github.com/ruedo-dev/ruedo/internal/headers"
+)
 
 // namer names the cluster in each request.
 type namer struct{ cluster string }
@@ -19,7 +18,7 @@ func (n namer) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 		return next
 	}
 	return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
-		req.Header().Set(headerCluster, n.cluster)
+		req.Header().Set(headers.Cluster, n.cluster)
 		return next(ctx, req)
 	}
 }
@@ -30,7 +29,7 @@ func (n namer) WrapStreamingClient(next connect.StreamingClientFunc) connect.Str
 	}
 	return func(ctx context.Context, spec connect.Spec) connect.StreamingClientConn {
 		conn := next(ctx, spec)
-		conn.RequestHeader().Set(headerCluster, n.cluster)
+		conn.RequestHeader().Set(headers.Cluster, n.cluster)
 		return conn
 	}
 }

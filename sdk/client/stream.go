@@ -20,6 +20,7 @@ import (
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
+	"github.com/ruedo-dev/ruedo/internal/headers"
 )
 
 // maxError bounds what is read of a response that is an error, in bytes.
@@ -94,13 +95,13 @@ func (c *Client) stream(ctx context.Context, service string, input io.Reader, cf
 	req.Header.Set("Content-Type", cfg.contentType)
 	req.Header.Set("Expect", "100-continue") // so that a call that is refused is not sent
 	if deadline, ok := ctx.Deadline(); ok {
-		req.Header.Set("Ruedo-Timeout", min(max(time.Until(deadline), 1), 24*time.Hour).String())
+		req.Header.Set(headers.Timeout, min(max(time.Until(deadline), 1), headers.MaxTimeout).String())
 	}
 	if c.cluster != "" {
-		req.Header.Set(headerCluster, c.cluster)
+		req.Header.Set(headers.Cluster, c.cluster)
 	}
 	if cfg.logs {
-		req.Header.Set("Ruedo-Logs", "1")
+		req.Header.Set(headers.Logs, "1")
 	}
 	res, err := c.http.Do(req)
 	if err != nil {
@@ -184,21 +185,21 @@ func infoOf(h http.Header) *ruedov1.CallInfo {
 		}
 		return durationpb.New(d)
 	}
-	logs, err := base64.StdEncoding.DecodeString(h.Get("Ruedo-Logs"))
+	logs, err := base64.StdEncoding.DecodeString(h.Get(headers.Logs))
 	if err != nil {
 		logs = fmt.Appendf(nil, "the log cannot be read: %s\n", err)
 	}
 	return &ruedov1.CallInfo{
-		CallId:      h.Get("Ruedo-Call-Id"),
-		Runner:      h.Get("Ruedo-Runner"),
-		Revision:    number("Ruedo-Revision"),
-		Duration:    span("Ruedo-Duration"),
-		CpuTime:     span("Ruedo-Cpu-Time"),
-		MemoryBytes: number("Ruedo-Memory"),
-		Fuel:        number("Ruedo-Fuel"),
-		Cold:        h.Get("Ruedo-Start") == "cold",
+		CallId:      h.Get(headers.CallID),
+		Runner:      h.Get(headers.Runner),
+		Revision:    number(headers.Revision),
+		Duration:    span(headers.Duration),
+		CpuTime:     span(headers.CPUTime),
+		MemoryBytes: number(headers.Memory),
+		Fuel:        number(headers.Fuel),
+		Cold:        h.Get(headers.Start) == headers.Cold,
 		Logs:        logs,
-		LogsDropped: number("Ruedo-Logs-Dropped"),
+		LogsDropped: number(headers.LogsDropped),
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
+	"github.com/ruedo-dev/ruedo/internal/headers"
 )
 
 func (d *Demo) print(format string, args ...any) { fmt.Fprintf(d.Out, format+"\n", args...) }
@@ -116,10 +117,10 @@ func (d *Demo) curl(path, contentType, body string) answer {
 	if err != nil {
 		d.show(err.Error())
 	}
-	a := answer{res.StatusCode, string(data), res.Header.Get("Ruedo-Runner")}
+	a := answer{res.StatusCode, string(data), res.Header.Get(headers.Runner)}
 	d.print("%s %s", res.Proto, res.Status)
 	if a.runner != "" {
-		d.print("Ruedo-Runner: %s", a.runner)
+		d.print("%s: %s", headers.Runner, a.runner)
 	}
 	d.show(a.body)
 	return a

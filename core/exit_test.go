@@ -38,6 +38,11 @@ func TestACommandThatExitsWithACodeKeepsItsOutput(t *testing.T) {
 			if err != nil || string(answer.Output) != "< a\n> b\n" || answer.Info.GetExitCode() != 1 {
 				t.Errorf("%+v, %v", answer, err)
 			}
+			stream, err := c.Client.Stream(t.Context(), "diff", strings.NewReader(""))
+			if err != nil || stream.Info.GetExitCode() != 1 {
+				t.Fatalf("%v, %v", stream, err)
+			}
+			_ = stream.Body.Close()
 			res, body = post(t, c, "silent", "")
 			if res.StatusCode == http.StatusOK || res.Header.Get("Ruedo-Exit-Code") != "3" || !strings.Contains(body, `"GUEST_EXIT"`) {
 				t.Errorf("%d %q %v", res.StatusCode, body, res.Header)
@@ -45,7 +50,7 @@ func TestACommandThatExitsWithACodeKeepsItsOutput(t *testing.T) {
 			if _, err := c.Client.Call(t.Context(), "silent", nil); !errors.Is(err, fault.GuestExit) {
 				t.Errorf("got %v", err)
 			}
-			if text := metrics(t, c); !strings.Contains(text, `ruedo_calls_total{outcome="GUEST_EXIT",service="diff"} 2`) {
+			if text := metrics(t, c); !strings.Contains(text, `ruedo_calls_total{outcome="GUEST_EXIT",service="diff"} 3`) {
 				t.Errorf("the metrics do not count the exits:\n%s", text)
 			}
 		})

@@ -198,6 +198,7 @@ func infoOf(h http.Header) *ruedov1.CallInfo {
 		MemoryBytes: number(headers.Memory),
 		Fuel:        number(headers.Fuel),
 		Cold:        h.Get(headers.Start) == headers.Cold,
+		ExitCode:    int32(uint32(number(headers.ExitCode))), // as the core writes it
 		Logs:        logs,
 		LogsDropped: number(headers.LogsDropped),
 	}

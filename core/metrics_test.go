@@ -10,9 +10,14 @@ import (
 	"strings"
 	"testing"
 
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/ruedotest"
+	"github.com/ruedo-dev/ruedo/internal/telemetry"
 	"github.com/ruedo-dev/ruedo/internal/testkit"
 	"github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
 )
@@ -157,5 +162,55 @@ func TestNobodyMakesUpWhatIsCounted(t *testing.T) {
 	})
 	if !maps.Equal(got, want) {
 		t.Errorf("counted %v, want %v", slices.Sorted(maps.Keys(got)), want)
+	}
+}
+
+// The table of metrics has what a core exposes, and nothing else.
+func TestTheTableHasTheMetricsOfACore(t *testing.T) {
+	c := ruedotest.New(t, ruedotest.Options{Runners: 1})
+	publishEcho(t, c, &ruedov1.PublishServiceRequest{})
+	if _, err := c.Client.Call(t.Context(), "echo", nil); err != nil {
+		t.Fatal(err)
+	}
+	process, err := telemetry.Process()
+	if err != nil {
+		t.Fatal(err)
+	}
+	type shape struct{ kind, help, labels string }
+	described := map[string]shape{}
+	for _, m := range slices.Concat(telemetry.Table(), process) {
+		labels := slices.Sorted(slices.Values(m.Labels))
+		described[m.Name] = shape{m.Type, m.Help, strings.Join(labels, " ")}
+	}
+	exposed := map[string]shape{}
+	testkit.Eventually(t, "the call is counted", func() bool {
+		parser := expfmt.NewTextParser(model.UTF8Validation)
+		families, err := parser.TextToMetricFamilies(strings.NewReader(metrics(t, c)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, f := range families {
+			var labels []string
+			for _, l := range f.GetMetric()[0].GetLabel() {
+				labels = append(labels, l.GetName())
+			}
+			if f.GetType() == dto.MetricType_SUMMARY {
+				labels = append(labels, "quantile")
+			}
+			slices.Sort(labels)
+			exposed[name] = shape{strings.ToLower(f.GetType().String()), f.GetHelp(), strings.Join(labels, " ")}
+		}
+		_, ok := exposed["ruedo_call_restore_seconds"]
+		return ok
+	})
+	for name, want := range described {
+		if got, ok := exposed[name]; ok && got != want || !ok && name != "ruedo_alarms" { // a healthy store has none
+			t.Errorf("%s is exposed as %v, and described as %v", name, got, want)
+		}
+	}
+	for name := range exposed {
+		if _, ok := described[name]; !ok {
+			t.Errorf("%s is exposed, and not described", name)
+		}
 	}
 }

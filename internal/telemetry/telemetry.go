@@ -2,7 +2,7 @@
 //
 // Make one [Metrics] per core with [New], pass it to the code that sees calls,
 // and mount [Metrics.Handler]. There is no global registry: two cores in one
-// process count separately.
+// process count separately. [Table] describes all metrics.
 //
 // Every call is counted once, by the core that answered it, under the name of
 // its service and its outcome: "ok", or the reason of its failure. Its usage
@@ -26,7 +26,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
@@ -61,45 +60,16 @@ type Metrics struct {
 // the reasons of the alarms that the store has; both are called when the metrics
 // are read.
 func New(runners func() int, alarms func() []string) *Metrics {
-	byService := []string{"service"}
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
-		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "ruedo_calls_total", Help: "Calls answered, by outcome: ok, or the reason of the failure.",
-		}, []string{"service", "outcome"}),
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "ruedo_requests_total", Help: "Requests answered, by procedure and outcome: ok, or the reason of the failure.",
-		}, []string{"procedure", "outcome"}),
-		cold: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "ruedo_calls_cold_total", Help: "Calls that waited for a new instance.",
-		}, byService),
-		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "ruedo_call_duration_seconds", Help: "Time that a call took, as its caller saw it at the core.",
-			Buckets: prometheus.ExponentialBuckets(0.0001, 4, 10),
-		}, byService),
-		cpu: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "ruedo_call_cpu_seconds_total", Help: "Processor time that guests used.",
-		}, byService),
-		fuel: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "ruedo_call_fuel_total", Help: "Work that guests did, in units that do not depend on the machine.",
-		}, byService),
-		memory: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "ruedo_call_memory_bytes", Help: "Most memory that a guest had during a call.",
-			Buckets: prometheus.ExponentialBuckets(1<<20, 4, 7),
-		}, byService),
-		restore: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "ruedo_call_restore_seconds", Help: "Time that it took to put an instance back after a call.",
-			Buckets: prometheus.ExponentialBuckets(0.0000005, 4, 10),
-		}, byService),
+		calls:    counters(calls), requests: counters(requests), cold: counters(cold), cpu: counters(cpu), fuel: counters(fuel),
+		duration: histograms(duration), memory: histograms(memory), restore: histograms(restore),
+		panics: prometheus.NewCounter(prometheus.CounterOpts{Name: panics.Name, Help: panics.Help}),
 	}
-	m.panics = prometheus.NewCounter(prometheus.CounterOpts{
-		Name: "ruedo_panics_total", Help: "Requests whose handler panicked: each is a bug, and has its stack in the log.",
-	})
 	m.registry.MustRegister(m.panics, m.calls, m.requests, m.cold, m.duration, m.cpu, m.fuel, m.memory, m.restore,
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "ruedo_runners_ready", Help: "Runners that take calls of this core."},
-			func() float64 { return float64(runners()) }),
-		&alarmGauge{prometheus.NewDesc("ruedo_alarms", "Alarms of the store, by reason; a healthy store has none.", []string{"reason"}, nil), alarms},
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: runnersReady.Name, Help: runnersReady.Help}, func() float64 { return float64(runners()) }),
+		&alarmGauge{prometheus.NewDesc(alarmsRaised.Name, alarmsRaised.Help, alarmsRaised.Labels, nil), alarms})
+	m.registry.MustRegister(process()...)
 	return m
 }
 

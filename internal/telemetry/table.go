@@ -1,0 +1,126 @@
+package telemetry
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	dto "github.com/prometheus/client_model/go"
+)
+
+// Metric describes a metric.
+type Metric struct {
+	Name string
+	// Type is counter, gauge, histogram or summary.
+	Type   string
+	Labels []string
+	// Help says what is measured.
+	Help string
+
+	buckets []float64
+}
+
+var (
+	ofService = []string{"service"}
+
+	calls = Metric{
+		Name: "ruedo_calls_total", Type: "counter", Labels: []string{"service", "outcome"},
+		Help: "Calls answered, by outcome: ok, or the reason of the failure. A command that answers with an exit code counts as GUEST_EXIT.",
+	}
+	requests = Metric{
+		Name: "ruedo_requests_total", Type: "counter", Labels: []string{"procedure", "outcome"},
+		Help: "Requests answered, by procedure and outcome: ok, or the reason of the failure. Requests that were refused before there was a call count, too.",
+	}
+	cold = Metric{
+		Name: "ruedo_calls_cold_total", Type: "counter", Labels: ofService,
+		Help: "Calls that waited for a new instance.",
+	}
+	duration = Metric{
+		Name: "ruedo_call_duration_seconds", Type: "histogram", Labels: ofService,
+		Help:    "Time that a call took, as its caller saw it at the core.",
+		buckets: prometheus.ExponentialBuckets(0.0001, 4, 10),
+	}
+	cpu = Metric{
+		Name: "ruedo_call_cpu_seconds_total", Type: "counter", Labels: ofService,
+		Help: "Processor time that guests used.",
+	}
+	fuel = Metric{
+		Name: "ruedo_call_fuel_total", Type: "counter", Labels: ofService,
+		Help: "Work that guests did, in units that do not depend on the machine.",
+	}
+	memory = Metric{
+		Name: "ruedo_call_memory_bytes", Type: "histogram", Labels: ofService,
+		Help:    "Most memory that a guest had during a call.",
+		buckets: prometheus.ExponentialBuckets(1<<20, 4, 7),
+	}
+	restore = Metric{
+		Name: "ruedo_call_restore_seconds", Type: "histogram", Labels: ofService,
+		Help:    "Time that it took to put an instance back after a call.",
+		buckets: prometheus.ExponentialBuckets(0.0000005, 4, 10),
+	}
+	panics = Metric{
+		Name: "ruedo_panics_total", Type: "counter",
+		Help: "Requests whose handler panicked: each is a bug, and has its stack in the log.",
+	}
+	runnersReady = Metric{
+		Name: "ruedo_runners_ready", Type: "gauge",
+		Help: "Runners that take calls of this core.",
+	}
+	alarmsRaised = Metric{
+		Name: "ruedo_alarms", Type: "gauge", Labels: []string{"reason"},
+		Help: "Alarms of the store, by reason; a healthy store has none.",
+	}
+)
+
+// Table describes the metrics of a core.
+func Table() []Metric {
+	return []Metric{calls, cold, duration, cpu, fuel, memory, restore, requests, runnersReady, alarmsRaised, panics}
+}
+
+func counters(m Metric) *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: m.Name, Help: m.Help}, m.Labels)
+}
+
+func histograms(m Metric) *prometheus.HistogramVec {
+	return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: m.Name, Help: m.Help, Buckets: m.buckets}, m.Labels)
+}
+
+// process returns the collectors of what every program written in Go has.
+func process() []prometheus.Collector {
+	return []prometheus.Collector{collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})}
+}
+
+// Process describes the metrics that a core has because it is a program written in
+// Go. They depend on the system and on the version of Go.
+func Process() ([]Metric, error) {
+	r := prometheus.NewRegistry()
+	r.MustRegister(process()...)
+	families, err := r.Gather()
+	if err != nil {
+		return nil, err
+	}
+	var list []Metric
+	for _, f := range families {
+		m := Metric{Name: f.GetName(), Type: strings.ToLower(f.GetType().String()), Help: f.GetHelp()}
+		for _, l := range f.GetMetric()[0].GetLabel() {
+			m.Labels = append(m.Labels, l.GetName())
+		}
+		if f.GetType() == dto.MetricType_SUMMARY {
+			m.Labels = append(m.Labels, "quantile")
+		}
+		list = append(list, m)
+	}
+	return list, nil
+}
+
+// Unit returns the unit of the metric's values, which its name ends in; "" if it
+// counts things.
+func (m Metric) Unit() string {
+	words := strings.Split(strings.TrimSuffix(m.Name, "_total"), "_")
+	unit := words[len(words)-1]
+	if slices.Contains([]string{"seconds", "bytes", "percent"}, unit) {
+		return unit
+	}
+	return ""
+}

@@ -49,12 +49,15 @@ lint-go: $(BIN)/staticcheck ## Check the code with vet and staticcheck, without 
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
 
 .PHONY: generate
-generate: $(BIN)/buf ## Make gen/ from proto/, and the tables in docs/ from the code (no network needed once buf is built)
+generate: $(BIN)/buf ## Make gen/ from proto/, and docs/reference from the code (no network needed once buf is built)
 	$(BIN)/buf format -w
 	$(BIN)/buf lint
 	$(BIN)/buf generate
-	$(GO) test ./internal/fault -run '^TestReasonsAreDocumented$$' -update
-	$(GO) test ./internal/limits -run '^TestTheTableOfTheDocs$$' -update
+	$(MAKE) --no-print-directory references
+
+.PHONY: references
+references: ## Make docs/reference from the structs and tables in the code
+	$(GO) test ./internal/cli/reference -run '^TestPagesAreUpToDate$$' -update
 
 .PHONY: e2e
 e2e: build $(BIN)/etcd ## Run the fault tests over real processes and a real etcd

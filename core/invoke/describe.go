@@ -6,31 +6,28 @@ import (
 	"unicode/utf8"
 )
 
-// Description is what a caller has to know of a service.
+// Description is what a caller has to know of a service. The tag help is for
+// documents.
 type Description struct {
-	Name        string `json:"name"`
-	Description string `json:"description,omitempty"`
-	Revision    uint64 `json:"revision"`
-	// Kind is "function" or "command".
-	Kind string `json:"kind"`
-	// InputSchema is a JSON Schema (2020-12) that every input must match; absent
-	// if any input is accepted.
-	InputSchema any `json:"input_schema,omitempty"`
-	// Example is an input that the service accepts: a JSON value, or text. It is
-	// absent if there is none, or if it is neither.
-	Example any `json:"example,omitempty"`
-	// Idempotent says that a call may be executed twice.
-	Idempotent bool    `json:"idempotent"`
-	Limits     []Limit `json:"limits"`
+	Name        string `json:"name" help:"Name of the service."`
+	Description string `json:"description,omitempty" help:"What the service does."`
+	Revision    uint64 `json:"revision" help:"Revision that a call would execute."`
+	Kind        string `json:"kind" help:"Whether a call calls a function or runs a command."`
+	// InputSchema is a JSON Schema (2020-12).
+	InputSchema any `json:"input_schema,omitempty" type:"JSON Schema (2020-12)" help:"What every input must match. Absent if any input is accepted."`
+	// Example is a JSON value, or text.
+	Example    any     `json:"example,omitempty" type:"any" help:"An input that the service accepts: a JSON value, or text. Absent if there is none, or if it is neither."`
+	Idempotent bool    `json:"idempotent" help:"Whether a call may be executed again if it is unknown whether it was executed."`
+	Limits     []Limit `json:"limits" help:"The limits of a call."`
 }
 
 // Limit is one limit that holds for calls.
 type Limit struct {
-	Name string `json:"name"`
+	Name string `json:"name" help:"Name of the limit, such as memory."`
 	// Value with its unit, for example "64 MiB".
-	Value string `json:"value"`
+	Value string `json:"value" help:"Its value with the unit, such as 64 MiB."`
 	// Decorator that sets it; absent for a default.
-	Decorator string `json:"decorator,omitempty"`
+	Decorator string `json:"decorator,omitempty" help:"Decorator that sets it. Absent for a default."`
 }
 
 // Describe describes the service as this call would find it.

@@ -132,3 +132,21 @@ func TestDocsNameWhatExists(t *testing.T) {
 		}
 	}
 }
+
+// The index leads to every page: nobody finds one that no page links to.
+func TestTheIndexLeadsToEveryPage(t *testing.T) {
+	index := filepath.Join(root, "docs", "README.md")
+	reached := map[string]bool{index: true}
+	for _, m := range link.FindAllStringSubmatch(read(t, index), -1) {
+		to, _, _ := strings.Cut(m[1], "#")
+		reached[filepath.Join(filepath.Dir(index), to)] = true
+	}
+	for _, page := range found(t, ".md") {
+		if in(filepath.ToSlash(page), root+"/docs") && !reached[page] {
+			t.Errorf("docs/README.md does not link to %s", page)
+		}
+	}
+	if !strings.Contains(read(t, root+"/README.md"), "](docs/README.md)") {
+		t.Error("README.md does not link to the index")
+	}
+}

@@ -32,7 +32,7 @@ type callCmd struct {
 // Help is the part of the help that comes after the first line.
 func (*callCmd) Help() string {
 	return `Writes the output of the service to stdout, and its log to stderr. The exit code
-says what failed; docs/errors.md lists the codes. It is 10 if a command has exited
+says what failed; ruedo help exit-codes lists the codes. It is 10 if a command has exited
 with a code, and stderr has that code. What the service logged in a failed call can
 be read again later, with ruedo logs --call ID.`
 }

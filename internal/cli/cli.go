@@ -33,6 +33,7 @@ import (
 
 	"github.com/ruedo-dev/ruedo/internal/cli/help"
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
+	"github.com/ruedo-dev/ruedo/internal/cli/reference"
 	"github.com/ruedo-dev/ruedo/internal/cli/resource"
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
 	"github.com/ruedo-dev/ruedo/internal/cli/settings"
@@ -93,7 +94,7 @@ const compilerArg = "__compile"
 func run(s *session.Session, args []string, nouns []*verb.Noun) error {
 	guessOutput(s, args)
 	commands, words := verb.Grammar(nouns)
-	g := &grammar{Commands: commands, Complete: completeCmd{nouns: nouns}}
+	g := &grammar{Commands: commands, Complete: completeCmd{nouns: nouns}, Help: helpCmd{topics: reference.Topics(nouns)}}
 	helped := false
 	parser, err := newParser(s, g, words, &helped)
 	if err != nil {
@@ -160,6 +161,7 @@ func newParser(s *session.Session, g *grammar, words kong.Vars, helped *bool) (*
 		words,
 		kong.Vars{"version": versionLine()},
 		resource.Vars(),
+		reference.Vars(g.Help.topics),
 	)
 	if err != nil {
 		return nil, err

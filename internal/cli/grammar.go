@@ -30,7 +30,7 @@ type grammar struct {
 
 	Version    versionCmd    `cmd:"" group:"other" help:"Show version and settings."`
 	Completion completionCmd `cmd:"" group:"other" help:"Print a script that completes commands and names."`
-	Help       helpCmd       `cmd:"" group:"other" help:"Show help of a command, or of the settings."`
+	Help       helpCmd       `cmd:"" group:"other" help:"Show help of a command, or of a topic."`
 	Bare       bareCmd       `cmd:"" hidden:"" default:"1"`
 	Complete   completeCmd   `cmd:"" name:"__complete" hidden:"" passthrough:""`
 }
@@ -42,6 +42,14 @@ func (*grammar) Examples() []string {
 		"ruedo publish",
 		`ruedo call greet -d '{"name":"Ada"}'`,
 	}
+}
+
+// Topics returns what `ruedo help` knows besides commands.
+func (g *grammar) Topics() (rows [][2]string) {
+	for _, t := range g.Help.topics {
+		rows = append(rows, [2]string{t.Name, t.Help})
+	}
+	return rows
 }
 
 // groups are the titles that commands stand under.

@@ -6,7 +6,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-// The exit codes are stable: docs/errors.md lists them.
+// The exit codes are stable: docs/reference/exit-codes.md lists them.
 func TestExitCodes(t *testing.T) {
 	for reason, want := range map[fault.Reason]int{
 		fault.Usage: 2, fault.ServiceNotFound: 3, fault.Conflict: 5, fault.StoreUnavailable: 6, fault.CoreUnreachable: 6, fault.NoRunner: 6,

@@ -1,5 +1,10 @@
 package fault
 
+import (
+	"maps"
+	"slices"
+)
+
 // Reason is a stable word that programs can rely on. Its meaning never changes.
 type Reason string
 
@@ -119,51 +124,58 @@ const (
 type row struct {
 	code Code
 	exit int
-	text string // the meaning, for docs/errors.md
+	text string // the meaning, for documents
 }
 
-// table is the one table of reasons. `make generate` writes it to
-// docs/errors.md.
-var table = map[Reason]row{
+// The tables of reasons, by what the reasons are about. A reason has one row in
+// one of them. `make references` writes them to docs/reference/reasons.md.
+
+var general = map[Reason]row{
 	Internal:      {CodeInternal, ExitFailure, "a bug, or a failure of the machine; the log has more under the id in the message"},
 	Unimplemented: {CodeUnimplemented, ExitFailure, "this version does not offer what was asked for"},
 	Canceled:      {CodeCanceled, ExitInterrupted, "the caller canceled the request"},
 	Deadline:      {CodeDeadlineExceeded, ExitUnavailable, "the caller's deadline passed"},
-	Usage:         {CodeInvalidArgument, ExitUsage, "a CLI command was used incorrectly"},
+}
 
-	// Requests.
+var requests = map[Reason]row{
 	RequestInvalid: {CodeInvalidArgument, ExitInvalid, "a request violates the rules of its message"},
 	InputInvalid:   {CodeInvalidArgument, ExitInvalid, "the input of a service does not match its schema"},
 	InputTooLarge:  {CodeResourceExhausted, ExitLimit, "the input is larger than its limit"},
 	InputBroken:    {CodeInvalidArgument, ExitInvalid, "the input ended before its announced length, or could not be sent to the runner"},
+}
 
-	// The port.
+var port = map[Reason]row{
 	RequestTooSlow:   {CodeDeadlineExceeded, ExitUnavailable, "a request was sent too slowly"},
 	ServerBusy:       {CodeResourceExhausted, ExitUnavailable, "the server has reached its limit of requests, bodies or unread answers"},
+	ClusterMismatch:  {CodeFailedPrecondition, ExitConflict, "the runner or the client means another cluster"},
 	HostNotAllowed:   {CodePermissionDenied, ExitDenied, "the server does not answer to the host name in the request"},
 	OriginNotAllowed: {CodePermissionDenied, ExitDenied, "a web page of another origin sent the request"},
+}
 
-	// Resources.
+var missing = map[Reason]row{
 	NotFound:          {CodeNotFound, ExitNotFound, "something without a reason of its own does not exist"},
 	ServiceNotFound:   {CodeNotFound, ExitNotFound, "the service does not exist"},
 	DecoratorNotFound: {CodeNotFound, ExitNotFound, "the decorator does not exist"},
 	RevisionNotFound:  {CodeNotFound, ExitNotFound, "the service or decorator has no such revision"},
 	ModuleNotFound:    {CodeNotFound, ExitNotFound, "the module was not uploaded"},
-	PlanNotFound:      {CodeNotFound, ExitNotFound, "the core does not know the plan that a runner asked for"},
-	RunnerNotFound:    {CodeNotFound, ExitNotFound, "the runner does not exist"},
-	AlreadyExists:     {CodeAlreadyExists, ExitConflict, "a resource of this name exists"},
-	Conflict:          {CodeAborted, ExitConflict, "somebody else changed the resource in the meantime"},
-	DecoratorInUse:    {CodeFailedPrecondition, ExitConflict, "services use the decorator, so it cannot be deleted"},
-	DecoratorInvalid:  {CodeInvalidArgument, ExitInvalid, "the decorator is not valid"},
-	SchemaInvalid:     {CodeInvalidArgument, ExitInvalid, "the schema is not a valid JSON Schema"},
-	SchemaRemoteRef:   {CodeInvalidArgument, ExitInvalid, "the schema refers to a document outside of itself"},
-	SchemaLimit:       {CodeInvalidArgument, ExitLimit, "the schema is too expensive to compile or to check"},
+}
 
-	// Changes of decorators.
+var resources = map[Reason]row{
+	AlreadyExists:    {CodeAlreadyExists, ExitConflict, "a resource of this name exists"},
+	Conflict:         {CodeAborted, ExitConflict, "somebody else changed the resource in the meantime"},
+	DecoratorInUse:   {CodeFailedPrecondition, ExitConflict, "services use the decorator, so it cannot be deleted"},
+	DecoratorInvalid: {CodeInvalidArgument, ExitInvalid, "the decorator is not valid"},
+	SchemaInvalid:    {CodeInvalidArgument, ExitInvalid, "the schema is not a valid JSON Schema"},
+	SchemaRemoteRef:  {CodeInvalidArgument, ExitInvalid, "the schema refers to a document outside of itself"},
+	SchemaLimit:      {CodeInvalidArgument, ExitLimit, "the schema is too expensive to compile or to check"},
+}
+
+var changes = map[Reason]row{
 	DecoratorBreaksServices: {CodeFailedPrecondition, ExitConflict, "services that carry the decorator could not run with the change"},
 	DecoratorUnchecked:      {CodeFailedPrecondition, ExitConflict, "more services carry the decorator than can be checked before a change, or than could be in time"},
+}
 
-	// Modules.
+var modules = map[Reason]row{
 	UploadTooLarge:     {CodeResourceExhausted, ExitLimit, "the upload is larger than its limit"},
 	UploadIncomplete:   {CodeInvalidArgument, ExitInvalid, "the upload ended early; nothing was stored"},
 	UploadBusy:         {CodeResourceExhausted, ExitLimit, "the core has reached its limit of uploads in progress"},
@@ -184,8 +196,9 @@ var table = map[Reason]row{
 	CompileMemory:      {CodeResourceExhausted, ExitLimit, "compiling the module takes more memory than its limit"},
 	PrepareFailed:      {CodeFailedPrecondition, ExitConflict, "no runner could prepare the service"},
 	PrepareUnavailable: {CodeUnavailable, ExitUnavailable, "no runner could prepare the service in time; trying again may help"},
+}
 
-	// Limits of modules.
+var moduleLimits = map[Reason]row{
 	WasmLimitTypes:      {CodeInvalidArgument, ExitLimit, "the module has too many types"},
 	WasmLimitFunctions:  {CodeInvalidArgument, ExitLimit, "the module has too many functions"},
 	WasmLimitGlobals:    {CodeInvalidArgument, ExitLimit, "the module has too many globals"},
@@ -195,8 +208,9 @@ var table = map[Reason]row{
 	WasmLimitNesting:    {CodeInvalidArgument, ExitLimit, "a function of the module nests too deeply"},
 	WasmLimitBrTable:    {CodeInvalidArgument, ExitLimit, "a br_table of the module has too many targets"},
 	WasmLimitComplexity: {CodeInvalidArgument, ExitLimit, "a function of the module is too complex to compile"},
+}
 
-	// Calls.
+var calls = map[Reason]row{
 	NoRunner:         {CodeUnavailable, ExitUnavailable, "no runner is ready for the service"},
 	RunnerLost:       {CodeUnavailable, ExitUnavailable, "the connection to the runner broke"},
 	RunnerDraining:   {CodeUnavailable, ExitUnavailable, "the runner is stopping and does not accept new calls"},
@@ -213,9 +227,16 @@ var table = map[Reason]row{
 	GuestFuel:        {CodeResourceExhausted, ExitGuestLimit, "the service did more work than its limit"},
 	HostCallLimit:    {CodeResourceExhausted, ExitGuestLimit, "the service called the host more often than its limit"},
 	ConcurrencyLimit: {CodeResourceExhausted, ExitLimit, "the runner executes as many calls of the service as its limit allows"},
-	LaneLimit:        {CodeResourceExhausted, ExitLimit, "the core, or one address, has too many lanes"},
+}
 
-	// The program and its surroundings.
+var runners = map[Reason]row{
+	PlanNotFound:   {CodeNotFound, ExitNotFound, "the core does not know the plan that a runner asked for"},
+	RunnerNotFound: {CodeNotFound, ExitNotFound, "the runner does not exist"},
+	LaneLimit:      {CodeResourceExhausted, ExitLimit, "the core, or one address, has too many lanes"},
+}
+
+var program = map[Reason]row{
+	Usage:            {CodeInvalidArgument, ExitUsage, "a CLI command was used incorrectly"},
 	StoreUnavailable: {CodeUnavailable, ExitUnavailable, "the store does not answer"},
 	StoreFormat:      {CodeFailedPrecondition, ExitConflict, "the store was written by another version of Ruedo"},
 	StoreFull:        {CodeResourceExhausted, ExitLimit, "the store has no space left"},
@@ -226,11 +247,42 @@ var table = map[Reason]row{
 	DataDirReadOnly:  {CodeFailedPrecondition, ExitConflict, "the data directory became read-only while it was in use"},
 	PortInUse:        {CodeInternal, ExitFailure, "another process listens on the port"},
 	CoreUnreachable:  {CodeUnavailable, ExitUnavailable, "no core answers"},
-	ClusterMismatch:  {CodeFailedPrecondition, ExitConflict, "the runner or the client means another cluster"},
 	ConfigInvalid:    {CodeInvalidArgument, ExitUsage, "a setting is not valid"},
 	BuildFailed:      {CodeInternal, ExitFailure, "the service could not be built"},
 	CasesFailed:      {CodeFailedPrecondition, ExitFailure, "calls of a check returned something else than expected"},
 }
+
+// area is reasons that are about one thing.
+type area struct {
+	title string
+	rows  map[Reason]row
+	// calls says that a call can fail for them.
+	calls bool
+}
+
+// areas are all tables, in the order of documents.
+var areas = []area{
+	{"Calls", calls, true},
+	{"Requests", requests, true},
+	{"The port", port, true},
+	{"What does not exist", missing, true},
+	{"Resources", resources, false},
+	{"Changes of decorators", changes, false},
+	{"Modules", modules, false},
+	{"Limits of modules", moduleLimits, false},
+	{"Runners", runners, false},
+	{"The program and its surroundings", program, false},
+	{"Everything else", general, true},
+}
+
+// table is all of them.
+var table = func() map[Reason]row {
+	all := make(map[Reason]row)
+	for _, a := range areas {
+		maps.Copy(all, a.rows)
+	}
+	return all
+}()
 
 func rowOf(r Reason) row {
 	if known, ok := table[r]; ok {
@@ -248,6 +300,36 @@ func (r Reason) Code() Code { return rowOf(r).code }
 
 // ExitCode returns the exit code that the CLI ends with.
 func (r Reason) ExitCode() int { return rowOf(r).exit }
+
+// Busy reports whether the same request can succeed a moment later, because too
+// much was going on at the same time.
+func (r Reason) Busy() bool {
+	switch r {
+	case QueueFull, QueueTimeout, ServerBusy, UploadBusy:
+		return true
+	}
+	return false
+}
+
+// Meaning returns what a reason means, for documents.
+func (r Reason) Meaning() string { return rowOf(r).text }
+
+// Area is reasons that are about one thing, in the order of the alphabet.
+type Area struct {
+	Title   string
+	Reasons []Reason
+	// Calls says that calls of services can fail for them.
+	Calls bool
+}
+
+// Areas returns all reasons.
+func Areas() []Area {
+	var list []Area
+	for _, a := range areas {
+		list = append(list, Area{a.title, slices.Sorted(maps.Keys(a.rows)), a.calls})
+	}
+	return list
+}
 
 // OfGuest reports whether the guest itself is the cause: it failed, trapped or
 // exceeded a limit, and would do so on any runner.

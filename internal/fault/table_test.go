@@ -1,20 +1,12 @@
 package fault
 
 import (
-	"flag"
-	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"maps"
-	"os"
-	"slices"
 	"strconv"
-	"strings"
 	"testing"
 )
-
-var update = flag.Bool("update", false, "write the reasons to docs/errors.md")
 
 // A reason without a row would be INTERNAL.
 func TestEveryReasonHasARow(t *testing.T) {
@@ -46,31 +38,45 @@ func TestEveryReasonHasARow(t *testing.T) {
 	}
 }
 
-// docs/errors.md has the table of reasons, made from this package.
-func TestReasonsAreDocumented(t *testing.T) {
-	const path, begin, end = "../../docs/errors.md", "<!-- reasons -->\n", "<!-- /reasons -->\n"
-	page, err := os.ReadFile(path)
+// An exit code that a reason or a command ends with is described, once.
+func TestEveryExitCodeIsDescribed(t *testing.T) {
+	described := map[int]int{}
+	for i, c := range ExitCodes() {
+		if described[c.Code]++; c.Meaning == "" || i > 0 && c.Code <= ExitCodes()[i-1].Code {
+			t.Errorf("%d is out of order, or means nothing", c.Code)
+		}
+	}
+	for r := range table {
+		if described[r.ExitCode()] != 1 {
+			t.Errorf("%s ends with %d, which is described %d times", r, r.ExitCode(), described[r.ExitCode()])
+		}
+	}
+	f, err := parser.ParseFile(token.NewFileSet(), "exit.go", nil, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	before, rest, ok := strings.Cut(string(page), begin)
-	_, after, ok2 := strings.Cut(rest, end)
-	if !ok || !ok2 {
-		t.Fatalf("%s has no place for the reasons: %s...%s", path, begin, end)
+	constants := 0
+	for _, d := range f.Decls {
+		if g, ok := d.(*ast.GenDecl); ok && g.Tok == token.CONST {
+			constants += len(g.Specs)
+		}
 	}
-	var b strings.Builder
-	b.WriteString("| reason | code | exit code | meaning |\n|---|---|---|---|\n")
-	for _, r := range slices.Sorted(maps.Keys(table)) {
-		fmt.Fprintf(&b, "| `%s` | %s | %d | %s |\n", r, r.Code(), r.ExitCode(), table[r].text)
+	if constants != len(described) {
+		t.Errorf("there are %d exit codes, and %d are described", constants, len(described))
 	}
-	want := before + begin + b.String() + end + after
-	if want == string(page) {
-		return
+}
+
+// Documents show all reasons, each in one place.
+func TestAreas(t *testing.T) {
+	n := 0
+	for _, a := range Areas() {
+		for _, r := range a.Reasons {
+			if n++; r.Meaning() == "" {
+				t.Errorf("%s means nothing", r)
+			}
+		}
 	}
-	if !*update {
-		t.Fatalf("%s is not what the table of reasons says: run `make generate`", path)
-	}
-	if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
-		t.Fatal(err)
+	if n != len(table) {
+		t.Errorf("there are %d rows in the areas, and %d reasons", n, len(table))
 	}
 }

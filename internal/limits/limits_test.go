@@ -1,7 +1,6 @@
 package limits_test
 
 import (
-	"flag"
 	"io/fs"
 	"math"
 	"os"
@@ -154,32 +153,6 @@ func TestText(t *testing.T) {
 		if got := limits.Path(path); got != want {
 			t.Errorf("Path(%s) = %s, want %s", path, got, want)
 		}
-	}
-}
-
-var update = flag.Bool("update", false, "write the table into docs/sandbox.md")
-
-func TestTheTableOfTheDocs(t *testing.T) {
-	const path = "../../docs/sandbox.md"
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	// Rows for limits that no decorator can set follow the table.
-	doc, want := string(b), limits.Markdown()
-	head, _, _ := strings.Cut(want, "\n")
-	first, last := strings.Index(doc, head), strings.Index(doc, "| fixed |")
-	if first < 0 || last < first {
-		t.Fatalf("docs/sandbox.md has no table that begins with %s and goes on with | fixed |", head)
-	}
-	if doc[first:last] == want {
-		return
-	}
-	if !*update {
-		t.Fatalf("the table of docs/sandbox.md is stale: run `make generate`, or paste\n%s", want)
-	}
-	if err := os.WriteFile(path, []byte(doc[:first]+want+doc[last:]), 0o644); err != nil {
-		t.Fatal(err)
 	}
 }
 

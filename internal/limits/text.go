@@ -74,23 +74,10 @@ func Usage() string {
 	return strings.Join(parts, "; ")
 }
 
-// Markdown returns the table for docs/sandbox.md.
-func Markdown() string {
-	var b strings.Builder
-	b.WriteString("| limit | bounds | default | enforced in | answer |\n|---|---|---|---|---|\n")
-	for _, r := range Table() {
-		deflt := r.format(r.Default)
-		if r.Follows != "" {
-			deflt = "as `" + r.Follows + "`"
-		}
-		answer := r.Excess
-		if r.Reason != "" {
-			answer = "`" + r.Reason + "`"
-			if r.Kind != "" {
-				answer += ", " + r.Kind
-			}
-		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", r.Name, r.Bounds, deflt, r.Home, answer)
+// DefaultText returns what holds if no decorator sets the limit, for documents.
+func (r Row) DefaultText() string {
+	if r.Follows != "" {
+		return "as `" + r.Follows + "`"
 	}
-	return b.String()
+	return r.format(r.Default)
 }

@@ -25,7 +25,7 @@ const (
 
 // Limits bound one call of a service. A field that is zero sets no limit:
 // another decorator's value or the default of the cluster applies. Users write
-// the limits by the names of the table in docs/sandbox.md.
+// the limits by the names of the table in docs/reference/decorator-file.md.
 type Limits struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Linear memory of the guest, in bytes. 64 KiB to 4 GiB.

@@ -1,5 +1,5 @@
-// Package help prints help texts: [Command] that of a command, [Settings] the
-// list of settings.
+// Package help prints the help of commands. The texts of topics come from package
+// reference.
 //
 // Kong's own printer is not used: it cannot print the examples first, and it
 // repeats the flags of every command in the help of each.
@@ -14,12 +14,19 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/ruedo-dev/ruedo/internal/cli/page"
 	"github.com/ruedo-dev/ruedo/internal/cli/settings"
 )
 
 // Exampler is a command that shows how it is used. The first words of an example
 // are the command line.
 type Exampler interface{ Examples() []string }
+
+// Topical is a program with help about more than commands.
+type Topical interface {
+	// Topics returns the names of topics, each with one sentence.
+	Topics() [][2]string
+}
 
 // Command prints the help of a command; of the whole program if node is root.
 func Command(w io.Writer, root, node *kong.Node) error {
@@ -44,11 +51,15 @@ func program(b *strings.Builder, root *kong.Node) {
 				rows = append(rows, [2]string{c.Name, c.Help})
 			}
 		}
-		writeRows(b, rows)
+		page.Rows(b, rows)
 	}
 	b.WriteString("\nFlags of every command:\n")
 	writeFlags(b, root.Flags)
-	b.WriteString("\nruedo help COMMAND says more; ruedo help settings lists environment and config file.\n")
+	b.WriteString("\nruedo help COMMAND says more.\n")
+	if x, ok := root.Target.Addr().Interface().(Topical); ok {
+		b.WriteString("\nTopics, by ruedo help TOPIC:\n")
+		page.Rows(b, x.Topics())
+	}
 }
 
 // groups returns the groups of commands in their order.
@@ -151,7 +162,7 @@ func writeFlags(b *strings.Builder, flags []*kong.Flag) {
 		}
 		rows = append(rows, [2]string{name, flagText(f)})
 	}
-	writeRows(b, rows)
+	page.Rows(b, rows)
 }
 
 // flagText returns the help of a flag with the values that it can have and its
@@ -179,35 +190,6 @@ func flagText(f *kong.Flag) string {
 func writeSection(b *strings.Builder, title string, rows [][2]string) {
 	if len(rows) > 0 {
 		fmt.Fprintf(b, "\n%s:\n", title)
-		writeRows(b, rows)
-	}
-}
-
-// writeRows writes two columns; long texts of the second wrap under it.
-func writeRows(b *strings.Builder, rows [][2]string) {
-	const total = 100
-	width := 0
-	for _, r := range rows {
-		width = max(width, min(len(r[0]), 36))
-	}
-	for _, r := range rows {
-		fmt.Fprintf(b, "  %-*s", width, r[0])
-		if len(r[0]) > width {
-			fmt.Fprintf(b, "\n  %-*s", width, "")
-		}
-		column := 0
-		for _, word := range strings.Fields(r[1]) {
-			if column > 0 && width+5+column+1+len(word) > total {
-				fmt.Fprintf(b, "\n  %-*s", width, "")
-				column = 0
-			}
-			if column == 0 {
-				b.WriteString("   " + word)
-			} else {
-				b.WriteString(" " + word)
-			}
-			column += len(word) + 1
-		}
-		b.WriteString("\n")
+		page.Rows(b, rows)
 	}
 }

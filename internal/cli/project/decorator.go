@@ -19,18 +19,18 @@ const KindDecorator = "Decorator"
 
 // Decorator is one document of decorators.yaml.
 type Decorator struct {
-	Kind        string         `yaml:"kind"`
-	Name        string         `yaml:"name"`
-	Description string         `yaml:"description"`
-	Tags        []string       `yaml:"tags"`
-	InputSchema map[string]any `yaml:"input_schema"`
-	Limits      Limits         `yaml:"limits"`
-	Policy      Policy         `yaml:"policy"`
+	Kind        string         `yaml:"kind" enum:"Decorator" required:"" help:"What the document describes."`
+	Name        string         `yaml:"name" required:"" help:"Name of the decorator, by which services carry it."`
+	Description string         `yaml:"description" help:"What the decorator is for."`
+	Tags        []string       `yaml:"tags" help:"Words by which lists can be narrowed."`
+	InputSchema map[string]any `yaml:"input_schema" type:"JSON Schema (2020-12)" default:"any input" help:"What every input must match; others are refused before a runner sees them. References stay within the schema."`
+	Limits      Limits         `yaml:"limits" type:"mapping" help:"Limits of a call; see below. Of several decorators, the strictest value holds."`
+	Policy      Policy         `yaml:"policy" help:"How calls may be handled; see below."`
 }
 
 // Policy says how calls may be handled.
 type Policy struct {
-	Idempotent bool `yaml:"idempotent"`
+	Idempotent bool `yaml:"idempotent" default:"false" help:"A call may be executed again if it is unknown whether it was executed, for example because its runner was lost."`
 }
 
 // Decorators reads DIR/decorators.yaml. It returns nil if there is no such file.

@@ -1,27 +1,8 @@
 // Package project reads and builds the directory of a service.
 //
 // [Load] reads DIR/ruedo.yaml and [Decorators] DIR/decorators.yaml; [Build]
-// makes the module. The formats:
-//
-//	# ruedo.yaml; only name is required. Default: the name of the directory
-//	name: greet
-//	description: Greets by name.
-//	tags: [example]
-//	kind: function            # function or command; detected if missing
-//	build: go                 # or a command: [cargo, build, ...]
-//	decorators: [greet-input]
-//	env: {GREETING: Hello}
-//	args: [-top, "3"]
-//	example: {"name": "Ada"}  # an input, JSON; text is sent as it is, "@file" as the file
-//
-//	# decorators.yaml; several documents
-//	kind: Decorator
-//	name: greet-input
-//	description: What greet accepts.
-//	tags: [example]
-//	input_schema: {type: object, required: [name]}
-//	limits: {memory: 64MiB, timeout: 2s, input: 1MiB, output: 1MiB, logs: 64KiB}
-//	policy: {idempotent: true}
+// makes the module. The tags of [Service] and [Decorator] describe the files:
+// docs/reference is made from them, and so is `ruedo help service-file`.
 //
 // Unknown keys are refused.
 package project
@@ -58,18 +39,17 @@ const (
 
 // Service is the content of ruedo.yaml.
 type Service struct {
-	Name        string   `yaml:"name"`
-	Description string   `yaml:"description"`
-	Tags        []string `yaml:"tags"`
-	Kind        string   `yaml:"kind"`
+	Name        string   `yaml:"name" default:"the name of the directory" help:"Name of the service."`
+	Description string   `yaml:"description" help:"What the service does, for its users."`
+	Tags        []string `yaml:"tags" help:"Words by which lists can be narrowed."`
+	Kind        string   `yaml:"kind" enum:"function,command" default:"function if the program imports the SDK" help:"What Go builds: a function that is called, or a command that is run for each call. Modules that others built show it by what they export."`
 	// Command builds the module. Default: go build.
-	Command    BuildCommand `yaml:"build"`
-	Decorators []string     `yaml:"decorators"`
-	Env        Env          `yaml:"env"`
-	Args       Args         `yaml:"args"`
-	Example    any          `yaml:"example"`
-	// Isolation is what a call sees of earlier calls; see [ParseIsolation].
-	Isolation string `yaml:"isolation"`
+	Command    BuildCommand `yaml:"build" type:"go, or a list of text" default:"go" help:"How the module is built: by Go, or by a command with its arguments. It runs in the directory and writes the file that {out} stands for; if no argument has that, NAME.wasm in the directory."`
+	Decorators []string     `yaml:"decorators" help:"Names of the decorators that the service carries."`
+	Env        Env          `yaml:"env" type:"mapping of text" help:"The complete environment of the guest. A value stays as it is written: 0644 is not a number."`
+	Args       Args         `yaml:"args" type:"list of text" help:"Arguments of a command, without the name of the program."`
+	Example    any          `yaml:"example" type:"any" help:"An input that the service accepts. It warms the service up, checks it at each publish, and is shown to callers. A JSON value is sent as JSON, text as it is, @FILE as the content of a file in the directory, and !!binary as bytes."`
+	Isolation  string       `yaml:"isolation" enum:"pristine,shared,fresh" default:"pristine" help:"What a call sees of earlier calls: nothing (pristine), everything (shared), or nothing with a new instance for each call (fresh)."`
 
 	// Dir is the directory that it was read from.
 	Dir string `yaml:"-"`

@@ -106,7 +106,8 @@ func decorators() *verb.Noun {
 			},
 		},
 		Apply: &verb.Apply{
-			Kind: project.KindDecorator,
+			Kind: project.KindDecorator, Document: project.Decorator{}, Example: project.DecoratorExample,
+			About: "The same as in `decorators.yaml`; the [decorator file](decorator-file.md) has the fields of limits and policy.",
 			Plan: func(s *session.Session, core *client.Client, doc yamlfile.Document, _ string) (*verb.Plan, error) {
 				d, err := project.ReadDecorator(doc)
 				if err != nil {

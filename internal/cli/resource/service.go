@@ -79,7 +79,12 @@ func services() *verb.Noun {
 				return core.Services.DeleteService(ctx, &ruedov1.DeleteServiceRequest{Name: name})
 			},
 		},
-		Apply: &verb.Apply{Kind: project.KindService, Plan: planDocument},
+		Apply: &verb.Apply{
+			Kind: project.KindService, Document: serviceDocument{}, Plan: planDocument,
+			About: "What is executed is a source, which is built and published, or a module that the cluster has: exactly one of them. " +
+				"With a source, its own `ruedo.yaml` counts too: tags and decorators of the document are added, environment is merged, and the other fields replace what it says.",
+			Example: serviceExample,
+		},
 	}
 }
 
@@ -181,20 +186,33 @@ func serviceTables(s *session.Session, res *ruedov1.GetServiceResponse) error {
 // serviceDocument is a document of kind Service. Exactly one of Source and
 // Module says what is executed.
 type serviceDocument struct {
-	Kind        string       `yaml:"kind"`
-	Name        string       `yaml:"name"`
-	Description string       `yaml:"description"`
-	Tags        []string     `yaml:"tags"`
-	Decorators  []string     `yaml:"decorators"`
-	Env         project.Env  `yaml:"env"`
-	Args        project.Args `yaml:"args"`
-	Example     any          `yaml:"example"`
-	Isolation   string       `yaml:"isolation"`
+	Kind        string       `yaml:"kind" enum:"Service" required:"" help:"What the document describes."`
+	Name        string       `yaml:"name" default:"that of the source" help:"Name of the service. Required with a module."`
+	Description string       `yaml:"description" help:"What the service does, for its users."`
+	Tags        []string     `yaml:"tags" help:"Words by which lists can be narrowed."`
+	Decorators  []string     `yaml:"decorators" help:"Names of the decorators that the service carries."`
+	Env         project.Env  `yaml:"env" type:"mapping of text" help:"The environment of the guest. A value stays as it is written: 0644 is not a number."`
+	Args        project.Args `yaml:"args" type:"list of text" help:"Arguments of a command, without the name of the program."`
+	Example     any          `yaml:"example" type:"any" help:"An input that the service accepts, as in ruedo.yaml. @FILE is relative to the document."`
+	Isolation   string       `yaml:"isolation" enum:"pristine,shared,fresh" default:"pristine" help:"What a call sees of earlier calls."`
 	// Source is a directory or a .wasm file, relative to the YAML file.
-	Source string `yaml:"source"`
+	Source string `yaml:"source" help:"Directory of the service, or a .wasm file, relative to the document."`
 	// Module is the digest of a module that the cluster has.
-	Module project.Text `yaml:"module"`
+	Module project.Text `yaml:"module" type:"text" help:"Digest (SHA-256) of a module that the cluster has, as ruedo get service NAME -o yaml prints it."`
 }
+
+// serviceExample is a document for the reference.
+const serviceExample = `kind: Service
+name: greet
+description: Greets by name.
+tags: [example]
+decorators: [greet-input]
+env: {GREETING: Hello}
+args: []
+example: {"name": "Ada"}
+isolation: pristine
+source: ./greet              # or module: 528babe928fa...
+`
 
 func planDocument(s *session.Session, core *client.Client, doc yamlfile.Document, base string) (*verb.Plan, error) {
 	var d serviceDocument

@@ -167,16 +167,5 @@ func TestTable(t *testing.T) {
 				t.Errorf("%s: its default is refused: %v", e.Name, err)
 			}
 		}
-		if !strings.Contains(Markdown(), e.Env) {
-			t.Errorf("%s is not in the document", e.Env)
-		}
-	}
-}
-
-// The document is made of the table: `ruedo help settings --markdown`.
-func TestDocumentIsUpToDate(t *testing.T) {
-	data, err := os.ReadFile("../../../docs/settings.md")
-	if err != nil || string(data) != Markdown() {
-		t.Errorf("docs/settings.md differs (%v): ruedo help settings --markdown > docs/settings.md", err)
 	}
 }

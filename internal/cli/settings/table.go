@@ -1,7 +1,6 @@
 package settings
 
 import (
-	"fmt"
 	"reflect"
 	"strings"
 	"time"
@@ -90,36 +89,4 @@ func typeName(t reflect.Type) string {
 		return "list"
 	}
 	return "text"
-}
-
-// Markdown returns the table of all settings as a document, docs/settings.md.
-func Markdown() string {
-	var b strings.Builder
-	b.WriteString(`# Settings
-
-A setting comes from the first of these that has it: a flag, the environment, the config file, the default.
-` + "`ruedo version --show-config`" + ` shows every value and where it came from.
-
-The config file is YAML with a section for each heading below. It is the first of ` + "`--config FILE`, `RUEDO_CONFIG`," + `
-` + "`$XDG_CONFIG_HOME/ruedo/config.yaml` (`~/.config/ruedo/config.yaml`) and `/etc/ruedo/config.yaml`" + `. Unknown keys in it are
-refused. An unknown name in the environment is only warned of: the environment is shared with other programs.
-
-    server:
-      port: 7833
-    store:
-      etcd_hosts: [db1:2379, db2:2379]
-`)
-	section := ""
-	for _, e := range Table() {
-		if e.Section != section {
-			section = e.Section
-			fmt.Fprintf(&b, "\n## %s\n\n| key | environment | type | default | meaning |\n|---|---|---|---|---|\n", section)
-		}
-		def := ""
-		if e.Default != "" {
-			def = "`" + e.Default + "`"
-		}
-		fmt.Fprintf(&b, "| `%s` | `%s` | %s | %s | %s |\n", e.Key, e.Env, e.Type, def, e.Help)
-	}
-	return b.String()
 }

@@ -19,6 +19,11 @@ import (
 type Apply struct {
 	// Kind is the kind that the document states: "Service".
 	Kind string
+	// Document is a struct that a document is decoded into. Its tags describe the
+	// fields: yaml, help, default, enum, required, type.
+	Document any
+	// About says what is special about the documents, and Example is one.
+	About, Example string
 	// Plan reads a document and what is stored, and writes nothing. base is the
 	// directory that paths in the document are relative to.
 	Plan func(s *session.Session, core *client.Client, doc yamlfile.Document, base string) (*Plan, error)

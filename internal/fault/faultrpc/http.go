@@ -11,30 +11,31 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-// failure is an error as [JSON] writes it.
-type failure struct {
-	Code    string            `json:"code"`
-	Reason  string            `json:"reason"`
-	Message string            `json:"message"`
-	Fix     string            `json:"fix,omitempty"`
-	Fields  []field           `json:"fields,omitempty"`
-	Meta    map[string]string `json:"meta,omitempty"`
+// Failure is an error as [JSON] writes it.
+type Failure struct {
+	Code    string            `json:"code" help:"Code of Connect and gRPC, such as not_found. A service chooses the one of GUEST_ERROR."`
+	Reason  string            `json:"reason" help:"The stable word that programs can rely on."`
+	Message string            `json:"message" help:"What failed, with the limit and the actual value."`
+	Fix     string            `json:"fix,omitempty" help:"What to do."`
+	Fields  []Field           `json:"fields,omitempty" help:"What is wrong with an input, field by field."`
+	Meta    map[string]string `json:"meta,omitempty" help:"Facts for programs, such as limit, actual and decorator. If started is no, the call provably did not start."`
 	Said
 }
 
 // Said is what a guest said in a call that failed. Its producer bounds it.
 type Said struct {
 	// CallID is the id of the call; plain HTTP has it in a header.
-	CallID string `json:"call_id,omitempty"`
+	CallID string `json:"call_id,omitempty" help:"Id of the call. Over plain HTTP, a header field has it."`
 	// Logs are lines of text.
-	Logs string `json:"logs,omitempty"`
+	Logs string `json:"logs,omitempty" help:"Lines that the guest logged."`
 	// Trace is where the guest was, one function per line.
-	Trace string `json:"trace,omitempty"`
+	Trace string `json:"trace,omitempty" help:"The functions in which the guest was when it trapped or was stopped, innermost first, one per line."`
 }
 
-type field struct {
-	Field       string `json:"field"`
-	Description string `json:"description"`
+// Field is one violated field of an input.
+type Field struct {
+	Field       string `json:"field" help:"Path in the input, such as items[2].name; (input) is the whole."`
+	Description string `json:"description" help:"What is expected, and what was found."`
 }
 
 // WriteError answers a request with an error: in the request's protocol if that
@@ -68,8 +69,7 @@ func WriteCall(w http.ResponseWriter, status int, err *fault.Error, said Said) {
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("X-Content-Type-Options", "nosniff")
-	switch err.Reason {
-	case fault.QueueFull, fault.QueueTimeout, fault.ServerBusy, fault.UploadBusy:
+	if err.Reason.Busy() {
 		h.Set("Retry-After", "1")
 	}
 	w.WriteHeader(status)
@@ -81,9 +81,9 @@ func WriteCall(w http.ResponseWriter, status int, err *fault.Error, said Said) {
 // has the same code and message, and the rest in its details.
 func JSON(err *fault.Error, said Said) []byte {
 	e := err.Bounded()
-	f := failure{Code: e.ConnectCode().String(), Reason: string(e.Reason), Message: e.Error(), Fix: e.Fix, Meta: e.Meta, Said: said}
+	f := Failure{Code: e.ConnectCode().String(), Reason: string(e.Reason), Message: e.Error(), Fix: e.Fix, Meta: e.Meta, Said: said}
 	for _, v := range e.Fields {
-		f.Fields = append(f.Fields, field{v.Path, v.Description})
+		f.Fields = append(f.Fields, Field{v.Path, v.Description})
 	}
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -127,7 +127,7 @@ func HTTPStatus(e *fault.Error) int {
 
 // FromHTTP reads back what [WriteJSON] and [WriteCall] wrote, but for Said. ok is false if body is not that.
 func FromHTTP(body []byte) (e *fault.Error, ok bool) {
-	var f failure
+	var f Failure
 	if json.Unmarshal(body, &f) != nil || f.Reason == "" {
 		return nil, false
 	}

@@ -1,0 +1,39 @@
+package project
+
+// ServiceExample is a ruedo.yaml with every key, for the reference.
+const ServiceExample = `name: greet                  # only what differs from the defaults is needed
+description: Greets by name.
+tags: [example]
+kind: function
+build: go                    # or a command: [cargo, build, --release]
+decorators: [greet-input]
+env: {GREETING: Hello}
+args: []
+example: {"name": "Ada"}
+isolation: pristine
+`
+
+// DecoratorExample is a decorators.yaml with every key, for the reference.
+const DecoratorExample = `kind: Decorator
+name: greet-input
+description: What greet accepts, and what it may use.
+tags: [example]
+input_schema:
+  type: object
+  required: [name]
+  properties: {name: {type: string, maxLength: 64}}
+limits: {memory: 64MiB, timeout: 2s}
+policy: {idempotent: true}
+---
+kind: Decorator
+name: patient
+limits:
+  memory: 1GiB
+  timeout: 1m
+  cpu: 30s
+  input: 64MiB
+  output: 64MiB
+  logs: 1MiB
+  concurrency: 2
+  stack: 64MiB
+`

@@ -1,0 +1,83 @@
+package reference
+
+import (
+	"fmt"
+
+	"google.golang.org/protobuf/proto"
+
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/cli/page"
+	"github.com/ruedo-dev/ruedo/internal/cli/project"
+	"github.com/ruedo-dev/ruedo/internal/cli/verb"
+)
+
+func serviceFile() (page.Page, error) {
+	table, err := keys(project.Service{}, &ruedov1.PublishServiceRequest{})
+	return page.Page{
+		Name: "service-file", Title: "The service file: " + project.ServiceFile,
+		Parts: []page.Part{
+			page.Text("`" + project.ServiceFile + "` in the directory of a service says what `ruedo publish` makes of it. Every key can be left out, and so can the file. " +
+				"Unknown keys are refused, with the line and the key that was meant. [Writing services](../services.md) is the guide."),
+			table,
+			page.Heading("Example"),
+			page.Code{Language: "yaml", Text: project.ServiceExample},
+		},
+	}, err
+}
+
+func decoratorFile() (page.Page, error) {
+	table, err := keys(project.Decorator{}, &ruedov1.Decorator{})
+	if err != nil {
+		return page.Page{}, err
+	}
+	policy, err := keys(project.Policy{}, nil)
+	return page.Page{
+		Name: "decorator-file", Title: "The decorator file: " + project.DecoratorsFile,
+		Parts: []page.Part{
+			page.Text("`" + project.DecoratorsFile + "` next to `" + project.ServiceFile + "` defines decorators, which `ruedo publish` writes together with the service. " +
+				"It has any number of documents, separated by `---`. `ruedo apply -f` reads the same [documents](documents.md). A document is the whole decorator: " +
+				"what it leaves out is removed. Unknown keys are refused. [Decorators](../decorators.md) is the guide."),
+			table,
+			page.Heading("limits"),
+			page.Text("A size is written as `64MiB`, `1.5GiB` or `500kB`, a duration as `2s` or `1m30s`. A limit has the same name in `ruedo create decorator --limit NAME=VALUE`, " +
+				"in what `ruedo describe` shows and in errors, which name the decorator that set it. A limit that is missing or 0 is not set."),
+			limitFields(),
+			page.Heading("policy"),
+			policy,
+			page.Heading("Example"),
+			page.Code{Language: "yaml", Text: project.DecoratorExample},
+		},
+	}, err
+}
+
+// becomes are the messages that documents of a kind become.
+var becomes = map[string]proto.Message{
+	project.KindService:   &ruedov1.PublishServiceRequest{},
+	project.KindDecorator: &ruedov1.Decorator{},
+}
+
+func documents(nouns []*verb.Noun) (page.Page, error) {
+	p := page.Page{
+		Name: "documents", Title: "Documents for ruedo apply",
+		Parts: []page.Part{
+			page.Text("`ruedo apply -f FILE` reads YAML documents, separated by `---`; `-` is stdin. Each states its kind. All are checked before the first is written. " +
+				"A document is the whole resource: what it leaves out is removed, and unknown keys are refused. " +
+				"`ruedo diff -f FILE` shows what would change, and `ruedo get KIND NAME -o yaml` prints what is there as a document."),
+		},
+	}
+	for _, n := range nouns {
+		if n.Apply == nil {
+			continue
+		}
+		table, err := keys(n.Apply.Document, becomes[n.Apply.Kind])
+		if err != nil {
+			return page.Page{}, fmt.Errorf("%s: %w", n.Apply.Kind, err)
+		}
+		p.Parts = append(p.Parts, page.Heading(n.Apply.Kind))
+		if n.Apply.About != "" {
+			p.Parts = append(p.Parts, page.Text(n.Apply.About))
+		}
+		p.Parts = append(p.Parts, table, page.Code{Language: "yaml", Text: n.Apply.Example})
+	}
+	return p, nil
+}

@@ -1,0 +1,49 @@
+package reference
+
+import (
+	"strings"
+
+	"github.com/ruedo-dev/ruedo/internal/cli/page"
+	"github.com/ruedo-dev/ruedo/internal/cli/settings"
+)
+
+// settingsExample is a config file.
+const settingsExample = `server:
+  port: 7833
+store:
+  etcd_hosts: ["db1:2379", "db2:2379"]
+`
+
+func settingsPage() (page.Page, error) {
+	p := page.Page{
+		Name: "settings", Title: "Settings",
+		Parts: []page.Part{
+			page.Text("A setting comes from the first of these that has it: a flag, the environment, the config file, the default. `ruedo version --show-config` shows every value and where it came from."),
+			page.Text("The config file is YAML with a section for each heading below. It is the first of `--config FILE`, `" + settings.EnvConfig + "`, `$XDG_CONFIG_HOME/ruedo/config.yaml` " +
+				"(`~/.config/ruedo/config.yaml`) and `/etc/ruedo/config.yaml`. Unknown keys in it are refused. An unknown name in the environment is only warned of: the environment is shared with other programs."),
+			page.Code{Language: "yaml", Text: settingsExample},
+		},
+	}
+	section, t := "", page.Table{}
+	flush := func() {
+		if section != "" {
+			p.Parts = append(p.Parts, page.Heading(section), t)
+		}
+	}
+	for _, e := range settings.Table() {
+		if e.Section != section {
+			flush()
+			section = e.Section
+			t = page.Table{Columns: []page.Column{
+				{Head: "key", Code: true}, {Head: "environment", Code: true, Label: "(%s)"}, {Head: "type"}, {Head: "default", Code: true}, {Head: "meaning"},
+			}}
+		}
+		help := e.Help
+		if len(e.Enum) > 0 && !strings.Contains(help, e.Enum[0]) {
+			help += " One of " + strings.Join(e.Enum, ", ") + "."
+		}
+		t.Rows = append(t.Rows, []string{e.Key, e.Env, e.Type, e.Default, help})
+	}
+	flush()
+	return p, nil
+}

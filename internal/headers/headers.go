@@ -98,7 +98,7 @@ func Answers() []Field {
 		{Name: "Content-Type", Type: "media type", Example: "application/json", Meaning: "Media type of the output. Of an error it is `application/json`."},
 		{Name: "Content-Length", Type: "bytes", Example: "25", Meaning: "Size of the body."},
 		{Name: CallID, Type: "id", Example: "01KAN4W2Z8Q5T0M3V7X1Y6B9CD", Meaning: "Id of the call, in logs, too. Absent if the request was refused before there was a call."},
-		{Name: Runner, Type: "id", Example: "8d0c5b1e", Meaning: "Id of the runner that executed the call. This field and those about what the call used are absent if no runner executed it."},
+		{Name: Runner, Type: "id", Example: "edge-1", Meaning: "Id of the runner that executed the call. This field and those about what the call used are absent if no runner executed it."},
 		{Name: Revision, Type: "number", Example: "7", Meaning: "Revision of the service that was executed."},
 		{Name: Duration, Type: "duration", Example: "1.204ms", Meaning: "Time that the runner spent on the call."},
 		{Name: CPUTime, Type: "duration", Example: "830µs", Meaning: "Processor time that the guest used."},

@@ -194,7 +194,7 @@ type serviceDocument struct {
 	Env         project.Env  `yaml:"env" type:"mapping of text" help:"The environment of the guest. A value stays as it is written: 0644 is not a number."`
 	Args        project.Args `yaml:"args" type:"list of text" help:"Arguments of a command, without the name of the program."`
 	Example     any          `yaml:"example" type:"any" help:"An input that the service accepts, as in ruedo.yaml. @FILE is relative to the document."`
-	Isolation   string       `yaml:"isolation" enum:"pristine,shared,fresh" default:"pristine" help:"What a call sees of earlier calls."`
+	Isolation   string       `yaml:"isolation" enum:"pristine,shared,fresh" default:"that of the source, or pristine" help:"What a call sees of earlier calls."`
 	// Source is a directory or a .wasm file, relative to the YAML file.
 	Source string `yaml:"source" help:"Directory of the service, or a .wasm file, relative to the document."`
 	// Module is the digest of a module that the cluster has.

@@ -16,9 +16,10 @@
 //
 // # Going down
 //
-// When the context of Serve ends, the core stops accepting connections, lets
-// calls in flight finish, then closes its lanes and leaves the cluster. Runners
-// that know other cores continue with those.
+// When the context of Serve ends, the core is no longer ready, and after
+// [Config.ShutdownDelay] it stops accepting connections, lets calls in flight
+// finish, then closes its lanes and leaves the cluster. Runners that know other
+// cores continue with those.
 package core
 
 import (
@@ -30,6 +31,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ruedo-dev/ruedo/core/catalog"
@@ -81,6 +83,10 @@ type Config struct {
 	// Drain bounds how long shutting down waits for calls in flight. Default:
 	// [DefaultDrain].
 	Drain time.Duration
+	// ShutdownDelay is how long a core that is going down still serves, while it
+	// answers /readyz with 503, so that load balancers can take it out. Default:
+	// 0.
+	ShutdownDelay time.Duration
 	// Port bounds what callers can cost; see [port.Config]. Its Count, Panicked
 	// and Logger are filled in.
 	Port port.Config
@@ -114,6 +120,8 @@ type Core struct {
 	catalog    *catalog.Catalog
 	invoker    *invoke.Invoker
 	lanes      *lane.Hub
+
+	draining atomic.Bool // the core is going down
 
 	// down ends when the core shuts down, and ends what would otherwise go on
 	// forever.
@@ -189,6 +197,14 @@ func (c *Core) Serve(ctx context.Context) error {
 		case <-ctx.Done():
 		}
 		c.log.Info("core is going down", "core", c.ID())
+	}
+	c.draining.Store(true)
+	if joined == nil && c.cfg.ShutdownDelay > 0 {
+		select {
+		case err := <-ended:
+			return err
+		case <-time.After(c.cfg.ShutdownDelay):
+		}
 	}
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.cfg.Drain)
 	defer cancel()

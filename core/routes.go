@@ -1,8 +1,6 @@
 package core
 
 import (
-	"fmt"
-	"net/http"
 	"net/url"
 	"slices"
 
@@ -36,29 +34,10 @@ func (c *Core) mount() {
 	})
 	gateway.Mount(c.port, c.invoker, c.log)
 	c.port.Handle("GET /metrics", "metrics", port.Bounds{}, c.metrics.Handler())
-	c.port.Handle("GET /healthz", "healthz", port.Bounds{}, http.HandlerFunc(healthy))
-	c.port.Handle("GET /readyz", "readyz", port.Bounds{}, http.HandlerFunc(c.ready))
+	c.mountProbes()
 	small := port.Bounds{Message: 4 << 10, Weight: 8}
 	c.port.Connect(small, c.lanes.Handler, map[string]port.Bounds{
 		runnerv1connect.RunnerServiceAttachProcedure:     {Message: lane.MaxRequest, Body: -1, Stream: true, Unchecked: true},
 		runnerv1connect.RunnerServicePushOutputProcedure: {Message: lane.MaxRequest, Body: lane.MaxPush, Unchecked: true},
 	})
-}
-
-func healthy(w http.ResponseWriter, _ *http.Request) {
-	_, _ = w.Write([]byte("ok\n")) // the caller is gone
-}
-
-// ready answers whether a call that is sent here now would find a runner. A store
-// that refuses writes does not change that; its alarms are named.
-func (c *Core) ready(w http.ResponseWriter, _ *http.Request) {
-	if !c.dispatcher.Ready() {
-		w.WriteHeader(http.StatusServiceUnavailable)
-		_, _ = w.Write([]byte("no runner is attached and ready\n"))
-		return
-	}
-	healthy(w, nil)
-	for _, e := range c.mirror.Alarms() {
-		_, _ = fmt.Fprintf(w, "alarm %s: %s\n", e.Reason, e.Message)
-	}
 }

@@ -48,6 +48,7 @@ func (m *Mirror) heartbeat(ctx context.Context) {
 			m.logger.Info("the store answers again")
 		}
 		m.contact()
+		m.measure(now)
 		lagging++
 		if before >= last {
 			lagging = 0
@@ -82,4 +83,24 @@ func (m *Mirror) probe(ctx context.Context) (revision int64, etcd uint64, format
 		return nil
 	})
 	return revision, etcd, format, err
+}
+
+// measure begins a new measurement of how far the mirror is behind, when the
+// last one is over: its revision is visible, or the store was replaced by an
+// older one.
+func (m *Mirror) measure(revision int64) {
+	if target := m.target.Load(); m.applied.Load() >= target || revision < target {
+		m.targetSince.Store(int64(time.Since(m.began)))
+		m.target.Store(revision)
+	}
+}
+
+// Behind returns how long the mirror has not shown a revision that the store
+// has, zero if it shows what the last heartbeat found. A mirror that must not
+// follow its store, or whose store does not answer, is not behind.
+func (m *Mirror) Behind() time.Duration {
+	if m.applied.Load() >= m.target.Load() || m.guard.Blocked() || m.Stale() {
+		return 0
+	}
+	return time.Since(m.began) - time.Duration(m.targetSince.Load())
 }

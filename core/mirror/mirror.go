@@ -79,6 +79,9 @@ type Mirror struct {
 	// lastContact is when the store last answered, as time since began.
 	lastContact atomic.Int64
 	began       time.Time
+	// target is a revision that a heartbeat found in the store, and targetSince
+	// when it did, as time since began.
+	target, targetSince atomic.Int64
 	// etcd is etcd's own cluster id. Another store has another id.
 	etcd atomic.Uint64
 

@@ -216,6 +216,9 @@ func (g *Guard) Known(ctx context.Context, format []byte) bool {
 // [Config.AcceptEmpty].
 func (g *Guard) AcceptsEmpty() bool { return g.accept }
 
+// Blocked reports whether the mirror must not follow the store.
+func (g *Guard) Blocked() bool { return g.blocked.Load() != nil }
+
 // Full reports whether a write was refused because the store is full, and none
 // has succeeded since.
 func (g *Guard) Full() bool { return g.full.Load() != nil }

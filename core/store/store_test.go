@@ -135,81 +135,17 @@ func TestManyCoresOpenOneCluster(t *testing.T) {
 	wg.Wait()
 }
 
-// proxy forwards connections to a store. Once frozen, it keeps them open and
-// passes nothing on, like a network that lost a route.
-type proxy struct {
-	ln     net.Listener
-	to     string
-	frozen chan struct{}
-	closed chan struct{}
-	wg     sync.WaitGroup
-}
-
-func newProxy(t *testing.T, to string) *proxy {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &proxy{ln: ln, to: to, frozen: make(chan struct{}), closed: make(chan struct{})}
-	p.wg.Go(p.accept)
-	t.Cleanup(func() {
-		close(p.closed)
-		_ = ln.Close()
-		p.wg.Wait()
-	})
-	return p
-}
-
-func (p *proxy) accept() {
-	for {
-		in, err := p.ln.Accept()
-		if err != nil {
-			return
-		}
-		out, err := net.Dial("tcp", p.to)
-		if err != nil {
-			_ = in.Close()
-			continue
-		}
-		p.wg.Go(func() { p.pass(in, out) })
-		p.wg.Go(func() { p.pass(out, in) })
-		p.wg.Go(func() {
-			<-p.closed
-			_ = in.Close()
-			_ = out.Close()
-		})
-	}
-}
-
-func (p *proxy) pass(from, to net.Conn) {
-	buf := make([]byte, 32<<10)
-	for {
-		n, err := from.Read(buf)
-		select {
-		case <-p.frozen:
-			<-p.closed
-			return
-		default:
-		}
-		if _, werr := to.Write(buf[:n]); err != nil || werr != nil {
-			_ = to.Close()
-			return
-		}
-	}
-}
-
 func TestOperationsFailSoonWithoutAStore(t *testing.T) {
 	t.Parallel()
 	e := etcdtest.Start(t, etcdembed.Config{ListenClient: "127.0.0.1:0"})
 	other := etcdtest.Start(t, etcdembed.Config{ListenClient: "127.0.0.1:0"})
-	gone, lost := open(t, Config{Hosts: []string{other.Endpoint()}}), newProxy(t, e.Endpoint())
-	silent := open(t, Config{Hosts: []string{lost.ln.Addr().String()}})
+	gone, lost := open(t, Config{Hosts: []string{other.Endpoint()}}), testkit.NewProxy(t, e.Endpoint())
+	silent := open(t, Config{Hosts: []string{lost.Addr()}})
 	for _, s := range []*testStore{gone, silent} {
 		storetest.Put(t, s, storetest.Wasm("a"))
 	}
 	etcdtest.Stop(t, other)
-	close(lost.frozen)
+	lost.Freeze()
 	for how, s := range map[string]*testStore{"gone": gone, "silent": silent} {
 		for what, op := range operations(s) {
 			t.Run(how+"/"+what, func(t *testing.T) {

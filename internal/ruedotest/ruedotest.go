@@ -38,6 +38,9 @@ type Options struct {
 	Cluster string
 	// Etcd shares the store of another cluster; nil starts one.
 	Etcd *etcdembed.Server
+	// Hosts reaches the store over TCP, for example through a proxy, instead of
+	// Etcd.
+	Hosts []string
 	// Concurrency and Queue of each runner; 0 means the runner's defaults.
 	Concurrency, Queue int
 	// QueueTimeout of the core; 0 means its default.
@@ -75,12 +78,16 @@ func New(t testing.TB, opts Options) *Cluster {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
 	c := &Cluster{opts: opts, Etcd: opts.Etcd}
-	if c.Etcd == nil {
+	if c.Etcd == nil && opts.Hosts == nil {
 		c.Etcd = etcdtest.Start(t, etcdembed.Config{})
+	}
+	kept := store.Config{Hosts: opts.Hosts}
+	if opts.Hosts == nil {
+		kept = store.Config{Client: c.Etcd.Client(), Check: c.Etcd.Check}
 	}
 	cfg := core.Config{
 		Cluster:     opts.Cluster,
-		Store:       store.Config{Client: c.Etcd.Client(), Check: c.Etcd.Check},
+		Store:       kept,
 		Listen:      "127.0.0.1:0",
 		Distributed: !opts.Local,
 		Version:     "test",

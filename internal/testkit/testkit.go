@@ -1,6 +1,6 @@
 // Package testkit holds what the tests of many rooms need and no room owns:
-// polling for a condition, a log that can be read while it is written, and a
-// check of an error's reason. A whole cluster is in package ruedotest, a store in
+// polling for a condition, a log that can be read while it is written, a check
+// of an error's reason, and a network that can be cut. A whole cluster is in package ruedotest, a store in
 // etcdtest.
 package testkit
 

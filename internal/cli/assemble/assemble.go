@@ -74,7 +74,7 @@ func (a *Assembler) Server(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	return serve(ctx, "the core", srv.Serve)
+	return serve(ctx, "the core", a.Settings.Server.ShutdownDelay, srv.Serve)
 }
 
 // Runner runs a runner until ctx ends, then drains it.
@@ -112,7 +112,7 @@ func (a *Assembler) Runner(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	return serve(ctx, "the runner", r.Serve)
+	return serve(ctx, "the runner", 0, r.Serve)
 }
 
 // newRunner makes a runner from the settings; change sets the other fields.
@@ -159,10 +159,11 @@ func (a *Assembler) newCore(ctx context.Context, log *slog.Logger, st store.Conf
 			Connections: a.Settings.Server.MaxConnections,
 			Memory:      int64(a.Settings.Server.BufferMemory) << 20,
 		},
-		Modules:      a.Settings.Module.Limits(),
-		QueueTimeout: a.Settings.Server.QueueTimeout,
-		Version:      a.Version,
-		Logger:       log,
+		Modules:       a.Settings.Module.Limits(),
+		QueueTimeout:  a.Settings.Server.QueueTimeout,
+		ShutdownDelay: a.Settings.Server.ShutdownDelay,
+		Version:       a.Version,
+		Logger:        log,
 	}
 	change(&cfg)
 	var c *core.Core

@@ -21,7 +21,8 @@ type Cluster struct {
 	// Runners are the ids of its runners.
 	Runners []string
 
-	core *core.Core
+	core  *core.Core
+	delay time.Duration // with which a part begins to end
 
 	ctx    context.Context
 	cancel context.CancelCauseFunc
@@ -45,7 +46,7 @@ func (a *Assembler) Cluster(ctx context.Context, log *slog.Logger, dir string, r
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{outer: ctx}
+	c := &Cluster{outer: ctx, delay: a.Settings.Server.ShutdownDelay}
 	c.ctx, c.cancel = context.WithCancelCause(ctx)
 	defer func() {
 		if err != nil {
@@ -78,7 +79,7 @@ func (a *Assembler) Cluster(ctx context.Context, log *slog.Logger, dir string, r
 // run serves a part until the cluster ends; a part that fails ends it.
 func (c *Cluster) run(what string, f func(context.Context) error) {
 	c.parts.Go(func() {
-		err := serve(c.ctx, what, f)
+		err := serve(c.ctx, what, c.delay, f)
 		if err == nil {
 			return
 		}

@@ -64,14 +64,15 @@ func patient(f func(context.Context) error) func() error {
 }
 
 // serve runs a part until ctx ends, and then waits until it has ended. f's
-// goroutine is abandoned if that takes longer than serveTimeout.
-func serve(ctx context.Context, what string, f func(context.Context) error) error {
+// goroutine is abandoned if that takes longer than serveTimeout and the delay
+// with which the part begins to end.
+func serve(ctx context.Context, what string, delay time.Duration, f func(context.Context) error) error {
 	ended := make(chan error, 1)
 	go func() { ended <- f(ctx) }()
 	select {
 	case err := <-ended:
 		return err
 	case <-ctx.Done():
-		return within(serveTimeout, what, func() error { return <-ended })
+		return within(serveTimeout+delay, what, func() error { return <-ended })
 	}
 }

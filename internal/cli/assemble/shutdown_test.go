@@ -35,7 +35,7 @@ func TestAPartThatServesForEverIsNamedAndLeftBehind(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		time.AfterFunc(time.Second, stop)
 		began := time.Now()
-		err := serve(ctx, "the runner", func(context.Context) error { <-release; return nil })
+		err := serve(ctx, "the runner", 0, func(context.Context) error { <-release; return nil })
 		if err == nil || !strings.Contains(err.Error(), "the runner did not stop within") {
 			t.Errorf("serve: %v", err)
 		}
@@ -43,7 +43,7 @@ func TestAPartThatServesForEverIsNamedAndLeftBehind(t *testing.T) {
 			t.Errorf("it took %v", took)
 		}
 	})
-	if err := serve(t.Context(), "the runner", func(context.Context) error { return errors.New("badly") }); err == nil || err.Error() != "badly" {
+	if err := serve(t.Context(), "the runner", 0, func(context.Context) error { return errors.New("badly") }); err == nil || err.Error() != "badly" {
 		t.Errorf("serve: %v", err)
 	}
 }

@@ -30,6 +30,9 @@ func (e Entry) set(s *Settings, text string) error {
 		if e.check == "wait" && (d < time.Millisecond || d > 10*time.Minute) {
 			return fmt.Errorf("a duration from 1ms to 10m is expected")
 		}
+		if e.check == "delay" && d > 10*time.Minute {
+			return fmt.Errorf("a duration from 0s to 10m is expected")
+		}
 		field.SetInt(int64(d))
 		return nil
 	case field.Kind() == reflect.Bool:

@@ -69,6 +69,7 @@ type Server struct {
 	MaxConnections       int           `key:"max_connections" default:"0" check:"count" help:"Maximum number of open connections. 0: 8192, or what the limit of open files allows."`
 	BufferMemory         int           `key:"buffer_memory" default:"0" check:"count" help:"Memory for requests in flight, and as much for answers that callers have not read yet, in MiB. 0: 96."`
 	QueueTimeout         time.Duration `key:"queue_timeout" default:"5s" check:"wait" help:"How long a call waits for its turn on a runner before it is refused with QUEUE_TIMEOUT, 1ms to 10m."`
+	ShutdownDelay        time.Duration `key:"shutdown_delay" default:"0s" check:"delay" help:"How long a core that is asked to end still serves, while /readyz answers 503, so that load balancers can take it out, up to 10m."`
 	InsecureListen       bool          `key:"insecure_listen" default:"false" help:"Allow listening on non-loopback addresses without authentication. Anyone who can reach the port controls the cluster."`
 }
 

@@ -1,0 +1,80 @@
+package core
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ruedo-dev/ruedo/core/health"
+	"github.com/ruedo-dev/ruedo/internal/port"
+	"github.com/ruedo-dev/ruedo/internal/text"
+)
+
+// maxBehind is how long a mirror can lag behind a store that answers before its
+// core should get no traffic: the other cores have a newer catalog.
+const maxBehind = 10 * time.Second
+
+// mountProbes mounts the endpoints that say how this core is. The process lives
+// as long as it answers. See "Why does a core without a store stay ready?" in
+// docs/RATIONALE.md.
+func (c *Core) mountProbes() {
+	c.port.Handle("GET /livez", "livez", port.Bounds{}, health.Handler("livez", nil, health.Ping()))
+	c.port.Handle("GET /healthz", "healthz", port.Bounds{}, health.Handler("healthz", nil, health.Ping()))
+	c.port.Handle("GET /readyz", "readyz", port.Bounds{}, health.Handler("readyz", c.alarmNotes,
+		health.Ping(),
+		health.Check{Name: "shutdown", Run: c.checkShutdown},
+		health.Check{Name: "mirror", Run: c.checkMirror},
+		health.Check{Name: "runners", Run: c.checkRunners},
+		health.Check{Name: "store", Run: c.checkStore, Optional: true},
+		health.Check{Name: "writes", Run: c.checkWrites, Optional: true},
+	))
+}
+
+// alarmNotes returns a line for each alarm of the store. Calls go on in spite of
+// them.
+func (c *Core) alarmNotes() []string {
+	var notes []string
+	for _, e := range c.mirror.Alarms() {
+		notes = append(notes, fmt.Sprintf("alarm %s: %s", e.Reason, e.Message))
+	}
+	return notes
+}
+
+func (c *Core) checkShutdown() (string, error) {
+	if c.draining.Load() {
+		return "", errors.New("this core is going down")
+	}
+	return "", nil
+}
+
+// checkMirror fails if this core shows an older catalog than the store, although
+// the store answers. A store that does not answer is another check: then every
+// core shows what it has.
+func (c *Core) checkMirror() (string, error) {
+	if behind := c.mirror.Behind(); behind > maxBehind {
+		return "", fmt.Errorf("the catalog of this core has been older than the store's for %s", behind.Round(time.Second))
+	}
+	s := c.mirror.Snapshot()
+	return fmt.Sprintf("%s at revision %d", text.Count(len(s.Services), "service"), s.Revision), nil
+}
+
+func (c *Core) checkRunners() (string, error) {
+	if n := c.readyRunners(); n > 0 {
+		return fmt.Sprintf("%d ready", n), nil
+	}
+	return "", errors.New("no runner is attached and ready")
+}
+
+func (c *Core) checkStore() (string, error) {
+	if age := c.mirror.Age(); c.mirror.Stale() {
+		return "", fmt.Errorf("the store has not answered for %s; calls continue from memory, writes fail", age.Round(time.Second))
+	}
+	return "", nil
+}
+
+func (c *Core) checkWrites() (string, error) {
+	for _, e := range c.mirror.Alarms() {
+		return "", fmt.Errorf("%s: %s", e.Reason, e.Message)
+	}
+	return "", nil
+}

@@ -10,7 +10,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/ruedo-dev/ruedo/core/store"
+	"github.com/ruedo-dev/ruedo/core/store/guard"
 	"github.com/ruedo-dev/ruedo/core/store/storetest"
 	"github.com/ruedo-dev/ruedo/internal/fleet"
 	"github.com/ruedo-dev/ruedo/internal/testkit"
@@ -33,7 +33,7 @@ func TestEventsAreHeldBackUntilAllWatchesHavePassedThem(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(cluster.Close)
-	m := newMirror(cluster, &store.Guard{}, nil)
+	m := newMirror(cluster, &guard.Guard{}, nil)
 	m.show(newSnapshot(m.tables, 10), 10)
 	f := &follower{m: m, seen: []int64{10, 10, 10, 10}}
 	event := func(watch int, revision int64, key string, v proto.Message) {

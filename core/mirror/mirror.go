@@ -40,6 +40,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/ruedo-dev/ruedo/core/store"
+	"github.com/ruedo-dev/ruedo/core/store/guard"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/backoff"
 	"github.com/ruedo-dev/ruedo/internal/fault"
@@ -64,7 +65,7 @@ type Config struct {
 // from many goroutines. What they return is shared and must not be changed.
 type Mirror struct {
 	cluster *fleet.Cluster
-	guard   *store.Guard
+	guard   *guard.Guard
 	logger  *slog.Logger
 	tables  []table
 	cancel  context.CancelFunc
@@ -108,13 +109,13 @@ func Open(ctx context.Context, cfg Config) (*Mirror, error) {
 	return m, nil
 }
 
-func newMirror(cluster *fleet.Cluster, guard *store.Guard, logger *slog.Logger) *Mirror {
+func newMirror(cluster *fleet.Cluster, writes *guard.Guard, logger *slog.Logger) *Mirror {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
 	return &Mirror{
 		cluster:  cluster,
-		guard:    guard,
+		guard:    writes,
 		logger:   logger,
 		tables:   tables(),
 		began:    time.Now(),

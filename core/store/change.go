@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/ruedo-dev/ruedo/core/store/guard"
 	"github.com/ruedo-dev/ruedo/core/store/history"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
@@ -47,8 +48,8 @@ type draft struct {
 	change Change
 	next   *ruedov1.Decorator
 	value  string
-	seen   int64 // version of the key; zero: none
-	guard  []clientv3.Cmp
+	seen   int64          // version of the key; zero: none
+	when   []clientv3.Cmp // conditions
 	then   []clientv3.Op
 	look   []clientv3.Op // one, for refusal
 }
@@ -80,7 +81,7 @@ func (s *Store) draft(ctx context.Context, c Change) (*draft, error) {
 			return nil, err
 		}
 	}
-	w.guard = []clientv3.Cmp{unchanged(key, w.seen)}
+	w.when = []clientv3.Cmp{guard.Unchanged(key, w.seen)}
 	w.next = proto.CloneOf(c.Decorator)
 	w.next.Version, w.next.CreateTime, w.next.UpdateTime = 0, was.GetCreateTime(), timestamppb.Now()
 	if w.next.CreateTime == nil {
@@ -131,7 +132,7 @@ func (s *Store) keep(ctx context.Context, name string, kv *mvccpb.KeyValue) (*ru
 	if err != nil {
 		return nil, err
 	}
-	done, err := s.guard.commit(ctx, []clientv3.Cmp{unchanged(string(kv.Key), kv.ModRevision)}, []clientv3.Op{clientv3.OpPut(key, value)}, nil)
+	done, err := s.guard.Commit(ctx, []clientv3.Cmp{guard.Unchanged(string(kv.Key), kv.ModRevision)}, []clientv3.Op{clientv3.OpPut(key, value)}, nil)
 	if err == nil && !done.Succeeded {
 		err = changed(Decorators(), name, kv.ModRevision)
 	}

@@ -8,6 +8,7 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/ruedo-dev/ruedo/core/store/guard"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/keys"
@@ -45,7 +46,7 @@ func (s *Store) write(ctx context.Context, doing string, c Change) (next *ruedov
 		if err != nil {
 			return err
 		}
-		done, err := s.guard.commit(ctx, append(w.guard, s.carriersUnchanged(c.Carriers)...), w.then, w.look)
+		done, err := s.guard.Commit(ctx, append(w.when, s.carriersUnchanged(c.Carriers)...), w.then, w.look)
 		switch {
 		case err != nil:
 			return err
@@ -79,7 +80,7 @@ func (s *Store) carriersUnchanged(revision int64) []clientv3.Cmp {
 	if revision == 0 {
 		return nil
 	}
-	return []clientv3.Cmp{clientv3.Compare(clientv3.ModRevision(s.space.Prefix(keys.KindService)).WithPrefix(), "<", revision+1)}
+	return []clientv3.Cmp{guard.AllUnchanged(s.space.Prefix(keys.KindService), revision)}
 }
 
 // DeleteDecorator removes a decorator and returns the store's revision of the
@@ -117,8 +118,8 @@ func (s *Store) deleteUnused(ctx context.Context, name, key string) (int64, erro
 	if err != nil {
 		return 0, err
 	}
-	done, err := s.guard.commit(ctx,
-		append(s.carriersUnchanged(got.Header.Revision), exists(key)),
+	done, err := s.guard.Commit(ctx,
+		append(s.carriersUnchanged(got.Header.Revision), guard.Exists(key)),
 		[]clientv3.Op{clientv3.OpDelete(key), clientv3.OpDelete(history, clientv3.WithPrefix())},
 		[]clientv3.Op{clientv3.OpGet(key, clientv3.WithCountOnly())})
 	switch {

@@ -1,7 +1,7 @@
 package store
 
 import (
-	"fmt"
+	"math/rand/v2"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -138,53 +138,27 @@ func TestRevisionsComeInPages(t *testing.T) {
 	}
 }
 
-func TestADamagedModuleIsAskedForAgain(t *testing.T) {
-	s := fresh(t)
-	data := noise(2*chunkBytes + 100)
-	d := storetest.Digest(data)
-	storetest.Put(t, s, data)
-	chunk, _ := s.space.ModuleChunk(d, 1)
-	if _, err := s.StatModule(t.Context(), d); err != nil {
-		t.Fatal(err)
+// noise returns a module that does not compress.
+func noise(n int) []byte {
+	r := rand.NewChaCha8([32]byte{1})
+	b := make([]byte, n)
+	_, _ = r.Read(b)
+	return b
+}
+
+func TestFullStoreSaysSo(t *testing.T) {
+	s := open(t, Config{Client: etcdtest.Start(t, etcdembed.Config{QuotaBytes: 4 << 20}).Client()})
+	var err error
+	for i := 0; err == nil && i < 200; i++ {
+		data := append(noise(512<<10), byte(i))
+		err = s.PutModule(t.Context(), storetest.Module(data), data)
 	}
-	stored, err := s.client.Get(t.Context(), chunk)
-	if err != nil {
-		t.Fatal(err)
+	testkit.WantReason(t, err, fault.StoreFull, "the store is full")
+	_, err = s.CreateDecorator(t.Context(), decorator("small"))
+	testkit.WantReason(t, err, fault.StoreFull)
+	if _, err := s.StatModule(t.Context(), storetest.Digest(append(noise(512<<10), 0))); err != nil {
+		t.Errorf("reads do not go on: %v", err)
 	}
-	for what, tamper := range map[string]func() error{
-		"a chunk is missing": func() error { _, err := s.client.Delete(t.Context(), chunk); return err },
-		"a chunk is garbage": func() error { _, err := s.client.Put(t.Context(), chunk, "garbage"); return err },
-	} {
-		if err := tamper(); err != nil {
-			t.Fatal(err)
-		}
-		_, err := s.StatModule(t.Context(), d)
-		testkit.WantReason(t, err, fault.ModuleNotFound, "damaged", "upload it again")
-		storetest.Put(t, s, data)
-		if _, err := s.StatModule(t.Context(), d); err != nil {
-			t.Errorf("%s, after another upload: %v", what, err)
-		}
-		if s.damaged.has(d) {
-			t.Errorf("%s: it is remembered as damaged", what)
-		}
-	}
-	// The same bytes are written again, as by two simultaneous uploads.
-	if _, err := s.client.Put(t.Context(), chunk, string(stored.Kvs[0].Value)); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := s.StatModule(t.Context(), d); err != nil {
-		t.Error(err)
-	}
-	// A module that a reader found damaged is checked again, whatever the
-	// versions say.
-	s.damaged.note(d, fault.New(fault.Integrity, ""))
-	if _, err := s.StatModule(t.Context(), d); err != nil || s.damaged.has(d) {
-		t.Error("a module that is sound stays damaged", err)
-	}
-	for i := range 3 * maxDamaged {
-		s.damaged.note(fmt.Sprint(i), fault.New(fault.Integrity, ""))
-	}
-	if n := len(s.damaged.digests); n > maxDamaged {
-		t.Errorf("%d damaged modules are remembered", n)
-	}
+	// A core can still start on it.
+	open(t, Config{Client: s.client})
 }

@@ -9,6 +9,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/ruedo-dev/ruedo/core/store/guard"
+	"github.com/ruedo-dev/ruedo/core/store/modules"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
@@ -35,7 +37,7 @@ func (s *Store) Published(ctx context.Context, name string) (*ruedov1.Service, e
 		return nil, err
 	}
 	// A publish that will be refused need not be prepared.
-	if err := s.guard.refusal(); err != nil {
+	if err := s.guard.Refusal(); err != nil {
 		return nil, err
 	}
 	var svc *ruedov1.Service
@@ -105,8 +107,8 @@ func (s *Store) DeleteService(ctx context.Context, name string) (int64, error) {
 	}
 	var version int64
 	err = s.cluster.Do(ctx, "delete service "+name, func(ctx context.Context) error {
-		done, err := s.guard.commit(ctx,
-			[]clientv3.Cmp{exists(key)},
+		done, err := s.guard.Commit(ctx,
+			[]clientv3.Cmp{guard.Exists(key)},
 			[]clientv3.Op{clientv3.OpDelete(key), clientv3.OpDelete(revisions, clientv3.WithPrefix())},
 			nil)
 		if err != nil {
@@ -226,18 +228,18 @@ func (p *publication) commit(ctx context.Context, s *Store) error {
 			return p.lost("revision %d of service %s is another one by now", p.written().GetNumber(), p.service.GetName())
 		}
 	}
-	guard := append(s.carriersUnchanged(p.Carriers), unchanged(p.key, p.seen), unchanged(p.revision, written), exists(p.manifest))
+	when := append(s.carriersUnchanged(p.Carriers), guard.Unchanged(p.key, p.seen), guard.Unchanged(p.revision, written), guard.Exists(p.manifest))
 	look := []clientv3.Op{
 		clientv3.OpGet(p.key, clientv3.WithKeysOnly()),
 		clientv3.OpGet(p.manifest, clientv3.WithCountOnly()),
 	}
 	names := slices.Sorted(maps.Keys(p.decorators))
 	for _, d := range names {
-		same := exists(p.decorators[d])
+		same := guard.Exists(p.decorators[d])
 		if seen, ok := p.Decorators[d]; ok {
-			same = unchanged(p.decorators[d], seen)
+			same = guard.Unchanged(p.decorators[d], seen)
 		}
-		guard = append(guard, same)
+		when = append(when, same)
 		look = append(look, clientv3.OpGet(p.decorators[d], clientv3.WithKeysOnly()))
 	}
 	p.drafts = nil
@@ -248,14 +250,14 @@ func (p *publication) commit(ctx context.Context, s *Store) error {
 			return err
 		}
 		p.drafts = append(p.drafts, w)
-		guard, then, look = append(guard, w.guard...), append(then, w.then...), append(look, w.look...)
+		when, then, look = append(when, w.when...), append(then, w.then...), append(look, w.look...)
 		size += len(w.value)
 	}
 	if size > maxWrite {
 		return fault.New(fault.RequestInvalid, "service %s and its decorators take %d bytes in the store, over the limit of %d", p.service.GetName(), size, maxWrite).
 			WithFix("write the decorators first, each on its own")
 	}
-	done, err := s.guard.commit(ctx, guard, then, look)
+	done, err := s.guard.Commit(ctx, when, then, look)
 	if err != nil {
 		return err
 	}
@@ -284,7 +286,7 @@ func (p *publication) refusal(s *Store, done *clientv3.TxnResponse, names []stri
 		return p.lost("service %s has changed meanwhile: it is at version %d, not %d", name, now, p.seen)
 	}
 	if done.Responses[1].GetResponseRange().GetCount() == 0 {
-		return moduleNotFound(rev.GetModule())
+		return modules.NotFound(rev.GetModule())
 	}
 	looked := done.Responses[2:]
 	for i, d := range names {

@@ -19,11 +19,8 @@
 // STORE_UNAVAILABLE. It may have been made, so read before writing again. A
 // caller's own cancel or deadline is returned as it is.
 //
-// A write fails with STORE_EMPTY while the store has lost what memory holds,
-// with STORE_FORMAT once a newer ruedo has taken over the store, with
-// STORE_FULL while the store or its disk has no room, and with DATA_DIR_LOST or
-// DATA_DIR_READ_ONLY if the files of the embedded store are gone or cannot be
-// written. Reads and calls go on. The [Guard] knows which of these applies.
+// Reads and calls go on while writes are refused; package guard knows why they
+// are.
 //
 // # Kinds
 //
@@ -32,9 +29,7 @@
 //
 // # Modules
 //
-// A module is cut into chunks, and its manifest is written last. Without a
-// manifest there is no module, so an interrupted upload is invisible and can be
-// repeated. The bytes are verified against the digest on every read.
+// They are a room of their own, package modules, whose methods a Store has too.
 //
 // # Clusters
 //
@@ -53,18 +48,18 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/klauspost/compress/zstd"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/ruedo-dev/ruedo/core/store/guard"
+	"github.com/ruedo-dev/ruedo/core/store/modules"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
-	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fleet"
 	"github.com/ruedo-dev/ruedo/internal/keys"
 )
 
 // Defaults of Config.
 const (
-	DefaultMaxModule = 64 << 20
+	DefaultMaxModule = modules.DefaultMaxBytes
 	DefaultOpTimeout = fleet.DefaultOpTimeout
 )
 
@@ -96,16 +91,13 @@ type Config struct {
 
 // Store reads and writes the catalog of one cluster.
 type Store struct {
-	cluster   *fleet.Cluster
-	space     keys.Space
-	maxModule int64
-	logger    *slog.Logger
-	guard     Guard
+	*modules.Modules
+	cluster *fleet.Cluster
+	space   keys.Space
+	logger  *slog.Logger
+	guard   *guard.Guard
 	// memory is a mirror's copy of the catalog; nil until there is a mirror.
-	memory  atomic.Pointer[Memory]
-	damaged damage
-	pack    *zstd.Encoder
-	unpack  *zstd.Decoder
+	memory atomic.Pointer[Memory]
 }
 
 // Open connects to the store and checks its format, which it writes if the
@@ -113,29 +105,21 @@ type Store struct {
 // OpTimeout, STORE_FORMAT if a newer ruedo wrote it, STORE_EMPTY if an old
 // cluster has lost its format, CONFIG_INVALID. A full store can be opened.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
-	if cfg.MaxModule <= 0 {
-		cfg.MaxModule = DefaultMaxModule
-	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
-	}
-	pack, unpack, err := codec()
-	if err != nil {
-		return nil, fault.Wrap(err, fault.Internal, "cannot create the codec of modules")
 	}
 	cluster, err := fleet.Open(fleet.Config{
 		Hosts: cfg.Hosts, TLS: cfg.TLS, Client: cfg.Client, Cluster: cfg.Cluster, Check: cfg.Check, OpTimeout: cfg.OpTimeout, Logger: cfg.Logger,
 	})
 	if err != nil {
-		unpack.Close()
 		return nil, err
 	}
-	s := &Store{
-		cluster: cluster, space: cluster.Space(), maxModule: cfg.MaxModule, logger: cfg.Logger, pack: pack, unpack: unpack,
-		guard: Guard{cluster: cluster, accept: cfg.AcceptEmpty, logger: cfg.Logger},
+	s := &Store{cluster: cluster, space: cluster.Space(), logger: cfg.Logger}
+	if s.guard, err = guard.Open(ctx, guard.Config{Cluster: cluster, AcceptEmpty: cfg.AcceptEmpty, Logger: cfg.Logger}); err == nil {
+		s.Modules, err = modules.New(modules.Config{Cluster: cluster, Guard: s.guard, MaxBytes: cfg.MaxModule, Logger: cfg.Logger})
 	}
-	if err := s.guard.open(ctx); err != nil {
-		_ = s.Close()
+	if err != nil {
+		cluster.Close()
 		return nil, err
 	}
 	return s, nil
@@ -145,7 +129,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 func (s *Store) Cluster() *fleet.Cluster { return s.cluster }
 
 // Guard returns the guard, which knows why writes are refused.
-func (s *Store) Guard() *Guard { return &s.guard }
+func (s *Store) Guard() *guard.Guard { return s.guard }
 
 // Memory is what a process knows about the store without reading it. Its
 // methods can be called concurrently.
@@ -162,7 +146,7 @@ func (s *Store) SetMemory(m Memory) { s.memory.Store(&m) }
 
 // Close closes the connection, if Open made it. Close mirrors first.
 func (s *Store) Close() error {
-	s.unpack.Close()
+	s.Modules.Close()
 	s.cluster.Close()
 	return nil
 }

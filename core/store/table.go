@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
-	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/protobuf/proto"
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
@@ -158,14 +157,4 @@ func encode(m proto.Message) (string, error) {
 		return "", fault.Wrap(err, fault.RequestInvalid, "%s cannot be encoded: %v", m.ProtoReflect().Descriptor().Name(), err)
 	}
 	return string(b), nil
-}
-
-// unchanged is the condition that a key has the version seen; zero means no
-// key.
-func unchanged(key string, seen int64) clientv3.Cmp {
-	return clientv3.Compare(clientv3.ModRevision(key), "=", seen)
-}
-
-func exists(key string) clientv3.Cmp {
-	return clientv3.Compare(clientv3.CreateRevision(key), ">", 0)
 }

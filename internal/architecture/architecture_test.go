@@ -192,6 +192,14 @@ var arrows = []arrow{
 		reason: "a mirror shows what the store holds, whatever that is for; the store knows no mirror",
 	},
 	{
+		from: []string{"core/store/guard"}, only: []string{"internal/fault", "internal/fleet"},
+		reason: "a write is refused or fenced whatever it writes",
+	},
+	{
+		from: []string{"core/store/modules"}, only: []string{"core/store/guard", "internal/fault", "internal/fleet", "internal/keys", "gen"},
+		reason: "a module is bytes under a digest, and knows no service that uses it",
+	},
+	{
 		from: []string{"core/upload"}, only: []string{"internal/fault", "internal/limits", "internal/wasmbin", "gen"},
 		reason: "an upload verifies and admits bytes; where they go is an interface",
 	},

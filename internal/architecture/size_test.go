@@ -22,7 +22,6 @@ var larger = map[string]struct {
 	reason string
 }{
 	"core/decorate/schema": {1700, "an interpreter of one language: its keywords refer to each other"},
-	"core/store":           {1800, "transactions of six kinds; modules with their chunks are the next room to leave"},
 	"internal/lane":        {3300, "both ends of one protocol: who changes one has to read the other"},
 	"internal/port":        {1750, "speed, budgets and connections end each other, so one reader has to know all three"},
 	"internal/wasmbin":     {3050, "one reader of one format, which has hundreds of instructions"},

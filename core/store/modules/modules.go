@@ -1,4 +1,12 @@
-package store
+// Package modules keeps Wasm modules in etcd, named by the SHA-256 of their
+// bytes.
+//
+// A module is cut into chunks, and its manifest is written last. Without a
+// manifest there is no module, so an interrupted upload is invisible and can be
+// repeated. The bytes are verified against the digest on every read.
+//
+// All methods of [Modules] can be called from many goroutines.
+package modules
 
 import (
 	"context"
@@ -6,6 +14,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
 
 	"github.com/klauspost/compress/zstd"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -13,11 +22,16 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/ruedo-dev/ruedo/core/store/guard"
 	storev1 "github.com/ruedo-dev/ruedo/gen/ruedo/store/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/fleet"
 	"github.com/ruedo-dev/ruedo/internal/keys"
 )
+
+// DefaultMaxBytes is the default of [Config.MaxBytes].
+const DefaultMaxBytes = 64 << 20
 
 const (
 	// chunkBytes is the size of a chunk, well below etcd's limit of 1.5 MiB per
@@ -29,6 +43,51 @@ const (
 	// parallel is how many chunks are in flight at the same time.
 	parallel = 4
 )
+
+// Config says where modules are kept.
+type Config struct {
+	// Cluster is the part of etcd that they are read from. Required.
+	Cluster *fleet.Cluster
+	// Guard writes them. Required.
+	Guard *guard.Guard
+	// MaxBytes is the size of the largest module; zero means [DefaultMaxBytes].
+	MaxBytes int64
+	// Logger; nil discards.
+	Logger *slog.Logger
+}
+
+// Modules reads and writes modules.
+type Modules struct {
+	cluster *fleet.Cluster
+	guard   *guard.Guard
+	space   keys.Space
+	max     int64
+	logger  *slog.Logger
+	damaged damage
+	pack    *zstd.Encoder
+	unpack  *zstd.Decoder
+}
+
+// New returns the modules of a cluster. Close releases what they use.
+func New(cfg Config) (*Modules, error) {
+	if cfg.MaxBytes <= 0 {
+		cfg.MaxBytes = DefaultMaxBytes
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	pack, unpack, err := codec()
+	if err != nil {
+		return nil, fault.Wrap(err, fault.Internal, "cannot create the codec of modules")
+	}
+	return &Modules{
+		cluster: cfg.Cluster, guard: cfg.Guard, space: cfg.Cluster.Space(), max: cfg.MaxBytes, logger: cfg.Logger,
+		pack: pack, unpack: unpack,
+	}, nil
+}
+
+// Close releases memory. No other method may be called after it.
+func (s *Modules) Close() { s.unpack.Close() }
 
 // codec returns the encoder and decoder of chunks. The decoder refuses to
 // inflate a chunk beyond its largest size.
@@ -46,7 +105,7 @@ func codec() (*zstd.Encoder, *zstd.Decoder, error) {
 //
 // It reads the module itself only if there is reason to: a reader found it
 // damaged, or a chunk was written after the manifest, which is written last.
-func (s *Store) StatModule(ctx context.Context, digest string) (*ruedov1.Module, error) {
+func (s *Modules) StatModule(ctx context.Context, digest string) (*ruedov1.Module, error) {
 	m, seen, err := s.manifest(ctx, digest)
 	if err != nil {
 		return nil, err
@@ -67,7 +126,7 @@ func (s *Store) StatModule(ctx context.Context, digest string) (*ruedov1.Module,
 }
 
 // sound reports whether all chunks are present and older than the manifest.
-func (s *Store) sound(ctx context.Context, m *storev1.Manifest, manifest int64) (sound bool, err error) {
+func (s *Modules) sound(ctx context.Context, m *storev1.Manifest, manifest int64) (sound bool, err error) {
 	digest, chunks := m.GetModule().GetDigest(), int(m.GetChunks())
 	if s.claims(m) != "" {
 		return false, nil
@@ -98,13 +157,13 @@ func (s *Store) sound(ctx context.Context, m *storev1.Manifest, manifest int64) 
 }
 
 // claims returns what is wrong with the claims of a manifest, or "".
-func (s *Store) claims(m *storev1.Manifest) string {
+func (s *Modules) claims(m *storev1.Manifest) string {
 	size, chunk, chunks := m.GetModule().GetSizeBytes(), uint64(m.GetChunkBytes()), uint64(m.GetChunks())
 	switch {
 	case m.GetCodec() != storev1.Codec_CODEC_ZSTD:
 		return fmt.Sprintf("its codec %d is unknown", m.GetCodec())
-	case size > uint64(s.maxModule):
-		return fmt.Sprintf("it claims %d bytes, over the limit of %d", size, s.maxModule)
+	case size > uint64(s.max):
+		return fmt.Sprintf("it claims %d bytes, over the limit of %d", size, s.max)
 	case chunk == 0 || chunk > maxChunkBytes || chunks != (size+chunk-1)/chunk || chunks > keys.MaxChunk:
 		return fmt.Sprintf("its manifest claims %d bytes in %d chunks of %d", size, chunks, chunk)
 	}
@@ -114,7 +173,7 @@ func (s *Store) claims(m *storev1.Manifest) string {
 // PutModule stores the bytes of a module; m.Digest is their SHA-256. It keeps a
 // readable stored module, and its description. Errors: DIGEST_MISMATCH,
 // UPLOAD_TOO_LARGE.
-func (s *Store) PutModule(ctx context.Context, m *ruedov1.Module, data []byte) error {
+func (s *Modules) PutModule(ctx context.Context, m *ruedov1.Module, data []byte) error {
 	if err := s.checkModule(m, data); err != nil {
 		return err
 	}
@@ -136,13 +195,13 @@ func (s *Store) PutModule(ctx context.Context, m *ruedov1.Module, data []byte) e
 
 // ReadModule reads and verifies the bytes of a module. MODULE_NOT_FOUND;
 // INTEGRITY if they do not match the digest.
-func (s *Store) ReadModule(ctx context.Context, digest string) ([]byte, error) {
+func (s *Modules) ReadModule(ctx context.Context, digest string) ([]byte, error) {
 	data, err := s.readModule(ctx, digest)
 	s.damaged.note(digest, err)
 	return data, err
 }
 
-func (s *Store) readModule(ctx context.Context, digest string) ([]byte, error) {
+func (s *Modules) readModule(ctx context.Context, digest string) ([]byte, error) {
 	m, _, err := s.manifest(ctx, digest)
 	if err != nil {
 		return nil, err
@@ -168,9 +227,9 @@ func (s *Store) readModule(ctx context.Context, digest string) ([]byte, error) {
 	return data, nil
 }
 
-func (s *Store) checkModule(m *ruedov1.Module, data []byte) error {
-	if int64(len(data)) > s.maxModule {
-		return fault.New(fault.UploadTooLarge, "module of %d bytes is over the limit of %d", len(data), s.maxModule).
+func (s *Modules) checkModule(m *ruedov1.Module, data []byte) error {
+	if int64(len(data)) > s.max {
+		return fault.New(fault.UploadTooLarge, "module of %d bytes is over the limit of %d", len(data), s.max).
 			WithFix("make it smaller, for example by stripping debug information")
 	}
 	sum := sha256.Sum256(data)
@@ -182,7 +241,7 @@ func (s *Store) checkModule(m *ruedov1.Module, data []byte) error {
 }
 
 // manifest reads a module's manifest and its version.
-func (s *Store) manifest(ctx context.Context, digest string) (m *storev1.Manifest, seen int64, err error) {
+func (s *Modules) manifest(ctx context.Context, digest string) (m *storev1.Manifest, seen int64, err error) {
 	key, err := s.space.ModuleManifest(digest)
 	if err != nil {
 		return nil, 0, err
@@ -193,7 +252,7 @@ func (s *Store) manifest(ctx context.Context, digest string) (m *storev1.Manifes
 			return err
 		}
 		if len(got.Kvs) == 0 {
-			return moduleNotFound(digest)
+			return NotFound(digest)
 		}
 		seen = got.Kvs[0].ModRevision
 		m = &storev1.Manifest{}
@@ -202,7 +261,7 @@ func (s *Store) manifest(ctx context.Context, digest string) (m *storev1.Manifes
 			// upload repairs it.
 			m = nil
 			s.logger.Warn("the manifest of a module cannot be read", "digest", digest)
-			return moduleNotFound(digest)
+			return NotFound(digest)
 		}
 		m.Module.Digest = digest
 		return nil
@@ -210,7 +269,7 @@ func (s *Store) manifest(ctx context.Context, digest string) (m *storev1.Manifes
 	return m, seen, err
 }
 
-func (s *Store) writeChunks(ctx context.Context, digest string, data []byte) error {
+func (s *Modules) writeChunks(ctx context.Context, digest string, data []byte) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(parallel)
 	for i, off := 0, 0; off < len(data); i, off = i+1, off+chunkBytes {
@@ -222,7 +281,7 @@ func (s *Store) writeChunks(ctx context.Context, digest string, data []byte) err
 
 // writeChunk writes one chunk. ctx is the caller's; gctx ends when another
 // chunk failed.
-func (s *Store) writeChunk(ctx, gctx context.Context, digest string, i int, part []byte) error {
+func (s *Modules) writeChunk(ctx, gctx context.Context, digest string, i int, part []byte) error {
 	if gctx.Err() != nil {
 		return gctx.Err()
 	}
@@ -232,13 +291,13 @@ func (s *Store) writeChunk(ctx, gctx context.Context, digest string, i int, part
 	}
 	packed := s.pack.EncodeAll(part, make([]byte, 0, len(part)/2))
 	return s.part(ctx, gctx, fmt.Sprintf("write chunk %d of module %s", i, short(digest)), func(ctx context.Context) error {
-		_, err := s.guard.commit(ctx, nil, []clientv3.Op{clientv3.OpPut(key, string(packed))}, nil)
+		_, err := s.guard.Commit(ctx, nil, []clientv3.Op{clientv3.OpPut(key, string(packed))}, nil)
 		return err
 	})
 }
 
 // readChunk reads one chunk into part, which it must fill exactly.
-func (s *Store) readChunk(ctx, gctx context.Context, digest string, i int, part []byte) error {
+func (s *Modules) readChunk(ctx, gctx context.Context, digest string, i int, part []byte) error {
 	if gctx.Err() != nil {
 		return gctx.Err()
 	}
@@ -267,7 +326,7 @@ func (s *Store) readChunk(ctx, gctx context.Context, digest string, i int, part 
 
 // part is do for one of several parallel operations. The first failure ends the
 // others, whose errors then do not matter.
-func (s *Store) part(ctx, gctx context.Context, doing string, op func(ctx context.Context) error) error {
+func (s *Modules) part(ctx, gctx context.Context, doing string, op func(ctx context.Context) error) error {
 	err := s.cluster.Do(gctx, doing, op)
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -277,7 +336,7 @@ func (s *Store) part(ctx, gctx context.Context, doing string, op func(ctx contex
 
 // writeManifest makes the module visible. If another upload has written it
 // meanwhile, there is nothing left to do: the bytes are the same.
-func (s *Store) writeManifest(ctx context.Context, m *ruedov1.Module, data []byte, seen int64) error {
+func (s *Modules) writeManifest(ctx context.Context, m *ruedov1.Module, data []byte, seen int64) error {
 	key, err := s.space.ModuleManifest(m.GetDigest())
 	if err != nil {
 		return err
@@ -287,17 +346,17 @@ func (s *Store) writeManifest(ctx context.Context, m *ruedov1.Module, data []byt
 	if module.CreateTime == nil {
 		module.CreateTime = timestamppb.Now()
 	}
-	value, err := encode(&storev1.Manifest{
+	value, err := proto.Marshal(&storev1.Manifest{
 		Module:     module,
 		Chunks:     uint32((len(data) + chunkBytes - 1) / chunkBytes),
 		ChunkBytes: chunkBytes,
 		Codec:      storev1.Codec_CODEC_ZSTD,
 	})
 	if err != nil {
-		return err
+		return fault.Wrap(err, fault.RequestInvalid, "the description of module %s cannot be encoded: %v", short(m.GetDigest()), err)
 	}
 	return s.cluster.Do(ctx, "write module "+short(m.GetDigest()), func(ctx context.Context) error {
-		done, err := s.guard.commit(ctx, []clientv3.Cmp{unchanged(key, seen)}, []clientv3.Op{clientv3.OpPut(key, value)}, nil)
+		done, err := s.guard.Commit(ctx, []clientv3.Cmp{guard.Unchanged(key, seen)}, []clientv3.Op{clientv3.OpPut(key, string(value))}, nil)
 		if err == nil && done.Succeeded {
 			s.damaged.note(m.GetDigest(), nil)
 		}
@@ -305,7 +364,8 @@ func (s *Store) writeManifest(ctx context.Context, m *ruedov1.Module, data []byt
 	})
 }
 
-func moduleNotFound(digest string) error {
+// NotFound returns MODULE_NOT_FOUND.
+func NotFound(digest string) error {
 	return fault.New(fault.ModuleNotFound, "module %s is not stored", digest).
 		WithFix("upload it, then try again")
 }

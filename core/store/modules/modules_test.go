@@ -1,9 +1,10 @@
-package store
+package modules
 
 import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"runtime"
 	"sync"
@@ -11,16 +12,58 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/goleak"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/ruedo-dev/ruedo/core/store/guard"
 	"github.com/ruedo-dev/ruedo/core/store/storetest"
 	storev1 "github.com/ruedo-dev/ruedo/gen/ruedo/store/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/etcdembed"
 	"github.com/ruedo-dev/ruedo/internal/etcdembed/etcdtest"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/fleet"
 	"github.com/ruedo-dev/ruedo/internal/testkit"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// testModules are modules with direct access to their etcd.
+type testModules struct {
+	*Modules
+	client *clientv3.Client
+}
+
+// fresh returns the modules of an etcd of their own, each of at most max bytes.
+func fresh(t *testing.T, max int64) testModules {
+	t.Helper()
+	client := etcdtest.Start(t, etcdembed.Config{}).Client()
+	cluster, err := fleet.Open(fleet.Config{Client: client, Cluster: "main", OpTimeout: testkit.Patience})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	g, err := guard.Open(t.Context(), guard.Config{Cluster: cluster})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := New(Config{Cluster: cluster, Guard: g, MaxBytes: max})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(m.Close)
+	return testModules{m, client}
+}
+
+// count returns how many keys there are under a prefix.
+func count(t *testing.T, s testModules, prefix string) int64 {
+	t.Helper()
+	got, err := s.client.Get(t.Context(), prefix, clientv3.WithPrefix(), clientv3.WithCountOnly())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got.Count
+}
 
 // noise returns a module that does not compress.
 func noise(n int) []byte {
@@ -31,7 +74,7 @@ func noise(n int) []byte {
 }
 
 func TestModulesComeBackWhole(t *testing.T) {
-	s := fresh(t)
+	s := fresh(t, 0)
 	for _, size := range []int{0, 1, chunkBytes - 1, chunkBytes, chunkBytes + 1, 3*chunkBytes + 17, 12 << 20} {
 		for _, data := range [][]byte{noise(size), make([]byte, size)} {
 			storetest.Put(t, s, data)
@@ -51,7 +94,7 @@ func TestModulesComeBackWhole(t *testing.T) {
 }
 
 func TestKnownModuleWritesNothing(t *testing.T) {
-	s := fresh(t)
+	s := fresh(t, 0)
 	data := noise(2 * chunkBytes)
 	storetest.Put(t, s, data)
 	before, err := s.client.Get(t.Context(), "x")
@@ -66,7 +109,7 @@ func TestKnownModuleWritesNothing(t *testing.T) {
 }
 
 func TestModulesAreRefused(t *testing.T) {
-	s := open(t, Config{Client: etcdtest.Start(t, etcdembed.Config{}).Client(), MaxModule: 1000})
+	s := fresh(t, 1000)
 	data := noise(1001)
 	testkit.WantReason(t, s.PutModule(t.Context(), storetest.Module(data), data), fault.UploadTooLarge, "1001 bytes", "limit of 1000")
 	data = data[:1000]
@@ -87,7 +130,7 @@ func TestModulesAreRefused(t *testing.T) {
 }
 
 func TestUploadThatBrokeOffShowsNowhereAndMayBeRepeated(t *testing.T) {
-	s := fresh(t)
+	s := fresh(t, 0)
 	data := noise(9 * chunkBytes)
 	ctx, cancel := context.WithCancel(t.Context())
 	watch := s.client.Watch(t.Context(), "/ruedo/main/modules/", clientv3.WithPrefix())
@@ -107,8 +150,6 @@ func TestUploadThatBrokeOffShowsNowhereAndMayBeRepeated(t *testing.T) {
 	testkit.WantReason(t, err, fault.ModuleNotFound)
 	_, err = s.ReadModule(t.Context(), storetest.Digest(data))
 	testkit.WantReason(t, err, fault.ModuleNotFound)
-	_, err = s.PublishService(t.Context(), storetest.Service("greet", 1, data), 0)
-	testkit.WantReason(t, err, fault.ModuleNotFound)
 	storetest.Put(t, s, data)
 	if got, err := s.ReadModule(t.Context(), storetest.Digest(data)); err != nil || !bytes.Equal(got, data) {
 		t.Errorf("the repeated upload: %v", err)
@@ -116,7 +157,7 @@ func TestUploadThatBrokeOffShowsNowhereAndMayBeRepeated(t *testing.T) {
 }
 
 func TestUploadsOfOneModuleAtOnce(t *testing.T) {
-	s := fresh(t)
+	s := fresh(t, 0)
 	data := noise(5 * chunkBytes)
 	var wg sync.WaitGroup
 	for range 4 {
@@ -133,7 +174,7 @@ func TestUploadsOfOneModuleAtOnce(t *testing.T) {
 }
 
 func TestTamperedModulesAreNeverGiven(t *testing.T) {
-	s := fresh(t)
+	s := fresh(t, 0)
 	data := noise(2*chunkBytes + 100)
 	d := storetest.Digest(data)
 	manifest, _ := s.space.ModuleManifest(d)
@@ -225,19 +266,53 @@ func TestTamperedModulesAreNeverGiven(t *testing.T) {
 	})
 }
 
-func TestFullStoreSaysSo(t *testing.T) {
-	s := open(t, Config{Client: etcdtest.Start(t, etcdembed.Config{QuotaBytes: 4 << 20}).Client()})
-	var err error
-	for i := 0; err == nil && i < 200; i++ {
-		data := append(noise(chunkBytes), byte(i))
-		err = s.PutModule(t.Context(), storetest.Module(data), data)
+func TestADamagedModuleIsAskedForAgain(t *testing.T) {
+	s := fresh(t, 0)
+	data := noise(2*chunkBytes + 100)
+	d := storetest.Digest(data)
+	storetest.Put(t, s, data)
+	chunk, _ := s.space.ModuleChunk(d, 1)
+	if _, err := s.StatModule(t.Context(), d); err != nil {
+		t.Fatal(err)
 	}
-	testkit.WantReason(t, err, fault.StoreFull, "the store is full")
-	_, err = s.CreateDecorator(t.Context(), decorator("small"))
-	testkit.WantReason(t, err, fault.StoreFull)
-	if _, err := s.StatModule(t.Context(), storetest.Digest(append(noise(chunkBytes), 0))); err != nil {
-		t.Errorf("reads do not go on: %v", err)
+	stored, err := s.client.Get(t.Context(), chunk)
+	if err != nil {
+		t.Fatal(err)
 	}
-	// A core can still start on it.
-	open(t, Config{Client: s.client})
+	for what, tamper := range map[string]func() error{
+		"a chunk is missing": func() error { _, err := s.client.Delete(t.Context(), chunk); return err },
+		"a chunk is garbage": func() error { _, err := s.client.Put(t.Context(), chunk, "garbage"); return err },
+	} {
+		if err := tamper(); err != nil {
+			t.Fatal(err)
+		}
+		_, err := s.StatModule(t.Context(), d)
+		testkit.WantReason(t, err, fault.ModuleNotFound, "damaged", "upload it again")
+		storetest.Put(t, s, data)
+		if _, err := s.StatModule(t.Context(), d); err != nil {
+			t.Errorf("%s, after another upload: %v", what, err)
+		}
+		if s.damaged.has(d) {
+			t.Errorf("%s: it is remembered as damaged", what)
+		}
+	}
+	// The same bytes are written again, as by two simultaneous uploads.
+	if _, err := s.client.Put(t.Context(), chunk, string(stored.Kvs[0].Value)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.StatModule(t.Context(), d); err != nil {
+		t.Error(err)
+	}
+	// A module that a reader found damaged is checked again, whatever the
+	// versions say.
+	s.damaged.note(d, fault.New(fault.Integrity, ""))
+	if _, err := s.StatModule(t.Context(), d); err != nil || s.damaged.has(d) {
+		t.Error("a module that is sound stays damaged", err)
+	}
+	for i := range 3 * maxDamaged {
+		s.damaged.note(fmt.Sprint(i), fault.New(fault.Integrity, ""))
+	}
+	if n := len(s.damaged.digests); n > maxDamaged {
+		t.Errorf("%d damaged modules are remembered", n)
+	}
 }

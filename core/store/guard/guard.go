@@ -1,4 +1,13 @@
-package store
+// Package guard is the one way to write to the store: every write of a core is a
+// transaction of its [Guard].
+//
+// A Guard makes each transaction conditional on the storage format that this
+// program has read, and knows why writes are refused: STORE_EMPTY while the
+// store has lost what memory holds, STORE_FORMAT once a newer ruedo has taken
+// over the store, STORE_FULL while the store or its disk has no room,
+// DATA_DIR_LOST and DATA_DIR_READ_ONLY if the files of an embedded store are
+// gone or cannot be written.
+package guard
 
 import (
 	"context"
@@ -14,7 +23,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fleet"
 )
 
-// Guard checks every write of a Store: it knows the storage format and why
+// Guard checks every write to a store: it knows the storage format and why
 // writes are refused. A mirror reports to it. Its methods can be called
 // concurrently.
 type Guard struct {
@@ -35,8 +44,27 @@ type Guard struct {
 	broken atomic.Pointer[fault.Error]
 }
 
-// open reads the format, or writes it if there is none. If the store is full,
-// the first write that it accepts writes the format too.
+// Config says what a guard guards.
+type Config struct {
+	// Cluster is the part of etcd that is written. Required.
+	Cluster *fleet.Cluster
+	// AcceptEmpty accepts a store that has lost its catalog as empty.
+	AcceptEmpty bool
+	// Logger; nil discards.
+	Logger *slog.Logger
+}
+
+// Open reads the format, or writes it if there is none. If the store is full,
+// the first write that it accepts writes the format too. It fails with
+// STORE_UNAVAILABLE, STORE_FORMAT or STORE_EMPTY.
+func Open(ctx context.Context, cfg Config) (*Guard, error) {
+	g := &Guard{cluster: cfg.Cluster, accept: cfg.AcceptEmpty, logger: cfg.Logger}
+	if g.logger == nil {
+		g.logger = slog.New(slog.DiscardHandler)
+	}
+	return g, g.open(ctx)
+}
+
 func (g *Guard) open(ctx context.Context) error {
 	value, err := g.cluster.CheckFormat(ctx)
 	if err == nil && value == nil {
@@ -53,12 +81,12 @@ func (g *Guard) open(ctx context.Context) error {
 	return nil
 }
 
-// commit is the only way to write to the store. Its transaction also requires
+// Commit is the only way to write to the store. Its transaction also requires
 // the storage format that this program has read. look runs if a condition
 // fails. A store of another format, or one that was emptied or replaced, is an
 // error.
-func (g *Guard) commit(ctx context.Context, guard []clientv3.Cmp, then, look []clientv3.Op) (*clientv3.TxnResponse, error) {
-	if err := g.refusal(); err != nil {
+func (g *Guard) Commit(ctx context.Context, guard []clientv3.Cmp, then, look []clientv3.Op) (*clientv3.TxnResponse, error) {
+	if err := g.Refusal(); err != nil {
 		return nil, err
 	}
 	format, err := g.ensureFormat(ctx)
@@ -99,8 +127,8 @@ func (g *Guard) commit(ctx context.Context, guard []clientv3.Cmp, then, look []c
 	return nil, fault.New(fault.StoreUnavailable, "the store was replaced by another one, which this core has not read yet").WithFix("try again in a moment")
 }
 
-// refusal returns why writes are refused, if known without asking the store.
-func (g *Guard) refusal() error {
+// Refusal returns why writes are refused, if known without asking the store.
+func (g *Guard) Refusal() error {
 	if err := g.blocked.Load(); err != nil {
 		return err
 	}
@@ -233,4 +261,21 @@ func (g *Guard) Alarms() []*fault.Error {
 		}
 	}
 	return alarms
+}
+
+// Unchanged is the condition that a key has the version seen; zero means no
+// key.
+func Unchanged(key string, seen int64) clientv3.Cmp {
+	return clientv3.Compare(clientv3.ModRevision(key), "=", seen)
+}
+
+// AllUnchanged is the condition that no key under a prefix has changed since a
+// revision of the store. Keys that were deleted do not count.
+func AllUnchanged(prefix string, since int64) clientv3.Cmp {
+	return clientv3.Compare(clientv3.ModRevision(prefix).WithPrefix(), "<", since+1)
+}
+
+// Exists is the condition that there is a key.
+func Exists(key string) clientv3.Cmp {
+	return clientv3.Compare(clientv3.CreateRevision(key), ">", 0)
 }

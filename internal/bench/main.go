@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/ruedo-dev/ruedo/internal/bench/dispatch"
+	"github.com/ruedo-dev/ruedo/internal/bench/loop"
 	"github.com/ruedo-dev/ruedo/internal/bench/page"
 	"github.com/ruedo-dev/ruedo/internal/bench/sandboxed"
 	"github.com/ruedo-dev/ruedo/internal/bench/table"
@@ -42,7 +43,7 @@ func main() {
 	var o options
 	flag.StringVar(&o.role, "role", "", "internal: what this process is to be, other than the benchmark")
 	flag.StringVar(&o.next, "next", "", "internal: what that process needs to know")
-	flag.StringVar(&o.only, "only", "", "dispatch or sandbox; or a part of the latter, such as sandbox/meter")
+	flag.StringVar(&o.only, "only", "", "dispatch, sandbox or loop; or a part of sandbox, such as sandbox/meter")
 	flag.StringVar(&o.against, "against", "", "the directory of another checkout: its binary is measured in turn with ours (dispatch)")
 	flag.StringVar(&o.from, "from", "", "files of rows, separated by commas, to use instead of measuring; a row of a later file replaces that of an earlier one")
 	flag.StringVar(&o.doc, "doc", "", "write the page of figures to this file")
@@ -103,6 +104,13 @@ func measure(ctx context.Context, o options) (table.Run, error) {
 	}
 	if section == "" || section == "sandbox" {
 		more, err := sandboxed.Run(ctx, sandboxed.Options{Rounds: o.rounds, Slice: o.slice, Part: part})
+		if err != nil {
+			return run, err
+		}
+		run.Rows = append(run.Rows, more...)
+	}
+	if section == "" || section == "loop" {
+		more, err := loop.Run(ctx, o.rounds)
 		if err != nil {
 			return run, err
 		}

@@ -36,6 +36,7 @@ var labels = map[string]string{
 	"go": "Go", "c": "C", "as": "AssemblyScript", "js": "JavaScript (QuickJS)", "all": "both",
 	"first": "first start", "second": "second start, from the cache on disk", "in-process": "without a child process",
 	"plain": "plain wazero", "pristine": "Ruedo, pristine",
+	"live": "edit to live", "build": "go build alone",
 	"metered": "Ruedo, metered", "native": "plain wazero", "closing": "wazero, closing on context",
 }
 
@@ -97,6 +98,12 @@ stop the guest. *Closing* is wazero's own way of stopping it, a check of the con
 		[]grid{{"Each start, compared with the first:", "start", []column{
 			{"CPU ms", "compile/*/cpu", ""}, {"ms", "compile/*/clock", ""},
 			{"CPU ÷ first", "compile/*/cpu", "compile/first/cpu"}, {"time ÷ first", "compile/*/clock", "compile/first/clock"}}}}},
+	{"From an edit to an answer",
+		`A constant of a Go service changes: the time from the save of its file, which ` + "`ruedo dev --watch`" + ` sees, builds, compiles and publishes, to the
+first answer of the new revision; and the time that ` + "`go build`" + ` alone takes for such an edit. Caches are warm. This is wall time and needs
+an idle machine.`, "loop",
+		[]grid{{"Each, compared with the build:", "what", []column{
+			{"ms", "loop/*", ""}, {"÷ build", "loop/*", "loop/build"}}}}},
 	{"Memory of an idle instance",
 		`An instance of a Go guest that has served a call and waits for the next one: what 200 of them add to the private memory of the process.`, "sandbox/memory",
 		[]grid{{"Each way, compared with plain wazero:", "way", []column{

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -85,7 +86,7 @@ func (s *Service) besideWorkspace(ctx context.Context, tool string, env []string
 	if err != nil {
 		return false
 	}
-	if _, err := os.Stat(filepath.Join(dir, "go.mod")); err != nil {
+	if _, err := os.Stat(filepath.Join(dir, "go.mod")); err != nil || !mayHaveWorkspace(dir, env) {
 		return false
 	}
 	ask := func(args ...string) []byte {
@@ -112,6 +113,27 @@ func (s *Service) besideWorkspace(ctx context.Context, tool string, env []string
 		}
 	}
 	return true
+}
+
+// mayHaveWorkspace reports whether there is a workspace to ask Go for: a file
+// go.work in the directory or above it, or one that the environment names. Go has
+// no other way to set one, and asking it takes a tenth of a small build.
+func mayHaveWorkspace(dir string, env []string) bool {
+	if slices.ContainsFunc(env, func(kv string) bool { return strings.HasPrefix(kv, "GOWORK=") }) {
+		return true
+	}
+	above := func(dir string) bool {
+		for ; ; dir = filepath.Dir(dir) {
+			if _, err := os.Stat(filepath.Join(dir, "go.work")); err == nil {
+				return true
+			}
+			if dir == filepath.Dir(dir) {
+				return false
+			}
+		}
+	}
+	target, err := filepath.EvalSymlinks(dir)
+	return above(dir) || err == nil && above(target)
 }
 
 func (s *Service) buildByCommand(ctx context.Context, out string, env []string, messages io.Writer) error {

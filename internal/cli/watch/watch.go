@@ -33,7 +33,7 @@ import (
 const (
 	// interval is the shortest time between two looks, and how long files must
 	// stay as they are before a change counts.
-	interval = 60 * time.Millisecond
+	interval = 30 * time.Millisecond
 	// share bounds the work: a look that took a millisecond is followed by a
 	// pause of at least 20.
 	share = 20

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/ruedo-dev/ruedo/core/api"
+	"github.com/ruedo-dev/ruedo/core/backup"
 	"github.com/ruedo-dev/ruedo/core/gateway"
 	"github.com/ruedo-dev/ruedo/core/logs"
 	"github.com/ruedo-dev/ruedo/core/publish"
@@ -29,8 +30,9 @@ func (c *Core) mount() {
 	api.Mount(c.port, api.Config{
 		Store: c.store, Mirror: c.mirror, Catalog: c.catalog, Invoker: c.invoker, Publisher: publisher, Dispatcher: c.dispatcher,
 		Core: c.self, Cluster: c.cfg.Cluster, Distributed: c.cfg.Distributed, Modules: c.cfg.Modules,
-		Logs: logs.New(logs.Config{Runners: c.dispatcher.Members, Absent: c.absent, Done: c.down.Done()}),
-		Done: c.down.Done(),
+		Logs:    logs.New(logs.Config{Runners: c.dispatcher.Members, Absent: c.absent, Done: c.down.Done()}),
+		Backups: backup.New(backup.Config{Store: c.store, Mirror: c.mirror, Version: c.cfg.Version}),
+		Done:    c.down.Done(),
 	})
 	gateway.Mount(c.port, c.invoker, c.log)
 	c.port.Handle("GET /metrics", "metrics", port.Bounds{}, c.metrics.Handler())

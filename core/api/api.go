@@ -17,6 +17,7 @@ import (
 	"connectrpc.com/grpchealth"
 	"connectrpc.com/grpcreflect"
 
+	"github.com/ruedo-dev/ruedo/core/backup"
 	"github.com/ruedo-dev/ruedo/core/catalog"
 	"github.com/ruedo-dev/ruedo/core/dispatch"
 	"github.com/ruedo-dev/ruedo/core/invoke"
@@ -61,6 +62,7 @@ type Config struct {
 	Publisher  *publish.Publisher
 	Dispatcher *dispatch.Dispatcher
 	Logs       *logs.Reader
+	Backups    *backup.Backups
 	// Core describes this core.
 	Core *ruedov1.Core
 	// Cluster is the cluster's id.
@@ -109,10 +111,16 @@ func Mount(p *port.Server, cfg Config) {
 			Total:   uploadTotal,
 		},
 	})
+	p.Connect(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
+		return ruedov1connect.NewBackupServiceHandler(&backupService{cfg.Backups}, opts...)
+	}, map[string]port.Bounds{
+		ruedov1connect.BackupServiceRestoreCatalogProcedure: {Message: upload.MaxPart, Body: backup.MaxCatalog + backup.MaxCatalog/8, Total: uploadTotal},
+	})
 
 	names := []string{
 		ruedov1connect.InvokeServiceName, ruedov1connect.ServiceServiceName, ruedov1connect.DecoratorServiceName,
 		ruedov1connect.ModuleServiceName, ruedov1connect.ClusterServiceName, ruedov1connect.LogServiceName,
+		ruedov1connect.BackupServiceName,
 	}
 	reflector := grpcreflect.NewStaticReflector(names...)
 	for _, construct := range []func(...connect.HandlerOption) (string, http.Handler){

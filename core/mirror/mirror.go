@@ -27,6 +27,7 @@ package mirror
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"log/slog"
 	"slices"
@@ -95,10 +96,14 @@ type Mirror struct {
 }
 
 // Open loads the mirror, within ctx and the store's OpTimeout, and keeps it up
-// to date until Close. It fails with STORE_UNAVAILABLE.
+// to date until Close. It fails with STORE_UNAVAILABLE. The mirror of a store that
+// is being restored is empty until the restore has ended; see [Snapshot.Fault].
 func Open(ctx context.Context, cfg Config) (*Mirror, error) {
 	m := newMirror(cfg.Store.Cluster(), cfg.Store.Guard(), cfg.Logger)
-	if err := m.load(ctx); err != nil {
+	switch err := m.load(ctx); {
+	case errors.Is(err, fault.StoreRestoring):
+		m.show(m.unread(err), 0)
+	case err != nil:
 		return nil, err
 	}
 	cfg.Store.SetMemory(m)
@@ -196,9 +201,9 @@ func (m *Mirror) request(revision int64) {
 	signal(m.wake)
 }
 
-// load reads everything at one revision. If it fails with STORE_EMPTY or
-// STORE_FORMAT, the mirror must not follow the store: memory is kept, and
-// writes are refused.
+// load reads everything at one revision. If it fails with STORE_EMPTY,
+// STORE_FORMAT or STORE_RESTORING, the mirror must not follow the store: memory is
+// kept, and writes are refused.
 func (m *Mirror) load(ctx context.Context) error {
 	var got *clientv3.TxnResponse
 	err := m.cluster.Do(ctx, "read the catalog", func(ctx context.Context) (err error) {
@@ -245,7 +250,7 @@ func (m *Mirror) load(ctx context.Context) error {
 // refuse returns an error if what was listed must not replace old: the store
 // has another format, or has lost everything that memory holds. If the store is
 // certainly the same as before and at a later revision, everything was deleted
-// on purpose, which is not a loss.
+// on purpose, which is not a loss. Neither is what a restore replaced.
 func (m *Mirror) refuse(old *Snapshot, stored map[string]*mvccpb.KeyValue, format []byte, now *etcdserverpb.ResponseHeader) *fault.Error {
 	if format != nil {
 		if err := fleet.ReadFormat(format, m.cluster.Space()); err != nil {
@@ -273,8 +278,11 @@ func (m *Mirror) refuse(old *Snapshot, stored map[string]*mvccpb.KeyValue, forma
 	if format == nil {
 		return fleet.StoreEmpty("%s, the store has not even a format number", held)
 	}
-	if known := m.guard.Format(); known != nil && fleet.SameStore(known, format) && now.ClusterId == m.etcd.Load() && now.Revision >= m.applied.Load() {
-		return nil
+	if known := m.guard.Format(); known != nil {
+		same := fleet.SameStore(known, format) && now.ClusterId == m.etcd.Load() && now.Revision >= m.applied.Load()
+		if same || fleet.Replaces(format, known) {
+			return nil
+		}
 	}
 	prefix := m.cluster.Space().Prefix(first.kind())
 	for name := range first.names(old) {
@@ -318,7 +326,10 @@ func (m *Mirror) run(ctx context.Context) {
 	var retry backoff.Backoff
 	for {
 		began := time.Now()
-		err := m.follow(ctx)
+		err := errRelist
+		if m.Snapshot().unread == nil {
+			err = m.follow(ctx)
+		}
 		if ctx.Err() != nil {
 			return
 		}
@@ -334,7 +345,7 @@ func (m *Mirror) run(ctx context.Context) {
 				break
 			}
 			switch fault.ReasonOf(err) {
-			case fault.StoreUnavailable, fault.StoreEmpty, fault.StoreFormat, fault.StoreFull, fault.DataDirLost, fault.DataDirReadOnly: // reported elsewhere
+			case fault.StoreUnavailable, fault.StoreEmpty, fault.StoreFormat, fault.StoreRestoring, fault.StoreFull, fault.DataDirLost, fault.DataDirReadOnly: // reported elsewhere
 			default:
 				m.logger.Warn("cannot list the store again", "error", err)
 			}

@@ -30,6 +30,8 @@ type Snapshot struct {
 
 	// unreadable maps each value that cannot be read to its version.
 	unreadable map[entry]int64
+	// unread is why nothing has been read yet; nil if the store was read.
+	unread error
 }
 
 // entry is what a key refers to.
@@ -39,8 +41,13 @@ type entry struct {
 }
 
 // Fault returns INTEGRITY for a service or decorator that is stored, but that
-// this process has never been able to read; nil otherwise.
+// this process has never been able to read. While nothing has been read, because
+// the store is being restored, it returns STORE_RESTORING for any. Otherwise it
+// returns nil.
 func (s *Snapshot) Fault(kind keys.Kind, name string) error {
+	if s.unread != nil {
+		return s.unread
+	}
 	if _, ok := s.unreadable[entry{kind, name}]; !ok {
 		return nil
 	}
@@ -50,6 +57,13 @@ func (s *Snapshot) Fault(kind keys.Kind, name string) error {
 		}
 	}
 	return nil
+}
+
+// unread returns an empty snapshot of a store that cannot be read, and why.
+func (m *Mirror) unread(err error) *Snapshot {
+	s := newSnapshot(m.tables, 0)
+	s.unread = err
+	return s
 }
 
 func newSnapshot(tables []table, revision int64) *Snapshot {

@@ -3,6 +3,7 @@ package cli
 import (
 	"github.com/alecthomas/kong"
 
+	"github.com/ruedo-dev/ruedo/internal/cli/db"
 	"github.com/ruedo-dev/ruedo/internal/cli/publishing"
 	"github.com/ruedo-dev/ruedo/internal/cli/verb"
 )
@@ -22,6 +23,8 @@ type grammar struct {
 	Rollback publishing.Rollback `cmd:"" group:"services" help:"Make an older revision live again."`
 
 	verb.Commands
+
+	Db db.Commands `cmd:"" group:"resources" help:"Copy the catalog as a whole: backup, restore, verify."`
 
 	Dev    devCmd    `cmd:"" group:"processes" help:"Run a whole cluster on this machine: store, core and two runners."`
 	Demo   demoCmd   `cmd:"" group:"processes" help:"Show what Ruedo does, with the examples."`

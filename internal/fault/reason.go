@@ -108,6 +108,9 @@ const (
 	StoreFormat      Reason = "STORE_FORMAT"
 	StoreFull        Reason = "STORE_FULL"
 	StoreEmpty       Reason = "STORE_EMPTY"
+	StoreNotEmpty    Reason = "STORE_NOT_EMPTY"
+	StoreRestoring   Reason = "STORE_RESTORING"
+	BackupInvalid    Reason = "BACKUP_INVALID"
 	DataDir          Reason = "DATA_DIR"
 	DataDirInUse     Reason = "DATA_DIR_IN_USE"
 	DataDirLost      Reason = "DATA_DIR_LOST"
@@ -241,6 +244,9 @@ var program = map[Reason]row{
 	StoreFormat:      {CodeFailedPrecondition, ExitConflict, "the store was written by another version of Ruedo"},
 	StoreFull:        {CodeResourceExhausted, ExitLimit, "the store has no space left"},
 	StoreEmpty:       {CodeFailedPrecondition, ExitConflict, "the store lost its data"},
+	StoreNotEmpty:    {CodeFailedPrecondition, ExitConflict, "a backup would replace what the store has"},
+	StoreRestoring:   {CodeUnavailable, ExitUnavailable, "the store is being restored, or a restore was interrupted"},
+	BackupInvalid:    {CodeInvalidArgument, ExitInvalid, "a backup is cut off, damaged, or none"},
 	DataDir:          {CodeInternal, ExitFailure, "a directory or a file of the program cannot be used"},
 	DataDirInUse:     {CodeInternal, ExitFailure, "another process uses the data directory"},
 	DataDirLost:      {CodeFailedPrecondition, ExitConflict, "the data directory disappeared while it was in use"},

@@ -3,9 +3,12 @@ package fleet
 import (
 	"context"
 	"crypto/rand"
+	"slices"
+	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	storev1 "github.com/ruedo-dev/ruedo/gen/ruedo/store/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
@@ -14,6 +17,13 @@ import (
 
 // Format is the storage format that this program reads and writes.
 const Format = 1
+
+// restoring is the number of a store that is being restored. Programs that do not
+// know about restores refuse it as one of a newer program.
+const restoring = 1 << 20
+
+// maxReplaced is how many restores a format remembers.
+const maxReplaced = 8
 
 // CheckFormat checks that the cluster's keys have this program's format. It
 // returns the stored value, nil if there is none. It fails with STORE_FORMAT if
@@ -68,13 +78,17 @@ func (c *Cluster) CreateFormat(ctx context.Context, acceptEmpty bool) (value []b
 }
 
 // ReadFormat returns STORE_FORMAT unless a stored format is one that this
-// program reads and writes.
+// program reads and writes, and STORE_RESTORING while the catalog is being
+// replaced.
 func ReadFormat(value []byte, space keys.Space) error {
 	var f storev1.Format
 	switch err := proto.Unmarshal(value, &f); {
 	case err != nil || f.GetNumber() == 0:
 		return fault.Wrap(err, fault.StoreFormat, "cluster %s of the store has no readable format number", space.Cluster()).
 			WithFix("use another store or cluster id: something else wrote there")
+	case f.GetRestoring() != nil:
+		return fault.New(fault.StoreRestoring, "the store is being restored to the backup of %s, since %s", f.GetRestoring().GetBackup(), f.GetRestoring().GetBeginTime().AsTime().Format(time.DateTime)).
+			WithFix("wait until the restore has ended; if it was interrupted, repeat it")
 	case f.GetNumber() != Format:
 		return fault.New(fault.StoreFormat, "store has format %d, this ruedo knows %d; use a newer ruedo", f.GetNumber(), Format).
 			WithFix("use a newer ruedo, or another cluster id")
@@ -88,6 +102,35 @@ func ReadFormat(value []byte, space keys.Space) error {
 func SameStore(a, b []byte) bool {
 	var fa, fb storev1.Format
 	return proto.Unmarshal(a, &fa) == nil && proto.Unmarshal(b, &fb) == nil && fa.GetId() != "" && fa.GetId() == fb.GetId()
+}
+
+// Restore returns the format of a store while its catalog is replaced, given its
+// format now (nil if it has none), and the format of the store afterwards.
+func Restore(now []byte, backup string) (during, after []byte, err error) {
+	var f storev1.Format
+	if err := proto.Unmarshal(now, &f); err != nil {
+		return nil, nil, fault.Wrap(err, fault.StoreFormat, "the store has no readable format number")
+	}
+	begun := &storev1.Format{
+		Number: restoring, Id: f.GetId(), Replaced: f.GetReplaced(),
+		Restoring: &storev1.Restoring{Token: rand.Text(), BeginTime: timestamppb.Now(), Backup: backup},
+	}
+	done := &storev1.Format{Number: Format, Id: rand.Text(), Replaced: f.GetReplaced()}
+	if f.GetId() != "" {
+		done.Replaced = append(done.Replaced, f.GetId())
+		done.Replaced = done.Replaced[max(0, len(done.Replaced)-maxReplaced):]
+	}
+	if during, err = proto.Marshal(begun); err == nil {
+		after, err = proto.Marshal(done)
+	}
+	return during, after, err
+}
+
+// Replaces reports whether the catalog of the store with the format now replaced,
+// by a restore, that of the store with the format known.
+func Replaces(now, known []byte) bool {
+	var n, k storev1.Format
+	return proto.Unmarshal(now, &n) == nil && proto.Unmarshal(known, &k) == nil && k.GetId() != "" && slices.Contains(n.GetReplaced(), k.GetId())
 }
 
 // StoreEmpty returns the error for a store that has lost its catalog.

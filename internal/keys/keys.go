@@ -171,6 +171,12 @@ func (s Space) DecoratorRevisions(decorator string) (string, error) {
 	return slash(key, err)
 }
 
+// AllRevisions returns the prefix of the revisions of all services.
+func (s Space) AllRevisions() string { return string(s) + dirRevisions }
+
+// AllDecoratorRevisions returns the prefix of the revisions of all decorators.
+func (s Space) AllDecoratorRevisions() string { return string(s) + dirDecoratorRevisions }
+
 // Format returns the key of the storage format number.
 func (s Space) Format() string { return string(s) + dirMeta + leafFormat }
 

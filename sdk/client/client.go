@@ -48,6 +48,8 @@ type Client struct {
 	Cluster ruedov1connect.ClusterServiceClient
 	// Logs reads what guests logged; see [Client.ReadLogs].
 	Logs ruedov1connect.LogServiceClient
+	// Backups copies the catalog as a whole.
+	Backups ruedov1connect.BackupServiceClient
 
 	http    connect.HTTPClient
 	url     string
@@ -109,6 +111,7 @@ func New(url string, opts ...Option) *Client {
 		Invoke:     ruedov1connect.NewInvokeServiceClient(c.http, url, all...),
 		Cluster:    ruedov1connect.NewClusterServiceClient(c.http, url, all...),
 		Logs:       ruedov1connect.NewLogServiceClient(c.http, url, all...),
+		Backups:    ruedov1connect.NewBackupServiceClient(c.http, url, all...),
 		http:       c.http,
 		url:        url,
 		cluster:    c.cluster,

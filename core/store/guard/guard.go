@@ -35,8 +35,8 @@ type Guard struct {
 	// nil if the store has none. See "Why does every write compare the format
 	// key?" in docs/RATIONALE.md.
 	format atomic.Pointer[[]byte]
-	// blocked is why the mirror no longer follows the store: STORE_EMPTY or
-	// STORE_FORMAT.
+	// blocked is why the mirror no longer follows the store: STORE_EMPTY,
+	// STORE_FORMAT or STORE_RESTORING.
 	blocked atomic.Pointer[fault.Error]
 	// full is STORE_FULL after a write was refused with it.
 	full atomic.Pointer[fault.Error]
@@ -55,7 +55,8 @@ type Config struct {
 }
 
 // Open reads the format, or writes it if there is none. If the store is full,
-// the first write that it accepts writes the format too. It fails with
+// the first write that it accepts writes the format too. A store that is being
+// restored can be opened, to repeat a restore that was interrupted. It fails with
 // STORE_UNAVAILABLE, STORE_FORMAT or STORE_EMPTY.
 func Open(ctx context.Context, cfg Config) (*Guard, error) {
 	g := &Guard{cluster: cfg.Cluster, accept: cfg.AcceptEmpty, logger: cfg.Logger}
@@ -73,6 +74,8 @@ func (g *Guard) open(ctx context.Context) error {
 	switch {
 	case errors.Is(err, fault.StoreFull):
 		g.setFull(err)
+		return nil
+	case errors.Is(err, fault.StoreRestoring): // the mirror waits for its end
 		return nil
 	case err != nil:
 		return err
@@ -252,7 +255,7 @@ func (g *Guard) Blocked() bool { return g.blocked.Load() != nil }
 func (g *Guard) Full() bool { return g.full.Load() != nil }
 
 // Alarms returns why writes are refused: STORE_EMPTY, STORE_FORMAT,
-// DATA_DIR_LOST, DATA_DIR_READ_ONLY, STORE_FULL, STORE_UNAVAILABLE.
+// STORE_RESTORING, DATA_DIR_LOST, DATA_DIR_READ_ONLY, STORE_FULL, STORE_UNAVAILABLE.
 func (g *Guard) Alarms() []*fault.Error {
 	var alarms []*fault.Error
 	for _, e := range []*fault.Error{g.blocked.Load(), g.broken.Load(), g.full.Load()} {

@@ -9,6 +9,7 @@ package storev1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -28,7 +29,13 @@ type Format struct {
 	Number uint32                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
 	// Random, written once. It distinguishes this store from another one
 	// that replaced it. Empty in stores that older versions created.
-	Id            string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	Id string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	// Set while the catalog is being replaced. The number is then one that no
+	// version reads as its own, so that every process refuses the store.
+	Restoring *Restoring `protobuf:"bytes,3,opt,name=restoring,proto3" json:"restoring,omitempty"`
+	// Ids of the stores whose catalog a restore replaced with this one, the last
+	// ones: a process that holds one of them in memory follows this one.
+	Replaced      []string `protobuf:"bytes,4,rep,name=replaced,proto3" json:"replaced,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -77,14 +84,98 @@ func (x *Format) GetId() string {
 	return ""
 }
 
+func (x *Format) GetRestoring() *Restoring {
+	if x != nil {
+		return x.Restoring
+	}
+	return nil
+}
+
+func (x *Format) GetReplaced() []string {
+	if x != nil {
+		return x.Replaced
+	}
+	return nil
+}
+
+// Restoring is a restore that is going on, or was interrupted.
+type Restoring struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Random. Every write of the restore is conditional on it.
+	Token     string                 `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	BeginTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=begin_time,json=beginTime,proto3" json:"begin_time,omitempty"`
+	// What is being restored, for example "main of 2026-11-22 01:00:00".
+	Backup        string `protobuf:"bytes,3,opt,name=backup,proto3" json:"backup,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Restoring) Reset() {
+	*x = Restoring{}
+	mi := &file_ruedo_store_v1_format_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Restoring) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Restoring) ProtoMessage() {}
+
+func (x *Restoring) ProtoReflect() protoreflect.Message {
+	mi := &file_ruedo_store_v1_format_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Restoring.ProtoReflect.Descriptor instead.
+func (*Restoring) Descriptor() ([]byte, []int) {
+	return file_ruedo_store_v1_format_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Restoring) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+func (x *Restoring) GetBeginTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.BeginTime
+	}
+	return nil
+}
+
+func (x *Restoring) GetBackup() string {
+	if x != nil {
+		return x.Backup
+	}
+	return ""
+}
+
 var File_ruedo_store_v1_format_proto protoreflect.FileDescriptor
 
 const file_ruedo_store_v1_format_proto_rawDesc = "" +
 	"\n" +
-	"\x1bruedo/store/v1/format.proto\x12\x0eruedo.store.v1\"0\n" +
+	"\x1bruedo/store/v1/format.proto\x12\x0eruedo.store.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x85\x01\n" +
 	"\x06Format\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\rR\x06number\x12\x0e\n" +
-	"\x02id\x18\x02 \x01(\tR\x02idB\xb2\x01\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x127\n" +
+	"\trestoring\x18\x03 \x01(\v2\x19.ruedo.store.v1.RestoringR\trestoring\x12\x1a\n" +
+	"\breplaced\x18\x04 \x03(\tR\breplaced\"t\n" +
+	"\tRestoring\x12\x14\n" +
+	"\x05token\x18\x01 \x01(\tR\x05token\x129\n" +
+	"\n" +
+	"begin_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tbeginTime\x12\x16\n" +
+	"\x06backup\x18\x03 \x01(\tR\x06backupB\xb2\x01\n" +
 	"\x12com.ruedo.store.v1B\vFormatProtoP\x01Z5github.com/ruedo-dev/ruedo/gen/ruedo/store/v1;storev1\xa2\x02\x03RSX\xaa\x02\x0eRuedo.Store.V1\xca\x02\x0eRuedo\\Store\\V1\xe2\x02\x1aRuedo\\Store\\V1\\GPBMetadata\xea\x02\x10Ruedo::Store::V1b\x06proto3"
 
 var (
@@ -99,16 +190,20 @@ func file_ruedo_store_v1_format_proto_rawDescGZIP() []byte {
 	return file_ruedo_store_v1_format_proto_rawDescData
 }
 
-var file_ruedo_store_v1_format_proto_msgTypes = make([]protoimpl.MessageInfo, 1)
+var file_ruedo_store_v1_format_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
 var file_ruedo_store_v1_format_proto_goTypes = []any{
-	(*Format)(nil), // 0: ruedo.store.v1.Format
+	(*Format)(nil),                // 0: ruedo.store.v1.Format
+	(*Restoring)(nil),             // 1: ruedo.store.v1.Restoring
+	(*timestamppb.Timestamp)(nil), // 2: google.protobuf.Timestamp
 }
 var file_ruedo_store_v1_format_proto_depIdxs = []int32{
-	0, // [0:0] is the sub-list for method output_type
-	0, // [0:0] is the sub-list for method input_type
-	0, // [0:0] is the sub-list for extension type_name
-	0, // [0:0] is the sub-list for extension extendee
-	0, // [0:0] is the sub-list for field type_name
+	1, // 0: ruedo.store.v1.Format.restoring:type_name -> ruedo.store.v1.Restoring
+	2, // 1: ruedo.store.v1.Restoring.begin_time:type_name -> google.protobuf.Timestamp
+	2, // [2:2] is the sub-list for method output_type
+	2, // [2:2] is the sub-list for method input_type
+	2, // [2:2] is the sub-list for extension type_name
+	2, // [2:2] is the sub-list for extension extendee
+	0, // [0:2] is the sub-list for field type_name
 }
 
 func init() { file_ruedo_store_v1_format_proto_init() }
@@ -122,7 +217,7 @@ func file_ruedo_store_v1_format_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ruedo_store_v1_format_proto_rawDesc), len(file_ruedo_store_v1_format_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   1,
+			NumMessages:   2,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -195,4 +195,3 @@ func values(data []byte) iter.Seq2[whole.Value, error] {
 		}
 	}
 }
-

@@ -1,21 +1,8 @@
 // Package cases runs example calls of a service and compares their results with
 // what is expected.
 //
-// [Read] reads a file of cases, and [Run] runs them, one after the other:
-//
-//	calls:
-//	  - name: greets
-//	    input: {"name": "Ada"}
-//	    output: {"greeting": "Hello, Ada!"}
-//	  - name: refuses a blank name
-//	    input: {"name": " "}
-//	    error: invalid_argument
-//	    message: name is blank
-//
-// Inputs and outputs are JSON values; text is text, and "@file" is the content
-// of a file. An error is a reason, such as INPUT_INVALID, or the code that the
-// service chose; the message is a part of its text. A case with neither output
-// nor error expects the call to succeed.
+// [Read] reads a file of cases, and [Run] runs them, one after the other. The tags
+// of [Case] describe the file: docs/reference/cases-file.md is made from them.
 package cases
 
 import (
@@ -34,20 +21,31 @@ import (
 )
 
 const (
-	// maxCases bounds the calls of one file.
-	maxCases = 1000
+	// Max is how many calls a file can have.
+	Max = 1000
 	// maxShown bounds how much of an output a problem shows, in bytes.
 	maxShown = 400
 )
 
+// Example is a file with every key, for the reference.
+const Example = `calls:
+  - name: greets
+    input: {"name": "Ada"}
+    output: {"greeting": "Hello, Ada!"}
+  - name: refuses a blank name
+    input: {"name": " "}
+    error: invalid_argument     # or a reason, such as INPUT_INVALID
+    message: name is blank
+`
+
 // Case is one example call.
 type Case struct {
-	Name   string `yaml:"name"`
-	Input  any    `yaml:"input"`
-	Output any    `yaml:"output"`
+	Name   string `yaml:"name" default:"call 1, call 2 and so on" help:"What the results call it."`
+	Input  any    `yaml:"input" type:"any" default:"no input" help:"What is sent: a JSON value as JSON, text as it is, @FILE as the content of a file next to the cases."`
+	Output any    `yaml:"output" type:"any" default:"any output" help:"What is expected, written like the input. JSON is compared as values: the order of keys does not matter, and 1.0 is 1."`
 	// Error is a reason or a code; Message is a part of the error's text.
-	Error   string `yaml:"error"`
-	Message string `yaml:"message"`
+	Error   string `yaml:"error" default:"none: the call has to succeed" help:"The reason of the expected error, such as INPUT_INVALID, or its code. A call has an output or an error, not both."`
+	Message string `yaml:"message" help:"A part of the text of the expected error."`
 
 	input, output []byte
 }
@@ -80,8 +78,8 @@ func Read(file string) ([]Case, error) {
 	switch n := len(doc.Calls); {
 	case n == 0:
 		return nil, fault.New(fault.ConfigInvalid, "%s has no calls", file).WithFix("list them under calls, each with name, input and output")
-	case n > maxCases:
-		return nil, fault.New(fault.ConfigInvalid, "%s has %d calls, the limit is %d", file, n, maxCases).WithFix("split the file")
+	case n > Max:
+		return nil, fault.New(fault.ConfigInvalid, "%s has %d calls, the limit is %d", file, n, Max).WithFix("split the file")
 	}
 	dir := filepath.Dir(file)
 	for i := range doc.Calls {

@@ -11,6 +11,7 @@ import (
 	"buf.build/go/protovalidate"
 	"github.com/goccy/go-yaml"
 
+	"github.com/ruedo-dev/ruedo/internal/cli/cases"
 	"github.com/ruedo-dev/ruedo/internal/cli/page"
 	"github.com/ruedo-dev/ruedo/internal/cli/project"
 	"github.com/ruedo-dev/ruedo/internal/cli/resource"
@@ -107,6 +108,18 @@ func TestTheExampleOfTheDecoratorFile(t *testing.T) {
 		}
 	}
 	uses(t, "the decorator file", plain(t, project.DecoratorExample), keysOf(t, "decorator-file"), "limits", "policy")
+}
+
+func TestTheExampleOfTheCasesFile(t *testing.T) {
+	list, err := cases.Read(write(t, "cases.yaml", cases.Example))
+	if err != nil || len(list) != 2 {
+		t.Fatalf("%v, %v", list, err)
+	}
+	var calls []map[string]any
+	for _, call := range plain(t, cases.Example)[0]["calls"].([]any) {
+		calls = append(calls, call.(map[string]any))
+	}
+	uses(t, "the cases file", calls, keysOf(t, "cases-file"))
 }
 
 func TestTheExamplesOfDocuments(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/cli/cases"
 	"github.com/ruedo-dev/ruedo/internal/cli/page"
 	"github.com/ruedo-dev/ruedo/internal/cli/project"
 	"github.com/ruedo-dev/ruedo/internal/cli/verb"
@@ -46,6 +47,20 @@ func decoratorFile() (page.Page, error) {
 			policy,
 			page.Heading("Example"),
 			page.Code{Language: "yaml", Text: project.DecoratorExample},
+		},
+	}, err
+}
+
+func casesFile() (page.Page, error) {
+	table, err := keys(cases.Case{}, nil)
+	return page.Page{
+		Name: "cases-file", Title: "The file of example calls: cases.yaml",
+		Parts: []page.Part{
+			page.Text(fmt.Sprintf("`ruedo check --calls FILE` makes calls in the sandbox that runners have, with the schemas and limits of the decorators next to the service, and compares what they return. "+
+				"`calls` is a list of at most %d calls; each of them has:", cases.Max)),
+			table,
+			page.Heading("Example"),
+			page.Code{Language: "yaml", Text: cases.Example},
 		},
 	}, err
 }

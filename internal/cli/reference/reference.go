@@ -32,6 +32,7 @@ func Topics(nouns []*verb.Noun) []Topic {
 	return []Topic{
 		{"service-file", "The keys of ruedo.yaml.", serviceFile},
 		{"decorator-file", "The keys of decorators.yaml, with all limits.", decoratorFile},
+		{"cases-file", "The keys of the file for ruedo check --calls.", casesFile},
 		{"documents", "What ruedo apply -f reads.", func() (page.Page, error) { return documents(nouns) }},
 		{"http", "POST and GET /call/SERVICE: header fields, status codes, errors.", http},
 		{"settings", "All settings: config file and environment.", settingsPage},

@@ -253,7 +253,7 @@ var arrows = []arrow{
 		reason: "what guests logged is with the runners: who reads it asks them, and no store",
 	},
 	{
-		from: []string{"core/api"}, only: []string{"core/api", "core/backup", "core/catalog", "core/decorate", "core/dispatch", "core/invoke", "core/logs", "core/mirror", "core/publish", "core/store", "core/upload", "gen", "internal/fault", "internal/middleware", "internal/names", "internal/port"},
+		from: []string{"core/api"}, only: []string{"core/api", "core/backup", "core/catalog", "core/decorate", "core/dispatch", "core/invoke", "core/logs", "core/members", "core/mirror", "core/publish", "core/store", "core/upload", "gen", "internal/fault", "internal/middleware", "internal/names", "internal/port"},
 		reason: "a handler translates between words and one room that knows",
 	},
 	{
@@ -285,8 +285,16 @@ var arrows = []arrow{
 		reason: "membership needs keys and leases",
 	},
 	{
-		from: []string{"internal/etcdembed"}, only: []string{"internal/etcdembed", "internal/fault"},
+		from: []string{"internal/etcdembed"}, only: []string{"internal/etcdembed", "internal/backoff", "internal/fault", "gen"},
 		reason: "a store in this process is a store like any other: it knows nothing of what is kept in it",
+	},
+	{
+		from: []string{"internal/etcdembed/peers", "internal/etcdembed/revoke"}, only: []string{"internal/backoff", "internal/fault"},
+		reason: "what a member has to do with the others comes before etcd runs",
+	},
+	{
+		from: []string{"core/members"}, only: []string{"internal/fault", "internal/fleet", "gen"},
+		reason: "who keeps the store is asked of the member in this process, which the assembler hands over, and of other cores",
 	},
 	{
 		from: []string{"internal/lane"}, only: []string{"internal/lane", "internal/executor", "internal/fault", "internal/limits", "internal/names", "gen"},
@@ -390,7 +398,7 @@ var keepers = []struct {
 }{
 	{"go.etcd.io/etcd/server/v3", []string{"internal/etcdembed"}, "etcd's server has one assembler"},
 	{"go.etcd.io/etcd/client/v3", []string{"core/store", "core/mirror", "internal/fleet", "internal/etcdembed"}, "who can name an operation of etcd can write anything: the store does, the mirror watches"},
-	{"internal/etcdembed", []string{"internal/cli/assemble", "internal/etcdembed/etcdtest", "internal/ruedotest"}, "it has the one client that an assembler hands to a store"},
+	{"internal/etcdembed", []string{"internal/cli/assemble", "internal/etcdembed", "internal/ruedotest"}, "it has the one client that an assembler hands to a store"},
 	{"github.com/tetratelabs/wazero", []string{"sandbox"}, "strangers' code runs in one room"},
 	{"github.com/santhosh-tekuri/jsonschema", []string{"core/decorate/schema"}, "the library bounds neither what a schema costs nor what a check does: one room admits, counts and stops"},
 	{"internal/fault/faultrpc", []string{"internal/fault/faultrpc", "internal/lane", "internal/middleware", "internal/port", "core/gateway", "sdk/client", "internal/cli"}, "errors are translated where they enter or leave a process; between rooms they are *fault.Error"},

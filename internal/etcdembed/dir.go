@@ -19,6 +19,7 @@ import (
 	bolterrors "go.etcd.io/bbolt/errors"
 	"go.etcd.io/etcd/client/pkg/v3/fileutil"
 
+	"github.com/ruedo-dev/ruedo/internal/etcdembed/peers"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
@@ -40,6 +41,7 @@ type dataDir struct {
 	lock      *fileutil.LockedFile
 	reserve   int64 // bytes of its disk that writes must leave free
 	users     atomic.Int32
+	members   []peers.Member // as inspect found them in the database
 }
 
 // openDir creates the directory if it is missing and locks it.
@@ -122,10 +124,19 @@ func (d *dataDir) inspect(ctx context.Context) error {
 	case info.Size() == 0:
 		return nil // as an interrupted start leaves it
 	}
-	seen := make(chan error, 1)
-	go func() { seen <- look(file, info.Size()) }()
+	type result struct {
+		members []peers.Member
+		err     error
+	}
+	seen := make(chan result, 1)
+	go func() {
+		var r result
+		r.members, r.err = look(file, info.Size())
+		seen <- r
+	}()
 	select {
-	case err = <-seen:
+	case r := <-seen:
+		d.members, err = r.members, r.err
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
@@ -138,10 +149,11 @@ func (d *dataDir) inspect(ctx context.Context) error {
 	return nil
 }
 
-// look opens the database read-only and reads the first entry of each bucket.
+// look opens the database read-only, reads the first entry of each bucket, and
+// returns the members that it lists.
 // Pages of a broken file can point anywhere, even past the end of the mapping.
 // Here that is a panic instead of the end of the process.
-func look(file string, size int64) (err error) {
+func look(file string, size int64) (members []peers.Member, err error) {
 	debug.SetPanicOnFault(true) // applies to this goroutine only, which ends here
 	defer func() {
 		if p := recover(); p != nil {
@@ -150,19 +162,24 @@ func look(file string, size int64) (err error) {
 	}()
 	db, err := bolt.Open(file, 0o600, &bolt.Options{ReadOnly: true, Timeout: dbPatience})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	return db.View(func(tx *bolt.Tx) error {
+	err = db.View(func(tx *bolt.Tx) error {
 		if tx.Size() > size {
 			return fmt.Errorf("the database is cut short: %d bytes of %d", size, tx.Size())
 		}
-		return tx.ForEach(func(_ []byte, b *bolt.Bucket) error {
+		if err := tx.ForEach(func(_ []byte, b *bolt.Bucket) error {
 			b.Cursor().First()
 			b.Cursor().Last()
 			return nil
-		})
+		}); err != nil {
+			return err
+		}
+		members = peers.ReadMembers(tx)
+		return nil
 	})
+	return members, err
 }
 
 // holder returns the name of the process that signed the lock file.

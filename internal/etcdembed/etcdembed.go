@@ -9,10 +9,17 @@
 //
 // # What listens
 //
-// Nothing, unless [Config.ListenClient] asks for it: the client is connected
-// through memory, and a single member needs no peers. The address must be a
-// loopback address, because the listener has neither TLS nor passwords. It
-// serves only gRPC, not etcd's HTTP pages.
+// Nothing, unless [Config.ListenClient] or [Config.Peers] asks for it: the client
+// is connected through memory, and a single member needs no peers. The address
+// for clients must be a loopback address, because the listener has neither TLS
+// nor passwords. It serves only gRPC, not etcd's HTTP pages.
+//
+// # Several members
+//
+// With [Config.Peers] the server is one member of a store that several processes
+// form: it begins one, alone or with others, or joins one, at first without a vote.
+// Start returns when it votes. A data directory remembers to which store it
+// belongs, so the same settings start it again.
 //
 // # One process for a directory
 //
@@ -36,6 +43,7 @@
 package etcdembed
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -50,6 +58,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 
+	"github.com/ruedo-dev/ruedo/internal/etcdembed/peers"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
@@ -72,14 +81,20 @@ type Config struct {
 	// UnsafeNoFsync makes writes fast, but a crash of the machine loses data.
 	// For tests.
 	UnsafeNoFsync bool
+	// Peers makes the server one of several members. Its defaults are filled in;
+	// see [peers.Config.WithDefaults]. Nil: it is alone, and nobody can join it.
+	Peers *peers.Config
+	// StartTimeout bounds a start, which waits for a quorum if there are several
+	// members. Zero means 30 s.
+	StartTimeout time.Duration
 	// Logger gets etcd's messages at debug level and its errors as warnings, and
 	// reports when etcd has failed and when it runs again. Nil discards them.
 	Logger *slog.Logger
 }
 
 const (
-	// startTimeout bounds a start if the caller's context does not.
-	startTimeout = 30 * time.Second
+	// defaultStart is the default of Config.StartTimeout.
+	defaultStart = 30 * time.Second
 	// reconnectMax is the longest wait before the client tries to reach a new
 	// etcd.
 	reconnectMax = 500 * time.Millisecond
@@ -97,6 +112,8 @@ type Server struct {
 	running atomic.Pointer[member]
 	// outage is why running is nil.
 	outage atomic.Pointer[outage]
+	// quorum is why writes cannot succeed although etcd runs; nil if they can.
+	quorum atomic.Pointer[fault.Error]
 
 	cancel   context.CancelFunc
 	wg       sync.WaitGroup
@@ -105,9 +122,11 @@ type Server struct {
 }
 
 // Start starts a server and returns it when it is ready to read and write. It
-// binds no port except Config.ListenClient. The error is DATA_DIR,
-// DATA_DIR_IN_USE, STORE_FORMAT, PORT_IN_USE, CONFIG_INVALID or ctx's error. It
-// can start on a full disk if etcd has nothing to write that needs room.
+// binds no port except those that the Config names. The error is DATA_DIR,
+// DATA_DIR_IN_USE, STORE_FORMAT, PORT_IN_USE, CONFIG_INVALID or ctx's error; with
+// several members also STORE_NO_QUORUM, CLUSTER_MISMATCH, MEMBER_REMOVED,
+// ALREADY_EXISTS or an error of the core that it asks to join. It can start on a
+// full disk if etcd has nothing to write that needs room.
 func Start(ctx context.Context, cfg Config) (_ *Server, err error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -115,8 +134,9 @@ func Start(ctx context.Context, cfg Config) (_ *Server, err error) {
 	if cfg.ReserveBytes == 0 {
 		cfg.ReserveBytes = DefaultReserve
 	}
+	cfg.StartTimeout = cmp.Or(cfg.StartTimeout, defaultStart)
 	outer := ctx
-	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fault.New(fault.DataDir, "the embedded store was not ready within %v", startTimeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, cfg.StartTimeout, fault.New(fault.DataDir, "the embedded store was not ready within %v", cfg.StartTimeout))
 	defer cancel()
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
@@ -139,7 +159,7 @@ func Start(ctx context.Context, cfg Config) (_ *Server, err error) {
 	if s.dir, err = openDir(ctx, cfg.Dir, cfg.ReserveBytes); err != nil {
 		return nil, err
 	}
-	m, err := startMember(ctx, s.dir, cfg, ln)
+	m, err := startMember(ctx, s.dir, cfg, ln, true)
 	if err != nil {
 		return nil, err
 	}
@@ -155,9 +175,17 @@ func Start(ctx context.Context, cfg Config) (_ *Server, err error) {
 		s.endpoint = ln.Addr().String()
 	}
 	s.running.Store(m)
+	if err := s.announce(ctx, m); err != nil {
+		_ = s.client.Close()
+		m.stop()
+		return nil, err
+	}
 	run, stop := context.WithCancel(context.WithoutCancel(outer))
 	s.cancel = stop
 	s.wg.Go(func() { s.supervise(run, m) })
+	if cfg.Peers != nil {
+		s.wg.Go(func() { s.watchQuorum(run) })
+	}
 	return s, nil
 }
 

@@ -7,7 +7,9 @@ import (
 	"log/slog"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -18,6 +20,8 @@ type failure struct {
 	once  sync.Once
 	done  chan struct{}
 	cause error // set before done is closed
+	// removed is true once the others have said that the member was removed.
+	removed atomic.Bool
 }
 
 func newFailure() *failure { return &failure{done: make(chan struct{})} }
@@ -63,13 +67,16 @@ func (f *failure) OnWrite(e *zapcore.CheckedEntry, fields []zapcore.Field) {
 
 // zapLogger returns a logger for etcd that writes to ours.
 func zapLogger(to *slog.Logger, f *failure) *zap.Logger {
-	return zap.New(&bridge{to: to.Handler()}, zap.WithFatalHook(f), zap.WithPanicHook(f))
+	return zap.New(&bridge{to: to.Handler(), failure: f}, zap.WithFatalHook(f), zap.WithPanicHook(f))
 }
 
 // bridge is a zapcore.Core on a slog.Handler. etcd's messages are only for
 // debugging, so info and warnings become debug. etcd logs errors even during a
 // healthy start, so errors become warnings.
-type bridge struct{ to slog.Handler }
+type bridge struct {
+	to      slog.Handler
+	failure *failure
+}
 
 var _ zapcore.Core = (*bridge)(nil)
 
@@ -93,24 +100,39 @@ func noise() []string {
 	}
 }
 
+// Enabled lets warnings come as far as Check, which looks for one of them.
 func (b *bridge) Enabled(l zapcore.Level) bool {
+	return l >= zapcore.WarnLevel || b.wanted(l)
+}
+
+func (b *bridge) wanted(l zapcore.Level) bool {
 	return b.to.Enabled(context.Background(), level(l))
 }
 
 func (b *bridge) With(fields []zapcore.Field) zapcore.Core {
-	return &bridge{to: b.to.WithAttrs(attrs(fields))}
+	return &bridge{to: b.to.WithAttrs(attrs(fields)), failure: b.failure}
 }
 
 func (b *bridge) Check(e zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.CheckedEntry {
 	// Fatal and panic entries must reach their hook even if the log is
-	// discarded.
-	if b.Enabled(e.Level) || e.Level >= zapcore.DPanicLevel {
+	// discarded, and so must the entry that says why etcd stops.
+	if b.wanted(e.Level) || e.Level >= zapcore.DPanicLevel || e.Message == serverError {
 		return ce.AddCore(e, b)
 	}
 	return ce
 }
 
+// serverError is etcd's message when it stops on its own, with the error
+// memberRemoved if the member was removed: nothing else tells.
+const (
+	serverError   = "server error"
+	memberRemoved = "permanently removed from the cluster"
+)
+
 func (b *bridge) Write(e zapcore.Entry, fields []zapcore.Field) error {
+	if e.Message == serverError && slices.ContainsFunc(fields, isRemoval) {
+		b.failure.removed.Store(true)
+	}
 	l := level(e.Level)
 	if l == slog.LevelWarn && slices.Contains(noise(), e.Message) {
 		l = slog.LevelDebug
@@ -121,6 +143,11 @@ func (b *bridge) Write(e zapcore.Entry, fields []zapcore.Field) error {
 	r := slog.NewRecord(e.Time, l, "etcd: "+e.Message, 0)
 	r.AddAttrs(attrs(fields)...)
 	return b.to.Handle(context.Background(), r)
+}
+
+func isRemoval(f zapcore.Field) bool {
+	err, ok := f.Interface.(error)
+	return ok && f.Type == zapcore.ErrorType && strings.Contains(err.Error(), memberRemoved)
 }
 
 func (b *bridge) Sync() error { return nil }

@@ -1,7 +1,9 @@
 package etcdembed
 
 import (
+	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
@@ -10,18 +12,21 @@ import (
 	"time"
 
 	"go.etcd.io/etcd/server/v3/embed"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/etcdhttp"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3rpc"
 	"go.etcd.io/etcd/server/v3/storage/wal"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/test/bufconn"
+
+	"github.com/ruedo-dev/ruedo/internal/etcdembed/peers"
+	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
 const (
-	// memberName is the name of the only member.
+	// memberName is the name of a member that is alone.
 	memberName = "ruedo"
-	// Ticks are short because there are no other members to reach.
-	tickMillis     = 10
-	electionMillis = 100
+	// maxLearners is how many members can catch up at the same time.
+	maxLearners = 4
 	// snapshotEvery keeps the log short, because module chunks are large
 	// entries.
 	snapshotEvery = 500
@@ -48,21 +53,34 @@ const (
 type member struct {
 	etcd    *embed.Etcd
 	failure *failure
+	peers   *peers.Server // nil if it is alone
 	memory  *bufconn.Listener
 	grpc    *grpc.Server
 	serving sync.WaitGroup
 }
 
 // startMember starts etcd on a directory and returns it when it is ready to read
-// and write. It serves ln too, unless that is nil.
-func startMember(ctx context.Context, dir *dataDir, cfg Config, ln net.Listener) (*member, error) {
+// and write. It serves ln too, unless that is nil. first is true for the first
+// start in this process, which makes sure that no other process has this member.
+func startMember(ctx context.Context, dir *dataDir, cfg Config, ln net.Listener, first bool) (_ *member, err error) {
 	setSegments()
 	dir.dropBallast()
 	if err := dir.inspect(ctx); err != nil {
 		return nil, err
 	}
 	m := &member{failure: newFailure()}
-	if err := m.run(ctx, dir, embedConfig(dir, cfg, ln, m.failure)); err != nil {
+	c := embedConfig(dir, cfg, ln, m.failure)
+	if cfg.Peers == nil && len(dir.members) > 1 {
+		return nil, fault.New(fault.ConfigInvalid, "data directory %s belongs to one of %d members of a store, which cannot start alone", dir.path, len(dir.members)).
+			WithFix("set store.peer_address, as when it was started before; if the other members are lost for good, recover the store from this one")
+	}
+	if cfg.Peers != nil {
+		if m.peers, err = openPeers(ctx, dir, cfg.Peers, c, first); err != nil {
+			return nil, err
+		}
+	}
+	if err := m.run(ctx, dir, c, cfg.Peers); err != nil {
+		m.peers.Close()
 		return nil, err
 	}
 	m.memory = bufconn.Listen(pipeBytes)
@@ -84,16 +102,19 @@ func embedConfig(dir *dataDir, cfg Config, ln net.Listener, f *failure) *embed.C
 	c := embed.NewConfig()
 	c.Name = memberName
 	c.Dir = dir.path
-	c.InitialCluster = c.InitialClusterFromName(c.Name)
-	// Use no listeners of embed's: what is advertised to other members is never
-	// dialled, and our own listener carries only gRPC.
+	c.InitialCluster, c.InitialClusterToken = c.InitialClusterFromName(c.Name), rand.Text()
+	// Use no listeners of embed's: what a lone member advertises is never dialled,
+	// our own listener for clients carries only gRPC, and ours for peers can be
+	// closed after a failure.
 	c.ListenPeerUrls, c.ListenClientUrls = nil, nil
 	c.AdvertiseClientUrls = nil
 	if ln != nil {
 		c.AdvertiseClientUrls = []url.URL{{Scheme: "http", Host: ln.Addr().String()}}
 	}
 	c.EnableGRPCGateway = false
-	c.TickMs, c.ElectionMs = tickMillis, electionMillis
+	setTick(c, peers.Ticks("single")) // there are no other members to reach
+	// A removal is judged before it gets here, with a way to insist.
+	c.StrictReconfigCheck, c.MaxLearners = false, maxLearners
 	c.SnapshotCount, c.SnapshotCatchUpEntries = snapshotEvery, snapshotEvery
 	c.AutoCompactionMode, c.AutoCompactionRetention = embed.CompactorModeRevision, keepRevisions
 	c.QuotaBackendBytes = cfg.QuotaBytes
@@ -102,9 +123,13 @@ func embedConfig(dir *dataDir, cfg Config, ln net.Listener, f *failure) *embed.C
 	return c
 }
 
+func setTick(c *embed.Config, t peers.Tick) {
+	c.TickMs, c.ElectionMs = uint(t.Heartbeat.Milliseconds()), uint(t.Election.Milliseconds())
+}
+
 // run starts etcd in its own goroutine. When etcd would exit the process, its
 // logger ends that goroutine instead.
-func (m *member) run(ctx context.Context, dir *dataDir, cfg *embed.Config) error {
+func (m *member) run(ctx context.Context, dir *dataDir, cfg *embed.Config, others *peers.Config) error {
 	type result struct {
 		etcd *embed.Etcd
 		err  error
@@ -143,16 +168,27 @@ func (m *member) run(ctx context.Context, dir *dataDir, cfg *embed.Config) error
 		return dir.unusable(m.failure.err())
 	}
 	m.etcd = r.etcd
+	if others != nil {
+		m.peers.Serve(etcdhttp.NewPeerHandler(r.etcd.GetLogger(), r.etcd.Server))
+	}
 	select {
 	case <-r.etcd.Server.ReadyNotify():
 		return nil
 	case <-m.failure.done:
 		return dir.unusable(m.failure.err())
 	case <-r.etcd.Server.StopNotify():
+		if m.failure.removed.Load() {
+			r.etcd.Close()
+			return peers.Removed(dir.path, uint64(r.etcd.Server.MemberID()))
+		}
 		return dir.unusable(errors.New("the embedded store stopped while it started"))
 	case <-ctx.Done():
+		err := context.Cause(ctx)
+		if others != nil && !errors.Is(err, context.Canceled) {
+			err = cmp.Or(noQuorum(*others, r.etcd.Server), err)
+		}
 		r.etcd.Close()
-		return context.Cause(ctx)
+		return err
 	}
 }
 
@@ -172,8 +208,10 @@ func (m *member) stop() bool {
 		select {
 		case <-served:
 		case <-m.failure.done: // requests may wait forever
+			m.peers.Close()
 		}
 		m.etcd.Close()
+		m.peers.Close()
 		<-served
 		whole = true
 	}()

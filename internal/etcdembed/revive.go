@@ -7,6 +7,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/ruedo-dev/ruedo/internal/etcdembed/peers"
+	"github.com/ruedo-dev/ruedo/internal/etcdembed/revoke"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
@@ -48,8 +50,14 @@ func (s *Server) supervise(ctx context.Context, m *member) {
 		if time.Since(began) > stableAfter {
 			v.wait = retryMin
 		}
-		s.outage.Store(&outage{cause: m.failure.err()})
+		removed := m.failure.removed.Load()
+		s.outage.Store(&outage{cause: m.failure.err(), final: removed})
 		s.running.Store(nil)
+		if removed {
+			s.cfg.Logger.Error("this member was removed from the store and takes no more part in it", "path", s.dir.path)
+			m.stop()
+			return
+		}
 		s.cfg.Logger.Error("the embedded store has failed; it is started again when its directory can be written", "path", s.dir.path, "error", m.failure.err())
 		if !m.stop() {
 			v.remains++
@@ -70,6 +78,10 @@ func (v *supervisor) watch(ctx context.Context, m *member) error {
 		case <-m.failure.done:
 			return nil
 		case <-m.etcd.Server.StopNotify():
+			if m.failure.removed.Load() {
+				m.failure.set(peers.Removed(v.dir.path, uint64(m.etcd.Server.MemberID())))
+				return nil
+			}
 			m.failure.set(errors.New("it stopped"))
 			return nil
 		case <-ballast.C:
@@ -103,8 +115,9 @@ func (v *supervisor) revive(ctx context.Context) *member {
 			return m
 		case ctx.Err() != nil:
 			return nil
+		case !errors.Is(err, fault.StoreNoQuorum):
+			v.remains++ // a start that fails leaves files open
 		}
-		v.remains++ // a start that fails leaves files open
 		v.outage.Store(&outage{cause: err})
 		v.cfg.Logger.Warn("the embedded store cannot be started again yet", "in", v.wait, "error", err)
 	}
@@ -116,16 +129,16 @@ func (v *supervisor) revive(ctx context.Context) *member {
 
 // again starts etcd on the files of the one that has failed.
 func (v *supervisor) again(ctx context.Context) (*member, error) {
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	ctx, cancel := context.WithTimeout(ctx, v.cfg.StartTimeout)
 	defer cancel()
-	if err := revokeFiles(filepath.Join(v.dir.path, "member")); err != nil {
+	if err := revoke.Files(filepath.Join(v.dir.path, "member")); err != nil {
 		return nil, err
 	}
 	ln, err := listen(ctx, v.endpoint)
 	if err != nil {
 		return nil, err
 	}
-	m, err := startMember(ctx, v.dir, v.cfg, ln)
+	m, err := startMember(ctx, v.dir, v.cfg, ln, false)
 	if err != nil && ln != nil {
 		_ = ln.Close()
 	}
@@ -150,6 +163,8 @@ func (s *Server) stopped() *outage {
 //   - DATA_DIR_READ_ONLY: its directory can no longer be written.
 //   - STORE_FULL: the disk has less free space than Config.ReserveBytes, or
 //     etcd has failed because there was none.
+//   - MEMBER_REMOVED: it was removed from a store of several members.
+//   - STORE_NO_QUORUM: fewer members answer than a write needs.
 //   - STORE_UNAVAILABLE: etcd has failed for another reason.
 //
 // Except after too many failures, Check returns nil again when the cause is
@@ -163,7 +178,13 @@ func (s *Server) Check() error {
 	}
 	o := s.stopped()
 	if o == nil {
+		if err := s.quorum.Load(); err != nil {
+			return err
+		}
 		return nil
+	}
+	if errors.Is(o.cause, fault.MemberRemoved) {
+		return o.cause
 	}
 	reason, fix := fault.StoreUnavailable, "it is started again on its own; if that fails, see the log"
 	switch {

@@ -107,10 +107,18 @@ const (
 	StoreUnavailable Reason = "STORE_UNAVAILABLE"
 	StoreFormat      Reason = "STORE_FORMAT"
 	StoreFull        Reason = "STORE_FULL"
+	StoreNearlyFull  Reason = "STORE_NEARLY_FULL"
 	StoreEmpty       Reason = "STORE_EMPTY"
 	StoreNotEmpty    Reason = "STORE_NOT_EMPTY"
 	StoreRestoring   Reason = "STORE_RESTORING"
 	BackupInvalid    Reason = "BACKUP_INVALID"
+	StoreNoQuorum    Reason = "STORE_NO_QUORUM"
+	StoreAlone       Reason = "STORE_ALONE"
+	StoreExternal    Reason = "STORE_EXTERNAL"
+	MemberNotFound   Reason = "MEMBER_NOT_FOUND"
+	MemberRemoved    Reason = "MEMBER_REMOVED"
+	MemberBusy       Reason = "MEMBER_BUSY"
+	QuorumAtRisk     Reason = "QUORUM_AT_RISK"
 	DataDir          Reason = "DATA_DIR"
 	DataDirInUse     Reason = "DATA_DIR_IN_USE"
 	DataDirLost      Reason = "DATA_DIR_LOST"
@@ -150,7 +158,7 @@ var requests = map[Reason]row{
 var port = map[Reason]row{
 	RequestTooSlow:   {CodeDeadlineExceeded, ExitUnavailable, "a request was sent too slowly"},
 	ServerBusy:       {CodeResourceExhausted, ExitUnavailable, "the server has reached its limit of requests, bodies or unread answers"},
-	ClusterMismatch:  {CodeFailedPrecondition, ExitConflict, "the runner or the client means another cluster"},
+	ClusterMismatch:  {CodeFailedPrecondition, ExitConflict, "the runner, the client or the member of the store means another cluster"},
 	HostNotAllowed:   {CodePermissionDenied, ExitDenied, "the server does not answer to the host name in the request"},
 	OriginNotAllowed: {CodePermissionDenied, ExitDenied, "a web page of another origin sent the request"},
 }
@@ -243,6 +251,14 @@ var program = map[Reason]row{
 	StoreUnavailable: {CodeUnavailable, ExitUnavailable, "the store does not answer"},
 	StoreFormat:      {CodeFailedPrecondition, ExitConflict, "the store was written by another version of Ruedo"},
 	StoreFull:        {CodeResourceExhausted, ExitLimit, "the store has no space left"},
+	StoreNearlyFull:  {CodeResourceExhausted, ExitLimit, "the store has used most of its quota; this is a warning, and writes go on"},
+	StoreNoQuorum:    {CodeUnavailable, ExitUnavailable, "more than half of the store's members are needed for a write, and fewer answer"},
+	StoreAlone:       {CodeFailedPrecondition, ExitConflict, "the embedded store listens for no other members"},
+	StoreExternal:    {CodeFailedPrecondition, ExitConflict, "the store is an etcd of its own, which its own tools manage"},
+	MemberNotFound:   {CodeNotFound, ExitNotFound, "the store has no member of that name or id"},
+	MemberRemoved:    {CodeFailedPrecondition, ExitConflict, "the member was removed from the store, so its data is stale"},
+	MemberBusy:       {CodeUnavailable, ExitUnavailable, "the member cannot do that yet; the same request can succeed a moment later"},
+	QuorumAtRisk:     {CodeFailedPrecondition, ExitConflict, "the change would leave the store without enough members for a write"},
 	StoreEmpty:       {CodeFailedPrecondition, ExitConflict, "the store lost its data"},
 	StoreNotEmpty:    {CodeFailedPrecondition, ExitConflict, "a backup would replace what the store has"},
 	StoreRestoring:   {CodeUnavailable, ExitUnavailable, "the store is being restored, or a restore was interrupted"},

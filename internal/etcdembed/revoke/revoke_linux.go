@@ -1,4 +1,4 @@
-package etcdembed
+package revoke
 
 import (
 	"errors"
@@ -11,10 +11,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// revokeFiles makes every open file of this process below dir refer to the null
+// Files makes every open file of this process below dir refer to the null
 // device. What is left of a failed etcd then holds none of its file locks, and
 // can never write to the files that the next one uses.
-func revokeFiles(dir string) error {
+func Files(dir string) error {
 	dir, err := filepath.EvalSymlinks(dir)
 	if err != nil {
 		return err

@@ -1,0 +1,185 @@
+package peers
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
+
+// askTimeout is how long a member has to answer.
+const askTimeout = time.Second
+
+// maxAnswer bounds the list of members that a member answers with.
+const maxAnswer = 256 << 10
+
+// Answer is what a member answers when it is asked who belongs to its store.
+type Answer struct {
+	URL string
+	// Membership is nil if the member does not answer.
+	Membership *Membership
+	// Err is why it does not answer.
+	Err error
+}
+
+// Ask asks members at the same time. It takes at most a second.
+func (c Config) Ask(ctx context.Context, urls []string) []Answer {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	answers := make([]Answer, len(urls))
+	client, done, err := c.client(askTimeout)
+	if err != nil {
+		for i, u := range urls {
+			answers[i] = Answer{URL: u, Err: err}
+		}
+		return answers
+	}
+	defer done()
+	var wg sync.WaitGroup
+	for i, u := range urls {
+		wg.Go(func() {
+			answers[i] = Answer{URL: u}
+			header, body, err := get(ctx, client, u+"/members", maxAnswer)
+			if err != nil {
+				answers[i].Err = err
+				return
+			}
+			m := &Membership{}
+			if m.Cluster, err = strconv.ParseUint(header.Get("X-Etcd-Cluster-Id"), 16, 64); err == nil {
+				err = json.Unmarshal(body, &m.Members)
+			}
+			if err != nil {
+				answers[i].Err = err
+				return
+			}
+			answers[i].Membership = m
+		})
+	}
+	wg.Wait()
+	return answers
+}
+
+// Reachable returns which of the members answer. It takes at most a second.
+func (c Config) Reachable(ctx context.Context, members []Member) map[uint64]bool {
+	var urls []string
+	var owners []uint64
+	for _, m := range members {
+		for _, u := range m.URLs {
+			urls, owners = append(urls, u), append(owners, m.ID)
+		}
+	}
+	reachable := make(map[uint64]bool)
+	for i, a := range c.Ask(ctx, urls) {
+		if a.Membership != nil {
+			reachable[owners[i]] = true
+		}
+	}
+	return reachable
+}
+
+// Verify refuses a data directory that must not be started: that of a member that
+// runs already, of one that was removed, or of another store. What no member can
+// tell is not refused.
+func (c Config) Verify(ctx context.Context, id Identity) error {
+	if id.Cluster == 0 {
+		return nil
+	}
+	own, others := []string{c.Advertise}, slices.Clone(c.Initial)
+	for _, m := range id.Members {
+		if m.ID == id.Member {
+			own = append(own, m.URLs...)
+		} else {
+			others = append(others, m.URLs...)
+		}
+	}
+	own = unique(own)
+	others = slices.DeleteFunc(unique(others), func(u string) bool { return slices.Contains(own, u) })
+	heard := 0
+	var answered []Answer
+	for i, a := range c.Ask(ctx, slices.Concat(own, others)) {
+		switch {
+		case a.Membership == nil:
+		case i < len(own):
+			return fault.New(fault.AlreadyExists, "the member of data directory %s runs already: it answers at %s", id.Path, a.URL).
+				WithFix("stop one of the two; a copy of a data directory cannot be a member of its own")
+		default:
+			heard++
+			answered = append(answered, a)
+		}
+	}
+	if c.Cores != nil && heard == 0 {
+		m, err := c.Cores.Members(ctx)
+		switch {
+		case err == nil:
+			answered = append(answered, Answer{URL: "store.join", Membership: m})
+		case len(id.Members) <= 1:
+			// This directory has never belonged to a store with others.
+			return err
+		}
+	}
+	return id.check(answered)
+}
+
+// check judges what others answered. A member that lags behind may not know this
+// one yet, so one answer in favor is enough.
+func (id Identity) check(answered []Answer) error {
+	var foreign, removed *Answer
+	for _, a := range answered {
+		switch {
+		case a.Membership.Cluster != id.Cluster:
+			foreign = &a
+		case slices.ContainsFunc(a.Membership.Members, func(m Member) bool { return m.ID == id.Member }):
+			return nil
+		default:
+			removed = &a
+		}
+	}
+	switch {
+	case removed != nil:
+		return Removed(id.Path, id.Member)
+	case foreign != nil:
+		return fault.New(fault.ClusterMismatch, "data directory %s holds another store (%s) than the one at %s (%s)", id.Path, Text(id.Cluster), foreign.URL, Text(foreign.Membership.Cluster)).
+			WithFix("choose an empty data directory to join that store, or correct the addresses").With("path", id.Path)
+	}
+	return nil
+}
+
+// Removed returns the error of a member that was removed from its store.
+func Removed(path string, member uint64) *fault.Error {
+	return fault.New(fault.MemberRemoved, "member %s was removed from its store; data directory %s is stale", Text(member), path).
+		WithFix("to join again, stop this core, empty the data directory and start it with store.join").With("path", path)
+}
+
+// Text returns an id of etcd as it is shown.
+func Text(id uint64) string { return strconv.FormatUint(id, 16) }
+
+// initialCluster returns members in etcd's notation. self is the name of the member with
+// the URL advertise; etcd needs it and compares the others by their URLs.
+func initialCluster(members []Member, self, advertise string) string {
+	var parts []string
+	for _, m := range members {
+		name := "member-" + Text(m.ID)
+		if slices.Contains(m.URLs, advertise) {
+			name = self
+		}
+		for _, u := range m.URLs {
+			parts = append(parts, name+"="+u)
+		}
+	}
+	return strings.Join(parts, ",")
+}
+
+func unique(list []string) []string {
+	var out []string
+	for _, s := range list {
+		if !slices.Contains(out, s) {
+			out = append(out, s)
+		}
+	}
+	return out
+}

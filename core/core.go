@@ -37,6 +37,7 @@ import (
 	"github.com/ruedo-dev/ruedo/core/catalog"
 	"github.com/ruedo-dev/ruedo/core/dispatch"
 	"github.com/ruedo-dev/ruedo/core/invoke"
+	"github.com/ruedo-dev/ruedo/core/members"
 	"github.com/ruedo-dev/ruedo/core/mirror"
 	"github.com/ruedo-dev/ruedo/core/store"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
@@ -61,6 +62,9 @@ type Config struct {
 	Cluster string
 	// Store says where the catalog is; its Cluster and Logger are filled in.
 	Store store.Config
+	// Member is the member of the store that runs in this process. Nil if the
+	// store is an etcd of its own.
+	Member members.Keeper
 	// Listen is the host:port to serve on. Port 0 picks a free port. "-" means
 	// no port at all: the caller serves Handler. Default: [DefaultListen].
 	Listen string
@@ -120,6 +124,7 @@ type Core struct {
 	catalog    *catalog.Catalog
 	invoker    *invoke.Invoker
 	lanes      *lane.Hub
+	members    *members.Members
 
 	draining atomic.Bool // the core is going down
 

@@ -30,6 +30,7 @@ func (c *Core) mount() {
 	api.Mount(c.port, api.Config{
 		Store: c.store, Mirror: c.mirror, Catalog: c.catalog, Invoker: c.invoker, Publisher: publisher, Dispatcher: c.dispatcher,
 		Core: c.self, Cluster: c.cfg.Cluster, Distributed: c.cfg.Distributed, Modules: c.cfg.Modules,
+		Members: c.members,
 		Logs:    logs.New(logs.Config{Runners: c.dispatcher.Members, Absent: c.absent, Done: c.down.Done()}),
 		Backups: backup.New(backup.Config{Store: c.store, Mirror: c.mirror, Version: c.cfg.Version}),
 		Done:    c.down.Done(),

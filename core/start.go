@@ -11,6 +11,7 @@ import (
 	"github.com/ruedo-dev/ruedo/core/catalog"
 	"github.com/ruedo-dev/ruedo/core/dispatch"
 	"github.com/ruedo-dev/ruedo/core/invoke"
+	"github.com/ruedo-dev/ruedo/core/members"
 	"github.com/ruedo-dev/ruedo/core/mirror"
 	"github.com/ruedo-dev/ruedo/core/store"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
@@ -75,6 +76,11 @@ func (c *Core) start(ctx context.Context) (err error) {
 		c.dispatcher.Add(newLocalMember(c.cfg.Local, source))
 	}
 
+	c.members = members.New(members.Config{
+		Keeper: c.cfg.Member, Self: c.self, Cores: func() map[string]*ruedov1.Core { return c.mirror.Snapshot().Cores },
+	})
+	c.onClose("the members of the store", func(context.Context) error { c.members.Close(); return nil })
+
 	c.port = port.New(c.portConfig())
 	c.onClose("the port", c.port.Close)
 
@@ -92,7 +98,11 @@ func describe(cfg Config) *ruedov1.Core {
 	if err != nil {
 		host = "unknown"
 	}
-	return &ruedov1.Core{Id: "core-" + shortID(), Host: host, Url: cfg.URL, Version: cfg.Version, StartTime: timestamppb.Now()}
+	self := &ruedov1.Core{Id: "core-" + shortID(), Host: host, Url: cfg.URL, Version: cfg.Version, StartTime: timestamppb.Now()}
+	if cfg.Member != nil {
+		self.StoreMember = cfg.Member.Name()
+	}
+	return self
 }
 
 // shortID returns the random end of a ULID: enough to tell processes apart.

@@ -22,6 +22,7 @@ import (
 	"github.com/ruedo-dev/ruedo/core/dispatch"
 	"github.com/ruedo-dev/ruedo/core/invoke"
 	"github.com/ruedo-dev/ruedo/core/logs"
+	"github.com/ruedo-dev/ruedo/core/members"
 	"github.com/ruedo-dev/ruedo/core/mirror"
 	"github.com/ruedo-dev/ruedo/core/publish"
 	"github.com/ruedo-dev/ruedo/core/store"
@@ -63,6 +64,7 @@ type Config struct {
 	Dispatcher *dispatch.Dispatcher
 	Logs       *logs.Reader
 	Backups    *backup.Backups
+	Members    *members.Members
 	// Core describes this core.
 	Core *ruedov1.Core
 	// Cluster is the cluster's id.
@@ -100,6 +102,9 @@ func Mount(p *port.Server, cfg Config) {
 	p.Connect(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
 		return ruedov1connect.NewLogServiceHandler(&logService{cfg.Logs, cfg.Catalog}, opts...)
 	}, nil)
+	p.Connect(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
+		return ruedov1connect.NewMemberServiceHandler(&memberService{cfg.Members}, opts...)
+	}, nil)
 	uploads := upload.New(upload.Config{Store: cfg.Store, Modules: cfg.Modules})
 	p.Connect(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
 		return ruedov1connect.NewModuleServiceHandler(&moduleService{cfg.Store, uploads}, append(opts, connect.WithCodec(uploads.Codec()))...)
@@ -121,6 +126,7 @@ func Mount(p *port.Server, cfg Config) {
 		ruedov1connect.InvokeServiceName, ruedov1connect.ServiceServiceName, ruedov1connect.DecoratorServiceName,
 		ruedov1connect.ModuleServiceName, ruedov1connect.ClusterServiceName, ruedov1connect.LogServiceName,
 		ruedov1connect.BackupServiceName,
+		ruedov1connect.MemberServiceName,
 	}
 	reflector := grpcreflect.NewStaticReflector(names...)
 	for _, construct := range []func(...connect.HandlerOption) (string, http.Handler){

@@ -345,7 +345,7 @@ func (m *Mirror) run(ctx context.Context) {
 				break
 			}
 			switch fault.ReasonOf(err) {
-			case fault.StoreUnavailable, fault.StoreEmpty, fault.StoreFormat, fault.StoreRestoring, fault.StoreFull, fault.DataDirLost, fault.DataDirReadOnly: // reported elsewhere
+			case fault.StoreUnavailable, fault.StoreEmpty, fault.StoreFormat, fault.StoreRestoring, fault.StoreFull, fault.StoreNoQuorum, fault.MemberRemoved, fault.DataDirLost, fault.DataDirReadOnly: // reported elsewhere
 			default:
 				m.logger.Warn("cannot list the store again", "error", err)
 			}

@@ -4,6 +4,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/ruedo-dev/ruedo/internal/cli/db"
+	"github.com/ruedo-dev/ruedo/internal/cli/members"
 	"github.com/ruedo-dev/ruedo/internal/cli/publishing"
 	"github.com/ruedo-dev/ruedo/internal/cli/verb"
 )
@@ -30,6 +31,9 @@ type grammar struct {
 	Demo   demoCmd   `cmd:"" group:"processes" help:"Show what Ruedo does, with the examples."`
 	Server serverCmd `cmd:"" group:"processes" help:"Start a core."`
 	Runner runnerCmd `cmd:"" group:"processes" help:"Start a runner."`
+
+	Member members.Member `cmd:"" group:"store" help:"Add, remove, promote or replace a member of the store."`
+	Store  members.Store  `cmd:"" group:"store" help:"Keep the store small."`
 
 	Version    versionCmd    `cmd:"" group:"other" help:"Show version and settings."`
 	Completion completionCmd `cmd:"" group:"other" help:"Print a script that completes commands and names."`
@@ -61,6 +65,7 @@ func groups() kong.Option {
 		{Key: "services", Title: "Services"},
 		{Key: "resources", Title: "Resources"},
 		{Key: "processes", Title: "Processes"},
+		{Key: "store", Title: "Store"},
 		{Key: "other", Title: "Other"},
 	})
 }

@@ -13,11 +13,20 @@ type serverCmd struct {
 	DistributedExecution bool   `negatable:"" setting:"server.distributed_execution"`
 	InsecureListen       bool   `setting:"server.insecure_listen"`
 	storeFlags
+	Join             []string `placeholder:"URL" sep:"none" setting:"store.join"`
+	Peers            []string `placeholder:"URL" sep:"none" setting:"store.peers"`
+	PeerAddress      string   `placeholder:"HOST:PORT" setting:"store.peer_address"`
+	PeerAdvertiseURL string   `name:"peer-advertise-url" placeholder:"URL" setting:"store.peer_advertise_url"`
+	MemberName       string   `placeholder:"NAME" setting:"store.member_name"`
+	Tick             string   `placeholder:"TICK" setting:"store.tick"`
+	InsecurePeers    bool     `setting:"store.insecure_peers"`
 }
 
 func (*serverCmd) Examples() []string {
 	return []string{
 		"ruedo server                                        alone, on an embedded store",
+		"ruedo server --peer-address 10.0.0.1:7834           the first of several cores with a store of their own",
+		"ruedo server --peer-address 10.0.0.2:7834 --join http://10.0.0.1:7833",
 		"ruedo server --etcd-hosts 'db1:2379 db2:2379' --distributed-execution",
 		"RUEDO_APPLICATION_MODE=server ruedo                 the same by environment",
 	}

@@ -9,7 +9,7 @@
 // Lists come in pages; [Client.ListServices] and its siblings read all of them.
 //
 // The rest of the API is available through the generated clients of a [Client]:
-// c.Services, c.Decorators, c.Modules, c.Invoke, c.Cluster and c.Logs.
+// c.Services, c.Decorators, c.Modules, c.Invoke, c.Cluster, c.Logs and c.Members.
 //
 // # Errors
 //
@@ -50,6 +50,8 @@ type Client struct {
 	Logs ruedov1connect.LogServiceClient
 	// Backups copies the catalog as a whole.
 	Backups ruedov1connect.BackupServiceClient
+	// Members manages the members of a store that the cores form themselves.
+	Members ruedov1connect.MemberServiceClient
 
 	http    connect.HTTPClient
 	url     string
@@ -112,6 +114,7 @@ func New(url string, opts ...Option) *Client {
 		Cluster:    ruedov1connect.NewClusterServiceClient(c.http, url, all...),
 		Logs:       ruedov1connect.NewLogServiceClient(c.http, url, all...),
 		Backups:    ruedov1connect.NewBackupServiceClient(c.http, url, all...),
+		Members:    ruedov1connect.NewMemberServiceClient(c.http, url, all...),
 		http:       c.http,
 		url:        url,
 		cluster:    c.cluster,

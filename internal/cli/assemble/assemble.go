@@ -15,6 +15,7 @@ import (
 	"log/slog"
 
 	"github.com/ruedo-dev/ruedo/core"
+	"github.com/ruedo-dev/ruedo/core/members"
 	"github.com/ruedo-dev/ruedo/core/store"
 	"github.com/ruedo-dev/ruedo/internal/cli/settings"
 	"github.com/ruedo-dev/ruedo/internal/fault"
@@ -40,6 +41,7 @@ type Assembler struct {
 
 	closers []closer
 	slots   *sandbox.CPUSlots // of all runners that are made
+	member  members.Keeper    // of the embedded store; nil if there is none
 }
 
 func (a *Assembler) infof(format string, args ...any) {
@@ -56,7 +58,11 @@ func (a *Assembler) Server(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	st, err := a.openStore(ctx, a.dataDir(), log)
+	others, err := a.peers()
+	if err != nil {
+		return err
+	}
+	st, err := a.openStore(ctx, a.dataDir(), log, others)
 	if err != nil {
 		return err
 	}
@@ -154,6 +160,7 @@ func (a *Assembler) newCore(ctx context.Context, log *slog.Logger, st store.Conf
 	cfg := core.Config{
 		Cluster: a.Settings.Application.ClusterID,
 		Store:   st,
+		Member:  a.member,
 		Port: port.Config{
 			Hosts:       a.Settings.Server.Hosts,
 			Connections: a.Settings.Server.MaxConnections,

@@ -42,7 +42,7 @@ func (a *Assembler) Cluster(ctx context.Context, log *slog.Logger, dir string, r
 	if len(a.Settings.Store.EtcdHosts) > 0 {
 		a.infof("note: this cluster has a store of its own; store.etcd_hosts is not used")
 	}
-	st, err := a.embed(ctx, dir, log)
+	st, err := a.embed(ctx, dir, log, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -67,7 +67,7 @@ func (a *Assembler) localDir(create bool) (string, error) {
 // the directory.
 func (a *Assembler) openLocalStore(ctx context.Context, dir string, log *slog.Logger) (st store.Config, err error) {
 	for end := time.Now().Add(5 * time.Second); ; {
-		st, err = a.openStore(ctx, dir, log)
+		st, err = a.openStore(ctx, dir, log, nil)
 		if !errors.Is(err, fault.DataDirInUse) || time.Now().After(end) {
 			return st, err
 		}

@@ -14,6 +14,8 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/backoff"
 	"github.com/ruedo-dev/ruedo/internal/cli/settings"
 	"github.com/ruedo-dev/ruedo/internal/etcdembed"
+	"github.com/ruedo-dev/ruedo/internal/etcdembed/membership"
+	"github.com/ruedo-dev/ruedo/internal/etcdembed/peers"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/text"
 )
@@ -34,25 +36,31 @@ func (a *Assembler) HasStore() bool {
 }
 
 // openStore returns how to reach the store. If the settings name none, it starts
-// an embedded one.
-func (a *Assembler) openStore(ctx context.Context, dir string, log *slog.Logger) (store.Config, error) {
+// an embedded one. others are the settings for its other members, nil if it has
+// none.
+func (a *Assembler) openStore(ctx context.Context, dir string, log *slog.Logger, others *peers.Config) (store.Config, error) {
 	s := a.Settings.Store
 	if len(s.EtcdHosts) > 0 {
 		tlsConfig, err := etcdTLS(s)
 		return store.Config{Hosts: s.EtcdHosts, TLS: tlsConfig, AcceptEmpty: s.AcceptEmpty}, err
 	}
-	st, err := a.embed(ctx, dir, log)
+	st, err := a.embed(ctx, dir, log, others)
 	st.AcceptEmpty = s.AcceptEmpty
 	return st, err
 }
 
 // embed starts an embedded store and returns how to reach it.
-func (a *Assembler) embed(ctx context.Context, dir string, log *slog.Logger) (store.Config, error) {
-	srv, err := etcdembed.Start(ctx, etcdembed.Config{Dir: dir, Logger: log})
+func (a *Assembler) embed(ctx context.Context, dir string, log *slog.Logger, others *peers.Config) (store.Config, error) {
+	cfg := etcdembed.Config{Dir: dir, Peers: others, QuotaBytes: int64(a.Settings.Store.Quota) << 20, Logger: log}
+	if others != nil {
+		cfg.StartTimeout = a.Settings.Store.StartTimeout // it waits for them
+	}
+	srv, err := etcdembed.Start(ctx, cfg)
 	if err != nil {
 		return store.Config{}, err
 	}
 	a.onClose("the embedded store", srv.Close)
+	a.member = membership.New(membership.Config{Client: srv.Client(), Peers: others, Check: srv.Check})
 	return store.Config{Client: srv.Client(), Check: srv.Check}, nil
 }
 

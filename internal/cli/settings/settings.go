@@ -49,14 +49,25 @@ type Application struct {
 
 // Store is about etcd.
 type Store struct {
-	DataDir      string        `key:"data_dir" help:"Directory of the embedded etcd. Default: \"store\" in the working directory. Not used if etcd hosts are set."`
-	EtcdHosts    []string      `key:"etcd_hosts" check:"hosts" help:"Hosts of an etcd, as host:port, separated by spaces. Default: etcd runs within this process."`
-	EtcdUseTLS   bool          `key:"etcd_use_tls" help:"Speak TLS with etcd."`
-	EtcdCAFile   string        `key:"etcd_ca_certificate_file" help:"Certificate authority of etcd, PEM. Default: those of the system."`
-	EtcdCertFile string        `key:"etcd_certificate_file" help:"Client certificate for etcd, PEM."`
-	EtcdKeyFile  string        `key:"etcd_private_key_file" help:"Private key of the client certificate, PEM."`
-	AcceptEmpty  bool          `key:"accept_empty" default:"false" help:"Accept a store that has lost its data, and start again with what it has. Set it for one start only: without it a core keeps the catalog in memory and refuses writes."`
-	StartTimeout time.Duration `key:"start_timeout" default:"30s" help:"How long to wait for etcd at start before giving up."`
+	DataDir          string        `key:"data_dir" help:"Directory of the embedded etcd. Default: \"store\" in the working directory. Not used if etcd hosts are set."`
+	EtcdHosts        []string      `key:"etcd_hosts" check:"hosts" help:"Hosts of an etcd, as host:port, separated by spaces. Default: etcd runs within this process."`
+	EtcdUseTLS       bool          `key:"etcd_use_tls" help:"Speak TLS with etcd."`
+	EtcdCAFile       string        `key:"etcd_ca_certificate_file" help:"Certificate authority of etcd, PEM. Default: those of the system."`
+	EtcdCertFile     string        `key:"etcd_certificate_file" help:"Client certificate for etcd, PEM."`
+	EtcdKeyFile      string        `key:"etcd_private_key_file" help:"Private key of the client certificate, PEM."`
+	PeerAddress      string        `key:"peer_address" check:"hosts" help:"host:port on which the embedded etcd listens for the other members of its store. Default: it is alone; with store.peers or store.join, port 7834 of server.listen_address."`
+	PeerAdvertiseURL string        `key:"peer_advertise_url" check:"url" help:"URL at which the other members reach this one, for example behind NAT. Default: derived from store.peer_address."`
+	Peers            []string      `key:"peers" check:"urls" help:"Peer URLs of all members of a new store, this one's included, separated by spaces. Not used once there is data."`
+	Join             []string      `key:"join" check:"urls" help:"Cores of the cluster whose store to join, separated by spaces. Not used once this member has joined."`
+	MemberName       string        `key:"member_name" help:"Name of this member of the store, unique in it. Default: the host and port of its peer URL."`
+	PeerCertFile     string        `key:"peer_certificate_file" help:"Certificate with which this member meets the others, as a server and as a client, PEM. Needed to listen beyond loopback."`
+	PeerKeyFile      string        `key:"peer_private_key_file" help:"Private key of that certificate, PEM."`
+	PeerCAFile       string        `key:"peer_ca_certificate_file" help:"Certificate authority of all members, PEM."`
+	InsecurePeers    bool          `key:"insecure_peers" default:"false" help:"Allow traffic between members beyond loopback without certificates. Anyone who can reach the port controls the store."`
+	Tick             string        `key:"tick" enum:"single,near,wan" help:"How often members of the store hear from their leader and how soon they elect another one: single (10 and 100 ms), near (50 and 500 ms, one site) or wan (100 ms and 1 s). The same for all members. Default: near, or single without other members."`
+	Quota            int           `key:"quota" default:"2048" check:"count" help:"Maximum size of the embedded store, in MiB. At 80 % there are warnings; at the quota, writes are refused."`
+	AcceptEmpty      bool          `key:"accept_empty" default:"false" help:"Accept a store that has lost its data, and start again with what it has. Set it for one start only: without it a core keeps the catalog in memory and refuses writes."`
+	StartTimeout     time.Duration `key:"start_timeout" default:"30s" help:"How long to wait for etcd at start before giving up."`
 }
 
 // Server is about a core.

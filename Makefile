@@ -63,6 +63,10 @@ references: ## Make docs/reference from the structs and tables in the code
 e2e: build $(BIN)/etcd ## Run the fault tests over real processes and a real etcd
 	RUEDO_E2E_BIN=$(CURDIR)/$(BIN) $(GO) test -count=1 -timeout 15m -tags e2e ./internal/e2e/...
 
+.PHONY: newcomer
+newcomer: build ## Write three services outside of the repository as the docs say: test, publish, call, break and mend them
+	RUEDO_E2E_BIN=$(CURDIR)/$(BIN) $(GO) test -count=1 -timeout 8m -tags e2e -run '^TestNewcomer$$' ./internal/e2e
+
 PORT_FUZZ ?= 30s
 .PHONY: hostile
 hostile: ## Attack a running cluster: bad modules, uploads, guests, the port (HOSTILE_RUN=regexp picks rows; PORT_FUZZ=10m fuzzes longer)

@@ -1,4 +1,5 @@
-// Package e2e holds the fault tests with real processes: an etcd built from
-// tools/, ruedo servers, runners, signals. `make e2e` builds what they need and
-// runs them. They have the build tag e2e, so that `make test` stays quick.
+// Package e2e holds the tests with real processes. Fault tests: an etcd built
+// from tools/, ruedo servers, runners, signals; `make e2e` builds what they need
+// and runs them. And TestNewcomer, a first day with the docs alone; `make newcomer`
+// runs it. They have the build tag e2e, so that `make test` stays quick.
 package e2e

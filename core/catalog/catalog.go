@@ -109,6 +109,7 @@ type Entry struct {
 	Plan    *runnerv1.Plan
 
 	executor executor.Executor
+	types    *attached // the schema of the revision itself; nil if it has none
 	// made identifies the versions that it was made from, so that it can be
 	// reused.
 	made string
@@ -122,7 +123,8 @@ func (e *Entry) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) (*run
 
 var _ executor.Executor = (*Entry)(nil)
 
-// attached is a decorator as of one version. Its schema may not be compiled yet.
+// attached is a decorator as of one version, or the schema of one revision. Its
+// schema may not be compiled yet.
 type attached struct {
 	version   int64
 	decorator *decorate.Decorator
@@ -262,8 +264,11 @@ func (c *Catalog) Close() {
 // cannot be called.
 func (c *Catalog) compile(v *view) {
 	for _, service := range slices.Sorted(maps.Keys(v.entries)) {
+		all := []*attached{v.entries[service].types}
 		for _, name := range v.entries[service].Service.GetRevision().GetDecorators() {
-			d := v.decorators[name]
+			all = append(all, v.decorators[name])
+		}
+		for _, d := range all {
 			if d == nil || d.told {
 				continue
 			}
@@ -273,7 +278,7 @@ func (c *Catalog) compile(v *view) {
 			}
 			d.told = true
 			if err != nil {
-				c.log.Error("services with this decorator cannot be called", "decorator", name, "service", service,
+				c.log.Error("services with this schema cannot be called", "decorator", d.decorator.GetName(), "service", service,
 					"reason", fault.ReasonOf(err), "error", err, "fix", fault.FromError(err).Fix)
 			}
 		}
@@ -331,6 +336,14 @@ func (c *Catalog) entry(v *view, was *Entry, s *ruedov1.Service) *Entry {
 		c.log.Error("service cannot be called", "service", s.GetName(), "error", err)
 		e.err = err
 		return e
+	}
+	if was != nil && was.types != nil && was.types.version == s.GetVersion() {
+		e.types = was.types
+	} else if own := c.compiler.Types(s.GetRevision()); own != nil {
+		e.types = &attached{version: s.GetVersion(), decorator: own}
+	}
+	if e.types != nil {
+		ds = append(ds, e.types.decorator)
 	}
 	e.Rules = decorate.Combine(ds).Restore(s)
 	e.PlanID, e.Plan, e.err = e.Rules.Plan(s.GetRevision())

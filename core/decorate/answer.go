@@ -44,17 +44,32 @@ func unreadable(err error, service, decorator string) error {
 	if ie.Limit != "" {
 		e.With("limit", ie.Limit).With("actual", ie.Actual)
 	}
-	return e.With("decorator", decorator, "service", service).WithFix("look at what the service accepts")
+	e.With("service", service).WithFix("look at what the service accepts")
+	switch {
+	case decorator != "":
+		e.With("decorator", decorator)
+	case ie.Limit != "":
+		e.WithFix(uncheckable)
+	}
+	return e
 }
+
+// uncheckable is the fix for an input that only the types of a service refuse,
+// because checking it costs too much.
+const uncheckable = "send less at a time; or publish the service with schema: none, so that its handler alone checks inputs"
 
 // verdict returns the error for the result of a check, nil if the input is
 // valid.
-func verdict(c *schema.Checker, service string) error {
+func verdict(c *schema.Checker, service string, typesAlone bool) error {
 	fields, complete, err := c.Result()
 	if limit, ok := errors.AsType[*schema.InputLimit](err); ok {
 		n := strconv.Itoa(limit.Limit)
+		fix := limit.Fix
+		if typesAlone {
+			fix = uncheckable
+		}
 		return fault.New(fault.InputInvalid, "the input of service %s %s", service, limit.Text).
-			With("limit", n).With("actual", "over "+n).WithFix("%s", limit.Fix)
+			With("limit", n).With("actual", "over "+n).WithFix("%s", fix)
 	}
 	if err != nil || len(fields) == 0 {
 		return err

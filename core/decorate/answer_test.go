@@ -45,3 +45,23 @@ func TestARefusedSchemaSaysWhichLimitItIsOver(t *testing.T) {
 		t.Errorf("%v, meta %v, fix %q, exit code %d", err, e.Meta, e.Fix, e.Reason.ExitCode())
 	}
 }
+
+// The types of a service are checked within the same budget. Its author can do
+// without them.
+func TestAnInputThatOnlyTheTypesRefuseForItsSize(t *testing.T) {
+	c := decorate.NewCompiler()
+	for name, input := range map[string]string{
+		"values": "[" + strings.Repeat("0,", 500_000) + "0]",
+		"work":   "[" + strings.Repeat(`"x",`, 400_000) + `"x"]`,
+	} {
+		types := c.Types(&ruedov1.Revision{Service: "s", InputSchema: schemaOf(t, `{"items":{"pattern":"^(a|b)*x$"}}`)})
+		err := decorate.Combine([]*decorate.Decorator{types}).Check(t.Context(), "s", []byte(input))
+		e := fault.FromError(err)
+		if !errors.Is(err, fault.InputInvalid) || !strings.Contains(e.Fix, "schema: none") || e.Meta["limit"] == "" {
+			t.Errorf("%s: %v, fix %q, meta %v", name, err, e.Fix, e.Meta)
+		}
+		if _, ok := e.Meta["decorator"]; ok {
+			t.Errorf("%s: a decorator is named", name)
+		}
+	}
+}

@@ -14,6 +14,30 @@ const greetSchema = `{"type":"object","required":["name"],"additionalProperties"
 	"age":{"description":"Age in years.","type":"integer","minimum":0,"maximum":150},
 	"language":{"description":"Language of the greeting.","enum":["en","es","de","fr"]}}}`
 
+// typesSchema is what the types of the first example in docs/services.md make.
+const typesSchema = `{"type":"object","required":["name"],"additionalProperties":false,"properties":{"name":{"type":"string"},"age":{"type":["integer","null"]}}}`
+
+// BenchmarkTypes measures what the schema that types make costs a call, and that
+// a service without one pays nothing.
+func BenchmarkTypes(b *testing.B) {
+	c := decorate.NewCompiler()
+	types, err := c.AdmitTypes(b.Context(), &ruedov1.Revision{Service: "greet", InputSchema: schemaOf(b, typesSchema)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for name, ds := range map[string][]*decorate.Decorator{"none": nil, "types": {types}} {
+		b.Run(name, func(b *testing.B) {
+			var hit bool
+			next := decorate.Combine(ds).Middleware(reached(&hit))
+			req := &runnerv1.ExecuteRequest{Service: "greet", Input: []byte(`{"name":"Ada","age":36}`)}
+			b.ReportAllocs()
+			for b.Loop() {
+				_, _ = next.Execute(b.Context(), req)
+			}
+		})
+	}
+}
+
 // BenchmarkCheck measures what the schema of examples/greet costs a call.
 func BenchmarkCheck(b *testing.B) {
 	for name, input := range map[string]string{"small": `{"name":"Ada"}`, "full": `{"name":"Ada Lovelace","age":36,"language":"en"}`, "wrong": `{"nme":"Ada","age":151}`} {

@@ -7,7 +7,8 @@
 //
 // # What decorators add up to
 //
-// An input must match all schemas. The strictest value of each limit wins.
+// An input must match all schemas: those of the decorators, then the one that
+// the types of the service make ([Compiler.Types]). The strictest value of each limit wins.
 // [Rules.Limits] has every limit: if no decorator sets it, its default from the
 // table of limits applies. A service is idempotent if one decorator says so.
 //
@@ -115,6 +116,7 @@ func (r *Rules) Check(ctx context.Context, service string, input []byte) error {
 
 func (r *Rules) checkSchemas(ctx context.Context, service string, input []byte) error {
 	var c *schema.Checker // of the first decorator with a schema
+	typesAlone := false
 	for _, d := range r.decorators {
 		if d.schema == nil {
 			continue
@@ -128,6 +130,7 @@ func (r *Rules) checkSchemas(ctx context.Context, service string, input []byte) 
 				return unreadable(err, service, d.GetName())
 			}
 			defer c.Close()
+			typesAlone = d.GetName() == ""
 		}
 		if !c.Check(d.schema) {
 			break
@@ -136,7 +139,7 @@ func (r *Rules) checkSchemas(ctx context.Context, service string, input []byte) 
 	if c == nil {
 		return nil
 	}
-	return verdict(c, service)
+	return verdict(c, service, typesAlone)
 }
 
 // Refused returns what is wrong with a schema, as [Rules.Check] would. It

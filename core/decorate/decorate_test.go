@@ -77,7 +77,7 @@ func TestBadInputEndsHereWithEveryFieldNamed(t *testing.T) {
 		{name: "not an object", input: `[]`, want: []fault.Field{{Path: "(input)", Description: "is of type array; must be object"}}},
 		{name: "range", input: `{"name":"Ada","age":151}`, want: []fault.Field{{Path: "age", Description: "is 151; must be at most 150"}}},
 		{name: "several", input: `{"name":"a","agee":1}`, want: []fault.Field{
-			{Path: "agee", Description: "is not accepted"},
+			{Path: "agee", Description: "is not accepted, did you mean age?"},
 			{Path: "name", Description: "does not match the pattern ^[A-Z]"},
 			{Path: "name", Description: "has 1 characters; must have at least 2"},
 		}},

@@ -1,8 +1,11 @@
 package decorate
 
 import (
+	"cmp"
 	"context"
 	"errors"
+
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/ruedo-dev/ruedo/core/decorate/schema"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
@@ -23,6 +26,8 @@ func NewCompiler() *Compiler { return &Compiler{schemas: schema.NewCompiler()} }
 type Decorator struct {
 	*ruedov1.Decorator
 	schema *schema.Schema // nil if it has none
+	// about names the schema in errors, if it is not the decorator's.
+	about string
 }
 
 // Decorator returns d with its schema, which is neither read nor compiled yet;
@@ -32,6 +37,37 @@ func (c *Compiler) Decorator(d *ruedov1.Decorator) *Decorator {
 		return &Decorator{Decorator: d}
 	}
 	return &Decorator{Decorator: d, schema: c.schemas.Schema(d.GetInputSchema())}
+}
+
+// Types returns the input schema of a revision, which the types of its handler
+// make, as a decorator without a name. It returns nil if there is none.
+func (c *Compiler) Types(rev *ruedov1.Revision) *Decorator {
+	return c.unnamed(rev.GetInputSchema(), "the input schema of service "+rev.GetService())
+}
+
+func (c *Compiler) unnamed(schema *structpb.Struct, about string) *Decorator {
+	if schema == nil {
+		return nil
+	}
+	d := c.Decorator(&ruedov1.Decorator{InputSchema: schema})
+	d.about = about
+	return d
+}
+
+// AdmitTypes is Admit for the two schemas of a revision that is about to be
+// stored. It returns what [Compiler.Types] returns.
+func (c *Compiler) AdmitTypes(ctx context.Context, rev *ruedov1.Revision) (*Decorator, error) {
+	output := c.unnamed(rev.GetOutputSchema(), "the output schema of service "+rev.GetService())
+	input := c.Types(rev)
+	for _, d := range []*Decorator{output, input} {
+		if d == nil {
+			continue
+		}
+		if err := d.named(d.schema.Admit(ctx)); err != nil {
+			return nil, err
+		}
+	}
+	return input, nil
 }
 
 // Admit compiles the schema of a decorator that is about to be stored. The
@@ -56,9 +92,10 @@ func (d *Decorator) Ready(ctx context.Context) error {
 }
 
 // Keep keeps the compiled schema alive at least until the call. A schema that
-// is no longer referenced would have to be compiled again.
+// is no longer referenced would have to be compiled again. It does nothing if d
+// is nil.
 func (d *Decorator) Keep() {
-	if d.schema != nil {
+	if d != nil && d.schema != nil {
 		d.schema.Keep()
 	}
 }
@@ -69,7 +106,11 @@ func (d *Decorator) named(err error) error {
 	if !ok {
 		return err
 	}
-	e := fault.Wrap(r.Err, r.Reason, "the input schema of decorator %s %s", d.GetName(), r.Text).With("decorator", d.GetName())
+	about := cmp.Or(d.about, "the input schema of decorator "+d.GetName())
+	e := fault.Wrap(r.Err, r.Reason, "%s %s", about, r.Text)
+	if d.about == "" {
+		e.With("decorator", d.GetName())
+	}
 	e.Fields, e.Fix = r.Fields, r.Fix
 	if r.Limit != "" {
 		e.With("limit", r.Limit).With("actual", r.Actual)

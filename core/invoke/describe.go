@@ -1,9 +1,12 @@
 package invoke
 
 import (
+	"cmp"
 	"encoding/json"
 	"strings"
 	"unicode/utf8"
+
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 )
 
 // Description is what a caller has to know of a service. The tag help is for
@@ -14,7 +17,9 @@ type Description struct {
 	Revision    uint64 `json:"revision" help:"Revision that a call would execute."`
 	Kind        string `json:"kind" help:"Whether a call calls a function or runs a command."`
 	// InputSchema is a JSON Schema (2020-12).
-	InputSchema any `json:"input_schema,omitempty" type:"JSON Schema (2020-12)" help:"What every input must match. Absent if any input is accepted."`
+	InputSchema any `json:"input_schema,omitempty" type:"JSON Schema (2020-12)" help:"What every input must match: the schemas of the decorators and that of the handler's types, joined by allOf if there are several. Absent if any input is accepted."`
+	// OutputSchema is a JSON Schema (2020-12).
+	OutputSchema any `json:"output_schema,omitempty" type:"JSON Schema (2020-12)" help:"What the handler's types say of the output, which is not checked. Absent if they say nothing."`
 	// Example is a JSON value, or text.
 	Example    any     `json:"example,omitempty" type:"any" help:"An input that the service accepts: a JSON value, or text. Absent if there is none, or if it is neither."`
 	Idempotent bool    `json:"idempotent" help:"Whether a call may be executed again if it is unknown whether it was executed."`
@@ -43,17 +48,30 @@ func (c Call) Describe() *Description {
 	case 0:
 	case 1:
 		d.InputSchema = schemas[0].GetSchema().AsMap()
-	default: // each is a document of its own: its references point into it
+	default:
 		var all []any
 		for _, s := range schemas {
-			all = append(all, s.GetSchema().AsMap())
+			all = append(all, resource(s))
 		}
 		d.InputSchema = map[string]any{"allOf": all}
+	}
+	if output := rev.GetOutputSchema(); output != nil {
+		d.OutputSchema = output.AsMap()
 	}
 	for _, l := range rules.Effective {
 		d.Limits = append(d.Limits, Limit{l.GetLimit(), l.GetValue(), l.GetDecorator()})
 	}
 	return d
+}
+
+// resource returns a schema with an id, so that it remains a document of its own
+// inside of another: its references point into it.
+func resource(s *ruedov1.InputSchema) map[string]any {
+	m := s.GetSchema().AsMap()
+	if _, ok := m["$id"]; !ok {
+		m["$id"] = cmp.Or(s.GetDecorator(), "types.of.the.handler") // no decorator has dots in its name
+	}
+	return m
 }
 
 func example(b []byte) any {

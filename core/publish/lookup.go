@@ -28,8 +28,8 @@ func (p *Publisher) lookup(changes []change) *lookup {
 	return l
 }
 
-// rules combines the decorators of a service's live revision, and the limits
-// that hold instead of theirs, if there are any.
+// rules combines the decorators of a service's live revision, its own schema, and
+// the limits that hold instead of theirs, if there are any.
 func (l *lookup) rules(ctx context.Context, s *ruedov1.Service) (*decorate.Rules, error) {
 	var ds []*decorate.Decorator
 	for _, name := range s.GetRevision().GetDecorators() {
@@ -41,6 +41,12 @@ func (l *lookup) rules(ctx context.Context, s *ruedov1.Service) (*decorate.Rules
 			return nil, err
 		}
 		ds = append(ds, d)
+	}
+	if own := l.p.cfg.Catalog.Compiler().Types(s.GetRevision()); own != nil {
+		if err := own.Ready(ctx); err != nil {
+			return nil, err
+		}
+		ds = append(ds, own)
 	}
 	return decorate.Combine(ds).Restore(s), nil
 }

@@ -130,6 +130,11 @@ func (p *Publisher) Publish(ctx context.Context, req *ruedov1.PublishServiceRequ
 	}
 	defer keep(changes)
 	next := revise(live, req, module)
+	admitted, err := p.cfg.Catalog.Compiler().AdmitTypes(ctx, next.GetRevision())
+	if err != nil {
+		return nil, err
+	}
+	defer admitted.Keep()
 	if req.GetNoLive() {
 		return p.stage(ctx, live, next, changes)
 	}
@@ -193,6 +198,9 @@ func revise(live *ruedov1.Service, req *ruedov1.PublishServiceRequest, module *r
 			Example:     req.GetExample(),
 			Isolation:   req.GetIsolation(),
 			CreateTime:  now,
+
+			InputSchema:  req.GetInputSchema(),
+			OutputSchema: req.GetOutputSchema(),
 		},
 		Latest:     live.GetLatest() + 1,
 		CreateTime: live.GetCreateTime(),
@@ -304,7 +312,7 @@ func checkExample(ctx context.Context, s *ruedov1.Service, rules *decorate.Rules
 	}
 	e := *fault.FromError(err)
 	e.Message = "the service's example input is invalid: " + e.Message
-	e.Fix = "correct the example, or the schema of the decorator"
+	e.Fix = "correct the example, or the schema"
 	return &e
 }
 
@@ -338,5 +346,7 @@ func sameRevision(a, b *ruedov1.Revision) bool {
 		maps.Equal(a.GetEnv(), b.GetEnv()) &&
 		slices.Equal(a.GetArgs(), b.GetArgs()) &&
 		string(a.GetExample()) == string(b.GetExample()) &&
-		a.GetIsolation() == b.GetIsolation()
+		a.GetIsolation() == b.GetIsolation() &&
+		proto.Equal(a.GetInputSchema(), b.GetInputSchema()) &&
+		proto.Equal(a.GetOutputSchema(), b.GetOutputSchema())
 }

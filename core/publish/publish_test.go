@@ -229,6 +229,41 @@ func TestTheSameContentIsNotPreparedAgain(t *testing.T) {
 	w.did(t, "read greet", "module aaaa", "write revision 1 over version 10", "wait for 20")
 }
 
+// The schemas of the types are content of a revision, and are admitted as those
+// of decorators are.
+func TestTheSchemasOfTheTypesAreStoredWithTheRevision(t *testing.T) {
+	w := newWorld()
+	in, out := coretest.Decorator(t, "", 0, `{"required":["name"]}`).InputSchema, coretest.Decorator(t, "", 0, `{"type":"object"}`).InputSchema
+	typed := func(r *ruedov1.PublishServiceRequest) { r.InputSchema, r.OutputSchema = in, out }
+	if _, err := w.publish(t, nil); err != nil {
+		t.Fatal(err)
+	}
+	res, err := w.publish(t, typed)
+	if rev := res.GetService().GetRevision(); err != nil || rev.GetNumber() != 2 || !proto.Equal(rev.GetInputSchema(), in) || !proto.Equal(rev.GetOutputSchema(), out) {
+		t.Errorf("%v, %v", res, err)
+	}
+	if res, err = w.publish(t, typed); err != nil || !res.GetUnchanged() {
+		t.Errorf("%v, %v", res, err)
+	}
+	_, err = w.publish(t, func(r *ruedov1.PublishServiceRequest) { typed(r); r.Example = []byte(`{"nme":1}`) })
+	testkit.WantReason(t, err, fault.InputInvalid, "example", "correct the example")
+	broken := coretest.Decorator(t, "", 0, `{"type":"strnig"}`).InputSchema
+	_, err = w.publish(t, func(r *ruedov1.PublishServiceRequest) { r.InputSchema = broken })
+	testkit.WantReason(t, err, fault.SchemaInvalid, "the input schema of service greet")
+	w.did(t, "read greet", "module aaaa")
+	_, err = w.publish(t, func(r *ruedov1.PublishServiceRequest) { r.OutputSchema = broken })
+	testkit.WantReason(t, err, fault.SchemaInvalid, "the output schema of service greet")
+	if w.service.GetLatest() != 2 {
+		t.Errorf("revision %d is the newest", w.service.GetLatest())
+	}
+
+	// A rollback brings back what the older revision accepts.
+	s, _, err := w.publisher(0).Rollback(t.Context(), "greet", 1)
+	if err != nil || s.GetRevision().GetInputSchema() != nil {
+		t.Errorf("%v, %v", s, err)
+	}
+}
+
 // A late runner, or one that fails, does not hold up the others.
 func TestOneRunnerThatIsReadyIsEnough(t *testing.T) {
 	w := newWorld()

@@ -212,7 +212,7 @@ var arrows = []arrow{
 		reason: "rules are made of decorators, wherever these come from",
 	},
 	{
-		from: []string{"core/decorate/schema"}, only: []string{"core/decorate/schema", "core/decorate/admission", "core/decorate/input", "internal/fault"},
+		from: []string{"core/decorate/schema"}, only: []string{"core/decorate/schema", "core/decorate/admission", "core/decorate/input", "internal/fault", "internal/suggest"},
 		reason: "a check knows a schema and an input, and nothing of decorators, services or calls: its callers put these names into errors",
 	},
 	{

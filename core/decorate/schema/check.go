@@ -1,8 +1,12 @@
 package schema
 
 import (
+	"maps"
+	"slices"
+
 	"github.com/ruedo-dev/ruedo/core/decorate/input"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/suggest"
 )
 
 // check reports whether the value at index at fits a rule. A violation is added
@@ -143,7 +147,13 @@ func (c *Checker) object(r *rule, at uint32, quiet bool, evaluated []bool) bool 
 		}
 		if !listed && r.hasRest {
 			listed = true
-			ok = c.fits(r.rest, v, s, quiet) && ok
+			if r.rest != nil && r.rest.never && !quiet {
+				c.in.Enter(s)
+				ok = c.fail(quiet, "is not accepted%s", c.meant(r, text))
+				c.in.Leave()
+			} else {
+				ok = c.fits(r.rest, v, s, quiet) && ok
+			}
 		}
 		if r.memberNames != nil && !c.check(r.memberNames, name, true, nil) {
 			ok = c.fail(quiet, "has a field name that is not accepted")
@@ -182,6 +192,17 @@ func (c *Checker) object(r *rule, at uint32, quiet bool, evaluated []bool) bool 
 		}
 	}
 	return ok
+}
+
+// meant returns ", did you mean NAME?" if a name that an object can have is near.
+func (c *Checker) meant(r *rule, name []byte) (hint string) {
+	if work := 20 * len(r.members) * (len(name) + 1); work < c.left/8 && c.spend(work) {
+		hint = suggest.DidYouMean(string(name), slices.Sorted(maps.Keys(r.members)))
+	}
+	if hint != "" {
+		hint = ", " + hint
+	}
+	return hint
 }
 
 func (c *Checker) array(r *rule, at uint32, quiet bool, evaluated []bool) bool {

@@ -3,6 +3,7 @@ package schema
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/ruedo-dev/ruedo/core/decorate/input"
 	"github.com/ruedo-dev/ruedo/internal/fault"
@@ -59,8 +60,9 @@ func (c *Checker) read(raw []byte) error {
 
 // Check checks the input against a schema that is ready. It reports whether the
 // input can be checked against further schemas; if not, [Checker.Result] says
-// why.
+// why. It adds nothing about a value that an earlier schema has refused.
 func (c *Checker) Check(s *Schema) bool {
+	c.earlier = len(c.fields)
 	c.check(s.shared.rule, 0, false, nil)
 	return c.stopped == nil
 }
@@ -128,7 +130,11 @@ func (c *Checker) report(member, format string, args ...any) {
 	if c.stopped != nil {
 		return
 	}
-	if !c.violations.add(fault.Field{Path: c.in.Path(member), Description: fault.Cut(fmt.Sprintf(format, args...), maxDescription)}) {
+	path := c.in.Path(member)
+	if slices.ContainsFunc(c.fields[:c.earlier], func(f fault.Field) bool { return f.Path == path }) {
+		return
+	}
+	if !c.violations.add(fault.Field{Path: path, Description: fault.Cut(fmt.Sprintf(format, args...), maxDescription)}) {
 		c.stop(errEnough)
 	}
 }

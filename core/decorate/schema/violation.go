@@ -22,6 +22,8 @@ const (
 type violations struct {
 	fields []fault.Field
 	bytes  int
+	// earlier is how many of them earlier schemas have added.
+	earlier int
 }
 
 // add adds a field and reports whether there is room for more.

@@ -303,7 +303,13 @@ type Revision struct {
 	// Why it is not the requested one; empty if it is.
 	IsolationReason string `protobuf:"bytes,13,opt,name=isolation_reason,json=isolationReason,proto3" json:"isolation_reason,omitempty"`
 	// The limits that its decorators added up to when it was published.
-	Limits        *Limits `protobuf:"bytes,14,opt,name=limits,proto3" json:"limits,omitempty"`
+	Limits *Limits `protobuf:"bytes,14,opt,name=limits,proto3" json:"limits,omitempty"`
+	// JSON Schema (2020-12) that the types of its handler make. A call must pass it
+	// as it must pass those of the decorators. Absent if any input is accepted.
+	InputSchema *structpb.Struct `protobuf:"bytes,15,opt,name=input_schema,json=inputSchema,proto3" json:"input_schema,omitempty"`
+	// JSON Schema (2020-12) of what its handler returns, for readers: no output is
+	// checked.
+	OutputSchema  *structpb.Struct `protobuf:"bytes,16,opt,name=output_schema,json=outputSchema,proto3" json:"output_schema,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -436,6 +442,20 @@ func (x *Revision) GetLimits() *Limits {
 	return nil
 }
 
+func (x *Revision) GetInputSchema() *structpb.Struct {
+	if x != nil {
+		return x.InputSchema
+	}
+	return nil
+}
+
+func (x *Revision) GetOutputSchema() *structpb.Struct {
+	if x != nil {
+		return x.OutputSchema
+	}
+	return nil
+}
+
 type PublishServiceRequest struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	Name        string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -460,7 +480,11 @@ type PublishServiceRequest struct {
 	// Prepare and store the revision, but leave the live one live. The service
 	// must be live already. Definitions that differ from what is stored are
 	// refused, because they would hold for the live revision.
-	NoLive        bool `protobuf:"varint,13,opt,name=no_live,json=noLive,proto3" json:"no_live,omitempty"`
+	NoLive bool `protobuf:"varint,13,opt,name=no_live,json=noLive,proto3" json:"no_live,omitempty"`
+	// Revision.input_schema and Revision.output_schema. Both are admitted as the
+	// schema of a decorator is.
+	InputSchema   *structpb.Struct `protobuf:"bytes,14,opt,name=input_schema,json=inputSchema,proto3" json:"input_schema,omitempty"`
+	OutputSchema  *structpb.Struct `protobuf:"bytes,15,opt,name=output_schema,json=outputSchema,proto3" json:"output_schema,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -584,6 +608,20 @@ func (x *PublishServiceRequest) GetNoLive() bool {
 		return x.NoLive
 	}
 	return false
+}
+
+func (x *PublishServiceRequest) GetInputSchema() *structpb.Struct {
+	if x != nil {
+		return x.InputSchema
+	}
+	return nil
+}
+
+func (x *PublishServiceRequest) GetOutputSchema() *structpb.Struct {
+	if x != nil {
+		return x.OutputSchema
+	}
+	return nil
 }
 
 type PublishServiceResponse struct {
@@ -832,7 +870,8 @@ type GetServiceResponse struct {
 	Limits []*EffectiveLimit `protobuf:"bytes,2,rep,name=limits,proto3" json:"limits,omitempty"`
 	// True if a decorator says that a call may be repeated.
 	Idempotent bool `protobuf:"varint,3,opt,name=idempotent,proto3" json:"idempotent,omitempty"`
-	// The input schemas that a call must pass, in the decorators' order.
+	// The input schemas that a call must pass: those of the decorators, in their
+	// order, then that of the handler's types.
 	Schemas       []*InputSchema `protobuf:"bytes,4,rep,name=schemas,proto3" json:"schemas,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -896,11 +935,12 @@ func (x *GetServiceResponse) GetSchemas() []*InputSchema {
 	return nil
 }
 
-// InputSchema is one decorator's schema for the input of a call.
+// InputSchema is a schema for the input of a call.
 type InputSchema struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Decorator     string                 `protobuf:"bytes,1,opt,name=decorator,proto3" json:"decorator,omitempty"`
-	Schema        *structpb.Struct       `protobuf:"bytes,2,opt,name=schema,proto3" json:"schema,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The decorator that has it; empty for the one that the handler's types make.
+	Decorator     string           `protobuf:"bytes,1,opt,name=decorator,proto3" json:"decorator,omitempty"`
+	Schema        *structpb.Struct `protobuf:"bytes,2,opt,name=schema,proto3" json:"schema,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1491,7 +1531,7 @@ const file_ruedo_v1_service_proto_rawDesc = "" +
 	"\tReadiness\x12\x18\n" +
 	"\arunners\x18\x01 \x01(\rR\arunners\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x18\n" +
-	"\amessage\x18\x03 \x01(\tR\amessage\"\xdb\x04\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage\"\xd5\x05\n" +
 	"\bRevision\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\x12\x16\n" +
@@ -1510,10 +1550,12 @@ const file_ruedo_v1_service_proto_rawDesc = "" +
 	"\tisolation\x18\v \x01(\x0e2\x13.ruedo.v1.IsolationR\tisolation\x12D\n" +
 	"\x13effective_isolation\x18\f \x01(\x0e2\x13.ruedo.v1.IsolationR\x12effectiveIsolation\x12)\n" +
 	"\x10isolation_reason\x18\r \x01(\tR\x0fisolationReason\x12(\n" +
-	"\x06limits\x18\x0e \x01(\v2\x10.ruedo.v1.LimitsR\x06limits\x1a6\n" +
+	"\x06limits\x18\x0e \x01(\v2\x10.ruedo.v1.LimitsR\x06limits\x12:\n" +
+	"\finput_schema\x18\x0f \x01(\v2\x17.google.protobuf.StructR\vinputSchema\x12<\n" +
+	"\routput_schema\x18\x10 \x01(\v2\x17.google.protobuf.StructR\foutputSchema\x1a6\n" +
 	"\bEnvEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x8b\x06\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x85\a\n" +
 	"\x15PublishServiceRequest\x12?\n" +
 	"\x04name\x18\x01 \x01(\tB+\xbaH(r&2$^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$R\x04name\x12*\n" +
 	"\vdescription\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80 R\vdescription\x12&\n" +
@@ -1531,7 +1573,9 @@ const file_ruedo_v1_service_proto_rawDesc = "" +
 	"\xbaH\a\x82\x01\x04\x10\x01 \x04R\tisolation\x12?\n" +
 	"\vdefinitions\x18\v \x03(\v2\x13.ruedo.v1.DecoratorB\b\xbaH\x05\x92\x01\x02\x100R\vdefinitions\x12\x14\n" +
 	"\x05force\x18\f \x01(\bR\x05force\x12\x17\n" +
-	"\ano_live\x18\r \x01(\bR\x06noLive\x1a6\n" +
+	"\ano_live\x18\r \x01(\bR\x06noLive\x12:\n" +
+	"\finput_schema\x18\x0e \x01(\v2\x17.google.protobuf.StructR\vinputSchema\x12<\n" +
+	"\routput_schema\x18\x0f \x01(\v2\x17.google.protobuf.StructR\foutputSchema\x1a6\n" +
 	"\bEnvEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x81\x02\n" +
@@ -1653,10 +1697,10 @@ var file_ruedo_v1_service_proto_goTypes = []any{
 	(*timestamppb.Timestamp)(nil),   // 22: google.protobuf.Timestamp
 	(*Limits)(nil),                  // 23: ruedo.v1.Limits
 	(Kind)(0),                       // 24: ruedo.v1.Kind
-	(*Decorator)(nil),               // 25: ruedo.v1.Decorator
-	(*durationpb.Duration)(nil),     // 26: google.protobuf.Duration
-	(*EffectiveLimit)(nil),          // 27: ruedo.v1.EffectiveLimit
-	(*structpb.Struct)(nil),         // 28: google.protobuf.Struct
+	(*structpb.Struct)(nil),         // 25: google.protobuf.Struct
+	(*Decorator)(nil),               // 26: ruedo.v1.Decorator
+	(*durationpb.Duration)(nil),     // 27: google.protobuf.Duration
+	(*EffectiveLimit)(nil),          // 28: ruedo.v1.EffectiveLimit
 }
 var file_ruedo_v1_service_proto_depIdxs = []int32{
 	3,  // 0: ruedo.v1.Service.revision:type_name -> ruedo.v1.Revision
@@ -1670,44 +1714,48 @@ var file_ruedo_v1_service_proto_depIdxs = []int32{
 	0,  // 8: ruedo.v1.Revision.isolation:type_name -> ruedo.v1.Isolation
 	0,  // 9: ruedo.v1.Revision.effective_isolation:type_name -> ruedo.v1.Isolation
 	23, // 10: ruedo.v1.Revision.limits:type_name -> ruedo.v1.Limits
-	21, // 11: ruedo.v1.PublishServiceRequest.env:type_name -> ruedo.v1.PublishServiceRequest.EnvEntry
-	0,  // 12: ruedo.v1.PublishServiceRequest.isolation:type_name -> ruedo.v1.Isolation
-	25, // 13: ruedo.v1.PublishServiceRequest.definitions:type_name -> ruedo.v1.Decorator
-	1,  // 14: ruedo.v1.PublishServiceResponse.service:type_name -> ruedo.v1.Service
-	6,  // 15: ruedo.v1.PublishServiceResponse.preparations:type_name -> ruedo.v1.Preparation
-	25, // 16: ruedo.v1.PublishServiceResponse.definitions:type_name -> ruedo.v1.Decorator
-	3,  // 17: ruedo.v1.PublishServiceResponse.staged:type_name -> ruedo.v1.Revision
-	26, // 18: ruedo.v1.Preparation.compile_time:type_name -> google.protobuf.Duration
-	26, // 19: ruedo.v1.Preparation.start_time:type_name -> google.protobuf.Duration
-	0,  // 20: ruedo.v1.Preparation.isolation:type_name -> ruedo.v1.Isolation
-	26, // 21: ruedo.v1.Preparation.warm_time:type_name -> google.protobuf.Duration
-	1,  // 22: ruedo.v1.GetServiceResponse.service:type_name -> ruedo.v1.Service
-	27, // 23: ruedo.v1.GetServiceResponse.limits:type_name -> ruedo.v1.EffectiveLimit
-	9,  // 24: ruedo.v1.GetServiceResponse.schemas:type_name -> ruedo.v1.InputSchema
-	28, // 25: ruedo.v1.InputSchema.schema:type_name -> google.protobuf.Struct
-	1,  // 26: ruedo.v1.ListServicesResponse.items:type_name -> ruedo.v1.Service
-	1,  // 27: ruedo.v1.RollbackServiceResponse.service:type_name -> ruedo.v1.Service
-	3,  // 28: ruedo.v1.ListRevisionsResponse.items:type_name -> ruedo.v1.Revision
-	1,  // 29: ruedo.v1.WatchServicesResponse.service:type_name -> ruedo.v1.Service
-	4,  // 30: ruedo.v1.ServiceService.PublishService:input_type -> ruedo.v1.PublishServiceRequest
-	7,  // 31: ruedo.v1.ServiceService.GetService:input_type -> ruedo.v1.GetServiceRequest
-	10, // 32: ruedo.v1.ServiceService.ListServices:input_type -> ruedo.v1.ListServicesRequest
-	12, // 33: ruedo.v1.ServiceService.DeleteService:input_type -> ruedo.v1.DeleteServiceRequest
-	14, // 34: ruedo.v1.ServiceService.RollbackService:input_type -> ruedo.v1.RollbackServiceRequest
-	16, // 35: ruedo.v1.ServiceService.ListRevisions:input_type -> ruedo.v1.ListRevisionsRequest
-	18, // 36: ruedo.v1.ServiceService.WatchServices:input_type -> ruedo.v1.WatchServicesRequest
-	5,  // 37: ruedo.v1.ServiceService.PublishService:output_type -> ruedo.v1.PublishServiceResponse
-	8,  // 38: ruedo.v1.ServiceService.GetService:output_type -> ruedo.v1.GetServiceResponse
-	11, // 39: ruedo.v1.ServiceService.ListServices:output_type -> ruedo.v1.ListServicesResponse
-	13, // 40: ruedo.v1.ServiceService.DeleteService:output_type -> ruedo.v1.DeleteServiceResponse
-	15, // 41: ruedo.v1.ServiceService.RollbackService:output_type -> ruedo.v1.RollbackServiceResponse
-	17, // 42: ruedo.v1.ServiceService.ListRevisions:output_type -> ruedo.v1.ListRevisionsResponse
-	19, // 43: ruedo.v1.ServiceService.WatchServices:output_type -> ruedo.v1.WatchServicesResponse
-	37, // [37:44] is the sub-list for method output_type
-	30, // [30:37] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	25, // 11: ruedo.v1.Revision.input_schema:type_name -> google.protobuf.Struct
+	25, // 12: ruedo.v1.Revision.output_schema:type_name -> google.protobuf.Struct
+	21, // 13: ruedo.v1.PublishServiceRequest.env:type_name -> ruedo.v1.PublishServiceRequest.EnvEntry
+	0,  // 14: ruedo.v1.PublishServiceRequest.isolation:type_name -> ruedo.v1.Isolation
+	26, // 15: ruedo.v1.PublishServiceRequest.definitions:type_name -> ruedo.v1.Decorator
+	25, // 16: ruedo.v1.PublishServiceRequest.input_schema:type_name -> google.protobuf.Struct
+	25, // 17: ruedo.v1.PublishServiceRequest.output_schema:type_name -> google.protobuf.Struct
+	1,  // 18: ruedo.v1.PublishServiceResponse.service:type_name -> ruedo.v1.Service
+	6,  // 19: ruedo.v1.PublishServiceResponse.preparations:type_name -> ruedo.v1.Preparation
+	26, // 20: ruedo.v1.PublishServiceResponse.definitions:type_name -> ruedo.v1.Decorator
+	3,  // 21: ruedo.v1.PublishServiceResponse.staged:type_name -> ruedo.v1.Revision
+	27, // 22: ruedo.v1.Preparation.compile_time:type_name -> google.protobuf.Duration
+	27, // 23: ruedo.v1.Preparation.start_time:type_name -> google.protobuf.Duration
+	0,  // 24: ruedo.v1.Preparation.isolation:type_name -> ruedo.v1.Isolation
+	27, // 25: ruedo.v1.Preparation.warm_time:type_name -> google.protobuf.Duration
+	1,  // 26: ruedo.v1.GetServiceResponse.service:type_name -> ruedo.v1.Service
+	28, // 27: ruedo.v1.GetServiceResponse.limits:type_name -> ruedo.v1.EffectiveLimit
+	9,  // 28: ruedo.v1.GetServiceResponse.schemas:type_name -> ruedo.v1.InputSchema
+	25, // 29: ruedo.v1.InputSchema.schema:type_name -> google.protobuf.Struct
+	1,  // 30: ruedo.v1.ListServicesResponse.items:type_name -> ruedo.v1.Service
+	1,  // 31: ruedo.v1.RollbackServiceResponse.service:type_name -> ruedo.v1.Service
+	3,  // 32: ruedo.v1.ListRevisionsResponse.items:type_name -> ruedo.v1.Revision
+	1,  // 33: ruedo.v1.WatchServicesResponse.service:type_name -> ruedo.v1.Service
+	4,  // 34: ruedo.v1.ServiceService.PublishService:input_type -> ruedo.v1.PublishServiceRequest
+	7,  // 35: ruedo.v1.ServiceService.GetService:input_type -> ruedo.v1.GetServiceRequest
+	10, // 36: ruedo.v1.ServiceService.ListServices:input_type -> ruedo.v1.ListServicesRequest
+	12, // 37: ruedo.v1.ServiceService.DeleteService:input_type -> ruedo.v1.DeleteServiceRequest
+	14, // 38: ruedo.v1.ServiceService.RollbackService:input_type -> ruedo.v1.RollbackServiceRequest
+	16, // 39: ruedo.v1.ServiceService.ListRevisions:input_type -> ruedo.v1.ListRevisionsRequest
+	18, // 40: ruedo.v1.ServiceService.WatchServices:input_type -> ruedo.v1.WatchServicesRequest
+	5,  // 41: ruedo.v1.ServiceService.PublishService:output_type -> ruedo.v1.PublishServiceResponse
+	8,  // 42: ruedo.v1.ServiceService.GetService:output_type -> ruedo.v1.GetServiceResponse
+	11, // 43: ruedo.v1.ServiceService.ListServices:output_type -> ruedo.v1.ListServicesResponse
+	13, // 44: ruedo.v1.ServiceService.DeleteService:output_type -> ruedo.v1.DeleteServiceResponse
+	15, // 45: ruedo.v1.ServiceService.RollbackService:output_type -> ruedo.v1.RollbackServiceResponse
+	17, // 46: ruedo.v1.ServiceService.ListRevisions:output_type -> ruedo.v1.ListRevisionsResponse
+	19, // 47: ruedo.v1.ServiceService.WatchServices:output_type -> ruedo.v1.WatchServicesResponse
+	41, // [41:48] is the sub-list for method output_type
+	34, // [34:41] is the sub-list for method input_type
+	34, // [34:34] is the sub-list for extension type_name
+	34, // [34:34] is the sub-list for extension extendee
+	0,  // [0:34] is the sub-list for field type_name
 }
 
 func init() { file_ruedo_v1_service_proto_init() }

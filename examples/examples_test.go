@@ -10,14 +10,40 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/protobuf/types/known/structpb"
+
 	"github.com/ruedo-dev/ruedo/core/decorate"
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/cli/derive"
+	"github.com/ruedo-dev/ruedo/internal/cli/input"
 	"github.com/ruedo-dev/ruedo/internal/cli/project"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
 func names() []string { return []string{"greet", "netaudit", "spin", "thumbnail", "wordcount"} }
 
-// rules returns the combined decorators of an example.
+// types returns the schemas that `ruedo publish` makes of the types of an example.
+func types(t *testing.T, s *project.Service, decorators []*ruedov1.Decorator) (in, out *structpb.Struct) {
+	t.Helper()
+	tools, err := s.Toolchain(t.Context(), os.Environ())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if tools.Kind != project.KindFunction {
+		return nil, nil
+	}
+	schemas, err := derive.Types(t.Context(), derive.Program{Dir: s.Dir, Tool: tools.Tool, Flags: tools.Flags, Env: tools.Env})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, contradictions := input.Reconcile(schemas.Input, decorators)
+	if len(contradictions) > 0 {
+		t.Error(contradictions)
+	}
+	return in, schemas.Output
+}
+
+// rules returns the decorators and the types of an example, combined.
 func rules(t *testing.T, name string) (*project.Service, *decorate.Rules) {
 	t.Helper()
 	s, err := project.Load(name)
@@ -47,6 +73,10 @@ func rules(t *testing.T, name string) (*project.Service, *decorate.Rules) {
 	}
 	if len(all) != len(attached) {
 		t.Errorf("%s has %d decorators and names %d", name, len(all), len(attached))
+	}
+	in, _ := types(t, s, all)
+	if own := decorate.NewCompiler().Types(&ruedov1.Revision{Service: name, InputSchema: in}); own != nil {
+		attached = append(attached, own)
 	}
 	return s, decorate.Combine(attached)
 }
@@ -89,6 +119,7 @@ func TestEveryDirectoryIsAnExample(t *testing.T) {
 }
 
 func TestSchemasRefuse(t *testing.T) {
+	made := map[string]*decorate.Rules{}
 	for _, c := range []struct {
 		name, input string
 		want        string // the field that the error names; empty means that the input is accepted
@@ -111,8 +142,10 @@ func TestSchemasRefuse(t *testing.T) {
 		{"wordcount", `anything`, ""},
 		{"thumbnail", "\x89PNG", ""},
 	} {
-		_, rules := rules(t, c.name)
-		err := rules.Check(t.Context(), c.name, []byte(c.input))
+		if made[c.name] == nil {
+			_, made[c.name] = rules(t, c.name)
+		}
+		err := made[c.name].Check(t.Context(), c.name, []byte(c.input))
 		if c.want == "" {
 			if err != nil {
 				t.Errorf("%s refuses %.60s: %v", c.name, c.input, err)

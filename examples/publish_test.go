@@ -52,6 +52,7 @@ func publish(t *testing.T, c *ruedotest.Cluster, name string) *project.Service {
 		}
 	}
 	req := &ruedov1.PublishServiceRequest{Name: s.Name, Description: s.Description, Tags: s.Tags, Decorators: s.Decorators, Env: s.Env.Strings(), Args: s.Args.Strings()}
+	req.InputSchema, req.OutputSchema = types(t, s, decorators)
 	if s.Example != nil {
 		if req.Example, err = s.ExampleBytes(); err != nil {
 			t.Fatal(err)
@@ -113,9 +114,26 @@ func greet(t *testing.T, c *ruedotest.Cluster) {
 	if _, _, f := call(t, c, "greet", `{"age":-1}`); f.Reason != "INPUT_INVALID" || len(f.Fields) != 2 {
 		t.Errorf("an input that the schema refuses: %+v", f)
 	}
+	if _, _, f := call(t, c, "greet", `{"name":"Ada","langage":"es"}`); len(f.Fields) != 1 || f.Fields[0].Description != "is not accepted, did you mean language?" {
+		t.Errorf("an unknown field: %+v", f)
+	}
+	// Who reads the description of the service finds what its types say.
+	res, err := c.HTTP.Get(c.URL + "/call/greet")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var d struct {
+		Input  struct{ Properties map[string]map[string]any } `json:"input_schema"`
+		Output struct{ Properties map[string]map[string]any } `json:"output_schema"`
+	}
+	if err := json.NewDecoder(res.Body).Decode(&d); err != nil || d.Input.Properties["age"]["description"] != "Age in years. Absent is not zero." ||
+		d.Output.Properties["greeting"]["type"] != "string" {
+		t.Errorf("%+v, %v", d, err)
+	}
 	// The schema accepts the input, but the service does not: its own code reaches
 	// the caller.
-	_, err := c.Client.Call(t.Context(), "greet", []byte(`{"name":" "}`))
+	_, err = c.Client.Call(t.Context(), "greet", []byte(`{"name":" "}`))
 	if e := faultrpc.FromError(err); e.Reason != fault.GuestError || e.ConnectCode() != fault.CodeInvalidArgument || !strings.Contains(e.Error(), "name is blank") {
 		t.Errorf("the service's own error: %s %v", e.Reason, err)
 	}

@@ -85,8 +85,8 @@ import (
 
 // Handle registers the service's handler: JSON in, JSON out.
 //
-// The input is decoded into In as by encoding/json; unknown fields are ignored,
-// because a schema decides what an input can contain. An empty input is an
+// The input is decoded into In as by encoding/json, which ignores unknown fields;
+// the schema that ruedo publish makes of In refuses them. An empty input is an
 // error, unless In is struct{}. The output has content type application/json,
 // unless the handler sets another. Call it once, in an init function; a second
 // handler, or nil, panics.

@@ -9,16 +9,30 @@ import (
 	"github.com/ruedo-dev/ruedo/sdk"
 )
 
-// Request is the input. decorators.yaml says which values are allowed; the
-// handler gets only input that matches it.
+// Request is the input. Publishing makes a schema of it; the handler gets only
+// input that matches.
 type Request struct {
-	Name     string `json:"name"`
-	Age      *int   `json:"age"`      // absent is not zero
-	Language string `json:"language"` // en, es, de or fr; empty means en
+	// Whom to greet.
+	Name string `json:"name" validate:"required,max=64"`
+	// Age in years. Absent is not zero.
+	Age *int `json:"age" validate:"omitempty,min=0,max=150"`
+	// Language of the greeting. Default: en.
+	Language Language `json:"language,omitempty"`
 }
+
+// Language is one that greet knows.
+type Language string
+
+const (
+	English Language = "en"
+	Spanish Language = "es"
+	German  Language = "de"
+	French  Language = "fr"
+)
 
 // Response is the output.
 type Response struct {
+	// The words to say.
 	Greeting string `json:"greeting"`
 }
 
@@ -32,13 +46,13 @@ func greet(ctx context.Context, in Request) (Response, error) {
 	}
 	var hello, age string
 	switch in.Language {
-	case "", "en":
+	case "", English:
 		hello, age = "Hello, %s!", " %d is a fine age."
-	case "es":
+	case Spanish:
 		hello, age = "¡Hola, %s!", " %d es una buena edad."
-	case "de":
+	case German:
 		hello, age = "Hallo, %s!", " %d ist ein gutes Alter."
-	case "fr":
+	case French:
 		hello, age = "Bonjour, %s !", " %d ans, un bel âge."
 	default:
 		return Response{}, sdk.Errorf(sdk.InvalidArgument, "unknown language %q: use en, es, de or fr", in.Language)

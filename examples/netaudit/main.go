@@ -12,14 +12,14 @@ import (
 	"github.com/ruedo-dev/ruedo/sdk"
 )
 
-// Request is the input; decorators.yaml lists the values of the options.
+// Request is the input. decorators.yaml adds what its types do not say.
 type Request struct {
-	// Config is the text of the configuration.
-	Config string `json:"config"`
-	// Rules to check, by name; none means all.
-	Rules []string `json:"rules"`
-	// Severity is the lowest to report: low, medium or high. Empty means low.
-	Severity string `json:"severity"`
+	// Text of the configuration, as `show running-config` prints it.
+	Config string `json:"config" validate:"required,max=1000000"`
+	// The rules to check. Default: all.
+	Rules []string `json:"rules,omitempty" validate:"omitempty,min=1,unique"`
+	// The lowest severity to report. Default: low.
+	Severity string `json:"severity,omitempty" validate:"omitempty,oneof=low medium high"`
 }
 
 // Response is the output.

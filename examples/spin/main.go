@@ -17,23 +17,23 @@ import (
 // is done.
 type Request struct {
 	// Loop forever.
-	Loop bool `json:"loop"`
+	Loop bool `json:"loop,omitempty"`
 	// Recurse forever.
-	Recurse bool `json:"recurse"`
+	Recurse bool `json:"recurse,omitempty"`
 	// Panic in the handler.
-	Panic bool `json:"panic"`
+	Panic bool `json:"panic,omitempty"`
 	// Exit the process with this code.
 	Exit *int `json:"exit"`
 	// Fail with this code, such as "not_found".
 	Fail *sdk.Code `json:"fail"`
 	// SleepMS sleeps that many milliseconds.
-	SleepMS int `json:"sleep_ms"`
+	SleepMS int `json:"sleep_ms,omitempty"`
 	// MemoryMiB allocates that much memory and writes to every page of it.
-	MemoryMiB int `json:"memory_mib"`
+	MemoryMiB int `json:"memory_mib,omitempty"`
 	// OutputMiB returns that much output.
-	OutputMiB int `json:"output_mib"`
+	OutputMiB int `json:"output_mib,omitempty"`
 	// LogMiB logs that much.
-	LogMiB int `json:"log_mib"`
+	LogMiB int `json:"log_mib,omitempty"`
 }
 
 // Response says what was done, if the guest survived it.

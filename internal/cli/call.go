@@ -216,7 +216,10 @@ func (c *callCmd) use(s *session.Session, core *client.Client) error {
 	if err := s.Printf("%s\n", head); err != nil {
 		return err
 	}
-	if err := input.New(res.GetSchemas()).Print(&s.Print, "Any input: no decorator has a schema."); err != nil {
+	if err := input.New(res.GetSchemas()).Print(&s.Print, "Any input: there is no schema."); err != nil {
+		return err
+	}
+	if err := input.PrintOutputs(&s.Print, "", service.GetRevision().GetOutputSchema()); err != nil {
 		return err
 	}
 	example := service.GetRevision().GetExample()

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/ruedo-dev/ruedo/core/decorate"
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
 	"github.com/ruedo-dev/ruedo/internal/cli/source"
@@ -12,12 +13,15 @@ import (
 )
 
 // Guarded returns a call as a core makes it: it reaches the module only if its
-// input passes the decorators.
+// input passes the schemas.
 func Guarded(src *source.Source, trial *source.Trial) Call {
 	compiler := decorate.NewCompiler()
 	var ds []*decorate.Decorator
 	for _, d := range src.Carried() {
 		ds = append(ds, compiler.Decorator(d))
+	}
+	if own := compiler.Types(&ruedov1.Revision{Service: src.Name(), InputSchema: src.Request.GetInputSchema()}); own != nil {
+		ds = append(ds, own)
 	}
 	rules := decorate.Combine(ds)
 	return func(ctx context.Context, input []byte) ([]byte, error) {

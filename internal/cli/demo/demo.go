@@ -162,7 +162,7 @@ func (d *Demo) lists() {
 	}{
 		{"services", []string{"greet", "thumbnail", "netaudit", "wordcount", "spin"}},
 		{"runners", []string{"dev-1", "dev-2"}},
-		{"decorators", []string{"greet-input", "spin-limits"}},
+		{"decorators", []string{"greet-limits", "spin-limits"}},
 	} {
 		out := d.ruedo("get", list.what)
 		all := out.code == 0

@@ -30,7 +30,8 @@ type Schemas struct {
 type schema struct {
 	root      map[string]any
 	node      map[string]any
-	decorator string
+	decorator string // empty: the types of the service have it
+	note      string // the description next to a reference to it
 }
 
 // New reads the schemas that the API returns.
@@ -41,7 +42,7 @@ func New(list []*ruedov1.InputSchema) *Schemas {
 			continue
 		}
 		root := in.GetSchema().AsMap()
-		s.list = append(s.list, schema{root, root, in.GetDecorator()})
+		s.list = append(s.list, schema{root: root, node: root, decorator: in.GetDecorator()})
 	}
 	return s
 }
@@ -148,7 +149,7 @@ func (s *Schemas) known(key string, path []string) error {
 			message += ", only " + strings.Join(names, ", ")
 		}
 		e := fault.New(fault.InputInvalid, "%s", message)
-		e.Fields = []fault.Field{{Path: path[0], Description: "is not allowed by decorator " + sc.decorator}}
+		e.Fields = []fault.Field{{Path: path[0], Description: "is not allowed by " + sc.origin()}}
 		return e
 	}
 	return nil

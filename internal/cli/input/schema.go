@@ -25,6 +25,26 @@ func (s schema) deref() schema {
 	return s
 }
 
+// next returns the schema of a part, with the description that stands next to the
+// reference to it.
+func (s schema) next(node map[string]any) schema {
+	part := schema{root: s.root, node: node, decorator: s.decorator}
+	text := part.text("description")
+	part = part.deref()
+	if text != "" {
+		part.note = text
+	}
+	return part
+}
+
+// origin names who has the schema.
+func (s schema) origin() string {
+	if s.decorator == "" {
+		return "the types of the service"
+	}
+	return "decorator " + s.decorator
+}
+
 func (s schema) resolve(ref string) (map[string]any, bool) {
 	pointer, ok := strings.CutPrefix(ref, "#")
 	if !ok {
@@ -63,13 +83,13 @@ func (s schema) collect(all map[string]schema, seen map[uintptr]bool) {
 	parts, _ := s.node["allOf"].([]any)
 	for _, p := range parts {
 		if node, ok := p.(map[string]any); ok {
-			schema{s.root, node, s.decorator}.collect(all, seen)
+			schema{root: s.root, node: node, decorator: s.decorator}.collect(all, seen)
 		}
 	}
 	properties, _ := s.node["properties"].(map[string]any)
 	for name, p := range properties {
 		node, _ := p.(map[string]any) // true accepts anything
-		all[name] = schema{s.root, node, s.decorator}.deref()
+		all[name] = s.next(node)
 	}
 }
 
@@ -102,13 +122,13 @@ func (s schema) element(name string) (schema, bool) {
 		return s.child("items")
 	}
 	node, ok := first[n].(map[string]any)
-	return schema{s.root, node, s.decorator}.deref(), ok
+	return s.next(node), ok
 }
 
 // child returns the schema that is the value of a keyword.
 func (s schema) child(keyword string) (schema, bool) {
 	node, ok := s.deref().node[keyword].(map[string]any)
-	return schema{s.root, node, s.decorator}.deref(), ok
+	return s.next(node), ok
 }
 
 // index reads the index of an element of an array.

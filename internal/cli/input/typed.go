@@ -18,14 +18,14 @@ var (
 // the field, only the types that all of them accept remain.
 func typed(key, text string, hasValue bool, schemas []schema) (any, error) {
 	var types []string
-	for i, s := range schemas {
+	for _, s := range schemas {
 		t := s.types()
 		switch {
 		case len(t) == 0:
-		case i == 0 || len(types) == 0:
+		case len(types) == 0:
 			types = t
 		default:
-			types = slices.DeleteFunc(slices.Clone(types), func(name string) bool { return !slices.Contains(t, name) })
+			types = common(types, t)
 		}
 	}
 	if !hasValue {
@@ -51,6 +51,20 @@ func typed(key, text string, hasValue bool, schemas []schema) (any, error) {
 		}
 	}
 	return nil, expected(key, types, "not "+quote(text))
+}
+
+// common returns the types that are in both lists. An integer is a number.
+func common(a, b []string) []string {
+	var list []string
+	for _, name := range a {
+		switch {
+		case slices.Contains(b, name), name == "integer" && slices.Contains(b, "number"):
+			list = append(list, name)
+		case name == "number" && slices.Contains(b, "integer"):
+			list = append(list, "integer")
+		}
+	}
+	return list
 }
 
 // as reads text as a JSON type other than string.

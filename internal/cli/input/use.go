@@ -1,6 +1,7 @@
 package input
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -18,11 +19,14 @@ type Line struct {
 	Required bool
 	// Text is description, bounds and default.
 	Text string
-	// Decorator is the name of the decorator whose schema has it.
+	// Decorator is the name of the decorator whose schema has it; empty if only the
+	// types of the service do.
 	Decorator string
 
 	// first is true if the input must have the outermost field of the path.
 	first bool
+	// about is the beginning of Text: the description.
+	about string
 }
 
 // Lines lists the fields that a service accepts, required ones first. The fields
@@ -32,6 +36,7 @@ func (s *Schemas) Lines() []Line {
 	for _, sc := range s.list {
 		lines = append(lines, sc.lines("", 3, nil)...)
 	}
+	lines = merge(lines)
 	slices.SortStableFunc(lines, func(a, b Line) int {
 		switch {
 		case a.first && !b.first:
@@ -42,6 +47,39 @@ func (s *Schemas) Lines() []Line {
 		return 0
 	})
 	return lines
+}
+
+// merge drops the lines of the types about fields that decorators have, too. Those
+// keep what only the types say.
+func merge(lines []Line) []Line {
+	types := map[string]Line{}
+	for _, l := range lines {
+		if l.Decorator == "" {
+			types[l.Field] = l
+		}
+	}
+	var kept []Line
+	for _, l := range lines {
+		t, ok := types[l.Field]
+		switch {
+		case l.Decorator == "":
+			if slices.ContainsFunc(lines, func(o Line) bool { return o.Field == l.Field && o.Decorator != "" }) {
+				continue
+			}
+		case ok:
+			if l.Type == "any" {
+				l.Type = t.Type
+			}
+			l.Required, l.first = l.Required || t.Required, l.first || t.first
+			if t.about != "" && l.about == "" {
+				l.Text = strings.TrimSpace(t.about + " " + l.Text)
+			} else if l.Text == "" {
+				l.Text = t.Text
+			}
+		}
+		kept = append(kept, l)
+	}
+	return kept
 }
 
 // Candidates returns what a pair of [Schemas.Build] can be: "FIELD=" for each
@@ -80,6 +118,7 @@ func (s schema) lines(prefix string, depth int, outer *Line) []Line {
 			Required:  slices.Contains(required, name),
 			Text:      p.describe(),
 			Decorator: s.decorator,
+			about:     p.about(),
 		}
 		line.first = line.Required
 		if outer != nil {
@@ -113,21 +152,27 @@ func (s schema) describeType() string {
 	}
 	if types[0] == "array" {
 		if items, ok := s.deref().node["items"].(map[string]any); ok {
-			inner := schema{s.root, items, s.decorator}
-			return "array of " + inner.describeType()
+			return "array of " + s.next(items).describeType()
 		}
 	}
 	return strings.Join(types, " or ")
+}
+
+// about returns the description of a field as a sentence.
+func (s schema) about() string {
+	text := cmp.Or(s.note, s.deref().text("description"), s.deref().text("title"))
+	if text == "" {
+		return ""
+	}
+	return strings.TrimSuffix(text, ".") + "."
 }
 
 // describe returns what else a schema says about a field.
 func (s schema) describe() string {
 	s = s.deref()
 	var parts []string
-	if d := s.text("description"); d != "" {
-		parts = append(parts, strings.TrimSuffix(d, ".")+".")
-	} else if t := s.text("title"); t != "" {
-		parts = append(parts, strings.TrimSuffix(t, ".")+".")
+	if about := s.about(); about != "" {
+		parts = append(parts, about)
 	}
 	var bounds []string
 	for _, b := range []struct{ low, high, unit string }{

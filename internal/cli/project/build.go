@@ -37,46 +37,74 @@ const outPlaceholder = "{out}"
 // changes nothing. Names of functions are kept for the traces of traps; leaving
 // them out would save two per cent.
 func (s *Service) Build(ctx context.Context, out string, env []string, messages io.Writer) error {
+	t, err := s.Toolchain(ctx, env)
+	if err != nil {
+		return err
+	}
+	return s.BuildWith(ctx, t, out, env, messages)
+}
+
+// BuildWith is Build with the toolchain that [Service.Toolchain] has returned for
+// the same environment.
+func (s *Service) BuildWith(ctx context.Context, t *Toolchain, out string, env []string, messages io.Writer) error {
 	out, err := filepath.Abs(out)
 	if err != nil {
 		return fault.Wrap(err, fault.BuildFailed, "%s cannot be written", out)
 	}
-	if len(s.Command) > 0 {
+	if t == nil {
 		return s.buildByCommand(ctx, out, env, messages)
 	}
-	return s.buildGo(ctx, out, env, messages)
+	args := append([]string{"build"}, t.Flags...)
+	args = append(args, "-ldflags=-buildid=")
+	if t.Kind == KindFunction {
+		args = append(args, "-buildmode=c-shared")
+	}
+	args = append(args, "-o", out, ".")
+	return s.run(ctx, t.Tool, args, t.Env, messages)
 }
 
-func (s *Service) buildGo(ctx context.Context, out string, env []string, messages io.Writer) error {
+// Toolchain is how the packages of a Go program are compiled. Whoever uses it for
+// more than the build finds them compiled in the build cache.
+type Toolchain struct {
+	// Tool is the path of the go command.
+	Tool string
+	// Flags are its build flags, and Env is the environment that it runs in.
+	Flags, Env []string
+	// Kind is KindFunction or KindCommand.
+	Kind string
+}
+
+// Toolchain returns how the service is compiled, nil if a command of its own
+// builds it.
+func (s *Service) Toolchain(ctx context.Context, env []string) (*Toolchain, error) {
+	if len(s.Command) > 0 {
+		return nil, nil
+	}
 	tool, err := exec.LookPath("go")
 	if err != nil {
-		return fault.Wrap(err, fault.BuildFailed, "go is not on the PATH: it is needed to build %s", s.Name).
+		return nil, fault.Wrap(err, fault.BuildFailed, "go is not on the PATH: it is needed to build %s", s.Name).
 			WithFix("install Go 1.26 or newer from https://go.dev/dl")
 	}
 	kind, err := detectKind(s.Dir)
 	switch {
 	case err != nil:
-		return err
+		return nil, err
 	case s.Kind == KindCommand && kind == KindFunction:
-		return fault.New(fault.ConfigInvalid, "%s: kind is command, but the program imports the SDK, whose handlers make a function", filepath.Join(s.Dir, ServiceFile)).
+		return nil, fault.New(fault.ConfigInvalid, "%s: kind is command, but the program imports the SDK, whose handlers make a function", filepath.Join(s.Dir, ServiceFile)).
 			WithFix("kind: function, or leave kind out")
 	case s.Kind != "":
 		kind = s.Kind
 	}
-	args := []string{"build", "-trimpath", "-buildvcs=false", "-ldflags=-buildid="}
-	env = append(env[:len(env):len(env)], "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0")
-	if kind == KindFunction {
-		args = append(args, "-buildmode=c-shared")
-	}
+	t := &Toolchain{Tool: tool, Flags: []string{"-trimpath", "-buildvcs=false"}, Kind: kind}
+	t.Env = append(env[:len(env):len(env)], "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0")
 	if _, err := os.Stat(filepath.Join(s.Dir, "vendor", "modules.txt")); err == nil {
 		// Use the vendored packages, whatever GOFLAGS or a workspace above say.
-		args = append(args, "-mod=vendor")
-		env = append(env, "GOWORK=off")
-	} else if s.besideWorkspace(ctx, tool, env) {
-		env = append(env, "GOWORK=off")
+		t.Flags = append(t.Flags, "-mod=vendor")
+		t.Env = append(t.Env, "GOWORK=off")
+	} else if s.besideWorkspace(ctx, tool, t.Env) {
+		t.Env = append(t.Env, "GOWORK=off")
 	}
-	args = append(args, "-o", out, ".")
-	return s.run(ctx, tool, args, env, messages)
+	return t, nil
 }
 
 // besideWorkspace reports whether the directory is a module that a workspace

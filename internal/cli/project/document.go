@@ -72,6 +72,8 @@ func ServiceDocument(s *ruedov1.Service) any {
 	d.add("example", exampleValue(r.GetExample()), len(r.GetExample()) == 0)
 	d.add("isolation", IsolationName(r.GetIsolation()), r.GetIsolation() == ruedov1.Isolation_ISOLATION_UNSPECIFIED)
 	d.add("module", r.GetModule(), false)
+	d.add("input_schema", whole(r.GetInputSchema().AsMap()), r.GetInputSchema() == nil)
+	d.add("output_schema", whole(r.GetOutputSchema().AsMap()), r.GetOutputSchema() == nil)
 	return d.MapSlice
 }
 

@@ -11,6 +11,8 @@ env: {GREETING: Hello}
 args: []
 example: {"name": "Ada"}
 isolation: pristine
+unknown_fields: refuse
+schema: types
 `
 
 // DecoratorExample is a decorators.yaml with every key, for the reference.

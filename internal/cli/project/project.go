@@ -50,6 +50,10 @@ type Service struct {
 	Args       Args         `yaml:"args" type:"list of text" help:"Arguments of a command, without the name of the program."`
 	Example    any          `yaml:"example" type:"any" help:"An input that the service accepts. It warms the service up, checks it at each publish, and is shown to callers. A JSON value is sent as JSON, text as it is, @FILE as the content of a file in the directory, and !!binary as bytes."`
 	Isolation  string       `yaml:"isolation" enum:"pristine,shared,fresh" default:"pristine" help:"What a call sees of earlier calls: nothing (pristine), everything (shared), or nothing with a new instance for each call (fresh)."`
+	// UnknownFields and Schema change what the types of the handler say; see package
+	// derive.
+	UnknownFields string `yaml:"unknown_fields" enum:"refuse,allow" default:"refuse" help:"What becomes of a call with fields that the type of the input does not have: it is refused, or they are ignored."`
+	Schema        string `yaml:"schema" enum:"types,none" default:"types" help:"What the schemas of the service are made of: the types of its handler, or nothing. Those of its decorators hold in any case."`
 
 	// Dir is the directory that it was read from.
 	Dir string `yaml:"-"`
@@ -167,6 +171,11 @@ func Load(dir string) (*Service, error) {
 	}
 	if err := CheckName("service", s.Name); err != nil {
 		return nil, err
+	}
+	for _, w := range []struct{ key, value, usual, other string }{{"unknown_fields", s.UnknownFields, "refuse", "allow"}, {"schema", s.Schema, "types", "none"}} {
+		if w.value != "" && w.value != w.usual && w.value != w.other {
+			return nil, fault.New(fault.ConfigInvalid, "%s: %s is %q: %s or %s is expected", path, w.key, w.value, w.usual, w.other)
+		}
 	}
 	if s.Kind != "" && s.Kind != KindFunction && s.Kind != KindCommand {
 		return nil, fault.New(fault.ConfigInvalid, "%s: kind is %q: function or command is expected", path, s.Kind)

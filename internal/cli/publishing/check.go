@@ -21,8 +21,8 @@ func (*Check) Help() string {
 	return `Builds the service, compiles its module in the sandbox that runners have, starts
 it and calls its example. Prints what it found, and suggests limits with some headroom.
 
---calls makes the calls of a file, with the schemas and limits of the decorators
-next to the service, and compares what they return:
+--calls makes the calls of a file, with the schema of the types and the schemas and
+limits of the decorators next to the service, and compares what they return:
 
   calls:
     - name: greets
@@ -56,6 +56,7 @@ func (c *Check) Run(s *session.Session) error {
 	if err := src.Examine(s, false); err != nil {
 		return session.About(err, "service %s", src.Name())
 	}
+	src.Reconcile(s)
 	trial, err := load(s, src)
 	if err != nil {
 		return session.About(err, "service %s", src.Name())

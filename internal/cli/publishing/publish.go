@@ -50,6 +50,10 @@ old one. If no runner can prepare it, or if another service that carries one of
 the decorators could not run any more, nothing changes. Publishing the same
 content again changes nothing either.
 
+The types of the handler that sdk.Handle registers make a JSON Schema, which calls
+have to pass next to those of the decorators. What contradicts is printed as a
+warning; unknown_fields and schema in ruedo.yaml change what the types say.
+
 --watch publishes each time a file changes, without trying the module here first:
 the runners do that. What fails is printed, and the next change is waited for;
 the live revision stays live.`

@@ -55,7 +55,7 @@ func decorators() *verb.Noun {
 		Describe: verb.Describe[*ruedov1.GetDecoratorResponse]{
 			Doc: verb.Doc{
 				Help:     "Show a decorator, and the services that carry it.",
-				Examples: []string{"ruedo describe decorator greet-input"},
+				Examples: []string{"ruedo describe decorator greet-limits"},
 			},
 			Fetch: func(ctx context.Context, core *client.Client, name string) (*ruedov1.GetDecoratorResponse, error) {
 				return core.Decorators.GetDecorator(ctx, &ruedov1.GetDecoratorRequest{Name: name})

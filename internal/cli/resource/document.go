@@ -86,10 +86,17 @@ func serviceFields(r *ruedov1.PublishServiceRequest) map[string]any {
 	if !utf8.ValidString(example) {
 		example = output.Size(uint64(len(example))) + ", " + output.Digest(client.Digest(r.GetExample()))
 	}
-	return map[string]any{
+	fields := map[string]any{
 		"description": r.GetDescription(), "tags": texts(r.GetTags()), "decorators": texts(r.GetDecorators()), "env": env, "args": texts(r.GetArgs()),
 		"example": example, "isolation": project.IsolationName(isolation), "module": r.GetModule(),
 	}
+	if r.GetInputSchema() != nil {
+		fields["input_schema"] = r.GetInputSchema().AsMap()
+	}
+	if r.GetOutputSchema() != nil {
+		fields["output_schema"] = r.GetOutputSchema().AsMap()
+	}
+	return fields
 }
 
 // published returns the request that a service was published with.
@@ -97,7 +104,7 @@ func published(s *ruedov1.Service) *ruedov1.PublishServiceRequest {
 	r := s.GetRevision()
 	return &ruedov1.PublishServiceRequest{
 		Name: s.GetName(), Description: s.GetDescription(), Tags: s.GetTags(), Module: r.GetModule(), Decorators: r.GetDecorators(), Env: r.GetEnv(),
-		Args: r.GetArgs(), Example: r.GetExample(), Isolation: r.GetIsolation(),
+		Args: r.GetArgs(), Example: r.GetExample(), Isolation: r.GetIsolation(), InputSchema: r.GetInputSchema(), OutputSchema: r.GetOutputSchema(),
 	}
 }
 

@@ -51,6 +51,7 @@ func services() *verb.Noun {
 				{Head: "DECORATORS", Cell: func(s S) string { return strings.Join(s.GetRevision().GetDecorators(), ",") }},
 				{Head: "MODULE", Cell: func(s S) string { return output.Digest(s.GetRevision().GetModule()) }, Wide: true},
 				{Head: "SIZE", Cell: func(s S) string { return output.Size(s.GetRevision().GetModuleBytes()) }, Wide: true},
+				{Head: "TYPES", Cell: func(s S) string { return typesWord(s.GetRevision()) }, Wide: true},
 				{Head: "TAGS", Cell: func(s S) string { return strings.Join(s.GetTags(), ",") }, Wide: true},
 				{Head: "UPDATED", Cell: func(s S) string { return age(s.GetUpdateTime()) }},
 				{Head: "DESCRIPTION", Cell: S.GetDescription},
@@ -109,6 +110,18 @@ func serviceRows(res *ruedov1.GetServiceResponse) [][]string {
 		{"Example:", exampleText(r.GetExample())},
 		{"Idempotent:", yes(res.GetIdempotent())},
 	}
+}
+
+// typesWord says which schemas the types of the handler make.
+func typesWord(r *ruedov1.Revision) string {
+	var list []string
+	if r.GetInputSchema() != nil {
+		list = append(list, "input")
+	}
+	if r.GetOutputSchema() != nil {
+		list = append(list, "output")
+	}
+	return strings.Join(list, ",")
 }
 
 // readyWord says in a word or two whether a service can be called.
@@ -180,7 +193,10 @@ func serviceTables(s *session.Session, res *ruedov1.GetServiceResponse) error {
 	if err := s.Printf("\nInputs:"); err != nil {
 		return err
 	}
-	return input.New(res.GetSchemas()).Print(&s.Print, "any: no decorator has a schema")
+	if err := input.New(res.GetSchemas()).Print(&s.Print, "any: there is no schema"); err != nil {
+		return err
+	}
+	return input.PrintOutputs(&s.Print, "\nOutputs:", res.GetService().GetRevision().GetOutputSchema())
 }
 
 // serviceDocument is a document of kind Service. Exactly one of Source and
@@ -199,6 +215,9 @@ type serviceDocument struct {
 	Source string `yaml:"source" help:"Directory of the service, or a .wasm file, relative to the document."`
 	// Module is the digest of a module that the cluster has.
 	Module project.Text `yaml:"module" type:"text" help:"Digest (SHA-256) of a module that the cluster has, as ruedo get service NAME -o yaml prints it."`
+	// Without these, the types of a handler in Source make them.
+	InputSchema  map[string]any `yaml:"input_schema" type:"JSON Schema (2020-12)" default:"that of the types in the source" help:"What every input must match, next to the schemas of the decorators."`
+	OutputSchema map[string]any `yaml:"output_schema" type:"JSON Schema (2020-12)" default:"that of the types in the source" help:"What the service returns, for its users. No output is checked."`
 }
 
 // serviceExample is a document for the reference.
@@ -212,6 +231,8 @@ args: []
 example: {"name": "Ada"}
 isolation: pristine
 source: ./greet              # or module: 528babe928fa...
+input_schema: {type: object, required: [name]}
+output_schema: {type: object}
 `
 
 func planDocument(s *session.Session, core *client.Client, doc yamlfile.Document, base string) (*verb.Plan, error) {
@@ -238,6 +259,7 @@ func planDocument(s *session.Session, core *client.Client, doc yamlfile.Document
 		return nil, err
 	}
 	src.Request.Module = client.Digest(src.Wasm)
+	src.Settle(s, core)
 	p, err := planService(s, core, src.Request, src.Decorators)
 	if err != nil {
 		return nil, err
@@ -303,6 +325,7 @@ func planModule(s *session.Session, core *client.Client, d *serviceDocument, ove
 func (d *serviceDocument) overlay(base string) (source.Overlay, error) {
 	over := source.Overlay{
 		Description: d.Description, Tags: d.Tags, Decorators: d.Decorators, Env: d.Env.Strings(), Example: d.Example, Dir: base,
+		InputSchema: d.InputSchema, OutputSchema: d.OutputSchema,
 	}
 	if d.Args != nil {
 		over.Args = append([]string{}, d.Args.Strings()...)

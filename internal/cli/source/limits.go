@@ -8,6 +8,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/limits"
 	"github.com/ruedo-dev/ruedo/runner"
 	"github.com/ruedo-dev/ruedo/sandbox"
+	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
 // Carried returns the decorators of the service, as far as they are known here.
@@ -24,8 +25,9 @@ func (src *Source) limits() sandbox.Limits {
 }
 
 // fetchDecorators asks the cluster for the decorators that are neither defined
-// next to the service nor written before it.
-func (src *Source) fetchDecorators(s *session.Session) error {
+// next to the service nor written before it. A nil core means the one that the
+// settings name.
+func (src *Source) fetchDecorators(s *session.Session, core *client.Client) (err error) {
 	src.stored = nil
 	for _, name := range src.Request.GetDecorators() {
 		if slices.ContainsFunc(src.Decorators, func(d *ruedov1.Decorator) bool { return d.GetName() == name }) {
@@ -35,9 +37,10 @@ func (src *Source) fetchDecorators(s *session.Session) error {
 			src.stored = append(src.stored, src.Ahead[i])
 			continue
 		}
-		core, err := s.Connect()
-		if err != nil {
-			return err
+		if core == nil {
+			if core, err = s.Connect(); err != nil {
+				return err
+			}
 		}
 		res, err := core.Decorators.GetDecorator(s.Ctx, &ruedov1.GetDecoratorRequest{Name: name})
 		if err != nil {

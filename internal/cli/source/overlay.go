@@ -1,8 +1,11 @@
 package source
 
 import (
+	"google.golang.org/protobuf/types/known/structpb"
+
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/cli/project"
+	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
 // Overlay is what flags or a YAML document say of a service, over what its
@@ -19,6 +22,8 @@ type Overlay struct {
 	// Example is JSON, text, or "@file" relative to Dir.
 	Example any
 	Dir     string
+	// InputSchema and OutputSchema replace what the types say.
+	InputSchema, OutputSchema map[string]any
 }
 
 // Apply lays o over a request.
@@ -39,6 +44,16 @@ func (o Overlay) Apply(r *ruedov1.PublishServiceRequest) error {
 	}
 	if o.Isolation != ruedov1.Isolation_ISOLATION_UNSPECIFIED {
 		r.Isolation = o.Isolation
+	}
+	for to, schema := range map[**structpb.Struct]map[string]any{&r.InputSchema: o.InputSchema, &r.OutputSchema: o.OutputSchema} {
+		if schema == nil {
+			continue
+		}
+		made, err := structpb.NewStruct(schema)
+		if err != nil {
+			return fault.Wrap(err, fault.SchemaInvalid, "the schema is not JSON: %s", err)
+		}
+		*to = made
 	}
 	example, err := (&project.Service{Dir: o.Dir, Example: o.Example}).ExampleBytes()
 	if example != nil {

@@ -37,6 +37,12 @@ func (src *Source) Publish(s *session.Session, core *client.Client, force bool) 
 	for _, d := range src.Decorators {
 		WarnOfKeywords(s, d)
 	}
+	if src.derived != nil && !src.reconciled {
+		if err := src.fetchDecorators(s, core); err != nil {
+			return nil, err
+		}
+		src.Reconcile(s)
+	}
 	s.Progressf("uploading %s", output.Size(uint64(len(src.Wasm))))
 	step, done := s.Progress("uploading")
 	digest, err := core.Upload(s.Ctx, src.Wasm, step)

@@ -13,9 +13,12 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/protobuf/types/known/structpb"
+
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/cli/absent"
 	"github.com/ruedo-dev/ruedo/internal/cli/delta"
+	"github.com/ruedo-dev/ruedo/internal/cli/derive"
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
 	"github.com/ruedo-dev/ruedo/internal/cli/project"
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
@@ -39,6 +42,9 @@ type Source struct {
 	Absent []absent.Finding
 
 	dir string // of Go source; "" if the module was built otherwise
+	// derived is the input schema that the types make; nil if there is none.
+	derived    *structpb.Struct
+	reconciled bool // with all decorators
 	// stored are the other ones that it names: as Ahead, or the cluster, has them.
 	stored  []*ruedov1.Decorator
 	changes map[string][]delta.Change // of decorators that exist, by name; see Compare
@@ -90,8 +96,15 @@ func Open(s *session.Session, path, name string, over Overlay) (*Source, error) 
 	}
 	s.Progressf("building %s", name)
 	began := time.Now()
-	if src.Wasm, err = build(s, p); err != nil {
+	var types derive.Schemas
+	if src.Wasm, types, err = build(s, p); err != nil {
 		return nil, session.About(err, "service %s", name)
+	}
+	if src.Request.InputSchema == nil {
+		src.Request.InputSchema, src.derived = types.Input, types.Input
+	}
+	if src.Request.OutputSchema == nil {
+		src.Request.OutputSchema = types.Output
 	}
 	s.Progressf("built in %s: %s", output.Duration(time.Since(began)), output.Size(uint64(len(src.Wasm))))
 	return src, nil
@@ -115,21 +128,6 @@ func openModule(s *session.Session, path, name string, over Overlay) (*Source, e
 	}
 	src := &Source{Request: &ruedov1.PublishServiceRequest{Name: name}, Wasm: wasm}
 	return src, over.Apply(src.Request)
-}
-
-// build builds a service outside its directory, so that publishing leaves
-// nothing behind in it.
-func build(s *session.Session, p *project.Service) ([]byte, error) {
-	dir, err := os.MkdirTemp("", "ruedo-build-")
-	if err != nil {
-		return nil, session.FileError(err, "cannot create a temporary directory", os.TempDir())
-	}
-	defer os.RemoveAll(dir)
-	out := filepath.Join(dir, p.Name+".wasm")
-	if err := p.Build(s.Ctx, out, s.Env, s.Err); err != nil {
-		return nil, err
-	}
-	return project.ReadModule(out, s.Settings.Module.Limits().Size)
 }
 
 // Label returns a name for a module in a file whose own name cannot be that of a
@@ -158,9 +156,10 @@ func (src *Source) Examine(s *session.Session, try bool) error {
 	if !try {
 		return nil
 	}
-	if err := src.fetchDecorators(s); err != nil {
+	if err := src.fetchDecorators(s, nil); err != nil {
 		return err
 	}
+	src.Reconcile(s)
 	s.Progressf("checking: %s, %s, %s", info.Kind, output.Size(uint64(len(src.Wasm))), output.Plural(len(info.Imports), "import"))
 	report, err := src.Try(s)
 	if err != nil {

@@ -56,7 +56,7 @@ func Grammar(nouns []*Noun) (Commands, kong.Vars) {
 		Delete:   commands(nouns, func(n *Noun) (Command, string, string) { return n.Delete, n.Name, n.Plural }),
 	}
 	c.Get.examples = []string{"ruedo get services", "ruedo get services greet words", "ruedo get runners -o wide", "ruedo get revisions greet -o json"}
-	c.Describe.examples = []string{"ruedo describe service greet", "ruedo describe decorator greet-input -o yaml"}
+	c.Describe.examples = []string{"ruedo describe service greet", "ruedo describe decorator greet-limits -o yaml"}
 	c.Create.examples = []string{"ruedo create decorator small --limit memory=32MiB,timeout=1s"}
 	c.Delete.examples = []string{"ruedo delete service greet --yes", "ruedo delete services greet words"}
 	return c, kong.Vars{

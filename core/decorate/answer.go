@@ -2,6 +2,7 @@ package decorate
 
 import (
 	"errors"
+	"fmt"
 	"strconv"
 
 	"github.com/ruedo-dev/ruedo/core/decorate/schema"
@@ -19,6 +20,7 @@ func (r *Rules) TooLarge(service, actual string) error {
 	d := limit.GetDecorator()
 	e.NotStarted = true
 	if d != "" {
+		e.Message += fmt.Sprintf(" (%s: %s, set by decorator %s)", limits.Input, limit.GetValue(), d)
 		e.With("decorator", d)
 	}
 	return e.WithFix("send less, or %s", limits.Raise(d, limits.Input))

@@ -252,7 +252,7 @@ func (c Call) nameLimit(e *fault.Error) {
 	switch {
 	case d != "":
 		e.Message += fmt.Sprintf(" (%s: %s, set by decorator %s)", row.Name, limit.GetValue(), d)
-		e.Fix = strings.Replace(e.Fix, "in a decorator", "in decorator "+d, 1)
+		e.Fix = strings.NewReplacer("in a decorator of the service", "in decorator "+d, "in a decorator", "in decorator "+d).Replace(e.Fix)
 	case limit.GetFollows() != "":
 		e.Message += fmt.Sprintf(" (%s: %s, as %s)", row.Name, limit.GetValue(), limit.GetFollows())
 	default:

@@ -16,6 +16,7 @@ var uncalled = map[string]string{
 	"Free":                 "wazero, a memory",
 	"HostImports":          "tests that hold the sdk and the reader of modules to the same list",
 	"IsBinary":             "connect, a codec",
+	"MarshalJSON":          "encoding/json",
 	"MarshalStable":        "connect, a codec",
 	"MarshalYAML":          "the library for YAML",
 	"Network":              "net, an address",

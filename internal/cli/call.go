@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"io"
 	"os"
 	"strconv"
@@ -9,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/cli/answer"
 	"github.com/ruedo-dev/ruedo/internal/cli/input"
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
 	"github.com/ruedo-dev/ruedo/internal/cli/project"
@@ -19,7 +19,7 @@ import (
 
 // callCmd is `ruedo call` and `ruedo run service`.
 type callCmd struct {
-	Name string `arg:"" complete:"service" help:"Name of the service, or NAME@REVISION."`
+	Name string `arg:"" complete:"callee" help:"Name of the service, or NAME@REVISION."`
 
 	Data        string   `short:"d" placeholder:"INPUT" help:"Input of the call; @FILE reads a file, - or a pipe reads stdin."`
 	Set         []string `placeholder:"FIELD=VALUE" sep:"none" complete:"input" help:"Set one field of the input, typed by the schema; a.b=1 sets a field inside, a.0=1 an element, a=@FILE reads a file. May be repeated."`
@@ -34,7 +34,10 @@ func (*callCmd) Help() string {
 	return `Writes the output of the service to stdout, and its log to stderr. The exit code
 says what failed; ruedo help exit-codes lists the codes. It is 10 if a command has exited
 with a code, and stderr has that code. What the service logged in a failed call can
-be read again later, with ruedo logs --call ID.`
+be read again later, with ruedo logs --call ID.
+
+-o json prints one object: output, content_type, info (call_id, runner, revision and
+figures), logs and exit_code. A failed call is an object on stderr.`
 }
 
 func (*callCmd) Examples() []string {
@@ -80,27 +83,25 @@ func (c *callCmd) Run(s *session.Session) error {
 		res, err := core.Stream(s.Ctx, c.Name, in.rest, opts...)
 		sending()
 		if err != nil {
-			c.printInfo(s, client.InfoOf(err))
-			return session.About(err, "service %s", c.Name)
+			return c.failed(s, err)
 		}
 		defer res.Body.Close()
-		c.printInfo(s, res.Info)
-		return session.About(writeStream(s, res, receiving), "service %s", c.Name)
+		answer.Said(s, res.Info, false, c.Info)
+		return session.About(answer.PrintStream(s, res, receiving), "service %s", c.Name)
 	}
 	res, err := core.Call(s.Ctx, c.Name, in.data, opts...)
 	receiving()
 	if err != nil {
-		c.printInfo(s, client.InfoOf(err))
-		return session.About(err, "service %s", c.Name)
+		return c.failed(s, err)
 	}
-	c.printInfo(s, res.Info)
-	if err := writeOutput(s, res); err != nil {
-		return err
-	}
-	if code := uint32(res.Info.GetExitCode()); code != 0 {
-		return session.About(fault.New(fault.GuestExit, "the service exited with code %d", code).With("exit_code", code), "service %s", c.Name)
-	}
-	return nil
+	answer.Said(s, res.Info, false, c.Info)
+	return session.About(answer.Print(s, res), "service %s", c.Name)
+}
+
+// failed prints what is known of a failed call, and returns its error.
+func (c *callCmd) failed(s *session.Session, err error) error {
+	answer.Said(s, client.InfoOf(err), true, c.Info)
+	return session.About(err, "service %s", c.Name)
 }
 
 // splitRevision splits "greet@3"; without a revision, the number is 0.
@@ -118,21 +119,6 @@ func splitRevision(arg string) (name string, revision uint64, err error) {
 	return name, revision, nil
 }
 
-// writeStream writes the output of a call as it arrives; on a terminal all at
-// the end, because it has to be escaped. It calls received when all of it is here.
-func writeStream(s *session.Session, res *client.Stream, received func()) error {
-	if !session.Terminal(s.Out) {
-		_, err := io.Copy(s.Out, res.Body)
-		return err
-	}
-	output, err := io.ReadAll(res.Body)
-	received()
-	if err != nil {
-		return err
-	}
-	return writeOutput(s, &client.Response{Output: output, ContentType: res.ContentType, Info: res.Info})
-}
-
 // piped reports whether stdin is a pipe or a regular file, so that the user wants
 // it to be read. A terminal and /dev/null are not.
 func piped(in io.Reader) bool {
@@ -142,61 +128,6 @@ func piped(in io.Reader) bool {
 	}
 	st, err := f.Stat()
 	return err == nil && (st.Mode()&os.ModeNamedPipe != 0 || st.Mode().IsRegular())
-}
-
-// printInfo prints what the guest logged and where it failed, and with -i the
-// figures of the call.
-func (c *callCmd) printInfo(s *session.Session, info *ruedov1.CallInfo) {
-	if info == nil {
-		return
-	}
-	s.PrintLogs(string(info.GetLogs()), info.GetTrace())
-	if !c.Info {
-		return
-	}
-	s.Infof("call:     %s", info.GetCallId())
-	s.Infof("runner:   %s", info.GetRunner())
-	s.Infof("revision: %d", info.GetRevision())
-	s.Infof("duration: %s", output.Duration(info.GetDuration().AsDuration()))
-	s.Infof("cpu:      %s", output.Duration(info.GetCpuTime().AsDuration()))
-	s.Infof("fuel:     %d", info.GetFuel())
-	s.Infof("memory:   %s", output.Size(info.GetMemoryBytes()))
-	s.Infof("start:    %s", startText(info))
-	if info.GetExitCode() != 0 {
-		s.Infof("exit:     %d", uint32(info.GetExitCode()))
-	}
-}
-
-// startText writes whether an instance was ready, and how long it took to
-// restore it.
-func startText(info *ruedov1.CallInfo) string {
-	start := "warm"
-	if info.GetCold() {
-		start = "cold"
-	}
-	if r := info.GetRestoreTime().AsDuration(); r > 0 {
-		start += ", restored in " + output.Duration(r)
-	}
-	return start
-}
-
-// writeOutput writes the output of a call unchanged; on a terminal escaped, so
-// that it cannot steer the terminal.
-func writeOutput(s *session.Session, res *client.Response) error {
-	if !session.Terminal(s.Out) {
-		_, err := s.Out.Write(res.Output)
-		return err
-	}
-	if !utf8.Valid(res.Output) {
-		s.Infof("%s of %s: not shown on a terminal, redirect it to a file", output.Size(uint64(len(res.Output))), output.Safe(cmp.Or(res.ContentType, "bytes")))
-		return nil
-	}
-	text := output.SafeLines(string(res.Output))
-	if text != "" && !strings.HasSuffix(text, "\n") {
-		text += "\n"
-	}
-	_, err := io.WriteString(s.Out, text)
-	return err
 }
 
 // use prints the inputs that the service accepts.

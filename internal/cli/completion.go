@@ -64,6 +64,14 @@ func (c *completeCmd) Run(s *session.Session, parser *kong.Kong) error {
 			switch noun {
 			case "input":
 				names, _ = resource.Inputs(s, args, current)
+			case "pinned":
+				names, _ = resource.Pinned(s, current)
+			case "callee":
+				if strings.Contains(current, "@") {
+					names, _ = resource.Pinned(s, current)
+				} else {
+					names, _ = verb.Names(s, c.nouns, "service")
+				}
 			case "revision":
 				names, _ = resource.Revisions(s, args)
 			default:

@@ -122,7 +122,7 @@ func TestInterruptedCall(t *testing.T) {
 			t.Fatal(err)
 		}
 		runners = out
-		return strings.Count(string(out), `"activeCalls": 0`) == 2
+		return strings.Count(string(out), `"active_calls": 0`) == 2
 	}) {
 		t.Fatalf("the guest runs on:\n%s", runners)
 	}

@@ -8,7 +8,7 @@ import (
 
 // promoteCmd is `ruedo promote`.
 type promoteCmd struct {
-	Revision string `arg:"" placeholder:"NAME@REVISION" complete:"service" help:"Revision to make live, for example greet@4."`
+	Revision string `arg:"" placeholder:"NAME@REVISION" complete:"pinned" help:"Revision to make live, for example greet@4."`
 }
 
 // Help is the part of the help that comes after the first line.

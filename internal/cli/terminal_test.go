@@ -13,6 +13,8 @@ import (
 	"time"
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/cli/answer"
+	"github.com/ruedo-dev/ruedo/internal/cli/output"
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/sdk/client"
@@ -72,16 +74,21 @@ func TestConfirmInterrupted(t *testing.T) {
 // What a guest says must not steer the terminal.
 func TestGuestsCannotSteerTheTerminal(t *testing.T) {
 	s, _, until := onTerminal(t)
-	(&callCmd{}).printInfo(s, &ruedov1.CallInfo{Logs: []byte("log \x1b[2J\n")})
-	if err := writeOutput(s, &client.Response{Output: []byte("out \x1b]0;title\x07")}); err != nil {
+	answer.Said(s, &ruedov1.CallInfo{Logs: []byte("log \x1b[2J\n")}, false, false)
+	if err := answer.Print(s, &client.Response{Output: []byte("out \x1b]0;title\x07")}); err != nil {
 		t.Fatal(err)
 	}
-	if err := writeOutput(s, &client.Response{Output: []byte{0xff, 0xd8}, ContentType: "image/jpeg"}); err != nil {
+	if err := answer.Print(s, &client.Response{Output: []byte{0xff, 0xd8}, ContentType: "image/jpeg"}); err != nil {
 		t.Fatal(err)
 	}
+	s.Print = output.Printer{W: s.Out, Format: output.JSON}
+	if err := answer.Print(s, &client.Response{Output: []byte("{\"json\":\"\u009b31m\"}"), ContentType: "application/json"}); err != nil {
+		t.Fatal(err)
+	}
+	s.Print.Format = output.Table
 	code := s.Exit(session.About(fault.New(fault.GuestError, "bad \x1b[31m"), "service greet"))
 	text := until("(service greet)")
-	for _, want := range []string{`log \x1b[2J`, `out \x1b]0;title\x07`, "2 bytes of image/jpeg: not shown", `bad \x1b[31m`} {
+	for _, want := range []string{`log \x1b[2J`, `out \x1b]0;title\x07`, "2 bytes of image/jpeg: not shown", `bad \x1b[31m`, `"json": "\u009b31m"`} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is not in %q", want, text)
 		}

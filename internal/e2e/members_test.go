@@ -87,7 +87,7 @@ func TestThreeCoresKeepTheirStoreThemselves(t *testing.T) {
 	if code, out := s.tryCreate(0, "first"); code != 0 {
 		t.Fatalf("exits %d:\n%s", code, out)
 	}
-	if out := s.must(2, "get", "members", "-o", "json"); strings.Count(out, "MEMBER_ROLE_VOTER") != 3 || strings.Count(out, "MEMBER_STATE_RUNNING") != 3 {
+	if out := s.must(2, "get", "members", "-o", "json"); strings.Count(out, `"role": "voter"`) != 3 || strings.Count(out, `"state": "running"`) != 3 {
 		t.Fatalf("members:\n%s", out)
 	}
 

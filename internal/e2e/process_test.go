@@ -244,7 +244,7 @@ func (c *cluster) ready(n int) {
 	testkit.Within(c.t, 20*time.Second, fmt.Sprintf("%d runners are ready", n), func() bool {
 		got := 0
 		for _, r := range c.runners() {
-			if r.State == "RUNNER_STATE_READY" {
+			if r.State == "ready" {
 				got++
 			}
 		}

@@ -18,6 +18,18 @@ func Text(l *ruedov1.Limits) string {
 	return strings.Join(parts, ", ")
 }
 
+// Value returns a value of the limit as files have it: the text "64MiB", "1500B"
+// or "2s", or a number. [Unit.Parse] reads the texts back.
+func (r Row) Value(v uint64) any {
+	switch r.Unit {
+	case Count:
+		return v
+	case Size:
+		return strings.NewReplacer(" bytes", "B", " byte", "B", " ", "").Replace(r.Unit.Format(v))
+	}
+	return r.Unit.Format(v)
+}
+
 func (r Row) format(v uint64) string {
 	if v == 0 && r.Unset != "" {
 		return r.Unset

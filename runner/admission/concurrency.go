@@ -22,7 +22,7 @@ func (c *Concurrency) enter(service string) *fault.Error {
 	}
 	if c.calls.Add(1) > c.Limit {
 		c.calls.Add(-1)
-		return fault.New(fault.ConcurrencyLimit, "service %s has %d calls in flight on this runner, its limit", service, c.Limit).
+		return fault.New(fault.ConcurrencyLimit, "service %s has reached its limit of calls on this runner: %d in flight", service, c.Limit).
 			With("limit", fmt.Sprint(c.Limit)).WithFix("call again later, start another runner, or %s", limits.Raise("", limits.Concurrency))
 	}
 	return nil

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ruedo-dev/ruedo/internal/cli/output"
 	"github.com/ruedo-dev/ruedo/internal/cli/project"
 	"github.com/ruedo-dev/ruedo/internal/cli/yamlfile"
 	"github.com/ruedo-dev/ruedo/internal/fault"
@@ -55,8 +56,9 @@ type Result struct {
 	Name string `json:"name"`
 	OK   bool   `json:"ok"`
 	// Problem says what differs; empty if OK.
-	Problem string  `json:"problem,omitempty"`
-	Seconds float64 `json:"duration_seconds"`
+	Problem string `json:"problem,omitempty"`
+	// Duration of the call, for example "1.5ms".
+	Duration string `json:"duration"`
 }
 
 // Call calls the service once.
@@ -105,12 +107,12 @@ func Run(ctx context.Context, cases []Case, call Call) ([]Result, error) {
 	results := make([]Result, 0, len(cases))
 	for _, c := range cases {
 		began := time.Now()
-		output, err := call(ctx, c.input)
+		out, err := call(ctx, c.input)
 		if ctx.Err() != nil {
 			return results, ctx.Err()
 		}
-		problem := c.problem(output, err)
-		results = append(results, Result{c.Name, problem == "", problem, time.Since(began).Seconds()})
+		problem := c.problem(out, err)
+		results = append(results, Result{c.Name, problem == "", problem, output.Duration(time.Since(began))})
 	}
 	return results, nil
 }

@@ -2,7 +2,6 @@ package cases
 
 import (
 	"context"
-	"time"
 
 	"github.com/ruedo-dev/ruedo/core/decorate"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
@@ -37,7 +36,7 @@ func Guarded(src *source.Source, trial *source.Trial) Call {
 func Print(s *session.Session, results []Result) error {
 	if s.Print.ForPeople() {
 		for _, r := range results {
-			line := "ok    " + output.Safe(r.Name) + " (" + output.Duration(time.Duration(r.Seconds*float64(time.Second))) + ")"
+			line := "ok    " + output.Safe(r.Name) + " (" + r.Duration + ")"
 			if !r.OK {
 				line = "FAIL  " + output.Safe(r.Name) + "\n      " + output.Safe(r.Problem)
 			}

@@ -24,7 +24,7 @@ const (
     [[ "$i" == "$cur"* ]] && COMPREPLY+=("$i")
   done < <(ruedo __complete -- "${words[@]:1:n}" 2>/dev/null)
   [ ${#COMPREPLY[@]} -eq 0 ] && COMPREPLY=($(compgen -f -- "$cur"))
-  [[ ${#COMPREPLY[@]} -eq 1 && "${COMPREPLY[0]}" == *[=/] ]] && compopt -o nospace 2>/dev/null
+  [[ ${#COMPREPLY[@]} -eq 1 && "${COMPREPLY[0]}" == *[=/@] ]] && compopt -o nospace 2>/dev/null
   # What stands before the last of them stays.
   [ -n "$breaks" ] && skip="${cur%"${cur##*[$breaks]}"}"
   COMPREPLY=("${COMPREPLY[@]#"$skip"}")
@@ -33,15 +33,28 @@ complete -F _ruedo ruedo`
 
 	zsh = `#compdef ruedo
 _ruedo() {
-  local -a found
-  found=("${(@f)$(ruedo __complete -- "${(@)words[2,CURRENT]}" 2>/dev/null)}")
-  if [[ -n "${found[1]}" ]]; then compadd -- "${found[@]}"; else _files; fi
+  local -a found open
+  found=("${(@f)$(ruedo __complete -- "${(@Q)words[2,CURRENT]}" 2>/dev/null)}")
+  [[ -n "${found[1]}" ]] || { _files; return }
+  # More follows what ends in one of =/@: no space comes after it.
+  open=("${(@M)found:#*[=/@]}")
+  found=("${(@)found:#*[=/@]}")
+  (( $#open )) && compadd -S '' -- "${open[@]}"
+  (( $#found )) && compadd -- "${found[@]}"
+  return 0
 }
-compdef _ruedo ruedo`
+# As a file in $fpath this runs when the first word is completed.
+if [[ "${funcstack[1]}" == _ruedo ]]; then _ruedo "$@"; else compdef _ruedo ruedo; fi`
 
 	fish = `function __ruedo_complete
-  set -l words (commandline -opc) (commandline -ct)
-  ruedo __complete -- $words[2..-1] 2>/dev/null
+  set -l before (commandline -opc)
+  set -l current (commandline -ct)
+  set -l found (ruedo __complete -- $before[2..-1] "$current" 2>/dev/null)
+  if set -q found[1]
+    printf '%s\n' $found
+  else
+    __fish_complete_path "$current"
+  end
 end
-complete -c ruedo -a '(__ruedo_complete)'`
+complete -c ruedo -f -a '(__ruedo_complete)'`
 )

@@ -1,7 +1,7 @@
 // Package delta says in which fields two documents differ.
 //
 //	for _, c := range delta.Of(stored, applied) {
-//		fmt.Println(c) // ~ limits.memory: 32 MiB -> 48 MiB
+//		fmt.Println(c) // ~ limits.memory: 32MiB -> 48MiB
 //	}
 //
 // A document is what JSON can say: maps, lists, texts, numbers, true and false.

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/cli/object"
 )
 
 // LogEntry writes what a guest said in a call: as lines, each with the time and
@@ -24,15 +25,14 @@ func (p *Printer) LogEntry(e *ruedov1.LogEntry) error {
 		}
 		return line(e.GetCallId())
 	case JSON:
-		data, err := MarshalJSON(e)
-		if err != nil {
+		var b bytes.Buffer
+		enc := json.NewEncoder(&b)
+		enc.SetEscapeHTML(false)
+		if err := enc.Encode(object.Of(e)); err != nil {
 			return err
 		}
-		var compact bytes.Buffer
-		if err := json.Compact(&compact, data); err != nil {
-			return err
-		}
-		return line(compact.String())
+		_, err := p.W.Write(safeJSON(b.Bytes()))
+		return err
 	case YAML:
 		if err := line("---"); err != nil {
 			return err

@@ -1,7 +1,8 @@
 // Package output prints what a command found, as text to read or for programs.
 //
 // A [Printer] writes lists and single messages in the format that -o names.
-// JSON and YAML are the API's messages; a list is always {"items": [...]}.
+// JSON and YAML are the API's messages in the words of package object; a list is
+// always {"items": [...]}.
 // Tables are to be read only: they change between versions.
 package output
 
@@ -14,8 +15,9 @@ import (
 	"text/tabwriter"
 
 	"github.com/goccy/go-yaml"
-	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/ruedo-dev/ruedo/internal/cli/object"
 )
 
 // Format is a value of -o.
@@ -115,24 +117,15 @@ func (p *Printer) Rows(rows [][]string) error {
 	return nil
 }
 
-// Message writes one message of the API as JSON or YAML.
-func (p *Printer) Message(m proto.Message) error {
-	data, err := MarshalJSON(m)
-	if err != nil {
-		return err
-	}
-	return p.json(data)
-}
+// Message writes one message of the API as JSON or YAML, in the words of
+// package object.
+func (p *Printer) Message(m proto.Message) error { return p.Value(object.Of(m)) }
 
 // Messages writes a list of messages as JSON or YAML: {"items": [...]}.
 func (p *Printer) Messages(list []proto.Message) error {
-	items := []json.RawMessage{}
+	items := []any{}
 	for _, m := range list {
-		data, err := MarshalJSON(m)
-		if err != nil {
-			return err
-		}
-		items = append(items, data)
+		items = append(items, object.Of(m))
 	}
 	return p.Value(map[string]any{"items": items})
 }
@@ -154,7 +147,7 @@ func (p *Printer) Documents(docs []any) error {
 	return nil
 }
 
-// Value writes any value as JSON or YAML.
+// Value writes any value that encoding/json encodes, as JSON or YAML.
 func (p *Printer) Value(v any) error {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -163,32 +156,14 @@ func (p *Printer) Value(v any) error {
 	if err := enc.Encode(v); err != nil {
 		return err
 	}
-	return p.json(bytes.TrimSpace(b.Bytes()))
-}
-
-func (p *Printer) json(data []byte) (err error) {
+	data := safeJSON(b.Bytes())
 	if p.Format == YAML {
+		var err error
 		if data, err = yaml.JSONToYAML(data); err != nil {
 			return err
 		}
-		data = bytes.TrimSpace(data)
+		data = append(bytes.TrimSpace(data), '\n')
 	}
-	_, err = p.W.Write(append(data, '\n'))
+	_, err := p.W.Write(data)
 	return err
-}
-
-// MarshalJSON returns a message as indented JSON. It includes the fields that are
-// not set, so that programs find one shape. Names are those of the proto files in
-// camel case; 64-bit numbers are strings, as in all JSON of protobuf.
-func MarshalJSON(m proto.Message) ([]byte, error) {
-	raw, err := protojson.MarshalOptions{EmitDefaultValues: true}.Marshal(m)
-	if err != nil {
-		return nil, err
-	}
-	// protojson varies its white space on purpose; what we print is stable.
-	var b bytes.Buffer
-	if err := json.Indent(&b, raw, "", "  "); err != nil {
-		return nil, err
-	}
-	return b.Bytes(), nil
 }

@@ -1,6 +1,7 @@
 package output
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"time"
@@ -44,6 +45,24 @@ func escape(s, keep string) string {
 		i += n
 	}
 	return b.String()
+}
+
+// safeJSON returns JSON with escapes for characters that could steer the
+// terminal. They occur only in strings.
+func safeJSON(data []byte) []byte {
+	unsafe := func(r rune) bool { return unsafeRune(r) && r != '\n' && r != utf8.RuneError }
+	if bytes.IndexFunc(data, unsafe) < 0 {
+		return data
+	}
+	var b bytes.Buffer
+	for _, r := range string(data) {
+		if unsafe(r) {
+			fmt.Fprintf(&b, `\u%04x`, r)
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.Bytes()
 }
 
 // unsafeRune is true for control characters (C0, DEL, C1), for characters that

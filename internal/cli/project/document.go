@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"strconv"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
@@ -32,7 +31,7 @@ func DecoratorDocument(p *ruedov1.Decorator) any {
 	set := &document{}
 	for _, row := range limits.Table() {
 		v := row.Get(p.GetLimits())
-		set.add(row.Name, limitText(row, v), v == 0)
+		set.add(row.Name, row.Value(v), v == 0)
 	}
 	d := &document{}
 	d.add("kind", KindDecorator, false)
@@ -43,18 +42,6 @@ func DecoratorDocument(p *ruedov1.Decorator) any {
 	d.add("limits", set.MapSlice, len(set.MapSlice) == 0)
 	d.add("policy", map[string]any{"idempotent": true}, !p.GetPolicy().GetIdempotent())
 	return d.MapSlice
-}
-
-// limitText writes a limit as files do: 64MiB, 1500B, 2s or 8.
-func limitText(row limits.Row, v uint64) any {
-	text := row.Unit.Format(v)
-	switch row.Unit {
-	case limits.Count:
-		return v
-	case limits.Size:
-		text = strings.NewReplacer(" bytes", "B", " byte", "B", " ", "").Replace(text)
-	}
-	return text
 }
 
 // ServiceDocument returns a service as a document that `ruedo apply` reads. Its

@@ -11,7 +11,7 @@ func Fields(d *ruedov1.Decorator) map[string]any {
 	set := map[string]any{}
 	for _, row := range limits.Table() {
 		if v := row.Get(d.GetLimits()); v != 0 {
-			set[row.Name] = row.Unit.Format(v)
+			set[row.Name] = row.Value(v)
 		}
 	}
 	var tags []any

@@ -1,9 +1,12 @@
 package resource
 
 import (
+	"strings"
+
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/cli/input"
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
+	"github.com/ruedo-dev/ruedo/internal/cli/verb"
 )
 
 // Inputs returns what --set can be for the service that args name: its fields
@@ -16,11 +19,30 @@ func Inputs(s *session.Session, args []string, current string) ([]string, error)
 	if err != nil {
 		return nil, err
 	}
-	res, err := core.Services.GetService(s.Ctx, &ruedov1.GetServiceRequest{Name: args[0]})
+	name, _, _ := strings.Cut(args[0], "@")
+	res, err := core.Services.GetService(s.Ctx, &ruedov1.GetServiceRequest{Name: name})
 	if err != nil {
 		return nil, err
 	}
 	return input.New(res.GetSchemas()).Candidates(current), nil
+}
+
+// Pinned returns the services as "NAME@" or, if current has a name and an @, the
+// revisions of that service as "NAME@REVISION". For completion.
+func Pinned(s *session.Session, current string) ([]string, error) {
+	var list []string
+	if name, _, ok := strings.Cut(current, "@"); ok {
+		numbers, err := Revisions(s, []string{"service/" + name})
+		for _, n := range numbers {
+			list = append(list, name+"@"+n)
+		}
+		return list, err
+	}
+	names, err := verb.Names(s, All(), "service")
+	for _, name := range names {
+		list = append(list, name+"@")
+	}
+	return list, err
 }
 
 // Revisions returns the numbers of the revisions of the service or the decorator

@@ -130,6 +130,11 @@ type decoratorFlags struct {
 }
 
 func createDecorator(s *session.Session, name string, f decoratorFlags) (proto.Message, error) {
+	if _, err := f.limits().Proto(); err != nil {
+		e := *fault.FromError(err) // a flag, not a decorator
+		e.Reason = fault.Usage
+		return nil, &e
+	}
 	d := &project.Decorator{
 		Name: name, Description: f.Description, Tags: f.Tag, Limits: f.limits(), Policy: project.Policy{Idempotent: f.Idempotent},
 	}

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/cli/object"
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
 	"github.com/ruedo-dev/ruedo/internal/cli/verb"
 	"github.com/ruedo-dev/ruedo/sdk/client"
@@ -33,8 +34,8 @@ func members() *verb.Noun {
 			Empty:   "no members",
 			Columns: []output.Column[M]{
 				{Head: "NAME", Cell: name},
-				{Head: "ROLE", Cell: func(m M) string { return word(m.GetRole(), "MEMBER_ROLE_") }},
-				{Head: "STATE", Cell: func(m M) string { return word(m.GetState(), "MEMBER_STATE_") }},
+				{Head: "ROLE", Cell: func(m M) string { return object.Word(m.GetRole()) }},
+				{Head: "STATE", Cell: func(m M) string { return object.Word(m.GetState()) }},
 				{Head: "LEADER", Cell: func(m M) string { return yes(m.GetLeader()) }},
 				{Head: "SIZE", Cell: memberSize},
 				{Head: "LAG", Cell: memberLag},

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/cli/object"
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
 	"github.com/ruedo-dev/ruedo/internal/cli/verb"
@@ -69,7 +70,7 @@ func revisions() *verb.Noun {
 				{Head: "LIVE", Cell: live},
 				{Head: "MODULE", Cell: func(r revision) string { return output.Digest(r.GetModule()) }},
 				{Head: "SIZE", Cell: func(r revision) string { return output.Size(r.GetModuleBytes()) }},
-				{Head: "KIND", Cell: func(r revision) string { return word(r.GetKind(), "KIND_") }},
+				{Head: "KIND", Cell: func(r revision) string { return object.Word(r.GetKind()) }},
 				{Head: "DECORATORS", Cell: func(r revision) string { return strings.Join(r.GetDecorators(), ",") }},
 				{Head: "AGE", Cell: func(r revision) string { return age(r.GetCreateTime()) }},
 			},

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/cli/object"
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
 	"github.com/ruedo-dev/ruedo/internal/cli/verb"
@@ -18,7 +19,7 @@ import (
 
 func runners() *verb.Noun {
 	type R = *ruedov1.Runner
-	state := func(r R) string { return word(r.GetState(), "RUNNER_STATE_") }
+	state := func(r R) string { return object.Word(r.GetState()) }
 	registeredBy := func(r R) string { return cmp.Or(r.GetRegisteredBy(), "itself") }
 	return &verb.Noun{
 		Name: "runner", Plural: "runners",

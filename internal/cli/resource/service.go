@@ -13,6 +13,7 @@ import (
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/cli/input"
+	"github.com/ruedo-dev/ruedo/internal/cli/object"
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
 	"github.com/ruedo-dev/ruedo/internal/cli/project"
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
@@ -47,7 +48,7 @@ func services() *verb.Noun {
 				{Head: "NAME", Cell: S.GetName},
 				{Head: "REVISION", Cell: func(s S) string { return fmt.Sprint(s.GetRevision().GetNumber()) }},
 				{Head: "READY", Cell: func(s S) string { return readyWord(s.GetReadiness()) }},
-				{Head: "KIND", Cell: func(s S) string { return word(s.GetRevision().GetKind(), "KIND_") }},
+				{Head: "KIND", Cell: func(s S) string { return object.Word(s.GetRevision().GetKind()) }},
 				{Head: "DECORATORS", Cell: func(s S) string { return strings.Join(s.GetRevision().GetDecorators(), ",") }},
 				{Head: "MODULE", Cell: func(s S) string { return output.Digest(s.GetRevision().GetModule()) }, Wide: true},
 				{Head: "SIZE", Cell: func(s S) string { return output.Size(s.GetRevision().GetModuleBytes()) }, Wide: true},
@@ -101,7 +102,7 @@ func serviceRows(res *ruedov1.GetServiceResponse) [][]string {
 		{"Tags:", strings.Join(s.GetTags(), ", ")},
 		{"Revision:", fmt.Sprintf("%d of %d, published %s ago", r.GetNumber(), s.GetLatest(), age(r.GetCreateTime()))},
 		{"Ready:", readyText(s.GetReadiness())},
-		{"Kind:", word(r.GetKind(), "KIND_")},
+		{"Kind:", object.Word(r.GetKind())},
 		{"Isolation:", isolation},
 		{"Module:", fmt.Sprintf("%s (%s)", r.GetModule(), output.Size(r.GetModuleBytes()))},
 		{"Decorators:", strings.Join(r.GetDecorators(), ", ")},

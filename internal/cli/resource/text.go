@@ -1,7 +1,6 @@
 package resource
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -26,16 +25,6 @@ func yes(b bool) string {
 		return "yes"
 	}
 	return "-"
-}
-
-// word writes a value of an enum of the API: KIND_FUNCTION with the prefix KIND_
-// is "function". The zero value, and one that this program does not know, is "".
-func word(value fmt.Stringer, prefix string) string {
-	name, ok := strings.CutPrefix(value.String(), prefix)
-	if !ok || name == "UNSPECIFIED" {
-		return ""
-	}
-	return strings.ToLower(name)
 }
 
 // pairs writes a map as "A=1 B=2".

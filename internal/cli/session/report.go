@@ -112,6 +112,10 @@ func (s *Session) explain(err error) *fault.Error {
 		}
 	}
 	e.Fix = fix(&e)
+	e.Fields = slices.Clone(e.Fields)
+	for i := range e.Fields {
+		e.Fields[i].Path = limits.Path(e.Fields[i].Path)
+	}
 	return &e
 }
 
@@ -128,7 +132,7 @@ func (s *Session) reportText(err error, e *fault.Error) {
 	}
 	s.Infof("%serror:%s %s", red, off, what)
 	for _, f := range e.Fields {
-		s.Infof("  %s: %s", output.Safe(limits.Path(f.Path)), output.Safe(f.Description))
+		s.Infof("  %s: %s", output.Safe(f.Path), output.Safe(f.Description))
 	}
 	if code := e.ConnectCode(); e.Reason == fault.GuestError && code != fault.CodeUnknown {
 		s.Infof("code: %s", code)

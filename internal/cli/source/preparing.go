@@ -12,13 +12,12 @@ import (
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
-// firstLook is how long the runners may take before they are named; each later
-// line comes after twice the time.
+// firstLook is how long the runners may take before they are named.
 const firstLook = 2 * time.Second
 
-// prepare asks the core to publish. While that takes long, it prints which
-// runners the core waits for.
-func prepare(s *session.Session, core *client.Client, req *ruedov1.PublishServiceRequest) (*ruedov1.PublishServiceResponse, error) {
+// prepare asks the core to publish. While that takes longer than pause, it prints
+// which runners the core waits for; each later line comes after twice the time.
+func prepare(s *session.Session, core *client.Client, req *ruedov1.PublishServiceRequest, pause time.Duration) (*ruedov1.PublishServiceResponse, error) {
 	s.Progressf("preparing on the runners")
 	type outcome struct {
 		res *ruedov1.PublishServiceResponse
@@ -30,7 +29,7 @@ func prepare(s *session.Session, core *client.Client, req *ruedov1.PublishServic
 		done <- outcome{res, err}
 	}()
 	began := time.Now()
-	for pause := firstLook; ; pause *= 2 {
+	for ; ; pause *= 2 {
 		select {
 		case o := <-done:
 			return o.res, o.err

@@ -51,9 +51,9 @@ func (src *Source) Publish(s *session.Session, core *client.Client, force bool) 
 		return nil, err
 	}
 	src.Request.Module, src.Request.Definitions, src.Request.Force = digest, src.Decorators, force
-	res, err := prepare(s, core, src.Request)
+	res, err := prepare(s, core, src.Request, firstLook)
 	if err != nil {
-		return nil, err
+		return nil, cannotStart(err)
 	}
 	written := map[string]string{}
 	for _, d := range res.GetDefinitions() {

@@ -5,7 +5,11 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/cli/absent"
+	"github.com/ruedo-dev/ruedo/internal/cli/object"
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
 	"github.com/ruedo-dev/ruedo/internal/limits"
 	"github.com/ruedo-dev/ruedo/sandbox"
@@ -43,17 +47,22 @@ func (r *Report) Lines(verbose bool) []string {
 	if verbose {
 		lines = append(lines, fmt.Sprintf("imports    %s", imports(r.Imports)))
 	}
-	memory, timeout, cpu := r.suggest()
-	return append(lines, fmt.Sprintf("suggested  limits: {memory: %s, timeout: %s, cpu: %s}", strings.ReplaceAll(limits.FormatSize(memory), " ", ""), timeout, cpu))
+	var suggested []string
+	for _, row := range limits.Table() {
+		if v := row.Get(r.suggest()); v != 0 {
+			suggested = append(suggested, fmt.Sprintf("%s: %v", row.Name, row.Value(v)))
+		}
+	}
+	return append(lines, "suggested  limits: {"+strings.Join(suggested, ", ")+"}")
 }
 
 // suggest returns generous limits: four times the memory after the start, and a
 // hundred times the warm call.
-func (r *Report) suggest() (memory uint64, timeout, cpu time.Duration) {
+func (r *Report) suggest() *ruedov1.Limits {
 	const step = 16 << 20
-	memory = (4*r.Memory + step - 1) / step * step
-	cpu = max(100*r.Warm.Round(time.Millisecond), 100*time.Millisecond).Round(100 * time.Millisecond)
-	return max(memory, step), max(2*cpu, time.Second), cpu
+	memory := (4*r.Memory + step - 1) / step * step
+	cpu := max(100*r.Warm.Round(time.Millisecond), 100*time.Millisecond).Round(100 * time.Millisecond)
+	return &ruedov1.Limits{MemoryBytes: max(memory, step), Timeout: durationpb.New(max(2*cpu, time.Second)), CpuTime: durationpb.New(cpu)}
 }
 
 // imports lists the functions that a module imports, by the module they come
@@ -78,16 +87,15 @@ func imports(names []string) string {
 	return strings.Join(parts, "; ")
 }
 
-// Value returns the report for JSON and YAML; times are in seconds.
+// Value returns the report for JSON and YAML, in the words of package object.
 func (r *Report) Value() any {
-	memory, timeout, cpu := r.suggest()
 	return struct {
 		Kind            string   `json:"kind"`
 		Size            uint64   `json:"size_bytes"`
-		Compile         float64  `json:"compile_seconds"`
-		Start           float64  `json:"start_seconds"`
+		Compile         string   `json:"compile_time"`
+		Start           string   `json:"start_time"`
 		Memory          uint64   `json:"memory_bytes"`
-		Warm            float64  `json:"warm_seconds"`
+		Warm            string   `json:"warm_time"`
 		Isolation       string   `json:"isolation"`
 		IsolationReason string   `json:"isolation_reason"`
 		Imports         []string `json:"imports"`
@@ -95,8 +103,7 @@ func (r *Report) Value() any {
 		Absent          any      `json:"absent"`
 		Calls           any      `json:"calls,omitempty"`
 	}{
-		string(r.Kind), r.Size, r.Compile.Seconds(), r.Start.Seconds(), r.Memory, r.Warm.Seconds(), string(r.Isolation), r.IsolationReason, r.Imports,
-		map[string]any{"memory_bytes": memory, "timeout_seconds": timeout.Seconds(), "cpu_seconds": cpu.Seconds()},
-		append([]absent.Finding{}, r.Absent...), r.Calls,
+		string(r.Kind), r.Size, r.Compile.String(), r.Start.String(), r.Memory, r.Warm.String(), string(r.Isolation), r.IsolationReason, r.Imports,
+		object.Of(r.suggest()), append([]absent.Finding{}, r.Absent...), r.Calls,
 	}
 }

@@ -61,13 +61,26 @@ func (src *Source) Load(ctx context.Context, s *session.Session) (_ *Trial, err 
 	})
 	if err != nil {
 		t.Close(ctx)
-		return nil, err
+		return nil, cannotStart(err)
 	}
 	t.Report = &Report{Report: t.template.Report(), Size: uint64(len(src.Wasm)), HasExample: len(r.GetExample()) > 0, Absent: src.Absent}
 	if t.Report.Example != nil {
 		s.Warnf("the service refuses its example: %s", output.Safe(t.Report.Example.Message))
 	}
 	return t, nil
+}
+
+// cannotStart returns the error of a service that failed before its first call as
+// PREPARE_FAILED: there was no call that could have returned an error. Other
+// errors stay as they are.
+func cannotStart(err error) error {
+	e := *fault.FromError(err)
+	switch e.Reason.ExitCode() {
+	case fault.ExitGuestError, fault.ExitGuestTrap:
+		e.Reason, e.Code = fault.PrepareFailed, 0
+		return &e
+	}
+	return err
 }
 
 // Call calls the module once, with JSON or text.

@@ -69,6 +69,8 @@ type Config struct {
 	Hosts []string
 	// TLS for etcd; nil means none.
 	TLS *tls.Config
+	// Login to etcd.
+	Login fleet.Login
 	// Client is used instead of Hosts, and is not closed.
 	Client *clientv3.Client
 	// Cluster is the cluster id.
@@ -109,7 +111,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	cluster, err := fleet.Open(fleet.Config{
-		Hosts: cfg.Hosts, TLS: cfg.TLS, Client: cfg.Client, Cluster: cfg.Cluster, Check: cfg.Check, OpTimeout: cfg.OpTimeout, Logger: cfg.Logger,
+		Hosts: cfg.Hosts, TLS: cfg.TLS, Login: cfg.Login, Client: cfg.Client, Cluster: cfg.Cluster, Check: cfg.Check, OpTimeout: cfg.OpTimeout, Logger: cfg.Logger,
 	})
 	if err != nil {
 		return nil, err

@@ -22,6 +22,8 @@ type Config struct {
 	Hosts []string
 	// TLS for etcd; nil means none.
 	TLS *tls.Config
+	// Login to etcd.
+	Login Login
 	// Client is used instead of Hosts, and is not closed. The program passes in
 	// the client of the embedded store this way.
 	Client *clientv3.Client
@@ -73,7 +75,7 @@ func Open(cfg Config) (*Cluster, error) {
 		c.logger = slog.New(slog.DiscardHandler)
 	}
 	if c.client == nil {
-		if c.client, err = connect(cfg.Hosts, cfg.TLS); err != nil {
+		if c.client, err = connect(cfg.Hosts, cfg.TLS, cfg.Login); err != nil {
 			return nil, err
 		}
 		c.own = true

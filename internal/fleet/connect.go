@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"context"
 	"crypto/tls"
 	"net"
 	"strconv"
@@ -26,11 +27,15 @@ const (
 	reconnectMax = 2 * time.Second
 )
 
+// Login is a user of etcd and its password. The zero Login means none.
+type Login struct{ User, Password string }
+
 // connect returns a client of the etcd at hosts, each "host:port". It does not
 // wait for an answer: the first operation finds out whether the store is there.
 // A nil tls means no TLS. It fails with CONFIG_INVALID if there are no hosts or
-// one is malformed.
-func connect(hosts []string, tls *tls.Config) (*clientv3.Client, error) {
+// one is malformed. With a login it does wait, at most [DefaultOpTimeout], and
+// fails with STORE_UNAVAILABLE.
+func connect(hosts []string, tls *tls.Config, login Login) (*clientv3.Client, error) {
 	if len(hosts) == 0 {
 		return nil, fault.New(fault.ConfigInvalid, "no store is configured").
 			WithFix("set store.etcd_hosts to host:port of each etcd, separated by spaces")
@@ -43,6 +48,9 @@ func connect(hosts []string, tls *tls.Config) (*clientv3.Client, error) {
 	client, err := clientv3.New(clientv3.Config{
 		Endpoints:            hosts,
 		TLS:                  tls,
+		Username:             login.User,
+		Password:             login.Password,
+		DialTimeout:          DefaultOpTimeout,
 		DialKeepAliveTime:    aliveEvery,
 		DialKeepAliveTimeout: aliveTimeout,
 		// The client reports its problems as errors, too.
@@ -52,6 +60,9 @@ func connect(hosts []string, tls *tls.Config) (*clientv3.Client, error) {
 			MinConnectTimeout: reconnectMax,
 		})},
 	})
+	if err != nil && login.User != "" {
+		return nil, TranslateError(context.Background(), err, "log in to the store at "+strings.Join(hosts, " "))
+	}
 	if err != nil {
 		return nil, fault.Wrap(err, fault.ConfigInvalid, "cannot create a client for the store at %s", strings.Join(hosts, " "))
 	}

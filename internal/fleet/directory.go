@@ -23,6 +23,8 @@ type DirectoryConfig struct {
 	Hosts []string
 	// TLS for etcd; nil means none.
 	TLS *tls.Config
+	// Login to etcd.
+	Login Login
 	// Cluster is the cluster id.
 	Cluster string
 	// TTL is how long a registration outlives its process; zero means
@@ -52,7 +54,7 @@ type Directory struct {
 // hosts, if the store does not answer within ctx or 2 s; or with STORE_FORMAT
 // or CONFIG_INVALID.
 func Dial(ctx context.Context, cfg DirectoryConfig) (*Directory, error) {
-	c, err := Open(Config{Hosts: cfg.Hosts, TLS: cfg.TLS, Cluster: cfg.Cluster, Logger: cfg.Logger})
+	c, err := Open(Config{Hosts: cfg.Hosts, TLS: cfg.TLS, Login: cfg.Login, Cluster: cfg.Cluster, Logger: cfg.Logger})
 	if err != nil {
 		return nil, err
 	}

@@ -36,7 +36,7 @@ func TranslateError(ctx context.Context, err error, doing string) error {
 	case errors.Is(err, rpctypes.ErrPermissionDenied), errors.Is(err, rpctypes.ErrUserEmpty),
 		errors.Is(err, rpctypes.ErrInvalidAuthToken), errors.Is(err, rpctypes.ErrAuthFailed):
 		return fault.Wrap(err, fault.StoreUnavailable, "cannot %s: the store refused the credentials", doing).
-			WithFix("check the certificate and its permissions in etcd")
+			WithFix("check the certificate or the password, and the permissions in etcd")
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return unavailable(err, doing, "did not answer in time")
 	}

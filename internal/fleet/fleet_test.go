@@ -29,7 +29,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // connected returns a client that connects over the network.
 func connected(t *testing.T, s *etcdembed.Server) *clientv3.Client {
 	t.Helper()
-	c, err := connect([]string{s.Endpoint()}, nil)
+	c, err := connect([]string{s.Endpoint()}, nil, Login{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +84,7 @@ func TestFault(t *testing.T) {
 
 func TestHostsAreChecked(t *testing.T) {
 	for _, hosts := range [][]string{nil, {""}, {"localhost"}, {"http://127.0.0.1:2379"}, {":2379"}, {"a:0"}, {"a:70000"}, {"a:b"}, {"127.0.0.1:2379", "user:secret@b:1"}, {"a/b:1"}} {
-		c, err := connect(hosts, nil)
+		c, err := connect(hosts, nil, Login{})
 		if !errors.Is(err, fault.ConfigInvalid) {
 			t.Errorf("%q: %v, want CONFIG_INVALID", hosts, err)
 		}
@@ -210,7 +210,7 @@ func TestFullStore(t *testing.T) {
 // room makes room in a full store, as its operator would.
 func room(t *testing.T, s *etcdembed.Server) {
 	t.Helper()
-	c, err := connect([]string{s.Endpoint()}, nil)
+	c, err := connect([]string{s.Endpoint()}, nil, Login{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -177,7 +177,7 @@ func TestEntryComesBackAfterAnOutage(t *testing.T) {
 
 func TestRegisterWithoutAStore(t *testing.T) {
 	t.Parallel()
-	c, err := connect([]string{silent(t)}, nil)
+	c, err := connect([]string{silent(t)}, nil, Login{})
 	if err != nil {
 		t.Fatal(err)
 	}

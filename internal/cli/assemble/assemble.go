@@ -96,8 +96,12 @@ func (a *Assembler) Runner(ctx context.Context, log *slog.Logger) error {
 		if err != nil {
 			return err
 		}
+		login, err := etcdLogin(s.Store)
+		if err != nil {
+			return err
+		}
 		err = a.patiently(ctx, log, func(ctx context.Context) error {
-			d, err := fleet.Dial(ctx, fleet.DirectoryConfig{Hosts: s.Store.EtcdHosts, TLS: tlsConfig, Cluster: s.Application.ClusterID, Logger: log})
+			d, err := fleet.Dial(ctx, fleet.DirectoryConfig{Hosts: s.Store.EtcdHosts, TLS: tlsConfig, Login: login, Cluster: s.Application.ClusterID, Logger: log})
 			if err != nil {
 				return err
 			}

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/ruedo-dev/ruedo/core/store"
@@ -17,6 +18,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/etcdembed/membership"
 	"github.com/ruedo-dev/ruedo/internal/etcdembed/peers"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/fleet"
 	"github.com/ruedo-dev/ruedo/internal/text"
 )
 
@@ -42,7 +44,11 @@ func (a *Assembler) openStore(ctx context.Context, dir string, log *slog.Logger,
 	s := a.Settings.Store
 	if len(s.EtcdHosts) > 0 {
 		tlsConfig, err := etcdTLS(s)
-		return store.Config{Hosts: s.EtcdHosts, TLS: tlsConfig, AcceptEmpty: s.AcceptEmpty}, err
+		if err != nil {
+			return store.Config{}, err
+		}
+		login, err := etcdLogin(s)
+		return store.Config{Hosts: s.EtcdHosts, TLS: tlsConfig, Login: login, AcceptEmpty: s.AcceptEmpty}, err
 	}
 	st, err := a.embed(ctx, dir, log, others)
 	st.AcceptEmpty = s.AcceptEmpty
@@ -96,22 +102,49 @@ func etcdTLS(s settings.Store) (*tls.Config, error) {
 	return c, nil
 }
 
+// etcdLogin reads the password for etcd.
+func etcdLogin(s settings.Store) (fleet.Login, error) {
+	if s.EtcdUser == "" && s.EtcdPassword == "" {
+		return fleet.Login{}, nil
+	}
+	if s.EtcdUser == "" || s.EtcdPassword == "" {
+		return fleet.Login{}, fault.New(fault.ConfigInvalid, "store.etcd_username and store.etcd_password_file must be set together")
+	}
+	data, err := os.ReadFile(s.EtcdPassword)
+	if err != nil {
+		return fleet.Login{}, fault.Wrap(err, fault.ConfigInvalid, "store.etcd_password_file %s cannot be read: %s", s.EtcdPassword, text.Cause(err))
+	}
+	password := strings.TrimRight(string(data), "\r\n")
+	if password == "" {
+		return fleet.Login{}, fault.New(fault.ConfigInvalid, "store.etcd_password_file %s is empty", s.EtcdPassword)
+	}
+	return fleet.Login{User: s.EtcdUser, Password: password}, nil
+}
+
 // patiently repeats try while it fails with STORE_UNAVAILABLE, and gives up
-// after store.start_timeout.
+// after store.start_timeout. The first attempt is not cut short then, because it
+// finds out what is wrong.
 func (a *Assembler) patiently(ctx context.Context, log *slog.Logger, try func(context.Context) error) error {
 	limit := a.Settings.Store.StartTimeout
 	start := time.Now()
 	deadline, cancel := context.WithDeadline(ctx, start.Add(limit))
 	defer cancel()
 	retry := backoff.Backoff{Base: 250 * time.Millisecond, Max: 5 * time.Second}
-	for {
-		err := try(ctx)
-		if err == nil || !errors.Is(err, fault.StoreUnavailable) {
+	var failed error
+	for attempt := ctx; ; attempt = deadline {
+		err := try(attempt)
+		unavailable := errors.Is(err, fault.StoreUnavailable)
+		switch {
+		case unavailable && (failed == nil || deadline.Err() == nil):
+			failed = err
+		case failed != nil && deadline.Err() != nil && ctx.Err() == nil && (unavailable || errors.Is(err, context.DeadlineExceeded)):
+			// It was cut short, and says less than the one before.
+		default:
 			return err
 		}
 		wait, left := retry.Next(), limit-time.Since(start)
 		if left <= wait {
-			e := *fault.FromError(err)
+			e := *fault.FromError(failed)
 			e.Message += " (gave up after " + time.Since(start).Round(100*time.Millisecond).String() + ")"
 			return &e
 		}

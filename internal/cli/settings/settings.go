@@ -55,6 +55,8 @@ type Store struct {
 	EtcdCAFile       string        `key:"etcd_ca_certificate_file" help:"Certificate authority of etcd, PEM. Default: those of the system."`
 	EtcdCertFile     string        `key:"etcd_certificate_file" help:"Client certificate for etcd, PEM."`
 	EtcdKeyFile      string        `key:"etcd_private_key_file" help:"Private key of the client certificate, PEM."`
+	EtcdUser         string        `key:"etcd_username" help:"User of etcd, if it asks for a password."`
+	EtcdPassword     string        `key:"etcd_password_file" help:"File with the password of that user, on one line."`
 	PeerAddress      string        `key:"peer_address" check:"hosts" help:"host:port on which the embedded etcd listens for the other members of its store. Default: it is alone; with store.peers or store.join, port 7834 of server.listen_address."`
 	PeerAdvertiseURL string        `key:"peer_advertise_url" check:"url" help:"URL at which the other members reach this one, for example behind NAT. Default: derived from store.peer_address."`
 	Peers            []string      `key:"peers" check:"urls" help:"Peer URLs of all members of a new store, this one's included, separated by spaces. Not used once there is data."`

@@ -33,6 +33,9 @@ func (r *Runner) Serve(ctx context.Context) error {
 	s.want(static(r.cfg.Cores), true)
 	if d := r.cfg.Directory; d != nil {
 		for cores := range d.Cores(ctx) {
+			if len(cores) == 0 && len(r.cfg.Cores) == 0 {
+				r.log.Info("the cluster has no core, waiting for one", "cluster", r.cfg.Cluster)
+			}
 			s.want(cores, false)
 		}
 	}

@@ -66,6 +66,20 @@ func TestReattachesWhenTheCoreIsBack(t *testing.T) {
 	}
 }
 
+func TestARunnerSaysThatItWaitsForACore(t *testing.T) {
+	d := &directory{cores: make(chan []*ruedov1.Core)}
+	var log testkit.Log
+	r := newRunner(t, runner.Config{Directory: d, Logger: slog.New(slog.NewJSONHandler(&log, nil))})
+	stop := serve(t, r)
+	d.cores <- nil
+	testkit.Eventually(t, "it is said that there is no core", func() bool {
+		return len(records(&log, "the cluster has no core, waiting for one")) == 1
+	})
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestEachCallIsLogged(t *testing.T) {
 	src := executortest.NewSource()
 	id, _ := src.Add(executortest.Guest(t), func(p *runnerv1.Plan) { p.Revision = 7 })

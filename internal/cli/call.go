@@ -53,7 +53,7 @@ func (*callCmd) Examples() []string {
 
 // runCmd is `ruedo run`.
 type runCmd struct {
-	Service callCmd `cmd:"" help:"Call a service; the same as ruedo call."`
+	Service callCmd `cmd:"" aliases:"services,svc" help:"Call a service; the same as ruedo call."`
 }
 
 func (c *callCmd) Run(s *session.Session) error {

@@ -234,6 +234,9 @@ func usage(err error) error {
 	switch n := pe.Context.Selected(); {
 	case n != nil && n.Name != "bare":
 		e.Fix = help.Path(n) + " --help"
+		if len(n.Children) > 0 {
+			e.Message = strings.Replace(e.Message, "unexpected argument", "unknown command "+strings.TrimPrefix(help.Path(n), "ruedo "), 1)
+		}
 		if arg, ok := strings.CutPrefix(e.Message, "unexpected argument "); ok && n.Target.Type() == reflect.TypeFor[callCmd]() {
 			name := pe.Context.Value(pe.Context.Path[len(pe.Context.Path)-1])
 			e.Fix = "give the input with -d: " + help.Path(n) + " " + name.String() + " -d " + output.Quote(arg)

@@ -59,6 +59,7 @@ func bull(sites map[string]string) *verb.Noun {
 				return list
 			},
 			Name:    name,
+			Warn:    func(context.Context, *client.Client) string { return "the bulls are asleep" },
 			Empty:   "no bulls",
 			Columns: []output.Column[B]{{Head: "NAME", Cell: name}, {Head: "SITE", Cell: site, Wide: true}},
 		},
@@ -115,7 +116,8 @@ func TestANounIsOneValue(t *testing.T) {
 		code           int
 		stdout, stderr string // substrings; an empty one demands nothing
 	}{
-		{args: "get bulls", stdout: "NAME\nislero\n"},
+		{args: "get bulls", stdout: "NAME\nislero\n", stderr: "warning: the bulls are asleep\n"},
+		{args: "get cows", code: fault.ExitUsage, stderr: "error: unknown command get cows"},
 		{args: "get toro -o wide", stdout: "islero   north\n"},
 		{args: "get bull -o json", stdout: `"name": "islero"`},
 		{args: "get bulls --site south", stdout: "no bulls\n"},

@@ -195,6 +195,12 @@ func TestCallsGoOnWithoutTheStore(t *testing.T) {
 		return bytes.Contains([]byte(c.must("get", "status", "-o", "json")), []byte(`"stale": true`)) ||
 			bytes.Contains([]byte(c.must("get", "status", "-o", "json")), []byte(`"stale":true`))
 	})
+	for _, noun := range []string{"services", "decorators", "runners", "cores"} {
+		out, errOut, code := c.ruedo("get", noun)
+		if code != 0 || !strings.Contains(errOut, "warning: the store does not answer: this is what the core remembers (last heard ") {
+			t.Errorf("get %s: exit code %d, said %q\n%s", noun, code, errOut, out)
+		}
+	}
 
 	startEtcd(t, dir, port)
 	testkit.Within(t, 20*time.Second, "writes work again", func() bool {

@@ -33,8 +33,7 @@ func TranslateError(ctx context.Context, err error, doing string) error {
 	case errors.Is(err, rpctypes.ErrRequestTooLarge):
 		return fault.Wrap(err, fault.RequestInvalid, "cannot %s: the value is larger than the store takes in one request", doing).
 			WithFix("make it smaller; the limit of etcd is 1.5 MiB")
-	case errors.Is(err, rpctypes.ErrPermissionDenied), errors.Is(err, rpctypes.ErrUserEmpty),
-		errors.Is(err, rpctypes.ErrInvalidAuthToken), errors.Is(err, rpctypes.ErrAuthFailed):
+	case refused(err):
 		return fault.Wrap(err, fault.StoreUnavailable, "cannot %s: the store refused the credentials", doing).
 			WithFix("check the certificate or the password, and the permissions in etcd")
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
@@ -49,6 +48,12 @@ func TranslateError(ctx context.Context, err error, doing string) error {
 		return unavailable(err, doing, "is overloaded")
 	}
 	return fault.Wrap(err, fault.Internal, "cannot %s: the store answered with an error", doing)
+}
+
+// refused reports whether etcd did not accept who is asking.
+func refused(err error) bool {
+	return errors.Is(err, rpctypes.ErrPermissionDenied) || errors.Is(err, rpctypes.ErrUserEmpty) ||
+		errors.Is(err, rpctypes.ErrInvalidAuthToken) || errors.Is(err, rpctypes.ErrAuthFailed)
 }
 
 func unavailable(err error, doing, how string) error {

@@ -19,6 +19,9 @@ func (c *Cluster) unreachable(ctx context.Context, err error) error {
 	if !ok || e.Reason != fault.StoreUnavailable || len(c.hosts) == 0 {
 		return err
 	}
+	if refused(e) {
+		return fault.Wrap(err, fault.StoreUnavailable, "the store at %s refused the credentials", strings.Join(c.hosts, ", ")).WithFix("%s", e.Fix)
+	}
 	ctx, cancel := context.WithTimeout(ctx, tlsWait)
 	defer cancel()
 	for _, host := range c.hosts {

@@ -60,7 +60,11 @@ func (s *Service) BuildWith(ctx context.Context, t *Toolchain, out string, env [
 		args = append(args, "-buildmode=c-shared")
 	}
 	args = append(args, "-o", out, ".")
-	return s.run(ctx, t.Tool, args, t.Env, messages)
+	err = s.run(ctx, t.Tool, args, t.Env, messages)
+	if err != nil && ctx.Err() == nil {
+		return s.loose(ctx, t, err)
+	}
+	return err
 }
 
 // Toolchain is how the packages of a Go program are compiled. Whoever uses it for
@@ -105,6 +109,22 @@ func (s *Service) Toolchain(ctx context.Context, env []string) (*Toolchain, erro
 		t.Env = append(t.Env, "GOWORK=off")
 	}
 	return t, nil
+}
+
+// loose returns a better error for a build that failed because the directory is
+// part of no Go module, else err.
+func (s *Service) loose(ctx context.Context, t *Toolchain, err error) error {
+	cmd := exec.CommandContext(ctx, t.Tool, "env", "GOMOD")
+	cmd.Dir, cmd.Env = s.Dir, t.Env
+	out, failed := cmd.Output()
+	if file := string(bytes.TrimSpace(out)); failed != nil || file != "" && file != os.DevNull {
+		return err
+	}
+	e := fault.New(fault.BuildFailed, "%s is in no Go module: there is no go.mod in it or above it", s.Dir)
+	if t.Kind == KindFunction {
+		return e.WithFix("ruedo new %s elsewhere, which has the SDK next to it, and copy these files over its own", s.Name)
+	}
+	return e.WithFix("go mod init %s, in %s", s.Name, s.Dir)
 }
 
 // besideWorkspace reports whether the directory is a module that a workspace

@@ -82,6 +82,12 @@ func (c *Rollback) target() (noun, name string, err error) {
 	} else {
 		noun, name = c.Name[0], c.Name[1]
 	}
+	switch noun {
+	case "services", "svc":
+		noun = "service"
+	case "decorators":
+		noun = "decorator"
+	}
 	switch {
 	case len(c.Name) > 2:
 		return "", "", fault.New(fault.Usage, "unexpected argument %s", c.Name[2]).WithFix("ruedo rollback --help")

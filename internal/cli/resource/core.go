@@ -23,6 +23,7 @@ func cores() *verb.Noun {
 			Message: func(items []C) proto.Message { return &ruedov1.ListCoresResponse{Items: items} },
 			Name:    C.GetId,
 			Empty:   "no cores",
+			Warn:    fromMemory,
 			Columns: []output.Column[C]{
 				{Head: "ID", Cell: C.GetId},
 				{Head: "URL", Cell: C.GetUrl},

@@ -41,6 +41,7 @@ func decorators() *verb.Noun {
 			Document: project.DecoratorDocument,
 			Name:     D.GetName,
 			Empty:    "no decorators yet: ruedo create decorator small --limit memory=32MiB",
+			Warn:     fromMemory,
 			Columns: []output.Column[D]{
 				{Head: "NAME", Cell: D.GetName},
 				{Head: "REVISION", Cell: func(d D) string { return fmt.Sprint(d.GetRevision()) }, Wide: true},

@@ -25,7 +25,7 @@ func runners() *verb.Noun {
 		Name: "runner", Plural: "runners",
 		Get: verb.Get[R, runnerNames]{
 			Doc: verb.Doc{
-				Help:     "List registered runners.",
+				Help:     "List registered runners. HERE is the core that answers: others count their own calls.",
 				Examples: []string{"ruedo get runners", "ruedo get runners -o wide"},
 			},
 			Fetch: func(ctx context.Context, core *client.Client, a runnerNames) ([]R, error) {
@@ -47,13 +47,14 @@ func runners() *verb.Noun {
 			Message: func(items []R) proto.Message { return &ruedov1.ListRunnersResponse{Items: items} },
 			Name:    R.GetId,
 			Empty:   "no runners: start one with ruedo runner",
+			Warn:    fromMemory,
 			Columns: []output.Column[R]{
 				{Head: "ID", Cell: R.GetId},
 				{Head: "NAME", Cell: R.GetName},
 				{Head: "STATE", Cell: state},
 				{Head: "HOST", Cell: R.GetHost},
-				{Head: "ACTIVE", Cell: func(r R) string { return fmt.Sprint(r.GetActiveCalls()) }},
-				{Head: "CALLS", Cell: func(r R) string { return fmt.Sprint(r.GetTotalCalls()) }},
+				{Head: "ACTIVE HERE", Cell: func(r R) string { return fmt.Sprint(r.GetActiveCalls()) }},
+				{Head: "CALLS HERE", Cell: func(r R) string { return fmt.Sprint(r.GetTotalCalls()) }},
 				{Head: "CONCURRENCY", Cell: func(r R) string { return fmt.Sprint(r.GetConcurrency()) }, Wide: true},
 				{Head: "QUEUE", Cell: func(r R) string { return fmt.Sprint(r.GetQueue()) }, Wide: true},
 				{Head: "PLANS", Cell: func(r R) string { return plans(r.GetPlanUsage()) }, Wide: true},

@@ -44,6 +44,7 @@ func services() *verb.Noun {
 			Document: project.ServiceDocument,
 			Name:     S.GetName,
 			Empty:    "no services yet: ruedo new greet && cd greet && ruedo publish",
+			Warn:     fromMemory,
 			Columns: []output.Column[S]{
 				{Head: "NAME", Cell: S.GetName},
 				{Head: "REVISION", Cell: func(s S) string { return fmt.Sprint(s.GetRevision().GetNumber()) }},

@@ -28,6 +28,16 @@ func status() *verb.Noun {
 	}
 }
 
+// fromMemory says that a list can be old: a core lists from memory while the store
+// does not answer.
+func fromMemory(ctx context.Context, core *client.Client) string {
+	res, err := core.Cluster.GetStatus(ctx, &ruedov1.GetStatusRequest{})
+	if err != nil || !res.GetStale() {
+		return "" // only a hint
+	}
+	return "the store does not answer: this is what the core remembers (last heard " + output.Duration(res.GetStoreAge().AsDuration()) + " ago)"
+}
+
 func statusRows(res *ruedov1.GetStatusResponse) [][]string {
 	store := "answers"
 	if res.GetStale() {

@@ -27,6 +27,9 @@ type Get[T, A any] struct {
 	// Empty is printed instead of an empty table.
 	Empty   string
 	Columns []output.Column[T]
+	// Warn returns what the reader of the list has to know about it, "" for
+	// nothing. May be nil.
+	Warn func(ctx context.Context, core *client.Client) string
 	// ColumnsFor returns other columns for some arguments, nil for the rest. It
 	// may be nil.
 	ColumnsFor func(args A) []output.Column[T]
@@ -67,6 +70,11 @@ func (c *getCommand[T, A]) Run(s *session.Session) error {
 	items, err := c.get.Fetch(s.Ctx, core, c.Args)
 	if err != nil && len(items) == 0 {
 		return err
+	}
+	if c.get.Warn != nil && s.Print.ForPeople() {
+		if text := c.get.Warn(s.Ctx, core); text != "" {
+			s.Warnf("%s", text)
+		}
 	}
 	if printed := c.print(s, items); printed != nil {
 		return printed

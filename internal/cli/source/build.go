@@ -60,7 +60,7 @@ func readTypes(s *session.Session, p *project.Service, tools *project.Toolchain)
 		<-done
 		cancel()
 		if err != nil && wanted && !errors.Is(err, context.Canceled) {
-			s.Warnf("the types of %s make no schema: %s", p.Name, output.Safe(err.Error()))
+			s.WarnOnce("types of "+p.Name+err.Error(), "the types of %s make no schema: %s", p.Name, output.Safe(err.Error()))
 		}
 		return schemas
 	}

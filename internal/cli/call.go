@@ -101,7 +101,7 @@ func (c *callCmd) Run(s *session.Session) error {
 // failed prints what is known of a failed call, and returns its error.
 func (c *callCmd) failed(s *session.Session, err error) error {
 	answer.Said(s, client.InfoOf(err), true, c.Info)
-	return session.About(err, "service %s", c.Name)
+	return session.About(session.MeantFile(err, c.Data), "service %s", c.Name)
 }
 
 // splitRevision splits "greet@3"; without a revision, the number is 0.

@@ -33,6 +33,7 @@ import (
 
 	"github.com/ruedo-dev/ruedo/internal/cli/help"
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
+	"github.com/ruedo-dev/ruedo/internal/cli/project"
 	"github.com/ruedo-dev/ruedo/internal/cli/reference"
 	"github.com/ruedo-dev/ruedo/internal/cli/resource"
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
@@ -234,12 +235,16 @@ func usage(err error) error {
 	switch n := pe.Context.Selected(); {
 	case n != nil && n.Name != "bare":
 		e.Fix = help.Path(n) + " --help"
-		if len(n.Children) > 0 {
-			e.Message = strings.Replace(e.Message, "unexpected argument", "unknown command "+strings.TrimPrefix(help.Path(n), "ruedo "), 1)
-		}
-		if arg, ok := strings.CutPrefix(e.Message, "unexpected argument "); ok && n.Target.Type() == reflect.TypeFor[callCmd]() {
+		switch arg, ok := strings.CutPrefix(e.Message, "unexpected argument "); {
+		case !ok:
+		case n.Target.Type() == reflect.TypeFor[callCmd]():
 			name := pe.Context.Value(pe.Context.Path[len(pe.Context.Path)-1])
 			e.Fix = "give the input with -d: " + help.Path(n) + " " + name.String() + " -d " + output.Quote(arg)
+		case !n.Leaf():
+			e.Message = "unknown command " + strings.TrimPrefix(help.Path(n), "ruedo ") + " " + arg
+			if noun := help.ServiceNoun(n); noun != "" && project.CheckName("service", arg) == nil {
+				e.Fix = help.Path(n) + " " + noun + " " + arg
+			}
 		}
 	case n == nil && pe.Context.Command() != "":
 		e.Fix = "ruedo " + pe.Context.Command() + " --help"

@@ -105,6 +105,17 @@ func Path(n *kong.Node) string {
 	return path
 }
 
+// ServiceNoun returns the word for services after a verb, as in `ruedo get
+// services`, or "" if the verb does not work on services.
+func ServiceNoun(verb *kong.Node) string {
+	for _, noun := range verb.Children {
+		if noun.Name == "service" || noun.Name == "services" {
+			return noun.Name
+		}
+	}
+	return ""
+}
+
 // synopsis writes "ruedo get services [NAME] [FLAGS]".
 func synopsis(n *kong.Node) string {
 	return strings.TrimSuffix(Path(n), n.Name) + synopsisTail(n)

@@ -1,9 +1,12 @@
 package session
 
 import (
+	"os"
 	"strings"
 
+	"github.com/ruedo-dev/ruedo/internal/cli/output"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 )
 
 // advice is what the CLI says to do about an error. Rooms below it say what to do
@@ -56,4 +59,17 @@ func fix(e *fault.Error) string {
 		}
 	}
 	return e.Fix
+}
+
+// MeantFile returns the error of a call with the input that -d gave. If the input
+// was refused and is the name of a file, the fix is to read the file.
+func MeantFile(err error, input string) error {
+	e := faultrpc.FromError(err)
+	if e.Reason != fault.InputInvalid {
+		return err
+	}
+	if st, statErr := os.Stat(input); statErr != nil || !st.Mode().IsRegular() {
+		return err
+	}
+	return e.WithFix("did you mean -d %s?", output.Quote("@"+input))
 }

@@ -22,6 +22,8 @@ const (
 	watchDecorators
 	watchRunners
 	watchCores
+	watchLeader
+	watchHandover
 	watches
 )
 
@@ -35,7 +37,7 @@ func TestEventsAreHeldBackUntilAllWatchesHavePassedThem(t *testing.T) {
 	t.Cleanup(cluster.Close)
 	m := newMirror(cluster, &guard.Guard{}, nil)
 	m.show(newSnapshot(m.tables, 10), 10)
-	f := &follower{m: m, seen: []int64{10, 10, 10, 10}}
+	f := &follower{m: m, seen: []int64{10, 10, 10, 10, 20, 20}}
 	event := func(watch int, revision int64, key string, v proto.Message) {
 		t.Helper()
 		value, err := proto.Marshal(v)

@@ -7,6 +7,7 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	storev1 "github.com/ruedo-dev/ruedo/gen/ruedo/store/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/keys"
 )
@@ -28,11 +29,22 @@ type Snapshot struct {
 	// Cores by id.
 	Cores map[string]*ruedov1.Core
 
+	// Leaders and Handovers have at most one entry each; see [Snapshot.Leader] and
+	// [Snapshot.Handover].
+	Leaders   map[string]*ruedov1.Leader
+	Handovers map[string]*storev1.Handover
+
 	// unreadable maps each value that cannot be read to its version.
 	unreadable map[entry]int64
 	// unread is why nothing has been read yet; nil if the store was read.
 	unread error
 }
+
+// Leader returns the leader of the cluster, nil if there is none.
+func (s *Snapshot) Leader() *ruedov1.Leader { return s.Leaders[keys.TheLeader] }
+
+// Handover returns the order to end a leadership, nil if there is none.
+func (s *Snapshot) Handover() *storev1.Handover { return s.Handovers[keys.TheLeader] }
 
 // entry is what a key refers to.
 type entry struct {

@@ -8,9 +8,9 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/ruedo-dev/ruedo/core/store"
-	"github.com/ruedo-dev/ruedo/internal/keys"
-
+	storev1 "github.com/ruedo-dev/ruedo/gen/ruedo/store/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/keys"
 )
 
 // tables returns the kinds that a mirror holds. A new kind is a field of
@@ -21,6 +21,8 @@ func tables() []table {
 		rows[*ruedov1.Decorator]{store.Decorators(), func(s *Snapshot) *map[string]*ruedov1.Decorator { return &s.Decorators }},
 		rows[*ruedov1.Runner]{store.Runners(), func(s *Snapshot) *map[string]*ruedov1.Runner { return &s.Runners }},
 		rows[*ruedov1.Core]{store.Cores(), func(s *Snapshot) *map[string]*ruedov1.Core { return &s.Cores }},
+		rows[*ruedov1.Leader]{store.Leaders(), func(s *Snapshot) *map[string]*ruedov1.Leader { return &s.Leaders }},
+		rows[*storev1.Handover]{store.Handovers(), func(s *Snapshot) *map[string]*storev1.Handover { return &s.Handovers }},
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"google.golang.org/protobuf/proto"
 
+	storev1 "github.com/ruedo-dev/ruedo/gen/ruedo/store/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/keys"
@@ -79,6 +80,26 @@ func Cores() Table[*ruedov1.Core] {
 		Kind:     keys.KindCore,
 		empty:    func() *ruedov1.Core { return &ruedov1.Core{} },
 		identify: func(m *ruedov1.Core, id string, _ int64) { m.Id = id },
+	}
+}
+
+// Leaders returns the table of the leader, which has at most one row,
+// [keys.TheLeader].
+func Leaders() Table[*ruedov1.Leader] {
+	return Table[*ruedov1.Leader]{
+		Kind:     keys.KindLeader,
+		empty:    func() *ruedov1.Leader { return &ruedov1.Leader{} },
+		identify: func(m *ruedov1.Leader, _ string, version int64) { m.Term = version }, // it is written once
+	}
+}
+
+// Handovers returns the table of the order to hand the leadership over, which
+// has at most one row, [keys.TheLeader].
+func Handovers() Table[*storev1.Handover] {
+	return Table[*storev1.Handover]{
+		Kind:     keys.KindHandover,
+		empty:    func() *storev1.Handover { return &storev1.Handover{} },
+		identify: func(*storev1.Handover, string, int64) {},
 	}
 }
 

@@ -39,6 +39,8 @@ const (
 	ModuleNotFound    Reason = "MODULE_NOT_FOUND"
 	PlanNotFound      Reason = "PLAN_NOT_FOUND"
 	RunnerNotFound    Reason = "RUNNER_NOT_FOUND"
+	CoreNotFound      Reason = "CORE_NOT_FOUND"
+	JobNotFound       Reason = "JOB_NOT_FOUND"
 	AlreadyExists     Reason = "ALREADY_EXISTS"
 	Conflict          Reason = "CONFLICT"
 	DecoratorInUse    Reason = "DECORATOR_IN_USE"
@@ -50,6 +52,12 @@ const (
 	// Changes of decorators.
 	DecoratorBreaksServices Reason = "DECORATOR_BREAKS_SERVICES"
 	DecoratorUnchecked      Reason = "DECORATOR_UNCHECKED"
+
+	// The leader.
+	NoLeader       Reason = "NO_LEADER"
+	NotLeader      Reason = "NOT_LEADER"
+	LeadershipLost Reason = "LEADERSHIP_LOST"
+	NoSuccessor    Reason = "NO_SUCCESSOR"
 
 	// Modules.
 	UploadTooLarge     Reason = "UPLOAD_TOO_LARGE"
@@ -169,6 +177,15 @@ var missing = map[Reason]row{
 	DecoratorNotFound: {CodeNotFound, ExitNotFound, "the decorator does not exist"},
 	RevisionNotFound:  {CodeNotFound, ExitNotFound, "the service or decorator has no such revision"},
 	ModuleNotFound:    {CodeNotFound, ExitNotFound, "the module was not uploaded"},
+}
+
+var leadership = map[Reason]row{
+	CoreNotFound:   {CodeNotFound, ExitNotFound, "the core does not exist"},
+	JobNotFound:    {CodeNotFound, ExitNotFound, "the job does not exist"},
+	NoLeader:       {CodeUnavailable, ExitUnavailable, "no core leads the cluster at present"},
+	NotLeader:      {CodeFailedPrecondition, ExitConflict, "only the leader does what was asked for, and another core leads"},
+	LeadershipLost: {CodeAborted, ExitConflict, "the core does not lead the cluster any more; what it was about to write was not written"},
+	NoSuccessor:    {CodeFailedPrecondition, ExitConflict, "the leadership was not taken over as asked for"},
 }
 
 var resources = map[Reason]row{
@@ -293,6 +310,7 @@ var areas = []area{
 	{"Modules", modules, false},
 	{"Limits of modules", moduleLimits, false},
 	{"Runners", runners, false},
+	{"The leader", leadership, false},
 	{"The program and its surroundings", program, false},
 	{"Everything else", general, true},
 }

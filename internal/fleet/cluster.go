@@ -43,9 +43,6 @@ type Config struct {
 // Watch, and describe their writes with etcd's own package; all others use the
 // methods that are named after what they do. Its methods can be called from
 // many goroutines.
-//
-// Campaigning for the cluster's leader belongs here as well, next to
-// [Cluster.RegisterCore]: it also needs the client, the space and a lease.
 type Cluster struct {
 	client  *clientv3.Client
 	own     bool // the client is ours to close

@@ -19,6 +19,13 @@
 // holders can have the same key; the entry stays as long as one of them
 // lives.
 //
+// # Leadership
+//
+// At most one process leads the cluster: [Cluster.Campaign] puts a key under a
+// lease, if there is none. Its [Leadership] has a context that ends with it, and
+// a [Fence], without which no write of a leader is made: a process that was
+// stopped or cut off may believe for a while that it still leads.
+//
 // # Errors
 //
 // [TranslateError] is the one place where etcd's errors are translated. If the caller's

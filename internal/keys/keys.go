@@ -16,6 +16,9 @@
 //	/ruedo/<cluster>/decorator-revisions/<name>/<n>
 //	/ruedo/<cluster>/runners/<id>
 //	/ruedo/<cluster>/cores/<id>
+//	/ruedo/<cluster>/leader/cluster
+//	/ruedo/<cluster>/handover/cluster
+//	/ruedo/<cluster>/jobs/<name>
 //	/ruedo/<cluster>/meta/format
 //
 // # Promises
@@ -56,7 +59,13 @@ var named = [...]struct {
 	{KindDecorator, "decorators/", "decorator"},
 	{KindRunner, "runners/", "runner"},
 	{KindCore, "cores/", "core"},
+	{KindLeader, "leader/", "leader"},
+	{KindHandover, "handover/", "handover"},
+	{KindJob, "jobs/", "job"},
 }
+
+// TheLeader is the name of the leader of the whole cluster, and of its handover.
+const TheLeader = "cluster"
 
 // Last parts of keys that have a fixed name.
 const (
@@ -93,8 +102,8 @@ func (s Space) Cluster() string {
 	return strings.TrimSuffix(strings.TrimPrefix(string(s), root), "/")
 }
 
-// Key returns the key of a service, decorator, runner or core. Other kinds have
-// their own methods.
+// Key returns the key of a kind whose keys are made of a name, for example of a
+// service. Other kinds have their own methods.
 func (s Space) Key(kind Kind, name string) (string, error) {
 	for _, n := range named {
 		if n.kind == kind {
@@ -152,6 +161,31 @@ func (s Space) ModuleChunk(digest string, i int) (string, error) {
 	return string(s) + dirModules + digest + "/" + leafChunks + pad(uint64(i), chunkDigits), nil
 }
 
+// ModuleWindows is the number of windows of [Space.ModuleWindow].
+const ModuleWindows = 256
+
+// ModuleWindow returns the range of keys of the modules whose digests begin with
+// one byte; all windows together have all modules.
+func (s Space) ModuleWindow(first int) (from, end string) {
+	from = string(s) + dirModules
+	if first < ModuleWindows-1 {
+		return from + fmt.Sprintf("%02x", first), from + fmt.Sprintf("%02x", first+1)
+	}
+	return from + "ff", string(s) + strings.TrimSuffix(dirModules, "/") + "0" // the byte after the slash
+}
+
+// ModuleChunks returns the prefix of a module's chunks.
+func (s Space) ModuleChunks(digest string) (string, error) {
+	key, err := s.ModuleChunk(digest, 0)
+	return strings.TrimSuffix(key, pad(0, chunkDigits)), err
+}
+
+// ModuleEnd returns the end of the range of a module's keys.
+func (s Space) ModuleEnd(digest string) (string, error) {
+	key, err := s.ModuleManifest(digest)
+	return strings.TrimSuffix(key, "/"+leafManifest) + "0", err // the byte after the slash
+}
+
 // Decorator returns the key of a decorator.
 func (s Space) Decorator(name string) (string, error) { return s.Key(KindDecorator, name) }
 
@@ -176,6 +210,12 @@ func (s Space) AllRevisions() string { return string(s) + dirRevisions }
 
 // AllDecoratorRevisions returns the prefix of the revisions of all decorators.
 func (s Space) AllDecoratorRevisions() string { return string(s) + dirDecoratorRevisions }
+
+// Leader returns the key that the leader holds.
+func (s Space) Leader() string { return s.Prefix(KindLeader) + TheLeader }
+
+// Handover returns the key of the order to hand the leadership over.
+func (s Space) Handover() string { return s.Prefix(KindHandover) + TheLeader }
 
 // Format returns the key of the storage format number.
 func (s Space) Format() string { return string(s) + dirMeta + leafFormat }

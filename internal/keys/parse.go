@@ -21,6 +21,9 @@ const (
 	KindCore
 	KindFormat
 	KindDecoratorRevision
+	KindLeader
+	KindHandover
+	KindJob
 )
 
 // String returns the user's word for a kind, for example "service".
@@ -37,8 +40,8 @@ func (k Kind) String() string {
 type Key struct {
 	Kind  Kind
 	Space Space
-	// Name is the service, decorator, runner or core, or the digest of a module.
-	// Empty for the format.
+	// Name is the name of what the kind says, or the digest of a module. Empty for
+	// the format.
 	Name string
 	// Number is a revision's number or a chunk's index.
 	Number uint64

@@ -130,6 +130,17 @@ func (g *Guard) Commit(ctx context.Context, guard []clientv3.Cmp, then, look []c
 	return nil, fault.New(fault.StoreUnavailable, "the store was replaced by another one, which this core has not read yet").WithFix("try again in a moment")
 }
 
+// CommitFenced is Commit for a write that only the leader may make. It fails
+// with LEADERSHIP_LOST, and writes nothing, once the leadership of the fence is
+// over.
+func (g *Guard) CommitFenced(ctx context.Context, fence fleet.Fence, guard []clientv3.Cmp, then, look []clientv3.Op) (*clientv3.TxnResponse, error) {
+	done, err := g.Commit(ctx, append(slices.Clip(guard), fence.Held()), then, append(slices.Clip(look), fence.Look()))
+	if err != nil || done.Succeeded {
+		return done, err
+	}
+	return done, fence.Check(done.Responses[len(look)].GetResponseRange().GetKvs())
+}
+
 // Refusal returns why writes are refused, if known without asking the store.
 func (g *Guard) Refusal() error {
 	if err := g.blocked.Load(); err != nil {

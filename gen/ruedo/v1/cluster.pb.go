@@ -306,7 +306,9 @@ type Core struct {
 	StartTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
 	// Name of the member of the replicated store that runs in its process; empty
 	// if there is none.
-	StoreMember   string `protobuf:"bytes,6,opt,name=store_member,json=storeMember,proto3" json:"store_member,omitempty"`
+	StoreMember string `protobuf:"bytes,6,opt,name=store_member,json=storeMember,proto3" json:"store_member,omitempty"`
+	// True for the core that leads, as far as the core that answers knows.
+	Leader        bool `protobuf:"varint,7,opt,name=leader,proto3" json:"leader,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -381,6 +383,13 @@ func (x *Core) GetStoreMember() string {
 		return x.StoreMember
 	}
 	return ""
+}
+
+func (x *Core) GetLeader() bool {
+	if x != nil {
+		return x.Leader
+	}
+	return false
 }
 
 type ListRunnersRequest struct {
@@ -841,7 +850,7 @@ const file_ruedo_v1_cluster_proto_rawDesc = "" +
 	"\tPlanUsage\x12\x14\n" +
 	"\x05plans\x18\x01 \x01(\rR\x05plans\x12!\n" +
 	"\fmemory_bytes\x18\x02 \x01(\x04R\vmemoryBytes\x12,\n" +
-	"\x12memory_limit_bytes\x18\x03 \x01(\x04R\x10memoryLimitBytes\"\xb4\x01\n" +
+	"\x12memory_limit_bytes\x18\x03 \x01(\x04R\x10memoryLimitBytes\"\xcc\x01\n" +
 	"\x04Core\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04host\x18\x02 \x01(\tR\x04host\x12\x10\n" +
@@ -849,7 +858,8 @@ const file_ruedo_v1_cluster_proto_rawDesc = "" +
 	"\aversion\x18\x04 \x01(\tR\aversion\x129\n" +
 	"\n" +
 	"start_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x12!\n" +
-	"\fstore_member\x18\x06 \x01(\tR\vstoreMember\"c\n" +
+	"\fstore_member\x18\x06 \x01(\tR\vstoreMember\x12\x16\n" +
+	"\x06leader\x18\a \x01(\bR\x06leader\"c\n" +
 	"\x12ListRunnersRequest\x12$\n" +
 	"\tpage_size\x18\x01 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
 	"\n" +

@@ -10,6 +10,7 @@ import (
 	v1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -78,8 +79,11 @@ type Manifest struct {
 	// Number of chunks of the module.
 	Chunks uint32 `protobuf:"varint,2,opt,name=chunks,proto3" json:"chunks,omitempty"`
 	// Bytes of the module in each chunk except the last.
-	ChunkBytes    uint32 `protobuf:"varint,3,opt,name=chunk_bytes,json=chunkBytes,proto3" json:"chunk_bytes,omitempty"`
-	Codec         Codec  `protobuf:"varint,4,opt,name=codec,proto3,enum=ruedo.store.v1.Codec" json:"codec,omitempty"`
+	ChunkBytes uint32 `protobuf:"varint,3,opt,name=chunk_bytes,json=chunkBytes,proto3" json:"chunk_bytes,omitempty"`
+	Codec      Codec  `protobuf:"varint,4,opt,name=codec,proto3,enum=ruedo.store.v1.Codec" json:"codec,omitempty"`
+	// When the manifest was last written again because somebody is about to use
+	// the module.
+	TouchTime     *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=touch_time,json=touchTime,proto3" json:"touch_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -142,17 +146,26 @@ func (x *Manifest) GetCodec() Codec {
 	return Codec_CODEC_UNSPECIFIED
 }
 
+func (x *Manifest) GetTouchTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.TouchTime
+	}
+	return nil
+}
+
 var File_ruedo_store_v1_module_proto protoreflect.FileDescriptor
 
 const file_ruedo_store_v1_module_proto_rawDesc = "" +
 	"\n" +
-	"\x1bruedo/store/v1/module.proto\x12\x0eruedo.store.v1\x1a\x15ruedo/v1/module.proto\"\x9a\x01\n" +
+	"\x1bruedo/store/v1/module.proto\x12\x0eruedo.store.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15ruedo/v1/module.proto\"\xd5\x01\n" +
 	"\bManifest\x12(\n" +
 	"\x06module\x18\x01 \x01(\v2\x10.ruedo.v1.ModuleR\x06module\x12\x16\n" +
 	"\x06chunks\x18\x02 \x01(\rR\x06chunks\x12\x1f\n" +
 	"\vchunk_bytes\x18\x03 \x01(\rR\n" +
 	"chunkBytes\x12+\n" +
-	"\x05codec\x18\x04 \x01(\x0e2\x15.ruedo.store.v1.CodecR\x05codec*.\n" +
+	"\x05codec\x18\x04 \x01(\x0e2\x15.ruedo.store.v1.CodecR\x05codec\x129\n" +
+	"\n" +
+	"touch_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\ttouchTime*.\n" +
 	"\x05Codec\x12\x15\n" +
 	"\x11CODEC_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
@@ -174,18 +187,20 @@ func file_ruedo_store_v1_module_proto_rawDescGZIP() []byte {
 var file_ruedo_store_v1_module_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
 var file_ruedo_store_v1_module_proto_msgTypes = make([]protoimpl.MessageInfo, 1)
 var file_ruedo_store_v1_module_proto_goTypes = []any{
-	(Codec)(0),        // 0: ruedo.store.v1.Codec
-	(*Manifest)(nil),  // 1: ruedo.store.v1.Manifest
-	(*v1.Module)(nil), // 2: ruedo.v1.Module
+	(Codec)(0),                    // 0: ruedo.store.v1.Codec
+	(*Manifest)(nil),              // 1: ruedo.store.v1.Manifest
+	(*v1.Module)(nil),             // 2: ruedo.v1.Module
+	(*timestamppb.Timestamp)(nil), // 3: google.protobuf.Timestamp
 }
 var file_ruedo_store_v1_module_proto_depIdxs = []int32{
 	2, // 0: ruedo.store.v1.Manifest.module:type_name -> ruedo.v1.Module
 	0, // 1: ruedo.store.v1.Manifest.codec:type_name -> ruedo.store.v1.Codec
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	3, // 2: ruedo.store.v1.Manifest.touch_time:type_name -> google.protobuf.Timestamp
+	3, // [3:3] is the sub-list for method output_type
+	3, // [3:3] is the sub-list for method input_type
+	3, // [3:3] is the sub-list for extension type_name
+	3, // [3:3] is the sub-list for extension extendee
+	0, // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_ruedo_store_v1_module_proto_init() }

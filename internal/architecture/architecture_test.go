@@ -192,6 +192,18 @@ var arrows = []arrow{
 		reason: "a mirror shows what the store holds, whatever that is for; the store knows no mirror",
 	},
 	{
+		from: []string{"core/leader"}, only: []string{"core/mirror", "internal/fault", "internal/fleet", "internal/suggest", "gen"},
+		reason: "who leads does not depend on what the leader does",
+	},
+	{
+		from: []string{"core/jobs"}, only: []string{"internal/backoff", "internal/fault", "internal/fleet", "internal/panics", "internal/suggest", "gen"},
+		reason: "when a job runs does not depend on what it does",
+	},
+	{
+		from: []string{"core/collect"}, only: []string{"core/jobs", "core/store", "internal/fault", "internal/fleet", "internal/text", "gen"},
+		reason: "what nobody needs is found in the store alone, and removed through its fenced writes",
+	},
+	{
 		from: []string{"core/store/guard"}, only: []string{"internal/fault", "internal/fleet"},
 		reason: "a write is refused or fenced whatever it writes",
 	},
@@ -245,7 +257,7 @@ var arrows = []arrow{
 		reason: "the client is for apps: it drags nothing of the server along",
 	},
 	{
-		from: []string{"core"}, only: []string{"core", "gen", "internal/archive", "internal/backoff", "internal/executor", "internal/fault", "internal/fleet", "internal/headers", "internal/inflight", "internal/keys", "internal/lane", "internal/limits", "internal/middleware", "internal/names", "internal/port", "internal/suggest", "internal/telemetry", "internal/text", "internal/wasmbin"},
+		from: []string{"core"}, only: []string{"core", "gen", "internal/archive", "internal/backoff", "internal/executor", "internal/fault", "internal/fleet", "internal/headers", "internal/inflight", "internal/keys", "internal/lane", "internal/limits", "internal/middleware", "internal/names", "internal/panics", "internal/port", "internal/suggest", "internal/telemetry", "internal/text", "internal/wasmbin"},
 		reason: "the control plane stands on contracts and carriers; what assembles it, and where the store runs, it does not know",
 	},
 	{
@@ -253,7 +265,7 @@ var arrows = []arrow{
 		reason: "what guests logged is with the runners: who reads it asks them, and no store",
 	},
 	{
-		from: []string{"core/api"}, only: []string{"core/api", "core/backup", "core/catalog", "core/decorate", "core/dispatch", "core/invoke", "core/logs", "core/members", "core/mirror", "core/publish", "core/store", "core/upload", "gen", "internal/fault", "internal/middleware", "internal/names", "internal/port"},
+		from: []string{"core/api"}, only: []string{"core/api", "core/backup", "core/catalog", "core/decorate", "core/dispatch", "core/invoke", "core/jobs", "core/leader", "core/logs", "core/members", "core/mirror", "core/publish", "core/store", "core/upload", "gen", "internal/fault", "internal/middleware", "internal/names", "internal/port"},
 		reason: "a handler translates between words and one room that knows",
 	},
 	{
@@ -373,7 +385,7 @@ var arrows = []arrow{
 		reason: "help and completion are made of the grammar, whatever is in it",
 	},
 	{
-		from: []string{"internal/cli/resource", "internal/cli/source"}, never: []string{"internal/cli/assemble", "internal/cli/settings", "internal/cli/help", "internal/cli/completion", "core"},
+		from: []string{"internal/cli/resource", "internal/cli/source", "internal/cli/leading"}, never: []string{"internal/cli/assemble", "internal/cli/settings", "internal/cli/help", "internal/cli/completion", "core"},
 		reason: "nouns ask a core through its client, whichever process that is in",
 	},
 }

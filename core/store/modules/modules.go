@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/klauspost/compress/zstd"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -105,6 +106,9 @@ func codec() (*zstd.Encoder, *zstd.Decoder, error) {
 //
 // It reads the module itself only if there is reason to: a reader found it
 // damaged, or a chunk was written after the manifest, which is written last.
+//
+// Whoever asks is about to use the module, so it counts as new for those that
+// collect modules that nothing uses.
 func (s *Modules) StatModule(ctx context.Context, digest string) (*ruedov1.Module, error) {
 	m, seen, err := s.manifest(ctx, digest)
 	if err != nil {
@@ -122,7 +126,46 @@ func (s *Modules) StatModule(ctx context.Context, digest string) (*ruedov1.Modul
 			return nil, err
 		}
 	}
+	if err := s.touch(ctx, m, seen); err != nil {
+		return nil, err
+	}
 	return m.GetModule(), nil
+}
+
+// touchEvery is how long a module that is asked for is not written again.
+const touchEvery = time.Hour
+
+// touch writes the manifest of a module again, so that it is new. It fails with
+// MODULE_NOT_FOUND if the module is gone; other failures only leave it as old as
+// it is.
+func (s *Modules) touch(ctx context.Context, m *storev1.Manifest, seen int64) error {
+	digest := m.GetModule().GetDigest()
+	if time.Since(m.GetModule().GetCreateTime().AsTime()) < touchEvery || time.Since(m.GetTouchTime().AsTime()) < touchEvery {
+		return nil
+	}
+	key, err := s.space.ModuleManifest(digest)
+	if err != nil {
+		return err
+	}
+	m = proto.CloneOf(m)
+	m.TouchTime = timestamppb.Now()
+	value, err := proto.Marshal(m)
+	if err != nil {
+		return fault.Wrap(err, fault.Internal, "cannot encode the manifest of module %s", short(digest))
+	}
+	gone := false
+	err = s.cluster.Do(ctx, "write module "+short(digest), func(ctx context.Context) error {
+		done, err := s.guard.Commit(ctx, []clientv3.Cmp{guard.Unchanged(key, seen)}, []clientv3.Op{clientv3.OpPut(key, string(value))}, []clientv3.Op{clientv3.OpGet(key, clientv3.WithCountOnly())})
+		gone = err == nil && !done.Succeeded && done.Responses[0].GetResponseRange().GetCount() == 0
+		return err
+	})
+	switch {
+	case gone:
+		return NotFound(digest)
+	case err != nil:
+		s.logger.Debug("cannot mark a module as used", "digest", digest, "error", err)
+	}
+	return ctx.Err()
 }
 
 // sound reports whether all chunks are present and older than the manifest.
@@ -177,10 +220,18 @@ func (s *Modules) PutModule(ctx context.Context, m *ruedov1.Module, data []byte)
 	if err := s.checkModule(m, data); err != nil {
 		return err
 	}
-	_, seen, err := s.manifest(ctx, m.GetDigest())
+	stored, seen, err := s.manifest(ctx, m.GetDigest())
 	switch {
 	case err == nil:
-		if _, err := s.ReadModule(ctx, m.GetDigest()); !errors.Is(err, fault.Integrity) {
+		_, err := s.ReadModule(ctx, m.GetDigest())
+		if err == nil {
+			if err = s.touch(ctx, stored, seen); !errors.Is(err, fault.ModuleNotFound) {
+				return err
+			}
+			seen = 0 // it was collected just now
+			break
+		}
+		if !errors.Is(err, fault.Integrity) {
 			return err
 		}
 		s.logger.Warn("a stored module was damaged; it is written again", "digest", m.GetDigest())

@@ -16,10 +16,16 @@
 //
 // # Going down
 //
-// When the context of Serve ends, the core is no longer ready, and after
+// When the context of Serve ends, the core is no longer ready and hands the
+// leadership over if it has it. After
 // [Config.ShutdownDelay] it stops accepting connections, lets calls in flight
 // finish, then closes its lanes and leaves the cluster. Runners that know other
 // cores continue with those.
+//
+// # What only one may do
+//
+// One core leads the cluster, and runs the jobs of which only one may run; see
+// package leader. A core without a port never leads.
 package core
 
 import (
@@ -35,8 +41,11 @@ import (
 	"time"
 
 	"github.com/ruedo-dev/ruedo/core/catalog"
+	"github.com/ruedo-dev/ruedo/core/collect"
 	"github.com/ruedo-dev/ruedo/core/dispatch"
 	"github.com/ruedo-dev/ruedo/core/invoke"
+	"github.com/ruedo-dev/ruedo/core/jobs"
+	"github.com/ruedo-dev/ruedo/core/leader"
 	"github.com/ruedo-dev/ruedo/core/members"
 	"github.com/ruedo-dev/ruedo/core/mirror"
 	"github.com/ruedo-dev/ruedo/core/store"
@@ -84,6 +93,9 @@ type Config struct {
 	// LeaseTTL is how long the core is still listed after its process dies.
 	// Default: [DefaultLeaseTTL].
 	LeaseTTL time.Duration
+	// Collect says what the leader keeps of old revisions and unused modules; see
+	// [collect.Config].
+	Collect collect.Config
 	// Drain bounds how long shutting down waits for calls in flight. Default:
 	// [DefaultDrain].
 	Drain time.Duration
@@ -124,6 +136,8 @@ type Core struct {
 	catalog    *catalog.Catalog
 	invoker    *invoke.Invoker
 	lanes      *lane.Hub
+	jobs       *jobs.Runner
+	elector    *leader.Elector
 	members    *members.Members
 
 	draining atomic.Bool // the core is going down
@@ -204,6 +218,7 @@ func (c *Core) Serve(ctx context.Context) error {
 		c.log.Info("core is going down", "core", c.ID())
 	}
 	c.draining.Store(true)
+	c.goroutines.Go(c.elector.Close) // another core leads while this one finishes its calls
 	if joined == nil && c.cfg.ShutdownDelay > 0 {
 		select {
 		case err := <-ended:

@@ -172,6 +172,10 @@ func TestTheTableHasTheMetricsOfACore(t *testing.T) {
 	if _, err := c.Client.Call(t.Context(), "echo", nil); err != nil {
 		t.Fatal(err)
 	}
+	testkit.Eventually(t, "the leader runs a job", func() bool {
+		_, err := c.Client.Jobs.RunJob(t.Context(), &ruedov1.RunJobRequest{Name: "collect-revisions"})
+		return err == nil
+	})
 	process, err := telemetry.Process()
 	if err != nil {
 		t.Fatal(err)

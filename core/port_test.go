@@ -28,7 +28,7 @@ var selfBounded = []string{
 	ruedov1connect.ModuleServiceUploadModuleProcedure, // parts in a pool, all uploads within four modules
 	runnerv1connect.RunnerServiceAttachProcedure,      // frames within a lane's queue
 	runnerv1connect.RunnerServicePushOutputProcedure,  // outputs within the limit of their service
-	"GET /metrics", "GET /healthz", "GET /livez", "GET /readyz", // no body is read
+	"GET /metrics", "GET /healthz", "GET /livez", "GET /readyz", "GET /leader-check", "GET /leader-check/{otherwise}", // no body is read
 }
 
 // Every route of the port has bounds, and every procedure of every service is a

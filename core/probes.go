@@ -3,6 +3,8 @@ package core
 import (
 	"errors"
 	"fmt"
+	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/ruedo-dev/ruedo/core/health"
@@ -28,6 +30,34 @@ func (c *Core) mountProbes() {
 		health.Check{Name: "store", Run: c.checkStore, Optional: true},
 		health.Check{Name: "writes", Run: c.checkWrites, Optional: true},
 	))
+	c.port.Handle("GET /leader-check", "leader-check", port.Bounds{}, http.HandlerFunc(c.leaderCheck))
+	c.port.Handle("GET /leader-check/{otherwise}", "leader-check", port.Bounds{}, http.HandlerFunc(c.leaderCheck))
+}
+
+// leaderCheck answers 200 if this core leads, and otherwise 404, or the status at
+// the end of the path.
+func (c *Core) leaderCheck(w http.ResponseWriter, r *http.Request) {
+	otherwise := http.StatusNotFound
+	if code := r.PathValue("otherwise"); code != "" {
+		var err error
+		if otherwise, err = strconv.Atoi(code); err != nil || otherwise < 300 || otherwise > 599 {
+			http.Error(w, "the status for a core that does not lead is a number from 300 to 599", http.StatusBadRequest)
+			return
+		}
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	who := "no core leads"
+	switch l := c.elector.Leader(); {
+	case c.elector.Leads():
+		who = "this core leads: " + c.ID()
+	case l != nil:
+		w.WriteHeader(otherwise)
+		who = "another core leads: " + l.GetCore()
+	default:
+		w.WriteHeader(otherwise)
+	}
+	_, _ = fmt.Fprintln(w, who) // an error means that the caller is gone
 }
 
 // alarmNotes returns a line for each alarm of the store. Calls go on in spite of

@@ -33,7 +33,8 @@ func (c *Core) mount() {
 		Members: c.members,
 		Logs:    logs.New(logs.Config{Runners: c.dispatcher.Members, Absent: c.absent, Done: c.down.Done()}),
 		Backups: backup.New(backup.Config{Store: c.store, Mirror: c.mirror, Version: c.cfg.Version}),
-		Done:    c.down.Done(),
+		Elector: c.elector, Jobs: c.jobs,
+		Done: c.down.Done(),
 	})
 	gateway.Mount(c.port, c.invoker, c.log)
 	c.port.Handle("GET /metrics", "metrics", port.Bounds{}, c.metrics.Handler())

@@ -2,6 +2,7 @@ package core
 
 import (
 	"context"
+	"errors"
 	"os"
 	"strings"
 
@@ -9,8 +10,11 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/ruedo-dev/ruedo/core/catalog"
+	"github.com/ruedo-dev/ruedo/core/collect"
 	"github.com/ruedo-dev/ruedo/core/dispatch"
 	"github.com/ruedo-dev/ruedo/core/invoke"
+	"github.com/ruedo-dev/ruedo/core/jobs"
+	"github.com/ruedo-dev/ruedo/core/leader"
 	"github.com/ruedo-dev/ruedo/core/members"
 	"github.com/ruedo-dev/ruedo/core/mirror"
 	"github.com/ruedo-dev/ruedo/core/store"
@@ -81,6 +85,14 @@ func (c *Core) start(ctx context.Context) (err error) {
 	})
 	c.onClose("the members of the store", func(context.Context) error { c.members.Close(); return nil })
 
+	c.jobs = jobs.New(jobs.Config{
+		Store: c.store, Core: c.self.GetId(), Jobs: collect.Jobs(c.store, c.cfg.Collect), Observe: c.metrics.Job, Logger: c.log,
+	})
+	c.elector = leader.New(leader.Config{
+		Store: c.store, Mirror: c.mirror, Self: c.self, Fit: c.fit, Lead: c.jobs.Lead, TTL: c.cfg.LeaseTTL, Logger: c.log,
+	})
+	c.metrics.Leads(c.elector.Leads)
+
 	c.port = port.New(c.portConfig())
 	c.onClose("the port", c.port.Close)
 
@@ -112,13 +124,30 @@ func shortID() string {
 }
 
 // join lists this core in the cluster, so that runners and other cores find it.
+// From then on it can lead.
 func (c *Core) join(ctx context.Context) error {
 	entry, err := c.store.Cluster().RegisterCore(ctx, c.self, c.cfg.LeaseTTL)
 	if err != nil {
 		return err
 	}
 	c.onClose("the entry of this core in the store", func(ctx context.Context) error { return c.leave(ctx, entry) })
+	c.elector.Start()
+	c.onClose("what the leader does", func(context.Context) error { c.elector.Close(); return nil })
 	return nil
+}
+
+// fit returns why this core cannot lead, nil if it can: the leader writes, and
+// decides by what its mirror shows.
+func (c *Core) fit() error {
+	switch {
+	case c.draining.Load():
+		return errors.New("this core is going down")
+	case c.mirror.Stale():
+		return errors.New("the store does not answer this core")
+	case c.mirror.Behind() > maxBehind:
+		return errors.New("this core shows an older catalog than the store")
+	}
+	return c.store.Guard().Refusal()
 }
 
 // leave removes this core from the cluster's list. That it cannot be removed now is

@@ -21,6 +21,8 @@ import (
 	"github.com/ruedo-dev/ruedo/core/catalog"
 	"github.com/ruedo-dev/ruedo/core/dispatch"
 	"github.com/ruedo-dev/ruedo/core/invoke"
+	"github.com/ruedo-dev/ruedo/core/jobs"
+	"github.com/ruedo-dev/ruedo/core/leader"
 	"github.com/ruedo-dev/ruedo/core/logs"
 	"github.com/ruedo-dev/ruedo/core/members"
 	"github.com/ruedo-dev/ruedo/core/mirror"
@@ -65,6 +67,8 @@ type Config struct {
 	Logs       *logs.Reader
 	Backups    *backup.Backups
 	Members    *members.Members
+	Elector    *leader.Elector
+	Jobs       *jobs.Runner
 	// Core describes this core.
 	Core *ruedov1.Core
 	// Cluster is the cluster's id.
@@ -95,7 +99,7 @@ func Mount(p *port.Server, cfg Config) {
 		ruedov1connect.DecoratorServiceCreateDecoratorProcedure: schema,
 		ruedov1connect.DecoratorServiceUpdateDecoratorProcedure: schema,
 	})
-	cluster := &clusterService{mirror: cfg.Mirror, dispatcher: cfg.Dispatcher, core: cfg.Core, cluster: cfg.Cluster, distributed: cfg.Distributed}
+	cluster := &clusterService{mirror: cfg.Mirror, dispatcher: cfg.Dispatcher, elector: cfg.Elector, core: cfg.Core, cluster: cfg.Cluster, distributed: cfg.Distributed}
 	p.Connect(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
 		return ruedov1connect.NewClusterServiceHandler(cluster, opts...)
 	}, nil)
@@ -104,6 +108,12 @@ func Mount(p *port.Server, cfg Config) {
 	}, nil)
 	p.Connect(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
 		return ruedov1connect.NewMemberServiceHandler(&memberService{cfg.Members}, opts...)
+	}, nil)
+	p.Connect(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
+		return ruedov1connect.NewLeaderServiceHandler(&leaderService{cfg.Elector}, opts...)
+	}, nil)
+	p.Connect(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
+		return ruedov1connect.NewJobServiceHandler(&jobService{cfg.Jobs, cfg.Elector}, opts...)
 	}, nil)
 	uploads := upload.New(upload.Config{Store: cfg.Store, Modules: cfg.Modules})
 	p.Connect(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
@@ -127,6 +137,7 @@ func Mount(p *port.Server, cfg Config) {
 		ruedov1connect.ModuleServiceName, ruedov1connect.ClusterServiceName, ruedov1connect.LogServiceName,
 		ruedov1connect.BackupServiceName,
 		ruedov1connect.MemberServiceName,
+		ruedov1connect.LeaderServiceName, ruedov1connect.JobServiceName,
 	}
 	reflector := grpcreflect.NewStaticReflector(names...)
 	for _, construct := range []func(...connect.HandlerOption) (string, http.Handler){

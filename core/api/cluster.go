@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"maps"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -25,6 +26,7 @@ type clusterService struct {
 		Members() []dispatch.Member
 		Preparing() map[string][]string
 	}
+	elector     interface{ Leader() *ruedov1.Leader }
 	core        *ruedov1.Core
 	cluster     string // id
 	distributed bool
@@ -64,11 +66,23 @@ func (s *clusterService) ListRunners(_ context.Context, req *ruedov1.ListRunners
 }
 
 func (s *clusterService) ListCores(_ context.Context, req *ruedov1.ListCoresRequest) (*ruedov1.ListCoresResponse, error) {
-	items, next, err := page(s.mirror.Snapshot().Cores, "cores", req, nil)
+	cores := s.mirror.Snapshot().Cores
+	if leader := cores[s.elector.Leader().GetCore()]; leader != nil {
+		cores = maps.Clone(cores)
+		cores[leader.GetId()] = s.marked(leader)
+	}
+	items, next, err := page(cores, "cores", req, nil)
 	if err != nil {
 		return nil, err
 	}
 	return &ruedov1.ListCoresResponse{Items: items, NextPageToken: next}, nil
+}
+
+// marked returns a core with the fact whether it leads.
+func (s *clusterService) marked(c *ruedov1.Core) *ruedov1.Core {
+	c = proto.CloneOf(c)
+	c.Leader = s.elector.Leader().GetCore() == c.GetId()
+	return c
 }
 
 func (s *clusterService) GetStatus(context.Context, *ruedov1.GetStatusRequest) (*ruedov1.GetStatusResponse, error) {
@@ -85,7 +99,7 @@ func (s *clusterService) GetStatus(context.Context, *ruedov1.GetStatusRequest) (
 	}
 	return &ruedov1.GetStatusResponse{
 		ClusterId:            s.cluster,
-		Core:                 s.core,
+		Core:                 s.marked(s.core),
 		Stale:                s.mirror.Stale(),
 		StoreAge:             durationpb.New(s.mirror.Age()),
 		Version:              snap.Revision,

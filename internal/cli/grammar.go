@@ -4,6 +4,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/ruedo-dev/ruedo/internal/cli/db"
+	"github.com/ruedo-dev/ruedo/internal/cli/leading"
 	"github.com/ruedo-dev/ruedo/internal/cli/members"
 	"github.com/ruedo-dev/ruedo/internal/cli/publishing"
 	"github.com/ruedo-dev/ruedo/internal/cli/verb"
@@ -25,7 +26,9 @@ type grammar struct {
 
 	verb.Commands
 
-	Db db.Commands `cmd:"" group:"resources" help:"Copy the catalog as a whole: backup, restore, verify."`
+	Db     db.Commands    `cmd:"" group:"resources" help:"Copy the catalog as a whole: backup, restore, verify."`
+	Leader leading.Leader `cmd:"" group:"cluster" help:"Have the leader of the cluster hand over."`
+	Job    leading.Job    `cmd:"" group:"cluster" help:"Run one of the leader's jobs."`
 
 	Dev    devCmd    `cmd:"" group:"processes" help:"Run a whole cluster on this machine: store, core and two runners."`
 	Demo   demoCmd   `cmd:"" group:"processes" help:"Show what Ruedo does, with the examples."`
@@ -64,6 +67,7 @@ func groups() kong.Option {
 	return kong.ExplicitGroups([]kong.Group{
 		{Key: "services", Title: "Services"},
 		{Key: "resources", Title: "Resources"},
+		{Key: "cluster", Title: "Cluster"},
 		{Key: "processes", Title: "Processes"},
 		{Key: "store", Title: "Store"},
 		{Key: "other", Title: "Other"},

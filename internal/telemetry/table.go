@@ -23,6 +23,7 @@ type Metric struct {
 
 var (
 	ofService = []string{"service"}
+	ofJob     = []string{"job"}
 
 	calls = Metric{
 		Name: "ruedo_calls_total", Type: "counter", Labels: []string{"service", "outcome"},
@@ -71,11 +72,27 @@ var (
 		Name: "ruedo_alarms", Type: "gauge", Labels: []string{"reason"},
 		Help: "Alarms of the store, by reason; a healthy store has none.",
 	}
+	leads = Metric{
+		Name: "ruedo_leader", Type: "gauge",
+		Help: "1 if this core leads the cluster, 0 if it does not.",
+	}
+	jobRuns = Metric{
+		Name: "ruedo_job_runs_total", Type: "counter", Labels: []string{"job", "outcome"},
+		Help: "Runs of the leader's jobs on this core, by outcome: ok, or the reason of the failure.",
+	}
+	jobDuration = Metric{
+		Name: "ruedo_job_duration_seconds", Type: "gauge", Labels: ofJob,
+		Help: "Time that the last run of a job on this core took.",
+	}
+	jobSuccess = Metric{
+		Name: "ruedo_job_last_success_timestamp_seconds", Type: "gauge", Labels: ofJob,
+		Help: "When a job last succeeded on this core, as seconds since 1970.",
+	}
 )
 
 // Table describes the metrics of a core.
 func Table() []Metric {
-	return []Metric{calls, cold, duration, cpu, fuel, memory, restore, requests, runnersReady, alarmsRaised, panics}
+	return []Metric{calls, cold, duration, cpu, fuel, memory, restore, requests, runnersReady, alarmsRaised, leads, jobRuns, jobDuration, jobSuccess, panics}
 }
 
 func counters(m Metric) *prometheus.CounterVec {
@@ -84,6 +101,10 @@ func counters(m Metric) *prometheus.CounterVec {
 
 func histograms(m Metric) *prometheus.HistogramVec {
 	return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: m.Name, Help: m.Help, Buckets: m.buckets}, m.Labels)
+}
+
+func gauges(m Metric) *prometheus.GaugeVec {
+	return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: m.Name, Help: m.Help}, m.Labels)
 }
 
 // process returns the collectors of what every program written in Go has.

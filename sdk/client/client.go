@@ -9,7 +9,8 @@
 // Lists come in pages; [Client.ListServices] and its siblings read all of them.
 //
 // The rest of the API is available through the generated clients of a [Client]:
-// c.Services, c.Decorators, c.Modules, c.Invoke, c.Cluster, c.Logs and c.Members.
+// c.Services, c.Decorators, c.Modules, c.Invoke, c.Cluster, c.Logs, c.Members,
+// c.Leader and c.Jobs.
 //
 // # Errors
 //
@@ -52,6 +53,10 @@ type Client struct {
 	Backups ruedov1connect.BackupServiceClient
 	// Members manages the members of a store that the cores form themselves.
 	Members ruedov1connect.MemberServiceClient
+	// Leader reports which core leads, and has it hand over.
+	Leader ruedov1connect.LeaderServiceClient
+	// Jobs reports what the leader does, and has it done now.
+	Jobs ruedov1connect.JobServiceClient
 
 	http    connect.HTTPClient
 	url     string
@@ -115,6 +120,8 @@ func New(url string, opts ...Option) *Client {
 		Logs:       ruedov1connect.NewLogServiceClient(c.http, url, all...),
 		Backups:    ruedov1connect.NewBackupServiceClient(c.http, url, all...),
 		Members:    ruedov1connect.NewMemberServiceClient(c.http, url, all...),
+		Leader:     ruedov1connect.NewLeaderServiceClient(c.http, url, all...),
+		Jobs:       ruedov1connect.NewJobServiceClient(c.http, url, all...),
 		http:       c.http,
 		url:        url,
 		cluster:    c.cluster,

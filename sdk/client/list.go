@@ -66,6 +66,15 @@ func (c *Client) ListCores(ctx context.Context, req *ruedov1.ListCoresRequest) i
 	})
 }
 
+// ListJobs is ListServices for the jobs of the leader.
+func (c *Client) ListJobs(ctx context.Context, req *ruedov1.ListJobsRequest) iter.Seq2[*ruedov1.Job, error] {
+	req = proto.CloneOf(req)
+	return pages(&req.PageToken, func() ([]*ruedov1.Job, string, error) {
+		res, err := c.Jobs.ListJobs(ctx, req)
+		return res.GetItems(), res.GetNextPageToken(), err
+	})
+}
+
 // pages reads page after page. token is where the next request continues.
 func pages[T any](token *string, read func() ([]T, string, error)) iter.Seq2[T, error] {
 	first := *token

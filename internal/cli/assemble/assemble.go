@@ -15,6 +15,7 @@ import (
 	"log/slog"
 
 	"github.com/ruedo-dev/ruedo/core"
+	"github.com/ruedo-dev/ruedo/core/collect"
 	"github.com/ruedo-dev/ruedo/core/members"
 	"github.com/ruedo-dev/ruedo/core/store"
 	"github.com/ruedo-dev/ruedo/internal/cli/settings"
@@ -173,6 +174,7 @@ func (a *Assembler) newCore(ctx context.Context, log *slog.Logger, st store.Conf
 		Modules:       a.Settings.Module.Limits(),
 		QueueTimeout:  a.Settings.Server.QueueTimeout,
 		ShutdownDelay: a.Settings.Server.ShutdownDelay,
+		Collect:       a.collect(),
 		Version:       a.Version,
 		Logger:        log,
 	}
@@ -187,4 +189,14 @@ func (a *Assembler) newCore(ctx context.Context, log *slog.Logger, st store.Conf
 	}
 	a.onClose("the core", patient(c.Close))
 	return c, nil
+}
+
+// collect returns what the leader keeps. A core takes the zero age for its
+// default, which is not what a user means by 0s.
+func (a *Assembler) collect() collect.Config {
+	s := a.Settings.Collect
+	if s.ModuleAge == 0 {
+		s.ModuleAge = -1
+	}
+	return collect.Config{Interval: s.Interval, Revisions: s.Revisions, RevisionAge: s.RevisionAge, ModuleAge: s.ModuleAge}
 }

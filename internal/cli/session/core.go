@@ -65,7 +65,7 @@ func (s *Session) connect(create bool) (*client.Client, error) {
 	if s.Verbose {
 		s.Infof("core: %s (client.host from %s)", url, s.Settings.Origin("client.host"))
 	}
-	s.core = client.New(url, client.WithCluster(s.cluster()))
+	s.core = s.At(url)
 	return s.core, nil
 }
 
@@ -76,7 +76,12 @@ func (s *Session) Remote(ctx context.Context) (core *client.Client, url string) 
 	if local {
 		return nil, ""
 	}
-	return client.New(url, client.WithCluster(s.cluster())), url
+	return s.At(url), url
+}
+
+// At returns a client of the core at a URL that another core has named.
+func (s *Session) At(url string) *client.Client {
+	return client.New(url, client.WithCluster(s.cluster()))
 }
 
 // cluster returns the cluster id if the user has set one. The default is not

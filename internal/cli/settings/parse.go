@@ -30,6 +30,12 @@ func (e Entry) set(s *Settings, text string) error {
 		if e.check == "wait" && (d < time.Millisecond || d > 10*time.Minute) {
 			return fmt.Errorf("a duration from 1ms to 10m is expected")
 		}
+		if e.check == "period" && (d < time.Second || d > 8760*time.Hour) {
+			return fmt.Errorf("a duration from 1s to 8760h is expected")
+		}
+		if e.check == "age" && d > 87600*time.Hour {
+			return fmt.Errorf("a duration from 0s to 87600h is expected")
+		}
 		if e.check == "delay" && d > 10*time.Minute {
 			return fmt.Errorf("a duration from 0s to 10m is expected")
 		}

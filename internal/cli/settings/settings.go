@@ -34,6 +34,7 @@ type Settings struct {
 	Application Application `section:"application"`
 	Store       Store       `section:"store"`
 	Server      Server      `section:"server"`
+	Collect     Collect     `section:"collect"`
 	Client      Client      `section:"client"`
 	Runner      Runner      `section:"runner"`
 	Module      Module      `section:"module"`
@@ -84,6 +85,15 @@ type Server struct {
 	QueueTimeout         time.Duration `key:"queue_timeout" default:"5s" check:"wait" help:"How long a call waits for its turn on a runner before it is refused with QUEUE_TIMEOUT, 1ms to 10m."`
 	ShutdownDelay        time.Duration `key:"shutdown_delay" default:"0s" check:"delay" help:"How long a core that is asked to end still serves, while /readyz answers 503, so that load balancers can take it out, up to 10m."`
 	InsecureListen       bool          `key:"insecure_listen" default:"false" help:"Allow listening on non-loopback addresses without authentication. Anyone who can reach the port controls the cluster."`
+}
+
+// Collect is about what the leader removes from the store. In one cluster it
+// should be the same everywhere: any core can become the leader.
+type Collect struct {
+	Interval    time.Duration `key:"interval" default:"1h" check:"period" help:"How often the leader removes what nobody needs, 1s to 8760h."`
+	Revisions   int           `key:"revisions" default:"50" check:"bound" help:"Number of revisions of a service to keep, the newest ones. The live one and the one before it are kept in any case."`
+	RevisionAge time.Duration `key:"revision_age" default:"0s" check:"age" help:"Keep revisions that are younger than this, whatever their number, up to 87600h."`
+	ModuleAge   time.Duration `key:"module_age" default:"24h" check:"age" help:"How long to keep modules that no revision uses after they were last uploaded or asked for, and chunks of broken uploads, which stay at least an hour; up to 87600h. With 0s, a publish can lose the module that it has just uploaded, and has to be repeated."`
 }
 
 // Client is about the commands that talk to a core.

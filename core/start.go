@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os"
@@ -18,6 +19,7 @@ import (
 	"github.com/ruedo-dev/ruedo/core/members"
 	"github.com/ruedo-dev/ruedo/core/mirror"
 	"github.com/ruedo-dev/ruedo/core/store"
+	"github.com/ruedo-dev/ruedo/core/upkeep"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fleet"
 	"github.com/ruedo-dev/ruedo/internal/lane"
@@ -85,9 +87,11 @@ func (c *Core) start(ctx context.Context) (err error) {
 	})
 	c.onClose("the members of the store", func(context.Context) error { c.members.Close(); return nil })
 
-	c.jobs = jobs.New(jobs.Config{
-		Store: c.store, Core: c.self.GetId(), Jobs: collect.Jobs(c.store, c.cfg.Collect), Observe: c.metrics.Job, Logger: c.log,
-	})
+	list := collect.Jobs(c.store, c.cfg.Collect)
+	if c.cfg.Member != nil {
+		list = append(list, upkeep.Job(c.members, cmp.Or(c.cfg.Collect.Interval, collect.DefaultInterval)))
+	}
+	c.jobs = jobs.New(jobs.Config{Store: c.store, Core: c.self.GetId(), Jobs: list, Observe: c.metrics.Job, Logger: c.log})
 	c.elector = leader.New(leader.Config{
 		Store: c.store, Mirror: c.mirror, Self: c.self, Fit: c.fit, Lead: c.jobs.Lead, TTL: c.cfg.LeaseTTL, Logger: c.log,
 	})

@@ -200,6 +200,10 @@ var arrows = []arrow{
 		reason: "when a job runs does not depend on what it does",
 	},
 	{
+		from: []string{"core/upkeep"}, only: []string{"core/jobs", "internal/text", "gen"},
+		reason: "when the store is defragmented is decided by figures; how, its members know",
+	},
+	{
 		from: []string{"core/collect"}, only: []string{"core/jobs", "core/store", "internal/fault", "internal/fleet", "internal/text", "gen"},
 		reason: "what nobody needs is found in the store alone, and removed through its fenced writes",
 	},

@@ -84,6 +84,10 @@ type Config struct {
 	// written; see etcdembed's Server.Check. It is called before and after each
 	// write. Nil checks nothing.
 	Check func() error
+	// Quota returns STORE_FULL if the store should get no more data, and
+	// STORE_NEARLY_FULL as a warning; see etcdembed's Server.Quota. It is called
+	// before each write. Nil knows nothing.
+	Quota func() error
 	// AcceptEmpty accepts a store that has lost its catalog as empty. Otherwise
 	// memory is kept, and writes fail with STORE_EMPTY.
 	AcceptEmpty bool
@@ -111,7 +115,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	cluster, err := fleet.Open(fleet.Config{
-		Hosts: cfg.Hosts, TLS: cfg.TLS, Login: cfg.Login, Client: cfg.Client, Cluster: cfg.Cluster, Check: cfg.Check, OpTimeout: cfg.OpTimeout, Logger: cfg.Logger,
+		Hosts: cfg.Hosts, TLS: cfg.TLS, Login: cfg.Login, Client: cfg.Client, Cluster: cfg.Cluster, Check: cfg.Check, Quota: cfg.Quota, OpTimeout: cfg.OpTimeout, Logger: cfg.Logger,
 	})
 	if err != nil {
 		return nil, err

@@ -305,7 +305,7 @@ var arrows = []arrow{
 		reason: "a store in this process is a store like any other: it knows nothing of what is kept in it",
 	},
 	{
-		from: []string{"internal/etcdembed/peers", "internal/etcdembed/revoke"}, only: []string{"internal/backoff", "internal/fault"},
+		from: []string{"internal/etcdembed/peers", "internal/etcdembed/raftlog", "internal/etcdembed/revoke", "internal/etcdembed/zapslog"}, only: []string{"internal/backoff", "internal/fault"},
 		reason: "what a member has to do with the others comes before etcd runs",
 	},
 	{

@@ -2,7 +2,12 @@
 
 package etcdembed
 
-import "golang.org/x/sys/unix"
+import (
+	"errors"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
 
 // freeSpace returns how many bytes an ordinary user can still write to the disk
 // of a directory.
@@ -12,6 +17,16 @@ func freeSpace(dir string) (int64, error) {
 		return 0, err
 	}
 	return int64(st.Bavail) * int64(st.Bsize), nil
+}
+
+// locked reports whether a database has the lock of an etcd that uses it.
+func locked(path string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = f.Close() }() // and release the lock, if it was to be had
+	return errors.Is(unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB), unix.EWOULDBLOCK)
 }
 
 // writeAccess returns an error if this process cannot write to a directory.

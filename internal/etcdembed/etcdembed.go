@@ -73,8 +73,13 @@ type Config struct {
 	// ListenClient is a loopback address such as "127.0.0.1:0" for clients in
 	// other processes. If empty, the server does not listen.
 	ListenClient string
-	// QuotaBytes is the maximum size of the database. Zero means 2 GiB.
+	// QuotaBytes is the maximum size of the database. Zero means 2 GiB. etcd that
+	// has reached it grants no leases either, until it is defragmented.
 	QuotaBytes int64
+	// FullBytes is the size from which on [Server.Quota] asks for no more data. Set
+	// it below QuotaBytes, so that leases are granted in a full store. Zero means
+	// never.
+	FullBytes int64
 	// ReserveBytes is how much of the disk is kept free for etcd itself: Check
 	// returns STORE_FULL if less is left. Zero means [DefaultReserve].
 	ReserveBytes int64
@@ -87,6 +92,8 @@ type Config struct {
 	// StartTimeout bounds a start, which waits for a quorum if there are several
 	// members. Zero means 30 s.
 	StartTimeout time.Duration
+	// recover makes the member the only one; see [Recover].
+	recover bool
 	// Logger gets etcd's messages at debug level and its errors as warnings, and
 	// reports when etcd has failed and when it runs again. Nil discards them.
 	Logger *slog.Logger

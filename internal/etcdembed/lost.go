@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
@@ -13,8 +14,9 @@ import (
 // process with a deleted file open goes on writing to it without noticing, so
 // the files must be checked.
 type files struct {
-	path    string
-	wal, db fs.FileInfo
+	path string
+	wal  fs.FileInfo
+	db   atomic.Pointer[fs.FileInfo]
 }
 
 // openFiles records the files of a server that is ready.
@@ -24,7 +26,8 @@ func openFiles(dir string) (*files, error) {
 	if f.wal, err = os.Stat(f.walDir()); err != nil {
 		return nil, err
 	}
-	f.db, err = os.Stat(f.database())
+	db, err := os.Stat(f.database())
+	f.db.Store(&db)
 	return f, err
 }
 
@@ -34,8 +37,13 @@ func (f *files) database() string { return filepath.Join(f.path, "member", "snap
 // check checks that the files in the directory are still those that the server
 // writes to.
 func (f *files) check() error {
-	if db, err := os.Stat(f.database()); err != nil || !os.SameFile(db, f.db) {
-		return f.lost("its database was deleted or replaced")
+	if db, err := os.Stat(f.database()); err != nil || !os.SameFile(db, *f.db.Load()) {
+		// etcd itself replaces its database when it defragments it, or receives a
+		// snapshot.
+		if err != nil || !locked(f.database()) {
+			return f.lost("its database was deleted or replaced")
+		}
+		f.db.Store(&db)
 	}
 	if wal, err := os.Stat(f.walDir()); err != nil || !os.SameFile(wal, f.wal) {
 		return f.lost("its write-ahead log was deleted or replaced")
@@ -50,6 +58,15 @@ func (f *files) check() error {
 		}
 	}
 	return f.lost("its write-ahead log was deleted")
+}
+
+// size returns the size of the database file; zero if it is gone.
+func (f *files) size() int64 {
+	info, err := os.Stat(f.database())
+	if err != nil {
+		return 0
+	}
+	return info.Size()
 }
 
 func (f *files) lost(how string) error {

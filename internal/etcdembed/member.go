@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/ruedo-dev/ruedo/internal/etcdembed/peers"
+	"github.com/ruedo-dev/ruedo/internal/etcdembed/raftlog"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
@@ -68,9 +69,14 @@ func startMember(ctx context.Context, dir *dataDir, cfg Config, ln net.Listener,
 	if err := dir.inspect(ctx); err != nil {
 		return nil, err
 	}
+	if cfg.recover {
+		if err := raftlog.Commit(dir.path); err != nil {
+			return nil, dir.unusable(err)
+		}
+	}
 	m := &member{failure: newFailure()}
 	c := embedConfig(dir, cfg, ln, m.failure)
-	if cfg.Peers == nil && len(dir.members) > 1 {
+	if cfg.Peers == nil && len(dir.members) > 1 && !cfg.recover {
 		return nil, fault.New(fault.ConfigInvalid, "data directory %s belongs to one of %d members of a store, which cannot start alone", dir.path, len(dir.members)).
 			WithFix("set store.peer_address, as when it was started before; if the other members are lost for good, recover the store from this one")
 	}
@@ -119,6 +125,7 @@ func embedConfig(dir *dataDir, cfg Config, ln net.Listener, f *failure) *embed.C
 	c.AutoCompactionMode, c.AutoCompactionRetention = embed.CompactorModeRevision, keepRevisions
 	c.QuotaBackendBytes = cfg.QuotaBytes
 	c.UnsafeNoFsync = cfg.UnsafeNoFsync
+	c.ForceNewCluster = cfg.recover
 	c.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zapLogger(cfg.Logger, f))
 	return c
 }

@@ -126,20 +126,9 @@ func members(srv *etcdserver.EtcdServer) (list []peers.Member) {
 	return list
 }
 
-// noQuorum returns STORE_NO_QUORUM if too few voters answer, and nil if enough do.
-// It takes at most a second.
+// noQuorum is [peers.Config.NoQuorum] for a member.
 func noQuorum(p peers.Config, srv *etcdserver.EtcdServer) error {
-	own := uint64(srv.MemberID())
-	voters := slices.DeleteFunc(members(srv), func(m peers.Member) bool { return m.Learner })
-	others := slices.DeleteFunc(slices.Clone(voters), func(m peers.Member) bool { return m.ID == own })
-	answering := len(p.Reachable(context.Background(), others)) + len(voters) - len(others)
-	needed := len(voters)/2 + 1
-	if answering >= needed {
-		return nil
-	}
-	return fault.New(fault.StoreNoQuorum, "the store has no quorum: %d of %d voters answer, and a write needs %d", answering, len(voters), needed).
-		WithFix("start the other members: writes are accepted again on their own; if they are lost for good, recover the store from one of those that are left").
-		With("voters", len(voters), "answering", answering, "needed", needed)
+	return p.NoQuorum(uint64(srv.MemberID()), members(srv))
 }
 
 // watchQuorum keeps quorum up to date until ctx ends. It costs an atomic load

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -32,6 +33,9 @@ type Config struct {
 	// Check returns why a store in this process cannot write or does not answer;
 	// its error takes the place of STORE_UNAVAILABLE. Nil knows nothing.
 	Check func() error
+	// Quota returns STORE_FULL if a store in this process should get no more data,
+	// and STORE_NEARLY_FULL as a warning. Nil knows nothing.
+	Quota func() error
 	// OpTimeout bounds one operation; zero means [DefaultOpTimeout].
 	OpTimeout time.Duration
 	// Logger; nil discards.
@@ -50,6 +54,7 @@ type Cluster struct {
 	tls     *tls.Config
 	space   keys.Space
 	check   func() error // never nil
+	quota   func() error // never nil
 	timeout time.Duration
 	logger  *slog.Logger
 }
@@ -61,9 +66,12 @@ func Open(cfg Config) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{client: cfg.Client, hosts: cfg.Hosts, tls: cfg.TLS, space: space, check: cfg.Check, timeout: cfg.OpTimeout, logger: cfg.Logger}
+	c := &Cluster{client: cfg.Client, hosts: cfg.Hosts, tls: cfg.TLS, space: space, check: cfg.Check, quota: cfg.Quota, timeout: cfg.OpTimeout, logger: cfg.Logger}
 	if c.check == nil {
 		c.check = func() error { return nil }
+	}
+	if c.quota == nil {
+		c.quota = func() error { return nil }
 	}
 	if c.timeout <= 0 {
 		c.timeout = DefaultOpTimeout
@@ -93,6 +101,21 @@ func (c *Cluster) Space() keys.Space { return c.space }
 
 // Check returns why a store in this process cannot write; see [Config.Check].
 func (c *Cluster) Check() error { return c.check() }
+
+// Quota returns why a store in this process should get no more data, or a warning
+// of that; see [Config.Quota].
+func (c *Cluster) Quota() error { return c.quota() }
+
+// Admit returns STORE_FULL if the quota of a store in this process is used up and
+// the changes are more than deletions.
+func (c *Cluster) Admit(ops []clientv3.Op) error {
+	if slices.ContainsFunc(ops, clientv3.Op.IsPut) {
+		if err := c.quota(); errors.Is(err, fault.StoreFull) {
+			return err
+		}
+	}
+	return nil
+}
 
 // Do runs one operation within OpTimeout and translates its error with [TranslateError].
 // doing describes the operation, for example "write service greet".

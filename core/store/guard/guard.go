@@ -42,6 +42,8 @@ type Guard struct {
 	full atomic.Pointer[fault.Error]
 	// broken is the last result of check. It is only for status and log.
 	broken atomic.Pointer[fault.Error]
+	// quota is the last result of the quota: STORE_FULL or STORE_NEARLY_FULL.
+	quota atomic.Pointer[fault.Error]
 }
 
 // Config says what a guard guards.
@@ -90,6 +92,9 @@ func (g *Guard) open(ctx context.Context) error {
 // error.
 func (g *Guard) Commit(ctx context.Context, guard []clientv3.Cmp, then, look []clientv3.Op) (*clientv3.TxnResponse, error) {
 	if err := g.Refusal(); err != nil {
+		return nil, err
+	}
+	if err := g.cluster.Admit(then); err != nil {
 		return nil, err
 	}
 	format, err := g.ensureFormat(ctx)
@@ -210,9 +215,10 @@ func (g *Guard) Block(err *fault.Error) {
 	}
 }
 
-// CheckDisk raises or clears the alarm of an embedded store that cannot write,
-// and logs each change once.
+// CheckDisk raises or clears the alarms of an embedded store that cannot write, or
+// has used most of its quota, and logs each change once.
 func (g *Guard) CheckDisk() {
+	g.checkQuota()
 	e, _ := errors.AsType[*fault.Error](g.cluster.Check())
 	was := g.broken.Swap(e)
 	switch {
@@ -220,6 +226,19 @@ func (g *Guard) CheckDisk() {
 		g.logger.Error("ALARM: writes are refused; calls continue from memory", "reason", string(e.Reason), "error", e, "fix", e.Fix)
 	case e == nil && was != nil:
 		g.logger.Info("the embedded store can write again", "reason", string(was.Reason))
+	}
+}
+
+func (g *Guard) checkQuota() {
+	e, _ := errors.AsType[*fault.Error](g.cluster.Quota())
+	was := g.quota.Swap(e)
+	switch {
+	case e != nil && (was == nil || was.Reason != e.Reason) && e.Reason == fault.StoreFull:
+		g.logger.Error("ALARM: the quota of the store is used up; writes other than deletions are refused, calls continue", "error", e, "fix", e.Fix)
+	case e != nil && (was == nil || was.Reason != e.Reason):
+		g.logger.Warn("the store is nearly full", "error", e, "fix", e.Fix)
+	case e == nil && was != nil:
+		g.logger.Info("the store has space again")
 	}
 }
 
@@ -266,10 +285,11 @@ func (g *Guard) Blocked() bool { return g.blocked.Load() != nil }
 func (g *Guard) Full() bool { return g.full.Load() != nil }
 
 // Alarms returns why writes are refused: STORE_EMPTY, STORE_FORMAT,
-// STORE_RESTORING, DATA_DIR_LOST, DATA_DIR_READ_ONLY, STORE_FULL, STORE_UNAVAILABLE.
+// STORE_RESTORING, DATA_DIR_LOST, DATA_DIR_READ_ONLY, STORE_FULL, STORE_NO_QUORUM,
+// MEMBER_REMOVED, STORE_UNAVAILABLE; or the warning STORE_NEARLY_FULL.
 func (g *Guard) Alarms() []*fault.Error {
 	var alarms []*fault.Error
-	for _, e := range []*fault.Error{g.blocked.Load(), g.broken.Load(), g.full.Load()} {
+	for _, e := range []*fault.Error{g.blocked.Load(), g.broken.Load(), g.full.Load(), g.quota.Load()} {
 		if e != nil {
 			alarms = append(alarms, e)
 		}

@@ -25,6 +25,7 @@
 package whole
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"iter"
@@ -309,7 +310,7 @@ func (w *writer) flush(ctx context.Context) error {
 
 // commit writes if the store still has the format of this restore.
 func (w *writer) commit(ctx context.Context, ops []clientv3.Op) (revision int64, err error) {
-	if err := w.cluster.Check(); err != nil {
+	if err := cmp.Or(w.cluster.Check(), w.cluster.Admit(ops)); err != nil {
 		return 0, err
 	}
 	err = w.cluster.Do(ctx, "restore the catalog", func(ctx context.Context) error {

@@ -662,7 +662,7 @@ type GetStatusResponse struct {
 	// True if calls always go to a runner.
 	DistributedExecution bool `protobuf:"varint,8,opt,name=distributed_execution,json=distributedExecution,proto3" json:"distributed_execution,omitempty"`
 	// What is wrong with the store now. While there are alarms other than
-	// INTEGRITY, writes are refused; calls continue.
+	// INTEGRITY and STORE_NEARLY_FULL, writes are refused; calls continue.
 	Alarms        []*Alarm `protobuf:"bytes,9,rep,name=alarms,proto3" json:"alarms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -1037,11 +1037,11 @@ func (x *CompactStoreResponse) GetMembers() []*CompactedMember {
 
 // CompactedMember is a member after a defragmentation.
 type CompactedMember struct {
-	state      protoimpl.MessageState `protogen:"open.v1"`
-	Id         string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Name       string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	SizeBefore uint64                 `protobuf:"varint,3,opt,name=size_before,json=sizeBefore,proto3" json:"size_before,omitempty"`
-	SizeAfter  uint64                 `protobuf:"varint,4,opt,name=size_after,json=sizeAfter,proto3" json:"size_after,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Id          string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Name        string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	BeforeBytes uint64                 `protobuf:"varint,3,opt,name=before_bytes,json=beforeBytes,proto3" json:"before_bytes,omitempty"`
+	AfterBytes  uint64                 `protobuf:"varint,4,opt,name=after_bytes,json=afterBytes,proto3" json:"after_bytes,omitempty"`
 	// Why it was not defragmented; empty if it was.
 	Error         string `protobuf:"bytes,5,opt,name=error,proto3" json:"error,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1092,16 +1092,16 @@ func (x *CompactedMember) GetName() string {
 	return ""
 }
 
-func (x *CompactedMember) GetSizeBefore() uint64 {
+func (x *CompactedMember) GetBeforeBytes() uint64 {
 	if x != nil {
-		return x.SizeBefore
+		return x.BeforeBytes
 	}
 	return 0
 }
 
-func (x *CompactedMember) GetSizeAfter() uint64 {
+func (x *CompactedMember) GetAfterBytes() uint64 {
 	if x != nil {
-		return x.SizeAfter
+		return x.AfterBytes
 	}
 	return 0
 }
@@ -1258,14 +1258,13 @@ const file_ruedo_v1_member_proto_rawDesc = "" +
 	"\x13CompactStoreRequest\"e\n" +
 	"\x14CompactStoreResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x03R\aversion\x123\n" +
-	"\amembers\x18\x02 \x03(\v2\x19.ruedo.v1.CompactedMemberR\amembers\"\x8b\x01\n" +
+	"\amembers\x18\x02 \x03(\v2\x19.ruedo.v1.CompactedMemberR\amembers\"\x8f\x01\n" +
 	"\x0fCompactedMember\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
-	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1f\n" +
-	"\vsize_before\x18\x03 \x01(\x04R\n" +
-	"sizeBefore\x12\x1d\n" +
-	"\n" +
-	"size_after\x18\x04 \x01(\x04R\tsizeAfter\x12\x14\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12!\n" +
+	"\fbefore_bytes\x18\x03 \x01(\x04R\vbeforeBytes\x12\x1f\n" +
+	"\vafter_bytes\x18\x04 \x01(\x04R\n" +
+	"afterBytes\x12\x14\n" +
 	"\x05error\x18\x05 \x01(\tR\x05error\"\x1e\n" +
 	"\x1cDefragmentLocalMemberRequest\"R\n" +
 	"\x1dDefragmentLocalMemberResponse\x121\n" +

@@ -55,9 +55,16 @@ func (a *Assembler) openStore(ctx context.Context, dir string, log *slog.Logger,
 	return st, err
 }
 
+// quotaHeadroom is what etcd gets beyond the quota, so that members are listed and
+// leases are granted in a store that is full for users.
+const quotaHeadroom = 64 << 20
+
 // embed starts an embedded store and returns how to reach it.
 func (a *Assembler) embed(ctx context.Context, dir string, log *slog.Logger, others *peers.Config) (store.Config, error) {
-	cfg := etcdembed.Config{Dir: dir, Peers: others, QuotaBytes: int64(a.Settings.Store.Quota) << 20, Logger: log}
+	cfg := etcdembed.Config{Dir: dir, Peers: others, Logger: log}
+	if quota := int64(a.Settings.Store.Quota) << 20; quota > 0 {
+		cfg.FullBytes, cfg.QuotaBytes = quota, quota+quotaHeadroom
+	}
 	if others != nil {
 		cfg.StartTimeout = a.Settings.Store.StartTimeout // it waits for them
 	}
@@ -66,8 +73,8 @@ func (a *Assembler) embed(ctx context.Context, dir string, log *slog.Logger, oth
 		return store.Config{}, err
 	}
 	a.onClose("the embedded store", srv.Close)
-	a.member = membership.New(membership.Config{Client: srv.Client(), Peers: others, Check: srv.Check})
-	return store.Config{Client: srv.Client(), Check: srv.Check}, nil
+	a.member = membership.New(membership.Config{Client: srv.Client(), Peers: others, QuotaBytes: cfg.FullBytes, Check: srv.Check})
+	return store.Config{Client: srv.Client(), Check: srv.Check, Quota: srv.Quota}, nil
 }
 
 // etcdTLS reads the certificates for etcd. It returns nil if TLS is off.

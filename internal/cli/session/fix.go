@@ -34,6 +34,7 @@ var advices = map[fault.Reason][]advice{
 	fault.StoreNoQuorum:      {{"", "start the other members (ruedo get members); writes are accepted again on their own"}},
 	fault.StoreAlone:         {{"", "restart that core with --peer-address, for example 127.0.0.1:7834"}},
 	fault.QuorumAtRisk:       {{"needed", "start the other members first (ruedo get members), or insist with --force: no write succeeds then until another member is back"}},
+	fault.StoreFull:          {{"quota", "ruedo store compact; if that is not enough, delete what is not needed and compact again, or raise RUEDO_STORE_QUOTA on all members"}},
 	fault.NoRunner:           {{"decorator", "start a runner, or change decorator {} without a check: --force"}, {"", "start one: ruedo runner, with this core's address in RUEDO_RUNNER_CORES"}},
 	fault.PrepareUnavailable: {{"", "try again when runners are ready: ruedo get runners"}},
 	fault.QueueFull:          {{"", "call again later, or start another runner: ruedo runner"}},

@@ -58,6 +58,9 @@ type Config struct {
 	Client *clientv3.Client
 	// Peers are the settings of that member; nil if nobody can join it.
 	Peers *peers.Config
+	// QuotaBytes is the size from which on the store gets no more data. Zero means
+	// etcd's quota.
+	QuotaBytes int64
 	// Check returns why the store does not accept writes. Required.
 	Check func() error
 }

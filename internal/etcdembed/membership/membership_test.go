@@ -233,6 +233,9 @@ func TestAMemberThatWasAwayLongerThanTheLogCatchesUp(t *testing.T) {
 	if err := c.tryStart(20 * time.Second); err != nil {
 		t.Fatal(err)
 	}
+	if err := c.srv.Check(); err != nil {
+		t.Errorf("after the snapshot: %v", err)
+	}
 	if got := c.get("k9"); got != "1499" {
 		t.Errorf("read %q, want 1499", got)
 	}
@@ -448,8 +451,11 @@ func TestUpkeep(t *testing.T) {
 	}
 	for _, n := range []*node{a, b} {
 		done, err := n.keeper.Defragment(t.Context())
-		if err != nil || done.GetSizeAfter() > done.GetSizeBefore()/4 {
+		if err != nil || done.GetAfterBytes() > done.GetBeforeBytes()/4 {
 			t.Errorf("defragmented: %v, %v", done, err)
+		}
+		if err := n.srv.Check(); err != nil {
+			t.Errorf("after a defragmentation: %v", err)
 		}
 	}
 	if err := a.keeper.Disarm(t.Context()); err != nil {
@@ -457,5 +463,31 @@ func TestUpkeep(t *testing.T) {
 	}
 	if got := a.get("large"); len(got) != 1<<20 {
 		t.Errorf("read %d bytes", len(got))
+	}
+}
+
+func TestRecoveryFromOneMember(t *testing.T) {
+	a, b, c := three(t)
+	a.mustPut("a", "1")
+	b.stop()
+	c.stop()
+	a.stop()
+	_, err := etcdembed.Recover(t.Context(), etcdembed.Config{Dir: t.TempDir()})
+	is(t, err, fault.DataDir, "no store")
+	r, err := etcdembed.Recover(t.Context(), etcdembed.Config{Dir: a.dir, UnsafeNoFsync: true})
+	if err != nil || len(r.Gone) != 2 || r.Revision == 0 {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	a.start()
+	if got := a.get("a"); got != "1" {
+		t.Errorf("read %q, want 1", got)
+	}
+	a.mustPut("a", "2")
+	// The others cannot come back with what they have, and can without.
+	is(t, b.tryStart(10*time.Second), fault.MemberRemoved, "is stale")
+	b.dir = t.TempDir()
+	b.start()
+	if got := b.get("a"); got != "2" {
+		t.Errorf("read %q, want 2", got)
 	}
 }

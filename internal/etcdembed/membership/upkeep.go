@@ -1,6 +1,7 @@
 package membership
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -29,7 +30,7 @@ func (k *Keeper) Local(ctx context.Context) (*ruedov1.Member, error) {
 		Id: peers.Text(own), Name: k.Name(), Role: ruedov1.MemberRole_MEMBER_ROLE_VOTER,
 		State: ruedov1.MemberState_MEMBER_STATE_RUNNING, Leader: s.Leader != 0 && s.Leader == own,
 		Status: &ruedov1.MemberStatus{
-			Version: s.Version, SizeBytes: uint64(s.DbSize), UsedBytes: uint64(s.DbSizeInUse), QuotaBytes: uint64(s.DbSizeQuota),
+			Version: s.Version, SizeBytes: uint64(s.DbSize), UsedBytes: uint64(s.DbSizeInUse), QuotaBytes: uint64(cmp.Or(k.cfg.QuotaBytes, s.DbSizeQuota)),
 			AppliedIndex: s.RaftAppliedIndex, Lag: s.RaftIndex - min(s.RaftIndex, s.RaftAppliedIndex), Problems: s.Errors,
 		},
 	}
@@ -90,7 +91,7 @@ func (k *Keeper) Defragment(ctx context.Context) (*ruedov1.CompactedMember, erro
 	}
 	return &ruedov1.CompactedMember{
 		Id: before.GetId(), Name: before.GetName(),
-		SizeBefore: before.GetStatus().GetSizeBytes(), SizeAfter: after.GetStatus().GetSizeBytes(),
+		BeforeBytes: before.GetStatus().GetSizeBytes(), AfterBytes: after.GetStatus().GetSizeBytes(),
 	}, nil
 }
 

@@ -82,6 +82,21 @@ func (c Config) Reachable(ctx context.Context, members []Member) map[uint64]bool
 	return reachable
 }
 
+// NoQuorum returns STORE_NO_QUORUM if too few voters answer the member own, and nil
+// if enough do. It takes at most a second.
+func (c Config) NoQuorum(own uint64, members []Member) error {
+	voters := slices.DeleteFunc(slices.Clone(members), func(m Member) bool { return m.Learner })
+	others := slices.DeleteFunc(slices.Clone(voters), func(m Member) bool { return m.ID == own })
+	answering := len(c.Reachable(context.Background(), others)) + len(voters) - len(others)
+	needed := len(voters)/2 + 1
+	if answering >= needed || len(voters) == 0 {
+		return nil
+	}
+	return fault.New(fault.StoreNoQuorum, "the store has no quorum: %d of %d voters answer, and a write needs %d", answering, len(voters), needed).
+		WithFix("start the other members: writes are accepted again on their own; if they are lost for good, recover the store from one of those that are left").
+		With("voters", len(voters), "answering", answering, "needed", needed)
+}
+
 // Verify refuses a data directory that must not be started: that of a member that
 // runs already, of one that was removed, or of another store. What no member can
 // tell is not refused.

@@ -36,7 +36,7 @@ type grammar struct {
 	Runner runnerCmd `cmd:"" group:"processes" help:"Start a runner."`
 
 	Member members.Member `cmd:"" group:"store" help:"Add, remove, promote or replace a member of the store."`
-	Store  members.Store  `cmd:"" group:"store" help:"Keep the store small."`
+	Store  members.Store  `cmd:"" group:"store" help:"Compact the store, or recover it."`
 
 	Version    versionCmd    `cmd:"" group:"other" help:"Show version and settings."`
 	Completion completionCmd `cmd:"" group:"other" help:"Print a script that completes commands and names."`

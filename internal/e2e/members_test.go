@@ -10,7 +10,11 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/types/known/structpb"
+
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/testkit"
+	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
 // site is cores that keep their store themselves.
@@ -18,6 +22,7 @@ type site struct {
 	t     *testing.T
 	cores []*siteCore
 	home  string
+	env   []string // of the cores
 }
 
 type siteCore struct {
@@ -43,7 +48,7 @@ func (s *site) start(i, via int) {
 	if via >= 0 {
 		args = append(args, "--join", "http://127.0.0.1:"+s.cores[via].port)
 	}
-	c.process = start(s.t, []string{"HOME=" + s.home}, binary(s.t, "ruedo"), args...)
+	c.process = start(s.t, append([]string{"HOME=" + s.home}, s.env...), binary(s.t, "ruedo"), args...)
 	testkit.Within(s.t, 60*time.Second, "core serves", func() bool { return strings.Contains(c.output(), "core is serving") })
 }
 
@@ -138,4 +143,112 @@ func TestThreeCoresKeepTheirStoreThemselves(t *testing.T) {
 			t.Errorf("a core exits %d", code)
 		}
 	}
+}
+
+// Two of three are gone for good: one is made the whole store.
+func TestAStoreIsRecoveredFromOneCore(t *testing.T) {
+	s := newSite(t, 3)
+	s.start(0, -1)
+	s.start(1, 0)
+	s.start(2, 0)
+	if code, out := s.tryCreate(0, "kept"); code != 0 {
+		t.Fatalf("exits %d:\n%s", code, out)
+	}
+	for _, c := range s.cores {
+		c.signal(t, syscall.SIGKILL)
+		<-c.exited
+	}
+	dir := "RUEDO_STORE_DATA_DIR=" + s.cores[0].dir
+	recover := func(args ...string) (int, string) {
+		p := start(t, []string{"HOME=" + s.home, dir}, binary(t, "ruedo"), append([]string{"store", "recover"}, args...)...)
+		return p.wait(t, 60*time.Second), p.output()
+	}
+	if code, out := recover("--yes"); code != 2 || !strings.Contains(out, "gives up all members but that of") {
+		t.Errorf("without --force-new-cluster it exits %d:\n%s", code, out)
+	}
+	if code, out := recover("--force-new-cluster", "--yes"); code != 0 || !strings.Contains(out, "members given up: 127.0.0.1:") || !strings.Contains(out, "are lost, although they were acknowledged") {
+		t.Fatalf("it exits %d:\n%s", code, out)
+	}
+	s.start(0, -1)
+	if out := s.must(0, "get", "decorators"); !strings.Contains(out, "kept") {
+		t.Errorf("decorators:\n%s", out)
+	}
+	// A core with old data is told so; with an empty directory it joins.
+	c := s.cores[1]
+	c.process = start(t, []string{"HOME=" + s.home}, binary(t, "ruedo"), "server", "--port", c.port, "--peer-address", "127.0.0.1:"+c.peer, "--data-dir", c.dir)
+	if code := c.wait(t, 60*time.Second); code != 5 || !strings.Contains(c.output(), "was removed from its store") {
+		t.Errorf("a core with old data exits %d:\n%s", code, c.output())
+	}
+	if err := os.RemoveAll(c.dir); err != nil {
+		t.Fatal(err)
+	}
+	s.start(1, 0)
+	if out := s.must(1, "get", "members", "-o", "json"); strings.Count(out, `"role": "voter"`) != 2 {
+		t.Errorf("members:\n%s", out)
+	}
+}
+
+// At the quota writes are refused and all else goes on; a compaction mends it.
+func TestTheQuotaOfAStoreOfSeveralCores(t *testing.T) {
+	s := newSite(t, 2)
+	s.env = []string{"RUEDO_STORE_QUOTA=24", "RUEDO_SERVER_DISTRIBUTED_EXECUTION=true"}
+	s.start(0, -1)
+	s.start(1, 0)
+	runner := func(name string) *process {
+		return start(t, []string{"HOME=" + s.home, "RUEDO_RUNNER_NAME=" + name}, binary(t, "ruedo"), "runner", "--cores", "http://127.0.0.1:"+s.cores[0].port)
+	}
+	runner("first")
+	listed := func(name string) bool { return strings.Contains(s.must(1, "get", "runners"), name) }
+	testkit.Within(t, 20*time.Second, "the runner is listed", func() bool { return listed("first") })
+
+	core := client.New("http://127.0.0.1:" + s.cores[0].port)
+	schema, err := structpb.NewStruct(map[string]any{"description": strings.Repeat("x", 200<<10)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	large := &ruedov1.Decorator{Name: "large", InputSchema: schema}
+	create := func() error {
+		_, err := core.Decorators.CreateDecorator(t.Context(), &ruedov1.CreateDecoratorRequest{Decorator: large})
+		return err
+	}
+	remove := func() error {
+		_, err := core.Decorators.DeleteDecorator(t.Context(), &ruedov1.DeleteDecoratorRequest{Name: "large"})
+		return err
+	}
+	warned := false
+	for range 400 {
+		if err = create(); err != nil {
+			break
+		}
+		if err := remove(); err != nil {
+			t.Fatalf("a deletion is refused: %v", err)
+		}
+		local, err := core.Members.GetLocalMember(t.Context(), &ruedov1.GetLocalMemberRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if status := local.GetMember().GetStatus(); !warned && status.GetSizeBytes()*100 > status.GetQuotaBytes()*85 {
+			testkit.Within(t, 10*time.Second, "there is a warning", func() bool { return strings.Contains(s.must(0, "get", "status"), "STORE_NEARLY_FULL") })
+			warned = true
+		}
+	}
+	if p := client.Explain(err); p.Reason != "STORE_FULL" || !strings.Contains(p.Message, "its quota is 24.0 MiB") || !strings.Contains(p.Fix, "compact") {
+		t.Fatalf("at the quota: %+v", p)
+	}
+	testkit.Within(t, 10*time.Second, "the alarm is shown", func() bool { return strings.Contains(s.must(0, "get", "status"), "STORE_FULL") })
+	if code, out := s.tryCreate(0, "small"); code != 7 || !strings.Contains(out, "fix: ruedo store compact") {
+		t.Errorf("a write exits %d:\n%s", code, out)
+	}
+	runner("second")
+	testkit.Within(t, 20*time.Second, "a new runner is listed in a full store", func() bool { return listed("first") && listed("second") })
+
+	out := s.must(0, "store", "compact", "-o", "json")
+	if strings.Count(out, `"after_bytes"`) != 2 || strings.Count(out, `"error": ""`) != 2 {
+		t.Errorf("compacted:\n%s", out)
+	}
+	testkit.Within(t, 10*time.Second, "writes are accepted again", func() bool { return s.created(1, "small") })
+	if !listed("first") || !listed("second") {
+		t.Error("a runner is gone")
+	}
+	testkit.Within(t, 10*time.Second, "the alarm ends", func() bool { return !strings.Contains(s.must(0, "get", "status"), "ALARM") })
 }

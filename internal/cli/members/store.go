@@ -8,11 +8,12 @@ import (
 
 // Store is `ruedo store`.
 type Store struct {
-	Compact compact `cmd:"" help:"Make the store small again: drop old versions and return their space."`
+	Compact compact  `cmd:"" help:"Make the store small again: drop old versions and return their space."`
+	Recover recovery `cmd:"" help:"Make one member the only one, if most of the others are lost for good."`
 }
 
 func (*Store) Examples() []string {
-	return []string{"ruedo store compact"}
+	return []string{"ruedo store compact", "ruedo store recover --force-new-cluster --data-dir /var/lib/ruedo"}
 }
 
 // compact is `ruedo store compact`.
@@ -43,8 +44,8 @@ func (*compact) Run(s *session.Session) error {
 	}
 	return output.List(&s.Print, res, res.GetMembers(), (*ruedov1.CompactedMember).GetId, "no members",
 		output.Column[*ruedov1.CompactedMember]{Head: "MEMBER", Cell: (*ruedov1.CompactedMember).GetName},
-		output.Column[*ruedov1.CompactedMember]{Head: "BEFORE", Cell: func(m *ruedov1.CompactedMember) string { return output.Size(m.GetSizeBefore()) }},
-		output.Column[*ruedov1.CompactedMember]{Head: "AFTER", Cell: func(m *ruedov1.CompactedMember) string { return output.Size(m.GetSizeAfter()) }},
+		output.Column[*ruedov1.CompactedMember]{Head: "BEFORE", Cell: func(m *ruedov1.CompactedMember) string { return output.Size(m.GetBeforeBytes()) }},
+		output.Column[*ruedov1.CompactedMember]{Head: "AFTER", Cell: func(m *ruedov1.CompactedMember) string { return output.Size(m.GetAfterBytes()) }},
 		output.Column[*ruedov1.CompactedMember]{Head: "PROBLEM", Cell: (*ruedov1.CompactedMember).GetError},
 	)
 }

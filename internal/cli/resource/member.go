@@ -17,6 +17,7 @@ import (
 
 func members() *verb.Noun {
 	type M = *ruedov1.Member
+	var store string // its id
 	name := func(m M) string { return cmp.Or(m.GetName(), m.GetId()) }
 	return &verb.Noun{
 		Name: "member", Plural: "members",
@@ -27,9 +28,10 @@ func members() *verb.Noun {
 			},
 			Fetch: func(ctx context.Context, core *client.Client, _ nothing) ([]M, error) {
 				res, err := core.Members.ListMembers(ctx, &ruedov1.ListMembersRequest{})
+				store = res.GetStoreId()
 				return res.GetItems(), err
 			},
-			Message: func(items []M) proto.Message { return &ruedov1.ListMembersResponse{Items: items} },
+			Message: func(items []M) proto.Message { return &ruedov1.ListMembersResponse{Items: items, StoreId: store} },
 			Name:    name,
 			Empty:   "no members",
 			Columns: []output.Column[M]{

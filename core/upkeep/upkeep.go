@@ -86,7 +86,7 @@ func report(turn *jobs.Turn, done []*ruedov1.CompactedMember) string {
 			failed += "; member " + d.GetName() + " failed: " + d.GetError()
 			continue
 		}
-		bytes := d.GetSizeBefore() - min(d.GetSizeBefore(), d.GetSizeAfter())
+		bytes := d.GetBeforeBytes() - min(d.GetBeforeBytes(), d.GetAfterBytes())
 		n, freed = n+1, freed+bytes
 		turn.Remove("unused space of member", d.GetName(), bytes)
 	}

@@ -46,7 +46,7 @@ func TestMembersAreDefragmentedWhenItIsWorthIt(t *testing.T) {
 		{"dry", []*ruedov1.Member{member("a", 100, 40)}, true, "would compact the store and defragment 1 member: 40 MiB of 100 MiB are in use", 0},
 		{"one does not answer", []*ruedov1.Member{member("a", 100, 10), {Name: "b"}}, false, "nothing now: member b does not answer", 0},
 	} {
-		m := &members{list: tt.list, done: []*ruedov1.CompactedMember{{Name: "a", SizeBefore: 100 << 20, SizeAfter: 40 << 20}, {Name: "b", Error: "it does not answer"}}}
+		m := &members{list: tt.list, done: []*ruedov1.CompactedMember{{Name: "a", BeforeBytes: 100 << 20, AfterBytes: 40 << 20}, {Name: "b", Error: "it does not answer"}}}
 		result, err := upkeep.Job(m, time.Hour).Run(t.Context(), &jobs.Turn{DryRun: tt.dry})
 		if err != nil || result != tt.result || m.compacted != tt.runs {
 			t.Errorf("%s: %q, %v, compacted %d times; want %q, %d times", tt.what, result, err, m.compacted, tt.result, tt.runs)

@@ -25,9 +25,10 @@ import (
 
 // Routes whose handlers themselves bound what they retain of a body.
 var selfBounded = []string{
-	ruedov1connect.ModuleServiceUploadModuleProcedure, // parts in a pool, all uploads within four modules
-	runnerv1connect.RunnerServiceAttachProcedure,      // frames within a lane's queue
-	runnerv1connect.RunnerServicePushOutputProcedure,  // outputs within the limit of their service
+	ruedov1connect.ModuleServiceUploadModuleProcedure,   // parts in a pool, all uploads within four modules
+	ruedov1connect.BackupServiceRestoreCatalogProcedure, // two catalogs of 64 MiB
+	runnerv1connect.RunnerServiceAttachProcedure,        // frames within a lane's queue
+	runnerv1connect.RunnerServicePushOutputProcedure,    // outputs within the limit of their service
 	"GET /metrics", "GET /healthz", "GET /livez", "GET /readyz", "GET /leader-check", "GET /leader-check/{otherwise}", // no body is read
 }
 

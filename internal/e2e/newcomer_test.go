@@ -339,7 +339,7 @@ func sales(term terminal) {
 	term.ruedo("call", "sales", "-d", "@sales.csv").exits(7, "1 MiB", "sales-input")
 	term.post("/call/sales", "text/csv", text).is(413, "INPUT_TOO_LARGE", "1 MiB", "sales-input")
 	term.edit("decorators.yaml", "input: 1MiB", "input: 8MiB")
-	term.ruedo("publish").ok("limits.input: 1 MiB -> 8 MiB")
+	term.ruedo("publish").ok("limits.input: 1MiB -> 8MiB")
 
 	sameJSON(t, "the output of ruedo call", term.ruedo("call", "sales", "-d", "@sales.csv").ok("summed up rows=").out, want)
 	sameJSON(t, "the answer to curl", term.post("/call/sales", "text/csv", text).is(200).body, want)
@@ -370,7 +370,7 @@ func rows(term terminal) {
 	term.ruedo("publish").ok("published rows: revision 1")
 	term.ruedo("call", "rows", "-d", "@sales.csv").exits(12, "4 MiB", "rows-input")
 	term.edit("decorators.yaml", "output: 4MiB", "output: 32MiB")
-	term.ruedo("publish").ok("limits.output: 4 MiB -> 32 MiB")
+	term.ruedo("publish").ok("limits.output: 4MiB -> 32MiB")
 
 	check := func(what, got string) {
 		t.Helper()

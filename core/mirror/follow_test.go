@@ -134,3 +134,44 @@ func TestAWatchThatTheStoreNeverClosesEndsWithItsContext(t *testing.T) {
 		}
 	}
 }
+
+// A mirror is behind from when the store was found to have a revision that it
+// does not show, until it shows that revision.
+func TestHowLongAMirrorIsBehind(t *testing.T) {
+	cluster, err := fleet.Open(fleet.Config{Hosts: []string{"127.0.0.1:1"}, Cluster: "main"}) // it is never contacted
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	m := newMirror(cluster, &guard.Guard{}, nil)
+	m.show(newSnapshot(m.tables, 10), 10)
+	m.contact()
+	if m.measure(10); m.Behind() != 0 {
+		t.Errorf("behind by %v, with everything shown", m.Behind())
+	}
+	m.measure(12)
+	testkit.Eventually(t, "it is behind", func() bool { m.contact(); return m.Behind() > 50*time.Millisecond })
+	m.show(nil, 11)
+	if m.measure(13); m.Behind() <= 50*time.Millisecond {
+		t.Errorf("behind by %v: it still lacks what the store had before", m.Behind())
+	}
+	m.show(nil, 12)
+	if m.Behind() != 0 {
+		t.Errorf("behind by %v, although it has caught up with what was measured", m.Behind())
+	}
+	before := time.Now()
+	m.measure(13)
+	if behind := m.Behind(); behind > time.Since(before) {
+		t.Errorf("behind by %v: the next measurement begins where the last one did", behind)
+	}
+	// The store was replaced by an older one.
+	if m.measure(5); m.Behind() != 0 {
+		t.Errorf("behind by %v an older store", m.Behind())
+	}
+	// It does not answer, so nothing is known.
+	m.measure(20)
+	m.lastContact.Store(int64(-2 * staleAfter))
+	if m.Behind() != 0 {
+		t.Errorf("behind by %v a store that does not answer", m.Behind())
+	}
+}

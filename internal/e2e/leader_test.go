@@ -104,7 +104,7 @@ func TestTheLeaderIsReplaced(t *testing.T) {
 			t.Errorf("%q, want %q", out, want)
 		}
 		t.Logf("handed over in %v", time.Since(began))
-		if first = leader(t, all, 5*time.Second); first != to {
+		if first = leader(t, all, 10*time.Second); first != to {
 			t.Errorf("%s leads, want %s", first.id, to.id)
 		}
 		if out := asked.must("leader", "yield", "--to", to.id); out != "unchanged: core "+to.id+" leads\n" {
@@ -142,8 +142,11 @@ func TestTheLeaderIsReplaced(t *testing.T) {
 		all = without(all, ended)
 		began := time.Now()
 		ended.signal(t, syscall.SIGTERM)
-		first = leader(t, all, 3*time.Second)
+		first = leader(t, all, 10*time.Second)
 		t.Logf("another core leads after %v", time.Since(began))
+		if text := `this core leads the cluster no more`; !strings.Contains(ended.output(), text) || !strings.Contains(ended.output(), `reason="this core is going down"`) {
+			t.Errorf("the old leader did not resign")
+		}
 		if code := ended.wait(t, 15*time.Second); code != 0 {
 			t.Errorf("exit code %d", code)
 		}
@@ -152,7 +155,7 @@ func TestTheLeaderIsReplaced(t *testing.T) {
 		first.signal(t, syscall.SIGKILL)
 		all = without(all, first)
 		began := time.Now()
-		first = leader(t, all, 10*time.Second)
+		first = leader(t, all, 15*time.Second)
 		t.Logf("another core leads after %v", time.Since(began))
 	})
 	t.Run("but not when it is the last", func(t *testing.T) {
@@ -162,6 +165,6 @@ func TestTheLeaderIsReplaced(t *testing.T) {
 		if _, stderr, code := first.ruedo("leader", "yield"); code != 5 || !strings.Contains(stderr, "is the only one") {
 			t.Errorf("exit code %d, %s", code, stderr)
 		}
-		leader(t, all, time.Second)
+		leader(t, all, 10*time.Second)
 	})
 }

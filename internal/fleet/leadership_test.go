@@ -85,7 +85,7 @@ func TestOneLeaderAtATime(t *testing.T) {
 		t.Fatal(err)
 	}
 	second := campaigned(t, c, "two", 0)
-	if second == nil || time.Since(began) > time.Second {
+	if second == nil || time.Since(began) > DefaultTTL/2 {
 		t.Fatalf("nobody is elected %v after the leader has resigned", time.Since(began))
 	}
 	if first.Held() || first.Context().Err() == nil || second.Term() <= first.Term() {

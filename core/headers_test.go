@@ -72,6 +72,13 @@ func TestTheTableHasTheHeaderFieldsOfAnswers(t *testing.T) {
 			t.Errorf("%s %s with %v: %s, want %d", tt.method, tt.path, tt.fields, res.Status, tt.status)
 		}
 	}
+	// A write of the API.
+	res, err := c.HTTP.Post(c.URL+"/ruedo.v1.ServiceService/DeleteService", "application/json", strings.NewReader(`{"name":"exits"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	seen[headers.StoreRevision] = res.Header.Get(headers.StoreRevision) != ""
 	// The runner executes one call of the service at a time, and the others wait.
 	var others sync.WaitGroup
 	defer others.Wait()

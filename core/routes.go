@@ -6,6 +6,7 @@ import (
 
 	"github.com/ruedo-dev/ruedo/core/api"
 	"github.com/ruedo-dev/ruedo/core/backup"
+	"github.com/ruedo-dev/ruedo/core/freshness"
 	"github.com/ruedo-dev/ruedo/core/gateway"
 	"github.com/ruedo-dev/ruedo/core/logs"
 	"github.com/ruedo-dev/ruedo/core/publish"
@@ -27,6 +28,7 @@ func (c *Core) portConfig() port.Config {
 // mount mounts everything that the core serves on its port.
 func (c *Core) mount() {
 	publisher := publish.New(publish.Config{Store: c.store, Mirror: c.mirror, Catalog: c.catalog, Dispatcher: c.dispatcher})
+	fresh := freshness.New(freshness.Config{Mirror: c.mirror})
 	api.Mount(c.port, api.Config{
 		Store: c.store, Mirror: c.mirror, Catalog: c.catalog, Invoker: c.invoker, Publisher: publisher, Dispatcher: c.dispatcher,
 		Core: c.self, Cluster: c.cfg.Cluster, Distributed: c.cfg.Distributed, Modules: c.cfg.Modules,
@@ -34,9 +36,10 @@ func (c *Core) mount() {
 		Logs:    logs.New(logs.Config{Runners: c.dispatcher.Members, Absent: c.absent, Done: c.down.Done()}),
 		Backups: backup.New(backup.Config{Store: c.store, Mirror: c.mirror, Version: c.cfg.Version}),
 		Elector: c.elector, Jobs: c.jobs,
-		Done: c.down.Done(),
+		Fresh: fresh,
+		Done:  c.down.Done(),
 	})
-	gateway.Mount(c.port, c.invoker, c.log)
+	gateway.Mount(c.port, c.invoker, fresh.Handler, c.log)
 	c.port.Handle("GET /metrics", "metrics", port.Bounds{}, c.metrics.Handler())
 	c.mountProbes()
 	small := port.Bounds{Message: 4 << 10, Weight: 8}

@@ -20,6 +20,7 @@ import (
 	"github.com/ruedo-dev/ruedo/core/backup"
 	"github.com/ruedo-dev/ruedo/core/catalog"
 	"github.com/ruedo-dev/ruedo/core/dispatch"
+	"github.com/ruedo-dev/ruedo/core/freshness"
 	"github.com/ruedo-dev/ruedo/core/invoke"
 	"github.com/ruedo-dev/ruedo/core/jobs"
 	"github.com/ruedo-dev/ruedo/core/leader"
@@ -77,6 +78,8 @@ type Config struct {
 	Distributed bool
 	// Modules bounds modules. All fields are set.
 	Modules upload.Limits
+	// Fresh lets callers read what they have written.
+	Fresh *freshness.Gate
 	// Done ends the streams that would otherwise go on forever.
 	Done <-chan struct{}
 }
@@ -84,29 +87,36 @@ type Config struct {
 // Mount mounts all services.
 func Mount(p *port.Server, cfg Config) {
 	question := port.Bounds{Message: maxQuestion, Weight: fieldWeight}
-	p.Connect(port.Bounds{Message: maxInvoke, Weight: rawWeight, Unchecked: true}, (&invokeService{cfg.Invoker, p.Turns()}).handler, nil)
+	mount := func(b port.Bounds, construct func(opts ...connect.HandlerOption) (string, http.Handler), except map[string]port.Bounds) {
+		p.Connect(b, func(opts ...connect.HandlerOption) (string, http.Handler) {
+			path, h := construct(opts...)
+			return path, cfg.Fresh.Handler(h)
+		}, except)
+	}
+	written := connect.WithInterceptors(cfg.Fresh.Interceptor())
+	mount(port.Bounds{Message: maxInvoke, Weight: rawWeight, Unchecked: true}, (&invokeService{cfg.Invoker, p.Turns()}).handler, nil)
 	services := &serviceService{publisher: cfg.Publisher, catalog: cfg.Catalog, dispatcher: cfg.Dispatcher, mirror: cfg.Mirror, store: cfg.Store, distributed: cfg.Distributed, done: cfg.Done}
-	p.Connect(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
-		return ruedov1connect.NewServiceServiceHandler(services, opts...)
+	mount(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
+		return ruedov1connect.NewServiceServiceHandler(services, append(opts, written)...)
 	}, map[string]port.Bounds{
 		ruedov1connect.ServiceServicePublishServiceProcedure: {Message: maxPublish, Weight: publishWeight},
 	})
 	decorators := &decoratorService{publisher: cfg.Publisher, mirror: cfg.Mirror, store: cfg.Store}
 	schema := port.Bounds{Message: maxDecorator, Weight: schemaWeight}
-	p.Connect(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
-		return ruedov1connect.NewDecoratorServiceHandler(decorators, opts...)
+	mount(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
+		return ruedov1connect.NewDecoratorServiceHandler(decorators, append(opts, written)...)
 	}, map[string]port.Bounds{
 		ruedov1connect.DecoratorServiceCreateDecoratorProcedure: schema,
 		ruedov1connect.DecoratorServiceUpdateDecoratorProcedure: schema,
 	})
 	cluster := &clusterService{mirror: cfg.Mirror, dispatcher: cfg.Dispatcher, elector: cfg.Elector, core: cfg.Core, cluster: cfg.Cluster, distributed: cfg.Distributed}
-	p.Connect(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
+	mount(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
 		return ruedov1connect.NewClusterServiceHandler(cluster, opts...)
 	}, nil)
-	p.Connect(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
+	mount(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
 		return ruedov1connect.NewLogServiceHandler(&logService{cfg.Logs, cfg.Catalog}, opts...)
 	}, nil)
-	p.Connect(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
+	mount(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
 		return ruedov1connect.NewMemberServiceHandler(&memberService{cfg.Members}, opts...)
 	}, nil)
 	p.Connect(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
@@ -116,7 +126,7 @@ func Mount(p *port.Server, cfg Config) {
 		return ruedov1connect.NewJobServiceHandler(&jobService{cfg.Jobs, cfg.Elector}, opts...)
 	}, nil)
 	uploads := upload.New(upload.Config{Store: cfg.Store, Modules: cfg.Modules})
-	p.Connect(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
+	mount(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
 		return ruedov1connect.NewModuleServiceHandler(&moduleService{cfg.Store, uploads}, append(opts, connect.WithCodec(uploads.Codec()))...)
 	}, map[string]port.Bounds{
 		// An upload bounds its memory itself, and can use a slow connection.
@@ -126,7 +136,7 @@ func Mount(p *port.Server, cfg Config) {
 			Total:   uploadTotal,
 		},
 	})
-	p.Connect(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
+	mount(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
 		return ruedov1connect.NewBackupServiceHandler(&backupService{cfg.Backups}, opts...)
 	}, map[string]port.Bounds{
 		ruedov1connect.BackupServiceRestoreCatalogProcedure: {Message: upload.MaxPart, Body: backup.MaxCatalog + backup.MaxCatalog/8, Total: uploadTotal},

@@ -40,8 +40,9 @@ type Invoker interface {
 // read, because buffers grow by doubling.
 const weight = 3
 
-// Mount mounts /call/{service} on a port.
-func Mount(p *port.Server, invoker Invoker, log *slog.Logger) {
+// Mount mounts /call/{service} on a port. fresh wraps the handlers; see package
+// freshness.
+func Mount(p *port.Server, invoker Invoker, fresh func(http.Handler) http.Handler, log *slog.Logger) {
 	g := &gateway{invoker: invoker, log: log, sandbox: []string{"sandbox"}, nosniff: []string{"nosniff"}}
 	for pattern, h := range map[string]http.HandlerFunc{
 		"POST /call/{service}": g.call,
@@ -49,7 +50,7 @@ func Mount(p *port.Server, invoker Invoker, log *slog.Logger) {
 		"/call/{service}":      g.wrongMethod,
 		"/call/":               g.noService,
 	} {
-		p.Handle(pattern, "call", port.Bounds{Weight: weight}, h)
+		p.Handle(pattern, "call", port.Bounds{Weight: weight}, fresh(h))
 	}
 }
 

@@ -32,7 +32,7 @@ func TestARequestResolvesItsServiceOnce(t *testing.T) {
 	})
 	inv := coretest.NewInvoker(m, echo)
 	server := port.New(port.Config{})
-	gateway.Mount(server, inv, slog.New(slog.DiscardHandler))
+	gateway.Mount(server, inv, asIs, slog.New(slog.DiscardHandler))
 	handler := server.Handler()
 	for _, c := range []struct {
 		what, path, body string
@@ -68,7 +68,7 @@ func front(execute executor.Func, decorators ...*ruedov1.Decorator) http.Handler
 	}
 	m.Set(decorators, coretest.Service("echo", 7, names...))
 	server := port.New(port.Config{})
-	gateway.Mount(server, coretest.NewInvoker(m, execute), slog.New(slog.DiscardHandler))
+	gateway.Mount(server, coretest.NewInvoker(m, execute), asIs, slog.New(slog.DiscardHandler))
 	return server.Handler()
 }
 
@@ -220,3 +220,6 @@ func TestABodyEndsAtTheLimitOrWhereItBreaks(t *testing.T) {
 		t.Errorf("%d calls were executed, want 1", executed)
 	}
 }
+
+// asIs wraps a handler in nothing: what a caller has written is tested in core.
+func asIs(h http.Handler) http.Handler { return h }

@@ -32,7 +32,7 @@ func (m *Mirror) heartbeat(ctx context.Context) {
 		case <-tick.C:
 		}
 		m.guard.CheckDisk()
-		before := m.applied.Load()
+		before, began := m.applied.Load(), time.Since(m.began)
 		now, etcd, format, err := m.probe(ctx)
 		switch {
 		case ctx.Err() != nil:
@@ -49,6 +49,7 @@ func (m *Mirror) heartbeat(ctx context.Context) {
 		}
 		m.contact()
 		m.measure(now)
+		m.note(began, now)
 		lagging++
 		if before >= last {
 			lagging = 0

@@ -85,7 +85,10 @@ type Mirror struct {
 	// when it did, as time since began.
 	target, targetSince atomic.Int64
 	// etcd is etcd's own cluster id. Another store has another id.
-	etcd atomic.Uint64
+	etcd    atomic.Uint64
+	storeID atomic.Pointer[storeID]
+	// lastProbe is what the last successful probe has found.
+	lastProbe atomic.Pointer[probed]
 
 	wake   chan struct{} // requested has grown
 	relist chan struct{} // what the watches have reported cannot be trusted
@@ -367,8 +370,7 @@ func (m *Mirror) show(s *Snapshot, revision int64) {
 		close(m.changed)
 		m.changed = make(chan struct{})
 	}
-	close(m.advanced)
-	m.advanced = make(chan struct{})
+	m.wakeWaiters()
 }
 
 // signal wakes the receiver of ch once, no matter how often it is called

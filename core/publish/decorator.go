@@ -56,7 +56,7 @@ func (p *Publisher) UpdateDecorator(ctx context.Context, req *ruedov1.UpdateDeco
 	case err != nil:
 		return nil, err
 	case sameDecorator(stored, next):
-		return &ruedov1.UpdateDecoratorResponse{Decorator: stored, Unchanged: true}, nil
+		return &ruedov1.UpdateDecoratorResponse{Decorator: stored, Unchanged: true}, p.seen(ctx, stored)
 	}
 	c := change{store.Change{Decorator: next, Seen: cmp.Or(next.GetVersion(), stored.GetVersion())}, admitted}
 	if req.GetDryRun() {
@@ -89,7 +89,7 @@ func (p *Publisher) RollbackDecorator(ctx context.Context, req *ruedov1.Rollback
 		number = was - 1
 	}
 	if number == was {
-		return &ruedov1.RollbackDecoratorResponse{Decorator: live, Previous: was}, nil
+		return &ruedov1.RollbackDecoratorResponse{Decorator: live, Previous: was}, p.seen(ctx, live)
 	}
 	next, err := p.cfg.Store.DecoratorRevision(ctx, name, number)
 	if err != nil {

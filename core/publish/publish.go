@@ -144,7 +144,7 @@ func (p *Publisher) Publish(ctx context.Context, req *ruedov1.PublishServiceRequ
 		next.Revision, next.Latest = live.GetRevision(), live.GetLatest()
 		if len(changes) == 0 && live.GetLimits() == nil {
 			if live.GetDescription() == next.GetDescription() && slices.Equal(live.GetTags(), next.GetTags()) {
-				return &ruedov1.PublishServiceResponse{Service: live, Unchanged: true}, nil
+				return &ruedov1.PublishServiceResponse{Service: live, Unchanged: true}, p.cfg.Mirror.Wait(ctx, live.GetVersion())
 			}
 			stored, err := p.cfg.Store.PublishService(ctx, next, live.GetVersion())
 			if err != nil {
@@ -233,7 +233,7 @@ func (p *Publisher) Rollback(ctx context.Context, name string, number uint64) (*
 		number = was - 1
 	}
 	if number == was {
-		return live, was, nil
+		return live, was, p.cfg.Mirror.Wait(ctx, live.GetVersion())
 	}
 	rev, err := p.cfg.Store.Revision(ctx, name, number)
 	if err != nil {

@@ -219,7 +219,7 @@ func TestTheSameContentIsNotPreparedAgain(t *testing.T) {
 	if err != nil || !res.GetUnchanged() || res.GetService().GetVersion() != 10 {
 		t.Errorf("%v, %v", res, err)
 	}
-	w.did(t, "read greet", "module aaaa")
+	w.did(t, "read greet", "module aaaa", "wait for 10") // another core may have published it
 
 	// Words about the service make no revision.
 	res, err = w.publish(t, func(req *ruedov1.PublishServiceRequest) { req.Description = "greets" })
@@ -427,7 +427,7 @@ func TestStepsOfARollback(t *testing.T) {
 		{0, 3, 2, []string{"read greet", "revision 2", "prepare aaaa", "write revision 2 over version 30", "wait for 40"}},
 		{0, 2, 1, []string{"read greet", "revision 1", "prepare aaaa", "write revision 1 over version 40", "wait for 50"}},
 		{3, 1, 3, []string{"read greet", "revision 3", "prepare aaaa", "write revision 3 over version 50", "wait for 60"}},
-		{3, 3, 3, []string{"read greet"}}, // it is live
+		{3, 3, 3, []string{"read greet", "wait for 60"}}, // it is live
 	} {
 		w.steps = nil
 		s, was, err := p.Rollback(t.Context(), "greet", c.to)

@@ -32,7 +32,7 @@ func (p *Publisher) stage(ctx context.Context, live, next *ruedov1.Service, chan
 		}
 	}
 	if len(changes) == 0 && sameRevision(same, next.GetRevision()) {
-		return &ruedov1.PublishServiceResponse{Service: live, Unchanged: true, Staged: same}, nil
+		return &ruedov1.PublishServiceResponse{Service: live, Unchanged: true, Staged: same}, p.cfg.Mirror.Wait(ctx, live.GetVersion())
 	}
 	ready, err := p.prepare(ctx, next, p.lookup(changes), true)
 	if err != nil {

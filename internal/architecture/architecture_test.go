@@ -269,7 +269,7 @@ var arrows = []arrow{
 		reason: "what guests logged is with the runners: who reads it asks them, and no store",
 	},
 	{
-		from: []string{"core/api"}, only: []string{"core/api", "core/backup", "core/catalog", "core/decorate", "core/dispatch", "core/invoke", "core/jobs", "core/leader", "core/logs", "core/members", "core/mirror", "core/publish", "core/store", "core/upload", "gen", "internal/fault", "internal/middleware", "internal/names", "internal/port"},
+		from: []string{"core/api"}, only: []string{"core/api", "core/backup", "core/catalog", "core/decorate", "core/dispatch", "core/freshness", "core/invoke", "core/jobs", "core/leader", "core/logs", "core/members", "core/mirror", "core/publish", "core/store", "core/upload", "gen", "internal/fault", "internal/middleware", "internal/names", "internal/port"},
 		reason: "a handler translates between words and one room that knows",
 	},
 	{
@@ -279,6 +279,10 @@ var arrows = []arrow{
 	{
 		from: []string{"internal/archive"}, only: []string{"internal/fault", "internal/keys", "internal/limits", "internal/names", "gen"},
 		reason: "a backup is read where it is made and where it is kept: by cores, and by a CLI without one",
+	},
+	{
+		from: []string{"core/freshness"}, only: []string{"internal/fault", "internal/headers", "internal/port"},
+		reason: "a request is held before anything is known of it but its header",
 	},
 	{
 		from: []string{"core/gateway"}, only: []string{"core/gateway", "core/invoke", "gen", "internal/fault", "internal/headers", "internal/middleware", "internal/port"},
@@ -421,7 +425,7 @@ var keepers = []struct {
 	{"internal/etcdembed", []string{"internal/cli/assemble", "internal/etcdembed", "internal/ruedotest"}, "it has the one client that an assembler hands to a store"},
 	{"github.com/tetratelabs/wazero", []string{"sandbox"}, "strangers' code runs in one room"},
 	{"github.com/santhosh-tekuri/jsonschema", []string{"core/decorate/schema"}, "the library bounds neither what a schema costs nor what a check does: one room admits, counts and stops"},
-	{"internal/fault/faultrpc", []string{"internal/fault/faultrpc", "internal/lane", "internal/middleware", "internal/port", "core/gateway", "sdk/client", "internal/cli"}, "errors are translated where they enter or leave a process; between rooms they are *fault.Error"},
+	{"internal/fault/faultrpc", []string{"internal/fault/faultrpc", "internal/lane", "internal/middleware", "internal/port", "core/freshness", "core/gateway", "sdk/client", "internal/cli"}, "errors are translated where they enter or leave a process; between rooms they are *fault.Error"},
 	{"testing", []string{"core/coretest", "core/store/storetest", "internal/etcdembed/etcdtest", "internal/executor/executortest", "internal/ruedotest", "internal/testkit", "internal/wasmbin/wasmtest"}, "what helps tests is in a room of its own, so that no program contains it"},
 	{"internal/testkit", []string{"internal/executor/executortest", "internal/ruedotest"}, "it is for tests"},
 	{"github.com/alecthomas/kong", []string{"internal/cli"}, "flags end at the CLI; rooms take structs"},

@@ -134,6 +134,8 @@ const (
 	PortInUse        Reason = "PORT_IN_USE"
 	CoreUnreachable  Reason = "CORE_UNREACHABLE"
 	ClusterMismatch  Reason = "CLUSTER_MISMATCH"
+	CoreBehind       Reason = "CORE_BEHIND"
+	StoreBehind      Reason = "STORE_BEHIND"
 	ConfigInvalid    Reason = "CONFIG_INVALID"
 	BuildFailed      Reason = "BUILD_FAILED"
 	CasesFailed      Reason = "CASES_FAILED"
@@ -286,6 +288,8 @@ var program = map[Reason]row{
 	DataDirReadOnly:  {CodeFailedPrecondition, ExitConflict, "the data directory became read-only while it was in use"},
 	PortInUse:        {CodeFailedPrecondition, ExitConflict, "another process listens on the port"},
 	CoreUnreachable:  {CodeUnavailable, ExitUnavailable, "no core answers"},
+	CoreBehind:       {CodeUnavailable, ExitUnavailable, "the core has not seen yet what the caller has written; trying again, or at another core, helps"},
+	StoreBehind:      {CodeFailedPrecondition, ExitConflict, "the store lacks what the caller has written: it was restored from an older copy"},
 	ConfigInvalid:    {CodeInvalidArgument, ExitUsage, "a setting is not valid"},
 	BuildFailed:      {CodeInternal, ExitFailure, "the service could not be built"},
 	CasesFailed:      {CodeFailedPrecondition, ExitFailure, "calls of a check returned something else than expected"},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"slices"
+	"strings"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -131,6 +132,21 @@ func Restore(now []byte, backup string) (during, after []byte, err error) {
 func Replaces(now, known []byte) bool {
 	var n, k storev1.Format
 	return proto.Unmarshal(now, &n) == nil && proto.Unmarshal(known, &k) == nil && k.GetId() != "" && slices.Contains(n.GetReplaced(), k.GetId())
+}
+
+// storeIDLength is how much of the random id of a store StoreID returns: 50 bits.
+const storeIDLength = 10
+
+// StoreID returns a short id of the store and cluster that a format value belongs
+// to, in lower-case letters and digits. It is "" for the format of an older
+// version, which has no id.
+func StoreID(format []byte) string {
+	var f storev1.Format
+	if proto.Unmarshal(format, &f) != nil {
+		return ""
+	}
+	id := strings.ToLower(f.GetId())
+	return id[:min(len(id), storeIDLength)]
 }
 
 // StoreEmpty returns the error for a store that has lost its catalog.

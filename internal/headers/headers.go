@@ -17,6 +17,10 @@ const (
 	// Timeout says how long the caller waits for the answer, from the arrival of
 	// the request on: a duration of Go, up to [MaxTimeout].
 	Timeout = "Ruedo-Timeout"
+	// MinRevision requires revisions of stores: one as [StoreRevision] has it, or
+	// a bare number, or several, separated by commas or spaces. A core considers
+	// those of its own store.
+	MinRevision = "Ruedo-Min-Revision"
 	// Logs asks for what the guest logs: "1". In the answer, it is the end of
 	// that, in base64, up to [MaxLogs].
 	Logs = "Ruedo-Logs"
@@ -37,6 +41,9 @@ const (
 	ExitCode = "Ruedo-Exit-Code"
 	// LogsDropped is how many bytes of the log are missing.
 	LogsDropped = "Ruedo-Logs-Dropped"
+	// StoreRevision is a revision of the store that includes what the request has
+	// written, with the id of the store.
+	StoreRevision = "Ruedo-Store-Revision"
 )
 
 // Values of [Start].
@@ -86,6 +93,10 @@ func Requests() []Field {
 			Meaning: "The cluster that the caller means. A core of another cluster refuses the request with `CLUSTER_MISMATCH`. It works with every request to a core.",
 		},
 		{
+			Name: MinRevision, Type: "revision", Example: "1", Default: "any revision",
+			Meaning: "What the call must see: the `" + StoreRevision + "` of the answer to a write, or only its number. A core that is behind waits up to 2s, and no longer than `" + Timeout + "`, then answers `CORE_BEHIND`: nothing was executed; send it again, or to another core. `STORE_BEHIND` says that the store lacks the revision, because it was restored from an older copy. It works with every request to a core.",
+		},
+		{
 			Name: "Expect", Type: "`100-continue`", Example: "100-continue",
 			Meaning: "Waits with the body until the core has looked at the header, so that an input that is refused for its announced size is not sent.",
 		},
@@ -108,6 +119,7 @@ func Answers() []Field {
 		{Name: ExitCode, Type: "number", Example: "1", Meaning: "Exit code of a command that exited with a code other than 0. With output, it has answered, and the output is the body; without output, the call has failed."},
 		{Name: Logs, Type: "base64 of UTF-8", Example: "SU5GTyBjYXJ0IGxvYWRlZAo=", Meaning: fmt.Sprintf("The last whole lines that the guest logged, up to %d KiB before encoding. Only of a call that succeeded, if the request asked for logs and there are any.", MaxLogs>>10)},
 		{Name: LogsDropped, Type: "bytes", Example: "1822", Meaning: "How much of the log is missing in `" + Logs + "`. Absent if nothing is."},
+		{Name: StoreRevision, Type: "revision", Example: "1234@k3j5x2m7qa", Meaning: "Revision of the store that includes what the request has written. Only in the answers of the API to a publish and other changes."},
 		{Name: "Retry-After", Type: "seconds", Example: "1", Meaning: "When the same request can succeed. Only if the reason says that too much is going on at the same time."},
 		{Name: "Allow", Type: "methods", Example: "GET, HEAD, POST", Meaning: "Methods that the path has. Only with status 405."},
 		{Name: "Content-Security-Policy", Type: "`sandbox`", Example: "sandbox", Meaning: "Keeps a browser from running scripts in the output of a guest."},

@@ -5,12 +5,35 @@
 //	c := client.New("http://127.0.0.1:7833")
 //	res, err := c.Call(ctx, "greet", []byte(`{"name":"Ada"}`))
 //
+// A client can know several cores of a cluster:
+//
+//	c := client.New("http://core-1:7833 http://core-2:7833 http://core-3:7833")
+//
 // [Client.Stream] reads the input from a reader and returns the output as one.
 // Lists come in pages; [Client.ListServices] and its siblings read all of them.
 //
 // The rest of the API is available through the generated clients of a [Client]:
 // c.Services, c.Decorators, c.Modules, c.Invoke, c.Cluster, c.Logs, c.Members,
 // c.Leader and c.Jobs.
+//
+// # Several cores
+//
+// Requests go to the core that answered last, at first to the first one. If a
+// core cannot be connected to, its request goes to the next one: it provably did
+// not start. So does a request that a core refuses because it is shutting down
+// or behind, and one that only reads and whose connection breaks. All
+// other requests are sent once. Together, the attempts to connect take no longer
+// than 5 seconds with up to five cores, and a second for each with more.
+//
+// The first request asks for the cluster, if [WithCluster] does not name it. A
+// core of another cluster refuses all that follow, with CLUSTER_MISMATCH.
+//
+// # Reading what was written
+//
+// After a write, every request of the client sees it, whichever core answers: the
+// client requires the revision of the store that the write has led to, and a core
+// that has not seen it yet waits for it. See [Client.Revision] for requests of
+// other clients.
 //
 // # Errors
 //
@@ -27,15 +50,17 @@ package client
 import (
 	"net"
 	"net/http"
-	"strings"
+	"net/url"
 	"time"
 
 	"connectrpc.com/connect"
 
 	"github.com/ruedo-dev/ruedo/gen/ruedo/v1/ruedov1connect"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/sdk/client/internal/cores"
 )
 
-// Client is a connection to one core. Make it with [New].
+// Client is a connection to the cores of one cluster. Make it with [New].
 type Client struct {
 	// Services publishes services and reports what is published.
 	Services ruedov1connect.ServiceServiceClient
@@ -59,14 +84,18 @@ type Client struct {
 	Jobs ruedov1connect.JobServiceClient
 
 	http    connect.HTTPClient
-	url     string
-	cluster string
+	cores   *cores.Cores
+	base    string // URL of the first core, for which requests are made
+	cluster cluster
+	seen    revisions
 }
 
 type config struct {
-	http    connect.HTTPClient
-	cluster string
-	connect []connect.ClientOption
+	http     connect.HTTPClient
+	cluster  string
+	connect  []connect.ClientOption
+	revision string
+	changed  func(revision string)
 }
 
 // Option configures a [Client].
@@ -94,45 +123,74 @@ func WithConnectOptions(opts ...connect.ClientOption) Option {
 }
 
 // New returns a client of the core at url: "http://host:port", "https://...",
-// or "host:port" for plain HTTP. It does not dial before the first call; a
-// malformed url fails then.
+// or "host:port" for plain HTTP. Several cores of one cluster are separated by
+// spaces or commas. It does not dial before the first call; a malformed url fails
+// then, with REQUEST_INVALID.
 func New(url string, opts ...Option) *Client {
 	c := config{}
 	for _, o := range opts {
 		o(&c)
 	}
+	urls, err := cores.Parse(url)
+	if err != nil {
+		urls, c.http = nowhere, invalidURL{err}
+	}
 	if c.http == nil {
-		c.http = &http.Client{Transport: transport()}
+		c.http = &http.Client{Transport: transport(len(urls))}
 	}
-	c.http = watched{c.http}
-	if !strings.Contains(url, "://") {
-		url = "http://" + url
-	}
-	url = strings.TrimRight(url, "/")
-	// Outermost, so that it also translates what other interceptors report.
-	all := append([]connect.ClientOption{connect.WithInterceptors(explainer{url}, namer{c.cluster})}, c.connect...)
-	return &Client{
-		Services:   ruedov1connect.NewServiceServiceClient(c.http, url, all...),
-		Decorators: ruedov1connect.NewDecoratorServiceClient(c.http, url, all...),
-		Modules:    ruedov1connect.NewModuleServiceClient(c.http, url, all...),
-		Invoke:     ruedov1connect.NewInvokeServiceClient(c.http, url, all...),
-		Cluster:    ruedov1connect.NewClusterServiceClient(c.http, url, all...),
-		Logs:       ruedov1connect.NewLogServiceClient(c.http, url, all...),
-		Backups:    ruedov1connect.NewBackupServiceClient(c.http, url, all...),
-		Members:    ruedov1connect.NewMemberServiceClient(c.http, url, all...),
-		Leader:     ruedov1connect.NewLeaderServiceClient(c.http, url, all...),
-		Jobs:       ruedov1connect.NewJobServiceClient(c.http, url, all...),
-		http:       c.http,
-		url:        url,
-		cluster:    c.cluster,
-	}
+	client := &Client{cores: cores.New(urls, c.http), base: urls[0].String()}
+	client.http = revised{watched{client.cores}, &client.seen}
+	client.cluster.init(c.cluster)
+	client.seen.init(c.revision, c.changed)
+	client.connect(c.connect)
+	return client
 }
 
-// URL returns the base URL of the core.
-func (c *Client) URL() string { return c.url }
+// connect makes the generated clients.
+func (c *Client) connect(opts []connect.ClientOption) {
+	// The first two are outermost, so that they also see what other interceptors
+	// report.
+	with := func(first connect.Interceptor) []connect.ClientOption {
+		return append([]connect.ClientOption{connect.WithInterceptors(first, explainer{c.cores}, namer{&c.cluster})}, opts...)
+	}
+	all := with(failover{c, true})
+	c.cluster.status = ruedov1connect.NewClusterServiceClient(c.http, c.base, with(failover{c, false})...)
+	c.Services = ruedov1connect.NewServiceServiceClient(c.http, c.base, all...)
+	c.Decorators = ruedov1connect.NewDecoratorServiceClient(c.http, c.base, all...)
+	c.Modules = ruedov1connect.NewModuleServiceClient(c.http, c.base, all...)
+	c.Invoke = ruedov1connect.NewInvokeServiceClient(c.http, c.base, all...)
+	c.Cluster = ruedov1connect.NewClusterServiceClient(c.http, c.base, all...)
+	c.Logs = ruedov1connect.NewLogServiceClient(c.http, c.base, all...)
+	c.Backups = ruedov1connect.NewBackupServiceClient(c.http, c.base, all...)
+	c.Members = ruedov1connect.NewMemberServiceClient(c.http, c.base, all...)
+	c.Leader = ruedov1connect.NewLeaderServiceClient(c.http, c.base, all...)
+	c.Jobs = ruedov1connect.NewJobServiceClient(c.http, c.base, all...)
+}
 
-func transport() *http.Transport {
-	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 15 * time.Second}
+// URL returns the base URL of the core that the next request goes to first: the
+// one that answered last.
+func (c *Client) URL() string { return c.cores.URL() }
+
+// nowhere is what a client with a malformed URL has instead of one.
+var nowhere = []*url.URL{{Scheme: "http", Host: "invalid"}}
+
+// invalidURL fails all requests of such a client.
+type invalidURL struct{ err error }
+
+func (i invalidURL) Do(*http.Request) (*http.Response, error) {
+	return nil, fault.Wrap(i.err, fault.RequestInvalid, "the address of the core is not valid: %s", i.err).
+		WithFix("use host:port, or a URL with http or https")
+}
+
+// connectTimeout bounds the attempts to connect to all cores, and minConnect is
+// what each of them gets at least.
+const (
+	connectTimeout = 5 * time.Second
+	minConnect     = time.Second
+)
+
+func transport(cores int) *http.Transport {
+	dialer := &net.Dialer{Timeout: max(connectTimeout/time.Duration(cores), minConnect), KeepAlive: 15 * time.Second}
 	return &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
 		DialContext:           dialer.DialContext,

@@ -2,34 +2,101 @@ package client
 
 import (
 	"context"
+	"errors"
+	"sync/atomic"
 
 	"connectrpc.com/connect"
 
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/gen/ruedo/v1/ruedov1connect"
+	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/headers"
 )
 
+// cluster is the cluster that a client means. A client of several cores finds
+// out with its first request, so that no later one goes to another cluster.
+type cluster struct {
+	id atomic.Pointer[string] // nil if it is not known yet; "" means any
+	// status asks for it; its requests do not name a cluster.
+	status ruedov1connect.ClusterServiceClient
+	asking chan struct{} // has an element while a request for it is in flight
+	failed int           // requests for it, under asking
+}
+
+// maxAsked is how often a client asks for its cluster. What stands before a core
+// may not let it find out.
+const maxAsked = 3
+
+func (c *cluster) init(id string) {
+	c.asking = make(chan struct{}, 1)
+	if id != "" {
+		c.id.Store(&id)
+	}
+}
+
+// name returns the id; "" if any cluster is meant.
+func (c *cluster) name() string {
+	if id := c.id.Load(); id != nil {
+		return *id
+	}
+	return ""
+}
+
+// find asks a core for the cluster, until one answers. It fails if no core can be
+// asked: then the request that wants to know has not started.
+func (c *cluster) find(ctx context.Context) error {
+	if c.id.Load() != nil {
+		return nil
+	}
+	select {
+	case c.asking <- struct{}{}:
+		defer func() { <-c.asking }()
+	case <-ctx.Done():
+		return notStarted(fault.FromError(ctx.Err()))
+	}
+	if c.id.Load() != nil {
+		return nil
+	}
+	status, err := c.status.GetStatus(ctx, &ruedov1.GetStatusRequest{})
+	if e, ok := errors.AsType[*fault.Error](err); ok && (e.NotStarted || ctx.Err() != nil) {
+		return notStarted(e)
+	}
+	if err != nil {
+		if c.failed++; c.failed < maxAsked {
+			return nil
+		}
+	}
+	id := status.GetClusterId() // "" if no core says it
+	c.id.Store(&id)
+	return nil
+}
+
+func notStarted(e *fault.Error) error {
+	own := *e
+	own.NotStarted = true
+	return &own
+}
+
 // namer names the cluster in each request.
-type namer struct{ cluster string }
+type namer struct{ *cluster }
 
 var _ connect.Interceptor = namer{}
 
 func (n namer) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
-	if n.cluster == "" {
-		return next
-	}
 	return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
-		req.Header().Set(headers.Cluster, n.cluster)
+		if id := n.name(); id != "" {
+			req.Header().Set(headers.Cluster, id)
+		}
 		return next(ctx, req)
 	}
 }
 
 func (n namer) WrapStreamingClient(next connect.StreamingClientFunc) connect.StreamingClientFunc {
-	if n.cluster == "" {
-		return next
-	}
 	return func(ctx context.Context, spec connect.Spec) connect.StreamingClientConn {
 		conn := next(ctx, spec)
-		conn.RequestHeader().Set(headers.Cluster, n.cluster)
+		if id := n.name(); id != "" {
+			conn.RequestHeader().Set(headers.Cluster, id)
+		}
 		return conn
 	}
 }

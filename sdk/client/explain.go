@@ -7,11 +7,13 @@ import (
 	"io"
 	"net"
 	"strings"
+	"syscall"
 
 	"connectrpc.com/connect"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
+	"github.com/ruedo-dev/ruedo/sdk/client/internal/cores"
 )
 
 // Problem holds the parts of an error of this package.
@@ -47,7 +49,7 @@ func Explain(err error) Problem {
 }
 
 // explainer turns errors from the wire into *fault.Error.
-type explainer struct{ url string }
+type explainer struct{ cores *cores.Cores }
 
 var _ connect.Interceptor = explainer{}
 
@@ -89,39 +91,74 @@ func (x explainer) stream(err error) error {
 }
 
 func (x explainer) explain(err error) error {
+	if e, ok := errors.AsType[*fault.Error](err); ok {
+		return e
+	}
 	ce, ok := errors.AsType[*connect.Error](err)
 	if !ok {
 		return faultrpc.FromError(err)
 	}
+	at := x.cores.URL()
+	failed, unanswered := errors.AsType[*cores.Error](err)
+	if unanswered {
+		at = failed.Attempts[len(failed.Attempts)-1].URL
+	}
 	if connect.IsWireError(err) {
 		e := faultrpc.FromConnect(ce)
 		if len(ce.Details()) == 0 && e.Reason == fault.CoreUnreachable {
-			return x.unreachable(err, "the core at %s does not answer now: %s", x.url, ce.Message())
+			return unreachable(err, at, "the core at %s does not answer now: %s", at, ce.Message())
+		}
+		if e.Reason == fault.ClusterMismatch && x.cores.Len() > 1 {
+			e.Message += " (the core at " + at + ")"
 		}
 		if len(e.Fields) > 0 {
 			return &fieldsError{e}
 		}
 		return e
 	}
-	switch ce.Code() {
+	code := ce.Code()
+	if code == connect.CodeCanceled && (errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET)) {
+		code = connect.CodeUnavailable // connect-go takes it for a caller that went away
+	}
+	switch code {
 	case connect.CodeUnavailable:
-		if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
-			e := x.unreachable(err, "no core answers at %s: %s", x.url, cause(op))
-			e.NotStarted = true // nothing was sent
+		if unanswered && failed.NotSent {
+			e := unreachable(err, at, "no core answers at %s", tried(failed.Attempts))
+			e.NotStarted = true
 			return e
 		}
-		return x.unreachable(err, "the connection to the core at %s broke: %s", x.url, ce.Message())
+		return unreachable(err, at, "the connection to the core at %s broke: %s", at, ce.Message())
 	case connect.CodeUnimplemented, connect.CodeUnknown, connect.CodeInternal:
 		// Not from a core: another HTTP server answered.
-		return x.unreachable(err, "what answers at %s is not a core: %s", x.url, ce.Message())
+		return unreachable(err, at, "what answers at %s is not a core: %s", at, ce.Message())
 	}
 	return faultrpc.FromConnect(ce)
 }
 
-func (x explainer) unreachable(err error, format string, args ...any) *fault.Error {
+func unreachable(err error, at, format string, args ...any) *fault.Error {
 	return fault.Wrap(err, fault.CoreUnreachable, format, args...).
 		WithFix("start a core there, or use the address of one that runs").
-		With("url", x.url)
+		With("url", at)
+}
+
+// maxTried is how many cores a text names that were asked in vain.
+const maxTried = 8
+
+// tried names cores and why they cannot be reached: "http://a:7833: connection
+// refused".
+func tried(attempts []cores.Attempt) string {
+	var b strings.Builder
+	for i, a := range attempts {
+		if i == maxTried {
+			fmt.Fprintf(&b, "; and at %d more", len(attempts)-i)
+			break
+		}
+		if i > 0 {
+			b.WriteString("; at ")
+		}
+		b.WriteString(a.URL + ": " + cause(a.Err))
+	}
+	return b.String()
 }
 
 // fieldsError is an error whose text names the fields of an input that are
@@ -148,9 +185,13 @@ func (e *fieldsError) Error() string {
 
 func (e *fieldsError) Unwrap() error { return e.err }
 
-// cause returns the last part of a dial error: "connection refused" rather than
-// "dial tcp 127.0.0.1:7833: connect: connection refused".
-func cause(op *net.OpError) string {
+// cause returns the last part of an error of a connection: "connection refused"
+// rather than "dial tcp 127.0.0.1:7833: connect: connection refused".
+func cause(err error) string {
+	op, ok := errors.AsType[*net.OpError](err)
+	if !ok {
+		return err.Error()
+	}
 	if dns, ok := errors.AsType[*net.DNSError](op.Err); ok {
 		return dns.Err
 	}

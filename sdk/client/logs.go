@@ -16,13 +16,24 @@ import (
 const minStream = time.Minute
 
 // ReadLogs returns what guests logged, in order of time, message by message. If
-// the request follows, it goes on until ctx ends. It ends after an error.
+// the request follows, it goes on until ctx ends. It ends after an error. If a
+// core goes away, a client of several cores continues at the next one.
 func (c *Client) ReadLogs(ctx context.Context, req *ruedov1.ReadLogsRequest) iter.Seq2[*ruedov1.ReadLogsResponse, error] {
 	return func(yield func(*ruedov1.ReadLogsResponse, error) bool) {
 		req := proto.CloneOf(req)
+		attempts := c.attempts(true)
 		for {
 			began := time.Now()
-			if more := c.readLogs(ctx, req, yield); !more || !req.GetFollow() || time.Since(began) < minStream {
+			got, more, err := c.readLogs(ctx, req, yield)
+			if got {
+				attempts = c.attempts(true)
+			}
+			switch {
+			case err != nil && attempts.again(ctx, err): // after what was received
+			case err != nil:
+				yield(nil, err)
+				return
+			case !more || !req.GetFollow() || time.Since(began) < minStream:
 				return
 			}
 		}
@@ -30,14 +41,13 @@ func (c *Client) ReadLogs(ctx context.Context, req *ruedov1.ReadLogsRequest) ite
 }
 
 // readLogs reads one stream, and notes in the request how far it came. It
-// reports whether the stream ended without an error.
-func (c *Client) readLogs(ctx context.Context, req *ruedov1.ReadLogsRequest, yield func(*ruedov1.ReadLogsResponse, error) bool) bool {
+// reports whether it received anything, and whether more is wanted.
+func (c *Client) readLogs(ctx context.Context, req *ruedov1.ReadLogsRequest, yield func(*ruedov1.ReadLogsResponse, error) bool) (got, more bool, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stream, err := c.Logs.ReadLogs(ctx, req)
 	if err != nil {
-		yield(nil, err)
-		return false
+		return false, true, err
 	}
 	defer func() { _ = stream.Close() }()
 	for stream.Receive() {
@@ -48,13 +58,9 @@ func (c *Client) readLogs(ctx context.Context, req *ruedov1.ReadLogsRequest, yie
 			}
 			req.After[e.GetRunner()] = e.GetTime()
 		}
-		if !yield(res, nil) {
-			return false
+		if got = true; !yield(res, nil) {
+			return got, false, nil
 		}
 	}
-	if err := stream.Err(); err != nil {
-		yield(nil, err)
-		return false
-	}
-	return true
+	return got, true, stream.Err()
 }

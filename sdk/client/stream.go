@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"connectrpc.com/connect"
@@ -68,37 +69,38 @@ func (c *Client) callLarge(ctx context.Context, service string, input []byte, cf
 }
 
 func (c *Client) stream(ctx context.Context, service string, input io.Reader, cfg callConfig) (*Stream, error) {
-	size := sizeOf(input)
+	if err := (failover{c, true}).find(ctx); err != nil {
+		return nil, err
+	}
 	if cfg.revision > 0 {
 		service += "@" + strconv.FormatUint(cfg.revision, 10)
 	}
-	req, err := http.NewRequestWithContext(cfg.progress.in(ctx), http.MethodPost, c.url+"/call/"+url.PathEscape(service), http.NoBody)
+	attempts := c.attempts(false)
+	body := &callBody{input: input, size: sizeOf(input), sent: cfg.progress.sent}
+	for {
+		s, err := c.send(ctx, service, body, cfg)
+		if err == nil || !attempts.again(ctx, err) || !body.whole() {
+			return s, err
+		}
+	}
+}
+
+// send sends a call once.
+func (c *Client) send(ctx context.Context, service string, body *callBody, cfg callConfig) (*Stream, error) {
+	req, err := http.NewRequestWithContext(cfg.progress.in(ctx), http.MethodPost, c.base+"/call/"+url.PathEscape(service), http.NoBody)
 	if err != nil {
-		return nil, fault.Wrap(err, fault.RequestInvalid, "the core's URL %q is not valid", c.url)
+		return nil, fault.Wrap(err, fault.RequestInvalid, "the core's URL %q is not valid", c.base)
 	}
-	body := func(r io.Reader) io.ReadCloser {
-		if cfg.progress.sent != nil {
-			return &counted{ReadCloser: io.NopCloser(r), total: size, step: cfg.progress.sent}
-		}
-		return io.NopCloser(r)
-	}
-	if size != 0 {
-		req.Body, req.ContentLength = body(input), size
-	}
-	if b, ok := input.(*bytes.Reader); ok { // for a connection that the core has just closed
-		begin := *b
-		req.GetBody = func() (io.ReadCloser, error) {
-			again := begin
-			return body(&again), nil
-		}
+	if body.size != 0 {
+		req.Body, req.ContentLength, req.GetBody = body.reader(), body.size, body.again()
 	}
 	req.Header.Set("Content-Type", cfg.contentType)
 	req.Header.Set("Expect", "100-continue") // so that a call that is refused is not sent
 	if deadline, ok := ctx.Deadline(); ok {
 		req.Header.Set(headers.Timeout, min(max(time.Until(deadline), 1), headers.MaxTimeout).String())
 	}
-	if c.cluster != "" {
-		req.Header.Set(headers.Cluster, c.cluster)
+	if id := c.cluster.name(); id != "" {
+		req.Header.Set(headers.Cluster, id)
 	}
 	if cfg.logs {
 		req.Header.Set(headers.Logs, "1")
@@ -113,6 +115,46 @@ func (c *Client) stream(ctx context.Context, service string, input io.Reader, cf
 	}
 	return &Stream{Body: outputBody{res.Body, c}, Size: res.ContentLength, ContentType: res.Header.Get("Content-Type"), Info: infoOf(res.Header)}, nil
 }
+
+// callBody is the input of a call. It can be sent again if it is in memory, or
+// has not been read.
+type callBody struct {
+	input io.Reader
+	size  int64 // -1 if it is not known
+	sent  func(done, total int64)
+	read  atomic.Bool
+}
+
+// Read reads the input.
+func (b *callBody) Read(p []byte) (int, error) {
+	b.read.Store(true)
+	return b.input.Read(p)
+}
+
+// reader returns the body of a request, which leaves an input in memory as it is.
+func (b *callBody) reader() io.ReadCloser {
+	var r io.Reader = b
+	if memory, ok := b.input.(*bytes.Reader); ok {
+		own := *memory
+		r = &own
+	}
+	if b.sent != nil {
+		return &counted{ReadCloser: io.NopCloser(r), total: b.size, step: b.sent}
+	}
+	return io.NopCloser(r)
+}
+
+// again returns the function with which net/http sends an input in memory again,
+// for a connection that the core has just closed.
+func (b *callBody) again() func() (io.ReadCloser, error) {
+	if _, memory := b.input.(*bytes.Reader); !memory {
+		return nil
+	}
+	return func() (io.ReadCloser, error) { return b.reader(), nil }
+}
+
+// whole reports whether all of the input can be sent from now on.
+func (b *callBody) whole() bool { return !b.read.Load() }
 
 // sizeOf returns how many bytes a reader has left; -1 if that is not known.
 func sizeOf(r io.Reader) int64 {
@@ -145,10 +187,7 @@ func (c *Client) broken(err error) error {
 	case errors.Is(err, context.DeadlineExceeded):
 		code = connect.CodeDeadlineExceeded
 	}
-	if ue, ok := errors.AsType[*url.Error](err); ok {
-		err = ue.Err // it has the URL
-	}
-	return explainer{c.url}.explain(connect.NewError(code, err))
+	return explainer{c.cores}.explain(connect.NewError(code, err))
 }
 
 // refused returns the error that a response carries.
@@ -159,7 +198,11 @@ func (c *Client) refused(res *http.Response) error {
 	}
 	e, ok := faultrpc.FromHTTP(text)
 	if !ok {
-		return explainer{c.url}.unreachable(nil, "what answers at %s is not a core: it says %s", c.url, res.Status)
+		at := c.cores.URL()
+		return unreachable(nil, at, "what answers at %s is not a core: it says %s", at, res.Status)
+	}
+	if e.Reason == fault.ClusterMismatch && c.cores.Len() > 1 {
+		e.Message += " (the core at " + c.cores.URL() + ")"
 	}
 	info := infoOf(res.Header)
 	var said faultrpc.Said

@@ -27,7 +27,8 @@ func Digest(wasm []byte) string {
 // already has is not sent again. If progress is not nil, it is called with the
 // number of bytes sent, after every part and on the calling goroutine; it is
 // not called for a module that need not be sent. Nothing is visible before the
-// module is complete, so an upload that was cut off can simply be repeated.
+// module is complete, so an upload that was cut off can simply be repeated; a
+// client of several cores does so on its own, at the next core.
 func (c *Client) Upload(ctx context.Context, wasm []byte, progress func(done, total int64)) (digest string, err error) {
 	digest = Digest(wasm)
 	_, err = c.Modules.StatModule(ctx, &ruedov1.StatModuleRequest{Digest: digest})
@@ -37,16 +38,17 @@ func (c *Client) Upload(ctx context.Context, wasm []byte, progress func(done, to
 	if !errors.Is(err, fault.ModuleNotFound) {
 		return "", err
 	}
-	// The stream ends with this function, however it returns.
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	if err := c.upload(ctx, wasm, digest, progress); err != nil {
-		return "", err
+	for attempts := c.attempts(true); ; {
+		err := c.upload(ctx, wasm, digest, progress)
+		if err == nil || !attempts.again(ctx, err) {
+			return digest, err
+		}
 	}
-	return digest, nil
 }
 
 func (c *Client) upload(ctx context.Context, wasm []byte, digest string, progress func(done, total int64)) error {
+	ctx, cancel := context.WithCancel(ctx) // the stream ends with this function, however it returns
+	defer cancel()
 	stream, err := c.Modules.UploadModule(ctx)
 	if err != nil {
 		return err

@@ -1,0 +1,265 @@
+// Package cores sends HTTP requests to one of several cores of a cluster.
+//
+//	list, err := cores.Parse("http://core-1:7833, core-2:7833")
+//	c := cores.New(list, &http.Client{})
+//	res, err := c.Do(req) // req is for the first core
+//
+// A request goes to the core that answered last, at first to the first one. If
+// it provably was not sent, because there is no connection, it goes to the next
+// core, until all of them were tried. A request that may have arrived is never
+// sent again here; but those that follow begin with the next core.
+//
+// All methods can be called from many goroutines.
+package cores
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+)
+
+// MaxURLs bounds the number of cores.
+const MaxURLs = 32
+
+// Parse returns the URLs of a list that is separated by spaces or commas,
+// without duplicates. An item without a scheme is for plain HTTP. The error says
+// which item is not valid, and why.
+func Parse(list string) ([]*url.URL, error) {
+	var urls []*url.URL
+	seen := map[string]bool{}
+	for _, item := range strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' || r == '\t' || r == '\n' }) {
+		text := item
+		if !strings.Contains(text, "://") {
+			text = "http://" + text
+		}
+		if at := strings.LastIndexByte(item, '@'); at >= 0 {
+			item = "***" + item[at:] // a password stays out of errors
+		}
+		u, err := url.Parse(strings.TrimRight(text, "/"))
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("%.128q is not a URL: %w", item, errors.Unwrap(err))
+		case u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
+			return nil, fmt.Errorf("%.128q is not a core: host:port, or a URL with http or https is expected", item)
+		case seen[u.String()]:
+			continue
+		case len(urls) == MaxURLs:
+			return nil, fmt.Errorf("there are more than %d cores", MaxURLs)
+		}
+		seen[u.String()] = true
+		urls = append(urls, u)
+	}
+	if len(urls) == 0 {
+		return nil, errors.New("no core is named")
+	}
+	return urls, nil
+}
+
+// Doer is an HTTP client.
+type Doer interface {
+	Do(*http.Request) (*http.Response, error)
+}
+
+// Cores are the cores that a client knows.
+type Cores struct {
+	http    Doer
+	urls    []*url.URL
+	current atomic.Int32 // index of the core to ask first
+}
+
+// New returns Cores that send through http. urls has one URL at least.
+func New(urls []*url.URL, http Doer) *Cores { return &Cores{http: http, urls: urls} }
+
+// URL returns the base URL of the core that the next request goes to first.
+func (c *Cores) URL() string { return c.urls[c.current.Load()].String() }
+
+// Len returns the number of cores.
+func (c *Cores) Len() int { return len(c.urls) }
+
+// Next makes the requests that follow begin with another core than the one with
+// this URL. It does nothing if they do so already.
+func (c *Cores) Next(url string) {
+	at := c.current.Load()
+	if c.urls[at].String() == url {
+		c.current.CompareAndSwap(at, c.after(at))
+	}
+}
+
+func (c *Cores) after(at int32) int32 { return (at + 1) % int32(len(c.urls)) }
+
+// Attempt is a core that was asked in vain.
+type Attempt struct {
+	URL string
+	Err error // without method and URL
+}
+
+func (c *Cores) attempt(at int32, err error) Attempt {
+	if ue, ok := errors.AsType[*url.Error](err); ok {
+		err = ue.Err
+	}
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF // connect-go would replace the whole error by that
+	}
+	return Attempt{c.urls[at].String(), err}
+}
+
+// Error is what went wrong with a request. It has one attempt for each core that
+// was asked; only the last one may have received the request.
+type Error struct {
+	Attempts []Attempt
+	// NotSent is true if no core has received the request.
+	NotSent bool
+}
+
+func (e *Error) Error() string { return e.last().Err.Error() }
+
+// Unwrap returns the error of the last attempt.
+func (e *Error) Unwrap() error { return e.last().Err }
+
+func (e *Error) last() Attempt { return e.Attempts[len(e.Attempts)-1] }
+
+// Do sends a request, whose URL must be for the first core. Its error is an
+// *Error.
+func (c *Cores) Do(req *http.Request) (*http.Response, error) {
+	if len(c.urls) == 1 {
+		res, err := c.http.Do(req)
+		if err != nil {
+			return nil, &Error{[]Attempt{c.attempt(0, err)}, notSent(err)}
+		}
+		return res, nil
+	}
+	var body *heldBody
+	if req.Body != nil && req.Body != http.NoBody && req.GetBody == nil {
+		body = &heldBody{body: req.Body}
+	}
+	failed := &Error{}
+	for at := c.current.Load(); ; at = c.after(at) {
+		res, err := c.http.Do(c.to(req, at, body))
+		if err == nil {
+			c.current.Store(at)
+			body.release()
+			return res, nil
+		}
+		failed.NotSent = notSent(err)
+		failed.Attempts = append(failed.Attempts, c.attempt(at, err))
+		if !errors.Is(err, context.Canceled) {
+			c.current.CompareAndSwap(at, c.after(at))
+		}
+		if !failed.NotSent || len(failed.Attempts) == len(c.urls) || req.Context().Err() != nil || !rewind(req, body) {
+			body.release()
+			return nil, failed
+		}
+	}
+}
+
+// to returns the request for one of the cores.
+func (c *Cores) to(req *http.Request, at int32, body *heldBody) *http.Request {
+	first, target := c.urls[0], c.urls[at]
+	own := *req
+	if body != nil {
+		own.Body = body
+	}
+	if at == 0 {
+		return &own
+	}
+	u := *req.URL
+	u.Scheme, u.User, u.Host = target.Scheme, target.User, target.Host
+	u.Path = target.Path + strings.TrimPrefix(u.Path, first.Path)
+	if u.RawPath != "" {
+		u.RawPath = target.EscapedPath() + strings.TrimPrefix(u.RawPath, first.EscapedPath())
+	}
+	own.URL = &u
+	if own.Host == first.Host {
+		own.Host = target.Host
+	}
+	return &own
+}
+
+// rewind makes the body of a request that was not sent readable again, and
+// reports whether it is.
+func rewind(req *http.Request, held *heldBody) bool {
+	if held != nil {
+		return held.unread()
+	}
+	if req.GetBody == nil {
+		return true
+	}
+	body, err := req.GetBody()
+	if err != nil {
+		return false
+	}
+	req.Body = body
+	return true
+}
+
+// notSent reports whether a request provably did not arrive at its server: there
+// was no connection, or none that is secure.
+func notSent(err error) bool {
+	if op, ok := errors.AsType[*net.OpError](err); ok && (op.Op == "dial" || op.Op == "proxyconnect") {
+		return true
+	}
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return true
+	}
+	_, ok := errors.AsType[tls.RecordHeaderError](err)
+	return ok
+}
+
+// heldBody is a body that can be sent once, and stays open until it was sent or
+// given up: an HTTP client closes the body of each request that it cannot send.
+type heldBody struct {
+	body io.ReadCloser
+
+	mu       sync.Mutex
+	read     bool // some of it may have been sent
+	closed   bool
+	released bool
+}
+
+func (b *heldBody) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	b.read = true
+	b.mu.Unlock()
+	return b.body.Read(p)
+}
+
+func (b *heldBody) Close() error {
+	b.mu.Lock()
+	b.closed = true
+	released := b.released
+	b.mu.Unlock()
+	if released {
+		return b.body.Close()
+	}
+	return nil
+}
+
+// unread reports whether the body is still whole, for another request.
+func (b *heldBody) unread() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closed = false
+	return !b.read
+}
+
+// release lets the HTTP client close the body. It does nothing if b is nil.
+func (b *heldBody) release() {
+	if b == nil {
+		return
+	}
+	b.mu.Lock()
+	b.released = true
+	closed := b.closed
+	b.mu.Unlock()
+	if closed {
+		_ = b.body.Close()
+	}
+}

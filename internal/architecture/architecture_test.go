@@ -369,7 +369,7 @@ var arrows = []arrow{
 		reason: "types are read with the go command and the standard library; who publishes the schemas is another room's",
 	},
 	{
-		from: []string{"internal/cli/session"}, only: []string{"internal/cli/session", "internal/cli/assemble", "internal/cli/output", "internal/cli/settings", "internal/fault", "internal/limits", "internal/text", "sdk/client"},
+		from: []string{"internal/cli/session"}, only: []string{"internal/cli/session", "internal/cli/assemble", "internal/cli/output", "internal/cli/profile", "internal/cli/settings", "internal/cli/state", "internal/fault", "internal/limits", "internal/text", "sdk/client"},
 		reason: "what commands work with knows no command",
 	},
 	{
@@ -387,6 +387,14 @@ var arrows = []arrow{
 	{
 		from: []string{"internal/headers"}, only: []string{},
 		reason: "who sends a header field and who reads it share its name, the client too, which drags nothing along",
+	},
+	{
+		from: []string{"internal/cli/settings"}, only: []string{"internal/cli/hosts", "internal/cli/profile", "internal/cli/yamlfile", "internal/fault", "internal/names", "internal/suggest", "internal/text", "internal/wasmbin"},
+		reason: "where a value came from does not depend on what it is for",
+	},
+	{
+		from: []string{"internal/cli/hosts", "internal/cli/profile", "internal/cli/state"}, only: []string{"internal/cli/hosts", "internal/cli/yamlfile", "internal/fault", "internal/names", "internal/suggest", "internal/text"},
+		reason: "what is kept in the user's directories is read and written without a session",
 	},
 	{
 		from: []string{"internal/cli/help", "internal/cli/completion"}, only: []string{"internal/cli/page", "internal/cli/settings"},

@@ -198,7 +198,7 @@ func flagsOf(k *kong.Context, g *grammar) (map[string]settings.Flag, error) {
 		return flags, nil
 	}
 	const mode = "application.mode"
-	for _, name := range []string{mode, "client.host"} {
+	for _, name := range []string{mode, "client.host", settings.FlagProfile} {
 		if f, ok := flags[name]; ok && f.Value != session.ModeLocal {
 			return nil, fault.New(fault.Usage, "--local and %s %s exclude each other", f.Name, f.Value)
 		}

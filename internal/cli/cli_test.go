@@ -129,6 +129,7 @@ func testScripts(t *testing.T, bin, cache string) {
 			"listen":    cmdListen,
 			"start":     cmdStart,
 			"stopped":   cmdStopped,
+			"killed":    cmdKilled,
 			"exits":     cmdExits,
 			"stderr-of": cmdStderrOf,
 			"wait-for":  cmdWaitFor,
@@ -282,6 +283,15 @@ func cmdStopped(ts *testscript.TestScript, neg bool, args []string) {
 	if got := strconv.Itoa(p.cmd.ProcessState.ExitCode()); got != args[1] {
 		ts.Fatalf("exit code %s, want %s\n%s", got, args[1], p.stderr)
 	}
+}
+
+// cmdKilled kills a process.
+//
+//	killed FILE
+func cmdKilled(ts *testscript.TestScript, neg bool, args []string) {
+	p := runningAs(ts, args[0])
+	ts.Check(p.cmd.Process.Kill())
+	<-p.done
 }
 
 // cmdExits runs ruedo and expects an exit code. Its output is for stdout and

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"strings"
 	"time"
@@ -111,13 +110,5 @@ Try, in another terminal:
   ruedo call greet -d '{"name":"Ada"}'
   curl -d '{"name":"Ada"}' %s/call/greet
 %s
-Ctrl-C ends it.`, output.Duration(took), url, url, cmp.Or(strings.Join(cluster.Runners, ", "), "none"), kept, url, hostHint(s, url))
-}
-
-// hostHint says how to reach a cluster that is not where the CLI looks first.
-func hostHint(s *session.Session, url string) string {
-	if url == assemble.URL(s.Settings.Client.Host, s.Settings.Client.Port) {
-		return ""
-	}
-	return fmt.Sprintf("\nwith RUEDO_CLIENT_HOST=%s\n", url)
+Ctrl-C ends it.`, output.Duration(took), url, url, cmp.Or(strings.Join(cluster.Runners, ", "), "none"), kept, url, s.HostHint(url))
 }

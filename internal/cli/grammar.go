@@ -7,6 +7,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/cli/leading"
 	"github.com/ruedo-dev/ruedo/internal/cli/members"
 	"github.com/ruedo-dev/ruedo/internal/cli/publishing"
+	"github.com/ruedo-dev/ruedo/internal/cli/use"
 	"github.com/ruedo-dev/ruedo/internal/cli/verb"
 )
 
@@ -38,6 +39,7 @@ type grammar struct {
 	Member members.Member `cmd:"" group:"store" help:"Add, remove, promote or replace a member of the store."`
 	Store  members.Store  `cmd:"" group:"store" help:"Compact the store, or recover it."`
 
+	Use        use.Use       `cmd:"" group:"other" help:"Choose the profile, and so the cluster, of the commands that follow."`
 	Version    versionCmd    `cmd:"" group:"other" help:"Show version and settings."`
 	Completion completionCmd `cmd:"" group:"other" help:"Print a script that completes commands and names."`
 	Help       helpCmd       `cmd:"" group:"other" help:"Show help of a command, or of a topic."`
@@ -80,6 +82,7 @@ type globals struct {
 	Mode       string `placeholder:"MODE" setting:"application.mode"`
 	Local      bool   `help:"Work on a store in this directory, without a core: short for --mode local."`
 	Host       string `short:"H" placeholder:"HOST" setting:"client.host"`
+	Profile    string `placeholder:"NAME" setting:"profile" complete:"profile" help:"Talk to the cores of this profile; see ruedo use."`
 	ClusterID  string `name:"cluster-id" placeholder:"ID" setting:"application.cluster_id"`
 	WorkingDir string `placeholder:"DIR" setting:"application.working_dir"`
 	LogLevel   string `placeholder:"LEVEL" setting:"log.level"`

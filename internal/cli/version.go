@@ -41,6 +41,7 @@ func (c *versionCmd) Run(s *session.Session) error {
 		Platform string             `json:"platform"`
 		Core     *core              `json:"core,omitempty"`
 		File     string             `json:"config_file,omitempty"`
+		Profile  string             `json:"profile,omitempty"`
 		Settings []settings.Setting `json:"settings,omitempty"`
 	}{
 		Version:  version(),
@@ -52,13 +53,13 @@ func (c *versionCmd) Run(s *session.Session) error {
 	}
 	ctx, cancel := context.WithTimeout(s.Ctx, coreWait)
 	defer cancel()
-	if c, url := s.Remote(ctx); c != nil {
+	if c, err := s.Remote(ctx); err == nil && c != nil {
 		if status, err := c.Cluster.GetStatus(ctx, &ruedov1.GetStatusRequest{}); err == nil {
-			shown.Core = &core{url, status.GetCore().GetVersion(), status.GetClusterId()}
+			shown.Core = &core{c.URL(), status.GetCore().GetVersion(), status.GetClusterId()}
 		}
 	}
 	if c.ShowConfig {
-		shown.File, shown.Settings = s.Settings.File, s.Settings.List()
+		shown.File, shown.Profile, shown.Settings = s.Settings.File, s.Settings.Used(), s.Settings.List()
 	}
 	if !s.Print.ForPeople() {
 		return s.Print.Value(shown)
@@ -77,6 +78,9 @@ func (c *versionCmd) Run(s *session.Session) error {
 	file := shown.File
 	if file == "" {
 		file = "none"
+	}
+	if p := s.Settings.Profile; p != nil {
+		file += fmt.Sprintf("\nprofile: %s (from %s)", p.Name, p.Origin)
 	}
 	if err := s.Printf("config file: %s\n", file); err != nil {
 		return err

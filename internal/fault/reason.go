@@ -136,6 +136,7 @@ const (
 	ClusterMismatch  Reason = "CLUSTER_MISMATCH"
 	CoreBehind       Reason = "CORE_BEHIND"
 	StoreBehind      Reason = "STORE_BEHIND"
+	ProfileNotFound  Reason = "PROFILE_NOT_FOUND"
 	ConfigInvalid    Reason = "CONFIG_INVALID"
 	BuildFailed      Reason = "BUILD_FAILED"
 	CasesFailed      Reason = "CASES_FAILED"
@@ -290,6 +291,7 @@ var program = map[Reason]row{
 	CoreUnreachable:  {CodeUnavailable, ExitUnavailable, "no core answers"},
 	CoreBehind:       {CodeUnavailable, ExitUnavailable, "the core has not seen yet what the caller has written; trying again, or at another core, helps"},
 	StoreBehind:      {CodeFailedPrecondition, ExitConflict, "the store lacks what the caller has written: it was restored from an older copy"},
+	ProfileNotFound:  {CodeNotFound, ExitNotFound, "there is no profile of this name on this machine"},
 	ConfigInvalid:    {CodeInvalidArgument, ExitUsage, "a setting is not valid"},
 	BuildFailed:      {CodeInternal, ExitFailure, "the service could not be built"},
 	CasesFailed:      {CodeFailedPrecondition, ExitFailure, "calls of a check returned something else than expected"},

@@ -22,6 +22,8 @@ func settingsPage() (page.Page, error) {
 			page.Text("The config file is YAML with a section for each heading below. It is the first of `--config FILE`, `" + settings.EnvConfig + "`, `$XDG_CONFIG_HOME/ruedo/config.yaml` " +
 				"(`~/.config/ruedo/config.yaml`) and `/etc/ruedo/config.yaml`. Unknown keys in it are refused. An unknown name in the environment is only warned of: the environment is shared with other programs."),
 			page.Code{Language: "yaml", Text: settingsExample},
+			page.Text("A profile names the cores and the cluster of commands that talk to a core ([Several clusters](../cluster.md#several-clusters)). For them it takes the place of `client.hosts` and `application.cluster_id`, " +
+				"and counts for more than the config file. If `" + settings.EnvProfile + "` or `ruedo use` names the profile, cores in the environment count for more; if `--profile` does, only `--host` does."),
 		},
 	}
 	section, t := "", page.Table{}

@@ -17,7 +17,7 @@ import (
 
 // All returns the nouns in the order of help.
 func All() []*verb.Noun {
-	return []*verb.Noun{services(), decorators(), runners(), revisions(), cores(), leader(), jobs(), members(), status()}
+	return []*verb.Noun{services(), decorators(), runners(), revisions(), cores(), leader(), jobs(), members(), status(), profiles()}
 }
 
 // nothing is the arguments of a command that has none.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ruedo-dev/ruedo/internal/cli/assemble"
+	"github.com/ruedo-dev/ruedo/internal/cli/settings"
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
@@ -32,8 +33,11 @@ func (s *Session) Assembler() *assemble.Assembler {
 	return s.parts
 }
 
-// Close stops what the command started.
+// Close stops what the command started, and remembers which core has answered.
 func (s *Session) Close() error {
+	if s.answered != nil {
+		s.answered()
+	}
 	if s.parts == nil {
 		return nil
 	}
@@ -53,8 +57,11 @@ func (s *Session) connect(create bool) (*client.Client, error) {
 	if s.core != nil {
 		return s.core, nil
 	}
-	url, local := s.target(s.Ctx)
-	if local {
+	target, err := s.target(s.Ctx)
+	if err != nil {
+		return nil, err
+	}
+	if target == nil {
 		c, err := s.Assembler().Local(s.Ctx, s.QuietLogger(), create)
 		if err != nil {
 			return nil, err
@@ -62,62 +69,69 @@ func (s *Session) connect(create bool) (*client.Client, error) {
 		s.core, s.local = c, true
 		return c, nil
 	}
+	s.origin = target.Origin
 	if s.Verbose {
-		s.Infof("core: %s (client.host from %s)", url, s.Settings.Origin("client.host"))
+		s.Infof("core: %s (%s)", strings.Join(target.Hosts, " "), target.Origin)
 	}
-	s.core = s.At(url)
+	s.core = s.remember(target)
 	return s.core, nil
 }
 
-// Remote returns a client of the core that the settings name, and its URL. The
-// client is nil if that is a core in this process; Remote starts none.
-func (s *Session) Remote(ctx context.Context) (core *client.Client, url string) {
-	url, local := s.target(ctx)
-	if local {
-		return nil, ""
+// Remote returns a client of the cores that the settings name. It is nil if that
+// is a core in this process; Remote starts none.
+func (s *Session) Remote(ctx context.Context) (*client.Client, error) {
+	target, err := s.target(ctx)
+	if err != nil || target == nil {
+		return nil, err
 	}
-	return s.At(url), url
+	return client.New(strings.Join(target.Hosts, " "), client.WithCluster(target.ClusterID)), nil
 }
 
 // At returns a client of the core at a URL that another core has named.
 func (s *Session) At(url string) *client.Client {
-	return client.New(url, client.WithCluster(s.cluster()))
+	target, _ := s.Settings.Target() // whoever got the URL from a core has one
+	return client.New(url, client.WithCluster(target.ClusterID))
 }
 
-// cluster returns the cluster id if the user has set one. The default is not
-// sent: it would exclude every cluster that has a name.
-func (s *Session) cluster() string {
-	if s.Settings.IsSet("application.cluster_id") {
-		return s.Settings.Application.ClusterID
+// HostHint says how commands reach the core at a URL, or "" if it is where they
+// look first.
+func (s *Session) HostHint(url string) string {
+	target, err := s.Settings.Target()
+	if err == nil && url == assemble.URL(target.Hosts[0], s.Settings.Client.Port) {
+		return ""
 	}
-	return ""
+	return "\nwith RUEDO_CLIENT_HOST=" + url + "\n"
 }
 
 // Local reports whether Connect has returned a core in this process, which ends
 // with the command.
 func (s *Session) Local() bool { return s.local }
 
-// target returns the URL of the core to talk to, or reports that it is the one
-// in this process. That has to be asked for, or there must be a local store
-// already: a command that finds no core must not work on another store than the
-// user meant.
-func (s *Session) target(ctx context.Context) (url string, local bool) {
+// target returns the URLs of the cores to talk to, or nil if it is the one in
+// this process. That has to be asked for, or there must be a local store already:
+// a command that finds no core must not work on another store than the user
+// meant.
+func (s *Session) target(ctx context.Context) (*settings.Target, error) {
 	set := s.Settings
-	url = assemble.URL(set.Client.Host, set.Client.Port)
-	switch set.Application.Mode {
-	case ModeLocal:
-		return "", true
-	case ModeServer:
-		// On the machine of a server its own address is the nearest.
-		if !set.IsSet("client.host") {
-			return "http://" + net.JoinHostPort(set.Server.ListenAddress, strconv.Itoa(set.Server.Port)), false
-		}
-		return url, false
-	case ModeClient, ModeRunner:
-		return url, false
+	if set.Application.Mode == ModeLocal {
+		return nil, nil
 	}
-	local = !set.IsSet("client.host") && !set.IsSet("client.port") && s.Assembler().HasStore() && !Listening(ctx, url)
-	return url, local
+	target, err := set.Target()
+	if err != nil {
+		return nil, err
+	}
+	for i, host := range target.Hosts {
+		target.Hosts[i] = assemble.URL(host, set.Client.Port)
+	}
+	switch {
+	case target.Given:
+	case set.Application.Mode == ModeServer:
+		// On the machine of a server its own address is the nearest.
+		target.Hosts = []string{"http://" + net.JoinHostPort(set.Server.ListenAddress, strconv.Itoa(set.Server.Port))}
+	case set.Application.Mode == "" && !set.IsSet("client.port") && s.Assembler().HasStore() && !Listening(ctx, target.Hosts[0]):
+		return nil, nil
+	}
+	return &target, nil
 }
 
 // Listening reports whether anything accepts connections at an http URL. It

@@ -101,12 +101,11 @@ func (s *Session) explain(err error) *fault.Error {
 			e.Message = err.Error()
 		}
 	}
-	if e.Reason == fault.CoreUnreachable && s.Settings != nil {
-		origin := s.Settings.Origin("client.host")
+	if e.Reason == fault.CoreUnreachable && s.origin != "" {
 		switch {
-		case origin != "default":
-			e.Message += " (client.host from " + origin + ")"
-			e.Fix = "start a core there, or name another with --host or RUEDO_CLIENT_HOST"
+		case !strings.HasSuffix(s.origin, "from default"):
+			e.Message += " (" + s.origin + ")"
+			e.Fix = "start a core there, or name another with --host or RUEDO_CLIENT_HOSTS"
 		default:
 			e.Fix = "start a cluster on this machine: ruedo dev; or work on a store in this directory: --local"
 		}

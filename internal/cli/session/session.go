@@ -51,9 +51,11 @@ type Session struct {
 	// Quiet suppresses informational messages.
 	Quiet bool
 
-	core  *client.Client
-	local bool // core is in this process, and ends with it
-	parts *assemble.Assembler
+	core     *client.Client
+	local    bool   // core is in this process, and ends with it
+	origin   string // where the addresses of core come from
+	answered func() // remembers which core has answered; may be nil
+	parts    *assemble.Assembler
 
 	warned map[string]bool // by the keys of WarnOnce
 }

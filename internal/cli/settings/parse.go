@@ -3,7 +3,6 @@ package settings
 import (
 	"fmt"
 	"net"
-	"net/url"
 	"reflect"
 	"regexp"
 	"slices"
@@ -11,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ruedo-dev/ruedo/internal/cli/hosts"
 	"github.com/ruedo-dev/ruedo/internal/names"
 )
 
@@ -72,6 +72,14 @@ func (e Entry) set(s *Settings, text string) error {
 		return nil
 	case field.Kind() == reflect.Slice:
 		list := strings.Fields(text)
+		if e.check == "cores" {
+			var err error
+			if list, err = hosts.Split(text); err != nil {
+				return err
+			}
+			field.Set(reflect.ValueOf(list))
+			return nil
+		}
 		for _, item := range list {
 			if err := e.checkText(item); err != nil {
 				return err
@@ -109,17 +117,14 @@ func (e Entry) checkText(text string) error {
 		if strings.ContainsAny(text, ":/,;") {
 			return fmt.Errorf("names without a scheme or a port are expected, separated by spaces")
 		}
+	case "cores":
+		_, err := hosts.Split(text)
+		return err
 	case "url", "urls":
 		if strings.ContainsAny(text, ",;") {
 			return fmt.Errorf("URLs are separated by spaces")
 		}
-		if !strings.Contains(text, "://") {
-			text = "http://" + text
-		}
-		u, err := url.Parse(text)
-		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-			return fmt.Errorf("host, host:port or a URL with http or https is expected")
-		}
+		return hosts.Check(text)
 	}
 	return nil
 }

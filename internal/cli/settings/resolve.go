@@ -39,17 +39,22 @@ type Resolved struct {
 	Settings
 	// File is the config file that was read; empty if there is none.
 	File string
-	// Warnings are about unknown RUEDO_ names in the environment.
+	// Warnings are about unknown RUEDO_ names in the environment, and about the
+	// profile.
 	Warnings []string
+	// Profile is the profile that was chosen; see [Resolved.Target]. Nil if there
+	// is none.
+	Profile *Chosen
 
 	origins map[string]string
+	levels  map[string]level
 }
 
 // Resolve returns the value of every setting. A value that does not fit is
 // CONFIG_INVALID; the error names its origin.
 func Resolve(in Input) (*Resolved, error) {
 	env := environment(in.Env)
-	r := &Resolved{origins: make(map[string]string)}
+	r := &Resolved{origins: make(map[string]string), levels: make(map[string]level)}
 	file, err := findFile(in.ConfigFile, env)
 	if err != nil {
 		return nil, err
@@ -62,26 +67,27 @@ func Resolve(in Input) (*Resolved, error) {
 		r.File = file
 	}
 	for _, e := range Table() {
-		text, origin := e.Default, "default"
+		text, origin, from := e.Default, "default", fromDefault
 		// An empty value counts as not set: that is how compose files and unit
 		// files leave a variable out.
 		if v := values[e.Name]; v != "" {
-			text, origin = v, "file "+file
+			text, origin, from = v, "file "+file, fromFile
 		}
 		if v := env[e.Env]; v != "" {
-			text, origin = v, "env "+e.Env
+			text, origin, from = v, "env "+e.Env, fromEnv
 		}
 		if f := in.Flags[e.Name]; f.Value != "" {
-			text, origin = f.Value, "flag "+f.Name
+			text, origin, from = f.Value, "flag "+f.Name, fromFlag
 		}
 		if text != "" {
 			if err := e.set(&r.Settings, text); err != nil {
 				return nil, fault.Wrap(err, fault.ConfigInvalid, "%s is %q: %s (from %s)", e.Name, mask(text), err, origin)
 			}
 		}
-		r.origins[e.Name] = origin
+		r.origins[e.Name], r.levels[e.Name] = origin, from
 	}
 	r.Warnings = unknownNames(env)
+	r.choose(in, env)
 	return r, nil
 }
 
@@ -226,7 +232,7 @@ var serviceLink = regexp.MustCompile(`_SERVICE_(HOST|PORT(_.*)?)=|_PORT_\d+_(TCP
 
 // unknownNames returns a warning for each RUEDO_ name that no setting has.
 func unknownNames(env map[string]string) []string {
-	known := []string{EnvConfig}
+	known := []string{EnvConfig, EnvProfile}
 	for _, e := range Table() {
 		known = append(known, e.Env)
 	}

@@ -11,7 +11,7 @@
 //	server:
 //	  port: 7833
 //	client:
-//	  host: core.example.net
+//	  hosts: [core-1.example.net, core-2.example.net]
 //
 // It is the first of: --config FILE, RUEDO_CONFIG,
 // $XDG_CONFIG_HOME/ruedo/config.yaml (~/.config if that is not set),
@@ -98,8 +98,9 @@ type Collect struct {
 
 // Client is about the commands that talk to a core.
 type Client struct {
-	Host string `key:"host" default:"127.0.0.1:7833" check:"url" help:"Core to talk to, as host, host:port or URL."`
-	Port int    `key:"port" default:"7833" check:"port" help:"Port of the core, if client.host does not include one."`
+	Hosts []string `key:"hosts" check:"cores" help:"Cores of one cluster to talk to, each as host, host:port or URL, separated by spaces or commas. The one that answered last is asked first; if it cannot be connected to, the next one. Default: client.host."`
+	Host  string   `key:"host" default:"127.0.0.1:7833" check:"cores" help:"Core to talk to, as host, host:port or URL; or several, as client.hosts."`
+	Port  int      `key:"port" default:"7833" check:"port" help:"Port of a core that does not include one."`
 }
 
 // Runner is about a runner.

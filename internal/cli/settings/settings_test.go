@@ -2,6 +2,7 @@ package settings
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -123,6 +124,11 @@ func TestRefused(t *testing.T) {
 		{"hosts with a scheme", Input{Env: []string{"RUEDO_STORE_ETCD_HOSTS=http://a:1"}}, "without a scheme"},
 		{"hosts without port", Input{Env: []string{"RUEDO_STORE_ETCD_HOSTS=a"}}, "host:port is expected"},
 		{"scheme", Input{Env: []string{"RUEDO_CLIENT_HOST=ftp://a"}}, "http or https"},
+		{"scheme of one of several cores", Input{Env: []string{"RUEDO_CLIENT_HOSTS=a, ftp://b c"}}, `"ftp://b": host, host:port or a URL with http or https is expected (from env RUEDO_CLIENT_HOSTS)`},
+		{"empty cores", Input{Env: []string{"RUEDO_CLIENT_HOSTS= , "}}, "client.hosts is \" , \": a core is expected"},
+		{"empty cores in the file", Input{ConfigFile: write(t, "client: {hosts: [\"\", \" \"]}")}, "a core is expected"},
+		{"too many cores", Input{Env: []string{"RUEDO_CLIENT_HOSTS=" + manyCores()}}, "33 cores are too many, the limit is 32"},
+		{"secret in one of several cores", Input{Env: []string{"RUEDO_CLIENT_HOSTS=a ftp://user:pass@b"}}, "\"ftp://***@b\": host"},
 		{"secret in a bad value", Input{Env: []string{"RUEDO_CLIENT_HOST=ftp://user:pass@a"}}, "ftp://***@a"},
 		{"flag", Input{Flags: map[string]Flag{"runner.concurrency": {"--concurrency", "-1"}}}, "(from flag --concurrency)"},
 	} {
@@ -136,6 +142,14 @@ func TestRefused(t *testing.T) {
 			}
 		})
 	}
+}
+
+func manyCores() string {
+	var list []string
+	for i := range 33 {
+		list = append(list, fmt.Sprintf("core-%d", i))
+	}
+	return strings.Join(list, ",")
 }
 
 func TestUnknownNames(t *testing.T) {

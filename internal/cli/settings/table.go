@@ -13,8 +13,14 @@ const EnvPrefix = "RUEDO_"
 // `setting:"server.port"`.
 const Tag = "setting"
 
-// EnvConfig names the config file in the environment.
-const EnvConfig = "RUEDO_CONFIG"
+// EnvConfig names the config file in the environment, and EnvProfile the profile.
+const (
+	EnvConfig  = "RUEDO_CONFIG"
+	EnvProfile = "RUEDO_PROFILE"
+)
+
+// FlagProfile is the value of the struct tag of the flag that names the profile.
+const FlagProfile = "profile"
 
 // Entry describes one setting.
 type Entry struct {

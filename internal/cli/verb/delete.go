@@ -18,6 +18,18 @@ type Delete struct {
 	Also string
 	// Do deletes the resource and returns the API's answer.
 	Do func(ctx context.Context, core *client.Client, name string) (proto.Message, error)
+	// Here takes the place of Do for what is on this machine and not in a
+	// cluster: no core is asked.
+	Here func(s *session.Session, name string) (proto.Message, error)
+}
+
+// of returns the function that deletes a resource.
+func (d Delete) of(s *session.Session) (func(name string) (proto.Message, error), error) {
+	if d.Here != nil {
+		return func(name string) (proto.Message, error) { return d.Here(s, name) }, nil
+	}
+	core, err := s.Connect()
+	return func(name string) (proto.Message, error) { return d.Do(s.Ctx, core, name) }, err
 }
 
 func (d Delete) command(n *Noun) any {
@@ -38,13 +50,13 @@ func (c *deleteCommand) Run(s *session.Session) error {
 	if err := s.Confirm(c.Yes, c.question()); err != nil {
 		return err
 	}
-	core, err := s.Connect()
+	do, err := c.delete.of(s)
 	if err != nil {
 		return err
 	}
 	var results results
 	for _, name := range c.Names {
-		m, err := c.delete.Do(s.Ctx, core, name)
+		m, err := do(name)
 		if err != nil {
 			results.fail(session.About(err, "%s %s", c.noun, name))
 			continue

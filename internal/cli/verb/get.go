@@ -17,6 +17,9 @@ type Get[T, A any] struct {
 	// Fetch returns what to list. The zero A asks for everything. With an error
 	// it can return items too, those that were found.
 	Fetch func(ctx context.Context, core *client.Client, args A) ([]T, error)
+	// Here takes the place of Fetch for what is on this machine and not in a
+	// cluster: no core is asked.
+	Here func(s *session.Session, args A) ([]T, error)
 	// Message returns the items as the API's message, for JSON and YAML.
 	Message func(items []T) proto.Message
 	// Document returns a resource as `ruedo apply` reads it, for YAML. Nil: YAML
@@ -39,12 +42,8 @@ func (g Get[T, A]) command(*Noun) any { return &getCommand[T, A]{get: g} }
 
 // names returns the names of all resources.
 func (g Get[T, A]) names(s *session.Session) ([]string, error) {
-	core, err := s.Connect()
-	if err != nil {
-		return nil, err
-	}
 	var all A
-	items, err := g.Fetch(s.Ctx, core, all)
+	items, err := g.fetch(s, all)
 	if err != nil {
 		return nil, err
 	}
@@ -55,6 +54,18 @@ func (g Get[T, A]) names(s *session.Session) ([]string, error) {
 	return names, nil
 }
 
+// fetch returns what to list.
+func (g Get[T, A]) fetch(s *session.Session, args A) ([]T, error) {
+	if g.Here != nil {
+		return g.Here(s, args)
+	}
+	core, err := s.Connect()
+	if err != nil {
+		return nil, err
+	}
+	return g.Fetch(s.Ctx, core, args)
+}
+
 type getCommand[T, A any] struct {
 	Args A `embed:""`
 	get  Get[T, A]
@@ -63,15 +74,15 @@ type getCommand[T, A any] struct {
 func (c *getCommand[T, A]) Examples() []string { return c.get.Examples }
 
 func (c *getCommand[T, A]) Run(s *session.Session) error {
-	core, err := s.Connect()
-	if err != nil {
-		return err
-	}
-	items, err := c.get.Fetch(s.Ctx, core, c.Args)
+	items, err := c.get.fetch(s, c.Args)
 	if err != nil && len(items) == 0 {
 		return err
 	}
 	if c.get.Warn != nil && s.Print.ForPeople() {
+		core, err := s.Connect()
+		if err != nil {
+			return err
+		}
 		if text := c.get.Warn(s.Ctx, core); text != "" {
 			s.Warnf("%s", text)
 		}

@@ -1,0 +1,69 @@
+// Package hosts reads lists of cores as users write them: hosts, host:port or
+// URLs, separated by spaces or commas.
+package hosts
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"unicode"
+)
+
+// Max bounds the cores in a list.
+const Max = 32
+
+// Split returns the items of a list, without duplicates. The error says which
+// item is not valid, or that there is none.
+func Split(text string) ([]string, error) {
+	var list []string
+	items := strings.FieldsFunc(text, func(r rune) bool { return r == ',' || unicode.IsSpace(r) })
+	for _, item := range items {
+		if err := Check(item); err != nil {
+			if len(items) > 1 {
+				err = fmt.Errorf("%q: %w", Shown(item), err)
+			}
+			return nil, err
+		}
+		if !slices.Contains(list, item) {
+			list = append(list, item)
+		}
+	}
+	switch {
+	case len(list) == 0:
+		return nil, errors.New("a core is expected: host, host:port or a URL")
+	case len(list) > Max:
+		return nil, fmt.Errorf("%d cores are too many, the limit is %d", len(list), Max)
+	}
+	return list, nil
+}
+
+// Shown returns an address for display: without a user and a password.
+func Shown(host string) string {
+	at := strings.LastIndexByte(host, '@')
+	if at < 0 {
+		return host
+	}
+	scheme, _, found := strings.Cut(host[:at], "://")
+	if !found {
+		return "***" + host[at:]
+	}
+	return scheme + "://***" + host[at:]
+}
+
+// Check returns an error unless text is a host, host:port or a URL with http or
+// https.
+func Check(text string) error {
+	if !strings.Contains(text, "://") {
+		text = "http://" + text
+	}
+	u, err := url.Parse(text)
+	if strings.ContainsRune(text, ';') {
+		return errors.New("cores are separated by spaces or commas")
+	}
+	if err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return errors.New("host, host:port or a URL with http or https is expected")
+	}
+	return nil
+}

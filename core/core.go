@@ -48,6 +48,7 @@ import (
 	"github.com/ruedo-dev/ruedo/core/leader"
 	"github.com/ruedo-dev/ruedo/core/members"
 	"github.com/ruedo-dev/ruedo/core/mirror"
+	"github.com/ruedo-dev/ruedo/core/peers"
 	"github.com/ruedo-dev/ruedo/core/store"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/executor"
@@ -139,6 +140,8 @@ type Core struct {
 	jobs       *jobs.Runner
 	elector    *leader.Elector
 	members    *members.Members
+	peers      *peers.Peers
+	calls      callRate
 
 	draining atomic.Bool // the core is going down
 

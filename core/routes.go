@@ -31,7 +31,7 @@ func (c *Core) mount() {
 	fresh := freshness.New(freshness.Config{Mirror: c.mirror})
 	api.Mount(c.port, api.Config{
 		Store: c.store, Mirror: c.mirror, Catalog: c.catalog, Invoker: c.invoker, Publisher: publisher, Dispatcher: c.dispatcher,
-		Core: c.self, Cluster: c.cfg.Cluster, Distributed: c.cfg.Distributed, Modules: c.cfg.Modules,
+		Peers: c.peers, Core: c.self, Load: c.load, Cluster: c.cfg.Cluster, Distributed: c.cfg.Distributed, Modules: c.cfg.Modules,
 		Members: c.members,
 		Logs:    logs.New(logs.Config{Runners: c.dispatcher.Members, Absent: c.absent, Done: c.down.Done()}),
 		Backups: backup.New(backup.Config{Store: c.store, Mirror: c.mirror, Version: c.cfg.Version}),
@@ -47,4 +47,10 @@ func (c *Core) mount() {
 		runnerv1connect.RunnerServiceAttachProcedure:     {Message: lane.MaxRequest, Body: -1, Stream: true, Unchecked: true},
 		runnerv1connect.RunnerServicePushOutputProcedure: {Message: lane.MaxRequest, Body: lane.MaxPush, Unchecked: true},
 	})
+}
+
+// load returns how many calls this core completes per second, and whether it is
+// going down.
+func (c *Core) load() (callsPerSecond float64, draining bool) {
+	return c.calls.perSecond(), c.draining.Load()
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/oklog/ulid/v2"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -18,9 +19,11 @@ import (
 	"github.com/ruedo-dev/ruedo/core/leader"
 	"github.com/ruedo-dev/ruedo/core/members"
 	"github.com/ruedo-dev/ruedo/core/mirror"
+	"github.com/ruedo-dev/ruedo/core/peers"
 	"github.com/ruedo-dev/ruedo/core/store"
 	"github.com/ruedo-dev/ruedo/core/upkeep"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fleet"
 	"github.com/ruedo-dev/ruedo/internal/lane"
 	"github.com/ruedo-dev/ruedo/internal/port"
@@ -72,10 +75,11 @@ func (c *Core) start(ctx context.Context) (err error) {
 	c.catalog = catalog.New(catalog.Config{Mirror: c.mirror, Executor: c.dispatcher, Revision: c.store.Revision, Logger: c.log})
 	c.catalog.Start()
 	c.onClose("the catalog", func(context.Context) error { c.catalog.Close(); return nil })
-	c.invoker = invoke.New(invoke.Config{Catalog: c.catalog, MaxWait: c.cfg.QueueTimeout, Observe: c.metrics.Call})
+	c.invoker = invoke.New(invoke.Config{Catalog: c.catalog, MaxWait: c.cfg.QueueTimeout, Observe: c.observe})
 
 	c.onClose("the preparation of plans", func(context.Context) error { c.goroutines.Wait(); return nil })
 	c.goroutines.Go(c.followPlans)
+	c.goroutines.Go(func() { c.calls.run(c.down) })
 
 	source := &source{catalog: c.catalog, modules: newModules(c.store.ReadModule)}
 	if !c.cfg.Distributed {
@@ -97,6 +101,9 @@ func (c *Core) start(ctx context.Context) (err error) {
 	})
 	c.metrics.Leads(c.elector.Leads)
 
+	c.peers = peers.New(peers.Config{Cluster: c.cfg.Cluster, Self: c.ID()})
+	c.onClose("the requests to other cores", func(context.Context) error { c.peers.Close(); return nil })
+
 	c.port = port.New(c.portConfig())
 	c.onClose("the port", c.port.Close)
 
@@ -107,6 +114,12 @@ func (c *Core) start(ctx context.Context) (err error) {
 
 	c.mount()
 	return nil
+}
+
+// observe counts a completed call.
+func (c *Core) observe(service string, outcome fault.Reason, took time.Duration, info *ruedov1.CallInfo) {
+	c.calls.total.Add(1)
+	c.metrics.Call(service, outcome, took, info)
 }
 
 func describe(cfg Config) *ruedov1.Core {

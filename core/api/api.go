@@ -27,6 +27,7 @@ import (
 	"github.com/ruedo-dev/ruedo/core/logs"
 	"github.com/ruedo-dev/ruedo/core/members"
 	"github.com/ruedo-dev/ruedo/core/mirror"
+	"github.com/ruedo-dev/ruedo/core/peers"
 	"github.com/ruedo-dev/ruedo/core/publish"
 	"github.com/ruedo-dev/ruedo/core/store"
 	"github.com/ruedo-dev/ruedo/core/upload"
@@ -70,8 +71,13 @@ type Config struct {
 	Members    *members.Members
 	Elector    *leader.Elector
 	Jobs       *jobs.Runner
+	// Peers asks the other cores how they are.
+	Peers *peers.Peers
 	// Core describes this core.
 	Core *ruedov1.Core
+	// Load returns how many calls this core completes per second, and whether it
+	// is going down.
+	Load func() (callsPerSecond float64, draining bool)
 	// Cluster is the cluster's id.
 	Cluster string
 	// Distributed reports whether calls always go to a runner.
@@ -109,7 +115,7 @@ func Mount(p *port.Server, cfg Config) {
 		ruedov1connect.DecoratorServiceCreateDecoratorProcedure: schema,
 		ruedov1connect.DecoratorServiceUpdateDecoratorProcedure: schema,
 	})
-	cluster := &clusterService{mirror: cfg.Mirror, dispatcher: cfg.Dispatcher, elector: cfg.Elector, core: cfg.Core, cluster: cfg.Cluster, distributed: cfg.Distributed}
+	cluster := &clusterService{mirror: cfg.Mirror, dispatcher: cfg.Dispatcher, elector: cfg.Elector, peers: cfg.Peers, core: cfg.Core, load: cfg.Load, cluster: cfg.Cluster, distributed: cfg.Distributed}
 	mount(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
 		return ruedov1connect.NewClusterServiceHandler(cluster, opts...)
 	}, nil)

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"maps"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -21,13 +20,19 @@ type clusterService struct {
 		Alarms() []*fault.Error
 		Stale() bool
 		Age() time.Duration
+		Lag() (revisions int64, lag time.Duration)
 	}
 	dispatcher interface {
 		Members() []dispatch.Member
 		Preparing() map[string][]string
 	}
-	elector     interface{ Leader() *ruedov1.Leader }
-	core        *ruedov1.Core
+	elector interface{ Leader() *ruedov1.Leader }
+	peers   interface {
+		Ask(ctx context.Context, cores map[string]*ruedov1.Core) map[string]*ruedov1.Core
+	}
+	core *ruedov1.Core
+	load func() (callsPerSecond float64, draining bool)
+
 	cluster     string // id
 	distributed bool
 }
@@ -65,20 +70,54 @@ func (s *clusterService) ListRunners(_ context.Context, req *ruedov1.ListRunners
 	return &ruedov1.ListRunnersResponse{Items: items, NextPageToken: next}, nil
 }
 
-func (s *clusterService) ListCores(_ context.Context, req *ruedov1.ListCoresRequest) (*ruedov1.ListCoresResponse, error) {
+// ListCores returns the registered cores with what each says of itself now. It
+// asks the others.
+func (s *clusterService) ListCores(ctx context.Context, req *ruedov1.ListCoresRequest) (*ruedov1.ListCoresResponse, error) {
 	cores := s.mirror.Snapshot().Cores
-	if leader := cores[s.elector.Leader().GetCore()]; leader != nil {
-		cores = maps.Clone(cores)
-		cores[leader.GetId()] = s.marked(leader)
-	}
 	items, next, err := page(cores, "cores", req, nil)
 	if err != nil {
 		return nil, err
 	}
+	if len(items) > 0 {
+		reports := s.peers.Ask(ctx, cores)
+		for i := range items {
+			items[i] = s.reported(items[i], reports)
+		}
+	}
 	return &ruedov1.ListCoresResponse{Items: items, NextPageToken: next}, nil
 }
 
-// marked returns a core with the fact whether it leads.
+// reported returns a registered core with what it reports.
+func (s *clusterService) reported(core *ruedov1.Core, reports map[string]*ruedov1.Core) *ruedov1.Core {
+	if core.GetId() == s.core.GetId() {
+		return s.self()
+	}
+	core = s.marked(core)
+	core.State = ruedov1.CoreState_CORE_STATE_UNREACHABLE
+	if r := reports[core.GetId()]; r != nil {
+		core.State, core.Lag, core.LagRevisions, core.CallsPerSecond = r.GetState(), r.GetLag(), r.GetLagRevisions(), r.GetCallsPerSecond()
+	}
+	return core
+}
+
+// self returns this core and how it is.
+func (s *clusterService) self() *ruedov1.Core {
+	core := s.marked(s.core)
+	rate, draining := s.load()
+	revisions, lag := s.mirror.Lag()
+	core.CallsPerSecond, core.Lag, core.LagRevisions = rate, durationpb.New(lag), revisions
+	switch {
+	case draining:
+		core.State = ruedov1.CoreState_CORE_STATE_DRAINING
+	case s.mirror.Stale():
+		core.State = ruedov1.CoreState_CORE_STATE_STALE
+	default:
+		core.State = ruedov1.CoreState_CORE_STATE_READY
+	}
+	return core
+}
+
+// marked returns a copy of a core with the fact whether it leads.
 func (s *clusterService) marked(c *ruedov1.Core) *ruedov1.Core {
 	c = proto.CloneOf(c)
 	c.Leader = s.elector.Leader().GetCore() == c.GetId()
@@ -99,7 +138,7 @@ func (s *clusterService) GetStatus(context.Context, *ruedov1.GetStatusRequest) (
 	}
 	return &ruedov1.GetStatusResponse{
 		ClusterId:            s.cluster,
-		Core:                 s.marked(s.core),
+		Core:                 s.self(),
 		Stale:                s.mirror.Stale(),
 		StoreAge:             durationpb.New(s.mirror.Age()),
 		Version:              snap.Revision,

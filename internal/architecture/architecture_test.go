@@ -269,7 +269,7 @@ var arrows = []arrow{
 		reason: "what guests logged is with the runners: who reads it asks them, and no store",
 	},
 	{
-		from: []string{"core/api"}, only: []string{"core/api", "core/backup", "core/catalog", "core/decorate", "core/dispatch", "core/freshness", "core/invoke", "core/jobs", "core/leader", "core/logs", "core/members", "core/mirror", "core/publish", "core/store", "core/upload", "gen", "internal/fault", "internal/middleware", "internal/names", "internal/port"},
+		from: []string{"core/api"}, only: []string{"core/api", "core/backup", "core/catalog", "core/decorate", "core/dispatch", "core/freshness", "core/invoke", "core/jobs", "core/leader", "core/logs", "core/members", "core/mirror", "core/peers", "core/publish", "core/store", "core/upload", "gen", "internal/fault", "internal/middleware", "internal/names", "internal/port"},
 		reason: "a handler translates between words and one room that knows",
 	},
 	{
@@ -279,6 +279,10 @@ var arrows = []arrow{
 	{
 		from: []string{"internal/archive"}, only: []string{"internal/fault", "internal/keys", "internal/limits", "internal/names", "gen"},
 		reason: "a backup is read where it is made and where it is kept: by cores, and by a CLI without one",
+	},
+	{
+		from: []string{"core/peers"}, only: []string{"internal/headers", "gen"},
+		reason: "how another core is, that core says: neither the store nor this core's rooms are asked",
 	},
 	{
 		from: []string{"core/freshness"}, only: []string{"internal/fault", "internal/headers", "internal/port"},

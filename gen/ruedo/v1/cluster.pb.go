@@ -79,6 +79,65 @@ func (RunnerState) EnumDescriptor() ([]byte, []int) {
 	return file_ruedo_v1_cluster_proto_rawDescGZIP(), []int{0}
 }
 
+type CoreState int32
+
+const (
+	CoreState_CORE_STATE_UNSPECIFIED CoreState = 0
+	// It serves, and its store answers.
+	CoreState_CORE_STATE_READY CoreState = 1
+	// It serves calls from memory, because its store does not answer; writes fail.
+	CoreState_CORE_STATE_STALE CoreState = 2
+	// It finishes the calls that it has, and accepts no new connections.
+	CoreState_CORE_STATE_DRAINING CoreState = 3
+	// It is registered, but does not answer the core that was asked.
+	CoreState_CORE_STATE_UNREACHABLE CoreState = 4
+)
+
+// Enum value maps for CoreState.
+var (
+	CoreState_name = map[int32]string{
+		0: "CORE_STATE_UNSPECIFIED",
+		1: "CORE_STATE_READY",
+		2: "CORE_STATE_STALE",
+		3: "CORE_STATE_DRAINING",
+		4: "CORE_STATE_UNREACHABLE",
+	}
+	CoreState_value = map[string]int32{
+		"CORE_STATE_UNSPECIFIED": 0,
+		"CORE_STATE_READY":       1,
+		"CORE_STATE_STALE":       2,
+		"CORE_STATE_DRAINING":    3,
+		"CORE_STATE_UNREACHABLE": 4,
+	}
+)
+
+func (x CoreState) Enum() *CoreState {
+	p := new(CoreState)
+	*p = x
+	return p
+}
+
+func (x CoreState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (CoreState) Descriptor() protoreflect.EnumDescriptor {
+	return file_ruedo_v1_cluster_proto_enumTypes[1].Descriptor()
+}
+
+func (CoreState) Type() protoreflect.EnumType {
+	return &file_ruedo_v1_cluster_proto_enumTypes[1]
+}
+
+func (x CoreState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use CoreState.Descriptor instead.
+func (CoreState) EnumDescriptor() ([]byte, []int) {
+	return file_ruedo_v1_cluster_proto_rawDescGZIP(), []int{1}
+}
+
 // Runner is an execution process that is registered in the cluster.
 type Runner struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -308,9 +367,19 @@ type Core struct {
 	// if there is none.
 	StoreMember string `protobuf:"bytes,6,opt,name=store_member,json=storeMember,proto3" json:"store_member,omitempty"`
 	// True for the core that leads, as far as the core that answers knows.
-	Leader        bool `protobuf:"varint,7,opt,name=leader,proto3" json:"leader,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Leader bool `protobuf:"varint,7,opt,name=leader,proto3" json:"leader,omitempty"`
+	// As seen by the core that answers. Set in answers to ListCores and GetStatus,
+	// as are the fields below.
+	State CoreState `protobuf:"varint,8,opt,name=state,proto3,enum=ruedo.v1.CoreState" json:"state,omitempty"`
+	// How long its memory has been behind the store. Zero if it is up to date.
+	// Absent if the core does not answer.
+	Lag *durationpb.Duration `protobuf:"bytes,9,opt,name=lag,proto3" json:"lag,omitempty"`
+	// Number of revisions of the store that its memory lacks.
+	LagRevisions int64 `protobuf:"varint,10,opt,name=lag_revisions,json=lagRevisions,proto3" json:"lag_revisions,omitempty"`
+	// Calls that it has completed per second, over the last 10 seconds.
+	CallsPerSecond float64 `protobuf:"fixed64,11,opt,name=calls_per_second,json=callsPerSecond,proto3" json:"calls_per_second,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Core) Reset() {
@@ -390,6 +459,34 @@ func (x *Core) GetLeader() bool {
 		return x.Leader
 	}
 	return false
+}
+
+func (x *Core) GetState() CoreState {
+	if x != nil {
+		return x.State
+	}
+	return CoreState_CORE_STATE_UNSPECIFIED
+}
+
+func (x *Core) GetLag() *durationpb.Duration {
+	if x != nil {
+		return x.Lag
+	}
+	return nil
+}
+
+func (x *Core) GetLagRevisions() int64 {
+	if x != nil {
+		return x.LagRevisions
+	}
+	return 0
+}
+
+func (x *Core) GetCallsPerSecond() float64 {
+	if x != nil {
+		return x.CallsPerSecond
+	}
+	return 0
 }
 
 type ListRunnersRequest struct {
@@ -850,7 +947,7 @@ const file_ruedo_v1_cluster_proto_rawDesc = "" +
 	"\tPlanUsage\x12\x14\n" +
 	"\x05plans\x18\x01 \x01(\rR\x05plans\x12!\n" +
 	"\fmemory_bytes\x18\x02 \x01(\x04R\vmemoryBytes\x12,\n" +
-	"\x12memory_limit_bytes\x18\x03 \x01(\x04R\x10memoryLimitBytes\"\xcc\x01\n" +
+	"\x12memory_limit_bytes\x18\x03 \x01(\x04R\x10memoryLimitBytes\"\xf3\x02\n" +
 	"\x04Core\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04host\x18\x02 \x01(\tR\x04host\x12\x10\n" +
@@ -859,7 +956,12 @@ const file_ruedo_v1_cluster_proto_rawDesc = "" +
 	"\n" +
 	"start_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x12!\n" +
 	"\fstore_member\x18\x06 \x01(\tR\vstoreMember\x12\x16\n" +
-	"\x06leader\x18\a \x01(\bR\x06leader\"c\n" +
+	"\x06leader\x18\a \x01(\bR\x06leader\x12)\n" +
+	"\x05state\x18\b \x01(\x0e2\x13.ruedo.v1.CoreStateR\x05state\x12+\n" +
+	"\x03lag\x18\t \x01(\v2\x19.google.protobuf.DurationR\x03lag\x12#\n" +
+	"\rlag_revisions\x18\n" +
+	" \x01(\x03R\flagRevisions\x12(\n" +
+	"\x10calls_per_second\x18\v \x01(\x01R\x0ecallsPerSecond\"c\n" +
 	"\x12ListRunnersRequest\x12$\n" +
 	"\tpage_size\x18\x01 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
 	"\n" +
@@ -896,7 +998,13 @@ const file_ruedo_v1_cluster_proto_rawDesc = "" +
 	"\x18RUNNER_STATE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12RUNNER_STATE_READY\x10\x01\x12\x19\n" +
 	"\x15RUNNER_STATE_DRAINING\x10\x02\x12\x19\n" +
-	"\x15RUNNER_STATE_DETACHED\x10\x032\xf7\x01\n" +
+	"\x15RUNNER_STATE_DETACHED\x10\x03*\x88\x01\n" +
+	"\tCoreState\x12\x1a\n" +
+	"\x16CORE_STATE_UNSPECIFIED\x10\x00\x12\x14\n" +
+	"\x10CORE_STATE_READY\x10\x01\x12\x14\n" +
+	"\x10CORE_STATE_STALE\x10\x02\x12\x17\n" +
+	"\x13CORE_STATE_DRAINING\x10\x03\x12\x1a\n" +
+	"\x16CORE_STATE_UNREACHABLE\x10\x042\xf7\x01\n" +
 	"\x0eClusterService\x12O\n" +
 	"\vListRunners\x12\x1c.ruedo.v1.ListRunnersRequest\x1a\x1d.ruedo.v1.ListRunnersResponse\"\x03\x90\x02\x01\x12I\n" +
 	"\tListCores\x12\x1a.ruedo.v1.ListCoresRequest\x1a\x1b.ruedo.v1.ListCoresResponse\"\x03\x90\x02\x01\x12I\n" +
@@ -915,44 +1023,47 @@ func file_ruedo_v1_cluster_proto_rawDescGZIP() []byte {
 	return file_ruedo_v1_cluster_proto_rawDescData
 }
 
-var file_ruedo_v1_cluster_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_ruedo_v1_cluster_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
 var file_ruedo_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_ruedo_v1_cluster_proto_goTypes = []any{
 	(RunnerState)(0),              // 0: ruedo.v1.RunnerState
-	(*Runner)(nil),                // 1: ruedo.v1.Runner
-	(*PlanUsage)(nil),             // 2: ruedo.v1.PlanUsage
-	(*Core)(nil),                  // 3: ruedo.v1.Core
-	(*ListRunnersRequest)(nil),    // 4: ruedo.v1.ListRunnersRequest
-	(*ListRunnersResponse)(nil),   // 5: ruedo.v1.ListRunnersResponse
-	(*ListCoresRequest)(nil),      // 6: ruedo.v1.ListCoresRequest
-	(*ListCoresResponse)(nil),     // 7: ruedo.v1.ListCoresResponse
-	(*GetStatusRequest)(nil),      // 8: ruedo.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),     // 9: ruedo.v1.GetStatusResponse
-	(*Alarm)(nil),                 // 10: ruedo.v1.Alarm
-	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 12: google.protobuf.Duration
+	(CoreState)(0),                // 1: ruedo.v1.CoreState
+	(*Runner)(nil),                // 2: ruedo.v1.Runner
+	(*PlanUsage)(nil),             // 3: ruedo.v1.PlanUsage
+	(*Core)(nil),                  // 4: ruedo.v1.Core
+	(*ListRunnersRequest)(nil),    // 5: ruedo.v1.ListRunnersRequest
+	(*ListRunnersResponse)(nil),   // 6: ruedo.v1.ListRunnersResponse
+	(*ListCoresRequest)(nil),      // 7: ruedo.v1.ListCoresRequest
+	(*ListCoresResponse)(nil),     // 8: ruedo.v1.ListCoresResponse
+	(*GetStatusRequest)(nil),      // 9: ruedo.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),     // 10: ruedo.v1.GetStatusResponse
+	(*Alarm)(nil),                 // 11: ruedo.v1.Alarm
+	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 13: google.protobuf.Duration
 }
 var file_ruedo_v1_cluster_proto_depIdxs = []int32{
-	11, // 0: ruedo.v1.Runner.start_time:type_name -> google.protobuf.Timestamp
+	12, // 0: ruedo.v1.Runner.start_time:type_name -> google.protobuf.Timestamp
 	0,  // 1: ruedo.v1.Runner.state:type_name -> ruedo.v1.RunnerState
-	2,  // 2: ruedo.v1.Runner.plan_usage:type_name -> ruedo.v1.PlanUsage
-	11, // 3: ruedo.v1.Core.start_time:type_name -> google.protobuf.Timestamp
-	1,  // 4: ruedo.v1.ListRunnersResponse.items:type_name -> ruedo.v1.Runner
-	3,  // 5: ruedo.v1.ListCoresResponse.items:type_name -> ruedo.v1.Core
-	3,  // 6: ruedo.v1.GetStatusResponse.core:type_name -> ruedo.v1.Core
-	12, // 7: ruedo.v1.GetStatusResponse.store_age:type_name -> google.protobuf.Duration
-	10, // 8: ruedo.v1.GetStatusResponse.alarms:type_name -> ruedo.v1.Alarm
-	4,  // 9: ruedo.v1.ClusterService.ListRunners:input_type -> ruedo.v1.ListRunnersRequest
-	6,  // 10: ruedo.v1.ClusterService.ListCores:input_type -> ruedo.v1.ListCoresRequest
-	8,  // 11: ruedo.v1.ClusterService.GetStatus:input_type -> ruedo.v1.GetStatusRequest
-	5,  // 12: ruedo.v1.ClusterService.ListRunners:output_type -> ruedo.v1.ListRunnersResponse
-	7,  // 13: ruedo.v1.ClusterService.ListCores:output_type -> ruedo.v1.ListCoresResponse
-	9,  // 14: ruedo.v1.ClusterService.GetStatus:output_type -> ruedo.v1.GetStatusResponse
-	12, // [12:15] is the sub-list for method output_type
-	9,  // [9:12] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	3,  // 2: ruedo.v1.Runner.plan_usage:type_name -> ruedo.v1.PlanUsage
+	12, // 3: ruedo.v1.Core.start_time:type_name -> google.protobuf.Timestamp
+	1,  // 4: ruedo.v1.Core.state:type_name -> ruedo.v1.CoreState
+	13, // 5: ruedo.v1.Core.lag:type_name -> google.protobuf.Duration
+	2,  // 6: ruedo.v1.ListRunnersResponse.items:type_name -> ruedo.v1.Runner
+	4,  // 7: ruedo.v1.ListCoresResponse.items:type_name -> ruedo.v1.Core
+	4,  // 8: ruedo.v1.GetStatusResponse.core:type_name -> ruedo.v1.Core
+	13, // 9: ruedo.v1.GetStatusResponse.store_age:type_name -> google.protobuf.Duration
+	11, // 10: ruedo.v1.GetStatusResponse.alarms:type_name -> ruedo.v1.Alarm
+	5,  // 11: ruedo.v1.ClusterService.ListRunners:input_type -> ruedo.v1.ListRunnersRequest
+	7,  // 12: ruedo.v1.ClusterService.ListCores:input_type -> ruedo.v1.ListCoresRequest
+	9,  // 13: ruedo.v1.ClusterService.GetStatus:input_type -> ruedo.v1.GetStatusRequest
+	6,  // 14: ruedo.v1.ClusterService.ListRunners:output_type -> ruedo.v1.ListRunnersResponse
+	8,  // 15: ruedo.v1.ClusterService.ListCores:output_type -> ruedo.v1.ListCoresResponse
+	10, // 16: ruedo.v1.ClusterService.GetStatus:output_type -> ruedo.v1.GetStatusResponse
+	14, // [14:17] is the sub-list for method output_type
+	11, // [11:14] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_ruedo_v1_cluster_proto_init() }
@@ -967,7 +1078,7 @@ func file_ruedo_v1_cluster_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ruedo_v1_cluster_proto_rawDesc), len(file_ruedo_v1_cluster_proto_rawDesc)),
-			NumEnums:      1,
+			NumEnums:      2,
 			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   1,

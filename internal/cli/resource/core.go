@@ -2,12 +2,16 @@ package resource
 
 import (
 	"context"
+	"strconv"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/cli/object"
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
 	"github.com/ruedo-dev/ruedo/internal/cli/verb"
+	"github.com/ruedo-dev/ruedo/internal/text"
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
@@ -16,7 +20,10 @@ func cores() *verb.Noun {
 	return &verb.Noun{
 		Name: "core", Plural: "cores",
 		Get: verb.Get[C, nothing]{
-			Doc: verb.Doc{Help: "List the cores of the cluster.", Examples: []string{"ruedo get cores"}},
+			Doc: verb.Doc{
+				Help:     "List the cores of the cluster, and how each of them is.",
+				Examples: []string{"ruedo get cores", "ruedo get cores -o wide"},
+			},
 			Fetch: func(ctx context.Context, core *client.Client, _ nothing) ([]C, error) {
 				return client.All(core.ListCores(ctx, &ruedov1.ListCoresRequest{}))
 			},
@@ -26,11 +33,37 @@ func cores() *verb.Noun {
 			Warn:    fromMemory,
 			Columns: []output.Column[C]{
 				{Head: "ID", Cell: C.GetId},
+				{Head: "STATE", Cell: func(c C) string { return object.Word(c.GetState()) }},
 				{Head: "URL", Cell: C.GetUrl},
-				{Head: "HOST", Cell: C.GetHost},
+				{Head: "HOST", Cell: C.GetHost, Wide: true},
 				{Head: "VERSION", Cell: C.GetVersion},
+				{Head: "STORE MEMBER", Cell: C.GetStoreMember},
+				{Head: "LEADER", Cell: func(c C) string { return yes(c.GetLeader()) }},
+				{Head: "LAG", Cell: lag},
+				{Head: "CALLS/S", Cell: callsPerSecond},
 				{Head: "AGE", Cell: func(c C) string { return age(c.GetStartTime()) }},
 			},
 		},
 	}
+}
+
+// lag writes how far the memory of a core is behind the store: "0s", or "3s (12
+// revisions)"; "" if the core does not say it.
+func lag(c *ruedov1.Core) string {
+	switch {
+	case c.GetLag() == nil:
+		return ""
+	case c.GetLagRevisions() == 0:
+		return output.Duration(c.GetLag().AsDuration().Round(time.Second))
+	}
+	return output.Duration(c.GetLag().AsDuration()) + " (" + text.Count(int(c.GetLagRevisions()), "revision") + ")"
+}
+
+// callsPerSecond writes the calls that a core completes per second; "" if it does
+// not answer.
+func callsPerSecond(c *ruedov1.Core) string {
+	if c.GetLag() == nil {
+		return ""
+	}
+	return strconv.FormatFloat(c.GetCallsPerSecond(), 'f', 1, 64)
 }

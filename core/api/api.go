@@ -93,36 +93,39 @@ type Config struct {
 // Mount mounts all services.
 func Mount(p *port.Server, cfg Config) {
 	question := port.Bounds{Message: maxQuestion, Weight: fieldWeight}
-	mount := func(b port.Bounds, construct func(opts ...connect.HandlerOption) (string, http.Handler), except map[string]port.Bounds) {
+	// What reads the catalog waits until this core has what its caller has written.
+	// Requests about the cluster itself do not: they have to be answered above all
+	// by a core that is behind.
+	fresh := func(b port.Bounds, construct func(opts ...connect.HandlerOption) (string, http.Handler), except map[string]port.Bounds) {
 		p.Connect(b, func(opts ...connect.HandlerOption) (string, http.Handler) {
 			path, h := construct(opts...)
 			return path, cfg.Fresh.Handler(h)
 		}, except)
 	}
 	written := connect.WithInterceptors(cfg.Fresh.Interceptor())
-	mount(port.Bounds{Message: maxInvoke, Weight: rawWeight, Unchecked: true}, (&invokeService{cfg.Invoker, p.Turns()}).handler, nil)
+	fresh(port.Bounds{Message: maxInvoke, Weight: rawWeight, Unchecked: true}, (&invokeService{cfg.Invoker, p.Turns()}).handler, nil)
 	services := &serviceService{publisher: cfg.Publisher, catalog: cfg.Catalog, dispatcher: cfg.Dispatcher, mirror: cfg.Mirror, store: cfg.Store, distributed: cfg.Distributed, done: cfg.Done}
-	mount(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
+	fresh(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
 		return ruedov1connect.NewServiceServiceHandler(services, append(opts, written)...)
 	}, map[string]port.Bounds{
 		ruedov1connect.ServiceServicePublishServiceProcedure: {Message: maxPublish, Weight: publishWeight},
 	})
 	decorators := &decoratorService{publisher: cfg.Publisher, mirror: cfg.Mirror, store: cfg.Store}
 	schema := port.Bounds{Message: maxDecorator, Weight: schemaWeight}
-	mount(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
+	fresh(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
 		return ruedov1connect.NewDecoratorServiceHandler(decorators, append(opts, written)...)
 	}, map[string]port.Bounds{
 		ruedov1connect.DecoratorServiceCreateDecoratorProcedure: schema,
 		ruedov1connect.DecoratorServiceUpdateDecoratorProcedure: schema,
 	})
 	cluster := &clusterService{mirror: cfg.Mirror, dispatcher: cfg.Dispatcher, elector: cfg.Elector, peers: cfg.Peers, core: cfg.Core, load: cfg.Load, cluster: cfg.Cluster, distributed: cfg.Distributed}
-	mount(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
+	p.Connect(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
 		return ruedov1connect.NewClusterServiceHandler(cluster, opts...)
 	}, nil)
-	mount(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
+	p.Connect(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
 		return ruedov1connect.NewLogServiceHandler(&logService{cfg.Logs, cfg.Catalog}, opts...)
 	}, nil)
-	mount(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
+	p.Connect(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
 		return ruedov1connect.NewMemberServiceHandler(&memberService{cfg.Members}, opts...)
 	}, nil)
 	p.Connect(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
@@ -132,7 +135,7 @@ func Mount(p *port.Server, cfg Config) {
 		return ruedov1connect.NewJobServiceHandler(&jobService{cfg.Jobs, cfg.Elector}, opts...)
 	}, nil)
 	uploads := upload.New(upload.Config{Store: cfg.Store, Modules: cfg.Modules})
-	mount(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
+	p.Connect(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
 		return ruedov1connect.NewModuleServiceHandler(&moduleService{cfg.Store, uploads}, append(opts, connect.WithCodec(uploads.Codec()))...)
 	}, map[string]port.Bounds{
 		// An upload bounds its memory itself, and can use a slow connection.
@@ -142,7 +145,7 @@ func Mount(p *port.Server, cfg Config) {
 			Total:   uploadTotal,
 		},
 	})
-	mount(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
+	p.Connect(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
 		return ruedov1connect.NewBackupServiceHandler(&backupService{cfg.Backups}, opts...)
 	}, map[string]port.Bounds{
 		ruedov1connect.BackupServiceRestoreCatalogProcedure: {Message: upload.MaxPart, Body: backup.MaxCatalog + backup.MaxCatalog/8, Total: uploadTotal},

@@ -2,7 +2,7 @@
 // they ask.
 //
 //	gate := freshness.New(freshness.Config{Mirror: mirror})
-//	handler = gate.Handler(handler)                      // of everything that reads the mirror
+//	handler = gate.Handler(handler)                      // of everything that reads the catalog
 //	connect.WithInterceptors(gate.Interceptor())         // on everything that writes
 //
 // The answer to a write has the field [headers.StoreRevision]: a revision of the store

@@ -94,7 +94,7 @@ func Requests() []Field {
 		},
 		{
 			Name: MinRevision, Type: "revision", Example: "1", Default: "any revision",
-			Meaning: "What the call must see: the `" + StoreRevision + "` of the answer to a write, or only its number. A core that is behind waits up to 2s, and no longer than `" + Timeout + "`, then answers `CORE_BEHIND`: nothing was executed; send it again, or to another core. `STORE_BEHIND` says that the store lacks the revision, because it was restored from an older copy. It works with every request to a core.",
+			Meaning: "What the call must see: the `" + StoreRevision + "` of the answer to a write, or only its number. A core that is behind waits up to 2s, and no longer than `" + Timeout + "`, then answers `CORE_BEHIND`: nothing was executed; send it again, or to another core. `STORE_BEHIND` says that the store lacks the revision, because it was restored from an older copy. It works with every request for services and decorators, too.",
 		},
 		{
 			Name: "Expect", Type: "`100-continue`", Example: "100-continue",

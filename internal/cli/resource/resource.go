@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
+	"github.com/ruedo-dev/ruedo/internal/cli/use"
 	"github.com/ruedo-dev/ruedo/internal/cli/verb"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/suggest"
@@ -17,7 +18,7 @@ import (
 
 // All returns the nouns in the order of help.
 func All() []*verb.Noun {
-	return []*verb.Noun{services(), decorators(), runners(), revisions(), cores(), leader(), jobs(), members(), status(), profiles()}
+	return []*verb.Noun{services(), decorators(), runners(), revisions(), cores(), leader(), jobs(), members(), status(), use.Noun()}
 }
 
 // nothing is the arguments of a command that has none.

@@ -1,5 +1,5 @@
-// Package use is `ruedo use`, which chooses the profile of the commands that
-// follow.
+// Package use has the profiles of the command line: the noun ([Noun]), and the
+// command that chooses the profile of those that follow ([Use]).
 package use
 
 import (

@@ -24,7 +24,7 @@ const (
 	// quorumEvery is how often a member looks whether there is a leader, and
 	// leaderless how long there must be none before it counts the others.
 	quorumEvery = 200 * time.Millisecond
-	leaderless  = 400 * time.Millisecond
+	leaderless  = 200 * time.Millisecond
 )
 
 // openPeers binds the port for the other members and completes the settings with

@@ -95,7 +95,11 @@ func (k *Keeper) List(ctx context.Context) ([]*ruedov1.Member, string, error) {
 	running := k.reachable(ctx, own, list.Members)
 	items := make([]*ruedov1.Member, 0, len(list.Members))
 	for _, m := range list.Members {
-		items = append(items, describe(m, running[m.GetID()], leader))
+		item := describe(m, running[m.GetID()], leader)
+		if k.cfg.Peers == nil {
+			item.PeerUrls = nil // nobody listens there
+		}
+		items = append(items, item)
 	}
 	slices.SortFunc(items, func(a, b *ruedov1.Member) int {
 		return cmp.Or(cmp.Compare(a.GetName(), b.GetName()), cmp.Compare(a.GetId(), b.GetId()))

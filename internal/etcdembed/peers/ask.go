@@ -13,7 +13,13 @@ import (
 )
 
 // askTimeout is how long a member has to answer.
-const askTimeout = time.Second
+const (
+	askTimeout  = time.Second
+	nearTimeout = 600 * time.Millisecond // in one site
+	// verifyTimeout is longer: a member on a busy machine must not be taken for
+	// one that does not run. Where nobody listens, the answer comes immediately.
+	verifyTimeout = 3 * time.Second
+)
 
 // maxAnswer bounds the list of members that a member answers with.
 const maxAnswer = 256 << 10
@@ -29,10 +35,14 @@ type Answer struct {
 
 // Ask asks members at the same time. It takes at most a second.
 func (c Config) Ask(ctx context.Context, urls []string) []Answer {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	return c.ask(ctx, urls, askTimeout)
+}
+
+func (c Config) ask(ctx context.Context, urls []string, limit time.Duration) []Answer {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	answers := make([]Answer, len(urls))
-	client, done, err := c.client(askTimeout)
+	client, done, err := c.client(limit)
 	if err != nil {
 		for i, u := range urls {
 			answers[i] = Answer{URL: u, Err: err}
@@ -83,11 +93,18 @@ func (c Config) Reachable(ctx context.Context, members []Member) map[uint64]bool
 }
 
 // NoQuorum returns STORE_NO_QUORUM if too few voters answer the member own, and nil
-// if enough do. It takes at most a second.
+// if enough do. It takes at most a second, and less in one site: a write that
+// waits should get this answer before its 2 s are over.
 func (c Config) NoQuorum(own uint64, members []Member) error {
 	voters := slices.DeleteFunc(slices.Clone(members), func(m Member) bool { return m.Learner })
 	others := slices.DeleteFunc(slices.Clone(voters), func(m Member) bool { return m.ID == own })
-	answering := len(c.Reachable(context.Background(), others)) + len(voters) - len(others)
+	limit := nearTimeout
+	if c.Tick == "wan" {
+		limit = askTimeout
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	answering := len(c.Reachable(ctx, others)) + len(voters) - len(others)
 	needed := len(voters)/2 + 1
 	if answering >= needed || len(voters) == 0 {
 		return nil
@@ -116,7 +133,7 @@ func (c Config) Verify(ctx context.Context, id Identity) error {
 	others = slices.DeleteFunc(unique(others), func(u string) bool { return slices.Contains(own, u) })
 	heard := 0
 	var answered []Answer
-	for i, a := range c.Ask(ctx, slices.Concat(own, others)) {
+	for i, a := range c.ask(ctx, slices.Concat(own, others), verifyTimeout) {
 		switch {
 		case a.Membership == nil:
 		case i < len(own):

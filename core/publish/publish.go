@@ -167,7 +167,7 @@ func (p *Publisher) Publish(ctx context.Context, req *ruedov1.PublishServiceRequ
 	}
 	guard := p.carriers(changes, req.GetName(), req.GetForce())
 	defer guard.close()
-	res := &ruedov1.PublishServiceResponse{Preparations: ready.preparations}
+	res := &ruedov1.PublishServiceResponse{Preparations: ready.preparations, PreviousOrigin: live.GetRevision().GetOrigin()}
 	err = guard.until(ctx, func(at int64) (err error) {
 		pub.Carriers = at
 		res.Service, res.Definitions, err = p.flip(ctx, pub)
@@ -198,6 +198,7 @@ func revise(live *ruedov1.Service, req *ruedov1.PublishServiceRequest, module *r
 			Example:     req.GetExample(),
 			Isolation:   req.GetIsolation(),
 			CreateTime:  now,
+			Origin:      req.GetOrigin(),
 
 			InputSchema:  req.GetInputSchema(),
 			OutputSchema: req.GetOutputSchema(),
@@ -337,7 +338,8 @@ func (p *Publisher) flip(ctx context.Context, pub store.Publication) (*ruedov1.S
 	return stored, written, p.cfg.Mirror.Wait(ctx, stored.GetVersion())
 }
 
-// sameRevision reports whether two revisions differ only in number and time.
+// sameRevision reports whether two revisions differ only in number, time and
+// origin.
 func sameRevision(a, b *ruedov1.Revision) bool {
 	return a != nil &&
 		a.GetModule() == b.GetModule() &&

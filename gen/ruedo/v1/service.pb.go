@@ -309,7 +309,10 @@ type Revision struct {
 	InputSchema *structpb.Struct `protobuf:"bytes,15,opt,name=input_schema,json=inputSchema,proto3" json:"input_schema,omitempty"`
 	// JSON Schema (2020-12) of what its handler returns, for readers: no output is
 	// checked.
-	OutputSchema  *structpb.Struct `protobuf:"bytes,16,opt,name=output_schema,json=outputSchema,proto3" json:"output_schema,omitempty"`
+	OutputSchema *structpb.Struct `protobuf:"bytes,16,opt,name=output_schema,json=outputSchema,proto3" json:"output_schema,omitempty"`
+	// Where it was published from, as its publisher says: for example
+	// "ada@laptop:/src/greet". Empty if the publisher did not say.
+	Origin        string `protobuf:"bytes,17,opt,name=origin,proto3" json:"origin,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -456,6 +459,13 @@ func (x *Revision) GetOutputSchema() *structpb.Struct {
 	return nil
 }
 
+func (x *Revision) GetOrigin() string {
+	if x != nil {
+		return x.Origin
+	}
+	return ""
+}
+
 type PublishServiceRequest struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	Name        string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -483,8 +493,10 @@ type PublishServiceRequest struct {
 	NoLive bool `protobuf:"varint,13,opt,name=no_live,json=noLive,proto3" json:"no_live,omitempty"`
 	// Revision.input_schema and Revision.output_schema. Both are admitted as the
 	// schema of a decorator is.
-	InputSchema   *structpb.Struct `protobuf:"bytes,14,opt,name=input_schema,json=inputSchema,proto3" json:"input_schema,omitempty"`
-	OutputSchema  *structpb.Struct `protobuf:"bytes,15,opt,name=output_schema,json=outputSchema,proto3" json:"output_schema,omitempty"`
+	InputSchema  *structpb.Struct `protobuf:"bytes,14,opt,name=input_schema,json=inputSchema,proto3" json:"input_schema,omitempty"`
+	OutputSchema *structpb.Struct `protobuf:"bytes,15,opt,name=output_schema,json=outputSchema,proto3" json:"output_schema,omitempty"`
+	// Revision.origin, for people.
+	Origin        string `protobuf:"bytes,16,opt,name=origin,proto3" json:"origin,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -624,6 +636,13 @@ func (x *PublishServiceRequest) GetOutputSchema() *structpb.Struct {
 	return nil
 }
 
+func (x *PublishServiceRequest) GetOrigin() string {
+	if x != nil {
+		return x.Origin
+	}
+	return ""
+}
+
 type PublishServiceResponse struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Service *Service               `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
@@ -634,9 +653,11 @@ type PublishServiceResponse struct {
 	// The definitions that were written: created if they are revision 1.
 	Definitions []*Decorator `protobuf:"bytes,4,rep,name=definitions,proto3" json:"definitions,omitempty"`
 	// The revision that was prepared and stored, if the request has no_live.
-	Staged        *Revision `protobuf:"bytes,5,opt,name=staged,proto3" json:"staged,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Staged *Revision `protobuf:"bytes,5,opt,name=staged,proto3" json:"staged,omitempty"`
+	// Origin of the revision that was live before.
+	PreviousOrigin string `protobuf:"bytes,6,opt,name=previous_origin,json=previousOrigin,proto3" json:"previous_origin,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *PublishServiceResponse) Reset() {
@@ -702,6 +723,13 @@ func (x *PublishServiceResponse) GetStaged() *Revision {
 		return x.Staged
 	}
 	return nil
+}
+
+func (x *PublishServiceResponse) GetPreviousOrigin() string {
+	if x != nil {
+		return x.PreviousOrigin
+	}
+	return ""
 }
 
 // Preparation is what one runner reported when it prepared a revision.
@@ -1531,7 +1559,7 @@ const file_ruedo_v1_service_proto_rawDesc = "" +
 	"\tReadiness\x12\x18\n" +
 	"\arunners\x18\x01 \x01(\rR\arunners\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x18\n" +
-	"\amessage\x18\x03 \x01(\tR\amessage\"\xd5\x05\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage\"\xed\x05\n" +
 	"\bRevision\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\x12\x16\n" +
@@ -1552,10 +1580,11 @@ const file_ruedo_v1_service_proto_rawDesc = "" +
 	"\x10isolation_reason\x18\r \x01(\tR\x0fisolationReason\x12(\n" +
 	"\x06limits\x18\x0e \x01(\v2\x10.ruedo.v1.LimitsR\x06limits\x12:\n" +
 	"\finput_schema\x18\x0f \x01(\v2\x17.google.protobuf.StructR\vinputSchema\x12<\n" +
-	"\routput_schema\x18\x10 \x01(\v2\x17.google.protobuf.StructR\foutputSchema\x1a6\n" +
+	"\routput_schema\x18\x10 \x01(\v2\x17.google.protobuf.StructR\foutputSchema\x12\x16\n" +
+	"\x06origin\x18\x11 \x01(\tR\x06origin\x1a6\n" +
 	"\bEnvEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x85\a\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xa7\a\n" +
 	"\x15PublishServiceRequest\x12?\n" +
 	"\x04name\x18\x01 \x01(\tB+\xbaH(r&2$^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$R\x04name\x12*\n" +
 	"\vdescription\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80 R\vdescription\x12&\n" +
@@ -1575,16 +1604,18 @@ const file_ruedo_v1_service_proto_rawDesc = "" +
 	"\x05force\x18\f \x01(\bR\x05force\x12\x17\n" +
 	"\ano_live\x18\r \x01(\bR\x06noLive\x12:\n" +
 	"\finput_schema\x18\x0e \x01(\v2\x17.google.protobuf.StructR\vinputSchema\x12<\n" +
-	"\routput_schema\x18\x0f \x01(\v2\x17.google.protobuf.StructR\foutputSchema\x1a6\n" +
+	"\routput_schema\x18\x0f \x01(\v2\x17.google.protobuf.StructR\foutputSchema\x12 \n" +
+	"\x06origin\x18\x10 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\x06origin\x1a6\n" +
 	"\bEnvEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x81\x02\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xaa\x02\n" +
 	"\x16PublishServiceResponse\x12+\n" +
 	"\aservice\x18\x01 \x01(\v2\x11.ruedo.v1.ServiceR\aservice\x12\x1c\n" +
 	"\tunchanged\x18\x02 \x01(\bR\tunchanged\x129\n" +
 	"\fpreparations\x18\x03 \x03(\v2\x15.ruedo.v1.PreparationR\fpreparations\x125\n" +
 	"\vdefinitions\x18\x04 \x03(\v2\x13.ruedo.v1.DecoratorR\vdefinitions\x12*\n" +
-	"\x06staged\x18\x05 \x01(\v2\x12.ruedo.v1.RevisionR\x06staged\"\x80\x03\n" +
+	"\x06staged\x18\x05 \x01(\v2\x12.ruedo.v1.RevisionR\x06staged\x12'\n" +
+	"\x0fprevious_origin\x18\x06 \x01(\tR\x0epreviousOrigin\"\x80\x03\n" +
 	"\vPreparation\x12\x16\n" +
 	"\x06runner\x18\x01 \x01(\tR\x06runner\x12<\n" +
 	"\fcompile_time\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\vcompileTime\x128\n" +

@@ -73,6 +73,7 @@ func revisions() *verb.Noun {
 				{Head: "KIND", Cell: func(r revision) string { return object.Word(r.GetKind()) }},
 				{Head: "DECORATORS", Cell: func(r revision) string { return strings.Join(r.GetDecorators(), ",") }},
 				{Head: "AGE", Cell: func(r revision) string { return age(r.GetCreateTime()) }},
+				{Head: "FROM", Wide: true, Cell: func(r revision) string { return r.GetOrigin() }},
 			},
 			ColumnsFor: func(a revisionArgs) []output.Column[revision] {
 				if _, ok := a.decorator(); !ok {

@@ -102,6 +102,7 @@ func serviceRows(res *ruedov1.GetServiceResponse) [][]string {
 		{"Description:", s.GetDescription()},
 		{"Tags:", strings.Join(s.GetTags(), ", ")},
 		{"Revision:", fmt.Sprintf("%d of %d, published %s ago", r.GetNumber(), s.GetLatest(), age(r.GetCreateTime()))},
+		{"From:", r.GetOrigin()},
 		{"Ready:", readyText(s.GetReadiness())},
 		{"Kind:", object.Word(r.GetKind())},
 		{"Isolation:", isolation},

@@ -51,6 +51,7 @@ func (src *Source) Publish(s *session.Session, core *client.Client, force bool) 
 		return nil, err
 	}
 	src.Request.Module, src.Request.Definitions, src.Request.Force = digest, src.Decorators, force
+	src.Request.Origin = origin(src.path)
 	res, err := prepare(s, core, src.Request, firstLook)
 	if err != nil {
 		return nil, cannotStart(err)

@@ -56,6 +56,9 @@ func PrintPublished(s *session.Session, size int, res *ruedov1.PublishServiceRes
 		}
 		slowest = max(slowest, p.GetCompileTime().AsDuration())
 	}
+	if was := res.GetPreviousOrigin(); was != "" && was != r.GetOrigin() {
+		s.Infof("the revision before was published from %s", output.Safe(was))
+	}
 	prepared := ""
 	if n := len(res.GetPreparations()) - failed; n > 0 {
 		prepared = ", prepared by " + output.Plural(n, "runner") + " (compile " + output.Duration(slowest) + ")"

@@ -41,7 +41,8 @@ type Source struct {
 	// Examine.
 	Absent []absent.Finding
 
-	dir string // of Go source; "" if the module was built otherwise
+	path string // of the directory or file
+	dir  string // of Go source; "" if the module was built otherwise
 	// derived is the input schema that the types make; nil if there is none.
 	derived    *structpb.Struct
 	reconciled bool // with all decorators
@@ -73,7 +74,7 @@ func Open(s *session.Session, path, name string, over Overlay) (*Source, error) 
 	if err := project.CheckName("service", name); err != nil {
 		return nil, err
 	}
-	src := &Source{}
+	src := &Source{path: path}
 	if len(p.Command) == 0 {
 		src.dir = path
 	}
@@ -126,7 +127,7 @@ func openModule(s *session.Session, path, name string, over Overlay) (*Source, e
 			return nil, fault.Wrap(err, fault.Usage, "cannot derive a service name from %s", path).WithFix("ruedo publish %s --name NAME", path)
 		}
 	}
-	src := &Source{Request: &ruedov1.PublishServiceRequest{Name: name}, Wasm: wasm}
+	src := &Source{Request: &ruedov1.PublishServiceRequest{Name: name}, Wasm: wasm, path: path}
 	return src, over.Apply(src.Request)
 }
 

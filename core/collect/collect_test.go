@@ -348,7 +348,7 @@ func TestNothingGoesWhileWhatIsUsedIsNotKnown(t *testing.T) {
 	b := newBench(t, collect.Config{ModuleAge: -1, Revisions: 1})
 	svc := b.publish(t, "greet", 1, 0)
 	svc = b.publish(t, "greet", 2, svc.GetVersion())
-	svc = b.publish(t, "greet", 3, svc.GetVersion())
+	b.publish(t, "greet", 3, svc.GetVersion())
 	storetest.Put(t, b, storetest.Wasm("unused"))
 	for what, key := range map[string]string{"a service": "services/greet", "a revision": "revisions/greet/00000000000000000002"} {
 		key = "/ruedo/main/" + key

@@ -107,14 +107,6 @@ func (a answer) exits(code int, says ...string) answer {
 	return a
 }
 
-// decode decodes JSON that the command printed to stdout.
-func (a answer) decode(v any) {
-	a.t.Helper()
-	if err := json.Unmarshal([]byte(a.out), v); err != nil {
-		a.t.Fatalf("%s: %v in %s", a.of, err, tail(a.out, 2000))
-	}
-}
-
 // reply is the answer to an HTTP request.
 type reply struct {
 	t      *testing.T

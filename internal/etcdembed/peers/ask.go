@@ -137,8 +137,7 @@ func (c Config) Verify(ctx context.Context, id Identity) error {
 		switch {
 		case a.Membership == nil:
 		case i < len(own):
-			return fault.New(fault.AlreadyExists, "the member of data directory %s runs already: it answers at %s", id.Path, a.URL).
-				WithFix("stop one of the two; a copy of a data directory cannot be a member of its own")
+			return id.runs(a.URL)
 		default:
 			heard++
 			answered = append(answered, a)
@@ -154,7 +153,29 @@ func (c Config) Verify(ctx context.Context, id Identity) error {
 			return err
 		}
 	}
+	// The database can lag behind the log, and not know its own member yet. The
+	// others know where that is.
+	var told []string
+	for _, a := range answered {
+		for _, m := range a.Membership.Members {
+			if m.ID == id.Member && a.Membership.Cluster == id.Cluster {
+				told = append(told, m.URLs...)
+			}
+		}
+	}
+	told = slices.DeleteFunc(unique(told), func(u string) bool { return slices.Contains(own, u) })
+	for _, a := range c.ask(ctx, told, verifyTimeout) {
+		if a.Membership != nil {
+			return id.runs(a.URL)
+		}
+	}
 	return id.check(answered)
+}
+
+// runs returns the error for a directory whose member answers.
+func (id Identity) runs(url string) error {
+	return fault.New(fault.AlreadyExists, "the member of data directory %s runs already: it answers at %s", id.Path, url).
+		WithFix("stop one of the two; a copy of a data directory cannot be a member of its own")
 }
 
 // check judges what others answered. A member that lags behind may not know this

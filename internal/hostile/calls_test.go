@@ -190,7 +190,7 @@ func hangsAfter(at time.Time) []byte {
 
 // recursionRow is row 16.
 func recursionRow() *row {
-	overflow := expect{reason: fault.GuestTrap, text: []string{"stack overflow", "8388608"}}
+	overflow := expect{reason: fault.GuestTrap, text: []string{"stack overflow", "32 MiB"}}
 	simple := w.Function(w.Call(0), w.I32(1), opI32Add)
 	mutual := w.New()
 	mutual.Memory(1, -1)
@@ -303,7 +303,7 @@ func floodRow() *row {
 // outputRow is row 21.
 func outputRow() *row {
 	const limit = 1 << 20
-	tooMuch := expect{reason: fault.GuestOutputLimit, text: []string{fmt.Sprint(limit)}, meta: map[string]string{"limit": fmt.Sprint(limit)}}
+	tooMuch := expect{reason: fault.GuestOutputLimit, text: []string{"1 MiB"}, meta: map[string]string{"limit": fmt.Sprint(limit)}}
 	// One vector at 0: a page.
 	vector := w.Cat(store(0, 0), store(4, 65536))
 	// 1 GB in writes of 64 KiB, whose results the guest ignores.

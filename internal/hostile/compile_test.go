@@ -127,7 +127,7 @@ func (b *bout) mustPublish(name string, wasm []byte, limit time.Duration) {
 // memoryRow is row 8: memory above the limit, at the start and by growing.
 func memoryRow() *row {
 	const limit = 16 << 20
-	tooMuch := expect{reason: fault.GuestMemory, text: []string{fmt.Sprint(limit)}, meta: map[string]string{"limit": fmt.Sprint(limit)}}
+	tooMuch := expect{reason: fault.GuestMemory, text: []string{"16 MiB"}, meta: map[string]string{"limit": fmt.Sprint(limit)}}
 	grow := func(pages int32) []byte { return w.Cat(w.I32(pages), opMemoryGrow) }
 	failed := w.Cat(w.I32(-1), opI32Eq)
 	calls := []struct {
@@ -146,7 +146,7 @@ func memoryRow() *row {
 			wasm := b.unique(huge())
 			// Row 8 is about the limit of the service, which is 128 MiB by default.
 			b.check("publish", b.publish(b.ctx, b.service("start"), wasm, nil),
-				expect{reason: fault.WasmLimitMemory, text: []string{fmt.Sprint(4 << 30), fmt.Sprint(128 << 20)}})
+				expect{reason: fault.WasmLimitMemory, text: []string{"4 GiB", "128 MiB"}})
 		}},
 	}
 	for _, c := range calls {

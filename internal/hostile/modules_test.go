@@ -89,13 +89,13 @@ func specimens() []specimen {
 		{3, "100,000 ifs that never end", body([]byte{0}, bytes.Repeat([]byte{0x41, 0, 0x04, 0x40}, 100_000)), limit(fault.WasmLimitNesting)},
 		{4, "a million targets", body([]byte{0}, w.I32(0), w.Ops(0x0e), w.U32(1_000_000), zeros, w.Ops(0)), limit(fault.WasmLimitBrTable, "1000000")},
 		{4, "4e9 targets by its word", body([]byte{0}, w.I32(0), w.Ops(0x0e), w.U32(4e9), w.Ops(0)), limit(fault.WasmLimitBrTable, "4000000000")},
-		{5, "2,000 loops x 2,000 locals", body(locals(2000), loops(2000, 2000)), limit(fault.WasmLimitComplexity, "2000")},
-		{5, "2,000 loops within each other", body(locals(2000), nest(2000, 2000)), limit(fault.WasmLimitComplexity, "2000")},
+		{5, "2,000 loops x 2,000 locals", body(locals(2000), loops(2000, 2000)), limit(fault.WasmLimitComplexity, "most of it in function 2 with")},
+		{5, "2,000 loops within each other", body(locals(2000), nest(2000, 2000)), limit(fault.WasmLimitComplexity, "most of it in function 2 with")},
 		{5, "20 such functions", guest(func(m *w.Module) {
 			for range 20 {
 				m.FuncLocals(">", locals(700), loops(700, 700))
 			}
-		}), limit(fault.WasmLimitComplexity, "700")},
+		}), limit(fault.WasmLimitComplexity, "most of it in function 2 with")},
 		{6, "a million functions", w.Cat(w.Header(), w.Section(1, w.Vec([]byte{0x60, 0, 0})), w.Section(3, w.Cat(w.U32(1_000_000), zeros)),
 			w.Section(10, w.Cat(w.U32(1_000_000), bytes.Repeat([]byte{2, 0, 0x0b}, 1_000_000)))), limit(fault.WasmLimitFunctions, "1000000", "100000")},
 		{7, "a table of 2^27", guest(func(m *w.Module) { m.Table(1 << 27) }), limit(fault.WasmLimitTable, "134217728")},

@@ -155,7 +155,8 @@ type Writer struct {
 // NewWriter begins an archive. It sets the format of the header. Close ends the
 // archive.
 func NewWriter(w io.Writer, h Header) (*Writer, error) {
-	zip, err := zstd.NewWriter(w, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(1<<20))
+	// A core makes archives for whoever asks, so one must not take much memory.
+	zip, err := zstd.NewWriter(w, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(256<<10), zstd.WithLowerEncoderMem(true))
 	if err != nil {
 		return nil, fault.Wrap(err, fault.Internal, "cannot begin an archive")
 	}

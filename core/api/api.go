@@ -1,8 +1,8 @@
 // Package api holds the Connect handlers, one file per service of
-// proto/ruedo/v1. Each handler is thin: it translates a request, calls the
-// package that does the work, and returns the answer. Rules live elsewhere. The
-// interceptor of package middleware turns errors into codes with package fault's
-// table.
+// proto/ruedo/v1; that of calls is package invocation. Each handler is thin: it
+// translates a request, calls the package that does the work, and returns the
+// answer. Rules live elsewhere. The interceptor of package middleware turns
+// errors into codes with package fault's table.
 //
 // [Mount] mounts all of them on a port, each with its bounds, alongside
 // reflection and health checks. gRPC, gRPC-Web and Connect use the same
@@ -17,6 +17,7 @@ import (
 	"connectrpc.com/grpchealth"
 	"connectrpc.com/grpcreflect"
 
+	"github.com/ruedo-dev/ruedo/core/api/invocation"
 	"github.com/ruedo-dev/ruedo/core/backup"
 	"github.com/ruedo-dev/ruedo/core/catalog"
 	"github.com/ruedo-dev/ruedo/core/dispatch"
@@ -103,7 +104,7 @@ func Mount(p *port.Server, cfg Config) {
 		}, except)
 	}
 	written := connect.WithInterceptors(cfg.Fresh.Interceptor())
-	fresh(port.Bounds{Message: maxInvoke, Weight: rawWeight, Unchecked: true}, (&invokeService{cfg.Invoker, p.Turns()}).handler, nil)
+	fresh(port.Bounds{Message: maxInvoke, Weight: rawWeight, Unchecked: true}, (&invocation.Service{Invoker: cfg.Invoker, Turns: p.Turns()}).Handler, nil)
 	services := &serviceService{publisher: cfg.Publisher, catalog: cfg.Catalog, dispatcher: cfg.Dispatcher, mirror: cfg.Mirror, store: cfg.Store, distributed: cfg.Distributed, done: cfg.Done}
 	fresh(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
 		return ruedov1connect.NewServiceServiceHandler(services, append(opts, written)...)

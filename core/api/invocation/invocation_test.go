@@ -1,4 +1,4 @@
-package api
+package invocation
 
 import (
 	"bytes"
@@ -27,7 +27,7 @@ func TestAnInvocationResolvesItsServiceOnce(t *testing.T) {
 		return &runnerv1.ExecuteResponse{Output: req.GetInput()}, nil
 	})
 	inv := coretest.NewInvoker(m, echo)
-	s := &invokeService{inv, port.New(port.Config{}).Turns()}
+	s := &Service{inv, port.New(port.Config{}).Turns()}
 	typed := func(service, text string) []byte {
 		b, err := proto.Marshal(&ruedov1.InvokeRequest{Service: service, Payload: &ruedov1.InvokeRequest_Input{Input: structpb.NewStringValue(text)}})
 		if err != nil {
@@ -57,12 +57,12 @@ func TestAnInvocationResolvesItsServiceOnce(t *testing.T) {
 		{"nothing", "proto", nil, 0, fault.RequestInvalid},
 	} {
 		inv.Begun = 0
-		var req invocation
-		if err := (invocationCodec{c.codec, s.turns, inv.Begin}).Unmarshal(c.message, &req); err != nil {
+		var req request
+		if err := (codec{c.codec, s.Turns, inv.Begin}).Unmarshal(c.message, &req); err != nil {
 			t.Errorf("%s: %v", c.what, err)
 			continue
 		}
-		res, err := s.Invoke(t.Context(), &req)
+		res, err := s.call(t.Context(), &req)
 		switch {
 		case c.want != "" && !errors.Is(err, c.want):
 			t.Errorf("%s: %v, want %s", c.what, err, c.want)

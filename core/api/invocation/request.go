@@ -1,0 +1,212 @@
+package invocation
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/ruedo-dev/ruedo/core/api/value"
+	"github.com/ruedo-dev/ruedo/core/invoke"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/names"
+)
+
+// maxContentType bounds the media type of an input, in bytes.
+const maxContentType = 255
+
+// request is an InvokeRequest whose typed input is JSON, never objects of Go:
+// a google.protobuf.Value takes up to seventy times the size of its text.
+type request struct {
+	service     string
+	input       []byte // bytes, or JSON
+	typed       bool   // the input is a JSON value
+	contentType string
+	logs        bool
+	revision    uint64 // 0 means the live one
+	binary      bool   // it came in protobuf's encoding
+
+	call    invoke.Call // begun, unless refused or the name is not valid
+	refused error       // why it is not begun
+
+	wrong error // what is wrong with the typed input, which is then not set
+	size  int   // of a typed input that is too long, in bytes; 0 if not known
+}
+
+func (r *request) readBinary(b []byte, begin func(service string) (invoke.Call, error)) error {
+	var typed []byte
+	err := value.Fields(b, func(n protowire.Number, t protowire.Type, field []byte, v uint64) error {
+		switch {
+		case n == requestLogs && t == protowire.VarintType:
+			r.logs = v != 0
+		case n == requestRevision && t == protowire.VarintType:
+			r.revision = v
+		case t != protowire.BytesType:
+		case n == requestService:
+			r.service = string(field)
+		case n == requestInput:
+			typed, r.input, r.typed = field, nil, true
+		case n == requestBytes:
+			typed, r.input, r.typed = nil, bytes.Clone(field), false
+		case n == requestContentType:
+			r.contentType = string(field)
+		}
+		return nil
+	})
+	if err == nil && (!utf8.ValidString(r.service) || !utf8.ValidString(r.contentType)) {
+		return value.ErrUTF8
+	}
+	if err != nil {
+		return err
+	}
+	limit := r.begin(begin)
+	if r.typed {
+		r.input, r.wrong = value.JSON(typed, limit)
+	}
+	return nil
+}
+
+// begin resolves the service, once per call, and returns the size of its
+// largest input, in bytes; 0 if it cannot be called.
+func (r *request) begin(begin func(service string) (invoke.Call, error)) (limit uint64) {
+	if !names.Valid(r.service) {
+		return 0 // check refuses it
+	}
+	target := r.service
+	if r.revision > 0 {
+		target += "@" + strconv.FormatUint(r.revision, 10)
+	}
+	if r.call, r.refused = begin(target); r.refused != nil {
+		return 0
+	}
+	return r.call.InputLimit()
+}
+
+// errNoJSON says that a typed input is not a JSON value.
+var errNoJSON = errors.New("it is not a JSON value")
+
+// readJSON reads the fields of the request. A typed input is taken verbatim.
+func (r *request) readJSON(b []byte, begin func(service string) (invoke.Call, error)) error {
+	s := &scanner{text: b}
+	if !s.skip('{') {
+		return errors.New("it is not a JSON object")
+	}
+	seen := make(map[string]bool, 6)
+	for first := true; !s.skip('}'); first = false {
+		if !first && !s.skip(',') {
+			return s.unexpected()
+		}
+		var name string
+		if err := s.decode(&name); err != nil {
+			return err
+		}
+		if !s.skip(':') {
+			return s.unexpected()
+		}
+		if name == "content_type" {
+			name = "contentType"
+		}
+		if seen[name] || name == "input" && seen["bytes"] || name == "bytes" && seen["input"] {
+			return fmt.Errorf("the field %.64q is given twice, or both input and bytes are", name)
+		}
+		seen[name] = true
+		if err := r.readField(s, name); err != nil {
+			return fmt.Errorf("field %.64q: %w", name, err)
+		}
+	}
+	if s.space(); s.at < len(b) {
+		return errors.New("there is data after the request")
+	}
+	limit := r.begin(begin)
+	if !r.typed {
+		return nil
+	}
+	typed := r.input
+	r.input = nil
+	switch {
+	case uint64(len(typed)) > limit:
+		r.wrong, r.size = value.ErrTooLong, len(typed)
+	case !json.Valid(typed) || !utf8.Valid(typed):
+		r.wrong = errNoJSON
+	default:
+		r.input = bytes.Clone(typed) // b is not ours
+	}
+	return nil
+}
+
+func (r *request) readField(s *scanner, name string) error {
+	switch name {
+	case "service":
+		return s.decode(&r.service)
+	case "contentType":
+		return s.decode(&r.contentType)
+	case "logs":
+		return s.decode(&r.logs)
+	case "revision": // protobuf's JSON writes 64 bits as text and reads both
+		var number json.Number
+		if err := s.decode(&number); err != nil || number == "" {
+			return err
+		}
+		var err error
+		r.revision, err = strconv.ParseUint(string(number), 10, 64)
+		return err
+	case "input":
+		r.typed, r.input = true, s.value()
+		return nil
+	case "bytes":
+		var text *string
+		if err := s.decode(&text); err != nil || text == nil {
+			return err
+		}
+		var err error
+		r.input, err = base64Bytes(*text)
+		return err
+	}
+	return errors.New("there is no such field")
+}
+
+// refusal returns what is wrong with a typed input, or nil.
+func (r *request) refusal() error {
+	switch {
+	case r.wrong == nil:
+		return nil
+	case errors.Is(r.wrong, value.ErrTooLong) && r.size > 0:
+		return r.call.TooLarge(strconv.Itoa(r.size) + " bytes")
+	case errors.Is(r.wrong, value.ErrTooLong):
+		return r.call.TooLarge("more than " + strconv.FormatUint(r.call.InputLimit(), 10) + " bytes")
+	case errors.Is(r.wrong, errNoJSON):
+		return fault.New(fault.RequestInvalid, "the request is not valid: its input is not a JSON value")
+	}
+	return fault.Wrap(r.wrong, fault.InputInvalid, "the input of service %s is not a value: %s", r.service, r.wrong)
+}
+
+// check checks a request against the rules of its message.
+func (r *request) check() error {
+	e := fault.New(fault.RequestInvalid, "the request is not valid")
+	if !names.Valid(r.service) {
+		e.Fields = append(e.Fields, fault.Field{Path: "service", Description: "does not match the pattern " + names.Pattern})
+	}
+	if n := utf8.RuneCountInString(r.contentType); n > maxContentType {
+		e.Fields = append(e.Fields, fault.Field{Path: "content_type", Description: "must be at most " + strconv.Itoa(maxContentType) + " characters"})
+	}
+	if len(e.Fields) > 0 {
+		return e
+	}
+	return nil
+}
+
+// base64Bytes reads base64 as protobuf's JSON does: in either alphabet, with or
+// without padding.
+func base64Bytes(s string) ([]byte, error) {
+	s = strings.TrimRight(s, "=")
+	if strings.ContainsAny(s, "-_") {
+		return base64.RawURLEncoding.DecodeString(s)
+	}
+	return base64.RawStdEncoding.DecodeString(s)
+}

@@ -164,6 +164,10 @@ var arrows = []arrow{
 		reason: "the ways in are thin: they ask the rooms that know",
 	},
 	{
+		from: []string{"core/api/invocation"}, only: []string{"core/api/value", "core/invoke", "gen", "internal/fault", "internal/middleware", "internal/names", "internal/port"},
+		reason: "how a call is written on the wire concerns one handler, and no other room of the core",
+	},
+	{
 		from: []string{"core/api/value"}, only: []string{},
 		reason: "a translation from one encoding to another knows nothing of who asks for it",
 	},
@@ -365,7 +369,7 @@ var arrows = []arrow{
 		reason: "the CLI assembles programs from rooms; what a room uses is its own affair",
 	},
 	{
-		from: []string{"internal/cli/verb"}, never: []string{"internal/cli/resource", "internal/cli/source", "internal/cli/project", "gen"},
+		from: []string{"internal/cli/verb"}, never: []string{"internal/cli/cluster", "internal/cli/leading", "internal/cli/members", "internal/cli/resource", "internal/cli/source", "internal/cli/project", "internal/cli/use", "gen"},
 		reason: "a verb is the same for every noun, so it knows none",
 	},
 	{
@@ -405,7 +409,7 @@ var arrows = []arrow{
 		reason: "help and completion are made of the grammar, whatever is in it",
 	},
 	{
-		from: []string{"internal/cli/resource", "internal/cli/source", "internal/cli/leading"}, never: []string{"internal/cli/assemble", "internal/cli/settings", "internal/cli/help", "internal/cli/completion", "core"},
+		from: []string{"internal/cli/calling", "internal/cli/cluster", "internal/cli/leading", "internal/cli/members", "internal/cli/publishing", "internal/cli/resource", "internal/cli/source", "internal/cli/use"}, never: []string{"internal/cli/assemble", "internal/cli/settings", "internal/cli/help", "internal/cli/completion", "core"},
 		reason: "nouns ask a core through its client, whichever process that is in",
 	},
 }

@@ -1,10 +1,11 @@
 // Package cli is the command line of Ruedo, and the assembler of its programs:
 // it alone knows how store, core and runner become a process.
 //
-// [Main] is the whole program: one run from arguments to exit code. A command
-// about services or processes is a file here. The nouns, with the commands that
-// are the same for each (get, describe, create, apply, delete), are in resource
-// and verb; what commands share is in session.
+// [Main] is the whole program: one run from arguments to exit code. The grammar
+// lists the commands. Those about processes, and the small ones, are files here;
+// others have a package, next to their noun if they have one. Package resource
+// lists the nouns, package verb has the commands that are the same for each (get,
+// describe, create, apply, delete), and package session what commands share.
 //
 // # Manners
 //
@@ -31,6 +32,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/ruedo-dev/ruedo/internal/cli/calling"
 	"github.com/ruedo-dev/ruedo/internal/cli/help"
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
 	"github.com/ruedo-dev/ruedo/internal/cli/project"
@@ -237,7 +239,7 @@ func usage(err error) error {
 		e.Fix = help.Path(n) + " --help"
 		switch arg, ok := strings.CutPrefix(e.Message, "unexpected argument "); {
 		case !ok:
-		case n.Target.Type() == reflect.TypeFor[callCmd]():
+		case n.Target.Type() == reflect.TypeFor[calling.Call]():
 			name := pe.Context.Value(pe.Context.Path[len(pe.Context.Path)-1])
 			e.Fix = "give the input with -d: " + help.Path(n) + " " + name.String() + " -d " + output.Quote(arg)
 		case !n.Leaf():

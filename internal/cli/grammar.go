@@ -3,6 +3,7 @@ package cli
 import (
 	"github.com/alecthomas/kong"
 
+	"github.com/ruedo-dev/ruedo/internal/cli/calling"
 	"github.com/ruedo-dev/ruedo/internal/cli/db"
 	"github.com/ruedo-dev/ruedo/internal/cli/leading"
 	"github.com/ruedo-dev/ruedo/internal/cli/members"
@@ -19,10 +20,10 @@ type grammar struct {
 	Build    buildCmd            `cmd:"" group:"services" help:"Build the module of a service."`
 	Check    publishing.Check    `cmd:"" group:"services" help:"Try a module in the sandbox and report, without publishing."`
 	Publish  publishing.Publish  `cmd:"" group:"services" help:"Build, check and upload a service, and make it live."`
-	Call     callCmd             `cmd:"" group:"services" help:"Call a service."`
+	Call     calling.Call        `cmd:"" group:"services" help:"Call a service."`
 	Logs     logsCmd             `cmd:"" group:"services" help:"Show what a service logged and printed, from all runners."`
-	Run      runCmd              `cmd:"" group:"services" help:"Call a service (run service is the same as call)."`
-	Promote  promoteCmd          `cmd:"" group:"services" help:"Make a revision live that was published with --no-live."`
+	Run      calling.Run         `cmd:"" group:"services" help:"Call a service (run service is the same as call)."`
+	Promote  publishing.Promote  `cmd:"" group:"services" help:"Make a revision live that was published with --no-live."`
 	Rollback publishing.Rollback `cmd:"" group:"services" help:"Make an older revision live again."`
 
 	verb.Commands

@@ -8,6 +8,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	"github.com/ruedo-dev/ruedo/internal/limits"
 )
 
@@ -90,6 +92,22 @@ func Age(now, t time.Time) string {
 		return fmt.Sprintf("%dh", d/time.Hour)
 	}
 	return fmt.Sprintf("%dd", d/(24*time.Hour))
+}
+
+// Since writes how long ago t was; "" if t is not set.
+func Since(t *timestamppb.Timestamp) string {
+	if t == nil {
+		return ""
+	}
+	return Age(time.Now(), t.AsTime())
+}
+
+// Yes writes a cell that is true or not.
+func Yes(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "-"
 }
 
 // Duration writes a duration, rounded to be read at a glance.

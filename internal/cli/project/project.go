@@ -15,6 +15,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/goccy/go-yaml"
@@ -135,6 +136,21 @@ func CheckName(what, name string) error {
 	}
 	return fault.New(fault.RequestInvalid, "%q cannot be the name of a %s: lower-case letters, digits and dashes, 1 to 63 long, no dash at an end", name, what).
 		WithFix("choose a name such as %s", suggestName(name))
+}
+
+// SplitRevision splits "greet@3"; without a revision, the number is 0.
+func SplitRevision(arg string) (name string, revision uint64, err error) {
+	name, number, pinned := strings.Cut(arg, "@")
+	if err := CheckName("service", name); err != nil {
+		return "", 0, err
+	}
+	if !pinned {
+		return name, 0, nil
+	}
+	if revision, err = strconv.ParseUint(number, 10, 64); err != nil || revision == 0 {
+		return "", 0, fault.New(fault.Usage, "%s names no revision: a number from 1 is expected after the @", arg).WithFix("ruedo get revisions %s", name)
+	}
+	return name, revision, nil
 }
 
 // suggestName returns a valid name that is close to an invalid one.

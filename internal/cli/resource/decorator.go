@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/cli/cluster"
 	"github.com/ruedo-dev/ruedo/internal/cli/input"
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
 	"github.com/ruedo-dev/ruedo/internal/cli/project"
@@ -35,21 +36,21 @@ func decorators() *verb.Noun {
 				if err != nil {
 					return nil, err
 				}
-				return only(items, args.Names, D.GetName, fault.DecoratorNotFound, "decorator")
+				return verb.Only(items, args.Names, D.GetName, fault.DecoratorNotFound, "decorator")
 			},
 			Message:  func(items []D) proto.Message { return &ruedov1.ListDecoratorsResponse{Items: items} },
 			Document: project.DecoratorDocument,
 			Name:     D.GetName,
 			Empty:    "no decorators yet: ruedo create decorator small --limit memory=32MiB",
-			Warn:     fromMemory,
+			Warn:     cluster.FromMemory,
 			Columns: []output.Column[D]{
 				{Head: "NAME", Cell: D.GetName},
 				{Head: "REVISION", Cell: func(d D) string { return fmt.Sprint(d.GetRevision()) }, Wide: true},
-				{Head: "SCHEMA", Cell: func(d D) string { return yes(d.GetInputSchema() != nil) }},
+				{Head: "SCHEMA", Cell: func(d D) string { return output.Yes(d.GetInputSchema() != nil) }},
 				{Head: "LIMITS", Cell: func(d D) string { return limits.Text(d.GetLimits()) }},
-				{Head: "IDEMPOTENT", Cell: func(d D) string { return yes(d.GetPolicy().GetIdempotent()) }},
+				{Head: "IDEMPOTENT", Cell: func(d D) string { return output.Yes(d.GetPolicy().GetIdempotent()) }},
 				{Head: "TAGS", Cell: func(d D) string { return strings.Join(d.GetTags(), ",") }, Wide: true},
-				{Head: "UPDATED", Cell: func(d D) string { return age(d.GetUpdateTime()) }},
+				{Head: "UPDATED", Cell: func(d D) string { return output.Since(d.GetUpdateTime()) }},
 				{Head: "DESCRIPTION", Cell: D.GetDescription},
 			},
 		},
@@ -69,10 +70,10 @@ func decorators() *verb.Noun {
 					{"Description:", d.GetDescription()},
 					{"Tags:", strings.Join(d.GetTags(), ", ")},
 					{"Limits:", limits.Text(d.GetLimits())},
-					{"Idempotent:", yes(d.GetPolicy().GetIdempotent())},
+					{"Idempotent:", output.Yes(d.GetPolicy().GetIdempotent())},
 					{"Revision:", fmt.Sprintf("%d of %d", d.GetRevision(), d.GetLatest())},
 					{"Services:", strings.Join(res.GetServices(), ", ")},
-					{"Updated:", age(d.GetUpdateTime()) + " ago"},
+					{"Updated:", output.Since(d.GetUpdateTime()) + " ago"},
 				}
 			},
 			More: func(s *session.Session, res *ruedov1.GetDecoratorResponse) error {

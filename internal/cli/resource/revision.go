@@ -41,7 +41,7 @@ func (a revisionArgs) decorator() (name string, ok bool) {
 }
 
 func revisions() *verb.Noun {
-	live := func(r revision) string { return yes(r.live) }
+	live := func(r revision) string { return output.Yes(r.live) }
 	return &verb.Noun{
 		Name: "revision", Plural: "revisions",
 		Get: verb.Get[revision, revisionArgs]{
@@ -72,7 +72,7 @@ func revisions() *verb.Noun {
 				{Head: "SIZE", Cell: func(r revision) string { return output.Size(r.GetModuleBytes()) }},
 				{Head: "KIND", Cell: func(r revision) string { return object.Word(r.GetKind()) }},
 				{Head: "DECORATORS", Cell: func(r revision) string { return strings.Join(r.GetDecorators(), ",") }},
-				{Head: "AGE", Cell: func(r revision) string { return age(r.GetCreateTime()) }},
+				{Head: "AGE", Cell: func(r revision) string { return output.Since(r.GetCreateTime()) }},
 				{Head: "FROM", Wide: true, Cell: func(r revision) string { return r.GetOrigin() }},
 			},
 			ColumnsFor: func(a revisionArgs) []output.Column[revision] {
@@ -82,10 +82,10 @@ func revisions() *verb.Noun {
 				return []output.Column[revision]{
 					{Head: "REVISION", Cell: revision.number},
 					{Head: "LIVE", Cell: live},
-					{Head: "SCHEMA", Cell: func(r revision) string { return yes(r.decorator.GetInputSchema() != nil) }},
+					{Head: "SCHEMA", Cell: func(r revision) string { return output.Yes(r.decorator.GetInputSchema() != nil) }},
 					{Head: "LIMITS", Cell: func(r revision) string { return limits.Text(r.decorator.GetLimits()) }},
-					{Head: "IDEMPOTENT", Cell: func(r revision) string { return yes(r.decorator.GetPolicy().GetIdempotent()) }},
-					{Head: "AGE", Cell: func(r revision) string { return age(r.decorator.GetUpdateTime()) }},
+					{Head: "IDEMPOTENT", Cell: func(r revision) string { return output.Yes(r.decorator.GetPolicy().GetIdempotent()) }},
+					{Head: "AGE", Cell: func(r revision) string { return output.Since(r.decorator.GetUpdateTime()) }},
 				}
 			},
 		},

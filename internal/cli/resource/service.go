@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/cli/cluster"
 	"github.com/ruedo-dev/ruedo/internal/cli/input"
 	"github.com/ruedo-dev/ruedo/internal/cli/object"
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
@@ -38,13 +39,13 @@ func services() *verb.Noun {
 				if err != nil {
 					return nil, err
 				}
-				return only(items, args.Names, S.GetName, fault.ServiceNotFound, "service")
+				return verb.Only(items, args.Names, S.GetName, fault.ServiceNotFound, "service")
 			},
 			Message:  func(items []S) proto.Message { return &ruedov1.ListServicesResponse{Items: items} },
 			Document: project.ServiceDocument,
 			Name:     S.GetName,
 			Empty:    "no services yet: ruedo new greet && cd greet && ruedo publish",
-			Warn:     fromMemory,
+			Warn:     cluster.FromMemory,
 			Columns: []output.Column[S]{
 				{Head: "NAME", Cell: S.GetName},
 				{Head: "REVISION", Cell: func(s S) string { return fmt.Sprint(s.GetRevision().GetNumber()) }},
@@ -55,7 +56,7 @@ func services() *verb.Noun {
 				{Head: "SIZE", Cell: func(s S) string { return output.Size(s.GetRevision().GetModuleBytes()) }, Wide: true},
 				{Head: "TYPES", Cell: func(s S) string { return typesWord(s.GetRevision()) }, Wide: true},
 				{Head: "TAGS", Cell: func(s S) string { return strings.Join(s.GetTags(), ",") }, Wide: true},
-				{Head: "UPDATED", Cell: func(s S) string { return age(s.GetUpdateTime()) }},
+				{Head: "UPDATED", Cell: func(s S) string { return output.Since(s.GetUpdateTime()) }},
 				{Head: "DESCRIPTION", Cell: S.GetDescription},
 				{Head: "NOT READY BECAUSE", Cell: func(s S) string { return s.GetReadiness().GetMessage() }, Wide: true},
 			},
@@ -101,7 +102,7 @@ func serviceRows(res *ruedov1.GetServiceResponse) [][]string {
 		{"Name:", s.GetName()},
 		{"Description:", s.GetDescription()},
 		{"Tags:", strings.Join(s.GetTags(), ", ")},
-		{"Revision:", fmt.Sprintf("%d of %d, published %s ago", r.GetNumber(), s.GetLatest(), age(r.GetCreateTime()))},
+		{"Revision:", fmt.Sprintf("%d of %d, published %s ago", r.GetNumber(), s.GetLatest(), output.Since(r.GetCreateTime()))},
 		{"From:", r.GetOrigin()},
 		{"Ready:", readyText(s.GetReadiness())},
 		{"Kind:", object.Word(r.GetKind())},
@@ -111,7 +112,7 @@ func serviceRows(res *ruedov1.GetServiceResponse) [][]string {
 		{"Environment:", pairs(r.GetEnv())},
 		{"Arguments:", strings.Join(r.GetArgs(), " ")},
 		{"Example:", exampleText(r.GetExample())},
-		{"Idempotent:", yes(res.GetIdempotent())},
+		{"Idempotent:", output.Yes(res.GetIdempotent())},
 	}
 }
 

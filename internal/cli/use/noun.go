@@ -36,7 +36,7 @@ func Noun() *verb.Noun {
 	type P = profileInfo
 	return &verb.Noun{
 		Name: "profile", Plural: "profiles",
-		Get: verb.Get[P, profileNames]{
+		Get: verb.Get[P, verb.ByName]{
 			Doc:  verb.Doc{Help: "List the profiles on this machine.", Examples: []string{"ruedo get profiles"}},
 			Here: listProfiles,
 			Message: func(items []P) proto.Message {
@@ -50,7 +50,7 @@ func Noun() *verb.Noun {
 			Empty: "no profiles yet: ruedo create profile prod --host core-1:7833",
 			Columns: []output.Column[P]{
 				{Head: "NAME", Cell: func(p P) string { return p.Name }},
-				{Head: "IN USE", Cell: func(p P) string { return mark(p.used) }},
+				{Head: "IN USE", Cell: func(p P) string { return output.Yes(p.used) }},
 				{Head: "CLUSTER", Cell: func(p P) string { return p.ClusterID }},
 				{Head: "HOSTS", Cell: func(p P) string { return p.Shown() }},
 			},
@@ -74,15 +74,7 @@ func Noun() *verb.Noun {
 	}
 }
 
-// profileNames is the arguments of the list of profiles.
-type profileNames struct {
-	Names []string `arg:"" name:"name" optional:"" complete:"profile" help:"List only this one. May be repeated."`
-}
-
-// Single reports whether one profile is asked for.
-func (a profileNames) Single() bool { return len(a.Names) == 1 }
-
-func listProfiles(s *session.Session, a profileNames) ([]profileInfo, error) {
+func listProfiles(s *session.Session, a verb.ByName) ([]profileInfo, error) {
 	all, failed := s.Profiles().List()
 	used := s.Settings.Used()
 	var items []profileInfo
@@ -112,12 +104,4 @@ func createProfile(s *session.Session, name string, _ struct{}) (proto.Message, 
 		return nil, err
 	}
 	return newProfileInfo(p, false), nil
-}
-
-// mark writes a cell that is true or not.
-func mark(b bool) string {
-	if b {
-		return "yes"
-	}
-	return "-"
 }

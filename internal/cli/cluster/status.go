@@ -1,4 +1,6 @@
-package resource
+// Package cluster is the nouns of the processes that make a cluster: cores,
+// runners, and the health of a core.
+package cluster
 
 import (
 	"context"
@@ -10,7 +12,8 @@ import (
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
-func status() *verb.Noun {
+// Status is the health of a core.
+func Status() *verb.Noun {
 	type S = *ruedov1.GetStatusResponse
 	return &verb.Noun{
 		Name: "status", Plural: "status",
@@ -28,9 +31,9 @@ func status() *verb.Noun {
 	}
 }
 
-// fromMemory says that a list can be old: a core lists from memory while the store
+// FromMemory says that a list can be old: a core lists from memory while the store
 // does not answer.
-func fromMemory(ctx context.Context, core *client.Client) string {
+func FromMemory(ctx context.Context, core *client.Client) string {
 	res, err := core.Cluster.GetStatus(ctx, &ruedov1.GetStatusRequest{})
 	if err != nil || !res.GetStale() {
 		return "" // only a hint

@@ -1,10 +1,7 @@
-package cli
+// Package calling is the command call.
+package calling
 
 import (
-	"io"
-	"os"
-	"strconv"
-	"strings"
 	"unicode/utf8"
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
@@ -13,12 +10,11 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
 	"github.com/ruedo-dev/ruedo/internal/cli/project"
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
-	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
-// callCmd is `ruedo call` and `ruedo run service`.
-type callCmd struct {
+// Call is `ruedo call` and `ruedo run service`.
+type Call struct {
 	Name string `arg:"" complete:"callee" help:"Name of the service, or NAME@REVISION."`
 
 	Data        string   `short:"d" placeholder:"INPUT" help:"Input of the call; @FILE reads a file, - or a pipe reads stdin."`
@@ -30,7 +26,7 @@ type callCmd struct {
 }
 
 // Help is the part of the help that comes after the first line.
-func (*callCmd) Help() string {
+func (*Call) Help() string {
 	return `Writes the output of the service to stdout, and its log to stderr. The exit code
 says what failed; ruedo help exit-codes lists the codes. It is 10 if a command has exited
 with a code, and stderr has that code. What the service logged in a failed call can
@@ -40,7 +36,7 @@ be read again later, with ruedo logs --call ID.
 figures), logs and exit_code. A failed call is an object on stderr.`
 }
 
-func (*callCmd) Examples() []string {
+func (*Call) Examples() []string {
 	return []string{
 		`ruedo call greet -d '{"name":"Ada"}'`,
 		"ruedo call greet --set name=Ada --set age=36",
@@ -51,13 +47,13 @@ func (*callCmd) Examples() []string {
 	}
 }
 
-// runCmd is `ruedo run`.
-type runCmd struct {
-	Service callCmd `cmd:"" aliases:"services,svc" help:"Call a service; the same as ruedo call."`
+// Run is `ruedo run`.
+type Run struct {
+	Service Call `cmd:"" aliases:"services,svc" help:"Call a service; the same as ruedo call."`
 }
 
-func (c *callCmd) Run(s *session.Session) error {
-	name, revision, err := splitRevision(c.Name)
+func (c *Call) Run(s *session.Session) error {
+	name, revision, err := project.SplitRevision(c.Name)
 	if err != nil {
 		return err
 	}
@@ -99,39 +95,13 @@ func (c *callCmd) Run(s *session.Session) error {
 }
 
 // failed prints what is known of a failed call, and returns its error.
-func (c *callCmd) failed(s *session.Session, err error) error {
+func (c *Call) failed(s *session.Session, err error) error {
 	answer.Said(s, client.InfoOf(err), true, c.Info)
 	return session.About(session.MeantFile(err, c.Data), "service %s", c.Name)
 }
 
-// splitRevision splits "greet@3"; without a revision, the number is 0.
-func splitRevision(arg string) (name string, revision uint64, err error) {
-	name, number, pinned := strings.Cut(arg, "@")
-	if err := project.CheckName("service", name); err != nil {
-		return "", 0, err
-	}
-	if !pinned {
-		return name, 0, nil
-	}
-	if revision, err = strconv.ParseUint(number, 10, 64); err != nil || revision == 0 {
-		return "", 0, fault.New(fault.Usage, "%s names no revision: a number from 1 is expected after the @", arg).WithFix("ruedo get revisions %s", name)
-	}
-	return name, revision, nil
-}
-
-// piped reports whether stdin is a pipe or a regular file, so that the user wants
-// it to be read. A terminal and /dev/null are not.
-func piped(in io.Reader) bool {
-	f, ok := in.(*os.File)
-	if !ok {
-		return in != nil
-	}
-	st, err := f.Stat()
-	return err == nil && (st.Mode()&os.ModeNamedPipe != 0 || st.Mode().IsRegular())
-}
-
 // use prints the inputs that the service accepts.
-func (c *callCmd) use(s *session.Session, core *client.Client) error {
+func (c *Call) use(s *session.Session, core *client.Client) error {
 	res, err := core.Services.GetService(s.Ctx, &ruedov1.GetServiceRequest{Name: c.Name})
 	if err != nil {
 		return err

@@ -1,4 +1,4 @@
-package cli
+package calling
 
 import (
 	"bytes"
@@ -30,7 +30,7 @@ type callInput struct {
 }
 
 // input opens the input of the call.
-func (c *callCmd) input(s *session.Session, core *client.Client) (in *callInput, err error) {
+func (c *Call) input(s *session.Session, core *client.Client) (in *callInput, err error) {
 	in = &callInput{close: func() {}}
 	given := c.Data != ""
 	switch name, isFile := strings.CutPrefix(c.Data, "@"); {
@@ -90,8 +90,19 @@ func (in *callInput) read(r io.Reader) (err error) {
 	return nil
 }
 
+// piped reports whether stdin is a pipe or a regular file, so that the user wants
+// it to be read. A terminal and /dev/null are not.
+func piped(in io.Reader) bool {
+	f, ok := in.(*os.File)
+	if !ok {
+		return in != nil
+	}
+	st, err := f.Stat()
+	return err == nil && (st.Mode()&os.ModeNamedPipe != 0 || st.Mode().IsRegular())
+}
+
 // build makes the input of the flags --set and of the schemas of the service.
-func (c *callCmd) build(s *session.Session, core *client.Client, in *callInput) error {
+func (c *Call) build(s *session.Session, core *client.Client, in *callInput) error {
 	if in.rest != nil {
 		data, err := io.ReadAll(in.rest)
 		if err != nil {

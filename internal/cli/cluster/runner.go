@@ -1,4 +1,4 @@
-package resource
+package cluster
 
 import (
 	"cmp"
@@ -17,7 +17,8 @@ import (
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
-func runners() *verb.Noun {
+// Runners is the runners of the cluster.
+func Runners() *verb.Noun {
 	type R = *ruedov1.Runner
 	state := func(r R) string { return object.Word(r.GetState()) }
 	registeredBy := func(r R) string { return cmp.Or(r.GetRegisteredBy(), "itself") }
@@ -47,7 +48,7 @@ func runners() *verb.Noun {
 			Message: func(items []R) proto.Message { return &ruedov1.ListRunnersResponse{Items: items} },
 			Name:    R.GetId,
 			Empty:   "no runners: start one with ruedo runner",
-			Warn:    fromMemory,
+			Warn:    FromMemory,
 			Columns: []output.Column[R]{
 				{Head: "ID", Cell: R.GetId},
 				{Head: "NAME", Cell: R.GetName},
@@ -61,7 +62,7 @@ func runners() *verb.Noun {
 				{Head: "PLAN MEMORY", Cell: func(r R) string { return planMemory(r.GetPlanUsage()) }, Wide: true},
 				{Head: "VERSION", Cell: R.GetVersion, Wide: true},
 				{Head: "REGISTERED BY", Cell: registeredBy, Wide: true},
-				{Head: "AGE", Cell: func(r R) string { return age(r.GetStartTime()) }},
+				{Head: "AGE", Cell: func(r R) string { return output.Since(r.GetStartTime()) }},
 			},
 		},
 		Describe: verb.Describe[R]{
@@ -79,7 +80,7 @@ func runners() *verb.Noun {
 					{"Host:", r.GetHost()},
 					{"State:", state(r)},
 					{"Version:", r.GetVersion()},
-					{"Started:", age(r.GetStartTime()) + " ago"},
+					{"Started:", output.Since(r.GetStartTime()) + " ago"},
 					{"Calls:", fmt.Sprintf("%d in flight, %d executed for this core", r.GetActiveCalls(), r.GetTotalCalls())},
 					{"Concurrency:", fmt.Sprintf("%d concurrent, %d queued", r.GetConcurrency(), r.GetQueue())},
 					{"Plans:", plans(r.GetPlanUsage()) + " ready"},

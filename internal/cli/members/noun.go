@@ -1,4 +1,4 @@
-package resource
+package members
 
 import (
 	"cmp"
@@ -15,18 +15,19 @@ import (
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
-func members() *verb.Noun {
+// Noun is the members of the store.
+func Noun() *verb.Noun {
 	type M = *ruedov1.Member
 	var store string // its id
 	name := func(m M) string { return cmp.Or(m.GetName(), m.GetId()) }
 	return &verb.Noun{
 		Name: "member", Plural: "members",
-		Get: verb.Get[M, nothing]{
+		Get: verb.Get[M, struct{}]{
 			Doc: verb.Doc{
 				Help:     "List the members of the store that the cores form themselves.",
 				Examples: []string{"ruedo get members", "ruedo get members -o wide"},
 			},
-			Fetch: func(ctx context.Context, core *client.Client, _ nothing) ([]M, error) {
+			Fetch: func(ctx context.Context, core *client.Client, _ struct{}) ([]M, error) {
 				res, err := core.Members.ListMembers(ctx, &ruedov1.ListMembersRequest{})
 				store = res.GetStoreId()
 				return res.GetItems(), err
@@ -38,7 +39,7 @@ func members() *verb.Noun {
 				{Head: "NAME", Cell: name},
 				{Head: "ROLE", Cell: func(m M) string { return object.Word(m.GetRole()) }},
 				{Head: "STATE", Cell: func(m M) string { return object.Word(m.GetState()) }},
-				{Head: "LEADER", Cell: func(m M) string { return yes(m.GetLeader()) }},
+				{Head: "LEADER", Cell: func(m M) string { return output.Yes(m.GetLeader()) }},
 				{Head: "SIZE", Cell: memberSize},
 				{Head: "LAG", Cell: memberLag},
 				{Head: "PEER URL", Cell: func(m M) string { return strings.Join(m.GetPeerUrls(), " ") }},

@@ -1,4 +1,4 @@
-package resource
+package cluster
 
 import (
 	"context"
@@ -15,22 +15,23 @@ import (
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
-func cores() *verb.Noun {
+// Cores is the cores of the cluster.
+func Cores() *verb.Noun {
 	type C = *ruedov1.Core
 	return &verb.Noun{
 		Name: "core", Plural: "cores",
-		Get: verb.Get[C, nothing]{
+		Get: verb.Get[C, struct{}]{
 			Doc: verb.Doc{
 				Help:     "List the cores of the cluster, and how each of them is.",
 				Examples: []string{"ruedo get cores", "ruedo get cores -o wide"},
 			},
-			Fetch: func(ctx context.Context, core *client.Client, _ nothing) ([]C, error) {
+			Fetch: func(ctx context.Context, core *client.Client, _ struct{}) ([]C, error) {
 				return client.All(core.ListCores(ctx, &ruedov1.ListCoresRequest{}))
 			},
 			Message: func(items []C) proto.Message { return &ruedov1.ListCoresResponse{Items: items} },
 			Name:    C.GetId,
 			Empty:   "no cores",
-			Warn:    fromMemory,
+			Warn:    FromMemory,
 			Columns: []output.Column[C]{
 				{Head: "ID", Cell: C.GetId},
 				{Head: "STATE", Cell: func(c C) string { return object.Word(c.GetState()) }},
@@ -38,10 +39,10 @@ func cores() *verb.Noun {
 				{Head: "HOST", Cell: C.GetHost, Wide: true},
 				{Head: "VERSION", Cell: C.GetVersion},
 				{Head: "STORE MEMBER", Cell: C.GetStoreMember},
-				{Head: "LEADER", Cell: func(c C) string { return yes(c.GetLeader()) }},
+				{Head: "LEADER", Cell: func(c C) string { return output.Yes(c.GetLeader()) }},
 				{Head: "LAG", Cell: lag},
 				{Head: "CALLS/S", Cell: callsPerSecond},
-				{Head: "AGE", Cell: func(c C) string { return age(c.GetStartTime()) }},
+				{Head: "AGE", Cell: func(c C) string { return output.Since(c.GetStartTime()) }},
 			},
 		},
 	}

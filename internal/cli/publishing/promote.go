@@ -1,29 +1,30 @@
-package cli
+package publishing
 
 import (
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/cli/project"
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-// promoteCmd is `ruedo promote`.
-type promoteCmd struct {
+// Promote is `ruedo promote`.
+type Promote struct {
 	Revision string `arg:"" placeholder:"NAME@REVISION" complete:"pinned" help:"Revision to make live, for example greet@4."`
 }
 
 // Help is the part of the help that comes after the first line.
-func (*promoteCmd) Help() string {
+func (*Promote) Help() string {
 	return `Has the runners prepare the revision and makes it live in one step. It is the
 counterpart of ruedo publish --no-live. ruedo rollback --to does the same, named
 for the way back.`
 }
 
-func (*promoteCmd) Examples() []string {
+func (*Promote) Examples() []string {
 	return []string{"ruedo publish --no-live && ruedo call greet@4 --set name=Ada && ruedo promote greet@4"}
 }
 
-func (c *promoteCmd) Run(s *session.Session) error {
-	name, revision, err := splitRevision(c.Revision)
+func (c *Promote) Run(s *session.Session) error {
+	name, revision, err := project.SplitRevision(c.Revision)
 	if err != nil {
 		return err
 	}

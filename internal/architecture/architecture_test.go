@@ -304,6 +304,9 @@ var arrows = []arrow{
 		from: []string{"internal/port"}, only: []string{"internal/port", "internal/middleware", "internal/fault", "internal/headers"},
 		reason: "bounds hold for handlers whatever these do",
 	}, {
+		from: []string{"internal/port/garbage"}, only: []string{},
+		reason: "when memory goes back to the system is a question of the heap alone",
+	}, {
 		from: []string{"internal/port/hosts"}, only: []string{},
 		reason: "which names may reach a server is a question of names alone",
 	},

@@ -147,7 +147,7 @@ func (x *exchange) end(r *http.Request) {
 	if !x.route.Stream {
 		x.s.inflight.remove(x)
 	}
-	x.s.spent(x.read + x.wrote)
+	x.s.garbage.Spent(x.read + x.wrote)
 	x.in.release(x.in.held)
 	x.out.release(x.out.held)
 	if x.conn != nil && x.Err() != nil {
@@ -278,7 +278,7 @@ func (x *exchange) take(a *account, n int64, patience time.Duration, stuck phase
 	}
 	if a.budget.take(n, a.held) || a.budget.wait(x.Done(), n, a.held, patience, func() { x.s.endSlowest(stuck) }) {
 		a.hold(n)
-		x.s.spent(n)
+		x.s.garbage.Spent(n)
 		return true
 	}
 	a.unshare(n)

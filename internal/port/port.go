@@ -63,6 +63,7 @@ import (
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/middleware"
+	"github.com/ruedo-dev/ruedo/internal/port/garbage"
 	"github.com/ruedo-dev/ruedo/internal/port/hosts"
 )
 
@@ -149,8 +150,7 @@ type Server struct {
 	conns           *conns
 	inflight        inflight
 	draining        atomic.Bool
-	garbage         atomic.Int64  // bytes allocated by large requests since the last collection
-	kick            chan struct{} // there is much garbage
+	garbage         *garbage.Cleaner
 
 	begin, close sync.Once
 	closeError   error         // of the first Close
@@ -178,7 +178,7 @@ func New(cfg Config) *Server {
 		origins: http.NewCrossOriginProtection(),
 		hosts:   hosts.New(cfg.Hosts),
 		turns:   middleware.NewTurns(),
-		kick:    make(chan struct{}, 1),
+		garbage: garbage.New(),
 		stop:    make(chan struct{}),
 		down:    make(chan error, 1),
 	}

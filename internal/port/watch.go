@@ -1,11 +1,6 @@
 package port
 
-import (
-	"runtime"
-	"runtime/debug"
-	"runtime/metrics"
-	"time"
-)
+import "time"
 
 const (
 	// tick is how often the watch looks.
@@ -15,24 +10,6 @@ const (
 	// extendEvery is how often the deadline for the end of an answer is
 	// postponed, in ticks: several times before it would pass.
 	extendEvery = int(unreadTimeout / (3 * tick))
-)
-
-const (
-	// largeGarbage is the minimum size of a request whose memory is counted as
-	// garbage. On its own, the collector would retain such memory for minutes.
-	largeGarbage = 1 << 20
-	// muchGarbage is how much garbage triggers a collection immediately.
-	// Reusing memory costs less than getting more from the system.
-	muchGarbage = 16 << 20
-	// worthwhile is how much garbage makes it worth returning memory to the
-	// system when there are no more large requests.
-	worthwhile = 4 << 20
-	// betweenGCs is the minimum time between two such collections.
-	betweenGCs = 100 * time.Millisecond
-	// many is how many ended connections and requests also make that worth it.
-	// What fewer leave behind, the next ones need again, and memory that is new
-	// costs more than memory that is used again.
-	many = 1024
 )
 
 // watched is what the watch knows about an exchange.
@@ -51,71 +28,16 @@ func (s *Server) watch() {
 	every := min(tick, s.cfg.Idle/10)
 	t := time.NewTicker(every)
 	defer t.Stop()
-	c := newCleaner(s)
 	for {
 		select {
 		case <-t.C:
 			s.look(every)
-			c.rest()
-		case <-s.kick:
-			c.collect()
+			s.garbage.Tick(s.conns.count() + s.InFlight())
+		case <-s.garbage.Much():
+			s.garbage.Collect()
 		case <-s.stop:
 			return
 		}
-	}
-}
-
-// cleaner returns memory that large requests, or many, leave behind.
-type cleaner struct {
-	s    *Server
-	last time.Time // of a collection
-	left int64     // garbage since memory was returned
-	peak int       // highest number of connections and requests since then
-	heap []metrics.Sample
-}
-
-func newCleaner(s *Server) *cleaner {
-	return &cleaner{s: s, heap: []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/gc/heap/live:bytes"}}}
-}
-
-// collect collects garbage while large requests keep coming. What they have
-// allocated only says when to look: their buffers are reused, so there may be
-// less garbage.
-func (c *cleaner) collect() {
-	if c.s.garbage.Load() < muchGarbage || time.Since(c.last) < betweenGCs {
-		return
-	}
-	c.left += c.s.garbage.Swap(0)
-	c.last = time.Now()
-	metrics.Read(c.heap)
-	if objects, live := c.heap[0].Value.Uint64(), c.heap[1].Value.Uint64(); objects >= live+muchGarbage {
-		runtime.GC()
-	}
-}
-
-// rest returns memory to the system at the first tick without large requests,
-// if that is worth it.
-func (c *cleaner) rest() {
-	now := c.s.conns.count() + c.s.InFlight()
-	c.peak = max(c.peak, now)
-	garbage := c.s.garbage.Swap(0)
-	c.left += garbage
-	if garbage > 0 || c.left < worthwhile && c.peak-now < many {
-		return
-	}
-	c.left, c.peak = 0, now
-	runtime.GC() // the second collection empties pools
-	debug.FreeOSMemory()
-}
-
-// spent counts memory that a request allocates and leaves behind as garbage.
-func (s *Server) spent(n int64) {
-	if n < largeGarbage || s.garbage.Add(n) < muchGarbage {
-		return
-	}
-	select {
-	case s.kick <- struct{}{}:
-	default:
 	}
 }
 

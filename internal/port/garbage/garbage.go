@@ -1,0 +1,116 @@
+// Package garbage returns memory to the system that requests leave behind.
+//
+// A core lets its heap grow to several times what it uses before it collects
+// garbage, because that saves processor time while there is work. When the work
+// ends, so do the collections, and the memory would stay with the process for
+// minutes.
+package garbage
+
+import (
+	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// large is the minimum size of a request whose memory is counted.
+	large = 1 << 20
+	// much is how much garbage of large requests triggers a collection
+	// immediately. Reusing memory costs less than getting more from the system.
+	much = 16 << 20
+	// worthwhile is how much of it makes it worth returning memory to the system
+	// when there are no more large requests.
+	worthwhile = 4 << 20
+	// betweenGCs is the minimum time between two collections while large requests
+	// keep coming.
+	betweenGCs = 100 * time.Millisecond
+	// many is how many ended connections and requests also make that worth it.
+	// What fewer leave behind, the next ones need again, and memory that is new
+	// costs more than memory that is used again.
+	many = 1024
+	// heaped is how much garbage in the heap makes it worth it, whatever it came
+	// from, after calmTicks in which less than calmBytes were allocated.
+	heaped    = 32 << 20
+	calmTicks = 3
+	calmBytes = 4 << 20
+)
+
+// Cleaner decides when to collect garbage and when to return memory. Spent may
+// be called concurrently with everything; one goroutine calls the others.
+type Cleaner struct {
+	spent atomic.Int64 // bytes allocated by large requests since the last collection
+	much  chan struct{}
+
+	last      time.Time // of a collection
+	left      int64     // garbage of large requests since memory was returned
+	peak      int       // highest number of connections and requests since then
+	allocated uint64    // bytes, by the last tick
+	calm      int       // ticks in a row that allocated little
+	heap      []metrics.Sample
+}
+
+// New returns a Cleaner.
+func New() *Cleaner {
+	return &Cleaner{much: make(chan struct{}, 1), heap: []metrics.Sample{
+		{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/gc/heap/live:bytes"}, {Name: "/gc/heap/allocs:bytes"},
+	}}
+}
+
+// Spent counts n bytes that a request has allocated and leaves behind.
+func (c *Cleaner) Spent(n int64) {
+	if n < large || c.spent.Add(n) < much {
+		return
+	}
+	select {
+	case c.much <- struct{}{}:
+	default:
+	}
+}
+
+// Much receives a value when it is time for Collect.
+func (c *Cleaner) Much() <-chan struct{} { return c.much }
+
+// Collect collects garbage while large requests keep coming. What they have
+// allocated only says when to look: their buffers are reused, so there may be
+// less garbage.
+func (c *Cleaner) Collect() {
+	if c.spent.Load() < much || time.Since(c.last) < betweenGCs {
+		return
+	}
+	c.left += c.spent.Swap(0)
+	c.last = time.Now()
+	if garbage, _ := c.read(); garbage >= much {
+		runtime.GC()
+	}
+}
+
+// Tick returns memory to the system if that is worth it. It is called about once
+// a second with the number of connections and requests at present.
+func (c *Cleaner) Tick(now int) {
+	c.peak = max(c.peak, now)
+	spent := c.spent.Swap(0)
+	c.left += spent
+	garbage, allocated := c.read()
+	c.calm++
+	if allocated-c.allocated >= calmBytes {
+		c.calm = 0
+	}
+	c.allocated = allocated
+	ended := spent == 0 && (c.left >= worthwhile || c.peak-now >= many)
+	if !ended && (c.calm < calmTicks || garbage < heaped) {
+		return
+	}
+	c.left, c.peak, c.calm = 0, now, 0
+	runtime.GC() // the second collection empties pools
+	debug.FreeOSMemory()
+}
+
+// read returns the bytes of garbage in the heap, among them what has died since
+// the last collection, and the bytes allocated since the process started.
+func (c *Cleaner) read() (garbage, allocated uint64) {
+	metrics.Read(c.heap)
+	objects, live := c.heap[0].Value.Uint64(), c.heap[1].Value.Uint64()
+	return objects - min(live, objects), c.heap[2].Value.Uint64()
+}

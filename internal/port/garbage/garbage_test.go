@@ -1,0 +1,100 @@
+package garbage
+
+import (
+	"runtime"
+	"runtime/debug"
+	"testing"
+)
+
+// waste leaves n bytes of garbage that nobody has counted.
+func waste(n int) {
+	for ; n > 0; n -= 1 << 10 {
+		kept = make([]byte, 1<<10)
+	}
+	kept = nil
+}
+
+var kept []byte
+
+// collections returns how many garbage collections f caused.
+func collections(f func()) uint32 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	return after.NumGC - before.NumGC
+}
+
+func TestGarbageOfSmallRequests(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // nobody else collects
+	c := New()
+	calm := func() { c.Tick(0) }
+	for range calmTicks {
+		calm()
+	}
+
+	waste(2 * heaped)
+	if n := collections(calm); n != 0 {
+		t.Errorf("%d collections at the tick that allocated", n)
+	}
+	waste(calmBytes)
+	if n := collections(calm); n != 0 {
+		t.Errorf("%d collections while there is work", n)
+	}
+	n := collections(func() {
+		for range calmTicks {
+			calm()
+		}
+	})
+	if garbage, _ := c.read(); n == 0 || garbage > heaped/4 {
+		t.Errorf("%d collections after %d calm ticks, %d bytes of garbage left", n, calmTicks, garbage)
+	}
+
+	waste(heaped / 2)
+	if n := collections(func() {
+		for range 4 * calmTicks {
+			calm()
+		}
+	}); n != 0 {
+		t.Errorf("%d collections for less garbage than is worth one", n)
+	}
+}
+
+func TestGarbageOfLargeRequests(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	c := New()
+	c.Tick(0)
+	c.Spent(large - 1)
+	c.Spent(worthwhile)
+	if n := collections(func() { c.Tick(0) }); n != 0 {
+		t.Errorf("%d collections while large requests come", n)
+	}
+	if n := collections(func() { c.Tick(0) }); n == 0 {
+		t.Error("no collection after the last large request")
+	}
+
+	select {
+	case <-c.Much():
+		t.Error("a collection is due without garbage")
+	default:
+	}
+	waste(2 * much)
+	c.Spent(much)
+	<-c.Much()
+	if n := collections(c.Collect); n == 0 {
+		t.Error("no collection although much garbage was counted")
+	}
+}
+
+func TestGarbageOfManyConnections(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	c := New()
+	for _, now := range []int{many, many / 2} {
+		if n := collections(func() { c.Tick(now) }); n != 0 {
+			t.Errorf("%d collections with %d connections", n, now)
+		}
+	}
+	if n := collections(func() { c.Tick(0) }); n == 0 {
+		t.Errorf("no collection after %d connections have ended", many)
+	}
+}

@@ -219,6 +219,6 @@ func (e *Elector) resign(why string) {
 		e.log.Warn("the leadership of this core ends with its lease", "error", err)
 	}
 	e.held.Store(nil)
-	e.log.Info("this core leads the cluster no more", "term", l.Term(), "reason", why)
+	e.log.Info("this core no longer leads the cluster", "term", l.Term(), "reason", why)
 	e.lead.Wait()
 }

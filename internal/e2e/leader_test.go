@@ -144,7 +144,7 @@ func TestTheLeaderIsReplaced(t *testing.T) {
 		ended.signal(t, syscall.SIGTERM)
 		first = leader(t, all, 10*time.Second)
 		t.Logf("another core leads after %v", time.Since(began))
-		if text := `this core leads the cluster no more`; !strings.Contains(ended.output(), text) || !strings.Contains(ended.output(), `reason="this core is going down"`) {
+		if text := `this core no longer leads the cluster`; !strings.Contains(ended.output(), text) || !strings.Contains(ended.output(), `reason="this core is going down"`) {
 			t.Errorf("the old leader did not resign")
 		}
 		if code := ended.wait(t, 15*time.Second); code != 0 {

@@ -129,7 +129,8 @@ func (s *Session) reportText(err error, e *fault.Error) {
 	if o, ok := errors.AsType[*objectError](err); ok && !mentions(what, o.object) {
 		what += " (" + o.object + ")"
 	}
-	s.Infof("%serror:%s %s", red, off, what)
+	// Only the program starts a line: a guest's text may go on for several.
+	s.Infof("%serror:%s %s", red, off, strings.ReplaceAll(what, "\n", "\n  "))
 	for _, f := range e.Fields {
 		s.Infof("  %s: %s", output.Safe(f.Path), output.Safe(f.Description))
 	}

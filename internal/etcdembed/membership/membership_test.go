@@ -165,6 +165,7 @@ func is(t *testing.T, err error, want fault.Reason, says string) {
 }
 
 func TestMembersJoinReceiveTheDataAndVote(t *testing.T) {
+	t.Parallel()
 	a := newNode(t).start()
 	a.mustPut("before", "1")
 	b := newNode(t).join(a).start()
@@ -203,6 +204,7 @@ func TestMembersJoinReceiveTheDataAndVote(t *testing.T) {
 }
 
 func TestAStaticListOfMembersFormsAStore(t *testing.T) {
+	t.Parallel()
 	nodes := []*node{newNode(t), newNode(t), newNode(t)}
 	var urls []string
 	for _, n := range nodes {
@@ -225,6 +227,7 @@ func TestAStaticListOfMembersFormsAStore(t *testing.T) {
 }
 
 func TestAMemberThatWasAwayLongerThanTheLogCatchesUp(t *testing.T) {
+	t.Parallel()
 	a, b, c := three(t)
 	c.stop()
 	for i := range 1500 { // three times the log that is kept
@@ -244,6 +247,7 @@ func TestAMemberThatWasAwayLongerThanTheLogCatchesUp(t *testing.T) {
 }
 
 func TestWithoutAQuorumWritesSayHowManyVotersAnswer(t *testing.T) {
+	t.Parallel()
 	a, b, c := three(t)
 	a.mustPut("a", "1")
 	b.stop()
@@ -271,6 +275,7 @@ func TestWithoutAQuorumWritesSayHowManyVotersAnswer(t *testing.T) {
 }
 
 func TestAStartWithoutAQuorumSaysSo(t *testing.T) {
+	t.Parallel()
 	a, b, c := three(t)
 	a.stop()
 	b.stop()
@@ -279,6 +284,7 @@ func TestAStartWithoutAQuorumSaysSo(t *testing.T) {
 }
 
 func TestRemovals(t *testing.T) {
+	t.Parallel()
 	a, b, c := three(t)
 	name := func(n *node) string { return n.peers.Listen }
 	_, err := a.keeper.Remove(t.Context(), "nobody", false)
@@ -314,6 +320,7 @@ func TestRemovals(t *testing.T) {
 }
 
 func TestALostMemberIsReplaced(t *testing.T) {
+	t.Parallel()
 	a, _, c := three(t)
 	a.mustPut("a", "1")
 	c.stop()
@@ -336,6 +343,7 @@ func TestALostMemberIsReplaced(t *testing.T) {
 }
 
 func TestRefusedStarts(t *testing.T) {
+	t.Parallel()
 	a := newNode(t).start()
 	b := newNode(t).join(a).start()
 	t.Run("twice", func(t *testing.T) {
@@ -396,6 +404,7 @@ func TestRefusedStarts(t *testing.T) {
 }
 
 func TestAddingAheadAndPromoting(t *testing.T) {
+	t.Parallel()
 	a := newNode(t).start()
 	b := newNode(t)
 	first, err := a.keeper.Add(t.Context(), "", b.url(), false)
@@ -422,6 +431,7 @@ func TestAddingAheadAndPromoting(t *testing.T) {
 }
 
 func TestAMemberThatMovesTellsTheOthers(t *testing.T) {
+	t.Parallel()
 	a, b, c := three(t)
 	c.stop()
 	c.peers.Listen = newNode(t).peers.Listen
@@ -438,6 +448,7 @@ func TestAMemberThatMovesTellsTheOthers(t *testing.T) {
 }
 
 func TestUpkeep(t *testing.T) {
+	t.Parallel()
 	a, b, _ := three(t)
 	for range 20 {
 		a.mustPut("large", strings.Repeat("x", 1<<20))
@@ -467,6 +478,7 @@ func TestUpkeep(t *testing.T) {
 }
 
 func TestRecoveryFromOneMember(t *testing.T) {
+	t.Parallel()
 	a, b, c := three(t)
 	a.mustPut("a", "1")
 	b.stop()

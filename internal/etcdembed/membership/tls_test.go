@@ -61,6 +61,7 @@ func certificates(t *testing.T) (cert, key, ca string) {
 }
 
 func TestMembersWithCertificates(t *testing.T) {
+	t.Parallel()
 	a, b, stranger := newNode(t), newNode(t), newNode(t)
 	cert, key, ca := certificates(t)
 	for _, n := range []*node{a, b} {

@@ -68,6 +68,7 @@ func (c *Core) start(ctx context.Context) (err error) {
 	c.onClose("the mirror of the store", func(context.Context) error { return c.mirror.Close() })
 
 	c.metrics = telemetry.New(c.readyRunners, c.alarms)
+	c.metrics.WatchStuck(c.mirror.Stuck)
 
 	c.dispatcher = dispatch.New(dispatch.Config{Logger: c.log})
 	c.onClose("the dispatcher", func(context.Context) error { c.dispatcher.Close(); return nil })

@@ -307,7 +307,7 @@ func TestUnreadableValuesKeepTheLastGoodOne(t *testing.T) {
 		last = r.Header.Revision
 	}
 	wait(t, m, last)
-	signal(m.relist) // listing finds them again
+	m.listAgain(errRelist) // listing finds them again
 	wait(t, m, storetest.Publish(t, s, storetest.Service("two", 1, storetest.Wasm("a")), 0).GetVersion())
 	testkit.Eventually(t, "both are an alarm", func() bool { return alarm(m, fault.Integrity) != nil })
 	testkit.WantReason(t, alarm(m, fault.Integrity), fault.Integrity, "2 values", "decorator small, service one")

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"sync"
+	"strconv"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -18,11 +18,15 @@ const askAgain = 25 * time.Millisecond
 // maxPending bounds the events that wait for a watch that lags behind.
 const maxPending = 10_000
 
+// removeTime bounds waiting for the client to remove a watch.
+const removeTime = 50 * time.Millisecond
+
 var (
 	errBehind     = errors.New("a watch is too far behind the others")
 	errFormat     = errors.New("the storage format has changed")
 	errWatchEnded = errors.New("a watch has ended")
 	errRelist     = errors.New("the store is not the one that was watched")
+	errStuck      = errors.New("the watch makes no progress")
 )
 
 // follower is one run of the watches, from one list to the next.
@@ -50,24 +54,54 @@ type message struct {
 // watches are known to have passed its revision. To find out, follow requests
 // progress. The answer goes to all watches of the stream, to each after its
 // events.
+//
+// No step waits for the store without ctx: a watch that the store never creates
+// is found as one that makes no progress. At the end, the watches are removed one
+// after the other. An etcd in this process stops reporting anything, without an
+// error, on a stream of which many watches are cancelled together.
 func (m *Mirror) follow(ctx context.Context) error {
 	// With this metadata, the watches get their own stream. Otherwise other
 	// watches on the same client would delay the answer, and receive it too.
-	ctx = metadata.AppendToOutgoingContext(clientv3.WithRequireLeader(ctx), "ruedo-watch", "mirror")
-	ctx, cancel := context.WithCancel(ctx)
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	defer cancel()
+	ctx = metadata.AppendToOutgoingContext(clientv3.WithRequireLeader(ctx), "ruedo-watch", "mirror-"+strconv.Itoa(m.stream))
+	select {
+	case <-m.relist: // of before the list that is followed
+	default:
+	}
 	f := &follower{m: m, ask: make(chan struct{}, 1)}
 	from := m.applied.Load()
 	msgs := make(chan message)
 	for i, key := range m.watched() {
 		f.seen = append(f.seen, from)
-		watch := m.cluster.Watch(ctx, key, append(under(key), clientv3.WithRev(from+1))...)
-		wg.Go(func() { forward(ctx, msgs, i, watch) })
+		defer f.watch(ctx, msgs, i, key, from+1)()
 	}
-	wg.Go(func() { f.asker(ctx) })
+	asking, stop := context.WithCancel(ctx)
+	asked := make(chan struct{})
+	go func() { defer close(asked); f.asker(asking) }()
+	// Before the watches end, because a request opens a stream if there is none.
+	defer func() { stop(); <-asked }()
 	return f.loop(ctx, msgs)
+}
+
+// watch begins one of the watches, and forwards what it reports. remove ends it,
+// and waits a moment until the client has removed it.
+func (f *follower) watch(ctx context.Context, msgs chan<- message, i int, key string, from int64) (remove func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	removed := make(chan struct{})
+	go func() {
+		defer close(removed)
+		watch := f.m.cluster.Watch(ctx, key, append(under(key), clientv3.WithRev(from))...)
+		forward(ctx, msgs, i, watch)
+		late := time.NewTimer(removeTime)
+		defer late.Stop()
+		for open := true; open; {
+			select {
+			case _, open = <-watch:
+			case <-late.C:
+				open = false
+			}
+		}
+	}()
+	return func() { cancel(); <-removed }
 }
 
 // forward passes on what a watch reports, until the watch or ctx ends. It does not
@@ -134,8 +168,8 @@ func (f *follower) loop(ctx context.Context, msgs <-chan message) error {
 			ask = news
 		case <-f.m.wake:
 		case <-again.C:
-		case <-f.m.relist:
-			return errRelist
+		case err := <-f.m.relist:
+			return err
 		case <-ctx.Done():
 			return ctx.Err()
 		}

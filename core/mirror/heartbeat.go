@@ -2,35 +2,39 @@ package mirror
 
 import (
 	"context"
+	"math/rand/v2"
 	"time"
 )
 
 const (
-	// beatEvery is how often the store is checked.
+	// beatEvery is how often the store is checked, within a tenth, so that the
+	// cores of a cluster do not all do it at the same time.
 	beatEvery = time.Second
-	// stuckBeats is how many beats in a row a watch can lag behind the store
-	// before everything is listed again.
-	stuckBeats = 5
+	// stuckBeats is how many beats in a row the watches can report nothing of
+	// what the store has before everything is listed again.
+	stuckBeats = 3
 	// probeBeats is the number of beats between checks whether the store
 	// accepts writes, as long as it did the last time.
 	probeBeats = 10
 )
 
 // heartbeat checks every second whether the store answers, and compares its
-// revision with what the watch has reported.
+// revision with what the watches have reported. Watches that are stuck are
+// noticed within stuckBeats+1 beats of the first write that they miss.
 func (m *Mirror) heartbeat(ctx context.Context) {
-	tick := time.NewTicker(beatEvery)
-	defer tick.Stop()
-	var last int64 // revision at the previous beat
-	lagging, away := 0, false
+	next := time.NewTimer(jittered(beatEvery))
+	defer next.Stop()
+	var last, shown int64 // at the previous beat: the store's revision, and the mirror's
+	stuck, away := 0, false
 	m.guard.CheckDisk()
 	m.guard.Probe(ctx)
 	for beats := 1; ; beats++ {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-next.C:
 		}
+		next.Reset(jittered(beatEvery))
 		m.guard.CheckDisk()
 		before, began := m.applied.Load(), time.Since(m.began)
 		now, etcd, format, err := m.probe(ctx)
@@ -50,16 +54,22 @@ func (m *Mirror) heartbeat(ctx context.Context) {
 		m.contact()
 		m.measure(now)
 		m.note(began, now)
-		lagging++
-		if before >= last {
-			lagging = 0
+		stuck++
+		if before >= last || before != shown {
+			stuck = 0
 		}
+		shown = before
 		if beats%probeBeats == 0 || m.guard.Full() {
 			m.guard.Probe(ctx)
 		}
-		if now < before || etcd != m.etcd.Load() || lagging >= stuckBeats || !m.guard.Known(ctx, format) {
-			last, lagging = 0, 0
-			signal(m.relist)
+		switch {
+		case now < before || etcd != m.etcd.Load() || !m.guard.Known(ctx, format):
+			last, stuck = 0, 0
+			m.listAgain(errRelist)
+			continue
+		case stuck >= stuckBeats:
+			last, stuck = 0, 0
+			m.listAgain(errStuck)
 			continue
 		}
 		last = now
@@ -67,6 +77,11 @@ func (m *Mirror) heartbeat(ctx context.Context) {
 			m.request(now)
 		}
 	}
+}
+
+// jittered returns d, more or less by up to a tenth.
+func jittered(d time.Duration) time.Duration {
+	return d - d/10 + rand.N(d/5)
 }
 
 // probe reads the store's revision, etcd's cluster id and the format, through the

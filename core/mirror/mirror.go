@@ -8,9 +8,9 @@
 // # The store may be away
 //
 // A mirror goes on from memory, and recovers on its own: after a lost
-// connection, after a compaction of what it had not seen yet, and after the
-// store was replaced by an older copy of itself. It does not follow a store
-// that comes back without anything that the mirror holds; see [Mirror.Alarms].
+// connection, after a compaction of what it had not seen yet, after its watches
+// stopped reporting without an error, and after the store was replaced by an
+// older copy of itself. It does not follow a store that comes back without anything that the mirror holds; see [Mirror.Alarms].
 //
 // # Order
 //
@@ -91,7 +91,11 @@ type Mirror struct {
 	lastProbe atomic.Pointer[probed]
 
 	wake   chan struct{} // requested has grown
-	relist chan struct{} // what the watches have reported cannot be trusted
+	relist chan error    // why what the watches have reported cannot be trusted
+	// stream is the number of the watches' stream. A stream that is stuck is not
+	// used again. Only run uses it.
+	stream int
+	stuck  atomic.Uint64 // times that the watches made no progress
 
 	mu       sync.Mutex
 	changed  chan struct{} // closed and replaced when the snapshot changes
@@ -129,7 +133,7 @@ func newMirror(cluster *fleet.Cluster, writes *guard.Guard, logger *slog.Logger)
 		began:    time.Now(),
 		closed:   make(chan struct{}),
 		wake:     make(chan struct{}, 1),
-		relist:   make(chan struct{}, 1),
+		relist:   make(chan error, 1),
 		changed:  make(chan struct{}),
 		advanced: make(chan struct{}),
 	}
@@ -336,7 +340,13 @@ func (m *Mirror) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		m.logger.Debug("the watch of the store broke; listing it again", "error", err)
+		if errors.Is(err, errStuck) {
+			m.stream++
+			m.stuck.Add(1)
+			m.logger.Warn("the watch of the store makes no progress; listing the store again", "revision", m.applied.Load(), "store_revision", m.target.Load())
+		} else {
+			m.logger.Debug("the watch of the store broke; listing it again", "error", err)
+		}
 		if time.Since(began) > staleAfter {
 			retry.Reset()
 		}
@@ -353,6 +363,18 @@ func (m *Mirror) run(ctx context.Context) {
 				m.logger.Warn("cannot list the store again", "error", err)
 			}
 		}
+	}
+}
+
+// Stuck returns how many times the watches of the store made no progress, so that
+// it was listed again.
+func (m *Mirror) Stuck() uint64 { return m.stuck.Load() }
+
+// listAgain makes the mirror list the store again.
+func (m *Mirror) listAgain(because error) {
+	select {
+	case m.relist <- because:
+	default:
 	}
 }
 

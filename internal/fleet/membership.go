@@ -160,19 +160,23 @@ func (m *Membership) hold(ctx context.Context, lease clientv3.LeaseID) {
 	})
 	look := time.NewTicker(m.ttl / 3)
 	defer look.Stop()
+	// A store may never answer the request for a watch, so nothing here waits for
+	// it.
+	started := make(chan clientv3.WatchChan, 1)
+	start := func() {
+		wg.Go(func() { started <- m.client.Watch(ctx, m.key, clientv3.WithFilterPut()) })
+	}
+	start()
 	var removed clientv3.WatchChan
 	for {
-		if removed == nil {
-			// Start the watch before looking at the entry, so that no deletion
-			// is missed.
-			removed = m.client.Watch(ctx, m.key, clientv3.WithFilterPut())
-			if !m.ensure(ctx, lease) {
-				return
-			}
-		}
 		select {
 		case <-lost:
 			return
+		case removed = <-started:
+			// Only now, so that no deletion is missed.
+			if !m.ensure(ctx, lease) {
+				return
+			}
 		case r, ok := <-removed:
 			if !ok || r.Canceled {
 				removed = nil
@@ -181,6 +185,7 @@ func (m *Membership) hold(ctx context.Context, lease clientv3.LeaseID) {
 				case <-lost:
 					return
 				}
+				start()
 				continue
 			}
 			if len(r.Events) > 0 && !m.ensure(ctx, lease) {

@@ -117,6 +117,31 @@ func TestEntryComesBackAfterItsLeaseIsLost(t *testing.T) {
 	})
 }
 
+// An etcd in this process may never answer the request for a watch (etcd #18879).
+// The lease and the entry are maintained all the same.
+func TestEntryComesBackWithoutAWatch(t *testing.T) {
+	c := etcdtest.Start(t, etcdembed.Config{}).Client()
+	c.Watcher = deaf{c.Watcher}
+	registered(t, c, "one", time.Second)
+	if _, err := c.Delete(t.Context(), entry); err != nil {
+		t.Fatal(err)
+	}
+	testkit.Eventually(t, "it is there again", func() bool { _, _, ok := stored(t, c); return ok })
+	_, first, _ := stored(t, c)
+	if _, err := c.Revoke(t.Context(), first); err != nil {
+		t.Fatal(err)
+	}
+	testkit.Eventually(t, "it is there under a new lease", func() bool { _, lease, ok := stored(t, c); return ok && lease != first })
+}
+
+// deaf never creates a watch.
+type deaf struct{ clientv3.Watcher }
+
+func (deaf) Watch(ctx context.Context, _ string, _ ...clientv3.OpOption) clientv3.WatchChan {
+	<-ctx.Done()
+	return nil
+}
+
 func TestEntryComesBackAfterItWasDeleted(t *testing.T) {
 	c := etcdtest.Start(t, etcdembed.Config{}).Client()
 	registered(t, c, "one", time.Hour) // so that no renewal helps

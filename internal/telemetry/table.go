@@ -72,6 +72,10 @@ var (
 		Name: "ruedo_alarms", Type: "gauge", Labels: []string{"reason"},
 		Help: "Alarms of the store, by reason; a healthy store has none.",
 	}
+	watchStuck = Metric{
+		Name: "ruedo_store_watch_stuck_total", Type: "counter",
+		Help: "Times that the store reported none of its changes to this core, without an error, so that the core listed it again.",
+	}
 	leads = Metric{
 		Name: "ruedo_leader", Type: "gauge",
 		Help: "1 if this core leads the cluster, 0 if it does not.",
@@ -92,7 +96,7 @@ var (
 
 // Table describes the metrics of a core.
 func Table() []Metric {
-	return []Metric{calls, cold, duration, cpu, fuel, memory, restore, requests, runnersReady, alarmsRaised, leads, jobRuns, jobDuration, jobSuccess, panics}
+	return []Metric{calls, cold, duration, cpu, fuel, memory, restore, requests, runnersReady, alarmsRaised, watchStuck, leads, jobRuns, jobDuration, jobSuccess, panics}
 }
 
 func counters(m Metric) *prometheus.CounterVec {

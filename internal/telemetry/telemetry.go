@@ -127,6 +127,12 @@ func (m *Metrics) Call(service string, outcome fault.Reason, took time.Duration,
 	}
 }
 
+// WatchStuck exports how often the watch of the store made no progress. stuck is
+// called when the metrics are read. Call WatchStuck at most once.
+func (m *Metrics) WatchStuck(stuck func() uint64) {
+	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: watchStuck.Name, Help: watchStuck.Help}, func() float64 { return float64(stuck()) }))
+}
+
 // Panic counts a handler that panicked.
 func (m *Metrics) Panic() { m.panics.Inc() }
 

@@ -250,6 +250,7 @@ func TestACoreStartsOnAFullStoreAndWritesWhenThereIsRoom(t *testing.T) {
 		}
 		_, err := s.CreateDecorator(t.Context(), decorator("big"))
 		testkit.WantReason(t, err, fault.StoreFull, "compact and defragment")
+		testkit.Eventually(t, "it is logged", func() bool { return strings.Contains(log.String(), "the store is full") })
 		if got := strings.Count(log.String(), "the store is full"); got != 1 {
 			t.Errorf("it is logged %d times", got)
 		}

@@ -36,7 +36,7 @@ var labels = map[string]string{
 	"go": "Go", "c": "C", "as": "AssemblyScript", "js": "JavaScript (QuickJS)", "all": "both",
 	"first": "first start", "second": "second start, from the cache on disk", "in-process": "without a child process",
 	"plain": "plain wazero", "pristine": "Ruedo, pristine",
-	"live": "edit to live", "build": "go build alone",
+	"text": "edit of a text to live", "code": "edit of code to live", "build": "go build alone",
 	"metered": "Ruedo, metered", "native": "plain wazero", "closing": "wazero, closing on context",
 }
 
@@ -99,7 +99,8 @@ stop the guest. *Closing* is wazero's own way of stopping it, a check of the con
 			{"CPU ms", "compile/*/cpu", ""}, {"ms", "compile/*/clock", ""},
 			{"CPU ÷ first", "compile/*/cpu", "compile/first/cpu"}, {"time ÷ first", "compile/*/clock", "compile/first/clock"}}}}},
 	{"From an edit to an answer",
-		`A constant of a Go service changes: the time from the save of its file, which ` + "`ruedo dev --watch`" + ` sees, builds, compiles and publishes, to the
+		`A constant of a Go service changes, a text or a number. A text is data, and code that has been compiled is used again; a number is code, and the
+module is compiled again. The time from the save of its file, which ` + "`ruedo dev --watch`" + ` sees, builds, compiles and publishes, to the
 first answer of the new revision; and the time that ` + "`go build`" + ` alone takes for such an edit. Caches are warm. This is wall time and needs
 an idle machine.`, "loop",
 		[]grid{{"Each, compared with the build:", "what", []column{

@@ -26,10 +26,14 @@ dev: build ## Start a cluster on this machine and leave it running
 # The race detector needs a C compiler; without one the suite runs without it.
 RACE := $(shell command -v "$${CC:-cc}" >/dev/null 2>&1 && echo -race)
 
+# How many packages are tested at the same time. Many tests wait more than they
+# compute, so it is one more than there are processors.
+PACKAGES ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
+
 .PHONY: test
 test: ## Run the whole suite with the race detector
 	$(GO) vet -tags e2e,hostile ./...
-	$(GO) test $(RACE) -timeout 14m ./...
+	$(GO) test $(RACE) -p $(PACKAGES) -timeout 14m ./...
 	cd internal/bench && $(GO) vet ./... && $(GO) test ./page
 
 .PHONY: skips

@@ -18,7 +18,8 @@
 //
 // When the context of Serve ends, the core is no longer ready and hands the
 // leadership over if it has it. After
-// [Config.ShutdownDelay] it stops accepting connections, lets calls in flight
+// [Config.ShutdownDelay] it stops accepting connections, serves those that are
+// open for [Config.Farewell], lets calls in flight
 // finish, then closes its lanes and leaves the cluster. Runners that know other
 // cores continue with those.
 //
@@ -104,6 +105,10 @@ type Config struct {
 	// answers /readyz with 503, so that load balancers can take it out. Default:
 	// 0.
 	ShutdownDelay time.Duration
+	// Farewell is how long a core that is going down serves the connections that
+	// are open, while it accepts no others and asks clients to close theirs; see
+	// [port.Server.Leave]. Default: 0, they are closed immediately.
+	Farewell time.Duration
 	// Port bounds what callers can cost; see [port.Config]. Its Count, Panicked
 	// and Logger are filled in.
 	Port port.Config
@@ -231,6 +236,7 @@ func (c *Core) Serve(ctx context.Context) error {
 	}
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.cfg.Drain)
 	defer cancel()
+	c.port.Leave(drain, c.cfg.Farewell)
 	c.stop()
 	// Lanes stay up until the calls on them have ended.
 	err := errors.Join(joined, c.port.Drain(drain), c.lanes.Close(drain), c.port.Close(drain))

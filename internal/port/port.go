@@ -149,6 +149,8 @@ type Server struct {
 	bodies, answers budget
 	conns           *conns
 	inflight        inflight
+	listening       atomic.Pointer[listener]
+	leaving         atomic.Bool // a client that gets an answer is asked to go
 	draining        atomic.Bool
 	garbage         *garbage.Cleaner
 
@@ -218,11 +220,14 @@ func (s *Server) newHTTP() *http.Server {
 	}
 }
 
-// Serve accepts connections until Drain or Close is called, and then returns nil.
+// Serve accepts connections until Leave, Drain or Close is called, and then
+// returns nil. Call it once.
 func (s *Server) Serve(l net.Listener) error {
 	s.begin.Do(func() { s.goroutines.Go(s.watch) })
-	err := s.http.Serve(&listener{Listener: l, s: s})
-	if errors.Is(err, http.ErrServerClosed) {
+	own := &listener{Listener: l, s: s}
+	s.listening.Store(own)
+	err := s.http.Serve(own)
+	if errors.Is(err, http.ErrServerClosed) || s.leaving.Load() {
 		return nil
 	}
 	return err

@@ -108,6 +108,7 @@ func (s *Server) mount(pattern string, r *route, h http.Handler) {
 // handler returns a handler that runs h within the bounds of the route.
 func (r *route) handler(s *Server, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		s.sayGoodbye(w, req)
 		c, _ := req.Context().Value(connKey{}).(*conn)
 		x := &exchange{
 			Context: req.Context(),

@@ -13,6 +13,7 @@ package assemble
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"github.com/ruedo-dev/ruedo/core"
 	"github.com/ruedo-dev/ruedo/core/collect"
@@ -160,6 +161,11 @@ func (a *Assembler) newRunner(ctx context.Context, log *slog.Logger, change func
 	return r, nil
 }
 
+// farewell is how long a core that is going down serves the connections that are
+// open. A client that calls more often than that learns in time that it has to
+// go, and loses no request.
+const farewell = 500 * time.Millisecond
+
 // newCore makes a core on the store; change sets the other fields.
 func (a *Assembler) newCore(ctx context.Context, log *slog.Logger, st store.Config, change func(*core.Config)) (*core.Core, error) {
 	cfg := core.Config{
@@ -174,6 +180,7 @@ func (a *Assembler) newCore(ctx context.Context, log *slog.Logger, st store.Conf
 		Modules:       a.Settings.Module.Limits(),
 		QueueTimeout:  a.Settings.Server.QueueTimeout,
 		ShutdownDelay: a.Settings.Server.ShutdownDelay,
+		Farewell:      farewell,
 		Collect:       a.collect(),
 		Version:       a.Version,
 		Logger:        log,

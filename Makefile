@@ -65,7 +65,13 @@ references: ## Make docs/reference from the structs and tables in the code
 
 .PHONY: e2e
 e2e: build $(BIN)/etcd ## Run the fault tests over real processes and a real etcd
-	RUEDO_E2E_BIN=$(CURDIR)/$(BIN) $(GO) test -count=1 -timeout 15m -tags e2e ./internal/e2e/...
+	RUEDO_E2E_BIN=$(CURDIR)/$(BIN) $(GO) test -count=1 -timeout 25m -tags e2e ./internal/e2e/...
+
+FAULTS ?= 10m
+RUN ?= ^(TestFaults|TestWritesAreLinearizable|TestKillsDuringPublishes)$$
+.PHONY: faults
+faults: build ## Torment three cores and three runners with random faults for FAULTS (10m); SEED=n repeats a run, RUN=regexp picks tests
+	RUEDO_E2E_BIN=$(CURDIR)/$(BIN) $(GO) test -count=1 -timeout 90m -v -tags e2e -run '$(RUN)' ./internal/e2e -faults $(FAULTS) -kills 50 $(if $(SEED),-seed $(SEED))
 
 .PHONY: newcomer
 newcomer: build ## Write three services outside of the repository as the docs say: test, publish, call, break and mend them
@@ -77,9 +83,10 @@ hostile: ## Attack a running cluster: bad modules, uploads, guests, the port (HO
 	RUEDO_PORT_FUZZ=$(PORT_FUZZ) $(GO) test -count=1 -timeout 60m -v -tags hostile $(if $(HOSTILE_RUN),-run '$(HOSTILE_RUN)') ./internal/hostile/...
 
 .PHONY: soak
-soak: ## Restore instances 200,000 times and compare their memory byte by byte
+soak: ## Restore instances 200,000 times and compare their memory byte by byte; then the faults, for FAULTS
 	$(GO) test -count=1 -timeout 30m ./sandbox/pristine -soak 10
 	$(GO) test -count=1 -timeout 30m -v -run '^TestSoak$$' ./sandbox -soak 40
+	$(MAKE) --no-print-directory faults
 
 FUZZTIME ?= 30s
 .PHONY: fuzz

@@ -5,6 +5,7 @@ package e2e
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -27,6 +28,7 @@ type site struct {
 
 type siteCore struct {
 	port, peer, dir string
+	env             []string // of this one
 	*process
 }
 
@@ -43,13 +45,25 @@ func newSite(t *testing.T, n int) *site {
 // the core serves.
 func (s *site) start(i, via int) {
 	s.t.Helper()
+	s.launch(i, via)
+	s.serving(i)
+}
+
+// launch is start without waiting.
+func (s *site) launch(i, via int) {
+	s.t.Helper()
 	c := s.cores[i]
 	args := []string{"server", "--port", c.port, "--peer-address", "127.0.0.1:" + c.peer, "--data-dir", c.dir}
 	if via >= 0 {
 		args = append(args, "--join", "http://127.0.0.1:"+s.cores[via].port)
 	}
-	c.process = start(s.t, append([]string{"HOME=" + s.home}, s.env...), binary(s.t, "ruedo"), args...)
-	testkit.Within(s.t, 60*time.Second, "core serves", func() bool { return strings.Contains(c.output(), "core is serving") })
+	c.process = start(s.t, slices.Concat([]string{"HOME=" + s.home}, s.env, c.env), binary(s.t, "ruedo"), args...)
+}
+
+// serving waits until core i serves.
+func (s *site) serving(i int) {
+	s.t.Helper()
+	testkit.Within(s.t, 60*time.Second, "core serves", func() bool { return strings.Contains(s.cores[i].output(), "core is serving") })
 }
 
 // run runs a command against a core, and returns its exit code and output.

@@ -12,13 +12,13 @@ import (
 
 type backupService struct {
 	backups interface {
-		Send(ctx context.Context, send func(*ruedov1.ReadBackupResponse) error) error
+		Send(ctx context.Context, req *ruedov1.ReadBackupRequest, send func(*ruedov1.ReadBackupResponse) error) error
 		Receive(ctx context.Context, stream backup.Stream) (*ruedov1.RestoreCatalogResponse, error)
 	}
 }
 
-func (s *backupService) ReadBackup(ctx context.Context, _ *ruedov1.ReadBackupRequest, stream *connect.ServerStream[ruedov1.ReadBackupResponse]) error {
-	return s.backups.Send(ctx, stream.Send)
+func (s *backupService) ReadBackup(ctx context.Context, req *ruedov1.ReadBackupRequest, stream *connect.ServerStream[ruedov1.ReadBackupResponse]) error {
+	return s.backups.Send(ctx, req, stream.Send)
 }
 
 func (s *backupService) RestoreCatalog(ctx context.Context, stream *connect.ClientStream[ruedov1.RestoreCatalogRequest]) (*ruedov1.RestoreCatalogResponse, error) {

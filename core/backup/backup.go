@@ -69,10 +69,10 @@ type Backups struct {
 // New returns Backups. It starts no goroutines.
 func New(cfg Config) *Backups { return &Backups{cfg, make(chan struct{}, MaxParallel)} }
 
-// Write writes an archive of the catalog as it is now. Errors of w are returned
-// as they are. CONFLICT: the store was compacted or cleaned up meanwhile, try
-// again. INTEGRITY: a value or a module is damaged.
-func (b *Backups) Write(ctx context.Context, w io.Writer) (archive.Summary, error) {
+// Write writes an archive of the catalog as it is now; liveOnly leaves out what is
+// not live. Errors of w are returned as they are. CONFLICT: the store was compacted
+// or cleaned up meanwhile, try again. INTEGRITY: a value or a module is damaged.
+func (b *Backups) Write(ctx context.Context, w io.Writer, liveOnly bool) (archive.Summary, error) {
 	var out *archive.Writer
 	var check archive.Check
 	cluster := b.cfg.Store.Cluster()
@@ -82,11 +82,19 @@ func (b *Backups) Write(ctx context.Context, w io.Writer) (archive.Summary, erro
 		})
 		return err
 	}, func(path string, value []byte) error {
-		e := archive.Entry{Path: path, Value: value}
-		if err := check.Add(e); err != nil {
-			return fault.Wrap(err, fault.Integrity, "%s in the store cannot be read", path).WithFix("publish the service or write the decorator again, or delete it")
+		entries := []archive.Entry{{Path: path, Value: value}}
+		if liveOnly {
+			entries = live(entries[0])
 		}
-		return out.Add(e)
+		for _, e := range entries {
+			if err := check.Add(e); err != nil {
+				return fault.Wrap(err, fault.Integrity, "%s in the store cannot be read", path).WithFix("publish the service or write the decorator again, or delete it")
+			}
+			if err := out.Add(e); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		return archive.Summary{}, err
@@ -105,6 +113,18 @@ func (b *Backups) Write(ctx context.Context, w io.Writer) (archive.Summary, erro
 		}
 	}
 	return out.Close()
+}
+
+// live returns what is live of an entry. The live revision of a service is stored
+// in the service too, from which it is taken.
+func live(e archive.Entry) []archive.Entry {
+	if e.History() {
+		return nil
+	}
+	if revision, ok := e.LiveRevision(); ok {
+		return []archive.Entry{revision, e}
+	}
+	return []archive.Entry{e}
 }
 
 // Request is a restore.

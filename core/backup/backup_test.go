@@ -69,7 +69,7 @@ func (s *site) fill(t *testing.T, n int) {
 func (s *site) write(t *testing.T) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	if _, err := s.backups.Write(t.Context(), &b); err != nil {
+	if _, err := s.backups.Write(t.Context(), &b, false); err != nil {
 		t.Fatal(err)
 	}
 	return b.Bytes()
@@ -138,6 +138,46 @@ func TestACatalogIsCarriedToAnotherCluster(t *testing.T) {
 	}
 }
 
+// What is live can be copied alone; it is a catalog like any other.
+func TestOnlyWhatIsLiveIsCopied(t *testing.T) {
+	etcd := etcdtest.Start(t, etcdembed.Config{})
+	from, to := open(t, etcd, "main"), open(t, etcd, "other")
+	from.fill(t, 2)
+	other := storetest.Wasm("not live")
+	storetest.Put(t, from.store, other)
+	was, err := from.store.Service(t.Context(), "service-0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	storetest.Publish(t, from.store, storetest.Service("service-0", 3, other, "small"), was.GetVersion())
+	now, err := from.store.Service(t.Context(), "service-0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	storetest.Publish(t, from.store, storetest.Service("service-0", 4, storetest.Wasm("0"), "small"), now.GetVersion())
+
+	var b bytes.Buffer
+	if _, err := from.backups.Write(t.Context(), &b, true); err != nil {
+		t.Fatal(err)
+	}
+	_, sum, err := archive.Verify(bytes.NewReader(b.Bytes()), archive.Limits{})
+	if err != nil || sum.Services != 2 || sum.Revisions != 2 || sum.Decorators != 1 || sum.DecoratorRevisions != 0 || sum.Modules != 2 {
+		t.Fatalf("%+v, %v", sum, err)
+	}
+	if _, err := to.backups.Restore(t.Context(), backup.Request{Archive: to.catalog(t, b.Bytes())}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := to.store.Revision(t.Context(), "service-0", 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := from.store.Revision(t.Context(), "service-0", 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	storetest.Same(t, got, want)
+}
+
 func TestACatalogIsReplacedOnlyWithForce(t *testing.T) {
 	etcd := etcdtest.Start(t, etcdembed.Config{})
 	one, two := open(t, etcd, "main"), open(t, etcd, "main")
@@ -195,7 +235,7 @@ func TestAnInterruptedRestoreIsSaidAndRepeated(t *testing.T) {
 	if err := three.mirror.Snapshot().Fault(keys.KindService, "later"); !errors.Is(err, fault.StoreRestoring) {
 		t.Errorf("a core that starts meanwhile: %v", err)
 	}
-	if _, err := three.backups.Write(t.Context(), new(bytes.Buffer)); !errors.Is(err, fault.StoreRestoring) {
+	if _, err := three.backups.Write(t.Context(), new(bytes.Buffer), false); !errors.Is(err, fault.StoreRestoring) {
 		t.Errorf("a backup of half a catalog: %v", err)
 	}
 	if _, err := three.backups.Restore(t.Context(), backup.Request{Archive: data}); err != nil { // needs no force
@@ -267,7 +307,7 @@ func TestDamageIsNotCopied(t *testing.T) {
 	if _, err := etcd.Client().Put(t.Context(), "/ruedo/main/services/service-0", "\xff"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.backups.Write(t.Context(), new(bytes.Buffer)); !errors.Is(err, fault.Integrity) || !strings.Contains(err.Error(), "services/service-0") {
+	if _, err := s.backups.Write(t.Context(), new(bytes.Buffer), false); !errors.Is(err, fault.Integrity) || !strings.Contains(err.Error(), "services/service-0") {
 		t.Errorf("%v", err)
 	}
 }
@@ -285,13 +325,13 @@ func TestBackupsAreBounded(t *testing.T) {
 			return errors.New("they are not bounded")
 		}
 		most = max(most, running)
-		if err := s.backups.Send(t.Context(), send); refused == nil {
+		if err := s.backups.Send(t.Context(), nil, send); refused == nil {
 			refused = err
 		}
 		running--
 		return nil
 	}
-	if err := s.backups.Send(t.Context(), send); err != nil {
+	if err := s.backups.Send(t.Context(), nil, send); err != nil {
 		t.Error(err)
 	}
 	if most != backup.MaxParallel || !errors.Is(refused, fault.ServerBusy) {

@@ -14,14 +14,14 @@ const part = 256 << 10
 
 // Send sends a backup in messages. SERVER_BUSY; see [Backups.Write]. Errors of
 // send are returned as they are.
-func (b *Backups) Send(ctx context.Context, send func(*ruedov1.ReadBackupResponse) error) error {
+func (b *Backups) Send(ctx context.Context, req *ruedov1.ReadBackupRequest, send func(*ruedov1.ReadBackupResponse) error) error {
 	leave, err := b.enter()
 	if err != nil {
 		return err
 	}
 	defer leave()
 	out := &parts{send: send}
-	if _, err := b.Write(ctx, out); err != nil {
+	if _, err := b.Write(ctx, out, req.GetLiveOnly()); err != nil {
 		return err
 	}
 	return out.flush()

@@ -34,7 +34,9 @@ import (
 	"time"
 
 	"github.com/klauspost/compress/zstd"
+	"google.golang.org/protobuf/proto"
 
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/keys"
 	"github.com/ruedo-dev/ruedo/internal/names"
@@ -100,6 +102,29 @@ func (e Entry) Key(space keys.Space) (keys.Key, bool) {
 		return k, ok
 	}
 	return keys.Key{}, false
+}
+
+// History reports whether an entry is a numbered revision, of a service or of a
+// decorator.
+func (e Entry) History() bool {
+	k, _ := e.Key(paths)
+	return k.Kind == keys.KindRevision || k.Kind == keys.KindDecoratorRevision
+}
+
+// LiveRevision returns the live revision of a service as the entry that the
+// revision has itself; false for other entries, and for one that cannot be read.
+func (e Entry) LiveRevision() (Entry, bool) {
+	k, _ := e.Key(paths)
+	var s ruedov1.Service
+	if k.Kind != keys.KindService || proto.Unmarshal(e.Value, &s) != nil {
+		return Entry{}, false
+	}
+	key, err := paths.Revision(k.Name, s.GetRevision().GetNumber())
+	if err != nil {
+		return Entry{}, false
+	}
+	value, err := proto.Marshal(s.GetRevision())
+	return Entry{key[len(paths):], value}, err == nil
 }
 
 // paths is a space to read paths in; which one does not matter.

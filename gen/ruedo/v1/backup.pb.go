@@ -23,7 +23,10 @@ const (
 )
 
 type ReadBackupRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Only what is live: of each service the live revision, of each decorator what
+	// holds now. The modules of other revisions are left out.
+	LiveOnly      bool `protobuf:"varint,1,opt,name=live_only,json=liveOnly,proto3" json:"live_only,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -56,6 +59,13 @@ func (x *ReadBackupRequest) ProtoReflect() protoreflect.Message {
 // Deprecated: Use ReadBackupRequest.ProtoReflect.Descriptor instead.
 func (*ReadBackupRequest) Descriptor() ([]byte, []int) {
 	return file_ruedo_v1_backup_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *ReadBackupRequest) GetLiveOnly() bool {
+	if x != nil {
+		return x.LiveOnly
+	}
+	return false
 }
 
 type ReadBackupResponse struct {
@@ -313,8 +323,9 @@ var File_ruedo_v1_backup_proto protoreflect.FileDescriptor
 
 const file_ruedo_v1_backup_proto_rawDesc = "" +
 	"\n" +
-	"\x15ruedo/v1/backup.proto\x12\bruedo.v1\x1a\x1bbuf/validate/validate.proto\"\x13\n" +
-	"\x11ReadBackupRequest\"(\n" +
+	"\x15ruedo/v1/backup.proto\x12\bruedo.v1\x1a\x1bbuf/validate/validate.proto\"0\n" +
+	"\x11ReadBackupRequest\x12\x1b\n" +
+	"\tlive_only\x18\x01 \x01(\bR\bliveOnly\"(\n" +
 	"\x12ReadBackupResponse\x12\x12\n" +
 	"\x04data\x18\x01 \x01(\fR\x04data\"t\n" +
 	"\x15RestoreCatalogRequest\x12+\n" +

@@ -44,6 +44,20 @@ func (a *Assembler) Local(ctx context.Context, log *slog.Logger, create bool) (*
 	return a.inMemory(c.Handler()), nil
 }
 
+// Scratch returns an assembler with the same settings for a cluster of its own, on
+// a store that is gone with its Close.
+func (a *Assembler) Scratch() (*Assembler, error) {
+	dir, err := os.MkdirTemp("", "ruedo-scratch-")
+	if err != nil {
+		return nil, fault.Wrap(err, fault.DataDir, "a temporary directory cannot be created: %s", errors.Unwrap(err))
+	}
+	set := *a.Settings
+	set.Store.EtcdHosts, set.Store.DataDir = nil, dir
+	own := &Assembler{Settings: &set, CacheDir: a.CacheDir, Compiler: a.Compiler, Version: a.Version}
+	own.onClose("the store", func() error { return os.RemoveAll(dir) })
+	return own, nil
+}
+
 // localDir returns the data directory of mode local.
 func (a *Assembler) localDir(create bool) (string, error) {
 	dir := a.dataDir()

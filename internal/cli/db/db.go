@@ -1,5 +1,5 @@
 // Package db holds the commands about the catalog as a whole: backup, restore,
-// verify.
+// verify, export, import.
 package db
 
 import (
@@ -15,6 +15,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/text"
+	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
 // Commands is `ruedo db`.
@@ -22,6 +23,8 @@ type Commands struct {
 	Backup  Backup  `cmd:"" help:"Write a copy of the catalog with its modules to a file."`
 	Restore Restore `cmd:"" help:"Replace the catalog with that of a backup."`
 	Verify  Verify  `cmd:"" help:"Check a backup without a core."`
+	Export  Export  `cmd:"" help:"Write what is live as documents and modules."`
+	Import  Import  `cmd:"" help:"Create or update what an export holds."`
 }
 
 // Backup is `ruedo db backup`.
@@ -53,7 +56,7 @@ func (c *Backup) Run(s *session.Session) error {
 	step, done := s.Progress("receiving")
 	defer done()
 	header, summary, err := write(c.File, func(w io.Writer) error {
-		return receive(s.Ctx, core.Backups.ReadBackup, w, step)
+		return receive(s.Ctx, core, &ruedov1.ReadBackupRequest{}, w, step)
 	})
 	done()
 	if err != nil {
@@ -107,15 +110,10 @@ func (f *file) Write(b []byte) (int, error) {
 }
 
 // receive writes what a core sends.
-func receive[S interface {
-	Receive() bool
-	Msg() *ruedov1.ReadBackupResponse
-	Err() error
-	Close() error
-}](ctx context.Context, open func(context.Context, *ruedov1.ReadBackupRequest) (S, error), w io.Writer, step func(n, total int64)) error {
+func receive(ctx context.Context, core *client.Client, req *ruedov1.ReadBackupRequest, w io.Writer, step func(n, total int64)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stream, err := open(ctx, &ruedov1.ReadBackupRequest{})
+	stream, err := core.Backups.ReadBackup(ctx, req)
 	if err != nil {
 		return err
 	}

@@ -87,6 +87,18 @@ func (s *Session) Remote(ctx context.Context) (*client.Client, error) {
 	return client.New(strings.Join(target.Hosts, " "), client.WithCluster(target.ClusterID)), nil
 }
 
+// ConnectToEmpty returns a client of an empty cluster in this process, which is
+// gone with Close. Connect returns it from then on.
+func (s *Session) ConnectToEmpty() (*client.Client, error) {
+	parts, err := s.Assembler().Scratch()
+	if err != nil {
+		return nil, err
+	}
+	s.parts, s.local = parts, true
+	s.core, err = parts.Local(s.Ctx, s.QuietLogger(), true)
+	return s.core, err
+}
+
 // At returns a client of the core at a URL that another core has named.
 func (s *Session) At(url string) *client.Client {
 	target, _ := s.Settings.Target() // whoever got the URL from a core has one

@@ -74,53 +74,24 @@ type files struct {
 	nouns []*Noun
 }
 
-// step is one document.
-type step struct {
-	noun *Noun
-	doc  yamlfile.Document
-	base string
-}
-
-// steps reads the files.
-func (f *files) steps(s *session.Session) ([]step, error) {
-	var steps []step
+// documents reads the files.
+func (f *files) documents(s *session.Session) ([]Document, error) {
+	var docs []Document
 	for _, file := range f.File {
 		data, err := s.ReadInput(file)
 		if err != nil {
 			return nil, err
 		}
-		docs, err := yamlfile.All(file, data)
+		more, err := Documents(f.nouns, file, data, filepath.Dir(file))
 		if err != nil {
 			return nil, err
 		}
-		for _, doc := range docs {
-			noun, err := f.noun(doc)
-			if err != nil {
-				return nil, err
-			}
-			steps = append(steps, step{noun, doc, filepath.Dir(file)})
-		}
+		docs = append(docs, more...)
 	}
-	if len(steps) == 0 {
+	if len(docs) == 0 {
 		return nil, fault.New(fault.ConfigInvalid, "there is nothing in %s to apply", f.File[0])
 	}
-	return steps, nil
-}
-
-// noun returns the noun of a document.
-func (f *files) noun(doc yamlfile.Document) (*Noun, error) {
-	var kinds []string
-	for _, n := range f.nouns {
-		if n.Apply == nil {
-			continue
-		}
-		if n.Apply.Kind == doc.Field("kind") {
-			return n, nil
-		}
-		kinds = append(kinds, n.Apply.Kind)
-	}
-	slices.Sort(kinds)
-	return nil, doc.Errorf("kind is %q: %s is expected", doc.Field("kind"), oneOf("", kinds))
+	return docs, nil
 }
 
 type applyCommand struct {
@@ -149,7 +120,7 @@ func (*applyCommand) Examples() []string {
 }
 
 func (c *applyCommand) Run(s *session.Session) error {
-	steps, err := c.steps(s)
+	docs, err := c.documents(s)
 	if err != nil {
 		return err
 	}
@@ -161,7 +132,7 @@ func (c *applyCommand) Run(s *session.Session) error {
 	if err != nil {
 		return err
 	}
-	plans, err := plan(s, core, steps)
+	plans, err := Plans(s, core, docs)
 	if err != nil {
 		return err
 	}
@@ -180,27 +151,6 @@ func (c *applyCommand) Run(s *session.Session) error {
 		list = append(list, r)
 	}
 	return printReports(s, list)
-}
-
-// plan reads and examines all documents. It writes nothing.
-func plan(s *session.Session, core *client.Client, steps []step) ([]*Plan, error) {
-	var plans []*Plan
-	for _, st := range steps {
-		p, err := st.noun.Apply.Plan(s, core, st.doc, st.base)
-		if err != nil {
-			return nil, err
-		}
-		plans = append(plans, p)
-	}
-	for i, p := range plans {
-		if p.Examine == nil {
-			continue
-		}
-		if err := p.Examine(plans[:i]); err != nil {
-			return nil, err
-		}
-	}
-	return plans, nil
 }
 
 // apply applies one document, or checks it.
@@ -240,7 +190,7 @@ func (*diffCommand) Examples() []string {
 }
 
 func (c *diffCommand) Run(s *session.Session) error {
-	steps, err := c.steps(s)
+	docs, err := c.documents(s)
 	if err != nil {
 		return err
 	}
@@ -250,8 +200,8 @@ func (c *diffCommand) Run(s *session.Session) error {
 	}
 	list := []report{}
 	differ := false
-	for _, st := range steps {
-		p, err := st.noun.Apply.Plan(s, core, st.doc, st.base)
+	for _, doc := range docs {
+		p, err := doc.plan(s, core)
 		if err != nil {
 			return err
 		}

@@ -46,7 +46,8 @@ func One(file string, data []byte, v any) error {
 }
 
 // All splits data, the content of file, into its documents. Empty ones are
-// left out.
+// left out. A document that is a list counts as its items: JSON has no other way
+// to hold several.
 //
 // The splitting is done here: the parser drops the document that follows an
 // empty one. A line that begins with --- ends a document whatever stands
@@ -61,8 +62,14 @@ func All(file string, data []byte) ([]Document, error) {
 			return explain(file, first, err, nil)
 		}
 		for _, d := range parsed.Docs {
-			if d.Body != nil && d.Body.Type() != ast.NullType && d.Body.Type() != ast.CommentType {
-				docs = append(docs, Document{file, first, d.Body})
+			switch body := d.Body.(type) {
+			case nil, *ast.NullNode, *ast.CommentGroupNode:
+			case *ast.SequenceNode:
+				for _, item := range body.Values {
+					docs = append(docs, Document{file, first, item})
+				}
+			default:
+				docs = append(docs, Document{file, first, body})
 			}
 		}
 		return nil

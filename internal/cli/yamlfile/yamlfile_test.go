@@ -91,3 +91,21 @@ func FuzzOne(f *testing.F) {
 		_ = One("f.yaml", []byte(in), &v)
 	})
 }
+
+// A list counts as its items, so that JSON can hold several documents.
+func TestAListIsItsItems(t *testing.T) {
+	docs, err := All("f.json", []byte("[\n  {\"kind\": \"A\", \"name\": \"a\"},\n  {\"kind\": \"B\",\n   \"name\": \"b\", \"nmae\": 1}\n]\n"))
+	if err != nil || len(docs) != 2 {
+		t.Fatal(docs, err)
+	}
+	var f file
+	if err := docs[0].Decode(&f); err != nil || f.Name != "a" || docs[1].Field("kind") != "B" || docs[1].Line() != 3 {
+		t.Errorf("%+v, %v, line %d", f, err, docs[1].Line())
+	}
+	if err := docs[1].Decode(&f); err == nil || !strings.Contains(err.Error(), `f.json:4: unknown key "nmae"`) {
+		t.Errorf("%v", err)
+	}
+	if _, err := All("f.json", []byte("[1, 2]")); err != nil {
+		t.Error(err) // it is Decode that refuses what is no mapping
+	}
+}

@@ -51,6 +51,7 @@ import (
 	"github.com/ruedo-dev/ruedo/core/mirror"
 	"github.com/ruedo-dev/ruedo/core/peers"
 	"github.com/ruedo-dev/ruedo/core/store"
+	"github.com/ruedo-dev/ruedo/core/store/format"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/executor"
 	"github.com/ruedo-dev/ruedo/internal/inflight"
@@ -95,6 +96,12 @@ type Config struct {
 	// LeaseTTL is how long the core is still listed after its process dies.
 	// Default: [DefaultLeaseTTL].
 	LeaseTTL time.Duration
+	// BackupDir is where the backup goes that a migration of the store begins with.
+	// Default: the directory for temporary files.
+	BackupDir string
+	// Steps lead from older storage formats to that of Store. Default:
+	// [format.Known].
+	Steps format.Steps
 	// Collect says what the leader keeps of old revisions and unused modules; see
 	// [collect.Config].
 	Collect collect.Config

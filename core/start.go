@@ -56,7 +56,7 @@ func (c *Core) start(ctx context.Context) (err error) {
 	c.self = describe(c.cfg)
 
 	st := c.cfg.Store
-	st.Cluster, st.Logger, st.MaxModule = c.cfg.Cluster, c.log, c.cfg.Modules.Size
+	st.Cluster, st.Logger, st.MaxModule, st.Migrate = c.cfg.Cluster, c.log, c.cfg.Modules.Size, c.migrate
 	if c.store, err = store.Open(ctx, st); err != nil {
 		return err
 	}

@@ -45,7 +45,7 @@ const (
 	stats = 8
 )
 
-// Config says what to copy. All fields are required.
+// Config says what to copy. All fields but Convert are required.
 type Config struct {
 	Store interface {
 		Cluster() *fleet.Cluster
@@ -55,6 +55,9 @@ type Config struct {
 	Mirror interface {
 		Wait(ctx context.Context, revision int64) error
 	}
+	// Convert converts a value of an older storage format to another; nil can
+	// convert nothing.
+	Convert func(from, to uint32, path string, value []byte) ([]byte, error)
 	// Version of this program.
 	Version string
 }
@@ -76,10 +79,8 @@ func (b *Backups) Write(ctx context.Context, w io.Writer, liveOnly bool) (archiv
 	var out *archive.Writer
 	var check archive.Check
 	cluster := b.cfg.Store.Cluster()
-	err := whole.Read(ctx, cluster, func(revision int64) (err error) {
-		out, err = archive.NewWriter(w, archive.Header{
-			Cluster: cluster.Space().Cluster(), Time: time.Now().UTC().Truncate(time.Second), Revision: revision, Version: b.cfg.Version,
-		})
+	err := whole.Read(ctx, cluster, func(o whole.Origin) (err error) {
+		out, err = archive.NewWriter(w, header(cluster, o, b.cfg.Version))
 		return err
 	}, func(path string, value []byte) error {
 		entries := []archive.Entry{{Path: path, Value: value}}
@@ -115,6 +116,13 @@ func (b *Backups) Write(ctx context.Context, w io.Writer, liveOnly bool) (archiv
 	return out.Close()
 }
 
+func header(c *fleet.Cluster, o whole.Origin, version string) archive.Header {
+	return archive.Header{
+		Cluster: c.Space().Cluster(), Store: o.Store, StoreFormat: o.Format, Revision: o.Revision,
+		Time: time.Now().UTC().Truncate(time.Second), Version: version,
+	}
+}
+
 // live returns what is live of an entry. The live revision of a service is stored
 // in the service too, from which it is taken.
 func live(e archive.Entry) []archive.Entry {
@@ -147,7 +155,7 @@ func (b *Backups) Restore(ctx context.Context, req Request) (*ruedov1.RestoreCat
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), maxRestore)
 	defer cancel()
 	version, err := whole.Replace(ctx, b.cfg.Store.Cluster(), whole.Replacement{
-		Values: values(req.Archive), Force: req.Force,
+		Values: b.values(req.Archive), Force: req.Force,
 		Backup: fmt.Sprintf("cluster %s of %s", header.Cluster, header.Time.Format(time.DateTime)),
 	})
 	if err != nil {
@@ -161,9 +169,37 @@ func (b *Backups) Restore(ctx context.Context, req Request) (*ruedov1.RestoreCat
 // limits of a catalog that arrives here. Modules are uploaded on their own.
 var catalogLimits = archive.Limits{Module: -1, Bytes: 4 << 30}
 
+// open begins to read an archive of a catalog. It fails with BACKUP_INVALID for one
+// of a newer storage format.
+func (b *Backups) open(data []byte) (*archive.Reader, error) {
+	a, err := archive.NewReader(bytes.NewReader(data), catalogLimits)
+	if err != nil {
+		return nil, err
+	}
+	if f, known := a.Header().StoreFormat, b.cfg.Store.Cluster().Format(); f > known {
+		a.Close()
+		return nil, fault.New(fault.BackupInvalid, "the backup cannot be used: it is of a store of format %d, this core knows %d", f, known).WithFix("use newer cores")
+	}
+	return a, nil
+}
+
+// next returns the next entry, in the format of this program.
+func (b *Backups) next(a *archive.Reader) (archive.Entry, error) {
+	e, err := a.Next()
+	from, to := max(a.Header().StoreFormat, 1), b.cfg.Store.Cluster().Format()
+	if err != nil || from == to {
+		return e, err
+	}
+	if b.cfg.Convert == nil {
+		return e, fault.New(fault.BackupInvalid, "the backup cannot be used: it is of a store of format %d, this core knows only %d", from, to)
+	}
+	e.Value, err = b.cfg.Convert(from, to, e.Path, e.Value)
+	return e, err
+}
+
 // verify reads all of an archive, and checks that its modules are here.
 func (b *Backups) verify(ctx context.Context, data []byte) (archive.Header, archive.Summary, error) {
-	a, err := archive.NewReader(bytes.NewReader(data), catalogLimits)
+	a, err := b.open(data)
 	if err != nil {
 		return archive.Header{}, archive.Summary{}, err
 	}
@@ -173,7 +209,7 @@ func (b *Backups) verify(ctx context.Context, data []byte) (archive.Header, arch
 		if err := ctx.Err(); err != nil {
 			return archive.Header{}, archive.Summary{}, err
 		}
-		e, err := a.Next()
+		e, err := b.next(a)
 		if errors.Is(err, io.EOF) {
 			break
 		}
@@ -199,16 +235,16 @@ func (b *Backups) verify(ctx context.Context, data []byte) (archive.Header, arch
 }
 
 // values yields the values of an archive that was verified.
-func values(data []byte) iter.Seq2[whole.Value, error] {
+func (b *Backups) values(data []byte) iter.Seq2[whole.Value, error] {
 	return func(yield func(whole.Value, error) bool) {
-		a, err := archive.NewReader(bytes.NewReader(data), catalogLimits)
+		a, err := b.open(data)
 		if err != nil {
 			yield(whole.Value{}, err)
 			return
 		}
 		defer a.Close()
 		for {
-			e, err := a.Next()
+			e, err := b.next(a)
 			if errors.Is(err, io.EOF) || !yield(whole.Value(e), err) || err != nil {
 				return
 			}

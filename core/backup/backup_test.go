@@ -178,6 +178,46 @@ func TestOnlyWhatIsLiveIsCopied(t *testing.T) {
 	storetest.Same(t, got, want)
 }
 
+// A backup of an older storage format is converted, one of a newer one is refused.
+func TestABackupOfAnotherFormat(t *testing.T) {
+	etcd := etcdtest.Start(t, etcdembed.Config{})
+	from := open(t, etcd, "main")
+	from.fill(t, 3)
+	newer, err := store.Open(t.Context(), store.Config{Client: etcd.Client(), Cluster: "newer", Format: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = newer.Close() })
+	m, err := mirror.Open(t.Context(), mirror.Config{Store: newer})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = m.Close() })
+	converted := 0
+	cfg := backup.Config{Store: newer, Mirror: m, Convert: func(from, to uint32, _ string, value []byte) ([]byte, error) {
+		if from != 1 || to != 2 {
+			t.Errorf("from %d to %d", from, to)
+		}
+		converted++
+		return value, nil
+	}}
+	to := &site{newer, m, backup.New(cfg)}
+	if _, err := to.backups.Restore(t.Context(), backup.Request{Archive: to.catalog(t, from.write(t))}); err != nil {
+		t.Fatal(err)
+	}
+	if got := to.has(); got != "3 services, 1 decorators" || converted != 2*10 { // checked, then written
+		t.Errorf("%s, %d values were converted", got, converted)
+	}
+	if _, err := from.backups.Restore(t.Context(), backup.Request{Archive: from.catalog(t, to.write(t)), Force: true}); !errors.Is(err, fault.BackupInvalid) || !strings.Contains(err.Error(), "of a store of format 2, this core knows 1") {
+		t.Errorf("%v", err)
+	}
+	cfg.Convert = nil
+	to.backups = backup.New(cfg)
+	if _, err := to.backups.Restore(t.Context(), backup.Request{Archive: to.catalog(t, from.write(t)), Force: true}); !errors.Is(err, fault.BackupInvalid) {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestACatalogIsReplacedOnlyWithForce(t *testing.T) {
 	etcd := etcdtest.Start(t, etcdembed.Config{})
 	one, two := open(t, etcd, "main"), open(t, etcd, "main")

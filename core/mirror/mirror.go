@@ -260,7 +260,7 @@ func (m *Mirror) load(ctx context.Context) error {
 // on purpose, which is not a loss. Neither is what a restore replaced.
 func (m *Mirror) refuse(old *Snapshot, stored map[string]*mvccpb.KeyValue, format []byte, now *etcdserverpb.ResponseHeader) *fault.Error {
 	if format != nil {
-		if err := fleet.ReadFormat(format, m.cluster.Space()); err != nil {
+		if err := m.cluster.ReadFormat(format); err != nil {
 			return fault.FromError(err)
 		}
 	}

@@ -88,6 +88,11 @@ type Config struct {
 	// STORE_NEARLY_FULL as a warning; see etcdembed's Server.Quota. It is called
 	// before each write. Nil knows nothing.
 	Quota func() error
+	// Format is the storage format to read and write; zero means [fleet.Format].
+	Format uint32
+	// Migrate is called before the store is used; see package format. Nil migrates
+	// nothing.
+	Migrate func(ctx context.Context, cluster *fleet.Cluster) error
 	// AcceptEmpty accepts a store that has lost its catalog as empty. Otherwise
 	// memory is kept, and writes fail with STORE_EMPTY.
 	AcceptEmpty bool
@@ -115,13 +120,19 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	cluster, err := fleet.Open(fleet.Config{
-		Hosts: cfg.Hosts, TLS: cfg.TLS, Login: cfg.Login, Client: cfg.Client, Cluster: cfg.Cluster, Check: cfg.Check, Quota: cfg.Quota, OpTimeout: cfg.OpTimeout, Logger: cfg.Logger,
+		Hosts: cfg.Hosts, TLS: cfg.TLS, Login: cfg.Login, Client: cfg.Client, Cluster: cfg.Cluster, Format: cfg.Format, Check: cfg.Check, Quota: cfg.Quota, OpTimeout: cfg.OpTimeout, Logger: cfg.Logger,
 	})
 	if err != nil {
 		return nil, err
 	}
 	s := &Store{cluster: cluster, space: cluster.Space(), logger: cfg.Logger}
-	if s.guard, err = guard.Open(ctx, guard.Config{Cluster: cluster, AcceptEmpty: cfg.AcceptEmpty, Logger: cfg.Logger}); err == nil {
+	if cfg.Migrate != nil {
+		err = cfg.Migrate(ctx, cluster)
+	}
+	if err == nil {
+		s.guard, err = guard.Open(ctx, guard.Config{Cluster: cluster, AcceptEmpty: cfg.AcceptEmpty, Logger: cfg.Logger})
+	}
+	if err == nil {
 		s.Modules, err = modules.New(modules.Config{Cluster: cluster, Guard: s.guard, MaxBytes: cfg.MaxModule, Logger: cfg.Logger})
 	}
 	if err != nil {

@@ -216,6 +216,10 @@ var arrows = []arrow{
 		reason: "a write is refused or fenced whatever it writes",
 	},
 	{
+		from: []string{"core/store/format"}, only: []string{"core/store/whole", "internal/fault", "internal/fleet", "internal/text", "gen"},
+		reason: "an older store is converted before anything that reads its values; who makes the backup is handed over",
+	},
+	{
 		from: []string{"core/store/modules"}, only: []string{"core/store/guard", "internal/fault", "internal/fleet", "internal/keys", "gen"},
 		reason: "a module is bytes under a digest, and knows no service that uses it",
 	},
@@ -277,7 +281,7 @@ var arrows = []arrow{
 		reason: "a handler translates between words and one room that knows",
 	},
 	{
-		from: []string{"core/backup"}, only: []string{"core/store", "internal/archive", "internal/fault", "internal/fleet", "internal/limits", "gen"},
+		from: []string{"core/backup"}, only: []string{"core/store", "internal/archive", "internal/fault", "internal/fleet", "internal/limits", "internal/text", "gen"},
 		reason: "a catalog is copied as it is stored, whatever it means to calls",
 	},
 	{
@@ -386,6 +390,10 @@ var arrows = []arrow{
 	{
 		from: []string{"internal/cli/absent"}, only: []string{},
 		reason: "what a program uses is read from its source or its imports, whatever is done with it",
+	},
+	{
+		from: []string{"internal/cli/bundle"}, only: []string{"internal/cli/object", "internal/cli/output", "internal/fault", "internal/limits", "internal/names", "internal/text"},
+		reason: "files of documents and modules are written and read whatever is done with them, and whoever they are from",
 	},
 	{
 		from: []string{"internal/cli/page"}, only: []string{},

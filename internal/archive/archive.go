@@ -56,9 +56,13 @@ const modules = "modules/"
 
 // Header says what an archive is.
 type Header struct {
-	Format  int       `json:"format"`
-	Cluster string    `json:"cluster"`
-	Time    time.Time `json:"time"`
+	Format  int    `json:"format"`
+	Cluster string `json:"cluster"`
+	// Store is the short id of the store; empty if it has none.
+	Store string `json:"store,omitempty"`
+	// StoreFormat is the storage format of the values; zero means 1.
+	StoreFormat uint32    `json:"store_format,omitempty"`
+	Time        time.Time `json:"time"`
 	// Revision is the revision of the store as of which everything was read.
 	Revision int64 `json:"store_revision"`
 	// Version is that of the program that wrote the archive.

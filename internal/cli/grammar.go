@@ -28,7 +28,7 @@ type grammar struct {
 
 	verb.Commands
 
-	Db     db.Commands    `cmd:"" group:"resources" help:"Carry the catalog as a whole: backup, restore, export, import."`
+	Db     db.Commands    `cmd:"" group:"resources" help:"Carry the catalog as a whole: backup, restore, export, import, migrate."`
 	Leader leading.Leader `cmd:"" group:"cluster" help:"Have the leader of the cluster hand over."`
 	Job    leading.Job    `cmd:"" group:"cluster" help:"Run one of the leader's jobs."`
 

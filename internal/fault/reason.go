@@ -119,7 +119,9 @@ const (
 	StoreEmpty       Reason = "STORE_EMPTY"
 	StoreNotEmpty    Reason = "STORE_NOT_EMPTY"
 	StoreRestoring   Reason = "STORE_RESTORING"
+	StoreMigrating   Reason = "STORE_MIGRATING"
 	BackupInvalid    Reason = "BACKUP_INVALID"
+	SameStore        Reason = "SAME_STORE"
 	StoreNoQuorum    Reason = "STORE_NO_QUORUM"
 	StoreAlone       Reason = "STORE_ALONE"
 	StoreExternal    Reason = "STORE_EXTERNAL"
@@ -282,7 +284,9 @@ var program = map[Reason]row{
 	StoreEmpty:       {CodeFailedPrecondition, ExitConflict, "the store lost its data"},
 	StoreNotEmpty:    {CodeFailedPrecondition, ExitConflict, "a backup would replace what the store has"},
 	StoreRestoring:   {CodeUnavailable, ExitUnavailable, "the store is being restored, or a restore was interrupted"},
+	StoreMigrating:   {CodeUnavailable, ExitUnavailable, "the store is being migrated to a newer format, or a migration was interrupted"},
 	BackupInvalid:    {CodeInvalidArgument, ExitInvalid, "a backup is cut off, damaged, or none"},
+	SameStore:        {CodeFailedPrecondition, ExitConflict, "a store would be migrated onto itself"},
 	DataDir:          {CodeInternal, ExitFailure, "a directory or a file of the program cannot be used"},
 	DataDirInUse:     {CodeFailedPrecondition, ExitConflict, "another process uses the data directory"},
 	DataDirLost:      {CodeFailedPrecondition, ExitConflict, "the data directory disappeared while it was in use"},

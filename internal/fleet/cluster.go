@@ -30,6 +30,8 @@ type Config struct {
 	Client *clientv3.Client
 	// Cluster is the cluster id. Required.
 	Cluster string
+	// Format is the storage format to read and write; zero means [Format].
+	Format uint32
 	// Check returns why a store in this process cannot write or does not answer;
 	// its error takes the place of STORE_UNAVAILABLE. Nil knows nothing.
 	Check func() error
@@ -53,6 +55,7 @@ type Cluster struct {
 	hosts   []string
 	tls     *tls.Config
 	space   keys.Space
+	format  uint32
 	check   func() error // never nil
 	quota   func() error // never nil
 	timeout time.Duration
@@ -66,7 +69,7 @@ func Open(cfg Config) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{client: cfg.Client, hosts: cfg.Hosts, tls: cfg.TLS, space: space, check: cfg.Check, quota: cfg.Quota, timeout: cfg.OpTimeout, logger: cfg.Logger}
+	c := &Cluster{client: cfg.Client, hosts: cfg.Hosts, tls: cfg.TLS, space: space, format: cmp.Or(cfg.Format, Format), check: cfg.Check, quota: cfg.Quota, timeout: cfg.OpTimeout, logger: cfg.Logger}
 	if c.check == nil {
 		c.check = func() error { return nil }
 	}
@@ -98,6 +101,9 @@ func (c *Cluster) Close() {
 
 // Space returns the builder of the cluster's keys.
 func (c *Cluster) Space() keys.Space { return c.space }
+
+// Format returns the storage format that this process reads and writes.
+func (c *Cluster) Format() uint32 { return c.format }
 
 // Check returns why a store in this process cannot write; see [Config.Check].
 func (c *Cluster) Check() error { return c.check() }

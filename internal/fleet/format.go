@@ -42,7 +42,7 @@ func (c *Cluster) CheckFormat(ctx context.Context) (value []byte, err error) {
 	case len(got.Kvs) == 0:
 		return nil, nil
 	}
-	return got.Kvs[0].Value, ReadFormat(got.Kvs[0].Value, c.space)
+	return got.Kvs[0].Value, c.ReadFormat(got.Kvs[0].Value)
 }
 
 // CreateFormat writes the format if there is none, and returns the stored
@@ -50,7 +50,7 @@ func (c *Cluster) CheckFormat(ctx context.Context) (value []byte, err error) {
 // registered, the cluster is not new and has lost its format along with
 // everything else. Then it fails with STORE_EMPTY, unless acceptEmpty is true.
 func (c *Cluster) CreateFormat(ctx context.Context, acceptEmpty bool) (value []byte, err error) {
-	value, err = proto.Marshal(&storev1.Format{Number: Format, Id: rand.Text()})
+	value, err = proto.Marshal(&storev1.Format{Number: c.format, Id: rand.Text()})
 	if err != nil {
 		return nil, err
 	}
@@ -75,24 +75,31 @@ func (c *Cluster) CreateFormat(ctx context.Context, acceptEmpty bool) (value []b
 	if len(kvs) == 0 {
 		return nil, StoreEmpty("cluster %s has registered cores, but no catalog and no format number", c.space.Cluster())
 	}
-	return kvs[0].Value, ReadFormat(kvs[0].Value, c.space)
+	return kvs[0].Value, c.ReadFormat(kvs[0].Value)
 }
 
-// ReadFormat returns STORE_FORMAT unless a stored format is one that this
-// program reads and writes, and STORE_RESTORING while the catalog is being
-// replaced.
-func ReadFormat(value []byte, space keys.Space) error {
+// ReadFormat returns STORE_FORMAT unless a stored format is the one that this
+// process reads and writes, STORE_RESTORING while the catalog is being replaced,
+// and STORE_MIGRATING while it is being converted to that format.
+func (c *Cluster) ReadFormat(value []byte) error {
 	var f storev1.Format
 	switch err := proto.Unmarshal(value, &f); {
 	case err != nil || f.GetNumber() == 0:
-		return fault.Wrap(err, fault.StoreFormat, "cluster %s of the store has no readable format number", space.Cluster()).
+		return fault.Wrap(err, fault.StoreFormat, "cluster %s of the store has no readable format number", c.space.Cluster()).
 			WithFix("use another store or cluster id: something else wrote there")
 	case f.GetRestoring() != nil:
 		return fault.New(fault.StoreRestoring, "the store is being restored to the backup of %s, since %s", f.GetRestoring().GetBackup(), f.GetRestoring().GetBeginTime().AsTime().Format(time.DateTime)).
 			WithFix("wait until the restore has ended; if it was interrupted, repeat it")
-	case f.GetNumber() != Format:
-		return fault.New(fault.StoreFormat, "store has format %d, this ruedo knows %d; use a newer ruedo", f.GetNumber(), Format).
+	case f.GetNumber() > c.format:
+		return fault.New(fault.StoreFormat, "store has format %d, this ruedo knows %d; use a newer ruedo", f.GetNumber(), c.format).
 			WithFix("use a newer ruedo, or another cluster id")
+	case f.GetMigration() != nil:
+		return fault.New(fault.StoreMigrating, "the store is being migrated from format %d to %d, since %s; a backup is in %s",
+			f.GetMigration().GetFrom(), f.GetNumber(), f.GetMigration().GetBeginTime().AsTime().Format(time.DateTime), f.GetMigration().GetBackup()).
+			WithFix("wait until the migration has ended; if it was interrupted, start a core of this version, which goes on")
+	case f.GetNumber() < c.format:
+		return fault.New(fault.StoreFormat, "store has format %d, this ruedo knows %d; no core has migrated it yet", f.GetNumber(), c.format).
+			WithFix("start a core of this version, which migrates it")
 	}
 	return nil
 }
@@ -107,7 +114,7 @@ func SameStore(a, b []byte) bool {
 
 // Restore returns the format of a store while its catalog is replaced, given its
 // format now (nil if it has none), and the format of the store afterwards.
-func Restore(now []byte, backup string) (during, after []byte, err error) {
+func (c *Cluster) Restore(now []byte, backup string) (during, after []byte, err error) {
 	var f storev1.Format
 	if err := proto.Unmarshal(now, &f); err != nil {
 		return nil, nil, fault.Wrap(err, fault.StoreFormat, "the store has no readable format number")
@@ -116,7 +123,7 @@ func Restore(now []byte, backup string) (during, after []byte, err error) {
 		Number: restoring, Id: f.GetId(), Replaced: f.GetReplaced(),
 		Restoring: &storev1.Restoring{Token: rand.Text(), BeginTime: timestamppb.Now(), Backup: backup},
 	}
-	done := &storev1.Format{Number: Format, Id: rand.Text(), Replaced: f.GetReplaced()}
+	done := &storev1.Format{Number: c.format, Id: rand.Text(), Replaced: f.GetReplaced()}
 	if f.GetId() != "" {
 		done.Replaced = append(done.Replaced, f.GetId())
 		done.Replaced = done.Replaced[max(0, len(done.Replaced)-maxReplaced):]
@@ -147,6 +154,15 @@ func StoreID(format []byte) string {
 	}
 	id := strings.ToLower(f.GetId())
 	return id[:min(len(id), storeIDLength)]
+}
+
+// FormatNumber returns the number in a format value, 0 if there is none.
+func FormatNumber(format []byte) uint32 {
+	var f storev1.Format
+	if proto.Unmarshal(format, &f) != nil {
+		return 0
+	}
+	return f.GetNumber()
 }
 
 // StoreEmpty returns the error for a store that has lost its catalog.

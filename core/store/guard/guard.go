@@ -129,7 +129,7 @@ func (g *Guard) Commit(ctx context.Context, guard []clientv3.Cmp, then, look []c
 	case string(kvs[0].Value) == string(format):
 		return done, nil
 	}
-	if err := fleet.ReadFormat(kvs[0].Value, g.cluster.Space()); err != nil {
+	if err := g.cluster.ReadFormat(kvs[0].Value); err != nil {
 		return nil, err
 	}
 	return nil, fault.New(fault.StoreUnavailable, "the store was replaced by another one, which this core has not read yet").WithFix("try again in a moment")

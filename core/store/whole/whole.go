@@ -1,6 +1,6 @@
 // Package whole reads the catalog of a cluster as a whole, and replaces it.
 //
-//	revision, err := whole.Read(ctx, cluster, func(path string, value []byte) error { ... })
+//	err := whole.Read(ctx, cluster, begin, func(path string, value []byte) error { ... })
 //	revision, err := whole.Replace(ctx, cluster, whole.Replacement{Values: values, Backup: "main of ..."})
 //
 // A value is named by its path: its key without the cluster. Modules are not
@@ -29,6 +29,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"strings"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -57,33 +58,75 @@ func prefixes(space keys.Space) []string {
 	}
 }
 
-// Read calls each with every value of the catalog, and returns the revision of
-// the store as of which it was read; begin is called with that revision first.
-// CONFLICT means that the store was compacted meanwhile: try again. Errors of
-// begin and each are returned as they are.
-func Read(ctx context.Context, c *fleet.Cluster, begin func(revision int64) error, each func(path string, value []byte) error) error {
-	space := c.Space()
+// Origin says what was read.
+type Origin struct {
+	// Store is the short id of the store, and Format its storage format.
+	Store  string
+	Format uint32
+	// Revision is the revision of the store as of which everything is read.
+	Revision int64
+}
+
+// Read calls each with every value of the catalog; begin is called first. CONFLICT
+// means that the store was compacted meanwhile: try again. Errors of begin and each
+// are returned as they are.
+func Read(ctx context.Context, c *fleet.Cluster, begin func(Origin) error, each func(path string, value []byte) error) error {
+	return read(ctx, c, c.ReadFormat, begin, each)
+}
+
+// ReadOlder is Read for a store of an older format.
+func ReadOlder(ctx context.Context, c *fleet.Cluster, begin func(Origin) error, each func(path string, value []byte) error) error {
+	return read(ctx, c, func([]byte) error { return nil }, begin, each)
+}
+
+func read(ctx context.Context, c *fleet.Cluster, check func(format []byte) error, begin func(Origin) error, each func(path string, value []byte) error) error {
 	format, revision, err := readFormat(ctx, c)
+	if err == nil {
+		err = check(format)
+	}
+	if err == nil {
+		err = begin(Origin{fleet.StoreID(format), fleet.FormatNumber(format), revision})
+	}
 	if err != nil {
 		return err
 	}
-	if err := fleet.ReadFormat(format, space); err != nil {
-		return err
-	}
-	if err := begin(revision); err != nil {
-		return err
-	}
-	for _, prefix := range prefixes(space) {
-		for kv, err := range pages(ctx, c, prefix, clientv3.WithRev(revision)) {
-			if err == nil {
-				err = each(kv.path, kv.value)
-			}
-			if err != nil {
-				return err
-			}
+	for v, err := range values(ctx, c, "", clientv3.WithRev(revision)) {
+		if err == nil {
+			err = each(v.Path, v.Value)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// Values yields the values of a catalog as they are now, whatever their format:
+// those after a path, or all if it is empty. It ends after an error.
+func Values(ctx context.Context, c *fleet.Cluster, after string) iter.Seq2[Value, error] {
+	return values(ctx, c, after)
+}
+
+func values(ctx context.Context, c *fleet.Cluster, after string, opts ...clientv3.OpOption) iter.Seq2[Value, error] {
+	return func(yield func(Value, error) bool) {
+		all := prefixes(c.Space())
+		first := ""
+		if after != "" {
+			first = string(c.Space()) + after
+			for len(all) > 0 && !strings.HasPrefix(first, all[0]) {
+				all = all[1:]
+			}
+			first += "\x00"
+		}
+		for _, prefix := range all {
+			for kv, err := range pages(ctx, c, prefix, cmp.Or(first, prefix), opts...) {
+				if !yield(Value{kv.path, kv.value}, err) || err != nil {
+					return
+				}
+			}
+			first = ""
+		}
+	}
 }
 
 func readFormat(ctx context.Context, c *fleet.Cluster) (format []byte, revision int64, err error) {
@@ -106,10 +149,10 @@ type pair struct {
 	value []byte
 }
 
-// pages reads the keys under a prefix, in order.
-func pages(ctx context.Context, c *fleet.Cluster, prefix string, opts ...clientv3.OpOption) iter.Seq2[pair, error] {
+// pages reads the keys under a prefix, in order, beginning with one of them.
+func pages(ctx context.Context, c *fleet.Cluster, prefix, from string, opts ...clientv3.OpOption) iter.Seq2[pair, error] {
 	return func(yield func(pair, error) bool) {
-		from, end := prefix, clientv3.GetPrefixRangeEnd(prefix)
+		end := clientv3.GetPrefixRangeEnd(prefix)
 		for more := true; more; {
 			var got *clientv3.GetResponse
 			err := c.Do(ctx, "read the catalog", func(ctx context.Context) (err error) {
@@ -161,10 +204,10 @@ func Replace(ctx context.Context, c *fleet.Cluster, r Replacement) (revision int
 	}
 	w := &writer{cluster: c}
 	var after []byte
-	if w.format, after, err = fleet.Restore(now, r.Backup); err != nil {
+	if w.format, after, err = c.Restore(now, r.Backup); err != nil {
 		return 0, err
 	}
-	repeated := now != nil && errors.Is(fleet.ReadFormat(now, c.Space()), fault.StoreRestoring)
+	repeated := now != nil && errors.Is(c.ReadFormat(now), fault.StoreRestoring)
 	if err := w.begin(ctx, now, r.Force || repeated); err != nil {
 		return 0, err
 	}
@@ -253,10 +296,10 @@ func (w *writer) replace(ctx context.Context, values iter.Seq2[Value, error]) er
 // remove removes the keys under a prefix, some at a time: one transaction that
 // removed very many would hold up the store.
 func (w *writer) remove(ctx context.Context, prefix string) error {
-	for first := prefix; ; {
+	for {
 		var last string
 		n := 0
-		for kv, err := range pages(ctx, w.cluster, first, clientv3.WithKeysOnly()) {
+		for kv, err := range pages(ctx, w.cluster, prefix, prefix, clientv3.WithKeysOnly()) {
 			if err != nil {
 				return err
 			}

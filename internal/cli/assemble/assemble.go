@@ -182,6 +182,7 @@ func (a *Assembler) newCore(ctx context.Context, log *slog.Logger, st store.Conf
 		ShutdownDelay: a.Settings.Server.ShutdownDelay,
 		Farewell:      farewell,
 		Collect:       a.collect(),
+		BackupDir:     a.backupDir(),
 		Version:       a.Version,
 		Logger:        log,
 	}

@@ -30,6 +30,15 @@ func (a *Assembler) dataDir() string {
 	return filepath.Join(a.Settings.Application.WorkingDir, "store")
 }
 
+// backupDir is where a core keeps the backup that a migration of its store begins
+// with.
+func (a *Assembler) backupDir() string {
+	if len(a.Settings.Store.EtcdHosts) > 0 {
+		return filepath.Join(a.Settings.Application.WorkingDir, "backups")
+	}
+	return filepath.Join(a.dataDir(), "backups")
+}
+
 // HasStore reports whether mode local has a store already: an etcd that the
 // settings name, or the data directory of an embedded one. A directory that
 // cannot be looked into counts, so that opening it says why.

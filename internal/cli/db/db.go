@@ -1,5 +1,5 @@
 // Package db holds the commands about the catalog as a whole: backup, restore,
-// verify, export, import.
+// verify, export, import, migrate.
 package db
 
 import (
@@ -25,6 +25,7 @@ type Commands struct {
 	Verify  Verify  `cmd:"" help:"Check a backup without a core."`
 	Export  Export  `cmd:"" help:"Write what is live as documents and modules."`
 	Import  Import  `cmd:"" help:"Create or update what an export holds."`
+	Migrate Migrate `cmd:"" help:"Copy the catalog to another store."`
 }
 
 // Backup is `ruedo db backup`.

@@ -4,17 +4,12 @@ import (
 	"context"
 	"errors"
 	"io"
-	"path"
-
-	"google.golang.org/protobuf/proto"
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/archive"
 	"github.com/ruedo-dev/ruedo/internal/cli/bundle"
-	"github.com/ruedo-dev/ruedo/internal/cli/output"
 	"github.com/ruedo-dev/ruedo/internal/cli/project"
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
-	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/text"
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
@@ -137,30 +132,18 @@ func (x *exporter) add(e archive.Entry) error {
 		x.modules++
 		return x.to.Module(digest, e.Value)
 	}
-	dir, name := path.Split(e.Path)
-	switch dir {
-	case bundle.Services + "/":
-		service := &ruedov1.Service{}
-		if err := proto.Unmarshal(e.Value, service); err != nil {
-			return unreadable(e, err)
-		}
+	service, decorator, err := live(e)
+	switch {
+	case err != nil:
+		return err
+	case service != nil:
 		x.services++
-		service.Name = name
-		return x.to.Document(bundle.Services, name, project.ServiceDocument(service))
-	case bundle.Decorators + "/":
-		decorator := &ruedov1.Decorator{}
-		if err := proto.Unmarshal(e.Value, decorator); err != nil {
-			return unreadable(e, err)
-		}
+		return x.to.Document(bundle.Services, service.GetName(), project.ServiceDocument(service))
+	case decorator != nil:
 		x.decorators++
-		decorator.Name = name
-		return x.to.Document(bundle.Decorators, name, project.DecoratorDocument(decorator))
+		return x.to.Document(bundle.Decorators, decorator.GetName(), project.DecoratorDocument(decorator))
 	}
 	return nil // a numbered revision
-}
-
-func unreadable(e archive.Entry, err error) error {
-	return fault.Wrap(err, fault.Integrity, "%s cannot be read", output.Safe(e.Path))
 }
 
 func (x *exporter) close() error { return x.to.Close() }

@@ -21,6 +21,7 @@ const part = 512 << 10
 // Restore is `ruedo db restore`.
 type Restore struct {
 	File  string `arg:"" placeholder:"FILE" help:"A backup."`
+	Check bool   `help:"Print what would become of each service and decorator, and change nothing."`
 	Force bool   `help:"Replace a catalog that is not empty. What it has and the backup does not is gone."`
 }
 
@@ -36,7 +37,7 @@ The cluster can be another one than the one the backup was made of.`
 
 // Examples of the command.
 func (*Restore) Examples() []string {
-	return []string{"ruedo db restore main.tar.zst", "ruedo db restore main.tar.zst --force"}
+	return []string{"ruedo db restore main.tar.zst", "ruedo db restore main.tar.zst --check", "ruedo db restore main.tar.zst --force"}
 }
 
 // Run restores the backup.
@@ -46,39 +47,84 @@ func (c *Restore) Run(s *session.Session) error {
 		return session.FileError(err, "cannot read", c.File)
 	}
 	defer f.Close()
-	header, summary, err := verify(f)
-	if err != nil {
+	if _, _, err := verify(f); err != nil {
 		return err
 	}
 	core, err := s.Connect()
 	if err != nil {
 		return err
 	}
-	if err := c.refuse(s, core); err != nil {
-		return err
+	if c.Check {
+		return check(s, core, f, c.Force)
 	}
-	catalog, err := c.prepare(s, core, f, header)
-	if err != nil {
-		return err
-	}
-	s.Infof("replacing the catalog: %s", contents(summary))
-	res, err := send(s.Ctx, core, catalog, c.Force)
+	res, err := restore(s, core, f, c.Force)
 	if err != nil {
 		return err
 	}
 	if done, err := s.PrintMessage(res, c.File); done {
 		return err
 	}
-	return s.Printf("restored %s with %s, %s", text.Count(int(res.GetServices()), "service"), text.Count(int(res.GetRevisions()), "revision"), text.Count(int(res.GetDecorators()), "decorator"))
+	return s.Printf("restored %s", restored(res))
+}
+
+func restored(res *ruedov1.RestoreCatalogResponse) string {
+	return text.Count(int(res.GetServices()), "service") + " with " + text.Count(int(res.GetRevisions()), "revision") + ", " + text.Count(int(res.GetDecorators()), "decorator")
+}
+
+// check prints what restoring a backup that was verified would change.
+func check(s *session.Session, core *client.Client, f io.ReadSeeker, force bool) error {
+	now, err := list(s.Ctx, core)
+	if err != nil {
+		return err
+	}
+	return checkAgainst(s, now, f, force)
+}
+
+// checkAgainst is check for a catalog that is known.
+func checkAgainst(s *session.Session, now catalog, f io.ReadSeeker, force bool) error {
+	next := catalog{}
+	if _, err := rewound(f, next); err != nil {
+		return err
+	}
+	if err := printChanges(s, compare(now, next), true); err != nil {
+		return err
+	}
+	if len(now) > 0 && !force {
+		s.Infof("the cluster is not empty: this takes --force")
+	}
+	return nil
+}
+
+// rewound reads a backup from its beginning.
+func rewound(f io.ReadSeeker, r reader) (archive.Header, error) {
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return archive.Header{}, fault.Wrap(err, fault.Usage, "the backup cannot be read: %s", text.Cause(err))
+	}
+	return read(f, r)
+}
+
+// restore restores a backup that was verified.
+func restore(s *session.Session, core *client.Client, f io.ReadSeeker, force bool) (*ruedov1.RestoreCatalogResponse, error) {
+	if !force {
+		if err := refuse(s.Ctx, core); err != nil {
+			return nil, err
+		}
+	}
+	to := &uploader{Session: s, core: core}
+	if _, err := rewound(f, to); err != nil {
+		return nil, err
+	}
+	if _, err := to.out.Close(); err != nil {
+		return nil, err
+	}
+	s.Progressf("replacing the catalog")
+	return send(s.Ctx, core, to.catalog.Bytes(), force)
 }
 
 // refuse refuses a cluster that is not empty before anything is sent. The core
 // checks it again.
-func (c *Restore) refuse(s *session.Session, core *client.Client) error {
-	if c.Force {
-		return nil
-	}
-	list, err := core.Services.ListServices(s.Ctx, &ruedov1.ListServicesRequest{PageSize: 1})
+func refuse(ctx context.Context, core *client.Client) error {
+	list, err := core.Services.ListServices(ctx, &ruedov1.ListServicesRequest{PageSize: 1})
 	switch {
 	case errors.Is(err, fault.StoreRestoring): // a restore that was interrupted
 		return nil
@@ -91,43 +137,27 @@ func (c *Restore) refuse(s *session.Session, core *client.Client) error {
 	return nil
 }
 
-// prepare uploads the modules of a backup, and returns the rest of it.
-func (c *Restore) prepare(s *session.Session, core *client.Client, f io.ReadSeeker, h archive.Header) ([]byte, error) {
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return nil, session.FileError(err, "cannot read", c.File)
+// uploader uploads the modules of a backup, and keeps the rest of it.
+type uploader struct {
+	*session.Session
+	core    *client.Client
+	catalog bytes.Buffer
+	out     *archive.Writer
+}
+
+func (u *uploader) begin(h archive.Header) (err error) {
+	u.out, err = archive.NewWriter(&u.catalog, h)
+	return err
+}
+
+func (u *uploader) add(e archive.Entry) error {
+	if _, ok := e.Module(); !ok {
+		return u.out.Add(e)
 	}
-	in, err := archive.NewReader(f, archive.Limits{})
-	if err != nil {
-		return nil, err
-	}
-	defer in.Close()
-	var catalog bytes.Buffer
-	out, err := archive.NewWriter(&catalog, h)
-	if err != nil {
-		return nil, err
-	}
-	for {
-		e, err := in.Next()
-		if errors.Is(err, io.EOF) {
-			_, err := out.Close()
-			return catalog.Bytes(), err
-		}
-		if err != nil {
-			return nil, err
-		}
-		if _, ok := e.Module(); !ok {
-			if err := out.Add(e); err != nil {
-				return nil, err
-			}
-			continue
-		}
-		step, done := s.Progress("sending")
-		_, err = core.Upload(s.Ctx, e.Value, step)
-		done()
-		if err != nil {
-			return nil, err
-		}
-	}
+	step, done := u.Progress("sending")
+	defer done()
+	_, err := u.core.Upload(u.Ctx, e.Value, step)
+	return err
 }
 
 // send has a core replace its catalog.

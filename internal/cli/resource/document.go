@@ -99,6 +99,10 @@ func serviceFields(r *ruedov1.PublishServiceRequest) map[string]any {
 	return fields
 }
 
+// ServiceFields returns what a document of a published service says, by the keys of
+// the document.
+func ServiceFields(s *ruedov1.Service) map[string]any { return serviceFields(published(s)) }
+
 // published returns the request that a service was published with.
 func published(s *ruedov1.Service) *ruedov1.PublishServiceRequest {
 	r := s.GetRevision()

@@ -35,7 +35,10 @@ type Format struct {
 	Restoring *Restoring `protobuf:"bytes,3,opt,name=restoring,proto3" json:"restoring,omitempty"`
 	// Ids of the stores whose catalog a restore replaced with this one, the last
 	// ones: a process that holds one of them in memory follows this one.
-	Replaced      []string `protobuf:"bytes,4,rep,name=replaced,proto3" json:"replaced,omitempty"`
+	Replaced []string `protobuf:"bytes,4,rep,name=replaced,proto3" json:"replaced,omitempty"`
+	// Set while values are being converted to the format with this number, and
+	// until that is repeated if it was interrupted.
+	Migration     *Migration `protobuf:"bytes,5,opt,name=migration,proto3" json:"migration,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -98,6 +101,86 @@ func (x *Format) GetReplaced() []string {
 	return nil
 }
 
+func (x *Format) GetMigration() *Migration {
+	if x != nil {
+		return x.Migration
+	}
+	return nil
+}
+
+// Migration is one step from an older format.
+type Migration struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The format before.
+	From uint32 `protobuf:"varint,1,opt,name=from,proto3" json:"from,omitempty"`
+	// The path of the last value that was looked at, in the order in which a
+	// catalog is read; empty at first.
+	Done      string                 `protobuf:"bytes,2,opt,name=done,proto3" json:"done,omitempty"`
+	BeginTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=begin_time,json=beginTime,proto3" json:"begin_time,omitempty"`
+	// Where the backup is: the host, and the file on it.
+	Backup        string `protobuf:"bytes,4,opt,name=backup,proto3" json:"backup,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Migration) Reset() {
+	*x = Migration{}
+	mi := &file_ruedo_store_v1_format_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Migration) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Migration) ProtoMessage() {}
+
+func (x *Migration) ProtoReflect() protoreflect.Message {
+	mi := &file_ruedo_store_v1_format_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Migration.ProtoReflect.Descriptor instead.
+func (*Migration) Descriptor() ([]byte, []int) {
+	return file_ruedo_store_v1_format_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Migration) GetFrom() uint32 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+func (x *Migration) GetDone() string {
+	if x != nil {
+		return x.Done
+	}
+	return ""
+}
+
+func (x *Migration) GetBeginTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.BeginTime
+	}
+	return nil
+}
+
+func (x *Migration) GetBackup() string {
+	if x != nil {
+		return x.Backup
+	}
+	return ""
+}
+
 // Restoring is a restore that is going on, or was interrupted.
 type Restoring struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -112,7 +195,7 @@ type Restoring struct {
 
 func (x *Restoring) Reset() {
 	*x = Restoring{}
-	mi := &file_ruedo_store_v1_format_proto_msgTypes[1]
+	mi := &file_ruedo_store_v1_format_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -124,7 +207,7 @@ func (x *Restoring) String() string {
 func (*Restoring) ProtoMessage() {}
 
 func (x *Restoring) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_store_v1_format_proto_msgTypes[1]
+	mi := &file_ruedo_store_v1_format_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -137,7 +220,7 @@ func (x *Restoring) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Restoring.ProtoReflect.Descriptor instead.
 func (*Restoring) Descriptor() ([]byte, []int) {
-	return file_ruedo_store_v1_format_proto_rawDescGZIP(), []int{1}
+	return file_ruedo_store_v1_format_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Restoring) GetToken() string {
@@ -165,12 +248,19 @@ var File_ruedo_store_v1_format_proto protoreflect.FileDescriptor
 
 const file_ruedo_store_v1_format_proto_rawDesc = "" +
 	"\n" +
-	"\x1bruedo/store/v1/format.proto\x12\x0eruedo.store.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x85\x01\n" +
+	"\x1bruedo/store/v1/format.proto\x12\x0eruedo.store.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbe\x01\n" +
 	"\x06Format\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\rR\x06number\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x127\n" +
 	"\trestoring\x18\x03 \x01(\v2\x19.ruedo.store.v1.RestoringR\trestoring\x12\x1a\n" +
-	"\breplaced\x18\x04 \x03(\tR\breplaced\"t\n" +
+	"\breplaced\x18\x04 \x03(\tR\breplaced\x127\n" +
+	"\tmigration\x18\x05 \x01(\v2\x19.ruedo.store.v1.MigrationR\tmigration\"\x86\x01\n" +
+	"\tMigration\x12\x12\n" +
+	"\x04from\x18\x01 \x01(\rR\x04from\x12\x12\n" +
+	"\x04done\x18\x02 \x01(\tR\x04done\x129\n" +
+	"\n" +
+	"begin_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tbeginTime\x12\x16\n" +
+	"\x06backup\x18\x04 \x01(\tR\x06backup\"t\n" +
 	"\tRestoring\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\tR\x05token\x129\n" +
 	"\n" +
@@ -190,20 +280,23 @@ func file_ruedo_store_v1_format_proto_rawDescGZIP() []byte {
 	return file_ruedo_store_v1_format_proto_rawDescData
 }
 
-var file_ruedo_store_v1_format_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_ruedo_store_v1_format_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
 var file_ruedo_store_v1_format_proto_goTypes = []any{
 	(*Format)(nil),                // 0: ruedo.store.v1.Format
-	(*Restoring)(nil),             // 1: ruedo.store.v1.Restoring
-	(*timestamppb.Timestamp)(nil), // 2: google.protobuf.Timestamp
+	(*Migration)(nil),             // 1: ruedo.store.v1.Migration
+	(*Restoring)(nil),             // 2: ruedo.store.v1.Restoring
+	(*timestamppb.Timestamp)(nil), // 3: google.protobuf.Timestamp
 }
 var file_ruedo_store_v1_format_proto_depIdxs = []int32{
-	1, // 0: ruedo.store.v1.Format.restoring:type_name -> ruedo.store.v1.Restoring
-	2, // 1: ruedo.store.v1.Restoring.begin_time:type_name -> google.protobuf.Timestamp
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	2, // 0: ruedo.store.v1.Format.restoring:type_name -> ruedo.store.v1.Restoring
+	1, // 1: ruedo.store.v1.Format.migration:type_name -> ruedo.store.v1.Migration
+	3, // 2: ruedo.store.v1.Migration.begin_time:type_name -> google.protobuf.Timestamp
+	3, // 3: ruedo.store.v1.Restoring.begin_time:type_name -> google.protobuf.Timestamp
+	4, // [4:4] is the sub-list for method output_type
+	4, // [4:4] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_ruedo_store_v1_format_proto_init() }
@@ -217,7 +310,7 @@ func file_ruedo_store_v1_format_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ruedo_store_v1_format_proto_rawDesc), len(file_ruedo_store_v1_format_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   2,
+			NumMessages:   3,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,0 +1,32 @@
+package core
+
+import (
+	"cmp"
+	"context"
+	"os"
+
+	"github.com/ruedo-dev/ruedo/core/backup"
+	"github.com/ruedo-dev/ruedo/core/store/format"
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/fleet"
+)
+
+// migrate migrates a store of an older format, or waits for the core that does.
+func (c *Core) migrate(ctx context.Context, cluster *fleet.Cluster) error {
+	return format.Migrate(ctx, format.Config{
+		Cluster: cluster, Steps: c.steps(), TTL: c.cfg.LeaseTTL, Logger: c.log,
+		Leader: &ruedov1.Leader{Core: c.self.GetId(), Host: c.self.GetHost(), Url: c.self.GetUrl()},
+		Backup: func(ctx context.Context) (string, error) {
+			path, err := backup.Save(ctx, cluster, cmp.Or(c.cfg.BackupDir, os.TempDir()), c.cfg.Version)
+			return c.self.GetHost() + ":" + path, err
+		},
+	})
+}
+
+// steps returns the steps from older formats to that of the store.
+func (c *Core) steps() format.Steps {
+	if c.cfg.Steps != nil {
+		return c.cfg.Steps
+	}
+	return format.Known()
+}

@@ -91,7 +91,7 @@ var arrows = []arrow{
 		reason: "the control plane never executes; an in-process runner is handed to it as an Executor",
 	},
 	{
-		from: []string{"runner"}, only: []string{"runner", "sandbox", "internal/backoff", "internal/lane", "internal/executor", "internal/fault", "internal/inflight", "internal/limits", "internal/names", "internal/panics", "internal/text", "internal/wasmbin", "gen"},
+		from: []string{"runner"}, only: []string{"runner", "sandbox", "internal/backoff", "internal/lane", "internal/executor", "internal/fault", "internal/inflight", "internal/labels", "internal/limits", "internal/names", "internal/panics", "internal/text", "internal/wasmbin", "gen"},
 		never:  []string{"go.etcd.io"},
 		reason: "a process that runs strangers' code speaks to the store only through an interface its assembler hands it",
 	},
@@ -156,6 +156,10 @@ var arrows = []arrow{
 		reason: "the table of limits is read by every room above the sandbox, so it stands on words alone",
 	},
 	{
+		from: []string{"internal/labels"}, only: []string{"internal/fault", "internal/text"},
+		reason: "labels are written on both sides of a lane, stored, and read where calls are dispatched: they stand on words alone",
+	},
+	{
 		from: []string{"internal/executor"}, only: []string{"internal/executor", "internal/fault", "internal/testkit", "gen"},
 		reason: "the one shape of a call is below everything that has it",
 	},
@@ -176,7 +180,7 @@ var arrows = []arrow{
 		reason: "how a probe is answered does not depend on what it looks at",
 	},
 	{
-		from: []string{"core/publish"}, only: []string{"core/decorate", "core/store", "internal/fault", "internal/text", "gen"},
+		from: []string{"core/publish"}, only: []string{"core/decorate", "core/store", "internal/fault", "internal/labels", "internal/text", "gen"},
 		reason: "siblings under core import each other only downward: a publish stores what it has prepared, and asks for the rest by interfaces",
 	},
 	{
@@ -184,11 +188,11 @@ var arrows = []arrow{
 		reason: "a call knows what can be called and who executes it, not who asks and not the store",
 	},
 	{
-		from: []string{"core/catalog"}, only: []string{"core/decorate", "core/mirror", "internal/executor", "internal/fault", "internal/keys", "internal/suggest", "gen"},
+		from: []string{"core/catalog"}, only: []string{"core/decorate", "core/mirror", "internal/executor", "internal/fault", "internal/keys", "internal/labels", "internal/suggest", "gen"},
 		reason: "what can be called is made of the mirror's services and their rules; calling it is another room's",
 	},
 	{
-		from: []string{"core/decorate", "core/dispatch", "core/store"}, only: []string{"core/decorate", "core/dispatch", "core/store", "internal/executor", "internal/fault", "internal/fleet", "internal/keys", "internal/lane", "internal/limits", "internal/suggest", "internal/text", "gen"},
+		from: []string{"core/decorate", "core/dispatch", "core/store"}, only: []string{"core/decorate", "core/dispatch", "core/store", "internal/executor", "internal/fault", "internal/fleet", "internal/keys", "internal/lane", "internal/labels", "internal/limits", "internal/suggest", "internal/text", "gen"},
 		reason: "the lowest rooms of the core know nothing of who asks them",
 	},
 	{
@@ -269,7 +273,7 @@ var arrows = []arrow{
 		reason: "the client is for apps: it drags nothing of the server along",
 	},
 	{
-		from: []string{"core"}, only: []string{"core", "gen", "internal/archive", "internal/backoff", "internal/executor", "internal/fault", "internal/fleet", "internal/headers", "internal/inflight", "internal/keys", "internal/lane", "internal/limits", "internal/middleware", "internal/names", "internal/panics", "internal/port", "internal/suggest", "internal/telemetry", "internal/text", "internal/wasmbin"},
+		from: []string{"core"}, only: []string{"core", "gen", "internal/archive", "internal/backoff", "internal/executor", "internal/fault", "internal/fleet", "internal/headers", "internal/inflight", "internal/keys", "internal/lane", "internal/labels", "internal/limits", "internal/middleware", "internal/names", "internal/panics", "internal/port", "internal/suggest", "internal/telemetry", "internal/text", "internal/wasmbin"},
 		reason: "the control plane stands on contracts and carriers; what assembles it, and where the store runs, it does not know",
 	},
 	{
@@ -332,7 +336,7 @@ var arrows = []arrow{
 		reason: "who keeps the store is asked of the member in this process, which the assembler hands over, and of other cores",
 	},
 	{
-		from: []string{"internal/lane"}, only: []string{"internal/lane", "internal/executor", "internal/fault", "internal/limits", "internal/names", "gen"},
+		from: []string{"internal/lane"}, only: []string{"internal/lane", "internal/executor", "internal/fault", "internal/labels", "internal/limits", "internal/names", "gen"},
 		reason: "a lane carries calls between a core and a runner and imports neither",
 	},
 	{
@@ -344,11 +348,11 @@ var arrows = []arrow{
 		reason: "small things that many rooms need stand on nothing",
 	},
 	{
-		from: []string{"internal/cli"}, only: []string{"internal/cli", "core", "runner", "sandbox", "sdk/client", "gen", "internal/archive", "internal/backoff", "internal/etcdembed", "internal/fault", "internal/fleet", "internal/headers", "internal/inflight", "internal/limits", "internal/names", "internal/port", "internal/suggest", "internal/telemetry", "internal/text", "internal/wasmbin"},
+		from: []string{"internal/cli"}, only: []string{"internal/cli", "core", "runner", "sandbox", "sdk/client", "gen", "internal/archive", "internal/backoff", "internal/etcdembed", "internal/fault", "internal/fleet", "internal/headers", "internal/inflight", "internal/labels", "internal/limits", "internal/names", "internal/port", "internal/suggest", "internal/telemetry", "internal/text", "internal/wasmbin"},
 		reason: "the CLI assembles programs from rooms and speaks to a core as every client does",
 	},
 	{
-		from: []string{"internal/ruedotest"}, only: []string{"core", "runner", "sdk/client", "internal/etcdembed", "internal/testkit", "internal/wasmbin", "gen"},
+		from: []string{"internal/ruedotest"}, only: []string{"core", "runner", "sdk/client", "internal/etcdembed", "internal/labels", "internal/testkit", "internal/wasmbin", "gen"},
 		reason: "a cluster for tests is made of real parts",
 	},
 	{
@@ -408,7 +412,7 @@ var arrows = []arrow{
 		reason: "who sends a header field and who reads it share its name, the client too, which drags nothing along",
 	},
 	{
-		from: []string{"internal/cli/settings"}, only: []string{"internal/cli/hosts", "internal/cli/profile", "internal/cli/yamlfile", "internal/fault", "internal/names", "internal/suggest", "internal/text", "internal/wasmbin"},
+		from: []string{"internal/cli/settings"}, only: []string{"internal/cli/hosts", "internal/cli/profile", "internal/cli/yamlfile", "internal/fault", "internal/labels", "internal/names", "internal/suggest", "internal/text", "internal/wasmbin"},
 		reason: "where a value came from does not depend on what it is for",
 	},
 	{

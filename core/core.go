@@ -83,6 +83,12 @@ type Config struct {
 	// URL is where runners and clients reach this core. Default: the address that
 	// it listens on.
 	URL string
+	// Zone that the core is in. Runners whose label zone is the same get calls
+	// before others. Default: none is preferred.
+	Zone string
+	// AnyPlacement lets any runner execute any service, whatever its placement. It
+	// is always so unless Distributed is true.
+	AnyPlacement bool
 	// Distributed sends every call to an attached runner. If false, Local
 	// executes calls.
 	Distributed bool
@@ -194,6 +200,7 @@ func (cfg Config) withDefaults() Config {
 	cfg.Modules = cfg.Modules.WithDefaults()
 	cfg.LeaseTTL = cmp.Or(cfg.LeaseTTL, DefaultLeaseTTL)
 	cfg.Drain = cmp.Or(cfg.Drain, DefaultDrain)
+	cfg.AnyPlacement = cfg.AnyPlacement || !cfg.Distributed
 	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))
 	return cfg
 }

@@ -27,7 +27,7 @@ func (c *Core) portConfig() port.Config {
 
 // mount mounts everything that the core serves on its port.
 func (c *Core) mount() {
-	publisher := publish.New(publish.Config{Store: c.store, Mirror: c.mirror, Catalog: c.catalog, Dispatcher: c.dispatcher})
+	publisher := publish.New(publish.Config{Store: c.store, Mirror: c.mirror, Catalog: c.catalog, Dispatcher: c.dispatcher, AnyPlacement: c.cfg.AnyPlacement})
 	fresh := freshness.New(freshness.Config{Mirror: c.mirror})
 	api.Mount(c.port, api.Config{
 		Store: c.store, Mirror: c.mirror, Catalog: c.catalog, Invoker: c.invoker, Publisher: publisher, Dispatcher: c.dispatcher,

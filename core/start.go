@@ -70,7 +70,7 @@ func (c *Core) start(ctx context.Context) (err error) {
 	c.metrics = telemetry.New(c.readyRunners, c.alarms)
 	c.metrics.WatchStuck(c.mirror.Stuck)
 
-	c.dispatcher = dispatch.New(dispatch.Config{Logger: c.log})
+	c.dispatcher = dispatch.New(dispatch.Config{Zone: c.cfg.Zone, AnyPlacement: c.cfg.AnyPlacement, Logger: c.log})
 	c.onClose("the dispatcher", func(context.Context) error { c.dispatcher.Close(); return nil })
 
 	c.catalog = catalog.New(catalog.Config{Mirror: c.mirror, Executor: c.dispatcher, Revision: c.store.Revision, Logger: c.log})
@@ -128,7 +128,7 @@ func describe(cfg Config) *ruedov1.Core {
 	if err != nil {
 		host = "unknown"
 	}
-	self := &ruedov1.Core{Id: "core-" + shortID(), Host: host, Url: cfg.URL, Version: cfg.Version, StartTime: timestamppb.Now()}
+	self := &ruedov1.Core{Id: "core-" + shortID(), Host: host, Url: cfg.URL, Version: cfg.Version, StartTime: timestamppb.Now(), Zone: cfg.Zone}
 	if cfg.Member != nil {
 		self.StoreMember = cfg.Member.Name()
 	}

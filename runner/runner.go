@@ -52,6 +52,7 @@ import (
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/labels"
 	"github.com/ruedo-dev/ruedo/internal/names"
 	"github.com/ruedo-dev/ruedo/internal/wasmbin"
 	"github.com/ruedo-dev/ruedo/runner/admission"
@@ -90,6 +91,8 @@ type Config struct {
 	Name string
 	// Host is human-readable. Default: the host's name.
 	Host string
+	// Labels are what services and cores choose runners by; see package labels.
+	Labels map[string]string
 	// Version is the program's version, human-readable.
 	Version string
 	// Cluster is the cluster id.
@@ -184,6 +187,9 @@ func (cfg Config) check() error {
 		return fault.New(fault.ConfigInvalid, "concurrency %d or queue %d is out of range: the maximum is %d for each", cfg.Concurrency, cfg.Queue, maxParallel).
 			WithFix("set runner.concurrency and runner.queue within the range, or leave them out")
 	}
+	if err := labels.Check(cfg.Labels); err != nil {
+		return fault.Wrap(err, fault.ConfigInvalid, "%s", err).WithFix("set runner.labels, for example to %s", labels.Example)
+	}
 	return nil
 }
 
@@ -223,7 +229,7 @@ func New(ctx context.Context, cfg Config) (*Runner, error) {
 func describe(cfg Config) *ruedov1.Runner {
 	return &ruedov1.Runner{
 		Id: cfg.ID, Name: cfg.Name, Host: cfg.Host, Version: cfg.Version, StartTime: timestamppb.Now(),
-		Concurrency: uint32(cfg.Concurrency), Queue: uint32(cfg.Queue),
+		Concurrency: uint32(cfg.Concurrency), Queue: uint32(cfg.Queue), Labels: cfg.Labels,
 	}
 }
 

@@ -38,6 +38,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/executor"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/keys"
+	"github.com/ruedo-dev/ruedo/internal/labels"
 	"github.com/ruedo-dev/ruedo/internal/suggest"
 )
 
@@ -107,6 +108,8 @@ type Entry struct {
 	Rules   *decorate.Rules
 	PlanID  string
 	Plan    *runnerv1.Plan
+	// Placement chooses the runners that may execute the plan. Nil means any.
+	Placement *labels.Selector
 
 	executor executor.Executor
 	types    *attached // the schema of the revision itself; nil if it has none
@@ -346,9 +349,27 @@ func (c *Catalog) entry(v *view, was *Entry, s *ruedov1.Service) *Entry {
 		ds = append(ds, e.types.decorator)
 	}
 	e.Rules = decorate.Combine(ds).Restore(s)
+	if e.Placement, err = placement(s); err != nil {
+		c.log.Error("service cannot be called", "service", s.GetName(), "error", err)
+		e.err = err
+		return e
+	}
 	e.PlanID, e.Plan, e.err = e.Rules.Plan(s.GetRevision())
 	e.executor = executor.Chain(c.cfg.Executor, e.Rules.Middleware)
 	return e
+}
+
+// placement returns which runners may execute a service; nil if all of them may.
+func placement(s *ruedov1.Service) (*labels.Selector, error) {
+	selector, err := labels.ParseSelector(s.GetRevision().GetPlacement())
+	if err != nil {
+		return nil, fault.Wrap(err, fault.Integrity, "the placement of service %s cannot be read: %s", s.GetName(), err).
+			WithFix("publish the service again, or update this core")
+	}
+	if selector.Empty() {
+		return nil, nil
+	}
+	return selector, nil
 }
 
 func (v *view) rules(s *ruedov1.Service) ([]*decorate.Decorator, error) {

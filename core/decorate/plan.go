@@ -20,6 +20,7 @@ func (r *Rules) Plan(rev *ruedov1.Revision) (id string, plan *runnerv1.Plan, err
 		Args:        rev.GetArgs(),
 		Example:     rev.GetExample(),
 		Isolation:   rev.GetIsolation(),
+		Placement:   rev.GetPlacement(),
 	}
 	id, err = executor.PlanID(plan)
 	return id, plan, err

@@ -10,6 +10,13 @@
 // prepared it: of 300 calls, three runners get 100 each. If no runner has
 // prepared it, they rotate over all that are ready, which prepare it on demand.
 //
+// # Where a plan may be executed
+//
+// A plan with a placement is prepared and executed only by the runners whose
+// labels meet it. With [Config.Zone], the calls rotate over the runners of that
+// zone as long as one of them is ready and has prepared the plan. Both are looked
+// at when runners or plans change, not for each call.
+//
 // # Second attempts
 //
 // A call that provably did not start is sent to one other runner, once. If a
@@ -27,8 +34,8 @@
 // # The first seconds
 //
 // A core that has just started has no runners yet, although they are about to
-// redial. Calls wait for the first one, until [DefaultStartWait] after the
-// start.
+// redial. Calls wait for the first one that may execute them, until
+// [DefaultStartWait] after the start.
 //
 // # Preparing
 //
@@ -52,6 +59,7 @@ import (
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/executor"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/labels"
 )
 
 // Member is a runner as the dispatcher sees it. Its methods can be called from
@@ -78,6 +86,11 @@ type Config struct {
 	// StartWait is how long after New calls wait for the first runner; zero
 	// means DefaultStartWait, and negative means not at all.
 	StartWait time.Duration
+	// Zone is preferred: runners whose label zone is the same get calls before
+	// others. Empty prefers no zone.
+	Zone string
+	// AnyPlacement lets any runner execute any plan.
+	AnyPlacement bool
 	// Settle is how long Prepare waits for more runners once one is ready; zero
 	// means DefaultSettle.
 	Settle time.Duration
@@ -91,6 +104,9 @@ type Dispatcher struct {
 	log    *slog.Logger
 	settle time.Duration
 	start  start
+
+	zone         string
+	anyPlacement bool
 
 	live      atomic.Pointer[live] // what Execute reads; never changed in place
 	rotations sync.Map             // plan id -> *rotation
@@ -112,7 +128,7 @@ func New(cfg Config) *Dispatcher {
 	if cfg.Settle <= 0 {
 		cfg.Settle = DefaultSettle
 	}
-	d := &Dispatcher{log: cfg.Logger, settle: cfg.Settle, plans: make(map[string]*plan)}
+	d := &Dispatcher{log: cfg.Logger, settle: cfg.Settle, zone: cfg.Zone, anyPlacement: cfg.AnyPlacement, plans: make(map[string]*plan)}
 	d.start = start{until: time.Now().Add(cfg.StartWait), came: make(chan struct{})}
 	if d.log == nil {
 		d.log = slog.New(slog.DiscardHandler)
@@ -129,23 +145,23 @@ func WithIdempotent(ctx context.Context) context.Context {
 }
 
 // Execute sends the call to the runner whose turn it is. It fails with
-// NO_RUNNER if none is ready, after a wait if the core has just started. It
-// fails with QUEUE_FULL if the plan's share of calls is in flight, which is
+// NO_RUNNER if none that may execute the plan is ready, after a wait if the core
+// has just started. It fails with QUEUE_FULL if the plan's share of calls is in flight, which is
 // three quarters of what its runners accept, and with QUEUE_TIMEOUT if its turn
 // does not come within the time that the request has for that.
 func (d *Dispatcher) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
-	rot := d.rotation(req.Plan)
+	rot := d.rotation(ctx, req.Plan)
 	defer rot.inFlight.Add(-1)
 	n := rot.inFlight.Add(1)
 	first, others := d.next(rot, req.Plan)
 	if first == nil {
 		waiting := time.Now()
-		if err := d.await(ctx, req); err != nil {
+		if err := d.await(ctx, req, rot); err != nil {
 			return nil, err
 		}
 		req = executor.Waited(req, time.Since(waiting))
 		if first, others = d.next(rot, req.Plan); first == nil {
-			return nil, d.noRunner(nil)
+			return nil, d.noRunner(rot.placement, nil)
 		}
 	}
 	if n > others.limit && others.limit > 0 {
@@ -155,10 +171,10 @@ func (d *Dispatcher) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) 
 	if err == nil || !mayRepeat(ctx, err) {
 		return res, err
 	}
-	second := d.other(others, first)
+	second := d.candidates(rot, req.Plan).other(first)
 	if second == nil {
 		if r := fault.ReasonOf(err); fault.FromError(err).NotStarted && (r == fault.RunnerDraining || r == fault.RunnerLost) {
-			return nil, d.noRunner(err)
+			return nil, d.noRunner(rot.placement, err)
 		}
 		return nil, err
 	}
@@ -194,9 +210,22 @@ func crowded(service string, limit int64) error {
 	return e
 }
 
-func (d *Dispatcher) noRunner(cause error) error {
+// noRunner returns the error for a plan that no ready runner may execute.
+func (d *Dispatcher) noRunner(placement *labels.Selector, cause error) error {
 	e := fault.Wrap(cause, fault.NoRunner, "no runner is attached and ready").
 		WithFix("start a runner that attaches to this core")
+	if !placement.Empty() {
+		e.Message = fmt.Sprintf("no runner that meets the placement %s is attached and ready", placement)
+		all := d.live.Load().members
+		switch n := len(all) - len(matching(all, placement)); n {
+		case 0:
+		case 1:
+			e.Message += "; 1 other runner does not meet it"
+		default:
+			e.Message += fmt.Sprintf("; %d other runners do not meet it", n)
+		}
+		e = e.WithFix("start a runner with such labels (runner.labels), or publish the service with another placement").With(fault.MetaPlacement, placement)
+	}
 	e.NotStarted = true
 	return e
 }

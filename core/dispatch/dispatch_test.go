@@ -35,6 +35,7 @@ type member struct {
 	prepare  func(ctx context.Context, id string) error
 
 	concurrency, queue uint32 // what it claims to accept; zero means no limit
+	labels             map[string]string
 }
 
 func (m *member) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
@@ -71,7 +72,7 @@ func (m *member) Prepare(ctx context.Context, req *runnerv1.PrepareRequest) (*ru
 }
 
 func (m *member) Info() *ruedov1.Runner {
-	return &ruedov1.Runner{Id: m.id, Concurrency: m.concurrency, Queue: m.queue}
+	return &ruedov1.Runner{Id: m.id, Concurrency: m.concurrency, Queue: m.queue, Labels: m.labels}
 }
 func (m *member) Ready() bool                   { return !m.away.Load() }
 func (m *member) Active() int                   { return 0 }

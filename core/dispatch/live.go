@@ -7,13 +7,15 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/ruedo-dev/ruedo/internal/executor"
+	"github.com/ruedo-dev/ruedo/internal/labels"
 )
 
-// live is the set of members that accept calls, as of one version.
+// live is the set of members that accept calls, as of one version. Mute ones
+// are members only if there are no others.
 type live struct {
 	version uint64
 	members []*member
+	mute    []*member
 }
 
 // member is a Member and what the dispatcher knows about it.
@@ -40,28 +42,10 @@ type member struct {
 
 // rotation decides whose turn it is for one plan.
 type rotation struct {
+	placement  *labels.Selector // of the members that may execute the plan; nil means any
 	turn       atomic.Uint64
 	inFlight   atomic.Int64 // calls
 	candidates atomic.Pointer[candidates]
-}
-
-// candidates are the members that a plan's calls rotate over, as of one
-// version.
-type candidates struct {
-	version uint64
-	members []*member
-	limit   int64 // maximum calls of the plan in flight; 0 means no limit
-}
-
-// share returns how many calls of one plan can be in flight on the members.
-func share(members []*member) int64 {
-	var concurrency, queue int64
-	for _, m := range members {
-		info := m.Info()
-		concurrency += int64(info.GetConcurrency())
-		queue += int64(info.GetQueue())
-	}
-	return executor.ServiceShare(concurrency, queue)
 }
 
 // maxRotations bounds the rotations that are retained for plans that are no
@@ -107,18 +91,17 @@ func (d *Dispatcher) Close() {
 // without them it is impossible. The caller holds d.mu.
 func (d *Dispatcher) refreshSnapshot() {
 	l := &live{version: d.live.Load().version + 1}
-	var mute []*member
 	for _, m := range d.members {
 		switch {
 		case !m.Ready():
 		case m.mute:
-			mute = append(mute, m)
+			l.mute = append(l.mute, m)
 		default:
 			l.members = append(l.members, m)
 		}
 	}
 	if len(l.members) == 0 {
-		l.members = mute
+		l.members = l.mute
 	}
 	d.live.Store(l)
 }
@@ -140,27 +123,12 @@ func (d *Dispatcher) next(rot *rotation, plan string) (*member, *candidates) {
 		d.refresh(c.version)
 	}
 	c := d.candidates(rot, plan)
-	return d.other(c, nil), c
+	return c.other(nil), c
 }
 
-// other returns a ready member other than first: one that shares the plan if
-// possible, otherwise any.
-func (d *Dispatcher) other(c *candidates, first *member) *member {
-	i := slices.Index(c.members, first)
-	for k := range c.members {
-		if m := c.members[(i+1+k)%len(c.members)]; m != first && m.Ready() {
-			return m
-		}
-	}
-	for _, m := range d.live.Load().members {
-		if m != first && m.Ready() {
-			return m
-		}
-	}
-	return nil
-}
-
-func (d *Dispatcher) rotation(plan string) *rotation {
+// rotation returns the rotation of a plan. The context says where the plan may be
+// executed; that never changes, because the placement is a part of the plan.
+func (d *Dispatcher) rotation(ctx context.Context, plan string) *rotation {
 	if r, ok := d.rotations.Load(plan); ok {
 		return r.(*rotation)
 	}
@@ -168,7 +136,7 @@ func (d *Dispatcher) rotation(plan string) *rotation {
 	if n%maxRotations == 0 {
 		d.rotations.Clear() // they come back with the next call
 	}
-	r := &rotation{}
+	r := &rotation{placement: d.placement(ctx)}
 	r.turn.Store(n) // so that plans begin with different runners
 	got, _ := d.rotations.LoadOrStore(plan, r)
 	return got.(*rotation)
@@ -182,17 +150,7 @@ func (d *Dispatcher) candidates(rot *rotation, plan string) *candidates {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	l := d.live.Load()
-	c := &candidates{version: l.version}
-	for _, m := range l.members {
-		if m.prepared[plan] {
-			c.members = append(c.members, m)
-		}
-	}
-	if len(c.members) == 0 {
-		c.members = l.members
-	}
-	c.limit = share(c.members)
+	c := choose(d.live.Load(), plan, rot.placement, d.zone)
 	rot.candidates.Store(c)
 	return c
 }

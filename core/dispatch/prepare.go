@@ -9,6 +9,7 @@ import (
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/labels"
 )
 
 const (
@@ -25,10 +26,14 @@ const (
 
 // plan is a plan that the dispatcher knows about.
 type plan struct {
-	req   *runnerv1.PrepareRequest
-	live  bool
-	until time.Time // when the plan is forgotten if it is not live
+	req       *runnerv1.PrepareRequest
+	placement *labels.Selector // of the members that may execute it; nil means any
+	live      bool
+	until     time.Time // when the plan is forgotten if it is not live
 }
+
+// accepts reports whether a member may execute the plan.
+func (p *plan) accepts(m *member) bool { return p.placement.Matches(m.Info().GetLabels()) }
 
 // failure is why a member could not prepare a plan, and how often it tried.
 type failure struct {
@@ -86,15 +91,16 @@ func (d *Dispatcher) SetPlans(reqs []*runnerv1.PrepareRequest) {
 	}
 }
 
-// remember records a plan. The caller holds d.mu.
-func (d *Dispatcher) remember(req *runnerv1.PrepareRequest, live bool) {
+// remember records a plan and returns it. The caller holds d.mu.
+func (d *Dispatcher) remember(req *runnerv1.PrepareRequest, live bool) *plan {
 	p := d.plans[req.Id]
 	if p == nil {
-		p = &plan{}
+		p = &plan{placement: d.parsePlacement(req)}
 		d.plans[req.Id] = p
 	}
 	p.req, p.live = req, p.live || live
 	p.until = time.Now().Add(forgetAfter)
+	return p
 }
 
 // schedulePrepare makes a member prepare the plans that it lacks, one after the
@@ -122,7 +128,7 @@ func (d *Dispatcher) lacking(m *member) []*runnerv1.PrepareRequest {
 	}
 	var reqs []*runnerv1.PrepareRequest
 	for id, p := range d.plans {
-		if p.live && !m.prepared[id] && m.asked[id] == 0 && m.failures[id].count < maxAttempts {
+		if p.live && p.accepts(m) && !m.prepared[id] && m.asked[id] == 0 && m.failures[id].count < maxAttempts {
 			reqs = append(reqs, p.req)
 		}
 	}
@@ -184,20 +190,25 @@ func (d *Dispatcher) unprepared(m *member, req *runnerv1.PrepareRequest, err err
 }
 
 // Prepared returns how many runners have prepared a plan and accept calls. If
-// there is none, the error says why: NO_RUNNER, or why a runner could not
-// prepare the plan. It is nil if runners have yet to try.
-func (d *Dispatcher) Prepared(plan string) (runners int, err *fault.Error) {
+// there is none, the error says why: NO_RUNNER if none that may execute the plan
+// is ready, or why a runner could not prepare it. It is nil if runners have yet
+// to try.
+func (d *Dispatcher) Prepared(id string) (runners int, err *fault.Error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	ready := false
+	p := d.plans[id]
+	if p == nil {
+		p = &plan{}
+	}
 	for _, m := range d.members {
-		if !m.Ready() {
+		if !m.Ready() || !p.accepts(m) {
 			continue
 		}
 		ready = true
-		failed := m.failures[plan]
+		failed := m.failures[id]
 		switch {
-		case m.prepared[plan]:
+		case m.prepared[id]:
 			runners++
 		case failed.err != nil && (err == nil || blame(failed.err) < blame(err)):
 			err = failed.err
@@ -207,7 +218,7 @@ func (d *Dispatcher) Prepared(plan string) (runners int, err *fault.Error) {
 	case runners > 0:
 		return runners, nil
 	case !ready:
-		return 0, fault.FromError(d.noRunner(nil))
+		return 0, fault.FromError(d.noRunner(p.placement, nil))
 	}
 	return 0, err
 }

@@ -44,7 +44,7 @@ func (d *Dispatcher) Preparing() map[string][]string {
 	return by
 }
 
-// round is one Prepare: all runners are asked at the same time.
+// round is one Prepare: all its runners are asked at the same time.
 type round struct {
 	d       *Dispatcher
 	req     *runnerv1.PrepareRequest
@@ -70,14 +70,14 @@ type answer struct {
 	err error
 }
 
-// Prepare makes all ready runners prepare a plan at the same time, and returns
-// the preparation of each. It waits until one of them is ready, and then up to
+// Prepare makes all ready runners that may execute a plan prepare it at the same
+// time, and returns the preparation of each. It waits until one of them is ready, and then up to
 // Settle for the others. It does not wait for runners that still owe an answer
 // to an earlier Prepare. If a runner was not waited for, its preparation says
 // so. Such a runner goes on in the background and gets calls for the plan when
 // it is ready.
 //
-// It fails with NO_RUNNER if no runner is ready to be asked. If no runner could
+// It fails with NO_RUNNER if no such runner is ready to be asked. If no runner could
 // prepare the plan, the error says why: it has the runner's reason if the plan
 // itself is at fault, PREPARE_UNAVAILABLE if the runners were lost or did not
 // answer before ctx ended, and PREPARE_FAILED otherwise. The preparations are
@@ -85,7 +85,7 @@ type answer struct {
 func (d *Dispatcher) Prepare(ctx context.Context, req *runnerv1.PrepareRequest) ([]*ruedov1.Preparation, error) {
 	r := d.ask(ctx, req)
 	if len(r.members) == 0 {
-		return nil, d.noRunner(nil)
+		return nil, d.noRunner(d.parsePlacement(req), nil)
 	}
 	r.wait(ctx)
 	if slices.ContainsFunc(r.out, func(p *ruedov1.Preparation) bool { return p != nil && p.GetError() == "" }) {
@@ -95,15 +95,15 @@ func (d *Dispatcher) Prepare(ctx context.Context, req *runnerv1.PrepareRequest) 
 	return r.out, r.giveUp(ctx)
 }
 
-// ask sends the plan to all ready runners.
+// ask sends the plan to all ready runners that may execute it.
 func (d *Dispatcher) ask(ctx context.Context, req *runnerv1.PrepareRequest) *round {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.refreshSnapshot()
-	d.remember(req, false)
+	p := d.remember(req, false)
 	r := &round{d: d, req: req, late: make(map[*member]bool)}
 	for _, m := range d.members {
-		if m.Ready() && m.ctx.Err() == nil && !d.closed {
+		if m.Ready() && p.accepts(m) && m.ctx.Err() == nil && !d.closed {
 			r.members = append(r.members, m)
 		}
 	}

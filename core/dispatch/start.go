@@ -18,51 +18,61 @@ const DefaultStartWait = 2 * time.Second
 // them holds its input.
 const maxWaiting = 1024
 
-// start is the period in which calls wait for the first runner. It ends when
-// that runner is added or the time is over, and is never repeated.
+// start is the period in which calls wait for the first runner that may execute
+// them. It ends when the time is over, or, for plans without a placement, when a
+// runner is added. It is never repeated.
 type start struct {
 	until   time.Time
-	came    chan struct{} // closed when the first runner is added
 	waiting atomic.Int64
+
+	// Guarded by Dispatcher.mu.
+	came  chan struct{} // closed when a runner is added, and replaced
+	first bool          // a runner was added
 }
 
-// await returns nil when a runner has been added. Otherwise its error says why
-// the call did not start.
-func (d *Dispatcher) await(ctx context.Context, req *runnerv1.ExecuteRequest) error {
+// await returns nil when a runner has been added that may execute the plan of the
+// rotation, even if it has left since. Otherwise its error says why the call did not start.
+func (d *Dispatcher) await(ctx context.Context, req *runnerv1.ExecuteRequest, rot *rotation) error {
 	s := &d.start
 	left := time.Until(s.until)
 	if left <= 0 {
-		return d.noRunner(nil)
+		return d.noRunner(rot.placement, nil)
 	}
-	gaveUp := d.noRunner
+	gaveUp := func() error { return d.noRunner(rot.placement, nil) }
 	if limit := executor.MaxWait(req); limit < left {
 		left = limit
-		gaveUp = func(error) error { return executor.QueueTimeout(req.GetService(), "the first runner", limit) }
+		gaveUp = func() error { return executor.QueueTimeout(req.GetService(), "the first runner", limit) }
 	}
 	defer s.waiting.Add(-1)
 	if s.waiting.Add(1) > maxWaiting {
-		return d.noRunner(nil)
+		return d.noRunner(rot.placement, nil)
 	}
 	timer := time.NewTimer(left)
 	defer timer.Stop()
-	select {
-	case <-s.came:
-		return nil
-	case <-timer.C:
-		return gaveUp(nil)
-	case <-ctx.Done():
-		e := *fault.FromError(ctx.Err())
-		e.NotStarted = true
-		return &e
+	for {
+		d.mu.Lock()
+		came, first := s.came, s.first
+		d.mu.Unlock()
+		if first && rot.placement.Empty() || len(d.candidates(rot, req.Plan).members) > 0 {
+			return nil
+		}
+		select {
+		case <-came:
+		case <-timer.C:
+			return gaveUp()
+		case <-ctx.Done():
+			e := *fault.FromError(ctx.Err())
+			e.NotStarted = true
+			return &e
+		}
 	}
 }
 
 // arrived records that a runner was added. The caller holds d.mu.
 func (s *start) arrived() {
-	select {
-	case <-s.came:
-	default:
+	if s.first = true; time.Now().Before(s.until) {
 		close(s.came)
+		s.came = make(chan struct{})
 	}
 }
 

@@ -157,6 +157,9 @@ func (c Call) Do(ctx context.Context, in Input) (*Result, error) {
 	if c.entry.Rules.Idempotent {
 		ctx = dispatch.WithIdempotent(ctx)
 	}
+	if placement := c.entry.Placement; placement != nil {
+		ctx = dispatch.WithPlacement(ctx, placement)
+	}
 	res, err := c.entry.Execute(ctx, req)
 	if err != nil {
 		e, callInfo := c.failed(err, req)

@@ -163,6 +163,9 @@ func (c *carriers) one(ctx context.Context, s *ruedov1.Service) error {
 		return nil
 	}
 	err = c.prepare(ctx, id, plan)
+	if unmet(err) {
+		return nil // nobody can execute it as it is
+	}
 	if err == nil || passing(err) {
 		return err
 	}

@@ -31,6 +31,8 @@ func (b *bench) Prepare(ctx context.Context, req *runnerv1.PrepareRequest) ([]*r
 	return nil, b.prepare(ctx, req.GetPlan())
 }
 
+func (b *bench) Prepared(string) (int, *fault.Error) { return 1, nil }
+
 // newBench has a decorator d that n services carry.
 func newBench(t *testing.T, n int, cfg publish.Config) *bench {
 	t.Helper()

@@ -5,7 +5,9 @@
 // revision (fetch, compile, start). Once at least one of them is ready, it
 // switches the service to the revision in one conditional transaction. Late
 // runners go on in the background. If no runner can prepare a module, the
-// publish fails with the reason, and the live revision stays live.
+// publish fails with the reason, and the live revision stays live. Only the
+// runners that meet the placement of the revision are asked; if there is none, see
+// [Publisher.placed].
 // [Publisher.Rollback] does the same with a revision that is already stored.
 //
 // A decorator holds for every service that carries it, so its changes
@@ -25,6 +27,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -76,11 +79,15 @@ type Config struct {
 		ShareUnpublished(id string, plan *runnerv1.Plan) (forget func())
 		Decorator(stored *ruedov1.Decorator) *decorate.Decorator
 		Compiled(module string) bool
+		State(service string) (plan string, err error)
 	}
 	// Dispatcher makes the runners prepare plans.
 	Dispatcher interface {
 		Prepare(ctx context.Context, req *runnerv1.PrepareRequest) ([]*ruedov1.Preparation, error)
+		Prepared(plan string) (runners int, err *fault.Error)
 	}
+	// AnyPlacement says that the dispatcher lets any runner execute any plan.
+	AnyPlacement bool
 	// PrepareTimeout; zero means DefaultPrepareTimeout. It also bounds how long
 	// a change of a decorator waits for the services that carry it, all
 	// together.
@@ -130,6 +137,9 @@ func (p *Publisher) Publish(ctx context.Context, req *ruedov1.PublishServiceRequ
 	}
 	defer keep(changes)
 	next := revise(live, req, module)
+	if err := checkPlacement(next.GetRevision()); err != nil {
+		return nil, err
+	}
 	admitted, err := p.cfg.Catalog.Compiler().AdmitTypes(ctx, next.GetRevision())
 	if err != nil {
 		return nil, err
@@ -154,6 +164,7 @@ func (p *Publisher) Publish(ctx context.Context, req *ruedov1.PublishServiceRequ
 		}
 	}
 	ready, err := p.prepare(ctx, next, p.lookup(changes), false)
+	warnings, err := p.placed(live, next, req.GetForce(), err)
 	if err != nil {
 		return nil, err
 	}
@@ -167,7 +178,7 @@ func (p *Publisher) Publish(ctx context.Context, req *ruedov1.PublishServiceRequ
 	}
 	guard := p.carriers(changes, req.GetName(), req.GetForce())
 	defer guard.close()
-	res := &ruedov1.PublishServiceResponse{Preparations: ready.preparations, PreviousOrigin: live.GetRevision().GetOrigin()}
+	res := &ruedov1.PublishServiceResponse{Preparations: ready.preparations, PreviousOrigin: live.GetRevision().GetOrigin(), Warnings: warnings}
 	err = guard.until(ctx, func(at int64) (err error) {
 		pub.Carriers = at
 		res.Service, res.Definitions, err = p.flip(ctx, pub)
@@ -199,6 +210,7 @@ func revise(live *ruedov1.Service, req *ruedov1.PublishServiceRequest, module *r
 			Isolation:   req.GetIsolation(),
 			CreateTime:  now,
 			Origin:      req.GetOrigin(),
+			Placement:   strings.TrimSpace(req.GetPlacement()),
 
 			InputSchema:  req.GetInputSchema(),
 			OutputSchema: req.GetOutputSchema(),
@@ -349,6 +361,7 @@ func sameRevision(a, b *ruedov1.Revision) bool {
 		slices.Equal(a.GetArgs(), b.GetArgs()) &&
 		string(a.GetExample()) == string(b.GetExample()) &&
 		a.GetIsolation() == b.GetIsolation() &&
+		a.GetPlacement() == b.GetPlacement() &&
 		proto.Equal(a.GetInputSchema(), b.GetInputSchema()) &&
 		proto.Equal(a.GetOutputSchema(), b.GetOutputSchema())
 }

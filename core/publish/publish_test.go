@@ -33,6 +33,8 @@ type world struct {
 
 	compiled string // the module that a live service uses
 
+	idle bool // nobody can execute the live revision
+
 	// prepare is what the runners do; nil means that one of them is ready.
 	prepare func(ctx context.Context, req *runnerv1.PrepareRequest) ([]*ruedov1.Preparation, error)
 	// plans are those that runners can ask for before they are live.
@@ -166,8 +168,9 @@ func (c catalog) ShareUnpublished(id string, plan *runnerv1.Plan) (forget func()
 	return func() { delete(c.plans, id) }
 }
 
-func (c catalog) Compiled(module string) bool { return c.compiled == module }
-func (catalog) Compiler() *decorate.Compiler  { return decorate.NewCompiler() }
+func (c catalog) Compiled(module string) bool           { return c.compiled == module }
+func (c catalog) State(string) (plan string, err error) { return "live", nil }
+func (catalog) Compiler() *decorate.Compiler            { return decorate.NewCompiler() }
 
 func (c catalog) Decorator(stored *ruedov1.Decorator) *decorate.Decorator {
 	return decorate.NewCompiler().Decorator(stored)
@@ -184,6 +187,13 @@ func (r runners) Prepare(ctx context.Context, req *runnerv1.PrepareRequest) ([]*
 		return r.prepare(ctx, req)
 	}
 	return []*ruedov1.Preparation{{Runner: "r1"}}, nil
+}
+
+func (r runners) Prepared(string) (int, *fault.Error) {
+	if r.idle {
+		return 0, fault.New(fault.NoRunner, "no runner is attached and ready")
+	}
+	return 1, nil
 }
 
 func TestStepsOfAPublish(t *testing.T) {

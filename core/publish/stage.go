@@ -35,6 +35,7 @@ func (p *Publisher) stage(ctx context.Context, live, next *ruedov1.Service, chan
 		return &ruedov1.PublishServiceResponse{Service: live, Unchanged: true, Staged: same}, p.cfg.Mirror.Wait(ctx, live.GetVersion())
 	}
 	ready, err := p.prepare(ctx, next, p.lookup(changes), true)
+	warnings, err := p.placed(nil, next, true, err)
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +48,7 @@ func (p *Publisher) stage(ctx context.Context, live, next *ruedov1.Service, chan
 	for _, c := range changes {
 		pub.Changes = append(pub.Changes, c.Change)
 	}
-	res := &ruedov1.PublishServiceResponse{Preparations: ready.preparations, Staged: rev}
+	res := &ruedov1.PublishServiceResponse{Preparations: ready.preparations, Staged: rev, Warnings: warnings}
 	if res.Service, res.Definitions, err = p.flip(ctx, pub); err != nil {
 		return nil, err
 	}

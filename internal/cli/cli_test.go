@@ -187,7 +187,7 @@ func start(ts *testscript.TestScript, args []string) *process {
 	p.cmd.Dir = ts.MkAbs(".")
 	for _, name := range []string{
 		"HOME", "XDG_CACHE_HOME", "PATH", "TMPDIR", rootEnv, "RUEDO_STORE_ETCD_HOSTS", "RUEDO_APPLICATION_CLUSTER_ID",
-		"RUEDO_APPLICATION_MODE", "RUEDO_SERVER_DISTRIBUTED_EXECUTION", "RUEDO_RUNNER_NAME",
+		"RUEDO_APPLICATION_MODE", "RUEDO_SERVER_DISTRIBUTED_EXECUTION", "RUEDO_RUNNER_NAME", "RUEDO_RUNNER_LABELS",
 	} {
 		if v := ts.Getenv(name); v != "" {
 			p.cmd.Env = append(p.cmd.Env, name+"="+v)

@@ -9,6 +9,7 @@ type serverCmd struct {
 	ListenAddress        string `placeholder:"ADDRESS" setting:"server.listen_address"`
 	Port                 string `short:"p" placeholder:"PORT" setting:"server.port"`
 	AdvertiseURL         string `name:"advertise-url" placeholder:"URL" setting:"server.advertise_url"`
+	Zone                 string `placeholder:"ZONE" setting:"server.zone"`
 	Hosts                string `placeholder:"NAMES" setting:"server.hosts"`
 	DistributedExecution bool   `negatable:"" setting:"server.distributed_execution"`
 	InsecureListen       bool   `setting:"server.insecure_listen"`

@@ -24,6 +24,10 @@ const (
 // "yes" or "unknown".
 const MetaStarted = "started"
 
+// MetaPlacement is the fact of a NO_RUNNER that names the placement that no ready
+// runner meets. The error does not have it if any runner would do.
+const MetaPlacement = "placement"
+
 // Bounded returns e as callers see it: texts are cut, excess fields and facts
 // are dropped, and Meta says under [MetaStarted] whether the call has begun, if
 // that is known. e itself is not changed.

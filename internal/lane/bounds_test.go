@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"log/slog"
 	"net/http"
 	"runtime"
@@ -141,6 +142,7 @@ func TestWhatARunnerSaysOfItselfIsCut(t *testing.T) {
 	long := "line\nforged \u202e\x1b[31m" + strings.Repeat("x", 2<<10)
 	cfg.Runner.Name, cfg.Runner.Host, cfg.Runner.Version, cfg.Runner.RegisteredBy = long, long, long, long
 	cfg.Runner.StartTime = &timestamppb.Timestamp{Seconds: 1 << 62, Nanos: -7}
+	cfg.Runner.Labels = map[string]string{"zone": "eu-1", "gpu": ""}
 	cfg.Runner.State, cfg.Runner.TotalCalls, cfg.Runner.ActiveCalls = ruedov1.RunnerState_RUNNER_STATE_DETACHED, 1<<63, 1<<31
 	l, _ := c.attach(cfg)
 	i := l.Info()
@@ -151,6 +153,9 @@ func TestWhatARunnerSaysOfItselfIsCut(t *testing.T) {
 	}
 	if i.RegisteredBy != "" || i.State != 0 || i.TotalCalls != 0 || i.ActiveCalls != 0 || i.StartTime != nil || i.Concurrency != 64 {
 		t.Errorf("it says what it cannot know: %v", i)
+	}
+	if !maps.Equal(i.Labels, cfg.Runner.Labels) {
+		t.Errorf("labels %v", i.Labels)
 	}
 }
 

@@ -41,6 +41,7 @@ func introduce(r *ruedov1.Runner) *ruedov1.Runner {
 		Version:     printable(r.GetVersion(), maxName),
 		Concurrency: r.GetConcurrency(),
 		Queue:       r.GetQueue(),
+		Labels:      r.GetLabels(),
 	}
 	if t := r.GetStartTime(); t.IsValid() {
 		i.StartTime = timestamppb.New(t.AsTime())

@@ -277,6 +277,7 @@ func TestAttachIsRefused(t *testing.T) {
 		"cluster":     {func(cfg *lane.ConnConfig) { cfg.Cluster = "other" }, fault.ClusterMismatch},
 		"id":          {func(cfg *lane.ConnConfig) { cfg.Runner.Id = "No Good" }, fault.RequestInvalid},
 		"concurrency": {func(cfg *lane.ConnConfig) { cfg.Runner.Concurrency = 0 }, fault.RequestInvalid},
+		"labels":      {func(cfg *lane.ConnConfig) { cfg.Runner.Labels = map[string]string{"zone": "\x1b[31m"} }, fault.RequestInvalid},
 		"nobody":      {func(cfg *lane.ConnConfig) { cfg.Runner = nil }, fault.RequestInvalid},
 		"address":     {func(cfg *lane.ConnConfig) { cfg.URL = "127.0.0.1:1" }, fault.ConfigInvalid},
 		"unreachable": {func(cfg *lane.ConnConfig) { cfg.URL = "http://127.0.0.1:1" }, fault.CoreUnreachable},

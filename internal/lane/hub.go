@@ -24,6 +24,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/executor"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
+	"github.com/ruedo-dev/ruedo/internal/labels"
 	"github.com/ruedo-dev/ruedo/internal/lane/budget"
 	"github.com/ruedo-dev/ruedo/internal/names"
 )
@@ -351,7 +352,7 @@ func (h *Hub) welcome(first *runnerv1.AttachRequest) (*runnerv1.Hello, error) {
 	case r.Concurrency == 0 || r.Concurrency > maxConcurrency || r.Queue > maxConcurrency:
 		return nil, fault.New(fault.RequestInvalid, "concurrency %d or queue %d is out of range: concurrency is 1 to %d, queue at most %[3]d", r.Concurrency, r.Queue, maxConcurrency)
 	}
-	return hello, nil
+	return hello, labels.Check(r.Labels)
 }
 
 // add registers a lane. If there is already a lane of the same runner, add

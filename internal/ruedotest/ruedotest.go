@@ -20,6 +20,7 @@ import (
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/etcdembed"
 	"github.com/ruedo-dev/ruedo/internal/etcdembed/etcdtest"
+	"github.com/ruedo-dev/ruedo/internal/labels"
 	"github.com/ruedo-dev/ruedo/internal/testkit"
 	"github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
 	"github.com/ruedo-dev/ruedo/runner"
@@ -43,6 +44,8 @@ type Options struct {
 	Hosts []string
 	// Concurrency and Queue of each runner; 0 means the runner's defaults.
 	Concurrency, Queue int
+	// Zone of the core; "" prefers none.
+	Zone string
 	// QueueTimeout of the core; 0 means its default.
 	QueueTimeout time.Duration
 	// Logger of all parts; nil discards.
@@ -90,6 +93,7 @@ func New(t testing.TB, opts Options) *Cluster {
 		Store:       kept,
 		Listen:      "127.0.0.1:0",
 		Distributed: !opts.Local,
+		Zone:        opts.Zone,
 		Version:     "test",
 		Logger:      opts.Logger,
 
@@ -134,12 +138,16 @@ func New(t testing.TB, opts Options) *Cluster {
 	return c
 }
 
-func (c *Cluster) newRunner(t testing.TB, cores []string) *runner.Runner {
+func (c *Cluster) newRunner(t testing.TB, cores []string, change ...func(*runner.Config)) *runner.Runner {
 	t.Helper()
-	r, err := runner.New(t.Context(), runner.Config{
+	cfg := runner.Config{
 		Name: "test", Cluster: c.opts.Cluster, Cores: cores, CacheDir: t.TempDir(), Version: "test",
 		Concurrency: c.opts.Concurrency, Queue: c.opts.Queue, Logger: c.opts.Logger,
-	})
+	}
+	for _, f := range change {
+		f(&cfg)
+	}
+	r, err := runner.New(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,10 +159,21 @@ func (c *Cluster) newRunner(t testing.TB, cores []string) *runner.Runner {
 	return r
 }
 
-// AddRunner attaches one more runner and waits until it accepts calls.
-func (c *Cluster) AddRunner(t testing.TB) *Runner {
+// Labels sets the labels of a runner, such as "zone=eu-1"; see [Cluster.AddRunner].
+func Labels(words ...string) func(*runner.Config) {
+	return func(cfg *runner.Config) {
+		var err error
+		if cfg.Labels, err = labels.Parse(words); err != nil {
+			panic(err)
+		}
+	}
+}
+
+// AddRunner attaches one more runner, whose config change sets, and waits until it
+// accepts calls.
+func (c *Cluster) AddRunner(t testing.TB, change ...func(*runner.Config)) *Runner {
 	t.Helper()
-	r := &Runner{Runner: c.newRunner(t, []string{c.URL}), done: make(chan error, 1)}
+	r := &Runner{Runner: c.newRunner(t, []string{c.URL}, change...), done: make(chan error, 1)}
 	ctx, stop := context.WithCancel(context.Background())
 	r.stop = stop
 	go func() { r.done <- r.Serve(ctx) }()

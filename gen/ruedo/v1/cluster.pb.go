@@ -165,7 +165,10 @@ type Runner struct {
 	PlanUsage *PlanUsage `protobuf:"bytes,12,opt,name=plan_usage,json=planUsage,proto3" json:"plan_usage,omitempty"`
 	// Services whose publish waits until it has prepared them, sorted; as seen by
 	// the core that answers.
-	Preparing     []string `protobuf:"bytes,13,rep,name=preparing,proto3" json:"preparing,omitempty"`
+	Preparing []string `protobuf:"bytes,13,rep,name=preparing,proto3" json:"preparing,omitempty"`
+	// What it says of itself, for example zone: eu-1. Keys and values follow the
+	// rules of Kubernetes; at most 32.
+	Labels        map[string]string `protobuf:"bytes,14,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -291,6 +294,13 @@ func (x *Runner) GetPreparing() []string {
 	return nil
 }
 
+func (x *Runner) GetLabels() map[string]string {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
+}
+
 // PlanUsage is what a runner holds for the plans that it has ready.
 type PlanUsage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -378,8 +388,11 @@ type Core struct {
 	LagRevisions int64 `protobuf:"varint,10,opt,name=lag_revisions,json=lagRevisions,proto3" json:"lag_revisions,omitempty"`
 	// Calls that it has completed per second, over the last 10 seconds.
 	CallsPerSecond float64 `protobuf:"fixed64,11,opt,name=calls_per_second,json=callsPerSecond,proto3" json:"calls_per_second,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Zone that it is in. It prefers ready runners whose label zone is the same.
+	// Empty if it prefers none.
+	Zone          string `protobuf:"bytes,12,opt,name=zone,proto3" json:"zone,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Core) Reset() {
@@ -487,6 +500,13 @@ func (x *Core) GetCallsPerSecond() float64 {
 		return x.CallsPerSecond
 	}
 	return 0
+}
+
+func (x *Core) GetZone() string {
+	if x != nil {
+		return x.Zone
+	}
+	return ""
 }
 
 type ListRunnersRequest struct {
@@ -925,7 +945,7 @@ var File_ruedo_v1_cluster_proto protoreflect.FileDescriptor
 
 const file_ruedo_v1_cluster_proto_rawDesc = "" +
 	"\n" +
-	"\x16ruedo/v1/cluster.proto\x12\bruedo.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb5\x03\n" +
+	"\x16ruedo/v1/cluster.proto\x12\bruedo.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa6\x04\n" +
 	"\x06Runner\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
@@ -943,11 +963,15 @@ const file_ruedo_v1_cluster_proto_rawDesc = "" +
 	"totalCalls\x122\n" +
 	"\n" +
 	"plan_usage\x18\f \x01(\v2\x13.ruedo.v1.PlanUsageR\tplanUsage\x12\x1c\n" +
-	"\tpreparing\x18\r \x03(\tR\tpreparing\"r\n" +
+	"\tpreparing\x18\r \x03(\tR\tpreparing\x124\n" +
+	"\x06labels\x18\x0e \x03(\v2\x1c.ruedo.v1.Runner.LabelsEntryR\x06labels\x1a9\n" +
+	"\vLabelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"r\n" +
 	"\tPlanUsage\x12\x14\n" +
 	"\x05plans\x18\x01 \x01(\rR\x05plans\x12!\n" +
 	"\fmemory_bytes\x18\x02 \x01(\x04R\vmemoryBytes\x12,\n" +
-	"\x12memory_limit_bytes\x18\x03 \x01(\x04R\x10memoryLimitBytes\"\xf3\x02\n" +
+	"\x12memory_limit_bytes\x18\x03 \x01(\x04R\x10memoryLimitBytes\"\x87\x03\n" +
 	"\x04Core\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04host\x18\x02 \x01(\tR\x04host\x12\x10\n" +
@@ -961,7 +985,8 @@ const file_ruedo_v1_cluster_proto_rawDesc = "" +
 	"\x03lag\x18\t \x01(\v2\x19.google.protobuf.DurationR\x03lag\x12#\n" +
 	"\rlag_revisions\x18\n" +
 	" \x01(\x03R\flagRevisions\x12(\n" +
-	"\x10calls_per_second\x18\v \x01(\x01R\x0ecallsPerSecond\"c\n" +
+	"\x10calls_per_second\x18\v \x01(\x01R\x0ecallsPerSecond\x12\x12\n" +
+	"\x04zone\x18\f \x01(\tR\x04zone\"c\n" +
 	"\x12ListRunnersRequest\x12$\n" +
 	"\tpage_size\x18\x01 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
 	"\n" +
@@ -1024,7 +1049,7 @@ func file_ruedo_v1_cluster_proto_rawDescGZIP() []byte {
 }
 
 var file_ruedo_v1_cluster_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_ruedo_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_ruedo_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_ruedo_v1_cluster_proto_goTypes = []any{
 	(RunnerState)(0),              // 0: ruedo.v1.RunnerState
 	(CoreState)(0),                // 1: ruedo.v1.CoreState
@@ -1038,32 +1063,34 @@ var file_ruedo_v1_cluster_proto_goTypes = []any{
 	(*GetStatusRequest)(nil),      // 9: ruedo.v1.GetStatusRequest
 	(*GetStatusResponse)(nil),     // 10: ruedo.v1.GetStatusResponse
 	(*Alarm)(nil),                 // 11: ruedo.v1.Alarm
-	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 13: google.protobuf.Duration
+	nil,                           // 12: ruedo.v1.Runner.LabelsEntry
+	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 14: google.protobuf.Duration
 }
 var file_ruedo_v1_cluster_proto_depIdxs = []int32{
-	12, // 0: ruedo.v1.Runner.start_time:type_name -> google.protobuf.Timestamp
+	13, // 0: ruedo.v1.Runner.start_time:type_name -> google.protobuf.Timestamp
 	0,  // 1: ruedo.v1.Runner.state:type_name -> ruedo.v1.RunnerState
 	3,  // 2: ruedo.v1.Runner.plan_usage:type_name -> ruedo.v1.PlanUsage
-	12, // 3: ruedo.v1.Core.start_time:type_name -> google.protobuf.Timestamp
-	1,  // 4: ruedo.v1.Core.state:type_name -> ruedo.v1.CoreState
-	13, // 5: ruedo.v1.Core.lag:type_name -> google.protobuf.Duration
-	2,  // 6: ruedo.v1.ListRunnersResponse.items:type_name -> ruedo.v1.Runner
-	4,  // 7: ruedo.v1.ListCoresResponse.items:type_name -> ruedo.v1.Core
-	4,  // 8: ruedo.v1.GetStatusResponse.core:type_name -> ruedo.v1.Core
-	13, // 9: ruedo.v1.GetStatusResponse.store_age:type_name -> google.protobuf.Duration
-	11, // 10: ruedo.v1.GetStatusResponse.alarms:type_name -> ruedo.v1.Alarm
-	5,  // 11: ruedo.v1.ClusterService.ListRunners:input_type -> ruedo.v1.ListRunnersRequest
-	7,  // 12: ruedo.v1.ClusterService.ListCores:input_type -> ruedo.v1.ListCoresRequest
-	9,  // 13: ruedo.v1.ClusterService.GetStatus:input_type -> ruedo.v1.GetStatusRequest
-	6,  // 14: ruedo.v1.ClusterService.ListRunners:output_type -> ruedo.v1.ListRunnersResponse
-	8,  // 15: ruedo.v1.ClusterService.ListCores:output_type -> ruedo.v1.ListCoresResponse
-	10, // 16: ruedo.v1.ClusterService.GetStatus:output_type -> ruedo.v1.GetStatusResponse
-	14, // [14:17] is the sub-list for method output_type
-	11, // [11:14] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	12, // 3: ruedo.v1.Runner.labels:type_name -> ruedo.v1.Runner.LabelsEntry
+	13, // 4: ruedo.v1.Core.start_time:type_name -> google.protobuf.Timestamp
+	1,  // 5: ruedo.v1.Core.state:type_name -> ruedo.v1.CoreState
+	14, // 6: ruedo.v1.Core.lag:type_name -> google.protobuf.Duration
+	2,  // 7: ruedo.v1.ListRunnersResponse.items:type_name -> ruedo.v1.Runner
+	4,  // 8: ruedo.v1.ListCoresResponse.items:type_name -> ruedo.v1.Core
+	4,  // 9: ruedo.v1.GetStatusResponse.core:type_name -> ruedo.v1.Core
+	14, // 10: ruedo.v1.GetStatusResponse.store_age:type_name -> google.protobuf.Duration
+	11, // 11: ruedo.v1.GetStatusResponse.alarms:type_name -> ruedo.v1.Alarm
+	5,  // 12: ruedo.v1.ClusterService.ListRunners:input_type -> ruedo.v1.ListRunnersRequest
+	7,  // 13: ruedo.v1.ClusterService.ListCores:input_type -> ruedo.v1.ListCoresRequest
+	9,  // 14: ruedo.v1.ClusterService.GetStatus:input_type -> ruedo.v1.GetStatusRequest
+	6,  // 15: ruedo.v1.ClusterService.ListRunners:output_type -> ruedo.v1.ListRunnersResponse
+	8,  // 16: ruedo.v1.ClusterService.ListCores:output_type -> ruedo.v1.ListCoresResponse
+	10, // 17: ruedo.v1.ClusterService.GetStatus:output_type -> ruedo.v1.GetStatusResponse
+	15, // [15:18] is the sub-list for method output_type
+	12, // [12:15] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_ruedo_v1_cluster_proto_init() }
@@ -1079,7 +1106,7 @@ func file_ruedo_v1_cluster_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ruedo_v1_cluster_proto_rawDesc), len(file_ruedo_v1_cluster_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   10,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -312,7 +312,10 @@ type Revision struct {
 	OutputSchema *structpb.Struct `protobuf:"bytes,16,opt,name=output_schema,json=outputSchema,proto3" json:"output_schema,omitempty"`
 	// Where it was published from, as its publisher says: for example
 	// "ada@laptop:/src/greet". Empty if the publisher did not say.
-	Origin        string `protobuf:"bytes,17,opt,name=origin,proto3" json:"origin,omitempty"`
+	Origin string `protobuf:"bytes,17,opt,name=origin,proto3" json:"origin,omitempty"`
+	// Label selector of the runners that may execute it, in the syntax of
+	// Kubernetes, for example "zone=eu-1,rack in (7,8),!gpu". Empty: any runner.
+	Placement     string `protobuf:"bytes,18,opt,name=placement,proto3" json:"placement,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -466,6 +469,13 @@ func (x *Revision) GetOrigin() string {
 	return ""
 }
 
+func (x *Revision) GetPlacement() string {
+	if x != nil {
+		return x.Placement
+	}
+	return ""
+}
+
 type PublishServiceRequest struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	Name        string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -485,7 +495,9 @@ type PublishServiceRequest struct {
 	// stored. They are guarded as in UpdateDecorator, but this service is
 	// prepared as it is being published. Together at most 1 MiB.
 	Definitions []*Decorator `protobuf:"bytes,11,rep,name=definitions,proto3" json:"definitions,omitempty"`
-	// Write the definitions without checking the other services that carry them.
+	// Write the definitions without checking the other services that carry them,
+	// and go live even if no runner meets the placement while one can execute the
+	// live revision.
 	Force bool `protobuf:"varint,12,opt,name=force,proto3" json:"force,omitempty"`
 	// Prepare and store the revision, but leave the live one live. The service
 	// must be live already. Definitions that differ from what is stored are
@@ -496,7 +508,9 @@ type PublishServiceRequest struct {
 	InputSchema  *structpb.Struct `protobuf:"bytes,14,opt,name=input_schema,json=inputSchema,proto3" json:"input_schema,omitempty"`
 	OutputSchema *structpb.Struct `protobuf:"bytes,15,opt,name=output_schema,json=outputSchema,proto3" json:"output_schema,omitempty"`
 	// Revision.origin, for people.
-	Origin        string `protobuf:"bytes,16,opt,name=origin,proto3" json:"origin,omitempty"`
+	Origin string `protobuf:"bytes,16,opt,name=origin,proto3" json:"origin,omitempty"`
+	// Revision.placement, at most 1,024 bytes.
+	Placement     string `protobuf:"bytes,17,opt,name=placement,proto3" json:"placement,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -643,6 +657,13 @@ func (x *PublishServiceRequest) GetOrigin() string {
 	return ""
 }
 
+func (x *PublishServiceRequest) GetPlacement() string {
+	if x != nil {
+		return x.Placement
+	}
+	return ""
+}
+
 type PublishServiceResponse struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Service *Service               `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
@@ -656,8 +677,11 @@ type PublishServiceResponse struct {
 	Staged *Revision `protobuf:"bytes,5,opt,name=staged,proto3" json:"staged,omitempty"`
 	// Origin of the revision that was live before.
 	PreviousOrigin string `protobuf:"bytes,6,opt,name=previous_origin,json=previousOrigin,proto3" json:"previous_origin,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// What the publisher should know although the publish succeeded, for example
+	// that no runner has the labels that the placement requires.
+	Warnings      []string `protobuf:"bytes,7,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PublishServiceResponse) Reset() {
@@ -730,6 +754,13 @@ func (x *PublishServiceResponse) GetPreviousOrigin() string {
 		return x.PreviousOrigin
 	}
 	return ""
+}
+
+func (x *PublishServiceResponse) GetWarnings() []string {
+	if x != nil {
+		return x.Warnings
+	}
+	return nil
 }
 
 // Preparation is what one runner reported when it prepared a revision.
@@ -1559,7 +1590,7 @@ const file_ruedo_v1_service_proto_rawDesc = "" +
 	"\tReadiness\x12\x18\n" +
 	"\arunners\x18\x01 \x01(\rR\arunners\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x18\n" +
-	"\amessage\x18\x03 \x01(\tR\amessage\"\xed\x05\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage\"\x8b\x06\n" +
 	"\bRevision\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\x12\x16\n" +
@@ -1581,10 +1612,11 @@ const file_ruedo_v1_service_proto_rawDesc = "" +
 	"\x06limits\x18\x0e \x01(\v2\x10.ruedo.v1.LimitsR\x06limits\x12:\n" +
 	"\finput_schema\x18\x0f \x01(\v2\x17.google.protobuf.StructR\vinputSchema\x12<\n" +
 	"\routput_schema\x18\x10 \x01(\v2\x17.google.protobuf.StructR\foutputSchema\x12\x16\n" +
-	"\x06origin\x18\x11 \x01(\tR\x06origin\x1a6\n" +
+	"\x06origin\x18\x11 \x01(\tR\x06origin\x12\x1c\n" +
+	"\tplacement\x18\x12 \x01(\tR\tplacement\x1a6\n" +
 	"\bEnvEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xa7\a\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xc5\a\n" +
 	"\x15PublishServiceRequest\x12?\n" +
 	"\x04name\x18\x01 \x01(\tB+\xbaH(r&2$^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$R\x04name\x12*\n" +
 	"\vdescription\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80 R\vdescription\x12&\n" +
@@ -1605,17 +1637,19 @@ const file_ruedo_v1_service_proto_rawDesc = "" +
 	"\ano_live\x18\r \x01(\bR\x06noLive\x12:\n" +
 	"\finput_schema\x18\x0e \x01(\v2\x17.google.protobuf.StructR\vinputSchema\x12<\n" +
 	"\routput_schema\x18\x0f \x01(\v2\x17.google.protobuf.StructR\foutputSchema\x12 \n" +
-	"\x06origin\x18\x10 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\x06origin\x1a6\n" +
+	"\x06origin\x18\x10 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\x06origin\x12\x1c\n" +
+	"\tplacement\x18\x11 \x01(\tR\tplacement\x1a6\n" +
 	"\bEnvEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xaa\x02\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xc6\x02\n" +
 	"\x16PublishServiceResponse\x12+\n" +
 	"\aservice\x18\x01 \x01(\v2\x11.ruedo.v1.ServiceR\aservice\x12\x1c\n" +
 	"\tunchanged\x18\x02 \x01(\bR\tunchanged\x129\n" +
 	"\fpreparations\x18\x03 \x03(\v2\x15.ruedo.v1.PreparationR\fpreparations\x125\n" +
 	"\vdefinitions\x18\x04 \x03(\v2\x13.ruedo.v1.DecoratorR\vdefinitions\x12*\n" +
 	"\x06staged\x18\x05 \x01(\v2\x12.ruedo.v1.RevisionR\x06staged\x12'\n" +
-	"\x0fprevious_origin\x18\x06 \x01(\tR\x0epreviousOrigin\"\x80\x03\n" +
+	"\x0fprevious_origin\x18\x06 \x01(\tR\x0epreviousOrigin\x12\x1a\n" +
+	"\bwarnings\x18\a \x03(\tR\bwarnings\"\x80\x03\n" +
 	"\vPreparation\x12\x16\n" +
 	"\x06runner\x18\x01 \x01(\tR\x06runner\x12<\n" +
 	"\fcompile_time\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\vcompileTime\x128\n" +

@@ -22,6 +22,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/cli/settings"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fleet"
+	"github.com/ruedo-dev/ruedo/internal/labels"
 	"github.com/ruedo-dev/ruedo/internal/port"
 	"github.com/ruedo-dev/ruedo/runner"
 	"github.com/ruedo-dev/ruedo/sandbox"
@@ -133,9 +134,14 @@ func (a *Assembler) newRunner(ctx context.Context, log *slog.Logger, change func
 	if a.slots == nil {
 		a.slots = sandbox.NewCPUSlots()
 	}
+	set, err := labels.Parse(s.Labels)
+	if err != nil {
+		return nil, err
+	}
 	cfg := runner.Config{
 		Name:         s.Name,
 		Host:         s.AnnouncementAddress,
+		Labels:       set,
 		Version:      a.Version,
 		Cluster:      a.Settings.Application.ClusterID,
 		Concurrency:  s.Concurrency,
@@ -179,6 +185,7 @@ func (a *Assembler) newCore(ctx context.Context, log *slog.Logger, st store.Conf
 		},
 		Modules:       a.Settings.Module.Limits(),
 		QueueTimeout:  a.Settings.Server.QueueTimeout,
+		Zone:          a.Settings.Server.Zone,
 		ShutdownDelay: a.Settings.Server.ShutdownDelay,
 		Farewell:      farewell,
 		Collect:       a.collect(),

@@ -55,6 +55,7 @@ func (a *Assembler) Cluster(ctx context.Context, log *slog.Logger, dir string, r
 	}()
 	c.core, err = a.newCore(c.ctx, log, st, func(cfg *core.Config) {
 		cfg.Listen, cfg.URL, cfg.Distributed = addr, a.advertised(), true
+		cfg.AnyPlacement = true // its runners stand for all others
 	})
 	if err != nil {
 		return nil, err

@@ -37,6 +37,7 @@ func Cores() *verb.Noun {
 				{Head: "STATE", Cell: func(c C) string { return object.Word(c.GetState()) }},
 				{Head: "URL", Cell: C.GetUrl},
 				{Head: "HOST", Cell: C.GetHost, Wide: true},
+				{Head: "ZONE", Cell: C.GetZone, Wide: true},
 				{Head: "VERSION", Cell: C.GetVersion},
 				{Head: "STORE MEMBER", Cell: C.GetStoreMember},
 				{Head: "LEADER", Cell: func(c C) string { return output.Yes(c.GetLeader()) }},

@@ -13,6 +13,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
 	"github.com/ruedo-dev/ruedo/internal/cli/verb"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/labels"
 	"github.com/ruedo-dev/ruedo/internal/suggest"
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
@@ -60,6 +61,7 @@ func Runners() *verb.Noun {
 				{Head: "QUEUE", Cell: func(r R) string { return fmt.Sprint(r.GetQueue()) }, Wide: true},
 				{Head: "PLANS", Cell: func(r R) string { return plans(r.GetPlanUsage()) }, Wide: true},
 				{Head: "PLAN MEMORY", Cell: func(r R) string { return planMemory(r.GetPlanUsage()) }, Wide: true},
+				{Head: "LABELS", Cell: func(r R) string { return labels.Format(r.GetLabels()) }, Wide: true},
 				{Head: "VERSION", Cell: R.GetVersion, Wide: true},
 				{Head: "REGISTERED BY", Cell: registeredBy, Wide: true},
 				{Head: "AGE", Cell: func(r R) string { return output.Since(r.GetStartTime()) }},
@@ -79,6 +81,7 @@ func Runners() *verb.Noun {
 					{"Name:", r.GetName()},
 					{"Host:", r.GetHost()},
 					{"State:", state(r)},
+					{"Labels:", labels.Format(r.GetLabels())},
 					{"Version:", r.GetVersion()},
 					{"Started:", output.Since(r.GetStartTime()) + " ago"},
 					{"Calls:", fmt.Sprintf("%d in flight, %d executed for this core", r.GetActiveCalls(), r.GetTotalCalls())},

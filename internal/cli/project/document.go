@@ -58,6 +58,7 @@ func ServiceDocument(s *ruedov1.Service) any {
 	d.add("args", r.GetArgs(), len(r.GetArgs()) == 0)
 	d.add("example", exampleValue(r.GetExample()), len(r.GetExample()) == 0)
 	d.add("isolation", IsolationName(r.GetIsolation()), r.GetIsolation() == ruedov1.Isolation_ISOLATION_UNSPECIFIED)
+	d.add("placement", r.GetPlacement(), r.GetPlacement() == "")
 	d.add("module", r.GetModule(), false)
 	d.add("input_schema", whole(r.GetInputSchema().AsMap()), r.GetInputSchema() == nil)
 	d.add("output_schema", whole(r.GetOutputSchema().AsMap()), r.GetOutputSchema() == nil)

@@ -44,6 +44,21 @@ policy: {idempotent: true}
 	}
 }
 
+func TestAPlacementIsWrittenAsItIsRead(t *testing.T) {
+	for _, placement := range []string{"", "gpu", "!gpu", "zone=eu-1,rack in (7,8),!gpu", "true", "7", "null", "zone="} {
+		written, err := yaml.Marshal(ServiceDocument(&ruedov1.Service{Name: "a", Revision: &ruedov1.Revision{Placement: placement}}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var read struct {
+			Placement Placement `yaml:"placement"`
+		}
+		if err := yaml.Unmarshal(written, &read); err != nil || string(read.Placement) != placement {
+			t.Errorf("%q became %q, %v\n%s", placement, read.Placement, err, written)
+		}
+	}
+}
+
 // Whatever an example is, the document has the same bytes.
 func TestAnExampleIsWrittenAsItIsRead(t *testing.T) {
 	for _, example := range []string{

@@ -11,6 +11,7 @@ env: {GREETING: Hello}
 args: []
 example: {"name": "Ada"}
 isolation: pristine
+placement: zone=eu-1,rack in (7,8),!gpu
 unknown_fields: refuse
 schema: types
 `

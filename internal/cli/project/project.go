@@ -51,6 +51,7 @@ type Service struct {
 	Args       Args         `yaml:"args" type:"list of text" help:"Arguments of a command, without the name of the program."`
 	Example    any          `yaml:"example" type:"any" help:"An input that the service accepts. It warms the service up, checks it at each publish, and is shown to callers. A JSON value is sent as JSON, text as it is, @FILE as the content of a file in the directory, and !!binary as bytes."`
 	Isolation  string       `yaml:"isolation" enum:"pristine,shared,fresh" default:"pristine" help:"What a call sees of earlier calls: nothing (pristine), everything (shared), or nothing with a new instance for each call (fresh)."`
+	Placement  Placement    `yaml:"placement" type:"text" default:"any runner" help:"Which runners may execute the service, as a Kubernetes label selector over their labels (runner.labels): key=value, key!=value, key in (a,b), key notin (a,b), key and !key, joined by commas."`
 	// UnknownFields and Schema change what the types of the handler say; see package
 	// derive.
 	UnknownFields string `yaml:"unknown_fields" enum:"refuse,allow" default:"refuse" help:"What becomes of a call with fields that the type of the input does not have: it is refused, or they are ignored."`

@@ -90,6 +90,9 @@ func TestLoadRefused(t *testing.T) {
 		"kind":        {"name: a\nkind: http\n", `kind is "http": function or command is expected`},
 		"env":         {"name: a\nenv: {A: [1]}\n", "text is expected here"},
 		"build":       {"name: a\nbuild: make\n", "build is expected to be go, or a list"},
+		"placement":   {"name: a\nplacement: zone in (eu-1\n", `ruedo.yaml:2: the label selector "zone in (eu-1" is not valid at character 14: "," or ")" is expected, not the end; write for example zone=eu-1`},
+		"a tag":       {"name: a\nplacement: !gpu\n", `ruedo.yaml:2: a placement that begins with ! has to stand in quotes, such as "!gpu"`},
+		"a list":      {"name: a\nplacement: [zone]\n", "ruedo.yaml:2: a label selector is expected here, such as zone=eu-1"},
 		"name":        {"name: My_Service\n", `"My_Service" cannot be the name of a service`},
 	} {
 		_, err := Load(directory(t, map[string]string{ServiceFile: tt.yaml}))

@@ -26,8 +26,9 @@ type Publish struct {
 	Description string   `placeholder:"TEXT" help:"Description of the service."`
 	Tag         []string `placeholder:"TAG" sep:"none" help:"Tag of the service. May be repeated."`
 	Decorator   []string `placeholder:"NAME" sep:"none" complete:"decorator" help:"Decorator of the service. May be repeated."`
+	Placement   string   `placeholder:"SELECTOR" help:"Runners that may execute the service, as a label selector such as zone=eu-1,!gpu."`
 	guestFlags
-	Force  bool `help:"Change decorators even if other services that carry them could not run."`
+	Force  bool `help:"Change decorators even if other services that carry them could not run, and go live even if no runner meets the placement."`
 	Check  bool `default:"true" negatable:"" help:"Try the module on this machine first, in the sandbox that runners have."`
 	NoLive bool `help:"Prepare and store the revision, but leave the live one live; see ruedo promote."`
 	Watch  bool `short:"w" help:"Publish again each time a file of the directory changes, until Ctrl-C."`
@@ -50,6 +51,10 @@ old one. If no runner can prepare it, or if another service that carries one of
 the decorators could not run any more, nothing changes. Publishing the same
 content again changes nothing either.
 
+Only the runners whose labels meet the placement prepare and execute the service. If
+no runner does, a warning says so, and calls fail with NO_RUNNER until one attaches;
+but a live revision that runners can execute is replaced only with --force.
+
 The types of the handler that sdk.Handle registers make a JSON Schema, which calls
 have to pass next to those of the decorators. What contradicts is printed as a
 warning; unknown_fields and schema in ruedo.yaml change what the types say.
@@ -65,6 +70,7 @@ func (*Publish) Examples() []string {
 		"ruedo publish examples/greet",
 		"ruedo publish --watch                         again on each save",
 		"ruedo publish --no-live                       then: ruedo call NAME@REVISION, ruedo promote NAME@REVISION",
+		"ruedo publish --placement 'zone=eu-1,!gpu'    only on runners with these labels",
 		"ruedo publish app.wasm --name app --decorator small --env MODE=test",
 	}
 }
@@ -87,7 +93,10 @@ func (c *Publish) publish(s *session.Session, core *client.Client) error {
 	if err != nil {
 		return err
 	}
-	over.Description, over.Tags, over.Decorators = c.Description, c.Tag, c.Decorator
+	over.Description, over.Tags, over.Decorators, over.Placement = c.Description, c.Tag, c.Decorator, c.Placement
+	if err := project.CheckPlacement(c.Placement); err != nil {
+		return session.About(err, "--placement")
+	}
 	src, err := source.Open(s, c.Source, c.Name, over)
 	if err != nil {
 		return err

@@ -88,7 +88,7 @@ func serviceFields(r *ruedov1.PublishServiceRequest) map[string]any {
 	}
 	fields := map[string]any{
 		"description": r.GetDescription(), "tags": texts(r.GetTags()), "decorators": texts(r.GetDecorators()), "env": env, "args": texts(r.GetArgs()),
-		"example": example, "isolation": project.IsolationName(isolation), "module": r.GetModule(),
+		"example": example, "isolation": project.IsolationName(isolation), "placement": r.GetPlacement(), "module": r.GetModule(),
 	}
 	if r.GetInputSchema() != nil {
 		fields["input_schema"] = r.GetInputSchema().AsMap()
@@ -109,6 +109,7 @@ func published(s *ruedov1.Service) *ruedov1.PublishServiceRequest {
 	return &ruedov1.PublishServiceRequest{
 		Name: s.GetName(), Description: s.GetDescription(), Tags: s.GetTags(), Module: r.GetModule(), Decorators: r.GetDecorators(), Env: r.GetEnv(),
 		Args: r.GetArgs(), Example: r.GetExample(), Isolation: r.GetIsolation(), InputSchema: r.GetInputSchema(), OutputSchema: r.GetOutputSchema(),
+		Placement: r.GetPlacement(),
 	}
 }
 

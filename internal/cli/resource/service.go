@@ -107,6 +107,7 @@ func serviceRows(res *ruedov1.GetServiceResponse) [][]string {
 		{"Ready:", readyText(s.GetReadiness())},
 		{"Kind:", object.Word(r.GetKind())},
 		{"Isolation:", isolation},
+		{"Placement:", cmp.Or(r.GetPlacement(), "any runner")},
 		{"Module:", fmt.Sprintf("%s (%s)", r.GetModule(), output.Size(r.GetModuleBytes()))},
 		{"Decorators:", strings.Join(r.GetDecorators(), ", ")},
 		{"Environment:", pairs(r.GetEnv())},
@@ -206,15 +207,16 @@ func serviceTables(s *session.Session, res *ruedov1.GetServiceResponse) error {
 // serviceDocument is a document of kind Service. Exactly one of Source and
 // Module says what is executed.
 type serviceDocument struct {
-	Kind        string       `yaml:"kind" enum:"Service" required:"" help:"What the document describes."`
-	Name        string       `yaml:"name" default:"that of the source" help:"Name of the service. Required with a module."`
-	Description string       `yaml:"description" help:"What the service does, for its users."`
-	Tags        []string     `yaml:"tags" help:"Words by which lists can be narrowed."`
-	Decorators  []string     `yaml:"decorators" help:"Names of the decorators that the service carries."`
-	Env         project.Env  `yaml:"env" type:"mapping of text" help:"The environment of the guest. A value stays as it is written: 0644 is not a number."`
-	Args        project.Args `yaml:"args" type:"list of text" help:"Arguments of a command, without the name of the program."`
-	Example     any          `yaml:"example" type:"any" help:"An input that the service accepts, as in ruedo.yaml. @FILE is relative to the document."`
-	Isolation   string       `yaml:"isolation" enum:"pristine,shared,fresh" default:"that of the source, or pristine" help:"What a call sees of earlier calls."`
+	Kind        string            `yaml:"kind" enum:"Service" required:"" help:"What the document describes."`
+	Name        string            `yaml:"name" default:"that of the source" help:"Name of the service. Required with a module."`
+	Description string            `yaml:"description" help:"What the service does, for its users."`
+	Tags        []string          `yaml:"tags" help:"Words by which lists can be narrowed."`
+	Decorators  []string          `yaml:"decorators" help:"Names of the decorators that the service carries."`
+	Env         project.Env       `yaml:"env" type:"mapping of text" help:"The environment of the guest. A value stays as it is written: 0644 is not a number."`
+	Args        project.Args      `yaml:"args" type:"list of text" help:"Arguments of a command, without the name of the program."`
+	Example     any               `yaml:"example" type:"any" help:"An input that the service accepts, as in ruedo.yaml. @FILE is relative to the document."`
+	Isolation   string            `yaml:"isolation" enum:"pristine,shared,fresh" default:"that of the source, or pristine" help:"What a call sees of earlier calls."`
+	Placement   project.Placement `yaml:"placement" type:"text" default:"that of the source, or any runner" help:"Which runners may execute the service, as a label selector."`
 	// Source is a directory or a .wasm file, relative to the YAML file.
 	Source string `yaml:"source" help:"Directory of the service, or a .wasm file, relative to the document."`
 	// Module is the digest of a module that the cluster has.
@@ -234,6 +236,7 @@ env: {GREETING: Hello}
 args: []
 example: {"name": "Ada"}
 isolation: pristine
+placement: zone=eu-1,rack in (7,8),!gpu
 source: ./greet              # or module: 528babe928fa...
 input_schema: {type: object, required: [name]}
 output_schema: {type: object}
@@ -318,8 +321,10 @@ func planModule(s *session.Session, core *client.Client, d *serviceDocument, ove
 		_, err := core.Modules.StatModule(s.Ctx, &ruedov1.StatModuleRequest{Digest: r.GetModule()})
 		return about(err)
 	}
-	p.Do = func(bool) (bool, error) {
+	p.Do = func(force bool) (bool, error) {
+		r.Force = force
 		res, err := core.Services.PublishService(s.Ctx, r)
+		source.WarnOf(s, res)
 		return res.GetUnchanged(), about(err)
 	}
 	return p, nil
@@ -329,7 +334,7 @@ func planModule(s *session.Session, core *client.Client, d *serviceDocument, ove
 func (d *serviceDocument) overlay(base string) (source.Overlay, error) {
 	over := source.Overlay{
 		Description: d.Description, Tags: d.Tags, Decorators: d.Decorators, Env: d.Env.Strings(), Example: d.Example, Dir: base,
-		InputSchema: d.InputSchema, OutputSchema: d.OutputSchema,
+		InputSchema: d.InputSchema, OutputSchema: d.OutputSchema, Placement: string(d.Placement),
 	}
 	if d.Args != nil {
 		over.Args = append([]string{}, d.Args.Strings()...)

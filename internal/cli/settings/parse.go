@@ -1,6 +1,7 @@
 package settings
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"reflect"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/ruedo-dev/ruedo/internal/cli/hosts"
+	"github.com/ruedo-dev/ruedo/internal/labels"
 	"github.com/ruedo-dev/ruedo/internal/names"
 )
 
@@ -80,6 +82,11 @@ func (e Entry) set(s *Settings, text string) error {
 			field.Set(reflect.ValueOf(list))
 			return nil
 		}
+		if e.check == "labels" {
+			if _, err := labels.Parse(list); err != nil {
+				return err
+			}
+		}
 		for _, item := range list {
 			if err := e.checkText(item); err != nil {
 				return err
@@ -116,6 +123,10 @@ func (e Entry) checkText(text string) error {
 	case "names":
 		if strings.ContainsAny(text, ":/,;") {
 			return fmt.Errorf("names without a scheme or a port are expected, separated by spaces")
+		}
+	case "label":
+		if why := labels.CheckValue(text); why != "" {
+			return errors.New(why)
 		}
 	case "cores":
 		_, err := hosts.Split(text)

@@ -79,6 +79,7 @@ type Server struct {
 	Port                 int           `key:"port" default:"7833" check:"port" help:"Port to listen on. 0 takes a free one."`
 	AdvertiseURL         string        `key:"advertise_url" check:"url" help:"URL at which runners and clients reach this core. Default: derived from the listen address and port."`
 	DistributedExecution bool          `key:"distributed_execution" default:"false" help:"Send every call to a runner. false: this process executes calls itself."`
+	Zone                 string        `key:"zone" check:"label" help:"Zone that this core is in. It sends calls to ready runners with the same label zone, and to others only if there is none. Default: it prefers no zone."`
 	Hosts                []string      `key:"hosts" check:"names" help:"Names under which web browsers and clients may reach this core, separated by spaces. Addresses, names without a dot, the advertised one and those under .local and .internal are always allowed."`
 	MaxConnections       int           `key:"max_connections" default:"0" check:"count" help:"Maximum number of open connections. 0: 8192, or what the limit of open files allows."`
 	BufferMemory         int           `key:"buffer_memory" default:"0" check:"count" help:"Memory for requests in flight, and as much for answers that callers have not read yet, in MiB. 0: 96."`
@@ -107,6 +108,7 @@ type Client struct {
 type Runner struct {
 	Cores               []string      `key:"cores" check:"urls" help:"URLs of cores to attach to, separated by spaces. Default: the cores registered in etcd."`
 	Name                string        `key:"name" help:"Human-readable name. Default: the name of the host."`
+	Labels              []string      `key:"labels" check:"labels" help:"What the runner says of itself, as key=value, separated by spaces: for example zone=eu-1 rack=7. Services choose runners by it (placement in ruedo.yaml), and cores prefer those of their own zone. At most 32, in the syntax of Kubernetes."`
 	Concurrency         int           `key:"concurrency" default:"0" check:"count" help:"Maximum concurrent calls. 0 means twice the number of CPUs."`
 	Queue               int           `key:"queue" default:"0" check:"count" help:"Maximum queued calls. 0 means 256."`
 	CompileTime         time.Duration `key:"compile_time" default:"12s" help:"Processor time that compiling a module can take. Each MiB of code adds an eighth, and a module that was compiled before in this cluster gets four times as much. The wall-clock limit is two and a half times that, at least 30s."`

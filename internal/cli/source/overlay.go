@@ -19,6 +19,7 @@ type Overlay struct {
 	// Env is merged; its values win.
 	Env       map[string]string
 	Isolation ruedov1.Isolation
+	Placement string
 	// Example is JSON, text, or "@file" relative to Dir.
 	Example any
 	Dir     string
@@ -44,6 +45,9 @@ func (o Overlay) Apply(r *ruedov1.PublishServiceRequest) error {
 	}
 	if o.Isolation != ruedov1.Isolation_ISOLATION_UNSPECIFIED {
 		r.Isolation = o.Isolation
+	}
+	if o.Placement != "" {
+		r.Placement = o.Placement
 	}
 	for to, schema := range map[**structpb.Struct]map[string]any{&r.InputSchema: o.InputSchema, &r.OutputSchema: o.OutputSchema} {
 		if schema == nil {

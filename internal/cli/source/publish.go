@@ -56,6 +56,7 @@ func (src *Source) Publish(s *session.Session, core *client.Client, force bool) 
 	if err != nil {
 		return nil, cannotStart(err)
 	}
+	WarnOf(s, res)
 	written := map[string]string{}
 	for _, d := range res.GetDefinitions() {
 		written[d.GetName()] = "updated"
@@ -76,6 +77,13 @@ func (src *Source) Publish(s *session.Session, core *client.Client, force bool) 
 		}
 	}
 	return res, nil
+}
+
+// WarnOf prints the warnings that come with a publish, each of them once.
+func WarnOf(s *session.Session, res *ruedov1.PublishServiceResponse) {
+	for _, w := range res.GetWarnings() {
+		s.WarnOnce(res.GetService().GetName()+": "+w, "%s", output.Safe(w))
+	}
 }
 
 // WarnOfKeywords warns of keywords in a decorator's schema that mean nothing.

@@ -91,6 +91,7 @@ func Open(s *session.Session, path, name string, over Overlay) (*Source, error) 
 	}
 	src.Request = &ruedov1.PublishServiceRequest{
 		Name: name, Description: p.Description, Tags: p.Tags, Decorators: p.Decorators, Env: p.Env.Strings(), Args: p.Args.Strings(), Example: example, Isolation: isolation,
+		Placement: string(p.Placement),
 	}
 	if err := over.Apply(src.Request); err != nil {
 		return nil, err

@@ -35,11 +35,14 @@ type Plan struct {
 	ModuleBytes uint64  `protobuf:"varint,4,opt,name=module_bytes,json=moduleBytes,proto3" json:"module_bytes,omitempty"`
 	Kind        v1.Kind `protobuf:"varint,5,opt,name=kind,proto3,enum=ruedo.v1.Kind" json:"kind,omitempty"`
 	// Every limit, resolved.
-	Limits        *v1.Limits        `protobuf:"bytes,6,opt,name=limits,proto3" json:"limits,omitempty"`
-	Env           map[string]string `protobuf:"bytes,7,rep,name=env,proto3" json:"env,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	Args          []string          `protobuf:"bytes,8,rep,name=args,proto3" json:"args,omitempty"`
-	Example       []byte            `protobuf:"bytes,9,opt,name=example,proto3" json:"example,omitempty"`
-	Isolation     v1.Isolation      `protobuf:"varint,10,opt,name=isolation,proto3,enum=ruedo.v1.Isolation" json:"isolation,omitempty"`
+	Limits    *v1.Limits        `protobuf:"bytes,6,opt,name=limits,proto3" json:"limits,omitempty"`
+	Env       map[string]string `protobuf:"bytes,7,rep,name=env,proto3" json:"env,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Args      []string          `protobuf:"bytes,8,rep,name=args,proto3" json:"args,omitempty"`
+	Example   []byte            `protobuf:"bytes,9,opt,name=example,proto3" json:"example,omitempty"`
+	Isolation v1.Isolation      `protobuf:"varint,10,opt,name=isolation,proto3,enum=ruedo.v1.Isolation" json:"isolation,omitempty"`
+	// Label selector of the runners that may execute it; empty means any. Cores
+	// apply it.
+	Placement     string `protobuf:"bytes,11,opt,name=placement,proto3" json:"placement,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -144,11 +147,18 @@ func (x *Plan) GetIsolation() v1.Isolation {
 	return v1.Isolation(0)
 }
 
+func (x *Plan) GetPlacement() string {
+	if x != nil {
+		return x.Placement
+	}
+	return ""
+}
+
 var File_ruedo_runner_v1_plan_proto protoreflect.FileDescriptor
 
 const file_ruedo_runner_v1_plan_proto_rawDesc = "" +
 	"\n" +
-	"\x1aruedo/runner/v1/plan.proto\x12\x0fruedo.runner.v1\x1a\x15ruedo/v1/limits.proto\x1a\x15ruedo/v1/module.proto\x1a\x16ruedo/v1/service.proto\"\x90\x03\n" +
+	"\x1aruedo/runner/v1/plan.proto\x12\x0fruedo.runner.v1\x1a\x15ruedo/v1/limits.proto\x1a\x15ruedo/v1/module.proto\x1a\x16ruedo/v1/service.proto\"\xae\x03\n" +
 	"\x04Plan\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x12\x16\n" +
@@ -160,7 +170,8 @@ const file_ruedo_runner_v1_plan_proto_rawDesc = "" +
 	"\x04args\x18\b \x03(\tR\x04args\x12\x18\n" +
 	"\aexample\x18\t \x01(\fR\aexample\x121\n" +
 	"\tisolation\x18\n" +
-	" \x01(\x0e2\x13.ruedo.v1.IsolationR\tisolation\x1a6\n" +
+	" \x01(\x0e2\x13.ruedo.v1.IsolationR\tisolation\x12\x1c\n" +
+	"\tplacement\x18\v \x01(\tR\tplacement\x1a6\n" +
 	"\bEnvEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\xb7\x01\n" +

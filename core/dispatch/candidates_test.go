@@ -246,28 +246,3 @@ func TestAnyPlacement(t *testing.T) {
 	calls(t, 10, func() error { return placed(t, d, "p", "gpu") })
 	wantCounts(t, "all of them", ms, 5, 5)
 }
-
-// The choice is made when runners or plans change, so labels cost a call nothing
-// but the context that carries its placement.
-func BenchmarkExecutePlaced(b *testing.B) {
-	for _, bb := range []struct{ name, zone, placement string }{{"plain", "", ""}, {"zone", "a", ""}, {"placement", "a", "zone=a,rack in (7,8),!gpu"}} {
-		b.Run(bb.name, func(b *testing.B) {
-			d, _ := spread(b, dispatch.Config{Zone: bb.zone}, "zone=a rack=7", "zone=b rack=7", "zone=a rack=8")
-			ctx := context.Background()
-			if bb.placement != "" {
-				selector, err := labels.ParseSelector(bb.placement)
-				if err != nil {
-					b.Fatal(err)
-				}
-				ctx = dispatch.WithPlacement(ctx, selector)
-			}
-			req := &runnerv1.ExecuteRequest{Plan: "p"}
-			b.ReportAllocs()
-			for b.Loop() {
-				if _, err := d.Execute(ctx, req); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-	}
-}

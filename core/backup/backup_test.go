@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -349,6 +351,38 @@ func TestDamageIsNotCopied(t *testing.T) {
 	}
 	if _, err := s.backups.Write(t.Context(), new(bytes.Buffer), false); !errors.Is(err, fault.Integrity) || !strings.Contains(err.Error(), "services/service-0") {
 		t.Errorf("%v", err)
+	}
+}
+
+// The backup that a migration begins with goes to a new file, or the error says why
+// not and leaves nothing behind.
+func TestABackupThatCannotBeSaved(t *testing.T) {
+	etcd := etcdtest.Start(t, etcdembed.Config{})
+	s := open(t, etcd, "main")
+	s.fill(t, 3)
+	dir := t.TempDir()
+	path, err := backup.Save(t.Context(), s.store.Cluster(), filepath.Join(dir, "backups"), "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	saved, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, sum, err := archive.Verify(bytes.NewReader(saved), archive.Limits{}); err != nil || sum.Services != 3 || sum.Modules != 3 {
+		t.Errorf("%+v, %v", sum, err)
+	}
+	if _, err := backup.Save(t.Context(), s.store.Cluster(), path, "test"); !errors.Is(err, fault.DataDir) || !strings.Contains(err.Error(), "not a directory") {
+		t.Errorf("into a file: %v", err)
+	}
+	if _, err := etcd.Client().Put(t.Context(), "/ruedo/main/modules/"+storetest.Digest(storetest.Wasm("1"))+"/chunks/000000", "damaged"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := backup.Save(t.Context(), s.store.Cluster(), filepath.Dir(path), "test"); !errors.Is(err, fault.Integrity) {
+		t.Errorf("with a damaged module: %v", err)
+	}
+	if left, err := os.ReadDir(filepath.Dir(path)); err != nil || len(left) != 1 {
+		t.Errorf("%v is left behind, %v", left, err)
 	}
 }
 

@@ -36,7 +36,7 @@ type Guard struct {
 	// key?" in docs/RATIONALE.md.
 	format atomic.Pointer[[]byte]
 	// blocked is why the mirror no longer follows the store: STORE_EMPTY,
-	// STORE_FORMAT or STORE_RESTORING.
+	// STORE_FORMAT, STORE_MIGRATING or STORE_RESTORING.
 	blocked atomic.Pointer[fault.Error]
 	// full is STORE_FULL after a write was refused with it.
 	full atomic.Pointer[fault.Error]
@@ -59,7 +59,7 @@ type Config struct {
 // Open reads the format, or writes it if there is none. If the store is full,
 // the first write that it accepts writes the format too. A store that is being
 // restored can be opened, to repeat a restore that was interrupted. It fails with
-// STORE_UNAVAILABLE, STORE_FORMAT or STORE_EMPTY.
+// STORE_UNAVAILABLE, STORE_FORMAT, STORE_MIGRATING or STORE_EMPTY.
 func Open(ctx context.Context, cfg Config) (*Guard, error) {
 	g := &Guard{cluster: cfg.Cluster, accept: cfg.AcceptEmpty, logger: cfg.Logger}
 	if g.logger == nil {
@@ -285,7 +285,7 @@ func (g *Guard) Blocked() bool { return g.blocked.Load() != nil }
 func (g *Guard) Full() bool { return g.full.Load() != nil }
 
 // Alarms returns why writes are refused: STORE_EMPTY, STORE_FORMAT,
-// STORE_RESTORING, DATA_DIR_LOST, DATA_DIR_READ_ONLY, STORE_FULL, STORE_NO_QUORUM,
+// STORE_MIGRATING, STORE_RESTORING, DATA_DIR_LOST, DATA_DIR_READ_ONLY, STORE_FULL, STORE_NO_QUORUM,
 // MEMBER_REMOVED, STORE_UNAVAILABLE; or the warning STORE_NEARLY_FULL.
 func (g *Guard) Alarms() []*fault.Error {
 	var alarms []*fault.Error

@@ -102,7 +102,8 @@ type applyCommand struct {
 
 // Help is the part of the help that comes after the first line.
 func (*applyCommand) Help() string {
-	return `A file holds YAML documents, separated by ---. Each states its kind and name.
+	return `A file holds YAML or JSON documents, separated by ---, or a list of them. Each
+states its kind and name.
 All are read and checked before the first is written; services are built and
 tried. Then they are written in their order; if the core refuses one, those
 before it stay applied.

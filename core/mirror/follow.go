@@ -26,6 +26,7 @@ var (
 	errFormat     = errors.New("the storage format has changed")
 	errWatchEnded = errors.New("a watch has ended")
 	errRelist     = errors.New("the store is not the one that was watched")
+	errReturned   = errors.New("the store was away, or has another leader")
 	errStuck      = errors.New("the watch makes no progress")
 )
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"math/rand/v2"
 	"time"
+
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
 const (
@@ -25,7 +27,8 @@ func (m *Mirror) heartbeat(ctx context.Context) {
 	next := time.NewTimer(jittered(beatEvery))
 	defer next.Stop()
 	var last, shown int64 // at the previous beat: the store's revision, and the mirror's
-	stuck, away := 0, false
+	stuck, away, gap := 0, false, false
+	var term uint64 // of the store's leader
 	m.guard.CheckDisk()
 	m.guard.Probe(ctx)
 	for beats := 1; ; beats++ {
@@ -37,11 +40,12 @@ func (m *Mirror) heartbeat(ctx context.Context) {
 		next.Reset(jittered(beatEvery))
 		m.guard.CheckDisk()
 		before, began := m.applied.Load(), time.Since(m.began)
-		now, etcd, format, err := m.probe(ctx)
+		at, format, err := m.probe(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
+			gap = true
 			if m.Stale() && !away {
 				away = true
 				m.logger.Warn("the store does not answer; continuing from memory", "error", err)
@@ -51,6 +55,7 @@ func (m *Mirror) heartbeat(ctx context.Context) {
 			away = false
 			m.logger.Info("the store answers again")
 		}
+		now := at.GetRevision()
 		m.contact()
 		m.measure(now)
 		m.note(began, now)
@@ -62,10 +67,18 @@ func (m *Mirror) heartbeat(ctx context.Context) {
 		if beats%probeBeats == 0 || m.guard.Full() {
 			m.guard.Probe(ctx)
 		}
+		// While it was away, the store may have been replaced by an older copy of
+		// itself, which can have passed the mirror's revision since.
+		returned := gap || term != 0 && term != at.GetRaftTerm()
+		gap, term = false, at.GetRaftTerm()
 		switch {
-		case now < before || etcd != m.etcd.Load() || !m.guard.Known(ctx, format):
+		case now < before || at.GetClusterId() != m.etcd.Load() || !m.guard.Known(ctx, format):
 			last, stuck = 0, 0
 			m.listAgain(errRelist)
+			continue
+		case returned:
+			last, stuck = 0, 0
+			m.listAgain(errReturned)
 			continue
 		case stuck >= stuckBeats:
 			last, stuck = 0, 0
@@ -84,21 +97,21 @@ func jittered(d time.Duration) time.Duration {
 	return d - d/10 + rand.N(d/5)
 }
 
-// probe reads the store's revision, etcd's cluster id and the format, through the
-// quorum.
-func (m *Mirror) probe(ctx context.Context) (revision int64, etcd uint64, format []byte, err error) {
+// probe reads the store's revision, etcd's cluster id, the term of its leader and
+// the format, through the quorum.
+func (m *Mirror) probe(ctx context.Context) (at *etcdserverpb.ResponseHeader, format []byte, err error) {
 	err = m.cluster.Do(ctx, "reach the store", func(ctx context.Context) error {
 		got, err := m.cluster.Get(ctx, m.cluster.Space().Format())
 		if err != nil {
 			return err
 		}
-		revision, etcd = got.Header.Revision, got.Header.ClusterId
+		at = got.Header
 		if len(got.Kvs) > 0 {
 			format = got.Kvs[0].Value
 		}
 		return nil
 	})
-	return revision, etcd, format, err
+	return at, format, err
 }
 
 // measure begins a new measurement of how far the mirror is behind, when the

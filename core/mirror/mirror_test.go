@@ -3,6 +3,7 @@ package mirror
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -350,6 +351,40 @@ func TestMirrorFollowsAStoreThatWentBack(t *testing.T) {
 	})
 	storetest.Publish(t, direct, storetest.Service("next", 1, storetest.Wasm("a")), 0)
 	testkit.Eventually(t, "the mirror follows it", func() bool { return m.Snapshot().Services["next"] != nil })
+}
+
+// An older copy that has been written to is at a later revision than the mirror,
+// so neither its revision nor a watch shows that it is another one.
+func TestMirrorFollowsAnOlderCopyThatHasMovedOn(t *testing.T) {
+	t.Parallel()
+	dir, older := filepath.Join(t.TempDir(), "d"), filepath.Join(t.TempDir(), "older")
+	e := etcdtest.Start(t, etcdembed.Config{Dir: dir, ListenClient: "127.0.0.1:0"})
+	endpoint := e.Endpoint()
+	s := open(t, store.Config{Hosts: []string{endpoint}})
+	storetest.Put(t, s, storetest.Wasm("a"))
+	first := storetest.Publish(t, s, storetest.Service("one", 1, storetest.Wasm("a")), 0)
+	etcdtest.Stop(t, e)
+	if err := os.CopyFS(older, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	e = etcdtest.Start(t, etcdembed.Config{Dir: dir, ListenClient: endpoint})
+	lost := storetest.Publish(t, s, storetest.Service("one", 2, storetest.Wasm("a")), first.GetVersion())
+	m := mirror(t, s)
+	storetest.Same(t, m.Snapshot().Services["one"], lost)
+	etcdtest.Stop(t, e)
+	testkit.Eventually(t, "the mirror is stale", m.Stale)
+
+	e = etcdtest.Start(t, etcdembed.Config{Dir: older, ListenClient: "127.0.0.1:0"})
+	for range 50 {
+		if _, err := e.Client().Put(t.Context(), "elsewhere", "x"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	etcdtest.Stop(t, e)
+	etcdtest.Start(t, etcdembed.Config{Dir: older, ListenClient: endpoint})
+	testkit.Eventually(t, "the mirror shows what the store has", func() bool {
+		return m.Snapshot().Services["one"].GetRevision().GetNumber() == 1
+	})
 }
 
 func TestOpenMirrorWithoutAStore(t *testing.T) {

@@ -174,8 +174,8 @@ func (s *session) attach(t *target) {
 			t.redial.failed(s.ctx, err)
 			continue
 		}
-		log.Info("attached to core", "core_id", c.CoreID())
 		said = false
+		log.Info("attached to core", "core_id", c.CoreID(), "protocol", c.Protocol())
 		attached := time.Now()
 		select {
 		case <-s.ctx.Done():

@@ -44,6 +44,7 @@ func (s *clusterService) ListRunners(_ context.Context, req *ruedov1.ListRunners
 	for id, r := range s.mirror.Snapshot().Runners {
 		r = proto.CloneOf(r)
 		r.State = ruedov1.RunnerState_RUNNER_STATE_DETACHED
+		r.LaneProtocol, r.Outdated = 0, false
 		runners[id] = r
 	}
 	preparing := s.dispatcher.Preparing()
@@ -62,6 +63,7 @@ func (s *clusterService) ListRunners(_ context.Context, req *ruedov1.ListRunners
 		r.TotalCalls = m.Total()
 		r.PlanUsage = m.PlanUsage()
 		r.Preparing = preparing[id]
+		r.LaneProtocol, r.Outdated = m.Info().GetLaneProtocol(), m.Info().GetOutdated()
 	}
 	items, next, err := page(runners, "runners", req, nil)
 	if err != nil {

@@ -136,6 +136,7 @@ const (
 	PortInUse        Reason = "PORT_IN_USE"
 	CoreUnreachable  Reason = "CORE_UNREACHABLE"
 	ClusterMismatch  Reason = "CLUSTER_MISMATCH"
+	LaneProtocol     Reason = "LANE_PROTOCOL"
 	CoreBehind       Reason = "CORE_BEHIND"
 	StoreBehind      Reason = "STORE_BEHIND"
 	ProfileNotFound  Reason = "PROFILE_NOT_FOUND"
@@ -172,6 +173,7 @@ var port = map[Reason]row{
 	RequestTooSlow:   {CodeDeadlineExceeded, ExitUnavailable, "a request was sent too slowly"},
 	ServerBusy:       {CodeResourceExhausted, ExitUnavailable, "the server has reached its limit of requests, bodies or unread answers"},
 	ClusterMismatch:  {CodeFailedPrecondition, ExitConflict, "the runner, the client or the member of the store means another cluster"},
+	LaneProtocol:     {CodeInvalidArgument, ExitConflict, "runner and core have no number of the lane protocol in common: one of them is too old"},
 	HostNotAllowed:   {CodePermissionDenied, ExitDenied, "the server does not answer to the host name in the request"},
 	OriginNotAllowed: {CodePermissionDenied, ExitDenied, "a web page of another origin sent the request"},
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 	"github.com/ruedo-dev/ruedo/internal/lane"
+	"github.com/ruedo-dev/ruedo/internal/lane/protocol"
 	"github.com/ruedo-dev/ruedo/internal/ruedotest"
 	"github.com/ruedo-dev/ruedo/internal/testkit"
 )
@@ -94,7 +95,7 @@ func (i *impostor) attach(change func(*ruedov1.Runner)) error {
 		return err
 	}
 	err = i.stream.Send(&runnerv1.AttachRequest{Frames: []*runnerv1.RunnerFrame{{Kind: &runnerv1.RunnerFrame_Hello{Hello: &runnerv1.Hello{
-		Runner: r, ClusterId: "hostile", Protocol: lane.Protocol}}}}})
+		Runner: r, ClusterId: "hostile", Protocol: protocol.Newest}}}}})
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}

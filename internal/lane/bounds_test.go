@@ -24,6 +24,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 	"github.com/ruedo-dev/ruedo/internal/lane"
+	"github.com/ruedo-dev/ruedo/internal/lane/protocol"
 	"github.com/ruedo-dev/ruedo/internal/testkit"
 )
 
@@ -39,7 +40,7 @@ type stranger struct {
 
 func newStranger(t *testing.T, c *core) *stranger {
 	t.Helper()
-	return strangerOf(t, c, lane.Protocol)
+	return strangerOf(t, c, protocol.Newest)
 }
 
 func strangerOf(t *testing.T, c *core, protocol uint32) *stranger {

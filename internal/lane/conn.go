@@ -21,6 +21,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 	"github.com/ruedo-dev/ruedo/internal/lane/budget"
+	"github.com/ruedo-dev/ruedo/internal/lane/protocol"
 	"github.com/ruedo-dev/ruedo/internal/names"
 )
 
@@ -51,8 +52,11 @@ type ConnConfig struct {
 	// LossTimeout is how long the core may be silent before the lane is lost;
 	// zero means DefaultLossTimeout. Attaching may take three times as long.
 	LossTimeout time.Duration
-	// Logger records failures of single calls; nil discards them.
+	// Logger gets a line if the runner is older than the core, and records failures
+	// of single calls; nil discards them.
 	Logger *slog.Logger
+
+	speaks protocol.Range // for tests; zero means protocol.OfRunner
 }
 
 // Conn is the runner's end of one lane, from Dial until it breaks, is
@@ -65,6 +69,8 @@ type Conn struct {
 	runner executor.Runner
 	core   string
 	secret string
+
+	number uint32 // of the protocol that both ends speak
 
 	out       *queue
 	draining  atomic.Bool
@@ -95,6 +101,9 @@ func Dial(ctx context.Context, cfg ConnConfig) (*Conn, error) {
 	}
 	if cfg.LossTimeout <= 0 {
 		cfg.LossTimeout = DefaultLossTimeout
+	}
+	if cfg.speaks == (protocol.Range{}) {
+		cfg.speaks = protocol.OfRunner()
 	}
 	log := cfg.Logger
 	if log == nil {
@@ -142,11 +151,11 @@ func (c *Conn) attach(ctx context.Context) (*clientStream, []*runnerv1.CoreFrame
 	ctx, stopTimer := context.WithTimeout(ctx, 3*c.cfg.LossTimeout)
 	defer stopTimer()
 	stop := context.AfterFunc(ctx, c.cancel)
+	hello := &runnerv1.Hello{Runner: c.cfg.Runner, ClusterId: c.cfg.Cluster, Registered: c.cfg.Registered, Logs: true}
+	c.cfg.speaks.Hello(hello)
 	stream, err := c.api.Attach(c.ctx)
 	if err == nil {
-		err = stream.Send(&runnerv1.AttachRequest{Frames: []*runnerv1.RunnerFrame{{Kind: &runnerv1.RunnerFrame_Hello{Hello: &runnerv1.Hello{
-			Runner: c.cfg.Runner, ClusterId: c.cfg.Cluster, Protocol: Protocol, Registered: c.cfg.Registered, Logs: true,
-		}}}}})
+		err = stream.Send(&runnerv1.AttachRequest{Frames: []*runnerv1.RunnerFrame{{Kind: &runnerv1.RunnerFrame_Hello{Hello: hello}}}})
 	}
 	var first *runnerv1.AttachResponse
 	if err == nil || errors.Is(err, io.EOF) {
@@ -166,6 +175,14 @@ func (c *Conn) attach(ctx context.Context) (*clientStream, []*runnerv1.CoreFrame
 		return nil, nil, fault.New(fault.CoreUnreachable, "%s is not a Ruedo core", c.cfg.URL)
 	}
 	c.core, c.secret = printable(welcome.CoreId, maxName), welcome.Lane
+	core := protocol.Range{}
+	if c.number, core, err = c.cfg.speaks.Welcomed(welcome); err != nil {
+		return nil, nil, err
+	}
+	if core.Max > c.cfg.speaks.Max {
+		c.log.Warn("this runner is older than the core: it works, but lacks what later versions added", "runner", c.cfg.Runner.GetId(), "core", c.cfg.URL,
+			"protocol", c.number, "newest", core.Max, "fix", "upgrade the runner")
+	}
 	return stream, first.Frames[1:], nil
 }
 
@@ -260,6 +277,9 @@ func (c *Conn) end(err error) {
 
 // CoreID returns the id of the core.
 func (c *Conn) CoreID() string { return c.core }
+
+// Protocol returns the number of the lane protocol that both ends speak.
+func (c *Conn) Protocol() uint32 { return c.number }
 
 // Done is closed when the lane has ended and every call on it has returned.
 func (c *Conn) Done() <-chan struct{} { return c.done }

@@ -20,6 +20,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 	"github.com/ruedo-dev/ruedo/internal/lane"
+	"github.com/ruedo-dev/ruedo/internal/lane/protocol"
 	"github.com/ruedo-dev/ruedo/internal/testkit"
 )
 
@@ -399,7 +400,7 @@ func raw(t *testing.T, c *core) runnerv1connect.RunnerServiceClient {
 
 func hello(id string) *runnerv1.RunnerFrame {
 	return &runnerv1.RunnerFrame{Kind: &runnerv1.RunnerFrame_Hello{Hello: &runnerv1.Hello{
-		Runner: &ruedov1.Runner{Id: id, Concurrency: 10}, ClusterId: "test", Protocol: lane.Protocol}}}
+		Runner: &ruedov1.Runner{Id: id, Concurrency: 10}, ClusterId: "test", Protocol: protocol.Newest}}}
 }
 
 func TestFirstFrameMustBeHello(t *testing.T) {

@@ -26,6 +26,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 	"github.com/ruedo-dev/ruedo/internal/labels"
 	"github.com/ruedo-dev/ruedo/internal/lane/budget"
+	"github.com/ruedo-dev/ruedo/internal/lane/protocol"
 	"github.com/ruedo-dev/ruedo/internal/names"
 )
 
@@ -58,10 +59,12 @@ type HubConfig struct {
 	// BodyBytes bounds the total size of the outputs and logs that are being
 	// pushed; zero means DefaultBodyBytes. One lane gets at most half of it.
 	BodyBytes int64
-	// Logger gets one line when a runner attaches, one when it is gone, and one
-	// when it is refused. Many lines in quick succession are thinned to two a
-	// second. Nil discards them.
+	// Logger gets one line when a runner attaches, another one if it is older than
+	// this core, one when it is gone, and one when it is refused. Many lines in
+	// quick succession are thinned to two a second. Nil discards them.
 	Logger *slog.Logger
+
+	speaks protocol.Range // for tests; zero means protocol.OfCore
 }
 
 // Defaults of HubConfig.
@@ -90,6 +93,7 @@ const (
 type Hub struct {
 	cfg    HubConfig
 	log    *slog.Logger
+	speaks protocol.Range
 	peers  peers
 	bodies *budget.Budget
 	lines  sparse
@@ -131,6 +135,9 @@ func NewHub(cfg HubConfig) *Hub {
 	if cfg.BodyBytes <= 0 {
 		cfg.BodyBytes = DefaultBodyBytes
 	}
+	if cfg.speaks == (protocol.Range{}) {
+		cfg.speaks = protocol.OfCore()
+	}
 	if cfg.Core == nil {
 		cfg.Core = &ruedov1.Core{}
 	}
@@ -141,6 +148,7 @@ func NewHub(cfg HubConfig) *Hub {
 	return &Hub{
 		cfg:       cfg,
 		log:       log,
+		speaks:    cfg.speaks,
 		peers:     peers{all: cfg.MaxLanes, each: cfg.MaxLanesPerAddress, by: make(map[string]*peer)},
 		bodies:    budget.New(cfg.BodyBytes),
 		strangers: make(chan struct{}, maxStrangers),
@@ -193,15 +201,16 @@ func (h *Hub) Attach(ctx context.Context, stream *connect.BidiStream[runnerv1.At
 	if err != nil {
 		return err
 	}
-	hello, err := h.welcome(first)
+	hello, number, err := h.welcome(first)
 	if err != nil {
 		return h.refuse(stream.Peer().Addr, "", err)
 	}
 	if err := req.rc.SetReadDeadline(time.Time{}); err != nil {
 		return faultrpc.ToConnect(err)
 	}
-	l := newLane(h, hello)
-	if _, err := l.out.push(&runnerv1.CoreFrame{Kind: &runnerv1.CoreFrame_Welcome{Welcome: &runnerv1.Welcome{CoreId: h.cfg.Core.Id, Lane: l.secret}}}); err != nil {
+	l := newLane(h, hello, number)
+	welcome := &runnerv1.Welcome{CoreId: h.cfg.Core.Id, Lane: l.secret, Protocol: number, MinProtocol: h.speaks.Min, MaxProtocol: h.speaks.Max}
+	if _, err := l.out.push(&runnerv1.CoreFrame{Kind: &runnerv1.CoreFrame_Welcome{Welcome: welcome}}); err != nil {
 		return faultrpc.ToConnect(err)
 	}
 	if err := h.add(ctx, l); err != nil {
@@ -230,7 +239,11 @@ func (h *Hub) line(level slog.Level, msg string, args ...any) {
 }
 
 func (h *Hub) serve(rc *http.ResponseController, stream *connect.BidiStream[runnerv1.AttachRequest, runnerv1.AttachResponse], l *Lane, more []*runnerv1.RunnerFrame) error {
-	h.line(slog.LevelInfo, "runner attached", "runner", l.info.Id, "host", l.info.Host, "version", l.info.Version, "concurrency", l.info.Concurrency)
+	h.line(slog.LevelInfo, "runner attached", "runner", l.info.Id, "host", l.info.Host, "version", l.info.Version, "concurrency", l.info.Concurrency, "protocol", l.protocol)
+	if l.info.Outdated {
+		h.line(slog.LevelWarn, "the runner is older than this core: it works, but lacks what later versions added", "runner", l.info.Id,
+			"version", l.info.Version, "protocol", l.protocol, "newest", h.speaks.Max, "fix", "upgrade the runner")
+	}
 	detach := func() {}
 	if h.cfg.OnAttach != nil {
 		if d := h.cfg.OnAttach(l); d != nil {
@@ -333,26 +346,27 @@ func watch(done <-chan struct{}, heartbeat, loss time.Duration, heard *atomic.Ui
 	}
 }
 
-// welcome checks the first message of a stream.
-func (h *Hub) welcome(first *runnerv1.AttachRequest) (*runnerv1.Hello, error) {
+// welcome checks the first message of a stream. It returns the hello, and the
+// number of the protocol to speak.
+func (h *Hub) welcome(first *runnerv1.AttachRequest) (*runnerv1.Hello, uint32, error) {
 	if len(first.Frames) == 0 || first.Frames[0].GetHello() == nil {
-		return nil, fault.New(fault.RequestInvalid, "the first frame of a lane must be hello")
+		return nil, 0, fault.New(fault.RequestInvalid, "the first frame of a lane must be hello")
 	}
 	hello := first.Frames[0].GetHello()
+	number, err := h.speaks.Welcome(hello)
 	r := hello.Runner
 	switch {
-	case hello.Protocol < oldestProtocol || hello.Protocol > Protocol:
-		return nil, fault.New(fault.RequestInvalid, "the runner speaks lane protocol %d, this core %d to %d", hello.Protocol, oldestProtocol, Protocol).
-			WithFix("run the same version of ruedo on cores and runners; upgrade the cores first")
+	case err != nil:
+		return nil, 0, err
 	case hello.ClusterId != h.cfg.Cluster:
-		return nil, fault.New(fault.ClusterMismatch, "the runner belongs to cluster %q, this core to %q", printable(hello.ClusterId, maxName), h.cfg.Cluster).
+		return nil, 0, fault.New(fault.ClusterMismatch, "the runner belongs to cluster %q, this core to %q", printable(hello.ClusterId, maxName), h.cfg.Cluster).
 			WithFix("set the same cluster id on both, or give the runner the address of a core of its cluster")
 	case !names.Valid(r.GetId()):
-		return nil, fault.New(fault.RequestInvalid, "runner id %q is not valid: it must match %s", printable(r.GetId(), maxName), names.Pattern)
+		return nil, 0, fault.New(fault.RequestInvalid, "runner id %q is not valid: it must match %s", printable(r.GetId(), maxName), names.Pattern)
 	case r.Concurrency == 0 || r.Concurrency > maxConcurrency || r.Queue > maxConcurrency:
-		return nil, fault.New(fault.RequestInvalid, "concurrency %d or queue %d is out of range: concurrency is 1 to %d, queue at most %[3]d", r.Concurrency, r.Queue, maxConcurrency)
+		return nil, 0, fault.New(fault.RequestInvalid, "concurrency %d or queue %d is out of range: concurrency is 1 to %d, queue at most %[3]d", r.Concurrency, r.Queue, maxConcurrency)
 	}
-	return hello, labels.Check(r.Labels)
+	return hello, number, labels.Check(r.Labels)
 }
 
 // add registers a lane. If there is already a lane of the same runner, add

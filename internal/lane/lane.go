@@ -6,6 +6,9 @@
 // executor.Runner like any other. On the other end, each call reaches the
 // executor.Runner that [ConnConfig.Bind] returned.
 //
+// The two ends can be of different versions: they agree on a number of the lane
+// protocol that both speak, see [github.com/ruedo-dev/ruedo/internal/lane/protocol].
+//
 // # What a lane carries
 //
 // Frames, many in one message: producers encode their frames into a queue, and
@@ -57,14 +60,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/executor"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
-)
-
-// Protocol is the number of the lane protocol that this package speaks. A core
-// also understands runners that speak oldestProtocol or later; a runner of a
-// later protocol than the core's is refused.
-const (
-	Protocol       = 2
-	oldestProtocol = 1
+	"github.com/ruedo-dev/ruedo/internal/lane/protocol"
 )
 
 // Sizes. Both ends rely on them, so they are part of the protocol.
@@ -99,7 +95,8 @@ type Lane struct {
 	hub        *Hub
 	info       *ruedov1.Runner
 	registered bool
-	logs       bool // the runner answers ReadLogs
+	logs       bool   // the runner answers ReadLogs
+	protocol   uint32 // that both ends speak
 	secret     string
 	limit      int64 // maximum number of calls in flight
 
@@ -124,13 +121,15 @@ type Lane struct {
 
 var _ executor.Runner = (*Lane)(nil)
 
-func newLane(h *Hub, hello *runnerv1.Hello) *Lane {
+func newLane(h *Hub, hello *runnerv1.Hello, number uint32) *Lane {
 	r := introduce(hello.Runner)
+	r.LaneProtocol, r.Outdated = number, number < h.speaks.Max
 	return &Lane{
 		hub:        h,
 		info:       r,
 		registered: hello.Registered,
 		logs:       hello.Logs,
+		protocol:   number,
 		secret:     newSecret(),
 		limit:      int64(r.Concurrency) + int64(r.Queue),
 		out:        newQueue(),
@@ -142,8 +141,8 @@ func newLane(h *Hub, hello *runnerv1.Hello) *Lane {
 	}
 }
 
-// Info returns the runner as it introduced itself. It is shared: do not change
-// it.
+// Info returns the runner as it introduced itself, and which lane protocol it
+// speaks. It is shared: do not change it.
 func (l *Lane) Info() *ruedov1.Runner { return l.info }
 
 // Registered reports whether the runner registers itself in the store.
@@ -239,7 +238,7 @@ func (l *Lane) executed(frame *runnerv1.RunnerFrame, push pushed) (*runnerv1.Exe
 	switch k := frame.Kind.(type) {
 	case *runnerv1.RunnerFrame_Failure:
 		if k.Failure != nil {
-			k.Failure.Info = infoOf(k.Failure.Info, k.Failure.Outcome)
+			k.Failure.Info = protocol.Info(k.Failure.Info, k.Failure.Outcome)
 		}
 		l.checkLogs(k.Failure.GetInfo())
 		push.addLogs(k.Failure.GetInfo())
@@ -282,7 +281,7 @@ func (l *Lane) checkAnswer(res *runnerv1.ExecuteResponse, push pushed) error {
 	case len(res.Output) > MaxInline && !push.hasOutput:
 		return fault.New(fault.Internal, "runner %s sent an output of %d bytes on its lane, the limit is %d", l.info.Id, len(res.Output), MaxInline)
 	}
-	res.Info = infoOf(res.Info, res.Outcome)
+	res.Info = protocol.Info(res.Info, res.Outcome)
 	l.checkLogs(res.Info)
 	return checkInfo(res.Info, l.info.Id)
 }
@@ -316,7 +315,7 @@ func (l *Lane) Prepare(ctx context.Context, req *runnerv1.PrepareRequest) (*runn
 	}
 	switch k := frame.Kind.(type) {
 	case *runnerv1.RunnerFrame_Prepared:
-		p := preparationOf(k.Prepared)
+		p := protocol.Preparation(k.Prepared)
 		if err := checkPreparation(p, l.info.Id); err != nil {
 			return nil, err
 		}

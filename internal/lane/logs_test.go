@@ -10,12 +10,12 @@ import (
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
-	"github.com/ruedo-dev/ruedo/internal/lane"
+	"github.com/ruedo-dev/ruedo/internal/lane/protocol"
 )
 
 // A runner that is older than logs would never answer, so it is not asked.
 func TestAnOlderRunnerIsNotAskedForLogs(t *testing.T) {
-	s := strangerOf(t, newCore(t, patient), lane.Protocol)
+	s := strangerOf(t, newCore(t, patient), protocol.Newest)
 	_, err := s.lane.ReadLogs(t.Context(), &runnerv1.ReadLogsRequest{Service: "a"})
 	if !errors.Is(err, fault.Unimplemented) || !strings.Contains(err.Error(), "older version") {
 		t.Errorf("got %v", err)

@@ -1,6 +1,7 @@
 package lane_test
 
 import (
+	"strings"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -9,6 +10,9 @@ import (
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/lane"
+	"github.com/ruedo-dev/ruedo/internal/lane/protocol"
+	"github.com/ruedo-dev/ruedo/internal/testkit"
 )
 
 // executed makes the stranger answer a call, and returns what the core returns
@@ -78,6 +82,60 @@ func TestARunnerOfProtocol1IsUnderstood(t *testing.T) {
 	}
 	if r := <-prepared; r.err != nil || !proto.Equal(r.res.GetPreparation(), preparation) {
 		t.Errorf("a preparation: %v, %v", r.res, r.err)
+	}
+}
+
+// Runners and cores of different versions work with each other as long as they
+// have a number in common, and say which of them is older.
+func TestRunnersAndCoresOfDifferentVersions(t *testing.T) {
+	for what, test := range map[string]struct {
+		core, runner protocol.Range
+		number       uint32
+		outdated     bool
+		says         []string // if they have none
+	}{
+		"the same":                  {protocol.Range{Min: 1, Max: 2}, protocol.Range{Min: 2, Max: 2}, 2, false, nil},
+		"an older runner":           {protocol.Range{Min: 1, Max: 4}, protocol.Range{Min: 2, Max: 3}, 3, true, nil},
+		"an older core":             {protocol.Range{Min: 1, Max: 2}, protocol.Range{Min: 2, Max: 3}, 2, false, nil},
+		"a runner that is too old":  {protocol.Range{Min: 3, Max: 4}, protocol.Range{Min: 1, Max: 2}, 0, false, []string{"1 to 2, this core 3 to 4", "upgrade the runner"}},
+		"a core that is too old":    {protocol.Range{Min: 1, Max: 2}, protocol.Range{Min: 3, Max: 5}, 0, false, []string{"3 to 5, this core 1 to 2", "upgrade the core"}},
+		"a runner without any":      {protocol.Range{Min: 1, Max: 2}, protocol.Range{Min: 7, Max: 7}, 0, false, []string{"protocol 7, this core 1 to 2", "upgrade the core"}},
+		"an older runner of two":    {protocol.Range{Min: 2, Max: 3}, protocol.Range{Min: 2, Max: 2}, 2, true, nil},
+		"one number, the same":      {protocol.Range{Min: 2, Max: 2}, protocol.Range{Min: 2, Max: 2}, 2, false, nil},
+		"one number, the core's is": {protocol.Range{Min: 3, Max: 3}, protocol.Range{Min: 2, Max: 2}, 0, false, []string{"protocol 2, this core 3", "upgrade the runner"}},
+	} {
+		t.Run(what, func(t *testing.T) {
+			var coreLog, runnerLog testkit.Log
+			c := newCore(t, func(cfg *lane.HubConfig) { cfg.Logger = coreLog.Logger(); cfg.Speak(test.core) })
+			cfg := c.config("edge-1", &fakeRunner{execute: echo})
+			cfg.Logger = runnerLog.Logger()
+			cfg.Speak(test.runner)
+			conn, err := lane.Dial(t.Context(), cfg)
+			if test.says != nil {
+				testkit.WantReason(t, err, fault.LaneProtocol, test.says...)
+				if log := coreLog.String(); !strings.Contains(log, "runner refused") || !strings.Contains(log, test.says[0]) {
+					t.Errorf("the core's log:\n%s", log)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			l := c.lane()
+			if _, err := l.Execute(t.Context(), &runnerv1.ExecuteRequest{}); err != nil {
+				t.Error(err)
+			}
+			if conn.Protocol() != test.number || l.Info().GetLaneProtocol() != test.number || l.Info().GetOutdated() != test.outdated {
+				t.Errorf("the runner speaks %d, the core %d (outdated: %t), want %d", conn.Protocol(), l.Info().GetLaneProtocol(), l.Info().GetOutdated(), test.number)
+			}
+			if got := strings.Contains(coreLog.String(), "the runner is older than this core"); got != test.outdated {
+				t.Errorf("the core's log:\n%s", coreLog.String())
+			}
+			if got := strings.Contains(runnerLog.String(), "this runner is older than the core"); got != test.outdated {
+				t.Errorf("the runner's log:\n%s", runnerLog.String())
+			}
+		})
 	}
 }
 

@@ -168,7 +168,13 @@ type Runner struct {
 	Preparing []string `protobuf:"bytes,13,rep,name=preparing,proto3" json:"preparing,omitempty"`
 	// What it says of itself, for example zone: eu-1. Keys and values follow the
 	// rules of Kubernetes; at most 32.
-	Labels        map[string]string `protobuf:"bytes,14,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Labels map[string]string `protobuf:"bytes,14,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Number of the lane protocol that it and the core that answers speak with
+	// each other. Zero if they have no lane.
+	LaneProtocol uint32 `protobuf:"varint,16,opt,name=lane_protocol,json=laneProtocol,proto3" json:"lane_protocol,omitempty"`
+	// It speaks an older lane protocol than the core that answers: it works, but
+	// lacks what later ones added.
+	Outdated      bool `protobuf:"varint,17,opt,name=outdated,proto3" json:"outdated,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -299,6 +305,20 @@ func (x *Runner) GetLabels() map[string]string {
 		return x.Labels
 	}
 	return nil
+}
+
+func (x *Runner) GetLaneProtocol() uint32 {
+	if x != nil {
+		return x.LaneProtocol
+	}
+	return 0
+}
+
+func (x *Runner) GetOutdated() bool {
+	if x != nil {
+		return x.Outdated
+	}
+	return false
 }
 
 // PlanUsage is what a runner holds for the plans that it has ready.
@@ -945,7 +965,7 @@ var File_ruedo_v1_cluster_proto protoreflect.FileDescriptor
 
 const file_ruedo_v1_cluster_proto_rawDesc = "" +
 	"\n" +
-	"\x16ruedo/v1/cluster.proto\x12\bruedo.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa6\x04\n" +
+	"\x16ruedo/v1/cluster.proto\x12\bruedo.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe7\x04\n" +
 	"\x06Runner\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
@@ -964,7 +984,9 @@ const file_ruedo_v1_cluster_proto_rawDesc = "" +
 	"\n" +
 	"plan_usage\x18\f \x01(\v2\x13.ruedo.v1.PlanUsageR\tplanUsage\x12\x1c\n" +
 	"\tpreparing\x18\r \x03(\tR\tpreparing\x124\n" +
-	"\x06labels\x18\x0e \x03(\v2\x1c.ruedo.v1.Runner.LabelsEntryR\x06labels\x1a9\n" +
+	"\x06labels\x18\x0e \x03(\v2\x1c.ruedo.v1.Runner.LabelsEntryR\x06labels\x12#\n" +
+	"\rlane_protocol\x18\x10 \x01(\rR\flaneProtocol\x12\x1a\n" +
+	"\boutdated\x18\x11 \x01(\bR\boutdated\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"r\n" +

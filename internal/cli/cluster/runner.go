@@ -63,6 +63,7 @@ func Runners() *verb.Noun {
 				{Head: "PLAN MEMORY", Cell: func(r R) string { return planMemory(r.GetPlanUsage()) }, Wide: true},
 				{Head: "LABELS", Cell: func(r R) string { return labels.Format(r.GetLabels()) }, Wide: true},
 				{Head: "VERSION", Cell: R.GetVersion, Wide: true},
+				{Head: "PROTOCOL", Cell: laneProtocol, Wide: true},
 				{Head: "REGISTERED BY", Cell: registeredBy, Wide: true},
 				{Head: "AGE", Cell: func(r R) string { return output.Since(r.GetStartTime()) }},
 			},
@@ -83,6 +84,7 @@ func Runners() *verb.Noun {
 					{"State:", state(r)},
 					{"Labels:", labels.Format(r.GetLabels())},
 					{"Version:", r.GetVersion()},
+					{"Lane protocol:", laneProtocol(r)},
 					{"Started:", output.Since(r.GetStartTime()) + " ago"},
 					{"Calls:", fmt.Sprintf("%d in flight, %d executed for this core", r.GetActiveCalls(), r.GetTotalCalls())},
 					{"Concurrency:", fmt.Sprintf("%d concurrent, %d queued", r.GetConcurrency(), r.GetQueue())},
@@ -93,6 +95,18 @@ func Runners() *verb.Noun {
 			},
 		},
 	}
+}
+
+// laneProtocol writes which lane protocol a runner speaks with the core that
+// answers, and whether that is an older one.
+func laneProtocol(r *ruedov1.Runner) string {
+	switch {
+	case r.GetLaneProtocol() == 0:
+		return "-"
+	case r.GetOutdated():
+		return fmt.Sprintf("%d, upgrade it", r.GetLaneProtocol())
+	}
+	return fmt.Sprint(r.GetLaneProtocol())
 }
 
 // plans writes how many plans a runner has ready, as far as the core knows.

@@ -461,12 +461,15 @@ type Hello struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Runner    *v1.Runner             `protobuf:"bytes,1,opt,name=runner,proto3" json:"runner,omitempty"`
 	ClusterId string                 `protobuf:"bytes,2,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
-	// Number of the lane protocol that the runner speaks.
+	// Lowest number of the lane protocol that the runner speaks.
 	Protocol uint32 `protobuf:"varint,3,opt,name=protocol,proto3" json:"protocol,omitempty"`
 	// The runner registers itself in the store; so the core does not have to.
 	Registered bool `protobuf:"varint,4,opt,name=registered,proto3" json:"registered,omitempty"`
 	// The runner answers read_logs.
-	Logs          bool `protobuf:"varint,5,opt,name=logs,proto3" json:"logs,omitempty"`
+	Logs bool `protobuf:"varint,5,opt,name=logs,proto3" json:"logs,omitempty"`
+	// Highest number of the lane protocol that the runner speaks. Zero: the
+	// lowest one is the only one.
+	MaxProtocol   uint32 `protobuf:"varint,6,opt,name=max_protocol,json=maxProtocol,proto3" json:"max_protocol,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -536,12 +539,25 @@ func (x *Hello) GetLogs() bool {
 	return false
 }
 
+func (x *Hello) GetMaxProtocol() uint32 {
+	if x != nil {
+		return x.MaxProtocol
+	}
+	return 0
+}
+
 // Welcome answers Hello.
 type Welcome struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	CoreId string                 `protobuf:"bytes,1,opt,name=core_id,json=coreId,proto3" json:"core_id,omitempty"`
 	// Secret of this lane: proves that a body stream belongs to it.
-	Lane          string `protobuf:"bytes,2,opt,name=lane,proto3" json:"lane,omitempty"`
+	Lane string `protobuf:"bytes,2,opt,name=lane,proto3" json:"lane,omitempty"`
+	// Number of the lane protocol that both ends speak from now on: the highest
+	// that both know. Zero: the core knows only one, the lowest of the runner.
+	Protocol uint32 `protobuf:"varint,3,opt,name=protocol,proto3" json:"protocol,omitempty"`
+	// Lowest and highest number that the core speaks.
+	MinProtocol   uint32 `protobuf:"varint,4,opt,name=min_protocol,json=minProtocol,proto3" json:"min_protocol,omitempty"`
+	MaxProtocol   uint32 `protobuf:"varint,5,opt,name=max_protocol,json=maxProtocol,proto3" json:"max_protocol,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -588,6 +604,27 @@ func (x *Welcome) GetLane() string {
 		return x.Lane
 	}
 	return ""
+}
+
+func (x *Welcome) GetProtocol() uint32 {
+	if x != nil {
+		return x.Protocol
+	}
+	return 0
+}
+
+func (x *Welcome) GetMinProtocol() uint32 {
+	if x != nil {
+		return x.MinProtocol
+	}
+	return 0
+}
+
+func (x *Welcome) GetMaxProtocol() uint32 {
+	if x != nil {
+		return x.MaxProtocol
+	}
+	return 0
 }
 
 // Execute starts a call.
@@ -1206,7 +1243,7 @@ const file_ruedo_runner_v1_runner_proto_rawDesc = "" +
 	"\x06cancel\x18\x05 \x01(\v2\x17.ruedo.runner.v1.CancelH\x00R\x06cancel\x12:\n" +
 	"\theartbeat\x18\x06 \x01(\v2\x1a.ruedo.runner.v1.HeartbeatH\x00R\theartbeat\x12?\n" +
 	"\tread_logs\x18\a \x01(\v2 .ruedo.runner.v1.ReadLogsRequestH\x00R\breadLogsB\x06\n" +
-	"\x04kind\"\xa0\x01\n" +
+	"\x04kind\"\xc3\x01\n" +
 	"\x05Hello\x12(\n" +
 	"\x06runner\x18\x01 \x01(\v2\x10.ruedo.v1.RunnerR\x06runner\x12\x1d\n" +
 	"\n" +
@@ -1215,10 +1252,14 @@ const file_ruedo_runner_v1_runner_proto_rawDesc = "" +
 	"\n" +
 	"registered\x18\x04 \x01(\bR\n" +
 	"registered\x12\x12\n" +
-	"\x04logs\x18\x05 \x01(\bR\x04logs\"6\n" +
+	"\x04logs\x18\x05 \x01(\bR\x04logs\x12!\n" +
+	"\fmax_protocol\x18\x06 \x01(\rR\vmaxProtocol\"\x98\x01\n" +
 	"\aWelcome\x12\x17\n" +
 	"\acore_id\x18\x01 \x01(\tR\x06coreId\x12\x12\n" +
-	"\x04lane\x18\x02 \x01(\tR\x04lane\"\xa6\x01\n" +
+	"\x04lane\x18\x02 \x01(\tR\x04lane\x12\x1a\n" +
+	"\bprotocol\x18\x03 \x01(\rR\bprotocol\x12!\n" +
+	"\fmin_protocol\x18\x04 \x01(\rR\vminProtocol\x12!\n" +
+	"\fmax_protocol\x18\x05 \x01(\rR\vmaxProtocol\"\xa6\x01\n" +
 	"\aExecute\x129\n" +
 	"\arequest\x18\x01 \x01(\v2\x1f.ruedo.runner.v1.ExecuteRequestR\arequest\x12#\n" +
 	"\rtimeout_nanos\x18\x02 \x01(\x03R\ftimeoutNanos\x12\x1a\n" +

@@ -1,4 +1,4 @@
-package lane
+package protocol
 
 import (
 	"time"
@@ -12,10 +12,10 @@ import (
 // Cores understand runners of lane protocol 1, so that cores can be upgraded
 // first. Such a runner reports calls and preparations in older messages; here
 // they are converted to those that everything else uses. Delete this file when
-// oldestProtocol becomes 2.
+// oldestOfCore becomes 2.
 
-// infoOf returns the figures of a call, from whichever message the runner sent.
-func infoOf(info *ruedov1.CallInfo, o *runnerv1.Outcome) *ruedov1.CallInfo {
+// Info returns the figures of a call, from whichever message the runner sent.
+func Info(info *ruedov1.CallInfo, o *runnerv1.Outcome) *ruedov1.CallInfo {
 	if info != nil || o == nil {
 		return info
 	}
@@ -32,8 +32,8 @@ func infoOf(info *ruedov1.CallInfo, o *runnerv1.Outcome) *ruedov1.CallInfo {
 	}
 }
 
-// preparationOf returns a preparation, from whichever fields the runner set.
-func preparationOf(p *runnerv1.PrepareResponse) *ruedov1.Preparation {
+// Preparation returns a preparation, from whichever fields the runner set.
+func Preparation(p *runnerv1.PrepareResponse) *ruedov1.Preparation {
 	if p.GetPreparation() != nil || p == nil {
 		return p.GetPreparation()
 	}

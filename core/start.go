@@ -82,7 +82,7 @@ func (c *Core) start(ctx context.Context) (err error) {
 	c.goroutines.Go(c.followPlans)
 	c.goroutines.Go(func() { c.calls.run(c.down) })
 
-	source := &source{catalog: c.catalog, modules: newModules(c.store.ReadModule)}
+	source := newSource(c.catalog, c.store)
 	if !c.cfg.Distributed {
 		c.dispatcher.Add(newLocalMember(c.cfg.Local, source))
 	}

@@ -116,6 +116,9 @@ type Config struct {
 	// compiled code. What was not used for the longest time goes first, but what the
 	// plans of live services need goes last. Default: [DefaultCacheBytes].
 	CacheBytes int64
+	// ModuleRate bounds how fast modules arrive from cores, all together, in bytes
+	// per second. Default: 0, which means that it is not bounded.
+	ModuleRate int64
 	// Compiler starts the process that compiles modules, within limits: program
 	// and arguments. That process must only call sandbox.CompileChild. If it is
 	// empty, this process compiles, without limits.
@@ -261,7 +264,7 @@ func (r *Runner) open(ctx context.Context) (err error) {
 	r.modules, err = modules.Open(modules.Config{
 		Dir: filepath.Join(dir, "modules"), MaxBytes: r.cfg.CacheBytes / 4, MaxModule: r.cfg.Modules.WithDefaults().Size,
 		Needed: func() map[string]bool { return r.plans.needed(func(f files) string { return f.module }) },
-		Logger: r.log,
+		Rate:   max(r.cfg.ModuleRate, 0), Logger: r.log,
 	})
 	if err != nil {
 		return err

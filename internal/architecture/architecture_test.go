@@ -332,6 +332,10 @@ var arrows = []arrow{
 		reason: "what a member has to do with the others comes before etcd runs",
 	},
 	{
+		from: []string{"core/shelf"}, only: []string{"internal/executor", "internal/fault"},
+		reason: "a module on its way is chunks and a digest; where they are stored is handed over",
+	},
+	{
 		from: []string{"core/members"}, only: []string{"internal/fault", "internal/fleet", "gen"},
 		reason: "who keeps the store is asked of the member in this process, which the assembler hands over, and of other cores",
 	},

@@ -64,6 +64,31 @@ type Source interface {
 	Module(ctx context.Context, digest string) (io.ReadCloser, error)
 }
 
+// ChunkSource is a second interface of a Source that stores modules in compressed
+// chunks, and can send them without inflating them.
+type ChunkSource interface {
+	// Chunk returns a chunk of a module: one Zstandard frame of at most MaxChunk
+	// bytes, which inflates to at most as many. count is how many chunks the module
+	// has; the chunk with that index is empty. The caller must not change the bytes, and calls release when it no longer
+	// needs them. MODULE_NOT_FOUND, INTEGRITY.
+	Chunk(ctx context.Context, digest string, index int) (packed []byte, count int, release func(), err error)
+	// Verify reads a whole module. INTEGRITY if it is damaged.
+	Verify(ctx context.Context, digest string) error
+}
+
+// MaxChunk is the largest chunk of a module in bytes, compressed or not.
+const MaxChunk = 1 << 20
+
+// Chunked is a second interface of what Source.Module returns: the module can be
+// fetched in chunks, in several attempts. Then Read is not used.
+type Chunked interface {
+	// Pieces calls take with the pieces of the module's chunks in order, beginning
+	// at a place, until the module is complete or take fails. With verify, the
+	// source first checks that the module is sound. It can be called repeatedly,
+	// until Close. UNIMPLEMENTED if the core has no chunks.
+	Pieces(ctx context.Context, from *runnerv1.ModuleChunk, verify bool, take func(at *runnerv1.ModuleChunk, data []byte) error) error
+}
+
 // Func turns a function into an Executor.
 type Func func(ctx context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error)
 

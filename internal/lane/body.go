@@ -8,6 +8,7 @@ import (
 	"connectrpc.com/connect"
 
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
+	"github.com/ruedo-dev/ruedo/internal/executor"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 	"github.com/ruedo-dev/ruedo/internal/names"
@@ -51,6 +52,13 @@ func (h *Hub) FetchModule(ctx context.Context, req *runnerv1.FetchModuleRequest,
 	case <-ctx.Done():
 		return faultrpc.ToConnect(fault.FromError(ctx.Err()))
 	}
+	if req.From != nil {
+		chunks, ok := h.cfg.Source.(executor.ChunkSource)
+		if !ok {
+			return faultrpc.ToConnect(fault.New(fault.Unimplemented, "this core does not store modules in chunks"))
+		}
+		return sendChunks(ctx, chunks, req, stream)
+	}
 	r, err := h.cfg.Source.Module(ctx, req.Digest)
 	if err != nil {
 		return faultrpc.ToConnect(err)
@@ -71,6 +79,44 @@ func (h *Hub) FetchModule(ctx context.Context, req *runnerv1.FetchModuleRequest,
 			return faultrpc.ToConnect(err)
 		}
 	}
+}
+
+// sendChunks sends the chunks of a module as they are stored, from a place on. It
+// holds one chunk at a time.
+func sendChunks(ctx context.Context, src executor.ChunkSource, req *runnerv1.FetchModuleRequest, stream *connect.ServerStream[runnerv1.FetchModuleResponse]) error {
+	if req.Verify {
+		if err := src.Verify(ctx, req.Digest); err != nil {
+			return faultrpc.ToConnect(err)
+		}
+	}
+	offset := int64(req.From.GetOffset())
+	for i, count := int64(req.From.GetIndex()), int64(1<<31); i < count; i, offset = i+1, 0 {
+		packed, n, release, err := src.Chunk(ctx, req.Digest, int(i))
+		if err != nil {
+			return faultrpc.ToConnect(err)
+		}
+		err = sendChunk(stream, &runnerv1.ModuleChunk{Index: uint32(i), Size: uint32(len(packed)), Count: uint32(n)}, packed, offset)
+		release()
+		if err != nil {
+			return err
+		}
+		count = int64(n)
+	}
+	return nil
+}
+
+// sendChunk sends a chunk from an offset on. An offset after its end sends
+// nothing: the runner finds that its own bytes are not those of the chunk.
+func sendChunk(stream *connect.ServerStream[runnerv1.FetchModuleResponse], at *runnerv1.ModuleChunk, packed []byte, offset int64) error {
+	for offset < int64(len(packed)) {
+		piece := packed[offset:min(offset+pieceSize, int64(len(packed)))]
+		at.Offset = uint32(offset)
+		if err := stream.Send(&runnerv1.FetchModuleResponse{Data: piece, Chunk: at}); err != nil {
+			return err
+		}
+		offset += int64(len(piece))
+	}
+	return nil
 }
 
 // FetchInput sends the input of a call to the runner that executes the call.

@@ -139,7 +139,7 @@ func Dial(ctx context.Context, cfg ConnConfig) (*Conn, error) {
 		hangUp()
 		return nil, err
 	}
-	c.runner = cfg.Bind(&source{bodies: c.bodies, core: cfg.URL, secret: c.secret})
+	c.runner = cfg.Bind(&source{bodies: c.bodies, core: cfg.URL, secret: c.secret, chunks: c.number >= protocol.ModuleChunks})
 	c.serve(stream, more)
 	return c, nil
 }

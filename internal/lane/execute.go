@@ -9,7 +9,6 @@ import (
 	"connectrpc.com/connect"
 
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
-	"github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1/runnerv1connect"
 	"github.com/ruedo-dev/ruedo/internal/executor"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
@@ -178,61 +177,4 @@ func withSecret(ctx context.Context, secret string) context.Context {
 func chunk(b []byte) (piece, rest []byte) {
 	n := min(len(b), chunkSize)
 	return b[:n], b[n:]
-}
-
-// source is the executor.Source that gets plans and modules from the core.
-type source struct {
-	bodies runnerv1connect.RunnerServiceClient
-	core   string
-	secret string
-}
-
-var _ executor.Source = (*source)(nil)
-
-func (s *source) Plan(ctx context.Context, id string) (*runnerv1.Plan, error) {
-	res, err := s.bodies.GetPlan(withSecret(ctx, s.secret), &runnerv1.GetPlanRequest{Id: id})
-	if err != nil {
-		return nil, cutError(faultrpc.FromError(err))
-	}
-	if res.Plan == nil {
-		return nil, fault.New(fault.PlanNotFound, "the core at %s sent no plan %s", s.core, id)
-	}
-	return res.Plan, nil
-}
-
-func (s *source) Module(ctx context.Context, digest string) (io.ReadCloser, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	stream, err := s.bodies.FetchModule(withSecret(ctx, s.secret), &runnerv1.FetchModuleRequest{Digest: digest})
-	if err != nil {
-		cancel()
-		return nil, faultrpc.FromError(err)
-	}
-	return &moduleReader{stream: stream, cancel: cancel}, nil
-}
-
-// moduleReader reads the pieces of a module as one stream.
-type moduleReader struct {
-	stream *connect.ServerStreamForClient[runnerv1.FetchModuleResponse]
-	cancel context.CancelFunc
-	rest   []byte
-}
-
-func (r *moduleReader) Read(p []byte) (int, error) {
-	for len(r.rest) == 0 {
-		if !r.stream.Receive() {
-			if err := r.stream.Err(); err != nil {
-				return 0, cutError(faultrpc.FromError(err))
-			}
-			return 0, io.EOF
-		}
-		r.rest = r.stream.Msg().Data
-	}
-	n := copy(p, r.rest)
-	r.rest = r.rest[n:]
-	return n, nil
-}
-
-func (r *moduleReader) Close() error {
-	r.cancel()
-	return r.stream.Close()
 }

@@ -76,7 +76,8 @@ const (
 	// MaxRequest is the longest message to a core.
 	MaxRequest = maxFrame + segmentSize
 	maxMessage = 4 << 20   // one message to a runner: a plan may be long
-	chunkSize  = 512 << 10 // piece of a body or a module
+	chunkSize  = 512 << 10 // piece of a body, or of a module that is not sent in chunks
+	pieceSize  = 32 << 10  // piece of a module's chunk: what a broken transfer loses
 	maxText    = 16 << 10  // message of a failure
 )
 

@@ -23,6 +23,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 	"github.com/ruedo-dev/ruedo/internal/lane"
+	"github.com/ruedo-dev/ruedo/internal/lane/protocol"
 	"github.com/ruedo-dev/ruedo/internal/testkit"
 )
 
@@ -460,5 +461,31 @@ func TestPrepareAndSource(t *testing.T) {
 	}
 	if !errors.Is(err, fault.ModuleNotFound) {
 		t.Errorf("unknown module: %v", err)
+	}
+}
+
+// Only a core that says so is asked for chunks: an older one would send the
+// module as a whole.
+func TestModulesTravelInChunksSinceProtocol3(t *testing.T) {
+	digest := strings.Repeat("ab", 32)
+	module := bytes.Repeat([]byte("wasm"), 400<<10)
+	for number, want := range map[uint32]bool{2: false, protocol.ModuleChunks: true} {
+		c := newCore(t, func(cfg *lane.HubConfig) {
+			cfg.Source = &memory{modules: map[string][]byte{digest: module}}
+			cfg.Speak(protocol.Range{Min: 1, Max: number})
+		})
+		f := &fakeRunner{execute: echo}
+		c.attach(c.config("edge-1", f))
+		r, err := f.source.Module(t.Context(), digest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, ok := r.(executor.Chunked); ok != want {
+			t.Errorf("protocol %d: in chunks: %t", number, ok)
+		}
+		if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, module) {
+			t.Errorf("protocol %d, as a whole: %d bytes, %v", number, len(got), err)
+		}
+		r.Close()
 	}
 }

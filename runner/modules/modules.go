@@ -8,6 +8,9 @@
 //     from the core, and again each time they come from the disk. Bytes that do
 //     not match are discarded and fetched again, never used.
 //   - There is one fetch per digest at a time, however many calls need it.
+//   - If the core sends modules in chunks, a fetch that broke off continues where
+//     it was, also in the next process: what has arrived is in a file. Each chunk
+//     is verified when it is complete.
 //   - Files appear whole or not at all, so several runners can share a
 //     directory.
 //   - The directory stays under its limit; the least recently used files go
@@ -16,7 +19,6 @@
 //     used but not stored. If the directory is missing, it is created again. If
 //     the disk is full, half of the modules are removed. The log says when the
 //     directory becomes unusable and when it is usable again, in one line each.
-//     and when it can again, in one line each.
 package modules
 
 import (
@@ -38,6 +40,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/ruedo-dev/ruedo/internal/executor"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/text"
 	"github.com/ruedo-dev/ruedo/runner/internal/singleflight"
@@ -54,7 +59,7 @@ const (
 	temporary = ".fetch-"
 	// stale is the age at which a temporary file's process must have ended.
 	stale = time.Hour
-	// fetchTime bounds one fetch.
+	// fetchTime bounds one fetch that is not in chunks.
 	fetchTime = 5 * time.Minute
 )
 
@@ -71,6 +76,9 @@ type Config struct {
 	Needed func() map[string]bool
 	// MaxModule bounds the size of one module; zero means DefaultMaxModule.
 	MaxModule int64
+	// Rate bounds how fast modules arrive in chunks, all together, in bytes per
+	// second. Zero means that it is not bounded.
+	Rate int64
 	// Logger receives problems with the disk; nil discards them.
 	Logger *slog.Logger
 }
@@ -81,6 +89,9 @@ type Cache struct {
 	log     *slog.Logger
 	broken  atomic.Bool // the last log line said that the directory cannot be used
 	fetches *singleflight.Group[[]byte]
+
+	unpack   *zstd.Decoder
+	throttle throttle
 }
 
 // Opener returns a reader of the module's bytes at their source; see
@@ -98,7 +109,11 @@ func Open(cfg Config) (*Cache, error) {
 	if cfg.Needed == nil {
 		cfg.Needed = func() map[string]bool { return nil }
 	}
-	c := &Cache{cfg: cfg, log: cfg.Logger, fetches: singleflight.New[[]byte]()}
+	unpack, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(executor.MaxChunk))
+	if err != nil {
+		return nil, fault.Wrap(err, fault.Internal, "cannot create the decoder of modules")
+	}
+	c := &Cache{cfg: cfg, log: cfg.Logger, fetches: singleflight.New[[]byte](), unpack: unpack, throttle: throttle{rate: cfg.Rate}}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
@@ -115,11 +130,15 @@ func Open(cfg Config) (*Cache, error) {
 			c.discard(e.path)
 		}
 	}
+	c.dropPartials(maxPartials)
 	return c, nil
 }
 
 // Close ends fetches in flight. The files stay.
-func (c *Cache) Close() { c.fetches.Close() }
+func (c *Cache) Close() {
+	c.fetches.Close()
+	c.unpack.Close()
+}
 
 // Get returns the module with this digest; the caller must not change it. size
 // is its declared size; zero means unknown. The error is INTEGRITY if the
@@ -136,8 +155,6 @@ func (c *Cache) Get(ctx context.Context, digest string, size uint64, open Opener
 		if b := c.read(digest); b != nil {
 			return b, nil
 		}
-		ctx, cancel := context.WithTimeout(ctx, fetchTime)
-		defer cancel()
 		return c.fetch(ctx, digest, size, open)
 	}
 	b, joined, err := c.fetches.Do(ctx, digest, get)
@@ -170,13 +187,23 @@ func (c *Cache) read(digest string) []byte {
 
 // fetch fetches a module from its source and stores it on disk.
 func (c *Cache) fetch(ctx context.Context, digest string, size uint64, open Opener) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, chunkedTime)
+	defer cancel()
 	r, err := open(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer r.Close()
-	file := c.create()
-	defer file.abandon()
+	if chunked, ok := r.(executor.Chunked); ok {
+		if wasm, ok, err := c.fetchChunked(ctx, digest, size, chunked); ok {
+			if err == nil {
+				c.store(digest, wasm)
+			}
+			return wasm, err
+		}
+	}
+	whole := time.AfterFunc(fetchTime, cancel)
+	defer whole.Stop()
 	limit := int64(size)
 	if limit == 0 {
 		limit = c.cfg.MaxModule
@@ -184,7 +211,7 @@ func (c *Cache) fetch(ctx context.Context, digest string, size uint64, open Open
 	var b bytes.Buffer
 	b.Grow(int(size))
 	hash := sha256.New()
-	n, err := io.Copy(io.MultiWriter(&b, hash, file), io.LimitReader(r, limit+1))
+	n, err := io.Copy(io.MultiWriter(&b, hash), io.LimitReader(r, limit+1))
 	if err != nil {
 		return nil, err
 	}
@@ -194,11 +221,20 @@ func (c *Cache) fetch(ctx context.Context, digest string, size uint64, open Open
 	if got := hex.EncodeToString(hash.Sum(nil)); got != digest {
 		return nil, fault.New(fault.Integrity, "the core sent a module with digest %s instead of %s", got, digest)
 	}
-	err = file.keep(c.path(digest))
+	c.store(digest, b.Bytes())
+	return b.Bytes(), nil
+}
+
+// store writes a module to the disk. If that fails, the log says so.
+func (c *Cache) store(digest string, wasm []byte) {
+	write := func() error {
+		file := c.create()
+		_, _ = file.Write(wasm) // keep reports the error
+		return file.keep(c.path(digest))
+	}
+	err := write()
 	if errors.Is(err, syscall.ENOSPC) && c.shrink() {
-		again := c.create()
-		_, _ = again.Write(b.Bytes()) // keep reports the error
-		err = again.keep(c.path(digest))
+		err = write()
 	}
 	if err == nil {
 		err = c.evict(digest, c.cfg.MaxBytes)
@@ -208,7 +244,6 @@ func (c *Cache) fetch(ctx context.Context, digest string, size uint64, open Open
 	} else {
 		c.worked()
 	}
-	return b.Bytes(), nil
 }
 
 // shrink removes half of the modules, because the disk is full. It reports

@@ -253,21 +253,17 @@ func (s *Modules) ReadModule(ctx context.Context, digest string) ([]byte, error)
 }
 
 func (s *Modules) readModule(ctx context.Context, digest string) ([]byte, error) {
-	m, _, err := s.manifest(ctx, digest)
+	c, err := s.OpenModule(ctx, digest)
 	if err != nil {
 		return nil, err
 	}
-	if wrong := s.claims(m); wrong != "" {
-		return nil, damaged(nil, digest, wrong)
-	}
-	size, chunk, chunks := m.GetModule().GetSizeBytes(), uint64(m.GetChunkBytes()), uint64(m.GetChunks())
-	data := make([]byte, size)
+	data := make([]byte, c.size)
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(parallel)
-	for i := range int(chunks) {
-		from := uint64(i) * chunk
-		part := data[from:min(from+chunk, size)]
-		g.Go(func() error { return s.readChunk(ctx, gctx, digest, i, part) })
+	for i := range c.count {
+		from := uint64(i) * c.chunk
+		part := data[from:min(from+c.chunk, c.size)]
+		g.Go(func() error { return c.readChunk(ctx, gctx, i, part) })
 	}
 	if err := g.Wait(); err != nil {
 		return nil, err
@@ -348,31 +344,18 @@ func (s *Modules) writeChunk(ctx, gctx context.Context, digest string, i int, pa
 }
 
 // readChunk reads one chunk into part, which it must fill exactly.
-func (s *Modules) readChunk(ctx, gctx context.Context, digest string, i int, part []byte) error {
+func (c *Chunks) readChunk(ctx, gctx context.Context, i int, part []byte) error {
 	if gctx.Err() != nil {
 		return gctx.Err()
 	}
-	key, err := s.space.ModuleChunk(digest, i)
-	if err != nil {
-		return err
+	packed, err := c.Packed(gctx, i)
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
-	return s.part(ctx, gctx, fmt.Sprintf("read chunk %d of module %s", i, short(digest)), func(ctx context.Context) error {
-		got, err := s.cluster.Get(ctx, key)
-		if err != nil {
-			return err
-		}
-		if len(got.Kvs) == 0 {
-			return damaged(nil, digest, fmt.Sprintf("chunk %d is missing", i))
-		}
-		plain, err := s.unpack.DecodeAll(got.Kvs[0].Value, part[:0:len(part)])
-		if err != nil {
-			return damaged(err, digest, fmt.Sprintf("chunk %d cannot be unpacked", i))
-		}
-		if len(plain) != len(part) {
-			return damaged(nil, digest, fmt.Sprintf("chunk %d has %d bytes in place of %d", i, len(plain), len(part)))
-		}
-		return nil
-	})
+	if err == nil {
+		_, err = c.Plain(part[:0:len(part)], packed, i)
+	}
+	return err
 }
 
 // part is do for one of several parallel operations. The first failure ends the

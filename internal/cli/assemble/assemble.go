@@ -148,6 +148,7 @@ func (a *Assembler) newRunner(ctx context.Context, log *slog.Logger, change func
 		Queue:        s.Queue,
 		CacheDir:     a.CacheDir,
 		CacheBytes:   int64(s.CacheSize) << 20,
+		ModuleRate:   int64(s.ModuleRate) << 10,
 		MaxPlanBytes: int64(s.PlanMemory) << 20,
 		Compiler:     a.Compiler,
 		CompileTime:  s.CompileTime,

@@ -114,6 +114,7 @@ type Runner struct {
 	CompileTime         time.Duration `key:"compile_time" default:"12s" help:"Processor time that compiling a module can take. Each MiB of code adds an eighth, and a module that was compiled before in this cluster gets four times as much. The wall-clock limit is two and a half times that, at least 30s."`
 	CacheDir            string        `key:"cache_dir" help:"Directory for modules and compiled code. Default: \"ruedo\" in the user's cache directory."`
 	CacheSize           int           `key:"cache_size" default:"0" check:"count" help:"Maximum size of that directory, in MiB. What live services need goes last. 0 means 2048."`
+	ModuleRate          int           `key:"module_rate" default:"0" check:"count" help:"How fast modules can arrive, in KiB per second, so that calls keep their share of a thin link. A transfer that breaks off continues where it was. 0 means as fast as possible."`
 	PlanMemory          int           `key:"plan_memory" default:"0" check:"count" help:"Memory for services that are ready without being called, in MiB; the least recently called ones leave it and come back with their next call. 0 means a quarter of the memory of the machine or container."`
 	LogSuccesses        bool          `key:"log_successes" default:"false" help:"Write to the runner's own log what guests log in successful calls, too; what they log in failed calls is always written. ruedo dev sets it."`
 	AnnouncementAddress string        `key:"announcement_address" help:"Host name shown for this runner. Default: the name of the host."`

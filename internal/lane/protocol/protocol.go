@@ -9,6 +9,8 @@
 //
 //   - 1 reports calls and preparations in messages of its own; see [Info].
 //   - 2 reports them in public messages.
+//   - 3 sends modules in chunks, as they are stored, so that a transfer that broke
+//     off continues where it was.
 package protocol
 
 import (
@@ -19,7 +21,10 @@ import (
 )
 
 // Newest is the highest number that this version speaks, on both ends.
-const Newest = 2
+const Newest = 3
+
+// ModuleChunks is the lowest number with which modules are sent in chunks.
+const ModuleChunks = 3
 
 // The lowest numbers. A core understands what older runners send; a runner does
 // not speak to older cores in their words.

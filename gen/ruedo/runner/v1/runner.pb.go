@@ -908,8 +908,14 @@ func (x *GetPlanResponse) GetPlan() *Plan {
 }
 
 type FetchModuleRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Digest        string                 `protobuf:"bytes,1,opt,name=digest,proto3" json:"digest,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Digest string                 `protobuf:"bytes,1,opt,name=digest,proto3" json:"digest,omitempty"`
+	// The runner wants the chunks as they are stored, compressed, beginning in this
+	// one. Absent: it wants the bytes of the module. Since protocol 3.
+	From *ModuleChunk `protobuf:"bytes,2,opt,name=from,proto3" json:"from,omitempty"`
+	// What the runner got has another digest. The core first reads the whole module,
+	// and fails with INTEGRITY if it is damaged in the store.
+	Verify        bool `protobuf:"varint,3,opt,name=verify,proto3" json:"verify,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -951,9 +957,25 @@ func (x *FetchModuleRequest) GetDigest() string {
 	return ""
 }
 
+func (x *FetchModuleRequest) GetFrom() *ModuleChunk {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *FetchModuleRequest) GetVerify() bool {
+	if x != nil {
+		return x.Verify
+	}
+	return false
+}
+
 type FetchModuleResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Data          []byte                 `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Data  []byte                 `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	// Which chunk data is a piece of. Absent: data is bytes of the module.
+	Chunk         *ModuleChunk `protobuf:"bytes,2,opt,name=chunk,proto3" json:"chunk,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -995,6 +1017,87 @@ func (x *FetchModuleResponse) GetData() []byte {
 	return nil
 }
 
+func (x *FetchModuleResponse) GetChunk() *ModuleChunk {
+	if x != nil {
+		return x.Chunk
+	}
+	return nil
+}
+
+// ModuleChunk is a place in a module that is sent in chunks, each of which is one
+// Zstandard frame of at most 1 MiB that inflates to at most 1 MiB.
+type ModuleChunk struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Number of the chunk, from 0.
+	Index uint32 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	// Offset in it, in compressed bytes.
+	Offset uint32 `protobuf:"varint,2,opt,name=offset,proto3" json:"offset,omitempty"`
+	// Compressed bytes of this chunk. Only in answers.
+	Size uint32 `protobuf:"varint,3,opt,name=size,proto3" json:"size,omitempty"`
+	// Number of chunks of the module. Only in answers.
+	Count         uint32 `protobuf:"varint,4,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ModuleChunk) Reset() {
+	*x = ModuleChunk{}
+	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ModuleChunk) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ModuleChunk) ProtoMessage() {}
+
+func (x *ModuleChunk) ProtoReflect() protoreflect.Message {
+	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ModuleChunk.ProtoReflect.Descriptor instead.
+func (*ModuleChunk) Descriptor() ([]byte, []int) {
+	return file_ruedo_runner_v1_runner_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ModuleChunk) GetIndex() uint32 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *ModuleChunk) GetOffset() uint32 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *ModuleChunk) GetSize() uint32 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *ModuleChunk) GetCount() uint32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
 type FetchInputRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Lane          string                 `protobuf:"bytes,1,opt,name=lane,proto3" json:"lane,omitempty"`
@@ -1005,7 +1108,7 @@ type FetchInputRequest struct {
 
 func (x *FetchInputRequest) Reset() {
 	*x = FetchInputRequest{}
-	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[14]
+	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1017,7 +1120,7 @@ func (x *FetchInputRequest) String() string {
 func (*FetchInputRequest) ProtoMessage() {}
 
 func (x *FetchInputRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[14]
+	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1030,7 +1133,7 @@ func (x *FetchInputRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchInputRequest.ProtoReflect.Descriptor instead.
 func (*FetchInputRequest) Descriptor() ([]byte, []int) {
-	return file_ruedo_runner_v1_runner_proto_rawDescGZIP(), []int{14}
+	return file_ruedo_runner_v1_runner_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *FetchInputRequest) GetLane() string {
@@ -1056,7 +1159,7 @@ type FetchInputResponse struct {
 
 func (x *FetchInputResponse) Reset() {
 	*x = FetchInputResponse{}
-	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[15]
+	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1068,7 +1171,7 @@ func (x *FetchInputResponse) String() string {
 func (*FetchInputResponse) ProtoMessage() {}
 
 func (x *FetchInputResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[15]
+	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1081,7 +1184,7 @@ func (x *FetchInputResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchInputResponse.ProtoReflect.Descriptor instead.
 func (*FetchInputResponse) Descriptor() ([]byte, []int) {
-	return file_ruedo_runner_v1_runner_proto_rawDescGZIP(), []int{15}
+	return file_ruedo_runner_v1_runner_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *FetchInputResponse) GetData() []byte {
@@ -1109,7 +1212,7 @@ type PushOutputRequest struct {
 
 func (x *PushOutputRequest) Reset() {
 	*x = PushOutputRequest{}
-	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[16]
+	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1121,7 +1224,7 @@ func (x *PushOutputRequest) String() string {
 func (*PushOutputRequest) ProtoMessage() {}
 
 func (x *PushOutputRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[16]
+	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1134,7 +1237,7 @@ func (x *PushOutputRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PushOutputRequest.ProtoReflect.Descriptor instead.
 func (*PushOutputRequest) Descriptor() ([]byte, []int) {
-	return file_ruedo_runner_v1_runner_proto_rawDescGZIP(), []int{16}
+	return file_ruedo_runner_v1_runner_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *PushOutputRequest) GetLane() string {
@@ -1187,7 +1290,7 @@ type PushOutputResponse struct {
 
 func (x *PushOutputResponse) Reset() {
 	*x = PushOutputResponse{}
-	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[17]
+	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1199,7 +1302,7 @@ func (x *PushOutputResponse) String() string {
 func (*PushOutputResponse) ProtoMessage() {}
 
 func (x *PushOutputResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[17]
+	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1212,7 +1315,7 @@ func (x *PushOutputResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PushOutputResponse.ProtoReflect.Descriptor instead.
 func (*PushOutputResponse) Descriptor() ([]byte, []int) {
-	return file_ruedo_runner_v1_runner_proto_rawDescGZIP(), []int{17}
+	return file_ruedo_runner_v1_runner_proto_rawDescGZIP(), []int{18}
 }
 
 var File_ruedo_runner_v1_runner_proto protoreflect.FileDescriptor
@@ -1275,11 +1378,19 @@ const file_ruedo_runner_v1_runner_proto_rawDesc = "" +
 	"\x0eGetPlanRequest\x12%\n" +
 	"\x02id\x18\x01 \x01(\tB\x15\xbaH\x12r\x102\x0e^[0-9a-f]{64}$R\x02id\"<\n" +
 	"\x0fGetPlanResponse\x12)\n" +
-	"\x04plan\x18\x01 \x01(\v2\x15.ruedo.runner.v1.PlanR\x04plan\"C\n" +
+	"\x04plan\x18\x01 \x01(\v2\x15.ruedo.runner.v1.PlanR\x04plan\"\x8d\x01\n" +
 	"\x12FetchModuleRequest\x12-\n" +
-	"\x06digest\x18\x01 \x01(\tB\x15\xbaH\x12r\x102\x0e^[0-9a-f]{64}$R\x06digest\")\n" +
+	"\x06digest\x18\x01 \x01(\tB\x15\xbaH\x12r\x102\x0e^[0-9a-f]{64}$R\x06digest\x120\n" +
+	"\x04from\x18\x02 \x01(\v2\x1c.ruedo.runner.v1.ModuleChunkR\x04from\x12\x16\n" +
+	"\x06verify\x18\x03 \x01(\bR\x06verify\"]\n" +
 	"\x13FetchModuleResponse\x12\x12\n" +
-	"\x04data\x18\x01 \x01(\fR\x04data\"A\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\x122\n" +
+	"\x05chunk\x18\x02 \x01(\v2\x1c.ruedo.runner.v1.ModuleChunkR\x05chunk\"e\n" +
+	"\vModuleChunk\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\rR\x05index\x12\x16\n" +
+	"\x06offset\x18\x02 \x01(\rR\x06offset\x12\x12\n" +
+	"\x04size\x18\x03 \x01(\rR\x04size\x12\x14\n" +
+	"\x05count\x18\x04 \x01(\rR\x05count\"A\n" +
 	"\x11FetchInputRequest\x12\x1c\n" +
 	"\x04lane\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x98\x01 R\x04lane\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\x04R\x02id\"(\n" +
@@ -1315,7 +1426,7 @@ func file_ruedo_runner_v1_runner_proto_rawDescGZIP() []byte {
 	return file_ruedo_runner_v1_runner_proto_rawDescData
 }
 
-var file_ruedo_runner_v1_runner_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_ruedo_runner_v1_runner_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_ruedo_runner_v1_runner_proto_goTypes = []any{
 	(*AttachRequest)(nil),       // 0: ruedo.runner.v1.AttachRequest
 	(*AttachResponse)(nil),      // 1: ruedo.runner.v1.AttachResponse
@@ -1331,57 +1442,60 @@ var file_ruedo_runner_v1_runner_proto_goTypes = []any{
 	(*GetPlanResponse)(nil),     // 11: ruedo.runner.v1.GetPlanResponse
 	(*FetchModuleRequest)(nil),  // 12: ruedo.runner.v1.FetchModuleRequest
 	(*FetchModuleResponse)(nil), // 13: ruedo.runner.v1.FetchModuleResponse
-	(*FetchInputRequest)(nil),   // 14: ruedo.runner.v1.FetchInputRequest
-	(*FetchInputResponse)(nil),  // 15: ruedo.runner.v1.FetchInputResponse
-	(*PushOutputRequest)(nil),   // 16: ruedo.runner.v1.PushOutputRequest
-	(*PushOutputResponse)(nil),  // 17: ruedo.runner.v1.PushOutputResponse
-	(*ExecuteResponse)(nil),     // 18: ruedo.runner.v1.ExecuteResponse
-	(*PrepareResponse)(nil),     // 19: ruedo.runner.v1.PrepareResponse
-	(*Failure)(nil),             // 20: ruedo.runner.v1.Failure
-	(*ReadLogsResponse)(nil),    // 21: ruedo.runner.v1.ReadLogsResponse
-	(*PrepareRequest)(nil),      // 22: ruedo.runner.v1.PrepareRequest
-	(*ReadLogsRequest)(nil),     // 23: ruedo.runner.v1.ReadLogsRequest
-	(*v1.Runner)(nil),           // 24: ruedo.v1.Runner
-	(*ExecuteRequest)(nil),      // 25: ruedo.runner.v1.ExecuteRequest
-	(*v1.PlanUsage)(nil),        // 26: ruedo.v1.PlanUsage
-	(*Plan)(nil),                // 27: ruedo.runner.v1.Plan
+	(*ModuleChunk)(nil),         // 14: ruedo.runner.v1.ModuleChunk
+	(*FetchInputRequest)(nil),   // 15: ruedo.runner.v1.FetchInputRequest
+	(*FetchInputResponse)(nil),  // 16: ruedo.runner.v1.FetchInputResponse
+	(*PushOutputRequest)(nil),   // 17: ruedo.runner.v1.PushOutputRequest
+	(*PushOutputResponse)(nil),  // 18: ruedo.runner.v1.PushOutputResponse
+	(*ExecuteResponse)(nil),     // 19: ruedo.runner.v1.ExecuteResponse
+	(*PrepareResponse)(nil),     // 20: ruedo.runner.v1.PrepareResponse
+	(*Failure)(nil),             // 21: ruedo.runner.v1.Failure
+	(*ReadLogsResponse)(nil),    // 22: ruedo.runner.v1.ReadLogsResponse
+	(*PrepareRequest)(nil),      // 23: ruedo.runner.v1.PrepareRequest
+	(*ReadLogsRequest)(nil),     // 24: ruedo.runner.v1.ReadLogsRequest
+	(*v1.Runner)(nil),           // 25: ruedo.v1.Runner
+	(*ExecuteRequest)(nil),      // 26: ruedo.runner.v1.ExecuteRequest
+	(*v1.PlanUsage)(nil),        // 27: ruedo.v1.PlanUsage
+	(*Plan)(nil),                // 28: ruedo.runner.v1.Plan
 }
 var file_ruedo_runner_v1_runner_proto_depIdxs = []int32{
 	2,  // 0: ruedo.runner.v1.AttachRequest.frames:type_name -> ruedo.runner.v1.RunnerFrame
 	3,  // 1: ruedo.runner.v1.AttachResponse.frames:type_name -> ruedo.runner.v1.CoreFrame
 	4,  // 2: ruedo.runner.v1.RunnerFrame.hello:type_name -> ruedo.runner.v1.Hello
-	18, // 3: ruedo.runner.v1.RunnerFrame.executed:type_name -> ruedo.runner.v1.ExecuteResponse
-	19, // 4: ruedo.runner.v1.RunnerFrame.prepared:type_name -> ruedo.runner.v1.PrepareResponse
-	20, // 5: ruedo.runner.v1.RunnerFrame.failure:type_name -> ruedo.runner.v1.Failure
-	18, // 6: ruedo.runner.v1.RunnerFrame.executed_detached:type_name -> ruedo.runner.v1.ExecuteResponse
+	19, // 3: ruedo.runner.v1.RunnerFrame.executed:type_name -> ruedo.runner.v1.ExecuteResponse
+	20, // 4: ruedo.runner.v1.RunnerFrame.prepared:type_name -> ruedo.runner.v1.PrepareResponse
+	21, // 5: ruedo.runner.v1.RunnerFrame.failure:type_name -> ruedo.runner.v1.Failure
+	19, // 6: ruedo.runner.v1.RunnerFrame.executed_detached:type_name -> ruedo.runner.v1.ExecuteResponse
 	8,  // 7: ruedo.runner.v1.RunnerFrame.draining:type_name -> ruedo.runner.v1.Draining
 	9,  // 8: ruedo.runner.v1.RunnerFrame.heartbeat:type_name -> ruedo.runner.v1.Heartbeat
-	21, // 9: ruedo.runner.v1.RunnerFrame.logs:type_name -> ruedo.runner.v1.ReadLogsResponse
+	22, // 9: ruedo.runner.v1.RunnerFrame.logs:type_name -> ruedo.runner.v1.ReadLogsResponse
 	5,  // 10: ruedo.runner.v1.CoreFrame.welcome:type_name -> ruedo.runner.v1.Welcome
 	6,  // 11: ruedo.runner.v1.CoreFrame.execute:type_name -> ruedo.runner.v1.Execute
-	22, // 12: ruedo.runner.v1.CoreFrame.prepare:type_name -> ruedo.runner.v1.PrepareRequest
+	23, // 12: ruedo.runner.v1.CoreFrame.prepare:type_name -> ruedo.runner.v1.PrepareRequest
 	7,  // 13: ruedo.runner.v1.CoreFrame.cancel:type_name -> ruedo.runner.v1.Cancel
 	9,  // 14: ruedo.runner.v1.CoreFrame.heartbeat:type_name -> ruedo.runner.v1.Heartbeat
-	23, // 15: ruedo.runner.v1.CoreFrame.read_logs:type_name -> ruedo.runner.v1.ReadLogsRequest
-	24, // 16: ruedo.runner.v1.Hello.runner:type_name -> ruedo.v1.Runner
-	25, // 17: ruedo.runner.v1.Execute.request:type_name -> ruedo.runner.v1.ExecuteRequest
-	26, // 18: ruedo.runner.v1.Heartbeat.plan_usage:type_name -> ruedo.v1.PlanUsage
-	27, // 19: ruedo.runner.v1.GetPlanResponse.plan:type_name -> ruedo.runner.v1.Plan
-	0,  // 20: ruedo.runner.v1.RunnerService.Attach:input_type -> ruedo.runner.v1.AttachRequest
-	10, // 21: ruedo.runner.v1.RunnerService.GetPlan:input_type -> ruedo.runner.v1.GetPlanRequest
-	12, // 22: ruedo.runner.v1.RunnerService.FetchModule:input_type -> ruedo.runner.v1.FetchModuleRequest
-	14, // 23: ruedo.runner.v1.RunnerService.FetchInput:input_type -> ruedo.runner.v1.FetchInputRequest
-	16, // 24: ruedo.runner.v1.RunnerService.PushOutput:input_type -> ruedo.runner.v1.PushOutputRequest
-	1,  // 25: ruedo.runner.v1.RunnerService.Attach:output_type -> ruedo.runner.v1.AttachResponse
-	11, // 26: ruedo.runner.v1.RunnerService.GetPlan:output_type -> ruedo.runner.v1.GetPlanResponse
-	13, // 27: ruedo.runner.v1.RunnerService.FetchModule:output_type -> ruedo.runner.v1.FetchModuleResponse
-	15, // 28: ruedo.runner.v1.RunnerService.FetchInput:output_type -> ruedo.runner.v1.FetchInputResponse
-	17, // 29: ruedo.runner.v1.RunnerService.PushOutput:output_type -> ruedo.runner.v1.PushOutputResponse
-	25, // [25:30] is the sub-list for method output_type
-	20, // [20:25] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	24, // 15: ruedo.runner.v1.CoreFrame.read_logs:type_name -> ruedo.runner.v1.ReadLogsRequest
+	25, // 16: ruedo.runner.v1.Hello.runner:type_name -> ruedo.v1.Runner
+	26, // 17: ruedo.runner.v1.Execute.request:type_name -> ruedo.runner.v1.ExecuteRequest
+	27, // 18: ruedo.runner.v1.Heartbeat.plan_usage:type_name -> ruedo.v1.PlanUsage
+	28, // 19: ruedo.runner.v1.GetPlanResponse.plan:type_name -> ruedo.runner.v1.Plan
+	14, // 20: ruedo.runner.v1.FetchModuleRequest.from:type_name -> ruedo.runner.v1.ModuleChunk
+	14, // 21: ruedo.runner.v1.FetchModuleResponse.chunk:type_name -> ruedo.runner.v1.ModuleChunk
+	0,  // 22: ruedo.runner.v1.RunnerService.Attach:input_type -> ruedo.runner.v1.AttachRequest
+	10, // 23: ruedo.runner.v1.RunnerService.GetPlan:input_type -> ruedo.runner.v1.GetPlanRequest
+	12, // 24: ruedo.runner.v1.RunnerService.FetchModule:input_type -> ruedo.runner.v1.FetchModuleRequest
+	15, // 25: ruedo.runner.v1.RunnerService.FetchInput:input_type -> ruedo.runner.v1.FetchInputRequest
+	17, // 26: ruedo.runner.v1.RunnerService.PushOutput:input_type -> ruedo.runner.v1.PushOutputRequest
+	1,  // 27: ruedo.runner.v1.RunnerService.Attach:output_type -> ruedo.runner.v1.AttachResponse
+	11, // 28: ruedo.runner.v1.RunnerService.GetPlan:output_type -> ruedo.runner.v1.GetPlanResponse
+	13, // 29: ruedo.runner.v1.RunnerService.FetchModule:output_type -> ruedo.runner.v1.FetchModuleResponse
+	16, // 30: ruedo.runner.v1.RunnerService.FetchInput:output_type -> ruedo.runner.v1.FetchInputResponse
+	18, // 31: ruedo.runner.v1.RunnerService.PushOutput:output_type -> ruedo.runner.v1.PushOutputResponse
+	27, // [27:32] is the sub-list for method output_type
+	22, // [22:27] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_ruedo_runner_v1_runner_proto_init() }
@@ -1416,7 +1530,7 @@ func file_ruedo_runner_v1_runner_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ruedo_runner_v1_runner_proto_rawDesc), len(file_ruedo_runner_v1_runner_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   18,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

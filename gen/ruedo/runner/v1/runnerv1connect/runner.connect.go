@@ -55,7 +55,8 @@ type RunnerServiceClient interface {
 	Attach(context.Context) (*connect.BidiStreamForClientSimple[v1.AttachRequest, v1.AttachResponse], error)
 	// GetPlan returns the plan whose id came with a call.
 	GetPlan(context.Context, *v1.GetPlanRequest) (*v1.GetPlanResponse, error)
-	// FetchModule returns the bytes of a module in order.
+	// FetchModule returns the bytes of a module in order, or its chunks as they are
+	// stored, from any place on.
 	FetchModule(context.Context, *v1.FetchModuleRequest) (*connect.ServerStreamForClient[v1.FetchModuleResponse], error)
 	// FetchInput returns the input of a call if it is too long to be sent inline,
 	// on the lane.
@@ -154,7 +155,8 @@ type RunnerServiceHandler interface {
 	Attach(context.Context, *connect.BidiStream[v1.AttachRequest, v1.AttachResponse]) error
 	// GetPlan returns the plan whose id came with a call.
 	GetPlan(context.Context, *v1.GetPlanRequest) (*v1.GetPlanResponse, error)
-	// FetchModule returns the bytes of a module in order.
+	// FetchModule returns the bytes of a module in order, or its chunks as they are
+	// stored, from any place on.
 	FetchModule(context.Context, *v1.FetchModuleRequest, *connect.ServerStream[v1.FetchModuleResponse]) error
 	// FetchInput returns the input of a call if it is too long to be sent inline,
 	// on the lane.

@@ -6,12 +6,37 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/lane"
 )
 
 // leaveTimeout bounds how long removing a runner from the list can take.
 // Otherwise it disappears when its lease runs out.
 const leaveTimeout = 2 * time.Second
+
+// admit refuses a runner that the cluster has no room for, with RUNNER_LIMIT. Of
+// those that are registered, the ones that started first have the room, so that
+// all cores refuse the same ones, and nobody takes the place of a runner whose
+// lane has just broken. Runners that attach at the same moment may all get in,
+// because a core sees them when they are registered.
+func (c *Core) admit(r *ruedov1.Runner) error {
+	all := c.mirror.Snapshot().Runners
+	if len(all) < c.cfg.MaxRunners {
+		return nil
+	}
+	before := 0
+	for id, other := range all {
+		if id != r.GetId() && !other.GetStartTime().AsTime().After(r.GetStartTime().AsTime()) {
+			before++
+		}
+	}
+	if before < c.cfg.MaxRunners {
+		return nil
+	}
+	return fault.New(fault.RunnerLimit, "the cluster has %d runners, its limit is %d", before, c.cfg.MaxRunners).
+		With("limit", c.cfg.MaxRunners).WithFix("stop runners that are not needed, or raise server.max_runners on all cores")
+}
 
 // attach adds a new lane to those that get calls. A runner without store
 // credentials is registered by its core. That happens in the background: the

@@ -43,6 +43,7 @@ import (
 
 	"github.com/ruedo-dev/ruedo/core/catalog"
 	"github.com/ruedo-dev/ruedo/core/collect"
+	"github.com/ruedo-dev/ruedo/core/cordon"
 	"github.com/ruedo-dev/ruedo/core/dispatch"
 	"github.com/ruedo-dev/ruedo/core/invoke"
 	"github.com/ruedo-dev/ruedo/core/jobs"
@@ -66,6 +67,8 @@ const (
 	DefaultListen   = "127.0.0.1:7833"
 	DefaultLeaseTTL = 5 * time.Second
 	DefaultDrain    = 30 * time.Second
+	// DefaultMaxRunners is the number of runners that a cluster has at most.
+	DefaultMaxRunners = 1024
 )
 
 // Config configures a core. The zero value of a field means its default.
@@ -99,6 +102,12 @@ type Config struct {
 	// QueueTimeout is how long a call can wait for its turn on a runner. Default:
 	// [executor.DefaultMaxWait].
 	QueueTimeout time.Duration
+	// MaxRunners bounds the runners of the cluster; see [Core.admit]. Default:
+	// [DefaultMaxRunners].
+	MaxRunners int
+	// MaxLanesPerAddress bounds the runners of one address that are attached to this
+	// core. Default: [lane.DefaultMaxLanesPerAddress].
+	MaxLanesPerAddress int
 	// LeaseTTL is how long the core is still listed after its process dies.
 	// Default: [DefaultLeaseTTL].
 	LeaseTTL time.Duration
@@ -159,6 +168,7 @@ type Core struct {
 	elector    *leader.Elector
 	members    *members.Members
 	peers      *peers.Peers
+	cordons    *cordon.Cordons
 	calls      callRate
 
 	draining atomic.Bool // the core is going down
@@ -201,6 +211,7 @@ func (cfg Config) withDefaults() Config {
 	cfg.LeaseTTL = cmp.Or(cfg.LeaseTTL, DefaultLeaseTTL)
 	cfg.Drain = cmp.Or(cfg.Drain, DefaultDrain)
 	cfg.AnyPlacement = cfg.AnyPlacement || !cfg.Distributed
+	cfg.MaxRunners = cmp.Or(cfg.MaxRunners, DefaultMaxRunners)
 	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))
 	return cfg
 }

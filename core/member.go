@@ -57,13 +57,23 @@ func (c *Core) alarms() []string {
 
 // readyRunners returns how many runners accept calls now.
 func (c *Core) readyRunners() int {
-	n := 0
+	n, _ := c.dispatcher.Ready()
+	return n
+}
+
+// outOfService returns how many attached runners this core sends no calls because
+// it has ejected them, and how many runners are cordoned.
+func (c *Core) outOfService() (ejected, cordoned int) {
+	attached := map[string]bool{}
 	for _, m := range c.dispatcher.Members() {
-		if m.Ready() {
-			n++
+		attached[m.Info().GetId()] = true
+	}
+	for id, e := range c.dispatcher.Ejections() {
+		if attached[id] && !e.GetWaived() {
+			ejected++
 		}
 	}
-	return n
+	return ejected, len(c.cordons.Active())
 }
 
 // absent returns the ids of the runners of the cluster that are not attached to

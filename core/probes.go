@@ -89,10 +89,11 @@ func (c *Core) checkMirror() (string, error) {
 }
 
 func (c *Core) checkRunners() (string, error) {
-	if n := c.readyRunners(); n > 0 {
-		return fmt.Sprintf("%d ready", n), nil
+	n, err := c.dispatcher.Ready()
+	if err != nil {
+		return "", err
 	}
-	return "", errors.New("no runner is attached and ready")
+	return fmt.Sprintf("%d ready", n), nil
 }
 
 func (c *Core) checkStore() (string, error) {

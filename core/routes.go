@@ -32,7 +32,7 @@ func (c *Core) mount() {
 	api.Mount(c.port, api.Config{
 		Store: c.store, Mirror: c.mirror, Catalog: c.catalog, Invoker: c.invoker, Publisher: publisher, Dispatcher: c.dispatcher,
 		Peers: c.peers, Core: c.self, Load: c.load, Cluster: c.cfg.Cluster, Distributed: c.cfg.Distributed, Modules: c.cfg.Modules,
-		Members: c.members,
+		Members: c.members, Cordons: c.cordons,
 		Logs:    logs.New(logs.Config{Runners: c.dispatcher.Members, Absent: c.absent, Done: c.down.Done()}),
 		Backups: backup.New(backup.Config{Store: c.store, Mirror: c.mirror, Convert: c.steps().Convert, Version: c.cfg.Version}),
 		Elector: c.elector, Jobs: c.jobs,

@@ -13,6 +13,7 @@ import (
 
 	"github.com/ruedo-dev/ruedo/core/catalog"
 	"github.com/ruedo-dev/ruedo/core/collect"
+	"github.com/ruedo-dev/ruedo/core/cordon"
 	"github.com/ruedo-dev/ruedo/core/dispatch"
 	"github.com/ruedo-dev/ruedo/core/invoke"
 	"github.com/ruedo-dev/ruedo/core/jobs"
@@ -70,7 +71,8 @@ func (c *Core) start(ctx context.Context) (err error) {
 	c.metrics = telemetry.New(c.readyRunners, c.alarms)
 	c.metrics.WatchStuck(c.mirror.Stuck)
 
-	c.dispatcher = dispatch.New(dispatch.Config{Zone: c.cfg.Zone, AnyPlacement: c.cfg.AnyPlacement, Logger: c.log})
+	c.dispatcher = dispatch.New(dispatch.Config{Zone: c.cfg.Zone, AnyPlacement: c.cfg.AnyPlacement, Ejected: c.metrics.Ejection, Logger: c.log})
+	c.metrics.OutOfService(dispatch.Causes(), c.outOfService)
 	c.onClose("the dispatcher", func(context.Context) error { c.dispatcher.Close(); return nil })
 
 	c.catalog = catalog.New(catalog.Config{Mirror: c.mirror, Executor: c.dispatcher, Revision: c.store.Revision, Logger: c.log})
@@ -105,11 +107,18 @@ func (c *Core) start(ctx context.Context) (err error) {
 	c.peers = peers.New(peers.Config{Cluster: c.cfg.Cluster, Self: c.ID()})
 	c.onClose("the requests to other cores", func(context.Context) error { c.peers.Close(); return nil })
 
+	c.cordons = cordon.New(cordon.Config{Store: c.store, Mirror: c.mirror, Dispatcher: c.dispatcher, Peers: c.peers, Self: c.ID(), Logger: c.log})
+	c.cordons.Start()
+	c.onClose("what follows the cordons", func(context.Context) error { c.cordons.Close(); return nil })
+
 	c.port = port.New(c.portConfig())
 	c.onClose("the port", c.port.Close)
 
 	c.lanes = lane.NewHub(lane.HubConfig{
-		Core: c.self, Cluster: c.cfg.Cluster, Source: source, OnAttach: c.attach, Logger: c.log,
+		Core: c.self, Cluster: c.cfg.Cluster, Source: source, Admit: c.admit, OnAttach: c.attach, Logger: c.log,
+		// Each runner attaches to each core. Some lanes more are for runners that
+		// come back before their old lane has ended.
+		MaxLanes: c.cfg.MaxRunners + c.cfg.MaxRunners/4 + 1, MaxLanesPerAddress: c.cfg.MaxLanesPerAddress,
 	})
 	c.onClose("the lanes", c.lanes.Close)
 

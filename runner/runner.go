@@ -56,6 +56,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/names"
 	"github.com/ruedo-dev/ruedo/internal/wasmbin"
 	"github.com/ruedo-dev/ruedo/runner/admission"
+	"github.com/ruedo-dev/ruedo/runner/identity"
 	"github.com/ruedo-dev/ruedo/runner/logs"
 	"github.com/ruedo-dev/ruedo/runner/modules"
 	"github.com/ruedo-dev/ruedo/sandbox"
@@ -84,7 +85,9 @@ type Directory interface {
 
 // Config configures a runner. A zero field means its default.
 type Config struct {
-	// ID is unique in the cluster. Default: the name and six random characters.
+	// ID is unique in the cluster. Default: the name and six random characters,
+	// which are kept in CacheDir, so that the runner has the same id after a
+	// restart.
 	ID string
 	// Name is human-readable; several runners can share it. Default: derived from
 	// the host's name.
@@ -167,8 +170,7 @@ func (cfg Config) withDefaults() Config {
 		host = "localhost"
 	}
 	cfg.Host = cmp.Or(cfg.Host, host)
-	cfg.Name = cmp.Or(cfg.Name, sanitize(cfg.Host))
-	cfg.ID = cmp.Or(cfg.ID, newID(cfg.Name))
+	cfg.Name = cmp.Or(cfg.Name, identity.Sanitize(cfg.Host))
 	cfg.Concurrency = cmp.Or(cfg.Concurrency, 2*runtime.GOMAXPROCS(0))
 	cfg.Queue = max(cmp.Or(cfg.Queue, DefaultQueue), 0)
 	cfg.MaxPlans = cmp.Or(max(cfg.MaxPlans, 0), DefaultMaxPlans)
@@ -214,10 +216,16 @@ type Runner struct {
 // the opening. The expected errors are CONFIG_INVALID and DATA_DIR.
 func New(ctx context.Context, cfg Config) (*Runner, error) {
 	cfg = cfg.withDefaults()
+	release := func() {}
+	if cfg.ID == "" {
+		cfg.ID, release = claim(cfg)
+	}
 	if err := cfg.check(); err != nil {
+		release()
 		return nil, err
 	}
 	r := &Runner{cfg: cfg, log: cfg.Logger, info: describe(cfg)}
+	r.onClose(func(context.Context) error { release(); return nil })
 	r.admission = admission.New[*prepared](admission.Config{Runner: cfg.ID, Concurrency: cfg.Concurrency, Queue: cfg.Queue})
 	r.logs = logs.New(logs.Config{
 		Runner: cfg.ID, ServiceBytes: cfg.ServiceLogBytes, Services: cfg.LogServices, TotalBytes: cfg.LogBytes,
@@ -227,6 +235,16 @@ func New(ctx context.Context, cfg Config) (*Runner, error) {
 		return nil, errors.Join(err, r.undo(ctx))
 	}
 	return r, nil
+}
+
+// claim returns the id of a runner that is not told which one to have. Call
+// release when the runner has ended.
+func claim(cfg Config) (id string, release func()) {
+	dir := ""
+	if cfg.CacheDir != "" {
+		dir = filepath.Join(cfg.CacheDir, "runners")
+	}
+	return identity.Claim(dir, cfg.Name)
 }
 
 func describe(cfg Config) *ruedov1.Runner {

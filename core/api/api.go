@@ -20,6 +20,7 @@ import (
 	"github.com/ruedo-dev/ruedo/core/api/invocation"
 	"github.com/ruedo-dev/ruedo/core/backup"
 	"github.com/ruedo-dev/ruedo/core/catalog"
+	"github.com/ruedo-dev/ruedo/core/cordon"
 	"github.com/ruedo-dev/ruedo/core/dispatch"
 	"github.com/ruedo-dev/ruedo/core/freshness"
 	"github.com/ruedo-dev/ruedo/core/invoke"
@@ -70,6 +71,7 @@ type Config struct {
 	Logs       *logs.Reader
 	Backups    *backup.Backups
 	Members    *members.Members
+	Cordons    *cordon.Cordons
 	Elector    *leader.Elector
 	Jobs       *jobs.Runner
 	// Peers asks the other cores how they are.
@@ -119,7 +121,10 @@ func Mount(p *port.Server, cfg Config) {
 		ruedov1connect.DecoratorServiceCreateDecoratorProcedure: schema,
 		ruedov1connect.DecoratorServiceUpdateDecoratorProcedure: schema,
 	})
-	cluster := &clusterService{mirror: cfg.Mirror, dispatcher: cfg.Dispatcher, elector: cfg.Elector, peers: cfg.Peers, core: cfg.Core, load: cfg.Load, cluster: cfg.Cluster, distributed: cfg.Distributed}
+	fresh(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
+		return ruedov1connect.NewCordonServiceHandler(&cordonService{cfg.Cordons}, append(opts, written)...)
+	}, nil)
+	cluster := &clusterService{mirror: cfg.Mirror, cordons: cfg.Cordons, dispatcher: cfg.Dispatcher, elector: cfg.Elector, peers: cfg.Peers, core: cfg.Core, load: cfg.Load, cluster: cfg.Cluster, distributed: cfg.Distributed}
 	p.Connect(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
 		return ruedov1connect.NewClusterServiceHandler(cluster, opts...)
 	}, nil)
@@ -156,7 +161,7 @@ func Mount(p *port.Server, cfg Config) {
 		ruedov1connect.InvokeServiceName, ruedov1connect.ServiceServiceName, ruedov1connect.DecoratorServiceName,
 		ruedov1connect.ModuleServiceName, ruedov1connect.ClusterServiceName, ruedov1connect.LogServiceName,
 		ruedov1connect.BackupServiceName,
-		ruedov1connect.MemberServiceName,
+		ruedov1connect.MemberServiceName, ruedov1connect.CordonServiceName,
 		ruedov1connect.LeaderServiceName, ruedov1connect.JobServiceName,
 	}
 	reflector := grpcreflect.NewStaticReflector(names...)

@@ -25,6 +25,10 @@ type clusterService struct {
 	dispatcher interface {
 		Members() []dispatch.Member
 		Preparing() map[string][]string
+		Ejections() map[string]*ruedov1.Ejection
+	}
+	cordons interface {
+		Active() map[string]*ruedov1.Cordon
 	}
 	elector interface{ Leader() *ruedov1.Leader }
 	peers   interface {
@@ -38,7 +42,8 @@ type clusterService struct {
 }
 
 // ListRunners returns the registered runners as this core sees them: what the
-// store says about each, and the state of its lane to this core.
+// store says about each, and the state of its lane to this core. Runners that are
+// away are listed if they are cordoned, so that nobody forgets them.
 func (s *clusterService) ListRunners(_ context.Context, req *ruedov1.ListRunnersRequest) (*ruedov1.ListRunnersResponse, error) {
 	runners := map[string]*ruedov1.Runner{}
 	for id, r := range s.mirror.Snapshot().Runners {
@@ -47,11 +52,17 @@ func (s *clusterService) ListRunners(_ context.Context, req *ruedov1.ListRunners
 		r.LaneProtocol, r.Outdated = 0, false
 		runners[id] = r
 	}
+	cordons := s.cordons.Active()
+	for id, c := range cordons {
+		if runners[id] == nil {
+			runners[id] = &ruedov1.Runner{Id: id, Name: c.GetName(), Host: c.GetHost(), State: ruedov1.RunnerState_RUNNER_STATE_AWAY}
+		}
+	}
 	preparing := s.dispatcher.Preparing()
 	for _, m := range s.dispatcher.Members() {
 		id := m.Info().GetId()
 		r := runners[id]
-		if r == nil {
+		if r == nil || r.State == ruedov1.RunnerState_RUNNER_STATE_AWAY {
 			r = proto.CloneOf(m.Info())
 			runners[id] = r
 		}
@@ -64,6 +75,14 @@ func (s *clusterService) ListRunners(_ context.Context, req *ruedov1.ListRunners
 		r.PlanUsage = m.PlanUsage()
 		r.Preparing = preparing[id]
 		r.LaneProtocol, r.Outdated = m.Info().GetLaneProtocol(), m.Info().GetOutdated()
+	}
+	for id, c := range cordons {
+		runners[id].Cordon = c
+	}
+	for id, e := range s.dispatcher.Ejections() {
+		if r := runners[id]; r != nil {
+			r.Ejection = e
+		}
 	}
 	items, next, err := page(runners, "runners", req, nil)
 	if err != nil {

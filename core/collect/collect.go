@@ -1,6 +1,6 @@
 // Package collect is the jobs that remove from the store what nobody needs:
 // revisions of services beyond the number that is kept, modules that no revision
-// uses, and chunks that broken uploads left behind.
+// uses, chunks that broken uploads left behind, and cordons that have expired.
 //
 // A publish never loses to them: what they delete is deleted in a transaction
 // that fails if a service was published since they looked. What is too young is
@@ -71,6 +71,8 @@ type Store interface {
 	DeleteModules(ctx context.Context, fence fleet.Fence, unused []modules.Stored, since int64) (bool, error)
 	Leftover(ctx context.Context, digest string, before int64) (chunks int, old bool, err error)
 	DeleteChunks(ctx context.Context, fence fleet.Fence, digest string, before int64) (int, error)
+	ListCordons(ctx context.Context) (map[string]*ruedov1.Cordon, error)
+	ExpireCordon(ctx context.Context, fence fleet.Fence, c *ruedov1.Cordon) (bool, error)
 }
 
 // Jobs returns the jobs.
@@ -92,6 +94,10 @@ func Jobs(s Store, cfg Config) []jobs.Job {
 		{
 			Name: "collect-uploads", Description: "Remove what broken uploads left behind.",
 			Interval: cfg.Interval, Lookback: cfg.UploadAge, Run: c.uploads,
+		},
+		{
+			Name: "expire-cordons", Description: "Remove cordons of runners that have ended on their own.",
+			Interval: min(cfg.Interval, maxCordonInterval), Run: c.cordons,
 		},
 	}
 }

@@ -41,7 +41,7 @@ type bench struct {
 // Each is called once.
 type hooks struct {
 	*store.Store
-	afterServices, afterRevisions func()
+	afterServices, afterRevisions, afterCordons func()
 }
 
 func (h *hooks) ServicesSince(ctx context.Context, since int64) ([]*ruedov1.Service, int64, error) {
@@ -549,4 +549,39 @@ func TestAPublishNeverLosesItsModule(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Cordons that have expired are removed, unless somebody has changed them since.
+func TestCordonsThatHaveExpired(t *testing.T) {
+	b := newBench(t, collect.Config{})
+	put := func(runner string, seen int64, end *timestamppb.Timestamp) int64 {
+		c := &ruedov1.Cordon{Runner: runner, EndTime: end}
+		if err := b.PutCordon(t.Context(), c, seen); err != nil {
+			t.Fatal(err)
+		}
+		return c.GetVersion()
+	}
+	past, future := timestamppb.New(time.Now().Add(-time.Second)), timestamppb.New(time.Now().Add(time.Hour))
+	put("lasting", 0, nil)
+	put("later", 0, future)
+	put("over", 0, past)
+	version := put("again", 0, past)
+	b.hooks.afterCordons = func() { put("again", version, future) }
+	if got := b.run(t, "expire-cordons", false); !slices.Equal(got, []string{"over"}) {
+		t.Errorf("removed %v", got)
+	}
+	if left, err := b.ListCordons(t.Context()); err != nil || len(left) != 3 || left["over"] != nil || left["again"] == nil {
+		t.Errorf("%v, %v", left, err)
+	}
+	put("over", 0, past)
+	b.removes(t, "expire-cordons", "over")
+}
+
+func (h *hooks) ListCordons(ctx context.Context) (map[string]*ruedov1.Cordon, error) {
+	all, err := h.Store.ListCordons(ctx)
+	if f := h.afterCordons; f != nil {
+		h.afterCordons = nil
+		f()
+	}
+	return all, err
 }

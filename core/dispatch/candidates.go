@@ -29,7 +29,7 @@ func choose(l *live, plan string, placement *labels.Selector, zone string) *cand
 	c := &candidates{version: l.version}
 	eligible := matching(l.members, placement)
 	if len(eligible) == 0 {
-		eligible = matching(l.mute, placement)
+		eligible = matching(l.out, placement)
 	}
 	best := 0
 	ranks := make([]int, len(eligible))

@@ -25,11 +25,21 @@
 // ([WithIdempotent]); then it too is sent to one more runner. No call is tried
 // three times.
 //
-// # Runners that do not answer
+// # Runners that fail
 //
-// A runner that leaves three calls in a row unanswered beyond the service's own
-// time gets no more calls while another runner is ready, until it answers a
-// probe. It still counts as attached, because its heartbeats continue.
+// A runner is ejected, that is, gets no calls for a while, if it leaves three
+// calls in a row unanswered beyond the service's own time, if too many of its
+// calls fail because of the runner and not of the guest, or if it loses its lane
+// three times within a minute. It still counts as attached. After a second it
+// gets a probe, and calls again once it answers one; the time doubles up to a
+// minute with each probe that fails and each ejection that follows soon. Never
+// are more than half of the runners out. See [Dispatcher.Ejections].
+//
+// # Cordons
+//
+// A runner that an operator has cordoned ([Dispatcher.SetCordons]) gets no new
+// calls and prepares nothing, even if no other runner is ready. Calls in flight
+// on it go on.
 //
 // # The first seconds
 //
@@ -55,6 +65,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/ruedo-dev/ruedo/core/dispatch/conduct"
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/executor"
@@ -94,6 +105,9 @@ type Config struct {
 	// Settle is how long Prepare waits for more runners once one is ready; zero
 	// means DefaultSettle.
 	Settle time.Duration
+	// Ejected is called with the cause each time that a runner is ejected. It must
+	// not call the dispatcher. Nil disables it.
+	Ejected func(cause string)
 	// Logger records what fails in the background; nil discards it.
 	Logger *slog.Logger
 }
@@ -115,7 +129,12 @@ type Dispatcher struct {
 	mu      sync.Mutex // guards what follows, and every member's state
 	members []*member  // in the order in which they came
 	plans   map[string]*plan
+	cordons map[string]*ruedov1.Cordon // by id of the runner; never changed in place
 	closed  bool
+
+	ejected  func(cause string) // nil: nobody counts
+	records  conduct.Records
+	suspects conduct.Suspects
 }
 
 var _ executor.Executor = (*Dispatcher)(nil)
@@ -128,7 +147,10 @@ func New(cfg Config) *Dispatcher {
 	if cfg.Settle <= 0 {
 		cfg.Settle = DefaultSettle
 	}
-	d := &Dispatcher{log: cfg.Logger, settle: cfg.Settle, zone: cfg.Zone, anyPlacement: cfg.AnyPlacement, plans: make(map[string]*plan)}
+	d := &Dispatcher{
+		log: cfg.Logger, settle: cfg.Settle, zone: cfg.Zone, anyPlacement: cfg.AnyPlacement, plans: make(map[string]*plan),
+		ejected: cfg.Ejected, records: make(conduct.Records), suspects: make(conduct.Suspects),
+	}
 	d.start = start{until: time.Now().Add(cfg.StartWait), came: make(chan struct{})}
 	if d.log == nil {
 		d.log = slog.New(slog.DiscardHandler)
@@ -212,11 +234,14 @@ func crowded(service string, limit int64) error {
 
 // noRunner returns the error for a plan that no ready runner may execute.
 func (d *Dispatcher) noRunner(placement *labels.Selector, cause error) error {
+	l := d.live.Load()
 	e := fault.Wrap(cause, fault.NoRunner, "no runner is attached and ready").
 		WithFix("start a runner that attaches to this core")
-	if !placement.Empty() {
+	if cordoned := l.cordonedFor(placement); len(cordoned) > 0 {
+		e = allCordoned(cause, cordoned, placement)
+	} else if !placement.Empty() {
 		e.Message = fmt.Sprintf("no runner that meets the placement %s is attached and ready", placement)
-		all := d.live.Load().members
+		all := l.members
 		switch n := len(all) - len(matching(all, placement)); n {
 		case 0:
 		case 1:

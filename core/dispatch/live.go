@@ -5,34 +5,41 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
+	"github.com/ruedo-dev/ruedo/core/dispatch/conduct"
 	"github.com/ruedo-dev/ruedo/internal/labels"
 )
 
-// live is the set of members that accept calls, as of one version. Mute ones
-// are members only if there are no others.
+// live is the set of members that accept calls, as of one version. Ejected
+// ones are members only if too many are.
 type live struct {
 	version uint64
 	members []*member
-	mute    []*member
+	// out are those that are ejected.
+	out []*member
+	// cordoned are those that accept calls and are cordoned.
+	cordoned []cordoned
 }
 
 // member is a Member and what the dispatcher knows about it.
 type member struct {
 	Member
 
-	unanswered atomic.Int32 // calls in a row
+	// doubted is true if its answers have to be judged: it has failed, or was
+	// taken back on trial.
+	doubted atomic.Bool
 
 	// Guarded by Dispatcher.mu.
+	silent    int  // unanswered calls in a row
+	score     int  // of failures that are its own; see maxScore
+	trial     bool // it was ejected and has not answered a call since
+	record    *conduct.Record
 	prepared  map[string]bool
 	failures  map[string]failure
 	asked     map[string]int // preparations in flight for publishes, by plan
 	late      int            // how many of these no publish waits for any more
 	preparing bool
-	mute      bool
-	probe     time.Duration // until the next probe, if it becomes mute
-	gone      bool          // removed
+	gone      bool // removed
 
 	wake   chan struct{}   // SetPlans was called while it prepares
 	ctx    context.Context // ends when the member is removed
@@ -59,12 +66,18 @@ func (d *Dispatcher) Add(m Member) (remove func()) {
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	n.record = d.records.Attach(m.Info().GetId())
 	d.members = append(slices.Clip(d.members), n)
 	d.refreshSnapshot()
 	d.schedulePrepare(n)
-	d.start.arrived()
+	if n.record.Out && !d.closed {
+		n.wg.Go(func() { d.probe(n) })
+	}
 	return func() {
 		d.mu.Lock()
+		if !n.gone {
+			d.left(n)
+		}
 		n.gone = true
 		d.members = slices.DeleteFunc(slices.Clone(d.members), func(o *member) bool { return o == n })
 		d.refreshSnapshot()
@@ -86,24 +99,32 @@ func (d *Dispatcher) Close() {
 	}
 }
 
-// refreshSnapshot makes the current state visible to calls. It leaves out mute
-// runners unless there are no others: an answer from them is unlikely, but
-// without them it is impossible. The caller holds d.mu.
+// refreshSnapshot makes the current state visible to calls. It leaves out
+// runners that are ejected, but at most half of all: an answer from them is
+// unlikely, but without them it may be impossible. It leaves out all that are
+// cordoned. The caller holds d.mu.
 func (d *Dispatcher) refreshSnapshot() {
 	l := &live{version: d.live.Load().version + 1}
+	var out []*member
 	for _, m := range d.members {
 		switch {
 		case !m.Ready():
-		case m.mute:
-			l.mute = append(l.mute, m)
+		case d.cordoned(m):
+			l.cordoned = append(l.cordoned, cordoned{m, d.cordons[m.Info().GetId()]})
+		case m.record.Out:
+			out = append(out, m)
 		default:
 			l.members = append(l.members, m)
 		}
 	}
-	if len(l.members) == 0 {
-		l.members = l.mute
+	if len(out) > 0 {
+		back := atMostHalf(out, len(l.members))
+		l.members, l.out = append(l.members, back...), out[len(back):]
 	}
 	d.live.Store(l)
+	if len(l.members) > 0 {
+		d.start.arrived()
+	}
 }
 
 // next returns the member whose turn it is, and those that share the plan with

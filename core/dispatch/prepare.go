@@ -123,7 +123,7 @@ func (d *Dispatcher) schedulePrepare(m *member) {
 // lacking returns the live plans that a member has yet to prepare, those with
 // the fewest failures first. The caller holds d.mu.
 func (d *Dispatcher) lacking(m *member) []*runnerv1.PrepareRequest {
-	if !m.Ready() {
+	if !m.Ready() || d.cordoned(m) {
 		return nil
 	}
 	var reqs []*runnerv1.PrepareRequest
@@ -202,7 +202,7 @@ func (d *Dispatcher) Prepared(id string) (runners int, err *fault.Error) {
 		p = &plan{}
 	}
 	for _, m := range d.members {
-		if !m.Ready() || !p.accepts(m) {
+		if !m.Ready() || d.cordoned(m) || !p.accepts(m) {
 			continue
 		}
 		ready = true

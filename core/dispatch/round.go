@@ -77,7 +77,8 @@ type answer struct {
 // so. Such a runner goes on in the background and gets calls for the plan when
 // it is ready.
 //
-// It fails with NO_RUNNER if no such runner is ready to be asked. If no runner could
+// It fails with NO_RUNNER if no such runner is ready to be asked, which cordoned
+// ones are not. If no runner could
 // prepare the plan, the error says why: it has the runner's reason if the plan
 // itself is at fault, PREPARE_UNAVAILABLE if the runners were lost or did not
 // answer before ctx ended, and PREPARE_FAILED otherwise. The preparations are
@@ -103,7 +104,7 @@ func (d *Dispatcher) ask(ctx context.Context, req *runnerv1.PrepareRequest) *rou
 	p := d.remember(req, false)
 	r := &round{d: d, req: req, late: make(map[*member]bool)}
 	for _, m := range d.members {
-		if m.Ready() && p.accepts(m) && m.ctx.Err() == nil && !d.closed {
+		if m.Ready() && !d.cordoned(m) && p.accepts(m) && m.ctx.Err() == nil && !d.closed {
 			r.members = append(r.members, m)
 		}
 	}

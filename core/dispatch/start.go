@@ -20,17 +20,17 @@ const maxWaiting = 1024
 
 // start is the period in which calls wait for the first runner that may execute
 // them. It ends when the time is over, or, for plans without a placement, when a
-// runner is added. It is never repeated.
+// runner accepts calls. It is never repeated.
 type start struct {
 	until   time.Time
 	waiting atomic.Int64
 
 	// Guarded by Dispatcher.mu.
-	came  chan struct{} // closed when a runner is added, and replaced
-	first bool          // a runner was added
+	came  chan struct{} // closed when runners that accept calls change, and replaced
+	first bool          // a runner accepts calls, or has
 }
 
-// await returns nil when a runner has been added that may execute the plan of the
+// await returns nil when a runner accepts calls that may execute the plan of the
 // rotation, even if it has left since. Otherwise its error says why the call did not start.
 func (d *Dispatcher) await(ctx context.Context, req *runnerv1.ExecuteRequest, rot *rotation) error {
 	s := &d.start
@@ -68,7 +68,7 @@ func (d *Dispatcher) await(ctx context.Context, req *runnerv1.ExecuteRequest, ro
 	}
 }
 
-// arrived records that a runner was added. The caller holds d.mu.
+// arrived records that a runner accepts calls. The caller holds d.mu.
 func (s *start) arrived() {
 	if s.first = true; time.Now().Before(s.until) {
 		close(s.came)
@@ -76,13 +76,15 @@ func (s *start) arrived() {
 	}
 }
 
-// Ready reports whether a runner accepts calls. A load balancer asks this
-// before it sends calls to the core.
-func (d *Dispatcher) Ready() bool {
-	for _, m := range d.live.Load().members {
-		if m.Ready() {
-			return true
-		}
+// Ready returns how many runners get calls: those that accept them and are
+// neither cordoned nor ejected. If there is none, the error says why. A load balancer asks this before it sends calls to
+// the core.
+func (d *Dispatcher) Ready() (runners int, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.refreshSnapshot()
+	if runners = len(d.live.Load().members); runners == 0 {
+		return 0, d.noRunner(nil, nil)
 	}
-	return false
+	return runners, nil
 }

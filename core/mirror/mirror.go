@@ -270,11 +270,11 @@ func (m *Mirror) refuse(old *Snapshot, stored map[string]*mvccpb.KeyValue, forma
 	var counts []string
 	var first table // the first one of which old has rows
 	for _, t := range m.tables {
-		if !t.lasting() {
+		if !t.lasting() || t.size(old) == 0 {
 			continue
 		}
 		counts = append(counts, text.Count(t.size(old), t.kind().String()))
-		if first == nil && t.size(old) > 0 {
+		if first == nil {
 			first = t
 		}
 	}

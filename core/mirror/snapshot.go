@@ -28,6 +28,8 @@ type Snapshot struct {
 	Runners map[string]*ruedov1.Runner
 	// Cores by id.
 	Cores map[string]*ruedov1.Core
+	// Cordons by the id of the runner, also those that have expired.
+	Cordons map[string]*ruedov1.Cordon
 
 	// Leaders and Handovers have at most one entry each; see [Snapshot.Leader] and
 	// [Snapshot.Handover].

@@ -22,6 +22,7 @@ func tables() []table {
 		rows[*ruedov1.Runner]{store.Runners(), func(s *Snapshot) *map[string]*ruedov1.Runner { return &s.Runners }},
 		rows[*ruedov1.Core]{store.Cores(), func(s *Snapshot) *map[string]*ruedov1.Core { return &s.Cores }},
 		rows[*ruedov1.Leader]{store.Leaders(), func(s *Snapshot) *map[string]*ruedov1.Leader { return &s.Leaders }},
+		rows[*ruedov1.Cordon]{store.Cordons(), func(s *Snapshot) *map[string]*ruedov1.Cordon { return &s.Cordons }},
 		rows[*storev1.Handover]{store.Handovers(), func(s *Snapshot) *map[string]*storev1.Handover { return &s.Handovers }},
 	}
 }

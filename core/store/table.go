@@ -103,6 +103,16 @@ func Handovers() Table[*storev1.Handover] {
 	}
 }
 
+// Cordons returns the table of cordoned runners.
+func Cordons() Table[*ruedov1.Cordon] {
+	return Table[*ruedov1.Cordon]{
+		Kind:     keys.KindCordon,
+		Mend:     "cordon the runner again, or uncordon it",
+		empty:    func() *ruedov1.Cordon { return &ruedov1.Cordon{} },
+		identify: func(m *ruedov1.Cordon, runner string, version int64) { m.Runner, m.Version = runner, version },
+	}
+}
+
 // Decode decodes the stored message with this name. It fails with INTEGRITY.
 func (t Table[M]) Decode(name string, kv *mvccpb.KeyValue) (M, error) {
 	m := t.empty()

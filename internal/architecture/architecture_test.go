@@ -100,6 +100,10 @@ var arrows = []arrow{
 		reason: "when a call may execute does not depend on what executes it",
 	},
 	{
+		from: []string{"runner/identity"}, only: []string{"internal/names"},
+		reason: "who a runner is does not depend on what it does",
+	},
+	{
 		from: []string{"runner/logs"}, only: []string{"internal/fault", "gen"},
 		reason: "what guests said is kept whatever executed them",
 	},
@@ -281,7 +285,7 @@ var arrows = []arrow{
 		reason: "what guests logged is with the runners: who reads it asks them, and no store",
 	},
 	{
-		from: []string{"core/api"}, only: []string{"core/api", "core/backup", "core/catalog", "core/decorate", "core/dispatch", "core/freshness", "core/invoke", "core/jobs", "core/leader", "core/logs", "core/members", "core/mirror", "core/peers", "core/publish", "core/store", "core/upload", "gen", "internal/fault", "internal/middleware", "internal/names", "internal/port"},
+		from: []string{"core/api"}, only: []string{"core/api", "core/backup", "core/catalog", "core/cordon", "core/decorate", "core/dispatch", "core/freshness", "core/invoke", "core/jobs", "core/leader", "core/logs", "core/members", "core/mirror", "core/peers", "core/publish", "core/store", "core/upload", "gen", "internal/fault", "internal/middleware", "internal/names", "internal/port"},
 		reason: "a handler translates between words and one room that knows",
 	},
 	{
@@ -291,6 +295,14 @@ var arrows = []arrow{
 	{
 		from: []string{"internal/archive"}, only: []string{"internal/fault", "internal/keys", "internal/limits", "internal/names", "gen"},
 		reason: "a backup is read where it is made and where it is kept: by cores, and by a CLI without one",
+	},
+	{
+		from: []string{"core/dispatch/conduct"}, only: []string{"gen"},
+		reason: "what is remembered of a runner does not depend on how it was found out",
+	},
+	{
+		from: []string{"core/cordon"}, only: []string{"core/dispatch", "core/mirror", "core/store", "internal/fault", "internal/suggest", "internal/text", "gen"},
+		reason: "who is out of service is in the store, and the dispatcher heeds it: nobody else is asked but the other cores",
 	},
 	{
 		from: []string{"core/peers"}, only: []string{"internal/headers", "gen"},

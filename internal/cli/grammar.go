@@ -4,6 +4,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/ruedo-dev/ruedo/internal/cli/calling"
+	"github.com/ruedo-dev/ruedo/internal/cli/cordon"
 	"github.com/ruedo-dev/ruedo/internal/cli/db"
 	"github.com/ruedo-dev/ruedo/internal/cli/leading"
 	"github.com/ruedo-dev/ruedo/internal/cli/members"
@@ -31,6 +32,10 @@ type grammar struct {
 	Db     db.Commands    `cmd:"" group:"resources" help:"Carry the catalog as a whole: backup, restore, export, import, migrate."`
 	Leader leading.Leader `cmd:"" group:"cluster" help:"Have the leader of the cluster hand over."`
 	Job    leading.Job    `cmd:"" group:"cluster" help:"Run one of the leader's jobs."`
+
+	Cordon   cordon.Cordon   `cmd:"" group:"cluster" help:"Give a runner no new calls."`
+	Uncordon cordon.Uncordon `cmd:"" group:"cluster" help:"Give a cordoned runner calls again."`
+	Drain    cordon.Drain    `cmd:"" group:"cluster" help:"Cordon a runner, and wait for its calls in flight."`
 
 	Dev    devCmd    `cmd:"" group:"processes" help:"Run a whole cluster on this machine: store, core and two runners."`
 	Demo   demoCmd   `cmd:"" group:"processes" help:"Show what Ruedo does, with the examples."`

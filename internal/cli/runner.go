@@ -9,6 +9,7 @@ type runnerCmd struct {
 	Cores               []string `placeholder:"URL" sep:"none" setting:"runner.cores"`
 	Name                string   `placeholder:"NAME" setting:"runner.name"`
 	Labels              []string `placeholder:"KEY=VALUE" sep:"none" setting:"runner.labels"`
+	ID                  string   `name:"id" placeholder:"ID" setting:"runner.id"`
 	Concurrency         string   `placeholder:"N" setting:"runner.concurrency"`
 	Queue               string   `placeholder:"N" setting:"runner.queue"`
 	CacheDir            string   `placeholder:"DIR" setting:"runner.cache_dir"`

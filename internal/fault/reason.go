@@ -39,6 +39,9 @@ const (
 	ModuleNotFound    Reason = "MODULE_NOT_FOUND"
 	PlanNotFound      Reason = "PLAN_NOT_FOUND"
 	RunnerNotFound    Reason = "RUNNER_NOT_FOUND"
+	RunnerCordoned    Reason = "RUNNER_CORDONED"
+	CordonLimit       Reason = "CORDON_LIMIT"
+	RunnerLimit       Reason = "RUNNER_LIMIT"
 	CoreNotFound      Reason = "CORE_NOT_FOUND"
 	JobNotFound       Reason = "JOB_NOT_FOUND"
 	AlreadyExists     Reason = "ALREADY_EXISTS"
@@ -267,6 +270,9 @@ var calls = map[Reason]row{
 var runners = map[Reason]row{
 	PlanNotFound:   {CodeNotFound, ExitNotFound, "the core does not know the plan that a runner asked for"},
 	RunnerNotFound: {CodeNotFound, ExitNotFound, "the runner does not exist"},
+	RunnerCordoned: {CodeFailedPrecondition, ExitConflict, "somebody else has cordoned the runner"},
+	CordonLimit:    {CodeResourceExhausted, ExitLimit, "the cluster has too many cordons"},
+	RunnerLimit:    {CodeResourceExhausted, ExitLimit, "the cluster has as many runners as its limit allows"},
 	LaneLimit:      {CodeResourceExhausted, ExitLimit, "the core, or one address, has too many lanes"},
 }
 

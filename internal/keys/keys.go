@@ -19,6 +19,7 @@
 //	/ruedo/<cluster>/leader/cluster
 //	/ruedo/<cluster>/handover/cluster
 //	/ruedo/<cluster>/jobs/<name>
+//	/ruedo/<cluster>/cordons/<runner>
 //	/ruedo/<cluster>/meta/format
 //
 // # Promises
@@ -62,6 +63,7 @@ var named = [...]struct {
 	{KindLeader, "leader/", "leader"},
 	{KindHandover, "handover/", "handover"},
 	{KindJob, "jobs/", "job"},
+	{KindCordon, "cordons/", "cordon"},
 }
 
 // TheLeader is the name of the leader of the whole cluster, and of its handover.

@@ -24,6 +24,7 @@ const (
 	KindLeader
 	KindHandover
 	KindJob
+	KindCordon
 )
 
 // String returns the user's word for a kind, for example "service".

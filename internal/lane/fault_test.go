@@ -607,3 +607,25 @@ func TestServedWithoutHandler(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// A lane that a side has ended on purpose is not lost.
+func TestWhichLanesAreLost(t *testing.T) {
+	c := newCore(t, nil)
+	drained, conn := c.attach(c.config("drained", &fakeRunner{execute: echo}))
+	if drained.Lost() {
+		t.Error("a lane that is up is lost")
+	}
+	if err := conn.Drain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	within(t, 5*time.Second, "the lane has drained", drained.Done())
+	p := newProxy(t, c.addr)
+	cfg := c.config("cut", &fakeRunner{execute: echo})
+	cfg.URL = p.url()
+	cut, _ := c.attach(cfg)
+	p.cut()
+	within(t, 5*time.Second, "the lane is cut", cut.Done())
+	if drained.Lost() || !cut.Lost() {
+		t.Errorf("drained: %t, cut: %t", drained.Lost(), cut.Lost())
+	}
+}

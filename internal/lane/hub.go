@@ -38,6 +38,9 @@ type HubConfig struct {
 	Cluster string
 	// Source provides plans and modules.
 	Source executor.Source
+	// Admit returns why a runner must not attach; nil lets it. It is called with the
+	// runner as it introduces itself, before it gets a lane. A nil Admit lets all.
+	Admit func(*ruedov1.Runner) error
 	// OnAttach is called with each new lane when it is ready for calls. The
 	// function that it returns is called when the lane has ended. Neither may
 	// block for long. Nil disables both.
@@ -209,6 +212,11 @@ func (h *Hub) Attach(ctx context.Context, stream *connect.BidiStream[runnerv1.At
 		return faultrpc.ToConnect(err)
 	}
 	l := newLane(h, hello, number)
+	if h.cfg.Admit != nil {
+		if err := h.cfg.Admit(l.info); err != nil {
+			return h.refuse(stream.Peer().Addr, l.info.Id, err)
+		}
+	}
 	welcome := &runnerv1.Welcome{CoreId: h.cfg.Core.Id, Lane: l.secret, Protocol: number, MinProtocol: h.speaks.Min, MaxProtocol: h.speaks.Max}
 	if _, err := l.out.push(&runnerv1.CoreFrame{Kind: &runnerv1.CoreFrame_Welcome{Welcome: welcome}}); err != nil {
 		return faultrpc.ToConnect(err)
@@ -378,7 +386,7 @@ func (h *Hub) welcome(first *runnerv1.AttachRequest) (*runnerv1.Hello, uint32, e
 func (h *Hub) add(ctx context.Context, l *Lane) error {
 	id := l.info.Id
 	taken := fault.New(fault.AlreadyExists, "another runner attached as %s", id).
-		WithFix("give each runner an id of its own")
+		WithFix("give each runner an id of its own, or a cache directory of its own, where it keeps its id")
 	h.mu.Lock()
 	if h.contested[id] {
 		h.mu.Unlock()
@@ -428,6 +436,12 @@ func (l *Lane) speaks(ctx context.Context, d time.Duration) bool {
 			}
 		}
 	}
+}
+
+func (h *Hub) closing() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.closed
 }
 
 func (h *Hub) remove(l *Lane) {

@@ -163,6 +163,16 @@ func (l *Lane) Ready() bool {
 	}
 }
 
+// Lost reports whether the lane broke: it has ended, and neither end wanted that.
+func (l *Lane) Lost() bool {
+	select {
+	case <-l.done:
+		return l.err != nil && !l.hub.closing()
+	default:
+		return false
+	}
+}
+
 // Active returns the number of calls in flight.
 func (l *Lane) Active() int { return int(l.active.Load()) }
 

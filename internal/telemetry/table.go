@@ -68,6 +68,18 @@ var (
 		Name: "ruedo_runners_ready", Type: "gauge",
 		Help: "Runners that take calls of this core.",
 	}
+	runnersEjected = Metric{
+		Name: "ruedo_runners_ejected", Type: "gauge",
+		Help: "Attached runners that get no calls of this core for a while, because they failed.",
+	}
+	runnersCordoned = Metric{
+		Name: "ruedo_runners_cordoned", Type: "gauge",
+		Help: "Runners of the cluster that operators have taken out of service.",
+	}
+	runnerEjections = Metric{
+		Name: "ruedo_runner_ejections_total", Type: "counter", Labels: []string{"cause"},
+		Help: "Times that this core has ejected a runner, by cause: unanswered, faults or lost.",
+	}
 	alarmsRaised = Metric{
 		Name: "ruedo_alarms", Type: "gauge", Labels: []string{"reason"},
 		Help: "Alarms of the store, by reason; a healthy store has none.",
@@ -96,7 +108,7 @@ var (
 
 // Table describes the metrics of a core.
 func Table() []Metric {
-	return []Metric{calls, cold, duration, cpu, fuel, memory, restore, requests, runnersReady, alarmsRaised, watchStuck, leads, jobRuns, jobDuration, jobSuccess, panics}
+	return []Metric{calls, cold, duration, cpu, fuel, memory, restore, requests, runnersReady, runnersEjected, runnersCordoned, runnerEjections, alarmsRaised, watchStuck, leads, jobRuns, jobDuration, jobSuccess, panics}
 }
 
 func counters(m Metric) *prometheus.CounterVec {

@@ -13,8 +13,8 @@
 // Lists come in pages; [Client.ListServices] and its siblings read all of them.
 //
 // The rest of the API is available through the generated clients of a [Client]:
-// c.Services, c.Decorators, c.Modules, c.Invoke, c.Cluster, c.Logs, c.Members,
-// c.Leader and c.Jobs.
+// c.Services, c.Decorators, c.Modules, c.Invoke, c.Cluster, c.Cordons, c.Logs,
+// c.Members, c.Leader and c.Jobs.
 //
 // # Several cores
 //
@@ -80,6 +80,8 @@ type Client struct {
 	Members ruedov1connect.MemberServiceClient
 	// Leader reports which core leads, and has it hand over.
 	Leader ruedov1connect.LeaderServiceClient
+	// Cordons takes runners out of service; see package drain.
+	Cordons ruedov1connect.CordonServiceClient
 	// Jobs reports what the leader does, and has it done now.
 	Jobs ruedov1connect.JobServiceClient
 
@@ -164,6 +166,7 @@ func (c *Client) connect(opts []connect.ClientOption) {
 	c.Backups = ruedov1connect.NewBackupServiceClient(c.http, c.base, all...)
 	c.Members = ruedov1connect.NewMemberServiceClient(c.http, c.base, all...)
 	c.Leader = ruedov1connect.NewLeaderServiceClient(c.http, c.base, all...)
+	c.Cordons = ruedov1connect.NewCordonServiceClient(c.http, c.base, all...)
 	c.Jobs = ruedov1connect.NewJobServiceClient(c.http, c.base, all...)
 }
 

@@ -34,6 +34,8 @@ const (
 	RunnerState_RUNNER_STATE_DRAINING RunnerState = 2
 	// Registered, but not attached to this core.
 	RunnerState_RUNNER_STATE_DETACHED RunnerState = 3
+	// Not running, as far as the core knows; it is listed because it is cordoned.
+	RunnerState_RUNNER_STATE_AWAY RunnerState = 4
 )
 
 // Enum value maps for RunnerState.
@@ -43,12 +45,14 @@ var (
 		1: "RUNNER_STATE_READY",
 		2: "RUNNER_STATE_DRAINING",
 		3: "RUNNER_STATE_DETACHED",
+		4: "RUNNER_STATE_AWAY",
 	}
 	RunnerState_value = map[string]int32{
 		"RUNNER_STATE_UNSPECIFIED": 0,
 		"RUNNER_STATE_READY":       1,
 		"RUNNER_STATE_DRAINING":    2,
 		"RUNNER_STATE_DETACHED":    3,
+		"RUNNER_STATE_AWAY":        4,
 	}
 )
 
@@ -174,7 +178,11 @@ type Runner struct {
 	LaneProtocol uint32 `protobuf:"varint,16,opt,name=lane_protocol,json=laneProtocol,proto3" json:"lane_protocol,omitempty"`
 	// It speaks an older lane protocol than the core that answers: it works, but
 	// lacks what later ones added.
-	Outdated      bool `protobuf:"varint,17,opt,name=outdated,proto3" json:"outdated,omitempty"`
+	Outdated bool `protobuf:"varint,17,opt,name=outdated,proto3" json:"outdated,omitempty"`
+	// Why it gets no new calls, if an operator has taken it out of service.
+	Cordon *Cordon `protobuf:"bytes,18,opt,name=cordon,proto3" json:"cordon,omitempty"`
+	// Why the core that answers sends it no calls for a while, if it does not.
+	Ejection      *Ejection `protobuf:"bytes,19,opt,name=ejection,proto3" json:"ejection,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -321,6 +329,104 @@ func (x *Runner) GetOutdated() bool {
 	return false
 }
 
+func (x *Runner) GetCordon() *Cordon {
+	if x != nil {
+		return x.Cordon
+	}
+	return nil
+}
+
+func (x *Runner) GetEjection() *Ejection {
+	if x != nil {
+		return x.Ejection
+	}
+	return nil
+}
+
+// Ejection says that a core takes a runner out because the runner failed. Each
+// core judges by its own calls.
+type Ejection struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// unanswered: it does not answer its calls. faults: its calls fail because of
+	// it. lost: its lane broke again and again.
+	Cause string `protobuf:"bytes,1,opt,name=cause,proto3" json:"cause,omitempty"`
+	// What happened last, human-readable.
+	Message   string                 `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	EjectTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=eject_time,json=ejectTime,proto3" json:"eject_time,omitempty"`
+	// When it gets the next probe. If it answers that, it gets calls again.
+	ProbeTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=probe_time,json=probeTime,proto3" json:"probe_time,omitempty"`
+	// It gets calls all the same, because otherwise more than half of the runners
+	// would get none.
+	Waived        bool `protobuf:"varint,5,opt,name=waived,proto3" json:"waived,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Ejection) Reset() {
+	*x = Ejection{}
+	mi := &file_ruedo_v1_cluster_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Ejection) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Ejection) ProtoMessage() {}
+
+func (x *Ejection) ProtoReflect() protoreflect.Message {
+	mi := &file_ruedo_v1_cluster_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Ejection.ProtoReflect.Descriptor instead.
+func (*Ejection) Descriptor() ([]byte, []int) {
+	return file_ruedo_v1_cluster_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Ejection) GetCause() string {
+	if x != nil {
+		return x.Cause
+	}
+	return ""
+}
+
+func (x *Ejection) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *Ejection) GetEjectTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EjectTime
+	}
+	return nil
+}
+
+func (x *Ejection) GetProbeTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ProbeTime
+	}
+	return nil
+}
+
+func (x *Ejection) GetWaived() bool {
+	if x != nil {
+		return x.Waived
+	}
+	return false
+}
+
 // PlanUsage is what a runner holds for the plans that it has ready.
 type PlanUsage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -335,7 +441,7 @@ type PlanUsage struct {
 
 func (x *PlanUsage) Reset() {
 	*x = PlanUsage{}
-	mi := &file_ruedo_v1_cluster_proto_msgTypes[1]
+	mi := &file_ruedo_v1_cluster_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -347,7 +453,7 @@ func (x *PlanUsage) String() string {
 func (*PlanUsage) ProtoMessage() {}
 
 func (x *PlanUsage) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_cluster_proto_msgTypes[1]
+	mi := &file_ruedo_v1_cluster_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -360,7 +466,7 @@ func (x *PlanUsage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanUsage.ProtoReflect.Descriptor instead.
 func (*PlanUsage) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_cluster_proto_rawDescGZIP(), []int{1}
+	return file_ruedo_v1_cluster_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *PlanUsage) GetPlans() uint32 {
@@ -417,7 +523,7 @@ type Core struct {
 
 func (x *Core) Reset() {
 	*x = Core{}
-	mi := &file_ruedo_v1_cluster_proto_msgTypes[2]
+	mi := &file_ruedo_v1_cluster_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -429,7 +535,7 @@ func (x *Core) String() string {
 func (*Core) ProtoMessage() {}
 
 func (x *Core) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_cluster_proto_msgTypes[2]
+	mi := &file_ruedo_v1_cluster_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -442,7 +548,7 @@ func (x *Core) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Core.ProtoReflect.Descriptor instead.
 func (*Core) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_cluster_proto_rawDescGZIP(), []int{2}
+	return file_ruedo_v1_cluster_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Core) GetId() string {
@@ -543,7 +649,7 @@ type ListRunnersRequest struct {
 
 func (x *ListRunnersRequest) Reset() {
 	*x = ListRunnersRequest{}
-	mi := &file_ruedo_v1_cluster_proto_msgTypes[3]
+	mi := &file_ruedo_v1_cluster_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -555,7 +661,7 @@ func (x *ListRunnersRequest) String() string {
 func (*ListRunnersRequest) ProtoMessage() {}
 
 func (x *ListRunnersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_cluster_proto_msgTypes[3]
+	mi := &file_ruedo_v1_cluster_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -568,7 +674,7 @@ func (x *ListRunnersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRunnersRequest.ProtoReflect.Descriptor instead.
 func (*ListRunnersRequest) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_cluster_proto_rawDescGZIP(), []int{3}
+	return file_ruedo_v1_cluster_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ListRunnersRequest) GetPageSize() int32 {
@@ -596,7 +702,7 @@ type ListRunnersResponse struct {
 
 func (x *ListRunnersResponse) Reset() {
 	*x = ListRunnersResponse{}
-	mi := &file_ruedo_v1_cluster_proto_msgTypes[4]
+	mi := &file_ruedo_v1_cluster_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -608,7 +714,7 @@ func (x *ListRunnersResponse) String() string {
 func (*ListRunnersResponse) ProtoMessage() {}
 
 func (x *ListRunnersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_cluster_proto_msgTypes[4]
+	mi := &file_ruedo_v1_cluster_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -621,7 +727,7 @@ func (x *ListRunnersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRunnersResponse.ProtoReflect.Descriptor instead.
 func (*ListRunnersResponse) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_cluster_proto_rawDescGZIP(), []int{4}
+	return file_ruedo_v1_cluster_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ListRunnersResponse) GetItems() []*Runner {
@@ -652,7 +758,7 @@ type ListCoresRequest struct {
 
 func (x *ListCoresRequest) Reset() {
 	*x = ListCoresRequest{}
-	mi := &file_ruedo_v1_cluster_proto_msgTypes[5]
+	mi := &file_ruedo_v1_cluster_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -664,7 +770,7 @@ func (x *ListCoresRequest) String() string {
 func (*ListCoresRequest) ProtoMessage() {}
 
 func (x *ListCoresRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_cluster_proto_msgTypes[5]
+	mi := &file_ruedo_v1_cluster_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -677,7 +783,7 @@ func (x *ListCoresRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCoresRequest.ProtoReflect.Descriptor instead.
 func (*ListCoresRequest) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_cluster_proto_rawDescGZIP(), []int{5}
+	return file_ruedo_v1_cluster_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ListCoresRequest) GetPageSize() int32 {
@@ -705,7 +811,7 @@ type ListCoresResponse struct {
 
 func (x *ListCoresResponse) Reset() {
 	*x = ListCoresResponse{}
-	mi := &file_ruedo_v1_cluster_proto_msgTypes[6]
+	mi := &file_ruedo_v1_cluster_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -717,7 +823,7 @@ func (x *ListCoresResponse) String() string {
 func (*ListCoresResponse) ProtoMessage() {}
 
 func (x *ListCoresResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_cluster_proto_msgTypes[6]
+	mi := &file_ruedo_v1_cluster_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -730,7 +836,7 @@ func (x *ListCoresResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCoresResponse.ProtoReflect.Descriptor instead.
 func (*ListCoresResponse) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_cluster_proto_rawDescGZIP(), []int{6}
+	return file_ruedo_v1_cluster_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ListCoresResponse) GetItems() []*Core {
@@ -755,7 +861,7 @@ type GetStatusRequest struct {
 
 func (x *GetStatusRequest) Reset() {
 	*x = GetStatusRequest{}
-	mi := &file_ruedo_v1_cluster_proto_msgTypes[7]
+	mi := &file_ruedo_v1_cluster_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -767,7 +873,7 @@ func (x *GetStatusRequest) String() string {
 func (*GetStatusRequest) ProtoMessage() {}
 
 func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_cluster_proto_msgTypes[7]
+	mi := &file_ruedo_v1_cluster_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -780,7 +886,7 @@ func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusRequest.ProtoReflect.Descriptor instead.
 func (*GetStatusRequest) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_cluster_proto_rawDescGZIP(), []int{7}
+	return file_ruedo_v1_cluster_proto_rawDescGZIP(), []int{8}
 }
 
 type GetStatusResponse struct {
@@ -807,7 +913,7 @@ type GetStatusResponse struct {
 
 func (x *GetStatusResponse) Reset() {
 	*x = GetStatusResponse{}
-	mi := &file_ruedo_v1_cluster_proto_msgTypes[8]
+	mi := &file_ruedo_v1_cluster_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -819,7 +925,7 @@ func (x *GetStatusResponse) String() string {
 func (*GetStatusResponse) ProtoMessage() {}
 
 func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_cluster_proto_msgTypes[8]
+	mi := &file_ruedo_v1_cluster_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -832,7 +938,7 @@ func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusResponse.ProtoReflect.Descriptor instead.
 func (*GetStatusResponse) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_cluster_proto_rawDescGZIP(), []int{8}
+	return file_ruedo_v1_cluster_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetStatusResponse) GetClusterId() string {
@@ -912,7 +1018,7 @@ type Alarm struct {
 
 func (x *Alarm) Reset() {
 	*x = Alarm{}
-	mi := &file_ruedo_v1_cluster_proto_msgTypes[9]
+	mi := &file_ruedo_v1_cluster_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -924,7 +1030,7 @@ func (x *Alarm) String() string {
 func (*Alarm) ProtoMessage() {}
 
 func (x *Alarm) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_cluster_proto_msgTypes[9]
+	mi := &file_ruedo_v1_cluster_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -937,7 +1043,7 @@ func (x *Alarm) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Alarm.ProtoReflect.Descriptor instead.
 func (*Alarm) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_cluster_proto_rawDescGZIP(), []int{9}
+	return file_ruedo_v1_cluster_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Alarm) GetReason() string {
@@ -965,7 +1071,7 @@ var File_ruedo_v1_cluster_proto protoreflect.FileDescriptor
 
 const file_ruedo_v1_cluster_proto_rawDesc = "" +
 	"\n" +
-	"\x16ruedo/v1/cluster.proto\x12\bruedo.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe7\x04\n" +
+	"\x16ruedo/v1/cluster.proto\x12\bruedo.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15ruedo/v1/cordon.proto\"\xc1\x05\n" +
 	"\x06Runner\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
@@ -986,10 +1092,20 @@ const file_ruedo_v1_cluster_proto_rawDesc = "" +
 	"\tpreparing\x18\r \x03(\tR\tpreparing\x124\n" +
 	"\x06labels\x18\x0e \x03(\v2\x1c.ruedo.v1.Runner.LabelsEntryR\x06labels\x12#\n" +
 	"\rlane_protocol\x18\x10 \x01(\rR\flaneProtocol\x12\x1a\n" +
-	"\boutdated\x18\x11 \x01(\bR\boutdated\x1a9\n" +
+	"\boutdated\x18\x11 \x01(\bR\boutdated\x12(\n" +
+	"\x06cordon\x18\x12 \x01(\v2\x10.ruedo.v1.CordonR\x06cordon\x12.\n" +
+	"\bejection\x18\x13 \x01(\v2\x12.ruedo.v1.EjectionR\bejection\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"r\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xc8\x01\n" +
+	"\bEjection\x12\x14\n" +
+	"\x05cause\x18\x01 \x01(\tR\x05cause\x12\x18\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\x129\n" +
+	"\n" +
+	"eject_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tejectTime\x129\n" +
+	"\n" +
+	"probe_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tprobeTime\x12\x16\n" +
+	"\x06waived\x18\x05 \x01(\bR\x06waived\"r\n" +
 	"\tPlanUsage\x12\x14\n" +
 	"\x05plans\x18\x01 \x01(\rR\x05plans\x12!\n" +
 	"\fmemory_bytes\x18\x02 \x01(\x04R\vmemoryBytes\x12,\n" +
@@ -1040,12 +1156,13 @@ const file_ruedo_v1_cluster_proto_rawDesc = "" +
 	"\x05Alarm\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x10\n" +
-	"\x03fix\x18\x03 \x01(\tR\x03fix*y\n" +
+	"\x03fix\x18\x03 \x01(\tR\x03fix*\x90\x01\n" +
 	"\vRunnerState\x12\x1c\n" +
 	"\x18RUNNER_STATE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12RUNNER_STATE_READY\x10\x01\x12\x19\n" +
 	"\x15RUNNER_STATE_DRAINING\x10\x02\x12\x19\n" +
-	"\x15RUNNER_STATE_DETACHED\x10\x03*\x88\x01\n" +
+	"\x15RUNNER_STATE_DETACHED\x10\x03\x12\x15\n" +
+	"\x11RUNNER_STATE_AWAY\x10\x04*\x88\x01\n" +
 	"\tCoreState\x12\x1a\n" +
 	"\x16CORE_STATE_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10CORE_STATE_READY\x10\x01\x12\x14\n" +
@@ -1071,48 +1188,54 @@ func file_ruedo_v1_cluster_proto_rawDescGZIP() []byte {
 }
 
 var file_ruedo_v1_cluster_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_ruedo_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_ruedo_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_ruedo_v1_cluster_proto_goTypes = []any{
 	(RunnerState)(0),              // 0: ruedo.v1.RunnerState
 	(CoreState)(0),                // 1: ruedo.v1.CoreState
 	(*Runner)(nil),                // 2: ruedo.v1.Runner
-	(*PlanUsage)(nil),             // 3: ruedo.v1.PlanUsage
-	(*Core)(nil),                  // 4: ruedo.v1.Core
-	(*ListRunnersRequest)(nil),    // 5: ruedo.v1.ListRunnersRequest
-	(*ListRunnersResponse)(nil),   // 6: ruedo.v1.ListRunnersResponse
-	(*ListCoresRequest)(nil),      // 7: ruedo.v1.ListCoresRequest
-	(*ListCoresResponse)(nil),     // 8: ruedo.v1.ListCoresResponse
-	(*GetStatusRequest)(nil),      // 9: ruedo.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),     // 10: ruedo.v1.GetStatusResponse
-	(*Alarm)(nil),                 // 11: ruedo.v1.Alarm
-	nil,                           // 12: ruedo.v1.Runner.LabelsEntry
-	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 14: google.protobuf.Duration
+	(*Ejection)(nil),              // 3: ruedo.v1.Ejection
+	(*PlanUsage)(nil),             // 4: ruedo.v1.PlanUsage
+	(*Core)(nil),                  // 5: ruedo.v1.Core
+	(*ListRunnersRequest)(nil),    // 6: ruedo.v1.ListRunnersRequest
+	(*ListRunnersResponse)(nil),   // 7: ruedo.v1.ListRunnersResponse
+	(*ListCoresRequest)(nil),      // 8: ruedo.v1.ListCoresRequest
+	(*ListCoresResponse)(nil),     // 9: ruedo.v1.ListCoresResponse
+	(*GetStatusRequest)(nil),      // 10: ruedo.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),     // 11: ruedo.v1.GetStatusResponse
+	(*Alarm)(nil),                 // 12: ruedo.v1.Alarm
+	nil,                           // 13: ruedo.v1.Runner.LabelsEntry
+	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
+	(*Cordon)(nil),                // 15: ruedo.v1.Cordon
+	(*durationpb.Duration)(nil),   // 16: google.protobuf.Duration
 }
 var file_ruedo_v1_cluster_proto_depIdxs = []int32{
-	13, // 0: ruedo.v1.Runner.start_time:type_name -> google.protobuf.Timestamp
+	14, // 0: ruedo.v1.Runner.start_time:type_name -> google.protobuf.Timestamp
 	0,  // 1: ruedo.v1.Runner.state:type_name -> ruedo.v1.RunnerState
-	3,  // 2: ruedo.v1.Runner.plan_usage:type_name -> ruedo.v1.PlanUsage
-	12, // 3: ruedo.v1.Runner.labels:type_name -> ruedo.v1.Runner.LabelsEntry
-	13, // 4: ruedo.v1.Core.start_time:type_name -> google.protobuf.Timestamp
-	1,  // 5: ruedo.v1.Core.state:type_name -> ruedo.v1.CoreState
-	14, // 6: ruedo.v1.Core.lag:type_name -> google.protobuf.Duration
-	2,  // 7: ruedo.v1.ListRunnersResponse.items:type_name -> ruedo.v1.Runner
-	4,  // 8: ruedo.v1.ListCoresResponse.items:type_name -> ruedo.v1.Core
-	4,  // 9: ruedo.v1.GetStatusResponse.core:type_name -> ruedo.v1.Core
-	14, // 10: ruedo.v1.GetStatusResponse.store_age:type_name -> google.protobuf.Duration
-	11, // 11: ruedo.v1.GetStatusResponse.alarms:type_name -> ruedo.v1.Alarm
-	5,  // 12: ruedo.v1.ClusterService.ListRunners:input_type -> ruedo.v1.ListRunnersRequest
-	7,  // 13: ruedo.v1.ClusterService.ListCores:input_type -> ruedo.v1.ListCoresRequest
-	9,  // 14: ruedo.v1.ClusterService.GetStatus:input_type -> ruedo.v1.GetStatusRequest
-	6,  // 15: ruedo.v1.ClusterService.ListRunners:output_type -> ruedo.v1.ListRunnersResponse
-	8,  // 16: ruedo.v1.ClusterService.ListCores:output_type -> ruedo.v1.ListCoresResponse
-	10, // 17: ruedo.v1.ClusterService.GetStatus:output_type -> ruedo.v1.GetStatusResponse
-	15, // [15:18] is the sub-list for method output_type
-	12, // [12:15] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	4,  // 2: ruedo.v1.Runner.plan_usage:type_name -> ruedo.v1.PlanUsage
+	13, // 3: ruedo.v1.Runner.labels:type_name -> ruedo.v1.Runner.LabelsEntry
+	15, // 4: ruedo.v1.Runner.cordon:type_name -> ruedo.v1.Cordon
+	3,  // 5: ruedo.v1.Runner.ejection:type_name -> ruedo.v1.Ejection
+	14, // 6: ruedo.v1.Ejection.eject_time:type_name -> google.protobuf.Timestamp
+	14, // 7: ruedo.v1.Ejection.probe_time:type_name -> google.protobuf.Timestamp
+	14, // 8: ruedo.v1.Core.start_time:type_name -> google.protobuf.Timestamp
+	1,  // 9: ruedo.v1.Core.state:type_name -> ruedo.v1.CoreState
+	16, // 10: ruedo.v1.Core.lag:type_name -> google.protobuf.Duration
+	2,  // 11: ruedo.v1.ListRunnersResponse.items:type_name -> ruedo.v1.Runner
+	5,  // 12: ruedo.v1.ListCoresResponse.items:type_name -> ruedo.v1.Core
+	5,  // 13: ruedo.v1.GetStatusResponse.core:type_name -> ruedo.v1.Core
+	16, // 14: ruedo.v1.GetStatusResponse.store_age:type_name -> google.protobuf.Duration
+	12, // 15: ruedo.v1.GetStatusResponse.alarms:type_name -> ruedo.v1.Alarm
+	6,  // 16: ruedo.v1.ClusterService.ListRunners:input_type -> ruedo.v1.ListRunnersRequest
+	8,  // 17: ruedo.v1.ClusterService.ListCores:input_type -> ruedo.v1.ListCoresRequest
+	10, // 18: ruedo.v1.ClusterService.GetStatus:input_type -> ruedo.v1.GetStatusRequest
+	7,  // 19: ruedo.v1.ClusterService.ListRunners:output_type -> ruedo.v1.ListRunnersResponse
+	9,  // 20: ruedo.v1.ClusterService.ListCores:output_type -> ruedo.v1.ListCoresResponse
+	11, // 21: ruedo.v1.ClusterService.GetStatus:output_type -> ruedo.v1.GetStatusResponse
+	19, // [19:22] is the sub-list for method output_type
+	16, // [16:19] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_ruedo_v1_cluster_proto_init() }
@@ -1120,15 +1243,16 @@ func file_ruedo_v1_cluster_proto_init() {
 	if File_ruedo_v1_cluster_proto != nil {
 		return
 	}
-	file_ruedo_v1_cluster_proto_msgTypes[4].OneofWrappers = []any{}
-	file_ruedo_v1_cluster_proto_msgTypes[6].OneofWrappers = []any{}
+	file_ruedo_v1_cordon_proto_init()
+	file_ruedo_v1_cluster_proto_msgTypes[5].OneofWrappers = []any{}
+	file_ruedo_v1_cluster_proto_msgTypes[7].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ruedo_v1_cluster_proto_rawDesc), len(file_ruedo_v1_cluster_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   11,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

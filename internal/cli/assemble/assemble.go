@@ -139,6 +139,7 @@ func (a *Assembler) newRunner(ctx context.Context, log *slog.Logger, change func
 		return nil, err
 	}
 	cfg := runner.Config{
+		ID:           s.ID,
 		Name:         s.Name,
 		Host:         s.AnnouncementAddress,
 		Labels:       set,
@@ -184,6 +185,9 @@ func (a *Assembler) newCore(ctx context.Context, log *slog.Logger, st store.Conf
 			Connections: a.Settings.Server.MaxConnections,
 			Memory:      int64(a.Settings.Server.BufferMemory) << 20,
 		},
+		MaxRunners:         a.Settings.Server.MaxRunners,
+		MaxLanesPerAddress: a.Settings.Server.MaxLanesPerAddress,
+
 		Modules:       a.Settings.Module.Limits(),
 		QueueTimeout:  a.Settings.Server.QueueTimeout,
 		Zone:          a.Settings.Server.Zone,

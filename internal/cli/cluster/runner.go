@@ -4,10 +4,12 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/cli/cordon"
 	"github.com/ruedo-dev/ruedo/internal/cli/object"
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
@@ -21,7 +23,22 @@ import (
 // Runners is the runners of the cluster.
 func Runners() *verb.Noun {
 	type R = *ruedov1.Runner
-	state := func(r R) string { return object.Word(r.GetState()) }
+	state := func(r R) string {
+		s := object.Word(r.GetState())
+		if r.GetCordon() != nil {
+			s += ",cordoned"
+		}
+		if r.GetEjection() != nil && !r.GetEjection().GetWaived() {
+			s += ",ejected"
+		}
+		return s
+	}
+	started := func(r R) string {
+		if r.GetStartTime() == nil {
+			return "-"
+		}
+		return output.Since(r.GetStartTime()) + " ago"
+	}
 	registeredBy := func(r R) string { return cmp.Or(r.GetRegisteredBy(), "itself") }
 	return &verb.Noun{
 		Name: "runner", Plural: "runners",
@@ -65,6 +82,8 @@ func Runners() *verb.Noun {
 				{Head: "VERSION", Cell: R.GetVersion, Wide: true},
 				{Head: "PROTOCOL", Cell: laneProtocol, Wide: true},
 				{Head: "REGISTERED BY", Cell: registeredBy, Wide: true},
+				{Head: "CORDONED", Cell: cordoned, Wide: true},
+				{Head: "EJECTED", Cell: ejected, Wide: true},
 				{Head: "AGE", Cell: func(r R) string { return output.Since(r.GetStartTime()) }},
 			},
 		},
@@ -83,9 +102,11 @@ func Runners() *verb.Noun {
 					{"Host:", r.GetHost()},
 					{"State:", state(r)},
 					{"Labels:", labels.Format(r.GetLabels())},
+					{"Cordoned:", cordoned(r)},
+					{"Ejected:", ejected(r)},
 					{"Version:", r.GetVersion()},
 					{"Lane protocol:", laneProtocol(r)},
-					{"Started:", output.Since(r.GetStartTime()) + " ago"},
+					{"Started:", started(r)},
 					{"Calls:", fmt.Sprintf("%d in flight, %d executed for this core", r.GetActiveCalls(), r.GetTotalCalls())},
 					{"Concurrency:", fmt.Sprintf("%d concurrent, %d queued", r.GetConcurrency(), r.GetQueue())},
 					{"Plans:", plans(r.GetPlanUsage()) + " ready"},
@@ -107,6 +128,27 @@ func laneProtocol(r *ruedov1.Runner) string {
 		return fmt.Sprintf("%d, upgrade it", r.GetLaneProtocol())
 	}
 	return fmt.Sprint(r.GetLaneProtocol())
+}
+
+// cordoned writes who cordoned a runner, and on which terms.
+func cordoned(r *ruedov1.Runner) string {
+	if r.GetCordon() == nil {
+		return "-"
+	}
+	return cordon.Terms(r.GetCordon())
+}
+
+// ejected writes why a core sends a runner no calls, and until when.
+func ejected(r *ruedov1.Runner) string {
+	e := r.GetEjection()
+	if e == nil {
+		return "-"
+	}
+	probe := "next probe in " + output.Duration(max(0, time.Until(e.GetProbeTime().AsTime())).Round(time.Second))
+	if e.GetWaived() {
+		probe = "gets calls all the same, as too many are ejected; " + probe
+	}
+	return fmt.Sprintf("%s ago (%s: %s), %s", output.Since(e.GetEjectTime()), e.GetCause(), e.GetMessage(), probe)
 }
 
 // plans writes how many plans a runner has ready, as far as the core knows.

@@ -35,10 +35,12 @@ var advices = map[fault.Reason][]advice{
 	fault.StoreAlone:         {{"", "restart that core with --peer-address, for example 127.0.0.1:7834"}},
 	fault.QuorumAtRisk:       {{"needed", "start the other members first (ruedo get members), or insist with --force: no write succeeds then until another member is back"}},
 	fault.StoreFull:          {{"quota", "ruedo store compact; if that is not enough, delete what is not needed and compact again, or raise RUEDO_STORE_QUOTA on all members"}},
+	fault.RunnerCordoned:     {{"runner", "agree with them; then: ruedo cordon {} --force"}},
 	fault.PrepareUnavailable: {{"", "try again when runners are ready: ruedo get runners"}},
 	fault.QueueFull:          {{"", "call again later, or start another runner: ruedo runner"}},
 	fault.PortInUse:          {{"", "stop that process, or choose another port with --port or RUEDO_SERVER_PORT"}},
 	fault.NoRunner: {
+		{"cordoned", "ruedo uncordon {}, or start another runner: ruedo runner"},
 		{"live", "start a runner with such labels (ruedo get runners -o wide shows those that there are), correct the placement, or insist with --force"},
 		{"placement", "start a runner with such labels (ruedo runner --labels KEY=VALUE), or publish the service with another placement"},
 		{"decorator", "start a runner, or change decorator {} without a check: --force"},

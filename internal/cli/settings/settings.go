@@ -83,6 +83,8 @@ type Server struct {
 	Hosts                []string      `key:"hosts" check:"names" help:"Names under which web browsers and clients may reach this core, separated by spaces. Addresses, names without a dot, the advertised one and those under .local and .internal are always allowed."`
 	MaxConnections       int           `key:"max_connections" default:"0" check:"count" help:"Maximum number of open connections. 0: 8192, or what the limit of open files allows."`
 	BufferMemory         int           `key:"buffer_memory" default:"0" check:"count" help:"Memory for requests in flight, and as much for answers that callers have not read yet, in MiB. 0: 96."`
+	MaxRunners           int           `key:"max_runners" default:"1024" check:"bound" help:"Maximum number of runners in the cluster. More are refused with RUNNER_LIMIT; those that started first stay. The same for all cores."`
+	MaxLanesPerAddress   int           `key:"max_lanes_per_address" default:"128" check:"bound" help:"Maximum number of runners that are attached to this core from one IPv4 address or IPv6 /64 network, for example behind one NAT; also how often that address can try to attach in quick succession, after that four times a second. More are refused with LANE_LIMIT."`
 	QueueTimeout         time.Duration `key:"queue_timeout" default:"5s" check:"wait" help:"How long a call waits for its turn on a runner before it is refused with QUEUE_TIMEOUT, 1ms to 10m."`
 	ShutdownDelay        time.Duration `key:"shutdown_delay" default:"0s" check:"delay" help:"How long a core that is asked to end still serves, while /readyz answers 503, so that load balancers can take it out, up to 10m."`
 	InsecureListen       bool          `key:"insecure_listen" default:"false" help:"Allow listening on non-loopback addresses without authentication. Anyone who can reach the port controls the cluster."`
@@ -109,6 +111,7 @@ type Runner struct {
 	Cores               []string      `key:"cores" check:"urls" help:"URLs of cores to attach to, separated by spaces. Default: the cores registered in etcd."`
 	Name                string        `key:"name" help:"Human-readable name. Default: the name of the host."`
 	Labels              []string      `key:"labels" check:"labels" help:"What the runner says of itself, as key=value, separated by spaces: for example zone=eu-1 rack=7. Services choose runners by it (placement in ruedo.yaml), and cores prefer those of their own zone. At most 32, in the syntax of Kubernetes."`
+	ID                  string        `key:"id" check:"name" help:"Id, unique in the cluster. Set it where runner.cache_dir does not outlive the runner, as in most containers: a cordon is about an id. Default: the name and six random characters, kept in runner.cache_dir."`
 	Concurrency         int           `key:"concurrency" default:"0" check:"count" help:"Maximum concurrent calls. 0 means twice the number of CPUs."`
 	Queue               int           `key:"queue" default:"0" check:"count" help:"Maximum queued calls. 0 means 256."`
 	CompileTime         time.Duration `key:"compile_time" default:"12s" help:"Processor time that compiling a module can take. Each MiB of code adds an eighth, and a module that was compiled before in this cluster gets four times as much. The wall-clock limit is two and a half times that, at least 30s."`

@@ -1,9 +1,9 @@
 package source
 
 import (
-	"os"
-	"os/user"
 	"path/filepath"
+
+	"github.com/ruedo-dev/ruedo/internal/cli/session"
 )
 
 // maxOrigin is how long an origin can be, in bytes.
@@ -13,17 +13,14 @@ const maxOrigin = 512
 // else has replaced theirs: "ada@laptop:/src/greet". What is not known is left
 // out.
 func origin(path string) string {
-	who, where := "", ""
-	if u, err := user.Current(); err == nil {
-		who = u.Username + "@"
-	}
-	if host, err := os.Hostname(); err == nil {
-		where = host + ":"
+	where := session.Who()
+	if where != "" {
+		where += ":"
 	}
 	if abs, err := filepath.Abs(path); err == nil {
 		path = abs
 	}
-	if text := who + where + path; len(text) <= maxOrigin {
+	if text := where + path; len(text) <= maxOrigin {
 		return text
 	}
 	return ""

@@ -62,7 +62,7 @@ func short(path string) string {
 	return strings.TrimPrefix(path, module+"/")
 }
 
-// in tells whether path is room or lies within it.
+// in reports whether path is room or lies within it.
 func in(path, room string) bool { return path == room || strings.HasPrefix(path, room+"/") }
 
 func inAny(path string, rooms []string) bool {
@@ -105,7 +105,7 @@ var arrows = []arrow{
 	},
 	{
 		from: []string{"runner/logs"}, only: []string{"internal/fault", "gen"},
-		reason: "what guests said is kept whatever executed them",
+		reason: "what guests logged is kept whatever executed them",
 	},
 	{
 		from: []string{"sandbox/trace"}, only: []string{"internal/wasmbin", "sandbox/hostcall"},
@@ -294,7 +294,7 @@ var arrows = []arrow{
 	},
 	{
 		from: []string{"internal/archive"}, only: []string{"internal/fault", "internal/keys", "internal/limits", "internal/names", "gen"},
-		reason: "a backup is read where it is made and where it is kept: by cores, and by a CLI without one",
+		reason: "cores read backups, and so does a CLI without a core: the format depends on neither",
 	},
 	{
 		from: []string{"core/dispatch/conduct"}, only: []string{"gen"},
@@ -306,7 +306,7 @@ var arrows = []arrow{
 	},
 	{
 		from: []string{"core/peers"}, only: []string{"internal/headers", "gen"},
-		reason: "how another core is, that core says: neither the store nor this core's rooms are asked",
+		reason: "only a core itself knows its state: neither the store nor this core's rooms are asked",
 	},
 	{
 		from: []string{"core/freshness"}, only: []string{"internal/fault", "internal/headers", "internal/port"},
@@ -336,12 +336,16 @@ var arrows = []arrow{
 		reason: "membership needs keys and leases",
 	},
 	{
-		from: []string{"internal/etcdembed"}, only: []string{"internal/etcdembed", "internal/backoff", "internal/fault", "gen"},
+		from: []string{"internal/etcdembed"}, only: []string{"internal/etcdembed", "internal/backoff", "internal/fault", "internal/text", "gen"},
 		reason: "a store in this process is a store like any other: it knows nothing of what is kept in it",
 	},
 	{
+		from: []string{"internal/etcdembed/datadir"}, only: []string{"internal/etcdembed/peers", "internal/fault", "internal/text"},
+		reason: "files are locked and checked whatever runs on them",
+	},
+	{
 		from: []string{"internal/etcdembed/peers", "internal/etcdembed/raftlog", "internal/etcdembed/revoke", "internal/etcdembed/zapslog"}, only: []string{"internal/backoff", "internal/fault"},
-		reason: "what a member has to do with the others comes before etcd runs",
+		reason: "what a member has to settle with the others comes before etcd runs",
 	},
 	{
 		from: []string{"core/shelf"}, only: []string{"internal/executor", "internal/fault"},
@@ -349,7 +353,7 @@ var arrows = []arrow{
 	},
 	{
 		from: []string{"core/members"}, only: []string{"internal/fault", "internal/fleet", "gen"},
-		reason: "who keeps the store is asked of the member in this process, which the assembler hands over, and of other cores",
+		reason: "the member in this process, which the assembler passes in, and other cores know the store; this room only asks them",
 	},
 	{
 		from: []string{"internal/lane"}, only: []string{"internal/lane", "internal/executor", "internal/fault", "internal/labels", "internal/limits", "internal/names", "gen"},

@@ -66,7 +66,7 @@ func TestNoPackageIsTwoRooms(t *testing.T) {
 		case n > most:
 			t.Errorf("%s has %d lines, over %d: split it, or say in larger why one reader has to know all of it", p.ImportPath, n, most)
 		case listed && n <= maxPackage:
-			t.Errorf("%s has %d lines and no longer belongs into larger", p.ImportPath, n)
+			t.Errorf("%s has %d lines and no longer belongs in larger", p.ImportPath, n)
 		}
 	}
 	for path, l := range larger {

@@ -177,7 +177,7 @@ func TestAStoreIsRecoveredFromOneCore(t *testing.T) {
 		p := start(t, []string{"HOME=" + s.home, dir}, binary(t, "ruedo"), append([]string{"store", "recover"}, args...)...)
 		return p.wait(t, 60*time.Second), p.output()
 	}
-	if code, out := recover("--yes"); code != 2 || !strings.Contains(out, "gives up all members but that of") {
+	if code, out := recover("--yes"); code != 2 || !strings.Contains(out, "gives up all members except that of") {
 		t.Errorf("without --force-new-cluster it exits %d:\n%s", code, out)
 	}
 	if code, out := recover("--force-new-cluster", "--yes"); code != 0 || !strings.Contains(out, "members given up: 127.0.0.1:") || !strings.Contains(out, "are lost, although they were acknowledged") {
@@ -246,7 +246,7 @@ func TestTheQuotaOfAStoreOfSeveralCores(t *testing.T) {
 			warned = true
 		}
 	}
-	if p := client.Explain(err); p.Reason != "STORE_FULL" || !strings.Contains(p.Message, "its quota is 24.0 MiB") || !strings.Contains(p.Fix, "compact") {
+	if p := client.Explain(err); p.Reason != "STORE_FULL" || !strings.Contains(p.Message, "its quota is 24 MiB") || !strings.Contains(p.Fix, "compact") {
 		t.Fatalf("at the quota: %+v", p)
 	}
 	testkit.Within(t, 10*time.Second, "the alarm is shown", func() bool { return strings.Contains(s.must(0, "get", "status"), "STORE_FULL") })

@@ -71,7 +71,7 @@ func TestAFullDiskIsNoticedBeforeEtcdFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	filler := fill(t, root)
-	checks(t, s, fault.StoreFull, "16.0 MiB are reserved")
+	checks(t, s, fault.StoreFull, "16 MiB are reserved")
 	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)
 	}

@@ -58,6 +58,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 
+	"github.com/ruedo-dev/ruedo/internal/etcdembed/datadir"
 	"github.com/ruedo-dev/ruedo/internal/etcdembed/peers"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
@@ -76,9 +77,8 @@ type Config struct {
 	// QuotaBytes is the maximum size of the database. Zero means 2 GiB. etcd that
 	// has reached it grants no leases either, until it is defragmented.
 	QuotaBytes int64
-	// FullBytes is the size from which on [Server.Quota] asks for no more data. Set
-	// it below QuotaBytes, so that leases are granted in a full store. Zero means
-	// never.
+	// FullBytes is the size at which [Server.Quota] reports a full store. Set it
+	// below QuotaBytes, so that leases are granted in a full store. Zero means never.
 	FullBytes int64
 	// ReserveBytes is how much of the disk is kept free for etcd itself: Check
 	// returns STORE_FULL if less is left. Zero means [DefaultReserve].
@@ -111,8 +111,8 @@ const (
 type Server struct {
 	cfg      Config
 	client   *clientv3.Client
-	dir      *dataDir
-	files    *files
+	dir      *datadir.Dir
+	files    *datadir.Files
 	endpoint string
 	// running is the etcd that serves, or that has just failed; nil while there
 	// is none.
@@ -159,20 +159,20 @@ func Start(ctx context.Context, cfg Config) (_ *Server, err error) {
 				_ = ln.Close()
 			}
 			if s.dir != nil {
-				_ = s.dir.release()
+				_ = s.dir.Release()
 			}
 		}
 	}()
-	if s.dir, err = openDir(ctx, cfg.Dir, cfg.ReserveBytes); err != nil {
+	if s.dir, err = datadir.Open(ctx, cfg.Dir, cfg.ReserveBytes); err != nil {
 		return nil, err
 	}
 	m, err := startMember(ctx, s.dir, cfg, ln, true)
 	if err != nil {
 		return nil, err
 	}
-	if s.files, err = openFiles(s.dir.path); err != nil {
+	if s.files, err = datadir.OpenFiles(s.dir.Path); err != nil {
 		m.stop()
-		return nil, s.dir.unusable(err)
+		return nil, s.dir.Unusable(err)
 	}
 	if s.client, err = s.connect(); err != nil {
 		m.stop()
@@ -243,7 +243,7 @@ func (s *Server) Close() error {
 		if m := s.running.Load(); m != nil && !m.stop() && !m.failure.failed() {
 			s.closeErr = fault.New(fault.Internal, "the embedded store did not stop within %v", stopTimeout)
 		}
-		s.closeErr = errors.Join(s.closeErr, s.dir.release())
+		s.closeErr = errors.Join(s.closeErr, s.dir.Release())
 	})
 	return s.closeErr
 }
@@ -265,18 +265,7 @@ func listen(ctx context.Context, addr string) (net.Listener, error) {
 		return nil, fault.Wrap(err, fault.PortInUse, "the embedded store cannot listen on %s: the port is in use", addr).
 			WithFix("choose another port, or stop the process that uses it")
 	case err != nil:
-		return nil, fault.Wrap(err, fault.ConfigInvalid, "the embedded store cannot listen on %s: %v", addr, rootCause(err))
+		return nil, fault.Wrap(err, fault.ConfigInvalid, "the embedded store cannot listen on %s: %v", addr, datadir.Cause(err))
 	}
 	return ln, nil
-}
-
-// rootCause returns the innermost error, which is the system's.
-func rootCause(err error) error {
-	for {
-		next := errors.Unwrap(err)
-		if next == nil {
-			return err
-		}
-		err = next
-	}
 }

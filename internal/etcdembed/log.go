@@ -76,7 +76,7 @@ func zapLogger(to *slog.Logger, f *failure) *zap.Logger {
 }
 
 // serverError is etcd's message when it stops on its own, with the error
-// memberRemoved if the member was removed: nothing else tells.
+// memberRemoved if the member was removed: there is no other sign of it.
 const (
 	serverError   = "server error"
 	memberRemoved = "permanently removed from the cluster"

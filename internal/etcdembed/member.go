@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/test/bufconn"
 
+	"github.com/ruedo-dev/ruedo/internal/etcdembed/datadir"
 	"github.com/ruedo-dev/ruedo/internal/etcdembed/peers"
 	"github.com/ruedo-dev/ruedo/internal/etcdembed/raftlog"
 	"github.com/ruedo-dev/ruedo/internal/fault"
@@ -31,9 +32,6 @@ const (
 	// snapshotEvery keeps the log short, because module chunks are large
 	// entries.
 	snapshotEvery = 500
-	// segmentBytes is the size of a file of the log. etcd allocates one of them
-	// ahead of need, and fails if there is no room for it when the log gets there.
-	segmentBytes = 4 << 20
 	// keepRevisions is how many revisions compaction keeps for watchers.
 	keepRevisions = "1000"
 	// stopTimeout bounds stopping a member, failedTimeout one that has failed.
@@ -63,21 +61,21 @@ type member struct {
 // startMember starts etcd on a directory and returns it when it is ready to read
 // and write. It serves ln too, unless that is nil. first is true for the first
 // start in this process, which makes sure that no other process has this member.
-func startMember(ctx context.Context, dir *dataDir, cfg Config, ln net.Listener, first bool) (_ *member, err error) {
+func startMember(ctx context.Context, dir *datadir.Dir, cfg Config, ln net.Listener, first bool) (_ *member, err error) {
 	setSegments()
-	dir.dropBallast()
-	if err := dir.inspect(ctx); err != nil {
+	dir.DropBallast()
+	if err := dir.Inspect(ctx); err != nil {
 		return nil, err
 	}
 	if cfg.recover {
-		if err := raftlog.Commit(dir.path); err != nil {
-			return nil, dir.unusable(err)
+		if err := raftlog.Commit(dir.Path); err != nil {
+			return nil, dir.Unusable(err)
 		}
 	}
 	m := &member{failure: newFailure()}
 	c := embedConfig(dir, cfg, ln, m.failure)
-	if cfg.Peers == nil && len(dir.members) > 1 && !cfg.recover {
-		return nil, fault.New(fault.ConfigInvalid, "data directory %s belongs to one of %d members of a store, which cannot start alone", dir.path, len(dir.members)).
+	if cfg.Peers == nil && len(dir.Members) > 1 && !cfg.recover {
+		return nil, fault.New(fault.ConfigInvalid, "data directory %s belongs to one of %d members of a store, which cannot start alone", dir.Path, len(dir.Members)).
 			WithFix("set store.peer_address, as when it was started before; if the other members are lost for good, recover the store from this one")
 	}
 	if cfg.Peers != nil {
@@ -96,18 +94,18 @@ func startMember(ctx context.Context, dir *dataDir, cfg Config, ln net.Listener,
 	if ln != nil {
 		m.serving.Go(func() { _ = m.grpc.Serve(ln) })
 	}
-	dir.takeBallast()
+	dir.TakeBallast()
 	return m, nil
 }
 
 // setSegments sets the size of the log's files, for which etcd has a variable and no
 // setting. Servers that already run read the variable, so it is set once.
-var setSegments = sync.OnceFunc(func() { wal.SegmentSizeBytes = segmentBytes })
+var setSegments = sync.OnceFunc(func() { wal.SegmentSizeBytes = datadir.SegmentBytes })
 
-func embedConfig(dir *dataDir, cfg Config, ln net.Listener, f *failure) *embed.Config {
+func embedConfig(dir *datadir.Dir, cfg Config, ln net.Listener, f *failure) *embed.Config {
 	c := embed.NewConfig()
 	c.Name = memberName
-	c.Dir = dir.path
+	c.Dir = dir.Path
 	c.InitialCluster, c.InitialClusterToken = c.InitialClusterFromName(c.Name), rand.Text()
 	// Use no listeners of embed's: what a lone member advertises is never dialled,
 	// our own listener for clients carries only gRPC, and ours for peers can be
@@ -136,7 +134,7 @@ func setTick(c *embed.Config, t peers.Tick) {
 
 // run starts etcd in its own goroutine. When etcd would exit the process, its
 // logger ends that goroutine instead.
-func (m *member) run(ctx context.Context, dir *dataDir, cfg *embed.Config, others *peers.Config) error {
+func (m *member) run(ctx context.Context, dir *datadir.Dir, cfg *embed.Config, others *peers.Config) error {
 	type result struct {
 		etcd *embed.Etcd
 		err  error
@@ -159,9 +157,9 @@ func (m *member) run(ctx context.Context, dir *dataDir, cfg *embed.Config, other
 	case <-ctx.Done():
 		// It cannot be stopped before it has started, and uses the directory
 		// until then.
-		dir.hold()
+		dir.Hold()
 		go func() {
-			defer func() { _ = dir.release() }()
+			defer func() { _ = dir.Release() }()
 			if r := <-started; r.etcd != nil {
 				r.etcd.Close()
 			}
@@ -170,9 +168,9 @@ func (m *member) run(ctx context.Context, dir *dataDir, cfg *embed.Config, other
 	}
 	switch {
 	case r.err != nil:
-		return dir.unusable(r.err)
+		return dir.Unusable(r.err)
 	case r.etcd == nil:
-		return dir.unusable(m.failure.err())
+		return dir.Unusable(m.failure.err())
 	}
 	m.etcd = r.etcd
 	if others != nil {
@@ -182,13 +180,13 @@ func (m *member) run(ctx context.Context, dir *dataDir, cfg *embed.Config, other
 	case <-r.etcd.Server.ReadyNotify():
 		return nil
 	case <-m.failure.done:
-		return dir.unusable(m.failure.err())
+		return dir.Unusable(m.failure.err())
 	case <-r.etcd.Server.StopNotify():
 		if m.failure.removed.Load() {
 			r.etcd.Close()
-			return peers.Removed(dir.path, uint64(r.etcd.Server.MemberID()))
+			return peers.Removed(dir.Path, uint64(r.etcd.Server.MemberID()))
 		}
-		return dir.unusable(errors.New("the embedded store stopped while it started"))
+		return dir.Unusable(errors.New("the embedded store stopped while it started"))
 	case <-ctx.Done():
 		err := context.Cause(ctx)
 		if others != nil && !errors.Is(err, context.Canceled) {

@@ -25,7 +25,7 @@ func TestTheQuotaIsWatched(t *testing.T) {
 		}
 	}
 	testkit.Eventually(t, "the quota is used up", func() bool { return fault.ReasonOf(s.Quota()) == fault.StoreFull })
-	testkit.WantReason(t, s.Quota(), fault.StoreFull, "its quota is 10.0 MiB", "compact the store")
+	testkit.WantReason(t, s.Quota(), fault.StoreFull, "its quota is 10 MiB", "compact the store")
 	if err := s.Check(); err != nil {
 		t.Errorf("Check: %v", err)
 	}

@@ -6,6 +6,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/ruedo-dev/ruedo/internal/etcdembed/datadir"
 	"github.com/ruedo-dev/ruedo/internal/etcdembed/peers"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
@@ -18,15 +19,16 @@ type Recovered struct {
 	Revision int64
 }
 
-// Recover makes the member of a data directory the only one of its store, for the
-// day when more than half of the members are lost for good. Everything that it has
-// received is kept, even if it had not heard yet that the others have it too.
-// Changes that only the others have are lost. The others must never run again with their data: they would
-// be a second store. cfg.Peers is not used. No process may use the directory.
+// Recover makes the member of a data directory the only one of its store, for when
+// more than half of the members are lost for good. Everything that it has received
+// is kept, even if it did not know yet that the others have it too. Changes that
+// only the others have are lost. The others must never run again with their data:
+// they would be a second store. cfg.Peers is not used. No process may use the
+// directory.
 //
 // It fails with DATA_DIR if there is no data, and as Start does.
 func Recover(ctx context.Context, cfg Config) (*Recovered, error) {
-	if !Exists(cfg.Dir) {
+	if !datadir.Exists(cfg.Dir) {
 		return nil, fault.New(fault.DataDir, "there is no store in %s to recover", cfg.Dir).
 			WithFix("name the data directory of a member that is left").With("path", cfg.Dir)
 	}
@@ -37,7 +39,7 @@ func Recover(ctx context.Context, cfg Config) (*Recovered, error) {
 	}
 	r := &Recovered{}
 	own := uint64(s.running.Load().etcd.Server.MemberID())
-	for _, m := range s.dir.members {
+	for _, m := range s.dir.Members {
 		if m.ID != own {
 			r.Gone = append(r.Gone, m)
 		}

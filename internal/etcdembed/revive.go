@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/ruedo-dev/ruedo/internal/etcdembed/datadir"
 	"github.com/ruedo-dev/ruedo/internal/etcdembed/peers"
 	"github.com/ruedo-dev/ruedo/internal/etcdembed/revoke"
 	"github.com/ruedo-dev/ruedo/internal/fault"
@@ -54,11 +55,11 @@ func (s *Server) supervise(ctx context.Context, m *member) {
 		s.outage.Store(&outage{cause: m.failure.err(), final: removed})
 		s.running.Store(nil)
 		if removed {
-			s.cfg.Logger.Error("this member was removed from the store and takes no more part in it", "path", s.dir.path)
+			s.cfg.Logger.Error("this member was removed from the store", "path", s.dir.Path)
 			m.stop()
 			return
 		}
-		s.cfg.Logger.Error("the embedded store has failed; it is started again when its directory can be written", "path", s.dir.path, "error", m.failure.err())
+		s.cfg.Logger.Error("the embedded store has failed; it is started again when its directory can be written", "path", s.dir.Path, "error", m.failure.err())
 		if !m.stop() {
 			v.remains++
 		}
@@ -69,7 +70,7 @@ func (s *Server) supervise(ctx context.Context, m *member) {
 // watch returns when the running etcd has failed. It returns ctx's error if ctx
 // ends first.
 func (v *supervisor) watch(ctx context.Context, m *member) error {
-	ballast := time.NewTicker(ballastEvery)
+	ballast := time.NewTicker(datadir.BallastEvery)
 	defer ballast.Stop()
 	for {
 		select {
@@ -79,14 +80,14 @@ func (v *supervisor) watch(ctx context.Context, m *member) error {
 			return nil
 		case <-m.etcd.Server.StopNotify():
 			if m.failure.removed.Load() {
-				m.failure.set(peers.Removed(v.dir.path, uint64(m.etcd.Server.MemberID())))
+				m.failure.set(peers.Removed(v.dir.Path, uint64(m.etcd.Server.MemberID())))
 				return nil
 			}
 			m.failure.set(errors.New("it stopped"))
 			return nil
 		case <-ballast.C:
-			if v.files.check() == nil {
-				v.dir.takeBallast()
+			if v.files.Check() == nil {
+				v.dir.TakeBallast()
 			}
 		}
 	}
@@ -101,7 +102,7 @@ func (v *supervisor) revive(ctx context.Context) *member {
 			return nil
 		case <-time.After(v.wait):
 		}
-		if v.files.check() != nil || v.dir.writable() != nil {
+		if v.files.Check() != nil || v.dir.Writable() != nil {
 			v.wait = retryMin
 			continue
 		}
@@ -111,7 +112,7 @@ func (v *supervisor) revive(ctx context.Context) *member {
 		case err == nil:
 			v.running.Store(m)
 			v.outage.Store(nil)
-			v.cfg.Logger.Info("the embedded store runs again", "path", v.dir.path)
+			v.cfg.Logger.Info("the embedded store runs again", "path", v.dir.Path)
 			return m
 		case ctx.Err() != nil:
 			return nil
@@ -123,7 +124,7 @@ func (v *supervisor) revive(ctx context.Context) *member {
 	}
 	o := outage{cause: v.outage.Load().cause, final: true}
 	v.outage.Store(&o)
-	v.cfg.Logger.Error("the embedded store is not started again: it failed too often; restart this core", "path", v.dir.path, "error", o.cause)
+	v.cfg.Logger.Error("the embedded store is not started again: it failed too often; restart this core", "path", v.dir.Path, "error", o.cause)
 	return nil
 }
 
@@ -131,7 +132,7 @@ func (v *supervisor) revive(ctx context.Context) *member {
 func (v *supervisor) again(ctx context.Context) (*member, error) {
 	ctx, cancel := context.WithTimeout(ctx, v.cfg.StartTimeout)
 	defer cancel()
-	if err := revoke.Files(filepath.Join(v.dir.path, "member")); err != nil {
+	if err := revoke.Files(filepath.Join(v.dir.Path, "member")); err != nil {
 		return nil, err
 	}
 	ln, err := listen(ctx, v.endpoint)
@@ -170,10 +171,10 @@ func (s *Server) stopped() *outage {
 // Except after too many failures, Check returns nil again when the cause is
 // gone. It costs a few file system calls and no disk access.
 func (s *Server) Check() error {
-	if err := s.files.check(); err != nil {
+	if err := s.files.Check(); err != nil {
 		return err
 	}
-	if err := s.dir.writable(); err != nil {
+	if err := s.dir.Writable(); err != nil {
 		return err
 	}
 	o := s.stopped()
@@ -189,13 +190,13 @@ func (s *Server) Check() error {
 	reason, fix := fault.StoreUnavailable, "it is started again on its own; if that fails, see the log"
 	switch {
 	case errors.Is(o.cause, syscall.ENOSPC), errors.Is(o.cause, syscall.EDQUOT):
-		reason, fix = fault.StoreFull, makeRoom
+		reason, fix = fault.StoreFull, datadir.MakeRoom
 	case errors.Is(o.cause, syscall.EROFS):
-		reason, fix = fault.DataDirReadOnly, makeWritable
+		reason, fix = fault.DataDirReadOnly, datadir.MakeWritable
 	}
 	if o.final {
 		fix = "remove the cause, then restart this core"
 	}
-	return fault.Wrap(o.cause, reason, "the embedded store in %s has failed: %v", s.dir.path, o.cause).
-		WithFix("%s", fix).With("path", s.dir.path)
+	return fault.Wrap(o.cause, reason, "the embedded store in %s has failed: %v", s.dir.Path, o.cause).
+		WithFix("%s", fix).With("path", s.dir.Path)
 }

@@ -11,6 +11,7 @@ import (
 	"go.etcd.io/etcd/server/v3/etcdserver"
 
 	"github.com/ruedo-dev/ruedo/internal/backoff"
+	"github.com/ruedo-dev/ruedo/internal/etcdembed/datadir"
 	"github.com/ruedo-dev/ruedo/internal/etcdembed/peers"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
@@ -29,7 +30,7 @@ const (
 
 // openPeers binds the port for the other members and completes the settings with
 // which etcd starts: those of its data directory, or of a new member.
-func openPeers(ctx context.Context, dir *dataDir, p *peers.Config, c *embed.Config, first bool) (*peers.Server, error) {
+func openPeers(ctx context.Context, dir *datadir.Dir, p *peers.Config, c *embed.Config, first bool) (*peers.Server, error) {
 	advertised, err := url.Parse(p.Advertise)
 	if err != nil {
 		return nil, fault.Wrap(err, fault.ConfigInvalid, "%q is not the URL of a member", p.Advertise)
@@ -37,9 +38,9 @@ func openPeers(ctx context.Context, dir *dataDir, p *peers.Config, c *embed.Conf
 	c.Name, c.AdvertisePeerUrls, c.PeerTLSInfo = p.Name, []url.URL{*advertised}, p.TLS()
 	c.InitialCluster = c.Name + "=" + p.Advertise
 	setTick(c, peers.Ticks(p.Tick))
-	id, err := peers.ReadIdentity(dir.path, dir.members)
+	id, err := peers.ReadIdentity(dir.Path, dir.Members)
 	if err != nil {
-		return nil, dir.unusable(err)
+		return nil, dir.Unusable(err)
 	}
 	if id.Cluster != 0 {
 		if first {
@@ -65,8 +66,8 @@ func openPeers(ctx context.Context, dir *dataDir, p *peers.Config, c *embed.Conf
 	return srv, nil
 }
 
-// announce makes a member that joins a voter, and tells the others its URL if that
-// has changed.
+// announce gives a vote to a member that joins, and announces its URL to the others
+// if it has changed.
 func (s *Server) announce(ctx context.Context, m *member) error {
 	p := s.cfg.Peers
 	if p == nil {
@@ -111,7 +112,7 @@ func (s *Server) promote(ctx context.Context, m *member) error {
 		}
 		if retry.Wait(ctx) != nil {
 			return fault.Wrap(errors.Join(err, ctx.Err()), fault.StoreUnavailable, "this member of the store did not catch up within %v", catchUpTimeout).
-				WithFix("start it again: it continues where it is")
+				WithFix("start it again: it continues where it stopped")
 		}
 	}
 	s.cfg.Logger.Info("this member of the store votes", "member", s.cfg.Peers.Name)

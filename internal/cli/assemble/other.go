@@ -7,7 +7,7 @@ import (
 	"github.com/ruedo-dev/ruedo/core"
 	"github.com/ruedo-dev/ruedo/core/store"
 	"github.com/ruedo-dev/ruedo/internal/cli/settings"
-	"github.com/ruedo-dev/ruedo/internal/etcdembed"
+	"github.com/ruedo-dev/ruedo/internal/etcdembed/datadir"
 	"github.com/ruedo-dev/ruedo/internal/fleet"
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
@@ -21,7 +21,7 @@ func (a *Assembler) Other(ctx context.Context, log *slog.Logger, st settings.Sto
 	set.Store, set.Application.ClusterID = st, cluster
 	own := &Assembler{Settings: &set, Version: a.Version}
 	a.onClose("the other store", own.Close)
-	if !create && len(st.EtcdHosts) == 0 && !etcdembed.Exists(own.dataDir()) {
+	if !create && len(st.EtcdHosts) == 0 && !datadir.Exists(own.dataDir()) {
 		return nil, nil
 	}
 	opened, err := own.openStore(ctx, own.dataDir(), log, nil)

@@ -15,6 +15,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/backoff"
 	"github.com/ruedo-dev/ruedo/internal/cli/settings"
 	"github.com/ruedo-dev/ruedo/internal/etcdembed"
+	"github.com/ruedo-dev/ruedo/internal/etcdembed/datadir"
 	"github.com/ruedo-dev/ruedo/internal/etcdembed/membership"
 	"github.com/ruedo-dev/ruedo/internal/etcdembed/peers"
 	"github.com/ruedo-dev/ruedo/internal/fault"
@@ -43,7 +44,7 @@ func (a *Assembler) backupDir() string {
 // settings name, or the data directory of an embedded one. A directory that
 // cannot be looked into counts, so that opening it says why.
 func (a *Assembler) HasStore() bool {
-	return len(a.Settings.Store.EtcdHosts) > 0 || etcdembed.Exists(a.dataDir())
+	return len(a.Settings.Store.EtcdHosts) > 0 || datadir.Exists(a.dataDir())
 }
 
 // openStore returns how to reach the store. If the settings name none, it starts

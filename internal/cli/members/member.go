@@ -46,8 +46,8 @@ type add struct {
 
 func (*add) Help() string {
 	return `Adds a member without a vote. Then start its core with --join and that peer URL.
-ruedo server --join does both, so this is only needed where a site's members are
-written down before they start.`
+ruedo server --join does both, so this is only needed if members are listed before
+they start.`
 }
 
 func (*add) Examples() []string {
@@ -122,8 +122,8 @@ func (c *remove) Run(s *session.Session) error {
 type promote struct{ one }
 
 func (*promote) Help() string {
-	return `A member that joins gets its vote on its own. This is for one whose core cannot
-ask for it.`
+	return `A member that joins gets its vote on its own. This is for one whose core could
+not ask for it.`
 }
 
 func (*promote) Examples() []string {

@@ -16,7 +16,7 @@ type recovery struct {
 
 // Help is the part of the help that comes after the first line.
 func (*recovery) Help() string {
-	return `For the day when more than half of the members are gone for good. It makes the
+	return `For a store whose members are gone for good, more than half of them. It makes the
 member in the data directory the only one. Its core must not run.
 
 Choose the member that was the last to be up to date: every change that it has not
@@ -34,7 +34,7 @@ func (*recovery) Examples() []string {
 func (c *recovery) Run(s *session.Session) error {
 	a := s.Assembler()
 	if !c.Force {
-		return fault.New(fault.Usage, "a recovery gives up all members but that of %s, and what only they have", a.DataDir()).
+		return fault.New(fault.Usage, "a recovery gives up all members except that of %s, and everything that only they have", a.DataDir()).
 			WithFix("start the other members if you can: nothing is lost then; if they are gone for good, add --force-new-cluster")
 	}
 	s.Warnf("changes that only other members have are lost, although they were acknowledged")

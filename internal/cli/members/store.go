@@ -21,8 +21,8 @@ type compact struct{}
 
 func (*compact) Help() string {
 	return `Drops old versions of all keys and defragments the members, one after the other;
-each answers nothing for a moment. It ends the alarm of a full store. What is
-current stays: if the store is still full, delete services or modules first.`
+each is busy for a moment. It ends the alarm of a full store. Current values stay:
+if the store is still full, delete services or modules, and compact it again.`
 }
 
 func (*compact) Examples() []string {

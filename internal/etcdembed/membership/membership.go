@@ -58,7 +58,7 @@ type Config struct {
 	Client *clientv3.Client
 	// Peers are the settings of that member; nil if nobody can join it.
 	Peers *peers.Config
-	// QuotaBytes is the size from which on the store gets no more data. Zero means
+	// QuotaBytes is the size at which the store stops accepting data. Zero means
 	// etcd's quota.
 	QuotaBytes int64
 	// Check returns why the store does not accept writes. Required.

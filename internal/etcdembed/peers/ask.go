@@ -17,7 +17,7 @@ const (
 	askTimeout  = time.Second
 	nearTimeout = 600 * time.Millisecond // in one site
 	// verifyTimeout is longer: a member on a busy machine must not be taken for
-	// one that does not run. Where nobody listens, the answer comes immediately.
+	// one that does not run. If nobody listens, the answer comes immediately.
 	verifyTimeout = 3 * time.Second
 )
 

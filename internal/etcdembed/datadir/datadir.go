@@ -1,4 +1,7 @@
-package etcdembed
+// Package datadir is the directory of an embedded etcd: its lock, what has to be
+// known of its files before etcd maps them, the room that its disk has left, and
+// whether the files are still those that etcd writes to.
+package datadir
 
 import (
 	"context"
@@ -21,6 +24,7 @@ import (
 
 	"github.com/ruedo-dev/ruedo/internal/etcdembed/peers"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/text"
 )
 
 const (
@@ -34,32 +38,34 @@ const (
 	dbPatience = 500 * time.Millisecond
 )
 
-// dataDir is a directory that this process has locked.
-type dataDir struct {
-	path      string
+// Dir is a directory that this process has locked.
+type Dir struct {
+	Path    string
+	Members []peers.Member // as Inspect found them in the database
+
 	temporary bool
 	lock      *fileutil.LockedFile
 	reserve   int64 // bytes of its disk that writes must leave free
 	users     atomic.Int32
-	members   []peers.Member // as inspect found them in the database
 }
 
-// openDir creates the directory if it is missing and locks it.
-// The caller holds it.
-func openDir(ctx context.Context, path string, reserve int64) (*dataDir, error) {
+// Open creates the directory if it is missing and locks it. The caller holds it.
+// An empty path means a temporary directory. Writes must leave reserve bytes of its
+// disk free.
+func Open(ctx context.Context, path string, reserve int64) (*Dir, error) {
 	if path == "" {
 		tmp, err := os.MkdirTemp("", "ruedo-store-")
 		if err != nil {
-			return nil, fault.Wrap(err, fault.DataDir, "cannot create a temporary data directory: %v", rootCause(err)).
+			return nil, fault.Wrap(err, fault.DataDir, "cannot create a temporary data directory: %v", Cause(err)).
 				WithFix("set TMPDIR to a directory that can be written, or name a data directory")
 		}
-		d := &dataDir{path: tmp, temporary: true, reserve: reserve}
-		d.hold()
+		d := &Dir{Path: tmp, temporary: true, reserve: reserve}
+		d.Hold()
 		return d, nil
 	}
-	d := &dataDir{path: path, reserve: reserve}
+	d := &Dir{Path: path, reserve: reserve}
 	if err := os.MkdirAll(path, 0o700); err != nil {
-		return nil, d.unusable(err)
+		return nil, d.Unusable(err)
 	}
 	deadline := time.Now().Add(lockPatience)
 	for {
@@ -67,11 +73,11 @@ func openDir(ctx context.Context, path string, reserve int64) (*dataDir, error) 
 		switch {
 		case err == nil:
 			d.lock = lock
-			d.hold()
+			d.Hold()
 			d.sign()
 			return d, nil
 		case !errors.Is(err, fileutil.ErrLocked):
-			return nil, d.unusable(err)
+			return nil, d.Unusable(err)
 		case time.Now().After(deadline):
 			return nil, d.inUse(err, d.holder())
 		}
@@ -85,18 +91,18 @@ func openDir(ctx context.Context, path string, reserve int64) (*dataDir, error) 
 
 // sign writes the process id to the lock file, for the message that other
 // processes get. Nothing else depends on it.
-func (d *dataDir) sign() {
+func (d *Dir) sign() {
 	if d.lock.Truncate(0) == nil {
 		_, _ = d.lock.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	}
 }
 
-// hold keeps the directory locked until release is called once more.
-func (d *dataDir) hold() { d.users.Add(1) }
+// Hold keeps the directory locked until release is called once more.
+func (d *Dir) Hold() { d.users.Add(1) }
 
-// release unlocks the directory, and removes a temporary one, when its last
+// Release unlocks the directory, and removes a temporary one, when its last
 // holder calls it.
-func (d *dataDir) release() error {
+func (d *Dir) Release() error {
 	if d.users.Add(-1) > 0 {
 		return nil
 	}
@@ -104,23 +110,23 @@ func (d *dataDir) release() error {
 		_ = d.lock.Close()
 	}
 	if d.temporary {
-		return os.RemoveAll(d.path)
+		return os.RemoveAll(d.Path)
 	}
 	return nil
 }
 
-// inspect checks the database file for problems over which etcd would exit the
+// Inspect checks the database file for problems over which etcd would exit the
 // process or wait forever.
-func (d *dataDir) inspect(ctx context.Context) error {
-	file := filepath.Join(d.path, "member", "snap", "db")
+func (d *Dir) Inspect(ctx context.Context) error {
+	file := filepath.Join(d.Path, "member", "snap", "db")
 	info, err := os.Stat(file)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
 	case err != nil:
-		return d.unusable(err)
+		return d.Unusable(err)
 	case !info.Mode().IsRegular():
-		return d.unusable(errors.New("member/snap/db is not a file"))
+		return d.Unusable(errors.New("member/snap/db is not a file"))
 	case info.Size() == 0:
 		return nil // as an interrupted start leaves it
 	}
@@ -136,7 +142,7 @@ func (d *dataDir) inspect(ctx context.Context) error {
 	}()
 	select {
 	case r := <-seen:
-		d.members, err = r.members, r.err
+		d.Members, err = r.members, r.err
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
@@ -144,7 +150,7 @@ func (d *dataDir) inspect(ctx context.Context) error {
 	case errors.Is(err, bolterrors.ErrTimeout):
 		return d.inUse(err, "another process")
 	case err != nil:
-		return d.unusable(err)
+		return d.Unusable(err)
 	}
 	return nil
 }
@@ -183,8 +189,8 @@ func look(file string, size int64) (members []peers.Member, err error) {
 }
 
 // holder returns the name of the process that signed the lock file.
-func (d *dataDir) holder() string {
-	if f, err := os.Open(filepath.Join(d.path, lockFile)); err == nil {
+func (d *Dir) holder() string {
+	if f, err := os.Open(filepath.Join(d.Path, lockFile)); err == nil {
 		text, _ := io.ReadAll(io.LimitReader(f, 32))
 		_ = f.Close()
 		if pid, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil {
@@ -194,22 +200,22 @@ func (d *dataDir) holder() string {
 	return "another process"
 }
 
-func (d *dataDir) inUse(err error, by string) error {
-	return fault.Wrap(err, fault.DataDirInUse, "data directory %s is in use by %s", d.path, by).
-		WithFix("stop that process, or choose another data directory").With("path", d.path)
+func (d *Dir) inUse(err error, by string) error {
+	return fault.Wrap(err, fault.DataDirInUse, "data directory %s is in use by %s", d.Path, by).
+		WithFix("stop that process, or choose another data directory").With("path", d.Path)
 }
 
-// unusable returns the error for a directory that cannot be used, and what to
+// Unusable returns the error for a directory that cannot be used, and what to
 // do about it.
-func (d *dataDir) unusable(err error) error {
+func (d *Dir) Unusable(err error) error {
 	if f, ok := errors.AsType[*fault.Error](err); ok {
 		return f
 	}
 	what, fix := "cannot be used", "check that it is a directory of this program, or choose another data directory"
 	switch {
 	case strings.Contains(err.Error(), "invalid downgrade"), strings.Contains(err.Error(), "unknown storage version"):
-		return fault.Wrap(err, fault.StoreFormat, "data directory %s was written by a newer etcd", d.path).
-			WithFix("use a newer ruedo, or choose another data directory").With("path", d.path)
+		return fault.Wrap(err, fault.StoreFormat, "data directory %s was written by a newer etcd", d.Path).
+			WithFix("use a newer ruedo, or choose another data directory").With("path", d.Path)
 	case errors.Is(err, fs.ErrPermission):
 		what, fix = "cannot be read and written", "give this user the rights to it, or choose another data directory"
 	case errors.Is(err, syscall.ENOTDIR), errors.Is(err, fs.ErrExist):
@@ -223,40 +229,50 @@ func (d *dataDir) unusable(err error) error {
 	case d.holdsData():
 		what, fix = "cannot be opened", "restore it from a backup, or move it away to start with an empty store"
 	}
-	return fault.Wrap(err, fault.DataDir, "data directory %s %s: %v", d.path, what, rootCause(err)).
-		WithFix("%s", fix).With("path", d.path)
+	return fault.Wrap(err, fault.DataDir, "data directory %s %s: %v", d.Path, what, Cause(err)).
+		WithFix("%s", fix).With("path", d.Path)
 }
 
 // holdsData reports whether a store was created here.
-func (d *dataDir) holdsData() bool {
-	_, err := os.Stat(filepath.Join(d.path, "member"))
+func (d *Dir) holdsData() bool {
+	_, err := os.Stat(filepath.Join(d.Path, "member"))
 	return err == nil
 }
 
 // Exists reports whether a store was created in a directory. It is true as well
-// if that cannot be found out; [Start] then fails and says why.
+// if that cannot be found out; [Open] then fails and says why.
 func Exists(dir string) bool {
 	_, err := os.Stat(filepath.Join(dir, "member"))
 	return !errors.Is(err, fs.ErrNotExist)
 }
 
+// What to do about a disk that is full, and about one that is read-only.
 const (
-	makeRoom     = "make room on its disk; writes are accepted again on their own"
-	makeWritable = "make it writable; writes are accepted again on their own"
+	MakeRoom     = "make room on its disk; writes are accepted again on their own"
+	MakeWritable = "make it writable; writes are accepted again on their own"
 )
 
-// writable returns STORE_FULL if the disk has less free space than the reserve,
+// Writable returns STORE_FULL if the disk has less free space than the reserve,
 // and DATA_DIR_READ_ONLY if the directory cannot be written.
-func (d *dataDir) writable() error {
-	if err := writeAccess(d.path); err != nil {
-		return fault.Wrap(err, fault.DataDirReadOnly, "data directory %s can no longer be written: %v", d.path, err).
-			WithFix(makeWritable).With("path", d.path)
+func (d *Dir) Writable() error {
+	if err := writeAccess(d.Path); err != nil {
+		return fault.Wrap(err, fault.DataDirReadOnly, "data directory %s can no longer be written: %v", d.Path, err).
+			WithFix(MakeWritable).With("path", d.Path)
 	}
-	if free, err := freeSpace(d.path); err == nil && free < d.reserve {
-		return fault.New(fault.StoreFull, "the disk of data directory %s is full: %.1f MiB are free, %.1f MiB are reserved for the store itself", d.path, mib(free), mib(d.reserve)).
-			WithFix(makeRoom).With("path", d.path)
+	if free, err := freeSpace(d.Path); err == nil && free < d.reserve {
+		return fault.New(fault.StoreFull, "the disk of data directory %s is full: %s are free, %s are reserved for the store itself", d.Path, text.Size(free), text.Size(d.reserve)).
+			WithFix(MakeRoom).With("path", d.Path)
 	}
 	return nil
 }
 
-func mib(bytes int64) float64 { return float64(bytes) / (1 << 20) }
+// Cause returns the innermost error, which is the system's.
+func Cause(err error) error {
+	for {
+		next := errors.Unwrap(err)
+		if next == nil {
+			return err
+		}
+		err = next
+	}
+}

@@ -1,6 +1,6 @@
 //go:build !linux && !darwin
 
-package etcdembed
+package datadir
 
 import "math"
 

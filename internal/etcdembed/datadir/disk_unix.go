@@ -1,6 +1,6 @@
 //go:build linux || darwin
 
-package etcdembed
+package datadir
 
 import (
 	"errors"
@@ -25,7 +25,7 @@ func locked(path string) bool {
 	if err != nil {
 		return false
 	}
-	defer func() { _ = f.Close() }() // and release the lock, if it was to be had
+	defer func() { _ = f.Close() }() // and release the lock, if it was taken
 	return errors.Is(unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB), unix.EWOULDBLOCK)
 }
 

@@ -1,4 +1,4 @@
-package etcdembed
+package datadir
 
 import (
 	"io/fs"
@@ -10,18 +10,18 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-// files are the files of a running server, as they were when it had started. A
+// Files are the files of a running server, as they were when it had started. A
 // process with a deleted file open goes on writing to it without noticing, so
 // the files must be checked.
-type files struct {
+type Files struct {
 	path string
 	wal  fs.FileInfo
 	db   atomic.Pointer[fs.FileInfo]
 }
 
-// openFiles records the files of a server that is ready.
-func openFiles(dir string) (*files, error) {
-	f := &files{path: dir}
+// OpenFiles records the files of a server that is ready.
+func OpenFiles(dir string) (*Files, error) {
+	f := &Files{path: dir}
 	var err error
 	if f.wal, err = os.Stat(f.walDir()); err != nil {
 		return nil, err
@@ -31,12 +31,12 @@ func openFiles(dir string) (*files, error) {
 	return f, err
 }
 
-func (f *files) walDir() string   { return filepath.Join(f.path, "member", "wal") }
-func (f *files) database() string { return filepath.Join(f.path, "member", "snap", "db") }
+func (f *Files) walDir() string   { return filepath.Join(f.path, "member", "wal") }
+func (f *Files) database() string { return filepath.Join(f.path, "member", "snap", "db") }
 
-// check checks that the files in the directory are still those that the server
+// Check checks that the files in the directory are still those that the server
 // writes to.
-func (f *files) check() error {
+func (f *Files) Check() error {
 	if db, err := os.Stat(f.database()); err != nil || !os.SameFile(db, *f.db.Load()) {
 		// etcd itself replaces its database when it defragments it, or receives a
 		// snapshot.
@@ -60,8 +60,8 @@ func (f *files) check() error {
 	return f.lost("its write-ahead log was deleted")
 }
 
-// size returns the size of the database file; zero if it is gone.
-func (f *files) size() int64 {
+// Size returns the size of the database file; zero if it is gone.
+func (f *Files) Size() int64 {
 	info, err := os.Stat(f.database())
 	if err != nil {
 		return 0
@@ -69,7 +69,7 @@ func (f *files) size() int64 {
 	return info.Size()
 }
 
-func (f *files) lost(how string) error {
+func (f *Files) lost(how string) error {
 	return fault.New(fault.DataDirLost, "data directory %s disappeared while it was in use: %s", f.path, how).
 		WithFix("restore the directory from a backup and restart this core, which loses what it holds in memory").With("path", f.path)
 }

@@ -145,11 +145,8 @@ func (v *view) resolve(name string) (*Entry, error) {
 		if err := v.snapshot.Fault(keys.KindService, name); err != nil {
 			return nil, err
 		}
-		err := fault.New(fault.ServiceNotFound, "there is no service %q", name)
-		if hint := suggest.DidYouMean(name, slices.Collect(maps.Keys(v.entries))); hint != "" {
-			return nil, err.WithFix("%s", hint)
-		}
-		return nil, err.WithFix("list the services")
+		return nil, fault.New(fault.ServiceNotFound, "there is no service %q", name).
+			WithFix("%s", suggest.Or(name, slices.Collect(maps.Keys(v.entries)), "list the services"))
 	}
 	if e.err != nil {
 		return nil, e.err

@@ -4,9 +4,9 @@
 //	r := jobs.New(jobs.Config{Store: s, Core: "core-1", Jobs: list})
 //	r.Lead(ctx, fence) // while this core leads
 //
-// What came of a job is kept in the store, so that every core can show it, and a
-// new leader goes on where the one before ended. A job that fails is tried again
-// after its interval, but at least every [retryAfter].
+// The results of jobs are kept in the store, so that every core can show them, and
+// a new leader continues where the previous one stopped. A job that fails is tried
+// again after its interval or [retryAfter], whichever is shorter.
 package jobs
 
 import (
@@ -98,7 +98,7 @@ func (t *Turn) Remove(kind, name string, bytes uint64) {
 // Config configures a Runner. All fields are required, unless they say
 // otherwise.
 type Config struct {
-	// Store keeps what came of the jobs.
+	// Store keeps the results of the jobs.
 	Store interface {
 		JobRecords(ctx context.Context) (map[string]*storev1.JobRecord, int64, error)
 		PutJobRecord(ctx context.Context, fence fleet.Fence, name string, r *storev1.JobRecord) error
@@ -266,14 +266,14 @@ func (r *Runner) run(ctx context.Context, j Job, fence fleet.Fence, dry bool) (*
 	return res, err
 }
 
-// keep writes what came of a job. A store that is full refuses it; then this
-// core remembers it.
+// keep writes the result of a job. A full store refuses it; then only this core
+// remembers it.
 func (r *Runner) keep(ctx context.Context, fence fleet.Fence, name string, record *storev1.JobRecord) {
 	r.mu.Lock()
 	r.recent[name] = record
 	r.mu.Unlock()
 	if err := r.cfg.Store.PutJobRecord(ctx, fence, name, record); err != nil {
-		r.cfg.Logger.Debug("cannot keep what came of a job", "job", name, "error", err)
+		r.cfg.Logger.Debug("cannot store the result of a job", "job", name, "error", err)
 	}
 }
 
@@ -324,11 +324,8 @@ func (r *Runner) List(ctx context.Context) (map[string]*ruedov1.Job, error) {
 func (r *Runner) Run(ctx context.Context, name string, dry bool) (*ruedov1.RunJobResponse, error) {
 	j, ok := r.jobs[name]
 	if !ok {
-		e := fault.New(fault.JobNotFound, "there is no job %q", name).WithFix("list the jobs")
-		if hint := suggest.DidYouMean(name, slices.Collect(maps.Keys(r.jobs))); hint != "" {
-			e = e.WithFix("%s", hint)
-		}
-		return nil, e
+		return nil, fault.New(fault.JobNotFound, "there is no job %q", name).
+			WithFix("%s", suggest.Or(name, slices.Collect(maps.Keys(r.jobs)), "list the jobs"))
 	}
 	if dry {
 		return r.run(ctx, j, fleet.Fence{}, true)

@@ -9,10 +9,9 @@
 // its core leads, it runs [Config.Lead] with a context that ends with the
 // leadership and with the fence that every write needs.
 //
-// A core gives the leadership up when it goes down, when it is no longer fit to
-// lead, when an order of [Elector.Yield] asks it to, and when the store has not
-// answered for as long as a leadership lasts; then another core has it soon
-// after.
+// A core resigns when it shuts down, when it is no longer fit to lead, when
+// [Elector.Yield] orders it to, and when the store has not answered for as long as
+// a leadership lasts. Another core is elected soon after.
 package leader
 
 import (
@@ -58,11 +57,11 @@ type Config struct {
 	Fit func() error
 	// Lead does what the leader does until ctx ends, and returns soon after.
 	Lead func(ctx context.Context, fence fleet.Fence)
-	// TTL is how long a leader that has died is in the way of the next. Default:
-	// [fleet.DefaultTTL].
+	// TTL is how long a leader that has died keeps others from being elected.
+	// Default: [fleet.DefaultTTL].
 	TTL time.Duration
-	// HandoverWait is how long the others leave a leadership to the core that a
-	// handover names. Default: [DefaultHandoverWait].
+	// HandoverWait is how long the other cores wait for the core that a handover
+	// names. Default: [DefaultHandoverWait].
 	HandoverWait time.Duration
 	// Logger; nil discards.
 	Logger *slog.Logger
@@ -97,8 +96,8 @@ func (e *Elector) Start() {
 	e.wg.Go(func() { e.run(ctx) })
 }
 
-// Close gives the leadership up and waits until this core has ended what the
-// leader does. Further calls do nothing.
+// Close resigns and waits until this core has stopped doing what the leader does.
+// Further calls do nothing.
 func (e *Elector) Close() {
 	e.cancel()
 	e.wg.Wait()
@@ -141,7 +140,7 @@ func (e *Elector) run(ctx context.Context) {
 	}
 }
 
-// step does what is to be done now: campaign, resign, or nothing.
+// step campaigns or resigns, if it is time to.
 func (e *Elector) step(ctx context.Context) {
 	now := e.cfg.Mirror.Snapshot()
 	if l := e.held.Load(); l != nil {
@@ -170,7 +169,7 @@ func (e *Elector) reason(l *fleet.Leadership, now *mirror.Snapshot) string {
 		return err.Error()
 	}
 	if h := now.Handover(); h.GetTerm() == l.Term() {
-		return "this core was asked to hand the leadership over"
+		return "this core was asked to hand over"
 	}
 	// The mirror may not have seen the election yet.
 	if now.Revision >= l.Term() && now.Leader().GetTerm() != l.Term() {
@@ -180,8 +179,7 @@ func (e *Elector) reason(l *fleet.Leadership, now *mirror.Snapshot) string {
 	return ""
 }
 
-// defers reports whether this core leaves a vacant leadership to another one at
-// first.
+// defers reports whether this core lets another one campaign first.
 func (e *Elector) defers(h *storev1.Handover) bool {
 	self := e.cfg.Self.GetId()
 	if h == nil || h.GetTo() == self || h.GetTo() == "" && h.GetFrom() != self {
@@ -208,8 +206,8 @@ func (e *Elector) campaign(ctx context.Context) {
 	e.lead.Go(func() { e.cfg.Lead(l.Context(), l.Fence()) })
 }
 
-// resign ends the leadership, if there is one. Another core can be elected
-// before what this one did as the leader has ended: that writes nothing more.
+// resign ends the leadership, if there is one. Another core can be elected before
+// this one has stopped its work as the leader, which can no longer write anything.
 func (e *Elector) resign(why string) {
 	l := e.held.Load()
 	if l == nil {

@@ -29,11 +29,8 @@ func (e *Elector) Yield(ctx context.Context, to string) (next *ruedov1.Leader, p
 		return nil, "", NoLeader()
 	}
 	if to != "" && now.Cores[to] == nil {
-		e := fault.New(fault.CoreNotFound, "there is no core %q", to).WithFix("list the cores")
-		if hint := suggest.DidYouMean(to, slices.Collect(maps.Keys(now.Cores))); hint != "" {
-			e = e.WithFix("%s", hint)
-		}
-		return nil, "", e
+		return nil, "", fault.New(fault.CoreNotFound, "there is no core %q", to).
+			WithFix("%s", suggest.Or(to, slices.Collect(maps.Keys(now.Cores)), "list the cores"))
 	}
 	if to == was.GetCore() {
 		return was, to, nil

@@ -5,7 +5,7 @@
 //
 // Each runner keeps the last of each service in memory; the core keeps nothing.
 // [Reader.Read] merges what the runners have in order of time. With follow it
-// goes on with what comes later, also from runners that attach meanwhile:
+// continues with new entries, including those of runners that attach later:
 // entries that arrive within [window] are put in order before they are sent.
 //
 // # Bounds
@@ -132,8 +132,8 @@ func (s *stream) add(m dispatch.Member) *source {
 	return src
 }
 
-// read reads the next page. It waits for entries as long as patience. A runner
-// that cannot answer is not asked again.
+// read reads the next page. It waits up to patience for entries. A runner that
+// cannot answer is not asked again.
 func (src *source) read(ctx context.Context, patience time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, patience+asked)
 	defer cancel()

@@ -4,7 +4,8 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"sync"
+
+	"golang.org/x/sync/errgroup"
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 )
@@ -54,19 +55,17 @@ func (s *stream) past(ctx context.Context) error {
 
 // readAll reads the first page of each source.
 func readAll(ctx context.Context, sources []*source) {
-	slots := make(chan struct{}, maxParallel)
-	var all sync.WaitGroup
+	var all errgroup.Group // its functions return nil: a source keeps its own failure
+	all.SetLimit(maxParallel)
 	for _, src := range sources {
-		if src.ended {
-			continue
+		if !src.ended {
+			all.Go(func() error {
+				src.read(ctx, 0)
+				return nil
+			})
 		}
-		slots <- struct{}{}
-		all.Go(func() {
-			defer func() { <-slots }()
-			src.read(ctx, 0)
-		})
 	}
-	all.Wait()
+	_ = all.Wait()
 }
 
 // earliest returns the source whose next entry is the oldest; nil if none has

@@ -1,6 +1,6 @@
 // Package members shows and changes the members of the store that the cores form
-// themselves. What concerns the store is done by the member in this process; what
-// concerns another member's own files, its core is asked for.
+// themselves. The member in this process does what concerns the store as a whole;
+// for what concerns another member's own files, it asks that member's core.
 package members
 
 import (
@@ -10,6 +10,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"connectrpc.com/connect"
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/gen/ruedo/v1/ruedov1connect"
@@ -22,8 +24,10 @@ const (
 	// defragmentTimeout how long its member has to be defragmented.
 	askTimeout        = 1500 * time.Millisecond
 	defragmentTimeout = 3 * time.Minute
-	// maxCores bounds how many cores are asked.
-	maxCores = 64
+	// maxCores bounds how many cores are asked, and maxAnswer what one answers, in
+	// bytes.
+	maxCores  = 64
+	maxAnswer = 256 << 10
 )
 
 // Keeper is the member of the store in this process; see package membership.
@@ -149,7 +153,7 @@ func (m *Members) others() []*ruedov1.Core {
 }
 
 func (m *Members) client(c *ruedov1.Core) ruedov1connect.MemberServiceClient {
-	return ruedov1connect.NewMemberServiceClient(m.http, c.GetUrl())
+	return ruedov1connect.NewMemberServiceClient(m.http, c.GetUrl(), connect.WithReadMaxBytes(maxAnswer))
 }
 
 // Local returns the member in this process.

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"golang.org/x/sync/errgroup"
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/gen/ruedo/v1/ruedov1connect"
@@ -121,30 +122,23 @@ func (p *Peers) ask(r *round, cores map[string]*ruedov1.Core) {
 	defer close(r.done)
 	ctx, cancel := context.WithTimeout(p.ctx, patience)
 	defer cancel()
-	turns := make(chan struct{}, parallel)
 	var mu sync.Mutex
-	var wg sync.WaitGroup
+	var asked errgroup.Group // its functions return nil: a core that does not answer is no failure
+	asked.SetLimit(parallel)
 	for id, core := range cores {
 		if id == p.cfg.Self || core.GetUrl() == "" {
 			continue
 		}
-		select {
-		case turns <- struct{}{}:
-		case <-ctx.Done():
-		}
-		if ctx.Err() != nil {
-			break
-		}
-		wg.Go(func() {
-			defer func() { <-turns }()
+		asked.Go(func() error {
 			if answer := p.status(ctx, id, core.GetUrl()); answer != nil {
 				mu.Lock()
 				defer mu.Unlock()
 				r.answers[id] = answer
 			}
+			return nil
 		})
 	}
-	wg.Wait()
+	_ = asked.Wait()
 }
 
 // status returns what a core says of itself, or nil if it does not answer. Behind

@@ -93,7 +93,7 @@ func Leaders() Table[*ruedov1.Leader] {
 	}
 }
 
-// Handovers returns the table of the order to hand the leadership over, which
+// Handovers returns the table of the order to hand over the leadership, which
 // has at most one row, [keys.TheLeader].
 func Handovers() Table[*storev1.Handover] {
 	return Table[*storev1.Handover]{
@@ -172,13 +172,12 @@ const suggestFrom = 1000
 // missing returns the not-found error of a kind. It suggests a name from
 // memory: etcd would read every value to list the names.
 func missing[M proto.Message](s *Store, t Table[M], name string) error {
-	err := fault.New(t.notFound, "there is no %s %q", t.Kind, name)
+	var names []string
 	if m := s.memory.Load(); m != nil {
-		if hint := suggest.DidYouMean(name, slices.Collect((*m).Names(t.Kind, suggestFrom))); hint != "" {
-			return err.WithFix("%s", hint)
-		}
+		names = slices.Collect((*m).Names(t.Kind, suggestFrom))
 	}
-	return err.WithFix("list the %ss", t.Kind)
+	return fault.New(t.notFound, "there is no %s %q", t.Kind, name).
+		WithFix("%s", suggest.Or(name, names, "list the "+t.Kind.String()+"s"))
 }
 
 // encode returns the stored form of a message.

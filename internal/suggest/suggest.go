@@ -1,7 +1,10 @@
 // Package suggest finds the name that somebody meant who mistyped one.
 package suggest
 
-import "fmt"
+import (
+	"cmp"
+	"fmt"
+)
 
 // Bounds of a suggestion. Names in Ruedo have at most 63 bytes.
 const (
@@ -10,6 +13,11 @@ const (
 	// cost: about a millisecond.
 	maxWork = 1 << 19
 )
+
+// Or returns what [DidYouMean] does, or otherwise if that is "".
+func Or(name string, candidates []string, otherwise string) string {
+	return cmp.Or(DidYouMean(name, candidates), otherwise)
+}
 
 // DidYouMean returns "did you mean NAME?" for the candidate nearest to name, or
 // "" if none is close enough for a typing error. Its work is bounded: a name of

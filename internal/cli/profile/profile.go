@@ -260,10 +260,7 @@ func (d Dir) unknown(name string) error {
 		return e.WithFix("ruedo create profile %s --host HOST", name)
 	}
 	e.Message += " (profiles: " + text.List(known[:min(len(known), maxNamed)], len(known)) + ")"
-	if hint := suggest.DidYouMean(name, known); hint != "" {
-		return e.WithFix("%s", hint)
-	}
-	return e.WithFix("ruedo get profiles")
+	return e.WithFix("%s", suggest.Or(name, known, "ruedo get profiles"))
 }
 
 func unreadable(err error, path string) error {

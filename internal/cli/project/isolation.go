@@ -21,11 +21,8 @@ func ParseIsolation(text string) (ruedov1.Isolation, error) {
 	}
 	i, ok := words[text]
 	if !ok {
-		e := fault.New(fault.ConfigInvalid, "unknown isolation %q (use pristine, shared or fresh)", text)
-		if hint := suggest.DidYouMean(text, slices.Sorted(maps.Keys(words))[1:]); hint != "" {
-			return 0, e.WithFix("%s", hint)
-		}
-		return 0, e.WithFix("leave it out for pristine")
+		return 0, fault.New(fault.ConfigInvalid, "unknown isolation %q (use pristine, shared or fresh)", text).
+			WithFix("%s", suggest.Or(text, slices.Sorted(maps.Keys(words))[1:], "leave it out for pristine"))
 	}
 	return i, nil
 }

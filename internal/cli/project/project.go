@@ -54,7 +54,7 @@ type Service struct {
 	Placement  Placement    `yaml:"placement" type:"text" default:"any runner" help:"Which runners may execute the service, as a Kubernetes label selector over their labels (runner.labels): key=value, key!=value, key in (a,b), key notin (a,b), key and !key, joined by commas."`
 	// UnknownFields and Schema change what the types of the handler say; see package
 	// derive.
-	UnknownFields string `yaml:"unknown_fields" enum:"refuse,allow" default:"refuse" help:"What becomes of a call with fields that the type of the input does not have: it is refused, or they are ignored."`
+	UnknownFields string `yaml:"unknown_fields" enum:"refuse,allow" default:"refuse" help:"What to do with a call that has fields which the type of the input does not have: refuse it, or ignore them."`
 	Schema        string `yaml:"schema" enum:"types,none" default:"types" help:"What the schemas of the service are made of: the types of its handler, or nothing. Those of its decorators hold in any case."`
 
 	// Dir is the directory that it was read from.

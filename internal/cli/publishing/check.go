@@ -2,6 +2,7 @@ package publishing
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/ruedo-dev/ruedo/internal/cli/cases"
@@ -24,14 +25,7 @@ it and calls its example. Prints what it found, and suggests limits with some he
 --calls makes the calls of a file, with the schema of the types and the schemas and
 limits of the decorators next to the service, and compares what they return:
 
-  calls:
-    - name: greets
-      input: {"name": "Ada"}
-      output: {"greeting": "Hello, Ada!"}
-    - name: refuses a blank name
-      input: {"name": " "}
-      error: invalid_argument     # or a reason, such as INPUT_INVALID
-      message: name is blank      # a part of the error's text`
+  ` + strings.ReplaceAll(strings.TrimSpace(cases.Example), "\n", "\n  ")
 }
 
 func (*Check) Examples() []string {

@@ -74,7 +74,7 @@ faults: build ## Torment three cores and three runners with random faults for FA
 	RUEDO_E2E_BIN=$(CURDIR)/$(BIN) $(GO) test -count=1 -timeout 90m -v -tags e2e -run '$(RUN)' ./internal/e2e -faults $(FAULTS) -kills 50 $(if $(SEED),-seed $(SEED))
 
 .PHONY: newcomer
-newcomer: build ## Write three services outside of the repository as the docs say: test, publish, call, break and mend them
+newcomer: build ## Write services outside of the repository as the docs say: test, publish, call, break and mend them
 	RUEDO_E2E_BIN=$(CURDIR)/$(BIN) $(GO) test -count=1 -timeout 8m -tags e2e -run '^TestNewcomer$$' ./internal/e2e
 
 PORT_FUZZ ?= 30s

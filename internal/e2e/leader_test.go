@@ -100,7 +100,7 @@ func TestTheLeaderIsReplaced(t *testing.T) {
 		asked, to := without(all, first)[0], without(all, first)[1]
 		began := time.Now()
 		out := asked.must("leader", "yield", "--to", to.id)
-		if want := "core " + to.id + " leads, core " + first.id + " did\n"; out != want {
+		if want := "core " + to.id + " leads, core " + first.id + " did before\n"; out != want {
 			t.Errorf("%q, want %q", out, want)
 		}
 		t.Logf("handed over in %v", time.Since(began))

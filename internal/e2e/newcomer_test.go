@@ -8,10 +8,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -35,6 +37,7 @@ func TestNewcomer(t *testing.T) {
 	for name, write := range map[string]func(terminal){
 		"orders": orders, "sales": sales, "rows": rows,
 		"manifests": func(term terminal) { manifests(term, version) },
+		"watched":   watched,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -75,14 +78,24 @@ func firstDay(t *testing.T) terminal {
 		"GOCACHE=" + goEnv(t, "GOCACHE"), "GOMODCACHE=" + goEnv(t, "GOMODCACHE"),
 		"GOPROXY=off", "GOSUMDB=off", "GOFLAGS=", "GOWORK=", "GOENV=off", "GOTOOLCHAIN=local",
 	}
-	dev := start(t, env, binary(t, "ruedo"), "dev")
+	term := terminal{t: t, dir: dir, env: append(clean(os.Environ()), env...)}
+	term, _ = term.dev()
+	return term
+}
+
+// dev starts a cluster with `ruedo dev`, and returns a terminal whose commands
+// use it. The cluster ends with the test.
+func (term terminal) dev(args ...string) (terminal, *process) {
+	t := term.t
+	t.Helper()
+	dev := start(t, term.env, binary(t, "ruedo"), append([]string{"dev"}, args...)...)
 	address := regexp.MustCompile(`core +(http://\S+)`)
-	var url string
 	testkit.Within(t, 30*time.Second, "the cluster is ready", func() bool {
 		if m := address.FindStringSubmatch(dev.output()); m != nil {
-			url = m[1]
+			term.url = m[1]
+			return true
 		}
-		return url != ""
+		return false
 	})
 	t.Cleanup(func() {
 		dev.signal(t, os.Interrupt)
@@ -90,7 +103,8 @@ func firstDay(t *testing.T) terminal {
 			t.Errorf("ruedo dev exits with %d after Ctrl-C", code)
 		}
 	})
-	return terminal{t: t, dir: dir, env: append(append(clean(os.Environ()), env...), "RUEDO_CLIENT_HOST="+url), url: url}
+	term.env = append(slices.Clip(term.env), "RUEDO_CLIENT_HOST="+term.url)
+	return term, dev
 }
 
 // project makes a new service, replaces what `ruedo new` wrote with the files of
@@ -201,7 +215,8 @@ func callOrders(term terminal) {
 	sameJSON(t, "the output of ruedo call", got.out, confirmed(990))
 	term.ruedo("call", "orders", "-d", "@order.json", "--set", "priority=express", "--set", "lines.0.quantity=4", "-i").
 		ok(`"ship_by":"2026-03-06T13:30:00Z"`, `{"sku":"pen","cents":1000}`, "revision: 1")
-	term.ruedo("call", "orders", "--use").ok("customer.address.country", "lines[].sku", "standard", "express", "date-time")
+	term.ruedo("call", "orders", "--use").ok("customer.address.country", "lines[].sku", "standard", "express", "date-time",
+		"standard|express", "accepted|review", "When the customer ordered.", "The price of one piece. (at least 0)", "Priority says how soon an order leaves.")
 	term.ruedo("describe", "service", "orders").ok("Confirms orders.", "orders-input", "64 MiB")
 
 	curl := term.post("/call/orders", form, order).is(200)
@@ -226,10 +241,36 @@ func callOrders(term terminal) {
 		Name, Description string
 		Revision          json.Number
 		Example           struct{ ID string }
+		Input             map[string]any `json:"input_schema"`
+		Output            map[string]any `json:"output_schema"`
 	}
 	term.get("/call/orders").is(200).decode(&self)
 	if self.Name != "orders" || self.Description != "Confirms orders." || self.Revision != "1" || self.Example.ID != "A-0" {
 		t.Errorf("GET says %+v", self)
+	}
+	// Nobody wrote a schema: this is what the types say.
+	for path, want := range map[string]string{
+		"additionalProperties": `false`,
+		"required":             `["id","placed","customer","lines"]`,
+		"properties placed":    `{"type":"string","format":"date-time","description":"When the customer ordered."}`,
+		"properties priority":  `{"type":"string","enum":["standard","express"],"description":"Priority says how soon an order leaves. Default: standard."}`,
+		"properties customer properties address properties country": `{"type":"string","minLength":2,"maxLength":2,"pattern":"^[a-zA-Z]+$","description":"An ISO 3166 code."}`,
+		"properties lines items properties cents":                   `{"type":"integer","minimum":0,"description":"The price of one piece."}`,
+	} {
+		sameJSON(t, "the input schema at "+path, within(t, self.Input, path), want)
+	}
+	sameJSON(t, "the output schema", within(t, self.Output, "properties status"), `{"type":"string","enum":["accepted","review"],"description":"Status is what becomes of an order."}`)
+
+	var printed map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(term.ruedo("call", "orders", "-d", "@order.json", "-o", "json").ok().out), &printed); err != nil {
+		t.Fatal("ruedo call -o json does not print one object:", err)
+	}
+	if keys := slices.Sorted(maps.Keys(printed)); !slices.Equal(keys, []string{"content_type", "exit_code", "info", "logs", "output"}) {
+		t.Errorf("ruedo call -o json has the fields %v", keys)
+	}
+	sameJSON(t, "the output of ruedo call -o json", string(printed["output"]), confirmed(990))
+	if logs := string(printed["logs"]); !strings.Contains(logs, "confirmed order=A-1") || !strings.Contains(string(printed["info"]), `"revision":`) {
+		t.Errorf("ruedo call -o json has the logs %s and the info %s", logs, printed["info"])
 	}
 	for _, id := range []string{connect.Info.CallID, curl.header.Get("Ruedo-Call-Id"), res.Info.GetCallId()} {
 		term.ruedo("logs", "--call", id).ok(id, "confirmed order=A-1")
@@ -237,6 +278,21 @@ func callOrders(term terminal) {
 	if n := strings.Count(term.ruedo("logs", "orders").ok().out, "confirmed order=A-1"); n < 5 {
 		t.Errorf("ruedo logs has %d of 5 calls", n)
 	}
+}
+
+// within returns the JSON of what is in a schema, at the keys of a path.
+func within(t *testing.T, schema map[string]any, path string) string {
+	t.Helper()
+	var at any = schema
+	for key := range strings.FieldsSeq(path) {
+		inner, _ := at.(map[string]any)
+		at = inner[key]
+	}
+	b, err := json.Marshal(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
 }
 
 func orderErrors(term terminal) {
@@ -288,7 +344,7 @@ func changeOrders(term terminal) {
 	calls("orders", 890)
 	calls("orders@1", 990)
 
-	// What does not build is shown where it is, and what is live stays live.
+	// A build error is shown with its file, and the live revision stays live.
 	term.edit("main.go", `"AT": 890`, `"AT": "free"`)
 	term.ruedo("publish").exits(1, "main.go:", `"free"`)
 	calls("orders", 890)
@@ -310,7 +366,7 @@ func decorateOrders(term terminal) {
 	two := `{"id":"A-1","placed":"2026-03-06T09:30:00Z","customer":{"name":"Ada","address":{"street":"","city":"","country":"AT"}},
 		"lines":[{"sku":"a","quantity":1,"cents":1},{"sku":"b","quantity":1,"cents":1}]}`
 	term.ruedo("diff", "-f", "decorators.yaml").exits(0)
-	term.edit("decorators.yaml", "maxItems: 100", "maxItems: 1")
+	term.edit("decorators.yaml", "limits:", "input_schema: {properties: {lines: {maxItems: 1}}}\nlimits:")
 	term.ruedo("diff", "-f", "decorators.yaml").exits(1, "input_schema")
 	term.ruedo("apply", "-f", "decorators.yaml", "--dry-run").ok("orders-input", "input_schema")
 	term.post("/call/orders", form, two).is(200)
@@ -323,6 +379,15 @@ func decorateOrders(term terminal) {
 	term.edit("decorators.yaml", "memory: 64MiB", "memory: 1MiB")
 	term.ruedo("apply", "-f", "decorators.yaml").exits(5, "orders-input was not changed", "orders: ", "WASM_LIMIT_MEMORY")
 	term.post("/call/orders", form, two).is(200)
+	// What is printed as YAML can be applied.
+	for file, noun := range map[string]string{"service.yaml": "service", "decorator.yaml": "decorator"} {
+		name := map[string]string{"service": "orders", "decorator": "orders-input"}[noun]
+		term.write(file, term.ruedo("get", noun, name, "-o", "yaml").ok("name: "+name).out)
+		term.ruedo("diff", "-f", file).exits(0)
+		term.ruedo("apply", "-f", file).ok(noun + " " + name + " unchanged")
+	}
+	term.ruedo("help", "service-file").ok("ruedo.yaml", "unknown_fields", "decorators")
+	term.ruedo("help", "decorator-file").ok("decorators.yaml", "input_schema", "memory")
 }
 
 // sales is the service that reads 3 MB of CSV.
@@ -406,6 +471,33 @@ func rows(term terminal) {
 	term.connect(bytesRequest("rows", strings.Repeat(text, 3))).is(429, `"resource_exhausted"`)
 }
 
+// watched is a new service next to a cluster that publishes it on each save.
+func watched(term terminal) {
+	term.ruedo("new", "watched").ok("created watched/")
+	term, dev := term.dev("--watch", filepath.Join(term.dir, "watched"))
+	says := func(greeting string) {
+		term.t.Helper()
+		var last answer
+		if !testkit.Poll(time.Minute, func() bool {
+			last = term.ruedo("call", "watched", "-d", `{"name":"Ada"}`)
+			return strings.Contains(last.out, greeting)
+		}) {
+			last.ok(greeting)
+		}
+	}
+	says("Hello, Ada!")
+	term.edit("watched/main.go", "Hello, ", "Good day, ")
+	says("Good day, Ada!")
+	term.edit("watched/main.go", "Good day, ", "Good day, \" + 7 + \"")
+	testkit.Within(term.t, time.Minute, "the mistake is shown", func() bool {
+		return strings.Contains(dev.output(), "main.go:") && strings.Contains(dev.output(), "does not build")
+	})
+	says("Good day, Ada!")
+	term.edit("watched/main.go", "Good day, \" + 7 + \"", "Good evening, ")
+	says("Good evening, Ada!")
+	term.ruedo("get", "revisions", "watched", "-o", "name").ok("3")
+}
+
 // manifests is the service with a library.
 func manifests(term terminal, version string) {
 	const input = `{"yaml":"name: shop\nstage: live\nreplicas: 3\ntimeout: 90s\nports:\n  - {name: http, number: 8080}\n"}`
@@ -423,6 +515,22 @@ func manifests(term terminal, version string) {
 	var connect struct{ Output json.RawMessage }
 	term.connect(`{"service":"manifests","input":` + input + `}`).is(200).decode(&connect)
 	sameJSON(t, "the answer over Connect", string(connect.Output), want)
+
+	// The types refuse what no decorator mentions.
+	const unknown, number = `{"yaml":"name: shop\nstage: live\n","strikt":true}`, `{"yaml":7}`
+	term.ruedo("call", "manifests", "-d", unknown).exits(8, "strikt: is not accepted, did you mean strict?", "fix: ruedo call manifests --use")
+	term.ruedo("call", "manifests", "-d", number).exits(8, "yaml: ")
+	var refused struct {
+		Reason string
+		Fields []struct{ Field string }
+	}
+	for input, field := range map[string]string{unknown: "strikt", number: "yaml"} {
+		term.post("/call/manifests", form, input).is(400).decode(&refused)
+		if refused.Reason != "INPUT_INVALID" || len(refused.Fields) != 1 || refused.Fields[0].Field != field {
+			t.Errorf("curl gets %+v for %s", refused, input)
+		}
+		term.connect(`{"service":"manifests","input":`+input+`}`).is(400, "INPUT_INVALID", field)
+	}
 
 	// The library's error shows the line, in the terminal as lines.
 	term.ruedo("call", "manifests", "-d", strings.Replace(input, `"}`, `colour: red\n","strict":true}`, 1)).

@@ -178,6 +178,9 @@ func (b *builder) basic(named *types.Named, t *types.Basic) object {
 		if named != nil {
 			if values := b.src.constants(named); len(values) > 1 {
 				s["enum"] = texts(values)
+				if text := b.src.typeComment(named); b.comments && text != "" {
+					s["description"] = text
+				}
 			}
 		}
 		return s

@@ -13,12 +13,13 @@ import (
 
 // Order is what a customer sends.
 type Order struct {
-	ID       string    `json:"id"`
+	ID string `json:"id" validate:"required,max=20"`
+	// When the customer ordered.
 	Placed   time.Time `json:"placed"`
 	Priority Priority  `json:"priority,omitempty"`
 	Customer Customer  `json:"customer"`
-	Lines    []Line    `json:"lines"`
-	Note     *string   `json:"note,omitempty"`
+	Lines    []Line    `json:"lines" validate:"min=1,max=100"`
+	Note     *string   `json:"note,omitempty" validate:"max=200"`
 }
 
 // Priority says how soon an order leaves. Default: standard.
@@ -32,16 +33,17 @@ const (
 
 // Customer is who pays, and where the goods go.
 type Customer struct {
-	Name    string  `json:"name"`
-	Email   string  `json:"email,omitempty"`
+	Name    string  `json:"name" validate:"required"`
+	Email   string  `json:"email,omitempty" validate:"omitempty,email"`
 	Address Address `json:"address"`
 }
 
 // Address is where the goods go.
 type Address struct {
-	Street  string  `json:"street"`
-	City    string  `json:"city"`
-	Country Country `json:"country"`
+	Street string `json:"street"`
+	City   string `json:"city"`
+	// An ISO 3166 code.
+	Country Country `json:"country" validate:"len=2,alpha"`
 }
 
 // Country is an ISO 3166 code.
@@ -49,12 +51,12 @@ type Country string
 
 // Line is one article of an order.
 type Line struct {
-	SKU      string `json:"sku"`
-	Quantity int    `json:"quantity"`
-	// Cents is the price of one piece.
-	Cents int64 `json:"cents"`
-	// Discount is in percent.
-	Discount *int `json:"discount,omitempty"`
+	SKU      string `json:"sku" validate:"required"`
+	Quantity int    `json:"quantity" validate:"min=1"`
+	// The price of one piece.
+	Cents int64 `json:"cents" validate:"min=0"`
+	// In percent.
+	Discount *int `json:"discount,omitempty" validate:"min=0,max=100"`
 }
 
 // Confirmation is the answer.

@@ -534,7 +534,7 @@ func manifests(term terminal, version string) {
 
 	// The library's error shows the line, in the terminal as lines.
 	term.ruedo("call", "manifests", "-d", strings.Replace(input, `"}`, `colour: red\n","strict":true}`, 1)).
-		exits(10, `unknown field "colour"`, "\n>  7 | colour: red\n", "invalid_argument")
+		exits(10, `unknown field "colour"`, "\n  >  7 | colour: red\n", "invalid_argument")
 	term.ruedo("call", "manifests", "-d", strings.Replace(input, "live", "moon", 1)).exits(10, `stage "moon" is neither test nor live`)
 
 	// A panic is found without having asked for it.

@@ -1,5 +1,5 @@
-// Package backup copies the catalog of a cluster with its modules into an
-// archive, and back.
+// Package backup writes the catalog of a cluster with its modules to an archive,
+// and restores it.
 //
 //	b := backup.New(backup.Config{Store: store, Mirror: mirror, Version: version})
 //	err := b.Send(ctx, stream.Send)
@@ -143,8 +143,8 @@ type Request struct {
 	Force bool
 }
 
-// Restore replaces the catalog when all of the archive has turned out to be
-// usable, and returns when this core has read it. Modules must have been uploaded.
+// Restore checks the whole archive, replaces the catalog, and returns when this
+// core has read it. Modules must have been uploaded.
 // Once it has begun to replace, it goes on even if ctx ends. BACKUP_INVALID,
 // MODULE_NOT_FOUND; see [whole.Replace].
 func (b *Backups) Restore(ctx context.Context, req Request) (*ruedov1.RestoreCatalogResponse, error) {

@@ -27,8 +27,8 @@ type Members interface {
 	Compact(ctx context.Context) (version int64, done []*ruedov1.CompactedMember, err error)
 }
 
-// Job returns the job. It writes no key, so it has no use for the fence: it ends
-// with the leadership, and members that are compacted twice are as they were.
+// Job returns the job. It writes no key, so it needs no fence: it ends with the
+// leadership, and compacting a member twice does no harm.
 func Job(m Members, interval time.Duration) jobs.Job {
 	return jobs.Job{
 		Name:        "compact-store",

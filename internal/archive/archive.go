@@ -197,7 +197,7 @@ func NewWriter(w io.Writer, h Header) (*Writer, error) {
 // Add writes an entry. Errors of the underlying writer are returned as they are.
 func (a *Writer) Add(e Entry) error {
 	if !a.add(e) {
-		return fault.New(fault.Internal, "%s does not belong into a backup", keys.Quote(e.Path))
+		return fault.New(fault.Internal, "%s does not belong in a backup", keys.Quote(e.Path))
 	}
 	return a.file(e.Path, e.Value)
 }
@@ -213,14 +213,6 @@ func (a *Writer) Close() (Summary, error) {
 		return s, err
 	}
 	return s, a.zip.Close()
-}
-
-// Flush hands everything that was added to the underlying writer.
-func (a *Writer) Flush() error {
-	if err := a.tar.Flush(); err != nil {
-		return err
-	}
-	return a.zip.Flush()
 }
 
 func (a *Writer) json(name string, v any) error {

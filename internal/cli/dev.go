@@ -37,7 +37,7 @@ records of the cluster are shown if they are warnings; -v or --log-level shows
 more.
 
 --watch publishes the service in DIR now, and again each time one of its files
-changes. What fails is printed, and the live revision stays live.`
+changes. Build errors are printed, and the live revision stays live.`
 }
 
 func (*devCmd) Examples() []string {
@@ -46,7 +46,7 @@ func (*devCmd) Examples() []string {
 
 func (c *devCmd) Run(s *session.Session) error {
 	if c.Dir != "" && !c.Watch {
-		return fault.New(fault.Usage, "a directory is only for --watch").WithFix("ruedo dev --watch %s", c.Dir)
+		return fault.New(fault.Usage, "a directory needs --watch").WithFix("ruedo dev --watch %s", c.Dir)
 	}
 	serving(s)
 	start := time.Now()

@@ -77,7 +77,7 @@ func (c *logsCmd) Run(s *session.Session) error {
 	case s.Local():
 		s.Progressf("no logs: in mode local, a runner and what it keeps end with each command")
 	default:
-		s.Progressf("no logs: nothing failed, and the service said nothing")
+		s.Progressf("no logs: nothing failed, and the service logged nothing")
 	}
 	return nil
 }

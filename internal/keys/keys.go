@@ -216,7 +216,7 @@ func (s Space) AllDecoratorRevisions() string { return string(s) + dirDecoratorR
 // Leader returns the key that the leader holds.
 func (s Space) Leader() string { return s.Prefix(KindLeader) + TheLeader }
 
-// Handover returns the key of the order to hand the leadership over.
+// Handover returns the key of the order to hand over the leadership.
 func (s Space) Handover() string { return s.Prefix(KindHandover) + TheLeader }
 
 // Format returns the key of the storage format number.

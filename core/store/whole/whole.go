@@ -195,7 +195,7 @@ type Value struct {
 
 // Replace replaces the catalog and returns the revision of the store with which
 // it is complete. STORE_NOT_EMPTY if there is one, without force; INTEGRITY for
-// a path that is none; STORE_RESTORING, with the cause, if it stopped in the
+// a path that is not a key; STORE_RESTORING, with the cause, if it stopped in the
 // middle, or if another one has begun meanwhile.
 func Replace(ctx context.Context, c *fleet.Cluster, r Replacement) (revision int64, err error) {
 	now, _, err := readFormat(ctx, c)

@@ -23,7 +23,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Leader is the core that does what only one may do.
+// Leader is the core that does what only one core of a cluster may do.
 type Leader struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Id of the core.
@@ -185,7 +185,7 @@ func (x *GetLeaderResponse) GetLeader() *Leader {
 
 type YieldLeadershipRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Id of the core that shall lead next. Empty means any other core.
+	// Id of the core to take over. Empty means any other core.
 	To            string `protobuf:"bytes,1,opt,name=to,proto3" json:"to,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -233,7 +233,7 @@ type YieldLeadershipResponse struct {
 	Leader *Leader                `protobuf:"bytes,1,opt,name=leader,proto3" json:"leader,omitempty"`
 	// Id of the core that led before.
 	Previous string `protobuf:"bytes,2,opt,name=previous,proto3" json:"previous,omitempty"`
-	// The core that shall lead did so already.
+	// The named core was the leader already.
 	Unchanged     bool `protobuf:"varint,3,opt,name=unchanged,proto3" json:"unchanged,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -507,7 +507,7 @@ type PublishServiceRequest struct {
 	// schema of a decorator is.
 	InputSchema  *structpb.Struct `protobuf:"bytes,14,opt,name=input_schema,json=inputSchema,proto3" json:"input_schema,omitempty"`
 	OutputSchema *structpb.Struct `protobuf:"bytes,15,opt,name=output_schema,json=outputSchema,proto3" json:"output_schema,omitempty"`
-	// Revision.origin, for people.
+	// Becomes Revision.origin.
 	Origin string `protobuf:"bytes,16,opt,name=origin,proto3" json:"origin,omitempty"`
 	// Revision.placement, at most 1,024 bytes.
 	Placement     string `protobuf:"bytes,17,opt,name=placement,proto3" json:"placement,omitempty"`

@@ -7,7 +7,7 @@ type when int
 
 const (
 	always when = iota
-	// made counts where a value of the type is made, not where it is a parameter.
+	// made is for types: creating a value counts, a parameter of the type does not.
 	made
 	// atStart counts in what runs before the snapshot: initial values of package
 	// variables, and init functions.

@@ -147,7 +147,7 @@ func (v *visitor) look(n ast.Node) {
 }
 
 // path returns the package and the name that an expression selects, if the
-// package has rules. A variable that is called like a package is none.
+// package has rules. A variable with the name of a package is not that package.
 func (v *visitor) path(e ast.Expr) (pkg, name string) {
 	sel, ok := e.(*ast.SelectorExpr)
 	if !ok {

@@ -105,12 +105,12 @@ func membershipOf(store string, members []*ruedov1.Member) (*peers.Membership, e
 	m := &peers.Membership{}
 	var err error
 	if m.Cluster, err = strconv.ParseUint(store, 16, 64); err != nil {
-		return nil, fault.Wrap(err, fault.Internal, "a core answered with a store id that is none: %q", store)
+		return nil, fault.Wrap(err, fault.Internal, "a core answered with %q, which is not the id of a store", store)
 	}
 	for _, r := range members {
 		id, err := strconv.ParseUint(r.GetId(), 16, 64)
 		if err != nil {
-			return nil, fault.Wrap(err, fault.Internal, "a core answered with a member id that is none: %q", r.GetId())
+			return nil, fault.Wrap(err, fault.Internal, "a core answered with %q, which is not the id of a member", r.GetId())
 		}
 		m.Members = append(m.Members, peers.Member{
 			ID: id, Name: r.GetName(), URLs: r.GetPeerUrls(), Learner: r.GetRole() == ruedov1.MemberRole_MEMBER_ROLE_LEARNER,

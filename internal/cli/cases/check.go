@@ -9,6 +9,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
 	"github.com/ruedo-dev/ruedo/internal/cli/source"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/text"
 )
 
 // Guarded returns a call as a core makes it: it reaches the module only if its
@@ -46,7 +47,7 @@ func Print(s *session.Session, results []Result) error {
 		}
 	}
 	if n := Failed(results); n > 0 {
-		return fault.New(fault.CasesFailed, "%d of %s did not return what is expected", n, output.Plural(len(results), "call"))
+		return fault.New(fault.CasesFailed, "%d of %s did not return what is expected", n, text.Count(len(results), "call"))
 	}
 	return nil
 }

@@ -22,7 +22,7 @@ func Cores() *verb.Noun {
 		Name: "core", Plural: "cores",
 		Get: verb.Get[C, struct{}]{
 			Doc: verb.Doc{
-				Help:     "List the cores of the cluster, and how each of them is.",
+				Help:     "List the cores of the cluster, with their state.",
 				Examples: []string{"ruedo get cores", "ruedo get cores -o wide"},
 			},
 			Fetch: func(ctx context.Context, core *client.Client, _ struct{}) ([]C, error) {

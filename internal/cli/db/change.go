@@ -4,6 +4,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/cli/delta"
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
+	"github.com/ruedo-dev/ruedo/internal/text"
 )
 
 // The results of carrying a resource to a cluster.
@@ -53,7 +54,7 @@ func printChanges(s *session.Session, list []change, verbose bool) error {
 			}
 		}
 		if more := len(c.Changes) - maxChanges; more > 0 {
-			if err := s.Printf("  and %s", output.Plural(more, "more change")); err != nil {
+			if err := s.Printf("  and %s", text.Count(more, "more change")); err != nil {
 				return err
 			}
 		}

@@ -22,7 +22,7 @@ const part = 512 << 10
 type Restore struct {
 	File  string `arg:"" placeholder:"FILE" help:"A backup."`
 	Check bool   `help:"Print what would become of each service and decorator, and change nothing."`
-	Force bool   `help:"Replace a catalog that is not empty. What it has and the backup does not is gone."`
+	Force bool   `help:"Replace a catalog that is not empty. What the backup does not have is lost."`
 }
 
 // Help is the part of the help that comes after the first line.

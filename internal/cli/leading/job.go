@@ -22,7 +22,7 @@ func JobNoun() *verb.Noun {
 		Name: "job", Plural: "jobs",
 		Get: verb.Get[J, verb.ByName]{
 			Doc: verb.Doc{
-				Help:     "List what the leader does again and again, and what came of it.",
+				Help:     "List the jobs of the leader, with the results of their last runs.",
 				Examples: []string{"ruedo get jobs", "ruedo get jobs -o wide"},
 			},
 			Fetch: func(ctx context.Context, core *client.Client, a verb.ByName) ([]J, error) {

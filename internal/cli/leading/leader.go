@@ -21,7 +21,7 @@ func LeaderNoun() *verb.Noun {
 		Name: "leader", Plural: "leader",
 		Get: verb.GetOne[L]{
 			Doc: verb.Doc{
-				Help:     "Show which core does what only one may do.",
+				Help:     "Show which core leads, and since when.",
 				Examples: []string{"ruedo get leader", "ruedo get leader -o name"},
 			},
 			Fetch: func(ctx context.Context, core *client.Client) (L, error) {
@@ -49,13 +49,13 @@ type Leader struct {
 
 // Yield is `ruedo leader yield`.
 type Yield struct {
-	To string `placeholder:"CORE" complete:"core" help:"Id of the core that shall lead. Default: any other."`
+	To string `placeholder:"CORE" complete:"core" help:"Id of the core to take over. Default: any other core."`
 }
 
 // Help is the part of the help that comes after the first line.
 func (*Yield) Help() string {
-	return `Any core takes the order. It is carried out within a second, and no call or
-publish notices: a core that leads only does more than the others.`
+	return `Any core accepts the order. It is carried out within a second, and calls and
+publishes do not notice it: the leader only runs the jobs.`
 }
 
 func (*Yield) Examples() []string {
@@ -78,5 +78,5 @@ func (c *Yield) Run(s *session.Session) error {
 	if res.GetUnchanged() {
 		return s.Printf("unchanged: core %s leads", leader)
 	}
-	return s.Printf("core %s leads, core %s did", leader, res.GetPrevious())
+	return s.Printf("core %s leads, core %s did before", leader, res.GetPrevious())
 }

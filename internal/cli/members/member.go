@@ -15,7 +15,7 @@ type Member struct {
 	Add     add     `cmd:"" help:"Add a member to the store, before its core starts."`
 	Remove  remove  `cmd:"" help:"Remove a member from the store for good."`
 	Promote promote `cmd:"" help:"Give a member a vote."`
-	Replace replace `cmd:"" help:"Replace a member that was lost by a new one."`
+	Replace replace `cmd:"" help:"Replace a lost member by a new one."`
 }
 
 // Help is the part of the help that comes after the first line.

@@ -1,4 +1,5 @@
-// Package output prints what a command found, as text to read or for programs.
+// Package output prints the results of commands: as tables and text, or as JSON and
+// YAML.
 //
 // A [Printer] writes lists and single messages in the format that -o names.
 // JSON and YAML are the API's messages in the words of package object; a list is

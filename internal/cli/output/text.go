@@ -124,14 +124,6 @@ func Duration(d time.Duration) string {
 // Digest returns the first twelve digits of a digest, for display.
 func Digest(d string) string { return d[:min(len(d), 12)] }
 
-// Plural returns a number and a noun: "1 runner", "2 runners".
-func Plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
-}
-
 // Quote returns an argument as it is typed in a shell.
 func Quote(arg string) string {
 	plain := func(r rune) bool {

@@ -22,7 +22,7 @@ type Decorator struct {
 	Kind        string         `yaml:"kind" enum:"Decorator" required:"" help:"What the document describes."`
 	Name        string         `yaml:"name" required:"" help:"Name of the decorator, by which services carry it."`
 	Description string         `yaml:"description" help:"What the decorator is for."`
-	Tags        []string       `yaml:"tags" help:"Words by which lists can be narrowed."`
+	Tags        []string       `yaml:"tags" help:"Words to filter lists by."`
 	InputSchema map[string]any `yaml:"input_schema" type:"JSON Schema (2020-12)" default:"any input" help:"What every input must match; others are refused before a runner sees them. References stay within the schema."`
 	Limits      Limits         `yaml:"limits" type:"mapping" help:"Limits of a call; see below. Of several decorators, the strictest value holds."`
 	Policy      Policy         `yaml:"policy" help:"How calls may be handled; see below."`

@@ -42,7 +42,7 @@ const (
 type Service struct {
 	Name        string   `yaml:"name" default:"the name of the directory" help:"Name of the service."`
 	Description string   `yaml:"description" help:"What the service does, for its users."`
-	Tags        []string `yaml:"tags" help:"Words by which lists can be narrowed."`
+	Tags        []string `yaml:"tags" help:"Words to filter lists by."`
 	Kind        string   `yaml:"kind" enum:"function,command" default:"function if the program imports the SDK" help:"What Go builds: a function that is called, or a command that is run for each call. Modules that others built show it by what they export."`
 	// Command builds the module. Default: go build.
 	Command    BuildCommand `yaml:"build" type:"go, or a list of text" default:"go" help:"How the module is built: by Go, or by a command with its arguments. It runs in the directory and writes the file that {out} stands for; if no argument has that, NAME.wasm in the directory."`

@@ -21,7 +21,7 @@ func metrics() (page.Page, error) {
 				Columns: []page.Column{{Head: "label", Code: true}, {Head: "values"}},
 				Rows: [][]string{
 					{"service", "Name of a service that exists. Its counts go when it is deleted."},
-					{"outcome", "`" + telemetry.OK + "`, or a [reason](reasons.md); `" + telemetry.Other + "` for a word that is none."},
+					{"outcome", "`" + telemetry.OK + "`, or a [reason](reasons.md); `" + telemetry.Other + "` for any other word."},
 					{"procedure", "What was asked for, such as `call` for `/call/SERVICE` or `ModuleService/UploadModule`; `" + telemetry.Other + "` for what does not exist."},
 					{"job", "Name of a job of the leader, as in `ruedo get jobs`."},
 					{"reason", "A [reason](reasons.md) of an alarm, such as `STORE_FULL`."},

@@ -22,6 +22,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/cli/verb"
 	"github.com/ruedo-dev/ruedo/internal/cli/yamlfile"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/text"
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
@@ -162,7 +163,7 @@ func readyText(r *ruedov1.Readiness) string {
 	case r.GetReason() == "" && r.GetRunners() == 0:
 		return "in the core's process"
 	case r.GetReason() == "":
-		return "on " + output.Plural(int(r.GetRunners()), "runner")
+		return "on " + text.Count(int(r.GetRunners()), "runner")
 	}
 	return readyWord(r) + ": " + r.GetMessage()
 }
@@ -210,7 +211,7 @@ type serviceDocument struct {
 	Kind        string            `yaml:"kind" enum:"Service" required:"" help:"What the document describes."`
 	Name        string            `yaml:"name" default:"that of the source" help:"Name of the service. Required with a module."`
 	Description string            `yaml:"description" help:"What the service does, for its users."`
-	Tags        []string          `yaml:"tags" help:"Words by which lists can be narrowed."`
+	Tags        []string          `yaml:"tags" help:"Words to filter lists by."`
 	Decorators  []string          `yaml:"decorators" help:"Names of the decorators that the service carries."`
 	Env         project.Env       `yaml:"env" type:"mapping of text" help:"The environment of the guest. A value stays as it is written: 0644 is not a number."`
 	Args        project.Args      `yaml:"args" type:"list of text" help:"Arguments of a command, without the name of the program."`

@@ -7,6 +7,7 @@ import (
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
+	"github.com/ruedo-dev/ruedo/internal/text"
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
@@ -61,7 +62,7 @@ func PrintPublished(s *session.Session, size int, res *ruedov1.PublishServiceRes
 	}
 	prepared := ""
 	if n := len(res.GetPreparations()) - failed; n > 0 {
-		prepared = ", prepared by " + output.Plural(n, "runner") + " (compile " + output.Duration(slowest) + ")"
+		prepared = ", prepared by " + text.Count(n, "runner") + " (compile " + output.Duration(slowest) + ")"
 	}
 	return s.Printf("%s %s: revision %d, %s, %s%s%s", what, res.GetService().GetName(), r.GetNumber(), output.Digest(r.GetModule()), output.Size(uint64(size)), prepared, live)
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/cli/project"
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/text"
 	"github.com/ruedo-dev/ruedo/internal/wasmbin"
 )
 
@@ -162,7 +163,7 @@ func (src *Source) Examine(s *session.Session, try bool) error {
 		return err
 	}
 	src.Reconcile(s)
-	s.Progressf("checking: %s, %s, %s", info.Kind, output.Size(uint64(len(src.Wasm))), output.Plural(len(info.Imports), "import"))
+	s.Progressf("checking: %s, %s, %s", info.Kind, output.Size(uint64(len(src.Wasm))), text.Count(len(info.Imports), "import"))
 	report, err := src.Try(s)
 	if err != nil {
 		return err

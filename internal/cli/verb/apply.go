@@ -12,6 +12,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
 	"github.com/ruedo-dev/ruedo/internal/cli/yamlfile"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/text"
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
@@ -273,7 +274,7 @@ func (r *report) print(s *session.Session, indent, verdict string) error {
 			}
 		}
 		if more := len(r.Changes) - maxChanges; more > 0 {
-			if err := s.Printf("%s  and %s", indent, output.Plural(more, "more change")); err != nil {
+			if err := s.Printf("%s  and %s", indent, text.Count(more, "more change")); err != nil {
 				return err
 			}
 		}

@@ -12,7 +12,7 @@
 // and for every editor, and starts no goroutine. See "Why does --watch look at
 // the files instead of asking the system?" in docs/RATIONALE.md.
 //
-// Files that no source is in do not count: hidden ones, modules (*.wasm), backup
+// Files that are not source do not count: hidden ones, modules (*.wasm), backup
 // files of editors, and the directories that build tools write.
 package watch
 
@@ -52,7 +52,7 @@ type Tree struct {
 	seen map[string]state
 }
 
-// state is what tells a changed file from an unchanged one.
+// state is what distinguishes a changed file from an unchanged one.
 type state struct {
 	size int64
 	time time.Time

@@ -31,6 +31,7 @@ func (c *core) GetStatus(ctx context.Context, _ *ruedov1.GetStatusRequest) (*rue
 	c.asked.Add(1)
 	if c.slow {
 		<-ctx.Done()
+		return nil, ctx.Err()
 	}
 	return &ruedov1.GetStatusResponse{Core: &ruedov1.Core{Id: c.id, CallsPerSecond: 7}}, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -127,6 +128,9 @@ func three(t *testing.T) []*core {
 	for i := range 3 {
 		all = append(all, start(t, fmt.Sprint("core-", i), store.Config{Client: client}, longTTL))
 	}
+	testkit.Eventually(t, "all cores know each other", func() bool {
+		return !slices.ContainsFunc(all, func(c *core) bool { return len(c.mirror.Snapshot().Cores) < len(all) })
+	})
 	return all
 }
 

@@ -121,6 +121,8 @@ func testScripts(t *testing.T, bin, cache string) {
 			// No script must talk to a core that happens to run on this
 			// machine.
 			e.Setenv("RUEDO_CLIENT_HOST", "127.0.0.1:1")
+			// The race detector makes the compiler several times slower.
+			e.Setenv("RUEDO_RUNNER_COMPILE_TIME", "1m")
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -187,7 +189,7 @@ func start(ts *testscript.TestScript, args []string) *process {
 	p.cmd.Dir = ts.MkAbs(".")
 	for _, name := range []string{
 		"HOME", "XDG_CACHE_HOME", "PATH", "TMPDIR", rootEnv, "RUEDO_STORE_ETCD_HOSTS", "RUEDO_APPLICATION_CLUSTER_ID",
-		"RUEDO_APPLICATION_MODE", "RUEDO_SERVER_DISTRIBUTED_EXECUTION", "RUEDO_RUNNER_NAME", "RUEDO_RUNNER_LABELS",
+		"RUEDO_APPLICATION_MODE", "RUEDO_SERVER_DISTRIBUTED_EXECUTION", "RUEDO_RUNNER_NAME", "RUEDO_RUNNER_LABELS", "RUEDO_RUNNER_COMPILE_TIME",
 	} {
 		if v := ts.Getenv(name); v != "" {
 			p.cmd.Env = append(p.cmd.Env, name+"="+v)

@@ -31,6 +31,16 @@ const maxReplaced = 8
 // the format is another one, and with STORE_UNAVAILABLE, which names the hosts,
 // if the store does not answer within ctx or OpTimeout.
 func (c *Cluster) CheckFormat(ctx context.Context) (value []byte, err error) {
+	if value, err = c.StoredFormat(ctx); value == nil || err != nil {
+		return nil, err
+	}
+	return value, c.ReadFormat(value)
+}
+
+// StoredFormat returns the format of the cluster's keys, whatever it is, and nil
+// if there is none. It fails with STORE_UNAVAILABLE, which names the hosts, if
+// the store does not answer within ctx or OpTimeout.
+func (c *Cluster) StoredFormat(ctx context.Context) (value []byte, err error) {
 	var got *clientv3.GetResponse
 	err = c.Do(ctx, "read the storage format", func(ctx context.Context) (err error) {
 		got, err = c.client.Get(ctx, c.space.Format())
@@ -42,7 +52,7 @@ func (c *Cluster) CheckFormat(ctx context.Context) (value []byte, err error) {
 	case len(got.Kvs) == 0:
 		return nil, nil
 	}
-	return got.Kvs[0].Value, c.ReadFormat(got.Kvs[0].Value)
+	return got.Kvs[0].Value, nil
 }
 
 // CreateFormat writes the format if there is none, and returns the stored

@@ -157,17 +157,8 @@ func (m *migrator) leader() *ruedov1.Leader {
 
 // look reads the format, and reports whether there is something to do.
 func (m *migrator) look(ctx context.Context) (older bool, err error) {
-	err = m.Cluster.Do(ctx, "read the storage format", func(ctx context.Context) error {
-		got, err := m.Cluster.Get(ctx, m.Cluster.Space().Format())
-		if err != nil {
-			return err
-		}
-		m.value, m.now = nil, &storev1.Format{}
-		if len(got.Kvs) > 0 {
-			m.value = got.Kvs[0].Value
-		}
-		return nil
-	})
+	m.now = &storev1.Format{}
+	m.value, err = m.Cluster.StoredFormat(ctx)
 	if err != nil || proto.Unmarshal(m.value, m.now) != nil || m.now.GetNumber() == 0 || m.now.GetRestoring() != nil {
 		return false, err
 	}

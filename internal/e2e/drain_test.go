@@ -76,7 +76,7 @@ func TestARunnerIsTakenOutOfServiceUnderLoad(t *testing.T) {
 	first.signal(t, syscall.SIGKILL)
 	first.wait(t, 10*time.Second)
 	testkit.Within(t, 15*time.Second, "it is away, and still cordoned", func() bool { return two.states()["first"] == "away,cordoned" })
-	first = begin("first")
+	begin("first")
 	for _, n := range all {
 		testkit.Within(t, 15*time.Second, "it is back, and still cordoned", func() bool { return n.states()["first"] == "ready,cordoned" })
 	}

@@ -148,7 +148,6 @@ func (w *Writer) Remove() { w.to.remove() }
 // tree is a directory. It is written next to its path.
 type tree struct {
 	path, part string
-	files      int
 }
 
 func newTree(path string) (*tree, error) {

@@ -91,7 +91,7 @@ func TestProgram(t *testing.T) {
 
 // compiling reports whether a script compiles guests of Go.
 func compiling(script string) bool {
-	return slices.Contains([]string{"absent", "apply", "backup", "export", "change", "check", "cluster", "completion", "guests", "logs", "migrate", "new", "types", "watch"}, script)
+	return slices.Contains([]string{"absent", "apply", "backup", "change", "check", "cluster", "completion", "cordon", "export", "guests", "logs", "migrate", "new", "types", "watch"}, script)
 }
 
 // testDemo lets the program show itself, step by step.
@@ -121,8 +121,6 @@ func testScripts(t *testing.T, bin, cache string) {
 			// No script must talk to a core that happens to run on this
 			// machine.
 			e.Setenv("RUEDO_CLIENT_HOST", "127.0.0.1:1")
-			// The race detector makes the compiler several times slower.
-			e.Setenv("RUEDO_RUNNER_COMPILE_TIME", "1m")
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -189,7 +187,7 @@ func start(ts *testscript.TestScript, args []string) *process {
 	p.cmd.Dir = ts.MkAbs(".")
 	for _, name := range []string{
 		"HOME", "XDG_CACHE_HOME", "PATH", "TMPDIR", rootEnv, "RUEDO_STORE_ETCD_HOSTS", "RUEDO_APPLICATION_CLUSTER_ID",
-		"RUEDO_APPLICATION_MODE", "RUEDO_SERVER_DISTRIBUTED_EXECUTION", "RUEDO_RUNNER_NAME", "RUEDO_RUNNER_LABELS", "RUEDO_RUNNER_COMPILE_TIME",
+		"RUEDO_APPLICATION_MODE", "RUEDO_SERVER_DISTRIBUTED_EXECUTION", "RUEDO_RUNNER_NAME", "RUEDO_RUNNER_LABELS",
 	} {
 		if v := ts.Getenv(name); v != "" {
 			p.cmd.Env = append(p.cmd.Env, name+"="+v)

@@ -12,6 +12,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -168,7 +169,8 @@ func prepared() *runnerv1.RunnerFrame {
 // among attaches an impostor that prepares what the row publishes, publishes,
 // and has do call the service.
 func (b *bout) among(answer func(*impostor, *runnerv1.CoreFrame) *runnerv1.RunnerFrame, do func(service string)) {
-	i := b.impostor("impostor")
+	// Each is a runner of its own: the core remembers one that did not answer.
+	i := b.impostor(fmt.Sprint("impostor-", b.serial.Add(1)))
 	defer i.close()
 	// Earlier rows may have used up the attempts of this address.
 	var err error
@@ -306,29 +308,32 @@ func figuresRow() *row {
 		answers = append(answers, &runnerv1.ExecuteResponse{Output: []byte("{}"), Outcome: o})
 	}
 	return &row{number: 54, name: "impossible figures", once: true, peakCore: 64 << 20, moves: []move{{"figures", func(b *bout) {
-		n := 0
-		b.among(func(_ *impostor, f *runnerv1.CoreFrame) *runnerv1.RunnerFrame {
-			switch {
-			case f.GetPrepare() != nil:
-				return prepared()
-			case f.GetExecute() != nil:
-				n++
-				return &runnerv1.RunnerFrame{Kind: &runnerv1.RunnerFrame_Executed{Executed: answers[n%len(answers)]}}
-			}
-			return nil
-		}, func(service string) {
-			refused := 0
-			for range 60 {
-				if _, err := b.call(service, []byte(`{}`)); err != nil && errors.Is(faultrpc.FromError(err), fault.Internal) {
-					refused++
-				} else if err != nil {
-					b.Errorf("call: %v", err)
+		// Each time fewer than eject a runner.
+		for few := range slices.Chunk(answers, 4) {
+			n := 0
+			b.among(func(_ *impostor, f *runnerv1.CoreFrame) *runnerv1.RunnerFrame {
+				switch {
+				case f.GetPrepare() != nil:
+					return prepared()
+				case f.GetExecute() != nil:
+					n++
+					return &runnerv1.RunnerFrame{Kind: &runnerv1.RunnerFrame_Executed{Executed: few[n%len(few)]}}
 				}
-			}
-			if refused < 15 || refused > 25 {
-				b.Errorf("%d of 60 calls were refused, want a third: what the impostor answered", refused)
-			}
-		})
+				return nil
+			}, func(service string) {
+				refused := 0
+				for range 3 * len(few) {
+					if _, err := b.call(service, []byte(`{}`)); err != nil && errors.Is(faultrpc.FromError(err), fault.Internal) {
+						refused++
+					} else if err != nil {
+						b.Errorf("call: %v", err)
+					}
+				}
+				if refused != len(few) {
+					b.Errorf("%d of %d calls were refused, want a third: what the impostor answered", refused, 3*len(few))
+				}
+			})
+		}
 	}}}}
 }
 

@@ -183,6 +183,11 @@ func (d *Dispatcher) left(m *member) {
 	id, r := m.Info().GetId(), m.record
 	if l, ok := m.Member.(interface{ Lost() bool }); ok && l.Lost() && !d.closed && r.Lose() {
 		d.condemn(r, CauseLost, "its lane broke again and again")
+		for _, o := range d.members { // it may be back before its old lane has ended
+			if o != m && o.record == r && !o.gone {
+				o.wg.Go(func() { d.probe(o) })
+			}
+		}
 		d.log.Warn("runner loses its lanes; when it is back, it gets calls again after a while", "runner", id, "for", r.Wait)
 	}
 	d.records.Detach(id)

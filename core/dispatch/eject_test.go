@@ -252,6 +252,29 @@ func TestARunnerThatLosesItsLanes(t *testing.T) {
 	})
 }
 
+// The new lane of a runner can be there before the core has noticed that the old
+// one is broken.
+func TestARunnerThatIsBackBeforeItsLaneHasEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, _, _ := team(t, 1)
+		for range 2 {
+			d.Add(&lost{member{id: "edge"}})()
+		}
+		old := d.Add(&lost{member{id: "edge"}})
+		remove := d.Add(&lost{member{id: "edge"}})
+		defer remove()
+		old()
+		if got := d.Ejections()["edge"]; got.GetCause() != dispatch.CauseLost {
+			t.Errorf("%v", got)
+		}
+		time.Sleep(1001 * time.Millisecond)
+		synctest.Wait()
+		if got := d.Ejections(); len(got) != 0 {
+			t.Errorf("nobody has probed it: %v", got)
+		}
+	})
+}
+
 // What is remembered of runners that come and go is bounded.
 func TestHistoriesAreBounded(t *testing.T) {
 	d, _, _ := team(t, 1)

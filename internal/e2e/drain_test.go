@@ -104,8 +104,8 @@ func TestARunnerIsTakenOutOfServiceUnderLoad(t *testing.T) {
 		testkit.Within(t, 15*time.Second, "the cordon has ended", func() bool { return n.states()["first"] == "ready" })
 	}
 	testkit.Within(t, 15*time.Second, "the leader removes the record", func() bool {
-		out, _, code := two.ruedo("job", "run", "expire-cordons")
-		return code == 0 && out == "expire-cordons: removed 1 cordon; 0 stay\n"
+		out, _, code := two.ruedo("job", "run", "expire-cordons") // unless it has just run by itself
+		return code == 0 && strings.HasSuffix(out, "; 0 stay\n")
 	})
 	if _, stderr, code := one.ruedo("drain", "nobody"); code != 3 || !strings.Contains(stderr, `there is no runner "nobody"`) {
 		t.Errorf("exit code %d, %s", code, stderr)

@@ -126,7 +126,7 @@ func (d *Dispatcher) eject(m *member, cause, message string) {
 	m.silent, m.score, m.trial = 0, 0, false
 	d.refreshSnapshot()
 	d.log.Warn("runner is ejected until it answers a probe", "runner", m.Info().GetId(), "cause", cause, "message", r.Message, "for", r.Wait, "gets_calls", r.Waived)
-	m.wg.Go(func() { d.probe(m) })
+	d.startProbe(m)
 }
 
 // condemn marks a runner as out. The caller holds d.mu.
@@ -161,11 +161,13 @@ func (d *Dispatcher) probe(m *member) {
 		d.mu.Lock()
 		r := m.record
 		if !r.Out { // another lane of the runner was faster
+			m.probing = false
 			d.mu.Unlock()
 			return
 		}
 		if errors.Is(err, fault.PlanNotFound) {
 			r.Return()
+			m.probing = false
 			m.silent, m.score, m.trial = 0, 0, true
 			m.doubted.Store(true)
 			d.refreshSnapshot()
@@ -183,14 +185,22 @@ func (d *Dispatcher) left(m *member) {
 	id, r := m.Info().GetId(), m.record
 	if l, ok := m.Member.(interface{ Lost() bool }); ok && l.Lost() && !d.closed && r.Lose() {
 		d.condemn(r, CauseLost, "its lane broke again and again")
-		for _, o := range d.members { // it may be back before its old lane has ended
-			if o != m && o.record == r && !o.gone {
-				o.wg.Go(func() { d.probe(o) })
-			}
-		}
 		d.log.Warn("runner loses its lanes; when it is back, it gets calls again after a while", "runner", id, "for", r.Wait)
 	}
+	for _, o := range d.members { // the runner may be back before its old lane has ended
+		if o != m && o.record == r {
+			d.startProbe(o)
+		}
+	}
 	d.records.Detach(id)
+}
+
+// startProbe has a member probed if its runner is out. The caller holds d.mu.
+func (d *Dispatcher) startProbe(m *member) {
+	if m.record.Out && !m.probing && !m.gone && !d.closed {
+		m.probing = true
+		m.wg.Go(func() { d.probe(m) })
+	}
 }
 
 // atMostHalf returns the members that are really out: never more than half of

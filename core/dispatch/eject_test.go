@@ -275,6 +275,29 @@ func TestARunnerThatIsBackBeforeItsLaneHasEnded(t *testing.T) {
 	})
 }
 
+// Both lanes can be there when the old one, which fails, has the runner ejected.
+func TestARunnerWhoseOldLaneHasItEjected(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, _, _ := team(t, 1)
+		wrong := fault.New(fault.Integrity, "it is damaged")
+		old := d.Add(&member{id: "edge", fail: func() error { return wrong }})
+		remove := d.Add(&member{id: "edge"})
+		defer remove()
+		for range 100 {
+			_, _ = call(d, "p")
+		}
+		if got := d.Ejections()["edge"]; got.GetCause() != dispatch.CauseFaults {
+			t.Fatalf("%v", got)
+		}
+		old()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if got := d.Ejections(); len(got) != 0 {
+			t.Errorf("nobody has probed it: %v", got)
+		}
+	})
+}
+
 // What is remembered of runners that come and go is bounded.
 func TestHistoriesAreBounded(t *testing.T) {
 	d, _, _ := team(t, 1)

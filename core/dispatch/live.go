@@ -39,6 +39,7 @@ type member struct {
 	asked     map[string]int // preparations in flight for publishes, by plan
 	late      int            // how many of these no publish waits for any more
 	preparing bool
+	probing   bool
 	gone      bool // removed
 
 	wake   chan struct{}   // SetPlans was called while it prepares
@@ -70,9 +71,7 @@ func (d *Dispatcher) Add(m Member) (remove func()) {
 	d.members = append(slices.Clip(d.members), n)
 	d.refreshSnapshot()
 	d.schedulePrepare(n)
-	if n.record.Out && !d.closed {
-		n.wg.Go(func() { d.probe(n) })
-	}
+	d.startProbe(n)
 	return func() {
 		d.mu.Lock()
 		if !n.gone {

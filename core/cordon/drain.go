@@ -86,11 +86,8 @@ func (c *Cordons) mine(ctx context.Context, runner string, version int64) (*rued
 
 // missing returns the error for a name that no runner has.
 func missing(name string, all map[string]*ruedov1.Runner) error {
-	e := fault.New(fault.RunnerNotFound, "there is no runner %q", short(name)).WithFix("list the runners")
-	if hint := suggest.DidYouMean(name, slices.Collect(maps.Keys(all))); hint != "" {
-		e = e.WithFix("%s", hint)
-	}
-	return e
+	return fault.New(fault.RunnerNotFound, "there is no runner %q", short(name)).
+		WithFix("%s", suggest.Or(name, slices.Collect(maps.Keys(all)), "list the runners"))
 }
 
 // ambiguous returns the error for a name that several runners have.

@@ -120,34 +120,48 @@ func (p *Peers) begin(cores map[string]*ruedov1.Core) *round {
 
 func (p *Peers) ask(r *round, cores map[string]*ruedov1.Core) {
 	defer close(r.done)
-	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	r.answers = gather(p.ctx, p, cores, p.status)
+}
+
+// gather asks the other cores, several at the same time, for a second in all. It
+// returns their answers by the ids of the cores. A core whose answer is nil is
+// not among them, which is no failure.
+func gather[T any](ctx context.Context, p *Peers, cores map[string]*ruedov1.Core, ask func(ctx context.Context, id, url string) *T) map[string]*T {
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	answers := map[string]*T{}
 	var mu sync.Mutex
-	var asked errgroup.Group // its functions return nil: a core that does not answer is no failure
+	var asked errgroup.Group
 	asked.SetLimit(parallel)
 	for id, core := range cores {
 		if id == p.cfg.Self || core.GetUrl() == "" {
 			continue
 		}
 		asked.Go(func() error {
-			if answer := p.status(ctx, id, core.GetUrl()); answer != nil {
+			if answer := ask(ctx, id, core.GetUrl()); answer != nil {
 				mu.Lock()
 				defer mu.Unlock()
-				r.answers[id] = answer
+				answers[id] = answer
 			}
 			return nil
 		})
 	}
-	_ = asked.Wait()
+	_ = asked.Wait() // its functions return nil
+	return answers
+}
+
+// called returns a context of a request to another core.
+func (p *Peers) called(ctx context.Context) context.Context {
+	ctx, info := connect.NewClientContext(ctx)
+	info.RequestHeader().Set(headers.Cluster, p.cfg.Cluster)
+	return ctx
 }
 
 // status returns what a core says of itself, or nil if it does not answer. Behind
 // its address can be another core by now, which says nothing about this one.
 func (p *Peers) status(ctx context.Context, id, url string) *ruedov1.Core {
 	api := ruedov1connect.NewClusterServiceClient(&http.Client{Transport: p.transport}, url, connect.WithReadMaxBytes(maxAnswer))
-	ctx, info := connect.NewClientContext(ctx)
-	info.RequestHeader().Set(headers.Cluster, p.cfg.Cluster)
-	res, err := api.GetStatus(ctx, &ruedov1.GetStatusRequest{})
+	res, err := api.GetStatus(p.called(ctx), &ruedov1.GetStatusRequest{})
 	if err != nil || res.GetCore().GetId() != id {
 		return nil
 	}

@@ -19,9 +19,8 @@
 // When the context of Serve ends, the core is no longer ready and hands the
 // leadership over if it has it. After
 // [Config.ShutdownDelay] it stops accepting connections, serves those that are
-// open for [Config.Farewell], lets calls in flight
-// finish, then closes its lanes and leaves the cluster. Runners that know other
-// cores continue with those.
+// open for [Config.Farewell], lets calls in flight finish, then closes its lanes
+// and leaves the cluster. Runners that know other cores continue with those.
 //
 // # What only one may do
 //
@@ -36,6 +35,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -212,6 +212,10 @@ func (cfg Config) withDefaults() Config {
 	cfg.Drain = cmp.Or(cfg.Drain, DefaultDrain)
 	cfg.AnyPlacement = cfg.AnyPlacement || !cfg.Distributed
 	cfg.MaxRunners = cmp.Or(cfg.MaxRunners, DefaultMaxRunners)
+	cfg.BackupDir = cmp.Or(cfg.BackupDir, os.TempDir())
+	if cfg.Steps == nil {
+		cfg.Steps = format.Known()
+	}
 	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))
 	return cfg
 }

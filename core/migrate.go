@@ -1,9 +1,7 @@
 package core
 
 import (
-	"cmp"
 	"context"
-	"os"
 
 	"github.com/ruedo-dev/ruedo/core/backup"
 	"github.com/ruedo-dev/ruedo/core/store/format"
@@ -14,19 +12,11 @@ import (
 // migrate migrates a store of an older format, or waits for the core that does.
 func (c *Core) migrate(ctx context.Context, cluster *fleet.Cluster) error {
 	return format.Migrate(ctx, format.Config{
-		Cluster: cluster, Steps: c.steps(), TTL: c.cfg.LeaseTTL, Logger: c.log,
+		Cluster: cluster, Steps: c.cfg.Steps, TTL: c.cfg.LeaseTTL, Logger: c.log,
 		Leader: &ruedov1.Leader{Core: c.self.GetId(), Host: c.self.GetHost(), Url: c.self.GetUrl()},
 		Backup: func(ctx context.Context) (string, error) {
-			path, err := backup.Save(ctx, cluster, cmp.Or(c.cfg.BackupDir, os.TempDir()), c.cfg.Version)
+			path, err := backup.Save(ctx, cluster, c.cfg.BackupDir, c.cfg.Version)
 			return c.self.GetHost() + ":" + path, err
 		},
 	})
-}
-
-// steps returns the steps from older formats to that of the store.
-func (c *Core) steps() format.Steps {
-	if c.cfg.Steps != nil {
-		return c.cfg.Steps
-	}
-	return format.Known()
 }

@@ -34,7 +34,7 @@ func (c *Core) mount() {
 		Peers: c.peers, Core: c.self, Load: c.load, Cluster: c.cfg.Cluster, Distributed: c.cfg.Distributed, Modules: c.cfg.Modules,
 		Members: c.members, Cordons: c.cordons,
 		Logs:    logs.New(logs.Config{Runners: c.dispatcher.Members, Absent: c.absent, Done: c.down.Done()}),
-		Backups: backup.New(backup.Config{Store: c.store, Mirror: c.mirror, Convert: c.steps().Convert, Version: c.cfg.Version}),
+		Backups: backup.New(backup.Config{Store: c.store, Mirror: c.mirror, Convert: c.cfg.Steps.Convert, Version: c.cfg.Version}),
 		Elector: c.elector, Jobs: c.jobs,
 		Fresh: fresh,
 		Done:  c.down.Done(),

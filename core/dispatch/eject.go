@@ -15,8 +15,8 @@ import (
 )
 
 // ErrUnanswered is the cause of a call's context when the time that it may wait,
-// the service's own time and the grace after it are over. The runner is blamed only for that deadline:
-// a caller's shorter deadline proves nothing about a runner.
+// the service's own time and the grace after it are over. The runner is blamed
+// only for that deadline: a caller's shorter one proves nothing about a runner.
 var ErrUnanswered = errors.New("the runner did not answer within the service's own time")
 
 // Why runners are ejected.

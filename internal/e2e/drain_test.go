@@ -72,7 +72,7 @@ func TestARunnerIsTakenOutOfServiceUnderLoad(t *testing.T) {
 	if out := one.must("drain", "first", "--reason", "kernel update"); !strings.HasPrefix(out, "drained runner first-") {
 		t.Errorf("%q", out)
 	}
-	// Nothing is in flight on it any more, so it may die at once.
+	// It has nothing left to do, so killing it costs no call.
 	first.signal(t, syscall.SIGKILL)
 	first.wait(t, 10*time.Second)
 	testkit.Within(t, 15*time.Second, "it is away, and still cordoned", func() bool { return two.states()["first"] == "away,cordoned" })

@@ -86,7 +86,7 @@ var (
 	}
 	watchStuck = Metric{
 		Name: "ruedo_store_watch_stuck_total", Type: "counter",
-		Help: "Times that the store reported none of its changes to this core, without an error, so that the core listed it again.",
+		Help: "Times that the watch of the store stopped reporting changes without an error, and the core read everything again.",
 	}
 	leads = Metric{
 		Name: "ruedo_leader", Type: "gauge",

@@ -154,7 +154,7 @@ func (c Config) Verify(ctx context.Context, id Identity) error {
 		}
 	}
 	// The database can lag behind the log, and not know its own member yet. The
-	// others know where that is.
+	// others know the addresses at which this member is reached.
 	var told []string
 	for _, a := range answered {
 		for _, m := range a.Membership.Members {

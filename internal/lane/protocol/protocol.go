@@ -10,7 +10,7 @@
 //   - 1 reports calls and preparations in messages of its own; see [Info].
 //   - 2 reports them in public messages.
 //   - 3 sends modules in chunks, as they are stored, so that a transfer that broke
-//     off continues where it was.
+//     off resumes where it stopped.
 package protocol
 
 import (

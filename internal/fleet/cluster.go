@@ -158,7 +158,8 @@ func (c *Cluster) Watch(ctx context.Context, key string, opts ...clientv3.OpOpti
 func (c *Cluster) RequestProgress(ctx context.Context) error { return c.client.RequestProgress(ctx) }
 
 // RegisterCore lists a core until the membership is closed; see [Membership]. A
-// ttl of zero means [DefaultTTL]. ctx bounds the first registration only.
+// ttl of zero means [DefaultTTL]. ctx bounds the first registration only. A store
+// that is full or does not answer lists it later.
 func (c *Cluster) RegisterCore(ctx context.Context, core *ruedov1.Core, ttl time.Duration) (*Membership, error) {
 	return c.register(ctx, keys.KindCore, core.GetId(), core, ttl, c.logger)
 }

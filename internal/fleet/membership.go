@@ -11,6 +11,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/ruedo-dev/ruedo/internal/backoff"
+	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
 // DefaultTTL is how long the entry of a process that has died remains.
@@ -36,10 +37,10 @@ type Membership struct {
 }
 
 // register puts value at key under a lease and keeps it there until Close. ctx
-// bounds the first registration only; if that fails, nothing is left behind and
-// the error is a *fault.Error. A full store is not a failure: the entry appears
-// when there is room again. A ttl of zero means [DefaultTTL]; etcd counts in
-// whole seconds. A nil logger discards all messages.
+// bounds the first registration only; if the store refuses that, nothing is left
+// behind and the error is a *fault.Error. A store that is full or does not answer
+// is not a failure: the entry appears when it can be written. A ttl of zero means
+// [DefaultTTL]; etcd counts in whole seconds. A nil logger discards all messages.
 func register(ctx context.Context, client *clientv3.Client, key string, value []byte, ttl time.Duration, logger *slog.Logger) (*Membership, error) {
 	if ttl <= 0 {
 		ttl = DefaultTTL
@@ -48,11 +49,12 @@ func register(ctx context.Context, client *clientv3.Client, key string, value []
 		logger = slog.New(slog.DiscardHandler)
 	}
 	m := &Membership{client: client, key: key, value: string(value), ttl: ttl, logger: logger}
-	switch err := m.register(ctx); {
-	case errors.Is(err, rpctypes.ErrNoSpace):
-		logger.Warn("the store is full: an entry is written when there is space again", "key", key)
-	case err != nil:
-		return nil, TranslateError(ctx, err, "register "+key)
+	if err := m.register(ctx); err != nil {
+		err = TranslateError(ctx, err, "register "+key)
+		if refused(err) || !errors.Is(err, fault.StoreFull) && !errors.Is(err, fault.StoreUnavailable) {
+			return nil, err
+		}
+		logger.Warn("an entry is written to the store later", "key", key, "error", err)
 	}
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	m.cancel = cancel

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/ruedo-dev/ruedo/internal/etcdembed"
@@ -200,21 +201,32 @@ func TestEntryComesBackAfterAnOutage(t *testing.T) {
 	}
 }
 
+// A process that starts while its store does not answer is listed as soon as it
+// answers.
 func TestRegisterWithoutAStore(t *testing.T) {
 	t.Parallel()
-	c, err := connect([]string{silent(t)}, nil, Login{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	began := time.Now()
-	m, err := register(t.Context(), c, entry, nil, 0, nil)
-	if m != nil || !errors.Is(err, fault.StoreUnavailable) {
+	s := etcdtest.Start(t, etcdembed.Config{ListenClient: "127.0.0.1:0"})
+	c := connected(t, s)
+	etcdtest.Stop(t, s)
+	registered(t, c, "one", time.Second)
+	etcdtest.Start(t, etcdembed.Config{ListenClient: s.Endpoint()})
+	testkit.Eventually(t, "the entry is there", func() bool { v, _, ok := stored(t, c); return ok && v == "one" })
+}
+
+// Whoever may not write is told so at once.
+func TestRegisterWithoutPermission(t *testing.T) {
+	c := etcdtest.Start(t, etcdembed.Config{}).Client()
+	c.Lease = refusing{c.Lease}
+	if m, err := register(t.Context(), c, entry, nil, 0, nil); m != nil || !errors.Is(err, fault.StoreUnavailable) {
 		t.Errorf("%v, %v, want STORE_UNAVAILABLE", m, err)
 	}
-	if took := time.Since(began); took > 3*time.Second {
-		t.Errorf("took %v to fail", took)
-	}
+}
+
+// refusing grants no lease.
+type refusing struct{ clientv3.Lease }
+
+func (refusing) Grant(context.Context, int64) (*clientv3.LeaseGrantResponse, error) {
+	return nil, rpctypes.ErrPermissionDenied
 }
 
 func TestRenewBySingleRequests(t *testing.T) {

@@ -215,7 +215,7 @@ func recursionRow() *row {
 	slow.AsFunction(slow.FuncLocals(">i", locals(1),
 		w.Ops(0x03, 0x40), localGet(0), w.I32(1), opI32Add, localSet(0), localGet(0), w.I32(2000), opI32LtU, w.Ops(0x0d, 0), opEnd,
 		w.Call(0), w.I32(1), opI32Add))
-	return services(16, "endless recursion", 2*time.Second, []hostileService{
+	r := services(16, "endless recursion", 2*time.Second, []hostileService{
 		answers("simple", simple, overflow),
 		answers("mutual", mutual, overflow),
 		answers("wide-frames", wide, overflow),
@@ -240,6 +240,8 @@ func recursionRow() *row {
 			wg.Wait()
 		}},
 	})
+	r.atOnce = 2 * runnerCount // by "two-at-once"
+	return r
 }
 
 // sleepRow is row 17: an hour of sleep by each clock.

@@ -25,6 +25,17 @@ type series map[string]float64
 // goroutinesMetric counts the goroutines of the core.
 const goroutinesMetric = "go_goroutines"
 
+// garbage returns how many bytes of garbage the core's collector lets pile up from
+// now on before it runs, whatever the requests are.
+func (c *cluster) garbage(ctx context.Context) (int, error) {
+	goal, err := c.metric(ctx, "go_memstats_next_gc_bytes")
+	if err != nil {
+		return 0, err
+	}
+	heap, err := c.metric(ctx, "go_memstats_heap_alloc_bytes")
+	return max(int(goal-heap), 0), err
+}
+
 // scrape reads the core's metrics.
 func (c *cluster) scrape(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)

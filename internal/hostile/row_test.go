@@ -371,6 +371,10 @@ func (a *arena) try(t *testing.T, r *row, res *result) *bout {
 	if err != nil {
 		t.Fatalf("the core's goroutines cannot be counted: %v", err)
 	}
+	garbage, err := a.garbage(ctx)
+	if err != nil {
+		t.Fatalf("the core's garbage cannot be measured: %v", err)
+	}
 	clear(b.answered) // those of setup
 	if r.control == nil {
 		res.control = a.victim.control()
@@ -401,13 +405,14 @@ func (a *arena) try(t *testing.T, r *row, res *result) *bout {
 		}
 	}
 	b.accounted(counted)
-	a.survived(t, b, before, goroutines, int(a.published.Load()-published))
+	a.survived(t, b, before, garbage, goroutines, int(a.published.Load()-published))
 	res.notes = b.notes
 	return b
 }
 
-// survived checks that the cluster is in the same state as before.
-func (a *arena) survived(t *testing.T, b *bout, before map[*process]state, goroutines float64, plans int) {
+// survived checks that the cluster is in the same state as before. garbage is what
+// the core may have in addition at its peak: see [cluster.garbage].
+func (a *arena) survived(t *testing.T, b *bout, before map[*process]state, garbage int, goroutines float64, plans int) {
 	for _, p := range a.processes() {
 		if !p.alive() {
 			b.Errorf("%s is dead:\n%s", p.name, tail(p.output(0), 4000))
@@ -416,7 +421,7 @@ func (a *arena) survived(t *testing.T, b *bout, before map[*process]state, gorou
 		was := before[p]
 		limit := was.rss + b.row.peakRunner
 		if p == a.core {
-			limit = was.rss + b.row.peakCore
+			limit = was.rss + garbage + b.row.peakCore
 		}
 		peak := p.state(t).peak
 		if limit > was.rss && peak > limit {

@@ -92,9 +92,10 @@ func (x *exchange) step(now phase, idle int, rate int64, total int) bool {
 const hindering = 16
 
 // endSlowest ends the exchange whose peer moves the fewest bytes in a tick, if
-// it has been waited for during a full tick and is slow.
+// it has been waited for during a full tick and is slow. What has just begun when
+// the watch looks counts as a tick of waiting, but was not waited for.
 func (s *Server) endSlowest(in phase) {
-	x, rate := s.slowest(func(now phase, ticks int) bool { return now == in && ticks > 0 })
+	x, rate := s.slowest(func(x *exchange, now phase) bool { return now == in && x.slow[now].ticks > 0 && x.age > 1 })
 	if x != nil && rate < hindering*s.cfg.Rate {
 		s.inflight.with(x, func() { x.cut(in) })
 	}
@@ -104,7 +105,7 @@ func (s *Server) endSlowest(in phase) {
 // the fewest bytes in a tick, of those that have waited for that many ticks. It
 // reports whether there was one.
 func (s *Server) hangUpOnSlowest(waited int) bool {
-	x, _ := s.slowest(func(now phase, ticks int) bool { return now != working && ticks >= waited })
+	x, _ := s.slowest(func(x *exchange, now phase) bool { return now != working && x.slow[now].ticks >= waited })
 	if x == nil || x.conn == nil {
 		return false
 	}
@@ -114,15 +115,16 @@ func (s *Server) hangUpOnSlowest(waited int) bool {
 
 // slowest returns the exchange whose peer moves the fewest bytes in a tick, and
 // how many, of those that eligible accepts and that are not ended yet.
-func (s *Server) slowest(eligible func(now phase, ticks int) bool) (worst *exchange, rate int64) {
+func (s *Server) slowest(eligible func(x *exchange, now phase) bool) (worst *exchange, rate int64) {
 	age := 0
 	s.inflight.each(func(x *exchange) {
 		now := x.phase.Load()
 		p := &x.slow[now]
-		if x.late.Load() || !eligible(now, p.ticks) {
+		if x.late.Load() || !eligible(x, now) {
 			return
 		}
-		if r := p.moved / int64(max(p.ticks, 1)); worst == nil || r < rate || r == rate && x.age > age {
+		sinceLook := x.moved.Load() - x.seen
+		if r := (p.moved + sinceLook) / int64(max(p.ticks, 1)); worst == nil || r < rate || r == rate && x.age > age {
 			worst, rate, age = x, r, x.age
 		}
 	})

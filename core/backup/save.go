@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fleet"
 	"github.com/ruedo-dev/ruedo/internal/text"
+	"github.com/ruedo-dev/ruedo/internal/wholefile"
 )
 
 // Save writes a backup of a store of an older format to a new file in a directory,
@@ -29,25 +31,23 @@ func Save(ctx context.Context, c *fleet.Cluster, dir, version string) (path stri
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", cannot(err)
 	}
-	f, err := os.CreateTemp(dir, "backup.part-") // mode 0600
+	f, err := wholefile.Create(filepath.Join(dir, "backup"))
 	if err != nil {
 		return "", cannot(err)
 	}
-	defer os.Remove(f.Name()) // unless it was renamed
-	defer f.Close()
-	disk := &file{File: f}
-	number, err := save(ctx, c, disk, version)
-	switch {
-	case disk.err != nil:
-		return "", cannot(disk.err)
-	case err != nil:
+	defer f.Discard()
+	number, err := save(ctx, c, f, version)
+	if _, disk := errors.AsType[*fs.PathError](err); disk {
+		return "", cannot(err)
+	}
+	if err != nil {
 		return "", err
 	}
 	if err := readAgain(f); err != nil {
 		return "", err
 	}
 	path = filepath.Join(dir, fmt.Sprintf("backup-format-%d-%s.tar.zst", number, time.Now().UTC().Format("20060102T150405Z")))
-	if err := errors.Join(f.Sync(), f.Close(), os.Rename(f.Name(), path)); err != nil {
+	if err := f.KeepAs(path); err != nil {
 		return "", cannot(err)
 	}
 	return path, nil
@@ -108,16 +108,4 @@ func readAgain(f io.ReadSeeker) error {
 			return err
 		}
 	}
-}
-
-// file remembers why it could not be written.
-type file struct {
-	*os.File
-	err error
-}
-
-func (f *file) Write(b []byte) (int, error) {
-	n, err := f.File.Write(b)
-	f.err = errors.Join(f.err, err)
-	return n, err
 }

@@ -277,7 +277,7 @@ var arrows = []arrow{
 		reason: "the client is for apps: it drags nothing of the server along",
 	},
 	{
-		from: []string{"core"}, only: []string{"core", "gen", "internal/archive", "internal/backoff", "internal/executor", "internal/fault", "internal/fleet", "internal/headers", "internal/inflight", "internal/keys", "internal/lane", "internal/labels", "internal/limits", "internal/middleware", "internal/names", "internal/panics", "internal/port", "internal/suggest", "internal/telemetry", "internal/text", "internal/wasmbin"},
+		from: []string{"core"}, only: []string{"core", "gen", "internal/archive", "internal/backoff", "internal/executor", "internal/fault", "internal/fleet", "internal/headers", "internal/inflight", "internal/keys", "internal/lane", "internal/labels", "internal/limits", "internal/middleware", "internal/names", "internal/panics", "internal/port", "internal/suggest", "internal/telemetry", "internal/text", "internal/wasmbin", "internal/wholefile"},
 		reason: "the control plane stands on contracts and carriers; what assembles it, and where the store runs, it does not know",
 	},
 	{
@@ -289,7 +289,7 @@ var arrows = []arrow{
 		reason: "a handler translates between words and one room that knows",
 	},
 	{
-		from: []string{"core/backup"}, only: []string{"core/store", "internal/archive", "internal/fault", "internal/fleet", "internal/limits", "internal/text", "gen"},
+		from: []string{"core/backup"}, only: []string{"core/store", "internal/archive", "internal/fault", "internal/fleet", "internal/limits", "internal/text", "internal/wholefile", "gen"},
 		reason: "a catalog is copied as it is stored, whatever it means to calls",
 	},
 	{
@@ -364,11 +364,11 @@ var arrows = []arrow{
 		reason: "figures are counted by the words of errors and calls",
 	},
 	{
-		from: []string{"internal/backoff", "internal/inflight", "internal/names", "internal/panics", "internal/suggest", "internal/text"}, only: []string{},
+		from: []string{"internal/backoff", "internal/inflight", "internal/names", "internal/panics", "internal/suggest", "internal/text", "internal/wholefile"}, only: []string{},
 		reason: "small things that many rooms need stand on nothing",
 	},
 	{
-		from: []string{"internal/cli"}, only: []string{"internal/cli", "core", "runner", "sandbox", "sdk/client", "gen", "internal/archive", "internal/backoff", "internal/etcdembed", "internal/fault", "internal/fleet", "internal/headers", "internal/inflight", "internal/labels", "internal/limits", "internal/names", "internal/port", "internal/suggest", "internal/telemetry", "internal/text", "internal/wasmbin"},
+		from: []string{"internal/cli"}, only: []string{"internal/cli", "core", "runner", "sandbox", "sdk/client", "gen", "internal/archive", "internal/backoff", "internal/etcdembed", "internal/fault", "internal/fleet", "internal/headers", "internal/inflight", "internal/labels", "internal/limits", "internal/names", "internal/port", "internal/suggest", "internal/telemetry", "internal/text", "internal/wasmbin", "internal/wholefile"},
 		reason: "the CLI assembles programs from rooms and speaks to a core as every client does",
 	},
 	{
@@ -416,7 +416,7 @@ var arrows = []arrow{
 		reason: "what a program uses is read from its source or its imports, whatever is done with it",
 	},
 	{
-		from: []string{"internal/cli/bundle"}, only: []string{"internal/cli/object", "internal/cli/output", "internal/fault", "internal/limits", "internal/names", "internal/text"},
+		from: []string{"internal/cli/bundle"}, only: []string{"internal/cli/object", "internal/cli/output", "internal/fault", "internal/limits", "internal/names", "internal/text", "internal/wholefile"},
 		reason: "files of documents and modules are written and read whatever is done with them, and whoever they are from",
 	},
 	{
@@ -436,7 +436,7 @@ var arrows = []arrow{
 		reason: "where a value came from does not depend on what it is for",
 	},
 	{
-		from: []string{"internal/cli/hosts", "internal/cli/profile", "internal/cli/state"}, only: []string{"internal/cli/hosts", "internal/cli/yamlfile", "internal/fault", "internal/names", "internal/suggest", "internal/text"},
+		from: []string{"internal/cli/hosts", "internal/cli/profile", "internal/cli/state"}, only: []string{"internal/cli/hosts", "internal/cli/yamlfile", "internal/fault", "internal/names", "internal/suggest", "internal/text", "internal/wholefile"},
 		reason: "what is kept in the user's directories is read and written without a session",
 	},
 	{

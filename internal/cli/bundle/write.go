@@ -17,6 +17,7 @@ import (
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/text"
+	"github.com/ruedo-dev/ruedo/internal/wholefile"
 )
 
 // Options say how to write a bundle.
@@ -228,13 +229,13 @@ func (t *tree) remove() { _ = os.RemoveAll(t.part) }
 type tarFile struct {
 	path string
 	time time.Time
-	file *os.File
+	file *wholefile.File
 	zip  io.WriteCloser
 	tar  *tar.Writer
 }
 
 func newTar(path string, at time.Time) (*tarFile, error) {
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".part-") // mode 0600
+	f, err := wholefile.Create(path)
 	if err != nil {
 		return nil, cannot("write", path, err)
 	}
@@ -268,8 +269,8 @@ func (t *tarFile) close() error {
 	if t.zip != nil {
 		err = errors.Join(err, t.zip.Close())
 	}
-	if err = errors.Join(err, t.file.Sync(), t.file.Close()); err == nil {
-		err = os.Rename(t.file.Name(), t.path)
+	if err == nil {
+		err = t.file.Keep()
 	}
 	if err != nil {
 		return cannot("write", t.path, err)
@@ -277,10 +278,7 @@ func (t *tarFile) close() error {
 	return nil
 }
 
-func (t *tarFile) remove() {
-	_ = t.file.Close()
-	_ = os.Remove(t.file.Name())
-}
+func (t *tarFile) remove() { t.file.Discard() }
 
 // stream is a file of documents.
 type stream struct {
@@ -307,14 +305,12 @@ func (s *stream) close() error {
 		}
 		data = append(data, '\n')
 	}
-	f, err := os.CreateTemp(filepath.Dir(s.path), filepath.Base(s.path)+".part-") // mode 0600
-	if err != nil {
-		return cannot("write", s.path, err)
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(f.Name(), s.path)
+	f, err := wholefile.Create(s.path)
+	if err == nil {
+		defer f.Discard()
+		if _, err = f.Write(data); err == nil {
+			err = f.Keep()
+		}
 	}
 	if err != nil {
 		return cannot("write", s.path, err)

@@ -6,8 +6,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
-	"path/filepath"
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/archive"
@@ -15,6 +15,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/text"
+	"github.com/ruedo-dev/ruedo/internal/wholefile"
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
@@ -56,9 +57,7 @@ func (c *Backup) Run(s *session.Session) error {
 	}
 	step, done := s.Progress("receiving")
 	defer done()
-	header, summary, err := write(c.File, func(w io.Writer) error {
-		return receive(s.Ctx, core, &ruedov1.ReadBackupRequest{}, w, step)
-	})
+	header, summary, err := write(s.Ctx, core, c.File, step)
 	done()
 	if err != nil {
 		return err
@@ -66,48 +65,31 @@ func (c *Backup) Run(s *session.Session) error {
 	return report(s, "wrote", c.File, header, summary)
 }
 
-// write writes a backup to a new file next to path, checks it, and gives it its
-// name.
-func write(path string, fill func(io.Writer) error) (archive.Header, archive.Summary, error) {
-	none := func(err error) (archive.Header, archive.Summary, error) {
-		return archive.Header{}, archive.Summary{}, err
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".part-") // mode 0600
+// write writes a backup of the catalog, checks it, and gives it its path.
+func write(ctx context.Context, core *client.Client, path string, step func(n, total int64)) (header archive.Header, summary archive.Summary, err error) {
+	f, err := wholefile.Create(path)
 	if err != nil {
-		return none(session.FileError(err, "cannot write", path))
+		return header, summary, session.FileError(err, "cannot write", path)
 	}
-	defer os.Remove(f.Name())
-	defer f.Close()
-	disk := &file{File: f}
-	if err := fill(disk); err != nil {
-		if disk.err != nil {
-			err = session.FileError(disk.err, "cannot write", path)
-		}
-		return none(err)
+	defer f.Discard()
+	if err := receive(ctx, core, &ruedov1.ReadBackupRequest{}, f, step); err != nil {
+		return header, summary, unwritten(err, path)
 	}
-	if err := f.Sync(); err != nil {
-		return none(session.FileError(err, "cannot write", path))
+	if header, summary, err = verify(f); err != nil {
+		return header, summary, err
 	}
-	header, summary, err := verify(f)
-	if err != nil {
-		return none(err)
-	}
-	if err := errors.Join(f.Close(), os.Rename(f.Name(), path)); err != nil {
-		return none(session.FileError(err, "cannot write", path))
+	if err := f.Keep(); err != nil {
+		return header, summary, session.FileError(err, "cannot write", path)
 	}
 	return header, summary, nil
 }
 
-// file remembers why it could not be written.
-type file struct {
-	*os.File
-	err error
-}
-
-func (f *file) Write(b []byte) (int, error) {
-	n, err := f.File.Write(b)
-	f.err = errors.Join(f.err, err)
-	return n, err
+// unwritten names the file if that is why it was not written.
+func unwritten(err error, path string) error {
+	if _, ok := errors.AsType[*fs.PathError](err); ok {
+		return session.FileError(err, "cannot write", path)
+	}
+	return err
 }
 
 // receive writes what a core sends.

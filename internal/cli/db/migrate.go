@@ -118,12 +118,8 @@ func (c *Migrate) copy(s *session.Session, from *client.Client, f *os.File) (arc
 	}
 	step, done := s.Progress("receiving")
 	defer done()
-	disk := &file{File: f}
-	if err := receive(s.Ctx, from, &ruedov1.ReadBackupRequest{}, disk, step); err != nil {
-		if disk.err != nil {
-			err = session.FileError(disk.err, "cannot write", f.Name())
-		}
-		return none(err)
+	if err := receive(s.Ctx, from, &ruedov1.ReadBackupRequest{}, f, step); err != nil {
+		return none(unwritten(err, f.Name()))
 	}
 	return verify(f)
 }

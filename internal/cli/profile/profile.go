@@ -26,6 +26,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/names"
 	"github.com/ruedo-dev/ruedo/internal/suggest"
 	"github.com/ruedo-dev/ruedo/internal/text"
+	"github.com/ruedo-dev/ruedo/internal/wholefile"
 )
 
 // Profile says which cores to talk to.
@@ -227,16 +228,14 @@ func (d Dir) write(path string, data []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return unwritable(err, path)
 	}
-	temp, err := os.CreateTemp(filepath.Dir(path), ".new-*") // mode 0600
-	if err != nil {
-		return unwritable(err, path)
+	f, err := wholefile.Create(path)
+	if err == nil {
+		defer f.Discard()
+		if _, err = f.Write(data); err == nil {
+			err = f.Keep()
+		}
 	}
-	_, err = temp.Write(data)
-	if err = errors.Join(err, temp.Close()); err == nil {
-		err = os.Rename(temp.Name(), path)
-	}
 	if err != nil {
-		_ = os.Remove(temp.Name())
 		return unwritable(err, path)
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
@@ -37,7 +38,11 @@ type testModules struct {
 // fresh returns the modules of an etcd of their own, each of at most max bytes.
 func fresh(t *testing.T, max int64) testModules {
 	t.Helper()
-	client := etcdtest.Start(t, etcdembed.Config{}).Client()
+	return over(t, etcdtest.Start(t, etcdembed.Config{}).Client(), max)
+}
+
+func over(t *testing.T, client *clientv3.Client, max int64) testModules {
+	t.Helper()
 	cluster, err := fleet.Open(fleet.Config{Client: client, Cluster: "main", OpTimeout: testkit.Patience})
 	if err != nil {
 		t.Fatal(err)
@@ -130,21 +135,21 @@ func TestModulesAreRefused(t *testing.T) {
 }
 
 func TestUploadThatBrokeOffShowsNowhereAndMayBeRepeated(t *testing.T) {
-	s := fresh(t, 0)
-	data := noise(9 * chunkBytes)
+	client := etcdtest.Start(t, etcdembed.Config{}).Client()
 	ctx, cancel := context.WithCancel(t.Context())
-	watch := s.client.Watch(t.Context(), "/ruedo/main/modules/", clientv3.WithPrefix())
-	done := make(chan error)
-	go func() { done <- s.PutModule(ctx, storetest.Module(data), data) }()
-	<-watch // the first chunks are written
-	cancel()
-	if err := <-done; err != nil && err != context.Canceled {
-		t.Errorf("%v, want canceled", err)
-	} else if err == nil {
-		t.Skip("the upload was faster than its end")
+	broken := &breaking{KV: client.KV}
+	client.KV = broken
+	s := over(t, client, 0)
+	broken.end = func() {
+		if !testkit.Poll(testkit.Patience, func() bool { return count(t, s, "/ruedo/main/modules/") > 0 }) {
+			t.Error("no chunk is stored")
+		}
+		cancel()
 	}
-	if count(t, s, "/ruedo/main/modules/") == 0 {
-		t.Error("no chunk is stored; the test shows nothing")
+	data := noise(9 * chunkBytes)
+	broken.left.Store(3)
+	if err := s.PutModule(ctx, storetest.Module(data), data); err != context.Canceled {
+		t.Errorf("%v, want canceled", err)
 	}
 	_, err := s.StatModule(t.Context(), storetest.Digest(data))
 	testkit.WantReason(t, err, fault.ModuleNotFound)
@@ -154,6 +159,20 @@ func TestUploadThatBrokeOffShowsNowhereAndMayBeRepeated(t *testing.T) {
 	if got, err := s.ReadModule(t.Context(), storetest.Digest(data)); err != nil || !bytes.Equal(got, data) {
 		t.Errorf("the repeated upload: %v", err)
 	}
+}
+
+// breaking calls end before the transaction with which left reaches zero.
+type breaking struct {
+	clientv3.KV
+	left atomic.Int64
+	end  func()
+}
+
+func (b *breaking) Txn(ctx context.Context) clientv3.Txn {
+	if b.left.Add(-1) == 0 {
+		b.end()
+	}
+	return b.KV.Txn(ctx)
 }
 
 func TestUploadsOfOneModuleAtOnce(t *testing.T) {

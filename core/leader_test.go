@@ -56,6 +56,12 @@ func TestAnyCoreSaysWhoLeads(t *testing.T) {
 			expect(t, other.HTTP, other.URL+"/leader-check/"+bad, 400, "a number from 300 to 599\n")
 		}
 		expect(t, other.HTTP, other.URL+"/leader-check/a/b", 404, "")
+		// That another core leads is no failure of this one.
+		for line := range strings.Lines(metrics(t, other)) {
+			if strings.Contains(line, `procedure="leader-check"`) && !strings.Contains(line, `outcome="ok"`) {
+				t.Errorf("a core that does not lead counts %s", line)
+			}
+		}
 		for _, c := range cores {
 			list, err := client.All(c.Client.ListCores(t.Context(), &ruedov1.ListCoresRequest{}))
 			if err != nil || len(list) != 2 {

@@ -20,9 +20,9 @@ const maxBehind = 10 * time.Second
 // as long as it answers. See "Why does a core without a store stay ready?" in
 // docs/RATIONALE.md.
 func (c *Core) mountProbes() {
-	c.port.Handle("GET /livez", "livez", port.Bounds{}, health.Handler("livez", nil, health.Ping()))
-	c.port.Handle("GET /healthz", "healthz", port.Bounds{}, health.Handler("healthz", nil, health.Ping()))
-	c.port.Handle("GET /readyz", "readyz", port.Bounds{}, health.Handler("readyz", c.alarmNotes,
+	c.probe("GET /livez", "livez", health.Handler("livez", nil, health.Ping()))
+	c.probe("GET /healthz", "healthz", health.Handler("healthz", nil, health.Ping()))
+	c.probe("GET /readyz", "readyz", health.Handler("readyz", c.alarmNotes,
 		health.Ping(),
 		health.Check{Name: "shutdown", Run: c.checkShutdown},
 		health.Check{Name: "mirror", Run: c.checkMirror},
@@ -30,8 +30,17 @@ func (c *Core) mountProbes() {
 		health.Check{Name: "store", Run: c.checkStore, Optional: true},
 		health.Check{Name: "writes", Run: c.checkWrites, Optional: true},
 	))
-	c.port.Handle("GET /leader-check", "leader-check", port.Bounds{}, http.HandlerFunc(c.leaderCheck))
-	c.port.Handle("GET /leader-check/{otherwise}", "leader-check", port.Bounds{}, http.HandlerFunc(c.leaderCheck))
+	c.probe("GET /leader-check", "leader-check", http.HandlerFunc(c.leaderCheck))
+	c.probe("GET /leader-check/{otherwise}", "leader-check", http.HandlerFunc(c.leaderCheck))
+}
+
+// probe mounts a probe. One that answers "no" has succeeded: counting it as a
+// failure would raise alarms about each core that does not lead.
+func (c *Core) probe(pattern, name string, answer http.Handler) {
+	c.port.Handle(pattern, name, port.Bounds{}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		port.Count(r.Context(), "")
+		answer.ServeHTTP(w, r)
+	}))
 }
 
 // leaderCheck answers 200 if this core leads, and otherwise 404, or the status at

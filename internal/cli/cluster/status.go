@@ -43,8 +43,11 @@ func FromMemory(ctx context.Context, core *client.Client) string {
 
 func statusRows(res *ruedov1.GetStatusResponse) [][]string {
 	store := "answers"
-	if res.GetStale() {
+	switch {
+	case res.GetStale():
 		store = "does not answer; calls continue from memory, writes fail (last heard " + output.Duration(res.GetStoreAge().AsDuration()) + " ago)"
+	case len(res.GetAlarms()) > 0:
+		store = "answers, but see the alarm"
 	}
 	rows := [][]string{
 		{"Cluster:", res.GetClusterId()},

@@ -86,6 +86,10 @@ func (c *Migrate) Run(s *session.Session) error {
 		return check(s, to, f, c.Force)
 	}
 	res, err := restore(s, to, f, c.Force)
+	if errors.Is(err, fault.StoreNotEmpty) {
+		return fault.New(fault.StoreNotEmpty, "the store that %s names has a catalog already, which this one would replace", c.where()).
+			With("to", c.where()).WithFix("compare the two with --check, and replace it with --force")
+	}
 	for pass := 1; err == nil; pass++ {
 		changed, failed := changedSince(s.Ctx, from, header, summary)
 		switch {

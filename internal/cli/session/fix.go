@@ -50,7 +50,7 @@ var advices = map[fault.Reason][]advice{
 		{"", "correct the decorator, publish services that can run with it, or change it all the same with --force"},
 	},
 	fault.DecoratorUnchecked: {{"", "spread the services over several decorators, or change it without a check: --force"}},
-	fault.StoreNotEmpty:      {{"", "replace it with --force, after: ruedo db backup FILE"}},
+	fault.StoreNotEmpty:      {{"to", "replace it with --force; --check shows what would change"}, {"", "replace it with --force, after: ruedo db backup FILE"}},
 	fault.StoreRestoring:     {{"", "wait until the restore has ended; if it was interrupted, repeat it: ruedo db restore FILE"}},
 	fault.Conflict: {
 		{"service", "look at it with: ruedo describe service {}; then publish again"},

@@ -133,6 +133,38 @@ func TestDocsNameWhatExists(t *testing.T) {
 	}
 }
 
+var (
+	variable = regexp.MustCompile(`RUEDO_[A-Z_]*[A-Z]`)
+	metric   = regexp.MustCompile(`\bruedo_[a-z_]+\b`)
+)
+
+// Who copies a unit or an alert from a page must not find out later that it names
+// nothing.
+func TestDocsNameSettingsAndMetricsThatExist(t *testing.T) {
+	settings, metrics := read(t, root+"/docs/reference/settings.md"), read(t, root+"/docs/reference/metrics.md")
+	named := 0
+	for _, page := range found(t, ".md") {
+		if !in(filepath.ToSlash(page), root+"/docs") {
+			continue
+		}
+		for _, name := range variable.FindAllString(read(t, page), -1) {
+			if named++; !strings.Contains(settings, "`"+name+"`") {
+				t.Errorf("%s names %s, which is no setting", page, name)
+			}
+		}
+	}
+	for _, page := range []string{"operations.md", "cluster.md", "high-availability.md"} {
+		for _, name := range metric.FindAllString(read(t, root+"/docs/"+page), -1) {
+			if named++; !strings.Contains(metrics, "`"+strings.TrimSuffix(name, "_bucket")+"`") {
+				t.Errorf("docs/%s names %s, which is no metric", page, name)
+			}
+		}
+	}
+	if named < 30 {
+		t.Errorf("found only %d names", named)
+	}
+}
+
 // The index leads to every page: nobody finds one that no page links to.
 func TestTheIndexLeadsToEveryPage(t *testing.T) {
 	index := filepath.Join(root, "docs", "README.md")

@@ -97,7 +97,7 @@ func (s *site) created(i int, name string) bool {
 	return code == 0 || strings.Contains(out, "exists")
 }
 
-// The walk of docs/high-availability.md.
+// What TestAWalkWithoutOtherSoftware types, with what must not be lost on the way.
 func TestThreeCoresKeepTheirStoreThemselves(t *testing.T) {
 	s := newSite(t, 3)
 	s.start(0, -1)

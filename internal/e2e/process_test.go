@@ -58,9 +58,15 @@ func (p *process) count(text string) int {
 
 func start(t *testing.T, env []string, name string, args ...string) *process {
 	t.Helper()
+	return startIn(t, t.TempDir(), env, name, args...)
+}
+
+// startIn is start in a directory.
+func startIn(t *testing.T, dir string, env []string, name string, args ...string) *process {
+	t.Helper()
 	p := &process{cmd: exec.Command(name, args...), exited: make(chan struct{})}
 	p.cmd.Env = append(clean(os.Environ()), env...)
-	p.cmd.Dir = t.TempDir()
+	p.cmd.Dir = dir
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := p.cmd.Start(); err != nil {
@@ -135,16 +141,20 @@ func freePort(t *testing.T) string {
 	return port
 }
 
-// startEtcd starts one etcd and returns its client address.
-func startEtcd(t *testing.T, dir, port string) *process {
+// startEtcd starts one etcd that listens on some ports for clients.
+func startEtcd(t *testing.T, dir string, ports ...string) *process {
 	t.Helper()
 	peer := freePort(t)
+	var clients []string
+	for _, port := range ports {
+		clients = append(clients, "http://127.0.0.1:"+port)
+	}
 	p := start(t, nil, binary(t, "etcd"), "--data-dir", dir, "--log-level", "warn",
-		"--listen-client-urls", "http://127.0.0.1:"+port, "--advertise-client-urls", "http://127.0.0.1:"+port,
+		"--listen-client-urls", strings.Join(clients, ","), "--advertise-client-urls", strings.Join(clients, ","),
 		"--listen-peer-urls", "http://127.0.0.1:"+peer, "--initial-advertise-peer-urls", "http://127.0.0.1:"+peer,
 		"--initial-cluster", "default=http://127.0.0.1:"+peer)
 	testkit.Within(t, 20*time.Second, "etcd listens", func() bool {
-		c, err := net.Dial("tcp", "127.0.0.1:"+port)
+		c, err := net.Dial("tcp", "127.0.0.1:"+ports[0])
 		if err == nil {
 			_ = c.Close()
 		}

@@ -34,7 +34,7 @@ PACKAGES ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 test: ## Run the whole suite with the race detector
 	$(GO) vet -tags e2e,hostile ./...
 	$(GO) test $(RACE) -p $(PACKAGES) -timeout 14m ./...
-	cd internal/bench && $(GO) vet ./... && $(GO) test ./page
+	cd internal/bench && $(GO) vet ./... && $(GO) test ./page ./scale
 
 .PHONY: skips
 skips: ## Run the suite without the race detector and count what it skips on this machine, and why

@@ -6,6 +6,7 @@
 //	make benchmarks                 also writes docs/benchmarks.md and the figures of the README
 //	make benchmarks BENCH_FROM=rows.json  writes them from rows that were kept; nothing is measured
 //	go run . -only sandbox/meter    measures one section, or one part of it
+//	go run . -only scale -quick     leaves out the largest clusters
 //	go run . -against ../../../old  measures the calls of another checkout beside
 //
 // Ratios are taken within a round, and the median over the rounds is reported.
@@ -27,6 +28,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/bench/loop"
 	"github.com/ruedo-dev/ruedo/internal/bench/page"
 	"github.com/ruedo-dev/ruedo/internal/bench/sandboxed"
+	"github.com/ruedo-dev/ruedo/internal/bench/scale"
 	"github.com/ruedo-dev/ruedo/internal/bench/table"
 	"github.com/ruedo-dev/ruedo/sandbox"
 )
@@ -37,19 +39,21 @@ type options struct {
 	from, doc, short string
 	rounds           int
 	slice            time.Duration
+	quick            bool
 }
 
 func main() {
 	var o options
 	flag.StringVar(&o.role, "role", "", "internal: what this process is to be, other than the benchmark")
 	flag.StringVar(&o.next, "next", "", "internal: what that process needs to know")
-	flag.StringVar(&o.only, "only", "", "dispatch, sandbox or loop; or a part of sandbox, such as sandbox/meter")
+	flag.StringVar(&o.only, "only", "", "dispatch, sandbox, loop or scale; or a part of sandbox or scale, such as sandbox/meter")
 	flag.StringVar(&o.against, "against", "", "the directory of another checkout: its binary is measured in turn with ours (dispatch)")
 	flag.StringVar(&o.from, "from", "", "files of rows, separated by commas, to use instead of measuring; a row of a later file replaces that of an earlier one")
 	flag.StringVar(&o.doc, "doc", "", "write the page of figures to this file")
 	flag.StringVar(&o.short, "short", "", "replace the table of the most important figures in this file, such as the README")
 	flag.IntVar(&o.rounds, "rounds", 5, "how often each subject is measured")
 	flag.DurationVar(&o.slice, "slice", time.Second, "how long each measurement takes; a fifth of it where processor time is measured")
+	flag.BoolVar(&o.quick, "quick", false, "measure without the largest sizes, and each of the others twice (scale)")
 	flag.Parse()
 	if o.role == sandboxed.CompilerRole {
 		os.Exit(sandbox.CompileChild(os.Stdin, os.Stdout))
@@ -69,6 +73,9 @@ func run(ctx context.Context, o options) error {
 			return err
 		}
 		return json.NewEncoder(os.Stdout).Encode(out)
+	}
+	if strings.HasPrefix(o.role, scale.RolePrefix) {
+		return scale.Serve(ctx, o.role, o.next)
 	}
 	if o.role != "" {
 		return dispatch.Serve(ctx, o.role, o.next)
@@ -111,6 +118,13 @@ func measure(ctx context.Context, o options) (table.Run, error) {
 	}
 	if section == "" || section == "loop" {
 		more, err := loop.Run(ctx, o.rounds)
+		if err != nil {
+			return run, err
+		}
+		run.Rows = append(run.Rows, more...)
+	}
+	if section == "" || section == "scale" {
+		more, err := scale.Run(ctx, scale.Options{Rounds: o.rounds, Slice: o.slice, Quick: o.quick, Part: part})
 		if err != nil {
 			return run, err
 		}

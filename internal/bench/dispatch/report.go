@@ -7,6 +7,7 @@ import (
 	"slices"
 	"text/tabwriter"
 
+	"github.com/ruedo-dev/ruedo/internal/bench/load"
 	"github.com/ruedo-dev/ruedo/internal/bench/table"
 )
 
@@ -14,18 +15,18 @@ var concurrencies = []int{1, 16, 64}
 
 // figures are what is reported of each measurement.
 var figures = []figure{
-	{"rps", "1/s", func(r result) float64 { return r.rps }},
-	{"p50", "us", func(r result) float64 { return r.p50 }},
-	{"p99", "us", func(r result) float64 { return r.p99 }},
-	{"cpu", "us", func(r result) float64 { return r.cpu }},
+	{"rps", "1/s", func(r load.Result) float64 { return r.RPS }},
+	{"p50", "us", func(r load.Result) float64 { return r.P50 }},
+	{"p99", "us", func(r load.Result) float64 { return r.P99 }},
+	{"cpu", "us", func(r load.Result) float64 { return r.CPU }},
 }
 
 type figure struct {
 	name, unit string
-	of         func(result) float64
+	of         func(load.Result) float64
 }
 
-func (f figure) all(results []result) []float64 {
+func (f figure) all(results []load.Result) []float64 {
 	var values []float64
 	for _, r := range results {
 		values = append(values, f.of(r))
@@ -41,9 +42,9 @@ const before = "before"
 
 // measure runs all subjects in turns, round after round.
 func measure(ctx context.Context, subjects []*subject, o Options) ([]table.Row, error) {
-	results := map[string][]result{}
+	results := map[string][]load.Result{}
 	take := func(s *subject, key string, c int) error {
-		r, err := load(ctx, s, c, o.Slice)
+		r, err := load.Run(ctx, &s.Target, c, o.Slice)
 		if err == nil {
 			results[key] = append(results[key], r)
 		}
@@ -51,7 +52,7 @@ func measure(ctx context.Context, subjects []*subject, o Options) ([]table.Row, 
 	}
 	for _, s := range subjects {
 		for ; s != nil; s = s.before {
-			if _, err := load(ctx, s, 16, o.Slice/2); err != nil {
+			if _, err := load.Run(ctx, &s.Target, 16, o.Slice/2); err != nil {
 				return nil, err
 			}
 		}
@@ -59,9 +60,9 @@ func measure(ctx context.Context, subjects []*subject, o Options) ([]table.Row, 
 	for round := range o.Rounds {
 		for _, c := range concurrencies {
 			for _, s := range subjects {
-				turns := []func() error{func() error { return take(s, key(s.name, c), c) }}
+				turns := []func() error{func() error { return take(s, key(s.Name, c), c) }}
 				if s.before != nil {
-					turns = append(turns, func() error { return take(s.before, key(s.name, c)+before, c) })
+					turns = append(turns, func() error { return take(s.before, key(s.Name, c)+before, c) })
 				}
 				if round%2 == 1 { // neither always follows the other
 					slices.Reverse(turns)
@@ -78,7 +79,7 @@ func measure(ctx context.Context, subjects []*subject, o Options) ([]table.Row, 
 	var rows []table.Row
 	for _, c := range concurrencies {
 		for _, s := range subjects {
-			rows = append(rows, compare(results, s.name, c)...)
+			rows = append(rows, compare(results, s.Name, c)...)
 		}
 	}
 	return rows, nil
@@ -90,7 +91,7 @@ func key(subject string, concurrency int) string {
 
 // compare returns the figures of a subject, each beside every baseline. A
 // baseline that was not measured leaves its rows without one.
-func compare(results map[string][]result, subject string, concurrency int) []table.Row {
+func compare(results map[string][]load.Result, subject string, concurrency int) []table.Row {
 	mine := results[key(subject, concurrency)]
 	var rows []table.Row
 	for _, f := range figures {

@@ -1,115 +1,53 @@
 package dispatch
 
 import (
-	"bufio"
 	"context"
 	"encoding/base64"
-	"errors"
 	"fmt"
-	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
+	"github.com/ruedo-dev/ruedo/internal/bench/load"
+	"github.com/ruedo-dev/ruedo/internal/bench/process"
 	"github.com/ruedo-dev/ruedo/internal/ruedotest"
 )
 
-// subject is a server that answers calls, and its processes.
+// subject is a server that answers calls.
 type subject struct {
-	name, url, path string
-	body            string
-	// want is part of a correct answer.
-	want string
-	pids []int
+	load.Target
 	// before is the same subject of another checkout, if there is one to compare
 	// with.
 	before *subject
 }
 
-// ticks is USER_HZ: the unit of CPU time in /proc, on every architecture that
-// Go supports.
-const ticks = 100
-
-// cpuTime returns what the subject's processes have used so far, user and
-// system.
-func (s *subject) cpuTime() (time.Duration, error) {
-	var sum int64
-	for _, pid := range s.pids {
-		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-		if err != nil {
-			return 0, err
-		}
-		// The command can contain spaces; fields are counted after its ")".
-		fields := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
-		for _, i := range []int{11, 12} {
-			n, err := strconv.ParseInt(fields[i], 10, 64)
-			if err != nil {
-				return 0, err
-			}
-			sum += n
-		}
-	}
-	return time.Duration(sum) * time.Second / ticks, nil
+func newSubject(name, url, path, body, want string, processes ...*process.Process) *subject {
+	return &subject{Target: load.Target{Name: name, URL: url, Requests: [][]byte{load.Post(path, body)}, Want: want, Processes: processes}}
 }
 
 const payload = `{"name":"Ada"}`
 
-// processes are children that end with this process, whatever happens.
-type processes struct {
-	ctx  context.Context
-	cmds []*exec.Cmd
-}
-
-func (p *processes) start(name string, env []string, args ...string) (*exec.Cmd, io.Reader, error) {
-	cmd := exec.CommandContext(p.ctx, name, args...)
-	cmd.Env = append(os.Environ(), env...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = 10 * time.Second
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, nil, err
+// baseline starts this program in a role that serves, and returns its address.
+func baseline(g *process.Group, role, next string) (url string, p *process.Process, err error) {
+	if p, err = g.Self(role, next); err != nil {
+		return "", nil, err
 	}
-	if err := cmd.Start(); err != nil {
-		return nil, nil, err
-	}
-	p.cmds = append(p.cmds, cmd)
-	return cmd, out, nil
-}
-
-func (p *processes) baseline(role, next string) (url string, pid int, err error) {
-	self, err := os.Executable()
-	if err != nil {
-		return "", 0, err
-	}
-	cmd, out, err := p.start(self, nil, "-role", role, "-next", next)
-	if err != nil {
-		return "", 0, err
-	}
-	url, err = bufio.NewReader(out).ReadString('\n')
-	return strings.TrimSpace(url), cmd.Process.Pid, err
+	url, err = p.Line()
+	return url, p, err
 }
 
 // startSubjects starts every process; stop ends them all. The directory of another
 // checkout adds the subjects of its binary.
 func startSubjects(ctx context.Context, against string) (subjects []*subject, stop func(), err error) {
-	ctx, cancel := context.WithCancel(ctx)
-	p := &processes{ctx: ctx}
 	dir, err := os.MkdirTemp("", "ruedo-bench-")
 	if err != nil {
-		cancel()
 		return nil, nil, err
 	}
+	g := process.NewGroup(ctx)
 	stop = func() {
-		cancel()
-		for _, cmd := range p.cmds {
-			_ = cmd.Wait() // they end by the signal that cancel sent
-		}
+		g.Stop()
 		_ = os.RemoveAll(dir)
 	}
 	defer func() {
@@ -117,32 +55,32 @@ func startSubjects(ctx context.Context, against string) (subjects []*subject, st
 			stop()
 		}
 	}()
-	echo, echoPID, err := p.baseline("http-echo", "")
+	echo, echoProcess, err := baseline(g, "http-echo", "")
 	if err != nil {
 		return nil, nil, err
 	}
-	far, farPID, err := p.baseline("connect-echo", "")
+	far, farProcess, err := baseline(g, "connect-echo", "")
 	if err != nil {
 		return nil, nil, err
 	}
-	near, nearPID, err := p.baseline("connect-proxy", far)
+	near, nearProcess, err := baseline(g, "connect-proxy", far)
 	if err != nil {
 		return nil, nil, err
 	}
 	subjects = []*subject{
-		{name: "A1", url: echo, path: "/call/echo", body: payload, want: payload, pids: []int{echoPID}},
-		{name: "C1", url: near, path: invokePath, body: invokeBody(), want: "bytes", pids: []int{nearPID, farPID}},
+		newSubject("A1", echo, "/call/echo", payload, payload, echoProcess),
+		newSubject("C1", near, invokePath, invokeBody(), "bytes", nearProcess, farProcess),
 	}
 	here, err := filepath.Abs("../..")
 	if err != nil {
 		return nil, nil, err
 	}
-	ours, err := startRuedo(ctx, p, here, filepath.Join(dir, "here"))
+	ours, err := startRuedo(ctx, g, here, filepath.Join(dir, "here"))
 	if err != nil {
 		return nil, nil, err
 	}
 	if against != "" {
-		theirs, err := startRuedo(ctx, p, against, filepath.Join(dir, "there"))
+		theirs, err := startRuedo(ctx, g, against, filepath.Join(dir, "there"))
 		if err != nil {
 			return nil, nil, fmt.Errorf("%s: %w", against, err)
 		}
@@ -161,7 +99,7 @@ func invokeBody() string {
 
 // startRuedo builds the checkout at root, starts its server and a runner, and
 // publishes. It keeps its files in dir.
-func startRuedo(ctx context.Context, p *processes, root, dir string) ([]*subject, error) {
+func startRuedo(ctx context.Context, g *process.Group, root, dir string) ([]*subject, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -171,7 +109,7 @@ func startRuedo(ctx context.Context, p *processes, root, dir string) ([]*subject
 	if out, err := build.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("build ruedo: %w\n%s", err, out)
 	}
-	port, err := freePort()
+	port, err := process.FreePort()
 	if err != nil {
 		return nil, err
 	}
@@ -181,14 +119,13 @@ func startRuedo(ctx context.Context, p *processes, root, dir string) ([]*subject
 		"RUEDO_STORE_DATA_DIR=" + filepath.Join(dir, "data"), "RUEDO_RUNNER_CACHE_DIR=" + filepath.Join(dir, "cache"),
 		"RUEDO_RUNNER_CORES=" + url, "RUEDO_CLIENT_HOST=" + url, "RUEDO_APPLICATION_MODE=client",
 	}
-	var pids []int
+	var ours []*process.Process
 	for _, role := range []string{"server", "runner"} {
-		cmd, out, err := p.start(bin, env, role)
+		p, err := g.Start(bin, env, role)
 		if err != nil {
 			return nil, err
 		}
-		go func() { _, _ = io.Copy(io.Discard, out) }() // ends with the process
-		pids = append(pids, cmd.Process.Pid)
+		ours = append(ours, p)
 	}
 	wasm := filepath.Join(dir, "echo.wasm")
 	if err := os.WriteFile(wasm, ruedotest.Echo(), 0o600); err != nil {
@@ -220,17 +157,8 @@ func startRuedo(ctx context.Context, p *processes, root, dir string) ([]*subject
 		return nil, err
 	}
 	return []*subject{
-		{name: "echo", url: url, path: "/call/echo", body: payload, want: payload, pids: pids},
-		{name: "echo-connect", url: url, path: invokePath, body: invokeBody(), want: "bytes", pids: pids},
-		{name: "greet", url: url, path: "/call/greet", body: payload, want: "Ada", pids: pids},
+		newSubject("echo", url, "/call/echo", payload, payload, ours...),
+		newSubject("echo-connect", url, invokePath, invokeBody(), "bytes", ours...),
+		newSubject("greet", url, "/call/greet", payload, "Ada", ours...),
 	}, nil
-}
-
-func freePort() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	return port, errors.Join(err, l.Close())
 }

@@ -5,6 +5,7 @@ package page
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/ruedo-dev/ruedo/internal/bench/table"
@@ -92,11 +93,22 @@ func (r rowsByName) ratio(name, baseline string) (float64, bool) {
 }
 
 func (r rowsByName) value(name string) (float64, bool) {
+	row, ok := r.first(name)
+	return row.Value, ok
+}
+
+func (r rowsByName) text(name string) string {
+	row, _ := r.first(name)
+	return row.Text
+}
+
+// first returns the first row with a name.
+func (r rowsByName) first(name string) (row table.Row, ok bool) {
 	i := slices.IndexFunc(r.list, func(row table.Row) bool { return row.Name == name })
 	if i < 0 {
-		return 0, false
+		return row, false
 	}
-	return r.list[i].Value, true
+	return r.list[i], true
 }
 
 // short returns the table of the headlines that were measured.
@@ -119,11 +131,10 @@ func (g grid) markdown(rows rowsByName) string {
 	for _, key := range g.keys(rows) {
 		fmt.Fprintf(&b, "| %s |", label(key))
 		for _, c := range g.columns {
-			text := ""
-			if v, ok := c.cell(key, rows); ok {
-				text = " " + thousands(table.Number(v))
+			if text := c.text(key, rows); text != "" {
+				b.WriteString(" " + text)
 			}
-			b.WriteString(text + " |")
+			b.WriteString(" |")
 		}
 		b.WriteString("\n")
 	}
@@ -158,6 +169,18 @@ func (g grid) keys(rows rowsByName) []string {
 	return keys
 }
 
+// text returns what stands in the column of a subject; empty if that was not
+// measured.
+func (c column) text(key string, rows rowsByName) string {
+	if c.baseline == words {
+		return rows.text(strings.Replace(c.row, "*", key, 1))
+	}
+	if v, ok := c.cell(key, rows); ok {
+		return thousands(table.Number(v))
+	}
+	return ""
+}
+
 // cell returns the figure of a subject.
 func (c column) cell(key string, rows rowsByName) (float64, bool) {
 	name := strings.Replace(c.row, "*", key, 1)
@@ -173,6 +196,9 @@ func label(key string) string {
 	}
 	if n, found := strings.CutSuffix(key, "MB"); found {
 		return n + " MB"
+	}
+	if _, err := strconv.Atoi(key); err == nil {
+		return thousands(key)
 	}
 	return strings.Replace(key, "/c=", ", ", 1)
 }

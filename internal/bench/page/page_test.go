@@ -30,6 +30,12 @@ var run = table.Run{
 		{Name: "loop/text", Value: 600, Unit: "ms", Baseline: "loop/build", Ratio: 1.14},
 		{Name: "loop/code", Value: 1650, Unit: "ms", Baseline: "loop/build", Ratio: 3.14},
 		{Name: "loop/build", Value: 525, Unit: "ms", Baseline: "loop/build", Ratio: 1},
+		{Name: "scale/services/10/call", Value: 20, Unit: "cpu us", Baseline: "scale/services/10/call", Ratio: 1},
+		{Name: "scale/services/10000/call", Value: 21, Unit: "cpu us", Baseline: "scale/services/10/call", Ratio: 1.05},
+		{Name: "scale/shape/services.call", Value: 0.0001, Unit: "cpu us", Baseline: "scale/services", Ratio: 1.05, Text: "flat within 1.1"},
+		{Name: "scale/services/10/memory", Value: 60, Unit: "MB", Baseline: "scale/services/10/memory", Ratio: 1},
+		{Name: "scale/services/10000/memory", Value: 140, Unit: "MB", Baseline: "scale/services/10/memory", Ratio: 2.333},
+		{Name: "scale/shape/services.memory", Value: 0.008, Unit: "MB", Baseline: "scale/services", Ratio: 2.333, Text: "60 MB, and 8 KB for each service"},
 		{Name: "memory/pristine", Value: 258, Unit: "KiB", Baseline: "memory/plain", Ratio: 0.0585},
 		{Name: "neighbour/p99/metered/1", Value: 90, Unit: "us", Baseline: "neighbour/p99/metered/0", Ratio: 1.9},
 	},
@@ -61,6 +67,18 @@ func TestThePageHasATableForEachSection(t *testing.T) {
 		"| c.fib | 9.00 | | 1.19 | |\n",
 		"| C | 5.50 | | |\n",
 		"| 64 MB | 60,223 | 1.70 | 1.10 | 36,605 |\n",
+		"go run . -only scale\n```\n\nOne core, by number of services:\n\n" + `| services | call, CPU µs | call ÷ 10 | start, ms | memory, MB | publish, ms | idle, KB/s |
+|---|--:|--:|--:|--:|--:|--:|
+| 10 | 20.0 | 1.00 | | 60.0 | | |
+| 10,000 | 21.0 | 1.05 | | 140 | | |
+
+The shape of these curves:
+
+| figure | largest ÷ smallest | shape |
+|---|--:|--:|
+| a call | 1.05 | flat within 1.1 |
+| memory | 2.33 | 60 MB, and 8 KB for each service |
+`,
 		"go run . -only loop\n```\n\nEach, compared with the build:\n\n| what | ms | ÷ build |\n|---|--:|--:|\n| edit of a text to live | 600 | 1.14 |\n| edit of code to live | 1,650 | 3.14 |\n| go build alone | 525 | 1.00 |\n",
 	} {
 		if !strings.Contains(got, want) {

@@ -19,8 +19,11 @@ type grid struct {
 type column struct {
 	title    string
 	row      string
-	baseline string // the column shows the ratio to it; empty shows the value
+	baseline string // the column shows the ratio to it; empty shows the value, and words the text
 }
+
+// words is the baseline of a column that shows the text of a row.
+const words = "words"
 
 // headlines are the ratios that the README shows.
 var headlines = []struct{ what, row, baseline string }{
@@ -37,6 +40,8 @@ var labels = map[string]string{
 	"first": "first start", "second": "second start, from the cache on disk", "in-process": "without a child process",
 	"plain": "plain wazero", "pristine": "Ruedo, pristine",
 	"text": "edit of a text to live", "code": "edit of code to live", "build": "go build alone",
+	"call": "a call", "start": "start", "memory": "memory", "private": "memory that no file backs", "publish": "publish", "visible": "publish to visible on every core", "idle": "idle",
+	"start-cpu": "start, processor time", "peak": "highest memory", "publish-cpu": "publish, processor time", "idle-cpu": "idle, processor time of a second",
 	"metered": "Ruedo, metered", "native": "plain wazero", "closing": "wazero, closing on context",
 }
 
@@ -119,4 +124,43 @@ This is wall time and needs an idle machine.`, "sandbox/neighbour",
 		`Four guests in endless loops, each with a deadline of 20 ms: how long after it they are stopped. This is wall time and needs an idle machine.`, "sandbox/kill",
 		[]grid{{"Each way; the ratio compares the p99 with that of a metered guest:", "way", []column{
 			{"p50 ms", "kill/p50/*", ""}, {"p99 ms", "kill/p99/*", ""}, {"longest ms", "kill/max/*", ""}, {"p99 ÷ metered", "kill/p99/*", "kill/p99/metered"}}}}},
+	{"A cluster that grows",
+		`Cores are processes as users run them, with an embedded etcd; runners are simulated and answer with the input. Every service has a decorator
+of its own with limits and a schema, and no two schemas are equal. The time of a *call* is the processor time of the core, of the NATS server or of
+nginx, without those who call and who answer; 16 connections call all services in turn. A *start* lasts until the core describes the last service.
+*Memory* is what is resident 3 s later, code and mapped files included. A publish is *visible* when every core describes the new revision. *Idle* is
+what all cores read and write in a second without calls, over connections and in files: heartbeats of runners and members, and the log of the
+store. A curve is flat if no size differs from another one by more than a factor of 1.1, which is the goal for a call. A core with 10,000 services
+and as many decorators has to start within 1 s and to take at most 150 MB.`, "scale",
+		[]grid{
+			{"One core, by number of services:", "services", scaled("services", "start", "memory", "publish", "idle")},
+			{"The shape of these curves:", "figure", shapes("services")},
+			{"One core with 10 services, by number of attached runners:", "lanes", scaled("lanes", "memory", "publish", "idle")},
+			{"The shape of these curves:", "figure", shapes("lanes")},
+			{"Clusters with a replicated store, by number of cores; a start is that of one core, memory that of each, a call that of all:", "cores", scaled("cores", "start", "memory", "publish", "visible", "idle")},
+			{"The shape of these curves:", "figure", shapes("cores")},
+			{"NATS request and reply, by number of subjects with one that answers:", "subjects", scaled("subjects", "memory")},
+			{"NATS request and reply on 10 subjects, by members of the queue group that answers:", "members", scaled("members", "memory")},
+			{"nginx as a proxy before one server:", "servers", []column{{"call, CPU µs", "scale/nginx/*/call", ""}, {"memory, MB", "scale/nginx/*/memory", ""}}},
+		}},
+}
+
+// scaled returns the columns of an axis of scale: a call, its ratio to that of
+// the smallest size, and other figures.
+func scaled(axis string, figures ...string) []column {
+	smallest := map[string]string{"services": "10", "subjects": "10", "lanes": "1", "members": "1", "cores": "1"}[axis]
+	row := func(size, figure string) string { return "scale/" + axis + "/" + size + "/" + figure }
+	columns := []column{
+		{"call, CPU µs", row("*", "call"), ""}, {"call ÷ " + smallest, row("*", "call"), row(smallest, "call")},
+	}
+	units := map[string]string{"start": "start, ms", "memory": "memory, MB", "publish": "publish, ms", "visible": "visible, ms", "idle": "idle, KB/s"}
+	for _, f := range figures {
+		columns = append(columns, column{units[f], row("*", f), ""})
+	}
+	return columns
+}
+
+// shapes returns the columns for the shapes of the curves of an axis.
+func shapes(axis string) []column {
+	return []column{{"largest ÷ smallest", "scale/shape/" + axis + ".*", "scale/" + axis}, {"shape", "scale/shape/" + axis + ".*", words}}
 }

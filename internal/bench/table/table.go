@@ -19,6 +19,7 @@ type Row struct {
 	Unit     string  `json:"unit"`
 	Baseline string  `json:"baseline,omitempty"`
 	Ratio    float64 `json:"ratio,omitempty"`
+	Text     string  `json:"text,omitempty"` // what the figure means
 }
 
 // Run is what one run has measured.

@@ -1,0 +1,176 @@
+// Package load makes HTTP calls over many connections and measures them.
+package load
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/ruedo-dev/ruedo/internal/bench/process"
+)
+
+// Target is a server that answers calls, and its processes.
+type Target struct {
+	Name, URL string
+	// Requests are sent in turn; see [Post].
+	Requests [][]byte
+	// Want is part of a correct answer.
+	Want string
+	// Processes are those whose time is measured.
+	Processes []*process.Process
+}
+
+// Post returns a request.
+func Post(path, body string) []byte {
+	return fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", path, len(body), body)
+}
+
+// Result is one measurement.
+type Result struct {
+	RPS, P50, P99 float64 // calls/s, microseconds
+	CPU           float64 // microseconds of the processes per call
+}
+
+// patience bounds one call, and all calls of Each.
+const (
+	patience = 10 * time.Second
+	allOnce  = time.Minute
+)
+
+// Run calls over n connections for some time and measures. It is a minimal
+// HTTP/1.1 client, so that it takes little of the processors that it shares with
+// the target.
+func Run(ctx context.Context, t *Target, n int, slice time.Duration) (Result, error) {
+	ctx, cancel := context.WithTimeout(ctx, slice)
+	defer cancel()
+	return t.run(n, func(i int, c net.Conn) ([]time.Duration, error) {
+		return t.calls(c, i, n, func(int) bool { return ctx.Err() == nil })
+	})
+}
+
+// Each sends every request at least once, over n connections.
+func Each(ctx context.Context, t *Target, n int) error {
+	ctx, cancel := context.WithTimeout(ctx, allOnce)
+	defer cancel()
+	share := (len(t.Requests) + n - 1) / n
+	_, err := t.run(n, func(i int, c net.Conn) ([]time.Duration, error) {
+		return t.calls(c, i, n, func(sent int) bool { return sent < share && ctx.Err() == nil })
+	})
+	return errors.Join(err, context.Cause(ctx))
+}
+
+func (t *Target) run(n int, one func(i int, c net.Conn) ([]time.Duration, error)) (Result, error) {
+	conns := make([]net.Conn, n)
+	for i := range conns {
+		c, err := net.Dial("tcp", strings.TrimPrefix(t.URL, "http://"))
+		if err != nil {
+			return Result{}, err
+		}
+		defer c.Close()
+		conns[i] = c
+	}
+	before, err := process.CPU(t.Processes)
+	if err != nil {
+		return Result{}, err
+	}
+	times := make([][]time.Duration, n)
+	errs := make([]error, n)
+	start := time.Now()
+	var wg sync.WaitGroup
+	for i, c := range conns {
+		wg.Go(func() { times[i], errs[i] = one(i, c) })
+	}
+	wg.Wait()
+	took := time.Since(start)
+	if err := errors.Join(errs...); err != nil {
+		return Result{}, fmt.Errorf("%s: %w", t.Name, err)
+	}
+	after, err := process.CPU(t.Processes)
+	if err != nil {
+		return Result{}, err
+	}
+	all := slices.Concat(times...)
+	if len(all) == 0 {
+		return Result{}, fmt.Errorf("%s: no call was answered", t.Name)
+	}
+	slices.Sort(all)
+	count := float64(len(all))
+	return Result{
+		RPS: count / took.Seconds(),
+		P50: micro(all[len(all)/2]),
+		P99: micro(all[len(all)*99/100]),
+		CPU: micro(after-before) / count,
+	}, nil
+}
+
+func micro(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1000 }
+
+// calls calls over one of n connections as long as more returns true. Each
+// connection begins elsewhere in the requests.
+func (t *Target) calls(c net.Conn, i, n int, more func(sent int) bool) ([]time.Duration, error) {
+	var times []time.Duration
+	r := bufio.NewReaderSize(c, 16<<10)
+	next := i * len(t.Requests) / n
+	for more(len(times)) {
+		start := time.Now()
+		if err := c.SetDeadline(start.Add(patience)); err != nil {
+			return nil, err
+		}
+		if _, err := c.Write(t.Requests[next]); err != nil {
+			return nil, err
+		}
+		next = (next + 1) % len(t.Requests)
+		body, err := readResponse(r)
+		if err != nil {
+			return nil, err
+		}
+		times = append(times, time.Since(start))
+		if !bytes.Contains(body, []byte(t.Want)) {
+			return nil, fmt.Errorf("answer %.200q does not hold %q", body, t.Want)
+		}
+	}
+	return times, nil
+}
+
+func readResponse(r *bufio.Reader) ([]byte, error) {
+	status, err := r.ReadString('\n')
+	if err != nil {
+		return nil, err
+	}
+	length := -1
+	for {
+		line, err := r.ReadString('\n')
+		if err != nil {
+			return nil, err
+		}
+		line = strings.TrimSpace(line)
+		if line == "" {
+			break
+		}
+		if k, v, _ := strings.Cut(line, ":"); strings.EqualFold(k, "Content-Length") {
+			if length, err = strconv.Atoi(strings.TrimSpace(v)); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if length < 0 {
+		return nil, fmt.Errorf("no length after %q", status)
+	}
+	body := make([]byte, length)
+	if _, err := io.ReadFull(r, body); err != nil {
+		return nil, err
+	}
+	if !strings.Contains(status, " 200 ") {
+		return nil, fmt.Errorf("%s: %.300s", strings.TrimSpace(status), body)
+	}
+	return body, nil
+}

@@ -8,6 +8,7 @@ import (
 	"github.com/ruedo-dev/ruedo/core/store"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/gen/ruedo/v1/ruedov1connect"
+	"github.com/ruedo-dev/ruedo/internal/packed"
 )
 
 type decoratorService struct {
@@ -69,13 +70,16 @@ func (s *decoratorService) GetDecorator(ctx context.Context, req *ruedov1.GetDec
 		}
 	}
 	slices.Sort(users)
-	return &ruedov1.GetDecoratorResponse{Decorator: d, Services: users[:min(len(users), maxItems)], ServiceCount: uint32(len(users))}, nil
+	return &ruedov1.GetDecoratorResponse{Decorator: packed.Open(d), Services: users[:min(len(users), maxItems)], ServiceCount: uint32(len(users))}, nil
 }
 
 func (s *decoratorService) ListDecorators(_ context.Context, req *ruedov1.ListDecoratorsRequest) (*ruedov1.ListDecoratorsResponse, error) {
 	items, next, err := page(s.mirror.Snapshot().Decorators, "decorators "+req.GetTag(), req, tagged[*ruedov1.Decorator](req.GetTag()))
 	if err != nil {
 		return nil, err
+	}
+	for i := range items {
+		items[i] = packed.Open(items[i])
 	}
 	return &ruedov1.ListDecoratorsResponse{Items: items, NextPageToken: next}, nil
 }

@@ -15,6 +15,7 @@ import (
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/gen/ruedo/v1/ruedov1connect"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/packed"
 )
 
 // errShutdown ends a stream of a core that is shutting down.
@@ -58,7 +59,7 @@ func (s *serviceService) GetService(_ context.Context, req *ruedov1.GetServiceRe
 	}
 	return &ruedov1.GetServiceResponse{
 		Service:    s.withReadiness(e.Service),
-		Limits:     e.Rules.Effective,
+		Limits:     e.Rules.Effective(),
 		Idempotent: e.Rules.Idempotent,
 		Schemas:    e.Rules.Schemas(),
 	}, nil
@@ -100,7 +101,7 @@ func (s *serviceService) withReadiness(service *ruedov1.Service) *ruedov1.Servic
 			r.Message += "; " + e.Fix
 		}
 	}
-	service = proto.CloneOf(service)
+	service = proto.CloneOf(packed.Open(service))
 	service.Readiness = r
 	return service
 }
@@ -140,7 +141,7 @@ func (s *serviceService) WatchServices(ctx context.Context, _ *ruedov1.WatchServ
 			if was := seen.Services[service.GetName()]; was.GetVersion() == service.GetVersion() {
 				continue
 			}
-			if err := stream.Send(&ruedov1.WatchServicesResponse{Service: service}); err != nil {
+			if err := stream.Send(&ruedov1.WatchServicesResponse{Service: packed.Open(service)}); err != nil {
 				return err
 			}
 		}

@@ -43,23 +43,22 @@ import (
 type Rules struct {
 	// Limits has every field set that has a default; see [limits.Table].
 	Limits *ruedov1.Limits
-	// Effective says for each limit which decorator sets it.
-	Effective []*ruedov1.EffectiveLimit
 	// Idempotent is true if a call may be executed twice.
 	Idempotent bool
 
 	decorators []*Decorator
+	// restored is the service whose own limits hold instead; nil if those of the
+	// decorators do.
+	restored *ruedov1.Service
 }
 
 // Combine combines decorators, in the order in which the service names them.
 func Combine(ds []*Decorator) *Rules {
 	r := &Rules{decorators: ds}
-	stored := make([]*ruedov1.Decorator, len(ds))
-	for i, d := range ds {
-		stored[i] = d.Decorator
+	for _, d := range ds {
 		r.Idempotent = r.Idempotent || d.GetPolicy().GetIdempotent()
 	}
-	r.Limits, r.Effective = limits.Combine(stored)
+	r.Limits = limits.Combine(r.limiting())
 	return r
 }
 
@@ -70,11 +69,33 @@ func (r *Rules) Restore(s *ruedov1.Service) *Rules {
 		return r
 	}
 	restored := *r
-	restored.Limits, restored.Effective = limits.Combine([]*ruedov1.Decorator{{Limits: s.GetLimits()}})
-	for _, e := range restored.Effective {
-		e.Follows = fmt.Sprintf("revision %d", s.GetRevision().GetNumber())
-	}
+	restored.restored = s
+	restored.Limits = limits.Combine(restored.limiting())
 	return &restored
+}
+
+// limiting returns the decorators whose limits hold.
+func (r *Rules) limiting() []*ruedov1.Decorator {
+	if r.restored != nil {
+		return []*ruedov1.Decorator{{Limits: r.restored.GetLimits()}}
+	}
+	stored := make([]*ruedov1.Decorator, len(r.decorators))
+	for i, d := range r.decorators {
+		stored[i] = d.Decorator
+	}
+	return stored
+}
+
+// Effective says for each limit which decorator sets it. It is made for each call
+// of Effective: nobody asks for that of most services.
+func (r *Rules) Effective() []*ruedov1.EffectiveLimit {
+	all := limits.Effective(r.limiting())
+	if r.restored != nil {
+		for _, e := range all {
+			e.Follows = fmt.Sprintf("revision %d", r.restored.GetRevision().GetNumber())
+		}
+	}
+	return all
 }
 
 // Schemas returns the input schemas that a call must pass.
@@ -82,7 +103,7 @@ func (r *Rules) Schemas() []*ruedov1.InputSchema {
 	var out []*ruedov1.InputSchema
 	for _, d := range r.decorators {
 		if d.schema != nil {
-			out = append(out, &ruedov1.InputSchema{Decorator: d.GetName(), Schema: d.GetInputSchema()})
+			out = append(out, &ruedov1.InputSchema{Decorator: d.GetName(), Schema: d.source()})
 		}
 	}
 	return out
@@ -158,7 +179,7 @@ func (r *Rules) Refused() error {
 // Limit returns the effective value of the limit with a name, nil if there is
 // no such limit.
 func (r *Rules) Limit(name string) *ruedov1.EffectiveLimit {
-	for _, e := range r.Effective {
+	for _, e := range r.Effective() {
 		if e.GetLimit() == name {
 			return e
 		}

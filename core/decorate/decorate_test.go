@@ -147,7 +147,7 @@ func TestTheStrictestLimitWinsAndIsNamed(t *testing.T) {
 		"concurrency": "the runner's own from ",
 	}
 	got := map[string]string{}
-	for _, e := range rules.Effective {
+	for _, e := range rules.Effective() {
 		from := e.GetDecorator()
 		if e.GetFollows() != "" {
 			from += "as " + e.GetFollows()

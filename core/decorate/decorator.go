@@ -10,6 +10,7 @@ import (
 	"github.com/ruedo-dev/ruedo/core/decorate/schema"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/packed"
 )
 
 // Compiler makes decorators from stored ones. Equal schemas are compiled once:
@@ -26,38 +27,46 @@ func NewCompiler() *Compiler { return &Compiler{schemas: schema.NewCompiler()} }
 type Decorator struct {
 	*ruedov1.Decorator
 	schema *schema.Schema // nil if it has none
+	source func() *structpb.Struct
 	// about names the schema in errors, if it is not the decorator's.
 	about string
 }
 
-// Decorator returns d with its schema, which is neither read nor compiled yet;
-// see [Decorator.Ready].
+// Decorator returns d with its schema, which may be packed, and is neither read
+// nor compiled yet; see [Decorator.Ready].
 func (c *Compiler) Decorator(d *ruedov1.Decorator) *Decorator {
-	if d.GetInputSchema() == nil {
+	return c.decorator(d, packed.InputSchema(d))
+}
+
+func (c *Compiler) decorator(d *ruedov1.Decorator, source func() *structpb.Struct) *Decorator {
+	if source == nil {
 		return &Decorator{Decorator: d}
 	}
-	return &Decorator{Decorator: d, schema: c.schemas.Schema(d.GetInputSchema())}
+	return &Decorator{Decorator: d, schema: c.schemas.Schema(source), source: source}
 }
 
 // Types returns the input schema of a revision, which the types of its handler
 // make, as a decorator without a name. It returns nil if there is none.
 func (c *Compiler) Types(rev *ruedov1.Revision) *Decorator {
-	return c.unnamed(rev.GetInputSchema(), "the input schema of service "+rev.GetService())
+	return c.unnamed(packed.InputSchema(rev), "the input schema of service ", rev)
 }
 
-func (c *Compiler) unnamed(schema *structpb.Struct, about string) *Decorator {
-	if schema == nil {
+func (c *Compiler) unnamed(source func() *structpb.Struct, about string, rev *ruedov1.Revision) *Decorator {
+	if source == nil {
 		return nil
 	}
-	d := c.Decorator(&ruedov1.Decorator{InputSchema: schema})
-	d.about = about
+	d := c.decorator(&ruedov1.Decorator{}, source)
+	d.about = about + rev.GetService()
 	return d
 }
 
 // AdmitTypes is Admit for the two schemas of a revision that is about to be
 // stored. It returns what [Compiler.Types] returns.
 func (c *Compiler) AdmitTypes(ctx context.Context, rev *ruedov1.Revision) (*Decorator, error) {
-	output := c.unnamed(rev.GetOutputSchema(), "the output schema of service "+rev.GetService())
+	var output *Decorator
+	if s := packed.OutputSchema(rev); s != nil {
+		output = c.unnamed(func() *structpb.Struct { return s }, "the output schema of service ", rev)
+	}
 	input := c.Types(rev)
 	for _, d := range []*Decorator{output, input} {
 		if d == nil {
@@ -80,6 +89,9 @@ func (c *Compiler) Admit(ctx context.Context, d *ruedov1.Decorator) (*Decorator,
 	}
 	return dec, dec.named(dec.schema.Admit(ctx))
 }
+
+// HasSchema reports whether the decorator has a schema.
+func (d *Decorator) HasSchema() bool { return d.schema != nil }
 
 // Ready compiles the decorator's schema, within ctx, unless it is already
 // compiled. Then it returns immediately. It returns what is wrong with the

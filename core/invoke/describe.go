@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/packed"
 )
 
 // Description is what a caller has to know of a service. The tag help is for
@@ -55,10 +56,10 @@ func (c Call) Describe() *Description {
 		}
 		d.InputSchema = map[string]any{"allOf": all}
 	}
-	if output := rev.GetOutputSchema(); output != nil {
+	if output := packed.OutputSchema(rev); output != nil {
 		d.OutputSchema = output.AsMap()
 	}
-	for _, l := range rules.Effective {
+	for _, l := range rules.Effective() {
 		d.Limits = append(d.Limits, Limit{l.GetLimit(), l.GetValue(), l.GetDecorator()})
 	}
 	return d

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/ruedo-dev/ruedo/core/store"
 	"github.com/ruedo-dev/ruedo/core/store/storetest"
@@ -18,6 +19,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/etcdembed"
 	"github.com/ruedo-dev/ruedo/internal/etcdembed/etcdtest"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/packed"
 	"github.com/ruedo-dev/ruedo/internal/testkit"
 )
 
@@ -100,6 +102,23 @@ func TestMirrorLoadsAndFollows(t *testing.T) {
 	storetest.Same(t, m.Snapshot().Services["one"], one) // the last snapshot stays
 	if err := m.Wait(t.Context(), gone+100); err == nil {
 		t.Error("a closed mirror has seen the future")
+	}
+}
+
+// Most of what a catalog takes in memory are schemas that nobody reads.
+func TestMirrorKeepsSchemasPacked(t *testing.T) {
+	s := fresh(t)
+	d := decorator("d")
+	d.InputSchema = &structpb.Struct{Fields: map[string]*structpb.Value{"type": structpb.NewStringValue("object")}}
+	stored, err := s.CreateDecorator(t.Context(), d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := mirror(t, s)
+	wait(t, m, stored.GetVersion())
+	got := m.Snapshot().Decorators["d"]
+	if got.GetInputSchema() != nil || !proto.Equal(packed.Open(got), stored) {
+		t.Errorf("got %v, opened %v, want %v", got, packed.Open(got), stored)
 	}
 }
 

@@ -20,7 +20,8 @@ import (
 type Snapshot struct {
 	// Revision is the revision of the store.
 	Revision int64
-	// Services by name.
+	// Services by name. Their schemas, and those of decorators, are packed; see
+	// package packed.
 	Services map[string]*ruedov1.Service
 	// Decorators by name.
 	Decorators map[string]*ruedov1.Decorator

@@ -14,11 +14,12 @@ import (
 )
 
 // tables returns the kinds that a mirror holds. A new kind is a field of
-// [Snapshot] and an entry here.
+// [Snapshot] and an entry here. Schemas are most of what services and decorators
+// take, and few of them are read at a time.
 func tables() []table {
 	return []table{
-		rows[*ruedov1.Service]{store.Services(), func(s *Snapshot) *map[string]*ruedov1.Service { return &s.Services }},
-		rows[*ruedov1.Decorator]{store.Decorators(), func(s *Snapshot) *map[string]*ruedov1.Decorator { return &s.Decorators }},
+		rows[*ruedov1.Service]{store.Services().Packed(), func(s *Snapshot) *map[string]*ruedov1.Service { return &s.Services }},
+		rows[*ruedov1.Decorator]{store.Decorators().Packed(), func(s *Snapshot) *map[string]*ruedov1.Decorator { return &s.Decorators }},
 		rows[*ruedov1.Runner]{store.Runners(), func(s *Snapshot) *map[string]*ruedov1.Runner { return &s.Runners }},
 		rows[*ruedov1.Core]{store.Cores(), func(s *Snapshot) *map[string]*ruedov1.Core { return &s.Cores }},
 		rows[*ruedov1.Leader]{store.Leaders(), func(s *Snapshot) *map[string]*ruedov1.Leader { return &s.Leaders }},

@@ -12,6 +12,7 @@ import (
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/keys"
+	"github.com/ruedo-dev/ruedo/internal/packed"
 	"github.com/ruedo-dev/ruedo/internal/suggest"
 )
 
@@ -30,6 +31,15 @@ type Table[M proto.Message] struct {
 	identify func(m M, name string, version int64)
 	// check returns what is wrong with a decoded message. Nil checks nothing.
 	check func(M) error
+	// packed leaves schemas encoded; see Packed.
+	packed bool
+}
+
+// Packed returns the table with another Decode: it leaves the schemas of a message
+// encoded, as package packed says.
+func (t Table[M]) Packed() Table[M] {
+	t.packed = true
+	return t
 }
 
 // Services returns the table of services, each with its live revision.
@@ -116,7 +126,11 @@ func Cordons() Table[*ruedov1.Cordon] {
 // Decode decodes the stored message with this name. It fails with INTEGRITY.
 func (t Table[M]) Decode(name string, kv *mvccpb.KeyValue) (M, error) {
 	m := t.empty()
-	err := proto.Unmarshal(kv.Value, m)
+	decode := proto.Unmarshal
+	if t.packed {
+		decode = packed.Unmarshal
+	}
+	err := decode(kv.Value, m)
 	if err == nil && t.check != nil {
 		err = t.check(m)
 	}

@@ -160,6 +160,10 @@ var arrows = []arrow{
 		reason: "the table of limits is read by every room above the sandbox, so it stands on words alone",
 	},
 	{
+		from: []string{"internal/packed"}, only: []string{"gen"},
+		reason: "how a message is kept in memory does not depend on who keeps it",
+	},
+	{
 		from: []string{"internal/labels"}, only: []string{"internal/fault", "internal/text"},
 		reason: "labels are written on both sides of a lane, stored, and read where calls are dispatched: they stand on words alone",
 	},
@@ -188,7 +192,7 @@ var arrows = []arrow{
 		reason: "siblings under core import each other only downward: a publish stores what it has prepared, and asks for the rest by interfaces",
 	},
 	{
-		from: []string{"core/invoke"}, only: []string{"core/catalog", "core/dispatch", "internal/executor", "internal/fault", "internal/limits", "gen"},
+		from: []string{"core/invoke"}, only: []string{"core/catalog", "core/dispatch", "internal/executor", "internal/fault", "internal/limits", "internal/packed", "gen"},
 		reason: "a call knows what can be called and who executes it, not who asks and not the store",
 	},
 	{
@@ -196,7 +200,7 @@ var arrows = []arrow{
 		reason: "what can be called is made of the mirror's services and their rules; calling it is another room's",
 	},
 	{
-		from: []string{"core/decorate", "core/dispatch", "core/store"}, only: []string{"core/decorate", "core/dispatch", "core/store", "internal/executor", "internal/fault", "internal/fleet", "internal/keys", "internal/lane", "internal/labels", "internal/limits", "internal/suggest", "internal/text", "gen"},
+		from: []string{"core/decorate", "core/dispatch", "core/store"}, only: []string{"core/decorate", "core/dispatch", "core/store", "internal/executor", "internal/fault", "internal/fleet", "internal/keys", "internal/lane", "internal/labels", "internal/limits", "internal/packed", "internal/suggest", "internal/text", "gen"},
 		reason: "the lowest rooms of the core know nothing of who asks them",
 	},
 	{
@@ -277,7 +281,7 @@ var arrows = []arrow{
 		reason: "the client is for apps: it drags nothing of the server along",
 	},
 	{
-		from: []string{"core"}, only: []string{"core", "gen", "internal/archive", "internal/backoff", "internal/executor", "internal/fault", "internal/fleet", "internal/headers", "internal/inflight", "internal/keys", "internal/lane", "internal/labels", "internal/limits", "internal/middleware", "internal/names", "internal/panics", "internal/port", "internal/suggest", "internal/telemetry", "internal/text", "internal/wasmbin", "internal/wholefile"},
+		from: []string{"core"}, only: []string{"core", "gen", "internal/archive", "internal/backoff", "internal/executor", "internal/fault", "internal/fleet", "internal/headers", "internal/inflight", "internal/keys", "internal/lane", "internal/labels", "internal/limits", "internal/middleware", "internal/names", "internal/packed", "internal/panics", "internal/port", "internal/suggest", "internal/telemetry", "internal/text", "internal/wasmbin", "internal/wholefile"},
 		reason: "the control plane stands on contracts and carriers; what assembles it, and where the store runs, it does not know",
 	},
 	{
@@ -285,7 +289,7 @@ var arrows = []arrow{
 		reason: "what guests logged is with the runners: who reads it asks them, and no store",
 	},
 	{
-		from: []string{"core/api"}, only: []string{"core/api", "core/backup", "core/catalog", "core/cordon", "core/decorate", "core/dispatch", "core/freshness", "core/invoke", "core/jobs", "core/leader", "core/logs", "core/members", "core/mirror", "core/peers", "core/publish", "core/store", "core/upload", "gen", "internal/fault", "internal/middleware", "internal/names", "internal/port"},
+		from: []string{"core/api"}, only: []string{"core/api", "core/backup", "core/catalog", "core/cordon", "core/decorate", "core/dispatch", "core/freshness", "core/invoke", "core/jobs", "core/leader", "core/logs", "core/members", "core/mirror", "core/peers", "core/publish", "core/store", "core/upload", "gen", "internal/fault", "internal/middleware", "internal/names", "internal/packed", "internal/port"},
 		reason: "a handler translates between words and one room that knows",
 	},
 	{
@@ -297,7 +301,7 @@ var arrows = []arrow{
 		reason: "cores read backups, and so does a CLI without a core: the format depends on neither",
 	},
 	{
-		from: []string{"core/dispatch/conduct"}, only: []string{"gen"},
+		from: []string{"core/dispatch/conduct"}, only: []string{"internal/fault", "gen"},
 		reason: "what is remembered of a runner does not depend on how it was found out",
 	},
 	{

@@ -11,12 +11,12 @@ import (
 )
 
 func ExampleCombine() {
-	sum, effective := limits.Combine([]*ruedov1.Decorator{
+	decorators := []*ruedov1.Decorator{
 		{Name: "small", Limits: &ruedov1.Limits{MemoryBytes: 64 << 20}},
 		{Name: "patient", Limits: &ruedov1.Limits{MemoryBytes: 256 << 20, Timeout: durationpb.New(time.Minute)}},
-	})
-	fmt.Println(limits.Text(sum))
-	for _, e := range effective[:3] {
+	}
+	fmt.Println(limits.Text(limits.Combine(decorators)))
+	for _, e := range limits.Effective(decorators)[:3] {
 		fmt.Printf("%s: decorator %q, follows %q\n", e.GetLimit(), e.GetDecorator(), e.GetFollows())
 	}
 	// Output:

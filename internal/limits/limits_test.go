@@ -94,7 +94,7 @@ func TestCombine(t *testing.T) {
 			[]string{"memory 1 MiB b", "timeout 1m0s a", "cpu 1s b", "input 1500 bytes b", "output 1 byte b", "logs 9 bytes b", "concurrency 2 c"},
 		},
 	} {
-		sum, effective := limits.Combine(tt.decorators)
+		sum, effective := limits.Combine(tt.decorators), limits.Effective(tt.decorators)
 		var got []string
 		for i, e := range effective {
 			text := e.GetLimit() + " " + e.GetValue()

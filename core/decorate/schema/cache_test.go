@@ -20,10 +20,16 @@ func parse(t testing.TB, text string) *structpb.Struct {
 	return s
 }
 
+func source(t testing.TB, text string) func() *structpb.Struct {
+	t.Helper()
+	s := parse(t, text)
+	return func() *structpb.Struct { return s }
+}
+
 // admitted returns a schema that is about to be stored.
 func admitted(t testing.TB, c *Compiler, text string) *Schema {
 	t.Helper()
-	s := c.Schema(parse(t, text))
+	s := c.Schema(source(t, text))
 	if err := s.Admit(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +44,7 @@ func TestEqualSchemasAreCompiledOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
-			s := c.Schema(parse(t, text))
+			s := c.Schema(source(t, text))
 			if err := s.Ready(t.Context()); err != nil || s.shared != first.shared {
 				t.Errorf("compiled again: %v", err)
 			}
@@ -74,7 +80,7 @@ func TestWhatNobodyHoldsIsForgotten(t *testing.T) {
 func TestRequestsDoNotHoldUpWhatIsStored(t *testing.T) {
 	c := NewCompiler()
 	c.requests <- struct{}{} // an endless one
-	if err := c.Schema(parse(t, `{"type":"string"}`)).Ready(t.Context()); err != nil {
+	if err := c.Schema(source(t, `{"type":"string"}`)).Ready(t.Context()); err != nil {
 		t.Error(err)
 	}
 }

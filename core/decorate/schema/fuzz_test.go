@@ -46,7 +46,7 @@ func FuzzSchema(f *testing.F) {
 		if len(schemaText) > 4<<10 || len(input) > 4<<10 || source.UnmarshalJSON(schemaText) != nil {
 			return
 		}
-		s := NewCompiler().Schema(source)
+		s := NewCompiler().Schema(func() *structpb.Struct { return source })
 		if err := s.Ready(t.Context()); err != nil {
 			r, ok := errors.AsType[*Refusal](err)
 			if !ok || r.Reason != fault.SchemaInvalid && r.Reason != fault.SchemaLimit && r.Reason != fault.SchemaRemoteRef || len(r.Text) > 1000 {
@@ -71,7 +71,7 @@ func FuzzSchema(f *testing.F) {
 		if fits && len(c.fields) > 0 || !fits && len(c.fields) == 0 {
 			t.Fatalf("%s: %s: fits %v, fields %v", schemaText, input, fits, c.fields)
 		}
-		quiet, err := NewCompiler().Schema(source).Checker(t.Context(), input)
+		quiet, err := NewCompiler().Schema(func() *structpb.Struct { return source }).Checker(t.Context(), input)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -34,10 +34,16 @@ func parse(t testing.TB, text string) *structpb.Struct {
 	return s
 }
 
+func source(t testing.TB, text string) func() *structpb.Struct {
+	t.Helper()
+	s := parse(t, text)
+	return func() *structpb.Struct { return s }
+}
+
 // ready returns a schema that can check inputs.
 func ready(t testing.TB, text string) *schema.Schema {
 	t.Helper()
-	s := schema.NewCompiler().Schema(parse(t, text))
+	s := schema.NewCompiler().Schema(source(t, text))
 	if err := s.Ready(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -56,15 +56,16 @@ import (
 // concurrent use.
 type Schema struct {
 	compiler *Compiler
-	source   *structpb.Struct
+	source   func() *structpb.Struct
 
 	once   sync.Once
 	shared *compiled
 }
 
 // Schema returns a schema that is neither read nor compiled yet; see
-// [Schema.Ready]. Do not change source afterwards.
-func (c *Compiler) Schema(source *structpb.Struct) *Schema {
+// [Schema.Ready]. source returns the schema, the same one each time; it is called
+// while the schema is compiled. Do not change the result.
+func (c *Compiler) Schema(source func() *structpb.Struct) *Schema {
 	return &Schema{compiler: c, source: source}
 }
 
@@ -83,7 +84,7 @@ func (s *Schema) Keep() { runtime.KeepAlive(s) }
 // compile compiles the schema in one of the slots, unless it is already
 // compiled.
 func (s *Schema) compile(ctx context.Context, slots chan struct{}) error {
-	s.once.Do(func() { s.shared = s.compiler.find(s.source) })
+	s.once.Do(func() { s.shared = s.compiler.find(s.source()) })
 	c := s.shared
 	select {
 	case <-c.done:
@@ -102,7 +103,7 @@ func (s *Schema) compile(ctx context.Context, slots chan struct{}) error {
 	}
 	defer func() { <-slots }()
 	c.once.Do(func() {
-		c.rule, c.refused = compile(s.source)
+		c.rule, c.refused = compile(s.source())
 		close(c.done)
 	})
 	return c.err()

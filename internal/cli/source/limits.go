@@ -20,7 +20,7 @@ func (src *Source) Carried() []*ruedov1.Decorator {
 
 // limits returns what those decorators add up to.
 func (src *Source) limits() sandbox.Limits {
-	sum, _ := limits.Combine(src.Carried())
+	sum := limits.Combine(src.Carried())
 	return runner.SandboxLimits(sum)
 }
 

@@ -13,9 +13,9 @@
 // atomic loads and a map lookup: no store read, no lock.
 //
 // Rebuilding it compiles no schema. The goroutine that [Catalog.Start] starts
-// compiles them, or the first call that needs one. So a call never waits for
-// the schema of another service, and a schema that cannot be used disables only
-// its own services.
+// compiles some of them, or the first call that needs one. So a call never waits
+// for the schema of another service, and a schema that cannot be used disables
+// only its own services.
 //
 // # Concurrency
 //
@@ -24,7 +24,6 @@ package catalog
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
@@ -113,9 +112,9 @@ type Entry struct {
 
 	executor executor.Executor
 	types    *attached // the schema of the revision itself; nil if it has none
-	// made identifies the versions that it was made from, so that it can be
-	// reused.
-	made string
+	// made are the decorators that it was made with, so that it can be reused; nil
+	// for one that does not exist.
+	made []*attached
 	err  error
 }
 
@@ -238,9 +237,14 @@ func (c *Catalog) Decorator(stored *ruedov1.Decorator) *decorate.Decorator {
 	return c.compiler.Decorator(stored)
 }
 
+// maxAhead bounds the schemas that are compiled before calls need them. One takes
+// several KiB and a part of a millisecond, and of thousands of services few are
+// called.
+const maxAhead = 256
+
 // Start starts a goroutine that follows the mirror and compiles schemas before
-// calls need them. Without it, or until it has compiled them, a call waits for
-// the schemas of its own service only.
+// calls need them, a limited number of them. Without it, or until it has compiled
+// them, a call waits for the schemas of its own service only.
 func (c *Catalog) Start() {
 	c.running.Go(func() {
 		for c.down.Err() == nil {
@@ -260,16 +264,23 @@ func (c *Catalog) Close() {
 	c.running.Wait()
 }
 
-// compile compiles the schemas that services use, and logs once why a service
-// cannot be called.
+// compile compiles schemas that services use, and logs once why a service cannot
+// be called.
 func (c *Catalog) compile(v *view) {
+	ahead := make(map[*attached]bool, maxAhead)
 	for _, service := range slices.Sorted(maps.Keys(v.entries)) {
 		all := []*attached{v.entries[service].types}
 		for _, name := range v.entries[service].Service.GetRevision().GetDecorators() {
 			all = append(all, v.decorators[name])
 		}
 		for _, d := range all {
-			if d == nil || d.told {
+			if d == nil || !d.decorator.HasSchema() || ahead[d] {
+				continue
+			}
+			if ahead[d] = true; len(ahead) > maxAhead {
+				return
+			}
+			if d.told {
 				continue
 			}
 			err := d.decorator.Ready(c.down)
@@ -320,16 +331,14 @@ func (c *Catalog) next(old *view, snap *mirror.Snapshot) *view {
 // entry makes the entry of a service, or reuses the previous one if neither the
 // service nor its decorators have changed.
 func (c *Catalog) entry(v *view, was *Entry, s *ruedov1.Service) *Entry {
-	made := fmt.Sprint(s.GetVersion())
-	for _, name := range s.GetRevision().GetDecorators() {
-		if d := v.decorators[name]; d != nil {
-			made += fmt.Sprint(" ", name, " ", d.version)
-		}
-	}
-	if was != nil && was.made == made {
+	names := s.GetRevision().GetDecorators()
+	if was != nil && was.Service.GetVersion() == s.GetVersion() && v.same(was.made, names) {
 		return was
 	}
-	e := &Entry{Service: s, made: made}
+	e := &Entry{Service: s, made: make([]*attached, len(names))}
+	for i, name := range names {
+		e.made[i] = v.decorators[name]
+	}
 	ds, err := v.rules(s)
 	if err != nil {
 		// The service stays uncallable rather than losing a rule.
@@ -367,6 +376,19 @@ func placement(s *ruedov1.Service) (*labels.Selector, error) {
 		return nil, nil
 	}
 	return selector, nil
+}
+
+// same reports whether the decorators with these names are the same as before.
+func (v *view) same(made []*attached, names []string) bool {
+	if len(made) != len(names) {
+		return false
+	}
+	for i, name := range names {
+		if made[i] != v.decorators[name] {
+			return false
+		}
+	}
+	return true
 }
 
 func (v *view) rules(s *ruedov1.Service) ([]*decorate.Decorator, error) {

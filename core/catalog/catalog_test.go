@@ -178,3 +178,36 @@ func TestLivePlansWereCompiledBefore(t *testing.T) {
 		t.Error("a module of a live service was not compiled before, or another one was")
 	}
 }
+
+// Each compiled schema takes memory, and of many services few are called.
+func TestSchemasAreCompiledWhenTheyAreNeeded(t *testing.T) {
+	const services, ahead = 600, 256
+	m := coretest.NewMirror()
+	c := callable(t, m, nil)
+	var decorators []*ruedov1.Decorator
+	var all []*ruedov1.Service
+	for i := range services {
+		name := fmt.Sprintf("s-%03d", i)
+		decorators = append(decorators, coretest.Decorator(t, name, int64(i+1), fmt.Sprintf(`{"type":"%s"}`, name)))
+		all = append(all, coretest.Service(name, uint64(1000+i), name))
+	}
+	m.Set(decorators, all...)
+	c.Start()
+	compiled := func() (n int) {
+		for _, s := range all {
+			if _, err := c.State(s.GetName()); err != nil { // there is no such type
+				n++
+			}
+		}
+		return n
+	}
+	testkit.Eventually(t, "the first schemas are compiled", func() bool { return compiled() == ahead })
+	m.Set(decorators, append(all, coretest.Service("a", 5000))...)
+	if err := call(t, c, "s-599", `{}`); !errors.Is(err, fault.SchemaInvalid) {
+		t.Errorf("the schema of the last one is not compiled: %v", err)
+	}
+	c.Close() // the goroutine that compiles has seen the change, or never will
+	if n := compiled(); n != ahead+1 {
+		t.Errorf("%d schemas are compiled, and one was needed", n)
+	}
+}

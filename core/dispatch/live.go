@@ -126,6 +126,14 @@ func (d *Dispatcher) refreshSnapshot() {
 	}
 }
 
+// chooseAgain makes the rotations choose their candidates again, from the same
+// members: one of them has prepared a plan. The caller holds d.mu.
+func (d *Dispatcher) chooseAgain() {
+	l := *d.live.Load()
+	l.version++
+	d.live.Store(&l)
+}
+
 // next returns the member whose turn it is, and those that share the plan with
 // it; nil if none is ready.
 func (d *Dispatcher) next(rot *rotation, plan string) (*member, *candidates) {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ruedo-dev/ruedo/core/dispatch/conduct"
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
@@ -55,7 +56,7 @@ func (d *Dispatcher) prepareOn(ctx context.Context, m *member, req *runnerv1.Pre
 	defer d.mu.Unlock()
 	if !m.prepared[req.Id] {
 		m.prepared[req.Id] = true
-		d.refreshSnapshot()
+		d.chooseAgain()
 	}
 	delete(m.failures, req.Id)
 	return p, nil
@@ -113,7 +114,7 @@ func (d *Dispatcher) schedulePrepare(m *member) {
 		}
 		return
 	}
-	if d.closed || m.gone || m.ctx.Err() != nil || len(d.lacking(m)) == 0 {
+	if d.closed || m.gone || m.ctx.Err() != nil || len(d.lacking(m, nil)) == 0 {
 		return
 	}
 	m.preparing = true
@@ -121,14 +122,23 @@ func (d *Dispatcher) schedulePrepare(m *member) {
 }
 
 // lacking returns the live plans that a member has yet to prepare, those with
-// the fewest failures first. The caller holds d.mu.
-func (d *Dispatcher) lacking(m *member) []*runnerv1.PrepareRequest {
+// the fewest failures first. It looks at all plans only if the member lacks none
+// of those that it lacked before. The caller holds d.mu.
+func (d *Dispatcher) lacking(m *member, before []*runnerv1.PrepareRequest) []*runnerv1.PrepareRequest {
 	if !m.Ready() || d.cordoned(m) {
 		return nil
 	}
+	lacks := func(id string, p *plan) bool {
+		return p != nil && p.live && p.accepts(m) && !m.prepared[id] && m.asked[id] == 0 && m.failures[id].count < maxAttempts
+	}
+	for i, req := range before {
+		if lacks(req.Id, d.plans[req.Id]) {
+			return before[i:]
+		}
+	}
 	var reqs []*runnerv1.PrepareRequest
 	for id, p := range d.plans {
-		if p.live && p.accepts(m) && !m.prepared[id] && m.asked[id] == 0 && m.failures[id].count < maxAttempts {
+		if lacks(id, p) {
 			reqs = append(reqs, p.req)
 		}
 	}
@@ -138,11 +148,18 @@ func (d *Dispatcher) lacking(m *member) []*runnerv1.PrepareRequest {
 	return reqs
 }
 
-// prepareMissing prepares plans on a member until it lacks none.
+// prepareMissing prepares plans on a member until it lacks none. There may be
+// thousands, so it does not look for them each time.
 func (d *Dispatcher) prepareMissing(m *member) {
+	var reqs []*runnerv1.PrepareRequest
 	for {
+		select {
+		case <-m.wake:
+			reqs = nil
+		default:
+		}
 		d.mu.Lock()
-		reqs := d.lacking(m)
+		reqs = d.lacking(m, reqs)
 		if len(reqs) == 0 || m.ctx.Err() != nil {
 			m.preparing = false
 			d.mu.Unlock()
@@ -156,6 +173,7 @@ func (d *Dispatcher) prepareMissing(m *member) {
 			select {
 			case <-time.After(time.Second << failed):
 			case <-m.wake: // there may be a new plan, which comes first
+				reqs = nil
 				continue
 			case <-m.ctx.Done():
 				continue
@@ -168,6 +186,7 @@ func (d *Dispatcher) prepareMissing(m *member) {
 			continue
 		}
 		d.unprepared(m, req, err)
+		reqs = reqs[1:] // the others come first
 	}
 }
 
@@ -176,10 +195,10 @@ func (d *Dispatcher) unprepared(m *member, req *runnerv1.PrepareRequest, err err
 	d.mu.Lock()
 	failed := failure{m.failures[req.Id].count + 1, fault.FromError(err)}
 	first := failed.count == 1
-	switch blame(err) {
-	case planFault:
+	switch conduct.BlameFor(err) {
+	case conduct.Plan:
 		failed.count = maxAttempts // it would fail the same way again
-	case machineFault, nobodysFault:
+	case conduct.Machine, conduct.Nobody:
 		failed.count = min(failed.count, maxAttempts-1) // it may succeed at any time
 	}
 	m.failures[req.Id] = failed
@@ -210,7 +229,7 @@ func (d *Dispatcher) Prepared(id string) (runners int, err *fault.Error) {
 		switch {
 		case m.prepared[id]:
 			runners++
-		case failed.err != nil && (err == nil || blame(failed.err) < blame(err)):
+		case failed.err != nil && (err == nil || conduct.BlameFor(failed.err) < conduct.BlameFor(err)):
 			err = failed.err
 		}
 	}

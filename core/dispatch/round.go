@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ruedo-dev/ruedo/core/dispatch/conduct"
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
@@ -191,7 +192,7 @@ func (r *round) take(a answer) {
 	if !r.overdue[a.i] {
 		r.punctual--
 	}
-	r.decided = r.decided || a.err == nil || blame(a.err) == planFault
+	r.decided = r.decided || a.err == nil || conduct.BlameFor(a.err) == conduct.Plan
 }
 
 // leaveBehind lets the runners that have not answered go on without the caller.
@@ -236,37 +237,15 @@ func (r *round) giveUp(ctx context.Context) error {
 		}
 	}
 	// A fault of the plan is more informative than a runner that broke down.
-	worst := slices.MinFunc(r.errs, func(a, b error) int { return cmp.Compare(blame(a), blame(b)) })
+	worst := slices.MinFunc(r.errs, func(a, b error) int { return cmp.Compare(conduct.BlameFor(a), conduct.BlameFor(b)) })
 	e := *fault.FromError(worst)
-	switch blame(worst) {
-	case runnerFault:
+	switch conduct.BlameFor(worst) {
+	case conduct.Runner:
 		e.Reason, e.Code = fault.PrepareFailed, 0
-	case nobodysFault:
+	case conduct.Nobody:
 		e.Reason, e.Code, e.Fix = fault.PrepareUnavailable, 0, "try again when runners are ready"
 	}
 	e.Err = worst
 	e.Message = "no runner can prepare service " + r.req.GetPlan().GetService() + ": " + strings.TrimSuffix(e.Message, ".")
 	return &e
-}
-
-// Whose fault it is that a plan could not be prepared, the most informative
-// first.
-const (
-	planFault    = iota // any runner would say the same
-	runnerFault         // this runner cannot
-	machineFault        // this runner is too slow or busy now: trying again may help
-	nobodysFault        // the runner was lost or late: trying again may help
-)
-
-func blame(err error) int {
-	e := fault.FromError(err)
-	switch {
-	case e.ConnectCode() == fault.CodeInvalidArgument || e.Reason.OfGuest():
-		return planFault
-	case e.Reason == fault.CompileTimeout:
-		return machineFault
-	case e.Reason == fault.RunnerLost, e.Reason == fault.RunnerDraining, e.Reason == fault.Deadline, e.Reason == fault.Canceled, e.Reason == fault.CoreUnreachable, e.Reason == fault.RunnerDisk:
-		return nobodysFault
-	}
-	return runnerFault
 }

@@ -1,16 +1,22 @@
 package cli
 
 import (
+	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
 
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
 )
 
-// The garbage collector of processes that serve: they hold little and allocate
-// much, so collecting five times less often leaves more time for calls. Above
-// the limit it works as hard as it has to.
+// The garbage collector of processes that serve: most hold little and allocate
+// much, so collecting five times less often leaves more time for calls. One that
+// holds much would take several times as much again for garbage: its garbage is
+// bounded in bytes, and it collects as often as Go does by default at the most.
+// Above the limit it works as hard as it has to.
 const (
 	gcPercent     = 400
+	minGCPercent  = 100
+	gcGarbage     = 64 << 20
 	gcMemoryLimit = 2 << 30
 )
 
@@ -19,8 +25,36 @@ const (
 func serving(s *session.Session) {
 	if s.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
+		c := &collector{percent: gcPercent, live: []metrics.Sample{{Name: "/gc/heap/live:bytes"}}}
+		runtime.SetFinalizer(c, (*collector).collected)
 	}
 	if s.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(gcMemoryLimit)
 	}
 }
+
+// collector sets how often garbage is collected. Nothing refers to it, so its
+// finalizer runs after each collection.
+type collector struct {
+	percent int
+	live    []metrics.Sample
+}
+
+func (c *collector) collected() {
+	metrics.Read(c.live)
+	if next := percentFor(c.live[0].Value.Uint64()); next != c.percent {
+		c.percent = next
+		debug.SetGCPercent(next)
+	}
+	runtime.SetFinalizer(c, (*collector).collected)
+}
+
+// percentFor returns how much garbage there can be, in percent of what is in use.
+// It has few values, because changing it stops the process for a moment.
+func percentFor(live uint64) int {
+	percent := gcGarbage * 100 / max(live, 1)
+	return int(min(max(percent/step*step, minGCPercent), gcPercent))
+}
+
+// step is the distance between two values of percentFor.
+const step = 25

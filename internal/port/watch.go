@@ -25,6 +25,7 @@ type watched struct {
 
 // watch looks at what is in flight once a tick until the server has closed.
 func (s *Server) watch() {
+	s.garbage.Started()
 	every := min(tick, s.cfg.Idle/10)
 	t := time.NewTicker(every)
 	defer t.Stop()

@@ -58,6 +58,10 @@ func New() *Cleaner {
 	}}
 }
 
+// Started counts what the start of the process leaves behind: a catalog is decoded
+// from bytes that are garbage afterwards.
+func (c *Cleaner) Started() { c.left = worthwhile }
+
 // Spent counts n bytes that a request has allocated and leaves behind.
 func (c *Cleaner) Spent(n int64) {
 	if n < large || c.spent.Add(n) < much {

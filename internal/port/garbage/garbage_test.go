@@ -86,6 +86,17 @@ func TestGarbageOfLargeRequests(t *testing.T) {
 	}
 }
 
+func TestGarbageOfTheStart(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	c := New()
+	c.Started()
+	for i, want := range []bool{true, false} {
+		if n := collections(func() { c.Tick(1) }); (n > 0) != want {
+			t.Errorf("%d collections at tick %d", n, i+1)
+		}
+	}
+}
+
 func TestGarbageOfManyConnections(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	c := New()

@@ -41,7 +41,7 @@ var labels = map[string]string{
 	"plain": "plain wazero", "pristine": "Ruedo, pristine",
 	"text": "edit of a text to live", "code": "edit of code to live", "build": "go build alone",
 	"call": "a call", "start": "start", "memory": "memory", "private": "memory that no file backs", "publish": "publish", "visible": "publish to visible on every core", "idle": "idle",
-	"start-cpu": "start, processor time", "peak": "highest memory", "publish-cpu": "publish, processor time", "idle-cpu": "idle, processor time of a second",
+	"start-cpu": "start, processor time", "peak": "highest memory", "called": "memory after calls of all services", "publish-cpu": "publish, processor time", "idle-cpu": "idle, processor time of a second",
 	"metered": "Ruedo, metered", "native": "plain wazero", "closing": "wazero, closing on context",
 }
 
@@ -128,7 +128,7 @@ This is wall time and needs an idle machine.`, "sandbox/neighbour",
 		`Cores are processes as users run them, with an embedded etcd; runners are simulated and answer with the input. Every service has a decorator
 of its own with limits and a schema, and no two schemas are equal. The time of a *call* is the processor time of the core, of the NATS server or of
 nginx, without those who call and who answer; 16 connections call all services in turn. A *start* lasts until the core describes the last service.
-*Memory* is what is resident 3 s later, code and mapped files included. A publish is *visible* when every core describes the new revision. *Idle* is
+*Memory* is what is resident 3 s later, code and mapped files included; the first call of a service adds its compiled schema and its metrics. A publish is *visible* when every core describes the new revision. *Idle* is
 what all cores read and write in a second without calls, over connections and in files: heartbeats of runners and members, and the log of the
 store. A curve is flat if no size differs from another one by more than a factor of 1.1, which is the goal for a call. A core with 10,000 services
 and as many decorators has to start within 1 s and to take at most 150 MB.`, "scale",

@@ -93,51 +93,72 @@ const (
 
 const mb = 1e6
 
-// rest adds what cores have in memory and what they do while nothing happens.
-// Memory is that of a core, the rest is the sum.
-func (b *bench) rest(cores []*core, add func(figure string, value float64)) error {
+// rest adds what the cores of all sizes have in memory and what they do while
+// nothing happens. Memory is that of a core, the rest is the sum.
+func (b *bench) rest(c *curve, cores map[int][]*core) error {
 	if err := b.pause(settled); err != nil {
 		return err
 	}
+	for _, size := range c.sizes {
+		if err := memory(c, size, cores[size]); err != nil {
+			return err
+		}
+	}
+	before := map[int]usage{}
+	for _, size := range c.sizes {
+		u, err := used(cores[size])
+		if err != nil {
+			return err
+		}
+		before[size] = u
+	}
+	if err := b.pause(calm); err != nil {
+		return err
+	}
+	for _, size := range c.sizes {
+		u, err := used(cores[size])
+		if err != nil {
+			return err
+		}
+		c.add(size, idle, float64(u.bytes-before[size].bytes)/1000/calm.Seconds())
+		c.add(size, idleCPU, ms(u.cpu-before[size].cpu)/calm.Seconds())
+	}
+	return nil
+}
+
+// memory adds what each of some cores has in memory.
+func memory(c *curve, size int, cores []*core) error {
 	var sum process.Memory
-	for _, c := range cores {
-		m, err := c.Memory()
+	for _, one := range cores {
+		m, err := one.Memory()
 		if err != nil {
 			return err
 		}
 		sum.Resident, sum.Private, sum.Peak = sum.Resident+m.Resident, sum.Private+m.Private, sum.Peak+m.Peak
 	}
 	n := float64(len(cores)) * mb
-	add(resident, float64(sum.Resident)/n)
-	add(private, float64(sum.Private)/n)
-	add(peak, float64(sum.Peak)/n)
-	bytes, cpu, err := used(cores)
-	if err != nil {
-		return err
-	}
-	if err := b.pause(calm); err != nil {
-		return err
-	}
-	bytesAfter, cpuAfter, err := used(cores)
-	if err != nil {
-		return err
-	}
-	add(idle, float64(bytesAfter-bytes)/1000/calm.Seconds())
-	add(idleCPU, ms(cpuAfter-cpu)/calm.Seconds())
+	c.add(size, resident, float64(sum.Resident)/n)
+	c.add(size, private, float64(sum.Private)/n)
+	c.add(size, peak, float64(sum.Peak)/n)
 	return nil
 }
 
-// used returns what cores have read and written, and their processor time.
-func used(cores []*core) (bytes int64, cpu time.Duration, err error) {
+// usage is what processes have used.
+type usage struct {
+	bytes int64 // read and written
+	cpu   time.Duration
+}
+
+func used(cores []*core) (u usage, err error) {
 	for _, c := range cores {
 		n, err := c.IO()
 		if err != nil {
-			return 0, 0, err
+			return u, err
 		}
-		bytes += n
+		u.bytes += n
 	}
-	cpu, err = process.CPU(processes(cores))
-	return bytes, cpu, err
+	u.cpu, err = process.CPU(processes(cores))
+	return u, err
 }
 
 func processes(cores []*core) []*process.Process {

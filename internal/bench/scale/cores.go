@@ -22,22 +22,12 @@ func (b *bench) cores() ([]table.Row, error) {
 	}
 	for round := range min(starts, b.o.Rounds) {
 		for _, n := range turns(c.sizes, round) {
-			all, add := clusters[n], func(figure string, value float64) { c.add(n, figure, value) }
-			last := all[len(all)-1]
-			last.Stop()
-			took, err := last.start(serviceName(few - 1))
-			if err != nil {
+			if err := restart(c, n, clusters[n][n-1], few); err != nil {
 				return nil, err
 			}
-			cpu, err := last.CPU()
-			if err != nil {
-				return nil, err
-			}
-			add(start, ms(took))
-			add(startCPU, ms(cpu))
-			if err := b.rest(all, add); err != nil {
-				return nil, err
-			}
+		}
+		if err := b.rest(c, clusters); err != nil {
+			return nil, err
 		}
 	}
 	if err := b.work(c, func(n int) ([]*core, int, int) { return clusters[n], 1, few }); err != nil {

@@ -20,6 +20,7 @@ const (
 	resident   = "memory"      // a moment after the start
 	private    = "private"     // the same, without code and mapped files
 	peak       = "peak"        // the most so far
+	called     = "called"      // a moment after all services were called
 	publish    = "publish"     // until the publisher has its answer
 	visible    = "visible"     // until every core describes the new revision
 	publishCPU = "publish-cpu" // processor time of all cores for a publish
@@ -29,7 +30,7 @@ const (
 
 // units of the figures, in the order in which they are shown.
 var units = []struct{ figure, unit string }{
-	{call, "cpu us"}, {start, "ms"}, {startCPU, "cpu ms"}, {resident, "MB"}, {private, "MB"}, {peak, "MB"},
+	{call, "cpu us"}, {start, "ms"}, {startCPU, "cpu ms"}, {resident, "MB"}, {private, "MB"}, {peak, "MB"}, {called, "MB"},
 	{publish, "ms"}, {visible, "ms"}, {publishCPU, "cpu ms"}, {idle, "KB/s"}, {idleCPU, "cpu ms"},
 }
 

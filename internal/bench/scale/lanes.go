@@ -29,11 +29,9 @@ func (b *bench) lanes() ([]table.Row, error) {
 			return nil, err
 		}
 	}
-	for round := range min(starts, b.o.Rounds) {
-		for _, n := range turns(c.sizes, round) {
-			if err := b.rest(cores[n], func(figure string, value float64) { c.add(n, figure, value) }); err != nil {
-				return nil, err
-			}
+	for range min(starts, b.o.Rounds) {
+		if err := b.rest(c, cores); err != nil {
+			return nil, err
 		}
 	}
 	if err := b.work(c, func(n int) ([]*core, int, int) { return cores[n], 0, few }); err != nil {

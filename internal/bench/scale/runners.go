@@ -6,8 +6,10 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
@@ -48,7 +50,7 @@ func serveRunners(ctx context.Context, next string) error {
 		return err
 	}
 	urls := words[2:]
-	all := &simulated{expected: int64(runners * services * len(urls)), prepared: make(chan struct{})}
+	all := &preparations{expected: int64(runners * services * len(urls)), prepared: make(chan struct{})}
 	conns := make([][]*lane.Conn, runners)
 	g := &errgroup.Group{}
 	g.SetLimit(dials)
@@ -57,7 +59,7 @@ func serveRunners(ctx context.Context, next string) error {
 			id := fmt.Sprintf("simulated-%04d", i)
 			info := &ruedov1.Runner{Id: id, Name: id, Host: "simulated", Version: "simulated", Concurrency: 64, Queue: 1024, StartTime: timestamppb.Now()}
 			for _, url := range urls {
-				c, err := lane.Dial(ctx, lane.ConnConfig{URL: url, Runner: info, Cluster: clusterID, Bind: func(executor.Source) executor.Runner { return all }})
+				c, err := lane.Dial(ctx, lane.ConnConfig{URL: url, Runner: info, Cluster: clusterID, Bind: func(executor.Source) executor.Runner { return simulated{id, all} }})
 				if err != nil {
 					return err
 				}
@@ -85,18 +87,25 @@ func serveRunners(ctx context.Context, next string) error {
 	return nil
 }
 
+// preparations counts what runners have prepared.
+type preparations struct {
+	expected int64
+	count    atomic.Int64
+	prepared chan struct{} // closed when there are so many
+}
+
 // simulated is a runner that answers with the input.
 type simulated struct {
-	expected int64 // preparations
-	count    atomic.Int64
-	prepared chan struct{} // closed when it has answered so many
+	id string
+	*preparations
 }
 
-func (*simulated) Execute(_ context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
-	return &runnerv1.ExecuteResponse{Output: req.GetInput()}, nil
+func (s simulated) Execute(_ context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
+	info := &ruedov1.CallInfo{Runner: s.id, CpuTime: durationpb.New(10 * time.Microsecond), Fuel: 1000, MemoryBytes: 128 << 10}
+	return &runnerv1.ExecuteResponse{Output: req.GetInput(), Info: info}, nil
 }
 
-func (s *simulated) Prepare(context.Context, *runnerv1.PrepareRequest) (*runnerv1.PrepareResponse, error) {
+func (s simulated) Prepare(context.Context, *runnerv1.PrepareRequest) (*runnerv1.PrepareResponse, error) {
 	if s.count.Add(1) == s.expected {
 		close(s.prepared)
 	}

@@ -15,7 +15,7 @@ const starts = 3
 // services measures one core with more and more services.
 func (b *bench) services() ([]table.Row, error) {
 	c := newCurve("services", "service", b.sizes(10, 100, 1000, 10_000))
-	cores := map[int]*core{}
+	cores := map[int][]*core{}
 	for _, n := range c.sizes {
 		one, err := b.newCore(fmt.Sprintf("services-%d", n))
 		if err != nil {
@@ -24,27 +24,29 @@ func (b *bench) services() ([]table.Row, error) {
 		if err := seed(b.ctx, one.data, n); err != nil {
 			return nil, err
 		}
-		cores[n] = one
+		cores[n] = []*core{one}
 	}
 	for round := range min(starts, b.o.Rounds) {
 		for _, n := range turns(c.sizes, round) {
-			if cores[n].Process != nil {
-				cores[n].Stop()
-			}
-			if err := b.startAlone(cores[n], n, func(figure string, value float64) { c.add(n, figure, value) }); err != nil {
+			if err := restart(c, n, cores[n][0], n); err != nil {
 				return nil, err
 			}
 		}
+		if err := b.rest(c, cores); err != nil {
+			return nil, err
+		}
 	}
-	if err := b.work(c, func(n int) ([]*core, int, int) { return []*core{cores[n]}, 1, n }); err != nil {
+	if err := b.work(c, func(n int) ([]*core, int, int) { return cores[n], 1, n }); err != nil {
 		return nil, err
 	}
 	return c.finish()
 }
 
-// startAlone starts a core with n services, and measures the start and the time
-// after it.
-func (b *bench) startAlone(one *core, n int, add func(figure string, value float64)) error {
+// restart starts a core with n services, again if it runs, and measures that.
+func restart(c *curve, size int, one *core, n int) error {
+	if one.Process != nil {
+		one.Stop()
+	}
 	took, err := one.start(serviceName(n - 1))
 	if err != nil {
 		return err
@@ -53,9 +55,9 @@ func (b *bench) startAlone(one *core, n int, add func(figure string, value float
 	if err != nil {
 		return err
 	}
-	add(start, ms(took))
-	add(startCPU, ms(cpu))
-	return b.rest([]*core{one}, add)
+	c.add(size, start, ms(took))
+	c.add(size, startCPU, ms(cpu))
+	return nil
 }
 
 // work attaches runners to the cores of each size, and measures calls and
@@ -92,6 +94,19 @@ func (b *bench) work(c *curve, of func(size int) (cores []*core, runners, servic
 			}
 		}
 		fmt.Fprintf(os.Stderr, "%s: round %d of %d\n", c.axis, round+1, b.o.Rounds)
+	}
+	if err := b.pause(2 * settled); err != nil { // a core returns garbage when it has been quiet for a while
+		return err
+	}
+	for _, size := range c.sizes {
+		cores, _, _ := of(size)
+		for _, one := range cores {
+			m, err := one.Memory()
+			if err != nil {
+				return err
+			}
+			c.add(size, called, float64(m.Resident)/mb)
+		}
 	}
 	return nil
 }

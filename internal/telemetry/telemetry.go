@@ -28,7 +28,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
@@ -57,6 +56,8 @@ type Metrics struct {
 	jobs     jobMetrics
 
 	ejections *prometheus.CounterVec
+
+	succeeded succeeded
 }
 
 // New returns new counters. runners returns how many runners are ready, and alarms
@@ -112,25 +113,6 @@ func (m *Metrics) Requests(procedure string) func(outcome fault.Reason) {
 	}
 }
 
-// Call counts one call of a service that exists. outcome is the reason of its
-// failure, or "". info can be nil or empty if the call did not reach a runner.
-func (m *Metrics) Call(service string, outcome fault.Reason, took time.Duration, info *ruedov1.CallInfo) {
-	m.calls.WithLabelValues(service, label(outcome)).Inc()
-	m.duration.WithLabelValues(service).Observe(took.Seconds())
-	if info.GetRunner() == "" {
-		return
-	}
-	if info.GetCold() {
-		m.cold.WithLabelValues(service).Inc()
-	}
-	m.cpu.WithLabelValues(service).Add(max(0, info.GetCpuTime().AsDuration().Seconds())) // a counter panics on negative values
-	m.fuel.WithLabelValues(service).Add(float64(info.GetFuel()))
-	m.memory.WithLabelValues(service).Observe(float64(info.GetMemoryBytes()))
-	if r := info.GetRestoreTime().AsDuration(); r > 0 {
-		m.restore.WithLabelValues(service).Observe(r.Seconds())
-	}
-}
-
 // WatchStuck exports how often the watch of the store made no progress. stuck is
 // called when the metrics are read. Call WatchStuck at most once.
 func (m *Metrics) WatchStuck(stuck func() uint64) {
@@ -139,17 +121,6 @@ func (m *Metrics) WatchStuck(stuck func() uint64) {
 
 // Panic counts a handler that panicked.
 func (m *Metrics) Panic() { m.panics.Inc() }
-
-// Forget drops the counts of a service that no longer exists, so that names
-// that come and go do not fill the memory.
-func (m *Metrics) Forget(service string) {
-	by := prometheus.Labels{"service": service}
-	for _, v := range []interface {
-		DeletePartialMatch(prometheus.Labels) int
-	}{m.calls, m.cold, m.duration, m.cpu, m.fuel, m.memory, m.restore} {
-		v.DeletePartialMatch(by)
-	}
-}
 
 // Handler returns a handler that serves all metrics in the Prometheus text
 // format.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -79,5 +80,33 @@ func TestFiguresThatCannotBeDoNotPanic(t *testing.T) {
 	m.Call("echo", "", time.Second, &ruedov1.CallInfo{Runner: "r", CpuTime: durationpb.New(-1), RestoreTime: durationpb.New(-1 << 62)})
 	if text := read(m); !strings.Contains(text, `ruedo_call_cpu_seconds_total{service="echo"} 0`+"\n") {
 		t.Errorf("the metrics say otherwise:\n%s", text)
+	}
+}
+
+// A service that is deleted and published again is counted from zero, also while
+// calls of it go on.
+func TestAForgottenServiceIsCountedAgain(t *testing.T) {
+	m := telemetry.New(func() int { return 1 }, func() []string { return nil })
+	succeed := func() { m.Call("greet", "", time.Millisecond, &ruedov1.CallInfo{Runner: "r"}) }
+	var calling sync.WaitGroup
+	for range 4 {
+		calling.Go(func() {
+			for range 1000 {
+				succeed()
+			}
+		})
+	}
+	for range 100 {
+		m.Forget("greet")
+	}
+	calling.Wait()
+	m.Forget("greet")
+	if text := read(m); strings.Contains(text, "greet") {
+		t.Errorf("a forgotten service is still shown:\n%s", text)
+	}
+	succeed()
+	succeed()
+	if text, want := read(m), `ruedo_calls_total{outcome="ok",service="greet"} 2`; !strings.Contains(text, want) {
+		t.Errorf("the metrics do not contain %s:\n%s", want, text)
 	}
 }

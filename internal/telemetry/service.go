@@ -1,0 +1,84 @@
+package telemetry
+
+import (
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
+
+// succeeded are the metrics of services of which a call has succeeded on a runner.
+// Finding each by its labels would cost a call several look-ups in tables of all
+// services.
+type succeeded struct {
+	by sync.Map // name -> *service
+
+	mu sync.Mutex // held while a service is added or forgotten
+}
+
+// service are the metrics that every such call has.
+type service struct {
+	ok, cpu, fuel    prometheus.Counter
+	duration, memory prometheus.Observer
+}
+
+func (m *Metrics) service(name string) *service {
+	if s, ok := m.succeeded.by.Load(name); ok {
+		return s.(*service)
+	}
+	m.succeeded.mu.Lock()
+	defer m.succeeded.mu.Unlock()
+	s := &service{
+		ok: m.calls.WithLabelValues(name, OK), duration: m.duration.WithLabelValues(name),
+		cpu: m.cpu.WithLabelValues(name), fuel: m.fuel.WithLabelValues(name), memory: m.memory.WithLabelValues(name),
+	}
+	m.succeeded.by.Store(name, s)
+	return s
+}
+
+// Call counts one call of a service that exists. outcome is the reason of its
+// failure, or "". info can be nil or empty if the call did not reach a runner.
+func (m *Metrics) Call(name string, outcome fault.Reason, took time.Duration, info *ruedov1.CallInfo) {
+	if outcome == "" && info.GetRunner() != "" {
+		s := m.service(name)
+		s.ok.Inc()
+		s.duration.Observe(took.Seconds())
+		m.used(name, info, s.cpu, s.fuel, s.memory)
+		return
+	}
+	m.calls.WithLabelValues(name, label(outcome)).Inc()
+	m.duration.WithLabelValues(name).Observe(took.Seconds())
+	if info.GetRunner() != "" {
+		m.used(name, info, m.cpu.WithLabelValues(name), m.fuel.WithLabelValues(name), m.memory.WithLabelValues(name))
+	}
+}
+
+// used counts what a call has used on a runner.
+func (m *Metrics) used(name string, info *ruedov1.CallInfo, cpu, fuel prometheus.Counter, memory prometheus.Observer) {
+	if info.GetCold() {
+		m.cold.WithLabelValues(name).Inc()
+	}
+	cpu.Add(max(0, info.GetCpuTime().AsDuration().Seconds())) // a counter panics on negative values
+	fuel.Add(float64(info.GetFuel()))
+	memory.Observe(float64(info.GetMemoryBytes()))
+	if r := info.GetRestoreTime().AsDuration(); r > 0 {
+		m.restore.WithLabelValues(name).Observe(r.Seconds())
+	}
+}
+
+// Forget drops the counts of a service that no longer exists, so that names
+// that come and go do not fill the memory.
+func (m *Metrics) Forget(name string) {
+	m.succeeded.mu.Lock()
+	defer m.succeeded.mu.Unlock()
+	by := prometheus.Labels{"service": name}
+	for _, v := range []interface {
+		DeletePartialMatch(prometheus.Labels) int
+	}{m.calls, m.cold, m.duration, m.cpu, m.fuel, m.memory, m.restore} {
+		v.DeletePartialMatch(by)
+	}
+	m.succeeded.by.Delete(name)
+}

@@ -364,6 +364,10 @@ var arrows = []arrow{
 		reason: "a lane carries calls between a core and a runner and imports neither",
 	},
 	{
+		from: []string{"internal/lane/peers"}, only: []string{"internal/fault"},
+		reason: "who may open a lane is decided without the lane",
+	},
+	{
 		from: []string{"internal/telemetry"}, only: []string{"internal/fault", "gen"},
 		reason: "figures are counted by the words of errors and calls",
 	},

@@ -26,6 +26,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 	"github.com/ruedo-dev/ruedo/internal/labels"
 	"github.com/ruedo-dev/ruedo/internal/lane/budget"
+	"github.com/ruedo-dev/ruedo/internal/lane/peers"
 	"github.com/ruedo-dev/ruedo/internal/lane/protocol"
 	"github.com/ruedo-dev/ruedo/internal/names"
 )
@@ -97,9 +98,9 @@ type Hub struct {
 	cfg    HubConfig
 	log    *slog.Logger
 	speaks protocol.Range
-	peers  peers
+	peers  *peers.Table
 	bodies *budget.Budget
-	lines  sparse
+	lines  peers.Lines
 
 	strangers chan struct{} // slots, see maxStrangers
 	unproven  chan struct{} // slots, see maxUnproven
@@ -152,7 +153,7 @@ func NewHub(cfg HubConfig) *Hub {
 		cfg:       cfg,
 		log:       log,
 		speaks:    cfg.speaks,
-		peers:     peers{all: cfg.MaxLanes, each: cfg.MaxLanesPerAddress, by: make(map[string]*peer)},
+		peers:     peers.New(cfg.MaxLanes, cfg.MaxLanesPerAddress),
 		bodies:    budget.New(cfg.BodyBytes),
 		strangers: make(chan struct{}, maxStrangers),
 		unproven:  make(chan struct{}, maxUnproven),
@@ -192,7 +193,7 @@ func (h *Hub) Attach(ctx context.Context, stream *connect.BidiStream[runnerv1.At
 	if req == nil || req.rc.SetWriteDeadline(time.Time{}) != nil {
 		return noHandler()
 	}
-	leave, err := h.peers.enter(stream.Peer().Addr)
+	leave, err := h.peers.Enter(stream.Peer().Addr)
 	if err != nil {
 		return h.refuse(stream.Peer().Addr, "", err)
 	}
@@ -236,7 +237,7 @@ func (h *Hub) refuse(addr, id string, err error) error {
 
 // line logs an event that a peer caused, unless there are too many.
 func (h *Hub) line(level slog.Level, msg string, args ...any) {
-	omitted, ok := h.lines.next()
+	omitted, ok := h.lines.Next()
 	if !ok {
 		return
 	}

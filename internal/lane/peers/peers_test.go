@@ -1,4 +1,4 @@
-package lane
+package peers
 
 import (
 	"fmt"
@@ -9,9 +9,9 @@ import (
 
 func TestAttemptsOfAnAddressAreBoundedInRateAndThoseOfOthersAreNot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := peers{all: 1000, each: 10, by: make(map[string]*peer)}
+		p := New(1000, 10)
 		try := func(addr string) bool {
-			leave, err := p.enter(addr)
+			leave, err := p.Enter(addr)
 			if err == nil {
 				leave()
 				leave() // a second call does nothing
@@ -47,16 +47,16 @@ func TestAttemptsOfAnAddressAreBoundedInRateAndThoseOfOthersAreNot(t *testing.T)
 
 func TestLinesAreLeftOutAndCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var s sparse
+		var s Lines
 		written := 0
 		for range 1000 {
-			if _, ok := s.next(); ok {
+			if _, ok := s.Next(); ok {
 				written++
 			}
 		}
 		time.Sleep(time.Second)
-		omitted, ok := s.next()
-		if written != sparseBurst || !ok || omitted != 1000-sparseBurst {
+		omitted, ok := s.Next()
+		if written != burst || !ok || omitted != 1000-burst {
 			t.Errorf("%d written, then %d left out, %t", written, omitted, ok)
 		}
 	})

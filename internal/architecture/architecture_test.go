@@ -368,6 +368,10 @@ var arrows = []arrow{
 		reason: "who may open a lane is decided without the lane",
 	},
 	{
+		from: []string{"internal/lane/pace"}, only: []string{"internal/fault", "gen"},
+		reason: "silence is judged by what was heard and what was announced; who is silent does not matter",
+	},
+	{
 		from: []string{"internal/telemetry"}, only: []string{"internal/fault", "gen"},
 		reason: "figures are counted by the words of errors and calls",
 	},

@@ -21,6 +21,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 	"github.com/ruedo-dev/ruedo/internal/lane/budget"
+	"github.com/ruedo-dev/ruedo/internal/lane/pace"
 	"github.com/ruedo-dev/ruedo/internal/lane/protocol"
 	"github.com/ruedo-dev/ruedo/internal/names"
 )
@@ -56,7 +57,9 @@ type ConnConfig struct {
 	// of single calls; nil discards them.
 	Logger *slog.Logger
 
-	speaks protocol.Range // for tests; zero means protocol.OfRunner
+	// For tests.
+	speaks protocol.Range // zero means protocol.OfRunner
+	dial   dialFunc       // nil means net.Dialer's
 }
 
 // Conn is the runner's end of one lane, from Dial until it breaks, is
@@ -74,7 +77,7 @@ type Conn struct {
 
 	out       *queue
 	draining  atomic.Bool
-	heard     atomic.Uint64  // messages
+	silence   pace.Silence   // of the core
 	outOfBand chan struct{}  // slots of calls that hold a large body
 	inputs    *budget.Budget //  bytes of these
 
@@ -224,7 +227,7 @@ func (c *Conn) serve(stream *clientStream, more []*runnerv1.CoreFrame) {
 				c.end(c.reason(err))
 				return
 			}
-			c.heard.Add(1)
+			c.silence.Heard()
 			for _, f := range msg.Frames {
 				c.handle(f)
 			}
@@ -232,15 +235,16 @@ func (c *Conn) serve(stream *clientStream, more []*runnerv1.CoreFrame) {
 	})
 	c.wg.Go(func() {
 		var last *ruedov1.PlanUsage
-		watch(c.ctx.Done(), c.cfg.Heartbeat, c.cfg.LossTimeout, &c.heard, func() {
-			beat := &runnerv1.Heartbeat{}
+		beats := pace.Sender{Every: c.cfg.Heartbeat, Steady: c.number < protocol.Pauses}
+		c.silence.Watch(c.ctx.Done(), c.cfg.Heartbeat, c.cfg.LossTimeout, func() {
 			if usage := c.cfg.PlanUsage; usage != nil {
 				if now := usage(); !proto.Equal(now, last) {
-					beat.PlanUsage, last = now, now
+					last = now
+					_, _ = c.out.push(&runnerv1.RunnerFrame{Kind: &runnerv1.RunnerFrame_Heartbeat{Heartbeat: &runnerv1.Heartbeat{PlanUsage: now}}})
 				}
 			}
-			if c.out.quiet() || beat.PlanUsage != nil {
-				_, _ = c.out.push(&runnerv1.RunnerFrame{Kind: &runnerv1.RunnerFrame_Heartbeat{Heartbeat: beat}})
+			if beat, pause := beats.Tick(!c.out.quiet(), c.busy()); beat {
+				c.out.beat(&runnerv1.RunnerFrame{Kind: &runnerv1.RunnerFrame_Heartbeat{Heartbeat: beats.Heartbeat(pause)}})
 			}
 		}, c.end)
 	})
@@ -335,6 +339,11 @@ func (c *Conn) handle(f *runnerv1.CoreFrame) {
 			}
 			return &runnerv1.RunnerFrame{Kind: &runnerv1.RunnerFrame_Prepared{Prepared: res}}
 		})
+	case *runnerv1.CoreFrame_Heartbeat:
+		c.silence.Announced(time.Duration(k.Heartbeat.GetPauseNanos()))
+		if k.Heartbeat.GetProbe() {
+			_, _ = c.out.push(&runnerv1.RunnerFrame{Id: f.Id, Kind: &runnerv1.RunnerFrame_Heartbeat{Heartbeat: &runnerv1.Heartbeat{}}})
+		}
 	case *runnerv1.CoreFrame_ReadLogs:
 		c.start(f.Id, 0, func(ctx context.Context) *runnerv1.RunnerFrame { return c.readLogs(ctx, k.ReadLogs) })
 	case *runnerv1.CoreFrame_Cancel:
@@ -346,6 +355,13 @@ func (c *Conn) handle(f *runnerv1.CoreFrame) {
 			cancel()
 		}
 	}
+}
+
+// busy reports whether the core waits for an answer.
+func (c *Conn) busy() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.calls) > 0
 }
 
 // start runs do on its own goroutine and sends the frame that it returns.

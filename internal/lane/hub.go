@@ -13,7 +13,6 @@ import (
 	"net/http"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"connectrpc.com/connect"
@@ -26,6 +25,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 	"github.com/ruedo-dev/ruedo/internal/labels"
 	"github.com/ruedo-dev/ruedo/internal/lane/budget"
+	"github.com/ruedo-dev/ruedo/internal/lane/pace"
 	"github.com/ruedo-dev/ruedo/internal/lane/peers"
 	"github.com/ruedo-dev/ruedo/internal/lane/protocol"
 	"github.com/ruedo-dev/ruedo/internal/names"
@@ -287,20 +287,21 @@ func (h *Hub) serve(rc *http.ResponseController, stream *connect.BidiStream[runn
 				l.end(err)
 				return
 			}
-			l.heard.Add(1)
+			l.silence.Heard()
 			for _, f := range msg.Frames {
 				l.handle(f)
 			}
 		}
 	})
 
-	watch(l.done, h.cfg.Heartbeat, h.cfg.LossTimeout, &l.heard, func() {
+	beats := pace.Sender{Every: h.cfg.Heartbeat, Steady: l.protocol < protocol.Pauses}
+	l.silence.Watch(l.done, h.cfg.Heartbeat, h.cfg.LossTimeout, func() {
 		quiet := l.out.quiet()
 		if l.out.standstill() >= maxStandstill {
 			l.end(fault.New(fault.RunnerLost, "the runner has not read for %s", maxStandstill*h.cfg.Heartbeat/2))
 		}
-		if quiet {
-			_, _ = l.out.push(&runnerv1.CoreFrame{Kind: &runnerv1.CoreFrame_Heartbeat{Heartbeat: &runnerv1.Heartbeat{}}})
+		if beat, pause := beats.Tick(!quiet, l.active.Load() > 0); beat {
+			l.out.beat(&runnerv1.CoreFrame{Kind: &runnerv1.CoreFrame_Heartbeat{Heartbeat: beats.Heartbeat(pause)}})
 		}
 	}, l.end)
 
@@ -324,35 +325,6 @@ func (h *Hub) serve(rc *http.ResponseController, stream *connect.BidiStream[runn
 		return faultrpc.ToConnect(l.err)
 	}
 	return nil
-}
-
-// watch calls beat every half heartbeat, and end when nothing was heard for the
-// loss timeout, until done is closed. It counts ticks instead of comparing
-// times. So a process that was itself stopped first reads what arrived
-// meanwhile.
-func watch(done <-chan struct{}, heartbeat, loss time.Duration, heard *atomic.Uint64, beat func(), end func(error)) {
-	const ticks = 6
-	beats, losses := time.NewTicker(heartbeat/2), time.NewTicker(loss/ticks)
-	defer beats.Stop()
-	defer losses.Stop()
-	silent, last := 0, uint64(0)
-	for {
-		select {
-		case <-done:
-			return
-		case <-beats.C:
-			beat()
-		case <-losses.C:
-			silent++
-			if n := heard.Load(); n != last {
-				silent, last = 0, n
-			}
-			if silent >= ticks {
-				end(fault.New(fault.RunnerLost, "nothing was received for %s", loss))
-				return
-			}
-		}
-	}
 }
 
 // welcome checks the first message of a stream. It returns the hello, and the
@@ -419,7 +391,10 @@ func (h *Hub) add(ctx context.Context, l *Lane) error {
 
 // speaks reports whether something arrives on the lane within d.
 func (l *Lane) speaks(ctx context.Context, d time.Duration) bool {
-	heard := l.heard.Load()
+	heard := l.silence.Messages()
+	if l.protocol >= protocol.Pauses {
+		l.probe()
+	}
 	timer, tick := time.NewTimer(d), time.NewTicker(max(d/20, time.Millisecond))
 	defer timer.Stop()
 	defer tick.Stop()
@@ -430,9 +405,9 @@ func (l *Lane) speaks(ctx context.Context, d time.Duration) bool {
 		case <-ctx.Done():
 			return true // the newcomer is already gone
 		case <-timer.C:
-			return l.heard.Load() != heard
+			return l.silence.Messages() != heard
 		case <-tick.C:
-			if l.heard.Load() != heard {
+			if l.silence.Messages() != heard {
 				return true
 			}
 		}

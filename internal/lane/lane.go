@@ -40,15 +40,18 @@
 //
 // # Silence
 //
-// Each end sends a heartbeat when it has nothing else to send. A lane on which
-// nothing arrives for the loss timeout is lost, even if the connection is still
-// open, as with a stopped process. While something arrives on a lane, no other
-// peer gets its runner's id.
+// Each end sends a heartbeat when it has nothing else to send: each second while
+// calls are in flight, and ever more rarely on an idle lane, up to every 14 s. It
+// says how long it pauses. A lane on which nothing arrives for that pause and the
+// loss timeout is lost, even if the connection is still open, as with a stopped
+// process. A runner that has been silent for the loss timeout is asked whether it is
+// there before a call is sent to it, so a call to one that is gone provably did not
+// start. See package pace. While the runner answers on a lane, no other peer gets its
+// id.
 package lane
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -60,6 +63,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/executor"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
+	"github.com/ruedo-dev/ruedo/internal/lane/pace"
 	"github.com/ruedo-dev/ruedo/internal/lane/protocol"
 )
 
@@ -107,7 +111,7 @@ type Lane struct {
 	active   atomic.Int64
 	total    atomic.Uint64
 	draining atomic.Bool
-	heard    atomic.Uint64 // messages
+	silence  pace.Silence // of the runner
 	usage    atomic.Pointer[ruedov1.PlanUsage]
 
 	modules chan struct{} // slots of fetches
@@ -196,7 +200,8 @@ func (l *Lane) Err() error {
 	}
 }
 
-// Execute sends one call to the runner and waits for its answer.
+// Execute sends one call to the runner and waits for its answer. A runner that has
+// been silent for the loss timeout first has to answer a probe.
 func (l *Lane) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, notStarted(faultrpc.FromError(err))
@@ -208,6 +213,9 @@ func (l *Lane) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) (*runn
 	// After the count, so that drain either sees the call or the call sees it.
 	if l.draining.Load() {
 		return nil, notStarted(fault.New(fault.RunnerDraining, "runner %s is draining", l.info.Id))
+	}
+	if err := l.wake(ctx); err != nil {
+		return nil, err
 	}
 
 	f := l.frames.Get().(*executeFrame)
@@ -314,6 +322,9 @@ func (l *Lane) Prepare(ctx context.Context, req *runnerv1.PrepareRequest) (*runn
 	if !l.Ready() {
 		return nil, notStarted(fault.New(fault.RunnerDraining, "runner %s is not accepting new work", l.info.Id))
 	}
+	if err := l.wake(ctx); err != nil {
+		return nil, err
+	}
 	if req.Plan != nil {
 		defer l.hub.offer(req)()
 		if proto.Size(req.Plan) > MaxInline {
@@ -336,71 +347,6 @@ func (l *Lane) Prepare(ctx context.Context, req *runnerv1.PrepareRequest) (*runn
 		return nil, failureError(k.Failure, l.info.Id)
 	}
 	return nil, fault.New(fault.Internal, "runner %s answered a preparation with %T", l.info.Id, frame.Kind)
-}
-
-// exchange sends one frame and waits for its answer. plan is the id of a call's
-// plan; the runner can push output for such a call.
-func (l *Lane) exchange(ctx context.Context, frame *runnerv1.CoreFrame, b *body, plan string) (*runnerv1.RunnerFrame, pushed, error) {
-	frame.Id = l.ids.Add(1)
-	c := l.calls.Get().(*call)
-	c.body, c.plan = b, plan
-	if !l.pending.put(frame.Id, c) {
-		l.release(c)
-		return nil, pushed{}, l.lost(true)
-	}
-	seq, err := l.out.push(frame)
-	if err != nil {
-		if l.pending.take(frame.Id) == nil {
-			<-c.answer // the lane ended meanwhile and has answered, or is about to
-		}
-		l.release(c)
-		return nil, pushed{}, l.refused(err)
-	}
-	select {
-	case <-c.answer:
-	case <-ctx.Done():
-		if l.pending.take(frame.Id) != nil {
-			// No other goroutine has the call now, so nothing will answer it.
-			l.release(c)
-			_, _ = l.out.push(&runnerv1.CoreFrame{Id: frame.Id, Kind: &runnerv1.CoreFrame_Cancel{Cancel: &runnerv1.Cancel{}}})
-			return nil, pushed{}, fault.FromError(ctx.Err())
-		}
-		<-c.answer
-	}
-	res, got := c.frame, c.push.take()
-	l.release(c)
-	if res == nil {
-		return nil, pushed{}, l.lost(!l.out.mayHaveBeenSent(seq))
-	}
-	return res, got, nil
-}
-
-// full returns the error for a call above the runner's limit.
-func (l *Lane) full() error {
-	return notStarted(fault.New(fault.QueueFull, "runner %s has %d calls in flight or queued, its limit", l.info.Id, l.limit).
-		With("limit", fmt.Sprint(l.limit)).WithFix("call again later, or start another runner"))
-}
-
-// refused returns the error for a frame that the queue did not accept.
-func (l *Lane) refused(err error) error {
-	if err == errClosed {
-		return l.lost(true)
-	}
-	if err == errFull {
-		return l.full()
-	}
-	return notStarted(faultrpc.FromError(err))
-}
-
-// lost returns the error for a call whose lane ended.
-func (l *Lane) lost(unsent bool) error {
-	<-l.done
-	if unsent {
-		return notStarted(fault.Wrap(l.err, fault.RunnerLost, "runner %s was lost before the call was sent to it", l.info.Id))
-	}
-	return fault.Wrap(l.err, fault.RunnerLost, "runner %s was lost during the call; whether it executed is not known", l.info.Id).
-		With("started", "unknown").
-		WithFix("call again if the service may run twice, or mark it idempotent in a decorator")
 }
 
 func (l *Lane) leave() {
@@ -432,7 +378,7 @@ func (l *Lane) end(err error) {
 // handle processes one frame from the runner. A frame that answers no call is
 // either a late answer to a cancelled call or invalid; both are dropped.
 func (l *Lane) handle(f *runnerv1.RunnerFrame) {
-	switch k := f.GetKind().(type) {
+	switch f.GetKind().(type) {
 	case *runnerv1.RunnerFrame_Executed, *runnerv1.RunnerFrame_ExecutedDetached,
 		*runnerv1.RunnerFrame_Prepared, *runnerv1.RunnerFrame_Failure, *runnerv1.RunnerFrame_Logs:
 		if c := l.pending.take(f.Id); c != nil {
@@ -442,9 +388,7 @@ func (l *Lane) handle(f *runnerv1.RunnerFrame) {
 	case *runnerv1.RunnerFrame_Draining:
 		l.drain()
 	case *runnerv1.RunnerFrame_Heartbeat:
-		if u := k.Heartbeat.GetPlanUsage(); u != nil {
-			l.usage.Store(&ruedov1.PlanUsage{Plans: u.Plans, MemoryBytes: u.MemoryBytes, MemoryLimitBytes: u.MemoryLimitBytes})
-		}
+		l.beat(f)
 	}
 }
 

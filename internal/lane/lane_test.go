@@ -82,6 +82,15 @@ type core struct {
 
 func newCore(t testing.TB, change func(*lane.HubConfig)) *core {
 	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newCoreOn(t, l, change)
+}
+
+func newCoreOn(t testing.TB, l net.Listener, change func(*lane.HubConfig)) *core {
+	t.Helper()
 	c := &core{t: t, lanes: make(chan *lane.Lane, 16)}
 	cfg := lane.HubConfig{
 		Core:    &ruedov1.Core{Id: "core-1"},
@@ -102,10 +111,6 @@ func newCore(t testing.TB, change func(*lane.HubConfig)) *core {
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
 	srv := &http.Server{Handler: mux, Protocols: &protocols, HTTP2: &http.HTTP2Config{WriteByteTimeout: time.Second}}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
 	c.addr = l.Addr().String()
 	c.url = "http://" + c.addr
 	served := make(chan struct{})

@@ -38,6 +38,9 @@ func (l *Lane) ReadLogs(ctx context.Context, req *runnerv1.ReadLogsRequest) (*ru
 	if !l.Ready() {
 		return nil, fault.New(fault.RunnerDraining, "runner %s is not accepting new work", l.info.Id)
 	}
+	if err := l.wake(ctx); err != nil {
+		return nil, err
+	}
 	frame, _, err := l.exchange(ctx, &runnerv1.CoreFrame{Kind: &runnerv1.CoreFrame_ReadLogs{ReadLogs: req}}, nil, "")
 	if err != nil {
 		return nil, err

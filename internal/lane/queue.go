@@ -39,7 +39,7 @@ type queue struct {
 	bytes   int       // in segs
 	seq     uint64    // of the frame pushed last
 	taken   uint64    // of the last frame that was handed to the writer
-	busy    bool      // something was pushed since the last beat
+	busy    bool      // something other than heartbeats was pushed since the last beat
 	seen    uint64    // taken, as of the last beat
 	stuck   int       // beats in which the writer took nothing although something waits
 	closed  bool      // no more pushes
@@ -61,7 +61,12 @@ func newQueue() *queue {
 
 // push encodes a frame and queues it. It never blocks on the peer. The number
 // that it returns is for mayHaveBeenSent.
-func (q *queue) push(frame proto.Message) (seq uint64, err error) {
+func (q *queue) push(frame proto.Message) (seq uint64, err error) { return q.put(frame, true) }
+
+// beat is push for a heartbeat, after which the queue is as quiet as before.
+func (q *queue) beat(frame proto.Message) { _, _ = q.put(frame, false) }
+
+func (q *queue) put(frame proto.Message, busy bool) (seq uint64, err error) {
 	scratch := q.scratch.Get().(*[]byte)
 	defer func() {
 		if cap(*scratch) <= segmentSize {
@@ -98,7 +103,7 @@ func (q *queue) push(frame proto.Message) (seq uint64, err error) {
 	q.bytes += len(s.buf) - before
 	q.seq++
 	s.last = q.seq
-	q.busy = true
+	q.busy = q.busy || busy
 	if q.waiting {
 		q.waiting = false
 		q.wake.Signal()
@@ -175,8 +180,8 @@ func (q *queue) mayHaveBeenSent(seq uint64) bool {
 	return seq <= q.taken
 }
 
-// quiet reports whether it is time for a heartbeat: nothing is queued, and
-// nothing was pushed since the last call of quiet.
+// quiet reports whether nothing is queued, and nothing but heartbeats was pushed
+// since the last call of quiet.
 func (q *queue) quiet() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()

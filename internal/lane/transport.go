@@ -12,6 +12,7 @@ import (
 	"connectrpc.com/connect"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/lane/pace"
 )
 
 // transports returns the client for the lane, the client for bodies, and a
@@ -28,7 +29,10 @@ func transports(cfg ConnConfig) (lane, bodies connect.HTTPClient, hangUp func(),
 	var protocols http.Protocols
 	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true)
-	d := &dialer{conns: make(map[net.Conn]struct{})}
+	d := &dialer{connect: cfg.dial, conns: make(map[net.Conn]struct{})}
+	if d.connect == nil {
+		d.connect = new(net.Dialer).DialContext
+	}
 	l := &http.Transport{
 		DialContext:        d.dial,
 		Protocols:          &protocols,
@@ -64,14 +68,16 @@ func transports(cfg ConnConfig) (lane, bodies connect.HTTPClient, hangUp func(),
 // dialer tracks its connections, so that they can be closed when the lane ends.
 // A transport would wait for a peer that no longer answers.
 type dialer struct {
-	net   net.Dialer
-	mu    sync.Mutex
-	conns map[net.Conn]struct{}
-	over  bool
+	connect dialFunc
+	mu      sync.Mutex
+	conns   map[net.Conn]struct{}
+	over    bool
 }
 
+type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
+
 func (d *dialer) dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	conn, err := d.net.DialContext(ctx, network, addr)
+	conn, err := d.connect(ctx, network, addr)
 	if err != nil {
 		return nil, err
 	}
@@ -110,7 +116,8 @@ func (c *trackedConn) Close() error {
 }
 
 // laneHTTP2 configures HTTP/2 to tear down a connection whose peer has stopped,
-// even if the peer's kernel still acknowledges its packets.
+// even if the peer's kernel still acknowledges its packets. An idle lane needs no
+// pings, because its heartbeats come more often.
 func laneHTTP2() *http.HTTP2Config {
-	return &http.HTTP2Config{SendPingTimeout: 5 * time.Second, PingTimeout: 5 * time.Second, WriteByteTimeout: 10 * time.Second}
+	return &http.HTTP2Config{SendPingTimeout: (pace.Longest + 1) * DefaultHeartbeat, PingTimeout: 5 * time.Second, WriteByteTimeout: 10 * time.Second}
 }

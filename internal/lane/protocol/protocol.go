@@ -11,6 +11,7 @@
 //   - 2 reports them in public messages.
 //   - 3 sends modules in chunks, as they are stored, so that a transfer that broke
 //     off resumes where it stopped.
+//   - 4 pauses between heartbeats on idle lanes, says how long, and answers probes.
 package protocol
 
 import (
@@ -21,10 +22,14 @@ import (
 )
 
 // Newest is the highest number that this version speaks, on both ends.
-const Newest = 3
+const Newest = 4
 
-// ModuleChunks is the lowest number with which modules are sent in chunks.
-const ModuleChunks = 3
+const (
+	// ModuleChunks is the lowest number with which modules are sent in chunks.
+	ModuleChunks = 3
+	// Pauses is the lowest number with which heartbeats pause on idle lanes.
+	Pauses = 4
+)
 
 // The lowest numbers. A core understands what older runners send; a runner does
 // not speak to older cores in their words.

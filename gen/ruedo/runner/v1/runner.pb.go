@@ -777,7 +777,12 @@ func (*Draining) Descriptor() ([]byte, []int) {
 type Heartbeat struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What a runner holds ready. Sent when it has changed.
-	PlanUsage     *v1.PlanUsage `protobuf:"bytes,1,opt,name=plan_usage,json=planUsage,proto3" json:"plan_usage,omitempty"`
+	PlanUsage *v1.PlanUsage `protobuf:"bytes,1,opt,name=plan_usage,json=planUsage,proto3" json:"plan_usage,omitempty"`
+	// The sender may send nothing for so long. Zero: for the time between two
+	// heartbeats of a lane in use. Since protocol 4.
+	PauseNanos int64 `protobuf:"varint,2,opt,name=pause_nanos,json=pauseNanos,proto3" json:"pause_nanos,omitempty"`
+	// The runner answers with a heartbeat immediately, in a frame of the same id.
+	Probe         bool `protobuf:"varint,3,opt,name=probe,proto3" json:"probe,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -817,6 +822,20 @@ func (x *Heartbeat) GetPlanUsage() *v1.PlanUsage {
 		return x.PlanUsage
 	}
 	return nil
+}
+
+func (x *Heartbeat) GetPauseNanos() int64 {
+	if x != nil {
+		return x.PauseNanos
+	}
+	return 0
+}
+
+func (x *Heartbeat) GetProbe() bool {
+	if x != nil {
+		return x.Probe
+	}
+	return false
 }
 
 type GetPlanRequest struct {
@@ -1371,10 +1390,13 @@ const file_ruedo_runner_v1_runner_proto_rawDesc = "" +
 	"inputBytes\"\b\n" +
 	"\x06Cancel\"\n" +
 	"\n" +
-	"\bDraining\"?\n" +
+	"\bDraining\"v\n" +
 	"\tHeartbeat\x122\n" +
 	"\n" +
-	"plan_usage\x18\x01 \x01(\v2\x13.ruedo.v1.PlanUsageR\tplanUsage\"7\n" +
+	"plan_usage\x18\x01 \x01(\v2\x13.ruedo.v1.PlanUsageR\tplanUsage\x12\x1f\n" +
+	"\vpause_nanos\x18\x02 \x01(\x03R\n" +
+	"pauseNanos\x12\x14\n" +
+	"\x05probe\x18\x03 \x01(\bR\x05probe\"7\n" +
 	"\x0eGetPlanRequest\x12%\n" +
 	"\x02id\x18\x01 \x01(\tB\x15\xbaH\x12r\x102\x0e^[0-9a-f]{64}$R\x02id\"<\n" +
 	"\x0fGetPlanResponse\x12)\n" +

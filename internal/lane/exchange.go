@@ -1,0 +1,141 @@
+package lane
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
+	"github.com/ruedo-dev/ruedo/internal/lane/protocol"
+)
+
+// exchange sends one frame and waits for its answer. plan is the id of a call's
+// plan; the runner can push output for such a call.
+func (l *Lane) exchange(ctx context.Context, frame *runnerv1.CoreFrame, b *body, plan string) (*runnerv1.RunnerFrame, pushed, error) {
+	frame.Id = l.ids.Add(1)
+	c := l.calls.Get().(*call)
+	c.body, c.plan = b, plan
+	if !l.pending.put(frame.Id, c) {
+		l.release(c)
+		return nil, pushed{}, l.lost(true)
+	}
+	seq, err := l.out.push(frame)
+	if err != nil {
+		if l.pending.take(frame.Id) == nil {
+			<-c.answer // the lane ended meanwhile and has answered, or is about to
+		}
+		l.release(c)
+		return nil, pushed{}, l.refused(err)
+	}
+	select {
+	case <-c.answer:
+	case <-ctx.Done():
+		if l.pending.take(frame.Id) != nil {
+			// No other goroutine has the call now, so nothing will answer it.
+			l.release(c)
+			_, _ = l.out.push(&runnerv1.CoreFrame{Id: frame.Id, Kind: &runnerv1.CoreFrame_Cancel{Cancel: &runnerv1.Cancel{}}})
+			return nil, pushed{}, fault.FromError(ctx.Err())
+		}
+		<-c.answer
+	}
+	res, got := c.frame, c.push.take()
+	l.release(c)
+	if res == nil {
+		return nil, pushed{}, l.lost(!l.out.mayHaveBeenSent(seq))
+	}
+	return res, got, nil
+}
+
+// full returns the error for a call above the runner's limit.
+func (l *Lane) full() error {
+	return notStarted(fault.New(fault.QueueFull, "runner %s has %d calls in flight or queued, its limit", l.info.Id, l.limit).
+		With("limit", fmt.Sprint(l.limit)).WithFix("call again later, or start another runner"))
+}
+
+// refused returns the error for a frame that the queue did not accept.
+func (l *Lane) refused(err error) error {
+	if err == errClosed {
+		return l.lost(true)
+	}
+	if err == errFull {
+		return l.full()
+	}
+	return notStarted(faultrpc.FromError(err))
+}
+
+// lost returns the error for a call whose lane ended.
+func (l *Lane) lost(unsent bool) error {
+	<-l.done
+	if unsent {
+		return notStarted(fault.Wrap(l.err, fault.RunnerLost, "runner %s was lost before the call was sent to it", l.info.Id))
+	}
+	return fault.Wrap(l.err, fault.RunnerLost, "runner %s was lost during the call; whether it executed is not known", l.info.Id).
+		With("started", "unknown").
+		WithFix("call again if the service may run twice, or mark it idempotent in a decorator")
+}
+
+// wake is called before a frame is sent to the runner. If the runner pauses, wake
+// asks whether it is there, and if it has been silent for long, waits for the
+// answer. The error says that nothing was sent.
+func (l *Lane) wake(ctx context.Context) error {
+	if !l.silence.Pausing() {
+		return nil
+	}
+	if !l.silence.Asleep() {
+		// As on a lane in use: the answer is due within the loss timeout.
+		if !l.silence.Owed() {
+			l.probe()
+		}
+		return nil
+	}
+	l.silence.Asked()
+	_, _, err := l.exchange(ctx, probe(0), nil, "")
+	if err == nil {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return notStarted(fault.FromError(ctx.Err()))
+	}
+	select {
+	case <-l.done:
+		return l.lost(true)
+	default:
+		l.silence.Answered() // it was not sent
+		return notStarted(faultrpc.FromError(err))
+	}
+}
+
+// probe asks the runner for an answer, without waiting for it.
+func (l *Lane) probe() {
+	l.silence.Asked() // before the answer can come
+	if _, err := l.out.push(probe(l.ids.Add(1))); err != nil {
+		l.silence.Answered()
+	}
+}
+
+func probe(id uint64) *runnerv1.CoreFrame {
+	return &runnerv1.CoreFrame{Id: id, Kind: &runnerv1.CoreFrame_Heartbeat{Heartbeat: &runnerv1.Heartbeat{Probe: true}}}
+}
+
+// beat processes a heartbeat of the runner. One that has an id answers a probe.
+func (l *Lane) beat(f *runnerv1.RunnerFrame) {
+	b := f.GetHeartbeat()
+	if u := b.GetPlanUsage(); u != nil {
+		l.usage.Store(&ruedov1.PlanUsage{Plans: u.Plans, MemoryBytes: u.MemoryBytes, MemoryLimitBytes: u.MemoryLimitBytes})
+	}
+	if l.protocol < protocol.Pauses {
+		return
+	}
+	l.silence.Announced(time.Duration(b.GetPauseNanos()))
+	if f.Id == 0 {
+		return
+	}
+	l.silence.Answered()
+	if c := l.pending.take(f.Id); c != nil {
+		c.frame = f
+		c.answer <- struct{}{}
+	}
+}

@@ -233,7 +233,7 @@ func crowded(service string, limit int64) error {
 }
 
 // noRunner returns the error for a plan that no ready runner may execute.
-func (d *Dispatcher) noRunner(placement *labels.Selector, cause error) error {
+func (d *Dispatcher) noRunner(placement *labels.Selector, cause error) *fault.Error {
 	l := d.live.Load()
 	e := fault.Wrap(cause, fault.NoRunner, "no runner is attached and ready").
 		WithFix("start a runner that attaches to this core")

@@ -237,7 +237,7 @@ func (d *Dispatcher) Prepared(id string) (runners int, err *fault.Error) {
 	case runners > 0:
 		return runners, nil
 	case !ready:
-		return 0, fault.FromError(d.noRunner(p.placement, nil))
+		return 0, d.noRunner(p.placement, nil)
 	}
 	return 0, err
 }

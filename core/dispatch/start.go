@@ -45,7 +45,7 @@ func (d *Dispatcher) await(ctx context.Context, req *runnerv1.ExecuteRequest, ro
 	}
 	defer s.waiting.Add(-1)
 	if s.waiting.Add(1) > maxWaiting {
-		return d.noRunner(rot.placement, nil)
+		return d.noRunner(rot.placement, nil).WithRetry(left) // the others have their answer by then
 	}
 	timer := time.NewTimer(left)
 	defer timer.Stop()

@@ -24,6 +24,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"time"
 )
 
 // Error is a failure with a stable reason. It is immutable once returned: to
@@ -46,6 +47,10 @@ type Error struct {
 	// NotStarted is true if the call provably did not begin to execute, so that
 	// another runner can be tried.
 	NotStarted bool
+	// RetryAfter is how long to wait before the same request is sent again, if
+	// that was computed. Zero means what the reason says; see
+	// [Error.RetryDelay].
+	RetryAfter time.Duration
 	// Details are further protobuf messages for the wire, for example a
 	// *CallInfo; see [Detail]. They must not be changed once the error is
 	// returned.
@@ -78,6 +83,13 @@ func Wrap(err error, r Reason, format string, args ...any) *Error {
 // WithFix sets the fix. It returns e.
 func (e *Error) WithFix(format string, args ...any) *Error {
 	e.Fix = fmt.Sprintf(format, args...)
+	return e
+}
+
+// WithRetry sets how long to wait before the same request is sent again. It
+// returns e.
+func (e *Error) WithRetry(after time.Duration) *Error {
+	e.RetryAfter = after
 	return e
 }
 

@@ -359,16 +359,6 @@ func (r Reason) Code() Code { return rowOf(r).code }
 // ExitCode returns the exit code that the CLI ends with.
 func (r Reason) ExitCode() int { return rowOf(r).exit }
 
-// Busy reports whether the same request can succeed a moment later, because too
-// much was going on at the same time.
-func (r Reason) Busy() bool {
-	switch r {
-	case QueueFull, QueueTimeout, ServerBusy, UploadBusy:
-		return true
-	}
-	return false
-}
-
 // Meaning returns what a reason means, for documents.
 func (r Reason) Meaning() string { return rowOf(r).text }
 

@@ -120,7 +120,7 @@ func Answers() []Field {
 		{Name: Logs, Type: "base64 of UTF-8", Example: "SU5GTyBjYXJ0IGxvYWRlZAo=", Meaning: fmt.Sprintf("The last whole lines that the guest logged, up to %d KiB before encoding. Only of a call that succeeded, if the request asked for logs and there are any.", MaxLogs>>10)},
 		{Name: LogsDropped, Type: "bytes", Example: "1822", Meaning: "How much of the log is missing in `" + Logs + "`. Absent if nothing is."},
 		{Name: StoreRevision, Type: "revision", Example: "1234@k3j5x2m7qa", Meaning: "Revision of the store that includes what the request has written. Only in the answers of the API to a publish and other changes."},
-		{Name: "Retry-After", Type: "seconds", Example: "1", Meaning: "When the same request can succeed. Only if the reason says that too much is going on at the same time."},
+		{Name: "Retry-After", Type: "seconds", Example: "1", Meaning: "How long to wait before the same request is sent again, rounded up to whole seconds. It is on every error whose reason says that trying again can help. `retry_after_ms` of the error's object has it in milliseconds."},
 		{Name: "Allow", Type: "methods", Example: "GET, HEAD, POST", Meaning: "Methods that the path has. Only with status 405."},
 		{Name: "Content-Security-Policy", Type: "`sandbox`", Example: "sandbox", Meaning: "Keeps a browser from running scripts in the output of a guest."},
 		{Name: "X-Content-Type-Options", Type: "`nosniff`", Example: "nosniff", Meaning: "Keeps a browser from guessing another media type."},

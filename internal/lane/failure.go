@@ -2,6 +2,7 @@ package lane
 
 import (
 	"strings"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -20,6 +21,7 @@ func errorFailure(err error) *runnerv1.Failure {
 		Message:    clip(e.Error()),
 		Fix:        clip(e.Fix),
 		NotStarted: e.NotStarted,
+		RetryNanos: int64(e.RetryAfter),
 	}
 	if len(e.Meta) > 0 {
 		f.Metadata = make(map[string]string, len(e.Meta))
@@ -42,6 +44,7 @@ func failureError(f *runnerv1.Failure, runner string) *fault.Error {
 		Fix:        f.GetFix(),
 		Meta:       f.GetMetadata(),
 		NotStarted: f.GetNotStarted(),
+		RetryAfter: min(max(time.Duration(f.GetRetryNanos()), 0), fault.MaxRetryDelay),
 	}
 	if !isReason(f.GetReason()) {
 		e.Reason = fault.Internal

@@ -49,13 +49,13 @@ func reasons() (page.Page, error) {
 			t.Rows = append(t.Rows, []string{
 				string(r), r.Code().String(), fmt.Sprint(faultrpc.HTTPStatus(fault.New(r, ""))), fmt.Sprint(r.ExitCode()), sentence(r.Meaning()),
 			})
-			if r.Busy() {
+			if r.RetryDelay() > 0 {
 				busy = append(busy, r)
 			}
 		}
 		p.Parts = append(p.Parts, page.Heading(a.Title), t)
 	}
 	slices.Sort(busy)
-	p.Parts = slices.Insert(p.Parts, 1, page.Part(page.Text("The same request can succeed a moment later if the reason is "+codes(busy)+". Over HTTP these come with `Retry-After`.")))
+	p.Parts = slices.Insert(p.Parts, 1, page.Part(page.Text("The same request can succeed later if the reason is "+codes(busy)+". These come with `Retry-After` over HTTP, and with a `google.rpc.RetryInfo` over Connect and gRPC; [errors](../errors.md#when-to-call-again) says what they mean.")))
 	return p, nil
 }

@@ -2,8 +2,8 @@
 // that the CLI on one side sees the error of the core on the other side.
 //
 // Over Connect and gRPC the reason, the fix and the facts are a google.rpc
-// ErrorInfo, and the fields of an input a google.rpc BadRequest. [ToConnect]
-// writes them and [FromConnect] reads them back. Use [FromError] instead of
+// ErrorInfo, the fields of an input a google.rpc BadRequest, and the time to wait
+// before a retry a google.rpc RetryInfo. [ToConnect] writes them and [FromConnect] reads them back. Use [FromError] instead of
 // fault.FromError for an error that may come from a Connect client or stream.
 //
 // Over plain HTTP an error is a status and a JSON object: [WriteError] chooses
@@ -17,6 +17,7 @@ import (
 	"connectrpc.com/connect"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
@@ -42,6 +43,9 @@ func ToConnect(err error) *connect.Error {
 			bad.FieldViolations = append(bad.FieldViolations, &errdetails.BadRequest_FieldViolation{Field: f.Path, Description: f.Description})
 		}
 		details = append(details, bad)
+	}
+	if d := e.RetryDelay(); d > 0 {
+		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(d)})
 	}
 	ce := connect.NewError(connect.Code(e.ConnectCode()), errors.New(e.Error()))
 	for _, d := range append(details, e.Details...) {
@@ -74,6 +78,8 @@ func FromConnect(ce *connect.Error) *fault.Error {
 			for _, f := range v.FieldViolations {
 				e.Fields = append(e.Fields, fault.Field{Path: f.Field, Description: f.Description})
 			}
+		case *errdetails.RetryInfo:
+			e.RetryAfter = min(max(v.GetRetryDelay().AsDuration(), 0), fault.MaxRetryDelay)
 		default:
 			e.Details = append(e.Details, v)
 		}

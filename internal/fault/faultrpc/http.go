@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
+	"strconv"
 	"strings"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -19,6 +21,8 @@ type Failure struct {
 	Fix     string            `json:"fix,omitempty" help:"What to do."`
 	Fields  []Field           `json:"fields,omitempty" help:"What is wrong with an input, field by field."`
 	Meta    map[string]string `json:"meta,omitempty" help:"Facts for programs, such as limit, actual and decorator. If started is no, the call provably did not start."`
+	// RetryAfterMS is exact; the header field Retry-After is rounded up.
+	RetryAfterMS int64 `json:"retry_after_ms,omitempty" help:"How many milliseconds to wait before the same request is sent again. Absent if it would fail again."`
 	Said
 }
 
@@ -64,13 +68,16 @@ func WriteJSON(w http.ResponseWriter, status int, err *fault.Error) {
 	WriteCall(w, status, err, Said{})
 }
 
+// retryAfter is the header field that says when to try again, in whole seconds.
+const retryAfter = "Retry-After"
+
 // WriteCall is WriteJSON for a failed call, with what its guest said.
 func WriteCall(w http.ResponseWriter, status int, err *fault.Error, said Said) {
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("X-Content-Type-Options", "nosniff")
-	if err.Reason.Busy() {
-		h.Set("Retry-After", "1")
+	if d := err.RetryDelay(); d > 0 {
+		h.Set(retryAfter, strconv.FormatInt(int64((d+time.Second-1)/time.Second), 10)) // HTTP knows whole seconds
 	}
 	w.WriteHeader(status)
 	_, _ = w.Write(JSON(err, said)) // the caller is gone
@@ -82,6 +89,7 @@ func WriteCall(w http.ResponseWriter, status int, err *fault.Error, said Said) {
 func JSON(err *fault.Error, said Said) []byte {
 	e := err.Bounded()
 	f := Failure{Code: e.ConnectCode().String(), Reason: string(e.Reason), Message: e.Error(), Fix: e.Fix, Meta: e.Meta, Said: said}
+	f.RetryAfterMS = int64((e.RetryDelay() + time.Millisecond - 1) / time.Millisecond)
 	for _, v := range e.Fields {
 		f.Fields = append(f.Fields, Field{v.Path, v.Description})
 	}
@@ -132,6 +140,7 @@ func FromHTTP(body []byte) (e *fault.Error, ok bool) {
 		return nil, false
 	}
 	e = &fault.Error{Reason: fault.Reason(f.Reason), Message: f.Message, Fix: f.Fix, NotStarted: f.Meta[fault.MetaStarted] == "no"}
+	e.RetryAfter = time.Duration(min(max(f.RetryAfterMS, 0), fault.MaxRetryDelay.Milliseconds())) * time.Millisecond
 	for c := fault.CodeCanceled; c.Valid(); c++ {
 		if c.String() == f.Code {
 			e.Code = c

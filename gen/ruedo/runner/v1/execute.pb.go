@@ -326,7 +326,10 @@ type Failure struct {
 	// What lane protocol 1 has in place of info.
 	Outcome *Outcome `protobuf:"bytes,7,opt,name=outcome,proto3" json:"outcome,omitempty"`
 	// What the call took, if it began.
-	Info          *v1.CallInfo `protobuf:"bytes,8,opt,name=info,proto3" json:"info,omitempty"`
+	Info *v1.CallInfo `protobuf:"bytes,8,opt,name=info,proto3" json:"info,omitempty"`
+	// How long to wait before the same call is sent again; 0 means what the reason
+	// says.
+	RetryNanos    int64 `protobuf:"varint,9,opt,name=retry_nanos,json=retryNanos,proto3" json:"retry_nanos,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -415,6 +418,13 @@ func (x *Failure) GetInfo() *v1.CallInfo {
 		return x.Info
 	}
 	return nil
+}
+
+func (x *Failure) GetRetryNanos() int64 {
+	if x != nil {
+		return x.RetryNanos
+	}
+	return 0
 }
 
 type PrepareRequest struct {
@@ -603,7 +613,7 @@ const file_ruedo_runner_v1_execute_proto_rawDesc = "" +
 	"\x04fuel\x18\b \x01(\x04R\x04fuel\x12\x12\n" +
 	"\x04cold\x18\t \x01(\bR\x04cold\x12#\n" +
 	"\rrestore_nanos\x18\n" +
-	" \x01(\x03R\frestoreNanos\"\xdf\x02\n" +
+	" \x01(\x03R\frestoreNanos\"\x80\x03\n" +
 	"\aFailure\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\rR\x04code\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x18\n" +
@@ -613,7 +623,9 @@ const file_ruedo_runner_v1_execute_proto_rawDesc = "" +
 	"\vnot_started\x18\x06 \x01(\bR\n" +
 	"notStarted\x122\n" +
 	"\aoutcome\x18\a \x01(\v2\x18.ruedo.runner.v1.OutcomeR\aoutcome\x12&\n" +
-	"\x04info\x18\b \x01(\v2\x12.ruedo.v1.CallInfoR\x04info\x1a;\n" +
+	"\x04info\x18\b \x01(\v2\x12.ruedo.v1.CallInfoR\x04info\x12\x1f\n" +
+	"\vretry_nanos\x18\t \x01(\x03R\n" +
+	"retryNanos\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"g\n" +

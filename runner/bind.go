@@ -63,12 +63,16 @@ func (b bound) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) (res *
 	if err != nil {
 		return nil, err
 	}
-	defer slot.Release()
-	return b.call(ctx, slot.Plan, req)
+	var took time.Duration
+	defer func() { slot.Release(took) }()
+	result, err := slot.Plan.template.Call(ctx, sandbox.Request{ID: req.CallId, Input: req.Input, ContentType: req.ContentType})
+	took = result.Duration
+	return b.answer(ctx, slot.Plan, req, result, err)
 }
 
-func (b bound) call(ctx context.Context, p *prepared, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
-	res, err := p.template.Call(ctx, sandbox.Request{ID: req.CallId, Input: req.Input, ContentType: req.ContentType})
+// answer turns the outcome of a call into its answer, logs it, and keeps what the
+// guest said.
+func (b bound) answer(ctx context.Context, p *prepared, req *runnerv1.ExecuteRequest, res sandbox.Result, err error) (*runnerv1.ExecuteResponse, error) {
 	info := figures(res, b.info.Id)
 	if req.Logs {
 		info.Logs, info.Trace = res.Logs, traceOf(err)

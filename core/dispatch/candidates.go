@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/ruedo-dev/ruedo/core/dispatch/load"
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	"github.com/ruedo-dev/ruedo/internal/executor"
 	"github.com/ruedo-dev/ruedo/internal/labels"
@@ -17,8 +18,8 @@ type candidates struct {
 	members []*member
 	// rest are the other members that may execute the plan, the preferred ones
 	// first. They are for second attempts.
-	rest  []*member
-	limit int64 // maximum calls of the plan in flight; 0 means no limit
+	rest     []*member
+	capacity load.Capacity // of members
 }
 
 // choose returns the candidates for a plan: of the members that meet its
@@ -45,7 +46,7 @@ func choose(l *live, plan string, placement *labels.Selector, zone string) *cand
 		}
 	}
 	slices.SortStableFunc(c.rest, func(a, b *member) int { return cmp.Compare(b.rank(plan, zone), a.rank(plan, zone)) })
-	c.limit = share(c.members)
+	c.capacity = capacity(c.members)
 	return c
 }
 
@@ -76,15 +77,16 @@ func matching(members []*member, placement *labels.Selector) []*member {
 	return found
 }
 
-// share returns how many calls of one plan can be in flight on the members.
-func share(members []*member) int64 {
+// capacity returns how many calls of one plan can be in flight on the members, and
+// how many of these execute.
+func capacity(members []*member) load.Capacity {
 	var concurrency, queue int64
 	for _, m := range members {
 		info := m.Info()
 		concurrency += int64(info.GetConcurrency())
 		queue += int64(info.GetQueue())
 	}
-	return executor.ServiceShare(concurrency, queue)
+	return load.Capacity{Limit: executor.ServiceShare(concurrency, queue), Slots: concurrency}
 }
 
 // other returns a ready member other than first: one that shares the plan if

@@ -170,11 +170,12 @@ func WithIdempotent(ctx context.Context) context.Context {
 // NO_RUNNER if none that may execute the plan is ready, after a wait if the core
 // has just started. It fails with QUEUE_FULL if the plan's share of calls is in flight, which is
 // three quarters of what its runners accept, and with QUEUE_TIMEOUT if its turn
-// does not come within the time that the request has for that.
+// does not come within the time that the request has for that, or would not by
+// an estimate.
 func (d *Dispatcher) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
 	rot := d.rotation(ctx, req.Plan)
-	defer rot.inFlight.Add(-1)
-	n := rot.inFlight.Add(1)
+	defer rot.load.Leave()
+	n := rot.load.Enter()
 	first, others := d.next(rot, req.Plan)
 	if first == nil {
 		waiting := time.Now()
@@ -186,10 +187,11 @@ func (d *Dispatcher) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) 
 			return nil, d.noRunner(rot.placement, nil)
 		}
 	}
-	if n > others.limit && others.limit > 0 {
-		return nil, crowded(req.Service, others.limit)
+	if err := rot.load.Refuse(ctx, req, n, others.capacity); err != nil {
+		return nil, err
 	}
 	res, err := d.execute(ctx, first, req)
+	rot.load.Learn(res, err)
 	if err == nil || !mayRepeat(ctx, err) {
 		return res, err
 	}
@@ -200,7 +202,9 @@ func (d *Dispatcher) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) 
 		}
 		return nil, err
 	}
-	return d.execute(ctx, second, req)
+	res, err = d.execute(ctx, second, req)
+	rot.load.Learn(res, err)
+	return res, err
 }
 
 // mayRepeat reports whether another runner may be tried after this failure, and
@@ -218,18 +222,9 @@ func mayRepeat(ctx context.Context, err error) bool {
 	case fault.InputTooLarge, fault.Canceled, fault.Deadline:
 		return false
 	case fault.QueueTimeout:
-		return false // it has waited as long as it may
+		return !executor.HasWaited(e) // else it has waited as long as it may
 	}
 	return e.ConnectCode() != fault.CodeInvalidArgument // another runner would answer the same
-}
-
-// crowded returns the error for a call whose service has too many calls in
-// flight.
-func crowded(service string, limit int64) error {
-	e := fault.New(fault.QueueFull, "service %s has %d calls in flight or queued, the per-service limit", service, limit).
-		With("limit", fmt.Sprint(limit)).WithFix("call again later, or start another runner")
-	e.NotStarted = true
-	return e
 }
 
 // noRunner returns the error for a plan that no ready runner may execute.

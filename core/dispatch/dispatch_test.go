@@ -16,6 +16,7 @@ import (
 	"github.com/ruedo-dev/ruedo/core/dispatch"
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/executor"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/testkit"
 )
@@ -36,6 +37,7 @@ type member struct {
 
 	concurrency, queue uint32 // what it claims to accept; zero means no limit
 	labels             map[string]string
+	took               time.Duration
 }
 
 func (m *member) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
@@ -58,7 +60,7 @@ func (m *member) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) (*ru
 			return nil, err
 		}
 	}
-	return &runnerv1.ExecuteResponse{Info: &ruedov1.CallInfo{Runner: m.id}}, nil
+	return &runnerv1.ExecuteResponse{Info: &ruedov1.CallInfo{Runner: m.id, Duration: durationpb.New(m.took)}}, nil
 }
 
 func (m *member) Prepare(ctx context.Context, req *runnerv1.PrepareRequest) (*runnerv1.PrepareResponse, error) {
@@ -266,6 +268,8 @@ func TestSecondAttempt(t *testing.T) {
 		"queue full":            {t.Context(), 2, unstarted(fault.QueueFull), "", 2},
 		"lost before":           {t.Context(), 2, unstarted(fault.RunnerLost), "", 2},
 		"queue timeout":         {t.Context(), 2, unstarted(fault.QueueTimeout), fault.QueueTimeout, 1},
+		"too long a line":       {t.Context(), 2, func() error { return executor.TooLate("s", "a slot", 2, 1) }, "", 2},
+		"waited in vain":        {t.Context(), 2, func() error { return executor.TurnTooLate("s", "a slot", 1) }, fault.QueueTimeout, 1},
 		"cannot load":           {t.Context(), 2, unstarted(fault.Integrity), "", 2},
 		"lost meanwhile":        {t.Context(), 2, lost, fault.RunnerLost, 1},
 		"idempotent":            {idempotent, 2, lost, "", 2},

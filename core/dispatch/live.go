@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/ruedo-dev/ruedo/core/dispatch/conduct"
+	"github.com/ruedo-dev/ruedo/core/dispatch/load"
 	"github.com/ruedo-dev/ruedo/internal/labels"
 )
 
@@ -52,7 +53,7 @@ type member struct {
 type rotation struct {
 	placement  *labels.Selector // of the members that may execute the plan; nil means any
 	turn       atomic.Uint64
-	inFlight   atomic.Int64 // calls
+	load       load.Load
 	candidates atomic.Pointer[candidates]
 }
 

@@ -37,3 +37,67 @@ func TestWhoCannotWaitForTheFirstRunnerLearnsWhenToComeBack(t *testing.T) {
 		wg.Wait()
 	})
 }
+
+// Calls that cannot start in time are refused before a runner hears of them, and
+// those beyond the limit learn when there is room.
+func TestACallThatCannotStartInTimeCostsNoRunnerAnything(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const slots, took = 2, time.Second
+		d := dispatch.New(dispatch.Config{StartWait: -1})
+		defer d.Close()
+		release := make(chan struct{})
+		hold := false
+		m := &member{id: "r0", concurrency: slots, queue: 14, took: took}
+		m.fail = func() error {
+			if hold {
+				<-release
+			}
+			return nil
+		}
+		defer d.Add(m)()
+		if _, err := call(d, "p"); err != nil {
+			t.Fatal(err)
+		}
+		hold = true
+		var wg sync.WaitGroup
+		inFlight := func(n int) {
+			for range n {
+				wg.Go(func() {
+					_, _ = d.Execute(context.Background(), &runnerv1.ExecuteRequest{Plan: "p", MaxWaitNanos: int64(time.Hour)})
+				})
+			}
+			synctest.Wait()
+		}
+		inFlight(slots + 8) // with the one that ends next, 9 calls of 1 s over 2 slots: 4.5 s
+		before := m.calls.Load()
+		began := time.Now()
+		short, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		for what, tt := range map[string]struct {
+			ctx     context.Context
+			maxWait time.Duration
+		}{
+			"it may not wait for so long":      {t.Context(), 3 * time.Second},
+			"its deadline leaves no such time": {short, time.Hour},
+		} {
+			_, err := d.Execute(tt.ctx, &runnerv1.ExecuteRequest{Plan: "p", MaxWaitNanos: int64(tt.maxWait)})
+			e := fault.FromError(err)
+			if e.Reason != fault.QueueTimeout || !e.NotStarted || e.RetryDelay() != 4500*time.Millisecond || time.Since(began) != 0 {
+				t.Errorf("%s: %v, again after %s", what, err, e.RetryDelay())
+			}
+		}
+		if n := m.calls.Load() - before; n != 0 {
+			t.Errorf("the runner got %d calls", n)
+		}
+		inFlight(2) // its share is 12
+		_, err := call(d, "p")
+		if e := fault.FromError(err); e.Reason != fault.QueueFull || e.RetryDelay() != 5500*time.Millisecond {
+			t.Errorf("one call too many: %v, again after %s", err, e.RetryDelay())
+		}
+		close(release)
+		wg.Wait()
+		if _, err := call(d, "p"); err != nil {
+			t.Errorf("after that: %v", err)
+		}
+	})
+}

@@ -305,6 +305,10 @@ var arrows = []arrow{
 		reason: "what is remembered of a runner does not depend on how it was found out",
 	},
 	{
+		from: []string{"core/dispatch/load"}, only: []string{"internal/executor", "internal/fault", "gen"},
+		reason: "how long a call would wait is a sum over numbers: whose turn it is does not matter",
+	},
+	{
 		from: []string{"core/cordon"}, only: []string{"core/dispatch", "core/mirror", "core/store", "internal/fault", "internal/suggest", "internal/text", "gen"},
 		reason: "who is out of service is in the store, and the dispatcher heeds it: nobody else is asked but the other cores",
 	},

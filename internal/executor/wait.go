@@ -38,3 +38,30 @@ func QueueTimeout(service, what string, limit time.Duration) *fault.Error {
 	e.NotStarted = true
 	return e
 }
+
+// metaEstimate is the fact that says how long a call would have waited.
+const metaEstimate = "estimate"
+
+// TooLate returns the error for a call that does not begin to wait, because its
+// turn would come too late: after about wait, although it can wait only for can.
+func TooLate(service, what string, wait, can time.Duration) *fault.Error {
+	wait, can = max(wait.Round(time.Millisecond), time.Millisecond), max(can.Round(time.Millisecond), 0)
+	e := fault.New(fault.QueueTimeout, "the call of service %s would wait about %s for %s, and has %s for that", service, wait, what, can).
+		With("limit", can, metaEstimate, wait).WithFix("call again later with more time, start another runner, or raise server.queue_timeout").WithRetry(wait)
+	e.NotStarted = true
+	return e
+}
+
+// HasWaited reports whether a call that was refused with QUEUE_TIMEOUT has waited
+// for its turn. If not, another runner may have time for it.
+func HasWaited(e *fault.Error) bool { return e.Meta[metaEstimate] == "" }
+
+// TurnTooLate returns the error for a call whose turn has come when its deadline
+// left too little time to execute it.
+func TurnTooLate(service, what string, waited time.Duration) *fault.Error {
+	e := fault.New(fault.QueueTimeout, "the call of service %s waited %s for %s, and its deadline left too little time to execute it",
+		service, max(waited.Round(time.Millisecond), time.Millisecond), what).
+		WithFix("call again later with more time, or start another runner")
+	e.NotStarted = true
+	return e
+}

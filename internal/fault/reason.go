@@ -254,7 +254,7 @@ var calls = map[Reason]row{
 	RunnerDraining:   {CodeUnavailable, ExitUnavailable, "the runner is stopping and does not accept new calls"},
 	RunnerDisk:       {CodeUnavailable, ExitUnavailable, "the runner cannot write to its disk"},
 	QueueFull:        {CodeResourceExhausted, ExitLimit, "too many calls are in flight or queued"},
-	QueueTimeout:     {CodeUnavailable, ExitUnavailable, "the call waited for its turn as long as it may"},
+	QueueTimeout:     {CodeUnavailable, ExitUnavailable, "the turn of the call did not come in time, or would not have"},
 	GuestError:       {CodeUnknown, ExitGuestError, "the service returned an error"},
 	GuestExit:        {CodeUnknown, ExitGuestError, "the service exited"},
 	GuestTrap:        {CodeUnknown, ExitGuestTrap, "the service trapped"},

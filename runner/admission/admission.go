@@ -5,8 +5,8 @@
 //	if err != nil {
 //		return err
 //	}
-//	defer slot.Release()
-//	// execute slot.Plan
+//	took := execute(slot.Plan)
+//	slot.Release(took)
 //
 // # The order
 //
@@ -21,6 +21,11 @@
 //     refused with QUEUE_FULL.
 //   - A call waits for its slot for a bounded time, and is then refused with
 //     QUEUE_TIMEOUT. One that need not wait has no timer.
+//   - A call that cannot start in time, or that could not end before its own
+//     deadline, is refused with QUEUE_TIMEOUT before it waits. The time is
+//     estimated: a call that executes, and those ahead of it, each for as long as
+//     its service took recently, over the slots. So is the time after which QUEUE_FULL asks to try
+//     again.
 //   - Services are kept apart. A call never waits for calls of other services
 //     while no call of its own service executes. For that, as many calls as
 //     Concurrency can execute in addition. Waiting calls are let in service by
@@ -110,6 +115,7 @@ func (q *Queue[P]) Enter(ctx context.Context, service string, maxWait time.Durat
 		return Slot[P]{}, Refuse(err)
 	}
 	if err := plan.Concurrency().enter(service); err != nil {
+		err.RetryAfter = q.recent(service)
 		plan.Release()
 		q.leave(service)
 		return Slot[P]{}, Refuse(err)
@@ -137,10 +143,11 @@ func (q *Queue[P]) load(service string, acquire func() (P, *fault.Error)) (plan 
 	return plan, err
 }
 
-// Release ends the call. The slot goes to the next waiting call.
-func (s Slot[P]) Release() {
+// Release ends the call. The slot goes to the next waiting call. took is how long
+// the call executed, which says how long others will wait; 0 if it did not.
+func (s Slot[P]) Release(took time.Duration) {
 	defer s.queue.leave(s.service)
-	s.queue.release(s.service)
+	s.queue.release(s.service, took)
 	s.Plan.Concurrency().leave()
 	s.Plan.Release()
 }

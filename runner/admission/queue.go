@@ -14,7 +14,15 @@ import (
 type share struct {
 	calls     int // executing or waiting
 	executing int
-	waiters   []chan struct{} // closed when the call gets its slot
+	waiters   []*waiter
+	pace      pace
+}
+
+// waiter is a call that waits for a slot.
+type waiter struct {
+	decided chan struct{} // closed when the call gets its slot, or none
+	by      time.Time     // deadline of the call; zero if it has none
+	late    bool          // its turn came too late, so it gets no slot
 }
 
 // admit counts a call of a service, if there is room. The call must leave.
@@ -37,10 +45,10 @@ func (q *Queue[P]) count(service string) *fault.Error {
 	switch {
 	case q.calls >= q.limit:
 		return fault.New(fault.QueueFull, "this runner has %d calls in flight or queued, its limit", q.limit).
-			With("limit", fmt.Sprint(q.limit)).WithFix("call again later, or start another runner")
+			With("limit", fmt.Sprint(q.limit)).WithFix("call again later, or start another runner").WithRetry(q.wait(s))
 	case s.calls >= q.serviceLimit:
 		return fault.New(fault.QueueFull, "service %s has %d calls in flight or queued on this runner, the per-service limit", service, q.serviceLimit).
-			With("limit", fmt.Sprint(q.serviceLimit)).WithFix("call again later, or start another runner")
+			With("limit", fmt.Sprint(q.serviceLimit)).WithFix("call again later, or start another runner").WithRetry(q.wait(s))
 	}
 	q.calls++
 	s.calls++
@@ -69,46 +77,118 @@ func (q *Queue[P]) share(service string) *share {
 }
 
 // acquire waits up to maxWait for a slot for a call of a service, or until ctx
-// ends.
+// ends. It does not begin to wait if the turn of the call would come too late.
 func (q *Queue[P]) acquire(ctx context.Context, service string, maxWait time.Duration) *fault.Error {
-	admitted := q.line(service)
-	if admitted == nil {
+	if q.take(service) {
 		return nil
 	}
+	w := &waiter{decided: make(chan struct{})}
+	w.by, _ = ctx.Deadline()
+	where := "a slot on runner " + q.cfg.Runner
+	if wait, can, joined := q.join(service, w, maxWait); !joined {
+		return executor.TooLate(service, where, wait, can)
+	}
+	began := time.Now()
 	timer := time.NewTimer(maxWait)
 	defer timer.Stop()
+	var gaveUp *fault.Error
 	select {
-	case <-admitted:
-		return nil
+	case <-w.decided:
 	case <-timer.C:
-		if !q.withdraw(service, admitted) {
-			return nil // it was let in meanwhile
+		if q.withdraw(service, w) {
+			return executor.QueueTimeout(service, where, maxWait).WithRetry(q.estimate(service))
 		}
-		return executor.QueueTimeout(service, "a slot on runner "+q.cfg.Runner, maxWait)
 	case <-ctx.Done():
-		if !q.withdraw(service, admitted) {
-			q.release(service) // it was let in meanwhile
+		gaveUp = fault.FromError(ctx.Err())
+		if q.withdraw(service, w) {
+			return gaveUp
 		}
-		return fault.FromError(ctx.Err())
 	}
+	switch {
+	case w.late:
+		return executor.TurnTooLate(service, where, time.Since(began)).WithRetry(q.estimate(service))
+	case gaveUp != nil:
+		q.release(service, 0) // it was let in meanwhile
+	}
+	return gaveUp
 }
 
-// line takes a slot, or returns a channel that is closed when there is one.
-func (q *Queue[P]) line(service string) (admitted chan struct{}) {
+// take takes a slot, and reports whether there was one.
+func (q *Queue[P]) take(service string) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	s := q.share(service)
+	if !q.room(s) {
+		return false
+	}
+	q.executing++
+	s.executing++
+	return true
+}
+
+// join makes a call wait, or take a slot that has just become free. If its turn
+// would come too late, the call does not join; it would wait for about wait, and
+// can wait only for can. The first call in the line of its service always joins,
+// so that the line finds out when calls become faster.
+func (q *Queue[P]) join(service string, w *waiter, maxWait time.Duration) (wait, can time.Duration, joined bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	s := q.share(service)
 	if q.room(s) {
 		q.executing++
 		s.executing++
-		return nil
+		close(w.decided)
+		return 0, 0, true
 	}
-	if len(s.waiters) == 0 {
+	if len(s.waiters) > 0 {
+		can = maxWait
+		if !w.by.IsZero() {
+			can = min(can, time.Until(w.by)-s.pace.enough())
+		}
+		// A refusal now is better than one after the wait, so an estimate that is
+		// wrong by a quarter does not let the call in.
+		if wait = q.wait(s); wait > 0 && wait+wait/4 > can {
+			return wait, can, false
+		}
+	} else {
 		q.waiting = append(q.waiting, s)
 	}
-	admitted = make(chan struct{})
-	s.waiters = append(s.waiters, admitted)
-	return admitted
+	s.waiters = append(s.waiters, w)
+	return 0, 0, true
+}
+
+// wait estimates how long a call of the service would wait that joined now: a call
+// that executes, and those that get a slot before it, each for as long as its service
+// took recently, over the slots. A service that is not known yet counts nothing. The
+// caller holds q.mu.
+func (q *Queue[P]) wait(s *share) time.Duration {
+	ahead := len(s.waiters)
+	sum := time.Duration(1+ahead) * s.pace.mean
+	for _, other := range q.waiting {
+		if other != s { // they take turns
+			sum += time.Duration(min(len(other.waiters), ahead+1)) * other.pace.mean
+		}
+	}
+	return sum / time.Duration(q.cfg.Concurrency)
+}
+
+// estimate returns how long a call of a service that came now would wait; 0 if it
+// would not, or if that is not known.
+func (q *Queue[P]) estimate(service string) time.Duration {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if s := q.services[service]; s != nil {
+		return q.wait(s)
+	}
+	return 0
+}
+
+// recent returns how long calls of a service took recently; 0 if that is not
+// known. A call of the service is counted.
+func (q *Queue[P]) recent(service string) time.Duration {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.services[service].pace.mean
 }
 
 // room reports whether a call of the service can execute now.
@@ -116,13 +196,12 @@ func (q *Queue[P]) room(s *share) bool {
 	return q.executing < q.cfg.Concurrency || s.executing == 0 && q.executing < 2*q.cfg.Concurrency
 }
 
-// withdraw removes a waiting call. It returns false if the call was already let
-// in.
-func (q *Queue[P]) withdraw(service string, admitted chan struct{}) bool {
+// withdraw removes a waiting call. It returns false if its turn has already come.
+func (q *Queue[P]) withdraw(service string, w *waiter) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	s := q.services[service]
-	n := slices.Index(s.waiters, admitted)
+	n := slices.Index(s.waiters, w)
 	if n < 0 {
 		return false
 	}
@@ -135,13 +214,15 @@ func (q *Queue[P]) withdraw(service string, admitted chan struct{}) bool {
 }
 
 // release passes a slot on to the service whose turn it is. In addition, a
-// service with no executing call left can proceed.
-func (q *Queue[P]) release(service string) {
+// service with no executing call left can proceed. took is how long the call
+// executed; 0 if that is not known.
+func (q *Queue[P]) release(service string, took time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	s := q.services[service]
 	q.executing--
 	s.executing--
+	s.pace.add(took)
 	q.forget(service, s)
 	for n := 0; n < len(q.waiting); {
 		next := q.waiting[n]
@@ -149,15 +230,32 @@ func (q *Queue[P]) release(service string) {
 			n++
 			continue
 		}
-		q.executing++
-		next.executing++
-		close(next.waiters[0])
-		next.waiters = next.waiters[1:]
+		if next.next() {
+			q.executing++
+			next.executing++
+		}
 		q.waiting = slices.Delete(q.waiting, n, n+1)
 		if len(next.waiters) > 0 {
 			q.waiting = append(q.waiting, next)
 		}
 	}
+}
+
+// next lets the first waiting call in that can end in time, and sends those before
+// it away: executing them would take the slot from others, for nothing. It reports
+// whether there was one.
+func (s *share) next() bool {
+	for len(s.waiters) > 0 {
+		w := s.waiters[0]
+		s.waiters[0] = nil
+		s.waiters = s.waiters[1:]
+		w.late = !w.by.IsZero() && time.Until(w.by) < s.pace.mean
+		close(w.decided)
+		if !w.late {
+			return true
+		}
+	}
+	return false
 }
 
 // forget drops a service that has no calls, so that short-lived names do not

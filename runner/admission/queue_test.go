@@ -70,7 +70,7 @@ func TestQueueKeepsServicesApart(t *testing.T) {
 			}
 		}
 		// A slot beyond the concurrency is not passed on.
-		q.release("hog")
+		q.release("hog", 0)
 		if err := q.acquire(soon(t), "hog", patience); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("the hog got a slot beyond the concurrency: %v", err)
 		}
@@ -96,15 +96,15 @@ func TestQueueTakesTurns(t *testing.T) {
 		}
 		var order []string
 		for _, service := range []string{"hog", "hog", "other", "hog"} {
-			q.release(service)
+			q.release(service, 0)
 			order = append(order, <-got)
 		}
 		if want := []string{"hog0", "other3", "hog1", "hog2"}; !slices.Equal(order, want) {
 			t.Errorf("they were let in as %v, want %v", order, want)
 		}
 		for range 2 {
-			q.release("other")
-			q.release("hog")
+			q.release("other", 0)
+			q.release("hog", 0)
 		}
 		if len(q.services) != 0 || len(q.waiting) != 0 || q.executing != 0 {
 			t.Errorf("the queue remembers %+v", q)
@@ -130,7 +130,7 @@ func TestQueueHandsOnAllThatIsFree(t *testing.T) {
 			}()
 			synctest.Wait()
 		}
-		q.release("other")
+		q.release("other", 0)
 		synctest.Wait()
 		if len(got) != 2 {
 			t.Errorf("%d of two were let in", len(got))
@@ -155,7 +155,7 @@ func TestQueueLosesNoSlot(t *testing.T) {
 						go cancel()
 					}
 					if q.acquire(ctx, service, patience) == nil {
-						q.release(service)
+						q.release(service, 0)
 					}
 					cancel()
 				}
@@ -239,7 +239,7 @@ func TestEnterUndoesWhatItDid(t *testing.T) {
 			if err != nil {
 				t.Error(err)
 			}
-			waits.Release()
+			waits.Release(0)
 		}()
 		synctest.Wait()
 		_, err = enter(t.Context(), q, "a", p)
@@ -250,7 +250,7 @@ func TestEnterUndoesWhatItDid(t *testing.T) {
 			defer func() { _ = recover() }()
 			_, _ = q.Enter(t.Context(), "a", patience, func() (*plan, *fault.Error) { panic("a bug") })
 		}()
-		slot.Release()
+		slot.Release(0)
 		synctest.Wait()
 		empty(t, q)
 		if p.bound.calls.Load() != 0 || p.released != 4 {
@@ -282,7 +282,7 @@ func TestWaitEndsWithTheLastCall(t *testing.T) {
 		}
 		done := make(chan error)
 		go func() { done <- q.Wait(t.Context()) }()
-		slot.Release()
+		slot.Release(0)
 		synctest.Wait()
 		select {
 		case err := <-done:

@@ -34,11 +34,11 @@ func TestACallWaitsForABoundedTime(t *testing.T) {
 		got := make(chan *fault.Error)
 		go func() { got <- q.acquire(t.Context(), "hog", 5*time.Second) }()
 		time.Sleep(5*time.Second - time.Millisecond)
-		q.release("hog")
+		q.release("hog", 0)
 		if err := <-got; err != nil {
 			t.Error(err)
 		}
-		q.release("hog")
+		q.release("hog", 0)
 		empty(t, q)
 	})
 }
@@ -50,10 +50,10 @@ func TestASlotThatComesWithTheTimeoutIsUsed(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			q := open(1, 100)
 			hold(t, q, "a", 1)
-			time.AfterFunc(time.Second, func() { q.release("a") })
+			time.AfterFunc(time.Second, func() { q.release("a", 0) })
 			switch err := q.acquire(t.Context(), "a", time.Second); {
 			case err == nil:
-				q.release("a")
+				q.release("a", 0)
 			case err.Reason != fault.QueueTimeout:
 				t.Errorf("got %v", err)
 			}
@@ -71,7 +71,7 @@ func TestACallThatNeedNotWaitHasNoTimer(t *testing.T) {
 	ctx := t.Context()
 	if n := testing.AllocsPerRun(100, func() {
 		if q.acquire(ctx, "a", patience) == nil {
-			q.release("a")
+			q.release("a", 0)
 		}
 	}); n > 0 {
 		t.Errorf("%v allocations", n)
@@ -88,6 +88,6 @@ func BenchmarkEnter(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		slot.Release()
+		slot.Release(0)
 	}
 }

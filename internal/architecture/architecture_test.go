@@ -281,6 +281,14 @@ var arrows = []arrow{
 		reason: "the client is for apps: it drags nothing of the server along",
 	},
 	{
+		from: []string{"sdk/client/internal/retry"}, only: []string{},
+		reason: "when a request is sent again does not depend on what it asks for",
+	},
+	{
+		from: []string{"sdk/client/internal/revisions"}, only: []string{"internal/headers"},
+		reason: "what a client has written is known by numbers alone, from header fields",
+	},
+	{
 		from: []string{"core"}, only: []string{"core", "gen", "internal/archive", "internal/backoff", "internal/executor", "internal/fault", "internal/fleet", "internal/headers", "internal/inflight", "internal/keys", "internal/lane", "internal/labels", "internal/limits", "internal/middleware", "internal/names", "internal/packed", "internal/panics", "internal/port", "internal/suggest", "internal/telemetry", "internal/text", "internal/wasmbin", "internal/wholefile"},
 		reason: "the control plane stands on contracts and carriers; what assembles it, and where the store runs, it does not know",
 	},

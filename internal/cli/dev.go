@@ -81,7 +81,7 @@ func (c *devCmd) watch(s *session.Session, cluster *assemble.Cluster) error {
 		defer cancel()
 		ended <- cluster.Wait()
 	}()
-	core := client.New(cluster.URL)
+	core := client.New(cluster.URL, client.WithRetries(0))
 	dir := cmp.Or(c.Dir, ".")
 	err := watch.Publishing(ctx, s, dir, func() error { return source.PublishDir(s, core, dir) })
 	cluster.Stop()

@@ -286,7 +286,7 @@ func TestWritesAreLinearizable(t *testing.T) {
 		seen = append(seen, c.Revision())
 	}
 	for i, core := range x.cores {
-		c := client.New("127.0.0.1:"+core.port, client.WithMinRevision(latest(seen)))
+		c := strictClient("127.0.0.1:"+core.port, client.WithMinRevision(latest(seen)))
 		for _, key := range slices.Sorted(maps.Keys(h.keys)) {
 			h.record(100+i, c, operation{kind: opRead, key: key})
 		}

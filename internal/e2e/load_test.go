@@ -431,7 +431,7 @@ func TestTheJudgeOfCalls(t *testing.T) {
 // lost checks that core i has everything that was acknowledged.
 func (l *load) lost(t *testing.T, i int) {
 	t.Helper()
-	c := client.New("127.0.0.1:" + l.r.cores[i].port)
+	c := strictClient("127.0.0.1:" + l.r.cores[i].port)
 	for name, held := range l.published {
 		stored := make(map[int]string)
 		for token := ""; ; {

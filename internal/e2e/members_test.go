@@ -215,7 +215,7 @@ func TestTheQuotaOfAStoreOfSeveralCores(t *testing.T) {
 	listed := func(name string) bool { return strings.Contains(s.must(1, "get", "runners"), name) }
 	testkit.Within(t, 20*time.Second, "the runner is listed", func() bool { return listed("first") })
 
-	core := client.New("http://127.0.0.1:" + s.cores[0].port)
+	core := strictClient("http://127.0.0.1:" + s.cores[0].port)
 	schema, err := structpb.NewStruct(map[string]any{"description": strings.Repeat("x", 200<<10)})
 	if err != nil {
 		t.Fatal(err)

@@ -122,7 +122,13 @@ func (r *ring) hosts(i int) string {
 
 // client returns a client of all cores that asks core i first.
 func (r *ring) client(i int) *client.Client {
-	return client.New(r.hosts(i), client.WithCluster("default"))
+	return strictClient(r.hosts(i), client.WithCluster("default"))
+}
+
+// strictClient returns a client that sends a refused request only once, because each
+// answer counts.
+func strictClient(urls string, opts ...client.Option) *client.Client {
+	return client.New(urls, append(opts, client.WithRetries(0))...)
 }
 
 // revive starts what has ended.

@@ -107,7 +107,7 @@ func TestACoreThatComesBackAfterALongAbsence(t *testing.T) {
 	away := r.cores[2]
 	away.send(syscall.SIGKILL)
 	<-away.exited
-	c := client.New("127.0.0.1:" + r.cores[0].port)
+	c := strictClient("127.0.0.1:" + r.cores[0].port)
 	var version int64
 	for n := range 800 { // more than a member's log holds for those that are behind
 		d := &ruedov1.Decorator{Name: fmt.Sprint("d-", n%50), Description: fmt.Sprint(n)}
@@ -124,7 +124,7 @@ func TestACoreThatComesBackAfterALongAbsence(t *testing.T) {
 	r.revive()
 	r.healthy(heal)
 	t.Logf("all was well after %v", time.Since(began).Round(100*time.Millisecond))
-	back := client.New("127.0.0.1:"+away.port, client.WithMinRevision(c.Revision()))
+	back := strictClient("127.0.0.1:"+away.port, client.WithMinRevision(c.Revision()))
 	got, err := back.Decorators.GetDecorator(t.Context(), &ruedov1.GetDecoratorRequest{Name: "d-49"})
 	if err != nil || got.GetDecorator().GetVersion() != version {
 		t.Errorf("the last write is of version %d, it has %d: %v", version, got.GetDecorator().GetVersion(), err)
@@ -140,7 +140,7 @@ func TestAStoreThatIsRolledBackToAnOlderCopy(t *testing.T) {
 	c.server()
 	c.runner("one")
 	c.ready(1)
-	core := client.New("http://127.0.0.1:" + c.port)
+	core := strictClient("http://127.0.0.1:" + c.port)
 	publish := func(n int) {
 		t.Helper()
 		if _, err := core.Services.PublishService(t.Context(), witnessRequest("kept", n)); err != nil {
@@ -176,7 +176,7 @@ func TestAStoreThatIsRolledBackToAnOlderCopy(t *testing.T) {
 
 	startEtcd(t, older, port)
 	testkit.Within(t, 30*time.Second, "the older revision is live", func() bool { return answers(1) })
-	other := client.New("http://127.0.0.1:"+c.port, client.WithMinRevision(lost))
+	other := strictClient("http://127.0.0.1:"+c.port, client.WithMinRevision(lost))
 	req := &ruedov1.InvokeRequest{Service: "kept", Payload: &ruedov1.InvokeRequest_Bytes{Bytes: []byte("x")}}
 	if _, err := other.Invoke.Invoke(t.Context(), req); err != nil {
 		t.Errorf("a client that requires what is gone: %v", err)

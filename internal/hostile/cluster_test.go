@@ -73,7 +73,7 @@ func newCluster(t *testing.T, wrap ...string) *cluster {
 	}
 	transport := &http.Transport{MaxIdleConnsPerHost: 16}
 	t.Cleanup(transport.CloseIdleConnections)
-	c.client = client.New(c.url, client.WithHTTPClient(&http.Client{Transport: transport}))
+	c.client = client.New(c.url, client.WithHTTPClient(&http.Client{Transport: transport}), client.WithRetries(0))
 	if !testkit.Poll(30*time.Second, func() bool { return c.ready(t.Context()) == runnerCount }) {
 		t.Fatalf("the runners do not attach:\n%s%s", c.runners[0].output(0), c.runners[1].output(0))
 	}

@@ -125,7 +125,7 @@ func New(t testing.TB, opts Options) *Cluster {
 	transport := &http.Transport{MaxIdleConnsPerHost: 64}
 	t.Cleanup(transport.CloseIdleConnections)
 	c.HTTP = &http.Client{Transport: transport}
-	c.Client = client.New(c.URL, client.WithHTTPClient(c.HTTP))
+	c.Client = client.New(c.URL, client.WithHTTPClient(c.HTTP), client.WithRetries(0)) // tests see each refusal
 	if !opts.Local {
 		n := opts.Runners
 		if n == 0 {

@@ -71,8 +71,8 @@ func WithRevision(number uint64) CallOption {
 
 // Call executes a service once with the input as it is and waits for the
 // response. The deadline of ctx bounds the call, and a call whose ctx ends is
-// stopped. A call is never sent to a core after another one may have started it;
-// if an error has NotStarted (see [Explain]), the caller can send it again.
+// stopped. A call is never sent again after a core may have started it; if an error
+// has NotStarted (see [Explain]), the caller can send it again.
 //
 // The service's limits bound input and output. An input over 1 MiB is sent as
 // the body of POST /call/{service}, so interceptors do not see it; see

@@ -22,11 +22,21 @@
 // core cannot be connected to, its request goes to the next one: it provably did
 // not start. So does a request that a core refuses because it is shutting down
 // or behind, and one that only reads and whose connection breaks. All
-// other requests are sent once. Together, the attempts to connect take no longer
+// other requests are sent to one core. Together, the attempts to connect take no longer
 // than 5 seconds with up to five cores, and a second for each with more.
 //
 // The first request asks for the cluster, if [WithCluster] does not name it. A
 // core of another cluster refuses all that follow, with CLUSTER_MISMATCH.
+//
+// # Overload
+//
+// A request that a core refuses for now, for example because too many calls are
+// queued, is sent again after the time that the core asks for, and a little more at
+// random: if it provably did not start, or only reads. That happens up to three
+// times, never beyond the deadline of ctx, and not if the core asks for more than 10
+// seconds. Retries have a budget of a tenth of the client's requests, so that clients
+// do not keep a cluster overloaded. What is not sent again fails with the error of
+// the core; [Explain] returns when to try. See also [WithRetries].
 //
 // # Reading what was written
 //
@@ -58,6 +68,8 @@ import (
 	"github.com/ruedo-dev/ruedo/gen/ruedo/v1/ruedov1connect"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/sdk/client/internal/cores"
+	"github.com/ruedo-dev/ruedo/sdk/client/internal/retry"
+	"github.com/ruedo-dev/ruedo/sdk/client/internal/revisions"
 )
 
 // Client is a connection to the cores of one cluster. Make it with [New].
@@ -89,10 +101,12 @@ type Client struct {
 	cores   *cores.Cores
 	base    string // URL of the first core, for which requests are made
 	cluster cluster
-	seen    revisions
+	seen    revisions.Set
+	budget  *retry.Budget
 }
 
 type config struct {
+	retries  int
 	http     connect.HTTPClient
 	cluster  string
 	connect  []connect.ClientOption
@@ -118,6 +132,15 @@ func WithCluster(id string) Option {
 	return func(c *config) { c.cluster = id }
 }
 
+// defaultRetries is how often a refused request is sent again.
+const defaultRetries = 3
+
+// WithRetries bounds how often one request is sent again that a core has refused
+// for now; see the package's documentation. The default is 3; 0 turns it off.
+func WithRetries(n int) Option {
+	return func(c *config) { c.retries = n }
+}
+
 // WithConnectOptions adds options of connect-go, for example
 // connect.WithGRPC() or connect.WithInterceptors(...).
 func WithConnectOptions(opts ...connect.ClientOption) Option {
@@ -129,7 +152,7 @@ func WithConnectOptions(opts ...connect.ClientOption) Option {
 // spaces or commas. It does not dial before the first call; a malformed url fails
 // then, with REQUEST_INVALID.
 func New(url string, opts ...Option) *Client {
-	c := config{}
+	c := config{retries: defaultRetries}
 	for _, o := range opts {
 		o(&c)
 	}
@@ -140,10 +163,10 @@ func New(url string, opts ...Option) *Client {
 	if c.http == nil {
 		c.http = &http.Client{Transport: transport(len(urls))}
 	}
-	client := &Client{cores: cores.New(urls, c.http), base: urls[0].String()}
-	client.http = revised{watched{client.cores}, &client.seen}
+	client := &Client{cores: cores.New(urls, c.http), base: urls[0].String(), budget: retry.NewBudget(c.retries)}
+	client.http = revisions.Client{HTTPClient: watched{client.cores}, Seen: &client.seen}
 	client.cluster.init(c.cluster)
-	client.seen.init(c.revision, c.changed)
+	client.seen.Init(c.revision, c.changed)
 	client.connect(c.connect)
 	return client
 }

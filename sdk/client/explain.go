@@ -8,6 +8,7 @@ import (
 	"net"
 	"strings"
 	"syscall"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -32,13 +33,16 @@ type Problem struct {
 	// NotStarted is true if the call provably did not begin to execute, so that it
 	// can be sent again.
 	NotStarted bool
+	// RetryAfter is how long to wait before the request is sent again; zero means
+	// that it would fail again. It does not say that a retry is safe.
+	RetryAfter time.Duration
 }
 
 // Explain returns the parts of an error of this package. Any other error is
 // INTERNAL.
 func Explain(err error) Problem {
 	e := faultrpc.FromError(err)
-	p := Problem{Reason: string(e.Reason), Code: connect.Code(e.ConnectCode()), Message: e.Error(), Fix: e.Fix, NotStarted: e.NotStarted}
+	p := Problem{Reason: string(e.Reason), Code: connect.Code(e.ConnectCode()), Message: e.Error(), Fix: e.Fix, NotStarted: e.NotStarted, RetryAfter: e.RetryDelay()}
 	for _, f := range e.Fields {
 		if p.Fields == nil {
 			p.Fields = make(map[string]string, len(e.Fields))

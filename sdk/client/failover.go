@@ -8,24 +8,33 @@ import (
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/sdk/client/internal/cores"
+	"github.com/ruedo-dev/ruedo/sdk/client/internal/retry"
 )
 
-// attempts decides whether a request is sent again, each time to another core.
-// Requests that could not be sent were already tried at all cores, by package
-// cores.
+// attempts decides whether a request is sent again: to another core, or later if
+// the core refused it for now. Requests that could not be sent were already tried at
+// all cores, by package cores.
 type attempts struct {
 	c *Client
 	// repeatable requests have no side effects.
 	repeatable bool
 	url        string // of the core that is asked, as far as is known
 	made       int
+	retry      retry.Attempts
 }
 
 func (c *Client) attempts(repeatable bool) *attempts {
-	return &attempts{c: c, repeatable: repeatable, url: c.cores.URL()}
+	return &attempts{c: c, repeatable: repeatable, url: c.cores.URL(), retry: c.budget.Begin()}
 }
 
-// again reports whether to send the request again after err.
+// reading returns the attempts of a stream that is read: another core can go on with
+// it, and a refusal ends it.
+func (c *Client) reading() *attempts {
+	return &attempts{c: c, repeatable: true, url: c.cores.URL()}
+}
+
+// again reports whether to send the request again after err. If the core asked to
+// wait before that, it has waited.
 func (a *attempts) again(ctx context.Context, err error) bool {
 	e, ok := errors.AsType[*fault.Error](err)
 	if !ok || ctx.Err() != nil {
@@ -38,7 +47,7 @@ func (a *attempts) again(ctx context.Context, err error) bool {
 	switch e.Reason {
 	case fault.StoreBehind:
 		// What the client has written is gone, so it cannot be read.
-		return a.c.seen.forget()
+		return a.c.seen.Forget()
 	case fault.ClusterMismatch:
 		a.c.cores.Next(a.url)
 		return false
@@ -47,7 +56,20 @@ func (a *attempts) again(ctx context.Context, err error) bool {
 	case fault.CoreUnreachable:
 		return a.next((a.repeatable || answered && e.NotStarted) && (answered || !failed.NotSent))
 	}
-	return false
+	return a.later(ctx, e)
+}
+
+// later waits as long as a core has asked for that refused the request.
+func (a *attempts) later(ctx context.Context, e *fault.Error) bool {
+	delay := e.RetryDelay()
+	if delay == 0 || !e.NotStarted && !a.repeatable {
+		return false
+	}
+	if e.Reason == fault.ServerBusy { // others may not be
+		a.c.cores.Next(a.url)
+		a.url = a.c.cores.URL()
+	}
+	return a.retry.Wait(ctx, delay)
 }
 
 // next makes another core the first one to be asked. It reports whether to ask

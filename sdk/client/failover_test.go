@@ -33,18 +33,31 @@ type fakeCore struct {
 	srv           *httptest.Server
 	known         []*http.Transport
 	calls, asked  atomic.Int64
-	// refuse is the error of all calls, hangUp breaks off all requests.
+	// refuse is the error of all calls, or of the first one with once; hangUp breaks
+	// off all requests.
 	refuse atomic.Pointer[fault.Error]
+	once   atomic.Bool
 	hangUp atomic.Bool
+	// refuseReads is the error of GetService, and reads counts its requests.
+	refuseReads atomic.Pointer[fault.Error]
+	reads       atomic.Int64
 
 	mu       sync.Mutex
 	required []string // the field of each request
 	written  string
 }
 
+// refusal returns the error of a call; nil if it is answered.
+func (f *fakeCore) refusal() *fault.Error {
+	if f.once.Load() {
+		return f.refuse.Swap(nil)
+	}
+	return f.refuse.Load()
+}
+
 func (f *fakeCore) Invoke(_ context.Context, req *ruedov1.InvokeRequest) (*ruedov1.InvokeResponse, error) {
 	f.calls.Add(1)
-	if e := f.refuse.Load(); e != nil {
+	if e := f.refusal(); e != nil {
 		return nil, faultrpc.ToConnect(e)
 	}
 	return &ruedov1.InvokeResponse{Payload: &ruedov1.InvokeResponse_Bytes{Bytes: []byte(f.name)}}, nil
@@ -53,6 +66,14 @@ func (f *fakeCore) Invoke(_ context.Context, req *ruedov1.InvokeRequest) (*ruedo
 func (f *fakeCore) GetStatus(context.Context, *ruedov1.GetStatusRequest) (*ruedov1.GetStatusResponse, error) {
 	f.asked.Add(1)
 	return &ruedov1.GetStatusResponse{ClusterId: f.cluster, Core: &ruedov1.Core{Id: f.name}}, nil
+}
+
+func (f *fakeCore) GetService(context.Context, *ruedov1.GetServiceRequest) (*ruedov1.GetServiceResponse, error) {
+	f.reads.Add(1)
+	if e := f.refuseReads.Load(); e != nil {
+		return nil, faultrpc.ToConnect(e)
+	}
+	return &ruedov1.GetServiceResponse{}, nil
 }
 
 func (f *fakeCore) RollbackService(ctx context.Context, _ *ruedov1.RollbackServiceRequest) (*ruedov1.RollbackServiceResponse, error) {
@@ -72,7 +93,7 @@ func newCore(t *testing.T, name string) *fakeCore {
 	mux.Handle(ruedov1connect.NewServiceServiceHandler(f))
 	mux.HandleFunc("POST /call/{service}", func(w http.ResponseWriter, r *http.Request) {
 		f.calls.Add(1)
-		if e := f.refuse.Load(); e != nil {
+		if e := f.refusal(); e != nil {
 			faultrpc.WriteError(w, r, e, false)
 			return
 		}
@@ -105,7 +126,7 @@ func several(t *testing.T, list ...*fakeCore) *client.Client {
 		urls = append(urls, f.srv.URL)
 		f.known = append(f.known, transport)
 	}
-	return client.New(strings.Join(urls, ", "), client.WithHTTPClient(&http.Client{Transport: transport}))
+	return client.New(strings.Join(urls, ", "), client.WithHTTPClient(&http.Client{Transport: transport}), client.WithRetries(0))
 }
 
 // stop ends a core. Its clients know that their connections are closed.

@@ -21,12 +21,12 @@ const minStream = time.Minute
 func (c *Client) ReadLogs(ctx context.Context, req *ruedov1.ReadLogsRequest) iter.Seq2[*ruedov1.ReadLogsResponse, error] {
 	return func(yield func(*ruedov1.ReadLogsResponse, error) bool) {
 		req := proto.CloneOf(req)
-		attempts := c.attempts(true)
+		attempts := c.reading()
 		for {
 			began := time.Now()
 			got, more, err := c.readLogs(ctx, req, yield)
 			if got {
-				attempts = c.attempts(true)
+				attempts = c.reading()
 			}
 			switch {
 			case err != nil && attempts.again(ctx, err): // after what was received

@@ -22,6 +22,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 	"github.com/ruedo-dev/ruedo/internal/headers"
+	"github.com/ruedo-dev/ruedo/sdk/client/internal/retry"
 )
 
 // maxError bounds what is read of a response that is an error, in bytes.
@@ -79,6 +80,9 @@ func (c *Client) stream(ctx context.Context, service string, input io.Reader, cf
 	body := &callBody{input: input, size: sizeOf(input), sent: cfg.progress.sent}
 	for {
 		s, err := c.send(ctx, service, body, cfg)
+		if !body.whole() {
+			attempts.retry = retry.Attempts{} // what cannot be sent again does not wait for that
+		}
 		if err == nil || !attempts.again(ctx, err) || !body.whole() {
 			return s, err
 		}

@@ -93,7 +93,7 @@ func (c *Cluster) run(what string, f func(context.Context) error) {
 
 // attached waits until n runners are ready.
 func (c *Cluster) attached(n int) error {
-	api := client.New(c.URL)
+	api := client.New(c.URL, client.WithRetries(0))
 	ctx, cancel := context.WithTimeout(c.ctx, 15*time.Second)
 	defer cancel()
 	for {

@@ -38,7 +38,7 @@ func (a *Assembler) peers() (*peers.Config, error) {
 	if len(s.Join) > 0 {
 		j := &joined{}
 		for _, url := range s.Join {
-			j.cores = append(j.cores, client.New(URL(url, a.Settings.Client.Port), client.WithCluster(a.Settings.Application.ClusterID)))
+			j.cores = append(j.cores, client.New(URL(url, a.Settings.Client.Port), client.WithCluster(a.Settings.Application.ClusterID), client.WithRetries(0)))
 		}
 		cfg.Cores = j
 	}

@@ -124,7 +124,7 @@ func (a *Assembler) inMemory(h http.Handler) *client.Client {
 		serving.Wait()
 		return err
 	})
-	return client.New("http://local", client.WithHTTPClient(&http.Client{Transport: transport}))
+	return client.New("http://local", client.WithHTTPClient(&http.Client{Transport: transport}), client.WithRetries(0))
 }
 
 // pipeListener accepts connections that are dialled in the same process.

@@ -133,7 +133,7 @@ func (c *Migrate) copy(s *session.Session, from *client.Client, f *os.File) (arc
 func (c *Migrate) target(s *session.Session, header archive.Header) (*client.Client, error) {
 	switch {
 	case c.To != "":
-		return client.New(s.CoreURL(c.To)), nil
+		return client.New(s.CoreURL(c.To), client.WithRetries(0)), nil
 	case c.ToProfile != "":
 		p, err := s.Profiles().Load(c.ToProfile)
 		if err != nil {
@@ -143,7 +143,7 @@ func (c *Migrate) target(s *session.Session, header archive.Header) (*client.Cli
 		for _, host := range p.Hosts {
 			urls = append(urls, s.CoreURL(host))
 		}
-		return client.New(strings.Join(urls, " "), client.WithCluster(p.ClusterID)), nil
+		return client.New(strings.Join(urls, " "), client.WithCluster(p.ClusterID), client.WithRetries(0)), nil
 	}
 	now := s.Settings.Store
 	st := settings.Store{DataDir: c.ToDataDir, Quota: now.Quota, StartTimeout: now.StartTimeout}

@@ -84,7 +84,7 @@ func (s *Session) Remote(ctx context.Context) (*client.Client, error) {
 	if err != nil || target == nil {
 		return nil, err
 	}
-	return client.New(strings.Join(target.Hosts, " "), client.WithCluster(target.ClusterID)), nil
+	return client.New(strings.Join(target.Hosts, " "), client.WithCluster(target.ClusterID), client.WithRetries(0)), nil
 }
 
 // ConnectToEmpty returns a client of an empty cluster in this process, which is
@@ -102,7 +102,7 @@ func (s *Session) ConnectToEmpty() (*client.Client, error) {
 // At returns a client of the core at a URL that another core has named.
 func (s *Session) At(url string) *client.Client {
 	target, _ := s.Settings.Target() // whoever got the URL from a core has one
-	return client.New(url, client.WithCluster(target.ClusterID))
+	return client.New(url, client.WithCluster(target.ClusterID), client.WithRetries(0))
 }
 
 // HostHint says how commands reach the core at a URL, or "" if it is where they

@@ -27,6 +27,7 @@ func (s *Session) remember(target *settings.Target) *client.Client {
 	}
 	core := client.New(strings.Join(urls, " "),
 		client.WithCluster(target.ClusterID),
+		client.WithRetries(0), // a command shows what the core says; its user decides
 		client.WithMinRevision(memory.Revisions()),
 		client.WithRevisionFunc(func(revision string) { s.forgets(memory.Wrote(revision)) }),
 	)

@@ -51,7 +51,7 @@ func clusterOf(s *session.Session, list []string) (string, error) {
 	var wg sync.WaitGroup
 	for i, host := range list {
 		wg.Go(func() {
-			status, err := client.New(s.CoreURL(host)).Cluster.GetStatus(ctx, &ruedov1.GetStatusRequest{})
+			status, err := client.New(s.CoreURL(host), client.WithRetries(0)).Cluster.GetStatus(ctx, &ruedov1.GetStatusRequest{})
 			if err == nil {
 				ids[i] = status.GetClusterId()
 			}

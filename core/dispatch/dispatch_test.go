@@ -60,7 +60,11 @@ func (m *member) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) (*ru
 			return nil, err
 		}
 	}
-	return &runnerv1.ExecuteResponse{Info: &ruedov1.CallInfo{Runner: m.id, Duration: durationpb.New(m.took)}}, nil
+	info := &ruedov1.CallInfo{Runner: m.id}
+	if m.took > 0 {
+		info.Duration = durationpb.New(m.took)
+	}
+	return &runnerv1.ExecuteResponse{Info: info}, nil
 }
 
 func (m *member) Prepare(ctx context.Context, req *runnerv1.PrepareRequest) (*runnerv1.PrepareResponse, error) {

@@ -100,6 +100,35 @@ func invokeBody() string {
 // startRuedo builds the checkout at root, starts its server and a runner, and
 // publishes. It keeps its files in dir.
 func startRuedo(ctx context.Context, g *process.Group, root, dir string) ([]*subject, error) {
+	r, err := startCluster(ctx, g, root, dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.publish("echo", ruedotest.Echo()); err != nil {
+		return nil, err
+	}
+	if err := r.run("publish", filepath.Join(root, "examples", "greet")); err != nil {
+		return nil, err
+	}
+	return []*subject{
+		newSubject("echo", r.url, "/call/echo", payload, payload, r.processes...),
+		newSubject("echo-connect", r.url, invokePath, invokeBody(), "bytes", r.processes...),
+		newSubject("greet", r.url, "/call/greet", payload, "Ada", r.processes...),
+	}, nil
+}
+
+// ruedo is a server and a runner, and the CLI to talk to them.
+type ruedo struct {
+	ctx       context.Context
+	bin, dir  string
+	env       []string
+	url       string
+	processes []*process.Process
+}
+
+// startCluster builds the checkout at root, and starts its server and a runner. It
+// keeps its files in dir.
+func startCluster(ctx context.Context, g *process.Group, root, dir string) (*ruedo, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -114,51 +143,46 @@ func startRuedo(ctx context.Context, g *process.Group, root, dir string) ([]*sub
 		return nil, err
 	}
 	url := "http://127.0.0.1:" + port
-	env := []string{
+	r := &ruedo{ctx: ctx, bin: bin, dir: dir, url: url, env: []string{
 		"RUEDO_LOG_LEVEL=error", "RUEDO_SERVER_PORT=" + port, "RUEDO_SERVER_DISTRIBUTED_EXECUTION=true",
 		"RUEDO_STORE_DATA_DIR=" + filepath.Join(dir, "data"), "RUEDO_RUNNER_CACHE_DIR=" + filepath.Join(dir, "cache"),
 		"RUEDO_RUNNER_CORES=" + url, "RUEDO_CLIENT_HOST=" + url, "RUEDO_APPLICATION_MODE=client",
-	}
-	var ours []*process.Process
+	}}
 	for _, role := range []string{"server", "runner"} {
-		p, err := g.Start(bin, env, role)
+		p, err := g.Start(bin, r.env, role)
 		if err != nil {
 			return nil, err
 		}
-		ours = append(ours, p)
+		r.processes = append(r.processes, p)
 	}
-	wasm := filepath.Join(dir, "echo.wasm")
-	if err := os.WriteFile(wasm, ruedotest.Echo(), 0o600); err != nil {
-		return nil, err
+	return r, nil
+}
+
+// run runs a command of the CLI.
+func (r *ruedo) run(args ...string) error {
+	cmd := exec.CommandContext(r.ctx, r.bin, args...)
+	cmd.Env = append(os.Environ(), r.env...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("ruedo %s: %w\n%s", strings.Join(args, " "), err, out)
 	}
-	ruedo := func(args ...string) error {
-		cmd := exec.CommandContext(ctx, bin, args...)
-		cmd.Env = append(os.Environ(), env...)
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("ruedo %s: %w\n%s", strings.Join(args, " "), err, out)
-		}
-		return nil
+	return nil
+}
+
+// publish publishes a module. It waits for the runner, which attaches on its own.
+func (r *ruedo) publish(name string, wasm []byte) error {
+	file := filepath.Join(r.dir, name+".wasm")
+	if err := os.WriteFile(file, wasm, 0o600); err != nil {
+		return err
 	}
-	// The runner attaches on its own.
 	for deadline := time.Now().Add(20 * time.Second); ; {
-		if err = ruedo("publish", "--name", "echo", wasm); err == nil {
-			break
-		}
-		if time.Now().After(deadline) {
-			return nil, err
+		err := r.run("publish", "--name", name, file)
+		if err == nil || time.Now().After(deadline) {
+			return err
 		}
 		select {
 		case <-time.After(100 * time.Millisecond):
-		case <-ctx.Done():
-			return nil, ctx.Err()
+		case <-r.ctx.Done():
+			return r.ctx.Err()
 		}
 	}
-	if err := ruedo("publish", filepath.Join(root, "examples", "greet")); err != nil {
-		return nil, err
-	}
-	return []*subject{
-		newSubject("echo", url, "/call/echo", payload, payload, ours...),
-		newSubject("echo-connect", url, invokePath, invokeBody(), "bytes", ours...),
-		newSubject("greet", url, "/call/greet", payload, "Ada", ours...),
-	}, nil
 }

@@ -58,6 +58,13 @@ with its schema. Every call starts from clean memory. CPU is the time of core an
 				{"calls/s ÷ before", "*/rps", "before"}, {"p50 ÷ before", "*/p50", "before"},
 				{"p99 ÷ before", "*/p99", "before"}, {"CPU ÷ before", "*/cpu", "before"}}},
 		}},
+	{"Five times too many calls",
+		`A runner gets five times the calls that it can execute. *waits* occupies a slot for 50 ms and needs no processor; *computes* needs 10 ms of one. Each
+call has a deadline of eight times what a call takes at the peak. Goodput is what is answered in time; the rest is refused. Recovery is the time
+from the end of the burst to the first call that is answered in time. This is wall time and needs an idle machine.`, "overload",
+		[]grid{{"Each service, compared with its own peak in the same round:", "service", []column{
+			{"peak, calls/s", "overload/*/peak", ""}, {"goodput, calls/s", "overload/*/goodput", ""}, {"goodput ÷ peak", "overload/*/goodput", "overload/*/peak"},
+			{"refusals p99, ms", "overload/*/refused", ""}, {"recovery, ms", "overload/*/recovery", ""}}}}},
 	{"A call in the sandbox",
 		`Processor time of one call, with JSON in and out for Go and JavaScript. [Pristine, shared, fresh and command](sandbox.md) are Ruedo's
 isolations, all metered. *Warm* is plain wazero with an instance that is used again: nothing isolates its calls, and nothing can stop them.

@@ -3,8 +3,9 @@
 //
 // Over Connect and gRPC the reason, the fix and the facts are a google.rpc
 // ErrorInfo, the fields of an input a google.rpc BadRequest, and the time to wait
-// before a retry a google.rpc RetryInfo. [ToConnect] writes them and [FromConnect] reads them back. Use [FromError] instead of
-// fault.FromError for an error that may come from a Connect client or stream.
+// before a retry a google.rpc RetryInfo. [ToConnect] writes them and [FromConnect]
+// reads them back. Use [FromError] instead of fault.FromError for an error that may
+// come from a Connect client or stream.
 //
 // Over plain HTTP an error is a status and a JSON object: [WriteError] chooses
 // by the request, [WriteJSON] writes the object.

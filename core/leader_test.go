@@ -45,6 +45,7 @@ func TestAnyCoreSaysWhoLeads(t *testing.T) {
 	one := ruedotest.New(t, ruedotest.Options{Runners: -1})
 	two := ruedotest.New(t, ruedotest.Options{Runners: -1, Etcd: one.Etcd})
 	cores := []*ruedotest.Cluster{one, two}
+	testkit.Eventually(t, "both are listed by both", func() bool { return len(coresAt(t, one)) == 2 && len(coresAt(t, two)) == 2 })
 	for range 2 {
 		i := leads(t, cores...)
 		leader, other := cores[i], cores[1-i]

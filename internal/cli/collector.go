@@ -11,11 +11,11 @@ import (
 // The garbage collector of processes that serve: most hold little and allocate
 // much, so collecting five times less often leaves more time for calls. One that
 // holds much would take several times as much again for garbage: its garbage is
-// bounded in bytes, and it collects as often as Go does by default at the most.
-// Above the limit it works as hard as it has to.
+// bounded in bytes, but may always be twice what it holds, because to look through
+// that takes time too. Above the limit it works as hard as it has to.
 const (
 	gcPercent     = 400
-	minGCPercent  = 100
+	minGCPercent  = 200
 	gcGarbage     = 64 << 20
 	gcMemoryLimit = 2 << 30
 )

@@ -163,12 +163,12 @@ func (c *Catalog) State(name string) (plan string, err error) {
 	return e.PlanID, e.Rules.Refused()
 }
 
-// Plans returns the live plans in a stable order, for runners that attach.
+// Plans returns the live plans in any order, for runners that attach.
 func (c *Catalog) Plans() []*runnerv1.PrepareRequest {
 	v := c.current()
 	out := make([]*runnerv1.PrepareRequest, 0, len(v.live))
-	for _, id := range slices.Sorted(maps.Keys(v.live)) {
-		out = append(out, &runnerv1.PrepareRequest{Id: id, Plan: v.live[id], Compiled: true})
+	for id, plan := range v.live {
+		out = append(out, &runnerv1.PrepareRequest{Id: id, Plan: plan, Compiled: true})
 	}
 	return out
 }

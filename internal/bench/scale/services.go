@@ -60,8 +60,8 @@ func restart(c *curve, size int, one *core, n int) error {
 	return nil
 }
 
-// work attaches runners to the cores of each size, and measures calls and
-// publishes in turns. of returns the cores of a size, and how many runners and
+// work attaches runners to the cores of each size, and measures calls, then
+// publishes, in turns. of returns the cores of a size, and how many runners and
 // services they have; no runners means that they are attached already.
 func (b *bench) work(c *curve, of func(size int) (cores []*core, runners, services int)) error {
 	targets := map[int][]*load.Target{} // a size has one for each core
@@ -88,12 +88,16 @@ func (b *bench) work(c *curve, of func(size int) (cores []*core, runners, servic
 				return err
 			}
 			c.add(size, call, result.CPU)
+		}
+		fmt.Fprintf(os.Stderr, "%s: round %d of %d\n", c.axis, round+1, b.o.Rounds)
+	}
+	for round := range b.o.Rounds { // after all calls, which would have to collect their garbage
+		for _, size := range turns(c.sizes, round) {
 			cores, _, _ := of(size)
 			if err := b.publish(cores, func(figure string, value float64) { c.add(size, figure, value) }); err != nil {
 				return err
 			}
 		}
-		fmt.Fprintf(os.Stderr, "%s: round %d of %d\n", c.axis, round+1, b.o.Rounds)
 	}
 	if err := b.pause(2 * settled); err != nil { // a core returns garbage when it has been quiet for a while
 		return err

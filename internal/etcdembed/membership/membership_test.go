@@ -374,11 +374,15 @@ func TestRefusedStarts(t *testing.T) {
 		alone.start()
 		newNode(t).join(alone).start()
 	})
-	t.Run("without its peers", func(t *testing.T) {
+	t.Run("without its peers, or at the address of another one", func(t *testing.T) {
 		c := newNode(t).join(a).start()
 		c.stop()
 		_, err := etcdembed.Start(t.Context(), etcdembed.Config{Dir: c.dir, UnsafeNoFsync: true})
 		is(t, err, fault.ConfigInvalid, "one of 3 members")
+		own := c.peers.Advertise
+		c.peers.Advertise = b.url()
+		is(t, c.tryStart(10*time.Second), fault.AlreadyExists, "of a store answers at "+b.url())
+		c.peers.Advertise = own
 		c.start()
 	})
 	t.Run("a taken name", func(t *testing.T) {

@@ -1,6 +1,7 @@
 package peers
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"slices"
@@ -137,7 +138,7 @@ func (c Config) Verify(ctx context.Context, id Identity) error {
 		switch {
 		case a.Membership == nil:
 		case i < len(own):
-			return id.runs(a.URL)
+			return id.runs(a)
 		default:
 			heard++
 			answered = append(answered, a)
@@ -166,14 +167,22 @@ func (c Config) Verify(ctx context.Context, id Identity) error {
 	told = slices.DeleteFunc(unique(told), func(u string) bool { return slices.Contains(own, u) })
 	for _, a := range c.ask(ctx, told, verifyTimeout) {
 		if a.Membership != nil {
-			return id.runs(a.URL)
+			return id.runs(a)
 		}
 	}
 	return id.check(answered)
 }
 
-// runs returns the error for a directory whose member answers.
-func (id Identity) runs(url string) error {
+// runs returns the error for a directory whose member answers, or whose address is
+// another member's.
+func (id Identity) runs(a Answer) error {
+	url := a.URL
+	for _, m := range a.Membership.Members {
+		if m.ID != id.Member && slices.Contains(m.URLs, url) {
+			return fault.New(fault.AlreadyExists, "member %s of a store answers at %s, so the member of data directory %s cannot listen there", cmp.Or(m.Name, Text(m.ID)), url, id.Path).
+				WithFix("give this member the peer address that it had, or another one")
+		}
+	}
 	return fault.New(fault.AlreadyExists, "the member of data directory %s runs already: it answers at %s", id.Path, url).
 		WithFix("stop one of the two; a copy of a data directory cannot be a member of its own")
 }

@@ -38,6 +38,17 @@ func (a *Assembler) listenAddress() (string, error) {
 	return addr, nil
 }
 
+// free fails with PORT_IN_USE if somebody listens on the address. It is asked before
+// a store is joined: a member that votes and whose core then ends would take the
+// majority away from the others.
+func free(addr string) error {
+	l, err := port.Listen(addr)
+	if err != nil {
+		return err
+	}
+	return l.Close()
+}
+
 // advertised returns the URL that the core advertises; "" lets the core derive
 // it from the address that it listens on.
 func (a *Assembler) advertised() string {

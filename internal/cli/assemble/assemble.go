@@ -65,6 +65,9 @@ func (a *Assembler) Server(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	if err := free(addr); err != nil {
+		return err
+	}
 	st, err := a.openStore(ctx, a.dataDir(), log, others)
 	if err != nil {
 		return err

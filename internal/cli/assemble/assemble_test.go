@@ -3,8 +3,12 @@ package assemble
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"log/slog"
+	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -146,6 +150,25 @@ func TestRefused(t *testing.T) {
 	}
 	if err := assembler(t).Runner(t.Context(), discard()); !errors.Is(err, fault.ConfigInvalid) {
 		t.Errorf("a runner without a core: %v", err)
+	}
+}
+
+// A member that has joined a store and whose core cannot start would count as one
+// that does not answer.
+func TestAPortInUseIsNoticedBeforeTheStoreIsOpened(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	a := assembler(t)
+	a.Settings.Server.Port = l.Addr().(*net.TCPAddr).Port
+	a.Settings.Store.DataDir = filepath.Join(t.TempDir(), "store")
+	if err := a.Server(t.Context(), discard()); !errors.Is(err, fault.PortInUse) {
+		t.Errorf("%v, want %s", err, fault.PortInUse)
+	}
+	if _, err := os.Stat(a.Settings.Store.DataDir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the store has a directory: %v", err)
 	}
 }
 

@@ -18,6 +18,7 @@ func TestTheCLIAddsItsCommands(t *testing.T) {
 		"without a fact":  {fault.New(fault.InputInvalid, "bad").WithFix("send less"), "send less"},
 		"the second fact": {fault.New(fault.Conflict, "changed").With("decorator", "d").WithFix("look"), "look at it with: ruedo describe decorator d; then try again"},
 		"a port":          {fault.New(fault.PortInUse, "taken").WithFix("choose another port"), "stop that process, or choose another port with --port or RUEDO_SERVER_PORT"},
+		"a peer's port":   {fault.New(fault.PortInUse, "taken").With("peer_address", "127.0.0.1:7834").WithFix("choose another port"), "stop that process, or choose another address with --peer-address"},
 		"no advice":       {fault.New(fault.GuestTrap, "trapped").WithFix("see its logs"), "see its logs"},
 	} {
 		if got := fix(tt.err); got != tt.want {

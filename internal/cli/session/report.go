@@ -202,9 +202,9 @@ func saidOf(e *fault.Error) faultrpc.Said {
 func mentions(text, object string) bool {
 	name := object[strings.LastIndexByte(object, ' ')+1:]
 	words := strings.FieldsFunc(text, func(r rune) bool {
-		return r != '-' && r != '_' && r != '.' && r != '/' && !unicode.IsLetter(r) && !unicode.IsDigit(r)
+		return r != '-' && r != '_' && r != '.' && r != '/' && r != ':' && !unicode.IsLetter(r) && !unicode.IsDigit(r)
 	})
-	return slices.ContainsFunc(words, func(w string) bool { return strings.Trim(w, ".") == name })
+	return slices.ContainsFunc(words, func(w string) bool { return strings.Trim(w, ".:") == name })
 }
 
 // FileError returns a usage error that says why a file cannot be used, for

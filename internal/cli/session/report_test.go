@@ -17,3 +17,19 @@ func TestOnlyTheProgramStartsALine(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
+
+// What an error is about is said once.
+func TestAnObjectThatTheErrorNamesIsNotNamedAgain(t *testing.T) {
+	for object, want := range map[string]string{
+		"member 10.0.0.3:7834": "error: no member \"10.0.0.3:7834\"\n",
+		"member 10.0.0.3:7":    "error: no member \"10.0.0.3:7834\" (member 10.0.0.3:7)\n",
+		"member core-3":        "error: no member \"10.0.0.3:7834\" (member core-3)\n",
+	} {
+		var stderr bytes.Buffer
+		s := &Session{Ctx: t.Context(), Out: &bytes.Buffer{}, Err: &stderr}
+		s.Exit(About(fault.New(fault.MemberBusy, "no member %q", "10.0.0.3:7834"), "%s", object))
+		if got := stderr.String(); got != want {
+			t.Errorf("%s: got %q, want %q", object, got, want)
+		}
+	}
+}

@@ -69,7 +69,7 @@ func (s *Session) Confirm(yes bool, question string) error {
 			return nil
 		}
 	}
-	return fault.New(fault.Usage, "nothing was deleted")
+	return fault.New(fault.Usage, "nothing was changed")
 }
 
 // ReadInput reads the file that an argument names; "-" means stdin.

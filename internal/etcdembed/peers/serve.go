@@ -44,7 +44,7 @@ func (c Config) Open() (*Server, error) {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, fault.Wrap(err, fault.PortInUse, "the store cannot listen for its other members on %s: the port is in use", c.Listen).
-			WithFix("stop the process that uses it, or choose another store.peer_address")
+			WithFix("stop the process that uses it, or choose another store.peer_address").With("peer_address", c.Listen)
 	case err != nil:
 		return nil, fault.Wrap(err, fault.ConfigInvalid, "the store cannot listen for its other members on %s: %v", c.Listen, err)
 	}

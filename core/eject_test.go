@@ -66,6 +66,11 @@ func TestASickRunnerIsEjected(t *testing.T) {
 		return e.GetProbeTime().AsTime().Sub(e.GetEjectTime().AsTime()) >= 2*time.Second
 	})
 
+	testkit.Eventually(t, "the health of the cluster knows it", func() bool {
+		_, _ = c.Client.Call(t.Context(), "echo", nil)
+		return finds(t, c, warned, "runners", "1 runner ejected for a while, because of failures: sick (by "+c.Core.ID()+": INTEGRITY: ")
+	})
+
 	// If it is the only one, it gets the calls all the same.
 	c.Runners[0].Stop(t)
 	testkit.Eventually(t, "it is the only one", func() bool {

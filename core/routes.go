@@ -8,6 +8,7 @@ import (
 	"github.com/ruedo-dev/ruedo/core/backup"
 	"github.com/ruedo-dev/ruedo/core/freshness"
 	"github.com/ruedo-dev/ruedo/core/gateway"
+	"github.com/ruedo-dev/ruedo/core/inspect"
 	"github.com/ruedo-dev/ruedo/core/logs"
 	"github.com/ruedo-dev/ruedo/core/publish"
 	"github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1/runnerv1connect"
@@ -31,7 +32,7 @@ func (c *Core) mount() {
 	fresh := freshness.New(freshness.Config{Mirror: c.mirror})
 	api.Mount(c.port, api.Config{
 		Store: c.store, Mirror: c.mirror, Catalog: c.catalog, Invoker: c.invoker, Publisher: publisher, Dispatcher: c.dispatcher,
-		Peers: c.peers, Core: c.self, Load: c.load, Cluster: c.cfg.Cluster, Distributed: c.cfg.Distributed, Modules: c.cfg.Modules,
+		Peers: c.peers, Self: c.now, Cluster: c.cfg.Cluster, Distributed: c.cfg.Distributed, Modules: c.cfg.Modules,
 		Members: c.members, Cordons: c.cordons,
 		Logs:    logs.New(logs.Config{Runners: c.dispatcher.Members, Absent: c.absent, Done: c.down.Done()}),
 		Backups: backup.New(backup.Config{Store: c.store, Mirror: c.mirror, Convert: c.cfg.Steps.Convert, Version: c.cfg.Version}),
@@ -43,14 +44,12 @@ func (c *Core) mount() {
 	c.port.Handle("GET /metrics", "metrics", port.Bounds{}, c.metrics.Handler())
 	c.mountProbes()
 	small := port.Bounds{Message: 4 << 10, Weight: 8}
+	c.port.Connect(small, inspect.New(inspect.Config{
+		Mirror: c.mirror, Dispatcher: c.dispatcher, Cordons: c.cordons, Elector: c.elector, Members: c.members, Peers: c.peers,
+		Self: c.now, Cluster: c.cfg.Cluster, Distributed: c.cfg.Distributed, AnyPlacement: c.cfg.AnyPlacement, Lease: c.cfg.LeaseTTL,
+	}).Handler, nil)
 	c.port.Connect(small, c.lanes.Handler, map[string]port.Bounds{
 		runnerv1connect.RunnerServiceAttachProcedure:     {Message: lane.MaxRequest, Body: -1, Stream: true, Unchecked: true},
 		runnerv1connect.RunnerServicePushOutputProcedure: {Message: lane.MaxRequest, Body: lane.MaxPush, Unchecked: true},
 	})
-}
-
-// load returns how many calls this core completes per second, and whether it is
-// going down.
-func (c *Core) load() (callsPerSecond float64, draining bool) {
-	return c.calls.perSecond(), c.draining.Load()
 }

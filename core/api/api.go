@@ -76,11 +76,8 @@ type Config struct {
 	Jobs       *jobs.Runner
 	// Peers asks the other cores how they are.
 	Peers *peers.Peers
-	// Core describes this core.
-	Core *ruedov1.Core
-	// Load returns how many calls this core completes per second, and whether it
-	// is going down.
-	Load func() (callsPerSecond float64, draining bool)
+	// Self returns this core and how it is.
+	Self func() *ruedov1.Core
 	// Cluster is the cluster's id.
 	Cluster string
 	// Distributed reports whether calls always go to a runner.
@@ -124,7 +121,7 @@ func Mount(p *port.Server, cfg Config) {
 	fresh(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
 		return ruedov1connect.NewCordonServiceHandler(&cordonService{cfg.Cordons}, append(opts, written)...)
 	}, nil)
-	cluster := &clusterService{mirror: cfg.Mirror, cordons: cfg.Cordons, dispatcher: cfg.Dispatcher, elector: cfg.Elector, peers: cfg.Peers, core: cfg.Core, load: cfg.Load, cluster: cfg.Cluster, distributed: cfg.Distributed}
+	cluster := &clusterService{mirror: cfg.Mirror, cordons: cfg.Cordons, dispatcher: cfg.Dispatcher, elector: cfg.Elector, peers: cfg.Peers, self: cfg.Self, cluster: cfg.Cluster, distributed: cfg.Distributed}
 	p.Connect(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
 		return ruedov1connect.NewClusterServiceHandler(cluster, opts...)
 	}, nil)
@@ -162,7 +159,7 @@ func Mount(p *port.Server, cfg Config) {
 		ruedov1connect.ModuleServiceName, ruedov1connect.ClusterServiceName, ruedov1connect.LogServiceName,
 		ruedov1connect.BackupServiceName,
 		ruedov1connect.MemberServiceName, ruedov1connect.CordonServiceName,
-		ruedov1connect.LeaderServiceName, ruedov1connect.JobServiceName,
+		ruedov1connect.LeaderServiceName, ruedov1connect.JobServiceName, ruedov1connect.InspectServiceName,
 	}
 	reflector := grpcreflect.NewStaticReflector(names...)
 	for _, construct := range []func(...connect.HandlerOption) (string, http.Handler){

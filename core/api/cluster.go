@@ -20,7 +20,6 @@ type clusterService struct {
 		Alarms() []*fault.Error
 		Stale() bool
 		Age() time.Duration
-		Lag() (revisions int64, lag time.Duration)
 	}
 	dispatcher interface {
 		Members() []dispatch.Member
@@ -34,8 +33,8 @@ type clusterService struct {
 	peers   interface {
 		Ask(ctx context.Context, cores map[string]*ruedov1.Core) map[string]*ruedov1.Core
 	}
-	core *ruedov1.Core
-	load func() (callsPerSecond float64, draining bool)
+	// self returns this core and how it is.
+	self func() *ruedov1.Core
 
 	cluster     string // id
 	distributed bool
@@ -101,48 +100,26 @@ func (s *clusterService) ListCores(ctx context.Context, req *ruedov1.ListCoresRe
 	}
 	if len(items) > 0 {
 		reports := s.peers.Ask(ctx, cores)
+		self := s.self()
 		for i := range items {
-			items[i] = s.reported(items[i], reports)
+			items[i] = s.reported(items[i], self, reports)
 		}
 	}
 	return &ruedov1.ListCoresResponse{Items: items, NextPageToken: next}, nil
 }
 
 // reported returns a registered core with what it reports.
-func (s *clusterService) reported(core *ruedov1.Core, reports map[string]*ruedov1.Core) *ruedov1.Core {
-	if core.GetId() == s.core.GetId() {
-		return s.self()
+func (s *clusterService) reported(core, self *ruedov1.Core, reports map[string]*ruedov1.Core) *ruedov1.Core {
+	if core.GetId() == self.GetId() {
+		return self
 	}
-	core = s.marked(core)
+	core = proto.CloneOf(core)
+	core.Leader = s.elector.Leader().GetCore() == core.GetId()
 	core.State = ruedov1.CoreState_CORE_STATE_UNREACHABLE
 	if r := reports[core.GetId()]; r != nil {
 		core.State, core.Lag, core.LagRevisions, core.CallsPerSecond = r.GetState(), r.GetLag(), r.GetLagRevisions(), r.GetCallsPerSecond()
 	}
 	return core
-}
-
-// self returns this core and how it is.
-func (s *clusterService) self() *ruedov1.Core {
-	core := s.marked(s.core)
-	rate, draining := s.load()
-	revisions, lag := s.mirror.Lag()
-	core.CallsPerSecond, core.Lag, core.LagRevisions = rate, durationpb.New(lag), revisions
-	switch {
-	case draining:
-		core.State = ruedov1.CoreState_CORE_STATE_DRAINING
-	case s.mirror.Stale():
-		core.State = ruedov1.CoreState_CORE_STATE_STALE
-	default:
-		core.State = ruedov1.CoreState_CORE_STATE_READY
-	}
-	return core
-}
-
-// marked returns a copy of a core with the fact whether it leads.
-func (s *clusterService) marked(c *ruedov1.Core) *ruedov1.Core {
-	c = proto.CloneOf(c)
-	c.Leader = s.elector.Leader().GetCore() == c.GetId()
-	return c
 }
 
 func (s *clusterService) GetStatus(context.Context, *ruedov1.GetStatusRequest) (*ruedov1.GetStatusResponse, error) {

@@ -84,6 +84,8 @@ type Mirror struct {
 	// target is a revision that a heartbeat found in the store, and targetSince
 	// when it did, as time since began.
 	target, targetSince atomic.Int64
+	// latency is how long the store took to answer the last probe that succeeded.
+	latency atomic.Int64
 	// etcd is etcd's own cluster id. Another store has another id.
 	etcd    atomic.Uint64
 	storeID atomic.Pointer[storeID]
@@ -165,6 +167,10 @@ func (m *Mirror) Age() time.Duration {
 // Stale reports whether the store has not answered for more than 3 s, so that the
 // snapshot may be out of date.
 func (m *Mirror) Stale() bool { return m.Age() > staleAfter }
+
+// StoreLatency returns how long the store took to answer when it last did: a read
+// through its quorum, once a second. It is zero before the first answer.
+func (m *Mirror) StoreLatency() time.Duration { return time.Duration(m.latency.Load()) }
 
 // Changed returns a channel that is closed at the next change of the snapshot.
 // Get it before the snapshot, so that no change is missed between the two.

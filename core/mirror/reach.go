@@ -85,6 +85,7 @@ func (m *Mirror) storeBehind(now, revision int64) *fault.Error {
 // note keeps the result of a probe that began at a time, and wakes those who wait
 // for it.
 func (m *Mirror) note(began time.Duration, revision int64) {
+	m.latency.Store(int64(time.Since(m.began) - began))
 	m.lastProbe.Store(&probed{began, revision})
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -2,7 +2,6 @@ package peers
 
 import (
 	"context"
-	"net/http"
 
 	"connectrpc.com/connect"
 
@@ -18,8 +17,8 @@ func (p *Peers) Drain(ctx context.Context, cores map[string]*ruedov1.Core, runne
 	defer cancel()
 	defer context.AfterFunc(p.ctx, cancel)()
 	return gather(ctx, p, cores, func(ctx context.Context, id, url string) *ruedov1.GetDrainResponse {
-		api := ruedov1connect.NewCordonServiceClient(&http.Client{Transport: p.transport}, url, connect.WithReadMaxBytes(maxAnswer))
-		res, err := api.GetDrain(p.called(ctx), &ruedov1.GetDrainRequest{Runner: runner, Version: version, Local: true})
+		api := ruedov1connect.NewCordonServiceClient(p.Client(), url, connect.WithReadMaxBytes(maxAnswer))
+		res, err := api.GetDrain(p.Context(ctx), &ruedov1.GetDrainRequest{Runner: runner, Version: version, Local: true})
 		// Behind the address of a core can be another one by now.
 		if err != nil || len(res.GetCores()) != 1 || res.GetCores()[0].GetCore() != id {
 			return nil

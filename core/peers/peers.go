@@ -4,6 +4,8 @@
 //	defer p.Close()
 //	reports := p.Ask(ctx, cores)
 //
+// [NewQuestion] makes questions about other things than the status.
+//
 // Nothing is asked before somebody wants to know, and nothing is stored: what a
 // core says of itself is true now, and a core that does not answer is one that
 // cannot be reached. However often Ask is called, each core is asked once a
@@ -52,18 +54,10 @@ type Peers struct {
 	transport *http.Transport
 	ctx       context.Context // of all requests
 	cancel    context.CancelFunc
-	wg        sync.WaitGroup
+	status    *Question[ruedov1.Core]
 
-	mu   sync.Mutex
-	last *round
-}
-
-// round is one time that all cores are asked.
-type round struct {
-	began time.Time
-	done  chan struct{}
-	// answers are what cores have said, by id. Complete when done is closed.
-	answers map[string]*ruedov1.Core
+	mu sync.Mutex // nothing begins after Close
+	wg sync.WaitGroup
 }
 
 // New returns Peers. It asks nobody.
@@ -76,6 +70,7 @@ func New(cfg Config) *Peers {
 		DisableCompression:  true,
 	}}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
+	p.status = NewQuestion(p, p.askStatus)
 	return p
 }
 
@@ -92,35 +87,7 @@ func (p *Peers) Close() {
 // answer within a second, or before ctx ends, is not in the answer. The messages
 // are shared and must not be changed.
 func (p *Peers) Ask(ctx context.Context, cores map[string]*ruedov1.Core) map[string]*ruedov1.Core {
-	r := p.begin(cores)
-	select {
-	case <-r.done:
-		return r.answers
-	case <-ctx.Done():
-		return nil
-	}
-}
-
-// begin returns the current round, or starts one.
-func (p *Peers) begin(cores map[string]*ruedov1.Core) *round {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.last != nil && time.Since(p.last.began) < fresh {
-		return p.last
-	}
-	r := &round{began: time.Now(), done: make(chan struct{}), answers: map[string]*ruedov1.Core{}}
-	if p.ctx.Err() != nil {
-		close(r.done)
-		return r
-	}
-	p.last = r
-	p.wg.Go(func() { p.ask(r, cores) })
-	return r
-}
-
-func (p *Peers) ask(r *round, cores map[string]*ruedov1.Core) {
-	defer close(r.done)
-	r.answers = gather(p.ctx, p, cores, p.status)
+	return p.status.Ask(ctx, cores)
 }
 
 // gather asks the other cores, several at the same time, for a second in all. It
@@ -150,18 +117,23 @@ func gather[T any](ctx context.Context, p *Peers, cores map[string]*ruedov1.Core
 	return answers
 }
 
-// called returns a context of a request to another core.
-func (p *Peers) called(ctx context.Context) context.Context {
+// Client returns the client of requests to other cores.
+func (p *Peers) Client() connect.HTTPClient { return &http.Client{Transport: p.transport} }
+
+// Context returns the context of a request to another core: a core of another
+// cluster refuses it.
+func (p *Peers) Context(ctx context.Context) context.Context {
 	ctx, info := connect.NewClientContext(ctx)
 	info.RequestHeader().Set(headers.Cluster, p.cfg.Cluster)
 	return ctx
 }
 
-// status returns what a core says of itself, or nil if it does not answer. Behind
-// its address can be another core by now, which says nothing about this one.
-func (p *Peers) status(ctx context.Context, id, url string) *ruedov1.Core {
-	api := ruedov1connect.NewClusterServiceClient(&http.Client{Transport: p.transport}, url, connect.WithReadMaxBytes(maxAnswer))
-	res, err := api.GetStatus(p.called(ctx), &ruedov1.GetStatusRequest{})
+// askStatus returns what a core says of itself, or nil if it does not answer.
+// Behind its address can be another core by now, which says nothing about this
+// one.
+func (p *Peers) askStatus(ctx context.Context, id, url string) *ruedov1.Core {
+	api := ruedov1connect.NewClusterServiceClient(p.Client(), url, connect.WithReadMaxBytes(maxAnswer))
+	res, err := api.GetStatus(p.Context(ctx), &ruedov1.GetStatusRequest{})
 	if err != nil || res.GetCore().GetId() != id {
 		return nil
 	}

@@ -104,10 +104,10 @@ func TestASilentCore(t *testing.T) {
 	if took := time.Since(began); took > 10*patience {
 		t.Errorf("it took %s", took)
 	}
-	p.mu.Lock()
-	p.last = nil
-	p.mu.Unlock()
-	p.begin(cores)
+	p.status.mu.Lock()
+	p.status.last = nil
+	p.status.mu.Unlock()
+	p.status.begin(cores)
 	p.Close()
 	if got := p.Ask(t.Context(), cores); len(got) > 1 {
 		t.Errorf("after Close: %v", got)

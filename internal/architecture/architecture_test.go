@@ -325,6 +325,10 @@ var arrows = []arrow{
 		reason: "only a core itself knows its state: neither the store nor this core's rooms are asked",
 	},
 	{
+		from: []string{"core/inspect"}, only: []string{"core/dispatch", "core/mirror", "core/peers", "gen", "internal/fault", "internal/labels", "internal/text"},
+		reason: "how the cluster is, its cores say; what that means is judged from their reports alone",
+	},
+	{
 		from: []string{"core/freshness"}, only: []string{"internal/fault", "internal/headers", "internal/port"},
 		reason: "a request is held before anything is known of it but its header",
 	},
@@ -468,7 +472,7 @@ var arrows = []arrow{
 		reason: "help and completion are made of the grammar, whatever is in it",
 	},
 	{
-		from: []string{"internal/cli/calling", "internal/cli/cluster", "internal/cli/leading", "internal/cli/members", "internal/cli/publishing", "internal/cli/resource", "internal/cli/source", "internal/cli/use"}, never: []string{"internal/cli/assemble", "internal/cli/settings", "internal/cli/help", "internal/cli/completion", "core"},
+		from: []string{"internal/cli/calling", "internal/cli/cluster", "internal/cli/inspect", "internal/cli/leading", "internal/cli/members", "internal/cli/publishing", "internal/cli/resource", "internal/cli/source", "internal/cli/use"}, never: []string{"internal/cli/assemble", "internal/cli/settings", "internal/cli/help", "internal/cli/completion", "core"},
 		reason: "nouns ask a core through its client, whichever process that is in",
 	},
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/cli/calling"
 	"github.com/ruedo-dev/ruedo/internal/cli/cordon"
 	"github.com/ruedo-dev/ruedo/internal/cli/db"
+	"github.com/ruedo-dev/ruedo/internal/cli/inspect"
 	"github.com/ruedo-dev/ruedo/internal/cli/leading"
 	"github.com/ruedo-dev/ruedo/internal/cli/members"
 	"github.com/ruedo-dev/ruedo/internal/cli/publishing"
@@ -36,6 +37,7 @@ type grammar struct {
 	Cordon   cordon.Cordon   `cmd:"" group:"cluster" help:"Give a runner no new calls."`
 	Uncordon cordon.Uncordon `cmd:"" group:"cluster" help:"Give a cordoned runner calls again."`
 	Drain    cordon.Drain    `cmd:"" group:"cluster" help:"Cordon a runner, and wait for its calls in flight."`
+	Inspect  inspect.Inspect `cmd:"" group:"cluster" help:"Look at the cluster as a whole: its health."`
 
 	Dev    devCmd    `cmd:"" group:"processes" help:"Run a whole cluster on this machine: store, core and two runners."`
 	Demo   demoCmd   `cmd:"" group:"processes" help:"Show what Ruedo does, with the examples."`

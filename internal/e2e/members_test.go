@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -97,6 +98,15 @@ func (s *site) created(i int, name string) bool {
 	return code == 0 || strings.Contains(out, "exists")
 }
 
+// health waits until the health of the cluster says something, with an exit code.
+func (s *site) health(i, code int, says string) {
+	s.t.Helper()
+	testkit.Eventually(s.t, fmt.Sprintf("the health says with exit code %d: %s", code, says), func() bool {
+		got, out := s.run(i, "inspect", "cluster", "health")
+		return got == code && strings.Contains(out, says)
+	})
+}
+
 // What TestAWalkWithoutOtherSoftware types, with what must not be lost on the way.
 func TestThreeCoresKeepTheirStoreThemselves(t *testing.T) {
 	s := newSite(t, 3)
@@ -110,10 +120,14 @@ func TestThreeCoresKeepTheirStoreThemselves(t *testing.T) {
 		t.Fatalf("members:\n%s", out)
 	}
 
+	s.health(1, 0, "3 of 3 voters answer")
+
 	// One of three dies: all goes on.
 	s.cores[2].signal(t, syscall.SIGKILL)
 	<-s.cores[2].exited
 	testkit.Within(t, 20*time.Second, "writes go on with two of three", func() bool { return s.created(0, "second") })
+
+	s.health(0, 1, "if one more is lost, writes fail")
 
 	// A second one hangs: reads go on, writes fail within 2 s with the count.
 	s.cores[1].signal(t, syscall.SIGSTOP)
@@ -128,6 +142,8 @@ func TestThreeCoresKeepTheirStoreThemselves(t *testing.T) {
 	if took := time.Since(began); took > 3*time.Second {
 		t.Errorf("a write without a quorum took %v", took)
 	}
+
+	s.health(0, 2, "1 of 3 voters answer, and a write needs 2: writes fail")
 
 	// It goes on, and the store heals.
 	s.cores[1].signal(t, syscall.SIGCONT)

@@ -14,7 +14,7 @@
 //
 // The rest of the API is available through the generated clients of a [Client]:
 // c.Services, c.Decorators, c.Modules, c.Invoke, c.Cluster, c.Cordons, c.Logs,
-// c.Members, c.Leader and c.Jobs.
+// c.Members, c.Leader, c.Jobs and c.Inspect.
 //
 // # Several cores
 //
@@ -96,6 +96,8 @@ type Client struct {
 	Cordons ruedov1connect.CordonServiceClient
 	// Jobs reports what the leader does, and has it done now.
 	Jobs ruedov1connect.JobServiceClient
+	// Inspect looks at the cluster as a whole.
+	Inspect ruedov1connect.InspectServiceClient
 
 	http    connect.HTTPClient
 	cores   *cores.Cores
@@ -191,6 +193,7 @@ func (c *Client) connect(opts []connect.ClientOption) {
 	c.Leader = ruedov1connect.NewLeaderServiceClient(c.http, c.base, all...)
 	c.Cordons = ruedov1connect.NewCordonServiceClient(c.http, c.base, all...)
 	c.Jobs = ruedov1connect.NewJobServiceClient(c.http, c.base, all...)
+	c.Inspect = ruedov1connect.NewInspectServiceClient(c.http, c.base, all...)
 }
 
 // URL returns the base URL of the core that the next request goes to first: the

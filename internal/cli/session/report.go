@@ -34,14 +34,14 @@ func About(err error, format string, args ...any) error {
 	return &objectError{fmt.Sprintf(format, args...), err}
 }
 
-// differ is the type of Differ.
-type differ struct{}
+// Code is the result of a command that has printed what it found: Exit prints
+// nothing and returns the number.
+type Code int
 
-func (differ) Error() string { return "there are differences" }
+func (c Code) Error() string { return fmt.Sprintf("the result is %d", int(c)) }
 
-// Differ is the result of a command that found differences and has printed them:
-// Exit prints nothing and returns 1, as diff does.
-var Differ error = differ{}
+// Differ is the result of a command that found differences, as diff returns it.
+const Differ = Code(fault.ExitFailure)
 
 // failures are errors of several objects, of which each is reported.
 type failures []error
@@ -64,11 +64,11 @@ func (s *Session) Exit(err error) int {
 	if p, ok := s.Out.(*pipeWriter); ok && p.broken {
 		return fault.ExitBrokenPipe
 	}
-	switch {
-	case err == nil:
+	if err == nil {
 		return fault.ExitOK
-	case errors.Is(err, Differ):
-		return fault.ExitFailure
+	}
+	if code, ok := errors.AsType[Code](err); ok {
+		return int(code)
 	}
 	if s.Ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, fault.Canceled)) {
 		return fault.ExitInterrupted

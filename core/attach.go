@@ -48,11 +48,15 @@ func (c *Core) attach(l *lane.Lane) (detach func()) {
 	} else {
 		c.log.Warn("a runner attached, but this core executes on its own; set server.distributed_execution to use it", "runner", l.Info().GetId())
 	}
-	if l.Registered() {
-		return remove
+	if !l.Registered() {
+		c.goroutines.Go(func() { c.register(l) })
 	}
-	c.goroutines.Go(func() { c.register(l) })
-	return remove
+	return func() {
+		remove()
+		if err := l.Err(); err != nil && !c.draining.Load() {
+			c.events.Record(ruedov1.EventKind_EVENT_KIND_RUNNER_LOST, l.Info().GetId(), "its lane broke: "+err.Error())
+		}
+	}
 }
 
 // register keeps a runner registered for as long as its lane is up.

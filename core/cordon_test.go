@@ -100,6 +100,8 @@ func TestACordonHoldsAtAllCores(t *testing.T) {
 			t.Fatalf("the call went to %s", got)
 		}
 	}
+	happened(t, one, ruedov1.EventKind_EVENT_KIND_RUNNER_CORDONED, "edge-1", "it gets no new calls: cordoned by ada@laptop until ")
+	happened(t, two, ruedov1.EventKind_EVENT_KIND_RUNNER_DRAINED, "edge-1", "it has no call in flight on any core: cordoned by ada@laptop")
 	for _, c := range []*ruedotest.Cluster{one, two} {
 		if got := runnerAt(t, c, "edge-1"); got.GetState() != ruedov1.RunnerState_RUNNER_STATE_READY || got.GetCordon().GetFrom() != "ada@laptop" || got.GetCordon().GetReason() != "new disk" {
 			t.Errorf("%v", got)
@@ -124,6 +126,7 @@ func TestACordonHoldsAtAllCores(t *testing.T) {
 	if _, err := two.Client.Cordons.UncordonRunner(t.Context(), &ruedov1.UncordonRunnerRequest{Runner: "edge-1"}); err != nil {
 		t.Fatal(err)
 	}
+	happened(t, two, ruedov1.EventKind_EVENT_KIND_RUNNER_UNCORDONED, "edge-1", "it was cordoned by ada@laptop until ")
 	testkit.Eventually(t, "it gets calls again", func() bool {
 		return slices.Contains([]string{answers(t, one), answers(t, one)}, "edge-1") // one of two turns
 	})
@@ -222,6 +225,7 @@ func TestCordonsOfRunnersThatAreNotThere(t *testing.T) {
 func TestACordonExpires(t *testing.T) {
 	c := ruedotest.New(t, ruedotest.Options{Runners: 1})
 	publishEcho(t, c, &ruedov1.PublishServiceRequest{})
+	leads(t, c)
 	id := c.Runners[0].Info().GetId()
 	mustCordon(t, c, &ruedov1.CordonRunnerRequest{Runner: id, Duration: durationpb.New(300 * time.Millisecond)})
 	_, err := c.Client.Call(t.Context(), "echo", nil)
@@ -233,6 +237,7 @@ func TestACordonExpires(t *testing.T) {
 	if got := runnerAt(t, c, id); got.GetCordon() != nil {
 		t.Errorf("%v", got)
 	}
+	happened(t, c, ruedov1.EventKind_EVENT_KIND_RUNNER_UNCORDONED, id, "its cordon has ended")
 	if got, err := c.Etcd.Client().Get(t.Context(), "/ruedo/test/cordons/"+id); err != nil || got.Count != 1 {
 		t.Errorf("%v, %v", got, err)
 	}

@@ -45,6 +45,7 @@ import (
 	"github.com/ruedo-dev/ruedo/core/collect"
 	"github.com/ruedo-dev/ruedo/core/cordon"
 	"github.com/ruedo-dev/ruedo/core/dispatch"
+	"github.com/ruedo-dev/ruedo/core/events"
 	"github.com/ruedo-dev/ruedo/core/invoke"
 	"github.com/ruedo-dev/ruedo/core/jobs"
 	"github.com/ruedo-dev/ruedo/core/leader"
@@ -169,6 +170,8 @@ type Core struct {
 	members    *members.Members
 	peers      *peers.Peers
 	cordons    *cordon.Cordons
+	events     *events.Recorder
+	migrated   []string // what was migrated before there were events
 	calls      callRate
 
 	draining atomic.Bool // the core is going down

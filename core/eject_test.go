@@ -66,6 +66,8 @@ func TestASickRunnerIsEjected(t *testing.T) {
 		return e.GetProbeTime().AsTime().Sub(e.GetEjectTime().AsTime()) >= 2*time.Second
 	})
 
+	happened(t, c, ruedov1.EventKind_EVENT_KIND_RUNNER_EJECTED, "sick", "faults: INTEGRITY: the module")
+	happened(t, c, ruedov1.EventKind_EVENT_KIND_RUNNER_READMITTED, "sick", "it has answered a probe")
 	testkit.Eventually(t, "the health of the cluster knows it", func() bool {
 		_, _ = c.Client.Call(t.Context(), "echo", nil)
 		return finds(t, c, warned, "runners", "1 runner ejected for a while, because of failures: sick (by "+c.Core.ID()+": INTEGRITY: ")

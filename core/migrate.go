@@ -12,7 +12,7 @@ import (
 // migrate migrates a store of an older format, or waits for the core that does.
 func (c *Core) migrate(ctx context.Context, cluster *fleet.Cluster) error {
 	return format.Migrate(ctx, format.Config{
-		Cluster: cluster, Steps: c.cfg.Steps, TTL: c.cfg.LeaseTTL, Logger: c.log,
+		Cluster: cluster, Steps: c.cfg.Steps, TTL: c.cfg.LeaseTTL, Migrated: c.recordMigrated, Logger: c.log,
 		Leader: &ruedov1.Leader{Core: c.self.GetId(), Host: c.self.GetHost(), Url: c.self.GetUrl()},
 		Backup: func(ctx context.Context) (string, error) {
 			path, err := backup.Save(ctx, cluster, c.cfg.BackupDir, c.cfg.Version)

@@ -4,9 +4,12 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/ruedo-dev/ruedo/core"
@@ -61,6 +64,16 @@ func TestACoreMigratesAnOlderStore(t *testing.T) {
 	}
 	_, err = old.Client.Services.DeleteService(t.Context(), &ruedov1.DeleteServiceRequest{Name: "echo"})
 	wantReason(t, err, fault.StoreFormat, "store has format 2, this ruedo knows 1")
+
+	testkit.Eventually(t, "the migration is recorded", func() bool {
+		res, err := old.Etcd.Client().Get(t.Context(), "/ruedo/test/events/", clientv3.WithPrefix())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return slices.ContainsFunc(res.Kvs, func(kv *mvccpb.KeyValue) bool {
+			return strings.Contains(string(kv.Value), "from format 1 to 2; before that, a backup was written to ")
+		})
+	})
 
 	files, err := filepath.Glob(filepath.Join(cfg.BackupDir, "backup-format-1-*.tar.zst"))
 	if err != nil || len(files) != 1 {

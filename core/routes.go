@@ -28,14 +28,14 @@ func (c *Core) portConfig() port.Config {
 
 // mount mounts everything that the core serves on its port.
 func (c *Core) mount() {
-	publisher := publish.New(publish.Config{Store: c.store, Mirror: c.mirror, Catalog: c.catalog, Dispatcher: c.dispatcher, AnyPlacement: c.cfg.AnyPlacement})
+	publisher := publish.New(publish.Config{Store: recorded{c.store, c.events}, Mirror: c.mirror, Catalog: c.catalog, Dispatcher: c.dispatcher, AnyPlacement: c.cfg.AnyPlacement})
 	fresh := freshness.New(freshness.Config{Mirror: c.mirror})
 	api.Mount(c.port, api.Config{
 		Store: c.store, Mirror: c.mirror, Catalog: c.catalog, Invoker: c.invoker, Publisher: publisher, Dispatcher: c.dispatcher,
 		Peers: c.peers, Self: c.now, Cluster: c.cfg.Cluster, Distributed: c.cfg.Distributed, Modules: c.cfg.Modules,
 		Members: c.members, Cordons: c.cordons,
 		Logs:    logs.New(logs.Config{Runners: c.dispatcher.Members, Absent: c.absent, Done: c.down.Done()}),
-		Backups: backup.New(backup.Config{Store: c.store, Mirror: c.mirror, Convert: c.cfg.Steps.Convert, Version: c.cfg.Version}),
+		Backups: backup.New(backup.Config{Store: c.store, Mirror: c.mirror, Convert: c.cfg.Steps.Convert, Restored: c.recordRestored, Version: c.cfg.Version}),
 		Elector: c.elector, Jobs: c.jobs,
 		Fresh: fresh,
 		Done:  c.down.Done(),
@@ -44,6 +44,7 @@ func (c *Core) mount() {
 	c.port.Handle("GET /metrics", "metrics", port.Bounds{}, c.metrics.Handler())
 	c.mountProbes()
 	small := port.Bounds{Message: 4 << 10, Weight: 8}
+	c.port.Connect(small, c.events.Handler, nil)
 	c.port.Connect(small, inspect.New(inspect.Config{
 		Mirror: c.mirror, Dispatcher: c.dispatcher, Cordons: c.cordons, Elector: c.elector, Members: c.members, Peers: c.peers,
 		Self: c.now, Cluster: c.cfg.Cluster, Distributed: c.cfg.Distributed, AnyPlacement: c.cfg.AnyPlacement, Lease: c.cfg.LeaseTTL,

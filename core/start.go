@@ -15,6 +15,7 @@ import (
 	"github.com/ruedo-dev/ruedo/core/collect"
 	"github.com/ruedo-dev/ruedo/core/cordon"
 	"github.com/ruedo-dev/ruedo/core/dispatch"
+	"github.com/ruedo-dev/ruedo/core/events"
 	"github.com/ruedo-dev/ruedo/core/invoke"
 	"github.com/ruedo-dev/ruedo/core/jobs"
 	"github.com/ruedo-dev/ruedo/core/leader"
@@ -22,6 +23,7 @@ import (
 	"github.com/ruedo-dev/ruedo/core/mirror"
 	"github.com/ruedo-dev/ruedo/core/peers"
 	"github.com/ruedo-dev/ruedo/core/store"
+	ring "github.com/ruedo-dev/ruedo/core/store/events"
 	"github.com/ruedo-dev/ruedo/core/upkeep"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
@@ -71,7 +73,15 @@ func (c *Core) start(ctx context.Context) (err error) {
 	c.metrics = telemetry.New(c.readyRunners, c.alarms)
 	c.metrics.WatchStuck(c.mirror.Stuck)
 
-	c.dispatcher = dispatch.New(dispatch.Config{Zone: c.cfg.Zone, AnyPlacement: c.cfg.AnyPlacement, Ejected: c.metrics.Ejection, Logger: c.log})
+	c.events = events.New(events.Config{
+		Ring: ring.New(c.store.Cluster(), c.store.Guard()), Core: c.ID(), Observe: c.metrics.Event, Logger: c.log,
+	})
+	c.onClose("the recorder of events", func(context.Context) error { c.events.Close(); return nil })
+	c.recordMigrations()
+
+	c.dispatcher = dispatch.New(dispatch.Config{
+		Zone: c.cfg.Zone, AnyPlacement: c.cfg.AnyPlacement, Ejected: c.recordEjected, Readmitted: c.recordReadmitted, Unprepared: c.recordUnprepared, Logger: c.log,
+	})
 	c.metrics.OutOfService(dispatch.Causes(), c.outOfService)
 	c.onClose("the dispatcher", func(context.Context) error { c.dispatcher.Close(); return nil })
 
@@ -83,6 +93,7 @@ func (c *Core) start(ctx context.Context) (err error) {
 	c.onClose("the preparation of plans", func(context.Context) error { c.goroutines.Wait(); return nil })
 	c.goroutines.Go(c.followPlans)
 	c.goroutines.Go(func() { c.calls.run(c.down) })
+	c.goroutines.Go(func() { c.recordAlarms(c.down) })
 
 	source := newSource(c.catalog, c.store)
 	if !c.cfg.Distributed {
@@ -100,14 +111,19 @@ func (c *Core) start(ctx context.Context) (err error) {
 	}
 	c.jobs = jobs.New(jobs.Config{Store: c.store, Core: c.self.GetId(), Jobs: list, Observe: c.metrics.Job, Logger: c.log})
 	c.elector = leader.New(leader.Config{
-		Store: c.store, Mirror: c.mirror, Self: c.self, Fit: c.fit, Lead: c.jobs.Lead, TTL: c.cfg.LeaseTTL, Logger: c.log,
+		Store: c.store, Mirror: c.mirror, Self: c.self, Fit: c.fit, Lead: c.lead, TTL: c.cfg.LeaseTTL, Logger: c.log,
 	})
 	c.metrics.Leads(c.elector.Leads)
+	c.metrics.Store(c.storeFigures)
+	c.metrics.Runners(c.runnerFigures)
 
 	c.peers = peers.New(peers.Config{Cluster: c.cfg.Cluster, Self: c.ID()})
 	c.onClose("the requests to other cores", func(context.Context) error { c.peers.Close(); return nil })
 
-	c.cordons = cordon.New(cordon.Config{Store: c.store, Mirror: c.mirror, Dispatcher: c.dispatcher, Peers: c.peers, Self: c.ID(), Logger: c.log})
+	c.cordons = cordon.New(cordon.Config{
+		Store: c.store, Mirror: c.mirror, Dispatcher: c.dispatcher, Peers: c.peers, Self: c.ID(),
+		Leads: c.elector.Leads, Record: c.events.Record, Logger: c.log,
+	})
 	c.cordons.Start()
 	c.onClose("what follows the cordons", func(context.Context) error { c.cordons.Close(); return nil })
 

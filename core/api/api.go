@@ -159,7 +159,7 @@ func Mount(p *port.Server, cfg Config) {
 		ruedov1connect.ModuleServiceName, ruedov1connect.ClusterServiceName, ruedov1connect.LogServiceName,
 		ruedov1connect.BackupServiceName,
 		ruedov1connect.MemberServiceName, ruedov1connect.CordonServiceName,
-		ruedov1connect.LeaderServiceName, ruedov1connect.JobServiceName, ruedov1connect.InspectServiceName,
+		ruedov1connect.LeaderServiceName, ruedov1connect.JobServiceName, ruedov1connect.InspectServiceName, ruedov1connect.EventServiceName,
 	}
 	reflector := grpcreflect.NewStaticReflector(names...)
 	for _, construct := range []func(...connect.HandlerOption) (string, http.Handler){

@@ -58,6 +58,9 @@ type Config struct {
 	// Convert converts a value of an older storage format to another; nil can
 	// convert nothing.
 	Convert func(from, to uint32, path string, value []byte) ([]byte, error)
+	// Restored is called after a catalog was restored, with the cluster and the time
+	// of the backup. Nil disables it.
+	Restored func(from string, res *ruedov1.RestoreCatalogResponse)
 	// Version of this program.
 	Version string
 }
@@ -154,16 +157,21 @@ func (b *Backups) Restore(ctx context.Context, req Request) (*ruedov1.RestoreCat
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), maxRestore)
 	defer cancel()
+	from := fmt.Sprintf("cluster %s of %s", header.Cluster, header.Time.Format(time.DateTime))
 	version, err := whole.Replace(ctx, b.cfg.Store.Cluster(), whole.Replacement{
 		Values: b.values(req.Archive), Force: req.Force,
-		Backup: fmt.Sprintf("cluster %s of %s", header.Cluster, header.Time.Format(time.DateTime)),
+		Backup: from,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &ruedov1.RestoreCatalogResponse{
+	res := &ruedov1.RestoreCatalogResponse{
 		Services: uint32(summary.Services), Revisions: uint32(summary.Revisions), Decorators: uint32(summary.Decorators), Version: version,
-	}, b.cfg.Mirror.Wait(ctx, version)
+	}
+	if b.cfg.Restored != nil {
+		b.cfg.Restored(from, res)
+	}
+	return res, b.cfg.Mirror.Wait(ctx, version)
 }
 
 // limits of a catalog that arrives here. Modules are uploaded on their own.

@@ -65,6 +65,11 @@ type Config struct {
 	}
 	// Self is the id of this core.
 	Self string
+	// Leads reports whether this core leads: then it records cordons that end on
+	// their own.
+	Leads func() bool
+	// Record records an event of a runner. It must not wait.
+	Record func(kind ruedov1.EventKind, runner, text string)
 	// Logger; nil discards.
 	Logger *slog.Logger
 }
@@ -77,14 +82,17 @@ type Cordons struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
-	mu  sync.Mutex // one at a time tells the dispatcher
+	mu  sync.Mutex // guards what follows; one at a time tells the dispatcher
 	set map[string]*ruedov1.Cordon
+	// quiet counts the answers of Drain in a row in which a runner had no calls, by
+	// its id.
+	quiet map[string]quiet
 }
 
 // New returns the cordons of a cluster, and has the dispatcher heed those that
 // the mirror knows.
 func New(cfg Config) *Cordons {
-	c := &Cordons{cfg: cfg, log: cfg.Logger}
+	c := &Cordons{cfg: cfg, log: cfg.Logger, quiet: map[string]quiet{}}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
@@ -161,9 +169,14 @@ func (c *Cordons) report(now map[string]*ruedov1.Cordon) {
 			c.log.Info("runner is cordoned", "runner", id, "from", one.GetFrom(), "reason", one.GetReason())
 		}
 	}
-	for id := range c.set {
-		if now[id] == nil {
-			c.log.Info("runner is no longer cordoned", "runner", id)
+	for id, one := range c.set {
+		if now[id] != nil {
+			continue
+		}
+		c.log.Info("runner is no longer cordoned", "runner", id)
+		delete(c.quiet, id)
+		if store.CordonExpired(one, time.Now()) && c.cfg.Leads() {
+			c.cfg.Record(ruedov1.EventKind_EVENT_KIND_RUNNER_UNCORDONED, id, "it gets calls again, because its cordon has ended: cordoned"+terms(one))
 		}
 	}
 }
@@ -206,6 +219,7 @@ func (c *Cordons) Cordon(ctx context.Context, req *ruedov1.CordonRunnerRequest) 
 	if err := c.cfg.Store.PutCordon(ctx, next, seen); err != nil {
 		return nil, err
 	}
+	c.cfg.Record(ruedov1.EventKind_EVENT_KIND_RUNNER_CORDONED, next.GetRunner(), "it gets no new calls: cordoned"+terms(next))
 	return &ruedov1.CordonRunnerResponse{Cordon: next}, c.await(ctx, next.GetVersion())
 }
 
@@ -243,6 +257,7 @@ func (c *Cordons) Uncordon(ctx context.Context, req *ruedov1.UncordonRunnerReque
 	if err != nil {
 		return nil, err
 	}
+	c.cfg.Record(ruedov1.EventKind_EVENT_KIND_RUNNER_UNCORDONED, id, "it gets calls again: it was cordoned"+terms(old))
 	return &ruedov1.UncordonRunnerResponse{Runner: id, Previous: old}, c.await(ctx, revision)
 }
 

@@ -62,6 +62,7 @@ func (c *Cordons) Drain(ctx context.Context, req *ruedov1.GetDrainRequest) (*rue
 	for _, one := range res.Cores {
 		res.ActiveCalls += one.GetActiveCalls()
 	}
+	c.observe(res)
 	return res, nil
 }
 

@@ -105,9 +105,13 @@ type Config struct {
 	// Settle is how long Prepare waits for more runners once one is ready; zero
 	// means DefaultSettle.
 	Settle time.Duration
-	// Ejected is called with the cause each time that a runner is ejected. It must
-	// not call the dispatcher. Nil disables it.
-	Ejected func(cause string)
+	// Ejected is called each time that a runner is ejected, and Readmitted when it
+	// gets calls again. They must not call the dispatcher. Nil disables them.
+	Ejected    func(runner string, e *ruedov1.Ejection)
+	Readmitted func(runner string)
+	// Unprepared is called when a runner could not prepare a plan of a service,
+	// which is not so if it was lost meanwhile. Nil disables it.
+	Unprepared func(runner, service string, err *fault.Error)
 	// Logger records what fails in the background; nil discards it.
 	Logger *slog.Logger
 }
@@ -115,6 +119,7 @@ type Config struct {
 // Dispatcher spreads calls over runners. Its methods can be called from many
 // goroutines.
 type Dispatcher struct {
+	cfg    Config
 	log    *slog.Logger
 	settle time.Duration
 	start  start
@@ -132,7 +137,6 @@ type Dispatcher struct {
 	cordons map[string]*ruedov1.Cordon // by id of the runner; never changed in place
 	closed  bool
 
-	ejected  func(cause string) // nil: nobody counts
 	records  conduct.Records
 	suspects conduct.Suspects
 }
@@ -148,8 +152,8 @@ func New(cfg Config) *Dispatcher {
 		cfg.Settle = DefaultSettle
 	}
 	d := &Dispatcher{
-		log: cfg.Logger, settle: cfg.Settle, zone: cfg.Zone, anyPlacement: cfg.AnyPlacement, plans: make(map[string]*plan),
-		ejected: cfg.Ejected, records: make(conduct.Records), suspects: make(conduct.Suspects),
+		cfg: cfg, log: cfg.Logger, settle: cfg.Settle, zone: cfg.Zone, anyPlacement: cfg.AnyPlacement, plans: make(map[string]*plan),
+		records: make(conduct.Records), suspects: make(conduct.Suspects),
 	}
 	d.start = start{until: time.Now().Add(cfg.StartWait), came: make(chan struct{})}
 	if d.log == nil {

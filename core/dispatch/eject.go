@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ruedo-dev/ruedo/core/dispatch/conduct"
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
@@ -122,18 +121,18 @@ func (d *Dispatcher) eject(m *member, cause, message string) {
 	if r.Out || d.closed || m.gone || !m.Ready() {
 		return
 	}
-	d.condemn(r, cause, message)
+	d.condemn(m, cause, message)
 	m.silent, m.score, m.trial = 0, 0, false
 	d.refreshSnapshot()
 	d.log.Warn("runner is ejected until it answers a probe", "runner", m.Info().GetId(), "cause", cause, "message", r.Message, "for", r.Wait, "gets_calls", r.Waived)
 	d.startProbe(m)
 }
 
-// condemn marks a runner as out. The caller holds d.mu.
-func (d *Dispatcher) condemn(r *conduct.Record, cause, message string) {
-	r.Eject(cause, message)
-	if d.ejected != nil {
-		d.ejected(cause)
+// condemn marks the runner of a member as out. The caller holds d.mu.
+func (d *Dispatcher) condemn(m *member, cause, message string) {
+	m.record.Eject(cause, message)
+	if d.cfg.Ejected != nil {
+		d.cfg.Ejected(m.Info().GetId(), m.record.Ejection())
 	}
 }
 
@@ -167,6 +166,9 @@ func (d *Dispatcher) probe(m *member) {
 		}
 		if errors.Is(err, fault.PlanNotFound) {
 			r.Return()
+			if d.cfg.Readmitted != nil {
+				d.cfg.Readmitted(m.Info().GetId())
+			}
 			m.probing = false
 			m.silent, m.score, m.trial = 0, 0, true
 			m.doubted.Store(true)
@@ -184,7 +186,7 @@ func (d *Dispatcher) probe(m *member) {
 func (d *Dispatcher) left(m *member) {
 	id, r := m.Info().GetId(), m.record
 	if l, ok := m.Member.(interface{ Lost() bool }); ok && l.Lost() && !d.closed && r.Lose() {
-		d.condemn(r, CauseLost, "its lane broke again and again")
+		d.condemn(m, CauseLost, "its lane broke again and again")
 		d.log.Warn("runner loses its lanes; when it is back, it gets calls again after a while", "runner", id, "for", r.Wait)
 	}
 	for _, o := range d.members { // the runner may be back before its old lane has ended

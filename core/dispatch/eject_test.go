@@ -12,6 +12,7 @@ import (
 
 	"github.com/ruedo-dev/ruedo/core/dispatch"
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
@@ -27,12 +28,17 @@ func broken() error { return fault.New(fault.Internal, "internal error on this r
 // longer each time that it fails the trial.
 func TestARunnerThatFailsIsEjectedForAGrowingTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var ejected atomic.Int64
-		d := dispatch.New(dispatch.Config{StartWait: -1, Ejected: func(cause string) {
-			if cause != dispatch.CauseFaults {
-				t.Errorf("the cause is %s", cause)
+		var ejected, readmitted atomic.Int64
+		d := dispatch.New(dispatch.Config{StartWait: -1, Ejected: func(runner string, e *ruedov1.Ejection) {
+			if runner != "bad" || e.GetCause() != dispatch.CauseFaults {
+				t.Errorf("%s is ejected: %v", runner, e)
 			}
 			ejected.Add(1)
+		}, Readmitted: func(runner string) {
+			if runner != "bad" {
+				t.Errorf("%s gets calls again", runner)
+			}
+			readmitted.Add(1)
 		}})
 		defer d.Close()
 		bad := &member{id: "bad", fail: broken}
@@ -82,6 +88,9 @@ func TestARunnerThatFailsIsEjectedForAGrowingTime(t *testing.T) {
 		synctest.Wait()
 		if n := failures(); n != 0 || len(d.Ejections()) != 0 || bad.calls.Load() == 0 {
 			t.Errorf("%d calls failed: %v", n, d.Ejections())
+		}
+		if n := readmitted.Load(); n != 9 {
+			t.Errorf("it came back %d times, want 9", n)
 		}
 		time.Sleep(6 * time.Minute)
 		bad.fail = broken

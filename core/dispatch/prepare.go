@@ -45,6 +45,9 @@ type failure struct {
 func (d *Dispatcher) prepareOn(ctx context.Context, m *member, req *runnerv1.PrepareRequest) (*ruedov1.Preparation, error) {
 	res, err := m.Prepare(ctx, req)
 	if err != nil {
+		if d.cfg.Unprepared != nil && ctx.Err() == nil && conduct.BlameFor(err) != conduct.Nobody {
+			d.cfg.Unprepared(m.Info().GetId(), req.GetPlan().GetService(), fault.FromError(err))
+		}
 		return &ruedov1.Preparation{Runner: m.Info().GetId(), Error: fault.FromError(err).Error()}, err
 	}
 	p := res.GetPreparation()

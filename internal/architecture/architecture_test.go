@@ -236,6 +236,14 @@ var arrows = []arrow{
 		reason: "a module is bytes under a digest, and knows no service that uses it",
 	},
 	{
+		from: []string{"core/store/events"}, only: []string{"core/store/guard", "internal/fault", "internal/fleet", "internal/keys", "gen"},
+		reason: "the ring keeps events, whatever they say",
+	},
+	{
+		from: []string{"core/events"}, only: []string{"core/store/events", "internal/fault", "gen"},
+		reason: "an event is recorded by whoever saw it, and this room sees nothing itself",
+	},
+	{
 		from: []string{"core/upload"}, only: []string{"internal/fault", "internal/limits", "internal/wasmbin", "gen"},
 		reason: "an upload verifies and admits bytes; where they go is an interface",
 	},
@@ -472,7 +480,7 @@ var arrows = []arrow{
 		reason: "help and completion are made of the grammar, whatever is in it",
 	},
 	{
-		from: []string{"internal/cli/calling", "internal/cli/cluster", "internal/cli/inspect", "internal/cli/leading", "internal/cli/members", "internal/cli/publishing", "internal/cli/resource", "internal/cli/source", "internal/cli/use"}, never: []string{"internal/cli/assemble", "internal/cli/settings", "internal/cli/help", "internal/cli/completion", "core"},
+		from: []string{"internal/cli/calling", "internal/cli/cluster", "internal/cli/event", "internal/cli/inspect", "internal/cli/leading", "internal/cli/members", "internal/cli/publishing", "internal/cli/resource", "internal/cli/source", "internal/cli/use"}, never: []string{"internal/cli/assemble", "internal/cli/settings", "internal/cli/help", "internal/cli/completion", "core"},
 		reason: "nouns ask a core through its client, whichever process that is in",
 	},
 }

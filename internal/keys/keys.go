@@ -20,6 +20,7 @@
 //	/ruedo/<cluster>/handover/cluster
 //	/ruedo/<cluster>/jobs/<name>
 //	/ruedo/<cluster>/cordons/<runner>
+//	/ruedo/<cluster>/events/<id>
 //	/ruedo/<cluster>/meta/format
 //
 // # Promises
@@ -64,6 +65,7 @@ var named = [...]struct {
 	{KindHandover, "handover/", "handover"},
 	{KindJob, "jobs/", "job"},
 	{KindCordon, "cordons/", "cordon"},
+	{KindEvent, "events/", "event"},
 }
 
 // TheLeader is the name of the leader of the whole cluster, and of its handover.

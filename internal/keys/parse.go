@@ -25,6 +25,7 @@ const (
 	KindHandover
 	KindJob
 	KindCordon
+	KindEvent
 )
 
 // String returns the user's word for a kind, for example "service".

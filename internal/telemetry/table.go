@@ -100,6 +100,62 @@ var (
 		Name: "ruedo_job_duration_seconds", Type: "gauge", Labels: ofJob,
 		Help: "Time that the last run of a job on this core took.",
 	}
+	runnersAttached = Metric{
+		Name: "ruedo_runners_attached", Type: "gauge",
+		Help: "Runners that are attached to this core, those that drain included.",
+	}
+	runnerCalls = Metric{
+		Name: "ruedo_runner_calls", Type: "gauge",
+		Help: "Calls of this core that are in flight on its runners.",
+	}
+	runnerPlans = Metric{
+		Name: "ruedo_runner_plans", Type: "gauge",
+		Help: "Plans that the attached runners hold ready, all together.",
+	}
+	runnerMemory = Metric{
+		Name: "ruedo_runner_plan_memory_bytes", Type: "gauge",
+		Help: "Memory that these plans take, about.",
+	}
+	storeLatency = Metric{
+		Name: "ruedo_store_latency_seconds", Type: "gauge",
+		Help: "Time that the store took to answer the last time: a read through its quorum, once a second.",
+	}
+	storeAge = Metric{
+		Name: "ruedo_store_age_seconds", Type: "gauge",
+		Help: "Time since the store last answered. From 3 s on, calls continue from memory.",
+	}
+	mirrorLag = Metric{
+		Name: "ruedo_mirror_lag_seconds", Type: "gauge",
+		Help: "Time for which this core's memory has been behind the store; 0 if it is up to date.",
+	}
+	mirrorRevisions = Metric{
+		Name: "ruedo_mirror_lag_revisions", Type: "gauge",
+		Help: "Revisions of the store that this core's memory lacks.",
+	}
+	memberSize = Metric{
+		Name: "ruedo_member_size_bytes", Type: "gauge",
+		Help: "Size of the database of the member of the store in this core's process. Absent if there is none.",
+	}
+	memberUsed = Metric{
+		Name: "ruedo_member_used_bytes", Type: "gauge",
+		Help: "What of it is in use.",
+	}
+	memberQuota = Metric{
+		Name: "ruedo_member_quota_bytes", Type: "gauge",
+		Help: "What it can have at most.",
+	}
+	memberProblems = Metric{
+		Name: "ruedo_member_problems", Type: "gauge",
+		Help: "How many things are wrong with that member; ruedo_alarms has them by reason.",
+	}
+	events = Metric{
+		Name: "ruedo_events_total", Type: "counter", Labels: []string{"kind"},
+		Help: "Events that this core has seen, by kind: for example runner_lost, leader_elected.",
+	}
+	eventsDropped = Metric{
+		Name: "ruedo_events_dropped_total", Type: "counter",
+		Help: "Events that this core has not recorded, because too many different ones waited to be written.",
+	}
 	jobSuccess = Metric{
 		Name: "ruedo_job_last_success_timestamp_seconds", Type: "gauge", Labels: ofJob,
 		Help: "When a job last succeeded on this core, as seconds since 1970.",
@@ -108,7 +164,12 @@ var (
 
 // Table describes the metrics of a core.
 func Table() []Metric {
-	return []Metric{calls, cold, duration, cpu, fuel, memory, restore, requests, runnersReady, runnersEjected, runnersCordoned, runnerEjections, alarmsRaised, watchStuck, leads, jobRuns, jobDuration, jobSuccess, panics}
+	return []Metric{
+		calls, cold, duration, cpu, fuel, memory, restore, requests,
+		runnersReady, runnersAttached, runnersEjected, runnersCordoned, runnerEjections, runnerCalls, runnerPlans, runnerMemory,
+		storeLatency, storeAge, mirrorLag, mirrorRevisions, watchStuck, memberSize, memberUsed, memberQuota, memberProblems, alarmsRaised,
+		leads, jobRuns, jobDuration, jobSuccess, events, eventsDropped, panics,
+	}
 }
 
 func counters(m Metric) *prometheus.CounterVec {

@@ -14,7 +14,7 @@
 //
 // The rest of the API is available through the generated clients of a [Client]:
 // c.Services, c.Decorators, c.Modules, c.Invoke, c.Cluster, c.Cordons, c.Logs,
-// c.Members, c.Leader, c.Jobs and c.Inspect.
+// c.Members, c.Leader, c.Jobs, c.Inspect and c.Events.
 //
 // # Several cores
 //
@@ -98,6 +98,8 @@ type Client struct {
 	Jobs ruedov1connect.JobServiceClient
 	// Inspect looks at the cluster as a whole.
 	Inspect ruedov1connect.InspectServiceClient
+	// Events lists what has happened in the cluster.
+	Events ruedov1connect.EventServiceClient
 
 	http    connect.HTTPClient
 	cores   *cores.Cores
@@ -194,6 +196,7 @@ func (c *Client) connect(opts []connect.ClientOption) {
 	c.Cordons = ruedov1connect.NewCordonServiceClient(c.http, c.base, all...)
 	c.Jobs = ruedov1connect.NewJobServiceClient(c.http, c.base, all...)
 	c.Inspect = ruedov1connect.NewInspectServiceClient(c.http, c.base, all...)
+	c.Events = ruedov1connect.NewEventServiceClient(c.http, c.base, all...)
 }
 
 // URL returns the base URL of the core that the next request goes to first: the

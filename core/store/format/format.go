@@ -101,6 +101,9 @@ type Config struct {
 	TTL time.Duration
 	// Backup copies the catalog with its modules and says where to. Required.
 	Backup func(ctx context.Context) (where string, err error)
+	// Migrated is called after this process has finished a step, with the place of
+	// the backup that was made before it. Nil disables it.
+	Migrated func(from, to uint32, backup string)
 	// Logger; nil discards.
 	Logger *slog.Logger
 }
@@ -262,7 +265,7 @@ func (m *migrator) begin(ctx context.Context, fence fleet.Fence) error {
 
 // convert converts the values that are left.
 func (m *migrator) convert(ctx context.Context, fence fleet.Fence) error {
-	from := m.now.GetMigration().GetFrom()
+	from, backup := m.now.GetMigration().GetFrom(), m.now.GetMigration().GetBackup()
 	var ops []clientv3.Op
 	size, converted := 0, 0
 	flush := func(done string) error {
@@ -304,6 +307,9 @@ func (m *migrator) convert(ctx context.Context, fence fleet.Fence) error {
 		return err
 	}
 	m.Logger.Info("the store was migrated", "from", from, "to", from+1, "converted", text.Count(converted, "value"))
+	if m.Migrated != nil {
+		m.Migrated(from, from+1, backup)
+	}
 	return nil
 }
 

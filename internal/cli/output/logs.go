@@ -7,6 +7,8 @@ import (
 	"io"
 	"strings"
 
+	"google.golang.org/protobuf/proto"
+
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/cli/object"
 )
@@ -24,22 +26,29 @@ func (p *Printer) LogEntry(e *ruedov1.LogEntry) error {
 			return nil // of a start
 		}
 		return line(e.GetCallId())
-	case JSON:
-		var b bytes.Buffer
-		enc := json.NewEncoder(&b)
-		enc.SetEscapeHTML(false)
-		if err := enc.Encode(object.Of(e)); err != nil {
-			return err
-		}
-		_, err := p.W.Write(safeJSON(b.Bytes()))
-		return err
-	case YAML:
-		if err := line("---"); err != nil {
-			return err
-		}
-		return p.Message(e)
+	case JSON, YAML:
+		return p.Item(e)
 	}
 	_, err := io.WriteString(p.W, entryText(e, p.Format == Wide))
+	return err
+}
+
+// Item writes one message of many that come one after the other: as JSON on one
+// line, or as a document of YAML.
+func (p *Printer) Item(m proto.Message) error {
+	if p.Format == YAML {
+		if _, err := fmt.Fprintln(p.W, "---"); err != nil {
+			return err
+		}
+		return p.Message(m)
+	}
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(object.Of(m)); err != nil {
+		return err
+	}
+	_, err := p.W.Write(safeJSON(b.Bytes()))
 	return err
 }
 

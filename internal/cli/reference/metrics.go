@@ -24,6 +24,7 @@ func metrics() (page.Page, error) {
 					{"outcome", "`" + telemetry.OK + "`, or a [reason](reasons.md); `" + telemetry.Other + "` for any other word."},
 					{"procedure", "What was asked for, such as `call` for `/call/SERVICE` or `ModuleService/UploadModule`; `" + telemetry.Other + "` for what does not exist."},
 					{"job", "Name of a job of the leader, as in `ruedo get jobs`."},
+					{"kind", "Kind of an event, as in `ruedo get events`."},
 					{"reason", "A [reason](reasons.md) of an alarm, such as `STORE_FULL`."},
 				},
 			},

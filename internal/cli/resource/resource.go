@@ -10,6 +10,7 @@ package resource
 
 import (
 	"github.com/ruedo-dev/ruedo/internal/cli/cluster"
+	"github.com/ruedo-dev/ruedo/internal/cli/event"
 	"github.com/ruedo-dev/ruedo/internal/cli/leading"
 	"github.com/ruedo-dev/ruedo/internal/cli/members"
 	"github.com/ruedo-dev/ruedo/internal/cli/use"
@@ -18,7 +19,7 @@ import (
 
 // All returns the nouns in the order of help.
 func All() []*verb.Noun {
-	return []*verb.Noun{services(), decorators(), cluster.Runners(), revisions(), cluster.Cores(), leading.LeaderNoun(), leading.JobNoun(), members.Noun(), cluster.Status(), use.Noun()}
+	return []*verb.Noun{services(), decorators(), cluster.Runners(), revisions(), cluster.Cores(), leading.LeaderNoun(), leading.JobNoun(), members.Noun(), cluster.Status(), event.Noun(), use.Noun()}
 }
 
 // namesOrTag is the arguments of lists that can be narrowed to names or to a

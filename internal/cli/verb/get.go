@@ -33,6 +33,9 @@ type Get[T, A any] struct {
 	// Warn returns what the reader of the list has to know about it, "" for
 	// nothing. May be nil.
 	Warn func(ctx context.Context, core *client.Client) string
+	// Follow prints what there is and what comes, until the user interrupts it, and
+	// returns true if the arguments ask for that. May be nil.
+	Follow func(s *session.Session, args A) (done bool, err error)
 	// ColumnsFor returns other columns for some arguments, nil for the rest. It
 	// may be nil.
 	ColumnsFor func(args A) []output.Column[T]
@@ -74,6 +77,11 @@ type getCommand[T, A any] struct {
 func (c *getCommand[T, A]) Examples() []string { return c.get.Examples }
 
 func (c *getCommand[T, A]) Run(s *session.Session) error {
+	if c.get.Follow != nil {
+		if done, err := c.get.Follow(s, c.Args); done {
+			return err
+		}
+	}
 	items, err := c.get.fetch(s, c.Args)
 	if err != nil && len(items) == 0 {
 		return err

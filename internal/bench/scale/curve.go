@@ -93,13 +93,14 @@ func (c *curve) shape(figure, unit string, medians []float64) table.Row {
 		Name: "scale/shape/" + c.axis + "." + figure, Value: (last - first) / (to - from), Unit: unit,
 		Baseline: "scale/" + c.axis, Ratio: last / first,
 	}
+	none := first - from*row.Value // what there would be without any
 	switch {
 	case slices.Max(medians) <= Flat*slices.Min(medians):
 		row.Text = fmt.Sprintf("flat within %v", Flat)
-	case c.linear(medians, row.Value) && row.Value < 0:
-		row.Text = fmt.Sprintf("%s, and %s less for each %s", quantity(first-from*row.Value, unit), quantity(-row.Value, unit), c.each)
-	case c.linear(medians, row.Value):
-		row.Text = fmt.Sprintf("%s, and %s for each %s", quantity(first-from*row.Value, unit), quantity(row.Value, unit), c.each)
+	case none > 0 && c.linear(medians, row.Value) && row.Value < 0:
+		row.Text = fmt.Sprintf("%s, and %s less for each %s", quantity(none, unit), quantity(-row.Value, unit), c.each)
+	case none > 0 && c.linear(medians, row.Value):
+		row.Text = fmt.Sprintf("%s, and %s for each %s", quantity(none, unit), quantity(row.Value, unit), c.each)
 	default:
 		n := len(medians)
 		power := math.Log(last/medians[n-2]) / math.Log(to/float64(c.sizes[n-2]))

@@ -11,6 +11,7 @@ func TestShapes(t *testing.T) {
 		"60.0 MB, and 8.00 KB for each service":                         {60.08, 60.8, 68, 140},
 		"140 MB, and 8.00 KB less for each service":                     {139.92, 139.2, 132, 60},
 		"from 1000 to 10000 services as the power 2.00 of their number": {1, 1, 2, 200},
+		"from 1000 to 10000 services as the power 1.00 of their number": {0.05, 0.9, 10, 100},
 	} {
 		c := newCurve("services", "service", []int{10, 100, 1000, 10_000})
 		for i, size := range c.sizes {

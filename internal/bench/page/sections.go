@@ -135,16 +135,16 @@ This is wall time and needs an idle machine.`, "sandbox/neighbour",
 		`Cores are processes as users run them, with an embedded etcd; runners are simulated and answer with the input. Every service has a decorator
 of its own with limits and a schema, and no two schemas are equal. The time of a *call* is the processor time of the core, of the NATS server or of
 nginx, without those who call and who answer; 16 connections call all services in turn. A *start* lasts until the core describes the last service.
-*Memory* is what is resident 3 s later, code and mapped files included; the first call of a service adds its compiled schema and its metrics. A publish is *visible* when every core describes the new revision. *Idle* is
-what all cores read and write in a second without calls, over connections and in files: heartbeats of runners and members, and the log of the
-store. A curve is flat if no size differs from another one by more than a factor of 1.1, which is the goal for a call. A core with 10,000 services
+*Memory* is what is resident 3 s later, code and mapped files included; the first call of a service adds its compiled schema and its metrics. A
+publish is *visible* when every core describes the new revision. *Idle* is what all cores read and write in a second without calls, over
+connections and in files: heartbeats of runners and members, and the log of the store. A curve is flat if no size differs from another one by more than a factor of 1.1, which is the goal for a call. A core with 10,000 services
 and as many decorators has to start within 1 s and to take at most 150 MB.`, "scale",
 		[]grid{
 			{"One core, by number of services:", "services", scaled("services", "start", "memory", "publish", "idle")},
 			{"The shape of these curves:", "figure", shapes("services")},
 			{"One core with 10 services, by number of attached runners:", "lanes", scaled("lanes", "memory", "publish", "idle")},
 			{"The shape of these curves:", "figure", shapes("lanes")},
-			{"Clusters with a replicated store, by number of cores; a start is that of one core, memory that of each, a call that of all:", "cores", scaled("cores", "start", "memory", "publish", "visible", "idle")},
+			{"Clusters with a replicated store, by number of cores; a start is that of one core, memory that of each, a call that of the core that gets it:", "cores", scaled("cores", "start", "memory", "publish", "visible", "idle")},
 			{"The shape of these curves:", "figure", shapes("cores")},
 			{"NATS request and reply, by number of subjects with one that answers:", "subjects", scaled("subjects", "memory")},
 			{"NATS request and reply on 10 subjects, by members of the queue group that answers:", "members", scaled("members", "memory")},

@@ -174,9 +174,9 @@ func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 // input is one that every service accepts.
 const input = `{"name":"Ada"}`
 
-// calls returns calls of n services of a core. The time of all cores counts.
+// calls returns calls of n services of one of the cores, whose time counts.
 func calls(cores []*core, at, n int) *load.Target {
-	t := &load.Target{Name: fmt.Sprintf("%d services", n), URL: cores[at].url, Want: input, Processes: processes(cores)}
+	t := &load.Target{Name: fmt.Sprintf("%d services", n), URL: cores[at].url, Want: input, Processes: processes(cores[at : at+1])}
 	for i := range n {
 		t.Requests = append(t.Requests, load.Post("/call/"+serviceName(i), input))
 	}

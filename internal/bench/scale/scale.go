@@ -19,8 +19,8 @@
 //
 // # Figures
 //
-// The processor time of a call is that of the core, or of the broker or proxy,
-// without those who call and who answer. A start lasts until the core describes
+// The processor time of a call is that of the core that gets it, or of the broker
+// or proxy, without those who call and who answer. A start lasts until the core describes
 // the last of its services. Memory is what is resident a moment after the start,
 // code and mapped files included. A publish is visible when every core describes
 // the new revision. Idle bytes are what the processes of all cores read and write

@@ -19,6 +19,7 @@ type localMember struct {
 	usage  func() *ruedov1.PlanUsage
 	active atomic.Int64
 	total  atomic.Uint64
+	slots  slots
 }
 
 func newLocalMember(l Local, src executor.Source) *localMember {
@@ -29,6 +30,7 @@ func (m *localMember) Execute(ctx context.Context, req *runnerv1.ExecuteRequest)
 	m.active.Add(1)
 	defer m.active.Add(-1)
 	m.total.Add(1)
+	defer m.slots.take(ctx, req).free()
 	return m.Runner.Execute(ctx, req)
 }
 
@@ -39,6 +41,9 @@ func (m *localMember) ReadLogs(ctx context.Context, req *runnerv1.ReadLogsReques
 	}
 	return nil, fault.New(fault.Unimplemented, "runner %s keeps no logs", m.info.GetId())
 }
+
+// InFlight returns calls that have not been answered.
+func (m *localMember) InFlight(limit int) []executor.InFlight { return m.slots.inFlight(limit) }
 
 func (m *localMember) Info() *ruedov1.Runner         { return m.info }
 func (m *localMember) PlanUsage() *ruedov1.PlanUsage { return m.usage() }

@@ -46,7 +46,7 @@ func (c *Core) mount() {
 	small := port.Bounds{Message: 4 << 10, Weight: 8}
 	c.port.Connect(small, c.events.Handler, nil)
 	c.port.Connect(small, inspect.New(inspect.Config{
-		Mirror: c.mirror, Dispatcher: c.dispatcher, Cordons: c.cordons, Elector: c.elector, Members: c.members, Peers: c.peers,
+		Mirror: c.mirror, Dispatcher: c.dispatcher, Cordons: c.cordons, Elector: c.elector, Catalog: c.catalog, Members: c.members, Peers: c.peers,
 		Self: c.now, Cluster: c.cfg.Cluster, Distributed: c.cfg.Distributed, AnyPlacement: c.cfg.AnyPlacement, Lease: c.cfg.LeaseTTL,
 	}).Handler, nil)
 	c.port.Connect(small, c.lanes.Handler, map[string]port.Bounds{

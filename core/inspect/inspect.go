@@ -4,6 +4,8 @@
 //	i := inspect.New(inspect.Config{...})
 //	report, err := i.GetHealth(ctx, &ruedov1.GetHealthRequest{})
 //
+// [Inspector.ListActivity] lists the calls that run now, on all cores.
+//
 // Nothing is measured before somebody asks, and nothing is kept. A core that does
 // not answer within a second is reported as one that does not. The rules by which
 // findings are judged are in judge.go and runners.go; they see the report and
@@ -12,7 +14,6 @@ package inspect
 
 import (
 	"context"
-	"errors"
 	"maps"
 	"net/http"
 	"slices"
@@ -25,6 +26,7 @@ import (
 	"github.com/ruedo-dev/ruedo/core/dispatch"
 	"github.com/ruedo-dev/ruedo/core/mirror"
 	"github.com/ruedo-dev/ruedo/core/peers"
+	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/gen/ruedo/v1/ruedov1connect"
 	"github.com/ruedo-dev/ruedo/internal/fault"
@@ -56,6 +58,10 @@ type Config struct {
 		Active() map[string]*ruedov1.Cordon
 	}
 	Elector interface{ Leader() *ruedov1.Leader }
+	// Catalog knows which revision a plan is of.
+	Catalog interface {
+		Plan(ctx context.Context, id string) (*runnerv1.Plan, error)
+	}
 	// Members lists the members of the store.
 	Members interface {
 		List(ctx context.Context) ([]*ruedov1.Member, string, error)
@@ -78,12 +84,15 @@ type Config struct {
 type Inspector struct {
 	cfg    Config
 	health *peers.Question[report]
+
+	activity *peers.Question[activity]
 }
 
 // New returns an Inspector. It asks nobody.
 func New(cfg Config) *Inspector {
 	i := &Inspector{cfg: cfg}
 	i.health = peers.NewQuestion(cfg.Peers, i.ask)
+	i.activity = peers.NewQuestion(cfg.Peers, i.askActivity)
 	return i
 }
 
@@ -106,24 +115,11 @@ func (i *Inspector) ask(ctx context.Context, id, url string) *report {
 	began := time.Now()
 	res, err := api.GetLocalHealth(i.cfg.Peers.Context(ctx), &ruedov1.GetLocalHealthRequest{})
 	took := time.Since(began)
-	switch got := res.GetCore().GetId(); {
-	case connect.CodeOf(err) == connect.CodeDeadlineExceeded:
-		return &report{failed: "it does not answer in time"}
-	case err != nil:
-		return &report{failed: cause(err)}
-	case got != id:
-		return &report{failed: "core " + got + " answers at its URL " + url}
+	if why := silent(res.GetCore().GetId(), id, url, err); why != "" {
+		return &report{failed: why}
 	}
 	half := took / 2
 	return &report{GetLocalHealthResponse: res, offset: res.GetTime().AsTime().Sub(began.Add(half)), accuracy: half}
-}
-
-// cause returns the text of an error of a request, without its code.
-func cause(err error) string {
-	if e, ok := errors.AsType[*connect.Error](err); ok {
-		return e.Message()
-	}
-	return err.Error()
 }
 
 // GetHealth asks all cores how they are, and judges what they report.

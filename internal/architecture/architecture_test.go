@@ -333,7 +333,7 @@ var arrows = []arrow{
 		reason: "only a core itself knows its state: neither the store nor this core's rooms are asked",
 	},
 	{
-		from: []string{"core/inspect"}, only: []string{"core/dispatch", "core/mirror", "core/peers", "gen", "internal/fault", "internal/labels", "internal/text"},
+		from: []string{"core/inspect"}, only: []string{"core/dispatch", "core/mirror", "core/peers", "gen", "internal/executor", "internal/fault", "internal/labels", "internal/port", "internal/suggest", "internal/text"},
 		reason: "how the cluster is, its cores say; what that means is judged from their reports alone",
 	},
 	{

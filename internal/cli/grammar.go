@@ -37,7 +37,7 @@ type grammar struct {
 	Cordon   cordon.Cordon   `cmd:"" group:"cluster" help:"Give a runner no new calls."`
 	Uncordon cordon.Uncordon `cmd:"" group:"cluster" help:"Give a cordoned runner calls again."`
 	Drain    cordon.Drain    `cmd:"" group:"cluster" help:"Cordon a runner, and wait for its calls in flight."`
-	Inspect  inspect.Inspect `cmd:"" group:"cluster" help:"Look at the cluster as a whole: its health."`
+	Inspect  inspect.Inspect `cmd:"" group:"cluster" help:"Look at the cluster as a whole: its health, and what runs now."`
 
 	Dev    devCmd    `cmd:"" group:"processes" help:"Run a whole cluster on this machine: store, core and two runners."`
 	Demo   demoCmd   `cmd:"" group:"processes" help:"Show what Ruedo does, with the examples."`

@@ -33,6 +33,21 @@ type Executor interface {
 	Execute(ctx context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error)
 }
 
+// InFlight is a call that an executor has not answered yet.
+type InFlight struct {
+	// Plan, CallID and Service are those of the request.
+	Plan, CallID, Service string
+	// Context is the one that the call was made with.
+	Context context.Context
+}
+
+// Busy is an executor that knows its calls in flight.
+type Busy interface {
+	// InFlight returns calls in flight, at most limit, in any order. It can be
+	// called from many goroutines.
+	InFlight(limit int) []InFlight
+}
+
 // Runner is an executor that can prepare what it will execute.
 //
 // Prepare fetches, compiles and starts the plan, so that the first call has no

@@ -12,12 +12,12 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/lane/protocol"
 )
 
-// exchange sends one frame and waits for its answer. plan is the id of a call's
-// plan; the runner can push output for such a call.
-func (l *Lane) exchange(ctx context.Context, frame *runnerv1.CoreFrame, b *body, plan string) (*runnerv1.RunnerFrame, pushed, error) {
+// exchange sends one frame and waits for its answer. req is the request if the
+// frame is a call; the runner can push output for it.
+func (l *Lane) exchange(ctx context.Context, frame *runnerv1.CoreFrame, b *body, req *runnerv1.ExecuteRequest) (*runnerv1.RunnerFrame, pushed, error) {
 	frame.Id = l.ids.Add(1)
 	c := l.calls.Get().(*call)
-	c.body, c.plan = b, plan
+	c.body, c.req, c.ctx = b, req, ctx
 	if !l.pending.put(frame.Id, c) {
 		l.release(c)
 		return nil, pushed{}, l.lost(true)
@@ -92,7 +92,7 @@ func (l *Lane) wake(ctx context.Context) error {
 		return nil
 	}
 	l.silence.Asked()
-	_, _, err := l.exchange(ctx, probe(0), nil, "")
+	_, _, err := l.exchange(ctx, probe(0), nil, nil)
 	if err == nil {
 		return nil
 	}

@@ -124,7 +124,10 @@ type Lane struct {
 	err  error // why the lane ended; nil after a drain; set before done is closed
 }
 
-var _ executor.Runner = (*Lane)(nil)
+var (
+	_ executor.Runner = (*Lane)(nil)
+	_ executor.Busy   = (*Lane)(nil)
+)
 
 func newLane(h *Hub, hello *runnerv1.Hello, number uint32) *Lane {
 	r := introduce(hello.Runner)
@@ -179,6 +182,9 @@ func (l *Lane) Lost() bool {
 
 // Active returns the number of calls in flight.
 func (l *Lane) Active() int { return int(l.active.Load()) }
+
+// InFlight returns calls that the runner has not answered, at most limit.
+func (l *Lane) InFlight(limit int) []executor.InFlight { return l.pending.inFlight(limit) }
 
 // Total returns the number of calls that the runner has executed for this core.
 func (l *Lane) Total() uint64 { return l.total.Load() }
@@ -244,7 +250,7 @@ func (l *Lane) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) (*runn
 	} else {
 		f.request.Input = req.Input
 	}
-	frame, got, err := l.exchange(ctx, &f.frame, b, req.Plan)
+	frame, got, err := l.exchange(ctx, &f.frame, b, req)
 	if err != nil {
 		return nil, err
 	}
@@ -331,7 +337,7 @@ func (l *Lane) Prepare(ctx context.Context, req *runnerv1.PrepareRequest) (*runn
 			req = &runnerv1.PrepareRequest{Id: req.Id}
 		}
 	}
-	frame, _, err := l.exchange(ctx, &runnerv1.CoreFrame{Kind: &runnerv1.CoreFrame_Prepare{Prepare: req}}, nil, "")
+	frame, _, err := l.exchange(ctx, &runnerv1.CoreFrame{Kind: &runnerv1.CoreFrame_Prepare{Prepare: req}}, nil, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -427,6 +433,6 @@ func (l *Lane) release(c *call) {
 	if c.push != nil {
 		c.push.end()
 	}
-	c.frame, c.push, c.body, c.plan = nil, nil, nil, ""
+	c.frame, c.push, c.body, c.req, c.ctx = nil, nil, nil, nil, nil
 	l.calls.Put(c)
 }

@@ -1,9 +1,11 @@
 package lane
 
 import (
+	"context"
 	"sync"
 
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
+	"github.com/ruedo-dev/ruedo/internal/executor"
 )
 
 // call is an exchange that waits for its answer.
@@ -17,9 +19,12 @@ import (
 type call struct {
 	answer chan struct{}
 	frame  *runnerv1.RunnerFrame // nil if the lane ended; set before answer
-	plan   string                // of an Execute
 	push   *push
 	body   *body
+	// req and ctx are those of an Execute; req is nil otherwise. They are read
+	// only while the call is pending, when its caller still waits.
+	req *runnerv1.ExecuteRequest
+	ctx context.Context
 }
 
 func newCall() any { return &call{answer: make(chan struct{}, 1)} }
@@ -112,7 +117,25 @@ func (p pending) claim(id uint64) (*push, string) {
 		return nil, ""
 	}
 	c.push = &push{gone: make(chan struct{})}
-	return c.push, c.plan
+	return c.push, c.req.GetPlan()
+}
+
+// inFlight returns at most limit calls.
+func (p pending) inFlight(limit int) (calls []executor.InFlight) {
+	for i := range p {
+		s := &p[i]
+		s.mu.Lock()
+		for _, c := range s.calls {
+			if len(calls) == limit {
+				break
+			}
+			if r := c.req; r != nil {
+				calls = append(calls, executor.InFlight{Plan: r.GetPlan(), CallID: r.GetCallId(), Service: r.GetService(), Context: c.ctx})
+			}
+		}
+		s.mu.Unlock()
+	}
+	return calls
 }
 
 // fail answers every call with a nil frame and stops accepting calls.

@@ -86,6 +86,15 @@ func withConn(ctx context.Context, nc net.Conn) context.Context {
 	return ctx
 }
 
+// Caller returns the address at the other end of the connection that a request
+// came over, "" if its context is of no request to a Server.
+func Caller(ctx context.Context) string {
+	if c, ok := ctx.Value(connKey{}).(*conn); ok {
+		return c.RemoteAddr().String()
+	}
+	return ""
+}
+
 // conns are the open connections of a server.
 type conns struct {
 	limit int

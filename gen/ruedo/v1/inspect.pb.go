@@ -7,6 +7,7 @@
 package ruedov1
 
 import (
+	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	durationpb "google.golang.org/protobuf/types/known/durationpb"
@@ -696,11 +697,345 @@ func (x *GetLocalHealthResponse) GetUnplacedTotal() uint32 {
 	return 0
 }
 
+// RunningCall is a call that has been sent to a runner and has no answer yet.
+type RunningCall struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	CallId  string                 `protobuf:"bytes,1,opt,name=call_id,json=callId,proto3" json:"call_id,omitempty"`
+	Service string                 `protobuf:"bytes,2,opt,name=service,proto3" json:"service,omitempty"`
+	// Zero if the core does not know it any more.
+	Revision uint64 `protobuf:"varint,3,opt,name=revision,proto3" json:"revision,omitempty"`
+	// Id of the runner.
+	Runner    string                 `protobuf:"bytes,4,opt,name=runner,proto3" json:"runner,omitempty"`
+	StartTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
+	// Time since then, by the clock of its core.
+	Duration *durationpb.Duration `protobuf:"bytes,6,opt,name=duration,proto3" json:"duration,omitempty"`
+	// Address that the request came from, such as "10.0.0.7:51234". Behind a proxy
+	// it is the proxy's. Empty if the call came from within the core's process.
+	Caller string `protobuf:"bytes,7,opt,name=caller,proto3" json:"caller,omitempty"`
+	// Id of the core that sent it.
+	Core          string `protobuf:"bytes,8,opt,name=core,proto3" json:"core,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RunningCall) Reset() {
+	*x = RunningCall{}
+	mi := &file_ruedo_v1_inspect_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RunningCall) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RunningCall) ProtoMessage() {}
+
+func (x *RunningCall) ProtoReflect() protoreflect.Message {
+	mi := &file_ruedo_v1_inspect_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RunningCall.ProtoReflect.Descriptor instead.
+func (*RunningCall) Descriptor() ([]byte, []int) {
+	return file_ruedo_v1_inspect_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *RunningCall) GetCallId() string {
+	if x != nil {
+		return x.CallId
+	}
+	return ""
+}
+
+func (x *RunningCall) GetService() string {
+	if x != nil {
+		return x.Service
+	}
+	return ""
+}
+
+func (x *RunningCall) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *RunningCall) GetRunner() string {
+	if x != nil {
+		return x.Runner
+	}
+	return ""
+}
+
+func (x *RunningCall) GetStartTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartTime
+	}
+	return nil
+}
+
+func (x *RunningCall) GetDuration() *durationpb.Duration {
+	if x != nil {
+		return x.Duration
+	}
+	return nil
+}
+
+func (x *RunningCall) GetCaller() string {
+	if x != nil {
+		return x.Caller
+	}
+	return ""
+}
+
+func (x *RunningCall) GetCore() string {
+	if x != nil {
+		return x.Core
+	}
+	return ""
+}
+
+type ListActivityRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Only calls of this service. Empty: all.
+	Service string `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
+	// Only calls on this runner. Empty: all. An unknown one fails with
+	// RUNNER_NOT_FOUND.
+	Runner string `protobuf:"bytes,2,opt,name=runner,proto3" json:"runner,omitempty"`
+	// Only calls of this core. Empty: all. An unknown one fails with
+	// CORE_NOT_FOUND.
+	Core          string `protobuf:"bytes,3,opt,name=core,proto3" json:"core,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListActivityRequest) Reset() {
+	*x = ListActivityRequest{}
+	mi := &file_ruedo_v1_inspect_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListActivityRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListActivityRequest) ProtoMessage() {}
+
+func (x *ListActivityRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ruedo_v1_inspect_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListActivityRequest.ProtoReflect.Descriptor instead.
+func (*ListActivityRequest) Descriptor() ([]byte, []int) {
+	return file_ruedo_v1_inspect_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ListActivityRequest) GetService() string {
+	if x != nil {
+		return x.Service
+	}
+	return ""
+}
+
+func (x *ListActivityRequest) GetRunner() string {
+	if x != nil {
+		return x.Runner
+	}
+	return ""
+}
+
+func (x *ListActivityRequest) GetCore() string {
+	if x != nil {
+		return x.Core
+	}
+	return ""
+}
+
+type ListActivityResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Those that have run the longest come first; at most 1,000.
+	Items []*RunningCall `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	// All calls that are in flight at the cores that answered, whether they are
+	// asked for or not.
+	Total uint64 `protobuf:"varint,2,opt,name=total,proto3" json:"total,omitempty"`
+	// Cores that did not answer.
+	SilentCores   []*CoreHealth `protobuf:"bytes,3,rep,name=silent_cores,json=silentCores,proto3" json:"silent_cores,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListActivityResponse) Reset() {
+	*x = ListActivityResponse{}
+	mi := &file_ruedo_v1_inspect_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListActivityResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListActivityResponse) ProtoMessage() {}
+
+func (x *ListActivityResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ruedo_v1_inspect_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListActivityResponse.ProtoReflect.Descriptor instead.
+func (*ListActivityResponse) Descriptor() ([]byte, []int) {
+	return file_ruedo_v1_inspect_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ListActivityResponse) GetItems() []*RunningCall {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+func (x *ListActivityResponse) GetTotal() uint64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+func (x *ListActivityResponse) GetSilentCores() []*CoreHealth {
+	if x != nil {
+		return x.SilentCores
+	}
+	return nil
+}
+
+type ListLocalActivityRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListLocalActivityRequest) Reset() {
+	*x = ListLocalActivityRequest{}
+	mi := &file_ruedo_v1_inspect_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListLocalActivityRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListLocalActivityRequest) ProtoMessage() {}
+
+func (x *ListLocalActivityRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ruedo_v1_inspect_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListLocalActivityRequest.ProtoReflect.Descriptor instead.
+func (*ListLocalActivityRequest) Descriptor() ([]byte, []int) {
+	return file_ruedo_v1_inspect_proto_rawDescGZIP(), []int{11}
+}
+
+type ListLocalActivityResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the core.
+	Core string `protobuf:"bytes,1,opt,name=core,proto3" json:"core,omitempty"`
+	// Those that have run the longest come first; at most 1,000.
+	Items         []*RunningCall `protobuf:"bytes,2,rep,name=items,proto3" json:"items,omitempty"`
+	Total         uint64         `protobuf:"varint,3,opt,name=total,proto3" json:"total,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListLocalActivityResponse) Reset() {
+	*x = ListLocalActivityResponse{}
+	mi := &file_ruedo_v1_inspect_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListLocalActivityResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListLocalActivityResponse) ProtoMessage() {}
+
+func (x *ListLocalActivityResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ruedo_v1_inspect_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListLocalActivityResponse.ProtoReflect.Descriptor instead.
+func (*ListLocalActivityResponse) Descriptor() ([]byte, []int) {
+	return file_ruedo_v1_inspect_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ListLocalActivityResponse) GetCore() string {
+	if x != nil {
+		return x.Core
+	}
+	return ""
+}
+
+func (x *ListLocalActivityResponse) GetItems() []*RunningCall {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+func (x *ListLocalActivityResponse) GetTotal() uint64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
 var File_ruedo_v1_inspect_proto protoreflect.FileDescriptor
 
 const file_ruedo_v1_inspect_proto_rawDesc = "" +
 	"\n" +
-	"\x16ruedo/v1/inspect.proto\x12\bruedo.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16ruedo/v1/cluster.proto\x1a\x15ruedo/v1/cordon.proto\x1a\x15ruedo/v1/leader.proto\x1a\x15ruedo/v1/member.proto\"z\n" +
+	"\x16ruedo/v1/inspect.proto\x12\bruedo.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16ruedo/v1/cluster.proto\x1a\x15ruedo/v1/cordon.proto\x1a\x15ruedo/v1/leader.proto\x1a\x15ruedo/v1/member.proto\"z\n" +
 	"\vHealthCheck\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12+\n" +
 	"\x05level\x18\x02 \x01(\x0e2\x15.ruedo.v1.HealthLevelR\x05level\x12\x18\n" +
@@ -753,14 +1088,39 @@ const file_ruedo_v1_inspect_proto_rawDesc = "" +
 	"\x15distributed_execution\x18\x05 \x01(\bR\x14distributedExecution\x12*\n" +
 	"\arunners\x18\x06 \x03(\v2\x10.ruedo.v1.RunnerR\arunners\x125\n" +
 	"\bunplaced\x18\a \x03(\v2\x19.ruedo.v1.UnplacedServiceR\bunplaced\x12%\n" +
-	"\x0eunplaced_total\x18\b \x01(\rR\runplacedTotal*p\n" +
+	"\x0eunplaced_total\x18\b \x01(\rR\runplacedTotal\"\x92\x02\n" +
+	"\vRunningCall\x12\x17\n" +
+	"\acall_id\x18\x01 \x01(\tR\x06callId\x12\x18\n" +
+	"\aservice\x18\x02 \x01(\tR\aservice\x12\x1a\n" +
+	"\brevision\x18\x03 \x01(\x04R\brevision\x12\x16\n" +
+	"\x06runner\x18\x04 \x01(\tR\x06runner\x129\n" +
+	"\n" +
+	"start_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x125\n" +
+	"\bduration\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\bduration\x12\x16\n" +
+	"\x06caller\x18\a \x01(\tR\x06caller\x12\x12\n" +
+	"\x04core\x18\b \x01(\tR\x04core\"v\n" +
+	"\x13ListActivityRequest\x12!\n" +
+	"\aservice\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18?R\aservice\x12\x1f\n" +
+	"\x06runner\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18?R\x06runner\x12\x1b\n" +
+	"\x04core\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18?R\x04core\"\x92\x01\n" +
+	"\x14ListActivityResponse\x12+\n" +
+	"\x05items\x18\x01 \x03(\v2\x15.ruedo.v1.RunningCallR\x05items\x12\x14\n" +
+	"\x05total\x18\x02 \x01(\x04R\x05total\x127\n" +
+	"\fsilent_cores\x18\x03 \x03(\v2\x14.ruedo.v1.CoreHealthR\vsilentCores\"\x1a\n" +
+	"\x18ListLocalActivityRequest\"r\n" +
+	"\x19ListLocalActivityResponse\x12\x12\n" +
+	"\x04core\x18\x01 \x01(\tR\x04core\x12+\n" +
+	"\x05items\x18\x02 \x03(\v2\x15.ruedo.v1.RunningCallR\x05items\x12\x14\n" +
+	"\x05total\x18\x03 \x01(\x04R\x05total*p\n" +
 	"\vHealthLevel\x12\x1c\n" +
 	"\x18HEALTH_LEVEL_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fHEALTH_LEVEL_OK\x10\x01\x12\x18\n" +
 	"\x14HEALTH_LEVEL_WARNING\x10\x02\x12\x14\n" +
-	"\x10HEALTH_LEVEL_BAD\x10\x032\xb5\x01\n" +
+	"\x10HEALTH_LEVEL_BAD\x10\x032\xec\x02\n" +
 	"\x0eInspectService\x12I\n" +
-	"\tGetHealth\x12\x1a.ruedo.v1.GetHealthRequest\x1a\x1b.ruedo.v1.GetHealthResponse\"\x03\x90\x02\x01\x12X\n" +
+	"\tGetHealth\x12\x1a.ruedo.v1.GetHealthRequest\x1a\x1b.ruedo.v1.GetHealthResponse\"\x03\x90\x02\x01\x12R\n" +
+	"\fListActivity\x12\x1d.ruedo.v1.ListActivityRequest\x1a\x1e.ruedo.v1.ListActivityResponse\"\x03\x90\x02\x01\x12a\n" +
+	"\x11ListLocalActivity\x12\".ruedo.v1.ListLocalActivityRequest\x1a#.ruedo.v1.ListLocalActivityResponse\"\x03\x90\x02\x01\x12X\n" +
 	"\x0eGetLocalHealth\x12\x1f.ruedo.v1.GetLocalHealthRequest\x1a .ruedo.v1.GetLocalHealthResponse\"\x03\x90\x02\x01B\x8e\x01\n" +
 	"\fcom.ruedo.v1B\fInspectProtoP\x01Z/github.com/ruedo-dev/ruedo/gen/ruedo/v1;ruedov1\xa2\x02\x03RXX\xaa\x02\bRuedo.V1\xca\x02\bRuedo\\V1\xe2\x02\x14Ruedo\\V1\\GPBMetadata\xea\x02\tRuedo::V1b\x06proto3"
 
@@ -777,27 +1137,32 @@ func file_ruedo_v1_inspect_proto_rawDescGZIP() []byte {
 }
 
 var file_ruedo_v1_inspect_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_ruedo_v1_inspect_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_ruedo_v1_inspect_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_ruedo_v1_inspect_proto_goTypes = []any{
-	(HealthLevel)(0),               // 0: ruedo.v1.HealthLevel
-	(*HealthCheck)(nil),            // 1: ruedo.v1.HealthCheck
-	(*GetHealthRequest)(nil),       // 2: ruedo.v1.GetHealthRequest
-	(*GetHealthResponse)(nil),      // 3: ruedo.v1.GetHealthResponse
-	(*CoreHealth)(nil),             // 4: ruedo.v1.CoreHealth
-	(*UnplacedService)(nil),        // 5: ruedo.v1.UnplacedService
-	(*RunnerHealth)(nil),           // 6: ruedo.v1.RunnerHealth
-	(*GetLocalHealthRequest)(nil),  // 7: ruedo.v1.GetLocalHealthRequest
-	(*GetLocalHealthResponse)(nil), // 8: ruedo.v1.GetLocalHealthResponse
-	nil,                            // 9: ruedo.v1.RunnerHealth.EjectionsEntry
-	(*Member)(nil),                 // 10: ruedo.v1.Member
-	(*Leader)(nil),                 // 11: ruedo.v1.Leader
-	(*Core)(nil),                   // 12: ruedo.v1.Core
-	(*durationpb.Duration)(nil),    // 13: google.protobuf.Duration
-	(*Alarm)(nil),                  // 14: ruedo.v1.Alarm
-	(*Cordon)(nil),                 // 15: ruedo.v1.Cordon
-	(*timestamppb.Timestamp)(nil),  // 16: google.protobuf.Timestamp
-	(*Runner)(nil),                 // 17: ruedo.v1.Runner
-	(*Ejection)(nil),               // 18: ruedo.v1.Ejection
+	(HealthLevel)(0),                  // 0: ruedo.v1.HealthLevel
+	(*HealthCheck)(nil),               // 1: ruedo.v1.HealthCheck
+	(*GetHealthRequest)(nil),          // 2: ruedo.v1.GetHealthRequest
+	(*GetHealthResponse)(nil),         // 3: ruedo.v1.GetHealthResponse
+	(*CoreHealth)(nil),                // 4: ruedo.v1.CoreHealth
+	(*UnplacedService)(nil),           // 5: ruedo.v1.UnplacedService
+	(*RunnerHealth)(nil),              // 6: ruedo.v1.RunnerHealth
+	(*GetLocalHealthRequest)(nil),     // 7: ruedo.v1.GetLocalHealthRequest
+	(*GetLocalHealthResponse)(nil),    // 8: ruedo.v1.GetLocalHealthResponse
+	(*RunningCall)(nil),               // 9: ruedo.v1.RunningCall
+	(*ListActivityRequest)(nil),       // 10: ruedo.v1.ListActivityRequest
+	(*ListActivityResponse)(nil),      // 11: ruedo.v1.ListActivityResponse
+	(*ListLocalActivityRequest)(nil),  // 12: ruedo.v1.ListLocalActivityRequest
+	(*ListLocalActivityResponse)(nil), // 13: ruedo.v1.ListLocalActivityResponse
+	nil,                               // 14: ruedo.v1.RunnerHealth.EjectionsEntry
+	(*Member)(nil),                    // 15: ruedo.v1.Member
+	(*Leader)(nil),                    // 16: ruedo.v1.Leader
+	(*Core)(nil),                      // 17: ruedo.v1.Core
+	(*durationpb.Duration)(nil),       // 18: google.protobuf.Duration
+	(*Alarm)(nil),                     // 19: ruedo.v1.Alarm
+	(*Cordon)(nil),                    // 20: ruedo.v1.Cordon
+	(*timestamppb.Timestamp)(nil),     // 21: google.protobuf.Timestamp
+	(*Runner)(nil),                    // 22: ruedo.v1.Runner
+	(*Ejection)(nil),                  // 23: ruedo.v1.Ejection
 }
 var file_ruedo_v1_inspect_proto_depIdxs = []int32{
 	0,  // 0: ruedo.v1.HealthCheck.level:type_name -> ruedo.v1.HealthLevel
@@ -805,32 +1170,41 @@ var file_ruedo_v1_inspect_proto_depIdxs = []int32{
 	1,  // 2: ruedo.v1.GetHealthResponse.checks:type_name -> ruedo.v1.HealthCheck
 	4,  // 3: ruedo.v1.GetHealthResponse.cores:type_name -> ruedo.v1.CoreHealth
 	6,  // 4: ruedo.v1.GetHealthResponse.runners:type_name -> ruedo.v1.RunnerHealth
-	10, // 5: ruedo.v1.GetHealthResponse.members:type_name -> ruedo.v1.Member
-	11, // 6: ruedo.v1.GetHealthResponse.leader:type_name -> ruedo.v1.Leader
-	12, // 7: ruedo.v1.CoreHealth.core:type_name -> ruedo.v1.Core
-	13, // 8: ruedo.v1.CoreHealth.clock_offset:type_name -> google.protobuf.Duration
-	13, // 9: ruedo.v1.CoreHealth.clock_error:type_name -> google.protobuf.Duration
-	13, // 10: ruedo.v1.CoreHealth.store_latency:type_name -> google.protobuf.Duration
-	14, // 11: ruedo.v1.CoreHealth.alarms:type_name -> ruedo.v1.Alarm
+	15, // 5: ruedo.v1.GetHealthResponse.members:type_name -> ruedo.v1.Member
+	16, // 6: ruedo.v1.GetHealthResponse.leader:type_name -> ruedo.v1.Leader
+	17, // 7: ruedo.v1.CoreHealth.core:type_name -> ruedo.v1.Core
+	18, // 8: ruedo.v1.CoreHealth.clock_offset:type_name -> google.protobuf.Duration
+	18, // 9: ruedo.v1.CoreHealth.clock_error:type_name -> google.protobuf.Duration
+	18, // 10: ruedo.v1.CoreHealth.store_latency:type_name -> google.protobuf.Duration
+	19, // 11: ruedo.v1.CoreHealth.alarms:type_name -> ruedo.v1.Alarm
 	5,  // 12: ruedo.v1.CoreHealth.unplaced:type_name -> ruedo.v1.UnplacedService
-	15, // 13: ruedo.v1.RunnerHealth.cordon:type_name -> ruedo.v1.Cordon
-	9,  // 14: ruedo.v1.RunnerHealth.ejections:type_name -> ruedo.v1.RunnerHealth.EjectionsEntry
-	12, // 15: ruedo.v1.GetLocalHealthResponse.core:type_name -> ruedo.v1.Core
-	16, // 16: ruedo.v1.GetLocalHealthResponse.time:type_name -> google.protobuf.Timestamp
-	13, // 17: ruedo.v1.GetLocalHealthResponse.store_latency:type_name -> google.protobuf.Duration
-	14, // 18: ruedo.v1.GetLocalHealthResponse.alarms:type_name -> ruedo.v1.Alarm
-	17, // 19: ruedo.v1.GetLocalHealthResponse.runners:type_name -> ruedo.v1.Runner
+	20, // 13: ruedo.v1.RunnerHealth.cordon:type_name -> ruedo.v1.Cordon
+	14, // 14: ruedo.v1.RunnerHealth.ejections:type_name -> ruedo.v1.RunnerHealth.EjectionsEntry
+	17, // 15: ruedo.v1.GetLocalHealthResponse.core:type_name -> ruedo.v1.Core
+	21, // 16: ruedo.v1.GetLocalHealthResponse.time:type_name -> google.protobuf.Timestamp
+	18, // 17: ruedo.v1.GetLocalHealthResponse.store_latency:type_name -> google.protobuf.Duration
+	19, // 18: ruedo.v1.GetLocalHealthResponse.alarms:type_name -> ruedo.v1.Alarm
+	22, // 19: ruedo.v1.GetLocalHealthResponse.runners:type_name -> ruedo.v1.Runner
 	5,  // 20: ruedo.v1.GetLocalHealthResponse.unplaced:type_name -> ruedo.v1.UnplacedService
-	18, // 21: ruedo.v1.RunnerHealth.EjectionsEntry.value:type_name -> ruedo.v1.Ejection
-	2,  // 22: ruedo.v1.InspectService.GetHealth:input_type -> ruedo.v1.GetHealthRequest
-	7,  // 23: ruedo.v1.InspectService.GetLocalHealth:input_type -> ruedo.v1.GetLocalHealthRequest
-	3,  // 24: ruedo.v1.InspectService.GetHealth:output_type -> ruedo.v1.GetHealthResponse
-	8,  // 25: ruedo.v1.InspectService.GetLocalHealth:output_type -> ruedo.v1.GetLocalHealthResponse
-	24, // [24:26] is the sub-list for method output_type
-	22, // [22:24] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	21, // 21: ruedo.v1.RunningCall.start_time:type_name -> google.protobuf.Timestamp
+	18, // 22: ruedo.v1.RunningCall.duration:type_name -> google.protobuf.Duration
+	9,  // 23: ruedo.v1.ListActivityResponse.items:type_name -> ruedo.v1.RunningCall
+	4,  // 24: ruedo.v1.ListActivityResponse.silent_cores:type_name -> ruedo.v1.CoreHealth
+	9,  // 25: ruedo.v1.ListLocalActivityResponse.items:type_name -> ruedo.v1.RunningCall
+	23, // 26: ruedo.v1.RunnerHealth.EjectionsEntry.value:type_name -> ruedo.v1.Ejection
+	2,  // 27: ruedo.v1.InspectService.GetHealth:input_type -> ruedo.v1.GetHealthRequest
+	10, // 28: ruedo.v1.InspectService.ListActivity:input_type -> ruedo.v1.ListActivityRequest
+	12, // 29: ruedo.v1.InspectService.ListLocalActivity:input_type -> ruedo.v1.ListLocalActivityRequest
+	7,  // 30: ruedo.v1.InspectService.GetLocalHealth:input_type -> ruedo.v1.GetLocalHealthRequest
+	3,  // 31: ruedo.v1.InspectService.GetHealth:output_type -> ruedo.v1.GetHealthResponse
+	11, // 32: ruedo.v1.InspectService.ListActivity:output_type -> ruedo.v1.ListActivityResponse
+	13, // 33: ruedo.v1.InspectService.ListLocalActivity:output_type -> ruedo.v1.ListLocalActivityResponse
+	8,  // 34: ruedo.v1.InspectService.GetLocalHealth:output_type -> ruedo.v1.GetLocalHealthResponse
+	31, // [31:35] is the sub-list for method output_type
+	27, // [27:31] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_ruedo_v1_inspect_proto_init() }
@@ -848,7 +1222,7 @@ func file_ruedo_v1_inspect_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ruedo_v1_inspect_proto_rawDesc), len(file_ruedo_v1_inspect_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   9,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

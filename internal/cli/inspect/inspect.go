@@ -16,7 +16,8 @@ type Inspect struct {
 
 // Cluster is `ruedo inspect cluster`.
 type Cluster struct {
-	Health Health `cmd:"" help:"Check everything in the cluster, and say what to mend."`
+	Health   Health   `cmd:"" help:"Check everything in the cluster, and say what to mend."`
+	Activity Activity `cmd:"" help:"Show the calls that run now, on all cores."`
 }
 
 // Health is `ruedo inspect cluster health`.

@@ -36,6 +36,12 @@ const (
 	// InspectServiceGetHealthProcedure is the fully-qualified name of the InspectService's GetHealth
 	// RPC.
 	InspectServiceGetHealthProcedure = "/ruedo.v1.InspectService/GetHealth"
+	// InspectServiceListActivityProcedure is the fully-qualified name of the InspectService's
+	// ListActivity RPC.
+	InspectServiceListActivityProcedure = "/ruedo.v1.InspectService/ListActivity"
+	// InspectServiceListLocalActivityProcedure is the fully-qualified name of the InspectService's
+	// ListLocalActivity RPC.
+	InspectServiceListLocalActivityProcedure = "/ruedo.v1.InspectService/ListLocalActivity"
 	// InspectServiceGetLocalHealthProcedure is the fully-qualified name of the InspectService's
 	// GetLocalHealth RPC.
 	InspectServiceGetLocalHealthProcedure = "/ruedo.v1.InspectService/GetLocalHealth"
@@ -45,6 +51,10 @@ const (
 type InspectServiceClient interface {
 	// GetHealth returns what is right and wrong with the cluster now.
 	GetHealth(context.Context, *v1.GetHealthRequest) (*v1.GetHealthResponse, error)
+	// ListActivity returns the calls that run now, on all cores.
+	ListActivity(context.Context, *v1.ListActivityRequest) (*v1.ListActivityResponse, error)
+	// ListLocalActivity returns the calls of the core that answers.
+	ListLocalActivity(context.Context, *v1.ListLocalActivityRequest) (*v1.ListLocalActivityResponse, error)
 	// GetLocalHealth returns what the core that answers knows about itself.
 	GetLocalHealth(context.Context, *v1.GetLocalHealthRequest) (*v1.GetLocalHealthResponse, error)
 }
@@ -67,6 +77,20 @@ func NewInspectServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
+		listActivity: connect.NewClient[v1.ListActivityRequest, v1.ListActivityResponse](
+			httpClient,
+			baseURL+InspectServiceListActivityProcedure,
+			connect.WithSchema(inspectServiceMethods.ByName("ListActivity")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		listLocalActivity: connect.NewClient[v1.ListLocalActivityRequest, v1.ListLocalActivityResponse](
+			httpClient,
+			baseURL+InspectServiceListLocalActivityProcedure,
+			connect.WithSchema(inspectServiceMethods.ByName("ListLocalActivity")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
 		getLocalHealth: connect.NewClient[v1.GetLocalHealthRequest, v1.GetLocalHealthResponse](
 			httpClient,
 			baseURL+InspectServiceGetLocalHealthProcedure,
@@ -79,13 +103,33 @@ func NewInspectServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 
 // inspectServiceClient implements InspectServiceClient.
 type inspectServiceClient struct {
-	getHealth      *connect.Client[v1.GetHealthRequest, v1.GetHealthResponse]
-	getLocalHealth *connect.Client[v1.GetLocalHealthRequest, v1.GetLocalHealthResponse]
+	getHealth         *connect.Client[v1.GetHealthRequest, v1.GetHealthResponse]
+	listActivity      *connect.Client[v1.ListActivityRequest, v1.ListActivityResponse]
+	listLocalActivity *connect.Client[v1.ListLocalActivityRequest, v1.ListLocalActivityResponse]
+	getLocalHealth    *connect.Client[v1.GetLocalHealthRequest, v1.GetLocalHealthResponse]
 }
 
 // GetHealth calls ruedo.v1.InspectService.GetHealth.
 func (c *inspectServiceClient) GetHealth(ctx context.Context, req *v1.GetHealthRequest) (*v1.GetHealthResponse, error) {
 	response, err := c.getHealth.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ListActivity calls ruedo.v1.InspectService.ListActivity.
+func (c *inspectServiceClient) ListActivity(ctx context.Context, req *v1.ListActivityRequest) (*v1.ListActivityResponse, error) {
+	response, err := c.listActivity.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ListLocalActivity calls ruedo.v1.InspectService.ListLocalActivity.
+func (c *inspectServiceClient) ListLocalActivity(ctx context.Context, req *v1.ListLocalActivityRequest) (*v1.ListLocalActivityResponse, error) {
+	response, err := c.listLocalActivity.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -105,6 +149,10 @@ func (c *inspectServiceClient) GetLocalHealth(ctx context.Context, req *v1.GetLo
 type InspectServiceHandler interface {
 	// GetHealth returns what is right and wrong with the cluster now.
 	GetHealth(context.Context, *v1.GetHealthRequest) (*v1.GetHealthResponse, error)
+	// ListActivity returns the calls that run now, on all cores.
+	ListActivity(context.Context, *v1.ListActivityRequest) (*v1.ListActivityResponse, error)
+	// ListLocalActivity returns the calls of the core that answers.
+	ListLocalActivity(context.Context, *v1.ListLocalActivityRequest) (*v1.ListLocalActivityResponse, error)
 	// GetLocalHealth returns what the core that answers knows about itself.
 	GetLocalHealth(context.Context, *v1.GetLocalHealthRequest) (*v1.GetLocalHealthResponse, error)
 }
@@ -123,6 +171,20 @@ func NewInspectServiceHandler(svc InspectServiceHandler, opts ...connect.Handler
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
+	inspectServiceListActivityHandler := connect.NewUnaryHandlerSimple(
+		InspectServiceListActivityProcedure,
+		svc.ListActivity,
+		connect.WithSchema(inspectServiceMethods.ByName("ListActivity")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	inspectServiceListLocalActivityHandler := connect.NewUnaryHandlerSimple(
+		InspectServiceListLocalActivityProcedure,
+		svc.ListLocalActivity,
+		connect.WithSchema(inspectServiceMethods.ByName("ListLocalActivity")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
 	inspectServiceGetLocalHealthHandler := connect.NewUnaryHandlerSimple(
 		InspectServiceGetLocalHealthProcedure,
 		svc.GetLocalHealth,
@@ -134,6 +196,10 @@ func NewInspectServiceHandler(svc InspectServiceHandler, opts ...connect.Handler
 		switch r.URL.Path {
 		case InspectServiceGetHealthProcedure:
 			inspectServiceGetHealthHandler.ServeHTTP(w, r)
+		case InspectServiceListActivityProcedure:
+			inspectServiceListActivityHandler.ServeHTTP(w, r)
+		case InspectServiceListLocalActivityProcedure:
+			inspectServiceListLocalActivityHandler.ServeHTTP(w, r)
 		case InspectServiceGetLocalHealthProcedure:
 			inspectServiceGetLocalHealthHandler.ServeHTTP(w, r)
 		default:
@@ -147,6 +213,14 @@ type UnimplementedInspectServiceHandler struct{}
 
 func (UnimplementedInspectServiceHandler) GetHealth(context.Context, *v1.GetHealthRequest) (*v1.GetHealthResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("ruedo.v1.InspectService.GetHealth is not implemented"))
+}
+
+func (UnimplementedInspectServiceHandler) ListActivity(context.Context, *v1.ListActivityRequest) (*v1.ListActivityResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("ruedo.v1.InspectService.ListActivity is not implemented"))
+}
+
+func (UnimplementedInspectServiceHandler) ListLocalActivity(context.Context, *v1.ListLocalActivityRequest) (*v1.ListLocalActivityResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("ruedo.v1.InspectService.ListLocalActivity is not implemented"))
 }
 
 func (UnimplementedInspectServiceHandler) GetLocalHealth(context.Context, *v1.GetLocalHealthRequest) (*v1.GetLocalHealthResponse, error) {

@@ -5,6 +5,7 @@ import (
 	"runtime/debug"
 	"runtime/metrics"
 
+	"github.com/ruedo-dev/ruedo/internal/cli/doctor"
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
 )
 
@@ -17,7 +18,7 @@ const (
 	gcPercent     = 400
 	minGCPercent  = 200
 	gcGarbage     = 64 << 20
-	gcMemoryLimit = 2 << 30
+	gcMemoryLimit = doctor.DefaultHeap
 )
 
 // serving sets the garbage collector for a process that serves, unless the user

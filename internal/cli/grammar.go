@@ -6,6 +6,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/cli/calling"
 	"github.com/ruedo-dev/ruedo/internal/cli/cordon"
 	"github.com/ruedo-dev/ruedo/internal/cli/db"
+	"github.com/ruedo-dev/ruedo/internal/cli/doctor"
 	"github.com/ruedo-dev/ruedo/internal/cli/inspect"
 	"github.com/ruedo-dev/ruedo/internal/cli/leading"
 	"github.com/ruedo-dev/ruedo/internal/cli/members"
@@ -47,6 +48,7 @@ type grammar struct {
 	Member members.Member `cmd:"" group:"store" help:"Add, remove, promote or replace a member of the store."`
 	Store  members.Store  `cmd:"" group:"store" help:"Compact the store, or recover it."`
 
+	Doctor     doctor.Doctor `cmd:"" group:"other" help:"Look for what is wrong with this machine and the cluster."`
 	Use        use.Use       `cmd:"" group:"other" help:"Choose the profile, and so the cluster, of the commands that follow."`
 	Version    versionCmd    `cmd:"" group:"other" help:"Show version and settings."`
 	Completion completionCmd `cmd:"" group:"other" help:"Print a script that completes commands and names."`

@@ -31,6 +31,15 @@ func Print(s *session.Session, checks []*ruedov1.HealthCheck) error {
 	return nil
 }
 
+// Worst returns the worst level of the checks; OK if there are none.
+func Worst(checks []*ruedov1.HealthCheck) ruedov1.HealthLevel {
+	worst := ruedov1.HealthLevel_HEALTH_LEVEL_OK
+	for _, c := range checks {
+		worst = max(worst, c.GetLevel())
+	}
+	return worst
+}
+
 // Result returns the result of a command that has found this level: 0 if all is
 // well, 1 for a warning, 2 for worse.
 func Result(level ruedov1.HealthLevel) error {

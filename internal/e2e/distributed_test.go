@@ -61,6 +61,8 @@ func TestAWalkThroughACluster(t *testing.T) {
 	w.types("ruedo --host 127.0.0.1:7843 get services -o name")
 	w.types(`ruedo --host 127.0.0.1:7843 call greet -d '{"name":"Ada"}'`)
 	w.types("ruedo get cores")
+	w.types("ruedo inspect cluster health").exits(0)
+	w.types("ruedo inspect cluster activity")
 
 	// A runner leaves.
 	w.interrupts(two)

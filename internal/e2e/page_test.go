@@ -209,13 +209,15 @@ func (w *walk) missing(shows []string, got answer) string {
 
 var (
 	export = regexp.MustCompile(`^export (\w+)=(.*)$`)
+	// failure is a line of a command that exits with another code than 0.
+	failure = regexp.MustCompile(`^error: |^cluster [a-z0-9-]+: (?:warning|bad)$`)
 	// asks is a command that changes nothing: people type it until they see what
 	// they wait for.
 	asks = regexp.MustCompile(`^(?:curl|ruedo(?: --\w+ \S+)* (?:get|describe|inspect|call|logs)) `)
 )
 
 // types types the next command of the page and returns what came: what the page
-// shows, and an error if the page shows one. A command that only asks is typed again
+// shows, and a failure if the page shows one. A command that only asks is typed again
 // until it does, and until all of the conditions hold.
 func (w *walk) types(line string, until ...func(answer) bool) answer {
 	w.t.Helper()
@@ -224,7 +226,7 @@ func (w *walk) types(line string, until ...func(answer) bool) answer {
 		w.env = append(w.env, m[1]+"="+strings.Trim(m[2], `"`))
 		return answer{t: w.t, of: s.line}
 	}
-	fails := slices.ContainsFunc(s.shows, func(line string) bool { return strings.HasPrefix(line, "error: ") })
+	fails := slices.ContainsFunc(s.shows, failure.MatchString)
 	var got answer
 	var lacks string
 	began := time.Now()

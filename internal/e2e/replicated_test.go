@@ -73,6 +73,7 @@ func TestAWalkWithoutOtherSoftware(t *testing.T) {
 	w.types("ruedo leader yield --to core-zwgqyekk")
 	w.kills(second)
 	w.types("ruedo get leader", otherThan("core-zwgqyekk"))
+	w.types("ruedo inspect cluster health").exits(1)
 	w.types("ruedo create decorator small --limit memory=32MiB")
 	w.types(call)
 	w.types("ruedo get runners -o wide")
@@ -80,6 +81,7 @@ func TestAWalkWithoutOtherSoftware(t *testing.T) {
 	// Without a quorum, calls and reads go on, and writes say what is missing.
 	w.kills(third)
 	w.types("ruedo get status")
+	w.types("ruedo inspect cluster health").exits(2)
 	w.types("ruedo create decorator large --limit memory=512MiB").exits(6)
 	w.types(call)
 

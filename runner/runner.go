@@ -59,7 +59,6 @@ import (
 	"github.com/ruedo-dev/ruedo/runner/identity"
 	"github.com/ruedo-dev/ruedo/runner/logs"
 	"github.com/ruedo-dev/ruedo/runner/modules"
-	"github.com/ruedo-dev/ruedo/sandbox"
 )
 
 // Defaults of a config.
@@ -131,9 +130,12 @@ type Config struct {
 	// CompileTime is the processor time that compiling a module can take; see
 	// sandbox.Config. Default: that of the sandbox.
 	CompileTime time.Duration
-	// CPUSlots bound how many guests run at a time, if several runners share a
-	// process. Default: slots for this runner alone.
-	CPUSlots *sandbox.CPUSlots
+	// ShareWith is another runner of this process, whose sandbox this one uses: a
+	// module is then compiled and in memory once for both. That one must be closed
+	// after this one, and its Modules, Compiler, CompileTime and CacheBytes apply to
+	// compiled code. MaxPlanBytes bounds what the plans of both hold. Default: nil,
+	// a sandbox of its own.
+	ShareWith *Runner
 	// MaxPlans is how many plans without calls stay ready. Others are loaded from
 	// the compile cache on disk by their next call, which takes tens of
 	// milliseconds. Default: [DefaultMaxPlans].
@@ -205,7 +207,7 @@ type Runner struct {
 	info      *ruedov1.Runner
 	admission *admission.Queue[*prepared]
 	modules   *modules.Cache
-	engine    *sandbox.Engine
+	engine    *engine
 	plans     *plans
 	logs      *logs.Logs // of guests
 	// closers undo what was opened, in reverse order.
@@ -268,16 +270,14 @@ func (r *Runner) open(ctx context.Context) (err error) {
 		r.onClose(func(context.Context) error { return os.RemoveAll(dir) })
 	}
 
-	r.engine, err = sandbox.New(context.WithoutCancel(ctx), sandbox.Config{
-		CacheDir: filepath.Join(dir, "compiled"), CacheSize: r.cfg.CacheBytes - r.cfg.CacheBytes/4,
-		Needed:   func() map[string]bool { return r.plans.needed(func(f files) string { return f.code }) },
-		Modules:  r.cfg.Modules,
-		Compiler: r.cfg.Compiler, CompileTime: r.cfg.CompileTime, CPUSlots: r.cfg.CPUSlots, Logger: r.log,
-	})
-	if err != nil {
-		return fault.Wrap(err, fault.DataDir, "the sandbox cannot be opened: %s", err).WithFix("choose another directory (runner.cache_dir)")
+	if other := r.cfg.ShareWith; other != nil {
+		r.engine = other.engine
+	} else {
+		if r.engine, err = newEngine(ctx, r.cfg, dir); err != nil {
+			return err
+		}
+		r.onClose(r.engine.Close)
 	}
-	r.onClose(r.engine.Close)
 
 	r.modules, err = modules.Open(modules.Config{
 		Dir: filepath.Join(dir, "modules"), MaxBytes: r.cfg.CacheBytes / 4, MaxModule: r.cfg.Modules.WithDefaults().Size,
@@ -290,10 +290,11 @@ func (r *Runner) open(ctx context.Context) (err error) {
 	r.onClose(func(context.Context) error { r.modules.Close(); return nil })
 
 	r.plans = newPlans(plansConfig{
-		engine: r.engine, modules: r.modules, unstarted: r.unstarted,
+		engine: r.engine.Engine, modules: r.modules, unstarted: r.unstarted,
 		maxPlans: r.cfg.MaxPlans, maxBytes: r.cfg.MaxPlanBytes, grace: r.cfg.PlanGrace, log: r.log,
 	})
-	r.onClose(r.plans.close)
+	leave := r.engine.enter(r.plans)
+	r.onClose(func(ctx context.Context) error { leave(); return r.plans.close(ctx) })
 	return nil
 }
 

@@ -25,7 +25,6 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/labels"
 	"github.com/ruedo-dev/ruedo/internal/port"
 	"github.com/ruedo-dev/ruedo/runner"
-	"github.com/ruedo-dev/ruedo/sandbox"
 )
 
 // Assembler makes processes as its settings say. It is used from one goroutine;
@@ -43,8 +42,7 @@ type Assembler struct {
 	Infof func(format string, args ...any)
 
 	closers []closer
-	slots   *sandbox.CPUSlots // of all runners that are made
-	member  members.Keeper    // of the embedded store; nil if there is none
+	member  members.Keeper // of the embedded store; nil if there is none
 }
 
 func (a *Assembler) infof(format string, args ...any) {
@@ -134,9 +132,6 @@ func (a *Assembler) Runner(ctx context.Context, log *slog.Logger) error {
 // newRunner makes a runner from the settings; change sets the other fields.
 func (a *Assembler) newRunner(ctx context.Context, log *slog.Logger, change func(*runner.Config)) (*runner.Runner, error) {
 	s := a.Settings.Runner
-	if a.slots == nil {
-		a.slots = sandbox.NewCPUSlots()
-	}
 	set, err := labels.Parse(s.Labels)
 	if err != nil {
 		return nil, err
@@ -157,7 +152,6 @@ func (a *Assembler) newRunner(ctx context.Context, log *slog.Logger, change func
 		Compiler:     a.Compiler,
 		CompileTime:  s.CompileTime,
 		Modules:      a.Settings.Module.Limits(),
-		CPUSlots:     a.slots,
 		LogSuccesses: s.LogSuccesses,
 		Logger:       log,
 	}

@@ -77,6 +77,10 @@ func TestCluster(t *testing.T) {
 	if len(c.Runners) != 2 || !strings.HasPrefix(c.URL, "http://127.0.0.1:") {
 		t.Errorf("cluster = %q, %v", c.URL, c.Runners)
 	}
+	// Each sandbox has a working directory of its own.
+	if work, err := filepath.Glob(filepath.Join(a.CacheDir, "compiled.private", "work-*")); err != nil || len(work) != 1 {
+		t.Errorf("the runners have the sandboxes %v, want one for both", work)
+	}
 	c.Stop()
 	if err := c.Wait(); err != nil {
 		t.Error(err)

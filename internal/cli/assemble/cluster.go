@@ -1,6 +1,7 @@
 package assemble
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -62,15 +63,18 @@ func (a *Assembler) Cluster(ctx context.Context, log *slog.Logger, dir string, r
 	}
 	c.URL = c.core.URL()
 	c.run("the core", c.core.Serve)
+	var first *runner.Runner
 	for i := range runners {
 		name := fmt.Sprintf("dev-%d", i+1)
 		r, err := a.newRunner(c.ctx, log, func(cfg *runner.Config) {
 			cfg.ID, cfg.Name, cfg.Cores = name, name, []string{c.URL}
+			cfg.ShareWith = first
 			cfg.LogSuccesses = cfg.LogSuccesses || !a.Settings.IsSet("runner.log_successes")
 		})
 		if err != nil {
 			return nil, err
 		}
+		first = cmp.Or(first, r)
 		c.Runners = append(c.Runners, name)
 		c.run("runner "+name, r.Serve)
 	}

@@ -1,0 +1,58 @@
+package runner
+
+import (
+	"context"
+	"maps"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/sandbox"
+)
+
+// engine is the sandbox of one runner, or of several in one process.
+type engine struct {
+	*sandbox.Engine
+
+	mu    sync.Mutex
+	users []*plans // of each runner
+}
+
+// newEngine opens a sandbox whose compiled code is kept below dir.
+func newEngine(ctx context.Context, cfg Config, dir string) (*engine, error) {
+	e := &engine{}
+	var err error
+	e.Engine, err = sandbox.New(context.WithoutCancel(ctx), sandbox.Config{
+		CacheDir: filepath.Join(dir, "compiled"), CacheSize: cfg.CacheBytes - cfg.CacheBytes/4, Needed: e.needed,
+		Modules: cfg.Modules, Compiler: cfg.Compiler, CompileTime: cfg.CompileTime, Logger: cfg.Logger,
+	})
+	if err != nil {
+		return nil, fault.Wrap(err, fault.DataDir, "the sandbox cannot be opened: %s", err).WithFix("choose another directory (runner.cache_dir)")
+	}
+	return e, nil
+}
+
+// enter adds the plans of a runner until leave is called.
+func (e *engine) enter(p *plans) (leave func()) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.users = append(e.users, p)
+	return func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.users = slices.DeleteFunc(e.users, func(q *plans) bool { return q == p })
+	}
+}
+
+// needed returns the keys of the code that live services need, on any runner.
+func (e *engine) needed() map[string]bool {
+	e.mu.Lock()
+	users := slices.Clone(e.users)
+	e.mu.Unlock()
+	keys := make(map[string]bool)
+	for _, p := range users {
+		maps.Copy(keys, p.needed(func(f files) string { return f.code }))
+	}
+	return keys
+}

@@ -32,7 +32,8 @@ type conn struct {
 	net.Conn
 	set  *conns
 	once sync.Once
-	// idle is the first full tick without a request in flight, or 0.
+	// idle is the first full tick without a request in flight, or 0. It is 1 from
+	// when a request was ended.
 	idle atomic.Int64
 	// fresh is true until the first request has been read.
 	fresh atomic.Bool

@@ -149,3 +149,39 @@ func TestAtTheLimitOfConnectionsANewOneIsHeardFirst(t *testing.T) {
 		t.Errorf("%q, %v", b, err)
 	}
 }
+
+// When many slow requests are ended at the same time, their connections make room
+// for new ones, and not a request that has just begun.
+func TestAtTheLimitOfConnectionsEndedOnesMakeRoom(t *testing.T) {
+	const limit = 8
+	addr := serve(t, port.Config{Connections: limit, Idle: 20 * time.Second}, mounted(nil))
+	half := func() *bufio.Reader {
+		c := dial(t, addr)
+		fmt.Fprint(c, "POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\nx")
+		return bufio.NewReader(c)
+	}
+	var slow []*bufio.Reader
+	for range limit - 1 {
+		slow = append(slow, half())
+	}
+	for _, r := range slow { // under pressure, a few seconds are enough
+		if res, err := http.ReadResponse(r, nil); err != nil || res.StatusCode != http.StatusGatewayTimeout {
+			t.Fatalf("%v, %v", res, err)
+		}
+	}
+	c := dial(t, addr)
+	fmt.Fprint(c, "POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\ny")
+	for range limit / 2 {
+		half()
+	}
+	if _, err := fmt.Fprint(c, "z"); err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err := io.ReadAll(res.Body); err != nil || string(b) != "yz" {
+		t.Errorf("%q, %v", b, err)
+	}
+}

@@ -341,6 +341,9 @@ func (x *exchange) Unwrap() http.ResponseWriter { return x.w }
 // still gets its answer. Call it only while the exchange is in flight.
 func (x *exchange) cut(seen phase) {
 	x.late.Store(true)
+	if x.http1 && x.conn != nil {
+		x.conn.idle.Store(1) // it is about to be closed, so it is the first to make room
+	}
 	rc := http.NewResponseController(x.w)
 	past := time.Unix(1, 0)
 	_ = rc.SetReadDeadline(past)

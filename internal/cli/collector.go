@@ -17,7 +17,7 @@ import (
 const (
 	gcPercent     = 400
 	minGCPercent  = 200
-	gcGarbage     = 64 << 20
+	gcGarbage     = 160 << 20
 	gcMemoryLimit = doctor.DefaultHeap
 )
 

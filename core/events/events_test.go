@@ -81,7 +81,8 @@ func start(t *testing.T, down bool) (*Recorder, *ring) {
 	return r, kept
 }
 
-// What flaps is one event, written at once and then seldom.
+// A runner that keeps coming and going is one event: it is written immediately,
+// and from then on only now and then.
 func TestWhatHappensAgainIsCounted(t *testing.T) {
 	r, kept := start(t, false)
 	r.Record(lost, "r-1", "first")

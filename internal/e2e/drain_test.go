@@ -104,7 +104,7 @@ func TestARunnerIsTakenOutOfServiceUnderLoad(t *testing.T) {
 		testkit.Within(t, 15*time.Second, "the cordon has ended", func() bool { return n.states()["first"] == "ready" })
 	}
 	testkit.Within(t, 15*time.Second, "the leader removes the record", func() bool {
-		out, _, code := two.ruedo("job", "run", "expire-cordons") // unless it has just run by itself
+		out, _, code := two.ruedo("job", "run", "expire-cordons") // unless the leader has just run it
 		return code == 0 && strings.HasSuffix(out, "; 0 stay\n")
 	})
 	if _, stderr, code := one.ruedo("drain", "nobody"); code != 3 || !strings.Contains(stderr, `there is no runner "nobody"`) {

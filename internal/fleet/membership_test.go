@@ -213,7 +213,7 @@ func TestRegisterWithoutAStore(t *testing.T) {
 	testkit.Eventually(t, "the entry is there", func() bool { v, _, ok := stored(t, c); return ok && v == "one" })
 }
 
-// Whoever may not write is told so at once.
+// A process without the permission to write gets the error immediately.
 func TestRegisterWithoutPermission(t *testing.T) {
 	c := etcdtest.Start(t, etcdembed.Config{}).Client()
 	c.Lease = refusing{c.Lease}

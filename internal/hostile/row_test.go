@@ -57,8 +57,8 @@ type row struct {
 	moves []move
 	// once means that the moves are not repeated.
 	once bool
-	// atOnce is how many guests or others the moves keep busy at the same time; 0
-	// means one per runner.
+	// atOnce is how many guests the moves keep busy at the same time; 0 means one
+	// per runner.
 	atOnce int
 	// control runs during the window before the row, if it is not nil.
 	control func(b *bout)

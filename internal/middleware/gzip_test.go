@@ -56,7 +56,7 @@ func TestABombIsNotInflated(t *testing.T) {
 	if res.StatusCode != http.StatusTooManyRequests {
 		t.Errorf("status %s", res.Status)
 	}
-	if took > 5*time.Second {
+	if took > time.Second {
 		t.Errorf("it took %s", took)
 	}
 	// A message within the bound is read as usual.

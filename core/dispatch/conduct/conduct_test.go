@@ -10,7 +10,7 @@ import (
 )
 
 // A runner that fails again and again is out for longer each time, up to a bound;
-// one that has behaved well for some time begins anew.
+// one that has behaved well for a while starts at the shortest time again.
 func TestTimesOutDouble(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &Record{}
@@ -77,7 +77,7 @@ func TestLanesThatBreakAreCountedWithinAMinute(t *testing.T) {
 	})
 }
 
-// What a runner says is bounded, and valid UTF-8 where it is cut.
+// The text that a runner gives is cut to a bound, and stays valid UTF-8.
 func TestTheMessageOfAnEjectionIsBounded(t *testing.T) {
 	r := &Record{}
 	r.Eject("cause", "x"+strings.Repeat("é", maxMessage))

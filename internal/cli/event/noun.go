@@ -126,7 +126,7 @@ func follow(s *session.Session, a arguments) (bool, error) {
 		case err != nil && !failed:
 			s.Warnf("no events at present: %v", err)
 		case err == nil:
-			// A store that was restored from an older copy counts anew.
+			// A store restored from an older copy has lower versions again.
 			after = version
 		}
 		failed = err != nil

@@ -30,6 +30,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/ruedo-dev/ruedo/core/dispatch"
+	"github.com/ruedo-dev/ruedo/core/dispatch/terms"
 	"github.com/ruedo-dev/ruedo/core/mirror"
 	"github.com/ruedo-dev/ruedo/core/store"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
@@ -176,7 +177,7 @@ func (c *Cordons) report(now map[string]*ruedov1.Cordon) {
 		c.log.Info("runner is no longer cordoned", "runner", id)
 		delete(c.quiet, id)
 		if store.CordonExpired(one, time.Now()) && c.cfg.Leads() {
-			c.cfg.Record(ruedov1.EventKind_EVENT_KIND_RUNNER_UNCORDONED, id, "it gets calls again, because its cordon has ended: cordoned"+terms(one))
+			c.cfg.Record(ruedov1.EventKind_EVENT_KIND_RUNNER_UNCORDONED, id, "it gets calls again, because its cordon has ended: cordoned"+terms.Of(one))
 		}
 	}
 }
@@ -219,7 +220,7 @@ func (c *Cordons) Cordon(ctx context.Context, req *ruedov1.CordonRunnerRequest) 
 	if err := c.cfg.Store.PutCordon(ctx, next, seen); err != nil {
 		return nil, err
 	}
-	c.cfg.Record(ruedov1.EventKind_EVENT_KIND_RUNNER_CORDONED, next.GetRunner(), "it gets no new calls: cordoned"+terms(next))
+	c.cfg.Record(ruedov1.EventKind_EVENT_KIND_RUNNER_CORDONED, next.GetRunner(), "it gets no new calls: cordoned"+terms.Of(next))
 	return &ruedov1.CordonRunnerResponse{Cordon: next}, c.await(ctx, next.GetVersion())
 }
 
@@ -257,7 +258,7 @@ func (c *Cordons) Uncordon(ctx context.Context, req *ruedov1.UncordonRunnerReque
 	if err != nil {
 		return nil, err
 	}
-	c.cfg.Record(ruedov1.EventKind_EVENT_KIND_RUNNER_UNCORDONED, id, "it gets calls again: it was cordoned"+terms(old))
+	c.cfg.Record(ruedov1.EventKind_EVENT_KIND_RUNNER_UNCORDONED, id, "it gets calls again: it was cordoned"+terms.Of(old))
 	return &ruedov1.UncordonRunnerResponse{Runner: id, Previous: old}, c.await(ctx, revision)
 }
 

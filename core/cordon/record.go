@@ -2,8 +2,8 @@ package cordon
 
 import (
 	"slices"
-	"time"
 
+	"github.com/ruedo-dev/ruedo/core/dispatch/terms"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 )
 
@@ -33,21 +33,6 @@ func (c *Cordons) observe(res *ruedov1.GetDrainResponse) {
 	q.answers++
 	c.quiet[id] = q
 	if q.answers == 2 {
-		c.cfg.Record(ruedov1.EventKind_EVENT_KIND_RUNNER_DRAINED, id, "it has no call in flight on any core: cordoned"+terms(cordon))
+		c.cfg.Record(ruedov1.EventKind_EVENT_KIND_RUNNER_DRAINED, id, "it has no call in flight on any core: cordoned"+terms.Of(cordon))
 	}
-}
-
-// terms says who made a cordon, why and until when, as far as that is known.
-func terms(c *ruedov1.Cordon) string {
-	s := ""
-	if c.GetFrom() != "" {
-		s += " by " + c.GetFrom()
-	}
-	if end := c.GetEndTime(); end != nil {
-		s += " until " + end.AsTime().UTC().Format(time.RFC3339)
-	}
-	if c.GetReason() != "" {
-		s += ": " + c.GetReason()
-	}
-	return s
 }

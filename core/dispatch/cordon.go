@@ -1,8 +1,11 @@
 package dispatch
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 
+	"github.com/ruedo-dev/ruedo/core/dispatch/terms"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/labels"
@@ -49,9 +52,10 @@ func (l *live) cordonedFor(placement *labels.Selector) (cordons []*ruedov1.Cordo
 // allCordoned returns the error for a call that no runner gets because those that
 // meet its placement are cordoned.
 func allCordoned(cause error, cordons []*ruedov1.Cordon, placement *labels.Selector) *fault.Error {
+	slices.SortFunc(cordons, func(a, b *ruedov1.Cordon) int { return cmp.Compare(a.GetRunner(), b.GetRunner()) })
 	var named []string
 	for _, c := range cordons[:min(len(cordons), namedCordons)] {
-		named = append(named, c.GetRunner()+byWhom(c))
+		named = append(named, c.GetRunner()+terms.Of(c))
 	}
 	all, are := "all "+text.Count(len(cordons), "attached runner"), "are"
 	if len(cordons) == 1 {
@@ -63,16 +67,4 @@ func allCordoned(cause error, cordons []*ruedov1.Cordon, placement *labels.Selec
 	return fault.Wrap(cause, fault.NoRunner, "%s %s cordoned: %s", all, are, text.List(named, len(cordons))).
 		With("cordoned", cordons[0].GetRunner()).
 		WithFix("uncordon a runner, or start another one that attaches to this core")
-}
-
-// byWhom says who made a cordon and why, as far as that is known.
-func byWhom(c *ruedov1.Cordon) string {
-	s := ""
-	if from := c.GetFrom(); from != "" {
-		s += " by " + from
-	}
-	if reason := c.GetReason(); reason != "" {
-		s += " (" + reason + ")"
-	}
-	return s
 }

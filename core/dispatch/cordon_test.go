@@ -101,7 +101,7 @@ func TestAllRunnersAreCordoned(t *testing.T) {
 		t.Cleanup(d.Add(m))
 	}
 	d.SetCordons(cordons(ms...))
-	if _, err := call(d, "p"); err == nil || !strings.Contains(err.Error(), "all 6 attached runners are cordoned: r0 by ada@laptop (new disk), a by ada@laptop (new disk), b by ada@laptop (new disk) and 3 others") {
+	if _, err := call(d, "p"); err == nil || !strings.Contains(err.Error(), "all 6 attached runners are cordoned: a by ada@laptop (new disk), b by ada@laptop (new disk), c by ada@laptop (new disk) and 3 others") {
 		t.Errorf("%v", err)
 	}
 	// One that drains is no reason.

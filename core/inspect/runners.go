@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"time"
 
+	"github.com/ruedo-dev/ruedo/core/dispatch/terms"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/text"
 )
@@ -136,16 +136,7 @@ func (f *findings) judgeCordons() {
 	var timed, endless []string
 	for _, id := range slices.Sorted(maps.Keys(f.cordons)) {
 		c := f.cordons[id]
-		s := id
-		if c.GetFrom() != "" {
-			s += " by " + short(c.GetFrom())
-		}
-		if c.GetEndTime() != nil {
-			s += " until " + c.GetEndTime().AsTime().UTC().Format(time.RFC3339)
-		}
-		if c.GetReason() != "" {
-			s += " (" + short(c.GetReason()) + ")"
-		}
+		s := id + terms.Of(c)
 		if c.GetEndTime() == nil {
 			endless = append(endless, s)
 		} else {

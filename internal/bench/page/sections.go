@@ -40,7 +40,7 @@ var labels = map[string]string{
 	"first": "first start", "second": "second start, from the cache on disk", "in-process": "without a child process",
 	"plain": "plain wazero", "pristine": "Ruedo, pristine",
 	"text": "edit of a text to live", "code": "edit of code to live", "build": "go build alone",
-	"call": "a call", "start": "start", "memory": "memory", "private": "memory that no file backs", "publish": "publish", "visible": "publish to visible on every core", "idle": "idle",
+	"call": "a call", "alone": "a call alone", "start": "start", "memory": "memory", "private": "memory that no file backs", "publish": "publish", "visible": "publish to visible on every core", "idle": "idle",
 	"start-cpu": "start, processor time", "peak": "highest memory", "called": "memory after calls of all services", "publish-cpu": "publish, processor time", "idle-cpu": "idle, processor time of a second",
 	"metered": "Ruedo, metered", "native": "plain wazero", "closing": "wazero, closing on context",
 }
@@ -134,7 +134,8 @@ This is wall time and needs an idle machine.`, "sandbox/neighbour",
 	{"A cluster that grows",
 		`Cores are processes as users run them, with an embedded etcd; runners are simulated and answer with the input. Every service has a decorator
 of its own with limits and a schema, and no two schemas are equal. The time of a *call* is the processor time of the core, of the NATS server or of
-nginx, without those who call and who answer; 16 connections call all services in turn. A *start* lasts until the core describes the last service.
+nginx, without those who call and who answer; 16 connections call all services in turn, and then one *alone*: with many calls at a time, frames for
+the same runner share system calls, and the more runners there are, the fewer. A *start* lasts until the core describes the last service.
 *Memory* is what is resident 3 s later, code and mapped files included; the first call of a service adds its compiled schema and its metrics. A
 publish is *visible* when every core describes the new revision. *Idle* is what all cores read and write in a second without calls, over
 connections and in files: heartbeats of runners and members, and the log of the store. A curve is flat if no size differs from another one by more than a factor of 1.1, which is the goal for a call. A core with 10,000 services
@@ -148,17 +149,18 @@ and as many decorators has to start within 1 s and to take at most 150 MB.`, "sc
 			{"The shape of these curves:", "figure", shapes("cores")},
 			{"NATS request and reply, by number of subjects with one that answers:", "subjects", scaled("subjects", "memory")},
 			{"NATS request and reply on 10 subjects, by members of the queue group that answers:", "members", scaled("members", "memory")},
-			{"nginx as a proxy before one server:", "servers", []column{{"call, CPU µs", "scale/nginx/*/call", ""}, {"memory, MB", "scale/nginx/*/memory", ""}}},
+			{"nginx as a proxy before one server:", "servers", []column{{"call, CPU µs", "scale/nginx/*/call", ""}, {"alone, CPU µs", "scale/nginx/*/alone", ""}, {"memory, MB", "scale/nginx/*/memory", ""}}},
 		}},
 }
 
-// scaled returns the columns of an axis of scale: a call, its ratio to that of
-// the smallest size, and other figures.
+// scaled returns the columns of an axis of scale: a call of many and a call alone,
+// each with its ratio to that of the smallest size, and other figures.
 func scaled(axis string, figures ...string) []column {
 	smallest := map[string]string{"services": "10", "subjects": "10", "lanes": "1", "members": "1", "cores": "1"}[axis]
 	row := func(size, figure string) string { return "scale/" + axis + "/" + size + "/" + figure }
 	columns := []column{
 		{"call, CPU µs", row("*", "call"), ""}, {"call ÷ " + smallest, row("*", "call"), row(smallest, "call")},
+		{"alone, CPU µs", row("*", "alone"), ""}, {"alone ÷ " + smallest, row("*", "alone"), row(smallest, "alone")},
 	}
 	units := map[string]string{"start": "start, ms", "memory": "memory, MB", "publish": "publish, ms", "visible": "visible, ms", "idle": "idle, KB/s"}
 	for _, f := range figures {

@@ -14,7 +14,8 @@ import (
 
 // Figures of a size.
 const (
-	call       = "call"        // processor time of a call
+	call       = "call"        // processor time of a call, of many at a time
+	alone      = "alone"       // the same, of one at a time
 	start      = "start"       // until a core is ready
 	startCPU   = "start-cpu"   // processor time until then
 	resident   = "memory"      // a moment after the start
@@ -30,7 +31,7 @@ const (
 
 // units of the figures, in the order in which they are shown.
 var units = []struct{ figure, unit string }{
-	{call, "cpu us"}, {start, "ms"}, {startCPU, "cpu ms"}, {resident, "MB"}, {private, "MB"}, {peak, "MB"}, {called, "MB"},
+	{call, "cpu us"}, {alone, "cpu us"}, {start, "ms"}, {startCPU, "cpu ms"}, {resident, "MB"}, {private, "MB"}, {peak, "MB"}, {called, "MB"},
 	{publish, "ms"}, {visible, "ms"}, {publishCPU, "cpu ms"}, {idle, "KB/s"}, {idleCPU, "cpu ms"},
 }
 

@@ -46,7 +46,11 @@ func (b *bench) nats() ([]table.Row, error) {
 		}
 		for round := range b.o.Rounds + 1 {
 			for _, n := range turns(c.sizes, round) {
-				cpu, err := servers[n].measure(b.ctx, b.o.Slice)
+				many, err := servers[n].measure(b.ctx, connections, b.o.Slice)
+				if err != nil {
+					return nil, err
+				}
+				one, err := servers[n].measure(b.ctx, 1, b.o.Slice)
 				if err != nil {
 					return nil, err
 				}
@@ -55,7 +59,8 @@ func (b *bench) nats() ([]table.Row, error) {
 					return nil, err
 				}
 				if round > 0 { // the first warms up
-					c.add(n, call, cpu)
+					c.add(n, call, many)
+					c.add(n, alone, one)
 					c.add(n, resident, float64(m.Resident)/mb)
 					c.add(n, private, float64(m.Private)/mb)
 				}
@@ -115,20 +120,20 @@ func (s *natsServer) close() {
 	}
 }
 
-// measure sends requests over all connections for some time, and returns the
-// processor time of the server for each, in microseconds.
-func (s *natsServer) measure(ctx context.Context, slice time.Duration) (float64, error) {
+// measure sends requests over some of the connections for some time, and returns
+// the processor time of the server for each, in microseconds.
+func (s *natsServer) measure(ctx context.Context, conns int, slice time.Duration) (float64, error) {
 	before, err := s.CPU()
 	if err != nil {
 		return 0, err
 	}
-	counts := make([]int, len(s.conns))
+	counts := make([]int, conns)
 	g := &errgroup.Group{}
 	ctx, cancel := context.WithTimeout(ctx, slice)
 	defer cancel()
-	for i, c := range s.conns {
+	for i, c := range s.conns[:conns] {
 		g.Go(func() error {
-			for next := i * s.subjects / len(s.conns); ctx.Err() == nil; next = (next + 1) % s.subjects {
+			for next := i * s.subjects / conns; ctx.Err() == nil; next = (next + 1) % s.subjects {
 				answer, err := c.Request(subject(next), []byte(input), patience)
 				if err != nil {
 					return err

@@ -82,11 +82,9 @@ func (b *bench) nginx() ([]table.Row, error) {
 	}
 	c := newCurve("nginx", "server", []int{1})
 	for range b.o.Rounds {
-		result, err := load.Run(b.ctx, t, connections, b.o.Slice)
-		if err != nil {
+		if err := b.measure(c, 1, t); err != nil {
 			return nil, err
 		}
-		c.add(1, call, result.CPU)
 	}
 	m, err := p.Memory()
 	if err != nil {

@@ -83,11 +83,9 @@ func (b *bench) work(c *curve, of func(size int) (cores []*core, runners, servic
 	for round := range b.o.Rounds {
 		for _, size := range turns(c.sizes, round) {
 			all := targets[size]
-			result, err := load.Run(b.ctx, all[round%len(all)], connections, b.o.Slice)
-			if err != nil {
+			if err := b.measure(c, size, all[round%len(all)]); err != nil {
 				return err
 			}
-			c.add(size, call, result.CPU)
 		}
 		fmt.Fprintf(os.Stderr, "%s: round %d of %d\n", c.axis, round+1, b.o.Rounds)
 	}
@@ -112,6 +110,23 @@ func (b *bench) work(c *curve, of func(size int) (cores []*core, runners, servic
 			c.add(size, called, float64(m.Resident)/mb)
 		}
 	}
+	return nil
+}
+
+// measure measures calls, of many at a time and of one at a time: what many have in
+// common, such as a system call for the frames of several, depends on the size as
+// well.
+func (b *bench) measure(c *curve, size int, t *load.Target) error {
+	many, err := load.Run(b.ctx, t, connections, b.o.Slice)
+	if err != nil {
+		return err
+	}
+	one, err := load.Run(b.ctx, t, 1, b.o.Slice)
+	if err != nil {
+		return err
+	}
+	c.add(size, call, many.CPU)
+	c.add(size, alone, one.CPU)
 	return nil
 }
 

@@ -18,7 +18,8 @@ const (
 	// large is the minimum size of a request whose memory is counted.
 	large = 1 << 20
 	// much is how much garbage of large requests triggers a collection
-	// immediately. Reusing memory costs less than getting more from the system.
+	// immediately, unless more than that is in use. Reusing memory costs less than
+	// getting more from the system, and a collection costs what is in use.
 	much = 16 << 20
 	// worthwhile is how much of it makes it worth returning memory to the system
 	// when there are no more large requests.
@@ -85,7 +86,7 @@ func (c *Cleaner) Collect() {
 	}
 	c.left += c.spent.Swap(0)
 	c.last = time.Now()
-	if garbage, _ := c.read(); garbage >= much {
+	if now := c.read(); now.garbage >= max(much, now.live) {
 		runtime.GC()
 	}
 }
@@ -96,14 +97,14 @@ func (c *Cleaner) Tick(now int) {
 	c.peak = max(c.peak, now)
 	spent := c.spent.Swap(0)
 	c.left += spent
-	garbage, allocated := c.read()
+	h := c.read()
 	c.calm++
-	if allocated-c.allocated >= calmBytes {
+	if h.allocated-c.allocated >= calmBytes {
 		c.calm = 0
 	}
-	c.allocated = allocated
+	c.allocated = h.allocated
 	ended := spent == 0 && (c.left >= worthwhile || c.peak-now >= many)
-	if !ended && (c.calm < calmTicks || garbage < heaped) {
+	if !ended && (c.calm < calmTicks || h.garbage < heaped) {
 		return
 	}
 	c.left, c.peak, c.calm = 0, now, 0
@@ -111,10 +112,15 @@ func (c *Cleaner) Tick(now int) {
 	debug.FreeOSMemory()
 }
 
-// read returns the bytes of garbage in the heap, among them what has died since
-// the last collection, and the bytes allocated since the process started.
-func (c *Cleaner) read() (garbage, allocated uint64) {
+// heap is what is in the heap, in bytes.
+type heap struct {
+	live      uint64 // in use, as the last collection found
+	garbage   uint64 // the rest, among it what has come since and is in use
+	allocated uint64 // since the process started
+}
+
+func (c *Cleaner) read() heap {
 	metrics.Read(c.heap)
 	objects, live := c.heap[0].Value.Uint64(), c.heap[1].Value.Uint64()
-	return objects - min(live, objects), c.heap[2].Value.Uint64()
+	return heap{live, objects - min(live, objects), c.heap[2].Value.Uint64()}
 }

@@ -4,6 +4,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"testing"
+	"time"
 )
 
 // waste leaves n bytes of garbage that nobody has counted.
@@ -46,8 +47,8 @@ func TestGarbageOfSmallRequests(t *testing.T) {
 			calm()
 		}
 	})
-	if garbage, _ := c.read(); n == 0 || garbage > heaped/4 {
-		t.Errorf("%d collections after %d calm ticks, %d bytes of garbage left", n, calmTicks, garbage)
+	if left := c.read().garbage; n == 0 || left > heaped/4 {
+		t.Errorf("%d collections after %d calm ticks, %d bytes of garbage left", n, calmTicks, left)
 	}
 
 	waste(heaped / 2)
@@ -84,6 +85,30 @@ func TestGarbageOfLargeRequests(t *testing.T) {
 	if n := collections(c.Collect); n == 0 {
 		t.Error("no collection although much garbage was counted")
 	}
+}
+
+// A process that holds much collects less often: to look through it costs more than
+// the memory that it saves.
+func TestGarbageNextToMuchThatIsInUse(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	held := make([]byte, 4*much)
+	runtime.GC()
+	c := New()
+	collect := func() {
+		c.Spent(much)
+		<-c.Much()
+		c.Collect()
+	}
+	waste(2 * much)
+	if n := collections(collect); n != 0 {
+		t.Errorf("%d collections although more is in use than garbage", n)
+	}
+	c.last = time.Time{}
+	waste(3 * much)
+	if n := collections(collect); n == 0 {
+		t.Error("no collection although there is more garbage than is in use")
+	}
+	runtime.KeepAlive(held)
 }
 
 func TestGarbageOfTheStart(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"sync"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -60,6 +61,9 @@ type Cluster struct {
 	quota   func() error // never nil
 	timeout time.Duration
 	logger  *slog.Logger
+
+	mu      sync.Mutex
+	rosters map[scope]*roster
 }
 
 // Open connects to a cluster. It does not wait for an answer: the first
@@ -69,7 +73,7 @@ func Open(cfg Config) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{client: cfg.Client, hosts: cfg.Hosts, tls: cfg.TLS, space: space, format: cmp.Or(cfg.Format, Format), check: cfg.Check, quota: cfg.Quota, timeout: cfg.OpTimeout, logger: cfg.Logger}
+	c := &Cluster{client: cfg.Client, hosts: cfg.Hosts, tls: cfg.TLS, space: space, format: cmp.Or(cfg.Format, Format), check: cfg.Check, quota: cfg.Quota, timeout: cfg.OpTimeout, logger: cfg.Logger, rosters: make(map[scope]*roster)}
 	if c.check == nil {
 		c.check = func() error { return nil }
 	}
@@ -91,9 +95,17 @@ func Open(cfg Config) (*Cluster, error) {
 	return c, nil
 }
 
-// Close closes the connection, if Open made it. First close everything that
-// uses the cluster.
+// Close ends the memberships that are still open, whose entries disappear when
+// their lease runs out, and closes the connection, if Open made it. First close
+// everything that uses the cluster.
 func (c *Cluster) Close() {
+	c.mu.Lock()
+	rosters := c.rosters
+	c.rosters = nil
+	c.mu.Unlock()
+	for _, r := range rosters {
+		r.abandon()
+	}
 	if c.own {
 		_ = c.client.Close() // the only error is that it was already closed
 	}
@@ -161,16 +173,16 @@ func (c *Cluster) RequestProgress(ctx context.Context) error { return c.client.R
 // ttl of zero means [DefaultTTL]. ctx bounds the first registration only. A store
 // that is full or does not answer lists it later.
 func (c *Cluster) RegisterCore(ctx context.Context, core *ruedov1.Core, ttl time.Duration) (*Membership, error) {
-	return c.register(ctx, keys.KindCore, core.GetId(), core, ttl, c.logger)
+	return c.register(ctx, scope{c.space.Prefix(keys.KindCore), ttl}, keys.KindCore, core.GetId(), core)
 }
 
 // RegisterRunner lists a runner until the membership is closed, as
 // [Cluster.RegisterCore] lists a core.
 func (c *Cluster) RegisterRunner(ctx context.Context, runner *ruedov1.Runner, ttl time.Duration) (*Membership, error) {
-	return c.register(ctx, keys.KindRunner, runner.GetId(), runner, ttl, c.logger)
+	return c.register(ctx, scope{c.space.Prefix(keys.KindRunner), ttl}, keys.KindRunner, runner.GetId(), runner)
 }
 
-func (c *Cluster) register(ctx context.Context, kind keys.Kind, id string, member proto.Message, ttl time.Duration, logger *slog.Logger) (*Membership, error) {
+func (c *Cluster) register(ctx context.Context, at scope, kind keys.Kind, id string, member proto.Message) (*Membership, error) {
 	key, err := c.space.Key(kind, id)
 	if err != nil {
 		return nil, err
@@ -179,5 +191,36 @@ func (c *Cluster) register(ctx context.Context, kind keys.Kind, id string, membe
 	if err != nil {
 		return nil, fault.Wrap(err, fault.Internal, "cannot encode %s %s", kind, id)
 	}
-	return register(ctx, c.client, key, value, ttl, logger)
+	for {
+		r := c.roster(at)
+		if r == nil {
+			return nil, fault.New(fault.StoreUnavailable, "cannot register %s %s: the connection to the store is closed", kind, id)
+		}
+		m, err := r.add(ctx, key, string(value))
+		if !errors.Is(err, errEnded) {
+			return m, err
+		}
+	}
+}
+
+// scope is what the entries of a roster have in common.
+type scope struct {
+	prefix string
+	ttl    time.Duration
+}
+
+// roster returns the roster of a scope, a new one if the last one has ended; nil
+// after Close.
+func (c *Cluster) roster(at scope) *roster {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.rosters == nil {
+		return nil
+	}
+	r := c.rosters[at]
+	if r == nil || r.over() {
+		r = newRoster(c.client, at.prefix, at.ttl, c.logger)
+		c.rosters[at] = r
+	}
+	return r
 }

@@ -168,21 +168,19 @@ func sorted(cores map[string]*ruedov1.Core) []*ruedov1.Core {
 // Register enters a runner under a lease and keeps it there until leave is
 // called, which removes it immediately. ctx bounds the first registration only.
 func (d *Directory) Register(ctx context.Context, r *ruedov1.Runner) (leave func(context.Context) error, err error) {
-	logger := d.logger.With("id", r.GetId(), "cluster", d.cluster.space.Cluster())
-	m, err := d.cluster.register(ctx, keys.KindRunner, r.GetId(), r, d.ttl, logger)
+	key, err := d.cluster.space.Key(keys.KindRunner, r.GetId())
 	if err != nil {
 		return nil, err
 	}
-	if _, ok := m.registered(); ok {
-		logger.Info("registered runner with etcd database")
+	// It watches its own key, not those of all runners.
+	m, err := d.cluster.register(ctx, scope{key, d.ttl}, keys.KindRunner, r.GetId(), r)
+	if err != nil {
+		return nil, err
 	}
-	// If leave is not called, Close cancels it, and its lease runs out.
-	stop := context.AfterFunc(d.ctx, m.cancel)
-	d.wg.Go(m.wg.Wait)
-	return func(ctx context.Context) error {
-		stop()
-		return m.Close(ctx)
-	}, nil
+	if m.registered() {
+		d.logger.Info("registered runner with etcd database", "id", r.GetId(), "cluster", d.cluster.space.Cluster())
+	}
+	return m.Close, nil
 }
 
 // Close closes every channel, ends every registration whose leave was not

@@ -16,11 +16,18 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/testkit"
 )
 
-const entry = "/ruedo/main/runners/edge-1"
+const edge1 = "/ruedo/main/runners/edge-1"
 
+// registered is the only entry of a process.
 func registered(t *testing.T, c *clientv3.Client, value string, ttl time.Duration) *Membership {
 	t.Helper()
-	m, err := register(t.Context(), c, entry, []byte(value), ttl, nil)
+	return joined(t, newRoster(c, edge1, ttl, nil), edge1, value)
+}
+
+// joined is an entry of a roster, until the test ends.
+func joined(t *testing.T, r *roster, key, value string) *Membership {
+	t.Helper()
+	m, err := r.add(t.Context(), key, value)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +44,7 @@ func stored(t *testing.T, c *clientv3.Client) (string, clientv3.LeaseID, bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
 	defer cancel()
-	got, err := c.Get(ctx, entry)
+	got, err := c.Get(ctx, edge1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,8 +55,10 @@ func stored(t *testing.T, c *clientv3.Client) (string, clientv3.LeaseID, bool) {
 }
 
 func hangsOn(m *Membership) clientv3.LeaseID {
-	lease, _ := m.registered()
-	return lease
+	if !m.registered() {
+		return clientv3.NoLease
+	}
+	return m.roster.held()
 }
 
 func TestRegisterClose(t *testing.T) {
@@ -77,8 +86,7 @@ func TestEntryOfADeadProcessGoes(t *testing.T) {
 	c := etcdtest.Start(t, etcdembed.Config{}).Client()
 	m := registered(t, c, "one", time.Second)
 	began := time.Now()
-	m.cancel() // as a kill: nobody renews, nobody revokes
-	m.wg.Wait()
+	m.roster.abandon() // as a kill: nobody renews, nobody revokes
 	testkit.Eventually(t, "the entry is gone", func() bool { _, _, ok := stored(t, c); return !ok })
 	if took := time.Since(began); took > 4*time.Second {
 		t.Errorf("gone after %v, with a TTL of 1s", took)
@@ -124,7 +132,7 @@ func TestEntryComesBackWithoutAWatch(t *testing.T) {
 	c := etcdtest.Start(t, etcdembed.Config{}).Client()
 	c.Watcher = deaf{c.Watcher}
 	registered(t, c, "one", time.Second)
-	if _, err := c.Delete(t.Context(), entry); err != nil {
+	if _, err := c.Delete(t.Context(), edge1); err != nil {
 		t.Fatal(err)
 	}
 	testkit.Eventually(t, "it is there again", func() bool { _, _, ok := stored(t, c); return ok })
@@ -147,7 +155,7 @@ func TestEntryComesBackAfterItWasDeleted(t *testing.T) {
 	c := etcdtest.Start(t, etcdembed.Config{}).Client()
 	registered(t, c, "one", time.Hour) // so that no renewal helps
 	for range 3 {
-		if _, err := c.Delete(t.Context(), entry); err != nil {
+		if _, err := c.Delete(t.Context(), edge1); err != nil {
 			t.Fatal(err)
 		}
 		testkit.Eventually(t, "the entry is back", func() bool { _, _, ok := stored(t, c); return ok })
@@ -217,7 +225,7 @@ func TestRegisterWithoutAStore(t *testing.T) {
 func TestRegisterWithoutPermission(t *testing.T) {
 	c := etcdtest.Start(t, etcdembed.Config{}).Client()
 	c.Lease = refusing{c.Lease}
-	if m, err := register(t.Context(), c, entry, nil, 0, nil); m != nil || !errors.Is(err, fault.StoreUnavailable) {
+	if m, err := newRoster(c, edge1, 0, nil).add(t.Context(), edge1, ""); m != nil || !errors.Is(err, fault.StoreUnavailable) {
 		t.Errorf("%v, %v, want STORE_UNAVAILABLE", m, err)
 	}
 }
@@ -236,11 +244,11 @@ func TestRenewBySingleRequests(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &Membership{client: c, ttl: time.Second}
+	r := &roster{client: c, ttl: time.Second}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		m.renew(t.Context(), grant.ID)
+		r.renew(t.Context(), grant.ID)
 	}()
 	select {
 	case <-ended:

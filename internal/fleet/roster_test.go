@@ -1,0 +1,157 @@
+package fleet
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/ruedo-dev/ruedo/internal/etcdembed"
+	"github.com/ruedo-dev/ruedo/internal/etcdembed/etcdtest"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/testkit"
+)
+
+const runners = "/ruedo/main/runners/"
+
+// listed returns how many entries are in the store.
+func listed(t *testing.T, c *clientv3.Client) int {
+	t.Helper()
+	got, err := c.Get(t.Context(), runners, clientv3.WithPrefix(), clientv3.WithCountOnly())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return int(got.Count)
+}
+
+// All entries of a process have one lease: to renew it costs the same for one
+// runner and for a thousand.
+func TestEntriesOfAProcessShareALease(t *testing.T) {
+	c := etcdtest.Start(t, etcdembed.Config{}).Client()
+	r := newRoster(c, runners, time.Second, nil)
+	var all []*Membership
+	for i := range 2*lookAt + 50 {
+		all = append(all, joined(t, r, fmt.Sprint(runners, "r", i), "x"))
+	}
+	leases := func() int {
+		got, err := c.Leases(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(got.Leases)
+	}
+	if n := leases(); n != 1 {
+		t.Errorf("%d leases for %d entries", n, len(all))
+	}
+
+	// They come back one by one, and all at once.
+	if _, err := c.Delete(t.Context(), runners+"r17"); err != nil {
+		t.Fatal(err)
+	}
+	testkit.Eventually(t, "the deleted one is back", func() bool { return listed(t, c) == len(all) })
+	if _, err := c.Revoke(t.Context(), r.held()); err != nil {
+		t.Fatal(err)
+	}
+	testkit.Eventually(t, "all are back under one lease", func() bool { return listed(t, c) == len(all) && leases() == 1 })
+
+	// One leaves, and the others stay.
+	if err := all[0].Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := listed(t, c); n != len(all)-1 {
+		t.Errorf("%d entries after one of %d has left", n, len(all))
+	}
+	for _, m := range all[1:] {
+		if err := m.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := listed(t, c); n != 0 || leases() != 0 {
+		t.Errorf("%d entries and %d leases after all have left", n, leases())
+	}
+}
+
+// A runner that comes back is registered again before its old lane has ended.
+func TestTwoMembersOfOneProcessAtOneKey(t *testing.T) {
+	c := etcdtest.Start(t, etcdembed.Config{}).Client()
+	r := newRoster(c, runners, time.Hour, nil)
+	joined(t, r, runners+"other", "x") // so that the roster lasts
+	for _, newestLeavesFirst := range []bool{false, true} {
+		old, newest := joined(t, r, edge1, "old"), joined(t, r, edge1, "newest")
+		if v, _, _ := stored(t, c); v != "newest" {
+			t.Errorf("stored %q, want that of the newest", v)
+		}
+		leaver, stayer := old, newest
+		if newestLeavesFirst {
+			leaver, stayer = newest, old
+		}
+		for range 2 {
+			if err := leaver.Close(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if v, _, _ := stored(t, c); v != stayer.value {
+			t.Errorf("stored %q after one has left, want %q", v, stayer.value)
+		}
+		if err := stayer.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if v, _, ok := stored(t, c); ok {
+			t.Errorf("%q is there after both left", v)
+		}
+	}
+}
+
+// What another process has written at a key is not removed.
+func TestAnEntryOfAnotherProcessStays(t *testing.T) {
+	c := etcdtest.Start(t, etcdembed.Config{}).Client()
+	here, there := newRoster(c, runners, time.Hour, nil), newRoster(c, runners, time.Hour, nil)
+	for _, r := range []*roster{here, there} {
+		joined(t, r, fmt.Sprintf("%s%p", runners, r), "x")
+	}
+	moved := joined(t, here, edge1, "here")
+	joined(t, there, edge1, "there")
+	if err := moved.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if v, lease, _ := stored(t, c); v != "there" || lease != there.held() {
+		t.Errorf("stored %q under lease %x", v, lease)
+	}
+}
+
+// An entry that could not be removed does not stay for as long as its process.
+func TestAnEntryIsRemovedWhenTheStoreAnswersAgain(t *testing.T) {
+	c := etcdtest.Start(t, etcdembed.Config{}).Client()
+	kv := &mute{KV: c.KV}
+	c.KV = kv
+	r := newRoster(c, runners, time.Second, nil)
+	joined(t, r, runners+"other", "x")
+	m := joined(t, r, edge1, "one")
+	kv.on.Store(true)
+	if err := m.Close(t.Context()); fault.ReasonOf(err) != fault.StoreUnavailable {
+		t.Errorf("%v, want STORE_UNAVAILABLE", err)
+	}
+	kv.on.Store(false)
+	testkit.Eventually(t, "the entry is gone", func() bool { _, _, ok := stored(t, c); return !ok })
+	if n := listed(t, c); n != 1 {
+		t.Errorf("%d entries are left, want the other one", n)
+	}
+}
+
+// mute is a store that does not answer transactions while it is on.
+type mute struct {
+	clientv3.KV
+	on atomic.Bool
+}
+
+func (m *mute) Txn(ctx context.Context) clientv3.Txn {
+	if !m.on.Load() {
+		return m.KV.Txn(ctx)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	cancel()
+	return m.KV.Txn(ctx)
+}

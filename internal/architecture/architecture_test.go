@@ -360,6 +360,10 @@ var arrows = []arrow{
 	},
 
 	{
+		from: []string{"internal/fleet/roster"}, only: []string{},
+		reason: "a roster keeps keys in the store, whatever they mean",
+	},
+	{
 		from: []string{"internal/fleet"}, only: []string{"internal/fleet", "internal/backoff", "internal/fault", "internal/keys", "gen"},
 		reason: "membership needs keys and leases",
 	},

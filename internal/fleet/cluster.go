@@ -15,6 +15,7 @@ import (
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/fleet/roster"
 	"github.com/ruedo-dev/ruedo/internal/keys"
 )
 
@@ -63,7 +64,7 @@ type Cluster struct {
 	logger  *slog.Logger
 
 	mu      sync.Mutex
-	rosters map[scope]*roster
+	rosters map[scope]*roster.Roster
 }
 
 // Open connects to a cluster. It does not wait for an answer: the first
@@ -73,7 +74,7 @@ func Open(cfg Config) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{client: cfg.Client, hosts: cfg.Hosts, tls: cfg.TLS, space: space, format: cmp.Or(cfg.Format, Format), check: cfg.Check, quota: cfg.Quota, timeout: cfg.OpTimeout, logger: cfg.Logger, rosters: make(map[scope]*roster)}
+	c := &Cluster{client: cfg.Client, hosts: cfg.Hosts, tls: cfg.TLS, space: space, format: cmp.Or(cfg.Format, Format), check: cfg.Check, quota: cfg.Quota, timeout: cfg.OpTimeout, logger: cfg.Logger, rosters: make(map[scope]*roster.Roster)}
 	if c.check == nil {
 		c.check = func() error { return nil }
 	}
@@ -104,7 +105,7 @@ func (c *Cluster) Close() {
 	c.rosters = nil
 	c.mu.Unlock()
 	for _, r := range rosters {
-		r.abandon()
+		r.Abandon()
 	}
 	if c.own {
 		_ = c.client.Close() // the only error is that it was already closed
@@ -196,9 +197,12 @@ func (c *Cluster) register(ctx context.Context, at scope, kind keys.Kind, id str
 		if r == nil {
 			return nil, fault.New(fault.StoreUnavailable, "cannot register %s %s: the connection to the store is closed", kind, id)
 		}
-		m, err := r.add(ctx, key, string(value))
-		if !errors.Is(err, errEnded) {
-			return m, err
+		m, err := r.Add(ctx, key, string(value))
+		if err == nil {
+			return &Membership{key, m}, nil
+		}
+		if !errors.Is(err, roster.ErrEnded) {
+			return nil, err
 		}
 	}
 }
@@ -211,15 +215,17 @@ type scope struct {
 
 // roster returns the roster of a scope, a new one if the last one has ended; nil
 // after Close.
-func (c *Cluster) roster(at scope) *roster {
+func (c *Cluster) roster(at scope) *roster.Roster {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.rosters == nil {
 		return nil
 	}
 	r := c.rosters[at]
-	if r == nil || r.over() {
-		r = newRoster(c.client, at.prefix, at.ttl, c.logger)
+	if r == nil || r.Ended() {
+		r = roster.New(roster.Config{
+			Client: c.client, Prefix: at.prefix, TTL: cmp.Or(at.ttl, DefaultTTL), Timeout: DefaultOpTimeout, Refusal: refusal, Logger: c.logger,
+		})
 		c.rosters[at] = r
 	}
 	return r

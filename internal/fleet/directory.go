@@ -177,7 +177,7 @@ func (d *Directory) Register(ctx context.Context, r *ruedov1.Runner) (leave func
 	if err != nil {
 		return nil, err
 	}
-	if m.registered() {
+	if m.member.Registered() {
 		d.logger.Info("registered runner with etcd database", "id", r.GetId(), "cluster", d.cluster.space.Cluster())
 	}
 	return m.Close, nil

@@ -18,6 +18,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	storev1 "github.com/ruedo-dev/ruedo/gen/ruedo/store/v1"
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/etcdembed"
 	"github.com/ruedo-dev/ruedo/internal/etcdembed/etcdtest"
 	"github.com/ruedo-dev/ruedo/internal/fault"
@@ -193,12 +194,23 @@ func TestFullStore(t *testing.T) {
 		t.Errorf("%v, want STORE_FULL", got)
 	}
 	// The entry appears as soon as there is room.
-	m := registered(t, s.Client(), "one", 0)
+	cluster, err := Open(Config{Client: s.Client(), Cluster: "main"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cluster.Close()
+	m, err := cluster.RegisterRunner(t.Context(), &ruedov1.Runner{Id: "edge-1", Host: "h"}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if _, _, ok := stored(t, s.Client()); ok {
 		t.Fatal("a full store took an entry")
 	}
 	room(t, s)
-	testkit.Eventually(t, "the entry is there", func() bool { v, lease, ok := stored(t, s.Client()); return ok && lease != 0 && v == "one" })
+	testkit.Eventually(t, "the entry is there", func() bool {
+		v, lease, ok := stored(t, s.Client())
+		return ok && lease != 0 && strings.Contains(v, "h")
+	})
 	if err := m.Close(t.Context()); err != nil {
 		t.Error(err)
 	}

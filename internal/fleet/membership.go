@@ -2,9 +2,11 @@ package fleet
 
 import (
 	"context"
+	"errors"
 	"time"
 
-	clientv3 "go.etcd.io/etcd/client/v3"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/fleet/roster"
 )
 
 // DefaultTTL is how long the entries of a process that has died remain.
@@ -16,17 +18,8 @@ const DefaultOpTimeout = 2 * time.Second
 // Membership is an entry in the store that lives as long as its holder. Its
 // methods can be called from many goroutines.
 type Membership struct {
-	roster *roster
-	entry  *entry
-	value  string
-	closed bool // guarded by roster.mu
-}
-
-// registered reports whether the entry is in the store, as far as is known.
-func (m *Membership) registered() bool {
-	m.roster.mu.Lock()
-	defer m.roster.mu.Unlock()
-	return !m.closed && m.entry.lease != clientv3.NoLease && m.entry.lease == m.roster.lease
+	key    string
+	member *roster.Member
 }
 
 // Close ends the membership. If it returns nil, the entry is gone, unless another
@@ -34,5 +27,15 @@ func (m *Membership) registered() bool {
 // store answers, or when the lease of this process runs out. Further calls do
 // nothing.
 func (m *Membership) Close(ctx context.Context) error {
-	return TranslateError(ctx, m.roster.remove(ctx, m), "remove "+m.entry.key)
+	return TranslateError(ctx, m.member.Leave(ctx), "remove "+m.key)
+}
+
+// refusal returns why an entry cannot be written; nil if it can be later: a store
+// that is full or does not answer is not a failure.
+func refusal(ctx context.Context, key string, err error) error {
+	err = TranslateError(ctx, err, "register "+key)
+	if !refused(err) && (errors.Is(err, fault.StoreFull) || errors.Is(err, fault.StoreUnavailable)) {
+		return nil
+	}
+	return err
 }

@@ -3,229 +3,28 @@ package fleet
 import (
 	"context"
 	"errors"
-	"path/filepath"
 	"testing"
-	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/etcdembed"
 	"github.com/ruedo-dev/ruedo/internal/etcdembed/etcdtest"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/testkit"
 )
 
-const edge1 = "/ruedo/main/runners/edge-1"
-
-// registered is the only entry of a process.
-func registered(t *testing.T, c *clientv3.Client, value string, ttl time.Duration) *Membership {
-	t.Helper()
-	return joined(t, newRoster(c, edge1, ttl, nil), edge1, value)
-}
-
-// joined is an entry of a roster, until the test ends.
-func joined(t *testing.T, r *roster, key, value string) *Membership {
-	t.Helper()
-	m, err := r.add(t.Context(), key, value)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), testkit.Patience)
-		defer cancel()
-		_ = m.Close(ctx)
-	})
-	return m
-}
-
-// stored is the entry's value and lease; false where there is none.
-func stored(t *testing.T, c *clientv3.Client) (string, clientv3.LeaseID, bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
-	defer cancel()
-	got, err := c.Get(ctx, edge1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(got.Kvs) == 0 {
-		return "", 0, false
-	}
-	return string(got.Kvs[0].Value), clientv3.LeaseID(got.Kvs[0].Lease), true
-}
-
-func hangsOn(m *Membership) clientv3.LeaseID {
-	if !m.registered() {
-		return clientv3.NoLease
-	}
-	return m.roster.held()
-}
-
-func TestRegisterClose(t *testing.T) {
-	c := etcdtest.Start(t, etcdembed.Config{}).Client()
-	m := registered(t, c, "one", 0)
-	if v, lease, ok := stored(t, c); !ok || v != "one" || lease == 0 {
-		t.Fatalf("stored %q under lease %x, %t", v, lease, ok)
-	}
-	for range 2 {
-		if err := m.Close(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if v, _, ok := stored(t, c); ok {
-			t.Errorf("%q is there after Close", v)
-		}
-	}
-	leases, err := c.Leases(t.Context())
-	if err != nil || len(leases.Leases) != 0 {
-		t.Errorf("leases left: %v, %v", leases, err)
-	}
-}
-
-func TestEntryOfADeadProcessGoes(t *testing.T) {
-	t.Parallel()
-	c := etcdtest.Start(t, etcdembed.Config{}).Client()
-	m := registered(t, c, "one", time.Second)
-	began := time.Now()
-	m.roster.abandon() // as a kill: nobody renews, nobody revokes
-	testkit.Eventually(t, "the entry is gone", func() bool { _, _, ok := stored(t, c); return !ok })
-	if took := time.Since(began); took > 4*time.Second {
-		t.Errorf("gone after %v, with a TTL of 1s", took)
-	}
-}
-
-func TestEntryOutlivesItsTTL(t *testing.T) {
-	t.Parallel()
-	c := etcdtest.Start(t, etcdembed.Config{}).Client()
-	registered(t, c, "one", time.Second)
-	_, first, _ := stored(t, c)
-	deadline := time.After(3 * time.Second)
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		select {
-		case <-deadline:
-			return
-		case <-tick.C:
-			if _, lease, ok := stored(t, c); !ok || lease != first {
-				t.Fatalf("not kept alive: %t, lease %x after %x", ok, lease, first)
-			}
-		}
-	}
-}
-
-func TestEntryComesBackAfterItsLeaseIsLost(t *testing.T) {
-	c := etcdtest.Start(t, etcdembed.Config{}).Client()
-	registered(t, c, "one", time.Second)
-	_, first, _ := stored(t, c)
-	if _, err := c.Revoke(t.Context(), first); err != nil {
-		t.Fatal(err)
-	}
-	testkit.Eventually(t, "it is there under a new lease", func() bool {
-		v, lease, ok := stored(t, c)
-		return ok && v == "one" && lease != first
-	})
-}
-
-// An etcd in this process may never answer the request for a watch (etcd #18879).
-// The lease and the entry are maintained all the same.
-func TestEntryComesBackWithoutAWatch(t *testing.T) {
-	c := etcdtest.Start(t, etcdembed.Config{}).Client()
-	c.Watcher = deaf{c.Watcher}
-	registered(t, c, "one", time.Second)
-	if _, err := c.Delete(t.Context(), edge1); err != nil {
-		t.Fatal(err)
-	}
-	testkit.Eventually(t, "it is there again", func() bool { _, _, ok := stored(t, c); return ok })
-	_, first, _ := stored(t, c)
-	if _, err := c.Revoke(t.Context(), first); err != nil {
-		t.Fatal(err)
-	}
-	testkit.Eventually(t, "it is there under a new lease", func() bool { _, lease, ok := stored(t, c); return ok && lease != first })
-}
-
-// deaf never creates a watch.
-type deaf struct{ clientv3.Watcher }
-
-func (deaf) Watch(ctx context.Context, _ string, _ ...clientv3.OpOption) clientv3.WatchChan {
-	<-ctx.Done()
-	return nil
-}
-
-func TestEntryComesBackAfterItWasDeleted(t *testing.T) {
-	c := etcdtest.Start(t, etcdembed.Config{}).Client()
-	registered(t, c, "one", time.Hour) // so that no renewal helps
-	for range 3 {
-		if _, err := c.Delete(t.Context(), edge1); err != nil {
-			t.Fatal(err)
-		}
-		testkit.Eventually(t, "the entry is back", func() bool { _, _, ok := stored(t, c); return ok })
-	}
-}
-
-func TestTwoHoldersOfOneKey(t *testing.T) {
-	c := etcdtest.Start(t, etcdembed.Config{}).Client()
-	for _, lastLeavesFirst := range []bool{false, true} {
-		first := registered(t, c, "first", time.Hour)
-		last := registered(t, c, "last", time.Hour)
-		leaver, stayer := first, last
-		if lastLeavesFirst {
-			leaver, stayer = last, first
-		}
-		if err := leaver.Close(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		testkit.Eventually(t, "the entry is there", func() bool {
-			_, lease, ok := stored(t, c)
-			return ok && lease == hangsOn(stayer)
-		})
-		if err := stayer.Close(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if v, _, ok := stored(t, c); ok {
-			t.Errorf("%q is there after both left", v)
-		}
-	}
-}
-
-func TestEntryComesBackAfterAnOutage(t *testing.T) {
-	t.Parallel()
-	for what, lose := range map[string]bool{"same data": false, "data lost": true} {
-		t.Run(what, func(t *testing.T) {
-			t.Parallel()
-			dir := filepath.Join(t.TempDir(), "a")
-			s := etcdtest.Start(t, etcdembed.Config{Dir: dir, ListenClient: "127.0.0.1:0"})
-			c := connected(t, s)
-			registered(t, c, "one", time.Second)
-			etcdtest.Stop(t, s)
-			if lose {
-				dir += "-new"
-			}
-			etcdtest.Start(t, etcdembed.Config{Dir: dir, ListenClient: s.Endpoint()})
-			testkit.Eventually(t, "the entry is back", func() bool {
-				v, _, ok := stored(t, c)
-				return ok && v == "one"
-			})
-		})
-	}
-}
-
-// A process that starts while its store does not answer is listed as soon as it
-// answers.
-func TestRegisterWithoutAStore(t *testing.T) {
-	t.Parallel()
-	s := etcdtest.Start(t, etcdembed.Config{ListenClient: "127.0.0.1:0"})
-	c := connected(t, s)
-	etcdtest.Stop(t, s)
-	registered(t, c, "one", time.Second)
-	etcdtest.Start(t, etcdembed.Config{ListenClient: s.Endpoint()})
-	testkit.Eventually(t, "the entry is there", func() bool { v, _, ok := stored(t, c); return ok && v == "one" })
-}
-
 // A process without the permission to write gets the error immediately.
 func TestRegisterWithoutPermission(t *testing.T) {
 	c := etcdtest.Start(t, etcdembed.Config{}).Client()
 	c.Lease = refusing{c.Lease}
-	if m, err := newRoster(c, edge1, 0, nil).add(t.Context(), edge1, ""); m != nil || !errors.Is(err, fault.StoreUnavailable) {
+	cluster, err := Open(Config{Client: c, Cluster: "main"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cluster.Close()
+	if m, err := cluster.RegisterRunner(t.Context(), &ruedov1.Runner{Id: "edge-1"}, 0); m != nil || !errors.Is(err, fault.StoreUnavailable) {
 		t.Errorf("%v, %v, want STORE_UNAVAILABLE", m, err)
 	}
 }
@@ -237,30 +36,17 @@ func (refusing) Grant(context.Context, int64) (*clientv3.LeaseGrantResponse, err
 	return nil, rpctypes.ErrPermissionDenied
 }
 
-func TestRenewBySingleRequests(t *testing.T) {
-	t.Parallel()
-	c := etcdtest.Start(t, etcdembed.Config{}).Client()
-	grant, err := c.Grant(t.Context(), 1)
+// stored is the value and the lease of the runner edge-1; false if there is none.
+func stored(t *testing.T, c *clientv3.Client) (string, clientv3.LeaseID, bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
+	defer cancel()
+	got, err := c.Get(ctx, "/ruedo/main/runners/edge-1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &roster{client: c, ttl: time.Second}
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		r.renew(t.Context(), grant.ID)
-	}()
-	select {
-	case <-ended:
-		t.Error("the lease was lost")
-	case <-time.After(2500 * time.Millisecond):
+	if len(got.Kvs) == 0 {
+		return "", 0, false
 	}
-	if _, err := c.Revoke(t.Context(), grant.ID); err != nil {
-		t.Fatal(err)
-	}
-	select {
-	case <-ended:
-	case <-time.After(testkit.Patience):
-		t.Error("the loss of the lease goes unnoticed")
-	}
+	return string(got.Kvs[0].Value), clientv3.LeaseID(got.Kvs[0].Lease), true
 }

@@ -1,4 +1,4 @@
-package fleet
+package roster
 
 import (
 	"context"
@@ -11,7 +11,6 @@ import (
 
 	"github.com/ruedo-dev/ruedo/internal/etcdembed"
 	"github.com/ruedo-dev/ruedo/internal/etcdembed/etcdtest"
-	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/testkit"
 )
 
@@ -31,8 +30,8 @@ func listed(t *testing.T, c *clientv3.Client) int {
 // runner and for a thousand.
 func TestEntriesOfAProcessShareALease(t *testing.T) {
 	c := etcdtest.Start(t, etcdembed.Config{}).Client()
-	r := newRoster(c, runners, time.Second, nil)
-	var all []*Membership
+	r := open(c, runners, time.Second)
+	var all []*Member
 	for i := range 2*lookAt + 50 {
 		all = append(all, joined(t, r, fmt.Sprint(runners, "r", i), "x"))
 	}
@@ -58,14 +57,14 @@ func TestEntriesOfAProcessShareALease(t *testing.T) {
 	testkit.Eventually(t, "all are back under one lease", func() bool { return listed(t, c) == len(all) && leases() == 1 })
 
 	// One leaves, and the others stay.
-	if err := all[0].Close(t.Context()); err != nil {
+	if err := all[0].Leave(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if n := listed(t, c); n != len(all)-1 {
 		t.Errorf("%d entries after one of %d has left", n, len(all))
 	}
 	for _, m := range all[1:] {
-		if err := m.Close(t.Context()); err != nil {
+		if err := m.Leave(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -77,7 +76,7 @@ func TestEntriesOfAProcessShareALease(t *testing.T) {
 // A runner that comes back is registered again before its old lane has ended.
 func TestTwoMembersOfOneProcessAtOneKey(t *testing.T) {
 	c := etcdtest.Start(t, etcdembed.Config{}).Client()
-	r := newRoster(c, runners, time.Hour, nil)
+	r := open(c, runners, time.Hour)
 	joined(t, r, runners+"other", "x") // so that the roster lasts
 	for _, newestLeavesFirst := range []bool{false, true} {
 		old, newest := joined(t, r, edge1, "old"), joined(t, r, edge1, "newest")
@@ -89,14 +88,14 @@ func TestTwoMembersOfOneProcessAtOneKey(t *testing.T) {
 			leaver, stayer = newest, old
 		}
 		for range 2 {
-			if err := leaver.Close(t.Context()); err != nil {
+			if err := leaver.Leave(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 		}
 		if v, _, _ := stored(t, c); v != stayer.value {
 			t.Errorf("stored %q after one has left, want %q", v, stayer.value)
 		}
-		if err := stayer.Close(t.Context()); err != nil {
+		if err := stayer.Leave(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if v, _, ok := stored(t, c); ok {
@@ -108,13 +107,13 @@ func TestTwoMembersOfOneProcessAtOneKey(t *testing.T) {
 // What another process has written at a key is not removed.
 func TestAnEntryOfAnotherProcessStays(t *testing.T) {
 	c := etcdtest.Start(t, etcdembed.Config{}).Client()
-	here, there := newRoster(c, runners, time.Hour, nil), newRoster(c, runners, time.Hour, nil)
-	for _, r := range []*roster{here, there} {
+	here, there := open(c, runners, time.Hour), open(c, runners, time.Hour)
+	for _, r := range []*Roster{here, there} {
 		joined(t, r, fmt.Sprintf("%s%p", runners, r), "x")
 	}
 	moved := joined(t, here, edge1, "here")
 	joined(t, there, edge1, "there")
-	if err := moved.Close(t.Context()); err != nil {
+	if err := moved.Leave(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if v, lease, _ := stored(t, c); v != "there" || lease != there.held() {
@@ -127,12 +126,12 @@ func TestAnEntryIsRemovedWhenTheStoreAnswersAgain(t *testing.T) {
 	c := etcdtest.Start(t, etcdembed.Config{}).Client()
 	kv := &mute{KV: c.KV}
 	c.KV = kv
-	r := newRoster(c, runners, time.Second, nil)
+	r := open(c, runners, time.Second)
 	joined(t, r, runners+"other", "x")
 	m := joined(t, r, edge1, "one")
 	kv.on.Store(true)
-	if err := m.Close(t.Context()); fault.ReasonOf(err) != fault.StoreUnavailable {
-		t.Errorf("%v, want STORE_UNAVAILABLE", err)
+	if err := m.Leave(t.Context()); err == nil {
+		t.Error("it is said to be gone")
 	}
 	kv.on.Store(false)
 	testkit.Eventually(t, "the entry is gone", func() bool { _, _, ok := stored(t, c); return !ok })

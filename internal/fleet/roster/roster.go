@@ -1,4 +1,9 @@
-package fleet
+// Package roster keeps entries of a process in the store for as long as it lives.
+//
+// The entries of a [Roster] share a lease and a watch, so a core with a thousand
+// runners has one of each. While their holder lives, they come back: after the
+// store was away, after the lease was lost, and after somebody removed them.
+package roster
 
 import (
 	"context"
@@ -12,8 +17,6 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/singleflight"
-
-	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
 const (
@@ -26,13 +29,26 @@ const (
 	writers = 16
 )
 
-// roster is entries of one process. They share a lease and a watch, so a core with
-// a thousand runners has one of each.
-type roster struct {
-	client *clientv3.Client
-	scope  string // a prefix of all keys
-	ttl    time.Duration
-	logger *slog.Logger
+// Config of a roster. All of it is required.
+type Config struct {
+	Client *clientv3.Client
+	// Prefix is what all keys begin with.
+	Prefix string
+	// TTL is how long the entries of a process that has died remain. etcd counts in
+	// whole seconds.
+	TTL time.Duration
+	// Timeout bounds one operation on the store.
+	Timeout time.Duration
+	// Refusal returns the error that a failure to write a key means; nil if the entry
+	// is to be written later.
+	Refusal func(ctx context.Context, key string, err error) error
+	Logger  *slog.Logger
+}
+
+// Roster is entries of one process. Its methods can be called from many
+// goroutines. The last member that leaves ends it.
+type Roster struct {
+	Config
 
 	ctx     context.Context // ends with the roster
 	cancel  context.CancelFunc
@@ -52,68 +68,59 @@ type entry struct {
 	key     string
 	writing sync.Mutex // around each write of the key
 
-	// Guarded by roster.mu.
-	members []*Membership
+	// Guarded by Roster.mu.
+	members []*Member
 	lease   clientv3.LeaseID // under which it was written; NoLease: it was not
 	tried   clientv3.LeaseID // under which it may have been written
 }
 
-// newRoster returns a roster without members, for keys that begin with scope. A ttl
-// of zero means [DefaultTTL]; etcd counts in whole seconds. A nil logger discards
-// all messages.
-func newRoster(client *clientv3.Client, scope string, ttl time.Duration, logger *slog.Logger) *roster {
-	if ttl <= 0 {
-		ttl = DefaultTTL
-	}
-	if logger == nil {
-		logger = slog.New(slog.DiscardHandler)
-	}
-	r := &roster{client: client, scope: scope, ttl: ttl, logger: logger, granted: make(chan struct{}, 1), entries: make(map[string]*entry)}
+// New returns a roster without members.
+func New(cfg Config) *Roster {
+	r := &Roster{Config: cfg, granted: make(chan struct{}, 1), entries: make(map[string]*entry)}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	r.wg.Go(r.run)
 	return r
 }
 
-// errEnded says that a roster takes no more members.
-var errEnded = errors.New("the roster has ended")
+// ErrEnded says that a roster takes no more members.
+var ErrEnded = errors.New("the roster has ended")
 
-// add puts value at key and keeps it there until the membership is closed. ctx
-// bounds the first write only; if the store refuses that, nothing is left behind
-// and the error is a *fault.Error. A store that is full or does not answer is not
-// a failure: the entry appears when it can be written.
-func (r *roster) add(ctx context.Context, key, value string) (*Membership, error) {
+// Add puts value at key and keeps it there until the member leaves. ctx bounds the
+// first write only; if that fails, nothing is left behind, unless Refusal says that
+// the entry is to be written later. The error is that of Refusal, or [ErrEnded].
+func (r *Roster) Add(ctx context.Context, key, value string) (*Member, error) {
 	r.mu.Lock()
 	if r.ended {
 		r.mu.Unlock()
-		return nil, errEnded
+		return nil, ErrEnded
 	}
 	e := r.entries[key]
 	if e == nil {
 		e = &entry{key: key}
 		r.entries[key] = e
 	}
-	m := &Membership{roster: r, entry: e, value: value}
+	m := &Member{roster: r, entry: e, value: value}
 	e.members = append(e.members, m)
 	r.members++
 	r.mu.Unlock()
 
-	opctx, cancel := context.WithTimeout(ctx, DefaultOpTimeout)
+	opctx, cancel := context.WithTimeout(ctx, r.Timeout)
 	defer cancel()
 	err := r.enter(opctx, e)
-	if err = TranslateError(ctx, err, "register "+key); err == nil {
+	if err == nil {
 		return m, nil
 	}
-	if refused(err) || !errors.Is(err, fault.StoreFull) && !errors.Is(err, fault.StoreUnavailable) {
-		_ = m.Close(context.WithoutCancel(ctx)) // what may have been written has a lease
-		return nil, err
+	if refusal := r.Refusal(ctx, key, err); refusal != nil {
+		_ = m.Leave(context.WithoutCancel(ctx)) // what may have been written has a lease
+		return nil, refusal
 	}
-	r.logger.Warn("an entry is written to the store later", "key", key, "error", err)
+	r.Logger.Warn("an entry is written to the store later", "key", key, "error", err)
 	return m, nil
 }
 
 // enter writes an entry, and gets a lease for it if there is none or it has run
 // out.
-func (r *roster) enter(ctx context.Context, e *entry) (err error) {
+func (r *Roster) enter(ctx context.Context, e *entry) (err error) {
 	for range 2 {
 		var lease clientv3.LeaseID
 		if lease, err = r.grant(); err != nil {
@@ -131,7 +138,7 @@ func (r *roster) enter(ctx context.Context, e *entry) (err error) {
 func lost(err error) bool { return errors.Is(err, rpctypes.ErrLeaseNotFound) }
 
 // grant returns the lease. If there is none, it gets one.
-func (r *roster) grant() (clientv3.LeaseID, error) {
+func (r *Roster) grant() (clientv3.LeaseID, error) {
 	if lease := r.held(); lease != clientv3.NoLease {
 		return lease, nil
 	}
@@ -139,9 +146,9 @@ func (r *roster) grant() (clientv3.LeaseID, error) {
 		if lease := r.held(); lease != clientv3.NoLease {
 			return lease, nil
 		}
-		ctx, cancel := context.WithTimeout(r.ctx, DefaultOpTimeout)
+		ctx, cancel := context.WithTimeout(r.ctx, r.Timeout)
 		defer cancel()
-		got, err := r.client.Grant(ctx, int64((r.ttl+time.Second-1)/time.Second))
+		got, err := r.Client.Grant(ctx, int64((r.TTL+time.Second-1)/time.Second))
 		if err != nil {
 			return clientv3.NoLease, err
 		}
@@ -158,14 +165,14 @@ func (r *roster) grant() (clientv3.LeaseID, error) {
 }
 
 // held returns the lease, if there is one.
-func (r *roster) held() clientv3.LeaseID {
+func (r *Roster) held() clientv3.LeaseID {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.lease
 }
 
 // lose forgets a lease that has run out.
-func (r *roster) lose(lease clientv3.LeaseID) {
+func (r *Roster) lose(lease clientv3.LeaseID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.lease == lease {
@@ -177,7 +184,7 @@ func (r *roster) lose(lease clientv3.LeaseID) {
 // nothing if it has no members any more. What another process has written at the
 // key meanwhile is not removed; it is replaced unless missing says that the entry
 // is written only if there is nothing.
-func (r *roster) write(ctx context.Context, e *entry, missing bool) error {
+func (r *Roster) write(ctx context.Context, e *entry, missing bool) error {
 	e.writing.Lock()
 	defer e.writing.Unlock()
 	r.mu.Lock()
@@ -190,14 +197,14 @@ func (r *roster) write(ctx context.Context, e *entry, missing bool) error {
 	var err error
 	switch {
 	case !wanted && tried != clientv3.NoLease:
-		_, err = r.client.Txn(ctx).If(clientv3.Compare(clientv3.LeaseValue(e.key), "=", tried)).Then(clientv3.OpDelete(e.key)).Commit()
+		_, err = r.Client.Txn(ctx).If(clientv3.Compare(clientv3.LeaseValue(e.key), "=", tried)).Then(clientv3.OpDelete(e.key)).Commit()
 	case !wanted:
 	case lease == clientv3.NoLease: // an entry without a lease would stay forever
 		err = rpctypes.ErrLeaseNotFound
 	case missing:
-		_, err = r.client.Txn(ctx).If(clientv3.Compare(clientv3.CreateRevision(e.key), "=", 0)).Then(clientv3.OpPut(e.key, value, clientv3.WithLease(lease))).Commit()
+		_, err = r.Client.Txn(ctx).If(clientv3.Compare(clientv3.CreateRevision(e.key), "=", 0)).Then(clientv3.OpPut(e.key, value, clientv3.WithLease(lease))).Commit()
 	default:
-		_, err = r.client.Put(ctx, e.key, value, clientv3.WithLease(lease))
+		_, err = r.Client.Put(ctx, e.key, value, clientv3.WithLease(lease))
 	}
 	if err != nil {
 		return err
@@ -215,43 +222,43 @@ func (r *roster) write(ctx context.Context, e *entry, missing bool) error {
 	return nil
 }
 
-// remove ends a membership. The last one ends the roster.
-func (r *roster) remove(ctx context.Context, m *Membership) error {
+// remove ends a member. The last one ends the roster.
+func (r *Roster) remove(ctx context.Context, m *Member) error {
 	r.mu.Lock()
 	if m.closed {
 		r.mu.Unlock()
 		return nil
 	}
 	m.closed = true
-	m.entry.members = slices.DeleteFunc(m.entry.members, func(o *Membership) bool { return o == m })
+	m.entry.members = slices.DeleteFunc(m.entry.members, func(o *Member) bool { return o == m })
 	r.members--
 	r.ended = r.ended || r.members == 0
 	last := r.members == 0
 	r.mu.Unlock()
 
-	ctx, cancel := context.WithTimeout(ctx, DefaultOpTimeout)
+	ctx, cancel := context.WithTimeout(ctx, r.Timeout)
 	defer cancel()
 	if !last {
 		return r.write(ctx, m.entry, false)
 	}
-	r.abandon()
+	r.Abandon()
 	if lease := r.held(); lease != clientv3.NoLease {
-		if _, err := r.client.Revoke(ctx, lease); !lost(err) {
+		if _, err := r.Client.Revoke(ctx, lease); !lost(err) {
 			return err
 		}
 	}
 	return nil
 }
 
-// over reports whether the roster takes no more members.
-func (r *roster) over() bool {
+// Ended reports whether the roster takes no more members.
+func (r *Roster) Ended() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.ended
 }
 
-// abandon ends the roster. Its entries disappear when their lease runs out.
-func (r *roster) abandon() {
+// Abandon ends the roster. Its entries disappear when their lease runs out.
+func (r *Roster) Abandon() {
 	r.mu.Lock()
 	r.ended = true
 	r.mu.Unlock()
@@ -260,8 +267,8 @@ func (r *roster) abandon() {
 }
 
 // run maintains the entries until the roster ends.
-func (r *roster) run() {
-	look := time.NewTicker(min(r.ttl/3, lookEvery))
+func (r *Roster) run() {
+	look := time.NewTicker(min(r.TTL/3, lookEvery))
 	defer look.Stop()
 	var lease clientv3.LeaseID
 	var gone chan struct{} // closed when the lease has run out
@@ -290,7 +297,7 @@ func (r *roster) run() {
 			if r.ctx.Err() != nil {
 				return
 			}
-			r.logger.Warn("lost the lease of the entries in the store; registering them again")
+			r.Logger.Warn("lost the lease of the entries in the store; registering them again")
 			r.lose(lease)
 			r.tend()
 			r.drop(lease)
@@ -305,17 +312,17 @@ func (r *roster) run() {
 	}
 }
 
-// watch asks for the deletions in the scope. A store may never answer that, so
+// watch asks for the deletions under the prefix. A store may never answer that, so
 // nothing waits for it.
-func (r *roster) watch() chan clientv3.WatchChan {
+func (r *Roster) watch() chan clientv3.WatchChan {
 	started := make(chan clientv3.WatchChan, 1)
-	r.wg.Go(func() { started <- r.client.Watch(r.ctx, r.scope, clientv3.WithPrefix(), clientv3.WithFilterPut()) })
+	r.wg.Go(func() { started <- r.Client.Watch(r.ctx, r.Prefix, clientv3.WithPrefix(), clientv3.WithFilterPut()) })
 	return started
 }
 
 // restore writes the entries that were deleted, because another holder of the same
 // key has left or somebody removed them.
-func (r *roster) restore(deletions []*clientv3.Event) {
+func (r *Roster) restore(deletions []*clientv3.Event) {
 	var missing []*entry
 	r.mu.Lock()
 	for _, d := range deletions {
@@ -325,23 +332,23 @@ func (r *roster) restore(deletions []*clientv3.Event) {
 	}
 	r.mu.Unlock()
 	if err := r.writeAll(missing, true); err != nil { // the next look finds them
-		r.logger.Debug("cannot register entries in the store yet", "error", err)
+		r.Logger.Debug("cannot register entries in the store yet", "error", err)
 	}
 }
 
 // drop revokes a lease that entries no longer have. It may still be alive, if only
 // this process has lost track of it. If that fails, it runs out on its own.
-func (r *roster) drop(lease clientv3.LeaseID) {
-	ctx, cancel := context.WithTimeout(r.ctx, DefaultOpTimeout)
+func (r *Roster) drop(lease clientv3.LeaseID) {
+	ctx, cancel := context.WithTimeout(r.ctx, r.Timeout)
 	defer cancel()
-	_, _ = r.client.Revoke(ctx, lease)
+	_, _ = r.Client.Revoke(ctx, lease)
 }
 
 // tend writes the entries that the store lacks: they could not be written yet, the
 // lease was lost, or the watch has missed a deletion. It removes those that could
 // not be removed when their members left. What goes wrong is tried again at the
 // next look.
-func (r *roster) tend() {
+func (r *Roster) tend() {
 	r.mu.Lock()
 	idle := len(r.entries) == 0
 	r.mu.Unlock()
@@ -350,7 +357,7 @@ func (r *roster) tend() {
 	}
 	lease, err := r.grant()
 	if err != nil {
-		r.logger.Debug("cannot register entries in the store yet", "error", err)
+		r.Logger.Debug("cannot register entries in the store yet", "error", err)
 		return
 	}
 	var written, unwritten []*entry // under this lease
@@ -364,19 +371,19 @@ func (r *roster) tend() {
 	}
 	r.mu.Unlock()
 	if err = r.tendTo(written, unwritten); err != nil {
-		r.logger.Debug("cannot register entries in the store yet", "error", err)
+		r.Logger.Debug("cannot register entries in the store yet", "error", err)
 	}
 	if lost(err) {
 		r.lose(lease)
 	}
 }
 
-func (r *roster) tendTo(written, unwritten []*entry) error {
+func (r *Roster) tendTo(written, unwritten []*entry) error {
 	if err := r.writeAll(unwritten, false); err != nil {
 		return err
 	}
 	if len(unwritten) > 0 {
-		r.logger.Info("brought entries in the store up to date", "entries", len(unwritten))
+		r.Logger.Info("brought entries in the store up to date", "entries", len(unwritten))
 	}
 	for part := range slices.Chunk(written, lookAt) {
 		missing, err := r.missing(part)
@@ -391,12 +398,12 @@ func (r *roster) tendTo(written, unwritten []*entry) error {
 }
 
 // writeAll writes entries, several at the same time.
-func (r *roster) writeAll(entries []*entry, missing bool) error {
+func (r *Roster) writeAll(entries []*entry, missing bool) error {
 	g, ctx := errgroup.WithContext(r.ctx)
 	g.SetLimit(writers)
 	for _, e := range entries {
 		g.Go(func() error {
-			ctx, cancel := context.WithTimeout(ctx, DefaultOpTimeout)
+			ctx, cancel := context.WithTimeout(ctx, r.Timeout)
 			defer cancel()
 			return r.write(ctx, e, missing)
 		})
@@ -406,14 +413,14 @@ func (r *roster) writeAll(entries []*entry, missing bool) error {
 
 // missing returns the entries that are not in the store, as the nearest member of
 // the store knows: a guarded write follows.
-func (r *roster) missing(entries []*entry) (missing []*entry, err error) {
-	ctx, cancel := context.WithTimeout(r.ctx, DefaultOpTimeout)
+func (r *Roster) missing(entries []*entry) (missing []*entry, err error) {
+	ctx, cancel := context.WithTimeout(r.ctx, r.Timeout)
 	defer cancel()
 	var gets []clientv3.Op
 	for _, e := range entries {
 		gets = append(gets, clientv3.OpGet(e.key, clientv3.WithCountOnly(), clientv3.WithSerializable()))
 	}
-	got, err := r.client.Txn(ctx).Then(gets...).Commit()
+	got, err := r.Client.Txn(ctx).Then(gets...).Commit()
 	if err != nil {
 		return nil, err
 	}
@@ -426,8 +433,8 @@ func (r *roster) missing(entries []*entry) (missing []*entry, err error) {
 }
 
 // keepAlive renews a lease until it is lost or ctx ends.
-func (r *roster) keepAlive(ctx context.Context, lease clientv3.LeaseID) {
-	alive, err := r.client.KeepAlive(ctx, lease)
+func (r *Roster) keepAlive(ctx context.Context, lease clientv3.LeaseID) {
+	alive, err := r.Client.KeepAlive(ctx, lease)
 	if err != nil {
 		// The client's own loop has stopped for good after an error that it
 		// considered final. Single renewals still work.
@@ -439,13 +446,13 @@ func (r *roster) keepAlive(ctx context.Context, lease clientv3.LeaseID) {
 }
 
 // renew does what keepAlive does, with single requests.
-func (r *roster) renew(ctx context.Context, lease clientv3.LeaseID) {
-	beat := time.NewTicker(r.ttl / 3)
+func (r *Roster) renew(ctx context.Context, lease clientv3.LeaseID) {
+	beat := time.NewTicker(r.TTL / 3)
 	defer beat.Stop()
-	for heard := time.Now(); time.Since(heard) < r.ttl; {
+	for heard := time.Now(); time.Since(heard) < r.TTL; {
 		began := time.Now()
-		opctx, cancel := context.WithTimeout(ctx, r.ttl/3)
-		_, err := r.client.KeepAliveOnce(opctx, lease)
+		opctx, cancel := context.WithTimeout(ctx, r.TTL/3)
+		_, err := r.Client.KeepAliveOnce(opctx, lease)
 		cancel()
 		switch {
 		case err == nil:

@@ -252,6 +252,9 @@ func (p *Publisher) Rollback(ctx context.Context, name string, number uint64) (*
 	if err != nil {
 		return nil, 0, err
 	}
+	if number > live.GetLatest() {
+		return nil, 0, fault.New(fault.Conflict, "revision %d of service %s was published at this very moment", number, name).WithFix("try again")
+	}
 	next := proto.CloneOf(live)
 	next.Revision, next.Limits = rev, nil
 	next.UpdateTime = timestamppb.Now()

@@ -448,6 +448,19 @@ func TestStepsOfARollback(t *testing.T) {
 	}
 }
 
+// The revision was not there when the service was read, and is when it is read
+// itself.
+func TestARollbackToARevisionThatIsPublishedMeanwhile(t *testing.T) {
+	w := newWorld()
+	if _, err := w.publish(t, nil); err != nil {
+		t.Fatal(err)
+	}
+	w.revisions[2], w.steps = coretest.Service("greet", 2).GetRevision(), nil
+	_, _, err := w.publisher(0).Rollback(t.Context(), "greet", 2)
+	testkit.WantReason(t, err, fault.Conflict, "revision 2 of service greet was published at this very moment", "try again")
+	w.did(t, "read greet", "revision 2")
+}
+
 func TestARollbackThatFailsChangesNothing(t *testing.T) {
 	w := newWorld()
 	p := w.publisher(0)

@@ -132,7 +132,7 @@ var kinds = []string{
 
 const (
 	port = `\b(?:78[0-9]{2}|23[0-9]{2})\b`
-	id   = `\bcore-[a-z0-9]{8}\b|\brack[0-9]-[a-z0-9]{6}\b|\b[0-9a-f]{16}\b`
+	id   = `\bcore-[a-z0-9]{8}\b|\brack[0-9]-[a-z0-9]{6}\b|\b[0-9a-f]{13,16}\b`
 )
 
 var (

@@ -27,17 +27,6 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// connected returns a client that connects over the network.
-func connected(t *testing.T, s *etcdembed.Server) *clientv3.Client {
-	t.Helper()
-	c, err := connect([]string{s.Endpoint()}, nil, Login{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = c.Close() })
-	return c
-}
-
 // silent returns the address of a port that accepts connections and never
 // answers.
 func silent(t *testing.T) string {

@@ -84,6 +84,6 @@ func (c *Core) register(l *lane.Lane) {
 	leave, cancelLeave := context.WithTimeout(context.Background(), leaveTimeout)
 	defer cancelLeave()
 	if err := m.Close(leave); err != nil {
-		c.log.Warn("runner stays listed until its lease ends", "runner", info.GetId(), "error", err)
+		c.log.Warn("runner stays listed until the store answers", "runner", info.GetId(), "error", err)
 	}
 }

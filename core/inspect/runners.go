@@ -7,6 +7,7 @@ import (
 
 	"github.com/ruedo-dev/ruedo/core/dispatch/terms"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/text"
 )
 
@@ -128,7 +129,7 @@ func ejections(r *ruedov1.RunnerHealth) string {
 }
 
 // short cuts a text that somebody else has written.
-func short(s string) string { return fmt.Sprintf("%.80s", s) }
+func short(s string) string { return fault.Cut(s, 80) }
 
 // judgeCordons is about runners that operators have taken out of service. That is
 // as it should be, unless it has no end: such a cordon can be forgotten.

@@ -12,7 +12,7 @@
 //
 // # Membership
 //
-// An entry has a lease that its holder renews. It disappears immediately
+// The entries of a process have a lease that it renews. One disappears immediately
 // when the holder closes its membership, and within the lease's TTL when the
 // holder dies. While the holder lives, the entry comes back: after the
 // store was away, after the lease expired, and after somebody removed it. Two

@@ -36,7 +36,8 @@ func (refusing) Grant(context.Context, int64) (*clientv3.LeaseGrantResponse, err
 	return nil, rpctypes.ErrPermissionDenied
 }
 
-// stored is the value and the lease of the runner edge-1; false if there is none.
+// stored returns the value and the lease of the runner edge-1, and whether there is
+// one.
 func stored(t *testing.T, c *clientv3.Client) (string, clientv3.LeaseID, bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)

@@ -4,5 +4,5 @@ package testkit
 
 import "time"
 
-// ProcessorTime returns 0: it is not known on this system.
+// ProcessorTime returns 0: this system does not tell.
 func ProcessorTime() time.Duration { return 0 }

@@ -8,7 +8,7 @@ import (
 )
 
 // ProcessorTime returns the processor time of this process so far. Other load on
-// the machine does not add to it. It is 0 on systems where it is not known.
+// the machine does not count. It is 0 if the system does not tell.
 func ProcessorTime() time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {

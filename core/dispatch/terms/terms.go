@@ -3,11 +3,14 @@
 package terms
 
 import (
-	"fmt"
 	"time"
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/fault"
 )
+
+// maxText bounds a text that a caller has written, in bytes.
+const maxText = 80
 
 // Of returns the terms of a cordon as far as they are known, with a space in
 // front: " by ada@laptop until 2026-01-02T15:04:05Z (new disks)". The texts that
@@ -15,16 +18,13 @@ import (
 func Of(c *ruedov1.Cordon) string {
 	s := ""
 	if from := c.GetFrom(); from != "" {
-		s += " by " + short(from)
+		s += " by " + fault.Cut(from, maxText)
 	}
 	if end := c.GetEndTime(); end != nil {
 		s += " until " + end.AsTime().UTC().Format(time.RFC3339)
 	}
 	if reason := c.GetReason(); reason != "" {
-		s += " (" + short(reason) + ")"
+		s += " (" + fault.Cut(reason, maxText) + ")"
 	}
 	return s
 }
-
-// short cuts a text to 80 characters.
-func short(s string) string { return fmt.Sprintf("%.80s", s) }

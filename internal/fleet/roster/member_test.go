@@ -62,7 +62,7 @@ func joined(t *testing.T, r *Roster, key, value string) *Member {
 	return m
 }
 
-// stored is the entry's value and lease; false where there is none.
+// stored returns the value and the lease of the entry, and whether there is one.
 func stored(t *testing.T, c *clientv3.Client) (string, clientv3.LeaseID, bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)

@@ -57,7 +57,7 @@ type Roster struct {
 	granted chan struct{} // has a value when there is a lease that nobody renews
 
 	mu      sync.Mutex
-	ended   bool // it takes no more members
+	ended   bool // it accepts no more members
 	members int
 	entries map[string]*entry
 	lease   clientv3.LeaseID // NoLease: there is none now
@@ -82,7 +82,7 @@ func New(cfg Config) *Roster {
 	return r
 }
 
-// ErrEnded says that a roster takes no more members.
+// ErrEnded says that a roster accepts no more members.
 var ErrEnded = errors.New("the roster has ended")
 
 // Add puts value at key and keeps it there until the member leaves. ctx bounds the
@@ -250,7 +250,7 @@ func (r *Roster) remove(ctx context.Context, m *Member) error {
 	return nil
 }
 
-// Ended reports whether the roster takes no more members.
+// Ended reports whether the roster accepts no more members.
 func (r *Roster) Ended() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -281,7 +281,7 @@ func (r *Roster) run() {
 			lease, gone = id, ended
 			r.wg.Go(func() {
 				defer close(ended)
-				r.keepAlive(r.ctx, id) // returns at once if it is lost already
+				r.keepAlive(r.ctx, id) // returns immediately if it is lost already
 			})
 		case removed = <-watching:
 			watching = nil
@@ -457,7 +457,7 @@ func (r *Roster) renew(ctx context.Context, lease clientv3.LeaseID) {
 		switch {
 		case err == nil:
 			heard = began
-		case errors.Is(err, rpctypes.ErrLeaseNotFound):
+		case lost(err):
 			return
 		}
 		select {

@@ -46,7 +46,7 @@ func TestEntriesOfAProcessShareALease(t *testing.T) {
 		t.Errorf("%d leases for %d entries", n, len(all))
 	}
 
-	// They come back one by one, and all at once.
+	// They come back alone, and all together.
 	if _, err := c.Delete(t.Context(), runners+"r17"); err != nil {
 		t.Fatal(err)
 	}

@@ -223,8 +223,12 @@ func (c *Cluster) roster(at scope) *roster.Roster {
 	}
 	r := c.rosters[at]
 	if r == nil || r.Ended() {
+		ttl := at.ttl
+		if ttl <= 0 {
+			ttl = DefaultTTL
+		}
 		r = roster.New(roster.Config{
-			Client: c.client, Prefix: at.prefix, TTL: cmp.Or(at.ttl, DefaultTTL), Timeout: DefaultOpTimeout, Refusal: refusal, Logger: c.logger,
+			Client: c.client, Prefix: at.prefix, TTL: ttl, Timeout: DefaultOpTimeout, Refusal: refusal, Logger: c.logger,
 		})
 		c.rosters[at] = r
 	}

@@ -31,10 +31,15 @@ const (
 	// What fewer leave behind, the next ones need again, and memory that is new
 	// costs more than memory that is used again.
 	many = 1024
-	// heaped is how much garbage in the heap makes it worth it, whatever it came
-	// from, after calmTicks in which less than calmBytes were allocated.
+	// some is how many of them are still ending if as many have ended since the last
+	// tick: it is better to wait for the rest.
+	some = 128
+	// heaped is how much of the heap that is not in use makes it worth it, whatever
+	// it came from, after calmTicks in which less than calmBytes were allocated. If
+	// more is in use, there must be as much garbage, because a collection costs what
+	// is in use.
 	heaped    = 32 << 20
-	calmTicks = 3
+	calmTicks = 2
 	calmBytes = 4 << 20
 )
 
@@ -47,8 +52,12 @@ type Cleaner struct {
 	last      time.Time // of a collection
 	left      int64     // garbage of large requests since memory was returned
 	peak      int       // highest number of connections and requests since then
-	allocated uint64    // bytes, by the last tick
-	calm      int       // ticks in a row that allocated little
+	before    int       // their number at the last tick
+	known     int       // their number when it became known what is in use, which is live
+	live      uint64
+	allocated uint64 // bytes, by the last tick
+	calm      int    // ticks in a row that allocated little
+	collected bool   // at the last tick
 	heap      []metrics.Sample
 }
 
@@ -56,6 +65,7 @@ type Cleaner struct {
 func New() *Cleaner {
 	return &Cleaner{much: make(chan struct{}, 1), heap: []metrics.Sample{
 		{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/gc/heap/live:bytes"}, {Name: "/gc/heap/allocs:bytes"},
+		{Name: "/memory/classes/heap/free:bytes"},
 	}}
 }
 
@@ -91,10 +101,14 @@ func (c *Cleaner) Collect() {
 	}
 }
 
-// Tick returns memory to the system if that is worth it. It is called about once
-// a second with the number of connections and requests at present.
+// Tick collects garbage if that is worth it, and returns the memory to the system
+// at the next one: by then, pools are empty, and calls wait for one thing at a time.
+// It is called about once a second with the number of connections and requests at
+// present.
 func (c *Cleaner) Tick(now int) {
 	c.peak = max(c.peak, now)
+	ending := c.before-now >= some
+	c.before = now
 	spent := c.spent.Swap(0)
 	c.left += spent
 	h := c.read()
@@ -103,13 +117,23 @@ func (c *Cleaner) Tick(now int) {
 		c.calm = 0
 	}
 	c.allocated = h.allocated
-	ended := spent == 0 && (c.left >= worthwhile || c.peak-now >= many)
-	if !ended && (c.calm < calmTicks || h.garbage < heaped) {
-		return
+	if h.live != c.live { // there was a collection
+		c.live, c.known = h.live, now
 	}
-	c.left, c.peak, c.calm = 0, now, 0
-	runtime.GC() // the second collection empties pools
-	debug.FreeOSMemory()
+	switch {
+	case c.collected:
+		c.left, c.peak, c.calm, c.collected = 0, now, 0, false
+		debug.FreeOSMemory()
+	case spent == 0 && !ending && (c.left >= worthwhile || c.peak-now >= many), c.calm >= calmTicks && c.heaped(h, now):
+		c.collected = true
+		runtime.GC()
+	}
+}
+
+// heaped reports whether there is much in the heap that is not in use. What many
+// new connections hold is in use, though no collection has found that yet.
+func (c *Cleaner) heaped(h heap, now int) bool {
+	return h.garbage+h.free >= max(heaped, h.live) && now-c.known < many
 }
 
 // heap is what is in the heap, in bytes.
@@ -117,10 +141,11 @@ type heap struct {
 	live      uint64 // in use, as the last collection found
 	garbage   uint64 // the rest, among it what has come since and is in use
 	allocated uint64 // since the process started
+	free      uint64 // collected, and not returned to the system
 }
 
 func (c *Cleaner) read() heap {
 	metrics.Read(c.heap)
 	objects, live := c.heap[0].Value.Uint64(), c.heap[1].Value.Uint64()
-	return heap{live, objects - min(live, objects), c.heap[2].Value.Uint64()}
+	return heap{live, objects - min(live, objects), c.heap[2].Value.Uint64(), c.heap[3].Value.Uint64()}
 }

@@ -51,6 +51,7 @@ func TestGarbageOfSmallRequests(t *testing.T) {
 		t.Errorf("%d collections after %d calm ticks, %d bytes of garbage left", n, calmTicks, left)
 	}
 
+	calm() // returns it
 	waste(heaped / 2)
 	if n := collections(func() {
 		for range 4 * calmTicks {
@@ -59,6 +60,42 @@ func TestGarbageOfSmallRequests(t *testing.T) {
 	}); n != 0 {
 		t.Errorf("%d collections for less garbage than is worth one", n)
 	}
+}
+
+// Memory that the runtime has collected still belongs to the process.
+func TestGarbageThatWasCollected(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	c := New()
+	for range calmTicks {
+		c.Tick(0)
+	}
+	waste(2 * heaped)
+	runtime.GC()
+	c.Tick(0)
+	for range calmTicks + 1 {
+		c.Tick(0)
+	}
+	if left := c.read().free; left > heaped/4 {
+		t.Errorf("%d bytes of %d were not returned after %d calm ticks", left, 2*heaped, calmTicks)
+	}
+}
+
+// What new connections hold looks like garbage until a collection has found that it
+// is not, which would cost all calls time, for nothing.
+func TestGarbageThatNewConnectionsHold(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	c := New()
+	c.Tick(0)
+	held := make([]byte, 2*heaped)
+	c.Tick(2 * many)
+	if n := collections(func() {
+		for range 4 * calmTicks {
+			c.Tick(2 * many)
+		}
+	}); n != 0 {
+		t.Errorf("%d collections while new connections are open", n)
+	}
+	runtime.KeepAlive(held)
 }
 
 func TestGarbageOfLargeRequests(t *testing.T) {
@@ -115,7 +152,7 @@ func TestGarbageOfTheStart(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	c := New()
 	c.Started()
-	for i, want := range []bool{true, false} {
+	for i, want := range []bool{true, true, false} { // collected, returned, nothing left
 		if n := collections(func() { c.Tick(1) }); (n > 0) != want {
 			t.Errorf("%d collections at tick %d", n, i+1)
 		}
@@ -129,6 +166,9 @@ func TestGarbageOfManyConnections(t *testing.T) {
 		if n := collections(func() { c.Tick(now) }); n != 0 {
 			t.Errorf("%d collections with %d connections", n, now)
 		}
+	}
+	if n := collections(func() { c.Tick(0) }); n != 0 {
+		t.Errorf("%d collections while connections are ending", n)
 	}
 	if n := collections(func() { c.Tick(0) }); n == 0 {
 		t.Errorf("no collection after %d connections have ended", many)

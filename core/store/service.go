@@ -54,7 +54,11 @@ func (s *Store) Published(ctx context.Context, name string) (*ruedov1.Service, e
 			version = got.Kvs[0].ModRevision
 			s.logger.Warn("a service in the store cannot be read; this publish replaces it", "service", name)
 		}
-		latest, err := s.revisions(name).Latest(ctx)
+		// As of the same moment: a service that comes and goes meanwhile must not leave
+		// its numbers to the next one of its name.
+		numbers := s.revisions(name)
+		numbers.At = got.Header.Revision
+		latest, err := numbers.Latest(ctx)
 		svc = &ruedov1.Service{Name: name, Latest: latest, Version: version}
 		return err
 	})

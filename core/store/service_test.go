@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -188,6 +189,38 @@ func TestPublishRace(t *testing.T) {
 	}
 	if n := count(t, stores[0], "/ruedo/main/revisions/"); n != 30 {
 		t.Errorf("%d revisions are stored, want 30", n)
+	}
+}
+
+// A service that does not exist has no numbers, also while others publish and delete
+// it all the time: its next revision is the first one.
+func TestNumbersGoWithTheirService(t *testing.T) {
+	s := fresh(t)
+	storetest.Put(t, s, storetest.Wasm("a"))
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	wg.Go(func() {
+		for ctx.Err() == nil {
+			if _, err := s.PublishService(t.Context(), storetest.Service("greet", 1, storetest.Wasm("a")), 0); err != nil {
+				t.Error(err)
+				return
+			}
+			if _, err := s.DeleteService(t.Context(), "greet"); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	for n := range 300 {
+		svc, err := s.Published(t.Context(), "greet")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if svc.GetRevision() == nil && svc.GetLatest() != 0 {
+			t.Fatalf("read %d: there is no service, and its latest revision is %d", n, svc.GetLatest())
+		}
 	}
 }
 

@@ -44,6 +44,9 @@ type List struct {
 	}
 	// Key returns the key of a number. Keys sort as their numbers do.
 	Key func(n uint64) (string, error)
+	// At is the revision of the store as of which to read; zero means now, for each
+	// read.
+	At int64
 }
 
 // Page reads downward from p.From, which must not be zero. next is the next
@@ -88,7 +91,7 @@ func (l List) window(ctx context.Context, lo, hi uint64) ([]*mvccpb.KeyValue, er
 	if err != nil {
 		return nil, err
 	}
-	got, err := l.Store.Get(ctx, from, clientv3.WithRange(to+"\x00"))
+	got, err := l.Store.Get(ctx, from, clientv3.WithRange(to+"\x00"), clientv3.WithRev(l.At))
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +106,7 @@ func (l List) Latest(ctx context.Context) (uint64, error) {
 		if err != nil {
 			return false, err
 		}
-		got, err := l.Store.Get(ctx, key, append(opts, clientv3.WithCountOnly())...)
+		got, err := l.Store.Get(ctx, key, append(opts, clientv3.WithCountOnly(), clientv3.WithRev(l.At))...)
 		if err != nil {
 			return false, err
 		}
@@ -136,7 +139,7 @@ func (l List) First(ctx context.Context) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	got, err := l.Store.Get(ctx, from, clientv3.WithRange(end), clientv3.WithKeysOnly(), clientv3.WithLimit(1))
+	got, err := l.Store.Get(ctx, from, clientv3.WithRange(end), clientv3.WithKeysOnly(), clientv3.WithLimit(1), clientv3.WithRev(l.At))
 	if err != nil || len(got.Kvs) == 0 {
 		return 0, err
 	}

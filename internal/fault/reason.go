@@ -111,7 +111,15 @@ const (
 	GuestCPU         Reason = "GUEST_CPU"
 	GuestFuel        Reason = "GUEST_FUEL"
 	HostCallLimit    Reason = "HOST_CALL_LIMIT"
+	GuestIdle        Reason = "GUEST_IDLE"
 	ConcurrencyLimit Reason = "CONCURRENCY_LIMIT"
+	StreamsFull      Reason = "STREAMS_FULL"
+	StreamBroken     Reason = "STREAM_BROKEN"
+	RunnerOutdated   Reason = "RUNNER_OUTDATED"
+	EgressBlocked    Reason = "EGRESS_BLOCKED"
+	EgressFailed     Reason = "EGRESS_FAILED"
+	EgressLimit      Reason = "EGRESS_LIMIT"
+	WrongKind        Reason = "WRONG_KIND"
 	LaneLimit        Reason = "LANE_LIMIT"
 
 	// The program and its surroundings.
@@ -263,8 +271,16 @@ var calls = map[Reason]row{
 	GuestOutputLimit: {CodeResourceExhausted, ExitGuestLimit, "the output of the service is larger than its limit"},
 	GuestCPU:         {CodeResourceExhausted, ExitGuestLimit, "the service used more processor time than its limit"},
 	GuestFuel:        {CodeResourceExhausted, ExitGuestLimit, "the service did more work than its limit"},
+	GuestIdle:        {CodeDeadlineExceeded, ExitGuestLimit, "the service moved no byte for longer than its limit"},
 	HostCallLimit:    {CodeResourceExhausted, ExitGuestLimit, "the service called the host more often than its limit"},
+	StreamsFull:      {CodeResourceExhausted, ExitLimit, "too many calls of services that serve HTTP are open"},
+	StreamBroken:     {CodeUnavailable, ExitUnavailable, "what streams in a call broke off between core and runner"},
+	RunnerOutdated:   {CodeFailedPrecondition, ExitConflict, "the runner is too old for a service of this kind"},
 	ConcurrencyLimit: {CodeResourceExhausted, ExitLimit, "the runner executes as many calls of the service as its limit allows"},
+	EgressBlocked:    {CodePermissionDenied, ExitDenied, "the service may not connect to what it asked for"},
+	EgressFailed:     {CodeUnavailable, ExitUnavailable, "what the service connects to cannot be reached"},
+	EgressLimit:      {CodeResourceExhausted, ExitGuestLimit, "the service opened more connections, or moved more bytes over them, than it may"},
+	WrongKind:        {CodeFailedPrecondition, ExitInvalid, "the service is of another kind: a function is called with an input, a service of kind http is sent requests"},
 }
 
 var runners = map[Reason]row{

@@ -18,6 +18,7 @@ var retryDelays = map[Reason]time.Duration{
 	ServerBusy:       retryDelay,
 	UploadBusy:       retryDelay,
 	LaneLimit:        retryDelay,
+	StreamsFull:      retryDelay,
 
 	// A runner redials for up to 2 s, and a leader is elected in 5 to 10 s.
 	NoRunner: 2 * time.Second,

@@ -10,6 +10,9 @@ import (
 	"time"
 )
 
+// Prefix is what the names of all fields begin with.
+const Prefix = "Ruedo-"
+
 // Fields of requests.
 const (
 	// Cluster names the cluster that the caller means.

@@ -47,7 +47,7 @@ func TestTheTableIsComplete(t *testing.T) {
 func literals(f *ast.File) (list []string) {
 	ast.Inspect(f, func(n ast.Node) bool {
 		if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING {
-			if s, err := strconv.Unquote(lit.Value); err == nil && strings.HasPrefix(s, "Ruedo-") && !strings.ContainsAny(s, " :") {
+			if s, err := strconv.Unquote(lit.Value); err == nil && strings.HasPrefix(s, headers.Prefix) && s != headers.Prefix && !strings.ContainsAny(s, " :") {
 				list = append(list, s)
 			}
 		}

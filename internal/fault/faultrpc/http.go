@@ -47,20 +47,27 @@ type Field struct {
 // reason, message, fix, fields and meta. rpc says that the request is for a
 // Connect handler. If false, plain JSON requests count as plain HTTP.
 func WriteError(w http.ResponseWriter, r *http.Request, err *fault.Error, rpc bool) {
-	if rpc || speaksRPC(r) {
-		if ew := connect.NewErrorWriter(); ew.IsSupported(r) {
-			_ = ew.Write(w, r, ToConnect(err)) // the caller is gone
-			return
-		}
+	if !(rpc && write(w, r, err)) && !WriteRPC(w, r, err) {
+		WriteJSON(w, HTTPStatus(err), err)
 	}
-	WriteJSON(w, HTTPStatus(err), err)
 }
 
-// speaksRPC reports whether a request is certainly gRPC, gRPC-Web or Connect.
-func speaksRPC(r *http.Request) bool {
+// WriteRPC answers a request with an error if the request is certainly gRPC,
+// gRPC-Web or Connect. Otherwise it returns false.
+func WriteRPC(w http.ResponseWriter, r *http.Request, err *fault.Error) bool {
 	ct := r.Header.Get("Content-Type")
-	return strings.HasPrefix(ct, "application/grpc") || strings.HasPrefix(ct, "application/connect+") ||
-		r.Header.Get("Connect-Protocol-Version") != ""
+	certain := strings.HasPrefix(ct, "application/grpc") || strings.HasPrefix(ct, "application/connect+") ||
+		r.Header.Get("Connect-Protocol-Version") != "" || r.Method == http.MethodGet && r.URL.Query().Get("connect") == "v1"
+	return certain && write(w, r, err)
+}
+
+func write(w http.ResponseWriter, r *http.Request, err *fault.Error) bool {
+	ew := connect.NewErrorWriter()
+	if !ew.IsSupported(r) {
+		return false
+	}
+	_ = ew.Write(w, r, ToConnect(err)) // the caller is gone
+	return true
 }
 
 // WriteJSON answers with a status and an error as a JSON object.

@@ -42,7 +42,9 @@ type Decorator struct {
 	// Number of this revision, from 1. Output only.
 	Revision uint64 `protobuf:"varint,10,opt,name=revision,proto3" json:"revision,omitempty"`
 	// The highest revision number given so far. Output only.
-	Latest        uint64 `protobuf:"varint,11,opt,name=latest,proto3" json:"latest,omitempty"`
+	Latest uint64 `protobuf:"varint,11,opt,name=latest,proto3" json:"latest,omitempty"`
+	// What the services that carry it may reach. Absent: nothing.
+	Grants        *Grants `protobuf:"bytes,12,opt,name=grants,proto3" json:"grants,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -154,6 +156,61 @@ func (x *Decorator) GetLatest() uint64 {
 	return 0
 }
 
+func (x *Decorator) GetGrants() *Grants {
+	if x != nil {
+		return x.Grants
+	}
+	return nil
+}
+
+// Grants are what a service may do beyond its sandbox. Those of several
+// decorators add up.
+type Grants struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What it may connect to, one rule each, for example
+	// "GET,POST https://api.example.com" or "tcp://10.20.0.0/16:22".
+	Egress        []string `protobuf:"bytes,1,rep,name=egress,proto3" json:"egress,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Grants) Reset() {
+	*x = Grants{}
+	mi := &file_ruedo_v1_decorator_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Grants) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Grants) ProtoMessage() {}
+
+func (x *Grants) ProtoReflect() protoreflect.Message {
+	mi := &file_ruedo_v1_decorator_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Grants.ProtoReflect.Descriptor instead.
+func (*Grants) Descriptor() ([]byte, []int) {
+	return file_ruedo_v1_decorator_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Grants) GetEgress() []string {
+	if x != nil {
+		return x.Egress
+	}
+	return nil
+}
+
 // CallPolicy says how calls may be handled.
 type CallPolicy struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -165,7 +222,7 @@ type CallPolicy struct {
 
 func (x *CallPolicy) Reset() {
 	*x = CallPolicy{}
-	mi := &file_ruedo_v1_decorator_proto_msgTypes[1]
+	mi := &file_ruedo_v1_decorator_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -177,7 +234,7 @@ func (x *CallPolicy) String() string {
 func (*CallPolicy) ProtoMessage() {}
 
 func (x *CallPolicy) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_decorator_proto_msgTypes[1]
+	mi := &file_ruedo_v1_decorator_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -190,7 +247,7 @@ func (x *CallPolicy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallPolicy.ProtoReflect.Descriptor instead.
 func (*CallPolicy) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_decorator_proto_rawDescGZIP(), []int{1}
+	return file_ruedo_v1_decorator_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *CallPolicy) GetIdempotent() bool {
@@ -209,7 +266,7 @@ type CreateDecoratorRequest struct {
 
 func (x *CreateDecoratorRequest) Reset() {
 	*x = CreateDecoratorRequest{}
-	mi := &file_ruedo_v1_decorator_proto_msgTypes[2]
+	mi := &file_ruedo_v1_decorator_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -221,7 +278,7 @@ func (x *CreateDecoratorRequest) String() string {
 func (*CreateDecoratorRequest) ProtoMessage() {}
 
 func (x *CreateDecoratorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_decorator_proto_msgTypes[2]
+	mi := &file_ruedo_v1_decorator_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -234,7 +291,7 @@ func (x *CreateDecoratorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateDecoratorRequest.ProtoReflect.Descriptor instead.
 func (*CreateDecoratorRequest) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_decorator_proto_rawDescGZIP(), []int{2}
+	return file_ruedo_v1_decorator_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *CreateDecoratorRequest) GetDecorator() *Decorator {
@@ -253,7 +310,7 @@ type CreateDecoratorResponse struct {
 
 func (x *CreateDecoratorResponse) Reset() {
 	*x = CreateDecoratorResponse{}
-	mi := &file_ruedo_v1_decorator_proto_msgTypes[3]
+	mi := &file_ruedo_v1_decorator_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -265,7 +322,7 @@ func (x *CreateDecoratorResponse) String() string {
 func (*CreateDecoratorResponse) ProtoMessage() {}
 
 func (x *CreateDecoratorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_decorator_proto_msgTypes[3]
+	mi := &file_ruedo_v1_decorator_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -278,7 +335,7 @@ func (x *CreateDecoratorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateDecoratorResponse.ProtoReflect.Descriptor instead.
 func (*CreateDecoratorResponse) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_decorator_proto_rawDescGZIP(), []int{3}
+	return file_ruedo_v1_decorator_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *CreateDecoratorResponse) GetDecorator() *Decorator {
@@ -304,7 +361,7 @@ type UpdateDecoratorRequest struct {
 
 func (x *UpdateDecoratorRequest) Reset() {
 	*x = UpdateDecoratorRequest{}
-	mi := &file_ruedo_v1_decorator_proto_msgTypes[4]
+	mi := &file_ruedo_v1_decorator_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -316,7 +373,7 @@ func (x *UpdateDecoratorRequest) String() string {
 func (*UpdateDecoratorRequest) ProtoMessage() {}
 
 func (x *UpdateDecoratorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_decorator_proto_msgTypes[4]
+	mi := &file_ruedo_v1_decorator_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -329,7 +386,7 @@ func (x *UpdateDecoratorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateDecoratorRequest.ProtoReflect.Descriptor instead.
 func (*UpdateDecoratorRequest) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_decorator_proto_rawDescGZIP(), []int{4}
+	return file_ruedo_v1_decorator_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *UpdateDecoratorRequest) GetDecorator() *Decorator {
@@ -373,7 +430,7 @@ type UpdateDecoratorResponse struct {
 
 func (x *UpdateDecoratorResponse) Reset() {
 	*x = UpdateDecoratorResponse{}
-	mi := &file_ruedo_v1_decorator_proto_msgTypes[5]
+	mi := &file_ruedo_v1_decorator_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -385,7 +442,7 @@ func (x *UpdateDecoratorResponse) String() string {
 func (*UpdateDecoratorResponse) ProtoMessage() {}
 
 func (x *UpdateDecoratorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_decorator_proto_msgTypes[5]
+	mi := &file_ruedo_v1_decorator_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -398,7 +455,7 @@ func (x *UpdateDecoratorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateDecoratorResponse.ProtoReflect.Descriptor instead.
 func (*UpdateDecoratorResponse) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_decorator_proto_rawDescGZIP(), []int{5}
+	return file_ruedo_v1_decorator_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *UpdateDecoratorResponse) GetDecorator() *Decorator {
@@ -435,7 +492,7 @@ type RollbackDecoratorRequest struct {
 
 func (x *RollbackDecoratorRequest) Reset() {
 	*x = RollbackDecoratorRequest{}
-	mi := &file_ruedo_v1_decorator_proto_msgTypes[6]
+	mi := &file_ruedo_v1_decorator_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -447,7 +504,7 @@ func (x *RollbackDecoratorRequest) String() string {
 func (*RollbackDecoratorRequest) ProtoMessage() {}
 
 func (x *RollbackDecoratorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_decorator_proto_msgTypes[6]
+	mi := &file_ruedo_v1_decorator_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -460,7 +517,7 @@ func (x *RollbackDecoratorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackDecoratorRequest.ProtoReflect.Descriptor instead.
 func (*RollbackDecoratorRequest) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_decorator_proto_rawDescGZIP(), []int{6}
+	return file_ruedo_v1_decorator_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *RollbackDecoratorRequest) GetName() string {
@@ -497,7 +554,7 @@ type RollbackDecoratorResponse struct {
 
 func (x *RollbackDecoratorResponse) Reset() {
 	*x = RollbackDecoratorResponse{}
-	mi := &file_ruedo_v1_decorator_proto_msgTypes[7]
+	mi := &file_ruedo_v1_decorator_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -509,7 +566,7 @@ func (x *RollbackDecoratorResponse) String() string {
 func (*RollbackDecoratorResponse) ProtoMessage() {}
 
 func (x *RollbackDecoratorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_decorator_proto_msgTypes[7]
+	mi := &file_ruedo_v1_decorator_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -522,7 +579,7 @@ func (x *RollbackDecoratorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackDecoratorResponse.ProtoReflect.Descriptor instead.
 func (*RollbackDecoratorResponse) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_decorator_proto_rawDescGZIP(), []int{7}
+	return file_ruedo_v1_decorator_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *RollbackDecoratorResponse) GetDecorator() *Decorator {
@@ -561,7 +618,7 @@ type ListDecoratorRevisionsRequest struct {
 
 func (x *ListDecoratorRevisionsRequest) Reset() {
 	*x = ListDecoratorRevisionsRequest{}
-	mi := &file_ruedo_v1_decorator_proto_msgTypes[8]
+	mi := &file_ruedo_v1_decorator_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -573,7 +630,7 @@ func (x *ListDecoratorRevisionsRequest) String() string {
 func (*ListDecoratorRevisionsRequest) ProtoMessage() {}
 
 func (x *ListDecoratorRevisionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_decorator_proto_msgTypes[8]
+	mi := &file_ruedo_v1_decorator_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -586,7 +643,7 @@ func (x *ListDecoratorRevisionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDecoratorRevisionsRequest.ProtoReflect.Descriptor instead.
 func (*ListDecoratorRevisionsRequest) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_decorator_proto_rawDescGZIP(), []int{8}
+	return file_ruedo_v1_decorator_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListDecoratorRevisionsRequest) GetName() string {
@@ -622,7 +679,7 @@ type ListDecoratorRevisionsResponse struct {
 
 func (x *ListDecoratorRevisionsResponse) Reset() {
 	*x = ListDecoratorRevisionsResponse{}
-	mi := &file_ruedo_v1_decorator_proto_msgTypes[9]
+	mi := &file_ruedo_v1_decorator_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -634,7 +691,7 @@ func (x *ListDecoratorRevisionsResponse) String() string {
 func (*ListDecoratorRevisionsResponse) ProtoMessage() {}
 
 func (x *ListDecoratorRevisionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_decorator_proto_msgTypes[9]
+	mi := &file_ruedo_v1_decorator_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -647,7 +704,7 @@ func (x *ListDecoratorRevisionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDecoratorRevisionsResponse.ProtoReflect.Descriptor instead.
 func (*ListDecoratorRevisionsResponse) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_decorator_proto_rawDescGZIP(), []int{9}
+	return file_ruedo_v1_decorator_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ListDecoratorRevisionsResponse) GetItems() []*Decorator {
@@ -673,7 +730,7 @@ type GetDecoratorRequest struct {
 
 func (x *GetDecoratorRequest) Reset() {
 	*x = GetDecoratorRequest{}
-	mi := &file_ruedo_v1_decorator_proto_msgTypes[10]
+	mi := &file_ruedo_v1_decorator_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -685,7 +742,7 @@ func (x *GetDecoratorRequest) String() string {
 func (*GetDecoratorRequest) ProtoMessage() {}
 
 func (x *GetDecoratorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_decorator_proto_msgTypes[10]
+	mi := &file_ruedo_v1_decorator_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -698,7 +755,7 @@ func (x *GetDecoratorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDecoratorRequest.ProtoReflect.Descriptor instead.
 func (*GetDecoratorRequest) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_decorator_proto_rawDescGZIP(), []int{10}
+	return file_ruedo_v1_decorator_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetDecoratorRequest) GetName() string {
@@ -721,7 +778,7 @@ type GetDecoratorResponse struct {
 
 func (x *GetDecoratorResponse) Reset() {
 	*x = GetDecoratorResponse{}
-	mi := &file_ruedo_v1_decorator_proto_msgTypes[11]
+	mi := &file_ruedo_v1_decorator_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -733,7 +790,7 @@ func (x *GetDecoratorResponse) String() string {
 func (*GetDecoratorResponse) ProtoMessage() {}
 
 func (x *GetDecoratorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_decorator_proto_msgTypes[11]
+	mi := &file_ruedo_v1_decorator_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -746,7 +803,7 @@ func (x *GetDecoratorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDecoratorResponse.ProtoReflect.Descriptor instead.
 func (*GetDecoratorResponse) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_decorator_proto_rawDescGZIP(), []int{11}
+	return file_ruedo_v1_decorator_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GetDecoratorResponse) GetDecorator() *Decorator {
@@ -786,7 +843,7 @@ type ListDecoratorsRequest struct {
 
 func (x *ListDecoratorsRequest) Reset() {
 	*x = ListDecoratorsRequest{}
-	mi := &file_ruedo_v1_decorator_proto_msgTypes[12]
+	mi := &file_ruedo_v1_decorator_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -798,7 +855,7 @@ func (x *ListDecoratorsRequest) String() string {
 func (*ListDecoratorsRequest) ProtoMessage() {}
 
 func (x *ListDecoratorsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_decorator_proto_msgTypes[12]
+	mi := &file_ruedo_v1_decorator_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -811,7 +868,7 @@ func (x *ListDecoratorsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDecoratorsRequest.ProtoReflect.Descriptor instead.
 func (*ListDecoratorsRequest) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_decorator_proto_rawDescGZIP(), []int{12}
+	return file_ruedo_v1_decorator_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListDecoratorsRequest) GetTag() string {
@@ -846,7 +903,7 @@ type ListDecoratorsResponse struct {
 
 func (x *ListDecoratorsResponse) Reset() {
 	*x = ListDecoratorsResponse{}
-	mi := &file_ruedo_v1_decorator_proto_msgTypes[13]
+	mi := &file_ruedo_v1_decorator_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -858,7 +915,7 @@ func (x *ListDecoratorsResponse) String() string {
 func (*ListDecoratorsResponse) ProtoMessage() {}
 
 func (x *ListDecoratorsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_decorator_proto_msgTypes[13]
+	mi := &file_ruedo_v1_decorator_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -871,7 +928,7 @@ func (x *ListDecoratorsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDecoratorsResponse.ProtoReflect.Descriptor instead.
 func (*ListDecoratorsResponse) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_decorator_proto_rawDescGZIP(), []int{13}
+	return file_ruedo_v1_decorator_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ListDecoratorsResponse) GetItems() []*Decorator {
@@ -897,7 +954,7 @@ type DeleteDecoratorRequest struct {
 
 func (x *DeleteDecoratorRequest) Reset() {
 	*x = DeleteDecoratorRequest{}
-	mi := &file_ruedo_v1_decorator_proto_msgTypes[14]
+	mi := &file_ruedo_v1_decorator_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -909,7 +966,7 @@ func (x *DeleteDecoratorRequest) String() string {
 func (*DeleteDecoratorRequest) ProtoMessage() {}
 
 func (x *DeleteDecoratorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_decorator_proto_msgTypes[14]
+	mi := &file_ruedo_v1_decorator_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -922,7 +979,7 @@ func (x *DeleteDecoratorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteDecoratorRequest.ProtoReflect.Descriptor instead.
 func (*DeleteDecoratorRequest) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_decorator_proto_rawDescGZIP(), []int{14}
+	return file_ruedo_v1_decorator_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *DeleteDecoratorRequest) GetName() string {
@@ -940,7 +997,7 @@ type DeleteDecoratorResponse struct {
 
 func (x *DeleteDecoratorResponse) Reset() {
 	*x = DeleteDecoratorResponse{}
-	mi := &file_ruedo_v1_decorator_proto_msgTypes[15]
+	mi := &file_ruedo_v1_decorator_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -952,7 +1009,7 @@ func (x *DeleteDecoratorResponse) String() string {
 func (*DeleteDecoratorResponse) ProtoMessage() {}
 
 func (x *DeleteDecoratorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_decorator_proto_msgTypes[15]
+	mi := &file_ruedo_v1_decorator_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -965,14 +1022,14 @@ func (x *DeleteDecoratorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteDecoratorResponse.ProtoReflect.Descriptor instead.
 func (*DeleteDecoratorResponse) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_decorator_proto_rawDescGZIP(), []int{15}
+	return file_ruedo_v1_decorator_proto_rawDescGZIP(), []int{16}
 }
 
 var File_ruedo_v1_decorator_proto protoreflect.FileDescriptor
 
 const file_ruedo_v1_decorator_proto_rawDesc = "" +
 	"\n" +
-	"\x18ruedo/v1/decorator.proto\x12\bruedo.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15ruedo/v1/limits.proto\"\x85\x04\n" +
+	"\x18ruedo/v1/decorator.proto\x12\bruedo.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15ruedo/v1/limits.proto\"\xaf\x04\n" +
 	"\tDecorator\x12?\n" +
 	"\x04name\x18\x01 \x01(\tB+\xbaH(r&2$^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$R\x04name\x12*\n" +
 	"\vdescription\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80 R\vdescription\x12&\n" +
@@ -987,7 +1044,10 @@ const file_ruedo_v1_decorator_proto_rawDesc = "" +
 	"\aversion\x18\t \x01(\x03B\a\xbaH\x04\"\x02(\x00R\aversion\x12\x1a\n" +
 	"\brevision\x18\n" +
 	" \x01(\x04R\brevision\x12\x16\n" +
-	"\x06latest\x18\v \x01(\x04R\x06latest\",\n" +
+	"\x06latest\x18\v \x01(\x04R\x06latest\x12(\n" +
+	"\x06grants\x18\f \x01(\v2\x10.ruedo.v1.GrantsR\x06grants\"5\n" +
+	"\x06Grants\x12+\n" +
+	"\x06egress\x18\x01 \x03(\tB\x13\xbaH\x10\x92\x01\r\x10@\x18\x01\"\ar\x05\x10\x01\x18\x80\x04R\x06egress\",\n" +
 	"\n" +
 	"CallPolicy\x12\x1e\n" +
 	"\n" +
@@ -1065,61 +1125,63 @@ func file_ruedo_v1_decorator_proto_rawDescGZIP() []byte {
 	return file_ruedo_v1_decorator_proto_rawDescData
 }
 
-var file_ruedo_v1_decorator_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_ruedo_v1_decorator_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_ruedo_v1_decorator_proto_goTypes = []any{
 	(*Decorator)(nil),                      // 0: ruedo.v1.Decorator
-	(*CallPolicy)(nil),                     // 1: ruedo.v1.CallPolicy
-	(*CreateDecoratorRequest)(nil),         // 2: ruedo.v1.CreateDecoratorRequest
-	(*CreateDecoratorResponse)(nil),        // 3: ruedo.v1.CreateDecoratorResponse
-	(*UpdateDecoratorRequest)(nil),         // 4: ruedo.v1.UpdateDecoratorRequest
-	(*UpdateDecoratorResponse)(nil),        // 5: ruedo.v1.UpdateDecoratorResponse
-	(*RollbackDecoratorRequest)(nil),       // 6: ruedo.v1.RollbackDecoratorRequest
-	(*RollbackDecoratorResponse)(nil),      // 7: ruedo.v1.RollbackDecoratorResponse
-	(*ListDecoratorRevisionsRequest)(nil),  // 8: ruedo.v1.ListDecoratorRevisionsRequest
-	(*ListDecoratorRevisionsResponse)(nil), // 9: ruedo.v1.ListDecoratorRevisionsResponse
-	(*GetDecoratorRequest)(nil),            // 10: ruedo.v1.GetDecoratorRequest
-	(*GetDecoratorResponse)(nil),           // 11: ruedo.v1.GetDecoratorResponse
-	(*ListDecoratorsRequest)(nil),          // 12: ruedo.v1.ListDecoratorsRequest
-	(*ListDecoratorsResponse)(nil),         // 13: ruedo.v1.ListDecoratorsResponse
-	(*DeleteDecoratorRequest)(nil),         // 14: ruedo.v1.DeleteDecoratorRequest
-	(*DeleteDecoratorResponse)(nil),        // 15: ruedo.v1.DeleteDecoratorResponse
-	(*structpb.Struct)(nil),                // 16: google.protobuf.Struct
-	(*Limits)(nil),                         // 17: ruedo.v1.Limits
-	(*timestamppb.Timestamp)(nil),          // 18: google.protobuf.Timestamp
+	(*Grants)(nil),                         // 1: ruedo.v1.Grants
+	(*CallPolicy)(nil),                     // 2: ruedo.v1.CallPolicy
+	(*CreateDecoratorRequest)(nil),         // 3: ruedo.v1.CreateDecoratorRequest
+	(*CreateDecoratorResponse)(nil),        // 4: ruedo.v1.CreateDecoratorResponse
+	(*UpdateDecoratorRequest)(nil),         // 5: ruedo.v1.UpdateDecoratorRequest
+	(*UpdateDecoratorResponse)(nil),        // 6: ruedo.v1.UpdateDecoratorResponse
+	(*RollbackDecoratorRequest)(nil),       // 7: ruedo.v1.RollbackDecoratorRequest
+	(*RollbackDecoratorResponse)(nil),      // 8: ruedo.v1.RollbackDecoratorResponse
+	(*ListDecoratorRevisionsRequest)(nil),  // 9: ruedo.v1.ListDecoratorRevisionsRequest
+	(*ListDecoratorRevisionsResponse)(nil), // 10: ruedo.v1.ListDecoratorRevisionsResponse
+	(*GetDecoratorRequest)(nil),            // 11: ruedo.v1.GetDecoratorRequest
+	(*GetDecoratorResponse)(nil),           // 12: ruedo.v1.GetDecoratorResponse
+	(*ListDecoratorsRequest)(nil),          // 13: ruedo.v1.ListDecoratorsRequest
+	(*ListDecoratorsResponse)(nil),         // 14: ruedo.v1.ListDecoratorsResponse
+	(*DeleteDecoratorRequest)(nil),         // 15: ruedo.v1.DeleteDecoratorRequest
+	(*DeleteDecoratorResponse)(nil),        // 16: ruedo.v1.DeleteDecoratorResponse
+	(*structpb.Struct)(nil),                // 17: google.protobuf.Struct
+	(*Limits)(nil),                         // 18: ruedo.v1.Limits
+	(*timestamppb.Timestamp)(nil),          // 19: google.protobuf.Timestamp
 }
 var file_ruedo_v1_decorator_proto_depIdxs = []int32{
-	16, // 0: ruedo.v1.Decorator.input_schema:type_name -> google.protobuf.Struct
-	17, // 1: ruedo.v1.Decorator.limits:type_name -> ruedo.v1.Limits
-	1,  // 2: ruedo.v1.Decorator.policy:type_name -> ruedo.v1.CallPolicy
-	18, // 3: ruedo.v1.Decorator.create_time:type_name -> google.protobuf.Timestamp
-	18, // 4: ruedo.v1.Decorator.update_time:type_name -> google.protobuf.Timestamp
-	0,  // 5: ruedo.v1.CreateDecoratorRequest.decorator:type_name -> ruedo.v1.Decorator
-	0,  // 6: ruedo.v1.CreateDecoratorResponse.decorator:type_name -> ruedo.v1.Decorator
-	0,  // 7: ruedo.v1.UpdateDecoratorRequest.decorator:type_name -> ruedo.v1.Decorator
-	0,  // 8: ruedo.v1.UpdateDecoratorResponse.decorator:type_name -> ruedo.v1.Decorator
-	0,  // 9: ruedo.v1.RollbackDecoratorResponse.decorator:type_name -> ruedo.v1.Decorator
-	0,  // 10: ruedo.v1.ListDecoratorRevisionsResponse.items:type_name -> ruedo.v1.Decorator
-	0,  // 11: ruedo.v1.GetDecoratorResponse.decorator:type_name -> ruedo.v1.Decorator
-	0,  // 12: ruedo.v1.ListDecoratorsResponse.items:type_name -> ruedo.v1.Decorator
-	2,  // 13: ruedo.v1.DecoratorService.CreateDecorator:input_type -> ruedo.v1.CreateDecoratorRequest
-	4,  // 14: ruedo.v1.DecoratorService.UpdateDecorator:input_type -> ruedo.v1.UpdateDecoratorRequest
-	6,  // 15: ruedo.v1.DecoratorService.RollbackDecorator:input_type -> ruedo.v1.RollbackDecoratorRequest
-	8,  // 16: ruedo.v1.DecoratorService.ListDecoratorRevisions:input_type -> ruedo.v1.ListDecoratorRevisionsRequest
-	10, // 17: ruedo.v1.DecoratorService.GetDecorator:input_type -> ruedo.v1.GetDecoratorRequest
-	12, // 18: ruedo.v1.DecoratorService.ListDecorators:input_type -> ruedo.v1.ListDecoratorsRequest
-	14, // 19: ruedo.v1.DecoratorService.DeleteDecorator:input_type -> ruedo.v1.DeleteDecoratorRequest
-	3,  // 20: ruedo.v1.DecoratorService.CreateDecorator:output_type -> ruedo.v1.CreateDecoratorResponse
-	5,  // 21: ruedo.v1.DecoratorService.UpdateDecorator:output_type -> ruedo.v1.UpdateDecoratorResponse
-	7,  // 22: ruedo.v1.DecoratorService.RollbackDecorator:output_type -> ruedo.v1.RollbackDecoratorResponse
-	9,  // 23: ruedo.v1.DecoratorService.ListDecoratorRevisions:output_type -> ruedo.v1.ListDecoratorRevisionsResponse
-	11, // 24: ruedo.v1.DecoratorService.GetDecorator:output_type -> ruedo.v1.GetDecoratorResponse
-	13, // 25: ruedo.v1.DecoratorService.ListDecorators:output_type -> ruedo.v1.ListDecoratorsResponse
-	15, // 26: ruedo.v1.DecoratorService.DeleteDecorator:output_type -> ruedo.v1.DeleteDecoratorResponse
-	20, // [20:27] is the sub-list for method output_type
-	13, // [13:20] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	17, // 0: ruedo.v1.Decorator.input_schema:type_name -> google.protobuf.Struct
+	18, // 1: ruedo.v1.Decorator.limits:type_name -> ruedo.v1.Limits
+	2,  // 2: ruedo.v1.Decorator.policy:type_name -> ruedo.v1.CallPolicy
+	19, // 3: ruedo.v1.Decorator.create_time:type_name -> google.protobuf.Timestamp
+	19, // 4: ruedo.v1.Decorator.update_time:type_name -> google.protobuf.Timestamp
+	1,  // 5: ruedo.v1.Decorator.grants:type_name -> ruedo.v1.Grants
+	0,  // 6: ruedo.v1.CreateDecoratorRequest.decorator:type_name -> ruedo.v1.Decorator
+	0,  // 7: ruedo.v1.CreateDecoratorResponse.decorator:type_name -> ruedo.v1.Decorator
+	0,  // 8: ruedo.v1.UpdateDecoratorRequest.decorator:type_name -> ruedo.v1.Decorator
+	0,  // 9: ruedo.v1.UpdateDecoratorResponse.decorator:type_name -> ruedo.v1.Decorator
+	0,  // 10: ruedo.v1.RollbackDecoratorResponse.decorator:type_name -> ruedo.v1.Decorator
+	0,  // 11: ruedo.v1.ListDecoratorRevisionsResponse.items:type_name -> ruedo.v1.Decorator
+	0,  // 12: ruedo.v1.GetDecoratorResponse.decorator:type_name -> ruedo.v1.Decorator
+	0,  // 13: ruedo.v1.ListDecoratorsResponse.items:type_name -> ruedo.v1.Decorator
+	3,  // 14: ruedo.v1.DecoratorService.CreateDecorator:input_type -> ruedo.v1.CreateDecoratorRequest
+	5,  // 15: ruedo.v1.DecoratorService.UpdateDecorator:input_type -> ruedo.v1.UpdateDecoratorRequest
+	7,  // 16: ruedo.v1.DecoratorService.RollbackDecorator:input_type -> ruedo.v1.RollbackDecoratorRequest
+	9,  // 17: ruedo.v1.DecoratorService.ListDecoratorRevisions:input_type -> ruedo.v1.ListDecoratorRevisionsRequest
+	11, // 18: ruedo.v1.DecoratorService.GetDecorator:input_type -> ruedo.v1.GetDecoratorRequest
+	13, // 19: ruedo.v1.DecoratorService.ListDecorators:input_type -> ruedo.v1.ListDecoratorsRequest
+	15, // 20: ruedo.v1.DecoratorService.DeleteDecorator:input_type -> ruedo.v1.DeleteDecoratorRequest
+	4,  // 21: ruedo.v1.DecoratorService.CreateDecorator:output_type -> ruedo.v1.CreateDecoratorResponse
+	6,  // 22: ruedo.v1.DecoratorService.UpdateDecorator:output_type -> ruedo.v1.UpdateDecoratorResponse
+	8,  // 23: ruedo.v1.DecoratorService.RollbackDecorator:output_type -> ruedo.v1.RollbackDecoratorResponse
+	10, // 24: ruedo.v1.DecoratorService.ListDecoratorRevisions:output_type -> ruedo.v1.ListDecoratorRevisionsResponse
+	12, // 25: ruedo.v1.DecoratorService.GetDecorator:output_type -> ruedo.v1.GetDecoratorResponse
+	14, // 26: ruedo.v1.DecoratorService.ListDecorators:output_type -> ruedo.v1.ListDecoratorsResponse
+	16, // 27: ruedo.v1.DecoratorService.DeleteDecorator:output_type -> ruedo.v1.DeleteDecoratorResponse
+	21, // [21:28] is the sub-list for method output_type
+	14, // [14:21] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_ruedo_v1_decorator_proto_init() }
@@ -1128,15 +1190,15 @@ func file_ruedo_v1_decorator_proto_init() {
 		return
 	}
 	file_ruedo_v1_limits_proto_init()
-	file_ruedo_v1_decorator_proto_msgTypes[9].OneofWrappers = []any{}
-	file_ruedo_v1_decorator_proto_msgTypes[13].OneofWrappers = []any{}
+	file_ruedo_v1_decorator_proto_msgTypes[10].OneofWrappers = []any{}
+	file_ruedo_v1_decorator_proto_msgTypes[14].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ruedo_v1_decorator_proto_rawDesc), len(file_ruedo_v1_decorator_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   16,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -272,7 +272,9 @@ type CallInfo struct {
 	RestoreTime *durationpb.Duration `protobuf:"bytes,12,opt,name=restore_time,json=restoreTime,proto3" json:"restore_time,omitempty"`
 	// Where the guest was when it trapped or was stopped: functions, innermost
 	// first, one per line. Only where the caller asked for logs.
-	Trace         string `protobuf:"bytes,13,opt,name=trace,proto3" json:"trace,omitempty"`
+	Trace string `protobuf:"bytes,13,opt,name=trace,proto3" json:"trace,omitempty"`
+	// What it used of the network. Absent if it asked for nothing.
+	Egress        *Egress `protobuf:"bytes,14,opt,name=egress,proto3" json:"egress,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -398,6 +400,103 @@ func (x *CallInfo) GetTrace() string {
 	return ""
 }
 
+func (x *CallInfo) GetEgress() *Egress {
+	if x != nil {
+		return x.Egress
+	}
+	return nil
+}
+
+// Egress is what a call used of the network.
+type Egress struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Requests and connections that it asked for. Each that did not succeed counts
+	// in one of the next three.
+	Streams uint32 `protobuf:"varint,1,opt,name=streams,proto3" json:"streams,omitempty"`
+	// Those that no grant allows, or that the runner refuses.
+	Blocked uint32 `protobuf:"varint,2,opt,name=blocked,proto3" json:"blocked,omitempty"`
+	// Those whose other side could not be reached, or that broke off.
+	Failed uint32 `protobuf:"varint,3,opt,name=failed,proto3" json:"failed,omitempty"`
+	// Those that were over a limit.
+	Limited       uint32 `protobuf:"varint,4,opt,name=limited,proto3" json:"limited,omitempty"`
+	SentBytes     uint64 `protobuf:"varint,5,opt,name=sent_bytes,json=sentBytes,proto3" json:"sent_bytes,omitempty"`
+	ReceivedBytes uint64 `protobuf:"varint,6,opt,name=received_bytes,json=receivedBytes,proto3" json:"received_bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Egress) Reset() {
+	*x = Egress{}
+	mi := &file_ruedo_v1_invoke_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Egress) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Egress) ProtoMessage() {}
+
+func (x *Egress) ProtoReflect() protoreflect.Message {
+	mi := &file_ruedo_v1_invoke_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Egress.ProtoReflect.Descriptor instead.
+func (*Egress) Descriptor() ([]byte, []int) {
+	return file_ruedo_v1_invoke_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Egress) GetStreams() uint32 {
+	if x != nil {
+		return x.Streams
+	}
+	return 0
+}
+
+func (x *Egress) GetBlocked() uint32 {
+	if x != nil {
+		return x.Blocked
+	}
+	return 0
+}
+
+func (x *Egress) GetFailed() uint32 {
+	if x != nil {
+		return x.Failed
+	}
+	return 0
+}
+
+func (x *Egress) GetLimited() uint32 {
+	if x != nil {
+		return x.Limited
+	}
+	return 0
+}
+
+func (x *Egress) GetSentBytes() uint64 {
+	if x != nil {
+		return x.SentBytes
+	}
+	return 0
+}
+
+func (x *Egress) GetReceivedBytes() uint64 {
+	if x != nil {
+		return x.ReceivedBytes
+	}
+	return 0
+}
+
 var File_ruedo_v1_invoke_proto protoreflect.FileDescriptor
 
 const file_ruedo_v1_invoke_proto_rawDesc = "" +
@@ -416,7 +515,7 @@ const file_ruedo_v1_invoke_proto_rawDesc = "" +
 	"\x05bytes\x18\x02 \x01(\fH\x00R\x05bytes\x12!\n" +
 	"\fcontent_type\x18\x03 \x01(\tR\vcontentType\x12&\n" +
 	"\x04info\x18\x04 \x01(\v2\x12.ruedo.v1.CallInfoR\x04infoB\t\n" +
-	"\apayload\"\xb7\x03\n" +
+	"\apayload\"\xe1\x03\n" +
 	"\bCallInfo\x12\x17\n" +
 	"\acall_id\x18\x01 \x01(\tR\x06callId\x12\x16\n" +
 	"\x06runner\x18\x02 \x01(\tR\x06runner\x12\x1a\n" +
@@ -431,7 +530,16 @@ const file_ruedo_v1_invoke_proto_rawDesc = "" +
 	" \x01(\x04R\x04fuel\x12\x12\n" +
 	"\x04cold\x18\v \x01(\bR\x04cold\x12<\n" +
 	"\frestore_time\x18\f \x01(\v2\x19.google.protobuf.DurationR\vrestoreTime\x12\x14\n" +
-	"\x05trace\x18\r \x01(\tR\x05trace2L\n" +
+	"\x05trace\x18\r \x01(\tR\x05trace\x12(\n" +
+	"\x06egress\x18\x0e \x01(\v2\x10.ruedo.v1.EgressR\x06egress\"\xb4\x01\n" +
+	"\x06Egress\x12\x18\n" +
+	"\astreams\x18\x01 \x01(\rR\astreams\x12\x18\n" +
+	"\ablocked\x18\x02 \x01(\rR\ablocked\x12\x16\n" +
+	"\x06failed\x18\x03 \x01(\rR\x06failed\x12\x18\n" +
+	"\alimited\x18\x04 \x01(\rR\alimited\x12\x1d\n" +
+	"\n" +
+	"sent_bytes\x18\x05 \x01(\x04R\tsentBytes\x12%\n" +
+	"\x0ereceived_bytes\x18\x06 \x01(\x04R\rreceivedBytes2L\n" +
 	"\rInvokeService\x12;\n" +
 	"\x06Invoke\x12\x17.ruedo.v1.InvokeRequest\x1a\x18.ruedo.v1.InvokeResponseB\x8d\x01\n" +
 	"\fcom.ruedo.v1B\vInvokeProtoP\x01Z/github.com/ruedo-dev/ruedo/gen/ruedo/v1;ruedov1\xa2\x02\x03RXX\xaa\x02\bRuedo.V1\xca\x02\bRuedo\\V1\xe2\x02\x14Ruedo\\V1\\GPBMetadata\xea\x02\tRuedo::V1b\x06proto3"
@@ -448,28 +556,30 @@ func file_ruedo_v1_invoke_proto_rawDescGZIP() []byte {
 	return file_ruedo_v1_invoke_proto_rawDescData
 }
 
-var file_ruedo_v1_invoke_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_ruedo_v1_invoke_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_ruedo_v1_invoke_proto_goTypes = []any{
 	(*InvokeRequest)(nil),       // 0: ruedo.v1.InvokeRequest
 	(*InvokeResponse)(nil),      // 1: ruedo.v1.InvokeResponse
 	(*CallInfo)(nil),            // 2: ruedo.v1.CallInfo
-	(*structpb.Value)(nil),      // 3: google.protobuf.Value
-	(*durationpb.Duration)(nil), // 4: google.protobuf.Duration
+	(*Egress)(nil),              // 3: ruedo.v1.Egress
+	(*structpb.Value)(nil),      // 4: google.protobuf.Value
+	(*durationpb.Duration)(nil), // 5: google.protobuf.Duration
 }
 var file_ruedo_v1_invoke_proto_depIdxs = []int32{
-	3, // 0: ruedo.v1.InvokeRequest.input:type_name -> google.protobuf.Value
-	3, // 1: ruedo.v1.InvokeResponse.output:type_name -> google.protobuf.Value
+	4, // 0: ruedo.v1.InvokeRequest.input:type_name -> google.protobuf.Value
+	4, // 1: ruedo.v1.InvokeResponse.output:type_name -> google.protobuf.Value
 	2, // 2: ruedo.v1.InvokeResponse.info:type_name -> ruedo.v1.CallInfo
-	4, // 3: ruedo.v1.CallInfo.duration:type_name -> google.protobuf.Duration
-	4, // 4: ruedo.v1.CallInfo.cpu_time:type_name -> google.protobuf.Duration
-	4, // 5: ruedo.v1.CallInfo.restore_time:type_name -> google.protobuf.Duration
-	0, // 6: ruedo.v1.InvokeService.Invoke:input_type -> ruedo.v1.InvokeRequest
-	1, // 7: ruedo.v1.InvokeService.Invoke:output_type -> ruedo.v1.InvokeResponse
-	7, // [7:8] is the sub-list for method output_type
-	6, // [6:7] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	5, // 3: ruedo.v1.CallInfo.duration:type_name -> google.protobuf.Duration
+	5, // 4: ruedo.v1.CallInfo.cpu_time:type_name -> google.protobuf.Duration
+	5, // 5: ruedo.v1.CallInfo.restore_time:type_name -> google.protobuf.Duration
+	3, // 6: ruedo.v1.CallInfo.egress:type_name -> ruedo.v1.Egress
+	0, // 7: ruedo.v1.InvokeService.Invoke:input_type -> ruedo.v1.InvokeRequest
+	1, // 8: ruedo.v1.InvokeService.Invoke:output_type -> ruedo.v1.InvokeResponse
+	8, // [8:9] is the sub-list for method output_type
+	7, // [7:8] is the sub-list for method input_type
+	7, // [7:7] is the sub-list for extension type_name
+	7, // [7:7] is the sub-list for extension extendee
+	0, // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_ruedo_v1_invoke_proto_init() }
@@ -491,7 +601,7 @@ func file_ruedo_v1_invoke_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ruedo_v1_invoke_proto_rawDesc), len(file_ruedo_v1_invoke_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   3,
+			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

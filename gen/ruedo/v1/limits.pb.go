@@ -30,23 +30,30 @@ type Limits struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Linear memory of the guest, in bytes. 64 KiB to 4 GiB.
 	MemoryBytes uint64 `protobuf:"varint,1,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"`
-	// Wall-clock time of one call. 1 ms to 1 h.
+	// Wall-clock time of one call. 1 ms to 1 h, and to 24 h for kind http.
 	Timeout *durationpb.Duration `protobuf:"bytes,2,opt,name=timeout,proto3" json:"timeout,omitempty"`
-	// Input of one call, in bytes. At most 64 MiB.
+	// Input of one call, in bytes. At most 64 MiB, and 1 TiB for kind http.
 	InputBytes uint64 `protobuf:"varint,3,opt,name=input_bytes,json=inputBytes,proto3" json:"input_bytes,omitempty"`
-	// Output of one call, in bytes. At most 64 MiB.
+	// Output of one call, in bytes. At most 64 MiB, and 1 TiB for kind http.
 	OutputBytes uint64 `protobuf:"varint,4,opt,name=output_bytes,json=outputBytes,proto3" json:"output_bytes,omitempty"`
 	// Log of one call, in bytes; the excess is dropped and counted. At most 16 MiB.
 	LogBytes uint64 `protobuf:"varint,5,opt,name=log_bytes,json=logBytes,proto3" json:"log_bytes,omitempty"`
-	// Processor time of one call; waiting does not count. 1 ms to 1 h. Default:
-	// timeout.
+	// Processor time of one call; waiting does not count. A call of kind http has it
+	// for each minute. 1 ms to 1 h. Default: timeout, and for kind http at most a
+	// minute.
 	CpuTime *durationpb.Duration `protobuf:"bytes,6,opt,name=cpu_time,json=cpuTime,proto3" json:"cpu_time,omitempty"`
 	// Calls of the service that one runner executes at the same time; more are
 	// refused. At most 65,536.
 	Concurrency uint32 `protobuf:"varint,7,opt,name=concurrency,proto3" json:"concurrency,omitempty"`
 	// Native stack of one call, in bytes: how deep its functions can call each
 	// other. It is not part of memory_bytes. 256 KiB to 256 MiB.
-	StackBytes    uint64 `protobuf:"varint,8,opt,name=stack_bytes,json=stackBytes,proto3" json:"stack_bytes,omitempty"`
+	StackBytes uint64 `protobuf:"varint,8,opt,name=stack_bytes,json=stackBytes,proto3" json:"stack_bytes,omitempty"`
+	// How long a call of kind http may wait without a byte moving in any direction.
+	// 1 ms to 24 h.
+	Idle *durationpb.Duration `protobuf:"bytes,9,opt,name=idle,proto3" json:"idle,omitempty"`
+	// How long a call of kind http goes on when its caller has left, to clean up.
+	// 1 ms to 5 s.
+	Grace         *durationpb.Duration `protobuf:"bytes,10,opt,name=grace,proto3" json:"grace,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -137,6 +144,20 @@ func (x *Limits) GetStackBytes() uint64 {
 	return 0
 }
 
+func (x *Limits) GetIdle() *durationpb.Duration {
+	if x != nil {
+		return x.Idle
+	}
+	return nil
+}
+
+func (x *Limits) GetGrace() *durationpb.Duration {
+	if x != nil {
+		return x.Grace
+	}
+	return nil
+}
+
 // EffectiveLimit is the value of one limit of a service, and its origin.
 type EffectiveLimit struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -216,23 +237,25 @@ var File_ruedo_v1_limits_proto protoreflect.FileDescriptor
 
 const file_ruedo_v1_limits_proto_rawDesc = "" +
 	"\n" +
-	"\x15ruedo/v1/limits.proto\x12\bruedo.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\"\xb7\x03\n" +
+	"\x15ruedo/v1/limits.proto\x12\bruedo.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\"\xc2\x04\n" +
 	"\x06Limits\x125\n" +
 	"\fmemory_bytes\x18\x01 \x01(\x04B\x12\xbaH\x0f\xd8\x01\x012\n" +
-	"\x18\x80\x80\x80\x80\x10(\x80\x80\x04R\vmemoryBytes\x12F\n" +
-	"\atimeout\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x11\xbaH\x0e\xaa\x01\v\"\x03\b\x90\x1c2\x04\x10\xc0\x84=R\atimeout\x12+\n" +
-	"\vinput_bytes\x18\x03 \x01(\x04B\n" +
-	"\xbaH\a2\x05\x18\x80\x80\x80 R\n" +
-	"inputBytes\x12-\n" +
-	"\foutput_bytes\x18\x04 \x01(\x04B\n" +
-	"\xbaH\a2\x05\x18\x80\x80\x80 R\voutputBytes\x12'\n" +
+	"\x18\x80\x80\x80\x80\x10(\x80\x80\x04R\vmemoryBytes\x12G\n" +
+	"\atimeout\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x12\xbaH\x0f\xaa\x01\f\"\x04\b\x80\xa3\x052\x04\x10\xc0\x84=R\atimeout\x12-\n" +
+	"\vinput_bytes\x18\x03 \x01(\x04B\f\xbaH\t2\a\x18\x80\x80\x80\x80\x80 R\n" +
+	"inputBytes\x12/\n" +
+	"\foutput_bytes\x18\x04 \x01(\x04B\f\xbaH\t2\a\x18\x80\x80\x80\x80\x80 R\voutputBytes\x12'\n" +
 	"\tlog_bytes\x18\x05 \x01(\x04B\n" +
 	"\xbaH\a2\x05\x18\x80\x80\x80\bR\blogBytes\x12G\n" +
 	"\bcpu_time\x18\x06 \x01(\v2\x19.google.protobuf.DurationB\x11\xbaH\x0e\xaa\x01\v\"\x03\b\x90\x1c2\x04\x10\xc0\x84=R\acpuTime\x12+\n" +
 	"\vconcurrency\x18\a \x01(\rB\t\xbaH\x06*\x04\x18\x80\x80\x04R\vconcurrency\x123\n" +
 	"\vstack_bytes\x18\b \x01(\x04B\x12\xbaH\x0f\xd8\x01\x012\n" +
 	"\x18\x80\x80\x80\x80\x01(\x80\x80\x10R\n" +
-	"stackBytes\"t\n" +
+	"stackBytes\x12A\n" +
+	"\x04idle\x18\t \x01(\v2\x19.google.protobuf.DurationB\x12\xbaH\x0f\xaa\x01\f\"\x04\b\x80\xa3\x052\x04\x10\xc0\x84=R\x04idle\x12A\n" +
+	"\x05grace\x18\n" +
+	" \x01(\v2\x19.google.protobuf.DurationB\x10\xbaH\r\xaa\x01\n" +
+	"\"\x02\b\x052\x04\x10\xc0\x84=R\x05grace\"t\n" +
 	"\x0eEffectiveLimit\x12\x14\n" +
 	"\x05limit\x18\x01 \x01(\tR\x05limit\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value\x12\x1c\n" +
@@ -261,11 +284,13 @@ var file_ruedo_v1_limits_proto_goTypes = []any{
 var file_ruedo_v1_limits_proto_depIdxs = []int32{
 	2, // 0: ruedo.v1.Limits.timeout:type_name -> google.protobuf.Duration
 	2, // 1: ruedo.v1.Limits.cpu_time:type_name -> google.protobuf.Duration
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	2, // 2: ruedo.v1.Limits.idle:type_name -> google.protobuf.Duration
+	2, // 3: ruedo.v1.Limits.grace:type_name -> google.protobuf.Duration
+	4, // [4:4] is the sub-list for method output_type
+	4, // [4:4] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_ruedo_v1_limits_proto_init() }

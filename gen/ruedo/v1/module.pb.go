@@ -32,6 +32,8 @@ const (
 	Kind_KIND_FUNCTION Kind = 1
 	// Exports _start only: a WASI program, input on stdin, output on stdout.
 	Kind_KIND_COMMAND Kind = 2
+	// Exports ruedo_call and ruedo_http: a call is an exchange of HTTP.
+	Kind_KIND_HTTP Kind = 3
 )
 
 // Enum value maps for Kind.
@@ -40,11 +42,13 @@ var (
 		0: "KIND_UNSPECIFIED",
 		1: "KIND_FUNCTION",
 		2: "KIND_COMMAND",
+		3: "KIND_HTTP",
 	}
 	Kind_value = map[string]int32{
 		"KIND_UNSPECIFIED": 0,
 		"KIND_FUNCTION":    1,
 		"KIND_COMMAND":     2,
+		"KIND_HTTP":        3,
 	}
 )
 
@@ -448,11 +452,12 @@ const file_ruedo_v1_module_proto_rawDesc = "" +
 	"\n" +
 	"size_bytes\x18\x02 \x01(\x04R\tsizeBytes\"@\n" +
 	"\x14UploadModuleResponse\x12(\n" +
-	"\x06module\x18\x01 \x01(\v2\x10.ruedo.v1.ModuleR\x06module*A\n" +
+	"\x06module\x18\x01 \x01(\v2\x10.ruedo.v1.ModuleR\x06module*P\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rKIND_FUNCTION\x10\x01\x12\x10\n" +
-	"\fKIND_COMMAND\x10\x022\xae\x01\n" +
+	"\fKIND_COMMAND\x10\x02\x12\r\n" +
+	"\tKIND_HTTP\x10\x032\xae\x01\n" +
 	"\rModuleService\x12L\n" +
 	"\n" +
 	"StatModule\x12\x1b.ruedo.v1.StatModuleRequest\x1a\x1c.ruedo.v1.StatModuleResponse\"\x03\x90\x02\x01\x12O\n" +

@@ -315,7 +315,11 @@ type Revision struct {
 	Origin string `protobuf:"bytes,17,opt,name=origin,proto3" json:"origin,omitempty"`
 	// Label selector of the runners that may execute it, in the syntax of
 	// Kubernetes, for example "zone=eu-1,rack in (7,8),!gpu". Empty: any runner.
-	Placement     string `protobuf:"bytes,18,opt,name=placement,proto3" json:"placement,omitempty"`
+	Placement string `protobuf:"bytes,18,opt,name=placement,proto3" json:"placement,omitempty"`
+	// Requests that a service of kind http accepts, which warm it up and check it.
+	HttpExamples []*HttpExample `protobuf:"bytes,19,rep,name=http_examples,json=httpExamples,proto3" json:"http_examples,omitempty"`
+	// Where a service of kind http is served, besides /svc/{service}/.
+	Routes        []*Route `protobuf:"bytes,20,rep,name=routes,proto3" json:"routes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -476,6 +480,157 @@ func (x *Revision) GetPlacement() string {
 	return ""
 }
 
+func (x *Revision) GetHttpExamples() []*HttpExample {
+	if x != nil {
+		return x.HttpExamples
+	}
+	return nil
+}
+
+func (x *Revision) GetRoutes() []*Route {
+	if x != nil {
+		return x.Routes
+	}
+	return nil
+}
+
+// HttpExample is a request of HTTP.
+type HttpExample struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// GET if it is empty.
+	Method string `protobuf:"bytes,1,opt,name=method,proto3" json:"method,omitempty"`
+	// With the query, for example "/items?limit=5".
+	Path          string            `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
+	Headers       map[string]string `protobuf:"bytes,3,rep,name=headers,proto3" json:"headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Body          []byte            `protobuf:"bytes,4,opt,name=body,proto3" json:"body,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HttpExample) Reset() {
+	*x = HttpExample{}
+	mi := &file_ruedo_v1_service_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HttpExample) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HttpExample) ProtoMessage() {}
+
+func (x *HttpExample) ProtoReflect() protoreflect.Message {
+	mi := &file_ruedo_v1_service_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HttpExample.ProtoReflect.Descriptor instead.
+func (*HttpExample) Descriptor() ([]byte, []int) {
+	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *HttpExample) GetMethod() string {
+	if x != nil {
+		return x.Method
+	}
+	return ""
+}
+
+func (x *HttpExample) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *HttpExample) GetHeaders() map[string]string {
+	if x != nil {
+		return x.Headers
+	}
+	return nil
+}
+
+func (x *HttpExample) GetBody() []byte {
+	if x != nil {
+		return x.Body
+	}
+	return nil
+}
+
+// Route is where requests reach a service. A route with a host comes before one
+// without, then the longest path wins. No two services can have the same one.
+type Route struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the host, in lower case and without a port. Empty: any host.
+	Host string `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"`
+	// Prefix of the path, for example "/api/": it ends with a slash, or is the whole
+	// path. The service sees the path as it was sent.
+	Path string `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
+	// Methods; none means all. GET covers HEAD.
+	Methods       []string `protobuf:"bytes,3,rep,name=methods,proto3" json:"methods,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Route) Reset() {
+	*x = Route{}
+	mi := &file_ruedo_v1_service_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Route) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Route) ProtoMessage() {}
+
+func (x *Route) ProtoReflect() protoreflect.Message {
+	mi := &file_ruedo_v1_service_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Route.ProtoReflect.Descriptor instead.
+func (*Route) Descriptor() ([]byte, []int) {
+	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Route) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *Route) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *Route) GetMethods() []string {
+	if x != nil {
+		return x.Methods
+	}
+	return nil
+}
+
 type PublishServiceRequest struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	Name        string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -510,14 +665,18 @@ type PublishServiceRequest struct {
 	// Becomes Revision.origin.
 	Origin string `protobuf:"bytes,16,opt,name=origin,proto3" json:"origin,omitempty"`
 	// Revision.placement, at most 1,024 bytes.
-	Placement     string `protobuf:"bytes,17,opt,name=placement,proto3" json:"placement,omitempty"`
+	Placement string `protobuf:"bytes,17,opt,name=placement,proto3" json:"placement,omitempty"`
+	// Revision.http_examples. Together at most 64 KiB.
+	HttpExamples []*HttpExample `protobuf:"bytes,18,rep,name=http_examples,json=httpExamples,proto3" json:"http_examples,omitempty"`
+	// Revision.routes.
+	Routes        []*Route `protobuf:"bytes,19,rep,name=routes,proto3" json:"routes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PublishServiceRequest) Reset() {
 	*x = PublishServiceRequest{}
-	mi := &file_ruedo_v1_service_proto_msgTypes[3]
+	mi := &file_ruedo_v1_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -529,7 +688,7 @@ func (x *PublishServiceRequest) String() string {
 func (*PublishServiceRequest) ProtoMessage() {}
 
 func (x *PublishServiceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_service_proto_msgTypes[3]
+	mi := &file_ruedo_v1_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -542,7 +701,7 @@ func (x *PublishServiceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishServiceRequest.ProtoReflect.Descriptor instead.
 func (*PublishServiceRequest) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{3}
+	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *PublishServiceRequest) GetName() string {
@@ -664,6 +823,20 @@ func (x *PublishServiceRequest) GetPlacement() string {
 	return ""
 }
 
+func (x *PublishServiceRequest) GetHttpExamples() []*HttpExample {
+	if x != nil {
+		return x.HttpExamples
+	}
+	return nil
+}
+
+func (x *PublishServiceRequest) GetRoutes() []*Route {
+	if x != nil {
+		return x.Routes
+	}
+	return nil
+}
+
 type PublishServiceResponse struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Service *Service               `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
@@ -686,7 +859,7 @@ type PublishServiceResponse struct {
 
 func (x *PublishServiceResponse) Reset() {
 	*x = PublishServiceResponse{}
-	mi := &file_ruedo_v1_service_proto_msgTypes[4]
+	mi := &file_ruedo_v1_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -698,7 +871,7 @@ func (x *PublishServiceResponse) String() string {
 func (*PublishServiceResponse) ProtoMessage() {}
 
 func (x *PublishServiceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_service_proto_msgTypes[4]
+	mi := &file_ruedo_v1_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -711,7 +884,7 @@ func (x *PublishServiceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishServiceResponse.ProtoReflect.Descriptor instead.
 func (*PublishServiceResponse) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{4}
+	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *PublishServiceResponse) GetService() *Service {
@@ -787,7 +960,7 @@ type Preparation struct {
 
 func (x *Preparation) Reset() {
 	*x = Preparation{}
-	mi := &file_ruedo_v1_service_proto_msgTypes[5]
+	mi := &file_ruedo_v1_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -799,7 +972,7 @@ func (x *Preparation) String() string {
 func (*Preparation) ProtoMessage() {}
 
 func (x *Preparation) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_service_proto_msgTypes[5]
+	mi := &file_ruedo_v1_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -812,7 +985,7 @@ func (x *Preparation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Preparation.ProtoReflect.Descriptor instead.
 func (*Preparation) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{5}
+	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Preparation) GetRunner() string {
@@ -887,7 +1060,7 @@ type GetServiceRequest struct {
 
 func (x *GetServiceRequest) Reset() {
 	*x = GetServiceRequest{}
-	mi := &file_ruedo_v1_service_proto_msgTypes[6]
+	mi := &file_ruedo_v1_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -899,7 +1072,7 @@ func (x *GetServiceRequest) String() string {
 func (*GetServiceRequest) ProtoMessage() {}
 
 func (x *GetServiceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_service_proto_msgTypes[6]
+	mi := &file_ruedo_v1_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -912,7 +1085,7 @@ func (x *GetServiceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetServiceRequest.ProtoReflect.Descriptor instead.
 func (*GetServiceRequest) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{6}
+	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetServiceRequest) GetName() string {
@@ -938,7 +1111,7 @@ type GetServiceResponse struct {
 
 func (x *GetServiceResponse) Reset() {
 	*x = GetServiceResponse{}
-	mi := &file_ruedo_v1_service_proto_msgTypes[7]
+	mi := &file_ruedo_v1_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -950,7 +1123,7 @@ func (x *GetServiceResponse) String() string {
 func (*GetServiceResponse) ProtoMessage() {}
 
 func (x *GetServiceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_service_proto_msgTypes[7]
+	mi := &file_ruedo_v1_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -963,7 +1136,7 @@ func (x *GetServiceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetServiceResponse.ProtoReflect.Descriptor instead.
 func (*GetServiceResponse) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{7}
+	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetServiceResponse) GetService() *Service {
@@ -1006,7 +1179,7 @@ type InputSchema struct {
 
 func (x *InputSchema) Reset() {
 	*x = InputSchema{}
-	mi := &file_ruedo_v1_service_proto_msgTypes[8]
+	mi := &file_ruedo_v1_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1018,7 +1191,7 @@ func (x *InputSchema) String() string {
 func (*InputSchema) ProtoMessage() {}
 
 func (x *InputSchema) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_service_proto_msgTypes[8]
+	mi := &file_ruedo_v1_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1031,7 +1204,7 @@ func (x *InputSchema) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InputSchema.ProtoReflect.Descriptor instead.
 func (*InputSchema) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{8}
+	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *InputSchema) GetDecorator() string {
@@ -1064,7 +1237,7 @@ type ListServicesRequest struct {
 
 func (x *ListServicesRequest) Reset() {
 	*x = ListServicesRequest{}
-	mi := &file_ruedo_v1_service_proto_msgTypes[9]
+	mi := &file_ruedo_v1_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1076,7 +1249,7 @@ func (x *ListServicesRequest) String() string {
 func (*ListServicesRequest) ProtoMessage() {}
 
 func (x *ListServicesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_service_proto_msgTypes[9]
+	mi := &file_ruedo_v1_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1089,7 +1262,7 @@ func (x *ListServicesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListServicesRequest.ProtoReflect.Descriptor instead.
 func (*ListServicesRequest) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{9}
+	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ListServicesRequest) GetTag() string {
@@ -1124,7 +1297,7 @@ type ListServicesResponse struct {
 
 func (x *ListServicesResponse) Reset() {
 	*x = ListServicesResponse{}
-	mi := &file_ruedo_v1_service_proto_msgTypes[10]
+	mi := &file_ruedo_v1_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1136,7 +1309,7 @@ func (x *ListServicesResponse) String() string {
 func (*ListServicesResponse) ProtoMessage() {}
 
 func (x *ListServicesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_service_proto_msgTypes[10]
+	mi := &file_ruedo_v1_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1149,7 +1322,7 @@ func (x *ListServicesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListServicesResponse.ProtoReflect.Descriptor instead.
 func (*ListServicesResponse) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{10}
+	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ListServicesResponse) GetItems() []*Service {
@@ -1175,7 +1348,7 @@ type DeleteServiceRequest struct {
 
 func (x *DeleteServiceRequest) Reset() {
 	*x = DeleteServiceRequest{}
-	mi := &file_ruedo_v1_service_proto_msgTypes[11]
+	mi := &file_ruedo_v1_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1187,7 +1360,7 @@ func (x *DeleteServiceRequest) String() string {
 func (*DeleteServiceRequest) ProtoMessage() {}
 
 func (x *DeleteServiceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_service_proto_msgTypes[11]
+	mi := &file_ruedo_v1_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1200,7 +1373,7 @@ func (x *DeleteServiceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteServiceRequest.ProtoReflect.Descriptor instead.
 func (*DeleteServiceRequest) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{11}
+	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *DeleteServiceRequest) GetName() string {
@@ -1218,7 +1391,7 @@ type DeleteServiceResponse struct {
 
 func (x *DeleteServiceResponse) Reset() {
 	*x = DeleteServiceResponse{}
-	mi := &file_ruedo_v1_service_proto_msgTypes[12]
+	mi := &file_ruedo_v1_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1230,7 +1403,7 @@ func (x *DeleteServiceResponse) String() string {
 func (*DeleteServiceResponse) ProtoMessage() {}
 
 func (x *DeleteServiceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_service_proto_msgTypes[12]
+	mi := &file_ruedo_v1_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1243,7 +1416,7 @@ func (x *DeleteServiceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteServiceResponse.ProtoReflect.Descriptor instead.
 func (*DeleteServiceResponse) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{12}
+	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{14}
 }
 
 type RollbackServiceRequest struct {
@@ -1257,7 +1430,7 @@ type RollbackServiceRequest struct {
 
 func (x *RollbackServiceRequest) Reset() {
 	*x = RollbackServiceRequest{}
-	mi := &file_ruedo_v1_service_proto_msgTypes[13]
+	mi := &file_ruedo_v1_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1269,7 +1442,7 @@ func (x *RollbackServiceRequest) String() string {
 func (*RollbackServiceRequest) ProtoMessage() {}
 
 func (x *RollbackServiceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_service_proto_msgTypes[13]
+	mi := &file_ruedo_v1_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1282,7 +1455,7 @@ func (x *RollbackServiceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackServiceRequest.ProtoReflect.Descriptor instead.
 func (*RollbackServiceRequest) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{13}
+	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *RollbackServiceRequest) GetName() string {
@@ -1310,7 +1483,7 @@ type RollbackServiceResponse struct {
 
 func (x *RollbackServiceResponse) Reset() {
 	*x = RollbackServiceResponse{}
-	mi := &file_ruedo_v1_service_proto_msgTypes[14]
+	mi := &file_ruedo_v1_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1322,7 +1495,7 @@ func (x *RollbackServiceResponse) String() string {
 func (*RollbackServiceResponse) ProtoMessage() {}
 
 func (x *RollbackServiceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_service_proto_msgTypes[14]
+	mi := &file_ruedo_v1_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1335,7 +1508,7 @@ func (x *RollbackServiceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackServiceResponse.ProtoReflect.Descriptor instead.
 func (*RollbackServiceResponse) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{14}
+	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *RollbackServiceResponse) GetService() *Service {
@@ -1367,7 +1540,7 @@ type ListRevisionsRequest struct {
 
 func (x *ListRevisionsRequest) Reset() {
 	*x = ListRevisionsRequest{}
-	mi := &file_ruedo_v1_service_proto_msgTypes[15]
+	mi := &file_ruedo_v1_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1379,7 +1552,7 @@ func (x *ListRevisionsRequest) String() string {
 func (*ListRevisionsRequest) ProtoMessage() {}
 
 func (x *ListRevisionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_service_proto_msgTypes[15]
+	mi := &file_ruedo_v1_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1392,7 +1565,7 @@ func (x *ListRevisionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRevisionsRequest.ProtoReflect.Descriptor instead.
 func (*ListRevisionsRequest) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{15}
+	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListRevisionsRequest) GetName() string {
@@ -1428,7 +1601,7 @@ type ListRevisionsResponse struct {
 
 func (x *ListRevisionsResponse) Reset() {
 	*x = ListRevisionsResponse{}
-	mi := &file_ruedo_v1_service_proto_msgTypes[16]
+	mi := &file_ruedo_v1_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1440,7 +1613,7 @@ func (x *ListRevisionsResponse) String() string {
 func (*ListRevisionsResponse) ProtoMessage() {}
 
 func (x *ListRevisionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_service_proto_msgTypes[16]
+	mi := &file_ruedo_v1_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1453,7 +1626,7 @@ func (x *ListRevisionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRevisionsResponse.ProtoReflect.Descriptor instead.
 func (*ListRevisionsResponse) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{16}
+	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListRevisionsResponse) GetItems() []*Revision {
@@ -1478,7 +1651,7 @@ type WatchServicesRequest struct {
 
 func (x *WatchServicesRequest) Reset() {
 	*x = WatchServicesRequest{}
-	mi := &file_ruedo_v1_service_proto_msgTypes[17]
+	mi := &file_ruedo_v1_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1490,7 +1663,7 @@ func (x *WatchServicesRequest) String() string {
 func (*WatchServicesRequest) ProtoMessage() {}
 
 func (x *WatchServicesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_service_proto_msgTypes[17]
+	mi := &file_ruedo_v1_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1503,7 +1676,7 @@ func (x *WatchServicesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchServicesRequest.ProtoReflect.Descriptor instead.
 func (*WatchServicesRequest) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{17}
+	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{19}
 }
 
 type WatchServicesResponse struct {
@@ -1519,7 +1692,7 @@ type WatchServicesResponse struct {
 
 func (x *WatchServicesResponse) Reset() {
 	*x = WatchServicesResponse{}
-	mi := &file_ruedo_v1_service_proto_msgTypes[18]
+	mi := &file_ruedo_v1_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1531,7 +1704,7 @@ func (x *WatchServicesResponse) String() string {
 func (*WatchServicesResponse) ProtoMessage() {}
 
 func (x *WatchServicesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_service_proto_msgTypes[18]
+	mi := &file_ruedo_v1_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1544,7 +1717,7 @@ func (x *WatchServicesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchServicesResponse.ProtoReflect.Descriptor instead.
 func (*WatchServicesResponse) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{18}
+	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *WatchServicesResponse) GetService() *Service {
@@ -1590,7 +1763,7 @@ const file_ruedo_v1_service_proto_rawDesc = "" +
 	"\tReadiness\x12\x18\n" +
 	"\arunners\x18\x01 \x01(\rR\arunners\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x18\n" +
-	"\amessage\x18\x03 \x01(\tR\amessage\"\x8b\x06\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage\"\xf0\x06\n" +
 	"\bRevision\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\x12\x16\n" +
@@ -1613,10 +1786,24 @@ const file_ruedo_v1_service_proto_rawDesc = "" +
 	"\finput_schema\x18\x0f \x01(\v2\x17.google.protobuf.StructR\vinputSchema\x12<\n" +
 	"\routput_schema\x18\x10 \x01(\v2\x17.google.protobuf.StructR\foutputSchema\x12\x16\n" +
 	"\x06origin\x18\x11 \x01(\tR\x06origin\x12\x1c\n" +
-	"\tplacement\x18\x12 \x01(\tR\tplacement\x1a6\n" +
+	"\tplacement\x18\x12 \x01(\tR\tplacement\x12:\n" +
+	"\rhttp_examples\x18\x13 \x03(\v2\x15.ruedo.v1.HttpExampleR\fhttpExamples\x12'\n" +
+	"\x06routes\x18\x14 \x03(\v2\x0f.ruedo.v1.RouteR\x06routes\x1a6\n" +
 	"\bEnvEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xc5\a\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd6\x02\n" +
+	"\vHttpExample\x12,\n" +
+	"\x06method\x18\x01 \x01(\tB\x14\xbaH\x11r\x0f2\r^[A-Z]{0,32}$R\x06method\x12'\n" +
+	"\x04path\x18\x02 \x01(\tB\x13\xbaH\x10r\x0e\x18\x80 2\t^/[!-~]*$R\x04path\x12\x94\x01\n" +
+	"\aheaders\x18\x03 \x03(\v2\".ruedo.v1.HttpExample.HeadersEntryBV\xbaHS\x9a\x01P\x10@\"'r%2#^[-!#$%&'*+.^_`|~0-9A-Za-z]{1,128}$*#r!(\x80@2\x1c^[^\\x00-\\x08\\x0a-\\x1f\\x7f]*$R\aheaders\x12\x1d\n" +
+	"\x04body\x18\x04 \x01(\fB\t\xbaH\x06z\x04\x18\x80\x80\x04R\x04body\x1a:\n" +
+	"\fHeadersEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x7f\n" +
+	"\x05Route\x12\x1c\n" +
+	"\x04host\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\xfd\x01R\x04host\x12\x1f\n" +
+	"\x04path\x18\x02 \x01(\tB\v\xbaH\br\x06\x18\x80\b:\x01/R\x04path\x127\n" +
+	"\amethods\x18\x03 \x03(\tB\x1d\xbaH\x1a\x92\x01\x17\x10\x10\x18\x01\"\x11r\x0f2\r^[A-Z]{1,32}$R\amethods\"\xbe\b\n" +
 	"\x15PublishServiceRequest\x12?\n" +
 	"\x04name\x18\x01 \x01(\tB+\xbaH(r&2$^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$R\x04name\x12*\n" +
 	"\vdescription\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80 R\vdescription\x12&\n" +
@@ -1638,7 +1825,9 @@ const file_ruedo_v1_service_proto_rawDesc = "" +
 	"\finput_schema\x18\x0e \x01(\v2\x17.google.protobuf.StructR\vinputSchema\x12<\n" +
 	"\routput_schema\x18\x0f \x01(\v2\x17.google.protobuf.StructR\foutputSchema\x12 \n" +
 	"\x06origin\x18\x10 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\x06origin\x12\x1c\n" +
-	"\tplacement\x18\x11 \x01(\tR\tplacement\x1a6\n" +
+	"\tplacement\x18\x11 \x01(\tR\tplacement\x12D\n" +
+	"\rhttp_examples\x18\x12 \x03(\v2\x15.ruedo.v1.HttpExampleB\b\xbaH\x05\x92\x01\x02\x10\x10R\fhttpExamples\x121\n" +
+	"\x06routes\x18\x13 \x03(\v2\x0f.ruedo.v1.RouteB\b\xbaH\x05\x92\x01\x02\x10\x10R\x06routes\x1a6\n" +
 	"\bEnvEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xc6\x02\n" +
@@ -1735,92 +1924,100 @@ func file_ruedo_v1_service_proto_rawDescGZIP() []byte {
 }
 
 var file_ruedo_v1_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_ruedo_v1_service_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_ruedo_v1_service_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_ruedo_v1_service_proto_goTypes = []any{
 	(Isolation)(0),                  // 0: ruedo.v1.Isolation
 	(*Service)(nil),                 // 1: ruedo.v1.Service
 	(*Readiness)(nil),               // 2: ruedo.v1.Readiness
 	(*Revision)(nil),                // 3: ruedo.v1.Revision
-	(*PublishServiceRequest)(nil),   // 4: ruedo.v1.PublishServiceRequest
-	(*PublishServiceResponse)(nil),  // 5: ruedo.v1.PublishServiceResponse
-	(*Preparation)(nil),             // 6: ruedo.v1.Preparation
-	(*GetServiceRequest)(nil),       // 7: ruedo.v1.GetServiceRequest
-	(*GetServiceResponse)(nil),      // 8: ruedo.v1.GetServiceResponse
-	(*InputSchema)(nil),             // 9: ruedo.v1.InputSchema
-	(*ListServicesRequest)(nil),     // 10: ruedo.v1.ListServicesRequest
-	(*ListServicesResponse)(nil),    // 11: ruedo.v1.ListServicesResponse
-	(*DeleteServiceRequest)(nil),    // 12: ruedo.v1.DeleteServiceRequest
-	(*DeleteServiceResponse)(nil),   // 13: ruedo.v1.DeleteServiceResponse
-	(*RollbackServiceRequest)(nil),  // 14: ruedo.v1.RollbackServiceRequest
-	(*RollbackServiceResponse)(nil), // 15: ruedo.v1.RollbackServiceResponse
-	(*ListRevisionsRequest)(nil),    // 16: ruedo.v1.ListRevisionsRequest
-	(*ListRevisionsResponse)(nil),   // 17: ruedo.v1.ListRevisionsResponse
-	(*WatchServicesRequest)(nil),    // 18: ruedo.v1.WatchServicesRequest
-	(*WatchServicesResponse)(nil),   // 19: ruedo.v1.WatchServicesResponse
-	nil,                             // 20: ruedo.v1.Revision.EnvEntry
-	nil,                             // 21: ruedo.v1.PublishServiceRequest.EnvEntry
-	(*timestamppb.Timestamp)(nil),   // 22: google.protobuf.Timestamp
-	(*Limits)(nil),                  // 23: ruedo.v1.Limits
-	(Kind)(0),                       // 24: ruedo.v1.Kind
-	(*structpb.Struct)(nil),         // 25: google.protobuf.Struct
-	(*Decorator)(nil),               // 26: ruedo.v1.Decorator
-	(*durationpb.Duration)(nil),     // 27: google.protobuf.Duration
-	(*EffectiveLimit)(nil),          // 28: ruedo.v1.EffectiveLimit
+	(*HttpExample)(nil),             // 4: ruedo.v1.HttpExample
+	(*Route)(nil),                   // 5: ruedo.v1.Route
+	(*PublishServiceRequest)(nil),   // 6: ruedo.v1.PublishServiceRequest
+	(*PublishServiceResponse)(nil),  // 7: ruedo.v1.PublishServiceResponse
+	(*Preparation)(nil),             // 8: ruedo.v1.Preparation
+	(*GetServiceRequest)(nil),       // 9: ruedo.v1.GetServiceRequest
+	(*GetServiceResponse)(nil),      // 10: ruedo.v1.GetServiceResponse
+	(*InputSchema)(nil),             // 11: ruedo.v1.InputSchema
+	(*ListServicesRequest)(nil),     // 12: ruedo.v1.ListServicesRequest
+	(*ListServicesResponse)(nil),    // 13: ruedo.v1.ListServicesResponse
+	(*DeleteServiceRequest)(nil),    // 14: ruedo.v1.DeleteServiceRequest
+	(*DeleteServiceResponse)(nil),   // 15: ruedo.v1.DeleteServiceResponse
+	(*RollbackServiceRequest)(nil),  // 16: ruedo.v1.RollbackServiceRequest
+	(*RollbackServiceResponse)(nil), // 17: ruedo.v1.RollbackServiceResponse
+	(*ListRevisionsRequest)(nil),    // 18: ruedo.v1.ListRevisionsRequest
+	(*ListRevisionsResponse)(nil),   // 19: ruedo.v1.ListRevisionsResponse
+	(*WatchServicesRequest)(nil),    // 20: ruedo.v1.WatchServicesRequest
+	(*WatchServicesResponse)(nil),   // 21: ruedo.v1.WatchServicesResponse
+	nil,                             // 22: ruedo.v1.Revision.EnvEntry
+	nil,                             // 23: ruedo.v1.HttpExample.HeadersEntry
+	nil,                             // 24: ruedo.v1.PublishServiceRequest.EnvEntry
+	(*timestamppb.Timestamp)(nil),   // 25: google.protobuf.Timestamp
+	(*Limits)(nil),                  // 26: ruedo.v1.Limits
+	(Kind)(0),                       // 27: ruedo.v1.Kind
+	(*structpb.Struct)(nil),         // 28: google.protobuf.Struct
+	(*Decorator)(nil),               // 29: ruedo.v1.Decorator
+	(*durationpb.Duration)(nil),     // 30: google.protobuf.Duration
+	(*EffectiveLimit)(nil),          // 31: ruedo.v1.EffectiveLimit
 }
 var file_ruedo_v1_service_proto_depIdxs = []int32{
 	3,  // 0: ruedo.v1.Service.revision:type_name -> ruedo.v1.Revision
-	22, // 1: ruedo.v1.Service.create_time:type_name -> google.protobuf.Timestamp
-	22, // 2: ruedo.v1.Service.update_time:type_name -> google.protobuf.Timestamp
-	23, // 3: ruedo.v1.Service.limits:type_name -> ruedo.v1.Limits
+	25, // 1: ruedo.v1.Service.create_time:type_name -> google.protobuf.Timestamp
+	25, // 2: ruedo.v1.Service.update_time:type_name -> google.protobuf.Timestamp
+	26, // 3: ruedo.v1.Service.limits:type_name -> ruedo.v1.Limits
 	2,  // 4: ruedo.v1.Service.readiness:type_name -> ruedo.v1.Readiness
-	24, // 5: ruedo.v1.Revision.kind:type_name -> ruedo.v1.Kind
-	20, // 6: ruedo.v1.Revision.env:type_name -> ruedo.v1.Revision.EnvEntry
-	22, // 7: ruedo.v1.Revision.create_time:type_name -> google.protobuf.Timestamp
+	27, // 5: ruedo.v1.Revision.kind:type_name -> ruedo.v1.Kind
+	22, // 6: ruedo.v1.Revision.env:type_name -> ruedo.v1.Revision.EnvEntry
+	25, // 7: ruedo.v1.Revision.create_time:type_name -> google.protobuf.Timestamp
 	0,  // 8: ruedo.v1.Revision.isolation:type_name -> ruedo.v1.Isolation
 	0,  // 9: ruedo.v1.Revision.effective_isolation:type_name -> ruedo.v1.Isolation
-	23, // 10: ruedo.v1.Revision.limits:type_name -> ruedo.v1.Limits
-	25, // 11: ruedo.v1.Revision.input_schema:type_name -> google.protobuf.Struct
-	25, // 12: ruedo.v1.Revision.output_schema:type_name -> google.protobuf.Struct
-	21, // 13: ruedo.v1.PublishServiceRequest.env:type_name -> ruedo.v1.PublishServiceRequest.EnvEntry
-	0,  // 14: ruedo.v1.PublishServiceRequest.isolation:type_name -> ruedo.v1.Isolation
-	26, // 15: ruedo.v1.PublishServiceRequest.definitions:type_name -> ruedo.v1.Decorator
-	25, // 16: ruedo.v1.PublishServiceRequest.input_schema:type_name -> google.protobuf.Struct
-	25, // 17: ruedo.v1.PublishServiceRequest.output_schema:type_name -> google.protobuf.Struct
-	1,  // 18: ruedo.v1.PublishServiceResponse.service:type_name -> ruedo.v1.Service
-	6,  // 19: ruedo.v1.PublishServiceResponse.preparations:type_name -> ruedo.v1.Preparation
-	26, // 20: ruedo.v1.PublishServiceResponse.definitions:type_name -> ruedo.v1.Decorator
-	3,  // 21: ruedo.v1.PublishServiceResponse.staged:type_name -> ruedo.v1.Revision
-	27, // 22: ruedo.v1.Preparation.compile_time:type_name -> google.protobuf.Duration
-	27, // 23: ruedo.v1.Preparation.start_time:type_name -> google.protobuf.Duration
-	0,  // 24: ruedo.v1.Preparation.isolation:type_name -> ruedo.v1.Isolation
-	27, // 25: ruedo.v1.Preparation.warm_time:type_name -> google.protobuf.Duration
-	1,  // 26: ruedo.v1.GetServiceResponse.service:type_name -> ruedo.v1.Service
-	28, // 27: ruedo.v1.GetServiceResponse.limits:type_name -> ruedo.v1.EffectiveLimit
-	9,  // 28: ruedo.v1.GetServiceResponse.schemas:type_name -> ruedo.v1.InputSchema
-	25, // 29: ruedo.v1.InputSchema.schema:type_name -> google.protobuf.Struct
-	1,  // 30: ruedo.v1.ListServicesResponse.items:type_name -> ruedo.v1.Service
-	1,  // 31: ruedo.v1.RollbackServiceResponse.service:type_name -> ruedo.v1.Service
-	3,  // 32: ruedo.v1.ListRevisionsResponse.items:type_name -> ruedo.v1.Revision
-	1,  // 33: ruedo.v1.WatchServicesResponse.service:type_name -> ruedo.v1.Service
-	4,  // 34: ruedo.v1.ServiceService.PublishService:input_type -> ruedo.v1.PublishServiceRequest
-	7,  // 35: ruedo.v1.ServiceService.GetService:input_type -> ruedo.v1.GetServiceRequest
-	10, // 36: ruedo.v1.ServiceService.ListServices:input_type -> ruedo.v1.ListServicesRequest
-	12, // 37: ruedo.v1.ServiceService.DeleteService:input_type -> ruedo.v1.DeleteServiceRequest
-	14, // 38: ruedo.v1.ServiceService.RollbackService:input_type -> ruedo.v1.RollbackServiceRequest
-	16, // 39: ruedo.v1.ServiceService.ListRevisions:input_type -> ruedo.v1.ListRevisionsRequest
-	18, // 40: ruedo.v1.ServiceService.WatchServices:input_type -> ruedo.v1.WatchServicesRequest
-	5,  // 41: ruedo.v1.ServiceService.PublishService:output_type -> ruedo.v1.PublishServiceResponse
-	8,  // 42: ruedo.v1.ServiceService.GetService:output_type -> ruedo.v1.GetServiceResponse
-	11, // 43: ruedo.v1.ServiceService.ListServices:output_type -> ruedo.v1.ListServicesResponse
-	13, // 44: ruedo.v1.ServiceService.DeleteService:output_type -> ruedo.v1.DeleteServiceResponse
-	15, // 45: ruedo.v1.ServiceService.RollbackService:output_type -> ruedo.v1.RollbackServiceResponse
-	17, // 46: ruedo.v1.ServiceService.ListRevisions:output_type -> ruedo.v1.ListRevisionsResponse
-	19, // 47: ruedo.v1.ServiceService.WatchServices:output_type -> ruedo.v1.WatchServicesResponse
-	41, // [41:48] is the sub-list for method output_type
-	34, // [34:41] is the sub-list for method input_type
-	34, // [34:34] is the sub-list for extension type_name
-	34, // [34:34] is the sub-list for extension extendee
-	0,  // [0:34] is the sub-list for field type_name
+	26, // 10: ruedo.v1.Revision.limits:type_name -> ruedo.v1.Limits
+	28, // 11: ruedo.v1.Revision.input_schema:type_name -> google.protobuf.Struct
+	28, // 12: ruedo.v1.Revision.output_schema:type_name -> google.protobuf.Struct
+	4,  // 13: ruedo.v1.Revision.http_examples:type_name -> ruedo.v1.HttpExample
+	5,  // 14: ruedo.v1.Revision.routes:type_name -> ruedo.v1.Route
+	23, // 15: ruedo.v1.HttpExample.headers:type_name -> ruedo.v1.HttpExample.HeadersEntry
+	24, // 16: ruedo.v1.PublishServiceRequest.env:type_name -> ruedo.v1.PublishServiceRequest.EnvEntry
+	0,  // 17: ruedo.v1.PublishServiceRequest.isolation:type_name -> ruedo.v1.Isolation
+	29, // 18: ruedo.v1.PublishServiceRequest.definitions:type_name -> ruedo.v1.Decorator
+	28, // 19: ruedo.v1.PublishServiceRequest.input_schema:type_name -> google.protobuf.Struct
+	28, // 20: ruedo.v1.PublishServiceRequest.output_schema:type_name -> google.protobuf.Struct
+	4,  // 21: ruedo.v1.PublishServiceRequest.http_examples:type_name -> ruedo.v1.HttpExample
+	5,  // 22: ruedo.v1.PublishServiceRequest.routes:type_name -> ruedo.v1.Route
+	1,  // 23: ruedo.v1.PublishServiceResponse.service:type_name -> ruedo.v1.Service
+	8,  // 24: ruedo.v1.PublishServiceResponse.preparations:type_name -> ruedo.v1.Preparation
+	29, // 25: ruedo.v1.PublishServiceResponse.definitions:type_name -> ruedo.v1.Decorator
+	3,  // 26: ruedo.v1.PublishServiceResponse.staged:type_name -> ruedo.v1.Revision
+	30, // 27: ruedo.v1.Preparation.compile_time:type_name -> google.protobuf.Duration
+	30, // 28: ruedo.v1.Preparation.start_time:type_name -> google.protobuf.Duration
+	0,  // 29: ruedo.v1.Preparation.isolation:type_name -> ruedo.v1.Isolation
+	30, // 30: ruedo.v1.Preparation.warm_time:type_name -> google.protobuf.Duration
+	1,  // 31: ruedo.v1.GetServiceResponse.service:type_name -> ruedo.v1.Service
+	31, // 32: ruedo.v1.GetServiceResponse.limits:type_name -> ruedo.v1.EffectiveLimit
+	11, // 33: ruedo.v1.GetServiceResponse.schemas:type_name -> ruedo.v1.InputSchema
+	28, // 34: ruedo.v1.InputSchema.schema:type_name -> google.protobuf.Struct
+	1,  // 35: ruedo.v1.ListServicesResponse.items:type_name -> ruedo.v1.Service
+	1,  // 36: ruedo.v1.RollbackServiceResponse.service:type_name -> ruedo.v1.Service
+	3,  // 37: ruedo.v1.ListRevisionsResponse.items:type_name -> ruedo.v1.Revision
+	1,  // 38: ruedo.v1.WatchServicesResponse.service:type_name -> ruedo.v1.Service
+	6,  // 39: ruedo.v1.ServiceService.PublishService:input_type -> ruedo.v1.PublishServiceRequest
+	9,  // 40: ruedo.v1.ServiceService.GetService:input_type -> ruedo.v1.GetServiceRequest
+	12, // 41: ruedo.v1.ServiceService.ListServices:input_type -> ruedo.v1.ListServicesRequest
+	14, // 42: ruedo.v1.ServiceService.DeleteService:input_type -> ruedo.v1.DeleteServiceRequest
+	16, // 43: ruedo.v1.ServiceService.RollbackService:input_type -> ruedo.v1.RollbackServiceRequest
+	18, // 44: ruedo.v1.ServiceService.ListRevisions:input_type -> ruedo.v1.ListRevisionsRequest
+	20, // 45: ruedo.v1.ServiceService.WatchServices:input_type -> ruedo.v1.WatchServicesRequest
+	7,  // 46: ruedo.v1.ServiceService.PublishService:output_type -> ruedo.v1.PublishServiceResponse
+	10, // 47: ruedo.v1.ServiceService.GetService:output_type -> ruedo.v1.GetServiceResponse
+	13, // 48: ruedo.v1.ServiceService.ListServices:output_type -> ruedo.v1.ListServicesResponse
+	15, // 49: ruedo.v1.ServiceService.DeleteService:output_type -> ruedo.v1.DeleteServiceResponse
+	17, // 50: ruedo.v1.ServiceService.RollbackService:output_type -> ruedo.v1.RollbackServiceResponse
+	19, // 51: ruedo.v1.ServiceService.ListRevisions:output_type -> ruedo.v1.ListRevisionsResponse
+	21, // 52: ruedo.v1.ServiceService.WatchServices:output_type -> ruedo.v1.WatchServicesResponse
+	46, // [46:53] is the sub-list for method output_type
+	39, // [39:46] is the sub-list for method input_type
+	39, // [39:39] is the sub-list for extension type_name
+	39, // [39:39] is the sub-list for extension extendee
+	0,  // [0:39] is the sub-list for field type_name
 }
 
 func init() { file_ruedo_v1_service_proto_init() }
@@ -1831,15 +2028,15 @@ func file_ruedo_v1_service_proto_init() {
 	file_ruedo_v1_decorator_proto_init()
 	file_ruedo_v1_limits_proto_init()
 	file_ruedo_v1_module_proto_init()
-	file_ruedo_v1_service_proto_msgTypes[10].OneofWrappers = []any{}
-	file_ruedo_v1_service_proto_msgTypes[16].OneofWrappers = []any{}
+	file_ruedo_v1_service_proto_msgTypes[12].OneofWrappers = []any{}
+	file_ruedo_v1_service_proto_msgTypes[18].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ruedo_v1_service_proto_rawDesc), len(file_ruedo_v1_service_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   21,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -36,7 +36,9 @@ type ExecuteRequest struct {
 	Logs bool `protobuf:"varint,6,opt,name=logs,proto3" json:"logs,omitempty"`
 	// How long the call may wait for its turn. Zero means what the runner has by
 	// default.
-	MaxWaitNanos  int64 `protobuf:"varint,7,opt,name=max_wait_nanos,json=maxWaitNanos,proto3" json:"max_wait_nanos,omitempty"`
+	MaxWaitNanos int64 `protobuf:"varint,7,opt,name=max_wait_nanos,json=maxWaitNanos,proto3" json:"max_wait_nanos,omitempty"`
+	// Head of a request of kind http, encoded as package abi says.
+	Head          []byte `protobuf:"bytes,8,opt,name=head,proto3" json:"head,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -120,6 +122,13 @@ func (x *ExecuteRequest) GetMaxWaitNanos() int64 {
 	return 0
 }
 
+func (x *ExecuteRequest) GetHead() []byte {
+	if x != nil {
+		return x.Head
+	}
+	return nil
+}
+
 // ExecuteResponse is the answer to one call.
 type ExecuteResponse struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
@@ -128,7 +137,13 @@ type ExecuteResponse struct {
 	// What lane protocol 1 has in place of info.
 	Outcome *Outcome `protobuf:"bytes,3,opt,name=outcome,proto3" json:"outcome,omitempty"`
 	// What the call took. The core adds call_id, runner and revision.
-	Info          *v1.CallInfo `protobuf:"bytes,4,opt,name=info,proto3" json:"info,omitempty"`
+	Info *v1.CallInfo `protobuf:"bytes,4,opt,name=info,proto3" json:"info,omitempty"`
+	// Head and trailers of an answer of kind http, encoded as package abi says.
+	Head     []byte `protobuf:"bytes,5,opt,name=head,proto3" json:"head,omitempty"`
+	Trailers []byte `protobuf:"bytes,6,opt,name=trailers,proto3" json:"trailers,omitempty"`
+	// The head and the output have gone another way: they streamed. This says that
+	// they are complete.
+	Streamed      bool `protobuf:"varint,7,opt,name=streamed,proto3" json:"streamed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -189,6 +204,27 @@ func (x *ExecuteResponse) GetInfo() *v1.CallInfo {
 		return x.Info
 	}
 	return nil
+}
+
+func (x *ExecuteResponse) GetHead() []byte {
+	if x != nil {
+		return x.Head
+	}
+	return nil
+}
+
+func (x *ExecuteResponse) GetTrailers() []byte {
+	if x != nil {
+		return x.Trailers
+	}
+	return nil
+}
+
+func (x *ExecuteResponse) GetStreamed() bool {
+	if x != nil {
+		return x.Streamed
+	}
+	return false
 }
 
 // Outcome is what a call took, in lane protocol 1. It gets no new fields:
@@ -588,7 +624,7 @@ var File_ruedo_runner_v1_execute_proto protoreflect.FileDescriptor
 
 const file_ruedo_runner_v1_execute_proto_rawDesc = "" +
 	"\n" +
-	"\x1druedo/runner/v1/execute.proto\x12\x0fruedo.runner.v1\x1a\x1aruedo/runner/v1/plan.proto\x1a\x15ruedo/v1/invoke.proto\x1a\x16ruedo/v1/service.proto\"\xca\x01\n" +
+	"\x1druedo/runner/v1/execute.proto\x12\x0fruedo.runner.v1\x1a\x1aruedo/runner/v1/plan.proto\x1a\x15ruedo/v1/invoke.proto\x1a\x16ruedo/v1/service.proto\"\xde\x01\n" +
 	"\x0eExecuteRequest\x12\x12\n" +
 	"\x04plan\x18\x01 \x01(\tR\x04plan\x12\x17\n" +
 	"\acall_id\x18\x02 \x01(\tR\x06callId\x12\x18\n" +
@@ -596,12 +632,16 @@ const file_ruedo_runner_v1_execute_proto_rawDesc = "" +
 	"\x05input\x18\x04 \x01(\fR\x05input\x12!\n" +
 	"\fcontent_type\x18\x05 \x01(\tR\vcontentType\x12\x12\n" +
 	"\x04logs\x18\x06 \x01(\bR\x04logs\x12$\n" +
-	"\x0emax_wait_nanos\x18\a \x01(\x03R\fmaxWaitNanos\"\xa8\x01\n" +
+	"\x0emax_wait_nanos\x18\a \x01(\x03R\fmaxWaitNanos\x12\x12\n" +
+	"\x04head\x18\b \x01(\fR\x04head\"\xf4\x01\n" +
 	"\x0fExecuteResponse\x12\x16\n" +
 	"\x06output\x18\x01 \x01(\fR\x06output\x12!\n" +
 	"\fcontent_type\x18\x02 \x01(\tR\vcontentType\x122\n" +
 	"\aoutcome\x18\x03 \x01(\v2\x18.ruedo.runner.v1.OutcomeR\aoutcome\x12&\n" +
-	"\x04info\x18\x04 \x01(\v2\x12.ruedo.v1.CallInfoR\x04info\"\xa9\x02\n" +
+	"\x04info\x18\x04 \x01(\v2\x12.ruedo.v1.CallInfoR\x04info\x12\x12\n" +
+	"\x04head\x18\x05 \x01(\fR\x04head\x12\x1a\n" +
+	"\btrailers\x18\x06 \x01(\fR\btrailers\x12\x1a\n" +
+	"\bstreamed\x18\a \x01(\bR\bstreamed\"\xa9\x02\n" +
 	"\aOutcome\x12\x16\n" +
 	"\x06runner\x18\x01 \x01(\tR\x06runner\x12%\n" +
 	"\x0eduration_nanos\x18\x02 \x01(\x03R\rdurationNanos\x12!\n" +

@@ -42,7 +42,11 @@ type Plan struct {
 	Isolation v1.Isolation      `protobuf:"varint,10,opt,name=isolation,proto3,enum=ruedo.v1.Isolation" json:"isolation,omitempty"`
 	// Label selector of the runners that may execute it; empty means any. Cores
 	// apply it.
-	Placement     string `protobuf:"bytes,11,opt,name=placement,proto3" json:"placement,omitempty"`
+	Placement string `protobuf:"bytes,11,opt,name=placement,proto3" json:"placement,omitempty"`
+	// Requests that warm up a service of kind http.
+	HttpExamples []*v1.HttpExample `protobuf:"bytes,12,rep,name=http_examples,json=httpExamples,proto3" json:"http_examples,omitempty"`
+	// Rules of what it may connect to, sorted; none means nothing.
+	Egress        []string `protobuf:"bytes,13,rep,name=egress,proto3" json:"egress,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -154,11 +158,25 @@ func (x *Plan) GetPlacement() string {
 	return ""
 }
 
+func (x *Plan) GetHttpExamples() []*v1.HttpExample {
+	if x != nil {
+		return x.HttpExamples
+	}
+	return nil
+}
+
+func (x *Plan) GetEgress() []string {
+	if x != nil {
+		return x.Egress
+	}
+	return nil
+}
+
 var File_ruedo_runner_v1_plan_proto protoreflect.FileDescriptor
 
 const file_ruedo_runner_v1_plan_proto_rawDesc = "" +
 	"\n" +
-	"\x1aruedo/runner/v1/plan.proto\x12\x0fruedo.runner.v1\x1a\x15ruedo/v1/limits.proto\x1a\x15ruedo/v1/module.proto\x1a\x16ruedo/v1/service.proto\"\xae\x03\n" +
+	"\x1aruedo/runner/v1/plan.proto\x12\x0fruedo.runner.v1\x1a\x15ruedo/v1/limits.proto\x1a\x15ruedo/v1/module.proto\x1a\x16ruedo/v1/service.proto\"\x82\x04\n" +
 	"\x04Plan\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x12\x16\n" +
@@ -171,7 +189,9 @@ const file_ruedo_runner_v1_plan_proto_rawDesc = "" +
 	"\aexample\x18\t \x01(\fR\aexample\x121\n" +
 	"\tisolation\x18\n" +
 	" \x01(\x0e2\x13.ruedo.v1.IsolationR\tisolation\x12\x1c\n" +
-	"\tplacement\x18\v \x01(\tR\tplacement\x1a6\n" +
+	"\tplacement\x18\v \x01(\tR\tplacement\x12:\n" +
+	"\rhttp_examples\x18\f \x03(\v2\x15.ruedo.v1.HttpExampleR\fhttpExamples\x12\x16\n" +
+	"\x06egress\x18\r \x03(\tR\x06egress\x1a6\n" +
 	"\bEnvEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\xb7\x01\n" +
@@ -191,22 +211,24 @@ func file_ruedo_runner_v1_plan_proto_rawDescGZIP() []byte {
 
 var file_ruedo_runner_v1_plan_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
 var file_ruedo_runner_v1_plan_proto_goTypes = []any{
-	(*Plan)(nil),      // 0: ruedo.runner.v1.Plan
-	nil,               // 1: ruedo.runner.v1.Plan.EnvEntry
-	(v1.Kind)(0),      // 2: ruedo.v1.Kind
-	(*v1.Limits)(nil), // 3: ruedo.v1.Limits
-	(v1.Isolation)(0), // 4: ruedo.v1.Isolation
+	(*Plan)(nil),           // 0: ruedo.runner.v1.Plan
+	nil,                    // 1: ruedo.runner.v1.Plan.EnvEntry
+	(v1.Kind)(0),           // 2: ruedo.v1.Kind
+	(*v1.Limits)(nil),      // 3: ruedo.v1.Limits
+	(v1.Isolation)(0),      // 4: ruedo.v1.Isolation
+	(*v1.HttpExample)(nil), // 5: ruedo.v1.HttpExample
 }
 var file_ruedo_runner_v1_plan_proto_depIdxs = []int32{
 	2, // 0: ruedo.runner.v1.Plan.kind:type_name -> ruedo.v1.Kind
 	3, // 1: ruedo.runner.v1.Plan.limits:type_name -> ruedo.v1.Limits
 	1, // 2: ruedo.runner.v1.Plan.env:type_name -> ruedo.runner.v1.Plan.EnvEntry
 	4, // 3: ruedo.runner.v1.Plan.isolation:type_name -> ruedo.v1.Isolation
-	4, // [4:4] is the sub-list for method output_type
-	4, // [4:4] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	5, // 4: ruedo.runner.v1.Plan.http_examples:type_name -> ruedo.v1.HttpExample
+	5, // [5:5] is the sub-list for method output_type
+	5, // [5:5] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_ruedo_runner_v1_plan_proto_init() }

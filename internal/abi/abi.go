@@ -14,6 +14,10 @@ const (
 	Marker       = "ruedo_abi_1"
 )
 
+// MarkerHTTP is the export of a guest of kind http, next to Marker: a call is an
+// exchange of HTTP. It is never called.
+const MarkerHTTP = "ruedo_http"
+
 // Exports of a function guest. Initialize and Warm are optional.
 const (
 	ExportMemory     = "memory"
@@ -35,7 +39,8 @@ const (
 // Host functions. Pointers and lengths are i32. A negative result is one of the
 // Err numbers.
 const (
-	// ImportInputSize is () -> i64: returns the size of the input in bytes.
+	// ImportInputSize is () -> i64: returns the size of the input in bytes; -1 if it
+	// streams.
 	ImportInputSize = "input_size"
 	// ImportInputRead is (ptr, cap) -> i32: reads the next bytes of the input; 0
 	// means its end.
@@ -53,29 +58,77 @@ const (
 	ImportFail = "fail"
 	// ImportLog is (level, ptr, len): writes one log line; level as in log/slog.
 	ImportLog = "log"
+
+	// A stream is a descriptor of WASI: fd_read, fd_write, fd_close, sock_shutdown,
+	// fd_fdstat_set_flags and poll_oneoff work with it.
+
+	// ImportBodyOpen is () -> i32: returns the descriptor of the call itself. Reading
+	// is the request's body, writing the answer's.
+	ImportBodyOpen = "body_open"
+	// ImportOutputFlush is () -> i32: what was written is to go to the caller.
+	ImportOutputFlush = "output_flush"
+	// ImportTrailersWrite is (ptr, len) -> i32: sets the trailers of the answer.
+	ImportTrailersWrite = "trailers_write"
+	// ImportStreamOpen is (ptr, len) -> i32: begins an outbound stream from a head and
+	// returns its descriptor.
+	ImportStreamOpen = "stream_open"
+	// ImportStreamHead is (fd, part, ptr, cap) -> i32: reads the next bytes of a
+	// stream's head (part 0) or trailers (part 1).
+	ImportStreamHead = "stream_head"
 )
 
 // HostImports lists every function of HostModule.
 func HostImports() []string {
-	return []string{ImportInputSize, ImportInputRead, ImportOutputWrite, ImportHeadRead, ImportHeadWrite, ImportFail, ImportLog}
+	return []string{
+		ImportInputSize, ImportInputRead, ImportOutputWrite, ImportHeadRead, ImportHeadWrite, ImportFail, ImportLog,
+		ImportBodyOpen, ImportOutputFlush, ImportTrailersWrite, ImportStreamOpen, ImportStreamHead,
+	}
 }
 
 // Errors of host functions.
 const (
 	// ErrFault: a pointer or a length lies outside the guest's memory.
 	ErrFault = -1
-	// ErrLimit: the call's output exceeds its limit.
+	// ErrLimit: the call's output exceeds its limit, or too many streams are open.
 	ErrLimit = -2
 	// ErrState: not possible now, such as a head after the first byte.
 	ErrState = -3
 	// ErrInvalid: a malformed head.
 	ErrInvalid = -4
+	// ErrAgain: not there yet; wait with poll_oneoff.
+	ErrAgain = -5
+	// ErrBroken: the other side of a stream is gone.
+	ErrBroken = -6
 )
 
 // Fields of a request head and a response head.
 const (
 	HeadCallID      = ":call-id"
 	HeadContentType = "content-type"
+)
+
+// Fields of the heads of kind http. A request also has fields of HTTP, in lower
+// case. An answer's head has HeadStatus and fields in any case.
+const (
+	HeadMethod    = ":method"
+	HeadPath      = ":path" // as sent, with the query
+	HeadAuthority = ":authority"
+	HeadScheme    = ":scheme"
+	HeadProto     = ":proto"   // such as HTTP/2.0
+	HeadRemote    = ":remote"  // address of the caller
+	HeadTimeout   = ":timeout" // in nanoseconds
+	HeadCaller    = ":caller"  // identity
+	HeadStatus    = ":status"
+)
+
+// Fields of the head of an outbound stream, next to HeadMethod, and of its answer,
+// next to HeadStatus and HeadRemote.
+const (
+	HeadURL     = ":url"
+	HeadLength  = ":length" // of the body in bytes; -1: it streams, 0: there is none
+	HeadLocal   = ":local"
+	HeadError   = ":error" // a reason
+	HeadMessage = ":message"
 )
 
 // A head is a sequence of pairs, each a key and a value, each of these a

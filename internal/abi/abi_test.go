@@ -44,13 +44,15 @@ func TestDocumented(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{Marker, ExportMemory, ExportInitialize, ExportWarm, ExportCall, ExportStart, HostModule, WASIModule, HeadCallID, HeadContentType}
+	want := []string{Marker, ExportMemory, ExportInitialize, ExportWarm, ExportCall, ExportStart, HostModule, WASIModule, HeadCallID, HeadContentType,
+		MarkerHTTP, HeadMethod, HeadPath, HeadAuthority, HeadScheme, HeadProto, HeadRemote, HeadTimeout, HeadCaller, HeadStatus,
+		HeadURL, HeadLength, HeadLocal, HeadError, HeadMessage}
 	for _, name := range append(want, HostImports()...) {
 		if !strings.Contains(string(page), "`"+name+"`") {
 			t.Errorf("docs/abi.md does not name `%s`", name)
 		}
 	}
-	for name, number := range map[string]int{"fault": ErrFault, "limit": ErrLimit, "state": ErrState, "invalid": ErrInvalid} {
+	for name, number := range map[string]int{"fault": ErrFault, "limit": ErrLimit, "state": ErrState, "invalid": ErrInvalid, "again": ErrAgain, "broken": ErrBroken} {
 		if row := fmt.Sprintf("| %s | %d |", name, number); !strings.Contains(string(page), row) {
 			t.Errorf("docs/abi.md lacks the row %q", row)
 		}

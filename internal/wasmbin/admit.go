@@ -97,6 +97,8 @@ type Kind string
 const (
 	// Function exports ruedo_call: bytes in, bytes out.
 	Function Kind = "function"
+	// HTTP is a Function that also exports ruedo_http: an exchange of HTTP.
+	HTTP Kind = "http"
 	// Command exports _start: input on stdin, output on stdout.
 	Command Kind = "command"
 )
@@ -195,6 +197,9 @@ func (a *Admission) admit() (*Info, error) {
 	}
 	if m.Export(abi.ExportCall) != nil {
 		info.Kind, info.ABI = Function, abi.Version
+		if m.Export(abi.MarkerHTTP) != nil {
+			info.Kind = HTTP
+		}
 	}
 	for _, im := range m.Imports {
 		info.Imports = append(info.Imports, im.Module+"."+im.Name)
@@ -264,7 +269,7 @@ func kinds(m *Module) error {
 	if err := signature(m, abi.ExportCall, FuncType{Results: []ValType{I32}}); err != nil {
 		return err
 	}
-	for _, name := range []string{abi.ExportInitialize, abi.ExportWarm} {
+	for _, name := range []string{abi.ExportInitialize, abi.ExportWarm, abi.MarkerHTTP} {
 		if m.Export(name) == nil {
 			continue
 		}

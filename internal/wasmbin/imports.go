@@ -39,11 +39,15 @@ func functions(module string) []function {
 			{abi.ImportHeadWrite, "ii>i"},
 			{abi.ImportFail, "iii>"},
 			{abi.ImportLog, "iii>"},
+			{abi.ImportBodyOpen, ">i"},
+			{abi.ImportOutputFlush, ">i"},
+			{abi.ImportTrailersWrite, "ii>i"},
+			{abi.ImportStreamOpen, "ii>i"},
+			{abi.ImportStreamHead, "iiii>i"},
 		}
 	case abi.WASIModule:
-		// All of preview 1. There is no network: the functions for sockets return
-		// that the socket does not exist. Every Go program that uses net imports some
-		// of them.
+		// All of preview 1. The functions for sockets are for streams. Every Go
+		// program that uses net imports some of them.
 		return []function{
 			{"args_get", "ii>i"},
 			{"args_sizes_get", "ii>i"},

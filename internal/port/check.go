@@ -2,6 +2,7 @@ package port
 
 import (
 	"net/http"
+	"strings"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
@@ -16,9 +17,18 @@ import (
 func (s *Server) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := s.check(r); err != nil {
+			if err.Reason == fault.HostNotAllowed && s.foreign.serve(w, r) {
+				return
+			}
 			s.unknown.count(err.Reason)
 			faultrpc.WriteError(w, r, err, false)
 			return
+		}
+		for _, raw := range s.raw {
+			if strings.HasPrefix(r.URL.Path, raw.prefix) {
+				raw.h.ServeHTTP(w, r)
+				return
+			}
 		}
 		s.mux.ServeHTTP(w, r)
 	})

@@ -14,15 +14,17 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 	"github.com/ruedo-dev/ruedo/internal/middleware"
+	"github.com/ruedo-dev/ruedo/internal/port/budget"
 )
 
 // phase is what a handler is doing, from the point of view of its peer.
 type phase = uint32
 
 const (
-	working phase = iota
-	reading       // it waits for more of the body
-	writing       // it waits for the peer to take more of the answer
+	working phase = 0
+	reading phase = 1 // it waits for more of the body
+	writing phase = 2 // it waits for the peer to take more of the answer
+	both          = reading | writing
 )
 
 const (
@@ -56,7 +58,7 @@ type exchange struct {
 	late  atomic.Bool  // the watch has ended it
 
 	// Used only by the handler.
-	in, out   account
+	in, out   budget.Account
 	read      int64 // bytes of the body
 	wrote     int64 // bytes of the answer
 	ended     bool  // the body has been read to its end
@@ -148,8 +150,8 @@ func (x *exchange) end(r *http.Request) {
 		x.s.inflight.remove(x)
 	}
 	x.s.garbage.Spent(x.read + x.wrote)
-	x.in.release(x.in.held)
-	x.out.release(x.out.held)
+	x.in.Release(x.in.Held())
+	x.out.Release(x.out.Held())
 	if x.conn != nil && x.Err() != nil {
 		x.conn.reset()
 	}
@@ -205,9 +207,13 @@ func (x *exchange) Read(p []byte) (int, error) {
 	if limit > 0 && int64(len(p)) > limit-x.read+1 {
 		p = p[:limit-x.read+1]
 	}
-	x.phase.Store(reading)
+	waits := reading
+	if x.route.Duplex && x.announced < 0 {
+		waits = working // its peer may pause
+	}
+	x.phase.Or(waits)
 	n, err := x.body.Read(p)
-	x.phase.Store(working)
+	x.phase.And(^waits)
 	x.read += int64(n)
 	x.moved.Add(int64(n))
 	switch {
@@ -229,7 +235,9 @@ func (x *exchange) Read(p []byte) (int, error) {
 // refuse ends the body with an error that Connect passes on as it is.
 func (x *exchange) refuse(err *fault.Error) error {
 	x.refused, x.bodyError = err.Reason, faultrpc.ToConnect(err)
-	x.linger()
+	if !x.route.Duplex { // whose answer another goroutine may be writing
+		x.linger()
+	}
 	return x.bodyError
 }
 
@@ -239,6 +247,14 @@ func (x *exchange) refuse(err *fault.Error) error {
 func (x *exchange) linger() {
 	if x.http1 {
 		_, _ = http.MaxBytesReader(x.w, io.NopCloser(strings.NewReader("x")), 0).Read(make([]byte, 1))
+	}
+}
+
+// CloseAfter makes the server close the connection of an HTTP/1 request gently after
+// the answer: its body was not read to its end. Call it before the answer begins.
+func CloseAfter(ctx context.Context) {
+	if x, ok := ctx.Value(exchangeKey{}).(*exchange); ok {
+		x.linger()
 	}
 }
 
@@ -267,22 +283,17 @@ func (x *exchange) hold() bool {
 	if want <= smallBody {
 		return true
 	}
-	more := want - x.in.held
+	more := want - x.in.Held()
 	return more <= 0 || x.take(&x.in, more, bodyRoom, reading)
 }
 
 // take charges n bytes, and waits for room for a short time if there is none.
-func (x *exchange) take(a *account, n int64, patience time.Duration, stuck phase) bool {
-	if !a.share(n, x.s.cfg.ConnMemory) {
+func (x *exchange) take(a *budget.Account, n int64, patience time.Duration, stuck phase) bool {
+	if !a.Take(x.Done(), n, patience, func() { x.s.endSlowest(stuck) }) {
 		return false
 	}
-	if a.budget.take(n, a.held) || a.budget.wait(x.Done(), n, a.held, patience, func() { x.s.endSlowest(stuck) }) {
-		a.hold(n)
-		x.s.garbage.Spent(n)
-		return true
-	}
-	a.unshare(n)
-	return false
+	x.s.garbage.Spent(n)
+	return true
 }
 
 // Header returns the header of the answer.
@@ -293,9 +304,9 @@ func (x *exchange) WriteHeader(status int) {
 	if status >= http.StatusOK && !x.header {
 		x.header, x.status = true, status
 	}
-	x.phase.Store(writing)
+	x.phase.Or(writing)
 	x.w.WriteHeader(status)
-	x.phase.Store(working)
+	x.phase.And(^writing)
 }
 
 // Write writes a part of the answer. It is charged to the budgets for as long
@@ -304,17 +315,17 @@ func (x *exchange) Write(p []byte) (int, error) {
 	if !x.header {
 		x.header, x.status = true, http.StatusOK
 	}
-	if n := int64(len(p)) - x.out.held; n > smallBody {
+	if n := int64(len(p)) - x.out.Held(); n > smallBody {
 		if !x.take(&x.out, n, answerRoom, writing) {
 			x.cut(writing)
 			return 0, x.s.answersFull()
 		}
-		defer func() { x.out.release(n) }()
+		defer func() { x.out.Release(n) }()
 	}
 	x.wrote += int64(len(p))
 	written := 0
-	x.phase.Store(writing)
-	defer x.phase.Store(working)
+	x.phase.Or(writing)
+	defer x.phase.And(^writing)
 	for {
 		part := p[written:min(len(p), written+piece)]
 		m, err := x.w.Write(part)
@@ -328,9 +339,9 @@ func (x *exchange) Write(p []byte) (int, error) {
 
 // Flush sends what has been written.
 func (x *exchange) Flush() {
-	x.phase.Store(writing)
+	x.phase.Or(writing)
 	_ = http.NewResponseController(x.w).Flush() // the next Write says what is wrong
-	x.phase.Store(working)
+	x.phase.And(^writing)
 }
 
 // Unwrap lets http.ResponseController find the server's own writer.

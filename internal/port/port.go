@@ -63,6 +63,7 @@ import (
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/middleware"
+	"github.com/ruedo-dev/ruedo/internal/port/budget"
 	"github.com/ruedo-dev/ruedo/internal/port/garbage"
 	"github.com/ruedo-dev/ruedo/internal/port/hosts"
 )
@@ -142,11 +143,14 @@ type Server struct {
 	origins *http.CrossOriginProtection
 	hosts   hosts.Set
 	routes  []Route
+	raw     []raw
+	foreign choice // requests that name a host which is not the server's
+	rest    choice // requests of unknown paths
 	unknown *route
 	turns   middleware.Turns
 	http    *http.Server
 
-	bodies, answers budget
+	bodies, answers budget.Budget
 	conns           *conns
 	inflight        inflight
 	listening       atomic.Pointer[listener]
@@ -184,10 +188,16 @@ func New(cfg Config) *Server {
 		stop:    make(chan struct{}),
 		down:    make(chan error, 1),
 	}
-	s.bodies.limit, s.answers.limit = cfg.Memory, cfg.Memory
+	s.bodies.Limit, s.answers.Limit = cfg.Memory, cfg.Memory
 	s.conns = newConns(cfg.Connections)
 	s.unknown = &route{count: cfg.Count("")}
-	s.mux.Handle("/", s.unknown.handler(s, http.NotFoundHandler()))
+	unknown := s.unknown.handler(s, http.NotFoundHandler())
+	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		if s.rest.serve(w, r) {
+			return
+		}
+		unknown.ServeHTTP(w, r)
+	})
 	s.http = s.newHTTP()
 	return s
 }

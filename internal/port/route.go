@@ -33,6 +33,11 @@ type Bounds struct {
 	// its own whether its peer is alive. The speed rules do not apply to it,
 	// and Drain does not wait for it.
 	Stream bool
+	// Duplex lets a handler read the body on one goroutine and write the answer on
+	// another one. A body of unknown length can pause: the handler bounds how long.
+	// A handler whose answer begins before it has read the body to its end calls
+	// [CloseAfter].
+	Duplex bool
 	// Unchecked leaves the rules of messages to the handler: it checks what it
 	// reads by hand.
 	Unchecked bool
@@ -100,6 +105,52 @@ func (s *Server) Handle(pattern, name string, b Bounds, h http.Handler) {
 	s.mount(pattern, &route{Bounds: b.complete(), count: s.cfg.Count(name)}, h)
 }
 
+// HandleRaw mounts a plain HTTP handler for all paths below prefix, which ends with a
+// slash. Unlike that of [Server.Handle], it gets paths as they were sent, neither
+// cleaned nor redirected.
+func (s *Server) HandleRaw(prefix, name string, b Bounds, h http.Handler) {
+	s.raw = append(s.raw, raw{prefix, s.outside(prefix, name, b, h)})
+}
+
+// raw is a handler of all paths below a prefix.
+type raw struct {
+	prefix string
+	h      http.Handler
+}
+
+// HandleHosts mounts a plain HTTP handler for requests that name a host which is not
+// the server's, if takes reports true. No other route serves such requests.
+func (s *Server) HandleHosts(name string, b Bounds, takes func(*http.Request) bool, h http.Handler) {
+	s.foreign = choice{takes, s.outside("hosts of services", name, b, h)}
+}
+
+// HandleRest mounts a plain HTTP handler for requests that no other route serves, if
+// takes reports true.
+func (s *Server) HandleRest(name string, b Bounds, takes func(*http.Request) bool, h http.Handler) {
+	s.rest = choice{takes, s.outside("everything else", name, b, h)}
+}
+
+func (s *Server) outside(pattern, name string, b Bounds, h http.Handler) http.Handler {
+	b = b.complete()
+	s.routes = append(s.routes, Route{pattern, b})
+	return (&route{Bounds: b, count: s.cfg.Count(name)}).handler(s, h)
+}
+
+// choice is a handler that may take a request. The zero choice takes none.
+type choice struct {
+	takes func(*http.Request) bool
+	h     http.Handler
+}
+
+// serve reports whether the request was taken.
+func (c choice) serve(w http.ResponseWriter, r *http.Request) bool {
+	if c.takes == nil || !c.takes(r) {
+		return false
+	}
+	c.h.ServeHTTP(w, r)
+	return true
+}
+
 func (s *Server) mount(pattern string, r *route, h http.Handler) {
 	s.routes = append(s.routes, Route{pattern, r.Bounds})
 	s.mux.Handle(pattern, r.handler(s, h))
@@ -127,9 +178,10 @@ func (r *route) handler(s *Server, h http.Handler) http.Handler {
 			x.fail(req, err)
 			return
 		}
-		x.in.budget, x.out.budget = &s.bodies, &s.answers
+		x.in.Budget, x.out.Budget = &s.bodies, &s.answers
 		if c != nil {
-			x.in.shared, x.out.shared = &c.bodies, &c.answers
+			x.in.Shared, x.out.Shared = &c.bodies, &c.answers
+			x.in.Limit, x.out.Limit = s.cfg.ConnMemory, s.cfg.ConnMemory
 		}
 		x.handle(h, req)
 	})

@@ -17,7 +17,7 @@ type watched struct {
 	age   int   // ticks since it began
 	seen  int64 // bytes moved, when last looked at
 	still int   // ticks in a row in which its peer moved nothing
-	slow  [3]struct {
+	slow  [both + 1]struct {
 		ticks int   // spent waiting for the peer, by phase
 		moved int64 // bytes that passed meanwhile
 	}
@@ -45,7 +45,7 @@ func (s *Server) watch() {
 // look checks every exchange once.
 func (s *Server) look(every time.Duration) {
 	s.conns.next()
-	pressed := s.draining.Load() || s.bodies.tight() || s.answers.tight() ||
+	pressed := s.draining.Load() || s.bodies.Tight() || s.answers.Tight() ||
 		s.conns.count() > s.cfg.Connections/4*3 || s.inflight.n.Load() > int64(s.cfg.Requests)/4*3
 	idle := int(s.cfg.Idle / every)
 	if pressed {
@@ -85,7 +85,7 @@ func (x *exchange) step(now phase, idle int, rate int64, total int) bool {
 	}
 	return x.still >= idle ||
 		int64(p.ticks) > int64(idle)+p.moved/rate ||
-		now == reading && p.ticks > total
+		now&reading != 0 && x.slow[reading].ticks+x.slow[both].ticks > total
 }
 
 // hindering bounds which peers can be ended to make room for others: those that
@@ -96,7 +96,7 @@ const hindering = 16
 // it has been waited for during a full tick and is slow. What has just begun when
 // the watch looks counts as a tick of waiting, but was not waited for.
 func (s *Server) endSlowest(in phase) {
-	x, rate := s.slowest(func(x *exchange, now phase) bool { return now == in && x.slow[now].ticks > 0 && x.age > 1 })
+	x, rate := s.slowest(func(x *exchange, now phase) bool { return now&in != 0 && x.slow[now].ticks > 0 && x.age > 1 })
 	if x != nil && rate < hindering*s.cfg.Rate {
 		s.inflight.with(x, func() { x.cut(in) })
 	}

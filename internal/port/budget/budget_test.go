@@ -1,4 +1,4 @@
-package port
+package budget
 
 import (
 	"sync"
@@ -11,7 +11,7 @@ import (
 // the other, in FIFO order, and use no CPU while they wait.
 func TestRoomIsGivenInOrderOfArrival(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := &budget{limit: 100}
+		b := &Budget{Limit: 100}
 		if !b.take(100, 0) {
 			t.Fatal("an empty budget has no room")
 		}
@@ -54,7 +54,7 @@ func TestRoomIsGivenInOrderOfArrival(t *testing.T) {
 
 func TestWaitingForRoomEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := &budget{limit: 100}
+		b := &Budget{Limit: 100}
 		b.take(100, 0)
 		began := time.Now()
 		if b.wait(t.Context().Done(), 1, 0, 5*time.Second, func() {}) || time.Since(began) != 5*time.Second {
@@ -76,7 +76,7 @@ func TestWaitingForRoomEnds(t *testing.T) {
 // A body of unknown length is charged as it arrives. If nothing else is charged,
 // it is not refused for what it holds itself.
 func TestARequestAloneMayGrowOverTheBudget(t *testing.T) {
-	b := &budget{limit: 100}
+	b := &Budget{Limit: 100}
 	if !b.take(60, 0) || !b.take(60, 60) {
 		t.Error("a request alone was refused")
 	}

@@ -1,11 +1,13 @@
 package sandbox_test
 
 import (
+	"bytes"
 	"testing"
 	"time"
 
 	w "github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
 	"github.com/ruedo-dev/ruedo/sandbox"
+	"github.com/ruedo-dev/ruedo/sandbox/stream"
 )
 
 // BenchmarkPaths measures the three paths that no change of this package may
@@ -45,6 +47,33 @@ func BenchmarkPaths(b *testing.B) {
 			}
 			if c.unit != "" {
 				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/c.n, c.unit)
+			}
+		})
+	}
+}
+
+// BenchmarkExchange measures calls of kind http: whole, and with both bodies
+// streaming.
+func BenchmarkExchange(b *testing.B) {
+	tpl := load(b, sandbox.Spec{Wasm: guest(b, "http"), Examples: []sandbox.Example{
+		{Head: get("/whole").Head, Input: []byte("hello")}, {Head: get("/flush/wait").Head}, {Head: get("/echo").Head, Input: []byte("hello")},
+	}})
+	for _, c := range []struct {
+		name, path string
+		body       int
+	}{{"whole", "/whole", 0}, {"both", "/echo", 10_000}, {"large", "/echo", 1 << 20}} {
+		b.Run(c.name, func(b *testing.B) {
+			body := make([]byte, c.body)
+			b.ReportAllocs()
+			b.SetBytes(int64(c.body))
+			for b.Loop() {
+				req := get(c.path)
+				if req.Responder = stream.Discard; c.body > 0 {
+					req.Body = bytes.NewReader(body)
+				}
+				if res, err := tpl.Call(b.Context(), req); err != nil {
+					b.Fatalf("%v\n%s", err, res.Logs)
+				}
 			}
 		})
 	}

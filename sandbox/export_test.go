@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"time"
+
+	"github.com/ruedo-dev/ruedo/sandbox/limit"
 )
 
 // Snapshot returns a copy of the memory that instances begin with.
@@ -58,13 +60,13 @@ func (t *Template) compare(i *instance, snapshot []byte, pages uint32) error {
 			return fmt.Errorf("global %s is %#x, in the snapshot it is %#x", t.rewritten.Globals[n].Name, g.Get(), t.globals[n])
 		}
 	}
-	room := min(uint32(t.maxMemory()/page)-mem.Size()/page, pages)
+	room := min(uint32(t.maxMemory()/limit.Page)-mem.Size()/limit.Page, pages)
 	if _, ok := mem.Grow(room); !ok {
 		return fmt.Errorf("the memory does not grow by %d pages", room)
 	}
-	zeros := make([]byte, page)
-	for at := uint32(len(snapshot)); at < mem.Size(); at += page {
-		if more, _ := mem.Read(at, page); !bytes.Equal(more, zeros) {
+	zeros := make([]byte, limit.Page)
+	for at := uint32(len(snapshot)); at < mem.Size(); at += limit.Page {
+		if more, _ := mem.Read(at, limit.Page); !bytes.Equal(more, zeros) {
 			return fmt.Errorf("the page at %d, behind the snapshot, is not zero", at)
 		}
 	}

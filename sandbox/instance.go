@@ -10,11 +10,14 @@ import (
 	"github.com/tetratelabs/wazero/experimental"
 
 	"github.com/ruedo-dev/ruedo/internal/abi"
+	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/panics"
 	"github.com/ruedo-dev/ruedo/sandbox/fuel"
 	"github.com/ruedo-dev/ruedo/sandbox/hostcall"
+	"github.com/ruedo-dev/ruedo/sandbox/limit"
 	"github.com/ruedo-dev/ruedo/sandbox/pristine"
 	"github.com/ruedo-dev/ruedo/sandbox/stack"
+	"github.com/ruedo-dev/ruedo/sandbox/stream"
 )
 
 // call is one call, in the instance that serves it.
@@ -25,14 +28,56 @@ type call struct {
 	cold  bool // it had to wait for a new instance
 }
 
-func newCall(ctx context.Context, l Limits, req Request) *call {
-	c := &call{began: time.Now()}
-	c.Call.Init(&hostcall.Request{
-		ID: req.ID, ContentType: req.ContentType, Input: req.Input, MaxOutput: l.Output, MaxLogs: l.Logs,
-	})
+func (t *Template) newCall(ctx context.Context, req *Request) *call {
+	c, l := &call{began: time.Now()}, &t.limits
 	c.Context, c.Deadline = ctx, c.began.Add(l.Timeout)
-	c.CPU, c.Budget.Fuel, c.HostCalls = l.CPU, l.Fuel, maxHostCalls
+	c.CPU, c.Budget.Fuel, c.HostCalls = l.CPU, l.Fuel, limit.MaxHostCalls
+	r := hostcall.Request{
+		ID: req.ID, ContentType: req.ContentType, Input: req.Input, MaxOutput: l.Output, MaxLogs: l.Logs,
+		Head: req.Head, HTTP: t.report.Kind == HTTP,
+	}
+	if r.HTTP {
+		c.Long, r.MaxIdle = &fuel.Long{Every: limit.Minute, Turn: req.Turn, Grace: l.Grace}, l.Idle
+	}
+	if r.HTTP || req.Body != nil || req.Opener != nil {
+		r.Exchange = stream.New(stream.Config{
+			Context: context.WithoutCancel(ctx), Body: req.Body, Trailers: req.Trailers, MaxInput: l.Input, Responder: req.Responder, Opener: req.Opener,
+		})
+	}
+	c.Call.Init(&r)
 	return c
+}
+
+// endStreams ends what streams, after the guest has returned.
+func (c *call) endStreams(failed bool) {
+	if x := c.Exchange(); x != nil && failed {
+		x.End(stream.ErrAborted)
+	} else if x != nil {
+		x.End(nil)
+	}
+}
+
+// awaitStreams waits until nothing streams any more: an answer until it is read,
+// or until the call's time is over, which is its error.
+func (t *Template) awaitStreams(c *call) *fault.Error {
+	x := c.Exchange()
+	if x == nil {
+		return nil
+	}
+	if c.Long != nil && c.Long.Turn != nil && x.Responds() {
+		c.Long.Turn.Pause()
+	}
+	err, bug := x.Wait(c.Context, c.Deadline)
+	if bug != nil {
+		t.engine.log.Error("what streamed for a call panicked", "error", bug)
+	}
+	switch {
+	case err == nil:
+		return nil
+	case bug != nil:
+		return fault.Wrap(bug, fault.Internal, "internal error in the sandbox while the answer was sent")
+	}
+	return t.limits.Stopped(c.Over(), limit.Used{Time: time.Since(c.began), HTTP: true}, err)
 }
 
 // instance is a module with its own memory. It serves one call at a time and,
@@ -62,6 +107,8 @@ func (t *Template) newInstance(memory *pristine.Memory, c *call) (_ *instance, e
 	i.meter = fuel.NewMeter(fuel.Config{
 		Slots: t.engine.cfg.CPUSlots, Slice: &t.slice, Window: memory,
 		StackOverflow: func() bool { return i.stack.HeapSize() > int(t.limits.Stack) },
+		SliceEnd:      func() { i.guest.SliceEnd() },
+		Gone:          func() { i.guest.Hangup() },
 	})
 	i.guest = hostcall.NewGuest(i.meter, t.report.Kind == Command)
 	i.ctx = hostcall.NewContext(fuel.NewContext(context.Background(), i.meter), i.guest)

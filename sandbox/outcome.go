@@ -11,7 +11,8 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/panics"
 	"github.com/ruedo-dev/ruedo/internal/text"
 	"github.com/ruedo-dev/ruedo/sandbox/fuel"
-	"github.com/ruedo-dev/ruedo/sandbox/hostcall"
+	"github.com/ruedo-dev/ruedo/sandbox/hostcall/logs"
+	"github.com/ruedo-dev/ruedo/sandbox/limit"
 	"github.com/ruedo-dev/ruedo/sandbox/trace"
 	"github.com/ruedo-dev/ruedo/sandbox/trap"
 )
@@ -28,7 +29,9 @@ func (t *Template) classify(i *instance, status uint32, err error, took time.Dur
 	}
 	switch {
 	case c.Excess > 0:
-		return t.tooMuchOutput(c)
+		return t.limits.OutputOver(c.Excess)
+	case c.InputExcess() > 0 && (err != nil || status != 0 || c.Failure != nil):
+		return t.limits.InputOver(c.InputExcess())
 	case err == nil && c.Failure != nil:
 		return guestError(c, nil)
 	case err == nil && status == 0:
@@ -44,7 +47,8 @@ func (t *Template) classify(i *instance, status uint32, err error, took time.Dur
 		t.engine.log.Error("running a guest panicked", "in", i.in, "panic", panicked.Value, "stack", string(panicked.Stack))
 		return fault.Wrap(err, fault.Internal, "internal error in the sandbox while running %s", i.in)
 	case c.Stopped != fuel.Running:
-		return where(t.stopped(i, took, err), err)
+		used := limit.Used{CPU: i.meter.CPU(), Time: took, Fuel: i.meter.Fuel(), HTTP: t.report.Kind == HTTP, In: i.in}
+		return where(t.limits.Stopped(c.Stopped, used, err), err)
 	case exited && c.Failure != nil:
 		return guestError(c, err)
 	case exited && t.report.Kind == Command && exit.ExitCode() == 0:
@@ -75,36 +79,6 @@ func (t *Template) notRun(c *call, err error) *fault.Error {
 		With("limit_ms", t.limits.Timeout.Milliseconds(), "actual_ms", 0, "deadline", "caller")
 }
 
-// stopped is the error of a call that the host ended.
-func (t *Template) stopped(i *instance, took time.Duration, err error) *fault.Error {
-	ms := func(d time.Duration) int64 { return d.Milliseconds() }
-	took = took.Round(time.Millisecond)
-	switch i.call.Stopped {
-	case fuel.StopCPU:
-		return fault.Wrap(err, fault.GuestCPU, "the service was stopped after %s of processor time, the limit is %s", i.meter.CPU().Round(time.Millisecond), t.limits.CPU).
-			WithFix("make it do less, or raise cpu in a decorator").
-			With("limit_ms", ms(t.limits.CPU), "actual_ms", ms(i.meter.CPU()))
-	case fuel.StopFuel:
-		return fault.Wrap(err, fault.GuestFuel, "the service was stopped after %d units of fuel, the limit is %d", i.meter.Fuel(), t.limits.Fuel).
-			WithFix("make it do less").With("limit", t.limits.Fuel, "actual", i.meter.Fuel())
-	case fuel.StopHostCalls:
-		return fault.Wrap(err, fault.HostCallLimit, "the service was stopped after %d calls of host functions, which is the limit", maxHostCalls).
-			WithFix("read and write in larger pieces").With("limit", maxHostCalls)
-	case fuel.StopStack:
-		return t.stackOver(i, err)
-	case fuel.StopTimeout:
-		return fault.Wrap(err, fault.GuestTimeout, "the service was stopped after %s, the limit is %s", took, t.limits.Timeout).
-			WithFix("make it faster, or raise timeout in a decorator").
-			With("limit_ms", ms(t.limits.Timeout), "actual_ms", ms(took), "deadline", "service")
-	case fuel.StopDeadline:
-		return fault.Wrap(err, fault.GuestTimeout, "the service was stopped after %s by its caller's deadline; its own limit is %s", took, t.limits.Timeout).
-			WithFix("give the call more time").
-			With("limit_ms", ms(t.limits.Timeout), "actual_ms", ms(took), "deadline", "caller")
-	}
-	return fault.Wrap(err, fault.Canceled, "the service was stopped after %s: its caller is gone", took).
-		With("actual_ms", ms(took))
-}
-
 // where adds to the error of a call that the host ended where the guest was.
 func where(e *fault.Error, err error) *fault.Error {
 	_, frames := trace.Cut(err.Error())
@@ -113,12 +87,6 @@ func where(e *fault.Error, err error) *fault.Error {
 		e.With("trace", frames)
 	}
 	return e
-}
-
-func (t *Template) tooMuchOutput(c *call) *fault.Error {
-	return fault.New(fault.GuestOutputLimit, "the service's output has at least %s, the limit is %s", text.Exact(uint64(c.Excess)), text.Exact(uint64(t.limits.Output))).
-		WithFix("answer with less, or raise output in a decorator").
-		With("limit", t.limits.Output, "actual", c.Excess)
 }
 
 func (t *Template) outOfMemory(i *instance, how string, err error) *fault.Error {
@@ -145,7 +113,7 @@ func guestError(c *call, err error) *fault.Error {
 func (t *Template) exited(i *instance, code uint32, err error) *fault.Error {
 	e := fault.Wrap(err, fault.GuestExit, "the service exited with code %d in %s", code, i.in).
 		WithFix("see its logs").With("exit_code", code, "in", i.in)
-	if t.report.Kind == Function {
+	if t.report.Kind != Command {
 		e.WithFix("a function answers by returning from its handler: remove the exit, or see its logs")
 	}
 	return e
@@ -158,12 +126,12 @@ func (t *Template) trapped(i *instance, err error) *fault.Error {
 	switch {
 	case trapped.OfHost:
 		t.engine.log.Error("a host function panicked", "in", i.in, "error", err)
-		return fault.Wrap(errors.New(hostcall.Clean(err.Error(), 200)), fault.Internal, "internal error in the sandbox while running %s", i.in)
+		return fault.Wrap(errors.New(logs.Clean(err.Error(), 200)), fault.Internal, "internal error in the sandbox while running %s", i.in)
 	case i.module == nil && !trapped.OfGuest:
-		return fault.Wrap(err, fault.CompileFailed, "the module cannot be set up: %s", hostcall.Clean(err.Error(), 400)).
+		return fault.Wrap(err, fault.CompileFailed, "the module cannot be set up: %s", logs.Clean(err.Error(), 400)).
 			WithFix("its data or table segments do not fit: build it again")
 	case kind == trap.StackOverflow:
-		return t.stackOver(i, err)
+		return t.limits.StackOver(i.in, err)
 	}
 	e := fault.Wrap(errors.New(kind), fault.GuestTrap, "the service trapped in %s: %s", i.in, kind).
 		WithFix("this is a bug in the service: see the trace and its logs").
@@ -176,13 +144,6 @@ func (t *Template) trapped(i *instance, err error) *fault.Error {
 		e.With("trace", trapped.Stack)
 	}
 	return e
-}
-
-// stackOver is the error of a guest that has used up its stack.
-func (t *Template) stackOver(i *instance, err error) *fault.Error {
-	return fault.Wrap(err, fault.GuestTrap, "the service trapped in %s: %s, over the limit of %s", i.in, trap.StackOverflow, text.Size(t.limits.Stack)).
-		WithFix("look for endless recursion in the service, or raise stack in a decorator").
-		With("kind", trap.StackOverflow, "in", i.in, "limit", t.limits.Stack)
 }
 
 // noMemory is the error of a call for which the host had no memory.

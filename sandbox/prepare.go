@@ -1,14 +1,17 @@
 package sandbox
 
 import (
-	"bytes"
+	"cmp"
 	"context"
-	"strings"
 	"time"
 
+	"github.com/ruedo-dev/ruedo/internal/abi"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/sandbox/hostcall/logs"
 	"github.com/ruedo-dev/ruedo/sandbox/instrument"
+	"github.com/ruedo-dev/ruedo/sandbox/limit"
 	"github.com/ruedo-dev/ruedo/sandbox/pristine"
+	"github.com/ruedo-dev/ruedo/sandbox/stream"
 )
 
 // warmCalls is how often the example is called before the snapshot: caches that
@@ -19,18 +22,18 @@ const warmCalls = 3
 func rewrite(wasm []byte, l Limits) (*instrument.Result, error) {
 	return instrument.Rewrite(wasm, instrument.Options{
 		Meter:          true,
-		MemoryMaxPages: uint32(l.Memory / page),
+		MemoryMaxPages: uint32(l.Memory / limit.Page),
 		// The memory itself refuses sizes above the limit, and records them; growing
 		// by a page beyond it is also how it shrinks again.
-		MemorySlackPages: pristine.Largest / page,
-		TableMax:         maxTable,
+		MemorySlackPages: pristine.Largest / limit.Page,
+		TableMax:         limit.MaxTable,
 	})
 }
 
 // prepare starts the module and takes its snapshot.
-func (t *Template) prepare(ctx context.Context, example []byte) *fault.Error {
+func (t *Template) prepare(ctx context.Context, examples []Request) *fault.Error {
 	if t.report.Kind == Command {
-		return t.prepareCommand(ctx, example)
+		return t.prepareCommand(ctx, examples)
 	}
 	began := time.Now()
 	i, failure := t.model(ctx)
@@ -49,7 +52,7 @@ func (t *Template) prepare(ctx context.Context, example []byte) *fault.Error {
 		return t.startFailure(i, 0, err, "the service cannot start: ")
 	}
 	t.report.Start = time.Since(began)
-	if failure := t.warm(ctx, i, example); failure != nil {
+	if failure := t.warm(ctx, i, examples); failure != nil {
 		return failure
 	}
 	t.report.Memory = i.memory.Size()
@@ -60,12 +63,12 @@ func (t *Template) prepare(ctx context.Context, example []byte) *fault.Error {
 		t.started = true
 		t.keepGlobals(i)
 	}
-	return t.rehearse(ctx, example)
+	return t.rehearse(ctx, examples)
 }
 
 // prepareCommand takes the snapshot of a program: its data. The program starts
 // with each call.
-func (t *Template) prepareCommand(ctx context.Context, example []byte) *fault.Error {
+func (t *Template) prepareCommand(ctx context.Context, examples []Request) *fault.Error {
 	began := time.Now()
 	i, failure := t.model(ctx)
 	if failure != nil {
@@ -76,17 +79,17 @@ func (t *Template) prepareCommand(ctx context.Context, example []byte) *fault.Er
 		return failure
 	}
 	t.report.Start, t.report.Memory = time.Since(began), i.memory.Size()
-	return t.rehearse(ctx, example)
+	return t.rehearse(ctx, examples)
 }
 
 // maxMemory returns how large the guest's memory can become: its limit, or its
 // own maximum.
-func (t *Template) maxMemory() uint64 { return uint64(t.rewritten.MemoryMaxPages) * page }
+func (t *Template) maxMemory() uint64 { return uint64(t.rewritten.MemoryMaxPages) * limit.Page }
 
 // model returns the instance from which the snapshot is taken, with the
 // module's data in its memory.
 func (t *Template) model(ctx context.Context) (*instance, *fault.Error) {
-	c := newCall(ctx, t.limits, Request{})
+	c := t.newCall(ctx, &Request{})
 	memory, err := pristine.NewTemplateMemory(t.maxMemory())
 	if err != nil {
 		return nil, t.noMemory(err)
@@ -108,18 +111,38 @@ func (t *Template) model(ctx context.Context) (*instance, *fault.Error) {
 	return i, nil
 }
 
-// warm calls the example before the snapshot.
-func (t *Template) warm(ctx context.Context, i *instance, example []byte) *fault.Error {
-	if example == nil {
-		return nil
+// examples returns what the module is called with.
+func (t *Template) examples(spec Spec) []Request {
+	var all []Request
+	if spec.Example != nil {
+		r := Request{Input: spec.Example}
+		if t.report.Kind == HTTP {
+			r.Head = abi.AppendField(abi.AppendField(nil, abi.HeadMethod, "POST"), abi.HeadPath, "/")
+		}
+		all = append(all, r)
 	}
-	for range warmCalls {
-		c := newCall(ctx, t.limits, Request{Input: example})
+	for _, e := range spec.Examples {
+		all = append(all, Request{Head: e.Head, Input: e.Input})
+	}
+	return all
+}
+
+// warm calls the examples before the snapshot.
+func (t *Template) warm(ctx context.Context, i *instance, examples []Request) *fault.Error {
+	for n := range warmCalls * len(examples) {
+		req := examples[n/warmCalls]
+		if t.report.Kind == HTTP && n%warmCalls == 1 {
+			// What a guest does for streams belongs to the snapshot, too.
+			req.Body, req.Input, req.Responder = stream.Slow(req.Input), nil, stream.Discard
+		}
+		c := t.newCall(ctx, &req)
 		i.begin(c)
 		status, err := i.answer()
 		c.Finish(status, err)
 		t.report.Warm = time.Since(c.began)
 		failure := t.classify(i, status, err, t.report.Warm)
+		c.endStreams(failure != nil)
+		failure = cmp.Or(failure, t.awaitStreams(c))
 		if failure == nil {
 			continue
 		}
@@ -134,22 +157,22 @@ func (t *Template) warm(ctx context.Context, i *instance, example []byte) *fault
 	return nil
 }
 
-// rehearse calls the example like any call, twice: if instances are reused, the
+// rehearse calls the examples like any call, twice: if instances are reused, the
 // second call gets the one that the first left. It is not used for shared
 // instances, which would remember it.
-func (t *Template) rehearse(ctx context.Context, example []byte) *fault.Error {
-	if example == nil || t.report.Isolation == Shared {
+func (t *Template) rehearse(ctx context.Context, examples []Request) *fault.Error {
+	if t.report.Isolation == Shared {
 		return nil
 	}
-	for range 2 {
-		res, err := t.Call(ctx, Request{Input: example})
+	for n := range 2 * len(examples) {
+		res, err := t.Call(ctx, examples[n/2])
 		t.report.Warm = res.Duration
 		if err == nil {
 			continue
 		}
 		failure := doing("the example input fails: ", fault.FromError(err))
 		if len(res.Logs) > 0 {
-			failure.With("logs", lastLines(res.Logs, maxSaid))
+			failure.With("logs", logs.Tail(res.Logs, maxSaid))
 		}
 		if failure.Reason != fault.GuestError && failure.Reason != fault.GuestExit {
 			return failure
@@ -191,21 +214,10 @@ func (t *Template) startFailure(i *instance, status uint32, err error, what stri
 
 // said adds the end of the guest's logs to an error.
 func (c *call) said(e *fault.Error) *fault.Error {
-	if logs := c.Logs(); len(logs) > 0 {
-		e.With("logs", lastLines(logs, maxSaid))
+	if text := c.Logs(); len(text) > 0 {
+		e.With("logs", logs.Tail(text, maxSaid))
 	}
 	return e
-}
-
-// lastLines returns the end of logs, as whole lines or as the end of a long one.
-func lastLines(text []byte, limit int) string {
-	if len(text) > limit {
-		text = text[len(text)-limit:]
-		if n := bytes.IndexByte(text, '\n') + 1; n < len(text) {
-			text = text[n:]
-		}
-	}
-	return strings.ToValidUTF8(string(text), "") // a character can be cut
 }
 
 // doing prefixes the message with what was being done.

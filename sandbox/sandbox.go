@@ -19,11 +19,14 @@
 //     exceeded, its value and the actual value.
 //   - A guest reaches only the host functions of the guest contract and WASI
 //     preview 1, with real randomness and clocks of 100 microseconds. It has no
-//     files, no network, and only the environment and arguments of its [Spec].
+//     files, no network but what the [Opener] of its call opens, and only the
+//     environment and arguments of its [Spec].
 //   - A guest's trap, exit or hostile argument is an error of that call. Sleeps
 //     end with the call and hold no thread.
 //   - What guests say (logs, messages, names) is bounded and comes out as valid
 //     UTF-8 without control characters, except newline and tab.
+//   - A body, an answer and outbound streams are bounded pipes; a guest that waits
+//     for them holds no thread. When Call returns, nothing of them is left.
 //   - Everything is safe for concurrent use. Close waits for calls in flight.
 //
 // # How a call gets clean memory
@@ -47,11 +50,14 @@
 package sandbox
 
 import (
+	"io"
 	"time"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/wasmbin"
 	"github.com/ruedo-dev/ruedo/sandbox/fuel"
+	"github.com/ruedo-dev/ruedo/sandbox/limit"
+	"github.com/ruedo-dev/ruedo/sandbox/stream"
 )
 
 // Kind is how a module is called.
@@ -61,8 +67,24 @@ type Kind = wasmbin.Kind
 const (
 	// Function is a reactor that exports ruedo_call.
 	Function = wasmbin.Function
+	// HTTP is a Function that also exports ruedo_http: a call is an exchange of HTTP,
+	// whose bodies can stream.
+	HTTP = wasmbin.HTTP
 	// Command is a WASI program: input on stdin, output on stdout.
 	Command = wasmbin.Command
+)
+
+// Limits of one call.
+type Limits = limit.Limits
+
+// What a request of kind http can carry; see package stream.
+type (
+	// Responder takes an answer that streams.
+	Responder = stream.Responder
+	// Opener opens the outbound streams of a call.
+	Opener = stream.Opener
+	// Turn is given back while the call waits.
+	Turn = fuel.Turn
 )
 
 // CPUSlots bound how many guests of a process run at a time; see [Config].
@@ -83,12 +105,19 @@ type Spec struct {
 	// Args follow the program's name, which is "service".
 	Args []string
 	// Example is an input that Load calls the module with, before the snapshot and
-	// after it. Nil means none.
+	// after it. Nil means none. For kind http, it is the body of a POST to /.
 	Example []byte
+	// Examples are more of them, for kind http. Each is called with its body whole
+	// and streaming.
+	Examples []Example
 	// Compiled says that the module was compiled before, possibly on another machine:
 	// compiling it gets more time.
 	Compiled bool
 }
+
+// Example is a request of kind http: a head, encoded as package abi says, and a
+// body.
+type Example struct{ Head, Input []byte }
 
 // Report is what Load learned about a module.
 type Report struct {
@@ -121,6 +150,22 @@ type Request struct {
 	Input []byte
 	// ContentType of the input; may be empty.
 	ContentType string
+
+	// Head of a request of kind http, encoded as package abi says. It is not changed.
+	Head []byte
+	// Body streams the input; nil means that Input is all of it. It is read once the
+	// guest asks for it. If it is an io.Closer, it is closed when the guest has
+	// returned, which must end a Read in flight: Call waits for that.
+	Body io.Reader
+	// Trailers returns those of the request after the end of Body. Nil: none.
+	Trailers func() []byte
+	// Responder takes the answer if it streams. Nil means that it is always whole.
+	Responder Responder
+	// Opener opens outbound streams. Nil means that the guest has no network.
+	Opener Opener
+	// Turn of a call of kind http is given back while the guest waits for longer than
+	// 1 ms, and while the last bytes of an answer are read. Nil: nothing is.
+	Turn Turn
 }
 
 // Result describes a finished call. Logs, Memory and Duration are set even if the
@@ -128,8 +173,14 @@ type Request struct {
 type Result struct {
 	// Output is nil if the call failed, unless a command exited with a code.
 	Output []byte
-	// ContentType that a function set, or "".
+	// ContentType that the guest set, or "".
 	ContentType string
+	// Head and Trailers of an answer of kind http, encoded as package abi says; nil
+	// if the guest wrote none.
+	Head, Trailers []byte
+	// Streamed reports whether the Responder got the head and the output. They are
+	// complete if Call returns no error.
+	Streamed bool
 	// Logs are whole lines: what the guest logged and printed, in order, as far as
 	// the limit allows. If some was dropped, the last line says how much.
 	Logs []byte

@@ -1,11 +1,11 @@
 package sandbox
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -13,11 +13,12 @@ import (
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/inflight"
-	"github.com/ruedo-dev/ruedo/internal/text"
 	"github.com/ruedo-dev/ruedo/internal/wasmbin"
 	"github.com/ruedo-dev/ruedo/sandbox/compile"
 	"github.com/ruedo-dev/ruedo/sandbox/fuel"
+	"github.com/ruedo-dev/ruedo/sandbox/hostcall/wasi"
 	"github.com/ruedo-dev/ruedo/sandbox/instrument"
+	"github.com/ruedo-dev/ruedo/sandbox/limit"
 	"github.com/ruedo-dev/ruedo/sandbox/pristine"
 )
 
@@ -54,12 +55,15 @@ func (e *Engine) Load(ctx context.Context, spec Spec) (*Template, error) {
 	if err := checkSpec(spec); err != nil {
 		return nil, err
 	}
-	limits := spec.Limits.WithDefaults()
 	admitted := e.cfg.Modules
-	admitted.MemoryPages = uint32(max(limits.Memory/page, 1))
+	admitted.MemoryPages = uint32(spec.Limits.WithDefaults().Memory / limit.Page)
 	info, err := wasmbin.Admit(spec.Wasm, admitted)
 	if err != nil {
 		return nil, err
+	}
+	limits := spec.Limits.WithDefaults()
+	if info.Kind == HTTP {
+		limits = spec.Limits.WithHTTPDefaults()
 	}
 	rewritten, err := rewrite(spec.Wasm, limits)
 	if err != nil {
@@ -81,7 +85,7 @@ func (e *Engine) Load(ctx context.Context, spec Spec) (*Template, error) {
 		report:    Report{Kind: info.Kind, Isolation: isolation, IsolationReason: why, Compile: took, Imports: info.Imports},
 		pool:      pool{limit: e.cfg.MaxIdle},
 	}
-	if err := t.prepare(ctx, spec.Example); err != nil {
+	if err := t.prepare(ctx, t.examples(spec)); err != nil {
 		if ferr := t.free(context.WithoutCancel(ctx)); ferr != nil {
 			e.log.Error("freeing a module that cannot be started failed", "error", ferr)
 		}
@@ -96,24 +100,15 @@ func (e *Engine) Load(ctx context.Context, spec Spec) (*Template, error) {
 	return t, nil
 }
 
-// checkSpec refuses what WASI cannot carry. Its errors do not name values, which
-// may be secrets.
 func checkSpec(spec Spec) error {
 	switch spec.Isolation {
 	case "", Pristine, Shared, Fresh, PerCall:
 	default:
 		return fault.New(fault.RequestInvalid, "unknown isolation %q", spec.Isolation).WithFix("use pristine, shared or fresh")
 	}
-	for k, v := range spec.Env {
-		if k == "" || strings.ContainsAny(k, "=\x00") || strings.Contains(v, "\x00") {
-			return fault.New(fault.RequestInvalid, "the environment variable %q cannot be passed to a service", k).
-				WithFix("names must not be empty or contain =, and neither names nor values may contain NUL")
-		}
-	}
-	for i, a := range spec.Args {
-		if strings.Contains(a, "\x00") {
-			return fault.New(fault.RequestInvalid, "argument %d cannot be passed to a service: it contains NUL", i+1)
-		}
+	if what := wasi.Refused(spec.Args, spec.Env); what != "" {
+		return fault.New(fault.RequestInvalid, "%s cannot be passed to a service", what).
+			WithFix("names must not be empty or contain =, and neither names nor values nor arguments may contain NUL")
 	}
 	return nil
 }
@@ -134,10 +129,9 @@ func (t *Template) Call(ctx context.Context, req Request) (Result, error) {
 	}
 	defer t.inflight.Leave()
 	if n := int64(len(req.Input)); n > t.limits.Input {
-		return Result{}, fault.New(fault.InputTooLarge, "the input has %s, the limit is %s", text.Exact(uint64(n)), text.Exact(uint64(t.limits.Input))).
-			WithFix("send less, or raise input in a decorator").With("limit", t.limits.Input, "actual", n)
+		return Result{}, t.limits.InputOver(n)
 	}
-	c := newCall(ctx, t.limits, req)
+	c := t.newCall(ctx, &req)
 	if err := ctx.Err(); err != nil {
 		return Result{}, t.notRun(c, err)
 	}
@@ -196,14 +190,21 @@ func (t *Template) finish(i *instance, status uint32, err error) (Result, error)
 		Cold:        c.cold,
 	}
 	failure := t.classify(i, status, err, res.Duration)
+	if c.Left() && failure != nil && failure.Reason != fault.Internal {
+		failure = t.limits.Stopped(fuel.StopCanceled, limit.Used{Time: res.Duration}, failure)
+	}
 	if failure == nil || t.report.Kind == Command && failure.Reason == fault.GuestExit {
 		res.Output, res.ContentType = c.Output, c.ContentType
+		res.Head, res.Trailers = c.Answer()
 	}
+	res.Streamed = c.Streamed()
+	c.endStreams(failure != nil)
 	if max(c.InputSize(), cap(c.Output)) > large {
 		t.engine.quiet.Reset(quietAfter)
 	}
 	res.Restore = t.putAway(i, err, failure)
-	if failure != nil {
+	// Not earlier: the instance serves others while the last bytes are read.
+	if failure = cmp.Or(failure, t.awaitStreams(c)); failure != nil {
 		return res, failure
 	}
 	return res, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"strings"
@@ -128,14 +129,7 @@ func TestSleepersHoldNoThread(t *testing.T) {
 	b[24+6] = 1 // most of a day
 	m.Data(0, b)
 	tpl := load(t, sandbox.Spec{Wasm: m.Bytes(), Limits: sandbox.Limits{Timeout: time.Minute, Memory: 1 << 20}})
-	threads := func() int {
-		tasks, err := os.ReadDir("/proc/self/task")
-		if err != nil {
-			t.Fatal(err)
-		}
-		return len(tasks)
-	}
-	before := threads()
+	before := threads(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var wg sync.WaitGroup
@@ -157,7 +151,7 @@ func TestSleepersHoldNoThread(t *testing.T) {
 	testkit.Eventually(t, "the guests sleep", func() bool {
 		return countSleepers(string(stacks[:runtime.Stack(stacks, true)])) == sleepers
 	})
-	during := threads()
+	during := threads(t)
 	began := time.Now()
 	cancel()
 	wg.Wait()
@@ -167,11 +161,54 @@ func TestSleepersHoldNoThread(t *testing.T) {
 	}
 }
 
+// threads returns how many threads the process has.
+func threads(t *testing.T) int {
+	t.Helper()
+	tasks, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(tasks)
+}
+
 func countSleepers(stacks string) (n int) {
 	for g := range strings.SplitSeq(stacks, "\n\n") {
-		if strings.Contains(g, "[select") && strings.Contains(g, "(*Meter).Sleep(") && !strings.Contains(g, "locked to thread") {
+		if strings.Contains(g, "[select") && strings.Contains(g, "(*Meter).Wait(") && !strings.Contains(g, "locked to thread") {
 			n++
 		}
 	}
 	return n
+}
+
+// TestStreamsHoldNoThread has many calls wait for their bodies.
+func TestStreamsHoldNoThread(t *testing.T) {
+	const calls = 100
+	tpl := loadHTTP(t, sandbox.Limits{})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	before := threads(t)
+	var wg sync.WaitGroup
+	for range calls {
+		wg.Go(func() {
+			body, send := io.Pipe()
+			defer send.Close()
+			req := get("/echo")
+			req.Body = body
+			if _, err := tpl.Call(ctx, req); !errors.Is(err, context.Canceled) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+	stacks := make([]byte, 4<<20)
+	testkit.Eventually(t, "the guests wait", func() bool {
+		return strings.Count(string(stacks[:runtime.Stack(stacks, true)]), "(*Meter).Wait(") == calls
+	})
+	if res, err := tpl.Call(t.Context(), get("/whole")); err != nil {
+		t.Errorf("a call next to them: %v\n%s", err, res.Logs)
+	}
+	if during := threads(t); during > before+calls/4 {
+		t.Errorf("%d threads before, %d with %d calls that wait", before, during, calls)
+	}
+	cancel()
+	wg.Wait()
 }

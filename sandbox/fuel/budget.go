@@ -18,6 +18,8 @@ type Budget struct {
 	Fuel uint64
 	// HostCalls is the limit on calls of host functions.
 	HostCalls int
+	// Long is what a call has that can last for hours, and nil for others.
+	Long *Long
 
 	// Stopped is why the host stopped the call; Running if it did not.
 	Stopped Stop
@@ -25,6 +27,19 @@ type Budget struct {
 	hostCalls int
 	steps     int // since the clock was last read
 }
+
+// Turn is the right to execute, which a call gives back during a long wait. Its
+// methods are called by one goroutine at a time.
+type Turn interface {
+	// Pause gives the turn back, unless the call has none.
+	Pause()
+	// Resume waits for a turn again, or until ctx ends: then it returns ctx's error.
+	Resume(ctx context.Context) error
+}
+
+// patience is how long a guest waits before it gives its turn back: most waits are
+// shorter, and then giving it back would cost more than it is worth.
+const patience = time.Millisecond
 
 // Stop is why the host stopped a call.
 type Stop uint8
@@ -39,6 +54,7 @@ const (
 	StopFuel
 	StopHostCalls
 	StopStack
+	StopIdle // no byte moved for too long
 )
 
 // errStopped is what a host function panics with to end a call.
@@ -58,14 +74,76 @@ func (b *Budget) stop(why Stop) {
 	panic(errStopped)
 }
 
+// Long is what only a call has that can last for hours.
+type Long struct {
+	// Every is the time for which it has CPU and HostCalls again.
+	Every time.Duration
+	// Turn is given back while the guest waits. Nil: nothing is.
+	Turn Turn
+	// Grace is how long the call goes on after its caller has left, so that the guest
+	// can clean up.
+	Grace time.Duration
+
+	began time.Time     // of the present Every
+	cpu   time.Duration // processor time that was used before
+	gone  func()        // called when the caller has left and the grace begins
+	left  bool          // the caller has
+}
+
+// renew begins the next part if the last one is over, and reports whether it is.
+// cpu is what the call has used of processor time.
+func (b *Budget) renew(now time.Time, cpu time.Duration) bool {
+	r := b.Long
+	if r == nil || now.Sub(r.began) < r.Every {
+		return false
+	}
+	r.began, r.cpu, b.hostCalls = now, cpu, 0
+	return true
+}
+
+// cpuLimit returns how much processor time the call can have used.
+func (b *Budget) cpuLimit() time.Duration {
+	if b.Long == nil {
+		return b.CPU
+	}
+	return b.Long.cpu + b.CPU
+}
+
 // checkTime ends the call if its time is over.
 func (b *Budget) checkTime(now time.Time) {
-	if err := b.Context.Err(); err != nil {
-		b.stop(StopOf(err))
+	if b.Context.Err() != nil {
+		b.leave(now)
 	}
 	if !now.Before(b.Deadline) {
-		b.stop(StopTimeout)
+		b.stop(b.Over())
 	}
+}
+
+// leave ends the call with its caller's context, or begins its grace.
+func (b *Budget) leave(now time.Time) {
+	l := b.Long
+	if why := b.Over(); why != StopCanceled || l == nil || l.Grace <= 0 {
+		b.stop(why)
+	}
+	l.left, b.Context = true, context.WithoutCancel(b.Context)
+	if end := now.Add(l.Grace); end.Before(b.Deadline) {
+		b.Deadline = end
+	}
+	l.gone()
+}
+
+// Left reports whether the caller has left and the call went on.
+func (b *Budget) Left() bool { return b.Long != nil && b.Long.left }
+
+// Over returns why a call is stopped whose time is over.
+func (b *Budget) Over() Stop {
+	switch err := b.Context.Err(); {
+	case b.Left():
+		return StopCanceled
+	case err != nil:
+		return StopOf(err)
+	}
+	return StopTimeout
 }
 
 // stepsPerLook is the number of steps after which a host function reads the

@@ -1,6 +1,7 @@
 package fuel
 
 import (
+	"context"
 	"runtime"
 	"time"
 )
@@ -9,7 +10,7 @@ import (
 // were too many.
 func (m *Meter) HostCall() {
 	b := m.budget
-	if b.hostCalls++; b.hostCalls > b.HostCalls {
+	if b.hostCalls++; b.hostCalls > b.HostCalls && !b.renew(time.Now(), m.CPU()) {
 		b.stop(StopHostCalls)
 	}
 	b.step(0)
@@ -28,25 +29,68 @@ func (m *Meter) Yield() {
 
 // Sleep sleeps, and ends the call if that ends first. Meanwhile it holds
 // neither the thread nor a slot.
-func (m *Meter) Sleep(d time.Duration) {
+func (m *Meter) Sleep(d time.Duration) { m.Wait(d, nil, nil) }
+
+// Idle ends the call because nothing has moved for too long.
+func (m *Meter) Idle() { m.budget.stop(StopIdle) }
+
+// Wait is Sleep, but returns as soon as wake has a value and ready returns true.
+// During a long wait, the call has no turn.
+func (m *Meter) Wait(d time.Duration, wake <-chan struct{}, ready func() bool) {
 	if d <= 0 {
 		return
 	}
 	m.leave()
-	m.release()
+	m.short()
 	b, why := m.budget, Running
 	if left := time.Until(b.Deadline); left <= d {
-		d, why = left, StopTimeout
+		d, why = left, b.Over()
 	}
+	rest := time.Duration(0) // after patience
+	if b.Long != nil && b.Long.Turn != nil && d > patience {
+		d, rest = patience, d-patience
+	}
+	paused := false
 	t := time.NewTimer(d)
 	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-b.Context.Done():
-		why = StopOf(b.Context.Err())
+	for over := false; !over; {
+		select {
+		case <-t.C:
+			if over = rest == 0; !over {
+				b.Long.Turn.Pause()
+				t.Reset(rest)
+				rest, paused = 0, true
+			}
+		case <-wake:
+			if over = ready(); over {
+				why = Running
+			}
+		case <-b.Context.Done():
+			b.leave(time.Now())
+			over, why = true, Running // the guest learns of it
+		}
 	}
 	if why != Running {
 		b.stop(why)
 	}
+	if paused {
+		m.resume()
+	}
 	m.enter()
+}
+
+// resume waits for the turn of the call, and ends the call if that ends first.
+func (m *Meter) resume() {
+	for b := m.budget; ; {
+		ctx, cancel := context.WithDeadline(b.Context, b.Deadline)
+		err := b.Long.Turn.Resume(ctx)
+		cancel()
+		if err == nil {
+			return
+		}
+		left := b.Left()
+		if b.checkTime(time.Now()); b.Left() == left {
+			b.stop(b.Over()) // the deadline came first, by a hair
+		}
+	}
 }

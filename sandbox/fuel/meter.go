@@ -62,6 +62,10 @@ type Config struct {
 	// StackOverflow reports whether the guest uses more native stack than allowed;
 	// the meter asks whenever a slice is used up.
 	StackOverflow func() bool
+	// SliceEnd is called whenever a slice is used up. Nil: nothing is.
+	SliceEnd func()
+	// Gone is called once in a call with a grace, when its caller has left.
+	Gone func()
 }
 
 // Meter counts what a guest does and lets it continue, slice by slice. The end
@@ -73,6 +77,8 @@ type Meter struct {
 	slice         *Slice
 	window        Window
 	stackOverflow func() bool
+	sliceEnd      func()
+	gone          func()
 	fuel          api.MutableGlobal // nil until Attach
 	budget        *Budget           // of the call in flight
 
@@ -82,7 +88,7 @@ type Meter struct {
 	awake  time.Duration // since the instance last slept, over all its calls
 
 	inside  bool // between enter and leave
-	long    bool // the running function counts among the guests of the slots
+	long    bool // it counts among the guests of the slots
 	slot    bool // it has one
 	touched bool // pages were brought into memory since the function began
 	cpu     time.Duration
@@ -91,7 +97,7 @@ type Meter struct {
 
 // NewMeter returns a meter for one instance.
 func NewMeter(cfg Config) *Meter {
-	return &Meter{slots: cfg.Slots, slice: cfg.Slice, window: cfg.Window, stackOverflow: cfg.StackOverflow}
+	return &Meter{slots: cfg.Slots, slice: cfg.Slice, window: cfg.Window, stackOverflow: cfg.StackOverflow, sliceEnd: cfg.SliceEnd, gone: cfg.Gone}
 }
 
 // Attach sets the global in which the guest counts its fuel down.
@@ -102,6 +108,9 @@ func (m *Meter) Attach(fuel api.MutableGlobal) { m.fuel = fuel }
 func (m *Meter) Start(b *Budget) {
 	m.budget = b
 	m.cpu, m.used, m.billed = 0, 0, 0
+	if b.Long != nil {
+		b.Long.began, b.Long.gone = time.Now(), m.gone
+	}
 	m.give(max(m.slice.size.Load(), minSlice))
 }
 
@@ -135,12 +144,18 @@ func (m *Meter) Enter() {
 // pages were brought into memory meanwhile.
 func (m *Meter) Exit() (touched bool) {
 	m.leave()
+	m.short()
+	return m.touched
+}
+
+// short ends the guest's counting among those that run for long, until its next
+// slice is used up.
+func (m *Meter) short() {
 	if m.long {
 		m.long = false
 		m.slots.guests.Add(-1)
 		m.release()
 	}
-	return m.touched
 }
 
 // Settle stops a call that exceeded its fuel limit with the work since its last
@@ -208,8 +223,10 @@ func (m *Meter) refuel() {
 	m.used, m.given = m.Fuel(), 0 // used now includes all that was given
 	m.fuel.Set(0)
 	m.leave()
-	b.checkTime(time.Now())
-	if m.cpu > b.CPU {
+	now := time.Now()
+	b.checkTime(now)
+	b.renew(now, m.cpu)
+	if m.cpu > b.cpuLimit() {
 		b.stop(StopCPU)
 	}
 	if m.overspent() {
@@ -217,6 +234,9 @@ func (m *Meter) refuel() {
 	}
 	if m.stackOverflow() {
 		b.stop(StopStack)
+	}
+	if m.sliceEnd != nil {
+		m.sliceEnd()
 	}
 	took := m.cpu - m.billed
 	m.billed = m.cpu

@@ -42,16 +42,17 @@ func (m *Meter) acquire() {
 		return
 	default:
 	}
-	b := m.budget
-	timer := time.NewTimer(time.Until(b.Deadline))
-	defer timer.Stop()
-	select {
-	case slots <- struct{}{}:
-		m.slot = true
-	case <-timer.C:
-		b.stop(StopTimeout)
-	case <-b.Context.Done():
-		b.stop(StopOf(b.Context.Err()))
+	for b := m.budget; !m.slot; {
+		timer := time.NewTimer(time.Until(b.Deadline))
+		select {
+		case slots <- struct{}{}:
+			m.slot = true
+		case <-timer.C:
+			b.stop(b.Over())
+		case <-b.Context.Done():
+			b.leave(time.Now())
+		}
+		timer.Stop()
 	}
 }
 

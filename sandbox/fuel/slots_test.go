@@ -2,6 +2,7 @@ package fuel_test
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"runtime"
 	"sync"
@@ -88,18 +89,92 @@ func TestSleepersHoldNoTurn(t *testing.T) {
 	hour[16] = 1
 	hour[30] = 0x10 // 2^52 ns or so
 	m.Data(0, hour)
+	m.Export("ruedo_http", m.Func(">"))
 	m.AsFunction(m.FuncLocals(">i", []byte{1, 1, 0x7f}, compute, w.CallWith(f, 0, 1024, 1, 4096), w.Drop(), w.I32(0)))
 	sleeper := loadIn(t, engine, sandbox.Spec{Wasm: m.Bytes(), Limits: sandbox.Limits{Timeout: time.Minute}})
 	worker := loadIn(t, engine, sandbox.Spec{Wasm: w.Function(w.Forever()).Bytes(), Limits: sandbox.Limits{CPU: 5 * time.Millisecond, Timeout: time.Minute}})
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	sleepers := runtime.GOMAXPROCS(0)
+	asleep := make(pauses)
 	for range sleepers {
-		wg.Go(func() { _, _ = sleeper.Call(ctx, sandbox.Request{}) })
+		wg.Go(func() { _, _ = sleeper.Call(ctx, sandbox.Request{Turn: asleep}) })
 	}
-	testkit.Eventually(t, "all of them sleep", func() bool { taken, guests := slots.State(); return guests == sleepers && taken == 0 })
+	for range sleepers {
+		<-asleep
+	}
+	if taken, guests := slots.State(); taken != 0 || guests != 0 {
+		t.Errorf("%d slots are taken, %d guests want one, although all sleep", taken, guests)
+	}
 	_, err := worker.Call(t.Context(), sandbox.Request{})
 	refused(t, err, fault.GuestCPU)
 	cancel()
 	wg.Wait()
+}
+
+// pauses is a turn that says when it is given back.
+type pauses chan struct{}
+
+func (p pauses) Pause() { p <- struct{}{} }
+
+func (p pauses) Resume(context.Context) error { return nil }
+
+// turn notes what is done with it.
+type turn struct {
+	paused, resumed int
+	has             bool
+	refuse          error // of Resume
+}
+
+func (t *turn) Pause() {
+	if t.has {
+		t.paused++
+		t.has = false
+	}
+}
+
+func (t *turn) Resume(ctx context.Context) error {
+	if t.refuse != nil {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	t.resumed++
+	t.has = true
+	return nil
+}
+
+// TestAWaitGivesTheTurnBack has guests wait for a short and for a long time. One
+// that does not get its turn again ends with its time or its caller.
+func TestAWaitGivesTheTurnBack(t *testing.T) {
+	engine, _ := slotsOf(t)
+	m := w.New()
+	f := m.Import("wasi_snapshot_preview1", "poll_oneoff", "iiii>i")
+	head := m.Import("ruedo", "input_read", "ii>i")
+	m.Memory(1, -1)
+	clock := make([]byte, 48) // on the monotonic clock
+	clock[16] = 1
+	m.Data(0, clock)
+	m.Export("ruedo_http", m.Func(">"))
+	m.AsFunction(m.Func(">i", w.CallWith(head, 24, 8), w.Drop(), w.CallWith(f, 0, 1024, 1, 4096), w.Drop(), w.I32(0)))
+	sleeper := loadIn(t, engine, sandbox.Spec{Wasm: m.Bytes(), Limits: sandbox.Limits{Timeout: 500 * time.Millisecond}})
+	sleep := func(ctx context.Context, d time.Duration, turn *turn) error {
+		turn.has = true
+		_, err := sleeper.Call(ctx, sandbox.Request{Turn: turn, Input: binary.LittleEndian.AppendUint64(nil, uint64(d))})
+		return err
+	}
+	var short, long, never turn
+	if err := sleep(t.Context(), 10*time.Microsecond, &short); err != nil || short.paused != 0 {
+		t.Errorf("a short wait: %v, %+v", err, short)
+	}
+	if err := sleep(t.Context(), 20*time.Millisecond, &long); err != nil || long.paused != 1 || long.resumed != 1 {
+		t.Errorf("a long wait: %v, %+v", err, long)
+	}
+	never.refuse = errors.New("no turn")
+	refused(t, sleep(t.Context(), 5*time.Millisecond, &never), fault.GuestTimeout)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	err := sleep(ctx, 5*time.Millisecond, &never)
+	if refused(t, err, fault.GuestTimeout); fault.FromError(err).Meta["deadline"] != "caller" || never.resumed != 0 {
+		t.Errorf("got %v, %+v", err, never)
+	}
 }

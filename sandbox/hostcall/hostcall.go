@@ -15,8 +15,9 @@
 // # Promises
 //
 //   - A guest has no files but an empty directory that it cannot change, no
-//     network, and only the environment and arguments that it was given. Its clocks are as coarse as [Tick], its randomness is
-//     real.
+//     network but the streams that its call's opener opens, and only the environment
+//     and arguments that it was given. Its clocks are as coarse as [Tick], its
+//     randomness is real.
 //   - What a guest writes (logs, messages) is bounded, and is returned as valid
 //     UTF-8 without control characters, except newline and tab.
 //   - A function returns an error to the guest, or ends the call by a panic
@@ -49,6 +50,10 @@ type Meter interface {
 	Step(bytes int)
 	// Sleep waits. Others run meanwhile.
 	Sleep(d time.Duration)
+	// Wait is Sleep, but returns as soon as wake has a value and ready returns true.
+	Wait(d time.Duration, wake <-chan struct{}, ready func() bool)
+	// Idle ends the call: nothing has moved for too long.
+	Idle()
 	// Yield lets others run.
 	Yield()
 	// CPU returns the processor time that the call has used.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/ruedo-dev/ruedo/internal/abi"
 	"github.com/ruedo-dev/ruedo/internal/wasmbin"
+	"github.com/ruedo-dev/ruedo/sandbox/hostcall/wasi"
 )
 
 // programName is the first argument of every guest.
@@ -29,11 +30,13 @@ func (h *Host) instantiateWASI(ctx context.Context, r wazero.Runtime) error {
 	wasi_snapshot_preview1.NewFunctionExporter().ExportFunctions(b)
 	own := fileFunctions()
 	own["poll_oneoff"], own["fd_read"], own["fd_write"] = h.poll, fdRead, fdWrite
+	own["fd_sync"], own["fd_datasync"], own["fd_fdstat_set_flags"] = fdSync, fdSync, setFlags
+	own["sock_recv"], own["sock_send"], own["sock_shutdown"] = sockRecv, sockSend, sockShutdown
 	for name, t := range wasmbin.HostFunctions(abi.WASIModule) {
 		f := own[name]
-		if errno := nothingThere(name); f == nil && errno != wasiOK {
+		if errno := nothingThere(name); f == nil && errno != wasi.OK {
 			f = func(g *Guest, _ api.Memory, _ []uint64) uint32 {
-				g.call.absent.network = g.call.absent.network || errno == wasiBadf
+				g.call.absent.Sockets = g.call.absent.Sockets || errno == wasi.Badf
 				return errno
 			}
 		}
@@ -72,40 +75,40 @@ func (h *Host) clockTime(g *Guest, mem api.Memory, stack []uint64) uint32 {
 		g.meter.HostCall()
 		now = int64(g.meter.CPU().Truncate(Tick))
 	default:
-		return wasiInval
+		return wasi.Inval
 	}
 	if !mem.WriteUint64Le(arg(stack, 2), uint64(now)) {
-		return wasiFault
+		return wasi.Fault
 	}
-	return wasiOK
+	return wasi.OK
 }
 
 func clockResolution(_ *Guest, mem api.Memory, stack []uint64) uint32 {
 	switch {
 	case arg(stack, 0) > clockThread:
-		return wasiInval
+		return wasi.Inval
 	case !mem.WriteUint64Le(arg(stack, 1), uint64(Tick)):
-		return wasiFault
+		return wasi.Fault
 	}
-	return wasiOK
+	return wasi.OK
 }
 
 // nothingThere returns the error of a function that needs a file or a socket, or
-// wasiOK.
+// wasi.OK.
 func nothingThere(name string) uint32 {
 	switch name {
-	case "fd_renumber", "fd_fdstat_set_flags":
+	case "fd_renumber":
 		// The streams outlive the call if the instance is used again.
-		return wasiNotsup
+		return wasi.Notsup
 	case "fd_allocate", "fd_filestat_set_size", "fd_filestat_set_times", "proc_raise":
-		return wasiNotsup
+		return wasi.Notsup
 	case "fd_pread", "fd_pwrite":
-		return wasiSpipe
+		return wasi.Spipe
 	}
 	if strings.HasPrefix(name, "sock_") {
-		return wasiBadf
+		return wasi.Badf
 	}
-	return wasiOK
+	return wasi.OK
 }
 
 func valueTypes(ts []wasmbin.ValType) []api.ValueType {

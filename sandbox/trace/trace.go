@@ -13,7 +13,7 @@ import (
 	"strings"
 
 	"github.com/ruedo-dev/ruedo/internal/wasmbin"
-	"github.com/ruedo-dev/ruedo/sandbox/hostcall"
+	"github.com/ruedo-dev/ruedo/sandbox/hostcall/logs"
 )
 
 const (
@@ -42,7 +42,7 @@ func Cut(text string) (what string, s Stack) {
 		if len(s) == maxFrames {
 			return what, append(s, "...")
 		}
-		s = append(s, hostcall.Clean(line, maxFrame))
+		s = append(s, logs.Clean(line, maxFrame))
 	}
 	return what, s
 }

@@ -13,7 +13,7 @@ package trap
 import (
 	"strings"
 
-	"github.com/ruedo-dev/ruedo/sandbox/hostcall"
+	"github.com/ruedo-dev/ruedo/sandbox/hostcall/logs"
 	"github.com/ruedo-dev/ruedo/sandbox/trace"
 )
 
@@ -49,6 +49,6 @@ func Read(err error) Trap {
 	if strings.HasSuffix(kind, StackOverflow) {
 		kind = StackOverflow
 	}
-	t.Kind = hostcall.Clean(kind, 200)
+	t.Kind = logs.Clean(kind, 200)
 	return t
 }

@@ -1,28 +1,25 @@
-package hostcall
+package logs
 
 import (
 	"bytes"
-	"errors"
 	"slices"
 	"strings"
-
-	"github.com/tetratelabs/wazero/sys"
 )
 
-// absent is what a guest asked for in a call and no guest has. It costs a call
+// Absent is what a guest asked for in a call and no guest has. It costs a call
 // that asks for none nothing.
-type absent struct {
+type Absent struct {
+	Sockets bool   // a network
 	path    string // the last file
-	network bool
 }
 
-// file takes note of a file that is looked for or made. Some are asked for by
+// File takes note of a file that is looked for or made. Some are asked for by
 // libraries, not by programs: those that begin to look up a name of the network,
 // and those that list types of files or time zones.
-func (a *absent) file(path string) {
+func (a *Absent) File(path string) {
 	switch {
 	case path == "etc/resolv.conf" || path == "etc/hosts" || path == "etc/nsswitch.conf":
-		a.network = true
+		a.Sockets = true
 	case path != "" && !strings.Contains(path, "mime") && !strings.Contains(path, "zoneinfo"):
 		a.path = path
 	}
@@ -49,29 +46,21 @@ var texts = []struct {
 	{noZones, []string{"unknown time zone "}},
 }
 
-// explain adds to the logs of a call that failed what it asked for in vain. This
-// can make them exceed their limit.
-func (c *Call) explain() {
+// Explain adds what the guest of a call that failed asked for in vain. failure is
+// its own message. This can make the logs exceed their limit.
+func (l *Logs) Explain(a *Absent, failure string) {
 	const last = 4 << 10
-	said := c.logs.text[max(0, len(c.logs.text)-last):]
-	if c.Failure != nil {
-		said = append([]byte(c.Failure.Message+"\n"), said...)
+	said := l.Text[max(0, len(l.Text)-last):]
+	if failure != "" {
+		said = append([]byte(failure+"\n"), said...)
 	}
-	note := func(text string) { c.logs.text = append(c.logs.text, "WARN sandbox: "+text+"\n"...) }
+	note := func(text string) { l.Text = append(l.Text, "WARN sandbox: "+text+"\n"...) }
 	for _, t := range texts {
-		if t.means == noNetwork && c.absent.network || slices.ContainsFunc(t.any, func(text string) bool { return bytes.Contains(said, []byte(text)) }) {
+		if t.means == noNetwork && a.Sockets || slices.ContainsFunc(t.any, func(text string) bool { return bytes.Contains(said, []byte(text)) }) {
 			note(t.means)
 		}
 	}
-	if path := c.absent.path; path != "" {
-		note(Clean("/"+path, 200) + ": " + noFiles)
+	if a.path != "" {
+		note(Clean("/"+a.path, 200) + ": " + noFiles)
 	}
-}
-
-// failed reports whether a call failed, from what its function returned.
-func (c *Call) failed(status uint32, err error) bool {
-	if exit, ok := errors.AsType[*sys.ExitError](err); ok && exit.ExitCode() == 0 {
-		err = nil
-	}
-	return err != nil || status != 0 || c.Failure != nil || c.Excess > 0
 }

@@ -1,6 +1,8 @@
-package hostcall
+// Package logs keeps what a guest says as bounded, harmless text.
+package logs
 
 import (
+	"bytes"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -8,23 +10,23 @@ import (
 	"unicode/utf8"
 )
 
-// logs collects what a guest writes as whole lines of harmless text, up to a
+// Logs collects what a guest writes as whole lines of harmless text, up to a
 // limit. Everything after the first byte that does not fit is dropped, so that
 // there are no gaps.
-type logs struct {
-	limit   int64
-	text    []byte
-	dropped int64
+type Logs struct {
+	Limit   int64  // of Text, in bytes
+	Text    []byte // so far
+	Dropped int64  // bytes that were over the limit
 	full    bool
 	open    bool // the last line is not finished
 }
 
 // add appends bytes from a guest. It returns how many of the last bytes are the
 // beginning of an incomplete character. oneLine escapes newlines, too.
-func (l *logs) add(p []byte, oneLine bool) (rest int) {
+func (l *Logs) add(p []byte, oneLine bool) (rest int) {
 	for len(p) > 0 {
 		if l.full {
-			l.dropped += int64(len(p))
+			l.Dropped += int64(len(p))
 			return 0
 		}
 		c, n := rune(p[0]), 1
@@ -41,18 +43,18 @@ func (l *logs) add(p []byte, oneLine bool) (rest int) {
 }
 
 // char appends one encoded character.
-func (l *logs) char(c rune, raw []byte, oneLine bool) {
+func (l *Logs) char(c rune, raw []byte, oneLine bool) {
 	var buf [12]byte
 	out := raw
 	if !plain(c, len(raw)) || c == '\n' && oneLine {
 		out = escape(buf[:0], c, raw)
 	}
-	if int64(len(l.text)+len(out)) > l.limit {
+	if int64(len(l.Text)+len(out)) > l.Limit {
 		l.full = true
-		l.dropped += int64(len(raw))
+		l.Dropped += int64(len(raw))
 		return
 	}
-	l.text = append(l.text, out...)
+	l.Text = append(l.Text, out...)
 	l.open = c != '\n' || oneLine
 }
 
@@ -85,23 +87,23 @@ func escape(to []byte, c rune, raw []byte) []byte {
 }
 
 // endLine starts a new line if the last one is not finished.
-func (l *logs) endLine() {
+func (l *Logs) endLine() {
 	if l.open {
-		l.text = append(l.text, '\n')
+		l.Text = append(l.Text, '\n')
 		l.open = false
 	}
 }
 
-// line adds one line with a level.
-func (l *logs) line(level slog.Level, msg []byte) {
+// Line adds one line with a level.
+func (l *Logs) Line(level slog.Level, msg []byte) {
 	if l.full {
-		l.dropped += int64(len(msg))
+		l.Dropped += int64(len(msg))
 		return
 	}
 	prefix := level.String() + " "
-	if int64(len(l.text)+1+len(prefix)) > l.limit {
+	if int64(len(l.Text)+1+len(prefix)) > l.Limit {
 		l.full = true
-		l.dropped += int64(len(msg))
+		l.Dropped += int64(len(msg))
 		return
 	}
 	l.endLine()
@@ -113,32 +115,33 @@ func (l *logs) line(level slog.Level, msg []byte) {
 }
 
 // broken adds bytes that are not valid characters.
-func (l *logs) broken(p []byte) {
+func (l *Logs) broken(p []byte) {
 	for i := range p {
 		if l.full {
-			l.dropped++
+			l.Dropped++
 			continue
 		}
 		l.char(utf8.RuneError, p[i:i+1], true)
 	}
 }
 
-// finish ends the last line and adds how much was dropped. This can make the
+// Finish ends the last line and adds how much was dropped. This can make the
 // text exceed its limit.
-func (l *logs) finish() {
+func (l *Logs) Finish() {
 	l.endLine()
-	if l.dropped > 0 {
-		l.text = fmt.Appendf(l.text, "... dropped %d bytes: the limit is %d; raise logs in a decorator\n", l.dropped, l.limit)
+	if l.Dropped > 0 {
+		l.Text = fmt.Appendf(l.Text, "... dropped %d bytes: the limit is %d; raise logs in a decorator\n", l.Dropped, l.Limit)
 	}
 }
 
-// stream is one output of a guest that goes to its logs. Characters may be
+// Printed is one output of a guest that goes to its logs. Characters may be
 // split between writes.
-type stream struct {
+type Printed struct {
 	cut []byte // the beginning of a character
 }
 
-func (s *stream) write(l *logs, p []byte) {
+// Write adds what the guest printed.
+func (s *Printed) Write(l *Logs, p []byte) {
 	n := len(p)
 	if len(s.cut) > 0 && n > 0 {
 		// Complete the character that was cut, at most four bytes.
@@ -159,7 +162,8 @@ func (s *stream) write(l *logs, p []byte) {
 	}
 }
 
-func (s *stream) flush(l *logs) {
+// Flush adds the beginning of a character that was never completed.
+func (s *Printed) Flush(l *Logs) {
 	l.broken(s.cut)
 	s.cut = nil
 }
@@ -172,14 +176,25 @@ func Clean(s string, limit int) string { return clean(s, limit, true) }
 func CleanLines(s string, limit int) string { return clean(s, limit, false) }
 
 func clean(s string, limit int, oneLine bool) string {
-	l := logs{limit: int64(limit)}
+	l := Logs{Limit: int64(limit)}
 	s = strings.TrimRight(s, "\n")
 	if rest := l.add([]byte(s), oneLine); rest > 0 {
 		l.broken([]byte(s)[len(s)-rest:])
 	}
-	t := string(l.text)
-	if l.dropped > 0 {
+	t := string(l.Text)
+	if l.Dropped > 0 {
 		t += "..."
 	}
 	return t
+}
+
+// Tail returns the end of logs, as whole lines or as the end of a long one.
+func Tail(text []byte, limit int) string {
+	if len(text) > limit {
+		text = text[len(text)-limit:]
+		if n := bytes.IndexByte(text, '\n') + 1; n < len(text) {
+			text = text[n:]
+		}
+	}
+	return strings.ToValidUTF8(string(text), "") // a character can be cut
 }

@@ -1,4 +1,4 @@
-package hostcall
+package logs
 
 import (
 	"log/slog"
@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-func newLogs(limit int64) (*logs, *stream) { return &logs{limit: limit}, &stream{} }
+func newLogs(limit int64) (*Logs, *Printed) { return &Logs{Limit: limit}, &Printed{} }
 
 // TestStreamInPieces writes a text in pieces of every size: the result does not
 // depend on where it was cut.
@@ -18,12 +18,12 @@ func TestStreamInPieces(t *testing.T) {
 		l, s := newLogs(1000)
 		for b := []byte(text); len(b) > 0; {
 			n := min(size, len(b))
-			s.write(l, b[:n])
+			s.Write(l, b[:n])
 			b = b[n:]
 		}
-		s.flush(l)
-		l.finish()
-		if got := string(l.text); got != want {
+		s.Flush(l)
+		l.Finish()
+		if got := string(l.Text); got != want {
 			t.Errorf("in pieces of %d: got %q, want %q", size, got, want)
 		}
 	}
@@ -32,24 +32,24 @@ func TestStreamInPieces(t *testing.T) {
 func TestLogLimit(t *testing.T) {
 	for limit := int64(1); limit < 60; limit++ {
 		l, s := newLogs(limit)
-		l.line(slog.LevelInfo, []byte("eine Zeile mit ü"))
-		s.write(l, []byte("gedruckt\x00\nund mehr"))
-		l.line(slog.LevelError, []byte("ende"))
-		kept := int64(len(l.text))
-		l.finish()
-		text := string(l.text)
+		l.Line(slog.LevelInfo, []byte("eine Zeile mit ü"))
+		s.Write(l, []byte("gedruckt\x00\nund mehr"))
+		l.Line(slog.LevelError, []byte("ende"))
+		kept := int64(len(l.Text))
+		l.Finish()
+		text := string(l.Text)
 		if kept > limit+1 || !utf8.ValidString(text) || strings.Contains(text, "\x00") || !strings.HasSuffix(text, "\n") {
 			t.Errorf("limit %d: %d bytes kept: %q", limit, kept, text)
 		}
-		if limit < 50 && l.dropped == 0 {
+		if limit < 50 && l.Dropped == 0 {
 			t.Errorf("limit %d: nothing was dropped: %q", limit, text)
 		}
 	}
 	l, _ := newLogs(100)
-	l.line(slog.LevelDebug, []byte("a"))
-	l.line(slog.LevelInfo+1, nil)
-	l.finish()
-	if got := string(l.text); got != "DEBUG a\nINFO+1 \n" {
+	l.Line(slog.LevelDebug, []byte("a"))
+	l.Line(slog.LevelInfo+1, nil)
+	l.Finish()
+	if got := string(l.Text); got != "DEBUG a\nINFO+1 \n" {
 		t.Errorf("got %q", got)
 	}
 }
@@ -61,6 +61,17 @@ func TestClean(t *testing.T) {
 	} {
 		if got := Clean(in, 100); got != want {
 			t.Errorf("Clean(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestTail(t *testing.T) {
+	long := strings.Repeat("ñ", 10)
+	for in, want := range map[string]string{
+		"": "", "a\n": "a\n", "one\ntwoo\nthree\n": "three\n", long + "\n": "ññññ\n", long + "\nend\n": "end\n",
+	} {
+		if got := Tail([]byte(in), 10); got != want {
+			t.Errorf("%q: got %q, want %q", in, got, want)
 		}
 	}
 }

@@ -13,7 +13,7 @@ import (
 // sdkSource is the SDK that `ruedo new` copies into a new service. A package
 // can embed only files below its own directory, so the root embeds them.
 //
-//go:embed sdk/*.go internal/abi/*.go LICENSE
+//go:embed sdk/*.go sdk/internal/entry/*.go sdk/web/*.go sdk/web/internal/exchange/*.go sdk/web/internal/host/*.go sdk/web/internal/outbound/*.go internal/abi/*.go LICENSE
 var sdkSource embed.FS
 
 func main() {

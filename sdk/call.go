@@ -64,7 +64,7 @@ func (s *service) do(ctx context.Context, req Request) (Response, error) {
 	return Response{ContentType: c.outputType, Output: out}, nil
 }
 
-const noHandlerFix = "call sdk.Handle or sdk.HandleBytes in an init function (main does not run in a module)"
+const noHandlerFix = "call sdk.Handle or sdk.HandleBytes in an init function (main does not run in a module), or web.Serve to serve HTTP"
 
 // protect runs a handler and turns its panic into an error.
 func protect(handle bytesHandler, ctx context.Context, in []byte) (out []byte, err error) {

@@ -81,6 +81,8 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+
+	"github.com/ruedo-dev/ruedo/sdk/internal/entry"
 )
 
 // Handle registers the service's handler: JSON in, JSON out.
@@ -97,7 +99,9 @@ func Handle[In, Out any](handle func(ctx context.Context, in In) (Out, error)) {
 	if handle == nil {
 		misuse("Handle: the handler is nil")
 	}
-	registered.register("Handle", caller(), typed(handle), fillCaches[In, Out])
+	by := caller()
+	claim("Handle", by)
+	registered.register("Handle", by, typed(handle), fillCaches[In, Out])
 }
 
 // HandleBytes registers the service's handler: bytes in, bytes out.
@@ -109,7 +113,9 @@ func HandleBytes(handle func(ctx context.Context, in []byte) ([]byte, error)) {
 	if handle == nil {
 		misuse("HandleBytes: the handler is nil")
 	}
-	registered.register("HandleBytes", caller(), handle, nil)
+	by := caller()
+	claim("HandleBytes", by)
+	registered.register("HandleBytes", by, handle, nil)
 }
 
 // Warm registers work to be done once, after all inits and before the first
@@ -192,6 +198,14 @@ func (s *service) runWarm() {
 			warm()
 		}
 	})
+}
+
+// claim makes sure that no other package has registered a handler.
+func claim(fn, place string) {
+	by := fn + " at " + place
+	if before := entry.Claim(by); before != "" {
+		misuse(fmt.Sprintf("a service has one handler: %s comes after %s", by, before))
+	}
 }
 
 // caller returns the place outside this package that called an exported

@@ -7,12 +7,10 @@
 //
 // # Streams
 //
-// An Executor takes a complete body and returns a complete body. Streamed
-// bodies will be a second, optional interface, as http.Flusher is to
-// http.ResponseWriter: an executor that can stream has a method ExecuteStream,
-// which takes the same request, a reader for the rest of the caller's body and
-// a way to respond. Callers find it with a type assertion. Executor itself
-// remains as the fast path, and wrappers pass the second interface on.
+// An Executor takes a complete body and returns a complete body. What streams in
+// a call of kind http travels next to it, as an [Exchange] in the context: so a
+// rule that wraps an executor passes it on without knowing it, and a call without
+// streams costs nothing more.
 package executor
 
 import (

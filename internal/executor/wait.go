@@ -24,7 +24,7 @@ func MaxWait(req *runnerv1.ExecuteRequest) time.Duration {
 // time. It shares the input.
 func Waited(req *runnerv1.ExecuteRequest, waited time.Duration) *runnerv1.ExecuteRequest {
 	return &runnerv1.ExecuteRequest{
-		Plan: req.GetPlan(), CallId: req.GetCallId(), Service: req.GetService(), Input: req.GetInput(), ContentType: req.GetContentType(),
+		Plan: req.GetPlan(), CallId: req.GetCallId(), Service: req.GetService(), Input: req.GetInput(), ContentType: req.GetContentType(), Head: req.GetHead(),
 		Logs: req.GetLogs(), MaxWaitNanos: int64(max(MaxWait(req)-waited, 1)),
 	}
 }

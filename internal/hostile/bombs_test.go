@@ -51,7 +51,8 @@ func inflationRow() *row {
 		othersShare = 0.3
 	)
 	bomb := sync.OnceValue(func() []byte { return gzipBomb(15) })
-	refusals := []connect.Code{connect.CodeResourceExhausted, connect.CodeInvalidArgument, connect.CodeUnimplemented, connect.CodeFailedPrecondition}
+	// Who has no lane may not stream, whatever it sends.
+	refusals := []connect.Code{connect.CodeResourceExhausted, connect.CodeInvalidArgument, connect.CodeUnimplemented, connect.CodeFailedPrecondition, connect.CodePermissionDenied}
 	r := &row{number: 41, name: "gzip bombs to every procedure, in every protocol", once: true,
 		setup: func(*bout) { bomb() },
 		// A few messages, and the garbage that the collector lets pile up.

@@ -1,6 +1,7 @@
 package lane
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/executor"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
+	"github.com/ruedo-dev/ruedo/internal/lane/stream"
 	"github.com/ruedo-dev/ruedo/internal/names"
 )
 
@@ -146,6 +148,38 @@ func (h *Hub) FetchInput(ctx context.Context, req *runnerv1.FetchInputRequest, s
 		}
 		off += n
 	}
+}
+
+// FetchBody sends the rest of the body of a call as it arrives from the caller.
+func (h *Hub) FetchBody(ctx context.Context, req *runnerv1.FetchBodyRequest, to *connect.ServerStream[runnerv1.FetchBodyResponse]) error {
+	from, s := h.stream(ctx, req.Lane, req.Id)
+	if s == nil {
+		return noCall()
+	}
+	return s.ServeBody(ctx, from.rc, to)
+}
+
+// PushAnswer receives the answer of a call as the guest writes it. A frame on the
+// lane follows and answers the call.
+func (h *Hub) PushAnswer(ctx context.Context, answer *connect.ClientStream[runnerv1.PushAnswerRequest]) (*runnerv1.PushAnswerResponse, error) {
+	if !answer.Receive() {
+		return nil, cmp.Or(answer.Err(), noCall())
+	}
+	from, s := h.stream(ctx, answer.Msg().Lane, answer.Msg().Id)
+	if s == nil {
+		return nil, noCall()
+	}
+	return &runnerv1.PushAnswerResponse{}, s.ServeAnswer(from.rc, answer)
+}
+
+// stream returns what streams in a call of the lane whose secret was sent, and that
+// of the header, too; nil if there is no such call.
+func (h *Hub) stream(ctx context.Context, lane string, id uint64) (*request, *stream.Call) {
+	from := requestOf(ctx)
+	if from == nil || from.lane == nil || from.lane != h.lane(lane) {
+		return nil, nil
+	}
+	return from, from.lane.pending.stream(id)
 }
 
 // noCall returns the same error for an unknown lane, an unknown call and a

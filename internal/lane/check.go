@@ -11,6 +11,7 @@ import (
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/lane/stream"
 	"github.com/ruedo-dev/ruedo/internal/names"
 )
 
@@ -41,6 +42,7 @@ func introduce(r *ruedov1.Runner) *ruedov1.Runner {
 		Version:     printable(r.GetVersion(), maxName),
 		Concurrency: r.GetConcurrency(),
 		Queue:       r.GetQueue(),
+		Streams:     r.GetStreams(),
 		Labels:      r.GetLabels(),
 	}
 	if t := r.GetStartTime(); t.IsValid() {
@@ -112,6 +114,8 @@ func checkRequest(e *runnerv1.Execute) error {
 			len(req.Plan), len(req.CallId), len(req.Service), maxID, names.Max)
 	case len(req.ContentType) > maxMediaType:
 		return fault.New(fault.RequestInvalid, "the content type has %d bytes, the limit is %d", len(req.ContentType), maxMediaType)
+	case len(req.Head) > stream.MaxHead:
+		return fault.New(fault.RequestInvalid, "the head has %d bytes, the limit is %d", len(req.Head), stream.MaxHead)
 	case e.GetTimeoutNanos() < 0:
 		return fault.New(fault.Deadline, "the caller's deadline passed before the call arrived")
 	case e.GetInputBytes() > MaxBody:

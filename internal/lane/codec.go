@@ -10,12 +10,14 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
+	"github.com/ruedo-dev/ruedo/internal/lane/queue"
+	"github.com/ruedo-dev/ruedo/internal/lane/stream"
 )
 
 // maxFrames bounds the frames of one message. The shortest frames that either
 // end makes have four bytes, and a message with more than one frame has at most
 // a segment of them.
-const maxFrames = segmentSize / 4
+const maxFrames = queue.SegmentSize / 4
 
 // codec is protobuf for messages whose decoded size is bounded before they are
 // decoded: an empty frame has two bytes on the wire and over a hundred in memory.
@@ -72,16 +74,17 @@ func countFrames(data []byte) error {
 
 var _ connect.Codec = codec{}
 
-// secretHeader carries the lane's secret with requests for bodies, plans and
-// modules.
-const secretHeader = "Ruedo-Lane"
-
 // handlerOptions come last in every list of options. Nothing between runners
 // and cores is compressed, so that no message grows when it is read, and no
 // message may be longer than the longest that a runner sends.
 func handlerOptions() connect.HandlerOption {
 	return connect.WithHandlerOptions(
-		connect.WithReadMaxBytes(MaxRequest),
+		connect.WithConditionalHandlerOptions(func(spec connect.Spec) []connect.HandlerOption {
+			if streams(spec.Procedure) {
+				return []connect.HandlerOption{connect.WithReadMaxBytes(stream.MaxMessage)}
+			}
+			return []connect.HandlerOption{connect.WithReadMaxBytes(MaxRequest)}
+		}),
 		connect.WithCompression("gzip", nil, nil),
 		connect.WithCodec(codec{}),
 	)

@@ -23,6 +23,8 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/lane/budget"
 	"github.com/ruedo-dev/ruedo/internal/lane/pace"
 	"github.com/ruedo-dev/ruedo/internal/lane/protocol"
+	"github.com/ruedo-dev/ruedo/internal/lane/queue"
+	"github.com/ruedo-dev/ruedo/internal/lane/stream"
 	"github.com/ruedo-dev/ruedo/internal/names"
 )
 
@@ -69,21 +71,24 @@ type Conn struct {
 	log    *slog.Logger
 	api    runnerv1connect.RunnerServiceClient // lane
 	bodies runnerv1connect.RunnerServiceClient // everything else
-	runner executor.Runner
-	core   string
-	secret string
+	// What streams in calls, on connections of their own.
+	streams runnerv1connect.RunnerServiceClient
+	runner  executor.Runner
+	core    string
+	secret  string
 
 	number uint32 // of the protocol that both ends speak
 
-	out       *queue
+	out       *queue.Queue
 	draining  atomic.Bool
 	silence   pace.Silence   // of the core
 	outOfBand chan struct{}  // slots of calls that hold a large body
 	inputs    *budget.Budget //  bytes of these
 
-	mu    sync.Mutex
-	calls map[uint64]context.CancelFunc
-	limit int
+	mu        sync.Mutex
+	calls     map[uint64]active
+	exchanges int // calls of kind http
+	limit     int // of the others
 
 	ctx     context.Context // of everything that the lane does
 	cancel  context.CancelFunc
@@ -93,6 +98,12 @@ type Conn struct {
 	once    sync.Once
 	err     error
 	done    chan struct{}
+}
+
+// active is a call whose answer the core waits for.
+type active struct {
+	cancel   context.CancelFunc
+	exchange bool // it is of kind http
 }
 
 // Dial attaches to a core and serves its calls until the lane ends. The context
@@ -112,7 +123,7 @@ func Dial(ctx context.Context, cfg ConnConfig) (*Conn, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	laneHTTP, bodyHTTP, hangUp, err := transports(cfg)
+	via, err := newClients(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -121,16 +132,18 @@ func Dial(ctx context.Context, cfg ConnConfig) (*Conn, error) {
 		connect.WithAcceptCompression("gzip", nil, nil),
 		connect.WithCodec(codec{}),
 	}
+	short := connect.WithReadMaxBytes(stream.MaxMessage)
 	c := &Conn{
 		cfg:       cfg,
-		hangUp:    hangUp,
+		hangUp:    via.hangUp,
 		log:       log,
-		api:       runnerv1connect.NewRunnerServiceClient(laneHTTP, cfg.URL, opts...),
-		bodies:    runnerv1connect.NewRunnerServiceClient(bodyHTTP, cfg.URL, opts...),
-		out:       newQueue(),
+		api:       runnerv1connect.NewRunnerServiceClient(via.lane, cfg.URL, opts...),
+		bodies:    runnerv1connect.NewRunnerServiceClient(via.bodies, cfg.URL, opts...),
+		streams:   runnerv1connect.NewRunnerServiceClient(via.streams, cfg.URL, append(opts, short)...),
+		out:       queue.New(),
 		outOfBand: make(chan struct{}, 2*max(1, min(cfg.Runner.GetConcurrency(), 1<<10))),
 		inputs:    budget.New(DefaultBodyBytes),
-		calls:     make(map[uint64]context.CancelFunc),
+		calls:     make(map[uint64]active),
 		limit:     2*int(cfg.Runner.GetConcurrency()+cfg.Runner.GetQueue()) + 64,
 		done:      make(chan struct{}),
 	}
@@ -139,7 +152,7 @@ func Dial(ctx context.Context, cfg ConnConfig) (*Conn, error) {
 	stream, more, err := c.attach(ctx)
 	if err != nil {
 		c.cancel()
-		hangUp()
+		via.hangUp()
 		return nil, err
 	}
 	c.runner = cfg.Bind(&source{bodies: c.bodies, core: cfg.URL, secret: c.secret, chunks: c.number >= protocol.ModuleChunks})
@@ -207,7 +220,7 @@ func (c *Conn) unreachable(ctx context.Context, err error) error {
 func (c *Conn) serve(stream *clientStream, more []*runnerv1.CoreFrame) {
 	c.wg.Go(func() {
 		msg := &runnerv1.AttachRequest{}
-		err := c.out.run(func(frames []byte) error {
+		err := c.out.Run(func(frames []byte) error {
 			// The encoded frames are the encoded message; see queue.
 			msg.ProtoReflect().SetUnknown(frames)
 			return stream.Send(msg)
@@ -240,11 +253,11 @@ func (c *Conn) serve(stream *clientStream, more []*runnerv1.CoreFrame) {
 			if usage := c.cfg.PlanUsage; usage != nil {
 				if now := usage(); !proto.Equal(now, last) {
 					last = now
-					_, _ = c.out.push(&runnerv1.RunnerFrame{Kind: &runnerv1.RunnerFrame_Heartbeat{Heartbeat: &runnerv1.Heartbeat{PlanUsage: now}}})
+					_, _ = c.out.Push(&runnerv1.RunnerFrame{Kind: &runnerv1.RunnerFrame_Heartbeat{Heartbeat: &runnerv1.Heartbeat{PlanUsage: now}}})
 				}
 			}
-			if beat, pause := beats.Tick(!c.out.quiet(), c.busy()); beat {
-				c.out.beat(&runnerv1.RunnerFrame{Kind: &runnerv1.RunnerFrame_Heartbeat{Heartbeat: beats.Heartbeat(pause)}})
+			if beat, pause := beats.Tick(!c.out.Quiet(), c.busy()); beat {
+				c.out.Beat(&runnerv1.RunnerFrame{Kind: &runnerv1.RunnerFrame_Heartbeat{Heartbeat: beats.Heartbeat(pause)}})
 			}
 		}, c.end)
 	})
@@ -273,7 +286,7 @@ func (c *Conn) reason(err error) error {
 func (c *Conn) end(err error) {
 	c.once.Do(func() {
 		c.err = err
-		c.out.close(false)
+		c.out.Close(false)
 		c.cancel()
 		c.hangUp() // not only cancel: a write to a stopped peer hangs on
 	})
@@ -304,7 +317,7 @@ func (c *Conn) Drain(ctx context.Context) error {
 	c.draining.Store(true)
 	// The core ends the lane when it has the last answer. Until then, calls
 	// that crossed this frame on the way are refused, so that none is lost.
-	_, _ = c.out.push(&runnerv1.RunnerFrame{Kind: &runnerv1.RunnerFrame_Draining{Draining: &runnerv1.Draining{}}})
+	_, _ = c.out.Push(&runnerv1.RunnerFrame{Kind: &runnerv1.RunnerFrame_Draining{Draining: &runnerv1.Draining{}}})
 	select {
 	case <-c.done:
 		return c.err
@@ -325,11 +338,11 @@ func (c *Conn) Close() {
 func (c *Conn) handle(f *runnerv1.CoreFrame) {
 	switch k := f.GetKind().(type) {
 	case *runnerv1.CoreFrame_Execute:
-		c.start(f.Id, time.Duration(k.Execute.GetTimeoutNanos()), func(ctx context.Context) *runnerv1.RunnerFrame {
+		c.start(f.Id, time.Duration(k.Execute.GetTimeoutNanos()), len(k.Execute.GetRequest().GetHead()) > 0, func(ctx context.Context) *runnerv1.RunnerFrame {
 			return c.execute(ctx, f.Id, k.Execute)
 		})
 	case *runnerv1.CoreFrame_Prepare:
-		c.start(f.Id, 0, func(ctx context.Context) *runnerv1.RunnerFrame {
+		c.start(f.Id, 0, false, func(ctx context.Context) *runnerv1.RunnerFrame {
 			if !names.ValidDigest(k.Prepare.GetId()) {
 				return failed(notStarted(fault.New(fault.RequestInvalid, "a plan id has 64 hexadecimal digits, not %q", printable(k.Prepare.GetId(), maxID))))
 			}
@@ -342,17 +355,13 @@ func (c *Conn) handle(f *runnerv1.CoreFrame) {
 	case *runnerv1.CoreFrame_Heartbeat:
 		c.silence.Announced(time.Duration(k.Heartbeat.GetPauseNanos()))
 		if k.Heartbeat.GetProbe() {
-			_, _ = c.out.push(&runnerv1.RunnerFrame{Id: f.Id, Kind: &runnerv1.RunnerFrame_Heartbeat{Heartbeat: &runnerv1.Heartbeat{}}})
+			_, _ = c.out.Push(&runnerv1.RunnerFrame{Id: f.Id, Kind: &runnerv1.RunnerFrame_Heartbeat{Heartbeat: &runnerv1.Heartbeat{}}})
 		}
 	case *runnerv1.CoreFrame_ReadLogs:
-		c.start(f.Id, 0, func(ctx context.Context) *runnerv1.RunnerFrame { return c.readLogs(ctx, k.ReadLogs) })
+		c.start(f.Id, 0, false, func(ctx context.Context) *runnerv1.RunnerFrame { return c.readLogs(ctx, k.ReadLogs) })
 	case *runnerv1.CoreFrame_Cancel:
-		c.mu.Lock()
-		cancel := c.calls[f.Id]
-		delete(c.calls, f.Id)
-		c.mu.Unlock()
-		if cancel != nil {
-			cancel()
+		if call, ok := c.take(f.Id); ok {
+			call.cancel()
 		}
 	}
 }
@@ -364,8 +373,37 @@ func (c *Conn) busy() bool {
 	return len(c.calls) > 0
 }
 
+// take removes a call. It reports false if it was removed before.
+func (c *Conn) take(id uint64) (active, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	call, ok := c.calls[id]
+	delete(c.calls, id)
+	if call.exchange {
+		c.exchanges--
+	}
+	return call, ok
+}
+
+// put adds a call, unless there is one of that id, or as many as there may be. Calls
+// of kind http are counted on their own: most of them wait for their streams, and the
+// runner itself decides how many it can hold.
+func (c *Conn) put(id uint64, call active) (twice, full bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, twice = c.calls[id]
+	full = !call.exchange && len(c.calls)-c.exchanges >= c.limit || call.exchange && c.exchanges >= stream.MaxCalls
+	if !twice && !full {
+		c.calls[id] = call
+		if call.exchange {
+			c.exchanges++
+		}
+	}
+	return twice, full
+}
+
 // start runs do on its own goroutine and sends the frame that it returns.
-func (c *Conn) start(id uint64, timeout time.Duration, do func(context.Context) *runnerv1.RunnerFrame) {
+func (c *Conn) start(id uint64, timeout time.Duration, exchange bool, do func(context.Context) *runnerv1.RunnerFrame) {
 	if c.draining.Load() {
 		c.answer(id, failed(notStarted(fault.New(fault.RunnerDraining, "runner %s is draining", c.cfg.Runner.GetId()))))
 		return
@@ -377,14 +415,7 @@ func (c *Conn) start(id uint64, timeout time.Duration, do func(context.Context) 
 	} else {
 		ctx, cancel = context.WithCancel(c.ctx)
 	}
-	c.mu.Lock()
-	_, twice := c.calls[id]
-	full := len(c.calls) >= c.limit
-	if !twice && !full {
-		c.calls[id] = cancel
-	}
-	c.mu.Unlock()
-	if twice || full {
+	if twice, full := c.put(id, active{cancel, exchange}); twice || full {
 		cancel()
 		if full {
 			c.answer(id, failed(notStarted(fault.New(fault.QueueFull, "runner %s has %d calls of this core, its limit", c.cfg.Runner.GetId(), c.limit))))
@@ -394,11 +425,7 @@ func (c *Conn) start(id uint64, timeout time.Duration, do func(context.Context) 
 	c.workers.run(func() {
 		defer cancel()
 		res := c.guard(ctx, do)
-		c.mu.Lock()
-		_, wanted := c.calls[id]
-		delete(c.calls, id)
-		c.mu.Unlock()
-		if wanted { // else it was cancelled: nobody waits
+		if _, wanted := c.take(id); wanted { // else it was cancelled: nobody waits
 			c.answer(id, res)
 		}
 	})
@@ -418,18 +445,18 @@ func (c *Conn) guard(ctx context.Context, do func(context.Context) *runnerv1.Run
 
 func (c *Conn) answer(id uint64, f *runnerv1.RunnerFrame) {
 	f.Id = id
-	_, err := c.out.push(f)
-	if err == nil || err == errClosed {
+	_, err := c.out.Push(f)
+	if err == nil || err == queue.ErrClosed {
 		return
 	}
-	if err == errFull {
-		c.end(errFull) // the core does not read: it has lost this lane as well
+	if err == queue.ErrFull {
+		c.end(queue.ErrFull) // the core does not read: it has lost this lane as well
 		return
 	}
 	// The answer cannot be encoded: its type is not UTF-8, or it is too long.
 	bad := failed(fault.Wrap(err, fault.Internal, "the answer does not fit into a frame: %s", err.Error()))
 	bad.Id = id
-	_, _ = c.out.push(bad)
+	_, _ = c.out.Push(bad)
 }
 
 func failed(err error) *runnerv1.RunnerFrame {

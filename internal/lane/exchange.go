@@ -10,19 +10,21 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 	"github.com/ruedo-dev/ruedo/internal/lane/protocol"
+	"github.com/ruedo-dev/ruedo/internal/lane/queue"
+	"github.com/ruedo-dev/ruedo/internal/lane/stream"
 )
 
 // exchange sends one frame and waits for its answer. req is the request if the
-// frame is a call; the runner can push output for it.
-func (l *Lane) exchange(ctx context.Context, frame *runnerv1.CoreFrame, b *body, req *runnerv1.ExecuteRequest) (*runnerv1.RunnerFrame, pushed, error) {
+// frame is a call; the runner can push output for it. s is what streams in it.
+func (l *Lane) exchange(ctx context.Context, frame *runnerv1.CoreFrame, b *body, req *runnerv1.ExecuteRequest, s *stream.Call) (*runnerv1.RunnerFrame, pushed, error) {
 	frame.Id = l.ids.Add(1)
 	c := l.calls.Get().(*call)
-	c.body, c.req, c.ctx = b, req, ctx
+	c.body, c.req, c.ctx, c.stream = b, req, ctx, s
 	if !l.pending.put(frame.Id, c) {
 		l.release(c)
 		return nil, pushed{}, l.lost(true)
 	}
-	seq, err := l.out.push(frame)
+	seq, err := l.out.Push(frame)
 	if err != nil {
 		if l.pending.take(frame.Id) == nil {
 			<-c.answer // the lane ended meanwhile and has answered, or is about to
@@ -36,7 +38,7 @@ func (l *Lane) exchange(ctx context.Context, frame *runnerv1.CoreFrame, b *body,
 		if l.pending.take(frame.Id) != nil {
 			// No other goroutine has the call now, so nothing will answer it.
 			l.release(c)
-			_, _ = l.out.push(&runnerv1.CoreFrame{Id: frame.Id, Kind: &runnerv1.CoreFrame_Cancel{Cancel: &runnerv1.Cancel{}}})
+			_, _ = l.out.Push(&runnerv1.CoreFrame{Id: frame.Id, Kind: &runnerv1.CoreFrame_Cancel{Cancel: &runnerv1.Cancel{}}})
 			return nil, pushed{}, fault.FromError(ctx.Err())
 		}
 		<-c.answer
@@ -44,9 +46,44 @@ func (l *Lane) exchange(ctx context.Context, frame *runnerv1.CoreFrame, b *body,
 	res, got := c.frame, c.push.take()
 	l.release(c)
 	if res == nil {
-		return nil, pushed{}, l.lost(!l.out.mayHaveBeenSent(seq))
+		return nil, pushed{}, l.lost(!l.out.MayHaveBeenSent(seq))
 	}
 	return res, got, nil
+}
+
+// allows returns an error if the runner gets no more calls of kind http. The caller
+// has counted the call.
+func (l *Lane) allows(n int64) error {
+	if l.protocol < protocol.Streams {
+		return l.tooOld()
+	}
+	if n <= stream.MaxCalls {
+		return nil
+	}
+	return notStarted(fault.New(fault.StreamsFull, "runner %s has %d calls of services that serve HTTP, the limit of a lane", l.info.Id, stream.MaxCalls).
+		With("limit", fmt.Sprint(stream.MaxCalls)).WithFix("call again later, or start another runner"))
+}
+
+// tooOld returns the error for a service of kind http on a runner that knows none.
+func (l *Lane) tooOld() error {
+	return notStarted(fault.New(fault.RunnerOutdated, "runner %s is too old for services that serve HTTP: it speaks lane protocol %d, and they need %d", l.info.Id, l.protocol, protocol.Streams).
+		WithFix("upgrade the runner to the version of the core"))
+}
+
+// streamed checks the answer to a call against what streamed in it.
+func (l *Lane) streamed(s *stream.Call, res *runnerv1.ExecuteResponse, err error) (*runnerv1.ExecuteResponse, error) {
+	switch {
+	case err != nil:
+		return nil, s.Failed(err)
+	case len(res.Head) > stream.MaxHead || len(res.Trailers) > stream.MaxHead:
+		err = fault.New(fault.Internal, "runner %s answered with a head of %d bytes and trailers of %d, the limit is %d", l.info.Id, len(res.Head), len(res.Trailers), stream.MaxHead)
+	default:
+		err = s.Check(res.Streamed)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return res, nil
 }
 
 // full returns the error for a call above the runner's limit.
@@ -57,10 +94,10 @@ func (l *Lane) full() error {
 
 // refused returns the error for a frame that the queue did not accept.
 func (l *Lane) refused(err error) error {
-	if err == errClosed {
+	if err == queue.ErrClosed {
 		return l.lost(true)
 	}
-	if err == errFull {
+	if err == queue.ErrFull {
 		return l.full()
 	}
 	return notStarted(faultrpc.FromError(err))
@@ -92,7 +129,7 @@ func (l *Lane) wake(ctx context.Context) error {
 		return nil
 	}
 	l.silence.Asked()
-	_, _, err := l.exchange(ctx, probe(0), nil, nil)
+	_, _, err := l.exchange(ctx, probe(0), nil, nil, nil)
 	if err == nil {
 		return nil
 	}
@@ -111,7 +148,7 @@ func (l *Lane) wake(ctx context.Context) error {
 // probe asks the runner for an answer, without waiting for it.
 func (l *Lane) probe() {
 	l.silence.Asked() // before the answer can come
-	if _, err := l.out.push(probe(l.ids.Add(1))); err != nil {
+	if _, err := l.out.Push(probe(l.ids.Add(1))); err != nil {
 		l.silence.Answered()
 	}
 }

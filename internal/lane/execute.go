@@ -6,12 +6,12 @@ import (
 	"io"
 	"time"
 
-	"connectrpc.com/connect"
-
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	"github.com/ruedo-dev/ruedo/internal/executor"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
+	"github.com/ruedo-dev/ruedo/internal/lane/protocol"
+	"github.com/ruedo-dev/ruedo/internal/lane/stream"
 )
 
 // execute executes one call. It fetches the input and pushes the output and
@@ -41,7 +41,7 @@ func (c *Conn) execute(ctx context.Context, id uint64, e *runnerv1.Execute) *run
 		}
 		req.Input = input
 	}
-	res, err := c.runner.Execute(ctx, req)
+	res, err := c.call(ctx, id, e)
 	if err != nil {
 		f := failed(err)
 		if info := f.GetFailure().GetInfo(); info != nil && len(info.Logs) > MaxInline {
@@ -74,6 +74,15 @@ func (c *Conn) execute(ctx context.Context, id uint64, e *runnerv1.Execute) *run
 		}
 	}
 	return &runnerv1.RunnerFrame{Kind: &runnerv1.RunnerFrame_Executed{Executed: res}}
+}
+
+// call calls the runner. What streams in a call of kind http is carried meanwhile.
+func (c *Conn) call(ctx context.Context, id uint64, e *runnerv1.Execute) (*runnerv1.ExecuteResponse, error) {
+	if len(e.Request.Head) == 0 || c.number < protocol.Streams {
+		return c.runner.Execute(ctx, e.Request)
+	}
+	r := &stream.Remote{API: c.streams, Lane: c.secret, ID: id}
+	return r.Result(c.runner.Execute(executor.WithExchange(ctx, r.Exchange(ctx, e.Streams)), e.Request))
 }
 
 // enter waits for a slot for a call with a large body, and for room for its
@@ -120,7 +129,7 @@ func (c *Conn) fetch(ctx context.Context, id uint64, announced int) ([]byte, err
 	if announced > 0 {
 		limit = announced
 	}
-	ctx = withSecret(ctx, c.secret)
+	ctx = protocol.WithSecret(ctx, c.secret)
 	stream, err := c.bodies.FetchInput(ctx, &runnerv1.FetchInputRequest{Lane: c.secret, Id: id})
 	if err != nil {
 		return nil, err
@@ -145,7 +154,7 @@ func (c *Conn) fetch(ctx context.Context, id uint64, announced int) ([]byte, err
 
 // push sends the output and logs of a call to the core.
 func (c *Conn) push(ctx context.Context, id uint64, output, logs []byte) error {
-	stream, err := c.bodies.PushOutput(withSecret(ctx, c.secret))
+	stream, err := c.bodies.PushOutput(protocol.WithSecret(ctx, c.secret))
 	if err != nil {
 		return err
 	}
@@ -165,13 +174,6 @@ func (c *Conn) push(ctx context.Context, id uint64, output, logs []byte) error {
 	}
 	_, err = stream.CloseAndReceive()
 	return err
-}
-
-// withSecret proves with a header that a request comes from a runner with a lane.
-func withSecret(ctx context.Context, secret string) context.Context {
-	ctx, info := connect.NewClientContext(ctx)
-	info.RequestHeader().Set(secretHeader, secret)
-	return ctx
 }
 
 func chunk(b []byte) (piece, rest []byte) {

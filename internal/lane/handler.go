@@ -12,6 +12,7 @@ import (
 	"github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1/runnerv1connect"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
+	"github.com/ruedo-dev/ruedo/internal/lane/protocol"
 )
 
 // request is what the handlers know about the HTTP request behind a call.
@@ -39,8 +40,10 @@ func noHandler() error {
 //
 // The handler bounds what a request can cost before its sender is known,
 // whatever the options say. It accepts neither compression nor JSON. The
-// message that opens a lane has at most 16 KiB, the others 1 MiB. The server
-// decides how fast bodies must arrive and answers must be read.
+// message that opens a lane has at most 16 KiB, the others 1 MiB. Requests for
+// streams last as long as their call, so they are refused before their body is
+// read, unless their header proves that a runner with a lane sent them. The server
+// decides how fast other bodies must arrive and answers must be read.
 func (h *Hub) Handler(opts ...connect.HandlerOption) (path string, handler http.Handler) {
 	path, next := runnerv1connect.NewRunnerServiceHandler(h, append(opts[:len(opts):len(opts)], handlerOptions())...)
 	return path, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -51,8 +54,12 @@ func (h *Hub) Handler(opts ...connect.HandlerOption) (path string, handler http.
 		// A lost lane must end a Send or Receive that hangs. Deadlines of the
 		// stream are the only way to do that from outside.
 		req := &request{rc: http.NewResponseController(w)}
-		if secret := r.Header.Get(secretHeader); secret != "" {
+		if secret := r.Header.Get(protocol.SecretHeader); secret != "" {
 			req.lane = h.lane(secret)
+		}
+		if req.lane == nil && streams(r.URL.Path) {
+			http.Error(w, "streams are for runners with a lane", http.StatusForbidden)
+			return
 		}
 		body := r.Body
 		r = r.WithContext(context.WithValue(r.Context(), requestKey{}, req))
@@ -61,6 +68,11 @@ func (h *Hub) Handler(opts ...connect.HandlerOption) (path string, handler http.
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// streams reports whether a procedure carries what streams in a call.
+func streams(procedure string) bool {
+	return procedure == runnerv1connect.RunnerServiceFetchBodyProcedure || procedure == runnerv1connect.RunnerServicePushAnswerProcedure
 }
 
 // helloBody refuses a first message that is longer than a hello, before any of it

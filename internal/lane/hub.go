@@ -219,7 +219,7 @@ func (h *Hub) Attach(ctx context.Context, stream *connect.BidiStream[runnerv1.At
 		}
 	}
 	welcome := &runnerv1.Welcome{CoreId: h.cfg.Core.Id, Lane: l.secret, Protocol: number, MinProtocol: h.speaks.Min, MaxProtocol: h.speaks.Max}
-	if _, err := l.out.push(&runnerv1.CoreFrame{Kind: &runnerv1.CoreFrame_Welcome{Welcome: welcome}}); err != nil {
+	if _, err := l.out.Push(&runnerv1.CoreFrame{Kind: &runnerv1.CoreFrame_Welcome{Welcome: welcome}}); err != nil {
 		return faultrpc.ToConnect(err)
 	}
 	if err := h.add(ctx, l); err != nil {
@@ -265,7 +265,7 @@ func (h *Hub) serve(rc *http.ResponseController, stream *connect.BidiStream[runn
 	go func() {
 		defer close(written)
 		msg := &runnerv1.AttachResponse{}
-		err := l.out.run(func(frames []byte) error {
+		err := l.out.Run(func(frames []byte) error {
 			// The encoded frames are the encoded message; see queue.
 			msg.ProtoReflect().SetUnknown(frames)
 			return stream.Send(msg)
@@ -296,12 +296,12 @@ func (h *Hub) serve(rc *http.ResponseController, stream *connect.BidiStream[runn
 
 	beats := pace.Sender{Every: h.cfg.Heartbeat, Steady: l.protocol < protocol.Pauses}
 	l.silence.Watch(l.done, h.cfg.Heartbeat, h.cfg.LossTimeout, func() {
-		quiet := l.out.quiet()
-		if l.out.standstill() >= maxStandstill {
+		quiet := l.out.Quiet()
+		if l.out.Standstill() >= maxStandstill {
 			l.end(fault.New(fault.RunnerLost, "the runner has not read for %s", maxStandstill*h.cfg.Heartbeat/2))
 		}
 		if beat, pause := beats.Tick(!quiet, l.active.Load() > 0); beat {
-			l.out.beat(&runnerv1.CoreFrame{Kind: &runnerv1.CoreFrame_Heartbeat{Heartbeat: beats.Heartbeat(pause)}})
+			l.out.Beat(&runnerv1.CoreFrame{Kind: &runnerv1.CoreFrame_Heartbeat{Heartbeat: beats.Heartbeat(pause)}})
 		}
 	}, l.end)
 
@@ -344,8 +344,8 @@ func (h *Hub) welcome(first *runnerv1.AttachRequest) (*runnerv1.Hello, uint32, e
 			WithFix("set the same cluster id on both, or give the runner the address of a core of its cluster")
 	case !names.Valid(r.GetId()):
 		return nil, 0, fault.New(fault.RequestInvalid, "runner id %q is not valid: it must match %s", printable(r.GetId(), maxName), names.Pattern)
-	case r.Concurrency == 0 || r.Concurrency > maxConcurrency || r.Queue > maxConcurrency:
-		return nil, 0, fault.New(fault.RequestInvalid, "concurrency %d or queue %d is out of range: concurrency is 1 to %d, queue at most %[3]d", r.Concurrency, r.Queue, maxConcurrency)
+	case r.Concurrency == 0 || max(r.Concurrency, r.Queue, r.Streams) > maxConcurrency:
+		return nil, 0, fault.New(fault.RequestInvalid, "concurrency %d, queue %d or streams %d is out of range: concurrency is 1 to %d, the others at most %[4]d", r.Concurrency, r.Queue, r.Streams, maxConcurrency)
 	}
 	return hello, number, labels.Check(r.Labels)
 }

@@ -18,6 +18,10 @@
 // with the lane's secret that it belongs to the lane. Handlers never run in the
 // goroutine that reads frames.
 //
+// A call of kind http has a head in its frame, and its body and answer if they are
+// short and complete. What streams travels out of band, too; see
+// [github.com/ruedo-dev/ruedo/internal/lane/stream].
+//
 // Questions for what guests logged travel inline as well: a page of the answer is
 // about as long as the longest body that does. A runner says in its hello that it
 // answers them.
@@ -36,7 +40,8 @@
 // figures are refused. Lanes and attempts to attach are bounded per address and
 // in total. A body belongs to one call, is bounded by the service's own limit,
 // holds memory only while the call waits, and shares a budget with all others.
-// A body that makes no progress is ended. [HubConfig] has the settings.
+// A body that makes no progress is ended. Calls of kind http are counted on their
+// own, because a lane has many of them that only wait. [HubConfig] has the settings.
 //
 // # Silence
 //
@@ -65,6 +70,8 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 	"github.com/ruedo-dev/ruedo/internal/lane/pace"
 	"github.com/ruedo-dev/ruedo/internal/lane/protocol"
+	"github.com/ruedo-dev/ruedo/internal/lane/queue"
+	"github.com/ruedo-dev/ruedo/internal/lane/stream"
 )
 
 // Sizes. Both ends rely on them, so they are part of the protocol.
@@ -76,9 +83,8 @@ const (
 	MaxBody = 64 << 20
 
 	maxHello = 16 << 10 // the message that opens a lane
-	maxFrame = 1 << 20  // one frame, encoded
 	// MaxRequest is the longest message to a core.
-	MaxRequest = maxFrame + segmentSize
+	MaxRequest = queue.MaxFrame + queue.SegmentSize
 	maxMessage = 4 << 20   // one message to a runner: a plan may be long
 	chunkSize  = 512 << 10 // piece of a body, or of a module that is not sent in chunks
 	pieceSize  = 32 << 10  // piece of a module's chunk: what a broken transfer loses
@@ -105,14 +111,16 @@ type Lane struct {
 	secret     string
 	limit      int64 // maximum number of calls in flight
 
-	out      *queue
-	pending  pending
-	ids      atomic.Uint64
-	active   atomic.Int64
-	total    atomic.Uint64
-	draining atomic.Bool
-	silence  pace.Silence // of the runner
-	usage    atomic.Pointer[ruedov1.PlanUsage]
+	out     *queue.Queue
+	pending pending
+	ids     atomic.Uint64
+	active  atomic.Int64
+	// exchanges are those of the active calls that are of kind http.
+	exchanges atomic.Int64
+	total     atomic.Uint64
+	draining  atomic.Bool
+	silence   pace.Silence // of the runner
+	usage     atomic.Pointer[ruedov1.PlanUsage]
 
 	modules chan struct{} // slots of fetches
 
@@ -140,7 +148,7 @@ func newLane(h *Hub, hello *runnerv1.Hello, number uint32) *Lane {
 		protocol:   number,
 		secret:     newSecret(),
 		limit:      int64(r.Concurrency) + int64(r.Queue),
-		out:        newQueue(),
+		out:        queue.New(),
 		pending:    newPending(),
 		modules:    make(chan struct{}, fetchesPerLane),
 		calls:      sync.Pool{New: newCall},
@@ -213,7 +221,13 @@ func (l *Lane) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) (*runn
 		return nil, notStarted(faultrpc.FromError(err))
 	}
 	defer l.leave()
-	if n := l.active.Add(1); n > l.limit {
+	n := l.active.Add(1)
+	if len(req.Head) > 0 {
+		defer l.exchanges.Add(-1)
+		if err := l.allows(l.exchanges.Add(1)); err != nil {
+			return nil, err
+		}
+	} else if n-l.exchanges.Load() > l.limit {
 		return nil, l.full()
 	}
 	// After the count, so that drain either sees the call or the call sees it.
@@ -250,11 +264,34 @@ func (l *Lane) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) (*runn
 	} else {
 		f.request.Input = req.Input
 	}
-	frame, got, err := l.exchange(ctx, &f.frame, b, req)
-	if err != nil {
-		return nil, err
+	if len(req.Head) == 0 {
+		frame, got, err := l.exchange(ctx, &f.frame, b, req, nil)
+		if err != nil {
+			return nil, err
+		}
+		return l.executed(frame, got)
 	}
-	return l.executed(frame, got)
+	return l.executeHTTP(ctx, f, b, req)
+}
+
+// executeHTTP is the rest of Execute for a call of kind http.
+func (l *Lane) executeHTTP(ctx context.Context, f *executeFrame, b *body, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
+	if len(req.Head) > stream.MaxHead {
+		return nil, notStarted(fault.New(fault.RequestInvalid, "the head of the request has %d bytes, the limit is %d", len(req.Head), stream.MaxHead))
+	}
+	x := executor.ExchangeOf(ctx)
+	if x == nil {
+		x = &executor.Exchange{}
+	}
+	s, ctx := stream.NewCall(ctx, x)
+	defer s.End()
+	f.request.Head, f.execute.Streams = req.Head, s.Streams()
+	frame, got, err := l.exchange(ctx, &f.frame, b, req, s)
+	if err != nil {
+		return l.streamed(s, nil, err)
+	}
+	res, err := l.executed(frame, got)
+	return l.streamed(s, res, err)
 }
 
 // executed decodes the answer to a call.
@@ -332,12 +369,15 @@ func (l *Lane) Prepare(ctx context.Context, req *runnerv1.PrepareRequest) (*runn
 		return nil, err
 	}
 	if req.Plan != nil {
+		if l.protocol < protocol.Streams && req.Plan.Kind == ruedov1.Kind_KIND_HTTP {
+			return nil, l.tooOld()
+		}
 		defer l.hub.offer(req)()
 		if proto.Size(req.Plan) > MaxInline {
 			req = &runnerv1.PrepareRequest{Id: req.Id}
 		}
 	}
-	frame, _, err := l.exchange(ctx, &runnerv1.CoreFrame{Kind: &runnerv1.CoreFrame_Prepare{Prepare: req}}, nil, nil)
+	frame, _, err := l.exchange(ctx, &runnerv1.CoreFrame{Kind: &runnerv1.CoreFrame_Prepare{Prepare: req}}, nil, nil, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -375,7 +415,7 @@ func (l *Lane) drain() {
 func (l *Lane) end(err error) {
 	l.once.Do(func() {
 		l.err = err
-		l.out.close(err == nil)
+		l.out.Close(err == nil)
 		close(l.done)
 		l.pending.fail()
 	})
@@ -423,9 +463,9 @@ func newExecuteFrame() any {
 
 func (l *Lane) reuse(f *executeFrame) {
 	f.frame.Id = 0
-	f.execute.TimeoutNanos, f.execute.Detached, f.execute.InputBytes = 0, false, 0
+	f.execute.TimeoutNanos, f.execute.Detached, f.execute.InputBytes, f.execute.Streams = 0, false, 0, false
 	r := &f.request
-	r.Plan, r.CallId, r.Service, r.Input, r.ContentType, r.Logs, r.MaxWaitNanos = "", "", "", nil, "", false, 0
+	r.Plan, r.CallId, r.Service, r.Input, r.ContentType, r.Logs, r.MaxWaitNanos, r.Head = "", "", "", nil, "", false, 0, nil
 	l.frames.Put(f)
 }
 
@@ -433,6 +473,6 @@ func (l *Lane) release(c *call) {
 	if c.push != nil {
 		c.push.end()
 	}
-	c.frame, c.push, c.body, c.req, c.ctx = nil, nil, nil, nil, nil
+	c.frame, c.push, c.body, c.stream, c.req, c.ctx = nil, nil, nil, nil, nil, nil
 	l.calls.Put(c)
 }

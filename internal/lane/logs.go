@@ -41,7 +41,7 @@ func (l *Lane) ReadLogs(ctx context.Context, req *runnerv1.ReadLogsRequest) (*ru
 	if err := l.wake(ctx); err != nil {
 		return nil, err
 	}
-	frame, _, err := l.exchange(ctx, &runnerv1.CoreFrame{Kind: &runnerv1.CoreFrame_ReadLogs{ReadLogs: req}}, nil, nil)
+	frame, _, err := l.exchange(ctx, &runnerv1.CoreFrame{Kind: &runnerv1.CoreFrame_ReadLogs{ReadLogs: req}}, nil, nil, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	"github.com/ruedo-dev/ruedo/internal/executor"
+	"github.com/ruedo-dev/ruedo/internal/lane/stream"
 )
 
 // call is an exchange that waits for its answer.
@@ -21,6 +22,7 @@ type call struct {
 	frame  *runnerv1.RunnerFrame // nil if the lane ended; set before answer
 	push   *push
 	body   *body
+	stream *stream.Call // nil unless the call is of kind http
 	// req and ctx are those of an Execute; req is nil otherwise. They are read
 	// only while the call is pending, when its caller still waits.
 	req *runnerv1.ExecuteRequest
@@ -102,6 +104,17 @@ func (p pending) body(id uint64) *body {
 	defer s.mu.Unlock()
 	if c := s.calls[id]; c != nil {
 		return c.body
+	}
+	return nil
+}
+
+// stream returns what streams in a call; nil if the call is gone or nothing does.
+func (p pending) stream(id uint64) *stream.Call {
+	s := p.shard(id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c := s.calls[id]; c != nil {
+		return c.stream
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/executor"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
+	"github.com/ruedo-dev/ruedo/internal/lane/protocol"
 )
 
 // source is the executor.Source that gets plans and modules from the core.
@@ -24,7 +25,7 @@ type source struct {
 var _ executor.Source = (*source)(nil)
 
 func (s *source) Plan(ctx context.Context, id string) (*runnerv1.Plan, error) {
-	res, err := s.bodies.GetPlan(withSecret(ctx, s.secret), &runnerv1.GetPlanRequest{Id: id})
+	res, err := s.bodies.GetPlan(protocol.WithSecret(ctx, s.secret), &runnerv1.GetPlanRequest{Id: id})
 	if err != nil {
 		return nil, cutError(faultrpc.FromError(err))
 	}
@@ -46,7 +47,7 @@ func (s *source) Module(ctx context.Context, digest string) (io.ReadCloser, erro
 // cancel.
 func (s *source) fetch(ctx context.Context, req *runnerv1.FetchModuleRequest) (*connect.ServerStreamForClient[runnerv1.FetchModuleResponse], context.CancelFunc, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	stream, err := s.bodies.FetchModule(withSecret(ctx, s.secret), req)
+	stream, err := s.bodies.FetchModule(protocol.WithSecret(ctx, s.secret), req)
 	if err != nil {
 		cancel()
 		return nil, nil, cutError(faultrpc.FromError(err))

@@ -13,18 +13,24 @@ import (
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/lane/pace"
+	"github.com/ruedo-dev/ruedo/internal/lane/queue"
 )
 
-// transports returns the client for the lane, the client for bodies, and a
-// function that closes their connections.
-func transports(cfg ConnConfig) (lane, bodies connect.HTTPClient, hangUp func(), err error) {
+// clients make the requests of a runner.
+type clients struct {
+	lane, bodies, streams connect.HTTPClient
+	hangUp                func() // closes their connections
+}
+
+// newClients returns the clients for a core.
+func newClients(cfg ConnConfig) (clients, error) {
 	u, err := url.Parse(cfg.URL)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-		return nil, nil, nil, fault.New(fault.ConfigInvalid, "core %q is not an address of the form http://host:port", cfg.URL).
+		return clients{}, fault.New(fault.ConfigInvalid, "core %q is not an address of the form http://host:port", cfg.URL).
 			WithFix("write the address as http://host:port, for example http://127.0.0.1:7833")
 	}
 	if cfg.HTTPClient != nil {
-		return cfg.HTTPClient, cfg.HTTPClient, func() {}, nil
+		return clients{cfg.HTTPClient, cfg.HTTPClient, cfg.HTTPClient, func() {}}, nil
 	}
 	var protocols http.Protocols
 	protocols.SetHTTP2(true)
@@ -37,8 +43,8 @@ func transports(cfg ConnConfig) (lane, bodies connect.HTTPClient, hangUp func(),
 		DialContext:        d.dial,
 		Protocols:          &protocols,
 		HTTP2:              laneHTTP2(),
-		WriteBufferSize:    segmentSize,
-		ReadBufferSize:     segmentSize,
+		WriteBufferSize:    queue.SegmentSize,
+		ReadBufferSize:     queue.SegmentSize,
 		DisableCompression: true,
 	}
 	// Bodies use HTTP/1.1: with one connection each, they cannot hold each
@@ -50,19 +56,29 @@ func transports(cfg ConnConfig) (lane, bodies connect.HTTPClient, hangUp func(),
 		Protocols:             &plain,
 		MaxIdleConnsPerHost:   16,
 		IdleConnTimeout:       30 * time.Second,
-		WriteBufferSize:       segmentSize,
-		ReadBufferSize:        segmentSize,
+		WriteBufferSize:       queue.SegmentSize,
+		ReadBufferSize:        queue.SegmentSize,
 		DisableCompression:    true,
 		ResponseHeaderTimeout: time.Minute,
 	}
-	if strings.EqualFold(u.Scheme, "https") {
-		l.Proxy, b.Proxy = http.ProxyFromEnvironment, http.ProxyFromEnvironment
+	// Streams are the same, but the core answers when the call does, and many of
+	// them wait at the same time: none has buffers for more than its pieces.
+	s := &http.Transport{
+		DialContext:         d.dial,
+		Protocols:           &plain,
+		MaxIdleConnsPerHost: 64,
+		IdleConnTimeout:     30 * time.Second,
+		DisableCompression:  true,
 	}
-	return &http.Client{Transport: l}, &http.Client{Transport: b}, func() {
+	if strings.EqualFold(u.Scheme, "https") {
+		l.Proxy, b.Proxy, s.Proxy = http.ProxyFromEnvironment, http.ProxyFromEnvironment, http.ProxyFromEnvironment
+	}
+	return clients{&http.Client{Transport: l}, &http.Client{Transport: b}, &http.Client{Transport: s}, func() {
 		l.CloseIdleConnections()
 		b.CloseIdleConnections()
+		s.CloseIdleConnections()
 		d.hangUp()
-	}, nil
+	}}, nil
 }
 
 // dialer tracks its connections, so that they can be closed when the lane ends.

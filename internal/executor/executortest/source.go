@@ -106,11 +106,14 @@ func (s *Source) Module(_ context.Context, digest string) (io.ReadCloser, error)
 func hexDigest(b []byte) string { return fmt.Sprintf("%x", sha256.Sum256(b)) }
 
 // Guest builds the guest that the suite calls; see testdata/guest.
-func Guest(t testing.TB) []byte {
+func Guest(t testing.TB) []byte { return build(t, "./testdata/guest") }
+
+// build builds a guest.
+func build(t testing.TB, dir string) []byte {
 	t.Helper()
 	_, file, _, _ := runtime.Caller(0)
 	out := filepath.Join(t.TempDir(), "guest.wasm")
-	cmd := exec.Command("go", "build", "-trimpath", "-buildmode=c-shared", "-o", out, "./testdata/guest")
+	cmd := exec.Command("go", "build", "-trimpath", "-buildmode=c-shared", "-o", out, dir)
 	cmd.Dir = filepath.Dir(file)
 	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0")
 	if text, err := cmd.CombinedOutput(); err != nil {

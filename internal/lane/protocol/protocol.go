@@ -12,6 +12,7 @@
 //   - 3 sends modules in chunks, as they are stored, so that a transfer that broke
 //     off resumes where it stopped.
 //   - 4 pauses between heartbeats on idle lanes, says how long, and answers probes.
+//   - 5 carries calls of kind http, and what streams in them.
 package protocol
 
 import (
@@ -22,13 +23,15 @@ import (
 )
 
 // Newest is the highest number that this version speaks, on both ends.
-const Newest = 4
+const Newest = 5
 
 const (
 	// ModuleChunks is the lowest number with which modules are sent in chunks.
 	ModuleChunks = 3
 	// Pauses is the lowest number with which heartbeats pause on idle lanes.
 	Pauses = 4
+	// Streams is the lowest number with which calls of kind http are carried.
+	Streams = 5
 )
 
 // The lowest numbers. A core understands what older runners send; a runner does

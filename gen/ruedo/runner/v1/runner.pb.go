@@ -636,7 +636,10 @@ type Execute struct {
 	// The runner must call FetchInput for the input; request.input is empty.
 	Detached bool `protobuf:"varint,3,opt,name=detached,proto3" json:"detached,omitempty"`
 	// Length of a detached input. Zero if the core does not say.
-	InputBytes    uint64 `protobuf:"varint,4,opt,name=input_bytes,json=inputBytes,proto3" json:"input_bytes,omitempty"`
+	InputBytes uint64 `protobuf:"varint,4,opt,name=input_bytes,json=inputBytes,proto3" json:"input_bytes,omitempty"`
+	// request.input is only the beginning of the body: FetchBody returns the rest.
+	// Only on lanes of protocol 5.
+	Streams       bool `protobuf:"varint,5,opt,name=streams,proto3" json:"streams,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -697,6 +700,13 @@ func (x *Execute) GetInputBytes() uint64 {
 		return x.InputBytes
 	}
 	return 0
+}
+
+func (x *Execute) GetStreams() bool {
+	if x != nil {
+		return x.Streams
+	}
+	return false
 }
 
 // Cancel ends an exchange whose caller went away.
@@ -1337,6 +1347,238 @@ func (*PushOutputResponse) Descriptor() ([]byte, []int) {
 	return file_ruedo_runner_v1_runner_proto_rawDescGZIP(), []int{18}
 }
 
+type FetchBodyRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Lane          string                 `protobuf:"bytes,1,opt,name=lane,proto3" json:"lane,omitempty"`
+	Id            uint64                 `protobuf:"varint,2,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FetchBodyRequest) Reset() {
+	*x = FetchBodyRequest{}
+	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FetchBodyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FetchBodyRequest) ProtoMessage() {}
+
+func (x *FetchBodyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FetchBodyRequest.ProtoReflect.Descriptor instead.
+func (*FetchBodyRequest) Descriptor() ([]byte, []int) {
+	return file_ruedo_runner_v1_runner_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *FetchBodyRequest) GetLane() string {
+	if x != nil {
+		return x.Lane
+	}
+	return ""
+}
+
+func (x *FetchBodyRequest) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+// FetchBodyResponse is a piece of a body. A body without an end was broken off.
+type FetchBodyResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Data  []byte                 `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	// The body is complete, and nothing follows.
+	End bool `protobuf:"varint,2,opt,name=end,proto3" json:"end,omitempty"`
+	// Trailers of the request, encoded as package abi says. Only with end.
+	Trailers      []byte `protobuf:"bytes,3,opt,name=trailers,proto3" json:"trailers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FetchBodyResponse) Reset() {
+	*x = FetchBodyResponse{}
+	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FetchBodyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FetchBodyResponse) ProtoMessage() {}
+
+func (x *FetchBodyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FetchBodyResponse.ProtoReflect.Descriptor instead.
+func (*FetchBodyResponse) Descriptor() ([]byte, []int) {
+	return file_ruedo_runner_v1_runner_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *FetchBodyResponse) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *FetchBodyResponse) GetEnd() bool {
+	if x != nil {
+		return x.End
+	}
+	return false
+}
+
+func (x *FetchBodyResponse) GetTrailers() []byte {
+	if x != nil {
+		return x.Trailers
+	}
+	return nil
+}
+
+// PushAnswerRequest is a piece of an answer. An answer without an end was broken
+// off.
+type PushAnswerRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Set in the first message.
+	Lane string `protobuf:"bytes,1,opt,name=lane,proto3" json:"lane,omitempty"`
+	Id   uint64 `protobuf:"varint,2,opt,name=id,proto3" json:"id,omitempty"`
+	// Encoded as package abi says. Only in the first message.
+	Head []byte `protobuf:"bytes,3,opt,name=head,proto3" json:"head,omitempty"`
+	Data []byte `protobuf:"bytes,4,opt,name=data,proto3" json:"data,omitempty"`
+	// The answer is complete, and nothing follows.
+	End           bool `protobuf:"varint,5,opt,name=end,proto3" json:"end,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PushAnswerRequest) Reset() {
+	*x = PushAnswerRequest{}
+	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PushAnswerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PushAnswerRequest) ProtoMessage() {}
+
+func (x *PushAnswerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PushAnswerRequest.ProtoReflect.Descriptor instead.
+func (*PushAnswerRequest) Descriptor() ([]byte, []int) {
+	return file_ruedo_runner_v1_runner_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *PushAnswerRequest) GetLane() string {
+	if x != nil {
+		return x.Lane
+	}
+	return ""
+}
+
+func (x *PushAnswerRequest) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *PushAnswerRequest) GetHead() []byte {
+	if x != nil {
+		return x.Head
+	}
+	return nil
+}
+
+func (x *PushAnswerRequest) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *PushAnswerRequest) GetEnd() bool {
+	if x != nil {
+		return x.End
+	}
+	return false
+}
+
+type PushAnswerResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PushAnswerResponse) Reset() {
+	*x = PushAnswerResponse{}
+	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PushAnswerResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PushAnswerResponse) ProtoMessage() {}
+
+func (x *PushAnswerResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PushAnswerResponse.ProtoReflect.Descriptor instead.
+func (*PushAnswerResponse) Descriptor() ([]byte, []int) {
+	return file_ruedo_runner_v1_runner_proto_rawDescGZIP(), []int{22}
+}
+
 var File_ruedo_runner_v1_runner_proto protoreflect.FileDescriptor
 
 const file_ruedo_runner_v1_runner_proto_rawDesc = "" +
@@ -1381,13 +1623,14 @@ const file_ruedo_runner_v1_runner_proto_rawDesc = "" +
 	"\x04lane\x18\x02 \x01(\tR\x04lane\x12\x1a\n" +
 	"\bprotocol\x18\x03 \x01(\rR\bprotocol\x12!\n" +
 	"\fmin_protocol\x18\x04 \x01(\rR\vminProtocol\x12!\n" +
-	"\fmax_protocol\x18\x05 \x01(\rR\vmaxProtocol\"\xa6\x01\n" +
+	"\fmax_protocol\x18\x05 \x01(\rR\vmaxProtocol\"\xc0\x01\n" +
 	"\aExecute\x129\n" +
 	"\arequest\x18\x01 \x01(\v2\x1f.ruedo.runner.v1.ExecuteRequestR\arequest\x12#\n" +
 	"\rtimeout_nanos\x18\x02 \x01(\x03R\ftimeoutNanos\x12\x1a\n" +
 	"\bdetached\x18\x03 \x01(\bR\bdetached\x12\x1f\n" +
 	"\vinput_bytes\x18\x04 \x01(\x04R\n" +
-	"inputBytes\"\b\n" +
+	"inputBytes\x12\x18\n" +
+	"\astreams\x18\x05 \x01(\bR\astreams\"\b\n" +
 	"\x06Cancel\"\n" +
 	"\n" +
 	"\bDraining\"v\n" +
@@ -1425,7 +1668,21 @@ const file_ruedo_runner_v1_runner_proto_rawDesc = "" +
 	"\x04logs\x18\x04 \x01(\fR\x04logs\x12!\n" +
 	"\foutput_bytes\x18\x05 \x01(\x04R\voutputBytes\x12\x1b\n" +
 	"\tlog_bytes\x18\x06 \x01(\x04R\blogBytes\"\x14\n" +
-	"\x12PushOutputResponse2\xba\x03\n" +
+	"\x12PushOutputResponse\"@\n" +
+	"\x10FetchBodyRequest\x12\x1c\n" +
+	"\x04lane\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x98\x01 R\x04lane\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\x04R\x02id\"U\n" +
+	"\x11FetchBodyResponse\x12\x12\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\x12\x10\n" +
+	"\x03end\x18\x02 \x01(\bR\x03end\x12\x1a\n" +
+	"\btrailers\x18\x03 \x01(\fR\btrailers\"q\n" +
+	"\x11PushAnswerRequest\x12\x12\n" +
+	"\x04lane\x18\x01 \x01(\tR\x04lane\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\x04R\x02id\x12\x12\n" +
+	"\x04head\x18\x03 \x01(\fR\x04head\x12\x12\n" +
+	"\x04data\x18\x04 \x01(\fR\x04data\x12\x10\n" +
+	"\x03end\x18\x05 \x01(\bR\x03end\"\x14\n" +
+	"\x12PushAnswerResponse2\xe9\x04\n" +
 	"\rRunnerService\x12M\n" +
 	"\x06Attach\x12\x1e.ruedo.runner.v1.AttachRequest\x1a\x1f.ruedo.runner.v1.AttachResponse(\x010\x01\x12L\n" +
 	"\aGetPlan\x12\x1f.ruedo.runner.v1.GetPlanRequest\x1a .ruedo.runner.v1.GetPlanResponse\x12Z\n" +
@@ -1433,7 +1690,10 @@ const file_ruedo_runner_v1_runner_proto_rawDesc = "" +
 	"\n" +
 	"FetchInput\x12\".ruedo.runner.v1.FetchInputRequest\x1a#.ruedo.runner.v1.FetchInputResponse0\x01\x12W\n" +
 	"\n" +
-	"PushOutput\x12\".ruedo.runner.v1.PushOutputRequest\x1a#.ruedo.runner.v1.PushOutputResponse(\x01B\xb9\x01\n" +
+	"PushOutput\x12\".ruedo.runner.v1.PushOutputRequest\x1a#.ruedo.runner.v1.PushOutputResponse(\x01\x12T\n" +
+	"\tFetchBody\x12!.ruedo.runner.v1.FetchBodyRequest\x1a\".ruedo.runner.v1.FetchBodyResponse0\x01\x12W\n" +
+	"\n" +
+	"PushAnswer\x12\".ruedo.runner.v1.PushAnswerRequest\x1a#.ruedo.runner.v1.PushAnswerResponse(\x01B\xb9\x01\n" +
 	"\x13com.ruedo.runner.v1B\vRunnerProtoP\x01Z7github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1;runnerv1\xa2\x02\x03RRX\xaa\x02\x0fRuedo.Runner.V1\xca\x02\x0fRuedo\\Runner\\V1\xe2\x02\x1bRuedo\\Runner\\V1\\GPBMetadata\xea\x02\x11Ruedo::Runner::V1b\x06proto3"
 
 var (
@@ -1448,7 +1708,7 @@ func file_ruedo_runner_v1_runner_proto_rawDescGZIP() []byte {
 	return file_ruedo_runner_v1_runner_proto_rawDescData
 }
 
-var file_ruedo_runner_v1_runner_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_ruedo_runner_v1_runner_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_ruedo_runner_v1_runner_proto_goTypes = []any{
 	(*AttachRequest)(nil),       // 0: ruedo.runner.v1.AttachRequest
 	(*AttachResponse)(nil),      // 1: ruedo.runner.v1.AttachResponse
@@ -1469,38 +1729,42 @@ var file_ruedo_runner_v1_runner_proto_goTypes = []any{
 	(*FetchInputResponse)(nil),  // 16: ruedo.runner.v1.FetchInputResponse
 	(*PushOutputRequest)(nil),   // 17: ruedo.runner.v1.PushOutputRequest
 	(*PushOutputResponse)(nil),  // 18: ruedo.runner.v1.PushOutputResponse
-	(*ExecuteResponse)(nil),     // 19: ruedo.runner.v1.ExecuteResponse
-	(*PrepareResponse)(nil),     // 20: ruedo.runner.v1.PrepareResponse
-	(*Failure)(nil),             // 21: ruedo.runner.v1.Failure
-	(*ReadLogsResponse)(nil),    // 22: ruedo.runner.v1.ReadLogsResponse
-	(*PrepareRequest)(nil),      // 23: ruedo.runner.v1.PrepareRequest
-	(*ReadLogsRequest)(nil),     // 24: ruedo.runner.v1.ReadLogsRequest
-	(*v1.Runner)(nil),           // 25: ruedo.v1.Runner
-	(*ExecuteRequest)(nil),      // 26: ruedo.runner.v1.ExecuteRequest
-	(*v1.PlanUsage)(nil),        // 27: ruedo.v1.PlanUsage
-	(*Plan)(nil),                // 28: ruedo.runner.v1.Plan
+	(*FetchBodyRequest)(nil),    // 19: ruedo.runner.v1.FetchBodyRequest
+	(*FetchBodyResponse)(nil),   // 20: ruedo.runner.v1.FetchBodyResponse
+	(*PushAnswerRequest)(nil),   // 21: ruedo.runner.v1.PushAnswerRequest
+	(*PushAnswerResponse)(nil),  // 22: ruedo.runner.v1.PushAnswerResponse
+	(*ExecuteResponse)(nil),     // 23: ruedo.runner.v1.ExecuteResponse
+	(*PrepareResponse)(nil),     // 24: ruedo.runner.v1.PrepareResponse
+	(*Failure)(nil),             // 25: ruedo.runner.v1.Failure
+	(*ReadLogsResponse)(nil),    // 26: ruedo.runner.v1.ReadLogsResponse
+	(*PrepareRequest)(nil),      // 27: ruedo.runner.v1.PrepareRequest
+	(*ReadLogsRequest)(nil),     // 28: ruedo.runner.v1.ReadLogsRequest
+	(*v1.Runner)(nil),           // 29: ruedo.v1.Runner
+	(*ExecuteRequest)(nil),      // 30: ruedo.runner.v1.ExecuteRequest
+	(*v1.PlanUsage)(nil),        // 31: ruedo.v1.PlanUsage
+	(*Plan)(nil),                // 32: ruedo.runner.v1.Plan
 }
 var file_ruedo_runner_v1_runner_proto_depIdxs = []int32{
 	2,  // 0: ruedo.runner.v1.AttachRequest.frames:type_name -> ruedo.runner.v1.RunnerFrame
 	3,  // 1: ruedo.runner.v1.AttachResponse.frames:type_name -> ruedo.runner.v1.CoreFrame
 	4,  // 2: ruedo.runner.v1.RunnerFrame.hello:type_name -> ruedo.runner.v1.Hello
-	19, // 3: ruedo.runner.v1.RunnerFrame.executed:type_name -> ruedo.runner.v1.ExecuteResponse
-	20, // 4: ruedo.runner.v1.RunnerFrame.prepared:type_name -> ruedo.runner.v1.PrepareResponse
-	21, // 5: ruedo.runner.v1.RunnerFrame.failure:type_name -> ruedo.runner.v1.Failure
-	19, // 6: ruedo.runner.v1.RunnerFrame.executed_detached:type_name -> ruedo.runner.v1.ExecuteResponse
+	23, // 3: ruedo.runner.v1.RunnerFrame.executed:type_name -> ruedo.runner.v1.ExecuteResponse
+	24, // 4: ruedo.runner.v1.RunnerFrame.prepared:type_name -> ruedo.runner.v1.PrepareResponse
+	25, // 5: ruedo.runner.v1.RunnerFrame.failure:type_name -> ruedo.runner.v1.Failure
+	23, // 6: ruedo.runner.v1.RunnerFrame.executed_detached:type_name -> ruedo.runner.v1.ExecuteResponse
 	8,  // 7: ruedo.runner.v1.RunnerFrame.draining:type_name -> ruedo.runner.v1.Draining
 	9,  // 8: ruedo.runner.v1.RunnerFrame.heartbeat:type_name -> ruedo.runner.v1.Heartbeat
-	22, // 9: ruedo.runner.v1.RunnerFrame.logs:type_name -> ruedo.runner.v1.ReadLogsResponse
+	26, // 9: ruedo.runner.v1.RunnerFrame.logs:type_name -> ruedo.runner.v1.ReadLogsResponse
 	5,  // 10: ruedo.runner.v1.CoreFrame.welcome:type_name -> ruedo.runner.v1.Welcome
 	6,  // 11: ruedo.runner.v1.CoreFrame.execute:type_name -> ruedo.runner.v1.Execute
-	23, // 12: ruedo.runner.v1.CoreFrame.prepare:type_name -> ruedo.runner.v1.PrepareRequest
+	27, // 12: ruedo.runner.v1.CoreFrame.prepare:type_name -> ruedo.runner.v1.PrepareRequest
 	7,  // 13: ruedo.runner.v1.CoreFrame.cancel:type_name -> ruedo.runner.v1.Cancel
 	9,  // 14: ruedo.runner.v1.CoreFrame.heartbeat:type_name -> ruedo.runner.v1.Heartbeat
-	24, // 15: ruedo.runner.v1.CoreFrame.read_logs:type_name -> ruedo.runner.v1.ReadLogsRequest
-	25, // 16: ruedo.runner.v1.Hello.runner:type_name -> ruedo.v1.Runner
-	26, // 17: ruedo.runner.v1.Execute.request:type_name -> ruedo.runner.v1.ExecuteRequest
-	27, // 18: ruedo.runner.v1.Heartbeat.plan_usage:type_name -> ruedo.v1.PlanUsage
-	28, // 19: ruedo.runner.v1.GetPlanResponse.plan:type_name -> ruedo.runner.v1.Plan
+	28, // 15: ruedo.runner.v1.CoreFrame.read_logs:type_name -> ruedo.runner.v1.ReadLogsRequest
+	29, // 16: ruedo.runner.v1.Hello.runner:type_name -> ruedo.v1.Runner
+	30, // 17: ruedo.runner.v1.Execute.request:type_name -> ruedo.runner.v1.ExecuteRequest
+	31, // 18: ruedo.runner.v1.Heartbeat.plan_usage:type_name -> ruedo.v1.PlanUsage
+	32, // 19: ruedo.runner.v1.GetPlanResponse.plan:type_name -> ruedo.runner.v1.Plan
 	14, // 20: ruedo.runner.v1.FetchModuleRequest.from:type_name -> ruedo.runner.v1.ModuleChunk
 	14, // 21: ruedo.runner.v1.FetchModuleResponse.chunk:type_name -> ruedo.runner.v1.ModuleChunk
 	0,  // 22: ruedo.runner.v1.RunnerService.Attach:input_type -> ruedo.runner.v1.AttachRequest
@@ -1508,13 +1772,17 @@ var file_ruedo_runner_v1_runner_proto_depIdxs = []int32{
 	12, // 24: ruedo.runner.v1.RunnerService.FetchModule:input_type -> ruedo.runner.v1.FetchModuleRequest
 	15, // 25: ruedo.runner.v1.RunnerService.FetchInput:input_type -> ruedo.runner.v1.FetchInputRequest
 	17, // 26: ruedo.runner.v1.RunnerService.PushOutput:input_type -> ruedo.runner.v1.PushOutputRequest
-	1,  // 27: ruedo.runner.v1.RunnerService.Attach:output_type -> ruedo.runner.v1.AttachResponse
-	11, // 28: ruedo.runner.v1.RunnerService.GetPlan:output_type -> ruedo.runner.v1.GetPlanResponse
-	13, // 29: ruedo.runner.v1.RunnerService.FetchModule:output_type -> ruedo.runner.v1.FetchModuleResponse
-	16, // 30: ruedo.runner.v1.RunnerService.FetchInput:output_type -> ruedo.runner.v1.FetchInputResponse
-	18, // 31: ruedo.runner.v1.RunnerService.PushOutput:output_type -> ruedo.runner.v1.PushOutputResponse
-	27, // [27:32] is the sub-list for method output_type
-	22, // [22:27] is the sub-list for method input_type
+	19, // 27: ruedo.runner.v1.RunnerService.FetchBody:input_type -> ruedo.runner.v1.FetchBodyRequest
+	21, // 28: ruedo.runner.v1.RunnerService.PushAnswer:input_type -> ruedo.runner.v1.PushAnswerRequest
+	1,  // 29: ruedo.runner.v1.RunnerService.Attach:output_type -> ruedo.runner.v1.AttachResponse
+	11, // 30: ruedo.runner.v1.RunnerService.GetPlan:output_type -> ruedo.runner.v1.GetPlanResponse
+	13, // 31: ruedo.runner.v1.RunnerService.FetchModule:output_type -> ruedo.runner.v1.FetchModuleResponse
+	16, // 32: ruedo.runner.v1.RunnerService.FetchInput:output_type -> ruedo.runner.v1.FetchInputResponse
+	18, // 33: ruedo.runner.v1.RunnerService.PushOutput:output_type -> ruedo.runner.v1.PushOutputResponse
+	20, // 34: ruedo.runner.v1.RunnerService.FetchBody:output_type -> ruedo.runner.v1.FetchBodyResponse
+	22, // 35: ruedo.runner.v1.RunnerService.PushAnswer:output_type -> ruedo.runner.v1.PushAnswerResponse
+	29, // [29:36] is the sub-list for method output_type
+	22, // [22:29] is the sub-list for method input_type
 	22, // [22:22] is the sub-list for extension type_name
 	22, // [22:22] is the sub-list for extension extendee
 	0,  // [0:22] is the sub-list for field type_name
@@ -1552,7 +1820,7 @@ func file_ruedo_runner_v1_runner_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ruedo_runner_v1_runner_proto_rawDesc), len(file_ruedo_runner_v1_runner_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   19,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

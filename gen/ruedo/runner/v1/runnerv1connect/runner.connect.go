@@ -46,6 +46,11 @@ const (
 	// RunnerServicePushOutputProcedure is the fully-qualified name of the RunnerService's PushOutput
 	// RPC.
 	RunnerServicePushOutputProcedure = "/ruedo.runner.v1.RunnerService/PushOutput"
+	// RunnerServiceFetchBodyProcedure is the fully-qualified name of the RunnerService's FetchBody RPC.
+	RunnerServiceFetchBodyProcedure = "/ruedo.runner.v1.RunnerService/FetchBody"
+	// RunnerServicePushAnswerProcedure is the fully-qualified name of the RunnerService's PushAnswer
+	// RPC.
+	RunnerServicePushAnswerProcedure = "/ruedo.runner.v1.RunnerService/PushAnswer"
 )
 
 // RunnerServiceClient is a client for the ruedo.runner.v1.RunnerService service.
@@ -64,6 +69,12 @@ type RunnerServiceClient interface {
 	// PushOutput sends the output of a call if it is too long to be sent inline.
 	// The result frame follows on the lane.
 	PushOutput(context.Context) (*connect.ClientStreamForClientSimple[v1.PushOutputRequest, v1.PushOutputResponse], error)
+	// FetchBody returns the rest of the body of a call that streams, as it arrives.
+	// Since protocol 5.
+	FetchBody(context.Context, *v1.FetchBodyRequest) (*connect.ServerStreamForClient[v1.FetchBodyResponse], error)
+	// PushAnswer sends the answer of a call as it is written. The result frame
+	// follows on the lane. Since protocol 5.
+	PushAnswer(context.Context) (*connect.ClientStreamForClientSimple[v1.PushAnswerRequest, v1.PushAnswerResponse], error)
 }
 
 // NewRunnerServiceClient constructs a client for the ruedo.runner.v1.RunnerService service. By
@@ -107,6 +118,18 @@ func NewRunnerServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			connect.WithSchema(runnerServiceMethods.ByName("PushOutput")),
 			connect.WithClientOptions(opts...),
 		),
+		fetchBody: connect.NewClient[v1.FetchBodyRequest, v1.FetchBodyResponse](
+			httpClient,
+			baseURL+RunnerServiceFetchBodyProcedure,
+			connect.WithSchema(runnerServiceMethods.ByName("FetchBody")),
+			connect.WithClientOptions(opts...),
+		),
+		pushAnswer: connect.NewClient[v1.PushAnswerRequest, v1.PushAnswerResponse](
+			httpClient,
+			baseURL+RunnerServicePushAnswerProcedure,
+			connect.WithSchema(runnerServiceMethods.ByName("PushAnswer")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -117,6 +140,8 @@ type runnerServiceClient struct {
 	fetchModule *connect.Client[v1.FetchModuleRequest, v1.FetchModuleResponse]
 	fetchInput  *connect.Client[v1.FetchInputRequest, v1.FetchInputResponse]
 	pushOutput  *connect.Client[v1.PushOutputRequest, v1.PushOutputResponse]
+	fetchBody   *connect.Client[v1.FetchBodyRequest, v1.FetchBodyResponse]
+	pushAnswer  *connect.Client[v1.PushAnswerRequest, v1.PushAnswerResponse]
 }
 
 // Attach calls ruedo.runner.v1.RunnerService.Attach.
@@ -148,6 +173,16 @@ func (c *runnerServiceClient) PushOutput(ctx context.Context) (*connect.ClientSt
 	return c.pushOutput.CallClientStreamSimple(ctx)
 }
 
+// FetchBody calls ruedo.runner.v1.RunnerService.FetchBody.
+func (c *runnerServiceClient) FetchBody(ctx context.Context, req *v1.FetchBodyRequest) (*connect.ServerStreamForClient[v1.FetchBodyResponse], error) {
+	return c.fetchBody.CallServerStream(ctx, connect.NewRequest(req))
+}
+
+// PushAnswer calls ruedo.runner.v1.RunnerService.PushAnswer.
+func (c *runnerServiceClient) PushAnswer(ctx context.Context) (*connect.ClientStreamForClientSimple[v1.PushAnswerRequest, v1.PushAnswerResponse], error) {
+	return c.pushAnswer.CallClientStreamSimple(ctx)
+}
+
 // RunnerServiceHandler is an implementation of the ruedo.runner.v1.RunnerService service.
 type RunnerServiceHandler interface {
 	// Attach is a lane: many calls over one stream, frames in batches. The
@@ -164,6 +199,12 @@ type RunnerServiceHandler interface {
 	// PushOutput sends the output of a call if it is too long to be sent inline.
 	// The result frame follows on the lane.
 	PushOutput(context.Context, *connect.ClientStream[v1.PushOutputRequest]) (*v1.PushOutputResponse, error)
+	// FetchBody returns the rest of the body of a call that streams, as it arrives.
+	// Since protocol 5.
+	FetchBody(context.Context, *v1.FetchBodyRequest, *connect.ServerStream[v1.FetchBodyResponse]) error
+	// PushAnswer sends the answer of a call as it is written. The result frame
+	// follows on the lane. Since protocol 5.
+	PushAnswer(context.Context, *connect.ClientStream[v1.PushAnswerRequest]) (*v1.PushAnswerResponse, error)
 }
 
 // NewRunnerServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -203,6 +244,18 @@ func NewRunnerServiceHandler(svc RunnerServiceHandler, opts ...connect.HandlerOp
 		connect.WithSchema(runnerServiceMethods.ByName("PushOutput")),
 		connect.WithHandlerOptions(opts...),
 	)
+	runnerServiceFetchBodyHandler := connect.NewServerStreamHandlerSimple(
+		RunnerServiceFetchBodyProcedure,
+		svc.FetchBody,
+		connect.WithSchema(runnerServiceMethods.ByName("FetchBody")),
+		connect.WithHandlerOptions(opts...),
+	)
+	runnerServicePushAnswerHandler := connect.NewClientStreamHandlerSimple(
+		RunnerServicePushAnswerProcedure,
+		svc.PushAnswer,
+		connect.WithSchema(runnerServiceMethods.ByName("PushAnswer")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/ruedo.runner.v1.RunnerService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case RunnerServiceAttachProcedure:
@@ -215,6 +268,10 @@ func NewRunnerServiceHandler(svc RunnerServiceHandler, opts ...connect.HandlerOp
 			runnerServiceFetchInputHandler.ServeHTTP(w, r)
 		case RunnerServicePushOutputProcedure:
 			runnerServicePushOutputHandler.ServeHTTP(w, r)
+		case RunnerServiceFetchBodyProcedure:
+			runnerServiceFetchBodyHandler.ServeHTTP(w, r)
+		case RunnerServicePushAnswerProcedure:
+			runnerServicePushAnswerHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -242,4 +299,12 @@ func (UnimplementedRunnerServiceHandler) FetchInput(context.Context, *v1.FetchIn
 
 func (UnimplementedRunnerServiceHandler) PushOutput(context.Context, *connect.ClientStream[v1.PushOutputRequest]) (*v1.PushOutputResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("ruedo.runner.v1.RunnerService.PushOutput is not implemented"))
+}
+
+func (UnimplementedRunnerServiceHandler) FetchBody(context.Context, *v1.FetchBodyRequest, *connect.ServerStream[v1.FetchBodyResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("ruedo.runner.v1.RunnerService.FetchBody is not implemented"))
+}
+
+func (UnimplementedRunnerServiceHandler) PushAnswer(context.Context, *connect.ClientStream[v1.PushAnswerRequest]) (*v1.PushAnswerResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("ruedo.runner.v1.RunnerService.PushAnswer is not implemented"))
 }

@@ -1,4 +1,10 @@
-package lane
+// Package queue collects the frames of one end of a lane for its one writer.
+//
+// A message of a lane is nothing but "repeated Frame frames = 1", and such a
+// message is the concatenation of its frames' encodings. So each producer
+// encodes its own frame and the queue appends bytes. When Push has returned,
+// the caller can reuse or change its frame, even if that has not been sent yet.
+package queue
 
 import (
 	"errors"
@@ -12,26 +18,24 @@ import (
 )
 
 const (
-	// segmentSize is the size at which a message is full and the next one
+	// SegmentSize is the size at which a message is full and the next one
 	// begins. Even a slow link carries it well within the loss timeout.
-	segmentSize = 64 << 10
-	// queueSize bounds the bytes that wait for a blocked writer.
-	queueSize = 32 << 20
+	SegmentSize = 64 << 10
+	// MaxFrame is the longest frame, encoded.
+	MaxFrame = 1 << 20
+	// size bounds the bytes that wait for a blocked writer.
+	size = 32 << 20
 )
 
+// Errors of Push, for a queue that was closed and for one that is full.
 var (
-	errClosed = errors.New("lane ended")
-	errFull   = errors.New("lane is stuck: its queue is full")
+	ErrClosed = errors.New("lane ended")
+	ErrFull   = errors.New("lane is stuck: its queue is full")
 )
 
-// queue collects encoded frames for one writer.
-//
-// A message of the lane is nothing but "repeated Frame frames = 1", and such a
-// message is the concatenation of its frames' encodings. So each producer
-// encodes its own frame and the queue appends bytes. When push has returned,
-// the caller can reuse or change its request, even if the frame has not been
-// sent yet.
-type queue struct {
+// Queue collects encoded frames for one writer. Its methods can be called from
+// many goroutines, but Run only once.
+type Queue struct {
 	mu      sync.Mutex
 	wake    sync.Cond // the writer waits here
 	waiting bool      // it does
@@ -53,23 +57,24 @@ type segment struct {
 	last uint64
 }
 
-func newQueue() *queue {
-	q := &queue{scratch: sync.Pool{New: func() any { return new([]byte) }}}
+// New returns an empty queue.
+func New() *Queue {
+	q := &Queue{scratch: sync.Pool{New: func() any { return new([]byte) }}}
 	q.wake.L = &q.mu
 	return q
 }
 
-// push encodes a frame and queues it. It never blocks on the peer. The number
-// that it returns is for mayHaveBeenSent.
-func (q *queue) push(frame proto.Message) (seq uint64, err error) { return q.put(frame, true) }
+// Push encodes a frame and queues it. It never blocks on the peer. The number
+// that it returns is for MayHaveBeenSent.
+func (q *Queue) Push(frame proto.Message) (seq uint64, err error) { return q.put(frame, true) }
 
-// beat is push for a heartbeat, after which the queue is as quiet as before.
-func (q *queue) beat(frame proto.Message) { _, _ = q.put(frame, false) }
+// Beat is Push for a heartbeat, after which the queue is as quiet as before.
+func (q *Queue) Beat(frame proto.Message) { _, _ = q.put(frame, false) }
 
-func (q *queue) put(frame proto.Message, busy bool) (seq uint64, err error) {
+func (q *Queue) put(frame proto.Message, busy bool) (seq uint64, err error) {
 	scratch := q.scratch.Get().(*[]byte)
 	defer func() {
-		if cap(*scratch) <= segmentSize {
+		if cap(*scratch) <= SegmentSize {
 			q.scratch.Put(scratch)
 		}
 	}()
@@ -78,20 +83,20 @@ func (q *queue) put(frame proto.Message, busy bool) (seq uint64, err error) {
 		return 0, fault.Wrap(err, fault.RequestInvalid, "the request cannot be encoded: a text in it is not valid UTF-8")
 	}
 	*scratch = b
-	if len(b) > maxFrame {
-		return 0, fault.New(fault.InputTooLarge, "a frame of %d bytes is over the limit of %d", len(b), maxFrame)
+	if len(b) > MaxFrame {
+		return 0, fault.New(fault.InputTooLarge, "a frame of %d bytes is over the limit of %d", len(b), MaxFrame)
 	}
 
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {
-		return 0, errClosed
+		return 0, ErrClosed
 	}
-	if q.bytes+len(b) > queueSize {
-		return 0, errFull
+	if q.bytes+len(b) > size {
+		return 0, ErrFull
 	}
 	n := len(q.segs)
-	if n == 0 || len(q.segs[n-1].buf)+len(b) > segmentSize {
+	if n == 0 || len(q.segs[n-1].buf)+len(b) > SegmentSize {
 		q.segs = append(q.segs, segment{buf: q.spare[:0]})
 		q.spare = nil
 		n++
@@ -111,8 +116,8 @@ func (q *queue) put(frame proto.Message, busy bool) (seq uint64, err error) {
 	return q.seq, nil
 }
 
-// run sends the queued frames until the queue is closed or send fails.
-func (q *queue) run(send func(frames []byte) error) error {
+// Run sends the queued frames until the queue is closed or send fails.
+func (q *Queue) Run(send func(frames []byte) error) error {
 	for {
 		if !q.wait() {
 			return nil
@@ -130,7 +135,7 @@ func (q *queue) run(send func(frames []byte) error) error {
 }
 
 // wait waits for something to send. It returns false at the end of the queue.
-func (q *queue) wait() bool {
+func (q *Queue) wait() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for len(q.segs) == 0 {
@@ -144,7 +149,7 @@ func (q *queue) wait() bool {
 }
 
 // take returns the next message. From now on, its frames count as handed over.
-func (q *queue) take() []byte {
+func (q *Queue) take() []byte {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.dropped || len(q.segs) == 0 {
@@ -161,8 +166,8 @@ func (q *queue) take() []byte {
 	return s.buf
 }
 
-func (q *queue) recycle(buf []byte) {
-	if cap(buf) > 2*segmentSize {
+func (q *Queue) recycle(buf []byte) {
+	if cap(buf) > 2*SegmentSize {
 		return
 	}
 	q.mu.Lock()
@@ -172,17 +177,17 @@ func (q *queue) recycle(buf []byte) {
 	}
 }
 
-// mayHaveBeenSent reports whether the frame with this number may have been sent. The
+// MayHaveBeenSent reports whether the frame with this number may have been sent. The
 // answer is final once the queue is closed without a flush.
-func (q *queue) mayHaveBeenSent(seq uint64) bool {
+func (q *Queue) MayHaveBeenSent(seq uint64) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return seq <= q.taken
 }
 
-// quiet reports whether nothing is queued, and nothing but heartbeats was pushed
-// since the last call of quiet.
-func (q *queue) quiet() bool {
+// Quiet reports whether nothing is queued, and nothing but heartbeats was pushed
+// since the last call of Quiet.
+func (q *Queue) Quiet() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	quiet := !q.busy && len(q.segs) == 0
@@ -196,15 +201,15 @@ func (q *queue) quiet() bool {
 	return quiet
 }
 
-// standstill returns for how many beats the writer has made no progress.
-func (q *queue) standstill() int {
+// Standstill returns for how many beats the writer has made no progress.
+func (q *Queue) Standstill() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.stuck
 }
 
-// close ends the queue. With flush, queued frames are still sent.
-func (q *queue) close(flush bool) {
+// Close ends the queue. With flush, queued frames are still sent.
+func (q *Queue) Close(flush bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.closed = true

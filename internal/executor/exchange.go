@@ -1,0 +1,47 @@
+package executor
+
+import (
+	"context"
+	"io"
+)
+
+// Exchange is the part of a call of kind http that does not fit into its request
+// and response: bodies that stream. It rides in the context of the call, so rules
+// and dispatch pass it on without a word, and a call of another kind pays nothing.
+//
+// An executor that is handed an exchange may read Body and call Respond until
+// Execute returns, and not afterwards.
+type Exchange struct {
+	// Body is the rest of the request's body, after the input of the request. Nil: the
+	// input is all of it. Reads end with an error when the call's context ends, or
+	// when Body is closed, which the executor does, possibly more than once.
+	Body io.ReadCloser
+	// Trailers returns those of the request, encoded as package abi says, after Body
+	// has ended. Nil: none.
+	Trailers func() []byte
+	// Respond takes an answer that streams: its head, encoded as package abi says,
+	// and its body, which ends with io.EOF, or with another error if the answer was
+	// broken off. Respond returns when it has read the body, or earlier if the
+	// caller is gone. It is called at most once, and on any goroutine. A body that has
+	// the method Readable of a stream.Pipe is sent in fewer pieces.
+	Respond func(head []byte, body io.Reader)
+	// Inform takes the informational heads of an answer, encoded in the same way: those
+	// with a status from 100 to 199, except 101. It is called for each one, in order
+	// and before Respond or the response, and the service waits until it returns. Nil:
+	// they are dropped.
+	Inform func(head []byte)
+}
+
+type exchangeKey struct{}
+
+// WithExchange returns a context for a call that can stream.
+func WithExchange(ctx context.Context, x *Exchange) context.Context {
+	return context.WithValue(ctx, exchangeKey{}, x)
+}
+
+// ExchangeOf returns the exchange of a call, or nil if neither its body nor its
+// answer can stream.
+func ExchangeOf(ctx context.Context) *Exchange {
+	x, _ := ctx.Value(exchangeKey{}).(*Exchange)
+	return x
+}

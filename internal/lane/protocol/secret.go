@@ -1,0 +1,19 @@
+package protocol
+
+import (
+	"context"
+
+	"connectrpc.com/connect"
+)
+
+// SecretHeader carries the lane's secret with requests for streams, bodies, plans
+// and modules.
+const SecretHeader = "Ruedo-Lane"
+
+// WithSecret returns a context for one request, which proves with a header that it
+// comes from a runner with a lane.
+func WithSecret(ctx context.Context, secret string) context.Context {
+	ctx, info := connect.NewClientContext(ctx)
+	info.RequestHeader().Set(SecretHeader, secret)
+	return ctx
+}

@@ -1,0 +1,258 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+
+	"connectrpc.com/connect"
+
+	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
+	"github.com/ruedo-dev/ruedo/internal/executor"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
+)
+
+// Call is the core's end of what streams in one call. Its methods can be called
+// from many goroutines.
+type Call struct {
+	x   *executor.Exchange
+	ctx context.Context // of the call
+	end context.CancelCauseFunc
+
+	mu           sync.Mutex
+	over         bool
+	read         bool // the answer, to its end
+	left         bool // the caller did not want the rest of it
+	body, answer side
+	handlers     sync.WaitGroup
+}
+
+// side is one direction, which is served at most once.
+type side struct {
+	began     bool
+	interrupt func() // what the handler waits for; nil if there is none
+}
+
+// NewCall returns the core's end for a call, and the context that the call waits
+// with: it ends when a stream breaks. The caller must call End.
+func NewCall(ctx context.Context, x *executor.Exchange) (*Call, context.Context) {
+	c := &Call{x: x}
+	c.ctx, c.end = context.WithCancelCause(ctx)
+	return c, c.ctx
+}
+
+// Streams reports whether the request's body streams.
+func (c *Call) Streams() bool { return c.x.Body != nil }
+
+// End ends what streams, and waits until nobody uses the exchange any more. It
+// closes the body.
+func (c *Call) End() {
+	c.mu.Lock()
+	c.over = true
+	for _, s := range []*side{&c.body, &c.answer} {
+		if s.interrupt != nil {
+			s.interrupt()
+		}
+	}
+	c.mu.Unlock()
+	if c.x.Body != nil {
+		_ = c.x.Body.Close() // nobody reads it any more
+	}
+	c.handlers.Wait()
+	c.end(nil)
+}
+
+// begin begins a direction. It reports false if the call is over, or if the
+// direction was asked for before. Otherwise the caller must call leave.
+func (c *Call) begin(s *side, interrupt func()) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.over || s.began {
+		return false
+	}
+	s.began, s.interrupt = true, interrupt
+	c.handlers.Add(1)
+	return true
+}
+
+// leave ends a direction: from now on, its connection belongs to others.
+func (c *Call) leave(s *side) {
+	c.mu.Lock()
+	s.interrupt = nil
+	c.mu.Unlock()
+	c.handlers.Done()
+}
+
+// unbound removes the deadlines of a request, which lasts as long as its call,
+// and returns what sets one for the last bytes of its answer.
+func unbound(rc *http.ResponseController) (done func(), err error) {
+	if err := errors.Join(rc.SetReadDeadline(time.Time{}), rc.SetWriteDeadline(time.Time{})); err != nil {
+		return nil, err
+	}
+	return func() { _ = rc.SetWriteDeadline(time.Now().Add(lingering)) }, nil
+}
+
+// ErrNoCall is the error for a stream that the call does not have, or no longer has.
+var ErrNoCall = errors.New("no such stream")
+
+var (
+	// errAborted is what the caller's side reads if the runner breaks an answer off. Why
+	// follows on the lane.
+	errAborted = errors.New("the service failed after its answer began")
+	// errLeft is what the runner gets if the caller's side does not read an answer to
+	// its end.
+	errLeft = fault.New(fault.Canceled, "the caller does not read the answer to its end")
+)
+
+// ServeBody sends the body to the runner, until it ends or the call does.
+func (c *Call) ServeBody(ctx context.Context, rc *http.ResponseController, to *connect.ServerStream[runnerv1.FetchBodyResponse]) error {
+	if c.x.Body == nil || !c.begin(&c.body, func() { _ = rc.SetWriteDeadline(past) }) {
+		return ErrNoCall
+	}
+	defer c.leave(&c.body)
+	done, err := unbound(rc)
+	if err != nil {
+		return err
+	}
+	defer done()
+	// A runner that has enough closes its connection. Then nobody waits for the caller.
+	defer context.AfterFunc(ctx, func() { _ = c.x.Body.Close() })()
+	buf := make([]byte, Piece)
+	for empty := 0; ; empty++ {
+		n, err := c.x.Body.Read(buf)
+		if n > 0 {
+			empty = 0
+		}
+		msg := &runnerv1.FetchBodyResponse{Data: buf[:n], End: errors.Is(err, io.EOF)}
+		if msg.End && c.x.Trailers != nil {
+			msg.Trailers = c.x.Trailers()
+		}
+		if n > 0 || msg.End {
+			if err := to.Send(msg); err != nil {
+				return err
+			}
+		}
+		switch {
+		case msg.End:
+			return nil
+		case err != nil:
+			return faultrpc.ToConnect(c.cause(err))
+		case empty == 100:
+			return faultrpc.ToConnect(c.cause(io.ErrNoProgress))
+		}
+	}
+}
+
+// cause returns why the caller's body broke off.
+func (c *Call) cause(err error) error {
+	if gone := c.ctx.Err(); gone != nil {
+		return fault.FromError(gone)
+	}
+	if e, ok := errors.AsType[*fault.Error](err); ok {
+		return e
+	}
+	return fault.Wrap(err, fault.InputBroken, "the body of the request broke off")
+}
+
+// ServeAnswer hands the answer that the runner sends to the caller, until it ends
+// or the call does. The first message has been received.
+func (c *Call) ServeAnswer(rc *http.ResponseController, from *connect.ClientStream[runnerv1.PushAnswerRequest]) error {
+	if c.x.Respond == nil || !c.begin(&c.answer, func() { _ = rc.SetReadDeadline(past) }) {
+		return ErrNoCall
+	}
+	defer c.leave(&c.answer)
+	done, err := unbound(rc)
+	if err != nil {
+		return err
+	}
+	defer done()
+	first := from.Msg()
+	if len(first.Head) > MaxHead {
+		return faultrpc.ToConnect(fault.New(fault.Internal, "the head of the answer has %d bytes, the limit is %d", len(first.Head), MaxHead))
+	}
+	a := &answer{ctx: c.ctx, from: from, rest: first.Data, ended: first.End}
+	c.x.Respond(first.Head, a)
+	c.mu.Lock()
+	c.read, c.left = a.err == io.EOF, a.err == nil
+	c.mu.Unlock()
+	switch {
+	case a.err == nil:
+		_ = rc.SetReadDeadline(past) // what is left is not waited for
+		return faultrpc.ToConnect(errLeft)
+	case a.broke:
+		c.end(a.err)
+		return faultrpc.ToConnect(a.err)
+	}
+	return nil
+}
+
+// Failed returns the error of a call that has failed with err: if it streamed, and
+// what carries the streams broke, that is why.
+func (c *Call) Failed(err error) error {
+	if e, ok := errors.AsType[*fault.Error](context.Cause(c.ctx)); ok && e.Reason == fault.StreamBroken {
+		return e
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e := fault.FromError(err)
+	switch {
+	case c.left && e.Reason == fault.StreamBroken: // which is how the runner saw it
+		left := *errLeft
+		left.Details = e.Details
+		return &left
+	case e.Reason == fault.RunnerLost && !e.NotStarted && (c.body.began || c.answer.began):
+		lost := broken(err, "call")
+		lost.Message += ": " + e.Message
+		return lost
+	}
+	return err
+}
+
+// Check returns an error if a runner says something else about the answer than what
+// came of it.
+func (c *Call) Check(streamed bool) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if streamed == c.answer.began && streamed == (c.read || c.left) {
+		return nil
+	}
+	return broken(errNoEnd, "answer")
+}
+
+// answer is the body of an answer, as the runner sends it.
+type answer struct {
+	ctx   context.Context // of the call
+	from  *connect.ClientStream[runnerv1.PushAnswerRequest]
+	rest  []byte
+	ended bool  // nothing follows the rest
+	err   error // of the reader, once nothing is left
+	broke bool  // the stream broke, and not who writes it
+}
+
+func (a *answer) Read(p []byte) (int, error) {
+	for len(a.rest) == 0 {
+		switch {
+		case a.err != nil:
+		case a.ended:
+			a.err = io.EOF
+		case a.from.Receive():
+			msg := a.from.Msg()
+			a.rest, a.ended = msg.Data, msg.End
+			continue
+		case a.ctx.Err() != nil:
+			a.err = fault.FromError(a.ctx.Err())
+		case a.from.Err() != nil:
+			a.err, a.broke = broken(a.from.Err(), "answer"), true
+		default:
+			a.err = errAborted
+		}
+		return 0, a.err
+	}
+	n := copy(p, a.rest)
+	a.rest = a.rest[n:]
+	return n, nil
+}

@@ -1,0 +1,55 @@
+// Package stream carries what streams in a call of kind http between a core and
+// a runner: the rest of the caller's body one way, the answer the other way.
+//
+// [Call] is the core's end, [Remote] the runner's. The runner makes a request for
+// each direction when it needs it: FetchBody when the guest first reads beyond
+// what came with the call, and PushAnswer when its answer begins. Each has a
+// connection that carries nothing else meanwhile, so TCP is the flow control, and
+// no stream holds up another one.
+//
+// # Ends
+//
+// A body ends with a message that says so. Everything else is a body that broke
+// off, and its reader gets an error that is not io.EOF. If it broke off because of
+// what carries it, and not because of who sent it, the call fails with
+// STREAM_BROKEN, on both ends.
+//
+// # Bounds
+//
+// Each end holds one piece of a body, and a call has one body and one answer. When
+// the call is over, both ends interrupt what still reads or writes and wait for it.
+package stream
+
+import (
+	"errors"
+	"time"
+
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
+
+const (
+	// Piece is how much of a body a message carries at most, in bytes.
+	Piece = 32 << 10
+	// MaxHead is the longest head, and the longest trailers, in bytes.
+	MaxHead = 64 << 10
+	// MaxMessage is the longest message: one piece with a head or with trailers.
+	MaxMessage = Piece + MaxHead + 1<<10
+	// MaxCalls is how many calls of kind http a lane carries at the same time. Both
+	// ends rely on it, so it is a part of the protocol.
+	MaxCalls = 4096
+)
+
+// lingering is how long the last bytes of a stream can wait for their reader.
+const lingering = 10 * time.Second
+
+// past interrupts what reads or writes, as a deadline.
+var past = time.Unix(1, 0)
+
+// errNoEnd is the cause of a body that stopped without its end.
+var errNoEnd = errors.New("it stopped without its end")
+
+// broken returns the error for a stream that broke off because of what carries it.
+func broken(cause error, what string) *fault.Error {
+	return fault.Wrap(cause, fault.StreamBroken, "the stream of the %s between core and runner broke off", what).
+		WithFix("call again if the service may run twice; the logs of the core and the runner say why")
+}

@@ -15,6 +15,9 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/panics"
 	"github.com/ruedo-dev/ruedo/runner/admission"
+	"github.com/ruedo-dev/ruedo/runner/egress"
+	"github.com/ruedo-dev/ruedo/runner/exchange"
+	"github.com/ruedo-dev/ruedo/runner/internal/isolation"
 	"github.com/ruedo-dev/ruedo/sandbox"
 )
 
@@ -52,7 +55,11 @@ func (b bound) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) (res *
 			res, err = nil, b.panicked(v, req.Service)
 		}
 	}()
-	slot, err := b.admission.Enter(ctx, req.Service, executor.MaxWait(req), func() (*prepared, *fault.Error) {
+	enter := b.admission.Enter
+	if len(req.Head) > 0 {
+		enter = b.admission.Open // only kind http has heads
+	}
+	slot, err := enter(ctx, req.Service, executor.MaxWait(req), func() (*prepared, *fault.Error) {
 		// A service is called only after it was published.
 		p, err := b.plans.acquire(ctx, &runnerv1.PrepareRequest{Id: req.Plan, Compiled: true}, b.src)
 		if err != nil {
@@ -65,15 +72,24 @@ func (b bound) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) (res *
 	}
 	var took time.Duration
 	defer func() { slot.Release(took) }()
-	result, err := slot.Plan.template.Call(ctx, sandbox.Request{ID: req.CallId, Input: req.Input, ContentType: req.ContentType})
+	call := exchange.Request(ctx, req, slot.Stream)
+	var network *egress.Call
+	if p := slot.Plan; p.network != nil { // a module that never asks for it pays nothing
+		network = p.network.Call(slog.String("service", p.plan.GetService()), slog.Uint64("revision", p.plan.GetRevision()), slog.String("call_id", req.CallId))
+		call.Opener = network
+	}
+	result, err := slot.Plan.template.Call(ctx, call)
 	took = result.Duration
-	return b.answer(ctx, slot.Plan, req, result, err)
+	used := network.Report()
+	result.Logs = used.AppendTo(result.Logs)
+	return b.answer(ctx, slot.Plan, req, result, used, err)
 }
 
 // answer turns the outcome of a call into its answer, logs it, and keeps what the
 // guest said.
-func (b bound) answer(ctx context.Context, p *prepared, req *runnerv1.ExecuteRequest, res sandbox.Result, err error) (*runnerv1.ExecuteResponse, error) {
+func (b bound) answer(ctx context.Context, p *prepared, req *runnerv1.ExecuteRequest, res sandbox.Result, used egress.Report, err error) (*runnerv1.ExecuteResponse, error) {
 	info := figures(res, b.info.Id)
+	info.Egress = used.Proto()
 	if req.Logs {
 		info.Logs, info.Trace = res.Logs, traceOf(err)
 	}
@@ -89,7 +105,7 @@ func (b bound) answer(ctx context.Context, p *prepared, req *runnerv1.ExecuteReq
 	b.log.LogAttrs(ctx, slog.LevelInfo, "executed call",
 		slog.String("service", req.Service), slog.String("call_id", req.CallId),
 		slog.Uint64("revision", p.plan.Revision), slog.String("plan", p.id[:min(12, len(p.id))]),
-		slog.Duration("duration", res.Duration), slog.Duration("cpu", res.CPU), slog.String("outcome", outcome), slog.String("runner", b.info.Id), b.why(failed))
+		slog.Duration("duration", res.Duration), slog.Duration("cpu", res.CPU), slog.String("outcome", outcome), slog.String("runner", b.info.Id), used.Attr(), b.why(failed))
 	if failed != nil || len(res.Logs) > 0 {
 		b.keep(p.plan, req.CallId, res, failed)
 	}
@@ -98,7 +114,10 @@ func (b bound) answer(ctx context.Context, p *prepared, req *runnerv1.ExecuteReq
 	if failed != nil && (failed.Reason != fault.GuestExit || len(res.Output) == 0) {
 		return nil, failed
 	}
-	return &runnerv1.ExecuteResponse{Output: res.Output, ContentType: res.ContentType, Info: info}, nil
+	return &runnerv1.ExecuteResponse{
+		Output: res.Output, ContentType: res.ContentType, Info: info,
+		Head: res.Head, Trailers: res.Trailers, Streamed: res.Streamed,
+	}, nil
 }
 
 // maxWhy bounds how much of an error is in the log of a call, in bytes.
@@ -166,7 +185,7 @@ func (b bound) Prepare(ctx context.Context, req *runnerv1.PrepareRequest) (res *
 		CompileTime:     durationpb.New(report.Compile),
 		StartTime:       durationpb.New(report.Start),
 		MemoryBytes:     report.Memory,
-		Isolation:       fromSandbox(report.Isolation),
+		Isolation:       isolation.FromSandbox(report.Isolation),
 		IsolationReason: report.IsolationReason,
 	}
 	if report.Warm > 0 {

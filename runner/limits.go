@@ -12,6 +12,8 @@ func SandboxLimits(l *ruedov1.Limits) sandbox.Limits {
 	return sandbox.Limits{
 		Memory:  l.GetMemoryBytes(),
 		Timeout: l.GetTimeout().AsDuration(),
+		Idle:    l.GetIdle().AsDuration(),
+		Grace:   l.GetGrace().AsDuration(),
 		CPU:     l.GetCpuTime().AsDuration(),
 		Input:   int64(l.GetInputBytes()),
 		Output:  int64(l.GetOutputBytes()),

@@ -7,15 +7,20 @@ import (
 	"io"
 	"log/slog"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
 	"google.golang.org/protobuf/proto"
 
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
+	"github.com/ruedo-dev/ruedo/internal/abi"
 	"github.com/ruedo-dev/ruedo/internal/executor"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/runner/admission"
+	"github.com/ruedo-dev/ruedo/runner/egress"
+	"github.com/ruedo-dev/ruedo/runner/exchange"
+	"github.com/ruedo-dev/ruedo/runner/internal/isolation"
 	"github.com/ruedo-dev/ruedo/runner/internal/singleflight"
 	"github.com/ruedo-dev/ruedo/runner/modules"
 	"github.com/ruedo-dev/ruedo/sandbox"
@@ -55,12 +60,16 @@ type plans struct {
 type plansConfig struct {
 	engine    *sandbox.Engine
 	modules   *modules.Cache
+	egress    *egress.Egress
 	unstarted func(plan *runnerv1.Plan, err error) error // makes the error of a plan that cannot be loaded
 	maxPlans  int
 	maxBytes  int64
 	grace     time.Duration
 	log       *slog.Logger
 }
+
+// dials is the import of a module that can ask for the network.
+const dials = abi.HostModule + "." + abi.ImportStreamOpen
 
 // maxSuperseded is how many superseded plans of one service stay for the grace
 // period.
@@ -71,6 +80,7 @@ type prepared struct {
 	id       string
 	plan     *runnerv1.Plan
 	template *sandbox.Template
+	network  *egress.Policy // nil if the module never asks for the network
 	files    files
 	bytes    int64  // of plan
 	of       *plans // the table that it belongs to
@@ -148,6 +158,14 @@ func (p *plans) use(id string) *prepared {
 	return e
 }
 
+// close frees the template, and closes the connections of the plan.
+func (e *prepared) close(ctx context.Context) error {
+	if e.network != nil {
+		e.network.Close()
+	}
+	return e.template.Close(ctx)
+}
+
 // Concurrency bounds the calls of the plan.
 func (e *prepared) Concurrency() *admission.Concurrency { return &e.calls }
 
@@ -172,6 +190,10 @@ func (p *plans) load(ctx context.Context, req *runnerv1.PrepareRequest, src exec
 			return nil, fault.New(fault.PlanNotFound, "the core sent no plan %s", id)
 		}
 	}
+	network, err := p.cfg.egress.Policy(plan.GetEgress())
+	if err != nil {
+		return nil, err
+	}
 	wasm, err := p.cfg.modules.Get(ctx, plan.Module, plan.ModuleBytes, func(ctx context.Context) (io.ReadCloser, error) {
 		return src.Module(ctx, plan.Module)
 	})
@@ -187,10 +209,11 @@ func (p *plans) load(ctx context.Context, req *runnerv1.PrepareRequest, src exec
 	t, err := p.cfg.engine.Load(ctx, sandbox.Spec{
 		Wasm:      wasm,
 		Limits:    SandboxLimits(plan.GetLimits()),
-		Isolation: toSandbox(plan.GetIsolation()),
+		Isolation: isolation.ToSandbox(plan.GetIsolation()),
 		Env:       plan.Env,
 		Args:      plan.Args,
 		Example:   plan.Example,
+		Examples:  exchange.Examples(plan),
 		Compiled:  req.GetCompiled(),
 	})
 	if err != nil {
@@ -199,6 +222,9 @@ func (p *plans) load(ctx context.Context, req *runnerv1.PrepareRequest, src exec
 	e := &prepared{
 		id: id, plan: plan, template: t, files: files{plan.Module, t.CodeKey()}, bytes: int64(proto.Size(plan)), of: p,
 		calls: admission.Concurrency{Limit: int64(plan.GetLimits().GetConcurrency())},
+	}
+	if slices.Contains(t.Report().Imports, dials) {
+		e.network = network
 	}
 	p.add(e)
 	return e, nil
@@ -320,7 +346,7 @@ func (p *plans) remove(e *prepared) {
 // time.
 func (p *plans) discard(gone []*prepared) {
 	for _, e := range gone {
-		if err := e.template.Close(context.Background()); err != nil {
+		if err := e.close(context.Background()); err != nil {
 			p.cfg.log.Error("a plan cannot be closed", "service", e.plan.Service, "plan", short(e.id), "error", err)
 		}
 	}
@@ -343,7 +369,7 @@ func (p *plans) close(ctx context.Context) error {
 	p.mu.Unlock()
 	var errs []error
 	for _, e := range all {
-		errs = append(errs, e.template.Close(ctx))
+		errs = append(errs, e.close(ctx))
 	}
 	return errors.Join(errs...)
 }

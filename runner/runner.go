@@ -25,6 +25,8 @@
 //     service never waits for calls of other services: for that, as many again
 //     can execute. No call waits longer than its request says: then it is
 //     refused with QUEUE_TIMEOUT.
+//   - At most Streams calls of kind http are open. One that waits for 1 ms does not
+//     count as executing until it continues.
 //   - When ctx of Serve ends, the runner stops accepting calls, and those in
 //     flight get DrainTimeout to finish.
 //   - What guests logged in the last calls is kept within bounds, and read by the
@@ -56,6 +58,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/names"
 	"github.com/ruedo-dev/ruedo/internal/wasmbin"
 	"github.com/ruedo-dev/ruedo/runner/admission"
+	"github.com/ruedo-dev/ruedo/runner/egress"
 	"github.com/ruedo-dev/ruedo/runner/identity"
 	"github.com/ruedo-dev/ruedo/runner/logs"
 	"github.com/ruedo-dev/ruedo/runner/modules"
@@ -64,13 +67,14 @@ import (
 // Defaults of a config.
 const (
 	DefaultQueue        = 256
+	DefaultStreams      = 1000
 	DefaultDrainTimeout = 30 * time.Second
 	DefaultMaxPlans     = 256
 	DefaultCacheBytes   = 2 << 30
 	DefaultPlanGrace    = 10 * time.Second
 )
 
-// maxParallel bounds Concurrency and Queue.
+// maxParallel bounds Concurrency, Queue and Streams.
 const maxParallel = 1 << 20
 
 // Directory is what a runner can learn from the store.
@@ -111,6 +115,10 @@ type Config struct {
 	// Queue is how many more calls can wait; a negative value means none. Default:
 	// [DefaultQueue].
 	Queue int
+	// Streams is how many calls of kind http can be open, three quarters of them of
+	// one service; a negative value means none. One that waits takes about 0.6 MiB.
+	// Default: [DefaultStreams].
+	Streams int
 	// CacheDir holds modules and compiled code; several runners can share it.
 	// Default: a temporary directory, which Close removes.
 	CacheDir string
@@ -157,6 +165,9 @@ type Config struct {
 	// LogSuccesses writes what guests logged in successful calls to Logger, too;
 	// what they logged in failed calls is always written.
 	LogSuccesses bool
+	// Egress bounds what services can be granted to connect to. Default of its Logger:
+	// Logger.
+	Egress egress.Config
 	// DrainTimeout is how much time calls in flight get to finish. Default:
 	// [DefaultDrainTimeout].
 	DrainTimeout time.Duration
@@ -175,6 +186,7 @@ func (cfg Config) withDefaults() Config {
 	cfg.Name = cmp.Or(cfg.Name, identity.Sanitize(cfg.Host))
 	cfg.Concurrency = cmp.Or(cfg.Concurrency, 2*runtime.GOMAXPROCS(0))
 	cfg.Queue = max(cmp.Or(cfg.Queue, DefaultQueue), 0)
+	cfg.Streams = max(cmp.Or(cfg.Streams, DefaultStreams), 0)
 	cfg.MaxPlans = cmp.Or(max(cfg.MaxPlans, 0), DefaultMaxPlans)
 	cfg.MaxPlanBytes = cmp.Or(max(cfg.MaxPlanBytes, 0), defaultPlanBytes())
 	cfg.CacheBytes = cmp.Or(max(cfg.CacheBytes, 0), DefaultCacheBytes)
@@ -190,9 +202,9 @@ func (cfg Config) check() error {
 		return fault.New(fault.ConfigInvalid, "runner id %.80q is not valid: it must match %s", cfg.ID, names.Pattern).
 			WithFix("use lower-case letters, digits and hyphens, or leave it out")
 	}
-	if cfg.Concurrency < 0 || cfg.Concurrency > maxParallel || cfg.Queue > maxParallel {
-		return fault.New(fault.ConfigInvalid, "concurrency %d or queue %d is out of range: the maximum is %d for each", cfg.Concurrency, cfg.Queue, maxParallel).
-			WithFix("set runner.concurrency and runner.queue within the range, or leave them out")
+	if cfg.Concurrency < 0 || max(cfg.Concurrency, cfg.Queue, cfg.Streams) > maxParallel {
+		return fault.New(fault.ConfigInvalid, "concurrency %d, queue %d or streams %d is out of range: the maximum is %d", cfg.Concurrency, cfg.Queue, cfg.Streams, maxParallel).
+			WithFix("set runner.concurrency, runner.queue and runner.streams within the range, or leave them out")
 	}
 	if err := labels.Check(cfg.Labels); err != nil {
 		return fault.Wrap(err, fault.ConfigInvalid, "%s", err).WithFix("set runner.labels, for example to %s", labels.Example)
@@ -209,6 +221,7 @@ type Runner struct {
 	modules   *modules.Cache
 	engine    *engine
 	plans     *plans
+	egress    *egress.Egress
 	logs      *logs.Logs // of guests
 	// closers undo what was opened, in reverse order.
 	closers []func(context.Context) error
@@ -228,7 +241,7 @@ func New(ctx context.Context, cfg Config) (*Runner, error) {
 	}
 	r := &Runner{cfg: cfg, log: cfg.Logger, info: describe(cfg)}
 	r.onClose(func(context.Context) error { release(); return nil })
-	r.admission = admission.New[*prepared](admission.Config{Runner: cfg.ID, Concurrency: cfg.Concurrency, Queue: cfg.Queue})
+	r.admission = admission.New[*prepared](admission.Config{Runner: cfg.ID, Concurrency: cfg.Concurrency, Queue: cfg.Queue, Streams: cfg.Streams})
 	r.logs = logs.New(logs.Config{
 		Runner: cfg.ID, ServiceBytes: cfg.ServiceLogBytes, Services: cfg.LogServices, TotalBytes: cfg.LogBytes,
 		Successes: cfg.LogSuccesses, Logger: cfg.Logger,
@@ -252,7 +265,7 @@ func claim(cfg Config) (id string, release func()) {
 func describe(cfg Config) *ruedov1.Runner {
 	return &ruedov1.Runner{
 		Id: cfg.ID, Name: cfg.Name, Host: cfg.Host, Version: cfg.Version, StartTime: timestamppb.Now(),
-		Concurrency: uint32(cfg.Concurrency), Queue: uint32(cfg.Queue), Labels: cfg.Labels,
+		Concurrency: uint32(cfg.Concurrency), Queue: uint32(cfg.Queue), Streams: uint32(cfg.Streams), Labels: cfg.Labels,
 	}
 }
 
@@ -289,8 +302,14 @@ func (r *Runner) open(ctx context.Context) (err error) {
 	}
 	r.onClose(func(context.Context) error { r.modules.Close(); return nil })
 
+	outbound := r.cfg.Egress
+	outbound.Logger = cmp.Or(outbound.Logger, r.log)
+	if r.egress, err = egress.New(outbound); err != nil {
+		return err
+	}
+
 	r.plans = newPlans(plansConfig{
-		engine: r.engine.Engine, modules: r.modules, unstarted: r.unstarted,
+		engine: r.engine.Engine, modules: r.modules, egress: r.egress, unstarted: r.unstarted,
 		maxPlans: r.cfg.MaxPlans, maxBytes: r.cfg.MaxPlanBytes, grace: r.cfg.PlanGrace, log: r.log,
 	})
 	leave := r.engine.enter(r.plans)
@@ -300,6 +319,10 @@ func (r *Runner) open(ctx context.Context) (err error) {
 
 // Info returns how the runner introduces itself. The caller may change it.
 func (r *Runner) Info() *ruedov1.Runner { return proto.CloneOf(r.info) }
+
+// DenyCores sets the URLs of the cores that no service connects to, unless Egress
+// has a deny list without them. Serve sets those that it attaches to.
+func (r *Runner) DenyCores(urls []string) { r.egress.SetCores(urls) }
 
 // PlanUsage returns how many plans are ready, and what they take.
 func (r *Runner) PlanUsage() *ruedov1.PlanUsage {

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ruedo-dev/ruedo/core/dispatch"
+	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/executor"
 	"github.com/ruedo-dev/ruedo/internal/executor/executortest"
@@ -21,6 +23,9 @@ func newRunner(t testing.TB, cfg runner.Config) *runner.Runner {
 	}
 	if cfg.CacheDir == "" {
 		cfg.CacheDir = runner.SharedCache
+		if cfg.Compiler == nil {
+			cfg.Compiler = runner.SharedCompiler
+		}
 	}
 	r, err := runner.New(t.Context(), cfg)
 	if err != nil {
@@ -117,18 +122,43 @@ func serve(t testing.TB, r *runner.Runner) (stop func() error) {
 	return stop
 }
 
-func TestInProcess(t *testing.T) {
-	executortest.Run(t, func(t *testing.T, src executor.Source, opts executortest.Options) executortest.Harness {
-		r := newRunner(t, runner.Config{Concurrency: opts.Concurrency, Queue: opts.Queue})
-		return executortest.Harness{Runner: r.Bind(src), Drain: r.Close}
-	})
+func inProcess(t *testing.T, src executor.Source, opts executortest.Options) executortest.Harness {
+	r := newRunner(t, runner.Config{Concurrency: opts.Concurrency, Queue: opts.Queue})
+	return executortest.Harness{Runner: r.Bind(src), Drain: r.Close}
 }
 
-func TestOverALane(t *testing.T) {
-	executortest.Run(t, func(t *testing.T, src executor.Source, opts executortest.Options) executortest.Harness {
-		h := newHost(t, src)
-		r := newRunner(t, runner.Config{Concurrency: opts.Concurrency, Queue: opts.Queue, Cores: []string{h.url()}})
-		stop := serve(t, r)
-		return executortest.Harness{Runner: h.lane(), Drain: func(context.Context) error { return stop() }}
+func TestInProcess(t *testing.T) { executortest.Run(t, inProcess) }
+
+func TestExchangesInProcess(t *testing.T) { executortest.RunExchanges(t, inProcess) }
+
+func overALane(t *testing.T, src executor.Source, opts executortest.Options) executortest.Harness {
+	h := newHost(t, src)
+	r := newRunner(t, runner.Config{Concurrency: opts.Concurrency, Queue: opts.Queue, Cores: []string{h.url()}})
+	stop := serve(t, r)
+	return executortest.Harness{Runner: h.lane(), Drain: func(context.Context) error { return stop() }}
+}
+
+func TestOverALane(t *testing.T) { executortest.Run(t, overALane) }
+
+func TestExchangesOverALane(t *testing.T) { executortest.RunExchanges(t, overALane) }
+
+// dispatched is a runner whose calls go through a dispatcher.
+type dispatched struct {
+	*lane.Lane
+	dispatcher *dispatch.Dispatcher
+}
+
+func (d dispatched) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
+	return d.dispatcher.Execute(ctx, req)
+}
+
+func TestExchangesThroughDispatchOverLanes(t *testing.T) {
+	executortest.RunExchanges(t, func(t *testing.T, src executor.Source, opts executortest.Options) executortest.Harness {
+		one, two := overALane(t, src, opts).Runner.(*lane.Lane), overALane(t, src, opts).Runner.(*lane.Lane)
+		d := dispatch.New(dispatch.Config{})
+		t.Cleanup(d.Close)
+		t.Cleanup(d.Add(one))
+		t.Cleanup(d.Add(two))
+		return executortest.Harness{Runner: dispatched{one, d}}
 	})
 }

@@ -3,6 +3,8 @@ package runner
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -10,6 +12,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/backoff"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/lane"
+	"github.com/ruedo-dev/ruedo/runner/internal/redial"
 )
 
 // leaveTime bounds the time to leave the directory; otherwise the end of the
@@ -80,11 +83,11 @@ type target struct {
 	static bool
 	wanted bool // dial again when the lane has ended
 	ids    map[string]bool
-	redial *redial
+	redial *redial.Pauses
 }
 
 func (s *session) register(d Directory) {
-	retry := backoff.Backoff{Base: minBackoff, Max: maxBackoff}
+	retry := backoff.Backoff{Base: redial.Min, Max: redial.Max}
 	for first := true; ; first = false {
 		leave, err := d.Register(s.ctx, s.r.Info())
 		if err == nil {
@@ -117,6 +120,7 @@ func (s *session) want(list []*ruedov1.Core, static bool) {
 			was[t], t.ids = t.ids, make(map[string]bool)
 		}
 	}
+	defer func() { s.r.DenyCores(slices.Collect(maps.Keys(s.targets))) }()
 	for _, core := range list {
 		url := core.GetUrl()
 		if url == "" {
@@ -124,7 +128,7 @@ func (s *session) want(list []*ruedov1.Core, static bool) {
 		}
 		t := s.targets[url]
 		if t == nil {
-			t = &target{url: url, ids: make(map[string]bool), redial: newRedial()}
+			t = &target{url: url, ids: make(map[string]bool), redial: redial.New()}
 			s.targets[url] = t
 			s.lanes.Go(func() { s.attach(t) })
 		}
@@ -133,7 +137,7 @@ func (s *session) want(list []*ruedov1.Core, static bool) {
 		if id := core.GetId(); id != "" {
 			t.ids[id] = true
 			if !was[t][id] {
-				t.redial.now()
+				t.redial.Now()
 			}
 		}
 	}
@@ -171,7 +175,7 @@ func (s *session) attach(t *target) {
 				log.Warn("cannot attach to core, retrying", "reason", fault.ReasonOf(err), "error", err)
 				said = true
 			}
-			t.redial.failed(s.ctx, err)
+			t.redial.Failed(s.ctx, err)
 			continue
 		}
 		said = false
@@ -185,7 +189,7 @@ func (s *session) attach(t *target) {
 		case <-c.Done():
 		}
 		log.Warn("detached from core", "error", c.Err())
-		t.redial.ended(s.ctx, c.Err(), time.Since(attached))
+		t.redial.Ended(s.ctx, c.Err(), time.Since(attached))
 	}
 }
 

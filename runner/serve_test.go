@@ -187,7 +187,9 @@ func TestFollowsTheDirectory(t *testing.T) {
 
 func TestDrainIsBounded(t *testing.T) {
 	src := executortest.NewSource()
-	id, _ := src.Add(executortest.Guest(t), func(p *runnerv1.Plan) { p.Limits.Timeout = durationpb.New(time.Hour) })
+	id, _ := src.Add(executortest.Guest(t), func(p *runnerv1.Plan) {
+		p.Limits.Timeout, p.Limits.Concurrency = durationpb.New(time.Hour), 1
+	})
 	h := newHost(t, src)
 	r := newRunner(t, runner.Config{Cores: []string{h.url()}, DrainTimeout: 100 * time.Millisecond})
 	stop := serve(t, r)
@@ -197,10 +199,16 @@ func TestDrainIsBounded(t *testing.T) {
 	}
 	failed := make(chan error, 1)
 	go func() {
-		_, err := l.Execute(t.Context(), &runnerv1.ExecuteRequest{Plan: id, Input: []byte("spin")})
+		err := error(fault.ConcurrencyLimit) // if another call was faster
+		for errors.Is(err, fault.ConcurrencyLimit) {
+			_, err = l.Execute(t.Context(), &runnerv1.ExecuteRequest{Plan: id, Input: []byte("spin")})
+		}
 		failed <- err
 	}()
-	testkit.Eventually(t, "in flight", func() bool { return l.Active() == 1 })
+	testkit.Eventually(t, "the call executes", func() bool {
+		_, err := l.Execute(t.Context(), &runnerv1.ExecuteRequest{Plan: id, Input: []byte("echo x")})
+		return errors.Is(err, fault.ConcurrencyLimit)
+	})
 	if err := stop(); !errors.Is(err, fault.Deadline) || !strings.Contains(err.Error(), "100ms") {
 		t.Errorf("got %v", err)
 	}

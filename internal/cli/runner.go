@@ -12,6 +12,7 @@ type runnerCmd struct {
 	ID                  string   `name:"id" placeholder:"ID" setting:"runner.id"`
 	Concurrency         string   `placeholder:"N" setting:"runner.concurrency"`
 	Queue               string   `placeholder:"N" setting:"runner.queue"`
+	Streams             string   `placeholder:"N" setting:"runner.streams"`
 	CacheDir            string   `placeholder:"DIR" setting:"runner.cache_dir"`
 	LogSuccesses        bool     `negatable:"" setting:"runner.log_successes"`
 	AnnouncementAddress string   `placeholder:"HOST" setting:"runner.announcement_address"`

@@ -10,15 +10,25 @@
 //
 // # The order
 //
-//	closed? -> room in the queue -> the plan is ready -> its own concurrency -> a slot
+//	closed? -> room for a stream -> room in the queue -> the plan is ready -> its own concurrency -> a slot
 //
 // The slot comes last: calls that wait for a cold plan do not hold up calls
 // whose plan is ready. [Slot.Release] undoes these steps in reverse order.
+//
+// # Streams
+//
+// A call of kind http can be open for hours and wait nearly all of that time, so it
+// enters by [Queue.Open]. While it waits, it gives its slot back ([Stream.Pause]), and
+// it queues for one when it continues ([Stream.Resume]). Such a call counts twice: as
+// open until it is released, and as a call in the queue until its first pause.
 //
 // # Promises
 //
 //   - At most Concurrency calls execute and Queue calls wait; one more is
 //     refused with QUEUE_FULL.
+//   - At most Streams calls of kind http are open, three quarters of them of one
+//     service; one more is refused with STREAMS_FULL. An open call that continues is
+//     never refused: it gets its slot in turn, or its context ends.
 //   - A call waits for its slot for a bounded time, and is then refused with
 //     QUEUE_TIMEOUT. One that need not wait has no timer.
 //   - A call that cannot start in time, or that could not end before its own
@@ -56,6 +66,8 @@ type Config struct {
 	Concurrency int
 	// Queue is how many calls can wait; 0 means none.
 	Queue int
+	// Streams is how many calls of kind http can be open; 0 means none.
+	Streams int
 }
 
 // Plan is what a call needs in order to execute.
@@ -71,11 +83,13 @@ type Queue[P Plan] struct {
 	cfg          Config
 	limit        int // of calls in flight
 	serviceLimit int // of calls of one service in flight
+	streamLimit  int // of open calls of one service
 
 	inflight inflight.Group // calls, and other work that Begin counted
 
 	mu        sync.Mutex
-	calls     int // executing or waiting
+	calls     int // executing or waiting, without those that have paused
+	open      int // of kind http
 	executing int
 	services  map[string]*share
 	waiting   []*share // those with waiting calls, the next to be let in first
@@ -87,6 +101,7 @@ func New[P Plan](cfg Config) *Queue[P] {
 		cfg:          cfg,
 		limit:        cfg.Concurrency + cfg.Queue,
 		serviceLimit: int(executor.ServiceShare(int64(cfg.Concurrency), int64(cfg.Queue))),
+		streamLimit:  (cfg.Streams*3 + 3) / 4,
 		services:     make(map[string]*share),
 	}
 }
@@ -94,7 +109,9 @@ func New[P Plan](cfg Config) *Queue[P] {
 // Slot is a call that executes. The zero Slot is not a call.
 type Slot[P Plan] struct {
 	// Plan that the call executes.
-	Plan    P
+	Plan P
+	// Stream is nil unless the call is of kind http.
+	Stream  *Stream[P]
 	queue   *Queue[P]
 	service string
 }
@@ -107,35 +124,45 @@ type Slot[P Plan] struct {
 // those of acquire, and that of the end of ctx. After an error, there is
 // nothing to release.
 func (q *Queue[P]) Enter(ctx context.Context, service string, maxWait time.Duration, acquire func() (P, *fault.Error)) (Slot[P], error) {
-	if err := q.admit(service); err != nil {
+	return q.enter(ctx, service, nil, maxWait, acquire)
+}
+
+// Open is Enter for a call of kind http. STREAMS_FULL is one more error.
+func (q *Queue[P]) Open(ctx context.Context, service string, maxWait time.Duration, acquire func() (P, *fault.Error)) (Slot[P], error) {
+	return q.enter(ctx, service, &Stream[P]{queue: q, service: service}, maxWait, acquire)
+}
+
+func (q *Queue[P]) enter(ctx context.Context, service string, x *Stream[P], maxWait time.Duration, acquire func() (P, *fault.Error)) (Slot[P], error) {
+	if err := q.admit(service, x); err != nil {
 		return Slot[P]{}, Refuse(err)
 	}
-	plan, err := q.load(service, acquire)
+	plan, err := q.load(service, x, acquire)
 	if err != nil {
 		return Slot[P]{}, Refuse(err)
 	}
 	if err := plan.Concurrency().enter(service); err != nil {
 		err.RetryAfter = q.recent(service)
 		plan.Release()
-		q.leave(service)
+		q.leave(service, x)
 		return Slot[P]{}, Refuse(err)
 	}
 	if err := q.acquire(ctx, service, maxWait); err != nil {
 		plan.Concurrency().leave()
 		plan.Release()
-		q.leave(service)
+		q.leave(service, x)
 		return Slot[P]{}, Refuse(err)
 	}
-	return Slot[P]{plan, q, service}, nil
+	x.begin()
+	return Slot[P]{plan, x, q, service}, nil
 }
 
 // load returns the plan for an admitted call. If acquire fails or panics, the
 // call has left the queue.
-func (q *Queue[P]) load(service string, acquire func() (P, *fault.Error)) (plan P, err *fault.Error) {
+func (q *Queue[P]) load(service string, x *Stream[P], acquire func() (P, *fault.Error)) (plan P, err *fault.Error) {
 	loaded := false
 	defer func() {
 		if !loaded {
-			q.leave(service)
+			q.leave(service, x)
 		}
 	}()
 	plan, err = acquire()
@@ -143,11 +170,14 @@ func (q *Queue[P]) load(service string, acquire func() (P, *fault.Error)) (plan 
 	return plan, err
 }
 
-// Release ends the call. The slot goes to the next waiting call. took is how long
-// the call executed, which says how long others will wait; 0 if it did not.
+// Release ends the call. Its slot goes to the next waiting call. took is how long
+// the call executed, which says how long others will wait; 0 if it did not. The
+// queue knows that of a call of kind http itself.
 func (s Slot[P]) Release(took time.Duration) {
-	defer s.queue.leave(s.service)
-	s.queue.release(s.service, took)
+	defer s.queue.leave(s.service, s.Stream)
+	if s.Stream == nil || s.Stream.executing {
+		s.queue.release(s.service, s.Stream.end(took))
+	}
 	s.Plan.Concurrency().leave()
 	s.Plan.Release()
 }

@@ -12,7 +12,8 @@ import (
 
 // share is the state of one service in a queue.
 type share struct {
-	calls     int // executing or waiting
+	calls     int // executing or waiting, without those that have paused
+	open      int // of kind http
 	executing int
 	waiters   []*waiter
 	pace      pace
@@ -26,23 +27,29 @@ type waiter struct {
 }
 
 // admit counts a call of a service, if there is room. The call must leave.
-func (q *Queue[P]) admit(service string) *fault.Error {
+func (q *Queue[P]) admit(service string, x *Stream[P]) *fault.Error {
 	if !q.inflight.Enter() {
 		return q.Draining()
 	}
-	err := q.count(service)
+	err := q.count(service, x)
 	if err != nil {
 		q.inflight.Leave()
 	}
 	return err
 }
 
-func (q *Queue[P]) count(service string) *fault.Error {
+func (q *Queue[P]) count(service string, x *Stream[P]) *fault.Error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	s := q.share(service)
 	defer q.forget(service, s)
 	switch {
+	case x != nil && q.open >= q.cfg.Streams:
+		return fault.New(fault.StreamsFull, "this runner has %d requests to services of kind http open, its limit", q.cfg.Streams).
+			With("limit", fmt.Sprint(q.cfg.Streams)).WithFix("call again later, start another runner, or raise runner.streams")
+	case x != nil && s.open >= q.streamLimit:
+		return fault.New(fault.StreamsFull, "service %s has %d requests open on this runner, the per-service limit", service, q.streamLimit).
+			With("limit", fmt.Sprint(q.streamLimit)).WithFix("call again later, start another runner, or raise runner.streams")
 	case q.calls >= q.limit:
 		return fault.New(fault.QueueFull, "this runner has %d calls in flight or queued, its limit", q.limit).
 			With("limit", fmt.Sprint(q.limit)).WithFix("call again later, or start another runner").WithRetry(q.wait(s))
@@ -52,17 +59,28 @@ func (q *Queue[P]) count(service string) *fault.Error {
 	}
 	q.calls++
 	s.calls++
+	if x != nil {
+		x.queued = true
+		q.open++
+		s.open++
+	}
 	return nil
 }
 
 // leave ends the counting of a call.
-func (q *Queue[P]) leave(service string) {
+func (q *Queue[P]) leave(service string, x *Stream[P]) {
 	defer q.inflight.Leave()
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	s := q.services[service]
-	q.calls--
-	s.calls--
+	if x == nil || x.queued {
+		q.calls--
+		s.calls--
+	}
+	if x != nil {
+		q.open--
+		s.open--
+	}
 	q.forget(service, s)
 }
 
@@ -150,11 +168,17 @@ func (q *Queue[P]) join(service string, w *waiter, maxWait time.Duration) (wait,
 		if wait = q.wait(s); wait > 0 && wait+wait/4 > can {
 			return wait, can, false
 		}
-	} else {
+	}
+	q.line(s, w)
+	return 0, 0, true
+}
+
+// line makes a call the last one in the line of its service. The caller holds q.mu.
+func (q *Queue[P]) line(s *share, w *waiter) {
+	if len(s.waiters) == 0 {
 		q.waiting = append(q.waiting, s)
 	}
 	s.waiters = append(s.waiters, w)
-	return 0, 0, true
 }
 
 // wait estimates how long a call of the service would wait that joined now: a call
@@ -219,6 +243,11 @@ func (q *Queue[P]) withdraw(service string, w *waiter) bool {
 func (q *Queue[P]) release(service string, took time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.pass(service, took)
+}
+
+// pass is release for a caller that holds q.mu.
+func (q *Queue[P]) pass(service string, took time.Duration) {
 	s := q.services[service]
 	q.executing--
 	s.executing--
@@ -261,7 +290,7 @@ func (s *share) next() bool {
 // forget drops a service that has no calls, so that short-lived names do not
 // fill the memory.
 func (q *Queue[P]) forget(service string, s *share) {
-	if s.calls == 0 && s.executing == 0 && len(s.waiters) == 0 {
+	if s.calls == 0 && s.open == 0 && s.executing == 0 && len(s.waiters) == 0 {
 		delete(q.services, service)
 	}
 }

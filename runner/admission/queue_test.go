@@ -28,7 +28,7 @@ type queue = Queue[*plan]
 const patience = time.Hour
 
 func open(concurrency, waiting int) *queue {
-	return New[*plan](Config{Runner: "r", Concurrency: concurrency, Queue: waiting})
+	return New[*plan](Config{Runner: "r", Concurrency: concurrency, Queue: waiting, Streams: 400})
 }
 
 // hold makes calls of a service execute until the test's context ends.
@@ -176,7 +176,7 @@ func TestQueueKeepsRoomForOthers(t *testing.T) {
 	admitted := 0
 	var err *fault.Error
 	for ; err == nil; admitted++ {
-		err = q.admit("hog")
+		err = q.admit("hog", nil)
 	}
 	admitted--
 	_, refused := enter(t.Context(), q, "hog", &plan{})
@@ -184,24 +184,24 @@ func TestQueueKeepsRoomForOthers(t *testing.T) {
 		t.Errorf("after %d calls of one service: %v", admitted, err)
 	}
 	for n := range 25 {
-		if err := q.admit(fmt.Sprint("other", n)); err != nil {
+		if err := q.admit(fmt.Sprint("other", n), nil); err != nil {
 			t.Errorf("call %d of others: %v", n, err)
 		}
 	}
-	if e := q.admit("last"); e.Reason != fault.QueueFull || e.Meta["limit"] != "100" {
+	if e := q.admit("last", nil); e.Reason != fault.QueueFull || e.Meta["limit"] != "100" {
 		t.Errorf("the 101st call: %v", e)
 	}
 	for n := range 25 {
-		q.leave(fmt.Sprint("other", n))
+		q.leave(fmt.Sprint("other", n), nil)
 	}
 	for range admitted {
-		q.leave("hog")
+		q.leave("hog", nil)
 	}
 	if len(q.services) != 0 || q.calls != 0 {
 		t.Errorf("the queue remembers %+v", q)
 	}
 	// Without room to wait, one service can have all slots.
-	if q := open(1, 0); q.admit("only") != nil {
+	if q := open(1, 0); q.admit("only", nil) != nil {
 		t.Error("a call was refused by a runner that has nothing to do")
 	}
 }
@@ -213,7 +213,7 @@ func enter(ctx context.Context, q *queue, service string, p *plan) (Slot[*plan],
 // empty fails the test if the queue still counts anything.
 func empty(t *testing.T, q *queue) {
 	t.Helper()
-	if len(q.services) != 0 || len(q.waiting) != 0 || q.calls != 0 || q.executing != 0 {
+	if len(q.services) != 0 || len(q.waiting) != 0 || q.calls != 0 || q.open != 0 || q.executing != 0 {
 		t.Errorf("the queue remembers %+v", q)
 	}
 }

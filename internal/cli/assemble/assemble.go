@@ -72,10 +72,13 @@ func (a *Assembler) Server(ctx context.Context, log *slog.Logger) error {
 	}
 	distributed := a.Settings.Server.DistributedExecution
 	var local core.Local
+	belongs := func(string) {}
 	if !distributed {
-		if local, err = a.newRunner(ctx, log, nil); err != nil {
+		r, err := a.newRunner(ctx, log, nil)
+		if err != nil {
 			return err
 		}
+		local, belongs = r, func(core string) { r.DenyCores([]string{core}) }
 	}
 	srv, err := a.newCore(ctx, log, st, func(cfg *core.Config) {
 		cfg.Listen, cfg.URL = addr, a.advertised()
@@ -84,6 +87,7 @@ func (a *Assembler) Server(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	belongs(srv.URL())
 	return serve(ctx, "the core", a.Settings.Server.ShutdownDelay, srv.Serve)
 }
 
@@ -136,7 +140,12 @@ func (a *Assembler) newRunner(ctx context.Context, log *slog.Logger, change func
 	if err != nil {
 		return nil, err
 	}
+	outbound, err := a.egress()
+	if err != nil {
+		return nil, err
+	}
 	cfg := runner.Config{
+		Egress:       outbound,
 		ID:           s.ID,
 		Name:         s.Name,
 		Host:         s.AnnouncementAddress,
@@ -145,6 +154,7 @@ func (a *Assembler) newRunner(ctx context.Context, log *slog.Logger, change func
 		Cluster:      a.Settings.Application.ClusterID,
 		Concurrency:  s.Concurrency,
 		Queue:        s.Queue,
+		Streams:      s.Streams,
 		CacheDir:     a.CacheDir,
 		CacheBytes:   int64(s.CacheSize) << 20,
 		ModuleRate:   int64(s.ModuleRate) << 10,

@@ -114,12 +114,15 @@ type Runner struct {
 	ID                  string        `key:"id" check:"name" help:"Id, unique in the cluster. Set it where runner.cache_dir does not outlive the runner, as in most containers: a cordon is about an id. Default: the name and six random characters, kept in runner.cache_dir."`
 	Concurrency         int           `key:"concurrency" default:"0" check:"count" help:"Maximum concurrent calls. 0 means twice the number of CPUs."`
 	Queue               int           `key:"queue" default:"0" check:"count" help:"Maximum queued calls. 0 means 256."`
+	Streams             int           `key:"streams" default:"0" check:"count" help:"Maximum open requests to services of kind http, three quarters of them to one service. Most of them wait, which takes about 0.6 MiB each and none of runner.concurrency. 0 means 1000."`
 	CompileTime         time.Duration `key:"compile_time" default:"12s" help:"Processor time that compiling a module can take. Each MiB of code adds an eighth, and a module that was compiled before in this cluster gets four times as much. The wall-clock limit is two and a half times that, at least 30s."`
 	CacheDir            string        `key:"cache_dir" help:"Directory for modules and compiled code. Default: \"ruedo\" in the user's cache directory."`
 	CacheSize           int           `key:"cache_size" default:"0" check:"count" help:"Maximum size of that directory, in MiB. What live services need goes last. 0 means 2048."`
 	ModuleRate          int           `key:"module_rate" default:"0" check:"count" help:"How fast modules can arrive, in KiB per second, so that calls keep their share of a thin link. A transfer that breaks off resumes where it stopped. 0 means as fast as possible."`
 	PlanMemory          int           `key:"plan_memory" default:"0" check:"count" help:"Memory for services that are ready without being called, in MiB; the least recently called ones leave it and come back with their next call. 0 means a quarter of the memory of the machine or container."`
 	LogSuccesses        bool          `key:"log_successes" default:"false" help:"Write to the runner's own log what guests log in successful calls, too; what they log in failed calls is always written. ruedo dev sets it."`
+	EgressDeny          []string      `key:"egress_deny" default:"default" help:"What no service connects to from this runner, whatever a decorator grants: names, addresses and ranges, each with or without a port, separated by spaces. default stands for this runner's cores and store, the ports of this process, 169.254.169.254 and fd00:ec2::254."`
+	EgressCA            string        `key:"egress_ca" help:"File with certificate authorities, PEM, that https and tls connections of services trust in addition to those of the system."`
 	AnnouncementAddress string        `key:"announcement_address" help:"Host name shown for this runner. Default: the name of the host."`
 }
 

@@ -1,13 +1,14 @@
-package runner
+// Package isolation translates between the isolations of plans and those of the
+// sandbox.
+package isolation
 
 import (
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/sandbox"
 )
 
-// toSandbox and fromSandbox translate between the isolations of a plan and
-// those of the sandbox.
-func toSandbox(i ruedov1.Isolation) sandbox.Isolation {
+// ToSandbox returns the isolation of a plan as the sandbox takes it.
+func ToSandbox(i ruedov1.Isolation) sandbox.Isolation {
 	switch i {
 	case ruedov1.Isolation_ISOLATION_PRISTINE:
 		return sandbox.Pristine
@@ -21,7 +22,8 @@ func toSandbox(i ruedov1.Isolation) sandbox.Isolation {
 	return ""
 }
 
-func fromSandbox(i sandbox.Isolation) ruedov1.Isolation {
+// FromSandbox is the reverse of [ToSandbox].
+func FromSandbox(i sandbox.Isolation) ruedov1.Isolation {
 	switch i {
 	case sandbox.Pristine:
 		return ruedov1.Isolation_ISOLATION_PRISTINE

@@ -1,4 +1,5 @@
-package runner
+// Package redial spaces the attempts to attach to a core.
+package redial
 
 import (
 	"context"
@@ -14,25 +15,27 @@ const (
 	quickBackoff = 250 * time.Millisecond
 	quickFor     = 10 * time.Second
 
-	minBackoff = 100 * time.Millisecond
-	maxBackoff = 5 * time.Second
+	// Min and Max bound the pauses after that.
+	Min = 100 * time.Millisecond
+	Max = 5 * time.Second
 )
 
-// redial spaces the attempts to attach to one core. Its methods must be called
-// by one goroutine, except now.
-type redial struct {
+// Pauses spaces the attempts to attach to one core. Its methods must be called
+// by one goroutine, except Now.
+type Pauses struct {
 	since time.Time // when the first attempt in a row failed; zero means none has
 	wait  backoff.Backoff
 	wake  chan struct{} // ends the current pause, or the next one
 }
 
-func newRedial() *redial {
-	return &redial{wait: backoff.Backoff{Base: minBackoff, Max: maxBackoff}, wake: make(chan struct{}, 1)}
+// New returns the pauses of a core that was not dialled yet.
+func New() *Pauses {
+	return &Pauses{wait: backoff.Backoff{Base: Min, Max: Max}, wake: make(chan struct{}, 1)}
 }
 
-// failed waits after a failed attempt. Quick attempts are for cores that cannot
+// Failed waits after a failed attempt. Quick attempts are for cores that cannot
 // be reached: a core that answers has its reasons.
-func (r *redial) failed(ctx context.Context, err error) {
+func (r *Pauses) Failed(ctx context.Context, err error) {
 	now := time.Now()
 	if r.since.IsZero() {
 		r.since = now
@@ -47,10 +50,10 @@ func (r *redial) failed(ctx context.Context, err error) {
 	sleep(ctx, r.wait.Next(), r.wake)
 }
 
-// ended waits after a lane that was up for a while ended with err.
-func (r *redial) ended(ctx context.Context, err error, lasted time.Duration) {
+// Ended waits after a lane that was up for a while ended with err.
+func (r *Pauses) Ended(ctx context.Context, err error, lasted time.Duration) {
 	r.since = time.Time{}
-	if lasted > maxBackoff {
+	if lasted > Max {
 		r.wait.Reset()
 	}
 	if fault.ReasonOf(err) == fault.AlreadyExists {
@@ -59,8 +62,8 @@ func (r *redial) ended(ctx context.Context, err error, lasted time.Duration) {
 	sleep(ctx, r.wait.Next(), r.wake)
 }
 
-// now ends the pause, because the core is known to be back.
-func (r *redial) now() {
+// Now ends the pause, because the core is known to be back.
+func (r *Pauses) Now() {
 	select {
 	case r.wake <- struct{}{}:
 	default:

@@ -26,10 +26,11 @@ func (c *Core) storeFigures() telemetry.Store {
 	return s
 }
 
-// runnerFigures returns what the attached runners report.
-func (c *Core) runnerFigures() (runners []*ruedov1.Runner) {
+// runnerFigures returns what the attached runners report, and how many streams are
+// open on them.
+func (c *Core) runnerFigures() (runners []*ruedov1.Runner, streams int) {
 	for _, m := range c.dispatcher.Members() {
 		runners = append(runners, &ruedov1.Runner{ActiveCalls: uint32(m.Active()), PlanUsage: m.PlanUsage()})
 	}
-	return runners
+	return runners, c.dispatcher.Streams()
 }

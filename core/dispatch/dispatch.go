@@ -23,7 +23,8 @@
 // runner is lost while it may have been executing a call, the caller gets the
 // error, unless the context says that the call may run twice
 // ([WithIdempotent]); then it too is sent to one more runner. No call is tried
-// three times.
+// three times. A call of kind http is not tried again once a runner has begun to
+// answer it, or has read more of its body than the first bytes.
 //
 // # Runners that fail
 //
@@ -58,14 +59,15 @@ package dispatch
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/ruedo-dev/ruedo/core/dispatch/attempt"
 	"github.com/ruedo-dev/ruedo/core/dispatch/conduct"
+	"github.com/ruedo-dev/ruedo/core/dispatch/terms"
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/executor"
@@ -130,6 +132,7 @@ type Dispatcher struct {
 	live      atomic.Pointer[live] // what Execute reads; never changed in place
 	rotations sync.Map             // plan id -> *rotation
 	started   atomic.Uint64        // rotations so far
+	streams   atomic.Int64         // calls of kind http in flight
 
 	mu      sync.Mutex // guards what follows, and every member's state
 	members []*member  // in the order in which they came
@@ -163,11 +166,9 @@ func New(cfg Config) *Dispatcher {
 	return d
 }
 
-type idempotentKey struct{}
-
 // WithIdempotent marks the calls made with the context as safe to run twice.
 func WithIdempotent(ctx context.Context) context.Context {
-	return context.WithValue(ctx, idempotentKey{}, true)
+	return attempt.WithIdempotent(ctx)
 }
 
 // Execute sends the call to the runner whose turn it is. It fails with
@@ -175,35 +176,28 @@ func WithIdempotent(ctx context.Context) context.Context {
 // has just started. It fails with QUEUE_FULL if the plan's share of calls is in flight, which is
 // three quarters of what its runners accept, and with QUEUE_TIMEOUT if its turn
 // does not come within the time that the request has for that, or would not by
-// an estimate.
+// an estimate. A call of kind http is refused for its share only by runners.
 func (d *Dispatcher) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
 	rot := d.rotation(ctx, req.Plan)
+	if len(req.Head) > 0 {
+		return d.executeHTTP(ctx, rot, req)
+	}
 	defer rot.load.Leave()
 	n := rot.load.Enter()
-	first, others := d.next(rot, req.Plan)
-	if first == nil {
-		waiting := time.Now()
-		if err := d.await(ctx, req, rot); err != nil {
-			return nil, err
-		}
-		req = executor.Waited(req, time.Since(waiting))
-		if first, others = d.next(rot, req.Plan); first == nil {
-			return nil, d.noRunner(rot.placement, nil)
-		}
+	first, others, req, err := d.first(ctx, rot, req)
+	if err != nil {
+		return nil, err
 	}
 	if err := rot.load.Refuse(ctx, req, n, others.capacity); err != nil {
 		return nil, err
 	}
 	res, err := d.execute(ctx, first, req)
 	rot.load.Learn(res, err)
-	if err == nil || !mayRepeat(ctx, err) {
+	if err == nil || !attempt.MayRepeat(ctx, err) {
 		return res, err
 	}
-	second := d.candidates(rot, req.Plan).other(first)
+	second, err := d.second(rot, req.Plan, first, err)
 	if second == nil {
-		if r := fault.ReasonOf(err); fault.FromError(err).NotStarted && (r == fault.RunnerDraining || r == fault.RunnerLost) {
-			return nil, d.noRunner(rot.placement, err)
-		}
 		return nil, err
 	}
 	res, err = d.execute(ctx, second, req)
@@ -211,24 +205,56 @@ func (d *Dispatcher) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) 
 	return res, err
 }
 
-// mayRepeat reports whether another runner may be tried after this failure, and
-// could do better.
-func mayRepeat(ctx context.Context, err error) bool {
-	e, ok := errors.AsType[*fault.Error](err)
-	if !ok || ctx.Err() != nil {
-		return false
+// executeHTTP is Execute for a call of kind http. It does not count toward its
+// plan's share, and has no estimate: most of its time it waits for its streams,
+// which takes nothing from others. Runners know which calls work and which wait.
+func (d *Dispatcher) executeHTTP(ctx context.Context, rot *rotation, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
+	first, _, req, err := d.first(ctx, rot, req)
+	if err != nil {
+		return nil, err
 	}
-	if !e.NotStarted {
-		idempotent, _ := ctx.Value(idempotentKey{}).(bool)
-		return idempotent && e.Reason == fault.RunnerLost
+	d.streams.Add(1)
+	defer d.streams.Add(-1)
+	ctx, x := attempt.Watch(ctx)
+	defer x.Close()
+	res, err := d.execute(ctx, first, req)
+	if err == nil || x.Moved() || !attempt.MayRepeat(ctx, err) {
+		return res, err
 	}
-	switch e.Reason {
-	case fault.InputTooLarge, fault.Canceled, fault.Deadline:
-		return false
-	case fault.QueueTimeout:
-		return !executor.HasWaited(e) // else it has waited as long as it may
+	second, err := d.second(rot, req.Plan, first, err)
+	if second == nil {
+		return nil, err
 	}
-	return e.ConnectCode() != fault.CodeInvalidArgument // another runner would answer the same
+	return d.execute(ctx, second, req)
+}
+
+// first returns the member whose turn it is, after a wait if the core has just
+// started, and the request with the rest of its time.
+func (d *Dispatcher) first(ctx context.Context, rot *rotation, req *runnerv1.ExecuteRequest) (*member, *candidates, *runnerv1.ExecuteRequest, error) {
+	first, others := d.next(rot, req.Plan)
+	if first == nil {
+		waiting := time.Now()
+		if err := d.await(ctx, req, rot); err != nil {
+			return nil, nil, nil, err
+		}
+		req = executor.Waited(req, time.Since(waiting))
+		if first, others = d.next(rot, req.Plan); first == nil {
+			return nil, nil, nil, d.noRunner(rot.placement, nil)
+		}
+	}
+	return first, others, req, nil
+}
+
+// second returns a member other than the first one, on which a call has failed, or
+// the error of the call if there is none.
+func (d *Dispatcher) second(rot *rotation, plan string, first *member, err error) (*member, error) {
+	if m := d.candidates(rot, plan).other(first); m != nil {
+		return m, nil
+	}
+	if r := fault.ReasonOf(err); fault.FromError(err).NotStarted && (r == fault.RunnerDraining || r == fault.RunnerLost) {
+		return nil, d.noRunner(rot.placement, err)
+	}
+	return nil, err
 }
 
 // noRunner returns the error for a plan that no ready runner may execute.
@@ -237,7 +263,7 @@ func (d *Dispatcher) noRunner(placement *labels.Selector, cause error) *fault.Er
 	e := fault.Wrap(cause, fault.NoRunner, "no runner is attached and ready").
 		WithFix("start a runner that attaches to this core")
 	if cordoned := l.cordonedFor(placement); len(cordoned) > 0 {
-		e = allCordoned(cause, cordoned, placement)
+		e = terms.AllCordoned(cause, cordoned, placement)
 	} else if !placement.Empty() {
 		e.Message = fmt.Sprintf("no runner that meets the placement %s is attached and ready", placement)
 		all := l.members
@@ -253,6 +279,9 @@ func (d *Dispatcher) noRunner(placement *labels.Selector, cause error) *fault.Er
 	e.NotStarted = true
 	return e
 }
+
+// Streams returns how many calls of kind http are open on the runners.
+func (d *Dispatcher) Streams() int { return int(d.streams.Load()) }
 
 // Members returns the runners in the order in which they attached, ready or
 // not.

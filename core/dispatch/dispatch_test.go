@@ -467,3 +467,16 @@ func BenchmarkExecute(b *testing.B) {
 		}
 	}
 }
+
+// A call of kind http counts as an open stream while it is in flight; a function
+// never does.
+func TestStreamsAreCounted(t *testing.T) {
+	d, ms, _ := team(t, 1)
+	seen := -1
+	ms[0].seen = func(*runnerv1.ExecuteRequest) { seen = d.Streams() }
+	for want, head := range [][]byte{nil, []byte("head")} {
+		if _, err := d.Execute(t.Context(), &runnerv1.ExecuteRequest{Plan: "p", Head: head}); err != nil || seen != want || d.Streams() != 0 {
+			t.Errorf("head %q: %d are open, then %d; %v", head, seen, d.Streams(), err)
+		}
+	}
+}

@@ -65,7 +65,7 @@ func (d *Dispatcher) failed(ctx context.Context, m *member, service string, err 
 	switch {
 	case ofHost(e.Reason):
 		d.blame(m, service, e)
-	case e.NotStarted || e.Reason == fault.Canceled || e.Reason == fault.RunnerLost:
+	case e.NotStarted || e.Reason == fault.Canceled || e.Reason == fault.RunnerLost || e.Reason == fault.StreamBroken:
 	case e.Reason == fault.Deadline:
 		if context.Cause(ctx) == ErrUnanswered {
 			d.unanswered(m)

@@ -7,23 +7,25 @@ import (
 )
 
 // runnerGauges add up what runners have reported over their lanes.
-type runnerGauges struct{ read func() []*ruedov1.Runner }
+type runnerGauges struct {
+	read func() (runners []*ruedov1.Runner, streams int)
+}
 
-// Runners adds the gauges of what the attached runners report; read is called
-// when the metrics are read. They are sums, because ids of runners come and go.
+// Runners adds the gauges of what the attached runners report, and of how many
+// streams are open on them; read is called when the metrics are read. They are sums, because ids of runners come and go.
 // Call it once.
-func (m *Metrics) Runners(read func() []*ruedov1.Runner) {
+func (m *Metrics) Runners(read func() (runners []*ruedov1.Runner, streams int)) {
 	m.registry.MustRegister(runnerGauges{read})
 }
 
 func (g runnerGauges) Describe(ch chan<- *prometheus.Desc) {
-	for _, m := range []Metric{runnersAttached, runnerCalls, runnerPlans, runnerMemory} {
+	for _, m := range []Metric{runnersAttached, runnerCalls, runnerStreams, runnerPlans, runnerMemory} {
 		ch <- desc(m)
 	}
 }
 
 func (g runnerGauges) Collect(ch chan<- prometheus.Metric) {
-	runners := g.read()
+	runners, streams := g.read()
 	var calls, plans, bytes float64
 	for _, r := range runners {
 		calls += float64(r.GetActiveCalls())
@@ -35,6 +37,7 @@ func (g runnerGauges) Collect(ch chan<- prometheus.Metric) {
 	}
 	set(runnersAttached, float64(len(runners)))
 	set(runnerCalls, calls)
+	set(runnerStreams, float64(streams))
 	set(runnerPlans, plans)
 	set(runnerMemory, bytes)
 }

@@ -64,9 +64,28 @@ func (m *Metrics) used(name string, info *ruedov1.CallInfo, cpu, fuel prometheus
 	cpu.Add(max(0, info.GetCpuTime().AsDuration().Seconds())) // a counter panics on negative values
 	fuel.Add(float64(info.GetFuel()))
 	memory.Observe(float64(info.GetMemoryBytes()))
+	if e := info.GetEgress(); e != nil {
+		m.egress(name, e)
+	}
 	if r := info.GetRestoreTime().AsDuration(); r > 0 {
 		m.restore.WithLabelValues(name).Observe(r.Seconds())
 	}
+}
+
+// egress counts what a call has used of the network.
+func (m *Metrics) egress(name string, e *ruedov1.Egress) {
+	add := func(to *prometheus.CounterVec, label string, n uint64) {
+		if n > 0 {
+			to.WithLabelValues(name, label).Add(float64(n))
+		}
+	}
+	all, wrong := uint64(e.GetStreams()), uint64(e.GetBlocked())+uint64(e.GetFailed())+uint64(e.GetLimited())
+	add(m.egressStreams, OK, all-min(wrong, all))
+	add(m.egressStreams, string(fault.EgressBlocked), uint64(e.GetBlocked()))
+	add(m.egressStreams, string(fault.EgressFailed), uint64(e.GetFailed()))
+	add(m.egressStreams, string(fault.EgressLimit), uint64(e.GetLimited()))
+	add(m.egressBytes, "sent", e.GetSentBytes())
+	add(m.egressBytes, "received", e.GetReceivedBytes())
 }
 
 // Forget drops the counts of a service that no longer exists, so that names
@@ -77,7 +96,7 @@ func (m *Metrics) Forget(name string) {
 	by := prometheus.Labels{"service": name}
 	for _, v := range []interface {
 		DeletePartialMatch(prometheus.Labels) int
-	}{m.calls, m.cold, m.duration, m.cpu, m.fuel, m.memory, m.restore} {
+	}{m.calls, m.cold, m.duration, m.cpu, m.fuel, m.memory, m.restore, m.egressStreams, m.egressBytes} {
 		v.DeletePartialMatch(by)
 	}
 	m.succeeded.by.Delete(name)

@@ -33,15 +33,15 @@ func TestWhatIsKnownAboutTheStore(t *testing.T) {
 
 func TestWhatRunnersReportIsAddedUp(t *testing.T) {
 	m := telemetry.New(func() int { return 0 }, func() []string { return nil })
-	m.Runners(func() []*ruedov1.Runner {
+	m.Runners(func() ([]*ruedov1.Runner, int) {
 		return []*ruedov1.Runner{
 			{ActiveCalls: 1, PlanUsage: &ruedov1.PlanUsage{Plans: 2, MemoryBytes: 3}},
 			{ActiveCalls: 4}, // it has not reported yet
 			{PlanUsage: &ruedov1.PlanUsage{Plans: 5, MemoryBytes: 6}},
-		}
+		}, 8
 	})
 	got := read(m)
-	for _, want := range []string{"ruedo_runners_attached 3\n", "ruedo_runner_calls 5\n", "ruedo_runner_plans 7\n", "ruedo_runner_plan_memory_bytes 9\n"} {
+	for _, want := range []string{"ruedo_runners_attached 3\n", "ruedo_runner_calls 5\n", "ruedo_runner_streams 8\n", "ruedo_runner_plans 7\n", "ruedo_runner_plan_memory_bytes 9\n"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("the metrics lack %q", want)
 		}

@@ -60,6 +60,14 @@ var (
 		Help:    "Time that it took to put an instance back after a call.",
 		buckets: prometheus.ExponentialBuckets(0.0000005, 4, 10),
 	}
+	egressStreams = Metric{
+		Name: "ruedo_egress_streams_total", Type: "counter", Labels: []string{"service", "outcome"},
+		Help: "Requests and connections that services asked for, by outcome: ok, EGRESS_BLOCKED (not granted), EGRESS_FAILED (not reached, or broken off) or EGRESS_LIMIT.",
+	}
+	egressBytes = Metric{
+		Name: "ruedo_egress_bytes_total", Type: "counter", Labels: []string{"service", "direction"},
+		Help: "Bytes that services moved over the network, by direction: sent or received.",
+	}
 	panics = Metric{
 		Name: "ruedo_panics_total", Type: "counter",
 		Help: "Requests whose handler panicked: each is a bug, and has its stack in the log.",
@@ -107,6 +115,10 @@ var (
 	runnerCalls = Metric{
 		Name: "ruedo_runner_calls", Type: "gauge",
 		Help: "Calls of this core that are in flight on its runners.",
+	}
+	runnerStreams = Metric{
+		Name: "ruedo_runner_streams", Type: "gauge",
+		Help: "Calls of kind http among them, which mostly wait.",
 	}
 	runnerPlans = Metric{
 		Name: "ruedo_runner_plans", Type: "gauge",
@@ -165,8 +177,8 @@ var (
 // Table describes the metrics of a core.
 func Table() []Metric {
 	return []Metric{
-		calls, cold, duration, cpu, fuel, memory, restore, requests,
-		runnersReady, runnersAttached, runnersEjected, runnersCordoned, runnerEjections, runnerCalls, runnerPlans, runnerMemory,
+		calls, cold, duration, cpu, fuel, memory, restore, egressStreams, egressBytes, requests,
+		runnersReady, runnersAttached, runnersEjected, runnersCordoned, runnerEjections, runnerCalls, runnerStreams, runnerPlans, runnerMemory,
 		storeLatency, storeAge, mirrorLag, mirrorRevisions, watchStuck, memberSize, memberUsed, memberQuota, memberProblems, alarmsRaised,
 		leads, jobRuns, jobDuration, jobSuccess, events, eventsDropped, panics,
 	}

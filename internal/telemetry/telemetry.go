@@ -53,8 +53,11 @@ type Metrics struct {
 	memory   *prometheus.HistogramVec
 	restore  *prometheus.HistogramVec
 	panics   prometheus.Counter
-	jobs     jobMetrics
-	events   eventMetrics
+
+	egressStreams, egressBytes *prometheus.CounterVec
+
+	jobs   jobMetrics
+	events eventMetrics
 
 	ejections *prometheus.CounterVec
 
@@ -69,12 +72,13 @@ func New(runners func() int, alarms func() []string) *Metrics {
 		registry: prometheus.NewRegistry(),
 		calls:    counters(calls), requests: counters(requests), cold: counters(cold), cpu: counters(cpu), fuel: counters(fuel),
 		duration: histograms(duration), memory: histograms(memory), restore: histograms(restore),
+		egressStreams: counters(egressStreams), egressBytes: counters(egressBytes),
 		jobs:      newJobMetrics(),
 		events:    newEventMetrics(),
 		ejections: counters(runnerEjections),
 		panics:    prometheus.NewCounter(prometheus.CounterOpts{Name: panics.Name, Help: panics.Help}),
 	}
-	m.registry.MustRegister(m.panics, m.calls, m.requests, m.cold, m.duration, m.cpu, m.fuel, m.memory, m.restore,
+	m.registry.MustRegister(m.panics, m.calls, m.requests, m.cold, m.duration, m.cpu, m.fuel, m.memory, m.restore, m.egressStreams, m.egressBytes,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: runnersReady.Name, Help: runnersReady.Help}, func() float64 { return float64(runners()) }),
 		&alarmGauge{prometheus.NewDesc(alarmsRaised.Name, alarmsRaised.Help, alarmsRaised.Labels, nil), alarms})
 	m.registry.MustRegister(m.ejections, m.events.seen, m.events.dropped, m.jobs.runs, m.jobs.duration, m.jobs.succeeded)

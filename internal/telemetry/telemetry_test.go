@@ -83,6 +83,34 @@ func TestFiguresThatCannotBeDoNotPanic(t *testing.T) {
 	}
 }
 
+func TestTheNetworkOfServicesIsCounted(t *testing.T) {
+	m := telemetry.New(func() int { return 0 }, func() []string { return nil })
+	for range 2 {
+		m.Call("feed", "", time.Millisecond, &ruedov1.CallInfo{Runner: "r", Egress: &ruedov1.Egress{
+			Streams: 9, Blocked: 1, Failed: 2, Limited: 3, SentBytes: 100, ReceivedBytes: 2000,
+		}})
+	}
+	// A runner that counts wrongly takes nothing away.
+	m.Call("feed", "", time.Millisecond, &ruedov1.CallInfo{Runner: "r", Egress: &ruedov1.Egress{Streams: 1, Blocked: 2}})
+	m.Call("quiet", "", time.Millisecond, &ruedov1.CallInfo{Runner: "r", Egress: &ruedov1.Egress{}})
+	text := read(m)
+	for _, want := range []string{
+		`ruedo_egress_streams_total{outcome="ok",service="feed"} 6`,
+		`ruedo_egress_streams_total{outcome="EGRESS_BLOCKED",service="feed"} 4`,
+		`ruedo_egress_streams_total{outcome="EGRESS_FAILED",service="feed"} 4`,
+		`ruedo_egress_streams_total{outcome="EGRESS_LIMIT",service="feed"} 6`,
+		`ruedo_egress_bytes_total{direction="sent",service="feed"} 200`,
+		`ruedo_egress_bytes_total{direction="received",service="feed"} 4000`,
+	} {
+		if !strings.Contains(text, want+"\n") {
+			t.Errorf("the metrics lack %s", want)
+		}
+	}
+	if strings.Contains(text, `_total{direction="sent",service="quiet"}`) {
+		t.Error("a service that did not use the network has metrics of it")
+	}
+}
+
 // A service that is deleted and published again is counted from zero, also while
 // calls of it go on.
 func TestAForgottenServiceIsCountedAgain(t *testing.T) {

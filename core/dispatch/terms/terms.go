@@ -3,10 +3,15 @@
 package terms
 
 import (
+	"cmp"
+	"fmt"
+	"slices"
 	"time"
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/labels"
+	"github.com/ruedo-dev/ruedo/internal/text"
 )
 
 // maxText bounds a text that a caller has written, in bytes.
@@ -27,4 +32,27 @@ func Of(c *ruedov1.Cordon) string {
 		s += " (" + fault.Cut(reason, maxText) + ")"
 	}
 	return s
+}
+
+// namedCordons bounds how many cordons an error names.
+const namedCordons = 3
+
+// AllCordoned returns the error for a call that no runner gets because those that
+// meet its placement are cordoned: the error names some of them.
+func AllCordoned(cause error, cordons []*ruedov1.Cordon, placement *labels.Selector) *fault.Error {
+	slices.SortFunc(cordons, func(a, b *ruedov1.Cordon) int { return cmp.Compare(a.GetRunner(), b.GetRunner()) })
+	var named []string
+	for _, c := range cordons[:min(len(cordons), namedCordons)] {
+		named = append(named, c.GetRunner()+Of(c))
+	}
+	all, are := "all "+text.Count(len(cordons), "attached runner"), "are"
+	if len(cordons) == 1 {
+		all, are = "the only attached runner", "is"
+	}
+	if !placement.Empty() {
+		are = fmt.Sprintf("with placement %s %s", placement, are)
+	}
+	return fault.Wrap(cause, fault.NoRunner, "%s %s cordoned: %s", all, are, text.List(named, len(cordons))).
+		With("cordoned", cordons[0].GetRunner()).
+		WithFix("uncordon a runner, or start another one that attaches to this core")
 }

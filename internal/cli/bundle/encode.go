@@ -44,7 +44,22 @@ func jsonValue(v any) (any, error) {
 			o = append(o, object.Field{Name: name, Value: value})
 		}
 		return o, nil
+	case []any:
+		list := make([]any, len(v))
+		for i, item := range v {
+			value, err := jsonValue(item)
+			if err != nil {
+				return nil, err
+			}
+			list[i] = value
+		}
+		return list, nil
 	case yaml.BytesMarshaler: // bytes, which JSON has no word for
+		if of, ok := v.(interface{ Text() (string, bool) }); ok {
+			if text, ok := of.Text(); ok {
+				return text, nil
+			}
+		}
 		return nil, fault.New(fault.Usage, "its example is not text, which JSON cannot hold").WithFix("export it as YAML")
 	}
 	return v, nil

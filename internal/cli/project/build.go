@@ -22,8 +22,12 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/text"
 )
 
-// sdkImport is the import that makes a Go program a function.
-const sdkImport = "github.com/ruedo-dev/ruedo/sdk"
+// sdkImport makes a Go program a function, and webImport one of kind http. Both are
+// built as a reactor, and what the module is its exports say.
+const (
+	sdkImport = "github.com/ruedo-dev/ruedo/sdk"
+	webImport = sdkImport + "/web"
+)
 
 // outPlaceholder stands for the file to write in a build command.
 const outPlaceholder = "{out}"
@@ -56,7 +60,7 @@ func (s *Service) BuildWith(ctx context.Context, t *Toolchain, out string, env [
 	}
 	args := append([]string{"build"}, t.Flags...)
 	args = append(args, "-ldflags=-buildid=")
-	if t.Kind == KindFunction {
+	if t.Kind != KindCommand {
 		args = append(args, "-buildmode=c-shared")
 	}
 	args = append(args, "-o", out, ".")
@@ -74,7 +78,7 @@ type Toolchain struct {
 	Tool string
 	// Flags are its build flags, and Env is the environment that it runs in.
 	Flags, Env []string
-	// Kind is KindFunction or KindCommand.
+	// Kind is KindFunction, KindHTTP or KindCommand.
 	Kind string
 }
 
@@ -93,9 +97,9 @@ func (s *Service) Toolchain(ctx context.Context, env []string) (*Toolchain, erro
 	switch {
 	case err != nil:
 		return nil, err
-	case s.Kind == KindCommand && kind == KindFunction:
-		return nil, fault.New(fault.ConfigInvalid, "%s: kind is command, but the program imports the SDK, whose handlers make a function", filepath.Join(s.Dir, ServiceFile)).
-			WithFix("kind: function, or leave kind out")
+	case s.Kind == KindCommand && kind != KindCommand:
+		return nil, fault.New(fault.ConfigInvalid, "%s: kind is command, but the program imports the SDK, whose handlers make a service of kind %s", filepath.Join(s.Dir, ServiceFile), kind).
+			WithFix("kind: %s, or leave kind out", kind)
 	case s.Kind != "":
 		kind = s.Kind
 	}
@@ -121,7 +125,7 @@ func (s *Service) loose(ctx context.Context, t *Toolchain, err error) error {
 		return err
 	}
 	e := fault.New(fault.BuildFailed, "%s is in no Go module: there is no go.mod in it or above it", s.Dir)
-	if t.Kind == KindFunction {
+	if t.Kind != KindCommand {
 		return e.WithFix("ruedo new %s elsewhere, which has the SDK next to it, and copy these files over its own", s.Name)
 	}
 	return e.WithFix("go mod init %s, in %s", s.Name, s.Dir)
@@ -252,13 +256,14 @@ func (s *Service) run(ctx context.Context, tool string, args, env []string, mess
 }
 
 // detectKind reads the imports of the Go files in a directory: a program that
-// imports the SDK is a function, any other a command.
+// imports sdk is a function, one that imports only sdk/web is of kind http, and any
+// other is a command.
 func detectKind(dir string) (string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return "", fault.Wrap(err, fault.BuildFailed, "%s cannot be read: %s", dir, text.Cause(err))
 	}
-	files := 0
+	files, kind := 0, KindCommand
 	for _, e := range entries {
 		if !strings.HasSuffix(e.Name(), ".go") || strings.HasSuffix(e.Name(), "_test.go") {
 			continue
@@ -269,8 +274,11 @@ func detectKind(dir string) (string, error) {
 			continue // the compiler reports it better
 		}
 		for _, i := range f.Imports {
-			if path, _ := strconv.Unquote(i.Path.Value); path == sdkImport {
+			switch path, _ := strconv.Unquote(i.Path.Value); path {
+			case sdkImport:
 				return KindFunction, nil
+			case webImport:
+				kind = KindHTTP
 			}
 		}
 	}
@@ -278,7 +286,7 @@ func detectKind(dir string) (string, error) {
 		return "", fault.New(fault.BuildFailed, "there are no Go files in %s", dir).
 			WithFix("set build in %s, for example build: [cargo, build, --release]", ServiceFile)
 	}
-	return KindCommand, nil
+	return kind, nil
 }
 
 // ReadModule reads a module of at most max bytes.

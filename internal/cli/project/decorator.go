@@ -11,6 +11,7 @@ import (
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/cli/yamlfile"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/grant"
 	"github.com/ruedo-dev/ruedo/internal/text"
 )
 
@@ -26,6 +27,12 @@ type Decorator struct {
 	InputSchema map[string]any `yaml:"input_schema" type:"JSON Schema (2020-12)" default:"any input" help:"What every input must match; others are refused before a runner sees them. References stay within the schema."`
 	Limits      Limits         `yaml:"limits" type:"mapping" help:"Limits of a call; see below. Of several decorators, the strictest value holds."`
 	Policy      Policy         `yaml:"policy" help:"How calls may be handled; see below."`
+	Grants      Grants         `yaml:"grants" help:"What the services that carry it may do beyond their sandbox; see below. Those of several decorators add up."`
+}
+
+// Grants are what services may do beyond their sandbox.
+type Grants struct {
+	Egress []string `yaml:"egress" default:"nothing" help:"What they may connect to, each as \"[METHODS ]SCHEME://HOST[:PORT][ to RANGES]\": for example \"GET,POST https://api.example.com\" or \"tcp://10.20.0.0/16:22\". SCHEME is http, https, tcp, tls or udp; [egress](../egress.md) says the rest."`
 }
 
 // Policy says how calls may be handled.
@@ -96,6 +103,13 @@ func (d *Decorator) Proto() (*ruedov1.Decorator, error) {
 	p.Limits = limits
 	if d.Policy.Idempotent {
 		p.Policy = &ruedov1.CallPolicy{Idempotent: true}
+	}
+	egress, err := grant.Canonical(d.Grants.Egress)
+	if err != nil {
+		return nil, err
+	}
+	if egress != nil {
+		p.Grants = &ruedov1.Grants{Egress: egress}
 	}
 	return p, nil
 }

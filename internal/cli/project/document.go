@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"strconv"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
@@ -41,6 +42,7 @@ func DecoratorDocument(p *ruedov1.Decorator) any {
 	d.add("input_schema", whole(p.GetInputSchema().AsMap()), p.GetInputSchema() == nil)
 	d.add("limits", set.MapSlice, len(set.MapSlice) == 0)
 	d.add("policy", map[string]any{"idempotent": true}, !p.GetPolicy().GetIdempotent())
+	d.add("grants", map[string]any{"egress": p.GetGrants().GetEgress()}, len(p.GetGrants().GetEgress()) == 0)
 	return d.MapSlice
 }
 
@@ -57,8 +59,10 @@ func ServiceDocument(s *ruedov1.Service) any {
 	d.add("env", r.GetEnv(), len(r.GetEnv()) == 0)
 	d.add("args", r.GetArgs(), len(r.GetArgs()) == 0)
 	d.add("example", exampleValue(r.GetExample()), len(r.GetExample()) == 0)
+	d.add("example", requestValues(r.GetHttpExamples()), len(r.GetHttpExamples()) == 0)
 	d.add("isolation", IsolationName(r.GetIsolation()), r.GetIsolation() == ruedov1.Isolation_ISOLATION_UNSPECIFIED)
 	d.add("placement", r.GetPlacement(), r.GetPlacement() == "")
+	d.add("routes", routeValues(r.GetRoutes()), len(r.GetRoutes()) == 0)
 	d.add("module", r.GetModule(), false)
 	d.add("input_schema", whole(r.GetInputSchema().AsMap()), r.GetInputSchema() == nil)
 	d.add("output_schema", whole(r.GetOutputSchema().AsMap()), r.GetOutputSchema() == nil)
@@ -79,14 +83,24 @@ func exampleValue(example []byte) any {
 			}
 		}
 	}
-	if utf8.Valid(example) && !bytes.HasPrefix(example, []byte("@")) {
+	if plain(example) && !bytes.HasPrefix(example, []byte("@")) {
 		return string(example)
 	}
 	return binary(example)
 }
 
-// binary are bytes that are not text.
+// plain reports whether bytes are text that YAML can show as it is.
+func plain(b []byte) bool {
+	return utf8.Valid(b) && !bytes.ContainsFunc(b, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' })
+}
+
+// binary are bytes that are not text as YAML shows it.
 type binary []byte
+
+// Text returns them as text in JSON, and reports whether they can be that.
+func (b binary) Text() (string, bool) {
+	return string(b), utf8.Valid(b) && !bytes.HasPrefix(b, []byte("@"))
+}
 
 // MarshalYAML returns them as YAML's !!binary.
 func (b binary) MarshalYAML() ([]byte, error) {

@@ -16,6 +16,16 @@ unknown_fields: refuse
 schema: types
 `
 
+// RequestExample is a ruedo.yaml of a service of kind http, for the reference.
+const RequestExample = `name: shop
+example:
+- path: /items?limit=5
+- {method: POST, path: /items, headers: {x-request-id: "7"}, body: {"name": "tea"}}
+routes:
+- path: /shop/
+- {host: shop.example.com, path: /, methods: [GET, POST]}
+`
+
 // DecoratorExample is a decorators.yaml with every key, for the reference.
 const DecoratorExample = `kind: Decorator
 name: greet-input
@@ -27,12 +37,16 @@ input_schema:
   properties: {name: {type: string, maxLength: 64}}
 limits: {memory: 64MiB, timeout: 2s}
 policy: {idempotent: true}
+grants:
+  egress: ["GET,POST https://api.example.com", "tcp://10.20.0.0/16:22"]
 ---
 kind: Decorator
 name: patient
 limits:
   memory: 1GiB
   timeout: 1m
+  idle: 30s
+  grace: 2s
   cpu: 30s
   input: 64MiB
   output: 64MiB

@@ -25,5 +25,12 @@ func Fields(d *ruedov1.Decorator) map[string]any {
 	if d.GetPolicy().GetIdempotent() {
 		fields["policy"] = map[string]any{"idempotent": true}
 	}
+	if egress := d.GetGrants().GetEgress(); len(egress) > 0 {
+		var rules []any
+		for _, rule := range egress {
+			rules = append(rules, rule)
+		}
+		fields["grants"] = map[string]any{"egress": rules}
+	}
 	return fields
 }

@@ -35,6 +35,7 @@ const (
 // Kinds of a module, as ruedo.yaml names them.
 const (
 	KindFunction = "function"
+	KindHTTP     = "http"
 	KindCommand  = "command"
 )
 
@@ -43,15 +44,16 @@ type Service struct {
 	Name        string   `yaml:"name" default:"the name of the directory" help:"Name of the service."`
 	Description string   `yaml:"description" help:"What the service does, for its users."`
 	Tags        []string `yaml:"tags" help:"Words to filter lists by."`
-	Kind        string   `yaml:"kind" enum:"function,command" default:"function if the program imports the SDK" help:"What Go builds: a function that is called, or a command that is run for each call. Modules that others built show it by what they export."`
+	Kind        string   `yaml:"kind" enum:"function,http,command" default:"function if the program imports the SDK, http if it imports sdk/web" help:"What Go builds: a function that is called, a handler of HTTP requests, or a command that is run for each call. Modules that others built show it by what they export."`
 	// Command builds the module. Default: go build.
 	Command    BuildCommand `yaml:"build" type:"go, or a list of text" default:"go" help:"How the module is built: by Go, or by a command with its arguments. It runs in the directory and writes the file that {out} stands for; if no argument has that, NAME.wasm in the directory."`
 	Decorators []string     `yaml:"decorators" help:"Names of the decorators that the service carries."`
 	Env        Env          `yaml:"env" type:"mapping of text" help:"The complete environment of the guest. A value stays as it is written: 0644 is not a number."`
 	Args       Args         `yaml:"args" type:"list of text" help:"Arguments of a command, without the name of the program."`
-	Example    any          `yaml:"example" type:"any" help:"An input that the service accepts. It warms the service up, checks it at each publish, and is shown to callers. A JSON value is sent as JSON, text as it is, @FILE as the content of a file in the directory, and !!binary as bytes."`
+	Example    any          `yaml:"example" type:"any" help:"An input that the service accepts. It warms the service up, checks it at each publish, and is shown to callers. A JSON value is sent as JSON, text as it is, @FILE as the content of a file in the directory, and !!binary as bytes. For kind http, it is a request or a list of requests; see below."`
 	Isolation  string       `yaml:"isolation" enum:"pristine,shared,fresh" default:"pristine" help:"What a call sees of earlier calls: nothing (pristine), everything (shared), or nothing with a new instance for each call (fresh)."`
 	Placement  Placement    `yaml:"placement" type:"text" default:"any runner" help:"Which runners may execute the service, as a Kubernetes label selector over their labels (runner.labels): key=value, key!=value, key in (a,b), key notin (a,b), key and !key, joined by commas."`
+	Routes     Routes       `yaml:"routes" type:"list of mappings" help:"For kind http: where requests reach the service, besides /svc/NAME/; see below."`
 	// UnknownFields and Schema change what the types of the handler say; see package
 	// derive.
 	UnknownFields string `yaml:"unknown_fields" enum:"refuse,allow" default:"refuse" help:"What to do with a call that has fields which the type of the input does not have: refuse it, or ignore them."`
@@ -194,8 +196,8 @@ func Load(dir string) (*Service, error) {
 			return nil, fault.New(fault.ConfigInvalid, "%s: %s is %q: %s or %s is expected", path, w.key, w.value, w.usual, w.other)
 		}
 	}
-	if s.Kind != "" && s.Kind != KindFunction && s.Kind != KindCommand {
-		return nil, fault.New(fault.ConfigInvalid, "%s: kind is %q: function or command is expected", path, s.Kind)
+	if s.Kind != "" && s.Kind != KindFunction && s.Kind != KindHTTP && s.Kind != KindCommand {
+		return nil, fault.New(fault.ConfigInvalid, "%s: kind is %q: function, http or command is expected", path, s.Kind)
 	}
 	return s, nil
 }

@@ -87,7 +87,7 @@ func TestExample(t *testing.T) {
 func TestLoadRefused(t *testing.T) {
 	for name, tt := range map[string]struct{ yaml, says string }{
 		"unknown key": {"name: a\ndecorator: [b]\n", `ruedo.yaml:2: unknown key "decorator", did you mean decorators?`},
-		"kind":        {"name: a\nkind: http\n", `kind is "http": function or command is expected`},
+		"kind":        {"name: a\nkind: grpc\n", `kind is "grpc": function, http or command is expected`},
 		"env":         {"name: a\nenv: {A: [1]}\n", "text is expected here"},
 		"build":       {"name: a\nbuild: make\n", "build is expected to be go, or a list"},
 		"placement":   {"name: a\nplacement: zone in (eu-1\n", `ruedo.yaml:2: the label selector "zone in (eu-1" is not valid at character 14: "," or ")" is expected, not the end; write for example zone=eu-1`},
@@ -224,12 +224,15 @@ func TestBuildByCommand(t *testing.T) {
 
 func TestDetectKind(t *testing.T) {
 	sdk := "package main\n\nimport \"github.com/ruedo-dev/ruedo/sdk\"\n\nfunc init() { sdk.Main() }\n"
+	web := strings.ReplaceAll(sdk, "/sdk\"", "/sdk/web\"")
 	plain := "package main\n\nfunc main() {}\n"
 	for name, tt := range map[string]struct {
 		files map[string]string
 		want  string
 	}{
 		"function":         {map[string]string{"main.go": plain, "b.go": sdk}, KindFunction},
+		"http":             {map[string]string{"main.go": plain, "b.go": web}, KindHTTP},
+		"both":             {map[string]string{"a.go": web, "b.go": sdk}, KindFunction},
 		"command":          {map[string]string{"main.go": plain}, KindCommand},
 		"sdk only in test": {map[string]string{"main.go": plain, "a_test.go": sdk}, KindCommand},
 	} {

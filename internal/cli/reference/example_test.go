@@ -90,7 +90,20 @@ func TestTheExampleOfTheServiceFile(t *testing.T) {
 	if _, err := project.ParseIsolation(s.Isolation); err != nil {
 		t.Error(err)
 	}
-	uses(t, "the service file", plain(t, project.ServiceExample), keysOf(t, "service-file"))
+	if err := yamlfile.One(project.ServiceFile, []byte(project.RequestExample), &s); err != nil {
+		t.Fatal(err)
+	}
+	if requests, err := s.HTTPExamples(); err != nil || len(requests) != 2 {
+		t.Errorf("%v, %v", requests, err)
+	}
+	served := plain(t, project.RequestExample)[0]
+	documents := append(plain(t, project.ServiceExample), served)
+	for _, key := range []string{"example", "routes"} {
+		for _, one := range served[key].([]any) {
+			documents = append(documents, one.(map[string]any))
+		}
+	}
+	uses(t, "the service file", documents, keysOf(t, "service-file"))
 }
 
 func TestTheExampleOfTheDecoratorFile(t *testing.T) {
@@ -107,7 +120,7 @@ func TestTheExampleOfTheDecoratorFile(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	uses(t, "the decorator file", plain(t, project.DecoratorExample), keysOf(t, "decorator-file"), "limits", "policy")
+	uses(t, "the decorator file", plain(t, project.DecoratorExample), keysOf(t, "decorator-file"), "limits", "policy", "grants")
 }
 
 func TestTheExampleOfTheCasesFile(t *testing.T) {

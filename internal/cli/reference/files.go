@@ -10,10 +10,19 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/cli/page"
 	"github.com/ruedo-dev/ruedo/internal/cli/project"
 	"github.com/ruedo-dev/ruedo/internal/cli/verb"
+	"github.com/ruedo-dev/ruedo/internal/route"
 )
 
 func serviceFile() (page.Page, error) {
 	table, err := keys(project.Service{}, &ruedov1.PublishServiceRequest{})
+	if err != nil {
+		return page.Page{}, err
+	}
+	requests, err := keys(project.Request{}, nil)
+	if err != nil {
+		return page.Page{}, err
+	}
+	routes, err := keys(project.Route{}, nil)
 	return page.Page{
 		Name: "service-file", Title: "The service file: " + project.ServiceFile,
 		Parts: []page.Part{
@@ -22,6 +31,15 @@ func serviceFile() (page.Page, error) {
 			table,
 			page.Heading("Example"),
 			page.Code{Language: "yaml", Text: project.ServiceExample},
+			page.Heading("example, for kind http"),
+			page.Text("A service of kind http takes requests, so its example is a request, or a list of at most 16 of them. Each warms the service up and checks it. " +
+				"[Services that speak HTTP](../http.md) is the guide."),
+			requests,
+			page.Heading("routes"),
+			page.Text("A service of kind http is served under `/svc/NAME/`, and under its routes. A route with the host of a request comes before one without a host; then the longest path wins. " +
+				"A publish is refused if another service has the same host and path, with a method in common. `ruedo publish --route '" + route.Example + "'` is the same on the command line."),
+			routes,
+			page.Code{Language: "yaml", Text: project.RequestExample},
 		},
 	}, err
 }
@@ -32,6 +50,10 @@ func decoratorFile() (page.Page, error) {
 		return page.Page{}, err
 	}
 	policy, err := keys(project.Policy{}, nil)
+	if err != nil {
+		return page.Page{}, err
+	}
+	grants, err := keys(project.Grants{}, nil)
 	return page.Page{
 		Name: "decorator-file", Title: "The decorator file: " + project.DecoratorsFile,
 		Parts: []page.Part{
@@ -45,6 +67,8 @@ func decoratorFile() (page.Page, error) {
 			limitFields(),
 			page.Heading("policy"),
 			policy,
+			page.Heading("grants"),
+			grants,
 			page.Heading("Example"),
 			page.Code{Language: "yaml", Text: project.DecoratorExample},
 		},

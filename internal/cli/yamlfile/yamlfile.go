@@ -172,11 +172,11 @@ func explain(file string, first int, err error, known []string) error {
 // keys lists the yaml keys of a struct and of those inside it. A type with a
 // method Keys lists its own.
 func keys(t reflect.Type, seen []reflect.Type) (list []string) {
-	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
-		t = t.Elem()
-	}
 	if k, ok := reflect.Zero(t).Interface().(interface{ Keys() []string }); ok {
 		return k.Keys()
+	}
+	if t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
+		return keys(t.Elem(), seen)
 	}
 	if t.Kind() != reflect.Struct {
 		return nil

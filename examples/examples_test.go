@@ -78,7 +78,7 @@ func rules(t *testing.T, name string) (*project.Service, *decorate.Rules) {
 	if own := decorate.NewCompiler().Types(&ruedov1.Revision{Service: name, InputSchema: in}); own != nil {
 		attached = append(attached, own)
 	}
-	return s, decorate.Combine(attached)
+	return s, decorate.Combine(ruedov1.Kind_KIND_FUNCTION, attached)
 }
 
 func TestEveryDirectoryIsAnExample(t *testing.T) {

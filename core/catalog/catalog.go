@@ -38,6 +38,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/keys"
 	"github.com/ruedo-dev/ruedo/internal/labels"
+	"github.com/ruedo-dev/ruedo/internal/route"
 	"github.com/ruedo-dev/ruedo/internal/suggest"
 )
 
@@ -99,6 +100,8 @@ type view struct {
 	// plans holds the live plans and those of the previous view: a runner may
 	// still request the plan of a call that started under that view.
 	plans, live map[string]*runnerv1.Plan
+	// routes leads to the services; nil if none has a route.
+	routes *route.Table
 }
 
 // Entry is one service, ready to be called. It is immutable.
@@ -325,6 +328,7 @@ func (c *Catalog) next(old *view, snap *mirror.Snapshot) *view {
 			v.live[e.PlanID] = e.Plan
 		}
 	}
+	v.routes = c.routes(snap.Services)
 	return v
 }
 
@@ -354,7 +358,12 @@ func (c *Catalog) entry(v *view, was *Entry, s *ruedov1.Service) *Entry {
 	if e.types != nil {
 		ds = append(ds, e.types.decorator)
 	}
-	e.Rules = decorate.Combine(ds).Restore(s)
+	e.Rules = decorate.Combine(s.GetRevision().GetKind(), ds).Restore(s)
+	if err := e.Rules.Fit(s.GetName()); err != nil {
+		c.log.Error("service cannot be called", "service", s.GetName(), "error", err)
+		e.err = err
+		return e
+	}
 	if e.Placement, err = placement(s); err != nil {
 		c.log.Error("service cannot be called", "service", s.GetName(), "error", err)
 		e.err = err

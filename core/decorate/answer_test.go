@@ -19,7 +19,7 @@ func TestAnAnswerSaysWhichLimitAnInputIsOver(t *testing.T) {
 		"nested checks": {deepSchema, strings.Repeat("[", 250) + strings.Repeat("]", 250), "the input of service s nests too deep for its schema: checking it needs more than 8192 levels", "", "8192", "over 8192", "send an input that nests less, or make the schema simpler"},
 		"violations":    {`{"items":{"type":"string"}}`, "[" + strings.Repeat("0,", 1_000) + "0]", "the input for service s does not match its schema (at least 64 fields)", "[0]", "", "", "look at what the service accepts"},
 	} {
-		rules := decorate.Combine([]*decorate.Decorator{compile(t, &ruedov1.Decorator{Name: "d", InputSchema: schemaOf(t, tt.schema)})})
+		rules := decorate.Combine(ruedov1.Kind_KIND_FUNCTION, []*decorate.Decorator{compile(t, &ruedov1.Decorator{Name: "d", InputSchema: schemaOf(t, tt.schema)})})
 		err := rules.Check(t.Context(), "s", []byte(tt.input))
 		e := fault.FromError(err)
 		if !errors.Is(err, fault.InputInvalid) || !strings.HasPrefix(e.Message, tt.text) || e.Meta["limit"] != tt.limit || e.Meta["actual"] != tt.actual || e.Fix != tt.fix || tt.fix == "look at what the service accepts" && e.Meta["service"] != "s" {
@@ -55,7 +55,7 @@ func TestAnInputThatOnlyTheTypesRefuseForItsSize(t *testing.T) {
 		"work":   "[" + strings.Repeat(`"x",`, 400_000) + `"x"]`,
 	} {
 		types := c.Types(&ruedov1.Revision{Service: "s", InputSchema: schemaOf(t, `{"items":{"pattern":"^(a|b)*x$"}}`)})
-		err := decorate.Combine([]*decorate.Decorator{types}).Check(t.Context(), "s", []byte(input))
+		err := decorate.Combine(ruedov1.Kind_KIND_FUNCTION, []*decorate.Decorator{types}).Check(t.Context(), "s", []byte(input))
 		e := fault.FromError(err)
 		if !errors.Is(err, fault.InputInvalid) || !strings.Contains(e.Fix, "schema: none") || e.Meta["limit"] == "" {
 			t.Errorf("%s: %v, fix %q, meta %v", name, err, e.Fix, e.Meta)

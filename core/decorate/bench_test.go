@@ -28,7 +28,7 @@ func BenchmarkTypes(b *testing.B) {
 	for name, ds := range map[string][]*decorate.Decorator{"none": nil, "types": {types}} {
 		b.Run(name, func(b *testing.B) {
 			var hit bool
-			next := decorate.Combine(ds).Middleware(reached(&hit))
+			next := decorate.Combine(ruedov1.Kind_KIND_FUNCTION, ds).Middleware(reached(&hit))
 			req := &runnerv1.ExecuteRequest{Service: "greet", Input: []byte(`{"name":"Ada","age":36}`)}
 			b.ReportAllocs()
 			for b.Loop() {
@@ -47,7 +47,7 @@ func BenchmarkCheck(b *testing.B) {
 				b.Fatal(err)
 			}
 			var hit bool
-			next := decorate.Combine([]*decorate.Decorator{c}).Middleware(reached(&hit))
+			next := decorate.Combine(ruedov1.Kind_KIND_FUNCTION, []*decorate.Decorator{c}).Middleware(reached(&hit))
 			req := &runnerv1.ExecuteRequest{Service: "greet", Input: []byte(input)}
 			b.ReportAllocs()
 			for b.Loop() {

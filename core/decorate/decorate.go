@@ -10,7 +10,8 @@
 // An input must match all schemas: those of the decorators, then the one that
 // the types of the service make ([Compiler.Types]). The strictest value of each limit wins.
 // [Rules.Limits] has every limit: if no decorator sets it, its default from the
-// table of limits applies. A service is idempotent if one decorator says so.
+// table of limits applies. A service is idempotent if one decorator says so,
+// and may connect to what any of them grants.
 //
 // # Who enforces what
 //
@@ -34,6 +35,7 @@ import (
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/executor"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/grant"
 	"github.com/ruedo-dev/ruedo/internal/limits"
 	"github.com/ruedo-dev/ruedo/internal/text"
 )
@@ -45,20 +47,28 @@ type Rules struct {
 	Limits *ruedov1.Limits
 	// Idempotent is true if a call may be executed twice.
 	Idempotent bool
+	// Egress are the rules of what the service may connect to: those of all its
+	// decorators, in their canonical texts, sorted. See package grant.
+	Egress []string
 
+	kind       ruedov1.Kind
 	decorators []*Decorator
 	// restored is the service whose own limits hold instead; nil if those of the
 	// decorators do.
 	restored *ruedov1.Service
 }
 
-// Combine combines decorators, in the order in which the service names them.
-func Combine(ds []*Decorator) *Rules {
-	r := &Rules{decorators: ds}
+// Combine combines decorators for a service of a kind, in the order in which the
+// service names them.
+func Combine(kind ruedov1.Kind, ds []*Decorator) *Rules {
+	r := &Rules{kind: kind, decorators: ds}
+	var granted [][]string
 	for _, d := range ds {
 		r.Idempotent = r.Idempotent || d.GetPolicy().GetIdempotent()
+		granted = append(granted, d.GetGrants().GetEgress())
 	}
-	r.Limits = limits.Combine(r.limiting())
+	r.Limits = limits.Combine(r.kind, r.limiting())
+	r.Egress = grant.Union(granted...)
 	return r
 }
 
@@ -70,7 +80,7 @@ func (r *Rules) Restore(s *ruedov1.Service) *Rules {
 	}
 	restored := *r
 	restored.restored = s
-	restored.Limits = limits.Combine(restored.limiting())
+	restored.Limits = limits.Combine(r.kind, restored.limiting())
 	return &restored
 }
 
@@ -89,7 +99,7 @@ func (r *Rules) limiting() []*ruedov1.Decorator {
 // Effective says for each limit which decorator sets it. It is made for each call
 // of Effective: nobody asks for that of most services.
 func (r *Rules) Effective() []*ruedov1.EffectiveLimit {
-	all := limits.Effective(r.limiting())
+	all := limits.Effective(r.kind, r.limiting())
 	if r.restored != nil {
 		for _, e := range all {
 			e.Follows = fmt.Sprintf("revision %d", r.restored.GetRevision().GetNumber())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -63,7 +64,7 @@ const person = `{
 }`
 
 func TestBadInputEndsHereWithEveryFieldNamed(t *testing.T) {
-	rules := decorate.Combine([]*decorate.Decorator{
+	rules := decorate.Combine(ruedov1.Kind_KIND_FUNCTION, []*decorate.Decorator{
 		compile(t, &ruedov1.Decorator{Name: "person", InputSchema: schemaOf(t, person)}),
 	})
 	for _, tt := range []struct {
@@ -116,7 +117,7 @@ func TestBadInputEndsHereWithEveryFieldNamed(t *testing.T) {
 }
 
 func TestEverySchemaMustPass(t *testing.T) {
-	rules := decorate.Combine([]*decorate.Decorator{
+	rules := decorate.Combine(ruedov1.Kind_KIND_FUNCTION, []*decorate.Decorator{
 		compile(t, &ruedov1.Decorator{Name: "a", InputSchema: schemaOf(t, `{"required":["a"]}`)}),
 		compile(t, &ruedov1.Decorator{Name: "none"}),
 		compile(t, &ruedov1.Decorator{Name: "b", InputSchema: schemaOf(t, `{"required":["b"]}`)}),
@@ -133,7 +134,7 @@ func TestEverySchemaMustPass(t *testing.T) {
 }
 
 func TestTheStrictestLimitWinsAndIsNamed(t *testing.T) {
-	rules := decorate.Combine([]*decorate.Decorator{
+	rules := decorate.Combine(ruedov1.Kind_KIND_FUNCTION, []*decorate.Decorator{
 		compile(t, &ruedov1.Decorator{Name: "wide", Limits: &ruedov1.Limits{MemoryBytes: 256 << 20, Timeout: durationpb.New(time.Second)}}),
 		compile(t, &ruedov1.Decorator{Name: "narrow", Limits: &ruedov1.Limits{MemoryBytes: 64 << 20, InputBytes: 10}, Policy: &ruedov1.CallPolicy{Idempotent: true}}),
 	})
@@ -208,7 +209,7 @@ func TestReferencesWithinTheSchemaWork(t *testing.T) {
 }
 
 func TestEqualContentIsOnePlan(t *testing.T) {
-	rules := decorate.Combine(nil)
+	rules := decorate.Combine(ruedov1.Kind_KIND_FUNCTION, nil)
 	rev := func() *ruedov1.Revision {
 		return &ruedov1.Revision{Service: "s", Number: 3, Module: strings.Repeat("a", 64), Env: map[string]string{"A": "1", "B": "2", "C": "3"}}
 	}
@@ -225,5 +226,48 @@ func TestEqualContentIsOnePlan(t *testing.T) {
 	other.Args = []string{"x"}
 	if id, _, _ := rules.Plan(other); id == first {
 		t.Error("other content, same id")
+	}
+}
+
+// What the decorators of a service grant adds up, and is part of its plan.
+func TestGrantsAddUp(t *testing.T) {
+	a := compile(t, &ruedov1.Decorator{Name: "a", Grants: &ruedov1.Grants{Egress: []string{"tcp://b.example:1", "POST,GET https://A.example:443/"}}})
+	b := compile(t, &ruedov1.Decorator{Name: "b", Grants: &ruedov1.Grants{Egress: []string{"tcp://b.example:1", "udp://10.0.0.0/8:161"}}})
+	if want := []string{"GET,POST https://a.example", "tcp://b.example:1"}; !slices.Equal(a.GetGrants().GetEgress(), want) {
+		t.Errorf("it is stored as %q, want %q", a.GetGrants().GetEgress(), want)
+	}
+	want := []string{"GET,POST https://a.example", "tcp://b.example:1", "udp://10.0.0.0/8:161"}
+	rev := &ruedov1.Revision{Service: "s", Number: 1}
+	first := ""
+	for _, ds := range [][]*decorate.Decorator{{a, b}, {b, a}} {
+		id, plan, err := decorate.Combine(ruedov1.Kind_KIND_FUNCTION, ds).Plan(rev)
+		if err != nil || !slices.Equal(plan.GetEgress(), want) {
+			t.Fatalf("the plan has %q, %v", plan.GetEgress(), err)
+		}
+		if first != "" && id != first {
+			t.Error("the order of the decorators changes the plan")
+		}
+		first = id
+	}
+	_, err := decorate.NewCompiler().Admit(t.Context(), &ruedov1.Decorator{Name: "d", Grants: &ruedov1.Grants{Egress: []string{"tcp://b:1", "https://*.com"}}})
+	if e := fault.FromError(err); !errors.Is(err, fault.DecoratorInvalid) || !strings.Contains(e.Message, "grants.egress[1]") || e.Meta["decorator"] != "d" || e.Fix == "" {
+		t.Errorf("%v, meta %v", err, e.Meta)
+	}
+}
+
+// A plan without grants is byte for byte what it was before there were any, so the
+// ids of plans stay.
+func TestPlansWithoutGrantsStay(t *testing.T) {
+	empty := compile(t, &ruedov1.Decorator{Name: "d", Grants: &ruedov1.Grants{}})
+	if empty.Grants != nil {
+		t.Error("empty grants are stored")
+	}
+	_, plan, err := decorate.Combine(ruedov1.Kind_KIND_FUNCTION, []*decorate.Decorator{empty}).Plan(&ruedov1.Revision{Service: "s"})
+	if err != nil || plan.ProtoReflect().Has(plan.ProtoReflect().Descriptor().Fields().ByName("egress")) {
+		t.Errorf("the plan has %q, %v", plan.GetEgress(), err)
+	}
+	id, err := executor.PlanID(&runnerv1.Plan{Service: "s", Revision: 3, Module: strings.Repeat("a", 64), ModuleBytes: 7, Egress: plan.GetEgress()})
+	if want := "abe21327ea6070851a856e10cb86ac0abff228543aa9651610f963684c2f468c"; err != nil || id != want {
+		t.Errorf("the id is %s, %v, want %s", id, err, want)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/ruedo-dev/ruedo/core/decorate/schema"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/grant"
 	"github.com/ruedo-dev/ruedo/internal/packed"
 )
 
@@ -79,10 +80,19 @@ func (c *Compiler) AdmitTypes(ctx context.Context, rev *ruedov1.Revision) (*Deco
 	return input, nil
 }
 
-// Admit compiles the schema of a decorator that is about to be stored. The
-// error is SCHEMA_INVALID, SCHEMA_REMOTE_REF, SCHEMA_LIMIT or ctx's error. Call
+// Admit compiles the schema of a decorator that is about to be stored, and brings
+// its grants into their canonical form. The error is SCHEMA_INVALID,
+// SCHEMA_REMOTE_REF, SCHEMA_LIMIT, DECORATOR_INVALID or ctx's error. Call
 // [Decorator.Keep] when the decorator is in use.
 func (c *Compiler) Admit(ctx context.Context, d *ruedov1.Decorator) (*Decorator, error) {
+	egress, err := grant.Canonical(d.GetGrants().GetEgress())
+	if err != nil {
+		e := *fault.FromError(err)
+		return nil, (&e).With("decorator", d.GetName())
+	}
+	if d.Grants = nil; egress != nil {
+		d.Grants = &ruedov1.Grants{Egress: egress}
+	}
 	dec := c.Decorator(d)
 	if dec.schema == nil {
 		return dec, nil

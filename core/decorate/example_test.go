@@ -25,7 +25,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	rules := decorate.Combine([]*decorate.Decorator{named})
+	rules := decorate.Combine(ruedov1.Kind_KIND_FUNCTION, []*decorate.Decorator{named})
 	service := rules.Middleware(executor.Func(func(_ context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
 		return &runnerv1.ExecuteResponse{Output: []byte("executed")}, nil
 	}))

@@ -21,6 +21,9 @@ func (r *Rules) Plan(rev *ruedov1.Revision) (id string, plan *runnerv1.Plan, err
 		Example:     rev.GetExample(),
 		Isolation:   rev.GetIsolation(),
 		Placement:   rev.GetPlacement(),
+
+		HttpExamples: rev.GetHttpExamples(),
+		Egress:       r.Egress,
 	}
 	id, err = executor.PlanID(plan)
 	return id, plan, err

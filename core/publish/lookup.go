@@ -29,7 +29,8 @@ func (p *Publisher) lookup(changes []change) *lookup {
 }
 
 // rules combines the decorators of a service's live revision, its own schema, and
-// the limits that hold instead of theirs, if there are any.
+// the limits that hold instead of theirs, if there are any. It fails with
+// DECORATOR_INVALID if the service cannot carry them.
 func (l *lookup) rules(ctx context.Context, s *ruedov1.Service) (*decorate.Rules, error) {
 	var ds []*decorate.Decorator
 	for _, name := range s.GetRevision().GetDecorators() {
@@ -48,7 +49,8 @@ func (l *lookup) rules(ctx context.Context, s *ruedov1.Service) (*decorate.Rules
 		}
 		ds = append(ds, own)
 	}
-	return decorate.Combine(ds).Restore(s), nil
+	rules := decorate.Combine(s.GetRevision().GetKind(), ds).Restore(s)
+	return rules, rules.Fit(s.GetName())
 }
 
 func (l *lookup) decorator(ctx context.Context, name string) (*decorate.Decorator, error) {

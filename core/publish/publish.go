@@ -60,12 +60,13 @@ type Store interface {
 	PublishService(ctx context.Context, svc *ruedov1.Service, seen int64) (*ruedov1.Service, error)
 	Publish(ctx context.Context, p store.Publication) (*ruedov1.Service, []*ruedov1.Decorator, error)
 	Carriers(ctx context.Context, decorators ...string) ([]*ruedov1.Service, int64, error)
+	Routed(ctx context.Context) ([]*ruedov1.Service, int64, error)
 	CreateDecorator(ctx context.Context, d *ruedov1.Decorator) (*ruedov1.Decorator, error)
 	UpdateDecorator(ctx context.Context, c store.Change) (*ruedov1.Decorator, error)
 	DecoratorRevision(ctx context.Context, name string, n uint64) (*ruedov1.Decorator, error)
 }
 
-// Config configures a Publisher. All fields except PrepareTimeout are required.
+// Config configures a Publisher. All fields are required, except those with a default.
 type Config struct {
 	Store Store
 	// Mirror must reach the publish before it returns, so that the caller sees
@@ -86,6 +87,9 @@ type Config struct {
 		Prepare(ctx context.Context, req *runnerv1.PrepareRequest) ([]*ruedov1.Preparation, error)
 		Prepared(plan string) (runners int, err *fault.Error)
 	}
+	// Hosts are the names under which the API is reached, in addition to those that
+	// no route can have. May be nil.
+	Hosts []string
 	// AnyPlacement says that the dispatcher lets any runner execute any plan.
 	AnyPlacement bool
 	// PrepareTimeout; zero means DefaultPrepareTimeout. It also bounds how long
@@ -140,6 +144,12 @@ func (p *Publisher) Publish(ctx context.Context, req *ruedov1.PublishServiceRequ
 	if err := checkPlacement(next.GetRevision()); err != nil {
 		return nil, err
 	}
+	if err := checkKind(next.GetRevision()); err != nil {
+		return nil, err
+	}
+	if err := checkRoutes(next.GetRevision(), p.cfg.Hosts); err != nil {
+		return nil, err
+	}
 	admitted, err := p.cfg.Catalog.Compiler().AdmitTypes(ctx, next.GetRevision())
 	if err != nil {
 		return nil, err
@@ -163,11 +173,15 @@ func (p *Publisher) Publish(ctx context.Context, req *ruedov1.PublishServiceRequ
 			return &ruedov1.PublishServiceResponse{Service: stored}, p.cfg.Mirror.Wait(ctx, stored.GetVersion())
 		}
 	}
+	if _, err := p.claimable(ctx, next); err != nil {
+		return nil, err
+	}
 	ready, err := p.prepare(ctx, next, p.lookup(changes), false)
 	warnings, err := p.placed(live, next, req.GetForce(), err)
 	if err != nil {
 		return nil, err
 	}
+	warnings = append(warnings, unwarmed(next.GetRevision())...)
 	if next.GetRevision() != live.GetRevision() {
 		next.Revision.EffectiveIsolation, next.Revision.IsolationReason = isolation(ready.preparations)
 		next.Revision.Limits = ready.rules.Limits
@@ -179,10 +193,12 @@ func (p *Publisher) Publish(ctx context.Context, req *ruedov1.PublishServiceRequ
 	guard := p.carriers(changes, req.GetName(), req.GetForce())
 	defer guard.close()
 	res := &ruedov1.PublishServiceResponse{Preparations: ready.preparations, PreviousOrigin: live.GetRevision().GetOrigin(), Warnings: warnings}
-	err = guard.until(ctx, func(at int64) (err error) {
-		pub.Carriers = at
-		res.Service, res.Definitions, err = p.flip(ctx, pub)
-		return err
+	err = guard.until(ctx, func(at int64) error {
+		return p.claim(ctx, next, at, func(at int64) (err error) {
+			pub.Carriers = at
+			res.Service, res.Definitions, err = p.flip(ctx, pub)
+			return err
+		})
 	})
 	if err != nil {
 		return nil, err
@@ -211,6 +227,9 @@ func revise(live *ruedov1.Service, req *ruedov1.PublishServiceRequest, module *r
 			CreateTime:  now,
 			Origin:      req.GetOrigin(),
 			Placement:   strings.TrimSpace(req.GetPlacement()),
+
+			HttpExamples: req.GetHttpExamples(),
+			Routes:       req.GetRoutes(),
 
 			InputSchema:  req.GetInputSchema(),
 			OutputSchema: req.GetOutputSchema(),
@@ -269,7 +288,13 @@ func (p *Publisher) Rollback(ctx context.Context, name string, number uint64) (*
 	if err != nil {
 		return nil, 0, err
 	}
-	stored, _, err := p.flip(ctx, store.Publication{Service: next, Seen: live.GetVersion(), Decorators: ready.versions})
+	var stored *ruedov1.Service
+	pub := store.Publication{Service: next, Seen: live.GetVersion(), Decorators: ready.versions}
+	err = p.claim(ctx, next, 0, func(at int64) (err error) {
+		pub.Carriers = at
+		stored, _, err = p.flip(ctx, pub)
+		return err
+	})
 	return stored, was, err
 }
 
@@ -365,6 +390,10 @@ func sameRevision(a, b *ruedov1.Revision) bool {
 		string(a.GetExample()) == string(b.GetExample()) &&
 		a.GetIsolation() == b.GetIsolation() &&
 		a.GetPlacement() == b.GetPlacement() &&
+		slices.EqualFunc(a.GetHttpExamples(), b.GetHttpExamples(), equal) &&
+		slices.EqualFunc(a.GetRoutes(), b.GetRoutes(), equal) &&
 		proto.Equal(a.GetInputSchema(), b.GetInputSchema()) &&
 		proto.Equal(a.GetOutputSchema(), b.GetOutputSchema())
 }
+
+func equal[M proto.Message](a, b M) bool { return proto.Equal(a, b) }

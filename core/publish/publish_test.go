@@ -149,6 +149,10 @@ func (memory) Carriers(context.Context, ...string) ([]*ruedov1.Service, int64, e
 	return nil, 0, errors.ErrUnsupported
 }
 
+func (memory) Routed(context.Context) ([]*ruedov1.Service, int64, error) {
+	return nil, 0, errors.ErrUnsupported
+}
+
 func (memory) CreateDecorator(context.Context, *ruedov1.Decorator) (*ruedov1.Decorator, error) {
 	return nil, errors.ErrUnsupported
 }

@@ -23,9 +23,10 @@ import (
 const KeptRevisions = 50
 
 // ErrCarriersChanged is the cause of a CONFLICT because a service was published
-// or deleted after [Store.Carriers]: it may carry a decorator that is being
-// changed. Reading the carriers again helps.
-var ErrCarriersChanged = errors.New("services have changed since their decorators were looked up")
+// or deleted after [Store.Carriers] or [Store.Routed]: it may carry a decorator that
+// is being changed, or have a route that is being published. Reading them again
+// helps.
+var ErrCarriersChanged = errors.New("services have changed since they were looked up")
 
 // Change is a decorator to write.
 type Change struct {

@@ -64,14 +64,29 @@ func (s *Store) write(ctx context.Context, doing string, c Change) (next *ruedov
 // and the store's revision as of which they do. For an unreadable service, its
 // last value in memory counts.
 func (s *Store) Carriers(ctx context.Context, decorators ...string) (services []*ruedov1.Service, revision int64, err error) {
+	return s.services(ctx, carrying(decorators))
+}
+
+// Routed returns the services whose live revision has routes, as Carriers does.
+func (s *Store) Routed(ctx context.Context) (services []*ruedov1.Service, revision int64, err error) {
+	return s.services(ctx, func(r *ruedov1.Revision) bool { return len(r.GetRoutes()) > 0 })
+}
+
+func (s *Store) services(ctx context.Context, match func(*ruedov1.Revision) bool) (services []*ruedov1.Service, revision int64, err error) {
 	err = s.cluster.Do(ctx, "read the services", func(ctx context.Context) error {
 		got, err := s.cluster.Get(ctx, s.space.Prefix(keys.KindService), clientv3.WithPrefix())
 		if err == nil {
-			services, revision = s.carriers(got.Kvs, decorators), got.Header.Revision
+			services, revision = s.matching(got.Kvs, match), got.Header.Revision
 		}
 		return err
 	})
 	return services, revision, err
+}
+
+func carrying(decorators []string) func(*ruedov1.Revision) bool {
+	return func(r *ruedov1.Revision) bool {
+		return slices.ContainsFunc(r.GetDecorators(), func(d string) bool { return slices.Contains(decorators, d) })
+	}
 }
 
 // carriersUnchanged is the condition that no service has changed since a
@@ -111,7 +126,7 @@ func (s *Store) deleteUnused(ctx context.Context, name, key string) (int64, erro
 	if err != nil {
 		return 0, err
 	}
-	if users := s.carriers(got.Kvs, []string{name}); len(users) > 0 {
+	if users := s.matching(got.Kvs, carrying([]string{name})); len(users) > 0 {
 		return 0, inUse(name, users)
 	}
 	history, err := s.space.DecoratorRevisions(name)
@@ -133,11 +148,10 @@ func (s *Store) deleteUnused(ctx context.Context, name, key string) (int64, erro
 	return 0, nil
 }
 
-// carriers returns the services whose live revision uses one of the decorators.
-// For an unreadable service, its last value in memory counts. Without one, the
-// service has no say: it cannot be called, and the publish that repairs it
-// checks its decorators again.
-func (s *Store) carriers(kvs []*mvccpb.KeyValue, decorators []string) []*ruedov1.Service {
+// matching returns the services whose live revision matches. For an unreadable
+// service, its last value in memory counts. Without one, the service has no say: it
+// cannot be called, and the publish that repairs it checks everything again.
+func (s *Store) matching(kvs []*mvccpb.KeyValue, match func(*ruedov1.Revision) bool) []*ruedov1.Service {
 	var services []*ruedov1.Service
 	for _, kv := range kvs {
 		k, ok := s.space.Parse(string(kv.Key))
@@ -148,8 +162,7 @@ func (s *Store) carriers(kvs []*mvccpb.KeyValue, decorators []string) []*ruedov1
 		if m := s.memory.Load(); err != nil && m != nil {
 			svc = (*m).Service(k.Name)
 		}
-		carried := func(d string) bool { return slices.Contains(decorators, d) }
-		if slices.ContainsFunc(svc.GetRevision().GetDecorators(), carried) {
+		if match(svc.GetRevision()) {
 			services = append(services, svc)
 		}
 	}

@@ -139,8 +139,9 @@ type Publication struct {
 	// Decorators are the versions of the service's decorators that the caller
 	// has read. One that is not here need only exist.
 	Decorators map[string]int64
-	// Changes are decorators to write. Their Carriers is that of the
-	// publication: if it is not zero, no service may have changed since.
+	// Changes are decorators to write. Their Carriers is that of the publication.
+	// If it is not zero, no service may have changed since that revision of the
+	// store: none carries a changed decorator, or has a route of this service.
 	Changes  []Change
 	Carriers int64
 }

@@ -16,8 +16,11 @@ func Admit(digest string, admission *wasmbin.Admission) (*ruedov1.Module, error)
 		return nil, err
 	}
 	kind := ruedov1.Kind_KIND_FUNCTION
-	if info.Kind == wasmbin.Command {
+	switch info.Kind {
+	case wasmbin.Command:
 		kind = ruedov1.Kind_KIND_COMMAND
+	case wasmbin.HTTP:
+		kind = ruedov1.Kind_KIND_HTTP
 	}
 	return &ruedov1.Module{
 		Digest:     digest,

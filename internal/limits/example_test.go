@@ -15,8 +15,8 @@ func ExampleCombine() {
 		{Name: "small", Limits: &ruedov1.Limits{MemoryBytes: 64 << 20}},
 		{Name: "patient", Limits: &ruedov1.Limits{MemoryBytes: 256 << 20, Timeout: durationpb.New(time.Minute)}},
 	}
-	fmt.Println(limits.Text(limits.Combine(decorators)))
-	for _, e := range limits.Effective(decorators)[:3] {
+	fmt.Println(limits.Text(limits.Combine(ruedov1.Kind_KIND_FUNCTION, decorators)))
+	for _, e := range limits.Effective(ruedov1.Kind_KIND_FUNCTION, decorators)[:3] {
 		fmt.Printf("%s: decorator %q, follows %q\n", e.GetLimit(), e.GetDecorator(), e.GetFollows())
 	}
 	// Output:

@@ -27,12 +27,14 @@ import (
 const (
 	Memory      = "memory"
 	Timeout     = "timeout"
+	Idle        = "idle"
 	CPU         = "cpu"
 	Input       = "input"
 	Output      = "output"
 	Logs        = "logs"
 	Concurrency = "concurrency"
 	Stack       = "stack"
+	Grace       = "grace"
 )
 
 // Home is the room that enforces a limit.
@@ -56,6 +58,14 @@ type Row struct {
 	// Default is the value if no decorator sets the limit. Zero means that there
 	// is no limit, or that of Follows.
 	Default uint64
+	// HTTP is the default for kind http, if it is another one. For a limit that
+	// Follows another, it is the most that the default can be.
+	HTTP uint64
+	// Only is the one kind of service that has the limit; unspecified means all.
+	Only ruedov1.Kind
+	// Most is the greatest value for a service of another kind than http, if it is
+	// less than that of the range.
+	Most uint64
 	// Follows names the row whose value is the default; that row comes earlier
 	// in the table.
 	Follows string
@@ -67,7 +77,7 @@ type Row struct {
 	Reason string
 	// Kind is the fact "kind" of that error, if other failures have the same Reason.
 	Kind string
-	// Excess says what happens to data that exceeds a limit without a Reason.
+	// Excess says what happens to what exceeds a limit without a Reason.
 	Excess string
 	// Home says which room enforces the limit.
 	Home Home
@@ -85,22 +95,27 @@ func Table() []Row {
 			set: func(l *ruedov1.Limits, v uint64) { l.MemoryBytes = v },
 		},
 		{
-			Name: Timeout, Bounds: "wall-clock time of a call", Unit: Duration, Default: uint64(10 * time.Second), Reason: "GUEST_TIMEOUT", Home: Sandbox,
+			Name: Timeout, Bounds: "wall-clock time of a call", Unit: Duration, Default: uint64(10 * time.Second), HTTP: uint64(time.Minute), Most: uint64(time.Hour), Reason: "GUEST_TIMEOUT", Home: Sandbox,
 			get: func(l *ruedov1.Limits) uint64 { return nanos(l.GetTimeout()) },
 			set: func(l *ruedov1.Limits, v uint64) { l.Timeout = duration(v) },
 		},
 		{
-			Name: CPU, Bounds: "processor time of a call; waiting does not count", Unit: Duration, Follows: Timeout, Reason: "GUEST_CPU", Home: Sandbox,
+			Name: Idle, Bounds: "time in a call of kind http in which no byte moves in any direction", Unit: Duration, Default: uint64(5 * time.Minute), Only: ruedov1.Kind_KIND_HTTP, Reason: "GUEST_IDLE", Home: Sandbox,
+			get: func(l *ruedov1.Limits) uint64 { return nanos(l.GetIdle()) },
+			set: func(l *ruedov1.Limits, v uint64) { l.Idle = duration(v) },
+		},
+		{
+			Name: CPU, Bounds: "processor time of a call; waiting does not count. A call of kind http has it for each minute", Unit: Duration, Follows: Timeout, HTTP: uint64(time.Minute), Reason: "GUEST_CPU", Home: Sandbox,
 			get: func(l *ruedov1.Limits) uint64 { return nanos(l.GetCpuTime()) },
 			set: func(l *ruedov1.Limits, v uint64) { l.CpuTime = duration(v) },
 		},
 		{
-			Name: Input, Bounds: "input of a call", Unit: Size, Default: 4 << 20, Reason: "INPUT_TOO_LARGE", Home: Core,
+			Name: Input, Bounds: "input of a call; for kind http, the body", Unit: Size, Default: 4 << 20, HTTP: 64 << 20, Most: 64 << 20, Reason: "INPUT_TOO_LARGE", Home: Core,
 			get: (*ruedov1.Limits).GetInputBytes,
 			set: func(l *ruedov1.Limits, v uint64) { l.InputBytes = v },
 		},
 		{
-			Name: Output, Bounds: "output of a call", Unit: Size, Default: 4 << 20, Reason: "GUEST_OUTPUT_LIMIT", Home: Sandbox,
+			Name: Output, Bounds: "output of a call; for kind http, the body", Unit: Size, Default: 4 << 20, HTTP: 64 << 20, Most: 64 << 20, Reason: "GUEST_OUTPUT_LIMIT", Home: Sandbox,
 			get: (*ruedov1.Limits).GetOutputBytes,
 			set: func(l *ruedov1.Limits, v uint64) { l.OutputBytes = v },
 		},
@@ -118,6 +133,11 @@ func Table() []Row {
 			Name: Stack, Bounds: "native stack of a call; it is not part of `memory`", Unit: Size, Default: 32 << 20, Reason: "GUEST_TRAP", Kind: "stack overflow", Home: Sandbox,
 			get: (*ruedov1.Limits).GetStackBytes,
 			set: func(l *ruedov1.Limits, v uint64) { l.StackBytes = v },
+		},
+		{
+			Name: Grace, Bounds: "time that a call of kind http has to clean up when its caller has left", Unit: Duration, Only: ruedov1.Kind_KIND_HTTP, Unset: "none", Excess: "stopped", Home: Sandbox,
+			get: func(l *ruedov1.Limits) uint64 { return nanos(l.GetGrace()) },
+			set: func(l *ruedov1.Limits, v uint64) { l.Grace = duration(v) },
 		},
 	}
 }

@@ -70,23 +70,44 @@ func TestCombine(t *testing.T) {
 	decorator := func(name string, l *ruedov1.Limits) *ruedov1.Decorator {
 		return &ruedov1.Decorator{Name: name, Limits: l}
 	}
+	const function, http = ruedov1.Kind_KIND_FUNCTION, ruedov1.Kind_KIND_HTTP
 	for name, tt := range map[string]struct {
+		kind       ruedov1.Kind
 		decorators []*ruedov1.Decorator
 		want       []string
 	}{
-		"nothing set": {nil, []string{
+		"nothing set for http": {http, nil, []string{
+			"memory 128 MiB", "timeout 1m0s", "idle 5m0s", "cpu 1m0s as timeout", "input 64 MiB", "output 64 MiB", "logs 64 KiB", "concurrency the runner's own",
+		}},
+		"a stream of a day": {
+			http, []*ruedov1.Decorator{decorator("a", &ruedov1.Limits{Timeout: durationpb.New(24 * time.Hour), OutputBytes: 1 << 40, Idle: durationpb.New(time.Hour)})},
+			[]string{"timeout 24h0m0s a", "idle 1h0m0s a", "cpu 1m0s", "input 64 MiB", "output 1024 GiB a"},
+		},
+		"a short one": {
+			http, []*ruedov1.Decorator{decorator("a", &ruedov1.Limits{Timeout: durationpb.New(time.Second)})},
+			[]string{"timeout 1s a", "cpu 1s as timeout"},
+		},
+		"no function has more than functions can have": {
+			function, []*ruedov1.Decorator{decorator("a", &ruedov1.Limits{Timeout: durationpb.New(24 * time.Hour), OutputBytes: 1 << 40, Idle: durationpb.New(time.Hour)})},
+			[]string{"timeout 1h0m0s a", "cpu 1h0m0s as timeout", "output 64 MiB a"},
+		},
+		"a grace": {
+			http, []*ruedov1.Decorator{decorator("a", &ruedov1.Limits{Grace: durationpb.New(2 * time.Second)}), decorator("b", &ruedov1.Limits{Grace: durationpb.New(time.Second)})},
+			[]string{"timeout 1m0s", "grace 1s b"},
+		},
+		"nothing set": {function, nil, []string{
 			"memory 128 MiB", "timeout 10s", "cpu 10s as timeout", "input 4 MiB", "output 4 MiB", "logs 64 KiB", "concurrency the runner's own",
 		}},
 		"cpu follows a longer timeout": {
-			[]*ruedov1.Decorator{decorator("a", &ruedov1.Limits{Timeout: durationpb.New(time.Minute)})},
+			function, []*ruedov1.Decorator{decorator("a", &ruedov1.Limits{Timeout: durationpb.New(time.Minute)})},
 			[]string{"timeout 1m0s a", "cpu 1m0s as timeout"},
 		},
 		"cpu follows a shorter timeout": {
-			[]*ruedov1.Decorator{decorator("a", &ruedov1.Limits{Timeout: durationpb.New(2 * time.Second)}), decorator("b", nil)},
+			function, []*ruedov1.Decorator{decorator("a", &ruedov1.Limits{Timeout: durationpb.New(2 * time.Second)}), decorator("b", nil)},
 			[]string{"timeout 2s a", "cpu 2s as timeout"},
 		},
 		"the strictest wins, the first of equals is named": {
-			[]*ruedov1.Decorator{
+			function, []*ruedov1.Decorator{
 				decorator("a", &ruedov1.Limits{Timeout: durationpb.New(time.Minute), MemoryBytes: 2 << 20, Concurrency: 3}),
 				decorator("b", &ruedov1.Limits{CpuTime: durationpb.New(time.Second), MemoryBytes: 1 << 20, InputBytes: 1500, OutputBytes: 1, LogBytes: 9}),
 				decorator("c", &ruedov1.Limits{CpuTime: durationpb.New(time.Second), MemoryBytes: 3 << 20, Concurrency: 2}),
@@ -94,7 +115,8 @@ func TestCombine(t *testing.T) {
 			[]string{"memory 1 MiB b", "timeout 1m0s a", "cpu 1s b", "input 1500 bytes b", "output 1 byte b", "logs 9 bytes b", "concurrency 2 c"},
 		},
 	} {
-		sum, effective := limits.Combine(tt.decorators), limits.Effective(tt.decorators)
+		sum, effective := limits.Combine(tt.kind, tt.decorators), limits.Effective(tt.kind, tt.decorators)
+		rows := slices.DeleteFunc(limits.Table(), func(r limits.Row) bool { return tt.kind != http && r.Only == http })
 		var got []string
 		for i, e := range effective {
 			text := e.GetLimit() + " " + e.GetValue()
@@ -105,7 +127,7 @@ func TestCombine(t *testing.T) {
 				text += " as " + e.GetFollows()
 			}
 			got = append(got, text)
-			r := limits.Table()[i]
+			r := rows[i]
 			if e.GetLimit() != r.Name {
 				t.Errorf("%s: row %d is %s, want %s", name, i, e.GetLimit(), r.Name)
 			}
@@ -113,14 +135,29 @@ func TestCombine(t *testing.T) {
 				t.Errorf("%s: %s is not set", name, r.Name)
 			}
 		}
-		if len(got) != len(limits.Table()) {
-			t.Errorf("%s: %d limits, want %d", name, len(got), len(limits.Table()))
+		if len(got) != len(rows) {
+			t.Errorf("%s: %d limits, want %d", name, len(got), len(rows))
 		}
 		for _, want := range tt.want {
 			if !slices.Contains(got, want) {
 				t.Errorf("%s: %q is not among %q", name, want, got)
 			}
 		}
+	}
+}
+
+func TestOver(t *testing.T) {
+	ds := []*ruedov1.Decorator{{Name: "long", Limits: &ruedov1.Limits{Timeout: durationpb.New(2 * time.Hour)}}}
+	if what, by := limits.Over(ruedov1.Kind_KIND_HTTP, ds); what != "" || by != "" {
+		t.Errorf("http: %q, %q", what, by)
+	}
+	what, by := limits.Over(ruedov1.Kind_KIND_FUNCTION, ds)
+	if what != "timeout is 2h0m0s, and more than 1h0m0s is only for services of kind http" || by != "long" {
+		t.Errorf("function: %q, %q", what, by)
+	}
+	ds = append(ds, &ruedov1.Decorator{Name: "short", Limits: &ruedov1.Limits{Timeout: durationpb.New(time.Second)}})
+	if what, _ := limits.Over(ruedov1.Kind_KIND_FUNCTION, ds); what != "" {
+		t.Errorf("a stricter one holds: %q", what)
 	}
 }
 
@@ -207,7 +244,7 @@ func TestRange(t *testing.T) {
 	}
 	memory, _ := limits.Lookup(limits.Memory)
 	input, _ := limits.Lookup(limits.Input)
-	if memory.Expected() != "between 64 KiB and 4 GiB" || input.Expected() != "at most 64 MiB" {
+	if memory.Expected() != "between 64 KiB and 4 GiB" || input.Expected() != "at most 64 MiB (kind http: up to 1024 GiB)" {
 		t.Errorf("%s, %s", memory.Expected(), input.Expected())
 	}
 }

@@ -19,11 +19,15 @@ func (r Row) Range() (low, high uint64) {
 }
 
 // Expected describes the values that the limit can have, for errors: "between
-// 64 KiB and 4 GiB" or "at most 64 MiB".
+// 64 KiB and 4 GiB" or "at most 64 MiB (kind http: up to 1024 GiB)".
 func (r Row) Expected() string {
 	low, high := r.Range()
-	if low == 0 {
-		return "at most " + r.Unit.Format(high)
+	format, more := r.Unit.Format, ""
+	if r.Most != 0 {
+		high, more = r.Most, " (kind http: up to "+format(high)+")"
 	}
-	return "between " + r.Unit.Format(low) + " and " + r.Unit.Format(high)
+	if low == 0 {
+		return "at most " + format(high) + more
+	}
+	return "between " + format(low) + " and " + format(high) + more
 }

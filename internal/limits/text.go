@@ -88,8 +88,17 @@ func Usage() string {
 
 // DefaultText returns what holds if no decorator sets the limit, for documents.
 func (r Row) DefaultText() string {
-	if r.Follows != "" {
-		return "as `" + r.Follows + "`"
+	text := r.format(r.Default)
+	switch {
+	case r.Follows != "":
+		text = "as `" + r.Follows + "`"
+		if r.HTTP != 0 {
+			text += "; kind http: at most " + r.format(r.HTTP)
+		}
+	case r.HTTP != 0:
+		text += "; kind http: " + r.format(r.HTTP)
+	case r.Only == ruedov1.Kind_KIND_HTTP:
+		text = "kind http: " + text
 	}
-	return r.format(r.Default)
+	return text
 }

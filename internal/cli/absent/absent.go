@@ -3,7 +3,7 @@
 // to call.
 //
 //	found := absent.Source(dir, absent.Options{Command: true, Zones: absent.HasZones(wasm)})
-//	found = absent.Module(wasm, imports) // without source
+//	found = absent.Module(wasm, imports, granted) // without source
 //
 // # Precision
 //
@@ -30,6 +30,7 @@ type Thing string
 // The things, in the order in which they are reported.
 const (
 	network   Thing = "network"
+	outbound  Thing = "grant"
 	files     Thing = "files"
 	processes Thing = "processes"
 	zones     Thing = "time zones"
@@ -43,6 +44,7 @@ var things = []struct {
 	what, instead string
 }{
 	{network, "a service has no network: connections, listeners and name lookups fail", "let the caller pass what it needs"},
+	{outbound, "no decorator of the service grants it the network, so it is refused with EGRESS_BLOCKED", `grant what it needs in a decorator, for example grants: {egress: ["GET https://api.example.com"]}`},
 	{files, "a service has no files: / is empty and cannot be changed", "pass the content as input or environment, embed it with go:embed, or keep it in memory"},
 	{processes, "a service cannot start programs", "do it in Go, or outside of the service"},
 	{zones, "a service has no files, so no time zone but UTC is found", `import _ "time/tzdata"`},

@@ -106,17 +106,18 @@ func TestOnlyPackagesOfTheAuthorAreRead(t *testing.T) {
 	dir := write(t, map[string]string{
 		"go.mod": "module example.com/p\n\ngo 1.26\n\nrequire (\n\texample.com/lib v0.0.0\n\texample.com/other v1.0.0\n\tgithub.com/ruedo-dev/ruedo v0.0.0\n)\n\n" +
 			"replace example.com/lib => ./lib\n\nreplace github.com/ruedo-dev/ruedo => ./ruedo-sdk\n",
-		"cmd/s/main.go":                 "package main\n\nimport (\n\t_ \"example.com/p/in\"\n\t_ \"example.com/lib/deep\"\n\t_ \"example.com/other\"\n\t_ \"github.com/ruedo-dev/ruedo/sdk\"\n)\n",
-		"cmd/s/main_test.go":            open,
-		"cmd/s/main_linux.go":           open,
-		"cmd/s/native.go":               "//go:build !wasip1\n\n" + open,
-		"in/in.go":                      open,
-		"notimported/x.go":              open,
-		"vendor/example.com/other/x.go": open,
-		"lib/go.mod":                    "module example.com/lib\n",
-		"lib/deep/x.go":                 open,
-		"ruedo-sdk/go.mod":              "module github.com/ruedo-dev/ruedo\n",
-		"ruedo-sdk/sdk/sdk.go":          open,
+		"cmd/s/main.go":                              "package main\n\nimport (\n\t_ \"example.com/p/in\"\n\t_ \"example.com/lib/deep\"\n\t_ \"example.com/other\"\n\t_ \"github.com/ruedo-dev/ruedo/sdk\"\n\t_ \"github.com/ruedo-dev/ruedo/sdk/web\"\n)\n",
+		"cmd/s/main_test.go":                         open,
+		"cmd/s/main_linux.go":                        open,
+		"cmd/s/native.go":                            "//go:build !wasip1\n\n" + open,
+		"in/in.go":                                   open,
+		"notimported/x.go":                           open,
+		"vendor/example.com/other/x.go":              open,
+		"lib/go.mod":                                 "module example.com/lib\n",
+		"lib/deep/x.go":                              open,
+		"ruedo-sdk/go.mod":                           "module github.com/ruedo-dev/ruedo\n",
+		"ruedo-sdk/sdk/sdk.go":                       open,
+		"ruedo-sdk/sdk/web/web.go":                   open,
 		filepath.ToSlash("cmd/s/testdata/x/main.go"): open,
 	})
 	got := found(dir, Source(filepath.Join(dir, "cmd", "s"), Options{}))
@@ -152,14 +153,37 @@ func TestAFindingSaysWhereWhatAndWhatToDo(t *testing.T) {
 
 func TestModulesAreJudgedByTheirImports(t *testing.T) {
 	imports := []string{"ruedo.output_write", "wasi_snapshot_preview1.fd_write", "wasi_snapshot_preview1.path_open", "wasi_snapshot_preview1.sock_send"}
-	got := Module([]byte("\x00asm"), imports)
+	got := Module([]byte("\x00asm"), imports, false)
 	if len(got) != 2 || got[0].Thing != network || got[0].Uses[0].String() != "sock_send" || got[1].Thing != files {
 		t.Errorf("%v", got)
 	}
-	if got := Module([]byte("... processed-by\x01\x0eGo cmd/compile\x08go1.26.8"), imports); got != nil {
+	if got := Module([]byte("... processed-by\x01\x0eGo cmd/compile\x08go1.26.8"), imports, false); got != nil {
 		t.Errorf("built by Go: %v", got)
 	}
-	if got := Module(nil, imports[:2]); got != nil {
+	if got := Module(nil, imports[:2], false); got != nil {
 		t.Errorf("%v", got)
+	}
+}
+
+// A module of sdk/web asks the host for the network, which takes a grant.
+func TestTheNetworkOfTheHostTakesAGrant(t *testing.T) {
+	const body = "func f() { http.Get(u); (&http.Client{}).Get(u); web.Dial(c, n, a); net.Dial(n, a) }"
+	dir := write(t, program("(\n\"net\"; \"net/http\"; \"github.com/ruedo-dev/ruedo/sdk/web\"\n)", body))
+	want := []string{"network: main.go:7 net.Dial", "grant: main.go:7 net/http.Get", "grant: main.go:7 net/http.Client", "grant: main.go:7 github.com/ruedo-dev/ruedo/sdk/web.Dial"}
+	if got := found(dir, Source(dir, Options{Dials: true})); !slices.Equal(got, want) {
+		t.Errorf("without a grant: %q, want %q", got, want)
+	}
+	if got := found(dir, Source(dir, Options{Dials: true, Granted: true})); !slices.Equal(got, want[:1]) {
+		t.Errorf("with a grant: %q", got)
+	}
+	imports := []string{"ruedo.stream_open"}
+	if got := Module(nil, imports, false); len(got) != 1 || got[0].Thing != outbound || !strings.Contains(got[0].String(), "stream_open: no decorator of the service grants it the network") {
+		t.Errorf("%v", got)
+	}
+	if got := Module(nil, imports, true); got != nil {
+		t.Errorf("with a grant: %v", got)
+	}
+	if !Dials(imports) || Dials([]string{"ruedo.output_write"}) {
+		t.Error("the import is not recognized")
 	}
 }

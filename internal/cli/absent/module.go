@@ -9,11 +9,16 @@ import (
 // Module returns what a module uses whose source is not here, by its imports as
 // "module.name". A module that Go built imports the functions for files and
 // sockets whether its program uses them or not, so nothing is said of it.
-func Module(wasm []byte, imports []string) []Finding {
+//
+// granted reports that a decorator grants it some of the network, or may do so.
+func Module(wasm []byte, imports []string, granted bool) []Finding {
 	if builtByGo(wasm) {
 		return nil
 	}
 	uses := make(map[Thing][]Use)
+	if Dials(imports) && !granted {
+		uses[outbound] = append(uses[outbound], Use{Name: dials})
+	}
 	for _, i := range imports {
 		name, ok := strings.CutPrefix(i, "wasi_snapshot_preview1.")
 		switch {
@@ -26,6 +31,12 @@ func Module(wasm []byte, imports []string) []Finding {
 	}
 	return group(uses)
 }
+
+// dials is the import with which a module asks the host for the network.
+const dials = "stream_open"
+
+// Dials reports whether a module can ask the host for the network.
+func Dials(imports []string) bool { return slices.Contains(imports, "ruedo."+dials) }
 
 // fileImports are functions that open or change a file. C and Rust import them
 // only if the program does so.

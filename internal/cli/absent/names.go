@@ -23,6 +23,8 @@ type rule struct {
 	thing Thing
 	when  when
 	names map[string]bool
+	// client is for names that use http.DefaultTransport.
+	client bool
 }
 
 func names(path string, thing Thing, w when, list string) rule {
@@ -30,7 +32,12 @@ func names(path string, thing Thing, w when, list string) rule {
 	for _, name := range strings.Fields(list) {
 		set[name] = true
 	}
-	return rule{path, thing, w, set}
+	return rule{path: path, thing: thing, when: w, names: set}
+}
+
+func (r rule) ofClients() rule {
+	r.client = true
+	return r
 }
 
 // rules returns all rules by the path of the package.
@@ -41,8 +48,11 @@ func rules() map[string][]rule {
 			ListenUnixgram ListenIP ListenMulticastUDP LookupAddr LookupCNAME LookupHost LookupIP LookupMX LookupNS LookupSRV LookupTXT
 			Interfaces InterfaceAddrs InterfaceByName DefaultResolver`),
 		names("net", network, made, "Dialer ListenConfig Resolver"),
-		names("net/http", network, always, "Get Head Post PostForm DefaultClient DefaultTransport ListenAndServe ListenAndServeTLS Serve ServeTLS"),
-		names("net/http", network, made, "Client Server Transport"),
+		names("net/http", network, always, "Get Head Post PostForm DefaultClient DefaultTransport").ofClients(),
+		names("net/http", network, made, "Client").ofClients(),
+		names("net/http", network, always, "ListenAndServe ListenAndServeTLS Serve ServeTLS"),
+		names("net/http", network, made, "Server Transport"),
+		names(sdkPath+"/sdk/web", outbound, always, "Dial Transport"),
 		names("net/rpc", network, always, "Dial DialHTTP DialHTTPPath"),
 		names("net/rpc/jsonrpc", network, always, "Dial"),
 		names("net/smtp", network, always, "Dial SendMail"),

@@ -27,6 +27,11 @@ type Options struct {
 	Command bool
 	// Zones reports that the module contains the time zones; see [HasZones].
 	Zones bool
+	// Dials reports that the module can ask the host for the network, as package
+	// sdk/web does; see [Dials].
+	Dials bool
+	// Granted reports that a decorator grants it some, or may do so.
+	Granted bool
 }
 
 // Source returns what the program in dir uses, as far as its author's packages
@@ -64,7 +69,7 @@ func (s *search) pkg(dir string) {
 		s.file(filepath.Join(dir, name))
 	}
 	for _, imported := range slices.Sorted(slices.Values(p.Imports)) {
-		if imported == sdkPath+"/sdk" || strings.HasPrefix(imported, sdkPath+"/internal/") {
+		if strings.HasPrefix(imported+"/", sdkPath+"/sdk/") || strings.HasPrefix(imported, sdkPath+"/internal/") {
 			continue
 		}
 		if in := dirOf(s.modules, imported); in != "" {
@@ -160,6 +165,15 @@ func (v *visitor) path(e ast.Expr) (pkg, name string) {
 	return v.imports[id.Name], sel.Sel.Name
 }
 
+// through returns the thing of a rule. What goes through http.DefaultTransport is
+// the host's to do in a module that can ask for it.
+func (v *visitor) through(r rule) Thing {
+	if r.client && v.s.options.Dials {
+		return outbound
+	}
+	return r.thing
+}
+
 func (v *visitor) use(sel *ast.SelectorExpr) {
 	pkg, name := v.path(sel)
 	for _, r := range v.s.rules[pkg] {
@@ -172,7 +186,7 @@ func (v *visitor) use(sel *ast.SelectorExpr) {
 		case r.when == seeded && (v.called && pkg == "math/rand" || v.s.options.Command):
 		case r.thing == zones && v.s.options.Zones:
 		default:
-			v.add(r.thing, sel.Pos(), pkg+"."+name)
+			v.add(v.through(r), sel.Pos(), pkg+"."+name)
 		}
 	}
 }
@@ -183,7 +197,7 @@ func (v *visitor) made(t ast.Expr, lit *ast.CompositeLit) {
 	pkg, name := v.path(t)
 	for _, r := range v.s.rules[pkg] {
 		if r.when == made && r.names[name] && !(name == "Client" && lit != nil && hasKey(lit, "Transport")) {
-			v.add(r.thing, t.Pos(), pkg+"."+name)
+			v.add(v.through(r), t.Pos(), pkg+"."+name)
 		}
 	}
 }
@@ -209,6 +223,9 @@ func (v *visitor) named(call *ast.CallExpr) bool {
 }
 
 func (v *visitor) add(t Thing, at token.Pos, name string) {
+	if t == outbound && v.s.options.Granted {
+		return
+	}
 	u := Use{v.file, v.fset.Position(at).Line, name}
 	if !slices.Contains(v.s.uses[t], u) {
 		v.s.uses[t] = append(v.s.uses[t], u)

@@ -15,6 +15,20 @@ import (
 // Guarded returns a call as a core makes it: it reaches the module only if its
 // input passes the schemas.
 func Guarded(src *source.Source, trial *source.Trial) Call {
+	rules := rules(src)
+	return func(ctx context.Context, input []byte) ([]byte, error) {
+		if err := rules.Check(ctx, src.Name(), input); err != nil {
+			return nil, err
+		}
+		return trial.Call(ctx, input)
+	}
+}
+
+// Fit returns why a service cannot carry the decorators that are known here, as a
+// core would refuse it.
+func Fit(src *source.Source) error { return rules(src).Fit(src.Name()) }
+
+func rules(src *source.Source) *decorate.Rules {
 	compiler := decorate.NewCompiler()
 	var ds []*decorate.Decorator
 	for _, d := range src.Carried() {
@@ -23,13 +37,7 @@ func Guarded(src *source.Source, trial *source.Trial) Call {
 	if own := compiler.Types(&ruedov1.Revision{Service: src.Name(), InputSchema: src.Request.GetInputSchema()}); own != nil {
 		ds = append(ds, own)
 	}
-	rules := decorate.Combine(ds)
-	return func(ctx context.Context, input []byte) ([]byte, error) {
-		if err := rules.Check(ctx, src.Name(), input); err != nil {
-			return nil, err
-		}
-		return trial.Call(ctx, input)
-	}
+	return decorate.Combine(src.Kind(), ds)
 }
 
 // Print prints a line per call, and returns CASES_FAILED if one differs

@@ -5,9 +5,11 @@ import (
 	"strings"
 	"time"
 
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/cli/cases"
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
 	"github.com/ruedo-dev/ruedo/internal/cli/source"
+	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
 // Check is `ruedo check`.
@@ -51,11 +53,20 @@ func (c *Check) Run(s *session.Session) error {
 		return session.About(err, "service %s", src.Name())
 	}
 	src.Reconcile(s)
+	if err := cases.Fit(src); err != nil {
+		return err
+	}
+	if len(calls) > 0 && src.Kind() == ruedov1.Kind_KIND_HTTP {
+		return fault.New(fault.Usage, "%s is of kind http: --calls is for the inputs of functions", src.Name()).WithFix("list its requests under example in ruedo.yaml, or test the handler with package web's Test")
+	}
 	trial, err := load(s, src)
 	if err != nil {
 		return session.About(err, "service %s", src.Name())
 	}
 	defer trial.Close(s.Ctx)
+	if src.Kind() == ruedov1.Kind_KIND_HTTP && !trial.Report.HasExample {
+		s.Warnf("the service has no example, so each call repeats the work of a first one, which can take several times as long; write one as example: {method: GET, path: /}")
+	}
 	var results []cases.Result
 	if len(calls) > 0 {
 		if results, err = cases.Run(s.Ctx, calls, cases.Guarded(src, trial)); err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/cli/source"
 	"github.com/ruedo-dev/ruedo/internal/cli/watch"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/route"
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
@@ -27,6 +28,7 @@ type Publish struct {
 	Tag         []string `placeholder:"TAG" sep:"none" help:"Tag of the service. May be repeated."`
 	Decorator   []string `placeholder:"NAME" sep:"none" complete:"decorator" help:"Decorator of the service. May be repeated."`
 	Placement   string   `placeholder:"SELECTOR" help:"Runners that may execute the service, as a label selector such as zone=eu-1,!gpu."`
+	Route       []string `placeholder:"ROUTE" sep:"none" help:"Where requests reach a service of kind http, such as 'GET,POST shop.example.com/api/': methods and host can be left out. May be repeated."`
 	guestFlags
 	Force  bool `help:"Change decorators even if other services that carry them could not run, and go live even if no runner meets the placement."`
 	Check  bool `default:"true" negatable:"" help:"Try the module on this machine first, in the sandbox that runners have."`
@@ -38,7 +40,7 @@ type Publish struct {
 type guestFlags struct {
 	Env       []string `placeholder:"KEY=VALUE" sep:"none" help:"Environment of the guest. May be repeated."`
 	Arg       []string `placeholder:"ARG" sep:"none" help:"Argument of a command. May be repeated."`
-	Example   string   `placeholder:"INPUT" help:"An input that the service accepts, or @FILE."`
+	Example   string   `placeholder:"INPUT" help:"An input that the service accepts, or @FILE. For kind http a request, such as '{path: /}'."`
 	Isolation string   `placeholder:"WORD" complete:"pristine,shared,fresh" help:"State shared between calls: pristine (none, default), shared, fresh."`
 }
 
@@ -71,6 +73,7 @@ func (*Publish) Examples() []string {
 		"ruedo publish --watch                         again on each save",
 		"ruedo publish --no-live                       then: ruedo call NAME@REVISION, ruedo promote NAME@REVISION",
 		"ruedo publish --placement 'zone=eu-1,!gpu'    only on runners with these labels",
+		"ruedo publish --route shop.example.com/       a service of kind http, on a host of its own",
 		"ruedo publish app.wasm --name app --decorator small --env MODE=test",
 	}
 }
@@ -96,6 +99,13 @@ func (c *Publish) publish(s *session.Session, core *client.Client) error {
 	over.Description, over.Tags, over.Decorators, over.Placement = c.Description, c.Tag, c.Decorator, c.Placement
 	if err := project.CheckPlacement(c.Placement); err != nil {
 		return session.About(err, "--placement")
+	}
+	for _, text := range c.Route {
+		r, err := route.Parse(text)
+		if err != nil {
+			return session.About(err, "--route")
+		}
+		over.Routes = append(over.Routes, r)
 	}
 	src, err := source.Open(s, c.Source, c.Name, over)
 	if err != nil {

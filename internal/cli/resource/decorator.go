@@ -49,6 +49,7 @@ func decorators() *verb.Noun {
 				{Head: "SCHEMA", Cell: func(d D) string { return output.Yes(d.GetInputSchema() != nil) }},
 				{Head: "LIMITS", Cell: func(d D) string { return limits.Text(d.GetLimits()) }},
 				{Head: "IDEMPOTENT", Cell: func(d D) string { return output.Yes(d.GetPolicy().GetIdempotent()) }},
+				{Head: "EGRESS", Cell: func(d D) string { return strings.Join(d.GetGrants().GetEgress(), "; ") }, Wide: true},
 				{Head: "TAGS", Cell: func(d D) string { return strings.Join(d.GetTags(), ",") }, Wide: true},
 				{Head: "UPDATED", Cell: func(d D) string { return output.Since(d.GetUpdateTime()) }},
 				{Head: "DESCRIPTION", Cell: D.GetDescription},
@@ -71,6 +72,7 @@ func decorators() *verb.Noun {
 					{"Tags:", strings.Join(d.GetTags(), ", ")},
 					{"Limits:", limits.Text(d.GetLimits())},
 					{"Idempotent:", output.Yes(d.GetPolicy().GetIdempotent())},
+					{"Egress:", strings.Join(d.GetGrants().GetEgress(), "; ")},
 					{"Revision:", fmt.Sprintf("%d of %d", d.GetRevision(), d.GetLatest())},
 					{"Services:", strings.Join(res.GetServices(), ", ")},
 					{"Updated:", output.Since(d.GetUpdateTime()) + " ago"},
@@ -93,6 +95,7 @@ func decorators() *verb.Noun {
 				Examples: []string{
 					"ruedo create decorator small --limit memory=32MiB,timeout=1s",
 					"ruedo create decorator order-input --schema @order.schema.json",
+					`ruedo create decorator devices --egress "tcp://10.20.0.0/16:22"`,
 					`ruedo create decorator named --schema '{"type":"object","required":["name"]}'`,
 				},
 			},
@@ -126,6 +129,7 @@ func decorators() *verb.Noun {
 type decoratorFlags struct {
 	Schema      string `placeholder:"JSON" help:"JSON Schema (2020-12) of the input, or @FILE, or @- for stdin."`
 	limitFlags  `embed:""`
+	Egress      []string `placeholder:"RULE" sep:"none" help:"What services may connect to, for example \"GET https://api.example.com\". May be repeated."`
 	Idempotent  bool     `help:"Allow executing a call again if it is unknown whether it was executed."`
 	Description string   `placeholder:"TEXT" help:"Description of the decorator."`
 	Tag         []string `placeholder:"TAG" sep:"none" help:"Tag of the decorator. May be repeated."`
@@ -139,6 +143,7 @@ func createDecorator(s *session.Session, name string, f decoratorFlags) (proto.M
 	}
 	d := &project.Decorator{
 		Name: name, Description: f.Description, Tags: f.Tag, Limits: f.limits(), Policy: project.Policy{Idempotent: f.Idempotent},
+		Grants: project.Grants{Egress: f.Egress},
 	}
 	decorator, err := d.Proto()
 	if err != nil {

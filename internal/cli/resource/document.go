@@ -12,6 +12,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
 	"github.com/ruedo-dev/ruedo/internal/cli/verb"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/route"
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
@@ -86,9 +87,20 @@ func serviceFields(r *ruedov1.PublishServiceRequest) map[string]any {
 	if !utf8.ValidString(example) {
 		example = output.Size(uint64(len(example))) + ", " + output.Digest(client.Digest(r.GetExample()))
 	}
+	var requests any = example
+	if len(r.GetHttpExamples()) > 0 {
+		requests = project.RequestFields(r.GetHttpExamples())
+	}
 	fields := map[string]any{
 		"description": r.GetDescription(), "tags": texts(r.GetTags()), "decorators": texts(r.GetDecorators()), "env": env, "args": texts(r.GetArgs()),
-		"example": example, "isolation": project.IsolationName(isolation), "placement": r.GetPlacement(), "module": r.GetModule(),
+		"example": requests, "isolation": project.IsolationName(isolation), "placement": r.GetPlacement(), "module": r.GetModule(),
+	}
+	if len(r.GetRoutes()) > 0 {
+		var routes []any
+		for _, one := range r.GetRoutes() {
+			routes = append(routes, route.Text(one))
+		}
+		fields["routes"] = routes
 	}
 	if r.GetInputSchema() != nil {
 		fields["input_schema"] = r.GetInputSchema().AsMap()
@@ -109,7 +121,7 @@ func published(s *ruedov1.Service) *ruedov1.PublishServiceRequest {
 	return &ruedov1.PublishServiceRequest{
 		Name: s.GetName(), Description: s.GetDescription(), Tags: s.GetTags(), Module: r.GetModule(), Decorators: r.GetDecorators(), Env: r.GetEnv(),
 		Args: r.GetArgs(), Example: r.GetExample(), Isolation: r.GetIsolation(), InputSchema: r.GetInputSchema(), OutputSchema: r.GetOutputSchema(),
-		Placement: r.GetPlacement(),
+		Placement: r.GetPlacement(), HttpExamples: r.GetHttpExamples(), Routes: r.GetRoutes(),
 	}
 }
 

@@ -85,6 +85,7 @@ func revisions() *verb.Noun {
 					{Head: "SCHEMA", Cell: func(r revision) string { return output.Yes(r.decorator.GetInputSchema() != nil) }},
 					{Head: "LIMITS", Cell: func(r revision) string { return limits.Text(r.decorator.GetLimits()) }},
 					{Head: "IDEMPOTENT", Cell: func(r revision) string { return output.Yes(r.decorator.GetPolicy().GetIdempotent()) }},
+					{Head: "EGRESS", Cell: func(r revision) string { return strings.Join(r.decorator.GetGrants().GetEgress(), "; ") }, Wide: true},
 					{Head: "AGE", Cell: func(r revision) string { return output.Since(r.decorator.GetUpdateTime()) }},
 				}
 			},

@@ -17,11 +17,13 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/cli/object"
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
 	"github.com/ruedo-dev/ruedo/internal/cli/project"
+	"github.com/ruedo-dev/ruedo/internal/cli/reach"
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
 	"github.com/ruedo-dev/ruedo/internal/cli/source"
 	"github.com/ruedo-dev/ruedo/internal/cli/verb"
 	"github.com/ruedo-dev/ruedo/internal/cli/yamlfile"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/route"
 	"github.com/ruedo-dev/ruedo/internal/text"
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
@@ -113,9 +115,22 @@ func serviceRows(res *ruedov1.GetServiceResponse) [][]string {
 		{"Decorators:", strings.Join(r.GetDecorators(), ", ")},
 		{"Environment:", pairs(r.GetEnv())},
 		{"Arguments:", strings.Join(r.GetArgs(), " ")},
-		{"Example:", exampleText(r.GetExample())},
+		{"Example:", exampleText(r)},
 		{"Idempotent:", output.Yes(res.GetIdempotent())},
+		{"Routes:", routesText(r)},
 	}
+}
+
+// routesText returns where a service of kind http is served.
+func routesText(r *ruedov1.Revision) string {
+	if r.GetKind() != ruedov1.Kind_KIND_HTTP {
+		return ""
+	}
+	all := []string{reach.URL("", r.GetService())}
+	for _, one := range r.GetRoutes() {
+		all = append(all, route.Text(one))
+	}
+	return strings.Join(all, "; ")
 }
 
 // typesWord says which schemas the types of the handler make.
@@ -169,8 +184,16 @@ func readyText(r *ruedov1.Readiness) string {
 }
 
 // exampleText returns the first 200 bytes of an example, or the size of one that
-// is not text.
-func exampleText(b []byte) string {
+// is not text; for kind http, its requests.
+func exampleText(r *ruedov1.Revision) string {
+	var requests []string
+	for _, e := range r.GetHttpExamples() {
+		requests = append(requests, reach.Text(e))
+	}
+	if len(requests) > 0 {
+		return strings.Join(requests, "; ")
+	}
+	b := r.GetExample()
 	if !utf8.Valid(b) {
 		return output.Size(uint64(len(b)))
 	}
@@ -196,6 +219,9 @@ func serviceTables(s *session.Session, res *ruedov1.GetServiceResponse) error {
 	if err := s.Print.Rows(table); err != nil {
 		return err
 	}
+	if res.GetService().GetRevision().GetKind() == ruedov1.Kind_KIND_HTTP {
+		return reach.Print(s, "\nRequests:", res.GetService())
+	}
 	if err := s.Printf("\nInputs:"); err != nil {
 		return err
 	}
@@ -218,6 +244,7 @@ type serviceDocument struct {
 	Example     any               `yaml:"example" type:"any" help:"An input that the service accepts, as in ruedo.yaml. @FILE is relative to the document."`
 	Isolation   string            `yaml:"isolation" enum:"pristine,shared,fresh" default:"that of the source, or pristine" help:"What a call sees of earlier calls."`
 	Placement   project.Placement `yaml:"placement" type:"text" default:"that of the source, or any runner" help:"Which runners may execute the service, as a label selector."`
+	Routes      project.Routes    `yaml:"routes" type:"list of mappings" default:"those of the source" help:"For kind http: where requests reach the service, as in ruedo.yaml."`
 	// Source is a directory or a .wasm file, relative to the YAML file.
 	Source string `yaml:"source" help:"Directory of the service, or a .wasm file, relative to the document."`
 	// Module is the digest of a module that the cluster has.
@@ -298,6 +325,12 @@ func planModule(s *session.Session, core *client.Client, d *serviceDocument, ove
 	if err := over.Apply(r); err != nil {
 		return nil, err
 	}
+	// Without the module, what the example is does not matter: Check says that it is
+	// missing.
+	module, _ := core.Modules.StatModule(s.Ctx, &ruedov1.StatModuleRequest{Digest: r.GetModule()})
+	if err := source.SetExample(r, module.GetModule().GetKind(), over.Example, over.Dir); err != nil {
+		return nil, err
+	}
 	p, err := planService(s, core, r, nil)
 	if err != nil {
 		return nil, err
@@ -335,7 +368,7 @@ func planModule(s *session.Session, core *client.Client, d *serviceDocument, ove
 func (d *serviceDocument) overlay(base string) (source.Overlay, error) {
 	over := source.Overlay{
 		Description: d.Description, Tags: d.Tags, Decorators: d.Decorators, Env: d.Env.Strings(), Example: d.Example, Dir: base,
-		InputSchema: d.InputSchema, OutputSchema: d.OutputSchema, Placement: string(d.Placement),
+		InputSchema: d.InputSchema, OutputSchema: d.OutputSchema, Placement: string(d.Placement), Routes: d.Routes,
 	}
 	if d.Args != nil {
 		over.Args = append([]string{}, d.Args.Strings()...)

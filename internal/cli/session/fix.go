@@ -53,6 +53,7 @@ var advices = map[fault.Reason][]advice{
 	fault.StoreNotEmpty:      {{"to", "replace it with --force; --check shows what would change"}, {"", "replace it with --force, after: ruedo db backup FILE"}},
 	fault.StoreRestoring:     {{"", "wait until the restore has ended; if it was interrupted, repeat it: ruedo db restore FILE"}},
 	fault.Conflict: {
+		{"taken_by", "choose another host, path or method (ruedo describe service {} shows its routes), or publish {} without that route first"},
 		{"service", "look at it with: ruedo describe service {}; then publish again"},
 		{"decorator", "look at it with: ruedo describe decorator {}; then try again"},
 	},

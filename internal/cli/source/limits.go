@@ -20,8 +20,16 @@ func (src *Source) Carried() []*ruedov1.Decorator {
 
 // limits returns what those decorators add up to.
 func (src *Source) limits() sandbox.Limits {
-	sum := limits.Combine(src.Carried())
+	sum := limits.Combine(src.kind, src.Carried())
 	return runner.SandboxLimits(sum)
+}
+
+// granted reports whether a decorator of the service grants it some of the network,
+// or one that is not known here may do so.
+func (src *Source) granted() bool {
+	known := src.Carried()
+	return len(known) < len(src.Request.GetDecorators()) ||
+		slices.ContainsFunc(known, func(d *ruedov1.Decorator) bool { return len(d.GetGrants().GetEgress()) > 0 })
 }
 
 // fetchDecorators asks the cluster for the decorators that are neither defined

@@ -4,7 +4,6 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
-	"github.com/ruedo-dev/ruedo/internal/cli/project"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
@@ -20,14 +19,17 @@ type Overlay struct {
 	Env       map[string]string
 	Isolation ruedov1.Isolation
 	Placement string
-	// Example is JSON, text, or "@file" relative to Dir.
+	// Example is as project.Service has it; files are relative to Dir. [SetExample]
+	// sets it when the kind of the service is known.
 	Example any
 	Dir     string
+	// Routes replace those of the directory if there are any.
+	Routes []*ruedov1.Route
 	// InputSchema and OutputSchema replace what the types say.
 	InputSchema, OutputSchema map[string]any
 }
 
-// Apply lays o over a request.
+// Apply lays o over a request, except for the example.
 func (o Overlay) Apply(r *ruedov1.PublishServiceRequest) error {
 	if o.Description != "" {
 		r.Description = o.Description
@@ -59,9 +61,8 @@ func (o Overlay) Apply(r *ruedov1.PublishServiceRequest) error {
 		}
 		*to = made
 	}
-	example, err := (&project.Service{Dir: o.Dir, Example: o.Example}).ExampleBytes()
-	if example != nil {
-		r.Example = example
+	if len(o.Routes) > 0 {
+		r.Routes = o.Routes
 	}
-	return err
+	return nil
 }

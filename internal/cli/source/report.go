@@ -20,11 +20,24 @@ type Report struct {
 	sandbox.Report
 	Size       uint64
 	HasExample bool
+	// Answers are what a service of kind http answered its examples with.
+	Answers []Answer
 	// Absent is what the program uses although a guest does not have it.
 	Absent []absent.Finding
 	// Calls are the results of example calls, for [Report.Value]; nil if there
 	// were none.
 	Calls any
+}
+
+// Answer is how a service of kind http answered an example.
+type Answer struct {
+	Request  string `json:"request"`
+	Status   int    `json:"status"`
+	Duration string `json:"duration"`
+}
+
+func (a Answer) String() string {
+	return fmt.Sprintf("%s: status %d in %s", output.Safe(a.Request), a.Status, a.Duration)
 }
 
 // Lines returns the report as lines to read; verbose adds the imports.
@@ -37,13 +50,19 @@ func (r *Report) Lines(verbose bool) []string {
 	if r.HasExample {
 		warm = output.Duration(r.Warm) + " with the example"
 	}
+	if len(r.Answers) > 0 {
+		warm = r.Answers[0].String()
+	}
 	lines := []string{
 		fmt.Sprintf("module     %s, %s", r.Kind, output.Size(r.Size)),
 		fmt.Sprintf("compile    %s", output.Duration(r.Compile)),
 		fmt.Sprintf("start      %s, then %s of memory", output.Duration(r.Start), output.Size(r.Memory)),
 		fmt.Sprintf("warm call  %s", warm),
-		fmt.Sprintf("isolation  %s", isolation),
 	}
+	for _, a := range r.Answers[min(1, len(r.Answers)):] {
+		lines = append(lines, fmt.Sprintf("           %s", a))
+	}
+	lines = append(lines, fmt.Sprintf("isolation  %s", isolation))
 	if verbose {
 		lines = append(lines, fmt.Sprintf("imports    %s", imports(r.Imports)))
 	}
@@ -57,10 +76,14 @@ func (r *Report) Lines(verbose bool) []string {
 }
 
 // suggest returns generous limits: four times the memory after the start, and a
-// hundred times the warm call.
+// hundred times the warm call. How long a request of kind http takes depends on its
+// caller, too.
 func (r *Report) suggest() *ruedov1.Limits {
 	const step = 16 << 20
 	memory := (4*r.Memory + step - 1) / step * step
+	if r.Kind == sandbox.HTTP {
+		return &ruedov1.Limits{MemoryBytes: max(memory, step)}
+	}
 	cpu := max(100*r.Warm.Round(time.Millisecond), 100*time.Millisecond).Round(100 * time.Millisecond)
 	return &ruedov1.Limits{MemoryBytes: max(memory, step), Timeout: durationpb.New(max(2*cpu, time.Second)), CpuTime: durationpb.New(cpu)}
 }
@@ -101,9 +124,10 @@ func (r *Report) Value() any {
 		Imports         []string `json:"imports"`
 		Suggested       any      `json:"suggested_limits"`
 		Absent          any      `json:"absent"`
+		Answers         []Answer `json:"answers,omitempty"`
 		Calls           any      `json:"calls,omitempty"`
 	}{
 		string(r.Kind), r.Size, r.Compile.String(), r.Start.String(), r.Memory, r.Warm.String(), string(r.Isolation), r.IsolationReason, r.Imports,
-		object.Of(r.suggest()), append([]absent.Finding{}, r.Absent...), r.Calls,
+		object.Of(r.suggest()), append([]absent.Finding{}, r.Absent...), r.Answers, r.Calls,
 	}
 }

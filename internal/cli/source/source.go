@@ -42,8 +42,9 @@ type Source struct {
 	// Examine.
 	Absent []absent.Finding
 
-	path string // of the directory or file
-	dir  string // of Go source; "" if the module was built otherwise
+	kind ruedov1.Kind // as the module shows; unspecified if it is not admitted
+	path string       // of the directory or file
+	dir  string       // of Go source; "" if the module was built otherwise
 	// derived is the input schema that the types make; nil if there is none.
 	derived    *structpb.Struct
 	reconciled bool // with all decorators
@@ -51,6 +52,9 @@ type Source struct {
 	stored  []*ruedov1.Decorator
 	changes map[string][]delta.Change // of decorators that exist, by name; see Compare
 }
+
+// Kind returns the kind of the service, unspecified if its module is not admitted.
+func (src *Source) Kind() ruedov1.Kind { return src.kind }
 
 // Name returns the name of the service.
 func (src *Source) Name() string { return src.Request.GetName() }
@@ -82,17 +86,13 @@ func Open(s *session.Session, path, name string, over Overlay) (*Source, error) 
 	if src.Decorators, err = project.Decorators(path); err != nil {
 		return nil, err
 	}
-	example, err := p.ExampleBytes()
-	if err != nil {
-		return nil, err
-	}
 	isolation, err := project.ParseIsolation(p.Isolation)
 	if err != nil {
 		return nil, err
 	}
 	src.Request = &ruedov1.PublishServiceRequest{
-		Name: name, Description: p.Description, Tags: p.Tags, Decorators: p.Decorators, Env: p.Env.Strings(), Args: p.Args.Strings(), Example: example, Isolation: isolation,
-		Placement: string(p.Placement),
+		Name: name, Description: p.Description, Tags: p.Tags, Decorators: p.Decorators, Env: p.Env.Strings(), Args: p.Args.Strings(), Isolation: isolation,
+		Placement: string(p.Placement), Routes: p.Routes,
 	}
 	if err := over.Apply(src.Request); err != nil {
 		return nil, err
@@ -102,6 +102,13 @@ func Open(s *session.Session, path, name string, over Overlay) (*Source, error) 
 	var types derive.Schemas
 	if src.Wasm, types, err = build(s, p); err != nil {
 		return nil, session.About(err, "service %s", name)
+	}
+	src.kind = kindOf(s, src.Wasm)
+	if err := SetExample(src.Request, src.kind, p.Example, p.Dir); err != nil {
+		return nil, err
+	}
+	if err := SetExample(src.Request, src.kind, over.Example, over.Dir); err != nil {
+		return nil, err
 	}
 	if src.Request.InputSchema == nil {
 		src.Request.InputSchema, src.derived = types.Input, types.Input
@@ -129,8 +136,35 @@ func openModule(s *session.Session, path, name string, over Overlay) (*Source, e
 			return nil, fault.Wrap(err, fault.Usage, "cannot derive a service name from %s", path).WithFix("ruedo publish %s --name NAME", path)
 		}
 	}
-	src := &Source{Request: &ruedov1.PublishServiceRequest{Name: name}, Wasm: wasm, path: path}
-	return src, over.Apply(src.Request)
+	src := &Source{Request: &ruedov1.PublishServiceRequest{Name: name}, Wasm: wasm, path: path, kind: kindOf(s, wasm)}
+	if err := over.Apply(src.Request); err != nil {
+		return nil, err
+	}
+	return src, SetExample(src.Request, src.kind, over.Example, over.Dir)
+}
+
+// kindOf returns the kind of a module, unspecified if it is not admitted: Examine
+// says why.
+func kindOf(s *session.Session, wasm []byte) ruedov1.Kind {
+	info, err := Admit(s, wasm)
+	if err != nil {
+		return ruedov1.Kind_KIND_UNSPECIFIED
+	}
+	return ruedov1.Kind(ruedov1.Kind_value["KIND_"+strings.ToUpper(string(info.Kind))])
+}
+
+// SetExample sets the example of a service of a kind as it is written, unless it is
+// nil.
+func SetExample(r *ruedov1.PublishServiceRequest, kind ruedov1.Kind, example any, dir string) (err error) {
+	of := &project.Service{Dir: dir, Example: example}
+	switch {
+	case example == nil:
+	case kind == ruedov1.Kind_KIND_HTTP:
+		r.HttpExamples, err = of.HTTPExamples()
+	default:
+		r.Example, err = of.ExampleBytes()
+	}
+	return session.About(err, "service %s", r.GetName())
 }
 
 // Label returns a name for a module in a file whose own name cannot be that of a
@@ -151,16 +185,24 @@ func (src *Source) Examine(s *session.Session, try bool) error {
 	if err != nil {
 		return err
 	}
+	var unknown error
+	if try {
+		unknown = src.fetchDecorators(s, nil)
+	}
 	src.warn(s, info)
-	if info.Kind == wasmbin.Function && len(src.Request.GetArgs()) > 0 {
-		return fault.New(fault.RequestInvalid, "%s is a function: arguments are for commands", src.Name()).
+	if info.Kind != wasmbin.Command && len(src.Request.GetArgs()) > 0 {
+		what := "a function"
+		if info.Kind == wasmbin.HTTP {
+			what = "of kind http"
+		}
+		return fault.New(fault.RequestInvalid, "%s is %s: arguments are for commands", src.Name(), what).
 			WithFix("remove --arg and args, or pass the values with --env")
 	}
 	if !try {
 		return nil
 	}
-	if err := src.fetchDecorators(s, nil); err != nil {
-		return err
+	if unknown != nil {
+		return unknown
 	}
 	src.Reconcile(s)
 	s.Progressf("checking: %s, %s, %s", info.Kind, output.Size(uint64(len(src.Wasm))), text.Count(len(info.Imports), "import"))

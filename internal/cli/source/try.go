@@ -6,11 +6,16 @@ import (
 	"path/filepath"
 	"time"
 
+	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
 	"github.com/ruedo-dev/ruedo/internal/cli/project"
+	"github.com/ruedo-dev/ruedo/internal/cli/reach"
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/httphead"
 	"github.com/ruedo-dev/ruedo/internal/wasmbin"
+	"github.com/ruedo-dev/ruedo/runner/exchange"
 	"github.com/ruedo-dev/ruedo/sandbox"
 )
 
@@ -56,18 +61,47 @@ func (src *Source) Load(ctx context.Context, s *session.Session) (_ *Trial, err 
 	}
 	r := src.Request
 	t.template, err = t.engine.Load(ctx, sandbox.Spec{
-		Wasm: src.Wasm, Limits: src.limits(), Env: r.GetEnv(), Args: r.GetArgs(), Example: r.GetExample(),
+		Wasm: src.Wasm, Limits: src.limits(), Env: r.GetEnv(), Args: r.GetArgs(), Example: r.GetExample(), Examples: examples(r),
 		Isolation: sandbox.Isolation(project.IsolationName(r.GetIsolation())),
 	})
 	if err != nil {
 		t.Close(ctx)
 		return nil, cannotStart(err)
 	}
-	t.Report = &Report{Report: t.template.Report(), Size: uint64(len(src.Wasm)), HasExample: len(r.GetExample()) > 0, Absent: src.Absent}
+	t.Report = &Report{Report: t.template.Report(), Size: uint64(len(src.Wasm)), HasExample: len(r.GetExample())+len(r.GetHttpExamples()) > 0, Absent: src.Absent}
 	if t.Report.Example != nil {
 		s.Warnf("the service refuses its example: %s", output.Safe(t.Report.Example.Message))
 	}
+	if err := t.ask(ctx, s, r); err != nil {
+		t.Close(ctx)
+		return nil, err
+	}
 	return t, nil
+}
+
+func examples(r *ruedov1.PublishServiceRequest) []sandbox.Example {
+	return exchange.Examples(&runnerv1.Plan{HttpExamples: r.GetHttpExamples()})
+}
+
+// ask makes the requests of a service of kind http once more, each on its own, so
+// that the author sees how it answers and what each costs.
+func (t *Trial) ask(ctx context.Context, s *session.Session, r *ruedov1.PublishServiceRequest) error {
+	for i, e := range examples(r) {
+		res, err := t.template.Call(ctx, sandbox.Request{ID: "check", Head: e.Head, Input: e.Input})
+		if err != nil {
+			return err
+		}
+		head, err := httphead.ParseAnswer(res.Head)
+		if err != nil {
+			return err
+		}
+		answer := Answer{Request: reach.Text(r.GetHttpExamples()[i]), Status: head.Status, Duration: output.Duration(res.Duration)}
+		if answer.Status >= 400 {
+			s.Warnf("the service answers its example %s with status %d", output.Safe(answer.Request), answer.Status)
+		}
+		t.Report.Answers = append(t.Report.Answers, answer)
+	}
+	return nil
 }
 
 // cannotStart returns the error of a service that failed before its first call as

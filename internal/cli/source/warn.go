@@ -11,9 +11,11 @@ import (
 // it did not warn of before.
 func (src *Source) warn(s *session.Session, info *wasmbin.Info) {
 	if src.dir != "" {
-		src.Absent = absent.Source(src.dir, absent.Options{Command: info.Kind == wasmbin.Command, Zones: absent.HasZones(src.Wasm)})
+		src.Absent = absent.Source(src.dir, absent.Options{
+			Command: info.Kind == wasmbin.Command, Zones: absent.HasZones(src.Wasm), Dials: absent.Dials(info.Imports), Granted: src.granted(),
+		})
 	} else {
-		src.Absent = absent.Module(src.Wasm, info.Imports)
+		src.Absent = absent.Module(src.Wasm, info.Imports, src.granted())
 	}
 	for _, f := range src.Absent {
 		s.WarnOnce(f.Key(), "%s", output.Safe(f.String()))

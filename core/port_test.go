@@ -20,6 +20,7 @@ import (
 	"github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1/runnerv1connect"
 	"github.com/ruedo-dev/ruedo/gen/ruedo/v1/ruedov1connect"
 	"github.com/ruedo-dev/ruedo/internal/port"
+	"github.com/ruedo-dev/ruedo/internal/route"
 	"github.com/ruedo-dev/ruedo/internal/ruedotest"
 	"github.com/ruedo-dev/ruedo/internal/testkit"
 )
@@ -30,7 +31,15 @@ var selfBounded = []string{
 	ruedov1connect.BackupServiceRestoreCatalogProcedure, // two catalogs of 64 MiB
 	runnerv1connect.RunnerServiceAttachProcedure,        // frames within a lane's queue
 	runnerv1connect.RunnerServicePushOutputProcedure,    // outputs within the limit of their service
+	runnerv1connect.RunnerServiceFetchBodyProcedure,     // nothing before a lane is proven, then one message
+	runnerv1connect.RunnerServicePushAnswerProcedure,    // nothing before a lane is proven, then a piece of one answer per call
+	"/svc/", "hosts of services", "everything else", // two pieces of each exchange, whose number is bounded
 	"GET /metrics", "GET /healthz", "GET /livez", "GET /readyz", "GET /leader-check", "GET /leader-check/{otherwise}", // no body is read
+}
+
+// Routes of runners that prove that they have a lane, or are about to have one.
+var lasting = []string{
+	runnerv1connect.RunnerServiceAttachProcedure, runnerv1connect.RunnerServiceFetchBodyProcedure, runnerv1connect.RunnerServicePushAnswerProcedure,
 }
 
 // Every route of the port has bounds, and every procedure of every service is a
@@ -47,13 +56,24 @@ func TestEveryRouteIsBounded(t *testing.T) {
 			t.Errorf("%s: no bound of a body", r.Pattern)
 		case r.Weight == 0 && !slices.Contains(selfBounded, r.Pattern):
 			t.Errorf("%s: its bodies are charged to no budget", r.Pattern)
-		case r.Stream && r.Pattern != runnerv1connect.RunnerServiceAttachProcedure:
-			t.Errorf("%s: only lanes may last without a rule of speed", r.Pattern)
+		case r.Stream && !slices.Contains(lasting, r.Pattern):
+			t.Errorf("%s: only lanes, and what streams in their calls, may last without a rule of speed", r.Pattern)
 		}
 	}
 	for _, p := range procedures(t, c) {
 		if !slices.ContainsFunc(routes, func(r port.Route) bool { return r.Pattern == p }) {
 			t.Errorf("%s is not a route of its own", p)
+		}
+	}
+}
+
+// A service cannot publish a route that would get requests for the API.
+func TestPathsOfTheAPIAreReserved(t *testing.T) {
+	c := ruedotest.New(t, ruedotest.Options{Runners: -1})
+	for _, r := range c.Core.Routes() {
+		// Routes of services have no path of their own.
+		if at := strings.IndexByte(r.Pattern, '/'); at >= 0 && !route.Reserved(r.Pattern[at:]) {
+			t.Errorf("%s is a path of the API, and a service could have it as a route", r.Pattern)
 		}
 	}
 }

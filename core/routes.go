@@ -6,6 +6,7 @@ import (
 
 	"github.com/ruedo-dev/ruedo/core/api"
 	"github.com/ruedo-dev/ruedo/core/backup"
+	"github.com/ruedo-dev/ruedo/core/exchange"
 	"github.com/ruedo-dev/ruedo/core/freshness"
 	"github.com/ruedo-dev/ruedo/core/gateway"
 	"github.com/ruedo-dev/ruedo/core/inspect"
@@ -28,7 +29,9 @@ func (c *Core) portConfig() port.Config {
 
 // mount mounts everything that the core serves on its port.
 func (c *Core) mount() {
-	publisher := publish.New(publish.Config{Store: recorded{c.store, c.events}, Mirror: c.mirror, Catalog: c.catalog, Dispatcher: c.dispatcher, AnyPlacement: c.cfg.AnyPlacement})
+	publisher := publish.New(publish.Config{
+		Store: recorded{c.store, c.events}, Mirror: c.mirror, Catalog: c.catalog, Dispatcher: c.dispatcher, AnyPlacement: c.cfg.AnyPlacement, Hosts: c.portConfig().Hosts,
+	})
 	fresh := freshness.New(freshness.Config{Mirror: c.mirror})
 	api.Mount(c.port, api.Config{
 		Store: c.store, Mirror: c.mirror, Catalog: c.catalog, Invoker: c.invoker, Publisher: publisher, Dispatcher: c.dispatcher,
@@ -41,6 +44,7 @@ func (c *Core) mount() {
 		Done:  c.down.Done(),
 	})
 	gateway.Mount(c.port, c.invoker, fresh.Handler, c.log)
+	exchange.Mount(c.port, exchange.Config{Invoker: c.invoker, Routes: c.catalog, Fresh: fresh.Handler, Down: c.down, Logger: c.log})
 	c.port.Handle("GET /metrics", "metrics", port.Bounds{}, c.metrics.Handler())
 	c.mountProbes()
 	small := port.Bounds{Message: 4 << 10, Weight: 8}
@@ -52,5 +56,8 @@ func (c *Core) mount() {
 	c.port.Connect(small, c.lanes.Handler, map[string]port.Bounds{
 		runnerv1connect.RunnerServiceAttachProcedure:     {Message: lane.MaxRequest, Body: -1, Stream: true, Unchecked: true},
 		runnerv1connect.RunnerServicePushOutputProcedure: {Message: lane.MaxRequest, Body: lane.MaxPush, Unchecked: true},
+		// As long as their call, and only for runners with a lane.
+		runnerv1connect.RunnerServiceFetchBodyProcedure:  {Message: 4 << 10, Stream: true, Unchecked: true},
+		runnerv1connect.RunnerServicePushAnswerProcedure: {Message: lane.MaxRequest, Body: -1, Stream: true, Unchecked: true},
 	})
 }

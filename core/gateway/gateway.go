@@ -12,7 +12,6 @@ package gateway
 
 import (
 	"bytes"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"io"
@@ -22,11 +21,11 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/ruedo-dev/ruedo/core/gateway/fields"
 	"github.com/ruedo-dev/ruedo/core/invoke"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
-	"github.com/ruedo-dev/ruedo/internal/headers"
 	"github.com/ruedo-dev/ruedo/internal/middleware"
 	"github.com/ruedo-dev/ruedo/internal/port"
 )
@@ -69,10 +68,10 @@ func (g *gateway) call(w http.ResponseWriter, r *http.Request) {
 	}
 	port.Count(r.Context(), res.Outcome())
 	h := w.Header()
-	setInfo(h, res.Info)
-	setLogs(h, res.Info)
+	fields.SetInfo(h, res.Info)
+	fields.SetLogs(h, res.Info)
 	g.foreign(h)
-	set(h, "Content-Type", res.ContentType, "Content-Length", strconv.Itoa(len(res.Output)))
+	fields.Set(h, "Content-Type", res.ContentType, "Content-Length", strconv.Itoa(len(res.Output)))
 	_, _ = w.Write(res.Output) // the caller is gone
 }
 
@@ -88,7 +87,7 @@ func (g *gateway) invoke(w http.ResponseWriter, r *http.Request) (*invoke.Result
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel, err := withDeadline(r)
+	ctx, cancel, err := fields.WithDeadline(r)
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +96,7 @@ func (g *gateway) invoke(w http.ResponseWriter, r *http.Request) (*invoke.Result
 	if err != nil {
 		return nil, err
 	}
-	res, err := call.Do(ctx, invoke.Input{Body: body, ContentType: contentType(r), Logs: wantsLogs(r)})
+	res, err := call.Do(ctx, invoke.Input{Body: body, ContentType: contentType(r), Logs: fields.WantsLogs(r)})
 	if err != nil {
 		return nil, err
 	}
@@ -115,13 +114,13 @@ func readBody(w http.ResponseWriter, r *http.Request, call invoke.Call) ([]byte,
 	}
 	if r.ContentLength >= 0 {
 		input, err := readAnnounced(r.Body, int(r.ContentLength))
-		return input, broken(err)
+		return input, middleware.BrokenBody(err)
 	}
 	input, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	if _, over := errors.AsType[*http.MaxBytesError](err); over {
 		return nil, call.TooLarge("more than " + strconv.FormatInt(limit, 10) + " bytes")
 	}
-	return input, broken(err)
+	return input, middleware.BrokenBody(err)
 }
 
 // readAnnounced reads a body of n bytes. A caller that announces more than trusted
@@ -144,18 +143,6 @@ func readAnnounced(body io.Reader, n int) ([]byte, error) {
 // arrives.
 const trusted = 64 << 10
 
-// broken returns the error for a body that did not arrive. The port's own
-// errors say why; for other errors, the message says only that.
-func broken(err error) error {
-	if err == nil {
-		return nil
-	}
-	if e := faultrpc.FromError(err); e.Reason != fault.Internal {
-		return e
-	}
-	return fault.Wrap(err, fault.InputBroken, "the body was cut off before its end").WithFix("send it again")
-}
-
 // contentType returns the caller's media type of the body. By default, curl -d
 // wrongly says that it is a form, so that type counts as unset.
 func contentType(r *http.Request) string {
@@ -167,61 +154,6 @@ func contentType(r *http.Request) string {
 		return invoke.JSON
 	}
 	return ct
-}
-
-func setInfo(h http.Header, info *ruedov1.CallInfo) {
-	if info.GetRunner() == "" {
-		set(h, headers.CallID, info.GetCallId())
-		return
-	}
-	set(h,
-		headers.CallID, info.GetCallId(),
-		headers.Runner, info.GetRunner(),
-		headers.Duration, info.GetDuration().AsDuration().String(),
-		headers.Revision, strconv.FormatUint(info.GetRevision(), 10),
-		headers.CPUTime, info.GetCpuTime().AsDuration().String(),
-		headers.Memory, strconv.FormatUint(info.GetMemoryBytes(), 10),
-		headers.Fuel, strconv.FormatUint(info.GetFuel(), 10),
-		headers.Start, start(info.GetCold()),
-	)
-	if code := info.GetExitCode(); code != 0 {
-		set(h, headers.ExitCode, strconv.FormatUint(uint64(uint32(code)), 10))
-	}
-}
-
-// wantsLogs reports whether a request asks for logs.
-func wantsLogs(r *http.Request) bool {
-	v := r.Header[headers.Logs]
-	return len(v) > 0 && (v[0] == "1" || v[0] == "true")
-}
-
-// setLogs sets the header fields of logs, if there are any.
-func setLogs(h http.Header, info *ruedov1.CallInfo) {
-	if len(info.GetLogs()) == 0 {
-		return
-	}
-	logs, dropped := invoke.LastLogs(info.GetLogs(), info.GetLogsDropped(), headers.MaxLogs)
-	set(h, headers.Logs, base64.StdEncoding.EncodeToString(logs))
-	if dropped > 0 {
-		set(h, headers.LogsDropped, strconv.FormatUint(dropped, 10))
-	}
-}
-
-// set sets header fields, given as canonical names and values in turn, with one
-// allocation for all of them.
-func set(h http.Header, fields ...string) {
-	values := make([]string, len(fields)/2)
-	for i := range values {
-		values[i] = fields[2*i+1]
-		h[fields[2*i]] = values[i : i+1 : i+1]
-	}
-}
-
-func start(cold bool) string {
-	if cold {
-		return headers.Cold
-	}
-	return headers.Warm
 }
 
 // noService handles requests whose path names no service, or a name with
@@ -241,7 +173,7 @@ func (g *gateway) describe(w http.ResponseWriter, r *http.Request) {
 	port.Count(r.Context(), "")
 	h := w.Header()
 	g.foreign(h)
-	set(h, "Content-Type", invoke.JSON, "Content-Length", strconv.Itoa(len(body)))
+	fields.Set(h, "Content-Type", invoke.JSON, "Content-Length", strconv.Itoa(len(body)))
 	_, _ = w.Write(body) // the caller is gone
 }
 
@@ -274,7 +206,7 @@ func (g *gateway) fail(w http.ResponseWriter, r *http.Request, err error) {
 	port.Count(r.Context(), e.Reason)
 	info, ok := fault.Detail[*ruedov1.CallInfo](e)
 	if ok {
-		setInfo(w.Header(), info)
+		fields.SetInfo(w.Header(), info)
 	}
 	g.foreign(w.Header())
 	faultrpc.WriteCall(w, faultrpc.HTTPStatus(e), e, faultrpc.Said{Logs: string(info.GetLogs()), Trace: info.GetTrace()})

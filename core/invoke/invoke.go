@@ -9,12 +9,11 @@
 //
 // Do passes the input through the service's rules and hands it to the dispatcher.
 //
-// # Streams
+// # Services of kind http
 //
-// Today, a body must be complete before the call starts. When bodies can
-// stream, [Call] will get a second method next to Do that takes a reader, for
-// executors that implement the second interface of package exec. Begin will not
-// change.
+// [Call.Exchange] is Do for a service that answers requests of HTTP: what streams
+// rides in the context, as package executor says. Each refuses services of the
+// other kind.
 //
 // # Concurrency
 //
@@ -138,21 +137,35 @@ const JSON = "application/json"
 // Do executes the call once. A failure is a *fault.Error that carries the call's
 // CallInfo as a detail.
 func (c Call) Do(ctx context.Context, in Input) (*Result, error) {
+	if err := c.isCalled(); err != nil {
+		return nil, err
+	}
 	if in.ContentType == "" {
 		in.ContentType = JSON
 	}
-	req := &runnerv1.ExecuteRequest{
-		Plan:        c.entry.PlanID,
-		CallId:      ulid.Make().String(),
-		Service:     c.service(),
-		Input:       in.Body,
-		ContentType: in.ContentType,
-		Logs:        in.Logs,
+	req := c.request(NewID())
+	req.Input, req.ContentType, req.Logs = in.Body, in.ContentType, in.Logs
+	res, info, err := c.execute(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	return &Result{Output: res.GetOutput(), ContentType: outputType(c.entry, req, res), Info: info}, nil
+}
 
+// request returns a request of this call without its input.
+func (c Call) request(id string) *runnerv1.ExecuteRequest {
+	return &runnerv1.ExecuteRequest{
+		Plan:         c.entry.PlanID,
+		CallId:       id,
+		Service:      c.service(),
 		MaxWaitNanos: int64(c.invoker.cfg.MaxWait),
 	}
+}
+
+// execute executes a request once, and counts it.
+func (c Call) execute(ctx context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, *ruedov1.CallInfo, error) {
 	began := time.Now()
-	ctx, cancel := context.WithTimeoutCause(ctx, c.invoker.cfg.MaxWait+c.entry.Rules.Limits.GetTimeout().AsDuration()+grace, dispatch.ErrUnanswered)
+	ctx, cancel := context.WithTimeoutCause(ctx, c.invoker.cfg.MaxWait+c.Timeout()+grace, dispatch.ErrUnanswered)
 	defer cancel()
 	if c.entry.Rules.Idempotent {
 		ctx = dispatch.WithIdempotent(ctx)
@@ -162,19 +175,27 @@ func (c Call) Do(ctx context.Context, in Input) (*Result, error) {
 	}
 	res, err := c.entry.Execute(ctx, req)
 	if err != nil {
-		e, callInfo := c.failed(err, req)
-		c.observe(e.Reason, began, callInfo)
-		return nil, e
+		e, info := c.failed(err, req)
+		c.observe(e.Reason, began, info)
+		return nil, nil, e
 	}
-	result := &Result{Output: res.GetOutput(), ContentType: outputType(c.entry, req, res), Info: c.complete(res.GetInfo(), req)}
-	c.observe(result.Outcome(), began, result.Info)
-	return result, nil
+	info := c.complete(res.GetInfo(), req)
+	c.observe(outcome(info), began, info)
+	return res, info, nil
 }
+
+// NewID returns an id for a call.
+func NewID() string { return ulid.Make().String() }
+
+// Timeout returns how long the service can take for a call.
+func (c Call) Timeout() time.Duration { return c.entry.Rules.Limits.GetTimeout().AsDuration() }
 
 // Outcome returns how the call counts: GUEST_EXIT if a command has answered and
 // exited with a code, otherwise "", success.
-func (r *Result) Outcome() fault.Reason {
-	if r.Info.GetExitCode() != 0 {
+func (r *Result) Outcome() fault.Reason { return outcome(r.Info) }
+
+func outcome(info *ruedov1.CallInfo) fault.Reason {
+	if info.GetExitCode() != 0 {
 		return fault.GuestExit
 	}
 	return ""
@@ -289,12 +310,14 @@ func LastLogs(logs []byte, dropped uint64, limit int) ([]byte, uint64) {
 // Undelivered returns the error for a call that was executed but whose answer
 // cannot be sent because of err. It says that the call was executed, so that
 // the caller does not consider it safe to repeat.
-func (r *Result) Undelivered(err error) error {
+func (r *Result) Undelivered(err error) error { return undelivered(r.Info, err) }
+
+func undelivered(executed *ruedov1.CallInfo, err error) error {
 	e := *fault.FromError(err)
 	e.Message = "the call was executed, but its answer is not sent: " + e.Message
 	e.NotStarted = false
 	e.With(fault.MetaStarted, "yes")
-	info := proto.CloneOf(r.Info)
+	info := proto.CloneOf(executed)
 	boundLogs(info)
 	e.Details = []any{info}
 	return &e

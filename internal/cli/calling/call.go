@@ -2,6 +2,7 @@
 package calling
 
 import (
+	"errors"
 	"unicode/utf8"
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
@@ -9,7 +10,10 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/cli/input"
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
 	"github.com/ruedo-dev/ruedo/internal/cli/project"
+	"github.com/ruedo-dev/ruedo/internal/cli/reach"
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
@@ -79,7 +83,7 @@ func (c *Call) Run(s *session.Session) error {
 		res, err := core.Stream(s.Ctx, c.Name, in.rest, opts...)
 		sending()
 		if err != nil {
-			return c.failed(s, err)
+			return c.failed(s, core, err)
 		}
 		defer res.Body.Close()
 		answer.Said(s, res.Info, false, c.Info)
@@ -88,15 +92,21 @@ func (c *Call) Run(s *session.Session) error {
 	res, err := core.Call(s.Ctx, c.Name, in.data, opts...)
 	receiving()
 	if err != nil {
-		return c.failed(s, err)
+		return c.failed(s, core, err)
 	}
 	answer.Said(s, res.Info, false, c.Info)
 	return session.About(answer.Print(s, res), "service %s", c.Name)
 }
 
-// failed prints what is known of a failed call, and returns its error.
-func (c *Call) failed(s *session.Session, err error) error {
+// failed prints what is known of a failed call, and returns its error. That of a
+// service of kind http says how to send it a request.
+func (c *Call) failed(s *session.Session, core *client.Client, err error) error {
 	answer.Said(s, client.InfoOf(err), true, c.Info)
+	if errors.Is(err, fault.WrongKind) {
+		if res, _ := core.Services.GetService(s.Ctx, &ruedov1.GetServiceRequest{Name: c.Name}); res != nil {
+			err = faultrpc.FromError(err).WithFix("send it a request: %s", reach.Curls(core.URL(), res.GetService())[0])
+		}
+	}
 	return session.About(session.MeantFile(err, c.Data), "service %s", c.Name)
 }
 
@@ -116,6 +126,9 @@ func (c *Call) use(s *session.Session, core *client.Client) error {
 	}
 	if err := s.Printf("%s\n", head); err != nil {
 		return err
+	}
+	if service.GetRevision().GetKind() == ruedov1.Kind_KIND_HTTP {
+		return reach.Print(s, "It serves HTTP:", service)
 	}
 	if err := input.New(res.GetSchemas()).Print(&s.Print, "Any input: there is no schema."); err != nil {
 		return err

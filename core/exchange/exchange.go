@@ -1,0 +1,267 @@
+// Package exchange is the way in to services of kind http: an ordinary request of
+// HTTP, whose body and answer can stream, in both directions at the same time.
+//
+//	curl http://127.0.0.1:7833/svc/feed/events?since=5
+//
+// /svc/{service}/ is cut off the path, and X-Forwarded-Prefix says so. Requests
+// for a declared route keep their path; see [Routes].
+//
+// # What travels how
+//
+// A body whose length is announced and at most 32 KiB is read before the call
+// starts, and one of unknown length gets 200 µs to end. A longer one streams: it is
+// read when the service asks for it, so "Expect: 100-continue" means what it says.
+// An answer that the service hands over whole has a Content-Length, and each piece
+// of one that streams is flushed. Trailers pass in both directions, and nothing is
+// compressed here.
+//
+// A failure before the answer began is answered in the protocol of the request:
+// gRPC, gRPC-Web, Connect, or a JSON object as POST /call has it. After that, the
+// answer is cut off, so that nobody takes it for complete.
+//
+// # HTTP/1.1
+//
+// net/http must get a body back at its end, or with nobody reading it: a read in
+// flight would take bytes of the next request. So the reads of a body that streams
+// run on a goroutine of their own, which package exchange waits for. A body that
+// was not read to its end costs its connection, which is closed gently: otherwise
+// the caller could lose the answer.
+//
+// # What it costs
+//
+// An exchange holds at most two pieces of 32 KiB here, and [Config.MaxOpen] bounds
+// how many there are. Answers that callers do not read, and bodies of announced
+// length, have the bounds of package port. Only a body of unknown length can pause,
+// for as long as the service's limit of idleness allows, and an answer as long as
+// the service writes nothing.
+package exchange
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"maps"
+	"net/http"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ruedo-dev/ruedo/core/gateway/fields"
+	"github.com/ruedo-dev/ruedo/core/invoke"
+	"github.com/ruedo-dev/ruedo/internal/executor"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/httphead"
+	"github.com/ruedo-dev/ruedo/internal/port"
+)
+
+// farewell is how long a stream can go on when the core goes down.
+const farewell = 5 * time.Second
+
+// Invoker is what exchanges need from package invoke.
+type Invoker interface {
+	Begin(service string) (invoke.Call, error)
+}
+
+// Config configures the way in. Fields without a default are required.
+type Config struct {
+	Invoker Invoker
+	// Routes are those that services declare. Nil: none.
+	Routes Routes
+	// Fresh wraps handlers; see package freshness.
+	Fresh func(http.Handler) http.Handler
+	// MaxOpen bounds the exchanges that are open at the same time. One service can
+	// have three quarters of them. Default: [DefaultMaxOpen].
+	MaxOpen int
+	// Down ends when the core goes down: answers that stream are then cut off after
+	// a while. Nil: never.
+	Down   context.Context
+	Logger *slog.Logger
+}
+
+// DefaultMaxOpen is the default of Config.MaxOpen.
+const DefaultMaxOpen = 2048
+
+// front serves all requests.
+type front struct {
+	cfg  Config
+	open open
+}
+
+// Mount mounts /svc/ and the declared routes on a port.
+func Mount(p *port.Server, cfg Config) {
+	if cfg.Down == nil {
+		cfg.Down = context.Background()
+	}
+	f := &front{cfg: cfg, open: open{limit: cmp.Or(cfg.MaxOpen, DefaultMaxOpen), byService: make(map[string]int)}}
+	// A body streams for as long as the service wants; it is bounded by its rate.
+	b := port.Bounds{Duplex: true, Total: 24 * time.Hour}
+	p.HandleRaw(prefix, "svc", b, cfg.Fresh(http.HandlerFunc(f.byName)))
+	if cfg.Routes != nil {
+		p.HandleHosts("svc", b, f.hasHost, cfg.Fresh(http.HandlerFunc(f.onOwnHost)))
+		p.HandleRest("svc", b, f.isDeclared, cfg.Fresh(http.HandlerFunc(f.onThisHost)))
+	}
+}
+
+// exchange is one request and its answer.
+type exchange struct {
+	front *front
+	target
+	w    http.ResponseWriter
+	r    *http.Request
+	rc   *http.ResponseController
+	id   string
+	body *body
+	conn *connection // nil unless the request asks for another protocol
+
+	mu       sync.Mutex // held while the answer is written
+	over     bool       // the call is
+	began    bool       // the answer has begun
+	bodyless bool       // the answer has no body, whatever the service writes
+	err      error      // why the answer did not begin, or broke off
+
+	streams atomic.Bool // the answer does
+}
+
+func (f *front) serve(w http.ResponseWriter, r *http.Request, t target) {
+	x := &exchange{front: f, target: t, w: w, r: r, rc: http.NewResponseController(w), id: invoke.NewID()}
+	x.body = newBody(r, x.rc)
+	defer x.body.stop()
+	res, err := x.execute()
+	x.finish(res, err)
+}
+
+// execute calls the service. The answer may have streamed when it returns.
+func (x *exchange) execute() (*invoke.Answer, error) {
+	call, err := x.front.cfg.Invoker.Begin(x.service)
+	if err == nil {
+		err = call.IsHTTP()
+	}
+	if err != nil {
+		return nil, err
+	}
+	if x.path == "" {
+		return nil, errNoSlash
+	}
+	ctx, cancel, err := fields.WithDeadline(x.r)
+	if err != nil {
+		return nil, err
+	}
+	defer cancel()
+	if err := x.front.open.enter(x.service); err != nil {
+		return nil, err
+	}
+	defer x.front.open.leave(x.service)
+	if n, limit := x.r.ContentLength, int64(call.InputLimit()); n > limit {
+		return nil, call.TooLarge(strconv.FormatInt(n, 10) + " bytes")
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	defer context.AfterFunc(x.front.cfg.Down, func() { x.sayGoodbye(ctx, stop) })()
+
+	req := invoke.Request{ID: x.id, Exchange: &executor.Exchange{Respond: x.respond, Inform: x.inform}, Logs: fields.WantsLogs(x.r)}
+	asked, protocol := x.r, upgrade(x.r)
+	if x.r.Trailer != nil { // net/http adds the values while the body is read
+		asked = x.r.WithContext(ctx)
+		asked.Trailer = maps.Clone(x.r.Trailer)
+	}
+	if protocol != "" {
+		x.conn = newConnection()
+		defer x.conn.none()
+		req.Exchange.Body = x.conn
+	} else if req.Body, err = x.read(req.Exchange); err != nil {
+		return nil, err
+	}
+	timeout := call.Timeout()
+	if at, ok := ctx.Deadline(); ok {
+		timeout = min(timeout, time.Until(at))
+	}
+	req.Head = httphead.Request(asked, httphead.Origin{Path: x.path, Prefix: x.prefix, Timeout: timeout, Upgrade: protocol})
+	res, err := call.Exchange(ctx, req)
+	x.mu.Lock() // the last of an answer may still be on its way
+	x.over = true
+	x.mu.Unlock()
+	return res, err
+}
+
+// sayGoodbye ends the call of an answer that streams, after a while.
+func (x *exchange) sayGoodbye(ctx context.Context, end func()) {
+	t := time.NewTimer(farewell)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		if x.streams.Load() {
+			end()
+		}
+	case <-ctx.Done():
+	}
+}
+
+// read reads the beginning of the body, and hands over the rest.
+func (x *exchange) read(streams *executor.Exchange) (first []byte, err error) {
+	first, whole, err := x.body.begin()
+	if err != nil || whole {
+		return first, err
+	}
+	streams.Body, streams.Trailers = x.body, func() []byte { return httphead.Trailers(x.r.Trailer) }
+	if x.r.ProtoMajor == 1 {
+		_ = x.rc.EnableFullDuplex() // a server that cannot do that reads the body first
+	}
+	return first, nil
+}
+
+// finish answers, or ends the answer.
+func (x *exchange) finish(res *invoke.Answer, err error) {
+	if errors.Is(err, errNoSlash) {
+		port.Count(x.r.Context(), "")
+		addSlash(x.w, x.r)
+		return
+	}
+	switch {
+	case err == nil && x.err == nil && !x.began:
+		err = x.whole(res)
+	case err == nil && !x.began:
+		err = x.err // the answer is none
+	case err == nil && x.err == nil && !res.Streamed:
+		err = errors.New("the runner handed an answer over twice")
+	}
+	if errors.Is(err, fault.Canceled) {
+		// net/http takes a body that the port ends for a caller who has gone.
+		err = cmp.Or(x.body.failure(), err)
+	}
+	hijacked := x.conn.hijacked()
+	switch {
+	case err != nil && !x.began:
+		x.fail(err)
+	case hijacked != nil:
+		port.Count(x.r.Context(), reasonOf(err))
+		_ = hijacked.Close()
+	case err != nil || x.err != nil:
+		if err != nil {
+			port.Count(x.r.Context(), fault.ReasonOf(err))
+		}
+		panic(http.ErrAbortHandler)
+	default:
+		port.Count(x.r.Context(), res.Outcome())
+		x.setTrailers(res)
+	}
+}
+
+func reasonOf(err error) fault.Reason {
+	if err == nil {
+		return ""
+	}
+	return fault.ReasonOf(err)
+}
+
+// respond is the Respond of the exchange.
+func (x *exchange) respond(head []byte, body io.Reader) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if !x.over && !x.began {
+		x.streams.Store(true)
+		x.err = x.stream(head, body)
+	}
+}

@@ -91,7 +91,7 @@ func TestProgram(t *testing.T) {
 
 // compiling reports whether a script compiles guests of Go.
 func compiling(script string) bool {
-	return slices.Contains([]string{"absent", "apply", "backup", "change", "check", "cluster", "completion", "cordon", "export", "guests", "logs", "migrate", "new", "types", "watch"}, script)
+	return slices.Contains([]string{"absent", "apply", "backup", "change", "check", "cluster", "completion", "cordon", "export", "guests", "http", "logs", "migrate", "new", "types", "watch"}, script)
 }
 
 // testDemo lets the program show itself, step by step.

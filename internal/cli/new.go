@@ -13,12 +13,13 @@ import (
 
 // newCmd is `ruedo new`.
 type newCmd struct {
-	Name string `arg:"" help:"Name of the service, and of its directory."`
-	Dir  string `placeholder:"DIR" help:"Directory to create. Default: NAME in the current one."`
+	Name     string `arg:"" help:"Name of the service, and of its directory."`
+	Template string `enum:"function,http,connect" default:"function" complete:"function,http,connect" help:"What the service is: function takes and returns JSON, http is an http.Handler, connect answers Connect and gRPC."`
+	Dir      string `placeholder:"DIR" help:"Directory to create. Default: NAME in the current one."`
 }
 
 func (*newCmd) Examples() []string {
-	return []string{"ruedo new greet && cd greet && ruedo publish", "ruedo new greet --dir services/greet"}
+	return []string{"ruedo new greet && cd greet && ruedo publish", "ruedo new greet --dir services/greet", "ruedo new shop --template http"}
 }
 
 func (c *newCmd) Run(s *session.Session) error {
@@ -29,7 +30,7 @@ func (c *newCmd) Run(s *session.Session) error {
 		return fault.New(fault.Internal, "this program was built without the SDK: it cannot create new services")
 	}
 	dir := cmp.Or(c.Dir, c.Name)
-	paths, err := scaffold.Write(dir, c.Name, s.SDK)
+	paths, err := scaffold.Write(dir, c.Name, c.Template, s.SDK)
 	if err != nil {
 		return err
 	}

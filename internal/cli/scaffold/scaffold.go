@@ -7,13 +7,16 @@
 package scaffold
 
 import (
+	"bytes"
 	"embed"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/template"
 
@@ -37,13 +40,22 @@ const sdkDir = "ruedo-sdk"
 
 // sdkPackages returns the directories of the SDK, by import path below
 // modulePath.
-func sdkPackages() []string { return []string{"internal/abi", "sdk"} }
+func sdkPackages() []string {
+	return []string{
+		"internal/abi", "sdk", "sdk/internal/entry",
+		"sdk/web", "sdk/web/internal/exchange", "sdk/web/internal/host", "sdk/web/internal/outbound",
+	}
+}
 
-// Write makes dir and, in it, the files of a service named name. It returns
-// their paths relative to dir. sdk holds the source of the SDK as the
-// repository has it: sdk/*.go, internal/abi/*.go and LICENSE. If dir exists, it
-// must be empty.
-func Write(dir, name string, sdk fs.FS) ([]string, error) {
+// Templates returns the names of what a new service can be: "function" takes and
+// returns JSON, "http" is an http.Handler, and "connect" answers Connect and gRPC.
+func Templates() []string { return []string{"function", "http", "connect"} }
+
+// Write makes dir and, in it, the files of a service named name, made from one of
+// [Templates]. It returns their paths relative to dir. sdk holds the source of the
+// SDK as the repository has it: the packages of sdkPackages and LICENSE. If dir
+// exists, it must be empty.
+func Write(dir, name, kind string, sdk fs.FS) ([]string, error) {
 	if err := project.CheckName("service", name); err != nil {
 		return nil, err
 	}
@@ -55,7 +67,7 @@ func Write(dir, name string, sdk fs.FS) ([]string, error) {
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return nil, fault.Wrap(err, fault.AlreadyExists, "%s exists and is not a directory that can be read", dir)
 	}
-	files, err := render(name)
+	files, err := render(name, kind)
 	if err != nil {
 		return nil, err
 	}
@@ -84,28 +96,41 @@ type file struct {
 	content []byte
 }
 
-// render executes the templates. A file "x.tmpl" becomes "x", and "dot.x.tmpl"
-// becomes ".x": Go embeds neither other modules nor dot files.
-func render(name string) ([]file, error) {
+// render executes the templates that all kinds have in common, and those of one
+// kind, which replace them. A file "x.tmpl" becomes "x", and "dot.x.tmpl" becomes
+// ".x": Go embeds neither other modules nor dot files.
+func render(name, kind string) ([]file, error) {
 	values := struct{ Name, Module, Version, SDK, Go string }{name, modulePath, moduleVersion, sdkDir, goVersion}
-	all, err := template.New("").Delims("<<", ">>").ParseFS(templates, "template/*.tmpl")
-	if err != nil {
-		return nil, err
-	}
-	var files []file
-	for _, t := range all.Templates() {
-		if t.Name() == "" {
-			continue
-		}
-		var b strings.Builder
-		if err := t.Execute(&b, values); err != nil {
+	made := map[string][]byte{}
+	for _, dir := range []string{"template/common", "template/" + kind} {
+		err := fs.WalkDir(templates, dir, func(from string, e fs.DirEntry, err error) error {
+			if err != nil || e.IsDir() {
+				return err
+			}
+			text, err := fs.ReadFile(templates, from)
+			if err != nil {
+				return err
+			}
+			t, err := template.New(from).Delims("<<", ">>").Parse(string(text))
+			if err != nil {
+				return err
+			}
+			var b bytes.Buffer
+			to := strings.TrimSuffix(strings.TrimPrefix(from, dir+"/"), ".tmpl")
+			if rest, ok := strings.CutPrefix(to, "dot."); ok {
+				to = "." + rest
+			}
+			err = t.Execute(&b, values)
+			made[to] = b.Bytes()
+			return err
+		})
+		if err != nil {
 			return nil, err
 		}
-		to := strings.TrimSuffix(t.Name(), ".tmpl")
-		if rest, ok := strings.CutPrefix(to, "dot."); ok {
-			to = "." + rest
-		}
-		files = append(files, file{to, []byte(b.String())})
+	}
+	var files []file
+	for _, to := range slices.Sorted(maps.Keys(made)) {
+		files = append(files, file{to, made[to]})
 	}
 	return files, nil
 }

@@ -20,8 +20,14 @@ func offline() []string {
 }
 
 func TestNewBuildsOffline(t *testing.T) {
+	for _, kind := range Templates() {
+		t.Run(kind, func(t *testing.T) { buildsOffline(t, kind) })
+	}
+}
+
+func buildsOffline(t *testing.T, kind string) {
 	dir := filepath.Join(t.TempDir(), "hello")
-	paths, err := Write(dir, "hello", os.DirFS(repository))
+	paths, err := Write(dir, "hello", kind, os.DirFS(repository))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +70,7 @@ func TestNewBuildsOffline(t *testing.T) {
 func TestLibrariesCanBeAdded(t *testing.T) {
 	parent := t.TempDir()
 	dir, lib := filepath.Join(parent, "hello"), filepath.Join(parent, "lib")
-	if _, err := Write(dir, "hello", os.DirFS(repository)); err != nil {
+	if _, err := Write(dir, "hello", "function", os.DirFS(repository)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "vendor")); err == nil {
@@ -132,22 +138,22 @@ func TestRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	sdk := os.DirFS(repository)
-	if _, err := Write(full, "hello", sdk); !errors.Is(err, fault.AlreadyExists) {
+	if _, err := Write(full, "hello", "function", sdk); !errors.Is(err, fault.AlreadyExists) {
 		t.Errorf("a directory with files: %v", err)
 	}
-	if _, err := Write(filepath.Join(full, "x"), "hello", sdk); !errors.Is(err, fault.AlreadyExists) {
+	if _, err := Write(filepath.Join(full, "x"), "hello", "function", sdk); !errors.Is(err, fault.AlreadyExists) {
 		t.Errorf("a file: %v", err)
 	}
 	for _, name := range []string{"", "Hello", "-a", "a-", "a_b", "../a", strings.Repeat("a", 64)} {
 		to := filepath.Join(full, "new")
-		if _, err := Write(to, name, sdk); !errors.Is(err, fault.RequestInvalid) {
+		if _, err := Write(to, name, "function", sdk); !errors.Is(err, fault.RequestInvalid) {
 			t.Errorf("name %q: %v", name, err)
 		}
 		if _, err := os.Stat(to); err == nil {
 			t.Fatalf("name %q left a directory behind", name)
 		}
 	}
-	if _, err := Write(filepath.Join(full, "new"), "hello", os.DirFS(full)); err == nil {
+	if _, err := Write(filepath.Join(full, "new"), "hello", "function", os.DirFS(full)); err == nil {
 		t.Error("a program without SDK made a service")
 	}
 }
@@ -155,7 +161,7 @@ func TestRefused(t *testing.T) {
 // The longest name must not make the decorator's name too long.
 func TestLongName(t *testing.T) {
 	dir, name := t.TempDir(), strings.Repeat("a", 63)
-	if _, err := Write(dir, name, os.DirFS(repository)); err != nil {
+	if _, err := Write(dir, name, "function", os.DirFS(repository)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := project.Decorators(dir); err != nil {

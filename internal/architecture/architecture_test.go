@@ -91,13 +91,26 @@ var arrows = []arrow{
 		reason: "the control plane never executes; an in-process runner is handed to it as an Executor",
 	},
 	{
-		from: []string{"runner"}, only: []string{"runner", "sandbox", "internal/backoff", "internal/lane", "internal/executor", "internal/fault", "internal/inflight", "internal/labels", "internal/limits", "internal/names", "internal/panics", "internal/text", "internal/wasmbin", "gen"},
+		from: []string{"runner"}, only: []string{"runner", "sandbox", "internal/abi", "internal/backoff", "internal/lane", "internal/executor", "internal/fault", "internal/grant", "internal/httphead", "internal/inflight", "internal/labels", "internal/limits", "internal/names", "internal/panics", "internal/text", "internal/wasmbin", "gen"},
 		never:  []string{"go.etcd.io"},
 		reason: "a process that runs strangers' code speaks to the store only through an interface its assembler hands it",
 	},
 	{
 		from: []string{"runner/admission"}, only: []string{"internal/executor", "internal/fault", "internal/inflight", "internal/limits"},
 		reason: "when a call may execute does not depend on what executes it",
+	},
+	{
+		from: []string{"runner/exchange"}, only: []string{"internal/executor", "internal/httphead", "sandbox", "gen"},
+		reason: "a call of kind http is translated for the sandbox in one place",
+	},
+	{
+		from: []string{"runner/egress"}, only: []string{"internal/abi", "internal/fault", "internal/grant", "sandbox/stream", "gen"},
+		reason: "what services may reach, and how, depends on rules and streams alone",
+	},
+	{
+		from: []string{"internal/grant"}, only: []string{"internal/fault"},
+		never:  []string{"net/http"},
+		reason: "a rule is read the same way by the CLI, a core and a runner, and connects to nothing",
 	},
 	{
 		from: []string{"runner/identity"}, only: []string{"internal/names"},
@@ -108,7 +121,7 @@ var arrows = []arrow{
 		reason: "what guests logged is kept whatever executed them",
 	},
 	{
-		from: []string{"sandbox/trace"}, only: []string{"internal/wasmbin", "sandbox/hostcall"},
+		from: []string{"sandbox/trace"}, only: []string{"internal/wasmbin", "sandbox/hostcall/logs"},
 		reason: "where a guest was is read from the runtime's text, and knows nothing of calls",
 	},
 	{
@@ -117,11 +130,32 @@ var arrows = []arrow{
 		reason: "the sandbox is a library; limits arrive as a struct, and its errors are the one type, which costs it the standard library",
 	},
 	{
-		from: []string{"sandbox/hostcall", "sandbox/stack"}, only: []string{"internal/abi", "internal/fault", "internal/wasmbin"},
-		reason: "what a guest can call and what it runs on know nothing of templates, limits or each other",
+		from: []string{"sandbox/stack"}, only: []string{},
+		reason: "what a guest runs on knows nothing of what runs",
 	},
 	{
-		from: []string{"sandbox/trap"}, only: []string{"sandbox/hostcall", "sandbox/trace"},
+		from: []string{"sandbox/hostcall"}, only: []string{"internal/abi", "internal/fault", "internal/wasmbin", "sandbox/hostcall", "sandbox/stream"},
+		reason: "what a guest can call knows nothing of templates, limits or what guests run on",
+	},
+	{
+		from: []string{"sandbox/hostcall/logs", "sandbox/hostcall/wasi"}, only: []string{},
+		reason: "what guests say, and the numbers of WASI, are read without a guest",
+	},
+	{
+		from: []string{"sandbox/hostcall/socket"}, only: []string{"internal/fault", "sandbox/hostcall/wasi", "sandbox/stream"},
+		reason: "a socket is a stream with WASI's numbers; who waits for it is an interface",
+	},
+	{
+		from: []string{"sandbox/stream"}, only: []string{"internal/abi", "internal/fault", "internal/panics"},
+		never:  []string{"github.com/tetratelabs/wazero", "net/http"},
+		reason: "bytes move between two sides: what a guest is, and what is on the other side, are others' to know",
+	},
+	{
+		from: []string{"sandbox/limit"}, only: []string{"internal/fault", "internal/text", "sandbox/fuel", "sandbox/stack", "sandbox/trap"},
+		reason: "limits are figures, and errors that name them",
+	},
+	{
+		from: []string{"sandbox/trap"}, only: []string{"sandbox/hostcall/logs", "sandbox/trace"},
 		reason: "an error of the runtime is text, which is read without a guest",
 	},
 	{
@@ -141,6 +175,10 @@ var arrows = []arrow{
 		from: []string{"internal/wasmbin"}, only: []string{"internal/wasmbin", "internal/abi", "internal/fault", "internal/text"},
 		never:  []string{"github.com/tetratelabs/wazero"},
 		reason: "the core admits modules without an engine that could execute them",
+	},
+	{
+		from: []string{"internal/httphead"}, only: []string{"internal/abi", "internal/headers"},
+		reason: "a head means the same to the gateway and to the runner, which know nothing of each other",
 	},
 	{
 		from: []string{"internal/abi"}, only: []string{},
@@ -164,11 +202,15 @@ var arrows = []arrow{
 		reason: "how a message is kept in memory does not depend on who keeps it",
 	},
 	{
+		from: []string{"internal/route"}, only: []string{"internal/fault", "gen"},
+		reason: "where requests reach a service is written, checked and looked up by one rule, whoever publishes it and whoever serves it",
+	},
+	{
 		from: []string{"internal/labels"}, only: []string{"internal/fault", "internal/text"},
 		reason: "labels are written on both sides of a lane, stored, and read where calls are dispatched: they stand on words alone",
 	},
 	{
-		from: []string{"internal/executor"}, only: []string{"internal/executor", "internal/fault", "internal/testkit", "gen"},
+		from: []string{"internal/executor"}, only: []string{"internal/abi", "internal/executor", "internal/fault", "internal/testkit", "gen"},
 		reason: "the one shape of a call is below everything that has it",
 	},
 	{
@@ -188,7 +230,7 @@ var arrows = []arrow{
 		reason: "how a probe is answered does not depend on what it looks at",
 	},
 	{
-		from: []string{"core/publish"}, only: []string{"core/decorate", "core/store", "internal/fault", "internal/labels", "internal/text", "gen"},
+		from: []string{"core/publish"}, only: []string{"core/decorate", "core/store", "internal/fault", "internal/labels", "internal/route", "internal/text", "gen"},
 		reason: "siblings under core import each other only downward: a publish stores what it has prepared, and asks for the rest by interfaces",
 	},
 	{
@@ -196,11 +238,11 @@ var arrows = []arrow{
 		reason: "a call knows what can be called and who executes it, not who asks and not the store",
 	},
 	{
-		from: []string{"core/catalog"}, only: []string{"core/decorate", "core/mirror", "internal/executor", "internal/fault", "internal/keys", "internal/labels", "internal/suggest", "gen"},
+		from: []string{"core/catalog"}, only: []string{"core/decorate", "core/mirror", "internal/executor", "internal/fault", "internal/keys", "internal/labels", "internal/route", "internal/suggest", "gen"},
 		reason: "what can be called is made of the mirror's services and their rules; calling it is another room's",
 	},
 	{
-		from: []string{"core/decorate", "core/dispatch", "core/store"}, only: []string{"core/decorate", "core/dispatch", "core/store", "internal/executor", "internal/fault", "internal/fleet", "internal/keys", "internal/lane", "internal/labels", "internal/limits", "internal/packed", "internal/suggest", "internal/text", "gen"},
+		from: []string{"core/decorate", "core/dispatch", "core/store"}, only: []string{"core/decorate", "core/dispatch", "core/store", "internal/executor", "internal/fault", "internal/fleet", "internal/grant", "internal/keys", "internal/lane", "internal/labels", "internal/limits", "internal/packed", "internal/suggest", "internal/text", "gen"},
 		reason: "the lowest rooms of the core know nothing of who asks them",
 	},
 	{
@@ -297,7 +339,7 @@ var arrows = []arrow{
 		reason: "what a client has written is known by numbers alone, from header fields",
 	},
 	{
-		from: []string{"core"}, only: []string{"core", "gen", "internal/archive", "internal/backoff", "internal/executor", "internal/fault", "internal/fleet", "internal/headers", "internal/inflight", "internal/keys", "internal/lane", "internal/labels", "internal/limits", "internal/middleware", "internal/names", "internal/packed", "internal/panics", "internal/port", "internal/suggest", "internal/telemetry", "internal/text", "internal/wasmbin", "internal/wholefile"},
+		from: []string{"core"}, only: []string{"core", "gen", "internal/archive", "internal/backoff", "internal/executor", "internal/fault", "internal/fleet", "internal/grant", "internal/headers", "internal/httphead", "internal/inflight", "internal/keys", "internal/lane", "internal/labels", "internal/limits", "internal/middleware", "internal/names", "internal/packed", "internal/panics", "internal/port", "internal/route", "internal/suggest", "internal/telemetry", "internal/text", "internal/wasmbin", "internal/wholefile"},
 		reason: "the control plane stands on contracts and carriers; what assembles it, and where the store runs, it does not know",
 	},
 	{
@@ -319,6 +361,10 @@ var arrows = []arrow{
 	{
 		from: []string{"core/dispatch/conduct"}, only: []string{"internal/fault", "gen"},
 		reason: "what is remembered of a runner does not depend on how it was found out",
+	},
+	{
+		from: []string{"core/dispatch/attempt"}, only: []string{"internal/executor", "internal/fault"},
+		reason: "whether a call may run twice depends on the call and its failure; who runs it does not matter",
 	},
 	{
 		from: []string{"core/dispatch/load"}, only: []string{"internal/executor", "internal/fault", "gen"},
@@ -345,12 +391,23 @@ var arrows = []arrow{
 		reason: "plain HTTP is a way in to calls and to nothing else",
 	},
 	{
+		from: []string{"core/gateway/fields"}, only: []string{"core/invoke", "gen", "internal/fault", "internal/headers"},
+		reason: "header fields of calls are the same however a call is made",
+	},
+	{
+		from: []string{"core/exchange"}, only: []string{"core/gateway/fields", "core/invoke", "gen", "internal/executor", "internal/fault", "internal/headers", "internal/httphead", "internal/middleware", "internal/port"},
+		reason: "requests to services are a way in to calls, and what is in them is not read",
+	},
+	{
 		from: []string{"internal/middleware"}, only: []string{"internal/middleware", "internal/fault"},
 		reason: "what surrounds every handler knows errors and no procedure",
 	},
 	{
 		from: []string{"internal/port"}, only: []string{"internal/port", "internal/middleware", "internal/fault", "internal/headers"},
 		reason: "bounds hold for handlers whatever these do",
+	}, {
+		from: []string{"internal/port/budget"}, only: []string{},
+		reason: "who gets memory next is a question of numbers alone",
 	}, {
 		from: []string{"internal/port/garbage"}, only: []string{},
 		reason: "when memory goes back to the system is a question of the heap alone",
@@ -396,6 +453,14 @@ var arrows = []arrow{
 		reason: "who may open a lane is decided without the lane",
 	},
 	{
+		from: []string{"internal/lane/queue"}, only: []string{"internal/fault"},
+		reason: "frames are bytes once they are queued; what they say does not matter",
+	},
+	{
+		from: []string{"internal/lane/stream"}, only: []string{"internal/executor", "internal/fault", "internal/lane/protocol", "gen"},
+		reason: "what streams belongs to one call; lanes hand over the call and the requests for its streams",
+	},
+	{
 		from: []string{"internal/lane/pace"}, only: []string{"internal/fault", "gen"},
 		reason: "silence is judged by what was heard and what was announced; who is silent does not matter",
 	},
@@ -408,11 +473,11 @@ var arrows = []arrow{
 		reason: "small things that many rooms need stand on nothing",
 	},
 	{
-		from: []string{"internal/cli"}, only: []string{"internal/cli", "core", "runner", "sandbox", "sdk/client", "gen", "internal/archive", "internal/backoff", "internal/etcdembed", "internal/fault", "internal/fleet", "internal/headers", "internal/inflight", "internal/labels", "internal/limits", "internal/names", "internal/port", "internal/suggest", "internal/telemetry", "internal/text", "internal/wasmbin", "internal/wholefile"},
+		from: []string{"internal/cli"}, only: []string{"internal/cli", "core", "runner", "sandbox", "sdk/client", "gen", "internal/archive", "internal/backoff", "internal/etcdembed", "internal/fault", "internal/fleet", "internal/grant", "internal/headers", "internal/httphead", "internal/inflight", "internal/labels", "internal/limits", "internal/names", "internal/port", "internal/route", "internal/suggest", "internal/telemetry", "internal/text", "internal/wasmbin", "internal/wholefile"},
 		reason: "the CLI assembles programs from rooms and speaks to a core as every client does",
 	},
 	{
-		from: []string{"internal/ruedotest"}, only: []string{"core", "runner", "sdk/client", "internal/etcdembed", "internal/labels", "internal/testkit", "internal/wasmbin", "gen"},
+		from: []string{"internal/ruedotest"}, only: []string{"core", "runner", "sdk/client", "internal/etcdembed", "internal/executor", "internal/fault", "internal/labels", "internal/port", "internal/testkit", "internal/wasmbin", "gen"},
 		reason: "a cluster for tests is made of real parts",
 	},
 	{
@@ -430,6 +495,26 @@ var arrows = []arrow{
 	{
 		from: []string{"sdk"}, only: []string{"sdk", "internal/abi", "internal/fault", "internal/headers", "gen"},
 		reason: "services and apps import the sdk, and pay for what it imports",
+	},
+	{
+		from: []string{"sdk/web"}, only: []string{"sdk", "internal/abi"},
+		reason: "a service that speaks HTTP pays for net/http, and for nothing else",
+	},
+	{
+		from: []string{"sdk/web/internal/exchange", "sdk/web/internal/outbound"}, only: []string{"sdk", "sdk/web/internal/host", "internal/abi"},
+		reason: "requests that arrive and those that leave know the host, and nothing of each other",
+	},
+	{
+		from: []string{"sdk/web/internal/same"}, only: []string{},
+		reason: "a handler that is compared with net/http's knows only net/http",
+	},
+	{
+		from: []string{"sdk/web/internal/host"}, only: []string{"internal/abi"},
+		reason: "what the host gives does not depend on what is done with it",
+	},
+	{
+		from: []string{"sdk/internal/entry"}, only: []string{},
+		reason: "what answers a call is known to both kinds of services, and functions must not pay for net/http",
 	},
 	{
 		from: []string{"examples"}, only: []string{"sdk"},
@@ -452,6 +537,10 @@ var arrows = []arrow{
 		reason: "what commands work with knows no command",
 	},
 	{
+		from: []string{"internal/cli/reach"}, only: []string{"gen", "internal/cli/output", "internal/cli/session"},
+		reason: "how a service is reached follows from its revision and the address of a core",
+	},
+	{
 		from: []string{"internal/cli/absent"}, only: []string{},
 		reason: "what a program uses is read from its source or its imports, whatever is done with it",
 	},
@@ -464,7 +553,7 @@ var arrows = []arrow{
 		reason: "how a page is written does not depend on what it says",
 	},
 	{
-		from: []string{"internal/cli/reference"}, only: []string{"core/invoke", "gen", "internal/cli/cases", "internal/cli/page", "internal/cli/project", "internal/cli/settings", "internal/cli/verb", "internal/fault", "internal/headers", "internal/limits", "internal/names", "internal/telemetry", "internal/text"},
+		from: []string{"internal/cli/reference"}, only: []string{"core/invoke", "gen", "internal/cli/cases", "internal/cli/page", "internal/cli/project", "internal/cli/settings", "internal/cli/verb", "internal/fault", "internal/headers", "internal/limits", "internal/names", "internal/route", "internal/telemetry", "internal/text"},
 		reason: "a reference is made from the structs and tables themselves: it reads them, and does nothing",
 	},
 	{
@@ -515,8 +604,9 @@ var keepers = []struct {
 	{"go.etcd.io/etcd/client/v3", []string{"core/store", "core/mirror", "internal/fleet", "internal/etcdembed"}, "who can name an operation of etcd can write anything: the store does, the mirror watches"},
 	{"internal/etcdembed", []string{"internal/cli/assemble", "internal/etcdembed", "internal/ruedotest"}, "it has the one client that an assembler hands to a store"},
 	{"github.com/tetratelabs/wazero", []string{"sandbox"}, "strangers' code runs in one room"},
+	{"code.dny.dev/ssrf", []string{"runner/egress"}, "which addresses are public is asked where they are connected to"},
 	{"github.com/santhosh-tekuri/jsonschema", []string{"core/decorate/schema"}, "the library bounds neither what a schema costs nor what a check does: one room admits, counts and stops"},
-	{"internal/fault/faultrpc", []string{"internal/fault/faultrpc", "internal/lane", "internal/middleware", "internal/port", "core/freshness", "core/gateway", "sdk/client", "internal/cli"}, "errors are translated where they enter or leave a process; between rooms they are *fault.Error"},
+	{"internal/fault/faultrpc", []string{"internal/fault/faultrpc", "internal/lane", "internal/middleware", "internal/port", "core/exchange", "core/freshness", "core/gateway", "sdk/client", "internal/cli"}, "errors are translated where they enter or leave a process; between rooms they are *fault.Error"},
 	{"testing", []string{"core/coretest", "core/store/storetest", "internal/etcdembed/etcdtest", "internal/executor/executortest", "internal/ruedotest", "internal/testkit", "internal/wasmbin/wasmtest"}, "what helps tests is in a room of its own, so that no program contains it"},
 	{"internal/testkit", []string{"internal/executor/executortest", "internal/ruedotest"}, "it is for tests"},
 	{"github.com/alecthomas/kong", []string{"internal/cli"}, "flags end at the CLI; rooms take structs"},
@@ -564,21 +654,27 @@ func TestNobodyHandsOutAClientOfTheStore(t *testing.T) {
 }
 
 // The sdk is compiled into every guest, for wasip1: what it imports there
-// decides how large guests are.
+// decides how large guests are. sdk/web is apart from it for that reason.
 func TestSDKImportsOnlyTheStandardLibraryAndTheABI(t *testing.T) {
-	for _, goos := range []string{"", "wasip1"} {
-		cmd := exec.Command("go", "list", "-f", `{{join .Imports "\n"}}`, module+"/sdk")
-		cmd.Dir = "../.."
-		if goos != "" {
-			cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm")
-		}
-		out, err := cmd.Output()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, imp := range strings.Fields(string(out)) {
-			if strings.Contains(strings.Split(imp, "/")[0], ".") && short(imp) != "internal/abi" {
-				t.Errorf("sdk imports %s: guests pay for every import in megabytes", imp)
+	for room, ours := range map[string][]string{
+		"sdk":                {"internal/abi", "sdk/internal/entry"},
+		"sdk/internal/entry": nil,
+		"sdk/web":            {"sdk", "sdk/internal/entry", "sdk/web/internal/exchange", "sdk/web/internal/host", "sdk/web/internal/outbound"},
+	} {
+		for _, goos := range []string{"", "wasip1"} {
+			cmd := exec.Command("go", "list", "-f", `{{join .Imports "\n"}}`, module+"/"+room)
+			cmd.Dir = "../.."
+			if goos != "" {
+				cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm")
+			}
+			out, err := cmd.Output()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, imp := range strings.Fields(string(out)) {
+				if strings.Contains(strings.Split(imp, "/")[0], ".") && !slices.Contains(ours, short(imp)) || room == "sdk" && in(imp, "net") {
+					t.Errorf("%s imports %s: guests pay for every import in megabytes", room, imp)
+				}
 			}
 		}
 	}

@@ -20,7 +20,14 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-func names() []string { return []string{"greet", "netaudit", "spin", "thumbnail", "wordcount"} }
+func names() []string {
+	return []string{"feed", "greet", "netaudit", "proxy", "spin", "thumbnail", "wordcount"}
+}
+
+// kind returns the kind of an example, as the API has it.
+func kind(s *project.Service) ruedov1.Kind {
+	return ruedov1.Kind(ruedov1.Kind_value["KIND_"+strings.ToUpper(s.Kind)])
+}
 
 // types returns the schemas that `ruedo publish` makes of the types of an example.
 func types(t *testing.T, s *project.Service, decorators []*ruedov1.Decorator) (in, out *structpb.Struct) {
@@ -78,7 +85,7 @@ func rules(t *testing.T, name string) (*project.Service, *decorate.Rules) {
 	if own := decorate.NewCompiler().Types(&ruedov1.Revision{Service: name, InputSchema: in}); own != nil {
 		attached = append(attached, own)
 	}
-	return s, decorate.Combine(ruedov1.Kind_KIND_FUNCTION, attached)
+	return s, decorate.Combine(kind(s), attached)
 }
 
 func TestEveryDirectoryIsAnExample(t *testing.T) {
@@ -104,6 +111,12 @@ func TestEveryDirectoryIsAnExample(t *testing.T) {
 		s, rules := rules(t, name)
 		if s.Name != name || s.Description == "" || len(s.Tags) == 0 || s.Kind == "" {
 			t.Errorf("%s: name %q, description %q, tags %v, kind %q", name, s.Name, s.Description, s.Tags, s.Kind)
+		}
+		if kind(s) == ruedov1.Kind_KIND_HTTP {
+			if examples, err := s.HTTPExamples(); err != nil || len(examples) == 0 {
+				t.Errorf("%s has %d requests that warm it up, %v", name, len(examples), err)
+			}
+			continue
 		}
 		if s.Example == nil {
 			continue

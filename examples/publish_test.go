@@ -22,12 +22,14 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 	"github.com/ruedo-dev/ruedo/internal/ruedotest"
+	"github.com/ruedo-dev/ruedo/internal/testkit"
+	"github.com/ruedo-dev/ruedo/runner"
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
 // publish builds an example and publishes it with its decorators, as
-// `ruedo publish` does.
-func publish(t *testing.T, c *ruedotest.Cluster, name string) *project.Service {
+// `ruedo publish` does. change is what flags of that command would change.
+func publish(t *testing.T, c *ruedotest.Cluster, name string, change ...func(*ruedov1.PublishServiceRequest)) {
 	t.Helper()
 	s, err := project.Load(name)
 	if err != nil {
@@ -51,18 +53,23 @@ func publish(t *testing.T, c *ruedotest.Cluster, name string) *project.Service {
 			t.Fatal(err)
 		}
 	}
-	req := &ruedov1.PublishServiceRequest{Name: s.Name, Description: s.Description, Tags: s.Tags, Decorators: s.Decorators, Env: s.Env.Strings(), Args: s.Args.Strings()}
+	req := &ruedov1.PublishServiceRequest{Name: s.Name, Description: s.Description, Tags: s.Tags, Decorators: s.Decorators, Env: s.Env.Strings(), Args: s.Args.Strings(), Routes: s.Routes}
 	req.InputSchema, req.OutputSchema = types(t, s, decorators)
-	if s.Example != nil {
-		if req.Example, err = s.ExampleBytes(); err != nil {
-			t.Fatal(err)
-		}
+	if kind(s) == ruedov1.Kind_KIND_HTTP {
+		req.HttpExamples, err = s.HTTPExamples()
+	} else if s.Example != nil {
+		req.Example, err = s.ExampleBytes()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range change {
+		f(req)
 	}
 	res := c.Publish(t, req, wasm)
-	if kind := strings.ToLower(strings.TrimPrefix(res.GetService().GetRevision().GetKind().String(), "KIND_")); kind != s.Kind {
-		t.Errorf("%s is a %s, its ruedo.yaml says %s", name, kind, s.Kind)
+	if got := res.GetService().GetRevision().GetKind(); got != kind(s) {
+		t.Errorf("%s is a %s, its ruedo.yaml says %s", name, got, s.Kind)
 	}
-	return s
 }
 
 // failure is the body of POST /call if a call failed.
@@ -91,16 +98,31 @@ func call(t *testing.T, c *ruedotest.Cluster, service, input string) (output, co
 	return string(b), res.Header.Get("Content-Type"), f
 }
 
-// Compiling five Go guests takes most of the time, so they share one cluster
-// and are published in parallel.
+// Compiling Go guests takes most of the time, so they share one cluster, which
+// compiles them without the race detector, and are published in parallel.
 func TestPublishedAndCalled(t *testing.T) {
-	c := ruedotest.New(t, ruedotest.Options{Runners: 1})
+	compiler, err := testkit.Compiler(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := ruedotest.New(t, ruedotest.Options{Runners: -1})
+	c.AddRunner(t, func(cfg *runner.Config) { cfg.Compiler = compiler })
 	for name, check := range map[string]func(*testing.T, *ruedotest.Cluster){
 		"greet": greet, "thumbnail": thumbnail, "netaudit": netaudit, "wordcount": wordcount, "spin": spin,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			publish(t, c, name)
+			check(t, c)
+		})
+	}
+	// Services of kind http publish themselves: some of them need to know where a
+	// server of the test listens.
+	for name, check := range map[string]func(*testing.T, *ruedotest.Cluster){
+		"feed": feed, "proxy": proxy,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			check(t, c)
 		})
 	}

@@ -1,0 +1,84 @@
+package examples_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/ruedotest"
+)
+
+// granted lets a service connect to one place more than its decorators do, as
+// `ruedo create decorator` and `ruedo publish --decorator` would.
+func granted(t *testing.T, c *ruedotest.Cluster, name, rule string) func(*ruedov1.PublishServiceRequest) {
+	t.Helper()
+	d := &ruedov1.Decorator{Name: name, Grants: &ruedov1.Grants{Egress: []string{rule}}}
+	if _, err := c.Client.Decorators.CreateDecorator(t.Context(), &ruedov1.CreateDecoratorRequest{Decorator: d}); err != nil {
+		t.Fatal(err)
+	}
+	return func(req *ruedov1.PublishServiceRequest) { req.Decorators = append(req.Decorators, name) }
+}
+
+// get returns the answer of a service to a request with a field, which the caller
+// closes.
+func get(t *testing.T, c *ruedotest.Cluster, path, field, value string) *http.Response {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.URL+"/svc/"+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set(field, value)
+	res, err := c.HTTP.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res
+}
+
+func feed(t *testing.T, c *ruedotest.Cluster) {
+	publish(t, c, "feed")
+	// The first event is there although the second one comes in a minute.
+	res := get(t, c, "feed/events?every=1m", "Last-Event-ID", "6")
+	defer res.Body.Close()
+	line, err := bufio.NewReader(res.Body).ReadString('\n')
+	if err != nil || line != "id: 7\n" || res.Header.Get("Content-Type") != "text/event-stream" {
+		t.Errorf("got %q of type %q, %v", line, res.Header.Get("Content-Type"), err)
+	}
+	whole := get(t, c, "feed/events?every=1ms&count=3", "Last-Event-ID", "1")
+	defer whole.Body.Close()
+	if b, err := io.ReadAll(whole.Body); err != nil || strings.Count(string(b), "\n\n") != 2 || !strings.HasSuffix(string(b), "data: {\"n\":3,\"left\":0}\n\n") {
+		t.Errorf("got %q, %v", b, err)
+	}
+}
+
+func proxy(t *testing.T, c *ruedotest.Cluster) {
+	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet {
+			t.Errorf("a %s reached the upstream", r.Method)
+		}
+		fmt.Fprintf(w, "%s of %s, cookie %q", r.URL, r.Host, r.Header.Get("Cookie"))
+	}))
+	t.Cleanup(upstream.Close)
+	publish(t, c, "proxy", granted(t, c, "proxy-test", "GET "+upstream.URL), func(req *ruedov1.PublishServiceRequest) {
+		req.Env = map[string]string{"UPSTREAM": upstream.URL}
+	})
+	res := get(t, c, "proxy/items?limit=2", "Cookie", "session=1")
+	defer res.Body.Close()
+	got, err := io.ReadAll(res.Body)
+	if want := "/items?limit=2 of " + strings.TrimPrefix(upstream.URL, "http://") + `, cookie ""`; err != nil || string(got) != want {
+		t.Errorf("got %s, %v; want %s", got, err, want)
+	}
+	posted, err := c.HTTP.Post(c.URL+"/svc/proxy/", "", strings.NewReader("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer posted.Body.Close()
+	if b, err := io.ReadAll(posted.Body); err != nil || posted.StatusCode != http.StatusBadGateway || !strings.Contains(string(b), "no rule of the service grants POST "+upstream.URL) {
+		t.Errorf("a method without a grant: %d %s, %v", posted.StatusCode, b, err)
+	}
+}

@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"github.com/ruedo-dev/ruedo/internal/bench/dispatch"
+	"github.com/ruedo-dev/ruedo/internal/bench/exchange"
 	"github.com/ruedo-dev/ruedo/internal/bench/loop"
 	"github.com/ruedo-dev/ruedo/internal/bench/page"
 	"github.com/ruedo-dev/ruedo/internal/bench/sandboxed"
@@ -46,8 +47,8 @@ func main() {
 	var o options
 	flag.StringVar(&o.role, "role", "", "internal: what this process is to be, other than the benchmark")
 	flag.StringVar(&o.next, "next", "", "internal: what that process needs to know")
-	flag.StringVar(&o.only, "only", "", "dispatch, overload, sandbox, loop or scale; or a part of sandbox or scale, such as sandbox/meter")
-	flag.StringVar(&o.against, "against", "", "the directory of another checkout: its binary is measured in turn with ours (dispatch)")
+	flag.StringVar(&o.only, "only", "", "dispatch, exchange, overload, sandbox, loop or scale; or a part of sandbox or scale, such as sandbox/meter")
+	flag.StringVar(&o.against, "against", "", "the directory of another checkout: its binary is measured in turn with ours (dispatch, exchange)")
 	flag.StringVar(&o.from, "from", "", "files of rows, separated by commas, to use instead of measuring; a row of a later file replaces that of an earlier one")
 	flag.StringVar(&o.doc, "doc", "", "write the page of figures to this file")
 	flag.StringVar(&o.short, "short", "", "replace the table of the most important figures in this file, such as the README")
@@ -77,6 +78,9 @@ func run(ctx context.Context, o options) error {
 	if strings.HasPrefix(o.role, scale.RolePrefix) {
 		return scale.Serve(ctx, o.role, o.next)
 	}
+	if strings.HasPrefix(o.role, exchange.RolePrefix) {
+		return exchange.Serve(ctx, o.role, o.next)
+	}
 	if o.role != "" {
 		return dispatch.Serve(ctx, o.role, o.next)
 	}
@@ -104,6 +108,13 @@ func measure(ctx context.Context, o options) (table.Run, error) {
 	section, part, _ := strings.Cut(o.only, "/")
 	if section == "" || section == "dispatch" {
 		more, err := dispatch.Run(ctx, dispatch.Options{Rounds: o.rounds, Slice: o.slice, Against: o.against})
+		if err != nil {
+			return run, err
+		}
+		run.Rows = append(run.Rows, more...)
+	}
+	if section == "" || section == "exchange" {
+		more, err := exchange.Run(ctx, exchange.Options{Rounds: o.rounds, Slice: o.slice, Against: o.against})
 		if err != nil {
 			return run, err
 		}

@@ -17,6 +17,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/ruedo-dev/ruedo/internal/bench/cluster"
 	"github.com/ruedo-dev/ruedo/internal/bench/guests"
 	"github.com/ruedo-dev/ruedo/internal/bench/process"
 	"github.com/ruedo-dev/ruedo/internal/bench/table"
@@ -67,11 +68,11 @@ func Overload(ctx context.Context, o Options) ([]table.Row, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := startCluster(ctx, g, root, dir)
+	r, err := cluster.Start(ctx, g, root, dir)
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(r.publish("waits", wasmtest.Sleep(50*time.Millisecond)), r.publish("computes", burn)); err != nil {
+	if err := errors.Join(r.Publish("waits", wasmtest.Sleep(50*time.Millisecond)), r.Publish("computes", burn)); err != nil {
 		return nil, err
 	}
 	const rounds = 20_000_000 // some 10 ms of a processor
@@ -79,7 +80,7 @@ func Overload(ctx context.Context, o Options) ([]table.Row, error) {
 	results := map[string][]overload{}
 	for round := range o.Rounds {
 		for _, w := range workers {
-			one, err := overloaded(ctx, r.url, w, 3*o.Slice)
+			one, err := overloaded(ctx, r.URL, w, 3*o.Slice)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", w.name, err)
 			}

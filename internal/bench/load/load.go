@@ -52,7 +52,7 @@ const (
 func Run(ctx context.Context, t *Target, n int, slice time.Duration) (Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, slice)
 	defer cancel()
-	return t.run(n, func(i int, c net.Conn) ([]time.Duration, error) {
+	return t.run(n, func(i int, c *Conn) ([]time.Duration, error) {
 		return t.calls(c, i, n, func(int) bool { return ctx.Err() == nil })
 	})
 }
@@ -62,23 +62,33 @@ func Each(ctx context.Context, t *Target, n int) error {
 	ctx, cancel := context.WithTimeout(ctx, allOnce)
 	defer cancel()
 	share := (len(t.Requests) + n - 1) / n
-	_, err := t.run(n, func(i int, c net.Conn) ([]time.Duration, error) {
+	_, err := t.run(n, func(i int, c *Conn) ([]time.Duration, error) {
 		return t.calls(c, i, n, func(sent int) bool { return sent < share && ctx.Err() == nil })
 	})
 	return errors.Join(err, context.Cause(ctx))
 }
 
-func (t *Target) run(n int, one func(i int, c net.Conn) ([]time.Duration, error)) (Result, error) {
-	conns := make([]net.Conn, n)
+func (t *Target) run(n int, one func(i int, c *Conn) ([]time.Duration, error)) (Result, error) {
+	conns := make([]*Conn, n)
 	for i := range conns {
-		c, err := net.Dial("tcp", strings.TrimPrefix(t.URL, "http://"))
+		c, err := Dial(t.URL)
 		if err != nil {
 			return Result{}, err
 		}
 		defer c.Close()
 		conns[i] = c
 	}
-	before, err := process.CPU(t.Processes)
+	r, err := Measure(t.Processes, n, func(i int) ([]time.Duration, error) { return one(i, conns[i]) })
+	if err != nil {
+		return r, fmt.Errorf("%s: %w", t.Name, err)
+	}
+	return r, nil
+}
+
+// Measure has n callers make calls at the same time, and measures processes
+// meanwhile. A caller returns how long each of its calls took.
+func Measure(of []*process.Process, n int, caller func(i int) ([]time.Duration, error)) (Result, error) {
+	before, err := process.CPU(of)
 	if err != nil {
 		return Result{}, err
 	}
@@ -86,21 +96,21 @@ func (t *Target) run(n int, one func(i int, c net.Conn) ([]time.Duration, error)
 	errs := make([]error, n)
 	start := time.Now()
 	var wg sync.WaitGroup
-	for i, c := range conns {
-		wg.Go(func() { times[i], errs[i] = one(i, c) })
+	for i := range n {
+		wg.Go(func() { times[i], errs[i] = caller(i) })
 	}
 	wg.Wait()
 	took := time.Since(start)
 	if err := errors.Join(errs...); err != nil {
-		return Result{}, fmt.Errorf("%s: %w", t.Name, err)
+		return Result{}, err
 	}
-	after, err := process.CPU(t.Processes)
+	after, err := process.CPU(of)
 	if err != nil {
 		return Result{}, err
 	}
 	all := slices.Concat(times...)
 	if len(all) == 0 {
-		return Result{}, fmt.Errorf("%s: no call was answered", t.Name)
+		return Result{}, errors.New("no call was answered")
 	}
 	slices.Sort(all)
 	count := float64(len(all))
@@ -116,29 +126,56 @@ func micro(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1000 }
 
 // calls calls over one of n connections as long as more returns true. Each
 // connection begins elsewhere in the requests.
-func (t *Target) calls(c net.Conn, i, n int, more func(sent int) bool) ([]time.Duration, error) {
+func (t *Target) calls(c *Conn, i, n int, more func(sent int) bool) ([]time.Duration, error) {
 	var times []time.Duration
-	r := bufio.NewReaderSize(c, 16<<10)
 	next := i * len(t.Requests) / n
 	for more(len(times)) {
 		start := time.Now()
-		if err := c.SetDeadline(start.Add(patience)); err != nil {
-			return nil, err
-		}
-		if _, err := c.Write(t.Requests[next]); err != nil {
-			return nil, err
-		}
-		next = (next + 1) % len(t.Requests)
-		body, err := readResponse(r)
+		body, err := c.Call(t.Requests[next])
 		if err != nil {
 			return nil, err
 		}
 		times = append(times, time.Since(start))
+		next = (next + 1) % len(t.Requests)
 		if !bytes.Contains(body, []byte(t.Want)) {
 			return nil, fmt.Errorf("answer %.200q does not hold %q", body, t.Want)
 		}
 	}
 	return times, nil
+}
+
+// Conn is a connection of HTTP/1.1.
+type Conn struct {
+	net.Conn
+	Reader *bufio.Reader
+}
+
+// Dial connects to the host of a URL.
+func Dial(url string) (*Conn, error) {
+	c, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+	if err != nil {
+		return nil, err
+	}
+	return &Conn{c, bufio.NewReaderSize(c, 16<<10)}, nil
+}
+
+// Call sends a request and returns the body of the answer, whose length has to be
+// announced.
+func (c *Conn) Call(request []byte) ([]byte, error) {
+	if err := c.Send(request); err != nil {
+		return nil, err
+	}
+	return readResponse(c.Reader)
+}
+
+// Send sends a request. Sending it and reading the answer must not take more than
+// 10 s.
+func (c *Conn) Send(request []byte) error {
+	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+		return err
+	}
+	_, err := c.Write(request)
+	return err
 }
 
 func readResponse(r *bufio.Reader) ([]byte, error) {

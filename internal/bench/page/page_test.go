@@ -17,6 +17,15 @@ var run = table.Run{
 		{Name: "A1/c=64/rps", Value: 69653, Unit: "1/s"},
 		{Name: "echo/c=64/rps", Value: 32266, Unit: "1/s", Baseline: "C1", Ratio: 2.081},
 		{Name: "echo/c=64/cpu", Value: 43.3, Unit: "us", Baseline: "A1", Ratio: 2.98},
+		{Name: "exchange/get/c=16/net-http/p50", Value: 1200, Unit: "us"},
+		{Name: "exchange/get/c=16/net-http/cpu", Value: 150, Unit: "us"},
+		{Name: "exchange/get/c=16/ruedo/p50", Value: 1500, Unit: "us", Baseline: "exchange/get/c=16/net-http/p50", Ratio: 1.25},
+		{Name: "exchange/paced/c=1/net-http/first", Value: 400, Unit: "us"},
+		{Name: "exchange/paced/c=1/ruedo/first", Value: 500, Unit: "us", Baseline: "exchange/paced/c=1/net-http/first", Ratio: 1.3},
+		{Name: "exchange/copy/net-http/clock", Value: 90, Unit: "ms"},
+		{Name: "exchange/copy/ruedo/clock", Value: 180, Unit: "ms", Baseline: "exchange/copy/net-http/clock", Ratio: 2.1},
+		{Name: "exchange/open/ruedo/memory", Value: 600, Unit: "KiB", Baseline: "exchange/open/net-http/memory", Ratio: 12},
+		{Name: "exchange/open/ruedo/threads", Value: 21},
 		{Name: "call/go/pristine", Value: 9.7, Unit: "cpu us", Baseline: "call/go/warm", Ratio: 1.4},
 		{Name: "call/go/pristine", Value: 9.7, Unit: "cpu us", Baseline: "call/go/shared", Ratio: 1.06},
 		{Name: "call/go/command", Value: 1179, Unit: "cpu us", Baseline: "call/go/warm", Ratio: 176},
@@ -62,6 +71,24 @@ func TestThePageHasATableForEachSection(t *testing.T) {
 | echo, 64 | 32,266 | | | 43.3 | 2.08 | | | 2.98 |
 
 `,
+		"go run . -only exchange\n```\n\np50 of an exchange, compared with net/http at the same number of connections:\n\n" + `| exchange, connections | net/http, µs | Ruedo, µs | workerd, µs | Ruedo ÷ net/http | workerd ÷ net/http |
+|---|--:|--:|--:|--:|--:|
+| get, 16 | 1,200 | 1,500 | | 1.25 | |
+
+p50 of the time until the first byte of the answer:
+
+| exchange, connections | net/http, µs | Ruedo, µs | Ruedo ÷ net/http |
+|---|--:|--:|--:|
+| paced, 1 | 400 | 500 | 1.30 |
+
+Processor time of an exchange:
+
+| exchange, connections | net/http, µs | Ruedo, µs | workerd, µs | Ruedo ÷ net/http | workerd ÷ net/http |
+|---|--:|--:|--:|--:|--:|
+| get, 16 | 150 | | | | |
+`,
+		"| net/http | 90.0 | | | |\n| Ruedo | 180 | | 2.10 | |\n",
+		"| Ruedo | 600 | 21.0 | | | 12.0 | |\n",
 		"| Go | 9.70 | | | 1,179 | | | | | | |\n",
 		"| load | metered ÷ native | closing ÷ metered |\n|---|--:|--:|\n| median | 1.09 | 7.20 |\n\n",
 		"| c.fib | 9.00 | | 1.19 | |\n",
@@ -98,9 +125,16 @@ The shape of these curves:
 func TestAComparisonWithAnotherCheckoutIsATableOfItsOwn(t *testing.T) {
 	got := Page(table.Run{Rows: []table.Row{
 		{Name: "A1/c=1/rps", Value: 2}, {Name: "echo/c=1/rps", Value: 1}, {Name: "echo/c=1/rps", Value: 1, Baseline: "before", Ratio: 1.02},
+		{Name: "exchange/function/c=16/ruedo/p50", Value: 1600, Baseline: "exchange/function/c=16/before/p50", Ratio: 0.99},
+		{Name: "exchange/function/c=16/before/p50", Value: 1610},
 	}})
-	if want := "| calls/s ÷ before | p50 ÷ before | p99 ÷ before | CPU ÷ before |\n|---|--:|--:|--:|--:|\n| echo, 1 | 1.02 | | | |\n"; !strings.Contains(got, want) {
-		t.Errorf("the page does not contain\n%s\n%s", want, got)
+	for _, want := range []string{
+		"| calls/s ÷ before | p50 ÷ before | p99 ÷ before | CPU ÷ before |\n|---|--:|--:|--:|--:|\n| echo, 1 | 1.02 | | | |\n",
+		"| p50 ÷ before | CPU ÷ before |\n|---|--:|--:|--:|--:|\n| 16 | 1,600 | | 0.99 | |\n",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("the page does not contain\n%s\n%s", want, got)
+		}
 	}
 }
 

@@ -1,5 +1,7 @@
 package page
 
+import "strings"
+
 // section is a chapter of the page.
 type section struct {
 	title, what string
@@ -42,6 +44,7 @@ var labels = map[string]string{
 	"text": "edit of a text to live", "code": "edit of code to live", "build": "go build alone",
 	"call": "a call", "alone": "a call alone", "start": "start", "memory": "memory", "private": "memory that no file backs", "publish": "publish", "visible": "publish to visible on every core", "idle": "idle",
 	"start-cpu": "start, processor time", "peak": "highest memory", "called": "memory after calls of all services", "publish-cpu": "publish, processor time", "idle-cpu": "idle, processor time of a second",
+	"net-http": "net/http", "ruedo": "Ruedo",
 	"metered": "Ruedo, metered", "native": "plain wazero", "closing": "wazero, closing on context",
 }
 
@@ -57,6 +60,29 @@ with its schema. Every call starts from clean memory. CPU is the time of core an
 			{"Each subject, compared with the same subject of the other checkout (`-against`):", "subject, connections", []column{
 				{"calls/s ÷ before", "*/rps", "before"}, {"p50 ÷ before", "*/p50", "before"},
 				{"p99 ÷ before", "*/p99", "before"}, {"CPU ÷ before", "*/cpu", "before"}}},
+		}},
+	{"A request to a service of kind http",
+		`The same http.Handler behind two hops, each a process. *net/http* is httputil.ReverseProxy in front of the handler; *Ruedo* is a core in front of a
+runner that serves it as a module, and every request begins with clean memory; *workerd*, if it was installed, is the same proxy in front of a handler in
+JavaScript, whose requests share their memory. *get* and *json* are plain requests, *connect* and *grpc* are unary calls. Three messages answer
+*stream* (Connect), and *paced* is the same with a millisecond between them, so that the answer really streams. *bidi* is a message and its answer on an
+open stream of gRPC. gRPC takes HTTP/2, the others HTTP/1.1. CPU is the time of both processes together. The targets with 16 connections: a p50 of at
+most 1.5 times that of net/http for *get* and 2 for *connect*, and 1.5 for the first byte of *paced*.`, "exchange",
+		[]grid{
+			{"p50 of an exchange, compared with net/http at the same number of connections:", "exchange, connections", exchanges("p50", "Ruedo", "workerd")},
+			{"p50 of the time until the first byte of the answer:", "exchange, connections", exchanges("first", "Ruedo")},
+			{"Processor time of an exchange:", "exchange, connections", exchanges("cpu", "Ruedo", "workerd")},
+			{"32 MiB there and back at the same time, on one stream of HTTP/2, compared with net/http:", "subject", []column{
+				{"ms", "exchange/copy/*/clock", ""}, {"CPU ms", "exchange/copy/*/work", ""},
+				{"time ÷ net/http", "exchange/copy/*/clock", "exchange/copy/net-http/clock"}, {"CPU ÷ net/http", "exchange/copy/*/work", "exchange/copy/net-http/work"}}},
+			{"400 streams of events that stay open, each with an event every second:", "subject", []column{
+				{"KiB of a stream", "exchange/open/*/memory", ""}, {"threads of the processes", "exchange/open/*/threads", ""},
+				{"threads without them", "exchange/open/*/idle", ""}, {"CPU µs of a stream in a second", "exchange/open/*/second", ""},
+				{"memory ÷ net/http", "exchange/open/*/memory", "exchange/open/net-http/memory"}, {"CPU ÷ net/http", "exchange/open/*/second", "exchange/open/net-http/second"}}},
+			{"Calls of a function, which need none of this, compared with the other checkout (`-against`):", "connections", []column{
+				{"p50 µs", "exchange/function/c=*/ruedo/p50", ""}, {"CPU µs", "exchange/function/c=*/ruedo/cpu", ""},
+				{"p50 ÷ before", "exchange/function/c=*/ruedo/p50", "exchange/function/c=*/before/p50"},
+				{"CPU ÷ before", "exchange/function/c=*/ruedo/cpu", "exchange/function/c=*/before/cpu"}}},
 		}},
 	{"Five times too many calls",
 		`A runner gets five times the calls that it can execute. *waits* occupies a slot for 50 ms and needs no processor; *computes* needs 10 ms of one. Each
@@ -151,6 +177,20 @@ and as many decorators has to start within 1 s and to take at most 150 MB.`, "sc
 			{"NATS request and reply on 10 subjects, by members of the queue group that answers:", "members", scaled("members", "memory")},
 			{"nginx as a proxy before one server:", "servers", []column{{"call, CPU µs", "scale/nginx/*/call", ""}, {"alone, CPU µs", "scale/nginx/*/alone", ""}, {"memory, MB", "scale/nginx/*/memory", ""}}},
 		}},
+}
+
+// exchanges returns the columns of a figure of exchanges: its value for net/http and
+// for others, and their ratios.
+func exchanges(figure string, others ...string) []column {
+	row := func(of string) string { return "exchange/*/" + of + "/" + figure }
+	columns := []column{{"net/http, µs", row("net-http"), ""}}
+	for _, o := range others {
+		columns = append(columns, column{o + ", µs", row(strings.ToLower(o)), ""})
+	}
+	for _, o := range others {
+		columns = append(columns, column{o + " ÷ net/http", row(strings.ToLower(o)), row("net-http")})
+	}
+	return columns
 }
 
 // scaled returns the columns of an axis of scale: a call of many and a call alone,

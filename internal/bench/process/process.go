@@ -108,6 +108,15 @@ func (g *Group) Self(role, next string) (*Process, error) {
 	return g.Start(self, nil, "-role", role, "-next", next)
 }
 
+// Serve starts this program in a role that serves, and returns its address.
+func (g *Group) Serve(role, next string) (url string, p *Process, err error) {
+	if p, err = g.Self(role, next); err != nil {
+		return "", nil, err
+	}
+	url, err = p.Line()
+	return url, p, err
+}
+
 // Line returns the next line of the output. It fails if the process ends, or
 // says nothing within a minute.
 func (p *Process) Line() (string, error) {
@@ -170,6 +179,12 @@ type Memory struct {
 	Resident, Peak int64
 	// Private is what no file backs: without code and mapped data.
 	Private int64
+}
+
+// Threads returns how many threads of the system the process has.
+func (p *Process) Threads() (int, error) {
+	of, err := os.ReadDir(p.proc("task"))
+	return len(of), err
 }
 
 // Memory returns what the process has in memory.

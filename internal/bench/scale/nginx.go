@@ -47,11 +47,7 @@ func (b *bench) nginx() ([]table.Row, error) {
 		fmt.Println("nginx: skipped, it is not installed")
 		return nil, nil
 	}
-	echo, err := b.group.Self("http-echo", "")
-	if err != nil {
-		return nil, err
-	}
-	url, err := echo.Line()
+	url, _, err := b.group.Serve("http-echo", "")
 	if err != nil {
 		return nil, err
 	}

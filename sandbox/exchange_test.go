@@ -288,6 +288,7 @@ func TestHeadsThatLie(t *testing.T) {
 	}{
 		{"a head", "/heads", headOf(":status", "204"), "18 -3"},
 		{"an informational head", "/heads", headOf(":status", "103", "link", "x"), "31 31"},
+		{"informational heads that are too large together", "/heads", headOf(":status", "103", "link", strings.Repeat("x", 40<<10)), "40990 -2"},
 		{"CRLF in a value", "/heads", headOf("a", "b\r\nc: d"), "-4 -4"},
 		{"a status that is not", "/heads", headOf(":status", "1000"), "-4 -4"},
 		{"a length that lies", "/heads", []byte{255, 255, 255, 255, 'a'}, "-4 -4"},

@@ -50,6 +50,7 @@ func TestSecondAttemptsOfExchanges(t *testing.T) {
 		{"lost untouched, not idempotent", func(*executor.Exchange) {}, func() error { return lost }, false, false},
 		{"lost after more of the body was read", func(x *executor.Exchange) { _, _ = x.Body.Read(make([]byte, 1)) }, func() error { return lost }, true, false},
 		{"lost after its answer began", func(x *executor.Exchange) { x.Respond(nil, strings.NewReader("")) }, func() error { return lost }, true, false},
+		{"lost after an informational head", func(x *executor.Exchange) { x.Inform(nil) }, func() error { return lost }, true, false},
 		{"refused", func(*executor.Exchange) {}, unstarted(fault.StreamsFull), false, true},
 		{"refused by a runner that is too old", func(x *executor.Exchange) { x.Body.Close() }, unstarted(fault.RunnerOutdated), false, true},
 		{"broken", func(x *executor.Exchange) { _, _ = x.Body.Read(make([]byte, 1)) }, func() error { return fault.New(fault.StreamBroken, "broken") }, true, false},
@@ -73,7 +74,7 @@ func TestSecondAttemptsOfExchanges(t *testing.T) {
 				}}))
 			}
 			body := &closing{Reader: strings.NewReader("body")}
-			ctx := executor.WithExchange(t.Context(), &executor.Exchange{Body: body, Respond: func([]byte, io.Reader) {}})
+			ctx := executor.WithExchange(t.Context(), &executor.Exchange{Body: body, Respond: func([]byte, io.Reader) {}, Inform: func([]byte) {}})
 			if test.idempotent {
 				ctx = dispatch.WithIdempotent(ctx)
 			}

@@ -26,6 +26,10 @@ const (
 	ExportCall       = "ruedo_call"
 )
 
+// MaxInformational is how many informational heads an answer can have. Together,
+// they have at most as many bytes as one head.
+const MaxInformational = 64
+
 // ExportStart is the entry of a command.
 const ExportStart = "_start"
 

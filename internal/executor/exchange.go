@@ -3,6 +3,8 @@ package executor
 import (
 	"context"
 	"io"
+
+	"github.com/ruedo-dev/ruedo/internal/abi"
 )
 
 // Exchange is the part of a call of kind http that does not fit into its request
@@ -27,10 +29,13 @@ type Exchange struct {
 	Respond func(head []byte, body io.Reader)
 	// Inform takes the informational heads of an answer, encoded in the same way: those
 	// with a status from 100 to 199, except 101. It is called for each one, in order
-	// and before Respond or the response, and the service waits until it returns. Nil:
-	// they are dropped.
+	// and before Respond or the response, and the service waits until it returns. It is
+	// called at most [MaxInformational] times, on any goroutine. Nil: they are dropped.
 	Inform func(head []byte)
 }
+
+// MaxInformational is how many informational heads an answer can have.
+const MaxInformational = abi.MaxInformational
 
 type exchangeKey struct{}
 

@@ -157,7 +157,13 @@ func (g *Guest) respondHead(p []byte) int32 {
 	p = bytes.Clone(p)
 	if !r.Informational() {
 		c.exchange.head, c.ContentType, c.headWritten = p, r.ContentType, true
-	} else if taken := c.exchange.Inform(p); taken != nil {
+		return size
+	}
+	taken, ok := c.exchange.Inform(p)
+	if !ok {
+		return abi.ErrLimit
+	}
+	if taken != nil {
 		g.wait(taken, forever)
 	}
 	return size

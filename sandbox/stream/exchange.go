@@ -33,6 +33,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/ruedo-dev/ruedo/internal/abi"
 	"github.com/ruedo-dev/ruedo/internal/panics"
 )
 
@@ -106,6 +107,7 @@ type Exchange struct {
 	own     *File
 	out     *Pipe // the answer, once it streams
 	gone    bool  // the caller is
+	early   early
 	ctx     context.Context
 	cancel  context.CancelFunc
 	pumps   sync.WaitGroup
@@ -215,12 +217,20 @@ func (x *Exchange) Respond(head, first []byte) {
 	}, out.Cut)
 }
 
+// early counts informational heads.
+type early struct{ heads, bytes int }
+
 // Inform hands an informational head over, which the exchange keeps. taken reports
-// whether the responder is done with it; nil if it takes none.
-func (x *Exchange) Inform(head []byte) (taken func() bool) {
+// whether the responder is done with it; nil if it takes none. Inform returns false
+// if there were too many.
+func (x *Exchange) Inform(head []byte) (taken func() bool, ok bool) {
+	x.early = early{x.early.heads + 1, x.early.bytes + len(head)}
+	if x.early.heads > abi.MaxInformational || x.early.bytes > MaxHead {
+		return nil, false
+	}
 	i, ok := x.cfg.Responder.(Informer)
 	if !ok {
-		return nil
+		return nil, true
 	}
 	done := new(atomic.Bool)
 	x.pump(func() error { i.Inform(head); return nil }, func(error) {
@@ -228,7 +238,7 @@ func (x *Exchange) Inform(head []byte) (taken func() bool) {
 		x.wake.moved.Add(1)
 		x.wake.signal()
 	})
-	return done.Load
+	return done.Load, true
 }
 
 // TryWrite writes to the answer that streams; see [Pipe.TryWrite].

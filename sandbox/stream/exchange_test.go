@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -330,4 +331,24 @@ func soak(t *testing.T, r *rand.Rand) error {
 	}
 	sender.Wait()
 	return nil
+}
+
+// informer takes informational heads.
+type informer struct{ heads atomic.Int32 }
+
+func (i *informer) Stream([]byte, io.Reader) {}
+func (i *informer) Inform([]byte)            { i.heads.Add(1) }
+
+func TestInformationalHeadsAreBounded(t *testing.T) {
+	i := &informer{}
+	x := New(Config{Responder: i})
+	for n := range abi.MaxInformational + 2 {
+		if _, ok := x.Inform([]byte{1}); ok != (n < abi.MaxInformational) {
+			t.Errorf("head %d is taken: %t", n, ok)
+		}
+	}
+	x.End(nil)
+	if err, bug := x.Wait(t.Context(), soon()); err != nil || bug != nil || i.heads.Load() != abi.MaxInformational {
+		t.Errorf("%d heads, %v, %v", i.heads.Load(), err, bug)
+	}
 }

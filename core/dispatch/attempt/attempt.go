@@ -72,6 +72,12 @@ func Watch(ctx context.Context) (context.Context, *Exchange) {
 			x.caller.Respond(head, body)
 		}
 	}
+	if own.Inform != nil {
+		watched.Inform = func(head []byte) {
+			x.moved.Store(true)
+			x.caller.Inform(head)
+		}
+	}
 	return executor.WithExchange(ctx, &watched), x
 }
 

@@ -25,6 +25,7 @@ type Call struct {
 
 	mu           sync.Mutex
 	over         bool
+	answered     bool // the head of the answer came
 	read         bool // the answer, to its end
 	left         bool // the caller did not want the rest of it
 	body, answer side
@@ -170,10 +171,16 @@ func (c *Call) ServeAnswer(rc *http.ResponseController, from *connect.ClientStre
 		return err
 	}
 	defer done()
+	if more, err := c.inform(from); !more || err != nil {
+		return err
+	}
 	first := from.Msg()
 	if len(first.Head) > MaxHead {
 		return faultrpc.ToConnect(fault.New(fault.Internal, "the head of the answer has %d bytes, the limit is %d", len(first.Head), MaxHead))
 	}
+	c.mu.Lock()
+	c.answered = true
+	c.mu.Unlock()
 	a := &answer{ctx: c.ctx, from: from, rest: first.Data, ended: first.End}
 	c.x.Respond(first.Head, a)
 	c.mu.Lock()
@@ -188,6 +195,26 @@ func (c *Call) ServeAnswer(rc *http.ResponseController, from *connect.ClientStre
 		return faultrpc.ToConnect(a.err)
 	}
 	return nil
+}
+
+// inform hands informational heads to the caller, up to the first message that is
+// none. It returns false if nothing follows: then the answer is whole, and on the lane,
+// or the lane says why there is none.
+func (c *Call) inform(from *connect.ClientStream[runnerv1.PushAnswerRequest]) (more bool, err error) {
+	for heads, bytes := 0, 0; len(from.Msg().Informational) > 0; {
+		head := from.Msg().Informational
+		heads, bytes = heads+1, bytes+len(head)
+		if heads > executor.MaxInformational || bytes > MaxHead {
+			return false, faultrpc.ToConnect(fault.New(fault.Internal, "the answer has more than %d informational heads, or more than %d bytes of them", executor.MaxInformational, MaxHead))
+		}
+		if c.x.Inform != nil {
+			c.x.Inform(head)
+		}
+		if !from.Receive() {
+			return false, from.Err()
+		}
+	}
+	return true, nil
 }
 
 // Failed returns the error of a call that has failed with err: if it streamed, and
@@ -217,7 +244,7 @@ func (c *Call) Failed(err error) error {
 func (c *Call) Check(streamed bool) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if streamed == c.answer.began && streamed == (c.read || c.left) {
+	if streamed == c.answered && streamed == (c.read || c.left) {
 		return nil
 	}
 	return broken(errNoEnd, "answer")

@@ -25,6 +25,10 @@ type Remote struct {
 	Lane string
 	ID   uint64
 
+	// The answer, while it has informational heads only; else nil. Of the executor,
+	// which does one thing at a time with an answer.
+	answer *connect.ClientStreamForClientSimple[runnerv1.PushAnswerRequest, runnerv1.PushAnswerResponse]
+
 	mu    sync.Mutex
 	broke *fault.Error // why the first stream broke
 }
@@ -32,7 +36,10 @@ type Remote struct {
 // Exchange returns what the executor of the call gets. The context is that of the
 // call. Without body, what came with the call is all of its body.
 func (r *Remote) Exchange(ctx context.Context, body bool) *executor.Exchange {
-	x := &executor.Exchange{Respond: func(head []byte, body io.Reader) { r.push(ctx, head, body) }}
+	x := &executor.Exchange{
+		Respond: func(head []byte, body io.Reader) { r.push(ctx, head, body) },
+		Inform:  func(head []byte) { r.inform(ctx, head) },
+	}
 	if body {
 		b := &fetched{r: r, call: ctx}
 		b.ctx, b.cancel = context.WithCancel(ctx)
@@ -44,6 +51,9 @@ func (r *Remote) Exchange(ctx context.Context, body bool) *executor.Exchange {
 // Result returns the answer of the call, or an error if a stream broke meanwhile:
 // then neither end takes the answer for complete.
 func (r *Remote) Result(res *runnerv1.ExecuteResponse, err error) (*runnerv1.ExecuteResponse, error) {
+	if r.answer != nil {
+		_, _ = r.answer.CloseAndReceive() // the core has passed on what it got of it
+	}
 	broke := r.broken()
 	if broke == nil {
 		return res, err
@@ -150,14 +160,35 @@ func (b *fetched) Close() error {
 	return nil
 }
 
+// begin returns the next message of an answer, which has begun then.
+func (r *Remote) begin(ctx context.Context) (*runnerv1.PushAnswerRequest, error) {
+	if r.answer != nil {
+		return &runnerv1.PushAnswerRequest{}, nil
+	}
+	stream, err := r.API.PushAnswer(protocol.WithSecret(ctx, r.Lane))
+	r.answer = stream
+	return &runnerv1.PushAnswerRequest{Lane: r.Lane, Id: r.ID}, err
+}
+
+// inform sends an informational head to the core. An answer can do without it: if what
+// carries it breaks, the rest of the answer says so, unless that is not sent this way.
+func (r *Remote) inform(ctx context.Context, head []byte) {
+	if msg, err := r.begin(ctx); err == nil {
+		msg.Informational = head
+		_ = r.answer.Send(msg)
+	}
+}
+
 // push sends an answer to the core, until it ends or breaks off.
 func (r *Remote) push(ctx context.Context, head []byte, body io.Reader) {
-	stream, err := r.API.PushAnswer(protocol.WithSecret(ctx, r.Lane))
+	msg, err := r.begin(ctx)
 	if err != nil {
 		_ = r.fail(ctx, err, "answer")
 		return
 	}
-	msg := &runnerv1.PushAnswerRequest{Lane: r.Lane, Id: r.ID, Head: head}
+	stream := r.answer
+	r.answer = nil // nobody else closes it
+	msg.Head = head
 	piece := make([]byte, Piece)
 	var read error
 	for first := true; read == nil; first = false {

@@ -3,9 +3,9 @@
 //
 // [Call] is the core's end, [Remote] the runner's. The runner makes a request for
 // each direction when it needs it: FetchBody when the guest first reads beyond
-// what came with the call, and PushAnswer when its answer begins. Each has a
-// connection that carries nothing else meanwhile, so TCP is the flow control, and
-// no stream holds up another one.
+// what came with the call, and PushAnswer when its answer begins, be it with an
+// informational head. Each has a connection that carries nothing else meanwhile,
+// so TCP is the flow control, and no stream holds up another one.
 //
 // # Ends
 //
@@ -13,6 +13,10 @@
 // off, and its reader gets an error that is not io.EOF. If it broke off because of
 // what carries it, and not because of who sent it, the call fails with
 // STREAM_BROKEN, on both ends.
+//
+// An answer that has informational heads, and does not stream otherwise, is one
+// without a head here. It is on the lane, and the runner sends it when the core has
+// passed on those heads.
 //
 // # Bounds
 //

@@ -1473,7 +1473,10 @@ type PushAnswerRequest struct {
 	Head []byte `protobuf:"bytes,3,opt,name=head,proto3" json:"head,omitempty"`
 	Data []byte `protobuf:"bytes,4,opt,name=data,proto3" json:"data,omitempty"`
 	// The answer is complete, and nothing follows.
-	End           bool `protobuf:"varint,5,opt,name=end,proto3" json:"end,omitempty"`
+	End bool `protobuf:"varint,5,opt,name=end,proto3" json:"end,omitempty"`
+	// An informational head, encoded in the same way. Such messages come before the
+	// head, and have nothing else of the answer.
+	Informational []byte `protobuf:"bytes,6,opt,name=informational,proto3" json:"informational,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1541,6 +1544,13 @@ func (x *PushAnswerRequest) GetEnd() bool {
 		return x.End
 	}
 	return false
+}
+
+func (x *PushAnswerRequest) GetInformational() []byte {
+	if x != nil {
+		return x.Informational
+	}
+	return nil
 }
 
 type PushAnswerResponse struct {
@@ -1675,13 +1685,14 @@ const file_ruedo_runner_v1_runner_proto_rawDesc = "" +
 	"\x11FetchBodyResponse\x12\x12\n" +
 	"\x04data\x18\x01 \x01(\fR\x04data\x12\x10\n" +
 	"\x03end\x18\x02 \x01(\bR\x03end\x12\x1a\n" +
-	"\btrailers\x18\x03 \x01(\fR\btrailers\"q\n" +
+	"\btrailers\x18\x03 \x01(\fR\btrailers\"\x97\x01\n" +
 	"\x11PushAnswerRequest\x12\x12\n" +
 	"\x04lane\x18\x01 \x01(\tR\x04lane\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\x04R\x02id\x12\x12\n" +
 	"\x04head\x18\x03 \x01(\fR\x04head\x12\x12\n" +
 	"\x04data\x18\x04 \x01(\fR\x04data\x12\x10\n" +
-	"\x03end\x18\x05 \x01(\bR\x03end\"\x14\n" +
+	"\x03end\x18\x05 \x01(\bR\x03end\x12$\n" +
+	"\rinformational\x18\x06 \x01(\fR\rinformational\"\x14\n" +
 	"\x12PushAnswerResponse2\xe9\x04\n" +
 	"\rRunnerService\x12M\n" +
 	"\x06Attach\x12\x1e.ruedo.runner.v1.AttachRequest\x1a\x1f.ruedo.runner.v1.AttachResponse(\x010\x01\x12L\n" +

@@ -72,8 +72,9 @@ type RunnerServiceClient interface {
 	// FetchBody returns the rest of the body of a call that streams, as it arrives.
 	// Since protocol 5.
 	FetchBody(context.Context, *v1.FetchBodyRequest) (*connect.ServerStreamForClient[v1.FetchBodyResponse], error)
-	// PushAnswer sends the answer of a call as it is written. The result frame
-	// follows on the lane. Since protocol 5.
+	// PushAnswer sends the answer of a call as it is written: its informational
+	// heads, then the rest, if that streams. The result frame follows on the lane.
+	// Since protocol 5.
 	PushAnswer(context.Context) (*connect.ClientStreamForClientSimple[v1.PushAnswerRequest, v1.PushAnswerResponse], error)
 }
 
@@ -202,8 +203,9 @@ type RunnerServiceHandler interface {
 	// FetchBody returns the rest of the body of a call that streams, as it arrives.
 	// Since protocol 5.
 	FetchBody(context.Context, *v1.FetchBodyRequest, *connect.ServerStream[v1.FetchBodyResponse]) error
-	// PushAnswer sends the answer of a call as it is written. The result frame
-	// follows on the lane. Since protocol 5.
+	// PushAnswer sends the answer of a call as it is written: its informational
+	// heads, then the rest, if that streams. The result frame follows on the lane.
+	// Since protocol 5.
 	PushAnswer(context.Context, *connect.ClientStream[v1.PushAnswerRequest]) (*v1.PushAnswerResponse, error)
 }
 

@@ -15,6 +15,8 @@ const (
 	// stuckBeats is how many beats in a row the watches can report nothing of
 	// what the store has before everything is listed again.
 	stuckBeats = 3
+	// silence is how long a store can take to answer again before it may be another.
+	silence = 2 * beatEvery
 	// probeBeats is the number of beats between checks whether the store
 	// accepts writes, as long as it did the last time.
 	probeBeats = 10
@@ -27,8 +29,8 @@ func (m *Mirror) heartbeat(ctx context.Context) {
 	next := time.NewTimer(jittered(beatEvery))
 	defer next.Stop()
 	var last, shown int64 // at the previous beat: the store's revision, and the mirror's
-	stuck, away, gap := 0, false, false
-	var term uint64 // of the store's leader
+	stuck, away := 0, false
+	heard := time.Since(m.began) // when the store last answered
 	m.guard.CheckDisk()
 	m.guard.Probe(ctx)
 	for beats := 1; ; beats++ {
@@ -45,7 +47,6 @@ func (m *Mirror) heartbeat(ctx context.Context) {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
-			gap = true
 			if m.Stale() && !away {
 				away = true
 				m.logger.Warn("the store does not answer; continuing from memory", "error", err)
@@ -68,9 +69,11 @@ func (m *Mirror) heartbeat(ctx context.Context) {
 			m.guard.Probe(ctx)
 		}
 		// While it was away, the store may have been replaced by an older copy of
-		// itself, which can have passed the mirror's revision since.
-		returned := gap || term != 0 && term != at.GetRaftTerm()
-		gap, term = false, at.GetRaftTerm()
+		// itself, which can have passed the mirror's revision since. A probe hides
+		// that it was, because it waits for a store that comes back.
+		answered := time.Since(m.began)
+		returned := answered-heard > silence || at.GetRaftTerm() != m.term.Load()
+		heard = answered
 		switch {
 		case now < before || at.GetClusterId() != m.etcd.Load() || !m.guard.Known(ctx, format):
 			last, stuck = 0, 0

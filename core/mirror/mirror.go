@@ -87,7 +87,10 @@ type Mirror struct {
 	// latency is how long the store took to answer the last probe that succeeded.
 	latency atomic.Int64
 	// etcd is etcd's own cluster id. Another store has another id.
-	etcd    atomic.Uint64
+	etcd atomic.Uint64
+	// term is that of the store's leader when everything was listed. A store that
+	// was started again is in another one.
+	term    atomic.Uint64
 	storeID atomic.Pointer[storeID]
 	// lastProbe is what the last successful probe has found.
 	lastProbe atomic.Pointer[probed]
@@ -255,6 +258,7 @@ func (m *Mirror) load(ctx context.Context) error {
 	}
 	m.guard.Follow(format)
 	m.etcd.Store(got.Header.ClusterId)
+	m.term.Store(got.Header.RaftTerm)
 	m.requested.Store(0) // a revision of a previous store might never come
 	m.show(d.Snapshot, got.Header.Revision)
 	return nil

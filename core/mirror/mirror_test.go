@@ -373,13 +373,49 @@ func TestMirrorFollowsAStoreThatWentBack(t *testing.T) {
 }
 
 // An older copy that has been written to is at a later revision than the mirror,
-// so neither its revision nor a watch shows that it is another one.
+// so neither its revision nor a watch shows that it is another one. It can be
+// there before the first heartbeat, and while the watches wait for the store.
 func TestMirrorFollowsAnOlderCopyThatHasMovedOn(t *testing.T) {
 	t.Parallel()
+	s, swap := replaceable(t)
+	m := mirror(t, s)
+	swap(func() { testkit.Eventually(t, "the mirror is stale", m.Stale) })
+	testkit.Eventually(t, "the mirror shows what the store has", func() bool {
+		return m.Snapshot().Services["one"].GetRevision().GetNumber() == 1
+	})
+}
+
+func TestHeartbeatNoticesAnOlderCopyThatHasMovedOn(t *testing.T) {
+	t.Parallel()
+	s, swap := replaceable(t)
+	m := newMirror(s.Cluster(), s.Guard(), s.logger)
+	if err := m.load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	swap(func() {})
+	ctx, stop := context.WithCancel(t.Context())
+	m.wg.Go(func() { m.heartbeat(ctx) })
+	defer m.wg.Wait()
+	defer stop()
+	select {
+	case err := <-m.relist:
+		if err != errReturned {
+			t.Error(err)
+		}
+	case <-time.After(testkit.Patience):
+		t.Error("a heartbeat takes the older copy for the store that was listed")
+	}
+}
+
+// replaceable returns a store that holds revision 2 of a service, and a function
+// that stops its etcd, calls between, and starts an older copy in its place, which
+// holds revision 1 and has been written to since.
+func replaceable(t *testing.T) (s *testStore, swap func(between func())) {
+	t.Helper()
 	dir, older := filepath.Join(t.TempDir(), "d"), filepath.Join(t.TempDir(), "older")
 	e := etcdtest.Start(t, etcdembed.Config{Dir: dir, ListenClient: "127.0.0.1:0"})
 	endpoint := e.Endpoint()
-	s := open(t, store.Config{Hosts: []string{endpoint}})
+	s = open(t, store.Config{Hosts: []string{endpoint}})
 	storetest.Put(t, s, storetest.Wasm("a"))
 	first := storetest.Publish(t, s, storetest.Service("one", 1, storetest.Wasm("a")), 0)
 	etcdtest.Stop(t, e)
@@ -387,23 +423,19 @@ func TestMirrorFollowsAnOlderCopyThatHasMovedOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	e = etcdtest.Start(t, etcdembed.Config{Dir: dir, ListenClient: endpoint})
-	lost := storetest.Publish(t, s, storetest.Service("one", 2, storetest.Wasm("a")), first.GetVersion())
-	m := mirror(t, s)
-	storetest.Same(t, m.Snapshot().Services["one"], lost)
-	etcdtest.Stop(t, e)
-	testkit.Eventually(t, "the mirror is stale", m.Stale)
-
-	e = etcdtest.Start(t, etcdembed.Config{Dir: older, ListenClient: "127.0.0.1:0"})
-	for range 50 {
-		if _, err := e.Client().Put(t.Context(), "elsewhere", "x"); err != nil {
-			t.Fatal(err)
+	storetest.Publish(t, s, storetest.Service("one", 2, storetest.Wasm("a")), first.GetVersion())
+	return s, func(between func()) {
+		etcdtest.Stop(t, e)
+		between()
+		e = etcdtest.Start(t, etcdembed.Config{Dir: older, ListenClient: "127.0.0.1:0"})
+		for range 50 {
+			if _, err := e.Client().Put(t.Context(), "elsewhere", "x"); err != nil {
+				t.Fatal(err)
+			}
 		}
+		etcdtest.Stop(t, e)
+		etcdtest.Start(t, etcdembed.Config{Dir: older, ListenClient: endpoint})
 	}
-	etcdtest.Stop(t, e)
-	etcdtest.Start(t, etcdembed.Config{Dir: older, ListenClient: endpoint})
-	testkit.Eventually(t, "the mirror shows what the store has", func() bool {
-		return m.Snapshot().Services["one"].GetRevision().GetNumber() == 1
-	})
 }
 
 func TestOpenMirrorWithoutAStore(t *testing.T) {

@@ -24,7 +24,7 @@ const (
 	// of gRPC has it there within that time.
 	patience = 200 * time.Microsecond
 	// maxDrain and drainTime bound what is read of a body that the service has not
-	// read, so that the connection can be used again.
+	// read, so that the connection can be used again, and why it ended is known.
 	maxDrain  = 1 << 20
 	drainTime = 500 * time.Millisecond
 )
@@ -193,11 +193,21 @@ func (b *body) drain() {
 }
 
 // failure returns why the port ended the body, nil if it did not. Call it when the
-// call is over.
+// call has failed. The call can be over before the read that made it fail, so
+// failure waits a moment for that.
 func (b *body) failure() error {
 	_ = b.Close()
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.reading && b.err == nil {
+		late := time.NewTimer(drainTime)
+		defer late.Stop()
+		select {
+		case f := <-b.got:
+			b.reading, b.err = false, f.err
+		case <-late.C:
+		}
+	}
 	if b.err == nil || b.err == io.EOF {
 		return nil
 	}

@@ -28,7 +28,7 @@ func TestLogsSayWhatAGuestCannotHave(t *testing.T) {
 		"something else":          {`{"do":"fail","n":3,"text":"name is blank"}`, nil},
 		"a control character":     {`{"do":"open","text":"/a\u001b[2J","n":5}`, []string{`/a\x1b[2J: a service has no files`}},
 	} {
-		res, _ := tpl.Call(t.Context(), sandbox.Request{Input: []byte(tt.input)})
+		res, err := tpl.Call(t.Context(), sandbox.Request{Input: []byte(tt.input)})
 		var got []string
 		for line := range strings.Lines(string(res.Logs)) {
 			got = append(got, line)
@@ -38,7 +38,7 @@ func TestLogsSayWhatAGuestCannotHave(t *testing.T) {
 			ok = strings.HasPrefix(got[i], "WARN sandbox: "+tt.want[i]) && strings.HasSuffix(got[i], "\n")
 		}
 		if !ok {
-			t.Errorf("%s: %q, want %q", name, got, tt.want)
+			t.Errorf("%s: %q (%v), want %q", name, got, err, tt.want)
 		}
 	}
 }

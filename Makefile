@@ -53,10 +53,11 @@ lint-go: $(BIN)/staticcheck ## Check the code with vet and staticcheck, for this
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
 
 .PHONY: generate
-generate: $(BIN)/buf ## Make gen/ from proto/, and docs/reference from the code (no network needed once buf is built)
+generate: $(BIN)/buf ## Make gen/ from proto/, the code of examples/todo, and docs/reference from the code (no network needed once buf is built)
 	$(BIN)/buf format -w
 	$(BIN)/buf lint
 	$(BIN)/buf generate
+	$(BIN)/buf generate --template examples/todo/buf.gen.yaml
 	$(MAKE) --no-print-directory references
 
 .PHONY: references

@@ -39,7 +39,7 @@ func lines(t *testing.T, p pkg, name string) int {
 
 func TestNoFileIsTwoRooms(t *testing.T) {
 	for _, p := range packages(t) {
-		if in(p.ImportPath, "gen") {
+		if inAny(p.ImportPath, generated) {
 			continue
 		}
 		for _, name := range p.GoFiles {
@@ -53,7 +53,7 @@ func TestNoFileIsTwoRooms(t *testing.T) {
 func TestNoPackageIsTwoRooms(t *testing.T) {
 	found := make(map[string]bool)
 	for _, p := range packages(t) {
-		if in(p.ImportPath, "gen") {
+		if inAny(p.ImportPath, generated) {
 			continue
 		}
 		found[p.ImportPath] = true

@@ -9,8 +9,11 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/crypto/ssh"
+
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/ruedotest"
+	"github.com/ruedo-dev/ruedo/internal/testkit/sshtest"
 )
 
 // granted lets a service connect to one place more than its decorators do, as
@@ -80,5 +83,32 @@ func proxy(t *testing.T, c *ruedotest.Cluster) {
 	defer posted.Body.Close()
 	if b, err := io.ReadAll(posted.Body); err != nil || posted.StatusCode != http.StatusBadGateway || !strings.Contains(string(b), "no rule of the service grants POST "+upstream.URL) {
 		t.Errorf("a method without a grant: %d %s, %v", posted.StatusCode, b, err)
+	}
+}
+
+func netcheck(t *testing.T, c *ruedotest.Cluster) {
+	device, other := sshtest.Start(t), sshtest.Start(t)
+	publish(t, c, "netcheck", granted(t, c, "netcheck-test", "tcp://"+strings.Replace(device.Address, ":", "/32:", 1)))
+	for _, tt := range []struct {
+		name     string
+		to, keys *sshtest.Device
+		status   int
+		want     string
+	}{
+		{"a device", device, device, 200, `{"output":"ran show clock","status":0}`},
+		{"a device with another host key", device, other, 502, "host key mismatch"},
+		{"a device without a grant", other, other, 502, "no rule of the service grants tcp://" + other.Address},
+	} {
+		key := strings.TrimSpace(string(ssh.MarshalAuthorizedKey(tt.keys.Keys[1])))
+		body := fmt.Sprintf(`{"address":%q,"user":%q,"password":%q,"host_key":%q,"command":"show clock"}`, tt.to.Address, sshtest.User, sshtest.Password, key)
+		res, err := c.HTTP.Post(c.URL+"/svc/netcheck/run", "application/json", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		got, err := io.ReadAll(res.Body)
+		if err != nil || res.StatusCode != tt.status || !strings.Contains(string(got), tt.want) {
+			t.Errorf("%s: got %d %s, %v; want %d %s", tt.name, res.StatusCode, got, err, tt.status, tt.want)
+		}
 	}
 }

@@ -29,6 +29,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/executor"
 	"github.com/ruedo-dev/ruedo/internal/executor/executortest"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/testkit/sshtest"
 	"github.com/ruedo-dev/ruedo/runner"
 	"github.com/ruedo-dev/ruedo/runner/egress"
 )
@@ -216,7 +217,7 @@ func TestFloodOfConnections(t *testing.T) {
 // TestAuditOverSSH: x/crypto/ssh in a module runs a command on a device, whose host
 // key it checks.
 func TestAuditOverSSH(t *testing.T) {
-	address, key := device(t)
+	device := sshtest.Start(t)
 	_, other, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -225,12 +226,12 @@ func TestAuditOverSSH(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := newNetworked(t, newRunner(t, runner.Config{}), local("tcp", address))
+	n := newNetworked(t, newRunner(t, runner.Config{}), local("tcp", device.Address))
 	text := func(k ssh.PublicKey) string { return string(ssh.MarshalAuthorizedKey(k)) }
-	if a := n.call("/audit", "address", address, "command", "show version", "hostkey", text(key)); a.text != "ran show version" {
+	if a := n.call("/audit", "address", device.Address, "command", "show version", "hostkey", text(device.Keys[0])); a.text != "ran show version" {
 		t.Errorf("got %q", a.text)
 	}
-	if a := n.call("/audit", "address", address, "command", "show version", "hostkey", text(impostor.PublicKey())); !strings.Contains(a.text, "host key mismatch") {
+	if a := n.call("/audit", "address", device.Address, "command", "show version", "hostkey", text(impostor.PublicKey())); !strings.Contains(a.text, "host key mismatch") {
 		t.Errorf("another host key: %q", a.text)
 	}
 }
@@ -281,73 +282,4 @@ func echoes(t *testing.T, cert tls.Certificate) (plain, secure, datagrams string
 	plain = serve(func(c net.Conn) net.Conn { return c })
 	secure = serve(func(c net.Conn) net.Conn { return tls.Server(c, &tls.Config{Certificates: []tls.Certificate{cert}}) })
 	return plain, secure, pc.LocalAddr().String()
-}
-
-// device starts a server of SSH that runs no command, but says which one it got.
-func device(t *testing.T) (address string, hostKey ssh.PublicKey) {
-	t.Helper()
-	_, private, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	signer, err := ssh.NewSignerFromKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg := &ssh.ServerConfig{PasswordCallback: func(c ssh.ConnMetadata, p []byte) (*ssh.Permissions, error) {
-		if c.User() != "audit" || string(p) != "secret" {
-			return nil, fmt.Errorf("no")
-		}
-		return nil, nil
-	}}
-	cfg.AddHostKey(signer)
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var serving sync.WaitGroup
-	serving.Go(func() {
-		for {
-			conn, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			serving.Go(func() { login(conn, cfg) })
-		}
-	})
-	t.Cleanup(func() {
-		ln.Close()
-		serving.Wait()
-	})
-	return ln.Addr().String(), signer.PublicKey()
-}
-
-// login serves one client of a device.
-func login(conn net.Conn, cfg *ssh.ServerConfig) {
-	defer conn.Close()
-	_, channels, requests, err := ssh.NewServerConn(conn, cfg)
-	if err != nil {
-		return
-	}
-	var serving sync.WaitGroup
-	defer serving.Wait()
-	serving.Go(func() { ssh.DiscardRequests(requests) })
-	for c := range channels {
-		channel, requests, err := c.Accept()
-		if err != nil {
-			return
-		}
-		serving.Go(func() {
-			for r := range requests {
-				if r.Type != "exec" {
-					_ = r.Reply(false, nil)
-					continue
-				}
-				_ = r.Reply(true, nil)
-				fmt.Fprintf(channel, "ran %s", r.Payload[4:])
-				_, _ = channel.SendRequest("exit-status", false, make([]byte, 4))
-				_ = channel.Close()
-			}
-		})
-	}
 }

@@ -21,7 +21,7 @@ import (
 )
 
 func names() []string {
-	return []string{"feed", "greet", "netaudit", "netcheck", "proxy", "spin", "thumbnail", "todo", "wordcount"}
+	return []string{"chat", "feed", "greet", "netaudit", "netcheck", "proxy", "spin", "thumbnail", "todo", "wordcount"}
 }
 
 // kind returns the kind of an example, as the API has it.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gorilla/websocket"
 	"golang.org/x/crypto/ssh"
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
@@ -110,5 +111,38 @@ func netcheck(t *testing.T, c *ruedotest.Cluster) {
 		if err != nil || res.StatusCode != tt.status || !strings.Contains(string(got), tt.want) {
 			t.Errorf("%s: got %d %s, %v; want %d %s", tt.name, res.StatusCode, got, err, tt.status, tt.want)
 		}
+	}
+}
+
+func chat(t *testing.T, c *ruedotest.Cluster) {
+	publish(t, c, "chat")
+	dial := func() *websocket.Conn {
+		conn, _, err := websocket.DefaultDialer.DialContext(t.Context(), "ws"+strings.TrimPrefix(c.URL, "http")+"/svc/chat/", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		return conn
+	}
+	// Both are open, and each has a bot of its own.
+	ada, other := dial(), dial()
+	for _, line := range []struct {
+		conn      *websocket.Conn
+		say, want string
+	}{
+		{ada, "my name is Ada", "Hello, Ada!"},
+		{other, "who am I", "You have not said."},
+		{ada, "who am I", "You are Ada."},
+		{ada, "bye", "Goodbye."},
+	} {
+		if err := line.conn.WriteMessage(websocket.TextMessage, []byte(line.say)); err != nil {
+			t.Fatal(err)
+		}
+		if _, got, err := line.conn.ReadMessage(); err != nil || string(got) != line.want {
+			t.Errorf("%s: got %q, %v; want %q", line.say, got, err, line.want)
+		}
+	}
+	if _, _, err := ada.ReadMessage(); !websocket.IsCloseError(err, websocket.CloseNormalClosure) {
+		t.Errorf("after bye: %v", err)
 	}
 }

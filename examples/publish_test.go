@@ -119,7 +119,7 @@ func TestPublishedAndCalled(t *testing.T) {
 	// Services of kind http publish themselves: some of them need to know where a
 	// server of the test listens.
 	for name, check := range map[string]func(*testing.T, *ruedotest.Cluster){
-		"feed": feed, "netcheck": netcheck, "proxy": proxy, "todo": todo,
+		"chat": chat, "feed": feed, "netcheck": netcheck, "proxy": proxy, "todo": todo,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

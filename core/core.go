@@ -84,6 +84,10 @@ type Config struct {
 	// Listen is the host:port to serve on. Port 0 picks a free port. "-" means
 	// no port at all: the caller serves Handler. Default: [DefaultListen].
 	Listen string
+	// Apps is the host:port of a second port, for web applications: it serves services
+	// of kind http and nothing of the API, so a browser takes it for another origin.
+	// Not used without a port. Default: none.
+	Apps string
 	// URL is where runners and clients reach this core. Default: the address that
 	// it listens on.
 	URL string
@@ -133,7 +137,8 @@ type Config struct {
 	// [port.Server.Leave]. Default: 0, they are closed immediately.
 	Farewell time.Duration
 	// Port bounds what callers can cost; see [port.Config]. Its Count, Panicked
-	// and Logger are filled in.
+	// and Logger are filled in. With Apps, each of both ports has half of the
+	// connections.
 	Port port.Config
 	// Version of the program, human-readable.
 	Version string
@@ -158,6 +163,8 @@ type Core struct {
 
 	listener   net.Listener // nil without a port
 	port       *port.Server
+	apps       *port.Server // for web applications
+	appsAt     net.Listener // nil without a port
 	store      *store.Store
 	mirror     *mirror.Mirror
 	metrics    *telemetry.Metrics
@@ -226,30 +233,42 @@ func (cfg Config) withDefaults() Config {
 // Handler returns a handler that serves everything that the core's port serves.
 func (c *Core) Handler() http.Handler { return c.port.Handler() }
 
-// Routes returns all routes of the core's port, with their bounds.
+// Routes returns all routes of the core's port, with their bounds. Those of the port
+// for web applications are among them.
 func (c *Core) Routes() []port.Route { return c.port.Routes() }
 
 // URL returns the URL at which this core is reached; "" if it has no port.
 func (c *Core) URL() string { return c.cfg.URL }
 
+// AppsURL returns the URL of the port for web applications; "" if there is none.
+func (c *Core) AppsURL() string {
+	if c.appsAt == nil {
+		return ""
+	}
+	return "http://" + c.appsAt.Addr().String()
+}
+
 // ID returns the core's id in the cluster.
 func (c *Core) ID() string { return c.self.GetId() }
 
-// Serve serves the port and joins the cluster. When ctx ends, it shuts down
+// Serve serves the ports and joins the cluster. When ctx ends, it shuts down
 // gracefully and returns nil if that succeeded.
 func (c *Core) Serve(ctx context.Context) error {
 	if c.listener == nil {
 		<-ctx.Done()
 		return nil
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- c.port.Serve(c.listener) }()
+	ended := c.serve()
 	joined := c.join(ctx)
 	if ctx.Err() != nil {
 		joined = nil // told to stop while it was joining, which is no failure
 	}
 	if joined == nil {
-		c.log.Info("core is serving", "core", c.ID(), "cluster", c.cfg.Cluster, "url", c.URL())
+		at := []any{"core", c.ID(), "cluster", c.cfg.Cluster, "url", c.URL()}
+		if c.appsAt != nil {
+			at = append(at, "apps", c.AppsURL())
+		}
+		c.log.Info("core is serving", at...)
 		select {
 		case err := <-ended:
 			return err
@@ -268,12 +287,7 @@ func (c *Core) Serve(ctx context.Context) error {
 	}
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.cfg.Drain)
 	defer cancel()
-	c.port.Leave(drain, c.cfg.Farewell)
-	c.stop()
-	// Lanes stay up until the calls on them have ended.
-	err := errors.Join(joined, c.port.Drain(drain), c.lanes.Close(drain), c.port.Close(drain))
-	<-ended
-	return err
+	return errors.Join(joined, c.closePorts(drain))
 }
 
 // Close leaves the cluster and releases what New acquired. Call it after Serve

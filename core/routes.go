@@ -21,6 +21,9 @@ func (c *Core) portConfig() port.Config {
 	cfg := c.cfg.Port
 	cfg.Count, cfg.Panicked, cfg.Logger = c.metrics.Requests, c.metrics.Panic, c.log
 	cfg.Cluster = c.cfg.Cluster
+	if c.appsAt != nil {
+		cfg.Connections = max(port.MaxConnections(cfg.Connections)/2, 1)
+	}
 	if u, err := url.Parse(c.cfg.URL); err == nil && u.Hostname() != "" {
 		cfg.Hosts = append(slices.Clip(cfg.Hosts), u.Hostname())
 	}
@@ -44,7 +47,7 @@ func (c *Core) mount() {
 		Done:  c.down.Done(),
 	})
 	gateway.Mount(c.port, c.invoker, fresh.Handler, c.log)
-	exchange.Mount(c.port, exchange.Config{Invoker: c.invoker, Routes: c.catalog, Fresh: fresh.Handler, Down: c.down, Logger: c.log})
+	exchange.Mount(c.port, exchange.Config{Invoker: c.invoker, Routes: c.catalog, Apps: c.apps, Fresh: fresh.Handler, Down: c.down, Logger: c.log})
 	c.port.Handle("GET /metrics", "metrics", port.Bounds{}, c.metrics.Handler())
 	c.mountProbes()
 	small := port.Bounds{Message: 4 << 10, Weight: 8}

@@ -55,6 +55,9 @@ func (c *Core) start(ctx context.Context) (err error) {
 		if c.cfg.URL == "" {
 			c.cfg.URL = "http://" + c.listener.Addr().String()
 		}
+		if err := c.listenForApps(); err != nil {
+			return err
+		}
 	}
 	c.self = describe(c.cfg)
 
@@ -129,6 +132,8 @@ func (c *Core) start(ctx context.Context) (err error) {
 
 	c.port = port.New(c.portConfig())
 	c.onClose("the port", c.port.Close)
+	c.apps = port.New(c.portConfig())
+	c.onClose("the port for web applications", c.apps.Close)
 
 	c.lanes = lane.NewHub(lane.HubConfig{
 		Core: c.self, Cluster: c.cfg.Cluster, Source: source, Admit: c.admit, OnAttach: c.attach, Logger: c.log,

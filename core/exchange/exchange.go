@@ -70,10 +70,13 @@ type Config struct {
 	Invoker Invoker
 	// Routes are those that services declare. Nil: none.
 	Routes Routes
+	// Apps is a port that serves nothing but services, so that its origin is not that
+	// of the API. Nil: there is none.
+	Apps *port.Server
 	// Fresh wraps handlers; see package freshness.
 	Fresh func(http.Handler) http.Handler
-	// MaxOpen bounds the exchanges that are open at the same time. One service can
-	// have three quarters of them. Default: [DefaultMaxOpen].
+	// MaxOpen bounds the exchanges that are open at the same time, on both ports. One
+	// service can have three quarters of them. Default: [DefaultMaxOpen].
 	MaxOpen int
 	// Down ends when the core goes down: answers that stream are then cut off after
 	// a while. Nil: never.
@@ -84,24 +87,33 @@ type Config struct {
 // DefaultMaxOpen is the default of Config.MaxOpen.
 const DefaultMaxOpen = 2048
 
-// front serves all requests.
+// front serves all requests of a port.
 type front struct {
 	cfg  Config
-	open open
+	apps bool // the port serves nothing but services
+	open *open
 }
 
-// Mount mounts /svc/ and the declared routes on a port.
+// Mount mounts /svc/ and the declared routes on the API's port, and on that for web
+// applications.
 func Mount(p *port.Server, cfg Config) {
 	if cfg.Down == nil {
 		cfg.Down = context.Background()
 	}
-	f := &front{cfg: cfg, open: open{limit: cmp.Or(cfg.MaxOpen, DefaultMaxOpen), byService: make(map[string]int)}}
+	o := &open{limit: cmp.Or(cfg.MaxOpen, DefaultMaxOpen), byService: make(map[string]int)}
+	(&front{cfg: cfg, open: o}).mount(p)
+	if cfg.Apps != nil {
+		(&front{cfg: cfg, apps: true, open: o}).mount(cfg.Apps)
+	}
+}
+
+func (f *front) mount(p *port.Server) {
 	// A body streams for as long as the service wants; it is bounded by its rate.
 	b := port.Bounds{Duplex: true, Total: 24 * time.Hour}
-	p.HandleRaw(prefix, "svc", b, cfg.Fresh(http.HandlerFunc(f.byName)))
-	if cfg.Routes != nil {
-		p.HandleHosts("svc", b, f.hasHost, cfg.Fresh(http.HandlerFunc(f.onOwnHost)))
-		p.HandleRest("svc", b, f.isDeclared, cfg.Fresh(http.HandlerFunc(f.onThisHost)))
+	p.HandleRaw(prefix, "svc", b, f.cfg.Fresh(http.HandlerFunc(f.byName)))
+	if f.cfg.Routes != nil {
+		p.HandleHosts("svc", b, f.hasHost, f.cfg.Fresh(http.HandlerFunc(f.onOwnHost)))
+		p.HandleRest("svc", b, f.isDeclared, f.cfg.Fresh(http.HandlerFunc(f.onThisHost)))
 	}
 }
 

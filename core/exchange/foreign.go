@@ -13,15 +13,28 @@ var ofOrigin = []string{
 	"Reporting-Endpoints", "Service-Worker-Allowed", "Set-Cookie", "Set-Login", "Speculation-Rules", "Strict-Transport-Security",
 }
 
+// ofHost are those of them that are about more of a host than the pages of a
+// service, whatever the port.
+var ofHost = []string{"Clear-Site-Data", "Public-Key-Pins", "Service-Worker-Allowed", "Strict-Transport-Security"}
+
 // restrict keeps a browser from treating an answer of a service as part of the API
 // whose host it comes from: a page of a service runs no scripts there and has an
-// origin of its own. Services with a host of their own are not restricted.
+// origin of its own. On the port for web applications, where services share an
+// origin without the API, only what is about the whole host is held back. Services
+// with a host of their own are not restricted.
 func (x *exchange) restrict(h http.Header) {
 	if x.own {
 		return
 	}
-	for _, name := range ofOrigin {
+	fields := ofOrigin
+	if x.front.apps {
+		fields = ofHost
+	}
+	for _, name := range fields {
 		delete(h, name)
+	}
+	if x.front.apps {
+		return
 	}
 	if sameHost(h.Get("Access-Control-Allow-Origin"), x.r.Host) {
 		for name := range h {

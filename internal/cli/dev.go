@@ -25,6 +25,7 @@ type devCmd struct {
 	Runners        int    `default:"2" placeholder:"N" help:"Number of runners to attach."`
 	ListenAddress  string `placeholder:"ADDRESS" setting:"server.listen_address"`
 	Port           string `short:"p" placeholder:"PORT" setting:"server.port"`
+	AppsListen     string `placeholder:"HOST:PORT" setting:"server.apps_listen"`
 	InsecureListen bool   `setting:"server.insecure_listen"`
 }
 
@@ -91,7 +92,15 @@ func (c *devCmd) watch(s *session.Session, cluster *assemble.Cluster) error {
 func (c *devCmd) printReady(s *session.Session, cluster *assemble.Cluster, took time.Duration) error {
 	url := cluster.URL
 	if !s.Print.ForPeople() {
-		return s.Print.Value(map[string]any{"url": url, "runners": cluster.Runners})
+		ready := map[string]any{"url": url, "runners": cluster.Runners}
+		if cluster.AppsURL != "" {
+			ready["apps_url"] = cluster.AppsURL
+		}
+		return s.Print.Value(ready)
+	}
+	apps := ""
+	if cluster.AppsURL != "" {
+		apps = "\n  apps      " + cluster.AppsURL + "/svc/NAME/"
 	}
 	kept := "temporary, gone when this ends (--data-dir DIR keeps it)"
 	if c.DataDir != "" {
@@ -100,7 +109,7 @@ func (c *devCmd) printReady(s *session.Session, cluster *assemble.Cluster, took 
 	return s.Printf(`ready in %s
 
   core      %s
-  calls     %s/call/NAME
+  calls     %s/call/NAME%s
   runners   %s
   store     %s
 
@@ -110,5 +119,5 @@ Try, in another terminal:
   ruedo call greet -d '{"name":"Ada"}'
   curl -d '{"name":"Ada"}' %s/call/greet
 %s
-Ctrl-C ends it.`, output.Duration(took), url, url, cmp.Or(strings.Join(cluster.Runners, ", "), "none"), kept, url, s.HostHint(url))
+Ctrl-C ends it.`, output.Duration(took), url, url, apps, cmp.Or(strings.Join(cluster.Runners, ", "), "none"), kept, url, s.HostHint(url))
 }

@@ -8,6 +8,7 @@ import (
 type serverCmd struct {
 	ListenAddress        string `placeholder:"ADDRESS" setting:"server.listen_address"`
 	Port                 string `short:"p" placeholder:"PORT" setting:"server.port"`
+	AppsListen           string `placeholder:"HOST:PORT" setting:"server.apps_listen"`
 	AdvertiseURL         string `name:"advertise-url" placeholder:"URL" setting:"server.advertise_url"`
 	Zone                 string `placeholder:"ZONE" setting:"server.zone"`
 	Hosts                string `placeholder:"NAMES" setting:"server.hosts"`

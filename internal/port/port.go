@@ -171,7 +171,7 @@ func New(cfg Config) *Server {
 	cfg.Rate = cmp.Or(cfg.Rate, DefaultRate)
 	cfg.Memory = cmp.Or(cfg.Memory, DefaultMemory)
 	cfg.ConnMemory = min(cmp.Or(cfg.ConnMemory, DefaultConnMemory), cfg.Memory)
-	cfg.Connections = connectionLimit(cfg.Connections)
+	cfg.Connections = MaxConnections(cfg.Connections)
 	cfg.Requests = cmp.Or(cfg.Requests, DefaultRequests)
 	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))
 	if cfg.Count == nil {

@@ -16,8 +16,9 @@ const (
 	answerRoom = 250 * time.Millisecond
 )
 
-// connectionLimit returns how many connections a server accepts.
-func connectionLimit(limit int) int {
+// MaxConnections returns how many connections a server accepts whose Config has this
+// number.
+func MaxConnections(limit int) int {
 	if limit <= 0 {
 		limit = DefaultConnections
 	}

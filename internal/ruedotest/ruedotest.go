@@ -44,6 +44,8 @@ type Options struct {
 	Hosts []string
 	// Concurrency and Queue of each runner; 0 means the runner's defaults.
 	Concurrency, Queue int
+	// Apps opens the core's port for web applications.
+	Apps bool
 	// Zone of the core; "" prefers none.
 	Zone string
 	// QueueTimeout of the core; 0 means its default.
@@ -98,6 +100,9 @@ func New(t testing.TB, opts Options) *Cluster {
 		Logger:      opts.Logger,
 
 		QueueTimeout: opts.QueueTimeout,
+	}
+	if opts.Apps {
+		cfg.Apps = "127.0.0.1:0"
 	}
 	if opts.Local {
 		cfg.Local = c.newRunner(t, nil)

@@ -38,13 +38,34 @@ func (a *Assembler) listenAddress() (string, error) {
 	return addr, nil
 }
 
-// free fails with PORT_IN_USE if somebody listens on the address. It is asked before
-// a store is joined: a member that votes and whose core then ends would take the
-// majority away from the others.
-func free(addr string) error {
+// appsAddress returns the address of the second port, for web applications; "" if
+// there is none.
+func (a *Assembler) appsAddress() (string, error) {
+	addr := a.Settings.Server.AppsListen
+	if addr == "" || port.Loopback(addr) {
+		return addr, nil
+	}
+	if !a.Settings.Server.InsecureListen {
+		return "", fault.New(fault.ConfigInvalid, "serving web applications on %s is refused: there is neither TLS nor authentication, so anyone who can reach the port can use all services of kind http", addr).
+			WithFix("listen on 127.0.0.1, or pass --insecure-listen if that is what you want")
+	}
+	a.infof("WARNING: serving web applications on %s without TLS or authentication. Anyone who can reach the port can use all services of kind http.", addr)
+	return addr, nil
+}
+
+// free fails with PORT_IN_USE if somebody listens on an address of the core; apps can
+// be "". It is asked before a store is joined: a member that votes and whose core then
+// ends would take the majority away from the others.
+func free(addr, apps string) error {
 	l, err := port.Listen(addr)
 	if err != nil {
 		return err
+	}
+	if err := l.Close(); err != nil || apps == "" {
+		return err
+	}
+	if l, err = port.Listen(apps); err != nil {
+		return fault.FromError(err).With("apps", apps)
 	}
 	return l.Close()
 }

@@ -59,11 +59,15 @@ func (a *Assembler) Server(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	apps, err := a.appsAddress()
+	if err != nil {
+		return err
+	}
 	others, err := a.peers()
 	if err != nil {
 		return err
 	}
-	if err := free(addr); err != nil {
+	if err := free(addr, apps); err != nil {
 		return err
 	}
 	st, err := a.openStore(ctx, a.dataDir(), log, others)
@@ -81,7 +85,7 @@ func (a *Assembler) Server(ctx context.Context, log *slog.Logger) error {
 		local, belongs = r, func(core string) { r.DenyCores([]string{core}) }
 	}
 	srv, err := a.newCore(ctx, log, st, func(cfg *core.Config) {
-		cfg.Listen, cfg.URL = addr, a.advertised()
+		cfg.Listen, cfg.URL, cfg.Apps = addr, a.advertised(), apps
 		cfg.Distributed, cfg.Local = distributed, local
 	})
 	if err != nil {

@@ -17,8 +17,8 @@ import (
 
 // Cluster is a whole cluster in this process.
 type Cluster struct {
-	// URL of its core.
-	URL string
+	// URL of its core, and of the core's port for web applications, "" if there is none.
+	URL, AppsURL string
 	// Runners are the ids of its runners.
 	Runners []string
 
@@ -40,6 +40,10 @@ func (a *Assembler) Cluster(ctx context.Context, log *slog.Logger, dir string, r
 	if err != nil {
 		return nil, err
 	}
+	apps, err := a.appsAddress()
+	if err != nil {
+		return nil, err
+	}
 	if len(a.Settings.Store.EtcdHosts) > 0 {
 		a.infof("note: this cluster has a store of its own; store.etcd_hosts is not used")
 	}
@@ -55,13 +59,13 @@ func (a *Assembler) Cluster(ctx context.Context, log *slog.Logger, dir string, r
 		}
 	}()
 	c.core, err = a.newCore(c.ctx, log, st, func(cfg *core.Config) {
-		cfg.Listen, cfg.URL, cfg.Distributed = addr, a.advertised(), true
+		cfg.Listen, cfg.URL, cfg.Apps, cfg.Distributed = addr, a.advertised(), apps, true
 		cfg.AnyPlacement = true // its runners stand for all others
 	})
 	if err != nil {
 		return nil, err
 	}
-	c.URL = c.core.URL()
+	c.URL, c.AppsURL = c.core.URL(), c.core.AppsURL()
 	c.run("the core", c.core.Serve)
 	var first *runner.Runner
 	for i := range runners {

@@ -19,6 +19,9 @@ func (a *Assembler) egress() (egress.Config, error) {
 	if s.Server.Port != 0 {
 		cfg.Own = append(cfg.Own, ":"+strconv.Itoa(s.Server.Port))
 	}
+	if _, p, err := net.SplitHostPort(s.Server.AppsListen); err == nil && p != "0" {
+		cfg.Own = append(cfg.Own, ":"+p)
+	}
 	if s.Store.PeerAddress != "" || len(s.Store.Peers) > 0 || len(s.Store.Join) > 0 {
 		peerPort := defaultPeerPort
 		if _, p, err := net.SplitHostPort(s.Store.PeerAddress); err == nil {

@@ -67,7 +67,8 @@ func (*Doctor) Run(s *session.Session) error {
 	limit, where := memoryLimit()
 	res.Checks = slices.Concat(
 		port(s.Ctx, "server.port", set.Server.ListenAddress, set.Server.Port),
-		peerPort(s.Ctx, set.Store.PeerAddress),
+		portOf(s.Ctx, "server.apps_listen", set.Server.AppsListen),
+		portOf(s.Ctx, "store.peer_address", set.Store.PeerAddress),
 		clock(),
 		openFiles(fileLimit()),
 		sandbox(),
@@ -114,16 +115,17 @@ func port(ctx context.Context, setting, host string, number int) []*ruedov1.Heal
 	return found(bad, "port", "nothing can listen on "+address+": "+err.Error(), "choose another with "+setting+", or end the program that has it")
 }
 
-func peerPort(ctx context.Context, address string) []*ruedov1.HealthCheck {
+// portOf is port for a setting that is a host:port; "" is not checked.
+func portOf(ctx context.Context, setting, address string) []*ruedov1.HealthCheck {
 	if address == "" {
 		return nil
 	}
 	host, number, err := net.SplitHostPort(address)
 	n, convert := strconv.Atoi(number)
 	if err != nil || convert != nil {
-		return found(bad, "port", strconv.Quote(address)+" is no host:port", "set store.peer_address to one, for example 10.0.0.1:7834")
+		return found(bad, "port", strconv.Quote(address)+" is no host:port", "set "+setting+" to one, for example 127.0.0.1:7834")
 	}
-	return port(ctx, "store.peer_address", host, n)
+	return port(ctx, setting, host, n)
 }
 
 // store looks at where a core would keep its store: hosts of an etcd, or a

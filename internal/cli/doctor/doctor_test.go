@@ -78,8 +78,8 @@ func TestPorts(t *testing.T) {
 	want(t, port(t.Context(), "server.port", "127.0.0.1", address.Port), ok, "is free")
 	want(t, port(t.Context(), "server.port", "127.0.0.1", 0), ok, "any free one")
 	want(t, port(t.Context(), "server.port", "192.0.2.1", 7833), bad, "nothing can listen on 192.0.2.1:7833")
-	want(t, peerPort(t.Context(), "nonsense"), bad, "is no host:port")
-	if got := peerPort(t.Context(), ""); got != nil {
+	want(t, portOf(t.Context(), "store.peer_address", "nonsense"), bad, "is no host:port")
+	if got := portOf(t.Context(), "store.peer_address", ""); got != nil {
 		t.Errorf("%v", got)
 	}
 }

@@ -38,7 +38,7 @@ var advices = map[fault.Reason][]advice{
 	fault.RunnerCordoned:     {{"runner", "agree with them; then: ruedo cordon {} --force"}},
 	fault.PrepareUnavailable: {{"", "try again when runners are ready: ruedo get runners"}},
 	fault.QueueFull:          {{"", "call again later, or start another runner: ruedo runner"}},
-	fault.PortInUse:          {{"peer_address", "stop that process, or choose another address with --peer-address"}, {"", "stop that process, or choose another port with --port or RUEDO_SERVER_PORT"}},
+	fault.PortInUse:          {{"apps", "stop that process, or choose another address with --apps-listen"}, {"peer_address", "stop that process, or choose another address with --peer-address"}, {"", "stop that process, or choose another port with --port or RUEDO_SERVER_PORT"}},
 	fault.NoRunner: {
 		{"cordoned", "ruedo uncordon {}, or start another runner: ruedo runner"},
 		{"live", "start a runner with such labels (ruedo get runners -o wide shows those that there are), correct the placement, or insist with --force"},

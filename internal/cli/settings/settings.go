@@ -77,11 +77,12 @@ type Store struct {
 type Server struct {
 	ListenAddress        string        `key:"listen_address" default:"127.0.0.1" help:"Address to listen on."`
 	Port                 int           `key:"port" default:"7833" check:"port" help:"Port to listen on. 0 takes a free one."`
+	AppsListen           string        `key:"apps_listen" check:"hosts" help:"host:port of a second port, for web applications: /svc/ and the routes of services, without the API, so that browsers take it for another origin. Default: none."`
 	AdvertiseURL         string        `key:"advertise_url" check:"url" help:"URL at which runners and clients reach this core. Default: derived from the listen address and port."`
 	DistributedExecution bool          `key:"distributed_execution" default:"false" help:"Send every call to a runner. false: this process executes calls itself."`
 	Zone                 string        `key:"zone" check:"label" help:"Zone that this core is in. It sends calls to ready runners with the same label zone, and to others only if there is none. Default: it prefers no zone."`
 	Hosts                []string      `key:"hosts" check:"names" help:"Names under which web browsers and clients may reach this core, separated by spaces. Addresses, names without a dot, the advertised one and those under .local and .internal are always allowed."`
-	MaxConnections       int           `key:"max_connections" default:"0" check:"count" help:"Maximum number of open connections. 0: 8192, or what the limit of open files allows."`
+	MaxConnections       int           `key:"max_connections" default:"0" check:"count" help:"Maximum number of open connections. With server.apps_listen, each of both ports has half of them. 0: 8192, or what the limit of open files allows."`
 	BufferMemory         int           `key:"buffer_memory" default:"0" check:"count" help:"Memory for requests in flight, and as much for answers that callers have not read yet, in MiB. 0: 96."`
 	MaxRunners           int           `key:"max_runners" default:"1024" check:"bound" help:"Maximum number of runners in the cluster. More are refused with RUNNER_LIMIT; those that started first stay. The same for all cores."`
 	MaxLanesPerAddress   int           `key:"max_lanes_per_address" default:"128" check:"bound" help:"Maximum number of runners that are attached to this core from one IPv4 address or IPv6 /64 network, for example behind one NAT; also how often that address can try to attach in quick succession, after that four times a second. More are refused with LANE_LIMIT."`

@@ -1,0 +1,54 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+
+	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/port"
+)
+
+// listenForApps opens the port for web applications, if there is one.
+func (c *Core) listenForApps() error {
+	if c.cfg.Apps == "" {
+		return nil
+	}
+	l, err := port.Listen(c.cfg.Apps)
+	if err != nil {
+		return fault.FromError(err).With("apps", c.cfg.Apps)
+	}
+	c.appsAt = l
+	c.onClose("the listener for web applications", func(context.Context) error {
+		_ = l.Close() // closed already if Serve ran
+		return nil
+	})
+	return nil
+}
+
+// serve serves the ports. The channel gets the error of each that ends.
+func (c *Core) serve() (ended <-chan error) {
+	errs := make(chan error, 2)
+	run := func(p *port.Server, l net.Listener) {
+		c.goroutines.Go(func() { errs <- p.Serve(l) })
+	}
+	run(c.port, c.listener)
+	if c.appsAt != nil {
+		run(c.apps, c.appsAt)
+	}
+	return errs
+}
+
+// closePorts ends both ports and the lanes within ctx. The order is that in which one
+// needs the other: runners fetch and push what streams for a web application over
+// the API's port, and lanes stay up until the calls on them have ended.
+func (c *Core) closePorts(ctx context.Context) error {
+	var leaving sync.WaitGroup
+	for _, p := range []*port.Server{c.apps, c.port} {
+		leaving.Go(func() { p.Leave(ctx, c.cfg.Farewell) })
+	}
+	leaving.Wait()
+	c.stop()
+	return errors.Join(c.apps.Drain(ctx), c.port.Drain(ctx), c.lanes.Close(ctx), c.apps.Close(ctx), c.port.Close(ctx))
+}

@@ -1,0 +1,188 @@
+package core_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/ruedo-dev/ruedo/core"
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/abi"
+	"github.com/ruedo-dev/ruedo/internal/etcdembed"
+	"github.com/ruedo-dev/ruedo/internal/etcdembed/etcdtest"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/port"
+	"github.com/ruedo-dev/ruedo/internal/ruedotest"
+	"github.com/ruedo-dev/ruedo/internal/testkit"
+	w "github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
+	"github.com/ruedo-dev/ruedo/sdk/client"
+)
+
+// page is a service of kind http that sets a cookie and answers with the head of the
+// request, as guests see it, and then with the body.
+func page() []byte {
+	const at, buffer, size = 1024, 4096, 32 << 10
+	head := abi.AppendField(nil, abi.HeadStatus, "200")
+	head = abi.AppendField(head, "content-type", "text/html")
+	head = abi.AppendField(head, "set-cookie", "seen=1")
+	head = abi.AppendField(head, "clear-site-data", `"cookies"`)
+	m := w.New()
+	answer := m.Import("ruedo", abi.ImportHeadWrite, "ii>i")
+	request := m.Import("ruedo", abi.ImportHeadRead, "ii>i")
+	read, write := m.Import("ruedo", abi.ImportInputRead, "ii>i"), m.Import("ruedo", abi.ImportOutputWrite, "ii>i")
+	m.Memory(1, -1)
+	m.Data(at, head)
+	m.Export(abi.MarkerHTTP, m.Func(">"))
+	const loop, end, branchIf, set, get, i32 = 0x03, 0x0b, 0x0d, 0x22, 0x20, 0x7f
+	m.AsFunction(m.FuncLocals(">i", w.Vec(w.Cat(w.U32(1), w.Ops(i32))),
+		w.CallWith(answer, at, int32(len(head))), w.Drop(),
+		w.I32(buffer), w.CallWith(request, buffer, size), w.Call(write), w.Drop(),
+		w.Ops(loop, 0x40),
+		w.I32(buffer), w.CallWith(read, buffer, size), w.Ops(set, 0), w.Call(write), w.Drop(),
+		w.Ops(get, 0), w.Ops(branchIf, 0), w.Ops(end), w.I32(0)))
+	return m.Bytes()
+}
+
+// ask sends a request and returns the answer with its body.
+func ask(t *testing.T, c *http.Client, method, url string, edit func(*http.Request)) (*http.Response, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, url, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if edit != nil {
+		edit(req)
+	}
+	res, err := c.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res, string(b)
+}
+
+// The port for web applications serves services of kind http and their routes. It is
+// another origin than the API: answers are pages like any other, with cookies.
+func TestThePortForWebApplications(t *testing.T) {
+	c := ruedotest.New(t, ruedotest.Options{Local: true, Apps: true})
+	c.Publish(t, &ruedov1.PublishServiceRequest{
+		Name: "page", Routes: []*ruedov1.Route{{Path: "/shop/"}, {Host: "shop.example.com", Path: "/"}},
+	}, page())
+	publishEcho(t, c, &ruedov1.PublishServiceRequest{})
+	apps := c.Core.AppsURL()
+
+	cookie := func(r *http.Request) { r.Header.Set("Cookie", "a=b") }
+	for _, path := range []string{"/svc/page/x", "/shop/x"} {
+		res, body := ask(t, c.HTTP, "GET", apps+path, cookie)
+		h := res.Header
+		if res.StatusCode != 200 || h.Get("Set-Cookie") != "seen=1" || h.Get("Content-Security-Policy") != "" || h.Get("X-Content-Type-Options") != "" || !strings.Contains(body, "a=b") {
+			t.Errorf("%s for web applications: %s %v %q", path, res.Status, h, body)
+		}
+		if h.Get("Clear-Site-Data") != "" {
+			t.Error("a service clears the cookies of the host, which the API has, too")
+		}
+		if res, _ := ask(t, c.HTTP, "GET", c.URL+path, nil); res.Header.Get("Set-Cookie") != "" || res.Header.Get("Content-Security-Policy") != "sandbox" {
+			t.Errorf("%s next to the API: %v", path, res.Header)
+		}
+	}
+	named := func(host string) func(*http.Request) { return func(r *http.Request) { r.Host = host } }
+	if res, _ := ask(t, c.HTTP, "GET", apps+"/", named("shop.example.com")); res.StatusCode != 200 || res.Header.Get("Clear-Site-Data") == "" {
+		t.Errorf("a host of its own: %s %v", res.Status, res.Header)
+	}
+	if res, body := ask(t, c.HTTP, "GET", apps+"/svc/page/", named("rebound.example.com")); res.StatusCode != http.StatusForbidden || !strings.Contains(body, string(fault.HostNotAllowed)) {
+		t.Errorf("a host that is nobody's: %s %s", res.Status, body)
+	}
+}
+
+// Nothing of the API is on that port, whatever the core mounts on the other one.
+func TestThePortForWebApplicationsHasNoAPI(t *testing.T) {
+	c := ruedotest.New(t, ruedotest.Options{Runners: -1, Apps: true})
+	asked := 0
+	for _, r := range append(c.Core.Routes(), port.Route{Pattern: "/call/echo"}, port.Route{Pattern: "/"}) {
+		method, path, ok := strings.Cut(r.Pattern, " ")
+		if !ok {
+			method, path = "POST", r.Pattern
+		}
+		if !strings.HasPrefix(path, "/") || path == "/svc/" {
+			continue // of services
+		}
+		asked++
+		path = strings.NewReplacer("{", "", "}", "").Replace(path)
+		res, body := ask(t, c.HTTP, method, c.Core.AppsURL()+path, func(r *http.Request) { r.Header.Set("Content-Type", "application/json") })
+		if res.StatusCode != http.StatusNotFound {
+			t.Errorf("%s %s: %s %s", method, path, res.Status, body)
+		}
+	}
+	if asked < 20 {
+		t.Errorf("only %d routes were asked for", asked)
+	}
+}
+
+// A core that goes down lets web applications finish: what streams for them travels
+// over its other port, which ends later.
+func TestWebApplicationsFinishWhenACoreGoesDown(t *testing.T) {
+	cfg := config(etcdtest.Start(t, etcdembed.Config{}))
+	cfg.Apps = "127.0.0.1:0"
+	c, err := core.New(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- c.Serve(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := errors.Join(<-served, c.Close(context.Background())); err != nil {
+			t.Error(err)
+		}
+	})
+	at := &ruedotest.Cluster{Core: c, URL: c.URL(), Client: client.New(c.URL(), client.WithRetries(0)), HTTP: http.DefaultClient}
+	attach(t, "edge", at)
+	at.Publish(t, &ruedov1.PublishServiceRequest{Name: "page"}, page())
+
+	body, send := io.Pipe()
+	req, err := http.NewRequestWithContext(t.Context(), "POST", c.AppsURL()+"/svc/page/", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer := make(chan string, 1)
+	go func() {
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			answer <- err.Error()
+			return
+		}
+		defer res.Body.Close()
+		b, err := io.ReadAll(res.Body)
+		answer <- fmt.Sprint(res.StatusCode, " ", len(b)-bytes.LastIndexByte(b, 'x')-1, " ", err)
+	}()
+	_, _ = io.WriteString(send, "x")
+	testkit.Eventually(t, "the service is called", func() bool {
+		res, err := at.Client.Inspect.ListActivity(t.Context(), &ruedov1.ListActivityRequest{})
+		return err == nil && res.GetTotal() == 1
+	})
+	stop()
+	testkit.Eventually(t, "the core goes down", func() bool {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(c.AppsURL(), "http://"))
+		if err == nil {
+			conn.Close()
+		}
+		return err != nil
+	})
+	const size = 200_000 // more than is answered without a stream
+	_, _ = io.WriteString(send, strings.Repeat("Y", size))
+	_ = send.Close()
+	if got, want := <-answer, fmt.Sprint(200, " ", size, " ", nil); got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}

@@ -96,6 +96,10 @@ const (
 	lastRead = 3 * time.Second
 )
 
+// The headers of all streams of a connection are in no budget, so they have to fit
+// into that of a connection.
+const _ = uint(DefaultConnMemory - maxStreams*maxHeader)
+
 // Config configures a Server. The zero value of a field means its default.
 type Config struct {
 	// Idle is how long a body or an answer may stand still. Default:

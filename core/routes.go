@@ -39,7 +39,8 @@ func (c *Core) mount() {
 	api.Mount(c.port, api.Config{
 		Store: c.store, Mirror: c.mirror, Catalog: c.catalog, Invoker: c.invoker, Publisher: publisher, Dispatcher: c.dispatcher,
 		Peers: c.peers, Self: c.now, Cluster: c.cfg.Cluster, Distributed: c.cfg.Distributed, Modules: c.cfg.Modules,
-		Members: c.members, Cordons: c.cordons,
+		OpenRequests: exchange.PerService(exchange.DefaultMaxOpen),
+		Members:      c.members, Cordons: c.cordons,
 		Logs:    logs.New(logs.Config{Runners: c.dispatcher.Members, Absent: c.absent, Done: c.down.Done()}),
 		Backups: backup.New(backup.Config{Store: c.store, Mirror: c.mirror, Convert: c.cfg.Steps.Convert, Restored: c.recordRestored, Version: c.cfg.Version}),
 		Elector: c.elector, Jobs: c.jobs,

@@ -82,6 +82,9 @@ type Config struct {
 	Cluster string
 	// Distributed reports whether calls always go to a runner.
 	Distributed bool
+	// OpenRequests is how many requests to one service of kind http can be open on a
+	// core at the same time.
+	OpenRequests int
 	// Modules bounds modules. All fields are set.
 	Modules upload.Limits
 	// Fresh lets callers read what they have written.
@@ -104,7 +107,7 @@ func Mount(p *port.Server, cfg Config) {
 	}
 	written := connect.WithInterceptors(cfg.Fresh.Interceptor())
 	fresh(port.Bounds{Message: maxInvoke, Weight: rawWeight, Unchecked: true}, (&invocation.Service{Invoker: cfg.Invoker, Turns: p.Turns()}).Handler, nil)
-	services := &serviceService{publisher: cfg.Publisher, catalog: cfg.Catalog, dispatcher: cfg.Dispatcher, mirror: cfg.Mirror, store: cfg.Store, distributed: cfg.Distributed, done: cfg.Done}
+	services := &serviceService{publisher: cfg.Publisher, catalog: cfg.Catalog, dispatcher: cfg.Dispatcher, mirror: cfg.Mirror, store: cfg.Store, distributed: cfg.Distributed, openRequests: cfg.OpenRequests, done: cfg.Done}
 	fresh(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
 		return ruedov1connect.NewServiceServiceHandler(services, append(opts, written)...)
 	}, map[string]port.Bounds{

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/ruedo-dev/ruedo/core/catalog"
+	"github.com/ruedo-dev/ruedo/core/dispatch"
 	"github.com/ruedo-dev/ruedo/core/mirror"
 	"github.com/ruedo-dev/ruedo/core/store"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
@@ -32,6 +33,7 @@ type serviceService struct {
 	}
 	dispatcher interface {
 		Prepared(plan string) (runners int, err *fault.Error)
+		Members() []dispatch.Member
 	}
 	mirror interface {
 		Snapshot() *mirror.Snapshot
@@ -44,6 +46,8 @@ type serviceService struct {
 	}
 	// distributed reports whether calls always go to a runner.
 	distributed bool
+	// openRequests is that of Config.
+	openRequests int
 	// done ends the streams that would otherwise go on forever.
 	done <-chan struct{}
 }
@@ -57,12 +61,29 @@ func (s *serviceService) GetService(_ context.Context, req *ruedov1.GetServiceRe
 	if err != nil {
 		return nil, err
 	}
-	return &ruedov1.GetServiceResponse{
+	res := &ruedov1.GetServiceResponse{
 		Service:    s.withReadiness(e.Service),
 		Limits:     e.Rules.Effective(),
 		Idempotent: e.Rules.Idempotent,
 		Schemas:    e.Rules.Schemas(),
-	}, nil
+		Egress:     e.Rules.Grants(),
+	}
+	if e.Service.GetRevision().GetKind() == ruedov1.Kind_KIND_HTTP {
+		res.OpenRequests = s.open()
+	}
+	return res, nil
+}
+
+// open returns how many requests to one service can be open.
+func (s *serviceService) open() *ruedov1.OpenRequests {
+	o := &ruedov1.OpenRequests{Core: uint32(s.openRequests)}
+	for _, m := range s.dispatcher.Members() {
+		n := (m.Info().GetStreams()*3 + 3) / 4 // as the runner rounds it
+		if n > 0 && (o.Runner == 0 || n < o.Runner) {
+			o.Runner = n
+		}
+	}
+	return o
 }
 
 func (s *serviceService) ListServices(_ context.Context, req *ruedov1.ListServicesRequest) (*ruedov1.ListServicesResponse, error) {

@@ -29,6 +29,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/ruedo-dev/ruedo/core/decorate/schema"
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
@@ -104,6 +105,21 @@ func (r *Rules) Effective() []*ruedov1.EffectiveLimit {
 		for _, e := range all {
 			e.Follows = fmt.Sprintf("revision %d", r.restored.GetRevision().GetNumber())
 		}
+	}
+	return all
+}
+
+// Grants says for each rule of Egress which decorators grant it.
+func (r *Rules) Grants() []*ruedov1.EffectiveGrant {
+	var all []*ruedov1.EffectiveGrant
+	for _, rule := range r.Egress {
+		g := &ruedov1.EffectiveGrant{Rule: rule}
+		for _, d := range r.decorators {
+			if slices.Contains(d.GetGrants().GetEgress(), rule) {
+				g.Decorators = append(g.Decorators, d.GetName())
+			}
+		}
+		all = append(all, g)
 	}
 	return all
 }

@@ -240,7 +240,15 @@ func TestGrantsAddUp(t *testing.T) {
 	rev := &ruedov1.Revision{Service: "s", Number: 1}
 	first := ""
 	for _, ds := range [][]*decorate.Decorator{{a, b}, {b, a}} {
-		id, plan, err := decorate.Combine(ruedov1.Kind_KIND_FUNCTION, ds).Plan(rev)
+		rules := decorate.Combine(ruedov1.Kind_KIND_FUNCTION, ds)
+		id, plan, err := rules.Plan(rev)
+		var from []string
+		for _, g := range rules.Grants() {
+			from = append(from, g.GetRule()+" "+strings.Join(slices.Sorted(slices.Values(g.GetDecorators())), " "))
+		}
+		if origins := []string{want[0] + " a", want[1] + " a b", want[2] + " b"}; !slices.Equal(from, origins) {
+			t.Errorf("the grants come from %q, want %q", from, origins)
+		}
 		if err != nil || !slices.Equal(plan.GetEgress(), want) {
 			t.Fatalf("the plan has %q, %v", plan.GetEgress(), err)
 		}

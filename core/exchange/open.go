@@ -15,10 +15,13 @@ type open struct {
 	byService map[string]int
 }
 
+// PerService returns how many exchanges one service can have open, of a limit for all.
+func PerService(limit int) int { return max(1, limit/4*3) }
+
 // enter counts one exchange of a service, or returns STREAMS_FULL. Call leave when
 // it is over.
 func (o *open) enter(service string) error {
-	perService := max(1, o.limit/4*3)
+	perService := PerService(o.limit)
 	o.mu.Lock()
 	all, own := o.all, o.byService[service]
 	full := all >= o.limit || own >= perService

@@ -1104,7 +1104,11 @@ type GetServiceResponse struct {
 	Idempotent bool `protobuf:"varint,3,opt,name=idempotent,proto3" json:"idempotent,omitempty"`
 	// The input schemas that a call must pass: those of the decorators, in their
 	// order, then that of the handler's types.
-	Schemas       []*InputSchema `protobuf:"bytes,4,rep,name=schemas,proto3" json:"schemas,omitempty"`
+	Schemas []*InputSchema `protobuf:"bytes,4,rep,name=schemas,proto3" json:"schemas,omitempty"`
+	// Each rule of what the service may connect to, sorted.
+	Egress []*EffectiveGrant `protobuf:"bytes,5,rep,name=egress,proto3" json:"egress,omitempty"`
+	// For kind http: how many of its requests can be open at the same time.
+	OpenRequests  *OpenRequests `protobuf:"bytes,6,opt,name=open_requests,json=openRequests,proto3" json:"open_requests,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1167,6 +1171,131 @@ func (x *GetServiceResponse) GetSchemas() []*InputSchema {
 	return nil
 }
 
+func (x *GetServiceResponse) GetEgress() []*EffectiveGrant {
+	if x != nil {
+		return x.Egress
+	}
+	return nil
+}
+
+func (x *GetServiceResponse) GetOpenRequests() *OpenRequests {
+	if x != nil {
+		return x.OpenRequests
+	}
+	return nil
+}
+
+// EffectiveGrant is a rule of what a service may connect to, and its origin.
+type EffectiveGrant struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in Grants.egress.
+	Rule string `protobuf:"bytes,1,opt,name=rule,proto3" json:"rule,omitempty"`
+	// Names of the decorators that grant it.
+	Decorators    []string `protobuf:"bytes,2,rep,name=decorators,proto3" json:"decorators,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EffectiveGrant) Reset() {
+	*x = EffectiveGrant{}
+	mi := &file_ruedo_v1_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EffectiveGrant) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EffectiveGrant) ProtoMessage() {}
+
+func (x *EffectiveGrant) ProtoReflect() protoreflect.Message {
+	mi := &file_ruedo_v1_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EffectiveGrant.ProtoReflect.Descriptor instead.
+func (*EffectiveGrant) Descriptor() ([]byte, []int) {
+	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *EffectiveGrant) GetRule() string {
+	if x != nil {
+		return x.Rule
+	}
+	return ""
+}
+
+func (x *EffectiveGrant) GetDecorators() []string {
+	if x != nil {
+		return x.Decorators
+	}
+	return nil
+}
+
+// OpenRequests is how many requests to one service can be open at the same time:
+// three quarters of those to all services.
+type OpenRequests struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// On each core.
+	Core uint32 `protobuf:"varint,1,opt,name=core,proto3" json:"core,omitempty"`
+	// On each runner; on the one with the fewest, if they differ. Zero: none says so.
+	Runner        uint32 `protobuf:"varint,2,opt,name=runner,proto3" json:"runner,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OpenRequests) Reset() {
+	*x = OpenRequests{}
+	mi := &file_ruedo_v1_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OpenRequests) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OpenRequests) ProtoMessage() {}
+
+func (x *OpenRequests) ProtoReflect() protoreflect.Message {
+	mi := &file_ruedo_v1_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OpenRequests.ProtoReflect.Descriptor instead.
+func (*OpenRequests) Descriptor() ([]byte, []int) {
+	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *OpenRequests) GetCore() uint32 {
+	if x != nil {
+		return x.Core
+	}
+	return 0
+}
+
+func (x *OpenRequests) GetRunner() uint32 {
+	if x != nil {
+		return x.Runner
+	}
+	return 0
+}
+
 // InputSchema is a schema for the input of a call.
 type InputSchema struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1179,7 +1308,7 @@ type InputSchema struct {
 
 func (x *InputSchema) Reset() {
 	*x = InputSchema{}
-	mi := &file_ruedo_v1_service_proto_msgTypes[10]
+	mi := &file_ruedo_v1_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1191,7 +1320,7 @@ func (x *InputSchema) String() string {
 func (*InputSchema) ProtoMessage() {}
 
 func (x *InputSchema) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_service_proto_msgTypes[10]
+	mi := &file_ruedo_v1_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1204,7 +1333,7 @@ func (x *InputSchema) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InputSchema.ProtoReflect.Descriptor instead.
 func (*InputSchema) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{10}
+	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *InputSchema) GetDecorator() string {
@@ -1237,7 +1366,7 @@ type ListServicesRequest struct {
 
 func (x *ListServicesRequest) Reset() {
 	*x = ListServicesRequest{}
-	mi := &file_ruedo_v1_service_proto_msgTypes[11]
+	mi := &file_ruedo_v1_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1249,7 +1378,7 @@ func (x *ListServicesRequest) String() string {
 func (*ListServicesRequest) ProtoMessage() {}
 
 func (x *ListServicesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_service_proto_msgTypes[11]
+	mi := &file_ruedo_v1_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1262,7 +1391,7 @@ func (x *ListServicesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListServicesRequest.ProtoReflect.Descriptor instead.
 func (*ListServicesRequest) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{11}
+	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListServicesRequest) GetTag() string {
@@ -1297,7 +1426,7 @@ type ListServicesResponse struct {
 
 func (x *ListServicesResponse) Reset() {
 	*x = ListServicesResponse{}
-	mi := &file_ruedo_v1_service_proto_msgTypes[12]
+	mi := &file_ruedo_v1_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1309,7 +1438,7 @@ func (x *ListServicesResponse) String() string {
 func (*ListServicesResponse) ProtoMessage() {}
 
 func (x *ListServicesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_service_proto_msgTypes[12]
+	mi := &file_ruedo_v1_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1322,7 +1451,7 @@ func (x *ListServicesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListServicesResponse.ProtoReflect.Descriptor instead.
 func (*ListServicesResponse) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{12}
+	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ListServicesResponse) GetItems() []*Service {
@@ -1348,7 +1477,7 @@ type DeleteServiceRequest struct {
 
 func (x *DeleteServiceRequest) Reset() {
 	*x = DeleteServiceRequest{}
-	mi := &file_ruedo_v1_service_proto_msgTypes[13]
+	mi := &file_ruedo_v1_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1360,7 +1489,7 @@ func (x *DeleteServiceRequest) String() string {
 func (*DeleteServiceRequest) ProtoMessage() {}
 
 func (x *DeleteServiceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_service_proto_msgTypes[13]
+	mi := &file_ruedo_v1_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1373,7 +1502,7 @@ func (x *DeleteServiceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteServiceRequest.ProtoReflect.Descriptor instead.
 func (*DeleteServiceRequest) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{13}
+	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *DeleteServiceRequest) GetName() string {
@@ -1391,7 +1520,7 @@ type DeleteServiceResponse struct {
 
 func (x *DeleteServiceResponse) Reset() {
 	*x = DeleteServiceResponse{}
-	mi := &file_ruedo_v1_service_proto_msgTypes[14]
+	mi := &file_ruedo_v1_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1403,7 +1532,7 @@ func (x *DeleteServiceResponse) String() string {
 func (*DeleteServiceResponse) ProtoMessage() {}
 
 func (x *DeleteServiceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_service_proto_msgTypes[14]
+	mi := &file_ruedo_v1_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1416,7 +1545,7 @@ func (x *DeleteServiceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteServiceResponse.ProtoReflect.Descriptor instead.
 func (*DeleteServiceResponse) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{14}
+	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{16}
 }
 
 type RollbackServiceRequest struct {
@@ -1430,7 +1559,7 @@ type RollbackServiceRequest struct {
 
 func (x *RollbackServiceRequest) Reset() {
 	*x = RollbackServiceRequest{}
-	mi := &file_ruedo_v1_service_proto_msgTypes[15]
+	mi := &file_ruedo_v1_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1442,7 +1571,7 @@ func (x *RollbackServiceRequest) String() string {
 func (*RollbackServiceRequest) ProtoMessage() {}
 
 func (x *RollbackServiceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_service_proto_msgTypes[15]
+	mi := &file_ruedo_v1_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1455,7 +1584,7 @@ func (x *RollbackServiceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackServiceRequest.ProtoReflect.Descriptor instead.
 func (*RollbackServiceRequest) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{15}
+	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *RollbackServiceRequest) GetName() string {
@@ -1483,7 +1612,7 @@ type RollbackServiceResponse struct {
 
 func (x *RollbackServiceResponse) Reset() {
 	*x = RollbackServiceResponse{}
-	mi := &file_ruedo_v1_service_proto_msgTypes[16]
+	mi := &file_ruedo_v1_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1495,7 +1624,7 @@ func (x *RollbackServiceResponse) String() string {
 func (*RollbackServiceResponse) ProtoMessage() {}
 
 func (x *RollbackServiceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_service_proto_msgTypes[16]
+	mi := &file_ruedo_v1_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1508,7 +1637,7 @@ func (x *RollbackServiceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackServiceResponse.ProtoReflect.Descriptor instead.
 func (*RollbackServiceResponse) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{16}
+	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *RollbackServiceResponse) GetService() *Service {
@@ -1540,7 +1669,7 @@ type ListRevisionsRequest struct {
 
 func (x *ListRevisionsRequest) Reset() {
 	*x = ListRevisionsRequest{}
-	mi := &file_ruedo_v1_service_proto_msgTypes[17]
+	mi := &file_ruedo_v1_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1552,7 +1681,7 @@ func (x *ListRevisionsRequest) String() string {
 func (*ListRevisionsRequest) ProtoMessage() {}
 
 func (x *ListRevisionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_service_proto_msgTypes[17]
+	mi := &file_ruedo_v1_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1565,7 +1694,7 @@ func (x *ListRevisionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRevisionsRequest.ProtoReflect.Descriptor instead.
 func (*ListRevisionsRequest) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{17}
+	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListRevisionsRequest) GetName() string {
@@ -1601,7 +1730,7 @@ type ListRevisionsResponse struct {
 
 func (x *ListRevisionsResponse) Reset() {
 	*x = ListRevisionsResponse{}
-	mi := &file_ruedo_v1_service_proto_msgTypes[18]
+	mi := &file_ruedo_v1_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1613,7 +1742,7 @@ func (x *ListRevisionsResponse) String() string {
 func (*ListRevisionsResponse) ProtoMessage() {}
 
 func (x *ListRevisionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_service_proto_msgTypes[18]
+	mi := &file_ruedo_v1_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1626,7 +1755,7 @@ func (x *ListRevisionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRevisionsResponse.ProtoReflect.Descriptor instead.
 func (*ListRevisionsResponse) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{18}
+	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListRevisionsResponse) GetItems() []*Revision {
@@ -1651,7 +1780,7 @@ type WatchServicesRequest struct {
 
 func (x *WatchServicesRequest) Reset() {
 	*x = WatchServicesRequest{}
-	mi := &file_ruedo_v1_service_proto_msgTypes[19]
+	mi := &file_ruedo_v1_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1663,7 +1792,7 @@ func (x *WatchServicesRequest) String() string {
 func (*WatchServicesRequest) ProtoMessage() {}
 
 func (x *WatchServicesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_service_proto_msgTypes[19]
+	mi := &file_ruedo_v1_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1676,7 +1805,7 @@ func (x *WatchServicesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchServicesRequest.ProtoReflect.Descriptor instead.
 func (*WatchServicesRequest) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{19}
+	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{21}
 }
 
 type WatchServicesResponse struct {
@@ -1692,7 +1821,7 @@ type WatchServicesResponse struct {
 
 func (x *WatchServicesResponse) Reset() {
 	*x = WatchServicesResponse{}
-	mi := &file_ruedo_v1_service_proto_msgTypes[20]
+	mi := &file_ruedo_v1_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1704,7 +1833,7 @@ func (x *WatchServicesResponse) String() string {
 func (*WatchServicesResponse) ProtoMessage() {}
 
 func (x *WatchServicesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_v1_service_proto_msgTypes[20]
+	mi := &file_ruedo_v1_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1717,7 +1846,7 @@ func (x *WatchServicesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchServicesResponse.ProtoReflect.Descriptor instead.
 func (*WatchServicesResponse) Descriptor() ([]byte, []int) {
-	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{20}
+	return file_ruedo_v1_service_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *WatchServicesResponse) GetService() *Service {
@@ -1851,14 +1980,24 @@ const file_ruedo_v1_service_proto_rawDesc = "" +
 	"\twarm_time\x18\b \x01(\v2\x19.google.protobuf.DurationR\bwarmTime\x12\x12\n" +
 	"\x04late\x18\t \x01(\bR\x04late\"T\n" +
 	"\x11GetServiceRequest\x12?\n" +
-	"\x04name\x18\x01 \x01(\tB+\xbaH(r&2$^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$R\x04name\"\xc4\x01\n" +
+	"\x04name\x18\x01 \x01(\tB+\xbaH(r&2$^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$R\x04name\"\xb3\x02\n" +
 	"\x12GetServiceResponse\x12+\n" +
 	"\aservice\x18\x01 \x01(\v2\x11.ruedo.v1.ServiceR\aservice\x120\n" +
 	"\x06limits\x18\x02 \x03(\v2\x18.ruedo.v1.EffectiveLimitR\x06limits\x12\x1e\n" +
 	"\n" +
 	"idempotent\x18\x03 \x01(\bR\n" +
 	"idempotent\x12/\n" +
-	"\aschemas\x18\x04 \x03(\v2\x15.ruedo.v1.InputSchemaR\aschemas\"\\\n" +
+	"\aschemas\x18\x04 \x03(\v2\x15.ruedo.v1.InputSchemaR\aschemas\x120\n" +
+	"\x06egress\x18\x05 \x03(\v2\x18.ruedo.v1.EffectiveGrantR\x06egress\x12;\n" +
+	"\ropen_requests\x18\x06 \x01(\v2\x16.ruedo.v1.OpenRequestsR\fopenRequests\"D\n" +
+	"\x0eEffectiveGrant\x12\x12\n" +
+	"\x04rule\x18\x01 \x01(\tR\x04rule\x12\x1e\n" +
+	"\n" +
+	"decorators\x18\x02 \x03(\tR\n" +
+	"decorators\":\n" +
+	"\fOpenRequests\x12\x12\n" +
+	"\x04core\x18\x01 \x01(\rR\x04core\x12\x16\n" +
+	"\x06runner\x18\x02 \x01(\rR\x06runner\"\\\n" +
 	"\vInputSchema\x12\x1c\n" +
 	"\tdecorator\x18\x01 \x01(\tR\tdecorator\x12/\n" +
 	"\x06schema\x18\x02 \x01(\v2\x17.google.protobuf.StructR\x06schema\"v\n" +
@@ -1924,7 +2063,7 @@ func file_ruedo_v1_service_proto_rawDescGZIP() []byte {
 }
 
 var file_ruedo_v1_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_ruedo_v1_service_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_ruedo_v1_service_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_ruedo_v1_service_proto_goTypes = []any{
 	(Isolation)(0),                  // 0: ruedo.v1.Isolation
 	(*Service)(nil),                 // 1: ruedo.v1.Service
@@ -1937,87 +2076,91 @@ var file_ruedo_v1_service_proto_goTypes = []any{
 	(*Preparation)(nil),             // 8: ruedo.v1.Preparation
 	(*GetServiceRequest)(nil),       // 9: ruedo.v1.GetServiceRequest
 	(*GetServiceResponse)(nil),      // 10: ruedo.v1.GetServiceResponse
-	(*InputSchema)(nil),             // 11: ruedo.v1.InputSchema
-	(*ListServicesRequest)(nil),     // 12: ruedo.v1.ListServicesRequest
-	(*ListServicesResponse)(nil),    // 13: ruedo.v1.ListServicesResponse
-	(*DeleteServiceRequest)(nil),    // 14: ruedo.v1.DeleteServiceRequest
-	(*DeleteServiceResponse)(nil),   // 15: ruedo.v1.DeleteServiceResponse
-	(*RollbackServiceRequest)(nil),  // 16: ruedo.v1.RollbackServiceRequest
-	(*RollbackServiceResponse)(nil), // 17: ruedo.v1.RollbackServiceResponse
-	(*ListRevisionsRequest)(nil),    // 18: ruedo.v1.ListRevisionsRequest
-	(*ListRevisionsResponse)(nil),   // 19: ruedo.v1.ListRevisionsResponse
-	(*WatchServicesRequest)(nil),    // 20: ruedo.v1.WatchServicesRequest
-	(*WatchServicesResponse)(nil),   // 21: ruedo.v1.WatchServicesResponse
-	nil,                             // 22: ruedo.v1.Revision.EnvEntry
-	nil,                             // 23: ruedo.v1.HttpExample.HeadersEntry
-	nil,                             // 24: ruedo.v1.PublishServiceRequest.EnvEntry
-	(*timestamppb.Timestamp)(nil),   // 25: google.protobuf.Timestamp
-	(*Limits)(nil),                  // 26: ruedo.v1.Limits
-	(Kind)(0),                       // 27: ruedo.v1.Kind
-	(*structpb.Struct)(nil),         // 28: google.protobuf.Struct
-	(*Decorator)(nil),               // 29: ruedo.v1.Decorator
-	(*durationpb.Duration)(nil),     // 30: google.protobuf.Duration
-	(*EffectiveLimit)(nil),          // 31: ruedo.v1.EffectiveLimit
+	(*EffectiveGrant)(nil),          // 11: ruedo.v1.EffectiveGrant
+	(*OpenRequests)(nil),            // 12: ruedo.v1.OpenRequests
+	(*InputSchema)(nil),             // 13: ruedo.v1.InputSchema
+	(*ListServicesRequest)(nil),     // 14: ruedo.v1.ListServicesRequest
+	(*ListServicesResponse)(nil),    // 15: ruedo.v1.ListServicesResponse
+	(*DeleteServiceRequest)(nil),    // 16: ruedo.v1.DeleteServiceRequest
+	(*DeleteServiceResponse)(nil),   // 17: ruedo.v1.DeleteServiceResponse
+	(*RollbackServiceRequest)(nil),  // 18: ruedo.v1.RollbackServiceRequest
+	(*RollbackServiceResponse)(nil), // 19: ruedo.v1.RollbackServiceResponse
+	(*ListRevisionsRequest)(nil),    // 20: ruedo.v1.ListRevisionsRequest
+	(*ListRevisionsResponse)(nil),   // 21: ruedo.v1.ListRevisionsResponse
+	(*WatchServicesRequest)(nil),    // 22: ruedo.v1.WatchServicesRequest
+	(*WatchServicesResponse)(nil),   // 23: ruedo.v1.WatchServicesResponse
+	nil,                             // 24: ruedo.v1.Revision.EnvEntry
+	nil,                             // 25: ruedo.v1.HttpExample.HeadersEntry
+	nil,                             // 26: ruedo.v1.PublishServiceRequest.EnvEntry
+	(*timestamppb.Timestamp)(nil),   // 27: google.protobuf.Timestamp
+	(*Limits)(nil),                  // 28: ruedo.v1.Limits
+	(Kind)(0),                       // 29: ruedo.v1.Kind
+	(*structpb.Struct)(nil),         // 30: google.protobuf.Struct
+	(*Decorator)(nil),               // 31: ruedo.v1.Decorator
+	(*durationpb.Duration)(nil),     // 32: google.protobuf.Duration
+	(*EffectiveLimit)(nil),          // 33: ruedo.v1.EffectiveLimit
 }
 var file_ruedo_v1_service_proto_depIdxs = []int32{
 	3,  // 0: ruedo.v1.Service.revision:type_name -> ruedo.v1.Revision
-	25, // 1: ruedo.v1.Service.create_time:type_name -> google.protobuf.Timestamp
-	25, // 2: ruedo.v1.Service.update_time:type_name -> google.protobuf.Timestamp
-	26, // 3: ruedo.v1.Service.limits:type_name -> ruedo.v1.Limits
+	27, // 1: ruedo.v1.Service.create_time:type_name -> google.protobuf.Timestamp
+	27, // 2: ruedo.v1.Service.update_time:type_name -> google.protobuf.Timestamp
+	28, // 3: ruedo.v1.Service.limits:type_name -> ruedo.v1.Limits
 	2,  // 4: ruedo.v1.Service.readiness:type_name -> ruedo.v1.Readiness
-	27, // 5: ruedo.v1.Revision.kind:type_name -> ruedo.v1.Kind
-	22, // 6: ruedo.v1.Revision.env:type_name -> ruedo.v1.Revision.EnvEntry
-	25, // 7: ruedo.v1.Revision.create_time:type_name -> google.protobuf.Timestamp
+	29, // 5: ruedo.v1.Revision.kind:type_name -> ruedo.v1.Kind
+	24, // 6: ruedo.v1.Revision.env:type_name -> ruedo.v1.Revision.EnvEntry
+	27, // 7: ruedo.v1.Revision.create_time:type_name -> google.protobuf.Timestamp
 	0,  // 8: ruedo.v1.Revision.isolation:type_name -> ruedo.v1.Isolation
 	0,  // 9: ruedo.v1.Revision.effective_isolation:type_name -> ruedo.v1.Isolation
-	26, // 10: ruedo.v1.Revision.limits:type_name -> ruedo.v1.Limits
-	28, // 11: ruedo.v1.Revision.input_schema:type_name -> google.protobuf.Struct
-	28, // 12: ruedo.v1.Revision.output_schema:type_name -> google.protobuf.Struct
+	28, // 10: ruedo.v1.Revision.limits:type_name -> ruedo.v1.Limits
+	30, // 11: ruedo.v1.Revision.input_schema:type_name -> google.protobuf.Struct
+	30, // 12: ruedo.v1.Revision.output_schema:type_name -> google.protobuf.Struct
 	4,  // 13: ruedo.v1.Revision.http_examples:type_name -> ruedo.v1.HttpExample
 	5,  // 14: ruedo.v1.Revision.routes:type_name -> ruedo.v1.Route
-	23, // 15: ruedo.v1.HttpExample.headers:type_name -> ruedo.v1.HttpExample.HeadersEntry
-	24, // 16: ruedo.v1.PublishServiceRequest.env:type_name -> ruedo.v1.PublishServiceRequest.EnvEntry
+	25, // 15: ruedo.v1.HttpExample.headers:type_name -> ruedo.v1.HttpExample.HeadersEntry
+	26, // 16: ruedo.v1.PublishServiceRequest.env:type_name -> ruedo.v1.PublishServiceRequest.EnvEntry
 	0,  // 17: ruedo.v1.PublishServiceRequest.isolation:type_name -> ruedo.v1.Isolation
-	29, // 18: ruedo.v1.PublishServiceRequest.definitions:type_name -> ruedo.v1.Decorator
-	28, // 19: ruedo.v1.PublishServiceRequest.input_schema:type_name -> google.protobuf.Struct
-	28, // 20: ruedo.v1.PublishServiceRequest.output_schema:type_name -> google.protobuf.Struct
+	31, // 18: ruedo.v1.PublishServiceRequest.definitions:type_name -> ruedo.v1.Decorator
+	30, // 19: ruedo.v1.PublishServiceRequest.input_schema:type_name -> google.protobuf.Struct
+	30, // 20: ruedo.v1.PublishServiceRequest.output_schema:type_name -> google.protobuf.Struct
 	4,  // 21: ruedo.v1.PublishServiceRequest.http_examples:type_name -> ruedo.v1.HttpExample
 	5,  // 22: ruedo.v1.PublishServiceRequest.routes:type_name -> ruedo.v1.Route
 	1,  // 23: ruedo.v1.PublishServiceResponse.service:type_name -> ruedo.v1.Service
 	8,  // 24: ruedo.v1.PublishServiceResponse.preparations:type_name -> ruedo.v1.Preparation
-	29, // 25: ruedo.v1.PublishServiceResponse.definitions:type_name -> ruedo.v1.Decorator
+	31, // 25: ruedo.v1.PublishServiceResponse.definitions:type_name -> ruedo.v1.Decorator
 	3,  // 26: ruedo.v1.PublishServiceResponse.staged:type_name -> ruedo.v1.Revision
-	30, // 27: ruedo.v1.Preparation.compile_time:type_name -> google.protobuf.Duration
-	30, // 28: ruedo.v1.Preparation.start_time:type_name -> google.protobuf.Duration
+	32, // 27: ruedo.v1.Preparation.compile_time:type_name -> google.protobuf.Duration
+	32, // 28: ruedo.v1.Preparation.start_time:type_name -> google.protobuf.Duration
 	0,  // 29: ruedo.v1.Preparation.isolation:type_name -> ruedo.v1.Isolation
-	30, // 30: ruedo.v1.Preparation.warm_time:type_name -> google.protobuf.Duration
+	32, // 30: ruedo.v1.Preparation.warm_time:type_name -> google.protobuf.Duration
 	1,  // 31: ruedo.v1.GetServiceResponse.service:type_name -> ruedo.v1.Service
-	31, // 32: ruedo.v1.GetServiceResponse.limits:type_name -> ruedo.v1.EffectiveLimit
-	11, // 33: ruedo.v1.GetServiceResponse.schemas:type_name -> ruedo.v1.InputSchema
-	28, // 34: ruedo.v1.InputSchema.schema:type_name -> google.protobuf.Struct
-	1,  // 35: ruedo.v1.ListServicesResponse.items:type_name -> ruedo.v1.Service
-	1,  // 36: ruedo.v1.RollbackServiceResponse.service:type_name -> ruedo.v1.Service
-	3,  // 37: ruedo.v1.ListRevisionsResponse.items:type_name -> ruedo.v1.Revision
-	1,  // 38: ruedo.v1.WatchServicesResponse.service:type_name -> ruedo.v1.Service
-	6,  // 39: ruedo.v1.ServiceService.PublishService:input_type -> ruedo.v1.PublishServiceRequest
-	9,  // 40: ruedo.v1.ServiceService.GetService:input_type -> ruedo.v1.GetServiceRequest
-	12, // 41: ruedo.v1.ServiceService.ListServices:input_type -> ruedo.v1.ListServicesRequest
-	14, // 42: ruedo.v1.ServiceService.DeleteService:input_type -> ruedo.v1.DeleteServiceRequest
-	16, // 43: ruedo.v1.ServiceService.RollbackService:input_type -> ruedo.v1.RollbackServiceRequest
-	18, // 44: ruedo.v1.ServiceService.ListRevisions:input_type -> ruedo.v1.ListRevisionsRequest
-	20, // 45: ruedo.v1.ServiceService.WatchServices:input_type -> ruedo.v1.WatchServicesRequest
-	7,  // 46: ruedo.v1.ServiceService.PublishService:output_type -> ruedo.v1.PublishServiceResponse
-	10, // 47: ruedo.v1.ServiceService.GetService:output_type -> ruedo.v1.GetServiceResponse
-	13, // 48: ruedo.v1.ServiceService.ListServices:output_type -> ruedo.v1.ListServicesResponse
-	15, // 49: ruedo.v1.ServiceService.DeleteService:output_type -> ruedo.v1.DeleteServiceResponse
-	17, // 50: ruedo.v1.ServiceService.RollbackService:output_type -> ruedo.v1.RollbackServiceResponse
-	19, // 51: ruedo.v1.ServiceService.ListRevisions:output_type -> ruedo.v1.ListRevisionsResponse
-	21, // 52: ruedo.v1.ServiceService.WatchServices:output_type -> ruedo.v1.WatchServicesResponse
-	46, // [46:53] is the sub-list for method output_type
-	39, // [39:46] is the sub-list for method input_type
-	39, // [39:39] is the sub-list for extension type_name
-	39, // [39:39] is the sub-list for extension extendee
-	0,  // [0:39] is the sub-list for field type_name
+	33, // 32: ruedo.v1.GetServiceResponse.limits:type_name -> ruedo.v1.EffectiveLimit
+	13, // 33: ruedo.v1.GetServiceResponse.schemas:type_name -> ruedo.v1.InputSchema
+	11, // 34: ruedo.v1.GetServiceResponse.egress:type_name -> ruedo.v1.EffectiveGrant
+	12, // 35: ruedo.v1.GetServiceResponse.open_requests:type_name -> ruedo.v1.OpenRequests
+	30, // 36: ruedo.v1.InputSchema.schema:type_name -> google.protobuf.Struct
+	1,  // 37: ruedo.v1.ListServicesResponse.items:type_name -> ruedo.v1.Service
+	1,  // 38: ruedo.v1.RollbackServiceResponse.service:type_name -> ruedo.v1.Service
+	3,  // 39: ruedo.v1.ListRevisionsResponse.items:type_name -> ruedo.v1.Revision
+	1,  // 40: ruedo.v1.WatchServicesResponse.service:type_name -> ruedo.v1.Service
+	6,  // 41: ruedo.v1.ServiceService.PublishService:input_type -> ruedo.v1.PublishServiceRequest
+	9,  // 42: ruedo.v1.ServiceService.GetService:input_type -> ruedo.v1.GetServiceRequest
+	14, // 43: ruedo.v1.ServiceService.ListServices:input_type -> ruedo.v1.ListServicesRequest
+	16, // 44: ruedo.v1.ServiceService.DeleteService:input_type -> ruedo.v1.DeleteServiceRequest
+	18, // 45: ruedo.v1.ServiceService.RollbackService:input_type -> ruedo.v1.RollbackServiceRequest
+	20, // 46: ruedo.v1.ServiceService.ListRevisions:input_type -> ruedo.v1.ListRevisionsRequest
+	22, // 47: ruedo.v1.ServiceService.WatchServices:input_type -> ruedo.v1.WatchServicesRequest
+	7,  // 48: ruedo.v1.ServiceService.PublishService:output_type -> ruedo.v1.PublishServiceResponse
+	10, // 49: ruedo.v1.ServiceService.GetService:output_type -> ruedo.v1.GetServiceResponse
+	15, // 50: ruedo.v1.ServiceService.ListServices:output_type -> ruedo.v1.ListServicesResponse
+	17, // 51: ruedo.v1.ServiceService.DeleteService:output_type -> ruedo.v1.DeleteServiceResponse
+	19, // 52: ruedo.v1.ServiceService.RollbackService:output_type -> ruedo.v1.RollbackServiceResponse
+	21, // 53: ruedo.v1.ServiceService.ListRevisions:output_type -> ruedo.v1.ListRevisionsResponse
+	23, // 54: ruedo.v1.ServiceService.WatchServices:output_type -> ruedo.v1.WatchServicesResponse
+	48, // [48:55] is the sub-list for method output_type
+	41, // [41:48] is the sub-list for method input_type
+	41, // [41:41] is the sub-list for extension type_name
+	41, // [41:41] is the sub-list for extension extendee
+	0,  // [0:41] is the sub-list for field type_name
 }
 
 func init() { file_ruedo_v1_service_proto_init() }
@@ -2028,15 +2171,15 @@ func file_ruedo_v1_service_proto_init() {
 	file_ruedo_v1_decorator_proto_init()
 	file_ruedo_v1_limits_proto_init()
 	file_ruedo_v1_module_proto_init()
-	file_ruedo_v1_service_proto_msgTypes[12].OneofWrappers = []any{}
-	file_ruedo_v1_service_proto_msgTypes[18].OneofWrappers = []any{}
+	file_ruedo_v1_service_proto_msgTypes[14].OneofWrappers = []any{}
+	file_ruedo_v1_service_proto_msgTypes[20].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ruedo_v1_service_proto_rawDesc), len(file_ruedo_v1_service_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   24,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

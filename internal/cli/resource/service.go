@@ -213,10 +213,16 @@ func serviceTables(s *session.Session, res *ruedov1.GetServiceResponse) error {
 		}
 		table = append(table, []string{l.GetLimit(), l.GetValue(), cmp.Or(l.GetDecorator(), origin)})
 	}
+	if o := res.GetOpenRequests(); o != nil {
+		table = append(table, []string{"open", openText(o), "(runner.streams)"})
+	}
 	if err := s.Printf("\nLimits:"); err != nil {
 		return err
 	}
 	if err := s.Print.Rows(table); err != nil {
+		return err
+	}
+	if err := printGrants(s, res.GetEgress()); err != nil {
 		return err
 	}
 	if res.GetService().GetRevision().GetKind() == ruedov1.Kind_KIND_HTTP {
@@ -229,6 +235,30 @@ func serviceTables(s *session.Session, res *ruedov1.GetServiceResponse) error {
 		return err
 	}
 	return input.PrintOutputs(&s.Print, "\nOutputs:", res.GetService().GetRevision().GetOutputSchema())
+}
+
+// openText returns how many requests can be open.
+func openText(o *ruedov1.OpenRequests) string {
+	text := fmt.Sprintf("%d on a core", o.GetCore())
+	if o.GetRunner() != 0 {
+		text += fmt.Sprintf(", %d on a runner", o.GetRunner())
+	}
+	return text
+}
+
+// printGrants prints what a service may connect to, if it may.
+func printGrants(s *session.Session, grants []*ruedov1.EffectiveGrant) error {
+	if len(grants) == 0 {
+		return nil
+	}
+	table := [][]string{{"EGRESS", "DECORATOR"}}
+	for _, g := range grants {
+		table = append(table, []string{g.GetRule(), strings.Join(g.GetDecorators(), ", ")})
+	}
+	if err := s.Printf("\nGrants:"); err != nil {
+		return err
+	}
+	return s.Print.Rows(table)
 }
 
 // serviceDocument is a document of kind Service. Exactly one of Source and

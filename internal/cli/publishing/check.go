@@ -65,7 +65,11 @@ func (c *Check) Run(s *session.Session) error {
 	}
 	defer trial.Close(s.Ctx)
 	if src.Kind() == ruedov1.Kind_KIND_HTTP && !trial.Report.HasExample {
-		s.Warnf("the service has no example, so each call repeats the work of a first one, which can take several times as long; write one as example: {method: GET, path: /}")
+		price := "which can take several times as long"
+		if trial.Report.Cold != 0 {
+			price = trial.Report.Price()
+		}
+		s.Warnf("the service has no example, so each call repeats the work of a first one: %s; write one as example: {method: GET, path: /}", price)
 	}
 	var results []cases.Result
 	if len(calls) > 0 {

@@ -20,6 +20,9 @@ type Report struct {
 	sandbox.Report
 	Size       uint64
 	HasExample bool
+	// Cold is how long GET / takes in a service of kind http without an example, whose
+	// Warm is how long it would take with one. Zero: it was not measured.
+	Cold time.Duration
 	// Answers are what a service of kind http answered its examples with.
 	Answers []Answer
 	// Absent is what the program uses although a guest does not have it.
@@ -47,6 +50,9 @@ func (r *Report) Lines(verbose bool) []string {
 		isolation += ": " + r.IsolationReason
 	}
 	warm := "unknown: the service has no example"
+	if r.Cold != 0 {
+		warm = "none: the service has no example. " + r.Price()
+	}
 	if r.HasExample {
 		warm = output.Duration(r.Warm) + " with the example"
 	}
@@ -73,6 +79,11 @@ func (r *Report) Lines(verbose bool) []string {
 		}
 	}
 	return append(lines, "suggested  limits: {"+strings.Join(suggested, ", ")+"}")
+}
+
+// Price says what it costs that a service of kind http has no example.
+func (r *Report) Price() string {
+	return fmt.Sprintf("GET / takes %s, and %s with one", output.Duration(r.Cold), output.Duration(r.Warm))
 }
 
 // suggest returns generous limits: four times the memory after the start, and a
@@ -112,12 +123,17 @@ func imports(names []string) string {
 
 // Value returns the report for JSON and YAML, in the words of package object.
 func (r *Report) Value() any {
+	cold := ""
+	if r.Cold != 0 {
+		cold = r.Cold.String()
+	}
 	return struct {
 		Kind            string   `json:"kind"`
 		Size            uint64   `json:"size_bytes"`
 		Compile         string   `json:"compile_time"`
 		Start           string   `json:"start_time"`
 		Memory          uint64   `json:"memory_bytes"`
+		Cold            string   `json:"cold_time,omitempty"`
 		Warm            string   `json:"warm_time"`
 		Isolation       string   `json:"isolation"`
 		IsolationReason string   `json:"isolation_reason"`
@@ -127,7 +143,7 @@ func (r *Report) Value() any {
 		Answers         []Answer `json:"answers,omitempty"`
 		Calls           any      `json:"calls,omitempty"`
 	}{
-		string(r.Kind), r.Size, r.Compile.String(), r.Start.String(), r.Memory, r.Warm.String(), string(r.Isolation), r.IsolationReason, r.Imports,
+		string(r.Kind), r.Size, r.Compile.String(), r.Start.String(), r.Memory, cold, r.Warm.String(), string(r.Isolation), r.IsolationReason, r.Imports,
 		object.Of(r.suggest()), append([]absent.Finding{}, r.Absent...), r.Answers, r.Calls,
 	}
 }

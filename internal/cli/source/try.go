@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"path/filepath"
+	"slices"
 	"time"
 
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
@@ -60,11 +61,11 @@ func (src *Source) Load(ctx context.Context, s *session.Session) (_ *Trial, err 
 		return nil, fault.Wrap(err, fault.DataDir, "the sandbox cannot be opened: %s", err).WithFix("choose another directory (runner.cache_dir)")
 	}
 	r := src.Request
-	t.template, err = t.engine.Load(ctx, sandbox.Spec{
+	spec := sandbox.Spec{
 		Wasm: src.Wasm, Limits: src.limits(), Env: r.GetEnv(), Args: r.GetArgs(), Example: r.GetExample(), Examples: examples(r),
 		Isolation: sandbox.Isolation(project.IsolationName(r.GetIsolation())),
-	})
-	if err != nil {
+	}
+	if t.template, err = t.engine.Load(ctx, spec); err != nil {
 		t.Close(ctx)
 		return nil, cannotStart(err)
 	}
@@ -76,7 +77,49 @@ func (src *Source) Load(ctx context.Context, s *session.Session) (_ *Trial, err 
 		t.Close(ctx)
 		return nil, err
 	}
+	if t.Report.Kind == sandbox.HTTP && !t.Report.HasExample {
+		t.price(ctx, spec)
+	}
 	return t, nil
+}
+
+const (
+	// priceCalls is how many calls a price is the median of.
+	priceCalls = 5
+	// maxPrice bounds how long finding it out can take.
+	maxPrice = 5 * time.Second
+)
+
+// price measures what it costs that a service of kind http has no example. A service
+// that fails without one, or takes long, has no price.
+func (t *Trial) price(ctx context.Context, spec sandbox.Spec) {
+	ctx, cancel := context.WithTimeout(ctx, maxPrice)
+	defer cancel()
+	spec.Examples = examples(&ruedov1.PublishServiceRequest{HttpExamples: []*ruedov1.HttpExample{{Path: "/"}}})
+	warm, err := t.engine.Load(ctx, spec)
+	if err != nil {
+		return
+	}
+	defer func() { _ = warm.Close(context.WithoutCancel(ctx)) }()
+	median := func(of *sandbox.Template) (time.Duration, error) {
+		var took []time.Duration
+		for range priceCalls {
+			res, err := of.Call(ctx, sandbox.Request{ID: "check", Head: spec.Examples[0].Head})
+			if err != nil {
+				return 0, err
+			}
+			took = append(took, res.Duration)
+		}
+		slices.Sort(took)
+		return took[priceCalls/2], nil
+	}
+	cold, err := median(t.template)
+	if err != nil {
+		return
+	}
+	if after, err := median(warm); err == nil {
+		t.Report.Cold, t.Report.Warm = cold, after
+	}
 }
 
 func examples(r *ruedov1.PublishServiceRequest) []sandbox.Example {

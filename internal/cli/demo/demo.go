@@ -49,7 +49,7 @@ func (d *Demo) Run(ctx context.Context) (steps int, err error) {
 	if d.dir, err = os.MkdirTemp("", "ruedo-demo-"); err != nil {
 		return 0, fault.Wrap(err, fault.Internal, "cannot create a temporary directory: %s", err)
 	}
-	for _, part := range []func(){d.publish, d.turns, d.refuses, d.limits, d.services, d.lists} {
+	for _, part := range []func(){d.publish, d.turns, d.refuses, d.limits, d.services, d.exchanges, d.lists} {
 		if part(); ctx.Err() != nil {
 			return d.done, ctx.Err()
 		}
@@ -65,11 +65,16 @@ func (d *Demo) Run(ctx context.Context) (steps int, err error) {
 func (d *Demo) publish() {
 	d.title("Publish: build, check in the sandbox, upload, prepare on the runners, switch over")
 	for _, name := range []string{"greet", "thumbnail", "netaudit", "wordcount", "spin"} {
-		out := d.ruedo("publish", filepath.Join(d.Examples, name))
-		d.expect(out.code == 0 && strings.Contains(out.stdout, "published "+name), "%s is live", name)
+		d.published(name)
 	}
 	out := d.ruedo("publish", filepath.Join(d.Examples, "greet"))
 	d.expect(out.code == 0 && strings.Contains(out.stdout, "unchanged greet"), "the same content again changes nothing")
+}
+
+// published publishes an example.
+func (d *Demo) published(name string, flags ...string) {
+	out := d.ruedo(append([]string{"publish", filepath.Join(d.Examples, name)}, flags...)...)
+	d.expect(out.code == 0 && strings.Contains(out.stdout, "published "+name), "%s is live", name)
 }
 
 // turns shows calls that alternate between the runners.
@@ -160,7 +165,7 @@ func (d *Demo) lists() {
 		what  string
 		holds []string
 	}{
-		{"services", []string{"greet", "thumbnail", "netaudit", "wordcount", "spin"}},
+		{"services", []string{"greet", "thumbnail", "netaudit", "wordcount", "spin", "feed", "todo", "proxy"}},
 		{"runners", []string{"dev-1", "dev-2"}},
 		{"decorators", []string{"greet-limits", "spin-limits"}},
 	} {

@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"fmt"
@@ -102,11 +103,23 @@ func (d *Demo) curl(path, contentType, body string) answer {
 		contentType = "application/x-www-form-urlencoded" // what curl -d says
 	}
 	d.print("$ curl -si%s -d %s %s", header, output.Quote(body), d.URL+path)
-	req, err := http.NewRequestWithContext(d.ctx, http.MethodPost, d.URL+path, strings.NewReader(body))
+	return d.send(http.MethodPost, path, contentType, body)
+}
+
+// get gets a path and prints the same as a curl command.
+func (d *Demo) get(path string) answer {
+	d.print("$ curl -si %s", output.Quote(d.URL+path))
+	return d.send(http.MethodGet, path, "", "")
+}
+
+func (d *Demo) send(method, path, contentType, body string) answer {
+	req, err := http.NewRequestWithContext(d.ctx, method, d.URL+path, strings.NewReader(body))
 	if err != nil {
 		return answer{body: err.Error()}
 	}
-	req.Header.Set("Content-Type", contentType)
+	if contentType != "" {
+		req.Header.Set("Content-Type", contentType)
+	}
 	res, err := d.http.Do(req)
 	if err != nil {
 		d.show(err.Error())
@@ -124,6 +137,36 @@ func (d *Demo) curl(path, contentType, body string) answer {
 	}
 	d.show(a.body)
 	return a
+}
+
+// stream gets a path and prints the lines of the answer as they arrive, and the same
+// as a curl command. took is the time from the first line to the last.
+func (d *Demo) stream(path string) (lines []string, took time.Duration) {
+	d.print("$ curl -sN %s", output.Quote(d.URL+path))
+	req, err := http.NewRequestWithContext(d.ctx, http.MethodGet, d.URL+path, nil)
+	if err != nil {
+		return nil, 0
+	}
+	res, err := d.http.Do(req)
+	if err != nil {
+		d.show(err.Error())
+		return nil, 0
+	}
+	defer res.Body.Close()
+	var first time.Time
+	scanner := bufio.NewScanner(io.LimitReader(res.Body, 1<<20))
+	for scanner.Scan() {
+		if len(lines) == 0 {
+			first = time.Now()
+		}
+		lines = append(lines, scanner.Text())
+		took = time.Since(first)
+		d.print("%s", output.SafeLines(scanner.Text()))
+	}
+	if err := scanner.Err(); err != nil {
+		d.show(err.Error())
+	}
+	return lines, took
 }
 
 // alternate reports whether two names take turns.

@@ -36,8 +36,15 @@ func Text(e *ruedov1.HttpExample) string {
 // Curl returns the command that sends a request to a service at a core.
 func Curl(core, service string, e *ruedov1.HttpExample) string {
 	line := "curl"
+	sent := e.GetBody()
+	if field(e, "upgrade") != "" {
+		// curl cannot send what comes after the upgrade.
+		line, sent = line+" -iN", nil
+	} else if strings.HasPrefix(core, "http://") && framed(field(e, "content-type")) {
+		line += " --http2-prior-knowledge" // with TLS, curl uses it anyway
+	}
 	usual := "GET"
-	if len(e.GetBody()) > 0 {
+	if len(sent) > 0 {
 		usual = "POST"
 	}
 	if method := cmp.Or(e.GetMethod(), "GET"); method == "HEAD" {
@@ -49,12 +56,29 @@ func Curl(core, service string, e *ruedov1.HttpExample) string {
 		line += " -H " + output.Quote(name+": "+output.Safe(e.GetHeaders()[name]))
 	}
 	switch text := body(e); {
+	case len(sent) == 0:
 	case text != "":
 		line += " --data-raw " + output.Quote(text)
-	case len(e.GetBody()) > 0:
+	default:
 		line += " --data-binary @FILE"
 	}
 	return line + " " + output.Quote(strings.TrimSuffix(URL(core, service), "/")+e.GetPath())
+}
+
+// field returns a field of a request, whose names are in any case.
+func field(e *ruedov1.HttpExample, name string) string {
+	for n, value := range e.GetHeaders() {
+		if strings.EqualFold(n, name) {
+			return value
+		}
+	}
+	return ""
+}
+
+// framed reports whether a body of a content type is messages of gRPC or of a stream of
+// Connect, which can need HTTP/2.
+func framed(contentType string) bool {
+	return strings.HasPrefix(contentType, "application/grpc") || strings.HasPrefix(contentType, "application/connect+")
 }
 
 // Curls returns the commands for the examples of a service, or for its root if it

@@ -20,6 +20,14 @@ func TestCurl(t *testing.T) {
 			`POST /a {"n":1}`, `curl -H 'a: it'\''s' -H 'b: 2' --data-raw '{"n":1}' http://127.0.0.1:7833/svc/shop/a`,
 		},
 		{&ruedov1.HttpExample{Method: "POST", Path: "/a", Body: []byte("\x00\x01")}, "POST /a (2 bytes)", "curl --data-binary @FILE http://127.0.0.1:7833/svc/shop/a"},
+		{
+			&ruedov1.HttpExample{Method: "POST", Path: "/a", Headers: map[string]string{"Content-Type": "application/connect+json"}, Body: []byte("\x00\x01")},
+			"POST /a (2 bytes)", "curl --http2-prior-knowledge -H 'Content-Type: application/connect+json' --data-binary @FILE http://127.0.0.1:7833/svc/shop/a",
+		},
+		{
+			&ruedov1.HttpExample{Path: "/a", Headers: map[string]string{"upgrade": "websocket"}, Body: []byte("\x81\x80")},
+			"GET /a (2 bytes)", "curl -iN -H 'upgrade: websocket' http://127.0.0.1:7833/svc/shop/a",
+		},
 		{&ruedov1.HttpExample{Path: "/a", Body: []byte("x")}, "GET /a x", "curl -X GET --data-raw x http://127.0.0.1:7833/svc/shop/a"},
 	} {
 		if got := Text(tt.request); got != tt.text {

@@ -243,6 +243,10 @@ func (x *exchange) finish(res *invoke.Answer, err error) {
 		// net/http takes a body that the port ends for a caller who has gone.
 		err = cmp.Or(x.body.failure(), err)
 	}
+	if e, ok := errors.AsType[*fault.Error](err); ok && e.Reason == fault.StreamBroken {
+		// What the caller sees of it does not say why.
+		x.front.cfg.Logger.Warn("a stream between core and runner broke off", "service", x.service, "call_id", x.id, "reason", e.Reason, "error", e, "cause", e.Err)
+	}
 	hijacked := x.conn.hijacked()
 	switch {
 	case err != nil && !x.began:

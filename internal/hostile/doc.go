@@ -29,6 +29,12 @@
 // one JSON object. A dump of all goroutines of the attacked processes is
 // compared with that of an equal cluster that nobody attacked.
 //
+// # Streams and the network
+//
+// Rows 26 to 28 are services that are granted something of the network and reach for
+// what they must not. Rows 47 and 48 are about services of kind http: guests that
+// misuse what streams, and callers who dribble, do not read and leave.
+//
 // # The port
 //
 // Rows 39 and 41 to 46 attack the core's port itself, and every procedure of

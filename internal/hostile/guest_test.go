@@ -73,7 +73,8 @@ const (
 	resultAt     = 65536 + 512
 )
 
-func newPuppet() (*puppet, []byte) {
+// newPuppet returns a puppet and its module, after it was changed.
+func newPuppet(change ...func(m *w.Module)) (*puppet, []byte) {
 	p, m := &puppet{}, w.New()
 	var sigs []string
 	for _, module := range []string{abi.HostModule, abi.WASIModule} {
@@ -117,6 +118,9 @@ func newPuppet() (*puppet, []byte) {
 		w.CallWith(index(abi.ImportInputRead), orderAt, orderSize), w.I32(orderSize), opI32Eq,
 		when(code, w.CallWith(index(abi.ImportOutputWrite), resultAt, 8), w.Drop(), w.Ops(0x0c, 1)), opEnd,
 		w.I32(0)))
+	for _, f := range change {
+		f(m)
+	}
 	return p, m.Bytes()
 }
 
@@ -137,6 +141,17 @@ func (p *puppet) order(name string, args ...uint64) []byte {
 	}
 	for i, a := range args {
 		binary.LittleEndian.PutUint64(b[1+8*i:], a)
+	}
+	return b
+}
+
+// carrying encodes an order for a host function that takes a pointer and a length, with
+// what they are about: few bytes, which are there before the puppet answers anything.
+func (p *puppet) carrying(name string, text []byte) []byte {
+	const at = 1 + 2*8
+	b := p.order(name, orderAt+at, uint64(len(text)))
+	if copy(b[at:], text) < len(text) {
+		panic("an order cannot carry that much")
 	}
 	return b
 }

@@ -23,6 +23,7 @@ func table() []*row {
 		floodRow(), logRow(), outputRow(), endRow(), pathRow(), stateRow(), inputRow(), schemaRow(),
 		inflationRow(), unreadRow(), halfOpenRow(), httpRow(), framesRow(), idleRow(), originRow(), valueRow(), nameRow())
 	rows = append(rows, laneRows()...)
+	rows = append(append(rows, egressRows()...), streamRows()...)
 	slices.SortStableFunc(rows, func(a, b *row) int { return cmp.Compare(a.number, b.number) })
 	return rows
 }

@@ -65,6 +65,9 @@ type row struct {
 	// peakCore and peakRunner bound the growth of memory during the row, in bytes;
 	// 0 means no bound.
 	peakCore, peakRunner int
+	// files is how many more open files a process can have after the row, in addition to
+	// fileSlack.
+	files int
 	// kept is how much more memory the core can have after the row, in bytes, in
 	// addition to memorySlack.
 	kept int
@@ -437,7 +440,7 @@ func (a *arena) survived(t *testing.T, b *bout, before map[*process]state, garba
 		var now state
 		back := func() bool {
 			now = p.state(t)
-			return now.rss <= was.rss+slack && now.threads <= was.threads+threadSlack && now.files <= was.files+fileSlack+filesPerPlan*plans && len(now.children) == 0
+			return now.rss <= was.rss+slack && now.threads <= was.threads+threadSlack && now.files <= was.files+fileSlack+b.row.files+filesPerPlan*plans && len(now.children) == 0
 		}
 		if !testkit.Poll(backWithin, back) {
 			b.Errorf("%s is not back after %s: memory %s, was %s; threads %d, was %d; files %d, was %d; children %v",

@@ -323,6 +323,21 @@ func TestFlush(t *testing.T) {
 	}
 }
 
+// TestFlushBeforeTheEndOfASlice: where a slice ends is chance, so it does not make an
+// answer stream that ends soon after it was flushed.
+func TestFlushBeforeTheEndOfASlice(t *testing.T) {
+	tpl := loadHTTP(t, sandbox.Limits{})
+	for n := range 60 {
+		r := &recorder{}
+		req := get(fmt.Sprint("/flush/after/", n))
+		req.Responder = r
+		res, err := tpl.Call(t.Context(), req)
+		if err != nil || res.Streamed || string(res.Output) != "first last" {
+			t.Errorf("after %d parts of a slice and %d units of fuel: streamed %t, %q, %v", n, res.Fuel, res.Streamed, res.Output, err)
+		}
+	}
+}
+
 func TestPollWithThousandsOfSubscriptions(t *testing.T) {
 	tpl := loadHTTP(t, sandbox.Limits{})
 	req := get("/spin")

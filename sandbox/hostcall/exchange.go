@@ -26,6 +26,7 @@ type exchange struct {
 	written        int64        // bytes of an answer that can stream
 	ended          bool         // the guest has ended its answer
 	flush          bool         // the guest wants what it wrote to be sent
+	flushDue       bool         // it does so since the last slice or earlier
 	maxIdle        time.Duration
 	moved          uint64    // what the exchange had moved ...
 	movedAt        time.Time // ... when that was new
@@ -112,7 +113,7 @@ func (c *Call) take(p []byte) (int, error) {
 // respond begins to stream the answer, if it can.
 func (c *Call) respond() {
 	x := c.exchange
-	x.flush = false
+	x.flush, x.flushDue = false, false
 	if x.Responds() || !x.CanRespond() {
 		return
 	}
@@ -163,11 +164,17 @@ func (c *Call) open() *stream.File {
 	return x.body
 }
 
-// SliceEnd sends an answer that the guest has flushed. It is called now and then
-// while the guest computes.
+// SliceEnd sends an answer that the guest has flushed, once it has computed for a
+// whole slice since then. It is called now and then while the guest computes.
 func (g *Guest) SliceEnd() {
-	if c := g.call; c != nil && c.exchange != nil && c.exchange.flush {
+	c := g.call
+	if c == nil || c.exchange == nil || !c.exchange.flush {
+		return
+	}
+	if c.exchange.flushDue {
 		c.due()
+	} else {
+		c.exchange.flushDue = true
 	}
 }
 
@@ -223,8 +230,8 @@ func bodyOpen(g *Guest, _ api.Memory, stack []uint64) {
 	result(stack, fd)
 }
 
-// outputFlush takes effect when the guest waits or its slice ends: an answer that
-// is complete by then needs no stream.
+// outputFlush takes effect when the guest waits or its next slice ends: an answer
+// that is complete by then needs no stream.
 func outputFlush(g *Guest, _ api.Memory, stack []uint64) {
 	g.call.streams().flush = true
 	result(stack, 0)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -315,8 +316,14 @@ func heads(string) error {
 // flush writes, flushes and returns, computes or waits.
 func flush(how string) error {
 	respond(abi.HeadStatus, "200")
+	before, isCount := strings.CutPrefix(how, "after/")
+	n, _ := strconv.Atoi(before)
+	compute(n)
 	outputWrite(at([]byte("first")))
 	outputFlush()
+	if isCount {
+		compute(1)
+	}
 	switch how {
 	case "compute":
 		for began := time.Now(); time.Since(began) < 50*time.Millisecond; {
@@ -327,6 +334,15 @@ func flush(how string) error {
 	outputWrite(at([]byte(" last")))
 	return nil
 }
+
+// compute computes for a part of a slice, n times.
+func compute(n int) {
+	for range 100 * n {
+		computed = computed*31 + 7
+	}
+}
+
+var computed uint32
 
 // spin polls the body with thousands of subscriptions.
 func spin(string) error {

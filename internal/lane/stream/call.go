@@ -122,9 +122,10 @@ func (c *Call) ServeBody(ctx context.Context, rc *http.ResponseController, to *c
 	defer done()
 	// A runner that has enough closes its connection. Then nobody waits for the caller.
 	defer context.AfterFunc(ctx, func() { _ = c.x.Body.Close() })()
-	buf := make([]byte, Piece)
+	buf := pieces.Get().(*[Piece]byte)
+	defer pieces.Put(buf)
 	for empty := 0; ; empty++ {
-		n, err := c.x.Body.Read(buf)
+		n, err := c.x.Body.Read(buf[:])
 		if n > 0 {
 			empty = 0
 		}

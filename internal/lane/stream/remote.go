@@ -189,13 +189,14 @@ func (r *Remote) push(ctx context.Context, head []byte, body io.Reader) {
 	stream := r.answer
 	r.answer = nil // nobody else closes it
 	msg.Head = head
-	piece := make([]byte, Piece)
+	piece := pieces.Get().(*[Piece]byte)
+	defer pieces.Put(piece)
 	var read error
 	for first := true; read == nil; first = false {
 		n := 0
 		// The head does not wait for the first bytes.
 		if !first || ready(body) {
-			n, read = fill(piece, body)
+			n, read = fill(piece[:], body)
 		}
 		msg.Data, msg.End = piece[:n], read == io.EOF && r.broken() == nil
 		if first || n > 0 || msg.End {

@@ -26,6 +26,7 @@ package stream
 
 import (
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
@@ -48,6 +49,9 @@ const lingering = 10 * time.Second
 
 // past interrupts what reads or writes, as a deadline.
 var past = time.Unix(1, 0)
+
+// pieces are buffers for what is sent.
+var pieces = sync.Pool{New: func() any { return new([Piece]byte) }}
 
 // errNoEnd is the cause of a body that stopped without its end.
 var errNoEnd = errors.New("it stopped without its end")

@@ -152,7 +152,7 @@ func (x *exchange) inform(head []byte) {
 // streamed says there what the call took, if the caller reads trailers.
 func (x *exchange) setTrailers(res *invoke.Answer) {
 	h := x.w.Header()
-	if x.streams.Load() && httpguts.HeaderValuesContainsToken(x.r.Header["Te"], "trailers") {
+	if x.streams && httpguts.HeaderValuesContainsToken(x.r.Header["Te"], "trailers") {
 		info := make(http.Header)
 		fields.SetInfo(info, res.Info)
 		for name, values := range info {

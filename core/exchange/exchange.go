@@ -46,7 +46,6 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/ruedo-dev/ruedo/core/gateway/fields"
@@ -134,7 +133,7 @@ type exchange struct {
 	bodyless bool       // the answer has no body, whatever the service writes
 	err      error      // why the answer did not begin, or broke off
 
-	streams atomic.Bool // the answer does
+	streams bool // the answer does
 }
 
 func (f *front) serve(w http.ResponseWriter, r *http.Request, t target) {
@@ -171,9 +170,12 @@ func (x *exchange) execute() (*invoke.Answer, error) {
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	defer context.AfterFunc(x.front.cfg.Down, func() { x.sayGoodbye(ctx, stop) })()
 
-	req := invoke.Request{ID: x.id, Exchange: &executor.Exchange{Respond: x.respond, Inform: x.inform}, Logs: fields.WantsLogs(x.r)}
+	respond := func(head []byte, body io.Reader) {
+		defer context.AfterFunc(x.front.cfg.Down, func() { sayGoodbye(ctx, stop) })()
+		x.respond(head, body)
+	}
+	req := invoke.Request{ID: x.id, Exchange: &executor.Exchange{Respond: respond, Inform: x.inform}, Logs: fields.WantsLogs(x.r)}
 	asked, protocol := x.r, upgrade(x.r)
 	if x.r.Trailer != nil { // net/http adds the values while the body is read
 		asked = x.r.WithContext(ctx)
@@ -199,14 +201,12 @@ func (x *exchange) execute() (*invoke.Answer, error) {
 }
 
 // sayGoodbye ends the call of an answer that streams, after a while.
-func (x *exchange) sayGoodbye(ctx context.Context, end func()) {
+func sayGoodbye(ctx context.Context, end func()) {
 	t := time.NewTimer(farewell)
 	defer t.Stop()
 	select {
 	case <-t.C:
-		if x.streams.Load() {
-			end()
-		}
+		end()
 	case <-ctx.Done():
 	}
 }
@@ -277,7 +277,7 @@ func (x *exchange) respond(head []byte, body io.Reader) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if !x.over && !x.began {
-		x.streams.Store(true)
+		x.streams = true
 		x.err = x.stream(head, body)
 	}
 }

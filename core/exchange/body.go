@@ -18,8 +18,8 @@ const (
 	// piece is the size of the largest body that is handed over whole, and how much
 	// is read or written at a time.
 	piece = 32 << 10
-	// firstPiece is how much of a body of unknown length is expected.
-	firstPiece = 4 << 10
+	// firstPiece is how much of a body of unknown length is expected: one message.
+	firstPiece = 512
 	// patience is how long a body can take to end before it streams. A unary call
 	// of gRPC has it there within that time.
 	patience = 200 * time.Microsecond
@@ -40,17 +40,17 @@ type body struct {
 	rc      *http.ResponseController
 	expects bool // the caller waits for "100 Continue"
 
-	mu      sync.Mutex // held while reading
-	got     chan fetched
-	reading bool   // a read of the request's body is in flight
-	used    bool   // there was one
-	have    []byte // read, but not handed over
-	err     error  // what comes after it
+	mu      sync.Mutex   // held while reading
+	got     chan fetched // nil before the first read
+	reading bool         // a read of the request's body is in flight
+	used    bool         // there was one
+	have    []byte       // read, but not handed over
+	err     error        // what comes after it
 	buf     []byte
 
 	ended  atomic.Bool // the request's body was read to its end
 	close  sync.Once
-	closed chan struct{}
+	closed chan struct{} // nil unless the body streams
 }
 
 // fetched is the result of one read of the request's body.
@@ -60,7 +60,7 @@ type fetched struct {
 }
 
 func newBody(r *http.Request, rc *http.ResponseController) *body {
-	b := &body{r: r, rc: rc, got: make(chan fetched, 1), closed: make(chan struct{})}
+	b := &body{r: r, rc: rc}
 	b.expects = httpguts.HeaderValuesContainsToken(r.Header["Expect"], "100-continue")
 	if r.Body == nil || r.Body == http.NoBody {
 		b.end()
@@ -74,8 +74,18 @@ func (b *body) end() {
 	b.ended.Store(true)
 }
 
-// begin reads the beginning of the body. If it is whole, nothing follows.
+// begin reads the beginning of the body. If it is whole, nothing follows. Otherwise
+// the rest can be read.
 func (b *body) begin() (first []byte, whole bool, err error) {
+	first, whole, err = b.first()
+	if !whole {
+		b.closed = make(chan struct{})
+	}
+	return first, whole, err
+}
+
+// first reads what there is of the body within patience, at most a piece.
+func (b *body) first() (first []byte, whole bool, err error) {
 	n := b.r.ContentLength
 	switch {
 	case b.err != nil:
@@ -99,7 +109,7 @@ func (b *body) begin() (first []byte, whole bool, err error) {
 			if have == piece {
 				return buf, false, nil
 			}
-			buf = append(make([]byte, 0, piece), buf...)[:piece]
+			buf = append(buf, make([]byte, min(8*have, piece)-have)...)
 		}
 		b.fetch(buf[have:])
 		select {
@@ -119,6 +129,9 @@ func (b *body) fetch(into []byte) {
 		return
 	}
 	b.reading, b.used = true, true
+	if b.got == nil {
+		b.got = make(chan fetched, 1)
+	}
 	go func() {
 		n, err := b.r.Body.Read(into)
 		if err == io.EOF {
@@ -158,7 +171,11 @@ func (b *body) Read(p []byte) (int, error) {
 
 // Close ends a Read in flight, and makes every later one fail.
 func (b *body) Close() error {
-	b.close.Do(func() { close(b.closed) })
+	b.close.Do(func() {
+		if b.closed != nil {
+			close(b.closed)
+		}
+	})
 	return nil
 }
 

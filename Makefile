@@ -68,6 +68,10 @@ references: ## Make docs/reference from the structs and tables in the code
 e2e: build $(BIN)/etcd ## Run the fault tests over real processes and a real etcd
 	RUEDO_E2E_BIN=$(CURDIR)/$(BIN) $(GO) test -count=1 -timeout 25m -tags e2e ./internal/e2e/...
 
+.PHONY: conformance
+conformance: build ## Run the Connect conformance suite against a service in a module, over real processes
+	cd internal/conformance && $(GO) vet ./... && RUEDO_E2E_BIN=$(CURDIR)/$(BIN) $(GO) test -vet=off -count=1 -timeout 8m -v .
+
 FAULTS ?= 10m
 RUN ?= ^(TestFaults|TestWritesAreLinearizable|TestKillsDuringPublishes)$$
 .PHONY: faults

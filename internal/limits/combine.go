@@ -2,7 +2,6 @@ package limits
 
 import (
 	"fmt"
-	"time"
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 )
@@ -21,13 +20,8 @@ func Combine(kind ruedov1.Kind, ds []*ruedov1.Decorator) *ruedov1.Limits {
 // set the same value, the first is named.
 func Effective(kind ruedov1.Kind, ds []*ruedov1.Decorator) []*ruedov1.EffectiveLimit {
 	var all []*ruedov1.EffectiveLimit
-	sum := &ruedov1.Limits{}
-	combine(kind, ds, sum, func(r Row, value uint64, decorator, follows string) {
-		text := r.format(value)
-		if r.PerMinute && kind == ruedov1.Kind_KIND_HTTP && sum.GetTimeout().AsDuration() > time.Minute {
-			text += " a minute"
-		}
-		all = append(all, &ruedov1.EffectiveLimit{Limit: r.Name, Value: text, Decorator: decorator, Follows: follows})
+	combine(kind, ds, &ruedov1.Limits{}, func(r Row, value uint64, decorator, follows string) {
+		all = append(all, &ruedov1.EffectiveLimit{Limit: r.Name, Value: r.format(value), Decorator: decorator, Follows: follows})
 	})
 	return all
 }

@@ -79,9 +79,6 @@ type Row struct {
 	Kind string
 	// Excess says what happens to what exceeds a limit without a Reason.
 	Excess string
-	// PerMinute says that a call of kind http that can take longer than a minute has
-	// the limit again in each.
-	PerMinute bool
 	// Home says which room enforces the limit.
 	Home Home
 
@@ -108,7 +105,7 @@ func Table() []Row {
 			set: func(l *ruedov1.Limits, v uint64) { l.Idle = duration(v) },
 		},
 		{
-			Name: CPU, Bounds: "processor time of a call; waiting does not count. A call of kind http has it for each minute", Unit: Duration, Follows: Timeout, HTTP: uint64(time.Minute), PerMinute: true, Reason: "GUEST_CPU", Home: Sandbox,
+			Name: CPU, Bounds: "processor time of a call; waiting does not count. A call of kind http has it for each minute", Unit: Duration, Follows: Timeout, HTTP: uint64(time.Minute), Reason: "GUEST_CPU", Home: Sandbox,
 			get: func(l *ruedov1.Limits) uint64 { return nanos(l.GetCpuTime()) },
 			set: func(l *ruedov1.Limits, v uint64) { l.CpuTime = duration(v) },
 		},

@@ -81,7 +81,7 @@ func TestCombine(t *testing.T) {
 		}},
 		"a stream of a day": {
 			http, []*ruedov1.Decorator{decorator("a", &ruedov1.Limits{Timeout: durationpb.New(24 * time.Hour), OutputBytes: 1 << 40, Idle: durationpb.New(time.Hour)})},
-			[]string{"timeout 24h0m0s a", "idle 1h0m0s a", "cpu 1m0s a minute", "input 64 MiB", "output 1024 GiB a"},
+			[]string{"timeout 24h0m0s a", "idle 1h0m0s a", "cpu 1m0s", "input 64 MiB", "output 1024 GiB a"},
 		},
 		"a short one": {
 			http, []*ruedov1.Decorator{decorator("a", &ruedov1.Limits{Timeout: durationpb.New(time.Second)})},

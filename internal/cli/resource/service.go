@@ -23,6 +23,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/cli/verb"
 	"github.com/ruedo-dev/ruedo/internal/cli/yamlfile"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/limits"
 	"github.com/ruedo-dev/ruedo/internal/route"
 	"github.com/ruedo-dev/ruedo/internal/text"
 	"github.com/ruedo-dev/ruedo/sdk/client"
@@ -211,7 +212,11 @@ func serviceTables(s *session.Session, res *ruedov1.GetServiceResponse) error {
 		if l.GetFollows() != "" {
 			origin = "(as " + l.GetFollows() + ")"
 		}
-		table = append(table, []string{l.GetLimit(), l.GetValue(), cmp.Or(l.GetDecorator(), origin)})
+		value := l.GetValue()
+		if l.GetLimit() == limits.CPU && res.GetService().GetRevision().GetKind() == ruedov1.Kind_KIND_HTTP {
+			value += " a minute"
+		}
+		table = append(table, []string{l.GetLimit(), value, cmp.Or(l.GetDecorator(), origin)})
 	}
 	if o := res.GetOpenRequests(); o != nil {
 		table = append(table, []string{"open", openText(o), "(runner.streams)"})

@@ -17,6 +17,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/etcdembed"
 	"github.com/ruedo-dev/ruedo/internal/etcdembed/etcdtest"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/limits"
 	"github.com/ruedo-dev/ruedo/internal/port"
 	"github.com/ruedo-dev/ruedo/internal/ruedotest"
 	"github.com/ruedo-dev/ruedo/internal/testkit"
@@ -47,6 +48,35 @@ func page() []byte {
 		w.I32(buffer), w.CallWith(read, buffer, size), w.Ops(set, 0), w.Call(write), w.Drop(),
 		w.Ops(get, 0), w.Ops(branchIf, 0), w.Ops(end), w.I32(0)))
 	return m.Bytes()
+}
+
+// With no limit of bytes, more passes than a function can have, in both directions.
+func TestBodiesWithoutALimit(t *testing.T) {
+	c := ruedotest.New(t, ruedotest.Options{Local: true})
+	endless := &ruedov1.Decorator{Name: "endless", Limits: &ruedov1.Limits{InputBytes: limits.None, OutputBytes: limits.None}}
+	if _, err := c.Client.Decorators.CreateDecorator(t.Context(), &ruedov1.CreateDecoratorRequest{Decorator: endless}); err != nil {
+		t.Fatal(err)
+	}
+	c.Publish(t, &ruedov1.PublishServiceRequest{Name: "page", Decorators: []string{"endless"}}, page())
+	const size = 65 << 20 // the default is 64 MiB
+	res, err := c.HTTP.Post(c.URL+"/svc/page/", "text/plain", io.LimitReader(zeros{}, size))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if n, err := io.Copy(io.Discard, res.Body); n < size || err != nil || res.StatusCode != 200 {
+		t.Errorf("%s, %d bytes, %v", res.Status, n, err)
+	}
+	_, err = c.TryPublish(t.Context(), &ruedov1.PublishServiceRequest{Name: "echo", Decorators: []string{"endless"}}, ruedotest.Echo())
+	wantReason(t, err, fault.DecoratorInvalid, "input is none, and more than 64 MiB is only for services of kind http")
+}
+
+// zeros has as many zeros as anybody wants.
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
 }
 
 // ask sends a request and returns the answer with its body.

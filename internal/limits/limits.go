@@ -37,6 +37,10 @@ const (
 	Grace       = "grace"
 )
 
+// None is the value that users write as the word none: no body reaches it. Zero would
+// mean that a decorator does not set the limit.
+const None = math.MaxInt64
+
 // Home is the room that enforces a limit.
 type Home string
 
@@ -66,6 +70,8 @@ type Row struct {
 	// Most is the greatest value for a service of another kind than http, if it is
 	// less than that of the range.
 	Most uint64
+	// None says that the limit of a service of kind http can be [None].
+	None bool
 	// Follows names the row whose value is the default; that row comes earlier
 	// in the table.
 	Follows string
@@ -110,12 +116,12 @@ func Table() []Row {
 			set: func(l *ruedov1.Limits, v uint64) { l.CpuTime = duration(v) },
 		},
 		{
-			Name: Input, Bounds: "input of a call; for kind http, the body", Unit: Size, Default: 4 << 20, HTTP: 64 << 20, Most: 64 << 20, Reason: "INPUT_TOO_LARGE", Home: Core,
+			Name: Input, Bounds: "input of a call; for kind http, the body", Unit: Size, Default: 4 << 20, HTTP: 64 << 20, Most: 64 << 20, None: true, Reason: "INPUT_TOO_LARGE", Home: Core,
 			get: (*ruedov1.Limits).GetInputBytes,
 			set: func(l *ruedov1.Limits, v uint64) { l.InputBytes = v },
 		},
 		{
-			Name: Output, Bounds: "output of a call; for kind http, the body", Unit: Size, Default: 4 << 20, HTTP: 64 << 20, Most: 64 << 20, Reason: "GUEST_OUTPUT_LIMIT", Home: Sandbox,
+			Name: Output, Bounds: "output of a call; for kind http, the body", Unit: Size, Default: 4 << 20, HTTP: 64 << 20, Most: 64 << 20, None: true, Reason: "GUEST_OUTPUT_LIMIT", Home: Sandbox,
 			get: (*ruedov1.Limits).GetOutputBytes,
 			set: func(l *ruedov1.Limits, v uint64) { l.OutputBytes = v },
 		},

@@ -83,6 +83,10 @@ func TestCombine(t *testing.T) {
 			http, []*ruedov1.Decorator{decorator("a", &ruedov1.Limits{Timeout: durationpb.New(24 * time.Hour), OutputBytes: 1 << 40, Idle: durationpb.New(time.Hour)})},
 			[]string{"timeout 24h0m0s a", "idle 1h0m0s a", "cpu 1m0s", "input 64 MiB", "output 1024 GiB a"},
 		},
+		"no limit of bodies": {
+			http, []*ruedov1.Decorator{decorator("a", &ruedov1.Limits{InputBytes: limits.None, OutputBytes: limits.None}), decorator("b", &ruedov1.Limits{OutputBytes: 1 << 30})},
+			[]string{"input none a", "output 1 GiB b"},
+		},
 		"a short one": {
 			http, []*ruedov1.Decorator{decorator("a", &ruedov1.Limits{Timeout: durationpb.New(time.Second)})},
 			[]string{"timeout 1s a", "cpu 1s as timeout"},
@@ -244,7 +248,7 @@ func TestRange(t *testing.T) {
 	}
 	memory, _ := limits.Lookup(limits.Memory)
 	input, _ := limits.Lookup(limits.Input)
-	if memory.Expected() != "between 64 KiB and 4 GiB" || input.Expected() != "at most 64 MiB (kind http: up to 1024 GiB)" {
+	if memory.Expected() != "between 64 KiB and 4 GiB" || input.Expected() != "at most 64 MiB (kind http: any, or none)" {
 		t.Errorf("%s, %s", memory.Expected(), input.Expected())
 	}
 }

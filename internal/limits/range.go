@@ -19,11 +19,14 @@ func (r Row) Range() (low, high uint64) {
 }
 
 // Expected describes the values that the limit can have, for errors: "between
-// 64 KiB and 4 GiB" or "at most 64 MiB (kind http: up to 1024 GiB)".
+// 64 KiB and 4 GiB" or "at most 64 MiB (kind http: any, or none)".
 func (r Row) Expected() string {
 	low, high := r.Range()
 	format, more := r.Unit.Format, ""
-	if r.Most != 0 {
+	switch {
+	case r.None:
+		high, more = r.Most, " (kind http: any, or none)"
+	case r.Most != 0:
 		high, more = r.Most, " (kind http: up to "+format(high)+")"
 	}
 	if low == 0 {

@@ -19,20 +19,25 @@ func Text(l *ruedov1.Limits) string {
 }
 
 // Value returns a value of the limit as files have it: the text "64MiB", "1500B"
-// or "2s", or a number. [Unit.Parse] reads the texts back.
+// "2s" or "none", or a number. [Row.Parse] reads the texts back.
 func (r Row) Value(v uint64) any {
-	switch r.Unit {
-	case Count:
+	switch {
+	case r.None && v == None:
+		return none
+	case r.Unit == Count:
 		return v
-	case Size:
+	case r.Unit == Size:
 		return strings.NewReplacer(" bytes", "B", " byte", "B", " ", "").Replace(r.Unit.Format(v))
 	}
 	return r.Unit.Format(v)
 }
 
 func (r Row) format(v uint64) string {
-	if v == 0 && r.Unset != "" {
+	switch {
+	case v == 0 && r.Unset != "":
 		return r.Unset
+	case r.None && v == None:
+		return none
 	}
 	return r.Unit.Format(v)
 }

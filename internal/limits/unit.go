@@ -49,6 +49,17 @@ func (u Unit) Parse(text string) (uint64, bool) {
 	return n, err == nil
 }
 
+// Parse reads a value of the limit as [Unit.Parse] does, or the word none if the limit
+// can be that.
+func (r Row) Parse(text string) (uint64, bool) {
+	if r.None && text == none {
+		return None, true
+	}
+	return r.Unit.Parse(text)
+}
+
+const none = "none"
+
 // Expected describes what Parse accepts, for errors: "a size such as 64MiB".
 func (u Unit) Expected() string {
 	switch u {

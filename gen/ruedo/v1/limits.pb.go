@@ -32,9 +32,9 @@ type Limits struct {
 	MemoryBytes uint64 `protobuf:"varint,1,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"`
 	// Wall-clock time of one call. 1 ms to 1 h, and to 24 h for kind http.
 	Timeout *durationpb.Duration `protobuf:"bytes,2,opt,name=timeout,proto3" json:"timeout,omitempty"`
-	// Input of one call, in bytes. At most 64 MiB, and 1 TiB for kind http.
+	// Input of one call, in bytes. At most 64 MiB. For kind http, 2^63-1 is no limit.
 	InputBytes uint64 `protobuf:"varint,3,opt,name=input_bytes,json=inputBytes,proto3" json:"input_bytes,omitempty"`
-	// Output of one call, in bytes. At most 64 MiB, and 1 TiB for kind http.
+	// Output of one call, in bytes. At most 64 MiB. For kind http, 2^63-1 is no limit.
 	OutputBytes uint64 `protobuf:"varint,4,opt,name=output_bytes,json=outputBytes,proto3" json:"output_bytes,omitempty"`
 	// Log of one call, in bytes; the excess is dropped and counted. At most 16 MiB.
 	LogBytes uint64 `protobuf:"varint,5,opt,name=log_bytes,json=logBytes,proto3" json:"log_bytes,omitempty"`
@@ -237,14 +237,16 @@ var File_ruedo_v1_limits_proto protoreflect.FileDescriptor
 
 const file_ruedo_v1_limits_proto_rawDesc = "" +
 	"\n" +
-	"\x15ruedo/v1/limits.proto\x12\bruedo.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\"\xc2\x04\n" +
+	"\x15ruedo/v1/limits.proto\x12\bruedo.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\"\xc8\x04\n" +
 	"\x06Limits\x125\n" +
 	"\fmemory_bytes\x18\x01 \x01(\x04B\x12\xbaH\x0f\xd8\x01\x012\n" +
 	"\x18\x80\x80\x80\x80\x10(\x80\x80\x04R\vmemoryBytes\x12G\n" +
-	"\atimeout\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x12\xbaH\x0f\xaa\x01\f\"\x04\b\x80\xa3\x052\x04\x10\xc0\x84=R\atimeout\x12-\n" +
-	"\vinput_bytes\x18\x03 \x01(\x04B\f\xbaH\t2\a\x18\x80\x80\x80\x80\x80 R\n" +
-	"inputBytes\x12/\n" +
-	"\foutput_bytes\x18\x04 \x01(\x04B\f\xbaH\t2\a\x18\x80\x80\x80\x80\x80 R\voutputBytes\x12'\n" +
+	"\atimeout\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x12\xbaH\x0f\xaa\x01\f\"\x04\b\x80\xa3\x052\x04\x10\xc0\x84=R\atimeout\x120\n" +
+	"\vinput_bytes\x18\x03 \x01(\x04B\x0f\xbaH\f2\n" +
+	"\x18\xff\xff\xff\xff\xff\xff\xff\xff\x7fR\n" +
+	"inputBytes\x122\n" +
+	"\foutput_bytes\x18\x04 \x01(\x04B\x0f\xbaH\f2\n" +
+	"\x18\xff\xff\xff\xff\xff\xff\xff\xff\x7fR\voutputBytes\x12'\n" +
 	"\tlog_bytes\x18\x05 \x01(\x04B\n" +
 	"\xbaH\a2\x05\x18\x80\x80\x80\bR\blogBytes\x12G\n" +
 	"\bcpu_time\x18\x06 \x01(\v2\x19.google.protobuf.DurationB\x11\xbaH\x0e\xaa\x01\v\"\x03\b\x90\x1c2\x04\x10\xc0\x84=R\acpuTime\x12+\n" +

@@ -180,7 +180,7 @@ func effective(e *ruedov1.EffectiveLimit) Object {
 	if !ok {
 		return o
 	}
-	v, ok := row.Unit.Parse(e.GetValue())
+	v, ok := row.Parse(e.GetValue())
 	for i := range o {
 		if ok && o[i].Name == "value" {
 			o[i].Value = row.Value(v)

@@ -55,7 +55,7 @@ func (l Limits) Proto() (*ruedov1.Limits, error) {
 		if !ok {
 			return nil, unknownLimit(name)
 		}
-		v, ok := row.Unit.Parse(text)
+		v, ok := row.Parse(text)
 		if !ok {
 			return nil, fault.New(fault.DecoratorInvalid, "limits.%s is %q: %s is expected", name, text, row.Unit.Expected())
 		}

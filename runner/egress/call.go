@@ -83,11 +83,8 @@ func (c *Call) carry(ctx context.Context, e grant.Target, o *stream.Outbound, p 
 		return err
 	}
 	ctx = withTarget(ctx, t)
-	switch e.Scheme {
-	case grant.HTTP, grant.HTTPS:
+	if e.Scheme == grant.HTTP || e.Scheme == grant.HTTPS {
 		return c.request(ctx, t, o, p)
-	case grant.UDP:
-		return c.datagrams(ctx, t, p)
 	}
 	return c.connection(ctx, t, p)
 }

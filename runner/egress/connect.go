@@ -12,7 +12,7 @@ import (
 	"github.com/ruedo-dev/ruedo/sandbox/stream"
 )
 
-// connection carries a stream of tcp or tls.
+// connection carries a stream of tcp, tls or udp.
 func (c *Call) connection(ctx context.Context, t *target, p *stream.Peer) error {
 	conn, err := c.connect(ctx, t)
 	if err != nil {
@@ -22,7 +22,14 @@ func (c *Call) connection(ctx context.Context, t *target, p *stream.Peer) error 
 	// A call that is over, and a guest that closed the stream, end both directions.
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	opened(p, conn)
+	if d, ok := conn.(duplex); ok {
+		return c.bytes(d, p)
+	}
+	return c.datagrams(ctx, conn, p)
+}
 
+// bytes carries a stream of tcp or tls.
+func (c *Call) bytes(conn duplex, p *stream.Peer) error {
 	sent := make(chan error, 1)
 	go func() {
 		err := c.up(p, conn)
@@ -36,7 +43,7 @@ func (c *Call) connection(ctx context.Context, t *target, p *stream.Peer) error 
 		}
 		sent <- err
 	}()
-	err = c.down(conn, p)
+	err := c.down(conn, p)
 	switch {
 	case err == nil:
 		p.CloseWrite()
@@ -56,21 +63,22 @@ func (c *Call) connection(ctx context.Context, t *target, p *stream.Peer) error 
 	return nil
 }
 
-// duplex is a connection whose directions end apart.
+// duplex is a connection of tcp or tls, whose directions end apart.
 type duplex interface {
 	net.Conn
 	CloseWrite() error
 }
 
-func (c *Call) connect(ctx context.Context, t *target) (duplex, error) {
+func (c *Call) connect(ctx context.Context, t *target) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.policy.egress.cfg.dialTimeout)
 	defer cancel()
-	conn, err := c.policy.dial(ctx, "tcp", t.HostPort())
-	if err != nil {
-		return nil, err
+	network := "tcp"
+	if t.Scheme == grant.UDP {
+		network = "udp"
 	}
-	if t.Scheme == grant.TCP {
-		return conn.(*net.TCPConn), nil
+	conn, err := c.policy.dial(ctx, network, t.HostPort())
+	if err != nil || t.Scheme != grant.TLS {
+		return conn, err
 	}
 	secure := tls.Client(conn, c.policy.tls(t.Host()))
 	if err := secure.HandshakeContext(ctx); err != nil {
@@ -88,17 +96,7 @@ func opened(p *stream.Peer, conn net.Conn) {
 
 // datagrams carries a stream of udp. Each write of the guest is a datagram, and
 // each read is one, or the beginning of it.
-func (c *Call) datagrams(ctx context.Context, t *target, p *stream.Peer) error {
-	dialing, cancel := context.WithTimeout(ctx, c.policy.egress.cfg.dialTimeout)
-	defer cancel()
-	conn, err := c.policy.dial(dialing, "udp", t.HostPort())
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
-	opened(p, conn)
-
+func (c *Call) datagrams(ctx context.Context, conn net.Conn, p *stream.Peer) error {
 	sent := make(chan error, 1)
 	go func() {
 		err := c.up(p, conn)
@@ -107,7 +105,7 @@ func (c *Call) datagrams(ctx context.Context, t *target, p *stream.Peer) error {
 		}
 		sent <- err
 	}()
-	err = c.down(conn, p)
+	err := c.down(conn, p)
 	if err != errStopped {
 		p.CloseRead()
 		_ = conn.Close()

@@ -160,17 +160,8 @@ func (w *writer) WriteString(s string) (int, error) {
 
 // admit decides whether n bytes more can be written.
 func (w *writer) admit(n int) error {
-	switch {
-	case w.over.Load():
-		return errEnded
-	case w.hijacked != nil:
-		return http.ErrHijacked
-	}
-	if w.status == 0 {
-		w.WriteHeader(http.StatusOK)
-	}
-	if n == 0 {
-		return nil
+	if err := w.answers(); err != nil || n == 0 {
+		return err
 	}
 	if !w.bodyAllowed() {
 		return http.ErrBodyNotAllowed
@@ -182,19 +173,27 @@ func (w *writer) admit(n int) error {
 	return nil
 }
 
-func (w *writer) Flush() { _ = w.FlushError() }
-
-// FlushError sends what was written on its way to the caller. An answer that
-// ends right after it does not stream.
-func (w *writer) FlushError() error {
+// answers gives the answer a status if it has none. It returns why there can be no
+// more of it.
+func (w *writer) answers() error {
 	switch {
 	case w.over.Load():
 		return errEnded
 	case w.hijacked != nil:
 		return http.ErrHijacked
-	}
-	if w.status == 0 {
+	case w.status == 0:
 		w.WriteHeader(http.StatusOK)
+	}
+	return nil
+}
+
+func (w *writer) Flush() { _ = w.FlushError() }
+
+// FlushError sends what was written on its way to the caller. An answer that
+// ends right after it does not stream.
+func (w *writer) FlushError() error {
+	if err := w.answers(); err != nil {
+		return err
 	}
 	if err := w.hand(); err != nil {
 		return err

@@ -2,6 +2,9 @@
 GO      ?= go
 BIN     := bin
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+# Without paths of this machine. What only tests run can be built with TRIM=, from
+# the same compiled packages as the tests.
+TRIM    ?= -trimpath
 LDFLAGS := -X github.com/ruedo-dev/ruedo/internal/cli.Version=$(VERSION)
 
 .DEFAULT_GOAL := help
@@ -13,7 +16,7 @@ help: ## Say what the targets do
 .PHONY: build
 build: ## Build the ruedo binary into bin/
 	@mkdir -p $(BIN)
-	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ruedo .
+	$(GO) build $(TRIM) -ldflags '$(LDFLAGS)' -o $(BIN)/ruedo .
 
 .PHONY: demo
 demo: build ## Start a cluster, publish the examples, call them, show what happens
@@ -26,6 +29,9 @@ dev: build ## Start a cluster on this machine and leave it running
 # The race detector needs a C compiler; without one the suite runs without it.
 RACE := $(shell command -v "$${CC:-cc}" >/dev/null 2>&1 && echo -race)
 
+# Everything is vetted first, so go test need not do it again; and its programs
+# need no tables for debuggers.
+
 # How many packages are tested at the same time. Many tests wait more than they
 # compute, so it is one more than there are processors.
 PACKAGES ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
@@ -33,7 +39,7 @@ PACKAGES ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 .PHONY: test
 test: ## Run the whole suite with the race detector
 	$(GO) vet -tags e2e,hostile ./...
-	$(GO) test $(RACE) -p $(PACKAGES) -timeout 14m ./...
+	$(GO) test $(RACE) -vet=off -ldflags=-w -p $(PACKAGES) -timeout 14m ./...
 	cd internal/bench && $(GO) vet ./... && $(GO) test ./page ./scale
 
 .PHONY: skips

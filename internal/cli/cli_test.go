@@ -74,10 +74,11 @@ func environment(t testing.TB) []string {
 
 // TestProgram runs the program as users do.
 //
-// Under the race detector compiling a guest takes twenty times as long. So the
-// scripts that compile guests of Go run the real program, built without the
-// race detector, and share the compiled code. The others, including those that
-// start and end clusters, run in this test's own binary.
+// Under the race detector compiling a guest takes twenty times as long, and
+// starting the program seven times. So the commands of scripts, hundreds of them,
+// run in the real program, built without the race detector, and all share the
+// compiled code. What a script leaves running, such as clusters, is this test's
+// own binary, unless the script compiles guests of Go.
 func TestProgram(t *testing.T) {
 	cache, bin := t.TempDir(), t.TempDir()
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(bin, "ruedo"), ".")
@@ -113,8 +114,10 @@ func testScripts(t *testing.T, bin, cache string) {
 		Setup: func(e *testscript.Env) error {
 			e.Vars = append(e.Vars, env...)
 			e.Setenv("XDG_CACHE_HOME", cache)
+			e.Values[background{}] = find(e.Getenv("PATH"))
+			e.Setenv("PATH", bin+string(filepath.ListSeparator)+e.Getenv("PATH"))
 			if compiling(strings.TrimPrefix(filepath.Base(e.WorkDir), "script-")) {
-				e.Setenv("PATH", bin+string(filepath.ListSeparator)+e.Getenv("PATH"))
+				e.Values[background{}] = find(bin)
 			}
 			e.Setenv("HOME", filepath.Join(e.WorkDir, "home"))
 			e.Setenv("EXAMPLES", filepath.Join(root(t), "examples"))
@@ -173,14 +176,22 @@ type process struct {
 	done   chan error
 }
 
-// start runs ruedo in the background until the script ends.
-func start(ts *testscript.TestScript, args []string) *process {
-	exe := ""
-	for _, dir := range filepath.SplitList(ts.Getenv("PATH")) {
+// background is the key of the program that a script leaves running.
+type background struct{}
+
+// find returns the first ruedo of a search path.
+func find(path string) (exe string) {
+	for _, dir := range filepath.SplitList(path) {
 		if exe = filepath.Join(dir, "ruedo"); isFile(exe) {
 			break
 		}
 	}
+	return exe
+}
+
+// start runs ruedo in the background until the script ends.
+func start(ts *testscript.TestScript, args []string) *process {
+	exe := ts.Value(background{}).(string)
 	r, w, err := os.Pipe()
 	ts.Check(err)
 	p := &process{cmd: exec.Command(exe, args...), stdout: r, stderr: &testkit.Log{}, done: make(chan error, 1)}

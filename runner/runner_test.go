@@ -48,6 +48,7 @@ type host struct {
 	src   executor.Source
 	addr  string
 	lanes chan *lane.Lane
+	hold  chan struct{} // if it is set, a runner waits for it to be attached
 	stop  func()
 }
 
@@ -64,7 +65,13 @@ func (h *host) start() {
 	h.t.Helper()
 	lanes := lane.NewHub(lane.HubConfig{
 		Core: &ruedov1.Core{Id: "core-1"}, Cluster: "test", Source: h.src,
-		OnAttach: func(l *lane.Lane) func() { h.lanes <- l; return nil },
+		OnAttach: func(l *lane.Lane) func() {
+			h.lanes <- l
+			if h.hold != nil {
+				<-h.hold
+			}
+			return nil
+		},
 	})
 	mux := http.NewServeMux()
 	mux.Handle(lanes.Handler())

@@ -154,12 +154,24 @@ func (s *session) forget(t *target) bool {
 	return true
 }
 
+// attachTime is how long a runner that is told to stop lets an attempt to attach go
+// on: a lane that is drained is not taken for one that was lost.
+const attachTime = time.Second
+
+// outlive returns a context that ends a while after another one, or with done.
+func outlive(ctx context.Context, by time.Duration) (late context.Context, done func()) {
+	late, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(by, cancel) })
+	return late, func() { stop(); cancel() }
+}
+
 // attach maintains a lane to one core until the session ends.
 func (s *session) attach(t *target) {
 	log := s.r.log.With("runner", s.r.info.Id, "core", t.url)
 	said := false // whether the log says that the core cannot be reached
 	for s.ctx.Err() == nil && !s.forget(t) {
-		c, err := lane.Dial(s.ctx, lane.ConnConfig{
+		ctx, done := outlive(s.ctx, attachTime)
+		c, err := lane.Dial(ctx, lane.ConnConfig{
 			URL:         t.url,
 			Runner:      s.r.info,
 			Registered:  s.r.cfg.Directory != nil,
@@ -170,6 +182,7 @@ func (s *session) attach(t *target) {
 			LossTimeout: s.r.cfg.LossTimeout,
 			Logger:      s.r.log,
 		})
+		done()
 		if err != nil {
 			if !said && s.ctx.Err() == nil {
 				log.Warn("cannot attach to core, retrying", "reason", fault.ReasonOf(err), "error", err)

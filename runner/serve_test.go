@@ -66,6 +66,26 @@ func TestReattachesWhenTheCoreIsBack(t *testing.T) {
 	}
 }
 
+// A core would take it for one that was lost.
+func TestARunnerThatIsStoppedWhileItAttachesLeavesInOrder(t *testing.T) {
+	h := newHost(t, executortest.NewSource())
+	h.hold = make(chan struct{})
+	r := newRunner(t, runner.Config{Cores: []string{h.url()}})
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- r.Serve(ctx) }()
+	l := h.lane()
+	stop()
+	close(h.hold)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	<-l.Done()
+	if err := l.Err(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestARunnerSaysThatItWaitsForACore(t *testing.T) {
 	d := &directory{cores: make(chan []*ruedov1.Core)}
 	var log testkit.Log

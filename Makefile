@@ -29,17 +29,21 @@ dev: build ## Start a cluster on this machine and leave it running
 # The race detector needs a C compiler; without one the suite runs without it.
 RACE := $(shell command -v "$${CC:-cc}" >/dev/null 2>&1 && echo -race)
 
-# Everything is vetted first, so go test need not do it again; and its programs
-# need no tables for debuggers.
+# The race detector would wait for a second at the end of each program.
+GORACE ?= atexit_sleep_ms=10
+export GORACE
+
+# Packages whose tests take longest begin first, so that none is left at the end.
+SLOWEST := ./internal/cli ./sandbox/compile ./runner ./sandbox
 
 # How many packages are tested at the same time. Many tests wait more than they
 # compute, so it is one more than there are processors.
 PACKAGES ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 
 .PHONY: test
-test: ## Run the whole suite with the race detector
+test: ## Run the whole suite with the race detector; what vet has seen, go test need not vet again
 	$(GO) vet -tags e2e,hostile ./...
-	$(GO) test $(RACE) -vet=off -ldflags=-w -p $(PACKAGES) -timeout 14m ./...
+	$(GO) test $(RACE) -vet=off -ldflags=-w -p $(PACKAGES) -timeout 14m $(SLOWEST) ./...
 	cd internal/bench && $(GO) vet ./... && $(GO) test ./page ./scale
 
 .PHONY: skips

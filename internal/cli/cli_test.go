@@ -65,7 +65,7 @@ func environment(t testing.TB) []string {
 	if err := json.Unmarshal(out, &values); err != nil {
 		t.Fatal(err)
 	}
-	env := []string{rootEnv + "=" + root(t), "GOPROXY=off", "GOFLAGS=-mod=mod -buildvcs=false", "GOTOOLCHAIN=local"}
+	env := []string{rootEnv + "=" + root(t), "GORACE=" + os.Getenv("GORACE"), "GOPROXY=off", "GOFLAGS=-mod=mod -buildvcs=false", "GOTOOLCHAIN=local"}
 	for k, v := range values {
 		env = append(env, k+"="+v)
 	}
@@ -197,7 +197,7 @@ func start(ts *testscript.TestScript, args []string) *process {
 	p := &process{cmd: exec.Command(exe, args...), stdout: r, stderr: &testkit.Log{}, done: make(chan error, 1)}
 	p.cmd.Dir = ts.MkAbs(".")
 	for _, name := range []string{
-		"HOME", "XDG_CACHE_HOME", "PATH", "TMPDIR", rootEnv, "RUEDO_STORE_ETCD_HOSTS", "RUEDO_APPLICATION_CLUSTER_ID",
+		"HOME", "XDG_CACHE_HOME", "PATH", "TMPDIR", "GORACE", rootEnv, "RUEDO_STORE_ETCD_HOSTS", "RUEDO_APPLICATION_CLUSTER_ID",
 		"RUEDO_APPLICATION_MODE", "RUEDO_SERVER_DISTRIBUTED_EXECUTION", "RUEDO_RUNNER_NAME", "RUEDO_RUNNER_LABELS",
 	} {
 		if v := ts.Getenv(name); v != "" {

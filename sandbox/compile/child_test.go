@@ -141,7 +141,7 @@ func TestTheChildSeesNothingOfItsParent(t *testing.T) {
 		defer syscall.Close(fd)
 	}
 	out := filepath.Join(t.TempDir(), "seen")
-	c := open(t, func(cfg *compile.Config) { cfg.Command = self(t, "telling-child", out) })
+	c := open(t, func(cfg *compile.Config) { cfg.Command, cfg.Env = self(t, "telling-child", out), nil })
 	run(t, c, returns(1))
 	seen, err := os.ReadFile(out)
 	if err != nil {

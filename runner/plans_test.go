@@ -144,7 +144,7 @@ func TestIdlePlansLeaveMemory(t *testing.T) {
 	var wg sync.WaitGroup
 	for g := range 8 {
 		wg.Go(func() {
-			for i := range 20 {
+			for i := range 8 {
 				e, err := s.acquire(t.Context(), &runnerv1.PrepareRequest{Id: ids[(g+i)%len(ids)]}, s.src)
 				if err != nil {
 					t.Error(err)
@@ -302,7 +302,7 @@ func TestManyRevisionsOfOneServiceHoldNoMoreThanAFew(t *testing.T) {
 			first := s.cfg.engine.Held()
 			descriptors := openFiles(t)
 			var last string
-			for i := range 300 {
+			for i := range 100 {
 				last = s.add(wasm(i), "a", i)
 				s.touch(last)
 			}

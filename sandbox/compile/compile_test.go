@@ -22,10 +22,10 @@ func TestSecondStartLoads(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := filepath.Join(t.TempDir(), "modules")
+	dir, child := filepath.Join(t.TempDir(), "modules"), plain(t)
 	ctx := t.Context()
 	once := func(hit bool) compile.Report {
-		c := open(t, func(cfg *compile.Config) { cfg.Dir = dir })
+		c := open(t, func(cfg *compile.Config) { cfg.Dir, cfg.Command = dir, child })
 		rt := wazero.NewRuntimeWithConfig(ctx, c.RuntimeConfig())
 		defer rt.Close(ctx)
 		m, report, err := c.Compile(ctx, rt, wasm, compile.Usual)
@@ -112,7 +112,8 @@ func TestOneChildForAll(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := open(t, nil)
+	child := plain(t)
+	c := open(t, func(cfg *compile.Config) { cfg.Command = child })
 	const callers = 16
 	prepared := make([]*compile.Prepared, callers)
 	var wg sync.WaitGroup

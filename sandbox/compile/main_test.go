@@ -105,6 +105,17 @@ func open(t testing.TB, change func(*compile.Config)) *compile.Compiler {
 	return c
 }
 
+// plain returns the command of a child without the race detector, with which
+// compiling takes ten times as long.
+func plain(t testing.TB) []string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "child")
+	if text, err := exec.CommandContext(t.Context(), "go", "test", "-c", "-o", program, ".").CombinedOutput(); err != nil {
+		t.Fatalf("building the child: %v\n%s", err, text)
+	}
+	return []string{program, "child"}
+}
+
 // run compiles a module and returns the result of its function f.
 func run(t testing.TB, c *compile.Compiler, wasm []byte) (uint64, compile.Report) {
 	t.Helper()

@@ -146,7 +146,8 @@ func TestGivingUpConcernsOnlyOneself(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := open(t, nil)
+	child := plain(t)
+	c := open(t, func(cfg *compile.Config) { cfg.Command = child })
 	ctx, cancel := context.WithCancel(t.Context())
 	first, second := make(chan error, 1), make(chan error, 1)
 	go func() {

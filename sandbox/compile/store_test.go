@@ -273,11 +273,11 @@ func TestCompilersOfOneDirectoryCompileOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := filepath.Join(t.TempDir(), "modules")
+	dir, child := filepath.Join(t.TempDir(), "modules"), plain(t)
 	var all []*compile.Compiler
 	var done sync.WaitGroup
 	for range 3 {
-		c := open(t, func(cfg *compile.Config) { cfg.Dir = dir })
+		c := open(t, func(cfg *compile.Config) { cfg.Dir, cfg.Command = dir, child })
 		all = append(all, c)
 		done.Go(func() {
 			p, err := c.Prepare(t.Context(), wasm, compile.Usual)

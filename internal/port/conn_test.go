@@ -76,7 +76,14 @@ func TestStreamsResetByTheThousandCloseTheConnection(t *testing.T) {
 
 func TestAtTheLimitOfConnectionsIdleOnesMakeRoom(t *testing.T) {
 	const limit = 8
-	addr := serve(t, port.Config{Connections: limit}, mounted(nil))
+	begun := make(chan struct{}, 1)
+	addr := serve(t, port.Config{Connections: limit}, func(s *port.Server) {
+		mounted(nil)(s)
+		s.Handle("POST /busy", "echo", port.Bounds{Weight: 1}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			begun <- struct{}{}
+			echo(w, r)
+		}))
+	})
 	call := func(c net.Conn) error {
 		if err := c.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
 			return err
@@ -92,7 +99,8 @@ func TestAtTheLimitOfConnectionsIdleOnesMakeRoom(t *testing.T) {
 		return err
 	}
 	busy := dial(t, addr)
-	fmt.Fprint(busy, "POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\nx")
+	fmt.Fprint(busy, "POST /busy HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\nx")
+	<-begun
 	for i := range 5 * limit {
 		c := dial(t, addr)
 		if i%2 == 0 {

@@ -35,9 +35,10 @@ type fakeCore struct {
 	calls, asked  atomic.Int64
 	// refuse is the error of all calls, or of the first one with once; hangUp breaks
 	// off all requests.
-	refuse atomic.Pointer[fault.Error]
-	once   atomic.Bool
-	hangUp atomic.Bool
+	refuse     atomic.Pointer[fault.Error]
+	once       atomic.Bool
+	hangUp     atomic.Bool
+	takesInput atomic.Bool // of calls that it refuses, too
 	// refuseReads is the error of GetService, and reads counts its requests.
 	refuseReads atomic.Pointer[fault.Error]
 	reads       atomic.Int64
@@ -94,6 +95,9 @@ func newCore(t *testing.T, name string) *fakeCore {
 	mux.HandleFunc("POST /call/{service}", func(w http.ResponseWriter, r *http.Request) {
 		f.calls.Add(1)
 		if e := f.refusal(); e != nil {
+			if f.takesInput.Load() {
+				_, _ = io.Copy(io.Discard, r.Body)
+			}
 			faultrpc.WriteError(w, r, e, false)
 			return
 		}

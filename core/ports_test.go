@@ -40,13 +40,17 @@ func page() []byte {
 	m.Memory(1, -1)
 	m.Data(at, head)
 	m.Export(abi.MarkerHTTP, m.Func(">"))
-	const loop, end, branchIf, set, get, i32 = 0x03, 0x0b, 0x0d, 0x22, 0x20, 0x7f
-	m.AsFunction(m.FuncLocals(">i", w.Vec(w.Cat(w.U32(1), w.Ops(i32))),
+	const loop, end, branchIf, get, set, keep, less, add, sub, i32 = 0x03, 0x0b, 0x0d, 0x20, 0x21, 0x22, 0x48, 0x6a, 0x6b, 0x7f
+	const got, done = 0, 1 // bytes of a piece: read, and written
+	m.AsFunction(m.FuncLocals(">i", w.Vec(w.Cat(w.U32(2), w.Ops(i32))),
 		w.CallWith(answer, at, int32(len(head))), w.Drop(),
 		w.I32(buffer), w.CallWith(request, buffer, size), w.Call(write), w.Drop(),
 		w.Ops(loop, 0x40),
-		w.I32(buffer), w.CallWith(read, buffer, size), w.Ops(set, 0), w.Call(write), w.Drop(),
-		w.Ops(get, 0), w.Ops(branchIf, 0), w.Ops(end), w.I32(0)))
+		w.CallWith(read, buffer, size), w.Ops(set, got), w.I32(0), w.Ops(set, done),
+		w.Ops(loop, 0x40), // a write can take less than the piece
+		w.I32(buffer), w.Ops(get, done, add, get, got, get, done, sub), w.Call(write), w.Ops(get, done, add, keep, done),
+		w.Ops(get, got, less, branchIf, 0, end),
+		w.Ops(get, got, branchIf, 0, end), w.I32(0)))
 	return m.Bytes()
 }
 

@@ -40,8 +40,10 @@ SLOWEST := ./internal/cli ./sandbox/compile ./runner ./sandbox
 # compute, so it is one more than there are processors.
 PACKAGES ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 
+# Everything is vetted first, so go test need not do it again; and its programs need
+# no tables for debuggers.
 .PHONY: test
-test: ## Run the whole suite with the race detector; what vet has seen, go test need not vet again
+test: ## Run the whole suite with the race detector
 	$(GO) vet -tags e2e,hostile ./...
 	$(GO) test $(RACE) -vet=off -ldflags=-w -p $(PACKAGES) -timeout 14m $(SLOWEST) ./...
 	cd internal/bench && $(GO) vet ./... && $(GO) test ./page ./scale

@@ -111,6 +111,11 @@ var arrows = []arrow{
 		reason: "what services may reach, and how, depends on rules and streams alone",
 	},
 	{
+		from: []string{"internal/access"}, only: []string{"internal/fault", "internal/names", "gen"},
+		never:  []string{"net/http"},
+		reason: "who may do what is decided the same way by every room, and by looking alone",
+	},
+	{
 		from: []string{"internal/grant"}, only: []string{"internal/fault"},
 		never:  []string{"net/http"},
 		reason: "a rule is read the same way by the CLI, a core and a runner, and connects to nothing",
@@ -245,7 +250,7 @@ var arrows = []arrow{
 		reason: "what can be called is made of the mirror's services and their rules; calling it is another room's",
 	},
 	{
-		from: []string{"core/decorate", "core/dispatch", "core/store"}, only: []string{"core/decorate", "core/dispatch", "core/store", "internal/executor", "internal/fault", "internal/fleet", "internal/grant", "internal/keys", "internal/lane", "internal/labels", "internal/limits", "internal/packed", "internal/suggest", "internal/text", "gen"},
+		from: []string{"core/decorate", "core/dispatch", "core/store"}, only: []string{"core/decorate", "core/dispatch", "core/store", "internal/access", "internal/executor", "internal/fault", "internal/fleet", "internal/grant", "internal/keys", "internal/lane", "internal/labels", "internal/limits", "internal/packed", "internal/suggest", "internal/text", "gen"},
 		reason: "the lowest rooms of the core know nothing of who asks them",
 	},
 	{
@@ -330,7 +335,7 @@ var arrows = []arrow{
 		reason: "what carries does not know what it carries",
 	},
 	{
-		from: []string{"sdk/client"}, only: []string{"sdk/client", "gen", "internal/fault", "internal/headers"},
+		from: []string{"sdk/client"}, only: []string{"sdk/client", "gen", "internal/access", "internal/fault", "internal/headers"},
 		reason: "the client is for apps: it drags nothing of the server along",
 	},
 	{
@@ -342,7 +347,7 @@ var arrows = []arrow{
 		reason: "what a client has written is known by numbers alone, from header fields",
 	},
 	{
-		from: []string{"core"}, only: []string{"core", "gen", "internal/archive", "internal/backoff", "internal/executor", "internal/fault", "internal/fleet", "internal/grant", "internal/headers", "internal/httphead", "internal/inflight", "internal/keys", "internal/lane", "internal/labels", "internal/limits", "internal/middleware", "internal/names", "internal/packed", "internal/panics", "internal/port", "internal/route", "internal/suggest", "internal/telemetry", "internal/text", "internal/wasmbin", "internal/wholefile"},
+		from: []string{"core"}, only: []string{"core", "gen", "internal/access", "internal/archive", "internal/backoff", "internal/executor", "internal/fault", "internal/fleet", "internal/grant", "internal/headers", "internal/httphead", "internal/inflight", "internal/keys", "internal/lane", "internal/labels", "internal/limits", "internal/middleware", "internal/names", "internal/packed", "internal/panics", "internal/port", "internal/route", "internal/suggest", "internal/telemetry", "internal/text", "internal/wasmbin", "internal/wholefile"},
 		reason: "the control plane stands on contracts and carriers; what assembles it, and where the store runs, it does not know",
 	},
 	{

@@ -95,6 +95,30 @@ const (
 	WasmLimitBrTable    Reason = "WASM_LIMIT_BRTABLE"
 	WasmLimitComplexity Reason = "WASM_LIMIT_COMPLEXITY"
 
+	// Who may do what.
+	Unauthenticated  Reason = "UNAUTHENTICATED"
+	PermissionDenied Reason = "PERMISSION_DENIED"
+	StaleAccess      Reason = "STALE_ACCESS"
+	GrantInvalid     Reason = "GRANT_INVALID"
+	GrantExceeds     Reason = "GRANT_EXCEEDS"
+	UserNotFound     Reason = "USER_NOT_FOUND"
+	RoleNotFound     Reason = "ROLE_NOT_FOUND"
+	RoleInUse        Reason = "ROLE_IN_USE"
+	LastAdmin        Reason = "LAST_ADMIN"
+	TokenNotFound    Reason = "TOKEN_NOT_FOUND"
+	TokenInvalid     Reason = "TOKEN_INVALID"
+	TokenUsed        Reason = "TOKEN_USED"
+	PasswordWeak     Reason = "PASSWORD_WEAK"
+	LoginLimit       Reason = "LOGIN_LIMIT"
+	AuditBroken      Reason = "AUDIT_BROKEN"
+
+	// Whom to believe.
+	PinMismatch      Reason = "PIN_MISMATCH"
+	AuthorityUnknown Reason = "AUTHORITY_UNKNOWN"
+	PlaintextRefused Reason = "PLAINTEXT_REFUSED"
+	SealKeyMissing   Reason = "SEAL_KEY_MISSING"
+	SealKeyWrong     Reason = "SEAL_KEY_WRONG"
+
 	// Calls.
 	NoRunner         Reason = "NO_RUNNER"
 	RunnerLost       Reason = "RUNNER_LOST"
@@ -283,6 +307,32 @@ var calls = map[Reason]row{
 	WrongKind:        {CodeFailedPrecondition, ExitInvalid, "the service is of another kind: a function is called with an input, a service of kind http is sent requests"},
 }
 
+var access = map[Reason]row{
+	Unauthenticated:  {CodeUnauthenticated, ExitDenied, "the request shows no credential that is good, and not everybody may do this"},
+	PermissionDenied: {CodePermissionDenied, ExitDenied, "the caller may not do this"},
+	StaleAccess:      {CodeUnavailable, ExitUnavailable, "the core has not heard from the store for so long that it cannot tell who may do what"},
+	GrantInvalid:     {CodeInvalidArgument, ExitInvalid, "a grant is not a verb, a noun and a pattern"},
+	GrantExceeds:     {CodePermissionDenied, ExitDenied, "somebody would be given more than the caller holds"},
+	UserNotFound:     {CodeNotFound, ExitNotFound, "the user does not exist"},
+	RoleNotFound:     {CodeNotFound, ExitNotFound, "the role does not exist"},
+	RoleInUse:        {CodeFailedPrecondition, ExitConflict, "users have the role, so it cannot be deleted"},
+	LastAdmin:        {CodeFailedPrecondition, ExitConflict, "nobody would be left who may do everything"},
+	TokenNotFound:    {CodeNotFound, ExitNotFound, "the token does not exist"},
+	TokenInvalid:     {CodeInvalidArgument, ExitInvalid, "a text is not a token or a link: it is cut off or mistyped"},
+	TokenUsed:        {CodeFailedPrecondition, ExitConflict, "the invite was used already"},
+	PasswordWeak:     {CodeInvalidArgument, ExitInvalid, "the password is too short, or too easy to guess"},
+	LoginLimit:       {CodeResourceExhausted, ExitLimit, "too many attempts to log in"},
+	AuditBroken:      {CodeDataLoss, ExitFailure, "records of the audit were changed or removed"},
+}
+
+var trust = map[Reason]row{
+	PinMismatch:      {CodeFailedPrecondition, ExitDenied, "the core is not of the cluster that the link or the profile is for"},
+	AuthorityUnknown: {CodeFailedPrecondition, ExitDenied, "nothing says that the certificate of the core can be believed"},
+	PlaintextRefused: {CodeFailedPrecondition, ExitDenied, "a secret would be sent without TLS, or to another host than it is for"},
+	SealKeyMissing:   {CodeFailedPrecondition, ExitConflict, "the key that opens the secrets of the cluster is not there"},
+	SealKeyWrong:     {CodeFailedPrecondition, ExitConflict, "the key that should open the secrets of the cluster does not"},
+}
+
 var runners = map[Reason]row{
 	PlanNotFound:   {CodeNotFound, ExitNotFound, "the core does not know the plan that a runner asked for"},
 	RunnerNotFound: {CodeNotFound, ExitNotFound, "the runner does not exist"},
@@ -339,6 +389,8 @@ var areas = []area{
 	{"Requests", requests, true},
 	{"The port", port, true},
 	{"What does not exist", missing, true},
+	{"Who may do what", access, true},
+	{"Whom to believe", trust, false},
 	{"Resources", resources, false},
 	{"Changes of decorators", changes, false},
 	{"Modules", modules, false},

@@ -323,7 +323,7 @@ var File_ruedo_v1_backup_proto protoreflect.FileDescriptor
 
 const file_ruedo_v1_backup_proto_rawDesc = "" +
 	"\n" +
-	"\x15ruedo/v1/backup.proto\x12\bruedo.v1\x1a\x1bbuf/validate/validate.proto\"0\n" +
+	"\x15ruedo/v1/backup.proto\x12\bruedo.v1\x1a\x1bbuf/validate/validate.proto\x1a\x15ruedo/v1/access.proto\"0\n" +
 	"\x11ReadBackupRequest\x12\x1b\n" +
 	"\tlive_only\x18\x01 \x01(\bR\bliveOnly\"(\n" +
 	"\x12ReadBackupResponse\x12\x12\n" +
@@ -342,11 +342,11 @@ const file_ruedo_v1_backup_proto_rawDesc = "" +
 	"\n" +
 	"decorators\x18\x03 \x01(\rR\n" +
 	"decorators\x12\x18\n" +
-	"\aversion\x18\x04 \x01(\x03R\aversion2\xb1\x01\n" +
-	"\rBackupService\x12I\n" +
+	"\aversion\x18\x04 \x01(\x03R\aversion2\xc5\x01\n" +
+	"\rBackupService\x12S\n" +
 	"\n" +
-	"ReadBackup\x12\x1b.ruedo.v1.ReadBackupRequest\x1a\x1c.ruedo.v1.ReadBackupResponse0\x01\x12U\n" +
-	"\x0eRestoreCatalog\x12\x1f.ruedo.v1.RestoreCatalogRequest\x1a .ruedo.v1.RestoreCatalogResponse(\x01B\x8d\x01\n" +
+	"ReadBackup\x12\x1b.ruedo.v1.ReadBackupRequest\x1a\x1c.ruedo.v1.ReadBackupResponse\"\b\xe2\xe0\x18\x04\x18\x02 \x060\x01\x12_\n" +
+	"\x0eRestoreCatalog\x12\x1f.ruedo.v1.RestoreCatalogRequest\x1a .ruedo.v1.RestoreCatalogResponse\"\b\xe2\xe0\x18\x04\x18\x02 \x06(\x01B\x8d\x01\n" +
 	"\fcom.ruedo.v1B\vBackupProtoP\x01Z/github.com/ruedo-dev/ruedo/gen/ruedo/v1;ruedov1\xa2\x02\x03RXX\xaa\x02\bRuedo.V1\xca\x02\bRuedo\\V1\xe2\x02\x14Ruedo\\V1\\GPBMetadata\xea\x02\tRuedo::V1b\x06proto3"
 
 var (
@@ -387,6 +387,7 @@ func file_ruedo_v1_backup_proto_init() {
 	if File_ruedo_v1_backup_proto != nil {
 		return
 	}
+	file_ruedo_v1_access_proto_init()
 	file_ruedo_v1_backup_proto_msgTypes[2].OneofWrappers = []any{
 		(*RestoreCatalogRequest_Head)(nil),
 		(*RestoreCatalogRequest_Data)(nil),

@@ -1081,7 +1081,7 @@ var File_ruedo_v1_cluster_proto protoreflect.FileDescriptor
 
 const file_ruedo_v1_cluster_proto_rawDesc = "" +
 	"\n" +
-	"\x16ruedo/v1/cluster.proto\x12\bruedo.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15ruedo/v1/cordon.proto\"\xdb\x05\n" +
+	"\x16ruedo/v1/cluster.proto\x12\bruedo.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15ruedo/v1/access.proto\x1a\x15ruedo/v1/cordon.proto\"\xdb\x05\n" +
 	"\x06Runner\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
@@ -1179,11 +1179,11 @@ const file_ruedo_v1_cluster_proto_rawDesc = "" +
 	"\x10CORE_STATE_READY\x10\x01\x12\x14\n" +
 	"\x10CORE_STATE_STALE\x10\x02\x12\x17\n" +
 	"\x13CORE_STATE_DRAINING\x10\x03\x12\x1a\n" +
-	"\x16CORE_STATE_UNREACHABLE\x10\x042\xf7\x01\n" +
-	"\x0eClusterService\x12O\n" +
-	"\vListRunners\x12\x1c.ruedo.v1.ListRunnersRequest\x1a\x1d.ruedo.v1.ListRunnersResponse\"\x03\x90\x02\x01\x12I\n" +
-	"\tListCores\x12\x1a.ruedo.v1.ListCoresRequest\x1a\x1b.ruedo.v1.ListCoresResponse\"\x03\x90\x02\x01\x12I\n" +
-	"\tGetStatus\x12\x1a.ruedo.v1.GetStatusRequest\x1a\x1b.ruedo.v1.GetStatusResponse\"\x03\x90\x02\x01B\x8e\x01\n" +
+	"\x16CORE_STATE_UNREACHABLE\x10\x042\x8f\x02\n" +
+	"\x0eClusterService\x12W\n" +
+	"\vListRunners\x12\x1c.ruedo.v1.ListRunnersRequest\x1a\x1d.ruedo.v1.ListRunnersResponse\"\v\xe2\xe0\x18\x04\x18\x01 \x03\x90\x02\x01\x12Q\n" +
+	"\tListCores\x12\x1a.ruedo.v1.ListCoresRequest\x1a\x1b.ruedo.v1.ListCoresResponse\"\v\xe2\xe0\x18\x04\x18\x01 \x06\x90\x02\x01\x12Q\n" +
+	"\tGetStatus\x12\x1a.ruedo.v1.GetStatusRequest\x1a\x1b.ruedo.v1.GetStatusResponse\"\v\xe2\xe0\x18\x04\x18\x01 \x06\x90\x02\x01B\x8e\x01\n" +
 	"\fcom.ruedo.v1B\fClusterProtoP\x01Z/github.com/ruedo-dev/ruedo/gen/ruedo/v1;ruedov1\xa2\x02\x03RXX\xaa\x02\bRuedo.V1\xca\x02\bRuedo\\V1\xe2\x02\x14Ruedo\\V1\\GPBMetadata\xea\x02\tRuedo::V1b\x06proto3"
 
 var (
@@ -1254,6 +1254,7 @@ func file_ruedo_v1_cluster_proto_init() {
 	if File_ruedo_v1_cluster_proto != nil {
 		return
 	}
+	file_ruedo_v1_access_proto_init()
 	file_ruedo_v1_cordon_proto_init()
 	file_ruedo_v1_cluster_proto_msgTypes[5].OneofWrappers = []any{}
 	file_ruedo_v1_cluster_proto_msgTypes[7].OneofWrappers = []any{}

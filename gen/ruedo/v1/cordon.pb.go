@@ -594,7 +594,7 @@ var File_ruedo_v1_cordon_proto protoreflect.FileDescriptor
 
 const file_ruedo_v1_cordon_proto_rawDesc = "" +
 	"\n" +
-	"\x15ruedo/v1/cordon.proto\x12\bruedo.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x82\x02\n" +
+	"\x15ruedo/v1/cordon.proto\x12\bruedo.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15ruedo/v1/access.proto\"\x82\x02\n" +
 	"\x06Cordon\x12\x16\n" +
 	"\x06runner\x18\x01 \x01(\tR\x06runner\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
@@ -637,11 +637,11 @@ const file_ruedo_v1_cordon_proto_rawDesc = "" +
 	"\x04core\x18\x01 \x01(\tR\x04core\x12!\n" +
 	"\factive_calls\x18\x02 \x01(\rR\vactiveCalls\x12\x1a\n" +
 	"\battached\x18\x03 \x01(\bR\battached\x12 \n" +
-	"\vunreachable\x18\x04 \x01(\bR\vunreachable2\xfb\x01\n" +
-	"\rCordonService\x12M\n" +
-	"\fCordonRunner\x12\x1d.ruedo.v1.CordonRunnerRequest\x1a\x1e.ruedo.v1.CordonRunnerResponse\x12S\n" +
-	"\x0eUncordonRunner\x12\x1f.ruedo.v1.UncordonRunnerRequest\x1a .ruedo.v1.UncordonRunnerResponse\x12F\n" +
-	"\bGetDrain\x12\x19.ruedo.v1.GetDrainRequest\x1a\x1a.ruedo.v1.GetDrainResponse\"\x03\x90\x02\x01B\x8d\x01\n" +
+	"\vunreachable\x18\x04 \x01(\bR\vunreachable2\xaf\x02\n" +
+	"\rCordonService\x12_\n" +
+	"\fCordonRunner\x12\x1d.ruedo.v1.CordonRunnerRequest\x1a\x1e.ruedo.v1.CordonRunnerResponse\"\x10\xe2\xe0\x18\f\x18\x02 \x03*\x06runner\x12e\n" +
+	"\x0eUncordonRunner\x12\x1f.ruedo.v1.UncordonRunnerRequest\x1a .ruedo.v1.UncordonRunnerResponse\"\x10\xe2\xe0\x18\f\x18\x02 \x03*\x06runner\x12V\n" +
+	"\bGetDrain\x12\x19.ruedo.v1.GetDrainRequest\x1a\x1a.ruedo.v1.GetDrainResponse\"\x13\xe2\xe0\x18\f\x18\x01 \x03*\x06runner\x90\x02\x01B\x8d\x01\n" +
 	"\fcom.ruedo.v1B\vCordonProtoP\x01Z/github.com/ruedo-dev/ruedo/gen/ruedo/v1;ruedov1\xa2\x02\x03RXX\xaa\x02\bRuedo.V1\xca\x02\bRuedo\\V1\xe2\x02\x14Ruedo\\V1\\GPBMetadata\xea\x02\tRuedo::V1b\x06proto3"
 
 var (
@@ -695,6 +695,7 @@ func file_ruedo_v1_cordon_proto_init() {
 	if File_ruedo_v1_cordon_proto != nil {
 		return
 	}
+	file_ruedo_v1_access_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

@@ -1029,7 +1029,7 @@ var File_ruedo_v1_decorator_proto protoreflect.FileDescriptor
 
 const file_ruedo_v1_decorator_proto_rawDesc = "" +
 	"\n" +
-	"\x18ruedo/v1/decorator.proto\x12\bruedo.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15ruedo/v1/limits.proto\"\xaf\x04\n" +
+	"\x18ruedo/v1/decorator.proto\x12\bruedo.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15ruedo/v1/access.proto\x1a\x15ruedo/v1/limits.proto\"\xaf\x04\n" +
 	"\tDecorator\x12?\n" +
 	"\x04name\x18\x01 \x01(\tB+\xbaH(r&2$^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$R\x04name\x12*\n" +
 	"\vdescription\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80 R\vdescription\x12&\n" +
@@ -1102,15 +1102,19 @@ const file_ruedo_v1_decorator_proto_rawDesc = "" +
 	"\x10_next_page_token\"Y\n" +
 	"\x16DeleteDecoratorRequest\x12?\n" +
 	"\x04name\x18\x01 \x01(\tB+\xbaH(r&2$^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$R\x04name\"\x19\n" +
-	"\x17DeleteDecoratorResponse2\x98\x05\n" +
-	"\x10DecoratorService\x12V\n" +
-	"\x0fCreateDecorator\x12 .ruedo.v1.CreateDecoratorRequest\x1a!.ruedo.v1.CreateDecoratorResponse\x12V\n" +
-	"\x0fUpdateDecorator\x12 .ruedo.v1.UpdateDecoratorRequest\x1a!.ruedo.v1.UpdateDecoratorResponse\x12\\\n" +
-	"\x11RollbackDecorator\x12\".ruedo.v1.RollbackDecoratorRequest\x1a#.ruedo.v1.RollbackDecoratorResponse\x12p\n" +
-	"\x16ListDecoratorRevisions\x12'.ruedo.v1.ListDecoratorRevisionsRequest\x1a(.ruedo.v1.ListDecoratorRevisionsResponse\"\x03\x90\x02\x01\x12R\n" +
-	"\fGetDecorator\x12\x1d.ruedo.v1.GetDecoratorRequest\x1a\x1e.ruedo.v1.GetDecoratorResponse\"\x03\x90\x02\x01\x12X\n" +
-	"\x0eListDecorators\x12\x1f.ruedo.v1.ListDecoratorsRequest\x1a .ruedo.v1.ListDecoratorsResponse\"\x03\x90\x02\x01\x12V\n" +
-	"\x0fDeleteDecorator\x12 .ruedo.v1.DeleteDecoratorRequest\x1a!.ruedo.v1.DeleteDecoratorResponseB\x90\x01\n" +
+	"\x17DeleteDecoratorResponse2\x92\x06\n" +
+	"\x10DecoratorService\x12r\n" +
+	"\x0fCreateDecorator\x12 .ruedo.v1.CreateDecoratorRequest\x1a!.ruedo.v1.CreateDecoratorResponse\"\x1a\xe2\xe0\x18\x16\x18\x02 \x02*\x0edecorator.name0\x01\x12p\n" +
+	"\x0fUpdateDecorator\x12 .ruedo.v1.UpdateDecoratorRequest\x1a!.ruedo.v1.UpdateDecoratorResponse\"\x18\xe2\xe0\x18\x14\x18\x02 \x02*\x0edecorator.name\x12l\n" +
+	"\x11RollbackDecorator\x12\".ruedo.v1.RollbackDecoratorRequest\x1a#.ruedo.v1.RollbackDecoratorResponse\"\x0e\xe2\xe0\x18\n" +
+	"\x18\x02 \x02*\x04name\x12~\n" +
+	"\x16ListDecoratorRevisions\x12'.ruedo.v1.ListDecoratorRevisionsRequest\x1a(.ruedo.v1.ListDecoratorRevisionsResponse\"\x11\xe2\xe0\x18\n" +
+	"\x18\x01 \x02*\x04name\x90\x02\x01\x12`\n" +
+	"\fGetDecorator\x12\x1d.ruedo.v1.GetDecoratorRequest\x1a\x1e.ruedo.v1.GetDecoratorResponse\"\x11\xe2\xe0\x18\n" +
+	"\x18\x01 \x02*\x04name\x90\x02\x01\x12`\n" +
+	"\x0eListDecorators\x12\x1f.ruedo.v1.ListDecoratorsRequest\x1a .ruedo.v1.ListDecoratorsResponse\"\v\xe2\xe0\x18\x04\x18\x01 \x02\x90\x02\x01\x12f\n" +
+	"\x0fDeleteDecorator\x12 .ruedo.v1.DeleteDecoratorRequest\x1a!.ruedo.v1.DeleteDecoratorResponse\"\x0e\xe2\xe0\x18\n" +
+	"\x18\x02 \x02*\x04nameB\x90\x01\n" +
 	"\fcom.ruedo.v1B\x0eDecoratorProtoP\x01Z/github.com/ruedo-dev/ruedo/gen/ruedo/v1;ruedov1\xa2\x02\x03RXX\xaa\x02\bRuedo.V1\xca\x02\bRuedo\\V1\xe2\x02\x14Ruedo\\V1\\GPBMetadata\xea\x02\tRuedo::V1b\x06proto3"
 
 var (
@@ -1189,6 +1193,7 @@ func file_ruedo_v1_decorator_proto_init() {
 	if File_ruedo_v1_decorator_proto != nil {
 		return
 	}
+	file_ruedo_v1_access_proto_init()
 	file_ruedo_v1_limits_proto_init()
 	file_ruedo_v1_decorator_proto_msgTypes[10].OneofWrappers = []any{}
 	file_ruedo_v1_decorator_proto_msgTypes[14].OneofWrappers = []any{}

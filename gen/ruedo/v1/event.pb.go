@@ -354,7 +354,7 @@ var File_ruedo_v1_event_proto protoreflect.FileDescriptor
 
 const file_ruedo_v1_event_proto_rawDesc = "" +
 	"\n" +
-	"\x14ruedo/v1/event.proto\x12\bruedo.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9b\x02\n" +
+	"\x14ruedo/v1/event.proto\x12\bruedo.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15ruedo/v1/access.proto\"\x9b\x02\n" +
 	"\x05Event\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12'\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x13.ruedo.v1.EventKindR\x04kind\x12\x16\n" +
@@ -387,10 +387,10 @@ const file_ruedo_v1_event_proto_rawDesc = "" +
 	"\x12\x1d\n" +
 	"\x19EVENT_KIND_RUNNER_DRAINED\x10\v\x12\x1f\n" +
 	"\x1bEVENT_KIND_CATALOG_RESTORED\x10\f\x12\x1d\n" +
-	"\x19EVENT_KIND_STORE_MIGRATED\x10\r2\\\n" +
-	"\fEventService\x12L\n" +
+	"\x19EVENT_KIND_STORE_MIGRATED\x10\r2d\n" +
+	"\fEventService\x12T\n" +
 	"\n" +
-	"ListEvents\x12\x1b.ruedo.v1.ListEventsRequest\x1a\x1c.ruedo.v1.ListEventsResponse\"\x03\x90\x02\x01B\x8c\x01\n" +
+	"ListEvents\x12\x1b.ruedo.v1.ListEventsRequest\x1a\x1c.ruedo.v1.ListEventsResponse\"\v\xe2\xe0\x18\x04\x18\x01 \x06\x90\x02\x01B\x8c\x01\n" +
 	"\fcom.ruedo.v1B\n" +
 	"EventProtoP\x01Z/github.com/ruedo-dev/ruedo/gen/ruedo/v1;ruedov1\xa2\x02\x03RXX\xaa\x02\bRuedo.V1\xca\x02\bRuedo\\V1\xe2\x02\x14Ruedo\\V1\\GPBMetadata\xea\x02\tRuedo::V1b\x06proto3"
 
@@ -435,6 +435,7 @@ func file_ruedo_v1_event_proto_init() {
 	if File_ruedo_v1_event_proto != nil {
 		return
 	}
+	file_ruedo_v1_access_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

@@ -1035,7 +1035,7 @@ var File_ruedo_v1_inspect_proto protoreflect.FileDescriptor
 
 const file_ruedo_v1_inspect_proto_rawDesc = "" +
 	"\n" +
-	"\x16ruedo/v1/inspect.proto\x12\bruedo.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16ruedo/v1/cluster.proto\x1a\x15ruedo/v1/cordon.proto\x1a\x15ruedo/v1/leader.proto\x1a\x15ruedo/v1/member.proto\"z\n" +
+	"\x16ruedo/v1/inspect.proto\x12\bruedo.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15ruedo/v1/access.proto\x1a\x16ruedo/v1/cluster.proto\x1a\x15ruedo/v1/cordon.proto\x1a\x15ruedo/v1/leader.proto\x1a\x15ruedo/v1/member.proto\"z\n" +
 	"\vHealthCheck\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12+\n" +
 	"\x05level\x18\x02 \x01(\x0e2\x15.ruedo.v1.HealthLevelR\x05level\x12\x18\n" +
@@ -1116,12 +1116,12 @@ const file_ruedo_v1_inspect_proto_rawDesc = "" +
 	"\x18HEALTH_LEVEL_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fHEALTH_LEVEL_OK\x10\x01\x12\x18\n" +
 	"\x14HEALTH_LEVEL_WARNING\x10\x02\x12\x14\n" +
-	"\x10HEALTH_LEVEL_BAD\x10\x032\xec\x02\n" +
-	"\x0eInspectService\x12I\n" +
-	"\tGetHealth\x12\x1a.ruedo.v1.GetHealthRequest\x1a\x1b.ruedo.v1.GetHealthResponse\"\x03\x90\x02\x01\x12R\n" +
-	"\fListActivity\x12\x1d.ruedo.v1.ListActivityRequest\x1a\x1e.ruedo.v1.ListActivityResponse\"\x03\x90\x02\x01\x12a\n" +
-	"\x11ListLocalActivity\x12\".ruedo.v1.ListLocalActivityRequest\x1a#.ruedo.v1.ListLocalActivityResponse\"\x03\x90\x02\x01\x12X\n" +
-	"\x0eGetLocalHealth\x12\x1f.ruedo.v1.GetLocalHealthRequest\x1a .ruedo.v1.GetLocalHealthResponse\"\x03\x90\x02\x01B\x8e\x01\n" +
+	"\x10HEALTH_LEVEL_BAD\x10\x032\x8c\x03\n" +
+	"\x0eInspectService\x12Q\n" +
+	"\tGetHealth\x12\x1a.ruedo.v1.GetHealthRequest\x1a\x1b.ruedo.v1.GetHealthResponse\"\v\xe2\xe0\x18\x04\x18\x01 \x06\x90\x02\x01\x12Z\n" +
+	"\fListActivity\x12\x1d.ruedo.v1.ListActivityRequest\x1a\x1e.ruedo.v1.ListActivityResponse\"\v\xe2\xe0\x18\x04\x18\x01 \x06\x90\x02\x01\x12i\n" +
+	"\x11ListLocalActivity\x12\".ruedo.v1.ListLocalActivityRequest\x1a#.ruedo.v1.ListLocalActivityResponse\"\v\xe2\xe0\x18\x04\x18\x01 \x06\x90\x02\x01\x12`\n" +
+	"\x0eGetLocalHealth\x12\x1f.ruedo.v1.GetLocalHealthRequest\x1a .ruedo.v1.GetLocalHealthResponse\"\v\xe2\xe0\x18\x04\x18\x01 \x06\x90\x02\x01B\x8e\x01\n" +
 	"\fcom.ruedo.v1B\fInspectProtoP\x01Z/github.com/ruedo-dev/ruedo/gen/ruedo/v1;ruedov1\xa2\x02\x03RXX\xaa\x02\bRuedo.V1\xca\x02\bRuedo\\V1\xe2\x02\x14Ruedo\\V1\\GPBMetadata\xea\x02\tRuedo::V1b\x06proto3"
 
 var (
@@ -1212,6 +1212,7 @@ func file_ruedo_v1_inspect_proto_init() {
 	if File_ruedo_v1_inspect_proto != nil {
 		return
 	}
+	file_ruedo_v1_access_proto_init()
 	file_ruedo_v1_cluster_proto_init()
 	file_ruedo_v1_cordon_proto_init()
 	file_ruedo_v1_leader_proto_init()

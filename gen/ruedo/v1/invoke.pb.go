@@ -501,7 +501,7 @@ var File_ruedo_v1_invoke_proto protoreflect.FileDescriptor
 
 const file_ruedo_v1_invoke_proto_rawDesc = "" +
 	"\n" +
-	"\x15ruedo/v1/invoke.proto\x12\bruedo.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\"\x86\x02\n" +
+	"\x15ruedo/v1/invoke.proto\x12\bruedo.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x15ruedo/v1/access.proto\"\x86\x02\n" +
 	"\rInvokeRequest\x12E\n" +
 	"\aservice\x18\x01 \x01(\tB+\xbaH(r&2$^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$R\aservice\x12.\n" +
 	"\x05input\x18\x02 \x01(\v2\x16.google.protobuf.ValueH\x00R\x05input\x12\x16\n" +
@@ -539,9 +539,9 @@ const file_ruedo_v1_invoke_proto_rawDesc = "" +
 	"\alimited\x18\x04 \x01(\rR\alimited\x12\x1d\n" +
 	"\n" +
 	"sent_bytes\x18\x05 \x01(\x04R\tsentBytes\x12%\n" +
-	"\x0ereceived_bytes\x18\x06 \x01(\x04R\rreceivedBytes2L\n" +
-	"\rInvokeService\x12;\n" +
-	"\x06Invoke\x12\x17.ruedo.v1.InvokeRequest\x1a\x18.ruedo.v1.InvokeResponseB\x8d\x01\n" +
+	"\x0ereceived_bytes\x18\x06 \x01(\x04R\rreceivedBytes2V\n" +
+	"\rInvokeService\x12E\n" +
+	"\x06Invoke\x12\x17.ruedo.v1.InvokeRequest\x1a\x18.ruedo.v1.InvokeResponse\"\b\xe2\xe0\x18\x04\x18\x03 \x01B\x8d\x01\n" +
 	"\fcom.ruedo.v1B\vInvokeProtoP\x01Z/github.com/ruedo-dev/ruedo/gen/ruedo/v1;ruedov1\xa2\x02\x03RXX\xaa\x02\bRuedo.V1\xca\x02\bRuedo\\V1\xe2\x02\x14Ruedo\\V1\\GPBMetadata\xea\x02\tRuedo::V1b\x06proto3"
 
 var (
@@ -587,6 +587,7 @@ func file_ruedo_v1_invoke_proto_init() {
 	if File_ruedo_v1_invoke_proto != nil {
 		return
 	}
+	file_ruedo_v1_access_proto_init()
 	file_ruedo_v1_invoke_proto_msgTypes[0].OneofWrappers = []any{
 		(*InvokeRequest_Input)(nil),
 		(*InvokeRequest_Bytes)(nil),

@@ -474,7 +474,7 @@ var File_ruedo_v1_job_proto protoreflect.FileDescriptor
 
 const file_ruedo_v1_job_proto_rawDesc = "" +
 	"\n" +
-	"\x12ruedo/v1/job.proto\x12\bruedo.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd1\x01\n" +
+	"\x12ruedo/v1/job.proto\x12\bruedo.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15ruedo/v1/access.proto\"\xd1\x01\n" +
 	"\x03Job\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12 \n" +
 	"\vdescription\x18\x02 \x01(\tR\vdescription\x125\n" +
@@ -507,11 +507,11 @@ const file_ruedo_v1_job_proto_rawDesc = "" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1d\n" +
 	"\n" +
-	"size_bytes\x18\x03 \x01(\x04R\tsizeBytes2\x91\x01\n" +
+	"size_bytes\x18\x03 \x01(\x04R\tsizeBytes2\xa3\x01\n" +
 	"\n" +
-	"JobService\x12F\n" +
-	"\bListJobs\x12\x19.ruedo.v1.ListJobsRequest\x1a\x1a.ruedo.v1.ListJobsResponse\"\x03\x90\x02\x01\x12;\n" +
-	"\x06RunJob\x12\x17.ruedo.v1.RunJobRequest\x1a\x18.ruedo.v1.RunJobResponseB\x8a\x01\n" +
+	"JobService\x12N\n" +
+	"\bListJobs\x12\x19.ruedo.v1.ListJobsRequest\x1a\x1a.ruedo.v1.ListJobsResponse\"\v\xe2\xe0\x18\x04\x18\x01 \x06\x90\x02\x01\x12E\n" +
+	"\x06RunJob\x12\x17.ruedo.v1.RunJobRequest\x1a\x18.ruedo.v1.RunJobResponse\"\b\xe2\xe0\x18\x04\x18\x02 \x06B\x8a\x01\n" +
 	"\fcom.ruedo.v1B\bJobProtoP\x01Z/github.com/ruedo-dev/ruedo/gen/ruedo/v1;ruedov1\xa2\x02\x03RXX\xaa\x02\bRuedo.V1\xca\x02\bRuedo\\V1\xe2\x02\x14Ruedo\\V1\\GPBMetadata\xea\x02\tRuedo::V1b\x06proto3"
 
 var (
@@ -563,6 +563,7 @@ func file_ruedo_v1_job_proto_init() {
 	if File_ruedo_v1_job_proto != nil {
 		return
 	}
+	file_ruedo_v1_access_proto_init()
 	file_ruedo_v1_job_proto_msgTypes[3].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

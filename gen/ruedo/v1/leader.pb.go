@@ -294,7 +294,7 @@ var File_ruedo_v1_leader_proto protoreflect.FileDescriptor
 
 const file_ruedo_v1_leader_proto_rawDesc = "" +
 	"\n" +
-	"\x15ruedo/v1/leader.proto\x12\bruedo.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x91\x01\n" +
+	"\x15ruedo/v1/leader.proto\x12\bruedo.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15ruedo/v1/access.proto\"\x91\x01\n" +
 	"\x06Leader\x12\x12\n" +
 	"\x04core\x18\x01 \x01(\tR\x04core\x12\x12\n" +
 	"\x04host\x18\x02 \x01(\tR\x04host\x12\x10\n" +
@@ -310,10 +310,10 @@ const file_ruedo_v1_leader_proto_rawDesc = "" +
 	"\x17YieldLeadershipResponse\x12(\n" +
 	"\x06leader\x18\x01 \x01(\v2\x10.ruedo.v1.LeaderR\x06leader\x12\x1a\n" +
 	"\bprevious\x18\x02 \x01(\tR\bprevious\x12\x1c\n" +
-	"\tunchanged\x18\x03 \x01(\bR\tunchanged2\xb2\x01\n" +
-	"\rLeaderService\x12I\n" +
-	"\tGetLeader\x12\x1a.ruedo.v1.GetLeaderRequest\x1a\x1b.ruedo.v1.GetLeaderResponse\"\x03\x90\x02\x01\x12V\n" +
-	"\x0fYieldLeadership\x12 .ruedo.v1.YieldLeadershipRequest\x1a!.ruedo.v1.YieldLeadershipResponseB\x8d\x01\n" +
+	"\tunchanged\x18\x03 \x01(\bR\tunchanged2\xc4\x01\n" +
+	"\rLeaderService\x12Q\n" +
+	"\tGetLeader\x12\x1a.ruedo.v1.GetLeaderRequest\x1a\x1b.ruedo.v1.GetLeaderResponse\"\v\xe2\xe0\x18\x04\x18\x01 \x06\x90\x02\x01\x12`\n" +
+	"\x0fYieldLeadership\x12 .ruedo.v1.YieldLeadershipRequest\x1a!.ruedo.v1.YieldLeadershipResponse\"\b\xe2\xe0\x18\x04\x18\x02 \x06B\x8d\x01\n" +
 	"\fcom.ruedo.v1B\vLeaderProtoP\x01Z/github.com/ruedo-dev/ruedo/gen/ruedo/v1;ruedov1\xa2\x02\x03RXX\xaa\x02\bRuedo.V1\xca\x02\bRuedo\\V1\xe2\x02\x14Ruedo\\V1\\GPBMetadata\xea\x02\tRuedo::V1b\x06proto3"
 
 var (
@@ -357,6 +357,7 @@ func file_ruedo_v1_leader_proto_init() {
 	if File_ruedo_v1_leader_proto != nil {
 		return
 	}
+	file_ruedo_v1_access_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

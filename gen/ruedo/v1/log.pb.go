@@ -346,7 +346,7 @@ var File_ruedo_v1_log_proto protoreflect.FileDescriptor
 
 const file_ruedo_v1_log_proto_rawDesc = "" +
 	"\n" +
-	"\x12ruedo/v1/log.proto\x12\bruedo.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xed\x02\n" +
+	"\x12ruedo/v1/log.proto\x12\bruedo.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15ruedo/v1/access.proto\"\xed\x02\n" +
 	"\x0fReadLogsRequest\x12H\n" +
 	"\aservice\x18\x01 \x01(\tB.\xbaH+r)2'^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?$R\aservice\x12 \n" +
 	"\acall_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\x06callId\x129\n" +
@@ -374,10 +374,10 @@ const file_ruedo_v1_log_proto_rawDesc = "" +
 	" \x01(\tR\x05trace\":\n" +
 	"\x06LogGap\x12\x16\n" +
 	"\x06runner\x18\x01 \x01(\tR\x06runner\x12\x18\n" +
-	"\amessage\x18\x02 \x01(\tR\amessage2Q\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage2[\n" +
 	"\n" +
-	"LogService\x12C\n" +
-	"\bReadLogs\x12\x19.ruedo.v1.ReadLogsRequest\x1a\x1a.ruedo.v1.ReadLogsResponse0\x01B\x8a\x01\n" +
+	"LogService\x12M\n" +
+	"\bReadLogs\x12\x19.ruedo.v1.ReadLogsRequest\x1a\x1a.ruedo.v1.ReadLogsResponse\"\b\xe2\xe0\x18\x04\x18\x01 \x010\x01B\x8a\x01\n" +
 	"\fcom.ruedo.v1B\bLogProtoP\x01Z/github.com/ruedo-dev/ruedo/gen/ruedo/v1;ruedov1\xa2\x02\x03RXX\xaa\x02\bRuedo.V1\xca\x02\bRuedo\\V1\xe2\x02\x14Ruedo\\V1\\GPBMetadata\xea\x02\tRuedo::V1b\x06proto3"
 
 var (
@@ -423,6 +423,7 @@ func file_ruedo_v1_log_proto_init() {
 	if File_ruedo_v1_log_proto != nil {
 		return
 	}
+	file_ruedo_v1_access_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

@@ -1197,7 +1197,7 @@ var File_ruedo_v1_member_proto protoreflect.FileDescriptor
 
 const file_ruedo_v1_member_proto_rawDesc = "" +
 	"\n" +
-	"\x15ruedo/v1/member.proto\x12\bruedo.v1\x1a\x1bbuf/validate/validate.proto\"\x9c\x02\n" +
+	"\x15ruedo/v1/member.proto\x12\bruedo.v1\x1a\x1bbuf/validate/validate.proto\x1a\x15ruedo/v1/access.proto\"\x9c\x02\n" +
 	"\x06Member\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1b\n" +
@@ -1278,16 +1278,16 @@ const file_ruedo_v1_member_proto_rawDesc = "" +
 	"\x18MEMBER_STATE_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14MEMBER_STATE_RUNNING\x10\x01\x12\x1c\n" +
 	"\x18MEMBER_STATE_UNREACHABLE\x10\x02\x12\x14\n" +
-	"\x10MEMBER_STATE_NEW\x10\x032\xac\x05\n" +
-	"\rMemberService\x12O\n" +
-	"\vListMembers\x12\x1c.ruedo.v1.ListMembersRequest\x1a\x1d.ruedo.v1.ListMembersResponse\"\x03\x90\x02\x01\x12X\n" +
-	"\x0eGetLocalMember\x12\x1f.ruedo.v1.GetLocalMemberRequest\x1a .ruedo.v1.GetLocalMemberResponse\"\x03\x90\x02\x01\x12D\n" +
-	"\tAddMember\x12\x1a.ruedo.v1.AddMemberRequest\x1a\x1b.ruedo.v1.AddMemberResponse\x12M\n" +
-	"\fRemoveMember\x12\x1d.ruedo.v1.RemoveMemberRequest\x1a\x1e.ruedo.v1.RemoveMemberResponse\x12P\n" +
-	"\rReplaceMember\x12\x1e.ruedo.v1.ReplaceMemberRequest\x1a\x1f.ruedo.v1.ReplaceMemberResponse\x12P\n" +
-	"\rPromoteMember\x12\x1e.ruedo.v1.PromoteMemberRequest\x1a\x1f.ruedo.v1.PromoteMemberResponse\x12M\n" +
-	"\fCompactStore\x12\x1d.ruedo.v1.CompactStoreRequest\x1a\x1e.ruedo.v1.CompactStoreResponse\x12h\n" +
-	"\x15DefragmentLocalMember\x12&.ruedo.v1.DefragmentLocalMemberRequest\x1a'.ruedo.v1.DefragmentLocalMemberResponseB\x8d\x01\n" +
+	"\x10MEMBER_STATE_NEW\x10\x032\xf8\x05\n" +
+	"\rMemberService\x12W\n" +
+	"\vListMembers\x12\x1c.ruedo.v1.ListMembersRequest\x1a\x1d.ruedo.v1.ListMembersResponse\"\v\xe2\xe0\x18\x04\x18\x01 \x06\x90\x02\x01\x12`\n" +
+	"\x0eGetLocalMember\x12\x1f.ruedo.v1.GetLocalMemberRequest\x1a .ruedo.v1.GetLocalMemberResponse\"\v\xe2\xe0\x18\x04\x18\x01 \x06\x90\x02\x01\x12N\n" +
+	"\tAddMember\x12\x1a.ruedo.v1.AddMemberRequest\x1a\x1b.ruedo.v1.AddMemberResponse\"\b\xe2\xe0\x18\x04\x18\x02 \x06\x12W\n" +
+	"\fRemoveMember\x12\x1d.ruedo.v1.RemoveMemberRequest\x1a\x1e.ruedo.v1.RemoveMemberResponse\"\b\xe2\xe0\x18\x04\x18\x02 \x06\x12Z\n" +
+	"\rReplaceMember\x12\x1e.ruedo.v1.ReplaceMemberRequest\x1a\x1f.ruedo.v1.ReplaceMemberResponse\"\b\xe2\xe0\x18\x04\x18\x02 \x06\x12Z\n" +
+	"\rPromoteMember\x12\x1e.ruedo.v1.PromoteMemberRequest\x1a\x1f.ruedo.v1.PromoteMemberResponse\"\b\xe2\xe0\x18\x04\x18\x02 \x06\x12W\n" +
+	"\fCompactStore\x12\x1d.ruedo.v1.CompactStoreRequest\x1a\x1e.ruedo.v1.CompactStoreResponse\"\b\xe2\xe0\x18\x04\x18\x02 \x06\x12r\n" +
+	"\x15DefragmentLocalMember\x12&.ruedo.v1.DefragmentLocalMemberRequest\x1a'.ruedo.v1.DefragmentLocalMemberResponse\"\b\xe2\xe0\x18\x04\x18\x02 \x06B\x8d\x01\n" +
 	"\fcom.ruedo.v1B\vMemberProtoP\x01Z/github.com/ruedo-dev/ruedo/gen/ruedo/v1;ruedov1\xa2\x02\x03RXX\xaa\x02\bRuedo.V1\xca\x02\bRuedo\\V1\xe2\x02\x14Ruedo\\V1\\GPBMetadata\xea\x02\tRuedo::V1b\x06proto3"
 
 var (
@@ -1369,6 +1369,7 @@ func file_ruedo_v1_member_proto_init() {
 	if File_ruedo_v1_member_proto != nil {
 		return
 	}
+	file_ruedo_v1_access_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

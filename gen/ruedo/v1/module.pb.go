@@ -429,7 +429,7 @@ var File_ruedo_v1_module_proto protoreflect.FileDescriptor
 
 const file_ruedo_v1_module_proto_rawDesc = "" +
 	"\n" +
-	"\x15ruedo/v1/module.proto\x12\bruedo.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xba\x01\n" +
+	"\x15ruedo/v1/module.proto\x12\bruedo.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15ruedo/v1/access.proto\"\xba\x01\n" +
 	"\x06Module\x12\x16\n" +
 	"\x06digest\x18\x01 \x01(\tR\x06digest\x12\x1d\n" +
 	"\n" +
@@ -457,11 +457,11 @@ const file_ruedo_v1_module_proto_rawDesc = "" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rKIND_FUNCTION\x10\x01\x12\x10\n" +
 	"\fKIND_COMMAND\x10\x02\x12\r\n" +
-	"\tKIND_HTTP\x10\x032\xae\x01\n" +
-	"\rModuleService\x12L\n" +
+	"\tKIND_HTTP\x10\x032\xc0\x01\n" +
+	"\rModuleService\x12T\n" +
 	"\n" +
-	"StatModule\x12\x1b.ruedo.v1.StatModuleRequest\x1a\x1c.ruedo.v1.StatModuleResponse\"\x03\x90\x02\x01\x12O\n" +
-	"\fUploadModule\x12\x1d.ruedo.v1.UploadModuleRequest\x1a\x1e.ruedo.v1.UploadModuleResponse(\x01B\x8d\x01\n" +
+	"StatModule\x12\x1b.ruedo.v1.StatModuleRequest\x1a\x1c.ruedo.v1.StatModuleResponse\"\v\xe2\xe0\x18\x04\x18\x02 \x01\x90\x02\x01\x12Y\n" +
+	"\fUploadModule\x12\x1d.ruedo.v1.UploadModuleRequest\x1a\x1e.ruedo.v1.UploadModuleResponse\"\b\xe2\xe0\x18\x04\x18\x02 \x01(\x01B\x8d\x01\n" +
 	"\fcom.ruedo.v1B\vModuleProtoP\x01Z/github.com/ruedo-dev/ruedo/gen/ruedo/v1;ruedov1\xa2\x02\x03RXX\xaa\x02\bRuedo.V1\xca\x02\bRuedo\\V1\xe2\x02\x14Ruedo\\V1\\GPBMetadata\xea\x02\tRuedo::V1b\x06proto3"
 
 var (
@@ -510,6 +510,7 @@ func file_ruedo_v1_module_proto_init() {
 	if File_ruedo_v1_module_proto != nil {
 		return
 	}
+	file_ruedo_v1_access_proto_init()
 	file_ruedo_v1_module_proto_msgTypes[3].OneofWrappers = []any{
 		(*UploadModuleRequest_Head)(nil),
 		(*UploadModuleRequest_Data)(nil),

@@ -1874,7 +1874,7 @@ var File_ruedo_v1_service_proto protoreflect.FileDescriptor
 
 const file_ruedo_v1_service_proto_rawDesc = "" +
 	"\n" +
-	"\x16ruedo/v1/service.proto\x12\bruedo.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18ruedo/v1/decorator.proto\x1a\x15ruedo/v1/limits.proto\x1a\x15ruedo/v1/module.proto\"\x8c\x03\n" +
+	"\x16ruedo/v1/service.proto\x12\bruedo.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15ruedo/v1/access.proto\x1a\x18ruedo/v1/decorator.proto\x1a\x15ruedo/v1/limits.proto\x1a\x15ruedo/v1/module.proto\"\x8c\x03\n" +
 	"\aService\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12 \n" +
 	"\vdescription\x18\x02 \x01(\tR\vdescription\x12\x12\n" +
@@ -2038,16 +2038,20 @@ const file_ruedo_v1_service_proto_rawDesc = "" +
 	"\x12ISOLATION_PRISTINE\x10\x01\x12\x14\n" +
 	"\x10ISOLATION_SHARED\x10\x02\x12\x13\n" +
 	"\x0fISOLATION_FRESH\x10\x03\x12\x15\n" +
-	"\x11ISOLATION_COMMAND\x10\x042\xdc\x04\n" +
-	"\x0eServiceService\x12S\n" +
-	"\x0ePublishService\x12\x1f.ruedo.v1.PublishServiceRequest\x1a .ruedo.v1.PublishServiceResponse\x12L\n" +
+	"\x11ISOLATION_COMMAND\x10\x042\xbc\x05\n" +
+	"\x0eServiceService\x12e\n" +
+	"\x0ePublishService\x12\x1f.ruedo.v1.PublishServiceRequest\x1a .ruedo.v1.PublishServiceResponse\"\x10\xe2\xe0\x18\f\x18\x02 \x01*\x04name0\x01\x12Z\n" +
 	"\n" +
-	"GetService\x12\x1b.ruedo.v1.GetServiceRequest\x1a\x1c.ruedo.v1.GetServiceResponse\"\x03\x90\x02\x01\x12R\n" +
-	"\fListServices\x12\x1d.ruedo.v1.ListServicesRequest\x1a\x1e.ruedo.v1.ListServicesResponse\"\x03\x90\x02\x01\x12P\n" +
-	"\rDeleteService\x12\x1e.ruedo.v1.DeleteServiceRequest\x1a\x1f.ruedo.v1.DeleteServiceResponse\x12V\n" +
-	"\x0fRollbackService\x12 .ruedo.v1.RollbackServiceRequest\x1a!.ruedo.v1.RollbackServiceResponse\x12U\n" +
-	"\rListRevisions\x12\x1e.ruedo.v1.ListRevisionsRequest\x1a\x1f.ruedo.v1.ListRevisionsResponse\"\x03\x90\x02\x01\x12R\n" +
-	"\rWatchServices\x12\x1e.ruedo.v1.WatchServicesRequest\x1a\x1f.ruedo.v1.WatchServicesResponse0\x01B\x8e\x01\n" +
+	"GetService\x12\x1b.ruedo.v1.GetServiceRequest\x1a\x1c.ruedo.v1.GetServiceResponse\"\x11\xe2\xe0\x18\n" +
+	"\x18\x01 \x01*\x04name\x90\x02\x01\x12Z\n" +
+	"\fListServices\x12\x1d.ruedo.v1.ListServicesRequest\x1a\x1e.ruedo.v1.ListServicesResponse\"\v\xe2\xe0\x18\x04\x18\x01 \x01\x90\x02\x01\x12`\n" +
+	"\rDeleteService\x12\x1e.ruedo.v1.DeleteServiceRequest\x1a\x1f.ruedo.v1.DeleteServiceResponse\"\x0e\xe2\xe0\x18\n" +
+	"\x18\x02 \x01*\x04name\x12f\n" +
+	"\x0fRollbackService\x12 .ruedo.v1.RollbackServiceRequest\x1a!.ruedo.v1.RollbackServiceResponse\"\x0e\xe2\xe0\x18\n" +
+	"\x18\x02 \x01*\x04name\x12c\n" +
+	"\rListRevisions\x12\x1e.ruedo.v1.ListRevisionsRequest\x1a\x1f.ruedo.v1.ListRevisionsResponse\"\x11\xe2\xe0\x18\n" +
+	"\x18\x01 \x01*\x04name\x90\x02\x01\x12\\\n" +
+	"\rWatchServices\x12\x1e.ruedo.v1.WatchServicesRequest\x1a\x1f.ruedo.v1.WatchServicesResponse\"\b\xe2\xe0\x18\x04\x18\x01 \x010\x01B\x8e\x01\n" +
 	"\fcom.ruedo.v1B\fServiceProtoP\x01Z/github.com/ruedo-dev/ruedo/gen/ruedo/v1;ruedov1\xa2\x02\x03RXX\xaa\x02\bRuedo.V1\xca\x02\bRuedo\\V1\xe2\x02\x14Ruedo\\V1\\GPBMetadata\xea\x02\tRuedo::V1b\x06proto3"
 
 var (
@@ -2168,6 +2172,7 @@ func file_ruedo_v1_service_proto_init() {
 	if File_ruedo_v1_service_proto != nil {
 		return
 	}
+	file_ruedo_v1_access_proto_init()
 	file_ruedo_v1_decorator_proto_init()
 	file_ruedo_v1_limits_proto_init()
 	file_ruedo_v1_module_proto_init()

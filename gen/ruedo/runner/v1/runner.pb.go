@@ -1593,7 +1593,7 @@ var File_ruedo_runner_v1_runner_proto protoreflect.FileDescriptor
 
 const file_ruedo_runner_v1_runner_proto_rawDesc = "" +
 	"\n" +
-	"\x1cruedo/runner/v1/runner.proto\x12\x0fruedo.runner.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1druedo/runner/v1/execute.proto\x1a\x19ruedo/runner/v1/log.proto\x1a\x1aruedo/runner/v1/plan.proto\x1a\x16ruedo/v1/cluster.proto\"E\n" +
+	"\x1cruedo/runner/v1/runner.proto\x12\x0fruedo.runner.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1druedo/runner/v1/execute.proto\x1a\x19ruedo/runner/v1/log.proto\x1a\x1aruedo/runner/v1/plan.proto\x1a\x15ruedo/v1/access.proto\x1a\x16ruedo/v1/cluster.proto\"E\n" +
 	"\rAttachRequest\x124\n" +
 	"\x06frames\x18\x01 \x03(\v2\x1c.ruedo.runner.v1.RunnerFrameR\x06frames\"D\n" +
 	"\x0eAttachResponse\x122\n" +
@@ -1693,18 +1693,18 @@ const file_ruedo_runner_v1_runner_proto_rawDesc = "" +
 	"\x04data\x18\x04 \x01(\fR\x04data\x12\x10\n" +
 	"\x03end\x18\x05 \x01(\bR\x03end\x12$\n" +
 	"\rinformational\x18\x06 \x01(\fR\rinformational\"\x14\n" +
-	"\x12PushAnswerResponse2\xe9\x04\n" +
-	"\rRunnerService\x12M\n" +
-	"\x06Attach\x12\x1e.ruedo.runner.v1.AttachRequest\x1a\x1f.ruedo.runner.v1.AttachResponse(\x010\x01\x12L\n" +
-	"\aGetPlan\x12\x1f.ruedo.runner.v1.GetPlanRequest\x1a .ruedo.runner.v1.GetPlanResponse\x12Z\n" +
-	"\vFetchModule\x12#.ruedo.runner.v1.FetchModuleRequest\x1a$.ruedo.runner.v1.FetchModuleResponse0\x01\x12W\n" +
+	"\x12PushAnswerResponse2\xaf\x05\n" +
+	"\rRunnerService\x12W\n" +
+	"\x06Attach\x12\x1e.ruedo.runner.v1.AttachRequest\x1a\x1f.ruedo.runner.v1.AttachResponse\"\b\xe2\xe0\x18\x04\x18\x05 \x01(\x010\x01\x12V\n" +
+	"\aGetPlan\x12\x1f.ruedo.runner.v1.GetPlanRequest\x1a .ruedo.runner.v1.GetPlanResponse\"\b\xe2\xe0\x18\x04\x18\x05 \x01\x12d\n" +
+	"\vFetchModule\x12#.ruedo.runner.v1.FetchModuleRequest\x1a$.ruedo.runner.v1.FetchModuleResponse\"\b\xe2\xe0\x18\x04\x18\x05 \x010\x01\x12a\n" +
 	"\n" +
-	"FetchInput\x12\".ruedo.runner.v1.FetchInputRequest\x1a#.ruedo.runner.v1.FetchInputResponse0\x01\x12W\n" +
+	"FetchInput\x12\".ruedo.runner.v1.FetchInputRequest\x1a#.ruedo.runner.v1.FetchInputResponse\"\b\xe2\xe0\x18\x04\x18\x05 \x010\x01\x12a\n" +
 	"\n" +
-	"PushOutput\x12\".ruedo.runner.v1.PushOutputRequest\x1a#.ruedo.runner.v1.PushOutputResponse(\x01\x12T\n" +
-	"\tFetchBody\x12!.ruedo.runner.v1.FetchBodyRequest\x1a\".ruedo.runner.v1.FetchBodyResponse0\x01\x12W\n" +
+	"PushOutput\x12\".ruedo.runner.v1.PushOutputRequest\x1a#.ruedo.runner.v1.PushOutputResponse\"\b\xe2\xe0\x18\x04\x18\x05 \x01(\x01\x12^\n" +
+	"\tFetchBody\x12!.ruedo.runner.v1.FetchBodyRequest\x1a\".ruedo.runner.v1.FetchBodyResponse\"\b\xe2\xe0\x18\x04\x18\x05 \x010\x01\x12a\n" +
 	"\n" +
-	"PushAnswer\x12\".ruedo.runner.v1.PushAnswerRequest\x1a#.ruedo.runner.v1.PushAnswerResponse(\x01B\xb9\x01\n" +
+	"PushAnswer\x12\".ruedo.runner.v1.PushAnswerRequest\x1a#.ruedo.runner.v1.PushAnswerResponse\"\b\xe2\xe0\x18\x04\x18\x05 \x01(\x01B\xb9\x01\n" +
 	"\x13com.ruedo.runner.v1B\vRunnerProtoP\x01Z7github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1;runnerv1\xa2\x02\x03RRX\xaa\x02\x0fRuedo.Runner.V1\xca\x02\x0fRuedo\\Runner\\V1\xe2\x02\x1bRuedo\\Runner\\V1\\GPBMetadata\xea\x02\x11Ruedo::Runner::V1b\x06proto3"
 
 var (

@@ -1,0 +1,150 @@
+package access_test
+
+import (
+	"fmt"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/ruedo-dev/ruedo/internal/access"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/testkit"
+)
+
+func TestParse(t *testing.T) {
+	for _, text := range []string{"call service greet", "call service team-a-*", "* * *", "read * *", "write user ada", "use decorator small", "* service team-*", "execute service *"} {
+		g, err := access.Parse(text)
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+		} else if g.String() != text {
+			t.Errorf("%q is written as %q", text, g)
+		}
+	}
+	for text, want := range map[string]string{
+		"":                        "it has 0 words",
+		"call service":            "it has 2 words",
+		"call service greet now":  "it has 4 words",
+		"invoke service greet":    `"invoke" is not a verb`,
+		"call services greet":     `"services" is not a noun`,
+		"call user ada":           "nobody can call a user",
+		"execute runner *":        "nobody can execute a runner",
+		"call service team*":      `"team*" is not a pattern`,
+		"call service -*":         `"-*" is not a pattern`,
+		"call service *-a":        `"*-a" is not a pattern`,
+		"call service te-*-a":     `"te-*-a" is not a pattern`,
+		"call service Greet":      `"Greet" is not a pattern`,
+		"unspecified service a":   `"unspecified" is not a verb`,
+		"call unspecified greet":  `"unspecified" is not a noun`,
+		"call service greet\x00a": "is not a pattern",
+	} {
+		_, err := access.Parse(text)
+		testkit.WantReason(t, err, fault.GrantInvalid, want)
+	}
+}
+
+func set(t testing.TB, grants ...string) access.Set {
+	t.Helper()
+	s, err := access.ParseAll(grants)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestAllows(t *testing.T) {
+	s := set(t, "call service team-a-*", "read service public", "* decorator small")
+	for _, c := range []struct {
+		verb access.Verb
+		noun access.Noun
+		name string
+		want bool
+	}{
+		{access.Call, access.Service, "team-a-greet", true},
+		{access.Call, access.Service, "team-a", false},
+		{access.Call, access.Service, "team-ab", false},
+		{access.Call, access.Service, "team-b-greet", false},
+		{access.Read, access.Service, "team-a-greet", false},
+		{access.Read, access.Service, "public", true},
+		{access.Read, access.Service, "public-2", false},
+		{access.Use, access.Decorator, "small", true},
+		{access.Write, access.Decorator, "small", true},
+		{access.Write, access.Decorator, "large", false},
+		{access.Read, access.User, "small", false},
+	} {
+		if got := s.Allows(c.verb, c.noun, c.name); got != c.want {
+			t.Errorf("%s %s %s: %t", access.VerbWord(c.verb), access.NounWord(c.noun), c.name, got)
+		}
+	}
+	if !s.Sees(access.Service, "team-a-greet") || s.Sees(access.Service, "team-b-greet") || s.Sees(access.User, "small") {
+		t.Error("what is seen is not what some grant is about")
+	}
+	if !s.Some(access.Call, access.Service) || s.Some(access.Call, access.Runner) || s.Some(access.Execute, access.Service) {
+		t.Error("some")
+	}
+}
+
+func TestSeveralGrantsCoverOne(t *testing.T) {
+	s := set(t, "read service *", "write service *", "call service *", "execute service *")
+	for text, want := range map[string]bool{
+		"* service team-a-*": true, "call service *": true, "* * *": false, "* decorator small": false, "call * *": true,
+	} {
+		g, err := access.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Covers(g) != want {
+			t.Errorf("covers %s: %t", text, !want)
+		}
+	}
+	if g, exceeds := s.Exceeding(set(t, "call service a", "write user b")); !exceeds || g.String() != "write user b" {
+		t.Errorf("exceeding: %s, %t", g, exceeds)
+	}
+}
+
+// Whoever holds what is to be given away can do everything that it allows.
+func TestCoveringIsSound(t *testing.T) {
+	names := []string{"a", "a-b", "a-b-c", "b", "b-a"}
+	patterns := append([]string{"*", "a-*", "a-b-*", "b-*"}, names...)
+	grant := rapid.Custom(func(r *rapid.T) access.Grant {
+		for {
+			text := fmt.Sprintf("%s %s %s", rapid.SampledFrom(access.Verbs()).Draw(r, "verb"), rapid.SampledFrom(access.Nouns()).Draw(r, "noun"), rapid.SampledFrom(patterns).Draw(r, "pattern"))
+			if g, err := access.Parse(text); err == nil {
+				return g
+			}
+		}
+	})
+	rapid.Check(t, func(r *rapid.T) {
+		holder := access.Set(rapid.SliceOfN(grant, 0, 6).Draw(r, "holder"))
+		given := grant.Draw(r, "given")
+		if !holder.Covers(given) {
+			return
+		}
+		for verb := access.Read; verb <= access.Execute; verb++ {
+			for noun := access.Service; noun <= access.Issuer; noun++ {
+				for _, name := range names {
+					one, err := access.Parse(access.Grant{Verb: verb, Noun: noun, Pattern: name}.String())
+					if err != nil { // nobody can do this
+						continue
+					}
+					if (access.Set{given}).Allows(one.Verb, one.Noun, name) && !holder.Allows(one.Verb, one.Noun, name) {
+						r.Fatalf("%s covers %s, but does not allow %s", holder.Strings(), given, one)
+					}
+				}
+			}
+		}
+	})
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add("call service team-a-*")
+	f.Add("* * *")
+	f.Fuzz(func(t *testing.T, text string) {
+		g, err := access.Parse(text)
+		if err != nil {
+			return
+		}
+		if again, err := access.Parse(g.String()); err != nil || again != g {
+			t.Errorf("%q is read as %v, and that as %v, %v", text, g, again, err)
+		}
+	})
+}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/ruedo-dev/ruedo/internal/testkit"
 	"github.com/ruedo-dev/ruedo/sandbox/compile"
@@ -277,7 +278,10 @@ func TestCompilersOfOneDirectoryCompileOnce(t *testing.T) {
 	var all []*compile.Compiler
 	var done sync.WaitGroup
 	for range 3 {
-		c := open(t, func(cfg *compile.Config) { cfg.Dir, cfg.Command = dir, child })
+		c := open(t, func(cfg *compile.Config) {
+			cfg.Dir, cfg.Command = dir, child
+			cfg.Timeout = 10 * time.Minute // a quarter of it is how long one waits for another
+		})
 		all = append(all, c)
 		done.Go(func() {
 			p, err := c.Prepare(t.Context(), wasm, compile.Usual)

@@ -257,7 +257,7 @@ func (f *fuzz) send(ctx context.Context, kind string, peer *peer, method, path s
 	}
 	defer res.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(res.Body, 8<<20))
-	if err == nil {
+	if err == nil && method != http.MethodHead { // whose answers have no body to say more
 		err = errorOf(res.StatusCode, res.Header, text)
 	}
 	f.judge(kind, reply{err: err, size: len(text) + int(headerSize(res.Header))})

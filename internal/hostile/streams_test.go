@@ -329,6 +329,7 @@ func callerStreamRow() *row {
 						defer c.Close()
 						conns = append(conns, c)
 					}
+					time.Sleep(pace) // as those that do read
 				}
 				echoes(b)
 				echoes(b)

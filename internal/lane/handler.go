@@ -58,7 +58,8 @@ func (h *Hub) Handler(opts ...connect.HandlerOption) (path string, handler http.
 			req.lane = h.lane(secret)
 		}
 		if req.lane == nil && streams(r.URL.Path) {
-			http.Error(w, "streams are for runners with a lane", http.StatusForbidden)
+			err := fault.New(fault.PermissionDenied, "streams are for runners with a lane")
+			faultrpc.WriteJSON(w, faultrpc.HTTPStatus(err), err)
 			return
 		}
 		body := r.Body

@@ -41,6 +41,10 @@ const (
 	heaped    = 32 << 20
 	calmTicks = 2
 	calmBytes = 4 << 20
+	// longCalm is the number of such ticks after which what was in use has to be
+	// found out again, once: what a flood held until its end became garbage when
+	// nothing counted any more.
+	longCalm = 10
 )
 
 // Cleaner decides when to collect garbage and when to return memory. Spent may
@@ -57,6 +61,7 @@ type Cleaner struct {
 	live      uint64
 	allocated uint64 // bytes, by the last tick
 	calm      int    // ticks in a row that allocated little
+	sure      bool   // live was found out after the last work
 	collected bool   // at the last tick
 	heap      []metrics.Sample
 }
@@ -114,7 +119,7 @@ func (c *Cleaner) Tick(now int) {
 	h := c.read()
 	c.calm++
 	if h.allocated-c.allocated >= calmBytes {
-		c.calm = 0
+		c.calm, c.sure = 0, false
 	}
 	c.allocated = h.allocated
 	if h.live != c.live { // there was a collection
@@ -124,6 +129,9 @@ func (c *Cleaner) Tick(now int) {
 	case c.collected:
 		c.left, c.peak, c.calm, c.collected = 0, now, 0, false
 		debug.FreeOSMemory()
+	case c.calm >= longCalm && !c.sure && h.live >= heaped:
+		c.sure, c.collected = true, true
+		runtime.GC()
 	case spent == 0 && !ending && (c.left >= worthwhile || c.peak-now >= many), c.calm >= calmTicks && c.heaped(h, now):
 		c.collected = true
 		runtime.GC()

@@ -80,6 +80,42 @@ func TestGarbageThatWasCollected(t *testing.T) {
 	}
 }
 
+// What was in use at the last collection can be garbage a moment later, when there is
+// nothing left to do, and then there is as little reason to collect as before.
+func TestGarbageThatWasInUseUntilTheEnd(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	c := New()
+	held := make([]byte, 4*heaped)
+	c.Tick(0)
+	runtime.GC()
+	c.Tick(0)
+	runtime.KeepAlive(held)
+	held = nil
+	n := collections(func() {
+		for range longCalm + 1 {
+			c.Tick(0)
+		}
+	})
+	if left := c.read(); n == 0 || left.live >= heaped {
+		t.Errorf("%d collections after %d calm ticks, %d bytes count as in use", n, longCalm, left.live)
+	}
+
+	held = make([]byte, 2*heaped)
+	runtime.GC()
+	for range 2 { // one looks, the other one returns
+		c.Tick(0)
+	}
+	c.calm, c.sure = longCalm, false
+	if n := collections(func() {
+		for range 4 * longCalm {
+			c.Tick(0)
+		}
+	}); n > 2 { // FreeOSMemory collects, too
+		t.Errorf("%d collections while nothing happens", n)
+	}
+	runtime.KeepAlive(held)
+}
+
 // What new connections hold looks like garbage until a collection has found that it
 // is not, which would cost all calls time, for nothing.
 func TestGarbageThatNewConnectionsHold(t *testing.T) {

@@ -56,6 +56,8 @@ type exchange struct {
 	phase atomic.Uint32
 	moved atomic.Int64 // bytes read and written
 	late  atomic.Bool  // the watch has ended it
+	// interrupted says that a read of the connection was interrupted.
+	interrupted atomic.Bool
 
 	// Used only by the handler.
 	in, out   budget.Account
@@ -148,6 +150,9 @@ func (x *exchange) end(r *http.Request) {
 	}
 	if !x.route.Stream {
 		x.s.inflight.remove(x)
+	}
+	if x.interrupted.Load() {
+		x.linger()
 	}
 	x.s.garbage.Spent(x.read + x.wrote)
 	x.in.Release(x.in.Held())
@@ -344,6 +349,17 @@ func (x *exchange) Flush() {
 	x.phase.And(^writing)
 }
 
+// SetReadDeadline sets the deadline of reads. One that has passed interrupts them, and
+// if the body has ended just then, what it interrupts is net/http's own read, which
+// takes that for a caller who is gone: it cancels all requests on the connection, also
+// those that come later. So the connection ends with this request.
+func (x *exchange) SetReadDeadline(t time.Time) error {
+	if !t.IsZero() && !t.After(time.Now()) {
+		x.interrupted.Store(true)
+	}
+	return http.NewResponseController(x.w).SetReadDeadline(t)
+}
+
 // Unwrap lets http.ResponseController find the server's own writer.
 func (x *exchange) Unwrap() http.ResponseWriter { return x.w }
 
@@ -357,7 +373,7 @@ func (x *exchange) cut(seen phase) {
 	}
 	rc := http.NewResponseController(x.w)
 	past := time.Unix(1, 0)
-	_ = rc.SetReadDeadline(past)
+	_ = x.SetReadDeadline(past)
 	if seen != reading {
 		_ = rc.SetWriteDeadline(past)
 	}

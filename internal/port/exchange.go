@@ -307,18 +307,27 @@ func (x *exchange) Header() http.Header { return x.w.Header() }
 // WriteHeader begins the answer.
 func (x *exchange) WriteHeader(status int) {
 	if status >= http.StatusOK && !x.header {
-		x.header, x.status = true, status
+		x.begin(status)
 	}
 	x.phase.Or(writing)
 	x.w.WriteHeader(status)
 	x.phase.And(^writing)
 }
 
+// begin takes note that the answer begins. If its connection ends with it, the peer has
+// to know: it would send the next request into a connection that is being closed.
+func (x *exchange) begin(status int) {
+	x.header, x.status = true, status
+	if x.interrupted.Load() && x.http1 {
+		x.w.Header().Set("Connection", "close")
+	}
+}
+
 // Write writes a part of the answer. It is charged to the budgets for as long
 // as the peer does not take it.
 func (x *exchange) Write(p []byte) (int, error) {
 	if !x.header {
-		x.header, x.status = true, http.StatusOK
+		x.begin(http.StatusOK)
 	}
 	if n := int64(len(p)) - x.out.Held(); n > smallBody {
 		if !x.take(&x.out, n, answerRoom, writing) {

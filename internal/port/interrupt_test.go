@@ -21,6 +21,7 @@ func TestAnInterruptedReadDoesNotCancelTheNextRequest(t *testing.T) {
 					t.Error(err)
 				}
 				<-r.Context().Done() // net/http has seen the deadline
+				w.WriteHeader(http.StatusOK)
 			}))
 			s.Handle("POST /next", "next", port.Bounds{Stream: stream}, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 				if err := r.Context().Err(); err != nil {
@@ -39,6 +40,9 @@ func TestAnInterruptedReadDoesNotCancelTheNextRequest(t *testing.T) {
 				t.Errorf("%s: %s, %v", path, res.Status, err)
 			}
 			_ = res.Body.Close()
+			if path == "/interrupts" && !res.Close {
+				t.Error("the client does not know that the connection ends")
+			}
 		}
 	}
 }

@@ -222,6 +222,29 @@ func (s Set) Covers(g Grant) bool {
 	return false
 }
 
+// Narrow returns what both the set and another one allow.
+func (s Set) Narrow(by Set) Set {
+	var both Set
+	for _, a := range s {
+		for _, b := range by {
+			if g, ok := a.and(b); ok && !slices.Contains(both, g) {
+				both = append(both, g)
+			}
+		}
+	}
+	return both
+}
+
+// and returns the grant of what both allow; false if that is nothing.
+func (g Grant) and(other Grant) (Grant, bool) {
+	both := Grant{max(g.Verb, other.Verb), max(g.Noun, other.Noun), g.Pattern} // Any is the least
+	if matches(g.Pattern, other.Pattern) {
+		both.Pattern = other.Pattern
+	}
+	only := nouns[both.Verb]
+	return both, g.covers(both) && other.covers(both) && (only == nil || both.Noun == AnyNoun || slices.Contains(only, both.Noun))
+}
+
 // Exceeding returns the first grant of other that the set does not cover.
 func (s Set) Exceeding(other Set) (Grant, bool) {
 	for _, g := range other {

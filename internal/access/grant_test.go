@@ -2,6 +2,7 @@ package access_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -101,11 +102,12 @@ func TestSeveralGrantsCoverOne(t *testing.T) {
 	}
 }
 
-// Whoever holds what is to be given away can do everything that it allows.
-func TestCoveringIsSound(t *testing.T) {
-	names := []string{"a", "a-b", "a-b-c", "b", "b-a"}
-	patterns := append([]string{"*", "a-*", "a-b-*", "b-*"}, names...)
-	grant := rapid.Custom(func(r *rapid.T) access.Grant {
+// rapidNames are names that grants of rapidGrant are about.
+var rapidNames = []string{"a", "a-b", "a-b-c", "b", "b-a"}
+
+func rapidGrant() *rapid.Generator[access.Grant] {
+	patterns := append([]string{"*", "a-*", "a-b-*", "b-*"}, rapidNames...)
+	return rapid.Custom(func(r *rapid.T) access.Grant {
 		for {
 			text := fmt.Sprintf("%s %s %s", rapid.SampledFrom(access.Verbs()).Draw(r, "verb"), rapid.SampledFrom(access.Nouns()).Draw(r, "noun"), rapid.SampledFrom(patterns).Draw(r, "pattern"))
 			if g, err := access.Parse(text); err == nil {
@@ -113,21 +115,69 @@ func TestCoveringIsSound(t *testing.T) {
 			}
 		}
 	})
+}
+
+func rapidSet(r *rapid.T, label string) access.Set {
+	return access.Set(rapid.SliceOfN(rapidGrant(), 0, 6).Draw(r, label))
+}
+
+// Whoever holds what is to be given away can do everything that it allows.
+func TestCoveringIsSound(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
-		holder := access.Set(rapid.SliceOfN(grant, 0, 6).Draw(r, "holder"))
-		given := grant.Draw(r, "given")
+		holder := rapidSet(r, "holder")
+		given := rapidGrant().Draw(r, "given")
 		if !holder.Covers(given) {
 			return
 		}
 		for verb := access.Read; verb <= access.Execute; verb++ {
 			for noun := access.Service; noun <= access.Issuer; noun++ {
-				for _, name := range names {
+				for _, name := range rapidNames {
 					one, err := access.Parse(access.Grant{Verb: verb, Noun: noun, Pattern: name}.String())
 					if err != nil { // nobody can do this
 						continue
 					}
 					if (access.Set{given}).Allows(one.Verb, one.Noun, name) && !holder.Allows(one.Verb, one.Noun, name) {
 						r.Fatalf("%s covers %s, but does not allow %s", holder.Strings(), given, one)
+					}
+				}
+			}
+		}
+	})
+}
+
+// What two sets both allow is what their narrowed set allows, name by name.
+func TestNarrowIsWhatBothAllow(t *testing.T) {
+	for _, c := range []struct{ a, b, want string }{
+		{"* * *", "call service team-a-*", "call service team-a-*"},
+		{"call service team-*", "call service team-a-*", "call service team-a-*"},
+		{"read * ada", "* user *", "read user ada"},
+		{"call service a", "call service b", ""},
+		{"call * *", "* decorator small", ""}, // nobody can call a decorator
+		{"call service team-a-*", "read service *", ""},
+	} {
+		for _, pair := range [][2]string{{c.a, c.b}, {c.b, c.a}} {
+			got := strings.Join(set(t, pair[0]).Narrow(set(t, pair[1])).Strings(), ", ")
+			if got != c.want {
+				t.Errorf("%q narrowed by %q is %q, not %q", pair[0], pair[1], got, c.want)
+			}
+		}
+	}
+	rapid.Check(t, func(r *rapid.T) {
+		a, b := rapidSet(r, "a"), rapidSet(r, "b")
+		both := a.Narrow(b)
+		for _, g := range both {
+			if _, err := access.Parse(g.String()); err != nil {
+				r.Fatalf("%s narrowed by %s has %s: %v", a.Strings(), b.Strings(), g, err)
+			}
+		}
+		for verb := access.Read; verb <= access.Execute; verb++ {
+			for noun := access.Service; noun <= access.Issuer; noun++ {
+				for _, name := range rapidNames {
+					if _, err := access.Parse(access.Grant{Verb: verb, Noun: noun, Pattern: name}.String()); err != nil {
+						continue
+					}
+					if got, want := both.Allows(verb, noun, name), a.Allows(verb, noun, name) && b.Allows(verb, noun, name); got != want {
+						r.Fatalf("%s narrowed by %s: %s %s %s is %t", a.Strings(), b.Strings(), access.VerbWord(verb), access.NounWord(noun), name, got)
 					}
 				}
 			}

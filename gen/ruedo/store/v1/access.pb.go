@@ -74,8 +74,10 @@ type Access struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Callers have to log in. It is never taken back.
 	Login bool `protobuf:"varint,1,opt,name=login,proto3" json:"login,omitempty"`
-	// Tokens of an older epoch are not good.
-	Epoch         uint64 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// Tokens of another epoch are not good.
+	Epoch uint64 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// The store's revision of the last change. Not stored.
+	Version       int64 `protobuf:"varint,15,opt,name=version,proto3" json:"version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -124,14 +126,24 @@ func (x *Access) GetEpoch() uint64 {
 	return 0
 }
 
+func (x *Access) GetVersion() int64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
 // User is a user with what only cores read.
 type User struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	User  *v1.User               `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
 	// Argon2id in PHC form. Empty: the user cannot log in with a password.
 	Password string `protobuf:"bytes,2,opt,name=password,proto3" json:"password,omitempty"`
-	// Tokens of an older epoch are not good.
-	Epoch         uint64 `protobuf:"varint,3,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// Tokens of another epoch are not good. A user who is created again under a name
+	// begins with another one.
+	Epoch uint64 `protobuf:"varint,3,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// Id of the user's invite. Others are not good any more.
+	Invite        string `protobuf:"bytes,4,opt,name=invite,proto3" json:"invite,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -187,6 +199,13 @@ func (x *User) GetEpoch() uint64 {
 	return 0
 }
 
+func (x *User) GetInvite() string {
+	if x != nil {
+		return x.Invite
+	}
+	return ""
+}
+
 // Token is a token with what only cores read.
 type Token struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -195,8 +214,10 @@ type Token struct {
 	Hash         []byte `protobuf:"bytes,2,opt,name=hash,proto3" json:"hash,omitempty"`
 	PreviousHash []byte `protobuf:"bytes,3,opt,name=previous_hash,json=previousHash,proto3" json:"previous_hash,omitempty"`
 	// Those of the user and of the cluster when it was made.
-	Epoch         uint64 `protobuf:"varint,4,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	ClusterEpoch  uint64 `protobuf:"varint,5,opt,name=cluster_epoch,json=clusterEpoch,proto3" json:"cluster_epoch,omitempty"`
+	Epoch        uint64 `protobuf:"varint,4,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	ClusterEpoch uint64 `protobuf:"varint,5,opt,name=cluster_epoch,json=clusterEpoch,proto3" json:"cluster_epoch,omitempty"`
+	// As of Access.
+	Version       int64 `protobuf:"varint,15,opt,name=version,proto3" json:"version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -266,6 +287,13 @@ func (x *Token) GetClusterEpoch() uint64 {
 	return 0
 }
 
+func (x *Token) GetVersion() int64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
 // Role is a role.
 type Role struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -324,7 +352,11 @@ type Link struct {
 	User  string `protobuf:"bytes,5,opt,name=user,proto3" json:"user,omitempty"`
 	Epoch uint64 `protobuf:"varint,6,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	// The principal who made it.
-	CreatedBy     string `protobuf:"bytes,7,opt,name=created_by,json=createdBy,proto3" json:"created_by,omitempty"`
+	CreatedBy string `protobuf:"bytes,7,opt,name=created_by,json=createdBy,proto3" json:"created_by,omitempty"`
+	// That of the cluster when it was made.
+	ClusterEpoch uint64 `protobuf:"varint,8,opt,name=cluster_epoch,json=clusterEpoch,proto3" json:"cluster_epoch,omitempty"`
+	// As of Access.
+	Version       int64 `protobuf:"varint,15,opt,name=version,proto3" json:"version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -406,6 +438,20 @@ func (x *Link) GetCreatedBy() string {
 		return x.CreatedBy
 	}
 	return ""
+}
+
+func (x *Link) GetClusterEpoch() uint64 {
+	if x != nil {
+		return x.ClusterEpoch
+	}
+	return 0
+}
+
+func (x *Link) GetVersion() int64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
 }
 
 // Authority is the certificate authority of the cluster.
@@ -531,22 +577,25 @@ var File_ruedo_store_v1_access_proto protoreflect.FileDescriptor
 
 const file_ruedo_store_v1_access_proto_rawDesc = "" +
 	"\n" +
-	"\x1bruedo/store/v1/access.proto\x12\x0eruedo.store.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x13ruedo/v1/role.proto\x1a\x14ruedo/v1/token.proto\x1a\x13ruedo/v1/user.proto\"4\n" +
+	"\x1bruedo/store/v1/access.proto\x12\x0eruedo.store.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x13ruedo/v1/role.proto\x1a\x14ruedo/v1/token.proto\x1a\x13ruedo/v1/user.proto\"N\n" +
 	"\x06Access\x12\x14\n" +
 	"\x05login\x18\x01 \x01(\bR\x05login\x12\x14\n" +
-	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\"a\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x18\n" +
+	"\aversion\x18\x0f \x01(\x03R\aversion\"y\n" +
 	"\x04User\x12\"\n" +
 	"\x04user\x18\x01 \x01(\v2\x0e.ruedo.v1.UserR\x04user\x12\x1f\n" +
 	"\bpassword\x18\x02 \x01(\tB\x03\x80\x01\x01R\bpassword\x12\x14\n" +
-	"\x05epoch\x18\x03 \x01(\x04R\x05epoch\"\xac\x01\n" +
+	"\x05epoch\x18\x03 \x01(\x04R\x05epoch\x12\x16\n" +
+	"\x06invite\x18\x04 \x01(\tR\x06invite\"\xc6\x01\n" +
 	"\x05Token\x12%\n" +
 	"\x05token\x18\x01 \x01(\v2\x0f.ruedo.v1.TokenR\x05token\x12\x17\n" +
 	"\x04hash\x18\x02 \x01(\fB\x03\x80\x01\x01R\x04hash\x12(\n" +
 	"\rprevious_hash\x18\x03 \x01(\fB\x03\x80\x01\x01R\fpreviousHash\x12\x14\n" +
 	"\x05epoch\x18\x04 \x01(\x04R\x05epoch\x12#\n" +
-	"\rcluster_epoch\x18\x05 \x01(\x04R\fclusterEpoch\"*\n" +
+	"\rcluster_epoch\x18\x05 \x01(\x04R\fclusterEpoch\x12\x18\n" +
+	"\aversion\x18\x0f \x01(\x03R\aversion\"*\n" +
 	"\x04Role\x12\"\n" +
-	"\x04role\x18\x01 \x01(\v2\x0e.ruedo.v1.RoleR\x04role\"\x9a\x02\n" +
+	"\x04role\x18\x01 \x01(\v2\x0e.ruedo.v1.RoleR\x04role\"\xd9\x02\n" +
 	"\x04Link\x12*\n" +
 	"\x03use\x18\x01 \x01(\x0e2\x18.ruedo.store.v1.Link.UseR\x03use\x12\x17\n" +
 	"\x04hash\x18\x02 \x01(\fB\x03\x80\x01\x01R\x04hash\x12\x1b\n" +
@@ -556,7 +605,9 @@ const file_ruedo_store_v1_access_proto_rawDesc = "" +
 	"\x04user\x18\x05 \x01(\tR\x04user\x12\x14\n" +
 	"\x05epoch\x18\x06 \x01(\x04R\x05epoch\x12\x1d\n" +
 	"\n" +
-	"created_by\x18\a \x01(\tR\tcreatedBy\"*\n" +
+	"created_by\x18\a \x01(\tR\tcreatedBy\x12#\n" +
+	"\rcluster_epoch\x18\b \x01(\x04R\fclusterEpoch\x12\x18\n" +
+	"\aversion\x18\x0f \x01(\x03R\aversion\"*\n" +
 	"\x03Use\x12\x13\n" +
 	"\x0fUSE_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +

@@ -29,8 +29,8 @@ func TestACoreMigratesAnOlderStore(t *testing.T) {
 	leads(t, old)
 
 	cfg := config(old.Etcd)
-	cfg.Store.Format, cfg.BackupDir = 2, filepath.Join(t.TempDir(), "backups")
-	cfg.Steps = format.Steps{1: func(path string, value []byte) ([]byte, error) {
+	cfg.Store.Format, cfg.BackupDir = 3, filepath.Join(t.TempDir(), "backups")
+	cfg.Steps = format.Steps{2: func(path string, value []byte) ([]byte, error) {
 		if path != "services/echo" {
 			return value, nil
 		}
@@ -63,7 +63,7 @@ func TestACoreMigratesAnOlderStore(t *testing.T) {
 		t.Errorf("a call: %s %s", res.Status, body)
 	}
 	_, err = old.Client.Services.DeleteService(t.Context(), &ruedov1.DeleteServiceRequest{Name: "echo"})
-	wantReason(t, err, fault.StoreFormat, "store has format 2, this ruedo knows 1")
+	wantReason(t, err, fault.StoreFormat, "store has format 3, this ruedo knows 2")
 
 	testkit.Eventually(t, "the migration is recorded", func() bool {
 		res, err := old.Etcd.Client().Get(t.Context(), "/ruedo/test/events/", clientv3.WithPrefix())
@@ -71,11 +71,11 @@ func TestACoreMigratesAnOlderStore(t *testing.T) {
 			t.Fatal(err)
 		}
 		return slices.ContainsFunc(res.Kvs, func(kv *mvccpb.KeyValue) bool {
-			return strings.Contains(string(kv.Value), "from format 1 to 2; before that, a backup was written to ")
+			return strings.Contains(string(kv.Value), "from format 2 to 3; before that, a backup was written to ")
 		})
 	})
 
-	files, err := filepath.Glob(filepath.Join(cfg.BackupDir, "backup-format-1-*.tar.zst"))
+	files, err := filepath.Glob(filepath.Join(cfg.BackupDir, "backup-format-2-*.tar.zst"))
 	if err != nil || len(files) != 1 {
 		t.Fatalf("%v, %v", files, err)
 	}
@@ -85,7 +85,7 @@ func TestACoreMigratesAnOlderStore(t *testing.T) {
 	}
 	defer f.Close()
 	header, sum, err := archive.Verify(f, archive.Limits{})
-	if err != nil || header.StoreFormat != 1 || sum.Services != 1 || sum.Modules != 1 {
+	if err != nil || header.StoreFormat != 2 || sum.Services != 1 || sum.Modules != 1 {
 		t.Errorf("%+v, %+v, %v", header, sum, err)
 	}
 }

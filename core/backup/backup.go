@@ -26,6 +26,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/ruedo-dev/ruedo/core/store/chain"
 	"github.com/ruedo-dev/ruedo/core/store/whole"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/archive"
@@ -49,6 +50,7 @@ const (
 type Config struct {
 	Store interface {
 		Cluster() *fleet.Cluster
+		Chain() *chain.Chain
 		StatModule(ctx context.Context, digest string) (*ruedov1.Module, error)
 		ReadModule(ctx context.Context, digest string) ([]byte, error)
 	}
@@ -158,7 +160,7 @@ func (b *Backups) Restore(ctx context.Context, req Request) (*ruedov1.RestoreCat
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), maxRestore)
 	defer cancel()
 	from := fmt.Sprintf("cluster %s of %s", header.Cluster, header.Time.Format(time.DateTime))
-	version, err := whole.Replace(ctx, b.cfg.Store.Cluster(), whole.Replacement{
+	version, err := whole.Replace(ctx, b.cfg.Store.Cluster(), b.cfg.Store.Chain(), whole.Replacement{
 		Values: b.values(req.Archive), Force: req.Force,
 		Backup: from,
 	})

@@ -55,7 +55,7 @@ func open(t *testing.T, etcd *etcdembed.Server, cluster string) *site {
 func (s *site) fill(t *testing.T, n int) {
 	t.Helper()
 	for range 2 {
-		if _, err := s.store.CreateDecorator(t.Context(), &ruedov1.Decorator{Name: "small", Limits: &ruedov1.Limits{MemoryBytes: 1 << 20}}); err != nil && !errors.Is(err, fault.AlreadyExists) {
+		if _, err := s.store.CreateDecorator(storetest.Context(t), &ruedov1.Decorator{Name: "small", Limits: &ruedov1.Limits{MemoryBytes: 1 << 20}}); err != nil && !errors.Is(err, fault.AlreadyExists) {
 			t.Fatal(err)
 		}
 	}
@@ -117,7 +117,7 @@ func TestACatalogIsCarriedToAnotherCluster(t *testing.T) {
 	if _, sum, err := archive.Verify(bytes.NewReader(data), archive.Limits{}); err != nil || sum.Services != 110 || sum.Revisions != 220 || sum.Modules != 3 {
 		t.Fatalf("%+v, %v", sum, err)
 	}
-	res, err := to.backups.Restore(t.Context(), backup.Request{Archive: to.catalog(t, data)})
+	res, err := to.backups.Restore(storetest.Context(t), backup.Request{Archive: to.catalog(t, data)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +135,7 @@ func TestACatalogIsCarriedToAnotherCluster(t *testing.T) {
 	got.Version = want.Version
 	storetest.Same(t, got, want)
 	// The cluster works on from there.
-	if _, err := to.store.DeleteService(t.Context(), "service-7"); err != nil {
+	if _, err := to.store.DeleteService(storetest.Context(t), "service-7"); err != nil {
 		t.Error(err)
 	}
 }
@@ -166,7 +166,7 @@ func TestOnlyWhatIsLiveIsCopied(t *testing.T) {
 	if err != nil || sum.Services != 2 || sum.Revisions != 2 || sum.Decorators != 1 || sum.DecoratorRevisions != 0 || sum.Modules != 2 {
 		t.Fatalf("%+v, %v", sum, err)
 	}
-	if _, err := to.backups.Restore(t.Context(), backup.Request{Archive: to.catalog(t, b.Bytes())}); err != nil {
+	if _, err := to.backups.Restore(storetest.Context(t), backup.Request{Archive: to.catalog(t, b.Bytes())}); err != nil {
 		t.Fatal(err)
 	}
 	got, err := to.store.Revision(t.Context(), "service-0", 4)
@@ -185,7 +185,7 @@ func TestABackupOfAnotherFormat(t *testing.T) {
 	etcd := etcdtest.Start(t, etcdembed.Config{})
 	from := open(t, etcd, "main")
 	from.fill(t, 3)
-	newer, err := store.Open(t.Context(), store.Config{Client: etcd.Client(), Cluster: "newer", Format: 2})
+	newer, err := store.Open(t.Context(), store.Config{Client: etcd.Client(), Cluster: "newer", Format: 3})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,25 +197,25 @@ func TestABackupOfAnotherFormat(t *testing.T) {
 	t.Cleanup(func() { _ = m.Close() })
 	converted := 0
 	cfg := backup.Config{Store: newer, Mirror: m, Convert: func(from, to uint32, _ string, value []byte) ([]byte, error) {
-		if from != 1 || to != 2 {
+		if from != 2 || to != 3 {
 			t.Errorf("from %d to %d", from, to)
 		}
 		converted++
 		return value, nil
 	}}
 	to := &site{newer, m, backup.New(cfg)}
-	if _, err := to.backups.Restore(t.Context(), backup.Request{Archive: to.catalog(t, from.write(t))}); err != nil {
+	if _, err := to.backups.Restore(storetest.Context(t), backup.Request{Archive: to.catalog(t, from.write(t))}); err != nil {
 		t.Fatal(err)
 	}
 	if got := to.has(); got != "3 services, 1 decorators" || converted != 2*10 { // checked, then written
 		t.Errorf("%s, %d values were converted", got, converted)
 	}
-	if _, err := from.backups.Restore(t.Context(), backup.Request{Archive: from.catalog(t, to.write(t)), Force: true}); !errors.Is(err, fault.BackupInvalid) || !strings.Contains(err.Error(), "of a store of format 2, this core knows 1") {
+	if _, err := from.backups.Restore(storetest.Context(t), backup.Request{Archive: from.catalog(t, to.write(t)), Force: true}); !errors.Is(err, fault.BackupInvalid) || !strings.Contains(err.Error(), "of a store of format 3, this core knows 2") {
 		t.Errorf("%v", err)
 	}
 	cfg.Convert = nil
 	to.backups = backup.New(cfg)
-	if _, err := to.backups.Restore(t.Context(), backup.Request{Archive: to.catalog(t, from.write(t)), Force: true}); !errors.Is(err, fault.BackupInvalid) {
+	if _, err := to.backups.Restore(storetest.Context(t), backup.Request{Archive: to.catalog(t, from.write(t)), Force: true}); !errors.Is(err, fault.BackupInvalid) {
 		t.Errorf("%v", err)
 	}
 }
@@ -225,15 +225,15 @@ func TestACatalogIsReplacedOnlyWithForce(t *testing.T) {
 	one, two := open(t, etcd, "main"), open(t, etcd, "main")
 	one.fill(t, 2)
 	data := one.catalog(t, one.write(t))
-	if _, err := one.store.DeleteService(t.Context(), "service-1"); err != nil {
+	if _, err := one.store.DeleteService(storetest.Context(t), "service-1"); err != nil {
 		t.Fatal(err)
 	}
 	storetest.Publish(t, one.store, storetest.Service("later", 1, storetest.Wasm("0")), 0)
-	_, err := one.backups.Restore(t.Context(), backup.Request{Archive: data})
+	_, err := one.backups.Restore(storetest.Context(t), backup.Request{Archive: data})
 	if !errors.Is(err, fault.StoreNotEmpty) {
 		t.Fatalf("without force: %v", err)
 	}
-	if _, err := one.backups.Restore(t.Context(), backup.Request{Archive: data, Force: true}); err != nil {
+	if _, err := one.backups.Restore(storetest.Context(t), backup.Request{Archive: data, Force: true}); err != nil {
 		t.Fatal(err)
 	}
 	for _, s := range []*site{one, two} { // the other core follows
@@ -257,7 +257,7 @@ func TestAnInterruptedRestoreIsSaidAndRepeated(t *testing.T) {
 	for _, s := range []*site{one, two} {
 		testkit.Eventually(t, "all services in every core", func() bool { return len(s.mirror.Snapshot().Services) == 4 })
 	}
-	_, err := whole.Replace(t.Context(), one.store.Cluster(), whole.Replacement{Force: true, Backup: "cluster main of today", Values: broken(cut)})
+	_, err := whole.Replace(storetest.Context(t), one.store.Cluster(), one.store.Chain(), whole.Replacement{Force: true, Backup: "cluster main of today", Values: broken(cut)})
 	if !errors.Is(err, fault.StoreRestoring) || !errors.Is(err, cut) {
 		t.Fatalf("%v", err)
 	}
@@ -269,7 +269,7 @@ func TestAnInterruptedRestoreIsSaidAndRepeated(t *testing.T) {
 		if s.mirror.Snapshot().Services["later"] == nil {
 			t.Errorf("memory was not kept: %s", s.has())
 		}
-		if _, err := s.store.DeleteService(t.Context(), "later"); !errors.Is(err, fault.StoreRestoring) {
+		if _, err := s.store.DeleteService(storetest.Context(t), "later"); !errors.Is(err, fault.StoreRestoring) {
 			t.Errorf("a write: %v", err)
 		}
 	}
@@ -280,7 +280,7 @@ func TestAnInterruptedRestoreIsSaidAndRepeated(t *testing.T) {
 	if _, err := three.backups.Write(t.Context(), new(bytes.Buffer), false); !errors.Is(err, fault.StoreRestoring) {
 		t.Errorf("a backup of half a catalog: %v", err)
 	}
-	if _, err := three.backups.Restore(t.Context(), backup.Request{Archive: data}); err != nil { // needs no force
+	if _, err := three.backups.Restore(storetest.Context(t), backup.Request{Archive: data}); err != nil { // needs no force
 		t.Fatal(err)
 	}
 	for _, s := range []*site{one, two, three} {
@@ -307,8 +307,8 @@ func TestTheLaterOfTwoRestoresWins(t *testing.T) {
 	s.fill(t, 3)
 	data := s.catalog(t, s.write(t))
 	var second error
-	_, err := whole.Replace(t.Context(), s.store.Cluster(), whole.Replacement{Force: true, Backup: "the first", Values: func(yield func(whole.Value, error) bool) {
-		_, second = s.backups.Restore(t.Context(), backup.Request{Archive: data})
+	_, err := whole.Replace(storetest.Context(t), s.store.Cluster(), s.store.Chain(), whole.Replacement{Force: true, Backup: "the first", Values: func(yield func(whole.Value, error) bool) {
+		_, second = s.backups.Restore(storetest.Context(t), backup.Request{Archive: data})
 		yield(whole.Value{Path: "decorators/first"}, nil)
 	}})
 	if second != nil || !errors.Is(err, fault.StoreRestoring) || !strings.Contains(err.Error(), "takes over") {
@@ -333,7 +333,7 @@ func TestWhatCannotBeRestoredReplacesNothing(t *testing.T) {
 		"with modules":   {from.write(t), fault.BackupInvalid},
 		"something else": {[]byte("hello"), fault.BackupInvalid},
 	} {
-		if _, err := to.backups.Restore(t.Context(), backup.Request{Archive: c.data, Force: true}); !errors.Is(err, c.want) {
+		if _, err := to.backups.Restore(storetest.Context(t), backup.Request{Archive: c.data, Force: true}); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %s", name, err, c.want)
 		}
 	}

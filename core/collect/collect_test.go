@@ -21,6 +21,7 @@ import (
 	"github.com/ruedo-dev/ruedo/core/store"
 	"github.com/ruedo-dev/ruedo/core/store/storetest"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/access"
 	"github.com/ruedo-dev/ruedo/internal/etcdembed"
 	"github.com/ruedo-dev/ruedo/internal/etcdembed/etcdtest"
 	"github.com/ruedo-dev/ruedo/internal/fault"
@@ -186,7 +187,7 @@ func TestRevisionsBeyondTheKeptNumberGo(t *testing.T) {
 	// while it was being prepared.
 	gone := proto.CloneOf(svc)
 	gone.Revision = &ruedov1.Revision{Service: "greet", Number: 4, Module: storetest.Digest(storetest.Wasm("greet4")), Env: map[string]string{"N": "4"}}
-	if svc, err = b.PublishService(t.Context(), gone, svc.GetVersion()); err != nil || svc.GetRevision().GetNumber() != 4 {
+	if svc, err = b.PublishService(storetest.Context(t), gone, svc.GetVersion()); err != nil || svc.GetRevision().GetNumber() != 4 {
 		t.Errorf("%v, %v", svc, err)
 	}
 	b.publish(t, "greet", 13, svc.GetVersion())
@@ -227,7 +228,7 @@ func TestModulesThatNothingUsesGo(t *testing.T) {
 	storetest.Put(t, b, staged)
 	next := proto.CloneOf(svc)
 	next.Latest = 3
-	if _, _, err := b.Publish(t.Context(), store.Publication{Service: next, Staged: storetest.Service("greet", 3, staged).GetRevision(), Seen: svc.GetVersion()}); err != nil {
+	if _, _, err := b.Publish(storetest.Context(t), store.Publication{Service: next, Staged: storetest.Service("greet", 3, staged).GetRevision(), Seen: svc.GetVersion()}); err != nil {
 		t.Fatal(err)
 	}
 	large := storetest.Wasm(strings.Repeat("0123456789abcdef", 100_000)) // several chunks
@@ -250,7 +251,7 @@ func TestModulesThatNothingUsesGo(t *testing.T) {
 	if _, err := b.ReadModule(t.Context(), unused[0]); err != nil {
 		t.Error(err)
 	}
-	if _, err := b.DeleteService(t.Context(), "greet"); err != nil {
+	if _, err := b.DeleteService(storetest.Context(t), "greet"); err != nil {
 		t.Fatal(err)
 	}
 	if got := b.run(t, "collect-modules", false); len(got) != 4 || b.keys(t, "modules/") != 0 {
@@ -276,7 +277,7 @@ func TestYoungModulesStay(t *testing.T) {
 	wasm := storetest.Wasm("a")
 	m := storetest.Module(wasm)
 	m.CreateTime = timestamppb.New(time.Now().Add(-48 * time.Hour)) // uploaded long ago
-	if err := b.PutModule(t.Context(), m, wasm); err != nil {
+	if err := b.PutModule(storetest.Context(t), m, wasm); err != nil {
 		t.Fatal(err)
 	}
 	if got := b.run(t, "collect-modules", false); len(got) > 0 {
@@ -296,14 +297,14 @@ func TestYoungModulesStay(t *testing.T) {
 	if _, err := b.client.Delete(t.Context(), manifest); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.PutModule(t.Context(), m, wasm); err != nil {
+	if err := b.PutModule(storetest.Context(t), m, wasm); err != nil {
 		t.Fatal(err)
 	}
 	if got := b.run(t, "collect-modules", false); len(got) > 0 {
 		t.Fatalf("removed %v, although it is new", got)
 	}
 	testkit.Eventually(t, "it is old enough once more", func() bool { return len(b.run(t, "collect-modules", true)) == 1 })
-	if err := b.PutModule(t.Context(), m, wasm); err != nil {
+	if err := b.PutModule(storetest.Context(t), m, wasm); err != nil {
 		t.Fatal(err)
 	}
 	if got := b.run(t, "collect-modules", false); len(got) > 0 {
@@ -430,7 +431,7 @@ func TestWhatChangesMeanwhileStays(t *testing.T) {
 		storetest.Put(t, b, unused)
 		m := storetest.Module(meanwhile.wasm)
 		m.CreateTime = timestamppb.New(time.Now().Add(-48 * time.Hour))
-		if err := b.PutModule(t.Context(), m, meanwhile.wasm); err != nil {
+		if err := b.PutModule(storetest.Context(t), m, meanwhile.wasm); err != nil {
 			t.Fatal(err)
 		}
 		b.hooks.afterServices = meanwhile.do
@@ -504,14 +505,14 @@ func TestAPublishNeverLosesItsModule(t *testing.T) {
 					pause(1)
 				}
 				wasm := storetest.Wasm(fmt.Sprint(name, n))
-				if err := b.PutModule(context.Background(), storetest.Module(wasm), wasm); err != nil {
+				if err := b.PutModule(access.WithPrincipal(context.Background(), "user/test"), storetest.Module(wasm), wasm); err != nil {
 					t.Error(err)
 					return
 				}
 				if n%2 == 1 && !again {
 					pause(int64(n/2%3) + 1) // the collector can find the module before the publish does
 				}
-				svc, err := b.PublishService(context.Background(), storetest.Service(name, n, wasm), version)
+				svc, err := b.PublishService(access.WithPrincipal(context.Background(), "user/test"), storetest.Service(name, n, wasm), version)
 				if again = errors.Is(err, fault.ModuleNotFound); again {
 					repeated.Add(1)
 					continue
@@ -556,7 +557,7 @@ func TestCordonsThatHaveExpired(t *testing.T) {
 	b := newBench(t, collect.Config{})
 	put := func(runner string, seen int64, end *timestamppb.Timestamp) int64 {
 		c := &ruedov1.Cordon{Runner: runner, EndTime: end}
-		if err := b.PutCordon(t.Context(), c, seen); err != nil {
+		if err := b.PutCordon(storetest.Context(t), c, seen); err != nil {
 			t.Fatal(err)
 		}
 		return c.GetVersion()

@@ -25,6 +25,7 @@ import (
 
 	storev1 "github.com/ruedo-dev/ruedo/gen/ruedo/store/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/access"
 	"github.com/ruedo-dev/ruedo/internal/backoff"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fleet"
@@ -56,7 +57,7 @@ type Job struct {
 	Interval time.Duration
 	// Lookback is the longest time that Run passes to [Turn.Before].
 	Lookback time.Duration
-	// Run does the job within ctx, and says in a few words what it has done. Every
+	// Run does the job within ctx, which is of the principal job/NAME, and says in a few words what it has done. Every
 	// write takes the fence of the turn. In a dry run it writes nothing.
 	Run func(ctx context.Context, turn *Turn) (result string, err error)
 }
@@ -230,7 +231,7 @@ func next(due map[string]time.Time) (name string, at time.Time) {
 // run runs a job. In a dry run it needs no fence, and keeps nothing. The
 // response is there even if the job failed.
 func (r *Runner) run(ctx context.Context, j Job, fence fleet.Fence, dry bool) (*ruedov1.RunJobResponse, error) {
-	bounded, cancel := context.WithTimeout(ctx, maxRun)
+	bounded, cancel := context.WithTimeout(access.WithPrincipal(ctx, "job/"+j.Name), maxRun)
 	defer cancel()
 	began := time.Now()
 	turn := &Turn{Fence: fence, DryRun: dry, now: began}

@@ -14,6 +14,7 @@ import (
 	"github.com/ruedo-dev/ruedo/core/leader"
 	"github.com/ruedo-dev/ruedo/core/mirror"
 	"github.com/ruedo-dev/ruedo/core/store"
+	"github.com/ruedo-dev/ruedo/core/store/storetest"
 	storev1 "github.com/ruedo-dev/ruedo/gen/ruedo/store/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/etcdembed"
@@ -139,7 +140,7 @@ func TestTheLeadershipIsHandedOver(t *testing.T) {
 	first := one(t, all...)
 	asked := others(all, first)[0] // any core takes the order
 	to := others(all, first)[1]
-	next, previous, err := asked.Yield(t.Context(), to.id)
+	next, previous, err := asked.Yield(storetest.Context(t), to.id)
 	if err != nil || next.GetCore() != to.id || previous != first.id || next.GetUrl() != "http://"+to.id {
 		t.Fatalf("%v, %s, %v", next, previous, err)
 	}
@@ -154,12 +155,12 @@ func TestTheLeadershipIsHandedOver(t *testing.T) {
 		t.Error(err)
 	}
 	// To itself: nothing changes.
-	same, previous, err := to.Yield(t.Context(), to.id)
+	same, previous, err := to.Yield(storetest.Context(t), to.id)
 	if err != nil || same.GetTerm() != next.GetTerm() || previous != to.id {
 		t.Errorf("%v, %s, %v", same, previous, err)
 	}
 	// To any other: not to the one that leads.
-	if next, _, err = to.Yield(t.Context(), ""); err != nil || next.GetCore() == to.id {
+	if next, _, err = to.Yield(storetest.Context(t), ""); err != nil || next.GetCore() == to.id {
 		t.Errorf("%v, %v", next, err)
 	}
 	one(t, all...)
@@ -171,7 +172,7 @@ func TestTheLeadershipIsHandedOver(t *testing.T) {
 		"a core that is not there": {"core-9", fault.CoreNotFound, "did you mean core-"},
 		"garbage":                  {"\x00/../", fault.CoreNotFound, "list the cores"},
 	} {
-		_, _, err := asked.Yield(t.Context(), ask.to)
+		_, _, err := asked.Yield(storetest.Context(t), ask.to)
 		if err == nil {
 			t.Fatalf("%s: accepted", what)
 		}
@@ -191,7 +192,7 @@ func TestACoreThatIsNotFitDoesNotLead(t *testing.T) {
 	}
 	second := one(t, all...)
 	// An order to a core that is not fit is carried out by another one.
-	_, _, err := second.Yield(t.Context(), first.id)
+	_, _, err := second.Yield(storetest.Context(t), first.id)
 	testkit.WantReason(t, err, fault.NoSuccessor, "core "+first.id+" did not take over")
 	one(t, all...)
 }
@@ -199,7 +200,7 @@ func TestACoreThatIsNotFitDoesNotLead(t *testing.T) {
 func TestTheLastCoreKeepsTheLeadership(t *testing.T) {
 	c := start(t, "only", store.Config{Client: etcdtest.Start(t, etcdembed.Config{}).Client()}, longTTL)
 	one(t, c)
-	_, _, err := c.Yield(t.Context(), "")
+	_, _, err := c.Yield(storetest.Context(t), "")
 	testkit.WantReason(t, err, fault.NoSuccessor, "core only is the only one")
 	if !c.Leads() {
 		t.Error("it has given the leadership up")
@@ -223,7 +224,7 @@ func TestACoreThatGoesDownResignsFirst(t *testing.T) {
 	}
 	all[0].Close()
 	testkit.Eventually(t, "nobody leads", func() bool { return all[0].Leader() == nil })
-	_, _, err := all[0].Yield(t.Context(), "")
+	_, _, err := all[0].Yield(storetest.Context(t), "")
 	testkit.WantReason(t, err, fault.NoLeader)
 }
 
@@ -255,7 +256,7 @@ func TestALeaderThatIsCutOffIsReplaced(t *testing.T) {
 	proxy.Thaw()
 	testkit.Eventually(t, "the old leader hears of the new one", func() bool { return cut.Leader().GetCore() == "other" })
 	testkit.WantReason(t, cut.record(t.Context(), fence), fault.LeadershipLost)
-	if _, _, err := cut.Yield(t.Context(), "cut"); err != nil {
+	if _, _, err := cut.Yield(storetest.Context(t), "cut"); err != nil {
 		t.Fatal(err)
 	}
 	if got := one(t, cut, other); got != cut || cut.terms.Load() < 2 {

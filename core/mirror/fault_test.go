@@ -34,7 +34,7 @@ func alarm(m *Mirror, reason fault.Reason) *fault.Error {
 // refuses checks that every kind of write fails with a reason.
 func refuses(t *testing.T, s *testStore, reason fault.Reason) {
 	t.Helper()
-	ctx := t.Context()
+	ctx := storetest.Context(t)
 	for what, write := range map[string]func() error{
 		"publish": func() error {
 			_, err := s.PublishService(ctx, storetest.Service("new", 1, storetest.Wasm("a")), 0)
@@ -65,7 +65,7 @@ func filled(t *testing.T, cfg store.Config) (*testStore, *Mirror) {
 	s := open(t, cfg)
 	storetest.Put(t, s, storetest.Wasm("a"))
 	for _, name := range []string{"small", "other"} {
-		if _, err := s.CreateDecorator(t.Context(), decorator(name)); err != nil {
+		if _, err := s.CreateDecorator(storetest.Context(t), decorator(name)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -126,7 +126,7 @@ func TestAcceptEmptyTakesAnEmptyStore(t *testing.T) {
 	etcdtest.Start(t, etcdembed.Config{Dir: filepath.Join(dir, "empty"), ListenClient: endpoint})
 	testkit.Eventually(t, "the mirror is empty", func() bool { return len(m.Snapshot().Services) == 0 })
 	testkit.Eventually(t, "the store takes writes", func() bool {
-		return s.PutModule(t.Context(), storetest.Module(storetest.Wasm("a")), storetest.Wasm("a")) == nil
+		return s.PutModule(storetest.Context(t), storetest.Module(storetest.Wasm("a")), storetest.Wasm("a")) == nil
 	})
 	wait(t, m, storetest.Publish(t, s, storetest.Service("new", 1, storetest.Wasm("a")), 0).GetVersion())
 	if len(m.Alarms()) != 0 || m.Snapshot().Services["new"] == nil {
@@ -141,7 +141,7 @@ func TestDeletingTheWholeClusterIsAnAlarm(t *testing.T) {
 	if _, err := s.client.Delete(t.Context(), string(s.Cluster().Space()), clientv3.WithPrefix()); err != nil {
 		t.Fatal(err)
 	}
-	testkit.WantReason(t, s.PutModule(t.Context(), storetest.Module(storetest.Wasm("new")), storetest.Wasm("new")), fault.StoreEmpty)
+	testkit.WantReason(t, s.PutModule(storetest.Context(t), storetest.Module(storetest.Wasm("new")), storetest.Wasm("new")), fault.StoreEmpty)
 	testkit.Eventually(t, "there is an alarm", func() bool { return alarm(m, fault.StoreEmpty) != nil })
 	if m.Snapshot() != held {
 		t.Error("memory was not kept")
@@ -160,7 +160,7 @@ func TestDeletingTheLastServiceIsNoAlarm(t *testing.T) {
 	wait(t, m, one.GetVersion())
 
 	// Seen by the watch.
-	gone, err := s.DeleteService(t.Context(), "one")
+	gone, err := s.DeleteService(storetest.Context(t), "one")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,7 +173,7 @@ func TestDeletingTheLastServiceIsNoAlarm(t *testing.T) {
 	etcdtest.Stop(t, e)
 	e = etcdtest.Start(t, etcdembed.Config{Dir: dir})
 	direct := open(t, store.Config{Client: e.Client()})
-	if _, err = direct.DeleteService(t.Context(), "two"); err != nil {
+	if _, err = direct.DeleteService(storetest.Context(t), "two"); err != nil {
 		t.Fatal(err)
 	}
 	later, err := e.Client().Put(t.Context(), "/elsewhere", "")
@@ -199,7 +199,7 @@ func TestANewerFormatStopsTheWritesOfARunningCore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	newer, err := proto.Marshal(&storev1.Format{Number: 2})
+	newer, err := proto.Marshal(&storev1.Format{Number: 3})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -248,7 +248,7 @@ func TestACoreStartsOnAFullStoreAndWritesWhenThereIsRoom(t *testing.T) {
 		if got := len(m.Snapshot().Services); cluster == "main" && got != 1 {
 			t.Errorf("%d services", got)
 		}
-		_, err := s.CreateDecorator(t.Context(), decorator("big"))
+		_, err := s.CreateDecorator(storetest.Context(t), decorator("big"))
 		testkit.WantReason(t, err, fault.StoreFull, "compact and defragment")
 		testkit.Eventually(t, "it is logged", func() bool { return strings.Contains(log.String(), "the store is full") })
 		if got := strings.Count(log.String(), "the store is full"); got != 1 {
@@ -256,7 +256,7 @@ func TestACoreStartsOnAFullStoreAndWritesWhenThereIsRoom(t *testing.T) {
 		}
 		defer func() {
 			testkit.Eventually(t, "the alarm ends", func() bool { return len(m.Alarms()) == 0 })
-			if _, err := s.CreateDecorator(t.Context(), decorator("big")); err != nil {
+			if _, err := s.CreateDecorator(storetest.Context(t), decorator("big")); err != nil {
 				t.Errorf("%s: %v", cluster, err)
 			}
 		}()
@@ -331,16 +331,16 @@ func TestUnreadableValuesKeepTheLastGoodOne(t *testing.T) {
 	_, err = s.Decorator(t.Context(), "small")
 	testkit.WantReason(t, err, fault.Integrity)
 	// The last good value counts, if there is one.
-	_, err = s.DeleteDecorator(t.Context(), "small")
+	_, err = s.DeleteDecorator(storetest.Context(t), "small")
 	testkit.WantReason(t, err, fault.DecoratorInUse, "one")
 	// One unreadable service does not prevent the deletion of other services'
 	// decorators.
-	if _, err := s.DeleteDecorator(t.Context(), "other"); err != nil {
+	if _, err := s.DeleteDecorator(storetest.Context(t), "other"); err != nil {
 		t.Error(err)
 	}
 
 	// The repair: an update, and a publish that continues with the numbers.
-	d, err := s.UpdateDecorator(t.Context(), store.Change{Decorator: decorator("small")})
+	d, err := s.UpdateDecorator(storetest.Context(t), store.Change{Decorator: decorator("small")})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,7 +21,7 @@
 //
 // # Kinds
 //
-// What a mirror holds is a list of tables, each made of a [store.Table]: a new
+// What a mirror holds is a list of tables, each made of a [table.Table]: a new
 // kind is one entry there.
 package mirror
 
@@ -68,7 +68,7 @@ type Mirror struct {
 	cluster *fleet.Cluster
 	guard   *guard.Guard
 	logger  *slog.Logger
-	tables  []table
+	tables  []kind
 	cancel  context.CancelFunc
 	wg      sync.WaitGroup
 	closed  chan struct{}
@@ -278,7 +278,7 @@ func (m *Mirror) refuse(old *Snapshot, stored map[string]*mvccpb.KeyValue, forma
 		return nil
 	}
 	var counts []string
-	var first table // the first one of which old has rows
+	var first kind // the first one of which old has rows
 	for _, t := range m.tables {
 		if !t.lasting() || t.size(old) == 0 {
 			continue
@@ -428,7 +428,7 @@ func (m *Mirror) Alarms() []*fault.Error {
 	if n := len(names); n > 0 {
 		slices.Sort(names)
 		alarms = append(alarms, fault.New(fault.Integrity, "%s in the store cannot be read: %s", text.Count(n, "value"), text.List(names[:min(n, namedUnreadable)], n)).
-			WithFix("publish the services and apply the decorators again"))
+			WithFix("publish the services again, and write the others again"))
 	}
 	return alarms
 }

@@ -71,7 +71,7 @@ func TestMirrorLoadsAndFollows(t *testing.T) {
 		t.Errorf("snapshot of revision %d", m.Snapshot().Revision)
 	}
 
-	d, err := s.CreateDecorator(t.Context(), decorator("small"))
+	d, err := s.CreateDecorator(storetest.Context(t), decorator("small"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +88,7 @@ func TestMirrorLoadsAndFollows(t *testing.T) {
 	storetest.Same(t, m.Snapshot().Runners["r1"], &ruedov1.Runner{Id: "r1", Host: "h"})
 	storetest.Same(t, m.Snapshot().Cores["c1"], &ruedov1.Core{Id: "c1", Url: "u"})
 
-	gone, err := s.DeleteService(t.Context(), "two")
+	gone, err := s.DeleteService(storetest.Context(t), "two")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +110,7 @@ func TestMirrorKeepsSchemasPacked(t *testing.T) {
 	s := fresh(t)
 	d := decorator("d")
 	d.InputSchema = &structpb.Struct{Fields: map[string]*structpb.Value{"type": structpb.NewStringValue("object")}}
-	stored, err := s.CreateDecorator(t.Context(), d)
+	stored, err := s.CreateDecorator(storetest.Context(t), d)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -221,7 +221,7 @@ func TestServicesDoNotShowBeforeTheirDecorators(t *testing.T) {
 	var last int64
 	for i := range 200 {
 		name := fmt.Sprint("x", i)
-		if _, err := s.CreateDecorator(t.Context(), decorator(name)); err != nil {
+		if _, err := s.CreateDecorator(storetest.Context(t), decorator(name)); err != nil {
 			t.Fatal(err)
 		}
 		last = storetest.Publish(t, s, storetest.Service(name, 1, storetest.Wasm("a"), name), 0).GetVersion()
@@ -278,7 +278,7 @@ func TestMirrorSurvivesAnOutage(t *testing.T) {
 	etcdtest.Stop(t, e)
 	testkit.Eventually(t, "the mirror is stale", m.Stale)
 	storetest.Same(t, m.Snapshot().Services["one"], one)
-	_, err := s.PublishService(t.Context(), storetest.Service("two", 1, storetest.Wasm("a")), 0)
+	_, err := s.PublishService(storetest.Context(t), storetest.Service("two", 1, storetest.Wasm("a")), 0)
 	testkit.WantReason(t, err, fault.StoreUnavailable)
 
 	e = etcdtest.Start(t, etcdembed.Config{Dir: dir, ListenClient: endpoint})
@@ -308,7 +308,7 @@ func TestMirrorSurvivesCompaction(t *testing.T) {
 	// What happens now is compacted before the mirror can see it.
 	e = etcdtest.Start(t, etcdembed.Config{Dir: dir})
 	direct := open(t, store.Config{Client: e.Client()})
-	if _, err := direct.DeleteService(t.Context(), "removed"); err != nil {
+	if _, err := direct.DeleteService(storetest.Context(t), "removed"); err != nil {
 		t.Fatal(err)
 	}
 	last := storetest.Publish(t, direct, storetest.Service("added", 1, storetest.Wasm("a")), 0).GetVersion()
@@ -460,7 +460,7 @@ func TestMirrorHammer(t *testing.T) {
 		wg.Go(func() {
 			name, version := fmt.Sprint("s", w), int64(0)
 			for n := range uint64(40) {
-				svc, err := s.PublishService(t.Context(), storetest.Service(name, n+1, storetest.Wasm("a")), version)
+				svc, err := s.PublishService(storetest.Context(t), storetest.Service(name, n+1, storetest.Wasm("a")), version)
 				if err != nil {
 					t.Error(err)
 					return
@@ -488,7 +488,7 @@ func TestClustersDoNotSeeEachOther(t *testing.T) {
 	team2 := open(t, store.Config{Client: e.Client(), Cluster: "team-2"})
 	m := mirror(t, team)
 	storetest.Put(t, team2, storetest.Wasm("a"))
-	if _, err := team2.CreateDecorator(t.Context(), decorator("small")); err != nil {
+	if _, err := team2.CreateDecorator(storetest.Context(t), decorator("small")); err != nil {
 		t.Fatal(err)
 	}
 	svc := storetest.Publish(t, team2, storetest.Service("greet", 1, storetest.Wasm("a"), "small"), 0)
@@ -513,9 +513,9 @@ func TestClustersDoNotSeeEachOther(t *testing.T) {
 	testkit.WantReason(t, err, fault.ModuleNotFound)
 	_, err = team.Decorator(t.Context(), "small")
 	testkit.WantReason(t, err, fault.DecoratorNotFound)
-	_, err = team.DeleteService(t.Context(), "greet")
+	_, err = team.DeleteService(storetest.Context(t), "greet")
 	testkit.WantReason(t, err, fault.ServiceNotFound)
-	_, err = team.PublishService(t.Context(), storetest.Service("greet", 1, storetest.Wasm("a")), 0)
+	_, err = team.PublishService(storetest.Context(t), storetest.Service("greet", 1, storetest.Wasm("a")), 0)
 	testkit.WantReason(t, err, fault.ModuleNotFound)
 	if n := len(mirror(t, team).Snapshot().Decorators); n != 0 {
 		t.Errorf("%d decorators", n)

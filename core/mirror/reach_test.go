@@ -7,6 +7,7 @@ import (
 
 	"github.com/ruedo-dev/ruedo/core/store"
 	"github.com/ruedo-dev/ruedo/core/store/guard"
+	"github.com/ruedo-dev/ruedo/core/store/storetest"
 	"github.com/ruedo-dev/ruedo/internal/etcdembed"
 	"github.com/ruedo-dev/ruedo/internal/etcdembed/etcdtest"
 	"github.com/ruedo-dev/ruedo/internal/fault"
@@ -74,7 +75,7 @@ func TestReachWithoutTheStore(t *testing.T) {
 	var written int64
 	testkit.Eventually(t, "the store accepts a write", func() (done bool) {
 		var err error
-		written, err = s.DeleteDecorator(t.Context(), "other")
+		written, err = s.DeleteDecorator(storetest.Context(t), "other")
 		return err == nil
 	})
 	if err := reach(t, m, written, testkit.Patience); err != nil {

@@ -7,6 +7,7 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/ruedo-dev/ruedo/core/store/table"
 	storev1 "github.com/ruedo-dev/ruedo/gen/ruedo/store/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/keys"
@@ -16,7 +17,7 @@ import (
 // store. All readers share it: neither the maps nor the messages may be
 // changed. A service or decorator whose stored value cannot be read keeps its
 // last readable value. If there is none, it is left out and [Snapshot.Fault]
-// reports it.
+// reports it. A user, role or token that cannot be read is not there.
 type Snapshot struct {
 	// Revision is the revision of the store.
 	Revision int64
@@ -31,6 +32,16 @@ type Snapshot struct {
 	Cores map[string]*ruedov1.Core
 	// Cordons by the id of the runner, also those that have expired.
 	Cordons map[string]*ruedov1.Cordon
+
+	// Users by name, Roles by name, without those that are built in, and Tokens by
+	// id.
+	Users  map[string]*storev1.User
+	Roles  map[string]*storev1.Role
+	Tokens map[string]*storev1.Token
+	// Authorities by number.
+	Authorities map[string]*storev1.Authority
+	// access has at most one entry; see [Snapshot.Access].
+	access map[string]*storev1.Access
 
 	// Leaders and Handovers have at most one entry each; see [Snapshot.Leader] and
 	// [Snapshot.Handover].
@@ -48,6 +59,19 @@ func (s *Snapshot) Leader() *ruedov1.Leader { return s.Leaders[keys.TheLeader] }
 
 // Handover returns the order to end a leadership, nil if there is none.
 func (s *Snapshot) Handover() *storev1.Handover { return s.Handovers[keys.TheLeader] }
+
+// Unread returns STORE_RESTORING while nothing has been read, because the store is
+// being restored; otherwise nil.
+func (s *Snapshot) Unread() error { return s.unread }
+
+// Access returns what holds for all logins; nil if nobody has to log in. If it is
+// stored but cannot be read, logins are needed and none is good.
+func (s *Snapshot) Access() *storev1.Access {
+	if _, ok := s.unreadable[entry{keys.KindAccess, keys.TheAccess}]; ok {
+		return table.Sealed()
+	}
+	return s.access[keys.TheAccess]
+}
 
 // entry is what a key refers to.
 type entry struct {
@@ -81,7 +105,7 @@ func (m *Mirror) unread(err error) *Snapshot {
 	return s
 }
 
-func newSnapshot(tables []table, revision int64) *Snapshot {
+func newSnapshot(tables []kind, revision int64) *Snapshot {
 	s := &Snapshot{Revision: revision, unreadable: map[entry]int64{}}
 	for _, t := range tables {
 		t.init(s)
@@ -93,7 +117,7 @@ func newSnapshot(tables []table, revision int64) *Snapshot {
 // yet with the previous snapshot.
 type draft struct {
 	*Snapshot
-	tables []table
+	tables []kind
 	space  keys.Space
 	logger *slog.Logger
 	// last is the previous snapshot. If everything is listed again, values that
@@ -122,7 +146,7 @@ func (d *draft) apply(e *clientv3.Event) {
 
 // find returns the table and the entry of a key, nil if it belongs to no table.
 // From then on, the table's map is the draft's own.
-func (d *draft) find(kv *mvccpb.KeyValue) (table, entry, bool) {
+func (d *draft) find(kv *mvccpb.KeyValue) (kind, entry, bool) {
 	k, ok := d.space.Parse(string(kv.Key))
 	e := entry{k.Kind, k.Name}
 	if !ok {
@@ -149,8 +173,11 @@ func (d *draft) put(kv *mvccpb.KeyValue) {
 	case t == nil:
 	case t.put(d.Snapshot, e.name, kv) == nil:
 		d.readable(e)
+	case t.strict():
+		d.unreadableAt(e, kv, "it counts as missing")
+		t.remove(d.Snapshot, e.name)
 	case t.lasting():
-		d.unreadableAt(e, kv)
+		d.unreadableAt(e, kv, "its last readable value is kept")
 		if d.listed {
 			t.keep(d.Snapshot, d.last, e.name)
 		}
@@ -169,9 +196,9 @@ func (d *draft) remove(kv *mvccpb.KeyValue) {
 }
 
 // unreadableAt records a value that cannot be read, and logs it once.
-func (d *draft) unreadableAt(e entry, kv *mvccpb.KeyValue) {
+func (d *draft) unreadableAt(e entry, kv *mvccpb.KeyValue, so string) {
 	if d.last.unreadable[e] != kv.ModRevision {
-		d.logger.Error("ALARM: a value in the store cannot be read; its last readable value is kept", "key", string(kv.Key), "version", kv.ModRevision)
+		d.logger.Error("ALARM: a value in the store cannot be read; "+so, "key", string(kv.Key), "version", kv.ModRevision)
 	}
 	d.ownUnreadable()[e] = kv.ModRevision
 }

@@ -7,7 +7,7 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/ruedo-dev/ruedo/core/store"
+	"github.com/ruedo-dev/ruedo/core/store/table"
 	storev1 "github.com/ruedo-dev/ruedo/gen/ruedo/store/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/keys"
@@ -16,24 +16,32 @@ import (
 // tables returns the kinds that a mirror holds. A new kind is a field of
 // [Snapshot] and an entry here. Schemas are most of what services and decorators
 // take, and few of them are read at a time.
-func tables() []table {
-	return []table{
-		rows[*ruedov1.Service]{store.Services().Packed(), func(s *Snapshot) *map[string]*ruedov1.Service { return &s.Services }},
-		rows[*ruedov1.Decorator]{store.Decorators().Packed(), func(s *Snapshot) *map[string]*ruedov1.Decorator { return &s.Decorators }},
-		rows[*ruedov1.Runner]{store.Runners(), func(s *Snapshot) *map[string]*ruedov1.Runner { return &s.Runners }},
-		rows[*ruedov1.Core]{store.Cores(), func(s *Snapshot) *map[string]*ruedov1.Core { return &s.Cores }},
-		rows[*ruedov1.Leader]{store.Leaders(), func(s *Snapshot) *map[string]*ruedov1.Leader { return &s.Leaders }},
-		rows[*ruedov1.Cordon]{store.Cordons(), func(s *Snapshot) *map[string]*ruedov1.Cordon { return &s.Cordons }},
-		rows[*storev1.Handover]{store.Handovers(), func(s *Snapshot) *map[string]*storev1.Handover { return &s.Handovers }},
+func tables() []kind {
+	return []kind{
+		rows[*ruedov1.Service]{table.Services().Packed(), func(s *Snapshot) *map[string]*ruedov1.Service { return &s.Services }},
+		rows[*ruedov1.Decorator]{table.Decorators().Packed(), func(s *Snapshot) *map[string]*ruedov1.Decorator { return &s.Decorators }},
+		rows[*ruedov1.Runner]{table.Runners(), func(s *Snapshot) *map[string]*ruedov1.Runner { return &s.Runners }},
+		rows[*ruedov1.Core]{table.Cores(), func(s *Snapshot) *map[string]*ruedov1.Core { return &s.Cores }},
+		rows[*ruedov1.Leader]{table.Leaders(), func(s *Snapshot) *map[string]*ruedov1.Leader { return &s.Leaders }},
+		rows[*ruedov1.Cordon]{table.Cordons(), func(s *Snapshot) *map[string]*ruedov1.Cordon { return &s.Cordons }},
+		rows[*storev1.Handover]{table.Handovers(), func(s *Snapshot) *map[string]*storev1.Handover { return &s.Handovers }},
+		rows[*storev1.User]{table.Users(), func(s *Snapshot) *map[string]*storev1.User { return &s.Users }},
+		rows[*storev1.Role]{table.Roles(), func(s *Snapshot) *map[string]*storev1.Role { return &s.Roles }},
+		rows[*storev1.Token]{table.Tokens(), func(s *Snapshot) *map[string]*storev1.Token { return &s.Tokens }},
+		rows[*storev1.Access]{table.Access(), func(s *Snapshot) *map[string]*storev1.Access { return &s.access }},
+		rows[*storev1.Authority]{table.Authorities(), func(s *Snapshot) *map[string]*storev1.Authority { return &s.Authorities }},
 	}
 }
 
-// table is one kind, whatever the type of its messages.
-type table interface {
+// kind is one table, whatever the type of its messages.
+type kind interface {
 	kind() keys.Kind
 	// lasting returns true for kinds whose entries stay until they are deleted,
 	// and false for members.
 	lasting() bool
+	// strict returns true for kinds of which a value that cannot be read is not
+	// there.
+	strict() bool
 	unreadable(name string) error
 	// init sets an empty map.
 	init(s *Snapshot)
@@ -50,12 +58,13 @@ type table interface {
 // rows is the table for one type of message: how it is stored, and where it is
 // in a snapshot.
 type rows[M proto.Message] struct {
-	store.Table[M]
+	table.Table[M]
 	in func(*Snapshot) *map[string]M
 }
 
 func (r rows[M]) kind() keys.Kind                    { return r.Kind }
 func (r rows[M]) lasting() bool                      { return r.Mend != "" }
+func (r rows[M]) strict() bool                       { return r.Strict }
 func (r rows[M]) unreadable(name string) error       { return r.Unreadable(name) }
 func (r rows[M]) init(s *Snapshot)                   { *r.in(s) = map[string]M{} }
 func (r rows[M]) clone(s *Snapshot)                  { *r.in(s) = maps.Clone(*r.in(s)) }

@@ -12,6 +12,7 @@ import (
 	coremirror "github.com/ruedo-dev/ruedo/core/mirror"
 	"github.com/ruedo-dev/ruedo/core/publish"
 	"github.com/ruedo-dev/ruedo/core/store"
+	"github.com/ruedo-dev/ruedo/core/store/storetest"
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/etcdembed"
@@ -54,10 +55,10 @@ func newBench(t *testing.T, n int, cfg publish.Config) *bench {
 	b.Publisher = publish.New(cfg)
 
 	module := &ruedov1.Module{Digest: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", SizeBytes: 4, Kind: ruedov1.Kind_KIND_FUNCTION}
-	if err := b.store.PutModule(t.Context(), module, []byte("test")); err != nil {
+	if err := b.store.PutModule(storetest.Context(t), module, []byte("test")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.CreateDecorator(t.Context(), memOf(64)); err != nil {
+	if _, err := b.CreateDecorator(storetest.Context(t), memOf(64)); err != nil {
 		t.Fatal(err)
 	}
 	for i := range n {
@@ -68,7 +69,7 @@ func newBench(t *testing.T, n int, cfg publish.Config) *bench {
 
 func (b *bench) publish(t *testing.T, name string) {
 	t.Helper()
-	_, err := b.Publish(t.Context(), &ruedov1.PublishServiceRequest{
+	_, err := b.Publish(storetest.Context(t), &ruedov1.PublishServiceRequest{
 		Name: name, Module: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", Decorators: []string{"d"},
 	})
 	if err != nil {
@@ -78,7 +79,7 @@ func (b *bench) publish(t *testing.T, name string) {
 
 func (b *bench) update(t *testing.T, mib uint64, force bool) (*ruedov1.UpdateDecoratorResponse, error) {
 	t.Helper()
-	return b.UpdateDecorator(t.Context(), &ruedov1.UpdateDecoratorRequest{Decorator: memOf(mib), Force: force})
+	return b.UpdateDecorator(storetest.Context(t), &ruedov1.UpdateDecoratorRequest{Decorator: memOf(mib), Force: force})
 }
 
 func memOf(mib uint64) *ruedov1.Decorator {
@@ -130,7 +131,7 @@ func TestCheckingCarriersEndsInTime(t *testing.T) {
 	if n := most.Load(); n != 4 {
 		t.Errorf("%d services were prepared at the same time, want 4", n)
 	}
-	if d, err := b.store.Decorator(t.Context(), "d"); err != nil || d.GetRevision() != 1 {
+	if d, err := b.store.Decorator(storetest.Context(t), "d"); err != nil || d.GetRevision() != 1 {
 		t.Errorf("after the refusal: %v, %v", d, err)
 	}
 }
@@ -166,7 +167,7 @@ func TestACarrierThatIsPublishedMeanwhileIsChecked(t *testing.T) {
 		}
 		return nil
 	}
-	_, err = b.Publish(t.Context(), &ruedov1.PublishServiceRequest{
+	_, err = b.Publish(storetest.Context(t), &ruedov1.PublishServiceRequest{
 		Name: "later", Module: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", Decorators: []string{"d"},
 	})
 	want(t, err, fault.Conflict, "decorator d has changed meanwhile")

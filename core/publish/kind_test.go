@@ -11,6 +11,7 @@ import (
 
 	"github.com/ruedo-dev/ruedo/core/coretest"
 	"github.com/ruedo-dev/ruedo/core/publish"
+	"github.com/ruedo-dev/ruedo/core/store/storetest"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/route"
@@ -105,7 +106,7 @@ const routed = "60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752
 func newRouted(t *testing.T) *bench {
 	t.Helper()
 	b := newBench(t, 0, publish.Config{})
-	if err := b.store.PutModule(t.Context(), &ruedov1.Module{Digest: routed, SizeBytes: 5, Kind: ruedov1.Kind_KIND_HTTP}, []byte("test2")); err != nil {
+	if err := b.store.PutModule(storetest.Context(t), &ruedov1.Module{Digest: routed, SizeBytes: 5, Kind: ruedov1.Kind_KIND_HTTP}, []byte("test2")); err != nil {
 		t.Fatal(err)
 	}
 	return b
@@ -123,7 +124,7 @@ func (b *bench) route(t *testing.T, name string, change func(*ruedov1.PublishSer
 	if change != nil {
 		change(req)
 	}
-	_, err := b.Publish(t.Context(), req)
+	_, err := b.Publish(storetest.Context(t), req)
 	return err
 }
 
@@ -155,13 +156,13 @@ func TestARouteBelongsToOneService(t *testing.T) {
 		t.Error(err)
 	}
 	// A revision cannot take back what another service has by now.
-	_, _, err = b.Rollback(t.Context(), "shop", 1)
+	_, _, err = b.Rollback(storetest.Context(t), "shop", 1)
 	testkit.WantReason(t, err, fault.Conflict, "of service other")
 	leads("/shop/x", "other")
-	if _, err := b.store.DeleteService(t.Context(), "other"); err != nil {
+	if _, err := b.store.DeleteService(storetest.Context(t), "other"); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := b.Rollback(t.Context(), "shop", 1); err != nil {
+	if _, _, err := b.Rollback(storetest.Context(t), "shop", 1); err != nil {
 		t.Error(err)
 	}
 	leads("/shop/x", "shop")

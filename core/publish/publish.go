@@ -289,7 +289,10 @@ func (p *Publisher) Rollback(ctx context.Context, name string, number uint64) (*
 		return nil, 0, err
 	}
 	var stored *ruedov1.Service
-	pub := store.Publication{Service: next, Seen: live.GetVersion(), Decorators: ready.versions}
+	pub := store.Publication{Service: next, Action: "rollback", Seen: live.GetVersion(), Decorators: ready.versions}
+	if number > was {
+		pub.Action = "promote"
+	}
 	err = p.claim(ctx, next, 0, func(at int64) (err error) {
 		pub.Carriers = at
 		stored, _, err = p.flip(ctx, pub)

@@ -12,8 +12,10 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/ruedo-dev/ruedo/core/store/chain"
 	"github.com/ruedo-dev/ruedo/core/store/guard"
 	"github.com/ruedo-dev/ruedo/core/store/history"
+	"github.com/ruedo-dev/ruedo/core/store/table"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
@@ -72,11 +74,11 @@ func (s *Store) draft(ctx context.Context, c Change) (*draft, error) {
 			return nil, err
 		}
 		if len(got.Kvs) == 0 {
-			return nil, missing(s, Decorators(), name)
+			return nil, missing(ctx, s, table.Decorators(), name)
 		}
 		w.seen = got.Kvs[0].ModRevision
 		if c.Seen != 0 && c.Seen != w.seen {
-			return nil, changed(Decorators(), name, c.Seen)
+			return nil, table.Decorators().Changed(name, c.Seen)
 		}
 		if was, err = s.keep(ctx, name, got.Kvs[0]); err != nil {
 			return nil, err
@@ -93,7 +95,7 @@ func (s *Store) draft(ctx context.Context, c Change) (*draft, error) {
 		w.next.Latest++
 		w.next.Revision = w.next.Latest
 	}
-	if w.value, err = encode(w.next); err != nil {
+	if w.value, err = table.Encode(w.next); err != nil {
 		return nil, err
 	}
 	if len(w.value) > maxWrite {
@@ -129,13 +131,13 @@ func (s *Store) keep(ctx context.Context, name string, kv *mvccpb.KeyValue) (*ru
 	if err != nil {
 		return nil, err
 	}
-	value, err := encode(was)
+	value, err := table.Encode(was)
 	if err != nil {
 		return nil, err
 	}
-	done, err := s.guard.Commit(ctx, []clientv3.Cmp{guard.Unchanged(string(kv.Key), kv.ModRevision)}, []clientv3.Op{clientv3.OpPut(key, value)}, nil)
+	done, err := s.guard.Commit(ctx, chain.Unrecorded{}, []clientv3.Cmp{guard.Unchanged(string(kv.Key), kv.ModRevision)}, []clientv3.Op{clientv3.OpPut(key, value)}, nil)
 	if err == nil && !done.Succeeded {
-		err = changed(Decorators(), name, kv.ModRevision)
+		err = table.Decorators().Changed(name, kv.ModRevision)
 	}
 	return was, err
 }
@@ -154,8 +156,20 @@ func (s *Store) forget(name string, latest uint64) ([]clientv3.Op, error) {
 	return []clientv3.Op{clientv3.OpDelete(prefix, clientv3.WithRange(end))}, err
 }
 
+// entry returns what the audit says of the change.
+func (w *draft) entry() chain.Change {
+	e := chain.Change{Action: "update", Noun: "decorator", Name: w.next.GetName(), Summary: fmt.Sprintf("revision %d", w.next.GetRevision()), Before: w.seen}
+	switch {
+	case w.change.New:
+		e.Action = "create"
+	case w.change.Revision != 0:
+		e.Action = "rollback"
+	}
+	return e
+}
+
 // refusal returns why a transaction failed; looked is the answer to look.
-func (w *draft) refusal(s *Store, looked *etcdserverpb.ResponseOp) error {
+func (w *draft) refusal(ctx context.Context, s *Store, looked *etcdserverpb.ResponseOp) error {
 	var now int64
 	if kvs := looked.GetResponseRange().GetKvs(); len(kvs) > 0 {
 		now = kvs[0].ModRevision
@@ -168,9 +182,9 @@ func (w *draft) refusal(s *Store, looked *etcdserverpb.ResponseOp) error {
 		return fault.New(fault.AlreadyExists, "decorator %s already exists", name).
 			With("decorator", name).WithFix("change it, or choose another name")
 	case now == 0:
-		return missing(s, Decorators(), name)
+		return missing(ctx, s, table.Decorators(), name)
 	}
-	return changed(Decorators(), name, w.seen)
+	return table.Decorators().Changed(name, w.seen)
 }
 
 // decoratorRevisions returns the history of a decorator: its revisions without
@@ -261,7 +275,7 @@ func (s *Store) DecoratorRevisions(ctx context.Context, name string, p Page) (re
 func decodeDecoratorRevision(name string, n uint64, kv *mvccpb.KeyValue) (*ruedov1.Decorator, error) {
 	d := &ruedov1.Decorator{}
 	if err := proto.Unmarshal(kv.Value, d); err != nil {
-		return &ruedov1.Decorator{Name: name, Revision: n}, unreadable(err, fmt.Sprintf("revision %d of decorator", n), name, Decorators().Mend)
+		return &ruedov1.Decorator{Name: name, Revision: n}, table.Unreadable(err, fmt.Sprintf("revision %d of decorator", n), name, table.Decorators().Mend)
 	}
 	d.Name, d.Revision, d.Version = name, n, kv.ModRevision
 	return d, nil

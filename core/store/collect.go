@@ -2,15 +2,20 @@ package store
 
 import (
 	"context"
+	"fmt"
+	"slices"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/ruedo-dev/ruedo/core/store/chain"
 	"github.com/ruedo-dev/ruedo/core/store/guard"
 	"github.com/ruedo-dev/ruedo/core/store/modules"
+	"github.com/ruedo-dev/ruedo/core/store/table"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fleet"
 	"github.com/ruedo-dev/ruedo/internal/keys"
+	"github.com/ruedo-dev/ruedo/internal/text"
 )
 
 // MaxDelete bounds the revisions of one [Store.DeleteRevisions].
@@ -31,7 +36,7 @@ func (s *Store) ServicesSince(ctx context.Context, since int64) (services []*rue
 			if !ok {
 				continue
 			}
-			svc, err := Services().Decode(k.Name, kv)
+			svc, err := table.Services().Decode(k.Name, kv)
 			if err != nil {
 				svc = &ruedov1.Service{Name: k.Name, Version: kv.ModRevision}
 			}
@@ -51,6 +56,9 @@ func (s *Store) DeleteRevisions(ctx context.Context, fence fleet.Fence, svc *rue
 	if err != nil {
 		return false, err
 	}
+	if len(numbers) == 0 {
+		return true, nil
+	}
 	var then []clientv3.Op
 	for _, n := range numbers {
 		if n == svc.GetRevision().GetNumber() {
@@ -63,7 +71,8 @@ func (s *Store) DeleteRevisions(ctx context.Context, fence fleet.Fence, svc *rue
 		then = append(then, clientv3.OpDelete(revision))
 	}
 	err = s.cluster.Do(ctx, "delete revisions of service "+name, func(ctx context.Context) error {
-		res, err := s.guard.CommitFenced(ctx, fence, []clientv3.Cmp{guard.Unchanged(key, svc.GetVersion())}, then, nil)
+		what := chain.Change{Action: "delete", Noun: "service", Name: name, Summary: fmt.Sprintf("%s from %d to %d", text.Count(len(numbers), "revision"), slices.Min(numbers), slices.Max(numbers)), Before: svc.GetVersion()}
+		res, err := s.guard.CommitFenced(ctx, fence, what, []clientv3.Cmp{guard.Unchanged(key, svc.GetVersion())}, then, nil)
 		done = err == nil && res.Succeeded
 		return err
 	})

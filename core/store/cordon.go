@@ -6,7 +6,9 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/ruedo-dev/ruedo/core/store/chain"
 	"github.com/ruedo-dev/ruedo/core/store/guard"
+	"github.com/ruedo-dev/ruedo/core/store/table"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fleet"
@@ -32,7 +34,7 @@ func (s *Store) ListCordons(ctx context.Context) (cordons map[string]*ruedov1.Co
 			if !ok {
 				continue
 			}
-			c, err := Cordons().Decode(k.Name, kv)
+			c, err := table.Cordons().Decode(k.Name, kv)
 			if err != nil {
 				c = &ruedov1.Cordon{Runner: k.Name, Version: kv.ModRevision}
 			}
@@ -47,27 +49,28 @@ func (s *Store) ListCordons(ctx context.Context) (cordons map[string]*ruedov1.Co
 // means none. It sets the version of c. It fails with CONFLICT.
 func (s *Store) PutCordon(ctx context.Context, c *ruedov1.Cordon, seen int64) error {
 	c.Version = 0
-	value, err := encode(c)
+	value, err := table.Encode(c)
 	if err != nil {
 		return err
 	}
-	c.Version, err = s.commitCordon(ctx, "cordon", c.GetRunner(), seen, func(key string) clientv3.Op { return clientv3.OpPut(key, value) })
+	c.Version, err = s.commitCordon(ctx, chain.Change{Action: "cordon", Noun: "runner", Name: c.GetRunner(), Summary: c.GetReason(), Before: seen}, func(key string) clientv3.Op { return clientv3.OpPut(key, value) })
 	return err
 }
 
 // DeleteCordon deletes the cordon of a runner that has the version seen. It
 // returns the revision of the store. It fails with CONFLICT.
 func (s *Store) DeleteCordon(ctx context.Context, runner string, seen int64) (int64, error) {
-	return s.commitCordon(ctx, "uncordon", runner, seen, func(key string) clientv3.Op { return clientv3.OpDelete(key) })
+	return s.commitCordon(ctx, chain.Change{Action: "uncordon", Noun: "runner", Name: runner, Before: seen}, func(key string) clientv3.Op { return clientv3.OpDelete(key) })
 }
 
-func (s *Store) commitCordon(ctx context.Context, doing, runner string, seen int64, op func(key string) clientv3.Op) (revision int64, err error) {
+func (s *Store) commitCordon(ctx context.Context, what chain.Change, op func(key string) clientv3.Op) (revision int64, err error) {
+	runner := what.Name
 	key, err := s.space.Key(keys.KindCordon, runner)
 	if err != nil {
 		return 0, err
 	}
-	err = s.cluster.Do(ctx, doing+" runner "+runner, func(ctx context.Context) error {
-		done, err := s.guard.Commit(ctx, []clientv3.Cmp{guard.Unchanged(key, seen)}, []clientv3.Op{op(key)}, nil)
+	err = s.cluster.Do(ctx, what.Action+" runner "+runner, func(ctx context.Context) error {
+		done, err := s.guard.Commit(ctx, what, []clientv3.Cmp{guard.Unchanged(key, what.Before)}, []clientv3.Op{op(key)}, nil)
 		if err != nil {
 			return err
 		}
@@ -89,7 +92,8 @@ func (s *Store) ExpireCordon(ctx context.Context, fence fleet.Fence, c *ruedov1.
 		return false, err
 	}
 	err = s.cluster.Do(ctx, "remove the cordon of runner "+c.GetRunner(), func(ctx context.Context) error {
-		res, err := s.guard.CommitFenced(ctx, fence, []clientv3.Cmp{guard.Unchanged(key, c.GetVersion())}, []clientv3.Op{clientv3.OpDelete(key)}, nil)
+		what := chain.Change{Action: "uncordon", Noun: "runner", Name: c.GetRunner(), Summary: "its time is over", Before: c.GetVersion()}
+		res, err := s.guard.CommitFenced(ctx, fence, what, []clientv3.Cmp{guard.Unchanged(key, c.GetVersion())}, []clientv3.Op{clientv3.OpDelete(key)}, nil)
 		done = err == nil && res.Succeeded
 		return err
 	})

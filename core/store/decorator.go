@@ -8,7 +8,9 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/ruedo-dev/ruedo/core/store/chain"
 	"github.com/ruedo-dev/ruedo/core/store/guard"
+	"github.com/ruedo-dev/ruedo/core/store/table"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/keys"
@@ -24,7 +26,7 @@ const (
 
 // Decorator reads a decorator. DECORATOR_NOT_FOUND suggests the nearest name.
 func (s *Store) Decorator(ctx context.Context, name string) (*ruedov1.Decorator, error) {
-	return get(ctx, s, Decorators(), name)
+	return get(ctx, s, table.Decorators(), name)
 }
 
 // CreateDecorator writes a new decorator as revision 1, and returns it with its
@@ -46,12 +48,12 @@ func (s *Store) write(ctx context.Context, doing string, c Change) (next *ruedov
 		if err != nil {
 			return err
 		}
-		done, err := s.guard.Commit(ctx, append(w.when, s.carriersUnchanged(c.Carriers)...), w.then, w.look)
+		done, err := s.guard.Commit(ctx, w.entry(), append(w.when, s.carriersUnchanged(c.Carriers)...), w.then, w.look)
 		switch {
 		case err != nil:
 			return err
 		case !done.Succeeded:
-			return w.refusal(s, done.Responses[0])
+			return w.refusal(ctx, s, done.Responses[0])
 		}
 		next = w.next
 		next.Version = done.Header.Revision
@@ -133,7 +135,7 @@ func (s *Store) deleteUnused(ctx context.Context, name, key string) (int64, erro
 	if err != nil {
 		return 0, err
 	}
-	done, err := s.guard.Commit(ctx,
+	done, err := s.guard.Commit(ctx, chain.Change{Action: "delete", Noun: "decorator", Name: name},
 		append(s.carriersUnchanged(got.Header.Revision), guard.Exists(key)),
 		[]clientv3.Op{clientv3.OpDelete(key), clientv3.OpDelete(history, clientv3.WithPrefix())},
 		[]clientv3.Op{clientv3.OpGet(key, clientv3.WithCountOnly())})
@@ -143,7 +145,7 @@ func (s *Store) deleteUnused(ctx context.Context, name, key string) (int64, erro
 	case done.Succeeded:
 		return done.Header.Revision, nil
 	case done.Responses[0].GetResponseRange().GetCount() == 0:
-		return 0, missing(s, Decorators(), name)
+		return 0, missing(ctx, s, table.Decorators(), name)
 	}
 	return 0, nil
 }
@@ -158,7 +160,7 @@ func (s *Store) matching(kvs []*mvccpb.KeyValue, match func(*ruedov1.Revision) b
 		if !ok {
 			continue
 		}
-		svc, err := Services().Decode(k.Name, kv)
+		svc, err := table.Services().Decode(k.Name, kv)
 		if m := s.memory.Load(); err != nil && m != nil {
 			svc = (*m).Service(k.Name)
 		}

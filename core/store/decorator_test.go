@@ -22,14 +22,14 @@ func decorator(name string) *ruedov1.Decorator {
 
 func TestDecorators(t *testing.T) {
 	s := fresh(t)
-	made, err := s.CreateDecorator(t.Context(), decorator("small"))
+	made, err := s.CreateDecorator(storetest.Context(t), decorator("small"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if made.GetVersion() == 0 || made.GetCreateTime() == nil || made.GetUpdateTime() == nil {
 		t.Errorf("made %v", made)
 	}
-	_, err = s.CreateDecorator(t.Context(), decorator("small"))
+	_, err = s.CreateDecorator(storetest.Context(t), decorator("small"))
 	testkit.WantReason(t, err, fault.AlreadyExists, "small")
 	got, err := s.Decorator(t.Context(), "small")
 	if err != nil {
@@ -39,7 +39,7 @@ func TestDecorators(t *testing.T) {
 
 	next := decorator("small")
 	next.Description = "new"
-	changed, err := s.UpdateDecorator(t.Context(), Change{Decorator: next, Seen: made.GetVersion()})
+	changed, err := s.UpdateDecorator(storetest.Context(t), Change{Decorator: next, Seen: made.GetVersion()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,34 +47,34 @@ func TestDecorators(t *testing.T) {
 	if changed.GetVersion() <= made.GetVersion() || changed.GetDescription() != "new" {
 		t.Errorf("changed to %v", changed)
 	}
-	_, err = s.UpdateDecorator(t.Context(), Change{Decorator: next, Seen: made.GetVersion()})
+	_, err = s.UpdateDecorator(storetest.Context(t), Change{Decorator: next, Seen: made.GetVersion()})
 	testkit.WantReason(t, err, fault.Conflict, fmt.Sprint("since version ", made.GetVersion()))
-	if _, err = s.UpdateDecorator(t.Context(), Change{Decorator: next}); err != nil {
+	if _, err = s.UpdateDecorator(storetest.Context(t), Change{Decorator: next}); err != nil {
 		t.Errorf("an update of whatever there is: %v", err)
 	}
 	s.SetMemory(names{s})
-	_, err = s.UpdateDecorator(t.Context(), Change{Decorator: decorator("smal")})
+	_, err = s.UpdateDecorator(storetest.Context(t), Change{Decorator: decorator("smal")})
 	testkit.WantReason(t, err, fault.DecoratorNotFound, "did you mean small?")
 
-	if _, err := s.CreateDecorator(t.Context(), decorator("fast")); err != nil {
+	if _, err := s.CreateDecorator(storetest.Context(t), decorator("fast")); err != nil {
 		t.Fatal(err)
 	}
 	if n := count(t, s, "/ruedo/main/decorators/"); n != 2 {
 		t.Errorf("%d decorators are stored, want 2", n)
 	}
-	if _, err := s.DeleteDecorator(t.Context(), "small"); err != nil {
+	if _, err := s.DeleteDecorator(storetest.Context(t), "small"); err != nil {
 		t.Fatal(err)
 	}
 	_, err = s.Decorator(t.Context(), "small")
 	testkit.WantReason(t, err, fault.DecoratorNotFound)
-	_, err = s.DeleteDecorator(t.Context(), "small")
+	_, err = s.DeleteDecorator(storetest.Context(t), "small")
 	testkit.WantReason(t, err, fault.DecoratorNotFound)
 	big := decorator("big")
 	big.Description = strings.Repeat("x", 2<<20)
-	_, err = s.CreateDecorator(t.Context(), big)
+	_, err = s.CreateDecorator(storetest.Context(t), big)
 	testkit.WantReason(t, err, fault.RequestInvalid, "over the limit")
 	for _, name := range []string{"", "..", "a/b", "UP", "a\x00"} {
-		_, err = s.CreateDecorator(t.Context(), decorator(name))
+		_, err = s.CreateDecorator(storetest.Context(t), decorator(name))
 		testkit.WantReason(t, err, fault.RequestInvalid)
 	}
 }
@@ -83,7 +83,7 @@ func TestDecoratorInUseStays(t *testing.T) {
 	s := fresh(t)
 	storetest.Put(t, s, storetest.Wasm("a"))
 	for _, name := range []string{"small", "small-2"} {
-		if _, err := s.CreateDecorator(t.Context(), decorator(name)); err != nil {
+		if _, err := s.CreateDecorator(storetest.Context(t), decorator(name)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -91,19 +91,19 @@ func TestDecoratorInUseStays(t *testing.T) {
 	for i := range 7 {
 		storetest.Publish(t, s, storetest.Service(fmt.Sprint("t", i), 1, storetest.Wasm("a"), "small"), 0)
 	}
-	_, err := s.DeleteDecorator(t.Context(), "small")
+	_, err := s.DeleteDecorator(storetest.Context(t), "small")
 	testkit.WantReason(t, err, fault.DecoratorInUse, "8 services", "s1, t0, t1, t2, t3 and 3 others")
-	if _, err := s.DeleteDecorator(t.Context(), "small-2"); err != nil {
+	if _, err := s.DeleteDecorator(storetest.Context(t), "small-2"); err != nil {
 		t.Errorf("one that nobody carries: %v", err)
 	}
 	// An older revision does not prevent the deletion.
 	storetest.Publish(t, s, storetest.Service("s1", 2, storetest.Wasm("a")), version)
 	for i := range 7 {
-		if _, err := s.DeleteService(t.Context(), fmt.Sprint("t", i)); err != nil {
+		if _, err := s.DeleteService(storetest.Context(t), fmt.Sprint("t", i)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := s.DeleteDecorator(t.Context(), "small"); err != nil {
+	if _, err := s.DeleteDecorator(storetest.Context(t), "small"); err != nil {
 		t.Errorf("one that only an older revision carries: %v", err)
 	}
 }
@@ -116,17 +116,17 @@ func TestDeleteRacesWithPublish(t *testing.T) {
 	deleted, published := 0, 0
 	for round := range 40 {
 		d := fmt.Sprint("d", round)
-		if _, err := s.CreateDecorator(t.Context(), decorator(d)); err != nil {
+		if _, err := s.CreateDecorator(storetest.Context(t), decorator(d)); err != nil {
 			t.Fatal(err)
 		}
 		var wg sync.WaitGroup
 		var deleteErr, publishErr error
-		wg.Go(func() { _, deleteErr = s.DeleteDecorator(t.Context(), d) })
+		wg.Go(func() { _, deleteErr = s.DeleteDecorator(storetest.Context(t), d) })
 		wg.Go(func() {
-			_, publishErr = s.PublishService(t.Context(), storetest.Service(fmt.Sprint("s", round), 1, storetest.Wasm("a"), d), 0)
+			_, publishErr = s.PublishService(storetest.Context(t), storetest.Service(fmt.Sprint("s", round), 1, storetest.Wasm("a"), d), 0)
 		})
 		wg.Go(func() {
-			if _, err := s.PublishService(t.Context(), storetest.Service(fmt.Sprint("o", round), 1, storetest.Wasm("a")), 0); err != nil {
+			if _, err := s.PublishService(storetest.Context(t), storetest.Service(fmt.Sprint("o", round), 1, storetest.Wasm("a")), 0); err != nil {
 				t.Error(err)
 			}
 		})
@@ -148,7 +148,7 @@ func edit(t *testing.T, s *testStore, name, description string) *ruedov1.Decorat
 	t.Helper()
 	d := decorator(name)
 	d.Description = description
-	next, err := s.UpdateDecorator(t.Context(), Change{Decorator: d})
+	next, err := s.UpdateDecorator(storetest.Context(t), Change{Decorator: d})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,7 +178,7 @@ func numbers(t *testing.T, s *testStore, name string, items int) string {
 
 func TestDecoratorsHaveRevisions(t *testing.T) {
 	s := fresh(t)
-	made, err := s.CreateDecorator(t.Context(), decorator("small"))
+	made, err := s.CreateDecorator(storetest.Context(t), decorator("small"))
 	if err != nil || made.GetRevision() != 1 || made.GetLatest() != 1 {
 		t.Fatalf("created %v, %v", made, err)
 	}
@@ -197,7 +197,7 @@ func TestDecoratorsHaveRevisions(t *testing.T) {
 	testkit.WantReason(t, err, fault.DecoratorNotFound)
 
 	// An older revision becomes live again, and no number is used twice.
-	back, err := s.UpdateDecorator(t.Context(), Change{Decorator: two, Seen: three.GetVersion(), Revision: 2})
+	back, err := s.UpdateDecorator(storetest.Context(t), Change{Decorator: two, Seen: three.GetVersion(), Revision: 2})
 	if err != nil || back.GetRevision() != 2 || back.GetLatest() != 3 || back.GetDescription() != "two" {
 		t.Fatalf("back to %v, %v", back, err)
 	}
@@ -211,20 +211,20 @@ func TestDecoratorsHaveRevisions(t *testing.T) {
 	}
 
 	// They go with the decorator, and a new one begins again.
-	if _, err := s.DeleteDecorator(t.Context(), "small"); err != nil {
+	if _, err := s.DeleteDecorator(storetest.Context(t), "small"); err != nil {
 		t.Fatal(err)
 	}
 	if n := count(t, s, "/ruedo/main/decorator-revisions/"); n != 0 {
 		t.Errorf("%d revisions are left of a deleted decorator", n)
 	}
-	if again, err := s.CreateDecorator(t.Context(), decorator("small")); err != nil || again.GetRevision() != 1 || numbers(t, s, "small", 5) != "[1]" {
+	if again, err := s.CreateDecorator(storetest.Context(t), decorator("small")); err != nil || again.GetRevision() != 1 || numbers(t, s, "small", 5) != "[1]" {
 		t.Errorf("created again: %v, %v, %s", again, err, numbers(t, s, "small", 5))
 	}
 }
 
 func TestRevisionsOfADecoratorAreBounded(t *testing.T) {
 	s := fresh(t)
-	if _, err := s.CreateDecorator(t.Context(), decorator("small")); err != nil {
+	if _, err := s.CreateDecorator(storetest.Context(t), decorator("small")); err != nil {
 		t.Fatal(err)
 	}
 	for i := range KeptRevisions + 5 {
@@ -275,7 +275,7 @@ func TestDecoratorsOfOlderProgramsHaveARevision(t *testing.T) {
 func TestAChangeNoticesNewCarriers(t *testing.T) {
 	s := fresh(t)
 	storetest.Put(t, s, storetest.Wasm("a"))
-	d, err := s.CreateDecorator(t.Context(), decorator("small"))
+	d, err := s.CreateDecorator(storetest.Context(t), decorator("small"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -284,7 +284,7 @@ func TestAChangeNoticesNewCarriers(t *testing.T) {
 		t.Fatal(carriers, err)
 	}
 	storetest.Publish(t, s, storetest.Service("greet", 1, storetest.Wasm("a"), "small"), 0)
-	_, err = s.UpdateDecorator(t.Context(), Change{Decorator: decorator("small"), Carriers: at})
+	_, err = s.UpdateDecorator(storetest.Context(t), Change{Decorator: decorator("small"), Carriers: at})
 	if testkit.WantReason(t, err, fault.Conflict, "services are being published"); !errors.Is(err, ErrCarriersChanged) {
 		t.Errorf("%v is not ErrCarriersChanged", err)
 	}
@@ -292,11 +292,11 @@ func TestAChangeNoticesNewCarriers(t *testing.T) {
 	if err != nil || len(carriers) != 1 || carriers[0].GetName() != "greet" {
 		t.Fatal(carriers, err)
 	}
-	if _, err = s.UpdateDecorator(t.Context(), Change{Decorator: decorator("small"), Carriers: at}); err != nil {
+	if _, err = s.UpdateDecorator(storetest.Context(t), Change{Decorator: decorator("small"), Carriers: at}); err != nil {
 		t.Fatal(err)
 	}
 	// And a publish notices that a decorator has changed.
-	_, _, err = s.Publish(t.Context(), Publication{Service: storetest.Service("other", 1, storetest.Wasm("a"), "small"), Decorators: map[string]int64{"small": d.GetVersion()}})
+	_, _, err = s.Publish(storetest.Context(t), Publication{Service: storetest.Service("other", 1, storetest.Wasm("a"), "small"), Decorators: map[string]int64{"small": d.GetVersion()}})
 	testkit.WantReason(t, err, fault.Conflict, "decorator small has changed meanwhile")
 }
 
@@ -304,7 +304,7 @@ func TestDecoratorsAreWrittenWithAService(t *testing.T) {
 	s := fresh(t)
 	storetest.Put(t, s, storetest.Wasm("a"))
 	with := func(c Change) error {
-		_, _, err := s.Publish(t.Context(), Publication{Service: storetest.Service("greet", 1, storetest.Wasm("a"), "small"), Changes: []Change{c}})
+		_, _, err := s.Publish(storetest.Context(t), Publication{Service: storetest.Service("greet", 1, storetest.Wasm("a"), "small"), Changes: []Change{c}})
 		return err
 	}
 	testkit.WantReason(t, with(Change{Decorator: decorator("small")}), fault.DecoratorNotFound)
@@ -319,6 +319,6 @@ func TestDecoratorsAreWrittenWithAService(t *testing.T) {
 	if err != nil || err2 != nil || got.GetVersion() != svc.GetVersion() {
 		t.Errorf("decorator %v, %v; service %v, %v: want one transaction", got, err, svc, err2)
 	}
-	_, _, err = s.Publish(t.Context(), Publication{Service: storetest.Service("two", 1, storetest.Wasm("a"), "small"), Changes: []Change{{Decorator: decorator("small"), New: true}}})
+	_, _, err = s.Publish(storetest.Context(t), Publication{Service: storetest.Service("two", 1, storetest.Wasm("a"), "small"), Changes: []Change{{Decorator: decorator("small"), New: true}}})
 	testkit.WantReason(t, err, fault.AlreadyExists, "small")
 }

@@ -32,7 +32,7 @@ func TestAWriteIsNotAcknowledgedIfTheDirectoryWentMeanwhile(t *testing.T) {
 		}
 		return nil
 	}})
-	_, err := s.CreateDecorator(t.Context(), decorator("small"))
+	_, err := s.CreateDecorator(storetest.Context(t), decorator("small"))
 	testkit.WantReason(t, err, fault.DataDirLost)
 }
 
@@ -44,10 +44,10 @@ func TestWritesEndWithTheWriteThatFilledTheDisk(t *testing.T) {
 		}
 		return nil
 	}})
-	if _, err := s.CreateDecorator(t.Context(), decorator("small")); err != nil {
+	if _, err := s.CreateDecorator(storetest.Context(t), decorator("small")); err != nil {
 		t.Fatalf("a write that filled the disk: %v", err)
 	}
-	_, err := s.CreateDecorator(t.Context(), decorator("large"))
+	_, err := s.CreateDecorator(storetest.Context(t), decorator("large"))
 	testkit.WantReason(t, err, fault.StoreFull, "make room")
 	if _, err := s.Decorator(t.Context(), "small"); err != nil {
 		t.Errorf("a read: %v", err)
@@ -151,10 +151,10 @@ func TestFullStoreSaysSo(t *testing.T) {
 	var err error
 	for i := 0; err == nil && i < 200; i++ {
 		data := append(noise(512<<10), byte(i))
-		err = s.PutModule(t.Context(), storetest.Module(data), data)
+		err = s.PutModule(storetest.Context(t), storetest.Module(data), data)
 	}
 	testkit.WantReason(t, err, fault.StoreFull, "the store is full")
-	_, err = s.CreateDecorator(t.Context(), decorator("small"))
+	_, err = s.CreateDecorator(storetest.Context(t), decorator("small"))
 	testkit.WantReason(t, err, fault.StoreFull)
 	if _, err := s.StatModule(t.Context(), storetest.Digest(append(noise(512<<10), 0))); err != nil {
 		t.Errorf("reads do not go on: %v", err)

@@ -6,6 +6,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/ruedo-dev/ruedo/core/store/chain"
+	"github.com/ruedo-dev/ruedo/core/store/table"
 	storev1 "github.com/ruedo-dev/ruedo/gen/ruedo/store/v1"
 	"github.com/ruedo-dev/ruedo/internal/fleet"
 	"github.com/ruedo-dev/ruedo/internal/keys"
@@ -37,12 +39,12 @@ func (s *Store) PutJobRecord(ctx context.Context, fence fleet.Fence, name string
 	if err != nil {
 		return err
 	}
-	value, err := encode(r)
+	value, err := table.Encode(r)
 	if err != nil {
 		return err
 	}
 	return s.cluster.Do(ctx, "write job "+name, func(ctx context.Context) error {
-		_, err := s.guard.CommitFenced(ctx, fence, nil, []clientv3.Op{clientv3.OpPut(key, value)}, nil)
+		_, err := s.guard.CommitFenced(ctx, fence, chain.Unrecorded{}, nil, []clientv3.Op{clientv3.OpPut(key, value)}, nil)
 		return err
 	})
 }

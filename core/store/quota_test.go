@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ruedo-dev/ruedo/core/store/storetest"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/etcdembed"
 	"github.com/ruedo-dev/ruedo/internal/etcdembed/etcdtest"
@@ -20,7 +21,7 @@ func TestAStoreAtItsQuotaTakesDeletionsAndRunners(t *testing.T) {
 		}
 		return nil
 	}})
-	if _, err := s.CreateDecorator(t.Context(), decorator("small")); err != nil {
+	if _, err := s.CreateDecorator(storetest.Context(t), decorator("small")); err != nil {
 		t.Fatal(err)
 	}
 	alarm := func() fault.Reason {
@@ -35,7 +36,7 @@ func TestAStoreAtItsQuotaTakesDeletionsAndRunners(t *testing.T) {
 	if got := alarm(); got != fault.StoreNearlyFull {
 		t.Errorf("alarm %q, want a warning", got)
 	}
-	if _, err := s.CreateDecorator(t.Context(), decorator("fast")); err != nil {
+	if _, err := s.CreateDecorator(storetest.Context(t), decorator("fast")); err != nil {
 		t.Errorf("a warning refuses a write: %v", err)
 	}
 
@@ -43,9 +44,9 @@ func TestAStoreAtItsQuotaTakesDeletionsAndRunners(t *testing.T) {
 	if got := alarm(); got != fault.StoreFull {
 		t.Errorf("alarm %q, want STORE_FULL", got)
 	}
-	_, err := s.CreateDecorator(t.Context(), decorator("more"))
+	_, err := s.CreateDecorator(storetest.Context(t), decorator("more"))
 	testkit.WantReason(t, err, fault.StoreFull, "full", "compact")
-	if _, err := s.DeleteDecorator(t.Context(), "fast"); err != nil {
+	if _, err := s.DeleteDecorator(storetest.Context(t), "fast"); err != nil {
 		t.Errorf("a deletion is refused: %v", err)
 	}
 	m, err := s.Cluster().RegisterRunner(t.Context(), &ruedov1.Runner{Id: "r"}, time.Second)
@@ -60,7 +61,7 @@ func TestAStoreAtItsQuotaTakesDeletionsAndRunners(t *testing.T) {
 	if got := alarm(); got != "" {
 		t.Errorf("alarm %q remains", got)
 	}
-	if _, err := s.CreateDecorator(t.Context(), decorator("more")); err != nil {
+	if _, err := s.CreateDecorator(storetest.Context(t), decorator("more")); err != nil {
 		t.Error(err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/ruedo-dev/ruedo/core/store/history"
+	"github.com/ruedo-dev/ruedo/core/store/table"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/keys"
@@ -54,7 +55,7 @@ func (s *Store) Revisions(ctx context.Context, service string, p Page) (revs []*
 				return err
 			}
 			if p.From == 0 {
-				return missing(s, Services(), service)
+				return missing(ctx, s, table.Services(), service)
 			}
 		}
 		kvs, after, err := list.Page(ctx, p)
@@ -84,7 +85,7 @@ func (s *Store) revisionNotFound(ctx context.Context, service string, n uint64) 
 		return err
 	}
 	if last == 0 {
-		return missing(s, Services(), service)
+		return missing(ctx, s, table.Services(), service)
 	}
 	first, err := s.revisions(service).First(ctx)
 	if err != nil {
@@ -100,7 +101,7 @@ func decodeRevision(service string, kv *mvccpb.KeyValue) (*ruedov1.Revision, err
 	k, _ := keys.Parse(string(kv.Key))
 	rev := &ruedov1.Revision{}
 	if err := proto.Unmarshal(kv.Value, rev); err != nil {
-		return &ruedov1.Revision{Service: service, Number: k.Number}, unreadable(err, fmt.Sprintf("revision %d of service", k.Number), service, Services().Mend)
+		return &ruedov1.Revision{Service: service, Number: k.Number}, table.Unreadable(err, fmt.Sprintf("revision %d of service", k.Number), service, table.Services().Mend)
 	}
 	rev.Service, rev.Number = service, k.Number
 	return rev, nil

@@ -1,16 +1,20 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/ruedo-dev/ruedo/core/store/chain"
 	"github.com/ruedo-dev/ruedo/core/store/guard"
 	"github.com/ruedo-dev/ruedo/core/store/modules"
+	"github.com/ruedo-dev/ruedo/core/store/table"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
@@ -24,7 +28,7 @@ const (
 
 // Service reads a service. SERVICE_NOT_FOUND suggests the nearest name.
 func (s *Store) Service(ctx context.Context, name string) (*ruedov1.Service, error) {
-	return get(ctx, s, Services(), name)
+	return get(ctx, s, table.Services(), name)
 }
 
 // Published returns what the next publish of a service builds on: the service
@@ -48,7 +52,7 @@ func (s *Store) Published(ctx context.Context, name string) (*ruedov1.Service, e
 		}
 		var version int64
 		if len(got.Kvs) > 0 {
-			if svc, err = Services().Decode(name, got.Kvs[0]); err == nil {
+			if svc, err = table.Services().Decode(name, got.Kvs[0]); err == nil {
 				return nil
 			}
 			version = got.Kvs[0].ModRevision
@@ -111,7 +115,7 @@ func (s *Store) DeleteService(ctx context.Context, name string) (int64, error) {
 	}
 	var version int64
 	err = s.cluster.Do(ctx, "delete service "+name, func(ctx context.Context) error {
-		done, err := s.guard.Commit(ctx,
+		done, err := s.guard.Commit(ctx, chain.Change{Action: "delete", Noun: "service", Name: name},
 			[]clientv3.Cmp{guard.Exists(key)},
 			[]clientv3.Op{clientv3.OpDelete(key), clientv3.OpDelete(revisions, clientv3.WithPrefix())},
 			nil)
@@ -119,7 +123,7 @@ func (s *Store) DeleteService(ctx context.Context, name string) (int64, error) {
 			return err
 		}
 		if !done.Succeeded {
-			return missing(s, Services(), name)
+			return missing(ctx, s, table.Services(), name)
 		}
 		version = done.Header.Revision
 		return nil
@@ -133,6 +137,9 @@ type Publication struct {
 	// Staged is a new revision to write besides, which does not become live; nil
 	// means none. Its number is Service.Latest.
 	Staged *ruedov1.Revision
+	// Action is what the audit calls it if the revision was written before. Default:
+	// "update".
+	Action string
 	// Seen is the version that the caller has read; zero if there was no such
 	// service.
 	Seen int64
@@ -200,10 +207,10 @@ func (s *Store) publication(from Publication) (*publication, error) {
 			return nil, err
 		}
 	}
-	if p.value, err = encode(p.service); err != nil {
+	if p.value, err = table.Encode(p.service); err != nil {
 		return nil, err
 	}
-	if p.record, err = encode(rev); err != nil {
+	if p.record, err = table.Encode(rev); err != nil {
 		return nil, err
 	}
 	if size := len(p.value) + len(p.record); size > maxWrite {
@@ -262,7 +269,7 @@ func (p *publication) commit(ctx context.Context, s *Store) error {
 		return fault.New(fault.RequestInvalid, "service %s and its decorators take %d bytes in the store, over the limit of %d", p.service.GetName(), size, maxWrite).
 			WithFix("write the decorators first, each on its own")
 	}
-	done, err := s.guard.Commit(ctx, when, then, look)
+	done, err := s.guard.Commit(ctx, p.entry(written == 0), when, then, look)
 	if err != nil {
 		return err
 	}
@@ -270,12 +277,29 @@ func (p *publication) commit(ctx context.Context, s *Store) error {
 		p.service.Version = done.Header.Revision
 		return nil
 	}
-	return p.refusal(s, done, names)
+	return p.refusal(ctx, s, done, names)
+}
+
+// entry returns what the audit says of the publication; recent says that its
+// revision is written with it.
+func (p *publication) entry(recent bool) chain.Changes {
+	e := chain.Change{Action: "publish", Noun: "service", Name: p.service.GetName(), Summary: fmt.Sprintf("revision %d", p.written().GetNumber()), Before: p.seen}
+	switch {
+	case p.Staged != nil:
+		e.Summary += ", not live"
+	case !recent:
+		e.Action = cmp.Or(p.Action, "update")
+	}
+	all := chain.Changes{e}
+	for _, w := range p.drafts {
+		all = append(all, w.entry())
+	}
+	return all
 }
 
 // refusal returns the error for the condition of the transaction that did not
 // hold.
-func (p *publication) refusal(s *Store, done *clientv3.TxnResponse, names []string) error {
+func (p *publication) refusal(ctx context.Context, s *Store, done *clientv3.TxnResponse, names []string) error {
 	name, rev := p.service.GetName(), p.written()
 	var now int64
 	if kvs := done.Responses[0].GetResponseRange().GetKvs(); len(kvs) > 0 {
@@ -297,14 +321,14 @@ func (p *publication) refusal(s *Store, done *clientv3.TxnResponse, names []stri
 	for i, d := range names {
 		kvs := looked[i].GetResponseRange().GetKvs()
 		if len(kvs) == 0 {
-			return missing(s, Decorators(), d)
+			return missing(ctx, s, table.Decorators(), d)
 		}
 		if seen, ok := p.Decorators[d]; ok && kvs[0].ModRevision != seen {
 			return p.lost("decorator %s has changed meanwhile", d)
 		}
 	}
 	for i, w := range p.drafts {
-		if err := w.refusal(s, looked[len(names)+i]); !errors.Is(err, ErrCarriersChanged) {
+		if err := w.refusal(ctx, s, looked[len(names)+i]); !errors.Is(err, ErrCarriersChanged) {
 			return err
 		}
 	}

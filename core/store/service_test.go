@@ -74,14 +74,14 @@ func TestPublishReadRollBackDelete(t *testing.T) {
 	back.Description = "greets"
 	storetest.Publish(t, s, back, back.GetVersion())
 
-	version, err := s.DeleteService(t.Context(), "greet")
+	version, err := s.DeleteService(storetest.Context(t), "greet")
 	if err != nil || version <= back.GetVersion() {
 		t.Errorf("deleted at %d, %v", version, err)
 	}
 	if n := count(t, s, "/ruedo/main/revisions/") + count(t, s, "/ruedo/main/services/"); n != 0 {
 		t.Errorf("%d keys are left", n)
 	}
-	_, err = s.DeleteService(t.Context(), "greet")
+	_, err = s.DeleteService(storetest.Context(t), "greet")
 	testkit.WantReason(t, err, fault.ServiceNotFound)
 	_, _, err = s.Revisions(t.Context(), "greet", all)
 	testkit.WantReason(t, err, fault.ServiceNotFound)
@@ -92,7 +92,7 @@ func TestPublishReadRollBackDelete(t *testing.T) {
 func TestPublishGuards(t *testing.T) {
 	s := fresh(t)
 	storetest.Put(t, s, storetest.Wasm("a"))
-	if _, err := s.CreateDecorator(t.Context(), decorator("small")); err != nil {
+	if _, err := s.CreateDecorator(storetest.Context(t), decorator("small")); err != nil {
 		t.Fatal(err)
 	}
 	one := storetest.Publish(t, s, storetest.Service("greet", 1, storetest.Wasm("a"), "small"), 0)
@@ -131,7 +131,7 @@ func TestPublishGuards(t *testing.T) {
 		}(), 0, fault.RequestInvalid, "cannot be encoded"},
 	} {
 		t.Run(what, func(t *testing.T) {
-			_, err := s.PublishService(t.Context(), c.svc, c.seen)
+			_, err := s.PublishService(storetest.Context(t), c.svc, c.seen)
 			testkit.WantReason(t, err, c.want, c.says)
 		})
 	}
@@ -160,7 +160,7 @@ func TestPublishRace(t *testing.T) {
 			svc := storetest.Service("greet", round, storetest.Wasm("a"))
 			svc.Revision.Env["by"] = fmt.Sprint(i)
 			wg.Go(func() {
-				got, err := s.PublishService(t.Context(), svc, seen)
+				got, err := s.PublishService(storetest.Context(t), svc, seen)
 				switch {
 				case err == nil:
 					wins.Add(1)
@@ -203,11 +203,11 @@ func TestNumbersGoWithTheirService(t *testing.T) {
 	defer cancel()
 	wg.Go(func() {
 		for ctx.Err() == nil {
-			if _, err := s.PublishService(t.Context(), storetest.Service("greet", 1, storetest.Wasm("a")), 0); err != nil {
+			if _, err := s.PublishService(storetest.Context(t), storetest.Service("greet", 1, storetest.Wasm("a")), 0); err != nil {
 				t.Error(err)
 				return
 			}
-			if _, err := s.DeleteService(t.Context(), "greet"); err != nil {
+			if _, err := s.DeleteService(storetest.Context(t), "greet"); err != nil {
 				t.Error(err)
 				return
 			}
@@ -232,17 +232,17 @@ func TestNotFoundSaysWhatThereIs(t *testing.T) {
 		version = storetest.Publish(t, s, storetest.Service("greet", n+1, storetest.Wasm("a")), version).GetVersion()
 	}
 	s.SetMemory(names{s})
-	_, err := s.Service(t.Context(), "gret")
+	_, err := s.Service(storetest.Context(t), "gret")
 	testkit.WantReason(t, err, fault.ServiceNotFound, `there is no service "gret"`, "did you mean greet?")
-	_, err = s.Service(t.Context(), "quite-another")
+	_, err = s.Service(storetest.Context(t), "quite-another")
 	testkit.WantReason(t, err, fault.ServiceNotFound, "list the services")
-	_, err = s.DeleteService(t.Context(), "geret")
+	_, err = s.DeleteService(storetest.Context(t), "geret")
 	testkit.WantReason(t, err, fault.ServiceNotFound, "did you mean greet?")
-	_, err = s.Revision(t.Context(), "greet", 7)
+	_, err = s.Revision(storetest.Context(t), "greet", 7)
 	testkit.WantReason(t, err, fault.RevisionNotFound, "no revision 7: it has 1 to 3")
-	_, err = s.Revision(t.Context(), "gret", 1)
+	_, err = s.Revision(storetest.Context(t), "gret", 1)
 	testkit.WantReason(t, err, fault.ServiceNotFound, "did you mean greet?")
-	_, err = s.Service(t.Context(), strings.Repeat("x", 10<<10))
+	_, err = s.Service(storetest.Context(t), strings.Repeat("x", 10<<10))
 	testkit.WantReason(t, err, fault.RequestInvalid, "10240 bytes")
 }
 
@@ -259,10 +259,10 @@ func TestValuesThatCannotBeRead(t *testing.T) {
 	testkit.WantReason(t, err, fault.Integrity, "decorator a")
 	_, err = s.Revision(t.Context(), "a", 1)
 	testkit.WantReason(t, err, fault.Integrity, "revision 1")
-	if _, err := s.UpdateDecorator(t.Context(), Change{Decorator: decorator("a")}); err != nil {
+	if _, err := s.UpdateDecorator(storetest.Context(t), Change{Decorator: decorator("a")}); err != nil {
 		t.Errorf("an update does not mend it: %v", err)
 	}
-	if _, err := s.DeleteDecorator(t.Context(), "a"); err != nil {
+	if _, err := s.DeleteDecorator(storetest.Context(t), "a"); err != nil {
 		t.Errorf("a service that cannot be read holds it up: %v", err)
 	}
 }
@@ -275,7 +275,7 @@ func TestManyRevisionsAreDeletedAtOnce(t *testing.T) {
 		version = storetest.Publish(t, s, storetest.Service("greet", n+1, storetest.Wasm("a")), version).GetVersion()
 	}
 	storetest.Publish(t, s, storetest.Service("greet-2", 1, storetest.Wasm("a")), 0)
-	if _, err := s.DeleteService(t.Context(), "greet"); err != nil {
+	if _, err := s.DeleteService(storetest.Context(t), "greet"); err != nil {
 		t.Fatal(err)
 	}
 	if n := count(t, s, "/ruedo/main/revisions/"); n != 1 {

@@ -21,7 +21,7 @@ func TestAStagedRevisionIsStoredAndNotLive(t *testing.T) {
 	kept := proto.CloneOf(one)
 	kept.Latest = 2
 	pub := Publication{Service: kept, Staged: staged, Seen: one.GetVersion()}
-	got, _, err := s.Publish(t.Context(), pub)
+	got, _, err := s.Publish(storetest.Context(t), pub)
 	if err != nil || got.GetRevision().GetNumber() != 1 || got.GetLatest() != 2 || got.GetVersion() <= one.GetVersion() {
 		t.Fatalf("%v, %v", got, err)
 	}
@@ -30,16 +30,16 @@ func TestAStagedRevisionIsStoredAndNotLive(t *testing.T) {
 		t.Fatal(err)
 	}
 	storetest.Same(t, rev, staged)
-	if _, _, err := s.Publish(t.Context(), pub); !errors.Is(err, fault.Conflict) {
+	if _, _, err := s.Publish(storetest.Context(t), pub); !errors.Is(err, fault.Conflict) {
 		t.Errorf("a stale version: %v", err)
 	}
 	pub.Seen, pub.Staged = got.GetVersion(), storetest.Service("greet", 3, storetest.Wasm("c")).GetRevision()
 	pub.Service.Latest = 3
-	if _, _, err := s.Publish(t.Context(), pub); !errors.Is(err, fault.ModuleNotFound) {
+	if _, _, err := s.Publish(storetest.Context(t), pub); !errors.Is(err, fault.ModuleNotFound) {
 		t.Errorf("a module that is not stored: %v", err)
 	}
 	pub.Staged = storetest.Service("greet", 4, storetest.Wasm("b")).GetRevision()
-	if _, _, err := s.Publish(t.Context(), pub); !errors.Is(err, fault.RequestInvalid) {
+	if _, _, err := s.Publish(storetest.Context(t), pub); !errors.Is(err, fault.RequestInvalid) {
 		t.Errorf("a number above the latest: %v", err)
 	}
 }

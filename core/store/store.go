@@ -24,8 +24,13 @@
 //
 // # Kinds
 //
-// A [Table] says how one kind of message is stored. A new kind is one row in
-// package keys, one Table here and, if it is mirrored, one entry there.
+// Package table says how each kind of message is stored. A new kind is one row in
+// package keys, one table there and, if it is mirrored, one entry in the mirror.
+//
+// # The audit
+//
+// Each change is written together with a record of it; see package chain. So a
+// change needs a context that says who makes it; see package access.
 //
 // # Modules
 //
@@ -50,6 +55,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/ruedo-dev/ruedo/core/store/chain"
 	"github.com/ruedo-dev/ruedo/core/store/guard"
 	"github.com/ruedo-dev/ruedo/core/store/modules"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
@@ -92,7 +98,10 @@ type Config struct {
 	Format uint32
 	// Migrate is called before the store is used; see package format. Nil migrates
 	// nothing.
-	Migrate func(ctx context.Context, cluster *fleet.Cluster) error
+	Migrate func(ctx context.Context, cluster *fleet.Cluster, audit *chain.Chain) error
+	// AuditKey returns the key of the records of the audit, nil while there is none.
+	// Nil: there never is.
+	AuditKey func() []byte
 	// AcceptEmpty accepts a store that has lost its catalog as empty. Otherwise
 	// memory is kept, and writes fail with STORE_EMPTY.
 	AcceptEmpty bool
@@ -106,6 +115,7 @@ type Store struct {
 	cluster *fleet.Cluster
 	space   keys.Space
 	logger  *slog.Logger
+	chain   *chain.Chain
 	guard   *guard.Guard
 	// memory is a mirror's copy of the catalog; nil until there is a mirror.
 	memory atomic.Pointer[Memory]
@@ -125,12 +135,12 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{cluster: cluster, space: cluster.Space(), logger: cfg.Logger}
+	s := &Store{cluster: cluster, space: cluster.Space(), logger: cfg.Logger, chain: chain.New(chain.Config{Cluster: cluster, Key: cfg.AuditKey})}
 	if cfg.Migrate != nil {
-		err = cfg.Migrate(ctx, cluster)
+		err = cfg.Migrate(ctx, cluster, s.chain)
 	}
 	if err == nil {
-		s.guard, err = guard.Open(ctx, guard.Config{Cluster: cluster, AcceptEmpty: cfg.AcceptEmpty, Logger: cfg.Logger})
+		s.guard, err = guard.Open(ctx, guard.Config{Cluster: cluster, Chain: s.chain, AcceptEmpty: cfg.AcceptEmpty, Logger: cfg.Logger})
 	}
 	if err == nil {
 		s.Modules, err = modules.New(modules.Config{Cluster: cluster, Guard: s.guard, MaxBytes: cfg.MaxModule, Logger: cfg.Logger})
@@ -144,6 +154,9 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 
 // Cluster returns the part of etcd that the store uses. Close closes it.
 func (s *Store) Cluster() *fleet.Cluster { return s.cluster }
+
+// Chain returns what writes the audit.
+func (s *Store) Chain() *chain.Chain { return s.chain }
 
 // Guard returns the guard, which knows why writes are refused.
 func (s *Store) Guard() *guard.Guard { return s.guard }

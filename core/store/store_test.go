@@ -76,7 +76,7 @@ func fresh(t *testing.T) *testStore {
 func TestOpenRefuses(t *testing.T) {
 	t.Parallel()
 	e := etcdtest.Start(t, etcdembed.Config{})
-	newer, err := proto.Marshal(&storev1.Format{Number: 2})
+	newer, err := proto.Marshal(&storev1.Format{Number: 3})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +94,7 @@ func TestOpenRefuses(t *testing.T) {
 		want fault.Reason
 		says string
 	}{
-		"a newer format":     {Config{Client: e.Client(), Cluster: "newer"}, fault.StoreFormat, "store has format 2, this ruedo knows 1; use a newer ruedo"},
+		"a newer format":     {Config{Client: e.Client(), Cluster: "newer"}, fault.StoreFormat, "store has format 3, this ruedo knows 2; use a newer ruedo"},
 		"hostile cluster id": {Config{Client: e.Client(), Cluster: "../main"}, fault.ConfigInvalid, `"../main"`},
 		"no cluster id":      {Config{Client: e.Client()}, fault.ConfigInvalid, `""`},
 		"no hosts":           {Config{Cluster: "main"}, fault.ConfigInvalid, "store.etcd_hosts"},
@@ -151,17 +151,17 @@ func TestOperationsFailSoonWithoutAStore(t *testing.T) {
 			t.Run(how+"/"+what, func(t *testing.T) {
 				t.Parallel()
 				began := time.Now()
-				testkit.WantReason(t, op(t.Context()), fault.StoreUnavailable, "check that etcd runs")
+				testkit.WantReason(t, op(storetest.Context(t)), fault.StoreUnavailable, "check that etcd runs")
 				if took := time.Since(began); took > 2500*time.Millisecond {
 					t.Errorf("took %v to fail", took)
 				}
-				ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+				ctx, cancel := context.WithTimeout(storetest.Context(t), 50*time.Millisecond)
 				defer cancel()
 				// A refused connection can be reported before the deadline.
 				if err := op(ctx); err != context.DeadlineExceeded && (s == silent || !errors.Is(err, fault.StoreUnavailable)) {
 					t.Errorf("the caller's deadline becomes %v", err)
 				}
-				ctx, cancel = context.WithCancel(t.Context())
+				ctx, cancel = context.WithCancel(storetest.Context(t))
 				cancel()
 				if err := op(ctx); err != context.Canceled {
 					t.Errorf("a caller's cancel becomes %v", err)

@@ -110,6 +110,7 @@ const (
 	TokenUsed        Reason = "TOKEN_USED"
 	PasswordWeak     Reason = "PASSWORD_WEAK"
 	LoginLimit       Reason = "LOGIN_LIMIT"
+	PrincipalLimit   Reason = "PRINCIPAL_LIMIT"
 	AuditBroken      Reason = "AUDIT_BROKEN"
 
 	// Whom to believe.
@@ -322,6 +323,7 @@ var access = map[Reason]row{
 	TokenUsed:        {CodeFailedPrecondition, ExitConflict, "the invite was used already"},
 	PasswordWeak:     {CodeInvalidArgument, ExitInvalid, "the password is too short, or too easy to guess"},
 	LoginLimit:       {CodeResourceExhausted, ExitLimit, "too many attempts to log in"},
+	PrincipalLimit:   {CodeResourceExhausted, ExitLimit, "the cluster has as many users, roles, tokens or links as it can have"},
 	AuditBroken:      {CodeDataLoss, ExitFailure, "records of the audit were changed or removed"},
 }
 

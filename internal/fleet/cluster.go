@@ -161,6 +161,16 @@ func (c *Cluster) Get(ctx context.Context, key string, opts ...clientv3.OpOption
 // Txn begins a transaction. Call it within [Cluster.Do].
 func (c *Cluster) Txn(ctx context.Context) clientv3.Txn { return c.client.Txn(ctx) }
 
+// Grant makes a lease that ends after ttl, unless [Cluster.Revoke] ends it before.
+// Call it within [Cluster.Do].
+func (c *Cluster) Grant(ctx context.Context, ttl time.Duration) (clientv3.LeaseID, error) {
+	grant, err := c.client.Grant(ctx, max(1, int64((ttl+time.Second-1)/time.Second)))
+	if err != nil {
+		return 0, err
+	}
+	return grant.ID, nil
+}
+
 // Watch watches keys until ctx ends or the watch breaks.
 func (c *Cluster) Watch(ctx context.Context, key string, opts ...clientv3.OpOption) clientv3.WatchChan {
 	return c.client.Watch(ctx, key, opts...)

@@ -129,7 +129,7 @@ func TestFormat(t *testing.T) {
 	}
 	write("c", string(newer))
 	err = check("c", true)
-	if !errors.Is(err, fault.StoreFormat) || err.Error() != "store has format 7, this ruedo knows 1; use a newer ruedo" {
+	if !errors.Is(err, fault.StoreFormat) || err.Error() != "store has format 7, this ruedo knows 2; use a newer ruedo" {
 		t.Errorf("a newer format: %v", err)
 	}
 	for _, value := range []string{"", "1", "\xff\xff\xff"} {

@@ -17,7 +17,7 @@ import (
 )
 
 // Format is the storage format that this program reads and writes.
-const Format = 1
+const Format = 2
 
 // restoring is the number of a store that is being restored. Programs that do not
 // know about restores refuse it as one of a newer program.

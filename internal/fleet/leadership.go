@@ -115,7 +115,7 @@ func (c *Cluster) Campaign(ctx context.Context, l *ruedov1.Leader, ttl time.Dura
 	if err != nil || !done.Succeeded {
 		// After an error the election may have succeeded all the same; it ends
 		// with its lease.
-		c.revoke(context.WithoutCancel(ctx), grant.ID)
+		c.Revoke(context.WithoutCancel(ctx), grant.ID)
 		return nil, err
 	}
 	held := &Leadership{cluster: c, fence: Fence{key, done.Header.Revision}, lease: grant.ID, ttl: ttl}
@@ -126,8 +126,8 @@ func (c *Cluster) Campaign(ctx context.Context, l *ruedov1.Leader, ttl time.Dura
 	return held, nil
 }
 
-// revoke ends a lease. If it cannot, the lease runs out on its own.
-func (c *Cluster) revoke(ctx context.Context, lease clientv3.LeaseID) {
+// Revoke ends a lease. If it cannot, the lease runs out on its own.
+func (c *Cluster) Revoke(ctx context.Context, lease clientv3.LeaseID) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	_, _ = c.client.Revoke(ctx, lease)
@@ -206,7 +206,7 @@ func (l *Leadership) Resign(ctx context.Context) error {
 		return err
 	})
 	if err == nil {
-		l.cluster.revoke(ctx, l.lease)
+		l.cluster.Revoke(ctx, l.lease)
 	}
 	return err
 }

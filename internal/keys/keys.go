@@ -21,6 +21,15 @@
 //	/ruedo/<cluster>/jobs/<name>
 //	/ruedo/<cluster>/cordons/<runner>
 //	/ruedo/<cluster>/events/<id>
+//	/ruedo/<cluster>/access/cluster
+//	/ruedo/<cluster>/users/<name>
+//	/ruedo/<cluster>/tokens/<id>
+//	/ruedo/<cluster>/roles/<name>
+//	/ruedo/<cluster>/links/<id>
+//	/ruedo/<cluster>/authorities/<n>
+//	/ruedo/<cluster>/seal/keyring
+//	/ruedo/<cluster>/audit/<chain>/<n>              n has 20 digits
+//	/ruedo/<cluster>/audit-chains/<chain>           the last record of a chain
 //	/ruedo/<cluster>/meta/format
 //
 // # Promises
@@ -48,6 +57,7 @@ const (
 	dirRevisions          = "revisions/"
 	dirDecoratorRevisions = "decorator-revisions/"
 	dirModules            = "modules/"
+	dirAudit              = "audit/"
 	dirMeta               = "meta/"
 )
 
@@ -66,10 +76,25 @@ var named = [...]struct {
 	{KindJob, "jobs/", "job"},
 	{KindCordon, "cordons/", "cordon"},
 	{KindEvent, "events/", "event"},
+	{KindAccess, "access/", "access"},
+	{KindUser, "users/", "user"},
+	{KindToken, "tokens/", "token"},
+	{KindRole, "roles/", "role"},
+	{KindLink, "links/", "link"},
+	{KindAuthority, "authorities/", "authority"},
+	{KindSeal, "seal/", "seal"},
+	{KindAuditChain, "audit-chains/", "audit chain"},
 }
 
-// TheLeader is the name of the leader of the whole cluster, and of its handover.
-const TheLeader = "cluster"
+// Names of what a cluster has one of.
+const (
+	// TheLeader is the name of the leader of the whole cluster, and of its handover.
+	TheLeader = "cluster"
+	// TheAccess is the name of what holds for all logins.
+	TheAccess = "cluster"
+	// TheKeyring is the name of what seals secrets.
+	TheKeyring = "keyring"
+)
 
 // Last parts of keys that have a fixed name.
 const (
@@ -214,6 +239,24 @@ func (s Space) AllRevisions() string { return string(s) + dirRevisions }
 
 // AllDecoratorRevisions returns the prefix of the revisions of all decorators.
 func (s Space) AllDecoratorRevisions() string { return string(s) + dirDecoratorRevisions }
+
+// AuditRecord returns the key of a record of the audit.
+func (s Space) AuditRecord(chain string, n uint64) (string, error) {
+	prefix, err := s.AuditRecords(chain)
+	if err != nil {
+		return "", err
+	}
+	return prefix + pad(n, revisionDigits), nil
+}
+
+// AuditRecords returns the prefix of all records of a chain, oldest first.
+func (s Space) AuditRecords(chain string) (string, error) {
+	key, err := s.named(dirAudit, "audit chain", chain)
+	return slash(key, err)
+}
+
+// Audit returns the prefix of the records of all chains.
+func (s Space) Audit() string { return string(s) + dirAudit }
 
 // Leader returns the key that the leader holds.
 func (s Space) Leader() string { return s.Prefix(KindLeader) + TheLeader }

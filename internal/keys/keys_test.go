@@ -80,6 +80,17 @@ func TestLayout(t *testing.T) {
 		"/ruedo/main/runners/":                                       s.Prefix(KindRunner),
 		"/ruedo/main/cores/c1":                                       key(s.Key(KindCore, "c1")),
 		"/ruedo/main/cores/":                                         s.Prefix(KindCore),
+		"/ruedo/main/access/cluster":                                 key(s.Key(KindAccess, TheAccess)),
+		"/ruedo/main/users/ada":                                      key(s.Key(KindUser, "ada")),
+		"/ruedo/main/tokens/7kq2m9x4tb":                              key(s.Key(KindToken, "7kq2m9x4tb")),
+		"/ruedo/main/roles/ops":                                      key(s.Key(KindRole, "ops")),
+		"/ruedo/main/links/7kq2m9x4tb":                               key(s.Key(KindLink, "7kq2m9x4tb")),
+		"/ruedo/main/authorities/1":                                  key(s.Key(KindAuthority, "1")),
+		"/ruedo/main/seal/keyring":                                   key(s.Key(KindSeal, TheKeyring)),
+		"/ruedo/main/audit/c1/00000000000000000007":                  key(s.AuditRecord("c1", 7)),
+		"/ruedo/main/audit/c1/":                                      key(s.AuditRecords("c1")),
+		"/ruedo/main/audit/":                                         s.Audit(),
+		"/ruedo/main/audit-chains/c1":                                key(s.Key(KindAuditChain, "c1")),
 		"/ruedo/main/meta/format":                                    s.Format(),
 		"main":                                                       s.Cluster(),
 	} {
@@ -109,6 +120,8 @@ func TestHostileNamesHaveNoKey(t *testing.T) {
 			"DecoratorRevision":  func(n string) (string, error) { return s.DecoratorRevision(n, 1) },
 			"Runner":             func(name string) (string, error) { return s.Key(KindRunner, name) },
 			"Core":               func(name string) (string, error) { return s.Key(KindCore, name) },
+			"AuditRecords":       s.AuditRecords,
+			"AuditRecord":        func(n string) (string, error) { return s.AuditRecord(n, 1) },
 		} {
 			key, err := build(name)
 			if key != "" || !errors.Is(err, fault.RequestInvalid) {
@@ -186,9 +199,9 @@ func TestRoundTrip(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		k := Key{Kind: Kind(rapid.IntRange(int(KindService), int(KindDecoratorRevision)).Draw(t, "kind")), Space: s, Name: name.Draw(t, "name")}
+		k := Key{Kind: Kind(rapid.IntRange(int(KindService), int(KindAuditChain)).Draw(t, "kind")), Space: s, Name: name.Draw(t, "name")}
 		switch k.Kind {
-		case KindRevision, KindDecoratorRevision:
+		case KindRevision, KindDecoratorRevision, KindAuditRecord:
 			k.Number = rapid.Uint64().Draw(t, "number")
 		case KindModuleChunk:
 			k.Number = rapid.Uint64Range(0, MaxChunk).Draw(t, "chunk")
@@ -219,6 +232,8 @@ func FuzzParse(f *testing.F) {
 	f.Add("/ruedo/main/revisions/a/+0000000000000000001")
 	f.Add("/ruedo/main/revisions/a/99999999999999999999")
 	f.Add("/ruedo/main/leader/a/0001")
+	f.Add("/ruedo/main/audit/a/00000000000000000001")
+	f.Add("/ruedo/main/audit/a")
 	f.Add("/ruedo/main/modules/" + digest + "/chunks/000000")
 	f.Add("/ruedo/main/modules/" + digest + "/manifest/")
 	f.Add(s.Format())

@@ -26,6 +26,15 @@ const (
 	KindJob
 	KindCordon
 	KindEvent
+	KindAccess
+	KindUser
+	KindToken
+	KindRole
+	KindLink
+	KindAuthority
+	KindSeal
+	KindAuditRecord
+	KindAuditChain
 )
 
 // String returns the user's word for a kind, for example "service".
@@ -45,7 +54,7 @@ type Key struct {
 	// Name is the name of what the kind says, or the digest of a module. Empty for
 	// the format.
 	Name string
-	// Number is a revision's number or a chunk's index.
+	// Number is that of a revision or of a record of the audit, or a chunk's index.
 	Number uint64
 }
 
@@ -80,6 +89,10 @@ func Parse(key string) (Key, bool) {
 		name, n, ok := strings.Cut(rest, "/")
 		number, fits := unpad(n, revisionDigits)
 		return k.numbered(KindDecoratorRevision, name, number, ok && fits)
+	case dirAudit:
+		name, n, ok := strings.Cut(rest, "/")
+		number, fits := unpad(n, revisionDigits)
+		return k.numbered(KindAuditRecord, name, number, ok && fits)
 	case dirModules:
 		return k.module(rest)
 	case dirMeta:
@@ -105,6 +118,8 @@ func (k Key) String() string {
 		key, err = k.Space.Revision(k.Name, k.Number)
 	case KindDecoratorRevision:
 		key, err = k.Space.DecoratorRevision(k.Name, k.Number)
+	case KindAuditRecord:
+		key, err = k.Space.AuditRecord(k.Name, k.Number)
 	case KindModuleManifest:
 		key, err = k.Space.ModuleManifest(k.Name)
 	case KindModuleChunk:

@@ -10,6 +10,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/ruedo-dev/ruedo/core/store/chain"
 	"github.com/ruedo-dev/ruedo/core/store/guard"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
@@ -59,7 +60,7 @@ func (r *Ring) Put(ctx context.Context, events []*ruedov1.Event) error {
 		puts = append(puts, clientv3.OpPut(key, string(value)))
 	}
 	return r.cluster.Do(ctx, "record events", func(ctx context.Context) error {
-		if _, err := r.guard.Commit(ctx, nil, puts, nil); err != nil {
+		if _, err := r.guard.Commit(ctx, chain.Unrecorded{}, nil, puts, nil); err != nil {
 			return err
 		}
 		return r.trim(ctx)
@@ -83,7 +84,7 @@ func (r *Ring) trim(ctx context.Context) error {
 	for _, kv := range got.Kvs {
 		deletes = append(deletes, clientv3.OpDelete(string(kv.Key)))
 	}
-	_, err = r.guard.Commit(ctx, nil, deletes, nil)
+	_, err = r.guard.Commit(ctx, chain.Unrecorded{}, nil, deletes, nil)
 	return err
 }
 

@@ -27,13 +27,16 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/ruedo-dev/ruedo/core/store/chain"
 	"github.com/ruedo-dev/ruedo/core/store/whole"
 	storev1 "github.com/ruedo-dev/ruedo/gen/ruedo/store/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
@@ -49,9 +52,12 @@ type Step func(path string, value []byte) ([]byte, error)
 // Steps are all steps, by the format that each begins with.
 type Steps map[uint32]Step
 
-// Known returns the steps to the format of this program. There is none yet: format
-// 1 is the first.
-func Known() Steps { return nil }
+// Known returns the steps to the format of this program. From 1 to 2 no value
+// changes: cores of format 1 would write without records of the audit, and serve
+// without logins.
+func Known() Steps {
+	return Steps{1: func(_ string, value []byte) ([]byte, error) { return value, nil }}
+}
 
 // Convert converts a value from one format to another. It fails with STORE_FORMAT
 // if a step is missing.
@@ -92,6 +98,8 @@ const (
 type Config struct {
 	// Cluster is the part of etcd to migrate, to its own format. Required.
 	Cluster *fleet.Cluster
+	// Chain records the migration. Required.
+	Chain *chain.Chain
 	// Steps lead there.
 	Steps Steps
 	// Leader is this process as a leader. Required.
@@ -260,7 +268,7 @@ func (m *migrator) begin(ctx context.Context, fence fleet.Fence) error {
 	next := proto.CloneOf(m.now)
 	next.Number = from + 1
 	next.Migration = &storev1.Migration{From: from, BeginTime: timestamppb.Now(), Backup: where}
-	return m.commit(ctx, fence, next, nil)
+	return m.commit(ctx, fence, chain.Unrecorded{}, next, nil)
 }
 
 // convert converts the values that are left.
@@ -271,7 +279,7 @@ func (m *migrator) convert(ctx context.Context, fence fleet.Fence) error {
 	flush := func(done string) error {
 		next := proto.CloneOf(m.now)
 		next.Migration.Done = done
-		err := m.commit(ctx, fence, next, ops)
+		err := m.commit(ctx, fence, chain.Unrecorded{}, next, ops)
 		ops, size = ops[:0], 0
 		return err
 	}
@@ -303,7 +311,8 @@ func (m *migrator) convert(ctx context.Context, fence fleet.Fence) error {
 	}
 	next := proto.CloneOf(m.now)
 	next.Migration = nil
-	if err := m.commit(ctx, fence, next, nil); err != nil {
+	what := chain.Change{Action: "migrate", Noun: "cluster", Name: m.Cluster.Space().Cluster(), Summary: fmt.Sprintf("from format %d to %d; a backup is in %s", from, from+1, backup)}
+	if err := m.commit(ctx, fence, what, next, nil); err != nil {
 		return err
 	}
 	m.Logger.Info("the store was migrated", "from", from, "to", from+1, "converted", text.Count(converted, "value"))
@@ -315,7 +324,7 @@ func (m *migrator) convert(ctx context.Context, fence fleet.Fence) error {
 
 // commit writes values and the next format, if the format is still that of the
 // step before and the leadership lasts.
-func (m *migrator) commit(ctx context.Context, fence fleet.Fence, next *storev1.Format, ops []clientv3.Op) error {
+func (m *migrator) commit(ctx context.Context, fence fleet.Fence, what chain.Entry, next *storev1.Format, ops []clientv3.Op) error {
 	key := m.Cluster.Space().Format()
 	value, err := proto.Marshal(next)
 	if err != nil {
@@ -328,10 +337,12 @@ func (m *migrator) commit(ctx context.Context, fence fleet.Fence, next *storev1.
 		return err
 	}
 	return m.Cluster.Do(ctx, "migrate the store", func(ctx context.Context) error {
-		done, err := m.Cluster.Txn(ctx).
-			If(clientv3.Compare(clientv3.Value(key), "=", string(m.value)), fence.Held()).
-			Then(append(ops[:len(ops):len(ops)], clientv3.OpPut(key, string(value)))...).
-			Commit()
+		done, err := m.Chain.Append(ctx, what, func(p chain.Part) (*clientv3.TxnResponse, error) {
+			return m.Cluster.Txn(ctx).
+				If(append(p.When, clientv3.Compare(clientv3.Value(key), "=", string(m.value)), fence.Held())...).
+				Then(append(append(slices.Clip(ops), clientv3.OpPut(key, string(value))), p.Then...)...).
+				Commit()
+		})
 		if err != nil {
 			return err
 		}

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/ruedo-dev/ruedo/core/store"
+	"github.com/ruedo-dev/ruedo/core/store/chain"
 	"github.com/ruedo-dev/ruedo/core/store/format"
 	"github.com/ruedo-dev/ruedo/core/store/storetest"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
@@ -34,12 +35,12 @@ const services = 230
 func older(t *testing.T, n int) (*clientv3.Client, *store.Store) {
 	t.Helper()
 	etcd := etcdtest.Start(t, etcdembed.Config{}).Client()
-	s, err := store.Open(t.Context(), store.Config{Client: etcd, Cluster: "main"})
+	s, err := store.Open(t.Context(), store.Config{Client: etcd, Cluster: "main", Format: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close() })
-	if _, err := s.CreateDecorator(t.Context(), &ruedov1.Decorator{Name: "small", Limits: &ruedov1.Limits{MemoryBytes: 1 << 20}}); err != nil {
+	if _, err := s.CreateDecorator(storetest.Context(t), &ruedov1.Decorator{Name: "small", Limits: &ruedov1.Limits{MemoryBytes: 1 << 20}}); err != nil {
 		t.Fatal(err)
 	}
 	wasm := storetest.Wasm("x")
@@ -78,7 +79,7 @@ func newer(t *testing.T, etcd *clientv3.Client, id string, to uint32, steps form
 	t.Cleanup(cluster.Close)
 	c := &core{}
 	c.Config = format.Config{
-		Cluster: cluster, Steps: steps, Leader: &ruedov1.Leader{Core: id},
+		Cluster: cluster, Chain: chain.New(chain.Config{Cluster: cluster}), Steps: steps, Leader: &ruedov1.Leader{Core: id},
 		Backup: func(context.Context) (string, error) { c.backups.Add(1); return id + ":/backup", nil },
 	}
 	return c
@@ -109,7 +110,7 @@ func TestAnOlderStoreIsMigratedOnce(t *testing.T) {
 		c := newer(t, etcd, id, 3, format.Steps{1: mark, 2: mark})
 		all = append(all, c)
 		wg.Go(func() {
-			if err := format.Migrate(t.Context(), c.Config); err != nil {
+			if err := format.Migrate(storetest.Context(t), c.Config); err != nil {
 				t.Error(err)
 			}
 		})
@@ -146,11 +147,11 @@ func TestAnInterruptedMigrationIsContinued(t *testing.T) {
 			}
 			return mark(path, value)
 		}}
-		if err := format.Migrate(t.Context(), c.Config); !errors.Is(err, fault.Integrity) || !strings.Contains(err.Error(), cut.Error()) {
+		if err := format.Migrate(storetest.Context(t), c.Config); !errors.Is(err, fault.Integrity) || !strings.Contains(err.Error(), cut.Error()) {
 			t.Fatalf("after %d values: %v", after, err)
 		}
 		// The old version stops, and says why.
-		if _, err := s.DeleteService(t.Context(), "s-000"); !errors.Is(err, fault.StoreFormat) {
+		if _, err := s.DeleteService(storetest.Context(t), "s-000"); !errors.Is(err, fault.StoreFormat) {
 			t.Fatalf("an older core writes: %v", err)
 		}
 		// A newer one that does not migrate refuses to start.
@@ -158,7 +159,7 @@ func TestAnInterruptedMigrationIsContinued(t *testing.T) {
 			t.Fatalf("a newer store: %v", err)
 		}
 	}
-	if err := format.Migrate(t.Context(), newer(t, etcd, "b", 2, format.Steps{1: mark}).Config); err != nil {
+	if err := format.Migrate(storetest.Context(t), newer(t, etcd, "b", 2, format.Steps{1: mark}).Config); err != nil {
 		t.Fatal(err)
 	}
 	migrated(t, etcd, 2, "!")
@@ -182,10 +183,10 @@ func TestWhatCannotBeMigratedChangesNothing(t *testing.T) {
 		if c.fails != nil {
 			m.Backup = func(context.Context) (string, error) { return "", c.fails }
 		}
-		if err := format.Migrate(t.Context(), m.Config); !errors.Is(err, c.want) {
+		if err := format.Migrate(storetest.Context(t), m.Config); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v", name, err)
 		}
-		if _, err := s.CreateDecorator(t.Context(), &ruedov1.Decorator{Name: strings.ReplaceAll(name, " ", "-")}); err != nil {
+		if _, err := s.CreateDecorator(storetest.Context(t), &ruedov1.Decorator{Name: strings.ReplaceAll(name, " ", "-")}); err != nil {
 			t.Errorf("%s: the older version can no longer write: %v", name, err)
 		}
 	}
@@ -194,17 +195,17 @@ func TestWhatCannotBeMigratedChangesNothing(t *testing.T) {
 func TestAStoreThatIsNotOlderIsLeftAlone(t *testing.T) {
 	etcd, _ := older(t, 1)
 	c := newer(t, etcd, "a", 1, nil)
-	if err := format.Migrate(t.Context(), c.Config); err != nil {
+	if err := format.Migrate(storetest.Context(t), c.Config); err != nil {
 		t.Error(err)
 	}
-	if err := format.Migrate(t.Context(), newer(t, etcd, "b", 2, format.Steps{1: mark}).Config); err != nil {
+	if err := format.Migrate(storetest.Context(t), newer(t, etcd, "b", 2, format.Steps{1: mark}).Config); err != nil {
 		t.Error(err)
 	}
 	// The older version leaves the store alone, and refuses it.
-	if err := format.Migrate(t.Context(), c.Config); err != nil {
+	if err := format.Migrate(storetest.Context(t), c.Config); err != nil {
 		t.Error(err)
 	}
-	if _, err := store.Open(t.Context(), store.Config{Client: etcd, Cluster: "main"}); !errors.Is(err, fault.StoreFormat) || !strings.Contains(err.Error(), "store has format 2, this ruedo knows 1") {
+	if _, err := store.Open(t.Context(), store.Config{Client: etcd, Cluster: "main", Format: 1}); !errors.Is(err, fault.StoreFormat) || !strings.Contains(err.Error(), "store has format 2, this ruedo knows 1") {
 		t.Errorf("%v", err)
 	}
 	if c.backups.Load() != 0 {
@@ -221,7 +222,7 @@ func TestAnOlderLeaderHandsOver(t *testing.T) {
 	}
 	done := make(chan error, 1)
 	c := newer(t, etcd, "new", 2, format.Steps{1: mark})
-	go func() { done <- format.Migrate(t.Context(), c.Config) }()
+	go func() { done <- format.Migrate(storetest.Context(t), c.Config) }()
 	testkit.Within(t, 10*time.Second, "the order to hand over", func() bool {
 		got, err := etcd.Get(t.Context(), s.Cluster().Space().Handover())
 		return err == nil && len(got.Kvs) > 0 && strings.Contains(string(got.Kvs[0].Value), "new")

@@ -1,5 +1,5 @@
 // Package guard is the one way to write to the store: every write of a core is a
-// transaction of its [Guard].
+// transaction of its [Guard], and says what the audit has of it.
 //
 // A Guard makes each transaction conditional on the storage format that this
 // program has read, and knows why writes are refused: STORE_EMPTY while the
@@ -19,6 +19,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/ruedo-dev/ruedo/core/store/chain"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fleet"
 )
@@ -28,6 +29,7 @@ import (
 // concurrently.
 type Guard struct {
 	cluster *fleet.Cluster
+	chain   *chain.Chain
 	accept  bool // accept an empty store
 	logger  *slog.Logger
 
@@ -50,6 +52,8 @@ type Guard struct {
 type Config struct {
 	// Cluster is the part of etcd that is written. Required.
 	Cluster *fleet.Cluster
+	// Chain records the changes; nil means one of its own, without a key.
+	Chain *chain.Chain
 	// AcceptEmpty accepts a store that has lost its catalog as empty.
 	AcceptEmpty bool
 	// Logger; nil discards.
@@ -61,7 +65,10 @@ type Config struct {
 // restored can be opened, to repeat a restore that was interrupted. It fails with
 // STORE_UNAVAILABLE, STORE_FORMAT, STORE_MIGRATING or STORE_EMPTY.
 func Open(ctx context.Context, cfg Config) (*Guard, error) {
-	g := &Guard{cluster: cfg.Cluster, accept: cfg.AcceptEmpty, logger: cfg.Logger}
+	g := &Guard{cluster: cfg.Cluster, chain: cfg.Chain, accept: cfg.AcceptEmpty, logger: cfg.Logger}
+	if g.chain == nil {
+		g.chain = chain.New(chain.Config{Cluster: cfg.Cluster})
+	}
 	if g.logger == nil {
 		g.logger = slog.New(slog.DiscardHandler)
 	}
@@ -87,10 +94,40 @@ func (g *Guard) open(ctx context.Context) error {
 }
 
 // Commit is the only way to write to the store. Its transaction also requires
-// the storage format that this program has read. look runs if a condition
-// fails. A store of another format, or one that was emptied or replaced, is an
-// error.
-func (g *Guard) Commit(ctx context.Context, guard []clientv3.Cmp, then, look []clientv3.Op) (*clientv3.TxnResponse, error) {
+// the storage format that this program has read, and writes the records of what.
+// look runs if a condition fails. A store of another format, or one that was
+// emptied or replaced, is an error.
+//
+// A full store takes deletions, but no records: those follow; see package chain.
+func (g *Guard) Commit(ctx context.Context, what chain.Entry, when []clientv3.Cmp, then, look []clientv3.Op) (*clientv3.TxnResponse, error) {
+	done, err := g.chain.Append(ctx, what, func(p chain.Part) (*clientv3.TxnResponse, error) {
+		return g.commit(ctx, append(slices.Clip(when), p.When...), append(slices.Clip(then), p.Then...), look)
+	})
+	if full(err) && len(then) > 0 && !slices.ContainsFunc(then, clientv3.Op.IsPut) {
+		if done, err = g.commit(ctx, when, then, look); err == nil && done.Succeeded {
+			g.chain.Owe(ctx, what, done.Header.Revision)
+		}
+	}
+	if err == nil && g.chain.Owes() {
+		g.pay(ctx)
+	}
+	return done, err
+}
+
+func full(err error) bool {
+	return errors.Is(err, rpctypes.ErrNoSpace) || errors.Is(err, fault.StoreFull)
+}
+
+// pay writes records that had no room in the store. What cannot be written now is
+// tried again.
+func (g *Guard) pay(ctx context.Context) {
+	err := g.chain.Pay(ctx, func(p chain.Part) (*clientv3.TxnResponse, error) { return g.commit(ctx, p.When, p.Then, nil) })
+	if err != nil && !full(err) {
+		g.logger.Debug("records of the audit cannot be written yet", "error", err)
+	}
+}
+
+func (g *Guard) commit(ctx context.Context, when []clientv3.Cmp, then, look []clientv3.Op) (*clientv3.TxnResponse, error) {
 	if err := g.Refusal(); err != nil {
 		return nil, err
 	}
@@ -103,7 +140,7 @@ func (g *Guard) Commit(ctx context.Context, guard []clientv3.Cmp, then, look []c
 	}
 	key := g.cluster.Space().Format()
 	done, err := g.cluster.Txn(ctx).
-		If(append(slices.Clip(guard), clientv3.Compare(clientv3.Value(key), "=", string(format)))...).
+		If(append(slices.Clip(when), clientv3.Compare(clientv3.Value(key), "=", string(format)))...).
 		Then(then...).
 		Else(append(slices.Clip(look), clientv3.OpGet(key))...).
 		Commit()
@@ -138,8 +175,8 @@ func (g *Guard) Commit(ctx context.Context, guard []clientv3.Cmp, then, look []c
 // CommitFenced is Commit for a write that only the leader may make. It fails
 // with LEADERSHIP_LOST, and writes nothing, once the leadership of the fence is
 // over.
-func (g *Guard) CommitFenced(ctx context.Context, fence fleet.Fence, guard []clientv3.Cmp, then, look []clientv3.Op) (*clientv3.TxnResponse, error) {
-	done, err := g.Commit(ctx, append(slices.Clip(guard), fence.Held()), then, append(slices.Clip(look), fence.Look()))
+func (g *Guard) CommitFenced(ctx context.Context, fence fleet.Fence, what chain.Entry, when []clientv3.Cmp, then, look []clientv3.Op) (*clientv3.TxnResponse, error) {
+	done, err := g.Commit(ctx, what, append(slices.Clip(when), fence.Held()), then, append(slices.Clip(look), fence.Look()))
 	if err != nil || done.Succeeded {
 		return done, err
 	}
@@ -187,6 +224,9 @@ func (g *Guard) Probe(ctx context.Context) {
 	case err == nil:
 		if g.full.Swap(nil) != nil {
 			g.logger.Info("the store has space again")
+		}
+		if g.chain.Owes() {
+			_ = g.cluster.Do(ctx, "record changes", func(ctx context.Context) error { g.pay(ctx); return nil })
 		}
 	case errors.Is(err, fault.StoreFull):
 		g.setFull(err)

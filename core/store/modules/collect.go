@@ -8,6 +8,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/ruedo-dev/ruedo/core/store/chain"
 	"github.com/ruedo-dev/ruedo/core/store/guard"
 	storev1 "github.com/ruedo-dev/ruedo/gen/ruedo/store/v1"
 	"github.com/ruedo-dev/ruedo/internal/fleet"
@@ -114,15 +115,17 @@ func (s *Modules) stored(ctx context.Context, digest string) (Stored, error) {
 func (s *Modules) Delete(ctx context.Context, fence fleet.Fence, stored []Stored, unused clientv3.Cmp) (done bool, err error) {
 	when := []clientv3.Cmp{unused}
 	var then []clientv3.Op
+	var what chain.Changes
 	for _, m := range stored {
 		key, err := s.space.ModuleManifest(m.Digest)
 		if err != nil {
 			return false, err
 		}
 		when, then = append(when, guard.Unchanged(key, m.Version)), append(then, clientv3.OpDelete(key))
+		what = append(what, chain.Change{Action: "delete", Noun: "module", Name: m.Digest, Before: m.Version})
 	}
 	err = s.cluster.Do(ctx, "delete modules", func(ctx context.Context) error {
-		res, err := s.guard.CommitFenced(ctx, fence, when, then, nil)
+		res, err := s.guard.CommitFenced(ctx, fence, what, when, then, nil)
 		done = err == nil && res.Succeeded
 		return err
 	})
@@ -164,7 +167,7 @@ func (s *Modules) DeleteChunks(ctx context.Context, fence fleet.Fence, digest st
 		if len(then) == 0 {
 			return false, nil
 		}
-		done, err := s.guard.CommitFenced(ctx, fence, when, then, nil)
+		done, err := s.guard.CommitFenced(ctx, fence, chain.Unrecorded{}, when, then, nil)
 		if err != nil || !done.Succeeded {
 			return false, err
 		}

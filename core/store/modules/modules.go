@@ -23,6 +23,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/ruedo-dev/ruedo/core/store/chain"
 	"github.com/ruedo-dev/ruedo/core/store/guard"
 	storev1 "github.com/ruedo-dev/ruedo/gen/ruedo/store/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
@@ -155,7 +156,7 @@ func (s *Modules) touch(ctx context.Context, m *storev1.Manifest, seen int64) er
 	}
 	gone := false
 	err = s.cluster.Do(ctx, "write module "+short(digest), func(ctx context.Context) error {
-		done, err := s.guard.Commit(ctx, []clientv3.Cmp{guard.Unchanged(key, seen)}, []clientv3.Op{clientv3.OpPut(key, string(value))}, []clientv3.Op{clientv3.OpGet(key, clientv3.WithCountOnly())})
+		done, err := s.guard.Commit(ctx, chain.Unrecorded{}, []clientv3.Cmp{guard.Unchanged(key, seen)}, []clientv3.Op{clientv3.OpPut(key, string(value))}, []clientv3.Op{clientv3.OpGet(key, clientv3.WithCountOnly())})
 		gone = err == nil && !done.Succeeded && done.Responses[0].GetResponseRange().GetCount() == 0
 		return err
 	})
@@ -338,7 +339,7 @@ func (s *Modules) writeChunk(ctx, gctx context.Context, digest string, i int, pa
 	}
 	packed := s.pack.EncodeAll(part, make([]byte, 0, len(part)/2))
 	return s.part(ctx, gctx, fmt.Sprintf("write chunk %d of module %s", i, short(digest)), func(ctx context.Context) error {
-		_, err := s.guard.Commit(ctx, nil, []clientv3.Op{clientv3.OpPut(key, string(packed))}, nil)
+		_, err := s.guard.Commit(ctx, chain.Unrecorded{}, nil, []clientv3.Op{clientv3.OpPut(key, string(packed))}, nil)
 		return err
 	})
 }
@@ -390,7 +391,8 @@ func (s *Modules) writeManifest(ctx context.Context, m *ruedov1.Module, data []b
 		return fault.Wrap(err, fault.RequestInvalid, "the description of module %s cannot be encoded: %v", short(m.GetDigest()), err)
 	}
 	return s.cluster.Do(ctx, "write module "+short(m.GetDigest()), func(ctx context.Context) error {
-		done, err := s.guard.Commit(ctx, []clientv3.Cmp{guard.Unchanged(key, seen)}, []clientv3.Op{clientv3.OpPut(key, string(value))}, nil)
+		what := chain.Change{Action: "upload", Noun: "module", Name: m.GetDigest(), Before: seen}
+		done, err := s.guard.Commit(ctx, what, []clientv3.Cmp{guard.Unchanged(key, seen)}, []clientv3.Op{clientv3.OpPut(key, string(value))}, nil)
 		if err == nil && done.Succeeded {
 			s.damaged.note(m.GetDigest(), nil)
 		}

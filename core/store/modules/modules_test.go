@@ -116,11 +116,11 @@ func TestKnownModuleWritesNothing(t *testing.T) {
 func TestModulesAreRefused(t *testing.T) {
 	s := fresh(t, 1000)
 	data := noise(1001)
-	testkit.WantReason(t, s.PutModule(t.Context(), storetest.Module(data), data), fault.UploadTooLarge, "1001 bytes", "limit of 1000")
+	testkit.WantReason(t, s.PutModule(storetest.Context(t), storetest.Module(data), data), fault.UploadTooLarge, "1001 bytes", "limit of 1000")
 	data = data[:1000]
 	wrong := storetest.Module(data)
 	wrong.Digest = storetest.Digest([]byte("other"))
-	testkit.WantReason(t, s.PutModule(t.Context(), wrong, data), fault.DigestMismatch, storetest.Digest(data), wrong.GetDigest())
+	testkit.WantReason(t, s.PutModule(storetest.Context(t), wrong, data), fault.DigestMismatch, storetest.Digest(data), wrong.GetDigest())
 	if n := count(t, s, "/ruedo/main/modules/"); n != 0 {
 		t.Errorf("%d keys were written", n)
 	}
@@ -181,7 +181,7 @@ func TestUploadsOfOneModuleAtOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
-			if err := s.PutModule(t.Context(), storetest.Module(data), data); err != nil {
+			if err := s.PutModule(storetest.Context(t), storetest.Module(data), data); err != nil {
 				t.Error(err)
 			}
 			if got, err := s.ReadModule(t.Context(), storetest.Digest(data)); err != nil || !bytes.Equal(got, data) {

@@ -13,7 +13,11 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/access"
 )
+
+// Context returns the context of a test as somebody who can write.
+func Context(t testing.TB) context.Context { return access.WithPrincipal(t.Context(), "user/test") }
 
 // Wasm returns the bytes of a module; each s is another one. Nothing can execute
 // it.
@@ -35,7 +39,7 @@ func Put(t testing.TB, s interface {
 	PutModule(ctx context.Context, m *ruedov1.Module, data []byte) error
 }, wasm []byte) {
 	t.Helper()
-	if err := s.PutModule(t.Context(), Module(wasm), wasm); err != nil {
+	if err := s.PutModule(Context(t), Module(wasm), wasm); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -61,7 +65,7 @@ func Publish(t testing.TB, s interface {
 	PublishService(ctx context.Context, svc *ruedov1.Service, seen int64) (*ruedov1.Service, error)
 }, svc *ruedov1.Service, seen int64) *ruedov1.Service {
 	t.Helper()
-	got, err := s.PublishService(t.Context(), svc, seen)
+	got, err := s.PublishService(Context(t), svc, seen)
 	if err != nil {
 		t.Fatal(err)
 	}

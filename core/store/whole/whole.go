@@ -1,10 +1,12 @@
 // Package whole reads the catalog of a cluster as a whole, and replaces it.
 //
 //	err := whole.Read(ctx, cluster, begin, func(path string, value []byte) error { ... })
-//	revision, err := whole.Replace(ctx, cluster, whole.Replacement{Values: values, Backup: "main of ..."})
+//	revision, err := whole.Replace(ctx, cluster, audit, whole.Replacement{Values: values, Backup: "main of ..."})
 //
 // A value is named by its path: its key without the cluster. Modules are not
-// part of it.
+// part of it, and neither is what belongs to the cluster and not to the catalog:
+// users, tokens, roles, links, what seals and certifies, and the audit. So a backup
+// carries no credential to another cluster, and a restore takes none away.
 //
 // # Read
 //
@@ -28,12 +30,15 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"iter"
+	"slices"
 	"strings"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/ruedo-dev/ruedo/core/store/chain"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fleet"
 	"github.com/ruedo-dev/ruedo/internal/keys"
@@ -195,26 +200,27 @@ type Value struct {
 
 // Replace replaces the catalog and returns the revision of the store with which
 // it is complete. STORE_NOT_EMPTY if there is one, without force; INTEGRITY for
-// a path that is not a key; STORE_RESTORING, with the cause, if it stopped in the
+// a path that is not one of a catalog; STORE_RESTORING, with the cause, if it stopped in the
 // middle, or if another one has begun meanwhile.
-func Replace(ctx context.Context, c *fleet.Cluster, r Replacement) (revision int64, err error) {
+func Replace(ctx context.Context, c *fleet.Cluster, audit *chain.Chain, r Replacement) (revision int64, err error) {
 	now, _, err := readFormat(ctx, c)
 	if err != nil {
 		return 0, err
 	}
-	w := &writer{cluster: c}
+	w := &writer{cluster: c, audit: audit}
 	var after []byte
 	if w.format, after, err = c.Restore(now, r.Backup); err != nil {
 		return 0, err
 	}
 	repeated := now != nil && errors.Is(c.ReadFormat(now), fault.StoreRestoring)
-	if err := w.begin(ctx, now, r.Force || repeated); err != nil {
+	if err := w.begin(ctx, now, r.Backup, r.Force || repeated); err != nil {
 		return 0, err
 	}
 	if err := w.replace(ctx, r.Values); err != nil {
 		return 0, interrupted(err, w.written)
 	}
-	if revision, err = w.commit(ctx, []clientv3.Op{clientv3.OpPut(c.Space().Format(), string(after))}); err != nil {
+	what := chain.Change{Action: "restore", Noun: "cluster", Name: c.Space().Cluster(), Summary: fmt.Sprintf("complete, with %s", text.Count(w.written, "value"))}
+	if revision, err = w.commit(ctx, what, []clientv3.Op{clientv3.OpPut(c.Space().Format(), string(after))}); err != nil {
 		return 0, interrupted(err, w.written)
 	}
 	return revision, nil
@@ -233,6 +239,7 @@ var errTakenOver = fault.New(fault.StoreRestoring, "another restore has begun me
 // writer writes while the store has the format of a restore.
 type writer struct {
 	cluster *fleet.Cluster
+	audit   *chain.Chain
 	format  []byte
 	written int
 
@@ -241,7 +248,7 @@ type writer struct {
 }
 
 // begin changes the format from what it is now.
-func (w *writer) begin(ctx context.Context, now []byte, force bool) error {
+func (w *writer) begin(ctx context.Context, now []byte, backup string, force bool) error {
 	space := w.cluster.Space()
 	same := clientv3.Compare(clientv3.CreateRevision(space.Format()), "=", 0)
 	if now != nil {
@@ -259,7 +266,13 @@ func (w *writer) begin(ctx context.Context, now []byte, force bool) error {
 		}
 	}
 	return w.cluster.Do(ctx, "begin a restore", func(ctx context.Context) error {
-		done, err := w.cluster.Txn(ctx).If(conditions...).Then(clientv3.OpPut(space.Format(), string(w.format))).Else(look...).Commit()
+		what := chain.Change{Action: "restore", Noun: "cluster", Name: space.Cluster(), Summary: "begins: the backup of " + backup}
+		done, err := w.audit.Append(ctx, what, func(p chain.Part) (*clientv3.TxnResponse, error) {
+			return w.cluster.Txn(ctx).
+				If(append(p.When, conditions...)...).
+				Then(append(p.Then, clientv3.OpPut(space.Format(), string(w.format)))...).
+				Else(look...).Commit()
+		})
 		if err != nil || done.Succeeded {
 			return err
 		}
@@ -311,7 +324,7 @@ func (w *writer) remove(ctx context.Context, prefix string) error {
 		if n == 0 {
 			return nil
 		}
-		if _, err := w.commit(ctx, []clientv3.Op{clientv3.OpDelete(prefix, clientv3.WithRange(last+"\x00"))}); err != nil {
+		if _, err := w.commit(ctx, chain.Unrecorded{}, []clientv3.Op{clientv3.OpDelete(prefix, clientv3.WithRange(last+"\x00"))}); err != nil {
 			return err
 		}
 	}
@@ -343,7 +356,7 @@ func (w *writer) flush(ctx context.Context) error {
 	if len(w.ops) == 0 {
 		return nil
 	}
-	if _, err := w.commit(ctx, w.ops); err != nil {
+	if _, err := w.commit(ctx, chain.Unrecorded{}, w.ops); err != nil {
 		return err
 	}
 	w.written += len(w.ops)
@@ -352,14 +365,16 @@ func (w *writer) flush(ctx context.Context) error {
 }
 
 // commit writes if the store still has the format of this restore.
-func (w *writer) commit(ctx context.Context, ops []clientv3.Op) (revision int64, err error) {
+func (w *writer) commit(ctx context.Context, what chain.Entry, ops []clientv3.Op) (revision int64, err error) {
 	if err := cmp.Or(w.cluster.Check(), w.cluster.Admit(ops)); err != nil {
 		return 0, err
 	}
 	err = w.cluster.Do(ctx, "restore the catalog", func(ctx context.Context) error {
-		done, err := w.cluster.Txn(ctx).
-			If(clientv3.Compare(clientv3.Value(w.cluster.Space().Format()), "=", string(w.format))).
-			Then(ops...).Commit()
+		done, err := w.audit.Append(ctx, what, func(p chain.Part) (*clientv3.TxnResponse, error) {
+			return w.cluster.Txn(ctx).
+				If(append(p.When, clientv3.Compare(clientv3.Value(w.cluster.Space().Format()), "=", string(w.format)))...).
+				Then(append(slices.Clip(ops), p.Then...)...).Commit()
+		})
 		if err == nil && !done.Succeeded {
 			return errTakenOver
 		}

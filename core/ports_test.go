@@ -125,8 +125,9 @@ func TestThePortForWebApplications(t *testing.T) {
 		if h.Get("Clear-Site-Data") != "" {
 			t.Error("a service clears the cookies of the host, which the API has, too")
 		}
-		if res, _ := ask(t, c.HTTP, "GET", c.URL+path, nil); res.Header.Get("Set-Cookie") != "" || res.Header.Get("Content-Security-Policy") != "sandbox" {
-			t.Errorf("%s next to the API: %v", path, res.Header)
+		res, body = ask(t, c.HTTP, "GET", c.URL+path, cookie)
+		if res.Header.Get("Set-Cookie") != "" || res.Header.Get("Content-Security-Policy") != "sandbox" || !strings.Contains(body, ":method") || strings.Contains(body, "a=b") {
+			t.Errorf("%s next to the API: %v %q", path, res.Header, body)
 		}
 	}
 	named := func(host string) func(*http.Request) { return func(r *http.Request) { r.Host = host } }

@@ -15,6 +15,9 @@
 // of one that streams is flushed. Trailers pass in both directions, and nothing is
 // compressed here.
 //
+// The caller's Authorization stays here, and so do its cookies, unless the request came
+// to a site that has no API: see "What is kept from services?" in docs/RATIONALE.md.
+//
 // A failure before the answer began is answered in the protocol of the request:
 // gRPC, gRPC-Web, Connect, or a JSON object as POST /call has it. After that, the
 // answer is cut off, so that nobody takes it for complete.
@@ -54,6 +57,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/httphead"
 	"github.com/ruedo-dev/ruedo/internal/port"
+	"github.com/ruedo-dev/ruedo/internal/token"
 )
 
 // farewell is how long a stream can go on when the core goes down.
@@ -156,6 +160,9 @@ func (x *exchange) execute() (*invoke.Answer, error) {
 	if x.path == "" {
 		return nil, errNoSlash
 	}
+	if token.Within(x.path) {
+		return nil, errToken()
+	}
 	ctx, cancel, err := fields.WithDeadline(x.r)
 	if err != nil {
 		return nil, err
@@ -192,12 +199,21 @@ func (x *exchange) execute() (*invoke.Answer, error) {
 	if at, ok := ctx.Deadline(); ok {
 		timeout = min(timeout, time.Until(at))
 	}
-	req.Head = httphead.Request(asked, httphead.Origin{Path: x.path, Prefix: x.prefix, Timeout: timeout, Upgrade: protocol})
+	req.Head = httphead.Request(asked, httphead.Origin{Path: x.path, Prefix: x.prefix, Timeout: timeout, Upgrade: protocol, Cookies: x.own || x.front.apps})
 	res, err := call.Exchange(ctx, req)
 	x.mu.Lock() // the last of an answer may still be on its way
 	x.over = true
 	x.mu.Unlock()
 	return res, err
+}
+
+// errToken returns the error for a path with a token: it is not passed on to the
+// service, and its caller should know that others may have seen it.
+func errToken() error {
+	e := fault.New(fault.RequestInvalid, "the path or the query holds what looks like a token").
+		WithFix("send it as Authorization: Bearer TOKEN, and replace it: addresses are logged on their way")
+	e.NotStarted = true
+	return e
 }
 
 // sayGoodbye ends the call of an answer that streams, after a while.

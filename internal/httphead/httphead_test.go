@@ -71,6 +71,45 @@ func TestRequest(t *testing.T) {
 	}
 }
 
+// What a caller shows the core stays there, and so does a token that it sent elsewhere.
+func TestCredentialsDoNotPass(t *testing.T) {
+	const secret = "ruedo_t_7kq2m3x4tb_abcdefghijklmnopqrstuvwxyz0a1b2c3d"
+	request := func(o Origin) [][2]string {
+		r := httptest.NewRequest("POST", "http://h/", nil)
+		r.Header = http.Header{
+			"Authorization": {"Bearer own"}, "Cookie": {"a=b; key=" + secret + "; c=d", "e=" + secret, "f=g"}, "X-Api-Key": {secret, "own"},
+			"Referer": {"https://h/?token=ruedo%5Ft%5F7kq2m3x4tb%5Fabc"}, "Sec-Websocket-Protocol": {"bearer, " + secret}, "Content-Type": {"text/plain; key=" + secret},
+		}
+		r.Trailer = http.Header{"X-Sum": nil, "Authorization": nil, "Cookie": nil, "Ruedo-Key": nil}
+		o.Path = "/"
+		return parse(t, Request(r, o))
+	}
+	for _, own := range []bool{false, true} {
+		fields := request(Origin{Cookies: own})
+		for _, f := range fields {
+			if strings.Contains(f[1], "7kq2m3x4tb") || f[0] == "authorization" || f[0] == abi.HeadCaller {
+				t.Errorf("%q passes", f)
+			}
+		}
+		if got := values(fields, "x-api-key"); !slices.Equal(got, []string{"own"}) {
+			t.Errorf("x-api-key %q", got)
+		}
+		if got := values(fields, "trailer"); !slices.Equal(got, []string{"X-Sum"}) {
+			t.Errorf("trailer %q", got)
+		}
+		want := []string{"a=b; c=d", "f=g"}
+		if !own {
+			want = nil
+		}
+		if got := values(fields, "cookie"); !slices.Equal(got, want) {
+			t.Errorf("cookies of its own site %t: %q", own, got)
+		}
+	}
+	if got := parse(t, Trailers(http.Header{"X-Sum": {secret, "7"}, "Authorization": {"Bearer own"}})); len(got) != 1 || got[0] != [2]string{"x-sum", "7"} {
+		t.Errorf("trailers %q", got)
+	}
+}
+
 func TestTe(t *testing.T) {
 	for te, want := range map[string]string{"trailers": "trailers", "gzip, trailers": "trailers", "gzip": "", "": ""} {
 		r := httptest.NewRequest("POST", "/", nil)
@@ -233,7 +272,7 @@ func FuzzRequest(f *testing.F) {
 			if strings.HasPrefix(name, ":") && i > 6 {
 				t.Errorf("%s comes after fields", name)
 			}
-			for _, bad := range []string{"keep-alive", "transfer-encoding", "connection", "upgrade", "forwarded"} {
+			for _, bad := range []string{"keep-alive", "transfer-encoding", "connection", "upgrade", "forwarded", "authorization", "cookie"} {
 				if name == bad {
 					t.Errorf("%s passes", name)
 				}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/ruedo-dev/ruedo/internal/abi"
 	"github.com/ruedo-dev/ruedo/internal/headers"
+	"github.com/ruedo-dev/ruedo/internal/token"
 )
 
 // Origin is what the core says about a request, and what no caller can say.
@@ -24,10 +25,14 @@ type Origin struct {
 	Timeout time.Duration
 	// Upgrade is the protocol that the connection is to be upgraded to, or "".
 	Upgrade string
+	// Cookies says that those of the request are the service's: it came to a site
+	// without the API.
+	Cookies bool
 }
 
 // Request returns the head of a request. Fields that are about the connection are
-// left out, and so are those that only the core may set.
+// left out, and so are those that only the core may set, those that are for the core,
+// and whatever looks like a token.
 func Request(r *http.Request, o Origin) []byte {
 	scheme := "http"
 	if r.TLS != nil {
@@ -35,7 +40,7 @@ func Request(r *http.Request, o Origin) []byte {
 	}
 	head := make([]byte, 0, 1<<10)
 	add := func(name, value string) {
-		if httpguts.ValidHeaderFieldValue(value) {
+		if httpguts.ValidHeaderFieldValue(value) && !token.Within(value) {
 			head = abi.AppendField(head, name, value)
 		}
 	}
@@ -50,12 +55,17 @@ func Request(r *http.Request, o Origin) []byte {
 	}
 	connection := r.Header["Connection"]
 	for name, values := range r.Header {
-		if ofConnection(name) || ofCore(name) || !httpguts.ValidHeaderFieldName(name) ||
+		if ofConnection(name) || ofCore(name) || forCore(name, o) || !httpguts.ValidHeaderFieldName(name) ||
 			len(connection) > 0 && httpguts.HeaderValuesContainsToken(connection, name) {
 			continue
 		}
 		name = strings.ToLower(name)
 		for _, v := range values {
+			if name == "cookie" && token.Within(v) {
+				if v = otherCookies(v); v == "" {
+					continue
+				}
+			}
 			add(name, v)
 		}
 	}
@@ -63,7 +73,7 @@ func Request(r *http.Request, o Origin) []byte {
 		add("te", "trailers") // gRPC insists on it
 	}
 	for name := range r.Trailer {
-		if httpguts.ValidTrailerHeader(name) {
+		if isTrailer(name) {
 			add("trailer", name)
 		}
 	}
@@ -108,6 +118,23 @@ func ofCore(name string) bool {
 	return strings.HasPrefix(name, "X-Forwarded-") || strings.HasPrefix(name, headers.Prefix)
 }
 
+// forCore reports whether a field is for the core, and no service's business: with
+// what the caller has shown it, the service could call others in the caller's name.
+func forCore(name string, o Origin) bool {
+	return name == "Authorization" || name == "Cookie" && !o.Cookies
+}
+
+// otherCookies returns the cookies of a field without those that look like a token.
+func otherCookies(field string) string {
+	var others []string
+	for cookie := range strings.SplitSeq(field, ";") {
+		if !token.Within(cookie) {
+			others = append(others, strings.TrimSpace(cookie))
+		}
+	}
+	return strings.Join(others, "; ")
+}
+
 // Trailers returns the trailers of a request, nil if there are none.
 func Trailers(h http.Header) (trailers []byte) {
 	for name, values := range h {
@@ -115,7 +142,7 @@ func Trailers(h http.Header) (trailers []byte) {
 			continue
 		}
 		for _, v := range values {
-			if httpguts.ValidHeaderFieldValue(v) {
+			if httpguts.ValidHeaderFieldValue(v) && !token.Within(v) {
 				trailers = abi.AppendField(trailers, strings.ToLower(name), v)
 			}
 		}

@@ -86,6 +86,16 @@ func TestFunction(t *testing.T) {
 		if res.ContentType != "application/json" {
 			t.Errorf("content type: %q", res.ContentType)
 		}
+		for _, caller := range []string{"user/ada", ""} {
+			var a answer
+			res, err := tpl.Call(t.Context(), sandbox.Request{Caller: caller, Input: []byte(`{"do":"head"}`)})
+			if err == nil {
+				err = json.Unmarshal(res.Output, &a)
+			}
+			if got, ok := a.Head[":caller"]; err != nil || got != caller || ok != (caller != "") {
+				t.Errorf("a call of %q: %q, %v", caller, a.Head, err)
+			}
+		}
 	})
 	t.Run("logs", func(t *testing.T) {
 		_, res, err := do(t, tpl, order{Do: "log", Text: "red\x1b[31m\nINFO forged \u202e ñ"})

@@ -392,7 +392,7 @@ func TestLogFlood(t *testing.T) {
 
 func TestCommand(t *testing.T) {
 	wasm := guest(t, "command")
-	tpl := load(t, sandbox.Spec{Wasm: wasm, Env: map[string]string{"GREETING": "hola"}, Example: []byte("a b")})
+	tpl := load(t, sandbox.Spec{Wasm: wasm, Env: map[string]string{"A": "1", "B": "2", "GREETING": "hola"}, Example: []byte("a b")})
 	if r := tpl.Report(); r.Kind != sandbox.Command || r.Example != nil {
 		t.Errorf("report: %+v", r)
 	}
@@ -412,6 +412,23 @@ func TestCommand(t *testing.T) {
 	if e.Meta["exit_code"] != "3" || res.ExitCode != 3 || string(res.Output) != "2\n" {
 		t.Errorf("got %+v, %+v", e, res)
 	}
+
+	// Calls at the same time see their own callers, and those without one see none.
+	var calls sync.WaitGroup
+	for n := range 8 {
+		calls.Go(func() {
+			caller, want := fmt.Sprint("user/", n), fmt.Sprintf("read 0 bytes hola\nof user/%d\n", n)
+			if n%4 == 0 {
+				caller, want = []string{"", "anonymous"}[n/4], "read 0 bytes hola\n"
+			}
+			for range 4 {
+				if res, err := tpl.Call(t.Context(), sandbox.Request{Caller: caller}); err != nil || string(res.Logs) != want {
+					t.Errorf("a call of %q: %q, %v", caller, res.Logs, err)
+				}
+			}
+		})
+	}
+	calls.Wait()
 
 	flood := load(t, sandbox.Spec{Wasm: wasm, Args: []string{"flood"}, Limits: sandbox.Limits{Output: 1 << 20, Timeout: 30 * time.Second}})
 	began := time.Now()

@@ -33,7 +33,7 @@ func (t *Template) newCall(ctx context.Context, req *Request) *call {
 	c.Context, c.Deadline = ctx, c.began.Add(l.Timeout)
 	c.CPU, c.Budget.Fuel, c.HostCalls = l.CPU, l.Fuel, limit.MaxHostCalls
 	r := hostcall.Request{
-		ID: req.ID, ContentType: req.ContentType, Input: req.Input, MaxOutput: l.Output, MaxLogs: l.Logs,
+		ID: req.ID, Caller: req.Caller, ContentType: req.ContentType, Input: req.Input, MaxOutput: l.Output, MaxLogs: l.Logs,
 		Head: req.Head, HTTP: t.report.Kind == HTTP,
 	}
 	if r.HTTP {
@@ -102,7 +102,7 @@ type instance struct {
 
 // newInstance creates an instance over a memory, for a call that pays for it.
 // After an error it is closed.
-func (t *Template) newInstance(memory *pristine.Memory, c *call) (_ *instance, err error) {
+func (t *Template) newInstance(memory *pristine.Memory, c *call, caller string) (_ *instance, err error) {
 	i := &instance{t: t, memory: memory, in: "its start"}
 	i.meter = fuel.NewMeter(fuel.Config{
 		Slots: t.engine.cfg.CPUSlots, Slice: &t.slice, Window: memory,
@@ -123,7 +123,7 @@ func (t *Template) newInstance(memory *pristine.Memory, c *call) (_ *instance, e
 	}
 	err = panics.Try(func() (err error) {
 		ctx := experimental.WithMemoryAllocator(i.ctx, memory)
-		i.module, err = t.engine.runtime.InstantiateModule(ctx, t.code.Code(), i.guest.System(t.system))
+		i.module, err = t.engine.runtime.InstantiateModule(ctx, t.code.Code(), i.guest.System(t.system, caller))
 		return err
 	})
 	if err != nil {

@@ -94,7 +94,7 @@ func (t *Template) model(ctx context.Context) (*instance, *fault.Error) {
 	if err != nil {
 		return nil, t.noMemory(err)
 	}
-	i, err := t.newInstance(memory, c)
+	i, err := t.newInstance(memory, c, "")
 	if err != nil {
 		return nil, t.startFailure(i, 0, err, "the service cannot start: ")
 	}

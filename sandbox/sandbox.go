@@ -100,7 +100,7 @@ type Spec struct {
 	Limits Limits
 	// Isolation that is asked for; "" means Pristine.
 	Isolation Isolation
-	// Env is all of the environment that the guest sees.
+	// Env is the environment that the guest sees, but for the caller of a command.
 	Env map[string]string
 	// Args follow the program's name, which is "service".
 	Args []string
@@ -144,8 +144,8 @@ type Report struct {
 
 // Request is one call's input.
 type Request struct {
-	// ID of the call; the guest can read it.
-	ID string
+	// ID of the call, and Caller, who makes it. The guest can read them; they may be "".
+	ID, Caller string
 	// Input is not changed and not kept after the call.
 	Input []byte
 	// ContentType of the input; may be empty.

@@ -9,8 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/tetratelabs/wazero"
-
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/inflight"
 	"github.com/ruedo-dev/ruedo/internal/wasmbin"
@@ -27,7 +25,7 @@ type Template struct {
 	engine    *Engine
 	code      *compile.Module
 	rewritten *instrument.Result
-	system    wazero.ModuleConfig
+	system    *wasi.System
 	limits    Limits
 	report    Report
 	inflight  inflight.Group // calls
@@ -80,7 +78,7 @@ func (e *Engine) Load(ctx context.Context, spec Spec) (*Template, error) {
 		engine:    e,
 		code:      compiled,
 		rewritten: rewritten,
-		system:    e.host.System(spec.Args, spec.Env),
+		system:    wasi.NewSystem(spec.Args, spec.Env),
 		limits:    limits,
 		report:    Report{Kind: info.Kind, Isolation: isolation, IsolationReason: why, Compile: took, Imports: info.Imports},
 		pool:      pool{limit: e.cfg.MaxIdle},
@@ -135,7 +133,7 @@ func (t *Template) Call(ctx context.Context, req Request) (Result, error) {
 	if err := ctx.Err(); err != nil {
 		return Result{}, t.notRun(c, err)
 	}
-	i, err := t.instance(c)
+	i, err := t.instance(c, req.Caller)
 	status := uint32(0)
 	if err == nil {
 		i.begin(c)
@@ -150,7 +148,7 @@ func (t *Template) Call(ctx context.Context, req Request) (Result, error) {
 }
 
 // instance returns an instance for a call: an idle one, or a new one.
-func (t *Template) instance(c *call) (*instance, error) {
+func (t *Template) instance(c *call, caller string) (*instance, error) {
 	if i := t.pool.get(); i != nil {
 		return i, nil
 	}
@@ -159,7 +157,7 @@ func (t *Template) instance(c *call) (*instance, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errHostMemory, err)
 	}
-	i, err := t.newInstance(memory, c)
+	i, err := t.newInstance(memory, c, caller)
 	if err == nil && t.started {
 		for n, g := range i.globals {
 			g.Set(t.globals[n])

@@ -6,11 +6,14 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"strings"
+
+	"github.com/ruedo-dev/ruedo/sdk/internal/entry"
 )
 
 // call holds what surrounds the body of one call. It travels in the context.
 type call struct {
 	id          string
+	caller      string
 	contentType string // of the input
 	outputType  string // of the output
 }
@@ -28,6 +31,24 @@ func callOf(ctx context.Context) *call {
 func CallID(ctx context.Context) string {
 	if c := callOf(ctx); c != nil {
 		return c.id
+	}
+	return ""
+}
+
+// Caller returns who called, as the cluster knows them: a sort and a name, such as
+// "user/ada", or "anonymous" for a caller who has shown nothing. It works in functions,
+// and with the context of a request to a service of package web.
+//
+// It is empty if nobody was asked: in a cluster without login, outside a call, and on
+// your own machine. On a runner that does not know callers yet, it is empty, too, so
+// treat "" as a stranger. Whether the caller may call the service at all was decided
+// before.
+func Caller(ctx context.Context) string {
+	if caller, ok := ctx.Value(entry.Caller{}).(string); ok {
+		return caller
+	}
+	if c := callOf(ctx); c != nil {
+		return c.caller
 	}
 	return ""
 }
@@ -56,7 +77,7 @@ func (s *service) do(ctx context.Context, req Request) (Response, error) {
 		return Response{}, Errorf(Unimplemented, "this service has no handler: %s", noHandlerFix)
 	}
 	s.runWarm()
-	c := &call{id: req.ID, contentType: req.ContentType}
+	c := &call{id: req.ID, caller: req.Caller, contentType: req.ContentType}
 	out, err := protect(s.handle, context.WithValue(ctx, callKey{}, c), req.Input)
 	if err != nil {
 		return Response{}, asError(err)

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ruedo-dev/ruedo/internal/abi"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/sandbox"
 )
@@ -57,7 +58,8 @@ func TestAsGuest(t *testing.T) {
 		t.Fatal(err)
 	}
 	call := func(input string) (sandbox.Result, error) {
-		return template.Call(t.Context(), sandbox.Request{ID: "c-7", Input: []byte(input), ContentType: "application/json"})
+		later := abi.AppendField(nil, ":later", "a field that this SDK does not know")
+		return template.Call(t.Context(), sandbox.Request{ID: "c-7", Caller: "user/ada", Input: []byte(input), ContentType: "application/json", Head: later})
 	}
 
 	t.Run("JSON in and out", func(t *testing.T) {
@@ -66,7 +68,7 @@ func TestAsGuest(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := `{"text":"grüß","calls":1,"warmed":1,"call_id":"c-7","content_type":"application/json"}`
+			want := `{"text":"grüß","calls":1,"warmed":1,"call_id":"c-7","caller":"user/ada","content_type":"application/json"}`
 			if string(res.Output) != want || res.ContentType != "application/json" {
 				t.Errorf("got %s of type %q, want %s", res.Output, res.ContentType, want)
 			}

@@ -126,6 +126,8 @@ func readRequest() (Request, error) {
 		switch key {
 		case abi.HeadCallID:
 			req.ID = value
+		case abi.HeadCaller:
+			req.Caller = value
 		case abi.HeadContentType:
 			req.ContentType = value
 		}

@@ -43,8 +43,8 @@
 // A service has one handler. [Handle] decodes and encodes JSON by the types of
 // its function; [HandleBytes] passes the bytes as they are. Registering a
 // second handler panics, so that publishing the module fails with the reason.
-// [CallID], [ContentType] and [SetContentType] give access to what surrounds
-// the body. A guest runs one call at a time, and at the start of each call
+// [Caller], [CallID], [ContentType] and [SetContentType] give access to what
+// surrounds the body. A guest runs one call at a time, and at the start of each call
 // memory is as it was after the inits and [Warm]: variables do not keep what a
 // call leaves in them.
 //
@@ -149,6 +149,8 @@ func Do(ctx context.Context, req Request) (Response, error) {
 type Request struct {
 	// ID is the id of the call, which [CallID] returns.
 	ID string
+	// Caller is who calls, which [Caller] returns; it can be empty.
+	Caller string
 	// ContentType is the content type that the caller declared; it can be empty.
 	ContentType string
 	Input       []byte

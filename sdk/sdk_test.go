@@ -29,13 +29,13 @@ func typedService[In, Out any](handle func(context.Context, In) (Out, error)) *s
 
 func TestTypedHandlerGivesJSON(t *testing.T) {
 	s := typedService(func(ctx context.Context, in order) (map[string]any, error) {
-		return map[string]any{"got": in.Item, "id": CallID(ctx), "type": ContentType(ctx)}, nil
+		return map[string]any{"got": in.Item, "id": CallID(ctx), "by": Caller(ctx), "type": ContentType(ctx)}, nil
 	})
-	res, err := s.do(t.Context(), Request{ID: "c-1", ContentType: "application/json; charset=utf-8", Input: []byte(`{"item":"tea","more":1}`)})
+	res, err := s.do(t.Context(), Request{ID: "c-1", Caller: "user/ada", ContentType: "application/json; charset=utf-8", Input: []byte(`{"item":"tea","more":1}`)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := `{"got":"tea","id":"c-1","type":"application/json; charset=utf-8"}`; string(res.Output) != want {
+	if want := `{"by":"user/ada","got":"tea","id":"c-1","type":"application/json; charset=utf-8"}`; string(res.Output) != want {
 		t.Errorf("output %s, want %s", res.Output, want)
 	}
 	if res.ContentType != "application/json" {

@@ -47,7 +47,10 @@ func (c Call) Exchange(ctx context.Context, r Request) (*Answer, error) {
 	if err := c.IsHTTP(); err != nil {
 		return nil, err
 	}
-	req := c.request(r.ID)
+	req, err := c.request(ctx, r.ID)
+	if err != nil {
+		return nil, err
+	}
 	req.Head, req.Input, req.Logs = r.Head, r.Body, r.Logs
 	res, info, err := c.execute(executor.WithExchange(ctx, r.Exchange), req)
 	if err != nil {

@@ -42,6 +42,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/executor"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/limits"
+	"github.com/ruedo-dev/ruedo/internal/token"
 )
 
 // grace is how long the core waits for the runner's answer after the time that a
@@ -143,7 +144,15 @@ func (c Call) Do(ctx context.Context, in Input) (*Result, error) {
 	if in.ContentType == "" {
 		in.ContentType = JSON
 	}
-	req := c.request(NewID())
+	if token.Within(in.ContentType) {
+		e := fault.New(fault.RequestInvalid, "the content type holds what looks like a token").WithFix("send tokens as Authorization: Bearer TOKEN")
+		e.NotStarted = true
+		return nil, e
+	}
+	req, err := c.request(ctx, NewID())
+	if err != nil {
+		return nil, err
+	}
 	req.Input, req.ContentType, req.Logs = in.Body, in.ContentType, in.Logs
 	res, info, err := c.execute(ctx, req)
 	if err != nil {
@@ -153,13 +162,18 @@ func (c Call) Do(ctx context.Context, in Input) (*Result, error) {
 }
 
 // request returns a request of this call without its input.
-func (c Call) request(id string) *runnerv1.ExecuteRequest {
+func (c Call) request(ctx context.Context, id string) (*runnerv1.ExecuteRequest, error) {
+	caller, err := callerOf(ctx)
+	if err != nil {
+		return nil, err
+	}
 	return &runnerv1.ExecuteRequest{
 		Plan:         c.entry.PlanID,
 		CallId:       id,
 		Service:      c.service(),
+		Caller:       caller,
 		MaxWaitNanos: int64(c.invoker.cfg.MaxWait),
-	}
+	}, nil
 }
 
 // execute executes a request once, and counts it.

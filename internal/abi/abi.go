@@ -108,8 +108,12 @@ const (
 // Fields of a request head and a response head.
 const (
 	HeadCallID      = ":call-id"
+	HeadCaller      = ":caller" // who calls, such as user/ada; at most MaxCaller bytes
 	HeadContentType = "content-type"
 )
+
+// MaxCaller is how many bytes the name of a caller can have.
+const MaxCaller = 256
 
 // Fields of the heads of kind http. A request also has fields of HTTP, in lower
 // case. An answer's head has HeadStatus and fields in any case.
@@ -121,7 +125,6 @@ const (
 	HeadProto     = ":proto"   // such as HTTP/2.0
 	HeadRemote    = ":remote"  // address of the caller
 	HeadTimeout   = ":timeout" // in nanoseconds
-	HeadCaller    = ":caller"  // identity
 	HeadStatus    = ":status"
 )
 

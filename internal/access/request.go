@@ -22,6 +22,9 @@ type Principal struct {
 	Narrow Set
 	// Token is the id of the token that was shown; "" if none was.
 	Token string
+	// Assumed says that nobody was asked who it is, because the cluster has no login:
+	// the name is for the audit log, and services are not told it.
+	Assumed bool
 }
 
 // Anonymous is the name of whoever shows nothing.

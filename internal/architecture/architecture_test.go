@@ -116,6 +116,10 @@ var arrows = []arrow{
 		reason: "who may do what is decided the same way by every room, and by looking alone",
 	},
 	{
+		from: []string{"internal/token"}, only: []string{"internal/fault"},
+		reason: "a text that lets somebody in is read the same way by clients and cores, and known to nothing else",
+	},
+	{
 		from: []string{"internal/grant"}, only: []string{"internal/fault"},
 		never:  []string{"net/http"},
 		reason: "a rule is read the same way by the CLI, a core and a runner, and connects to nothing",
@@ -185,7 +189,7 @@ var arrows = []arrow{
 		reason: "the core admits modules without an engine that could execute them",
 	},
 	{
-		from: []string{"internal/httphead"}, only: []string{"internal/abi", "internal/headers"},
+		from: []string{"internal/httphead"}, only: []string{"internal/abi", "internal/headers", "internal/token"},
 		reason: "a head means the same to the gateway and to the runner, which know nothing of each other",
 	},
 	{
@@ -242,8 +246,8 @@ var arrows = []arrow{
 		reason: "siblings under core import each other only downward: a publish stores what it has prepared, and asks for the rest by interfaces",
 	},
 	{
-		from: []string{"core/invoke"}, only: []string{"core/catalog", "core/dispatch", "internal/executor", "internal/fault", "internal/limits", "internal/packed", "gen"},
-		reason: "a call knows what can be called and who executes it, not who asks and not the store",
+		from: []string{"core/invoke"}, only: []string{"core/catalog", "core/dispatch", "internal/access", "internal/executor", "internal/fault", "internal/limits", "internal/packed", "internal/token", "gen"},
+		reason: "a call knows what can be called, who calls and who executes it, not how it was asked for and not the store",
 	},
 	{
 		from: []string{"core/catalog"}, only: []string{"core/decorate", "core/mirror", "internal/executor", "internal/fault", "internal/keys", "internal/labels", "internal/route", "internal/suggest", "gen"},
@@ -367,7 +371,7 @@ var arrows = []arrow{
 		reason: "what a client has written is known by numbers alone, from header fields",
 	},
 	{
-		from: []string{"core"}, only: []string{"core", "gen", "internal/access", "internal/archive", "internal/backoff", "internal/executor", "internal/fault", "internal/fleet", "internal/grant", "internal/headers", "internal/httphead", "internal/inflight", "internal/keys", "internal/lane", "internal/labels", "internal/limits", "internal/middleware", "internal/names", "internal/packed", "internal/panics", "internal/port", "internal/route", "internal/suggest", "internal/telemetry", "internal/text", "internal/wasmbin", "internal/wholefile"},
+		from: []string{"core"}, only: []string{"core", "gen", "internal/access", "internal/archive", "internal/backoff", "internal/executor", "internal/fault", "internal/fleet", "internal/grant", "internal/headers", "internal/httphead", "internal/inflight", "internal/keys", "internal/lane", "internal/labels", "internal/limits", "internal/middleware", "internal/names", "internal/packed", "internal/panics", "internal/port", "internal/route", "internal/suggest", "internal/telemetry", "internal/text", "internal/token", "internal/wasmbin", "internal/wholefile"},
 		reason: "the control plane stands on contracts and carriers; what assembles it, and where the store runs, it does not know",
 	},
 	{
@@ -423,7 +427,7 @@ var arrows = []arrow{
 		reason: "header fields of calls are the same however a call is made",
 	},
 	{
-		from: []string{"core/exchange"}, only: []string{"core/gateway/fields", "core/invoke", "gen", "internal/executor", "internal/fault", "internal/headers", "internal/httphead", "internal/middleware", "internal/port"},
+		from: []string{"core/exchange"}, only: []string{"core/gateway/fields", "core/invoke", "gen", "internal/executor", "internal/fault", "internal/headers", "internal/httphead", "internal/middleware", "internal/port", "internal/token"},
 		reason: "requests to services are a way in to calls, and what is in them is not read",
 	},
 	{

@@ -25,7 +25,7 @@ func MaxWait(req *runnerv1.ExecuteRequest) time.Duration {
 func Waited(req *runnerv1.ExecuteRequest, waited time.Duration) *runnerv1.ExecuteRequest {
 	return &runnerv1.ExecuteRequest{
 		Plan: req.GetPlan(), CallId: req.GetCallId(), Service: req.GetService(), Input: req.GetInput(), ContentType: req.GetContentType(), Head: req.GetHead(),
-		Logs: req.GetLogs(), MaxWaitNanos: int64(max(MaxWait(req)-waited, 1)),
+		Caller: req.GetCaller(), Logs: req.GetLogs(), MaxWaitNanos: int64(max(MaxWait(req)-waited, 1)),
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/executor"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/lane/stream"
 	"github.com/ruedo-dev/ruedo/internal/names"
@@ -114,6 +115,8 @@ func checkRequest(e *runnerv1.Execute) error {
 			len(req.Plan), len(req.CallId), len(req.Service), maxID, names.Max)
 	case len(req.ContentType) > maxMediaType:
 		return fault.New(fault.RequestInvalid, "the content type has %d bytes, the limit is %d", len(req.ContentType), maxMediaType)
+	case !executor.ValidCaller(req.Caller):
+		return fault.New(fault.RequestInvalid, "the name of the caller has %d bytes, the limit is %d, or it has characters that no core sends", len(req.Caller), executor.MaxCaller)
 	case len(req.Head) > stream.MaxHead:
 		return fault.New(fault.RequestInvalid, "the head has %d bytes, the limit is %d", len(req.Head), stream.MaxHead)
 	case e.GetTimeoutNanos() < 0:

@@ -241,7 +241,7 @@ func (l *Lane) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) (*runn
 	f := l.frames.Get().(*executeFrame)
 	defer l.reuse(f)
 	f.request.Plan, f.request.CallId, f.request.Service = req.Plan, req.CallId, req.Service
-	f.request.ContentType, f.request.Logs, f.request.MaxWaitNanos = req.ContentType, req.Logs, req.MaxWaitNanos
+	f.request.ContentType, f.request.Caller, f.request.Logs, f.request.MaxWaitNanos = req.ContentType, req.Caller, req.Logs, req.MaxWaitNanos
 	if deadline, ok := ctx.Deadline(); ok {
 		left := time.Until(deadline)
 		if left <= 0 {
@@ -465,7 +465,7 @@ func (l *Lane) reuse(f *executeFrame) {
 	f.frame.Id = 0
 	f.execute.TimeoutNanos, f.execute.Detached, f.execute.InputBytes, f.execute.Streams = 0, false, 0, false
 	r := &f.request
-	r.Plan, r.CallId, r.Service, r.Input, r.ContentType, r.Logs, r.MaxWaitNanos, r.Head = "", "", "", nil, "", false, 0, nil
+	r.Plan, r.CallId, r.Service, r.Input, r.ContentType, r.Caller, r.Logs, r.MaxWaitNanos, r.Head = "", "", "", nil, "", "", false, 0, nil
 	l.frames.Put(f)
 }
 

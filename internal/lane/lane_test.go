@@ -184,12 +184,20 @@ func TestCallRidesTheLane(t *testing.T) {
 	}}))
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	res, err := l.Execute(ctx, &runnerv1.ExecuteRequest{Plan: "p", CallId: "c", Service: "greet", Input: []byte("hi"), ContentType: "text/plain", Logs: true})
+	res, err := l.Execute(ctx, &runnerv1.ExecuteRequest{Plan: "p", CallId: "c", Service: "greet", Input: []byte("hi"), ContentType: "text/plain", Caller: "user/ada", Logs: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.Plan != "p" || got.CallId != "c" || got.Service != "greet" || !got.Logs {
+	if got.Plan != "p" || got.CallId != "c" || got.Service != "greet" || got.Caller != "user/ada" || !got.Logs {
 		t.Errorf("the runner got %v", got)
+	}
+	if _, err := l.Execute(ctx, &runnerv1.ExecuteRequest{}); err != nil || got.Caller != "" {
+		t.Errorf("a call of nobody is one of %q, %v", got.Caller, err)
+	}
+	for _, caller := range []string{strings.Repeat("a", executor.MaxCaller+1), "user/ada\n"} {
+		if _, err := l.Execute(ctx, &runnerv1.ExecuteRequest{Caller: caller}); !errors.Is(err, fault.RequestInvalid) || !faultrpc.FromError(err).NotStarted || got.Caller != "" {
+			t.Errorf("a call of %q: %v", caller, err)
+		}
 	}
 	if string(res.Output) != "hi" || res.ContentType != "text/plain" || res.Info.Duration.AsDuration() != 7 {
 		t.Errorf("the core got %v", res)
@@ -197,7 +205,7 @@ func TestCallRidesTheLane(t *testing.T) {
 	if res.Info.Runner != "edge-1" {
 		t.Errorf("a runner may only speak for itself, but the info names %q", res.Info.Runner)
 	}
-	if l.Info().Id != "edge-1" || !l.Ready() || l.Active() != 0 || l.Total() != 1 || cl.CoreID() != "core-1" {
+	if l.Info().Id != "edge-1" || !l.Ready() || l.Active() != 0 || l.Total() != 2 || cl.CoreID() != "core-1" {
 		t.Errorf("info %v ready %v active %d total %d core %s", l.Info(), l.Ready(), l.Active(), l.Total(), cl.CoreID())
 	}
 }

@@ -14,8 +14,8 @@ import (
 
 // Request is the input of a call.
 type Request struct {
-	// ID and ContentType can be read by the guest; they may be empty.
-	ID, ContentType string
+	// ID, Caller and ContentType can be read by the guest; they may be empty.
+	ID, Caller, ContentType string
 	// Input is neither changed nor retained after the call.
 	Input []byte
 	// MaxOutput and MaxLogs bound the output and the logs, in bytes.
@@ -74,6 +74,9 @@ func (c *Call) Init(req *Request) {
 	}
 	if req.ID != "" {
 		c.head = abi.AppendField(c.head, abi.HeadCallID, req.ID)
+	}
+	if req.Caller != "" {
+		c.head = abi.AppendField(c.head, abi.HeadCaller, req.Caller)
 	}
 	if req.ContentType != "" {
 		c.head = abi.AppendField(c.head, abi.HeadContentType, req.ContentType)

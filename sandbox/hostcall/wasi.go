@@ -3,8 +3,6 @@ package hostcall
 import (
 	"context"
 	"crypto/rand"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -16,9 +14,6 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/wasmbin"
 	"github.com/ruedo-dev/ruedo/sandbox/hostcall/wasi"
 )
-
-// programName is the first argument of every guest.
-const programName = "service"
 
 // instantiateWASI instantiates WASI preview 1. Functions that can take long
 // (polling, reading, writing) are implemented here, because they must end with
@@ -119,19 +114,6 @@ func valueTypes(ts []wasmbin.ValType) []api.ValueType {
 	return vs
 }
 
-// System returns what a guest can see besides the host functions: its arguments
-// and its environment. Each instance also needs [Guest.System].
-func (h *Host) System(args []string, env map[string]string) wazero.ModuleConfig {
-	m := wazero.NewModuleConfig().
-		WithName(""). // several instances of one module can exist at the same time
-		WithStartFunctions().
-		WithArgs(append([]string{programName}, args...)...)
-	for _, k := range slices.Sorted(maps.Keys(env)) {
-		m = m.WithEnv(k, env[k])
-	}
-	return m
-}
-
 // Tick is the resolution of a guest's clocks: fine enough for timeouts and
 // logs, too coarse to time the machine's caches.
 const Tick = 100 * time.Microsecond
@@ -140,9 +122,14 @@ const Tick = 100 * time.Microsecond
 // about the machine. It is never 0.
 func (h *Host) monotonic() int64 { return int64(time.Since(h.born).Truncate(Tick) + Tick) }
 
-// System connects what the runtime does on its own to the calls of the guest.
-func (g *Guest) System(shared wazero.ModuleConfig) wazero.ModuleConfig {
-	return shared.
+// System returns the configuration of an instance: what it can see of the template's
+// system, and what the runtime does on its own, connected to the calls of the guest. A
+// command, which starts with its call, also sees who calls.
+func (g *Guest) System(s *wasi.System, caller string) wazero.ModuleConfig {
+	if !g.command {
+		caller = "" // it is in the head
+	}
+	return s.Config(caller).
 		WithRandSource(random{g}).
 		WithNanosleep(func(ns int64) { g.meter.HostCall(); g.meter.Sleep(time.Duration(ns)) }).
 		WithOsyield(func() { g.meter.HostCall(); g.meter.Yield() })

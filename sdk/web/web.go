@@ -32,9 +32,10 @@
 //
 // Each request begins with the memory that was there after the inits. A
 // request has the protocol of its caller, so r.ProtoMajor is 2 for HTTP/2. If
-// it came over TLS, r.TLS is set, without the details. Reading and writing at
-// the same time always works. Many goroutines can wait for streams, timers and
-// each other.
+// it came over TLS, r.TLS is set, without the details. [Caller] returns who sent
+// it; the field Authorization does not arrive, and Cookie only at a site without the
+// API. Reading and writing at the same time always works. Many goroutines can
+// wait for streams, timers and each other.
 //
 // The request's context has the deadline of the call. It is canceled when the
 // handler returns, and within about a second when the caller is gone. As in
@@ -84,9 +85,6 @@ import (
 	"github.com/ruedo-dev/ruedo/sdk/web/internal/exchange"
 	"github.com/ruedo-dev/ruedo/sdk/web/internal/outbound"
 )
-
-// The documentation refers to it.
-var _ = sdk.Warm
 
 // Serve registers the service's handler. In a module it also makes
 // http.DefaultTransport a [Transport]. Call it once, in an init function; a
@@ -151,6 +149,11 @@ type OutboundError = outbound.Error
 // call, and on your own machine.
 func CallID(ctx context.Context) string { return exchange.CallID(ctx) }
 
-// Caller returns the identity of the caller of the request whose context ctx
-// is, or "" if the caller has none.
-func Caller(ctx context.Context) string { return exchange.Caller(ctx) }
+// Caller returns who called, such as "user/ada", from the context of a request. It is
+// [sdk.Caller], which says when that is empty.
+func Caller(ctx context.Context) string { return sdk.Caller(ctx) }
+
+// WithCaller returns a context for a request in a test, whose caller [Caller] returns.
+func WithCaller(ctx context.Context, caller string) context.Context {
+	return context.WithValue(ctx, entry.Caller{}, caller)
+}

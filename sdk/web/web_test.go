@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ruedo-dev/ruedo/sdk"
 	"github.com/ruedo-dev/ruedo/sdk/internal/entry"
 )
 
@@ -38,6 +39,13 @@ func TestServeOnce(t *testing.T) {
 		t.Fatal(res, err)
 	}
 	res.Body.Close()
+}
+
+func TestCallerInATest(t *testing.T) {
+	ctx := WithCaller(t.Context(), "user/ada")
+	if Caller(ctx) != "user/ada" || sdk.Caller(ctx) != "user/ada" || Caller(t.Context()) != "" {
+		t.Errorf("%q, %q, %q", Caller(ctx), sdk.Caller(ctx), Caller(t.Context()))
+	}
 }
 
 func TestTestSpeaksBothProtocols(t *testing.T) {

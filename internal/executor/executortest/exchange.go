@@ -106,7 +106,7 @@ func (f *fixture) ask(ctx context.Context, path, body string, streams bool, trai
 	go func() {
 		defer close(c.done)
 		c.res, c.err = f.Execute(executor.WithExchange(ctx, x), &runnerv1.ExecuteRequest{
-			Plan: f.plan, CallId: "call-1", Service: "guest", Head: head, Input: []byte(body), MaxWaitNanos: int64(time.Hour),
+			Plan: f.plan, CallId: "call-1", Service: "guest", Caller: "user/ada", Head: head, Input: []byte(body), MaxWaitNanos: int64(time.Hour),
 		})
 	}()
 	return c
@@ -146,7 +146,7 @@ func field(head []byte, name string) string {
 func (s *suite) whole(t *testing.T) {
 	f := s.serve(t)
 	res, err := f.ask(t.Context(), "/hello", "", false).wait()
-	if err != nil || res.Streamed || string(res.Output) != "hello" || field(res.Head, abi.HeadStatus) != "200" || field(res.Head, "x-method") != "GET" {
+	if err != nil || res.Streamed || string(res.Output) != "hello" || field(res.Head, abi.HeadStatus) != "200" || field(res.Head, "x-method") != "GET" || field(res.Head, "x-caller") != "user/ada" {
 		t.Errorf("got %v, %v", res, err)
 	}
 	if res.GetInfo().GetRunner() == "" || res.GetInfo().GetDuration().AsDuration() <= 0 {

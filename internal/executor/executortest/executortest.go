@@ -78,6 +78,7 @@ func Run(t *testing.T, open func(t *testing.T, src executor.Source, opts Options
 		{"logs are kept", s.keptLogs},
 		{"nothing leaks between calls", s.pristine},
 		{"environment", s.environment},
+		{"who calls", s.caller},
 		{"cancel stops the guest", s.cancel},
 		{"deadline stops the guest", s.deadline},
 		{"each call gets its own answer", s.concurrent},
@@ -210,6 +211,17 @@ func (s *suite) environment(t *testing.T) {
 	f := s.fixture(t, Options{}, func(p *runnerv1.Plan) { p.Env = map[string]string{"CITY": "Ronda"} })
 	f.want("env CITY", "Ronda")
 	f.want("env RUEDO_SECRET_OF_THE_HOST", "")
+}
+
+// caller: a guest sees who calls it, and never who has called before.
+func (s *suite) caller(t *testing.T) {
+	f := s.fixture(t, Options{}, nil)
+	for _, caller := range []string{"", "user/ada", "anonymous", "", "okta/" + strings.Repeat("a", 251), ""} {
+		res, err := f.Execute(t.Context(), &runnerv1.ExecuteRequest{Plan: f.plan, Service: "guest", Caller: caller, Input: []byte("caller")})
+		if err != nil || string(res.GetOutput()) != caller {
+			t.Errorf("a call of %q is one of %q, %v", caller, res.GetOutput(), err)
+		}
+	}
 }
 
 func (s *suite) cancel(t *testing.T) {

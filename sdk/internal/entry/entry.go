@@ -12,6 +12,9 @@ var (
 	call   func() int32
 )
 
+// Caller is the key of who called, a string, in contexts of package web, which sdk reads.
+type Caller struct{}
+
 // Claim records that by, a function and the place that called it, registers the
 // handler of this program. It returns who did so before, or "".
 func Claim(by string) (before string) {

@@ -38,7 +38,10 @@ type ExecuteRequest struct {
 	// default.
 	MaxWaitNanos int64 `protobuf:"varint,7,opt,name=max_wait_nanos,json=maxWaitNanos,proto3" json:"max_wait_nanos,omitempty"`
 	// Head of a request of kind http, encoded as package abi says.
-	Head          []byte `protobuf:"bytes,8,opt,name=head,proto3" json:"head,omitempty"`
+	Head []byte `protobuf:"bytes,8,opt,name=head,proto3" json:"head,omitempty"`
+	// Who calls, for the guest: "user/ada", "anonymous". Empty if the cluster has no
+	// login. Older runners ignore it, and their guests see no caller.
+	Caller        string `protobuf:"bytes,9,opt,name=caller,proto3" json:"caller,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -127,6 +130,13 @@ func (x *ExecuteRequest) GetHead() []byte {
 		return x.Head
 	}
 	return nil
+}
+
+func (x *ExecuteRequest) GetCaller() string {
+	if x != nil {
+		return x.Caller
+	}
+	return ""
 }
 
 // ExecuteResponse is the answer to one call.
@@ -624,7 +634,7 @@ var File_ruedo_runner_v1_execute_proto protoreflect.FileDescriptor
 
 const file_ruedo_runner_v1_execute_proto_rawDesc = "" +
 	"\n" +
-	"\x1druedo/runner/v1/execute.proto\x12\x0fruedo.runner.v1\x1a\x1aruedo/runner/v1/plan.proto\x1a\x15ruedo/v1/invoke.proto\x1a\x16ruedo/v1/service.proto\"\xde\x01\n" +
+	"\x1druedo/runner/v1/execute.proto\x12\x0fruedo.runner.v1\x1a\x1aruedo/runner/v1/plan.proto\x1a\x15ruedo/v1/invoke.proto\x1a\x16ruedo/v1/service.proto\"\xf6\x01\n" +
 	"\x0eExecuteRequest\x12\x12\n" +
 	"\x04plan\x18\x01 \x01(\tR\x04plan\x12\x17\n" +
 	"\acall_id\x18\x02 \x01(\tR\x06callId\x12\x18\n" +
@@ -633,7 +643,8 @@ const file_ruedo_runner_v1_execute_proto_rawDesc = "" +
 	"\fcontent_type\x18\x05 \x01(\tR\vcontentType\x12\x12\n" +
 	"\x04logs\x18\x06 \x01(\bR\x04logs\x12$\n" +
 	"\x0emax_wait_nanos\x18\a \x01(\x03R\fmaxWaitNanos\x12\x12\n" +
-	"\x04head\x18\b \x01(\fR\x04head\"\xf4\x01\n" +
+	"\x04head\x18\b \x01(\fR\x04head\x12\x16\n" +
+	"\x06caller\x18\t \x01(\tR\x06caller\"\xf4\x01\n" +
 	"\x0fExecuteResponse\x12\x16\n" +
 	"\x06output\x18\x01 \x01(\fR\x06output\x12!\n" +
 	"\fcontent_type\x18\x02 \x01(\tR\vcontentType\x122\n" +

@@ -23,6 +23,9 @@ func main() {
 		os.Exit(9)
 	}
 	fmt.Fprintln(os.Stderr, "read", len(in), "bytes", os.Getenv("GREETING"))
+	if caller, ok := os.LookupEnv("REMOTE_USER"); ok {
+		fmt.Fprintln(os.Stderr, "of", caller)
+	}
 	fmt.Println(len(strings.Fields(string(in))))
 	if strings.HasPrefix(string(in), "bad") {
 		os.Exit(3)

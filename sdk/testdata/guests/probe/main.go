@@ -27,6 +27,7 @@ type out struct {
 	Calls       int    `json:"calls"`
 	Warmed      int    `json:"warmed"`
 	CallID      string `json:"call_id"`
+	Caller      string `json:"caller"`
 	ContentType string `json:"content_type"`
 }
 
@@ -54,7 +55,7 @@ func echo(_ context.Context, in []byte) ([]byte, error) { return in, nil }
 
 func handle(ctx context.Context, req in) (out, error) {
 	calls++
-	res := out{Text: req.Text, Calls: calls, Warmed: warmed, CallID: sdk.CallID(ctx), ContentType: sdk.ContentType(ctx)}
+	res := out{Text: req.Text, Calls: calls, Warmed: warmed, CallID: sdk.CallID(ctx), Caller: sdk.Caller(ctx), ContentType: sdk.ContentType(ctx)}
 	switch req.Do {
 	case "echo":
 	case "repeat":

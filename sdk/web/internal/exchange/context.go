@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ruedo-dev/ruedo/internal/abi"
+	"github.com/ruedo-dev/ruedo/sdk/internal/entry"
 	"github.com/ruedo-dev/ruedo/sdk/web/internal/host"
 )
 
@@ -44,17 +45,12 @@ func CallID(ctx context.Context) string {
 	return ""
 }
 
-// Caller returns the identity of the caller, or "" if the caller has none.
-func Caller(ctx context.Context) string {
-	if c, ok := ctx.Value(callKey{}).(*callContext); ok {
-		return c.caller
-	}
-	return ""
-}
-
 func (c *callContext) Value(key any) any {
-	if key == (callKey{}) {
+	switch key {
+	case callKey{}:
 		return c
+	case entry.Caller{}:
+		return c.caller
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/ruedo-dev/ruedo/internal/abi"
+	"github.com/ruedo-dev/ruedo/sdk"
 	"github.com/ruedo-dev/ruedo/sdk/web/internal/host"
 )
 
@@ -113,7 +114,7 @@ func serveRaw(t *testing.T, fields [][2]string, h http.HandlerFunc) *rawHost {
 }
 
 func TestContextOfTheHead(t *testing.T) {
-	fields := [][2]string{{abi.HeadTimeout, "20000000"}, {abi.HeadCallID, "c-9"}, {abi.HeadCaller, "ada"}, {abi.HeadScheme, "https"}, {abi.HeadProto, "HTTP/2.0"}}
+	fields := [][2]string{{abi.HeadTimeout, "20000000"}, {abi.HeadCallID, "c-9"}, {abi.HeadCaller, "user/ada"}, {":later", "x"}, {abi.HeadScheme, "https"}, {abi.HeadProto, "HTTP/2.0"}}
 	var kept *http.Request
 	raw := serveRaw(t, fields, func(w http.ResponseWriter, r *http.Request) {
 		kept = r
@@ -121,8 +122,8 @@ func TestContextOfTheHead(t *testing.T) {
 		if at, ok := ctx.Deadline(); !ok || time.Until(at) > 20*time.Millisecond {
 			t.Error(at, ok)
 		}
-		if CallID(ctx) != "c-9" || Caller(ctx) != "ada" || r.TLS == nil || r.ProtoMajor != 2 {
-			t.Error(CallID(ctx), Caller(ctx), r.TLS, r.Proto)
+		if CallID(ctx) != "c-9" || sdk.Caller(ctx) != "user/ada" || r.TLS == nil || r.ProtoMajor != 2 {
+			t.Error(CallID(ctx), sdk.Caller(ctx), r.TLS, r.Proto)
 		}
 		child, cancel := context.WithCancel(ctx)
 		defer cancel()
@@ -134,7 +135,7 @@ func TestContextOfTheHead(t *testing.T) {
 	if raw.failure != "" {
 		t.Error(raw.failure)
 	}
-	if CallID(context.Background()) != "" || Caller(context.Background()) != "" {
+	if CallID(context.Background()) != "" || sdk.Caller(context.Background()) != "" {
 		t.Error("there is a call outside of a call")
 	}
 

@@ -17,7 +17,7 @@ import (
 var calls int
 
 func init() {
-	sdk.HandleBytes(func(_ context.Context, in []byte) ([]byte, error) {
+	sdk.HandleBytes(func(ctx context.Context, in []byte) ([]byte, error) {
 		calls++
 		word, rest, _ := bytes.Cut(in, []byte(" "))
 		switch string(word) {
@@ -25,6 +25,8 @@ func init() {
 			return rest, nil
 		case "count":
 			return strconv.AppendInt(nil, int64(calls), 10), nil
+		case "caller":
+			return []byte(sdk.Caller(ctx)), nil
 		case "fail":
 			return nil, sdk.Errorf(sdk.AlreadyExists, "%s is taken", rest)
 		case "panic":

@@ -15,6 +15,7 @@ func init() {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/hello", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Method", r.Method)
+		w.Header().Set("X-Caller", web.Caller(r.Context()))
 		_, _ = io.WriteString(w, "hello")
 	})
 	// copy answers with the body as it arrives, and with its trailer.

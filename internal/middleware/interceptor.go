@@ -29,6 +29,9 @@ type Chain struct {
 	Procedure string
 	// MaxBytes bounds one message of a request, inflated.
 	MaxBytes int
+	// Rule checks whether a request may call the procedure, before its message is
+	// validated. Nil checks nothing.
+	Rule connect.HandlerOption
 	// Unchecked leaves the validation of messages to the handler.
 	Unchecked bool
 	// Turns are shared by all handlers; nil means that no work waits for a
@@ -57,6 +60,9 @@ func (c Chain) Options() []connect.HandlerOption {
 			return i.toConnect(ctx, c.Procedure, fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
 		}),
 		connect.WithInterceptors(i),
+	}
+	if c.Rule != nil {
+		opts = append(opts, c.Rule)
 	}
 	if !c.Unchecked {
 		opts = append(opts, connect.WithInterceptors(connectvalidate.NewInterceptor()))

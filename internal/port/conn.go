@@ -2,12 +2,10 @@ package port
 
 import (
 	"context"
-	"errors"
 	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 )
 
@@ -40,6 +38,8 @@ type conn struct {
 	// since is the first full tick after it was accepted.
 	since    int64
 	accepted time.Time
+	via      string // one of the words of access
+	from     string // the peer's address without a port; "" on a socket
 	resets   atomic.Int64
 	read     atomic.Int64 // bytes since the last pause
 
@@ -81,7 +81,7 @@ type connKey struct{}
 
 // withConn lets a request find its connection.
 func withConn(ctx context.Context, nc net.Conn) context.Context {
-	if c, ok := nc.(*conn); ok {
+	if c := connOf(nc); c != nil {
 		return context.WithValue(ctx, connKey{}, c)
 	}
 	return ctx
@@ -210,8 +210,8 @@ func (s *conns) next() {
 
 // changed is the server's hook for the states of connections.
 func (s *conns) changed(nc net.Conn, state http.ConnState) {
-	c, ok := nc.(*conn)
-	if !ok {
+	c := connOf(nc)
+	if c == nil {
 		return
 	}
 	switch state {
@@ -222,44 +222,4 @@ func (s *conns) changed(nc net.Conn, state http.ConnState) {
 		c.fresh.Store(false)
 		c.idle.Store(s.tick.Load() + 1)
 	}
-}
-
-// listener registers the connections that it accepts with the server.
-type listener struct {
-	net.Listener
-	s *Server
-}
-
-// Accept returns the next connection. At the limit of connections or of open
-// files, it closes others to make room.
-func (l *listener) Accept() (net.Conn, error) {
-	for {
-		nc, err := l.Listener.Accept()
-		if err != nil {
-			if outOfFiles(err) && l.s.makeRoom() {
-				continue
-			}
-			return nil, err
-		}
-		c := &conn{Conn: nc, set: l.s.conns, since: l.s.conns.tick.Load() + 1, accepted: time.Now()}
-		c.fresh.Store(true)
-		if l.s.conns.add(c) || l.s.makeRoom() && l.s.conns.add(c) {
-			return c, nil
-		}
-		_ = nc.Close() // all others are busy
-	}
-}
-
-// makeRoom closes the least useful connection: one that has been idle or has
-// sent no request for a tick, then one whose peer is slow, then one of either
-// kind that has been so for less than a tick. The one that was accepted last
-// goes last, because its request is on the way. It reports whether there was
-// one.
-func (s *Server) makeRoom() bool {
-	return s.conns.spare(aTick) || s.hangUpOnSlowest(1) || s.conns.spare(aWhile) || s.hangUpOnSlowest(0) || s.conns.spare(noTime)
-}
-
-// outOfFiles reports whether err says that no file descriptor is left.
-func outOfFiles(err error) bool {
-	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
 }

@@ -11,10 +11,13 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/ruedo-dev/ruedo/internal/access"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 	"github.com/ruedo-dev/ruedo/internal/middleware"
 	"github.com/ruedo-dev/ruedo/internal/port/budget"
+	"github.com/ruedo-dev/ruedo/internal/port/flight"
+	"github.com/ruedo-dev/ruedo/internal/port/head"
 )
 
 // phase is what a handler is doing, from the point of view of its peer.
@@ -48,10 +51,11 @@ type exchange struct {
 	s               *Server
 	route           *route
 	conn            *conn // nil if another server accepted it
-	shard           uint32
+	place           flight.Place[*exchange]
 	http1           bool
 	gzip            bool  // the body is compressed
 	announced       int64 // length of the body that the peer announced; -1 if none
+	request         access.Request
 
 	phase atomic.Uint32
 	moved atomic.Int64 // bytes read and written
@@ -70,19 +74,20 @@ type exchange struct {
 	bodyError error
 	refused   fault.Reason // why the body was not read, if it was not
 
-	// Of the list of requests in flight, under the lock of its shard.
-	next, prev *exchange
-	listed     bool
-
 	watched // the watch's own
 }
 
 type exchangeKey struct{}
 
-// Value returns the exchange itself for its own key.
+// Value returns the exchange itself for its own key, and who the request is of.
 func (x *exchange) Value(key any) any {
-	if _, own := key.(exchangeKey); own {
+	switch key.(type) {
+	case exchangeKey:
 		return x
+	case access.ContextKey:
+		if x.request.Principal != nil {
+			return &x.request
+		}
 	}
 	return x.Context.Value(key)
 }
@@ -107,14 +112,19 @@ func (x *exchange) count(outcome fault.Reason) {
 func (x *exchange) handle(h http.Handler, r *http.Request) {
 	if x.route.Stream {
 		defer x.end(r)
-		h.ServeHTTP(x, r.WithContext(x))
+		if x.admit(r) {
+			h.ServeHTTP(x, r.WithContext(x))
+		}
 		return
 	}
-	if !x.s.inflight.add(x, x.s.cfg.Requests) {
+	if !x.s.inflight.Add(&x.place, x, x.s.cfg.Requests) {
 		x.fail(r, busy("%d requests are in flight, the limit of this core", x.s.cfg.Requests))
 		return
 	}
 	defer x.end(r)
+	if !x.admit(r) {
+		return
+	}
 	// An announced body is charged before it arrives, so that only a few of
 	// many large bodies are read at a time. The others wait here, before they
 	// take one of connect's buffers. Connect pools some large ones; a request
@@ -137,6 +147,30 @@ func (x *exchange) handle(h http.Handler, r *http.Request) {
 	h.ServeHTTP(x, own)
 }
 
+// admit finds out who the request is of. It reports whether the handler may have it,
+// and answers it otherwise.
+func (x *exchange) admit(r *http.Request) bool {
+	err := head.Check(r)
+	if err == nil {
+		err = x.identify(r)
+	}
+	if err == nil {
+		return true
+	}
+	x.refused = err.Reason
+	x.fail(r, err)
+	return false
+}
+
+func (x *exchange) identify(r *http.Request) (err *fault.Error) {
+	x.request.Via = access.ViaMemory
+	if x.conn != nil {
+		x.request.Via, x.request.From = x.conn.via, x.conn.from
+	}
+	x.request.Principal, err = x.s.cfg.Identify(r, x.request.Via, x.request.From)
+	return err
+}
+
 // end releases what the exchange holds. It recovers a handler's panic, so that
 // only that request fails.
 func (x *exchange) end(r *http.Request) {
@@ -149,7 +183,7 @@ func (x *exchange) end(r *http.Request) {
 		}
 	}
 	if !x.route.Stream {
-		x.s.inflight.remove(x)
+		x.s.inflight.Remove(&x.place)
 	}
 	if x.interrupted.Load() {
 		x.linger()

@@ -21,9 +21,7 @@ func (s *Server) Leave(ctx context.Context, limit time.Duration) {
 	if limit <= 0 || s.leaving.Swap(true) {
 		return
 	}
-	if l := s.listening.Load(); l != nil {
-		_ = l.Close() // Serve returns, whatever the error
-	}
+	s.stopListening()
 	end := time.NewTimer(limit)
 	defer end.Stop()
 	look := time.NewTicker(leaveEvery)

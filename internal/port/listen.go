@@ -3,8 +3,6 @@ package port
 import (
 	"errors"
 	"net"
-	"net/netip"
-	"strings"
 	"syscall"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
@@ -23,18 +21,4 @@ func Listen(addr string) (net.Listener, error) {
 	}
 	return nil, fault.Wrap(err, fault.ConfigInvalid, "cannot listen on %s: %v", addr, err).
 		WithFix("use host:port of this machine, for example 127.0.0.1:7833")
-}
-
-// Loopback reports whether a host or host:port can be reached only from this
-// machine. A name other than localhost is not resolved: it counts as reachable.
-func Loopback(addr string) bool {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		host = addr
-	}
-	if host == "localhost" {
-		return true
-	}
-	ip, err := netip.ParseAddr(strings.Trim(host, "[]"))
-	return err == nil && ip.IsLoopback()
 }

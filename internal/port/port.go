@@ -11,14 +11,15 @@
 //	err = s.Drain(ctx)      // finishes what is in flight
 //	err = s.Close(ctx)
 //
-// Connect, gRPC, gRPC-Web and plain HTTP share the port, over HTTP/1.1 and h2c.
+// Connect, gRPC, gRPC-Web and plain HTTP share the port, over HTTP/1.1 and h2c, or
+// over TLS with [Server.ServeTLS]. A unix socket can be served next to it.
 //
 // # One set of rules
 //
 // A handler can be mounted only together with its [Bounds], so no route is
 // without them. Every request passes through the same stages:
 //
-//	host and origin -> count in flight -> recover -> bounded body and answer -> handler
+//	host and origin -> count in flight -> recover -> who it is of -> bounded body and answer -> handler
 //
 // # Bodies and answers
 //
@@ -52,19 +53,22 @@ package port
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"connectrpc.com/connect"
+
+	"github.com/ruedo-dev/ruedo/internal/access"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/middleware"
 	"github.com/ruedo-dev/ruedo/internal/port/budget"
+	"github.com/ruedo-dev/ruedo/internal/port/flight"
 	"github.com/ruedo-dev/ruedo/internal/port/garbage"
+	"github.com/ruedo-dev/ruedo/internal/port/handshake"
 	"github.com/ruedo-dev/ruedo/internal/port/hosts"
 )
 
@@ -132,6 +136,16 @@ type Config struct {
 	// goroutines at the same time. The procedure "" stands for all procedures
 	// that do not exist. Nil counts nothing.
 	Count func(procedure string) func(outcome fault.Reason)
+	// Identify returns who a request is of. It is asked before the handler is, once
+	// its host and origin are known to be allowed; an error is the answer. via is one
+	// of the words of access, and from the address that the request came from, without
+	// a port. A nil principal may do nothing. Default: everybody may do everything, as
+	// the user whom this process belongs to.
+	Identify func(r *http.Request, via, from string) (*access.Principal, *fault.Error)
+	// Rule returns an option that has the handler of a procedure check whether a
+	// request may call it, before the message is validated. It is called when the
+	// handler is made. Nil checks nothing.
+	Rule func(spec connect.Spec) connect.HandlerOption
 	// Panicked is called after a handler has panicked. Nil disables it.
 	Panicked func()
 	// Logger gets panics and internal errors. Nil discards them.
@@ -156,8 +170,10 @@ type Server struct {
 
 	bodies, answers budget.Budget
 	conns           *conns
-	inflight        inflight
-	listening       atomic.Pointer[listener]
+	inflight        flight.Set[*exchange]
+	handshakes      handshake.Turns
+	mu              sync.Mutex
+	listeners       []*listener
 	leaving         atomic.Bool // a client that gets an answer is asked to go
 	draining        atomic.Bool
 	garbage         *garbage.Cleaner
@@ -181,16 +197,20 @@ func New(cfg Config) *Server {
 	if cfg.Count == nil {
 		cfg.Count = func(string) func(fault.Reason) { return func(fault.Reason) {} }
 	}
+	if cfg.Identify == nil {
+		cfg.Identify = everybody()
+	}
 	s := &Server{
-		cfg:     cfg,
-		log:     cfg.Logger,
-		mux:     http.NewServeMux(),
-		origins: http.NewCrossOriginProtection(),
-		hosts:   hosts.New(cfg.Hosts),
-		turns:   middleware.NewTurns(),
-		garbage: garbage.New(),
-		stop:    make(chan struct{}),
-		down:    make(chan error, 1),
+		cfg:        cfg,
+		log:        cfg.Logger,
+		mux:        http.NewServeMux(),
+		origins:    http.NewCrossOriginProtection(),
+		hosts:      hosts.New(cfg.Hosts),
+		turns:      middleware.NewTurns(),
+		handshakes: handshake.New(),
+		garbage:    garbage.New(),
+		stop:       make(chan struct{}),
+		down:       make(chan error, 1),
 	}
 	s.bodies.Limit, s.answers.Limit = cfg.Memory, cfg.Memory
 	s.conns = newConns(cfg.Connections)
@@ -209,6 +229,7 @@ func New(cfg Config) *Server {
 func (s *Server) newHTTP() *http.Server {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true)
 	return &http.Server{
 		Handler:           s.Handler(),
@@ -234,25 +255,12 @@ func (s *Server) newHTTP() *http.Server {
 	}
 }
 
-// Serve accepts connections until Leave, Drain or Close is called, and then
-// returns nil. Call it once.
-func (s *Server) Serve(l net.Listener) error {
-	s.begin.Do(func() { s.goroutines.Go(s.watch) })
-	own := &listener{Listener: l, s: s}
-	s.listening.Store(own)
-	err := s.http.Serve(own)
-	if errors.Is(err, http.ErrServerClosed) || s.leaving.Load() {
-		return nil
-	}
-	return err
-}
-
 // Drain stops accepting connections and requests, and waits until only streams
 // are in flight. Bodies that are still arriving get a fifth of the usual
 // patience. It returns ctx's error if that ends first. Call Close after it.
 func (s *Server) Drain(ctx context.Context) error {
 	s.shutdown(ctx)
-	return s.inflight.wait(ctx)
+	return s.inflight.Wait(ctx)
 }
 
 // Close ends the server. It closes connections when their answers have been
@@ -306,4 +314,4 @@ func (s *Server) shutdown(ctx context.Context) {
 func (s *Server) Turns() middleware.Turns { return s.turns }
 
 // InFlight returns the number of requests in flight, without streams.
-func (s *Server) InFlight() int { return int(s.inflight.n.Load()) }
+func (s *Server) InFlight() int { return s.inflight.Len() }

@@ -95,17 +95,6 @@ func TestAPortInUseIsNamedWithWhatToDo(t *testing.T) {
 	}
 }
 
-func TestLoopback(t *testing.T) {
-	for addr, want := range map[string]bool{
-		"127.0.0.1:80": true, "127.8.9.1": true, "[::1]:80": true, "::1": true, "localhost:80": true, "localhost": true,
-		"0.0.0.0:80": false, ":80": false, "10.0.0.1": false, "example.com:80": false, "[::]:80": false, "": false,
-	} {
-		if got := port.Loopback(addr); got != want {
-			t.Errorf("Loopback(%q) = %v", addr, got)
-		}
-	}
-}
-
 // A client that sends an endless header is cut off.
 func TestHeadersThatDoNotEndAreCutOff(t *testing.T) {
 	addr := serve(t, port.Config{}, func(*port.Server) {})

@@ -1,6 +1,10 @@
 package port
 
-import "time"
+import (
+	"time"
+
+	"github.com/ruedo-dev/ruedo/internal/port/files"
+)
 
 const (
 	// reserveFiles descriptors, and an eighth of all, are reserved for the
@@ -22,8 +26,8 @@ func MaxConnections(limit int) int {
 	if limit <= 0 {
 		limit = DefaultConnections
 	}
-	if files := openFiles(); files > 0 {
-		left := int64(files) - int64(files)/8 - reserveFiles
+	if open := files.Limit(); open > 0 {
+		left := int64(open) - int64(open)/8 - reserveFiles
 		limit = int(min(int64(limit), max(left, 1)))
 	}
 	return limit

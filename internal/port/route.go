@@ -2,13 +2,13 @@ package port
 
 import (
 	"net/http"
-	"strings"
 	"time"
 
 	"connectrpc.com/connect"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/middleware"
+	"github.com/ruedo-dev/ruedo/internal/port/head"
 )
 
 // DefaultTotal is how long a body can take to arrive.
@@ -89,9 +89,13 @@ func (s *Server) Connect(b Bounds, construct func(opts ...connect.HandlerOption)
 	_, h := construct(connect.WithConditionalHandlerOptions(func(spec connect.Spec) []connect.HandlerOption {
 		procedures = append(procedures, spec.Procedure)
 		own := bounds(spec.Procedure)
-		return middleware.Chain{
+		chain := middleware.Chain{
 			Procedure: spec.Procedure, MaxBytes: own.Message, Unchecked: own.Unchecked, Turns: s.turns, Count: Count, Logger: s.log,
-		}.Options()
+		}
+		if s.cfg.Rule != nil {
+			chain.Rule = s.cfg.Rule(spec)
+		}
+		return chain.Options()
 	}))
 	for _, procedure := range procedures {
 		s.mount(procedure, &route{Bounds: bounds(procedure), count: s.cfg.Count(procedure), connect: true}, h)
@@ -169,14 +173,10 @@ func (r *route) handler(s *Server, h http.Handler) http.Handler {
 			route:   r,
 			conn:    c,
 			http1:   req.ProtoMajor == 1,
-			gzip:    compressed(req.Header),
+			gzip:    head.Compressed(req.Header),
 		}
 		if x.announced = req.ContentLength; r.Body > 0 {
 			x.announced = min(x.announced, r.Body) // the excess is not read
-		}
-		if err := overlong(req); err != nil {
-			x.fail(req, err)
-			return
 		}
 		x.in.Budget, x.out.Budget = &s.bodies, &s.answers
 		if c != nil {
@@ -185,44 +185,4 @@ func (r *route) handler(s *Server, h http.Handler) http.Handler {
 		}
 		x.handle(h, req)
 	})
-}
-
-// maxField is the maximum length, in bytes, of a header field that errors quote
-// or that an answer repeats.
-const maxField = 255
-
-// overlong returns an error if such a field is longer, or a GET parameter that
-// replaces one.
-func overlong(r *http.Request) *fault.Error {
-	for _, name := range []string{
-		"Content-Type", "Content-Encoding", "Connect-Content-Encoding", "Connect-Protocol-Version", "Connect-Timeout-Ms", "Grpc-Encoding", "Grpc-Timeout",
-	} {
-		for _, v := range r.Header[name] {
-			if len(v) > maxField {
-				return fault.New(fault.RequestInvalid, "the field %s of the header has %d bytes, the limit is %d", name, len(v), maxField)
-			}
-		}
-	}
-	if r.Method != http.MethodGet || len(r.URL.RawQuery) <= maxField {
-		return nil
-	}
-	query := r.URL.Query()
-	for _, name := range []string{"connect", "encoding", "compression", "base64"} {
-		for _, v := range query[name] {
-			if len(v) > maxField {
-				return fault.New(fault.RequestInvalid, "the parameter %s has %d bytes, the limit is %d", name, len(v), maxField)
-			}
-		}
-	}
-	return nil
-}
-
-// compressed reports whether the body of a request is possibly compressed.
-func compressed(h http.Header) bool {
-	for _, name := range []string{"Content-Encoding", "Connect-Content-Encoding", "Grpc-Encoding"} {
-		if v := h[name]; len(v) > 0 && v[0] != "" && !strings.EqualFold(v[0], "identity") {
-			return true
-		}
-	}
-	return false
 }

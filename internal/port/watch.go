@@ -46,13 +46,13 @@ func (s *Server) watch() {
 func (s *Server) look(every time.Duration) {
 	s.conns.next()
 	pressed := s.draining.Load() || s.bodies.Tight() || s.answers.Tight() ||
-		s.conns.count() > s.cfg.Connections/4*3 || s.inflight.n.Load() > int64(s.cfg.Requests)/4*3
+		s.conns.count() > s.cfg.Connections/4*3 || s.InFlight() > s.cfg.Requests/4*3
 	idle := int(s.cfg.Idle / every)
 	if pressed {
 		idle = max(idle/hurry, 1)
 	}
 	rate := max(s.cfg.Rate*int64(every)/int64(time.Second), 1)
-	s.inflight.each(func(x *exchange) {
+	s.inflight.Each(func(x *exchange) {
 		x.age++
 		if x.age%extendEvery == 0 {
 			x.extend()
@@ -98,7 +98,7 @@ const hindering = 16
 func (s *Server) endSlowest(in phase) {
 	x, rate := s.slowest(func(x *exchange, now phase) bool { return now&in != 0 && x.slow[now].ticks > 0 && x.age > 1 })
 	if x != nil && rate < hindering*s.cfg.Rate {
-		s.inflight.with(x, func() { x.cut(in) })
+		s.inflight.With(&x.place, func() { x.cut(in) })
 	}
 }
 
@@ -118,7 +118,7 @@ func (s *Server) hangUpOnSlowest(waited int) bool {
 // how many, of those that eligible accepts and that are not ended yet.
 func (s *Server) slowest(eligible func(x *exchange, now phase) bool) (worst *exchange, rate int64) {
 	age := 0
-	s.inflight.each(func(x *exchange) {
+	s.inflight.Each(func(x *exchange) {
 		now := x.phase.Load()
 		p := &x.slow[now]
 		if x.late.Load() || !eligible(x, now) {

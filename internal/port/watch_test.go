@@ -12,7 +12,7 @@ func TestOnlyASlowPeerMakesRoom(t *testing.T) {
 	s := New(Config{})
 	begin := func() *exchange {
 		x := &exchange{s: s, route: &route{Bounds: Bounds{Total: time.Minute}}, w: httptest.NewRecorder()}
-		if !s.inflight.add(x, 10) {
+		if !s.inflight.Add(&x.place, x, 10) {
 			t.Fatal("it was not let in")
 		}
 		x.phase.Store(reading)

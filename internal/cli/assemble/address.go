@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/loopback"
 	"github.com/ruedo-dev/ruedo/internal/port"
 )
 
@@ -27,7 +28,7 @@ func URL(host string, port int) string {
 func (a *Assembler) listenAddress() (string, error) {
 	s := a.Settings.Server
 	addr := net.JoinHostPort(s.ListenAddress, strconv.Itoa(s.Port))
-	if port.Loopback(addr) {
+	if loopback.Is(addr) {
 		return addr, nil
 	}
 	if !s.InsecureListen {
@@ -42,7 +43,7 @@ func (a *Assembler) listenAddress() (string, error) {
 // there is none.
 func (a *Assembler) appsAddress() (string, error) {
 	addr := a.Settings.Server.AppsListen
-	if addr == "" || port.Loopback(addr) {
+	if addr == "" || loopback.Is(addr) {
 		return addr, nil
 	}
 	if !a.Settings.Server.InsecureListen {

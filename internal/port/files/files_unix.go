@@ -1,12 +1,12 @@
 //go:build unix
 
-package port
+package files
 
 import "syscall"
 
-// openFiles returns how many files the process can have open, or 0 if that is
+// Limit returns how many files the process can have open, or 0 if that is
 // not known.
-func openFiles() uint64 {
+func Limit() uint64 {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		return 0

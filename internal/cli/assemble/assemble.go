@@ -104,7 +104,7 @@ func (a *Assembler) Runner(ctx context.Context, log *slog.Logger) error {
 	}
 	var directory runner.Directory
 	if len(s.Store.EtcdHosts) > 0 {
-		tlsConfig, err := etcdTLS(s.Store)
+		tlsConfig, err := etcdTLS(s.Store, log)
 		if err != nil {
 			return err
 		}

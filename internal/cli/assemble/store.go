@@ -20,6 +20,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/etcdembed/peers"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fleet"
+	"github.com/ruedo-dev/ruedo/internal/pki"
 	"github.com/ruedo-dev/ruedo/internal/text"
 )
 
@@ -53,7 +54,7 @@ func (a *Assembler) HasStore() bool {
 func (a *Assembler) openStore(ctx context.Context, dir string, log *slog.Logger, others *peers.Config) (store.Config, error) {
 	s := a.Settings.Store
 	if len(s.EtcdHosts) > 0 {
-		tlsConfig, err := etcdTLS(s)
+		tlsConfig, err := etcdTLS(s, log)
 		if err != nil {
 			return store.Config{}, err
 		}
@@ -87,8 +88,9 @@ func (a *Assembler) embed(ctx context.Context, dir string, log *slog.Logger, oth
 	return store.Config{Client: srv.Client(), Check: srv.Check, Quota: srv.Quota}, nil
 }
 
-// etcdTLS reads the certificates for etcd. It returns nil if TLS is off.
-func etcdTLS(s settings.Store) (*tls.Config, error) {
+// etcdTLS reads the certificates for etcd. The one that is shown to etcd is read again
+// when its files change. It returns nil if TLS is off.
+func etcdTLS(s settings.Store, log *slog.Logger) (*tls.Config, error) {
 	if !s.EtcdUseTLS {
 		if s.EtcdCAFile != "" || s.EtcdCertFile != "" || s.EtcdKeyFile != "" {
 			return nil, fault.New(fault.ConfigInvalid, "certificates for etcd are set, but TLS is off").WithFix("RUEDO_STORE_ETCD_USE_TLS=true")
@@ -110,11 +112,11 @@ func etcdTLS(s settings.Store) (*tls.Config, error) {
 		return nil, fault.New(fault.ConfigInvalid, "store.etcd_certificate_file and store.etcd_private_key_file must be set together")
 	}
 	if s.EtcdCertFile != "" {
-		pair, err := tls.LoadX509KeyPair(s.EtcdCertFile, s.EtcdKeyFile)
+		pair, err := pki.LoadPair(pki.FilesConfig{What: "the client certificate for etcd", CertificateFile: s.EtcdCertFile, PrivateKeyFile: s.EtcdKeyFile, Logger: log})
 		if err != nil {
-			return nil, fault.Wrap(err, fault.ConfigInvalid, "the client certificate for etcd cannot be used: %s", err)
+			return nil, err
 		}
-		c.Certificates = []tls.Certificate{pair}
+		c.GetClientCertificate = pair.ClientCertificate
 	}
 	return c, nil
 }

@@ -49,6 +49,9 @@ type Batch struct {
 	// If are values that must not have changed. A value that is new must be among
 	// them, with version zero: then it is counted.
 	If []Seen
+	// Since are kinds of which no value may have been written after a revision of the
+	// store. Values that were deleted do not count.
+	Since map[keys.Kind]int64
 	// What to write.
 	Users  []*storev1.User
 	Roles  []*storev1.Role
@@ -64,9 +67,10 @@ type Batch struct {
 	Delete []Seen
 }
 
-// Write makes a transaction of a batch, and returns the store's revision. CONFLICT
-// if a value of If has changed; REQUEST_INVALID if the batch or a value is too
-// large; PRINCIPAL_LIMIT if there would be too many of a kind.
+// Write makes a transaction of a batch, and returns the store's revision, also with
+// CONFLICT. CONFLICT if a value of If has changed, or one of a kind in Since;
+// REQUEST_INVALID if the batch or a value is too large; PRINCIPAL_LIMIT if there would
+// be too many of a kind.
 func (p *Principals) Write(ctx context.Context, b Batch) (revision int64, err error) {
 	err = p.cluster.Do(ctx, b.Change.Action+" "+b.Change.Noun+" "+b.Change.Name, func(ctx context.Context) error {
 		if err := p.admit(ctx, b.If); err != nil {
@@ -82,13 +86,14 @@ func (p *Principals) Write(ctx context.Context, b Batch) (revision int64, err er
 			// are gone, and can be made again.
 			p.cluster.Revoke(context.WithoutCancel(ctx), lease)
 		}
-		if err == nil && !done.Succeeded {
-			err = conflict(b.Change)
+		if err != nil {
+			return err
 		}
-		if err == nil {
-			revision = done.Header.Revision
+		revision = done.Header.Revision
+		if !done.Succeeded {
+			return conflict(b.Change)
 		}
-		return err
+		return nil
 	})
 	return revision, err
 }
@@ -101,6 +106,9 @@ func (p *Principals) commit(ctx context.Context, b Batch, then []clientv3.Op) (*
 	when, err := p.unchanged(b.If)
 	if err != nil {
 		return nil, err
+	}
+	for kind, revision := range b.Since {
+		when = append(when, guard.AllUnchanged(p.space.Prefix(kind), revision))
 	}
 	if len(then) > MaxBatch || len(when) > MaxBatch {
 		return nil, fault.New(fault.RequestInvalid, "%d values cannot be changed together, the limit is %d", max(len(then), len(when)), MaxBatch)

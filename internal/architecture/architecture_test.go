@@ -116,10 +116,6 @@ var arrows = []arrow{
 		reason: "who may do what is decided the same way by every room, and by looking alone",
 	},
 	{
-		from: []string{"internal/token"}, only: []string{"internal/fault"},
-		reason: "a text that lets somebody in is read the same way by clients and cores, and known to nothing else",
-	},
-	{
 		from: []string{"internal/grant"}, only: []string{"internal/fault"},
 		never:  []string{"net/http"},
 		reason: "a rule is read the same way by the CLI, a core and a runner, and connects to nothing",
@@ -371,7 +367,7 @@ var arrows = []arrow{
 		reason: "what a client has written is known by numbers alone, from header fields",
 	},
 	{
-		from: []string{"core"}, only: []string{"core", "gen", "internal/access", "internal/archive", "internal/backoff", "internal/executor", "internal/fault", "internal/fleet", "internal/grant", "internal/headers", "internal/httphead", "internal/inflight", "internal/keys", "internal/lane", "internal/labels", "internal/limits", "internal/middleware", "internal/names", "internal/packed", "internal/panics", "internal/port", "internal/route", "internal/suggest", "internal/telemetry", "internal/text", "internal/token", "internal/wasmbin", "internal/wholefile"},
+		from: []string{"core"}, only: []string{"core", "gen", "internal/access", "internal/archive", "internal/backoff", "internal/executor", "internal/fault", "internal/fleet", "internal/grant", "internal/headers", "internal/httphead", "internal/inflight", "internal/keys", "internal/labels", "internal/lane", "internal/limits", "internal/middleware", "internal/names", "internal/packed", "internal/panics", "internal/pki", "internal/port", "internal/route", "internal/seal", "internal/socket", "internal/suggest", "internal/telemetry", "internal/text", "internal/token", "internal/wasmbin", "internal/wholefile"},
 		reason: "the control plane stands on contracts and carriers; what assembles it, and where the store runs, it does not know",
 	},
 	{
@@ -435,7 +431,7 @@ var arrows = []arrow{
 		reason: "what surrounds every handler knows errors and no procedure",
 	},
 	{
-		from: []string{"internal/port"}, only: []string{"internal/port", "internal/middleware", "internal/fault", "internal/headers"},
+		from: []string{"internal/port"}, only: []string{"internal/access", "internal/port", "internal/middleware", "internal/fault", "internal/headers"},
 		reason: "bounds hold for handlers whatever these do",
 	}, {
 		from: []string{"internal/port/budget"}, only: []string{},
@@ -446,6 +442,28 @@ var arrows = []arrow{
 	}, {
 		from: []string{"internal/port/hosts"}, only: []string{},
 		reason: "which names may reach a server is a question of names alone",
+	}, {
+		from: []string{"internal/port/files", "internal/port/flight", "internal/port/handshake"}, only: []string{},
+		reason: "descriptors, requests and handshakes are counted whatever they are for",
+	}, {
+		from: []string{"internal/port/head"}, only: []string{"internal/fault"},
+		reason: "the head of a request is looked at before anything is known of its handler",
+	},
+	{
+		from: []string{"internal/token"}, only: []string{"internal/fault", "internal/loopback"},
+		reason: "a text that lets somebody in is read the same way by clients and cores, and known to nothing else",
+	},
+	{
+		from: []string{"internal/seal"}, only: []string{"internal/fault", "internal/text", "internal/wholefile"},
+		reason: "what is sealed is bytes under a key; which store they are in does not matter",
+	},
+	{
+		from: []string{"internal/pki"}, only: []string{"internal/fault", "internal/pki"},
+		reason: "who a machine is does not depend on what it does, nor on where its authority is kept",
+	},
+	{
+		from: []string{"internal/socket"}, only: []string{"internal/fault", "internal/loopback", "internal/text"},
+		reason: "who owns a machine is asked of the system alone",
 	},
 
 	{
@@ -501,11 +519,11 @@ var arrows = []arrow{
 		reason: "figures are counted by the words of errors and calls",
 	},
 	{
-		from: []string{"internal/backoff", "internal/inflight", "internal/names", "internal/panics", "internal/suggest", "internal/text", "internal/wholefile"}, only: []string{},
+		from: []string{"internal/backoff", "internal/inflight", "internal/loopback", "internal/names", "internal/panics", "internal/suggest", "internal/text", "internal/wholefile"}, only: []string{},
 		reason: "small things that many rooms need stand on nothing",
 	},
 	{
-		from: []string{"internal/cli"}, only: []string{"internal/cli", "core", "runner", "sandbox", "sdk/client", "gen", "internal/archive", "internal/backoff", "internal/etcdembed", "internal/fault", "internal/fleet", "internal/grant", "internal/headers", "internal/httphead", "internal/inflight", "internal/labels", "internal/limits", "internal/names", "internal/port", "internal/route", "internal/suggest", "internal/telemetry", "internal/text", "internal/wasmbin", "internal/wholefile"},
+		from: []string{"internal/cli"}, only: []string{"internal/cli", "core", "runner", "sandbox", "sdk/client", "gen", "internal/archive", "internal/backoff", "internal/etcdembed", "internal/fault", "internal/fleet", "internal/grant", "internal/headers", "internal/httphead", "internal/inflight", "internal/labels", "internal/limits", "internal/loopback", "internal/names", "internal/pki", "internal/port", "internal/route", "internal/seal", "internal/socket", "internal/suggest", "internal/telemetry", "internal/text", "internal/token", "internal/wasmbin", "internal/wholefile"},
 		reason: "the CLI assembles programs from rooms and speaks to a core as every client does",
 	},
 	{
@@ -639,8 +657,9 @@ var keepers = []struct {
 	{"code.dny.dev/ssrf", []string{"runner/egress"}, "which addresses are public is asked where they are connected to"},
 	{"github.com/santhosh-tekuri/jsonschema", []string{"core/decorate/schema"}, "the library bounds neither what a schema costs nor what a check does: one room admits, counts and stops"},
 	{"internal/fault/faultrpc", []string{"internal/fault/faultrpc", "internal/lane", "internal/middleware", "internal/port", "core/exchange", "core/freshness", "core/gateway", "sdk/client", "internal/cli"}, "errors are translated where they enter or leave a process; between rooms they are *fault.Error"},
-	{"testing", []string{"core/coretest", "core/store/storetest", "internal/etcdembed/etcdtest", "internal/executor/executortest", "internal/ruedotest", "internal/testkit", "internal/wasmbin/wasmtest"}, "what helps tests is in a room of its own, so that no program contains it"},
+	{"testing", []string{"core/coretest", "core/store/storetest", "internal/etcdembed/etcdtest", "internal/executor/executortest", "internal/pki/pkitest", "internal/ruedotest", "internal/testkit", "internal/wasmbin/wasmtest"}, "what helps tests is in a room of its own, so that no program contains it"},
 	{"internal/testkit", []string{"internal/executor/executortest", "internal/ruedotest"}, "it is for tests"},
+	{"filippo.io/age", []string{"internal/seal"}, "a key is wrapped in one room, so that one reader can check how"},
 	{"github.com/alecthomas/kong", []string{"internal/cli"}, "flags end at the CLI; rooms take structs"},
 }
 

@@ -16,10 +16,10 @@ var uncalled = map[string]string{
 	"Free":                 "wazero, a memory",
 	"HostImports":          "tests that hold the sdk and the reader of modules to the same list",
 	"IsBinary":             "connect, a codec",
+	"LogValue":             "log/slog",
 	"MarshalJSON":          "encoding/json",
 	"MarshalStable":        "connect, a codec",
 	"MarshalYAML":          "the library for YAML",
-	"Network":              "net, an address",
 	"OnWrite":              "zap, a hook",
 	"Reallocate":           "wazero, a memory",
 	"UnmarshalYAML":        "the library for YAML",
@@ -79,4 +79,4 @@ func TestExportedFunctionsAreCalled(t *testing.T) {
 
 // forOthers are the rooms whose callers are authors of services and apps, or
 // tests.
-var forOthers = []string{"core/coretest", "core/store/storetest", "internal/etcdembed/etcdtest", "internal/testkit", "sdk", "examples", "internal/ruedotest", "internal/executor/executortest", "internal/wasmbin/wasmtest"}
+var forOthers = []string{"core/coretest", "core/store/storetest", "internal/etcdembed/etcdtest", "internal/testkit", "sdk", "examples", "internal/ruedotest", "internal/executor/executortest", "internal/pki/pkitest", "internal/wasmbin/wasmtest"}

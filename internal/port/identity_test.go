@@ -95,11 +95,11 @@ func TestWithoutALoginEverybodyIsTheUserOfTheProcess(t *testing.T) {
 	s := port.New(port.Config{})
 	s.Handle("POST /who", "who", port.Bounds{}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		q := access.Of(r.Context())
-		fmt.Fprint(w, strings.HasPrefix(q.Name, "local/"), access.Check(r.Context(), access.Write, access.User, "ada"))
+		fmt.Fprint(w, strings.HasPrefix(q.Name, "local/"), q.Assumed, access.Check(r.Context(), access.Write, access.User, "ada"))
 	}))
 	w := httptest.NewRecorder()
 	s.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodPost, "http://localhost/who", nil))
-	if w.Body.String() != "true <nil>" {
+	if w.Body.String() != "true true <nil>" {
 		t.Error(w.Body)
 	}
 }

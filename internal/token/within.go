@@ -1,10 +1,6 @@
-// Package token knows the texts of tokens.
 package token
 
 import "strings"
-
-// idLength is how many characters the id in a token has.
-const idLength = 10
 
 // Within reports whether a text holds what looks like a token of any cluster, whether
 // or not that is good. Underscores can be written as in a URL.
@@ -31,7 +27,7 @@ func begins(text string) bool {
 	}
 	id := strings.TrimLeft(text, "abcdefghijklmnopqrstuvwxyz234567")
 	_, ok = underscore(id)
-	return ok && len(text)-len(id) == idLength
+	return ok && len(text)-len(id) == idLen
 }
 
 // underscore cuts an underscore off the front.

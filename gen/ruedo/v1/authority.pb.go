@@ -190,7 +190,10 @@ func (x *GetAuthorityResponse) GetLogin() bool {
 }
 
 type RotateAuthorityRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Also while the authority before still vouches for this one: clients that have not
+	// connected since it was rotated will trust no core.
+	Force         bool `protobuf:"varint,1,opt,name=force,proto3" json:"force,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -223,6 +226,13 @@ func (x *RotateAuthorityRequest) ProtoReflect() protoreflect.Message {
 // Deprecated: Use RotateAuthorityRequest.ProtoReflect.Descriptor instead.
 func (*RotateAuthorityRequest) Descriptor() ([]byte, []int) {
 	return file_ruedo_v1_authority_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *RotateAuthorityRequest) GetForce() bool {
+	if x != nil {
+		return x.Force
+	}
+	return false
 }
 
 type RotateAuthorityResponse struct {
@@ -357,8 +367,9 @@ const file_ruedo_v1_authority_proto_rawDesc = "" +
 	"\x13GetAuthorityRequest\"_\n" +
 	"\x14GetAuthorityResponse\x121\n" +
 	"\tauthority\x18\x01 \x01(\v2\x13.ruedo.v1.AuthorityR\tauthority\x12\x14\n" +
-	"\x05login\x18\x02 \x01(\bR\x05login\"\x18\n" +
-	"\x16RotateAuthorityRequest\"L\n" +
+	"\x05login\x18\x02 \x01(\bR\x05login\".\n" +
+	"\x16RotateAuthorityRequest\x12\x14\n" +
+	"\x05force\x18\x01 \x01(\bR\x05force\"L\n" +
 	"\x17RotateAuthorityResponse\x121\n" +
 	"\tauthority\x18\x01 \x01(\v2\x13.ruedo.v1.AuthorityR\tauthority\"\x15\n" +
 	"\x13RequireLoginRequest\"\x16\n" +

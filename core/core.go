@@ -49,6 +49,7 @@ import (
 	"github.com/ruedo-dev/ruedo/core/invoke"
 	"github.com/ruedo-dev/ruedo/core/jobs"
 	"github.com/ruedo-dev/ruedo/core/leader"
+	"github.com/ruedo-dev/ruedo/core/login"
 	"github.com/ruedo-dev/ruedo/core/members"
 	"github.com/ruedo-dev/ruedo/core/mirror"
 	"github.com/ruedo-dev/ruedo/core/peers"
@@ -116,6 +117,11 @@ type Config struct {
 	// LeaseTTL is how long the core is still listed after its process dies.
 	// Default: [DefaultLeaseTTL].
 	LeaseTTL time.Duration
+	// Session is how long a login lasts. Default: [login.DefaultSession].
+	Session time.Duration
+	// Pin returns the pin of the cluster's authority, "" if it has none. Default: it
+	// has none.
+	Pin func() string
 	// BackupDir is where the backup goes that a migration of the store begins with.
 	// Default: the directory for temporary files.
 	BackupDir string
@@ -167,6 +173,7 @@ type Core struct {
 	appsAt     net.Listener // nil without a port
 	store      *store.Store
 	mirror     *mirror.Mirror
+	login      *login.Login
 	metrics    *telemetry.Metrics
 	dispatcher *dispatch.Dispatcher
 	catalog    *catalog.Catalog

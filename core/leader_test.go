@@ -149,13 +149,16 @@ func TestJobsAreSeenOnEveryCoreAndRunOnTheLeader(t *testing.T) {
 	})
 	for _, c := range cores {
 		list, err := client.All(c.Client.ListJobs(t.Context(), &ruedov1.ListJobsRequest{PageSize: 1}))
-		if err != nil || len(list) != 4 {
+		if err != nil || len(list) != 5 {
 			t.Fatal(list, err)
 		}
 		for _, j := range list {
 			interval := time.Hour
-			if j.GetName() == "expire-cordons" {
+			switch j.GetName() {
+			case "expire-cordons":
 				interval = 5 * time.Minute
+			case "expire-tokens":
+				interval = 10 * time.Minute
 			}
 			if j.GetInterval().AsDuration() != interval || j.GetDescription() == "" {
 				t.Errorf("%v", j)

@@ -43,7 +43,7 @@ func (c *Core) mount() {
 		Members:      c.members, Cordons: c.cordons,
 		Logs:    logs.New(logs.Config{Runners: c.dispatcher.Members, Absent: c.absent, Done: c.down.Done()}),
 		Backups: backup.New(backup.Config{Store: c.store, Mirror: c.mirror, Convert: c.cfg.Steps.Convert, Restored: c.recordRestored, Version: c.cfg.Version}),
-		Elector: c.elector, Jobs: c.jobs,
+		Elector: c.elector, Jobs: c.jobs, Login: c.login,
 		Fresh: fresh,
 		Done:  c.down.Done(),
 	})

@@ -24,6 +24,7 @@ import (
 	"github.com/ruedo-dev/ruedo/core/peers"
 	"github.com/ruedo-dev/ruedo/core/store"
 	ring "github.com/ruedo-dev/ruedo/core/store/events"
+	"github.com/ruedo-dev/ruedo/core/store/principals"
 	"github.com/ruedo-dev/ruedo/core/upkeep"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
@@ -73,6 +74,8 @@ func (c *Core) start(ctx context.Context) (err error) {
 	}
 	c.onClose("the mirror of the store", func(context.Context) error { return c.mirror.Close() })
 
+	c.login = c.newLogin(principals.New(principals.Config{Cluster: c.store.Cluster(), Guard: c.store.Guard(), Missing: c.store.Missing}))
+
 	c.metrics = telemetry.New(c.readyRunners, c.alarms)
 	c.metrics.WatchStuck(c.mirror.Stuck)
 
@@ -108,7 +111,7 @@ func (c *Core) start(ctx context.Context) (err error) {
 	})
 	c.onClose("the members of the store", func(context.Context) error { c.members.Close(); return nil })
 
-	list := collect.Jobs(c.store, c.cfg.Collect)
+	list := append(collect.Jobs(c.store, c.cfg.Collect), c.login.Job())
 	if c.cfg.Member != nil {
 		list = append(list, upkeep.Job(c.members, cmp.Or(c.cfg.Collect.Interval, collect.DefaultInterval)))
 	}

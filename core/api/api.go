@@ -26,6 +26,7 @@ import (
 	"github.com/ruedo-dev/ruedo/core/invoke"
 	"github.com/ruedo-dev/ruedo/core/jobs"
 	"github.com/ruedo-dev/ruedo/core/leader"
+	"github.com/ruedo-dev/ruedo/core/login"
 	"github.com/ruedo-dev/ruedo/core/logs"
 	"github.com/ruedo-dev/ruedo/core/members"
 	"github.com/ruedo-dev/ruedo/core/mirror"
@@ -45,6 +46,7 @@ const (
 	maxPublish   = 2 << 20        // the store accepts 1.4 MiB per service
 	maxDecorator = 1<<20 + 64<<10 // a schema has at most 256 KiB; up to a megabyte, it still gets an error that says so
 	maxQuestion  = 64 << 10
+	maxLogin     = 4 << 10 // of strangers
 )
 
 // uploadTotal is how long an upload can take: 64 MiB at 27 KiB/s.
@@ -74,6 +76,7 @@ type Config struct {
 	Cordons    *cordon.Cordons
 	Elector    *leader.Elector
 	Jobs       *jobs.Runner
+	Login      *login.Login
 	// Peers asks the other cores how they are.
 	Peers *peers.Peers
 	// Self returns this core and how it is.
@@ -124,6 +127,18 @@ func Mount(p *port.Server, cfg Config) {
 	fresh(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
 		return ruedov1connect.NewCordonServiceHandler(&cordonService{cfg.Cordons}, append(opts, written)...)
 	}, nil)
+	fresh(port.Bounds{Message: maxLogin, Weight: fieldWeight}, func(opts ...connect.HandlerOption) (string, http.Handler) {
+		return ruedov1connect.NewLoginServiceHandler(&loginService{cfg.Login}, append(opts, written)...)
+	}, nil)
+	fresh(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
+		return ruedov1connect.NewUserServiceHandler(&userService{cfg.Login}, append(opts, written)...)
+	}, nil)
+	fresh(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
+		return ruedov1connect.NewRoleServiceHandler(&roleService{cfg.Login}, append(opts, written)...)
+	}, nil)
+	fresh(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
+		return ruedov1connect.NewTokenServiceHandler(&tokenService{cfg.Login}, append(opts, written)...)
+	}, nil)
 	cluster := &clusterService{mirror: cfg.Mirror, cordons: cfg.Cordons, dispatcher: cfg.Dispatcher, elector: cfg.Elector, peers: cfg.Peers, self: cfg.Self, cluster: cfg.Cluster, distributed: cfg.Distributed}
 	p.Connect(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
 		return ruedov1connect.NewClusterServiceHandler(cluster, opts...)
@@ -161,6 +176,7 @@ func Mount(p *port.Server, cfg Config) {
 		ruedov1connect.InvokeServiceName, ruedov1connect.ServiceServiceName, ruedov1connect.DecoratorServiceName,
 		ruedov1connect.ModuleServiceName, ruedov1connect.ClusterServiceName, ruedov1connect.LogServiceName,
 		ruedov1connect.BackupServiceName,
+		ruedov1connect.LoginServiceName, ruedov1connect.UserServiceName, ruedov1connect.RoleServiceName, ruedov1connect.TokenServiceName,
 		ruedov1connect.MemberServiceName, ruedov1connect.CordonServiceName,
 		ruedov1connect.LeaderServiceName, ruedov1connect.JobServiceName, ruedov1connect.InspectServiceName, ruedov1connect.EventServiceName,
 	}

@@ -286,6 +286,24 @@ var arrows = []arrow{
 		reason: "the audit is read as it was written, whatever it says",
 	},
 	{
+		from: []string{"core/auth/limit"}, only: []string{},
+		reason: "how often something may be tried is counted by text, whatever is tried",
+	},
+	{
+		from: []string{"core/login"}, only: []string{"core/auth/limit", "core/jobs", "core/login/holdings", "core/login/password", "core/mirror", "core/store/chain", "core/store/principals", "internal/access", "internal/fault", "internal/fleet", "internal/keys", "internal/suggest", "internal/text", "internal/token", "gen"},
+		never:  []string{"net/http"},
+		reason: "who may become what is decided by what is stored and by who asks; how they were told apart is another room's",
+	},
+	{
+		from: []string{"core/login/holdings"}, only: []string{"core/mirror", "core/store/principals", "internal/access", "internal/fault", "internal/keys", "internal/suggest", "gen"},
+		never:  []string{"net/http"},
+		reason: "what users hold is read off a snapshot, and changes nothing",
+	},
+	{
+		from: []string{"core/login/password"}, only: []string{"internal/fault"},
+		reason: "a password is judged and hashed by itself: whose it is does not matter",
+	},
+	{
 		from: []string{"core/audit"}, only: []string{"core/jobs", "core/store/chain", "core/store/records", "internal/access", "internal/fault", "internal/fleet", "internal/text", "gen"},
 		reason: "who was refused is told to this room; it refuses nobody",
 	},
@@ -375,7 +393,7 @@ var arrows = []arrow{
 		reason: "what guests logged is with the runners: who reads it asks them, and no store",
 	},
 	{
-		from: []string{"core/api"}, only: []string{"core/api", "core/backup", "core/catalog", "core/cordon", "core/decorate", "core/dispatch", "core/freshness", "core/invoke", "core/jobs", "core/leader", "core/logs", "core/members", "core/mirror", "core/peers", "core/publish", "core/store", "core/upload", "gen", "internal/fault", "internal/middleware", "internal/names", "internal/packed", "internal/port"},
+		from: []string{"core/api"}, only: []string{"core/api", "core/backup", "core/catalog", "core/cordon", "core/decorate", "core/dispatch", "core/freshness", "core/invoke", "core/jobs", "core/leader", "core/login", "core/logs", "core/members", "core/mirror", "core/peers", "core/publish", "core/store", "core/upload", "gen", "internal/fault", "internal/middleware", "internal/names", "internal/packed", "internal/port"},
 		reason: "a handler translates between words and one room that knows",
 	},
 	{
@@ -654,6 +672,8 @@ var keepers = []struct {
 	{"go.etcd.io/etcd/client/v3", []string{"core/store", "core/mirror", "internal/fleet", "internal/etcdembed"}, "who can name an operation of etcd can write anything: the store does, the mirror watches"},
 	{"internal/etcdembed", []string{"internal/cli/assemble", "internal/etcdembed", "internal/ruedotest"}, "it has the one client that an assembler hands to a store"},
 	{"github.com/tetratelabs/wazero", []string{"sandbox"}, "strangers' code runs in one room"},
+	{"golang.org/x/crypto/argon2", []string{"core/login/password"}, "a hash takes megabytes and a processor: one room bounds how many there are"},
+	{"github.com/alexedwards/argon2id", []string{"core/login/password"}, "the same, in the form in which hashes are stored"},
 	{"code.dny.dev/ssrf", []string{"runner/egress"}, "which addresses are public is asked where they are connected to"},
 	{"github.com/santhosh-tekuri/jsonschema", []string{"core/decorate/schema"}, "the library bounds neither what a schema costs nor what a check does: one room admits, counts and stops"},
 	{"internal/fault/faultrpc", []string{"internal/fault/faultrpc", "internal/lane", "internal/middleware", "internal/port", "core/exchange", "core/freshness", "core/gateway", "sdk/client", "internal/cli"}, "errors are translated where they enter or leave a process; between rooms they are *fault.Error"},

@@ -19,6 +19,7 @@ var retryDelays = map[Reason]time.Duration{
 	UploadBusy:       retryDelay,
 	LaneLimit:        retryDelay,
 	StreamsFull:      retryDelay,
+	LoginLimit:       retryDelay,
 
 	// A runner redials for up to 2 s, and a leader is elected in 5 to 10 s.
 	NoRunner: 2 * time.Second,

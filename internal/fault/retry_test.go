@@ -9,7 +9,7 @@ import (
 // A reason that means "try later" says when, and one that would fail again does
 // not. Limits of sizes are resource_exhausted too, so they are told apart by name.
 func TestReasonsThatAreWorthARetry(t *testing.T) {
-	later := map[Reason]bool{QueueFull: true, ConcurrencyLimit: true, ServerBusy: true, UploadBusy: true, LaneLimit: true, StreamsFull: true}
+	later := map[Reason]bool{QueueFull: true, ConcurrencyLimit: true, ServerBusy: true, UploadBusy: true, LaneLimit: true, StreamsFull: true, LoginLimit: true}
 	for r := range table {
 		want := r.Code() == CodeUnavailable || later[r]
 		if d := r.RetryDelay(); d > 0 != want || d > MaxRetryDelay {

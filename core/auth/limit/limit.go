@@ -1,0 +1,76 @@
+// Package limit bounds how often something may be tried: a login, or a token that is
+// not good. It counts by address, or by any other text.
+//
+//	failures := limit.New(20, time.Minute)
+//	if retry, ok := failures.Allow(limit.Network(from)); !ok {
+//		return tooMany(retry)
+//	}
+//
+// A limiter takes 32 KiB, however many there are who try. Texts share its buckets: two
+// of them can get into the same one, but nobody can choose whose, because how they
+// are distributed is random.
+package limit
+
+import (
+	"hash/maphash"
+	"net/netip"
+	"sync/atomic"
+	"time"
+)
+
+// buckets is how many buckets a limiter has.
+const buckets = 4096
+
+// Limiter bounds how often something happens. Its methods can be called from many
+// goroutines.
+type Limiter struct {
+	per      int64 // in nanoseconds, as are all times here
+	interval int64 // between two of those that are allowed, on average
+	seed     maphash.Seed
+	began    time.Time
+	// full is when all that a bucket has allowed is over, since began.
+	full [buckets]atomic.Int64
+}
+
+// New returns a limiter that allows n in any period of this length, all at the same
+// time if need be. n is at least 1.
+func New(n int, per time.Duration) *Limiter {
+	return &Limiter{per: int64(per), interval: int64(per) / int64(n), seed: maphash.MakeSeed(), began: time.Now()}
+}
+
+// Allow counts one of a key and reports whether it is allowed. One that is not does
+// not count, and retry is when the next one would be allowed.
+func (l *Limiter) Allow(key string) (retry time.Duration, ok bool) {
+	return l.allow(key, int64(time.Since(l.began)))
+}
+
+func (l *Limiter) allow(key string, now int64) (retry time.Duration, ok bool) {
+	full := &l.full[maphash.String(l.seed, key)%buckets]
+	for {
+		was := full.Load()
+		next := max(was, now) + l.interval
+		if early := next - now - l.per; early > 0 {
+			return time.Duration(early), false
+		}
+		if full.CompareAndSwap(was, next) {
+			return 0, true
+		}
+	}
+}
+
+// Network returns whose address this is: itself, or of IPv6 the first 64 bits, of
+// which everybody has all the rest. Any other text is returned as it is.
+func Network(address string) string {
+	ip, err := netip.ParseAddr(address)
+	if err != nil {
+		return address
+	}
+	if ip = ip.Unmap(); ip.Is4() {
+		return ip.String()
+	}
+	network, err := ip.WithZone("").Prefix(64)
+	if err != nil {
+		return address
+	}
+	return network.String()
+}

@@ -1,0 +1,130 @@
+// Package password hashes passwords, and says which of them are too weak.
+//
+//	h := password.New()
+//	hash, err := h.Hash(ctx, text)         // argon2id, in PHC form
+//	good, err := h.Matches(ctx, text, hash)
+//
+// A hash takes 19 MiB and a processor for tens of milliseconds, so there are two at a
+// time. Sixteen more can wait; beyond them there is LOGIN_LIMIT, so that a flood of
+// logins costs calls little.
+package password
+
+import (
+	"context"
+	"strings"
+	"sync/atomic"
+	"unicode/utf8"
+
+	"github.com/alexedwards/argon2id"
+
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
+
+const (
+	// MinLength is the least number of characters of a password.
+	MinLength = 12
+	// maxHashing and maxWaiting bound the passwords that are hashed at the same time,
+	// and those that wait for it.
+	maxHashing = 2
+	maxWaiting = 16
+)
+
+// params are what OWASP recommends as the least. They are part of each hash; one
+// with others is not good.
+var params = argon2id.Params{Memory: 19 << 10, Iterations: 2, Parallelism: 1, SaltLength: 16, KeyLength: 32}
+
+// nobody is a hash that no password is known for. It costs what others cost.
+const nobody = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+
+// Hasher hashes passwords. Its methods can be called from many goroutines.
+type Hasher struct {
+	turns   chan struct{}
+	waiting atomic.Int64
+	count   atomic.Uint64
+}
+
+// New returns a Hasher.
+func New() *Hasher { return &Hasher{turns: make(chan struct{}, maxHashing)} }
+
+// Count returns how many hashes were computed.
+func (h *Hasher) Count() uint64 { return h.count.Load() }
+
+// Hash returns the hash of a password, in PHC form. LOGIN_LIMIT; ctx's.
+func (h *Hasher) Hash(ctx context.Context, text string) (hash string, err error) {
+	if err := h.enter(ctx); err != nil {
+		return "", err
+	}
+	defer h.leave()
+	if hash, err = argon2id.CreateHash(text, &params); err != nil {
+		return "", fault.Wrap(err, fault.Internal, "the password cannot be hashed")
+	}
+	return hash, nil
+}
+
+// Matches reports whether a hash is that of a password. A hash that cannot be read,
+// for example an empty one, costs as much as another, and matches nothing. LOGIN_LIMIT;
+// ctx's.
+func (h *Hasher) Matches(ctx context.Context, text, hash string) (bool, error) {
+	known := readable(hash)
+	if !known {
+		hash = nobody
+	}
+	if err := h.enter(ctx); err != nil {
+		return false, err
+	}
+	defer h.leave()
+	matches, err := argon2id.ComparePasswordAndHash(text, hash)
+	return matches && known && err == nil, nil
+}
+
+// readable reports whether a hash is one that Hash returns. Others could cost any
+// time and memory, and one with an empty key would match every password.
+func readable(hash string) bool {
+	p, _, _, err := argon2id.DecodeHash(hash)
+	return err == nil && *p == params
+}
+
+func (h *Hasher) enter(ctx context.Context) error {
+	select {
+	case h.turns <- struct{}{}:
+		return nil
+	default:
+	}
+	if h.waiting.Add(1) > maxWaiting {
+		h.waiting.Add(-1)
+		return fault.New(fault.LoginLimit, "%d logins wait for this core already", maxWaiting).With("limit", maxWaiting).WithFix("try again in a moment")
+	}
+	defer h.waiting.Add(-1)
+	select {
+	case h.turns <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (h *Hasher) leave() {
+	h.count.Add(1)
+	<-h.turns
+}
+
+// Check returns PASSWORD_WEAK for a password that a user must not have.
+func Check(user, text string) error {
+	n := utf8.RuneCountInString(text)
+	first, _ := utf8.DecodeRuneInString(text)
+	switch {
+	case n < MinLength:
+		return weak("it has %d characters, and needs %d", n, MinLength).With("limit", MinLength, "actual", n)
+	case strings.Trim(text, string(first)) == "":
+		return weak("it is one character, again and again")
+	case user != "" && strings.ReplaceAll(strings.ToLower(text), user, "") == "":
+		return weak("it is the name of the user")
+	}
+	return nil
+}
+
+func weak(format string, args ...any) *fault.Error {
+	e := fault.New(fault.PasswordWeak, format, args...)
+	e.Message = "the password is too weak: " + e.Message
+	return e.WithFix("use at least %d characters that nobody guesses, for example four random words", MinLength)
+}

@@ -373,12 +373,20 @@ var arrows = []arrow{
 		reason: "what carries does not know what it carries",
 	},
 	{
-		from: []string{"sdk/client"}, only: []string{"sdk/client", "gen", "internal/access", "internal/fault", "internal/headers"},
+		from: []string{"sdk/client"}, only: []string{"sdk/client", "gen", "internal/access", "internal/fault", "internal/headers", "internal/loopback", "internal/pki", "internal/socket", "internal/token"},
 		reason: "the client is for apps: it drags nothing of the server along",
 	},
 	{
-		from: []string{"sdk/client/internal/retry"}, only: []string{},
-		reason: "when a request is sent again does not depend on what it asks for",
+		from: []string{"sdk/client/internal/cores"}, only: []string{"internal/loopback", "internal/socket"},
+		reason: "which core a request goes to depends on addresses and connections alone",
+	},
+	{
+		from: []string{"sdk/client/internal/bearer", "sdk/client/internal/transport"}, only: []string{"gen", "internal/fault", "internal/pki", "internal/token", "sdk/client/internal/cores"},
+		reason: "what a core is shown, and why it is trusted, does not depend on what it is asked",
+	},
+	{
+		from: []string{"sdk/client/internal/body", "sdk/client/internal/retry"}, only: []string{},
+		reason: "how a body is sent, and when a request is sent again, does not depend on what it asks for",
 	},
 	{
 		from: []string{"sdk/client/internal/revisions"}, only: []string{"internal/headers"},
@@ -541,7 +549,7 @@ var arrows = []arrow{
 		reason: "small things that many rooms need stand on nothing",
 	},
 	{
-		from: []string{"internal/cli"}, only: []string{"internal/cli", "core", "runner", "sandbox", "sdk/client", "gen", "internal/archive", "internal/backoff", "internal/etcdembed", "internal/fault", "internal/fleet", "internal/grant", "internal/headers", "internal/httphead", "internal/inflight", "internal/labels", "internal/limits", "internal/loopback", "internal/names", "internal/pki", "internal/port", "internal/route", "internal/seal", "internal/socket", "internal/suggest", "internal/telemetry", "internal/text", "internal/token", "internal/wasmbin", "internal/wholefile"},
+		from: []string{"internal/cli"}, only: []string{"internal/cli", "core", "runner", "sandbox", "sdk/client", "gen", "internal/access", "internal/archive", "internal/backoff", "internal/etcdembed", "internal/fault", "internal/fleet", "internal/grant", "internal/headers", "internal/httphead", "internal/inflight", "internal/labels", "internal/limits", "internal/loopback", "internal/names", "internal/pki", "internal/port", "internal/route", "internal/seal", "internal/socket", "internal/suggest", "internal/telemetry", "internal/text", "internal/token", "internal/wasmbin", "internal/wholefile"},
 		reason: "the CLI assembles programs from rooms and speaks to a core as every client does",
 	},
 	{
@@ -561,7 +569,7 @@ var arrows = []arrow{
 		reason: "these hold tests alone, which look at the house from outside",
 	},
 	{
-		from: []string{"sdk"}, only: []string{"sdk", "internal/abi", "internal/fault", "internal/headers", "gen"},
+		from: []string{"sdk"}, only: []string{"sdk", "internal/abi", "internal/fault", "internal/headers", "internal/loopback", "internal/pki", "internal/socket", "internal/token", "gen"},
 		reason: "services and apps import the sdk, and pay for what it imports",
 	},
 	{
@@ -593,7 +601,7 @@ var arrows = []arrow{
 		reason: "the CLI assembles programs from rooms; what a room uses is its own affair",
 	},
 	{
-		from: []string{"internal/cli/verb"}, never: []string{"internal/cli/cluster", "internal/cli/leading", "internal/cli/members", "internal/cli/resource", "internal/cli/source", "internal/cli/project", "internal/cli/use", "gen"},
+		from: []string{"internal/cli/verb"}, never: []string{"internal/cli/cluster", "internal/cli/leading", "internal/cli/login", "internal/cli/members", "internal/cli/resource", "internal/cli/source", "internal/cli/project", "internal/cli/trust", "internal/cli/use", "gen"},
 		reason: "a verb is the same for every noun, so it knows none",
 	},
 	{
@@ -601,7 +609,7 @@ var arrows = []arrow{
 		reason: "types are read with the go command and the standard library; who publishes the schemas is another room's",
 	},
 	{
-		from: []string{"internal/cli/session"}, only: []string{"internal/cli/session", "internal/cli/assemble", "internal/cli/output", "internal/cli/profile", "internal/cli/settings", "internal/cli/state", "internal/fault", "internal/limits", "internal/text", "sdk/client"},
+		from: []string{"internal/cli/session"}, only: []string{"internal/cli/session", "internal/cli/assemble", "internal/cli/credential", "internal/cli/hosts", "internal/cli/output", "internal/cli/profile", "internal/cli/settings", "internal/cli/state", "internal/fault", "internal/limits", "internal/loopback", "internal/pki", "internal/socket", "internal/text", "sdk/client"},
 		reason: "what commands work with knows no command",
 	},
 	{
@@ -633,15 +641,19 @@ var arrows = []arrow{
 		reason: "where a value came from does not depend on what it is for",
 	},
 	{
-		from: []string{"internal/cli/hosts", "internal/cli/profile", "internal/cli/state"}, only: []string{"internal/cli/hosts", "internal/cli/yamlfile", "internal/fault", "internal/names", "internal/suggest", "internal/text", "internal/wholefile"},
+		from: []string{"internal/cli/hosts", "internal/cli/profile", "internal/cli/state"}, only: []string{"internal/cli/hosts", "internal/cli/yamlfile", "internal/fault", "internal/names", "internal/pki", "internal/suggest", "internal/text", "internal/wholefile"},
 		reason: "what is kept in the user's directories is read and written without a session",
+	},
+	{
+		from: []string{"internal/cli/credential"}, only: []string{"internal/fault", "internal/names", "internal/text", "internal/wholefile", "sdk/client"},
+		reason: "where a token is found does not depend on what it is for",
 	},
 	{
 		from: []string{"internal/cli/help", "internal/cli/completion"}, only: []string{"internal/cli/page", "internal/cli/settings"},
 		reason: "help and completion are made of the grammar, whatever is in it",
 	},
 	{
-		from: []string{"internal/cli/calling", "internal/cli/cluster", "internal/cli/event", "internal/cli/inspect", "internal/cli/leading", "internal/cli/members", "internal/cli/publishing", "internal/cli/resource", "internal/cli/source", "internal/cli/use"}, never: []string{"internal/cli/assemble", "internal/cli/settings", "internal/cli/help", "internal/cli/completion", "core"},
+		from: []string{"internal/cli/calling", "internal/cli/cluster", "internal/cli/event", "internal/cli/inspect", "internal/cli/leading", "internal/cli/login", "internal/cli/members", "internal/cli/publishing", "internal/cli/resource", "internal/cli/source", "internal/cli/trust", "internal/cli/use"}, never: []string{"internal/cli/assemble", "internal/cli/settings", "internal/cli/help", "internal/cli/completion", "core"},
 		reason: "nouns ask a core through its client, whichever process that is in",
 	},
 }

@@ -213,9 +213,15 @@ func flagsOf(k *kong.Context, g *grammar) (map[string]settings.Flag, error) {
 // parser are printed in the right format too.
 func guessOutput(s *session.Session, args []string) {
 	for i, arg := range args {
+		name, given := strings.CutPrefix(arg, "--output=")
+		if short, ok := strings.CutPrefix(arg, "-o"); ok && !given {
+			name, given = strings.TrimPrefix(short, "="), true
+		}
+		if (arg == "-o" || arg == "--output") && i+1 < len(args) {
+			name, given = args[i+1], true
+		}
 		switch {
-		case arg == "--raw", arg == "-ojson", arg == "-o=json", arg == "--output=json",
-			(arg == "-o" || arg == "--output") && i+1 < len(args) && args[i+1] == "json":
+		case arg == "--raw", given && output.Format(name).IsJSON():
 			s.Print.Format = output.JSON
 		case arg == "--":
 			return

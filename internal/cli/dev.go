@@ -14,7 +14,6 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/cli/source"
 	"github.com/ruedo-dev/ruedo/internal/cli/watch"
 	"github.com/ruedo-dev/ruedo/internal/fault"
-	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
 // devCmd is `ruedo dev`.
@@ -75,6 +74,10 @@ func (c *devCmd) Run(s *session.Session) error {
 
 // watch publishes the directory until the cluster ends.
 func (c *devCmd) watch(s *session.Session, cluster *assemble.Cluster) error {
+	core, err := s.Other(nil, cluster.URL)
+	if err != nil {
+		return err
+	}
 	ctx, cancel := context.WithCancel(s.Ctx)
 	defer cancel()
 	ended := make(chan error, 1)
@@ -82,9 +85,8 @@ func (c *devCmd) watch(s *session.Session, cluster *assemble.Cluster) error {
 		defer cancel()
 		ended <- cluster.Wait()
 	}()
-	core := client.New(cluster.URL, client.WithRetries(0))
 	dir := cmp.Or(c.Dir, ".")
-	err := watch.Publishing(ctx, s, dir, func() error { return source.PublishDir(s, core, dir) })
+	err = watch.Publishing(ctx, s, dir, func() error { return source.PublishDir(s, core, dir) })
 	cluster.Stop()
 	return errors.Join(err, <-ended)
 }

@@ -9,8 +9,10 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/cli/doctor"
 	"github.com/ruedo-dev/ruedo/internal/cli/inspect"
 	"github.com/ruedo-dev/ruedo/internal/cli/leading"
+	"github.com/ruedo-dev/ruedo/internal/cli/login"
 	"github.com/ruedo-dev/ruedo/internal/cli/members"
 	"github.com/ruedo-dev/ruedo/internal/cli/publishing"
+	"github.com/ruedo-dev/ruedo/internal/cli/trust"
 	"github.com/ruedo-dev/ruedo/internal/cli/use"
 	"github.com/ruedo-dev/ruedo/internal/cli/verb"
 )
@@ -39,6 +41,16 @@ type grammar struct {
 	Uncordon cordon.Uncordon `cmd:"" group:"cluster" help:"Give a cordoned runner calls again."`
 	Drain    cordon.Drain    `cmd:"" group:"cluster" help:"Cordon a runner, and wait for its calls in flight."`
 	Inspect  inspect.Inspect `cmd:"" group:"cluster" help:"Look at the cluster as a whole: its health, and what runs now."`
+
+	Login  login.Login  `cmd:"" group:"access" help:"Log in to a cluster."`
+	Logout login.Logout `cmd:"" group:"access" help:"End the session, or all of the user."`
+	Whoami login.Whoami `cmd:"" group:"access" help:"Show who you are, and what you may do."`
+	Passwd login.Passwd `cmd:"" group:"access" help:"Change your password."`
+	Can    login.Can    `cmd:"" group:"access" help:"Say whether you may do something."`
+	Grant  trust.Grant  `cmd:"" group:"access" help:"Give roles and grants to a user."`
+	Revoke trust.Revoke `cmd:"" group:"access" help:"Take roles and grants away from a user."`
+	Update trust.Update `cmd:"" group:"access" help:"Change a user, a role, or whether callers have to log in."`
+	Rotate trust.Rotate `cmd:"" group:"access" help:"Replace the secret of a token, or the authority of the cluster."`
 
 	Dev    devCmd    `cmd:"" group:"processes" help:"Run a whole cluster on this machine: store, core and two runners."`
 	Demo   demoCmd   `cmd:"" group:"processes" help:"Show what Ruedo does, with the examples."`
@@ -80,6 +92,7 @@ func groups() kong.Option {
 		{Key: "services", Title: "Services"},
 		{Key: "resources", Title: "Resources"},
 		{Key: "cluster", Title: "Cluster"},
+		{Key: "access", Title: "Access"},
 		{Key: "processes", Title: "Processes"},
 		{Key: "store", Title: "Store"},
 		{Key: "other", Title: "Other"},
@@ -98,7 +111,7 @@ type globals struct {
 	LogLevel   string `placeholder:"LEVEL" setting:"log.level"`
 	LogFormat  string `placeholder:"FORMAT" setting:"log.format"`
 
-	Output    string `short:"o" placeholder:"FORMAT" enum:"table,wide,json,yaml,name" default:"table" help:"Output format: table, wide, json, yaml or name."`
+	Output    string `short:"o" placeholder:"FORMAT" enum:"table,wide,json,jsonl,yaml,name" default:"table" help:"Output format: table, wide, json, jsonl (a line per item), yaml or name."`
 	Raw       bool   `help:"Print JSON, the same as -o json."`
 	NoHeaders bool   `help:"Omit the first line of tables."`
 	Verbose   bool   `short:"v" help:"Print more: causes of errors, where things are."`

@@ -139,8 +139,8 @@ func TestANounIsOneValue(t *testing.T) {
 		// Help and completion know it without a change.
 		{args: "help get", stdout: "bulls [FLAGS]"},
 		{args: "help describe bull", stdout: "Name of the bull."},
-		{args: "help create", stdout: "Create a decorator, a profile or a bull."},
-		{args: "help delete", stdout: "Delete a service, a decorator, a profile or a bull."},
+		{args: "help create", stdout: "Create a decorator, a user, an invite, a role, a token, a profile or a bull."},
+		{args: "help delete", stdout: "Delete a service, a decorator, a user, a role, a token, a profile or a bull."},
 		{args: "help get bulls", stdout: "ruedo get bulls --site north"},
 		{args: "get bulls --sit north", code: fault.ExitUsage, stderr: "fix: ruedo get bulls --help\n"},
 		{args: "__complete -- get b", stdout: "bulls\n"},

@@ -15,6 +15,7 @@ import (
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/cli/answer"
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
+	"github.com/ruedo-dev/ruedo/internal/cli/resource"
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/sdk/client"
@@ -120,4 +121,108 @@ func TestProgress(t *testing.T) {
 	if !strings.Contains(text, "uploading") || strings.Contains(text, "10%") {
 		t.Errorf("wrote %q", text)
 	}
+}
+
+// What is typed as a secret is not seen.
+func TestSecretsAreNotEchoed(t *testing.T) {
+	s, near, until := onTerminal(t)
+	type answer struct {
+		text string
+		err  error
+	}
+	got := make(chan answer, 1)
+	go func() {
+		text, err := s.Secret("Password of ada")
+		got <- answer{text, err}
+	}()
+	until("Password of ada: ")
+	if _, err := near.WriteString("hunter2hunter2\n"); err != nil {
+		t.Fatal(err)
+	}
+	if a := <-got; a.text != "hunter2hunter2" || a.err != nil {
+		t.Errorf("%q, %v", a.text, a.err)
+	}
+	s.Infof("the end")
+	if seen := until("the end"); strings.Contains(seen, "hunter2") {
+		t.Errorf("the terminal shows %q", seen)
+	}
+}
+
+// Whoever interrupts a question for a secret has a terminal that echoes.
+func TestSecretInterrupted(t *testing.T) {
+	s, near, until := onTerminal(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	s.Ctx = ctx
+	got := make(chan error, 1)
+	go func() {
+		_, err := s.Secret("Password of ada")
+		got <- err
+	}()
+	until("Password of ada: ")
+	cancel()
+	if err := <-got; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if _, err := near.WriteString("seen again\n"); err != nil {
+		t.Fatal(err)
+	}
+	until("seen again")
+}
+
+// Whoever logs in to a core that nothing is known of compares its pin first, and may
+// not want to go on.
+func TestAnUnknownAuthorityIsAskedAbout(t *testing.T) {
+	c, me := newHouse(t, "site-a", true), newHome(t)
+	login := func(answers ...string) (code int, seen string) {
+		t.Helper()
+		s, near, until := onTerminal(t)
+		s.Env = me.env
+		done := make(chan int, 1)
+		go func() {
+			err := run(s, []string{"login", c.url, "ada"}, resource.All())
+			done <- s.Exit(errors.Join(err, s.Close()))
+		}()
+		for i, answer := range answers {
+			until([]string{"Is it the same? [y/N] ", "Password of ada: "}[i])
+			if _, err := near.WriteString(answer + "\n"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		code = <-done
+		s.Infof("the end")
+		return code, until("the end")
+	}
+	code, seen := login("")
+	if code != fault.ExitDenied || !strings.Contains(seen, c.authority.Pin()) || !strings.Contains(seen, "so nothing was sent to it") || c.asked("Login") > 0 {
+		t.Errorf("exit code %d, asked %q\n%s", code, c.shown, seen)
+	}
+	code, seen = login("y", password)
+	if code != 0 || !strings.Contains(seen, "logged in to site-a as ada") || strings.Contains(seen, password) {
+		t.Errorf("exit code %d\n%s", code, seen)
+	}
+	me.do(t, try{args: words("whoami"), stdout: "user/ada"})
+}
+
+// Whose session has ended logs in again, and types nothing but the password.
+func TestLoggingInAgain(t *testing.T) {
+	_, me := loggedIn(t)
+	s, near, until := onTerminal(t)
+	s.Env = me.env
+	done := make(chan int, 1)
+	go func() {
+		err := run(s, []string{"login"}, resource.All())
+		done <- s.Exit(errors.Join(err, s.Close()))
+	}()
+	until("Link, or Enter for the password of ada: ")
+	if _, err := near.WriteString("\n"); err != nil {
+		t.Fatal(err)
+	}
+	until("Password of ada: ")
+	if _, err := near.WriteString(password + "\n"); err != nil {
+		t.Fatal(err)
+	}
+	if code := <-done; code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	until("logged in to site-a as ada")
 }

@@ -14,7 +14,19 @@
 //
 // The rest of the API is available through the generated clients of a [Client]:
 // c.Services, c.Decorators, c.Modules, c.Invoke, c.Cluster, c.Cordons, c.Logs,
-// c.Members, c.Leader, c.Jobs, c.Inspect and c.Events.
+// c.Members, c.Leader, c.Jobs, c.Inspect, c.Events, c.Login, c.Users, c.Roles,
+// c.Tokens, c.Audit and c.Authority.
+//
+// # Who is calling
+//
+// A cluster with login wants to know who is calling. [WithToken] sends a token with
+// each request, and [WithAuthority] says which cores to believe:
+//
+//	c := client.New("https://core-1:7833", client.WithToken(client.TokenFile("/run/secrets/ruedo")), client.WithAuthority(pem))
+//
+// On the machine of a core, its unix socket takes the place of both:
+//
+//	c := client.New("unix:/run/ruedo/core-7833.sock")
 //
 // # Several cores
 //
@@ -58,18 +70,19 @@
 package client
 
 import (
-	"net"
+	"crypto/tls"
 	"net/http"
 	"net/url"
-	"time"
 
 	"connectrpc.com/connect"
 
 	"github.com/ruedo-dev/ruedo/gen/ruedo/v1/ruedov1connect"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/sdk/client/internal/bearer"
 	"github.com/ruedo-dev/ruedo/sdk/client/internal/cores"
 	"github.com/ruedo-dev/ruedo/sdk/client/internal/retry"
 	"github.com/ruedo-dev/ruedo/sdk/client/internal/revisions"
+	"github.com/ruedo-dev/ruedo/sdk/client/internal/transport"
 )
 
 // Client is a connection to the cores of one cluster. Make it with [New].
@@ -100,6 +113,17 @@ type Client struct {
 	Inspect ruedov1connect.InspectServiceClient
 	// Events lists what has happened in the cluster.
 	Events ruedov1connect.EventServiceClient
+	// Login makes sessions, and says who the caller is.
+	Login ruedov1connect.LoginServiceClient
+	// Users keeps people and programs, Roles named lists of what they may do.
+	Users ruedov1connect.UserServiceClient
+	Roles ruedov1connect.RoleServiceClient
+	// Tokens keeps what callers show.
+	Tokens ruedov1connect.TokenServiceClient
+	// Audit reads who changed what; see [Client.ReadAudit].
+	Audit ruedov1connect.AuditServiceClient
+	// Authority is about the certificates of the cluster.
+	Authority ruedov1connect.AuthorityServiceClient
 
 	http    connect.HTTPClient
 	cores   *cores.Cores
@@ -112,6 +136,9 @@ type Client struct {
 type config struct {
 	retries  int
 	http     connect.HTTPClient
+	token    Token
+	tls      *tls.Config
+	tlsErr   error
 	cluster  string
 	connect  []connect.ClientOption
 	revision string
@@ -121,11 +148,11 @@ type config struct {
 // Option configures a [Client].
 type Option func(*config)
 
-// WithHTTPClient sends requests through h, for example one with TLS client
-// certificates. The default keeps up to 64 idle connections and sets no timeout
-// of its own: the context's deadline travels with each call. A transport with an
-// ExpectContinueTimeout, as the default has, learns that a large input is refused
-// before it sends it.
+// WithHTTPClient sends requests through h, which connects in its own way: sockets,
+// [WithTLS] and [WithAuthority] are for the default. That keeps up to 64 idle
+// connections and sets no timeout of its own: the context's deadline travels with
+// each call. A transport with an ExpectContinueTimeout, as the default has, learns
+// that a large input is refused before it sends it.
 func WithHTTPClient(h connect.HTTPClient) Option {
 	return func(c *config) { c.http = h }
 }
@@ -151,24 +178,30 @@ func WithConnectOptions(opts ...connect.ClientOption) Option {
 	return func(c *config) { c.connect = append(c.connect, opts...) }
 }
 
-// New returns a client of the core at url: "http://host:port", "https://...",
-// or "host:port" for plain HTTP. Several cores of one cluster are separated by
-// spaces or commas. It does not dial before the first call; a malformed url fails
-// then, with REQUEST_INVALID.
+// New returns a client of the core at url: "https://host:port", "http://...",
+// "host:port" for plain HTTP, or "unix:/path" for the unix socket of a core on this
+// machine. Several cores of one cluster are separated by spaces or commas. It does
+// not dial before the first call; a malformed url fails then, with REQUEST_INVALID.
 func New(url string, opts ...Option) *Client {
 	c := config{retries: defaultRetries}
 	for _, o := range opts {
 		o(&c)
 	}
-	urls, err := cores.Parse(url)
-	if err != nil {
-		urls, c.http = nowhere, invalidURL{err}
+	list, err := cores.Parse(url)
+	switch {
+	case err != nil:
+		list, c.http = nowhere, failing{fault.Wrap(err, fault.RequestInvalid, "the address of the core is not valid: %s", err).
+			WithFix("use host:port, or a URL with http or https")}
+	case c.http == nil && c.tlsErr != nil:
+		c.http = failing{c.tlsErr}
+	case c.http == nil:
+		c.http = &http.Client{Transport: transport.New(list, c.tls)}
 	}
-	if c.http == nil {
-		c.http = &http.Client{Transport: transport(len(urls))}
-	}
-	client := &Client{cores: cores.New(urls, c.http), base: urls[0].String(), budget: retry.NewBudget(c.retries)}
-	client.http = revisions.Client{HTTPClient: watched{client.cores}, Seen: &client.seen}
+	shown := bearer.Client{Token: c.token, Cores: list}
+	all := cores.New(list, transport.Verified{HTTPClient: shown.Direct(c.http)})
+	shown.Next = all
+	client := &Client{cores: all, base: list[0].URL.String(), budget: retry.NewBudget(c.retries)}
+	client.http = revisions.Client{HTTPClient: watched{shown}, Seen: &client.seen}
 	client.cluster.init(c.cluster)
 	client.seen.Init(c.revision, c.changed)
 	client.connect(c.connect)
@@ -183,7 +216,9 @@ func (c *Client) connect(opts []connect.ClientOption) {
 		return append([]connect.ClientOption{connect.WithInterceptors(first, explainer{c.cores}, namer{&c.cluster})}, opts...)
 	}
 	all := with(failover{c, true})
-	c.cluster.status = ruedov1connect.NewClusterServiceClient(c.http, c.base, with(failover{c, false})...)
+	unnamed := with(failover{c, false})
+	c.cluster.hello = ruedov1connect.NewLoginServiceClient(c.http, c.base, unnamed...)
+	c.cluster.status = ruedov1connect.NewClusterServiceClient(c.http, c.base, unnamed...)
 	c.Services = ruedov1connect.NewServiceServiceClient(c.http, c.base, all...)
 	c.Decorators = ruedov1connect.NewDecoratorServiceClient(c.http, c.base, all...)
 	c.Modules = ruedov1connect.NewModuleServiceClient(c.http, c.base, all...)
@@ -197,42 +232,25 @@ func (c *Client) connect(opts []connect.ClientOption) {
 	c.Jobs = ruedov1connect.NewJobServiceClient(c.http, c.base, all...)
 	c.Inspect = ruedov1connect.NewInspectServiceClient(c.http, c.base, all...)
 	c.Events = ruedov1connect.NewEventServiceClient(c.http, c.base, all...)
+	c.Login = ruedov1connect.NewLoginServiceClient(c.http, c.base, all...)
+	c.Users = ruedov1connect.NewUserServiceClient(c.http, c.base, all...)
+	c.Roles = ruedov1connect.NewRoleServiceClient(c.http, c.base, all...)
+	c.Tokens = ruedov1connect.NewTokenServiceClient(c.http, c.base, all...)
+	c.Audit = ruedov1connect.NewAuditServiceClient(c.http, c.base, all...)
+	c.Authority = ruedov1connect.NewAuthorityServiceClient(c.http, c.base, all...)
 }
 
-// URL returns the base URL of the core that the next request goes to first: the
-// one that answered last.
+// URL returns the address of the core that the next request goes to first: the one
+// that answered last.
 func (c *Client) URL() string { return c.cores.URL() }
 
 // nowhere is what a client with a malformed URL has instead of one.
-var nowhere = []*url.URL{{Scheme: "http", Host: "invalid"}}
+var nowhere = []cores.Core{{URL: &url.URL{Scheme: "http", Host: "invalid"}}}
 
-// invalidURL fails all requests of such a client.
-type invalidURL struct{ err error }
+// failing fails all requests of a client that cannot send any.
+type failing struct{ err error }
 
-func (i invalidURL) Do(*http.Request) (*http.Response, error) {
-	return nil, fault.Wrap(i.err, fault.RequestInvalid, "the address of the core is not valid: %s", i.err).
-		WithFix("use host:port, or a URL with http or https")
-}
+func (f failing) Do(*http.Request) (*http.Response, error) { return nil, f.err }
 
-// connectTimeout bounds the attempts to connect to all cores, and minConnect is
-// what each of them gets at least.
-const (
-	connectTimeout = 5 * time.Second
-	minConnect     = time.Second
-)
-
-func transport(cores int) *http.Transport {
-	dialer := &net.Dialer{Timeout: max(connectTimeout/time.Duration(cores), minConnect), KeepAlive: 15 * time.Second}
-	return &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           dialer.DialContext,
-		MaxIdleConnsPerHost:   64,
-		IdleConnTimeout:       90 * time.Second,
-		TLSHandshakeTimeout:   10 * time.Second,
-		ExpectContinueTimeout: time.Second,
-		ForceAttemptHTTP2:     true,
-		// Cores compress responses with gzip on request. The bodies of calls are
-		// usually small or already compressed.
-		DisableCompression: true,
-	}
-}
+// SocketURL returns the address of a core's unix socket for [New].
+func SocketURL(path string) string { return cores.SocketURL(path) }

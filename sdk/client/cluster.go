@@ -17,7 +17,9 @@ import (
 // out with its first request, so that no later one goes to another cluster.
 type cluster struct {
 	id atomic.Pointer[string] // nil if it is not known yet; "" means any
-	// status asks for it; its requests do not name a cluster.
+	// hello asks for it, and status asks cores of before that, which have no Hello.
+	// Their requests do not name a cluster.
+	hello  ruedov1connect.LoginServiceClient
 	status ruedov1connect.ClusterServiceClient
 	asking chan struct{} // has an element while a request for it is in flight
 	failed int           // requests for it, under asking
@@ -57,7 +59,7 @@ func (c *cluster) find(ctx context.Context) error {
 	if c.id.Load() != nil {
 		return nil
 	}
-	status, err := c.status.GetStatus(ctx, &ruedov1.GetStatusRequest{})
+	id, err := c.ask(ctx)
 	if e, ok := errors.AsType[*fault.Error](err); ok && (e.NotStarted || ctx.Err() != nil) {
 		return notStarted(e)
 	}
@@ -66,9 +68,22 @@ func (c *cluster) find(ctx context.Context) error {
 			return nil
 		}
 	}
-	id := status.GetClusterId() // "" if no core says it
-	c.id.Store(&id)
+	c.id.Store(&id) // "" if no core says it
 	return nil
+}
+
+// ClusterID asks for the id of the cluster that the core belongs to. Everybody may
+// know it.
+func (c *Client) ClusterID(ctx context.Context) (string, error) { return c.cluster.ask(ctx) }
+
+// ask asks a core for the cluster.
+func (c *cluster) ask(ctx context.Context) (string, error) {
+	hello, err := c.hello.Hello(ctx, &ruedov1.HelloRequest{})
+	if e, ok := errors.AsType[*fault.Error](err); err == nil || ok && e.NotStarted || ctx.Err() != nil {
+		return hello.GetCluster(), err
+	}
+	status, err := c.status.GetStatus(ctx, &ruedov1.GetStatusRequest{})
+	return status.GetClusterId(), err
 }
 
 func notStarted(e *fault.Error) error {

@@ -51,7 +51,7 @@ func (a *attempts) again(ctx context.Context, err error) bool {
 	case fault.ClusterMismatch:
 		a.c.cores.Next(a.url)
 		return false
-	case fault.CoreBehind:
+	case fault.CoreBehind, fault.StaleAccess:
 		return a.next(true)
 	case fault.CoreUnreachable:
 		return a.next((a.repeatable || answered && e.NotStarted) && (answered || !failed.NotSent))

@@ -75,6 +75,33 @@ func (c *Client) ListJobs(ctx context.Context, req *ruedov1.ListJobsRequest) ite
 	})
 }
 
+// ListUsers is ListServices for users.
+func (c *Client) ListUsers(ctx context.Context, req *ruedov1.ListUsersRequest) iter.Seq2[*ruedov1.User, error] {
+	req = proto.CloneOf(req)
+	return pages(&req.PageToken, func() ([]*ruedov1.User, string, error) {
+		res, err := c.Users.ListUsers(ctx, req)
+		return res.GetItems(), res.GetNextPageToken(), err
+	})
+}
+
+// ListRoles is ListServices for roles.
+func (c *Client) ListRoles(ctx context.Context, req *ruedov1.ListRolesRequest) iter.Seq2[*ruedov1.Role, error] {
+	req = proto.CloneOf(req)
+	return pages(&req.PageToken, func() ([]*ruedov1.Role, string, error) {
+		res, err := c.Roles.ListRoles(ctx, req)
+		return res.GetItems(), res.GetNextPageToken(), err
+	})
+}
+
+// ListTokens is ListServices for tokens, without their secrets.
+func (c *Client) ListTokens(ctx context.Context, req *ruedov1.ListTokensRequest) iter.Seq2[*ruedov1.Token, error] {
+	req = proto.CloneOf(req)
+	return pages(&req.PageToken, func() ([]*ruedov1.Token, string, error) {
+		res, err := c.Tokens.ListTokens(ctx, req)
+		return res.GetItems(), res.GetNextPageToken(), err
+	})
+}
+
 // pages reads page after page. token is where the next request continues.
 func pages[T any](token *string, read func() ([]T, string, error)) iter.Seq2[T, error] {
 	first := *token

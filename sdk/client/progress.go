@@ -2,10 +2,11 @@ package client
 
 import (
 	"context"
-	"io"
 	"net/http"
 
 	"connectrpc.com/connect"
+
+	"github.com/ruedo-dev/ruedo/sdk/client/internal/body"
 )
 
 // progress is what a call reports while its bodies are on the way.
@@ -32,23 +33,7 @@ func (w watched) Do(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	if p, ok := req.Context().Value(progressKey{}).(progress); ok {
-		res.Body = &counted{ReadCloser: res.Body, total: res.ContentLength, step: p.received}
+		res.Body = &body.Counted{ReadCloser: res.Body, Total: res.ContentLength, Step: p.received}
 	}
 	return res, nil
-}
-
-// counted is a body that reports how much of it was read.
-type counted struct {
-	io.ReadCloser
-	done, total int64
-	step        func(done, total int64)
-}
-
-func (c *counted) Read(p []byte) (int, error) {
-	n, err := c.ReadCloser.Read(p)
-	if n > 0 {
-		c.done += int64(n)
-		c.step(c.done, c.total)
-	}
-	return n, err
 }

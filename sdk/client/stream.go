@@ -10,9 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	"connectrpc.com/connect"
@@ -22,6 +20,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 	"github.com/ruedo-dev/ruedo/internal/headers"
+	"github.com/ruedo-dev/ruedo/sdk/client/internal/body"
 	"github.com/ruedo-dev/ruedo/sdk/client/internal/retry"
 )
 
@@ -77,26 +76,26 @@ func (c *Client) stream(ctx context.Context, service string, input io.Reader, cf
 		service += "@" + strconv.FormatUint(cfg.revision, 10)
 	}
 	attempts := c.attempts(false)
-	body := &callBody{input: input, size: sizeOf(input), sent: cfg.progress.sent}
+	body := body.New(input, cfg.progress.sent)
 	for {
 		s, err := c.send(ctx, service, body, cfg)
-		if !body.whole() {
+		if !body.Whole() {
 			attempts.retry = retry.Attempts{} // what cannot be sent again does not wait for that
 		}
-		if err == nil || !attempts.again(ctx, err) || !body.whole() {
+		if err == nil || !attempts.again(ctx, err) || !body.Whole() {
 			return s, err
 		}
 	}
 }
 
 // send sends a call once.
-func (c *Client) send(ctx context.Context, service string, body *callBody, cfg callConfig) (*Stream, error) {
+func (c *Client) send(ctx context.Context, service string, body *body.Body, cfg callConfig) (*Stream, error) {
 	req, err := http.NewRequestWithContext(cfg.progress.in(ctx), http.MethodPost, c.base+"/call/"+url.PathEscape(service), http.NoBody)
 	if err != nil {
 		return nil, fault.Wrap(err, fault.RequestInvalid, "the core's URL %q is not valid", c.base)
 	}
-	if body.size != 0 {
-		req.Body, req.ContentLength, req.GetBody = body.reader(), body.size, body.again()
+	if body.Size != 0 {
+		req.Body, req.ContentLength, req.GetBody = body.Reader(), body.Size, body.Again()
 	}
 	req.Header.Set("Content-Type", cfg.contentType)
 	req.Header.Set("Expect", "100-continue") // so that a call that is refused is not sent
@@ -118,67 +117,6 @@ func (c *Client) send(ctx context.Context, service string, body *callBody, cfg c
 		return nil, c.refused(res)
 	}
 	return &Stream{Body: outputBody{res.Body, c}, Size: res.ContentLength, ContentType: res.Header.Get("Content-Type"), Info: infoOf(res.Header)}, nil
-}
-
-// callBody is the input of a call. It can be sent again if it is in memory, or
-// has not been read.
-type callBody struct {
-	input io.Reader
-	size  int64 // -1 if it is not known
-	sent  func(done, total int64)
-	read  atomic.Bool
-}
-
-// Read reads the input.
-func (b *callBody) Read(p []byte) (int, error) {
-	b.read.Store(true)
-	return b.input.Read(p)
-}
-
-// reader returns the body of a request, which leaves an input in memory as it is.
-func (b *callBody) reader() io.ReadCloser {
-	var r io.Reader = b
-	if memory, ok := b.input.(*bytes.Reader); ok {
-		own := *memory
-		r = &own
-	}
-	if b.sent != nil {
-		return &counted{ReadCloser: io.NopCloser(r), total: b.size, step: b.sent}
-	}
-	return io.NopCloser(r)
-}
-
-// again returns the function with which net/http sends an input in memory again,
-// for a connection that the core has just closed.
-func (b *callBody) again() func() (io.ReadCloser, error) {
-	if _, memory := b.input.(*bytes.Reader); !memory {
-		return nil
-	}
-	return func() (io.ReadCloser, error) { return b.reader(), nil }
-}
-
-// whole reports whether all of the input can be sent from now on.
-func (b *callBody) whole() bool { return !b.read.Load() }
-
-// sizeOf returns how many bytes a reader has left; -1 if that is not known.
-func sizeOf(r io.Reader) int64 {
-	switch r := r.(type) {
-	case nil:
-		return 0
-	case interface{ Len() int }:
-		return int64(r.Len())
-	case *os.File:
-		st, err := r.Stat()
-		if err != nil || !st.Mode().IsRegular() {
-			return -1
-		}
-		at, err := r.Seek(0, io.SeekCurrent)
-		if err != nil || at > st.Size() {
-			return -1
-		}
-		return st.Size() - at
-	}
-	return -1
 }
 
 // broken returns the error for a request without a response, or for a response

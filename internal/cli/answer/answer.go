@@ -56,7 +56,7 @@ func PrintStream(s *session.Session, res *client.Stream, received func()) error 
 
 // forPrograms reports whether the answer is printed as an object.
 func forPrograms(s *session.Session) bool {
-	return s.Print.Format == output.JSON || s.Print.Format == output.YAML
+	return s.Print.Format.IsJSON() || s.Print.Format == output.YAML
 }
 
 // exited returns the error of a command that exited with a code.
@@ -117,7 +117,7 @@ func isJSON(contentType string) bool {
 // figures what the call used. It prints nothing of what the object on stdout, or
 // the error on stderr, has as JSON.
 func Said(s *session.Session, info *ruedov1.CallInfo, failed, figures bool) {
-	if info == nil || s.Print.Format == output.JSON || forPrograms(s) && !failed {
+	if info == nil || s.Print.Format.IsJSON() || forPrograms(s) && !failed {
 		return
 	}
 	s.PrintLogs(string(info.GetLogs()), info.GetTrace())

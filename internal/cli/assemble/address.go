@@ -6,14 +6,18 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/ruedo-dev/ruedo/internal/cli/hosts"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/loopback"
 	"github.com/ruedo-dev/ruedo/internal/port"
 )
 
-// URL returns a URL for a host, a host:port or a URL. port is used if host
+// URL returns a URL for a host, a host:port, a URL or a socket. port is used if host
 // names none.
 func URL(host string, port int) string {
+	if hosts.IsSocket(host) {
+		return host
+	}
 	if strings.Contains(host, "://") {
 		return strings.TrimRight(host, "/")
 	}

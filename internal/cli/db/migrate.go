@@ -133,17 +133,13 @@ func (c *Migrate) copy(s *session.Session, from *client.Client, f *os.File) (arc
 func (c *Migrate) target(s *session.Session, header archive.Header) (*client.Client, error) {
 	switch {
 	case c.To != "":
-		return client.New(s.CoreURL(c.To), client.WithRetries(0)), nil
+		return s.Other(nil, c.To)
 	case c.ToProfile != "":
 		p, err := s.Profiles().Load(c.ToProfile)
 		if err != nil {
 			return nil, err
 		}
-		var urls []string
-		for _, host := range p.Hosts {
-			urls = append(urls, s.CoreURL(host))
-		}
-		return client.New(strings.Join(urls, " "), client.WithCluster(p.ClusterID), client.WithRetries(0)), nil
+		return s.Other(p, "")
 	}
 	now := s.Settings.Store
 	st := settings.Store{DataDir: c.ToDataDir, Quota: now.Quota, StartTimeout: now.StartTimeout}

@@ -1,5 +1,5 @@
-// Package hosts reads lists of cores as users write them: hosts, host:port or
-// URLs, separated by spaces or commas.
+// Package hosts reads lists of cores as users write them: hosts, host:port, URLs, or
+// unix:/path for sockets, separated by spaces or commas.
 package hosts
 
 import (
@@ -20,7 +20,7 @@ func Split(text string) ([]string, error) {
 	var list []string
 	items := strings.FieldsFunc(text, func(r rune) bool { return r == ',' || unicode.IsSpace(r) })
 	for _, item := range items {
-		if err := Check(item); err != nil {
+		if err := checkCore(item); err != nil {
 			if len(items) > 1 {
 				err = fmt.Errorf("%q: %w", Shown(item), err)
 			}
@@ -50,6 +50,20 @@ func Shown(host string) string {
 		return "***" + host[at:]
 	}
 	return scheme + "://***" + host[at:]
+}
+
+// IsSocket reports whether an item of a list is the socket of a core.
+func IsSocket(item string) bool { return strings.HasPrefix(item, "unix:") }
+
+// checkCore is Check for an item of a list, which can be a socket.
+func checkCore(item string) error {
+	if path, ok := strings.CutPrefix(item, "unix:"); ok {
+		if !strings.HasPrefix(path, "/") {
+			return errors.New("the path of a socket begins with a slash: unix:/path")
+		}
+		return nil
+	}
+	return Check(item)
 }
 
 // Check returns an error unless text is a host, host:port or a URL with http or

@@ -103,7 +103,10 @@ func (c *Run) Run(s *session.Session) error {
 		if s.Verbose {
 			s.Infof("core: %s (it leads)", url)
 		}
-		res, err = s.At(url).Jobs.RunJob(s.Ctx, req)
+		if core, err = s.At(url); err != nil {
+			return err
+		}
+		res, err = core.Jobs.RunJob(s.Ctx, req)
 	}
 	if err != nil {
 		return session.About(err, "job %s", c.Name)

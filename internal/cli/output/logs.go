@@ -26,7 +26,7 @@ func (p *Printer) LogEntry(e *ruedov1.LogEntry) error {
 			return nil // of a start
 		}
 		return line(e.GetCallId())
-	case JSON, YAML:
+	case JSON, JSONL, YAML:
 		return p.Item(e)
 	}
 	_, err := io.WriteString(p.W, entryText(e, p.Format == Wide))

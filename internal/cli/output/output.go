@@ -29,9 +29,13 @@ const (
 	Table Format = "table"
 	Wide  Format = "wide"
 	JSON  Format = "json"
+	JSONL Format = "jsonl" // JSON, one item a line
 	YAML  Format = "yaml"
 	Name  Format = "name"
 )
+
+// IsJSON reports whether a format is JSON, however its lines are.
+func (f Format) IsJSON() bool { return f == JSON || f == JSONL }
 
 // Printer writes to one stream.
 type Printer struct {
@@ -59,6 +63,8 @@ type Column[T any] struct {
 // what -o name prints of one, empty is printed instead of an empty table.
 func List[T any](p *Printer, message proto.Message, items []T, name func(T) string, empty string, columns ...Column[T]) error {
 	switch p.Format {
+	case JSONL:
+		return p.lines(object.Of(message))
 	case JSON, YAML:
 		return p.Message(message)
 	case Name:
@@ -128,7 +134,36 @@ func (p *Printer) Messages(list []proto.Message) error {
 	for _, m := range list {
 		items = append(items, object.Of(m))
 	}
+	if p.Format == JSONL {
+		return p.each(items)
+	}
 	return p.Value(map[string]any{"items": items})
+}
+
+// lines writes the items of a list, each on a line.
+func (p *Printer) lines(list any) error {
+	switch list := list.(type) {
+	case object.Object:
+		for _, f := range list {
+			if items, ok := f.Value.([]any); ok && f.Name == "items" {
+				return p.each(items)
+			}
+		}
+	case map[string]any:
+		if items, ok := list["items"].([]any); ok {
+			return p.each(items)
+		}
+	}
+	return p.Value(list)
+}
+
+func (p *Printer) each(items []any) error {
+	for _, item := range items {
+		if err := p.Value(item); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Documents writes YAML documents.
@@ -153,7 +188,9 @@ func (p *Printer) Value(v any) error {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
+	if p.Format != JSONL {
+		enc.SetIndent("", "  ")
+	}
 	if err := enc.Encode(v); err != nil {
 		return err
 	}

@@ -94,6 +94,15 @@ func Age(now, t time.Time) string {
 	return fmt.Sprintf("%dd", d/(24*time.Hour))
 }
 
+// Moment writes a time to come: "22 Nov 13:12", with its year if that is another one.
+func Moment(t time.Time) string {
+	t = t.Local()
+	if t.Year() != time.Now().Year() {
+		return t.Format("2 Jan 2006 15:04")
+	}
+	return t.Format("2 Jan 15:04")
+}
+
 // Since writes how long ago t was; "" if t is not set.
 func Since(t *timestamppb.Timestamp) string {
 	if t == nil {

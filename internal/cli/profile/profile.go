@@ -5,7 +5,8 @@
 //	$XDG_CONFIG_HOME/ruedo/profile              the name of the one in use
 //
 // ~/.config takes the place of $XDG_CONFIG_HOME if that is not set. Files are
-// replaced as a whole, and only their owner can read them.
+// replaced as a whole, and only their owner can read them. They hold no secret: tokens
+// are the business of package credential.
 package profile
 
 import (
@@ -36,8 +37,15 @@ type Profile struct {
 	Hosts []string `yaml:"hosts"`
 	// ClusterID is the cluster that is meant; "" means any.
 	ClusterID string `yaml:"cluster_id,omitempty"`
+	// User is who has logged in; "" if nobody has.
+	User string `yaml:"user,omitempty"`
+	// Authority is that of the cluster's certificates: PEM, or the path of a file
+	// with it. "" believes those of the system.
+	Authority string `yaml:"authority,omitempty"`
 	// Warning says what is wrong with the file of the profile, or "".
 	Warning string `yaml:"-"`
+	// Changeable is true if others can change the file, and so where a token goes.
+	Changeable bool `yaml:"-"`
 }
 
 // Shown returns the hosts for display, without passwords.
@@ -100,6 +108,7 @@ func (d Dir) Load(name string) (*Profile, error) {
 	}
 	if mode.Perm()&0o077 != 0 && runtime.GOOS != "windows" {
 		p.Warning = fmt.Sprintf("others can read or change profile %s (mode %04o): chmod 600 %s", name, mode.Perm(), d.file(name))
+		p.Changeable = mode.Perm()&0o022 != 0
 	}
 	return p, nil
 }
@@ -179,6 +188,14 @@ func (d Dir) Create(p *Profile) error {
 	}
 	if _, err := os.Lstat(d.file(p.Name)); err == nil {
 		return fault.New(fault.AlreadyExists, "there is a profile %s already", p.Name).WithFix("ruedo delete profile %s, or choose another name", p.Name)
+	}
+	return d.Save(p)
+}
+
+// Save writes a profile, whether it is new or not.
+func (d Dir) Save(p *Profile) error {
+	if err := checkName(p.Name); err != nil {
+		return err
 	}
 	data, err := yaml.Marshal(p)
 	if err != nil {

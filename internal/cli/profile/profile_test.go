@@ -4,12 +4,15 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/pki"
 	"github.com/ruedo-dev/ruedo/internal/testkit"
 )
 
@@ -127,4 +130,57 @@ func TestProfilesAreReplacedAsAWhole(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// A profile says which authority its cluster has, or where that is.
+func TestTheAuthorityOfAProfile(t *testing.T) {
+	d, path := in(t)
+	a, err := pki.New("blue", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := pki.PEM(a.Certificate())
+	if err := os.WriteFile(filepath.Join(path, "ca.pem"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, authority := range map[string]string{"inline": text, "absolute": filepath.Join(path, "ca.pem"), "relative": "../../ca.pem"} {
+		if err := d.Create(&Profile{Name: name, Hosts: []string{"https://a"}, User: "ada", Authority: authority}); err != nil {
+			t.Fatal(err)
+		}
+		p, err := d.Load(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		certs, err := d.Authorities(p)
+		if err != nil || len(certs) != 1 || !certs[0].Equal(a.Certificate()) || p.OwnsAuthority() != (name == "inline") || p.User != "ada" {
+			t.Errorf("%s: %d certificates, %v, %+v", name, len(certs), err, p)
+		}
+	}
+	if certs, err := d.Authorities(&Profile{Name: "none"}); len(certs) != 0 || err != nil {
+		t.Errorf("%d certificates, %v", len(certs), err)
+	}
+	_, err = d.Authorities(&Profile{Name: "x", Authority: "nowhere.pem"})
+	testkit.WantReason(t, err, fault.ConfigInvalid, "nowhere.pem cannot be read")
+	_, err = d.Authorities(&Profile{Name: "x", Authority: "-----BEGIN CERTIFICATE-----\n"})
+	testkit.WantReason(t, err, fault.ConfigInvalid, "x.yaml: authority: there is no PEM certificate")
+}
+
+// Whoever can change a profile can choose where its token goes.
+func TestAProfileThatOthersCanChange(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("modes say nothing there")
+	}
+	d, path := in(t)
+	if err := d.Create(&Profile{Name: "prod", Hosts: []string{"a"}}); err != nil {
+		t.Fatal(err)
+	}
+	for mode, want := range map[os.FileMode]bool{0o600: false, 0o644: false, 0o620: true, 0o602: true} {
+		if err := os.Chmod(filepath.Join(path, "ruedo", "profiles", "prod.yaml"), mode); err != nil {
+			t.Fatal(err)
+		}
+		p, err := d.Load("prod")
+		if err != nil || p.Changeable != want {
+			t.Errorf("%04o: %+v, %v", mode, p, err)
+		}
+	}
 }

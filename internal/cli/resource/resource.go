@@ -13,13 +13,17 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/cli/event"
 	"github.com/ruedo-dev/ruedo/internal/cli/leading"
 	"github.com/ruedo-dev/ruedo/internal/cli/members"
+	"github.com/ruedo-dev/ruedo/internal/cli/trust"
 	"github.com/ruedo-dev/ruedo/internal/cli/use"
 	"github.com/ruedo-dev/ruedo/internal/cli/verb"
 )
 
 // All returns the nouns in the order of help.
 func All() []*verb.Noun {
-	return []*verb.Noun{services(), decorators(), cluster.Runners(), revisions(), cluster.Cores(), leading.LeaderNoun(), leading.JobNoun(), members.Noun(), cluster.Status(), event.Noun(), use.Noun()}
+	return []*verb.Noun{
+		services(), decorators(), cluster.Runners(), revisions(), cluster.Cores(), leading.LeaderNoun(), leading.JobNoun(), members.Noun(), cluster.Status(), event.Noun(),
+		trust.UserNoun(), trust.InviteNoun(), trust.RoleNoun(), trust.TokenNoun(), trust.AuditNoun(), trust.AuthorityNoun(), use.Noun(),
+	}
 }
 
 // namesOrTag is the arguments of lists that can be narrowed to names or to a

@@ -38,6 +38,7 @@ func (s *Session) Close() error {
 	if s.answered != nil {
 		s.answered()
 	}
+	s.renew()
 	if s.parts == nil {
 		return nil
 	}
@@ -70,10 +71,17 @@ func (s *Session) connect(create bool) (*client.Client, error) {
 		return c, nil
 	}
 	s.origin = target.Origin
+	opts, err := s.access(s.Ctx, target)
+	if err != nil {
+		return nil, err
+	}
 	if s.Verbose {
 		s.Infof("core: %s (%s)", strings.Join(target.Hosts, " "), target.Origin)
+		if s.cred != nil {
+			s.Infof("token: from %s", s.cred.Origin)
+		}
 	}
-	s.core = s.remember(target)
+	s.core = s.remember(target, opts)
 	return s.core, nil
 }
 
@@ -84,7 +92,11 @@ func (s *Session) Remote(ctx context.Context) (*client.Client, error) {
 	if err != nil || target == nil {
 		return nil, err
 	}
-	return client.New(strings.Join(target.Hosts, " "), client.WithCluster(target.ClusterID), client.WithRetries(0)), nil
+	opts, err := s.access(ctx, target)
+	if err != nil {
+		return nil, err
+	}
+	return client.New(strings.Join(target.Hosts, " "), opts...), nil
 }
 
 // ConnectToEmpty returns a client of an empty cluster in this process, which is
@@ -99,10 +111,20 @@ func (s *Session) ConnectToEmpty() (*client.Client, error) {
 	return s.core, err
 }
 
-// At returns a client of the core at a URL that another core has named.
-func (s *Session) At(url string) *client.Client {
-	target, _ := s.Settings.Target() // whoever got the URL from a core has one
-	return client.New(url, client.WithCluster(target.ClusterID), client.WithRetries(0))
+// At returns a client of the core at a URL that another core has named. It is shown
+// the same token: who gave the URL has had it, and TLS says that the core is of the
+// same cluster.
+func (s *Session) At(url string) (*client.Client, error) {
+	target, err := s.Settings.Target()
+	if err != nil {
+		return nil, err
+	}
+	target.Hosts = []string{url}
+	opts, err := s.access(s.Ctx, &target)
+	if err != nil {
+		return nil, err
+	}
+	return client.New(target.Hosts[0], opts...), nil
 }
 
 // HostHint says how commands reach the core at a URL, or "" if it is where they
@@ -140,7 +162,7 @@ func (s *Session) target(ctx context.Context) (*settings.Target, error) {
 	case set.Application.Mode == ModeServer:
 		// On the machine of a server its own address is the nearest.
 		target.Hosts = []string{"http://" + net.JoinHostPort(set.Server.ListenAddress, strconv.Itoa(set.Server.Port))}
-	case set.Application.Mode == "" && !set.IsSet("client.port") && s.Assembler().HasStore() && !Listening(ctx, target.Hosts[0]):
+	case set.Application.Mode == "" && !set.IsSet("client.port") && s.Assembler().HasStore() && s.nearest(ctx, target.Hosts[0]) == target.Hosts[0] && !Listening(ctx, target.Hosts[0]):
 		return nil, nil
 	}
 	return &target, nil

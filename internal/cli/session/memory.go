@@ -18,19 +18,18 @@ func (s *Session) Profiles() profile.Dir { return profile.In(s.Getenv) }
 func (s *Session) CoreURL(host string) string { return assemble.URL(host, s.Settings.Client.Port) }
 
 // remember returns a client of the cores that sees what earlier commands have
-// written, and begins with the core that answered the last one.
-func (s *Session) remember(target *settings.Target) *client.Client {
+// written, and begins with the core that answered the last one. opts say how it
+// connects.
+func (s *Session) remember(target *settings.Target, opts []client.Option) *client.Client {
 	memory := state.In(s.Getenv)
 	urls := slices.Clone(target.Hosts)
 	if last := slices.Index(urls, memory.Core(target.Hosts)); last > 0 {
 		urls = slices.Concat(urls[last:], urls[:last])
 	}
-	core := client.New(strings.Join(urls, " "),
-		client.WithCluster(target.ClusterID),
-		client.WithRetries(0), // a command shows what the core says; its user decides
+	core := client.New(strings.Join(urls, " "), append(opts,
 		client.WithMinRevision(memory.Revisions()),
 		client.WithRevisionFunc(func(revision string) { s.forgets(memory.Wrote(revision)) }),
-	)
+	)...)
 	if len(urls) > 1 {
 		s.answered = func() {
 			if url := core.URL(); url != urls[0] {

@@ -80,7 +80,7 @@ func (s *Session) Exit(err error) int {
 	code := 0
 	for i, err := range list {
 		e := s.explain(err)
-		if s.Print.Format == output.JSON {
+		if s.Print.Format.IsJSON() {
 			_, _ = s.Err.Write(faultrpc.JSON(e, saidOf(e))) // there is nothing but stderr to report to
 		} else {
 			s.reportText(err, e)
@@ -111,11 +111,25 @@ func (s *Session) explain(err error) *fault.Error {
 		}
 	}
 	e.Fix = fix(&e)
+	if e.Reason == fault.Unauthenticated {
+		e.Fix = s.logIn()
+	}
 	e.Fields = slices.Clone(e.Fields)
 	for i := range e.Fields {
 		e.Fields[i].Path = limits.Path(e.Fields[i].Path)
 	}
 	return &e
+}
+
+// logIn says what to do about a request that shows nothing good.
+func (s *Session) logIn() string {
+	switch {
+	case s.cred == nil:
+		return "log in: ruedo login"
+	case s.cred.Profile != "":
+		return "the session of profile " + s.cred.Profile + " may have ended: ruedo login"
+	}
+	return "the token from " + s.cred.Origin + " may have expired or been ended: replace it"
 }
 
 // reportText prints a human-readable error.

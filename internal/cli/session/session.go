@@ -11,16 +11,19 @@
 package session
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 
 	"google.golang.org/protobuf/proto"
 
 	"github.com/ruedo-dev/ruedo/internal/cli/assemble"
+	"github.com/ruedo-dev/ruedo/internal/cli/credential"
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
 	"github.com/ruedo-dev/ruedo/internal/cli/settings"
 	"github.com/ruedo-dev/ruedo/sdk/client"
@@ -52,9 +55,12 @@ type Session struct {
 	Quiet bool
 
 	core     *client.Client
-	local    bool   // core is in this process, and ends with it
-	origin   string // where the addresses of core come from
-	answered func() // remembers which core has answered; may be nil
+	cred     *credential.Credential // what core is shown; may be nil
+	renewed  atomic.Pointer[renewal]
+	stdin    *bufio.Reader // of secrets, line by line
+	local    bool          // core is in this process, and ends with it
+	origin   string        // where the addresses of core come from
+	answered func()        // remembers which core has answered; may be nil
 	parts    *assemble.Assembler
 
 	warned map[string]bool // by the keys of WarnOnce

@@ -55,19 +55,15 @@ func (s *Session) Confirm(yes bool, question string) error {
 		return fault.New(fault.Usage, "cannot ask for confirmation: stdin or stderr is not a terminal").WithFix("add --yes")
 	}
 	fmt.Fprintf(s.Err, "%s [y/N] ", question)
-	answer := make(chan string, 1)
-	// Nothing can end a read of a terminal: the goroutine ends with the process.
-	go func() {
+	answer, err := s.await(func() (string, error) {
 		line, _ := bufio.NewReader(s.In).ReadString('\n')
-		answer <- strings.ToLower(strings.TrimSpace(line))
-	}()
-	select {
-	case <-s.Ctx.Done():
-		return s.Ctx.Err()
-	case line := <-answer:
-		if line == "y" || line == "yes" {
-			return nil
-		}
+		return strings.ToLower(strings.TrimSpace(line)), nil
+	})
+	if err != nil {
+		return err
+	}
+	if answer == "y" || answer == "yes" {
+		return nil
 	}
 	return fault.New(fault.Usage, "nothing was changed")
 }

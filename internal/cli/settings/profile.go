@@ -89,6 +89,8 @@ type Target struct {
 	Origin string
 	// Given is false if Hosts are the default.
 	Given bool
+	// Profile is what Hosts are from; nil if they are from no profile.
+	Profile *profile.Profile
 }
 
 // Target returns the cores that commands talk to: those of the profile, of
@@ -105,6 +107,7 @@ func (r *Resolved) Target() (Target, error) {
 			return t, c.err
 		}
 		t.Hosts, t.Given, t.Origin = slices.Clone(c.profile.Hosts), true, "profile "+c.Name+" from "+c.Origin
+		t.Profile = c.profile
 		if id < c.level {
 			t.ClusterID = c.profile.ClusterID
 		}

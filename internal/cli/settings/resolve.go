@@ -232,7 +232,7 @@ var serviceLink = regexp.MustCompile(`_SERVICE_(HOST|PORT(_.*)?)=|_PORT_\d+_(TCP
 
 // unknownNames returns a warning for each RUEDO_ name that no setting has.
 func unknownNames(env map[string]string) []string {
-	known := []string{EnvConfig, EnvProfile}
+	known := []string{EnvConfig, EnvProfile, EnvToken}
 	for _, e := range Table() {
 		known = append(known, e.Env)
 	}

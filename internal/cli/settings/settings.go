@@ -34,6 +34,7 @@ type Settings struct {
 	Application Application `section:"application"`
 	Store       Store       `section:"store"`
 	Server      Server      `section:"server"`
+	TLS         TLS         `section:"tls"`
 	Collect     Collect     `section:"collect"`
 	Client      Client      `section:"client"`
 	Runner      Runner      `section:"runner"`
@@ -91,6 +92,11 @@ type Server struct {
 	InsecureListen       bool          `key:"insecure_listen" default:"false" help:"Allow listening on non-loopback addresses without authentication. Anyone who can reach the port controls the cluster."`
 }
 
+// TLS is about connections between parts of the cluster, and to it.
+type TLS struct {
+	CAFile string `key:"ca_certificate_file" help:"Certificate authorities that clients and runners trust cores by, PEM. A profile of ruedo login names that of its cluster. Default: those of the system."`
+}
+
 // Collect is about what the leader removes from the store. In one cluster it
 // should be the same everywhere: any core can become the leader.
 type Collect struct {
@@ -102,9 +108,12 @@ type Collect struct {
 
 // Client is about the commands that talk to a core.
 type Client struct {
-	Hosts []string `key:"hosts" check:"cores" help:"Cores of one cluster to talk to, each as host, host:port or URL, separated by spaces or commas. The one that answered last is asked first; if it cannot be connected to, the next one. Default: client.host."`
-	Host  string   `key:"host" default:"127.0.0.1:7833" check:"cores" help:"Core to talk to, as host, host:port or URL; or several, as client.hosts."`
+	Hosts []string `key:"hosts" check:"cores" help:"Cores of one cluster to talk to, each as host, host:port, URL or unix:/path of a socket, separated by spaces or commas. The one that answered last is asked first; if it cannot be connected to, the next one. Default: client.host."`
+	Host  string   `key:"host" default:"127.0.0.1:7833" check:"cores" help:"Core to talk to, as host, host:port, URL or unix:/path of a socket; or several, as client.hosts."`
 	Port  int      `key:"port" default:"7833" check:"port" help:"Port of a core that does not include one."`
+
+	TokenFile    string `key:"token_file" help:"File with the token to show, which is read again when it changes. Others must not be able to read it. Default: the token of the profile, from ruedo login."`
+	TokenCommand string `key:"token_command" help:"Command line that prints the token to show, for example of a password manager; the shell runs it."`
 }
 
 // Runner is about a runner.

@@ -14,9 +14,11 @@ const EnvPrefix = "RUEDO_"
 const Tag = "setting"
 
 // EnvConfig names the config file in the environment, and EnvProfile the profile.
+// EnvToken is the token to show; it is a secret, and so no setting.
 const (
 	EnvConfig  = "RUEDO_CONFIG"
 	EnvProfile = "RUEDO_PROFILE"
+	EnvToken   = "RUEDO_TOKEN"
 )
 
 // FlagProfile is the value of the struct tag of the flag that names the profile.

@@ -5,7 +5,6 @@ import (
 	"sync"
 	"time"
 
-	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/cli/hosts"
 	"github.com/ruedo-dev/ruedo/internal/cli/profile"
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
@@ -47,14 +46,16 @@ const checkWait = 2 * time.Second
 func clusterOf(s *session.Session, list []string) (string, error) {
 	ctx, cancel := context.WithTimeout(s.Ctx, checkWait)
 	defer cancel()
+	opts, err := s.Believing(nil)
+	if err != nil {
+		return "", err
+	}
+	opts = append(opts, client.WithRetries(0))
 	ids := make([]string, len(list))
 	var wg sync.WaitGroup
 	for i, host := range list {
 		wg.Go(func() {
-			status, err := client.New(s.CoreURL(host), client.WithRetries(0)).Cluster.GetStatus(ctx, &ruedov1.GetStatusRequest{})
-			if err == nil {
-				ids[i] = status.GetClusterId()
-			}
+			ids[i], _ = client.New(s.CoreURL(host), opts...).ClusterID(ctx) // "" if it does not answer
 		})
 	}
 	wg.Wait()

@@ -24,7 +24,7 @@ func newProfileInfo(p *profile.Profile, used bool) profileInfo {
 	for i, h := range p.Hosts {
 		list[i] = hosts.Shown(h)
 	}
-	m, err := structpb.NewStruct(map[string]any{"name": p.Name, "hosts": list, "cluster_id": p.ClusterID, "in_use": used})
+	m, err := structpb.NewStruct(map[string]any{"name": p.Name, "hosts": list, "cluster_id": p.ClusterID, "user": p.User, "in_use": used})
 	if err != nil { // some of it is no text
 		m = &structpb.Struct{}
 	}
@@ -52,6 +52,7 @@ func Noun() *verb.Noun {
 				{Head: "NAME", Cell: func(p P) string { return p.Name }},
 				{Head: "IN USE", Cell: func(p P) string { return output.Yes(p.used) }},
 				{Head: "CLUSTER", Cell: func(p P) string { return p.ClusterID }},
+				{Head: "USER", Cell: func(p P) string { return p.User }},
 				{Head: "HOSTS", Cell: func(p P) string { return p.Shown() }},
 			},
 		},
@@ -66,9 +67,13 @@ func Noun() *verb.Noun {
 			Do: createProfile,
 		},
 		Delete: verb.Delete{
-			Doc: verb.Doc{Help: "Delete a profile on this machine.", Examples: []string{"ruedo delete profile lab --yes"}},
+			Doc:  verb.Doc{Help: "Delete a profile on this machine.", Examples: []string{"ruedo delete profile lab --yes"}},
+			Also: " and its token here",
 			Here: func(s *session.Session, name string) (proto.Message, error) {
-				return &structpb.Struct{}, s.Profiles().Delete(name)
+				if err := s.Profiles().Delete(name); err != nil {
+					return nil, err
+				}
+				return &structpb.Struct{}, s.Tokens().Delete(name)
 			},
 		},
 	}

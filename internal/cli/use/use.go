@@ -65,11 +65,14 @@ func show(s *session.Session, says string, p *profile.Profile) error {
 	case s.Print.Format == output.Name:
 		return s.Printf("%s", p.Name)
 	case !s.Print.ForPeople():
-		return s.Print.Value(map[string]any{"name": p.Name, "hosts": strings.Fields(p.Shown()), "cluster_id": p.ClusterID})
+		return s.Print.Value(map[string]any{"name": p.Name, "hosts": strings.Fields(p.Shown()), "cluster_id": p.ClusterID, "user": p.User})
 	}
 	text := p.Shown()
 	if p.ClusterID != "" {
 		text += ", cluster " + p.ClusterID
+	}
+	if p.User != "" {
+		text += ", user " + p.User
 	}
 	return s.Printf("%s%s: %s", says, p.Name, output.Safe(text))
 }

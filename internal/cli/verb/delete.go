@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
+	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
@@ -21,6 +22,17 @@ type Delete struct {
 	// Here takes the place of Do for what is on this machine and not in a
 	// cluster: no core is asked.
 	Here func(s *session.Session, name string) (proto.Message, error)
+	// All is what --all does. Nil: there is no such flag.
+	All *All
+}
+
+// All deletes all resources of a noun.
+type All struct {
+	// Question is asked before.
+	Question string
+	Do       func(ctx context.Context, core *client.Client) (proto.Message, error)
+	// Done is printed after.
+	Done string
 }
 
 // of returns the function that deletes a resource.
@@ -33,7 +45,11 @@ func (d Delete) of(s *session.Session) (func(name string) (proto.Message, error)
 }
 
 func (d Delete) command(n *Noun) any {
-	return &deleteCommand{noun: n.Name, plural: n.Plural, delete: d}
+	some := deleteCommand{noun: n.Name, plural: n.Plural, delete: d}
+	if d.All != nil {
+		return &deleteOrAllCommand{some: some}
+	}
+	return &some
 }
 
 type deleteCommand struct {
@@ -77,4 +93,40 @@ func (c *deleteCommand) question() string {
 		return "Delete " + c.noun + " " + c.Names[0] + c.delete.Also + "?"
 	}
 	return "Delete " + c.plural + " " + strings.Join(c.Names, ", ") + strings.Replace(c.delete.Also, " its ", " their ", 1) + "?"
+}
+
+// deleteOrAllCommand is deleteCommand with --all in the place of names.
+type deleteOrAllCommand struct {
+	Names []string `arg:"" name:"name" optional:"" complete:"${noun}" help:"${argument} May be repeated."`
+	Yes   bool     `short:"y" help:"Do not ask for confirmation."`
+	All   bool     `help:"Delete all of them."`
+	some  deleteCommand
+}
+
+func (c *deleteOrAllCommand) Examples() []string { return c.some.Examples() }
+
+func (c *deleteOrAllCommand) Run(s *session.Session) error {
+	switch {
+	case c.All == (len(c.Names) > 0):
+		return fault.New(fault.Usage, "either names or --all is expected").WithFix("ruedo delete %s NAME, or ruedo delete %s --all", c.some.noun, c.some.plural)
+	case !c.All:
+		c.some.Names, c.some.Yes = c.Names, c.Yes
+		return c.some.Run(s)
+	}
+	all := c.some.delete.All
+	if err := s.Confirm(c.Yes, all.Question); err != nil {
+		return err
+	}
+	core, err := s.Connect()
+	if err != nil {
+		return err
+	}
+	m, err := all.Do(s.Ctx, core)
+	if err != nil {
+		return err
+	}
+	if done, err := s.PrintMessage(m, c.some.plural); done {
+		return err
+	}
+	return s.Printf("%s", all.Done)
 }

@@ -48,7 +48,7 @@ func described(nouns []*Noun, doc yamlfile.Document) (*Noun, error) {
 		kinds = append(kinds, n.Apply.Kind)
 	}
 	slices.Sort(kinds)
-	return nil, doc.Errorf("kind is %q: %s is expected", doc.Field("kind"), oneOf("", kinds))
+	return nil, doc.Errorf("kind is %q: %s is expected", doc.Field("kind"), oneOf(kinds))
 }
 
 func (d Document) plan(s *session.Session, core *client.Client) (*Plan, error) {

@@ -61,9 +61,9 @@ func Grammar(nouns []*Noun) (Commands, kong.Vars) {
 	c.Delete.examples = []string{"ruedo delete service greet --yes", "ruedo delete services greet words"}
 	return c, kong.Vars{
 		"lists":     strings.Join(lists, ", ") + " and more",
-		"describes": oneOf("", c.Describe.nouns),
-		"creates":   oneOf("a ", c.Create.nouns),
-		"deletes":   oneOf("a ", c.Delete.nouns),
+		"describes": oneOf(c.Describe.nouns),
+		"creates":   oneOf(a(c.Create.nouns)),
+		"deletes":   oneOf(a(c.Delete.nouns)),
 	}
 }
 
@@ -105,7 +105,7 @@ func commands(nouns []*Noun, of func(n *Noun) (verb Command, name, other string)
 }
 
 // oneOf writes "a service, a decorator or a runner".
-func oneOf(article string, words []string) string {
+func oneOf(words []string) string {
 	var b strings.Builder
 	for i, word := range words {
 		switch {
@@ -115,7 +115,19 @@ func oneOf(article string, words []string) string {
 		default:
 			b.WriteString(", ")
 		}
-		b.WriteString(article + word)
+		b.WriteString(word)
 	}
 	return b.String()
+}
+
+// a returns words with their articles.
+func a(words []string) []string {
+	list := make([]string, len(words))
+	for i, word := range words {
+		list[i] = "a " + word
+		if strings.ContainsAny(word[:1], "aeio") { // but not "user"
+			list[i] = "an " + word
+		}
+	}
+	return list
 }

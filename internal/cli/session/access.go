@@ -1,0 +1,194 @@
+package session
+
+import (
+	"context"
+	"crypto/x509"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ruedo-dev/ruedo/internal/cli/assemble"
+	"github.com/ruedo-dev/ruedo/internal/cli/credential"
+	"github.com/ruedo-dev/ruedo/internal/cli/hosts"
+	"github.com/ruedo-dev/ruedo/internal/cli/profile"
+	"github.com/ruedo-dev/ruedo/internal/cli/settings"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/loopback"
+	"github.com/ruedo-dev/ruedo/internal/pki"
+	"github.com/ruedo-dev/ruedo/internal/socket"
+	"github.com/ruedo-dev/ruedo/sdk/client"
+)
+
+// Tokens returns the tokens of the user's profiles.
+func (s *Session) Tokens() credential.Dir { return credential.In(s.Getenv) }
+
+// Credential returns what the commands show the cores that the settings name; nil if
+// that is nothing.
+func (s *Session) Credential() (*credential.Credential, error) {
+	target, err := s.Settings.Target()
+	if err != nil {
+		return nil, err
+	}
+	return s.credential(&target)
+}
+
+func (s *Session) credential(target *settings.Target) (*credential.Credential, error) {
+	set := s.Settings.Client
+	places := credential.Places{Env: s.Getenv(settings.EnvToken), File: set.TokenFile, Command: set.TokenCommand, Dir: s.Tokens()}
+	if target.Profile != nil {
+		places.Profile = target.Profile.Name
+	}
+	cred, err := places.Find()
+	if err == nil && cred != nil && cred.Profile != "" {
+		err = unchangeable(target.Profile)
+	}
+	return cred, err
+}
+
+// unchangeable fails if others could have changed where the token of a profile goes.
+func unchangeable(p *profile.Profile) error {
+	if !p.Changeable {
+		return nil
+	}
+	return fault.New(fault.ConfigInvalid, "others can change profile %s, and so the hosts that its token goes to", p.Name).
+		WithFix("look at it (ruedo get profiles %s), then: %s", p.Name, p.Warning[strings.LastIndex(p.Warning, "chmod"):])
+}
+
+// access returns the options of a client that shows the token of a target, and
+// believes its cores. Without a token, hosts of this machine become sockets.
+func (s *Session) access(ctx context.Context, target *settings.Target) ([]client.Option, error) {
+	cred, err := s.credential(target)
+	if err != nil {
+		return nil, err
+	}
+	s.cred = cred
+	if cred == nil {
+		target.Hosts = slices.Clone(target.Hosts)
+		for i, host := range target.Hosts {
+			target.Hosts[i] = s.nearest(ctx, host)
+		}
+		// On the machine of a server, what it listens on is here.
+		if own := s.Settings.Server.Port; s.Settings.Application.Mode == ModeServer && !target.Given {
+			if at := s.nearest(ctx, "http://127.0.0.1:"+strconv.Itoa(own)); hosts.IsSocket(at) {
+				target.Hosts[0] = at
+			}
+		}
+	}
+	opts, err := s.Believing(target.Profile)
+	if cred != nil {
+		opts = append(opts, client.WithToken(cred.Token))
+	}
+	return append(opts, client.WithCluster(target.ClusterID), client.WithRetries(0)), err // a command shows what the core says; its user decides
+}
+
+// Believing returns the options of a client that trusts the authority of a profile,
+// which can be nil, or else those of the settings or of the system. It shows no token.
+func (s *Session) Believing(p *profile.Profile) ([]client.Option, error) {
+	if p != nil {
+		certs, err := s.Profiles().Authorities(p)
+		if err != nil {
+			return nil, err
+		}
+		if len(certs) > 0 {
+			config := pki.Trusting(func() []*x509.Certificate { return certs }, func(newest *x509.Certificate) {
+				if !slices.ContainsFunc(certs, newest.Equal) {
+					s.renewed.Store(&renewal{p, newest})
+				}
+			})
+			return []client.Option{client.WithTLS(config)}, nil
+		}
+	}
+	if s.Settings.TLS.CAFile == "" {
+		return nil, nil
+	}
+	config, err := pki.CAFile(s.Settings.TLS.CAFile)
+	if err != nil {
+		return nil, err
+	}
+	return []client.Option{client.WithTLS(config)}, nil
+}
+
+// renewal is an authority that takes the place of that of a profile, which vouches for
+// it.
+type renewal struct {
+	profile *profile.Profile
+	newest  *x509.Certificate
+}
+
+// renew keeps the newest authority of the cluster, so that the profile is good for
+// longer than the old one vouches. One in a file is somebody else's.
+func (s *Session) renew() {
+	r := s.renewed.Load()
+	if r == nil || !r.profile.OwnsAuthority() {
+		return
+	}
+	p := *r.profile
+	p.Authority = pki.PEM(r.newest)
+	s.forgets(s.Profiles().Save(&p))
+}
+
+// Other returns a client of the cores of another profile, or of a host, which can be
+// "". What counts for the cores that the settings name, such as RUEDO_TOKEN, is not
+// shown to these.
+func (s *Session) Other(p *profile.Profile, host string) (*client.Client, error) {
+	list := []string{host}
+	var cluster string
+	if p != nil {
+		list, cluster = p.Hosts, p.ClusterID
+	}
+	opts, err := s.Believing(p)
+	if err != nil {
+		return nil, err
+	}
+	cred := (*credential.Credential)(nil)
+	if p != nil {
+		if cred, err = (credential.Places{Dir: s.Tokens(), Profile: p.Name}).Find(); err == nil && cred != nil {
+			err = unchangeable(p)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	var urls []string
+	for _, host := range list {
+		url := assemble.URL(host, s.Settings.Client.Port)
+		if cred == nil {
+			url = s.nearest(s.Ctx, url)
+		}
+		urls = append(urls, url)
+	}
+	if cred != nil {
+		opts = append(opts, client.WithToken(cred.Token))
+	}
+	return client.New(strings.Join(urls, " "), append(opts, client.WithCluster(cluster), client.WithRetries(0))...), nil
+}
+
+// nearest returns the socket of a core on this machine that accepts connections, in
+// place of its URL, or the URL.
+func (s *Session) nearest(ctx context.Context, at string) string {
+	u, err := url.Parse(at)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || !loopback.Is(u.Host) {
+		return at
+	}
+	port, err := strconv.Atoi(u.Port())
+	if err != nil {
+		return at // no core listens on the usual ports of HTTP
+	}
+	path := socket.Path(socket.Dirs(s.Getenv), port)
+	if path == "" {
+		return at
+	}
+	ctx, cancel := context.WithTimeout(ctx, socketTime)
+	defer cancel()
+	conn, err := socket.Dial(ctx, path)
+	if err != nil {
+		return at
+	}
+	_ = conn.Close()
+	return client.SocketURL(path)
+}
+
+// socketTime is how long a socket has to accept a connection.
+const socketTime = 200 * time.Millisecond

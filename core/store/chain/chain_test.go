@@ -47,13 +47,14 @@ func newSite(t *testing.T) *site {
 // happens from then on; nil means that nothing does.
 func (s *site) open(cfg store.Config, w *way) *store.Store {
 	s.Helper()
-	client := *s.etcd
+	client := clientv3.NewCtxClient(s.Context())
+	client.KV, client.Lease, client.Watcher = s.etcd.KV, s.etcd.Lease, s.etcd.Watcher
 	if w != nil {
 		w.KV = client.KV
 		client.KV = w
 		defer func() { w.open = true }()
 	}
-	cfg.Client, cfg.Cluster, cfg.OpTimeout = &client, "main", testkit.Patience
+	cfg.Client, cfg.Cluster, cfg.OpTimeout = client, "main", testkit.Patience
 	opened, err := store.Open(s.Context(), cfg)
 	if err != nil {
 		s.Fatal(err)

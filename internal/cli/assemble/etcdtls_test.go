@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"log/slog"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -123,5 +124,19 @@ func TestTheCertificateForEtcdIsReadInTheHandshake(t *testing.T) {
 	}
 	if got, err := cfg.GetClientCertificate(nil); err != nil || len(got.Certificate) != 1 || len(cfg.Certificates) != 0 {
 		t.Errorf("%v, %v", got, err)
+	}
+}
+
+func TestAnEtcdWithoutTLSElsewhereIsWarnedOf(t *testing.T) {
+	for hosts, want := range map[string]bool{"127.0.0.1:2379 [::1]:2379": false, "127.0.0.1:2379 10.0.0.7:2379": true} {
+		var log testkit.Log
+		a := &Assembler{Settings: &settings.Resolved{}}
+		a.Settings.Store.EtcdHosts = strings.Fields(hosts)
+		if _, err := a.openStore(t.Context(), "", log.Logger(), nil); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(log.String(), "level=WARN"); got != want || got && !strings.Contains(log.String(), "hosts=[10.0.0.7:2379]") {
+			t.Errorf("%s: %s", hosts, log.String())
+		}
 	}
 }

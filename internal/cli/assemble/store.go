@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/etcdembed/peers"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fleet"
+	"github.com/ruedo-dev/ruedo/internal/loopback"
 	"github.com/ruedo-dev/ruedo/internal/pki"
 	"github.com/ruedo-dev/ruedo/internal/text"
 )
@@ -57,6 +59,9 @@ func (a *Assembler) openStore(ctx context.Context, dir string, log *slog.Logger,
 		tlsConfig, err := etcdTLS(s, log)
 		if err != nil {
 			return store.Config{}, err
+		}
+		if far := slices.DeleteFunc(slices.Clone(s.EtcdHosts), loopback.Is); tlsConfig == nil && len(far) > 0 {
+			log.Warn("the store is reached without TLS: who is on the way to it can read and change everything", "hosts", far, "setting", "store.etcd_use_tls")
 		}
 		login, err := etcdLogin(s)
 		return store.Config{Hosts: s.EtcdHosts, TLS: tlsConfig, Login: login, AcceptEmpty: s.AcceptEmpty}, err

@@ -139,7 +139,7 @@ func init() {
 
 // seen says what arrived.
 func seen(w http.ResponseWriter, r *http.Request) {
-	fmt.Fprintf(w, "%s %s %s %s\n", r.Method, r.RequestURI, r.Host, r.Proto)
+	fmt.Fprintf(w, "%s %s %s %s of %q\n", r.Method, r.RequestURI, r.Host, r.Proto, web.Caller(r.Context()))
 	_ = r.Header.Write(w)
 }
 

@@ -122,6 +122,7 @@ func (x *exchange) handle(h http.Handler, r *http.Request) {
 		return
 	}
 	defer x.end(r)
+	x.ended = r.Body == nil || r.Body == http.NoBody
 	if !x.admit(r) {
 		return
 	}
@@ -139,10 +140,8 @@ func (x *exchange) handle(h http.Handler, r *http.Request) {
 	// then does it linger on a connection whose body was not read to its end,
 	// so that the answer arrives.
 	own := r.WithContext(x)
-	if r.Body != nil && r.Body != http.NoBody {
+	if !x.ended {
 		own.Body = x
-	} else {
-		x.ended = true
 	}
 	h.ServeHTTP(x, own)
 }

@@ -285,3 +285,32 @@ func TestHandshakesThatAreNone(t *testing.T) {
 		t.Errorf("%d bytes, %v after %s", n, err, time.Since(began))
 	}
 }
+
+// Who is refused gets the answer, whatever is still on its way to the server, and can
+// go on with the same connection.
+func TestARefusedRequestGetsItsAnswer(t *testing.T) {
+	d := open(t, port.Config{Identify: byHeader}, mounted(nil))
+	d.each(t, func(t *testing.T, client *http.Client, url, _ string, _ bool) {
+		for _, size := range []int{0, 10, 4 << 20, 10} {
+			for _, c := range []struct {
+				authorization string
+				want          int
+			}{{"bad", http.StatusUnauthorized}, {"user/ada", http.StatusOK}} {
+				req, err := http.NewRequest(http.MethodPost, url+"/echo", strings.NewReader(strings.Repeat("x", size)))
+				if err != nil {
+					t.Fatal(err)
+				}
+				req.Header.Set("Authorization", c.authorization)
+				res, err := client.Do(req)
+				if err != nil {
+					t.Fatalf("%d bytes of %s: %v", size, c.authorization, err)
+				}
+				b, err := io.ReadAll(res.Body)
+				_ = res.Body.Close()
+				if err != nil || res.StatusCode != c.want || c.want == http.StatusOK && len(b) != size {
+					t.Errorf("%d bytes of %s: %d, %d bytes, %v", size, c.authorization, res.StatusCode, len(b), err)
+				}
+			}
+		}
+	})
+}

@@ -14,6 +14,7 @@ import (
 	"github.com/ruedo-dev/ruedo/core/store/principals"
 	storev1 "github.com/ruedo-dev/ruedo/gen/ruedo/store/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/access"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/keys"
 	"github.com/ruedo-dev/ruedo/internal/token"
@@ -41,7 +42,11 @@ func (l *Login) newInvite(ctx context.Context, u *storev1.User, asked time.Durat
 	if err != nil {
 		return nil, err
 	}
-	link, err := token.NewLink(l.cfg.URL(), token.New(token.Invite), l.cfg.Pin())
+	url := l.cfg.URL()
+	if url == "" {
+		return nil, fault.New(fault.ConfigInvalid, "this core serves no port, so nobody could use an invite").WithFix("create people by a core that serves one, or a program")
+	}
+	link, err := token.NewLink(url, token.New(token.Invite), l.cfg.Pin())
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +93,7 @@ func (l *Login) CreateInvite(ctx context.Context, name string, asked time.Durati
 		case u.GetDisabled():
 			return b, fault.New(fault.RequestInvalid, "user %s is disabled", name).WithFix("enable the user first")
 		}
-		if err := given(ctx, "whoever uses the invite", v.Held(u)); err != nil {
+		if err := l.given(ctx, access.User, name, "whoever uses the invite", v.Held(u)); err != nil {
 			return b, err
 		}
 		next := proto.CloneOf(was)

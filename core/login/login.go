@@ -86,8 +86,9 @@ type Config struct {
 	// Session is how long a login lasts. Default: [DefaultSession]. At most
 	// [MaxSession].
 	Session time.Duration
-	// Denied is called with each login that fails; name is that of a user who exists.
-	// It must not wait. Nil disables it.
+	// Denied is called with what is refused: a login that fails, where name is that of a
+	// user who exists, or more grants than the caller holds. It must not wait. Nil
+	// disables it.
 	Denied func(ctx context.Context, action, noun, name string, reason fault.Reason)
 	// PreviousUsed returns when this core last saw the secret that a token had before
 	// its rotation. Nil: never.
@@ -163,15 +164,16 @@ func as(ctx context.Context, user, token string) context.Context {
 	return access.With(ctx, r)
 }
 
-// given returns GRANT_EXCEEDS if the caller does not hold all that somebody would
-// get.
-func given(ctx context.Context, whom string, set access.Set) error {
+// given returns GRANT_EXCEEDS if the caller does not hold all that somebody would get
+// by a user or a role.
+func (l *Login) given(ctx context.Context, noun access.Noun, name, whom string, set access.Set) error {
 	r, err := request(ctx)
 	if err != nil {
 		return err
 	}
 	for _, g := range set {
 		if !r.Holds(g) {
+			l.cfg.Denied(ctx, "grant", access.NounWord(noun), name, fault.GrantExceeds)
 			return fault.New(fault.GrantExceeds, "%s would get the grant %q, which %s does not hold", whom, g, r.Name).
 				With("grant", g.String()).WithFix("ask somebody who holds it")
 		}

@@ -102,7 +102,7 @@ func (l *Login) CreateRole(ctx context.Context, r *ruedov1.Role) (*ruedov1.Role,
 			Change: chain.Change{Action: "create", Noun: "role", Name: name, Summary: describeList("grants ", r.GetGrants())},
 			If:     []principals.Seen{holdings.SeenRole(name, nil)},
 			Roles:  []*storev1.Role{next},
-		}, given(ctx, "whoever has the role "+name, set)
+		}, l.given(ctx, access.Role, name, "whoever has the role "+name, set)
 	})
 	if err != nil {
 		return nil, err
@@ -135,7 +135,7 @@ func (l *Login) UpdateRole(ctx context.Context, r *ruedov1.Role) (*ruedov1.Role,
 		if err != nil {
 			return b, err
 		}
-		if err := given(ctx, "whoever has the role "+name, added); err != nil {
+		if err := l.given(ctx, access.Role, name, "whoever has the role "+name, added); err != nil {
 			return b, err
 		}
 		next = proto.CloneOf(was)

@@ -111,14 +111,14 @@ func (l *Login) CreateToken(ctx context.Context, req *ruedov1.CreateTokenRequest
 // who can.
 func (l *Login) handsOut(ctx context.Context, v holdings.View, u *storev1.User, grants access.Set) error {
 	if len(grants) > 0 {
-		if err := given(ctx, "the token", grants); err != nil {
+		if err := l.given(ctx, access.User, u.GetUser().GetName(), "the token", grants); err != nil {
 			return err
 		}
 		if r := access.Of(ctx); r.User() == u.GetUser().GetName() {
 			return nil
 		}
 	}
-	return given(ctx, "whoever shows the token", v.Held(u.GetUser()))
+	return l.given(ctx, access.User, u.GetUser().GetName(), "whoever shows the token", v.Held(u.GetUser()))
 }
 
 // Tokens returns the tokens of a user that are good, or those of all users whose
@@ -286,6 +286,7 @@ func (l *Login) EndAllTokens(ctx context.Context) error {
 		return err
 	}
 	if all := (access.Grant{Verb: access.Write, Noun: access.User, Pattern: "*"}); !r.Holds(all) {
+		l.cfg.Denied(ctx, "write", "user", all.Pattern, fault.PermissionDenied)
 		return access.Denied(r.Principal, all.Verb, all.Noun, all.Pattern)
 	}
 	_, err = l.change(ctx, func(v holdings.View) (b principals.Batch, err error) {

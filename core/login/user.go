@@ -199,7 +199,7 @@ func (l *Login) checkUser(ctx context.Context, v holdings.View, old, next *ruedo
 			return err
 		}
 	}
-	return given(ctx, "user "+next.GetName(), append(v.Held(&ruedov1.User{Roles: roles}), set...))
+	return l.given(ctx, access.User, next.GetName(), "user "+next.GetName(), append(v.Held(&ruedov1.User{Roles: roles}), set...))
 }
 
 // checkAnonymous returns what is wrong with the user whose grants everybody has.

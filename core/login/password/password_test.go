@@ -55,7 +55,7 @@ func TestHashesThatAreNotOurs(t *testing.T) {
 
 func TestFewHashesAtATime(t *testing.T) {
 	h := password.New()
-	const logins = 60
+	const logins = 30
 	start, results := make(chan struct{}), make(chan error, logins)
 	var all sync.WaitGroup
 	for range logins {

@@ -31,6 +31,7 @@ package core
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net"
@@ -41,6 +42,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/ruedo-dev/ruedo/core/auth"
 	"github.com/ruedo-dev/ruedo/core/catalog"
 	"github.com/ruedo-dev/ruedo/core/collect"
 	"github.com/ruedo-dev/ruedo/core/cordon"
@@ -57,6 +59,7 @@ import (
 	"github.com/ruedo-dev/ruedo/core/store/format"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/executor"
+	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/inflight"
 	"github.com/ruedo-dev/ruedo/internal/lane"
 	"github.com/ruedo-dev/ruedo/internal/port"
@@ -122,6 +125,17 @@ type Config struct {
 	// Pin returns the pin of the cluster's authority, "" if it has none. Default: it
 	// has none.
 	Pin func() string
+	// MaxStale is how long the store can be silent until requests are refused, except
+	// on the socket. Default: [auth.DefaultMaxStale].
+	MaxStale time.Duration
+	// PeerKey returns the key by which the cores of the cluster know each other; nil
+	// if there is none. Default: there is none.
+	PeerKey func() []byte
+	// PeerTLS is the configuration of connections to other cores. Nil: the system's.
+	PeerTLS *tls.Config
+	// Denied is told what was refused, and why; it must not wait. Default: nobody is
+	// told.
+	Denied func(ctx context.Context, action, noun, name string, reason fault.Reason)
 	// BackupDir is where the backup goes that a migration of the store begins with.
 	// Default: the directory for temporary files.
 	BackupDir string
@@ -142,8 +156,8 @@ type Config struct {
 	// are open, while it accepts no others and asks clients to close theirs; see
 	// [port.Server.Leave]. Default: 0, they are closed immediately.
 	Farewell time.Duration
-	// Port bounds what callers can cost; see [port.Config]. Its Count, Panicked
-	// and Logger are filled in. With Apps, each of both ports has half of the
+	// Port bounds what callers can cost; see [port.Config]. Its Count, Panicked,
+	// Identify, Rule, Allow and Logger are filled in. With Apps, each of both ports has half of the
 	// connections.
 	Port port.Config
 	// Version of the program, human-readable.
@@ -174,6 +188,7 @@ type Core struct {
 	store      *store.Store
 	mirror     *mirror.Mirror
 	login      *login.Login
+	auth       *auth.Auth
 	metrics    *telemetry.Metrics
 	dispatcher *dispatch.Dispatcher
 	catalog    *catalog.Catalog

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ruedo-dev/ruedo/core/health"
+	"github.com/ruedo-dev/ruedo/internal/access"
 	"github.com/ruedo-dev/ruedo/internal/port"
 	"github.com/ruedo-dev/ruedo/internal/text"
 )
@@ -37,7 +38,7 @@ func (c *Core) mountProbes() {
 // probe mounts a probe. One that answers "no" has succeeded: counting it as a
 // failure would raise alarms about each core that does not lead.
 func (c *Core) probe(pattern, name string, answer http.Handler) {
-	c.port.Handle(pattern, name, port.Bounds{}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	c.port.Handle(pattern, name, access.Open(), port.Bounds{}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		port.Count(r.Context(), "")
 		answer.ServeHTTP(w, r)
 	}))

@@ -13,6 +13,7 @@ import (
 	"github.com/ruedo-dev/ruedo/core/logs"
 	"github.com/ruedo-dev/ruedo/core/publish"
 	"github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1/runnerv1connect"
+	"github.com/ruedo-dev/ruedo/internal/access"
 	"github.com/ruedo-dev/ruedo/internal/lane"
 	"github.com/ruedo-dev/ruedo/internal/port"
 )
@@ -20,6 +21,7 @@ import (
 func (c *Core) portConfig() port.Config {
 	cfg := c.cfg.Port
 	cfg.Count, cfg.Panicked, cfg.Logger = c.metrics.Requests, c.metrics.Panic, c.log
+	cfg.Identify, cfg.Rule, cfg.Allow = c.auth.Identify, c.auth.Rule, c.auth.Allow
 	cfg.Cluster = c.cfg.Cluster
 	if c.appsAt != nil {
 		cfg.Connections = max(port.MaxConnections(cfg.Connections)/2, 1)
@@ -33,7 +35,7 @@ func (c *Core) portConfig() port.Config {
 // mount mounts everything that the core serves on its port.
 func (c *Core) mount() {
 	publisher := publish.New(publish.Config{
-		Store: recorded{c.store, c.events}, Mirror: c.mirror, Catalog: c.catalog, Dispatcher: c.dispatcher, AnyPlacement: c.cfg.AnyPlacement, Hosts: c.portConfig().Hosts,
+		Store: recorded{c.store, c.events}, Mirror: c.mirror, Catalog: c.catalog, Dispatcher: c.dispatcher, AnyPlacement: c.cfg.AnyPlacement, Hosts: c.portConfig().Hosts, Check: c.auth.Check,
 	})
 	fresh := freshness.New(freshness.Config{Mirror: c.mirror})
 	api.Mount(c.port, api.Config{
@@ -44,12 +46,13 @@ func (c *Core) mount() {
 		Logs:    logs.New(logs.Config{Runners: c.dispatcher.Members, Absent: c.absent, Done: c.down.Done()}),
 		Backups: backup.New(backup.Config{Store: c.store, Mirror: c.mirror, Convert: c.cfg.Steps.Convert, Restored: c.recordRestored, Version: c.cfg.Version}),
 		Elector: c.elector, Jobs: c.jobs, Login: c.login,
+		Check: c.auth.Check,
 		Fresh: fresh,
 		Done:  c.down.Done(),
 	})
 	gateway.Mount(c.port, c.invoker, fresh.Handler, c.log)
 	exchange.Mount(c.port, exchange.Config{Invoker: c.invoker, Routes: c.catalog, Apps: c.apps, Fresh: fresh.Handler, Down: c.down, Logger: c.log})
-	c.port.Handle("GET /metrics", "metrics", port.Bounds{}, c.metrics.Handler())
+	c.port.Handle("GET /metrics", "metrics", access.Needs(access.Read, access.Cluster), port.Bounds{}, c.metrics.Handler(visibleServices))
 	c.mountProbes()
 	small := port.Bounds{Message: 4 << 10, Weight: 8}
 	c.port.Connect(small, c.events.Handler, nil)

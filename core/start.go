@@ -11,6 +11,7 @@ import (
 	"github.com/oklog/ulid/v2"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/ruedo-dev/ruedo/core/auth"
 	"github.com/ruedo-dev/ruedo/core/catalog"
 	"github.com/ruedo-dev/ruedo/core/collect"
 	"github.com/ruedo-dev/ruedo/core/cordon"
@@ -79,6 +80,11 @@ func (c *Core) start(ctx context.Context) (err error) {
 	c.metrics = telemetry.New(c.readyRunners, c.alarms)
 	c.metrics.WatchStuck(c.mirror.Stuck)
 
+	c.auth = auth.New(auth.Config{
+		Mirror: c.mirror, Cluster: c.cfg.Cluster, Missing: c.missing, Key: c.cfg.PeerKey, MaxStale: c.cfg.MaxStale, Denied: c.denied, Logger: c.log,
+	})
+	c.onClose("what watches over streams", func(context.Context) error { c.auth.Close(); return nil })
+
 	c.events = events.New(events.Config{
 		Ring: ring.New(c.store.Cluster(), c.store.Guard()), Core: c.ID(), Observe: c.metrics.Event, Logger: c.log,
 	})
@@ -94,7 +100,7 @@ func (c *Core) start(ctx context.Context) (err error) {
 	c.catalog = catalog.New(catalog.Config{Mirror: c.mirror, Executor: c.dispatcher, Revision: c.store.Revision, Logger: c.log})
 	c.catalog.Start()
 	c.onClose("the catalog", func(context.Context) error { c.catalog.Close(); return nil })
-	c.invoker = invoke.New(invoke.Config{Catalog: c.catalog, MaxWait: c.cfg.QueueTimeout, Observe: c.observe})
+	c.invoker = invoke.New(invoke.Config{Catalog: c.catalog, Check: c.auth.Check, MaxWait: c.cfg.QueueTimeout, Observe: c.observe})
 
 	c.onClose("the preparation of plans", func(context.Context) error { c.goroutines.Wait(); return nil })
 	c.goroutines.Go(c.followPlans)
@@ -106,10 +112,11 @@ func (c *Core) start(ctx context.Context) (err error) {
 		c.dispatcher.Add(newLocalMember(c.cfg.Local, source))
 	}
 
+	c.peers = peers.New(peers.Config{Cluster: c.cfg.Cluster, Self: c.ID(), Token: c.peerToken, TLS: c.cfg.PeerTLS})
+	c.onClose("the requests to other cores", func(context.Context) error { c.peers.Close(); return nil })
 	c.members = members.New(members.Config{
-		Keeper: c.cfg.Member, Self: c.self, Cores: func() map[string]*ruedov1.Core { return c.mirror.Snapshot().Cores },
+		Keeper: c.cfg.Member, Self: c.self, Peers: c.peers, Cores: func() map[string]*ruedov1.Core { return c.mirror.Snapshot().Cores },
 	})
-	c.onClose("the members of the store", func(context.Context) error { c.members.Close(); return nil })
 
 	list := append(collect.Jobs(c.store, c.cfg.Collect), c.login.Job())
 	if c.cfg.Member != nil {
@@ -122,9 +129,6 @@ func (c *Core) start(ctx context.Context) (err error) {
 	c.metrics.Leads(c.elector.Leads)
 	c.metrics.Store(c.storeFigures)
 	c.metrics.Runners(c.runnerFigures)
-
-	c.peers = peers.New(peers.Config{Cluster: c.cfg.Cluster, Self: c.ID()})
-	c.onClose("the requests to other cores", func(context.Context) error { c.peers.Close(); return nil })
 
 	c.cordons = cordon.New(cordon.Config{
 		Store: c.store, Mirror: c.mirror, Dispatcher: c.dispatcher, Peers: c.peers, Self: c.ID(),

@@ -10,6 +10,7 @@
 package api
 
 import (
+	"context"
 	"net/http"
 	"time"
 
@@ -36,6 +37,7 @@ import (
 	"github.com/ruedo-dev/ruedo/core/upload"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/gen/ruedo/v1/ruedov1connect"
+	"github.com/ruedo-dev/ruedo/internal/access"
 	"github.com/ruedo-dev/ruedo/internal/port"
 )
 
@@ -77,6 +79,8 @@ type Config struct {
 	Elector    *leader.Elector
 	Jobs       *jobs.Runner
 	Login      *login.Login
+	// Check asks whether the request of a context may do something; see package auth.
+	Check func(ctx context.Context, verb access.Verb, noun access.Noun, name string) error
 	// Peers asks the other cores how they are.
 	Peers *peers.Peers
 	// Self returns this core and how it is.
@@ -144,7 +148,7 @@ func Mount(p *port.Server, cfg Config) {
 		return ruedov1connect.NewClusterServiceHandler(cluster, opts...)
 	}, nil)
 	p.Connect(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
-		return ruedov1connect.NewLogServiceHandler(&logService{cfg.Logs, cfg.Catalog}, opts...)
+		return ruedov1connect.NewLogServiceHandler(&logService{cfg.Check, cfg.Logs, cfg.Catalog}, opts...)
 	}, nil)
 	p.Connect(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
 		return ruedov1connect.NewMemberServiceHandler(&memberService{cfg.Members}, opts...)

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -11,6 +12,7 @@ import (
 	"github.com/ruedo-dev/ruedo/core/mirror"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/gen/ruedo/v1/ruedov1connect"
+	"github.com/ruedo-dev/ruedo/internal/access"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
@@ -43,7 +45,7 @@ type clusterService struct {
 // ListRunners returns the registered runners as this core sees them: what the
 // store says about each, and the state of its lane to this core. Runners that are
 // away are listed if they are cordoned, so that nobody forgets them.
-func (s *clusterService) ListRunners(_ context.Context, req *ruedov1.ListRunnersRequest) (*ruedov1.ListRunnersResponse, error) {
+func (s *clusterService) ListRunners(ctx context.Context, req *ruedov1.ListRunnersRequest) (*ruedov1.ListRunnersResponse, error) {
 	runners := map[string]*ruedov1.Runner{}
 	for id, r := range s.mirror.Snapshot().Runners {
 		r = proto.CloneOf(r)
@@ -57,7 +59,7 @@ func (s *clusterService) ListRunners(_ context.Context, req *ruedov1.ListRunners
 			runners[id] = &ruedov1.Runner{Id: id, Name: c.GetName(), Host: c.GetHost(), State: ruedov1.RunnerState_RUNNER_STATE_AWAY}
 		}
 	}
-	preparing := s.dispatcher.Preparing()
+	preparing, may := s.dispatcher.Preparing(), access.Visible(ctx, access.Service)
 	for _, m := range s.dispatcher.Members() {
 		id := m.Info().GetId()
 		r := runners[id]
@@ -72,7 +74,7 @@ func (s *clusterService) ListRunners(_ context.Context, req *ruedov1.ListRunners
 		r.ActiveCalls = uint32(m.Active())
 		r.TotalCalls = m.Total()
 		r.PlanUsage = m.PlanUsage()
-		r.Preparing = preparing[id]
+		r.Preparing = slices.DeleteFunc(preparing[id], func(service string) bool { return !may(service) })
 		r.LaneProtocol, r.Outdated = m.Info().GetLaneProtocol(), m.Info().GetOutdated()
 	}
 	for id, c := range cordons {
@@ -83,7 +85,7 @@ func (s *clusterService) ListRunners(_ context.Context, req *ruedov1.ListRunners
 			r.Ejection = e
 		}
 	}
-	items, next, err := page(runners, "runners", req, nil)
+	items, next, err := page(runners, "runners", req, visibleRunner(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -122,12 +124,19 @@ func (s *clusterService) reported(core, self *ruedov1.Core, reports map[string]*
 	return core
 }
 
-func (s *clusterService) GetStatus(context.Context, *ruedov1.GetStatusRequest) (*ruedov1.GetStatusResponse, error) {
+// GetStatus counts what the caller may read.
+func (s *clusterService) GetStatus(ctx context.Context, _ *ruedov1.GetStatusRequest) (*ruedov1.GetStatusResponse, error) {
 	snap := s.mirror.Snapshot()
-	ready := 0
+	ready, may := 0, visibleRunner(ctx)
 	for _, m := range s.dispatcher.Members() {
-		if m.Ready() {
+		if m.Ready() && may(m.Info()) {
 			ready++
+		}
+	}
+	services, mayService := 0, access.Visible(ctx, access.Service)
+	for name := range snap.Services {
+		if mayService(name) {
+			services++
 		}
 	}
 	var alarms []*ruedov1.Alarm
@@ -141,7 +150,7 @@ func (s *clusterService) GetStatus(context.Context, *ruedov1.GetStatusRequest) (
 		StoreAge:             durationpb.New(s.mirror.Age()),
 		Version:              snap.Revision,
 		Runners:              uint32(ready),
-		Services:             uint32(len(snap.Services)),
+		Services:             uint32(services),
 		DistributedExecution: s.distributed,
 		Alarms:               alarms,
 	}, nil

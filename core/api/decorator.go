@@ -8,6 +8,7 @@ import (
 	"github.com/ruedo-dev/ruedo/core/store"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/gen/ruedo/v1/ruedov1connect"
+	"github.com/ruedo-dev/ruedo/internal/access"
 	"github.com/ruedo-dev/ruedo/internal/packed"
 )
 
@@ -64,8 +65,9 @@ func (s *decoratorService) GetDecorator(ctx context.Context, req *ruedov1.GetDec
 		d = stored
 	}
 	var users []string
+	may := access.Visible(ctx, access.Service)
 	for name, service := range snap.Services {
-		if slices.Contains(service.GetRevision().GetDecorators(), req.GetName()) {
+		if may(name) && slices.Contains(service.GetRevision().GetDecorators(), req.GetName()) {
 			users = append(users, name)
 		}
 	}
@@ -73,8 +75,8 @@ func (s *decoratorService) GetDecorator(ctx context.Context, req *ruedov1.GetDec
 	return &ruedov1.GetDecoratorResponse{Decorator: packed.Open(d), Services: users[:min(len(users), maxItems)], ServiceCount: uint32(len(users))}, nil
 }
 
-func (s *decoratorService) ListDecorators(_ context.Context, req *ruedov1.ListDecoratorsRequest) (*ruedov1.ListDecoratorsResponse, error) {
-	items, next, err := page(s.mirror.Snapshot().Decorators, "decorators "+req.GetTag(), req, tagged[*ruedov1.Decorator](req.GetTag()))
+func (s *decoratorService) ListDecorators(ctx context.Context, req *ruedov1.ListDecoratorsRequest) (*ruedov1.ListDecoratorsResponse, error) {
+	items, next, err := page(s.mirror.Snapshot().Decorators, "decorators "+req.GetTag(), req, visible(ctx, access.Decorator, tagged[*ruedov1.Decorator](req.GetTag())))
 	if err != nil {
 		return nil, err
 	}

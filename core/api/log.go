@@ -9,15 +9,17 @@ import (
 	"github.com/ruedo-dev/ruedo/core/catalog"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/gen/ruedo/v1/ruedov1connect"
+	"github.com/ruedo-dev/ruedo/internal/access"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
 type logService struct {
+	check  func(ctx context.Context, verb access.Verb, noun access.Noun, name string) error
 	reader interface {
 		Read(ctx context.Context, req *ruedov1.ReadLogsRequest, send func(*ruedov1.ReadLogsResponse) error) (entries int, err error)
 	}
 	catalog interface {
-		Resolve(name string) (*catalog.Entry, error)
+		Resolve(ctx context.Context, name string) (*catalog.Entry, error)
 	}
 }
 
@@ -27,7 +29,12 @@ func (s *logService) ReadLogs(ctx context.Context, req *ruedov1.ReadLogsRequest,
 	if req.GetService() == "" && req.GetCallId() == "" {
 		return fault.New(fault.RequestInvalid, "logs are read of a service or of a call: neither is named").WithFix("set service or call_id")
 	}
-	unknown := s.unknown(req.GetService())
+	if req.GetService() != "" {
+		if err := s.check(ctx, access.Read, access.Service, req.GetService()); err != nil {
+			return err
+		}
+	}
+	unknown := s.unknown(ctx, req.GetService())
 	if unknown != nil && req.GetFollow() {
 		return unknown
 	}
@@ -45,11 +52,11 @@ func (s *logService) ReadLogs(ctx context.Context, req *ruedov1.ReadLogsRequest,
 }
 
 // unknown returns the error for a service that does not exist, or nil.
-func (s *logService) unknown(service string) error {
+func (s *logService) unknown(ctx context.Context, service string) error {
 	if service == "" {
 		return nil
 	}
-	if _, err := s.catalog.Resolve(service); errors.Is(err, fault.ServiceNotFound) {
+	if _, err := s.catalog.Resolve(ctx, service); errors.Is(err, fault.ServiceNotFound) {
 		return err
 	}
 	return nil

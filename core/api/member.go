@@ -7,8 +7,6 @@ import (
 	"github.com/ruedo-dev/ruedo/gen/ruedo/v1/ruedov1connect"
 )
 
-// memberService trusts whoever reaches the port, as all services do: it is
-// reached from this machine only, or everybody was let in on purpose.
 type memberService struct {
 	members interface {
 		List(ctx context.Context) ([]*ruedov1.Member, string, error)

@@ -15,6 +15,7 @@ import (
 	"github.com/ruedo-dev/ruedo/core/store"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/gen/ruedo/v1/ruedov1connect"
+	"github.com/ruedo-dev/ruedo/internal/access"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/packed"
 )
@@ -28,7 +29,7 @@ type serviceService struct {
 		Rollback(ctx context.Context, name string, number uint64) (*ruedov1.Service, uint64, error)
 	}
 	catalog interface {
-		Resolve(name string) (*catalog.Entry, error)
+		Resolve(ctx context.Context, name string) (*catalog.Entry, error)
 		State(name string) (plan string, err error)
 	}
 	dispatcher interface {
@@ -56,8 +57,8 @@ func (s *serviceService) PublishService(ctx context.Context, req *ruedov1.Publis
 	return s.publisher.Publish(ctx, req)
 }
 
-func (s *serviceService) GetService(_ context.Context, req *ruedov1.GetServiceRequest) (*ruedov1.GetServiceResponse, error) {
-	e, err := s.catalog.Resolve(req.GetName())
+func (s *serviceService) GetService(ctx context.Context, req *ruedov1.GetServiceRequest) (*ruedov1.GetServiceResponse, error) {
+	e, err := s.catalog.Resolve(ctx, req.GetName())
 	if err != nil {
 		return nil, err
 	}
@@ -86,8 +87,8 @@ func (s *serviceService) open() *ruedov1.OpenRequests {
 	return o
 }
 
-func (s *serviceService) ListServices(_ context.Context, req *ruedov1.ListServicesRequest) (*ruedov1.ListServicesResponse, error) {
-	items, next, err := page(s.mirror.Snapshot().Services, "services "+req.GetTag(), req, tagged[*ruedov1.Service](req.GetTag()))
+func (s *serviceService) ListServices(ctx context.Context, req *ruedov1.ListServicesRequest) (*ruedov1.ListServicesResponse, error) {
+	items, next, err := page(s.mirror.Snapshot().Services, "services "+req.GetTag(), req, visible(ctx, access.Service, tagged[*ruedov1.Service](req.GetTag())))
 	if err != nil {
 		return nil, err
 	}
@@ -152,14 +153,16 @@ func (s *serviceService) ListRevisions(ctx context.Context, req *ruedov1.ListRev
 }
 
 // WatchServices compares each snapshot of the mirror with the previous one. A
-// slow reader can miss intermediate states, but never the final one.
+// slow reader can miss intermediate states, but never the final one. The stream ends
+// when what its reader may read changes.
 func (s *serviceService) WatchServices(ctx context.Context, _ *ruedov1.WatchServicesRequest, stream *connect.ServerStream[ruedov1.WatchServicesResponse]) error {
 	seen := &mirror.Snapshot{}
+	may := access.Visible(ctx, access.Service)
 	for first := true; ; first = false {
 		changed := s.mirror.Changed()
 		now := s.mirror.Snapshot()
 		for _, service := range sorted(now.Services) {
-			if was := seen.Services[service.GetName()]; was.GetVersion() == service.GetVersion() {
+			if was := seen.Services[service.GetName()]; was.GetVersion() == service.GetVersion() || !may(service.GetName()) {
 				continue
 			}
 			if err := stream.Send(&ruedov1.WatchServicesResponse{Service: packed.Open(service)}); err != nil {
@@ -167,7 +170,7 @@ func (s *serviceService) WatchServices(ctx context.Context, _ *ruedov1.WatchServ
 			}
 		}
 		for _, service := range sorted(seen.Services) {
-			if _, ok := now.Services[service.GetName()]; ok {
+			if _, ok := now.Services[service.GetName()]; ok || !may(service.GetName()) {
 				continue
 			}
 			gone := &ruedov1.Service{Name: service.GetName()}

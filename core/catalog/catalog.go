@@ -4,7 +4,7 @@
 //	c := catalog.New(catalog.Config{Mirror: mirror, Executor: dispatcher})
 //	c.Start()
 //	defer c.Close()
-//	entry, err := c.Resolve("greet")
+//	entry, err := c.Resolve(ctx, "greet")
 //
 // # Made from the mirror
 //
@@ -34,6 +34,7 @@ import (
 	"github.com/ruedo-dev/ruedo/core/mirror"
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/access"
 	"github.com/ruedo-dev/ruedo/internal/executor"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/keys"
@@ -138,17 +139,36 @@ type attached struct {
 	told bool
 }
 
-// Resolve finds a service; SERVICE_NOT_FOUND suggests the nearest name.
-func (c *Catalog) Resolve(name string) (*Entry, error) { return c.current().resolve(name) }
+// Resolve finds a service; SERVICE_NOT_FOUND suggests the nearest name that the
+// request of a context may read. Whether it may have the service is not asked here.
+func (c *Catalog) Resolve(ctx context.Context, name string) (*Entry, error) {
+	return c.current().resolve(ctx, name)
+}
 
-func (v *view) resolve(name string) (*Entry, error) {
+// Missing returns SERVICE_NOT_FOUND, as Resolve does.
+func (c *Catalog) Missing(ctx context.Context, name string) error {
+	return c.current().missing(ctx, name)
+}
+
+func (v *view) missing(ctx context.Context, name string) error {
+	visible := access.Visible(ctx, access.Service)
+	var known []string
+	for other := range v.entries {
+		if visible(other) {
+			known = append(known, other)
+		}
+	}
+	return fault.New(fault.ServiceNotFound, "there is no service %q", name).
+		WithFix("%s", suggest.Or(name, known, "list the services"))
+}
+
+func (v *view) resolve(ctx context.Context, name string) (*Entry, error) {
 	e, ok := v.entries[name]
 	if !ok {
 		if err := v.snapshot.Fault(keys.KindService, name); err != nil {
 			return nil, err
 		}
-		return nil, fault.New(fault.ServiceNotFound, "there is no service %q", name).
-			WithFix("%s", suggest.Or(name, slices.Collect(maps.Keys(v.entries)), "list the services"))
+		return nil, v.missing(ctx, name)
 	}
 	if e.err != nil {
 		return nil, e.err
@@ -159,7 +179,7 @@ func (v *view) resolve(name string) (*Entry, error) {
 // State returns the id of a service's live plan, or why the service cannot be
 // called, as far as that is known: it compiles nothing.
 func (c *Catalog) State(name string) (plan string, err error) {
-	e, err := c.Resolve(name)
+	e, err := c.Resolve(c.down, name)
 	if err != nil {
 		return "", err
 	}

@@ -39,7 +39,7 @@ func call(t *testing.T, c *catalog.Catalog, name, input string) error {
 }
 
 func execute(ctx context.Context, c *catalog.Catalog, name, input string) error {
-	entry, err := c.Resolve(name)
+	entry, err := c.Resolve(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -156,7 +156,7 @@ func TestResolvingTakesNoLockAndNoMemory(t *testing.T) {
 	m.Set(nil, coretest.Service("s", 1))
 	var failed atomic.Bool
 	if n := testing.AllocsPerRun(100, func() {
-		if _, err := c.Resolve("s"); err != nil {
+		if _, err := c.Resolve(t.Context(), "s"); err != nil {
 			failed.Store(true)
 		}
 	}); n > 0 || failed.Load() {

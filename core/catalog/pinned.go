@@ -39,12 +39,12 @@ type pin struct {
 // ResolveRevision finds a revision of a service, whether it is live or not. It
 // carries its decorators as they are now. SERVICE_NOT_FOUND;
 // REVISION_NOT_FOUND.
-func (c *Catalog) ResolveRevision(name string, number uint64) (*Entry, error) {
+func (c *Catalog) ResolveRevision(ctx context.Context, name string, number uint64) (*Entry, error) {
 	v := c.current()
 	service := v.snapshot.Services[name]
 	switch {
 	case service == nil, service.GetRevision().GetNumber() == number:
-		return v.resolve(name)
+		return v.resolve(ctx, name)
 	case number == 0 || number > service.GetLatest() || c.cfg.Revision == nil:
 		return nil, fault.New(fault.RevisionNotFound, "service %s has no revision %d, the newest is %d", name, number, service.GetLatest()).
 			With("service", name).WithFix("list the revisions of the service")
@@ -55,9 +55,9 @@ func (c *Catalog) ResolveRevision(name string, number uint64) (*Entry, error) {
 	if was != nil {
 		rev = was.Service.GetRevision()
 	} else {
-		ctx, cancel := context.WithTimeout(c.down, readTimeout)
+		read, cancel := context.WithTimeout(c.down, readTimeout)
 		defer cancel()
-		if rev, err = c.cfg.Revision(ctx, name, number); err != nil {
+		if rev, err = c.cfg.Revision(read, name, number); err != nil {
 			return nil, err
 		}
 	}

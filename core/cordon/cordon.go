@@ -188,7 +188,7 @@ func (c *Cordons) report(now map[string]*ruedov1.Cordon) {
 // Errors: RUNNER_NOT_FOUND; RUNNER_CORDONED if somebody else has cordoned it and
 // the request would change that; CONFLICT; the store's.
 func (c *Cordons) Cordon(ctx context.Context, req *ruedov1.CordonRunnerRequest) (*ruedov1.CordonRunnerResponse, error) {
-	runner, err := c.find(req.GetRunner())
+	runner, err := c.find(ctx, req.GetRunner())
 	if err != nil {
 		return nil, err
 	}
@@ -245,7 +245,7 @@ func change(old *ruedov1.Cordon, runner string, req *ruedov1.CordonRunnerRequest
 //
 // Errors: RUNNER_NOT_FOUND; CONFLICT; the store's.
 func (c *Cordons) Uncordon(ctx context.Context, req *ruedov1.UncordonRunnerRequest) (*ruedov1.UncordonRunnerResponse, error) {
-	runner, err := c.find(req.GetRunner())
+	runner, err := c.find(ctx, req.GetRunner())
 	if err != nil {
 		return nil, err
 	}
@@ -308,8 +308,13 @@ func (c *Cordons) known() map[string]*ruedov1.Runner {
 	return all
 }
 
+// Missing returns the error for a runner that does not exist.
+func (c *Cordons) Missing(ctx context.Context, name string) error {
+	return missing(ctx, name, c.known())
+}
+
 // find returns the runner with an id, or with a name that only one has.
-func (c *Cordons) find(name string) (*ruedov1.Runner, error) {
+func (c *Cordons) find(ctx context.Context, name string) (*ruedov1.Runner, error) {
 	all := c.known()
 	if r := all[name]; r != nil {
 		return r, nil
@@ -325,7 +330,7 @@ func (c *Cordons) find(name string) (*ruedov1.Runner, error) {
 	case 1:
 		return all[found[0]], nil
 	case 0:
-		return nil, missing(name, all)
+		return nil, missing(ctx, name, all)
 	}
 	return nil, ambiguous(name, found)
 }

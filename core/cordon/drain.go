@@ -9,6 +9,7 @@ import (
 	"time"
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/access"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/suggest"
 	"github.com/ruedo-dev/ruedo/internal/text"
@@ -34,7 +35,7 @@ func (c *Cordons) Drain(ctx context.Context, req *ruedov1.GetDrainRequest) (*rue
 		}
 		return &ruedov1.GetDrainResponse{Runner: req.GetRunner(), ActiveCalls: mine.GetActiveCalls(), Cores: []*ruedov1.DrainingCore{mine}}, nil
 	}
-	runner, err := c.find(req.GetRunner())
+	runner, err := c.find(ctx, req.GetRunner())
 	if err != nil {
 		return nil, err
 	}
@@ -85,10 +86,13 @@ func (c *Cordons) mine(ctx context.Context, runner string, version int64) (*rued
 	return one, nil
 }
 
-// missing returns the error for a name that no runner has.
-func missing(name string, all map[string]*ruedov1.Runner) error {
+// missing returns the error for a name that no runner has. It suggests what the
+// request of a context may read.
+func missing(ctx context.Context, name string, all map[string]*ruedov1.Runner) error {
+	may := access.Visible(ctx, access.Runner)
+	known := slices.DeleteFunc(slices.Collect(maps.Keys(all)), func(id string) bool { return !may(id) })
 	return fault.New(fault.RunnerNotFound, "there is no runner %q", short(name)).
-		WithFix("%s", suggest.Or(name, slices.Collect(maps.Keys(all)), "list the runners"))
+		WithFix("%s", suggest.Or(name, known, "list the runners"))
 }
 
 // ambiguous returns the error for a name that several runners have.

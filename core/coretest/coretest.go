@@ -7,10 +7,12 @@
 package coretest
 
 import (
+	"context"
 	"encoding/json"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/types/known/structpb"
 
@@ -18,6 +20,7 @@ import (
 	"github.com/ruedo-dev/ruedo/core/invoke"
 	"github.com/ruedo-dev/ruedo/core/mirror"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/access"
 	"github.com/ruedo-dev/ruedo/internal/executor"
 )
 
@@ -75,6 +78,21 @@ func (m *Mirror) Set(decorators []*ruedov1.Decorator, services ...*ruedov1.Servi
 	m.changed = make(chan struct{})
 }
 
+// Change shows a copy of what the mirror shows, as change has made it. Maps that it
+// changes must be new ones, as those of a mirror are.
+func (m *Mirror) Change(change func(s *mirror.Snapshot)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := *m.snapshot
+	change(&s)
+	m.snapshot = &s
+	close(m.changed)
+	m.changed = make(chan struct{})
+}
+
+// Age returns zero: the store has just answered.
+func (m *Mirror) Age() time.Duration { return 0 }
+
 // Snapshot returns what was set last.
 func (m *Mirror) Snapshot() *mirror.Snapshot {
 	m.mu.Lock()
@@ -101,7 +119,21 @@ func NewInvoker(m *Mirror, ex executor.Executor) *Invoker {
 }
 
 // Begin counts the call and begins it.
-func (v *Invoker) Begin(service string) (invoke.Call, error) {
+func (v *Invoker) Begin(ctx context.Context, service string) (invoke.Call, error) {
 	v.Begun++
-	return v.Invoker.Begin(service)
+	return v.Invoker.Begin(ctx, service)
+}
+
+// Context returns the context of a test that may do everything, unless grants say
+// what it may do.
+func Context(t testing.TB, grants ...string) context.Context {
+	t.Helper()
+	p := &access.Principal{Name: "user/test", Grants: access.Set{access.Everything}}
+	if len(grants) > 0 {
+		var err error
+		if p.Grants, err = access.ParseAll(grants); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return access.With(t.Context(), &access.Request{Principal: p, Via: access.ViaMemory})
 }

@@ -30,6 +30,7 @@ import (
 	store "github.com/ruedo-dev/ruedo/core/store/events"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/gen/ruedo/v1/ruedov1connect"
+	"github.com/ruedo-dev/ruedo/internal/access"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
@@ -255,7 +256,7 @@ func (r *Recorder) Handler(opts ...connect.HandlerOption) (string, http.Handler)
 	return ruedov1connect.NewEventServiceHandler(r, opts...)
 }
 
-// ListEvents lists the events of the cluster.
+// ListEvents lists the events of the cluster that are about what the caller may read.
 func (r *Recorder) ListEvents(ctx context.Context, req *ruedov1.ListEventsRequest) (*ruedov1.ListEventsResponse, error) {
 	items, version, err := r.cfg.Ring.List(ctx, req.GetAfterVersion())
 	if err != nil {
@@ -264,5 +265,19 @@ func (r *Recorder) ListEvents(ctx context.Context, req *ruedov1.ListEventsReques
 	if kinds := req.GetKinds(); len(kinds) > 0 {
 		items = slices.DeleteFunc(items, func(e *ruedov1.Event) bool { return !slices.Contains(kinds, e.GetKind()) })
 	}
+	items = slices.DeleteFunc(items, func(e *ruedov1.Event) bool { return !visible(ctx, e) })
 	return &ruedov1.ListEventsResponse{Items: items, Version: version}, nil
+}
+
+// visible reports whether the request of a context may read what an event is about.
+func visible(ctx context.Context, e *ruedov1.Event) bool {
+	object, _, _ := strings.Cut(e.GetObject(), "@") // a service can come with its revision
+	switch e.GetKind() {
+	case ruedov1.EventKind_EVENT_KIND_PUBLISHED, ruedov1.EventKind_EVENT_KIND_PREPARE_FAILED:
+		return access.Visible(ctx, access.Service)(object)
+	case ruedov1.EventKind_EVENT_KIND_RUNNER_LOST, ruedov1.EventKind_EVENT_KIND_RUNNER_EJECTED, ruedov1.EventKind_EVENT_KIND_RUNNER_READMITTED,
+		ruedov1.EventKind_EVENT_KIND_RUNNER_CORDONED, ruedov1.EventKind_EVENT_KIND_RUNNER_UNCORDONED, ruedov1.EventKind_EVENT_KIND_RUNNER_DRAINED:
+		return access.Visible(ctx, access.Runner)(object)
+	}
+	return true
 }

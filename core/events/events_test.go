@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/ruedo-dev/ruedo/core/coretest"
 	store "github.com/ruedo-dev/ruedo/core/store/events"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/testkit"
@@ -173,7 +174,7 @@ func TestEventsOfAKind(t *testing.T) {
 	r.Record(lost, "r-1", "a")
 	r.Record(ruedov1.EventKind_EVENT_KIND_PUBLISHED, "greet@1", "it is live")
 	testkit.Eventually(t, "both are written", func() bool { return len(kept.all()) == 2 })
-	res, err := r.ListEvents(t.Context(), &ruedov1.ListEventsRequest{Kinds: []ruedov1.EventKind{lost}})
+	res, err := r.ListEvents(coretest.Context(t), &ruedov1.ListEventsRequest{Kinds: []ruedov1.EventKind{lost}})
 	if err != nil || len(res.GetItems()) != 1 || res.GetItems()[0].GetObject() != "r-1" || res.GetVersion() != 9 {
 		t.Errorf("%v, %v", res, err)
 	}

@@ -53,6 +53,7 @@ import (
 
 	"github.com/ruedo-dev/ruedo/core/gateway/fields"
 	"github.com/ruedo-dev/ruedo/core/invoke"
+	"github.com/ruedo-dev/ruedo/internal/access"
 	"github.com/ruedo-dev/ruedo/internal/executor"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/httphead"
@@ -65,7 +66,7 @@ const farewell = 5 * time.Second
 
 // Invoker is what exchanges need from package invoke.
 type Invoker interface {
-	Begin(service string) (invoke.Call, error)
+	Begin(ctx context.Context, service string) (invoke.Call, error)
 }
 
 // Config configures the way in. Fields without a default are required.
@@ -113,10 +114,11 @@ func Mount(p *port.Server, cfg Config) {
 func (f *front) mount(p *port.Server) {
 	// A body streams for as long as the service wants; it is bounded by its rate.
 	b := port.Bounds{Duplex: true, Total: 24 * time.Hour}
-	p.HandleRaw(prefix, "svc", b, f.cfg.Fresh(http.HandlerFunc(f.byName)))
+	calls := access.Needs(access.Call, access.Service)
+	p.HandleRaw(prefix, "svc", calls, b, f.cfg.Fresh(http.HandlerFunc(f.byName)))
 	if f.cfg.Routes != nil {
-		p.HandleHosts("svc", b, f.hasHost, f.cfg.Fresh(http.HandlerFunc(f.onOwnHost)))
-		p.HandleRest("svc", b, f.isDeclared, f.cfg.Fresh(http.HandlerFunc(f.onThisHost)))
+		p.HandleHosts("svc", calls, b, f.hasHost, f.cfg.Fresh(http.HandlerFunc(f.onOwnHost)))
+		p.HandleRest("svc", calls, b, f.isDeclared, f.cfg.Fresh(http.HandlerFunc(f.onThisHost)))
 	}
 }
 
@@ -150,7 +152,10 @@ func (f *front) serve(w http.ResponseWriter, r *http.Request, t target) {
 
 // execute calls the service. The answer may have streamed when it returns.
 func (x *exchange) execute() (*invoke.Answer, error) {
-	call, err := x.front.cfg.Invoker.Begin(x.service)
+	call, err := x.front.cfg.Invoker.Begin(x.r.Context(), x.service)
+	if errors.Is(err, fault.ServiceNotFound) && x.absent != nil {
+		return nil, errAbsent
+	}
 	if err == nil {
 		err = call.IsHTTP()
 	}
@@ -199,12 +204,20 @@ func (x *exchange) execute() (*invoke.Answer, error) {
 	if at, ok := ctx.Deadline(); ok {
 		timeout = min(timeout, time.Until(at))
 	}
-	req.Head = httphead.Request(asked, httphead.Origin{Path: x.path, Prefix: x.prefix, Timeout: timeout, Upgrade: protocol, Cookies: x.own || x.front.apps})
+	req.Head = httphead.Request(asked, httphead.Origin{Path: x.path, Prefix: x.prefix, Timeout: timeout, Upgrade: protocol, From: x.from(), Cookies: x.own || x.front.apps})
 	res, err := call.Exchange(ctx, req)
 	x.mu.Lock() // the last of an answer may still be on its way
 	x.over = true
 	x.mu.Unlock()
 	return res, err
+}
+
+// from returns the address that the request came from, as far as proxies are believed.
+func (x *exchange) from() string {
+	if r := access.Of(x.r.Context()); r != nil {
+		return r.From
+	}
+	return ""
 }
 
 // errToken returns the error for a path with a token: it is not passed on to the
@@ -245,6 +258,10 @@ func (x *exchange) finish(res *invoke.Answer, err error) {
 	if errors.Is(err, errNoSlash) {
 		port.Count(x.r.Context(), "")
 		addSlash(x.w, x.r)
+		return
+	}
+	if errors.Is(err, errAbsent) {
+		x.absent(x.w, x.r)
 		return
 	}
 	switch {

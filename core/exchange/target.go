@@ -33,7 +33,12 @@ type target struct {
 	prefix string // that was cut off
 	// own is set if the service has the host, and so the origin, for itself.
 	own bool
+	// absent answers callers who may not see the service, and have not named it: as
+	// if it had no route.
+	absent http.HandlerFunc
 }
+
+var errAbsent = errors.New("the caller may not see the service of this route")
 
 // byName serves /svc/{service}/.
 func (f *front) byName(w http.ResponseWriter, r *http.Request) {
@@ -50,7 +55,9 @@ func (f *front) byName(w http.ResponseWriter, r *http.Request) {
 }
 
 // onThisHost serves declared routes of hosts that also serve the API.
-func (f *front) onThisHost(w http.ResponseWriter, r *http.Request) { f.byRoute(w, r, false) }
+func (f *front) onThisHost(w http.ResponseWriter, r *http.Request) {
+	f.byRoute(w, r, target{absent: http.NotFound}) // as a port answers for unknown paths
+}
 
 func (f *front) isDeclared(r *http.Request) bool {
 	_, ok := f.cfg.Routes.Lookup(r.Host, r.URL.Path, r.Method)
@@ -63,25 +70,30 @@ func (f *front) isDeclared(r *http.Request) bool {
 func (f *front) onOwnHost(w http.ResponseWriter, r *http.Request) {
 	service, _ := f.cfg.Routes.Lookup(r.Host, r.URL.Path, r.Method)
 	everywhere, ok := f.cfg.Routes.Lookup("", r.URL.Path, r.Method)
-	f.byRoute(w, r, !ok || service != everywhere)
+	f.byRoute(w, r, target{own: !ok || service != everywhere, absent: noRoute})
 }
 
 // hasHost reports whether a host that is not this core's is a service's. Others are
 // refused: a web page could have bound its own name to this core's address.
 func (f *front) hasHost(r *http.Request) bool { return f.cfg.Routes.HasHost(r.Host) }
 
-func (f *front) byRoute(w http.ResponseWriter, r *http.Request, own bool) {
-	t := target{path: withQuery(r.URL.EscapedPath(), r.URL), own: own}
+func (f *front) byRoute(w http.ResponseWriter, r *http.Request, t target) {
+	t.path = withQuery(r.URL.EscapedPath(), r.URL)
 	var ok bool
 	if t.service, ok = f.cfg.Routes.Lookup(r.Host, r.URL.Path, r.Method); !ok {
-		port.Count(r.Context(), fault.NotFound)
-		e := fault.New(fault.NotFound, "no service has declared a route for %s %s", fault.Cut(r.Method, 32), fault.Cut(r.URL.Path, 256))
-		if !faultrpc.WriteRPC(w, r, e) {
-			faultrpc.WriteJSON(w, faultrpc.HTTPStatus(e), e)
-		}
+		noRoute(w, r)
 		return
 	}
 	f.serve(w, r, t)
+}
+
+// noRoute answers requests to the host of a service for which nobody has a route.
+func noRoute(w http.ResponseWriter, r *http.Request) {
+	port.Count(r.Context(), fault.NotFound)
+	e := fault.New(fault.NotFound, "no service has declared a route for %s %s", fault.Cut(r.Method, 32), fault.Cut(r.URL.Path, 256))
+	if !faultrpc.WriteRPC(w, r, e) {
+		faultrpc.WriteJSON(w, faultrpc.HTTPStatus(e), e)
+	}
 }
 
 func withQuery(path string, u *url.URL) string {

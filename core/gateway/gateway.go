@@ -12,6 +12,7 @@ package gateway
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -24,6 +25,7 @@ import (
 	"github.com/ruedo-dev/ruedo/core/gateway/fields"
 	"github.com/ruedo-dev/ruedo/core/invoke"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/access"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 	"github.com/ruedo-dev/ruedo/internal/middleware"
@@ -32,7 +34,8 @@ import (
 
 // Invoker is what the gateway needs from package invoke.
 type Invoker interface {
-	Begin(service string) (invoke.Call, error)
+	Begin(ctx context.Context, service string) (invoke.Call, error)
+	Describe(ctx context.Context, service string) (*invoke.Description, error)
 }
 
 // weight is how many bytes of memory a byte of an input can take while it is
@@ -49,7 +52,7 @@ func Mount(p *port.Server, invoker Invoker, fresh func(http.Handler) http.Handle
 		"/call/{service}":      g.wrongMethod,
 		"/call/":               g.noService,
 	} {
-		p.Handle(pattern, "call", port.Bounds{Weight: weight}, fresh(h))
+		p.Handle(pattern, "call", access.Needs(access.Call, access.Service), port.Bounds{Weight: weight}, fresh(h))
 	}
 }
 
@@ -83,7 +86,7 @@ func (g *gateway) foreign(h http.Header) {
 }
 
 func (g *gateway) invoke(w http.ResponseWriter, r *http.Request) (*invoke.Result, error) {
-	call, err := g.invoker.Begin(r.PathValue("service"))
+	call, err := g.invoker.Begin(r.Context(), r.PathValue("service"))
 	if err != nil {
 		return nil, err
 	}
@@ -159,7 +162,7 @@ func contentType(r *http.Request) string {
 // noService handles requests whose path names no service, or a name with
 // slashes.
 func (g *gateway) noService(w http.ResponseWriter, r *http.Request) {
-	_, err := g.invoker.Begin(strings.TrimPrefix(r.URL.Path, "/call/"))
+	_, err := g.invoker.Begin(r.Context(), strings.TrimPrefix(r.URL.Path, "/call/"))
 	g.fail(w, r, err)
 }
 
@@ -178,7 +181,7 @@ func (g *gateway) describe(w http.ResponseWriter, r *http.Request) {
 }
 
 func (g *gateway) description(r *http.Request) ([]byte, error) {
-	call, err := g.invoker.Begin(r.PathValue("service"))
+	d, err := g.invoker.Describe(r.Context(), r.PathValue("service"))
 	if err != nil {
 		return nil, err
 	}
@@ -186,7 +189,7 @@ func (g *gateway) description(r *http.Request) ([]byte, error) {
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
-	if err := enc.Encode(call.Describe()); err != nil {
+	if err := enc.Encode(d); err != nil {
 		return nil, err
 	}
 	return b.Bytes(), port.Hold(r.Context(), b.Len())

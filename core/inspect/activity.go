@@ -15,6 +15,7 @@ import (
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/gen/ruedo/v1/ruedov1connect"
+	"github.com/ruedo-dev/ruedo/internal/access"
 	"github.com/ruedo-dev/ruedo/internal/executor"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/port"
@@ -66,9 +67,11 @@ func cause(err error) string {
 	return err.Error()
 }
 
-// ListLocalActivity lists the calls that this core has sent to runners. They are
-// read where they wait for their answers, so that a call costs nothing more.
+// ListLocalActivity lists the calls that this core has sent to runners, of services
+// that the caller may read. They are read where they wait for their answers, so that
+// a call costs nothing more.
 func (i *Inspector) ListLocalActivity(ctx context.Context, _ *ruedov1.ListLocalActivityRequest) (*ruedov1.ListLocalActivityResponse, error) {
+	may := mayList(ctx)
 	self := i.cfg.Self().GetId()
 	res := &ruedov1.ListLocalActivityResponse{Core: self}
 	type found struct {
@@ -77,14 +80,19 @@ func (i *Inspector) ListLocalActivity(ctx context.Context, _ *ruedov1.ListLocalA
 	}
 	var all []found
 	for _, m := range i.cfg.Dispatcher.Members() {
-		res.Total += uint64(m.Active())
+		if may.all {
+			res.Total += uint64(m.Active())
+		}
 		if busy, ok := m.(executor.Busy); ok {
 			for _, c := range busy.InFlight(maxSeen - len(all)) {
-				if c.Service != "" { // a probe has none
+				if c.Service != "" && may.service(c.Service) { // a probe has none
 					all = append(all, found{c, m.Info().GetId()})
 				}
 			}
 		}
+	}
+	if !may.all {
+		res.Total = uint64(len(all))
 	}
 	// Ids of calls sort by time.
 	slices.SortFunc(all, func(a, b found) int { return cmp.Compare(a.CallID, b.CallID) })
@@ -114,6 +122,7 @@ func (i *Inspector) ListActivity(ctx context.Context, req *ruedov1.ListActivityR
 	if id := req.GetCore(); id != "" && cores[id] == nil {
 		return nil, unknown(fault.CoreNotFound, "core", id, slices.Collect(maps.Keys(cores)))
 	}
+	may := mayList(ctx)
 	local, err := i.ListLocalActivity(ctx, nil)
 	if err != nil {
 		return nil, err
@@ -136,15 +145,24 @@ func (i *Inspector) ListActivity(ctx context.Context, req *ruedov1.ListActivityR
 			res.SilentCores = append(res.SilentCores, &ruedov1.CoreHealth{Core: cores[id], Error: a.failed})
 			continue
 		}
-		res.Total += a.GetTotal()
+		if may.all {
+			res.Total += a.GetTotal()
+		}
 		for _, c := range a.GetItems() {
+			if !may.service(c.GetService()) {
+				continue
+			}
+			if !may.all {
+				res.Total++
+			}
 			if wanted(c, req) {
 				res.Items = append(res.Items, c)
 			}
 		}
 	}
-	if id := req.GetRunner(); id != "" && len(res.Items) == 0 && !i.runs(id) {
-		known := slices.Collect(maps.Keys(now.Runners))
+	if id := req.GetRunner(); id != "" && len(res.Items) == 0 && !(i.runs(id) && access.Visible(ctx, access.Runner)(id)) {
+		visible := access.Visible(ctx, access.Runner)
+		known := slices.DeleteFunc(slices.Collect(maps.Keys(now.Runners)), func(id string) bool { return !visible(id) })
 		return nil, unknown(fault.RunnerNotFound, "runner", id, known)
 	}
 	slices.SortFunc(res.Items, func(a, b *ruedov1.RunningCall) int {
@@ -152,6 +170,17 @@ func (i *Inspector) ListActivity(ctx context.Context, req *ruedov1.ListActivityR
 	})
 	res.Items = res.Items[:min(len(res.Items), maxCalls)]
 	return res, nil
+}
+
+// listed is what a caller may be told of calls: those of some services, or of all.
+type listed struct {
+	service func(name string) bool
+	all     bool
+}
+
+func mayList(ctx context.Context) listed {
+	r := access.Of(ctx)
+	return listed{access.Visible(ctx, access.Service), r != nil && r.Holds(access.Grant{Verb: access.Read, Noun: access.Service, Pattern: "*"})}
 }
 
 func wanted(c *ruedov1.RunningCall, req *ruedov1.ListActivityRequest) bool {

@@ -29,6 +29,7 @@ import (
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/gen/ruedo/v1/ruedov1connect"
+	"github.com/ruedo-dev/ruedo/internal/access"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
@@ -122,9 +123,13 @@ func (i *Inspector) ask(ctx context.Context, id, url string) *report {
 	return &report{GetLocalHealthResponse: res, offset: res.GetTime().AsTime().Sub(began.Add(half)), accuracy: half}
 }
 
-// GetHealth asks all cores how they are, and judges what they report.
+// GetHealth asks all cores how they are, and judges what they report. It names only
+// services and runners that the caller may read.
 func (i *Inspector) GetHealth(ctx context.Context, _ *ruedov1.GetHealthRequest) (*ruedov1.GetHealthResponse, error) {
-	f := &findings{cluster: i.cfg.Cluster, lease: i.cfg.Lease, reports: map[string]*report{}}
+	f := &findings{
+		cluster: i.cfg.Cluster, lease: i.cfg.Lease, reports: map[string]*report{},
+		service: access.Visible(ctx, access.Service), runner: access.Visible(ctx, access.Runner),
+	}
 	now := i.cfg.Mirror.Snapshot()
 	listed := make(chan struct{})
 	go func() {
@@ -161,6 +166,9 @@ func (f *findings) health() *ruedov1.GetHealthResponse {
 		if len(res.Runners) == maxRunners {
 			break
 		}
+		if !f.runner(id) {
+			continue
+		}
 		res.Runners = append(res.Runners, runners[id])
 	}
 	return res
@@ -180,8 +188,8 @@ func (f *findings) core(id string) *ruedov1.CoreHealth {
 	h := &ruedov1.CoreHealth{
 		Core: r.GetCore(), StoreLatency: r.GetStoreLatency(), Alarms: r.GetAlarms(),
 		ClockOffset: durationpb.New(r.offset), ClockError: durationpb.New(r.accuracy),
-		Unplaced: r.GetUnplaced(), UnplacedTotal: r.GetUnplacedTotal(),
 	}
+	h.Unplaced, h.UnplacedTotal = readable(r.GetUnplaced(), r.GetUnplacedTotal(), f.service)
 	for _, runner := range r.GetRunners() {
 		if f.serves(runner) {
 			h.ReadyRunners++

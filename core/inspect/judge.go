@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
@@ -49,6 +50,8 @@ type findings struct {
 	cordons map[string]*ruedov1.Cordon
 	// reports are what cores have reported, by id.
 	reports map[string]*report
+	// service and runner report whether the caller may read what has a name or an id.
+	service, runner func(string) bool
 	// members of the store, or why they are not known.
 	members      []*ruedov1.Member
 	membersError error
@@ -78,7 +81,27 @@ func (f *findings) judge() {
 }
 
 // few returns at most maxNamed names as a list.
-func few(names []string) string { return text.List(names[:min(len(names), maxNamed)], len(names)) }
+func few(names []string) string { return some(names, len(names)) }
+
+// some returns at most maxNamed of so many names as a list.
+func some(names []string, total int) string {
+	return text.List(names[:min(len(names), maxNamed)], total)
+}
+
+// fewRunners is few of texts that begin with the id of a runner. Those that the caller
+// may not read are only counted.
+func (f *findings) fewRunners(texts []string) string {
+	var named []string
+	for _, t := range texts {
+		if id, _, _ := strings.Cut(t, " "); f.runner(id) {
+			named = append(named, t)
+		}
+	}
+	if len(named) == 0 {
+		return text.Count(len(texts), "runner") + " that you may not see"
+	}
+	return some(named, len(texts))
+}
 
 func (f *findings) judgeLeader() {
 	if f.leader == nil {

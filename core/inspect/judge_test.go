@@ -20,6 +20,7 @@ func well() *findings {
 		cluster: "main", lease: 5 * time.Second, self: "a", leader: &ruedov1.Leader{Core: "b"},
 		cores: map[string]*ruedov1.Core{}, reports: map[string]*report{},
 		registered: map[string]*ruedov1.Runner{"r": {Id: "r", Version: "1"}}, cordons: map[string]*ruedov1.Cordon{},
+		service: anything, runner: anything,
 	}
 	for _, id := range []string{"a", "b", "c"} {
 		core := &ruedov1.Core{Id: id, Url: "http://" + id, Version: "1", State: ruedov1.CoreState_CORE_STATE_READY, Lag: durationpb.New(0)}
@@ -35,6 +36,9 @@ func well() *findings {
 	}
 	return f
 }
+
+// anything is read by whoever may read everything.
+func anything(string) bool { return true }
 
 // silent makes a core not answer.
 func (f *findings) silent(id string) { f.reports[id] = &report{failed: "connection refused"} }

@@ -9,12 +9,18 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/access"
 	"github.com/ruedo-dev/ruedo/internal/labels"
 )
 
-// GetLocalHealth reports how this core is.
-func (i *Inspector) GetLocalHealth(context.Context, *ruedov1.GetLocalHealthRequest) (*ruedov1.GetLocalHealthResponse, error) {
-	return i.local(), nil
+// GetLocalHealth reports how this core is. It names only services and runners that the
+// caller may read.
+func (i *Inspector) GetLocalHealth(ctx context.Context, _ *ruedov1.GetLocalHealthRequest) (*ruedov1.GetLocalHealthResponse, error) {
+	res := i.local()
+	res.Unplaced, res.UnplacedTotal = readable(res.Unplaced, res.UnplacedTotal, access.Visible(ctx, access.Service))
+	may := access.Visible(ctx, access.Runner)
+	res.Runners = slices.DeleteFunc(res.Runners, func(r *ruedov1.Runner) bool { return !may(r.GetId()) })
+	return res, nil
 }
 
 func (i *Inspector) local() *ruedov1.GetLocalHealthResponse {

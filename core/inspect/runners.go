@@ -84,17 +84,17 @@ func (f *findings) judgeRunners() {
 	if len(lost) > 0 {
 		well = false
 		f.say(warning, "runners", "a runner that was killed disappears within seconds; otherwise look at its log, and at the network between it and the cores",
-			"%s registered and attached to no core: %s", text.Count(len(lost), "runner"), few(lost))
+			"%s registered and attached to no core: %s", text.Count(len(lost), "runner"), f.fewRunners(lost))
 	}
 	if len(partly) > 0 {
 		well = false
 		f.say(warning, "runners", "look at the network between these runners and the cores; a runner that was given a list of cores attaches to these only",
-			"%s not attached to all cores: %s", text.Count(len(partly), "runner"), few(partly))
+			"%s not attached to all cores: %s", text.Count(len(partly), "runner"), f.fewRunners(partly))
 	}
 	if len(ejected) > 0 {
 		well = false
 		f.say(warning, "runners", "look at their logs; each gets calls again once it answers a probe",
-			"%s ejected for a while, because of failures: %s", text.Count(len(ejected), "runner"), few(ejected))
+			"%s ejected for a while, because of failures: %s", text.Count(len(ejected), "runner"), f.fewRunners(ejected))
 	}
 	if well {
 		f.say(ok, "runners", "", "%s, %d ready", text.Count(len(runners), "runner"), ready)
@@ -146,14 +146,29 @@ func (f *findings) judgeCordons() {
 	}
 	if len(endless) > 0 {
 		f.say(warning, "cordons", "uncordon them when the work on them is done, or give the cordons an end",
-			"%s cordoned without an end: %s", text.Count(len(endless), "runner"), few(endless))
+			"%s cordoned without an end: %s", text.Count(len(endless), "runner"), f.fewRunners(endless))
 	}
 	if len(timed) > 0 {
-		f.say(ok, "cordons", "", "%s cordoned: %s", text.Count(len(timed), "runner"), few(timed))
+		f.say(ok, "cordons", "", "%s cordoned: %s", text.Count(len(timed), "runner"), f.fewRunners(timed))
 	}
 	if len(f.cordons) == 0 {
 		f.say(ok, "cordons", "", "no runner is cordoned")
 	}
+}
+
+// readable returns those of unplaced services that a caller may read, and how many
+// there are in all that the caller may know of.
+func readable(all []*ruedov1.UnplacedService, total uint32, may func(service string) bool) ([]*ruedov1.UnplacedService, uint32) {
+	var visible []*ruedov1.UnplacedService
+	for _, s := range all {
+		if may(s.GetService()) {
+			visible = append(visible, s)
+		}
+	}
+	if len(visible) < len(all) {
+		total = uint32(len(visible))
+	}
+	return visible, total
 }
 
 // judgePlacements is about services that no runner can execute because of their
@@ -175,11 +190,15 @@ func (f *findings) judgePlacements() {
 		if r.GetUnplacedTotal() == 0 {
 			continue
 		}
+		visible, total := readable(r.GetUnplaced(), r.GetUnplacedTotal(), f.service)
+		if total == 0 {
+			continue
+		}
 		var named []string
-		for _, s := range r.GetUnplaced()[:min(len(r.GetUnplaced()), maxNamed)] {
+		for _, s := range visible {
 			named = append(named, s.GetService()+" ("+short(s.GetPlacement())+")")
 		}
-		u := unplaced{text.List(named, int(r.GetUnplacedTotal())), int(r.GetUnplacedTotal())}
+		u := unplaced{some(named, int(total)), int(total)}
 		if lacking[u] == nil {
 			order = append(order, u)
 		}

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ruedo-dev/ruedo/core/coretest"
 	"github.com/ruedo-dev/ruedo/core/invoke"
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	"github.com/ruedo-dev/ruedo/internal/access"
@@ -21,7 +22,7 @@ func TestAServiceSeesItsCaller(t *testing.T) {
 		return &runnerv1.ExecuteResponse{}, nil
 	}, nil)
 	call := func(ctx context.Context, service string) error {
-		c, err := inv.Begin(service)
+		c, err := inv.Begin(coretest.Context(t), service)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -65,7 +66,7 @@ func TestAContentTypeWithAToken(t *testing.T) {
 		t.Error("the service was executed")
 		return &runnerv1.ExecuteResponse{}, nil
 	}, nil)
-	call, err := inv.Begin("function")
+	call, err := inv.Begin(coretest.Context(t), "function")
 	if err != nil {
 		t.Fatal(err)
 	}

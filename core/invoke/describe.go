@@ -2,11 +2,13 @@ package invoke
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"strings"
 	"unicode/utf8"
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/access"
 	"github.com/ruedo-dev/ruedo/internal/packed"
 )
 
@@ -34,6 +36,22 @@ type Limit struct {
 	Value string `json:"value" help:"Its value with the unit, such as 64 MiB."`
 	// Decorator that sets it; absent for a default.
 	Decorator string `json:"decorator,omitempty" help:"Decorator that sets it. Absent for a default."`
+}
+
+// Describe describes a service, as a call would find it, to whoever may read or call
+// it.
+func (v *Invoker) Describe(ctx context.Context, service string) (*Description, error) {
+	name, number, numbered := strings.Cut(service, "@")
+	if r := access.Of(ctx); r == nil || !r.Allows(access.Read, access.Service, name) {
+		if err := v.cfg.Check(ctx, access.Call, access.Service, name); err != nil {
+			return nil, v.refused(ctx, err, name)
+		}
+	}
+	call, err := v.resolve(ctx, name, number, numbered)
+	if err != nil {
+		return nil, err
+	}
+	return call.Describe(), nil
 }
 
 // Describe describes the service as this call would find it.

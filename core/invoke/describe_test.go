@@ -24,7 +24,7 @@ func typed(t *testing.T, decorators ...*ruedov1.Decorator) invoke.Call {
 	s.Revision.OutputSchema = coretest.Decorator(t, "", 0, `{"type":"object","properties":{"greeting":{"type":"string"}}}`).InputSchema
 	m := coretest.NewMirror()
 	m.Set(decorators, s)
-	call, err := coretest.NewInvoker(m, nil).Begin("greet")
+	call, err := coretest.NewInvoker(m, nil).Begin(coretest.Context(t), "greet")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -48,7 +48,7 @@ func TestAnExchangePassesWhatStreams(t *testing.T) {
 	}, func(_ string, outcome fault.Reason, _ time.Duration, _ *ruedov1.CallInfo) {
 		outcomes = append(outcomes, outcome)
 	})
-	call, err := inv.Begin("http")
+	call, err := inv.Begin(coretest.Context(t), "http")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +77,7 @@ func TestEachKindIsAskedInItsOwnWay(t *testing.T) {
 		return nil, io.EOF
 	}, nil)
 	for name, fix := range map[string]string{"function": "/call/function", "command": "/call/command", "http": "/svc/http/"} {
-		call, err := inv.Begin(name)
+		call, err := inv.Begin(coretest.Context(t), name)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -3,11 +3,17 @@
 // The API, the HTTP gateway and every other entry point use it, so that a limit
 // that applies to one applies to all:
 //
-//	call, err := inv.Begin("greet") // resolves the service, once
+//	call, err := inv.Begin(ctx, "greet") // may the caller call it? then it is resolved, once
 //	body, err := read(call.InputLimit())
 //	res, err := call.Do(ctx, invoke.Input{Body: body})
 //
 // Do passes the input through the service's rules and hands it to the dispatcher.
+//
+// # Who may call
+//
+// [Invoker.Begin] is the one place that asks whether a caller may call a service.
+// It asks before anything is looked up, so a service that the caller may not see is
+// answered like one that does not exist.
 //
 // # Services of kind http
 //
@@ -39,6 +45,7 @@ import (
 	"github.com/ruedo-dev/ruedo/core/dispatch"
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/access"
 	"github.com/ruedo-dev/ruedo/internal/executor"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/limits"
@@ -52,14 +59,18 @@ const grace = 2 * time.Second
 
 // Catalog resolves names; it is a catalog.Catalog.
 type Catalog interface {
-	Resolve(service string) (*catalog.Entry, error)
-	ResolveRevision(service string, number uint64) (*catalog.Entry, error)
+	Resolve(ctx context.Context, service string) (*catalog.Entry, error)
+	ResolveRevision(ctx context.Context, service string, number uint64) (*catalog.Entry, error)
+	Missing(ctx context.Context, service string) error
 }
 
 // Config configures an Invoker.
 type Config struct {
 	// Catalog holds what can be called. Required.
 	Catalog Catalog
+	// Check asks whether the request of a context may do something, as
+	// [access.Check] does, which is the default.
+	Check func(ctx context.Context, verb access.Verb, noun access.Noun, name string) error
 	// MaxWait is how long a call can wait for its turn. Default:
 	// [executor.DefaultMaxWait].
 	MaxWait time.Duration
@@ -74,6 +85,9 @@ type Invoker struct{ cfg Config }
 // New returns an Invoker. It starts no goroutines.
 func New(cfg Config) *Invoker {
 	cfg.MaxWait = cmp.Or(max(cfg.MaxWait, 0), executor.DefaultMaxWait)
+	if cfg.Check == nil {
+		cfg.Check = access.Check
+	}
 	return &Invoker{cfg}
 }
 
@@ -83,26 +97,49 @@ type Call struct {
 	entry   *catalog.Entry
 }
 
-// Begin resolves a service. The Call uses the revision and the rules that are
-// live now; "greet@3" names revision 3, with the rules that are live now.
+// Begin asks whether the request of a context may call a service, and resolves it. The
+// Call uses the revision and the rules that are live now; "greet@3" names revision 3,
+// with the rules that are live now. UNAUTHENTICATED; PERMISSION_DENIED;
 // SERVICE_NOT_FOUND suggests the nearest name; other errors say why the service
 // cannot be called. See "Why is a call begun before its body is
 // read?" in docs/RATIONALE.md.
-func (v *Invoker) Begin(service string) (Call, error) {
-	if name, number, ok := strings.Cut(service, "@"); ok {
-		return v.beginRevision(name, number)
+func (v *Invoker) Begin(ctx context.Context, service string) (Call, error) {
+	name, number, numbered := strings.Cut(service, "@")
+	if err := v.cfg.Check(ctx, access.Call, access.Service, name); err != nil {
+		return Call{}, v.refused(ctx, err, name)
 	}
-	entry, err := v.cfg.Catalog.Resolve(service)
-	return Call{v, entry}, err
+	return v.resolve(ctx, name, number, numbered)
 }
 
-func (v *Invoker) beginRevision(service, number string) (Call, error) {
+// refused returns the error for a caller who may not have a service.
+func (v *Invoker) refused(ctx context.Context, err error, service string) error {
+	if errors.Is(err, access.ErrHidden) {
+		return v.cfg.Catalog.Missing(ctx, service)
+	}
+	return err
+}
+
+// InputLimit returns the size of the largest input that a service accepts, in bytes;
+// zero if it cannot be called. It asks nobody, so it is not for callers to know.
+func (v *Invoker) InputLimit(service string) uint64 {
+	entry, err := v.cfg.Catalog.Resolve(context.Background(), service)
+	if err != nil {
+		return 0
+	}
+	return Call{v, entry}.InputLimit()
+}
+
+func (v *Invoker) resolve(ctx context.Context, service, number string, numbered bool) (Call, error) {
+	if !numbered {
+		entry, err := v.cfg.Catalog.Resolve(ctx, service)
+		return Call{v, entry}, err
+	}
 	n, err := strconv.ParseUint(number, 10, 64)
 	if err != nil || n == 0 {
 		return Call{}, fault.New(fault.RequestInvalid, "%s@%s names no revision: a number from 1 is expected after the @", service, fault.Cut(number, 32)).
 			With("service", service).WithFix("list the revisions of the service")
 	}
-	entry, err := v.cfg.Catalog.ResolveRevision(service, n)
+	entry, err := v.cfg.Catalog.ResolveRevision(ctx, service, n)
 	return Call{v, entry}, err
 }
 

@@ -25,9 +25,9 @@ type counter struct {
 	resolved int
 }
 
-func (c *counter) Resolve(service string) (*catalog.Entry, error) {
+func (c *counter) Resolve(ctx context.Context, service string) (*catalog.Entry, error) {
 	c.resolved++
-	return c.Catalog.Resolve(service)
+	return c.Catalog.Resolve(ctx, service)
 }
 
 // echo answers with the plan and the input of each call.
@@ -40,11 +40,11 @@ func TestACallIsResolvedOnceAndKeepsWhatItBeganWith(t *testing.T) {
 	m.Set(nil, coretest.Service("greet", 1))
 	c := &counter{Catalog: catalog.New(catalog.Config{Mirror: m, Executor: executor.Func(echo)})}
 	inv := invoke.New(invoke.Config{Catalog: c})
-	call, err := inv.Begin("greet")
+	call, err := inv.Begin(coretest.Context(t), "greet")
 	if err != nil {
 		t.Fatal(err)
 	}
-	first, err := c.Catalog.Resolve("greet")
+	first, err := c.Catalog.Resolve(t.Context(), "greet")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,12 +62,12 @@ func TestACallIsResolvedOnceAndKeepsWhatItBeganWith(t *testing.T) {
 	if c.resolved != 1 {
 		t.Errorf("the service was resolved %d times", c.resolved)
 	}
-	if again, err := inv.Begin("greet"); err != nil {
+	if again, err := inv.Begin(coretest.Context(t), "greet"); err != nil {
 		t.Error(err)
 	} else if res, err := again.Do(t.Context(), invoke.Input{}); err != nil || res.Info.GetRevision() != 2 {
 		t.Errorf("the next call: %v, %v", res, err)
 	}
-	if _, err := inv.Begin("gret"); !errors.Is(err, fault.ServiceNotFound) {
+	if _, err := inv.Begin(coretest.Context(t), "gret"); !errors.Is(err, fault.ServiceNotFound) {
 		t.Errorf("a service that does not exist: %v", err)
 	}
 }
@@ -76,9 +76,9 @@ func TestBeginAllocatesNothing(t *testing.T) {
 	m := coretest.NewMirror()
 	m.Set(nil, coretest.Service("greet", 1))
 	inv := invoke.New(invoke.Config{Catalog: catalog.New(catalog.Config{Mirror: m})})
-	failed := false
+	ctx, failed := coretest.Context(t), false
 	if n := testing.AllocsPerRun(100, func() {
-		call, err := inv.Begin("greet")
+		call, err := inv.Begin(ctx, "greet")
 		failed = failed || err != nil || call.InputLimit() == 0
 	}); n > 0 || failed {
 		t.Errorf("%v allocations, failed %t", n, failed)
@@ -108,7 +108,7 @@ func begin(t *testing.T, execute executor.Func, observe func(observed), decorato
 				observe(observed{service, outcome, info})
 			}
 		},
-	}).Begin("greet")
+	}).Begin(coretest.Context(t), "greet")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -210,7 +210,7 @@ func TestTheMediaTypeOfAnOutput(t *testing.T) {
 		m.Set(nil, s)
 		call, err := coretest.NewInvoker(m, executor.Func(func(context.Context, *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
 			return &runnerv1.ExecuteResponse{Output: []byte(c.output), ContentType: c.set}, nil
-		})).Begin("greet")
+		})).Begin(coretest.Context(t), "greet")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -18,11 +18,13 @@ package logs
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/ruedo-dev/ruedo/core/dispatch"
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/access"
 	"github.com/ruedo-dev/ruedo/internal/executor"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
@@ -68,8 +70,8 @@ type Reader struct {
 // New returns a reader. It starts no goroutines.
 func New(cfg Config) *Reader { return &Reader{cfg, make(chan struct{}, MaxStreams)} }
 
-// Read sends the entries that match a request, in order of time. It returns how
-// many there were. send is called by one goroutine at a time, and an error of it
+// Read sends the entries that match a request, in order of time, of services that
+// the request of the context may read. It returns how many there were. send is called by one goroutine at a time, and an error of it
 // ends the stream. Other errors are SERVER_BUSY, and that of the end of ctx.
 func (r *Reader) Read(ctx context.Context, req *ruedov1.ReadLogsRequest, send func(*ruedov1.ReadLogsResponse) error) (entries int, err error) {
 	select {
@@ -79,7 +81,7 @@ func (r *Reader) Read(ctx context.Context, req *ruedov1.ReadLogsRequest, send fu
 		return 0, fault.New(fault.ServerBusy, "this core serves %d streams of logs, the limit", MaxStreams).
 			WithFix("end some, or try again later")
 	}
-	s := &stream{Reader: r, req: req, send: send, sources: make(map[dispatch.Member]*source), read: make(map[string]int64)}
+	s := &stream{Reader: r, req: req, may: access.Visible(ctx, access.Service), send: send, sources: make(map[dispatch.Member]*source), read: make(map[string]int64)}
 	for id, t := range req.GetAfter() {
 		s.read[id] = t.AsTime().UnixNano()
 	}
@@ -96,6 +98,7 @@ func (r *Reader) Read(ctx context.Context, req *ruedov1.ReadLogsRequest, send fu
 type stream struct {
 	*Reader
 	req     *ruedov1.ReadLogsRequest
+	may     func(service string) bool
 	send    func(*ruedov1.ReadLogsResponse) error
 	begin   int64 // entries are later, in nanoseconds since 1970
 	sources map[dispatch.Member]*source
@@ -107,6 +110,7 @@ type stream struct {
 type source struct {
 	id       string
 	from     executor.LogReader
+	may      func(service string) bool
 	req      *runnerv1.ReadLogsRequest
 	page     []*ruedov1.LogEntry // not sent yet
 	more     bool
@@ -120,7 +124,7 @@ func (s *stream) add(m dispatch.Member) *source {
 	if s.sources[m] != nil {
 		return nil
 	}
-	src := &source{id: m.Info().GetId(), req: &runnerv1.ReadLogsRequest{
+	src := &source{id: m.Info().GetId(), may: s.may, req: &runnerv1.ReadLogsRequest{
 		Service: s.req.GetService(), CallId: s.req.GetCallId(),
 	}}
 	src.req.AfterNanos = max(s.begin, s.read[src.id])
@@ -138,6 +142,13 @@ func (src *source) read(ctx context.Context, patience time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, patience+asked)
 	defer cancel()
 	src.req.WaitNanos = int64(patience)
+	for src.page, src.more = nil, true; len(src.page) == 0 && src.more; {
+		src.next(ctx)
+	}
+}
+
+// next reads one page, which is empty if the caller may read nothing of it.
+func (src *source) next(ctx context.Context) {
 	page, err := src.from.ReadLogs(ctx, src.req)
 	if err != nil {
 		src.ended, src.more = true, false
@@ -154,6 +165,7 @@ func (src *source) read(ctx context.Context, patience time.Duration) {
 	if n := len(src.page); n > 0 {
 		src.req.AfterNanos = nanos(src.page[n-1])
 	}
+	src.page = slices.DeleteFunc(src.page, func(e *ruedov1.LogEntry) bool { return !src.may(e.GetService()) })
 }
 
 // errDown ends a stream that follows when the core goes down.

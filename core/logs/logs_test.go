@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/ruedo-dev/ruedo/core/coretest"
 	"github.com/ruedo-dev/ruedo/core/dispatch"
 	"github.com/ruedo-dev/ruedo/core/logs"
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
@@ -81,7 +82,7 @@ func newFleet(members ...dispatch.Member) *fleet {
 // read reads what there is.
 func (f *fleet) read(t *testing.T, req *ruedov1.ReadLogsRequest) (texts []string, gaps []string) {
 	t.Helper()
-	n, err := f.reader.Read(t.Context(), req, func(res *ruedov1.ReadLogsResponse) error {
+	n, err := f.reader.Read(coretest.Context(t), req, func(res *ruedov1.ReadLogsResponse) error {
 		for _, e := range res.Entries {
 			texts = append(texts, e.Text)
 		}
@@ -151,7 +152,7 @@ func TestFollow(t *testing.T) {
 	f := newFleet(one)
 	one.say("before\n")
 	got := make(chan string, 100)
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(coretest.Context(t))
 	ended := make(chan error)
 	go func() {
 		_, err := f.reader.Read(ctx, &ruedov1.ReadLogsRequest{Service: "a", Follow: true}, func(res *ruedov1.ReadLogsResponse) error {
@@ -198,7 +199,7 @@ func TestFollow(t *testing.T) {
 		t.Error(err)
 	}
 	go func() {
-		_, err := f.reader.Read(t.Context(), &ruedov1.ReadLogsRequest{Service: "a", Follow: true}, func(*ruedov1.ReadLogsResponse) error { return nil })
+		_, err := f.reader.Read(coretest.Context(t), &ruedov1.ReadLogsRequest{Service: "a", Follow: true}, func(*ruedov1.ReadLogsResponse) error { return nil })
 		ended <- err
 	}()
 	close(f.done)
@@ -216,7 +217,7 @@ func TestASlowReaderMissesEntriesAndLearnsOfIt(t *testing.T) {
 	stuck, release := make(chan struct{}), make(chan struct{})
 	gap := make(chan struct{})
 	var once, missed sync.Once
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(coretest.Context(t))
 	ended := make(chan error)
 	go func() {
 		_, err := f.reader.Read(ctx, &ruedov1.ReadLogsRequest{Service: "a", Follow: true}, func(res *ruedov1.ReadLogsResponse) error {
@@ -244,7 +245,7 @@ func TestASlowReaderMissesEntriesAndLearnsOfIt(t *testing.T) {
 
 func TestStreamsAreBounded(t *testing.T) {
 	f := newFleet(newMember("r"))
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(coretest.Context(t))
 	var streams sync.WaitGroup
 	refused := make(chan struct{})
 	var once sync.Once

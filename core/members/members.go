@@ -6,7 +6,6 @@ package members
 import (
 	"context"
 	"maps"
-	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -53,24 +52,23 @@ type Config struct {
 	Self *ruedov1.Core
 	// Cores returns the cores of the cluster by their ids.
 	Cores func() map[string]*ruedov1.Core
+	// Peers carries requests to other cores, and is a peers.Peers.
+	Peers interface {
+		Client() connect.HTTPClient
+		Context(ctx context.Context) context.Context
+	}
 }
 
 // Members shows and changes the members. Its methods can be called from many
 // goroutines.
 type Members struct {
-	cfg  Config
-	http *http.Client
+	cfg Config
 	// upkeep lets one compaction run at a time.
 	upkeep sync.Mutex
 }
 
-// New returns the members. Close releases its connections.
-func New(cfg Config) *Members {
-	return &Members{cfg: cfg, http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1, IdleConnTimeout: 30 * time.Second}}}
-}
-
-// Close closes idle connections to other cores.
-func (m *Members) Close() { m.http.CloseIdleConnections() }
+// New returns the members.
+func New(cfg Config) *Members { return &Members{cfg: cfg} }
 
 // keeper returns the member in this process.
 func (m *Members) keeper() (Keeper, error) {
@@ -127,7 +125,7 @@ func (m *Members) reports(ctx context.Context) map[string]*ruedov1.Member {
 	wg.Go(func() { add(m.Local(ctx)) })
 	for _, c := range m.others() {
 		wg.Go(func() {
-			res, err := m.client(c).GetLocalMember(ctx, &ruedov1.GetLocalMemberRequest{})
+			res, err := m.client(c).GetLocalMember(m.cfg.Peers.Context(ctx), &ruedov1.GetLocalMemberRequest{})
 			add(res.GetMember(), err)
 		})
 	}
@@ -153,7 +151,7 @@ func (m *Members) others() []*ruedov1.Core {
 }
 
 func (m *Members) client(c *ruedov1.Core) ruedov1connect.MemberServiceClient {
-	return ruedov1connect.NewMemberServiceClient(m.http, c.GetUrl(), connect.WithReadMaxBytes(maxAnswer))
+	return ruedov1connect.NewMemberServiceClient(m.cfg.Peers.Client(), c.GetUrl(), connect.WithReadMaxBytes(maxAnswer))
 }
 
 // Local returns the member in this process.
@@ -240,7 +238,7 @@ func (m *Members) Compact(ctx context.Context) (version int64, done []*ruedov1.C
 	}
 	for _, c := range m.others() {
 		op, cancel := context.WithTimeout(ctx, defragmentTimeout)
-		res, err := m.client(c).DefragmentLocalMember(op, &ruedov1.DefragmentLocalMemberRequest{})
+		res, err := m.client(c).DefragmentLocalMember(m.cfg.Peers.Context(op), &ruedov1.DefragmentLocalMemberRequest{})
 		cancel()
 		if err != nil {
 			done = append(done, &ruedov1.CompactedMember{Name: c.GetStoreMember(), Error: err.Error()})

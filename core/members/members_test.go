@@ -4,6 +4,7 @@ import (
 	"context"
 	"testing"
 
+	"github.com/ruedo-dev/ruedo/core/peers"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fleet"
@@ -33,7 +34,6 @@ func (*keeper) Local(context.Context) (*ruedov1.Member, error) {
 
 func TestWithoutAnEmbeddedStore(t *testing.T) {
 	m := New(Config{})
-	defer m.Close()
 	_, _, err := m.List(t.Context())
 	testkit.WantReason(t, err, fault.StoreExternal, "an etcd of its own", "etcdctl")
 	_, err = m.Add(t.Context(), &ruedov1.AddMemberRequest{})
@@ -45,7 +45,6 @@ func TestWithoutAnEmbeddedStore(t *testing.T) {
 func TestAnotherStorageFormatIsRefused(t *testing.T) {
 	k := &keeper{}
 	m := New(Config{Keeper: k})
-	defer m.Close()
 	for format, age := range map[uint32]string{fleet.Format + 1: "newer", fleet.Format - 1: "older"} {
 		if format == 0 {
 			continue // an older core does not say which it has
@@ -66,7 +65,9 @@ func TestAnotherStorageFormatIsRefused(t *testing.T) {
 // URL must not be asked twice.
 func TestAURLIsAskedOnce(t *testing.T) {
 	self := &ruedov1.Core{Id: "c1", Url: "http://127.0.0.1:1", StoreMember: "own"}
-	m := New(Config{Keeper: &keeper{}, Self: self, Cores: func() map[string]*ruedov1.Core {
+	others := peers.New(peers.Config{Cluster: "main", Self: "c1"})
+	defer others.Close()
+	m := New(Config{Keeper: &keeper{}, Self: self, Peers: others, Cores: func() map[string]*ruedov1.Core {
 		return map[string]*ruedov1.Core{
 			"c1":    self,
 			"old":   {Id: "old", Url: "http://127.0.0.1:1", StoreMember: "own"},
@@ -75,7 +76,6 @@ func TestAURLIsAskedOnce(t *testing.T) {
 			"etcd":  {Id: "etcd", Url: "http://127.0.0.1:3"},
 		}
 	}})
-	defer m.Close()
 	if got := m.others(); len(got) != 1 || got[0].GetUrl() != "http://127.0.0.1:2" {
 		t.Errorf("asks %v", got)
 	}

@@ -40,8 +40,8 @@ type Snapshot struct {
 	Tokens map[string]*storev1.Token
 	// Authorities by number.
 	Authorities map[string]*storev1.Authority
-	// access has at most one entry; see [Snapshot.Access].
-	access map[string]*storev1.Access
+	// Accesses has at most one entry; see [Snapshot.Access].
+	Accesses map[string]*storev1.Access
 
 	// Leaders and Handovers have at most one entry each; see [Snapshot.Leader] and
 	// [Snapshot.Handover].
@@ -70,7 +70,7 @@ func (s *Snapshot) Access() *storev1.Access {
 	if _, ok := s.unreadable[entry{keys.KindAccess, keys.TheAccess}]; ok {
 		return table.Sealed()
 	}
-	return s.access[keys.TheAccess]
+	return s.Accesses[keys.TheAccess]
 }
 
 // entry is what a key refers to.

@@ -28,7 +28,7 @@ func tables() []kind {
 		rows[*storev1.User]{table.Users(), func(s *Snapshot) *map[string]*storev1.User { return &s.Users }},
 		rows[*storev1.Role]{table.Roles(), func(s *Snapshot) *map[string]*storev1.Role { return &s.Roles }},
 		rows[*storev1.Token]{table.Tokens(), func(s *Snapshot) *map[string]*storev1.Token { return &s.Tokens }},
-		rows[*storev1.Access]{table.Access(), func(s *Snapshot) *map[string]*storev1.Access { return &s.access }},
+		rows[*storev1.Access]{table.Access(), func(s *Snapshot) *map[string]*storev1.Access { return &s.Accesses }},
 		rows[*storev1.Authority]{table.Authorities(), func(s *Snapshot) *map[string]*storev1.Authority { return &s.Authorities }},
 	}
 }

@@ -16,6 +16,7 @@ package peers
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"net/http"
 	"sync"
@@ -40,12 +41,18 @@ const (
 	maxAnswer = 256 << 10
 )
 
-// Config configures Peers. All fields are required.
+// Config configures Peers. Cluster and Self are required.
 type Config struct {
 	// Cluster is the id of the cluster. Cores of another one do not answer.
 	Cluster string
 	// Self is the id of this core, which is not asked.
 	Self string
+	// Token returns what this core shows to the others; "" is nothing, which is the
+	// default.
+	Token func() string
+	// TLS is the configuration of connections to cores that have TLS. Nil: the
+	// system's.
+	TLS *tls.Config
 }
 
 // Peers asks other cores.
@@ -65,6 +72,8 @@ func New(cfg Config) *Peers {
 	p := &Peers{cfg: cfg, transport: &http.Transport{
 		DialContext:         (&net.Dialer{Timeout: patience}).DialContext,
 		TLSHandshakeTimeout: patience,
+		TLSClientConfig:     cfg.TLS,
+		ForceAttemptHTTP2:   cfg.TLS != nil,
 		MaxIdleConnsPerHost: 1,
 		IdleConnTimeout:     30 * time.Second,
 		DisableCompression:  true,
@@ -120,11 +129,16 @@ func gather[T any](ctx context.Context, p *Peers, cores map[string]*ruedov1.Core
 // Client returns the client of requests to other cores.
 func (p *Peers) Client() connect.HTTPClient { return &http.Client{Transport: p.transport} }
 
-// Context returns the context of a request to another core: a core of another
-// cluster refuses it.
+// Context returns the context of a request to another core: it says who this core is,
+// and a core of another cluster refuses it.
 func (p *Peers) Context(ctx context.Context) context.Context {
 	ctx, info := connect.NewClientContext(ctx)
 	info.RequestHeader().Set(headers.Cluster, p.cfg.Cluster)
+	if p.cfg.Token != nil {
+		if t := p.cfg.Token(); t != "" {
+			info.RequestHeader().Set("Authorization", "Bearer "+t)
+		}
+	}
 	return ctx
 }
 

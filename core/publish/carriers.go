@@ -12,6 +12,7 @@ import (
 	"github.com/ruedo-dev/ruedo/core/store"
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/access"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/text"
 )
@@ -187,19 +188,25 @@ func (c *carriers) prepare(ctx context.Context, id string, plan *runnerv1.Plan) 
 }
 
 // verdict returns the error for what was found. Services that could not run
-// come before services that could not be checked.
+// come before services that could not be checked. Those that the caller may not read
+// are only counted.
 func (c *carriers) verdict(ctx context.Context, services []*ruedov1.Service, errs []error) error {
 	var broken []fault.Field
 	var names []string
 	var open error // of the first service that could not be checked
-	left := 0
+	left, hidden := 0, 0
+	visible := access.Visible(ctx, access.Service)
 	for i, s := range services {
 		err := errs[i]
 		switch {
 		case err == nil:
 		case passing(err) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
-			left++
+			if left++; !visible(s.GetName()) {
+				err = fault.New(fault.ReasonOf(err), "one of them is a service that you may not see")
+			}
 			open = cmp.Or(open, err)
+		case !visible(s.GetName()):
+			hidden++
 		default:
 			names = append(names, s.GetName())
 			why := strings.TrimPrefix(fault.FromError(err).Error(), "no runner can prepare service "+s.GetName()+": ")
@@ -207,13 +214,16 @@ func (c *carriers) verdict(ctx context.Context, services []*ruedov1.Service, err
 		}
 	}
 	switch {
-	case len(broken) > 0:
-		more := ""
+	case len(broken)+hidden > 0:
+		list, more := text.List(names[:min(len(names), namedCarriers)], len(names)+hidden), ""
+		if len(names) == 0 {
+			list = "none that you may see"
+		}
 		if left > 0 {
 			more = fmt.Sprintf("; %s could not be checked", text.Count(left, "other"))
 		}
 		e := fault.New(fault.DecoratorBreaksServices, "%s was not changed: %s could not run with the change: %s%s", c.subject(),
-			text.Count(len(names), "service"), text.List(names[:min(len(names), namedCarriers)], len(names)), more).
+			text.Count(len(names)+hidden, "service"), list, more).
 			With("decorator", c.names[0], "services", strings.Join(names[:min(len(names), describedCarriers)], " ")).
 			WithFix("correct the decorator, publish services that can run with it, or force the change")
 		e.Fields = broken[:min(len(broken), describedCarriers)]

@@ -156,6 +156,9 @@ func (p *Publisher) definitions(ctx context.Context, ds []*ruedov1.Decorator) ([
 			return nil, fault.New(fault.RequestInvalid, "decorator %s is defined twice", d.GetName())
 		}
 		names[d.GetName()] = true
+		if err := mayCompare(ctx, d.GetName()); err != nil {
+			return nil, err
+		}
 		admitted, err := p.cfg.Catalog.Compiler().Admit(ctx, d)
 		if err != nil {
 			return nil, err
@@ -172,6 +175,9 @@ func (p *Publisher) definitions(ctx context.Context, ds []*ruedov1.Decorator) ([
 			continue
 		default:
 			c.Seen = stored.GetVersion()
+		}
+		if err := mayDefine(ctx, d.GetName()); err != nil {
+			return nil, err
 		}
 		changes = append(changes, c)
 	}

@@ -77,7 +77,7 @@ func TestAPlacementThatNoRunnerMeets(t *testing.T) {
 
 	// A rollback needs a runner.
 	w.service.Revision, w.idle = w.revisions[2], false
-	_, _, err = w.publisher(0).Rollback(t.Context(), "greet", 1)
+	_, _, err = w.publisher(0).Rollback(coretest.Context(t), "greet", 1)
 	testkit.WantReason(t, err, fault.NoRunner, "no runner that meets the placement gpu,zone=eu-1")
 
 	// Without a placement it is an error that nobody is there, as ever.
@@ -91,7 +91,7 @@ func TestAPlacementThatNoRunnerMeets(t *testing.T) {
 func TestAPlacementThatIsNotApplied(t *testing.T) {
 	w := newWorld()
 	p := publish.New(publish.Config{Store: memory{w}, Mirror: mirror{w}, Catalog: catalog{w}, Dispatcher: runners{w}, AnyPlacement: true})
-	res, err := p.Publish(t.Context(), &ruedov1.PublishServiceRequest{Name: "greet", Module: coretest.Digest, Placement: "gpu"})
+	res, err := p.Publish(coretest.Context(t), &ruedov1.PublishServiceRequest{Name: "greet", Module: coretest.Digest, Placement: "gpu"})
 	want := []string{"the placement gpu is stored but not applied: this cluster executes services on any runner"}
 	if err != nil || !slices.Equal(res.GetWarnings(), want) || res.GetService().GetRevision().GetPlacement() != "gpu" {
 		t.Errorf("%v, %v", res, err)

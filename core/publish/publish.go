@@ -37,6 +37,7 @@ import (
 	"github.com/ruedo-dev/ruedo/core/store"
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/access"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
@@ -87,6 +88,9 @@ type Config struct {
 		Prepare(ctx context.Context, req *runnerv1.PrepareRequest) ([]*ruedov1.Preparation, error)
 		Prepared(plan string) (runners int, err *fault.Error)
 	}
+	// Check asks whether the request of a context may do something, as
+	// [access.Check] does, which is the default.
+	Check func(ctx context.Context, verb access.Verb, noun access.Noun, name string) error
 	// Hosts are the names under which the API is reached, in addition to those that
 	// no route can have. May be nil.
 	Hosts []string
@@ -111,6 +115,9 @@ type Publisher struct {
 
 // New returns a publisher. It starts no goroutines.
 func New(cfg Config) *Publisher {
+	if cfg.Check == nil {
+		cfg.Check = access.Check
+	}
 	if cfg.PrepareTimeout == 0 {
 		cfg.PrepareTimeout = DefaultPrepareTimeout
 	}
@@ -133,6 +140,9 @@ func (p *Publisher) Publish(ctx context.Context, req *ruedov1.PublishServiceRequ
 	}
 	module, err := p.cfg.Store.StatModule(ctx, req.GetModule())
 	if err != nil {
+		return nil, err
+	}
+	if err := p.mayAttach(ctx, live.GetRevision(), req.GetDecorators()); err != nil {
 		return nil, err
 	}
 	changes, err := p.definitions(ctx, req.GetDefinitions())
@@ -273,6 +283,9 @@ func (p *Publisher) Rollback(ctx context.Context, name string, number uint64) (*
 	}
 	if number > live.GetLatest() {
 		return nil, 0, fault.New(fault.Conflict, "revision %d of service %s was published at this very moment", number, name).WithFix("try again")
+	}
+	if err := p.mayAttach(ctx, live.GetRevision(), rev.GetDecorators()); err != nil {
+		return nil, 0, err
 	}
 	next := proto.CloneOf(live)
 	next.Revision, next.Limits = rev, nil

@@ -63,7 +63,7 @@ func (w *world) publish(t *testing.T, change func(*ruedov1.PublishServiceRequest
 		change(req)
 	}
 	w.steps = nil
-	return w.publisher(0).Publish(t.Context(), req)
+	return w.publisher(0).Publish(coretest.Context(t), req)
 }
 
 func (w *world) step(format string, args ...any) error {
@@ -272,7 +272,7 @@ func TestTheSchemasOfTheTypesAreStoredWithTheRevision(t *testing.T) {
 	}
 
 	// A rollback brings back what the older revision accepts.
-	s, _, err := w.publisher(0).Rollback(t.Context(), "greet", 1)
+	s, _, err := w.publisher(0).Rollback(coretest.Context(t), "greet", 1)
 	if err != nil || s.GetRevision().GetInputSchema() != nil {
 		t.Errorf("%v, %v", s, err)
 	}
@@ -318,7 +318,7 @@ func TestRunnersLearnWhatWasCompiledBefore(t *testing.T) {
 	}
 	w.compiled, w.service = "", coretest.Service("greet", 2)
 	w.revisions[1] = coretest.Service("greet", 1).GetRevision()
-	if _, _, err := w.publisher(0).Rollback(t.Context(), "greet", 1); err != nil {
+	if _, _, err := w.publisher(0).Rollback(coretest.Context(t), "greet", 1); err != nil {
 		t.Fatal(err)
 	}
 	if !slices.Equal(asked, []bool{false, true, true}) {
@@ -332,7 +332,7 @@ func TestRunnersThatDoNotAnswerEndThePublishInTime(t *testing.T) {
 		<-ctx.Done()
 		return nil, fault.Wrap(ctx.Err(), fault.PrepareUnavailable, "no runner has answered")
 	}
-	_, err := w.publisher(5*time.Millisecond).Publish(t.Context(), &ruedov1.PublishServiceRequest{Name: "greet", Module: coretest.Digest})
+	_, err := w.publisher(5*time.Millisecond).Publish(coretest.Context(t), &ruedov1.PublishServiceRequest{Name: "greet", Module: coretest.Digest})
 	testkit.WantReason(t, err, fault.PrepareUnavailable)
 	w.did(t, "read greet", "module aaaa", "prepare aaaa")
 }
@@ -444,7 +444,7 @@ func TestStepsOfARollback(t *testing.T) {
 		{3, 3, 3, []string{"read greet", "wait for 60"}}, // it is live
 	} {
 		w.steps = nil
-		s, was, err := p.Rollback(t.Context(), "greet", c.to)
+		s, was, err := p.Rollback(coretest.Context(t), "greet", c.to)
 		if err != nil || was != c.was || s.GetRevision().GetNumber() != c.is || s.GetLatest() != 3 {
 			t.Errorf("back to %d: %v, was %d, %v", c.to, s, was, err)
 		}
@@ -460,7 +460,7 @@ func TestARollbackToARevisionThatIsPublishedMeanwhile(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.revisions[2], w.steps = coretest.Service("greet", 2).GetRevision(), nil
-	_, _, err := w.publisher(0).Rollback(t.Context(), "greet", 2)
+	_, _, err := w.publisher(0).Rollback(coretest.Context(t), "greet", 2)
 	testkit.WantReason(t, err, fault.Conflict, "revision 2 of service greet was published at this very moment", "try again")
 	w.did(t, "read greet", "revision 2")
 }
@@ -468,21 +468,21 @@ func TestARollbackToARevisionThatIsPublishedMeanwhile(t *testing.T) {
 func TestARollbackThatFailsChangesNothing(t *testing.T) {
 	w := newWorld()
 	p := w.publisher(0)
-	_, _, err := p.Rollback(t.Context(), "greet", 0)
+	_, _, err := p.Rollback(coretest.Context(t), "greet", 0)
 	testkit.WantReason(t, err, fault.ServiceNotFound)
 	if _, err := w.publish(t, nil); err != nil {
 		t.Fatal(err)
 	}
-	_, _, err = p.Rollback(t.Context(), "greet", 0)
+	_, _, err = p.Rollback(coretest.Context(t), "greet", 0)
 	testkit.WantReason(t, err, fault.RevisionNotFound, "no revision before 1", "list the revisions")
-	_, _, err = p.Rollback(t.Context(), "greet", 7)
+	_, _, err = p.Rollback(coretest.Context(t), "greet", 7)
 	testkit.WantReason(t, err, fault.RevisionNotFound)
 	if _, err := w.publish(t, func(r *ruedov1.PublishServiceRequest) { r.Args = []string{"x"} }); err != nil {
 		t.Fatal(err)
 	}
 	for word, reason := range map[string]fault.Reason{"prepare": fault.NoRunner, "write": fault.Conflict} {
 		w.steps, w.fails = nil, map[string]error{word: fault.New(reason, "no")}
-		_, _, err = p.Rollback(t.Context(), "greet", 1)
+		_, _, err = p.Rollback(coretest.Context(t), "greet", 1)
 		testkit.WantReason(t, err, reason)
 		if last := w.steps[len(w.steps)-1]; !strings.HasPrefix(last, word) || w.service.GetRevision().GetNumber() != 2 {
 			t.Errorf("the last step was %q, and revision %d is live", last, w.service.GetRevision().GetNumber())

@@ -6,6 +6,7 @@ import (
 
 	"github.com/ruedo-dev/ruedo/core/store"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/access"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/route"
 )
@@ -36,6 +37,7 @@ func (p *Publisher) claimable(ctx context.Context, s *ruedov1.Service) (at int64
 	if len(routes) == 0 {
 		return 0, nil
 	}
+	visible := access.Visible(ctx, access.Service)
 	others, at, err := p.cfg.Store.Routed(ctx)
 	if err != nil {
 		return 0, err
@@ -46,11 +48,16 @@ func (p *Publisher) claimable(ctx context.Context, s *ruedov1.Service) (at int64
 		}
 		for _, r := range routes {
 			for _, taken := range other.GetRevision().GetRoutes() {
-				if route.Conflict(r, taken) {
-					return 0, fault.New(fault.Conflict, "route %s of service %s conflicts with route %s of service %s", route.Text(r), s.GetName(), route.Text(taken), other.GetName()).
-						With("taken_by", other.GetName(), "route", route.Text(taken)).
-						WithFix("choose another host, path or method, or publish %s without that route first", other.GetName())
+				if !route.Conflict(r, taken) {
+					continue
 				}
+				if !visible(other.GetName()) {
+					return 0, fault.New(fault.Conflict, "route %s of service %s conflicts with a route of another service", route.Text(r), s.GetName()).
+						With("route", route.Text(r)).WithFix("choose another host, path or method")
+				}
+				return 0, fault.New(fault.Conflict, "route %s of service %s conflicts with route %s of service %s", route.Text(r), s.GetName(), route.Text(taken), other.GetName()).
+					With("taken_by", other.GetName(), "route", route.Text(taken)).
+					WithFix("choose another host, path or method, or publish %s without that route first", other.GetName())
 			}
 		}
 	}

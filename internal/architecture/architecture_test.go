@@ -238,7 +238,7 @@ var arrows = []arrow{
 		reason: "how a probe is answered does not depend on what it looks at",
 	},
 	{
-		from: []string{"core/publish"}, only: []string{"core/decorate", "core/store", "internal/fault", "internal/labels", "internal/route", "internal/text", "gen"},
+		from: []string{"core/publish"}, only: []string{"core/decorate", "core/store", "internal/access", "internal/fault", "internal/labels", "internal/route", "internal/text", "gen"},
 		reason: "siblings under core import each other only downward: a publish stores what it has prepared, and asks for the rest by interfaces",
 	},
 	{
@@ -246,7 +246,7 @@ var arrows = []arrow{
 		reason: "a call knows what can be called, who calls and who executes it, not how it was asked for and not the store",
 	},
 	{
-		from: []string{"core/catalog"}, only: []string{"core/decorate", "core/mirror", "internal/executor", "internal/fault", "internal/keys", "internal/labels", "internal/route", "internal/suggest", "gen"},
+		from: []string{"core/catalog"}, only: []string{"core/decorate", "core/mirror", "internal/access", "internal/executor", "internal/fault", "internal/keys", "internal/labels", "internal/route", "internal/suggest", "gen"},
 		reason: "what can be called is made of the mirror's services and their rules; calling it is another room's",
 	},
 	{
@@ -256,6 +256,15 @@ var arrows = []arrow{
 	{
 		from: []string{"core/mirror"}, only: []string{"core/mirror", "core/store", "internal/backoff", "internal/fault", "internal/fleet", "internal/keys", "internal/text", "gen"},
 		reason: "a mirror shows what the store holds, whatever that is for; the store knows no mirror",
+	},
+	{
+		from: []string{"core/auth"}, only: []string{"core/auth", "core/mirror", "gen", "internal/access", "internal/fault", "internal/token"},
+		never:  []string{"go.etcd.io"},
+		reason: "who asks, and whether they may, is judged from the mirror, whatever is asked for",
+	},
+	{
+		from: []string{"core/auth/limit"}, only: []string{},
+		reason: "how often something may be tried does not depend on what it is",
 	},
 	{
 		from: []string{"core/leader"}, only: []string{"core/mirror", "internal/fault", "internal/fleet", "internal/suggest", "gen"},
@@ -328,7 +337,7 @@ var arrows = []arrow{
 		reason: "the ring keeps events, whatever they say",
 	},
 	{
-		from: []string{"core/events"}, only: []string{"core/store/events", "internal/fault", "gen"},
+		from: []string{"core/events"}, only: []string{"core/store/events", "internal/access", "internal/fault", "gen"},
 		reason: "an event is recorded by whoever saw it, and this room sees nothing itself",
 	},
 	{
@@ -397,7 +406,7 @@ var arrows = []arrow{
 		reason: "the control plane stands on contracts and carriers; what assembles it, and where the store runs, it does not know",
 	},
 	{
-		from: []string{"core/logs"}, only: []string{"core/dispatch", "internal/executor", "internal/fault", "gen"},
+		from: []string{"core/logs"}, only: []string{"core/dispatch", "internal/access", "internal/executor", "internal/fault", "gen"},
 		reason: "what guests logged is with the runners: who reads it asks them, and no store",
 	},
 	{
@@ -425,7 +434,7 @@ var arrows = []arrow{
 		reason: "how long a call would wait is a sum over numbers: whose turn it is does not matter",
 	},
 	{
-		from: []string{"core/cordon"}, only: []string{"core/dispatch", "core/mirror", "core/store", "internal/fault", "internal/suggest", "internal/text", "gen"},
+		from: []string{"core/cordon"}, only: []string{"core/dispatch", "core/mirror", "core/store", "internal/access", "internal/fault", "internal/suggest", "internal/text", "gen"},
 		reason: "who is out of service is in the store, and the dispatcher heeds it: nobody else is asked but the other cores",
 	},
 	{
@@ -433,7 +442,7 @@ var arrows = []arrow{
 		reason: "only a core itself knows its state: neither the store nor this core's rooms are asked",
 	},
 	{
-		from: []string{"core/inspect"}, only: []string{"core/dispatch", "core/mirror", "core/peers", "gen", "internal/executor", "internal/fault", "internal/labels", "internal/port", "internal/suggest", "internal/text"},
+		from: []string{"core/inspect"}, only: []string{"core/dispatch", "core/mirror", "core/peers", "gen", "internal/access", "internal/executor", "internal/fault", "internal/labels", "internal/port", "internal/suggest", "internal/text"},
 		reason: "how the cluster is, its cores say; what that means is judged from their reports alone",
 	},
 	{
@@ -441,7 +450,7 @@ var arrows = []arrow{
 		reason: "a request is held before anything is known of it but its header",
 	},
 	{
-		from: []string{"core/gateway"}, only: []string{"core/gateway", "core/invoke", "gen", "internal/fault", "internal/headers", "internal/middleware", "internal/port"},
+		from: []string{"core/gateway"}, only: []string{"core/gateway", "core/invoke", "gen", "internal/access", "internal/fault", "internal/headers", "internal/middleware", "internal/port"},
 		reason: "plain HTTP is a way in to calls and to nothing else",
 	},
 	{
@@ -449,7 +458,7 @@ var arrows = []arrow{
 		reason: "header fields of calls are the same however a call is made",
 	},
 	{
-		from: []string{"core/exchange"}, only: []string{"core/gateway/fields", "core/invoke", "gen", "internal/executor", "internal/fault", "internal/headers", "internal/httphead", "internal/middleware", "internal/port", "internal/token"},
+		from: []string{"core/exchange"}, only: []string{"core/gateway/fields", "core/invoke", "gen", "internal/access", "internal/executor", "internal/fault", "internal/headers", "internal/httphead", "internal/middleware", "internal/port", "internal/token"},
 		reason: "requests to services are a way in to calls, and what is in them is not read",
 	},
 	{
@@ -471,6 +480,9 @@ var arrows = []arrow{
 	}, {
 		from: []string{"internal/port/files", "internal/port/flight", "internal/port/handshake"}, only: []string{},
 		reason: "descriptors, requests and handshakes are counted whatever they are for",
+	}, {
+		from: []string{"internal/port/proxies"}, only: []string{"internal/fault"},
+		reason: "who is behind a proxy is read from addresses and one field",
 	}, {
 		from: []string{"internal/port/head"}, only: []string{"internal/fault"},
 		reason: "the head of a request is looked at before anything is known of its handler",

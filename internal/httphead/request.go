@@ -1,6 +1,7 @@
 package httphead
 
 import (
+	"cmp"
 	"net"
 	"net/http"
 	"net/textproto"
@@ -25,6 +26,9 @@ type Origin struct {
 	Timeout time.Duration
 	// Upgrade is the protocol that the connection is to be upgraded to, or "".
 	Upgrade string
+	// From is the address, without a port, that the request came from; "" is the one
+	// at the other end of its connection.
+	From string
 	// Cookies says that those of the request are the service's: it came to a site
 	// without the API.
 	Cookies bool
@@ -81,7 +85,7 @@ func Request(r *http.Request, o Origin) []byte {
 		add("connection", "Upgrade")
 		add("upgrade", o.Upgrade)
 	}
-	add("x-forwarded-for", addressOf(r.RemoteAddr))
+	add("x-forwarded-for", cmp.Or(o.From, addressOf(r.RemoteAddr)))
 	add("x-forwarded-host", r.Host)
 	add("x-forwarded-proto", scheme)
 	if o.Prefix != "" {

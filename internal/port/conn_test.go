@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ruedo-dev/ruedo/internal/access"
 	"github.com/ruedo-dev/ruedo/internal/port"
 )
 
@@ -56,7 +57,7 @@ func stream(t *testing.T, c net.Conn, path string, window uint32) {
 
 func TestStreamsResetByTheThousandCloseTheConnection(t *testing.T) {
 	addr := serve(t, port.Config{}, func(s *port.Server) {
-		s.Handle("GET /wait", "wait", port.Bounds{}, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+		s.Handle("GET /wait", "wait", access.Own(), port.Bounds{}, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
 	})
 	c := dial(t, addr)
 	preface(t, c, 1<<16)
@@ -79,7 +80,7 @@ func TestAtTheLimitOfConnectionsIdleOnesMakeRoom(t *testing.T) {
 	begun := make(chan struct{}, 1)
 	addr := serve(t, port.Config{Connections: limit}, func(s *port.Server) {
 		mounted(nil)(s)
-		s.Handle("POST /busy", "echo", port.Bounds{Weight: 1}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.Handle("POST /busy", "echo", access.Own(), port.Bounds{Weight: 1}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			begun <- struct{}{}
 			echo(w, r)
 		}))
@@ -129,7 +130,7 @@ func TestAtTheLimitOfConnectionsANewOneIsHeardFirst(t *testing.T) {
 	const limit = 8
 	begun := make(chan struct{}, 10*limit)
 	addr := serve(t, port.Config{Connections: limit}, func(s *port.Server) {
-		s.Handle("POST /echo", "echo", port.Bounds{Weight: 1}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.Handle("POST /echo", "echo", access.Own(), port.Bounds{Weight: 1}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			begun <- struct{}{}
 			echo(w, r)
 		}))

@@ -161,15 +161,6 @@ func (x *exchange) admit(r *http.Request) bool {
 	return false
 }
 
-func (x *exchange) identify(r *http.Request) (err *fault.Error) {
-	x.request.Via = access.ViaMemory
-	if x.conn != nil {
-		x.request.Via, x.request.From = x.conn.via, x.conn.from
-	}
-	x.request.Principal, err = x.s.cfg.Identify(r, x.request.Via, x.request.From)
-	return err
-}
-
 // end releases what the exchange holds. It recovers a handler's panic, so that
 // only that request fails.
 func (x *exchange) end(r *http.Request) {

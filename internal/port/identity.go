@@ -1,10 +1,8 @@
 package port
 
 import (
+	"context"
 	"net/http"
-	"os"
-	"os/user"
-	"strconv"
 
 	"github.com/ruedo-dev/ruedo/internal/access"
 	"github.com/ruedo-dev/ruedo/internal/fault"
@@ -12,10 +10,33 @@ import (
 
 // everybody returns the default of [Config.Identify].
 func everybody() func(*http.Request, string, string) (*access.Principal, *fault.Error) {
-	name := strconv.Itoa(os.Getuid())
-	if u, err := user.Current(); err == nil {
-		name = u.Username
-	}
-	p := &access.Principal{Name: "local/" + name, Grants: access.Set{access.Everything}, Assumed: true}
+	p := access.Local()
+	p.Assumed = true
 	return func(*http.Request, string, string) (*access.Principal, *fault.Error) { return p, nil }
+}
+
+// anything is the default of [Config.Allow].
+func anything(context.Context, *access.Rule) error { return nil }
+
+// nobody is who requests are of that need not say it.
+var nobody = access.Principal{Name: access.Anonymous}
+
+// identify finds out who a request is of, and whether its route is for them.
+func (x *exchange) identify(r *http.Request) (err *fault.Error) {
+	q := &x.request
+	q.Via = access.ViaMemory
+	if x.conn != nil {
+		q.Via, q.From = x.conn.via, x.s.cfg.Proxies.Client(x.conn.from, r.Header)
+	}
+	if x.route.rule.GetOpen() {
+		q.Principal = &nobody
+		return nil
+	}
+	if q.Principal, err = x.s.cfg.Identify(r, q.Via, q.From); err != nil || x.route.rule == nil {
+		return err
+	}
+	if err := x.s.cfg.Allow(x, x.route.rule); err != nil {
+		return fault.FromError(err)
+	}
+	return nil
 }

@@ -44,9 +44,9 @@ func TestAHandlerKnowsWhoARequestIsOf(t *testing.T) {
 	got := tally{}
 	reached := 0
 	s := port.New(port.Config{Identify: byHeader, Count: got.of})
-	s.Handle("POST /who", "who", port.Bounds{}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { reached++; who(w, r) }))
-	s.Handle("POST /watch", "watch", port.Bounds{Stream: true}, who)
-	s.HandleRaw("/svc/", "svc", port.Bounds{}, who)
+	s.Handle("POST /who", "who", access.Own(), port.Bounds{}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { reached++; who(w, r) }))
+	s.Handle("POST /watch", "watch", access.Own(), port.Bounds{Stream: true}, who)
+	s.HandleRaw("/svc/", "svc", access.Own(), port.Bounds{}, who)
 	mounted(nil)(s)
 	for _, c := range []struct{ path, authorization, want, counted string }{
 		{"/who", "user/ada", "user/ada from  via memory over HTTP/1.1", "who "},
@@ -83,7 +83,7 @@ func TestAForeignHostIsRefusedFirst(t *testing.T) {
 		t.Error("asked")
 		return nil, nil
 	}})
-	s.Handle("POST /who", "who", port.Bounds{}, who)
+	s.Handle("POST /who", "who", access.Own(), port.Bounds{}, who)
 	w := httptest.NewRecorder()
 	s.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodPost, "http://evil.example/who", nil))
 	if w.Code != http.StatusForbidden {
@@ -93,7 +93,7 @@ func TestAForeignHostIsRefusedFirst(t *testing.T) {
 
 func TestWithoutALoginEverybodyIsTheUserOfTheProcess(t *testing.T) {
 	s := port.New(port.Config{})
-	s.Handle("POST /who", "who", port.Bounds{}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s.Handle("POST /who", "who", access.Own(), port.Bounds{}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		q := access.Of(r.Context())
 		fmt.Fprint(w, strings.HasPrefix(q.Name, "local/"), q.Assumed, access.Check(r.Context(), access.Write, access.User, "ada"))
 	}))
@@ -117,9 +117,9 @@ func (i invoker) Invoke(_ context.Context, req *ruedov1.InvokeRequest) (*ruedov1
 func TestARuleComesBeforeTheMessageIsChecked(t *testing.T) {
 	got := tally{}
 	var procedures []string
-	s := port.New(port.Config{Count: got.of, Rule: func(spec connect.Spec) connect.HandlerOption {
+	s := port.New(port.Config{Count: got.of, Rule: func(spec connect.Spec) (*access.Rule, connect.HandlerOption) {
 		procedures = append(procedures, spec.Procedure)
-		return connect.WithInterceptors(connect.UnaryInterceptorFunc(func(next connect.UnaryFunc) connect.UnaryFunc {
+		return access.Needs(access.Call, access.Service), connect.WithInterceptors(connect.UnaryInterceptorFunc(func(next connect.UnaryFunc) connect.UnaryFunc {
 			return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
 				if name := req.Any().(*ruedov1.InvokeRequest).Service; strings.Contains(name, "team-b") {
 					return nil, fault.New(fault.PermissionDenied, "%s may not", access.Of(ctx).Name)
@@ -154,7 +154,7 @@ func TestARuleComesBeforeTheMessageIsChecked(t *testing.T) {
 // Who a request is of is part of the exchange.
 func TestAskingWhoARequestIsOfAllocatesNothing(t *testing.T) {
 	s := port.New(port.Config{})
-	s.Handle("POST /who", "who", port.Bounds{}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s.Handle("POST /who", "who", access.Own(), port.Bounds{}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx := r.Context()
 		if n := testing.AllocsPerRun(100, func() {
 			if access.Of(ctx) == nil {
@@ -169,4 +169,67 @@ func TestAskingWhoARequestIsOfAllocatesNothing(t *testing.T) {
 	if s.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodPost, "http://localhost/who", nil)); w.Body.String() != "ok" {
 		t.Error(w.Body)
 	}
+}
+
+// Whoever may not have a route is told so before its handler, and before the body is
+// read. A route that is open asks nobody who they are.
+func TestARouteIsAskedBeforeItsBodyIsRead(t *testing.T) {
+	s := port.New(port.Config{
+		Identify: func(r *http.Request, _, _ string) (*access.Principal, *fault.Error) {
+			if r.Header.Get("Authorization") != "" {
+				return nil, access.Unauthenticated()
+			}
+			return &access.Principal{Name: "user/ada"}, nil
+		},
+		Allow: func(ctx context.Context, rule *access.Rule) error {
+			if rule.GetOwn() {
+				return nil
+			}
+			return access.CheckSome(ctx, rule.GetVerb(), rule.GetNoun())
+		},
+	})
+	answer := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, access.Of(r.Context()).Name) // the caller is gone
+	})
+	s.Handle("POST /open", "open", access.Open(), port.Bounds{}, answer)
+	s.Handle("POST /own", "own", access.Own(), port.Bounds{}, answer)
+	s.Handle("POST /metrics", "metrics", access.Needs(access.Read, access.Cluster), port.Bounds{}, answer)
+	s.HandleRaw("/svc/", "svc", access.Needs(access.Call, access.Service), port.Bounds{}, answer)
+	for _, c := range []struct {
+		path, shown string
+		status      int
+		answer      string
+	}{
+		{"/open", "", 200, "anonymous"}, {"/open", "bad", 200, "anonymous"}, {"/own", "", 200, "user/ada"}, {"/own", "bad", 401, "UNAUTHENTICATED"},
+		{"/metrics", "", 403, "read cluster"}, {"/svc/x/", "", 403, "call service"}, {"/nothing", "", 404, "not found"}, {"/nothing", "bad", 401, "UNAUTHENTICATED"},
+	} {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest(http.MethodPost, "http://localhost"+c.path, unreadable{t})
+		if c.shown != "" {
+			r.Header.Set("Authorization", c.shown)
+		}
+		s.Handler().ServeHTTP(w, r)
+		if w.Code != c.status || !strings.Contains(w.Body.String(), c.answer) {
+			t.Errorf("%s %s: %d %s", c.path, c.shown, w.Code, w.Body)
+		}
+	}
+	for _, r := range s.Routes() {
+		if r.Rule == nil {
+			t.Errorf("%s has no rule", r.Pattern)
+		}
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("a route without a rule was mounted")
+		}
+	}()
+	s.Handle("GET /x", "x", nil, port.Bounds{}, answer)
+}
+
+// unreadable is a body that nobody may read.
+type unreadable struct{ t *testing.T }
+
+func (u unreadable) Read([]byte) (int, error) {
+	u.t.Error("the body was read")
+	return 0, io.EOF
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ruedo-dev/ruedo/internal/access"
 	"github.com/ruedo-dev/ruedo/internal/port"
 )
 
@@ -15,7 +16,7 @@ import (
 func TestAnInterruptedReadDoesNotCancelTheNextRequest(t *testing.T) {
 	for _, stream := range []bool{false, true} {
 		addr := serve(t, impatient(), func(s *port.Server) {
-			s.Handle("POST /interrupts", "interrupts", port.Bounds{Stream: stream}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			s.Handle("POST /interrupts", "interrupts", access.Own(), port.Bounds{Stream: stream}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				_, _ = io.Copy(io.Discard, r.Body)
 				if err := http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0)); err != nil {
 					t.Error(err)
@@ -23,7 +24,7 @@ func TestAnInterruptedReadDoesNotCancelTheNextRequest(t *testing.T) {
 				<-r.Context().Done() // net/http has seen the deadline
 				w.WriteHeader(http.StatusOK)
 			}))
-			s.Handle("POST /next", "next", port.Bounds{Stream: stream}, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			s.Handle("POST /next", "next", access.Own(), port.Bounds{Stream: stream}, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 				if err := r.Context().Err(); err != nil {
 					t.Errorf("the request began with the error %v", err)
 				}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ruedo-dev/ruedo/internal/access"
 	"github.com/ruedo-dev/ruedo/internal/port"
 )
 
@@ -19,7 +20,7 @@ func TestClientsAreAskedToGoBeforeTheirConnectionsAreClosed(t *testing.T) {
 	var server *port.Server
 	addr := serve(t, port.Config{}, func(s *port.Server) {
 		server = s
-		s.Handle("POST /echo", "echo", port.Bounds{}, echo)
+		s.Handle("POST /echo", "echo", access.Own(), port.Bounds{}, echo)
 	})
 	ask := func(c net.Conn) *http.Response {
 		t.Helper()

@@ -6,7 +6,7 @@
 //	s.Connect(port.Bounds{Message: 1 << 20, Weight: 8}, func(opts ...connect.HandlerOption) (string, http.Handler) {
 //		return ruedov1connect.NewInvokeServiceHandler(h, opts...)
 //	}, nil)
-//	s.Handle("GET /healthz", "healthz", port.Bounds{}, health)
+//	s.Handle("GET /healthz", "healthz", access.Open(), port.Bounds{}, health)
 //	err = s.Serve(listener) // until Drain
 //	err = s.Drain(ctx)      // finishes what is in flight
 //	err = s.Close(ctx)
@@ -16,10 +16,10 @@
 //
 // # One set of rules
 //
-// A handler can be mounted only together with its [Bounds], so no route is
-// without them. Every request passes through the same stages:
+// A handler can be mounted only together with its [Bounds] and a rule of who may have
+// it, so no route is without them. Every request passes through the same stages:
 //
-//	host and origin -> count in flight -> recover -> who it is of -> bounded body and answer -> handler
+//	host and origin -> count in flight -> recover -> who it is of -> rule -> bounded body and answer -> handler
 //
 // # Bodies and answers
 //
@@ -70,6 +70,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/port/garbage"
 	"github.com/ruedo-dev/ruedo/internal/port/handshake"
 	"github.com/ruedo-dev/ruedo/internal/port/hosts"
+	"github.com/ruedo-dev/ruedo/internal/port/proxies"
 )
 
 // Defaults of Config.
@@ -142,10 +143,16 @@ type Config struct {
 	// a port. A nil principal may do nothing. Default: everybody may do everything, as
 	// the user whom this process belongs to.
 	Identify func(r *http.Request, via, from string) (*access.Principal, *fault.Error)
-	// Rule returns an option that has the handler of a procedure check whether a
-	// request may call it, before the message is validated. It is called when the
-	// handler is made. Nil checks nothing.
-	Rule func(spec connect.Spec) connect.HandlerOption
+	// Rule returns what a procedure needs of its caller, and an option that has its
+	// handler check it, before the message is validated. It is called when the handler
+	// is made. Nil checks nothing.
+	Rule func(spec connect.Spec) (*access.Rule, connect.HandlerOption)
+	// Allow returns why the request of a context may not have a route with a rule. It is
+	// asked for each request, before its body is read, unless the rule is open. Default:
+	// each may.
+	Allow func(ctx context.Context, rule *access.Rule) error
+	// Proxies are believed when they say where a request came from. Default: nobody is.
+	Proxies proxies.Trusted
 	// Panicked is called after a handler has panicked. Nil disables it.
 	Panicked func()
 	// Logger gets panics and internal errors. Nil discards them.
@@ -200,6 +207,9 @@ func New(cfg Config) *Server {
 	if cfg.Identify == nil {
 		cfg.Identify = everybody()
 	}
+	if cfg.Allow == nil {
+		cfg.Allow = anything
+	}
 	s := &Server{
 		cfg:        cfg,
 		log:        cfg.Logger,
@@ -214,7 +224,7 @@ func New(cfg Config) *Server {
 	}
 	s.bodies.Limit, s.answers.Limit = cfg.Memory, cfg.Memory
 	s.conns = newConns(cfg.Connections)
-	s.unknown = &route{count: cfg.Count("")}
+	s.unknown = &route{count: cfg.Count(""), rule: access.Own()}
 	unknown := s.unknown.handler(s, http.NotFoundHandler())
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		if s.rest.serve(w, r) {

@@ -21,6 +21,7 @@ import (
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/gen/ruedo/v1/ruedov1connect"
+	"github.com/ruedo-dev/ruedo/internal/access"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 	"github.com/ruedo-dev/ruedo/internal/port"
@@ -132,8 +133,8 @@ func mounted(h invoke) func(*port.Server) {
 		s.Connect(port.Bounds{Message: 1 << 10, Weight: 8}, func(opts ...connect.HandlerOption) (string, http.Handler) {
 			return ruedov1connect.NewInvokeServiceHandler(h, opts...)
 		}, nil)
-		s.Handle("POST /echo", "echo", port.Bounds{Weight: 1}, echo)
-		s.Handle("POST /panic", "panic", port.Bounds{}, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("hunter2") }))
+		s.Handle("POST /echo", "echo", access.Own(), port.Bounds{Weight: 1}, echo)
+		s.Handle("POST /panic", "panic", access.Own(), port.Bounds{}, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("hunter2") }))
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ruedo-dev/ruedo/internal/access"
 	"github.com/ruedo-dev/ruedo/internal/port"
 )
 
@@ -19,10 +20,10 @@ func say(name string) http.Handler {
 
 func TestWhoServesWhat(t *testing.T) {
 	addr := serve(t, port.Config{}, func(s *port.Server) {
-		s.Handle("GET /healthz", "healthz", port.Bounds{}, say("own"))
-		s.HandleRaw("/svc/", "svc", port.Bounds{}, say("raw"))
-		s.HandleHosts("svc", port.Bounds{}, func(r *http.Request) bool { return r.Host == "app.example.com" }, say("host"))
-		s.HandleRest("svc", port.Bounds{}, func(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/rest") }, say("rest"))
+		s.Handle("GET /healthz", "healthz", access.Own(), port.Bounds{}, say("own"))
+		s.HandleRaw("/svc/", "svc", access.Own(), port.Bounds{}, say("raw"))
+		s.HandleHosts("svc", access.Own(), port.Bounds{}, func(r *http.Request) bool { return r.Host == "app.example.com" }, say("host"))
+		s.HandleRest("svc", access.Own(), port.Bounds{}, func(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/rest") }, say("rest"))
 	})
 	for _, c := range []struct{ host, path, want string }{
 		{"localhost", "/healthz", "own /healthz"},
@@ -51,11 +52,11 @@ func TestTheWatchOfBothDirections(t *testing.T) {
 	const idle = 200 * time.Millisecond
 	written := make(chan error, 1)
 	addr := serve(t, port.Config{Idle: idle}, func(s *port.Server) {
-		s.Handle("POST /pause", "pause", port.Bounds{Duplex: true}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.Handle("POST /pause", "pause", access.Own(), port.Bounds{Duplex: true}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			_, err := io.Copy(io.Discard, r.Body)
 			fmt.Fprint(w, err)
 		}))
-		s.Handle("POST /flood", "flood", port.Bounds{Duplex: true}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.Handle("POST /flood", "flood", access.Own(), port.Bounds{Duplex: true}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			_ = http.NewResponseController(w).EnableFullDuplex()
 			read := make(chan struct{})
 			go func() {

@@ -6,6 +6,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	"github.com/ruedo-dev/ruedo/internal/access"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/middleware"
 	"github.com/ruedo-dev/ruedo/internal/port/head"
@@ -60,12 +61,15 @@ func (b Bounds) complete() Bounds {
 // Route is a served pattern with its bounds.
 type Route struct {
 	Pattern string
+	// Rule is what the route needs of its callers.
+	Rule *access.Rule
 	Bounds
 }
 
 // route is what an exchange knows about its route.
 type route struct {
 	Bounds
+	rule    *access.Rule // nil lets everybody
 	count   func(outcome fault.Reason)
 	connect bool
 }
@@ -80,6 +84,7 @@ func (s *Server) Routes() []Route { return s.routes }
 // of the service, by full name.
 func (s *Server) Connect(b Bounds, construct func(opts ...connect.HandlerOption) (string, http.Handler), except map[string]Bounds) {
 	var procedures []string
+	rules := make(map[string]*access.Rule)
 	bounds := func(procedure string) Bounds {
 		if own, ok := except[procedure]; ok {
 			return own.complete()
@@ -93,27 +98,35 @@ func (s *Server) Connect(b Bounds, construct func(opts ...connect.HandlerOption)
 			Procedure: spec.Procedure, MaxBytes: own.Message, Unchecked: own.Unchecked, Turns: s.turns, Count: Count, Logger: s.log,
 		}
 		if s.cfg.Rule != nil {
-			chain.Rule = s.cfg.Rule(spec)
+			rules[spec.Procedure], chain.Rule = s.cfg.Rule(spec)
 		}
 		return chain.Options()
 	}))
 	for _, procedure := range procedures {
-		s.mount(procedure, &route{Bounds: bounds(procedure), count: s.cfg.Count(procedure), connect: true}, h)
+		s.mount(procedure, &route{Bounds: bounds(procedure), rule: rules[procedure], count: s.cfg.Count(procedure), connect: true}, h)
 	}
 }
 
-// Handle mounts a plain HTTP handler. Its requests are counted under name. A
-// handler that knows more about their outcome than the status says calls
-// [Count].
-func (s *Server) Handle(pattern, name string, b Bounds, h http.Handler) {
-	s.mount(pattern, &route{Bounds: b.complete(), count: s.cfg.Count(name)}, h)
+// Handle mounts a plain HTTP handler, for those who have what its rule needs. Its
+// requests are counted under name. A handler that knows more about their outcome than
+// the status says calls [Count].
+func (s *Server) Handle(pattern, name string, rule *access.Rule, b Bounds, h http.Handler) {
+	s.mount(pattern, s.plain(name, rule, b), h)
+}
+
+// plain returns a route of plain HTTP. It panics if nothing says whom it is for.
+func (s *Server) plain(name string, rule *access.Rule, b Bounds) *route {
+	if rule == nil {
+		panic("port: the route of " + name + " has no access rule")
+	}
+	return &route{Bounds: b.complete(), rule: rule, count: s.cfg.Count(name)}
 }
 
 // HandleRaw mounts a plain HTTP handler for all paths below prefix, which ends with a
 // slash. Unlike that of [Server.Handle], it gets paths as they were sent, neither
 // cleaned nor redirected.
-func (s *Server) HandleRaw(prefix, name string, b Bounds, h http.Handler) {
-	s.raw = append(s.raw, raw{prefix, s.outside(prefix, name, b, h)})
+func (s *Server) HandleRaw(prefix, name string, rule *access.Rule, b Bounds, h http.Handler) {
+	s.raw = append(s.raw, raw{prefix, s.outside(prefix, s.plain(name, rule, b), h)})
 }
 
 // raw is a handler of all paths below a prefix.
@@ -124,20 +137,19 @@ type raw struct {
 
 // HandleHosts mounts a plain HTTP handler for requests that name a host which is not
 // the server's, if takes reports true. No other route serves such requests.
-func (s *Server) HandleHosts(name string, b Bounds, takes func(*http.Request) bool, h http.Handler) {
-	s.foreign = choice{takes, s.outside("hosts of services", name, b, h)}
+func (s *Server) HandleHosts(name string, rule *access.Rule, b Bounds, takes func(*http.Request) bool, h http.Handler) {
+	s.foreign = choice{takes, s.outside("hosts of services", s.plain(name, rule, b), h)}
 }
 
 // HandleRest mounts a plain HTTP handler for requests that no other route serves, if
 // takes reports true.
-func (s *Server) HandleRest(name string, b Bounds, takes func(*http.Request) bool, h http.Handler) {
-	s.rest = choice{takes, s.outside("everything else", name, b, h)}
+func (s *Server) HandleRest(name string, rule *access.Rule, b Bounds, takes func(*http.Request) bool, h http.Handler) {
+	s.rest = choice{takes, s.outside("everything else", s.plain(name, rule, b), h)}
 }
 
-func (s *Server) outside(pattern, name string, b Bounds, h http.Handler) http.Handler {
-	b = b.complete()
-	s.routes = append(s.routes, Route{pattern, b})
-	return (&route{Bounds: b, count: s.cfg.Count(name)}).handler(s, h)
+func (s *Server) outside(pattern string, r *route, h http.Handler) http.Handler {
+	s.routes = append(s.routes, Route{pattern, r.rule, r.Bounds})
+	return r.handler(s, h)
 }
 
 // choice is a handler that may take a request. The zero choice takes none.
@@ -156,8 +168,7 @@ func (c choice) serve(w http.ResponseWriter, r *http.Request) bool {
 }
 
 func (s *Server) mount(pattern string, r *route, h http.Handler) {
-	s.routes = append(s.routes, Route{pattern, r.Bounds})
-	s.mux.Handle(pattern, r.handler(s, h))
+	s.mux.Handle(pattern, s.outside(pattern, r, h))
 }
 
 // handler returns a handler that runs h within the bounds of the route.

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ruedo-dev/ruedo/internal/access"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 	"github.com/ruedo-dev/ruedo/internal/port"
@@ -81,7 +82,7 @@ func TestABodyThatTricklesIsRefused(t *testing.T) {
 // A handler can take its time, and so can a body that keeps arriving.
 func TestSlowHandlersAndSteadyBodiesAreFine(t *testing.T) {
 	addr := serve(t, impatient(), func(s *port.Server) {
-		s.Handle("POST /slow", "slow", port.Bounds{}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.Handle("POST /slow", "slow", access.Own(), port.Bounds{}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			select {
 			case <-time.After(time.Second):
 				echo(w, r)
@@ -138,7 +139,7 @@ func TestAnAnswerThatNobodyReadsIsEnded(t *testing.T) {
 	ended := make(chan struct{}, 1)
 	addr := serve(t, impatient(), func(s *port.Server) {
 		h := big(32 << 20)
-		s.Handle("GET /big", "big", port.Bounds{}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.Handle("GET /big", "big", access.Own(), port.Bounds{}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			h.ServeHTTP(w, r)
 			ended <- struct{}{}
 		}))
@@ -167,7 +168,7 @@ func within(t *testing.T, ended <-chan struct{}) {
 func TestAnswersInFlightAreBounded(t *testing.T) {
 	const size = 8 << 20
 	cfg := port.Config{Memory: 4 * size, ConnMemory: 2 * size}
-	addr := serve(t, cfg, func(s *port.Server) { s.Handle("GET /big", "big", port.Bounds{}, big(size)) })
+	addr := serve(t, cfg, func(s *port.Server) { s.Handle("GET /big", "big", access.Own(), port.Bounds{}, big(size)) })
 	status := func(c net.Conn) int {
 		fmt.Fprint(c, "GET /big HTTP/1.1\r\nHost: localhost\r\n\r\n")
 		res, err := http.ReadResponse(bufio.NewReader(c), nil)
@@ -194,7 +195,7 @@ func TestBodiesInFlightAreBounded(t *testing.T) {
 	release := make(chan struct{})
 	cfg := port.Config{Memory: 1 << 20}
 	addr := serve(t, cfg, func(s *port.Server) {
-		s.Handle("POST /hold", "hold", port.Bounds{Weight: 4}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.Handle("POST /hold", "hold", access.Own(), port.Bounds{Weight: 4}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			echo(w, r)
 			<-release
 		}))
@@ -228,7 +229,7 @@ func TestBodiesInFlightAreBounded(t *testing.T) {
 func TestDrainingDoesNotWaitForPeersThatDoNothing(t *testing.T) {
 	s := port.New(port.Config{Idle: 5 * time.Second})
 	mounted(nil)(s)
-	s.Handle("GET /big", "big", port.Bounds{}, big(32<<20))
+	s.Handle("GET /big", "big", access.Own(), port.Bounds{}, big(32<<20))
 	l, err := port.Listen("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -284,7 +285,7 @@ func TestClosingAgainReturnsTheSame(t *testing.T) {
 func TestALargeRequestAloneIsNotHurried(t *testing.T) {
 	const size = 8 << 20
 	addr := serve(t, port.Config{Idle: 3 * time.Second, Rate: 1, Memory: 1 << 20}, func(s *port.Server) {
-		s.Handle("POST /echo", "echo", port.Bounds{Weight: 1}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.Handle("POST /echo", "echo", access.Own(), port.Bounds{Weight: 1}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			b, err := io.ReadAll(r.Body)
 			if err != nil {
 				t.Error(err)

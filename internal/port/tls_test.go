@@ -123,7 +123,7 @@ func TestOneServerWithSeveralDoors(t *testing.T) {
 		return &access.Principal{Name: "user/ada"}, nil
 	}}, func(s *port.Server) {
 		mounted(nil)(s)
-		s.Handle("GET /who", "who", port.Bounds{}, who)
+		s.Handle("GET /who", "who", access.Own(), port.Bounds{}, who)
 	})
 	d.each(t, func(t *testing.T, client *http.Client, url, door string, h2 bool) {
 		res, err := client.Get(url + "/who")
@@ -194,7 +194,7 @@ func TestAllDoorsAreClosedTogether(t *testing.T) {
 // A connection that HTTP was taken off works over TLS as without.
 func TestUpgrades(t *testing.T) {
 	d := open(t, port.Config{}, func(s *port.Server) {
-		s.Handle("GET /shout", "shout", port.Bounds{Stream: true}, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		s.Handle("GET /shout", "shout", access.Own(), port.Bounds{Stream: true}, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			c, rw, err := http.NewResponseController(w).Hijack()
 			if err != nil {
 				t.Error(err)

@@ -13,7 +13,7 @@ func TestAlarmsAreThereWhileTheStoreHasThem(t *testing.T) {
 	m := telemetry.New(func() int { return 0 }, func() []string { return alarms })
 	page := func() string {
 		w := httptest.NewRecorder()
-		m.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+		m.Handler(anything).ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 		return w.Body.String()
 	}
 	if strings.Contains(page(), "ruedo_alarms{") {

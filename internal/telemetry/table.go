@@ -68,6 +68,10 @@ var (
 		Name: "ruedo_egress_bytes_total", Type: "counter", Labels: []string{"service", "direction"},
 		Help: "Bytes that services moved over the network, by direction: sent or received.",
 	}
+	denied = Metric{
+		Name: "ruedo_denied_total", Type: "counter", Labels: []string{"reason"},
+		Help: "Requests that were refused because of who sent them, by reason. PERMISSION_DENIED includes those that were told that something does not exist.",
+	}
 	panics = Metric{
 		Name: "ruedo_panics_total", Type: "counter",
 		Help: "Requests whose handler panicked: each is a bug, and has its stack in the log.",
@@ -180,7 +184,7 @@ func Table() []Metric {
 		calls, cold, duration, cpu, fuel, memory, restore, egressStreams, egressBytes, requests,
 		runnersReady, runnersAttached, runnersEjected, runnersCordoned, runnerEjections, runnerCalls, runnerStreams, runnerPlans, runnerMemory,
 		storeLatency, storeAge, mirrorLag, mirrorRevisions, watchStuck, memberSize, memberUsed, memberQuota, memberProblems, alarmsRaised,
-		leads, jobRuns, jobDuration, jobSuccess, events, eventsDropped, panics,
+		leads, jobRuns, jobDuration, jobSuccess, events, eventsDropped, denied, panics,
 	}
 }
 

@@ -21,12 +21,9 @@
 package telemetry
 
 import (
-	"net/http"
 	"strings"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
@@ -60,6 +57,7 @@ type Metrics struct {
 	events eventMetrics
 
 	ejections *prometheus.CounterVec
+	denied    *prometheus.CounterVec
 
 	succeeded succeeded
 }
@@ -76,12 +74,13 @@ func New(runners func() int, alarms func() []string) *Metrics {
 		jobs:      newJobMetrics(),
 		events:    newEventMetrics(),
 		ejections: counters(runnerEjections),
+		denied:    counters(denied),
 		panics:    prometheus.NewCounter(prometheus.CounterOpts{Name: panics.Name, Help: panics.Help}),
 	}
 	m.registry.MustRegister(m.panics, m.calls, m.requests, m.cold, m.duration, m.cpu, m.fuel, m.memory, m.restore, m.egressStreams, m.egressBytes,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: runnersReady.Name, Help: runnersReady.Help}, func() float64 { return float64(runners()) }),
 		&alarmGauge{prometheus.NewDesc(alarmsRaised.Name, alarmsRaised.Help, alarmsRaised.Labels, nil), alarms})
-	m.registry.MustRegister(m.ejections, m.events.seen, m.events.dropped, m.jobs.runs, m.jobs.duration, m.jobs.succeeded)
+	m.registry.MustRegister(m.ejections, m.denied, m.events.seen, m.events.dropped, m.jobs.runs, m.jobs.duration, m.jobs.succeeded)
 	m.registry.MustRegister(process()...)
 	return m
 }
@@ -127,8 +126,5 @@ func (m *Metrics) WatchStuck(stuck func() uint64) {
 // Panic counts a handler that panicked.
 func (m *Metrics) Panic() { m.panics.Inc() }
 
-// Handler returns a handler that serves all metrics in the Prometheus text
-// format.
-func (m *Metrics) Handler() http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 5 * time.Second})
-}
+// Denied counts a request that was refused because of who sent it.
+func (m *Metrics) Denied(reason fault.Reason) { m.denied.WithLabelValues(label(reason)).Inc() }

@@ -1,6 +1,7 @@
 package telemetry_test
 
 import (
+	"context"
 	"fmt"
 	"net/http/httptest"
 	"strings"
@@ -17,8 +18,33 @@ import (
 
 func read(m *telemetry.Metrics) string {
 	w := httptest.NewRecorder()
-	m.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	m.Handler(anything).ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 	return w.Body.String()
+}
+
+// anything is visible to whoever may read everything.
+func anything(context.Context) func(string) bool { return func(string) bool { return true } }
+
+// Whoever reads the metrics sees those of services that they may read.
+func TestMetricsOfServicesThatAreVisible(t *testing.T) {
+	m := telemetry.New(func() int { return 0 }, func() []string { return nil })
+	m.Denied(fault.PermissionDenied)
+	for _, service := range []string{"team-a-x", "team-b-x"} {
+		m.Call(service, "", time.Second, &ruedov1.CallInfo{Runner: "r", Egress: &ruedov1.Egress{Streams: 1}})
+	}
+	w := httptest.NewRecorder()
+	m.Handler(func(context.Context) func(string) bool {
+		return func(service string) bool { return strings.HasPrefix(service, "team-a-") }
+	}).ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	got := w.Body.String()
+	if strings.Contains(got, "team-b") {
+		t.Error("a service shows that may not be read")
+	}
+	for _, want := range []string{`ruedo_calls_total{outcome="ok",service="team-a-x"} 1`, `ruedo_denied_total{reason="PERMISSION_DENIED"} 1`, "ruedo_runners_ready 0"} {
+		if !strings.Contains(got, want+"\n") {
+			t.Errorf("the metrics lack %s", want)
+		}
+	}
 }
 
 func TestRequestsAreCountedByProcedureAndOutcome(t *testing.T) {

@@ -8,7 +8,6 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/ruedo-dev/ruedo/core/invoke"
 	"github.com/ruedo-dev/ruedo/internal/middleware"
 )
 
@@ -17,9 +16,9 @@ import (
 type codec struct {
 	name  string
 	turns middleware.Turns
-	// begin resolves the service, whose limit decides how much of an input is
-	// retained.
-	begin func(service string) (invoke.Call, error)
+	// limit returns the size of the largest input of a service, in bytes, which
+	// decides how much of an input is retained; zero if it cannot be called.
+	limit func(service string) uint64
 }
 
 // Name is the name of the encoding.
@@ -37,9 +36,9 @@ func (c codec) Unmarshal(b []byte, message any) error {
 	defer c.turns.Take(len(b))()
 	*r = request{binary: c.binary()}
 	if r.binary {
-		return r.readBinary(b, c.begin)
+		return r.readBinary(b, c.limit)
 	}
-	return r.readJSON(b, c.begin)
+	return r.readJSON(b, c.limit)
 }
 
 // Marshal writes an answer.

@@ -20,7 +20,8 @@ import (
 // Service answers calls. All fields are required.
 type Service struct {
 	Invoker interface {
-		Begin(service string) (invoke.Call, error)
+		Begin(ctx context.Context, service string) (invoke.Call, error)
+		InputLimit(service string) uint64
 	}
 	Turns middleware.Turns
 }
@@ -31,7 +32,7 @@ func (s *Service) Handler(opts ...connect.HandlerOption) (string, http.Handler) 
 	method := ruedov1.File_ruedo_v1_invoke_proto.Services().ByName("InvokeService").Methods().ByName("Invoke")
 	opts = append(opts, connect.WithSchema(method))
 	for _, name := range []string{"proto", "json", "json; charset=utf-8"} {
-		opts = append(opts, connect.WithCodec(codec{name, s.Turns, s.Invoker.Begin}))
+		opts = append(opts, connect.WithCodec(codec{name, s.Turns, s.Invoker.InputLimit}))
 	}
 	return ruedov1connect.InvokeServiceInvokeProcedure,
 		connect.NewUnaryHandlerSimple(ruedov1connect.InvokeServiceInvokeProcedure, s.call, opts...)
@@ -42,17 +43,18 @@ func (s *Service) call(ctx context.Context, req *request) (*answer, error) {
 	if err := req.check(); err != nil {
 		return nil, err
 	}
-	if req.refused != nil {
-		return nil, req.refused
+	call, err := s.Invoker.Begin(ctx, req.target())
+	if err != nil {
+		return nil, err
 	}
-	if err := req.refusal(); err != nil {
+	if err := req.refusal(call); err != nil {
 		return nil, err
 	}
 	in := invoke.Input{Body: req.input, ContentType: req.contentType, Logs: req.logs}
 	if req.typed {
 		in.ContentType = invoke.JSON
 	}
-	res, err := req.call.Do(ctx, in)
+	res, err := call.Do(ctx, in)
 	if err != nil {
 		return nil, err
 	}

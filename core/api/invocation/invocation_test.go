@@ -58,11 +58,11 @@ func TestAnInvocationResolvesItsServiceOnce(t *testing.T) {
 	} {
 		inv.Begun = 0
 		var req request
-		if err := (codec{c.codec, s.Turns, inv.Begin}).Unmarshal(c.message, &req); err != nil {
+		if err := (codec{c.codec, s.Turns, inv.InputLimit}).Unmarshal(c.message, &req); err != nil {
 			t.Errorf("%s: %v", c.what, err)
 			continue
 		}
-		res, err := s.call(t.Context(), &req)
+		res, err := s.call(coretest.Context(t), &req)
 		switch {
 		case c.want != "" && !errors.Is(err, c.want):
 			t.Errorf("%s: %v, want %s", c.what, err, c.want)

@@ -18,6 +18,10 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/names"
 )
 
+// maxGrowth is how many bytes of JSON a byte of a typed input can take. It is what
+// requests are charged for.
+const maxGrowth = 4
+
 // maxContentType bounds the media type of an input, in bytes.
 const maxContentType = 255
 
@@ -32,14 +36,11 @@ type request struct {
 	revision    uint64 // 0 means the live one
 	binary      bool   // it came in protobuf's encoding
 
-	call    invoke.Call // begun, unless refused or the name is not valid
-	refused error       // why it is not begun
-
 	wrong error // what is wrong with the typed input, which is then not set
 	size  int   // of a typed input that is too long, in bytes; 0 if not known
 }
 
-func (r *request) readBinary(b []byte, begin func(service string) (invoke.Call, error)) error {
+func (r *request) readBinary(b []byte, limit func(service string) uint64) error {
 	var typed []byte
 	err := value.Fields(b, func(n protowire.Number, t protowire.Type, field []byte, v uint64) error {
 		switch {
@@ -65,34 +66,38 @@ func (r *request) readBinary(b []byte, begin func(service string) (invoke.Call, 
 	if err != nil {
 		return err
 	}
-	limit := r.begin(begin)
 	if r.typed {
-		r.input, r.wrong = value.JSON(typed, limit)
+		r.input, r.wrong = value.JSON(typed, r.limit(b, limit))
 	}
 	return nil
 }
 
-// begin resolves the service, once per call, and returns the size of its
-// largest input, in bytes; 0 if it cannot be called.
-func (r *request) begin(begin func(service string) (invoke.Call, error)) (limit uint64) {
-	if !names.Valid(r.service) {
+// limit returns how much is retained of a typed input. Who asks is not known yet, so
+// nothing is read from the store: the limit of a revision is checked when it is
+// called.
+func (r *request) limit(b []byte, of func(service string) uint64) uint64 {
+	switch {
+	case !names.Valid(r.service):
 		return 0 // check refuses it
+	case r.revision > 0:
+		return maxGrowth * uint64(len(b))
 	}
-	target := r.service
+	return of(r.service)
+}
+
+// target names what is called.
+func (r *request) target() string {
 	if r.revision > 0 {
-		target += "@" + strconv.FormatUint(r.revision, 10)
+		return r.service + "@" + strconv.FormatUint(r.revision, 10)
 	}
-	if r.call, r.refused = begin(target); r.refused != nil {
-		return 0
-	}
-	return r.call.InputLimit()
+	return r.service
 }
 
 // errNoJSON says that a typed input is not a JSON value.
 var errNoJSON = errors.New("it is not a JSON value")
 
 // readJSON reads the fields of the request. A typed input is taken verbatim.
-func (r *request) readJSON(b []byte, begin func(service string) (invoke.Call, error)) error {
+func (r *request) readJSON(b []byte, limit func(service string) uint64) error {
 	s := &scanner{text: b}
 	if !s.skip('{') {
 		return errors.New("it is not a JSON object")
@@ -123,14 +128,13 @@ func (r *request) readJSON(b []byte, begin func(service string) (invoke.Call, er
 	if s.space(); s.at < len(b) {
 		return errors.New("there is data after the request")
 	}
-	limit := r.begin(begin)
 	if !r.typed {
 		return nil
 	}
 	typed := r.input
 	r.input = nil
 	switch {
-	case uint64(len(typed)) > limit:
+	case uint64(len(typed)) > r.limit(b, limit):
 		r.wrong, r.size = value.ErrTooLong, len(typed)
 	case !json.Valid(typed) || !utf8.Valid(typed):
 		r.wrong = errNoJSON
@@ -172,14 +176,14 @@ func (r *request) readField(s *scanner, name string) error {
 }
 
 // refusal returns what is wrong with a typed input, or nil.
-func (r *request) refusal() error {
+func (r *request) refusal(call invoke.Call) error {
 	switch {
 	case r.wrong == nil:
 		return nil
 	case errors.Is(r.wrong, value.ErrTooLong) && r.size > 0:
-		return r.call.TooLarge(strconv.Itoa(r.size) + " bytes")
+		return call.TooLarge(strconv.Itoa(r.size) + " bytes")
 	case errors.Is(r.wrong, value.ErrTooLong):
-		return r.call.TooLarge("more than " + strconv.FormatUint(r.call.InputLimit(), 10) + " bytes")
+		return call.TooLarge("more than " + strconv.FormatUint(call.InputLimit(), 10) + " bytes")
 	case errors.Is(r.wrong, errNoJSON):
 		return fault.New(fault.RequestInvalid, "the request is not valid: its input is not a JSON value")
 	}

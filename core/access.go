@@ -2,10 +2,13 @@ package core
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"time"
 
 	"github.com/ruedo-dev/ruedo/internal/access"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/pki"
 	"github.com/ruedo-dev/ruedo/internal/token"
 )
 
@@ -20,21 +23,29 @@ func (c *Core) missing(ctx context.Context, noun access.Noun, name string) error
 // denied is told of what was refused to a caller.
 func (c *Core) denied(ctx context.Context, action, noun, name string, reason fault.Reason) {
 	c.metrics.Denied(reason)
-	if c.cfg.Denied != nil {
-		c.cfg.Denied(ctx, action, noun, name, reason)
-	}
+	c.audit.Denied(ctx, action, noun, name, reason)
 }
 
-// peerToken returns what this core shows to others, "" if they ask nobody.
+// peerToken returns what this core shows to others, "" in a cluster without logins.
 func (c *Core) peerToken() string {
-	if c.cfg.PeerKey == nil {
-		return ""
+	if key := c.trust.CoreKey(); key != nil {
+		return token.SignCore(key, c.ID(), time.Now())
 	}
-	key := c.cfg.PeerKey()
-	if key == nil {
-		return ""
+	return ""
+}
+
+// peerTLS returns the configuration of connections to other cores, which trust the
+// authority of the cluster; nil if it has none.
+func (c *Core) peerTLS() *tls.Config {
+	if c.trust.CoreKey() == nil {
+		return nil
 	}
-	return token.SignCore(key, c.ID(), time.Now())
+	return pki.Trusting(func() (certs []*x509.Certificate) {
+		for _, a := range c.trust.Authorities() {
+			certs = append(certs, a.Certificate())
+		}
+		return certs
+	}, nil)
 }
 
 // visibleServices returns which services the request of a context may read.

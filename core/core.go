@@ -42,6 +42,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/ruedo-dev/ruedo/core/audit"
 	"github.com/ruedo-dev/ruedo/core/auth"
 	"github.com/ruedo-dev/ruedo/core/catalog"
 	"github.com/ruedo-dev/ruedo/core/collect"
@@ -57,12 +58,14 @@ import (
 	"github.com/ruedo-dev/ruedo/core/peers"
 	"github.com/ruedo-dev/ruedo/core/store"
 	"github.com/ruedo-dev/ruedo/core/store/format"
+	"github.com/ruedo-dev/ruedo/core/store/principals"
+	"github.com/ruedo-dev/ruedo/core/trust"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/executor"
-	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/inflight"
 	"github.com/ruedo-dev/ruedo/internal/lane"
 	"github.com/ruedo-dev/ruedo/internal/port"
+	"github.com/ruedo-dev/ruedo/internal/socket"
 	"github.com/ruedo-dev/ruedo/internal/telemetry"
 	"github.com/ruedo-dev/ruedo/internal/wasmbin"
 )
@@ -117,25 +120,27 @@ type Config struct {
 	// MaxLanesPerAddress bounds the runners of one address that are attached to this
 	// core. Default: [lane.DefaultMaxLanesPerAddress].
 	MaxLanesPerAddress int
+	// Login says who may use the cluster. Default: everybody, unless the cluster says
+	// otherwise.
+	Login Login
+	// TLS says how the ports are encrypted. Nil: they are not.
+	TLS *TLS
+	// Socket is the unix socket for the owner of this process. Its Port and Logger are
+	// filled in. Nil: there is none.
+	Socket *socket.Config
+	// Insecure allows to listen beyond this machine without logins or without TLS.
+	Insecure bool
+	// AuditKeep is how long records of the audit are kept. Default:
+	// [audit.DefaultKeep].
+	AuditKeep time.Duration
 	// LeaseTTL is how long the core is still listed after its process dies.
 	// Default: [DefaultLeaseTTL].
 	LeaseTTL time.Duration
 	// Session is how long a login lasts. Default: [login.DefaultSession].
 	Session time.Duration
-	// Pin returns the pin of the cluster's authority, "" if it has none. Default: it
-	// has none.
-	Pin func() string
 	// MaxStale is how long the store can be silent until requests are refused, except
 	// on the socket. Default: [auth.DefaultMaxStale].
 	MaxStale time.Duration
-	// PeerKey returns the key by which the cores of the cluster know each other; nil
-	// if there is none. Default: there is none.
-	PeerKey func() []byte
-	// PeerTLS is the configuration of connections to other cores. Nil: the system's.
-	PeerTLS *tls.Config
-	// Denied is told what was refused, and why; it must not wait. Default: nobody is
-	// told.
-	Denied func(ctx context.Context, action, noun, name string, reason fault.Reason)
 	// BackupDir is where the backup goes that a migration of the store begins with.
 	// Default: the directory for temporary files.
 	BackupDir string
@@ -183,9 +188,14 @@ type Core struct {
 
 	listener   net.Listener // nil without a port
 	port       *port.Server
-	apps       *port.Server // for web applications
-	appsAt     net.Listener // nil without a port
+	apps       *port.Server     // for web applications
+	appsAt     net.Listener     // nil without a port
+	tls        *tls.Config      // nil without TLS
+	socket     *socket.Listener // nil without one
 	store      *store.Store
+	principals *principals.Principals
+	trust      *trust.Trust
+	audit      *audit.Audit
 	mirror     *mirror.Mirror
 	login      *login.Login
 	auth       *auth.Auth
@@ -267,7 +277,7 @@ func (c *Core) AppsURL() string {
 	if c.appsAt == nil {
 		return ""
 	}
-	return "http://" + c.appsAt.Addr().String()
+	return c.cfg.scheme() + c.appsAt.Addr().String()
 }
 
 // ID returns the core's id in the cluster.

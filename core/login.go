@@ -1,15 +1,26 @@
 package core
 
 import (
+	"context"
+
 	"github.com/ruedo-dev/ruedo/core/login"
-	"github.com/ruedo-dev/ruedo/core/store/principals"
 	"github.com/ruedo-dev/ruedo/internal/access"
 )
 
-// newLogin returns what keeps the users of the cluster, and lets them in.
-func (c *Core) newLogin(people *principals.Principals) *login.Login {
-	return login.New(login.Config{
-		Store: people, Mirror: c.mirror, Missing: c.store.Missing, Check: access.Check,
-		Cluster: c.cfg.Cluster, Version: c.cfg.Version, URL: c.URL, Pin: c.cfg.Pin, Session: c.cfg.Session,
+// openLogin returns what keeps the users of the cluster, and lets them in. It stores
+// the token of an installation that has no administrator yet.
+func (c *Core) openLogin(ctx context.Context) (*login.Login, error) {
+	l := login.New(login.Config{
+		Store: c.principals, Mirror: c.mirror, Missing: c.missing, Check: c.auth.Check,
+		Cluster: c.cfg.Cluster, Version: c.cfg.Version, URL: c.URL, Pin: c.trust.Pin, Session: c.cfg.Session,
+		Denied: c.denied, PreviousUsed: c.auth.PreviousUsed,
 	})
+	if c.cfg.Login.AdminToken == "" || c.trust.CoreKey() == nil {
+		return l, nil
+	}
+	adopted, err := l.Adopt(access.WithPrincipal(ctx, "core/"+c.ID()), c.cfg.Login.AdminToken)
+	if adopted {
+		c.log.Info("the token of auth.admin_token_file has the role admin", "core", c.ID())
+	}
+	return l, err
 }

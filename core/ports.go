@@ -2,6 +2,7 @@ package core
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"sync"
@@ -27,15 +28,24 @@ func (c *Core) listenForApps() error {
 	return nil
 }
 
-// serve serves the ports. The channel gets the error of each that ends.
+// serve serves the ports and the socket. The channel gets the error of each that ends.
 func (c *Core) serve() (ended <-chan error) {
-	errs := make(chan error, 2)
-	run := func(p *port.Server, l net.Listener) {
-		c.goroutines.Go(func() { errs <- p.Serve(l) })
+	errs := make(chan error, 3)
+	run := func(p *port.Server, l net.Listener, cfg *tls.Config) {
+		c.goroutines.Go(func() {
+			if cfg != nil {
+				errs <- p.ServeTLS(l, cfg)
+			} else {
+				errs <- p.Serve(l)
+			}
+		})
 	}
-	run(c.port, c.listener)
+	run(c.port, c.listener, c.tls)
 	if c.appsAt != nil {
-		run(c.apps, c.appsAt)
+		run(c.apps, c.appsAt, c.tls)
+	}
+	if c.socket != nil {
+		run(c.port, c.socket, nil)
 	}
 	return errs
 }

@@ -25,7 +25,6 @@ import (
 	"github.com/ruedo-dev/ruedo/core/peers"
 	"github.com/ruedo-dev/ruedo/core/store"
 	ring "github.com/ruedo-dev/ruedo/core/store/events"
-	"github.com/ruedo-dev/ruedo/core/store/principals"
 	"github.com/ruedo-dev/ruedo/core/upkeep"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
@@ -55,7 +54,7 @@ func (c *Core) start(ctx context.Context) (err error) {
 			return nil
 		})
 		if c.cfg.URL == "" {
-			c.cfg.URL = "http://" + c.listener.Addr().String()
+			c.cfg.URL = c.cfg.scheme() + c.listener.Addr().String()
 		}
 		if err := c.listenForApps(); err != nil {
 			return err
@@ -65,25 +64,37 @@ func (c *Core) start(ctx context.Context) (err error) {
 
 	st := c.cfg.Store
 	st.Cluster, st.Logger, st.MaxModule, st.Migrate = c.cfg.Cluster, c.log, c.cfg.Modules.Size, c.migrate
+	st.AuditKey = c.auditKey
 	if c.store, err = store.Open(ctx, st); err != nil {
 		return err
 	}
 	c.onClose("the client of the store", func(context.Context) error { return c.store.Close() })
+
+	if err := c.openTrust(ctx); err != nil {
+		return err
+	}
 
 	if c.mirror, err = mirror.Open(ctx, mirror.Config{Store: c.store, Logger: c.log}); err != nil {
 		return err
 	}
 	c.onClose("the mirror of the store", func(context.Context) error { return c.mirror.Close() })
 
-	c.login = c.newLogin(principals.New(principals.Config{Cluster: c.store.Cluster(), Guard: c.store.Guard(), Missing: c.store.Missing}))
+	c.trust.Follow(c.mirror)
+	if err := c.openDoors(); err != nil {
+		return err
+	}
 
 	c.metrics = telemetry.New(c.readyRunners, c.alarms)
 	c.metrics.WatchStuck(c.mirror.Stuck)
 
+	c.openAudit()
 	c.auth = auth.New(auth.Config{
-		Mirror: c.mirror, Cluster: c.cfg.Cluster, Missing: c.missing, Key: c.cfg.PeerKey, MaxStale: c.cfg.MaxStale, Denied: c.denied, Logger: c.log,
+		Mirror: c.mirror, Cluster: c.cfg.Cluster, Missing: c.missing, Key: c.trust.CoreKey, MaxStale: c.cfg.MaxStale, Denied: c.denied, Logger: c.log,
 	})
 	c.onClose("what watches over streams", func(context.Context) error { c.auth.Close(); return nil })
+	if c.login, err = c.openLogin(ctx); err != nil {
+		return err
+	}
 
 	c.events = events.New(events.Config{
 		Ring: ring.New(c.store.Cluster(), c.store.Guard()), Core: c.ID(), Observe: c.metrics.Event, Logger: c.log,
@@ -112,13 +123,13 @@ func (c *Core) start(ctx context.Context) (err error) {
 		c.dispatcher.Add(newLocalMember(c.cfg.Local, source))
 	}
 
-	c.peers = peers.New(peers.Config{Cluster: c.cfg.Cluster, Self: c.ID(), Token: c.peerToken, TLS: c.cfg.PeerTLS})
+	c.peers = peers.New(peers.Config{Cluster: c.cfg.Cluster, Self: c.ID(), Token: c.peerToken, TLS: c.peerTLS()})
 	c.onClose("the requests to other cores", func(context.Context) error { c.peers.Close(); return nil })
 	c.members = members.New(members.Config{
 		Keeper: c.cfg.Member, Self: c.self, Peers: c.peers, Cores: func() map[string]*ruedov1.Core { return c.mirror.Snapshot().Cores },
 	})
 
-	list := append(collect.Jobs(c.store, c.cfg.Collect), c.login.Job())
+	list := append(collect.Jobs(c.store, c.cfg.Collect), c.login.Job(), c.audit.Job())
 	if c.cfg.Member != nil {
 		list = append(list, upkeep.Job(c.members, cmp.Or(c.cfg.Collect.Interval, collect.DefaultInterval)))
 	}

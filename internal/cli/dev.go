@@ -26,6 +26,7 @@ type devCmd struct {
 	Port           string `short:"p" placeholder:"PORT" setting:"server.port"`
 	AppsListen     string `placeholder:"HOST:PORT" setting:"server.apps_listen"`
 	InsecureListen bool   `setting:"server.insecure_listen"`
+	Auth           string `placeholder:"MODE" setting:"auth.mode"`
 }
 
 // Help is the part of the help that comes after the first line.

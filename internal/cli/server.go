@@ -14,6 +14,9 @@ type serverCmd struct {
 	Hosts                string `placeholder:"NAMES" setting:"server.hosts"`
 	DistributedExecution bool   `negatable:"" setting:"server.distributed_execution"`
 	InsecureListen       bool   `setting:"server.insecure_listen"`
+	Auth                 string `placeholder:"MODE" setting:"auth.mode"`
+	TLS                  string `name:"tls" placeholder:"MODE" setting:"tls.mode"`
+	SealKeyFile          string `placeholder:"FILE" setting:"seal.key_file"`
 	storeFlags
 	Join             []string `placeholder:"URL" sep:"none" setting:"store.join"`
 	Peers            []string `placeholder:"URL" sep:"none" setting:"store.peers"`

@@ -8,7 +8,6 @@ import (
 
 	"github.com/ruedo-dev/ruedo/internal/cli/hosts"
 	"github.com/ruedo-dev/ruedo/internal/fault"
-	"github.com/ruedo-dev/ruedo/internal/loopback"
 	"github.com/ruedo-dev/ruedo/internal/port"
 )
 
@@ -27,35 +26,9 @@ func URL(host string, port int) string {
 	return "http://" + host
 }
 
-// listenAddress returns the address that a core listens on. An address that
-// other machines can reach needs InsecureListen, since there is no login.
-func (a *Assembler) listenAddress() (string, error) {
-	s := a.Settings.Server
-	addr := net.JoinHostPort(s.ListenAddress, strconv.Itoa(s.Port))
-	if loopback.Is(addr) {
-		return addr, nil
-	}
-	if !s.InsecureListen {
-		return "", fault.New(fault.ConfigInvalid, "listening on %s is refused: there is neither TLS nor authentication, so anyone who can reach the port controls the cluster", addr).
-			WithFix("listen on 127.0.0.1, or pass --insecure-listen if you trust everyone on the network")
-	}
-	a.infof("WARNING: listening on %s without TLS or authentication. Anyone who can reach the port controls the cluster.", addr)
-	return addr, nil
-}
-
-// appsAddress returns the address of the second port, for web applications; "" if
-// there is none.
-func (a *Assembler) appsAddress() (string, error) {
-	addr := a.Settings.Server.AppsListen
-	if addr == "" || loopback.Is(addr) {
-		return addr, nil
-	}
-	if !a.Settings.Server.InsecureListen {
-		return "", fault.New(fault.ConfigInvalid, "serving web applications on %s is refused: there is neither TLS nor authentication, so anyone who can reach the port can use all services of kind http", addr).
-			WithFix("listen on 127.0.0.1, or pass --insecure-listen if that is what you want")
-	}
-	a.infof("WARNING: serving web applications on %s without TLS or authentication. Anyone who can reach the port can use all services of kind http.", addr)
-	return addr, nil
+// listenAddress returns the address that a core listens on.
+func (a *Assembler) listenAddress() string {
+	return net.JoinHostPort(a.Settings.Server.ListenAddress, strconv.Itoa(a.Settings.Server.Port))
 }
 
 // free fails with PORT_IN_USE if somebody listens on an address of the core; apps can

@@ -24,6 +24,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fleet"
 	"github.com/ruedo-dev/ruedo/internal/labels"
 	"github.com/ruedo-dev/ruedo/internal/port"
+	"github.com/ruedo-dev/ruedo/internal/port/proxies"
 	"github.com/ruedo-dev/ruedo/runner"
 )
 
@@ -38,6 +39,8 @@ type Assembler struct {
 	Compiler []string
 	// Version of the program, to be shown.
 	Version string
+	// Getenv returns the value of an environment variable, or "". Nil knows none.
+	Getenv func(name string) string
 	// Infof prints a message for the user; nil prints nothing.
 	Infof func(format string, args ...any)
 
@@ -55,11 +58,8 @@ func (a *Assembler) infof(format string, args ...any) {
 // STORE_UNAVAILABLE if the store does not answer within store.start_timeout. An
 // embedded store that fails later does not end the core: calls continue from memory.
 func (a *Assembler) Server(ctx context.Context, log *slog.Logger) error {
-	addr, err := a.listenAddress()
-	if err != nil {
-		return err
-	}
-	apps, err := a.appsAddress()
+	addr, apps := a.listenAddress(), a.Settings.Server.AppsListen
+	door, err := a.door(addr, true, log)
 	if err != nil {
 		return err
 	}
@@ -87,6 +87,7 @@ func (a *Assembler) Server(ctx context.Context, log *slog.Logger) error {
 	srv, err := a.newCore(ctx, log, st, func(cfg *core.Config) {
 		cfg.Listen, cfg.URL, cfg.Apps = addr, a.advertised(), apps
 		cfg.Distributed, cfg.Local = distributed, local
+		cfg.Login, cfg.TLS, cfg.Socket = door.Login, door.TLS, door.Socket
 	})
 	if err != nil {
 		return err
@@ -203,15 +204,24 @@ func (a *Assembler) newCore(ctx context.Context, log *slog.Logger, st store.Conf
 		QueueTimeout:  a.Settings.Server.QueueTimeout,
 		Zone:          a.Settings.Server.Zone,
 		ShutdownDelay: a.Settings.Server.ShutdownDelay,
+		Insecure:      a.Settings.Server.InsecureListen,
+		Session:       a.Settings.Auth.Session,
+		MaxStale:      a.Settings.Auth.MaxStale,
+		AuditKeep:     a.Settings.Audit.Keep,
+		Login:         core.Login{Seal: a.seal()},
 		Farewell:      farewell,
 		Collect:       a.collect(),
 		BackupDir:     a.backupDir(),
 		Version:       a.Version,
 		Logger:        log,
 	}
+	var err error
+	if cfg.Port.Proxies, err = proxies.Parse(a.Settings.Server.TrustedProxies); err != nil {
+		return nil, err
+	}
 	change(&cfg)
 	var c *core.Core
-	err := a.patiently(ctx, log, func(ctx context.Context) (err error) {
+	err = a.patiently(ctx, log, func(ctx context.Context) (err error) {
 		c, err = core.New(ctx, cfg)
 		return err
 	})

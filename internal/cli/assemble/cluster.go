@@ -36,11 +36,8 @@ type Cluster struct {
 // Cluster starts store, core and runners, and returns when the runners accept
 // calls. If dir is "", the store is temporary.
 func (a *Assembler) Cluster(ctx context.Context, log *slog.Logger, dir string, runners int) (_ *Cluster, err error) {
-	addr, err := a.listenAddress()
-	if err != nil {
-		return nil, err
-	}
-	apps, err := a.appsAddress()
+	addr, apps := a.listenAddress(), a.Settings.Server.AppsListen
+	door, err := a.door(addr, false, log)
 	if err != nil {
 		return nil, err
 	}
@@ -61,6 +58,7 @@ func (a *Assembler) Cluster(ctx context.Context, log *slog.Logger, dir string, r
 	c.core, err = a.newCore(c.ctx, log, st, func(cfg *core.Config) {
 		cfg.Listen, cfg.URL, cfg.Apps, cfg.Distributed = addr, a.advertised(), apps, true
 		cfg.AnyPlacement = true // its runners stand for all others
+		cfg.Login, cfg.TLS, cfg.Socket = door.Login, door.TLS, door.Socket
 	})
 	if err != nil {
 		return nil, err

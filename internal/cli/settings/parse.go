@@ -14,6 +14,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/cli/hosts"
 	"github.com/ruedo-dev/ruedo/internal/labels"
 	"github.com/ruedo-dev/ruedo/internal/names"
+	"github.com/ruedo-dev/ruedo/internal/port/proxies"
 )
 
 // set parses text into the field of an entry. The error says what is expected.
@@ -34,6 +35,9 @@ func (e Entry) set(s *Settings, text string) error {
 		}
 		if e.check == "period" && (d < time.Second || d > 8760*time.Hour) {
 			return fmt.Errorf("a duration from 1s to 8760h is expected")
+		}
+		if e.check == "session" && (d < time.Minute || d > 720*time.Hour) {
+			return fmt.Errorf("a duration from 1m to 720h is expected")
 		}
 		if e.check == "age" && d > 87600*time.Hour {
 			return fmt.Errorf("a duration from 0s to 87600h is expected")
@@ -124,6 +128,9 @@ func (e Entry) checkText(text string) error {
 		if strings.ContainsAny(text, ":/,;") {
 			return fmt.Errorf("names without a scheme or a port are expected, separated by spaces")
 		}
+	case "networks":
+		_, err := proxies.Parse(strings.Fields(text))
+		return err
 	case "label":
 		if why := labels.CheckValue(text); why != "" {
 			return errors.New(why)

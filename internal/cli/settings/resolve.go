@@ -232,7 +232,7 @@ var serviceLink = regexp.MustCompile(`_SERVICE_(HOST|PORT(_.*)?)=|_PORT_\d+_(TCP
 
 // unknownNames returns a warning for each RUEDO_ name that no setting has.
 func unknownNames(env map[string]string) []string {
-	known := []string{EnvConfig, EnvProfile, EnvToken}
+	known := []string{EnvConfig, EnvProfile, EnvToken, EnvSealKey}
 	for _, e := range Table() {
 		known = append(known, e.Env)
 	}

@@ -35,6 +35,9 @@ type Settings struct {
 	Store       Store       `section:"store"`
 	Server      Server      `section:"server"`
 	TLS         TLS         `section:"tls"`
+	Auth        Auth        `section:"auth"`
+	Seal        Seal        `section:"seal"`
+	Audit       Audit       `section:"audit"`
 	Collect     Collect     `section:"collect"`
 	Client      Client      `section:"client"`
 	Runner      Runner      `section:"runner"`
@@ -89,12 +92,38 @@ type Server struct {
 	MaxLanesPerAddress   int           `key:"max_lanes_per_address" default:"128" check:"bound" help:"Maximum number of runners that are attached to this core from one IPv4 address or IPv6 /64 network, for example behind one NAT; also how often that address can try to attach in quick succession, after that four times a second. More are refused with LANE_LIMIT."`
 	QueueTimeout         time.Duration `key:"queue_timeout" default:"5s" check:"wait" help:"How long a call waits for its turn on a runner before it is refused with QUEUE_TIMEOUT, 1ms to 10m."`
 	ShutdownDelay        time.Duration `key:"shutdown_delay" default:"0s" check:"delay" help:"How long a core that is asked to end still serves, while /readyz answers 503, so that load balancers can take it out, up to 10m."`
-	InsecureListen       bool          `key:"insecure_listen" default:"false" help:"Allow listening on non-loopback addresses without authentication. Anyone who can reach the port controls the cluster."`
+	InsecureListen       bool          `key:"insecure_listen" default:"false" help:"Allow listening on non-loopback addresses without logins or without TLS: anyone who can reach the port then controls the cluster, or anyone on the way can read tokens. It is said at each start."`
+	Socket               string        `key:"socket" help:"Path of the unix socket by which the owner of this process, and root, administer the cluster without logging in. off: none. Default: core-PORT.sock in /run/ruedo, $XDG_RUNTIME_DIR/ruedo or a directory of the user below that for temporary files, the first that can be had."`
+	TrustedProxies       []string      `key:"trusted_proxies" check:"networks" help:"Addresses and networks of proxies in front of the core, separated by spaces. Their X-Forwarded-For says where a request comes from. Default: none is believed."`
+}
+
+// Auth is about logins.
+type Auth struct {
+	Mode           string        `key:"mode" default:"auto" enum:"auto,on,off" help:"Whether callers have to log in: on or off, refused if the cluster has it otherwise; auto takes what the cluster has. ruedo server makes a new cluster with logins unless this is off, ruedo dev without unless this is on. It is a property of the cluster: logins can be required later, and never be turned off."`
+	Session        time.Duration `key:"session" default:"24h" check:"session" help:"How long a login lasts, 1m to 720h."`
+	MaxStale       time.Duration `key:"max_stale" default:"24h" check:"period" help:"How long a core that does not reach the store goes on to believe what it knows of users and tokens, 1s to 8760h. After that it answers STALE_ACCESS, except on its socket."`
+	AdminTokenFile string        `key:"admin_token_file" help:"File with a token of ruedo create token --offline, for installations without anybody at the machine: it has the role admin as long as no user has."`
+}
+
+// Seal is about the key that opens the secrets of a cluster.
+type Seal struct {
+	KeyFile string `key:"key_file" help:"File of the seal key, without which a core of a cluster with logins does not start. All cores of the cluster need the same. RUEDO_SEAL_KEY or the systemd credential ruedo-seal-key take its place. Default: seal.key in the working directory, made when the cluster is."`
+}
+
+// Audit is about the record of changes, logins and denials.
+type Audit struct {
+	Keep time.Duration `key:"keep" default:"9600h" check:"age" help:"How long records are kept, at most 200,000 of them, up to 87600h."`
 }
 
 // TLS is about connections between parts of the cluster, and to it.
 type TLS struct {
-	CAFile string `key:"ca_certificate_file" help:"Certificate authorities that clients and runners trust cores by, PEM. A profile of ruedo login names that of its cluster. Default: those of the system."`
+	Mode               string   `key:"mode" default:"auto" enum:"auto,on,off" help:"Whether the ports of a core have TLS. auto: unless only this machine can reach them and there is no certificate of one's own."`
+	CAFile string `key:"ca_certificate_file" help:"Certificate authorities that clients and runners trust cores by, and a core the certificates of clients, PEM. A profile of ruedo login names that of its cluster. Default: those of the system."`
+	CertFile           string   `key:"certificate_file" help:"Certificate of a core for clients that do not trust the authority of its cluster, PEM. It is read again when it changes. Default: the cluster's own authority issues one."`
+	KeyFile            string   `key:"private_key_file" help:"Private key of that certificate, PEM."`
+	Names              []string `key:"names" help:"Host names and addresses in the certificates that the cluster's own authority issues, besides those that a core knows itself, separated by spaces."`
+	ClientCertificates string   `key:"client_certificates" default:"off" enum:"off,require" help:"Whether clients need a certificate by tls.ca_certificate_file besides their login: off or require."`
+	ClientNames        []string `key:"client_names" help:"Names of which a client certificate needs one, separated by spaces; *.example.com stands for all below. Default: any will do."`
 }
 
 // Collect is about what the leader removes from the store. In one cluster it

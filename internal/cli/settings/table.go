@@ -14,11 +14,13 @@ const EnvPrefix = "RUEDO_"
 const Tag = "setting"
 
 // EnvConfig names the config file in the environment, and EnvProfile the profile.
-// EnvToken is the token to show; it is a secret, and so no setting.
+// EnvToken is the token to show, and EnvSealKey the seal key; they are secrets, and so
+// no settings.
 const (
 	EnvConfig  = "RUEDO_CONFIG"
 	EnvProfile = "RUEDO_PROFILE"
 	EnvToken   = "RUEDO_TOKEN"
+	EnvSealKey = "RUEDO_SEAL_KEY"
 )
 
 // FlagProfile is the value of the struct tag of the flag that names the profile.

@@ -1,0 +1,118 @@
+package assemble
+
+import (
+	"cmp"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/ruedo-dev/ruedo/core"
+	"github.com/ruedo-dev/ruedo/internal/cli/settings"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/loopback"
+	"github.com/ruedo-dev/ruedo/internal/pki"
+	"github.com/ruedo-dev/ruedo/internal/seal"
+	"github.com/ruedo-dev/ruedo/internal/socket"
+	"github.com/ruedo-dev/ruedo/internal/text"
+)
+
+// Values of auth.mode and of tls.mode.
+const (
+	auto = "auto"
+	on   = "on"
+	off  = "off"
+)
+
+// login returns who may use the cluster of a core. fresh is what a cluster that is new
+// gets unless the settings say.
+func (a *Assembler) login(fresh bool) (core.Login, error) {
+	mode := a.Settings.Auth.Mode
+	l := core.Login{New: fresh, Seal: a.seal()}
+	if mode != auto {
+		l.New, l.Strict = mode == on, true
+	}
+	if file := a.Settings.Auth.AdminTokenFile; file != "" {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			return l, fault.Wrap(err, fault.ConfigInvalid, "auth.admin_token_file %s cannot be read: %s", file, text.Cause(err))
+		}
+		l.AdminToken = strings.TrimSpace(string(data))
+	}
+	return l, nil
+}
+
+// seal returns where the seal key is.
+func (a *Assembler) seal() seal.Source {
+	return seal.Source{
+		Text:        a.getenv(settings.EnvSealKey),
+		Credentials: a.getenv("CREDENTIALS_DIRECTORY"),
+		File:        cmp.Or(a.Settings.Seal.KeyFile, filepath.Join(a.Settings.Application.WorkingDir, "seal.key")),
+	}
+}
+
+// tls returns how the ports of a core are encrypted; nil if they are not.
+func (a *Assembler) tls(addr string, log *slog.Logger) (*core.TLS, error) {
+	s := a.Settings.TLS
+	if s.Mode == off || s.Mode == auto && loopback.Is(addr) && s.CertFile == "" {
+		if s.CertFile != "" || s.KeyFile != "" {
+			return nil, fault.New(fault.ConfigInvalid, "a certificate is set, but TLS is off").WithFix("tls.mode: on")
+		}
+		return nil, nil
+	}
+	if s.Mode == auto && a.Settings.Auth.Mode == off && s.CertFile == "" {
+		return nil, nil // there is nothing to certify with; the core refuses to listen unless it is told to
+	}
+	cfg := &core.TLS{Names: s.Names}
+	if (s.CertFile == "") != (s.KeyFile == "") {
+		return nil, fault.New(fault.ConfigInvalid, "tls.certificate_file and tls.private_key_file must be set together")
+	}
+	var err error
+	if s.CertFile != "" {
+		cfg.Pair, err = pki.LoadPair(pki.FilesConfig{What: "the certificate of the core", CertificateFile: s.CertFile, PrivateKeyFile: s.KeyFile, Logger: log})
+		if err != nil {
+			return nil, err
+		}
+	}
+	if s.ClientCertificates == "require" {
+		if s.CAFile == "" {
+			return nil, fault.New(fault.ConfigInvalid, "client certificates are required, but nothing says which authority issues them").WithFix("set tls.ca_certificate_file")
+		}
+		cfg.Lock, err = pki.NewLock(pki.FilesConfig{What: "the authority of client certificates", CertificateFile: s.CAFile, Logger: log}, s.ClientNames)
+	}
+	return cfg, err
+}
+
+// socket returns where the socket of a core is; nil if it has none.
+func (a *Assembler) socket() *socket.Config {
+	if path := a.Settings.Server.Socket; path != off {
+		return &socket.Config{Path: path, Dirs: socket.Dirs(a.getenv)}
+	}
+	return nil
+}
+
+// door is who may use a core that listens, and how it is reached.
+type door struct {
+	core.Login
+	TLS    *core.TLS
+	Socket *socket.Config
+}
+
+// door returns the door of a core that listens on an address. fresh is what a cluster
+// that is new gets unless the settings say: whether callers have to log in.
+func (a *Assembler) door(addr string, fresh bool, log *slog.Logger) (d door, err error) {
+	if d.Login, err = a.login(fresh); err != nil {
+		return d, err
+	}
+	d.TLS, err = a.tls(addr, log)
+	d.Socket = a.socket()
+	return d, err
+}
+
+// getenv returns the value of an environment variable, or "".
+func (a *Assembler) getenv(name string) string {
+	if a.Getenv == nil {
+		return ""
+	}
+	return a.Getenv(name)
+}

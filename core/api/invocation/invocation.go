@@ -30,7 +30,7 @@ type Service struct {
 // requests and answers have their own codecs.
 func (s *Service) Handler(opts ...connect.HandlerOption) (string, http.Handler) {
 	method := ruedov1.File_ruedo_v1_invoke_proto.Services().ByName("InvokeService").Methods().ByName("Invoke")
-	opts = append(opts, connect.WithSchema(method))
+	opts = append([]connect.HandlerOption{connect.WithSchema(method)}, opts...) // which says what those are about
 	for _, name := range []string{"proto", "json", "json; charset=utf-8"} {
 		opts = append(opts, connect.WithCodec(codec{name, s.Turns, s.Invoker.InputLimit}))
 	}

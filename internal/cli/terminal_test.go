@@ -150,23 +150,35 @@ func TestSecretsAreNotEchoed(t *testing.T) {
 
 // Whoever interrupts a question for a secret has a terminal that echoes.
 func TestSecretInterrupted(t *testing.T) {
-	s, near, until := onTerminal(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	s.Ctx = ctx
-	got := make(chan error, 1)
-	go func() {
-		_, err := s.Secret("Password of ada")
-		got <- err
-	}()
-	until("Password of ada: ")
-	cancel()
-	if err := <-got; !errors.Is(err, context.Canceled) {
-		t.Error(err)
+	for name, interrupt := range map[string]func(stop func(), near *os.File) error{
+		"by a signal": func(stop func(), _ *os.File) error { stop(); return nil },
+		"by Ctrl-C":   func(_ func(), near *os.File) error { _, err := near.WriteString("hunter2\x03"); return err },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, near, until := onTerminal(t)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			s.Ctx = ctx
+			code := make(chan int, 1)
+			go func() {
+				_, err := s.Secret("Password of ada")
+				code <- s.Exit(err)
+			}()
+			until("Password of ada: ")
+			if err := interrupt(cancel, near); err != nil {
+				t.Fatal(err)
+			}
+			if got := <-code; got != fault.ExitInterrupted {
+				t.Errorf("exit code %d", got)
+			}
+			if _, err := near.WriteString("seen again\n"); err != nil {
+				t.Fatal(err)
+			}
+			if seen := until("seen again"); strings.Contains(seen, "hunter2") {
+				t.Errorf("the terminal shows %q", seen)
+			}
+		})
 	}
-	if _, err := near.WriteString("seen again\n"); err != nil {
-		t.Fatal(err)
-	}
-	until("seen again")
 }
 
 // Whoever logs in to a core that nothing is known of compares its pin first, and may

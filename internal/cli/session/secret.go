@@ -58,26 +58,27 @@ func (s *Session) line(what string) (string, error) {
 	})
 }
 
-// ask asks on a terminal, without echo.
+// ask asks on a terminal, which shows nothing of the answer, however early it is typed.
 func (s *Session) ask(terminal *os.File, to io.Writer, what string) (string, error) {
-	// Whoever types as soon as the question is there must not be echoed, and
-	// ReadPassword is too late for that.
-	before, err := term.MakeRaw(int(terminal.Fd()))
+	fd := int(terminal.Fd())
+	before, err := term.MakeRaw(fd)
 	if err != nil {
 		return "", FileError(err, "cannot ask on", "the terminal")
 	}
-	fmt.Fprintf(to, "%s: ", what)
-	answer, err := s.await(func() (string, error) {
-		text, err := term.ReadPassword(int(terminal.Fd()))
-		if len(text) > maxSecret {
-			return "", fault.New(fault.Usage, "%s is longer than %d bytes", what, maxSecret)
-		}
-		return string(text), err
-	})
-	_ = term.Restore(int(terminal.Fd()), before) // it could be changed before
-	fmt.Fprintln(to)
-	if errors.Is(err, io.EOF) {
-		return "", fault.New(fault.Usage, "%s was not given", what)
+	defer func() { _ = term.Restore(fd, before) }() // it could be changed before
+	both := struct {
+		io.Reader
+		io.Writer
+	}{terminal, to}
+	answer, err := s.await(func() (string, error) { return term.NewTerminal(both, "").ReadPassword(what + ": ") })
+	switch {
+	case errors.Is(err, io.EOF): // Ctrl-C: such a terminal makes no signal of it
+		err = Code(fault.ExitInterrupted)
+	case err == nil && len(answer) > maxSecret:
+		err = fault.New(fault.Usage, "%s is longer than %d bytes", what, maxSecret)
+	}
+	if err != nil {
+		fmt.Fprint(to, "\r\n")
 	}
 	return answer, err
 }

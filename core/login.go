@@ -12,7 +12,7 @@ import (
 func (c *Core) openLogin(ctx context.Context) (*login.Login, error) {
 	l := login.New(login.Config{
 		Store: c.principals, Mirror: c.mirror, Missing: c.missing, Check: c.auth.Check,
-		Cluster: c.cfg.Cluster, Version: c.cfg.Version, URL: c.URL, Pin: c.trust.Pin, Session: c.cfg.Session,
+		Cluster: c.cfg.Cluster, Version: c.cfg.Version, URL: c.URL, Pin: c.pin, Session: c.cfg.Session,
 		Denied: c.denied, PreviousUsed: c.auth.PreviousUsed,
 	})
 	if c.cfg.Login.AdminToken == "" || c.trust.CoreKey() == nil {
@@ -23,4 +23,12 @@ func (c *Core) openLogin(ctx context.Context) (*login.Login, error) {
 		c.log.Info("the token of auth.admin_token_file has the role admin", "core", c.ID())
 	}
 	return l, err
+}
+
+// pin returns the pin of the authority that certifies this core's port; "" if none does.
+func (c *Core) pin() string {
+	if c.tls == nil {
+		return ""
+	}
+	return c.trust.Pin()
 }

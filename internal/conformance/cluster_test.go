@@ -36,6 +36,7 @@ func startCluster(t *testing.T) *cluster {
 	c := &cluster{t: t, binary: filepath.Join(dir, "ruedo"), env: []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(),
 		"GOCACHE=" + caches[0], "GOMODCACHE=" + caches[1],
+		"RUEDO_AUTH_MODE=off",
 		"RUEDO_RUNNER_COMPILE_TIME=2m", // a busy machine is no failure
 	}}
 	core := c.start("server", "--port", "0", "--distributed-execution", "--data-dir", t.TempDir())

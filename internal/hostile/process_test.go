@@ -68,7 +68,7 @@ func (p *process) alive() bool {
 // environment is the environment of children, without the settings of the user
 // who runs the tests.
 func environment(home string, more ...string) []string {
-	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "TMPDIR=" + os.TempDir(), "NO_COLOR=1"}
+	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "TMPDIR=" + os.TempDir(), "NO_COLOR=1", "RUEDO_AUTH_MODE=off"}
 	return append(env, more...)
 }
 

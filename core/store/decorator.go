@@ -12,6 +12,7 @@ import (
 	"github.com/ruedo-dev/ruedo/core/store/guard"
 	"github.com/ruedo-dev/ruedo/core/store/table"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/access"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/keys"
 	"github.com/ruedo-dev/ruedo/internal/text"
@@ -129,7 +130,7 @@ func (s *Store) deleteUnused(ctx context.Context, name, key string) (int64, erro
 		return 0, err
 	}
 	if users := s.matching(got.Kvs, carrying([]string{name})); len(users) > 0 {
-		return 0, inUse(name, users)
+		return 0, inUse(ctx, name, users)
 	}
 	history, err := s.space.DecoratorRevisions(name)
 	if err != nil {
@@ -171,10 +172,19 @@ func (s *Store) matching(kvs []*mvccpb.KeyValue, match func(*ruedov1.Revision) b
 	return services
 }
 
-func inUse(name string, users []*ruedov1.Service) error {
+// inUse returns the error for a decorator that services carry. It names those that the
+// request of a context may read.
+func inUse(ctx context.Context, name string, users []*ruedov1.Service) error {
+	may := access.Visible(ctx, access.Service)
 	var named []string
-	for _, svc := range users[:min(len(users), namedUsers)] {
-		named = append(named, svc.GetName())
+	for _, svc := range users {
+		if len(named) < namedUsers && may(svc.GetName()) {
+			named = append(named, svc.GetName())
+		}
+	}
+	if len(named) == 0 {
+		return fault.New(fault.DecoratorInUse, "decorator %s is carried by %s that you may not see", name, text.Count(len(users), "service")).
+			WithFix("ask whoever publishes them to do without it")
 	}
 	return fault.New(fault.DecoratorInUse, "decorator %s is carried by %s: %s", name, text.Count(len(users), "service"), text.List(named, len(users))).
 		WithFix("publish %s without it, or delete it, then delete the decorator", named[0]).

@@ -263,10 +263,6 @@ var arrows = []arrow{
 		reason: "who asks, and whether they may, is judged from the mirror, whatever is asked for",
 	},
 	{
-		from: []string{"core/auth/limit"}, only: []string{},
-		reason: "how often something may be tried does not depend on what it is",
-	},
-	{
 		from: []string{"core/leader"}, only: []string{"core/mirror", "internal/fault", "internal/fleet", "internal/suggest", "gen"},
 		reason: "who leads does not depend on what the leader does",
 	},
@@ -410,7 +406,7 @@ var arrows = []arrow{
 		reason: "what guests logged is with the runners: who reads it asks them, and no store",
 	},
 	{
-		from: []string{"core/api"}, only: []string{"core/api", "core/backup", "core/catalog", "core/cordon", "core/decorate", "core/dispatch", "core/freshness", "core/invoke", "core/jobs", "core/leader", "core/login", "core/logs", "core/members", "core/mirror", "core/peers", "core/publish", "core/store", "core/upload", "gen", "internal/fault", "internal/middleware", "internal/names", "internal/packed", "internal/port"},
+		from: []string{"core/api"}, only: []string{"core/api", "core/backup", "core/catalog", "core/cordon", "core/decorate", "core/dispatch", "core/freshness", "core/invoke", "core/jobs", "core/leader", "core/login", "core/logs", "core/members", "core/mirror", "core/peers", "core/publish", "core/store", "core/upload", "gen", "internal/access", "internal/fault", "internal/middleware", "internal/names", "internal/packed", "internal/port"},
 		reason: "a handler translates between words and one room that knows",
 	},
 	{

@@ -226,6 +226,13 @@ func (h *Hub) Attach(ctx context.Context, stream *connect.BidiStream[runnerv1.At
 		return h.refuse(stream.Peer().Addr, l.info.Id, err)
 	}
 	defer h.attached.Done()
+	// What cancels the stream for a reason of its own, such as a token that is no longer
+	// good, ends the lane; of other ends the lane hears itself.
+	defer context.AfterFunc(ctx, func() {
+		if why, ok := errors.AsType[*fault.Error](context.Cause(ctx)); ok {
+			l.end(why)
+		}
+	})()
 	return h.serve(req.rc, stream, l, first.Frames[1:])
 }
 

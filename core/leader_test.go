@@ -149,7 +149,7 @@ func TestJobsAreSeenOnEveryCoreAndRunOnTheLeader(t *testing.T) {
 	})
 	for _, c := range cores {
 		list, err := client.All(c.Client.ListJobs(t.Context(), &ruedov1.ListJobsRequest{PageSize: 1}))
-		if err != nil || len(list) != 5 {
+		if err != nil || len(list) != 6 {
 			t.Fatal(list, err)
 		}
 		for _, j := range list {

@@ -182,7 +182,7 @@ func Mount(p *port.Server, cfg Config) {
 		ruedov1connect.BackupServiceName,
 		ruedov1connect.LoginServiceName, ruedov1connect.UserServiceName, ruedov1connect.RoleServiceName, ruedov1connect.TokenServiceName,
 		ruedov1connect.MemberServiceName, ruedov1connect.CordonServiceName,
-		ruedov1connect.LeaderServiceName, ruedov1connect.JobServiceName, ruedov1connect.InspectServiceName, ruedov1connect.EventServiceName,
+		ruedov1connect.LeaderServiceName, ruedov1connect.JobServiceName, ruedov1connect.InspectServiceName, ruedov1connect.EventServiceName, ruedov1connect.AuditServiceName,
 	}
 	reflector := grpcreflect.NewStaticReflector(names...)
 	for _, construct := range []func(...connect.HandlerOption) (string, http.Handler){

@@ -5,8 +5,6 @@ import (
 
 	"github.com/ruedo-dev/ruedo/core/audit"
 	"github.com/ruedo-dev/ruedo/core/store/records"
-	"github.com/ruedo-dev/ruedo/gen/ruedo/v1/ruedov1connect"
-	"github.com/ruedo-dev/ruedo/internal/port"
 )
 
 // openAudit makes what records denials, and reads the audit.
@@ -16,12 +14,4 @@ func (c *Core) openAudit() {
 		Keep:    c.cfg.AuditKeep, Interval: c.cfg.Collect.Interval, Logger: c.log,
 	})
 	c.onClose("the audit", func(context.Context) error { c.audit.Close(); return nil })
-}
-
-// mountAudit mounts the AuditService, whose streams last as long as their callers
-// follow.
-func (c *Core) mountAudit() {
-	c.port.Connect(port.Bounds{Message: 4 << 10, Weight: 8}, c.audit.Handler, map[string]port.Bounds{
-		ruedov1connect.AuditServiceListAuditRecordsProcedure: {Message: 4 << 10, Stream: true},
-	})
 }

@@ -54,9 +54,9 @@ func (c *Core) mount() {
 	exchange.Mount(c.port, exchange.Config{Invoker: c.invoker, Routes: c.catalog, Apps: c.apps, Fresh: fresh.Handler, Down: c.down, Logger: c.log})
 	c.port.Handle("GET /metrics", "metrics", access.Needs(access.Read, access.Cluster), port.Bounds{}, c.metrics.Handler(visibleServices))
 	c.mountProbes()
-	c.mountAudit()
 	small := port.Bounds{Message: 4 << 10, Weight: 8}
 	c.port.Connect(small, c.events.Handler, nil)
+	c.port.Connect(small, c.audit.Handler, nil)
 	c.port.Connect(small, c.trust.Handler, nil)
 	c.port.Connect(small, inspect.New(inspect.Config{
 		Mirror: c.mirror, Dispatcher: c.dispatcher, Cordons: c.cordons, Elector: c.elector, Catalog: c.catalog, Members: c.members, Peers: c.peers,

@@ -2,6 +2,7 @@ package backup_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"iter"
@@ -10,13 +11,17 @@ import (
 	"strings"
 	"testing"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/goleak"
 
 	"github.com/ruedo-dev/ruedo/core/backup"
 	"github.com/ruedo-dev/ruedo/core/mirror"
 	"github.com/ruedo-dev/ruedo/core/store"
+	"github.com/ruedo-dev/ruedo/core/store/chain"
+	"github.com/ruedo-dev/ruedo/core/store/principals"
 	"github.com/ruedo-dev/ruedo/core/store/storetest"
 	"github.com/ruedo-dev/ruedo/core/store/whole"
+	storev1 "github.com/ruedo-dev/ruedo/gen/ruedo/store/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/archive"
 	"github.com/ruedo-dev/ruedo/internal/etcdembed"
@@ -411,4 +416,81 @@ func TestBackupsAreBounded(t *testing.T) {
 	if most != backup.MaxParallel || !errors.Is(refused, fault.ServerBusy) {
 		t.Errorf("%d at a time, want %d; then %v", most, backup.MaxParallel, refused)
 	}
+}
+
+// Who may do what is not in a backup, and a restore leaves it as it is: it belongs to
+// the cluster, not to the catalog.
+func TestABackupHasNoCredentials(t *testing.T) {
+	etcd := etcdtest.Start(t, etcdembed.Config{})
+	s := open(t, etcd, "main")
+	s.fill(t, 1)
+	people := principals.New(principals.Config{Cluster: s.store.Cluster(), Guard: s.store.Guard(), Missing: s.store.Missing})
+	ctx := storetest.Context(t)
+	if _, err := people.RequireLogin(ctx, func(context.Context) (principals.First, error) {
+		return principals.First{Keyring: &storev1.Keyring{File: []byte("canary")}, Authority: &storev1.Authority{Key: []byte("canary")}}, nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := people.Write(ctx, principals.Batch{
+		Change: chain.Change{Action: "create", Noun: "user", Name: "ada"},
+		If:     []principals.Seen{{Kind: keys.KindUser, Name: "ada"}, {Kind: keys.KindToken, Name: "t"}, {Kind: keys.KindRole, Name: "r"}},
+		Users:  []*storev1.User{{User: &ruedov1.User{Name: "ada"}, Password: "canary"}},
+		Tokens: []*storev1.Token{{Token: &ruedov1.Token{User: "ada", Id: "t"}, Hash: []byte("canary")}},
+		Roles:  []*storev1.Role{{Role: &ruedov1.Role{Name: "r", Description: "canary"}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// others returns all keys that are neither of the catalog nor new, with their versions.
+	others := func() map[string]int64 {
+		t.Helper()
+		got, err := etcd.Client().Get(ctx, "/ruedo/main/", clientv3.WithPrefix())
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := map[string]int64{}
+		for _, kv := range got.Kvs {
+			k, ok := s.store.Cluster().Space().Parse(string(kv.Key))
+			if !ok {
+				t.Errorf("%s", kv.Key)
+			}
+			switch k.Kind {
+			case keys.KindAccess, keys.KindUser, keys.KindToken, keys.KindRole, keys.KindAuthority, keys.KindSeal, keys.KindAuditRecord:
+				all[string(kv.Key)] = kv.ModRevision
+			}
+		}
+		return all
+	}
+	before := others()
+	data := s.write(t)
+	r, err := archive.NewReader(bytes.NewReader(data), archive.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	for e, err := r.Next(); err == nil; e, err = r.Next() {
+		if bytes.Contains(e.Value, []byte("canary")) {
+			t.Errorf("%s is in the backup", e.Path)
+		}
+	}
+	if _, err := s.backups.Restore(ctx, backup.Request{Archive: s.catalog(t, data), Force: true}); err != nil {
+		t.Fatal(err)
+	}
+	after := others()
+	for key, version := range before {
+		if after[key] != version {
+			t.Errorf("%s was changed by the restore", key)
+		}
+	}
+	if len(before) < 6 || len(after) != len(before)+2 { // its beginning and its end are recorded
+		t.Errorf("%d keys before, %d after", len(before), len(after))
+	}
+	if got := s.has(); got != "1 services, 1 decorators" {
+		t.Error(got)
+	}
+	// What somebody has put there is refused.
+	_, err = whole.Replace(ctx, s.store.Cluster(), s.store.Chain(), whole.Replacement{Force: true, Values: func(yield func(whole.Value, error) bool) {
+		yield(whole.Value{Path: "users/eve"}, nil)
+	}})
+	testkit.WantReason(t, err, fault.StoreRestoring, `"users/eve" is no part of a catalog`)
 }

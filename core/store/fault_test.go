@@ -148,7 +148,10 @@ func noise(n int) []byte {
 
 func TestFullStoreSaysSo(t *testing.T) {
 	s := open(t, Config{Client: etcdtest.Start(t, etcdembed.Config{QuotaBytes: 4 << 20}).Client()})
-	var err error
+	_, err := s.CreateDecorator(storetest.Context(t), decorator("old"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	for i := 0; err == nil && i < 200; i++ {
 		data := append(noise(512<<10), byte(i))
 		err = s.PutModule(storetest.Context(t), storetest.Module(data), data)
@@ -158,6 +161,13 @@ func TestFullStoreSaysSo(t *testing.T) {
 	testkit.WantReason(t, err, fault.StoreFull)
 	if _, err := s.StatModule(t.Context(), storetest.Digest(append(noise(512<<10), 0))); err != nil {
 		t.Errorf("reads do not go on: %v", err)
+	}
+	// Deletions are the way out; their records wait for room.
+	if _, err := s.DeleteDecorator(storetest.Context(t), "old"); err != nil {
+		t.Errorf("a deletion: %v", err)
+	}
+	if !s.Chain().Owes() {
+		t.Error("nothing is left to be recorded")
 	}
 	// A core can still start on it.
 	open(t, Config{Client: s.client})

@@ -24,7 +24,7 @@ func settingsPage() (page.Page, error) {
 			page.Code{Language: "yaml", Text: settingsExample},
 			page.Text("A profile names the cores and the cluster of commands that talk to a core ([Several clusters](../cluster.md#several-clusters)). For them it takes the place of `client.hosts` and `application.cluster_id`, " +
 				"and counts for more than the config file. If `" + settings.EnvProfile + "` or `ruedo use` names the profile, cores in the environment count for more; if `--profile` does, only `--host` does."),
-			page.Text("A command shows the token in `" + settings.EnvToken + "`, or else that of `client.token_file`, of `client.token_command`, or of its profile, which `ruedo login` keeps. Without one, it uses the socket of a core on this machine."),
+			page.Text("A command shows the token in `" + settings.EnvToken + "`, or else that of `client.token_file`, of `client.token_command`, or of its profile, which `ruedo login` keeps. Without one, it uses the socket of a core on this machine. A core takes the seal key from `" + settings.EnvSealKey + "`, or else from a file."),
 		},
 	}
 	section, t := "", page.Table{}

@@ -9,9 +9,12 @@
 package ruedotest
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -21,6 +24,9 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/etcdembed"
 	"github.com/ruedo-dev/ruedo/internal/etcdembed/etcdtest"
 	"github.com/ruedo-dev/ruedo/internal/labels"
+	"github.com/ruedo-dev/ruedo/internal/port/proxies"
+	"github.com/ruedo-dev/ruedo/internal/seal"
+	"github.com/ruedo-dev/ruedo/internal/socket"
 	"github.com/ruedo-dev/ruedo/internal/testkit"
 	"github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
 	"github.com/ruedo-dev/ruedo/runner"
@@ -44,6 +50,12 @@ type Options struct {
 	Hosts []string
 	// Concurrency and Queue of each runner; 0 means the runner's defaults.
 	Concurrency, Queue int
+	// Login has callers log in. Client then reaches the core by its socket, and may do
+	// everything; HTTP shows nothing to its port, which believes what it says in
+	// X-Forwarded-For. Such a cluster has to be Local.
+	Login bool
+	// SealKey is that of another cluster with login on the same Etcd.
+	SealKey string
 	// Apps opens the core's port for web applications.
 	Apps bool
 	// Zone of the core; "" prefers none.
@@ -62,6 +74,9 @@ type Cluster struct {
 	Client  *client.Client
 	HTTP    *http.Client
 	Runners []*Runner
+	// SealKey is the file of the key that the secrets of a cluster with login are sealed
+	// with.
+	SealKey string
 
 	opts Options
 }
@@ -101,6 +116,15 @@ func New(t testing.TB, opts Options) *Cluster {
 
 		QueueTimeout: opts.QueueTimeout,
 	}
+	if opts.Login {
+		c.SealKey = cmp.Or(opts.SealKey, filepath.Join(t.TempDir(), "seal.key"))
+		cfg.Login = core.Login{New: true, Seal: seal.Source{File: c.SealKey}}
+		cfg.Socket = &socket.Config{Path: socketPath(t)}
+		var err error
+		if cfg.Port.Proxies, err = proxies.Parse([]string{"127.0.0.0/8"}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if opts.Apps {
 		cfg.Apps = "127.0.0.1:0"
 	}
@@ -131,6 +155,9 @@ func New(t testing.TB, opts Options) *Cluster {
 	t.Cleanup(transport.CloseIdleConnections)
 	c.HTTP = &http.Client{Transport: transport}
 	c.Client = client.New(c.URL, client.WithHTTPClient(c.HTTP), client.WithRetries(0)) // tests see each refusal
+	if opts.Login {
+		c.Client = client.New(client.SocketURL(cfg.Socket.Path), client.WithRetries(0))
+	}
 	if !opts.Local {
 		n := opts.Runners
 		if n == 0 {
@@ -141,6 +168,16 @@ func New(t testing.TB, opts Options) *Cluster {
 		}
 	}
 	return c
+}
+
+// socketPath returns a path that is short enough for a socket.
+func socketPath(t testing.TB) string {
+	dir, err := os.MkdirTemp("", "ruedo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) }) // an empty directory for temporary files
+	return filepath.Join(dir, "core.sock")
 }
 
 func (c *Cluster) newRunner(t testing.TB, cores []string, change ...func(*runner.Config)) *runner.Runner {

@@ -59,9 +59,11 @@ func TestAWalkWithoutOtherSoftware(t *testing.T) {
 	w.types("ruedo job run collect-modules --dry-run")
 
 	// Maintenance has an owner, a reason and an end, and nobody else takes it over.
+	w.types("ruedo create user bob --machine --role admin")
+	w.types("ruedo create token --user bob > bob.token")
 	w.types("ruedo cordon rack7 --reason 'new disk' --for 2h")
 	w.types("ruedo cordon rack7")
-	w.types(`curl -H 'Content-Type: application/json' -d '{"runner":"rack7","from":"bob@desk","reason":"mine"}' http://127.0.0.1:7853/ruedo.v1.CordonService/CordonRunner`)
+	w.types(`curl -H "Authorization: Bearer $(cat bob.token)" -H 'Content-Type: application/json' -d '{"runner":"rack7","from":"bob@desk","reason":"mine"}' http://127.0.0.1:7853/ruedo.v1.CordonService/CordonRunner`)
 
 	// A leader that is cut off is replaced, and does not act when it is back.
 	second.signal(t, syscall.SIGSTOP)

@@ -32,12 +32,14 @@ func TestAWalkWithASharedEtcd(t *testing.T) {
 	w.types(`export RUEDO_CLIENT_HOSTS="127.0.0.1:7833 127.0.0.1:7843 127.0.0.1:7853"`)
 
 	// One leader at a time.
+	w.types("ruedo create user bob --machine --role admin")
+	w.types("ruedo create token --user bob > bob.token")
 	w.types("ruedo get cores")
 	w.types("ruedo leader yield --to core-7124azc4")
 	w.types("curl http://127.0.0.1:7833/leader-check")
 	w.types("curl -i http://127.0.0.1:7843/leader-check/503")
-	w.types("curl -s http://127.0.0.1:7833/metrics | grep ^ruedo_leader")
-	w.types("curl -s http://127.0.0.1:7843/metrics | grep ^ruedo_leader")
+	w.types(`curl -s -H "Authorization: Bearer $(cat bob.token)" http://127.0.0.1:7833/metrics | grep ^ruedo_leader`)
+	w.types(`curl -s -H "Authorization: Bearer $(cat bob.token)" http://127.0.0.1:7843/metrics | grep ^ruedo_leader`)
 
 	// Commands from anywhere.
 	w.types("ruedo --host 127.0.0.1:7843 create decorator small --limit memory=32MiB")
@@ -48,7 +50,7 @@ func TestAWalkWithASharedEtcd(t *testing.T) {
 
 	// Maintenance locks.
 	w.types("ruedo drain rack7 --reason 'kernel update' --for 1h")
-	w.types(`curl -H 'Content-Type: application/json' -d '{"runner":"rack7","from":"bob@desk","reason":"mine"}' http://127.0.0.1:7853/ruedo.v1.CordonService/CordonRunner`)
+	w.types(`curl -H "Authorization: Bearer $(cat bob.token)" -H 'Content-Type: application/json' -d '{"runner":"rack7","from":"bob@desk","reason":"mine"}' http://127.0.0.1:7853/ruedo.v1.CordonService/CordonRunner`)
 
 	// Another core picks up.
 	w.interrupts(first)

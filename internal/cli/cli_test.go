@@ -4,9 +4,14 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -130,6 +135,7 @@ func testScripts(t *testing.T, bin, cache string) {
 			"cluster":   cmdCluster,
 			"etcd":      cmdEtcd,
 			"listen":    cmdListen,
+			"proxy":     cmdProxy,
 			"start":     cmdStart,
 			"stopped":   cmdStopped,
 			"killed":    cmdKilled,
@@ -166,6 +172,23 @@ func cmdListen(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	ts.Defer(func() { l.Close() })
 	ts.Setenv("PORT", strconv.Itoa(l.Addr().(*net.TCPAddr).Port))
+}
+
+// cmdProxy starts a reverse proxy in front of the core whose https URL is in a file, on
+// the same machine and on plain HTTP, and names its URL in $PROXY.
+//
+//	proxy FILE
+func cmdProxy(ts *testscript.TestScript, neg bool, args []string) {
+	to, err := url.Parse(strings.TrimSpace(ts.ReadFile(args[0])))
+	ts.Check(err)
+	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+	srv := httptest.NewServer(&httputil.ReverseProxy{Transport: transport, Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(to)
+		r.SetXForwarded()
+	}})
+	ts.Defer(srv.Close)
+	ts.Defer(transport.CloseIdleConnections)
+	ts.Setenv("PROXY", srv.URL)
 }
 
 // process is a program that runs next to the script.

@@ -134,9 +134,17 @@ func (x explainer) explain(err error) error {
 		return unreachable(err, at, "the connection to the core at %s broke: %s", at, ce.Message())
 	case connect.CodeUnimplemented, connect.CodeUnknown, connect.CodeInternal:
 		// Not from a core: another HTTP server answered.
-		return unreachable(err, at, "what answers at %s is not a core: %s", at, ce.Message())
+		return notCore(err, at, ce.Message())
 	}
 	return faultrpc.FromConnect(ce)
+}
+
+// notCore returns the error for an answer that no core gives.
+func notCore(err error, at, says string) *fault.Error {
+	if strings.HasPrefix(at, "http://") && strings.Contains(says, "400") { // as servers with TLS say
+		says += "; if it has TLS, its URL begins with https"
+	}
+	return unreachable(err, at, "what answers at %s is not a core: %s", at, says)
 }
 
 func unreachable(err error, at, format string, args ...any) *fault.Error {

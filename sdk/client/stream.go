@@ -141,7 +141,7 @@ func (c *Client) refused(res *http.Response) error {
 	e, ok := faultrpc.FromHTTP(text)
 	if !ok {
 		at := c.cores.URL()
-		return unreachable(nil, at, "what answers at %s is not a core: it says %s", at, res.Status)
+		return notCore(nil, at, "it says "+res.Status)
 	}
 	if e.Reason == fault.ClusterMismatch && c.cores.Len() > 1 {
 		e.Message += " (the core at " + c.cores.URL() + ")"

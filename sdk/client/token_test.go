@@ -320,6 +320,8 @@ func TestWhichCoresAreTrusted(t *testing.T) {
 		t.Error("it does not say that nothing was sent")
 	}
 	testkit.WantReason(t, status(t, client.New(secure(t, own, "127.0.0.1"), secret)), fault.AuthorityUnknown, "(https://127.0.0.1:")
+	err = status(t, client.New("http"+strings.TrimPrefix(secure(t, own), "https")))
+	testkit.WantReason(t, err, fault.CoreUnreachable, "is not a core: ", "if it has TLS, its URL begins with https")
 	testkit.WantReason(t, status(t, client.New("https://127.0.0.1:1", client.WithAuthority("no PEM"))), fault.ConfigInvalid, "no PEM certificate")
 
 	config, err := pki.CAFile(file(t, pki.PEM(own.Certificate())))

@@ -48,18 +48,20 @@ func free(addr, apps string) error {
 	return l.Close()
 }
 
-// advertised returns the URL that the core advertises; "" lets the core derive
-// it from the address that it listens on.
-func (a *Assembler) advertised() string {
+// advertised returns the URL that the core advertises; "" lets the core derive it from
+// the address that it listens on. secure says that its port has TLS.
+func (a *Assembler) advertised(secure bool) string {
 	s := a.Settings.Server
-	if s.AdvertiseURL != "" {
-		return URL(s.AdvertiseURL, s.Port)
-	}
-	if ip := net.ParseIP(s.ListenAddress); ip != nil && ip.IsUnspecified() && s.Port != 0 {
+	at := s.AdvertiseURL
+	if ip := net.ParseIP(s.ListenAddress); at == "" && ip != nil && ip.IsUnspecified() && s.Port != 0 {
 		// Nobody can dial an unspecified address such as 0.0.0.0.
-		if host, err := os.Hostname(); err == nil {
-			return URL(host, s.Port)
-		}
+		at, _ = os.Hostname() // without a name, the core derives the URL
 	}
-	return ""
+	switch {
+	case at == "":
+		return ""
+	case secure && !strings.Contains(at, "://"):
+		return "https" + strings.TrimPrefix(URL(at, s.Port), "http")
+	}
+	return URL(at, s.Port)
 }

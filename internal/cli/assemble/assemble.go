@@ -85,7 +85,7 @@ func (a *Assembler) Server(ctx context.Context, log *slog.Logger) error {
 		local, belongs = r, func(core string) { r.DenyCores([]string{core}) }
 	}
 	srv, err := a.newCore(ctx, log, st, func(cfg *core.Config) {
-		cfg.Listen, cfg.URL, cfg.Apps = addr, a.advertised(), apps
+		cfg.Listen, cfg.URL, cfg.Apps = addr, a.advertised(door.TLS != nil), apps
 		cfg.Distributed, cfg.Local = distributed, local
 		cfg.Login, cfg.TLS, cfg.Socket = door.Login, door.TLS, door.Socket
 	})

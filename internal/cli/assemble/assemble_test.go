@@ -191,3 +191,29 @@ func TestURL(t *testing.T) {
 		}
 	}
 }
+
+func TestAdvertisedURL(t *testing.T) {
+	host, err := os.Hostname()
+	if err != nil {
+		t.Skip(err)
+	}
+	for _, tt := range []struct {
+		listen, advertise string
+		secure            bool
+		want              string
+	}{
+		{"127.0.0.1", "", true, ""},
+		{"0.0.0.0", "", false, "http://" + host + ":7833"},
+		{"0.0.0.0", "", true, "https://" + host + ":7833"},
+		{"::", "", true, "https://" + host + ":7833"},
+		{"0.0.0.0", "core-1", true, "https://core-1:7833"},
+		{"0.0.0.0", "http://proxy", true, "http://proxy"},
+		{"127.0.0.1", "https://proxy/", false, "https://proxy"},
+	} {
+		a := &Assembler{Settings: &settings.Resolved{}}
+		a.Settings.Server.ListenAddress, a.Settings.Server.AdvertiseURL, a.Settings.Server.Port = tt.listen, tt.advertise, 7833
+		if got := a.advertised(tt.secure); got != tt.want {
+			t.Errorf("%+v: %s", tt, got)
+		}
+	}
+}

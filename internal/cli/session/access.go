@@ -11,7 +11,6 @@ import (
 
 	"github.com/ruedo-dev/ruedo/internal/cli/assemble"
 	"github.com/ruedo-dev/ruedo/internal/cli/credential"
-	"github.com/ruedo-dev/ruedo/internal/cli/hosts"
 	"github.com/ruedo-dev/ruedo/internal/cli/profile"
 	"github.com/ruedo-dev/ruedo/internal/cli/settings"
 	"github.com/ruedo-dev/ruedo/internal/fault"
@@ -56,31 +55,33 @@ func unchangeable(p *profile.Profile) error {
 		WithFix("look at it (ruedo get profiles %s), then: %s", p.Name, p.Warning[strings.LastIndex(p.Warning, "chmod"):])
 }
 
-// access returns the options of a client that shows the token of a target, and
-// believes its cores. Without a token, hosts of this machine become sockets.
-func (s *Session) access(ctx context.Context, target *settings.Target) ([]client.Option, error) {
+// access returns where a client of a target connects to, and the options by which it
+// shows the token and trusts the cores. Without a token, hosts of this machine become
+// sockets.
+func (s *Session) access(ctx context.Context, target *settings.Target) (at []string, opts []client.Option, err error) {
 	cred, err := s.credential(target)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	s.cred = cred
-	if cred == nil {
-		target.Hosts = slices.Clone(target.Hosts)
-		for i, host := range target.Hosts {
-			target.Hosts[i] = s.nearest(ctx, host)
-		}
-		// On the machine of a server, what it listens on is here.
-		if own := s.Settings.Server.Port; s.Settings.Application.Mode == ModeServer && !target.Given {
-			if at := s.nearest(ctx, "http://127.0.0.1:"+strconv.Itoa(own)); hosts.IsSocket(at) {
-				target.Hosts[0] = at
-			}
-		}
+	s.cred, at = cred, slices.Clone(target.Hosts)
+	if opts, err = s.Believing(target.Profile); err != nil {
+		return nil, nil, err
 	}
-	opts, err := s.Believing(target.Profile)
+	opts = append(opts, client.WithCluster(target.ClusterID), client.WithRetries(0)) // a command shows what the core says; its user decides
 	if cred != nil {
-		opts = append(opts, client.WithToken(cred.Token))
+		return at, append(opts, client.WithToken(cred.Token)), nil
 	}
-	return append(opts, client.WithCluster(target.ClusterID), client.WithRetries(0)), err // a command shows what the core says; its user decides
+	for i, host := range at {
+		at[i] = s.nearest(ctx, host)
+	}
+	// On the machine of a server, what it listens on is here.
+	if s.Settings.Application.Mode == ModeServer && !target.Given {
+		own := "http://127.0.0.1:" + strconv.Itoa(s.Settings.Server.Port)
+		if near := s.nearest(ctx, own); near != own {
+			at[0] = near
+		}
+	}
+	return at, opts, nil
 }
 
 // Believing returns the options of a client that trusts the authority of a profile,

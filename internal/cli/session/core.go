@@ -71,17 +71,17 @@ func (s *Session) connect(create bool) (*client.Client, error) {
 		return c, nil
 	}
 	s.origin = target.Origin
-	opts, err := s.access(s.Ctx, target)
+	at, opts, err := s.access(s.Ctx, target)
 	if err != nil {
 		return nil, err
 	}
 	if s.Verbose {
-		s.Infof("core: %s (%s)", strings.Join(target.Hosts, " "), target.Origin)
+		s.Infof("core: %s (%s)", strings.Join(at, " "), target.Origin)
 		if s.cred != nil {
 			s.Infof("token: from %s", s.cred.Origin)
 		}
 	}
-	s.core = s.remember(target, opts)
+	s.core = s.remember(target.Hosts, at, opts)
 	return s.core, nil
 }
 
@@ -92,11 +92,11 @@ func (s *Session) Remote(ctx context.Context) (*client.Client, error) {
 	if err != nil || target == nil {
 		return nil, err
 	}
-	opts, err := s.access(ctx, target)
+	at, opts, err := s.access(ctx, target)
 	if err != nil {
 		return nil, err
 	}
-	return client.New(strings.Join(target.Hosts, " "), opts...), nil
+	return client.New(strings.Join(at, " "), opts...), nil
 }
 
 // ConnectToEmpty returns a client of an empty cluster in this process, which is
@@ -120,11 +120,11 @@ func (s *Session) At(url string) (*client.Client, error) {
 		return nil, err
 	}
 	target.Hosts = []string{url}
-	opts, err := s.access(s.Ctx, &target)
+	at, opts, err := s.access(s.Ctx, &target)
 	if err != nil {
 		return nil, err
 	}
-	return client.New(target.Hosts[0], opts...), nil
+	return client.New(at[0], opts...), nil
 }
 
 // HostHint says how commands reach the core at a URL, or "" if it is where they

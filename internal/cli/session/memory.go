@@ -6,7 +6,6 @@ import (
 
 	"github.com/ruedo-dev/ruedo/internal/cli/assemble"
 	"github.com/ruedo-dev/ruedo/internal/cli/profile"
-	"github.com/ruedo-dev/ruedo/internal/cli/settings"
 	"github.com/ruedo-dev/ruedo/internal/cli/state"
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
@@ -17,23 +16,23 @@ func (s *Session) Profiles() profile.Dir { return profile.In(s.Getenv) }
 // CoreURL returns the URL of a core that a user names.
 func (s *Session) CoreURL(host string) string { return assemble.URL(host, s.Settings.Client.Port) }
 
-// remember returns a client of the cores that sees what earlier commands have
-// written, and begins with the core that answered the last one. opts say how it
-// connects.
-func (s *Session) remember(target *settings.Target, opts []client.Option) *client.Client {
+// remember returns a client of cores that sees what earlier commands have written, and
+// begins with the core that answered the last one. urls are the cores, at is where it
+// connects to each, and opts say how.
+func (s *Session) remember(urls, at []string, opts []client.Option) *client.Client {
 	memory := state.In(s.Getenv)
-	urls := slices.Clone(target.Hosts)
-	if last := slices.Index(urls, memory.Core(target.Hosts)); last > 0 {
-		urls = slices.Concat(urls[last:], urls[:last])
+	known := slices.Clone(urls)
+	if last := slices.Index(urls, memory.Core(urls)); last > 0 {
+		known, at = slices.Concat(urls[last:], urls[:last]), slices.Concat(at[last:], at[:last])
 	}
-	core := client.New(strings.Join(urls, " "), append(opts,
+	core := client.New(strings.Join(at, " "), append(opts,
 		client.WithMinRevision(memory.Revisions()),
 		client.WithRevisionFunc(func(revision string) { s.forgets(memory.Wrote(revision)) }),
 	)...)
 	if len(urls) > 1 {
 		s.answered = func() {
-			if url := core.URL(); url != urls[0] {
-				s.forgets(memory.Answered(target.Hosts, url))
+			if i := slices.Index(at, core.URL()); i > 0 {
+				s.forgets(memory.Answered(urls, known[i]))
 			}
 		}
 	}

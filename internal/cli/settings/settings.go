@@ -118,7 +118,7 @@ type Audit struct {
 // TLS is about connections between parts of the cluster, and to it.
 type TLS struct {
 	Mode               string   `key:"mode" default:"auto" enum:"auto,on,off" help:"Whether the ports of a core have TLS. auto: unless only this machine can reach them and there is no certificate of one's own."`
-	CAFile string `key:"ca_certificate_file" help:"Certificate authorities that clients and runners trust cores by, and a core the certificates of clients, PEM. A profile of ruedo login names that of its cluster. Default: those of the system."`
+	CAFile             string   `key:"ca_certificate_file" help:"Certificate authorities that clients and runners trust cores by, and a core the certificates of clients, PEM. A profile of ruedo login names that of its cluster. Default: those of the system."`
 	CertFile           string   `key:"certificate_file" help:"Certificate of a core for clients that do not trust the authority of its cluster, PEM. It is read again when it changes. Default: the cluster's own authority issues one."`
 	KeyFile            string   `key:"private_key_file" help:"Private key of that certificate, PEM."`
 	Names              []string `key:"names" help:"Host names and addresses in the certificates that the cluster's own authority issues, besides those that a core knows itself, separated by spaces."`

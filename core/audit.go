@@ -11,7 +11,7 @@ import (
 func (c *Core) openAudit() {
 	c.audit = audit.New(audit.Config{
 		Records: records.New(records.Config{Cluster: c.store.Cluster(), Guard: c.store.Guard(), Chain: c.store.Chain()}),
-		Keep:    c.cfg.AuditKeep, Interval: c.cfg.Collect.Interval, Logger: c.log,
+		Keep:    c.cfg.AuditKeep, Interval: c.cfg.Collect.Interval, Down: c.down, Logger: c.log,
 	})
 	c.onClose("the audit", func(context.Context) error { c.audit.Close(); return nil })
 }

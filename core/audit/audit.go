@@ -71,6 +71,8 @@ type Config struct {
 	Interval time.Duration
 	// Pause is how long to wait between writes. Default: [DefaultPause].
 	Pause time.Duration
+	// Down ends when the core goes down, and then streams end. Nil never does.
+	Down context.Context
 	// Logger; nil discards.
 	Logger *slog.Logger
 }
@@ -93,6 +95,9 @@ func New(cfg Config) *Audit {
 	cfg.Most = cmp.Or(cfg.Most, DefaultMost)
 	cfg.Interval = cmp.Or(cfg.Interval, DefaultInterval)
 	cfg.Pause = cmp.Or(cfg.Pause, DefaultPause)
+	if cfg.Down == nil {
+		cfg.Down = context.Background()
+	}
 	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))
 	a := &Audit{cfg: cfg, slots: make(chan struct{}, maxStreams)}
 	a.ctx, a.cancel = context.WithCancel(context.Background())
@@ -100,7 +105,7 @@ func New(cfg Config) *Audit {
 }
 
 // Close writes what has not been written, unless the store does not accept it
-// within a second, and ends the streams.
+// within a second.
 func (a *Audit) Close() {
 	a.stop()
 	a.cancel()

@@ -196,6 +196,23 @@ func TestFollowing(t *testing.T) {
 	}
 }
 
+// A core that goes down does not wait for those who follow.
+func TestFollowingEndsWithTheCore(t *testing.T) {
+	down, stop := context.WithCancel(t.Context())
+	s := open(t, audit.Config{Down: down})
+	s.create(t, "user/ada", "one")
+	stream, err := s.client.ListAuditRecords(t.Context(), &ruedov1.ListAuditRecordsRequest{Follow: true, On: "decorator"})
+	if err != nil || !stream.Receive() {
+		t.Fatal(err)
+	}
+	stop()
+	for stream.Receive() {
+	}
+	if err := stream.Err(); err != nil {
+		t.Error(err)
+	}
+}
+
 // slow is an audit in a store that does not answer.
 type slow struct {
 	*records.Records

@@ -39,7 +39,7 @@ func (a *Audit) list(ctx context.Context, req *ruedov1.ListAuditRecordsRequest, 
 	a.Seen(ctx, "audit", "")
 	ctx, cancel := context.WithTimeout(ctx, maxFollow)
 	defer cancel()
-	defer context.AfterFunc(a.ctx, cancel)()
+	defer context.AfterFunc(a.cfg.Down, cancel)()
 	out := &batch{send: send}
 	revision, err := a.past(ctx, req, out)
 	if err == nil {
@@ -58,7 +58,7 @@ func (a *Audit) list(ctx context.Context, req *ruedov1.ListAuditRecordsRequest, 
 			}
 		}
 	}
-	if a.ctx.Err() == nil && context.Cause(ctx) == context.Canceled {
+	if a.cfg.Down.Err() == nil && context.Cause(ctx) == context.Canceled {
 		return context.Canceled // the caller's
 	}
 	return nil

@@ -31,7 +31,6 @@ package core
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net"
@@ -48,6 +47,7 @@ import (
 	"github.com/ruedo-dev/ruedo/core/collect"
 	"github.com/ruedo-dev/ruedo/core/cordon"
 	"github.com/ruedo-dev/ruedo/core/dispatch"
+	"github.com/ruedo-dev/ruedo/core/door"
 	"github.com/ruedo-dev/ruedo/core/events"
 	"github.com/ruedo-dev/ruedo/core/invoke"
 	"github.com/ruedo-dev/ruedo/core/jobs"
@@ -124,7 +124,7 @@ type Config struct {
 	// otherwise.
 	Login Login
 	// TLS says how the ports are encrypted. Nil: they are not.
-	TLS *TLS
+	TLS *door.TLS
 	// Socket is the unix socket for the owner of this process. Its Port and Logger are
 	// filled in. Nil: there is none.
 	Socket *socket.Config
@@ -188,10 +188,9 @@ type Core struct {
 
 	listener   net.Listener // nil without a port
 	port       *port.Server
-	apps       *port.Server     // for web applications
-	appsAt     net.Listener     // nil without a port
-	tls        *tls.Config      // nil without TLS
-	socket     *socket.Listener // nil without one
+	apps       *port.Server // for web applications
+	appsAt     net.Listener // nil without a port
+	doors      door.Doors
 	store      *store.Store
 	principals *principals.Principals
 	trust      *trust.Trust

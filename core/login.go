@@ -27,7 +27,7 @@ func (c *Core) openLogin(ctx context.Context) (*login.Login, error) {
 
 // pin returns the pin of the authority that certifies this core's port; "" if none does.
 func (c *Core) pin() string {
-	if c.tls == nil {
+	if c.doors.TLS == nil {
 		return ""
 	}
 	return c.trust.Pin()

@@ -40,12 +40,12 @@ func (c *Core) serve() (ended <-chan error) {
 			}
 		})
 	}
-	run(c.port, c.listener, c.tls)
+	run(c.port, c.listener, c.doors.TLS)
 	if c.appsAt != nil {
-		run(c.apps, c.appsAt, c.tls)
+		run(c.apps, c.appsAt, c.doors.TLS)
 	}
-	if c.socket != nil {
-		run(c.port, c.socket, nil)
+	if c.doors.Socket != nil {
+		run(c.port, c.doors.Socket, nil)
 	}
 	return errs
 }

@@ -398,8 +398,16 @@ var arrows = []arrow{
 		reason: "what a client has written is known by numbers alone, from header fields",
 	},
 	{
-		from: []string{"core"}, only: []string{"core", "gen", "internal/access", "internal/archive", "internal/backoff", "internal/executor", "internal/fault", "internal/fleet", "internal/grant", "internal/headers", "internal/httphead", "internal/inflight", "internal/keys", "internal/labels", "internal/lane", "internal/limits", "internal/middleware", "internal/names", "internal/packed", "internal/panics", "internal/pki", "internal/port", "internal/route", "internal/seal", "internal/socket", "internal/suggest", "internal/telemetry", "internal/text", "internal/token", "internal/wasmbin", "internal/wholefile"},
+		from: []string{"core"}, only: []string{"core", "gen", "internal/access", "internal/archive", "internal/backoff", "internal/executor", "internal/fault", "internal/fleet", "internal/grant", "internal/headers", "internal/httphead", "internal/inflight", "internal/keys", "internal/labels", "internal/lane", "internal/limits", "internal/loopback", "internal/middleware", "internal/names", "internal/packed", "internal/panics", "internal/pki", "internal/port", "internal/route", "internal/seal", "internal/socket", "internal/suggest", "internal/telemetry", "internal/text", "internal/token", "internal/wasmbin", "internal/wholefile"},
 		reason: "the control plane stands on contracts and carriers; what assembles it, and where the store runs, it does not know",
+	},
+	{
+		from: []string{"core/door"}, only: []string{"internal/fault", "internal/loopback", "internal/pki", "internal/socket"},
+		reason: "how a core is reached depends on neither what it serves nor what it stores",
+	},
+	{
+		from: []string{"core/trust"}, only: []string{"core/mirror", "core/store", "internal/access", "internal/fault", "internal/keys", "internal/pki", "internal/seal", "gen"},
+		reason: "what a cluster seals and certifies with is in the store, and nobody else's business",
 	},
 	{
 		from: []string{"core/logs"}, only: []string{"core/dispatch", "internal/access", "internal/executor", "internal/fault", "gen"},

@@ -59,7 +59,7 @@ func (a *Assembler) infof(format string, args ...any) {
 // embedded store that fails later does not end the core: calls continue from memory.
 func (a *Assembler) Server(ctx context.Context, log *slog.Logger) error {
 	addr, apps := a.listenAddress(), a.Settings.Server.AppsListen
-	door, err := a.door(addr, true, log)
+	by, err := a.entrance(addr, true, log)
 	if err != nil {
 		return err
 	}
@@ -85,9 +85,9 @@ func (a *Assembler) Server(ctx context.Context, log *slog.Logger) error {
 		local, belongs = r, func(core string) { r.DenyCores([]string{core}) }
 	}
 	srv, err := a.newCore(ctx, log, st, func(cfg *core.Config) {
-		cfg.Listen, cfg.URL, cfg.Apps = addr, a.advertised(door.TLS != nil), apps
+		cfg.Listen, cfg.URL, cfg.Apps = addr, a.advertised(by.TLS != nil), apps
 		cfg.Distributed, cfg.Local = distributed, local
-		cfg.Login, cfg.TLS, cfg.Socket = door.Login, door.TLS, door.Socket
+		cfg.Login, cfg.TLS, cfg.Socket = by.Login, by.TLS, by.Socket
 	})
 	if err != nil {
 		return err

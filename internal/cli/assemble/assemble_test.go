@@ -142,8 +142,11 @@ func TestRefused(t *testing.T) {
 		env    []string
 		reason fault.Reason
 	}{
-		"beyond this machine": {[]string{"RUEDO_SERVER_LISTEN_ADDRESS=0.0.0.0"}, fault.ConfigInvalid},
-		"a name":              {[]string{"RUEDO_SERVER_LISTEN_ADDRESS=core.example.net"}, fault.ConfigInvalid},
+		"without logins":      {[]string{"RUEDO_SERVER_LISTEN_ADDRESS=0.0.0.0", "RUEDO_AUTH_MODE=off"}, fault.ConfigInvalid},
+		"without TLS":         {[]string{"RUEDO_SERVER_LISTEN_ADDRESS=0.0.0.0", "RUEDO_TLS_MODE=off"}, fault.ConfigInvalid},
+		"TLS without logins":  {[]string{"RUEDO_AUTH_MODE=off", "RUEDO_TLS_MODE=on"}, fault.ConfigInvalid},
+		"a key alone":         {[]string{"RUEDO_TLS_MODE=on", "RUEDO_TLS_PRIVATE_KEY_FILE=x"}, fault.ConfigInvalid},
+		"a pair, but no TLS":  {[]string{"RUEDO_TLS_MODE=off", "RUEDO_TLS_PRIVATE_KEY_FILE=x", "RUEDO_TLS_CERTIFICATE_FILE=x"}, fault.ConfigInvalid},
 		"certificate, no TLS": {[]string{"RUEDO_STORE_ETCD_HOSTS=a:1", "RUEDO_STORE_ETCD_CERTIFICATE_FILE=x"}, fault.ConfigInvalid},
 		"half a certificate":  {[]string{"RUEDO_STORE_ETCD_HOSTS=a:1", "RUEDO_STORE_ETCD_USE_TLS=true", "RUEDO_STORE_ETCD_CERTIFICATE_FILE=x"}, fault.ConfigInvalid},
 		"no such authority":   {[]string{"RUEDO_STORE_ETCD_HOSTS=a:1", "RUEDO_STORE_ETCD_USE_TLS=true", "RUEDO_STORE_ETCD_CA_CERTIFICATE_FILE=/none"}, fault.ConfigInvalid},

@@ -37,7 +37,7 @@ type Cluster struct {
 // calls. If dir is "", the store is temporary.
 func (a *Assembler) Cluster(ctx context.Context, log *slog.Logger, dir string, runners int) (_ *Cluster, err error) {
 	addr, apps := a.listenAddress(), a.Settings.Server.AppsListen
-	door, err := a.door(addr, false, log)
+	by, err := a.entrance(addr, false, log)
 	if err != nil {
 		return nil, err
 	}
@@ -56,9 +56,9 @@ func (a *Assembler) Cluster(ctx context.Context, log *slog.Logger, dir string, r
 		}
 	}()
 	c.core, err = a.newCore(c.ctx, log, st, func(cfg *core.Config) {
-		cfg.Listen, cfg.URL, cfg.Apps, cfg.Distributed = addr, a.advertised(door.TLS != nil), apps, true
+		cfg.Listen, cfg.URL, cfg.Apps, cfg.Distributed = addr, a.advertised(by.TLS != nil), apps, true
 		cfg.AnyPlacement = true // its runners stand for all others
-		cfg.Login, cfg.TLS, cfg.Socket = door.Login, door.TLS, door.Socket
+		cfg.Login, cfg.TLS, cfg.Socket = by.Login, by.TLS, by.Socket
 	})
 	if err != nil {
 		return nil, err

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/ruedo-dev/ruedo/core"
+	"github.com/ruedo-dev/ruedo/core/door"
 	"github.com/ruedo-dev/ruedo/internal/cli/settings"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/loopback"
@@ -52,7 +53,7 @@ func (a *Assembler) seal() seal.Source {
 }
 
 // tls returns how the ports of a core are encrypted; nil if they are not.
-func (a *Assembler) tls(addr string, log *slog.Logger) (*core.TLS, error) {
+func (a *Assembler) tls(addr string, log *slog.Logger) (*door.TLS, error) {
 	s := a.Settings.TLS
 	if s.Mode == off || s.Mode == auto && loopback.Is(addr) && s.CertFile == "" {
 		if s.CertFile != "" || s.KeyFile != "" {
@@ -63,7 +64,7 @@ func (a *Assembler) tls(addr string, log *slog.Logger) (*core.TLS, error) {
 	if s.Mode == auto && a.Settings.Auth.Mode == off && s.CertFile == "" {
 		return nil, nil // there is nothing to certify with; the core refuses to listen unless it is told to
 	}
-	cfg := &core.TLS{Names: s.Names}
+	cfg := &door.TLS{Names: s.Names}
 	if (s.CertFile == "") != (s.KeyFile == "") {
 		return nil, fault.New(fault.ConfigInvalid, "tls.certificate_file and tls.private_key_file must be set together")
 	}
@@ -91,16 +92,16 @@ func (a *Assembler) socket() *socket.Config {
 	return nil
 }
 
-// door is who may use a core that listens, and how it is reached.
-type door struct {
+// entrance is who may use a core that listens, and how it is reached.
+type entrance struct {
 	core.Login
-	TLS    *core.TLS
+	TLS    *door.TLS
 	Socket *socket.Config
 }
 
-// door returns the door of a core that listens on an address. fresh is what a cluster
+// entrance returns that of a core that listens on an address. fresh is what a cluster
 // that is new gets unless the settings say: whether callers have to log in.
-func (a *Assembler) door(addr string, fresh bool, log *slog.Logger) (d door, err error) {
+func (a *Assembler) entrance(addr string, fresh bool, log *slog.Logger) (d entrance, err error) {
 	if d.Login, err = a.login(fresh); err != nil {
 		return d, err
 	}

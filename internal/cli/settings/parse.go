@@ -14,7 +14,6 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/cli/hosts"
 	"github.com/ruedo-dev/ruedo/internal/labels"
 	"github.com/ruedo-dev/ruedo/internal/names"
-	"github.com/ruedo-dev/ruedo/internal/port/proxies"
 )
 
 // set parses text into the field of an entry. The error says what is expected.
@@ -128,9 +127,6 @@ func (e Entry) checkText(text string) error {
 		if strings.ContainsAny(text, ":/,;") {
 			return fmt.Errorf("names without a scheme or a port are expected, separated by spaces")
 		}
-	case "networks":
-		_, err := proxies.Parse(strings.Fields(text))
-		return err
 	case "label":
 		if why := labels.CheckValue(text); why != "" {
 			return errors.New(why)

@@ -55,6 +55,7 @@ import (
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/labels"
+	"github.com/ruedo-dev/ruedo/internal/lane"
 	"github.com/ruedo-dev/ruedo/internal/names"
 	"github.com/ruedo-dev/ruedo/internal/wasmbin"
 	"github.com/ruedo-dev/ruedo/runner/admission"
@@ -106,6 +107,9 @@ type Config struct {
 	// Cores are addresses of cores to attach to, such as
 	// "http://127.0.0.1:7833", in addition to those that the directory finds.
 	Cores []string
+	// Access returns how the runner and the core at a URL know each other. It is asked
+	// before each attempt to attach. Default: the zero [lane.Access].
+	Access func(url string) lane.Access
 	// Directory finds cores and registers the runner. If it is nil, the runner
 	// knows only Cores, which register it.
 	Directory Directory
@@ -193,6 +197,9 @@ func (cfg Config) withDefaults() Config {
 	cfg.PlanGrace = cmp.Or(max(cfg.PlanGrace, 0), DefaultPlanGrace)
 	cfg.DrainTimeout = cmp.Or(max(cfg.DrainTimeout, 0), DefaultDrainTimeout)
 	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))
+	if cfg.Access == nil {
+		cfg.Access = func(string) lane.Access { return lane.Access{} }
+	}
 	return cfg
 }
 

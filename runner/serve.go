@@ -168,7 +168,7 @@ func outlive(ctx context.Context, by time.Duration) (late context.Context, done 
 // attach maintains a lane to one core until the session ends.
 func (s *session) attach(t *target) {
 	log := s.r.log.With("runner", s.r.info.Id, "core", t.url)
-	said := false // whether the log says that the core cannot be reached
+	var said fault.Reason // why the core cannot be reached, as the log says; "" if it says nothing
 	for s.ctx.Err() == nil && !s.forget(t) {
 		ctx, done := outlive(s.ctx, attachTime)
 		c, err := lane.Dial(ctx, lane.ConnConfig{
@@ -180,18 +180,19 @@ func (s *session) attach(t *target) {
 			PlanUsage:   s.r.PlanUsage,
 			Heartbeat:   s.r.cfg.Heartbeat,
 			LossTimeout: s.r.cfg.LossTimeout,
+			Access:      s.r.cfg.Access(t.url),
 			Logger:      s.r.log,
 		})
 		done()
 		if err != nil {
-			if !said && s.ctx.Err() == nil {
-				log.Warn("cannot attach to core, retrying", "reason", fault.ReasonOf(err), "error", err)
-				said = true
+			if reason := fault.ReasonOf(err); reason != said && s.ctx.Err() == nil {
+				log.Warn("cannot attach to core, retrying", "reason", reason, "error", err, "fix", remedy(err))
+				said = reason
 			}
 			t.redial.Failed(s.ctx, err)
 			continue
 		}
-		said = false
+		said = ""
 		log.Info("attached to core", "core_id", c.CoreID(), "protocol", c.Protocol())
 		attached := time.Now()
 		select {
@@ -203,6 +204,18 @@ func (s *session) attach(t *target) {
 		}
 		log.Warn("detached from core", "error", c.Err())
 		t.redial.Ended(s.ctx, c.Err(), time.Since(attached))
+	}
+}
+
+// remedy returns what to do about a core that a runner cannot attach to.
+func remedy(err error) string {
+	switch e := fault.FromError(err); e.Reason {
+	case fault.Unauthenticated, fault.PermissionDenied:
+		return "give the runner a token of a user with the role runner (client.token_file), or start it as the core's user on the core's machine"
+	case fault.PinMismatch, fault.AuthorityUnknown:
+		return "name the authority of the cluster in tls.ca_certificate_file"
+	default:
+		return e.Fix
 	}
 }
 

@@ -537,7 +537,7 @@ var arrows = []arrow{
 		reason: "the member in this process, which the assembler passes in, and other cores know the store; this room only asks them",
 	},
 	{
-		from: []string{"internal/lane"}, only: []string{"internal/lane", "internal/executor", "internal/fault", "internal/labels", "internal/limits", "internal/names", "gen"},
+		from: []string{"internal/lane"}, only: []string{"internal/lane", "internal/executor", "internal/fault", "internal/labels", "internal/limits", "internal/loopback", "internal/names", "internal/pki", "internal/socket", "internal/token", "gen"},
 		reason: "a lane carries calls between a core and a runner and imports neither",
 	},
 	{

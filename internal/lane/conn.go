@@ -26,6 +26,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/lane/queue"
 	"github.com/ruedo-dev/ruedo/internal/lane/stream"
 	"github.com/ruedo-dev/ruedo/internal/names"
+	"github.com/ruedo-dev/ruedo/internal/pki"
 )
 
 // ConnConfig describes a runner and the core that it attaches to.
@@ -36,6 +37,8 @@ type ConnConfig struct {
 	// makes its own connections: one for the lane and others for bodies, so
 	// that neither holds up the other.
 	HTTPClient connect.HTTPClient
+	// Access says how both ends know each other. It does not apply to HTTPClient.
+	Access Access
 	// Runner introduces the runner: at least id and concurrency.
 	Runner *ruedov1.Runner
 	// Registered is true if the runner registers itself in the store.
@@ -123,7 +126,7 @@ func Dial(ctx context.Context, cfg ConnConfig) (*Conn, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	via, err := newClients(cfg)
+	via, at, err := newClients(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -137,9 +140,9 @@ func Dial(ctx context.Context, cfg ConnConfig) (*Conn, error) {
 		cfg:       cfg,
 		hangUp:    via.hangUp,
 		log:       log,
-		api:       runnerv1connect.NewRunnerServiceClient(via.lane, cfg.URL, opts...),
-		bodies:    runnerv1connect.NewRunnerServiceClient(via.bodies, cfg.URL, opts...),
-		streams:   runnerv1connect.NewRunnerServiceClient(via.streams, cfg.URL, append(opts, short)...),
+		api:       runnerv1connect.NewRunnerServiceClient(via.lane, at, opts...),
+		bodies:    runnerv1connect.NewRunnerServiceClient(via.bodies, at, opts...),
+		streams:   runnerv1connect.NewRunnerServiceClient(via.streams, at, append(opts, short)...),
 		out:       queue.New(),
 		outOfBand: make(chan struct{}, 2*max(1, min(cfg.Runner.GetConcurrency(), 1<<10))),
 		inputs:    budget.New(DefaultBodyBytes),
@@ -203,6 +206,7 @@ func (c *Conn) attach(ctx context.Context) (*clientStream, []*runnerv1.CoreFrame
 }
 
 func (c *Conn) unreachable(ctx context.Context, err error) error {
+	err = pki.Explain(err)
 	if e := faultrpc.FromError(err); ctx.Err() == nil && e.Reason != fault.CoreUnreachable && e.Reason != fault.Internal {
 		return cutError(e)
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"sync"
 	"testing"
 	"time"
 
@@ -18,26 +19,29 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/port"
 )
 
-// TestIdleStreamsLastOnAPort holds streams still for much longer than the port lets
-// other requests be. Who has no lane does not get that time.
-func TestIdleStreamsLastOnAPort(t *testing.T) {
-	const patience, still = 200 * time.Millisecond, 2 * time.Second
+// portal is a port with a hub behind it.
+type portal struct {
+	*port.Server
+	served sync.WaitGroup
+}
+
+// open serves one door of the port.
+func (p *portal) open(serve func() error) { p.served.Go(func() { _ = serve() }) }
+
+// newPort returns a port whose doors are closed, and the lanes of its hub.
+func newPort(t *testing.T, cfg port.Config) (<-chan *lane.Lane, *portal) {
+	t.Helper()
 	lanes := make(chan *lane.Lane, 1)
 	hub := lane.NewHub(lane.HubConfig{
 		Core: &ruedov1.Core{Id: "core-1"}, Cluster: "test", Source: &memory{},
 		OnAttach: func(l *lane.Lane) func() { lanes <- l; return nil },
 	})
-	s := port.New(port.Config{Idle: patience})
+	s := &portal{Server: port.New(cfg)}
 	streams := port.Bounds{Message: lane.MaxRequest, Body: -1, Stream: true, Unchecked: true}
 	s.Connect(port.Bounds{Message: 4 << 10, Weight: 8}, func(opts ...connect.HandlerOption) (string, http.Handler) { return hub.Handler(opts...) }, map[string]port.Bounds{
 		runnerv1connect.RunnerServiceAttachProcedure: streams, runnerv1connect.RunnerServiceFetchBodyProcedure: streams, runnerv1connect.RunnerServicePushAnswerProcedure: streams,
+		runnerv1connect.RunnerServicePushOutputProcedure: {Message: lane.MaxRequest, Body: lane.MaxPush, Unchecked: true},
 	})
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	served := make(chan error, 1)
-	go func() { served <- s.Serve(l) }()
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
@@ -47,8 +51,27 @@ func TestIdleStreamsLastOnAPort(t *testing.T) {
 		if err := s.Close(ctx); err != nil {
 			t.Error(err)
 		}
-		<-served
+		s.served.Wait()
 	})
+	return lanes, s
+}
+
+func listen(t *testing.T) net.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// TestIdleStreamsLastOnAPort holds streams still for much longer than the port lets
+// other requests be. Who has no lane does not get that time.
+func TestIdleStreamsLastOnAPort(t *testing.T) {
+	const patience, still = 200 * time.Millisecond, 2 * time.Second
+	lanes, s := newPort(t, port.Config{Idle: patience})
+	l := listen(t)
+	s.open(func() error { return s.Serve(l) })
 	cl, err := lane.Dial(t.Context(), lane.ConnConfig{
 		URL: "http://" + l.Addr().String(), Cluster: "test", Runner: &ruedov1.Runner{Id: "edge-1", Concurrency: 4},
 		Bind: func(executor.Source) executor.Runner { return serving(copying) },

@@ -5,7 +5,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strings"
 	"sync"
 	"time"
 
@@ -14,6 +13,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/lane/pace"
 	"github.com/ruedo-dev/ruedo/internal/lane/queue"
+	"github.com/ruedo-dev/ruedo/internal/socket"
 )
 
 // clients make the requests of a runner.
@@ -22,63 +22,72 @@ type clients struct {
 	hangUp                func() // closes their connections
 }
 
-// newClients returns the clients for a core.
-func newClients(cfg ConnConfig) (clients, error) {
+// newClients returns the clients for a core, and the URL to ask.
+func newClients(cfg ConnConfig) (clients, string, error) {
 	u, err := url.Parse(cfg.URL)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-		return clients{}, fault.New(fault.ConfigInvalid, "core %q is not an address of the form http://host:port", cfg.URL).
+		return clients{}, "", fault.New(fault.ConfigInvalid, "core %q is not an address of the form http://host:port", cfg.URL).
 			WithFix("write the address as http://host:port, for example http://127.0.0.1:7833")
 	}
 	if cfg.HTTPClient != nil {
-		return clients{cfg.HTTPClient, cfg.HTTPClient, cfg.HTTPClient, func() {}}, nil
+		return clients{cfg.HTTPClient, cfg.HTTPClient, cfg.HTTPClient, func() {}}, cfg.URL, nil
 	}
-	var protocols http.Protocols
-	protocols.SetHTTP2(true)
-	protocols.SetUnencryptedHTTP2(true)
 	d := &dialer{connect: cfg.dial, conns: make(map[net.Conn]struct{})}
 	if d.connect == nil {
 		d.connect = new(net.Dialer).DialContext
 	}
+	at := cfg.URL
+	if path := cfg.Access.Socket; path != "" {
+		at = "http://localhost" // there is no TLS on a socket, and no name
+		d.connect = func(ctx context.Context, _, _ string) (net.Conn, error) { return socket.Dial(ctx, path) }
+	}
+	shows := func(t *http.Transport) connect.HTTPClient {
+		t.DialContext = d.dial
+		t.DisableCompression = true
+		t.TLSHandshakeTimeout = handshakeTime
+		if cfg.Access.TLS != nil {
+			t.TLSClientConfig = cfg.Access.TLS.Clone()
+		}
+		if u.Scheme == "https" && cfg.Access.Socket == "" {
+			t.Proxy = http.ProxyFromEnvironment
+		}
+		return bearer{&http.Client{Transport: t, CheckRedirect: stay}, cfg.Access.Token, u}
+	}
+	var protocols http.Protocols
+	protocols.SetHTTP2(true)
+	protocols.SetUnencryptedHTTP2(true)
 	l := &http.Transport{
-		DialContext:        d.dial,
-		Protocols:          &protocols,
-		HTTP2:              laneHTTP2(),
-		WriteBufferSize:    queue.SegmentSize,
-		ReadBufferSize:     queue.SegmentSize,
-		DisableCompression: true,
+		Protocols:       &protocols,
+		HTTP2:           laneHTTP2(),
+		WriteBufferSize: queue.SegmentSize,
+		ReadBufferSize:  queue.SegmentSize,
 	}
 	// Bodies use HTTP/1.1: with one connection each, they cannot hold each
 	// other up, and it is cheaper than HTTP/2.
 	var plain http.Protocols
 	plain.SetHTTP1(true)
 	b := &http.Transport{
-		DialContext:           d.dial,
-		Protocols:             &plain,
-		MaxIdleConnsPerHost:   16,
+		Protocols: &plain,
+		// A handshake of TLS costs more than a connection that is kept.
+		MaxIdleConnsPerHost:   64,
 		IdleConnTimeout:       30 * time.Second,
 		WriteBufferSize:       queue.SegmentSize,
 		ReadBufferSize:        queue.SegmentSize,
-		DisableCompression:    true,
 		ResponseHeaderTimeout: time.Minute,
 	}
 	// Streams are the same, but the core answers when the call does, and many of
 	// them wait at the same time: none has buffers for more than its pieces.
 	s := &http.Transport{
-		DialContext:         d.dial,
 		Protocols:           &plain,
 		MaxIdleConnsPerHost: 64,
 		IdleConnTimeout:     30 * time.Second,
-		DisableCompression:  true,
 	}
-	if strings.EqualFold(u.Scheme, "https") {
-		l.Proxy, b.Proxy, s.Proxy = http.ProxyFromEnvironment, http.ProxyFromEnvironment, http.ProxyFromEnvironment
-	}
-	return clients{&http.Client{Transport: l}, &http.Client{Transport: b}, &http.Client{Transport: s}, func() {
+	return clients{shows(l), shows(b), shows(s), func() {
 		l.CloseIdleConnections()
 		b.CloseIdleConnections()
 		s.CloseIdleConnections()
 		d.hangUp()
-	}}, nil
+	}}, at, nil
 }
 
 // dialer tracks its connections, so that they can be closed when the lane ends.

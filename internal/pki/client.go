@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -104,16 +105,21 @@ func expired(err error, now time.Time) *fault.Error {
 		WithFix("compare the clocks of both machines")
 }
 
-// CAFile returns the configuration of a client that trusts the authorities in a file.
-// It fails with CONFIG_INVALID.
+// CAFile returns the configuration of a client that trusts the authorities in a file. If
+// all of them are of clusters of Ruedo, it verifies cores as Trusting does; otherwise by
+// the address that was dialled. It fails with CONFIG_INVALID.
 func CAFile(path string) (*tls.Config, error) {
 	r, err := loadRoots(FilesConfig{What: "tls.ca_certificate_file", CertificateFile: path})
 	if err != nil {
 		return nil, err
 	}
+	all := *r.get()
+	if !slices.ContainsFunc(all, func(c *x509.Certificate) bool { return !ofRuedo(c) }) {
+		return Trusting(func() []*x509.Certificate { return all }, nil), nil
+	}
 	cfg := System()
 	cfg.RootCAs = x509.NewCertPool()
-	for _, c := range *r.get() {
+	for _, c := range all {
 		cfg.RootCAs.AddCert(c)
 	}
 	return cfg, nil

@@ -104,7 +104,7 @@ func TestFilesThatAreReplaced(t *testing.T) {
 // The certificate of the user is for the user's names, and for programs that know no
 // TLS 1.3. The cluster's own names stay with its authority.
 func TestACertificateOfTheUser(t *testing.T) {
-	own, other := pkitest.NewAuthority(t), pkitest.NewAuthority(t)
+	own, other := pkitest.NewAuthority(t), pkitest.NewForeign(t)
 	files := pkitest.NewPair(t, other, pkitest.ForHost("ruedo.example.com"))
 	p := must(pki.LoadPair(pki.FilesConfig{CertificateFile: files.Cert, PrivateKeyFile: files.Key}))
 	c := start(t, pki.Server(pki.ServerConfig{Leaves: leavesOf(t, nil, own), Pair: p}))
@@ -131,7 +131,8 @@ func TestACertificateOfTheUser(t *testing.T) {
 		"by pin over TLS 1.2":             {c, old(pki.Pinned(own.Pin(), nil)), false},
 		"a core without an authority":     {alone, as("ruedo.example.com"), true},
 		"a pin at one without authority":  {alone, pki.Pinned(own.Pin(), nil), false},
-		"a client of another authority":   {c, must(pki.CAFile(pkitest.CAFile(t, own))), false},
+		"a client of another authority":   {c, must(pki.CAFile(pkitest.CAFile(t, pkitest.NewForeign(t)))), false},
+		"by the cluster's authority":      {c, must(pki.CAFile(pkitest.CAFile(t, own))), true},
 		"a client of the system's roots":  {c, pki.System(), false},
 		"by a name that it does not have": {c, as("else.example.com"), false},
 	} {
@@ -143,7 +144,7 @@ func TestACertificateOfTheUser(t *testing.T) {
 
 // The lock is in front of everything, and is no login.
 func TestTheLock(t *testing.T) {
-	own, users, stranger := pkitest.NewAuthority(t), pkitest.NewAuthority(t), pkitest.NewAuthority(t)
+	own, users, stranger := pkitest.NewAuthority(t), pkitest.NewForeign(t), pkitest.NewForeign(t)
 	leaves := leavesOf(t, nil, own)
 	lock := func(names ...string) *core {
 		return start(t, pki.Server(pki.ServerConfig{Leaves: leaves, Lock: must(pki.NewLock(pki.FilesConfig{CertificateFile: pkitest.CAFile(t, users)}, names))}))
@@ -213,9 +214,10 @@ func TestTheLock(t *testing.T) {
 func TestExplain(t *testing.T) {
 	c := startOf(t, pkitest.NewAuthority(t))
 	testkit.WantReason(t, c.ask(pki.System()), fault.AuthorityUnknown, "an authority that this machine does not trust")
-	own := pkitest.NewAuthority(t)
-	c = startOf(t, own)
-	cfg := must(pki.CAFile(pkitest.CAFile(t, own)))
+	other := pkitest.NewForeign(t)
+	files := pkitest.NewPair(t, other, pkitest.ForHost("ruedo.example.com"))
+	c = start(t, pki.Server(pki.ServerConfig{Pair: must(pki.LoadPair(pki.FilesConfig{CertificateFile: files.Cert, PrivateKeyFile: files.Key}))}))
+	cfg := must(pki.CAFile(pkitest.CAFile(t, other)))
 	cfg.ServerName = "else.example.com"
 	testkit.WantReason(t, c.ask(cfg), fault.AuthorityUnknown, `the certificate of the core is not for "else.example.com"`)
 	plain := must(net.Listen("tcp", "127.0.0.1:0"))

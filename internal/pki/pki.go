@@ -173,6 +173,11 @@ func ParsePEM(text []byte) (certs []*x509.Certificate, err error) {
 	return certs, nil
 }
 
+// ofRuedo reports whether a certificate is that of a cluster's authority.
+func ofRuedo(c *x509.Certificate) bool {
+	return c.IsCA && strings.HasPrefix(c.Subject.CommonName, ofCluster) && c.CheckSignatureFrom(c) == nil
+}
+
 // cluster returns the id of the cluster.
 func (a *Authority) cluster() string { return strings.TrimPrefix(a.cert.Subject.CommonName, ofCluster) }
 

@@ -2,7 +2,7 @@
 // that only the user of the core and root can use.
 //
 //	l, err := socket.Listen(socket.Config{Port: 7833}) // a core
-//	path := socket.Find("127.0.0.1:7833")              // a client on the same machine
+//	path := socket.Find(ctx, dirs, "http://127.0.0.1:7833") // a client on the same machine
 //	conn, err := socket.Dial(ctx, path)
 //
 // The socket is in a directory that only its owner can enter, it is only for its owner
@@ -18,6 +18,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -31,8 +32,12 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/text"
 )
 
-// dialTimeout bounds how long Listen waits for whoever has the socket.
-const dialTimeout = 2 * time.Second
+const (
+	// dialTimeout bounds how long Listen waits for whoever has the socket.
+	dialTimeout = 2 * time.Second
+	// findTimeout is the same for Find, whose caller has another way.
+	findTimeout = 200 * time.Millisecond
+)
 
 // Config configures Listen.
 type Config struct {
@@ -227,18 +232,30 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 }
 
-// Find returns the path of the socket of the core at host:port; "" if that is not an
-// address of this machine alone, or if there is no socket that can be trusted.
-func Find(addr string) string {
-	_, number, err := net.SplitHostPort(addr)
-	if err != nil || !loopback.Is(addr) {
+// Find returns the path of the socket of the core at a URL; "" if that is not an address
+// of this machine alone, or if there is no socket in these directories that can be
+// trusted and that accepts connections.
+func Find(ctx context.Context, dirs []string, at string) string {
+	u, err := url.Parse(at)
+	if err != nil || !loopback.Is(u.Host) {
 		return ""
 	}
-	port, err := strconv.Atoi(number)
+	port, err := strconv.Atoi(u.Port())
+	if err != nil {
+		return "" // no core listens on the usual ports of HTTP
+	}
+	path := Path(dirs, port)
+	if path == "" {
+		return ""
+	}
+	ctx, cancel := context.WithTimeout(ctx, findTimeout)
+	defer cancel()
+	c, err := Dial(ctx, path)
 	if err != nil {
 		return ""
 	}
-	return Path(Dirs(os.Getenv), port)
+	_ = c.Close()
+	return path
 }
 
 // Path returns the path of the socket of the core that listens on a port of this

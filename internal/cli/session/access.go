@@ -3,18 +3,15 @@ package session
 import (
 	"context"
 	"crypto/x509"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/ruedo-dev/ruedo/internal/cli/assemble"
 	"github.com/ruedo-dev/ruedo/internal/cli/credential"
 	"github.com/ruedo-dev/ruedo/internal/cli/profile"
 	"github.com/ruedo-dev/ruedo/internal/cli/settings"
 	"github.com/ruedo-dev/ruedo/internal/fault"
-	"github.com/ruedo-dev/ruedo/internal/loopback"
 	"github.com/ruedo-dev/ruedo/internal/pki"
 	"github.com/ruedo-dev/ruedo/internal/socket"
 	"github.com/ruedo-dev/ruedo/sdk/client"
@@ -169,27 +166,8 @@ func (s *Session) Other(p *profile.Profile, host string) (*client.Client, error)
 // nearest returns the socket of a core on this machine that accepts connections, in
 // place of its URL, or the URL.
 func (s *Session) nearest(ctx context.Context, at string) string {
-	u, err := url.Parse(at)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || !loopback.Is(u.Host) {
-		return at
+	if path := socket.Find(ctx, socket.Dirs(s.Getenv), at); path != "" {
+		return client.SocketURL(path)
 	}
-	port, err := strconv.Atoi(u.Port())
-	if err != nil {
-		return at // no core listens on the usual ports of HTTP
-	}
-	path := socket.Path(socket.Dirs(s.Getenv), port)
-	if path == "" {
-		return at
-	}
-	ctx, cancel := context.WithTimeout(ctx, socketTime)
-	defer cancel()
-	conn, err := socket.Dial(ctx, path)
-	if err != nil {
-		return at
-	}
-	_ = conn.Close()
-	return client.SocketURL(path)
+	return at
 }
-
-// socketTime is how long a socket has to accept a connection.
-const socketTime = 200 * time.Millisecond

@@ -7,6 +7,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/pem"
 	"math/big"
 	"net"
@@ -22,6 +23,32 @@ import (
 func NewAuthority(t testing.TB) *pki.Authority {
 	t.Helper()
 	a, err := pki.New("site-a", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// NewForeign returns an authority that has nothing to do with Ruedo.
+func NewForeign(t testing.TB) *pki.Authority {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	self := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Example CA"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	cert, err := x509.CreateCertificate(rand.Reader, self, self, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := pki.Parse(cert, private, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,10 @@ const (
 	quickBackoff = 250 * time.Millisecond
 	quickFor     = 10 * time.Second
 
+	// A core that does not let the runner in is asked again once somebody can have
+	// changed that.
+	denied = 15 * time.Second
+
 	// Min and Max bound the pauses after that.
 	Min = 100 * time.Millisecond
 	Max = 5 * time.Second
@@ -43,6 +47,9 @@ func (r *Pauses) Failed(ctx context.Context, err error) {
 	switch reason := fault.ReasonOf(err); {
 	case reason == fault.CoreUnreachable && now.Sub(r.since) < quickFor:
 		sleep(ctx, backoff.Jitter(quickBackoff), r.wake)
+		return
+	case reason.ExitCode() == fault.ExitDenied:
+		sleep(ctx, backoff.Jitter(denied), r.wake)
 		return
 	case reason == fault.AlreadyExists:
 		r.wait.Exhaust() // another runner with this id was first

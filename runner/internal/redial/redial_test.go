@@ -63,3 +63,14 @@ func TestACoreThatRefusesARunnerIsNotPressed(t *testing.T) {
 		}
 	})
 }
+
+func TestACoreThatLetsNobodyInIsAskedSeldom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := New()
+		for _, reason := range []fault.Reason{fault.Unauthenticated, fault.PermissionDenied, fault.PinMismatch, fault.PlaintextRefused} {
+			if d := pause(t, r, reason); d < denied/2 || d > denied {
+				t.Errorf("after %s it waited %s", reason, d)
+			}
+		}
+	})
+}

@@ -73,3 +73,11 @@ func (cfg Config) scheme() string {
 	}
 	return "http://"
 }
+
+// Socket returns the path of the core's unix socket; "" if it has none.
+func (c *Core) Socket() string {
+	if c.doors.Socket == nil {
+		return ""
+	}
+	return c.doors.Socket.Path()
+}

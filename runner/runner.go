@@ -108,8 +108,8 @@ type Config struct {
 	// "http://127.0.0.1:7833", in addition to those that the directory finds.
 	Cores []string
 	// Access returns how the runner and the core at a URL know each other. It is asked
-	// before each attempt to attach. Default: the zero [lane.Access].
-	Access func(url string) lane.Access
+	// before each attempt to attach. Default: the zero Access.
+	Access func(url string) Access
 	// Directory finds cores and registers the runner. If it is nil, the runner
 	// knows only Cores, which register it.
 	Directory Directory
@@ -181,6 +181,9 @@ type Config struct {
 	Logger *slog.Logger
 }
 
+// Access says how a runner and a core know each other.
+type Access = lane.Access
+
 func (cfg Config) withDefaults() Config {
 	host, err := os.Hostname()
 	if err != nil {
@@ -198,7 +201,7 @@ func (cfg Config) withDefaults() Config {
 	cfg.DrainTimeout = cmp.Or(max(cfg.DrainTimeout, 0), DefaultDrainTimeout)
 	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))
 	if cfg.Access == nil {
-		cfg.Access = func(string) lane.Access { return lane.Access{} }
+		cfg.Access = func(string) Access { return Access{} }
 	}
 	return cfg
 }

@@ -63,7 +63,7 @@ func (a *Assembler) Server(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	others, err := a.peers()
+	others, err := a.peers(ctx)
 	if err != nil {
 		return err
 	}
@@ -126,7 +126,12 @@ func (a *Assembler) Runner(ctx context.Context, log *slog.Logger) error {
 			return err
 		}
 	}
+	known, err := a.access()
+	if err != nil {
+		return err
+	}
 	r, err := a.newRunner(ctx, log, func(cfg *runner.Config) {
+		cfg.Access = known.runner
 		for _, url := range s.Runner.Cores {
 			cfg.Cores = append(cfg.Cores, URL(url, s.Client.Port))
 		}

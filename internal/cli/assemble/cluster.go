@@ -71,6 +71,7 @@ func (a *Assembler) Cluster(ctx context.Context, log *slog.Logger, dir string, r
 		r, err := a.newRunner(c.ctx, log, func(cfg *runner.Config) {
 			cfg.ID, cfg.Name, cfg.Cores = name, name, []string{c.URL}
 			cfg.ShareWith = first
+			cfg.Access = func(string) runner.Access { return runner.Access{Socket: c.core.Socket()} }
 			cfg.LogSuccesses = cfg.LogSuccesses || !a.Settings.IsSet("runner.log_successes")
 		})
 		if err != nil {
@@ -99,7 +100,11 @@ func (c *Cluster) run(what string, f func(context.Context) error) {
 
 // attached waits until n runners are ready.
 func (c *Cluster) attached(n int) error {
-	api := client.New(c.URL, client.WithRetries(0))
+	at := c.URL
+	if path := c.core.Socket(); path != "" {
+		at = client.SocketURL(path)
+	}
+	api := client.New(at, client.WithRetries(0))
 	ctx, cancel := context.WithTimeout(c.ctx, 15*time.Second)
 	defer cancel()
 	for {

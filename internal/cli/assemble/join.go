@@ -18,7 +18,7 @@ import (
 const defaultPeerPort = "7834"
 
 // peers returns the settings of a member of the store; nil if it is alone.
-func (a *Assembler) peers() (*peers.Config, error) {
+func (a *Assembler) peers(ctx context.Context) (*peers.Config, error) {
 	s := a.Settings.Store
 	several := s.PeerAddress != "" || len(s.Peers) > 0 || len(s.Join) > 0
 	switch {
@@ -36,9 +36,13 @@ func (a *Assembler) peers() (*peers.Config, error) {
 		Tick: s.Tick, CertFile: s.PeerCertFile, KeyFile: s.PeerKeyFile, CAFile: s.PeerCAFile, Insecure: s.InsecurePeers,
 	}
 	if len(s.Join) > 0 {
+		known, err := a.access()
+		if err != nil {
+			return nil, err
+		}
 		j := &joined{}
 		for _, url := range s.Join {
-			j.cores = append(j.cores, client.New(URL(url, a.Settings.Client.Port), client.WithCluster(a.Settings.Application.ClusterID), client.WithRetries(0)))
+			j.cores = append(j.cores, known.client(ctx, URL(url, a.Settings.Client.Port), client.WithCluster(a.Settings.Application.ClusterID), client.WithRetries(0)))
 		}
 		cfg.Cores = j
 	}

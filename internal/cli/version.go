@@ -55,7 +55,7 @@ func (c *versionCmd) Run(s *session.Session) error {
 	defer cancel()
 	if c, err := s.Remote(ctx); err == nil && c != nil {
 		if status, err := c.Cluster.GetStatus(ctx, &ruedov1.GetStatusRequest{}); err == nil {
-			shown.Core = &core{c.URL(), status.GetCore().GetVersion(), status.GetClusterId()}
+			shown.Core = &core{s.URL(c), status.GetCore().GetVersion(), status.GetClusterId()}
 		}
 	}
 	if c.ShowConfig {

@@ -104,7 +104,7 @@ func (c *Call) failed(s *session.Session, core *client.Client, err error) error 
 	answer.Said(s, client.InfoOf(err), true, c.Info)
 	if errors.Is(err, fault.WrongKind) {
 		if res, _ := core.Services.GetService(s.Ctx, &ruedov1.GetServiceRequest{Name: c.Name}); res != nil {
-			err = faultrpc.FromError(err).WithFix("send it a request: %s", reach.Curls(core.URL(), res.GetService())[0])
+			err = faultrpc.FromError(err).WithFix("send it a request: %s", reach.Curls(s.URL(core), res.GetService())[0])
 		}
 	}
 	return session.About(session.MeantFile(err, c.Data), "service %s", c.Name)

@@ -7,7 +7,6 @@ import (
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
-	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
 // Member is `ruedo member`.
@@ -69,14 +68,14 @@ func (c *add) Run(s *session.Session) error {
 	if err := s.Printf("added member %s at %s, without a vote until it has received the data", res.GetMember().GetId(), c.URL); err != nil {
 		return err
 	}
-	s.Infof("start it: %s", start(core, c.URL))
+	s.Infof("start it: %s", start(s.URL(core), c.URL))
 	return nil
 }
 
 // start is the command that starts a member.
-func start(core *client.Client, url string) string {
+func start(core, url string) string {
 	_, address, _ := strings.Cut(url, "://")
-	return "ruedo server --join " + core.URL() + " --peer-address " + address
+	return "ruedo server --join " + core + " --peer-address " + address
 }
 
 // remove is `ruedo member remove`.
@@ -185,6 +184,6 @@ func (c *replace) Run(s *session.Session) error {
 	if err := s.Printf("removed member %s, added %s at %s without a vote", c.Member, res.GetAdded().GetId(), url); err != nil {
 		return err
 	}
-	s.Infof("start it with an empty data directory: %s", start(core, url))
+	s.Infof("start it with an empty data directory: %s", start(s.URL(core), url))
 	return nil
 }

@@ -104,7 +104,7 @@ func Print(s *session.Session, heading string, service *ruedov1.Service) error {
 	if err != nil {
 		return err
 	}
-	url := core.URL()
+	url := s.URL(core)
 	if s.Local() { // it ends with the command
 		url = "http://CORE"
 	}

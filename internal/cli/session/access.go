@@ -68,17 +68,29 @@ func (s *Session) access(ctx context.Context, target *settings.Target) (at []str
 	if cred != nil {
 		return at, append(opts, client.WithToken(cred.Token)), nil
 	}
+	s.sockets = make(map[string]string)
 	for i, host := range at {
-		at[i] = s.nearest(ctx, host)
+		if at[i] = s.nearest(ctx, host); at[i] != host {
+			s.sockets[at[i]] = host
+		}
 	}
 	// On the machine of a server, what it listens on is here.
 	if s.Settings.Application.Mode == ModeServer && !target.Given {
 		own := "http://127.0.0.1:" + strconv.Itoa(s.Settings.Server.Port)
 		if near := s.nearest(ctx, own); near != own {
-			at[0] = near
+			at[0], s.sockets[near] = near, target.Hosts[0]
 		}
 	}
 	return at, opts, nil
+}
+
+// URL returns the URL of the core that has answered last, as others reach it: not its
+// socket.
+func (s *Session) URL(core *client.Client) string {
+	if url, ok := s.sockets[core.URL()]; ok {
+		return url
+	}
+	return core.URL()
 }
 
 // Believing returns the options of a client that trusts the authority of a profile,

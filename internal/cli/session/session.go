@@ -56,6 +56,7 @@ type Session struct {
 
 	core     *client.Client
 	cred     *credential.Credential // what core is shown; may be nil
+	sockets  map[string]string      // URLs of cores, by the addresses of their sockets
 	renewed  atomic.Pointer[renewal]
 	stdin    *bufio.Reader // of secrets, line by line
 	local    bool          // core is in this process, and ends with it

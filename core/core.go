@@ -52,6 +52,7 @@ import (
 	"github.com/ruedo-dev/ruedo/core/invoke"
 	"github.com/ruedo-dev/ruedo/core/jobs"
 	"github.com/ruedo-dev/ruedo/core/leader"
+	"github.com/ruedo-dev/ruedo/core/local"
 	"github.com/ruedo-dev/ruedo/core/login"
 	"github.com/ruedo-dev/ruedo/core/members"
 	"github.com/ruedo-dev/ruedo/core/mirror"
@@ -61,7 +62,6 @@ import (
 	"github.com/ruedo-dev/ruedo/core/store/principals"
 	"github.com/ruedo-dev/ruedo/core/trust"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
-	"github.com/ruedo-dev/ruedo/internal/executor"
 	"github.com/ruedo-dev/ruedo/internal/inflight"
 	"github.com/ruedo-dev/ruedo/internal/lane"
 	"github.com/ruedo-dev/ruedo/internal/port"
@@ -108,7 +108,7 @@ type Config struct {
 	// executes calls.
 	Distributed bool
 	// Local is the in-process runner. Required if Distributed is false.
-	Local Local
+	Local local.Runner
 	// Modules bounds the modules that are stored. A zero field means its default.
 	Modules wasmbin.Limits
 	// QueueTimeout is how long a call can wait for its turn on a runner. Default:
@@ -169,15 +169,6 @@ type Config struct {
 	Version string
 	// Logger receives what operators should know. Default: discard.
 	Logger *slog.Logger
-}
-
-// Local is a runner in this process. It executes calls once it is bound to the
-// source of its modules.
-type Local interface {
-	Bind(src executor.Source) executor.Runner
-	Info() *ruedov1.Runner
-	// PlanUsage returns what the runner holds ready.
-	PlanUsage() *ruedov1.PlanUsage
 }
 
 // Core is one control-plane process.

@@ -8,7 +8,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	"github.com/ruedo-dev/ruedo/core"
+	"github.com/ruedo-dev/ruedo/core/local"
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/executor"
@@ -19,13 +19,13 @@ import (
 
 // planSpy is a runner that records the last plan that it received.
 type planSpy struct {
-	core.Local
+	local.Runner
 	mu   sync.Mutex
 	last *runnerv1.Plan
 }
 
 func (s *planSpy) Bind(src executor.Source) executor.Runner {
-	return spiedRunner{s.Local.Bind(spiedSource{src, s}), s}
+	return spiedRunner{s.Runner.Bind(spiedSource{src, s}), s}
 }
 
 func (s *planSpy) see(p *runnerv1.Plan) {
@@ -68,7 +68,7 @@ func (s spiedSource) Plan(ctx context.Context, id string) (*runnerv1.Plan, error
 // which one applies.
 func TestProcessorTimeFollowsTheTimeout(t *testing.T) {
 	spy := &planSpy{}
-	c := ruedotest.New(t, ruedotest.Options{Local: true, Wrap: func(l core.Local) core.Local { spy.Local = l; return spy }})
+	c := ruedotest.New(t, ruedotest.Options{Local: true, Wrap: func(l local.Runner) local.Runner { spy.Runner = l; return spy }})
 	limits := func(timeout, cpu time.Duration) *ruedov1.Decorator {
 		d := &ruedov1.Decorator{Name: "time", Limits: &ruedov1.Limits{Timeout: durationpb.New(timeout)}}
 		if cpu != 0 {

@@ -20,6 +20,7 @@ import (
 	"github.com/ruedo-dev/ruedo/core/invoke"
 	"github.com/ruedo-dev/ruedo/core/jobs"
 	"github.com/ruedo-dev/ruedo/core/leader"
+	"github.com/ruedo-dev/ruedo/core/local"
 	"github.com/ruedo-dev/ruedo/core/members"
 	"github.com/ruedo-dev/ruedo/core/mirror"
 	"github.com/ruedo-dev/ruedo/core/peers"
@@ -120,7 +121,7 @@ func (c *Core) start(ctx context.Context) (err error) {
 
 	source := newSource(c.catalog, c.store)
 	if !c.cfg.Distributed {
-		c.dispatcher.Add(newLocalMember(c.cfg.Local, source))
+		c.dispatcher.Add(local.New(c.cfg.Local, source))
 	}
 
 	c.peers = peers.New(peers.Config{Cluster: c.cfg.Cluster, Self: c.ID(), Token: c.peerToken, TLS: c.peerTLS()})

@@ -402,6 +402,10 @@ var arrows = []arrow{
 		reason: "the control plane stands on contracts and carriers; what assembles it, and where the store runs, it does not know",
 	},
 	{
+		from: []string{"core/local"}, only: []string{"internal/executor", "internal/fault", "gen"},
+		reason: "a runner in this process is one like the others",
+	},
+	{
 		from: []string{"core/door"}, only: []string{"internal/fault", "internal/loopback", "internal/pki", "internal/socket"},
 		reason: "how a core is reached depends on neither what it serves nor what it stores",
 	},

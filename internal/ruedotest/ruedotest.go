@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/ruedo-dev/ruedo/core"
+	"github.com/ruedo-dev/ruedo/core/local"
 	"github.com/ruedo-dev/ruedo/core/store"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/etcdembed"
@@ -40,7 +41,7 @@ type Options struct {
 	// Local executes in the core's own process; no runner is attached.
 	Local bool
 	// Wrap wraps the runner of a local cluster; nil leaves it unchanged.
-	Wrap func(core.Local) core.Local
+	Wrap func(local.Runner) local.Runner
 	// Cluster is the cluster id; "" means "test".
 	Cluster string
 	// Etcd shares the store of another cluster; nil starts one.

@@ -124,22 +124,6 @@ func TestASecretShowsOnlyIfItIsAskedTo(t *testing.T) {
 	}
 }
 
-func TestRedact(t *testing.T) {
-	for text, want := range map[string]string{
-		"nothing to hide, ruedo_calls_total 7":                "nothing to hide, ruedo_calls_total 7",
-		"Bearer " + good + ".":                                "Bearer ruedo_t_7kq2m5x4tb_[redacted].",
-		`{"a":"` + good + `","b":"` + good + `"}`:             `{"a":"ruedo_t_7kq2m5x4tb_[redacted]","b":"ruedo_t_7kq2m5x4tb_[redacted]"}`,
-		"https://core:7833/#" + good + ".pin":                 "https://core:7833/#ruedo_t_7kq2m5x4tb_[redacted].pin",
-		"cut off: " + good[:30]:                               "cut off: ruedo_t_7kq2m5x4tb_[redacted]",
-		"mistyped: ruedo_i_7kq2m5x4tbabcdefghijklmnopqrst":    "mistyped: ruedo_i_[redacted]",
-		`"ruedo_c_core-1.1700000000.abc-DEF_123" was refused`: `"ruedo_c_[redacted]" was refused`,
-	} {
-		if got := token.Redact(text); got != want {
-			t.Errorf("%s\nis %s\nwant %s", text, got, want)
-		}
-	}
-}
-
 func FuzzParse(f *testing.F) {
 	f.Add(good)
 	f.Add("ruedo_i_")
@@ -147,7 +131,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		for _, kind := range []token.Kind{token.Bearer, token.Invite, token.Join} {
 			one, err := token.Parse(kind, text)
-			if err == nil && (one.Reveal() != text || len(one.ID()) != 10 || strings.Contains(token.Redact(text), text[19:])) {
+			if err == nil && (one.Reveal() != text || len(one.ID()) != 10) {
 				t.Errorf("%q is read as %q", text, one.Reveal())
 			}
 		}

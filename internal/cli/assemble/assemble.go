@@ -17,6 +17,7 @@ import (
 
 	"github.com/ruedo-dev/ruedo/core"
 	"github.com/ruedo-dev/ruedo/core/collect"
+	"github.com/ruedo-dev/ruedo/core/local"
 	"github.com/ruedo-dev/ruedo/core/members"
 	"github.com/ruedo-dev/ruedo/core/store"
 	"github.com/ruedo-dev/ruedo/internal/cli/settings"
@@ -75,18 +76,18 @@ func (a *Assembler) Server(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	distributed := a.Settings.Server.DistributedExecution
-	var local core.Local
+	var inside local.Runner
 	belongs := func(string) {}
 	if !distributed {
 		r, err := a.newRunner(ctx, log, nil)
 		if err != nil {
 			return err
 		}
-		local, belongs = r, func(core string) { r.DenyCores([]string{core}) }
+		inside, belongs = r, func(core string) { r.DenyCores([]string{core}) }
 	}
 	srv, err := a.newCore(ctx, log, st, func(cfg *core.Config) {
 		cfg.Listen, cfg.URL, cfg.Apps = addr, a.advertised(by.TLS != nil), apps
-		cfg.Distributed, cfg.Local = distributed, local
+		cfg.Distributed, cfg.Local = distributed, inside
 		cfg.Login, cfg.TLS, cfg.Socket = by.Login, by.TLS, by.Socket
 	})
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"connectrpc.com/connect"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/lane/bearer"
 	"github.com/ruedo-dev/ruedo/internal/lane/pace"
 	"github.com/ruedo-dev/ruedo/internal/lane/queue"
 	"github.com/ruedo-dev/ruedo/internal/socket"
@@ -51,7 +52,7 @@ func newClients(cfg ConnConfig) (clients, string, error) {
 		if u.Scheme == "https" && cfg.Access.Socket == "" {
 			t.Proxy = http.ProxyFromEnvironment
 		}
-		return bearer{&http.Client{Transport: t, CheckRedirect: stay}, cfg.Access.Token, u}
+		return bearer.Client{Next: &http.Client{Transport: t, CheckRedirect: bearer.Stay}, Token: cfg.Access.Token, Core: u}
 	}
 	var protocols http.Protocols
 	protocols.SetHTTP2(true)

@@ -95,29 +95,36 @@ func (cfg Config) check() error {
 		if loopback.Is(addr) {
 			continue
 		}
-		err := cfg.exposed(addr)
+		why, fix := cfg.exposed()
 		switch {
-		case err == nil:
+		case why == "":
 		case !cfg.Insecure:
-			return err
+			return fault.New(fault.ConfigInvalid, "listening on %s is refused: %s", addr, why).WithFix("%s, or pass --insecure-listen if %s", fix, accepted(cfg.Login))
 		default:
-			cfg.Logger.Warn("INSECURE: "+err.Message, "fix", err.Fix)
+			cfg.Logger.Warn("INSECURE: this core listens on "+addr+", and "+why, "fix", fix)
 		}
 	}
 	return nil
 }
 
-// exposed returns what is wrong with listening on an address that others can reach.
-func (cfg Config) exposed(addr string) *fault.Error {
+// exposed returns what is wrong with listening on an address that others can reach, and
+// what to do instead; "" if nothing is.
+func (cfg Config) exposed() (why, fix string) {
 	switch {
 	case !cfg.Login:
-		return fault.New(fault.ConfigInvalid, "anyone who can reach %s controls the cluster, because nobody has to log in to it", addr).
-			WithFix("listen on 127.0.0.1, have callers log in, or pass --insecure-listen if you trust everyone on the network")
+		return "nobody has to log in to this cluster, so anyone who can reach the port controls it", "listen on 127.0.0.1, have callers log in"
 	case cfg.TLS == nil:
-		return fault.New(fault.ConfigInvalid, "anyone on the way to %s can read passwords and tokens, because there is no TLS", addr).
-			WithFix("leave tls.mode at auto, or pass --insecure-listen if a proxy in front of the core has TLS")
+		return "without TLS, anyone on the way can read passwords and tokens", "leave tls.mode at auto"
 	}
-	return nil
+	return "", ""
+}
+
+// accepted says when that is no harm.
+func accepted(login bool) string {
+	if login {
+		return "a proxy in front of the core has TLS"
+	}
+	return "you trust everyone on the network"
 }
 
 func (cfg Config) server(own TLS) (*tls.Config, error) {

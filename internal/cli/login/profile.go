@@ -131,7 +131,11 @@ func (to *target) keep(s *session.Session, at *cluster, secret string, expires *
 		if err := s.Profiles().Use(to.name); err != nil {
 			return err
 		}
-		if by := s.Settings.OverInUse(); by != "" && by != "profile "+to.name+" from "+s.Settings.Profile.Origin {
+		own := "" // the profile itself, if the settings name it
+		if p := s.Settings.Profile; p != nil {
+			own = "profile " + to.name + " from " + p.Origin
+		}
+		if by := s.Settings.OverInUse(); by != "" && by != own {
 			s.Warnf("%s takes precedence over profile %s", by, to.name)
 		}
 	}

@@ -155,7 +155,7 @@ func (c *Core) start(ctx context.Context) (err error) {
 	c.onClose("the port for web applications", c.apps.Close)
 
 	c.lanes = lane.NewHub(lane.HubConfig{
-		Core: c.self, Cluster: c.cfg.Cluster, Source: source, Admit: c.admit, OnAttach: c.attach, Logger: c.log,
+		Core: c.self, Cluster: c.cfg.Cluster, Source: source, Admit: c.admit, OnAttach: c.attach, Refused: port.Count, Logger: c.log,
 		// Each runner attaches to each core. Some lanes more are for runners that
 		// come back before their old lane has ended.
 		MaxLanes: c.cfg.MaxRunners + c.cfg.MaxRunners/4 + 1, MaxLanesPerAddress: c.cfg.MaxLanesPerAddress,

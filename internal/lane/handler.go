@@ -59,6 +59,9 @@ func (h *Hub) Handler(opts ...connect.HandlerOption) (path string, handler http.
 		}
 		if req.lane == nil && streams(r.URL.Path) {
 			err := fault.New(fault.PermissionDenied, "streams are for runners with a lane")
+			if h.cfg.Refused != nil {
+				h.cfg.Refused(r.Context(), err.Reason)
+			}
 			faultrpc.WriteJSON(w, faultrpc.HTTPStatus(err), err)
 			return
 		}

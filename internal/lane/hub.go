@@ -46,6 +46,9 @@ type HubConfig struct {
 	// function that it returns is called when the lane has ended. Neither may
 	// block for long. Nil disables both.
 	OnAttach func(*Lane) (detach func())
+	// Refused counts a request that is answered before it gets to a procedure. Nil
+	// counts nothing.
+	Refused func(context.Context, fault.Reason)
 	// Heartbeat is how long a lane is silent before a heartbeat is sent; zero
 	// means DefaultHeartbeat.
 	Heartbeat time.Duration

@@ -20,7 +20,7 @@ func (c *Core) missing(ctx context.Context, noun access.Noun, name string) error
 	return c.store.Missing(ctx, noun, name)
 }
 
-// denied is told of what was refused to a caller.
+// denied counts and records a request that was refused.
 func (c *Core) denied(ctx context.Context, action, noun, name string, reason fault.Reason) {
 	c.metrics.Denied(reason)
 	c.audit.Denied(ctx, action, noun, name, reason)

@@ -241,7 +241,7 @@ func TestOtherTeamsDoNotExist(t *testing.T) {
 		there, gone := ask("team-b-"+own), ask("team-b-z")
 		gone.body = strings.ReplaceAll(gone.body, "team-b-z", "team-b-"+own)
 		if there != gone {
-			t.Errorf("%s tells whether a name exists:\n%+v\n%+v", m.FullName(), there, gone)
+			t.Errorf("%s reveals whether a name exists:\n%+v\n%+v", m.FullName(), there, gone)
 		}
 		if rule.GetCreates() {
 			if there.status != http.StatusForbidden {

@@ -95,8 +95,8 @@ type Config struct {
 	// of kind http and nothing of the API, so a browser takes it for another origin.
 	// Not used without a port. Default: none.
 	Apps string
-	// URL is where runners and clients reach this core. Default: the address that
-	// it listens on.
+	// URL is where runners and clients reach this core; of a host:port without a scheme,
+	// TLS decides which one. Default: the address that it listens on.
 	URL string
 	// Zone that the core is in. Runners whose label zone is the same get calls
 	// before others. Default: none is preferred.

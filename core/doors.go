@@ -3,6 +3,7 @@ package core
 import (
 	"context"
 	"net"
+	"strings"
 
 	"github.com/ruedo-dev/ruedo/core/door"
 	"github.com/ruedo-dev/ruedo/core/store/principals"
@@ -42,6 +43,21 @@ func (c *Core) auditKey() []byte {
 		return nil
 	}
 	return c.trust.AuditKey()
+}
+
+// settleURL leaves out TLS that is optional and has nothing to certify with, and then
+// completes the URL of this core.
+func (c *Core) settleURL() {
+	if t := c.cfg.TLS; t != nil && t.Optional && t.Pair == nil && c.trust.CoreKey() == nil {
+		c.cfg.TLS = nil
+	}
+	if c.cfg.URL == "" && c.listener != nil {
+		c.cfg.URL = c.listener.Addr().String()
+	}
+	if c.cfg.URL != "" && !strings.Contains(c.cfg.URL, "://") {
+		c.cfg.URL = c.cfg.scheme() + c.cfg.URL
+	}
+	c.self.Url = c.cfg.URL
 }
 
 // openDoors prepares TLS and the socket.

@@ -54,9 +54,6 @@ func (c *Core) start(ctx context.Context) (err error) {
 			_ = c.listener.Close() // closed already if Serve ran
 			return nil
 		})
-		if c.cfg.URL == "" {
-			c.cfg.URL = c.cfg.scheme() + c.listener.Addr().String()
-		}
 		if err := c.listenForApps(); err != nil {
 			return err
 		}
@@ -74,6 +71,7 @@ func (c *Core) start(ctx context.Context) (err error) {
 	if err := c.openTrust(ctx); err != nil {
 		return err
 	}
+	c.settleURL()
 
 	if c.mirror, err = mirror.Open(ctx, mirror.Config{Store: c.store, Logger: c.log}); err != nil {
 		return err

@@ -136,7 +136,7 @@ func (a *Auth) ask(ctx context.Context, rule *access.Rule, name string) error {
 	case rule.GetOwn():
 		switch r := access.Of(ctx); {
 		case r == nil:
-			return fault.New(fault.PermissionDenied, "nothing says who this request is of")
+			return access.Unsaid()
 		case r.Name == access.Anonymous:
 			return a.refuse(ctx, verb, noun, "", access.Unauthenticated(), false)
 		}
@@ -162,8 +162,8 @@ func (a *Auth) Allow(ctx context.Context, rule *access.Rule) error {
 	return nil
 }
 
-// Check is [access.Check], but that a name which is invisible is answered as one that
-// does not exist, and that who is told of denials is told.
+// Check is [access.Check], except that an invisible name is answered like one that does
+// not exist, and that denials are reported to [Config.Denied].
 func (a *Auth) Check(ctx context.Context, verb access.Verb, noun access.Noun, name string) error {
 	return a.refuse(ctx, verb, noun, name, access.Check(ctx, verb, noun, name), false)
 }

@@ -20,6 +20,9 @@ import (
 
 // TLS says how a core's ports are encrypted.
 type TLS struct {
+	// Optional leaves TLS out where there is nothing to certify with: nobody has to log in
+	// to the cluster, and there is no Pair.
+	Optional bool
 	// Pair is the certificate for clients that do not trust the cluster's own
 	// authority. Required if nobody has to log in to the cluster, which has none then.
 	Pair *pki.Pair
@@ -46,7 +49,7 @@ type Config struct {
 	Socket *socket.Config
 	// Insecure allows what is refused otherwise.
 	Insecure bool
-	// Logger is told of what is not as it should be. Required.
+	// Logger receives warnings. Required.
 	Logger *slog.Logger
 }
 

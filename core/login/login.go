@@ -152,7 +152,7 @@ func request(ctx context.Context) (*access.Request, error) {
 	if r := access.Of(ctx); r != nil && r.Principal != nil {
 		return r, nil
 	}
-	return nil, fault.New(fault.PermissionDenied, "nothing says who this request is of")
+	return nil, access.Unsaid()
 }
 
 // as returns a context of a user who has just shown who they are, with a token.

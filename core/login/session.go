@@ -58,8 +58,8 @@ func (l *Login) Login(ctx context.Context, user, pass string) (*ruedov1.Token, t
 	})
 }
 
-// ChangePassword gives the caller another password, ends all their sessions and
-// tokens, and makes a session.
+// ChangePassword replaces the password of the caller, ends all of the caller's sessions
+// and tokens, and makes a new session.
 //
 // Errors: UNAUTHENTICATED, PASSWORD_WEAK, LOGIN_LIMIT, REQUEST_INVALID if the caller
 // has no password; the store's.

@@ -6,7 +6,6 @@ import (
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/access"
-	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
 // mayAttach returns nil if the request of a context may attach those of the decorators
@@ -40,7 +39,7 @@ func mayDefine(ctx context.Context, name string) error {
 	r := access.Of(ctx)
 	switch {
 	case r == nil:
-		return fault.New(fault.PermissionDenied, "nothing says who this request is of")
+		return access.Unsaid()
 	case r.Allows(access.Write, access.Decorator, name):
 		return nil
 	}

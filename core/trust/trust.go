@@ -46,7 +46,7 @@ type Config struct {
 	Login bool
 	// Strict refuses a cluster that has it otherwise.
 	Strict bool
-	// Logger is told of authorities that cannot be used. Default: discard.
+	// Logger receives authorities that cannot be used. Default: discard.
 	Logger *slog.Logger
 }
 

@@ -128,6 +128,9 @@ func TestLoginsAreAPropertyOfTheCluster(t *testing.T) {
 	}
 	_, err = open(t, "off", file, true, true)
 	testkit.WantReason(t, err, fault.ClusterMismatch, "nobody has to log in")
+	if _, err := os.Stat(file); err == nil {
+		t.Error("a seal key was made for a cluster that is not new")
+	}
 
 	if err := off.RequireLogin(storetest.Context(t)); err != nil {
 		t.Fatal(err)

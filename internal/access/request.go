@@ -108,7 +108,7 @@ func Check(ctx context.Context, verb Verb, noun Noun, name string) error {
 	r := Of(ctx)
 	switch {
 	case r == nil:
-		return fault.New(fault.PermissionDenied, "nothing says who this request is of")
+		return Unsaid()
 	case r.Allows(verb, noun, name):
 		return nil
 	case r.Name == Anonymous:
@@ -124,13 +124,19 @@ func CheckSome(ctx context.Context, verb Verb, noun Noun) error {
 	r := Of(ctx)
 	switch {
 	case r == nil:
-		return fault.New(fault.PermissionDenied, "nothing says who this request is of")
+		return Unsaid()
 	case r.Some(verb, noun):
 		return nil
 	case r.Name == Anonymous:
 		return Unauthenticated()
 	}
 	return Denied(r.Principal, verb, noun, star)
+}
+
+// Unsaid returns PERMISSION_DENIED, for a context that does not say who it is of: that is
+// a mistake of ours.
+func Unsaid() *fault.Error {
+	return fault.New(fault.PermissionDenied, "nothing says who this request is of")
 }
 
 // Unauthenticated returns UNAUTHENTICATED. It has one text, whatever is wrong.

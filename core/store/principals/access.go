@@ -79,6 +79,9 @@ func (p *Principals) isNew() []clientv3.Cmp {
 
 // found writes that callers have to log in, if nothing is there yet.
 func (p *Principals) found(ctx context.Context, action string, when []clientv3.Cmp, first func(context.Context) (First, error)) (a *storev1.Access, ok bool, err error) {
+	if holds, err := p.hold(ctx, when); err != nil || !holds {
+		return nil, false, err // before first makes anything
+	}
 	b := Batch{
 		Change: chain.Change{Action: action, Noun: "cluster", Name: p.space.Cluster(), Summary: "callers have to log in"},
 		Access: &storev1.Access{Login: true},
@@ -114,4 +117,17 @@ func (p *Principals) found(ctx context.Context, action string, when []clientv3.C
 		return err
 	})
 	return a, ok, err
+}
+
+// hold reports whether conditions hold now.
+func (p *Principals) hold(ctx context.Context, when []clientv3.Cmp) (holds bool, err error) {
+	if len(when) == 0 {
+		return true, nil
+	}
+	err = p.cluster.Do(ctx, "read what is in the store", func(ctx context.Context) error {
+		done, err := p.cluster.Txn(ctx).If(when...).Commit()
+		holds = err == nil && done.Succeeded
+		return err
+	})
+	return holds, err
 }

@@ -48,20 +48,17 @@ func free(addr, apps string) error {
 	return l.Close()
 }
 
-// advertised returns the URL that the core advertises; "" lets the core derive it from
-// the address that it listens on. secure says that its port has TLS.
-func (a *Assembler) advertised(secure bool) string {
+// advertised returns the URL, or the host:port, at which the core says that it is
+// reached; "" lets it derive that from the address that it listens on.
+func (a *Assembler) advertised() string {
 	s := a.Settings.Server
 	at := s.AdvertiseURL
 	if ip := net.ParseIP(s.ListenAddress); at == "" && ip != nil && ip.IsUnspecified() && s.Port != 0 {
 		// Nobody can dial an unspecified address such as 0.0.0.0.
-		at, _ = os.Hostname() // without a name, the core derives the URL
+		at, _ = os.Hostname() // without a name, the core derives it
 	}
-	switch {
-	case at == "":
-		return ""
-	case secure && !strings.Contains(at, "://"):
-		return "https" + strings.TrimPrefix(URL(at, s.Port), "http")
+	if at == "" || strings.Contains(at, "://") {
+		return strings.TrimRight(at, "/")
 	}
-	return URL(at, s.Port)
+	return strings.TrimPrefix(URL(at, s.Port), "http://") // whether it has TLS, the core finds out
 }

@@ -86,7 +86,7 @@ func (a *Assembler) Server(ctx context.Context, log *slog.Logger) error {
 		inside, belongs = r, func(core string) { r.DenyCores([]string{core}) }
 	}
 	srv, err := a.newCore(ctx, log, st, func(cfg *core.Config) {
-		cfg.Listen, cfg.URL, cfg.Apps = addr, a.advertised(by.TLS != nil), apps
+		cfg.Listen, cfg.URL, cfg.Apps = addr, a.advertised(), apps
 		cfg.Distributed, cfg.Local = distributed, inside
 		cfg.Login, cfg.TLS, cfg.Socket = by.Login, by.TLS, by.Socket
 	})

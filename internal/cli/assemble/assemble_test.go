@@ -201,21 +201,19 @@ func TestAdvertisedURL(t *testing.T) {
 		t.Skip(err)
 	}
 	for _, tt := range []struct {
-		listen, advertise string
-		secure            bool
-		want              string
+		listen, advertise, want string
 	}{
-		{"127.0.0.1", "", true, ""},
-		{"0.0.0.0", "", false, "http://" + host + ":7833"},
-		{"0.0.0.0", "", true, "https://" + host + ":7833"},
-		{"::", "", true, "https://" + host + ":7833"},
-		{"0.0.0.0", "core-1", true, "https://core-1:7833"},
-		{"0.0.0.0", "http://proxy", true, "http://proxy"},
-		{"127.0.0.1", "https://proxy/", false, "https://proxy"},
+		{"127.0.0.1", "", ""},
+		{"0.0.0.0", "", host + ":7833"},
+		{"::", "", host + ":7833"},
+		{"0.0.0.0", "core-1", "core-1:7833"},
+		{"0.0.0.0", "core-1:80", "core-1:80"},
+		{"0.0.0.0", "http://proxy", "http://proxy"},
+		{"127.0.0.1", "https://proxy/", "https://proxy"},
 	} {
 		a := &Assembler{Settings: &settings.Resolved{}}
 		a.Settings.Server.ListenAddress, a.Settings.Server.AdvertiseURL, a.Settings.Server.Port = tt.listen, tt.advertise, 7833
-		if got := a.advertised(tt.secure); got != tt.want {
+		if got := a.advertised(); got != tt.want {
 			t.Errorf("%+v: %s", tt, got)
 		}
 	}

@@ -56,7 +56,7 @@ func (a *Assembler) Cluster(ctx context.Context, log *slog.Logger, dir string, r
 		}
 	}()
 	c.core, err = a.newCore(c.ctx, log, st, func(cfg *core.Config) {
-		cfg.Listen, cfg.URL, cfg.Apps, cfg.Distributed = addr, a.advertised(by.TLS != nil), apps, true
+		cfg.Listen, cfg.URL, cfg.Apps, cfg.Distributed = addr, a.advertised(), apps, true
 		cfg.AnyPlacement = true // its runners stand for all others
 		cfg.Login, cfg.TLS, cfg.Socket = by.Login, by.TLS, by.Socket
 	})

@@ -61,10 +61,7 @@ func (a *Assembler) tls(addr string, log *slog.Logger) (*door.TLS, error) {
 		}
 		return nil, nil
 	}
-	if s.Mode == auto && a.Settings.Auth.Mode == off && s.CertFile == "" {
-		return nil, nil // there is nothing to certify with; the core refuses to listen unless it is told to
-	}
-	cfg := &door.TLS{Names: s.Names}
+	cfg := &door.TLS{Optional: s.Mode == auto, Names: s.Names}
 	if (s.CertFile == "") != (s.KeyFile == "") {
 		return nil, fault.New(fault.ConfigInvalid, "tls.certificate_file and tls.private_key_file must be set together")
 	}

@@ -45,8 +45,8 @@ import (
 // POST /call/{service}, which is bounded by the service's own limit.
 const (
 	maxInvoke    = 8 << 20
-	maxPublish   = 2 << 20        // the store accepts 1.4 MiB per service
-	maxDecorator = 1<<20 + 64<<10 // a schema has at most 256 KiB; up to a megabyte, it still gets an error that says so
+	maxPublish   = 2 << 20   // the store accepts 1.4 MiB per service
+	maxDecorator = 192 << 10 // a schema has at most 128 KiB
 	maxQuestion  = 64 << 10
 	maxLogin     = 4 << 10 // of strangers
 )

@@ -27,6 +27,11 @@ func wrapped(n int, open, shut string) string {
 	return strings.Repeat(open, n) + "{}" + strings.Repeat(shut, n)
 }
 
+// patterned returns a schema with n patterns for names.
+func patterned(n int) string {
+	return `{"patternProperties":{` + several(n, func(i int) string { return fmt.Sprintf(`"^x%d":{"type":"string"}`, i) }) + `}}`
+}
+
 // schemaRow is row 38: schemas that would take long to compile or to check, or
 // that refer to outside resources. The live revision stays live. The bound on
 // memory is wide, because the heap of a core can grow to five times its live
@@ -38,6 +43,8 @@ func schemaRow() *row {
 	remote := func(url string) expect {
 		return expect{reason: fault.SchemaRemoteRef, text: []string{url}}
 	}
+	// The port refuses what no schema can be before it decodes it.
+	large := expect{reason: fault.InputTooLarge, text: []string{"bytes"}, meta: map[string]string{"limit": "196608"}}
 	loop := expect{reason: fault.SchemaInvalid, text: []string{"refers to itself"}}
 	schemas := []struct {
 		name, schema string
@@ -54,12 +61,14 @@ func schemaRow() *row {
 		}) + `,"a20":{"type":"string"}}}`, over("units of work for one value", "10000")},
 		{"3,000 deep", wrapped(3000, `{"items":`, `}`), over("levels of nesting", "128")},
 		{"deep allOf", wrapped(1000, `{"allOf":[`, `]}`), over("levels of nesting", "128")},
-		{"8,000 patternProperties", `{"patternProperties":{` + several(8000, func(i int) string { return fmt.Sprintf(`"^x%d":{"type":"string"}`, i) }) + `}}`, over("subschemas", "2500")},
+		{"8,000 patternProperties", patterned(8000), large},
+		{"4,000 patternProperties", patterned(4000), over("subschemas", "1500")},
 		{"1,000 patterns", `{"allOf":[` + several(1000, func(i int) string { return fmt.Sprintf(`{"pattern":"^%d"}`, i) }) + `]}`, over("patterns", "256")},
 		{"a pattern that explodes", `{"pattern":"(` + strings.Repeat("(a{1000})", 200) + `)"}`, over("instructions in one pattern", "5000")},
 		{"a pattern that backtracks", `{"pattern":"^(?=a+)+$"}`, expect{reason: fault.SchemaInvalid, noFix: true}},
-		{"1 MB", `{"description":"` + strings.Repeat("x", 1<<20) + `"}`, over("bytes", "262144")},
-		{"an enum of 30,000", `{"enum":[` + several(30_000, func(i int) string { return fmt.Sprint(i) }) + `]}`, over("values", "20000")},
+		{"1 MB", `{"description":"` + strings.Repeat("x", 1<<20) + `"}`, large},
+		{"150 KiB", `{"description":"` + strings.Repeat("x", 150<<10) + `"}`, over("bytes", "131072")},
+		{"an enum of 12,000", `{"enum":[` + several(12_000, func(i int) string { return fmt.Sprint(i) }) + `]}`, over("values", "10000")},
 		{"a chain of references", `{"$ref":"#/$defs/a0","$defs":{` + several(900, func(i int) string { return fmt.Sprintf(`"a%d":{"$ref":"#/$defs/a%d"}`, i, i+1) }) + `,"a900":{}}}`, over("in a row", "64")},
 	}
 	r := &row{number: 38, name: "hostile schemas of decorators", atOnce: 1, peakCore: 320 << 20, once: true, setup: func(b *bout) {
@@ -90,7 +99,7 @@ func schemaRow() *row {
 	// The most expensive schemas that are admitted: compiled, called and replaced
 	// while the victim is called.
 	r.moves = append(r.moves, move{"the dearest that are admitted", func(b *bout) {
-		wide := `{"properties":{` + several(2400, func(i int) string { return fmt.Sprintf(`"p%d":{"type":"string"}`, i) }) + `}}`
+		wide := `{"properties":{` + several(1450, func(i int) string { return fmt.Sprintf(`"p%d":{"type":"string"}`, i) }) + `}}`
 		if err := b.setSchema(b.ctx, b.service("dear"), wide); err != nil {
 			b.Errorf("create: %v", err)
 			return

@@ -126,6 +126,13 @@ func (x *exchange) handle(h http.Handler, r *http.Request) {
 	if !x.admit(r) {
 		return
 	}
+	if n := r.ContentLength; x.route.connect && !x.gzip && x.route.one() && n > int64(x.route.Message)+prefix {
+		x.refused = fault.InputTooLarge
+		x.fail(r, fault.New(fault.InputTooLarge, "the message has %d bytes; the limit of %s is %d", n, r.URL.Path, x.route.Message).
+			With("limit", x.route.Message).With("actual", n).WithFix("send less in one message"))
+		x.linger()
+		return
+	}
 	// An announced body is charged before it arrives, so that only a few of
 	// many large bodies are read at a time. The others wait here, before they
 	// take one of connect's buffers. Connect pools some large ones; a request

@@ -138,6 +138,33 @@ func mounted(h invoke) func(*port.Server) {
 	}
 }
 
+func TestAnAnnouncedMessageThatIsTooLargeIsNotRead(t *testing.T) {
+	s := port.New(port.Config{})
+	mounted(nil)(s)
+	body := &untouched{}
+	req := httptest.NewRequest(http.MethodPost, ruedov1connect.InvokeServiceInvokeProcedure, body)
+	req.Host, req.ContentLength = "localhost", 5<<10
+	req.Header.Set("Content-Type", "application/proto")
+	w := httptest.NewRecorder()
+	s.Handler().ServeHTTP(w, req)
+	for _, want := range []string{"resource_exhausted", "INPUT_TOO_LARGE", "has 5120 bytes", "is 1024", `"fix":`} {
+		if !strings.Contains(w.Body.String(), want) {
+			t.Errorf("the answer lacks %q: %d %s", want, w.Code, w.Body)
+		}
+	}
+	if body.read {
+		t.Error("the body was read")
+	}
+}
+
+// untouched is a body that notices whether it is read.
+type untouched struct{ read bool }
+
+func (u *untouched) Read([]byte) (int, error) {
+	u.read = true
+	return 0, io.EOF
+}
+
 func TestEveryRequestIsCountedOnce(t *testing.T) {
 	const path = ruedov1connect.InvokeServiceInvokeProcedure
 	good := `{"service":"s"}`

@@ -48,6 +48,12 @@ type Bounds struct {
 // header.
 const envelope = 4 << 10
 
+// prefix is the length of what precedes a message in gRPC.
+const prefix = 5
+
+// one reports whether a request is one message.
+func (b Bounds) one() bool { return b.Body == int64(b.Message)+envelope }
+
 func (b Bounds) complete() Bounds {
 	if b.Body == 0 && b.Message > 0 {
 		b.Body = int64(b.Message) + envelope

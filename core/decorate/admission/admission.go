@@ -19,18 +19,19 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-// Bounds of a schema, checked before it is compiled. They are this low because the
-// time to compile it grows with the square of the schemas in it.
+// Bounds of a schema, checked before it is compiled. They are this low because
+// compiling one takes a CPU away from calls, and the time for it grows with the
+// square of the schemas in it. At the bounds it takes some 20 ms.
 const (
 	// maxBytes bounds its JSON.
-	maxBytes = 256 << 10
+	maxBytes = 128 << 10
 	// maxDepth bounds how deep its arrays and objects nest. An object in an
 	// object takes two levels.
 	maxDepth = 128
 	// maxValues bounds its values, the entries of enums among them.
-	maxValues = 20_000
+	maxValues = 10_000
 	// maxSubschemas bounds its objects and booleans: each can be a schema.
-	maxSubschemas = 2_500
+	maxSubschemas = 1_500
 	// maxReferences bounds its references. maxOddReferences bounds those that
 	// point elsewhere than to "$defs" or "definitions", because each of them
 	// takes longer.
@@ -47,9 +48,10 @@ const (
 	maxLiteral = 24
 )
 
-// admission counts what is in a schema.
+// admission copies a schema and counts what is in it.
 type admission struct {
 	values, subschemas, references, pointers int
+	bytes                                    int // of the JSON, with no escapes
 	// odd are the references that point elsewhere than to "$defs" or
 	// "definitions".
 	odd map[string]bool
@@ -62,24 +64,18 @@ type admission struct {
 func TooLarge(source *structpb.Struct) bool { return proto.Size(source) > 4*maxBytes }
 
 // Admit refuses a schema whose size or shape would make it expensive to compile.
-// Otherwise it returns the schema's JSON, and whether parts of it are resources
-// with an $id of their own.
-func Admit(source *structpb.Struct) (text []byte, resources bool, refused *Refusal) {
+// Otherwise it returns the schema as decoded JSON with numbers of type
+// [json.Number], and whether parts of it are resources with an $id of their own.
+func Admit(source *structpb.Struct) (doc any, resources bool, refused *Refusal) {
 	if TooLarge(source) {
 		return nil, false, OverLimit("bytes", maxBytes, proto.Size(source))
 	}
 	a := &admission{odd: make(map[string]bool)}
-	if a.object(source, 1, 0, true); a.refusal != nil {
+	object, ok := a.object(source, 1, 0, true)
+	if !ok {
 		return nil, false, a.refusal
 	}
-	text, err := json.Marshal(source.AsMap())
-	if err != nil {
-		return nil, false, &Refusal{Reason: fault.SchemaInvalid, Text: "cannot be written as JSON", Err: err}
-	}
-	if len(text) > maxBytes {
-		return nil, false, OverLimit("bytes", maxBytes, len(text))
-	}
-	return text, a.resources, nil
+	return object, a.resources, nil
 }
 
 func (a *admission) refuse(what string, limit, actual int) bool {
@@ -89,60 +85,99 @@ func (a *admission) refuse(what string, limit, actual int) bool {
 	return false
 }
 
-// object counts an object and everything in it, and reports whether it is
-// within the bounds. schema is false in values that cannot be schemas.
-func (a *admission) object(s *structpb.Struct, depth, pointer int, schema bool) bool {
-	if depth > maxDepth {
-		return a.refuse("levels of nesting", maxDepth, depth)
-	}
-	if a.pointers += pointer; a.pointers > maxPointers {
-		return a.refuse("bytes in the paths to its parts", maxPointers, a.pointers)
-	}
-	if a.subschemas++; a.subschemas > maxSubschemas {
-		return a.refuse("subschemas", maxSubschemas, a.subschemas)
-	}
-	for name, v := range s.GetFields() {
-		if schema && !a.keyword(name, v) {
-			return false
-		}
-		if schema && name == "$id" && depth > 1 {
-			a.resources = true
-		}
-		if !a.value(v, depth+1, pointer+1+len(name), schema && !isData(name)) {
-			return false
-		}
+// wrote counts bytes of JSON.
+func (a *admission) wrote(n int) bool {
+	if a.bytes += n; a.bytes > maxBytes {
+		return a.refuse("bytes", maxBytes, a.bytes)
 	}
 	return true
 }
 
-func (a *admission) value(v *structpb.Value, depth, pointer int, schema bool) bool {
+// object copies and counts an object and everything in it, and reports whether it
+// is within the bounds. schema is false in values that cannot be schemas.
+func (a *admission) object(s *structpb.Struct, depth, pointer int, schema bool) (map[string]any, bool) {
+	if depth > maxDepth {
+		return nil, a.refuse("levels of nesting", maxDepth, depth)
+	}
+	if a.pointers += pointer; a.pointers > maxPointers {
+		return nil, a.refuse("bytes in the paths to its parts", maxPointers, a.pointers)
+	}
+	if a.subschemas++; a.subschemas > maxSubschemas {
+		return nil, a.refuse("subschemas", maxSubschemas, a.subschemas)
+	}
+	fields := s.GetFields()
+	// {}, and of each member its quotes, colon and comma.
+	if !a.wrote(2 + 4*len(fields)) {
+		return nil, false
+	}
+	members := make(map[string]any, len(fields))
+	for name, v := range fields {
+		if schema && !a.keyword(name, v) {
+			return nil, false
+		}
+		if schema && name == "$id" && depth > 1 {
+			a.resources = true
+		}
+		if !a.wrote(len(name)) {
+			return nil, false
+		}
+		var ok bool
+		if members[name], ok = a.value(v, depth+1, pointer+1+len(name), schema && !isData(name)); !ok {
+			return nil, false
+		}
+	}
+	return members, true
+}
+
+func (a *admission) value(v *structpb.Value, depth, pointer int, schema bool) (any, bool) {
 	if a.values++; a.values > maxValues {
-		return a.refuse("values", maxValues, a.values)
+		return nil, a.refuse("values", maxValues, a.values)
 	}
 	switch v := v.GetKind().(type) {
 	case *structpb.Value_StructValue:
 		return a.object(v.StructValue, depth, pointer, schema)
 	case *structpb.Value_ListValue:
 		if depth > maxDepth {
-			return a.refuse("levels of nesting", maxDepth, depth)
+			return nil, a.refuse("levels of nesting", maxDepth, depth)
 		}
-		for _, item := range v.ListValue.GetValues() {
-			if !a.value(item, depth+1, pointer+3, schema) {
-				return false
+		items := v.ListValue.GetValues()
+		if !a.wrote(2 + len(items)) {
+			return nil, false
+		}
+		list := make([]any, len(items))
+		for i, item := range items {
+			var ok bool
+			if list[i], ok = a.value(item, depth+1, pointer+3, schema); !ok {
+				return nil, false
 			}
 		}
+		return list, true
+	case *structpb.Value_StringValue:
+		return v.StringValue, a.wrote(2 + len(v.StringValue))
 	case *structpb.Value_BoolValue:
 		if a.subschemas++; a.subschemas > maxSubschemas {
-			return a.refuse("subschemas", maxSubschemas, a.subschemas)
+			return nil, a.refuse("subschemas", maxSubschemas, a.subschemas)
 		}
+		return v.BoolValue, a.wrote(len("false"))
 	case *structpb.Value_NumberValue:
 		if math.IsNaN(v.NumberValue) || math.IsInf(v.NumberValue, 0) {
-			return a.inexpressible("number")
+			return nil, a.inexpressible("number")
 		}
-	case nil:
-		return a.inexpressible("value")
+		n := number(v.NumberValue)
+		return n, a.wrote(len(n))
+	case *structpb.Value_NullValue:
+		return nil, a.wrote(len("null"))
 	}
-	return true
+	return nil, a.inexpressible("value")
+}
+
+// number returns the shortest text of a number, the one that was meant.
+func number(f float64) json.Number {
+	format := byte('f')
+	if abs := math.Abs(f); abs != 0 && (abs < 1e-6 || abs >= 1e21) {
+		format = 'e'
+	}
+	return json.Number(strconv.FormatFloat(f, format, -1, 64))
 }
 
 // inexpressible refuses what a message can hold and JSON cannot: nobody could

@@ -30,14 +30,14 @@ func TestSchemasThatCostTooMuchToCompileAreRefused(t *testing.T) {
 	}{
 		{"3,000 deep", nested(3000, `{"not":`, "}"), fault.SchemaLimit, "levels of nesting; the limit is 128"},
 		{"deep allOf", nested(1000, `{"allOf":[`, "]}"), fault.SchemaLimit, "levels of nesting; the limit is 128"},
-		{"8,000 patterns", `{"patternProperties":{` + parts(8000, func(i int) string { return fmt.Sprintf(`"^x%d":{"type":"string"}`, i) }) + `}}`, fault.SchemaLimit, "subschemas; the limit is 2500"},
-		{"a large enum", `{"enum":[` + parts(30_000, func(i int) string { return fmt.Sprint(i) }) + `]}`, fault.SchemaLimit, "values; the limit is 20000"},
+		{"8,000 patterns", `{"patternProperties":{` + parts(8000, func(i int) string { return fmt.Sprintf(`"^x%d":{"type":"string"}`, i) }) + `}}`, fault.SchemaLimit, "subschemas; the limit is 1500"},
+		{"a large enum", `{"enum":[` + parts(30_000, func(i int) string { return fmt.Sprint(i) }) + `]}`, fault.SchemaLimit, "values; the limit is 10000"},
 		{"references everywhere", `{"x":{` + parts(900, func(i int) string { return fmt.Sprintf(`"p%d":{"type":"string"}`, i) }) + `},"anyOf":[` + parts(900, func(i int) string { return fmt.Sprintf(`{"$ref":"#/x/p%d"}`, i) }) + `]}`, fault.SchemaLimit, "the limit is 200"},
 		{"deep and wide", `{"anyOf":[` + parts(30, func(int) string { return nested(60, `{"items":{"items":`, "}}") }) + `]}`, fault.SchemaLimit, "bytes in the paths to its parts"},
 		{"a length that no input has", `{"minLength":1e300}`, fault.SchemaLimit, "minLength of 1e+300"},
 		{"a part of a metaschema", `{"$schema":"https://json-schema.org/draft/2020-12/meta/core","type":"string"}`, fault.SchemaInvalid, "not a draft"},
-		{"a long text", `{"description":"` + strings.Repeat("x", 300<<10) + `"}`, fault.SchemaLimit, "bytes; the limit is 262144"},
-		{"a longer text", `{"description":"` + strings.Repeat("x", 2<<20) + `"}`, fault.SchemaLimit, "bytes; the limit is 262144"},
+		{"a long text", `{"description":"` + strings.Repeat("x", 300<<10) + `"}`, fault.SchemaLimit, "bytes; the limit is 131072"},
+		{"a longer text", `{"description":"` + strings.Repeat("x", 2<<20) + `"}`, fault.SchemaLimit, "bytes; the limit is 131072"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			source := new(structpb.Struct)

@@ -1,7 +1,6 @@
 package schema
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -27,13 +26,9 @@ func compile(source *structpb.Struct) (r *rule, refused *Refusal) {
 			r, refused = nil, &Refusal{Reason: fault.SchemaInvalid, Text: "cannot be compiled", Err: fmt.Errorf("panic: %v", p)}
 		}
 	}()
-	text, resources, refused := admission.Admit(source)
+	doc, resources, refused := admission.Admit(source)
 	if refused != nil {
 		return nil, refused
-	}
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
-	if err != nil {
-		return nil, &Refusal{Reason: fault.SchemaInvalid, Text: "is not JSON", Err: err}
 	}
 	var ps admission.Patterns
 	c := jsonschema.NewCompiler()

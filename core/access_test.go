@@ -1,27 +1,16 @@
 package core_test
 
 import (
-	"bytes"
-	"encoding/binary"
-	"encoding/json"
 	"fmt"
-	"io"
-	"maps"
 	"net/http"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"connectrpc.com/connect"
-	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	_ "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1" // whose procedures are walked, too
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/gen/ruedo/v1/ruedov1connect"
 	"github.com/ruedo-dev/ruedo/internal/access"
@@ -32,128 +21,75 @@ import (
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
-// door is the front door of a cluster with login, as callers find it who show something
-// or nothing, each request from an address of its own: failures are limited by address.
-type door struct {
-	*ruedotest.Cluster
-	requests int
-}
-
-// answer is what a caller gets, without what differs from one request to the next.
-type answer struct {
-	status int
-	body   string
-	header string
-}
-
-func (d *door) ask(t *testing.T, method, path, contentType, shown, body string) answer {
-	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, d.URL+path, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if contentType != "" {
-		req.Header.Set("Content-Type", contentType)
-	}
-	if shown != "" {
-		req.Header.Set("Authorization", "Bearer "+shown)
-	}
-	d.requests++
-	req.Header.Set("X-Forwarded-For", fmt.Sprintf("10.%d.%d.%d", d.requests>>16, d.requests>>8&255, d.requests&255))
-	res, err := d.HTTP.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	b, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	res.Header.Del("Date")
-	return answer{res.StatusCode, details.ReplaceAllString(string(b), ""), fmt.Sprint(slices.Sorted(maps.Keys(res.Header)))}
-}
-
-// details are the facts of an error in protobuf's encoding, whose order is random. They
-// follow in JSON.
-var details = regexp.MustCompile(`"value":"[^"]*",`)
-
-// call calls a procedure with a request in JSON.
-func (d *door) call(t *testing.T, m protoreflect.MethodDescriptor, shown, request string) answer {
-	t.Helper()
-	path := fmt.Sprintf("/%s/%s", m.Parent().FullName(), m.Name())
-	if m.IsStreamingClient() || m.IsStreamingServer() {
-		envelope := binary.BigEndian.AppendUint32([]byte{0}, uint32(len(request)))
-		return d.ask(t, "POST", path, "application/connect+json", shown, string(envelope)+request)
-	}
-	return d.ask(t, "POST", path, "application/json", shown, request)
-}
-
-// methods returns all of our procedures that a core serves, sorted by name.
-func methods() (list []protoreflect.MethodDescriptor) {
-	protoregistry.GlobalFiles.RangeFiles(func(file protoreflect.FileDescriptor) bool {
-		for i := range file.Services().Len() {
-			for j := range file.Services().Get(i).Methods().Len() {
-				if m := file.Services().Get(i).Methods().Get(j); strings.HasPrefix(string(m.FullName()), "ruedo.") {
-					list = append(list, m)
-				}
-			}
-		}
-		return true
-	})
-	slices.SortFunc(list, func(a, b protoreflect.MethodDescriptor) int {
-		return strings.Compare(string(a.FullName()), string(b.FullName()))
-	})
-	return list
-}
-
-func ruleOf(m protoreflect.MethodDescriptor) *access.Rule {
-	return proto.GetExtension(m.Options(), ruedov1.E_Access).(*access.Rule)
-}
-
-// machine creates a program with grants, and returns the secret of a token of it.
-func machine(t *testing.T, c *client.Client, name string, grants ...string) string {
-	t.Helper()
-	if _, err := c.Users.CreateUser(t.Context(), &ruedov1.CreateUserRequest{User: &ruedov1.User{Name: name, Machine: true, Grants: grants}}); err != nil {
-		t.Fatal(err)
-	}
-	return tokenOf(t, c, name).GetSecret()
-}
-
-func tokenOf(t *testing.T, c *client.Client, user string) *ruedov1.CreateTokenResponse {
-	t.Helper()
-	res, err := c.Tokens.CreateToken(t.Context(), &ruedov1.CreateTokenRequest{User: user})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return res
-}
-
 // Nobody without a credential can do anything but say hello, and all that is no good
-// credential gets the same answer, at every procedure and at every route.
+// credential gets the same answer, at every procedure and at every route. Both secrets
+// of a token are good within the grace of its rotation.
 func TestWithoutAGoodToken(t *testing.T) {
-	d := &door{Cluster: ruedotest.New(t, ruedotest.Options{Local: true, Login: true})}
-	d.Publish(t, &ruedov1.PublishServiceRequest{Name: "echo"}, ruedotest.Echo())
-	d.Publish(t, &ruedov1.PublishServiceRequest{Name: "page", Routes: []*ruedov1.Route{{Path: "/shop/"}}}, page())
-	good := machine(t, d.Client, "ada", "* * *")
-	revoked, rotated, expired := tokenOf(t, d.Client, "ada"), tokenOf(t, d.Client, "ada"), tokenOf(t, d.Client, "ada")
-	must := func(_ any, err error) {
+	tcp, tls, socket := allWays(t)
+	tcp.Publish(t, &ruedov1.PublishServiceRequest{Name: "echo"}, ruedotest.Echo())
+	tcp.Publish(t, &ruedov1.PublishServiceRequest{Name: "page", Routes: []*ruedov1.Route{{Path: "/shop/"}}}, page())
+	tokens := tcp.Client.Tokens
+	made := tokenOf
+	machine(t, tcp.Client, "ada", "* * *")
+	revoked, rotated, expired, old := made(t, tcp.Client, "ada"), made(t, tcp.Client, "ada"), made(t, tcp.Client, "ada"), made(t, tcp.Client, "ada")
+	rotate := func(id string, grace, lifetime time.Duration) (secret string) {
 		t.Helper()
+		req := &ruedov1.RotateTokenRequest{Id: id, Grace: durationpb.New(grace)}
+		if lifetime > 0 {
+			req.Lifetime = durationpb.New(lifetime)
+		}
+		res, err := tokens.RotateToken(t.Context(), req)
 		if err != nil {
 			t.Fatal(err)
 		}
+		return res.GetSecret()
 	}
-	must(d.Client.Tokens.DeleteToken(t.Context(), &ruedov1.DeleteTokenRequest{Id: revoked.GetToken().GetId()}))
-	must(d.Client.Tokens.RotateToken(t.Context(), &ruedov1.RotateTokenRequest{Id: rotated.GetToken().GetId(), Grace: durationpb.New(time.Millisecond)}))
-	short, err := d.Client.Tokens.RotateToken(t.Context(), &ruedov1.RotateTokenRequest{Id: expired.GetToken().GetId(), Lifetime: durationpb.New(time.Second)})
-	must(short, err)
-	shown := map[string]string{
+	if _, err := tokens.DeleteToken(t.Context(), &ruedov1.DeleteTokenRequest{Id: revoked.GetToken().GetId()}); err != nil {
+		t.Fatal(err)
+	}
+	rotate(rotated.GetToken().GetId(), time.Millisecond, 0)
+	short := rotate(expired.GetToken().GetId(), 0, time.Second)
+	now := rotate(old.GetToken().GetId(), time.Hour, 0)
+	bad := map[string]string{
 		"nothing": "", "garbage": "garbage", "a revoked token": revoked.GetSecret(), "a token after its grace": rotated.GetSecret(),
-		"a token of another cluster": token.New(token.Bearer).Reveal(), "an expired token": short.GetSecret(),
+		"a token of another cluster": token.New(token.Bearer).Reveal(), "an expired token": short,
 	}
-	testkit.Eventually(t, "the token has expired", func() bool {
-		return d.ask(t, "GET", "/metrics", "", short.GetSecret(), "").status == http.StatusUnauthorized
+	good := map[string]string{"a token": now, "a token within its grace": old.GetSecret()}
+	for _, d := range []*door{tcp, tls} {
+		d.knows(t, now)
+		testkit.Eventually(t, "the token has expired", func() bool {
+			return d.ask(t, "GET", "/metrics", "", short, "").status == http.StatusUnauthorized
+		})
+		t.Run(d.way, func(t *testing.T) {
+			d.refuses(t, bad)
+			d.accepts(t, good)
+		})
+	}
+	// There, the system says who it is: what is shown means nothing, good or bad.
+	t.Run(socket.way, func(t *testing.T) {
+		socket.accepts(t, bad)
+		socket.accepts(t, good)
+		whoami, err := socket.Client.Login.WhoAmI(t.Context(), &ruedov1.WhoAmIRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for what, token := range good {
+			if got := socket.ask(t, "POST", ruedov1connect.LoginServiceWhoAmIProcedure, "application/json", token, "{}"); !strings.Contains(got.body, `"`+whoami.GetPrincipal()+`"`) {
+				t.Errorf("%s makes it somebody else than %s: %+v", what, whoami.GetPrincipal(), got)
+			}
+		}
 	})
+}
 
+// routes are those that are not open, besides procedures.
+var routes = []string{
+	"POST /call/echo", "GET /call/echo", "PUT /call/echo", "POST /call/nothing", "POST /call/a/b", "GET /svc/page/", "GET /svc/nothing/", "GET /svc/page", "GET /shop/",
+	"GET /nothing", "GET /metrics", "POST /ruedo.v1.NoService/Nothing", "POST /grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+}
+
+// refuses checks that all that is shown gets the answer to nothing, which is no.
+func (d *door) refuses(t *testing.T, shown map[string]string) {
+	t.Helper()
 	text := access.Unauthenticated().Error()
 	open, asked := []string{}, 0
 	for _, m := range methods() {
@@ -175,10 +111,7 @@ func TestWithoutAGoodToken(t *testing.T) {
 	if want := []string{"AcceptInvite", "Hello", "Login"}; !slices.Equal(open, want) || asked < 70 {
 		t.Errorf("open are %q, %d others are asked", open, asked)
 	}
-	for _, route := range []string{
-		"POST /call/echo", "GET /call/echo", "PUT /call/echo", "POST /call/nothing", "POST /call/a/b", "GET /svc/page/", "GET /svc/nothing/", "GET /svc/page", "GET /shop/",
-		"GET /nothing", "GET /metrics", "POST /ruedo.v1.NoService/Nothing", "POST /grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
-	} {
+	for _, route := range routes {
 		method, path, _ := strings.Cut(route, " ")
 		for what, token := range shown {
 			if got := d.ask(t, method, path, "", token, ""); got.status != http.StatusUnauthorized || !strings.Contains(got.body, text) {
@@ -193,15 +126,38 @@ func TestWithoutAGoodToken(t *testing.T) {
 			}
 		}
 	}
-	if got := d.ask(t, "POST", ruedov1connect.InvokeServiceInvokeProcedure, "application/json", good, `{"service":"echo","input":1}`); got.status != http.StatusOK {
-		t.Errorf("a good token: %+v", got)
+}
+
+// accepts checks that all that is shown is good. What is sent cannot be read, so that
+// nothing is done.
+func (d *door) accepts(t *testing.T, shown map[string]string) {
+	t.Helper()
+	text := access.Unauthenticated().Error()
+	for what, token := range shown {
+		for _, m := range methods() {
+			if got := d.call(t, m, token, "{"); got.status == http.StatusUnauthorized || strings.Contains(got.body, text) {
+				t.Errorf("%s with %s: %+v", m.FullName(), what, got)
+			}
+		}
+		for _, route := range routes {
+			method, path, _ := strings.Cut(route, " ")
+			if got := d.ask(t, method, path, "", token, "{}"); got.status == http.StatusUnauthorized {
+				t.Errorf("%s with %s: %+v", route, what, got)
+			}
+		}
+		for _, call := range []string{"POST /call/echo", "GET /svc/page/", "GET /shop/"} {
+			method, path, _ := strings.Cut(call, " ")
+			if got := d.ask(t, method, path, "", token, "{}"); got.status != http.StatusOK {
+				t.Errorf("%s with %s: %+v", call, what, got)
+			}
+		}
 	}
 }
 
 // To a team, what belongs to another one does not exist, whatever it asks, and
 // whichever way.
 func TestOtherTeamsDoNotExist(t *testing.T) {
-	d := &door{Cluster: ruedotest.New(t, ruedotest.Options{Local: true, Login: true})}
+	d, tls, _ := allWays(t) // whoever comes by the socket sees everything
 	must := func(_ any, err error) {
 		t.Helper()
 		if err != nil {
@@ -221,6 +177,15 @@ func TestOtherTeamsDoNotExist(t *testing.T) {
 	d.Publish(t, &ruedov1.PublishServiceRequest{Name: "team-b-p", Routes: []*ruedov1.Route{{Path: "/b/"}, {Host: "b.example.com", Path: "/"}}}, page())
 	ada := machine(t, d.Client, "ada", "* service team-a-*", "* decorator team-a-*", "* decorator shared", "* user team-a-*", "* role team-a-*",
 		"* runner team-a-*", "* cluster test")
+	for _, d := range []*door{d, tls} {
+		d.knows(t, ada)
+		t.Run(d.way, func(t *testing.T) { d.hidesTeamB(t, ada) })
+	}
+}
+
+// hidesTeamB asks for everything that has a name of another team.
+func (d *door) hidesTeamB(t *testing.T, ada string) {
+	t.Helper()
 	for _, service := range []string{"team-a-x", "team-b-x"} { // both have logs, counts and events
 		if _, err := d.Client.Call(t.Context(), service, []byte(`{"n":1}`), client.WithLogs()); err != nil {
 			t.Fatal(err)
@@ -322,50 +287,33 @@ func TestOtherTeamsDoNotExist(t *testing.T) {
 	}
 }
 
-// requestFor returns a request in JSON that is about a name.
-func requestFor(t *testing.T, m protoreflect.MethodDescriptor, name string) string {
-	t.Helper()
-	kind, err := protoregistry.GlobalTypes.FindMessageByName(m.Input().FullName())
-	if err != nil {
-		t.Fatal(err)
-	}
-	msg := kind.New()
-	path := strings.Split(ruleOf(m).GetName(), ".")
-	at := msg
-	for _, field := range path[:len(path)-1] {
-		at = at.Mutable(at.Descriptor().Fields().ByName(protoreflect.Name(field))).Message()
-	}
-	at.Set(at.Descriptor().Fields().ByName(protoreflect.Name(path[len(path)-1])), protoreflect.ValueOfString(name))
-	b, err := protojson.Marshal(msg.Interface())
-	if err != nil {
-		t.Fatal(err)
-	}
-	var tight bytes.Buffer
-	if err := json.Compact(&tight, b); err != nil {
-		t.Fatal(err)
-	}
-	return tight.String()
-}
-
 // What a caller may do with a service is the same whichever way the call comes.
 func TestAllWaysToACallAgree(t *testing.T) {
-	d := &door{Cluster: ruedotest.New(t, ruedotest.Options{Local: true, Login: true})}
+	d, tls, socket := allWays(t)
 	d.Publish(t, &ruedov1.PublishServiceRequest{Name: "echo"}, ruedotest.Echo())
 	d.Publish(t, &ruedov1.PublishServiceRequest{Name: "page", Routes: []*ruedov1.Route{{Path: "/shop/"}}}, page())
-	ways := map[string]func(shown string) int{
-		"call":     func(shown string) int { return d.ask(t, "POST", "/call/echo", "", shown, `1`).status },
-		"revision": func(shown string) int { return d.ask(t, "POST", "/call/echo@1", "", shown, `1`).status },
-		"invoke": func(shown string) int {
+	ways := map[string]func(d *door, shown string) int{
+		"call":     func(d *door, shown string) int { return d.ask(t, "POST", "/call/echo", "", shown, `1`).status },
+		"revision": func(d *door, shown string) int { return d.ask(t, "POST", "/call/echo@1", "", shown, `1`).status },
+		"invoke": func(d *door, shown string) int {
 			return d.ask(t, "POST", ruedov1connect.InvokeServiceInvokeProcedure, "application/json", shown, `{"service":"echo","input":1}`).status
 		},
-		"svc":   func(shown string) int { return d.ask(t, "GET", "/svc/page/", "", shown, "").status },
-		"route": func(shown string) int { return d.ask(t, "GET", "/shop/", "", shown, "").status },
+		"svc":   func(d *door, shown string) int { return d.ask(t, "GET", "/svc/page/", "", shown, "").status },
+		"route": func(d *door, shown string) int { return d.ask(t, "GET", "/shop/", "", shown, "").status },
 	}
 	want := func(who, shown string, status int) {
 		t.Helper()
 		for way, ask := range ways {
-			if got := ask(shown); got != status {
-				t.Errorf("%s by %s: %d, want %d", who, way, got, status)
+			for _, d := range []*door{d, tls} {
+				if shown != "" {
+					d.knows(t, shown)
+				}
+				if got := ask(d, shown); got != status {
+					t.Errorf("%s by %s over %s: %d, want %d", who, way, d.way, got, status)
+				}
+			}
+			if got := ask(socket, shown); got != http.StatusOK {
+				t.Errorf("%s by %s over the socket: %d", who, way, got)
 			}
 		}
 	}
@@ -379,6 +327,7 @@ func TestAllWaysToACallAgree(t *testing.T) {
 	if _, err := d.Client.Users.CreateUser(t.Context(), &ruedov1.CreateUserRequest{User: &ruedov1.User{Name: access.Anonymous, Machine: true, Grants: []string{"call service *"}}}); err != nil {
 		t.Fatal(err)
 	}
+	testkit.Eventually(t, "the other core knows that it is public", func() bool { return ways["call"](tls, "") == http.StatusOK })
 	want("anonymous, for whom it is public", "", http.StatusOK)
 }
 

@@ -573,7 +573,7 @@ var arrows = []arrow{
 		reason: "the CLI assembles programs from rooms and speaks to a core as every client does",
 	},
 	{
-		from: []string{"internal/ruedotest"}, only: []string{"core", "runner", "sdk/client", "internal/etcdembed", "internal/executor", "internal/fault", "internal/labels", "internal/port", "internal/seal", "internal/socket", "internal/testkit", "internal/wasmbin", "gen"},
+		from: []string{"internal/ruedotest"}, only: []string{"core", "runner", "sdk/client", "internal/etcdembed", "internal/executor", "internal/fault", "internal/labels", "internal/pki", "internal/port", "internal/seal", "internal/socket", "internal/testkit", "internal/wasmbin", "gen"},
 		reason: "a cluster for tests is made of real parts",
 	},
 	{

@@ -11,6 +11,8 @@ package ruedotest
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"log/slog"
 	"net/http"
 	"os"
@@ -19,12 +21,14 @@ import (
 	"time"
 
 	"github.com/ruedo-dev/ruedo/core"
+	"github.com/ruedo-dev/ruedo/core/door"
 	"github.com/ruedo-dev/ruedo/core/local"
 	"github.com/ruedo-dev/ruedo/core/store"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/etcdembed"
 	"github.com/ruedo-dev/ruedo/internal/etcdembed/etcdtest"
 	"github.com/ruedo-dev/ruedo/internal/labels"
+	"github.com/ruedo-dev/ruedo/internal/pki"
 	"github.com/ruedo-dev/ruedo/internal/port/proxies"
 	"github.com/ruedo-dev/ruedo/internal/seal"
 	"github.com/ruedo-dev/ruedo/internal/socket"
@@ -36,7 +40,8 @@ import (
 
 // Options of a cluster. The zero value is one core with two runners.
 type Options struct {
-	// Runners is the number of runners to attach; 0 means 2, -1 means none.
+	// Runners is the number of runners to attach; 0 means 2, or none with Login, -1 means
+	// none.
 	Runners int
 	// Local executes in the core's own process; no runner is attached.
 	Local bool
@@ -53,8 +58,10 @@ type Options struct {
 	Concurrency, Queue int
 	// Login has callers log in. Client then reaches the core by its socket, and may do
 	// everything; HTTP shows nothing to its port, which believes what it says in
-	// X-Forwarded-For. Such a cluster has to be Local.
+	// X-Forwarded-For. Its runners need a token; see [Token].
 	Login bool
+	// TLS encrypts the port of a cluster with login; HTTP trusts its authority.
+	TLS bool
 	// SealKey is that of another cluster with login on the same Etcd.
 	SealKey string
 	// Apps opens the core's port for web applications.
@@ -121,6 +128,9 @@ func New(t testing.TB, opts Options) *Cluster {
 		c.SealKey = cmp.Or(opts.SealKey, filepath.Join(t.TempDir(), "seal.key"))
 		cfg.Login = core.Login{New: true, Seal: seal.Source{File: c.SealKey}}
 		cfg.Socket = &socket.Config{Path: socketPath(t)}
+		if opts.TLS {
+			cfg.TLS = &door.TLS{}
+		}
 		var err error
 		if cfg.Port.Proxies, err = proxies.Parse([]string{"127.0.0.0/8"}); err != nil {
 			t.Fatal(err)
@@ -159,9 +169,12 @@ func New(t testing.TB, opts Options) *Cluster {
 	if opts.Login {
 		c.Client = client.New(client.SocketURL(cfg.Socket.Path), client.WithRetries(0))
 	}
+	if opts.TLS {
+		transport.TLSClientConfig = c.trusting(t)
+	}
 	if !opts.Local {
 		n := opts.Runners
-		if n == 0 {
+		if n == 0 && !opts.Login {
 			n = 2
 		}
 		for range max(n, 0) {
@@ -169,6 +182,20 @@ func New(t testing.TB, opts Options) *Cluster {
 		}
 	}
 	return c
+}
+
+// trusting returns a configuration of TLS that trusts the authority of the cluster.
+func (c *Cluster) trusting(t testing.TB) *tls.Config {
+	t.Helper()
+	res, err := c.Client.Authority.GetAuthority(t.Context(), &ruedov1.GetAuthorityRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	certs, err := pki.ParsePEM([]byte(res.GetAuthority().GetCertificate()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pki.Trusting(func() []*x509.Certificate { return certs }, nil)
 }
 
 // socketPath returns a path that is short enough for a socket.
@@ -208,6 +235,15 @@ func Labels(words ...string) func(*runner.Config) {
 		var err error
 		if cfg.Labels, err = labels.Parse(words); err != nil {
 			panic(err)
+		}
+	}
+}
+
+// Token has a runner show a token; see [Cluster.AddRunner].
+func Token(secret string) func(*runner.Config) {
+	return func(cfg *runner.Config) {
+		cfg.Access = func(string) runner.Access {
+			return runner.Access{Token: func(context.Context) (string, error) { return secret, nil }}
 		}
 	}
 }

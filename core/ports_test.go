@@ -28,11 +28,17 @@ import (
 // page is a service of kind http that sets a cookie and answers with the head of the
 // request, as guests see it, and then with the body.
 func page() []byte {
-	const at, buffer, size = 1024, 4096, 32 << 10
 	head := abi.AppendField(nil, abi.HeadStatus, "200")
 	head = abi.AppendField(head, "content-type", "text/html")
 	head = abi.AppendField(head, "set-cookie", "seen=1")
 	head = abi.AppendField(head, "clear-site-data", `"cookies"`)
+	return duplex(head, true)
+}
+
+// duplex is a service of kind http that answers with a head, with the head of the request
+// if it says so, and then with each piece of the body as it comes.
+func duplex(head []byte, says bool) []byte {
+	const at, buffer, size = 1024, 4096, 32 << 10
 	m := w.New()
 	answer := m.Import("ruedo", abi.ImportHeadWrite, "ii>i")
 	request := m.Import("ruedo", abi.ImportHeadRead, "ii>i")
@@ -42,9 +48,13 @@ func page() []byte {
 	m.Export(abi.MarkerHTTP, m.Func(">"))
 	const loop, end, branchIf, get, set, keep, less, add, sub, i32 = 0x03, 0x0b, 0x0d, 0x20, 0x21, 0x22, 0x48, 0x6a, 0x6b, 0x7f
 	const got, done = 0, 1 // bytes of a piece: read, and written
+	first := w.Cat(w.I32(buffer), w.CallWith(request, buffer, size), w.Call(write), w.Drop())
+	if !says {
+		first = nil
+	}
 	m.AsFunction(m.FuncLocals(">i", w.Vec(w.Cat(w.U32(2), w.Ops(i32))),
 		w.CallWith(answer, at, int32(len(head))), w.Drop(),
-		w.I32(buffer), w.CallWith(request, buffer, size), w.Call(write), w.Drop(),
+		first,
 		w.Ops(loop, 0x40),
 		w.CallWith(read, buffer, size), w.Ops(set, got), w.I32(0), w.Ops(set, done),
 		w.Ops(loop, 0x40), // a write can take less than the piece

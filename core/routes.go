@@ -51,7 +51,7 @@ func (c *Core) mount() {
 		Done:  c.down.Done(),
 	})
 	gateway.Mount(c.port, c.invoker, fresh.Handler, c.log)
-	exchange.Mount(c.port, exchange.Config{Invoker: c.invoker, Routes: c.catalog, Apps: c.apps, Fresh: fresh.Handler, Down: c.down, Logger: c.log})
+	exchange.Mount(c.port, exchange.Config{Invoker: c.invoker, Routes: c.catalog, Apps: c.apps, Fresh: fresh.Handler, Follow: c.auth.FollowCall, Down: c.down, Logger: c.log})
 	c.port.Handle("GET /metrics", "metrics", access.Needs(access.Read, access.Cluster), port.Bounds{}, c.metrics.Handler(visibleServices))
 	c.mountProbes()
 	small := port.Bounds{Message: 4 << 10, Weight: 8}

@@ -27,8 +27,11 @@
 //
 // # Streams
 //
-// A procedure that streams ends when what its caller may do has changed, or when the
-// token has expired.
+// What is open ends within a moment of the token's end, whether it was revoked or has
+// expired. A procedure that streams also ends when what its caller may do has changed,
+// except for the lane of a runner that may still execute, and an exchange of a service
+// ends when its caller may not call the service any more; see [Auth.FollowCall]. They are
+// looked at when something changes, not when something is sent.
 //
 // # Clusters without login
 //

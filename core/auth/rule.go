@@ -191,6 +191,25 @@ func (a *Auth) refuse(ctx context.Context, verb access.Verb, noun access.Noun, n
 	return err
 }
 
+// still returns why a stream ends when its caller may do something else than before: the
+// caller may not have it any more, or has seen what may be hidden now. What a runner
+// sees does not depend on that.
+func (g *guard) still(now *access.Principal) error {
+	verb, noun, name := g.rule.GetVerb(), g.rule.GetNoun(), "*"
+	allowed := g.rule.GetOwn() || now.Some(verb, noun)
+	if noun == access.Cluster {
+		name = g.a.cfg.Cluster
+		allowed = now.Allows(verb, noun, name)
+	}
+	switch {
+	case !allowed:
+		return access.Denied(now, verb, noun, name)
+	case verb == access.Execute:
+		return nil
+	}
+	return errChanged
+}
+
 // WrapUnary asks before the handler is called.
 func (g *guard) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 	return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
@@ -222,8 +241,9 @@ func (g *guard) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.
 		if r == nil || g.rule.GetOpen() {
 			return next(ctx, conn)
 		}
-		ctx, end := g.a.follow(ctx, r.Principal)
-		defer end()
+		ctx, cancel := context.WithCancelCause(ctx)
+		defer cancel(nil)
+		defer g.a.follow(r.Principal, g.still, cancel)()
 		err := next(ctx, conn)
 		if ended, ok := errors.AsType[*fault.Error](context.Cause(ctx)); ok {
 			return ended

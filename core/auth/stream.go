@@ -10,23 +10,31 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-// streams are the procedures that stream and have not ended. In a cluster with login
-// a goroutine looks whether their callers may still have them, from the first one on.
+// streams are what is open and has not ended: procedures that stream, and exchanges of
+// services. In a cluster with login a goroutine looks whether their callers may still
+// have them, from the first one on.
 type streams struct {
 	down context.Context // ends with close
 	stop context.CancelFunc
 	wg   sync.WaitGroup
-	wake chan struct{} // another one is there
+	wake chan struct{} // another one is there, and expires before all others
 
 	mu        sync.Mutex
 	open      map[*stream]struct{}
+	next      int64 // when the first of them expires, in nanoseconds since 1970
 	following bool
 }
 
 // stream is one of them.
 type stream struct {
-	of     *access.Principal
-	cancel context.CancelCauseFunc
+	of *access.Principal
+	// hash is that of the secret that was shown, if one was.
+	hash secretHash
+	// still returns why the stream ends when its caller has become another principal;
+	// nil if it does not.
+	still func(now *access.Principal) error
+	// end ends it. It is called once at most, and must not wait.
+	end func(why error)
 }
 
 // errChanged ends streams of callers who are still welcome.
@@ -36,6 +44,7 @@ func (s *streams) init() {
 	s.down, s.stop = context.WithCancel(context.Background())
 	s.wake = make(chan struct{}, 1)
 	s.open = make(map[*stream]struct{})
+	s.next = math.MaxInt64
 }
 
 func (s *streams) close() {
@@ -45,77 +54,113 @@ func (s *streams) close() {
 	s.wg.Wait()
 }
 
-// follow returns a context that ends with an error as its cause when the principal
-// may not go on. Call end when the stream is over.
-func (a *Auth) follow(ctx context.Context, of *access.Principal) (_ context.Context, end func()) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	one := &stream{of, cancel}
-	s := &a.streams
-	s.mu.Lock()
-	s.open[one] = struct{}{}
-	s.mu.Unlock()
-	// After it was added: a change before that is seen now, and a later one by judge.
-	s.judge(a, a.current())
-	select {
-	case s.wake <- struct{}{}:
-	default:
+// FollowCall has end called, once at most, when the caller of a context may no longer
+// call a service: the credential is not good any more, or the grant is gone. end must
+// not wait. Call leave when the call is over.
+func (a *Auth) FollowCall(ctx context.Context, service string, end func(why error)) (leave func()) {
+	r := access.Of(ctx)
+	if r == nil {
+		return func() {} // it was not let in
 	}
-	return ctx, func() {
+	return a.follow(r.Principal, func(now *access.Principal) error {
+		switch {
+		case now.Allows(access.Call, access.Service, service):
+			return nil
+		case now.Name == access.Anonymous:
+			return access.Unauthenticated()
+		}
+		return access.Denied(now, access.Call, access.Service, service)
+	}, end)
+}
+
+// follow adds a stream of a principal until leave is called.
+func (a *Auth) follow(of *access.Principal, still func(*access.Principal) error, end func(error)) (leave func()) {
+	if of == a.local {
+		return func() {}
+	}
+	s, one := &a.streams, &stream{of: of, still: still, end: end}
+	a.current() // a change before this is seen now, and a later one by judge
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v := a.now.Load()
+	one.hash = v.hashOf(of)
+	s.open[one] = struct{}{}
+	if until := s.check(a, v, one); until < s.next {
+		s.next = until
+		select {
+		case s.wake <- struct{}{}:
+		default:
+		}
+	}
+	s.begin(a, v)
+	return func() {
 		s.mu.Lock()
+		defer s.mu.Unlock()
 		delete(s.open, one)
-		s.mu.Unlock()
-		cancel(nil)
 	}
 }
 
 // judge ends the streams whose callers may not go on. It returns when the next one
 // expires, in nanoseconds since 1970.
-func (s *streams) judge(a *Auth, v *view) (next int64) {
-	next = math.MaxInt64
-	now := time.Now().UnixNano()
+func (s *streams) judge(a *Auth) (next int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	v := a.now.Load() // the newest: a stream is never judged by an older one later
+	s.next = math.MaxInt64
 	for one := range s.open {
-		until, err := a.holds(v, one.of)
-		if err == nil && until <= now {
-			err = access.Unauthenticated()
-		}
-		if err != nil {
-			one.cancel(err)
-			continue
-		}
-		next = min(next, until)
+		s.next = min(s.next, s.check(a, v, one))
 	}
+	s.begin(a, v)
+	return s.next
+}
+
+// check ends a stream whose caller may not go on. It returns until when the caller may.
+func (s *streams) check(a *Auth, v *view, one *stream) (until int64) {
+	until, err := a.holds(v, one)
+	if err != nil {
+		delete(s.open, one)
+		one.end(err)
+		return math.MaxInt64
+	}
+	return until
+}
+
+// begin has streams watched, if there are any to watch.
+func (s *streams) begin(a *Auth, v *view) {
 	if v.login && !s.following && len(s.open) > 0 && s.down.Err() == nil {
 		s.following = true
 		s.wg.Go(func() { a.watch() })
 	}
-	return next
 }
 
-// holds returns why a principal does not count any more, or until when it does.
-func (a *Auth) holds(v *view, p *access.Principal) (until int64, err error) {
+// holds returns why a stream ends, or until when its caller counts.
+func (a *Auth) holds(v *view, one *stream) (until int64, err error) {
+	until = math.MaxInt64
+	now := one.of
 	switch {
-	case v.err != nil, p == a.local, !v.login:
-		return math.MaxInt64, nil
-	case p == a.everybody:
+	case v.err != nil, !v.login:
+		return until, nil
+	case one.of == a.everybody:
 		return 0, access.Unauthenticated()
-	case p.Token == "":
-		return math.MaxInt64, nil // it was good when the stream began, and has no end
-	}
-	c := v.tokens[p.Token]
-	if c == nil {
-		return 0, access.Unauthenticated()
-	}
-	for _, s := range []*secret{&c.current, &c.previous} {
-		if s.principal == p {
-			return s.until, nil
+	case one.of.Name == access.Anonymous:
+		now = v.anonymous
+	case one.of.Token != "": // a core's is not stored, and was good when the stream began
+		c := v.tokens[one.of.Token]
+		s := c.by(one.hash)
+		switch {
+		case s != nil && s.until > time.Now().UnixNano():
+			now, until = s.principal, s.until
+		case c != nil && c.current.principal != nil && one.hash == secretHash{}: // changed as the stream began
+			return 0, errChanged
+		default:
+			return 0, access.Unauthenticated()
 		}
 	}
-	if c.current.principal == nil {
-		return 0, access.Unauthenticated()
+	if now != one.of {
+		err = one.still(now)
+		one.of = now
 	}
-	return 0, errChanged
+	return until, err
 }
 
 // watch judges the streams when something has changed, and when one expires, until
@@ -124,7 +169,8 @@ func (a *Auth) watch() {
 	s := &a.streams
 	for s.down.Err() == nil {
 		changed := a.cfg.Mirror.Changed()
-		next := s.judge(a, a.current())
+		a.current()
+		next := s.judge(a)
 		expired := time.NewTimer(time.Duration(next - time.Now().UnixNano()))
 		select {
 		case <-changed:

@@ -45,9 +45,12 @@ type credential struct {
 	used *atomic.Int64
 }
 
+// secretHash is the hash of a secret.
+type secretHash [sha256.Size]byte
+
 // secret is one of the texts of a token.
 type secret struct {
-	hash      [sha256.Size]byte
+	hash      secretHash
 	principal *access.Principal // nil if it is not good
 	until     int64             // nanoseconds since 1970
 }
@@ -58,6 +61,32 @@ func (s *secret) at(now int64) *access.Principal {
 		return nil
 	}
 	return s.principal
+}
+
+// by returns the secret of a token with a hash; nil if it is not good.
+func (c *credential) by(hash secretHash) *secret {
+	if c == nil {
+		return nil
+	}
+	for _, s := range []*secret{&c.current, &c.previous} {
+		if s.principal != nil && s.hash == hash {
+			return s
+		}
+	}
+	return nil
+}
+
+// hashOf returns the hash of the secret that a principal has shown; zero, which is none's,
+// if what the principal may do has changed since.
+func (v *view) hashOf(p *access.Principal) (hash secretHash) {
+	if c := v.tokens[p.Token]; c != nil {
+		for _, s := range []*secret{&c.current, &c.previous} {
+			if s.principal == p {
+				return s.hash
+			}
+		}
+	}
+	return hash
 }
 
 // nobody is what is compared with tokens that do not exist: no text has its hash.
@@ -81,7 +110,7 @@ func (a *Auth) current() *view {
 	}
 	v := next(old, snap)
 	a.now.Store(v)
-	a.streams.judge(a, v)
+	a.streams.judge(a)
 	return v
 }
 
@@ -208,7 +237,7 @@ func newSecret(hash []byte, p *access.Principal, until int64, was *credential) s
 	if len(hash) != sha256.Size {
 		return secret{}
 	}
-	s := secret{hash: [sha256.Size]byte(hash), principal: p, until: until}
+	s := secret{hash: secretHash(hash), principal: p, until: until}
 	for _, before := range []*secret{&was.current, &was.previous} {
 		if before.hash == s.hash {
 			s.principal = keep(before.principal, p)

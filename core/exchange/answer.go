@@ -4,7 +4,9 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/url"
 	"strconv"
+	"strings"
 	"sync"
 
 	"golang.org/x/net/http/httpguts"
@@ -32,6 +34,9 @@ func (x *exchange) stream(head []byte, body io.Reader) error {
 	flush := x.rc.Flush
 	if hijacked := x.conn.hijacked(); hijacked != nil {
 		to, flush = hijacked, func() error { return nil }
+		if x.conn.frames != nil {
+			to = watched{hijacked, x.conn.frames}
+		}
 	} else if err := flush(); err != nil {
 		return err
 	}
@@ -163,6 +168,22 @@ func (x *exchange) setTrailers(res *invoke.Answer) {
 		h[http.TrailerPrefix+name] = values
 	}
 }
+
+// setStatus ends an answer of gRPC that has begun with an error. It reports false for
+// other protocols: what they say at the end is the service's.
+func (x *exchange) setStatus(err error) bool {
+	if mt := x.r.Header.Get("Content-Type"); mt != grpc && !strings.HasPrefix(mt, grpc+"+") && !strings.HasPrefix(mt, grpc+";") {
+		return false
+	}
+	e := fault.FromError(err)
+	h := x.w.Header()
+	h[http.TrailerPrefix+"Grpc-Status"] = []string{strconv.Itoa(int(faultrpc.ToConnect(e).Code()))}
+	h[http.TrailerPrefix+"Grpc-Message"] = []string{url.PathEscape(e.Message)}
+	return true
+}
+
+// grpc is the media type of gRPC, without the encoding of its messages.
+const grpc = "application/grpc"
 
 // fail answers with an error, in the protocol of the request.
 func (x *exchange) fail(err error) {

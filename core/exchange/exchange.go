@@ -22,6 +22,10 @@
 // gRPC, gRPC-Web, Connect, or a JSON object as POST /call has it. After that, the
 // answer is cut off, so that nobody takes it for complete.
 //
+// An exchange that streams ends when its caller may no longer call the service, and
+// says why where that has a place after the beginning: in the trailers of gRPC, and in
+// the last frame of a WebSocket.
+//
 // # HTTP/1.1
 //
 // net/http must get a body back at its end, or with nobody reading it: a read in
@@ -82,6 +86,9 @@ type Config struct {
 	// MaxOpen bounds the exchanges that are open at the same time, on both ports. One
 	// service can have three quarters of them. Default: [DefaultMaxOpen].
 	MaxOpen int
+	// Follow has end called when the caller of a context may no longer call a service, until
+	// leave is called. It is asked for exchanges that stream alone. Nil: nobody is told.
+	Follow func(ctx context.Context, service string, end func(why error)) (leave func())
 	// Down ends when the core goes down: answers that stream are then cut off after
 	// a while. Nil: never.
 	Down   context.Context
@@ -103,6 +110,9 @@ type front struct {
 func Mount(p *port.Server, cfg Config) {
 	if cfg.Down == nil {
 		cfg.Down = context.Background()
+	}
+	if cfg.Follow == nil {
+		cfg.Follow = func(context.Context, string, func(error)) func() { return func() {} }
 	}
 	o := &open{limit: cmp.Or(cfg.MaxOpen, DefaultMaxOpen), byService: make(map[string]int)}
 	(&front{cfg: cfg, open: o}).mount(p)
@@ -140,6 +150,7 @@ type exchange struct {
 	err      error      // why the answer did not begin, or broke off
 
 	streams bool // the answer does
+	ended   bool // the caller may not have the rest
 }
 
 func (f *front) serve(w http.ResponseWriter, r *http.Request, t target) {
@@ -180,11 +191,20 @@ func (x *exchange) execute() (*invoke.Answer, error) {
 	if n, limit := x.r.ContentLength, int64(call.InputLimit()); n > limit {
 		return nil, call.TooLarge(strconv.FormatInt(n, 10) + " bytes")
 	}
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
 
+	followed := false
+	follow := func() (leave func()) {
+		if followed {
+			return func() {}
+		}
+		followed = true
+		return x.front.cfg.Follow(ctx, x.service, stop)
+	}
 	respond := func(head []byte, body io.Reader) {
 		defer context.AfterFunc(x.front.cfg.Down, func() { sayGoodbye(ctx, stop) })()
+		defer follow()()
 		x.respond(head, body)
 	}
 	req := invoke.Request{ID: x.id, Exchange: &executor.Exchange{Respond: respond, Inform: x.inform}, Logs: fields.WantsLogs(x.r)}
@@ -194,11 +214,14 @@ func (x *exchange) execute() (*invoke.Answer, error) {
 		asked.Trailer = maps.Clone(x.r.Trailer)
 	}
 	if protocol != "" {
-		x.conn = newConnection()
+		x.conn = newConnection(protocol)
 		defer x.conn.none()
 		req.Exchange.Body = x.conn
 	} else if req.Body, err = x.read(req.Exchange); err != nil {
 		return nil, err
+	}
+	if req.Exchange.Body != nil {
+		defer follow()()
 	}
 	timeout := call.Timeout()
 	if at, ok := ctx.Deadline(); ok {
@@ -209,6 +232,9 @@ func (x *exchange) execute() (*invoke.Answer, error) {
 	x.mu.Lock() // the last of an answer may still be on its way
 	x.over = true
 	x.mu.Unlock()
+	if why, ok := errors.AsType[*fault.Error](context.Cause(ctx)); ok && err != nil {
+		x.ended, err = true, why
+	}
 	return res, err
 }
 
@@ -230,12 +256,12 @@ func errToken() error {
 }
 
 // sayGoodbye ends the call of an answer that streams, after a while.
-func sayGoodbye(ctx context.Context, end func()) {
+func sayGoodbye(ctx context.Context, end context.CancelCauseFunc) {
 	t := time.NewTimer(farewell)
 	defer t.Stop()
 	select {
 	case <-t.C:
-		end()
+		end(nil)
 	case <-ctx.Done():
 	}
 }
@@ -286,10 +312,16 @@ func (x *exchange) finish(res *invoke.Answer, err error) {
 		x.fail(err)
 	case hijacked != nil:
 		port.Count(x.r.Context(), reasonOf(err))
+		if x.ended {
+			x.conn.sayWhy(err)
+		}
 		_ = hijacked.Close()
 	case err != nil || x.err != nil:
 		if err != nil {
 			port.Count(x.r.Context(), fault.ReasonOf(err))
+		}
+		if x.ended && x.setStatus(err) {
+			return
 		}
 		panic(http.ErrAbortHandler)
 	default:

@@ -126,21 +126,24 @@ func TestContinueIsTheServicesDecision(t *testing.T) {
 	}
 }
 
+// upgrade asks for another protocol.
+func (s *site) upgrade(t *testing.T, path, protocol string) (net.Conn, *bufio.Reader, *http.Response) {
+	t.Helper()
+	conn := s.raw(t)
+	fmt.Fprintf(conn, "GET /svc/talk%s HTTP/1.1\r\nHost: %s\r\nConnection: keep-alive, Upgrade\r\nUpgrade: %s\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n", path, s.Addr, protocol)
+	r := bufio.NewReader(conn)
+	res, err := http.ReadResponse(r, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return conn, r, res
+}
+
 func TestUpgrade(t *testing.T) {
 	s := newSite(t, options{})
-	begin := func(t *testing.T, path, protocol string) (net.Conn, *bufio.Reader, *http.Response) {
-		conn := s.raw(t)
-		fmt.Fprintf(conn, "GET /svc/talk%s HTTP/1.1\r\nHost: %s\r\nConnection: keep-alive, Upgrade\r\nUpgrade: %s\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n", path, s.Addr, protocol)
-		r := bufio.NewReader(conn)
-		res, err := http.ReadResponse(r, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return conn, r, res
-	}
 	t.Run("lines", func(t *testing.T) {
 		before, _ := s.last()
-		conn, r, res := begin(t, "/shout", "shout")
+		conn, r, res := s.upgrade(t, "/shout", "shout")
 		if res.StatusCode != 101 || res.Header.Get("Upgrade") != "shout" || !strings.EqualFold(res.Header.Get("Connection"), "upgrade") || res.Header.Get("X-Own") != "1" {
 			t.Fatal(res)
 		}
@@ -160,7 +163,7 @@ func TestUpgrade(t *testing.T) {
 		}
 	})
 	t.Run("WebSocket", func(t *testing.T) {
-		conn, r, res := begin(t, "/socket", "websocket")
+		conn, r, res := s.upgrade(t, "/socket", "websocket")
 		if res.StatusCode != 101 || res.Header.Get("Sec-Websocket-Accept") != "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" {
 			t.Fatal(res)
 		}
@@ -183,15 +186,15 @@ func TestUpgrade(t *testing.T) {
 	})
 	t.Run("the caller leaves", func(t *testing.T) {
 		before, _ := s.last()
-		conn, _, _ := begin(t, "/shout", "shout")
+		conn, _, _ := s.upgrade(t, "/shout", "shout")
 		conn.Close()
 		testkit.Eventually(t, "the call is over", func() bool { n, _ := s.last(); return n == before+1 })
 	})
 	t.Run("a service that does not switch", func(t *testing.T) {
-		if _, _, res := begin(t, "/seen", "shout"); res.StatusCode != 200 || res.ContentLength <= 0 {
+		if _, _, res := s.upgrade(t, "/seen", "shout"); res.StatusCode != 200 || res.ContentLength <= 0 {
 			t.Error(res)
 		}
-		if _, _, res := begin(t, "/seen", "h2c"); res.StatusCode != 200 {
+		if _, _, res := s.upgrade(t, "/seen", "h2c"); res.StatusCode != 200 {
 			t.Error(res)
 		} else if b, _ := io.ReadAll(res.Body); bytes.Contains(b, []byte("Upgrade")) {
 			t.Errorf("%s", b)

@@ -30,7 +30,8 @@ func upgrade(r *http.Request) string {
 // connection is the body of a request that asks for another protocol: what comes
 // after the switch. A nil connection was never asked for.
 type connection struct {
-	ready chan struct{} // closed once it is known what Read reads
+	ready  chan struct{} // closed once it is known what Read reads
+	frames *frames       // of what is written; nil unless it is a WebSocket
 
 	mu   sync.Mutex
 	set  bool
@@ -38,7 +39,13 @@ type connection struct {
 	from io.Reader
 }
 
-func newConnection() *connection { return &connection{ready: make(chan struct{})} }
+func newConnection(protocol string) *connection {
+	c := &connection{ready: make(chan struct{})}
+	if strings.EqualFold(protocol, "websocket") {
+		c.frames = new(frames)
+	}
+	return c
+}
 
 // Read waits for the switch. If there is none, the body is empty.
 func (c *connection) Read(p []byte) (int, error) {
@@ -83,6 +90,20 @@ func (c *connection) hijacked() net.Conn {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.conn
+}
+
+// sayWhy ends a WebSocket with a frame that says why, unless it is in the middle of
+// another one. Call it when nobody reads or writes any more.
+func (c *connection) sayWhy(err error) {
+	if c.frames == nil || !c.frames.between() {
+		return
+	}
+	_ = c.conn.SetDeadline(time.Now().Add(drainTime))
+	if _, err := c.conn.Write(closing(err)); err != nil {
+		return
+	}
+	// What the caller has sent meanwhile would make the kernel drop the frame.
+	_, _ = io.Copy(io.Discard, io.LimitReader(c.conn, maxDrain))
 }
 
 // switchProtocols takes the connection over from net/http.

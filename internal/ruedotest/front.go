@@ -29,7 +29,9 @@ type FrontOptions struct {
 	Port    port.Config
 	Routes  exchange.Routes
 	MaxOpen int
-	Down    context.Context
+	// Follow is that of package exchange.
+	Follow func(ctx context.Context, service string, end func(why error)) (leave func())
+	Down   context.Context
 	// Idle is the limit of that name; 0 means its default.
 	Idle time.Duration
 	// Observe is called once per completed call. Nil disables it.
@@ -93,7 +95,7 @@ func Front(t testing.TB, wasm []byte, o FrontOptions) *port.Server {
 	}
 	p := port.New(o.Port)
 	exchange.Mount(p, exchange.Config{
-		Invoker: invoke.New(invoke.Config{Catalog: src.Catalog, Observe: o.Observe}), Routes: o.Routes, MaxOpen: o.MaxOpen, Down: o.Down,
+		Invoker: invoke.New(invoke.Config{Catalog: src.Catalog, Observe: o.Observe}), Routes: o.Routes, MaxOpen: o.MaxOpen, Follow: o.Follow, Down: o.Down,
 		Fresh: func(h http.Handler) http.Handler { return h }, Logger: slog.New(slog.DiscardHandler),
 	})
 	return p

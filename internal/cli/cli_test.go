@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -112,7 +113,7 @@ func testDemo(t *testing.T, bin, cache string) {
 }
 
 func testScripts(t *testing.T, bin, cache string) {
-	env := environment(t)
+	env, others := environment(t), newStrangers(t, bin)
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
@@ -129,11 +130,22 @@ func testScripts(t *testing.T, bin, cache string) {
 			// No script must talk to a core that happens to run on this
 			// machine.
 			e.Setenv("RUEDO_CLIENT_HOST", "127.0.0.1:1")
-			return nil
+			e.Setenv("ADDRESS", address())
+			return others.setup(e)
+		},
+		Condition: func(cond string) (bool, error) {
+			switch cond {
+			case "stranger":
+				return others != "", nil
+			case "address":
+				return address() != "", nil
+			}
+			return false, fmt.Errorf("there is no condition %q", cond)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"cluster":   cmdCluster,
 			"etcd":      cmdEtcd,
+			"free":      cmdFree,
 			"listen":    cmdListen,
 			"proxy":     cmdProxy,
 			"start":     cmdStart,
@@ -141,6 +153,7 @@ func testScripts(t *testing.T, bin, cache string) {
 			"killed":    cmdKilled,
 			"exits":     cmdExits,
 			"stderr-of": cmdStderrOf,
+			"stranger":  others.cmd,
 			"wait-for":  cmdWaitFor,
 		},
 	})
@@ -172,6 +185,18 @@ func cmdListen(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	ts.Defer(func() { l.Close() })
 	ts.Setenv("PORT", strconv.Itoa(l.Addr().(*net.TCPAddr).Port))
+}
+
+// cmdFree names a port that nobody listens on in each variable.
+//
+//	free NAME...
+func cmdFree(ts *testscript.TestScript, neg bool, args []string) {
+	for _, name := range args {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		ts.Check(err)
+		defer l.Close()
+		ts.Setenv(name, strconv.Itoa(l.Addr().(*net.TCPAddr).Port))
+	}
 }
 
 // cmdProxy starts a reverse proxy in front of the core whose https URL is in a file, on
@@ -333,15 +358,19 @@ func cmdKilled(ts *testscript.TestScript, neg bool, args []string) {
 //
 //	exits CODE ARG...
 func cmdExits(ts *testscript.TestScript, neg bool, args []string) {
-	err := ts.Exec("ruedo", args[1:]...)
+	wantExit(ts, args[0], ts.Exec("ruedo", args[1:]...))
+}
+
+// wantExit checks the exit code of a program that has run.
+func wantExit(ts *testscript.TestScript, want string, err error) {
 	code := 0
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		code = exit.ExitCode()
 	} else {
 		ts.Check(err)
 	}
-	if strconv.Itoa(code) != args[0] {
-		ts.Fatalf("exit code %d, want %s", code, args[0])
+	if strconv.Itoa(code) != want {
+		ts.Fatalf("exit code %d, want %s", code, want)
 	}
 }
 

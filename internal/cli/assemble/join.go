@@ -102,6 +102,9 @@ func (j *joined) ask(ctx context.Context, question func(context.Context, *client
 	}
 	e := *fault.FromError(err)
 	e.Message = "cannot join the store: " + e.Message
+	if e.Reason == fault.Unauthenticated {
+		e.Fix = "give this core a token of a user who may write the cluster: client.token_file"
+	}
 	return nil, &e
 }
 

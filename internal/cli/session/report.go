@@ -8,6 +8,7 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/ruedo-dev/ruedo/internal/access"
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
@@ -110,9 +111,10 @@ func (s *Session) explain(err error) *fault.Error {
 			e.Fix = "start a cluster on this machine: ruedo dev; or work on a store in this directory: --local"
 		}
 	}
-	e.Fix = fix(&e)
-	if e.Reason == fault.Unauthenticated {
+	if e.Reason == fault.Unauthenticated && (e.Fix == "" || e.Fix == access.Unauthenticated().Fix) {
 		e.Fix = s.logIn()
+	} else {
+		e.Fix = fix(&e)
 	}
 	e.Fields = slices.Clone(e.Fields)
 	for i := range e.Fields {

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/KimMachineGun/automemlimit/memlimit"
+
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
 	"github.com/ruedo-dev/ruedo/internal/text"
@@ -31,6 +33,18 @@ const (
 // DefaultHeap is the memory limit of the garbage collector of processes that
 // serve, in bytes, unless GOMEMLIMIT sets another.
 const DefaultHeap = 2 << 30
+
+// memoryLimit returns how much memory there is for this process, and who says
+// so: its control group (version 1 or 2), or the machine. Zero if that is not known.
+func memoryLimit() (bytes uint64, where string) {
+	if n, err := memlimit.FromSystem(); err == nil {
+		bytes, where = n, "this machine"
+	}
+	if n, err := memlimit.FromCgroup(); err == nil && (bytes == 0 || n < bytes) {
+		bytes, where = n, "the control group of this process"
+	}
+	return bytes, where
+}
 
 // clock reports whether the time of this machine is kept by a time service.
 func clock() []*ruedov1.HealthCheck {

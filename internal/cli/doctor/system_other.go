@@ -6,6 +6,4 @@ func fileLimit() uint64 { return 0 }
 
 func clockSynchronised() (synchronised, known bool) { return false, false }
 
-func memoryLimit() (bytes uint64, where string) { return 0, "" }
-
 func room(string) (bytes uint64, known bool) { return 0, false }

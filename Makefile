@@ -40,13 +40,13 @@ SLOWEST := ./internal/cli ./sandbox/compile ./runner ./sandbox
 # compute, so it is one more than there are processors.
 PACKAGES ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 
-# Everything is vetted first, so go test need not do it again; and its programs need
-# no tables for debuggers.
+# Everything is vetted first, from the same compiled packages as the tests, so go
+# test need not do it again; and its programs need no tables for debuggers.
 .PHONY: test
 test: ## Run the whole suite with the race detector
-	$(GO) vet -tags e2e,hostile ./...
+	$(GO) vet $(RACE) -tags e2e,hostile ./...
 	$(GO) test $(RACE) -vet=off -ldflags=-w -p $(PACKAGES) -timeout 14m $(SLOWEST) ./...
-	cd internal/bench && $(GO) vet ./... && $(GO) test ./page ./scale
+	cd internal/bench && $(GO) vet $(RACE) ./... && $(GO) test $(RACE) -vet=off ./page ./scale
 
 .PHONY: skips
 skips: ## Run the suite without the race detector and count what it skips on this machine, and why
@@ -60,8 +60,8 @@ lint: lint-go $(BIN)/buf ## Check the code with vet and staticcheck, for other s
 
 .PHONY: lint-go
 lint-go: $(BIN)/staticcheck ## Check the code with vet and staticcheck, for this system only (CI runs it)
-	$(GO) vet -tags e2e,hostile ./...
-	$(BIN)/staticcheck -tags e2e,hostile ./...
+	$(GO) vet $(RACE) -tags e2e,hostile ./...
+	GOFLAGS="$$($(GO) env GOFLAGS) $(RACE)" $(BIN)/staticcheck -tags e2e,hostile ./...
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
 
 .PHONY: generate

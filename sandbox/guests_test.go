@@ -50,7 +50,7 @@ func guest(t testing.TB, name string) []byte {
 		mode = "default"
 	}
 	out := filepath.Join(built.dir, name+".wasm")
-	cmd := exec.Command("go", "build", "-buildmode="+mode, "-o", out, "./testdata/guests/"+name)
+	cmd := exec.Command("go", "build", "-trimpath", "-buildmode="+mode, "-o", out, "./testdata/guests/"+name)
 	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0")
 	if text, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("building the guest %s: %v\n%s", name, err, text)

@@ -170,7 +170,7 @@ func main() {}`, wasmbin.Function},
 			}
 			write("go.mod", "module guest\n\ngo 1.26\n")
 			write("main.go", c.source)
-			cmd := exec.CommandContext(t.Context(), "go", "build", "-buildmode="+c.mode, "-o", "guest.wasm", ".")
+			cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-buildmode="+c.mode, "-o", "guest.wasm", ".")
 			cmd.Dir = dir
 			cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "GOFLAGS=", "GOWORK=off")
 			if out, err := cmd.CombinedOutput(); err != nil {

@@ -18,7 +18,7 @@ func large(tb testing.TB) []byte {
 		tb.Skip("builds a large guest")
 	}
 	out := filepath.Join(tb.TempDir(), "guest.wasm")
-	cmd := exec.CommandContext(tb.Context(), "go", "build", "-o", out, "./testdata/connect")
+	cmd := exec.CommandContext(tb.Context(), "go", "build", "-trimpath", "-o", out, "./testdata/connect")
 	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "GOFLAGS=")
 	if msg, err := cmd.CombinedOutput(); err != nil {
 		tb.Fatalf("%v\n%s", err, msg)

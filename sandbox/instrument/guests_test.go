@@ -21,7 +21,7 @@ import (
 func goGuest(tb testing.TB, name string) []byte {
 	tb.Helper()
 	out := filepath.Join(tb.TempDir(), "guest.wasm")
-	cmd := exec.CommandContext(tb.Context(), "go", "build", "-buildmode=c-shared", "-o", out, "./testdata/"+name)
+	cmd := exec.CommandContext(tb.Context(), "go", "build", "-trimpath", "-buildmode=c-shared", "-o", out, "./testdata/"+name)
 	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "GOFLAGS=")
 	if msg, err := cmd.CombinedOutput(); err != nil {
 		tb.Fatalf("%v\n%s", err, msg)

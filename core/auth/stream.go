@@ -100,17 +100,30 @@ func (a *Auth) follow(of *access.Principal, still func(*access.Principal) error,
 	}
 }
 
-// judge ends the streams whose callers may not go on. It returns when the next one
-// expires, in nanoseconds since 1970.
-func (s *streams) judge(a *Auth) (next int64) {
+// judge ends the streams whose callers may not go on.
+func (s *streams) judge(a *Auth) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.judgeLocked(a)
+}
+
+func (s *streams) judgeLocked(a *Auth) {
 	v := a.now.Load() // the newest: a stream is never judged by an older one later
 	s.next = math.MaxInt64
 	for one := range s.open {
 		s.next = min(s.next, s.check(a, v, one))
 	}
 	s.begin(a, v)
+}
+
+// expire ends the streams that have expired. It returns when the next one does, in
+// nanoseconds since 1970.
+func (s *streams) expire(a *Auth) (next int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.next <= time.Now().UnixNano() {
+		s.judgeLocked(a)
+	}
 	return s.next
 }
 
@@ -169,8 +182,8 @@ func (a *Auth) watch() {
 	s := &a.streams
 	for s.down.Err() == nil {
 		changed := a.cfg.Mirror.Changed()
-		a.current()
-		next := s.judge(a)
+		a.current() // judges, if what somebody may do has changed
+		next := s.expire(a)
 		expired := time.NewTimer(time.Duration(next - time.Now().UnixNano()))
 		select {
 		case <-changed:

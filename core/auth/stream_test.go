@@ -137,3 +137,27 @@ func TestACallEndsWithTheSecretThatBeganIt(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkFollowCall measures what an exchange that streams costs more, among as many
+// as a core serves; and what a change costs that takes nothing from anybody.
+func BenchmarkFollowCall(b *testing.B) {
+	w := newWorld(b)
+	w.user("ada", "call service *")
+	ada := w.of(w.token("ada"))
+	for range 2000 {
+		w.open(ada)
+	}
+	b.Run("call", func(b *testing.B) {
+		ctx := access.With(b.Context(), &access.Request{Principal: ada})
+		b.ReportAllocs()
+		for b.Loop() {
+			w.FollowCall(ctx, "team-a-x", func(error) {})()
+		}
+	})
+	b.Run("change", func(b *testing.B) { // of something else
+		for b.Loop() {
+			w.Change(func(*mirror.Snapshot) {})
+			w.Identify(showing(), access.ViaTCP, "10.0.0.2")
+		}
+	})
+}

@@ -110,7 +110,9 @@ func (a *Auth) current() *view {
 	}
 	v := next(old, snap)
 	a.now.Store(v)
-	a.streams.judge(a)
+	if old == nil || !v.judgesAs(old) {
+		a.streams.judge(a)
+	}
 	return v
 }
 
@@ -165,6 +167,11 @@ func next(old *view, snap *mirror.Snapshot) *view {
 		v.tokens[id] = was
 	}
 	return v
+}
+
+// judgesAs reports whether what goes on as of another view does so as of this one.
+func (v *view) judgesAs(other *view) bool {
+	return v.err == nil && other.err == nil && v.login == other.login && v.anonymous == other.anonymous && same(v.tokens, other.tokens)
 }
 
 // same reports whether two maps of snapshots are one: a mirror makes another map for

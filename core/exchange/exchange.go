@@ -205,6 +205,7 @@ func (x *exchange) execute() (*invoke.Answer, error) {
 	respond := func(head []byte, body io.Reader) {
 		defer context.AfterFunc(x.front.cfg.Down, func() { sayGoodbye(ctx, stop) })()
 		defer follow()()
+		defer context.AfterFunc(ctx, func() { x.hurry(ctx) })()
 		x.respond(head, body)
 	}
 	req := invoke.Request{ID: x.id, Exchange: &executor.Exchange{Respond: respond, Inform: x.inform}, Logs: fields.WantsLogs(x.r)}
@@ -236,6 +237,14 @@ func (x *exchange) execute() (*invoke.Answer, error) {
 		x.ended, err = true, why
 	}
 	return res, err
+}
+
+// hurry bounds how long a caller can go on reading, or not reading, what it may not have
+// any more.
+func (x *exchange) hurry(ctx context.Context) {
+	if _, ok := errors.AsType[*fault.Error](context.Cause(ctx)); ok {
+		_ = x.rc.SetWriteDeadline(time.Now().Add(drainTime))
+	}
 }
 
 // from returns the address that the request came from, as far as proxies are believed.

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/ruedo-dev/ruedo/internal/access"
+	"github.com/ruedo-dev/ruedo/internal/port"
 	"github.com/ruedo-dev/ruedo/internal/testkit"
 )
 
@@ -84,6 +85,15 @@ func TestAnExchangeEndsWithItsPermission(t *testing.T) {
 				t.Errorf("%q %v: it looks complete", b, err)
 			}
 		})
+	})
+	t.Run("a caller that does not read", func(t *testing.T) {
+		before, _ := s.last()
+		conn := s.raw(t)
+		fmt.Fprintf(conn, "GET /svc/talk/big?n=67108864 HTTP/1.1\r\nHost: %s\r\n\r\n", s.Addr)
+		testkit.Eventually(t, "it streams", func() bool { return p.followed() > 0 })
+		p.takeAway()
+		testkit.Within(t, port.DefaultIdle/2, "the call is over", func() bool { n, _ := s.last(); return n > before })
+		testkit.Within(t, port.DefaultIdle/2, "nothing is followed", func() bool { return p.followed() == 0 })
 	})
 	t.Run("before the answer", func(t *testing.T) {
 		s.clients(t, func(t *testing.T, c *http.Client) {

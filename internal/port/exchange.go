@@ -126,13 +126,6 @@ func (x *exchange) handle(h http.Handler, r *http.Request) {
 	if !x.admit(r) {
 		return
 	}
-	if n := r.ContentLength; x.route.connect && !x.gzip && x.route.one() && n > int64(x.route.Message)+prefix {
-		x.refused = fault.InputTooLarge
-		x.fail(r, fault.New(fault.InputTooLarge, "the message has %d bytes; the limit of %s is %d", n, r.URL.Path, x.route.Message).
-			With("limit", x.route.Message).With("actual", n).WithFix("send less in one message"))
-		x.linger()
-		return
-	}
 	// An announced body is charged before it arrives, so that only a few of
 	// many large bodies are read at a time. The others wait here, before they
 	// take one of connect's buffers. Connect pools some large ones; a request
@@ -159,6 +152,9 @@ func (x *exchange) admit(r *http.Request) bool {
 	err := head.Check(r)
 	if err == nil {
 		err = x.identify(r)
+	}
+	if err == nil && x.route.connect && x.route.one() {
+		err = head.Fits(r, x.route.Message)
 	}
 	if err == nil {
 		return true

@@ -48,9 +48,6 @@ type Bounds struct {
 // header.
 const envelope = 4 << 10
 
-// prefix is the length of what precedes a message in gRPC.
-const prefix = 5
-
 // one reports whether a request is one message.
 func (b Bounds) one() bool { return b.Body == int64(b.Message)+envelope }
 

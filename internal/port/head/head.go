@@ -38,6 +38,19 @@ func Check(r *http.Request) *fault.Error {
 	return nil
 }
 
+// prefix is the length of what precedes a message in gRPC.
+const prefix = 5
+
+// Fits returns an error if a request announces a message of more than limit bytes. A
+// compressed one can only be judged when it is inflated.
+func Fits(r *http.Request, limit int) *fault.Error {
+	if r.ContentLength <= int64(limit)+prefix || Compressed(r.Header) {
+		return nil
+	}
+	return fault.New(fault.InputTooLarge, "the message has %d bytes; the limit of %s is %d", r.ContentLength, r.URL.Path, limit).
+		With("limit", limit).With("actual", r.ContentLength).WithFix("send less in one message")
+}
+
 // Compressed reports whether the body of a request is possibly compressed.
 func Compressed(h http.Header) bool {
 	for _, name := range []string{"Content-Encoding", "Connect-Content-Encoding", "Grpc-Encoding"} {

@@ -102,7 +102,7 @@ func (s *Session) explain(err error) *fault.Error {
 			e.Message = err.Error()
 		}
 	}
-	if e.Reason == fault.CoreUnreachable && s.origin != "" {
+	if e.Reason == fault.CoreUnreachable && e.Meta["url"] != "" && s.origin != "" { // otherwise a core says so itself
 		switch {
 		case !strings.HasSuffix(s.origin, "from default"):
 			e.Message += " (" + s.origin + ")"

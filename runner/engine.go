@@ -56,3 +56,12 @@ func (e *engine) needed() map[string]bool {
 	}
 	return keys
 }
+
+// Expect compiles a module before a core asks for it, and holds the code until ctx
+// ends; see sandbox.Engine.
+func (r *Runner) Expect(ctx context.Context, wasm []byte, l sandbox.Limits) {
+	r.engine.Expect(ctx, wasm, l)
+}
+
+// Ready says that a module is about to be expected; see sandbox.Engine.
+func (r *Runner) Ready() { r.engine.Ready() }

@@ -21,6 +21,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/inflight"
 	"github.com/ruedo-dev/ruedo/internal/wasmbin"
+	"github.com/ruedo-dev/ruedo/sandbox/code"
 	"github.com/ruedo-dev/ruedo/sandbox/compile"
 	"github.com/ruedo-dev/ruedo/sandbox/fuel"
 	"github.com/ruedo-dev/ruedo/sandbox/hostcall"
@@ -101,7 +102,7 @@ type Engine struct {
 	log      *slog.Logger
 	runtime  wazero.Runtime
 	compiler *compile.Compiler
-	shared   *compile.Shared // compiled modules in memory
+	modules  *code.Modules // in memory
 	host     *hostcall.Host
 	janitor  sync.WaitGroup
 	stop     chan struct{}  // ends the janitor
@@ -138,7 +139,7 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 		return nil, err
 	}
 	e.runtime = wazero.NewRuntimeWithConfig(ctx, e.compiler.RuntimeConfig())
-	e.shared = e.compiler.Share(e.runtime)
+	e.modules = code.New(code.Config{Compiler: e.compiler, Runtime: e.runtime, Limits: cfg.Modules, Logger: e.log})
 	for _, instantiate := range []func(context.Context, wazero.Runtime) error{e.host.Instantiate, fuel.Instantiate} {
 		if err := instantiate(ctx, e.runtime); err != nil {
 			return nil, errors.Join(fmt.Errorf("host functions: %w", err), e.runtime.Close(ctx), e.compiler.Close(ctx))
@@ -148,6 +149,20 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	e.quiet.Stop()
 	e.janitor.Go(e.sweep)
 	return e, nil
+}
+
+// Ready says that a module is about to be expected or loaded: the process that
+// compiles it starts now.
+func (e *Engine) Ready() { e.compiler.Ready() }
+
+// Expect compiles a module that is about to be loaded, as [Engine.Load] does, and
+// holds the code until ctx ends. A Load of the same module with the same limit of
+// memory shares it.
+func (e *Engine) Expect(ctx context.Context, wasm []byte, l Limits) {
+	if e.inflight.Enter() {
+		defer e.inflight.Leave()
+		e.modules.Expect(ctx, wasm, l.WithDefaults().Memory)
+	}
 }
 
 // sweep closes instances that no call needs, until the engine is closed.

@@ -16,7 +16,7 @@ func (e *Engine) Held() Held {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	h := Held{Templates: len(e.templates)}
-	h.Codes, h.Bytes = e.shared.Held()
+	h.Codes, h.Bytes = e.modules.Held()
 	for t := range e.templates {
 		h.Bytes += t.Held()
 	}

@@ -8,7 +8,6 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/abi"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/sandbox/hostcall/logs"
-	"github.com/ruedo-dev/ruedo/sandbox/instrument"
 	"github.com/ruedo-dev/ruedo/sandbox/limit"
 	"github.com/ruedo-dev/ruedo/sandbox/pristine"
 	"github.com/ruedo-dev/ruedo/sandbox/stream"
@@ -17,18 +16,6 @@ import (
 // warmCalls is how often the example is called before the snapshot: caches that
 // a guest fills in its first calls become part of the snapshot.
 const warmCalls = 3
-
-// rewrite instruments a module for its limits.
-func rewrite(wasm []byte, l Limits) (*instrument.Result, error) {
-	return instrument.Rewrite(wasm, instrument.Options{
-		Meter:          true,
-		MemoryMaxPages: uint32(l.Memory / limit.Page),
-		// The memory itself refuses sizes above the limit, and records them; growing
-		// by a page beyond it is also how it shrinks again.
-		MemorySlackPages: pristine.Largest / limit.Page,
-		TableMax:         limit.MaxTable,
-	})
-}
 
 // prepare starts the module and takes its snapshot.
 func (t *Template) prepare(ctx context.Context, examples []Request) *fault.Error {

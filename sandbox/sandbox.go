@@ -95,7 +95,7 @@ func NewCPUSlots() *CPUSlots { return fuel.NewCPUSlots() }
 
 // Spec is what to load.
 type Spec struct {
-	// Wasm is the module. It may be changed after Load returned.
+	// Wasm is the module. It must not be changed.
 	Wasm   []byte
 	Limits Limits
 	// Isolation that is asked for; "" means Pristine.

@@ -11,7 +11,7 @@ import (
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/inflight"
-	"github.com/ruedo-dev/ruedo/internal/wasmbin"
+	"github.com/ruedo-dev/ruedo/sandbox/code"
 	"github.com/ruedo-dev/ruedo/sandbox/compile"
 	"github.com/ruedo-dev/ruedo/sandbox/fuel"
 	"github.com/ruedo-dev/ruedo/sandbox/hostcall/wasi"
@@ -23,7 +23,7 @@ import (
 // Template is a loaded module, ready for calls.
 type Template struct {
 	engine    *Engine
-	code      *compile.Module
+	code      *code.Module
 	rewritten *instrument.Result
 	system    *wasi.System
 	limits    Limits
@@ -53,22 +53,19 @@ func (e *Engine) Load(ctx context.Context, spec Spec) (*Template, error) {
 	if err := checkSpec(spec); err != nil {
 		return nil, err
 	}
-	admitted := e.cfg.Modules
-	admitted.MemoryPages = uint32(spec.Limits.WithDefaults().Memory / limit.Page)
-	info, err := wasmbin.Admit(spec.Wasm, admitted)
-	if err != nil {
-		return nil, err
-	}
 	limits := spec.Limits.WithDefaults()
+	module, done := e.modules.Rewrite(spec.Wasm, limits.Memory)
+	defer done()
+	if module.Failure != nil {
+		failure := *module.Failure
+		return nil, &failure
+	}
+	info, rewritten := module.Info, module.Result
 	if info.Kind == HTTP {
 		limits = spec.Limits.WithHTTPDefaults()
 	}
-	rewritten, err := rewrite(spec.Wasm, limits)
-	if err != nil {
-		return nil, err
-	}
 	compiling := time.Now()
-	compiled, failure := e.shared.Load(ctx, rewritten.Wasm, compile.BudgetFor(spec.Compiled))
+	compiled, failure := e.modules.Load(ctx, rewritten.Wasm, compile.BudgetFor(spec.Compiled))
 	if failure != nil {
 		return nil, failure
 	}
@@ -77,7 +74,7 @@ func (e *Engine) Load(ctx context.Context, spec Spec) (*Template, error) {
 	t := &Template{
 		engine:    e,
 		code:      compiled,
-		rewritten: rewritten,
+		rewritten: &rewritten,
 		system:    wasi.NewSystem(spec.Args, spec.Env),
 		limits:    limits,
 		report:    Report{Kind: info.Kind, Isolation: isolation, IsolationReason: why, Compile: took, Imports: info.Imports},

@@ -171,6 +171,10 @@ var arrows = []arrow{
 		reason: "a meter knows the counter that instrumented guests have, and nothing of what is metered",
 	},
 	{
+		from: []string{"sandbox/code"}, only: []string{"internal/fault", "internal/wasmbin", "sandbox/compile", "sandbox/instrument", "sandbox/limit", "sandbox/pristine"},
+		reason: "what a module is made into does not depend on who calls it",
+	},
+	{
 		from: []string{"sandbox/compile/budget"}, only: []string{"internal/wasmbin"},
 		reason: "how much a module may cost is judged by its bytes alone",
 	},

@@ -4,7 +4,8 @@ import (
 	"context"
 	"errors"
 	"io"
-	"path/filepath"
+	"os"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"syscall"
@@ -39,6 +40,7 @@ const loadShare = 4
 //
 // It changes limits, priority and signal handling of the whole process.
 func Child(stdin io.Reader, stdout io.Writer, config func() wazero.RuntimeConfig) int {
+	id, unknown := identifySelf(config) // meanwhile the order comes
 	o, err := readOrder(stdin)
 	if err != nil {
 		answer{Verdict: verdictFault, Text: "this command is started by a runner, not by hand: " + err.Error()}.write(stdout)
@@ -52,12 +54,19 @@ func Child(stdin io.Reader, stdout io.Writer, config func() wazero.RuntimeConfig
 	// The garbage collector works harder before the limit ends the process.
 	debug.SetMemoryLimit(o.Memory / 4 * 3)
 	debug.SetMaxStack(int(min(o.Memory/4, 256<<20)))
+	collectLate(min(uncollected, o.Memory/4))
 	mem := confine.Watch(o.Memory)
 
 	// From here on, several goroutines can answer, and the first one ends the
 	// process.
 	done, gone := make(chan answer, 1), make(chan struct{})
-	go func() { done <- obey(o, stdin, stdout, config, mem, gone) }()
+	go func() {
+		if unknown != nil {
+			done <- unidentified(unknown)
+			return
+		}
+		done <- obey(o, id, stdin, stdout, config, mem, gone)
+	}()
 	select {
 	case a := <-done:
 		a.Memory = mem.Peak()
@@ -80,15 +89,37 @@ func end(stdout io.Writer, a answer) int {
 	return exitOK
 }
 
-// obey compiles as ordered. It closes gone when the parent is gone.
-func obey(o order, stdin io.Reader, stdout io.Writer, config func() wazero.RuntimeConfig, mem *confine.Memory, gone chan struct{}) answer {
-	id, err := identify(filepath.Join(o.Dir, "probe"), config)
+// uncollected is how large the heap gets before garbage is collected. Most modules
+// need less, and collecting would take an eighth of their time.
+const uncollected = 256 << 20
+
+// collectLate puts the first collection off until the heap has so many bytes. After
+// it, the collector works as usual.
+func collectLate(bytes int64) {
+	const usual, least = 100, 4 << 20 // of GOGC, and the smallest heap that is then collected
+	debug.SetGCPercent(int(max(bytes/least, 1) * usual))
+	runtime.AddCleanup(new([64]byte), func(percent int) { debug.SetGCPercent(percent) }, usual)
+}
+
+// identifySelf returns the identity of a child that has no order yet.
+func identifySelf(config func() wazero.RuntimeConfig) (identity, error) {
+	dir, err := os.MkdirTemp(".", "probe-")
 	if err != nil {
-		if cache.AboutDisk(err) {
-			return refusal(err)
-		}
-		return answer{Verdict: verdictFault, Text: err.Error()}
+		return "", cache.DiskError(err)
 	}
+	return identify(dir, config)
+}
+
+// unidentified is the answer of a child that does not know its identity.
+func unidentified(err error) answer {
+	if cache.AboutDisk(err) {
+		return refusal(err)
+	}
+	return answer{Verdict: verdictFault, Text: err.Error()}
+}
+
+// obey compiles as ordered. It closes gone when the parent is gone.
+func obey(o order, id identity, stdin io.Reader, stdout io.Writer, config func() wazero.RuntimeConfig, mem *confine.Memory, gone chan struct{}) answer {
 	if id != o.Identity {
 		return answer{Verdict: verdictStranger, Text: string(id)}
 	}

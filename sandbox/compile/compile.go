@@ -170,6 +170,7 @@ type Compiler struct {
 	closed  bool
 	flights map[string]*flight // being made
 	placed  map[string]*entry  // in the working directory
+	spare   *process           // waits for an order; nil if there is none
 	failed  failures
 }
 

@@ -19,10 +19,11 @@ type counters struct{ compiled, failed, loaded atomic.Int64 }
 
 // entry is a file of code in the working directory. Compiler.mu guards it.
 type entry struct {
-	key  string
-	path string // empty if there is no file to share
-	size int64
-	refs int
+	key    string
+	path   string // empty if there is no file to share
+	size   int64
+	stored <-chan struct{} // closed when the code is in Config.Dir; nil if it came from there
+	refs   int
 }
 
 // flight is the creation of an entry for all who wait for it. Compiler.mu
@@ -157,7 +158,11 @@ func (c *Compiler) obtain(ctx context.Context, scratch string, j job) (p product
 	// the same code at the same time.
 	patience := budget.Limits{CPU: c.cfg.CPU, Timeout: c.cfg.Timeout, Memory: c.cfg.Memory}.For(j.wasm, j.budget).Timeout / claimShare
 	waited, release := c.sealed.Claim(ctx, j.key, patience)
-	defer release()
+	defer func() {
+		if p.stored == nil {
+			release()
+		}
+	}()
 	if waited {
 		if p, ok := c.load(j); ok {
 			return p, Report{Hit: true}, nil
@@ -177,9 +182,18 @@ func (c *Compiler) obtain(ctx context.Context, scratch string, j job) (p product
 	}
 	c.count.compiled.Add(1)
 	if p.name != "" {
-		if err := c.sealed.Save(j.key, p.name, p.path); err != nil {
+		store, err := c.sealed.Save(j.key, p.name, p.path)
+		if err != nil {
 			return product{}, report, noDisk(err)
 		}
+		// Whoever asked for the code loads it meanwhile.
+		stored := make(chan struct{})
+		c.wg.Go(func() {
+			defer close(stored)
+			defer release()
+			store()
+		})
+		p.stored = stored
 	}
 	return p, Report{Compile: p.compile, Memory: p.memory}, nil
 }
@@ -231,7 +245,7 @@ func (c *Compiler) place(key string, p product) (*entry, *fault.Error) {
 		}
 		return e, nil
 	}
-	e := &entry{key: key}
+	e := &entry{key: key, stored: p.stored}
 	if p.name != "" {
 		e.path = filepath.Join(c.sealed.Path("code"), filepath.FromSlash(p.name))
 		st, err := os.Stat(p.path)

@@ -74,7 +74,7 @@ func TestTheChildEndsWithItsParent(t *testing.T) {
 	t.Run("by stdin alone", func(t *testing.T) {
 		command := self(t, "child")
 		cmd := exec.Command(command[0], command[1:]...)
-		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		cmd.Dir, cmd.SysProcAttr = t.TempDir(), &syscall.SysProcAttr{Setpgid: true}
 		stdin, err := cmd.StdinPipe()
 		if err != nil {
 			t.Fatal(err)
@@ -169,6 +169,44 @@ func TestGivingUpConcernsOnlyOneself(t *testing.T) {
 	}
 	if err := <-second; err != nil {
 		t.Errorf("the second: %v", err)
+	}
+}
+
+// A child that was started ahead compiles the next module, and then it is gone.
+func TestAChildThatIsReadyTakesTheNextModule(t *testing.T) {
+	c := open(t, nil)
+	for n, spoil := range []func(child int){
+		func(int) {},
+		func(child int) { // it can be killed while it waits
+			_ = syscall.Kill(child, syscall.SIGKILL)
+			testkit.Eventually(t, "the child is gone", func() bool { return len(children(t, os.Getpid())) == 0 })
+		},
+		func(int) {},
+	} {
+		c.Ready()
+		c.Ready() // one is enough
+		waiting := children(t, os.Getpid())
+		if len(waiting) != 1 {
+			t.Fatalf("%d: %v wait", n, waiting)
+		}
+		spoil(waiting[0])
+		if got, report := run(t, c, returns(int32(n))); got != uint64(n) || report.Hit {
+			t.Errorf("got %d, want %d; %+v", got, n, report)
+		}
+		if left := children(t, os.Getpid()); len(left) > 0 {
+			t.Errorf("%d: %v are left", n, left)
+		}
+	}
+	c.Ready()
+	if err := c.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if left := children(t, os.Getpid()); len(left) > 0 {
+		t.Errorf("%v are left when the compiler is closed", left)
+	}
+	c.Ready()
+	if more := children(t, os.Getpid()); len(more) > 0 {
+		t.Errorf("%v wait for a compiler that is closed", more)
 	}
 }
 

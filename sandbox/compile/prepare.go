@@ -60,14 +60,22 @@ func (c *Compiler) Prepare(ctx context.Context, wasm []byte, budget Budget) (*Pr
 }
 
 // Release ends the use of the code. It is removed from the working
-// directory when no one else needs it there. Further calls do nothing.
+// directory when no one else needs it there. If it was just compiled, Release waits
+// until it is in Config.Dir. Further calls do nothing.
 func (p *Prepared) Release() {
 	p.compiler.mu.Lock()
-	defer p.compiler.mu.Unlock()
-	if p.entry != nil {
-		p.compiler.release(p.entry)
-		p.entry = nil
+	e := p.entry
+	p.entry = nil
+	p.compiler.mu.Unlock()
+	if e == nil {
+		return
 	}
+	if e.stored != nil {
+		<-e.stored
+	}
+	p.compiler.mu.Lock()
+	defer p.compiler.mu.Unlock()
+	p.compiler.release(e)
 }
 
 // Compile prepares a module and loads it into a runtime, which must be one with

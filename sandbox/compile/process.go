@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -40,36 +41,64 @@ const (
 	maxStderr = 16 << 10
 )
 
-// spawn makes a child compile a module into dir.
-func (c *Compiler) spawn(ctx context.Context, dir string, j job) (answer, *fault.Error) {
-	limits := budget.Limits{CPU: c.cfg.CPU, Timeout: c.cfg.Timeout, Memory: c.cfg.Memory}.For(j.wasm, j.budget)
-	// A parent death signal comes when the thread that started the child ends.
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
+// process is a child.
+type process struct {
+	cmd            *exec.Cmd
+	stdin          io.WriteCloser
+	stdout, stderr *capped
+	ended          chan struct{}
+	err            error // of waiting; set before ended is closed
+}
 
-	wall, cancel := context.WithTimeoutCause(ctx, limits.Timeout, errWall)
-	defer cancel()
-	cmd := exec.CommandContext(wall, c.cfg.Command[0], c.cfg.Command[1:]...)
+// start starts a child in a directory. It waits for its order.
+func (c *Compiler) start(dir string) (*process, error) {
+	cmd := exec.Command(c.cfg.Command[0], c.cfg.Command[1:]...)
 	cmd.Env = append([]string{}, c.cfg.Env...) // not nil, which would inherit
 	cmd.Dir = dir
 	cmd.SysProcAttr = confine.Attr()
-	cmd.Cancel = func() error { return confine.Kill(cmd.Process) }
 	cmd.WaitDelay = time.Second
-	stdout, stderr := &capped{max: maxStdout}, &capped{max: maxStderr}
-	cmd.Stdout, cmd.Stderr = stdout, stderr
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		return answer{}, internal(err, "the compiler process cannot be started")
+	p := &process{cmd: cmd, stdout: &capped{max: maxStdout}, stderr: &capped{max: maxStderr}, ended: make(chan struct{})}
+	cmd.Stdout, cmd.Stderr = p.stdout, p.stderr
+	var err error
+	if p.stdin, err = cmd.StdinPipe(); err != nil {
+		return nil, err
 	}
-	confine.HideDescriptors()
-	if err := cmd.Start(); err != nil {
-		if ctx.Err() != nil {
-			return answer{}, canceled(ctx)
+	started := make(chan error)
+	c.wg.Go(func() {
+		// A parent death signal comes when the thread that started the child ends.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		confine.HideDescriptors()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			p.err = cmd.Wait()
+			close(p.ended)
 		}
-		if pe, ok := errors.AsType[*fs.PathError](err); ok && pe.Op == "chdir" {
-			return answer{}, noDisk(err)
+	})
+	return p, <-started
+}
+
+// kill ends a child and waits for its end.
+func (p *process) kill() {
+	_ = confine.Kill(p.cmd.Process) // unless it has ended
+	<-p.ended
+}
+
+// spawn makes a child compile a module into dir.
+func (c *Compiler) spawn(ctx context.Context, dir string, j job) (answer, *fault.Error) {
+	limits := budget.Limits{CPU: c.cfg.CPU, Timeout: c.cfg.Timeout, Memory: c.cfg.Memory}.For(j.wasm, j.budget)
+	wall, cancel := context.WithTimeoutCause(ctx, limits.Timeout, errWall)
+	defer cancel()
+	p := c.takeSpare()
+	if p == nil {
+		var err error
+		if p, err = c.start(dir); err != nil {
+			if pe, ok := errors.AsType[*fs.PathError](err); ok && pe.Op == "chdir" {
+				return answer{}, noDisk(err)
+			}
+			return answer{}, internal(err, "the compiler process cannot be started")
 		}
-		return answer{}, internal(err, "the compiler process cannot be started")
 	}
 	var sending sync.WaitGroup
 	sending.Go(func() {
@@ -78,12 +107,16 @@ func (c *Compiler) spawn(ctx context.Context, dir string, j job) (answer, *fault
 		_ = order{
 			Identity: c.identity, Dir: dir, Size: int64(len(j.wasm)), Workers: c.cfg.Workers,
 			Timeout: limits.Timeout, CPU: limits.CPU, Memory: limits.Memory, MaxCode: cache.MaxCode, Nice: c.cfg.Nice,
-		}.write(stdin, j.wasm)
+		}.write(p.stdin, j.wasm)
 	})
-	err = cmd.Wait()
+	select {
+	case <-p.ended:
+	case <-wall.Done():
+		p.kill()
+	}
 	sending.Wait()
-	ready, last := readAnswers(stdout.buf)
-	if err == nil && ready && last != nil && last.Verdict == verdictDone {
+	ready, last := readAnswers(p.stdout.buf)
+	if p.err == nil && ready && last != nil && last.Verdict == verdictDone {
 		return *last, nil
 	}
 	if ctx.Err() != nil {
@@ -92,7 +125,7 @@ func (c *Compiler) spawn(ctx context.Context, dir string, j job) (answer, *fault
 	return answer{}, c.explain(ending{
 		limits: limits,
 		wall:   context.Cause(wall) == errWall, ready: ready, last: last,
-		stderr: stderr.String(), state: cmd.ProcessState, err: err,
+		stderr: p.stderr.String(), state: p.cmd.ProcessState, err: p.err,
 	})
 }
 
@@ -168,6 +201,7 @@ type product struct {
 	name    string // of it in a cache; empty if there is no file to share
 	compile time.Duration
 	memory  int64
+	stored  <-chan struct{} // as in entry
 }
 
 // produce compiles a module into dir, which it creates.

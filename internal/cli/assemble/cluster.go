@@ -12,6 +12,7 @@ import (
 	"github.com/ruedo-dev/ruedo/core"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/runner"
+	"github.com/ruedo-dev/ruedo/sandbox"
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
@@ -23,7 +24,8 @@ type Cluster struct {
 	Runners []string
 
 	core  *core.Core
-	delay time.Duration // with which a part begins to end
+	first *runner.Runner // nil if there are none
+	delay time.Duration  // with which a part begins to end
 
 	ctx    context.Context
 	cancel context.CancelCauseFunc
@@ -65,23 +67,37 @@ func (a *Assembler) Cluster(ctx context.Context, log *slog.Logger, dir string, r
 	}
 	c.URL, c.AppsURL = c.core.URL(), c.core.AppsURL()
 	c.run("the core", c.core.Serve)
-	var first *runner.Runner
 	for i := range runners {
 		name := fmt.Sprintf("dev-%d", i+1)
 		r, err := a.newRunner(c.ctx, log, func(cfg *runner.Config) {
 			cfg.ID, cfg.Name, cfg.Cores = name, name, []string{c.URL}
-			cfg.ShareWith = first
+			cfg.ShareWith = c.first
 			cfg.Access = func(string) runner.Access { return runner.Access{Socket: c.core.Socket()} }
 			cfg.LogSuccesses = cfg.LogSuccesses || !a.Settings.IsSet("runner.log_successes")
 		})
 		if err != nil {
 			return nil, err
 		}
-		first = cmp.Or(first, r)
+		c.first = cmp.Or(c.first, r)
 		c.Runners = append(c.Runners, name)
 		c.run("runner "+name, r.Serve)
 	}
 	return c, c.attached(runners)
+}
+
+// Expect has the runners compile a module before it is published, and hold the code
+// until ctx ends: they share one sandbox.
+func (c *Cluster) Expect(ctx context.Context, wasm []byte, l sandbox.Limits) {
+	if c.first != nil {
+		c.first.Expect(ctx, wasm, l)
+	}
+}
+
+// Ready says that a module is about to be expected.
+func (c *Cluster) Ready() {
+	if c.first != nil {
+		c.first.Ready()
+	}
 }
 
 // run serves a part until the cluster ends; a part that fails ends it.

@@ -2,7 +2,7 @@
 //
 //	c, err := cache.Open(cache.Config{Dir: dir, Private: private, MaxSize: 1 << 30})
 //	path, name, ok := c.Load(key)      // a copy in the working directory, if authentic
-//	err = c.Save(key, name, path)
+//	store, err := c.Save(key, name, path)
 //	err = c.Close()
 //
 // # Authentic code
@@ -101,17 +101,18 @@ func (c *Cache) Load(key string) (path, name string, ok bool) {
 	return path, name, ok
 }
 
-// Save stores the code in the file at path. Its error is about that file. If
-// the code cannot be stored, that is only logged, because the code can still be
-// used.
-func (c *Cache) Save(key, name, path string) error {
+// Save opens the code in the file at path, and store stores it, wherever the file
+// has been moved meanwhile. The error is about that file. If the code cannot be
+// stored, that is only logged, because the code can still be used.
+func (c *Cache) Save(key, name, path string) (store func(), err error) {
 	code, st, err := openRegular(path)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer code.Close()
-	c.store.save(key, name, code, st.Size())
-	return nil
+	return func() {
+		defer code.Close()
+		c.store.save(key, name, code, st.Size())
+	}, nil
 }
 
 // Mend creates the working directory again if it was removed.

@@ -1,41 +1,25 @@
-package compile
+package code
 
 import (
 	"context"
 	"crypto/sha256"
-	"sync"
 
 	"github.com/tetratelabs/wazero"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/sandbox/compile"
 )
-
-// Shared holds the compiled modules that one runtime has in memory. All
-// templates of the same module share one, which is most of what they hold.
-type Shared struct {
-	compiler *Compiler
-	runtime  wazero.Runtime
-
-	mu      sync.Mutex
-	modules map[[sha256.Size]byte]*Module
-}
-
-// Share returns the modules of a runtime, which must be one with
-// [Compiler.RuntimeConfig].
-func (c *Compiler) Share(rt wazero.Runtime) *Shared {
-	return &Shared{compiler: c, runtime: rt, modules: make(map[[sha256.Size]byte]*Module)}
-}
 
 // Module is a compiled module in memory, until its last user releases it.
 type Module struct {
-	shared  *Shared
+	of      *Modules
 	key     [sha256.Size]byte
-	budget  Budget
+	budget  compile.Budget
 	done    chan struct{} // closed when one of these is set
 	code    wazero.CompiledModule
 	failure *fault.Error
 
-	// Guarded by Shared.mu.
+	// Guarded by Modules.mu.
 	entry string // key in the compiler's directory
 	bytes int64
 	users int
@@ -45,7 +29,7 @@ type Module struct {
 //
 // Only one load at a time compiles a module. That is not only to save work: the
 // runtime exposes what it loads before that is complete.
-func (s *Shared) Load(ctx context.Context, wasm []byte, budget Budget) (*Module, *fault.Error) {
+func (s *Modules) Load(ctx context.Context, wasm []byte, budget compile.Budget) (*Module, *fault.Error) {
 	key := sha256.Sum256(wasm)
 	for {
 		m, first := s.join(key, budget)
@@ -59,9 +43,9 @@ func (s *Shared) Load(ctx context.Context, wasm []byte, budget Budget) (*Module,
 		case <-m.done:
 		case <-ctx.Done():
 			if err := m.Release(context.WithoutCancel(ctx)); err != nil {
-				s.compiler.log.Error("closing a compiled module failed", "error", err)
+				s.cfg.Logger.Error("closing a compiled module failed", "error", err)
 			}
-			return nil, canceled(ctx)
+			return nil, fault.Wrap(context.Cause(ctx), fault.Canceled, "nobody waits for the module any more")
 		}
 		if m.code != nil {
 			return m, nil
@@ -77,29 +61,29 @@ func (s *Shared) Load(ctx context.Context, wasm []byte, budget Budget) (*Module,
 
 // join returns a module with one more user. If it is new, the caller must fill
 // it.
-func (s *Shared) join(key [sha256.Size]byte, budget Budget) (m *Module, first bool) {
+func (s *Modules) join(key [sha256.Size]byte, budget compile.Budget) (m *Module, first bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	m = s.modules[key]
+	m = s.compiled[key]
 	if first = m == nil; first {
-		m = &Module{shared: s, key: key, budget: budget, done: make(chan struct{})}
-		s.modules[key] = m
+		m = &Module{of: s, key: key, budget: budget, done: make(chan struct{})}
+		s.compiled[key] = m
 	}
 	m.users++
 	return m, first
 }
 
 // fill compiles.
-func (s *Shared) fill(ctx context.Context, m *Module, wasm []byte) *fault.Error {
+func (s *Modules) fill(ctx context.Context, m *Module, wasm []byte) *fault.Error {
 	defer func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if m.code == nil {
-			delete(s.modules, m.key)
+			delete(s.compiled, m.key)
 		}
 		close(m.done)
 	}()
-	code, report, err := s.compiler.Compile(ctx, s.runtime, wasm, m.budget)
+	code, report, err := s.cfg.Compiler.Compile(ctx, s.cfg.Runtime, wasm, m.budget)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil {
@@ -115,26 +99,26 @@ func (s *Shared) fill(ctx context.Context, m *Module, wasm []byte) *fault.Error 
 // Code returns the module for the runtime.
 func (m *Module) Code() wazero.CompiledModule { return m.code }
 
-// Key identifies the code in the compiler's directory; see [Config.Needed].
+// Key identifies the code in the compiler's directory; see compile.Config.
 func (m *Module) Key() string {
-	m.shared.mu.Lock()
-	defer m.shared.mu.Unlock()
+	m.of.mu.Lock()
+	defer m.of.mu.Unlock()
 	return m.entry
 }
 
 // Release ends one use. The last one closes the module, whose instances must be
 // closed before.
 func (m *Module) Release(ctx context.Context) error {
-	m.shared.mu.Lock()
+	m.of.mu.Lock()
 	m.users--
 	code := m.code
 	if m.users > 0 {
 		code = nil
 	}
 	if code != nil {
-		delete(m.shared.modules, m.key)
+		delete(m.of.compiled, m.key)
 	}
-	m.shared.mu.Unlock()
+	m.of.mu.Unlock()
 	if code == nil {
 		return nil
 	}
@@ -143,11 +127,14 @@ func (m *Module) Release(ctx context.Context) error {
 
 // Held returns how many modules are in memory, and about how many bytes they
 // take.
-func (s *Shared) Held() (modules int, bytes int64) {
+func (s *Modules) Held() (modules int, bytes int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, m := range s.modules {
+	for _, r := range s.rewritten {
+		bytes += r.bytes
+	}
+	for _, m := range s.compiled {
 		bytes += m.bytes
 	}
-	return len(s.modules), bytes
+	return len(s.compiled), bytes
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ruedo-dev/ruedo/internal/cli/assemble"
+	"github.com/ruedo-dev/ruedo/internal/cli/derive"
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
 	"github.com/ruedo-dev/ruedo/internal/cli/source"
@@ -87,7 +88,8 @@ func (c *devCmd) watch(s *session.Session, cluster *assemble.Cluster) error {
 		ended <- cluster.Wait()
 	}()
 	dir := cmp.Or(c.Dir, ".")
-	err = watch.Publishing(ctx, s, dir, func() error { return source.PublishDir(s, core, dir) })
+	var last derive.Listing
+	err = watch.Publishing(ctx, s, dir, func() error { return source.PublishDir(s, core, dir, cluster, &last) })
 	cluster.Stop()
 	return errors.Join(err, <-ended)
 }

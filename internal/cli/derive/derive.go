@@ -63,6 +63,8 @@ type Program struct {
 	Flags, Env []string
 	// Open makes inputs accept unknown fields.
 	Open bool
+	// Last saves asking the go command again; see [Listing]. Nil: it is asked.
+	Last *Listing
 }
 
 // Schemas are JSON Schemas (2020-12) of a handler. Each can be nil: anything is

@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 )
 
 const (
@@ -35,6 +36,7 @@ type listed struct {
 	GoFiles, Imports        []string
 	ImportMap               map[string]string
 	Standard, DepOnly       bool
+	Module                  *module
 	Error                   *struct{ Err string }
 }
 
@@ -56,9 +58,42 @@ type checked struct {
 	err  error // the first of several
 }
 
-// load asks the go command for the packages of a program.
+// load finds out the packages of a program.
 func load(ctx context.Context, p Program) (*source, error) {
-	args := append([]string{"list", "-e", "-export", "-deps", "-json=ImportPath,Dir,Export,GoFiles,Imports,ImportMap,Standard,DepOnly,Error"}, p.Flags...)
+	s := &source{
+		fset: token.NewFileSet(), packages: map[string]*listed{}, checked: map[string]*checked{},
+		fields: map[token.Pos]*ast.Field{}, specs: map[token.Pos]string{},
+	}
+	if p.Last != nil {
+		s.order = p.Last.of(p)
+	}
+	if s.order == nil {
+		began := time.Now()
+		var err error
+		if s.order, err = list(ctx, p); err != nil {
+			return nil, err
+		}
+		if p.Last != nil {
+			p.Last.keep(p, s.order, began)
+		}
+	}
+	for _, l := range s.order {
+		s.packages[l.ImportPath] = l
+	}
+	s.imports = importer.ForCompiler(s.fset, "gc", func(path string) (io.ReadCloser, error) {
+		l := s.packages[path]
+		if l == nil || l.Export == "" {
+			return nil, fmt.Errorf("package %s has no export data", path)
+		}
+		return os.Open(l.Export)
+	})
+	return s, nil
+}
+
+// list asks the go command for the packages of a program. What is imported comes
+// first.
+func list(ctx context.Context, p Program) ([]*listed, error) {
+	args := append([]string{"list", "-e", "-export", "-deps", "-json=ImportPath,Dir,Export,GoFiles,Imports,ImportMap,Standard,DepOnly,Module,Error"}, p.Flags...)
 	cmd := exec.CommandContext(ctx, p.Tool, append(args, ".")...)
 	cmd.Dir, cmd.Env = p.Dir, p.Env
 	var out, messages limited
@@ -66,10 +101,7 @@ func load(ctx context.Context, p Program) (*source, error) {
 	if err := cmd.Run(); err != nil {
 		return nil, fmt.Errorf("go list: %w: %s", err, bytes.TrimSpace(messages.data))
 	}
-	s := &source{
-		fset: token.NewFileSet(), packages: map[string]*listed{}, checked: map[string]*checked{},
-		fields: map[token.Pos]*ast.Field{}, specs: map[token.Pos]string{},
-	}
+	var packages []*listed
 	dec := json.NewDecoder(bytes.NewReader(out.data))
 	for {
 		l := new(listed)
@@ -80,17 +112,9 @@ func load(ctx context.Context, p Program) (*source, error) {
 		if err != nil {
 			return nil, fmt.Errorf("go list: %w", err)
 		}
-		s.packages[l.ImportPath] = l
-		s.order = append(s.order, l)
+		packages = append(packages, l)
 	}
-	s.imports = importer.ForCompiler(s.fset, "gc", func(path string) (io.ReadCloser, error) {
-		l := s.packages[path]
-		if l == nil || l.Export == "" {
-			return nil, fmt.Errorf("package %s has no export data", path)
-		}
-		return os.Open(l.Export)
-	})
-	return s, nil
+	return packages, nil
 }
 
 // limited keeps what is written to it, up to maxList bytes.

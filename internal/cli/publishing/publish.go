@@ -10,6 +10,7 @@ package publishing
 import (
 	"strings"
 
+	"github.com/ruedo-dev/ruedo/internal/cli/derive"
 	"github.com/ruedo-dev/ruedo/internal/cli/project"
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
 	"github.com/ruedo-dev/ruedo/internal/cli/source"
@@ -80,22 +81,24 @@ func (*Publish) Examples() []string {
 
 func (c *Publish) Run(s *session.Session) error {
 	if !c.Watch {
-		return c.publish(s, nil)
+		return c.publish(s, nil, nil)
 	}
 	core, err := s.ConnectToCreate()
 	if err != nil {
 		return err
 	}
-	return watch.Publishing(s.Ctx, s, c.Source, func() error { return c.publish(s, core) })
+	var last derive.Listing
+	return watch.Publishing(s.Ctx, s, c.Source, func() error { return c.publish(s, core, &last) })
 }
 
 // publish publishes the service once. A nil core means the one that the settings
-// name.
-func (c *Publish) publish(s *session.Session, core *client.Client) error {
+// name. The listing is of the last time, nil if there is no other.
+func (c *Publish) publish(s *session.Session, core *client.Client, last *derive.Listing) error {
 	over, err := c.overlay()
 	if err != nil {
 		return err
 	}
+	over.Listing = last
 	over.Description, over.Tags, over.Decorators, over.Placement = c.Description, c.Tag, c.Decorator, c.Placement
 	if err := project.CheckPlacement(c.Placement); err != nil {
 		return session.About(err, "--placement")

@@ -15,33 +15,38 @@ import (
 )
 
 // build builds a service outside its directory, so that publishing leaves
-// nothing behind in it. Meanwhile it reads the types of the handler.
-func build(s *session.Session, p *project.Service) ([]byte, derive.Schemas, error) {
+// nothing behind in it, and passes the module to built. Meanwhile it reads the
+// types of the handler.
+func build(s *session.Session, p *project.Service, last *derive.Listing, built func(wasm []byte)) (derive.Schemas, error) {
 	none := derive.Schemas{}
 	dir, err := os.MkdirTemp("", "ruedo-build-")
 	if err != nil {
-		return nil, none, session.FileError(err, "cannot create a temporary directory", os.TempDir())
+		return none, session.FileError(err, "cannot create a temporary directory", os.TempDir())
 	}
 	defer os.RemoveAll(dir)
 	tools, err := p.Toolchain(s.Ctx, s.Env)
 	if err != nil {
-		return nil, none, err
+		return none, err
 	}
-	types := readTypes(s, p, tools)
-	out := filepath.Join(dir, p.Name+".wasm")
-	err = p.BuildWith(s.Ctx, tools, out, s.Env, s.Err)
-	schemas := types(err == nil)
-	if err != nil {
-		return nil, none, err
+	types := readTypes(s, p, tools, last)
+	wasm, err := buildModule(s, p, tools, filepath.Join(dir, p.Name+".wasm"))
+	if err == nil {
+		built(wasm)
 	}
-	wasm, err := project.ReadModule(out, s.Settings.Module.Limits().Size)
-	return wasm, schemas, err
+	return types(err == nil), err
+}
+
+func buildModule(s *session.Session, p *project.Service, tools *project.Toolchain, out string) ([]byte, error) {
+	if err := p.BuildWith(s.Ctx, tools, out, s.Env, s.Err); err != nil {
+		return nil, err
+	}
+	return project.ReadModule(out, s.Settings.Module.Limits().Size)
 }
 
 // readTypes begins to read the types of the handler. The result waits for them,
 // or ends reading if they are not wanted. Types that cannot be read make no
 // schema, with a warning.
-func readTypes(s *session.Session, p *project.Service, tools *project.Toolchain) func(wanted bool) derive.Schemas {
+func readTypes(s *session.Session, p *project.Service, tools *project.Toolchain, last *derive.Listing) func(wanted bool) derive.Schemas {
 	if tools == nil || tools.Kind != project.KindFunction || p.Schema == "none" {
 		return func(bool) derive.Schemas { return derive.Schemas{} }
 	}
@@ -51,7 +56,7 @@ func readTypes(s *session.Session, p *project.Service, tools *project.Toolchain)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		schemas, err = derive.Types(ctx, derive.Program{Dir: p.Dir, Tool: tools.Tool, Flags: tools.Flags, Env: tools.Env, Open: p.UnknownFields == "allow"})
+		schemas, err = derive.Types(ctx, derive.Program{Dir: p.Dir, Tool: tools.Tool, Flags: tools.Flags, Env: tools.Env, Open: p.UnknownFields == "allow", Last: last})
 	}()
 	return func(wanted bool) derive.Schemas {
 		if !wanted {

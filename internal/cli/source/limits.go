@@ -20,7 +20,7 @@ func (src *Source) Carried() []*ruedov1.Decorator {
 
 // limits returns what those decorators add up to.
 func (src *Source) limits() sandbox.Limits {
-	sum := limits.Combine(src.kind, src.Carried())
+	sum := limits.Combine(src.Kind(), src.Carried())
 	return runner.SandboxLimits(sum)
 }
 

@@ -4,6 +4,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/cli/derive"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
@@ -27,6 +28,8 @@ type Overlay struct {
 	Routes []*ruedov1.Route
 	// InputSchema and OutputSchema replace what the types say.
 	InputSchema, OutputSchema map[string]any
+	// Listing is of the last time that the directory was built; nil if it is built once.
+	Listing *derive.Listing
 }
 
 // Apply lays o over a request, except for the example.

@@ -1,20 +1,43 @@
 package source
 
 import (
+	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/cli/derive"
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
 	"github.com/ruedo-dev/ruedo/internal/text"
+	"github.com/ruedo-dev/ruedo/sandbox"
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
-// PublishDir builds a directory and publishes it, without trying it on this
-// machine: the runners of a cluster in this process do the same.
-func PublishDir(s *session.Session, core *client.Client, dir string) error {
-	src, err := Open(s, dir, "", Overlay{Dir: "."})
+// Sandbox is where a module is going to run.
+type Sandbox interface {
+	// Ready says that a module is about to be expected.
+	Ready()
+	// Expect compiles a module and holds the code until ctx ends.
+	Expect(ctx context.Context, wasm []byte, l sandbox.Limits)
+}
+
+// PublishDir builds a directory and publishes it to a cluster in this process,
+// whose runners try it. They compile the module while it is examined and stored.
+// The listing is of the last time.
+func PublishDir(s *session.Session, core *client.Client, dir string, runners Sandbox, last *derive.Listing) error {
+	runners.Ready()
+	var expecting sync.WaitGroup
+	defer expecting.Wait()
+	ctx, cancel := context.WithCancel(s.Ctx)
+	defer cancel()
+	src, err := open(s, dir, "", Overlay{Dir: ".", Listing: last}, func(src *Source) {
+		if src.fetchDecorators(s, core) == nil { // who needs them says what is missing
+			wasm, limits := src.Wasm, src.limits()
+			expecting.Go(func() { runners.Expect(ctx, wasm, limits) })
+		}
+	})
 	if err != nil {
 		return err
 	}

@@ -18,7 +18,6 @@ import (
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/cli/absent"
 	"github.com/ruedo-dev/ruedo/internal/cli/delta"
-	"github.com/ruedo-dev/ruedo/internal/cli/derive"
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
 	"github.com/ruedo-dev/ruedo/internal/cli/project"
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
@@ -42,9 +41,12 @@ type Source struct {
 	// Examine.
 	Absent []absent.Finding
 
-	kind ruedov1.Kind // as the module shows; unspecified if it is not admitted
-	path string       // of the directory or file
-	dir  string       // of Go source; "" if the module was built otherwise
+	// info is what admission found; nil if the module is not admitted, and refused says
+	// why.
+	info    *wasmbin.Info
+	refused error
+	path    string // of the directory or file
+	dir     string // of Go source; "" if the module was built otherwise
 	// derived is the input schema that the types make; nil if there is none.
 	derived    *structpb.Struct
 	reconciled bool // with all decorators
@@ -54,7 +56,12 @@ type Source struct {
 }
 
 // Kind returns the kind of the service, unspecified if its module is not admitted.
-func (src *Source) Kind() ruedov1.Kind { return src.kind }
+func (src *Source) Kind() ruedov1.Kind {
+	if src.info == nil {
+		return ruedov1.Kind_KIND_UNSPECIFIED
+	}
+	return ruedov1.Kind(ruedov1.Kind_value["KIND_"+strings.ToUpper(string(src.info.Kind))])
+}
 
 // Name returns the name of the service.
 func (src *Source) Name() string { return src.Request.GetName() }
@@ -62,6 +69,12 @@ func (src *Source) Name() string { return src.Request.GetName() }
 // Open builds a directory, or reads a .wasm file. An empty name means the one
 // that the source has. The overlay comes over what the directory says.
 func Open(s *session.Session, path, name string, over Overlay) (*Source, error) {
+	return open(s, path, name, over, func(*Source) {})
+}
+
+// open is Open. It passes a source that it has built to built, as soon as that has
+// its module.
+func open(s *session.Session, path, name string, over Overlay, built func(*Source)) (*Source, error) {
 	st, err := os.Stat(path)
 	switch {
 	case err == nil && !st.IsDir():
@@ -99,15 +112,18 @@ func Open(s *session.Session, path, name string, over Overlay) (*Source, error) 
 	}
 	s.Progressf("building %s", name)
 	began := time.Now()
-	var types derive.Schemas
-	if src.Wasm, types, err = build(s, p); err != nil {
+	types, err := build(s, p, over.Listing, func(wasm []byte) {
+		src.Wasm = wasm
+		built(src)
+		src.info, src.refused = Admit(s, wasm) // Examine returns the error
+	})
+	if err != nil {
 		return nil, session.About(err, "service %s", name)
 	}
-	src.kind = kindOf(s, src.Wasm)
-	if err := SetExample(src.Request, src.kind, p.Example, p.Dir); err != nil {
+	if err := SetExample(src.Request, src.Kind(), p.Example, p.Dir); err != nil {
 		return nil, err
 	}
-	if err := SetExample(src.Request, src.kind, over.Example, over.Dir); err != nil {
+	if err := SetExample(src.Request, src.Kind(), over.Example, over.Dir); err != nil {
 		return nil, err
 	}
 	if src.Request.InputSchema == nil {
@@ -136,21 +152,12 @@ func openModule(s *session.Session, path, name string, over Overlay) (*Source, e
 			return nil, fault.Wrap(err, fault.Usage, "cannot derive a service name from %s", path).WithFix("ruedo publish %s --name NAME", path)
 		}
 	}
-	src := &Source{Request: &ruedov1.PublishServiceRequest{Name: name}, Wasm: wasm, path: path, kind: kindOf(s, wasm)}
+	src := &Source{Request: &ruedov1.PublishServiceRequest{Name: name}, Wasm: wasm, path: path}
+	src.info, src.refused = Admit(s, wasm) // Examine returns the error
 	if err := over.Apply(src.Request); err != nil {
 		return nil, err
 	}
-	return src, SetExample(src.Request, src.kind, over.Example, over.Dir)
-}
-
-// kindOf returns the kind of a module, unspecified if it is not admitted: Examine
-// says why.
-func kindOf(s *session.Session, wasm []byte) ruedov1.Kind {
-	info, err := Admit(s, wasm)
-	if err != nil {
-		return ruedov1.Kind_KIND_UNSPECIFIED
-	}
-	return ruedov1.Kind(ruedov1.Kind_value["KIND_"+strings.ToUpper(string(info.Kind))])
+	return src, SetExample(src.Request, src.Kind(), over.Example, over.Dir)
 }
 
 // SetExample sets the example of a service of a kind as it is written, unless it is
@@ -181,10 +188,10 @@ func Label(path string) string {
 // the sandbox, with the limits that it will have in the cluster. It warns of what
 // the program uses and does not have there.
 func (src *Source) Examine(s *session.Session, try bool) error {
-	info, err := Admit(s, src.Wasm)
-	if err != nil {
-		return err
+	if src.refused != nil {
+		return src.refused
 	}
+	info := src.info
 	var unknown error
 	if try {
 		unknown = src.fetchDecorators(s, nil)

@@ -69,7 +69,8 @@ const DefaultReserve = 16 << 20
 // Config configures a Server. The zero Config is a temporary store.
 type Config struct {
 	// Dir holds the data; it is created with mode 0700 if it is missing. Empty
-	// means a temporary directory that Close removes.
+	// means a temporary directory that Close removes; a crash of the machine ends
+	// it as well, so nothing waits for its disk.
 	Dir string
 	// ListenClient is a loopback address such as "127.0.0.1:0" for clients in
 	// other processes. If empty, the server does not listen.
@@ -142,6 +143,7 @@ func Start(ctx context.Context, cfg Config) (_ *Server, err error) {
 		cfg.ReserveBytes = DefaultReserve
 	}
 	cfg.StartTimeout = cmp.Or(cfg.StartTimeout, defaultStart)
+	cfg.UnsafeNoFsync = cfg.UnsafeNoFsync || cfg.Dir == ""
 	outer := ctx
 	ctx, cancel := context.WithTimeoutCause(ctx, cfg.StartTimeout, fault.New(fault.DataDir, "the embedded store was not ready within %v", cfg.StartTimeout))
 	defer cancel()

@@ -31,9 +31,11 @@ import (
 )
 
 const (
-	// interval is the shortest time between two looks, and how long files must
-	// stay as they are before a change counts.
-	interval = 30 * time.Millisecond
+	// interval is the shortest time between two looks.
+	interval = 20 * time.Millisecond
+	// settled is how long files must stay as they are before a change counts, at
+	// least.
+	settled = 10 * time.Millisecond
 	// share bounds the work: a look that took a millisecond is followed by a
 	// pause of at least 20.
 	share = 20
@@ -83,7 +85,7 @@ func (t *Tree) Next(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		pause = max(interval, share*time.Since(began))
+		took := time.Since(began)
 		same := equal(now, last)
 		if changed && same {
 			t.seen = now
@@ -91,6 +93,9 @@ func (t *Tree) Next(ctx context.Context) error {
 		}
 		changed = changed || !same
 		last = now
+		if pause = max(interval, share*took); changed {
+			pause = max(settled, took)
+		}
 	}
 }
 

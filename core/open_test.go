@@ -146,8 +146,12 @@ func (d *door) watch(t *testing.T, shown string) opened {
 // What is open ends with the permission to have it: it is not only asked when it begins.
 func TestWhatIsOpenEndsWithItsPermission(t *testing.T) {
 	d, _, socket := allWays(t)
-	d.Publish(t, &ruedov1.PublishServiceRequest{Name: "page"}, page())
-	d.Publish(t, &ruedov1.PublishServiceRequest{Name: "switched"}, switched())
+	long := &ruedov1.Decorator{Name: "long", Limits: &ruedov1.Limits{Timeout: durationpb.New(time.Hour), Idle: durationpb.New(time.Hour)}}
+	if _, err := d.Client.Decorators.CreateDecorator(t.Context(), &ruedov1.CreateDecoratorRequest{Decorator: long}); err != nil {
+		t.Fatal(err)
+	}
+	d.Publish(t, &ruedov1.PublishServiceRequest{Name: "page", Decorators: []string{"long"}}, page())
+	d.Publish(t, &ruedov1.PublishServiceRequest{Name: "switched", Decorators: []string{"long"}}, switched())
 	users, roles := d.Client.Users, d.Client.Roles
 	grants := []string{"call service *", "read service *"}
 	user := func(name string, change func(*ruedov1.User)) {

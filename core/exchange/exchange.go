@@ -194,21 +194,16 @@ func (x *exchange) execute() (*invoke.Answer, error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 
-	followed := false
-	follow := func() (leave func()) {
-		if followed {
-			return func() {}
-		}
-		followed = true
-		return x.front.cfg.Follow(ctx, x.service, stop)
-	}
-	respond := func(head []byte, body io.Reader) {
+	streams := &executor.Exchange{Inform: x.inform}
+	streams.Respond = func(head []byte, body io.Reader) {
 		defer context.AfterFunc(x.front.cfg.Down, func() { sayGoodbye(ctx, stop) })()
-		defer follow()()
 		defer context.AfterFunc(ctx, func() { x.hurry(ctx) })()
+		if streams.Body == nil { // otherwise it is followed already
+			defer x.front.cfg.Follow(ctx, x.service, stop)()
+		}
 		x.respond(head, body)
 	}
-	req := invoke.Request{ID: x.id, Exchange: &executor.Exchange{Respond: respond, Inform: x.inform}, Logs: fields.WantsLogs(x.r)}
+	req := invoke.Request{ID: x.id, Exchange: streams, Logs: fields.WantsLogs(x.r)}
 	asked, protocol := x.r, upgrade(x.r)
 	if x.r.Trailer != nil { // net/http adds the values while the body is read
 		asked = x.r.WithContext(ctx)
@@ -217,12 +212,12 @@ func (x *exchange) execute() (*invoke.Answer, error) {
 	if protocol != "" {
 		x.conn = newConnection(protocol)
 		defer x.conn.none()
-		req.Exchange.Body = x.conn
-	} else if req.Body, err = x.read(req.Exchange); err != nil {
+		streams.Body = x.conn
+	} else if req.Body, err = x.read(streams); err != nil {
 		return nil, err
 	}
-	if req.Exchange.Body != nil {
-		defer follow()()
+	if streams.Body != nil {
+		defer x.front.cfg.Follow(ctx, x.service, stop)()
 	}
 	timeout := call.Timeout()
 	if at, ok := ctx.Deadline(); ok {

@@ -31,6 +31,7 @@ type frames struct {
 // between reports whether another frame can be written.
 func (f *frames) between() bool { return f.have == 0 && f.rest == 0 && !f.closed }
 
+// wrote takes note of what has been written.
 func (f *frames) wrote(p []byte) {
 	for len(p) > 0 {
 		if f.rest > 0 {

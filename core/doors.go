@@ -24,6 +24,9 @@ type Login struct {
 	// AdminToken is good, with the role admin, as long as no user has that role: it is
 	// stored then like any other. Default: there is none.
 	AdminToken string
+	// Hasher starts a process of this program that hashes passwords: a program and its
+	// arguments, which only calls [HashChild]. Empty: this process hashes them itself.
+	Hasher []string
 }
 
 // openTrust finds out whether callers have to log in, and opens what the cluster then

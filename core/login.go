@@ -2,8 +2,10 @@ package core
 
 import (
 	"context"
+	"io"
 
 	"github.com/ruedo-dev/ruedo/core/login"
+	"github.com/ruedo-dev/ruedo/core/login/password"
 	"github.com/ruedo-dev/ruedo/internal/access"
 )
 
@@ -13,8 +15,9 @@ func (c *Core) openLogin(ctx context.Context) (*login.Login, error) {
 	l := login.New(login.Config{
 		Store: c.principals, Mirror: c.mirror, Missing: c.missing, Check: c.auth.Check,
 		Cluster: c.cfg.Cluster, Version: c.cfg.Version, URL: c.URL, Pin: c.pin, Session: c.cfg.Session,
-		Denied: c.denied, PreviousUsed: c.auth.PreviousUsed,
+		Denied: c.denied, PreviousUsed: c.auth.PreviousUsed, Hasher: c.cfg.Login.Hasher,
 	})
+	c.onClose("the processes that hash passwords", func(context.Context) error { l.Close(); return nil })
 	if c.cfg.Login.AdminToken == "" || c.trust.CoreKey() == nil {
 		return l, nil
 	}
@@ -24,6 +27,10 @@ func (c *Core) openLogin(ctx context.Context) (*login.Login, error) {
 	}
 	return l, err
 }
+
+// HashChild is all that the process does that hashes passwords; see Login.Hasher. The
+// caller must exit with the result.
+func HashChild(stdin io.Reader, stdout io.Writer) int { return password.Child(stdin, stdout) }
 
 // pin returns the pin of the authority that certifies this core's port; "" if none does.
 func (c *Core) pin() string {

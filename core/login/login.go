@@ -90,6 +90,9 @@ type Config struct {
 	// user who exists, or more grants than the caller holds. It must not wait. Nil
 	// disables it.
 	Denied func(ctx context.Context, action, noun, name string, reason fault.Reason)
+	// Hasher starts a process that only calls password.Child. Empty: this process hashes
+	// passwords itself.
+	Hasher []string
 	// PreviousUsed returns when this core last saw the secret that a token had before
 	// its rotation. Nil: never.
 	PreviousUsed func(id string) (time.Time, bool)
@@ -104,7 +107,7 @@ type Login struct {
 	byAddress, byUser *limit.Limiter
 }
 
-// New returns a Login. It starts no goroutines.
+// New returns a Login. It starts nothing before somebody logs in.
 func New(cfg Config) *Login {
 	cfg.Session = min(cmp.Or(cfg.Session, DefaultSession), MaxSession)
 	if cfg.Pin == nil {
@@ -117,10 +120,13 @@ func New(cfg Config) *Login {
 		cfg.PreviousUsed = func(string) (time.Time, bool) { return time.Time{}, false }
 	}
 	return &Login{
-		cfg: cfg, passwords: password.New(),
+		cfg: cfg, passwords: password.New(password.Config{Command: cfg.Hasher}),
 		byAddress: limit.New(attemptsPerAddress, time.Minute), byUser: limit.New(attemptsPerUser, time.Minute),
 	}
 }
+
+// Close ends the processes that hash passwords, and waits for them.
+func (l *Login) Close() { l.passwords.Close() }
 
 func (l *Login) view() holdings.View { return holdings.Of(l.cfg.Mirror.Snapshot()) }
 

@@ -32,6 +32,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/ruedo-dev/ruedo/core"
 	"github.com/ruedo-dev/ruedo/internal/cli/calling"
 	"github.com/ruedo-dev/ruedo/internal/cli/help"
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
@@ -67,6 +68,9 @@ func Main(ctx context.Context, p Process) int {
 	if len(p.Args) == 1 && p.Args[0] == compilerArg {
 		return sandbox.CompileChild(p.Stdin, p.Stdout)
 	}
+	if len(p.Args) == 1 && p.Args[0] == hasherArg {
+		return core.HashChild(p.Stdin, p.Stdout)
+	}
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)
@@ -91,6 +95,9 @@ func Main(ctx context.Context, p Process) int {
 // compilerArg makes this program the child that compiles modules for a runner.
 // It is for no one else: it reads a module from stdin and limits itself first.
 const compilerArg = "__compile"
+
+// hasherArg makes this program the child that hashes passwords for a core.
+const hasherArg = "__hash"
 
 // run parses the arguments, resolves the settings and runs the command. nouns
 // are what get, describe and the like know.
@@ -128,6 +135,9 @@ func run(s *session.Session, args []string, nouns []*verb.Noun) error {
 
 func configure(s *session.Session, o session.Options) (err error) {
 	if s.Compiler, err = sandbox.CompilerCommand(compilerArg); err != nil {
+		return err
+	}
+	if s.Hasher, err = sandbox.CompilerCommand(hasherArg); err != nil {
 		return err
 	}
 	return s.Configure(o)

@@ -27,6 +27,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/ruedo-dev/ruedo/core"
 	"github.com/ruedo-dev/ruedo/internal/cli"
 	"github.com/ruedo-dev/ruedo/internal/etcdembed"
 	"github.com/ruedo-dev/ruedo/internal/testkit"
@@ -37,9 +38,12 @@ import (
 const rootEnv = "TEST_ROOT"
 
 func TestMain(m *testing.M) {
-	// The program under test starts itself again to compile modules.
+	// The program under test starts itself again to compile modules, and to hash passwords.
 	if slices.Equal(os.Args[1:], []string{"__compile"}) {
 		os.Exit(sandbox.CompileChild(os.Stdin, os.Stdout))
+	}
+	if slices.Equal(os.Args[1:], []string{"__hash"}) {
+		os.Exit(core.HashChild(os.Stdin, os.Stdout))
 	}
 	testscript.Main(m, map[string]func(){"ruedo": func() {
 		os.Exit(cli.Main(context.Background(), cli.Process{

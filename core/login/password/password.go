@@ -1,16 +1,18 @@
 // Package password hashes passwords, and says which of them are too weak.
 //
-//	h := password.New()
+//	h := password.New(password.Config{Command: command})
+//	defer h.Close()
 //	hash, err := h.Hash(ctx, text)         // argon2id, in PHC form
 //	good, err := h.Matches(ctx, text, hash)
 //
 // A hash takes 19 MiB and a processor for tens of milliseconds, so there are two at a
-// time. Sixteen more can wait; beyond them there is LOGIN_LIMIT, so that a flood of
-// logins costs calls little.
+// time. Sixteen more can wait; beyond them there is LOGIN_LIMIT. They are computed in
+// processes of the lowest priority, so that a flood of logins costs calls little.
 package password
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync/atomic"
 	"unicode/utf8"
@@ -38,13 +40,26 @@ const nobody = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAA
 
 // Hasher hashes passwords. Its methods can be called from many goroutines.
 type Hasher struct {
+	workers workers
 	turns   chan struct{}
 	waiting atomic.Int64
 	count   atomic.Uint64
 }
 
-// New returns a Hasher.
-func New() *Hasher { return &Hasher{turns: make(chan struct{}, maxHashing)} }
+// Config configures a Hasher.
+type Config struct {
+	// Command starts a process that only calls [Child]: a program and its arguments. Empty,
+	// and on systems without priorities: this process computes the hashes.
+	Command []string
+}
+
+// New returns a Hasher. It starts nothing before it is needed.
+func New(cfg Config) *Hasher {
+	return &Hasher{workers: workers{command: cfg.Command}, turns: make(chan struct{}, maxHashing)}
+}
+
+// Close ends the processes, and waits for them. Call it when nothing is hashed any more.
+func (h *Hasher) Close() { h.workers.close() }
 
 // Count returns how many hashes were computed.
 func (h *Hasher) Count() uint64 { return h.count.Load() }
@@ -55,10 +70,11 @@ func (h *Hasher) Hash(ctx context.Context, text string) (hash string, err error)
 		return "", err
 	}
 	defer h.leave()
-	if hash, err = argon2id.CreateHash(text, &params); err != nil {
-		return "", fault.Wrap(err, fault.Internal, "the password cannot be hashed")
+	a := h.answer(question{Password: []byte(text)})
+	if a.Error != "" {
+		return "", fault.Wrap(errors.New(a.Error), fault.Internal, "the password cannot be hashed")
 	}
-	return hash, nil
+	return a.Hash, nil
 }
 
 // Matches reports whether a hash is that of a password. A hash that cannot be read,
@@ -73,8 +89,19 @@ func (h *Hasher) Matches(ctx context.Context, text, hash string) (bool, error) {
 		return false, err
 	}
 	defer h.leave()
-	matches, err := argon2id.ComparePasswordAndHash(text, hash)
-	return matches && known && err == nil, nil
+	a := h.answer(question{[]byte(text), hash})
+	return a.Matches && known && a.Error == "", nil
+}
+
+// answer has a child answer. If that is not possible, for example because there is no
+// memory for a process, this process does: people have to get in.
+func (h *Hasher) answer(q question) answer {
+	if supported && len(h.workers.command) > 0 {
+		if a, err := h.workers.ask(q); err == nil {
+			return a
+		}
+	}
+	return q.answer()
 }
 
 // readable reports whether a hash is one that Hash returns. Others could cost any

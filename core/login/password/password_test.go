@@ -15,7 +15,7 @@ import (
 const good = "correct horse battery"
 
 func TestHashAndMatch(t *testing.T) {
-	h := password.New()
+	h := password.New(password.Config{})
 	hash, err := h.Hash(t.Context(), good)
 	if err != nil || !strings.HasPrefix(hash, "$argon2id$v=19$m=19456,t=2,p=1$") {
 		t.Fatal(hash, err)
@@ -33,7 +33,7 @@ func TestHashAndMatch(t *testing.T) {
 // What is stored can be damaged, or written by somebody else: it never matches, and
 // costs one hash like any other.
 func TestHashesThatAreNotOurs(t *testing.T) {
-	h := password.New()
+	h := password.New(password.Config{})
 	salt, key := strings.Repeat("A", 22), strings.Repeat("A", 43)
 	for _, hash := range []string{
 		"", "x", good, "$argon2id$v=19$m=19456,t=2,p=1$" + salt + "$",
@@ -54,7 +54,7 @@ func TestHashesThatAreNotOurs(t *testing.T) {
 }
 
 func TestFewHashesAtATime(t *testing.T) {
-	h := password.New()
+	h := password.New(password.Config{})
 	const logins = 30
 	start, results := make(chan struct{}), make(chan error, logins)
 	var all sync.WaitGroup
@@ -81,7 +81,7 @@ func TestFewHashesAtATime(t *testing.T) {
 }
 
 func TestWhoeverWaitsCanLeave(t *testing.T) {
-	h := password.New()
+	h := password.New(password.Config{})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	var all sync.WaitGroup
@@ -133,7 +133,7 @@ func FuzzMatches(f *testing.F) {
 	f.Add("$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")
 	f.Add("$argon2id$v=19$m=0,t=0,p=0$$")
 	f.Add("$argon2id$v=19$m=-1,t=-1,p=999$%$")
-	h := password.New()
+	h := password.New(password.Config{})
 	f.Fuzz(func(t *testing.T, hash string) {
 		if matches, err := h.Matches(t.Context(), good, hash); matches || err != nil {
 			t.Errorf("%q: %t, %v", hash, matches, err)

@@ -38,6 +38,8 @@ type Assembler struct {
 	CacheDir string
 	// Compiler starts the process that compiles modules; see runner.Config.
 	Compiler []string
+	// Hasher starts the process that hashes passwords; see core.Login.
+	Hasher []string
 	// Version of the program, to be shown.
 	Version string
 	// Getenv returns the value of an environment variable, or "". Nil knows none.

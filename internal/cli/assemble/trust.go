@@ -29,7 +29,7 @@ const (
 // gets unless the settings say.
 func (a *Assembler) login(fresh bool) (core.Login, error) {
 	mode := a.Settings.Auth.Mode
-	l := core.Login{New: fresh, Seal: a.seal()}
+	l := core.Login{New: fresh, Seal: a.seal(), Hasher: a.Hasher}
 	if mode != auto {
 		l.New, l.Strict = mode == on, true
 	}

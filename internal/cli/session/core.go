@@ -25,7 +25,7 @@ const (
 // Assembler returns what makes the processes that this one consists of.
 func (s *Session) Assembler() *assemble.Assembler {
 	if s.parts == nil {
-		s.parts = &assemble.Assembler{Settings: s.Settings, CacheDir: s.CacheDir(), Compiler: s.Compiler, Version: s.Version, Getenv: s.Getenv}
+		s.parts = &assemble.Assembler{Settings: s.Settings, CacheDir: s.CacheDir(), Compiler: s.Compiler, Hasher: s.Hasher, Version: s.Version, Getenv: s.Getenv}
 		if !s.Quiet {
 			s.parts.Infof = s.Infof
 		}

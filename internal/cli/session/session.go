@@ -45,6 +45,8 @@ type Session struct {
 	// Compiler is the command line that starts this program as the child that
 	// compiles modules.
 	Compiler []string
+	// Hasher is the same for the child that hashes passwords.
+	Hasher []string
 
 	// Settings and Print are set by Configure.
 	Settings *settings.Resolved

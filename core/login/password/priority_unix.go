@@ -1,0 +1,15 @@
+//go:build unix
+
+package password
+
+import "syscall"
+
+// supported says that a process can have a priority.
+const supported = true
+
+// attr has a child be a process group of its own.
+func attr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
+
+// yield gives this process the lowest priority: its whole group, because threads have a
+// priority of their own.
+func yield() error { return syscall.Setpriority(syscall.PRIO_PGRP, 0, 19) }

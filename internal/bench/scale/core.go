@@ -183,8 +183,7 @@ func calls(cores []*core, at, n int) *load.Target {
 	return t
 }
 
-// publishes is how many publishes one measurement makes: their processor time is
-// read in steps of 10 ms.
+// publishes is how many publishes one measurement makes.
 const publishes = 8
 
 // publish publishes new revisions of a service through the first core, and adds

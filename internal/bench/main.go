@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"github.com/ruedo-dev/ruedo/internal/bench/dispatch"
+	"github.com/ruedo-dev/ruedo/internal/bench/door"
 	"github.com/ruedo-dev/ruedo/internal/bench/exchange"
 	"github.com/ruedo-dev/ruedo/internal/bench/loop"
 	"github.com/ruedo-dev/ruedo/internal/bench/page"
@@ -47,7 +48,7 @@ func main() {
 	var o options
 	flag.StringVar(&o.role, "role", "", "internal: what this process is to be, other than the benchmark")
 	flag.StringVar(&o.next, "next", "", "internal: what that process needs to know")
-	flag.StringVar(&o.only, "only", "", "dispatch, exchange, overload, sandbox, loop or scale; or a part of sandbox or scale, such as sandbox/meter")
+	flag.StringVar(&o.only, "only", "", "dispatch, door, exchange, overload, sandbox, loop or scale; or a part of door, sandbox or scale, such as sandbox/meter")
 	flag.StringVar(&o.against, "against", "", "the directory of another checkout: its binary is measured in turn with ours (dispatch, exchange)")
 	flag.StringVar(&o.from, "from", "", "files of rows, separated by commas, to use instead of measuring; a row of a later file replaces that of an earlier one")
 	flag.StringVar(&o.doc, "doc", "", "write the page of figures to this file")
@@ -108,6 +109,13 @@ func measure(ctx context.Context, o options) (table.Run, error) {
 	section, part, _ := strings.Cut(o.only, "/")
 	if section == "" || section == "dispatch" {
 		more, err := dispatch.Run(ctx, dispatch.Options{Rounds: o.rounds, Slice: o.slice, Against: o.against})
+		if err != nil {
+			return run, err
+		}
+		run.Rows = append(run.Rows, more...)
+	}
+	if section == "" || section == "door" {
+		more, err := door.Run(ctx, door.Options{Rounds: o.rounds, Slice: o.slice, Part: part})
 		if err != nil {
 			return run, err
 		}

@@ -146,8 +146,7 @@ func (b *bench) calls(s *subject, sc scenario, n int) error {
 	return nil
 }
 
-// copy measures bytes there and back. A round has several, for the resolution of
-// processor time.
+// copy measures bytes there and back, several times in a round.
 func (b *bench) copy(s *subject) error {
 	const times = 3
 	r, err := load.Measure(s.processes, 1, func(int) (all []time.Duration, err error) {

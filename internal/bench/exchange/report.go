@@ -5,7 +5,6 @@ import (
 	"io"
 	"os"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/ruedo-dev/ruedo/internal/bench/table"
 )
@@ -41,16 +40,7 @@ var targets = []struct {
 
 // report prints the rows, followed by the targets.
 func report(rows []table.Row) error {
-	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "measured\tvalue\tunit\tratio\tto")
-	for _, r := range rows {
-		ratio := ""
-		if r.Baseline != "" {
-			ratio = table.Number(r.Ratio)
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", r.Name, table.Number(r.Value), r.Unit, ratio, r.Baseline)
-	}
-	if err := w.Flush(); err != nil {
+	if err := table.Print(os.Stdout, rows); err != nil {
 		return err
 	}
 	judge(os.Stdout, rows)

@@ -5,6 +5,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -21,6 +22,8 @@ import (
 // Target is a server that answers calls, and its processes.
 type Target struct {
 	Name, URL string
+	// TLS is how the server is known, if it has TLS; nil means that it has none.
+	TLS *tls.Config
 	// Requests are sent in turn; see [Post].
 	Requests [][]byte
 	// Want is part of a correct answer.
@@ -29,9 +32,13 @@ type Target struct {
 	Processes []*process.Process
 }
 
-// Post returns a request.
-func Post(path, body string) []byte {
-	return fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", path, len(body), body)
+// Post returns a request, with more fields in its header: "Name: value".
+func Post(path, body string, fields ...string) []byte {
+	header := ""
+	for _, f := range fields {
+		header += f + "\r\n"
+	}
+	return fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: %d\r\n%s\r\n%s", path, len(body), header, body)
 }
 
 // Result is one measurement.
@@ -50,11 +57,19 @@ const (
 // HTTP/1.1 client, so that it takes little of the processors that it shares with
 // the target.
 func Run(ctx context.Context, t *Target, n int, slice time.Duration) (Result, error) {
+	conns, err := t.Open(n)
+	if err != nil {
+		return Result{}, err
+	}
+	defer Close(conns)
+	return Over(ctx, t, conns, slice)
+}
+
+// Over is Run over connections that are open.
+func Over(ctx context.Context, t *Target, conns []*Conn, slice time.Duration) (Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, slice)
 	defer cancel()
-	return t.run(n, func(i int, c *Conn) ([]time.Duration, error) {
-		return t.calls(c, i, n, func(int) bool { return ctx.Err() == nil })
-	})
+	return t.over(conns, func(int) bool { return ctx.Err() == nil })
 }
 
 // Each sends every request at least once, over n connections.
@@ -62,23 +77,64 @@ func Each(ctx context.Context, t *Target, n int) error {
 	ctx, cancel := context.WithTimeout(ctx, allOnce)
 	defer cancel()
 	share := (len(t.Requests) + n - 1) / n
-	_, err := t.run(n, func(i int, c *Conn) ([]time.Duration, error) {
-		return t.calls(c, i, n, func(sent int) bool { return sent < share && ctx.Err() == nil })
-	})
+	conns, err := t.Open(n)
+	if err != nil {
+		return err
+	}
+	defer Close(conns)
+	_, err = t.over(conns, func(sent int) bool { return sent < share && ctx.Err() == nil })
 	return errors.Join(err, context.Cause(ctx))
 }
 
-func (t *Target) run(n int, one func(i int, c *Conn) ([]time.Duration, error)) (Result, error) {
+// Open opens n connections.
+func (t *Target) Open(n int) ([]*Conn, error) {
 	conns := make([]*Conn, n)
 	for i := range conns {
-		c, err := Dial(t.URL)
-		if err != nil {
-			return Result{}, err
+		var err error
+		if conns[i], err = t.Dial(); err != nil {
+			Close(conns[:i])
+			return nil, err
 		}
-		defer c.Close()
-		conns[i] = c
 	}
-	r, err := Measure(t.Processes, n, func(i int) ([]time.Duration, error) { return one(i, conns[i]) })
+	return conns, nil
+}
+
+// Close closes connections.
+func Close(conns []*Conn) {
+	for _, c := range conns {
+		_ = c.Close() // nothing is sent any more
+	}
+}
+
+// over calls over connections as long as more returns true.
+func (t *Target) over(conns []*Conn, more func(sent int) bool) (Result, error) {
+	n := len(conns)
+	r, err := Measure(t.Processes, n, func(i int) ([]time.Duration, error) { return t.calls(conns[i], i, n, more) })
+	if err != nil {
+		return r, fmt.Errorf("%s: %w", t.Name, err)
+	}
+	return r, nil
+}
+
+// Connect calls once over each of some connections, which n callers make one after the
+// other, and measures. A call begins with its connection.
+func Connect(t *Target, n, connections int) (Result, error) {
+	r, err := Measure(t.Processes, n, func(i int) (times []time.Duration, err error) {
+		for range connections / n {
+			start := time.Now()
+			c, err := t.Dial()
+			if err != nil {
+				return nil, err
+			}
+			_, err = c.Call(t.Requests[0])
+			took := time.Since(start)
+			if err := errors.Join(err, c.Close()); err != nil {
+				return nil, err
+			}
+			times = append(times, took)
+		}
+		return times, nil
+	})
 	if err != nil {
 		return r, fmt.Errorf("%s: %w", t.Name, err)
 	}
@@ -150,11 +206,22 @@ type Conn struct {
 	Reader *bufio.Reader
 }
 
-// Dial connects to the host of a URL.
-func Dial(url string) (*Conn, error) {
-	c, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+// Dial connects to the host of a URL, without TLS.
+func Dial(url string) (*Conn, error) { return (&Target{URL: url}).Dial() }
+
+// Dial connects to a target.
+func (t *Target) Dial() (*Conn, error) {
+	_, host, _ := strings.Cut(t.URL, "://")
+	c, err := net.DialTimeout("tcp", host, patience)
 	if err != nil {
 		return nil, err
+	}
+	if t.TLS != nil {
+		secured := tls.Client(c, t.TLS)
+		if err := errors.Join(c.SetDeadline(time.Now().Add(patience)), secured.Handshake()); err != nil {
+			return nil, errors.Join(err, c.Close())
+		}
+		c = secured
 	}
 	return &Conn{c, bufio.NewReaderSize(c, 16<<10)}, nil
 }

@@ -26,6 +26,20 @@ var run = table.Run{
 		{Name: "exchange/copy/ruedo/clock", Value: 180, Unit: "ms", Baseline: "exchange/copy/net-http/clock", Ratio: 2.1},
 		{Name: "exchange/open/ruedo/memory", Value: 600, Unit: "KiB", Baseline: "exchange/open/net-http/memory", Ratio: 12},
 		{Name: "exchange/open/ruedo/threads", Value: 21},
+		{Name: "door/authorize/none/cpu", Value: 0.05, Unit: "cpu us", Baseline: "none", Ratio: 1},
+		{Name: "door/authorize/none/allocations", Value: 0},
+		{Name: "door/authorize/token/cpu", Value: 0.5, Unit: "cpu us", Baseline: "none", Ratio: 10},
+		{Name: "door/authorize/token/allocations", Value: 1},
+		{Name: "door/calls/token/c=16/cpu", Value: 102, Unit: "cpu us", Baseline: "none", Ratio: 1.02},
+		{Name: "door/calls/tls/c=16/cpu", Value: 110, Unit: "cpu us", Baseline: "none", Ratio: 1.1},
+		{Name: "door/calls/tls/c=16/cpu", Value: 110, Unit: "cpu us", Baseline: "token", Ratio: 1.08},
+		{Name: "door/calls/token/c=16/p50", Value: 1500, Unit: "us", Baseline: "none", Ratio: 1.01},
+		{Name: "door/calls/tls/c=16/p50", Value: 1600, Unit: "us", Baseline: "none", Ratio: 1.07},
+		{Name: "door/publish/recorded/c=1/p50", Value: 2000, Unit: "us", Baseline: "unrecorded", Ratio: 1.01},
+		{Name: "door/logins/0/p50", Value: 500, Unit: "us", Baseline: "no logins", Ratio: 1},
+		{Name: "door/logins/100/p50", Value: 510, Unit: "us", Baseline: "no logins", Ratio: 1.02},
+		{Name: "door/logins/100/p99", Value: 1100, Unit: "us", Baseline: "no logins", Ratio: 1.1},
+		{Name: "door/logins/100/refused", Value: 70, Unit: "1/s"},
 		{Name: "call/go/pristine", Value: 9.7, Unit: "cpu us", Baseline: "call/go/warm", Ratio: 1.4},
 		{Name: "call/go/pristine", Value: 9.7, Unit: "cpu us", Baseline: "call/go/shared", Ratio: 1.06},
 		{Name: "call/go/command", Value: 1179, Unit: "cpu us", Baseline: "call/go/warm", Ratio: 176},
@@ -71,6 +85,32 @@ func TestThePageHasATableForEachSection(t *testing.T) {
 |---|--:|--:|--:|--:|--:|--:|--:|--:|
 | A1, 64 | 69,653 | | | | 4.76 | | | |
 | echo, 64 | 32,266 | | | 43.3 | 2.08 | | | 2.98 |
+
+`,
+		"go run . -only door\n```\n\nAuthorizing a call:\n\n" + `| request | CPU µs | allocations | CPU ÷ none |
+|---|--:|--:|--:|
+| none | 0.05 | 0 | 1.00 |
+| token | 0.50 | 1.00 | 10.0 |
+
+Calls:
+
+| call, connections | p50 µs | p99 µs | CPU µs | p50 ÷ none | CPU ÷ none | p50 ÷ token | CPU ÷ token |
+|---|--:|--:|--:|--:|--:|--:|--:|
+| token, 16 | 1,500 | | 102 | 1.01 | 1.02 | | |
+| tls, 16 | 1,600 | | 110 | 1.07 | 1.10 | | 1.08 |
+
+A publish:
+
+| publish, at a time | p50 µs | CPU µs | p50 ÷ unrecorded | CPU ÷ unrecorded |
+|---|--:|--:|--:|--:|
+| recorded, 1 | 2,000 | | 1.01 | |
+
+Calls next to logins:
+
+| logins in a second | p50 µs | p99 µs | p50 ÷ without | p99 ÷ without | wrong passwords in a second | refused in a second |
+|---|--:|--:|--:|--:|--:|--:|
+| 0 | 500 | | 1.00 | | | |
+| 100 | 510 | 1,100 | 1.02 | 1.10 | | 70.0 |
 
 `,
 		"go run . -only exchange\n```\n\np50 of an exchange, compared with net/http at the same number of connections:\n\n" + `| exchange, connections | net/http, µs | Ruedo, µs | workerd, µs | Ruedo ÷ net/http | workerd ÷ net/http |

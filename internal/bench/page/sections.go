@@ -61,6 +61,33 @@ with its schema. Every call starts from clean memory. CPU is the time of core an
 				{"calls/s ÷ before", "*/rps", "before"}, {"p50 ÷ before", "*/p50", "before"},
 				{"p99 ÷ before", "*/p99", "before"}, {"CPU ÷ before", "*/cpu", "before"}}},
 		}},
+	{"The front door",
+		`What it costs that callers say who they are, that they may do only so much, that connections have TLS, and that changes are recorded. Each figure is
+compared with the same without it; the targets are in parentheses.
+
+*Authorizing a call* is who a request is of, and whether it may call the service: in a cluster without logins (*none*); with a *token* among 10,000, of a user
+with 20 grants of which the last one counts (2 µs); and with one that is *narrowed* by 20 grants of its own. The store is stopped meanwhile, so nothing is
+read from it.
+
+*Calls* are those of the smallest guest, by a core and a runner whose time counts: *none*, without logins; *anonymous*, with logins and without a token;
+*token*, as above (CPU 1.03); *tls*, the same over TLS. *Connections* are calls that each begin with a connection of their own.
+
+*Publish* is a publish of another revision, with its record in the audit and without (1.05); then its transaction alone, also of 16 at the same time: recorded ones
+of a core go one after the other. The time is that of the whole cluster, which is one process, and waits for the disk.
+
+*Logins* are 100 attempts in a second to log in, from 50 addresses, as users who do not exist, while two callers call every 2 ms (p99 1.2). Two passwords are hashed
+at a time, by processes of the lowest priority, and 16 wait; the others are refused with LOGIN_LIMIT. This is wall time and needs an idle machine.`, "door",
+		[]grid{
+			{"Authorizing a call:", "request", []column{
+				{"CPU µs", "door/authorize/*/cpu", ""}, {"allocations", "door/authorize/*/allocations", ""}, {"CPU ÷ none", "door/authorize/*/cpu", "none"}}},
+			{"Calls:", "call, connections", doors("calls")},
+			{"Connections:", "call, at a time", doors("connections")},
+			{"A publish:", "publish, at a time", audited("publish")},
+			{"Its transaction:", "transaction, at a time", audited("writes")},
+			{"Calls next to logins:", "logins in a second", []column{
+				{"p50 µs", "door/logins/*/p50", ""}, {"p99 µs", "door/logins/*/p99", ""}, {"p50 ÷ without", "door/logins/*/p50", "no logins"}, {"p99 ÷ without", "door/logins/*/p99", "no logins"},
+				{"wrong passwords in a second", "door/logins/*/wrong", ""}, {"refused in a second", "door/logins/*/refused", ""}}},
+		}},
 	{"A request to a service of kind http",
 		`The same http.Handler behind two hops, each a process. *net/http* is httputil.ReverseProxy in front of the handler; *Ruedo* is a core in front of a
 runner that serves it as a module, and every request begins with clean memory; *workerd*, if it was installed, is the same proxy in front of a handler in
@@ -177,6 +204,21 @@ and as many decorators has to start within 1 s and to take at most 150 MB.`, "sc
 			{"NATS request and reply on 10 subjects, by members of the queue group that answers:", "members", scaled("members", "memory")},
 			{"nginx as a proxy before one server:", "servers", []column{{"call, CPU µs", "scale/nginx/*/call", ""}, {"alone, CPU µs", "scale/nginx/*/alone", ""}, {"memory, MB", "scale/nginx/*/memory", ""}}},
 		}},
+}
+
+// doors returns the columns of calls through the front door.
+func doors(what string) []column {
+	row := func(figure string) string { return "door/" + what + "/*/" + figure }
+	return []column{
+		{"p50 µs", row("p50"), ""}, {"p99 µs", row("p99"), ""}, {"CPU µs", row("cpu"), ""},
+		{"p50 ÷ none", row("p50"), "none"}, {"CPU ÷ none", row("cpu"), "none"}, {"p50 ÷ token", row("p50"), "token"}, {"CPU ÷ token", row("cpu"), "token"}}
+}
+
+// audited returns the columns of what is recorded in the audit, or not.
+func audited(what string) []column {
+	row := func(figure string) string { return "door/" + what + "/*/" + figure }
+	return []column{
+		{"p50 µs", row("p50"), ""}, {"CPU µs", row("cpu"), ""}, {"p50 ÷ unrecorded", row("p50"), "unrecorded"}, {"CPU ÷ unrecorded", row("cpu"), "unrecorded"}}
 }
 
 // exchanges returns the columns of a figure of exchanges: its value for net/http and

@@ -4,7 +4,6 @@ package process
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +16,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Group is a number of processes that end with this one, whatever happens.
@@ -150,28 +151,15 @@ func (p *Process) Failure(err error) error {
 	return fmt.Errorf("%s: %w\n%s", filepath.Base(p.cmd.Path), err, p.said.String())
 }
 
-// ticks is USER_HZ: the unit of processor time in /proc, on every architecture
-// that Go supports.
-const ticks = 100
+// cpuClock is what the number of a process's clock ends with: that of the time that
+// the scheduler has given to it. Its other bits are those of the process id, inverted.
+const cpuClock = 2
 
-// CPU returns the processor time that the process has used so far, user and
-// system, in steps of 10 ms.
+// CPU returns the processor time that the process has used so far, user and system.
 func (p *Process) CPU() (time.Duration, error) {
-	b, err := os.ReadFile(p.proc("stat"))
-	if err != nil {
-		return 0, err
-	}
-	// The command can contain spaces; fields are counted after its ")".
-	fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
-	var sum int64
-	for _, i := range []int{11, 12} {
-		n, err := strconv.ParseInt(fields[i], 10, 64)
-		if err != nil {
-			return 0, err
-		}
-		sum += n
-	}
-	return time.Duration(sum) * time.Second / ticks, nil
+	var t unix.Timespec
+	err := unix.ClockGettime(int32(^p.PID<<3|cpuClock), &t)
+	return time.Duration(t.Nano()), err
 }
 
 // Memory is what a process has in memory, in bytes.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/ruedo-dev/ruedo/internal/bench/contest"
 	"github.com/ruedo-dev/ruedo/internal/bench/guests"
 	"github.com/ruedo-dev/ruedo/sandbox"
 )
@@ -70,13 +71,13 @@ func (b *bench) callsOf(language string) (err error) {
 	if err := errors.Join(f.addPlain(function, command), f.addRuedo(function, command)); err != nil {
 		return err
 	}
-	t, err := contest(b.ctx, b.Rounds, b.Slice/5, f.contenders)
+	t, err := contest.Run(b.ctx, b.Rounds, b.Slice/5, f.contenders)
 	if err != nil {
 		return err
 	}
 	prefix := "call/" + language + "/"
 	for _, c := range f.contenders {
-		b.against(prefix, t, c.name, "warm")
+		b.against(prefix, t, c.Name, "warm")
 	}
 	for _, pair := range [][2]string{
 		{"pristine", "shared"}, {"fresh", "naive"}, {"command", "naive-command"}, {"closing", "pristine"}, {"wasmtime", "pristine"}, {"extism", "pristine"},
@@ -91,7 +92,7 @@ func (b *bench) callsOf(language string) (err error) {
 // field is the set of contenders in a contest of calls.
 type field struct {
 	ctx        context.Context
-	contenders []contender
+	contenders []contest.Contender
 	closers    []func() error
 }
 
@@ -105,7 +106,7 @@ func (f *field) close() error {
 
 // add adds a way of calling.
 func (f *field) add(name string, call func() ([]byte, error)) {
-	f.contenders = append(f.contenders, contender{name, func(n int) error {
+	f.contenders = append(f.contenders, contest.Contender{Name: name, Do: func(n int) error {
 		for range n {
 			out, err := call()
 			if err != nil {

@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"github.com/tetratelabs/wazero"
 
+	"github.com/ruedo-dev/ruedo/internal/bench/contest"
 	"github.com/ruedo-dev/ruedo/internal/bench/table"
 	"github.com/ruedo-dev/ruedo/sandbox"
 	"github.com/ruedo-dev/ruedo/sandbox/compile"
@@ -36,7 +36,7 @@ func (b *bench) compile() error {
 	if err != nil {
 		return err
 	}
-	cpu, clock := times{}, times{}
+	cpu, clock := contest.Times{}, contest.Times{}
 	for round := range b.Rounds {
 		dir := filepath.Join(b.dir, fmt.Sprintf("cache-%d", round))
 		for _, way := range []struct {
@@ -62,7 +62,7 @@ func (b *bench) compile() error {
 	for _, name := range []string{"first", "second", "in-process"} {
 		for _, of := range []struct {
 			what string
-			t    times
+			t    contest.Times
 		}{{"cpu", cpu}, {"clock", clock}} {
 			b.row("compile/"+name+"/"+of.what, table.Median(of.t[name])/1000, "ms", "compile/first/"+of.what,
 				table.Median(table.Ratios(of.t[name], of.t["first"])))
@@ -73,7 +73,7 @@ func (b *bench) compile() error {
 
 // compileOnce starts a program that needs one module.
 func compileOnce(ctx context.Context, config compile.Config, wasm []byte) (used, took time.Duration, err error) {
-	usedNow := func() time.Duration { return processorTime() + usage(syscall.RUSAGE_CHILDREN) }
+	usedNow := func() time.Duration { return contest.CPU() + contest.ChildrenCPU() }
 	before, began := usedNow(), time.Now()
 	c, err := compile.New(config)
 	if err != nil {

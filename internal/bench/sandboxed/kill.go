@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ruedo-dev/ruedo/internal/bench/contest"
 	"github.com/ruedo-dev/ruedo/internal/bench/table"
 )
 
@@ -24,7 +25,7 @@ type killResult struct{ P50, P99, Max float64 } // microseconds past the deadlin
 // kill: how long after its deadline is an endless guest stopped, while others
 // do the same?
 func (b *bench) kill() error {
-	var p50, p99, most = times{}, times{}, times{}
+	var p50, p99, most = contest.Times{}, contest.Times{}, contest.Times{}
 	ways := []string{metered, closing}
 	for range min(b.Rounds, 3) {
 		for _, way := range ways {
@@ -40,7 +41,7 @@ func (b *bench) kill() error {
 	for _, way := range ways {
 		for _, f := range []struct {
 			name string
-			t    times
+			t    contest.Times
 		}{{"p50", p50}, {"p99", p99}, {"max", most}} {
 			b.row("kill/"+f.name+"/"+way, table.Median(f.t[way])/1000, "ms", "kill/"+f.name+"/"+metered, table.Median(table.Ratios(f.t[way], f.t[metered])))
 		}

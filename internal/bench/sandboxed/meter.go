@@ -12,6 +12,7 @@ import (
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 
 	"github.com/ruedo-dev/ruedo/internal/abi"
+	"github.com/ruedo-dev/ruedo/internal/bench/contest"
 	"github.com/ruedo-dev/ruedo/internal/bench/guests"
 	"github.com/ruedo-dev/ruedo/internal/bench/table"
 	"github.com/ruedo-dev/ruedo/sandbox/instrument"
@@ -62,7 +63,7 @@ func (b *bench) meter() error {
 	}
 	b.rewritten("meter/all", all)
 
-	took := make([]times, len(works))
+	took := make([]contest.Times, len(works))
 	for range placements {
 		if err := b.place(wasm, took); err != nil {
 			return err
@@ -84,7 +85,7 @@ func (b *bench) meter() error {
 }
 
 // place makes the modules, runs all loads, and adds the times.
-func (b *bench) place(wasm map[string][]byte, took []times) (err error) {
+func (b *bench) place(wasm map[string][]byte, took []contest.Times) (err error) {
 	var closers []func(context.Context) error
 	defer func() {
 		for _, c := range closers {
@@ -107,11 +108,11 @@ func (b *bench) place(wasm map[string][]byte, took []times) (err error) {
 	ctx, stop := context.WithCancel(b.ctx) // only a context that can end is watched
 	defer stop()
 	for n, w := range works {
-		var contenders []contender
+		var contenders []contest.Contender
 		var want []uint64
 		for _, way := range []string{native, metered, closing} {
 			f := modules[w.guest+way].ExportedFunction(w.name)
-			contenders = append(contenders, contender{way, func(n int) error {
+			contenders = append(contenders, contest.Contender{Name: way, Do: func(n int) error {
 				for range n {
 					got, err := f.Call(ctx, w.n)
 					if err != nil {
@@ -127,12 +128,12 @@ func (b *bench) place(wasm map[string][]byte, took []times) (err error) {
 				return nil
 			}})
 		}
-		t, err := contest(ctx, (b.Rounds+placements-1)/placements, b.Slice/20, contenders)
+		t, err := contest.Run(ctx, (b.Rounds+placements-1)/placements, b.Slice/20, contenders)
 		if err != nil {
 			return fmt.Errorf("%s: %w", w.name, err)
 		}
 		if took[n] == nil {
-			took[n] = times{}
+			took[n] = contest.Times{}
 		}
 		for name, list := range t {
 			took[n][name] = append(took[n][name], list...)

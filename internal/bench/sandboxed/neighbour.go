@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ruedo-dev/ruedo/internal/bench/contest"
 	"github.com/ruedo-dev/ruedo/internal/bench/table"
 )
 
@@ -26,7 +27,7 @@ type neighbourResult struct{ P99 float64 } // microseconds
 func (b *bench) neighbour() error {
 	burners := []int{0, 1, 4}
 	ways := []string{metered, closing, native}
-	results := times{}
+	results := contest.Times{}
 	rounds := min(b.Rounds, 3)
 	for range rounds {
 		for _, n := range burners {

@@ -3,7 +3,7 @@ package sandboxed
 import (
 	"fmt"
 	"os"
-	"text/tabwriter"
+	"strings"
 
 	"github.com/ruedo-dev/ruedo/internal/bench/table"
 )
@@ -11,17 +11,11 @@ import (
 // report prints the rows, followed by the targets.
 func (b *bench) report() error {
 	fmt.Println()
-	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "measured\tvalue\tunit\tratio\tto")
-	for _, r := range b.rows {
-		ratio := ""
-		if r.Baseline != "" {
-			ratio = table.Number(r.Ratio)
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", r.Name, table.Number(r.Value), r.Unit, ratio, r.Baseline)
-	}
-	if err := w.Flush(); err != nil {
+	if err := table.Print(os.Stdout, b.rows); err != nil {
 		return err
 	}
-	return b.judge(os.Stdout)
+	return table.Judge(os.Stdout, b.rows, targets, func(row string) string {
+		part, _, _ := strings.Cut(row, "/")
+		return b.loads[part]
+	})
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/experimental"
 
+	"github.com/ruedo-dev/ruedo/internal/bench/contest"
 	w "github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
 	"github.com/ruedo-dev/ruedo/sandbox/pristine"
 )
@@ -27,7 +28,7 @@ func (b *bench) reset() (err error) {
 			return err
 		}
 	}
-	t, err := contest(b.ctx, b.Rounds, b.Slice/5, f.contenders)
+	t, err := contest.Run(b.ctx, b.Rounds, b.Slice/5, f.contenders)
 	if err != nil {
 		return err
 	}
@@ -78,7 +79,7 @@ func (f *field) addReset(megabytes int) error {
 		memory.End()
 	}
 	f.contenders = append(f.contenders,
-		contender{fmt.Sprintf("%dMB", megabytes), func(n int) error {
+		contest.Contender{Name: fmt.Sprintf("%dMB", megabytes), Do: func(n int) error {
 			for range n {
 				write()
 				cost, err := memory.Restore(module.Memory())
@@ -91,7 +92,7 @@ func (f *field) addReset(megabytes int) error {
 			}
 			return nil
 		}},
-		contender{fmt.Sprintf("copy-%dMB", megabytes), func(n int) error {
+		contest.Contender{Name: fmt.Sprintf("copy-%dMB", megabytes), Do: func(n int) error {
 			into := make([]byte, size)
 			for range n {
 				copy(into, snapshot)

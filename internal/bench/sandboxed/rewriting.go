@@ -6,6 +6,7 @@ import (
 
 	"github.com/tetratelabs/wazero"
 
+	"github.com/ruedo-dev/ruedo/internal/bench/contest"
 	"github.com/ruedo-dev/ruedo/internal/bench/table"
 	"github.com/ruedo-dev/ruedo/internal/wasmbin"
 	"github.com/ruedo-dev/ruedo/sandbox/instrument"
@@ -40,8 +41,8 @@ func (b *bench) rewrite(wasm []byte) (rewriting, error) {
 		return rewriting{}, err
 	}
 	out := rewriting{bytes: float64(len(wasm))}
-	t, err := contest(b.ctx, min(b.Rounds, 3), b.Slice/20, []contender{
-		{"rewrite", func(n int) error {
+	t, err := contest.Run(b.ctx, min(b.Rounds, 3), b.Slice/20, []contest.Contender{
+		{Name: "rewrite", Do: func(n int) error {
 			for range n {
 				if _, err := instrument.Rewrite(wasm, instrument.Options{Meter: true}); err != nil {
 					return err
@@ -49,8 +50,8 @@ func (b *bench) rewrite(wasm []byte) (rewriting, error) {
 			}
 			return nil
 		}},
-		{"before", func(n int) error { return compileTimes(b.ctx, n, wasm) }},
-		{"after", func(n int) error { return compileTimes(b.ctx, n, result.Wasm) }},
+		{Name: "before", Do: func(n int) error { return compileTimes(b.ctx, n, wasm) }},
+		{Name: "after", Do: func(n int) error { return compileTimes(b.ctx, n, result.Wasm) }},
 	})
 	if err != nil {
 		return out, err

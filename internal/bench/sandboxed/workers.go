@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ruedo-dev/ruedo/internal/bench/contest"
 	"github.com/ruedo-dev/ruedo/internal/bench/table"
 	"github.com/ruedo-dev/ruedo/sandbox"
 )
@@ -61,8 +62,8 @@ func (b *bench) workers() (err error) {
 }
 
 // scaling compares two workers with the first of them alone.
-func (b *bench) scaling(workers []contender) error {
-	n, err := calibrate(workers[0], b.Slice/5)
+func (b *bench) scaling(workers []contest.Contender) error {
+	n, err := contest.Calibrate(workers[0], b.Slice/5)
 	if err != nil {
 		return err
 	}
@@ -70,21 +71,21 @@ func (b *bench) scaling(workers []contender) error {
 	for range b.Rounds {
 		for w := range 2 {
 			errs := make([]error, w+1)
-			cpu, began := processorTime(), time.Now()
+			cpu, began := contest.CPU(), time.Now()
 			var wg sync.WaitGroup
 			for i := range errs {
-				wg.Go(func() { errs[i] = workers[i].do(n) })
+				wg.Go(func() { errs[i] = workers[i].Do(n) })
 			}
 			wg.Wait()
 			done := float64(n * (w + 1))
 			rate[w] = append(rate[w], done/time.Since(began).Seconds())
-			cost[w] = append(cost[w], micro(processorTime()-cpu)/done)
+			cost[w] = append(cost[w], micro(contest.CPU()-cpu)/done)
 			if err := errors.Join(errs...); err != nil {
 				return err
 			}
 		}
 	}
-	one, two := "workers/"+workers[0].name+"/1", "workers/"+workers[0].name+"/2"
+	one, two := "workers/"+workers[0].Name+"/1", "workers/"+workers[0].Name+"/2"
 	gain := table.Ratios(cost[0], cost[1])
 	for i := range gain {
 		gain[i] *= 2

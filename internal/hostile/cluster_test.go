@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -36,7 +37,11 @@ type cluster struct {
 	runners []*process
 	url     string
 	home    string
-	client  *client.Client
+	// client may do everything: where callers have to log in, it comes by the socket.
+	client *client.Client
+	// caller and observer are what the victim and the tests show: tokens that may call
+	// the victim, and read figures; "" if nobody has to log in.
+	caller, observer string
 	// published counts services that went live.
 	published *atomic.Int64
 }
@@ -49,15 +54,24 @@ func (c *cluster) processes() []*process { return append([]*process{c.core}, c.r
 // file.
 const coreMemory = 512 << 20
 
-// newCluster starts a cluster and returns it with the victim published. wrap is
-// the command that starts the core, if that is not the program itself.
-func newCluster(t *testing.T, wrap ...string) *cluster {
+// newCluster starts a cluster without logins, and returns it with the victim published.
+// wrap is the command that starts the core, if that is not the program itself.
+func newCluster(t *testing.T, wrap ...string) *cluster { return openCluster(t, false, wrap...) }
+
+// newClusterWithLogins starts a cluster as it is by default.
+func newClusterWithLogins(t *testing.T) *cluster { return openCluster(t, true) }
+
+func openCluster(t *testing.T, login bool, wrap ...string) *cluster {
 	t.Helper()
 	if len(wrap) == 0 {
 		wrap = []string{program, "server"}
 	}
 	c := &cluster{home: t.TempDir(), published: new(atomic.Int64)}
 	env := environment(c.home, "RUEDO_LOG_FORMAT=json", "RUEDO_APPLICATION_CLUSTER_ID=hostile")
+	socket := filepath.Join(c.home, "core.sock")
+	if login {
+		env = append(env, "RUEDO_AUTH_MODE=auto", "RUEDO_SERVER_SOCKET="+socket)
+	}
 	c.core = start(t, "core", append(env,
 		"RUEDO_SERVER_PORT=0", "RUEDO_SERVER_DISTRIBUTED_EXECUTION=true", fmt.Sprintf("GOMEMLIMIT=%d", coreMemory/4*3),
 		"RUEDO_STORE_DATA_DIR="+filepath.Join(c.home, "store")), wrap[0], wrap[1:]...)
@@ -65,15 +79,27 @@ func newCluster(t *testing.T, wrap ...string) *cluster {
 	if !testkit.Poll(30*time.Second, func() bool { c.url = served(c.core.output(0)); return c.url != "" || !c.core.alive() }) || c.url == "" {
 		t.Fatalf("the core does not serve:\n%s", c.core.output(0))
 	}
+	transport := &http.Transport{MaxIdleConnsPerHost: 16}
+	t.Cleanup(transport.CloseIdleConnections)
+	at := c.url
+	if login {
+		at = "http://localhost"
+		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", socket)
+		}
+	}
+	c.client = client.New(at, client.WithHTTPClient(&http.Client{Transport: transport}), client.WithRetries(0))
+	if login {
+		c.caller = c.mustProgram(t, "calls-victim", "call service "+victimName)
+		c.observer = c.mustProgram(t, "observes", "read cluster *", "read service *")
+		env = append(env, "RUEDO_TOKEN="+c.mustProgram(t, "runners", "execute service *"))
+	}
 	for i := range runnerCount {
 		name := fmt.Sprintf("runner-%d", i+1)
 		c.runners = append(c.runners, start(t, name, append(env,
 			"RUEDO_RUNNER_NAME="+name, "RUEDO_RUNNER_CORES="+c.url,
 			"RUEDO_RUNNER_CACHE_DIR="+filepath.Join(c.home, name)), program, "runner"))
 	}
-	transport := &http.Transport{MaxIdleConnsPerHost: 16}
-	t.Cleanup(transport.CloseIdleConnections)
-	c.client = client.New(c.url, client.WithHTTPClient(&http.Client{Transport: transport}), client.WithRetries(0))
 	if !testkit.Poll(30*time.Second, func() bool { return c.ready(t.Context()) == runnerCount }) {
 		t.Fatalf("the runners do not attach:\n%s%s", c.runners[0].output(0), c.runners[1].output(0))
 	}
@@ -81,6 +107,32 @@ func newCluster(t *testing.T, wrap ...string) *cluster {
 		t.Fatal(err)
 	}
 	return c
+}
+
+// program creates a user that is a program with grants, and returns a token of it.
+func (c *cluster) program(ctx context.Context, name string, grants ...string) (*ruedov1.CreateTokenResponse, error) {
+	user := &ruedov1.User{Name: name, Machine: true, Grants: grants}
+	if _, err := c.client.Users.CreateUser(ctx, &ruedov1.CreateUserRequest{User: user}); err != nil {
+		return nil, err
+	}
+	return c.client.Tokens.CreateToken(ctx, &ruedov1.CreateTokenRequest{User: name})
+}
+
+func (c *cluster) mustProgram(t *testing.T, name string, grants ...string) (secret string) {
+	t.Helper()
+	made, err := c.program(t.Context(), name, grants...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return made.GetSecret()
+}
+
+// bearing returns the header field that shows a token; none if it is "".
+func bearing(token string) http.Header {
+	if token == "" {
+		return http.Header{}
+	}
+	return http.Header{"Authorization": {"Bearer " + token}}
 }
 
 // served finds the URL in a core's log.

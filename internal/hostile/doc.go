@@ -29,6 +29,22 @@
 // one JSON object. A dump of all goroutines of the attacked processes is
 // compared with that of an equal cluster that nobody attacked.
 //
+// # Who is calling
+//
+// TestHostile has a cluster without logins. TestLogins does the same to one as it is by
+// default, where callers have to log in: with credentials that are no good, among them
+// JSON Web Tokens, and guesses of tokens and passwords (rows 29 and 30), as a team that
+// asks for what belongs to another one (row 31), and with names that are none (row 32).
+// The victim shows a token. What is limited by address comes from many addresses of this
+// machine, 127.x.y.z, or from the one that the victim uses.
+//
+// # Web pages
+//
+// Row 39 has a part for browsers, in both tests: a page of an evil site tries all that a
+// page can do to a core, in a headless Chromium. The same page first attacks a server
+// without any defence, which shows that every attempt is an attack. The row is skipped
+// where there is no Chromium (Debian: the package chromium).
+//
 // # Streams and the network
 //
 // Rows 26 to 28 are services that are granted something of the network and reach for

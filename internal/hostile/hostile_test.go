@@ -4,6 +4,7 @@ package hostile
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"os"
 	"regexp"
@@ -21,7 +22,7 @@ func table() []*row {
 	rows := append(moduleRows(),
 		bombRow(), uploadRow(), slowRow(), loopRow(), manyLoopsRow(), startRow(), recursionRow(), sleepRow(), pointerRow(),
 		floodRow(), logRow(), outputRow(), endRow(), pathRow(), stateRow(), inputRow(), schemaRow(),
-		inflationRow(), unreadRow(), halfOpenRow(), httpRow(), framesRow(), idleRow(), originRow(), valueRow(), nameRow())
+		inflationRow(), unreadRow(), halfOpenRow(), httpRow(), framesRow(), idleRow(), originRow(), valueRow(), nameRow(), browserRow())
 	rows = append(rows, laneRows()...)
 	rows = append(append(rows, egressRows()...), streamRows()...)
 	slices.SortStableFunc(rows, func(a, b *row) int { return cmp.Compare(a.number, b.number) })
@@ -30,16 +31,7 @@ func table() []*row {
 
 func TestHostile(t *testing.T) {
 	calm := calmCluster(t)
-	a := &arena{cluster: newCluster(t), t: t}
-	a.victim = newVictim(t, a.cluster)
-	second := func() { time.Sleep(time.Second) }
-	a.victim.watch(second) // while connections are made
-	if w := a.victim.watch(second); len(w.problems) > 0 {
-		t.Fatalf("the victim is not answered: %s: %s", w, w.problems[0])
-	}
-	quiet, busy := a.victim.calibrate(t, runnerCount, 2)
-	a.victim.neighbours = busy.p99 - quiet.p99
-	t.Logf("the victim alone: %s; beside %d busy processes: %s", quiet, runnerCount, busy)
+	a := newArena(t, func(t *testing.T) *cluster { return newCluster(t) })
 	before := make(map[*process]state)
 	for _, p := range a.processes() {
 		before[p] = p.state(t)
@@ -50,24 +42,40 @@ func TestHostile(t *testing.T) {
 	}
 
 	t.Run("still a cluster", func(t *testing.T) { a.stillWorks(t) })
-	t.Run("logs", func(t *testing.T) {
-		b := &bout{cluster: a.cluster, ctx: t.Context(), row: &row{}}
-		b.logsAreJSON()
-		for _, text := range b.wrong {
-			t.Error(text)
-		}
-	})
+	t.Run("logs", func(t *testing.T) { a.logsAreGood(t) })
 	for _, p := range a.processes() {
 		if p.alive() {
 			t.Logf("%s: memory %s at the start, %s at the end", p.name, mib(before[p].rss), mib(p.state(t).rss))
 		}
 	}
-	a.report(quiet, busy)
-	if a.restarts > 0 {
-		t.Errorf("a row left no cluster to go on with, %d times", a.restarts)
-	}
+	a.report(t)
 	a.victim.stop()
 	t.Run("goroutines", func(t *testing.T) { a.goroutinesAreBack(t, calm) })
+}
+
+// newArena opens a cluster and measures what its victim is like.
+func newArena(t *testing.T, open func(t *testing.T) *cluster) *arena {
+	t.Helper()
+	a := &arena{cluster: open(t), t: t, open: open}
+	a.victim = newVictim(t, a.cluster)
+	second := func() { time.Sleep(time.Second) }
+	a.victim.watch(second) // while connections are made
+	if w := a.victim.watch(second); len(w.problems) > 0 {
+		t.Fatalf("the victim is not answered: %s: %s", w, w.problems[0])
+	}
+	a.quiet, a.busy = a.victim.calibrate(t, runnerCount, 2)
+	a.victim.neighbours = a.busy.p99 - a.quiet.p99
+	t.Logf("the victim alone: %s; beside %d busy processes: %s", a.quiet, runnerCount, a.busy)
+	return a
+}
+
+// logsAreGood checks what the processes have logged.
+func (a *arena) logsAreGood(t *testing.T) {
+	b := &bout{cluster: a.cluster, ctx: t.Context(), row: &row{}}
+	b.logsAreJSON()
+	for _, text := range b.wrong {
+		t.Error(text)
+	}
 }
 
 // stillWorks publishes a service and calls it, on each runner.
@@ -134,9 +142,12 @@ func idleWorker(g string) bool { return waiting.MatchString(g) }
 var waiting = regexp.MustCompile(`runtime\.selectgo\(.*\n.*\n\S*lane\.\(\*workers\)\.serve\(`)
 
 // report prints the table of rows.
-func (a *arena) report(quiet, busy window) {
+func (a *arena) report(t *testing.T) {
+	if a.restarts > 0 {
+		t.Errorf("a row left no cluster to go on with, %d times", a.restarts)
+	}
 	var s strings.Builder
-	fmt.Fprintf(&s, "\nThe victim's p99 was %s alone, and %s beside %d ordinary busy processes.\n\n", ms(quiet.p99), ms(busy.p99), runnerCount)
+	fmt.Fprintf(&s, "\nThe victim's p99 was %s alone, and %s beside %d ordinary busy processes.\n\n", ms(a.quiet.p99), ms(a.busy.p99), runnerCount)
 	fmt.Fprintf(&s, "| row | attack | verdict | rounds | tries | victim p99 before | beside | allowed | max |\n|---|---|---|--:|--:|--:|--:|--:|--:|\n")
 	for _, r := range a.results {
 		verdict := "pass"
@@ -153,8 +164,17 @@ func (a *arena) report(quiet, busy window) {
 	}
 	fmt.Println(s.String())
 	if file := os.Getenv("RUEDO_HOSTILE_OUT"); file != "" {
-		if err := os.WriteFile(file, []byte(s.String()), 0o600); err != nil {
+		if err := appendTo(file, s.String()); err != nil {
 			fmt.Println(err)
 		}
 	}
+}
+
+func appendTo(file, text string) error {
+	f, err := os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	return errors.Join(err, f.Close())
 }

@@ -377,7 +377,7 @@ func (b *bout) reachable(n int, within time.Duration) {
 		began := time.Now()
 		p := newPeer(b.url, false)
 		p.http.Timeout = 10 * time.Second
-		problem := callOnce(p.http, b.url+"/call/"+victimName, `{"new":true}`)
+		problem := callOnce(p.http, b.url+"/call/"+victimName, b.caller, `{"new":true}`)
 		p.close()
 		if problem != "" {
 			b.Errorf("a call on a new connection: %s", problem)

@@ -18,6 +18,7 @@ var program string
 // Roles in which the test binary starts itself again, see roleVar.
 const (
 	roleVar    = "RUEDO_HOSTILE_ROLE"
+	tokenVar   = "RUEDO_HOSTILE_TOKEN" // what the victim's caller shows
 	roleVictim = "victim"
 	roleBurner = "burner"
 	roleSink   = "sink"
@@ -26,7 +27,7 @@ const (
 func TestMain(m *testing.M) {
 	switch os.Getenv(roleVar) {
 	case roleVictim:
-		os.Exit(callSteadily(os.Args[len(os.Args)-1]))
+		os.Exit(callSteadily(os.Args[len(os.Args)-1], os.Getenv(tokenVar)))
 	case roleSink:
 		os.Exit(takeAndForget())
 	case roleBurner:

@@ -44,7 +44,7 @@ func (c *cluster) scrape(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	req.Close = true
+	req.Close, req.Header = true, bearing(c.observer)
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return "", err

@@ -48,7 +48,8 @@ func (c *cluster) procedures(ctx context.Context) ([]procedure, error) {
 	})
 	h := newPeer(c.url, true)
 	defer h.close()
-	stream := grpcreflect.NewClient(h.http, c.url, connect.WithGRPC()).NewStream(ctx)
+	stream := grpcreflect.NewClient(h.http, c.url, connect.WithGRPC()).
+		NewStream(ctx, grpcreflect.WithRequestHeaders(bearing(c.observer)))
 	defer func() { _, _ = stream.Close() }()
 	listed, err := stream.ListServices()
 	if err != nil {

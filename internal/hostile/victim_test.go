@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -25,9 +26,9 @@ import (
 const every = 5 * time.Millisecond
 
 // callSteadily is the victim's process. It calls the echo at url until its
-// stdin ends. For each call it writes a line with the time when the call was
+// stdin ends, and shows the token, if it is not "". For each call it writes a line with the time when the call was
 // due, the time from then to its answer, and the error.
-func callSteadily(url string) int {
+func callSteadily(url, token string) int {
 	gone := make(chan struct{})
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin)
@@ -46,14 +47,19 @@ func callSteadily(url string) int {
 			}
 		}
 		wg.Go(func() {
-			problem := callOnce(httpClient, url, fmt.Sprintf(`{"call":%d}`, n))
+			problem := callOnce(httpClient, url, token, fmt.Sprintf(`{"call":%d}`, n))
 			fmt.Printf("%d %d %q\n", due.UnixNano(), time.Since(due), problem) // one write, whole lines
 		})
 	}
 }
 
-func callOnce(c *http.Client, url, input string) string {
-	res, err := c.Post(url, "application/json", bytes.NewReader([]byte(input)))
+func callOnce(c *http.Client, url, token, input string) string {
+	req, err := http.NewRequest(http.MethodPost, url, strings.NewReader(input))
+	if err != nil {
+		return err.Error()
+	}
+	req.Header = with(bearing(token), "Content-Type", "application/json")
+	res, err := c.Do(req)
 	if err != nil {
 		return err.Error()
 	}
@@ -101,6 +107,7 @@ func newVictim(t *testing.T, c *cluster) *victim {
 	t.Helper()
 	v := &victim{}
 	cmd := role(roleVictim, c.url+"/call/"+victimName)
+	cmd.Env = append(cmd.Env, tokenVar+"="+c.caller)
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)

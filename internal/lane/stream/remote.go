@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -31,7 +32,14 @@ type Remote struct {
 
 	mu    sync.Mutex
 	broke *fault.Error // why the first stream broke
+	over  bool         // the call was over then, which is why
 }
+
+// timeless is the context of a call without its deadline. A request would pass that on
+// in whole milliseconds, and the core would end the stream before the call.
+type timeless struct{ context.Context }
+
+func (timeless) Deadline() (time.Time, bool) { return time.Time{}, false }
 
 // Exchange returns what the executor of the call gets. The context is that of the
 // call. Without body, what came with the call is all of its body.
@@ -42,7 +50,7 @@ func (r *Remote) Exchange(ctx context.Context, body bool) *executor.Exchange {
 	}
 	if body {
 		b := &fetched{r: r, call: ctx}
-		b.ctx, b.cancel = context.WithCancel(ctx)
+		b.ctx, b.cancel = context.WithCancel(timeless{ctx})
 		x.Body, x.Trailers = b, func() []byte { return b.trailers }
 	}
 	return x
@@ -54,8 +62,10 @@ func (r *Remote) Result(res *runnerv1.ExecuteResponse, err error) (*runnerv1.Exe
 	if r.answer != nil {
 		_, _ = r.answer.CloseAndReceive() // the core has passed on what it got of it
 	}
-	broke := r.broken()
-	if broke == nil {
+	r.mu.Lock()
+	broke, over := r.broke, r.over
+	r.mu.Unlock()
+	if broke == nil || over && err != nil {
 		return res, err
 	}
 	e, info := *broke, res.GetInfo()
@@ -77,13 +87,13 @@ func (r *Remote) broken() *fault.Error {
 // fail records that a stream broke and returns the error for it. If the call is
 // over, that is why.
 func (r *Remote) fail(ctx context.Context, err error, what string) error {
-	if gone := ctx.Err(); gone != nil {
-		return fault.FromError(gone)
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.broke == nil {
 		r.broke = broken(err, what)
+		if gone := ctx.Err(); gone != nil {
+			r.broke, r.over = fault.FromError(gone), true
+		}
 	}
 	return r.broke
 }
@@ -165,7 +175,7 @@ func (r *Remote) begin(ctx context.Context) (*runnerv1.PushAnswerRequest, error)
 	if r.answer != nil {
 		return &runnerv1.PushAnswerRequest{}, nil
 	}
-	stream, err := r.API.PushAnswer(protocol.WithSecret(ctx, r.Lane))
+	stream, err := r.API.PushAnswer(protocol.WithSecret(timeless{ctx}, r.Lane))
 	r.answer = stream
 	return &runnerv1.PushAnswerRequest{Lane: r.Lane, Id: r.ID}, err
 }

@@ -77,8 +77,9 @@ references: ## Make docs/reference from the structs and tables in the code
 	$(GO) test ./internal/cli/reference -run '^TestPagesAreUpToDate$$' -update
 
 .PHONY: e2e
-e2e: build $(BIN)/etcd ## Run the fault tests over real processes and a real etcd
+e2e: build $(BIN)/etcd ## Run the fault tests over real processes and a real etcd, and end 2,000 streams in every way there is
 	RUEDO_E2E_BIN=$(CURDIR)/$(BIN) $(GO) test -count=1 -timeout 25m -tags e2e ./internal/e2e/...
+	$(GO) test -count=1 -timeout 5m -run '^TestSoak$$' ./core/exchange -soak 10
 
 .PHONY: conformance
 conformance: build ## Run the Connect conformance suite against a service in a module, over real processes
@@ -100,9 +101,10 @@ hostile: ## Attack a running cluster: bad modules, uploads, guests, the port (HO
 	RUEDO_PORT_FUZZ=$(PORT_FUZZ) $(GO) test -count=1 -timeout 60m -v -tags hostile $(if $(HOSTILE_RUN),-run '$(HOSTILE_RUN)') ./internal/hostile/...
 
 .PHONY: soak
-soak: ## Restore instances 200,000 times and compare their memory byte by byte; then the faults, for FAULTS
+soak: ## Restore instances 200,000 times and compare their memory byte by byte; end 100,000 streams in every way there is; then the faults, for FAULTS
 	$(GO) test -count=1 -timeout 30m ./sandbox/pristine -soak 10
 	$(GO) test -count=1 -timeout 30m -v -run '^TestSoak$$' ./sandbox -soak 40
+	$(GO) test -count=1 -timeout 30m -v -run '^TestSoak$$' ./core/exchange -soak 500
 	$(MAKE) --no-print-directory faults
 
 FUZZTIME ?= 30s

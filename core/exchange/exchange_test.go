@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/headers"
 	"github.com/ruedo-dev/ruedo/internal/testkit"
 )
@@ -128,6 +129,24 @@ func TestBodies(t *testing.T) {
 		res, got := s.do(t, s.H1, "POST", "/svc/talk/refuse", bytes.NewReader(make([]byte, 64<<20+1)), nil)
 		if res.StatusCode != http.StatusRequestEntityTooLarge || !strings.Contains(got, "INPUT_TOO_LARGE") {
 			t.Error(res.Status, got)
+		}
+	})
+	// The service decides what comes of a body that it cannot read to its end.
+	t.Run("over the limit in the middle", func(t *testing.T) {
+		const limit = 64 << 20
+		if _, got := s.do(t, s.H1, "POST", "/svc/talk/count", io.LimitReader(zeros{}, limit+1), nil); got != "67108864 File too large" {
+			t.Errorf("the service reads %s", got)
+		}
+		res, err := s.H2.Post(s.URL+"/svc/talk/echo", "", io.LimitReader(zeros{}, limit+1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		if n, err := io.Copy(io.Discard, res.Body); err == nil || n > limit {
+			t.Errorf("an answer that had begun: %d bytes, %v", n, err)
+		}
+		if _, outcome := s.last(); outcome != fault.InputTooLarge {
+			t.Errorf("the outcome is %s", outcome)
 		}
 	})
 }

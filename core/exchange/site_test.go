@@ -23,21 +23,25 @@ import (
 	"github.com/ruedo-dev/ruedo/runner"
 )
 
-// Of all tests: a directory, and the runner, because loading the service takes
-// longest, especially with -race.
+// Of all tests: a directory, what compiles, and the runner, because loading the
+// service takes longest, especially with -race.
 var (
-	dir    string
-	shared *runner.Runner
+	dir      string
+	compiler []string
+	shared   *runner.Runner
 )
+
+// cache is the directory of compiled modules.
+func cache() string { return filepath.Join(dir, "cache") }
 
 // tests are all tests, with what they share.
 type tests struct{ m *testing.M }
 
 func (t tests) Run() int {
 	ctx := context.Background()
-	compiler, err := testkit.Compiler(dir)
-	if err == nil {
-		shared, err = ruedotest.FrontRunner(ctx, filepath.Join(dir, "cache"), compiler)
+	var err error
+	if compiler, err = testkit.Compiler(dir); err == nil {
+		shared, err = ruedotest.FrontRunner(ctx, cache(), compiler)
 	}
 	if err != nil {
 		panic(err)

@@ -11,7 +11,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect"
@@ -29,7 +31,9 @@ func init() {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/seen", seen)
 	mux.HandleFunc("/echo", func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(w, r.Body)
+		if _, err := io.Copy(w, r.Body); err != nil {
+			panic(http.ErrAbortHandler)
+		}
 	})
 	mux.HandleFunc("/count", func(w http.ResponseWriter, r *http.Request) {
 		n, err := io.Copy(io.Discard, r.Body)
@@ -143,7 +147,9 @@ func seen(w http.ResponseWriter, r *http.Request) {
 	_ = r.Header.Write(w)
 }
 
-// lines answers each line of the body as soon as it arrives.
+// lines answers each line of the body as soon as it arrives. Some say how the call
+// is to end, and "dial ADDRESS" has it say hello to somebody on the network, and hold
+// the connection.
 func lines(w http.ResponseWriter, r *http.Request) {
 	in := bufio.NewReader(r.Body)
 	for {
@@ -151,9 +157,36 @@ func lines(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			return
 		}
+		switch word, rest, _ := strings.Cut(strings.TrimSpace(line), " "); word {
+		case "return":
+			return
+		case "panic":
+			panic("boo")
+		case "exit":
+			os.Exit(3)
+		case "dial":
+			line = hello(r.Context(), rest)
+		}
 		_, _ = io.WriteString(w, "> "+line)
 		w.(http.Flusher).Flush()
 	}
+}
+
+// hello returns the answer to a line, or why there is none, and leaves the connection
+// open.
+func hello(ctx context.Context, address string) string {
+	c, err := web.Dial(ctx, "tcp", address)
+	if err == nil {
+		_, err = io.WriteString(c, "hello\n")
+	}
+	line := ""
+	if err == nil {
+		line, err = bufio.NewReader(c).ReadString('\n')
+	}
+	if err != nil {
+		return err.Error() + "\n"
+	}
+	return line
 }
 
 // shout is a protocol of lines, on a connection that is taken over.

@@ -2,30 +2,39 @@ package conformance
 
 import (
 	"bytes"
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
-	"time"
 )
 
-// cluster is a core and a runner, each in a process.
+// cluster is a core and a runner, each in a process. Callers have to log in, and
+// whoever does not may call one service. The test is the owner of the core, so it and
+// the runner come by the core's socket.
 type cluster struct {
-	t      *testing.T
-	binary string
-	env    []string
-	url    string // of the core
+	t            *testing.T
+	binary, dir  string
+	env          []string
+	authority    []byte // of the cluster, PEM
+	runner, core *process
+	now          way // how the core is reached
+	url          string
 }
 
-// startCluster returns when the runner is attached. The cluster ends with the test.
+// way is how a core is reached.
+type way struct {
+	tls     bool
+	clients string // PEM of the certificates that clients need one of; "" if they need none
+}
+
+// startCluster returns when the service of the suite can be called. The cluster ends
+// with the test.
 func startCluster(t *testing.T) *cluster {
 	t.Helper()
-	dir := os.Getenv("RUEDO_E2E_BIN")
-	if dir == "" {
+	programs := os.Getenv("RUEDO_E2E_BIN")
+	if programs == "" {
 		t.Fatal("RUEDO_E2E_BIN is not set: run this test with `make conformance`")
 	}
 	out, err := exec.Command("go", "env", "GOCACHE", "GOMODCACHE").Output()
@@ -33,82 +42,67 @@ func startCluster(t *testing.T) *cluster {
 	if err != nil || len(caches) != 2 {
 		t.Fatalf("go env: %v %q", err, out)
 	}
-	c := &cluster{t: t, binary: filepath.Join(dir, "ruedo"), env: []string{
+	c := &cluster{t: t, binary: filepath.Join(programs, "ruedo"), dir: t.TempDir()}
+	c.env = []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(),
 		"GOCACHE=" + caches[0], "GOMODCACHE=" + caches[1],
-		"RUEDO_AUTH_MODE=off",
 		"RUEDO_RUNNER_COMPILE_TIME=2m", // a busy machine is no failure
-	}}
-	core := c.start("server", "--port", "0", "--distributed-execution", "--data-dir", t.TempDir())
-	c.url = core.await(`msg="core is serving".* url=(\S+)`)
-	c.start("runner", "--cores", c.url, "--cache-dir", t.TempDir())
-	core.await(`msg="(runner attached)"`)
+	}
+	if err := c.serve(way{}); err != nil {
+		t.Fatal(err)
+	}
+	var shown struct{ Authority struct{ Certificate string } }
+	if err := json.Unmarshal(c.ruedo("get", "authority", "-o", "json"), &shown); err != nil {
+		t.Fatal(err)
+	}
+	c.authority = []byte(shown.Authority.Certificate)
+	c.ruedo("publish", "--no-check", "service")
+	c.ruedo("grant", "anonymous", "call service conformance")
 	return c
 }
 
-// ruedo runs a client command.
-func (c *cluster) ruedo(args ...string) {
+// serve starts a core and a runner in place of those before. It returns when the
+// runner is attached.
+func (c *cluster) serve(as way) error {
+	if c.core != nil {
+		c.runner.stop()
+		c.core.stop()
+	}
+	args := []string{"server", "--port", "0", "--distributed-execution", "--working-dir", filepath.Join(c.dir, "core")}
+	if as.tls {
+		args = append(args, "--tls", "on")
+	}
+	var env []string
+	if as.clients != "" {
+		file := filepath.Join(c.dir, "clients.pem")
+		if err := os.WriteFile(file, []byte(as.clients), 0o600); err != nil {
+			return err
+		}
+		env = []string{"RUEDO_TLS_CLIENT_CERTIFICATES=require", "RUEDO_TLS_CA_CERTIFICATE_FILE=" + file}
+	}
+	var err error
+	if c.core, err = c.start(env, args...); err == nil {
+		c.url, err = c.core.await(`msg="core is serving".* url=(\S+)`)
+	}
+	if err == nil {
+		c.runner, err = c.start(nil, "runner", "--cores", c.url, "--cache-dir", filepath.Join(c.dir, "runner"))
+	}
+	if err == nil {
+		_, err = c.core.await(`msg="(runner attached)"`)
+	}
+	c.now = as
+	return err
+}
+
+// ruedo runs a command of the core's owner and returns what it prints.
+func (c *cluster) ruedo(args ...string) []byte {
 	c.t.Helper()
+	var stderr bytes.Buffer
 	cmd := exec.CommandContext(c.t.Context(), c.binary, args...)
-	cmd.Env = append(c.env, "RUEDO_CLIENT_HOST="+c.url)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		c.t.Fatalf("ruedo %s: %v\n%s", strings.Join(args, " "), err, out)
+	cmd.Env, cmd.Stderr = append(c.env, "RUEDO_CLIENT_HOST="+c.url), &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		c.t.Fatalf("ruedo %s: %v\n%s%s", strings.Join(args, " "), err, out, stderr.Bytes())
 	}
-}
-
-// process is a core or a runner.
-type process struct {
-	t    *testing.T
-	name string
-
-	mu  sync.Mutex
-	log bytes.Buffer
-}
-
-func (c *cluster) start(args ...string) *process {
-	t := c.t
-	t.Helper()
-	p := &process{t: t, name: args[0]}
-	cmd := exec.CommandContext(t.Context(), c.binary, args...)
-	cmd.Env, cmd.Stdout, cmd.Stderr = c.env, p, p
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = 10 * time.Second
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Wait() // the end of the test ends it
-		if t.Failed() {
-			log := p.output()
-			t.Logf("%s, at the end:\n%s", p.name, log[max(0, len(log)-4000):])
-		}
-	})
-	return p
-}
-
-// Write takes what the process prints.
-func (p *process) Write(b []byte) (int, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.log.Write(b)
-}
-
-func (p *process) output() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.log.String()
-}
-
-// await waits until the process has printed something, and returns its group.
-func (p *process) await(pattern string) string {
-	p.t.Helper()
-	re := regexp.MustCompile(pattern)
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-		if m := re.FindStringSubmatch(p.output()); m != nil {
-			return m[1]
-		}
-	}
-	p.t.Fatalf("the %s has not said %s:\n%s", p.name, pattern, p.output())
-	return ""
+	return out
 }

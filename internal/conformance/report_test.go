@@ -19,13 +19,14 @@ func (s server) compare(other server) int {
 // report reads what the suite prints.
 type report struct {
 	mu                    sync.Mutex
+	tls                   string // in the words of the suite; all of its runs have the same
 	ran                   map[server]int
 	total, passed, failed int
 	said                  []string // besides that
 }
 
 var (
-	running = regexp.MustCompile(`^Running (\d+) tests with .* \{HTTP_VERSION_(\d), PROTOCOL_(\w+), TLS:false\}`)
+	running = regexp.MustCompile(`^Running (\d+) tests with .* \{HTTP_VERSION_(\d), PROTOCOL_(\w+), TLS:(.+)\}`)
 	totals  = regexp.MustCompile(`^Total cases: (\d+)\n(\d+) passed, (\d+) failed`)
 )
 
@@ -38,6 +39,7 @@ func (r *report) Printf(format string, args ...any) {
 			r.ran = make(map[server]int)
 		}
 		r.ran[server{"HTTP/" + m[2], m[3]}] += number(m[1])
+		r.tls = m[4]
 		return
 	}
 	if m := totals.FindStringSubmatch(line); m != nil {

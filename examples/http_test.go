@@ -14,6 +14,7 @@ import (
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/ruedotest"
+	"github.com/ruedo-dev/ruedo/internal/sshdevice"
 	"github.com/ruedo-dev/ruedo/internal/testkit/sshtest"
 )
 
@@ -92,7 +93,7 @@ func netcheck(t *testing.T, c *ruedotest.Cluster) {
 	publish(t, c, "netcheck", granted(t, c, "netcheck-test", "tcp://"+strings.Replace(device.Address, ":", "/32:", 1)))
 	for _, tt := range []struct {
 		name     string
-		to, keys *sshtest.Device
+		to, keys *sshdevice.Device
 		status   int
 		want     string
 	}{
@@ -101,7 +102,7 @@ func netcheck(t *testing.T, c *ruedotest.Cluster) {
 		{"a device without a grant", other, other, 502, "no rule of the service grants tcp://" + other.Address},
 	} {
 		key := strings.TrimSpace(string(ssh.MarshalAuthorizedKey(tt.keys.Keys[1])))
-		body := fmt.Sprintf(`{"address":%q,"user":%q,"password":%q,"host_key":%q,"command":"show clock"}`, tt.to.Address, sshtest.User, sshtest.Password, key)
+		body := fmt.Sprintf(`{"address":%q,"user":%q,"password":%q,"host_key":%q,"command":"show clock"}`, tt.to.Address, sshdevice.User, sshdevice.Password, key)
 		res, err := c.HTTP.Post(c.URL+"/svc/netcheck/run", "application/json", strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)

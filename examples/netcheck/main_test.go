@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/ruedo-dev/ruedo/internal/sshdevice"
 	"github.com/ruedo-dev/ruedo/internal/testkit/sshtest"
 	"github.com/ruedo-dev/ruedo/sdk/web"
 )
@@ -24,7 +25,7 @@ func TestRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := func(k ssh.PublicKey) string { return string(ssh.MarshalAuthorizedKey(k)) }
-	good := Request{Address: device.Address, User: sshtest.User, Password: sshtest.Password, HostKey: text(device.Keys[0])}
+	good := Request{Address: device.Address, User: sshdevice.User, Password: sshdevice.Password, HostKey: text(device.Keys[0])}
 	with := func(change func(*Request)) Request {
 		in := good
 		change(&in)

@@ -573,7 +573,7 @@ var arrows = []arrow{
 		reason: "small things that many rooms need stand on nothing",
 	},
 	{
-		from: []string{"internal/cli"}, only: []string{"internal/cli", "core", "runner", "sandbox", "sdk/client", "gen", "internal/access", "internal/archive", "internal/backoff", "internal/etcdembed", "internal/fault", "internal/fleet", "internal/grant", "internal/headers", "internal/httphead", "internal/inflight", "internal/labels", "internal/limits", "internal/loopback", "internal/names", "internal/pki", "internal/port", "internal/route", "internal/seal", "internal/socket", "internal/suggest", "internal/telemetry", "internal/text", "internal/token", "internal/wasmbin", "internal/wholefile"},
+		from: []string{"internal/cli"}, only: []string{"internal/cli", "core", "runner", "sandbox", "sdk/client", "gen", "internal/access", "internal/archive", "internal/backoff", "internal/etcdembed", "internal/fault", "internal/fleet", "internal/grant", "internal/headers", "internal/httphead", "internal/inflight", "internal/labels", "internal/limits", "internal/loopback", "internal/names", "internal/pki", "internal/port", "internal/route", "internal/seal", "internal/socket", "internal/sshdevice", "internal/suggest", "internal/telemetry", "internal/text", "internal/token", "internal/wasmbin", "internal/wholefile"},
 		reason: "the CLI assembles programs from rooms and speaks to a core as every client does",
 	},
 	{
@@ -581,8 +581,12 @@ var arrows = []arrow{
 		reason: "a cluster for tests is made of real parts",
 	},
 	{
-		from: []string{"internal/testkit"}, only: []string{"internal/fault"},
-		reason: "the tests of every room import it, the lowest ones too, so it stands on errors alone",
+		from: []string{"internal/testkit"}, only: []string{"internal/fault", "internal/sshdevice"},
+		reason: "the tests of every room import it, the lowest ones too, so it stands on errors alone, and its device on what the demo shows",
+	},
+	{
+		from: []string{"internal/sshdevice"}, only: []string{},
+		reason: "a device knows nothing of who logs in to it",
 	},
 	{
 		from: []string{"core/store/storetest"}, only: []string{"internal/access", "gen"},
@@ -715,6 +719,7 @@ var keepers = []struct {
 	{"internal/fault/faultrpc", []string{"internal/fault/faultrpc", "internal/lane", "internal/middleware", "internal/port", "core/exchange", "core/freshness", "core/gateway", "sdk/client", "internal/cli"}, "errors are translated where they enter or leave a process; between rooms they are *fault.Error"},
 	{"testing", []string{"core/coretest", "core/store/storetest", "internal/etcdembed/etcdtest", "internal/executor/executortest", "internal/pki/pkitest", "internal/ruedotest", "internal/testkit", "internal/wasmbin/wasmtest"}, "what helps tests is in a room of its own, so that no program contains it"},
 	{"internal/testkit", []string{"internal/executor/executortest", "internal/ruedotest"}, "it is for tests"},
+	{"internal/sshdevice", []string{"internal/cli/demo", "internal/testkit/sshtest"}, "a server that anyone logs in to who has read its source is for the demo and for tests"},
 	{"filippo.io/age", []string{"internal/seal"}, "a key is wrapped in one room, so that one reader can check how"},
 	{"github.com/alecthomas/kong", []string{"internal/cli"}, "flags end at the CLI; rooms take structs"},
 }

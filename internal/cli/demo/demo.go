@@ -49,7 +49,7 @@ func (d *Demo) Run(ctx context.Context) (steps int, err error) {
 	if d.dir, err = os.MkdirTemp("", "ruedo-demo-"); err != nil {
 		return 0, fault.Wrap(err, fault.Internal, "cannot create a temporary directory: %s", err)
 	}
-	for _, part := range []func(){d.publish, d.turns, d.refuses, d.limits, d.services, d.exchanges, d.lists} {
+	for _, part := range []func(){d.publish, d.turns, d.refuses, d.limits, d.services, d.exchanges, d.sockets, d.lists} {
 		if part(); ctx.Err() != nil {
 			return d.done, ctx.Err()
 		}
@@ -165,7 +165,7 @@ func (d *Demo) lists() {
 		what  string
 		holds []string
 	}{
-		{"services", []string{"greet", "thumbnail", "netaudit", "wordcount", "spin", "feed", "todo", "proxy"}},
+		{"services", []string{"greet", "thumbnail", "netaudit", "wordcount", "spin", "feed", "todo", "proxy", "chat", "netcheck"}},
 		{"runners", []string{"dev-1", "dev-2"}},
 		{"decorators", []string{"greet-limits", "spin-limits"}},
 	} {

@@ -2,116 +2,18 @@
 package sshtest
 
 import (
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/elliptic"
-	"crypto/rand"
-	"errors"
-	"fmt"
-	"net"
-	"sync"
 	"testing"
 
-	"golang.org/x/crypto/ssh"
+	"github.com/ruedo-dev/ruedo/internal/sshdevice"
 )
-
-// User and Password are who can log in.
-const (
-	User     = "audit"
-	Password = "secret"
-)
-
-// Device is a server of SSH on a loopback port. It runs no command, but prints
-// which one it got. The command fail ends with status 3.
-type Device struct {
-	Address string
-	// Keys are its host keys: ECDSA, which clients prefer, and Ed25519.
-	Keys []ssh.PublicKey
-}
 
 // Start starts a device, which ends with its test.
-func Start(t testing.TB) *Device {
+func Start(t testing.TB) *sshdevice.Device {
 	t.Helper()
-	d := &Device{}
-	cfg := &ssh.ServerConfig{PasswordCallback: func(c ssh.ConnMetadata, p []byte) (*ssh.Permissions, error) {
-		if c.User() != User || string(p) != Password {
-			return nil, errors.New("wrong user or password")
-		}
-		return nil, nil
-	}}
-	preferred, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	d, err := sshdevice.Start()
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, other, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, key := range []crypto.Signer{preferred, other} {
-		signer, err := ssh.NewSignerFromSigner(key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		cfg.AddHostKey(signer)
-		d.Keys = append(d.Keys, signer.PublicKey())
-	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	d.Address = ln.Addr().String()
-	var serving sync.WaitGroup
-	serving.Go(func() {
-		for {
-			conn, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			serving.Go(func() { login(conn, cfg) })
-		}
-	})
-	t.Cleanup(func() {
-		ln.Close()
-		serving.Wait()
-	})
+	t.Cleanup(d.Close)
 	return d
-}
-
-// login serves one client.
-func login(conn net.Conn, cfg *ssh.ServerConfig) {
-	defer conn.Close()
-	_, channels, requests, err := ssh.NewServerConn(conn, cfg)
-	if err != nil {
-		return
-	}
-	var serving sync.WaitGroup
-	defer serving.Wait()
-	serving.Go(func() { ssh.DiscardRequests(requests) })
-	for c := range channels {
-		channel, requests, err := c.Accept()
-		if err != nil {
-			return
-		}
-		serving.Go(func() { session(channel, requests) })
-	}
-}
-
-// session answers the commands of one session.
-func session(channel ssh.Channel, requests <-chan *ssh.Request) {
-	for r := range requests {
-		var exec struct{ Command string }
-		if r.Type != "exec" || ssh.Unmarshal(r.Payload, &exec) != nil {
-			_ = r.Reply(false, nil)
-			continue
-		}
-		_ = r.Reply(true, nil)
-		fmt.Fprintf(channel, "ran %s", exec.Command)
-		var exit struct{ Status uint32 }
-		if exec.Command == "fail" {
-			exit.Status = 3
-		}
-		_, _ = channel.SendRequest("exit-status", false, ssh.Marshal(exit))
-		_ = channel.Close()
-	}
 }

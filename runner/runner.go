@@ -62,7 +62,6 @@ import (
 	"github.com/ruedo-dev/ruedo/runner/egress"
 	"github.com/ruedo-dev/ruedo/runner/identity"
 	"github.com/ruedo-dev/ruedo/runner/logs"
-	"github.com/ruedo-dev/ruedo/runner/modules"
 )
 
 // Defaults of a config.
@@ -143,9 +142,9 @@ type Config struct {
 	// sandbox.Config. Default: that of the sandbox.
 	CompileTime time.Duration
 	// ShareWith is another runner of this process, whose sandbox this one uses: a
-	// module is then compiled and in memory once for both. That one must be closed
-	// after this one, and its Modules, Compiler, CompileTime and CacheBytes apply to
-	// compiled code. MaxPlanBytes bounds what the plans of both hold. Default: nil,
+	// module is then fetched, compiled and in memory once for both. That one must be
+	// closed after this one, and its CacheDir, CacheBytes, ModuleRate, Modules,
+	// Compiler and CompileTime apply. MaxPlanBytes bounds what the plans of both hold. Default: nil,
 	// a sandbox of its own.
 	ShareWith *Runner
 	// MaxPlans is how many plans without calls stay ready. Others are loaded from
@@ -228,7 +227,6 @@ type Runner struct {
 	log       *slog.Logger
 	info      *ruedov1.Runner
 	admission *admission.Queue[*prepared]
-	modules   *modules.Cache
 	engine    *engine
 	plans     *plans
 	egress    *egress.Egress
@@ -286,7 +284,7 @@ func (r *Runner) onClose(undo func(context.Context) error) { r.closers = append(
 // registers how each of them ends.
 func (r *Runner) open(ctx context.Context) (err error) {
 	dir := r.cfg.CacheDir
-	if dir == "" {
+	if dir == "" && r.cfg.ShareWith == nil {
 		if dir, err = os.MkdirTemp("", "ruedo-runner-"); err != nil {
 			return fault.Wrap(err, fault.DataDir, "cannot create a temporary directory: %s", err).WithFix("set another directory (runner.cache_dir)")
 		}
@@ -302,16 +300,6 @@ func (r *Runner) open(ctx context.Context) (err error) {
 		r.onClose(r.engine.Close)
 	}
 
-	r.modules, err = modules.Open(modules.Config{
-		Dir: filepath.Join(dir, "modules"), MaxBytes: r.cfg.CacheBytes / 4, MaxModule: r.cfg.Modules.WithDefaults().Size,
-		Needed: func() map[string]bool { return r.plans.needed(func(f files) string { return f.module }) },
-		Rate:   max(r.cfg.ModuleRate, 0), Logger: r.log,
-	})
-	if err != nil {
-		return err
-	}
-	r.onClose(func(context.Context) error { r.modules.Close(); return nil })
-
 	outbound := r.cfg.Egress
 	outbound.Logger = cmp.Or(outbound.Logger, r.log)
 	if r.egress, err = egress.New(outbound); err != nil {
@@ -319,7 +307,7 @@ func (r *Runner) open(ctx context.Context) (err error) {
 	}
 
 	r.plans = newPlans(plansConfig{
-		engine: r.engine.Engine, modules: r.modules, egress: r.egress, unstarted: r.unstarted,
+		engine: r.engine.Engine, modules: r.engine.modules, egress: r.egress, unstarted: r.unstarted,
 		maxPlans: r.cfg.MaxPlans, maxBytes: r.cfg.MaxPlanBytes, grace: r.cfg.PlanGrace, log: r.log,
 	})
 	leave := r.engine.enter(r.plans)

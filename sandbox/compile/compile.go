@@ -66,7 +66,7 @@ import (
 )
 
 // The limits of a zero Config. A Go service of 4 MB takes 1 s of CPU time and
-// 90 MB of memory on a machine of 2025, one of 15 MB takes 3.2 s and 240 MB.
+// 100 MB of memory on a machine of 2025, one of 15 MB takes 3.2 s and 260 MB.
 const (
 	// DefaultCPU ends a small hostile module if the machine is idle: within some
 	// 13 s of wall-clock time.

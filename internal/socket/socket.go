@@ -75,7 +75,8 @@ type Listener struct {
 	log *slog.Logger
 }
 
-// Listen opens a socket. The listener removes it when it is closed. Errors: DATA_DIR if
+// Listen opens a socket. The listener removes it when it is closed. What cores that were
+// killed have left behind in one of Dirs is removed as well. Errors: DATA_DIR if
 // there is no safe place for it; PORT_IN_USE if a process uses it; CONFIG_INVALID if its
 // path is too long; UNIMPLEMENTED on systems that do not tell who connects.
 func Listen(cfg Config) (*Listener, error) {
@@ -90,6 +91,10 @@ func Listen(cfg Config) (*Listener, error) {
 	if err != nil {
 		return nil, err
 	}
+	release := alone(filepath.Dir(path))
+	if release != nil {
+		defer release()
+	}
 	if err := vacate(path); err != nil {
 		return nil, err
 	}
@@ -99,6 +104,11 @@ func Listen(cfg Config) (*Listener, error) {
 	}
 	if err := os.Chmod(path, 0o600); err != nil {
 		return nil, errors.Join(unusable(path, text.Cause(err)), l.Close())
+	}
+	if release != nil && cfg.Path == "" {
+		if gone := sweep(filepath.Dir(path)); len(gone) > 0 {
+			cfg.Logger.Info("sockets of cores that were killed were removed", "directory", filepath.Dir(path), "sockets", gone)
+		}
 	}
 	return &Listener{l, cfg.Logger}, nil
 }

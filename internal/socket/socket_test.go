@@ -10,7 +10,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -340,5 +342,115 @@ func TestDialEndsWithItsContext(t *testing.T) {
 	if c, err := socket.Dial(ctx, filepath.Join(t.TempDir(), "none")); err == nil {
 		_ = c.Close()
 		t.Error("dialled")
+	}
+}
+
+// dead makes a socket that nobody listens on.
+func dead(t *testing.T, path string) {
+	t.Helper()
+	l := must(net.ListenUnix("unix", &net.UnixAddr{Name: path}))
+	l.SetUnlinkOnClose(false)
+	_ = l.Close()
+}
+
+// Cores that are killed leave their sockets behind. The next one removes them, and
+// nothing else.
+func TestSocketsOfCoresThatWereKilledAreSwept(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "ruedo")
+	alive := listen(t, socket.Config{Dirs: []string{dir}, Port: 7003})
+	go greet(alive)
+	killed := exec.Command(must(os.Executable()))
+	killed.Env = append(os.Environ(), "RUEDO_TEST_LISTEN=1", "RUEDO_TEST_SOCKET="+filepath.Join(dir, "core-7001.sock"))
+	in, out := must(killed.StdinPipe()), must(killed.StdoutPipe())
+	defer in.Close()
+	if err := killed.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line := make([]byte, len("listening"))
+	if _, err := io.ReadFull(out, line); err != nil {
+		t.Fatal(err)
+	}
+	_ = killed.Process.Kill()
+	_ = killed.Wait()
+
+	dead(t, filepath.Join(dir, "core-7002.sock"))
+	stay := []string{"core-7003.sock", "core-7004.sock", "core-x.sock", "core-07005.sock", "core-70000.sock", "core-7006.sock.old", "other.sock"}
+	if err := os.WriteFile(filepath.Join(dir, "core-7004.sock"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range stay[2:] {
+		dead(t, filepath.Join(dir, name))
+	}
+	if os.Geteuid() == 0 {
+		stay = append(stay, "core-7007.sock")
+		dead(t, filepath.Join(dir, "core-7007.sock"))
+		if err := os.Chown(filepath.Join(dir, "core-7007.sock"), nobody, -1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// One in a place of its own is no reason to tidy up.
+	l := listen(t, socket.Config{Path: filepath.Join(dir, "mine.sock")})
+	if _, err := os.Lstat(filepath.Join(dir, "core-7002.sock")); err != nil {
+		t.Error(err)
+	}
+	_ = l.Close()
+
+	var log testkit.Log
+	l = listen(t, socket.Config{Dirs: []string{dir}, Port: 7833, Logger: log.Logger()})
+	var left []string
+	for _, entry := range must(os.ReadDir(dir)) {
+		left = append(left, entry.Name())
+	}
+	want := append([]string{"core-7833.sock"}, stay...)
+	slices.Sort(want)
+	if !slices.Equal(left, want) {
+		t.Errorf("left %v, want %v", left, want)
+	}
+	for _, name := range []string{"core-7001.sock", "core-7002.sock"} {
+		if !strings.Contains(log.String(), name) {
+			t.Errorf("the log says nothing of %s: %s", name, log.String())
+		}
+	}
+	for _, l := range []*socket.Listener{l, alive} {
+		c, err := socket.Dial(t.Context(), l.Path())
+		if err != nil {
+			t.Errorf("%s: %v", l.Path(), err)
+			continue
+		}
+		_ = c.Close()
+	}
+}
+
+// Whoever sweeps does not take a socket that another core is just opening for one that
+// was left behind.
+func TestCoresThatStartAtOnceKeepTheirSockets(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "ruedo")
+	const cores, rounds = 8, 25
+	for range rounds {
+		var all [cores]*socket.Listener
+		var wg sync.WaitGroup
+		for i := range all {
+			wg.Go(func() {
+				l, err := socket.Listen(socket.Config{Dirs: []string{dir}, Port: 7000 + i})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				all[i] = l
+			})
+		}
+		wg.Wait()
+		for _, l := range all {
+			if l == nil {
+				continue
+			}
+			if _, err := os.Lstat(l.Path()); err != nil {
+				t.Errorf("%s was removed", l.Path())
+			}
+			_ = l.Close()
+		}
+		if t.Failed() {
+			return
+		}
 	}
 }

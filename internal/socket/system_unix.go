@@ -5,7 +5,10 @@ package socket
 import (
 	"io/fs"
 	"net"
+	"os"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // supported says that the system tells who connects.
@@ -36,3 +39,6 @@ func peer(c *net.UnixConn) (uid int, err error) {
 	}
 	return uid, err
 }
+
+// lock locks a file or a directory until it is closed. It does not wait.
+func lock(f *os.File) error { return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) }

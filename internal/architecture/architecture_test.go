@@ -283,7 +283,7 @@ var arrows = []arrow{
 		reason: "what nobody needs is found in the store alone, and removed through its fenced writes",
 	},
 	{
-		from: []string{"core/store/chain"}, only: []string{"internal/access", "internal/fault", "internal/fleet", "internal/keys", "gen"},
+		from: []string{"core/store/chain"}, only: []string{"core/store/chain", "internal/access", "internal/fault", "internal/fleet", "internal/keys", "gen"},
 		reason: "a record is written whatever it is about, by whoever makes the transaction",
 	},
 	{
@@ -591,6 +591,10 @@ var arrows = []arrow{
 	{
 		from: []string{"core/store/storetest"}, only: []string{"internal/access", "gen"},
 		reason: "the store's own tests import it, so it does not import the store",
+	{
+		from: []string{"core/store/chain/chaintest"}, only: []string{"core/store/chain", "gen", "internal/fault", "internal/keys"},
+		reason: "whether a chain is whole is found out from what is stored, and not by what has written it",
+	},
 	},
 	{
 		from: []string{"internal/architecture", "internal/e2e", "internal/hostile"}, only: []string{},

@@ -79,4 +79,4 @@ func TestExportedFunctionsAreCalled(t *testing.T) {
 
 // forOthers are the rooms whose callers are authors of services and apps, or
 // tests.
-var forOthers = []string{"core/coretest", "core/store/storetest", "internal/etcdembed/etcdtest", "internal/testkit", "sdk", "examples", "internal/ruedotest", "internal/executor/executortest", "internal/pki/pkitest", "internal/wasmbin/wasmtest"}
+var forOthers = []string{"core/coretest", "core/store/chain/chaintest", "core/store/storetest", "internal/etcdembed/etcdtest", "internal/testkit", "sdk", "examples", "internal/ruedotest", "internal/executor/executortest", "internal/pki/pkitest", "internal/wasmbin/wasmtest"}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/ruedo-dev/ruedo/core/store"
 	"github.com/ruedo-dev/ruedo/core/store/chain"
+	"github.com/ruedo-dev/ruedo/core/store/chain/chaintest"
 	"github.com/ruedo-dev/ruedo/core/store/storetest"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/access"
@@ -83,7 +84,7 @@ func (s *site) records(all ...[]byte) []*ruedov1.AuditRecord {
 	}
 	all = append(all, chain.PublicKey(s.space))
 	var list []*ruedov1.AuditRecord
-	chains := map[string]*chain.Verifier{}
+	chains := map[string]*chaintest.Verifier{}
 	last := map[string][]byte{}
 	for _, kv := range got.Kvs {
 		k, ok := s.space.Parse(string(kv.Key))
@@ -91,7 +92,7 @@ func (s *site) records(all ...[]byte) []*ruedov1.AuditRecord {
 			s.Fatalf("%s is not a key", kv.Key)
 		}
 		if chains[k.Name] == nil {
-			chains[k.Name] = &chain.Verifier{Name: k.Name, Keys: all}
+			chains[k.Name] = &chaintest.Verifier{Name: k.Name, Keys: all}
 		}
 		rec, err := chains[k.Name].Next(kv)
 		if err != nil {
@@ -582,7 +583,7 @@ func TestTampering(t *testing.T) {
 		},
 	} {
 		kvs := tamper(copied())
-		v := &chain.Verifier{Name: chainOf(s, got.Kvs[0]), Keys: [][]byte{public(), key}}
+		v := &chaintest.Verifier{Name: chainOf(s, got.Kvs[0]), Keys: [][]byte{public(), key}}
 		var err error
 		for _, kv := range kvs {
 			if err == nil {
@@ -600,7 +601,7 @@ func TestTampering(t *testing.T) {
 		}
 	}
 	// Without the key, it is not even the beginning of a chain.
-	v := &chain.Verifier{Name: chainOf(s, got.Kvs[0]), Keys: [][]byte{public()}}
+	v := &chaintest.Verifier{Name: chainOf(s, got.Kvs[0]), Keys: [][]byte{public()}}
 	_, err = v.Next(got.Kvs[0])
 	testkit.WantReason(t, err, fault.AuditBroken)
 }

@@ -24,8 +24,7 @@ type Range struct {
 }
 
 // List yields the records of a range in the order of the store, up to the revision
-// that it returns. It ends after an error. Records that cannot be read are left out;
-// see [Records.Verify].
+// that it returns. It ends after an error. Records that cannot be read are left out.
 func (r *Records) List(ctx context.Context, which Range) (revision int64, records iter.Seq2[*ruedov1.AuditRecord, error], err error) {
 	heads, revision, err := r.heads(ctx)
 	if err != nil {

@@ -1,5 +1,4 @@
-// Package records reads the audit, checks it, and removes what is old. Package chain
-// writes it.
+// Package records reads the audit, and removes what is old. Package chain writes it.
 //
 // Records are read chain by chain, in pages, and merged in the order of the store.
 // How many are in memory does not depend on how many there are.

@@ -2,7 +2,6 @@ package records
 
 import (
 	"context"
-	"encoding/hex"
 	"fmt"
 	"time"
 
@@ -117,16 +116,3 @@ type trimmed struct {
 }
 
 func (t trimmed) String() string { return fmt.Sprintf("up to record %d, %x", t.seq, t.mac) }
-
-// trimOf returns what a record says was removed, if that is what it is about.
-func trimOf(rec *ruedov1.AuditRecord) (t trimmed, ok bool) {
-	if rec.GetAction() != actionTrim || rec.GetNoun() != "audit" {
-		return t, false
-	}
-	var mac string
-	if n, err := fmt.Sscanf(rec.GetSummary(), "up to record %d, %s", &t.seq, &mac); n != 2 || err != nil {
-		return t, false
-	}
-	t.mac, _ = hex.DecodeString(mac)
-	return t, true
-}

@@ -3,12 +3,16 @@ package records
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
+	"fmt"
 	"slices"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/ruedo-dev/ruedo/core/store/chain"
+	"github.com/ruedo-dev/ruedo/core/store/chain/chaintest"
+	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
@@ -86,7 +90,7 @@ func (v *verification) strays(ctx context.Context, heads []head) error {
 				return err
 			}
 			k, _ := v.space.Parse(string(got.Kvs[0].Key))
-			return (&chain.Verifier{Name: k.Name, Seq: k.Number}).Missing()
+			return (&chaintest.Verifier{Name: k.Name, Seq: k.Number}).Missing()
 		})
 		if err != nil {
 			return err
@@ -98,7 +102,7 @@ func (v *verification) strays(ctx context.Context, heads []head) error {
 
 // chain checks one chain.
 func (v *verification) chain(ctx context.Context, h head) error {
-	check := &chain.Verifier{Keys: v.keys, Name: h.name}
+	check := &chaintest.Verifier{Keys: v.keys, Name: h.name}
 	first, err := v.search(ctx, h, present)
 	if err != nil {
 		return err
@@ -147,7 +151,7 @@ func (v *verification) chain(ctx context.Context, h head) error {
 func (v *verification) beginnings() error {
 	for name, kv := range v.begins {
 		t := v.trims[name]
-		check := &chain.Verifier{Keys: v.keys, Name: name, Seq: t.seq, MAC: t.mac}
+		check := &chaintest.Verifier{Keys: v.keys, Name: name, Seq: t.seq, MAC: t.mac}
 		if _, err := check.Next(kv); err != nil {
 			return fault.Wrap(err, fault.AuditBroken, "the beginning of chain %s of the audit is missing, and no record says that it was removed", name).
 				With("chain", name).WithFix("compare it with an export")
@@ -157,8 +161,21 @@ func (v *verification) beginnings() error {
 	return nil
 }
 
-func (v *verification) count(check *chain.Verifier) {
+func (v *verification) count(check *chaintest.Verifier) {
 	if v.key != nil && !check.Has(v.key) {
 		v.done.Unkeyed++
 	}
+}
+
+// trimOf returns what a record says was removed, if that is what it is about.
+func trimOf(rec *ruedov1.AuditRecord) (t trimmed, ok bool) {
+	if rec.GetAction() != actionTrim || rec.GetNoun() != "audit" {
+		return t, false
+	}
+	var mac string
+	if n, err := fmt.Sscanf(rec.GetSummary(), "up to record %d, %s", &t.seq, &mac); n != 2 || err != nil {
+		return t, false
+	}
+	t.mac, _ = hex.DecodeString(mac)
+	return t, true
 }

@@ -1,6 +1,8 @@
 package source
 
 import (
+	"slices"
+
 	"google.golang.org/protobuf/types/known/structpb"
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
@@ -12,7 +14,7 @@ import (
 // directory says. Zero fields change nothing.
 type Overlay struct {
 	Description string
-	// Tags and Decorators are added.
+	// Tags and Decorators are added, unless they are there already.
 	Tags, Decorators []string
 	// Args replace the arguments if not nil.
 	Args []string
@@ -37,8 +39,8 @@ func (o Overlay) Apply(r *ruedov1.PublishServiceRequest) error {
 	if o.Description != "" {
 		r.Description = o.Description
 	}
-	r.Tags = append(r.Tags, o.Tags...)
-	r.Decorators = append(r.Decorators, o.Decorators...)
+	r.Tags = once(append(r.Tags, o.Tags...))
+	r.Decorators = once(append(r.Decorators, o.Decorators...))
 	if o.Args != nil {
 		r.Args = o.Args
 	}
@@ -68,4 +70,15 @@ func (o Overlay) Apply(r *ruedov1.PublishServiceRequest) error {
 		r.Routes = o.Routes
 	}
 	return nil
+}
+
+// once returns a list with each of its items once, where it comes first.
+func once(list []string) []string {
+	var items []string
+	for _, item := range list {
+		if !slices.Contains(items, item) {
+			items = append(items, item)
+		}
+	}
+	return items
 }

@@ -490,6 +490,9 @@ var arrows = []arrow{
 		from: []string{"internal/port/hosts"}, only: []string{},
 		reason: "which names may reach a server is a question of names alone",
 	}, {
+		from: []string{"internal/port/origins"}, only: []string{"internal/fault", "internal/headers"},
+		reason: "which web pages may use a server is a question of their origins alone",
+	}, {
 		from: []string{"internal/port/files", "internal/port/flight", "internal/port/handshake"}, only: []string{},
 		reason: "descriptors, requests and handshakes are counted whatever they are for",
 	}, {
@@ -669,7 +672,7 @@ var arrows = []arrow{
 		reason: "who sends a header field and who reads it share its name, the client too, which drags nothing along",
 	},
 	{
-		from: []string{"internal/cli/settings"}, only: []string{"internal/cli/hosts", "internal/cli/profile", "internal/cli/yamlfile", "internal/fault", "internal/labels", "internal/names", "internal/suggest", "internal/text", "internal/wasmbin"},
+		from: []string{"internal/cli/settings"}, only: []string{"internal/cli/hosts", "internal/cli/profile", "internal/cli/yamlfile", "internal/fault", "internal/labels", "internal/names", "internal/port/origins", "internal/suggest", "internal/text", "internal/wasmbin"},
 		reason: "where a value came from does not depend on what it is for",
 	},
 	{

@@ -12,16 +12,18 @@ import (
 // Handler returns the handler of all routes. It refuses requests from other
 // sites' pages with HOST_NOT_ALLOWED or ORIGIN_NOT_ALLOWED. A request must name
 // one of [Config.Hosts], an address, or a name that cannot be rebound. A
-// request from a browser must come from a page of the same origin. A request for
-// another cluster is refused with CLUSTER_MISMATCH.
+// request from a browser must come from a page of the same origin or of one of
+// [Config.Origins]. A request for another cluster is refused with CLUSTER_MISMATCH.
 func (s *Server) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := s.check(r); err != nil {
 			if err.Reason == fault.HostNotAllowed && s.foreign.serve(w, r) {
 				return
 			}
-			s.unknown.count(err.Reason)
-			faultrpc.WriteError(w, r, err, false)
+			s.cfg.Origins.Readable(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				s.unknown.count(err.Reason)
+				faultrpc.WriteError(w, r, err, false)
+			})).ServeHTTP(w, r)
 			return
 		}
 		for _, raw := range s.raw {
@@ -50,7 +52,8 @@ func (s *Server) check(r *http.Request) *fault.Error {
 		}
 	}
 	if err := s.origins.Check(r); err != nil {
-		return fault.Wrap(err, fault.OriginNotAllowed, "requests from web pages of another origin are not allowed")
+		return fault.Wrap(err, fault.OriginNotAllowed, "requests from web pages of another origin are not allowed").
+			WithFix("add the origin of the page to server.origins, if it may use this core")
 	}
 	return nil
 }

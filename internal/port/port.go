@@ -70,6 +70,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/port/garbage"
 	"github.com/ruedo-dev/ruedo/internal/port/handshake"
 	"github.com/ruedo-dev/ruedo/internal/port/hosts"
+	"github.com/ruedo-dev/ruedo/internal/port/origins"
 	"github.com/ruedo-dev/ruedo/internal/port/proxies"
 )
 
@@ -129,6 +130,9 @@ type Config struct {
 	// Hosts are the names, without a port, by which the server can be reached,
 	// in addition to those that are always allowed; see [Server.Handler].
 	Hosts []string
+	// Origins are those whose web pages can use what is mounted with Connect and Handle,
+	// and send requests to everything else. Default: only the server's own.
+	Origins origins.Allowed
 	// Cluster is the cluster id. A request that names another one in the field
 	// [headers.Cluster] is refused. Empty refuses none.
 	Cluster string
@@ -214,7 +218,7 @@ func New(cfg Config) *Server {
 		cfg:        cfg,
 		log:        cfg.Logger,
 		mux:        http.NewServeMux(),
-		origins:    http.NewCrossOriginProtection(),
+		origins:    cfg.Origins.Protection(),
 		hosts:      hosts.New(cfg.Hosts),
 		turns:      middleware.NewTurns(),
 		handshakes: handshake.New(),

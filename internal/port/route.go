@@ -171,7 +171,7 @@ func (c choice) serve(w http.ResponseWriter, r *http.Request) bool {
 }
 
 func (s *Server) mount(pattern string, r *route, h http.Handler) {
-	s.mux.Handle(pattern, s.outside(pattern, r, h))
+	s.mux.Handle(pattern, s.cfg.Origins.Readable(s.outside(pattern, r, h)))
 }
 
 // handler returns a handler that runs h within the bounds of the route.

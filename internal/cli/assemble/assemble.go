@@ -25,6 +25,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fleet"
 	"github.com/ruedo-dev/ruedo/internal/labels"
 	"github.com/ruedo-dev/ruedo/internal/port"
+	"github.com/ruedo-dev/ruedo/internal/port/origins"
 	"github.com/ruedo-dev/ruedo/internal/port/proxies"
 	"github.com/ruedo-dev/ruedo/runner"
 )
@@ -225,6 +226,9 @@ func (a *Assembler) newCore(ctx context.Context, log *slog.Logger, st store.Conf
 	}
 	var err error
 	if cfg.Port.Proxies, err = proxies.Parse(a.Settings.Server.TrustedProxies); err != nil {
+		return nil, err
+	}
+	if cfg.Port.Origins, err = origins.Parse(a.Settings.Server.Origins); err != nil {
 		return nil, err
 	}
 	change(&cfg)

@@ -14,6 +14,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/cli/hosts"
 	"github.com/ruedo-dev/ruedo/internal/labels"
 	"github.com/ruedo-dev/ruedo/internal/names"
+	"github.com/ruedo-dev/ruedo/internal/port/origins"
 )
 
 // set parses text into the field of an entry. The error says what is expected.
@@ -127,6 +128,9 @@ func (e Entry) checkText(text string) error {
 		if strings.ContainsAny(text, ":/,;") {
 			return fmt.Errorf("names without a scheme or a port are expected, separated by spaces")
 		}
+	case "origins":
+		_, err := origins.Parse([]string{text})
+		return err
 	case "label":
 		if why := labels.CheckValue(text); why != "" {
 			return errors.New(why)

@@ -94,6 +94,7 @@ type Server struct {
 	ShutdownDelay        time.Duration `key:"shutdown_delay" default:"0s" check:"delay" help:"How long a core that is asked to end still serves, while /readyz answers 503, so that load balancers can take it out, up to 10m."`
 	InsecureListen       bool          `key:"insecure_listen" default:"false" help:"Allow listening on non-loopback addresses without logins or without TLS: anyone who can reach the port then controls the cluster, or anyone on the way can read tokens. It is said at each start."`
 	Socket               string        `key:"socket" help:"Path of the unix socket by which the owner of this process, and root, administer the cluster without logging in. off: none. Default: core-PORT.sock in /run/ruedo, $XDG_RUNTIME_DIR/ruedo or a directory of the user below that for temporary files, the first that can be had."`
+	Origins              []string      `key:"origins" check:"origins" help:"Origins of web pages that may use the API and call services, besides the core's own, separated by spaces: each as a browser writes it, such as https://app.example.com or http://localhost:5173. Default: none."`
 	TrustedProxies       []string      `key:"trusted_proxies" help:"Addresses and networks of proxies in front of the core, separated by spaces. Their X-Forwarded-For says where a request comes from. Default: none is believed."`
 }
 

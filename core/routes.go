@@ -32,6 +32,13 @@ func (c *Core) portConfig() port.Config {
 	return cfg
 }
 
+// passesAuthorization reports whether everybody may call a service that gets to see
+// the field Authorization of its requests. Who has to show a token to call it has no
+// other use for the field.
+func (c *Core) passesAuthorization(service string) bool {
+	return c.catalog.PassesAuthorization(service) && c.auth.Public(service)
+}
+
 // mount mounts everything that the core serves on its port.
 func (c *Core) mount() {
 	publisher := publish.New(publish.Config{
@@ -51,7 +58,9 @@ func (c *Core) mount() {
 		Done:  c.down.Done(),
 	})
 	gateway.Mount(c.port, c.invoker, fresh.Handler, c.log)
-	exchange.Mount(c.port, exchange.Config{Invoker: c.invoker, Routes: c.catalog, Apps: c.apps, Fresh: fresh.Handler, Follow: c.auth.FollowCall, Down: c.down, Logger: c.log})
+	exchange.Mount(c.port, exchange.Config{
+		Invoker: c.invoker, Routes: c.catalog, Passes: c.passesAuthorization, Apps: c.apps, Fresh: fresh.Handler, Follow: c.auth.FollowCall, Down: c.down, Logger: c.log,
+	})
 	c.port.Handle("GET /metrics", "metrics", access.Needs(access.Read, access.Cluster), port.Bounds{}, c.metrics.Handler(visibleServices))
 	c.mountProbes()
 	small := port.Bounds{Message: 4 << 10, Weight: 8}

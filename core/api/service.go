@@ -70,7 +70,7 @@ func (s *serviceService) GetService(ctx context.Context, req *ruedov1.GetService
 		Egress:     e.Rules.Grants(),
 	}
 	if e.Service.GetRevision().GetKind() == ruedov1.Kind_KIND_HTTP {
-		res.OpenRequests = s.open()
+		res.OpenRequests, res.AuthorizationBy = s.open(), e.Rules.Authorization
 	}
 	return res, nil
 }

@@ -120,11 +120,8 @@ func New(cfg Config) *Auth {
 	if cfg.Denied == nil {
 		cfg.Denied = func(context.Context, string, string, string, fault.Reason) {}
 	}
-	local := access.Local()
-	everybody := *local
-	everybody.Assumed = true
 	a := &Auth{
-		cfg: cfg, local: local, everybody: &everybody,
+		cfg: cfg, local: access.Local(), everybody: access.Everybody(),
 		// Cores ask each other how they are, and have each other's members of the
 		// store defragmented.
 		core:     access.Set{{Verb: access.Read, Pattern: "*"}, {Verb: access.Write, Noun: access.Cluster, Pattern: "*"}},
@@ -182,6 +179,12 @@ func (a *Auth) Identify(r *http.Request, via, from string) (*access.Principal, *
 		return p, nil
 	}
 	return nil, a.bad(r.Context(), via, from, t.ID())
+}
+
+// Public reports whether everybody may call a service.
+func (a *Auth) Public(service string) bool {
+	v := a.current()
+	return v.err == nil && (!v.login || v.anonymous.Allows(access.Call, access.Service, service))
 }
 
 // bearer returns the token in the values of Authorization.

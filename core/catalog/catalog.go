@@ -176,6 +176,18 @@ func (v *view) resolve(ctx context.Context, name string) (*Entry, error) {
 	return e, nil
 }
 
+// PassesAuthorization reports whether a service gets to see the field Authorization of
+// its requests.
+func (c *Catalog) PassesAuthorization(service string) bool {
+	e := c.current().entries[service]
+	return e != nil && e.err == nil && e.PassesAuthorization()
+}
+
+// PassesAuthorization reports whether the service gets to see that field.
+func (e *Entry) PassesAuthorization() bool {
+	return len(e.Rules.Authorization) > 0 && e.Service.GetRevision().GetKind() == ruedov1.Kind_KIND_HTTP
+}
+
 // State returns the id of a service's live plan, or why the service cannot be
 // called, as far as that is known: it compiles nothing.
 func (c *Catalog) State(name string) (plan string, err error) {

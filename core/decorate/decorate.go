@@ -10,8 +10,8 @@
 // An input must match all schemas: those of the decorators, then the one that
 // the types of the service make ([Compiler.Types]). The strictest value of each limit wins.
 // [Rules.Limits] has every limit: if no decorator sets it, its default from the
-// table of limits applies. A service is idempotent if one decorator says so,
-// and may connect to what any of them grants.
+// table of limits applies. A service is idempotent if one decorator says so, sees the
+// field Authorization if one does, and may connect to what any of them grants.
 //
 // # Who enforces what
 //
@@ -48,6 +48,9 @@ type Rules struct {
 	Limits *ruedov1.Limits
 	// Idempotent is true if a call may be executed twice.
 	Idempotent bool
+	// Authorization are the names of the decorators that pass the field Authorization of
+	// requests on to the service. If there are none, it stays between caller and core.
+	Authorization []string
 	// Egress are the rules of what the service may connect to: those of all its
 	// decorators, in their canonical texts, sorted. See package grant.
 	Egress []string
@@ -66,6 +69,9 @@ func Combine(kind ruedov1.Kind, ds []*Decorator) *Rules {
 	var granted [][]string
 	for _, d := range ds {
 		r.Idempotent = r.Idempotent || d.GetPolicy().GetIdempotent()
+		if d.GetPolicy().GetPassAuthorization() {
+			r.Authorization = append(r.Authorization, d.GetName())
+		}
 		granted = append(granted, d.GetGrants().GetEgress())
 	}
 	r.Limits = limits.Combine(r.kind, r.limiting())

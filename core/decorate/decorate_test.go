@@ -160,8 +160,13 @@ func TestTheStrictestLimitWinsAndIsNamed(t *testing.T) {
 			t.Errorf("%s is %s, want %s", name, got[name], text)
 		}
 	}
-	if !rules.Idempotent {
-		t.Error("one decorator says idempotent, the rules do not")
+	if !rules.Idempotent || rules.Authorization != nil {
+		t.Errorf("idempotent %t, authorization by %q", rules.Idempotent, rules.Authorization)
+	}
+	users := compile(t, &ruedov1.Decorator{Name: "users", Policy: &ruedov1.CallPolicy{PassAuthorization: true}})
+	passing := decorate.Combine(ruedov1.Kind_KIND_HTTP, []*decorate.Decorator{compile(t, &ruedov1.Decorator{Name: "none"}), users})
+	if !slices.Equal(passing.Authorization, []string{"users"}) {
+		t.Errorf("authorization by %q", passing.Authorization)
 	}
 
 	var hit bool

@@ -16,7 +16,9 @@
 // compressed here.
 //
 // The caller's Authorization stays here, and so do its cookies, unless the request came
-// to a site that has no API: see "What is kept from services?" in docs/RATIONALE.md.
+// to a site that has no API: see "What is kept from services?" in docs/RATIONALE.md. A
+// service whose decorators say so gets to see an Authorization that is not for the
+// cluster.
 //
 // A failure before the answer began is answered in the protocol of the request:
 // gRPC, gRPC-Web, Connect, or a JSON object as POST /call has it. After that, the
@@ -52,6 +54,7 @@ import (
 	"maps"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -78,6 +81,9 @@ type Config struct {
 	Invoker Invoker
 	// Routes are those that services declare. Nil: none.
 	Routes Routes
+	// Passes reports whether everybody may call a service, and the field Authorization of
+	// its requests is passed on to it. Nil: of none it is.
+	Passes func(service string) bool
 	// Apps is a port that serves nothing but services, so that its origin is not that
 	// of the API. Nil: there is none.
 	Apps *port.Server
@@ -125,10 +131,28 @@ func (f *front) mount(p *port.Server) {
 	// A body streams for as long as the service wants; it is bounded by its rate.
 	b := port.Bounds{Duplex: true, Total: 24 * time.Hour}
 	calls := access.Needs(access.Call, access.Service)
+	b.Foreign = f.passes(func(r *http.Request) string { return named(r.URL).service })
 	p.HandleRaw(prefix, "svc", calls, b, f.cfg.Fresh(http.HandlerFunc(f.byName)))
 	if f.cfg.Routes != nil {
+		b.Foreign = f.passes(f.routed)
 		p.HandleHosts("svc", calls, b, f.hasHost, f.cfg.Fresh(http.HandlerFunc(f.onOwnHost)))
 		p.HandleRest("svc", calls, b, f.isDeclared, f.cfg.Fresh(http.HandlerFunc(f.onThisHost)))
+	}
+}
+
+// passes returns what reports whether the field Authorization of a request is for its
+// service.
+func (f *front) passes(service func(*http.Request) string) func(*http.Request) bool {
+	if f.cfg.Passes == nil {
+		return nil
+	}
+	return func(r *http.Request) bool {
+		shown := r.Header["Authorization"]
+		if len(shown) != 1 || token.WithinAuthorization(shown[0]) {
+			return false
+		}
+		name, _, _ := strings.Cut(service(r), "@")
+		return f.cfg.Passes(name)
 	}
 }
 
@@ -223,7 +247,10 @@ func (x *exchange) execute() (*invoke.Answer, error) {
 	if at, ok := ctx.Deadline(); ok {
 		timeout = min(timeout, time.Until(at))
 	}
-	req.Head = httphead.Request(asked, httphead.Origin{Path: x.path, Prefix: x.prefix, Timeout: timeout, Upgrade: protocol, From: x.from(), Cookies: x.own || x.front.apps})
+	req.Head = httphead.Request(asked, httphead.Origin{
+		Path: x.path, Prefix: x.prefix, Timeout: timeout, Upgrade: protocol, From: x.from(),
+		Cookies: x.own || x.front.apps, Authorization: call.PassesAuthorization(),
+	})
 	res, err := call.Exchange(ctx, req)
 	x.mu.Lock() // the last of an answer may still be on its way
 	x.over = true

@@ -79,6 +79,7 @@ type site struct {
 type options struct {
 	port   port.Config
 	routes exchange.Routes
+	passes func(service string) bool
 	open   int
 	idle   time.Duration // of the service
 	follow func(ctx context.Context, service string, end func(why error)) (leave func())
@@ -105,7 +106,7 @@ func newSite(t *testing.T, o options) *site {
 	}
 	s := &site{}
 	s.server = ruedotest.Front(t, module, ruedotest.FrontOptions{
-		Port: o.port, Routes: o.routes, MaxOpen: o.open, Idle: o.idle, Follow: o.follow, Down: o.down, Observe: s.observe, Runner: shared,
+		Port: o.port, Routes: o.routes, Passes: o.passes, MaxOpen: o.open, Idle: o.idle, Follow: o.follow, Down: o.down, Observe: s.observe, Runner: shared,
 	})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -41,17 +41,19 @@ type target struct {
 var errAbsent = errors.New("the caller may not see the service of this route")
 
 // byName serves /svc/{service}/.
-func (f *front) byName(w http.ResponseWriter, r *http.Request) {
-	var t target
-	if rest, ok := strings.CutPrefix(r.URL.EscapedPath(), prefix); ok {
+func (f *front) byName(w http.ResponseWriter, r *http.Request) { f.serve(w, r, named(r.URL)) }
+
+// named returns where /svc/{service}/ goes.
+func named(u *url.URL) (t target) {
+	if rest, ok := strings.CutPrefix(u.EscapedPath(), prefix); ok {
 		segment, path, slash := strings.Cut(rest, "/")
 		t.service, _ = url.PathUnescape(segment) // of a valid path: it cannot fail
 		t.prefix = prefix + segment
 		if slash {
-			t.path = withQuery("/"+path, r.URL)
+			t.path = withQuery("/"+path, u)
 		}
 	}
-	f.serve(w, r, t)
+	return t
 }
 
 // onThisHost serves declared routes of hosts that also serve the API.
@@ -71,6 +73,12 @@ func (f *front) onOwnHost(w http.ResponseWriter, r *http.Request) {
 	service, _ := f.cfg.Routes.Lookup(r.Host, r.URL.Path, r.Method)
 	everywhere, ok := f.cfg.Routes.Lookup("", r.URL.Path, r.Method)
 	f.byRoute(w, r, target{own: !ok || service != everywhere, absent: noRoute})
+}
+
+// routed returns the service that has declared a route of a request, or "".
+func (f *front) routed(r *http.Request) string {
+	service, _ := f.cfg.Routes.Lookup(r.Host, r.URL.Path, r.Method)
+	return service
 }
 
 // hasHost reports whether a host that is not this core's is a service's. Others are

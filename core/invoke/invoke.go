@@ -147,6 +147,10 @@ func (v *Invoker) resolve(ctx context.Context, service, number string, numbered 
 // bytes.
 func (c Call) InputLimit() uint64 { return c.entry.Rules.Limits.GetInputBytes() }
 
+// PassesAuthorization reports whether the service gets to see the field Authorization
+// of its requests.
+func (c Call) PassesAuthorization() bool { return c.entry.PassesAuthorization() }
+
 // TooLarge returns INPUT_TOO_LARGE, for an input that is not read to its end.
 // actual says how large it is, for example "5 bytes".
 func (c Call) TooLarge(actual string) error { return c.entry.Rules.TooLarge(c.service(), actual) }

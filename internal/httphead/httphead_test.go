@@ -3,6 +3,7 @@ package httphead
 import (
 	"bufio"
 	"bytes"
+	"encoding/base64"
 	"net/http"
 	"net/http/httptest"
 	"net/textproto"
@@ -104,6 +105,15 @@ func TestCredentialsDoNotPass(t *testing.T) {
 		if got := values(fields, "cookie"); !slices.Equal(got, want) {
 			t.Errorf("cookies of its own site %t: %q", own, got)
 		}
+	}
+	// A service with users of its own gets what they show it.
+	if got := values(request(Origin{Authorization: true}), "authorization"); !slices.Equal(got, []string{"Bearer own"}) {
+		t.Errorf("authorization %q", got)
+	}
+	r := httptest.NewRequest("POST", "http://h/", nil)
+	r.Header["Authorization"] = []string{"Bearer " + secret, "Basic " + base64.StdEncoding.EncodeToString([]byte("ada:"+secret))}
+	if got := values(parse(t, Request(r, Origin{Path: "/", Authorization: true})), "authorization"); got != nil {
+		t.Errorf("authorization %q", got)
 	}
 	if got := parse(t, Trailers(http.Header{"X-Sum": {secret, "7"}, "Authorization": {"Bearer own"}})); len(got) != 1 || got[0] != [2]string{"x-sum", "7"} {
 		t.Errorf("trailers %q", got)

@@ -32,6 +32,9 @@ type Origin struct {
 	// Cookies says that those of the request are the service's: it came to a site
 	// without the API.
 	Cookies bool
+	// Authorization says that the field of that name is the service's, unless it can
+	// hold a token.
+	Authorization bool
 }
 
 // Request returns the head of a request. Fields that are about the connection are
@@ -65,7 +68,10 @@ func Request(r *http.Request, o Origin) []byte {
 		}
 		name = strings.ToLower(name)
 		for _, v := range values {
-			if name == "cookie" && token.Within(v) {
+			switch {
+			case name == "authorization" && token.WithinAuthorization(v):
+				continue
+			case name == "cookie" && token.Within(v):
 				if v = otherCookies(v); v == "" {
 					continue
 				}
@@ -125,7 +131,7 @@ func ofCore(name string) bool {
 // forCore reports whether a field is for the core, and no service's business: with
 // what the caller has shown it, the service could call others in the caller's name.
 func forCore(name string, o Origin) bool {
-	return name == "Authorization" || name == "Cookie" && !o.Cookies
+	return name == "Authorization" && !o.Authorization || name == "Cookie" && !o.Cookies
 }
 
 // otherCookies returns the cookies of a field without those that look like a token.

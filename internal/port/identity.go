@@ -1,22 +1,12 @@
 package port
 
 import (
-	"context"
 	"net/http"
 
 	"github.com/ruedo-dev/ruedo/internal/access"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/port/head"
 )
-
-// everybody returns the default of [Config.Identify].
-func everybody() func(*http.Request, string, string) (*access.Principal, *fault.Error) {
-	p := access.Local()
-	p.Assumed = true
-	return func(*http.Request, string, string) (*access.Principal, *fault.Error) { return p, nil }
-}
-
-// anything is the default of [Config.Allow].
-func anything(context.Context, *access.Rule) error { return nil }
 
 // nobody is who requests are of that need not say it.
 var nobody = access.Principal{Name: access.Anonymous}
@@ -32,8 +22,14 @@ func (x *exchange) identify(r *http.Request) (err *fault.Error) {
 		q.Principal = &nobody
 		return nil
 	}
+	if foreign := x.route.Foreign; foreign != nil && foreign(r) {
+		r = head.Anonymous(r)
+	}
 	if q.Principal, err = x.s.cfg.Identify(r, q.Via, q.From); err != nil || x.route.rule == nil {
 		return err
+	}
+	if x.s.cfg.Allow == nil {
+		return nil
 	}
 	if err := x.s.cfg.Allow(x, x.route.rule); err != nil {
 		return fault.FromError(err)

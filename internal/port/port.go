@@ -209,10 +209,8 @@ func New(cfg Config) *Server {
 		cfg.Count = func(string) func(fault.Reason) { return func(fault.Reason) {} }
 	}
 	if cfg.Identify == nil {
-		cfg.Identify = everybody()
-	}
-	if cfg.Allow == nil {
-		cfg.Allow = anything
+		everybody := access.Everybody()
+		cfg.Identify = func(*http.Request, string, string) (*access.Principal, *fault.Error) { return everybody, nil }
 	}
 	s := &Server{
 		cfg:        cfg,

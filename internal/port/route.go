@@ -42,6 +42,10 @@ type Bounds struct {
 	// Unchecked leaves the rules of messages to the handler: it checks what it
 	// reads by hand.
 	Unchecked bool
+	// Foreign reports whether the field Authorization of a request is for somebody
+	// whom the handler passes it to: to this server, the request is then anonymous.
+	// Nil: it never is.
+	Foreign func(r *http.Request) bool
 }
 
 // envelope bounds what surrounds a message in a body: prefix, trailers, gzip's

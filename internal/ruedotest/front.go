@@ -32,6 +32,8 @@ type FrontOptions struct {
 	// Follow is that of package exchange.
 	Follow func(ctx context.Context, service string, end func(why error)) (leave func())
 	Down   context.Context
+	// Passes is that of the exchange, and has the service see the field Authorization.
+	Passes func(service string) bool
 	// Idle is the limit of that name; 0 means its default.
 	Idle time.Duration
 	// Observe is called once per completed call. Nil disables it.
@@ -77,7 +79,8 @@ func Front(t testing.TB, wasm []byte, o FrontOptions) *port.Server {
 	if o.Idle > 0 {
 		limits.Idle = durationpb.New(o.Idle)
 	}
-	mirror.Set([]*ruedov1.Decorator{{Name: "roomy", Version: 1, Limits: limits}}, talk, plain)
+	roomy := &ruedov1.Decorator{Name: "roomy", Version: 1, Limits: limits, Policy: &ruedov1.CallPolicy{PassAuthorization: o.Passes != nil}}
+	mirror.Set([]*ruedov1.Decorator{roomy}, talk, plain)
 	src := &source{wasm: wasm}
 	bound := run.Bind(src)
 	ex := executor.Executor(bound)
@@ -95,7 +98,7 @@ func Front(t testing.TB, wasm []byte, o FrontOptions) *port.Server {
 	}
 	p := port.New(o.Port)
 	exchange.Mount(p, exchange.Config{
-		Invoker: invoke.New(invoke.Config{Catalog: src.Catalog, Observe: o.Observe}), Routes: o.Routes, MaxOpen: o.MaxOpen, Follow: o.Follow, Down: o.Down,
+		Invoker: invoke.New(invoke.Config{Catalog: src.Catalog, Observe: o.Observe}), Routes: o.Routes, Passes: o.Passes, MaxOpen: o.MaxOpen, Follow: o.Follow, Down: o.Down,
 		Fresh: func(h http.Handler) http.Handler { return h }, Logger: slog.New(slog.DiscardHandler),
 	})
 	return p

@@ -1,6 +1,9 @@
 package token
 
-import "strings"
+import (
+	"encoding/base64"
+	"strings"
+)
 
 // Within reports whether a text holds what looks like a token of any cluster, whether
 // or not that is good. Underscores can be written as in a URL.
@@ -39,4 +42,16 @@ func underscore(text string) (rest string, ok bool) {
 		return text[3:], true
 	}
 	return "", false
+}
+
+// WithinAuthorization reports whether a value of the header field Authorization can be
+// a token, or hold one: mistyped or cut off, it is still one, and its secret may be
+// whole. A name and a password of Basic are looked at as they were before their
+// encoding.
+func WithinAuthorization(value string) bool {
+	if scheme, encoded, ok := strings.Cut(value, " "); ok && strings.EqualFold(scheme, "basic") {
+		decoded, _ := base64.StdEncoding.DecodeString(strings.TrimSpace(encoded)) // what comes before a mistake
+		value += string(decoded)
+	}
+	return strings.Contains(strings.ToLower(value), start) || Within(value)
 }

@@ -34,3 +34,20 @@ func TestWithin(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// A mistyped token is a token: most of its secret may be right.
+func TestWithinAuthorization(t *testing.T) {
+	for _, value := range []string{
+		"Bearer ruedo_t_7kq2m3x4tb_abcdefghijklmnopqrstuvwxyz0a1b2c3d", "bearer  ruedo_t_7kq1m3x4tb_abc", "Bearer ruedo_t", "Bearer RUEDO_T_7KQ2M3X4TB_ABC", "ruedo_c_core-1.1.x",
+		"Basic cnVlZG9fdF83a3EybTN4NHRiX2FiYzo=", "basic  YWRhOnJ1ZWRvX3RfN2txMm0zeDR0Yl9hYmM=", "Basic YWRhOnJ1ZWRvX3RfN2txMm0zeDR0Yl9hYmM", "Token ruedo%5Ft%5F7kq2m3x4tb%5Fabc",
+	} {
+		if !token.WithinAuthorization(value) {
+			t.Errorf("%q", value)
+		}
+	}
+	for _, value := range []string{"", "Bearer", "Bearer eyJhbGciOiJFUzI1NiJ9.e30.c2ln", "Basic YWRhOmh1bnRlcjI=", "Basic %%%", "Digest username=\"ruedo\"", "Bearer ruedo"} {
+		if token.WithinAuthorization(value) {
+			t.Errorf("%q looks like a token", value)
+		}
+	}
+}

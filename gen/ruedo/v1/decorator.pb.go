@@ -215,9 +215,12 @@ func (x *Grants) GetEgress() []string {
 type CallPolicy struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// A call may be executed again if it is unknown whether it was executed.
-	Idempotent    bool `protobuf:"varint,1,opt,name=idempotent,proto3" json:"idempotent,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Idempotent bool `protobuf:"varint,1,opt,name=idempotent,proto3" json:"idempotent,omitempty"`
+	// A service of kind http gets to see the header field Authorization of its requests,
+	// if everybody may call it, and never with what looks like a token of Ruedo.
+	PassAuthorization bool `protobuf:"varint,2,opt,name=pass_authorization,json=passAuthorization,proto3" json:"pass_authorization,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *CallPolicy) Reset() {
@@ -253,6 +256,13 @@ func (*CallPolicy) Descriptor() ([]byte, []int) {
 func (x *CallPolicy) GetIdempotent() bool {
 	if x != nil {
 		return x.Idempotent
+	}
+	return false
+}
+
+func (x *CallPolicy) GetPassAuthorization() bool {
+	if x != nil {
+		return x.PassAuthorization
 	}
 	return false
 }
@@ -1047,12 +1057,13 @@ const file_ruedo_v1_decorator_proto_rawDesc = "" +
 	"\x06latest\x18\v \x01(\x04R\x06latest\x12(\n" +
 	"\x06grants\x18\f \x01(\v2\x10.ruedo.v1.GrantsR\x06grants\"5\n" +
 	"\x06Grants\x12+\n" +
-	"\x06egress\x18\x01 \x03(\tB\x13\xbaH\x10\x92\x01\r\x10@\x18\x01\"\ar\x05\x10\x01\x18\x80\x04R\x06egress\",\n" +
+	"\x06egress\x18\x01 \x03(\tB\x13\xbaH\x10\x92\x01\r\x10@\x18\x01\"\ar\x05\x10\x01\x18\x80\x04R\x06egress\"[\n" +
 	"\n" +
 	"CallPolicy\x12\x1e\n" +
 	"\n" +
 	"idempotent\x18\x01 \x01(\bR\n" +
-	"idempotent\"S\n" +
+	"idempotent\x12-\n" +
+	"\x12pass_authorization\x18\x02 \x01(\bR\x11passAuthorization\"S\n" +
 	"\x16CreateDecoratorRequest\x129\n" +
 	"\tdecorator\x18\x01 \x01(\v2\x13.ruedo.v1.DecoratorB\x06\xbaH\x03\xc8\x01\x01R\tdecorator\"L\n" +
 	"\x17CreateDecoratorResponse\x121\n" +

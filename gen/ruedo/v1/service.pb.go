@@ -1108,9 +1108,12 @@ type GetServiceResponse struct {
 	// Each rule of what the service may connect to, sorted.
 	Egress []*EffectiveGrant `protobuf:"bytes,5,rep,name=egress,proto3" json:"egress,omitempty"`
 	// For kind http: how many of its requests can be open at the same time.
-	OpenRequests  *OpenRequests `protobuf:"bytes,6,opt,name=open_requests,json=openRequests,proto3" json:"open_requests,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	OpenRequests *OpenRequests `protobuf:"bytes,6,opt,name=open_requests,json=openRequests,proto3" json:"open_requests,omitempty"`
+	// For kind http: the decorators that pass the field Authorization of its requests on
+	// to it; see CallPolicy.
+	AuthorizationBy []string `protobuf:"bytes,7,rep,name=authorization_by,json=authorizationBy,proto3" json:"authorization_by,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *GetServiceResponse) Reset() {
@@ -1181,6 +1184,13 @@ func (x *GetServiceResponse) GetEgress() []*EffectiveGrant {
 func (x *GetServiceResponse) GetOpenRequests() *OpenRequests {
 	if x != nil {
 		return x.OpenRequests
+	}
+	return nil
+}
+
+func (x *GetServiceResponse) GetAuthorizationBy() []string {
+	if x != nil {
+		return x.AuthorizationBy
 	}
 	return nil
 }
@@ -1980,7 +1990,7 @@ const file_ruedo_v1_service_proto_rawDesc = "" +
 	"\twarm_time\x18\b \x01(\v2\x19.google.protobuf.DurationR\bwarmTime\x12\x12\n" +
 	"\x04late\x18\t \x01(\bR\x04late\"T\n" +
 	"\x11GetServiceRequest\x12?\n" +
-	"\x04name\x18\x01 \x01(\tB+\xbaH(r&2$^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$R\x04name\"\xb3\x02\n" +
+	"\x04name\x18\x01 \x01(\tB+\xbaH(r&2$^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$R\x04name\"\xde\x02\n" +
 	"\x12GetServiceResponse\x12+\n" +
 	"\aservice\x18\x01 \x01(\v2\x11.ruedo.v1.ServiceR\aservice\x120\n" +
 	"\x06limits\x18\x02 \x03(\v2\x18.ruedo.v1.EffectiveLimitR\x06limits\x12\x1e\n" +
@@ -1989,7 +1999,8 @@ const file_ruedo_v1_service_proto_rawDesc = "" +
 	"idempotent\x12/\n" +
 	"\aschemas\x18\x04 \x03(\v2\x15.ruedo.v1.InputSchemaR\aschemas\x120\n" +
 	"\x06egress\x18\x05 \x03(\v2\x18.ruedo.v1.EffectiveGrantR\x06egress\x12;\n" +
-	"\ropen_requests\x18\x06 \x01(\v2\x16.ruedo.v1.OpenRequestsR\fopenRequests\"D\n" +
+	"\ropen_requests\x18\x06 \x01(\v2\x16.ruedo.v1.OpenRequestsR\fopenRequests\x12)\n" +
+	"\x10authorization_by\x18\a \x03(\tR\x0fauthorizationBy\"D\n" +
 	"\x0eEffectiveGrant\x12\x12\n" +
 	"\x04rule\x18\x01 \x01(\tR\x04rule\x12\x1e\n" +
 	"\n" +

@@ -37,7 +37,29 @@ type Grants struct {
 
 // Policy says how calls may be handled.
 type Policy struct {
-	Idempotent bool `yaml:"idempotent" default:"false" help:"A call may be executed again if it is unknown whether it was executed, for example because its runner was lost."`
+	Idempotent        bool `yaml:"idempotent" default:"false" help:"A call may be executed again if it is unknown whether it was executed, for example because its runner was lost."`
+	PassAuthorization bool `yaml:"pass_authorization" default:"false" help:"A service of kind http sees the header field Authorization of its requests, if everybody may call it (ruedo grant anonymous); what looks like a token of Ruedo never reaches it. For services with users of their own."`
+}
+
+// stored returns the policy as the API takes it; nil if it says nothing.
+func (p Policy) stored() *ruedov1.CallPolicy {
+	if p == (Policy{}) {
+		return nil
+	}
+	return &ruedov1.CallPolicy{Idempotent: p.Idempotent, PassAuthorization: p.PassAuthorization}
+}
+
+// policyFields returns what a document says of a policy, by its keys; none if that is
+// nothing.
+func policyFields(p *ruedov1.CallPolicy) map[string]any {
+	set := map[string]any{}
+	if p.GetIdempotent() {
+		set["idempotent"] = true
+	}
+	if p.GetPassAuthorization() {
+		set["pass_authorization"] = true
+	}
+	return set
 }
 
 // Decorators reads DIR/decorators.yaml. It returns nil if there is no such file.
@@ -100,10 +122,7 @@ func (d *Decorator) Proto() (*ruedov1.Decorator, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.Limits = limits
-	if d.Policy.Idempotent {
-		p.Policy = &ruedov1.CallPolicy{Idempotent: true}
-	}
+	p.Limits, p.Policy = limits, d.Policy.stored()
 	egress, err := grant.Canonical(d.Grants.Egress)
 	if err != nil {
 		return nil, err

@@ -41,7 +41,7 @@ func DecoratorDocument(p *ruedov1.Decorator) any {
 	d.add("tags", p.GetTags(), len(p.GetTags()) == 0)
 	d.add("input_schema", whole(p.GetInputSchema().AsMap()), p.GetInputSchema() == nil)
 	d.add("limits", set.MapSlice, len(set.MapSlice) == 0)
-	d.add("policy", map[string]any{"idempotent": true}, !p.GetPolicy().GetIdempotent())
+	d.add("policy", policyFields(p.GetPolicy()), len(policyFields(p.GetPolicy())) == 0)
 	d.add("grants", map[string]any{"egress": p.GetGrants().GetEgress()}, len(p.GetGrants().GetEgress()) == 0)
 	return d.MapSlice
 }

@@ -23,7 +23,7 @@ description: "yes"
 tags: ["1", x]
 input_schema: {type: object, required: [name], properties: {n: {type: integer, maximum: 5, multipleOf: 0.5, default: 12345678901}}}
 limits: {memory: 64MiB, timeout: 1m30s, input: 1MiB, output: 1000, logs: 1B, cpu: 1s, concurrency: 3}
-policy: {idempotent: true}
+policy: {idempotent: true, pass_authorization: true}
 `
 	read := func(data []byte) *ruedov1.Decorator {
 		t.Helper()

@@ -36,7 +36,7 @@ input_schema:
   required: [name]
   properties: {name: {type: string, maxLength: 64}}
 limits: {memory: 64MiB, timeout: 2s}
-policy: {idempotent: true}
+policy: {idempotent: true, pass_authorization: true}
 grants:
   egress: ["GET,POST https://api.example.com", "tcp://10.20.0.0/16:22"]
 ---

@@ -22,8 +22,8 @@ func Fields(d *ruedov1.Decorator) map[string]any {
 	if d.GetInputSchema() != nil {
 		fields["input_schema"] = d.GetInputSchema().AsMap()
 	}
-	if d.GetPolicy().GetIdempotent() {
-		fields["policy"] = map[string]any{"idempotent": true}
+	if policy := policyFields(d.GetPolicy()); len(policy) > 0 {
+		fields["policy"] = policy
 	}
 	if egress := d.GetGrants().GetEgress(); len(egress) > 0 {
 		var rules []any

@@ -50,6 +50,7 @@ func decorators() *verb.Noun {
 				{Head: "LIMITS", Cell: func(d D) string { return limits.Text(d.GetLimits()) }},
 				{Head: "IDEMPOTENT", Cell: func(d D) string { return output.Yes(d.GetPolicy().GetIdempotent()) }},
 				{Head: "EGRESS", Cell: func(d D) string { return strings.Join(d.GetGrants().GetEgress(), "; ") }, Wide: true},
+				{Head: "AUTHORIZATION", Cell: func(d D) string { return passes(d) }, Wide: true},
 				{Head: "TAGS", Cell: func(d D) string { return strings.Join(d.GetTags(), ",") }, Wide: true},
 				{Head: "UPDATED", Cell: func(d D) string { return output.Since(d.GetUpdateTime()) }},
 				{Head: "DESCRIPTION", Cell: D.GetDescription},
@@ -73,6 +74,7 @@ func decorators() *verb.Noun {
 					{"Limits:", limits.Text(d.GetLimits())},
 					{"Idempotent:", output.Yes(d.GetPolicy().GetIdempotent())},
 					{"Egress:", strings.Join(d.GetGrants().GetEgress(), "; ")},
+					{"Authorization:", passes(d)},
 					{"Revision:", fmt.Sprintf("%d of %d", d.GetRevision(), d.GetLatest())},
 					{"Services:", strings.Join(res.GetServices(), ", ")},
 					{"Updated:", output.Since(d.GetUpdateTime()) + " ago"},
@@ -125,12 +127,22 @@ func decorators() *verb.Noun {
 	}
 }
 
+// passes says what becomes of the field Authorization of requests; "" if it stays with
+// the core.
+func passes(d *ruedov1.Decorator) string {
+	if d.GetPolicy().GetPassAuthorization() {
+		return "passed on"
+	}
+	return ""
+}
+
 // decoratorFlags are the flags of `ruedo create decorator`.
 type decoratorFlags struct {
 	Schema      string `placeholder:"JSON" help:"JSON Schema (2020-12) of the input, or @FILE, or @- for stdin."`
 	limitFlags  `embed:""`
 	Egress      []string `placeholder:"RULE" sep:"none" help:"What services may connect to, for example \"GET https://api.example.com\". May be repeated."`
 	Idempotent  bool     `help:"Allow executing a call again if it is unknown whether it was executed."`
+	PassAuth    bool     `name:"pass-authorization" help:"Let services of kind http that everybody may call see the header field Authorization."`
 	Description string   `placeholder:"TEXT" help:"Description of the decorator."`
 	Tag         []string `placeholder:"TAG" sep:"none" help:"Tag of the decorator. May be repeated."`
 }
@@ -142,7 +154,8 @@ func createDecorator(s *session.Session, name string, f decoratorFlags) (proto.M
 		return nil, &e
 	}
 	d := &project.Decorator{
-		Name: name, Description: f.Description, Tags: f.Tag, Limits: f.limits(), Policy: project.Policy{Idempotent: f.Idempotent},
+		Name: name, Description: f.Description, Tags: f.Tag, Limits: f.limits(),
+		Policy: project.Policy{Idempotent: f.Idempotent, PassAuthorization: f.PassAuth},
 		Grants: project.Grants{Egress: f.Egress},
 	}
 	decorator, err := d.Proto()

@@ -86,6 +86,7 @@ func revisions() *verb.Noun {
 					{Head: "LIMITS", Cell: func(r revision) string { return limits.Text(r.decorator.GetLimits()) }},
 					{Head: "IDEMPOTENT", Cell: func(r revision) string { return output.Yes(r.decorator.GetPolicy().GetIdempotent()) }},
 					{Head: "EGRESS", Cell: func(r revision) string { return strings.Join(r.decorator.GetGrants().GetEgress(), "; ") }, Wide: true},
+					{Head: "AUTHORIZATION", Cell: func(r revision) string { return passes(r.decorator) }, Wide: true},
 					{Head: "AGE", Cell: func(r revision) string { return output.Since(r.decorator.GetUpdateTime()) }},
 				}
 			},

@@ -118,8 +118,18 @@ func serviceRows(res *ruedov1.GetServiceResponse) [][]string {
 		{"Arguments:", strings.Join(r.GetArgs(), " ")},
 		{"Example:", exampleText(r)},
 		{"Idempotent:", output.Yes(res.GetIdempotent())},
+		{"Authorization:", authorizationText(res.GetAuthorizationBy())},
 		{"Routes:", routesText(r)},
 	}
+}
+
+// authorizationText says which decorators pass the field Authorization on; "" if none
+// does.
+func authorizationText(decorators []string) string {
+	if len(decorators) == 0 {
+		return ""
+	}
+	return "passed on by " + strings.Join(decorators, ", ")
 }
 
 // routesText returns where a service of kind http is served.

@@ -2,6 +2,7 @@
 package head
 
 import (
+	"maps"
 	"net/http"
 	"strings"
 
@@ -59,4 +60,12 @@ func Compressed(h http.Header) bool {
 		}
 	}
 	return false
+}
+
+// Anonymous returns a request without what says who it is of.
+func Anonymous(r *http.Request) *http.Request {
+	own := r.WithContext(r.Context())
+	own.Header = maps.Clone(r.Header)
+	own.Header.Del("Authorization")
+	return own
 }

@@ -63,7 +63,10 @@ const (
 )
 
 // newHouse starts one with TLS, or on plain HTTP.
-func newHouse(t *testing.T, cluster string, tls bool) *house {
+func newHouse(t *testing.T, cluster string, tls bool) *house { return newLocked(t, cluster, tls, nil) }
+
+// newLocked is newHouse with a lock that asks for client certificates; nil is none.
+func newLocked(t *testing.T, cluster string, tls bool, lock *pki.Lock) *house {
 	t.Helper()
 	h := &house{
 		cluster: cluster, invite: token.New(token.Invite), password: password, good: map[string]bool{},
@@ -85,7 +88,7 @@ func newHouse(t *testing.T, cluster string, tls bool) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv.TLS = pki.Server(pki.ServerConfig{Leaves: leaves})
+	srv.TLS = pki.Server(pki.ServerConfig{Leaves: leaves, Lock: lock})
 	srv.StartTLS()
 	h.url = srv.URL
 	return h

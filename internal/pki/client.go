@@ -152,8 +152,7 @@ func Explain(err error) error {
 		return fault.Wrap(err, fault.CoreUnreachable, "whatever answers there does not speak TLS").WithFix("use http:// if the core is meant to be without TLS")
 	}
 	if remote, ok := errors.AsType[*net.OpError](err); ok && remote.Op == "remote error" && strings.Contains(remote.Err.Error(), "certificate") {
-		return fault.Wrap(err, fault.Unauthenticated, "the core asks for a client certificate and accepts none of this machine: %s", strings.TrimPrefix(remote.Err.Error(), "tls: ")).
-			WithFix("name one that it accepts in tls.certificate_file and tls.private_key_file")
+		return refused(err, strings.TrimPrefix(remote.Err.Error(), "tls: "))
 	}
 	return err
 }

@@ -157,9 +157,7 @@ func TestTheLock(t *testing.T) {
 		return leavesOf(t, nil, own).Certificate()
 	}
 	files := pkitest.NewPair(t, users, pkitest.ForHost("laptop.example.com"))
-	good := must(pki.LoadPair(pki.FilesConfig{CertificateFile: files.Cert, PrivateKeyFile: files.Key}))
-	cfg := pki.Pinned(own.Pin(), nil)
-	cfg.GetClientCertificate = good.ClientCertificate
+	cfg := pki.Showing(pki.Pinned(own.Pin(), nil), pki.FilesConfig{CertificateFile: files.Cert, PrivateKeyFile: files.Key})
 	past := pkitest.ForHost("laptop.example.com")
 	past.NotBefore, past.NotAfter = time.Now().Add(-2*time.Hour), time.Now().Add(-time.Hour)
 	of := pkitest.ForHost("laptop.example.com")

@@ -20,7 +20,8 @@
 // # Who is calling
 //
 // A cluster with login wants to know who is calling. [WithToken] sends a token with
-// each request, and [WithAuthority] says which cores to believe:
+// each request, and [WithAuthority] says which cores to believe; [WithCertificate]
+// is for cores that let nobody in without one:
 //
 //	c := client.New("https://core-1:7833", client.WithToken(client.TokenFile("/run/secrets/ruedo")), client.WithAuthority(pem))
 //
@@ -78,6 +79,7 @@ import (
 
 	"github.com/ruedo-dev/ruedo/gen/ruedo/v1/ruedov1connect"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/pki"
 	"github.com/ruedo-dev/ruedo/sdk/client/internal/bearer"
 	"github.com/ruedo-dev/ruedo/sdk/client/internal/cores"
 	"github.com/ruedo-dev/ruedo/sdk/client/internal/retry"
@@ -143,13 +145,15 @@ type config struct {
 	connect  []connect.ClientOption
 	revision string
 	changed  func(revision string)
+
+	certificate *pki.FilesConfig // of this machine; nil: none is shown
 }
 
 // Option configures a [Client].
 type Option func(*config)
 
 // WithHTTPClient sends requests through h, which connects in its own way: sockets,
-// [WithTLS] and [WithAuthority] are for the default. That keeps up to 64 idle
+// [WithTLS], [WithAuthority] and [WithCertificate] are for the default. That keeps up to 64 idle
 // connections and sets no timeout of its own: the context's deadline travels with
 // each call. A transport with an ExpectContinueTimeout, as the default has, learns
 // that a large input is refused before it sends it.
@@ -195,7 +199,7 @@ func New(url string, opts ...Option) *Client {
 	case c.http == nil && c.tlsErr != nil:
 		c.http = failing{c.tlsErr}
 	case c.http == nil:
-		c.http = &http.Client{Transport: transport.New(list, c.tls)}
+		c.http = &http.Client{Transport: transport.New(list, c.connection())}
 	}
 	shown := bearer.Client{Token: c.token, Cores: list}
 	all := cores.New(list, transport.Verified{HTTPClient: shown.Direct(c.http)})

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"strings"
 	"syscall"
 	"time"
@@ -127,7 +126,7 @@ func (x explainer) explain(err error) error {
 	switch code {
 	case connect.CodeUnavailable:
 		if unanswered && failed.NotSent {
-			e := unreachable(err, at, "no core answers at %s", tried(failed.Attempts))
+			e := unreachable(err, at, "no core answers at %s", failed.Tried())
 			e.NotStarted = true
 			return e
 		}
@@ -153,26 +152,6 @@ func unreachable(err error, at, format string, args ...any) *fault.Error {
 		With("url", at)
 }
 
-// maxTried is how many cores a text names that were asked in vain.
-const maxTried = 8
-
-// tried names cores and why they cannot be reached: "http://a:7833: connection
-// refused".
-func tried(attempts []cores.Attempt) string {
-	var b strings.Builder
-	for i, a := range attempts {
-		if i == maxTried {
-			fmt.Fprintf(&b, "; and at %d more", len(attempts)-i)
-			break
-		}
-		if i > 0 {
-			b.WriteString("; at ")
-		}
-		b.WriteString(a.URL + ": " + cause(a.Err))
-	}
-	return b.String()
-}
-
 // fieldsError is an error whose text names the fields of an input that are
 // wrong.
 type fieldsError struct{ err *fault.Error }
@@ -196,20 +175,3 @@ func (e *fieldsError) Error() string {
 }
 
 func (e *fieldsError) Unwrap() error { return e.err }
-
-// cause returns the last part of an error of a connection: "connection refused"
-// rather than "dial tcp 127.0.0.1:7833: connect: connection refused".
-func cause(err error) string {
-	op, ok := errors.AsType[*net.OpError](err)
-	if !ok {
-		return err.Error()
-	}
-	if dns, ok := errors.AsType[*net.DNSError](op.Err); ok {
-		return dns.Err
-	}
-	text := op.Err.Error()
-	if i := strings.LastIndex(text, ": "); i >= 0 {
-		return text[i+2:]
-	}
-	return text
-}

@@ -20,6 +20,7 @@ import (
 	"github.com/ruedo-dev/ruedo/gen/ruedo/v1/ruedov1connect"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/pki"
+	"github.com/ruedo-dev/ruedo/internal/pki/pkitest"
 	"github.com/ruedo-dev/ruedo/internal/testkit"
 	"github.com/ruedo-dev/ruedo/internal/token"
 	"github.com/ruedo-dev/ruedo/sdk/client"
@@ -227,7 +228,7 @@ func TestTokenFile(t *testing.T) {
 	testkit.WantReason(t, err, fault.ConfigInvalid, "not a file with a token")
 	write(" \n", 0o600)
 	_, err = f(ctx)
-	testkit.WantReason(t, err, fault.ConfigInvalid, "has no token")
+	testkit.WantReason(t, err, fault.ConfigInvalid, "has no token: it is empty", "write one into it")
 	if runtime.GOOS == "windows" {
 		return
 	}
@@ -283,13 +284,18 @@ func TestSockets(t *testing.T) {
 
 // secure serves a core by TLS, with the authority of a cluster.
 func secure(t *testing.T, a *pki.Authority, names ...string) string {
+	return locked(t, a, nil, names...)
+}
+
+// locked is secure with a lock that asks for a client certificate; nil is none.
+func locked(t *testing.T, a *pki.Authority, lock *pki.Lock, names ...string) string {
 	t.Helper()
 	leaves, err := pki.NewLeaves(pki.LeavesConfig{Authorities: func() []*pki.Authority { return []*pki.Authority{a} }, Core: "core-1", Names: names})
 	if err != nil {
 		t.Fatal(err)
 	}
 	srv := httptest.NewUnstartedServer((&door{}).handler())
-	srv.TLS = pki.Server(pki.ServerConfig{Leaves: leaves})
+	srv.TLS = pki.Server(pki.ServerConfig{Leaves: leaves, Lock: lock})
 	srv.Config.ErrorLog = discard()
 	srv.StartTLS()
 	t.Cleanup(srv.Close)
@@ -329,6 +335,45 @@ func TestWhichCoresAreTrusted(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := status(t, client.New(secure(t, own, "127.0.0.1"), client.WithTLS(config), secret)); err != nil {
+		t.Error(err)
+	}
+}
+
+// A client certificate opens the lock in front of the login, and takes no token's place.
+func TestAClientCertificateIsShown(t *testing.T) {
+	own, users := authority(t, "one"), pkitest.NewForeign(t)
+	lock, err := pki.NewLock(pki.FilesConfig{CertificateFile: pkitest.CAFile(t, users)}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	url := locked(t, own, lock)
+	files, stranger := pkitest.NewPair(t, users, pkitest.ForHost("laptop")), pkitest.NewPair(t, pkitest.NewForeign(t), pkitest.ForHost("laptop"))
+	trusts, secret := client.WithAuthority(pki.PEM(own.Certificate())), client.WithToken(client.StaticToken(token.New(token.Bearer).Reveal()))
+	shows := func(p pkitest.Pair) client.Option { return client.WithCertificate(p.Cert, p.Key) }
+	for _, opts := range [][]client.Option{{trusts, shows(files), secret}, {shows(files), trusts, secret}} {
+		if err := status(t, client.New(url, opts...)); err != nil {
+			t.Error(err)
+		}
+	}
+	for what, c := range map[string]struct {
+		opts   []client.Option
+		reason fault.Reason
+		says   []string
+	}{
+		"none":             {nil, fault.Unauthenticated, []string{"none was shown (https://127.0.0.1:", "client.certificate_file"}},
+		"of a stranger":    {[]client.Option{shows(stranger)}, fault.Unauthenticated, []string{"not of an authority that it trusts (https://127.0.0.1:"}},
+		"one that is gone": {[]client.Option{client.WithCertificate("nowhere.pem", files.Key)}, fault.ConfigInvalid, []string{"the client certificate cannot be used: open nowhere.pem"}},
+	} {
+		for range 3 { // the core may hang up before the client has read why
+			err := status(t, client.New(url, append(c.opts, trusts, secret)...))
+			testkit.WantReason(t, err, c.reason, c.says...)
+			if e := fault.FromError(err); c.reason == fault.Unauthenticated && !e.NotStarted {
+				t.Errorf("%s: it does not say that nothing was done", what)
+			}
+		}
+	}
+	// Where nobody asks for it, it does not matter.
+	if err := status(t, client.New(secure(t, own), trusts, secret, client.WithCertificate("nowhere.pem", "nowhere.key"))); err != nil {
 		t.Error(err)
 	}
 }

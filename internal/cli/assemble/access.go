@@ -3,79 +3,51 @@ package assemble
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 
 	"github.com/ruedo-dev/ruedo/internal/cli/credential"
 	"github.com/ruedo-dev/ruedo/internal/cli/hosts"
 	"github.com/ruedo-dev/ruedo/internal/cli/profile"
-	"github.com/ruedo-dev/ruedo/internal/cli/settings"
-	"github.com/ruedo-dev/ruedo/internal/fault"
-	"github.com/ruedo-dev/ruedo/internal/pki"
-	"github.com/ruedo-dev/ruedo/internal/socket"
 	"github.com/ruedo-dev/ruedo/runner"
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
 // access says how this process and the cores of its cluster know each other.
 type access struct {
+	find  credential.Finder
 	token client.Token // nil: nothing is shown
 	tls   *tls.Config  // nil: the system's
-	dirs  []string     // of sockets
 }
 
-// access returns what the settings say. The token of a profile is a person's, and not
-// for processes.
+// access returns what the settings say.
 func (a *Assembler) access() (*access, error) {
-	s := a.Settings.Client
-	known := &access{dirs: socket.Dirs(a.getenv)}
-	cred, err := credential.Places{Env: a.getenv(settings.EnvToken), File: s.TokenFile, Command: s.TokenCommand}.Find()
+	known := &access{find: credential.Finder{Settings: &a.Settings.Settings, Getenv: a.getenv, Process: true}}
+	cred, err := known.find.Token(nil) // that of a profile is a person's, and not for processes
 	if err != nil {
 		return nil, err
 	}
 	if cred != nil {
 		known.token = cred.Token
 	}
-	known.tls, err = a.believed()
-	return known, err
-}
-
-// believed returns the configuration of TLS connections to cores; nil for the system's.
-func (a *Assembler) believed() (cfg *tls.Config, err error) {
-	s := a.Settings.TLS
-	if s.CAFile != "" {
-		cfg, err = pki.CAFile(s.CAFile)
-	} else {
-		cfg, err = a.profiled()
-	}
-	if err != nil || s.CertFile == "" {
-		return cfg, err
-	}
-	if cfg == nil {
-		cfg = pki.System()
-	}
-	if s.KeyFile == "" {
-		return nil, fault.New(fault.ConfigInvalid, "tls.certificate_file and tls.private_key_file must be set together")
-	}
-	pair, err := pki.LoadPair(pki.FilesConfig{What: "the certificate for cores", CertificateFile: s.CertFile, PrivateKeyFile: s.KeyFile})
+	p, err := a.profile()
 	if err != nil {
 		return nil, err
 	}
-	cfg.GetClientCertificate = pair.ClientCertificate
-	return cfg, nil
+	if known.tls, err = known.find.Authority(p, nil); err != nil {
+		return nil, err
+	}
+	known.tls, err = known.find.Certificate(nil).On(known.tls)
+	return known, err
 }
 
-// profiled returns the configuration of a client that trusts the authority of the
-// profile; nil if there is none.
-func (a *Assembler) profiled() (*tls.Config, error) {
+// profile returns the profile whose authority is believed; nil if there is none. The
+// cores that a process is told do not come from a profile, so an authority that it is
+// told counts for more.
+func (a *Assembler) profile() (*profile.Profile, error) {
+	if a.Settings.TLS.CAFile != "" {
+		return nil, nil
+	}
 	target, err := a.Settings.Target()
-	if err != nil || target.Profile == nil {
-		return nil, err
-	}
-	certs, err := profile.In(a.getenv).Authorities(target.Profile)
-	if err != nil || len(certs) == 0 {
-		return nil, err
-	}
-	return pki.Trusting(func() []*x509.Certificate { return certs }, nil), nil
+	return target.Profile, err
 }
 
 // runner returns how a runner and the core at a URL know each other.
@@ -83,7 +55,7 @@ func (k *access) runner(url string) runner.Access {
 	if k.token != nil {
 		return runner.Access{Token: k.token, TLS: k.tls}
 	}
-	return runner.Access{TLS: k.tls, Socket: socket.Find(context.Background(), k.dirs, url)}
+	return runner.Access{TLS: k.tls, Socket: k.find.Socket(context.Background(), url)}
 }
 
 // client returns a client of the core at a URL.
@@ -93,7 +65,7 @@ func (k *access) client(ctx context.Context, url string, opts ...client.Option) 
 	}
 	if k.token != nil {
 		opts = append(opts, client.WithToken(k.token))
-	} else if path := socket.Find(ctx, k.dirs, url); path != "" && !hosts.IsSocket(url) {
+	} else if path := k.find.Socket(ctx, url); path != "" && !hosts.IsSocket(url) {
 		url = client.SocketURL(path)
 	}
 	return client.New(url, opts...)

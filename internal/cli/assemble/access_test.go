@@ -81,8 +81,8 @@ func TestHowARunnerGetsIn(t *testing.T) {
 	}
 	for want, change := range map[string]func(*settings.Resolved){
 		"tls.ca_certificate_file cannot be used": func(s *settings.Resolved) { s.TLS.CAFile = pair.Key },
-		"must be set together":                   func(s *settings.Resolved) { s.TLS.CertFile = pair.Cert },
-		"the certificate for cores cannot be":    func(s *settings.Resolved) { s.TLS.CertFile, s.TLS.KeyFile = pair.Cert, ca },
+		"its private key belong together":        func(s *settings.Resolved) { s.TLS.CertFile = pair.Cert },
+		"the client certificate cannot be used":  func(s *settings.Resolved) { s.TLS.CertFile, s.TLS.KeyFile = pair.Cert, ca },
 	} {
 		a := &Assembler{Settings: &settings.Resolved{}}
 		change(a.Settings)

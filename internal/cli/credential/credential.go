@@ -1,6 +1,7 @@
-// Package credential finds the token that commands show.
+// Package credential finds what a process shows the cores that it talks to, and by
+// what it believes them: for commands as for runners and cores. See [Finder].
 //
-// It comes from the first of these that has one: RUEDO_TOKEN, the file of
+// A token comes from the first of these that has one: RUEDO_TOKEN, the file of
 // client.token_file, the command of client.token_command, the profile. Those of
 // profiles are kept here, in the state directory:
 //

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/cli/credential"
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
 	"github.com/ruedo-dev/ruedo/internal/cli/profile"
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
@@ -25,11 +26,14 @@ type cluster struct {
 	// authority is the newest one of its certificates; nil if those are of others.
 	authority atomic.Pointer[x509.Certificate]
 	opts      []client.Option // by which a client trusts it
+	// certificate is shown to cores that ask for one.
+	certificate credential.Files
 }
 
 // client returns a client that shows nothing, or what the options say.
 func (at *cluster) client(more ...client.Option) *client.Client {
 	opts := append([]client.Option{client.WithCluster(at.id), client.WithRetries(0)}, at.opts...)
+	opts = append(opts, at.certificate.Options()...)
 	return client.New(at.list, append(opts, more...)...)
 }
 
@@ -61,9 +65,10 @@ func (c *Login) cluster(s *session.Session) (*cluster, error) {
 				WithFix("use https, or log in on the machine of the core")
 		}
 	}
-	at := &cluster{url: hosts[0], list: strings.Join(hosts, " ")}
+	p := known(s, hosts[0])
+	at := &cluster{url: hosts[0], list: strings.Join(hosts, " "), certificate: s.Certificate(p)}
 	if secure {
-		if err := c.trust(s, at); err != nil {
+		if err := c.trust(s, at, p); err != nil {
 			return nil, err
 		}
 	}
@@ -80,20 +85,24 @@ func (c *Login) cluster(s *session.Session) (*cluster, error) {
 }
 
 // trust finds out how a core is trusted: by a pin, by a profile that names it, by the
-// authorities of the settings or of the system, or by asking the user.
-func (c *Login) trust(s *session.Session, at *cluster) error {
+// authorities of the settings or of the system, or by asking the user. The profile can
+// be nil.
+func (c *Login) trust(s *session.Session, at *cluster, p *profile.Profile) error {
 	found := func(newest *x509.Certificate) { at.authority.Store(newest) }
 	if c.Pin != "" {
 		at.opts = []client.Option{client.WithTLS(pki.Pinned(c.Pin, found))}
 		return nil
 	}
-	certs, err := known(s, at.url)
-	if err != nil {
-		return err
-	}
-	if len(certs) > 0 {
-		at.opts = []client.Option{client.WithTLS(pki.Trusting(func() []*x509.Certificate { return certs }, found))}
-		return nil
+	var err error
+	if p != nil {
+		certs, err := s.Profiles().Authorities(p)
+		if err != nil {
+			return err
+		}
+		if len(certs) > 0 {
+			at.opts = []client.Option{client.WithTLS(pki.Trusting(func() []*x509.Certificate { return certs }, found))}
+			return nil
+		}
 	}
 	if at.opts, err = s.Believing(nil); err != nil {
 		return err
@@ -132,16 +141,15 @@ func confirm(s *session.Session, at *cluster, pin string, unknown error) error {
 	return nil
 }
 
-// known returns the authorities of a profile that names a core; none if there is no
-// such profile.
-func known(s *session.Session, url string) ([]*x509.Certificate, error) {
+// known returns a profile that names a core; nil if there is none.
+func known(s *session.Session, url string) *profile.Profile {
 	list, _ := s.Profiles().List() // those that can be read
 	for _, p := range list {
 		if lists(s, p, url) {
-			return s.Profiles().Authorities(p)
+			return p
 		}
 	}
-	return nil, nil
+	return nil
 }
 
 // lists reports whether a profile names a core.

@@ -26,6 +26,9 @@ type Login struct {
 	User      string `arg:"" optional:"" help:"Name of the user. Default: that of the profile."`
 	WithToken bool   `help:"Log in with a token instead of a password."`
 	Pin       string `placeholder:"PIN" help:"Believe the authority with this pin, which somebody whom you trust has told you."`
+
+	CertificateFile string `placeholder:"FILE" setting:"client.certificate_file"`
+	PrivateKeyFile  string `placeholder:"FILE" setting:"client.private_key_file"`
 }
 
 // Help is the part of the help that comes after the first line.
@@ -37,7 +40,8 @@ that the core can be believed, it shows the pin of its authority and asks you to
 it.
 
 The login is kept as a profile with the name of the cluster, or of --profile, and used by
-the commands that follow. It ends after 24 hours, or with ruedo logout.
+the commands that follow. It ends after 24 hours, or with ruedo logout. A client
+certificate, for cores that ask for one, is named in the profile.
 
 Without a terminal, the link, the password or the token is read from stdin; a link is
 followed by the new password, on a line of its own.`

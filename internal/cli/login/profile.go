@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/cli/credential"
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
 	"github.com/ruedo-dev/ruedo/internal/cli/profile"
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
@@ -91,7 +92,7 @@ func (at *cluster) is(s *session.Session, p *profile.Profile) bool {
 		return true
 	}
 	// The authority may have been rotated: then the old one vouches for the new one.
-	core := client.New(at.list, client.WithAuthority(p.Authority), client.WithRetries(0))
+	core := client.New(at.list, append(at.certificate.Options(), client.WithAuthority(p.Authority), client.WithRetries(0))...)
 	_, err = core.ClusterID(s.Ctx)
 	return p.OwnsAuthority() && err == nil
 }
@@ -120,6 +121,9 @@ func (to *target) keep(s *session.Session, at *cluster, secret string, expires *
 	p.ClusterID = at.id
 	if newest := at.authority.Load(); newest != nil && (p.Authority == "" || p.OwnsAuthority()) {
 		p.Authority = pki.PEM(newest)
+	}
+	if given := s.Certificate(nil).Absolute(); given != (credential.Files{}) {
+		p.CertificateFile, p.PrivateKeyFile = given.Certificate, given.PrivateKey
 	}
 	if err := s.Tokens().Save(to.name, secret); err != nil {
 		return err

@@ -23,10 +23,7 @@ func (d Dir) Authorities(p *Profile) ([]*x509.Certificate, error) {
 	case strings.TrimSpace(p.Authority) == "":
 		return nil, nil
 	case !p.OwnsAuthority():
-		path := strings.TrimSpace(p.Authority)
-		if !filepath.IsAbs(path) {
-			path = filepath.Join(filepath.Dir(d.file(p.Name)), path)
-		}
+		path := d.beside(p, strings.TrimSpace(p.Authority))
 		var err error
 		if text, _, err = d.read(path); err != nil {
 			return nil, unreadable(err, path)
@@ -38,4 +35,18 @@ func (d Dir) Authorities(p *Profile) ([]*x509.Certificate, error) {
 		return nil, fault.Wrap(err, fault.ConfigInvalid, "%s: %s", where, err)
 	}
 	return certs, nil
+}
+
+// Certificate returns the paths of the client certificate of a profile and of its key,
+// both "" if it has none. Either is taken from the directory of the profile.
+func (d Dir) Certificate(p *Profile) (certificate, key string) {
+	return d.beside(p, p.CertificateFile), d.beside(p, p.PrivateKeyFile)
+}
+
+// beside returns a path in a profile as one that is good everywhere; "" stays.
+func (d Dir) beside(p *Profile, path string) string {
+	if path == "" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(filepath.Dir(d.file(p.Name)), path)
 }

@@ -42,6 +42,10 @@ type Profile struct {
 	// Authority is that of the cluster's certificates: PEM, or the path of a file
 	// with it. "" believes those of the system.
 	Authority string `yaml:"authority,omitempty"`
+	// CertificateFile and PrivateKeyFile are paths of the client certificate that cores
+	// are shown that ask for one; "" is none.
+	CertificateFile string `yaml:"certificate_file,omitempty"`
+	PrivateKeyFile  string `yaml:"private_key_file,omitempty"`
 	// Warning says what is wrong with the file of the profile, or "".
 	Warning string `yaml:"-"`
 	// Changeable is true if others can change the file, and so where a token goes.

@@ -11,14 +11,16 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/cli/credential"
 	"github.com/ruedo-dev/ruedo/internal/cli/profile"
 	"github.com/ruedo-dev/ruedo/internal/cli/settings"
-	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/pki"
-	"github.com/ruedo-dev/ruedo/internal/socket"
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
 // Tokens returns the tokens of the user's profiles.
 func (s *Session) Tokens() credential.Dir { return credential.In(s.Getenv) }
+
+func (s *Session) finder() credential.Finder {
+	return credential.Finder{Settings: &s.Settings.Settings, Getenv: s.Getenv}
+}
 
 // Credential returns what the commands show the cores that the settings name; nil if
 // that is nothing.
@@ -27,36 +29,18 @@ func (s *Session) Credential() (*credential.Credential, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.credential(&target)
+	return s.finder().Token(target.Profile)
 }
 
-func (s *Session) credential(target *settings.Target) (*credential.Credential, error) {
-	set := s.Settings.Client
-	places := credential.Places{Env: s.Getenv(settings.EnvToken), File: set.TokenFile, Command: set.TokenCommand, Dir: s.Tokens()}
-	if target.Profile != nil {
-		places.Profile = target.Profile.Name
-	}
-	cred, err := places.Find()
-	if err == nil && cred != nil && cred.Profile != "" {
-		err = unchangeable(target.Profile)
-	}
-	return cred, err
-}
-
-// unchangeable fails if others could have changed where the token of a profile goes.
-func unchangeable(p *profile.Profile) error {
-	if !p.Changeable {
-		return nil
-	}
-	return fault.New(fault.ConfigInvalid, "others can change profile %s, and so the hosts that its token goes to", p.Name).
-		WithFix("look at it (ruedo get profiles %s), then: %s", p.Name, p.Warning[strings.LastIndex(p.Warning, "chmod"):])
-}
+// Certificate returns the client certificate for cores that ask for one. The profile
+// can be nil.
+func (s *Session) Certificate(p *profile.Profile) credential.Files { return s.finder().Certificate(p) }
 
 // access returns where a client of a target connects to, and the options by which it
 // shows the token and trusts the cores. Without a token, hosts of this machine become
 // sockets.
 func (s *Session) access(ctx context.Context, target *settings.Target) (at []string, opts []client.Option, err error) {
-	cred, err := s.credential(target)
+	cred, err := s.finder().Token(target.Profile)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -94,30 +78,22 @@ func (s *Session) URL(core *client.Client) string {
 }
 
 // Believing returns the options of a client that trusts the authority of a profile,
-// which can be nil, or else those of the settings or of the system. It shows no token.
+// which can be nil, or else those of the settings or of the system, and shows the
+// client certificate. It shows no token.
 func (s *Session) Believing(p *profile.Profile) ([]client.Option, error) {
-	if p != nil {
-		certs, err := s.Profiles().Authorities(p)
-		if err != nil {
-			return nil, err
+	config, err := s.finder().Authority(p, func(known []*x509.Certificate, newest *x509.Certificate) {
+		if !slices.ContainsFunc(known, newest.Equal) {
+			s.renewed.Store(&renewal{p, newest})
 		}
-		if len(certs) > 0 {
-			config := pki.Trusting(func() []*x509.Certificate { return certs }, func(newest *x509.Certificate) {
-				if !slices.ContainsFunc(certs, newest.Equal) {
-					s.renewed.Store(&renewal{p, newest})
-				}
-			})
-			return []client.Option{client.WithTLS(config)}, nil
-		}
-	}
-	if s.Settings.TLS.CAFile == "" {
-		return nil, nil
-	}
-	config, err := pki.CAFile(s.Settings.TLS.CAFile)
+	})
 	if err != nil {
 		return nil, err
 	}
-	return []client.Option{client.WithTLS(config)}, nil
+	opts := s.Certificate(p).Options()
+	if config != nil {
+		opts = append(opts, client.WithTLS(config))
+	}
+	return opts, nil
 }
 
 // renewal is an authority that takes the place of that of a profile, which vouches for
@@ -154,13 +130,11 @@ func (s *Session) Other(p *profile.Profile, host string) (*client.Client, error)
 	}
 	cred := (*credential.Credential)(nil)
 	if p != nil {
-		if cred, err = (credential.Places{Dir: s.Tokens(), Profile: p.Name}).Find(); err == nil && cred != nil {
-			err = unchangeable(p)
-		}
-		if err != nil {
+		if cred, err = s.finder().Kept(p); err != nil {
 			return nil, err
 		}
 	}
+	opts = append(opts, s.finder().KeptCertificate(p).Options()...)
 	var urls []string
 	for _, host := range list {
 		url := assemble.URL(host, s.Settings.Client.Port)
@@ -178,7 +152,7 @@ func (s *Session) Other(p *profile.Profile, host string) (*client.Client, error)
 // nearest returns the socket of a core on this machine that accepts connections, in
 // place of its URL, or the URL.
 func (s *Session) nearest(ctx context.Context, at string) string {
-	if path := socket.Find(ctx, socket.Dirs(s.Getenv), at); path != "" {
+	if path := s.finder().Socket(ctx, at); path != "" {
 		return client.SocketURL(path)
 	}
 	return at

@@ -120,7 +120,7 @@ type Audit struct {
 type TLS struct {
 	Mode               string   `key:"mode" default:"auto" enum:"auto,on,off" help:"Whether the ports of a core have TLS. auto: unless only this machine can reach them and there is no certificate of one's own."`
 	CAFile             string   `key:"ca_certificate_file" help:"Certificate authorities that clients and runners trust cores by, and a core the certificates of clients, PEM. A profile of ruedo login names that of its cluster. Default: those of the system."`
-	CertFile           string   `key:"certificate_file" help:"Certificate of a core for clients that do not trust the authority of its cluster, PEM. It is read again when it changes. Default: the cluster's own authority issues one."`
+	CertFile           string   `key:"certificate_file" help:"Certificate of a core for clients that do not trust the authority of its cluster, PEM. It is read again when it changes. A runner shows it to cores that ask for one, unless client.certificate_file is set. Default: the cluster's own authority issues one."`
 	KeyFile            string   `key:"private_key_file" help:"Private key of that certificate, PEM."`
 	Names              []string `key:"names" help:"Host names and addresses in the certificates that the cluster's own authority issues, besides those that a core knows itself, separated by spaces."`
 	ClientCertificates string   `key:"client_certificates" default:"off" enum:"off,require" help:"Whether clients need a certificate by tls.ca_certificate_file besides their login: off or require."`
@@ -144,6 +144,9 @@ type Client struct {
 
 	TokenFile    string `key:"token_file" help:"File with the token to show, which is read again when it changes. Others must not be able to read it. Default: the token of the profile, from ruedo login."`
 	TokenCommand string `key:"token_command" help:"Command line that prints the token to show, for example of a password manager; the shell runs it."`
+
+	CertFile string `key:"certificate_file" help:"Client certificate to show to cores that ask for one (tls.client_certificates), PEM. It is read again when it changes. Default: that of the profile; of a runner, and of a core that joins others, tls.certificate_file."`
+	KeyFile  string `key:"private_key_file" help:"Private key of that certificate, PEM. Others must not be able to read it."`
 }
 
 // Runner is about a runner.

@@ -31,7 +31,8 @@ func Create(s *session.Session, name string) (*profile.Profile, error) {
 	case id != found:
 		return nil, fault.New(fault.ClusterMismatch, "the cores belong to cluster %q, not to %q", found, id).WithFix("leave out --cluster-id, or correct it or the hosts")
 	}
-	p := &profile.Profile{Name: name, Hosts: list, ClusterID: id}
+	files := s.Certificate(nil).Absolute()
+	p := &profile.Profile{Name: name, Hosts: list, ClusterID: id, CertificateFile: files.Certificate, PrivateKeyFile: files.PrivateKey}
 	if err := s.Profiles().Create(p); err != nil {
 		return nil, err
 	}

@@ -24,7 +24,7 @@ func newProfileInfo(p *profile.Profile, used bool) profileInfo {
 	for i, h := range p.Hosts {
 		list[i] = hosts.Shown(h)
 	}
-	m, err := structpb.NewStruct(map[string]any{"name": p.Name, "hosts": list, "cluster_id": p.ClusterID, "user": p.User, "in_use": used})
+	m, err := structpb.NewStruct(map[string]any{"name": p.Name, "hosts": list, "cluster_id": p.ClusterID, "user": p.User, "certificate_file": p.CertificateFile, "in_use": used})
 	if err != nil { // some of it is no text
 		m = &structpb.Struct{}
 	}
@@ -56,12 +56,13 @@ func Noun() *verb.Noun {
 				{Head: "HOSTS", Cell: func(p P) string { return p.Shown() }},
 			},
 		},
-		Create: verb.Create[struct{}]{
+		Create: verb.Create[certificateFlags]{
 			Doc: verb.Doc{
 				Help: "Create a profile of the cores that --host names.",
 				Examples: []string{
 					"ruedo create profile prod --host core-1:7833,core-2:7833,core-3:7833",
 					"ruedo create profile lab --host https://lab.example.net --cluster-id lab",
+					"ruedo create profile shop --host https://core-1:7833 --certificate-file ada.pem --private-key-file ada.key",
 				},
 			},
 			Do: createProfile,
@@ -103,7 +104,13 @@ func listProfiles(s *session.Session, a verb.ByName) ([]profileInfo, error) {
 	return items, session.Failures(failed)
 }
 
-func createProfile(s *session.Session, name string, _ struct{}) (proto.Message, error) {
+// certificateFlags are those of a client certificate.
+type certificateFlags struct {
+	CertificateFile string `placeholder:"FILE" setting:"client.certificate_file"`
+	PrivateKeyFile  string `placeholder:"FILE" setting:"client.private_key_file"`
+}
+
+func createProfile(s *session.Session, name string, _ certificateFlags) (proto.Message, error) {
 	p, err := Create(s, name)
 	if err != nil {
 		return nil, err

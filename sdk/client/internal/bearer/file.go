@@ -72,7 +72,7 @@ func (f *file) load() (string, error) {
 	}
 	text := strings.TrimSpace(string(data))
 	if text == "" {
-		return "", fault.New(fault.ConfigInvalid, "%s has no token", f.path)
+		return "", fault.New(fault.ConfigInvalid, "%s has no token: it is empty", f.path).WithFix("write one into it, or name another file")
 	}
 	return text, nil
 }

@@ -169,37 +169,6 @@ func (c *Cores) Next(url string) {
 
 func (c *Cores) after(at int32) int32 { return (at + 1) % int32(len(c.list)) }
 
-// Attempt is a core that was asked in vain.
-type Attempt struct {
-	URL string
-	Err error // without method and URL
-}
-
-func (c *Cores) attempt(at int32, err error) Attempt {
-	if ue, ok := errors.AsType[*url.Error](err); ok {
-		err = ue.Err
-	}
-	if errors.Is(err, io.EOF) {
-		err = io.ErrUnexpectedEOF // connect-go would replace the whole error by that
-	}
-	return Attempt{c.list[at].String(), err}
-}
-
-// Error is what went wrong with a request. It has one attempt for each core that
-// was asked; only the last one may have received the request.
-type Error struct {
-	Attempts []Attempt
-	// NotSent is true if no core has received the request.
-	NotSent bool
-}
-
-func (e *Error) Error() string { return e.last().Err.Error() }
-
-// Unwrap returns the error of the last attempt.
-func (e *Error) Unwrap() error { return e.last().Err }
-
-func (e *Error) last() Attempt { return e.Attempts[len(e.Attempts)-1] }
-
 // Do sends a request, whose URL must be for the first core. Its error is an
 // *Error.
 func (c *Cores) Do(req *http.Request) (*http.Response, error) {

@@ -53,7 +53,8 @@ func proxy(list []cores.Core) func(*http.Request) (*url.URL, error) {
 	}
 }
 
-// Verified is an HTTP client that says which core cannot be trusted, and why.
+// Verified is an HTTP client that says which core cannot be trusted, or does not let
+// this machine in, and why.
 type Verified struct{ connect.HTTPClient }
 
 func (v Verified) Do(req *http.Request) (*http.Response, error) {
@@ -66,7 +67,11 @@ func (v Verified) Do(req *http.Request) (*http.Response, error) {
 		cause = ue.Err
 	}
 	e, ok := errors.AsType[*fault.Error](pki.Explain(cause))
-	if !ok || e.Reason != fault.AuthorityUnknown && e.Reason != fault.PinMismatch {
+	if dialled, _ := errors.AsType[*net.OpError](cause); !ok && (dialled == nil || dialled.Op != "dial") {
+		e = refused(req.Context(), v.HTTPClient, req.URL)
+		ok = e != nil
+	}
+	if !ok || e.Reason != fault.AuthorityUnknown && e.Reason != fault.PinMismatch && e.Reason != fault.Unauthenticated {
 		return nil, err
 	}
 	own := *e

@@ -490,6 +490,9 @@ var arrows = []arrow{
 		from: []string{"internal/port/hosts"}, only: []string{},
 		reason: "which names may reach a server is a question of names alone",
 	}, {
+		from: []string{"internal/port/gate"}, only: []string{"internal/fault", "internal/headers", "internal/port/hosts", "internal/port/origins"},
+		reason: "whether a request is meant for a server is asked of its head alone, before anything is known of its route",
+	}, {
 		from: []string{"internal/port/origins"}, only: []string{"internal/fault", "internal/headers"},
 		reason: "which web pages may use a server is a question of their origins alone",
 	}, {

@@ -6,7 +6,6 @@ import (
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
-	"github.com/ruedo-dev/ruedo/internal/headers"
 )
 
 // Handler returns the handler of all routes. It refuses requests from other
@@ -37,25 +36,13 @@ func (s *Server) Handler() http.Handler {
 }
 
 func (s *Server) check(r *http.Request) *fault.Error {
-	if named := r.Header[headers.Cluster]; len(named) > 0 && named[0] != s.cfg.Cluster && s.cfg.Cluster != "" {
-		return fault.New(fault.ClusterMismatch, "the request is for cluster %q, this core belongs to %q", fault.Cut(named[0], 64), s.cfg.Cluster).
-			WithFix("use the address of a core of that cluster, or the right cluster id")
-	}
 	c, _ := r.Context().Value(connKey{}).(*conn)
-	if known := c.knownHost(); known == "" || known != r.Host {
-		if !s.hosts.Allow(r.Host) {
-			return fault.New(fault.HostNotAllowed, "the host name %q is not allowed on this core", fault.Cut(r.Host, 128)).
-				WithFix("use its address, or add the name to server.hosts")
-		}
-		if c != nil {
-			c.knowHost(r.Host)
-		}
+	known := c.knownHost()
+	err := s.gate.Check(r, known)
+	if err == nil && c != nil && known != r.Host {
+		c.knowHost(r.Host)
 	}
-	if err := s.origins.Check(r); err != nil {
-		return fault.Wrap(err, fault.OriginNotAllowed, "requests from web pages of another origin are not allowed").
-			WithFix("add the origin of the page to server.origins, if it may use this core")
-	}
-	return nil
+	return err
 }
 
 // knownHost returns the host that the connection's last request named, if it

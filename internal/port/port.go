@@ -68,8 +68,8 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/port/budget"
 	"github.com/ruedo-dev/ruedo/internal/port/flight"
 	"github.com/ruedo-dev/ruedo/internal/port/garbage"
+	"github.com/ruedo-dev/ruedo/internal/port/gate"
 	"github.com/ruedo-dev/ruedo/internal/port/handshake"
-	"github.com/ruedo-dev/ruedo/internal/port/hosts"
 	"github.com/ruedo-dev/ruedo/internal/port/origins"
 	"github.com/ruedo-dev/ruedo/internal/port/proxies"
 )
@@ -169,8 +169,7 @@ type Server struct {
 	cfg     Config
 	log     *slog.Logger
 	mux     *http.ServeMux
-	origins *http.CrossOriginProtection
-	hosts   hosts.Set
+	gate    *gate.Gate
 	routes  []Route
 	raw     []raw
 	foreign choice // requests that name a host which is not the server's
@@ -216,8 +215,7 @@ func New(cfg Config) *Server {
 		cfg:        cfg,
 		log:        cfg.Logger,
 		mux:        http.NewServeMux(),
-		origins:    cfg.Origins.Protection(),
-		hosts:      hosts.New(cfg.Hosts),
+		gate:       gate.New(gate.Config{Cluster: cfg.Cluster, Hosts: cfg.Hosts, Origins: cfg.Origins}),
 		turns:      middleware.NewTurns(),
 		handshakes: handshake.New(),
 		garbage:    garbage.New(),

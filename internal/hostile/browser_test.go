@@ -222,6 +222,9 @@ func browserRow() *row {
 				if now := b.calls(b.service("counted")); now != called {
 					b.Errorf("a service was called %g times", now-called)
 				}
+				if now := b.calls(b.service("socket")); now != 0 {
+					b.Errorf("a service was asked for a WebSocket %g times", now)
+				}
 				if now := b.calls(b.service("page")); now < served+3 {
 					b.Errorf("the page was served %g times", now-served)
 				}

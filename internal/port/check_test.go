@@ -9,6 +9,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/headers"
 	"github.com/ruedo-dev/ruedo/internal/port"
+	"github.com/ruedo-dev/ruedo/internal/port/origins"
 )
 
 func TestAPageOfAnotherSiteReachesNothing(t *testing.T) {
@@ -46,6 +47,36 @@ func TestAPageOfAnotherSiteReachesNothing(t *testing.T) {
 			t.Errorf("%s %v: %d %s", tt.host, tt.header, w.Code, w.Body)
 		case tt.want != "" && (w.Code != http.StatusForbidden || !strings.Contains(w.Body.String(), string(tt.want))):
 			t.Errorf("%s %v: %d %s, want %s", tt.host, tt.header, w.Code, w.Body, tt.want)
+		}
+	}
+}
+
+// A page of another site can show an answer, and link to it, but it cannot read one. It
+// could read what comes by a WebSocket.
+func TestAPageOfAnotherSiteGetsNoSocket(t *testing.T) {
+	allowed, err := origins.Parse([]string{"https://app.example.com"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := port.New(port.Config{Origins: allowed})
+	mounted(nil)(s)
+	for _, tt := range []struct {
+		origin, upgrade string
+		refused         bool
+	}{
+		{"http://evil.example", "", false}, {"http://evil.example", "websocket", true}, {"null", "websocket", true},
+		{"http://localhost", "websocket", false}, {"https://app.example.com", "websocket", false}, {"", "websocket", false}, {"", "h2c", false},
+	} {
+		r := httptest.NewRequest(http.MethodGet, "http://localhost/echo", nil)
+		for name, value := range map[string]string{"Origin": tt.origin, "Upgrade": tt.upgrade} {
+			if value != "" {
+				r.Header.Set(name, value)
+			}
+		}
+		w := httptest.NewRecorder()
+		s.Handler().ServeHTTP(w, r)
+		if refused := strings.Contains(w.Body.String(), string(fault.OriginNotAllowed)); refused != tt.refused {
+			t.Errorf("%+v: %d %s", tt, w.Code, w.Body)
 		}
 	}
 }

@@ -47,9 +47,20 @@ func (g *Gate) Check(r *http.Request, known string) *fault.Error {
 		return fault.New(fault.HostNotAllowed, "the host name %q is not allowed on this core", fault.Cut(r.Host, 128)).
 			WithFix("use its address, or add the name to server.hosts")
 	}
-	if err := g.origins.Check(r); err != nil {
+	if err := g.fromElsewhere(r); err != nil {
 		return fault.Wrap(err, fault.OriginNotAllowed, "requests from web pages of another origin are not allowed").
 			WithFix("add the origin of the page to server.origins, if it may use this core")
 	}
 	return nil
+}
+
+// fromElsewhere returns why a request is one of a page of another origin that is refused.
+// What such a page may only show, it may not have as a WebSocket, from which it can read.
+func (g *Gate) fromElsewhere(r *http.Request) error {
+	if r.Header["Upgrade"] != nil {
+		asked := *r
+		asked.Method = http.MethodPost
+		r = &asked
+	}
+	return g.origins.Check(r)
 }

@@ -46,15 +46,19 @@ const weight = 3
 // freshness.
 func Mount(p *port.Server, invoker Invoker, fresh func(http.Handler) http.Handler, log *slog.Logger) {
 	g := &gateway{invoker: invoker, log: log, sandbox: []string{"sandbox"}, nosniff: []string{"nosniff"}}
+	rule, bounds := access.Needs(access.Call, access.Service), port.Bounds{Weight: weight}
+	p.HandlePlain(prefix, "call", rule, bounds, fresh(http.HandlerFunc(g.call)))
 	for pattern, h := range map[string]http.HandlerFunc{
-		"POST /call/{service}": g.call,
-		"GET /call/{service}":  g.describe,
-		"/call/{service}":      g.wrongMethod,
-		"/call/":               g.noService,
+		"GET /call/{service}": g.describe,
+		"/call/{service}":     g.wrongMethod,
+		"/call/":              g.noService,
 	} {
-		p.Handle(pattern, "call", access.Needs(access.Call, access.Service), port.Bounds{Weight: weight}, fresh(h))
+		p.Handle(pattern, "call", rule, bounds, fresh(h))
 	}
 }
+
+// prefix begins the path of a call. What follows is the service.
+const prefix = "/call/"
 
 type gateway struct {
 	invoker Invoker
@@ -86,7 +90,7 @@ func (g *gateway) foreign(h http.Header) {
 }
 
 func (g *gateway) invoke(w http.ResponseWriter, r *http.Request) (*invoke.Result, error) {
-	call, err := g.invoker.Begin(r.Context(), r.PathValue("service"))
+	call, err := g.invoker.Begin(r.Context(), strings.TrimPrefix(r.URL.Path, prefix))
 	if err != nil {
 		return nil, err
 	}
@@ -162,7 +166,7 @@ func contentType(r *http.Request) string {
 // noService handles requests whose path names no service, or a name with
 // slashes.
 func (g *gateway) noService(w http.ResponseWriter, r *http.Request) {
-	_, err := g.invoker.Begin(r.Context(), strings.TrimPrefix(r.URL.Path, "/call/"))
+	_, err := g.invoker.Begin(r.Context(), strings.TrimPrefix(r.URL.Path, prefix))
 	g.fail(w, r, err)
 }
 

@@ -496,8 +496,11 @@ var arrows = []arrow{
 		from: []string{"internal/port/origins"}, only: []string{"internal/fault", "internal/headers"},
 		reason: "which web pages may use a server is a question of their origins alone",
 	}, {
-		from: []string{"internal/port/files", "internal/port/flight", "internal/port/handshake"}, only: []string{},
-		reason: "descriptors, requests and handshakes are counted whatever they are for",
+		from: []string{"internal/port/conns", "internal/port/files", "internal/port/flight", "internal/port/handshake"}, only: []string{},
+		reason: "connections, descriptors, requests and handshakes are counted whatever they are for",
+	}, {
+		from: []string{"internal/port/front"}, only: []string{},
+		reason: "it does what net/http does, and net/http knows nothing of Ruedo",
 	}, {
 		from: []string{"internal/port/proxies"}, only: []string{"internal/fault"},
 		reason: "who is behind a proxy is read from addresses and one field",

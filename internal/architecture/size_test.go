@@ -23,7 +23,7 @@ var larger = map[string]struct {
 }{
 	"core/decorate/schema": {1700, "an interpreter of one language: its keywords refer to each other"},
 	"internal/lane":        {3300, "both ends of one protocol: who changes one has to read the other"},
-	"internal/port":        {1750, "speed, budgets and connections end each other, so one reader has to know all three"},
+	"internal/port":        {1600, "speed, budgets and connections end each other, so one reader has to know all three"},
 	"internal/wasmbin":     {3050, "one reader of one format, which has hundreds of instructions"},
 	"sandbox/instrument":   {1750, "one pass over the instructions of that format"},
 }

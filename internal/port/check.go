@@ -6,6 +6,7 @@ import (
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
+	"github.com/ruedo-dev/ruedo/internal/port/conns"
 )
 
 // Handler returns the handler of all routes. It refuses requests from other
@@ -14,6 +15,19 @@ import (
 // request from a browser must come from a page of the same origin or of one of
 // [Config.Origins]. A request for another cluster is refused with CLUSTER_MISMATCH.
 func (s *Server) Handler() http.Handler {
+	return s.checked(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for _, raw := range s.raw {
+			if strings.HasPrefix(r.URL.Path, raw.prefix) {
+				raw.h.ServeHTTP(w, r)
+				return
+			}
+		}
+		s.mux.ServeHTTP(w, r)
+	}))
+}
+
+// checked returns a handler of requests that are meant for the server.
+func (s *Server) checked(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := s.check(r); err != nil {
 			if err.Reason == fault.HostNotAllowed && s.foreign.serve(w, r) {
@@ -25,36 +39,16 @@ func (s *Server) Handler() http.Handler {
 			})).ServeHTTP(w, r)
 			return
 		}
-		for _, raw := range s.raw {
-			if strings.HasPrefix(r.URL.Path, raw.prefix) {
-				raw.h.ServeHTTP(w, r)
-				return
-			}
-		}
-		s.mux.ServeHTTP(w, r)
+		h.ServeHTTP(w, r)
 	})
 }
 
 func (s *Server) check(r *http.Request) *fault.Error {
-	c, _ := r.Context().Value(connKey{}).(*conn)
-	known := c.knownHost()
+	c := conns.From(r.Context())
+	known := c.Known()
 	err := s.gate.Check(r, known)
 	if err == nil && c != nil && known != r.Host {
-		c.knowHost(r.Host)
+		c.Know(r.Host)
 	}
 	return err
 }
-
-// knownHost returns the host that the connection's last request named, if it
-// was allowed.
-func (c *conn) knownHost() string {
-	if c == nil {
-		return ""
-	}
-	if h := c.host.Load(); h != nil {
-		return *h
-	}
-	return ""
-}
-
-func (c *conn) knowHost(host string) { c.host.Store(&host) }

@@ -16,6 +16,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 	"github.com/ruedo-dev/ruedo/internal/middleware"
 	"github.com/ruedo-dev/ruedo/internal/port/budget"
+	"github.com/ruedo-dev/ruedo/internal/port/conns"
 	"github.com/ruedo-dev/ruedo/internal/port/flight"
 	"github.com/ruedo-dev/ruedo/internal/port/head"
 )
@@ -50,7 +51,7 @@ type exchange struct {
 	body            io.ReadCloser
 	s               *Server
 	route           *route
-	conn            *conn // nil if another server accepted it
+	conn            *conns.Conn // nil if another server accepted it
 	place           flight.Place[*exchange]
 	http1           bool
 	gzip            bool  // the body is compressed
@@ -185,7 +186,7 @@ func (x *exchange) end(r *http.Request) {
 	x.in.Release(x.in.Held())
 	x.out.Release(x.out.Held())
 	if x.conn != nil && x.Err() != nil {
-		x.conn.reset()
+		x.conn.Reset()
 	}
 	if x.http1 && !x.ended {
 		// net/http reads the rest of a body without a deadline of its own.
@@ -277,7 +278,9 @@ func (x *exchange) refuse(err *fault.Error) error {
 // does for bodies over their limit. Otherwise the data that the peer still
 // sends would make the kernel drop the answer.
 func (x *exchange) linger() {
-	if x.http1 {
+	if plain, ok := x.w.(interface{ Last() }); ok {
+		plain.Last()
+	} else if x.http1 {
 		_, _ = http.MaxBytesReader(x.w, io.NopCloser(strings.NewReader("x")), 0).Read(make([]byte, 1))
 	}
 }
@@ -405,7 +408,7 @@ func (x *exchange) Unwrap() http.ResponseWriter { return x.w }
 func (x *exchange) cut(seen phase) {
 	x.late.Store(true)
 	if x.http1 && x.conn != nil {
-		x.conn.idle.Store(1) // it is about to be closed, so it is the first to make room
+		x.conn.Ended()
 	}
 	rc := http.NewResponseController(x.w)
 	past := time.Unix(1, 0)

@@ -16,7 +16,7 @@ func (x *exchange) identify(r *http.Request) (err *fault.Error) {
 	q := &x.request
 	q.Via = access.ViaMemory
 	if x.conn != nil {
-		q.Via, q.From = x.conn.via, x.s.cfg.Proxies.Client(x.conn.from, r.Header)
+		q.Via, q.From = x.conn.Via, x.s.cfg.Proxies.Client(x.conn.From, r.Header)
 	}
 	if x.route.rule.GetOpen() {
 		q.Principal = &nobody

@@ -26,7 +26,7 @@ func (s *Server) Leave(ctx context.Context, limit time.Duration) {
 	defer end.Stop()
 	look := time.NewTicker(leaveEvery)
 	defer look.Stop()
-	for s.conns.expectant() {
+	for s.conns.Expectant() {
 		select {
 		case <-look.C:
 		case <-end.C:
@@ -42,16 +42,4 @@ func (s *Server) sayGoodbye(w http.ResponseWriter, r *http.Request) {
 	if s.leaving.Load() && r.ProtoMajor == 1 {
 		w.Header().Set("Connection", "close")
 	}
-}
-
-// expectant reports whether there is a connection without a request in flight.
-func (s *conns) expectant() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for c := range s.all {
-		if c.fresh.Load() || c.idle.Load() != 0 {
-			return true
-		}
-	}
-	return false
 }

@@ -1,13 +1,13 @@
 package port
 
 import (
+	"context"
 	"crypto/tls"
-	"errors"
 	"net"
-	"net/http"
 	"time"
 
 	"github.com/ruedo-dev/ruedo/internal/access"
+	"github.com/ruedo-dev/ruedo/internal/port/conns"
 	"github.com/ruedo-dev/ruedo/internal/port/files"
 	"github.com/ruedo-dev/ruedo/internal/port/handshake"
 )
@@ -31,12 +31,39 @@ func (s *Server) serve(l *listener) error {
 	if !s.listen(l) {
 		return nil
 	}
-	s.begin.Do(func() { s.goroutines.Go(s.watch) })
-	err := s.http.Serve(l)
-	if errors.Is(err, http.ErrServerClosed) || s.leaving.Load() {
-		return nil
+	s.begin.Do(func() {
+		s.goroutines.Go(s.watch)
+		s.goroutines.Go(func() { _ = s.http.Serve(s.front) })
+	})
+	for {
+		c, err := l.Accept()
+		switch {
+		case err == nil:
+			s.front.Serve(c)
+		case s.leaving.Load() || s.draining.Load():
+			return nil
+		case files.Exhausted(err):
+			time.Sleep(pauseAccept) // whoever is served may close some meanwhile
+		default:
+			return err
+		}
 	}
-	return err
+}
+
+// pauseAccept is how long a listener waits when the process can open no more files.
+const pauseAccept = 10 * time.Millisecond
+
+// ready completes the handshake of a connection over TLS, and reports whether HTTP/1.1
+// follows. If the handshake fails, net/http finds out and says so.
+func ready(ctx context.Context, nc net.Conn) bool {
+	c, ok := nc.(*tls.Conn)
+	if !ok {
+		return true
+	}
+	_ = c.SetDeadline(time.Now().Add(headerTimeout))
+	err := c.HandshakeContext(ctx)
+	_ = c.SetDeadline(time.Time{})
+	return err == nil && c.ConnectionState().NegotiatedProtocol != "h2"
 }
 
 // listen remembers a listener, to be closed when the server leaves. It reports
@@ -80,10 +107,12 @@ func (l *listener) Accept() (net.Conn, error) {
 			}
 			return nil, err
 		}
-		c := &conn{Conn: nc, set: l.s.conns, since: l.s.conns.tick.Load() + 1, accepted: time.Now(), via: l.via, from: address(nc)}
-		c.fresh.Store(true)
+		c, ok := l.s.conns.Add(nc, l.via, address(nc))
+		if !ok && l.s.makeRoom() {
+			c, ok = l.s.conns.Add(nc, l.via, address(nc))
+		}
 		switch {
-		case !l.s.conns.add(c) && !(l.s.makeRoom() && l.s.conns.add(c)):
+		case !ok:
 			_ = nc.Close() // all others are busy
 		case l.tls != nil:
 			return handshake.Server(c, l.tls), nil // net/http knows TLS by its type
@@ -101,24 +130,11 @@ func address(nc net.Conn) string {
 	return ""
 }
 
-// connOf returns the connection below one that the HTTP server has; nil if another
-// server accepted it.
-func connOf(nc net.Conn) *conn {
-	if t, ok := nc.(*tls.Conn); ok {
-		nc = t.NetConn()
-	}
-	if h, ok := nc.(*handshake.Conn); ok {
-		nc = h.Conn
-	}
-	c, _ := nc.(*conn)
-	return c
-}
-
 // makeRoom closes the least useful connection: one that has been idle or has
 // sent no request for a tick, then one whose peer is slow, then one of either
 // kind that has been so for less than a tick. The one that was accepted last
 // goes last, because its request is on the way. It reports whether there was
 // one.
 func (s *Server) makeRoom() bool {
-	return s.conns.spare(aTick) || s.hangUpOnSlowest(1) || s.conns.spare(aWhile) || s.hangUpOnSlowest(0) || s.conns.spare(noTime)
+	return s.conns.Spare(conns.Tick) || s.hangUpOnSlowest(1) || s.conns.Spare(conns.While) || s.hangUpOnSlowest(0) || s.conns.Spare(conns.NoTime)
 }

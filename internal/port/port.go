@@ -53,6 +53,7 @@ package port
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -66,7 +67,9 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/middleware"
 	"github.com/ruedo-dev/ruedo/internal/port/budget"
+	"github.com/ruedo-dev/ruedo/internal/port/conns"
 	"github.com/ruedo-dev/ruedo/internal/port/flight"
+	"github.com/ruedo-dev/ruedo/internal/port/front"
 	"github.com/ruedo-dev/ruedo/internal/port/garbage"
 	"github.com/ruedo-dev/ruedo/internal/port/gate"
 	"github.com/ruedo-dev/ruedo/internal/port/handshake"
@@ -177,9 +180,10 @@ type Server struct {
 	unknown *route
 	turns   middleware.Turns
 	http    *http.Server
+	front   *front.Front // serves plain calls, and is where http gets its connections
 
 	bodies, answers budget.Budget
-	conns           *conns
+	conns           *conns.Set
 	inflight        flight.Set[*exchange]
 	handshakes      handshake.Turns
 	mu              sync.Mutex
@@ -223,7 +227,7 @@ func New(cfg Config) *Server {
 		down:       make(chan error, 1),
 	}
 	s.bodies.Limit, s.answers.Limit = cfg.Memory, cfg.Memory
-	s.conns = newConns(cfg.Connections)
+	s.conns = conns.New(cfg.Connections)
 	s.unknown = &route{count: cfg.Count(""), rule: access.Own()}
 	unknown := s.unknown.handler(s, http.NotFoundHandler())
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
@@ -233,6 +237,9 @@ func New(cfg Config) *Server {
 		unknown.ServeHTTP(w, r)
 	})
 	s.http = s.newHTTP()
+	s.front = front.New(front.Config{
+		Ready: ready, Context: conns.With, State: s.conns.Changed, Panicked: s.panicked, First: headerTimeout, Idle: idleTimeout,
+	})
 	return s
 }
 
@@ -252,8 +259,8 @@ func (s *Server) newHTTP() *http.Server {
 		// net/http writes when the handler has returned.
 		WriteTimeout: unreadTimeout,
 		ErrorLog:     slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
-		ConnState:    s.conns.changed,
-		ConnContext:  withConn,
+		ConnState:    s.conns.Changed,
+		ConnContext:  conns.With,
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams:          maxStreams,
 			MaxReceiveBufferPerConnection: connBuffer,
@@ -296,7 +303,8 @@ func (s *Server) closeOnce(ctx context.Context) error {
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
-	_ = s.http.Close()    // connections that are still open have had their time
+	_ = s.http.Close() // connections that are still open have had their time
+	s.front.Shut()
 	s.begin.Do(func() {}) // the watch does not start any more
 	close(s.stop)
 	s.goroutines.Wait()
@@ -308,9 +316,11 @@ func (s *Server) shutdown(ctx context.Context) {
 	if s.draining.Swap(true) {
 		return
 	}
+	s.stopListening()
+	s.front.Leave()
 	ctx, cancel := context.WithCancel(ctx)
 	s.goroutines.Go(func() {
-		s.down <- s.http.Shutdown(ctx)
+		s.down <- errors.Join(s.http.Shutdown(ctx), s.front.Wait(ctx))
 		close(s.down)
 	})
 	s.goroutines.Go(func() {
@@ -325,3 +335,12 @@ func (s *Server) Turns() middleware.Turns { return s.turns }
 
 // InFlight returns the number of requests in flight, without streams.
 func (s *Server) InFlight() int { return s.inflight.Len() }
+
+// Caller returns the address at the other end of the connection that a request
+// came over, "" if its context is of no request to a Server.
+func Caller(ctx context.Context) string {
+	if c := conns.From(ctx); c != nil {
+		return c.RemoteAddr().String()
+	}
+	return ""
+}

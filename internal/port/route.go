@@ -9,6 +9,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/access"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/middleware"
+	"github.com/ruedo-dev/ruedo/internal/port/conns"
 	"github.com/ruedo-dev/ruedo/internal/port/head"
 )
 
@@ -121,6 +122,12 @@ func (s *Server) Handle(pattern, name string, rule *access.Rule, b Bounds, h htt
 	s.mount(pattern, s.plain(name, rule, b), h)
 }
 
+// HandlePlain mounts a handler as Handle does, for POST below a prefix. Those requests
+// that package front knows how to serve need no net/http then.
+func (s *Server) HandlePlain(prefix, name string, rule *access.Rule, b Bounds, h http.Handler) {
+	s.front.Handle(prefix, s.checked(s.mount("POST "+prefix+"{name}", s.plain(name, rule, b), h)))
+}
+
 // plain returns a route of plain HTTP. It panics if nothing says whom it is for.
 func (s *Server) plain(name string, rule *access.Rule, b Bounds) *route {
 	if rule == nil {
@@ -174,15 +181,17 @@ func (c choice) serve(w http.ResponseWriter, r *http.Request) bool {
 	return true
 }
 
-func (s *Server) mount(pattern string, r *route, h http.Handler) {
-	s.mux.Handle(pattern, s.cfg.Origins.Readable(s.outside(pattern, r, h)))
+func (s *Server) mount(pattern string, r *route, h http.Handler) http.Handler {
+	h = s.cfg.Origins.Readable(s.outside(pattern, r, h))
+	s.mux.Handle(pattern, h)
+	return h
 }
 
 // handler returns a handler that runs h within the bounds of the route.
 func (r *route) handler(s *Server, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		s.sayGoodbye(w, req)
-		c, _ := req.Context().Value(connKey{}).(*conn)
+		c := conns.From(req.Context())
 		x := &exchange{
 			Context: req.Context(),
 			w:       w,
@@ -198,7 +207,7 @@ func (r *route) handler(s *Server, h http.Handler) http.Handler {
 		}
 		x.in.Budget, x.out.Budget = &s.bodies, &s.answers
 		if c != nil {
-			x.in.Shared, x.out.Shared = &c.bodies, &c.answers
+			x.in.Shared, x.out.Shared = &c.Bodies, &c.Answers
 			x.in.Limit, x.out.Limit = s.cfg.ConnMemory, s.cfg.ConnMemory
 		}
 		x.handle(h, req)

@@ -33,7 +33,7 @@ func (s *Server) watch() {
 		select {
 		case <-t.C:
 			s.look(every)
-			s.garbage.Tick(s.conns.count() + s.InFlight())
+			s.garbage.Tick(s.conns.Count() + s.InFlight())
 		case <-s.garbage.Much():
 			s.garbage.Collect()
 		case <-s.stop:
@@ -44,9 +44,9 @@ func (s *Server) watch() {
 
 // look checks every exchange once.
 func (s *Server) look(every time.Duration) {
-	s.conns.next()
+	s.conns.Next()
 	pressed := s.draining.Load() || s.bodies.Tight() || s.answers.Tight() ||
-		s.conns.count() > s.cfg.Connections/4*3 || s.InFlight() > s.cfg.Requests/4*3
+		s.conns.Count() > s.cfg.Connections/4*3 || s.InFlight() > s.cfg.Requests/4*3
 	idle := int(s.cfg.Idle / every)
 	if pressed {
 		idle = max(idle/hurry, 1)
@@ -110,7 +110,7 @@ func (s *Server) hangUpOnSlowest(waited int) bool {
 	if x == nil || x.conn == nil {
 		return false
 	}
-	x.conn.hangUp() // its requests fail and end
+	x.conn.HangUp() // its requests fail and end
 	return true
 }
 

@@ -65,6 +65,9 @@ type Conn struct {
 // Server returns the server's end of a connection. cfg is from Bound.
 func Server(c net.Conn, cfg *tls.Config) *tls.Conn { return tls.Server(&Conn{Conn: c}, cfg) }
 
+// NetConn returns the connection itself.
+func (c *Conn) NetConn() net.Conn { return c.Conn }
+
 // Write ends the turn, because what has been computed is being sent.
 func (c *Conn) Write(p []byte) (int, error) {
 	if c.turn.Load() != nil {

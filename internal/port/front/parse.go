@@ -1,0 +1,160 @@
+package front
+
+import (
+	"bytes"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+const (
+	// maxBody is the longest body of a plain call, in bytes.
+	maxBody = 32 << 10
+	// maxFields bounds the fields of a head.
+	maxFields = 64
+
+	method = "POST "
+	proto  = " HTTP/1.1\r\n"
+)
+
+// head is the head of a plain call.
+type head struct {
+	path, host string
+	fields     http.Header
+	length     int // of the body
+	size       int // of the head itself
+}
+
+// parse reads a head. It reports false if not all of it is there, or if it is not plain:
+//
+//   - The path is the prefix and a name of a-z, 0-9, '-' and '@'. It needs neither
+//     decoding nor cleaning.
+//   - Lines end with CRLF, the names of fields are of letters, digits and '-', and values
+//     are printable ASCII.
+//   - There is one Host, of letters, digits and ".:-[]", and one Content-Length, with no
+//     sign or leading zero.
+//   - Nothing is said about the connection, but that it is kept, and nothing that
+//     changes where the body ends, or is answered by more than one answer.
+func parse(b []byte, prefix string) (h head, ok bool) {
+	end := bytes.Index(b, []byte("\r\n\r\n"))
+	if end < 0 || !bytes.HasPrefix(b, []byte(method)) {
+		return h, false
+	}
+	h.size, h.length = end+4, -1
+	text := string(b[len(method) : end+2]) // one string, of which all others are parts
+	i := strings.IndexByte(text, ' ')
+	if i < 0 || !strings.HasPrefix(text[i:], proto) || !strings.HasPrefix(text[:i], prefix) || !isName(text[len(prefix):i]) {
+		return h, false
+	}
+	h.path, text = text[:i], text[i+len(proto):]
+	n := strings.Count(text, "\n")
+	if n > maxFields {
+		return h, false
+	}
+	h.fields = make(http.Header, n)
+	values := make([]string, 0, n)
+	for text != "" {
+		line, after, _ := strings.Cut(text, "\r\n")
+		text = after
+		name, value, ok := field(line)
+		if !ok {
+			return h, false
+		}
+		switch kindOf(name) {
+		case foreign:
+			return h, false
+		case host:
+			if h.host != "" || !isHost(value) {
+				return h, false
+			}
+			h.host = value
+			continue
+		case connection:
+			if value != "keep-alive" && value != "Keep-Alive" {
+				return h, false
+			}
+		case length:
+			if h.length >= 0 || !isLength(value) {
+				return h, false
+			}
+			h.length, _ = strconv.Atoi(value)
+		}
+		if have := h.fields[name]; have != nil {
+			h.fields[name] = append(have, value)
+			continue
+		}
+		values = append(values, value)
+		h.fields[name] = values[len(values)-1 : len(values) : len(values)]
+	}
+	return h, h.host != "" && h.length >= 0 && h.length <= maxBody
+}
+
+// kind is what a field means to who reads requests.
+type kind int
+
+const (
+	ordinary kind = iota
+	host
+	length
+	connection
+	// foreign fields change how a request is read, or how it is answered.
+	foreign
+)
+
+func kindOf(name string) kind {
+	switch name {
+	case "Host":
+		return host
+	case "Content-Length":
+		return length
+	case "Connection":
+		return connection
+	case "Transfer-Encoding", "Te", "Trailer", "Expect", "Upgrade", "Http2-Settings", "Proxy-Connection", "Keep-Alive", "Pragma":
+		return foreign
+	}
+	return ordinary
+}
+
+// field returns the parts of a line, the name in the form in which a Header has it.
+func field(line string) (name, value string, ok bool) {
+	name, value, ok = strings.Cut(line, ":")
+	if !ok || !all(name, isLetter) {
+		return "", "", false
+	}
+	value = strings.Trim(value, " ")
+	for i := range len(value) {
+		if c := value[i]; c < ' ' || c > '~' {
+			return "", "", false
+		}
+	}
+	return http.CanonicalHeaderKey(name), value, true
+}
+
+// isName reports whether s can be the name of what is called. That of a revision has an
+// @; the handler says whether it is one.
+func isName(s string) bool {
+	return all(s, func(c byte) bool { return 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '@' })
+}
+
+func isHost(s string) bool {
+	return all(s, func(c byte) bool { return isLetter(c) || c == '.' || c == ':' || c == '[' || c == ']' })
+}
+
+func isLength(s string) bool {
+	return len(s) <= len("32768") && (s == "0" || s != "" && s[0] != '0') && all(s, func(c byte) bool { return '0' <= c && c <= '9' })
+}
+
+// isLetter reports whether a byte is one of those that the names of fields have.
+func isLetter(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-'
+}
+
+// all reports whether s is not empty, and of such bytes alone.
+func all(s string, are func(byte) bool) bool {
+	for i := range len(s) {
+		if !are(s[i]) {
+			return false
+		}
+	}
+	return s != ""
+}

@@ -45,6 +45,10 @@ func Child(stdin io.Reader, stdout io.Writer) int {
 	if err := yield(); err != nil {
 		return 1
 	}
+	return serve(stdin, stdout)
+}
+
+func serve(stdin io.Reader, stdout io.Writer) int {
 	questions := make(chan question)
 	go func() { // ends with the process, if stdin does not
 		defer close(questions)

@@ -3,10 +3,20 @@
 package password_test
 
 import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
 	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -14,12 +24,19 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/testkit"
 )
 
-// childArg makes this test the process that hashes passwords.
-const childArg = "__hash"
+// These arguments make this test the process that hashes passwords, at the lowest
+// priority or at that of the test.
+const (
+	lowArg  = "__hash"
+	sameArg = "__serve"
+)
 
 func TestMain(m *testing.M) {
-	if len(os.Args) == 2 && os.Args[1] == childArg {
+	switch {
+	case slices.Equal(os.Args[1:], []string{lowArg}):
 		os.Exit(password.Child(os.Stdin, os.Stdout))
+	case slices.Equal(os.Args[1:], []string{sameArg}):
+		os.Exit(password.Serve(os.Stdin, os.Stdout))
 	}
 	goleak.VerifyTestMain(m)
 }
@@ -31,14 +48,47 @@ func newHasher(t *testing.T) *password.Hasher {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := password.New(password.Config{Command: []string{self, childArg}})
+	h := password.New(password.Config{Command: []string{self, sameArg}})
+	h.SetPatience(testkit.Patience)
 	t.Cleanup(h.Close)
 	return h
 }
 
-// A flood of logins must not take the processors from calls, so passwords are hashed in
-// processes that get what others leave.
-func TestProcessesOfTheLowestPriorityHash(t *testing.T) {
+// A flood of logins must not take the processors from calls, so who hashes passwords gets
+// what others leave.
+func TestAChildHasTheLowestPriority(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	child := exec.Command(self, lowArg)
+	child.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // its priority is that of its group
+	stdin, err := child.StdinPipe()
+	if err == nil {
+		err = child.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	testkit.Eventually(t, "all threads have the lowest priority", func() bool {
+		// The system call returns 20 minus the niceness on Linux.
+		got, err := syscall.Getpriority(syscall.PRIO_PROCESS, child.Process.Pid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, policy := range policies(t, child.Process.Pid) {
+			if policy != "5" { // SCHED_IDLE
+				return false
+			}
+		}
+		return got == 20-19 || got == 19
+	})
+	if err := errors.Join(stdin.Close(), child.Wait()); err != nil {
+		t.Errorf("without questions it ends: %v", err)
+	}
+}
+
+func TestProcessesHash(t *testing.T) {
 	h := newHasher(t)
 	const odd = "correct \xff horse" // not a text
 	hash, err := h.Hash(t.Context(), odd)
@@ -66,18 +116,37 @@ func TestProcessesOfTheLowestPriorityHash(t *testing.T) {
 	if len(children) == 0 || len(children) > 2 {
 		t.Fatalf("%d processes", len(children))
 	}
-	for _, c := range children {
-		// The system call returns 20 minus the niceness on Linux.
-		if got, err := syscall.Getpriority(syscall.PRIO_PROCESS, c.Pid); err != nil || got != 20-19 && got != 19 {
-			t.Errorf("priority %d, %v", got, err)
-		}
-	}
 	h.Close()
 	for _, c := range children {
 		if err := c.Signal(syscall.Signal(0)); err == nil {
 			t.Errorf("process %d is still there", c.Pid)
 		}
 	}
+}
+
+// policies returns how Linux schedules each thread of a process.
+func policies(t *testing.T, pid int) map[string]string {
+	t.Helper()
+	if runtime.GOOS != "linux" {
+		return nil
+	}
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	all := map[string]string{}
+	for _, file := range files {
+		stat, err := os.ReadFile(file)
+		if errors.Is(err, fs.ErrNotExist) { // the thread has ended
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+		all[filepath.Base(filepath.Dir(file))] = fields[41-3] // the first one is the third
+	}
+	return all
 }
 
 func TestAnotherProcessTakesThePlaceOfOneThatEnded(t *testing.T) {
@@ -99,14 +168,18 @@ func TestAnotherProcessTakesThePlaceOfOneThatEnded(t *testing.T) {
 	}
 }
 
+// People have to get in, whatever else the machine does.
 func TestThisProcessHashesIfNoOtherCan(t *testing.T) {
-	h := password.New(password.Config{Command: []string{"/nowhere/ruedo"}})
-	defer h.Close()
-	hash, err := h.Hash(t.Context(), good)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got, err := h.Matches(t.Context(), good, hash); !got || err != nil {
-		t.Errorf("%t, %v", got, err)
+	for name, command := range map[string][]string{"does not exist": {"/nowhere/ruedo"}, "is not for this": {"true"}, "does not answer in time": {"sleep", "60"}} {
+		h := password.New(password.Config{Command: command})
+		h.SetPatience(50 * time.Millisecond)
+		hash, err := h.Hash(t.Context(), good)
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		if got, err := h.Matches(t.Context(), good, hash); !got || err != nil {
+			t.Errorf("the program %s: %t, %v", name, got, err)
+		}
+		h.Close()
 	}
 }

@@ -1,6 +1,13 @@
 package password
 
-import "os"
+import (
+	"os"
+	"time"
+)
+
+// Serve is Child with the priority that the process has: the others of tests can take all
+// processors for minutes.
+var Serve = serve
 
 // Idle returns the processes that wait for a password.
 func (h *Hasher) Idle() (all []*os.Process) {
@@ -11,3 +18,6 @@ func (h *Hasher) Idle() (all []*os.Process) {
 	}
 	return all
 }
+
+// SetPatience sets how long a process can take for a hash.
+func (h *Hasher) SetPatience(d time.Duration) { h.workers.patience = d }

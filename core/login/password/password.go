@@ -55,7 +55,7 @@ type Config struct {
 
 // New returns a Hasher. It starts nothing before it is needed.
 func New(cfg Config) *Hasher {
-	return &Hasher{workers: workers{command: cfg.Command}, turns: make(chan struct{}, maxHashing)}
+	return &Hasher{workers: workers{command: cfg.Command, patience: patience}, turns: make(chan struct{}, maxHashing)}
 }
 
 // Close ends the processes, and waits for them. Call it when nothing is hashed any more.
@@ -93,8 +93,8 @@ func (h *Hasher) Matches(ctx context.Context, text, hash string) (bool, error) {
 	return a.Matches && known && a.Error == "", nil
 }
 
-// answer has a child answer. If that is not possible, for example because there is no
-// memory for a process, this process does: people have to get in.
+// answer has a child answer. If that is not possible, because there is no memory for a
+// process or all processors are busy, this process does: people have to get in.
 func (h *Hasher) answer(q question) answer {
 	if supported && len(h.workers.command) > 0 {
 		if a, err := h.workers.ask(q); err == nil {

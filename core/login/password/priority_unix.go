@@ -12,4 +12,10 @@ func attr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
 
 // yield gives this process the lowest priority: its whole group, because threads have a
 // priority of their own.
-func yield() error { return syscall.Setpriority(syscall.PRIO_PGRP, 0, 19) }
+func yield() error {
+	if err := syscall.Setpriority(syscall.PRIO_PGRP, 0, 19); err != nil {
+		return err
+	}
+	idle()
+	return nil
+}

@@ -7,16 +7,20 @@ import (
 	"io"
 	"os/exec"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// patience bounds a hash of a child, whose priority is low.
-const patience = 30 * time.Second
+// patience bounds a hash of a child, which gets nothing of processors that are busy.
+const patience = 10 * time.Second
+
+var errLate = errors.New("it takes too long")
 
 // workers are children that hash passwords. There are as many as have been needed at
 // the same time, until they end on their own.
 type workers struct {
-	command []string
+	command  []string
+	patience time.Duration
 
 	mu     sync.Mutex
 	idle   []*worker
@@ -38,22 +42,29 @@ func (ws *workers) ask(q question) (a answer, err error) {
 		if err != nil {
 			return a, err
 		}
-		if a, err = w.ask(q); err == nil {
+		if a, err = w.ask(q, ws.patience); err == nil {
 			ws.put(w)
 			return a, nil
 		}
 		_ = w.in.Close() // and so the child ends
-		if !idle {
+		if !idle || errors.Is(err, errLate) {
 			return a, fmt.Errorf("the process that hashes passwords: %w", err)
 		}
 	}
 }
 
-func (w *worker) ask(q question) (a answer, err error) {
-	late := time.AfterFunc(patience, func() { _ = w.cmd.Process.Kill() })
-	defer late.Stop()
+func (w *worker) ask(q question, patience time.Duration) (a answer, err error) {
+	var late atomic.Bool
+	timer := time.AfterFunc(patience, func() {
+		late.Store(true)
+		_ = w.cmd.Process.Kill()
+	})
+	defer timer.Stop()
 	if err = json.NewEncoder(w.in).Encode(q); err == nil {
 		err = w.out.Decode(&a)
+	}
+	if err != nil && late.Load() {
+		err = errLate
 	}
 	return a, err
 }

@@ -62,8 +62,8 @@ func schemaRow() *row {
 		{"3,000 deep", wrapped(3000, `{"items":`, `}`), over("levels of nesting", "128")},
 		{"deep allOf", wrapped(1000, `{"allOf":[`, `]}`), over("levels of nesting", "128")},
 		{"8,000 patternProperties", patterned(8000), large},
-		{"4,000 patternProperties", patterned(4000), over("subschemas", "1500")},
-		{"1,000 patterns", `{"allOf":[` + several(1000, func(i int) string { return fmt.Sprintf(`{"pattern":"^%d"}`, i) }) + `]}`, over("patterns", "256")},
+		{"4,000 patternProperties", patterned(4000), over("subschemas", "1000")},
+		{"900 patterns", `{"allOf":[` + several(900, func(i int) string { return fmt.Sprintf(`{"pattern":"^%d"}`, i) }) + `]}`, over("patterns", "256")},
 		{"a pattern that explodes", `{"pattern":"(` + strings.Repeat("(a{1000})", 200) + `)"}`, over("instructions in one pattern", "5000")},
 		{"a pattern that backtracks", `{"pattern":"^(?=a+)+$"}`, expect{reason: fault.SchemaInvalid, noFix: true}},
 		{"1 MB", `{"description":"` + strings.Repeat("x", 1<<20) + `"}`, large},
@@ -99,7 +99,7 @@ func schemaRow() *row {
 	// The most expensive schemas that are admitted: compiled, called and replaced
 	// while the victim is called.
 	r.moves = append(r.moves, move{"the dearest that are admitted", func(b *bout) {
-		wide := `{"properties":{` + several(1450, func(i int) string { return fmt.Sprintf(`"p%d":{"type":"string"}`, i) }) + `}}`
+		wide := `{"properties":{` + several(960, func(i int) string { return fmt.Sprintf(`"p%d":{"type":"string"}`, i) }) + `}}`
 		if err := b.setSchema(b.ctx, b.service("dear"), wide); err != nil {
 			b.Errorf("create: %v", err)
 			return

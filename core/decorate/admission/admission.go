@@ -21,7 +21,7 @@ import (
 
 // Bounds of a schema, checked before it is compiled. They are this low because
 // compiling one takes a CPU away from calls, and the time for it grows with the
-// square of the schemas in it. At the bounds it takes some 20 ms.
+// square of the schemas in it.
 const (
 	// maxBytes bounds its JSON.
 	maxBytes = 128 << 10
@@ -31,7 +31,7 @@ const (
 	// maxValues bounds its values, the entries of enums among them.
 	maxValues = 10_000
 	// maxSubschemas bounds its objects and booleans: each can be a schema.
-	maxSubschemas = 1_500
+	maxSubschemas = 1_000
 	// maxReferences bounds its references. maxOddReferences bounds those that
 	// point elsewhere than to "$defs" or "definitions", because each of them
 	// takes longer.

@@ -44,7 +44,7 @@ const SDK = "github.com/ruedo-dev/ruedo/sdk"
 const (
 	// maxSchemas bounds the parts of a schema, and maxNesting how deep types
 	// nest in each other.
-	maxSchemas = 1_200
+	maxSchemas = 1_000
 	maxNesting = 40
 	// maxBytes bounds the JSON of a schema.
 	maxBytes = 64 << 10

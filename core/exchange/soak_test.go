@@ -30,7 +30,7 @@ import (
 	"github.com/ruedo-dev/ruedo/runner"
 )
 
-var soak = flag.Int("soak", 1, "how many times longer the soak runs: 500 for 100,000 streams")
+var soak = flag.Int("soak", 0, "run the soak, 200 streams this many times: 500 for 100,000")
 
 const (
 	soakStreams = 200 // of one time
@@ -45,6 +45,9 @@ const (
 // one of the ways that there are, while runners come and go. Then nothing is left:
 // no goroutine, no descriptor, no memory, and all the room for streams is there again.
 func TestSoak(t *testing.T) {
+	if *soak == 0 {
+		t.Skip("takes minutes: make e2e and make soak run it with -soak")
+	}
 	s := newSoaker(t)
 	_, stop := s.attach("stays", runner.DefaultDrainTimeout)
 	t.Cleanup(stop)

@@ -180,7 +180,7 @@ func TestWhereTheKeyIs(t *testing.T) {
 		"read by others":  {seal.Source{File: write("others", inFile, 0o640)}, fault.ConfigInvalid, "others can read the seal key"},
 		"empty":           {seal.Source{File: write("empty", "\n", 0o600)}, fault.ConfigInvalid, "is not an identity of age"},
 		"something else":  {seal.Source{Text: "hunter2"}, fault.ConfigInvalid, "from seal.key is not an identity of age"},
-		"mistyped":        {seal.Source{Text: inText[:len(inText)-1] + "A"}, fault.ConfigInvalid, "is not an identity of age"},
+		"mistyped":        {seal.Source{Text: mistyped(inText)}, fault.ConfigInvalid, "is not an identity of age"},
 		"of another kind": {seal.Source{Text: hybrid.String()}, fault.ConfigInvalid, "is not an identity of age"},
 		"a directory":     {seal.Source{File: filepath.Dir(file)}, fault.ConfigInvalid, ""},
 		"too long":        {seal.Source{File: write("long", strings.Repeat("#\n", 64<<10), 0o600)}, fault.ConfigInvalid, "is not an identity of age"},
@@ -191,6 +191,14 @@ func TestWhereTheKeyIs(t *testing.T) {
 			t.Errorf("%s: the error has the key: %v", name, err)
 		}
 	}
+}
+
+// mistyped returns a text whose last letter is another one.
+func mistyped(text string) string {
+	if last := len(text) - 1; text[last] != 'A' {
+		return text[:last] + "A"
+	}
+	return text[:len(text)-1] + "C"
 }
 
 func TestTheKeyIsMadeOnce(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,12 +16,12 @@ import (
 // plan is always ready.
 type plan struct {
 	bound    Concurrency
-	released int
+	released atomic.Int64
 }
 
 func (p *plan) Concurrency() *Concurrency { return &p.bound }
 
-func (p *plan) Release() { p.released++ }
+func (p *plan) Release() { p.released.Add(1) }
 
 type queue = Queue[*plan]
 
@@ -253,8 +254,8 @@ func TestEnterUndoesWhatItDid(t *testing.T) {
 		slot.Release(0)
 		synctest.Wait()
 		empty(t, q)
-		if p.bound.calls.Load() != 0 || p.released != 4 {
-			t.Errorf("%d calls, the plan was released %d times", p.bound.calls.Load(), p.released)
+		if p.bound.calls.Load() != 0 || p.released.Load() != 4 {
+			t.Errorf("%d calls, the plan was released %d times", p.bound.calls.Load(), p.released.Load())
 		}
 	})
 }

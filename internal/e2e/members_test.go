@@ -232,7 +232,7 @@ func TestTheQuotaOfAStoreOfSeveralCores(t *testing.T) {
 	testkit.Within(t, 20*time.Second, "the runner is listed", func() bool { return listed("first") })
 
 	core := strictClient("http://127.0.0.1:" + s.cores[0].port)
-	schema, err := structpb.NewStruct(map[string]any{"description": strings.Repeat("x", 200<<10)})
+	schema, err := structpb.NewStruct(map[string]any{"description": strings.Repeat("x", 120<<10)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -246,7 +246,7 @@ func TestTheQuotaOfAStoreOfSeveralCores(t *testing.T) {
 		return err
 	}
 	warned := false
-	for range 400 {
+	for range 700 {
 		if err = create(); err != nil {
 			break
 		}

@@ -77,9 +77,9 @@ references: ## Make docs/reference from the structs and tables in the code
 	$(GO) test ./internal/cli/reference -run '^TestPagesAreUpToDate$$' -update
 
 .PHONY: e2e
-e2e: build $(BIN)/etcd ## Run the fault tests over real processes and a real etcd, and end 2,000 streams in every way there is
+e2e: build $(BIN)/etcd ## Run the fault tests over real processes and a real etcd, and end 1,000 streams in every way there is
 	RUEDO_E2E_BIN=$(CURDIR)/$(BIN) $(GO) test -count=1 -timeout 25m -tags e2e ./internal/e2e/...
-	$(GO) test -count=1 -timeout 5m -run '^TestSoak$$' ./core/exchange -soak 10
+	$(GO) test -count=1 -timeout 10m -run '^TestSoak$$' ./core/exchange -soak 5
 
 .PHONY: conformance
 conformance: build ## Run the Connect conformance suite against a service in a module, over real processes

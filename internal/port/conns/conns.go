@@ -70,6 +70,15 @@ func (c *Conn) Read(p []byte) (int, error) {
 // NetConn returns the connection itself.
 func (c *Conn) NetConn() net.Conn { return c.Conn }
 
+// CloseWrite ends what is sent, so that the peer sees the end of an answer while it
+// still sends.
+func (c *Conn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
 // Close waits for the connection's turn and closes it.
 func (c *Conn) Close() error {
 	c.once.Do(func() { c.set.remove(c) })

@@ -14,6 +14,8 @@ const (
 	// joined is up to how many bytes of an answer are copied, to be sent in one piece
 	// with its head.
 	joined = 16 << 10
+	// kept is the largest buffer that a connection keeps for its next answer.
+	kept = 4 << 10
 	// unread is how long the end of an answer can wait for its reader.
 	unread = 30 * time.Second
 )
@@ -38,7 +40,7 @@ func (a *answer) reset() {
 	a.status, a.length, a.wrote = 0, 0, 0
 	a.sent, a.last, a.broken = false, false, false
 	a.buf = a.buf[:0]
-	if cap(a.buf) > joined {
+	if cap(a.buf) > kept {
 		a.buf = nil
 	}
 }
@@ -120,6 +122,9 @@ func (a *answer) finish() bool {
 
 // begin writes the head to the buffer.
 func (a *answer) begin() {
+	if a.c.f.leaving.Load() {
+		a.Last() // or the next request would be sent in vain
+	}
 	b := append(a.buf, "HTTP/1.1 "...)
 	b = strconv.AppendInt(b, int64(a.status), 10)
 	b = append(append(append(b, ' '), http.StatusText(a.status)...), "\r\n"...)

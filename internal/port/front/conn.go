@@ -139,11 +139,10 @@ func (c *conn) handle(r *http.Request) (more bool) {
 	c.since.Store(time.Now().UnixNano())
 	defer c.since.Store(0)
 	c.settle()
-	c.out.reset()
 	returned := c.call(r)
 	whole := returned && c.out.finish()
 	if !whole || c.out.last || c.f.leaving.Load() {
-		if returned && !c.out.broken {
+		if returned && !c.out.broken && c.body.left > 0 {
 			c.linger()
 		}
 		return false
@@ -151,6 +150,7 @@ func (c *conn) handle(r *http.Request) (more bool) {
 	if !c.body.discard() {
 		return false
 	}
+	c.out.reset() // what waits for a request holds little
 	if len(c.buf) == 0 {
 		c.f.cfg.State(c.Conn, http.StateIdle)
 	}

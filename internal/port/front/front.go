@@ -84,6 +84,7 @@ type Front struct {
 	watching sync.WaitGroup
 	mu       sync.Mutex
 	conns    map[*conn]struct{}
+	watched  bool // a watch looks at them
 	shut     bool
 }
 
@@ -140,7 +141,9 @@ func (f *Front) add(c *conn) bool {
 		return false
 	}
 	f.serving.Add(1)
-	if f.conns[c] = struct{}{}; len(f.conns) == 1 {
+	f.conns[c] = struct{}{}
+	if !f.watched {
+		f.watched = true
 		f.watching.Go(f.watch)
 	}
 	return true

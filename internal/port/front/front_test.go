@@ -9,6 +9,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -18,6 +19,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/ruedo-dev/ruedo/internal/port/front"
+	"github.com/ruedo-dev/ruedo/internal/testkit"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -342,8 +344,8 @@ func TestLeaveEndsIdleConnectionsAndFinishesRequests(t *testing.T) {
 	default:
 	}
 	close(goOn)
-	if _, body := receive(t, fromBusy); body != "2" {
-		t.Errorf("the answer is %q", body)
+	if res, body := receive(t, fromBusy); body != "2" || !res.Close {
+		t.Errorf("the answer is %q, and the connection ends with it: %t", body, res.Close)
 	}
 	if _, err := fromBusy.ReadByte(); err != io.EOF {
 		t.Errorf("the busy connection: %v", err)
@@ -387,5 +389,21 @@ func TestTheLastAnswerArrives(t *testing.T) {
 	res, body := receive(t, r)
 	if res.StatusCode != http.StatusRequestTimeout || !res.Close || !strings.Contains(body, "too slow") {
 		t.Errorf("%s %v %q", res.Status, res.Close, body)
+	}
+}
+
+// Connections that come and go leave one watch, however often there were none.
+func TestConnectionsThatComeAndGoHaveOneWatch(t *testing.T) {
+	s := serve(t, echo)
+	for range 20 {
+		c, r := s.dial(t)
+		send(t, c, post("/call/a", "abc"))
+		receive(t, r)
+		_ = c.Close()
+		testkit.Eventually(t, "the connection has ended", func() bool { return s.front.Open() == 0 })
+	}
+	stacks := make([]byte, 1<<20)
+	if n := strings.Count(string(stacks[:runtime.Stack(stacks, true)]), "front.(*Front).watch("); n > 1 {
+		t.Errorf("%d watches", n)
 	}
 }

@@ -33,6 +33,7 @@ func (f *Front) watch() {
 		old = old[:0]
 		f.mu.Lock()
 		if len(f.conns) == 0 {
+			f.watched = false
 			f.mu.Unlock()
 			return
 		}

@@ -20,8 +20,8 @@ import (
 
 // TLS says how a core's ports are encrypted.
 type TLS struct {
-	// Optional leaves TLS out where there is nothing to certify with: nobody has to log in
-	// to the cluster, and there is no Pair.
+	// Optional serves without TLS if there is no certificate: the cluster has no logins,
+	// and so no authority of its own, and Pair is not set.
 	Optional bool
 	// Pair is the certificate for clients that do not trust the cluster's own
 	// authority. Required if nobody has to log in to the cluster, which has none then.

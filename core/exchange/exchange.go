@@ -24,9 +24,9 @@
 // gRPC, gRPC-Web, Connect, or a JSON object as POST /call has it. After that, the
 // answer is cut off, so that nobody takes it for complete.
 //
-// An exchange that streams ends when its caller may no longer call the service, and
-// says why where that has a place after the beginning: in the trailers of gRPC, and in
-// the last frame of a WebSocket.
+// An exchange that streams ends when its caller may no longer call the service. It says
+// why if the protocol lets an answer that has begun say so: gRPC in its trailers, a
+// WebSocket in its last frame.
 //
 // # HTTP/1.1
 //

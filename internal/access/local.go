@@ -17,8 +17,8 @@ func Local() *Principal {
 	return &Principal{Name: "local/" + name, Grants: Set{Everything}}
 }
 
-// Everybody returns the principal of whoever comes where nobody has to log in: Local,
-// without having shown that.
+// Everybody returns the principal of all callers in a cluster without logins. It is
+// Local, assumed rather than proved.
 func Everybody() *Principal {
 	p := Local()
 	p.Assumed = true

@@ -310,7 +310,7 @@ var arrows = []arrow{
 	},
 	{
 		from: []string{"core/login/password"}, only: []string{"internal/fault"},
-		reason: "a password is judged and hashed by itself: whose it is does not matter",
+		reason: "how good a password is, and its hash, do not depend on whose it is",
 	},
 	{
 		from: []string{"core/audit"}, only: []string{"core/jobs", "core/store/chain", "core/store/records", "internal/access", "internal/fault", "internal/fleet", "internal/text", "gen"},

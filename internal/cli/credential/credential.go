@@ -36,10 +36,10 @@ type Places struct {
 	Dir     Dir
 }
 
-// Credential is a token, and where it is from.
+// Credential is a token and its source.
 type Credential struct {
 	Token client.Token
-	// Origin is for people, for example "env RUEDO_TOKEN".
+	// Origin is where the token was found, as messages say it: "env RUEDO_TOKEN".
 	Origin string
 	// Profile is the name of the profile whose token it is, or "".
 	Profile string

@@ -16,8 +16,8 @@ import (
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
-// Finder finds what a process shows cores and by what it believes them: from its
-// settings and, where there is one, from a profile of the cores.
+// Finder finds what a process shows to cores and how it verifies them: in its settings,
+// or in a profile of the cores if there is one.
 type Finder struct {
 	Settings *settings.Settings
 	// Getenv returns the value of an environment variable, or "".

@@ -9,11 +9,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/KimMachineGun/automemlimit/memlimit"
-
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
 	"github.com/ruedo-dev/ruedo/internal/text"
+	"github.com/ruedo-dev/ruedo/runner"
 	"github.com/ruedo-dev/ruedo/sandbox/pristine"
 )
 
@@ -37,13 +36,14 @@ const DefaultHeap = 2 << 30
 // memoryLimit returns how much memory there is for this process, and who says
 // so: its control group (version 1 or 2), or the machine. Zero if that is not known.
 func memoryLimit() (bytes uint64, where string) {
-	if n, err := memlimit.FromSystem(); err == nil {
-		bytes, where = n, "this machine"
+	bytes, limited := runner.Memory()
+	switch {
+	case bytes == 0:
+		return 0, ""
+	case limited:
+		return bytes, "the control group of this process"
 	}
-	if n, err := memlimit.FromCgroup(); err == nil && (bytes == 0 || n < bytes) {
-		bytes, where = n, "the control group of this process"
-	}
-	return bytes, where
+	return bytes, "this machine"
 }
 
 // clock reports whether the time of this machine is kept by a time service.

@@ -93,19 +93,14 @@ func (b bound) answer(ctx context.Context, p *prepared, req *runnerv1.ExecuteReq
 	if req.Logs {
 		info.Logs, info.Trace = res.Logs, traceOf(err)
 	}
-	outcome := "ok"
 	var failed *fault.Error
 	if err != nil {
 		failed = guestError(err, info)
-		outcome = string(failed.Reason)
 		if failed.Reason == fault.Internal {
 			b.log.Error("a call failed because of the runner", "service", req.Service, "call_id", req.CallId, "runner", b.info.Id, "error", causes(err))
 		}
 	}
-	b.log.LogAttrs(ctx, slog.LevelInfo, "executed call",
-		slog.String("service", req.Service), slog.String("call_id", req.CallId),
-		slog.Uint64("revision", p.plan.Revision), slog.String("plan", p.id[:min(12, len(p.id))]),
-		slog.Duration("duration", res.Duration), slog.Duration("cpu", res.CPU), slog.String("outcome", outcome), slog.String("runner", b.info.Id), used.Attr(), b.why(failed))
+	p.log.Executed(ctx, req.CallId, res.Duration, res.CPU, used.Attr(), failed)
 	if failed != nil || len(res.Logs) > 0 {
 		b.keep(p.plan, req.CallId, res, failed)
 	}
@@ -118,19 +113,6 @@ func (b bound) answer(ctx context.Context, p *prepared, req *runnerv1.ExecuteReq
 		Output: res.Output, ContentType: res.ContentType, Info: info,
 		Head: res.Head, Trailers: res.Trailers, Streamed: res.Streamed,
 	}, nil
-}
-
-// maxWhy bounds how much of an error is in the log of a call, in bytes.
-const maxWhy = 500
-
-// why returns the error of a call as an attribute that can be empty. What a guest
-// says can contain payloads, so it is in the log only of who asked for what guests
-// say.
-func (r *Runner) why(failed *fault.Error) slog.Attr {
-	if failed == nil || failed.Reason == fault.GuestError && !r.cfg.LogSuccesses {
-		return slog.Attr{}
-	}
-	return slog.String("error", fault.Cut(failed.Error(), maxWhy))
 }
 
 // figures returns the figures of a call, in a single allocation, because every
@@ -179,7 +161,7 @@ func (b bound) Prepare(ctx context.Context, req *runnerv1.PrepareRequest) (res *
 	}
 	defer p.Release()
 	report := p.template.Report()
-	b.log.Debug("prepared plan", "service", p.plan.Service, "revision", p.plan.Revision, "plan", p.id[:min(12, len(p.id))], "duration", time.Since(begin))
+	b.log.Debug("prepared plan", "service", p.plan.Service, "revision", p.plan.Revision, "plan", short(p.id), "duration", time.Since(begin))
 	prepared := &ruedov1.Preparation{
 		Runner:          b.info.Id,
 		CompileTime:     durationpb.New(report.Compile),

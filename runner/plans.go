@@ -22,6 +22,7 @@ import (
 	"github.com/ruedo-dev/ruedo/runner/exchange"
 	"github.com/ruedo-dev/ruedo/runner/internal/isolation"
 	"github.com/ruedo-dev/ruedo/runner/internal/singleflight"
+	"github.com/ruedo-dev/ruedo/runner/logs"
 	"github.com/ruedo-dev/ruedo/runner/modules"
 	"github.com/ruedo-dev/ruedo/sandbox"
 )
@@ -66,6 +67,7 @@ type plansConfig struct {
 	maxBytes  int64
 	grace     time.Duration
 	log       *slog.Logger
+	logs      *logs.Logs
 }
 
 // dials is the import of a module that can ask for the network.
@@ -84,6 +86,7 @@ type prepared struct {
 	files    files
 	bytes    int64  // of plan
 	of       *plans // the table that it belongs to
+	log      *logs.Calls
 	calls    admission.Concurrency
 
 	// Guarded by plans.mu.
@@ -221,6 +224,7 @@ func (p *plans) load(ctx context.Context, req *runnerv1.PrepareRequest, src exec
 	}
 	e := &prepared{
 		id: id, plan: plan, template: t, files: files{plan.Module, t.CodeKey()}, bytes: int64(proto.Size(plan)), of: p,
+		log:   p.cfg.logs.Calls("service", plan.Service, "revision", plan.Revision, "plan", short(id)),
 		calls: admission.Concurrency{Limit: int64(plan.GetLimits().GetConcurrency())},
 	}
 	if slices.Contains(t.Report().Imports, dials) {

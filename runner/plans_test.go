@@ -14,6 +14,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/executor/executortest"
 	"github.com/ruedo-dev/ruedo/internal/testkit"
 	"github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
+	"github.com/ruedo-dev/ruedo/runner/logs"
 	"github.com/ruedo-dev/ruedo/runner/modules"
 	"github.com/ruedo-dev/ruedo/sandbox"
 )
@@ -38,7 +39,7 @@ func newShelf(t *testing.T, change func(*plansConfig)) *shelf {
 		t.Fatal(err)
 	}
 	cfg := plansConfig{
-		engine: engine, modules: cache, log: discard,
+		engine: engine, modules: cache, log: discard, logs: logs.New(logs.Config{}),
 		maxPlans: DefaultMaxPlans, maxBytes: 1 << 30, grace: time.Hour,
 	}
 	if change != nil {

@@ -178,6 +178,8 @@ type Config struct {
 	Heartbeat, LossTimeout time.Duration
 	// Logger receives what operators need to know. Default: discard.
 	Logger *slog.Logger
+	// Calls receives a line for each call that succeeded. Default: Logger.
+	Calls *slog.Logger
 }
 
 // Access says how a runner and a core know each other.
@@ -252,7 +254,7 @@ func New(ctx context.Context, cfg Config) (*Runner, error) {
 	r.admission = admission.New[*prepared](admission.Config{Runner: cfg.ID, Concurrency: cfg.Concurrency, Queue: cfg.Queue, Streams: cfg.Streams})
 	r.logs = logs.New(logs.Config{
 		Runner: cfg.ID, ServiceBytes: cfg.ServiceLogBytes, Services: cfg.LogServices, TotalBytes: cfg.LogBytes,
-		Successes: cfg.LogSuccesses, Logger: cfg.Logger,
+		Successes: cfg.LogSuccesses, Logger: cfg.Logger, Calls: cfg.Calls,
 	})
 	if err := r.open(ctx); err != nil {
 		return nil, errors.Join(err, r.undo(ctx))
@@ -308,7 +310,7 @@ func (r *Runner) open(ctx context.Context) (err error) {
 
 	r.plans = newPlans(plansConfig{
 		engine: r.engine.Engine, modules: r.engine.modules, egress: r.egress, unstarted: r.unstarted,
-		maxPlans: r.cfg.MaxPlans, maxBytes: r.cfg.MaxPlanBytes, grace: r.cfg.PlanGrace, log: r.log,
+		maxPlans: r.cfg.MaxPlans, maxBytes: r.cfg.MaxPlanBytes, grace: r.cfg.PlanGrace, log: r.log, logs: r.logs,
 	})
 	leave := r.engine.enter(r.plans)
 	r.onClose(func(ctx context.Context) error { leave(); return r.plans.close(ctx) })

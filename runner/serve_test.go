@@ -102,7 +102,7 @@ func TestARunnerSaysThatItWaitsForACore(t *testing.T) {
 
 func TestEachCallIsLogged(t *testing.T) {
 	src := executortest.NewSource()
-	id, _ := src.Add(executortest.Guest(t), func(p *runnerv1.Plan) { p.Revision = 7 })
+	id, _ := src.Add(executortest.Guest(t), func(p *runnerv1.Plan) { p.Service, p.Revision = "greet", 7 })
 	h := newHost(t, src)
 	var log testkit.Log
 	r := newRunner(t, runner.Config{Cores: []string{h.url()}, Logger: slog.New(slog.NewJSONHandler(&log, nil)), ID: "edge-1"})

@@ -30,5 +30,8 @@ func (*runnerCmd) Examples() []string {
 
 func (c *runnerCmd) Run(s *session.Session) error {
 	serving(s)
-	return s.Assembler().Runner(s.Ctx, s.Logger())
+	a := s.Assembler()
+	log, calls := s.Loggers()
+	a.Calls = calls
+	return a.Runner(s.Ctx, log)
 }

@@ -39,5 +39,8 @@ func (*serverCmd) Examples() []string {
 
 func (c *serverCmd) Run(s *session.Session) error {
 	serving(s)
-	return s.Assembler().Server(s.Ctx, s.Logger())
+	a := s.Assembler()
+	log, calls := s.Loggers()
+	a.Calls = calls
+	return a.Server(s.Ctx, log)
 }

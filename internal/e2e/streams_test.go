@@ -363,6 +363,6 @@ func (s *streaming) callersLeave(t *testing.T, one *process) {
 	}
 	c := raw(lines, "> a")
 	gone("a chunk that is none", func() { _, _ = io.WriteString(c, "zz\r\n") })
-	s.next(s.h1)
-	s.next(s.h2)
+	gone("answered over HTTP/1.1", func() { s.next(s.h1) })
+	gone("answered over HTTP/2", func() { s.next(s.h2) })
 }

@@ -7,7 +7,8 @@
 //	page, err := l.Read(ctx, logs.Query{Service: "greet", Wait: 10 * time.Second})
 //
 // [Logs.Keep] also writes the lines of failed calls, and on request those of
-// successful ones, to the runner's own log.
+// successful ones, to the runner's own log. [Calls] writes there that a call was
+// executed.
 //
 // # Bounds
 //
@@ -75,8 +76,10 @@ type Config struct {
 	TotalBytes int
 	// Successes writes the lines of successful calls to Logger, too.
 	Successes bool
-	// Logger receives the lines of guests. Default: discard.
+	// Logger receives the lines of guests, and of calls that failed. Default: discard.
 	Logger *slog.Logger
+	// Calls receives the lines of calls that succeeded. Default: Logger.
+	Calls *slog.Logger
 }
 
 // Logs holds entries by service.
@@ -108,6 +111,7 @@ func New(cfg Config) *Logs {
 	cfg.Services = cmp.Or(max(cfg.Services, 0), DefaultServices)
 	cfg.TotalBytes = cmp.Or(max(cfg.TotalBytes, 0), DefaultTotalBytes)
 	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))
+	cfg.Calls = cmp.Or(cfg.Calls, cfg.Logger)
 	return &Logs{
 		cfg:      cfg,
 		own:      newOwn(cfg.Logger),

@@ -45,6 +45,8 @@ type Assembler struct {
 	Version string
 	// Getenv returns the value of an environment variable, or "". Nil knows none.
 	Getenv func(name string) string
+	// Calls receives a line for each call that succeeded. Nil: the logger of the rest.
+	Calls *slog.Logger
 	// Infof prints a message for the user; nil prints nothing.
 	Infof func(format string, args ...any)
 
@@ -178,6 +180,7 @@ func (a *Assembler) newRunner(ctx context.Context, log *slog.Logger, change func
 		Modules:      a.Settings.Module.Limits(),
 		LogSuccesses: s.LogSuccesses,
 		Logger:       log,
+		Calls:        a.Calls,
 	}
 	if change != nil {
 		change(&cfg)

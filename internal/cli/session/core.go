@@ -39,6 +39,9 @@ func (s *Session) Close() error {
 		s.answered()
 	}
 	s.renew()
+	if s.closeLog != nil {
+		defer s.closeLog()
+	}
 	if s.parts == nil {
 		return nil
 	}

@@ -65,6 +65,7 @@ type Session struct {
 	origin   string        // where the addresses of core come from
 	answered func()        // remembers which core has answered; may be nil
 	parts    *assemble.Assembler
+	closeLog func() // writes what loggers hold; may be nil
 
 	warned map[string]bool // by the keys of WarnOnce
 }
@@ -138,14 +139,26 @@ func (s *Session) Printf(format string, args ...any) error {
 }
 
 // Logger returns the logger of processes that run for long.
-func (s *Session) Logger() *slog.Logger {
+func (s *Session) Logger() *slog.Logger { return s.logger(s.Err) }
+
+// Loggers returns the logger of a process that serves others, and the one for its
+// calls that succeed. There can be many, so their lines are held for up to 100 ms
+// to be written together: until the session is closed, or Ctx ends.
+func (s *Session) Loggers() (log, calls *slog.Logger) {
+	l := newLines(s.Err)
+	stop := context.AfterFunc(s.Ctx, l.close)
+	s.closeLog = func() { stop(); l.close() }
+	return s.logger(l), s.logger(held{l})
+}
+
+func (s *Session) logger(w io.Writer) *slog.Logger {
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(s.Settings.Log.Level)) // settings allow only these
 	opts := &slog.HandlerOptions{Level: level}
 	if s.Settings.Log.Format == "json" {
-		return slog.New(slog.NewJSONHandler(s.Err, opts))
+		return slog.New(slog.NewJSONHandler(w, opts))
 	}
-	return slog.New(slog.NewTextHandler(s.Err, opts))
+	return slog.New(slog.NewTextHandler(w, opts))
 }
 
 // QuietLogger returns the logger of parts that serve one command: only warnings

@@ -48,7 +48,7 @@ func main() {
 	var o options
 	flag.StringVar(&o.role, "role", "", "internal: what this process is to be, other than the benchmark")
 	flag.StringVar(&o.next, "next", "", "internal: what that process needs to know")
-	flag.StringVar(&o.only, "only", "", "dispatch, door, exchange, overload, sandbox, loop or scale; or a part of door, sandbox or scale, such as sandbox/meter")
+	flag.StringVar(&o.only, "only", "", "dispatch, door, exchange, overload, sandbox, loop or scale; or a part of door, exchange, sandbox or scale, such as sandbox/meter")
 	flag.StringVar(&o.against, "against", "", "the directory of another checkout: its binary is measured in turn with ours (dispatch, exchange)")
 	flag.StringVar(&o.from, "from", "", "files of rows, separated by commas, to use instead of measuring; a row of a later file replaces that of an earlier one")
 	flag.StringVar(&o.doc, "doc", "", "write the page of figures to this file")
@@ -122,7 +122,7 @@ func measure(ctx context.Context, o options) (table.Run, error) {
 		run.Rows = append(run.Rows, more...)
 	}
 	if section == "" || section == "exchange" {
-		more, err := exchange.Run(ctx, exchange.Options{Rounds: o.rounds, Slice: o.slice, Against: o.against})
+		more, err := exchange.Run(ctx, exchange.Options{Rounds: o.rounds, Slice: o.slice, Part: part, Against: o.against})
 		if err != nil {
 			return run, err
 		}

@@ -35,6 +35,7 @@ import (
 type Options struct {
 	Rounds int           // how often each subject is measured
 	Slice  time.Duration // three fifths of it are how long a measurement lasts
+	Part   string        // the one scenario to measure; "" means everything
 	// Against is the directory of another checkout to compare calls with; "" means
 	// none.
 	Against string

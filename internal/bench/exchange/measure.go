@@ -49,12 +49,18 @@ func (b *bench) add(k key, value float64) {
 // memory is what processes have not needed before.
 func (b *bench) measure() error {
 	for _, s := range b.subjects {
+		if b.o.Part != "" {
+			break
+		}
 		if err := b.open(s); err != nil {
 			return fmt.Errorf("%s: open streams: %w", s.name, err)
 		}
 	}
 	for round := range b.o.Rounds {
 		for _, sc := range scenarios {
+			if b.o.Part != "" && b.o.Part != sc.name {
+				continue
+			}
 			for _, n := range concurrencies {
 				for _, s := range inTurns(b.subjects, round) {
 					if s.plain && !sc.plain {
@@ -67,7 +73,7 @@ func (b *bench) measure() error {
 			}
 		}
 		for _, s := range inTurns(b.subjects, round) {
-			if s.plain {
+			if s.plain || b.o.Part != "" {
 				continue
 			}
 			if err := b.copy(s); err != nil {

@@ -105,7 +105,7 @@ func data(p []byte) (unsafe.Pointer, uint32) {
 
 func serve(h http.Handler) {
 	http.DefaultTransport = Transport{}
-	entry.Answer(func() int32 { return exchange.Answer(machine{}, h) })
+	entry.Answer(exchange.New(machine{}, h).Answer)
 }
 
 // misuse ends a module that uses the package wrongly. A panic would end it,

@@ -25,9 +25,9 @@ type body struct {
 	closed bool
 }
 
-// newBody sets the body of the request, its length and its trailers.
-func newBody(x *exchange) (*body, error) {
-	r, b := x.req, &body{x: x}
+// begin sets the body of the request, its length and its trailers.
+func (b *body) begin() error {
+	x, r := b.x, b.x.req
 	if names := r.Header["Trailer"]; names != nil {
 		// As in net/http, the names are known before the body, the values after it.
 		r.Trailer = make(http.Header)
@@ -46,7 +46,7 @@ func newBody(x *exchange) (*body, error) {
 		// The stream is the connection, which the handler can hijack.
 		b.streams = true
 		r.Body = http.NoBody
-		return b, nil
+		return nil
 	case size < 0:
 		b.streams = true
 		r.ContentLength = -1
@@ -56,17 +56,17 @@ func newBody(x *exchange) (*body, error) {
 	case size == 0 && r.Trailer == nil:
 		r.Body = http.NoBody
 		b.err = io.EOF
-		return b, nil
+		return nil
 	default:
 		// One byte more than the body, so that its end is found without growing.
-		whole, err := host.ReadAll(x.host.InputRead, int(size)+1)
+		whole, err := host.ReadAll(x.host.InputRead, make([]byte, 0, int(size)+1))
 		if err != nil {
-			return nil, fmt.Errorf("the body of the request cannot be read: %w", err)
+			return fmt.Errorf("the body of the request cannot be read: %w", err)
 		}
 		b.whole, r.ContentLength = whole, int64(len(whole))
 	}
 	r.Body = b
-	return b, nil
+	return nil
 }
 
 func (b *body) Read(p []byte) (int, error) {

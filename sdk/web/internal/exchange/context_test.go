@@ -109,7 +109,7 @@ func serveRaw(t *testing.T, fields [][2]string, h http.HandlerFunc) *rawHost {
 	for _, f := range append(fields, [2]string{abi.HeadPath, "/"}) {
 		raw.head = abi.AppendField(raw.head, f[0], f[1])
 	}
-	Answer(raw, h)
+	answer(raw, h)
 	return raw
 }
 
@@ -173,11 +173,11 @@ func TestContextOfTheHead(t *testing.T) {
 func TestRequestsThatAreNone(t *testing.T) {
 	never := func(http.ResponseWriter, *http.Request) { t.Error("the handler was called") }
 	raw := &rawHost{head: abi.AppendField(nil, abi.HeadPath, "no path")}
-	if Answer(raw, http.HandlerFunc(never)) == 0 || !strings.Contains(raw.failure, "the path of the request is not valid") {
+	if answer(raw, http.HandlerFunc(never)) == 0 || !strings.Contains(raw.failure, "the path of the request is not valid") {
 		t.Error(raw.failure)
 	}
 	raw = &rawHost{head: []byte("short")}
-	if Answer(raw, http.HandlerFunc(never)) == 0 || !strings.Contains(raw.failure, host.ErrHead.Error()) {
+	if answer(raw, http.HandlerFunc(never)) == 0 || !strings.Contains(raw.failure, host.ErrHead.Error()) {
 		t.Error(raw.failure)
 	}
 }
@@ -199,12 +199,12 @@ func TestHostThatRefuses(t *testing.T) {
 		},
 	} {
 		raw := &refusing{rawHost{head: abi.AppendField(nil, abi.HeadPath, "/")}}
-		if Answer(raw, h) == 0 || !strings.Contains(raw.failure, want) {
+		if answer(raw, h) == 0 || !strings.Contains(raw.failure, want) {
 			t.Errorf("got %q, want %q", raw.failure, want)
 		}
 	}
 	raw := &refusing{rawHost{head: abi.AppendField(nil, abi.HeadPath, "/")}}
-	Answer(raw, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	answer(raw, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, err := w.Write(make([]byte, kept+1))
 		if !errors.Is(err, host.ErrState) {
 			t.Error(err)

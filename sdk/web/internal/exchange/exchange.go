@@ -17,19 +17,56 @@ import (
 	"sync"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"github.com/ruedo-dev/ruedo/internal/abi"
 	"github.com/ruedo-dev/ruedo/sdk"
 	"github.com/ruedo-dev/ruedo/sdk/web/internal/host"
 )
 
-// exchange is one request and its answer.
+// Server serves the exchanges of a host, one after the other.
+type Server struct {
+	host    host.Host
+	handler http.Handler
+	// next is what the next exchange begins with; nil if that is to be made. It is made
+	// while the module is warmed up, so it is in the memory that calls begin with.
+	next *exchange
+}
+
+// New returns a server of a handler.
+func New(h host.Host, handler http.Handler) *Server {
+	return &Server{host: h, handler: handler, next: newExchange(h)}
+}
+
+// Answer serves one exchange. Its result is that of the export ruedo_call.
+func (s *Server) Answer() int32 {
+	x := s.next
+	if s.next = nil; x == nil {
+		x = newExchange(s.host)
+	}
+	if err := x.read(); err != nil {
+		x.host.Fail(uint32(sdk.InvalidArgument), err.Error())
+		return 1
+	}
+	if x.ctx.id == "" { // an example
+		defer func() { s.next = newExchange(s.host) }()
+	}
+	defer x.end()
+	if err := x.serve(s.handler); err != nil {
+		x.host.Fail(uint32(sdk.Internal), err.Error())
+		return 1
+	}
+	return 0
+}
+
+// exchange is one request and its answer. It is used once, as a handler can keep
+// parts of it.
 type exchange struct {
 	host host.Host
 	req  *http.Request
-	ctx  *callContext
-	body *body
-	w    *writer
+	ctx  callContext
+	body body
+	w    writer
 
 	mu     sync.Mutex
 	stream *host.Stream // the exchange's own, once it is needed
@@ -37,34 +74,49 @@ type exchange struct {
 
 	// work counts goroutines of this package, which end with the exchange.
 	work sync.WaitGroup
+
+	room room
 }
 
-// Answer serves one exchange. Its result is that of the export ruedo_call.
-func Answer(h host.Host, handler http.Handler) int32 {
-	x, err := newExchange(h)
-	if err != nil {
-		h.Fail(uint32(sdk.InvalidArgument), err.Error())
-		return 1
-	}
-	defer x.end()
-	if err := x.serve(handler); err != nil {
-		h.Fail(uint32(sdk.Internal), err.Error())
-		return 1
-	}
-	return 0
+// room is where the parts of most exchanges fit in. It is one piece of memory, so that a
+// call writes to few pages, which have to be restored after it.
+type room struct {
+	head   [1 << 10]byte // of the request
+	values [16]string    // of its header
+	answer [256]byte     // the head of the answer
+	body   [512]byte     // and what is kept of its body
 }
 
-// newExchange reads what the host has of the request.
-func newExchange(h host.Host) (*exchange, error) {
-	raw, err := host.ReadAll(h.HeadRead, 1024)
-	if err != nil {
-		return nil, fmt.Errorf("the head of the request cannot be read: %w", err)
-	}
+// newExchange returns an exchange whose request has not been read.
+func newExchange(h host.Host) *exchange {
 	x := &exchange{host: h}
-	x.ctx = &callContext{x: x}
-	r := &http.Request{Method: http.MethodGet, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}
+	x.ctx.x, x.body.x = x, x
+	x.w = writer{x: x, header: newHeader(), declared: -1, head: x.room.answer[:0], buf: x.room.body[:0]}
+	x.req = new(http.Request).WithContext(&x.ctx)
+	x.req.Header = newHeader()
+	return x
+}
+
+// newHeader returns a header that has room for some fields: a map makes it with the
+// first one.
+func newHeader() http.Header {
+	h := http.Header{"": nil}
+	clear(h)
+	return h
+}
+
+// read reads what the host has of the request.
+func (x *exchange) read() error {
+	raw, err := host.ReadAll(x.host.HeadRead, x.room.head[:0])
+	if err != nil {
+		return fmt.Errorf("the head of the request cannot be read: %w", err)
+	}
+	r := x.req
+	r.Method, r.Proto, r.ProtoMajor, r.ProtoMinor = http.MethodGet, "HTTP/1.1", 1, 1
 	var scheme string
-	r.Header, err = host.ParseFields(string(raw), func(key, value string) {
+	// Nothing writes to the bytes again, so they need not be copied.
+	head := unsafe.String(unsafe.SliceData(raw), len(raw))
+	err = host.AddFields(r.Header, x.room.values[:0], head, func(key, value string) {
 		switch key {
 		case abi.HeadMethod:
 			r.Method = value
@@ -91,20 +143,15 @@ func newExchange(h host.Host) (*exchange, error) {
 		}
 	})
 	if err != nil {
-		return nil, fmt.Errorf("the request cannot be read: %w", err)
+		return fmt.Errorf("the request cannot be read: %w", err)
 	}
 	if r.URL, err = url.ParseRequestURI(r.RequestURI); err != nil {
-		return nil, fmt.Errorf("the path of the request is not valid: %w", err)
+		return fmt.Errorf("the path of the request is not valid: %w", err)
 	}
 	if scheme == "https" {
 		r.TLS = &tls.ConnectionState{HandshakeComplete: true}
 	}
-	x.req = r.WithContext(x.ctx)
-	if x.body, err = newBody(x); err != nil {
-		return nil, err
-	}
-	x.w = &writer{x: x, header: make(http.Header), declared: -1}
-	return x, nil
+	return x.body.begin()
 }
 
 // serve runs the handler and finishes the answer.
@@ -131,7 +178,7 @@ func (x *exchange) run(handler http.Handler) (err error) {
 			err = fmt.Errorf("the service panicked: %v", p)
 		}
 	}()
-	handler.ServeHTTP(x.w, x.req)
+	handler.ServeHTTP(&x.w, x.req)
 	return nil
 }
 

@@ -381,6 +381,6 @@ func bridge(t *testing.T, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_ = http.NewResponseController(w).EnableFullDuplex()
 		f := newFakeHost(t, w, r)
-		f.finish(Answer(f, h))
+		f.finish(answer(f, h))
 	})
 }

@@ -1,7 +1,9 @@
 package exchange
 
 import (
+	"bytes"
 	"net/http"
+	"strconv"
 	"testing"
 
 	"github.com/ruedo-dev/ruedo/internal/abi"
@@ -40,7 +42,7 @@ func FuzzHeadOfTheHost(f *testing.F) {
 		}
 		// A request of it is one, or says why not.
 		h := &rawHost{head: []byte(head)}
-		result := Answer(h, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		result := answer(h, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			_, _ = w.Write([]byte(r.URL.Path + r.Method + r.Host))
 			if r.Header == nil || r.Body == nil {
 				t.Errorf("%q: %+v", head, r)
@@ -50,6 +52,40 @@ func FuzzHeadOfTheHost(f *testing.F) {
 			t.Errorf("%q: result %d, %q", head, result, h.failure)
 		}
 	})
+}
+
+// answer serves one exchange.
+func answer(h host.Host, handler http.Handler) int32 { return New(h, handler).Answer() }
+
+// What a handler keeps of a request stays what it was, whether the next exchange was made
+// beforehand or not.
+func TestExchangesInTheSameMemory(t *testing.T) {
+	var kept []*http.Request
+	raw := &rawHost{}
+	s := New(raw, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		kept = append(kept, r)
+		w.Header().Set("X-Path", r.URL.Path)
+		_, _ = w.Write([]byte(r.URL.Path))
+	}))
+	for _, id := range []string{"", "", "c-1", "c-2", "c-3"} {
+		path := "/" + strconv.Itoa(len(kept))
+		raw.head = abi.AppendField(abi.AppendField(nil, abi.HeadPath, path), "X-Path", path)
+		if id != "" {
+			raw.head = abi.AppendField(raw.head, abi.HeadCallID, id)
+		}
+		raw.answered = nil
+		if result := s.Answer(); result != 0 || !bytes.Contains(raw.answered, []byte(path)) {
+			t.Errorf("%s: result %d, %q", path, result, raw.answered)
+		}
+		if prepared := s.next != nil; prepared != (id == "") {
+			t.Errorf("after the call %q the next exchange is prepared: %t", id, prepared)
+		}
+	}
+	for n, r := range kept {
+		if path := "/" + strconv.Itoa(n); r.URL.Path != path || len(r.Header) != 1 || r.Header.Get("X-Path") != path {
+			t.Errorf("%s: %s %v", path, r.URL, r.Header)
+		}
+	}
 }
 
 // rawHost is a host of a request without a body.

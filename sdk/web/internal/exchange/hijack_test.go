@@ -26,7 +26,7 @@ func hijacking(t *testing.T, h http.Handler, streams bool) *httptest.Server {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		f := newFakeHost(t, w, r)
 		f.upgrade, f.streams = true, streams
-		f.finish(Answer(f, h))
+		f.finish(answer(f, h))
 	}))
 	t.Cleanup(s.Close)
 	return s

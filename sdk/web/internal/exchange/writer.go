@@ -77,7 +77,7 @@ func (w *writer) WriteHeader(status int) {
 		return
 	}
 	w.status = status
-	if length := w.header.Get("Content-Length"); length != "" {
+	if length := first(w.header["Content-Length"]); length != "" {
 		n, err := strconv.ParseInt(length, 10, 64)
 		if err == nil && n >= 0 {
 			w.declared = n
@@ -95,10 +95,17 @@ func (w *writer) WriteHeader(status int) {
 	}
 	_, typed := w.header["Content-Type"]
 	_, framed := w.header["Transfer-Encoding"]
-	w.sniff = w.bodyAllowed() && !typed && !framed && w.header.Get("Content-Encoding") == ""
-	w.head = make([]byte, 0, 256)
+	w.sniff = w.bodyAllowed() && !typed && !framed && first(w.header["Content-Encoding"]) == ""
 	w.head = abi.AppendField(w.head, abi.HeadStatus, strconv.Itoa(status))
 	w.head = host.AppendFields(w.head, w.header, w.suppressed)
+}
+
+// first is the value that http.Header.Get returns.
+func first(values []string) string {
+	if len(values) == 0 {
+		return ""
+	}
+	return values[0]
 }
 
 // suppressed reports whether a field is left out of the head. How the message

@@ -12,24 +12,6 @@ import (
 // ErrHead is the error of a head that breaks off.
 var ErrHead = errors.New("the head is malformed")
 
-// eachField calls fn for each field of a head, which is passed as one string so
-// that names and values can be parts of it.
-func eachField(head string, fn func(key, value string)) error {
-	for len(head) > 0 {
-		key, rest, ok := nextString(head)
-		if !ok {
-			return ErrHead
-		}
-		value, rest, ok := nextString(rest)
-		if !ok {
-			return ErrHead
-		}
-		fn(key, value)
-		head = rest
-	}
-	return nil
-}
-
 // nextString is as abi.NextField reads, without a copy.
 func nextString(s string) (first, rest string, ok bool) {
 	if len(s) < 4 {
@@ -42,31 +24,101 @@ func nextString(s string) (first, rest string, ok bool) {
 	return s[4 : 4+n], s[4+n:], true
 }
 
+// usualField is about how many bytes a field takes in a head.
+const usualField = 48
+
 // ParseFields returns the header fields of a head; control gets those whose
 // names begin with a colon.
 func ParseFields(head string, control func(key, value string)) (http.Header, error) {
-	n := 0
-	if err := eachField(head, func(string, string) { n++ }); err != nil {
+	header := make(http.Header, len(head)/usualField)
+	if err := AddFields(header, nil, head, control); err != nil {
 		return nil, err
 	}
-	header := make(http.Header, n)
-	values := make([]string, 0, n) // one slice for all: most fields have one value
-	_ = eachField(head, func(key, value string) {
-		if strings.HasPrefix(key, ":") {
+	return header, nil
+}
+
+// AddFields is ParseFields into a header that is empty. Room is where the values go,
+// as far as it has a capacity. The head is one string, so that names and values can be
+// parts of it.
+func AddFields(header http.Header, room []string, head string, control func(key, value string)) error {
+	for head != "" {
+		key, rest, ok := nextString(head)
+		if !ok {
+			return ErrHead
+		}
+		value, rest, ok := nextString(rest)
+		if !ok {
+			return ErrHead
+		}
+		head = rest
+		if key != "" && key[0] == ':' {
 			if control != nil {
 				control(key, value)
 			}
-			return
+			continue
 		}
-		key = textproto.CanonicalMIMEHeaderKey(key)
+		key = canonical(key)
 		if have := header[key]; have != nil {
 			header[key] = append(have, value)
-			return
+			continue
 		}
-		values = append(values, value)
-		header[key] = values[len(values)-1 : len(values) : len(values)]
-	})
-	return header, nil
+		if len(room) == cap(room) {
+			room = make([]string, 0, 8)
+		}
+		room = append(room, value) // one slice for many: most fields have one value
+		header[key] = room[len(room)-1 : len(room) : len(room)]
+	}
+	return nil
+}
+
+// canonical is textproto.CanonicalMIMEHeaderKey, which makes a copy of a name before it
+// looks for it. These are in most requests.
+func canonical(key string) string {
+	switch key {
+	case "accept":
+		return "Accept"
+	case "accept-encoding":
+		return "Accept-Encoding"
+	case "accept-language":
+		return "Accept-Language"
+	case "cache-control":
+		return "Cache-Control"
+	case "connect-accept-encoding":
+		return "Connect-Accept-Encoding"
+	case "connect-protocol-version":
+		return "Connect-Protocol-Version"
+	case "connect-timeout-ms":
+		return "Connect-Timeout-Ms"
+	case "content-encoding":
+		return "Content-Encoding"
+	case "content-length":
+		return "Content-Length"
+	case "content-type":
+		return "Content-Type"
+	case "cookie":
+		return "Cookie"
+	case "grpc-accept-encoding":
+		return "Grpc-Accept-Encoding"
+	case "grpc-timeout":
+		return "Grpc-Timeout"
+	case "origin":
+		return "Origin"
+	case "referer":
+		return "Referer"
+	case "te":
+		return "Te"
+	case "user-agent":
+		return "User-Agent"
+	case "x-forwarded-for":
+		return "X-Forwarded-For"
+	case "x-forwarded-host":
+		return "X-Forwarded-Host"
+	case "x-forwarded-prefix":
+		return "X-Forwarded-Prefix"
+	case "x-forwarded-proto":
+		return "X-Forwarded-Proto"
+	}
+	return textproto.CanonicalMIMEHeaderKey(key)
 }
 
 // AppendFields appends header fields to a head as net/http writes them: fields

@@ -2,6 +2,7 @@ package host
 
 import (
 	"net/http"
+	"net/textproto"
 	"strings"
 	"testing"
 
@@ -27,6 +28,19 @@ func TestFieldsOfAHead(t *testing.T) {
 	for n := 1; n < len(head); n++ {
 		if _, err := ParseFields(string(head[:n]), nil); n < 4 && err == nil {
 			t.Errorf("%d bytes of a head are taken", n)
+		}
+	}
+}
+
+func TestNamesAreCanonical(t *testing.T) {
+	names := []string{
+		"accept", "accept-encoding", "accept-language", "cache-control", "connect-accept-encoding", "connect-protocol-version", "connect-timeout-ms",
+		"content-encoding", "content-length", "content-type", "cookie", "grpc-accept-encoding", "grpc-timeout", "origin", "referer", "te", "user-agent",
+		"x-forwarded-for", "x-forwarded-host", "x-forwarded-prefix", "x-forwarded-proto", "x-other", "Accept", "aCCEPT", "not a name", "",
+	}
+	for _, name := range names {
+		if got, want := canonical(name), textproto.CanonicalMIMEHeaderKey(name); got != want {
+			t.Errorf("%q becomes %q, want %q", name, got, want)
 		}
 	}
 }

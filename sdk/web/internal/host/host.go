@@ -63,10 +63,9 @@ func Error(n int32) error {
 	return fmt.Errorf("the host answered %d", n)
 }
 
-// ReadAll reads to the end with one of the host's read functions; size is the
-// expected size.
-func ReadAll(read func([]byte) int32, size int) ([]byte, error) {
-	b := make([]byte, 0, size)
+// ReadAll reads to the end with one of the host's read functions. It appends to b, whose
+// capacity should be more than what is expected.
+func ReadAll(read func([]byte) int32, b []byte) ([]byte, error) {
 	for {
 		if len(b) == cap(b) {
 			b = append(b, 0)[:len(b)]

@@ -35,7 +35,8 @@
 //
 // # Clusters without login
 //
-// There everybody may do everything. Nothing is compiled, and no goroutine runs.
+// There everybody may do everything, and nothing is compiled. What streams ends when the
+// cluster gets a login: nobody has shown who it is of.
 package auth
 
 import (

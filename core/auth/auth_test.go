@@ -39,6 +39,12 @@ func (w *world) Age() time.Duration { return w.age }
 
 // newWorld returns a cluster with login, and without users.
 func newWorld(t testing.TB) *world {
+	w := newWorldWithoutLogin(t)
+	w.setAccess(&storev1.Access{Login: true})
+	return w
+}
+
+func newWorldWithoutLogin(t testing.TB) *world {
 	w := &world{t: t, Mirror: coretest.NewMirror()}
 	w.Auth = auth.New(auth.Config{
 		Mirror: w, Cluster: "main", Key: func() []byte { return []byte("key") },
@@ -50,7 +56,6 @@ func newWorld(t testing.TB) *world {
 		},
 	})
 	t.Cleanup(w.Auth.Close)
-	w.setAccess(&storev1.Access{Login: true})
 	return w
 }
 

@@ -10,9 +10,10 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-// streams are what is open and has not ended: procedures that stream, and exchanges of
-// services. In a cluster with login a goroutine looks whether their callers may still
-// have them, from the first one on.
+// streams are what is open and has not ended: procedures that stream, exchanges of
+// services and calls that can last. A goroutine looks whether their callers may still
+// have them, from the first one on: in a cluster without login, too, because it can get
+// one.
 type streams struct {
 	down context.Context // ends with close
 	stop context.CancelFunc
@@ -92,7 +93,7 @@ func (a *Auth) follow(of *access.Principal, still func(*access.Principal) error,
 		default:
 		}
 	}
-	s.begin(a, v)
+	s.begin(a)
 	return func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -113,7 +114,7 @@ func (s *streams) judgeLocked(a *Auth) {
 	for one := range s.open {
 		s.next = min(s.next, s.check(a, v, one))
 	}
-	s.begin(a, v)
+	s.begin(a)
 }
 
 // expire ends the streams that have expired. It returns when the next one does, in
@@ -139,8 +140,8 @@ func (s *streams) check(a *Auth, v *view, one *stream) (until int64) {
 }
 
 // begin has streams watched, if there are any to watch.
-func (s *streams) begin(a *Auth, v *view) {
-	if v.login && !s.following && len(s.open) > 0 && s.down.Err() == nil {
+func (s *streams) begin(a *Auth) {
+	if !s.following && len(s.open) > 0 && s.down.Err() == nil {
 		s.following = true
 		s.wg.Go(func() { a.watch() })
 	}

@@ -89,6 +89,35 @@ func TestACallGoesOnForAsLongAsItsCallerMayCall(t *testing.T) {
 	testkit.WantReason(t, w.why(public), fault.Unauthenticated)
 }
 
+// What was open before the cluster had a login ends when it gets one, and nobody has to
+// ask for anything first.
+func TestACallEndsWhenTheClusterGetsALogin(t *testing.T) {
+	w := newWorldWithoutLogin(t)
+	everybody, err := w.Identify(showing(), access.ViaTCP, "10.0.0.2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	socket, err := w.Identify(showing(), access.ViaSocket, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	open, local := w.open(everybody), w.open(socket)
+	w.user("ada", "call service *")
+	if err := context.Cause(open); err != nil {
+		t.Fatalf("it ended before: %v", err)
+	}
+	w.setAccess(&storev1.Access{Login: true})
+	select {
+	case <-open.Done():
+		testkit.WantReason(t, context.Cause(open), fault.Unauthenticated)
+	case <-time.After(testkit.Patience):
+		t.Error("it goes on")
+	}
+	if err := context.Cause(local); err != nil {
+		t.Errorf("that of the socket has ended: %v", err)
+	}
+}
+
 // Each secret of a token has calls of its own.
 func TestACallEndsWithTheSecretThatBeganIt(t *testing.T) {
 	w := newWorld(t)

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/gen/ruedo/v1/ruedov1connect"
 	"github.com/ruedo-dev/ruedo/internal/abi"
 	"github.com/ruedo-dev/ruedo/internal/access"
 	"github.com/ruedo-dev/ruedo/internal/fault"
@@ -143,6 +144,45 @@ func (d *door) watch(t *testing.T, shown string) opened {
 	}, end}
 }
 
+// run begins a call that does not end on its own. It is open as soon as it executes.
+func (d *door) run(t *testing.T, what, path, shown, body string) opened {
+	t.Helper()
+	active := func() (n uint64) {
+		res, err := d.Client.Cluster.ListRunners(t.Context(), &ruedov1.ListRunnersRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range res.GetItems() {
+			n += uint64(r.GetActiveCalls())
+		}
+		return n
+	}
+	before := active()
+	ctx, end := context.WithCancel(t.Context())
+	said := make(chan string, 1)
+	req, err := http.NewRequestWithContext(ctx, "POST", d.URL+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	if shown != "" {
+		req.Header.Set("Authorization", "Bearer "+shown)
+	}
+	go func() {
+		res, err := d.HTTP.Do(req)
+		if err != nil {
+			said <- err.Error()
+			return
+		}
+		defer res.Body.Close()
+		text, err := io.ReadAll(res.Body)
+		said <- fmt.Sprint(string(text), err)
+	}()
+	t.Cleanup(end)
+	testkit.Eventually(t, what+" executes", func() bool { return active() == before+1 })
+	return opened{what, func() bool { return len(said) == 0 }, func() string { return <-said }, end}
+}
+
 // What is open ends with the permission to have it: it is not only asked when it begins.
 func TestWhatIsOpenEndsWithItsPermission(t *testing.T) {
 	d, _, socket := allWays(t)
@@ -152,6 +192,7 @@ func TestWhatIsOpenEndsWithItsPermission(t *testing.T) {
 	}
 	d.Publish(t, &ruedov1.PublishServiceRequest{Name: "page", Decorators: []string{"long"}}, page())
 	d.Publish(t, &ruedov1.PublishServiceRequest{Name: "switched", Decorators: []string{"long"}}, switched())
+	d.Publish(t, &ruedov1.PublishServiceRequest{Name: "rest", Decorators: []string{"long"}}, w.Sleep(time.Hour))
 	users, roles := d.Client.Users, d.Client.Roles
 	grants := []string{"call service *", "read service *"}
 	user := func(name string, change func(*ruedov1.User)) {
@@ -220,7 +261,11 @@ func TestWhatIsOpenEndsWithItsPermission(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			all := []opened{d.stream(t, made.GetSecret()), d.webSocket(t, made.GetSecret()), d.watch(t, made.GetSecret())}
+			all := []opened{
+				d.stream(t, made.GetSecret()), d.webSocket(t, made.GetSecret()), d.watch(t, made.GetSecret()),
+				d.run(t, "a call", "/call/rest", made.GetSecret(), "{}"),
+				d.run(t, "a call by Connect", ruedov1connect.InvokeServiceInvokeProcedure, made.GetSecret(), `{"service":"rest"}`),
+			}
 			for _, one := range all {
 				if !one.goes() {
 					t.Fatalf("%s does not go on", one.what)

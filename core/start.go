@@ -110,7 +110,7 @@ func (c *Core) start(ctx context.Context) (err error) {
 	c.catalog = catalog.New(catalog.Config{Mirror: c.mirror, Executor: c.dispatcher, Revision: c.store.Revision, Logger: c.log})
 	c.catalog.Start()
 	c.onClose("the catalog", func(context.Context) error { c.catalog.Close(); return nil })
-	c.invoker = invoke.New(invoke.Config{Catalog: c.catalog, Check: c.auth.Check, MaxWait: c.cfg.QueueTimeout, Observe: c.observe})
+	c.invoker = invoke.New(invoke.Config{Catalog: c.catalog, Check: c.auth.Check, Follow: c.auth.FollowCall, MaxWait: c.cfg.QueueTimeout, Observe: c.observe})
 
 	c.onClose("the preparation of plans", func(context.Context) error { c.goroutines.Wait(); return nil })
 	c.goroutines.Go(c.followPlans)

@@ -71,6 +71,9 @@ type Config struct {
 	// Check asks whether the request of a context may do something, as
 	// [access.Check] does, which is the default.
 	Check func(ctx context.Context, verb access.Verb, noun access.Noun, name string) error
+	// Follow has end called when the caller of a context may no longer call a service,
+	// until leave is called. Nil: all may go on.
+	Follow func(ctx context.Context, service string, end func(why error)) (leave func())
 	// MaxWait is how long a call can wait for its turn. Default:
 	// [executor.DefaultMaxWait].
 	MaxWait time.Duration
@@ -195,9 +198,11 @@ func (c Call) Do(ctx context.Context, in Input) (*Result, error) {
 		return nil, err
 	}
 	req.Input, req.ContentType, req.Logs = in.Body, in.ContentType, in.Logs
+	ctx, leave := c.follow(ctx)
+	defer leave()
 	res, info, err := c.execute(ctx, req)
 	if err != nil {
-		return nil, err
+		return nil, revoked(ctx, err)
 	}
 	return &Result{Output: res.GetOutput(), ContentType: outputType(c.entry, req, res), Info: info}, nil
 }

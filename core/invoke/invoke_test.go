@@ -220,3 +220,53 @@ func TestTheMediaTypeOfAnOutput(t *testing.T) {
 		}
 	}
 }
+
+// A call that can last ends when its caller may not have it any more; others end soon.
+func TestACallEndsWithItsPermission(t *testing.T) {
+	long := &ruedov1.Decorator{Name: "long", Limits: &ruedov1.Limits{Timeout: durationpb.New(time.Hour)}}
+	revoked := fault.New(fault.Unauthenticated, "this needs a login that is good")
+	followed, left := 0, 0
+	m := coretest.NewMirror()
+	m.Set([]*ruedov1.Decorator{long}, coretest.Service("greet", 1), coretest.Service("slow", 1, "long"))
+	end := func(error) {}
+	inv := invoke.New(invoke.Config{
+		Catalog: catalog.New(catalog.Config{Mirror: m, Executor: executor.Func(func(ctx context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
+			if string(req.GetInput()) != "wait" {
+				return echo(ctx, req)
+			}
+			end(revoked)
+			<-ctx.Done()
+			return nil, ctx.Err()
+		})}),
+		Follow: func(_ context.Context, service string, stop func(error)) func() {
+			if followed++; service != "slow" {
+				t.Errorf("calls of %s are followed", service)
+			}
+			end = stop
+			return func() { left++ }
+		},
+	})
+	for service, input := range map[string]string{"greet": "", "slow": "wait"} {
+		call, err := inv.Begin(coretest.Context(t), service)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = call.Do(coretest.Context(t), invoke.Input{Body: []byte(input)})
+		if input == "" {
+			if err != nil {
+				t.Error(err)
+			}
+			continue
+		}
+		testkit.WantReason(t, err, fault.Unauthenticated)
+		if info, ok := fault.Detail[*ruedov1.CallInfo](err); !ok || info.GetCallId() == "" {
+			t.Errorf("which call was it? %v", info)
+		}
+	}
+	if followed != 1 || left != 1 {
+		t.Errorf("followed %d times, and left %d times", followed, left)
+	}
+	if revoked.Details != nil {
+		t.Error("the reason has changed")
+	}
+}

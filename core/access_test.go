@@ -181,7 +181,15 @@ func TestOtherTeamsDoNotExist(t *testing.T) {
 		d.knows(t, ada)
 		t.Run(d.way, func(t *testing.T) { d.hidesTeamB(t, ada) })
 	}
+	// Whoever has a module can publish it, although another team has it as well.
+	own := client.New(d.URL, client.WithToken(client.StaticToken(ada)))
+	digest, err := own.Upload(t.Context(), page(), nil)
+	must(digest, err)
+	must(own.Services.PublishService(t.Context(), &ruedov1.PublishServiceRequest{Name: "team-a-p", Module: digest}))
 }
+
+// oddNames are the ends of names that nothing can have.
+var oddNames = []string{"ENTIRELY-UPPERCASE", "\"quoted words\" & <tags>", "überall-ü", "other/../something", "something\n\x00\t", "something@1", strings.Repeat("very-", 20) + "long"}
 
 // hidesTeamB asks for everything that has a name of another team.
 func (d *door) hidesTeamB(t *testing.T, ada string) {
@@ -214,6 +222,22 @@ func (d *door) hidesTeamB(t *testing.T, ada string) {
 			}
 			continue
 		}
+		// Nothing can have an odd name, and some procedures say so of one's own.
+		checked := rule.GetNoun() == access.Service || rule.GetNoun() == access.Decorator || strings.HasPrefix(string(m.Name()), "Update")
+		for _, odd := range oddNames {
+			there, mine := ask("team-b-"+odd), ask("team-a-"+odd)
+			mine.body = strings.ReplaceAll(mine.body, "team-a-", "team-b-")
+			if there.status != http.StatusNotFound || mine != there && !(checked && mine.status == http.StatusBadRequest) {
+				t.Errorf("%s tells whose an odd name is:\n%+v\n%+v", m.FullName(), there, mine)
+			}
+		}
+		if rule.GetNoun() == access.Role { // some are built in
+			there, gone := ask("viewer"), ask("viewed")
+			gone.body = strings.ReplaceAll(gone.body, "viewed", "viewer")
+			if there != gone || there.status != http.StatusNotFound {
+				t.Errorf("%s reveals a role that is built in:\n%+v\n%+v", m.FullName(), there, gone)
+			}
+		}
 		mine := ask("team-a-z")
 		mine.body = strings.ReplaceAll(mine.body, "team-a-z", "team-b-"+own)
 		if mine.status == http.StatusNotFound {
@@ -225,6 +249,20 @@ func (d *door) hidesTeamB(t *testing.T, ada string) {
 	}
 	if named < 20 || missing < 14 {
 		t.Errorf("only %d procedures are about a name, and only %d miss it", named, missing)
+	}
+
+	// A module is there for those who have a service with it.
+	stat := func(module []byte) answer {
+		digest := client.Digest(module)
+		a := d.ask(t, "POST", ruedov1connect.ModuleServiceStatModuleProcedure, "application/json", ada, `{"digest":"`+digest+`"}`)
+		a.body = strings.ReplaceAll(a.body, digest, "DIGEST")
+		return a
+	}
+	if theirs, none := stat(page()), stat([]byte("nothing")); theirs != none || theirs.status != http.StatusNotFound {
+		t.Errorf("a module of another team, and one that is not stored:\n%+v\n%+v", theirs, none)
+	}
+	if ours := stat(ruedotest.Echo()); ours.status != http.StatusOK {
+		t.Errorf("a module of both teams: %+v", ours)
 	}
 
 	// The ways to a call.

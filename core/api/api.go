@@ -161,7 +161,7 @@ func Mount(p *port.Server, cfg Config) {
 	}, nil)
 	uploads := upload.New(upload.Config{Store: cfg.Store, Modules: cfg.Modules})
 	p.Connect(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
-		return ruedov1connect.NewModuleServiceHandler(&moduleService{cfg.Store, uploads}, append(opts, connect.WithCodec(uploads.Codec()))...)
+		return ruedov1connect.NewModuleServiceHandler(&moduleService{cfg.Store, cfg.Mirror, uploads}, append(opts, connect.WithCodec(uploads.Codec()))...)
 	}, map[string]port.Bounds{
 		// An upload bounds its memory itself, and can use a slow connection.
 		ruedov1connect.ModuleServiceUploadModuleProcedure: {

@@ -69,7 +69,7 @@ func (c *Core) register(l *lane.Lane) {
 	})
 	info := proto.CloneOf(l.Info())
 	info.RegisteredBy = c.ID()
-	info.LaneProtocol, info.Outdated = 0, false // of this lane only
+	info.LaneProtocol, info.LaneUpgraded, info.Outdated = 0, false, false // of this lane only
 	m, err := c.store.Cluster().RegisterRunner(ctx, info, c.cfg.LeaseTTL)
 	if err != nil {
 		if ctx.Err() == nil {

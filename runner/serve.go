@@ -84,6 +84,7 @@ type target struct {
 	wanted bool // dial again when the lane has ended
 	ids    map[string]bool
 	redial *redial.Pauses
+	way    lane.Way
 }
 
 func (s *session) register(d Directory) {
@@ -180,6 +181,7 @@ func (s *session) attach(t *target) {
 			PlanUsage:   s.r.PlanUsage,
 			Heartbeat:   s.r.cfg.Heartbeat,
 			LossTimeout: s.r.cfg.LossTimeout,
+			Way:         &t.way,
 			Access:      s.r.cfg.Access(t.url),
 			Logger:      s.r.log,
 		})
@@ -193,7 +195,7 @@ func (s *session) attach(t *target) {
 			continue
 		}
 		said = ""
-		log.Info("attached to core", "core_id", c.CoreID(), "protocol", c.Protocol())
+		log.Info("attached to core", "core_id", c.CoreID(), "protocol", c.Protocol(), "upgraded", c.Upgraded())
 		attached := time.Now()
 		select {
 		case <-s.ctx.Done():

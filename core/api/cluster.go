@@ -50,7 +50,7 @@ func (s *clusterService) ListRunners(ctx context.Context, req *ruedov1.ListRunne
 	for id, r := range s.mirror.Snapshot().Runners {
 		r = proto.CloneOf(r)
 		r.State = ruedov1.RunnerState_RUNNER_STATE_DETACHED
-		r.LaneProtocol, r.Outdated = 0, false
+		r.LaneProtocol, r.LaneUpgraded, r.Outdated = 0, false, false
 		runners[id] = r
 	}
 	cordons := s.cordons.Active()
@@ -75,7 +75,7 @@ func (s *clusterService) ListRunners(ctx context.Context, req *ruedov1.ListRunne
 		r.TotalCalls = m.Total()
 		r.PlanUsage = m.PlanUsage()
 		r.Preparing = slices.DeleteFunc(preparing[id], func(service string) bool { return !may(service) })
-		r.LaneProtocol, r.Outdated = m.Info().GetLaneProtocol(), m.Info().GetOutdated()
+		r.LaneProtocol, r.LaneUpgraded, r.Outdated = m.Info().GetLaneProtocol(), m.Info().GetLaneUpgraded(), m.Info().GetOutdated()
 	}
 	for id, c := range cordons {
 		runners[id].Cordon = c

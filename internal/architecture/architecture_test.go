@@ -566,6 +566,14 @@ var arrows = []arrow{
 		reason: "frames are bytes once they are queued; what they say does not matter",
 	},
 	{
+		from: []string{"internal/lane/upgrade"}, only: []string{"internal/fault"},
+		reason: "what the bytes of a stream say does not matter to the connection that carries them",
+	},
+	{
+		from: []string{"internal/lane/transport"}, only: []string{"internal/fault", "internal/lane/bearer", "internal/lane/pace", "internal/lane/queue", "internal/socket"},
+		reason: "requests are made without knowing what a lane is",
+	},
+	{
 		from: []string{"internal/lane/stream"}, only: []string{"internal/executor", "internal/fault", "internal/lane/protocol", "gen"},
 		reason: "what streams belongs to one call; lanes hand over the call and the requests for its streams",
 	},

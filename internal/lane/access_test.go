@@ -81,11 +81,14 @@ func newSite(t *testing.T) *site {
 func attach(t *testing.T, url string, how lane.Access) error {
 	t.Helper()
 	c, err := lane.Dial(t.Context(), lane.ConnConfig{
-		URL: url, Access: how, Cluster: "test", Runner: &ruedov1.Runner{Id: "edge-1", Concurrency: 4},
+		URL: url, Way: way(), Access: how, Cluster: "test", Runner: &ruedov1.Runner{Id: "edge-1", Concurrency: 4},
 		Bind: func(executor.Source) executor.Runner { return &fakeRunner{execute: echo} },
 	})
 	if err == nil {
 		t.Cleanup(c.Close)
+		if c.Upgraded() != upgraded {
+			t.Errorf("the lane has a connection of its own: %t, want %t", c.Upgraded(), upgraded)
+		}
 	}
 	return err
 }

@@ -25,19 +25,22 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/lane/protocol"
 	"github.com/ruedo-dev/ruedo/internal/lane/queue"
 	"github.com/ruedo-dev/ruedo/internal/lane/stream"
+	"github.com/ruedo-dev/ruedo/internal/lane/transport"
+	"github.com/ruedo-dev/ruedo/internal/lane/upgrade"
 	"github.com/ruedo-dev/ruedo/internal/names"
-	"github.com/ruedo-dev/ruedo/internal/pki"
 )
+
+// Access says how a runner and a core know each other.
+type Access = transport.Access
+
+// Way is what a runner knows about the way to a core. Keep one for each core.
+type Way = upgrade.Way
 
 // ConnConfig describes a runner and the core that it attaches to.
 type ConnConfig struct {
 	// URL of the core, http:// (h2c) or https://.
 	URL string
-	// HTTPClient makes all requests; it must speak HTTP/2. If nil, Dial
-	// makes its own connections: one for the lane and others for bodies, so
-	// that neither holds up the other.
-	HTTPClient connect.HTTPClient
-	// Access says how both ends know each other. It does not apply to HTTPClient.
+	// Access says how both ends know each other.
 	Access Access
 	// Runner introduces the runner: at least id and concurrency.
 	Runner *ruedov1.Runner
@@ -58,13 +61,16 @@ type ConnConfig struct {
 	// LossTimeout is how long the core may be silent before the lane is lost;
 	// zero means DefaultLossTimeout. Attaching may take three times as long.
 	LossTimeout time.Duration
+	// Way is kept from one lane to the next of the same core. Nil tries to upgrade
+	// the connection each time.
+	Way *Way
 	// Logger gets a line if the runner is older than the core, and records failures
 	// of single calls; nil discards them.
 	Logger *slog.Logger
 
 	// For tests.
 	speaks protocol.Range // zero means protocol.OfRunner
-	dial   dialFunc       // nil means net.Dialer's
+	dial   transport.Dial // nil means net.Dialer's
 }
 
 // Conn is the runner's end of one lane, from Dial until it breaks, is
@@ -82,6 +88,7 @@ type Conn struct {
 
 	number uint32 // of the protocol that both ends speak
 
+	own       *upgrade.Conn // carries the lane; nil: a stream over HTTP/2 does
 	out       *queue.Queue
 	draining  atomic.Bool
 	silence   pace.Silence   // of the core
@@ -126,7 +133,7 @@ func Dial(ctx context.Context, cfg ConnConfig) (*Conn, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	via, at, err := newClients(cfg)
+	via, err := transport.New(cfg.URL, cfg.Access, cfg.dial)
 	if err != nil {
 		return nil, err
 	}
@@ -135,14 +142,18 @@ func Dial(ctx context.Context, cfg ConnConfig) (*Conn, error) {
 		connect.WithAcceptCompression("gzip", nil, nil),
 		connect.WithCodec(codec{}),
 	}
-	short := connect.WithReadMaxBytes(stream.MaxMessage)
+	api := func(client connect.HTTPClient, more ...connect.ClientOption) runnerv1connect.RunnerServiceClient {
+		return runnerv1connect.NewRunnerServiceClient(client, via.URL, append(opts[:len(opts):len(opts)], more...)...)
+	}
+	if cfg.Way == nil {
+		cfg.Way = new(Way)
+	}
 	c := &Conn{
 		cfg:       cfg,
-		hangUp:    via.hangUp,
+		hangUp:    via.HangUp,
 		log:       log,
-		api:       runnerv1connect.NewRunnerServiceClient(via.lane, at, opts...),
-		bodies:    runnerv1connect.NewRunnerServiceClient(via.bodies, at, opts...),
-		streams:   runnerv1connect.NewRunnerServiceClient(via.streams, at, append(opts, short)...),
+		bodies:    api(via.Bodies),
+		streams:   api(via.Streams, connect.WithReadMaxBytes(stream.MaxMessage)),
 		out:       queue.New(),
 		outOfBand: make(chan struct{}, 2*max(1, min(cfg.Runner.GetConcurrency(), 1<<10))),
 		inputs:    budget.New(DefaultBodyBytes),
@@ -152,10 +163,15 @@ func Dial(ctx context.Context, cfg ConnConfig) (*Conn, error) {
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.workers = newWorkers(&c.wg, c.ctx.Done())
-	stream, more, err := c.attach(ctx)
+	o := opening{api: api(via.Lane)}
+	if cfg.Way.Open() {
+		o.upgrade = &upgrade.Client{Next: via.Bodies, Patience: cfg.LossTimeout}
+		o.upgraded = api(o.upgrade)
+	}
+	stream, more, err := c.attach(ctx, o)
 	if err != nil {
 		c.cancel()
-		via.hangUp()
+		via.HangUp()
 		return nil, err
 	}
 	c.runner = cfg.Bind(&source{bodies: c.bodies, core: cfg.URL, secret: c.secret, chunks: c.number >= protocol.ModuleChunks})
@@ -163,74 +179,19 @@ func Dial(ctx context.Context, cfg ConnConfig) (*Conn, error) {
 	return c, nil
 }
 
-type clientStream = connect.BidiStreamForClientSimple[runnerv1.AttachRequest, runnerv1.AttachResponse]
-
-// attach sends the hello and waits for the answer.
-func (c *Conn) attach(ctx context.Context) (*clientStream, []*runnerv1.CoreFrame, error) {
-	ctx, stopTimer := context.WithTimeout(ctx, 3*c.cfg.LossTimeout)
-	defer stopTimer()
-	stop := context.AfterFunc(ctx, c.cancel)
-	hello := &runnerv1.Hello{Runner: c.cfg.Runner, ClusterId: c.cfg.Cluster, Registered: c.cfg.Registered, Logs: true}
-	c.cfg.speaks.Hello(hello)
-	stream, err := c.api.Attach(c.ctx)
-	if err == nil {
-		err = stream.Send(&runnerv1.AttachRequest{Frames: []*runnerv1.RunnerFrame{{Kind: &runnerv1.RunnerFrame_Hello{Hello: hello}}}})
-	}
-	var first *runnerv1.AttachResponse
-	if err == nil || errors.Is(err, io.EOF) {
-		first, err = stream.Receive()
-	}
-	if !stop() && err == nil {
-		err = ctx.Err()
-	}
-	if err != nil {
-		return nil, nil, c.unreachable(ctx, err)
-	}
-	var welcome *runnerv1.Welcome
-	if len(first.Frames) > 0 {
-		welcome = first.Frames[0].GetWelcome()
-	}
-	if welcome == nil || len(welcome.Lane) > maxName {
-		return nil, nil, fault.New(fault.CoreUnreachable, "%s is not a Ruedo core", c.cfg.URL)
-	}
-	c.core, c.secret = printable(welcome.CoreId, maxName), welcome.Lane
-	core := protocol.Range{}
-	if c.number, core, err = c.cfg.speaks.Welcomed(welcome); err != nil {
-		return nil, nil, err
-	}
-	if core.Max > c.cfg.speaks.Max {
-		c.log.Warn("this runner is older than the core: it works, but lacks what later versions added", "runner", c.cfg.Runner.GetId(), "core", c.cfg.URL,
-			"protocol", c.number, "newest", core.Max, "fix", "upgrade the runner")
-	}
-	return stream, first.Frames[1:], nil
-}
-
-func (c *Conn) unreachable(ctx context.Context, err error) error {
-	err = pki.Explain(err)
-	if e := faultrpc.FromError(err); ctx.Err() == nil && e.Reason != fault.CoreUnreachable && e.Reason != fault.Internal {
-		return cutError(e)
-	}
-	if cause := ctx.Err(); cause != nil {
-		err = cause
-	}
-	text := err.Error()
-	if ce, ok := errors.AsType[*connect.Error](err); ok {
-		text = ce.Message()
-	}
-	return fault.Wrap(err, fault.CoreUnreachable, "cannot attach to the core at %s: %s", c.cfg.URL, printable(text, maxLine)).
-		WithFix("check that the core runs and that its address is right (runner.cores)")
-}
-
 func (c *Conn) serve(stream *clientStream, more []*runnerv1.CoreFrame) {
 	c.wg.Go(func() {
 		msg := &runnerv1.AttachRequest{}
-		err := c.out.Run(func(frames []byte) error {
+		send := func(frames []byte) error {
 			// The encoded frames are the encoded message; see queue.
 			msg.ProtoReflect().SetUnknown(frames)
 			return stream.Send(msg)
-		})
+		}
+		if c.own != nil {
+			send = c.own.Send
+		}
 		// EOF means that Receive returns the reason.
-		if err != nil && !errors.Is(err, io.EOF) {
+		if err := c.out.Run(send); err != nil && !errors.Is(err, io.EOF) {
 			c.end(err)
 		}
 	})
@@ -260,7 +221,11 @@ func (c *Conn) serve(stream *clientStream, more []*runnerv1.CoreFrame) {
 					_, _ = c.out.Push(&runnerv1.RunnerFrame{Kind: &runnerv1.RunnerFrame_Heartbeat{Heartbeat: &runnerv1.Heartbeat{PlanUsage: now}}})
 				}
 			}
-			if beat, pause := beats.Tick(!c.out.Quiet(), c.busy()); beat {
+			quiet := c.out.Quiet()
+			if c.out.Standstill() >= maxStandstill {
+				c.end(fault.New(fault.CoreUnreachable, "the core at %s has not read for %s", c.cfg.URL, maxStandstill*c.cfg.Heartbeat/2))
+			}
+			if beat, pause := beats.Tick(!quiet, c.busy()); beat {
 				c.out.Beat(&runnerv1.RunnerFrame{Kind: &runnerv1.RunnerFrame_Heartbeat{Heartbeat: beats.Heartbeat(pause)}})
 			}
 		}, c.end)
@@ -298,6 +263,10 @@ func (c *Conn) end(err error) {
 
 // CoreID returns the id of the core.
 func (c *Conn) CoreID() string { return c.core }
+
+// Upgraded reports whether the lane has a connection of its own; otherwise it is a
+// stream over HTTP/2.
+func (c *Conn) Upgraded() bool { return c.own != nil }
 
 // Protocol returns the number of the lane protocol that both ends speak.
 func (c *Conn) Protocol() uint32 { return c.number }

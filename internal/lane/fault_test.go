@@ -389,13 +389,9 @@ func TestCoreStops(t *testing.T) {
 	}
 }
 
-// raw opens the RPCs without this package's client.
+// raw opens the RPCs without this package's runner.
 func raw(t *testing.T, c *core) runnerv1connect.RunnerServiceClient {
-	var protocols http.Protocols
-	protocols.SetUnencryptedHTTP2(true)
-	tr := &http.Transport{Protocols: &protocols}
-	t.Cleanup(tr.CloseIdleConnections)
-	return runnerv1connect.NewRunnerServiceClient(&http.Client{Transport: tr}, c.url)
+	return runnerv1connect.NewRunnerServiceClient(client(t), c.url)
 }
 
 func hello(id string) *runnerv1.RunnerFrame {

@@ -13,12 +13,14 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 	"github.com/ruedo-dev/ruedo/internal/lane/protocol"
+	"github.com/ruedo-dev/ruedo/internal/lane/upgrade"
 )
 
 // request is what the handlers know about the HTTP request behind a call.
 type request struct {
 	rc   *http.ResponseController
-	lane *Lane // of the secret in the header; nil if there is none
+	lane *Lane           // of the secret in the header; nil if there is none
+	own  *upgrade.Answer // the connection, if it is that of a lane alone
 }
 
 type requestKey struct{}
@@ -51,9 +53,19 @@ func (h *Hub) Handler(opts ...connect.HandlerOption) (path string, handler http.
 			http.Error(w, "lanes speak protobuf only", http.StatusUnsupportedMediaType)
 			return
 		}
+		req := &request{}
+		if r.URL.Path == runnerv1connect.RunnerServiceAttachProcedure && upgrade.Asked(r) && h.begin() {
+			defer h.attached.Done()
+			a, stream, err := upgrade.Accept(w, r)
+			if err != nil {
+				return // the connection is broken
+			}
+			defer a.Finish()
+			req.own, w, r = a, a, stream
+		}
 		// A lost lane must end a Send or Receive that hangs. Deadlines of the
 		// stream are the only way to do that from outside.
-		req := &request{rc: http.NewResponseController(w)}
+		req.rc = http.NewResponseController(w)
 		if secret := r.Header.Get(protocol.SecretHeader); secret != "" {
 			req.lane = h.lane(secret)
 		}

@@ -10,7 +10,6 @@ import (
 	"io"
 	"log/slog"
 	"maps"
-	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -113,7 +112,8 @@ type Hub struct {
 	contested map[string]bool  // runner ids that a newcomer is claiming
 	secrets   map[[sha256.Size]byte]*Lane
 	preparing map[string]*offered // plans that are being prepared
-	closed    bool
+	down      context.Context     // ends with Close
+	stop      context.CancelFunc
 	attached  sync.WaitGroup
 }
 
@@ -152,7 +152,7 @@ func NewHub(cfg HubConfig) *Hub {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Hub{
+	h := &Hub{
 		cfg:       cfg,
 		log:       log,
 		speaks:    cfg.speaks,
@@ -165,20 +165,19 @@ func NewHub(cfg HubConfig) *Hub {
 		secrets:   make(map[[sha256.Size]byte]*Lane),
 		preparing: make(map[string]*offered),
 	}
+	h.down, h.stop = context.WithCancel(context.Background())
+	return h
 }
-
-// MaxPush is the longest body of a request, in bytes: output and logs of one call.
-const MaxPush = 2*MaxBody + 1<<20
 
 // Close ends all lanes and waits for their streams. Calls in flight fail, so
 // drain the dispatcher first.
 func (h *Hub) Close(ctx context.Context) error {
 	h.mu.Lock()
-	h.closed = true
+	h.stop()
 	lanes := slices.Collect(maps.Values(h.secrets))
 	h.mu.Unlock()
 	for _, l := range lanes {
-		l.end(fault.New(fault.CoreUnreachable, "core %s is stopping", h.cfg.Core.Id))
+		l.end(h.stopping())
 	}
 	ended := make(chan struct{})
 	go func() { h.attached.Wait(); close(ended) }()
@@ -204,8 +203,13 @@ func (h *Hub) Attach(ctx context.Context, stream *connect.BidiStream[runnerv1.At
 	if err := req.rc.SetReadDeadline(time.Now().Add(h.cfg.LossTimeout)); err != nil {
 		return faultrpc.ToConnect(err)
 	}
+	hurry := context.AfterFunc(h.down, func() { _ = req.rc.SetReadDeadline(time.Unix(1, 0)) })
 	first, err := stream.Receive()
-	if err != nil {
+	hurry()
+	switch {
+	case err != nil && h.closing():
+		return faultrpc.ToConnect(h.stopping())
+	case err != nil:
 		return err
 	}
 	hello, number, err := h.welcome(first)
@@ -215,7 +219,7 @@ func (h *Hub) Attach(ctx context.Context, stream *connect.BidiStream[runnerv1.At
 	if err := req.rc.SetReadDeadline(time.Time{}); err != nil {
 		return faultrpc.ToConnect(err)
 	}
-	l := newLane(h, hello, number)
+	l := newLane(h, hello, number, req.own != nil)
 	if h.cfg.Admit != nil {
 		if err := h.cfg.Admit(l.info); err != nil {
 			return h.refuse(stream.Peer().Addr, l.info.Id, err)
@@ -236,7 +240,7 @@ func (h *Hub) Attach(ctx context.Context, stream *connect.BidiStream[runnerv1.At
 			l.end(why)
 		}
 	})()
-	return h.serve(req.rc, stream, l, first.Frames[1:])
+	return h.serve(req, stream, l, first.Frames[1:])
 }
 
 // refuse logs why a peer is refused and returns the error for it.
@@ -257,8 +261,8 @@ func (h *Hub) line(level slog.Level, msg string, args ...any) {
 	h.log.Log(context.Background(), level, msg, args...)
 }
 
-func (h *Hub) serve(rc *http.ResponseController, stream *connect.BidiStream[runnerv1.AttachRequest, runnerv1.AttachResponse], l *Lane, more []*runnerv1.RunnerFrame) error {
-	h.line(slog.LevelInfo, "runner attached", "runner", l.info.Id, "host", l.info.Host, "version", l.info.Version, "concurrency", l.info.Concurrency, "protocol", l.protocol)
+func (h *Hub) serve(req *request, stream *connect.BidiStream[runnerv1.AttachRequest, runnerv1.AttachResponse], l *Lane, more []*runnerv1.RunnerFrame) error {
+	h.line(slog.LevelInfo, "runner attached", "runner", l.info.Id, "host", l.info.Host, "version", l.info.Version, "concurrency", l.info.Concurrency, "protocol", l.protocol, "upgraded", l.info.LaneUpgraded)
 	if l.info.Outdated {
 		h.line(slog.LevelWarn, "the runner is older than this core: it works, but lacks what later versions added", "runner", l.info.Id,
 			"version", l.info.Version, "protocol", l.protocol, "newest", h.speaks.Max, "fix", "upgrade the runner")
@@ -275,12 +279,16 @@ func (h *Hub) serve(rc *http.ResponseController, stream *connect.BidiStream[runn
 	go func() {
 		defer close(written)
 		msg := &runnerv1.AttachResponse{}
-		err := l.out.Run(func(frames []byte) error {
+		send := func(frames []byte) error {
 			// The encoded frames are the encoded message; see queue.
 			msg.ProtoReflect().SetUnknown(frames)
 			return stream.Send(msg)
-		})
-		if err != nil {
+		}
+		if req.own != nil {
+			send = req.own.Send
+		}
+		// EOF means that Receive returns the reason.
+		if err := l.out.Run(send); err != nil && !errors.Is(err, io.EOF) {
 			l.end(err)
 		}
 	}()
@@ -323,11 +331,11 @@ func (h *Hub) serve(rc *http.ResponseController, stream *connect.BidiStream[runn
 	}
 	h.line(slog.LevelInfo, "runner detached", "runner", l.info.Id, "reason", reason, "calls", l.total.Load())
 	past := time.Unix(1, 0)
-	_ = rc.SetReadDeadline(past)
+	_ = req.rc.SetReadDeadline(past)
 	select {
 	case <-written:
 	case <-time.After(h.cfg.LossTimeout / 3):
-		_ = rc.SetWriteDeadline(past)
+		_ = req.rc.SetWriteDeadline(past)
 		<-written
 	}
 	reader.Wait()
@@ -375,7 +383,7 @@ func (h *Hub) add(ctx context.Context, l *Lane) error {
 		h.mu.Unlock()
 		return taken
 	}
-	if old := h.lanes[id]; old != nil && old.Ready() && !h.closed {
+	if old := h.lanes[id]; old != nil && old.Ready() && !h.closing() {
 		h.contested[id] = true
 		h.mu.Unlock()
 		speaks := old.speaks(ctx, min(2*h.cfg.Heartbeat, h.cfg.LossTimeout))
@@ -390,8 +398,8 @@ func (h *Hub) add(ctx context.Context, l *Lane) error {
 		}
 	}
 	defer h.mu.Unlock()
-	if h.closed {
-		return fault.New(fault.CoreUnreachable, "core %s is stopping", h.cfg.Core.Id)
+	if h.closing() {
+		return h.stopping()
 	}
 	h.attached.Add(1)
 	h.lanes[id] = l
@@ -424,10 +432,22 @@ func (l *Lane) speaks(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-func (h *Hub) closing() bool {
+func (h *Hub) closing() bool { return h.down.Err() != nil }
+
+func (h *Hub) stopping() error {
+	return fault.New(fault.CoreUnreachable, "core %s is stopping", h.cfg.Core.Id)
+}
+
+// begin counts a connection that Close has to wait for. It reports false once the hub
+// is closing.
+func (h *Hub) begin() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.closed
+	if h.closing() {
+		return false
+	}
+	h.attached.Add(1)
+	return true
 }
 
 func (h *Hub) remove(l *Lane) {

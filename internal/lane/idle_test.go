@@ -73,7 +73,7 @@ func TestIdleStreamsLastOnAPort(t *testing.T) {
 	l := listen(t)
 	s.open(func() error { return s.Serve(l) })
 	cl, err := lane.Dial(t.Context(), lane.ConnConfig{
-		URL: "http://" + l.Addr().String(), Cluster: "test", Runner: &ruedov1.Runner{Id: "edge-1", Concurrency: 4},
+		URL: "http://" + l.Addr().String(), Way: way(), Cluster: "test", Runner: &ruedov1.Runner{Id: "edge-1", Concurrency: 4},
 		Bind: func(executor.Source) executor.Runner { return serving(copying) },
 	})
 	if err != nil {

@@ -1,5 +1,7 @@
 // Package lane carries many calls over one Connect bidi stream between a
-// runner and a core; both ends live here.
+// runner and a core; both ends live here. The stream has a connection of its own
+// if everything on the way takes the upgrade; otherwise it is one of HTTP/2. See
+// [github.com/ruedo-dev/ruedo/internal/lane/upgrade].
 //
 // The runner dials ([Dial]) and the core answers ([NewHub], mounted with
 // [Hub.Handler]): the runner needs no open port. To the core a [Lane] is an
@@ -85,6 +87,8 @@ const (
 	maxHello = 16 << 10 // the message that opens a lane
 	// MaxRequest is the longest message to a core.
 	MaxRequest = queue.MaxFrame + queue.SegmentSize
+	// MaxPush is the longest body of a request: output and logs of one call.
+	MaxPush    = 2*MaxBody + 1<<20
 	maxMessage = 4 << 20   // one message to a runner: a plan may be long
 	chunkSize  = 512 << 10 // piece of a body, or of a module that is not sent in chunks
 	pieceSize  = 32 << 10  // piece of a module's chunk: what a broken transfer loses
@@ -137,9 +141,9 @@ var (
 	_ executor.Busy   = (*Lane)(nil)
 )
 
-func newLane(h *Hub, hello *runnerv1.Hello, number uint32) *Lane {
+func newLane(h *Hub, hello *runnerv1.Hello, number uint32, upgraded bool) *Lane {
 	r := introduce(hello.Runner)
-	r.LaneProtocol, r.Outdated = number, number < h.speaks.Max
+	r.LaneProtocol, r.LaneUpgraded, r.Outdated = number, upgraded, number < h.speaks.Max
 	return &Lane{
 		hub:        h,
 		info:       r,

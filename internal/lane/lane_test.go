@@ -27,7 +27,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/testkit"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(forms{m}) }
 
 // fakeRunner executes calls with functions, so that the protocol is tested on
 // its own.
@@ -130,6 +130,7 @@ func newCoreOn(t testing.TB, l net.Listener, change func(*lane.HubConfig)) *core
 func (c *core) config(id string, r executor.Runner) lane.ConnConfig {
 	return lane.ConnConfig{
 		URL:     c.url,
+		Way:     way(),
 		Cluster: "test",
 		Runner:  &ruedov1.Runner{Id: id, Name: id, Concurrency: 64, Queue: 256},
 		Bind: func(s executor.Source) executor.Runner {
@@ -160,6 +161,9 @@ func (c *core) attach(cfg lane.ConnConfig) (*lane.Lane, *lane.Conn) {
 		c.t.Fatal(err)
 	}
 	c.t.Cleanup(cl.Close)
+	if cl.Upgraded() != upgraded {
+		c.t.Fatalf("the lane has a connection of its own: %t, want %t", cl.Upgraded(), upgraded)
+	}
 	return c.lane(), cl
 }
 

@@ -36,4 +36,13 @@ func (c *hijacked) Write(p []byte) (written int, err error) {
 	return written, err
 }
 
+// CloseWrite ends what is written, so that the peer sees that before the connection is
+// closed.
+func (c *hijacked) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
 var _ http.Hijacker = (*exchange)(nil)

@@ -185,7 +185,11 @@ type Runner struct {
 	Ejection *Ejection `protobuf:"bytes,19,opt,name=ejection,proto3" json:"ejection,omitempty"`
 	// Maximum number of calls of kind http that are open on it, three quarters of them
 	// of one service. Zero: it takes none, or does not say.
-	Streams       uint32 `protobuf:"varint,20,opt,name=streams,proto3" json:"streams,omitempty"`
+	Streams uint32 `protobuf:"varint,20,opt,name=streams,proto3" json:"streams,omitempty"`
+	// The lane has a connection of its own. Otherwise it is a stream over HTTP/2, which
+	// takes more processor time: its runner or the core is of an older version, or
+	// something between them, such as a proxy, takes no upgrade.
+	LaneUpgraded  bool `protobuf:"varint,21,opt,name=lane_upgraded,json=laneUpgraded,proto3" json:"lane_upgraded,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -351,6 +355,13 @@ func (x *Runner) GetStreams() uint32 {
 		return x.Streams
 	}
 	return 0
+}
+
+func (x *Runner) GetLaneUpgraded() bool {
+	if x != nil {
+		return x.LaneUpgraded
+	}
+	return false
 }
 
 // Ejection says that a core takes a runner out because the runner failed. Each
@@ -1081,7 +1092,7 @@ var File_ruedo_v1_cluster_proto protoreflect.FileDescriptor
 
 const file_ruedo_v1_cluster_proto_rawDesc = "" +
 	"\n" +
-	"\x16ruedo/v1/cluster.proto\x12\bruedo.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15ruedo/v1/access.proto\x1a\x15ruedo/v1/cordon.proto\"\xdb\x05\n" +
+	"\x16ruedo/v1/cluster.proto\x12\bruedo.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15ruedo/v1/access.proto\x1a\x15ruedo/v1/cordon.proto\"\x80\x06\n" +
 	"\x06Runner\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
@@ -1105,7 +1116,8 @@ const file_ruedo_v1_cluster_proto_rawDesc = "" +
 	"\boutdated\x18\x11 \x01(\bR\boutdated\x12(\n" +
 	"\x06cordon\x18\x12 \x01(\v2\x10.ruedo.v1.CordonR\x06cordon\x12.\n" +
 	"\bejection\x18\x13 \x01(\v2\x12.ruedo.v1.EjectionR\bejection\x12\x18\n" +
-	"\astreams\x18\x14 \x01(\rR\astreams\x1a9\n" +
+	"\astreams\x18\x14 \x01(\rR\astreams\x12#\n" +
+	"\rlane_upgraded\x18\x15 \x01(\bR\flaneUpgraded\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xc8\x01\n" +

@@ -120,15 +120,19 @@ func Runners() *verb.Noun {
 }
 
 // laneProtocol writes which lane protocol a runner speaks with the core that
-// answers, and whether that is an older one.
+// answers, what carries it if that is HTTP/2, and whether it is an older one.
 func laneProtocol(r *ruedov1.Runner) string {
-	switch {
-	case r.GetLaneProtocol() == 0:
+	if r.GetLaneProtocol() == 0 {
 		return "-"
-	case r.GetOutdated():
-		return fmt.Sprintf("%d, upgrade it", r.GetLaneProtocol())
 	}
-	return fmt.Sprint(r.GetLaneProtocol())
+	text := fmt.Sprint(r.GetLaneProtocol())
+	if !r.GetLaneUpgraded() {
+		text += " over HTTP/2"
+	}
+	if r.GetOutdated() {
+		text += ", upgrade it"
+	}
+	return text
 }
 
 // cordoned writes who cordoned a runner, and on which terms.

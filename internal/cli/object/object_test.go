@@ -35,7 +35,7 @@ func TestOf(t *testing.T) {
 		},
 		"enums are words": {
 			&ruedov1.Runner{Id: "r", State: ruedov1.RunnerState_RUNNER_STATE_READY},
-			`{"id":"r","name":"","host":"","version":"","concurrency":0,"queue":0,"registered_by":"","state":"ready","active_calls":0,"total_calls":0,"preparing":[],"labels":{},"lane_protocol":0,"outdated":false,"streams":0}`,
+			`{"id":"r","name":"","host":"","version":"","concurrency":0,"queue":0,"registered_by":"","state":"ready","active_calls":0,"total_calls":0,"preparing":[],"labels":{},"lane_protocol":0,"outdated":false,"streams":0,"lane_upgraded":false}`,
 		},
 		"an effective limit": {
 			&ruedov1.EffectiveLimit{Limit: "memory", Value: "128 MiB", Decorator: "small"},

@@ -10,15 +10,25 @@ import (
 	"github.com/ruedo-dev/ruedo/sdk/internal/entry"
 )
 
-// call holds what surrounds the body of one call. It travels in the context.
+// call is the context of one call: it holds what surrounds the body.
 type call struct {
+	context.Context
 	id          string
 	caller      string
 	contentType string // of the input
 	outputType  string // of the output
+	alone       bool   // no other call is under way, and nobody keeps its output
 }
 
 type callKey struct{}
+
+// Value returns the call itself to those who ask for it.
+func (c *call) Value(key any) any {
+	if key == (callKey{}) {
+		return c
+	}
+	return c.Context.Value(key)
+}
 
 func callOf(ctx context.Context) *call {
 	c, _ := ctx.Value(callKey{}).(*call)
@@ -73,12 +83,16 @@ func SetContentType(ctx context.Context, contentType string) {
 
 // do makes one call. The error is an *Error.
 func (s *service) do(ctx context.Context, req Request) (Response, error) {
+	return s.answer(&call{Context: ctx, id: req.ID, caller: req.Caller, contentType: req.ContentType}, req.Input)
+}
+
+// answer makes one call. The output of one that is alone is valid until the next.
+func (s *service) answer(c *call, input []byte) (Response, error) {
 	if s.handle == nil {
 		return Response{}, Errorf(Unimplemented, "this service has no handler: %s", noHandlerFix)
 	}
 	s.runWarm()
-	c := &call{id: req.ID, caller: req.Caller, contentType: req.ContentType}
-	out, err := protect(s.handle, context.WithValue(ctx, callKey{}, c), req.Input)
+	out, err := protect(s.handle, c, input)
 	if err != nil {
 		return Response{}, asError(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -139,6 +140,35 @@ func TestAsGuest(t *testing.T) {
 			t.Errorf("slept %v, %v", time.Since(start), err)
 		}
 	})
+
+	t.Run("calls in a call", func(t *testing.T) {
+		if res, err := call(`{"do":"calls in a call"}`); err != nil || !strings.Contains(string(res.Output), `"text":"true true true"`) {
+			t.Errorf("got %s, %v", res.Output, err)
+		}
+	})
+
+	// Where memory is not restored, what a handler keeps stays as it was.
+	for probe, want := range map[string]string{
+		"":      `"text":"first c-1 second c-2 third c-3"`,
+		"bytes": `[{"do":"keep","text":"first"} {"do":"keep","text":"second"} {"do":"keep","text":"third"}] [c-1 c-2 c-3]`,
+	} {
+		t.Run("kept: "+probe, func(t *testing.T) {
+			template, err := engine.Load(t.Context(), sandbox.Spec{Wasm: wasm, Isolation: sandbox.Shared, Env: map[string]string{"PROBE": probe}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var res sandbox.Result
+			for n, text := range []string{"first", "second", "third"} {
+				req := sandbox.Request{ID: fmt.Sprint("c-", n+1), Input: []byte(`{"do":"keep","text":"` + text + `"}`)}
+				if res, err = template.Call(t.Context(), req); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if !strings.Contains(string(res.Output), want) {
+				t.Errorf("got %s, want %s", res.Output, want)
+			}
+		})
+	}
 
 	t.Run("log", func(t *testing.T) {
 		res, err := call(`{"do":"log","text":"hi there","n":3}`)

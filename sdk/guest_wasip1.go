@@ -45,6 +45,14 @@ func hostFail(code uint32, message string)
 //go:noescape
 func hostLog(level int32, line string)
 
+// buffers are used by one call after the other. A module serves one at a time, and
+// nothing refers to what is in them once it has returned: so they are safe where
+// memory is not restored between calls, too.
+var buffers struct {
+	head  [512]byte // of the request, and then of the response
+	input [8 << 10]byte
+}
+
 // A module has no main that could do this. It must run before the author's own
 // inits, which can set another logger.
 func init() { slog.SetDefault(slog.New(LogHandler(nil))) }
@@ -91,11 +99,15 @@ func guestCall() int32 {
 	if call := entry.Call(); call != nil {
 		return call()
 	}
-	req, err := readRequest()
+	c, err := readHead()
 	if err != nil {
 		return fail(err)
 	}
-	res, err := registered.do(context.Background(), req)
+	input, err := readInput()
+	if err != nil {
+		return fail(err)
+	}
+	res, err := registered.answer(c, input)
 	if err != nil {
 		return fail(err)
 	}
@@ -112,42 +124,47 @@ func fail(err error) int32 {
 	return 1
 }
 
-func readRequest() (Request, error) {
-	head, err := readAll(hostHeadRead, 256)
+func readHead() (*call, error) {
+	b, err := readAll(hostHeadRead, buffers.head[:0], false)
 	if err != nil {
-		return Request{}, Errorf(Internal, "the request head cannot be read: %w", err)
+		return nil, Errorf(Internal, "the request head cannot be read: %w", err)
 	}
-	var req Request
-	for len(head) > 0 {
-		key, value, rest, ok := abi.NextField(head)
+	c := &call{Context: context.Background(), alone: true}
+	for head := string(b); len(head) > 0; {
+		key, value, rest, ok := abi.CutField(head)
 		if !ok {
-			return Request{}, Errorf(Internal, "the request head is malformed, %d bytes before its end", len(head))
+			return nil, Errorf(Internal, "the request head is malformed, %d bytes before its end", len(head))
 		}
 		switch key {
 		case abi.HeadCallID:
-			req.ID = value
+			c.id = value
 		case abi.HeadCaller:
-			req.Caller = value
+			c.caller = value
 		case abi.HeadContentType:
-			req.ContentType = value
+			c.contentType = value
 		}
 		head = rest
 	}
-	size := hostInputSize()
-	if size < 0 {
-		size = 32 << 10 // it streams
-	}
-	// One byte more than the input, so that its end is found without growing.
-	if req.Input, err = readAll(hostInputRead, int(size)+1); err != nil {
-		return Request{}, Errorf(Internal, "the input cannot be read: %w", err)
-	}
-	return req, nil
+	return c, nil
 }
 
-// readAll reads to the end with one of the host's read functions; size is the
-// expected size.
-func readAll(read func(unsafe.Pointer, uint32) int32, size int) ([]byte, error) {
-	b := make([]byte, 0, size)
+func readInput() ([]byte, error) {
+	size, to := hostInputSize(), buffers.input[:0]
+	if size < 0 {
+		to = make([]byte, 0, 32<<10)
+	} else if room := int(size) + 1; !registered.typed || room > cap(to) {
+		to = make([]byte, 0, room)
+	}
+	input, err := readAll(hostInputRead, to, size < 0)
+	if err != nil {
+		return nil, Errorf(Internal, "the input cannot be read: %w", err)
+	}
+	return input, nil
+}
+
+// readAll appends all that one of the host's read functions gives. Unless that
+// streams, a read that leaves room was the last one.
+func readAll(read func(unsafe.Pointer, uint32) int32, b []byte, streams bool) ([]byte, error) {
 	for {
 		if len(b) == cap(b) {
 			b = append(b, 0)[:len(b)]
@@ -157,16 +174,16 @@ func readAll(read func(unsafe.Pointer, uint32) int32, size int) ([]byte, error) 
 		if n < 0 {
 			return nil, hostError(n)
 		}
-		if n == 0 {
+		b = b[:len(b)+int(n)]
+		if n == 0 || int(n) < len(free) && !streams {
 			return b, nil
 		}
-		b = b[:len(b)+int(n)]
 	}
 }
 
 func writeResponse(res Response) error {
 	if res.ContentType != "" {
-		head := abi.AppendField(nil, abi.HeadContentType, res.ContentType)
+		head := abi.AppendField(buffers.head[:0], abi.HeadContentType, res.ContentType)
 		if n := hostHeadWrite(unsafe.Pointer(unsafe.SliceData(head)), uint32(len(head))); n < 0 {
 			return Errorf(Internal, "the host did not accept the content type %q: %w", res.ContentType, hostError(n))
 		}

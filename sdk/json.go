@@ -11,27 +11,50 @@ import (
 
 const jsonType = "application/json"
 
-// typed turns a handler of values into a handler of bytes.
+// encoder turns one value after the other into JSON.
+type encoder struct {
+	b  bytes.Buffer
+	to *json.Encoder // b
+}
+
+func newEncoder() *encoder {
+	e := new(encoder)
+	e.to = json.NewEncoder(&e.b)
+	e.to.SetEscapeHTML(false) // which would change <, > and &, and nobody puts this into a page
+	return e
+}
+
+// encode returns a value as JSON, which is valid until the next one.
+func (e *encoder) encode(v any) ([]byte, error) {
+	const retained = 64 << 10
+	if e.b.Reset(); e.b.Cap() > retained {
+		e.b = bytes.Buffer{}
+	}
+	if err := e.to.Encode(v); err != nil {
+		return nil, Errorf(Internal, "the output cannot be written as JSON: %w", err)
+	}
+	return bytes.TrimSuffix(e.b.Bytes(), []byte("\n")), nil
+}
+
+// typed turns a handler of values into a handler of bytes, which keeps nothing of
+// its input.
 func typed[In, Out any](handle func(ctx context.Context, in In) (Out, error)) bytesHandler {
+	used := newEncoder() // again and again
 	return func(ctx context.Context, input []byte) ([]byte, error) {
 		var in In
 		if err := decode(input, &in); err != nil {
 			return nil, err
 		}
-		if c := callOf(ctx); c != nil {
-			c.outputType = jsonType
-		}
+		c := callOf(ctx)
+		c.outputType = jsonType
 		out, err := handle(ctx, in)
 		if err != nil {
 			return nil, err
 		}
-		var b bytes.Buffer
-		enc := json.NewEncoder(&b)
-		enc.SetEscapeHTML(false) // which would change <, > and &, and nobody puts this into a page
-		if err := enc.Encode(out); err != nil {
-			return nil, Errorf(Internal, "the output cannot be written as JSON: %w", err)
+		if c.alone {
+			return used.encode(out)
 		}
-		return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+		return newEncoder().encode(out)
 	}
 }
 

@@ -170,6 +170,7 @@ type bytesHandler func(ctx context.Context, in []byte) ([]byte, error)
 type service struct {
 	handle bytesHandler
 	by     string // function and place that registered handle
+	typed  bool   // handle keeps nothing of its input
 	warm   []func()
 	once   sync.Once
 }
@@ -187,7 +188,7 @@ func (s *service) register(fn, place string, handle bytesHandler, warm func()) {
 	s.handle, s.by = handle, by
 	if warm != nil {
 		// Before the author's own functions, which can call the handler.
-		s.warm = append([]func(){warm}, s.warm...)
+		s.typed, s.warm = true, append([]func(){warm}, s.warm...)
 	}
 }
 

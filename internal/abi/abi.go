@@ -147,16 +147,25 @@ func AppendField(head []byte, key, value string) []byte {
 	return appendString(head, value)
 }
 
+// FieldSize returns how many bytes AppendField appends.
+func FieldSize(key, value string) int { return 8 + len(key) + len(value) }
+
 // NextField splits the first pair off a head. ok is false at its end and if the
 // head is malformed; in the latter case rest is not empty.
 func NextField(head []byte) (key, value string, rest []byte, ok bool) {
-	k, r, ok := nextString(head)
+	k, v, rest, ok := CutField(head)
+	return string(k), string(v), rest, ok
+}
+
+// CutField is [NextField], and copies nothing: key and value are parts of head.
+func CutField[T string | []byte](head T) (key, value, rest T, ok bool) {
+	k, r, ok := cutString(head)
 	if !ok {
-		return "", "", head, false
+		return key, value, head, false
 	}
-	v, r, ok := nextString(r)
+	v, r, ok := cutString(r)
 	if !ok {
-		return "", "", head, false
+		return key, value, head, false
 	}
 	return k, v, r, true
 }
@@ -167,13 +176,13 @@ func appendString(b []byte, s string) []byte {
 	return append(b, s...)
 }
 
-func nextString(b []byte) (string, []byte, bool) {
+func cutString[T string | []byte](b T) (s, rest T, ok bool) {
 	if len(b) < 4 {
-		return "", nil, false
+		return s, rest, false
 	}
 	n := uint64(b[0]) | uint64(b[1])<<8 | uint64(b[2])<<16 | uint64(b[3])<<24
 	if n > uint64(len(b)-4) {
-		return "", nil, false
+		return s, rest, false
 	}
-	return string(b[4 : 4+n]), b[4+n:], true
+	return b[4 : 4+n], b[4+n:], true
 }

@@ -33,11 +33,16 @@ type out struct {
 
 var calls, warmed int
 
+// kept survives a call that nothing is restored after.
+var kept []string
+
 func init() {
 	sdk.Warm(func() { warmed++ })
 	switch os.Getenv("PROBE") {
 	case "":
 		sdk.Handle(handle)
+	case "bytes":
+		sdk.HandleBytes(keep)
 	case "twice":
 		sdk.HandleBytes(echo)
 		sdk.Handle(handle)
@@ -53,6 +58,14 @@ func init() {
 
 func echo(_ context.Context, in []byte) ([]byte, error) { return in, nil }
 
+var inputs [][]byte
+
+// keep answers with all inputs so far, and with the ids of their calls.
+func keep(ctx context.Context, in []byte) ([]byte, error) {
+	inputs, kept = append(inputs, in), append(kept, sdk.CallID(ctx))
+	return fmt.Appendf(nil, "%s %s", inputs, kept), nil
+}
+
 func handle(ctx context.Context, req in) (out, error) {
 	calls++
 	res := out{Text: req.Text, Calls: calls, Warmed: warmed, CallID: sdk.CallID(ctx), Caller: sdk.Caller(ctx), ContentType: sdk.ContentType(ctx)}
@@ -60,6 +73,13 @@ func handle(ctx context.Context, req in) (out, error) {
 	case "echo":
 	case "repeat":
 		res.Text = strings.Repeat(req.Text, req.N)
+	case "keep":
+		kept = append(kept, req.Text, res.CallID)
+		res.Text = strings.Join(kept, " ")
+	case "calls in a call":
+		one, _ := sdk.Call(ctx, []byte(`{"do":"keep","text":"one"}`))
+		two, _ := sdk.Call(ctx, []byte(`{"do":"keep","text":"two"}`))
+		res.Text = fmt.Sprint(len(one) < len(two), strings.Contains(string(one), `"one "`), strings.Contains(string(two), `"one  two "`))
 	case "type":
 		sdk.SetContentType(ctx, req.Text)
 	case "fail":

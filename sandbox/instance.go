@@ -94,6 +94,7 @@ type instance struct {
 	serve   api.Function        // ruedo_call or _start
 	stack   stack.Function      // of the running function
 	own     *stack.Stack        // that the function runs on; nil if that is the runtime's
+	result  [1]uint64           // of the last function
 
 	retained int64  // bytes that count in the engine's retained
 	started  bool   // initialize has run, or its result was put into the memory
@@ -208,12 +209,12 @@ func (i *instance) answer() (status uint32, err error) {
 func (i *instance) run(f api.Function) (status uint32, err error) {
 	i.stack.Use(i.own)
 	i.meter.Enter()
-	var values [1]uint64
-	err = panics.Try(func() error { return f.CallWithStack(i.ctx, values[:]) })
+	i.result[0] = 0
+	err = panics.Try(func() error { return f.CallWithStack(i.ctx, i.result[:]) })
 	if touched := i.meter.Exit(); touched && i.own != nil {
 		i.own.Trim()
 	}
-	return uint32(values[0]), err
+	return uint32(i.result[0]), err
 }
 
 // restore brings memory and globals back to the template's snapshot. After an

@@ -50,8 +50,9 @@ func (s *Slice) next(took time.Duration) int64 {
 // pristine.Memory is one.
 type Window interface {
 	Begin()
-	// End reports whether pages were brought into memory since Begin.
-	End() bool
+	// End reports what may have happened since Begin: whether pages were brought into
+	// memory, and whether the thread gave up its processor.
+	End() (touched, switched bool)
 }
 
 // Config of a meter. All fields must be set.
@@ -93,6 +94,7 @@ type Meter struct {
 	touched bool // pages were brought into memory since the function began
 	cpu     time.Duration
 	since   time.Duration // the thread's clock at enter
+	entered time.Time     // the same moment
 }
 
 // NewMeter returns a meter for one instance.
@@ -177,8 +179,13 @@ func (m *Meter) enter() {
 	m.inside = true
 	m.window.Begin()
 	lockThread()
-	m.since = threadCPU()
+	m.since, m.entered = threadCPU(), time.Now()
 }
+
+// brief is the longest window that can be billed by the wall clock, which costs no
+// system call: while a thread keeps its processor, the two clocks run alike. In a
+// longer one they could differ, by what a hypervisor takes away.
+const brief = sliceTime
 
 // leave lets others run, and lets the goroutine move to another thread.
 func (m *Meter) leave() {
@@ -186,9 +193,14 @@ func (m *Meter) leave() {
 		return
 	}
 	m.inside = false
-	m.cpu += threadCPU() - m.since
+	took := time.Since(m.entered)
+	touched, switched := m.window.End()
+	if switched || took > brief {
+		took = threadCPU() - m.since
+	}
 	unlockThread()
-	if m.window.End() {
+	m.cpu += took
+	if touched {
 		m.touched = true
 	}
 }

@@ -11,7 +11,8 @@ import (
 // threadCPU returns the processor time of the calling thread. Only the
 // difference between two calls on a goroutine that is locked to its thread is
 // meaningful. (getrusage, which is called for the page faults anyway, knows it
-// only as of the scheduler's last tick, some milliseconds ago.)
+// only as of the scheduler's last tick, some milliseconds ago. But it knows whether
+// the thread has lost its processor since, and if not, the wall clock will do.)
 func threadCPU() time.Duration {
 	var ts unix.Timespec
 	// It never blocks, so the scheduler need not be told.

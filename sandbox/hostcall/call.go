@@ -69,17 +69,18 @@ func (c *Call) Init(req *Request) {
 	if req.Exchange != nil {
 		c.exchange = &exchange{Exchange: req.Exchange, http: req.HTTP, maxIdle: req.MaxIdle}
 	}
-	if len(req.Head) > 0 {
-		c.head = append(c.head, req.Head...)
+	fields := [...]struct{ key, value string }{
+		{abi.HeadCallID, req.ID}, {abi.HeadCaller, req.Caller}, {abi.HeadContentType, req.ContentType},
 	}
-	if req.ID != "" {
-		c.head = abi.AppendField(c.head, abi.HeadCallID, req.ID)
+	size := len(req.Head)
+	for _, f := range fields {
+		size += abi.FieldSize(f.key, f.value)
 	}
-	if req.Caller != "" {
-		c.head = abi.AppendField(c.head, abi.HeadCaller, req.Caller)
-	}
-	if req.ContentType != "" {
-		c.head = abi.AppendField(c.head, abi.HeadContentType, req.ContentType)
+	c.head = append(make([]byte, 0, size), req.Head...)
+	for _, f := range fields {
+		if f.value != "" {
+			c.head = abi.AppendField(c.head, f.key, f.value)
+		}
 	}
 }
 

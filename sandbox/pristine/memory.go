@@ -26,8 +26,9 @@ type Memory struct {
 
 	counted bool // page faults show whether pages were written
 	running bool // between Begin and End
-	before  int64
 	dirty   bool // pages can be private without having been counted
+
+	faults, switches int64 // of the thread, at Begin
 }
 
 var (

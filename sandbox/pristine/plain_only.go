@@ -16,5 +16,5 @@ func openStore(mem []byte, config Config) (store, error) {
 
 func newEmpty(uint64) (body, error) { return &plain{space: []byte{}}, nil }
 
-// threadFaults serves methods that this system does not have.
-func threadFaults() int64 { return -1 }
+// threadUsage serves methods that this system does not have.
+func threadUsage() (faults, switches int64) { return -1, 0 }

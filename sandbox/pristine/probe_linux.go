@@ -42,9 +42,9 @@ func probe() (_ *pagemap, err error) {
 	defer runtime.UnlockOSThread()
 	read := b.space[0] + b.space[2*page] // present, but not private
 	for _, n := range []int{1, 3} {
-		before := threadFaults()
+		before, _ := threadUsage()
 		b.space[n*page] += read
-		if after := threadFaults(); before < 0 || after <= before {
+		if after, _ := threadUsage(); before < 0 || after <= before {
 			return nil, fmt.Errorf("page faults are not counted by thread: %w", errors.ErrUnsupported)
 		}
 	}

@@ -13,24 +13,26 @@ func (m *Memory) Begin() {
 	m.running = true
 	if m.counted {
 		runtime.LockOSThread()
-		m.before = threadFaults()
+		m.faults, m.switches = threadUsage()
 	}
 }
 
 // End closes the window. It must be called on the goroutine that called Begin,
 // however the call ended; defer it. Without a window it does nothing. It
-// reports whether the thread may have taken page faults, in any memory.
-func (m *Memory) End() (faults bool) {
+// reports whether the thread may have taken page faults, in any memory, and
+// whether it may have given up its processor since Begin.
+func (m *Memory) End() (faulted, switched bool) {
 	if !m.running {
-		return false
+		return false, false
 	}
 	m.running = false
 	if !m.counted {
-		return true
+		return true, true
 	}
-	if n := threadFaults(); n != m.before || n < 0 {
-		m.dirty, faults = true, true
+	faults, switches := threadUsage()
+	if faulted = faults != m.faults || faults < 0; faulted {
+		m.dirty = true
 	}
 	runtime.UnlockOSThread()
-	return faults
+	return faulted, switches != m.switches || faults < 0
 }

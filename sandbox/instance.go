@@ -30,7 +30,7 @@ type call struct {
 
 func (t *Template) newCall(ctx context.Context, req *Request) *call {
 	c, l := &call{began: time.Now()}, &t.limits
-	c.Context, c.Deadline = ctx, c.began.Add(l.Timeout)
+	c.EndWith(ctx, c.began.Add(l.Timeout))
 	c.CPU, c.Budget.Fuel, c.HostCalls = l.CPU, l.Fuel, limit.MaxHostCalls
 	r := hostcall.Request{
 		ID: req.ID, Caller: req.Caller, ContentType: req.ContentType, Input: req.Input, MaxOutput: l.Output, MaxLogs: l.Logs,

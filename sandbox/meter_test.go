@@ -266,6 +266,30 @@ func TestCPU(t *testing.T) {
 	wg.Wait()
 }
 
+// TestCallersDeadline stops guests at their caller's deadline, although its context
+// has not noticed yet: on a busy machine its timer is late.
+func TestCallersDeadline(t *testing.T) {
+	e := newEngine(t, cached())
+	sleeper := w.FunctionWith([]string{wasi + ".poll_oneoff:iiii>i"}, w.CallWith(0, 0, 1024, 1, 4096))
+	sleeper.Data(0, append(binary.LittleEndian.AppendUint64(make([]byte, 24), uint64(time.Hour)), make([]byte, 16)...))
+	for name, m := range map[string]*w.Module{"it computes": w.Function(w.Forever()), "it sleeps": sleeper} {
+		tpl := loadIn(t, e, sandbox.Spec{Wasm: m.Bytes(), Limits: sandbox.Limits{Timeout: time.Minute, CPU: time.Minute}})
+		ctx := unaware{t.Context(), time.Now().Add(50 * time.Millisecond)}
+		_, err := tpl.Call(ctx, sandbox.Request{})
+		if e := refused(t, err, fault.GuestTimeout); e.Meta["deadline"] != "caller" || time.Now().Before(ctx.deadline) {
+			t.Errorf("%s: got %+v, %s after the deadline", name, e, time.Since(ctx.deadline))
+		}
+	}
+}
+
+// unaware is a context that does not end with its deadline.
+type unaware struct {
+	context.Context
+	deadline time.Time
+}
+
+func (c unaware) Deadline() (time.Time, bool) { return c.deadline, true }
+
 // TestNeighbours calls a trivial guest and the garbage collector while four
 // others burn: neither waits until they are done.
 func TestNeighbours(t *testing.T) {

@@ -10,7 +10,8 @@ import (
 type Budget struct {
 	// Context is the caller's: the call ends with it.
 	Context context.Context
-	// Deadline is when the call's own time limit ends.
+	// Deadline is when the call's own time limit ends, or its caller's deadline if
+	// that is earlier.
 	Deadline time.Time
 	// CPU is the limit on processor time.
 	CPU time.Duration
@@ -24,8 +25,18 @@ type Budget struct {
 	// Stopped is why the host stopped the call; Running if it did not.
 	Stopped Stop
 
+	ofCaller  bool // Deadline is
 	hostCalls int
 	steps     int // since the clock was last read
+}
+
+// EndWith sets the context of the caller, and the deadline: the end of the call's own
+// time, or the caller's deadline if that is earlier.
+func (b *Budget) EndWith(ctx context.Context, own time.Time) {
+	b.Context, b.Deadline = ctx, own
+	if by, ok := ctx.Deadline(); ok && by.Before(own) {
+		b.Deadline, b.ofCaller = by, true
+	}
 }
 
 // Turn is the right to execute, which a call gives back during a long wait. Its
@@ -142,6 +153,8 @@ func (b *Budget) Over() Stop {
 		return StopCanceled
 	case err != nil:
 		return StopOf(err)
+	case b.ofCaller:
+		return StopDeadline // its context is about to end
 	}
 	return StopTimeout
 }

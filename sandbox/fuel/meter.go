@@ -265,6 +265,7 @@ func (m *Meter) refuel() {
 		runtime.Gosched()
 	}
 	m.acquire()
+	b.checkTime(time.Now()) // others ran meanwhile
 	m.enter()
 	m.give(m.slice.next(took))
 }

@@ -55,18 +55,23 @@ func (b bound) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) (res *
 			res, err = nil, b.panicked(v, req.Service)
 		}
 	}()
-	enter := b.admission.Enter
-	if len(req.Head) > 0 {
-		enter = b.admission.Open // only kind http has heads
-	}
-	slot, err := enter(ctx, req.Service, executor.MaxWait(req), func() (*prepared, *fault.Error) {
+	acquire := func() (*prepared, *fault.Error) {
+		if p := b.plans.use(req.Plan); p != nil {
+			return p, nil
+		}
 		// A service is called only after it was published.
 		p, err := b.plans.acquire(ctx, &runnerv1.PrepareRequest{Id: req.Plan, Compiled: true}, b.src)
 		if err != nil {
 			return nil, b.explain(ctx, err, req.Service)
 		}
 		return p, nil
-	})
+	}
+	var slot admission.Slot[*prepared]
+	if len(req.Head) > 0 { // only kind http has heads
+		slot, err = b.admission.Open(ctx, req.Service, executor.MaxWait(req), acquire)
+	} else {
+		slot, err = b.admission.Enter(ctx, req.Service, executor.MaxWait(req), acquire)
+	}
 	if err != nil {
 		return nil, err
 	}

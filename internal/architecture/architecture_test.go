@@ -578,6 +578,10 @@ var arrows = []arrow{
 		reason: "what streams belongs to one call; lanes hand over the call and the requests for its streams",
 	},
 	{
+		from: []string{"internal/lane/workers"}, only: []string{},
+		reason: "what a worker does is its tasks' business",
+	},
+	{
 		from: []string{"internal/lane/pace"}, only: []string{"internal/fault", "gen"},
 		reason: "silence is judged by what was heard and what was announced; who is silent does not matter",
 	},

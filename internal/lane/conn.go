@@ -3,10 +3,8 @@ package lane
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,6 +25,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/lane/stream"
 	"github.com/ruedo-dev/ruedo/internal/lane/transport"
 	"github.com/ruedo-dev/ruedo/internal/lane/upgrade"
+	"github.com/ruedo-dev/ruedo/internal/lane/workers"
 	"github.com/ruedo-dev/ruedo/internal/names"
 )
 
@@ -96,24 +95,18 @@ type Conn struct {
 	inputs    *budget.Budget //  bytes of these
 
 	mu        sync.Mutex
-	calls     map[uint64]active
+	calls     map[uint64]*active
 	exchanges int // calls of kind http
 	limit     int // of the others
 
 	ctx     context.Context // of everything that the lane does
 	cancel  context.CancelFunc
 	hangUp  func()
-	wg      sync.WaitGroup // loops and workers
-	workers *workers       // run the calls
+	wg      sync.WaitGroup   // loops and workers
+	workers *workers.Workers // of the calls
 	once    sync.Once
 	err     error
 	done    chan struct{}
-}
-
-// active is a call whose answer the core waits for.
-type active struct {
-	cancel   context.CancelFunc
-	exchange bool // it is of kind http
 }
 
 // Dial attaches to a core and serves its calls until the lane ends. The context
@@ -157,12 +150,12 @@ func Dial(ctx context.Context, cfg ConnConfig) (*Conn, error) {
 		out:       queue.New(),
 		outOfBand: make(chan struct{}, 2*max(1, min(cfg.Runner.GetConcurrency(), 1<<10))),
 		inputs:    budget.New(DefaultBodyBytes),
-		calls:     make(map[uint64]active),
+		calls:     make(map[uint64]*active),
 		limit:     2*int(cfg.Runner.GetConcurrency()+cfg.Runner.GetQueue()) + 64,
 		done:      make(chan struct{}),
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
-	c.workers = newWorkers(&c.wg, c.ctx.Done())
+	c.workers = workers.New(&c.wg)
 	o := opening{api: api(via.Lane)}
 	if cfg.Way.Open() {
 		o.upgrade = &upgrade.Client{Next: via.Bodies, Patience: cfg.LossTimeout}
@@ -257,6 +250,7 @@ func (c *Conn) end(err error) {
 		c.err = err
 		c.out.Close(false)
 		c.cancel()
+		c.workers.End()
 		c.hangUp() // not only cancel: a write to a stopped peer hangs on
 	})
 }
@@ -311,11 +305,9 @@ func (c *Conn) Close() {
 func (c *Conn) handle(f *runnerv1.CoreFrame) {
 	switch k := f.GetKind().(type) {
 	case *runnerv1.CoreFrame_Execute:
-		c.start(f.Id, time.Duration(k.Execute.GetTimeoutNanos()), len(k.Execute.GetRequest().GetHead()) > 0, func(ctx context.Context) *runnerv1.RunnerFrame {
-			return c.execute(ctx, f.Id, k.Execute)
-		})
+		c.start(&active{id: f.Id, execute: k.Execute, exchange: len(k.Execute.GetRequest().GetHead()) > 0})
 	case *runnerv1.CoreFrame_Prepare:
-		c.start(f.Id, 0, false, func(ctx context.Context) *runnerv1.RunnerFrame {
+		c.start(&active{id: f.Id, do: func(ctx context.Context) *runnerv1.RunnerFrame {
 			if !names.ValidDigest(k.Prepare.GetId()) {
 				return failed(notStarted(fault.New(fault.RequestInvalid, "a plan id has 64 hexadecimal digits, not %q", printable(k.Prepare.GetId(), maxID))))
 			}
@@ -324,14 +316,14 @@ func (c *Conn) handle(f *runnerv1.CoreFrame) {
 				return failed(err)
 			}
 			return &runnerv1.RunnerFrame{Kind: &runnerv1.RunnerFrame_Prepared{Prepared: res}}
-		})
+		}})
 	case *runnerv1.CoreFrame_Heartbeat:
 		c.silence.Announced(time.Duration(k.Heartbeat.GetPauseNanos()))
 		if k.Heartbeat.GetProbe() {
 			_, _ = c.out.Push(&runnerv1.RunnerFrame{Id: f.Id, Kind: &runnerv1.RunnerFrame_Heartbeat{Heartbeat: &runnerv1.Heartbeat{}}})
 		}
 	case *runnerv1.CoreFrame_ReadLogs:
-		c.start(f.Id, 0, false, func(ctx context.Context) *runnerv1.RunnerFrame { return c.readLogs(ctx, k.ReadLogs) })
+		c.start(&active{id: f.Id, do: func(ctx context.Context) *runnerv1.RunnerFrame { return c.readLogs(ctx, k.ReadLogs) }})
 	case *runnerv1.CoreFrame_Cancel:
 		if call, ok := c.take(f.Id); ok {
 			call.cancel()
@@ -344,94 +336,4 @@ func (c *Conn) busy() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return len(c.calls) > 0
-}
-
-// take removes a call. It reports false if it was removed before.
-func (c *Conn) take(id uint64) (active, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	call, ok := c.calls[id]
-	delete(c.calls, id)
-	if call.exchange {
-		c.exchanges--
-	}
-	return call, ok
-}
-
-// put adds a call, unless there is one of that id, or as many as there may be. Calls
-// of kind http are counted on their own: most of them wait for their streams, and the
-// runner itself decides how many it can hold.
-func (c *Conn) put(id uint64, call active) (twice, full bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	_, twice = c.calls[id]
-	full = !call.exchange && len(c.calls)-c.exchanges >= c.limit || call.exchange && c.exchanges >= stream.MaxCalls
-	if !twice && !full {
-		c.calls[id] = call
-		if call.exchange {
-			c.exchanges++
-		}
-	}
-	return twice, full
-}
-
-// start runs do on its own goroutine and sends the frame that it returns.
-func (c *Conn) start(id uint64, timeout time.Duration, exchange bool, do func(context.Context) *runnerv1.RunnerFrame) {
-	if c.draining.Load() {
-		c.answer(id, failed(notStarted(fault.New(fault.RunnerDraining, "runner %s is draining", c.cfg.Runner.GetId()))))
-		return
-	}
-	var ctx context.Context
-	var cancel context.CancelFunc
-	if timeout > 0 {
-		ctx, cancel = context.WithTimeout(c.ctx, timeout)
-	} else {
-		ctx, cancel = context.WithCancel(c.ctx)
-	}
-	if twice, full := c.put(id, active{cancel, exchange}); twice || full {
-		cancel()
-		if full {
-			c.answer(id, failed(notStarted(fault.New(fault.QueueFull, "runner %s has %d calls of this core, its limit", c.cfg.Runner.GetId(), c.limit))))
-		}
-		return
-	}
-	c.workers.run(func() {
-		defer cancel()
-		res := c.guard(ctx, do)
-		if _, wanted := c.take(id); wanted { // else it was cancelled: nobody waits
-			c.answer(id, res)
-		}
-	})
-}
-
-// guard recovers from panics, so that a bug in one call does not end the
-// runner.
-func (c *Conn) guard(ctx context.Context, do func(context.Context) *runnerv1.RunnerFrame) (res *runnerv1.RunnerFrame) {
-	defer func() {
-		if r := recover(); r != nil {
-			c.log.Error("call panicked", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
-			res = failed(fault.New(fault.Internal, "internal error in the runner"))
-		}
-	}()
-	return do(ctx)
-}
-
-func (c *Conn) answer(id uint64, f *runnerv1.RunnerFrame) {
-	f.Id = id
-	_, err := c.out.Push(f)
-	if err == nil || err == queue.ErrClosed {
-		return
-	}
-	if err == queue.ErrFull {
-		c.end(queue.ErrFull) // the core does not read: it has lost this lane as well
-		return
-	}
-	// The answer cannot be encoded: its type is not UTF-8, or it is too long.
-	bad := failed(fault.Wrap(err, fault.Internal, "the answer does not fit into a frame: %s", err.Error()))
-	bad.Id = id
-	_, _ = c.out.Push(bad)
-}
-
-func failed(err error) *runnerv1.RunnerFrame {
-	return &runnerv1.RunnerFrame{Kind: &runnerv1.RunnerFrame_Failure{Failure: errorFailure(err)}}
 }

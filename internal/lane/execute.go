@@ -73,7 +73,7 @@ func (c *Conn) execute(ctx context.Context, id uint64, e *runnerv1.Execute) *run
 			return &runnerv1.RunnerFrame{Kind: &runnerv1.RunnerFrame_ExecutedDetached{ExecutedDetached: res}}
 		}
 	}
-	return &runnerv1.RunnerFrame{Kind: &runnerv1.RunnerFrame_Executed{Executed: res}}
+	return executed(res)
 }
 
 // call calls the runner. What streams in a call of kind http is carried meanwhile.

@@ -77,8 +77,7 @@ type ConnConfig struct {
 type Conn struct {
 	cfg    ConnConfig
 	log    *slog.Logger
-	api    runnerv1connect.RunnerServiceClient // lane
-	bodies runnerv1connect.RunnerServiceClient // everything else
+	bodies runnerv1connect.RunnerServiceClient // everything but the lane itself
 	// What streams in calls, on connections of their own.
 	streams runnerv1connect.RunnerServiceClient
 	runner  executor.Runner

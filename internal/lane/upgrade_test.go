@@ -206,6 +206,21 @@ func TestNobodyIsUpgradedWhoMayNotOpenALane(t *testing.T) {
 	}
 }
 
+// A runner waits for the switch; who does not gets none.
+func TestBytesBeforeTheSwitchAreRefused(t *testing.T) {
+	c := newCore(t, nil)
+	conn, err := net.Dial("tcp", c.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n\x00\x00", runnerv1connect.RunnerServiceAttachProcedure, c.addr, upgrade.Protocol)
+	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if answer, err := io.ReadAll(conn); len(answer) > 0 || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("%q, %v", answer, err)
+	}
+}
+
 // Whatever is sent after the switch costs its sender the connection, the core next to
 // nothing, and other lanes nothing.
 func TestOddBytesAfterTheSwitch(t *testing.T) {

@@ -1,7 +1,7 @@
 package upgrade
 
 import (
-	"bytes"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -12,6 +12,8 @@ import (
 
 // maxLate bounds what is read of a peer that does not know yet that the stream has ended.
 const maxLate = 1 << 20
+
+var errEarly = errors.New("bytes came before the switch")
 
 // Asked reports whether a request asks for the upgrade. One that does not, or for
 // another number only, is served as if it asked for nothing.
@@ -27,14 +29,17 @@ func Accept(w http.ResponseWriter, r *http.Request) (*Answer, *http.Request, err
 	if err != nil {
 		return nil, nil, err
 	}
-	if _, err := io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: "+Protocol+"\r\n\r\n"); err != nil {
-		conn.Close()
+	// What follows is read from the connection itself: what net/http reads with ends the
+	// request's context. A runner sends nothing before it has the answer.
+	err = errEarly
+	if rw.Reader.Buffered() == 0 {
+		_, err = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: "+Protocol+"\r\n\r\n")
+	}
+	if err != nil {
+		_ = conn.Close()
 		return nil, nil, err
 	}
-	// The rest comes from the connection itself: what net/http reads with is large, and
-	// ends the request's context.
-	sent, _ := rw.Peek(rw.Reader.Buffered())
-	a := &Answer{Conn: newConn(conn, io.MultiReader(bytes.NewReader(sent), conn)), conn: conn, header: make(http.Header)}
+	a := &Answer{Conn: newConn(conn, conn), conn: conn, header: make(http.Header)}
 	s := r.WithContext(r.Context())
 	s.Method, s.Proto, s.ProtoMajor, s.ProtoMinor = http.MethodPost, "HTTP/2.0", 2, 0 // both directions at the same time
 	s.Header = r.Header.Clone()

@@ -113,7 +113,7 @@ func Mount(p *port.Server, cfg Config) {
 		}, except)
 	}
 	written := connect.WithInterceptors(cfg.Fresh.Interceptor())
-	fresh(port.Bounds{Message: maxInvoke, Weight: rawWeight, Unchecked: true}, (&invocation.Service{Invoker: cfg.Invoker, Turns: p.Turns()}).Handler, nil)
+	fresh(port.Bounds{Message: maxInvoke, Weight: rawWeight, Unchecked: true, Plain: true}, (&invocation.Service{Invoker: cfg.Invoker, Turns: p.Turns()}).Handler, nil)
 	services := &serviceService{publisher: cfg.Publisher, catalog: cfg.Catalog, dispatcher: cfg.Dispatcher, mirror: cfg.Mirror, store: cfg.Store, distributed: cfg.Distributed, openRequests: cfg.OpenRequests, done: cfg.Done}
 	fresh(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
 		return ruedov1connect.NewServiceServiceHandler(services, append(opts, written)...)

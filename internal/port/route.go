@@ -43,6 +43,9 @@ type Bounds struct {
 	// Unchecked leaves the rules of messages to the handler: it checks what it
 	// reads by hand.
 	Unchecked bool
+	// Plain has package front serve those requests of Connect that it knows how to. The
+	// handler must not use a request, or the ResponseWriter, when it has returned.
+	Plain bool
 	// Foreign reports whether the field Authorization of a request is for somebody
 	// whom the handler passes it to: to this server, the request is then anonymous.
 	// Nil: it never is.
@@ -111,7 +114,11 @@ func (s *Server) Connect(b Bounds, construct func(opts ...connect.HandlerOption)
 		return chain.Options()
 	}))
 	for _, procedure := range procedures {
-		s.mount(procedure, &route{Bounds: bounds(procedure), rule: rules[procedure], count: s.cfg.Count(procedure), connect: true}, h)
+		r := &route{Bounds: bounds(procedure), rule: rules[procedure], count: s.cfg.Count(procedure), connect: true}
+		mounted := s.mount(procedure, r, h)
+		if r.Plain {
+			s.front.HandleProcedure(procedure, s.checked(mounted))
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package front
 
 import (
+	"net"
 	"net/http"
 	"slices"
 	"strconv"
@@ -15,7 +16,7 @@ const (
 	// with its head.
 	joined = 16 << 10
 	// kept is the largest buffer that a connection keeps for its next answer.
-	kept = 4 << 10
+	kept = 2 << 10
 	// unread is how long the end of an answer can wait for its reader.
 	unread = 30 * time.Second
 )
@@ -28,6 +29,7 @@ type answer struct {
 	length int64 // as the header says; -1 if it does not
 	wrote  int64
 	sent   bool // the head was
+	chunks bool // the body is sent in chunks
 	last   bool // the connection ends with the answer
 	broken bool
 	buf    []byte   // the head, and what is sent with it or not at all yet
@@ -38,7 +40,7 @@ type answer struct {
 func (a *answer) reset() {
 	clear(a.header)
 	a.status, a.length, a.wrote = 0, 0, 0
-	a.sent, a.last, a.broken = false, false, false
+	a.sent, a.chunks, a.last, a.broken = false, false, false, false
 	a.buf = a.buf[:0]
 	if cap(a.buf) > kept {
 		a.buf = nil
@@ -64,26 +66,26 @@ func (a *answer) WriteHeader(status int) {
 	}
 }
 
-// Write writes a part of the body. One that was not announced is sent at the end.
+// Write writes a part of the body. One that was not announced is sent at the end if it is
+// short, and in chunks otherwise.
 func (a *answer) Write(p []byte) (int, error) {
 	a.WriteHeader(http.StatusOK)
-	if a.length < 0 {
-		a.buf = append(a.buf, p...)
-		a.wrote += int64(len(p))
-		return len(p), nil
-	}
-	if a.wrote += int64(len(p)); a.wrote > a.length {
+	a.wrote += int64(len(p))
+	if a.length >= 0 && a.wrote > a.length {
 		return 0, http.ErrContentLength
 	}
 	if !a.sent && len(a.buf)+len(p) <= joined {
 		a.buf = append(a.buf, p...)
-		if a.wrote < a.length {
+		if a.wrote != a.length {
 			return len(p), nil
 		}
-		return len(p), a.send()
+		return len(p), a.send(a.buf)
 	}
-	if err := a.send(); err != nil {
+	if err := a.sendHead(); err != nil {
 		return 0, err
+	}
+	if a.chunks {
+		return len(p), a.chunk(p)
 	}
 	n, err := a.c.Conn.Write(p)
 	a.broken = a.broken || err != nil
@@ -91,33 +93,64 @@ func (a *answer) Write(p []byte) (int, error) {
 }
 
 // send sends the head, and what is to be sent with it.
-func (a *answer) send() error {
-	if a.sent {
-		return nil
-	}
+func (a *answer) send(b []byte) error {
 	a.sent = true
-	_, err := a.c.Conn.Write(a.buf)
+	_, err := a.c.Conn.Write(b)
 	a.broken = err != nil
+	return err
+}
+
+// sendHead sends the head, and what was kept of the body, if neither was.
+func (a *answer) sendHead() error {
+	switch {
+	case a.sent:
+		return nil
+	case a.length >= 0:
+		return a.send(a.buf)
+	}
+	a.chunks = true
+	delete(a.header, "Content-Length") // it is no length
+	a.header["Transfer-Encoding"] = []string{"chunked"}
+	kept := slices.Clone(a.buf)
+	a.buf = a.buf[:0]
+	a.begin()
+	if err := a.send(a.buf); err != nil || len(kept) == 0 {
+		return err
+	}
+	return a.chunk(kept)
+}
+
+// chunk sends a chunk; the last one is empty.
+func (a *answer) chunk(p []byte) error {
+	a.buf = append(strconv.AppendInt(a.buf[:0], int64(len(p)), 16), "\r\n"...)
+	size := len(a.buf)
+	a.buf = append(a.buf, "\r\n"...)
+	parts := net.Buffers{a.buf[:size], p, a.buf[size:]}
+	_, err := parts.WriteTo(a.c.Conn)
+	a.broken = a.broken || err != nil
 	return err
 }
 
 // finish sends what has not been sent. It reports whether the answer is whole.
 func (a *answer) finish() bool {
 	a.WriteHeader(http.StatusOK)
-	if a.sent {
+	if a.sent && !a.chunks {
 		return !a.broken && a.wrote == a.length
-	}
-	if a.length < 0 {
-		body := slices.Clone(a.buf)
-		a.buf, a.length = a.buf[:0], a.wrote
-		a.header["Content-Length"] = []string{strconv.FormatInt(a.wrote, 10)}
-		a.begin()
-		a.buf = append(a.buf, body...)
 	}
 	// Nobody watches this write.
 	a.c.moved.Store(true)
 	_ = a.c.Conn.SetWriteDeadline(time.Now().Add(unread))
-	return a.send() == nil && a.wrote == a.length
+	if a.chunks {
+		return !a.broken && a.chunk(nil) == nil
+	}
+	body := 0
+	if a.length < 0 { // the head follows what it announces, which follows again
+		body, a.length = len(a.buf), a.wrote
+		a.header["Content-Length"] = []string{strconv.FormatInt(a.wrote, 10)}
+		a.begin()
+		a.buf = append(a.buf, a.buf[:body]...)
+	}
+	return a.send(a.buf[body:]) == nil && a.wrote == a.length
 }
 
 // begin writes the head to the buffer.

@@ -29,12 +29,17 @@ type conn struct {
 	cancel context.CancelFunc
 	// blank is what all requests of the connection have in common.
 	blank *http.Request
+	// The request in flight, and what it consists of. There is one at a time, and no
+	// handler uses it when it has returned, so all share the same memory.
+	head    head
+	request http.Request
+	url     url.URL
+	body    body
 
 	storage [bufferSize]byte
 	buf     []byte    // what has been read and not used, in storage
 	readBy  time.Time // the deadline of the last wait
 	served  bool      // a request was
-	body    *body     // of the request in flight
 	out     answer
 
 	// since is when the request in flight began, in nanoseconds since 1970; 0 without
@@ -116,18 +121,18 @@ var past = time.Unix(1, 0)
 // next returns the next request if it is plain, and if it can be seen when its caller
 // leaves.
 func (c *conn) next() *http.Request {
-	h, ok := parse(c.buf, c.f.prefix)
-	if !ok || c.gone == nil {
+	if c.gone == nil || !c.head.parse(c.buf, c.f.routes) {
 		return nil
 	}
+	h, r := &c.head, &c.request
 	c.buf = c.buf[h.size:]
-	c.body = &body{c: c, left: h.length}
-	r := new(http.Request)
+	c.body = body{c: c, left: h.length}
 	*r = *c.blank
-	r.URL, r.RequestURI, r.Host, r.Header = &url.URL{Path: h.path}, h.path, h.host, h.fields
+	c.url = url.URL{Path: h.path}
+	r.URL, r.RequestURI, r.Host, r.Header = &c.url, h.path, h.host, h.fields
 	r.ContentLength, r.Body = int64(h.length), http.NoBody
 	if h.length > 0 {
-		r.Body = c.body
+		r.Body = &c.body
 	}
 	return r
 }
@@ -151,6 +156,8 @@ func (c *conn) handle(r *http.Request) (more bool) {
 		return false
 	}
 	c.out.reset() // what waits for a request holds little
+	c.head.reset()
+	c.request, c.url = http.Request{}, url.URL{}
 	if len(c.buf) == 0 {
 		c.f.cfg.State(c.Conn, http.StateIdle)
 	}
@@ -168,7 +175,7 @@ func (c *conn) call(r *http.Request) (ok bool) {
 			c.f.cfg.Panicked(r, p)
 		}
 	}()
-	c.f.handler.ServeHTTP(&c.out, r)
+	c.head.handler.ServeHTTP(&c.out, r)
 	return true
 }
 

@@ -1,9 +1,11 @@
-// Package front serves plain calls over HTTP/1.1: a POST below one path, whose head
-// arrives in one piece and announces a short body. net/http serves the same requests,
-// and all others; its work for one is most of what a small call costs a core.
+// Package front serves plain calls over HTTP/1.1: a POST below one path, or to a
+// procedure of Connect, whose head arrives in one piece and announces a short body.
+// net/http serves the same requests, and all others; its work for one is most of what a
+// small call costs a core.
 //
 //	f := front.New(front.Config{})
 //	f.Handle("/call/", h)
+//	f.HandleProcedure("/ruedo.v1.InvokeService/Invoke", h)
 //	go http.Serve(f, mux)  // all that is not plain
 //	f.Serve(c)             // each connection
 //	f.Leave()              // finishes what is in flight
@@ -67,9 +69,8 @@ type Config struct {
 // Front serves connections. It is the listener of the net/http server that serves what
 // is not plain. Its methods can be called from many goroutines at the same time.
 type Front struct {
-	cfg     Config
-	prefix  string
-	handler http.Handler // nil: nothing is plain
+	cfg    Config
+	routes routes
 
 	down context.Context // ends with Shut
 	stop context.CancelFunc
@@ -100,15 +101,13 @@ func New(cfg Config) *Front {
 	if cfg.State == nil {
 		cfg.State = func(net.Conn, http.ConnState) {}
 	}
-	f := &Front{cfg: cfg, passed: make(chan net.Conn), closed: make(chan struct{}), conns: make(map[*conn]struct{})}
+	f := &Front{
+		cfg: cfg, routes: routes{procedures: make(map[string]http.Handler)},
+		passed: make(chan net.Conn), closed: make(chan struct{}), conns: make(map[*conn]struct{}),
+	}
 	f.down, f.stop = context.WithCancel(context.Background())
 	return f
 }
-
-// Handle has a handler answer plain requests, whose path is prefix and a name, with a
-// status that has a body. It must not use a request, its body or the ResponseWriter when
-// it has returned. Call it before Serve.
-func (f *Front) Handle(prefix string, h http.Handler) { f.prefix, f.handler = prefix, h }
 
 // Serve serves a connection on a goroutine of its own, and closes it at the end. When a
 // request arrives that is not plain, Accept returns the connection.
@@ -122,7 +121,7 @@ func (f *Front) Serve(nc net.Conn) {
 	go func() {
 		defer f.serving.Done()
 		pass, rest := true, []byte(nil)
-		if f.handler != nil && f.cfg.Ready(c.ctx, nc) {
+		if f.routes.any() && f.cfg.Ready(c.ctx, nc) {
 			rest, pass = c.serve()
 		}
 		f.remove(c)

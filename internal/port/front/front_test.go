@@ -42,6 +42,7 @@ func serve(t *testing.T, h http.HandlerFunc) *server {
 	}
 	s := &server{front: front.New(front.Config{Panicked: func(*http.Request, any) {}})}
 	s.front.Handle("/call/", as("front"))
+	s.front.HandleProcedure("/test.v1.Test/Echo", as("front"))
 	rest := &http.Server{Handler: as("net/http"), ErrorLog: log.New(io.Discard, "", 0)}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -122,6 +123,21 @@ func TestAnswersAreThoseOfNetHTTP(t *testing.T) {
 		"an echo":                  echo,
 		"nothing":                  func(http.ResponseWriter, *http.Request) {},
 		"a body of unknown length": func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"a":`); fmt.Fprint(w, `1}`) },
+		"a long body of unknown length": func(w http.ResponseWriter, _ *http.Request) {
+			for range 5 {
+				fmt.Fprint(w, strings.Repeat("x", 7000))
+			}
+		},
+		"a long body at once": func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, strings.Repeat("x", 70_000)) },
+		"a long body and a panic": func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body) // or the kernel may drop the answer
+			fmt.Fprint(w, strings.Repeat("x", 70_000))
+			panic("no")
+		},
+		"no length": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "x")
+			fmt.Fprint(w, strings.Repeat("x", 70_000))
+		},
 		"an error before the body": func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusNotFound) },
 		"a long body":              func(w http.ResponseWriter, _ *http.Request) { long(w, 1<<20) },
 		"a body in parts":          func(w http.ResponseWriter, _ *http.Request) { long(w, 10); _, _ = w.Write(nil) },
@@ -233,6 +249,10 @@ func TestWhatIsNotPlainGoesToNetHTTPWithEveryByte(t *testing.T) {
 		"a value in UTF-8":       post("/call/a", "abc", "X: ä"),
 		"the length twice":       post("/call/a", "abc", "Content-Length: 3"),
 		"a length with a zero":   "POST /call/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 03\r\n\r\nabc",
+		"a procedure in gRPC":    post("/test.v1.Test/Echo", "abc", "Content-Type: application/grpc"),
+		"a stream of Connect":    post("/test.v1.Test/Echo", "abc", "Content-Type: application/connect+proto"),
+		"a procedure in nothing": post("/test.v1.Test/Echo", "abc"),
+		"another procedure":      post("/test.v1.Test/Other", "abc", "Content-Type: application/json"),
 		"bare line feeds":        "POST /call/a HTTP/1.1\nHost: localhost\nContent-Length: 3\n\nabc",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -244,6 +264,15 @@ func TestWhatIsNotPlainGoesToNetHTTPWithEveryByte(t *testing.T) {
 			}
 		})
 	}
+	t.Run("a procedure", func(t *testing.T) {
+		for _, contentType := range []string{"application/json", "application/proto"} {
+			c, r := s.dial(t)
+			send(t, c, post("/test.v1.Test/Echo", "abc", "Content-Type: "+contentType))
+			if res, body := receive(t, r); res.Header.Get("Served") != "front" || body != "abc" {
+				t.Errorf("%s: %s %v %q", contentType, res.Status, res.Header, body)
+			}
+		}
+	})
 	t.Run("after plain ones", func(t *testing.T) {
 		c, r := s.dial(t)
 		send(t, c, post("/call/a", "1")+post("/call/b", "2")+post("/other", "3")+post("/call/c", "4"))

@@ -3,12 +3,13 @@ package front
 import (
 	"bytes"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 )
 
 const (
-	// maxBody is the longest body of a plain call, in bytes.
+	// maxBody is the longest body of a plain request, in bytes.
 	maxBody = 32 << 10
 	// maxFields bounds the fields of a head.
 	maxFields = 64
@@ -17,65 +18,90 @@ const (
 	proto  = " HTTP/1.1\r\n"
 )
 
-// head is the head of a plain call.
+// head is the head of a plain request. It can be read into again and again.
 type head struct {
 	path, host string
 	fields     http.Header
 	length     int // of the body
 	size       int // of the head itself
+	handler    http.Handler
+
+	values []string // of the fields
+}
+
+// usual is up to how many fields a head keeps memory for.
+const usual = 16
+
+// reset forgets what was read.
+func (h *head) reset() {
+	clear(h.fields)
+	clear(h.values)
+	if len(h.values) > usual {
+		h.fields, h.values = nil, nil
+	}
+	*h = head{fields: h.fields, values: h.values[:0], length: -1}
 }
 
 // parse reads a head. It reports false if not all of it is there, or if it is not plain:
 //
-//   - The path is the prefix and a name of a-z, 0-9, '-' and '@'. It needs neither
-//     decoding nor cleaning.
+//   - The path is that of a procedure, or a prefix and a name of a-z, 0-9, '-' and '@'.
+//     It needs neither decoding nor cleaning.
 //   - Lines end with CRLF, the names of fields are of letters, digits and '-', and values
 //     are printable ASCII.
 //   - There is one Host, of letters, digits and ".:-[]", and one Content-Length, with no
 //     sign or leading zero.
 //   - Nothing is said about the connection, but that it is kept, and nothing that
 //     changes where the body ends, or is answered by more than one answer.
-func parse(b []byte, prefix string) (h head, ok bool) {
+//   - A procedure is sent one message of Connect, in JSON or protobuf: gRPC would be
+//     answered with trailers.
+func (h *head) parse(b []byte, to routes) bool {
+	h.reset()
 	end := bytes.Index(b, []byte("\r\n\r\n"))
 	if end < 0 || !bytes.HasPrefix(b, []byte(method)) {
-		return h, false
+		return false
 	}
-	h.size, h.length = end+4, -1
+	h.size = end + 4
 	text := string(b[len(method) : end+2]) // one string, of which all others are parts
 	i := strings.IndexByte(text, ' ')
-	if i < 0 || !strings.HasPrefix(text[i:], proto) || !strings.HasPrefix(text[:i], prefix) || !isName(text[len(prefix):i]) {
-		return h, false
+	if i < 0 || !strings.HasPrefix(text[i:], proto) {
+		return false
 	}
 	h.path, text = text[:i], text[i+len(proto):]
+	procedure := false
+	if h.handler, procedure = to.find(h.path); h.handler == nil {
+		return false
+	}
 	n := strings.Count(text, "\n")
 	if n > maxFields {
-		return h, false
+		return false
 	}
-	h.fields = make(http.Header, n)
-	values := make([]string, 0, n)
+	if h.fields == nil {
+		h.fields = make(http.Header, n)
+	}
+	h.values = slices.Grow(h.values, n)
 	for text != "" {
 		line, after, _ := strings.Cut(text, "\r\n")
 		text = after
 		name, value, ok := field(line)
 		if !ok {
-			return h, false
+			return false
 		}
 		switch kindOf(name) {
 		case foreign:
-			return h, false
+			return false
 		case host:
 			if h.host != "" || !isHost(value) {
-				return h, false
+				return false
 			}
 			h.host = value
 			continue
 		case connection:
 			if value != "keep-alive" && value != "Keep-Alive" {
-				return h, false
+				return false
 			}
 		case length:
 			if h.length >= 0 || !isLength(value) {
-				return h, false
+				return false
 			}
 			h.length, _ = strconv.Atoi(value)
 		}
@@ -83,10 +109,10 @@ func parse(b []byte, prefix string) (h head, ok bool) {
 			h.fields[name] = append(have, value)
 			continue
 		}
-		values = append(values, value)
-		h.fields[name] = values[len(values)-1 : len(values) : len(values)]
+		h.values = append(h.values, value)
+		h.fields[name] = h.values[len(h.values)-1 : len(h.values) : len(h.values)]
 	}
-	return h, h.host != "" && h.length >= 0 && h.length <= maxBody
+	return h.host != "" && h.length >= 0 && h.length <= maxBody && (!procedure || isMessage(h.fields["Content-Type"]))
 }
 
 // kind is what a field means to who reads requests.
@@ -134,6 +160,11 @@ func field(line string) (name, value string, ok bool) {
 // @; the handler says whether it is one.
 func isName(s string) bool {
 	return all(s, func(c byte) bool { return 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '@' })
+}
+
+// isMessage reports whether values of Content-Type are that of a message of Connect.
+func isMessage(values []string) bool {
+	return len(values) == 1 && (values[0] == "application/json" || values[0] == "application/proto")
 }
 
 func isHost(s string) bool {

@@ -9,6 +9,12 @@ import (
 	"testing"
 )
 
+// plainRoutes are the routes of these tests.
+func plainRoutes() routes {
+	h := http.NotFoundHandler()
+	return routes{prefix: "/call/", named: h, procedures: map[string]http.Handler{"/a.v1.B/C": h}}
+}
+
 // What is plain means the same to net/http, which reads as many bytes of it.
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{
@@ -26,12 +32,14 @@ func FuzzParse(f *testing.F) {
 		"POST /call/a HTTP/1.1\r\n\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc",
 		"POST /call/a HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n: x\r\n\r\nabc",
 		"POST /call/a HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nCookie: a=b; c=d\r\n\r\nabc",
+		"POST /a.v1.B/C HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Type: application/json\r\n\r\nabc",
 	} {
 		f.Add([]byte(seed))
 	}
+	all := plainRoutes()
 	f.Fuzz(func(t *testing.T, b []byte) {
-		h, ok := parse(b, "/call/")
-		if !ok {
+		var h head
+		if !h.parse(b, all) {
 			return
 		}
 		in := bytes.NewReader(b)
@@ -57,8 +65,10 @@ func FuzzParse(f *testing.F) {
 func BenchmarkParse(b *testing.B) {
 	request := []byte("POST /call/echo HTTP/1.1\r\nHost: 127.0.0.1:7833\r\nUser-Agent: Go-http-client/1.1\r\nContent-Length: 20\r\nContent-Type: application/json\r\nAccept-Encoding: gzip\r\n\r\n" + strings.Repeat("x", 20))
 	b.ReportAllocs()
+	var h head
+	to := plainRoutes()
 	for b.Loop() {
-		if _, ok := parse(request, "/call/"); !ok {
+		if !h.parse(request, to) {
 			b.Fatal("it is plain")
 		}
 	}

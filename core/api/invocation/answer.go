@@ -6,7 +6,6 @@ import (
 	"slices"
 	"unicode/utf8"
 
-	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
@@ -60,28 +59,23 @@ func (a *answer) binary() ([]byte, error) {
 // json encodes the answer as protobuf's JSON does, except that a typed output
 // is exactly what the guest wrote, with every digit.
 func (a *answer) json() ([]byte, error) {
-	info, err := protojson.Marshal(a.info)
-	if err != nil {
-		return nil, err
-	}
-	contentType, err := json.Marshal(a.contentType)
-	if err != nil {
-		return nil, err
-	}
 	typed := a.typed && utf8.Valid(a.output) && json.Valid(a.output)
 	size := len(a.output)
 	if !typed {
 		size = base64.StdEncoding.EncodedLen(size)
 	}
-	b := make([]byte, 0, size+len(info)+len(contentType)+64)
+	b := make([]byte, 0, size+base64.StdEncoding.EncodedLen(len(a.info.GetLogs()))+len(a.contentType)+infoSize)
 	if typed {
 		b = append(append(b, `{"output":`...), a.output...)
 	} else {
 		b = append(base64.StdEncoding.AppendEncode(append(b, `{"bytes":"`...), a.output), '"')
 	}
 	if a.contentType != "" {
-		b = append(append(b, `,"contentType":`...), contentType...)
+		var err error
+		if b, err = value.AppendString(append(b, `,"contentType":`...), a.contentType); err != nil {
+			return nil, err
+		}
 	}
-	b = append(append(b, `,"info":`...), info...)
-	return append(b, '}'), nil
+	b, err := appendInfo(append(b, `,"info":`...), a.info)
+	return append(b, '}'), err
 }

@@ -66,6 +66,9 @@ func (s *Service) call(ctx context.Context, req *request) (*answer, error) {
 }
 
 func isJSON(res *invoke.Result) bool {
+	if res.ContentType == invoke.JSON {
+		return true
+	}
 	mt, _, err := mime.ParseMediaType(res.ContentType)
 	return err == nil && mt == invoke.JSON
 }

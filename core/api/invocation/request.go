@@ -107,8 +107,8 @@ func (r *request) readJSON(b []byte, limit func(service string) uint64) error {
 		if !first && !s.skip(',') {
 			return s.unexpected()
 		}
-		var name string
-		if err := s.decode(&name); err != nil {
+		name, _, err := s.string()
+		if err != nil {
 			return err
 		}
 		if !s.skip(':') {
@@ -144,12 +144,14 @@ func (r *request) readJSON(b []byte, limit func(service string) uint64) error {
 	return nil
 }
 
-func (r *request) readField(s *scanner, name string) error {
+func (r *request) readField(s *scanner, name string) (err error) {
 	switch name {
 	case "service":
-		return s.decode(&r.service)
+		r.service, _, err = s.string()
+		return err
 	case "contentType":
-		return s.decode(&r.contentType)
+		r.contentType, _, err = s.string()
+		return err
 	case "logs":
 		return s.decode(&r.logs)
 	case "revision": // protobuf's JSON writes 64 bits as text and reads both
@@ -157,19 +159,17 @@ func (r *request) readField(s *scanner, name string) error {
 		if err := s.decode(&number); err != nil || number == "" {
 			return err
 		}
-		var err error
 		r.revision, err = strconv.ParseUint(string(number), 10, 64)
 		return err
 	case "input":
 		r.typed, r.input = true, s.value()
 		return nil
 	case "bytes":
-		var text *string
-		if err := s.decode(&text); err != nil || text == nil {
+		text, ok, err := s.string()
+		if err != nil || !ok {
 			return err
 		}
-		var err error
-		r.input, err = base64Bytes(*text)
+		r.input, err = base64Bytes(text)
 		return err
 	}
 	return errors.New("there is no such field")
@@ -192,17 +192,19 @@ func (r *request) refusal(call invoke.Call) error {
 
 // check checks a request against the rules of its message.
 func (r *request) check() error {
-	e := fault.New(fault.RequestInvalid, "the request is not valid")
+	var wrong []fault.Field
 	if !names.Valid(r.service) {
-		e.Fields = append(e.Fields, fault.Field{Path: "service", Description: "does not match the pattern " + names.Pattern})
+		wrong = append(wrong, fault.Field{Path: "service", Description: "does not match the pattern " + names.Pattern})
 	}
 	if n := utf8.RuneCountInString(r.contentType); n > maxContentType {
-		e.Fields = append(e.Fields, fault.Field{Path: "content_type", Description: "must be at most " + strconv.Itoa(maxContentType) + " characters"})
+		wrong = append(wrong, fault.Field{Path: "content_type", Description: "must be at most " + strconv.Itoa(maxContentType) + " characters"})
 	}
-	if len(e.Fields) > 0 {
-		return e
+	if len(wrong) == 0 {
+		return nil
 	}
-	return nil
+	e := fault.New(fault.RequestInvalid, "the request is not valid")
+	e.Fields = wrong
+	return e
 }
 
 // base64Bytes reads base64 as protobuf's JSON does: in either alphabet, with or

@@ -59,6 +59,21 @@ func (s *scanner) value() []byte {
 	return s.text[from:]
 }
 
+// string reads a string. ok is false for null.
+func (s *scanner) string() (text string, ok bool, err error) {
+	s.space()
+	rest := s.text[s.at:]
+	if n := value.StringSize(rest); len(rest) > 1 && rest[0] == '"' && n > 1 && rest[n-1] == '"' && value.Verbatim(rest[1:n-1]) {
+		s.at += n
+		return string(rest[1 : n-1]), true, nil
+	}
+	var decoded *string
+	if err := s.decode(&decoded); err != nil || decoded == nil {
+		return "", false, err
+	}
+	return *decoded, true, nil
+}
+
 // decode reads a value that is not nested.
 func (s *scanner) decode(to any) error {
 	s.space()

@@ -86,22 +86,27 @@ func (w *jsonWriter) string(s []byte) error {
 	if uint64(len(w.text)+len(s)) > w.limit {
 		return ErrTooLong
 	}
-	if plain(s) {
-		w.text = append(append(append(w.text, '"'), s...), '"')
-		return nil
-	}
-	if !utf8.Valid(s) {
-		return ErrUTF8
-	}
-	b, err := json.Marshal(string(s))
-	w.text = append(w.text, b...)
+	text, err := AppendString(w.text, s)
+	w.text = text
 	return err
 }
 
-// plain reports whether a text stands in JSON as it is.
-func plain(s []byte) bool {
-	for _, c := range s {
-		if c < ' ' || c >= utf8.RuneSelf || c == '"' || c == '\\' {
+// AppendString appends a string of JSON. Where it fails, b is as it was.
+func AppendString[T string | []byte](b []byte, s T) ([]byte, error) {
+	if Verbatim(s) {
+		return append(append(append(b, '"'), s...), '"'), nil
+	}
+	if !utf8.ValidString(string(s)) {
+		return b, ErrUTF8
+	}
+	text, err := json.Marshal(string(s))
+	return append(b, text...), err
+}
+
+// Verbatim reports whether a text stands in a string of JSON as it is.
+func Verbatim[T string | []byte](s T) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c >= utf8.RuneSelf || c == '"' || c == '\\' {
 			return false
 		}
 	}

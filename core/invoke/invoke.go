@@ -225,15 +225,16 @@ func (c Call) request(ctx context.Context, id string) (*runnerv1.ExecuteRequest,
 // execute executes a request once, and counts it.
 func (c Call) execute(ctx context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, *ruedov1.CallInfo, error) {
 	began := time.Now()
-	ctx, cancel := context.WithTimeoutCause(ctx, c.invoker.cfg.MaxWait+c.Timeout()+grace, dispatch.ErrUnanswered)
-	defer cancel()
 	if c.entry.Rules.Idempotent {
 		ctx = dispatch.WithIdempotent(ctx)
 	}
 	if placement := c.entry.Placement; placement != nil {
 		ctx = dispatch.WithPlacement(ctx, placement)
 	}
-	res, err := c.entry.Execute(ctx, req)
+	// The last layer, so that a lane finds it.
+	deadline := executor.WithDeadline(ctx, began.Add(c.invoker.cfg.MaxWait+c.Timeout()+grace), dispatch.ErrUnanswered)
+	defer deadline.Stop()
+	res, err := c.entry.Execute(deadline, req)
 	if err != nil {
 		e, info := c.failed(err, req)
 		c.observe(e.Reason, began, info)

@@ -574,6 +574,10 @@ var arrows = []arrow{
 		reason: "requests are made without knowing what a lane is",
 	},
 	{
+		from: []string{"internal/lane/pending"}, only: []string{},
+		reason: "what waits has an id and a deadline; what it waits for does not matter",
+	},
+	{
 		from: []string{"internal/lane/stream"}, only: []string{"internal/executor", "internal/fault", "internal/lane/protocol", "gen"},
 		reason: "what streams belongs to one call; lanes hand over the call and the requests for its streams",
 	},

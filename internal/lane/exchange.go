@@ -7,6 +7,7 @@ import (
 
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/executor"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 	"github.com/ruedo-dev/ruedo/internal/lane/protocol"
@@ -20,13 +21,14 @@ func (l *Lane) exchange(ctx context.Context, frame *runnerv1.CoreFrame, b *body,
 	frame.Id = l.ids.Add(1)
 	c := l.calls.Get().(*call)
 	c.body, c.req, c.ctx, c.stream = b, req, ctx, s
-	if !l.pending.put(frame.Id, c) {
+	done, at := executor.Waits(ctx)
+	if !l.pending.Put(frame.Id, c, at) {
 		l.release(c)
 		return nil, pushed{}, l.lost(true)
 	}
 	seq, err := l.out.Push(frame)
 	if err != nil {
-		if l.pending.take(frame.Id) == nil {
+		if l.pending.Take(frame.Id) == nil {
 			<-c.answer // the lane ended meanwhile and has answered, or is about to
 		}
 		l.release(c)
@@ -34,21 +36,29 @@ func (l *Lane) exchange(ctx context.Context, frame *runnerv1.CoreFrame, b *body,
 	}
 	select {
 	case <-c.answer:
-	case <-ctx.Done():
-		if l.pending.take(frame.Id) != nil {
+	case <-done:
+		if l.pending.Take(frame.Id) != nil {
 			// No other goroutine has the call now, so nothing will answer it.
 			l.release(c)
-			_, _ = l.out.Push(&runnerv1.CoreFrame{Id: frame.Id, Kind: &runnerv1.CoreFrame_Cancel{Cancel: &runnerv1.Cancel{}}})
-			return nil, pushed{}, fault.FromError(ctx.Err())
+			return nil, pushed{}, l.cancel(frame.Id, ctx.Err())
 		}
 		<-c.answer
 	}
-	res, got := c.frame, c.push.take()
+	res, got, late := c.frame, c.push.take(), c.late
 	l.release(c)
+	if late {
+		return nil, pushed{}, l.cancel(frame.Id, context.DeadlineExceeded)
+	}
 	if res == nil {
 		return nil, pushed{}, l.lost(!l.out.MayHaveBeenSent(seq))
 	}
 	return res, got, nil
+}
+
+// cancel tells the runner that nobody waits for a call any more, and returns why.
+func (l *Lane) cancel(id uint64, why error) error {
+	_, _ = l.out.Push(&runnerv1.CoreFrame{Id: id, Kind: &runnerv1.CoreFrame_Cancel{Cancel: &runnerv1.Cancel{}}})
+	return fault.FromError(why)
 }
 
 // allows returns an error if the runner gets no more calls of kind http. The caller
@@ -171,7 +181,7 @@ func (l *Lane) beat(f *runnerv1.RunnerFrame) {
 		return
 	}
 	l.silence.Answered()
-	if c := l.pending.take(f.Id); c != nil {
+	if c := l.pending.Take(f.Id); c != nil {
 		c.frame = f
 		c.answer <- struct{}{}
 	}

@@ -116,7 +116,7 @@ type Lane struct {
 	limit      int64 // maximum number of calls in flight
 
 	out     *queue.Queue
-	pending pending
+	pending calls
 	ids     atomic.Uint64
 	active  atomic.Int64
 	// exchanges are those of the active calls that are of kind http.
@@ -153,7 +153,7 @@ func newLane(h *Hub, hello *runnerv1.Hello, number uint32, upgraded bool) *Lane 
 		secret:     newSecret(),
 		limit:      int64(r.Concurrency) + int64(r.Queue),
 		out:        queue.New(),
-		pending:    newPending(),
+		pending:    newCalls(),
 		modules:    make(chan struct{}, fetchesPerLane),
 		calls:      sync.Pool{New: newCall},
 		frames:     sync.Pool{New: newExecuteFrame},
@@ -431,7 +431,7 @@ func (l *Lane) handle(f *runnerv1.RunnerFrame) {
 	switch f.GetKind().(type) {
 	case *runnerv1.RunnerFrame_Executed, *runnerv1.RunnerFrame_ExecutedDetached,
 		*runnerv1.RunnerFrame_Prepared, *runnerv1.RunnerFrame_Failure, *runnerv1.RunnerFrame_Logs:
-		if c := l.pending.take(f.Id); c != nil {
+		if c := l.pending.Take(f.Id); c != nil {
 			c.frame = f
 			c.answer <- struct{}{}
 		}
@@ -478,5 +478,6 @@ func (l *Lane) release(c *call) {
 		c.push.end()
 	}
 	c.frame, c.push, c.body, c.stream, c.req, c.ctx = nil, nil, nil, nil, nil, nil
+	c.late = false
 	l.calls.Put(c)
 }

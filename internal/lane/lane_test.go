@@ -368,6 +368,36 @@ func TestCancelAndDeadlineReachTheRunner(t *testing.T) {
 	}
 }
 
+// A core waits for an answer no longer than until the deadline, whoever has the timer.
+func TestACallEndsAtItsDeadlineWithoutAnAnswer(t *testing.T) {
+	c := newCore(t, nil)
+	release := make(chan struct{})
+	defer close(release)
+	l, _ := c.attach(c.config("edge-1", &fakeRunner{execute: func(context.Context, *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
+		<-release
+		return nil, fault.New(fault.Internal, "too late")
+	}}))
+	why := errors.New("unanswered")
+	for name, begin := range map[string]func(at time.Time) (context.Context, func()){
+		"the context": func(at time.Time) (context.Context, func()) { return context.WithDeadlineCause(t.Context(), at, why) },
+		"the lane": func(at time.Time) (context.Context, func()) {
+			d := executor.WithDeadline(t.Context(), at, why)
+			return d, d.Stop
+		},
+	} {
+		at := time.Now().Add(20 * time.Millisecond)
+		ctx, end := begin(at)
+		_, err := l.Execute(ctx, &runnerv1.ExecuteRequest{})
+		if !errors.Is(err, fault.Deadline) || faultrpc.FromError(err).NotStarted || context.Cause(ctx) != why || time.Now().Before(at) {
+			t.Errorf("the timer is with %s: %v because of %v", name, err, context.Cause(ctx))
+		}
+		end()
+	}
+	if l.Active() != 0 {
+		t.Errorf("%d calls are still counted", l.Active())
+	}
+}
+
 func TestRequestMayBeReusedAfterCancel(t *testing.T) {
 	// Under -race this shows that nothing reads the request after Execute.
 	c := newCore(t, nil)

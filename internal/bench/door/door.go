@@ -41,6 +41,8 @@ var targets = []table.Target{
 	{What: "authorizing a call, us", Name: "door/authorize/token/cpu", Baseline: "none", Value: true, Limit: 2},
 	{What: "echo with a token / without logins, 1 connection, CPU", Name: "door/calls/token/c=1/cpu", Baseline: "none", Limit: 1.03},
 	{What: "echo with a token / without logins, 16 connections, CPU", Name: "door/calls/token/c=16/cpu", Baseline: "none", Limit: 1.03},
+	{What: "echo with a token through TLS / without both, 1 connection, CPU", Name: "door/calls/tls/c=1/cpu", Baseline: "none", Limit: 1.35},
+	{What: "echo with a token through TLS / without both, 16 connections, CPU", Name: "door/calls/tls/c=16/cpu", Baseline: "none", Limit: 1.35},
 	{What: "a publish, recorded / not, CPU", Name: "door/publish/recorded/c=1/cpu", Baseline: unrecorded, Limit: 1.05},
 	{What: "a publish, recorded / not, p50", Name: "door/publish/recorded/c=1/p50", Baseline: unrecorded, Limit: 1.05, Clock: true},
 	{What: "p99 of a call next to 100 logins a second / without", Name: "door/logins/100/p99", Baseline: "no logins", Limit: 1.2, Clock: true},

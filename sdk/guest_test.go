@@ -170,6 +170,23 @@ func TestAsGuest(t *testing.T) {
 		})
 	}
 
+	t.Run("a restored call works no more than others", func(t *testing.T) {
+		shared, err := engine.Load(t.Context(), sandbox.Spec{Wasm: wasm, Isolation: sandbox.Shared})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var later sandbox.Result
+		for range 3 {
+			if later, err = shared.Call(t.Context(), sandbox.Request{ID: "c-7", Caller: "user/ada", Input: []byte(`{"do":"echo"}`)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		restored, err := template.Call(t.Context(), sandbox.Request{ID: "c-7", Caller: "user/ada", Input: []byte(`{"do":"echo"}`)})
+		if err != nil || float64(restored.Fuel) > 1.1*float64(later.Fuel) {
+			t.Errorf("%v; a restored call takes %d units of fuel, the third of a shared instance %d", err, restored.Fuel, later.Fuel)
+		}
+	})
+
 	t.Run("log", func(t *testing.T) {
 		res, err := call(`{"do":"log","text":"hi there","n":3}`)
 		if err != nil {

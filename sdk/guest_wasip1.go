@@ -85,6 +85,23 @@ func guestWarm() {
 		}
 	}()
 	registered.runWarm()
+	touch()
+}
+
+// touch makes a small object of each size, for which Go's allocator fetches memory
+// with the first one. In a restored memory, each call would be the first again.
+func touch() {
+	const small = 512
+	for size := 8; size <= small; size += 8 {
+		touched.bytes = make([]byte, size)
+		touched.pointers = make([]*byte, size/8)
+	}
+	touched.bytes, touched.pointers = nil, nil
+}
+
+var touched struct {
+	bytes    []byte
+	pointers []*byte
 }
 
 // misuse ends a module that uses the SDK wrongly. A panic would end it, too,

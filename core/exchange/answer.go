@@ -14,6 +14,7 @@ import (
 	"github.com/ruedo-dev/ruedo/core/gateway/fields"
 	"github.com/ruedo-dev/ruedo/core/invoke"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/executor"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 	"github.com/ruedo-dev/ruedo/internal/headers"
@@ -37,8 +38,10 @@ func (x *exchange) stream(head []byte, body io.Reader) error {
 		if x.conn.frames != nil {
 			to = watched{hijacked, x.conn.frames}
 		}
-	} else if err := flush(); err != nil {
-		return err
+	} else if n, _ := executor.Readable(body); n == 0 || x.bodyless { // otherwise the head goes with the first bytes
+		if err := flush(); err != nil {
+			return err
+		}
 	}
 	if x.bodyless {
 		to, flush = io.Discard, func() error { return nil }

@@ -24,8 +24,8 @@ type Exchange struct {
 	// Respond takes an answer that streams: its head, encoded as package abi says,
 	// and its body, which ends with io.EOF, or with another error if the answer was
 	// broken off. Respond returns when it has read the body, or earlier if the
-	// caller is gone. It is called at most once, and on any goroutine. A body that has
-	// the method Readable of a stream.Pipe is sent in fewer pieces.
+	// caller is gone. It is called at most once, and on any goroutine. A body that says
+	// what is [Readable] is sent in fewer pieces.
 	Respond func(head []byte, body io.Reader)
 	// Inform takes the informational heads of an answer, encoded in the same way: those
 	// with a status from 100 to 199, except 101. It is called for each one, in order
@@ -49,4 +49,15 @@ func WithExchange(ctx context.Context, x *Exchange) context.Context {
 func ExchangeOf(ctx context.Context) *Exchange {
 	x, _ := ctx.Value(exchangeKey{}).(*Exchange)
 	return x
+}
+
+// Readable returns how many bytes of a body wait, and whether a Read would return
+// immediately, as far as the body says so: a stream.Pipe does.
+func Readable(body io.Reader) (n int, ready bool) {
+	if b, ok := body.(interface {
+		Readable() (n int, ready, over bool)
+	}); ok {
+		n, ready, _ = b.Readable()
+	}
+	return n, ready
 }

@@ -145,7 +145,7 @@ func Dial(ctx context.Context, cfg ConnConfig) (*Conn, error) {
 		hangUp:    via.HangUp,
 		log:       log,
 		bodies:    api(via.Bodies),
-		streams:   api(via.Streams, connect.WithReadMaxBytes(stream.MaxMessage)),
+		streams:   api(stream.Client(via.Streams), connect.WithReadMaxBytes(stream.MaxMessage)),
 		out:       queue.New(),
 		outOfBand: make(chan struct{}, 2*max(1, min(cfg.Runner.GetConcurrency(), 1<<10))),
 		inputs:    budget.New(DefaultBodyBytes),

@@ -82,9 +82,16 @@ func (h *Hub) Handler(opts ...connect.HandlerOption) (path string, handler http.
 		if r.URL.Path == runnerv1connect.RunnerServiceAttachProcedure {
 			r.Body = &helloBody{ReadCloser: body}
 		}
+		if r.URL.Path == runnerv1connect.RunnerServicePushAnswerProcedure {
+			w = unflushed{w}
+		}
 		next.ServeHTTP(w, r)
 	})
 }
+
+// unflushed is a writer of an answer that is one message: connect would send its head,
+// the message and its end one by one.
+type unflushed struct{ http.ResponseWriter }
 
 // streams reports whether a procedure carries what streams in a call.
 func streams(procedure string) bool {

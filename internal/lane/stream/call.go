@@ -284,3 +284,9 @@ func (a *answer) Read(p []byte) (int, error) {
 	a.rest = a.rest[n:]
 	return n, nil
 }
+
+// Readable says that there is something to read, as far as that is known.
+func (a *answer) Readable() (n int, ready, over bool) {
+	over = len(a.rest) == 0 && (a.ended || a.err != nil)
+	return len(a.rest), over || len(a.rest) > 0, over
+}

@@ -245,12 +245,6 @@ func fill(piece []byte, body io.Reader) (n int, err error) {
 
 // ready reports whether a body is known not to wait for the next Read.
 func ready(body io.Reader) bool {
-	b, ok := body.(interface {
-		Readable() (n int, ready, over bool)
-	})
-	if !ok {
-		return false
-	}
-	_, ready, _ := b.Readable()
+	_, ready := executor.Readable(body)
 	return ready
 }

@@ -17,7 +17,7 @@ type Deadline struct {
 
 	timed   atomic.Pointer[timed] // nil until somebody waits
 	mu      sync.Mutex            // held while timed is made
-	stopped bool
+	stopped atomic.Bool
 }
 
 // timed is a Deadline with a timer.
@@ -26,8 +26,8 @@ type timed struct {
 	cancel context.CancelFunc
 }
 
-// WithDeadline returns a context that ends at a time, with a cause. Call Stop when
-// nobody uses it any more.
+// WithDeadline returns a context that ends at a time, with a cause. Call Stop at the end,
+// or before, as a [context.CancelFunc].
 func WithDeadline(ctx context.Context, at time.Time, cause error) *Deadline {
 	return &Deadline{Context: ctx, at: at, cause: cause}
 }
@@ -42,11 +42,11 @@ func Waits(ctx context.Context) (<-chan struct{}, time.Time) {
 	return ctx.Done(), time.Time{}
 }
 
-// Stop releases the timer.
+// Stop ends the context, except for those who wait as [Waits] says, and releases its timer.
 func (d *Deadline) Stop() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.stopped = true
+	d.stopped.Store(true)
 	if t := d.timed.Load(); t != nil {
 		t.cancel()
 	}
@@ -65,7 +65,7 @@ func (d *Deadline) Done() <-chan struct{} { return d.wait().Done() }
 
 // Err returns why the context has ended.
 func (d *Deadline) Err() error {
-	if d.timed.Load() == nil && d.Context.Err() == nil && time.Now().Before(d.at) {
+	if d.timed.Load() == nil && !d.stopped.Load() && d.Context.Err() == nil && time.Now().Before(d.at) {
 		return nil
 	}
 	return d.wait().Err()
@@ -90,7 +90,7 @@ func (d *Deadline) wait() *timed {
 		return t
 	}
 	ctx, cancel := context.WithDeadlineCause(d.Context, d.at, d.cause)
-	if d.stopped {
+	if d.stopped.Load() {
 		cancel()
 	}
 	t := &timed{ctx, cancel}

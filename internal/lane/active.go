@@ -7,6 +7,7 @@ import (
 	"time"
 
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
+	"github.com/ruedo-dev/ruedo/internal/executor"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/lane/queue"
 	"github.com/ruedo-dev/ruedo/internal/lane/stream"
@@ -61,7 +62,8 @@ func (c *Conn) start(a *active) {
 	}
 	a.conn = c
 	if timeout := time.Duration(a.execute.GetTimeoutNanos()); timeout > 0 {
-		a.ctx, a.cancel = context.WithTimeout(c.ctx, timeout)
+		d := executor.WithDeadline(c.ctx, time.Now().Add(timeout), nil)
+		a.ctx, a.cancel = d, d.Stop
 	} else {
 		a.ctx, a.cancel = context.WithCancel(c.ctx)
 	}

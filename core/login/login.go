@@ -52,9 +52,11 @@ const (
 	MaxSession     = 30 * 24 * time.Hour
 
 	// attemptsPerAddress and attemptsPerUser bound the logins of a user in a minute,
-	// from one address and from all of them.
+	// from one address and from all of them. failuresPerAddress bounds those of all users
+	// from one address that fail.
 	attemptsPerAddress = 5
 	attemptsPerUser    = 30
+	failuresPerAddress = 10
 
 	// writeTries bounds how often others can write what a change is decided by.
 	writeTries = 8
@@ -103,8 +105,8 @@ type Config struct {
 type Login struct {
 	cfg       Config
 	passwords *password.Hasher
-	// byAddress and byUser limit attempts to log in.
-	byAddress, byUser *limit.Limiter
+	// byAddress and byUser limit attempts to log in, and failures those that fail.
+	byAddress, byUser, failures *limit.Limiter
 }
 
 // New returns a Login. It starts nothing before somebody logs in.
@@ -122,6 +124,7 @@ func New(cfg Config) *Login {
 	return &Login{
 		cfg: cfg, passwords: password.New(password.Config{Command: cfg.Hasher}),
 		byAddress: limit.New(attemptsPerAddress, time.Minute), byUser: limit.New(attemptsPerUser, time.Minute),
+		failures: limit.New(failuresPerAddress, time.Minute),
 	}
 }
 

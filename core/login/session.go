@@ -98,9 +98,13 @@ func (l *Login) ChangePassword(ctx context.Context, old, pass string) (*ruedov1.
 func (l *Login) matches(ctx context.Context, action, user, known, pass, hash string) error {
 	from := ""
 	if r := access.Of(ctx); r != nil {
-		from = r.From
+		from = limit.Network(r.From)
 	}
-	wait, ok := l.byAddress.Allow(user + " " + limit.Network(from))
+	// This comes first, so that whoever guesses at many users locks out none of them.
+	if wait, ok := l.failures.Would(from); !ok {
+		return l.refused(ctx, action, known, fault.New(fault.LoginLimit, "too many logins from this address have failed").WithRetry(wait).WithFix("wait a minute, then try again"))
+	}
+	wait, ok := l.byAddress.Allow(user + " " + from)
 	if ok {
 		wait, ok = l.byUser.Allow(user)
 	}
@@ -115,6 +119,7 @@ func (l *Login) matches(ctx context.Context, action, user, known, pass, hash str
 		}
 		return err
 	case !good:
+		l.failures.Allow(from)
 		return l.refused(ctx, action, known, wrong())
 	}
 	return nil

@@ -3,12 +3,14 @@ package login
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/ruedo-dev/ruedo/core/auth/limit"
 	"github.com/ruedo-dev/ruedo/core/login/holdings"
 	"github.com/ruedo-dev/ruedo/core/store/chain"
 	"github.com/ruedo-dev/ruedo/core/store/principals"
@@ -132,6 +134,34 @@ func TestLoginsAreLimited(t *testing.T) {
 	testkit.WantReason(t, err, fault.LoginLimit)
 	if _, _, err = d.Login.Login(stranger(t, "10.1.0.1"), "bob", pass); !errors.Is(err, fault.Unauthenticated) {
 		t.Errorf("another user: %v", err)
+	}
+}
+
+// Whoever tries many users from one address is refused before any work, and locks out
+// none of them.
+func TestFailuresAreLimitedByAddress(t *testing.T) {
+	d := open(t)
+	d.person(t, "ada")
+	const failures = 3
+	d.failures = limit.New(failures, time.Hour) // however long a hash takes here
+	for i := range failures {
+		if _, _, err := d.Login.Login(stranger(t, "10.0.0.7"), fmt.Sprint("user-", i), pass); !errors.Is(err, fault.Unauthenticated) {
+			t.Fatal(err)
+		}
+	}
+	before := d.passwords.Count()
+	for range 2 * attemptsPerUser {
+		_, _, err := d.Login.Login(stranger(t, "10.0.0.7"), "ada", pass)
+		testkit.WantReason(t, err, fault.LoginLimit, "from this address")
+		if after := fault.FromError(err).RetryAfter; after <= 0 || after > time.Hour/failures {
+			t.Fatalf("again after %s", after)
+		}
+	}
+	if n := d.passwords.Count() - before; n != 0 {
+		t.Errorf("%d hashes were computed", n)
+	}
+	if _, _, err := d.Login.Login(stranger(t, "10.0.0.8"), "ada", pass); err != nil {
+		t.Errorf("from elsewhere: %v", err)
 	}
 }
 

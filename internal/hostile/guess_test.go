@@ -25,6 +25,7 @@ const (
 	openRequests  = 10 // a second for an address
 	loginsFrom    = 5  // a minute for a user and an address
 	loginsOf      = 30 // a minute for a user
+	failuresFrom  = 10 // a minute for an address
 	recordsAtOnce = 50 // a second for a core
 	// looks bounds how often the tests themselves read the audit in a move, which is
 	// recorded, too.

@@ -122,6 +122,20 @@ func loginRow() *row {
 					}
 				}
 			}},
+			{"as many users, from one address", func(b *bout) {
+				p := b.stranger(false)
+				defer p.close()
+				for i := range failuresFrom + 3 {
+					want := fault.Unauthenticated
+					if i >= failuresFrom {
+						want = fault.LoginLimit
+					}
+					user := fmt.Sprintf("%s-%d", b.service("many"), b.serial.Add(1))
+					if err := b.asks(p, http.MethodPost, login, http.Header{"Content-Type": {"application/json"}}, string(try(user, wrong).body)); !reasonIs(err, want) {
+						b.Errorf("attempt %d: %v, want %s", i+1, err, want)
+					}
+				}
+			}},
 			{"invites", func(b *bout) {
 				var first response
 				unknown := token.New(token.Invite)
@@ -166,7 +180,7 @@ func loginRow() *row {
 				b.hides(session[20:40], records)
 			}},
 		},
-		peakCore: 160 << 20, children: 2,
+		peakCore: 160 << 20, children: 1,
 	}
 }
 
@@ -184,6 +198,6 @@ func passwordFloodRow() *row {
 			})
 			b.mostly("passwords", g, n, rate, n/2, fault.Unauthenticated)
 		}}},
-		peakCore: 200 << 20, children: 2,
+		peakCore: 200 << 20, children: 1,
 	}
 }

@@ -44,18 +44,36 @@ func (l *Limiter) Allow(key string) (retry time.Duration, ok bool) {
 	return l.allow(key, int64(time.Since(l.began)))
 }
 
+// Would reports what Allow would, and counts nothing: for what counts only once it has
+// failed.
+func (l *Limiter) Would(key string) (retry time.Duration, ok bool) {
+	now := int64(time.Since(l.began))
+	_, retry = l.next(l.bucket(key).Load(), now)
+	return retry, retry == 0
+}
+
 func (l *Limiter) allow(key string, now int64) (retry time.Duration, ok bool) {
-	full := &l.full[maphash.String(l.seed, key)%buckets]
-	for {
+	for full := l.bucket(key); ; {
 		was := full.Load()
-		next := max(was, now) + l.interval
-		if early := next - now - l.per; early > 0 {
-			return time.Duration(early), false
+		next, retry := l.next(was, now)
+		if retry > 0 {
+			return retry, false
 		}
 		if full.CompareAndSwap(was, next) {
 			return 0, true
 		}
 	}
+}
+
+func (l *Limiter) bucket(key string) *atomic.Int64 {
+	return &l.full[maphash.String(l.seed, key)%buckets]
+}
+
+// next returns what a bucket holds after one more, and when that is allowed if it is not
+// now.
+func (l *Limiter) next(was, now int64) (next int64, retry time.Duration) {
+	next = max(was, now) + l.interval
+	return next, time.Duration(max(0, next-now-l.per))
 }
 
 // Network returns whose address this is: itself, or of IPv6 the first 64 bits, of

@@ -37,6 +37,21 @@ func TestSoManyInAPeriod(t *testing.T) {
 	}
 }
 
+func TestWhatWouldBeAllowedDoesNotCount(t *testing.T) {
+	l := New(2, time.Hour)
+	for i := range 2 {
+		for range 3 {
+			if retry, ok := l.Would("10.0.0.1"); !ok || retry != 0 {
+				t.Fatalf("after %d: %t, again after %s", i, ok, retry)
+			}
+		}
+		l.Allow("10.0.0.1")
+	}
+	if retry, ok := l.Would("10.0.0.1"); ok || retry <= 0 || retry > 30*time.Minute {
+		t.Errorf("one too many: %t, again after %s", ok, retry)
+	}
+}
+
 // Few of those who behave suffer from those who do not.
 func TestOthersAreNotLimited(t *testing.T) {
 	l := New(20, time.Minute)

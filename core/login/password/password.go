@@ -5,9 +5,9 @@
 //	hash, err := h.Hash(ctx, text)         // argon2id, in PHC form
 //	good, err := h.Matches(ctx, text, hash)
 //
-// A hash takes 19 MiB and a processor for tens of milliseconds, so there are two at a
-// time. Sixteen more can wait; beyond them there is LOGIN_LIMIT. They are computed in
-// processes of the lowest priority, so that a flood of logins costs calls little.
+// A hash takes 19 MiB and a processor for tens of milliseconds, so there is one at a
+// time. Sixteen more can wait; beyond them there is LOGIN_LIMIT. They are computed in a
+// process of the lowest priority, so that a flood of logins costs calls little.
 package password
 
 import (
@@ -25,9 +25,7 @@ import (
 const (
 	// MinLength is the least number of characters of a password.
 	MinLength = 12
-	// maxHashing and maxWaiting bound the passwords that are hashed at the same time,
-	// and those that wait for it.
-	maxHashing = 2
+	// maxWaiting bounds the passwords that wait while another one is hashed.
 	maxWaiting = 16
 )
 
@@ -41,7 +39,7 @@ const nobody = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAA
 // Hasher hashes passwords. Its methods can be called from many goroutines.
 type Hasher struct {
 	workers workers
-	turns   chan struct{}
+	turn    chan struct{}
 	waiting atomic.Int64
 	count   atomic.Uint64
 }
@@ -55,7 +53,7 @@ type Config struct {
 
 // New returns a Hasher. It starts nothing before it is needed.
 func New(cfg Config) *Hasher {
-	return &Hasher{workers: workers{command: cfg.Command, patience: patience}, turns: make(chan struct{}, maxHashing)}
+	return &Hasher{workers: workers{command: cfg.Command, patience: patience}, turn: make(chan struct{}, 1)}
 }
 
 // Close ends the processes, and waits for them. Call it when nothing is hashed any more.
@@ -113,7 +111,7 @@ func readable(hash string) bool {
 
 func (h *Hasher) enter(ctx context.Context) error {
 	select {
-	case h.turns <- struct{}{}:
+	case h.turn <- struct{}{}:
 		return nil
 	default:
 	}
@@ -123,7 +121,7 @@ func (h *Hasher) enter(ctx context.Context) error {
 	}
 	defer h.waiting.Add(-1)
 	select {
-	case h.turns <- struct{}{}:
+	case h.turn <- struct{}{}:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
@@ -132,7 +130,7 @@ func (h *Hasher) enter(ctx context.Context) error {
 
 func (h *Hasher) leave() {
 	h.count.Add(1)
-	<-h.turns
+	<-h.turn
 }
 
 // Check returns PASSWORD_WEAK for a password that a user must not have.

@@ -12,7 +12,7 @@ import (
 )
 
 // patience bounds a hash of a child, which gets nothing of processors that are busy.
-const patience = 10 * time.Second
+const patience = 2 * time.Second
 
 var errLate = errors.New("it takes too long")
 

@@ -1,12 +1,11 @@
 package door
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"net/http"
 	"os"
 	"strings"
 	"sync"
@@ -20,58 +19,80 @@ const (
 	// many addresses: few enough from each for the limit of addresses.
 	attempts  = 100
 	strangers = 50
+	// Before anything is measured, all addresses fail as often as they may. Strangers try
+	// for a while, and at most so often.
+	failures        = 10
+	settle, settles = 2 * time.Second, 30
 	// callers call at most once in a pace each, so that the machine is not busy without
 	// those who log in.
 	callers = 2
 	pace    = 2 * time.Millisecond
 )
 
+// scenes are who tries to log in.
+var scenes = []scene{{"0", 0, 0}, {"100", attempts, strangers}, {"100-addresses", attempts, 1 << 16}}
+
+// scene is strangers who try to log in so often in a second, from so many addresses.
+type scene struct {
+	name            string
+	rate, addresses int
+}
+
 // logins: how long do calls take while strangers try to log in? Each of them is another
-// user, from an address of its own, so that only the limit of passwords remains.
+// user. Their addresses are few, which is what a core limits, or those of all are others.
 func (b *bench) logins() error {
 	s, err := b.open(logins)
 	if err != nil {
 		return err
 	}
 	t := &load.Target{URL: s.URL, Requests: [][]byte{load.Post("/call/"+service, input, "Authorization: Bearer "+s.token)}}
-	c := newCrowd(s.URL)
+	c := &crowd{host: strings.TrimPrefix(s.URL, "http://"), free: map[int][]*load.Conn{}}
 	defer c.close()
-	rates := []int{0, attempts}
-	calls := map[int][]load.Result{}
-	var wrong, refused []float64
+	for wrong, n := 0.0, 0; wrong < strangers*failures && n < settles; n++ {
+		ctx, cancel := context.WithTimeout(b.ctx, settle)
+		got, err := c.try(ctx, scenes[1])
+		if cancel(); err != nil {
+			return err
+		}
+		wrong += got.wrong * settle.Seconds()
+	}
+	calls, told := map[string][]load.Result{}, map[string][]answers{}
 	for round := range b.Rounds + 1 {
-		for _, rate := range turns(rates, round) {
-			r, got, err := b.among(c, rate, t)
+		for _, one := range turns(scenes, round) {
+			r, got, err := b.among(c, one, t)
 			if err != nil {
 				return err
 			}
-			if round == 0 { // it warms up
-				continue
-			}
-			calls[rate] = append(calls[rate], r)
-			if rate > 0 {
-				wrong, refused = append(wrong, got.wrong), append(refused, got.refused)
+			if round > 0 { // it warms up
+				calls[one.name], told[one.name] = append(calls[one.name], r), append(told[one.name], got)
 			}
 		}
 		fmt.Fprintf(os.Stderr, "round %d of %d\n", round, b.Rounds)
 	}
-	for _, rate := range rates {
+	for _, one := range scenes {
+		name := "door/logins/" + one.name + "/"
 		for _, f := range figures[:2] { // processor time has that of the hashes in it
-			b.add(fmt.Sprintf("door/logins/%d/%s", rate, f.name), f.unit, f.of(calls[rate]), "no logins", f.of(calls[0]))
+			b.add(name+f.name, f.unit, f.of(calls[one.name]), "no logins", f.of(calls[scenes[0].name]))
 		}
+		if one.rate == 0 {
+			continue
+		}
+		var wrong, refused []float64
+		for _, got := range told[one.name] {
+			wrong, refused = append(wrong, got.wrong), append(refused, got.refused)
+		}
+		b.add(name+"wrong", "1/s", wrong, "", nil)
+		b.add(name+"refused", "1/s", refused, "", nil)
 	}
-	name := fmt.Sprintf("door/logins/%d/", attempts)
-	b.add(name+"wrong", "1/s", wrong, "", nil)
-	b.add(name+"refused", "1/s", refused, "", nil)
 	return nil
 }
 
-// among measures calls while so many strangers try to log in in a second.
-func (b *bench) among(c *crowd, rate int, t *load.Target) (r load.Result, got answers, err error) {
+// among measures calls while strangers try to log in.
+func (b *bench) among(c *crowd, of scene, t *load.Target) (r load.Result, got answers, err error) {
 	ctx, stop := context.WithCancel(b.ctx)
 	var trying sync.WaitGroup
 	var failed error
-	trying.Go(func() { got, failed = c.try(ctx, rate) })
+	trying.Go(func() { got, failed = c.try(ctx, of) })
 	end := time.Now().Add(2 * b.Slice)
 	r, err = load.Measure(nil, callers, func(int) (times []time.Duration, err error) {
 		conn, err := t.Dial()
@@ -92,25 +113,19 @@ func (b *bench) among(c *crowd, rate int, t *load.Target) (r load.Result, got an
 	return r, got, errors.Join(err, failed)
 }
 
-// crowd is strangers, each with an address of the loopback network.
+// crowd is strangers, each with an address of the loopback network. They take as little
+// of the processors as those who call.
 type crowd struct {
-	url     string
-	clients []*http.Client
-	names   int // that were tried
-}
+	host string
+	next int // who tries next
 
-func newCrowd(url string) *crowd {
-	c := &crowd{url: url}
-	for i := range strangers {
-		d := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 1, byte(1+i))}}
-		c.clients = append(c.clients, &http.Client{Transport: &http.Transport{DialContext: d.DialContext}, Timeout: 10 * time.Second})
-	}
-	return c
+	mu   sync.Mutex
+	free map[int][]*load.Conn // by address, of those who come back
 }
 
 func (c *crowd) close() {
-	for _, one := range c.clients {
-		one.CloseIdleConnections()
+	for _, conns := range c.free {
+		load.Close(conns)
 	}
 }
 
@@ -120,50 +135,76 @@ type answers struct {
 	refused float64 // that there are too many
 }
 
-// try has strangers try to log in, so many in a second, until ctx ends.
-func (c *crowd) try(ctx context.Context, rate int) (answers, error) {
-	if rate == 0 {
+// try has strangers try to log in until ctx ends.
+func (c *crowd) try(ctx context.Context, of scene) (answers, error) {
+	if of.rate == 0 {
 		return answers{}, nil
 	}
 	var mu sync.Mutex
 	var failed error
-	counts := map[int]float64{}
+	var got answers
 	began := time.Now()
 	var all sync.WaitGroup
 	for i := 0; ctx.Err() == nil; i++ {
-		c.names++
-		who, name := c.clients[i%len(c.clients)], fmt.Sprintf("stranger-%d", c.names)
+		c.next++
+		who := c.next
 		all.Go(func() {
-			status, err := login(ctx, who, c.url, name)
+			wrong, err := c.login(who, of.addresses)
 			mu.Lock()
 			defer mu.Unlock()
-			if counts[status]++; ctx.Err() == nil {
-				failed = errors.Join(failed, err)
+			switch failed = errors.Join(failed, err); {
+			case wrong:
+				got.wrong++
+			default:
+				got.refused++
 			}
 		})
-		time.Sleep(time.Until(began.Add(time.Second * time.Duration(i+1) / time.Duration(rate))))
+		time.Sleep(time.Until(began.Add(time.Second * time.Duration(i+1) / time.Duration(of.rate))))
 	}
 	took := time.Since(began).Seconds()
 	all.Wait()
-	return answers{counts[http.StatusUnauthorized] / took, counts[http.StatusTooManyRequests] / took}, failed
+	return answers{got.wrong / took, got.refused / took}, failed
 }
 
-// login tries to log in, and returns the status of the answer.
-func login(ctx context.Context, who *http.Client, url, name string) (int, error) {
-	body := strings.NewReader(fmt.Sprintf(`{"user":%q,"password":"correct horse battery"}`, name))
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/ruedo.v1.LoginService/Login", body)
+// login tries to log in as a stranger, from one of so many addresses. It reports whether
+// the answer is that the password is wrong, and otherwise there are too many.
+func (c *crowd) login(who, addresses int) (wrong bool, err error) {
+	from := addresses + who%addresses // those of another scene are others
+	conn, err := c.dial(from)
 	if err != nil {
-		return 0, err
+		return false, err
 	}
-	req.Header.Set("Content-Type", "application/json")
-	res, err := who.Do(req)
+	body := fmt.Sprintf(`{"user":"stranger-%d","password":"correct horse battery"}`, who)
+	_, err = conn.Call(load.Post("/ruedo.v1.LoginService/Login", body))
+	switch {
+	case err == nil:
+		return false, errors.Join(errors.New("a stranger has logged in"), conn.Close())
+	case strings.HasPrefix(err.Error(), "HTTP/1.1 401 "):
+		wrong = true
+	case !strings.HasPrefix(err.Error(), "HTTP/1.1 429 "):
+		return false, errors.Join(fmt.Errorf("a login: %w", err), conn.Close())
+	}
+	if addresses != strangers {
+		return wrong, conn.Close()
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.free[from] = append(c.free[from], conn)
+	return wrong, nil
+}
+
+// dial returns a connection from an address.
+func (c *crowd) dial(from int) (*load.Conn, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if free := c.free[from]; len(free) > 0 {
+		c.free[from] = free[:len(free)-1]
+		return free[len(free)-1], nil
+	}
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, byte(1+from>>16), byte(from>>8), byte(from))}}
+	conn, err := d.Dial("tcp", c.host)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	defer res.Body.Close()
-	text, err := io.ReadAll(res.Body)
-	if s := res.StatusCode; err == nil && s != http.StatusUnauthorized && s != http.StatusTooManyRequests {
-		err = fmt.Errorf("a login is answered %s: %.200s", res.Status, text)
-	}
-	return res.StatusCode, err
+	return &load.Conn{Conn: conn, Reader: bufio.NewReader(conn)}, nil
 }

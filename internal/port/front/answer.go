@@ -15,8 +15,8 @@ const (
 	// joined is up to how many bytes of an answer are copied, to be sent in one piece
 	// with its head.
 	joined = 16 << 10
-	// kept is the largest buffer that a connection keeps for its next answer.
-	kept = 2 << 10
+	// kept is the largest buffer that is kept for another answer.
+	kept = 4 << 10
 	// unread is how long the end of an answer can wait for its reader.
 	unread = 30 * time.Second
 )

@@ -1,6 +1,7 @@
 package front
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"net"
@@ -12,8 +13,8 @@ import (
 )
 
 const (
-	// bufferSize is the longest head, with as much of its body as arrives with it.
-	bufferSize = 4 << 10
+	// firstSize is how much of a request is read before memory is borrowed for it.
+	firstSize = 1 << 10
 	// lingering is how long the rest of a body that nobody wants can take to arrive, and
 	// how long a peer has to read the last answer of a connection.
 	lingering = 500 * time.Millisecond
@@ -29,19 +30,12 @@ type conn struct {
 	cancel context.CancelFunc
 	// blank is what all requests of the connection have in common.
 	blank *http.Request
-	// The request in flight, and what it consists of. There is one at a time, and no
-	// handler uses it when it has returned, so all share the same memory.
-	head    head
-	request http.Request
-	url     url.URL
-	body    body
 
-	storage [bufferSize]byte
-	buf     []byte    // what has been read and not used, in storage
-	readBy  time.Time // the deadline of the last wait
-	served  bool      // a request was
-	out     answer
-
+	*work  // nil while nothing has arrived
+	first  [firstSize]byte
+	buf    []byte    // what has been read and not used, in the room of work
+	readBy time.Time // the deadline of the last wait
+	served bool      // a request was
 	// since is when the request in flight began, in nanoseconds since 1970; 0 without
 	// one.
 	since atomic.Int64
@@ -57,7 +51,6 @@ func newConn(f *Front, nc net.Conn) *conn {
 	blank := http.Request{Method: http.MethodPost, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, RemoteAddr: nc.RemoteAddr().String()}
 	c.blank = blank.WithContext(c.ctx)
 	c.gone = peer(nc)
-	c.out.c, c.out.header = c, make(http.Header, 16)
 	return c
 }
 
@@ -70,9 +63,17 @@ func (c *conn) serve() (rest []byte, other bool) {
 		}
 		r := c.next()
 		if r == nil {
-			return slices.Clone(c.buf), c.Conn.SetDeadline(time.Time{}) == nil
+			rest = slices.Clone(c.buf)
+			c.giveBack()
+			return rest, c.Conn.SetDeadline(time.Time{}) == nil
 		}
-		if !c.handle(r) {
+		more := c.handle(r)
+		if more && len(c.buf) > 0 {
+			c.reset()
+			continue
+		}
+		c.giveBack()
+		if !more {
 			return nil, false
 		}
 	}
@@ -96,9 +97,20 @@ func (c *conn) wait() bool {
 	if c.f.leaving.Load() { // the deadline that should have said so was just replaced
 		return false
 	}
-	n, _ := c.Conn.Read(c.storage[:])
-	c.buf = c.storage[:n]
-	return n > 0
+	n, _ := c.Conn.Read(c.first[:])
+	if n == 0 {
+		return false
+	}
+	c.borrow()
+	n = copy(c.room[:], c.first[:n])
+	if n == firstSize && !bytes.Contains(c.first[:], []byte(endOfHead)) {
+		c.moved.Store(true)
+		_ = c.Conn.SetReadDeadline(time.Now().Add(c.f.cfg.First))
+		m, _ := c.Conn.Read(c.room[n:]) // the head is not whole without it, or not plain
+		n += m
+	}
+	c.buf = c.room[:n]
+	return true
 }
 
 // settle removes the deadlines that the last request has left.
@@ -155,9 +167,6 @@ func (c *conn) handle(r *http.Request) (more bool) {
 	if !c.body.discard() {
 		return false
 	}
-	c.out.reset() // what waits for a request holds little
-	c.head.reset()
-	c.request, c.url = http.Request{}, url.URL{}
 	if len(c.buf) == 0 {
 		c.f.cfg.State(c.Conn, http.StateIdle)
 	}

@@ -71,6 +71,7 @@ type Config struct {
 type Front struct {
 	cfg    Config
 	routes routes
+	works  sync.Pool // of *work
 
 	down context.Context // ends with Shut
 	stop context.CancelFunc
@@ -102,7 +103,7 @@ func New(cfg Config) *Front {
 		cfg.State = func(net.Conn, http.ConnState) {}
 	}
 	f := &Front{
-		cfg: cfg, routes: routes{procedures: make(map[string]http.Handler)},
+		cfg: cfg, routes: routes{procedures: make(map[string]http.Handler)}, works: sync.Pool{New: newWork},
 		passed: make(chan net.Conn), closed: make(chan struct{}), conns: make(map[*conn]struct{}),
 	}
 	f.down, f.stop = context.WithCancel(context.Background())

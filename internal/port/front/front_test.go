@@ -264,6 +264,15 @@ func TestWhatIsNotPlainGoesToNetHTTPWithEveryByte(t *testing.T) {
 			}
 		})
 	}
+	t.Run("none of any length", func(t *testing.T) {
+		c, r := s.dial(t)
+		for n := range 1200 {
+			send(t, c, post("/call/a", "abc", "X: "+strings.Repeat("x", n)))
+			if res, body := receive(t, r); res.Header.Get("Served") != "front" || body != "abc" {
+				t.Fatalf("with %d bytes: %s %v %q", n, res.Status, res.Header, body)
+			}
+		}
+	})
 	t.Run("a procedure", func(t *testing.T) {
 		for _, contentType := range []string{"application/json", "application/proto"} {
 			c, r := s.dial(t)

@@ -14,8 +14,9 @@ const (
 	// maxFields bounds the fields of a head.
 	maxFields = 64
 
-	method = "POST "
-	proto  = " HTTP/1.1\r\n"
+	method    = "POST "
+	endOfHead = "\r\n\r\n"
+	proto     = " HTTP/1.1\r\n"
 )
 
 // head is the head of a plain request. It can be read into again and again.
@@ -56,7 +57,7 @@ func (h *head) reset() {
 //     answered with trailers.
 func (h *head) parse(b []byte, to routes) bool {
 	h.reset()
-	end := bytes.Index(b, []byte("\r\n\r\n"))
+	end := bytes.Index(b, []byte(endOfHead))
 	if end < 0 || !bytes.HasPrefix(b, []byte(method)) {
 		return false
 	}

@@ -19,10 +19,11 @@ type succeeded struct {
 	mu sync.Mutex // held while a service is added or forgotten
 }
 
-// service are the metrics that every such call has.
+// service are the metrics that such calls have.
 type service struct {
 	ok, cpu, fuel    prometheus.Counter
 	duration, memory prometheus.Observer
+	restore          func() prometheus.Observer // made on first use: not all have it
 }
 
 func (m *Metrics) service(name string) *service {
@@ -34,6 +35,7 @@ func (m *Metrics) service(name string) *service {
 	s := &service{
 		ok: m.calls.WithLabelValues(name, OK), duration: m.duration.WithLabelValues(name),
 		cpu: m.cpu.WithLabelValues(name), fuel: m.fuel.WithLabelValues(name), memory: m.memory.WithLabelValues(name),
+		restore: sync.OnceValue(func() prometheus.Observer { return m.restore.WithLabelValues(name) }),
 	}
 	m.succeeded.by.Store(name, s)
 	return s
@@ -46,29 +48,32 @@ func (m *Metrics) Call(name string, outcome fault.Reason, took time.Duration, in
 		s := m.service(name)
 		s.ok.Inc()
 		s.duration.Observe(took.Seconds())
-		m.used(name, info, s.cpu, s.fuel, s.memory)
+		m.used(name, info, s)
 		return
 	}
 	m.calls.WithLabelValues(name, label(outcome)).Inc()
 	m.duration.WithLabelValues(name).Observe(took.Seconds())
 	if info.GetRunner() != "" {
-		m.used(name, info, m.cpu.WithLabelValues(name), m.fuel.WithLabelValues(name), m.memory.WithLabelValues(name))
+		m.used(name, info, &service{
+			cpu: m.cpu.WithLabelValues(name), fuel: m.fuel.WithLabelValues(name), memory: m.memory.WithLabelValues(name),
+			restore: func() prometheus.Observer { return m.restore.WithLabelValues(name) },
+		})
 	}
 }
 
 // used counts what a call has used on a runner.
-func (m *Metrics) used(name string, info *ruedov1.CallInfo, cpu, fuel prometheus.Counter, memory prometheus.Observer) {
+func (m *Metrics) used(name string, info *ruedov1.CallInfo, s *service) {
 	if info.GetCold() {
 		m.cold.WithLabelValues(name).Inc()
 	}
-	cpu.Add(max(0, info.GetCpuTime().AsDuration().Seconds())) // a counter panics on negative values
-	fuel.Add(float64(info.GetFuel()))
-	memory.Observe(float64(info.GetMemoryBytes()))
+	s.cpu.Add(max(0, info.GetCpuTime().AsDuration().Seconds())) // a counter panics on negative values
+	s.fuel.Add(float64(info.GetFuel()))
+	s.memory.Observe(float64(info.GetMemoryBytes()))
 	if e := info.GetEgress(); e != nil {
 		m.egress(name, e)
 	}
 	if r := info.GetRestoreTime().AsDuration(); r > 0 {
-		m.restore.WithLabelValues(name).Observe(r.Seconds())
+		s.restore().Observe(r.Seconds())
 	}
 }
 

@@ -37,7 +37,7 @@ const (
 	soakers     = 24  // open streams at the same time
 	soakRoom    = 64  // streams that a runner can have open
 	soakIdle    = 100 * time.Millisecond
-	soakTime    = 300 * time.Millisecond
+	soakTime    = 2 * time.Second // enough for a start, next to other tests
 	// soakPatience is that with a machine on which other tests run, too.
 	soakPatience = 5 * time.Minute
 )
@@ -194,7 +194,7 @@ func (s *soaker) run(n int) {
 	}()
 	for ended := 1; ; ended++ {
 		r, stop := s.attach("leaves", 5*time.Millisecond)
-		testkit.Within(s.t, soakPatience, "the runner has what all services need", func() bool { return r.PlanUsage().GetPlans() == 2 })
+		testkit.Within(s.t, soakPatience, "the runner has all services", func() bool { return r.PlanUsage().GetPlans() == 3 })
 		opened := s.streams.Load()
 		testkit.Within(s.t, soakPatience, "streams were opened", func() bool {
 			select {

@@ -566,7 +566,7 @@ var arrows = []arrow{
 		reason: "frames are bytes once they are queued; what they say does not matter",
 	},
 	{
-		from: []string{"internal/lane/upgrade"}, only: []string{"internal/fault"},
+		from: []string{"internal/lane/upgrade"}, only: []string{"internal/fault", "internal/lane/upgrade"},
 		reason: "what the bytes of a stream say does not matter to the connection that carries them",
 	},
 	{

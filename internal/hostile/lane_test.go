@@ -27,6 +27,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 	"github.com/ruedo-dev/ruedo/internal/lane"
 	"github.com/ruedo-dev/ruedo/internal/lane/protocol"
+	"github.com/ruedo-dev/ruedo/internal/lane/upgrade/upgradetest"
 	"github.com/ruedo-dev/ruedo/internal/ruedotest"
 	"github.com/ruedo-dev/ruedo/internal/testkit"
 )
@@ -52,9 +53,16 @@ type impostor struct {
 	mu     sync.Mutex // of sends
 }
 
+// impostor returns one whose lane has a connection of its own, and each second time one
+// whose lane is a stream over HTTP/2.
 func (b *bout) impostor(id string) *impostor {
-	c, hangUp := h2c()
-	i := &impostor{b: b, id: id, hangUp: hangUp, api: runnerv1connect.NewRunnerServiceClient(c, b.url)}
+	two, hangUp := h2c()
+	i := &impostor{b: b, id: id, hangUp: hangUp, api: runnerv1connect.NewRunnerServiceClient(two, b.url)}
+	if b.serial.Add(1)%2 == 0 {
+		one, hangUpOne := dialing(func(p *http.Protocols) { p.SetHTTP1(true) })
+		i.api = runnerv1connect.NewRunnerServiceClient(upgradetest.Client{One: one, Two: two}, b.url)
+		i.hangUp = func() { hangUpOne(); hangUp() }
+	}
 	i.ctx, i.cancel = context.WithCancel(b.ctx)
 	return i
 }
@@ -62,10 +70,14 @@ func (b *bout) impostor(id string) *impostor {
 // h2c returns a client, and a function that ends its connections: a transport
 // alone leaves a connection open if its last stream was just cancelled.
 func h2c() (c *http.Client, hangUp func()) {
+	return dialing(func(p *http.Protocols) { p.SetUnencryptedHTTP2(true) })
+}
+
+func dialing(speak func(*http.Protocols)) (c *http.Client, hangUp func()) {
 	var mu sync.Mutex
 	var conns []net.Conn
 	var protocols http.Protocols
-	protocols.SetUnencryptedHTTP2(true)
+	speak(&protocols)
 	tr := &http.Transport{Protocols: &protocols, DisableCompression: true, DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := new(net.Dialer).DialContext(ctx, network, addr)
 		if err == nil {

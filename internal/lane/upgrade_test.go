@@ -172,7 +172,7 @@ func TestARefusalIsNoReasonForAnotherWay(t *testing.T) {
 }
 
 // opened is a connection after the switch, without this package's runner.
-func opened(t *testing.T, addr, fields string) (net.Conn, *http.Response) {
+func opened(t testing.TB, addr, fields string) (net.Conn, *http.Response) {
 	t.Helper()
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
@@ -221,13 +221,8 @@ func TestBytesBeforeTheSwitchAreRefused(t *testing.T) {
 	}
 }
 
-// Whatever is sent after the switch costs its sender the connection, the core next to
-// nothing, and other lanes nothing.
-func TestOddBytesAfterTheSwitch(t *testing.T) {
-	c := newCore(t, func(cfg *lane.HubConfig) { cfg.LossTimeout = 300 * time.Millisecond })
-	cfg := c.config("edge-1", &fakeRunner{execute: echo})
-	cfg.Heartbeat = 50 * time.Millisecond
-	l, _ := c.attach(cfg)
+// oddBytes is what no runner sends after the switch. Some of it begins as a lane does.
+func oddBytes(t testing.TB) map[string]string {
 	first, err := proto.Marshal(&runnerv1.AttachRequest{Frames: []*runnerv1.RunnerFrame{hello("bad")}})
 	if err != nil {
 		t.Fatal(err)
@@ -236,9 +231,7 @@ func TestOddBytesAfterTheSwitch(t *testing.T) {
 		return string(append(binary.BigEndian.AppendUint32([]byte{flags}, length), b...))
 	}
 	hello := message(0, uint32(len(first)), first)
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	for name, sent := range map[string]string{
+	return map[string]string{
 		"nothing":                      "",
 		"half a prefix":                "\x00\x00",
 		"HTTP":                         "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
@@ -252,7 +245,19 @@ func TestOddBytesAfterTheSwitch(t *testing.T) {
 		"a lane, then no protobuf":     hello + message(0, 4, []byte{0xff, 0xff, 0xff, 0xff}),
 		"a lane, then an end":          hello + message(2, 2, []byte("{}")),
 		"a lane, then what compressed": hello + message(1, uint32(len(first)), first),
-	} {
+	}
+}
+
+// Whatever is sent after the switch costs its sender the connection, the core next to
+// nothing, and other lanes nothing.
+func TestOddBytesAfterTheSwitch(t *testing.T) {
+	c := newCore(t, func(cfg *lane.HubConfig) { cfg.LossTimeout = 300 * time.Millisecond })
+	cfg := c.config("edge-1", &fakeRunner{execute: echo})
+	cfg.Heartbeat = 50 * time.Millisecond
+	l, _ := c.attach(cfg)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for name, sent := range oddBytes(t) {
 		t.Run(name, func(t *testing.T) {
 			conn, res := opened(t, c.addr, "")
 			if res.StatusCode != http.StatusSwitchingProtocols {
@@ -276,6 +281,25 @@ func TestOddBytesAfterTheSwitch(t *testing.T) {
 	if _, err := l.Execute(t.Context(), &runnerv1.ExecuteRequest{}); err != nil {
 		t.Errorf("another lane: %v", err)
 	}
+}
+
+// FuzzAfterTheSwitch sends anything to a core in place of a lane.
+func FuzzAfterTheSwitch(f *testing.F) {
+	for _, sent := range oddBytes(f) {
+		f.Add([]byte(sent))
+	}
+	c := newCore(f, func(cfg *lane.HubConfig) { cfg.MaxLanesPerAddress, cfg.OnAttach = 1<<30, nil })
+	f.Fuzz(func(t *testing.T, sent []byte) {
+		conn, res := opened(t, c.addr, "")
+		if res.StatusCode != http.StatusSwitchingProtocols {
+			t.Fatal(res.Status)
+		}
+		_, _ = conn.Write(sent) // the core may have hung up
+		_ = conn.(*net.TCPConn).CloseWrite()
+		if _, err := io.Copy(io.Discard, conn); errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("the core keeps the connection: %v", err)
+		}
+	})
 }
 
 // stuck is a connection whose other end reads nothing from some moment on.

@@ -11,7 +11,7 @@ import (
 )
 
 // maxLate bounds what is read of a peer that does not know yet that the stream has ended.
-const maxLate = 1 << 20
+const maxLate = 4 << 20
 
 var errEarly = errors.New("bytes came before the switch")
 

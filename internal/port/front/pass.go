@@ -61,3 +61,11 @@ func (r *resumed) Read(p []byte) (int, error) {
 
 // NetConn returns the connection itself.
 func (r *resumed) NetConn() net.Conn { return r.Conn }
+
+// CloseWrite ends what is written, which net/http asks for by name.
+func (r *resumed) CloseWrite() error {
+	if half, ok := r.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}

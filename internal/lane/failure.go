@@ -1,9 +1,11 @@
 package lane
 
 import (
+	"errors"
 	"strings"
 	"time"
 
+	"connectrpc.com/connect"
 	"google.golang.org/protobuf/proto"
 
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
@@ -63,4 +65,13 @@ func failureError(f *runnerv1.Failure, runner string) *fault.Error {
 
 func isReason(s string) bool {
 	return s != "" && len(s) <= 64 && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == ""
+}
+
+// gone returns the error of a stream whose lane has ended with err. That a runner went
+// away, or cannot be reached, is not a fault of this core.
+func gone(err error) error {
+	if ce, ok := errors.AsType[*connect.Error](err); ok && ce.Code() == connect.CodeInternal || faultrpc.FromError(err).Reason != fault.Internal {
+		return err
+	}
+	return fault.Wrap(err, fault.RunnerLost, "the lane of the runner has ended: %s", cut(err.Error(), maxLine))
 }

@@ -605,6 +605,49 @@ func TestServedWithoutHandler(t *testing.T) {
 	}
 }
 
+// endings keeps how the streams of lanes have ended.
+type endings struct{ c *core }
+
+func (endings) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc { return next }
+
+func (endings) WrapStreamingClient(next connect.StreamingClientFunc) connect.StreamingClientFunc {
+	return next
+}
+
+func (e endings) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
+	return func(ctx context.Context, conn connect.StreamingHandlerConn) error {
+		err := next(ctx, conn)
+		if conn.Spec().Procedure == runnerv1connect.RunnerServiceAttachProcedure {
+			select {
+			case e.c.ended <- err:
+			default:
+			}
+		}
+		return err
+	}
+}
+
+// A runner that goes away is no reason to look for a fault in the core.
+func TestARunnerThatGoesAwayIsNotAnInternalError(t *testing.T) {
+	for what, leave := range map[string]func(*proxy, *lane.Conn){
+		"it closes the lane":        func(_ *proxy, conn *lane.Conn) { conn.Close() },
+		"the connection breaks off": func(p *proxy, _ *lane.Conn) { p.cut() },
+	} {
+		t.Run(what, func(t *testing.T) {
+			c := newCore(t, nil)
+			p := newProxy(t, c.addr)
+			cfg := c.config("edge-1", &fakeRunner{execute: echo})
+			cfg.URL = p.url()
+			l, conn := c.attach(cfg)
+			leave(p, conn)
+			within(t, 5*time.Second, "the lane has ended", l.Done())
+			if err := <-c.ended; err == nil || faultrpc.FromError(err).Reason == fault.Internal {
+				t.Errorf("the stream ended with %v", err)
+			}
+		})
+	}
+}
+
 // A lane that a side has ended on purpose is not lost.
 func TestWhichLanesAreLost(t *testing.T) {
 	c := newCore(t, nil)

@@ -340,7 +340,7 @@ func (h *Hub) serve(req *request, stream *connect.BidiStream[runnerv1.AttachRequ
 	}
 	reader.Wait()
 	if l.err != nil {
-		return faultrpc.ToConnect(l.err)
+		return faultrpc.ToConnect(gone(l.err))
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"connectrpc.com/connect"
 	"go.uber.org/goleak"
 	"google.golang.org/protobuf/types/known/durationpb"
 
@@ -78,6 +79,7 @@ type core struct {
 	addr  string
 	lanes chan *lane.Lane
 	gone  atomic.Int32
+	ended chan error // of the streams of lanes, as far as there is room
 }
 
 func newCore(t testing.TB, change func(*lane.HubConfig)) *core {
@@ -91,7 +93,7 @@ func newCore(t testing.TB, change func(*lane.HubConfig)) *core {
 
 func newCoreOn(t testing.TB, l net.Listener, change func(*lane.HubConfig)) *core {
 	t.Helper()
-	c := &core{t: t, lanes: make(chan *lane.Lane, 16)}
+	c := &core{t: t, lanes: make(chan *lane.Lane, 16), ended: make(chan error, 16)}
 	cfg := lane.HubConfig{
 		Core:    &ruedov1.Core{Id: "core-1"},
 		Cluster: "test",
@@ -106,7 +108,7 @@ func newCoreOn(t testing.TB, l net.Listener, change func(*lane.HubConfig)) *core
 	}
 	c.hub = lane.NewHub(cfg)
 	mux := http.NewServeMux()
-	mux.Handle(c.hub.Handler())
+	mux.Handle(c.hub.Handler(connect.WithInterceptors(endings{c})))
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)

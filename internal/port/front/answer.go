@@ -84,7 +84,10 @@ func (a *answer) Write(p []byte) (int, error) {
 	if err := a.sendHead(); err != nil {
 		return 0, err
 	}
-	if a.chunks {
+	switch {
+	case len(p) == 0: // an empty chunk would be the last
+		return 0, nil
+	case a.chunks:
 		return len(p), a.chunk(p)
 	}
 	n, err := a.c.Conn.Write(p)

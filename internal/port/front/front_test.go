@@ -128,6 +128,11 @@ func TestAnswersAreThoseOfNetHTTP(t *testing.T) {
 				fmt.Fprint(w, strings.Repeat("x", 7000))
 			}
 		},
+		"a long body with an empty part": func(w http.ResponseWriter, _ *http.Request) {
+			for _, n := range []int{70_000, 0, 7} {
+				fmt.Fprint(w, strings.Repeat("x", n))
+			}
+		},
 		"a long body at once": func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, strings.Repeat("x", 70_000)) },
 		"a long body and a panic": func(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body) // or the kernel may drop the answer

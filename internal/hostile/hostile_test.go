@@ -139,7 +139,7 @@ func (a *arena) goroutinesAreBack(t *testing.T, calm []int) {
 // call: up to 64 of them, as many as calls came at the same time.
 func idleWorker(g string) bool { return waiting.MatchString(g) }
 
-var waiting = regexp.MustCompile(`runtime\.selectgo\(.*\n.*\n\S*lane\.\(\*workers\)\.serve\(`)
+var waiting = regexp.MustCompile(`runtime\.chanrecv2\(.*\n.*\n\S*lane/workers\.\(\*Workers\)\.Run\.func`)
 
 // report prints the table of rows.
 func (a *arena) report(t *testing.T) {

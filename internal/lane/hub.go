@@ -2,10 +2,8 @@ package lane
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/hex"
 	"errors"
 	"io"
 	"log/slog"
@@ -203,9 +201,12 @@ func (h *Hub) Attach(ctx context.Context, stream *connect.BidiStream[runnerv1.At
 	if err := req.rc.SetReadDeadline(time.Now().Add(h.cfg.LossTimeout)); err != nil {
 		return faultrpc.ToConnect(err)
 	}
-	hurry := context.AfterFunc(h.down, func() { _ = req.rc.SetReadDeadline(time.Unix(1, 0)) })
+	hurried := make(chan struct{})
+	hurry := context.AfterFunc(h.down, func() { defer close(hurried); _ = req.rc.SetReadDeadline(time.Unix(1, 0)) })
 	first, err := stream.Receive()
-	hurry()
+	if !hurry() {
+		<-hurried // or it could outlive the request
+	}
 	switch {
 	case err != nil && h.closing():
 		return faultrpc.ToConnect(h.stopping())
@@ -489,10 +490,4 @@ func (h *Hub) offer(req *runnerv1.PrepareRequest) (withdraw func()) {
 			delete(h.preparing, req.Id)
 		}
 	}
-}
-
-func newSecret() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails
-	return hex.EncodeToString(b[:])
 }

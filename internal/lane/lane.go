@@ -150,7 +150,7 @@ func newLane(h *Hub, hello *runnerv1.Hello, number uint32, upgraded bool) *Lane 
 		registered: hello.Registered,
 		logs:       hello.Logs,
 		protocol:   number,
-		secret:     newSecret(),
+		secret:     protocol.NewSecret(),
 		limit:      int64(r.Concurrency) + int64(r.Queue),
 		out:        queue.New(),
 		pending:    newCalls(),

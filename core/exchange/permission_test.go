@@ -151,6 +151,7 @@ func TestAnExchangeEndsWithItsPermission(t *testing.T) {
 			if _, err := io.ReadFull(r, got); err != nil || string(got) != c.hears {
 				t.Fatalf("%q %v", got, err)
 			}
+			testkit.Eventually(t, "it is followed", func() bool { return p.followed() == 1 }) // a silent one has only been answered
 			p.takeAway()
 			if b, err := io.ReadAll(r); !bytes.Equal(b, c.end) || err != nil {
 				t.Errorf("it ends with %q %v", b, err)

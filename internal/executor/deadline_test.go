@@ -67,7 +67,7 @@ func TestADeadlineEndsAsThoseOfPackageContext(t *testing.T) {
 				if tt.gone {
 					cancel()
 				} else if err := d.Err(); err != nil {
-					t.Errorf("it has ended at once: %v", err)
+					t.Errorf("it has ended immediately: %v", err)
 				}
 				wait(d)
 				if err, cause := d.Err(), context.Cause(d); err != tt.err || cause != tt.cause {

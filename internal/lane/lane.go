@@ -97,7 +97,7 @@ const (
 
 // Defaults for times that a config leaves at zero.
 const (
-	DefaultHeartbeat   = time.Second
+	DefaultHeartbeat   = pace.Usual
 	DefaultLossTimeout = 3 * time.Second
 )
 

@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"net"
 	"net/http"
+
+	"github.com/ruedo-dev/ruedo/internal/port/conns"
 )
 
 // Hijack returns the connection of an HTTP/1 request. What is written to it is
@@ -38,11 +40,6 @@ func (c *hijacked) Write(p []byte) (written int, err error) {
 
 // CloseWrite ends what is written, so that the peer sees that before the connection is
 // closed.
-func (c *hijacked) CloseWrite() error {
-	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
-	}
-	return nil
-}
+func (c *hijacked) CloseWrite() error { return conns.CloseWrite(c.Conn) }
 
 var _ http.Hijacker = (*exchange)(nil)

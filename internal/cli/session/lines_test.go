@@ -84,7 +84,7 @@ func TestLinesOfCallsAreWrittenTogether(t *testing.T) {
 }
 
 // Nothing is lost when the program ends, and nothing waits from the first interrupt
-// on: the second one ends the program at once.
+// on: the second one ends the program immediately.
 func TestHeldLinesAreWrittenAtTheEnd(t *testing.T) {
 	set, err := settings.Resolve(settings.Input{})
 	if err != nil {

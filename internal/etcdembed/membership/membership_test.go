@@ -254,7 +254,7 @@ func TestWithoutAQuorumWritesSayHowManyVotersAnswer(t *testing.T) {
 	c.stop()
 	testkit.Within(t, 4*time.Second, "the lost quorum is noticed", func() bool { return a.srv.Check() != nil })
 	is(t, a.srv.Check(), fault.StoreNoQuorum, "1 of 3 voters answer, and a write needs 2")
-	// The members can be listed all the same, and changes fail at once.
+	// The members can be listed all the same, and changes fail immediately.
 	if n := len(a.list()); n != 3 {
 		t.Errorf("%d members are listed, want 3", n)
 	}

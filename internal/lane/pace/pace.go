@@ -13,6 +13,9 @@ import (
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 )
 
+// Usual is the time between two heartbeats of a lane in use, by default.
+const Usual = time.Second
+
 // Longest is the longest pause between two heartbeats, in heartbeats of a lane
 // in use. It is less than the time after which HTTP/2 sends a ping.
 const Longest = 14

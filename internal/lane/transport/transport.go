@@ -113,5 +113,5 @@ func New(core string, access Access, dial Dial) (*Clients, error) {
 // even if the peer's kernel still acknowledges its packets. An idle lane needs no
 // pings, because its heartbeats come more often.
 func laneHTTP2() *http.HTTP2Config {
-	return &http.HTTP2Config{SendPingTimeout: (pace.Longest + 1) * time.Second, PingTimeout: 5 * time.Second, WriteByteTimeout: 10 * time.Second}
+	return &http.HTTP2Config{SendPingTimeout: (pace.Longest + 1) * pace.Usual, PingTimeout: 5 * time.Second, WriteByteTimeout: 10 * time.Second}
 }

@@ -72,8 +72,11 @@ func (c *Conn) NetConn() net.Conn { return c.Conn }
 
 // CloseWrite ends what is sent, so that the peer sees the end of an answer while it
 // still sends.
-func (c *Conn) CloseWrite() error {
-	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+func (c *Conn) CloseWrite() error { return CloseWrite(c.Conn) }
+
+// CloseWrite calls the method of that name of a connection that has one.
+func CloseWrite(c net.Conn) error {
+	if half, ok := c.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
 	}
 	return nil

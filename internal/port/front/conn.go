@@ -191,7 +191,7 @@ func (c *conn) call(r *http.Request) (ok bool) {
 // linger reads for a moment what the peer still sends. Otherwise that would make the
 // kernel drop the answer when the connection is closed.
 func (c *conn) linger() {
-	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() != nil {
+	if closeWrite(c.Conn) != nil {
 		return
 	}
 	_ = c.Conn.SetReadDeadline(time.Now().Add(lingering))

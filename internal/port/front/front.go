@@ -50,7 +50,7 @@ const (
 // Config configures a Front. The zero value of a field means its default.
 type Config struct {
 	// Ready is called first, on the goroutine of the connection, and reports whether plain
-	// requests can come: if not, net/http has the connection at once. Default: they can.
+	// requests can come: if not, net/http has the connection immediately. Default: they can.
 	Ready func(ctx context.Context, c net.Conn) bool
 	// Context returns the context of the requests of a connection. Default: parent
 	// itself.

@@ -133,7 +133,7 @@ func TestAnswersAreThoseOfNetHTTP(t *testing.T) {
 				fmt.Fprint(w, strings.Repeat("x", n))
 			}
 		},
-		"a long body at once": func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, strings.Repeat("x", 70_000)) },
+		"a long body in one piece": func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, strings.Repeat("x", 70_000)) },
 		"a long body and a panic": func(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body) // or the kernel may drop the answer
 			fmt.Fprint(w, strings.Repeat("x", 70_000))
@@ -338,7 +338,7 @@ func TestABodyThatIsCutOffIsNotWhole(t *testing.T) {
 
 // Also a caller whose next request has arrived already, which nobody has read.
 func TestACallerWhoLeavesIsNoticed(t *testing.T) {
-	for name, next := range map[string]string{"at once": "", "after the next request": post("/call/b", "")} {
+	for name, next := range map[string]string{"immediately": "", "after the next request": post("/call/b", "")} {
 		t.Run(name, func(t *testing.T) {
 			began, ended := make(chan struct{}), make(chan struct{})
 			s := serve(t, func(_ http.ResponseWriter, r *http.Request) {

@@ -63,8 +63,11 @@ func (r *resumed) Read(p []byte) (int, error) {
 func (r *resumed) NetConn() net.Conn { return r.Conn }
 
 // CloseWrite ends what is written, which net/http asks for by name.
-func (r *resumed) CloseWrite() error {
-	if half, ok := r.Conn.(interface{ CloseWrite() error }); ok {
+func (r *resumed) CloseWrite() error { return closeWrite(r.Conn) }
+
+// closeWrite calls the method of that name of a connection that has one.
+func closeWrite(c net.Conn) error {
+	if half, ok := c.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
 	}
 	return nil

@@ -181,6 +181,7 @@ func TestAChildThatIsReadyTakesTheNextModule(t *testing.T) {
 			_ = syscall.Kill(child, syscall.SIGKILL)
 			testkit.Eventually(t, "the child is gone", func() bool { return len(children(t, os.Getpid())) == 0 })
 		},
+		func(child int) { _ = syscall.Kill(child, syscall.SIGKILL) }, // or when its order comes
 		func(int) {},
 	} {
 		c.Ready()

@@ -87,19 +87,29 @@ func (p *process) kill() {
 
 // spawn makes a child compile a module into dir.
 func (c *Compiler) spawn(ctx context.Context, dir string, j job) (answer, *fault.Error) {
+	if spare := c.takeSpare(); spare != nil {
+		if a, e, lost := c.ask(ctx, spare, dir, j); !lost {
+			return a, e
+		}
+	}
+	p, err := c.start(dir)
+	if err != nil {
+		if pe, ok := errors.AsType[*fs.PathError](err); ok && pe.Op == "chdir" {
+			return answer{}, noDisk(err)
+		}
+		return answer{}, internal(err, "the compiler process cannot be started")
+	}
+	a, e, _ := c.ask(ctx, p, dir, j)
+	return a, e
+}
+
+// ask gives a child the order to compile a module into dir, and waits for its end.
+// It also reports whether the child was lost: ended by somebody else, or because
+// it had waited too long, before it began.
+func (c *Compiler) ask(ctx context.Context, p *process, dir string, j job) (answer, *fault.Error, bool) {
 	limits := budget.Limits{CPU: c.cfg.CPU, Timeout: c.cfg.Timeout, Memory: c.cfg.Memory}.For(j.wasm, j.budget)
 	wall, cancel := context.WithTimeoutCause(ctx, limits.Timeout, errWall)
 	defer cancel()
-	p := c.takeSpare()
-	if p == nil {
-		var err error
-		if p, err = c.start(dir); err != nil {
-			if pe, ok := errors.AsType[*fs.PathError](err); ok && pe.Op == "chdir" {
-				return answer{}, noDisk(err)
-			}
-			return answer{}, internal(err, "the compiler process cannot be started")
-		}
-	}
 	var sending sync.WaitGroup
 	sending.Go(func() {
 		// Fails if the child ends early; how it ended says more. The pipe stays open:
@@ -117,16 +127,16 @@ func (c *Compiler) spawn(ctx context.Context, dir string, j job) (answer, *fault
 	sending.Wait()
 	ready, last := readAnswers(p.stdout.buf)
 	if p.err == nil && ready && last != nil && last.Verdict == verdictDone {
-		return *last, nil
+		return *last, nil, false
 	}
 	if ctx.Err() != nil {
-		return answer{}, canceled(ctx)
+		return answer{}, canceled(ctx), false
 	}
 	return answer{}, c.explain(ending{
 		limits: limits,
 		wall:   context.Cause(wall) == errWall, ready: ready, last: last,
 		stderr: p.stderr.String(), state: p.cmd.ProcessState, err: p.err,
-	})
+	}), !ready && wall.Err() == nil
 }
 
 // ending is what is known about a child that failed.

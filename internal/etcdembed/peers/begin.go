@@ -45,6 +45,7 @@ func (c Config) Begin(ctx context.Context) (Beginning, error) {
 // members are added one at a time.
 func (c Config) join(ctx context.Context) (*Membership, error) {
 	retry := backoff.Backoff{Base: 200 * time.Millisecond, Max: 2 * time.Second}
+	var failed error
 	for {
 		err := c.meet(ctx)
 		if err == nil {
@@ -56,8 +57,11 @@ func (c Config) join(ctx context.Context) (*Membership, error) {
 		if e := fault.FromError(err); ctx.Err() == nil && e.ConnectCode() != fault.CodeUnavailable && e.ConnectCode() != fault.CodeAborted && e.ConnectCode() != fault.CodeDeadlineExceeded {
 			return nil, err
 		}
+		if failed == nil || ctx.Err() == nil { // one that was cut short says less than the one before
+			failed = err
+		}
 		if retry.Wait(ctx) != nil {
-			return nil, err
+			return nil, failed
 		}
 	}
 }

@@ -1,11 +1,13 @@
 package peers
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -129,4 +131,32 @@ func TestOneAnswerInFavorIsEnough(t *testing.T) {
 			t.Errorf("%v, want %q", err, want)
 		}
 	}
+}
+
+// silent is a cluster whose cores refuse the first question, and leave the next ones
+// open.
+type silent struct {
+	Cores
+	asked int
+}
+
+func (s *silent) Members(ctx context.Context) (*Membership, error) {
+	if s.asked++; s.asked == 1 {
+		return nil, fault.New(fault.CoreUnreachable, "no core answers")
+	}
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// A question that is cut short by the end of the start does not hide what an earlier
+// one found out.
+func TestAJoinThatGivesUpSaysWhatWasWrong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cores := &silent{}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if _, err := (Config{Cores: cores}).Begin(ctx); !errors.Is(err, fault.CoreUnreachable) || cores.asked != 2 {
+			t.Errorf("%v after %d questions", err, cores.asked)
+		}
+	})
 }

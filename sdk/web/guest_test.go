@@ -83,7 +83,7 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if g.edit != nil {
 		g.edit(r)
 	}
-	a := &answering{w: w, r: r}
+	a := &answering{w: w, r: r, ticked: make(chan struct{})}
 	req := sandbox.Request{ID: "c-1", Head: head(r), Responder: a, Opener: a}
 	switch {
 	case r.Header.Get("Upgrade") != "":
@@ -155,6 +155,8 @@ type answering struct {
 	in   *io.PipeWriter // of an upgrade
 	conn net.Conn
 	work sync.WaitGroup
+
+	ticked chan struct{} // closed when the guest's timer has ticked
 }
 
 // begin writes the head. size is that of a whole answer, or -1.
@@ -233,8 +235,16 @@ func (a *answering) Open(ctx context.Context, o *stream.Outbound, p *stream.Peer
 		p.Head(b)
 	}
 	switch o.URL.Hostname() {
+	case "ticked.example":
+		close(a.ticked)
+		answer(abi.HeadStatus, "204")
+		return nil
 	case "slow.example":
-		time.Sleep(50 * time.Millisecond) // while which the guest's timer ticks
+		select {
+		case <-a.ticked:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 		answer(abi.HeadStatus, "200")
 		_, err := io.WriteString(p, "slow")
 		return err

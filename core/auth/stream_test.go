@@ -155,8 +155,8 @@ func TestACallEndsWithTheSecretThatBeganIt(t *testing.T) {
 	// A grace that ends, and a token that expires: nothing changes then.
 	was = w.token("ada")
 	old = w.open(w.of(was))
-	rotate(300 * time.Millisecond)
-	short := w.open(w.of(w.token("ada", func(t *storev1.Token) { t.Token.ExpireTime = timestamppb.New(time.Now().Add(300 * time.Millisecond)) })))
+	rotate(time.Second)
+	short := w.open(w.of(w.token("ada", func(t *storev1.Token) { t.Token.ExpireTime = timestamppb.New(time.Now().Add(time.Second)) })))
 	for what, c := range map[string]call{"the grace": old, "the token": short} {
 		select {
 		case <-c.Done():

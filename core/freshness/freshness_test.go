@@ -5,15 +5,14 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 	"github.com/ruedo-dev/ruedo/internal/headers"
-	"github.com/ruedo-dev/ruedo/internal/testkit"
 )
 
 // heldMirror is a mirror that stays at a revision.
@@ -103,23 +102,21 @@ func TestHowLongItWaits(t *testing.T) {
 		{"Grpc-Timeout", "x", MaxWait},
 		{"Connect-Timeout-Ms", "", MaxWait},
 	} {
-		ctx, cancel := context.WithCancel(t.Context())
-		m := &heldMirror{}
-		r := httptest.NewRequestWithContext(ctx, "POST", "/", nil)
-		r.Header.Set(headers.MinRevision, "1")
-		r.Header.Set(tt.field, tt.value)
-		w := httptest.NewRecorder()
-		var done sync.WaitGroup
-		done.Go(func() { New(Config{Mirror: m}).Handler(answers).ServeHTTP(w, r) })
-		testkit.Eventually(t, "it waits", func() bool { return m.asked.Load() == 1 })
-		cancel()
-		done.Wait()
-		if got := time.Duration(m.limit.Load()); got > tt.want || got < tt.want/2 {
-			t.Errorf("%s: %s: it could wait %s, want %s", tt.field, tt.value, got, tt.want)
-		}
-		if w.Code != http.StatusServiceUnavailable {
-			t.Errorf("status %d", w.Code)
-		}
+		synctest.Test(t, func(t *testing.T) {
+			m := &heldMirror{}
+			r := httptest.NewRequestWithContext(t.Context(), "POST", "/", nil)
+			r.Header.Set(headers.MinRevision, "1")
+			r.Header.Set(tt.field, tt.value)
+			w := httptest.NewRecorder()
+			began := time.Now()
+			New(Config{Mirror: m}).Handler(answers).ServeHTTP(w, r)
+			if could, did := time.Duration(m.limit.Load()), time.Since(began); could != tt.want || did != tt.want {
+				t.Errorf("%s: %s: it could wait %s, and did for %s, want %s", tt.field, tt.value, could, did, tt.want)
+			}
+			if w.Code != http.StatusServiceUnavailable {
+				t.Errorf("status %d", w.Code)
+			}
+		})
 	}
 }
 

@@ -111,7 +111,8 @@ func New(t testing.TB, opts Options) *Cluster {
 	}
 	kept := store.Config{Hosts: opts.Hosts}
 	if opts.Hosts == nil {
-		kept = store.Config{Client: c.Etcd.Client(), Check: c.Etcd.Check}
+		// A busy machine can take seconds for one write.
+		kept = store.Config{Client: c.Etcd.Client(), Check: c.Etcd.Check, OpTimeout: testkit.Patience}
 	}
 	cfg := core.Config{
 		Cluster:     opts.Cluster,
@@ -213,6 +214,7 @@ func (c *Cluster) newRunner(t testing.TB, cores []string, change ...func(*runner
 	cfg := runner.Config{
 		Name: "test", Cluster: c.opts.Cluster, Cores: cores, CacheDir: t.TempDir(), Version: "test",
 		Concurrency: c.opts.Concurrency, Queue: c.opts.Queue, Logger: c.opts.Logger,
+		CompileTime: time.Minute, // the machine can be slow, and nice to others
 	}
 	for _, f := range change {
 		f(&cfg)

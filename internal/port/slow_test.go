@@ -81,10 +81,12 @@ func TestABodyThatTricklesIsRefused(t *testing.T) {
 
 // A handler can take its time, and so can a body that keeps arriving.
 func TestSlowHandlersAndSteadyBodiesAreFine(t *testing.T) {
-	addr := serve(t, impatient(), func(s *port.Server) {
+	cfg := impatient()
+	cfg.Idle = time.Second // far more than the machine pauses between two pieces of a body
+	addr := serve(t, cfg, func(s *port.Server) {
 		s.Handle("POST /slow", "slow", access.Own(), port.Bounds{}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			select {
-			case <-time.After(time.Second):
+			case <-time.After(2 * cfg.Idle):
 				echo(w, r)
 			case <-r.Context().Done():
 				t.Error("the handler was interrupted")
@@ -95,17 +97,18 @@ func TestSlowHandlersAndSteadyBodiesAreFine(t *testing.T) {
 	var h2 http.Protocols
 	h2.SetUnencryptedHTTP2(true)
 	for name, transport := range map[string]*http.Transport{"h1": {}, "h2": {Protocols: &h2}} {
-		t.Run(name, func(t *testing.T) {
-			defer transport.CloseIdleConnections()
-			client := &http.Client{Transport: transport}
-			for _, path := range []string{"/slow", "/echo"} {
+		t.Cleanup(transport.CloseIdleConnections)
+		client := &http.Client{Transport: transport}
+		for _, path := range []string{"/slow", "/echo"} {
+			t.Run(name+path, func(t *testing.T) {
+				t.Parallel()
 				r, w := io.Pipe()
 				var writing sync.WaitGroup
 				writing.Go(func() {
 					defer w.Close()
 					for range 12 {
 						_, _ = w.Write(bytes.Repeat([]byte("x"), 1<<10))
-						<-time.After(50 * time.Millisecond)
+						<-time.After(2 * cfg.Idle / 12)
 					}
 				})
 				res, err := client.Post("http://"+addr+path, "text/plain", r)
@@ -116,10 +119,10 @@ func TestSlowHandlersAndSteadyBodiesAreFine(t *testing.T) {
 				_ = res.Body.Close()
 				writing.Wait()
 				if err != nil || len(b) != 12<<10 {
-					t.Errorf("%s: %d bytes, %v", path, len(b), err)
+					t.Errorf("%d bytes, %v", len(b), err)
 				}
-			}
-		})
+			})
+		}
 	}
 }
 

@@ -159,7 +159,7 @@ func TestDialFailures(t *testing.T) {
 		if !errors.Is(err, fault.StoreUnavailable) || !strings.Contains(err.Error(), host) {
 			t.Errorf("%s: %v, want STORE_UNAVAILABLE with the host", what, err)
 		}
-		if took := time.Since(began); took > 3*time.Second {
+		if took := time.Since(began); took > 2*DefaultOpTimeout {
 			t.Errorf("%s: took %v", what, took)
 		}
 	}

@@ -14,6 +14,7 @@ import (
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/gen/ruedo/v1/ruedov1connect"
+	"github.com/ruedo-dev/ruedo/internal/testkit"
 )
 
 // A megabyte that inflates to a gigabyte is refused without inflating it.
@@ -44,20 +45,20 @@ func TestABombIsNotInflated(t *testing.T) {
 		}
 		req.Header.Set("Content-Type", "application/proto")
 		req.Header.Set("Content-Encoding", "gzip")
-		began := time.Now()
+		before := testkit.ProcessorTime()
 		res, err := srv.Client().Do(req)
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = res.Body.Close() })
-		return res, time.Since(began)
+		return res, testkit.ProcessorTime() - before
 	}
 	res, took := post(bomb.Bytes())
 	if res.StatusCode != http.StatusTooManyRequests {
 		t.Errorf("status %s", res.Status)
 	}
 	if took > time.Second {
-		t.Errorf("it took %s", took)
+		t.Errorf("it took %s of a processor", took)
 	}
 	// A message within the bound is read as usual.
 	client := ruedov1connect.NewInvokeServiceClient(srv.Client(), srv.URL, connect.WithSendGzip())

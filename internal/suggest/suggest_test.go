@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ruedo-dev/ruedo/internal/suggest"
+	"github.com/ruedo-dev/ruedo/internal/testkit"
 )
 
 func TestDidYouMean(t *testing.T) {
@@ -29,11 +30,11 @@ func TestDidYouMeanIsBoundedInWork(t *testing.T) {
 		names[i] = fmt.Sprintf("%060d", i)
 	}
 	for what, name := range map[string]string{"a name of 1 MB": strings.Repeat("0", 1<<20), "a name like all others": strings.Repeat("0", 59) + "x"} {
-		began := time.Now()
+		before := testkit.ProcessorTime()
 		for range 10 {
 			suggest.DidYouMean(name, names)
 		}
-		if took := time.Since(began) / 10; took > 50*time.Millisecond {
+		if took := (testkit.ProcessorTime() - before) / 10; took > 50*time.Millisecond {
 			t.Errorf("%s cost %s", what, took)
 		}
 	}

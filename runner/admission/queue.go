@@ -114,6 +114,9 @@ func (q *Queue[P]) acquire(ctx context.Context, service string, maxWait time.Dur
 	case <-w.decided:
 	case <-timer.C:
 		if q.withdraw(service, w) {
+			if !w.by.IsZero() && w.by.Before(began.Add(maxWait)) { // on a busy machine, ctx ends late
+				return fault.FromError(context.DeadlineExceeded)
+			}
 			return executor.QueueTimeout(service, where, maxWait).WithRetry(q.estimate(service))
 		}
 	case <-ctx.Done():

@@ -29,6 +29,10 @@ func TestACallWaitsForABoundedTime(t *testing.T) {
 		if err := q.acquire(soon(t), "hog", 5*time.Second); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != time.Second {
 			t.Errorf("a call with a deadline of 1 s: %v after %s", err, time.Since(began))
 		}
+		late := unaware{t.Context(), time.Now().Add(time.Second)}
+		if err := q.acquire(late, "hog", 5*time.Second); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("a call with a deadline of 1 s whose context ends late: %v", err)
+		}
 
 		// A call that waited for less gets the slot, and the queue counts right.
 		got := make(chan *fault.Error)
@@ -42,6 +46,15 @@ func TestACallWaitsForABoundedTime(t *testing.T) {
 		empty(t, q)
 	})
 }
+
+// unaware is a context that does not end with its deadline: on a busy machine, its
+// timer is late.
+type unaware struct {
+	context.Context
+	deadline time.Time
+}
+
+func (c unaware) Deadline() (time.Time, bool) { return c.deadline, true }
 
 // TestASlotThatComesWithTheTimeoutIsUsed releases a slot at the very moment at
 // which the waiting call gives up.

@@ -40,7 +40,7 @@ type Config struct {
 	// Quota returns STORE_FULL if a store in this process should get no more data,
 	// and STORE_NEARLY_FULL as a warning. Nil knows nothing.
 	Quota func() error
-	// OpTimeout bounds one operation; zero means [DefaultOpTimeout].
+	// OpTimeout bounds one operation, and a login; zero means [DefaultOpTimeout].
 	OpTimeout time.Duration
 	// Logger; nil discards.
 	Logger *slog.Logger
@@ -88,7 +88,7 @@ func Open(cfg Config) (*Cluster, error) {
 		c.logger = slog.New(slog.DiscardHandler)
 	}
 	if c.client == nil {
-		if c.client, err = connect(cfg.Hosts, cfg.TLS, cfg.Login); err != nil {
+		if c.client, err = connect(cfg.Hosts, cfg.TLS, cfg.Login, c.timeout); err != nil {
 			return nil, err
 		}
 		c.own = true

@@ -33,9 +33,9 @@ type Login struct{ User, Password string }
 // connect returns a client of the etcd at hosts, each "host:port". It does not
 // wait for an answer: the first operation finds out whether the store is there.
 // A nil tls means no TLS. It fails with CONFIG_INVALID if there are no hosts or
-// one is malformed. With a login it does wait, at most [DefaultOpTimeout], and
-// fails with STORE_UNAVAILABLE.
-func connect(hosts []string, tls *tls.Config, login Login) (*clientv3.Client, error) {
+// one is malformed. With a login it does wait, at most for wait, and fails with
+// STORE_UNAVAILABLE.
+func connect(hosts []string, tls *tls.Config, login Login, wait time.Duration) (*clientv3.Client, error) {
 	if len(hosts) == 0 {
 		return nil, fault.New(fault.ConfigInvalid, "no store is configured").
 			WithFix("set store.etcd_hosts to host:port of each etcd, separated by spaces")
@@ -50,7 +50,7 @@ func connect(hosts []string, tls *tls.Config, login Login) (*clientv3.Client, er
 		TLS:                  tls,
 		Username:             login.User,
 		Password:             login.Password,
-		DialTimeout:          DefaultOpTimeout,
+		DialTimeout:          wait,
 		DialKeepAliveTime:    aliveEvery,
 		DialKeepAliveTimeout: aliveTimeout,
 		// The client reports its problems as errors, too.

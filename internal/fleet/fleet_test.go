@@ -74,7 +74,7 @@ func TestFault(t *testing.T) {
 
 func TestHostsAreChecked(t *testing.T) {
 	for _, hosts := range [][]string{nil, {""}, {"localhost"}, {"http://127.0.0.1:2379"}, {":2379"}, {"a:0"}, {"a:70000"}, {"a:b"}, {"127.0.0.1:2379", "user:secret@b:1"}, {"a/b:1"}} {
-		c, err := connect(hosts, nil, Login{})
+		c, err := connect(hosts, nil, Login{}, DefaultOpTimeout)
 		if !errors.Is(err, fault.ConfigInvalid) {
 			t.Errorf("%q: %v, want CONFIG_INVALID", hosts, err)
 		}
@@ -159,7 +159,7 @@ func TestDialFailures(t *testing.T) {
 		if !errors.Is(err, fault.StoreUnavailable) || !strings.Contains(err.Error(), host) {
 			t.Errorf("%s: %v, want STORE_UNAVAILABLE with the host", what, err)
 		}
-		if took := time.Since(began); took > 2*DefaultOpTimeout {
+		if took := time.Since(began); took > testkit.Patience/2 {
 			t.Errorf("%s: took %v", what, took)
 		}
 	}
@@ -211,7 +211,7 @@ func TestFullStore(t *testing.T) {
 // room makes room in a full store, as its operator would.
 func room(t *testing.T, s *etcdembed.Server) {
 	t.Helper()
-	c, err := connect([]string{s.Endpoint()}, nil, Login{})
+	c, err := connect([]string{s.Endpoint()}, nil, Login{}, DefaultOpTimeout)
 	if err != nil {
 		t.Fatal(err)
 	}

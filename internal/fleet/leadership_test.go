@@ -18,7 +18,7 @@ import (
 // opened returns a cluster with a connection of its own.
 func opened(t *testing.T, cfg Config) *Cluster {
 	t.Helper()
-	cfg.Cluster = "main"
+	cfg.Cluster, cfg.OpTimeout = "main", testkit.Patience
 	c, err := Open(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -150,7 +150,7 @@ func TestALeaderThatIsCutOff(t *testing.T) {
 func TestALeadershipThatTheStoreHasEnded(t *testing.T) {
 	t.Parallel()
 	c := opened(t, Config{Client: etcdtest.Start(t, etcdembed.Config{}).Client()})
-	l := campaigned(t, c, "one", time.Second)
+	l := campaigned(t, c, "one", 3*time.Second) // it is renewed each second
 	if _, err := c.client.Revoke(t.Context(), l.lease); err != nil {
 		t.Fatal(err)
 	}
@@ -165,11 +165,11 @@ func TestALeadershipThatTheStoreHasEnded(t *testing.T) {
 func TestALeadershipOutlivesItsTTL(t *testing.T) {
 	t.Parallel()
 	c := opened(t, Config{Client: etcdtest.Start(t, etcdembed.Config{}).Client()})
-	l := campaigned(t, c, "one", time.Second)
+	l := campaigned(t, c, "one", 3*time.Second)
 	select {
 	case <-l.Context().Done():
 		t.Fatalf("it ended: %v", context.Cause(l.Context()))
-	case <-time.After(3 * time.Second):
+	case <-time.After(5 * time.Second):
 	}
 	if err := write(t, c, l.Fence(), "one"); err != nil || !l.Held() {
 		t.Error(err)

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ruedo-dev/ruedo/internal/etcdembed"
 	"github.com/ruedo-dev/ruedo/internal/etcdembed/etcdtest"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fleet"
+	"github.com/ruedo-dev/ruedo/internal/testkit"
 )
 
 // An etcd that asks for a password gets it, and refuses a wrong one.
@@ -29,15 +31,16 @@ func TestLogin(t *testing.T) {
 	for name, tt := range map[string]struct {
 		host  string
 		login fleet.Login
+		wait  time.Duration // hashing a password takes long on a busy machine
 		says  string
 	}{
-		"right":       {host, fleet.Login{User: "root", Password: "secret"}, ""},
-		"wrong":       {host, fleet.Login{User: "root", Password: "guessed"}, "refused the credentials"},
-		"none":        {host, fleet.Login{}, "refused the credentials"},
-		"nobody asks": {"127.0.0.1:1", fleet.Login{User: "root", Password: "secret"}, "cannot log in to the store at 127.0.0.1:1: the store did"},
+		"right":       {host, fleet.Login{User: "root", Password: "secret"}, testkit.Patience, ""},
+		"wrong":       {host, fleet.Login{User: "root", Password: "guessed"}, testkit.Patience, "refused the credentials"},
+		"none":        {host, fleet.Login{}, testkit.Patience, "refused the credentials"},
+		"nobody asks": {"127.0.0.1:1", fleet.Login{User: "root", Password: "secret"}, time.Second, "cannot log in to the store at 127.0.0.1:1: the store did"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c, err := fleet.Open(fleet.Config{Hosts: []string{tt.host}, Cluster: "c", Login: tt.login})
+			c, err := fleet.Open(fleet.Config{Hosts: []string{tt.host}, Cluster: "c", Login: tt.login, OpTimeout: tt.wait})
 			if err == nil {
 				defer c.Close()
 				_, err = c.CheckFormat(t.Context())

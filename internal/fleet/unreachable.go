@@ -34,7 +34,7 @@ func (c *Cluster) unreachable(ctx context.Context, err error) error {
 }
 
 // tlsWait bounds the check of all hosts.
-const tlsWait = 500 * time.Millisecond
+const tlsWait = time.Second
 
 // checkTLS returns why TLS with a host fails, and what to do. Both are empty if
 // it does not, or if the host cannot be reached at all.

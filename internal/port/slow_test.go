@@ -287,7 +287,7 @@ func TestClosingAgainReturnsTheSame(t *testing.T) {
 // for its room.
 func TestALargeRequestAloneIsNotHurried(t *testing.T) {
 	const size = 8 << 20
-	addr := serve(t, port.Config{Idle: 3 * time.Second, Rate: 1, Memory: 1 << 20}, func(s *port.Server) {
+	addr := serve(t, port.Config{Idle: 6 * time.Second, Rate: 1, Memory: 1 << 20}, func(s *port.Server) {
 		s.Handle("POST /echo", "echo", access.Own(), port.Bounds{Weight: 1}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			b, err := io.ReadAll(r.Body)
 			if err != nil {

@@ -66,7 +66,7 @@ func (n *node) tryStart(timeout time.Duration) error {
 
 func (n *node) start() *node {
 	n.t.Helper()
-	if err := n.tryStart(20 * time.Second); err != nil {
+	if err := n.tryStart(time.Minute); err != nil {
 		n.t.Fatalf("start %s: %v", n.url(), err)
 	}
 	return n
@@ -194,7 +194,7 @@ func TestMembersJoinReceiveTheDataAndVote(t *testing.T) {
 	b.stop()
 	c.stop()
 	done := make(chan error, 1)
-	go func() { done <- c.tryStart(20 * time.Second) }()
+	go func() { done <- c.tryStart(time.Minute) }()
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
@@ -213,7 +213,7 @@ func TestAStaticListOfMembersFormsAStore(t *testing.T) {
 	started := make(chan error, len(nodes))
 	for _, n := range nodes {
 		n.peers.Initial = urls
-		go func() { started <- n.tryStart(20 * time.Second) }()
+		go func() { started <- n.tryStart(time.Minute) }()
 	}
 	for range nodes {
 		if err := <-started; err != nil {
@@ -233,7 +233,7 @@ func TestAMemberThatWasAwayLongerThanTheLogCatchesUp(t *testing.T) {
 	for i := range 1500 { // three times the log that is kept
 		a.mustPut("k"+strconv.Itoa(i%10), strconv.Itoa(i))
 	}
-	if err := c.tryStart(20 * time.Second); err != nil {
+	if err := c.tryStart(time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.srv.Check(); err != nil {
@@ -264,7 +264,7 @@ func TestWithoutAQuorumWritesSayHowManyVotersAnswer(t *testing.T) {
 	if took := time.Since(began); took > 4*time.Second { // etcd would wait for longer
 		t.Errorf("a removal took %v", took)
 	}
-	if err := b.tryStart(20 * time.Second); err != nil {
+	if err := b.tryStart(time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	testkit.Eventually(t, "the store heals", func() bool { return a.srv.Check() == nil })

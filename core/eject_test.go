@@ -54,8 +54,9 @@ func TestASickRunnerIsEjected(t *testing.T) {
 		e.GetProbeTime().AsTime().Before(e.GetEjectTime().AsTime()) {
 		t.Errorf("%v", r)
 	}
+	text := metrics(t, c)
 	for _, want := range []string{"ruedo_runners_ejected 1\n", `ruedo_runner_ejections_total{cause="faults"} 1` + "\n", "ruedo_runners_ready 1\n", "ruedo_runners_cordoned 0\n"} {
-		if !strings.Contains(metrics(t, c), want) {
+		if !strings.Contains(text, want) {
 			t.Errorf("the metrics lack %q", want)
 		}
 	}

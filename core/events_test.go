@@ -39,9 +39,9 @@ func TestWhatHappensInAClusterIsRecorded(t *testing.T) {
 	happened(t, c, ruedov1.EventKind_EVENT_KIND_PUBLISHED, "echo@1", "it is live")
 	publishEcho(t, c, &ruedov1.PublishServiceRequest{Args: []string{"x"}, NoLive: true})
 	happened(t, c, ruedov1.EventKind_EVENT_KIND_PUBLISHED, "echo@2", "it is stored and not live")
-	if got := metrics(t, c); !strings.Contains(got, `ruedo_events_total{kind="published"} 2`) {
-		t.Error("the metrics do not count the publishes")
-	}
+	testkit.Eventually(t, "the metrics count the publishes", func() bool {
+		return strings.Contains(metrics(t, c), `ruedo_events_total{kind="published"} 2`+"\n")
+	})
 }
 
 func TestAPrepareThatFailsIsRecorded(t *testing.T) {

@@ -24,8 +24,8 @@ import (
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
-// soon is how long what is open may outlive its permission.
-const soon = 2 * time.Second
+// soon is how long what is open may outlive its permission, on a busy machine.
+const soon = 5 * time.Second
 
 // opened is something that a caller has open.
 type opened struct {
@@ -216,6 +216,7 @@ func TestWhatIsOpenEndsWithItsPermission(t *testing.T) {
 	bystander := machine(t, d.Client, "bystander", grants...)
 	stays := []opened{d.stream(t, bystander), d.webSocket(t, bystander), d.watch(t, bystander)}
 
+	var opening time.Duration // how long it took so far
 	for i, c := range []struct {
 		what string
 		take func(name string, made *ruedov1.CreateTokenResponse)
@@ -253,10 +254,11 @@ func TestWhatIsOpenEndsWithItsPermission(t *testing.T) {
 			if _, err := users.CreateUser(t.Context(), create); err != nil {
 				t.Fatal(err)
 			}
-			lifetime := time.Hour
-			if strings.Contains(c.what, "expires") {
-				lifetime = 2 * time.Second
+			lifetime, expires := time.Hour, strings.Contains(c.what, "expires")
+			if expires {
+				lifetime = time.Second + 4*opening
 			}
+			began := time.Now()
 			made, err := d.Client.Tokens.CreateToken(t.Context(), &ruedov1.CreateTokenRequest{User: name, Lifetime: durationpb.New(lifetime)})
 			if err != nil {
 				t.Fatal(err)
@@ -271,9 +273,10 @@ func TestWhatIsOpenEndsWithItsPermission(t *testing.T) {
 					t.Fatalf("%s does not go on", one.what)
 				}
 			}
+			opening = max(opening, time.Since(began))
 			c.take(name, made)
-			began := time.Now()
-			if lifetime < soon*2 {
+			began = time.Now()
+			if expires {
 				began = made.GetToken().GetExpireTime().AsTime()
 			}
 			for i, one := range all {
@@ -305,11 +308,11 @@ func TestWhatIsOpenEndsWithItsPermission(t *testing.T) {
 			t.Errorf("%s of everybody ends with %s", one.what, said)
 		}
 	}
-	metrics := socket.ask(t, "GET", "/metrics", "", "", "").body
 	for _, want := range []string{`ruedo_requests_total{outcome="UNAUTHENTICATED",procedure="svc"} 14`, `ruedo_requests_total{outcome="PERMISSION_DENIED",procedure="svc"} 4`} {
-		if !strings.Contains(metrics, want) {
-			t.Errorf("the metrics lack %s", want)
-		}
+		// A request is counted after its end is on its way.
+		testkit.Eventually(t, "the metrics have "+want, func() bool {
+			return strings.Contains(socket.ask(t, "GET", "/metrics", "", "", "").body, want+"\n")
+		})
 	}
 }
 

@@ -138,7 +138,7 @@ func TestACoreIsNotReadyBeforeItsFirstMirror(t *testing.T) {
 func TestACoreThatIsGoingDownIsNotReady(t *testing.T) {
 	e := etcdtest.Start(t, etcdembed.Config{})
 	cfg := config(e)
-	cfg.ShutdownDelay = 700 * time.Millisecond
+	cfg.ShutdownDelay = 2 * time.Second
 	c, err := core.New(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)

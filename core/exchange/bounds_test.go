@@ -74,7 +74,7 @@ func TestSlowPeersAndIdleStreams(t *testing.T) {
 }
 
 func TestAStreamThatIsIdleForTooLong(t *testing.T) {
-	s := newSite(t, options{idle: 100 * time.Millisecond})
+	s := newSite(t, options{idle: 500 * time.Millisecond})
 	res, err := s.H2.Get(s.URL + "/svc/talk/events?n=1&stay")
 	if err != nil {
 		t.Fatal(err)

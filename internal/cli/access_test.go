@@ -281,7 +281,7 @@ func loggedIn(t *testing.T) (*house, *home) {
 func TestUsers(t *testing.T) {
 	c, me := loggedIn(t)
 	code, link, said := me.run(t, "", "create", "user", "bob", "--role", "viewer", "--grant", "call service team-a-*")
-	if code != 0 || link != c.url+"/#"+c.invite.Reveal()+"\n" || !strings.Contains(said, "user bob created\nThis link lets bob set a password, once, until ") {
+	if code != 0 || link != c.url+"/#"+c.invite.Reveal()+"\n" || !strings.Contains(said, "created user bob\nThis link lets bob set a password, once, until ") {
 		t.Errorf("exit code %d\n%s\n%s", code, link, said)
 	}
 	if u := c.users["bob"]; !slices.Equal(u.GetRoles(), []string{"viewer"}) || !slices.Equal(u.GetGrants(), []string{"call service team-a-*"}) {

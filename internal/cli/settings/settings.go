@@ -49,7 +49,7 @@ type Settings struct {
 type Application struct {
 	Mode       string `key:"mode" enum:"local,client,server,runner" help:"Role of this process: local, client, server or runner. Default: local if no core is configured or answers on this machine and the working directory has a store, otherwise client."`
 	ClusterID  string `key:"cluster_id" default:"default" check:"name" help:"Cluster that this process belongs to. Clusters on one store never see each other."`
-	WorkingDir string `key:"working_dir" default:".ruedo" help:"Directory in which mode local keeps its store."`
+	WorkingDir string `key:"working_dir" default:".ruedo" help:"Directory of what a process keeps: an embedded store, the seal key, backups before migrations."`
 }
 
 // Store is about etcd.

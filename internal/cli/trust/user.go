@@ -133,7 +133,7 @@ func sayUser(s *session.Session, m proto.Message) error {
 		s.Progressf("give it a token: ruedo create token --user %s", name)
 		return s.Printf("created user %s", name)
 	}
-	s.Infof("user %s created", name)
+	s.Infof("created user %s", name)
 	return sayInvite(s, name, res.GetInvite())
 }
 

@@ -27,6 +27,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault/faultrpc"
 	"github.com/ruedo-dev/ruedo/internal/ruedotest"
 	"github.com/ruedo-dev/ruedo/internal/testkit"
+	w "github.com/ruedo-dev/ruedo/internal/wasmbin/wasmtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -436,10 +437,28 @@ func TestMetricsTellWhatCallsUsed(t *testing.T) {
 			t.Errorf("the metrics lack %s", want)
 		}
 	}
-	if _, err := c.Client.Services.DeleteService(t.Context(), &ruedov1.DeleteServiceRequest{Name: "echo"}); err != nil {
-		t.Fatal(err)
+
+	// A call that ends after its service was deleted brings no count back.
+	c.Publish(t, &ruedov1.PublishServiceRequest{Name: "waits"}, w.Sleep(8*time.Second))
+	ctx, leave := context.WithCancel(t.Context())
+	defer leave()
+	called := make(chan error, 1)
+	go func() { _, err := c.Client.Call(ctx, "waits", nil); called <- err }()
+	testkit.Eventually(t, "the call is in flight", func() bool { return strings.Contains(metrics(t, c), "ruedo_runner_calls 1\n") })
+	for _, name := range []string{"waits", "echo"} {
+		if _, err := c.Client.Services.DeleteService(t.Context(), &ruedov1.DeleteServiceRequest{Name: name}); err != nil {
+			t.Fatal(err)
+		}
 	}
 	testkit.Eventually(t, "the deleted service is no longer counted", func() bool { return !strings.Contains(metrics(t, c), `service="echo"`) })
+	leave()
+	<-called
+	testkit.Eventually(t, "the call is over", func() bool {
+		return strings.Contains(metrics(t, c), `procedure="InvokeService/Invoke"} 1`) // whatever came first
+	})
+	if text := metrics(t, c); strings.Contains(text, `service="waits"`) {
+		t.Error("the service that was deleted while it was called is counted for ever")
+	}
 }
 
 func TestTwoClustersOnOneStoreSeeNothingOfEachOther(t *testing.T) {

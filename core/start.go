@@ -168,6 +168,9 @@ func (c *Core) start(ctx context.Context) (err error) {
 func (c *Core) observe(service string, outcome fault.Reason, took time.Duration, info *ruedov1.CallInfo) {
 	c.calls.total.Add(1)
 	c.metrics.Call(service, outcome, took, info)
+	if c.mirror.Snapshot().Services[service] == nil {
+		c.metrics.Forget(service) // it was deleted during the call; see followPlans
+	}
 }
 
 func describe(cfg Config) *ruedov1.Core {

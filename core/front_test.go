@@ -37,8 +37,8 @@ type door struct {
 	requests int
 }
 
-// allWays returns the ways to a cluster: in the clear on loopback, over TLS, which takes another core of
-// the same cluster, and the socket of the first one.
+// allWays returns the ways to a cluster: in the clear on loopback, over TLS, which
+// takes another core of the same cluster, and the socket of the first one.
 func allWays(t *testing.T) (tcp, tls, socket *door) {
 	t.Helper()
 	plain := ruedotest.New(t, ruedotest.Options{Local: true, Login: true})

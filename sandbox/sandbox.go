@@ -83,7 +83,7 @@ type (
 	Responder = stream.Responder
 	// Opener opens the outbound streams of a call.
 	Opener = stream.Opener
-	// Turn is given back while the call waits.
+	// Turn is released while the call waits.
 	Turn = fuel.Turn
 )
 
@@ -163,7 +163,7 @@ type Request struct {
 	Responder Responder
 	// Opener opens outbound streams. Nil means that the guest has no network.
 	Opener Opener
-	// Turn of a call of kind http is given back while the guest waits for longer than
+	// Turn of a call of kind http is released while the guest waits for longer than
 	// 1 ms, and while the last bytes of an answer are read. Nil: nothing is.
 	Turn Turn
 }

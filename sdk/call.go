@@ -17,7 +17,7 @@ type call struct {
 	caller      string
 	contentType string // of the input
 	outputType  string // of the output
-	alone       bool   // no other call is under way, and nobody keeps its output
+	alone       bool   // no other call is in flight, and nobody keeps its output
 }
 
 type callKey struct{}

@@ -179,8 +179,8 @@ func readInput() ([]byte, error) {
 	return input, nil
 }
 
-// readAll appends all that one of the host's read functions gives. Unless that
-// streams, a read that leaves room was the last one.
+// readAll appends all that one of the host's read functions returns. Unless the input
+// streams, a read that leaves room was the last one, which saves a call of the host.
 func readAll(read func(unsafe.Pointer, uint32) int32, b []byte, streams bool) ([]byte, error) {
 	for {
 		if len(b) == cap(b) {

@@ -96,8 +96,8 @@ func (f *fold) take() chain.Notes {
 	return notes
 }
 
-// giveBack folds notes again that could not be written.
-func (f *fold) giveBack(notes chain.Notes) {
+// refold folds notes again that could not be written.
+func (f *fold) refold(notes chain.Notes) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	later := f.notes
@@ -140,7 +140,7 @@ func (a *Audit) write() {
 			return
 		default:
 			a.cfg.Logger.Debug("records of the audit cannot be written yet", "records", len(notes), "error", err)
-			a.giveBack(notes)
+			a.refold(notes)
 		}
 	}
 }

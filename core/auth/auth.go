@@ -19,7 +19,7 @@
 //
 // # Whether
 //
-// [Auth.Rule] enforces what stands beside a procedure in its proto, and [Auth.Allow]
+// [Auth.Rule] enforces what stands next to a procedure in its proto, and [Auth.Allow]
 // what a route of plain HTTP was mounted with. Calls are asked in one place by package
 // invoke, and what is about names inside of a request by the rooms that read them:
 // with [Auth.Check]. A name that is invisible to the caller is answered as one that

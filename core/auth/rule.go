@@ -17,7 +17,7 @@ import (
 )
 
 // foreign are the rules of services that are not ours, by name: nothing can stand
-// beside their procedures.
+// next to their procedures.
 var foreign = map[string]*access.Rule{
 	"grpc.health.v1.Health":                    access.Open(),
 	"grpc.reflection.v1.ServerReflection":      access.Needs(access.Read, access.Cluster),

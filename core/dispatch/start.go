@@ -77,8 +77,8 @@ func (s *start) arrived() {
 }
 
 // Ready returns how many runners get calls: those that accept them and are
-// neither cordoned nor ejected. If there is none, the error says why. A load balancer asks this before it sends calls to
-// the core.
+// neither cordoned nor ejected. If there is none, the error says why. A load
+// balancer asks this before it sends calls to the core.
 func (d *Dispatcher) Ready() (runners int, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

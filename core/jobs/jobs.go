@@ -57,8 +57,9 @@ type Job struct {
 	Interval time.Duration
 	// Lookback is the longest time that Run passes to [Turn.Before].
 	Lookback time.Duration
-	// Run does the job within ctx, which is of the principal job/NAME, and says in a few words what it has done. Every
-	// write takes the fence of the turn. In a dry run it writes nothing.
+	// Run does the job within ctx, whose principal is job/NAME, and says in a few
+	// words what it has done. Every write takes the fence of the turn. In a dry run
+	// it writes nothing.
 	Run func(ctx context.Context, turn *Turn) (result string, err error)
 }
 

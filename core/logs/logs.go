@@ -71,8 +71,9 @@ type Reader struct {
 func New(cfg Config) *Reader { return &Reader{cfg, make(chan struct{}, MaxStreams)} }
 
 // Read sends the entries that match a request, in order of time, of services that
-// the request of the context may read. It returns how many there were. send is called by one goroutine at a time, and an error of it
-// ends the stream. Other errors are SERVER_BUSY, and that of the end of ctx.
+// the caller of the context may read. It returns how many there were. send is called
+// by one goroutine at a time; if it fails, the stream ends with its error. Other
+// errors are SERVER_BUSY and ctx's.
 func (r *Reader) Read(ctx context.Context, req *ruedov1.ReadLogsRequest, send func(*ruedov1.ReadLogsResponse) error) (entries int, err error) {
 	select {
 	case r.streams <- struct{}{}:

@@ -10,7 +10,8 @@
 // A mirror goes on from memory, and recovers on its own: after a lost
 // connection, after a compaction of what it had not seen yet, after its watches
 // stopped reporting without an error, and after the store was replaced by an
-// older copy of itself. It does not follow a store that comes back without anything that the mirror holds; see [Mirror.Alarms].
+// older copy of itself. It does not follow a store that comes back without
+// anything that the mirror holds; see [Mirror.Alarms].
 //
 // # Order
 //

@@ -124,7 +124,8 @@ type Store struct {
 // Open connects to the store and checks its format, which it writes if the
 // cluster is new. Errors: STORE_UNAVAILABLE if it does not answer within ctx or
 // OpTimeout, STORE_FORMAT if a newer ruedo wrote it, or an older one and there is
-// no Migrate, STORE_EMPTY if an old cluster has lost its format, CONFIG_INVALID. A full store can be opened.
+// no Migrate, STORE_EMPTY if an old cluster has lost its format, CONFIG_INVALID. A
+// full store can be opened.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)

@@ -82,8 +82,9 @@ type Source interface {
 type ChunkSource interface {
 	// Chunk returns a chunk of a module: one Zstandard frame of at most MaxChunk
 	// bytes, which inflates to at most as many. count is how many chunks the module
-	// has; the chunk with that index is empty. The caller must not change the bytes, and calls release when it no longer
-	// needs them. MODULE_NOT_FOUND, INTEGRITY.
+	// has; at that index, packed is empty. The caller must not change the bytes, and
+	// calls release when it no longer needs them. Errors: MODULE_NOT_FOUND,
+	// INTEGRITY.
 	Chunk(ctx context.Context, digest string, index int) (packed []byte, count int, release func(), err error)
 	// Verify reads a whole module. INTEGRITY if it is damaged.
 	Verify(ctx context.Context, digest string) error

@@ -26,8 +26,9 @@ import (
 const every = 5 * time.Millisecond
 
 // callSteadily is the victim's process. It calls the echo at url until its
-// stdin ends, and shows the token, if it is not "". For each call it writes a line with the time when the call was
-// due, the time from then to its answer, and the error.
+// stdin ends, and shows the token, if it is not "". For each call it writes a line
+// with the time when the call was due, the time from then to its answer, and the
+// error.
 func callSteadily(url, token string) int {
 	gone := make(chan struct{})
 	go func() {

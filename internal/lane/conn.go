@@ -91,7 +91,7 @@ type Conn struct {
 	draining  atomic.Bool
 	silence   pace.Silence   // of the core
 	outOfBand chan struct{}  // slots of calls that hold a large body
-	inputs    *budget.Budget //  bytes of these
+	inputs    *budget.Budget // bytes of their inputs
 
 	mu        sync.Mutex
 	calls     map[uint64]*active

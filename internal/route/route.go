@@ -63,8 +63,8 @@ var (
 )
 
 // Check returns REQUEST_INVALID if a route is not valid, or if a request for the
-// API could match it. api are the names of hosts that the API is known by; a route
-// without a host is always beside the API.
+// API could match it. api are the hosts that serve the API; a route without a host is
+// served there, too.
 func Check(r *ruedov1.Route, api ...string) error {
 	text := fault.Cut(Text(r), 80)
 	if err := checkHost(r.GetHost()); err != nil {

@@ -12,8 +12,8 @@ type runnerGauges struct {
 }
 
 // Runners adds the gauges of what the attached runners report, and of how many
-// streams are open on them; read is called when the metrics are read. They are sums, because ids of runners come and go.
-// Call it once.
+// streams are open on them; read is called when the metrics are read. They are
+// sums, because ids of runners come and go. Call it once.
 func (m *Metrics) Runners(read func() (runners []*ruedov1.Runner, streams int)) {
 	m.registry.MustRegister(runnerGauges{read})
 }

@@ -1,7 +1,7 @@
 // Package testkit holds what the tests of many rooms need and no room owns:
 // polling for a condition, a log that can be read while it is written, a check
-// of an error's reason, and a network that can be cut. A whole cluster is in package ruedotest, a store in
-// etcdtest.
+// of an error's reason, and a network that can be cut. A whole cluster is in
+// package ruedotest, a store in etcdtest.
 package testkit
 
 import (

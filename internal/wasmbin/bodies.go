@@ -65,7 +65,7 @@ type walk struct {
 	plain      *plain
 	body       int // the first that has not been walked
 	complexity uint64
-	dearest    [3]share // of the complexity, the largest first
+	costliest  [3]share // of the complexity, the largest first
 	err        error    // in that body, if everything needed to report it was there
 }
 
@@ -81,9 +81,9 @@ func (w *walk) add(own uint64) {
 		w.complexity = math.MaxUint64
 	}
 	s := share{body: w.body, cost: own}
-	for i := range w.dearest {
-		if s.cost > w.dearest[i].cost {
-			s, w.dearest[i] = w.dearest[i], s
+	for i := range w.costliest {
+		if s.cost > w.costliest[i].cost {
+			s, w.costliest[i] = w.costliest[i], s
 		}
 	}
 }
@@ -101,12 +101,12 @@ func (w *walk) judge() error {
 		return nil
 	}
 	var most []string
-	for _, s := range w.dearest {
+	for _, s := range w.costliest {
 		if s.cost > 0 {
 			most = append(most, fmt.Sprintf("%s with %d", m.describe(w.code.file, uint32(len(m.importedFuncs)+s.body)), s.cost))
 		}
 	}
-	return limitError(fault.WasmLimitComplexity, m.Bodies[w.dearest[0].body].Offset,
+	return limitError(fault.WasmLimitComplexity, m.Bodies[w.costliest[0].body].Offset,
 		fmt.Sprintf("the code is too complex: its complexity (locals x blocks, loops and switch targets) is %d, most of it in %s", w.complexity, strings.Join(most, ", ")), limit)
 }
 

@@ -20,7 +20,7 @@ func complex(loops ...int) []byte {
 	return m.Bytes()
 }
 
-// The error says what all functions cost together, and names the three dearest
+// The error says what all functions cost together, and names the three costliest
 // ones, also if the limit is exceeded by a cheap one after them.
 func TestTheErrorOfComplexityNamesTheDearestFunctions(t *testing.T) {
 	b := complex(10, 500, 20, 700, 400, 300, 1)

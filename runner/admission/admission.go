@@ -18,7 +18,7 @@
 // # Streams
 //
 // A call of kind http can be open for hours and wait nearly all of that time, so it
-// enters by [Queue.Open]. While it waits, it gives its slot back ([Stream.Pause]), and
+// enters by [Queue.Open]. While it waits, it releases its slot ([Stream.Pause]), and
 // it queues for one when it continues ([Stream.Resume]). Such a call counts twice: as
 // open until it is released, and as a call in the queue until its first pause.
 //

@@ -30,7 +30,7 @@ func (x *Stream[P]) end(took time.Duration) time.Duration {
 	return time.Since(x.since)
 }
 
-// Pause gives the slot back while the call waits. It does nothing if the call has
+// Pause releases the slot while the call waits. It does nothing if the call has
 // none.
 func (x *Stream[P]) Pause() {
 	if !x.executing {

@@ -14,7 +14,7 @@ import (
 )
 
 // Request returns a call as the sandbox gets it. Only a call of kind http has a
-// head, and only one with a head can stream and gives its turn back while it waits.
+// head, and only one with a head can stream and releases its turn while it waits.
 func Request(ctx context.Context, req *runnerv1.ExecuteRequest, turn sandbox.Turn) sandbox.Request {
 	r := sandbox.Request{ID: req.CallId, Input: req.Input, ContentType: req.ContentType, Caller: req.Caller, Head: req.Head}
 	if len(req.Head) == 0 {

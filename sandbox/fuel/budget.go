@@ -39,10 +39,10 @@ func (b *Budget) EndWith(ctx context.Context, own time.Time) {
 	}
 }
 
-// Turn is the right to execute, which a call gives back during a long wait. Its
+// Turn is the right to execute, which a call releases during a long wait. Its
 // methods are called by one goroutine at a time.
 type Turn interface {
-	// Pause gives the turn back, unless the call has none.
+	// Pause releases the turn, unless the call has none.
 	Pause()
 	// Resume waits for a turn again, or until ctx ends: then it returns ctx's error.
 	Resume(ctx context.Context) error
@@ -89,7 +89,7 @@ func (b *Budget) stop(why Stop) {
 type Long struct {
 	// Every is the time for which it has CPU and HostCalls again.
 	Every time.Duration
-	// Turn is given back while the guest waits. Nil: nothing is.
+	// Turn is released while the guest waits. Nil: nothing is.
 	Turn Turn
 	// Grace is how long the call goes on after its caller has left, so that the guest
 	// can clean up.

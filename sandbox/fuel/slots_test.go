@@ -112,7 +112,7 @@ func TestSleepersHoldNoTurn(t *testing.T) {
 	wg.Wait()
 }
 
-// pauses is a turn that says when it is given back.
+// pauses is a turn that says when it is released.
 type pauses chan struct{}
 
 func (p pauses) Pause() { p <- struct{}{} }

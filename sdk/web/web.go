@@ -34,8 +34,8 @@
 // request has the protocol of its caller, so r.ProtoMajor is 2 for HTTP/2. If
 // it came over TLS, r.TLS is set, without the details. [Caller] returns who sent
 // it; the field Authorization arrives only if a decorator of the service says so, and
-// Cookie only at a site without the API. Reading and writing at the same time always works. Many goroutines can
-// wait for streams, timers and each other.
+// Cookie only at a site without the API. Reading and writing at the same time always
+// works. Many goroutines can wait for streams, timers and each other.
 //
 // The request's context has the deadline of the call. It is canceled when the
 // handler returns, and within about a second when the caller is gone. As in

@@ -14,7 +14,7 @@ import (
 )
 
 // A store that does not answer is given up after store.start_timeout, not after
-// the attempt that was under way then.
+// the attempt that was in flight then.
 func TestStartTimeoutIsTheWholeTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := &Assembler{Settings: &settings.Resolved{}}

@@ -23,7 +23,7 @@ func (d Dir) Authorities(p *Profile) ([]*x509.Certificate, error) {
 	case strings.TrimSpace(p.Authority) == "":
 		return nil, nil
 	case !p.OwnsAuthority():
-		path := d.beside(p, strings.TrimSpace(p.Authority))
+		path := d.absolute(p, strings.TrimSpace(p.Authority))
 		var err error
 		if text, _, err = d.read(path); err != nil {
 			return nil, unreadable(err, path)
@@ -40,11 +40,12 @@ func (d Dir) Authorities(p *Profile) ([]*x509.Certificate, error) {
 // Certificate returns the paths of the client certificate of a profile and of its key,
 // both "" if it has none. Either is taken from the directory of the profile.
 func (d Dir) Certificate(p *Profile) (certificate, key string) {
-	return d.beside(p, p.CertificateFile), d.beside(p, p.PrivateKeyFile)
+	return d.absolute(p, p.CertificateFile), d.absolute(p, p.PrivateKeyFile)
 }
 
-// beside returns a path in a profile as one that is good everywhere; "" stays.
-func (d Dir) beside(p *Profile, path string) string {
+// absolute returns a path of a profile, which is relative to the directory of the
+// profile; "" stays.
+func (d Dir) absolute(p *Profile, path string) string {
 	if path == "" || filepath.IsAbs(path) {
 		return path
 	}

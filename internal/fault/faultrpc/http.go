@@ -140,7 +140,8 @@ func HTTPStatus(e *fault.Error) int {
 	return http.StatusInternalServerError
 }
 
-// FromHTTP reads back what [WriteJSON] and [WriteCall] wrote, but for Said. ok is false if body is not that.
+// FromHTTP reads back what [WriteJSON] and [WriteCall] wrote, except for Said. ok is
+// false if body is something else.
 func FromHTTP(body []byte) (e *fault.Error, ok bool) {
 	var f Failure
 	if json.Unmarshal(body, &f) != nil || f.Reason == "" {

@@ -114,13 +114,13 @@ func (a *answer) sendHead() error {
 	a.chunks = true
 	delete(a.header, "Content-Length") // it is no length
 	a.header["Transfer-Encoding"] = []string{"chunked"}
-	kept := slices.Clone(a.buf)
+	body := slices.Clone(a.buf)
 	a.buf = a.buf[:0]
 	a.begin()
-	if err := a.send(a.buf); err != nil || len(kept) == 0 {
+	if err := a.send(a.buf); err != nil || len(body) == 0 {
 		return err
 	}
-	return a.chunk(kept)
+	return a.chunk(body)
 }
 
 // chunk sends a chunk; the last one is empty.

@@ -64,7 +64,7 @@ func (c *conn) serve() (rest []byte, other bool) {
 		r := c.next()
 		if r == nil {
 			rest = slices.Clone(c.buf)
-			c.giveBack()
+			c.release()
 			return rest, c.Conn.SetDeadline(time.Time{}) == nil
 		}
 		more := c.handle(r)
@@ -72,7 +72,7 @@ func (c *conn) serve() (rest []byte, other bool) {
 			c.reset()
 			continue
 		}
-		c.giveBack()
+		c.release()
 		if !more {
 			return nil, false
 		}

@@ -34,8 +34,8 @@ func (c *conn) borrow() {
 	c.out.c = c
 }
 
-// giveBack returns it.
-func (c *conn) giveBack() {
+// release returns that memory.
+func (c *conn) release() {
 	w := c.work
 	c.work, c.buf = nil, nil
 	w.reset()

@@ -29,9 +29,6 @@ func (*runnerCmd) Examples() []string {
 }
 
 func (c *runnerCmd) Run(s *session.Session) error {
-	serving(s)
-	a := s.Assembler()
-	log, calls := s.Loggers()
-	a.Calls = calls
+	a, log := process(s)
 	return a.Runner(s.Ctx, log)
 }

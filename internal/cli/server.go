@@ -1,6 +1,9 @@
 package cli
 
 import (
+	"log/slog"
+
+	"github.com/ruedo-dev/ruedo/internal/cli/assemble"
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
 )
 
@@ -38,9 +41,15 @@ func (*serverCmd) Examples() []string {
 }
 
 func (c *serverCmd) Run(s *session.Session) error {
+	a, log := process(s)
+	return a.Server(s.Ctx, log)
+}
+
+// process returns what assembles a process that serves others, and its logger.
+func process(s *session.Session) (*assemble.Assembler, *slog.Logger) {
 	serving(s)
 	a := s.Assembler()
 	log, calls := s.Loggers()
 	a.Calls = calls
-	return a.Server(s.Ctx, log)
+	return a, log
 }

@@ -221,7 +221,13 @@ func (x *exchange) execute() (*invoke.Answer, error) {
 	streams := &executor.Exchange{Inform: x.inform}
 	streams.Respond = func(head []byte, body io.Reader) {
 		defer context.AfterFunc(x.front.cfg.Down, func() { sayGoodbye(ctx, stop) })()
-		defer context.AfterFunc(ctx, func() { x.hurry(ctx) })()
+		hurried := make(chan struct{})
+		hurry := context.AfterFunc(ctx, func() { defer close(hurried); x.hurry(ctx) })
+		defer func() {
+			if !hurry() {
+				<-hurried // or it could outlive the exchange, and meet the next request of the connection
+			}
+		}()
 		if streams.Body == nil { // otherwise it is followed already
 			defer x.front.cfg.Follow(ctx, x.service, stop)()
 		}

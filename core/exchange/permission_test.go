@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -56,6 +58,18 @@ func (p *permission) takeAway() {
 }
 
 const reason = "this needs a login that is good"
+
+// slowWriter takes its time to set a deadline.
+type slowWriter struct {
+	*httptest.ResponseRecorder
+	began, proceed chan struct{}
+}
+
+func (w *slowWriter) SetWriteDeadline(time.Time) error {
+	close(w.began)
+	<-w.proceed
+	return nil
+}
 
 // An exchange that is open ends when its caller may not have it any more, and says why
 // where the protocol has a place for that.
@@ -124,6 +138,25 @@ func TestAnExchangeEndsWithItsPermission(t *testing.T) {
 		}
 		_ = chat.CloseRequest()
 		_ = chat.CloseResponse()
+	})
+	t.Run("nothing of it is left", func(t *testing.T) {
+		w := &slowWriter{ResponseRecorder: httptest.NewRecorder(), began: make(chan struct{}), proceed: make(chan struct{})}
+		returned := make(chan struct{})
+		go func() {
+			defer close(returned)
+			defer func() { _ = recover() }() // the answer is cut off
+			s.server.Handler().ServeHTTP(w, httptest.NewRequest("GET", "http://localhost/svc/talk/events?n=2&stay", nil))
+		}()
+		testkit.Eventually(t, "it streams", func() bool { return p.followed() > 0 })
+		p.takeAway()
+		<-w.began
+		select {
+		case <-returned:
+			t.Error("a deadline is set on a connection that the exchange has left")
+		case <-time.After(50 * time.Millisecond):
+		}
+		close(w.proceed)
+		<-returned
 	})
 	goodbye := append([]byte{0x88, byte(2 + len(reason))}, binary.BigEndian.AppendUint16(nil, 1008)...)
 	goodbye = append(goodbye, reason...)

@@ -2,9 +2,6 @@
 GO      ?= go
 BIN     := bin
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
-# Without paths of this machine. What only tests run can be built with TRIM=, from
-# the same compiled packages as the tests.
-TRIM    ?= -trimpath
 LDFLAGS := -X github.com/ruedo-dev/ruedo/internal/cli.Version=$(VERSION)
 
 .DEFAULT_GOAL := help
@@ -16,7 +13,7 @@ help: ## Say what the targets do
 .PHONY: build
 build: ## Build the ruedo binary into bin/
 	@mkdir -p $(BIN)
-	$(GO) build $(TRIM) -ldflags '$(LDFLAGS)' -o $(BIN)/ruedo .
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ruedo .
 
 .PHONY: demo
 demo: build ## Start a cluster, publish the examples, call them, show what happens
@@ -93,7 +90,7 @@ faults: build ## Torment three cores and three runners with random faults for FA
 
 .PHONY: newcomer
 newcomer: build ## Write services outside of the repository as the docs say: test, publish, call, break and mend them
-	RUEDO_E2E_BIN=$(CURDIR)/$(BIN) $(GO) test -count=1 -timeout 8m -tags e2e -run '^TestNewcomer$$' ./internal/e2e
+	RUEDO_E2E_BIN=$(CURDIR)/$(BIN) $(GO) test -trimpath -count=1 -timeout 8m -tags e2e -run '^TestNewcomer$$' ./internal/e2e
 
 PORT_FUZZ ?= 30s
 .PHONY: hostile

@@ -91,7 +91,7 @@ func environment(t testing.TB) []string {
 // own binary, unless the script compiles guests of Go.
 func TestProgram(t *testing.T) {
 	cache, bin := t.TempDir(), t.TempDir()
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(bin, "ruedo"), ".")
+	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-o", filepath.Join(bin, "ruedo"), ".")
 	build.Dir = root(t)
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)

@@ -28,9 +28,7 @@ import (
 // the rest of a line, and times and digests can differ. A command fails only if
 // an error is shown.
 //
-// Two things differ: the port, because a cluster may run on this machine, and that
-// paths are not trimmed from the program, because everything it is built from would
-// have to be compiled once more.
+// Only the port differs, because a cluster may run on this machine.
 func TestReadme(t *testing.T) {
 	for _, tool := range []string{"sh", "make", "curl"} {
 		if _, err := exec.LookPath(tool); err != nil {
@@ -43,7 +41,7 @@ func TestReadme(t *testing.T) {
 		t.Fatalf("the block is about %d terminals, want one for the cluster and another one", len(terminals))
 	}
 	env := slices.DeleteFunc(environment(t), func(v string) bool { return strings.HasPrefix(v, "GOFLAGS=") || strings.HasPrefix(v, rootEnv+"=") })
-	env = append(env, "HOME="+t.TempDir(), "TMPDIR="+t.TempDir(), "RUEDO_SERVER_PORT=0", "NO_COLOR=1", "TRIM=")
+	env = append(env, "HOME="+t.TempDir(), "TMPDIR="+t.TempDir(), "RUEDO_SERVER_PORT=0", "NO_COLOR=1")
 
 	first := openTerminal(t, tree, append(env, "PATH="+os.Getenv("PATH")))
 	last := len(terminals[0]) - 1

@@ -53,10 +53,11 @@ const (
 
 	// attemptsPerAddress and attemptsPerUser bound the logins of a user in a minute,
 	// from one address and from all of them. failuresPerAddress bounds those of all users
-	// from one address that fail.
+	// from one address that fail, and beyond triesPerAddress, others go first.
 	attemptsPerAddress = 5
 	attemptsPerUser    = 30
 	failuresPerAddress = 10
+	triesPerAddress    = 10
 
 	// writeTries bounds how often others can write what a change is decided by.
 	writeTries = 8
@@ -105,8 +106,10 @@ type Config struct {
 type Login struct {
 	cfg       Config
 	passwords *password.Hasher
-	// byAddress and byUser limit attempts to log in, and failures those that fail.
-	byAddress, byUser, failures *limit.Limiter
+	// byAddress and byUser limit attempts to log in, and failures those that fail. tries
+	// says who is insistent, and known where somebody has logged in.
+	byAddress, byUser, failures, tries *limit.Limiter
+	known                              limit.Recent
 }
 
 // New returns a Login. It starts nothing before somebody logs in.
@@ -124,7 +127,7 @@ func New(cfg Config) *Login {
 	return &Login{
 		cfg: cfg, passwords: password.New(password.Config{Command: cfg.Hasher}),
 		byAddress: limit.New(attemptsPerAddress, time.Minute), byUser: limit.New(attemptsPerUser, time.Minute),
-		failures: limit.New(failuresPerAddress, time.Minute),
+		failures: limit.New(failuresPerAddress, time.Minute), tries: limit.New(triesPerAddress, time.Minute),
 	}
 }
 

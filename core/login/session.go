@@ -96,10 +96,11 @@ func (l *Login) ChangePassword(ctx context.Context, old, pass string) (*ruedov1.
 // matches returns nil if a password is right. known is the name if there is such a
 // user.
 func (l *Login) matches(ctx context.Context, action, user, known, pass, hash string) error {
-	from := ""
-	if r := access.Of(ctx); r != nil {
-		from = limit.Network(r.From)
+	r, err := request(ctx)
+	if err != nil {
+		return err
 	}
+	from := limit.Network(r.From)
 	// This comes first, so that whoever guesses at many users locks out none of them.
 	if wait, ok := l.failures.Would(from); !ok {
 		return l.refused(ctx, action, known, fault.New(fault.LoginLimit, "too many logins from this address have failed").WithRetry(wait).WithFix("wait a minute, then try again"))
@@ -111,7 +112,7 @@ func (l *Login) matches(ctx context.Context, action, user, known, pass, hash str
 	if !ok {
 		return l.refused(ctx, action, known, fault.New(fault.LoginLimit, "too many attempts to log in as this user").WithRetry(wait).WithFix("wait a minute, then try again"))
 	}
-	good, err := l.passwords.Matches(ctx, pass, hash)
+	good, err := l.passwords.Matches(ctx, pass, hash, l.rank(r))
 	switch {
 	case err != nil:
 		if e := fault.FromError(err); e.Reason == fault.LoginLimit {
@@ -123,6 +124,19 @@ func (l *Login) matches(ctx context.Context, action, user, known, pass, hash str
 		return l.refused(ctx, action, known, wrong())
 	}
 	return nil
+}
+
+// rank returns how soon a password is hashed. It does not depend on the user: how long a
+// login waits must not say who exists.
+func (l *Login) rank(r *access.Request) password.Rank {
+	from := limit.Network(r.From)
+	if r.Name != access.Anonymous || l.known.Has(from) {
+		return password.Known
+	}
+	if _, ok := l.tries.Allow(from); !ok {
+		return password.Insistent
+	}
+	return password.Stranger
 }
 
 // wrong is the one answer to a login that fails.
@@ -156,6 +170,7 @@ func (l *Login) session(ctx context.Context, user string, t token.Token, more fu
 	if err != nil {
 		return nil, token.Token{}, err
 	}
+	l.known.Add(limit.Network(access.Of(ctx).From))
 	return l.shownToken(made), t, nil
 }
 

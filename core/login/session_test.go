@@ -12,9 +12,11 @@ import (
 
 	"github.com/ruedo-dev/ruedo/core/auth/limit"
 	"github.com/ruedo-dev/ruedo/core/login/holdings"
+	"github.com/ruedo-dev/ruedo/core/login/password"
 	"github.com/ruedo-dev/ruedo/core/store/chain"
 	"github.com/ruedo-dev/ruedo/core/store/principals"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
+	"github.com/ruedo-dev/ruedo/internal/access"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/testkit"
 	"github.com/ruedo-dev/ruedo/internal/token"
@@ -134,6 +136,39 @@ func TestLoginsAreLimited(t *testing.T) {
 	testkit.WantReason(t, err, fault.LoginLimit)
 	if _, _, err = d.Login.Login(stranger(t, "10.1.0.1"), "bob", pass); !errors.Is(err, fault.Unauthenticated) {
 		t.Errorf("another user: %v", err)
+	}
+}
+
+func TestWhosePasswordsAreHashedFirst(t *testing.T) {
+	d := open(t)
+	secret := d.person(t, "ada") // from 10.0.0.1
+	if _, _, err := d.Login.Login(stranger(t, "10.0.0.7"), "ada", "wrong"); err == nil {
+		t.Fatal("the wrong password is good")
+	}
+	if _, _, err := d.Login.Login(stranger(t, "2001:db8::1"), "ada", pass); err != nil {
+		t.Fatal(err)
+	}
+	d.tries = limit.New(2, time.Hour) // both strangers can share a bucket
+	for _, c := range []struct {
+		who  string
+		ctx  context.Context
+		want password.Rank
+	}{
+		{"where an invite was accepted", stranger(t, "10.0.0.1"), password.Known},
+		{"where somebody has logged in", stranger(t, "2001:db8::2"), password.Known},
+		{"with a session", d.as(t, secret), password.Known},
+		{"on the machine", socket(t), password.Known},
+		{"where a login has failed", stranger(t, "10.0.0.7"), password.Stranger},
+		{"from elsewhere", stranger(t, "2001:db8:0:1::2"), password.Stranger},
+	} {
+		if got := d.rank(access.Of(c.ctx)); got != c.want {
+			t.Errorf("%s: rank %d, want %d", c.who, got, c.want)
+		}
+	}
+	again := access.Of(stranger(t, "10.0.0.7"))
+	d.rank(again)
+	if got := d.rank(again); got != password.Insistent {
+		t.Errorf("again and again from there: rank %d", got)
 	}
 }
 

@@ -1,5 +1,5 @@
 // Package limit bounds how often something may be tried: a login, or a token that is
-// not good. It counts by address, or by any other text.
+// not good. It counts by address, or by any other text, and remembers which came last.
 //
 //	failures := limit.New(20, time.Minute)
 //	if retry, ok := failures.Allow(limit.Network(from)); !ok {

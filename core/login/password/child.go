@@ -23,6 +23,8 @@ type answer struct {
 	Hash    string
 	Matches bool
 	Error   string
+	// Waited is for how long a child had no processor meanwhile.
+	Waited time.Duration
 }
 
 func (q question) answer() (a answer) {
@@ -35,6 +37,14 @@ func (q question) answer() (a answer) {
 	if err != nil {
 		a.Error = err.Error()
 	}
+	return a
+}
+
+// measured is answer by a process that does nothing else.
+func (q question) measured() answer {
+	began, had := time.Now(), processorTime()
+	a := q.answer()
+	a.Waited = max(0, time.Since(began)-(processorTime()-had))
 	return a
 }
 
@@ -65,7 +75,7 @@ func serve(stdin io.Reader, stdout io.Writer) int {
 		select {
 		case q, ok := <-questions:
 			alone.Stop()
-			if !ok || out.Encode(q.answer()) != nil {
+			if !ok || out.Encode(q.measured()) != nil {
 				return 0
 			}
 		case <-alone.C:

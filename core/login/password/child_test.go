@@ -96,17 +96,17 @@ func TestProcessesHash(t *testing.T) {
 		t.Fatal(err)
 	}
 	for text, want := range map[string]bool{odd: true, "correct \ufffd horse": false} {
-		if got, err := h.Matches(t.Context(), text, hash); got != want || err != nil {
+		if got, err := h.Matches(t.Context(), text, hash, password.Stranger); got != want || err != nil {
 			t.Errorf("%q: %t, %v", text, got, err)
 		}
 	}
-	if got, err := h.Matches(t.Context(), odd, "damaged"); got || err != nil {
+	if got, err := h.Matches(t.Context(), odd, "damaged", password.Stranger); got || err != nil {
 		t.Errorf("a damaged hash: %t, %v", got, err)
 	}
 	var all sync.WaitGroup
 	for range 4 {
 		all.Go(func() {
-			if got, err := h.Matches(t.Context(), odd, hash); !got || err != nil {
+			if got, err := h.Matches(t.Context(), odd, hash, password.Stranger); !got || err != nil {
 				t.Errorf("among others: %t, %v", got, err)
 			}
 		})
@@ -160,7 +160,7 @@ func TestAnotherProcessTakesThePlaceOfOneThatEnded(t *testing.T) {
 		t.Fatal(err)
 	}
 	testkit.Eventually(t, "the process ends", func() bool { return first.Signal(syscall.Signal(0)) != nil })
-	if got, err := h.Matches(t.Context(), good, hash); !got || err != nil {
+	if got, err := h.Matches(t.Context(), good, hash, password.Stranger); !got || err != nil {
 		t.Errorf("%t, %v", got, err)
 	}
 	if next := h.Idle(); len(next) != 1 || next[0].Pid == first.Pid {
@@ -177,7 +177,7 @@ func TestThisProcessHashesIfNoOtherCan(t *testing.T) {
 		if err != nil {
 			t.Fatal(name, err)
 		}
-		if got, err := h.Matches(t.Context(), good, hash); !got || err != nil {
+		if got, err := h.Matches(t.Context(), good, hash, password.Stranger); !got || err != nil {
 			t.Errorf("the program %s: %t, %v", name, got, err)
 		}
 		h.Close()

@@ -19,5 +19,14 @@ func (h *Hasher) Idle() (all []*os.Process) {
 	return all
 }
 
-// SetPatience sets how long a process can take for a hash.
-func (h *Hasher) SetPatience(d time.Duration) { h.workers.patience = d }
+// SetPatience sets how long a process can take for a hash, and how long others wait at
+// least.
+func (h *Hasher) SetPatience(d time.Duration) { h.workers.patience, h.maxWait = d, max(d, maxWait) }
+
+// Fake has each hash take so long, and wait for processors for a part of it.
+func (h *Hasher) Fake(took, waited time.Duration) {
+	h.compute = func(question) answer {
+		time.Sleep(took)
+		return answer{Waited: waited}
+	}
+}

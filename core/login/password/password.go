@@ -6,8 +6,9 @@
 //	good, err := h.Matches(ctx, text, hash)
 //
 // A hash takes 19 MiB and a processor for tens of milliseconds, so there is one at a
-// time. Sixteen more can wait; beyond them there is LOGIN_LIMIT. They are computed in a
-// process of the lowest priority, so that a flood of logins costs calls little.
+// time. They are computed in a process of the lowest priority, with rests in between if
+// others need the processors, so that a flood of logins costs calls little. Sixteen more
+// of each [Rank] can wait, for five seconds; beyond that there is LOGIN_LIMIT.
 package password
 
 import (
@@ -15,6 +16,7 @@ import (
 	"errors"
 	"strings"
 	"sync/atomic"
+	"time"
 	"unicode/utf8"
 
 	"github.com/alexedwards/argon2id"
@@ -22,12 +24,8 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-const (
-	// MinLength is the least number of characters of a password.
-	MinLength = 12
-	// maxWaiting bounds the passwords that wait while another one is hashed.
-	maxWaiting = 16
-)
+// MinLength is the least number of characters of a password.
+const MinLength = 12
 
 // params are what OWASP recommends as the least. They are part of each hash; one
 // with others is not good.
@@ -39,8 +37,10 @@ const nobody = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAA
 // Hasher hashes passwords. Its methods can be called from many goroutines.
 type Hasher struct {
 	workers workers
-	turn    chan struct{}
-	waiting atomic.Int64
+	compute func(question) answer
+	lines   [Insistent + 1]line
+	rest    rest // of who has the place of strangers
+	maxWait time.Duration
 	count   atomic.Uint64
 }
 
@@ -53,7 +53,12 @@ type Config struct {
 
 // New returns a Hasher. It starts nothing before it is needed.
 func New(cfg Config) *Hasher {
-	return &Hasher{workers: workers{command: cfg.Command, patience: patience}, turn: make(chan struct{}, 1)}
+	h := &Hasher{workers: workers{command: cfg.Command, patience: patience}, maxWait: maxWait}
+	h.compute = h.answer
+	for i := range h.lines {
+		h.lines[i].place = make(chan struct{}, 1)
+	}
+	return h
 }
 
 // Close ends the processes, and waits for them. Call it when nothing is hashed any more.
@@ -62,13 +67,13 @@ func (h *Hasher) Close() { h.workers.close() }
 // Count returns how many hashes were computed.
 func (h *Hasher) Count() uint64 { return h.count.Load() }
 
-// Hash returns the hash of a password, in PHC form. LOGIN_LIMIT; ctx's.
+// Hash returns the hash of a password of somebody who is known, in PHC form.
+// LOGIN_LIMIT; ctx's.
 func (h *Hasher) Hash(ctx context.Context, text string) (hash string, err error) {
-	if err := h.enter(ctx); err != nil {
+	a, err := h.ask(ctx, question{Password: []byte(text)}, Known)
+	if err != nil {
 		return "", err
 	}
-	defer h.leave()
-	a := h.answer(question{Password: []byte(text)})
 	if a.Error != "" {
 		return "", fault.Wrap(errors.New(a.Error), fault.Internal, "the password cannot be hashed")
 	}
@@ -78,28 +83,47 @@ func (h *Hasher) Hash(ctx context.Context, text string) (hash string, err error)
 // Matches reports whether a hash is that of a password. A hash that cannot be read,
 // for example an empty one, costs as much as another, and matches nothing. LOGIN_LIMIT;
 // ctx's.
-func (h *Hasher) Matches(ctx context.Context, text, hash string) (bool, error) {
+func (h *Hasher) Matches(ctx context.Context, text, hash string, of Rank) (bool, error) {
 	known := readable(hash)
 	if !known {
 		hash = nobody
 	}
-	if err := h.enter(ctx); err != nil {
-		return false, err
+	a, err := h.ask(ctx, question{[]byte(text), hash}, of)
+	return a.Matches && known && a.Error == "", err
+}
+
+// ask has a question answered when it is its turn.
+func (h *Hasher) ask(ctx context.Context, q question, of Rank) (a answer, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, h.maxWait, tooMany("too many logins wait for this core"))
+	defer cancel()
+	for rank := of; rank >= Known; rank-- {
+		if err := h.lines[rank].enter(ctx); err != nil {
+			return a, err
+		}
+		defer h.lines[rank].leave()
+		if rank == Stranger {
+			if err := h.rest.wait(ctx); err != nil {
+				return a, err
+			}
+			defer func() { h.rest.after(a.Waited) }()
+		}
 	}
-	defer h.leave()
-	a := h.answer(question{[]byte(text), hash})
-	return a.Matches && known && a.Error == "", nil
+	h.count.Add(1)
+	return h.compute(q), nil
 }
 
 // answer has a child answer. If that is not possible, because there is no memory for a
 // process or all processors are busy, this process does: people have to get in.
 func (h *Hasher) answer(q question) answer {
-	if supported && len(h.workers.command) > 0 {
-		if a, err := h.workers.ask(q); err == nil {
-			return a
-		}
+	if !supported || len(h.workers.command) == 0 {
+		return q.answer()
 	}
-	return q.answer()
+	a, err := h.workers.ask(q)
+	if err != nil {
+		a = q.answer()
+		a.Waited = maxRest // calls have waited for it, not it for them
+	}
+	return a
 }
 
 // readable reports whether a hash is one that Hash returns. Others could cost any
@@ -107,30 +131,6 @@ func (h *Hasher) answer(q question) answer {
 func readable(hash string) bool {
 	p, _, _, err := argon2id.DecodeHash(hash)
 	return err == nil && *p == params
-}
-
-func (h *Hasher) enter(ctx context.Context) error {
-	select {
-	case h.turn <- struct{}{}:
-		return nil
-	default:
-	}
-	if h.waiting.Add(1) > maxWaiting {
-		h.waiting.Add(-1)
-		return fault.New(fault.LoginLimit, "%d logins wait for this core already", maxWaiting).With("limit", maxWaiting).WithFix("try again in a moment")
-	}
-	defer h.waiting.Add(-1)
-	select {
-	case h.turn <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-func (h *Hasher) leave() {
-	h.count.Add(1)
-	<-h.turn
 }
 
 // Check returns PASSWORD_WEAK for a password that a user must not have.

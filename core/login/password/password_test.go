@@ -5,7 +5,10 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/ruedo-dev/ruedo/core/login/password"
 	"github.com/ruedo-dev/ruedo/internal/fault"
@@ -21,7 +24,7 @@ func TestHashAndMatch(t *testing.T) {
 		t.Fatal(hash, err)
 	}
 	for text, want := range map[string]bool{good: true, good + " ": false, "": false, "Correct horse battery": false} {
-		if got, err := h.Matches(t.Context(), text, hash); got != want || err != nil {
+		if got, err := h.Matches(t.Context(), text, hash, password.Stranger); got != want || err != nil {
 			t.Errorf("%q: %t, %v", text, got, err)
 		}
 	}
@@ -44,7 +47,7 @@ func TestHashesThatAreNotOurs(t *testing.T) {
 		"$2a$10$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy",
 	} {
 		before := h.Count()
-		if matches, err := h.Matches(t.Context(), "", hash); matches || err != nil {
+		if matches, err := h.Matches(t.Context(), "", hash, password.Stranger); matches || err != nil {
 			t.Errorf("%q: %t, %v", hash, matches, err)
 		}
 		if n := h.Count() - before; n != 1 {
@@ -54,30 +57,24 @@ func TestHashesThatAreNotOurs(t *testing.T) {
 }
 
 func TestFewHashesAtATime(t *testing.T) {
-	h := password.New(password.Config{})
-	const logins = 30
-	start, results := make(chan struct{}), make(chan error, logins)
-	var all sync.WaitGroup
-	for range logins {
-		all.Go(func() {
-			<-start
-			_, err := h.Matches(t.Context(), good, "")
-			results <- err
-		})
-	}
-	close(start)
-	all.Wait()
-	close(results)
-	refused := 0
-	for err := range results {
-		if err != nil {
-			testkit.WantReason(t, err, fault.LoginLimit, "16 logins wait")
-			refused++
+	synctest.Test(t, func(t *testing.T) {
+		h := resting(0)
+		began := time.Now()
+		var refused atomic.Int64
+		var all sync.WaitGroup
+		for range 30 {
+			all.Go(func() {
+				if _, err := h.Matches(t.Context(), good, "", password.Stranger); err != nil {
+					testkit.WantReason(t, err, fault.LoginLimit, "16 logins wait")
+					refused.Add(1)
+				}
+			})
 		}
-	}
-	if refused == 0 || int(h.Count()) != logins-refused {
-		t.Errorf("%d of %d logins were refused, %d hashes were computed", refused, logins, h.Count())
-	}
+		all.Wait()
+		if n := refused.Load(); n != 13 || h.Count() != 17 || time.Since(began) != 17*took {
+			t.Errorf("%d of 30 logins were refused, %d hashes were computed in %s", n, h.Count(), time.Since(began))
+		}
+	})
 }
 
 func TestWhoeverWaitsCanLeave(t *testing.T) {
@@ -135,7 +132,7 @@ func FuzzMatches(f *testing.F) {
 	f.Add("$argon2id$v=19$m=-1,t=-1,p=999$%$")
 	h := password.New(password.Config{})
 	f.Fuzz(func(t *testing.T, hash string) {
-		if matches, err := h.Matches(t.Context(), good, hash); matches || err != nil {
+		if matches, err := h.Matches(t.Context(), good, hash, password.Stranger); matches || err != nil {
 			t.Errorf("%q: %t, %v", hash, matches, err)
 		}
 	})

@@ -2,7 +2,10 @@
 
 package password
 
-import "syscall"
+import (
+	"syscall"
+	"time"
+)
 
 // supported says that a process can have a priority.
 const supported = false
@@ -10,3 +13,5 @@ const supported = false
 func attr() *syscall.SysProcAttr { return nil }
 
 func yield() error { return nil }
+
+func processorTime() time.Duration { return 0 }

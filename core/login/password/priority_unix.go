@@ -2,7 +2,10 @@
 
 package password
 
-import "syscall"
+import (
+	"syscall"
+	"time"
+)
 
 // supported says that a process can have a priority.
 const supported = true
@@ -18,4 +21,13 @@ func yield() error {
 	}
 	idle()
 	return nil
+}
+
+// processorTime returns how much of it this process has had.
+func processorTime() time.Duration {
+	var u syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

@@ -77,7 +77,7 @@ of a core go one after the other. The time is that of the whole cluster, which i
 
 *Logins* are 100 attempts in a second to log in, from 50 addresses, as users who do not exist, while two callers call every 2 ms (p99 1.2); in
 *100-addresses* each attempt is from an address of its own. An address is refused when it has failed 10 times in a minute. One password is hashed at a time, by a process of the
-lowest priority, and 16 wait; the others are refused with LOGIN_LIMIT. This is wall time and needs an idle machine.`, "door",
+lowest priority, with rests while calls need the processors, and 16 wait; the others are refused with LOGIN_LIMIT. This is wall time and needs an idle machine.`, "door",
 		[]grid{
 			{"Authorizing a call:", "request", []column{
 				{"CPU µs", "door/authorize/*/cpu", ""}, {"allocations", "door/authorize/*/allocations", ""}, {"CPU ÷ none", "door/authorize/*/cpu", "none"}}},

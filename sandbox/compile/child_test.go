@@ -127,6 +127,14 @@ func TestTheLastOneToGiveUpKillsTheChild(t *testing.T) {
 	}
 }
 
+func TestNobodyWaitsForTheEndOfAChildThatIsDone(t *testing.T) {
+	c := open(t, func(cfg *compile.Config) { cfg.Command = self(t, "lingering-child") })
+	if got, report := run(t, c, returns(1)); got != 1 || report.Hit {
+		t.Errorf("got %d, %+v", got, report)
+	}
+	testkit.Eventually(t, "no child is left", func() bool { return len(children(t, os.Getpid())) == 0 })
+}
+
 func TestTheChildSeesNothingOfItsParent(t *testing.T) {
 	t.Setenv("RUEDO_TEST_SECRET", "hush")
 	file, err := os.Create(filepath.Join(t.TempDir(), "open"))

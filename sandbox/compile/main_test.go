@@ -28,6 +28,9 @@ func TestMain(m *testing.M) {
 			os.Exit(compile.Child(os.Stdin, os.Stdout, config))
 		case "other-child": // one that compiles for other settings
 			os.Exit(compile.Child(os.Stdin, os.Stdout, func() wazero.RuntimeConfig { return config().WithDebugInfoEnabled(true) }))
+		case "lingering-child":
+			compile.Child(os.Stdin, os.Stdout, config)
+			time.Sleep(time.Hour)
 		case "confused-child":
 			fmt.Fprintln(os.Stderr, "unknown command \x1b[31mchild")
 			os.Exit(2)

@@ -121,6 +121,29 @@ func readAnswers(stdout []byte) (ready bool, last *answer) {
 	return ready, last
 }
 
+// replies retains what a child says on stdout.
+type replies struct {
+	capped
+	done chan answer // receives the last answer of a child that has compiled its module
+}
+
+const maxStdout = 64 << 10
+
+func newReplies() *replies {
+	return &replies{capped: capped{max: maxStdout}, done: make(chan answer, 1)}
+}
+
+func (r *replies) Write(p []byte) (int, error) {
+	n, err := r.capped.Write(p)
+	if ready, last := readAnswers(r.buf); ready && last != nil && last.Verdict == verdictDone {
+		select {
+		case r.done <- *last:
+		default: // it has said so before
+		}
+	}
+	return n, err
+}
+
 // capped retains the first bytes that are written to it and drops the rest.
 type capped struct {
 	max int

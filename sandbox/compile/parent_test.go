@@ -194,9 +194,7 @@ func TestAChildThatIsReadyTakesTheNextModule(t *testing.T) {
 		if got, report := run(t, c, returns(int32(n))); got != uint64(n) || report.Hit {
 			t.Errorf("got %d, want %d; %+v", got, n, report)
 		}
-		if left := children(t, os.Getpid()); len(left) > 0 {
-			t.Errorf("%d: %v are left", n, left)
-		}
+		testkit.Eventually(t, "no child is left", func() bool { return len(children(t, os.Getpid())) == 0 })
 	}
 	c.Ready()
 	if err := c.Close(t.Context()); err != nil {

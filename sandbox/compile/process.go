@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"sync"
 	"syscall"
 	"time"
 
@@ -36,18 +35,16 @@ func Self(args ...string) ([]string, error) {
 // errWall is the cause of a context that ended at the child's wall-clock limit.
 var errWall = errors.New("wall clock")
 
-const (
-	maxStdout = 64 << 10
-	maxStderr = 16 << 10
-)
+const maxStderr = 16 << 10
 
 // process is a child.
 type process struct {
-	cmd            *exec.Cmd
-	stdin          io.WriteCloser
-	stdout, stderr *capped
-	ended          chan struct{}
-	err            error // of waiting; set before ended is closed
+	cmd    *exec.Cmd
+	stdin  io.WriteCloser
+	stdout *replies
+	stderr *capped
+	ended  chan struct{}
+	err    error // of waiting; set before ended is closed
 }
 
 // start starts a child in a directory. It waits for its order.
@@ -57,7 +54,7 @@ func (c *Compiler) start(dir string) (*process, error) {
 	cmd.Dir = dir
 	cmd.SysProcAttr = confine.Attr()
 	cmd.WaitDelay = time.Second
-	p := &process{cmd: cmd, stdout: &capped{max: maxStdout}, stderr: &capped{max: maxStderr}, ended: make(chan struct{})}
+	p := &process{cmd: cmd, stdout: newReplies(), stderr: &capped{max: maxStderr}, ended: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = p.stdout, p.stderr
 	var err error
 	if p.stdin, err = cmd.StdinPipe(); err != nil {
@@ -79,10 +76,14 @@ func (c *Compiler) start(dir string) (*process, error) {
 	return p, <-started
 }
 
-// kill ends a child and waits for its end.
+// kill ends a child, unless it has ended, and waits for its end.
 func (p *process) kill() {
-	_ = confine.Kill(p.cmd.Process) // unless it has ended
-	<-p.ended
+	select {
+	case <-p.ended:
+	default:
+		_ = confine.Kill(p.cmd.Process)
+		<-p.ended
+	}
 }
 
 // spawn makes a child compile a module into dir.
@@ -103,15 +104,21 @@ func (c *Compiler) spawn(ctx context.Context, dir string, j job) (answer, *fault
 	return a, e
 }
 
-// ask gives a child the order to compile a module into dir, and waits for its end.
+// ask gives a child the order to compile a module into dir, and waits until it has.
 // It also reports whether the child was lost: ended by somebody else, or because
 // it had waited too long, before it began.
 func (c *Compiler) ask(ctx context.Context, p *process, dir string, j job) (answer, *fault.Error, bool) {
 	limits := budget.Limits{CPU: c.cfg.CPU, Timeout: c.cfg.Timeout, Memory: c.cfg.Memory}.For(j.wasm, j.budget)
 	wall, cancel := context.WithTimeoutCause(ctx, limits.Timeout, errWall)
-	defer cancel()
-	var sending sync.WaitGroup
-	sending.Go(func() {
+	c.wg.Go(func() {
+		defer cancel()
+		select {
+		case <-p.ended:
+		case <-wall.Done():
+			p.kill()
+		}
+	})
+	c.wg.Go(func() {
 		// Fails if the child ends early; how it ended says more. The pipe stays open:
 		// Wait closes it.
 		_ = order{
@@ -120,11 +127,12 @@ func (c *Compiler) ask(ctx context.Context, p *process, dir string, j job) (answ
 		}.write(p.stdin, j.wasm)
 	})
 	select {
+	case a := <-p.stdout.done:
+		// Its memory takes a while to be released, for which nobody waits. When ctx
+		// ends, it is killed.
+		return a, nil, false
 	case <-p.ended:
-	case <-wall.Done():
-		p.kill()
 	}
-	sending.Wait()
 	ready, last := readAnswers(p.stdout.buf)
 	if p.err == nil && ready && last != nil && last.Verdict == verdictDone {
 		return *last, nil, false
@@ -132,11 +140,12 @@ func (c *Compiler) ask(ctx context.Context, p *process, dir string, j job) (answ
 	if ctx.Err() != nil {
 		return answer{}, canceled(ctx), false
 	}
+	late := context.Cause(wall) == errWall
 	return answer{}, c.explain(ending{
 		limits: limits,
-		wall:   context.Cause(wall) == errWall, ready: ready, last: last,
+		wall:   late, ready: ready, last: last,
 		stderr: p.stderr.String(), state: p.cmd.ProcessState, err: p.err,
-	}), !ready && wall.Err() == nil
+	}), !ready && !late
 }
 
 // ending is what is known about a child that failed.

@@ -7,12 +7,12 @@ import (
 	"github.com/ruedo-dev/ruedo/sandbox/compile/confine"
 )
 
-// spareTime is how long a child waits for an order.
-const spareTime = time.Minute
+// spareTime is how long a child waits for an order: it holds some memory.
+const spareTime = 5 * time.Minute
 
 // Ready starts a child ahead of its order, unless one waits already: the next
-// module need not wait for a start. A child that gets no order within a minute
-// ends.
+// module need not wait for a start. A child that gets no order within five
+// minutes ends.
 func (c *Compiler) Ready() {
 	if len(c.cfg.Command) == 0 || !confine.Supported {
 		return

@@ -17,17 +17,19 @@ import (
 
 // Sandbox is where a module is going to run.
 type Sandbox interface {
-	// Ready says that a module is about to be expected.
+	// Ready says that a module is going to be expected, so that what compiles it
+	// can start.
 	Ready()
 	// Expect compiles a module and holds the code until ctx ends.
 	Expect(ctx context.Context, wasm []byte, l sandbox.Limits)
 }
 
 // PublishDir builds a directory and publishes it to a cluster in this process,
-// whose runners try it. They compile the module while it is examined and stored.
-// The listing is of the last time.
+// whose runners try it. They compile the module while it is examined and stored,
+// and then get ready for the next. The listing is of the last time.
 func PublishDir(s *session.Session, core *client.Client, dir string, runners Sandbox, last *derive.Listing) error {
 	runners.Ready()
+	defer runners.Ready() // before the next save, when it would compete with the build
 	var expecting sync.WaitGroup
 	defer expecting.Wait()
 	ctx, cancel := context.WithCancel(s.Ctx)

@@ -184,6 +184,10 @@ var arrows = []arrow{
 		reason: "files are authentic, processes are limited and panics are caught whatever is compiled: this can be read without knowing how",
 	},
 	{
+		from: []string{"sandbox/compile/failures"}, only: []string{"internal/fault"},
+		reason: "what is remembered of a failure is its error",
+	},
+	{
 		from: []string{"internal/wasmbin"}, only: []string{"internal/wasmbin", "internal/abi", "internal/fault", "internal/text"},
 		never:  []string{"github.com/tetratelabs/wazero"},
 		reason: "the core admits modules without an engine that could execute them",

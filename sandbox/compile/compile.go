@@ -63,6 +63,7 @@ import (
 	"github.com/tetratelabs/wazero"
 
 	"github.com/ruedo-dev/ruedo/sandbox/compile/cache"
+	"github.com/ruedo-dev/ruedo/sandbox/compile/failures"
 )
 
 // The limits of a zero Config. A Go service of 4 MB takes 1 s of CPU time and
@@ -171,7 +172,7 @@ type Compiler struct {
 	flights map[string]*flight // being made
 	placed  map[string]*entry  // in the working directory
 	spare   *process           // waits for an order; nil if there is none
-	failed  failures
+	failed  failures.List
 }
 
 // New returns a compiler. It starts nothing in the background. Its errors are

@@ -61,7 +61,7 @@ func (c *Compiler) join(ctx context.Context, j job) (*entry, Report, error) {
 		c.mu.Unlock()
 		return e, Report{Hit: true, Size: e.size}, nil
 	}
-	if err := c.failed.of(j.name(), time.Now()); err != nil {
+	if err := c.failed.Of(j.name(), time.Now()); err != nil {
 		c.mu.Unlock()
 		return nil, Report{}, err
 	}
@@ -227,7 +227,7 @@ func (c *Compiler) land(f *flight, j job, p product, report Report, failure *fau
 	}
 	if failure != nil {
 		f.err = failure
-		c.failed.add(j.name(), failure, time.Now())
+		c.failed.Add(j.name(), failure, time.Now())
 		return
 	}
 	if f.entry != nil {

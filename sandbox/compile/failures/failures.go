@@ -1,4 +1,11 @@
-package compile
+// Package failures remembers modules that were too much for the compiler a moment
+// ago:
+//
+//	if err := failed.Of(name, time.Now()); err != nil {
+//		return err
+//	}
+//	failed.Add(name, compile(), time.Now())
+package failures
 
 import (
 	"time"
@@ -6,12 +13,12 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-// failures are modules that were too much for the compiler a moment ago. If one
+// List holds modules that were too much for the compiler a moment ago. If one
 // is sent again, it gets the same answer immediately, because each try would
 // take a processor for as long as the limit allows. They are forgotten soon,
 // because a machine that was too busy then may not be now. The zero value is
-// ready to use; Compiler.mu guards it.
-type failures struct {
+// ready to use. It is not safe for concurrent use.
+type List struct {
 	list []failure // oldest first
 }
 
@@ -26,8 +33,8 @@ const (
 	maxFailures = 256
 )
 
-// of returns how a module failed, or nil.
-func (f *failures) of(key string, now time.Time) *fault.Error {
+// Of returns how a module failed, or nil.
+func (f *List) Of(key string, now time.Time) *fault.Error {
 	for _, x := range f.list {
 		if x.key == key && now.Before(x.until) {
 			return x.err
@@ -36,8 +43,8 @@ func (f *failures) of(key string, now time.Time) *fault.Error {
 	return nil
 }
 
-// add remembers a failure, if its answer is worth it.
-func (f *failures) add(key string, err *fault.Error, now time.Time) {
+// Add remembers a failure, if its answer is worth it.
+func (f *List) Add(key string, err *fault.Error, now time.Time) {
 	if err.Reason != fault.CompileTimeout && err.Reason != fault.CompileMemory {
 		return
 	}

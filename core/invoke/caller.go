@@ -2,6 +2,7 @@ package invoke
 
 import (
 	"context"
+	"time"
 
 	"github.com/ruedo-dev/ruedo/internal/access"
 	"github.com/ruedo-dev/ruedo/internal/executor"
@@ -23,4 +24,11 @@ func callerOf(ctx context.Context) (string, error) {
 		return "", e
 	}
 	return name, nil
+}
+
+// Until returns a context for calls that ends at a time. It has no timer until somebody
+// waits for its end; see [executor.Deadline].
+func Until(ctx context.Context, at time.Time) (context.Context, context.CancelFunc) {
+	d := executor.WithDeadline(ctx, at, nil)
+	return d, d.Stop
 }

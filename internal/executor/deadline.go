@@ -34,12 +34,17 @@ func WithDeadline(ctx context.Context, at time.Time, cause error) *Deadline {
 
 // Waits returns what a waiter has to look at: a channel that is closed when the context
 // ends, and a time at which it ends as well without the channel being closed. A zero time
-// means that there is none.
+// means that there is none. A Deadline of a Deadline has no timer either.
 func Waits(ctx context.Context) (<-chan struct{}, time.Time) {
-	if d, ok := ctx.(*Deadline); ok && d.timed.Load() == nil {
-		return d.Context.Done(), d.at
+	d, ok := ctx.(*Deadline)
+	if !ok || d.timed.Load() != nil {
+		return ctx.Done(), time.Time{}
 	}
-	return ctx.Done(), time.Time{}
+	done, at := Waits(d.Context)
+	if at.IsZero() || d.at.Before(at) {
+		at = d.at
+	}
+	return done, at
 }
 
 // Stop ends the context, except for those who wait as [Waits] says, and releases its timer.

@@ -112,3 +112,20 @@ func TestADeadlineAlone(t *testing.T) {
 		t.Errorf("it takes %v allocations", n)
 	}
 }
+
+// A deadline of a deadline has no timer either, whichever of them is first.
+func TestADeadlineOfADeadline(t *testing.T) {
+	soon, later := time.Now().Add(time.Hour), time.Now().Add(2*time.Hour)
+	for _, at := range [][2]time.Time{{soon, later}, {later, soon}} {
+		callers := executor.WithDeadline(t.Context(), at[0], nil)
+		own := executor.WithDeadline(callers, at[1], errLate)
+		if done, first := executor.Waits(own); done != t.Context().Done() || !first.Equal(soon) {
+			t.Errorf("it is to be looked at %s, want %s", first, soon)
+		}
+		callers.Stop()
+		if own.Err() == nil {
+			t.Error("it goes on although that of its caller has ended")
+		}
+		own.Stop()
+	}
+}

@@ -46,8 +46,9 @@ const metaEstimate = "estimate"
 // turn would come too late: after about wait, although it can wait only for can.
 func TooLate(service, what string, wait, can time.Duration) *fault.Error {
 	wait, can = max(wait.Round(time.Millisecond), time.Millisecond), max(can.Round(time.Millisecond), 0)
-	e := fault.New(fault.QueueTimeout, "the call of service %s would wait about %s for %s, and has %s for that", service, wait, what, can).
-		With("limit", can, metaEstimate, wait).WithFix("call again later with more time, start another runner, or raise server.queue_timeout").WithRetry(wait)
+	about, left := wait.String(), can.String()
+	e := fault.New(fault.QueueTimeout, "the call of service %s would wait about %s for %s, and has %s for that", service, about, what, left).
+		With("limit", left, metaEstimate, about).WithFix("call again later with more time, start another runner, or raise server.queue_timeout").WithRetry(wait)
 	e.NotStarted = true
 	return e
 }

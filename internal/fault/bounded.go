@@ -35,11 +35,12 @@ func (e *Error) Bounded() *Error {
 	b := *e
 	b.Message, b.Fix = Cut(e.Message, maxMessage), Cut(e.Fix, maxFix)
 	b.Fields = boundedFields(e.Fields)
-	b.Meta = make(map[string]string)
-	for i, k := range slices.Sorted(maps.Keys(e.Meta)) {
-		if i == maxFacts {
-			break
-		}
+	b.Meta = make(map[string]string, min(len(e.Meta), maxFacts)+1)
+	keys := maps.Keys(e.Meta)
+	if len(e.Meta) > maxFacts {
+		keys = slices.Values(slices.Sorted(keys)[:maxFacts])
+	}
+	for k := range keys {
 		b.Meta[Cut(k, maxKey)] = Cut(e.Meta[k], maxFact)
 	}
 	if e.NotStarted {

@@ -24,6 +24,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strings"
 	"time"
 )
 
@@ -70,7 +71,7 @@ type Field struct {
 
 // New returns an error with a reason and a formatted message.
 func New(r Reason, format string, args ...any) *Error {
-	return &Error{Reason: r, Message: fmt.Sprintf(format, args...)}
+	return &Error{Reason: r, Message: sprintf(format, args)}
 }
 
 // Wrap returns an error with a reason that keeps its cause for logs.
@@ -82,8 +83,17 @@ func Wrap(err error, r Reason, format string, args ...any) *Error {
 
 // WithFix sets the fix. It returns e.
 func (e *Error) WithFix(format string, args ...any) *Error {
-	e.Fix = fmt.Sprintf(format, args...)
+	e.Fix = sprintf(format, args)
 	return e
+}
+
+// sprintf spares a format that is the text itself its copy: under overload, most
+// answers are errors.
+func sprintf(format string, args []any) string {
+	if len(args) == 0 && strings.IndexByte(format, '%') < 0 {
+		return format
+	}
+	return fmt.Sprintf(format, args...)
 }
 
 // WithRetry sets how long to wait before the same request is sent again. It
@@ -99,10 +109,17 @@ func (e *Error) With(pairs ...any) *Error {
 	meta := make(map[string]string, len(e.Meta)+len(pairs)/2)
 	maps.Copy(meta, e.Meta)
 	for i := 0; i+1 < len(pairs); i += 2 {
-		meta[fmt.Sprint(pairs[i])] = fmt.Sprint(pairs[i+1])
+		meta[sprint(pairs[i])] = sprint(pairs[i+1])
 	}
 	e.Meta = meta
 	return e
+}
+
+func sprint(v any) string {
+	if s, ok := v.(string); ok {
+		return s
+	}
+	return fmt.Sprint(v)
 }
 
 // Error returns only the message: reason and fix have their own fields.

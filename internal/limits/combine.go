@@ -29,7 +29,6 @@ func Effective(kind ruedov1.Kind, ds []*ruedov1.Decorator) []*ruedov1.EffectiveL
 // combine sets each limit of sum, and passes on its value and where that comes
 // from: a decorator, or another limit.
 func combine(kind ruedov1.Kind, ds []*ruedov1.Decorator, sum *ruedov1.Limits, found func(r Row, value uint64, decorator, follows string)) {
-	table := Table()
 	for _, r := range table {
 		if !r.has(kind) {
 			continue
@@ -94,7 +93,7 @@ func (r Row) most(kind ruedov1.Kind) uint64 {
 // Over says which limit of the decorators is above what a service of the kind can
 // have, and the decorator that sets it. Both are empty if none is.
 func Over(kind ruedov1.Kind, ds []*ruedov1.Decorator) (what, decorator string) {
-	for _, r := range Table() {
+	for _, r := range table {
 		if value, name := r.strictest(ds); r.most(kind) != 0 && value > r.most(kind) {
 			return fmt.Sprintf("%s is %s, and more than %s is only for services of kind http", r.Name, r.format(value), r.format(r.most(kind))), name
 		}

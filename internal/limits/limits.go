@@ -15,6 +15,7 @@ package limits
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -93,59 +94,60 @@ type Row struct {
 }
 
 // Table returns the limits, in the order in which they are shown.
-func Table() []Row {
-	return []Row{
-		{
-			Name: Memory, Bounds: "memory of the guest", Unit: Size, Default: 128 << 20, Reason: "GUEST_MEMORY", Home: Sandbox,
-			get: (*ruedov1.Limits).GetMemoryBytes,
-			set: func(l *ruedov1.Limits, v uint64) { l.MemoryBytes = v },
-		},
-		{
-			Name: Timeout, Bounds: "wall-clock time of a call", Unit: Duration, Default: uint64(10 * time.Second), HTTP: uint64(time.Minute), Most: uint64(time.Hour), Reason: "GUEST_TIMEOUT", Home: Sandbox,
-			get: func(l *ruedov1.Limits) uint64 { return nanos(l.GetTimeout()) },
-			set: func(l *ruedov1.Limits, v uint64) { l.Timeout = duration(v) },
-		},
-		{
-			Name: Idle, Bounds: "time in a call of kind http in which no byte moves in any direction", Unit: Duration, Default: uint64(5 * time.Minute), Only: ruedov1.Kind_KIND_HTTP, Reason: "GUEST_IDLE", Home: Sandbox,
-			get: func(l *ruedov1.Limits) uint64 { return nanos(l.GetIdle()) },
-			set: func(l *ruedov1.Limits, v uint64) { l.Idle = duration(v) },
-		},
-		{
-			Name: CPU, Bounds: "processor time of a call; waiting does not count. A call of kind http has it for each minute", Unit: Duration, Follows: Timeout, HTTP: uint64(time.Minute), Reason: "GUEST_CPU", Home: Sandbox,
-			get: func(l *ruedov1.Limits) uint64 { return nanos(l.GetCpuTime()) },
-			set: func(l *ruedov1.Limits, v uint64) { l.CpuTime = duration(v) },
-		},
-		{
-			Name: Input, Bounds: "input of a call; for kind http, the body", Unit: Size, Default: 4 << 20, HTTP: 64 << 20, Most: 64 << 20, None: true, Reason: "INPUT_TOO_LARGE", Home: Core,
-			get: (*ruedov1.Limits).GetInputBytes,
-			set: func(l *ruedov1.Limits, v uint64) { l.InputBytes = v },
-		},
-		{
-			Name: Output, Bounds: "output of a call; for kind http, the body", Unit: Size, Default: 4 << 20, HTTP: 64 << 20, Most: 64 << 20, None: true, Reason: "GUEST_OUTPUT_LIMIT", Home: Sandbox,
-			get: (*ruedov1.Limits).GetOutputBytes,
-			set: func(l *ruedov1.Limits, v uint64) { l.OutputBytes = v },
-		},
-		{
-			Name: Logs, Bounds: "log of a call", Unit: Size, Default: 64 << 10, Excess: "dropped and counted", Home: Sandbox,
-			get: (*ruedov1.Limits).GetLogBytes,
-			set: func(l *ruedov1.Limits, v uint64) { l.LogBytes = v },
-		},
-		{
-			Name: Concurrency, Bounds: "calls of the service that one runner executes at the same time", Unit: Count, Unset: "the runner's own", Reason: "CONCURRENCY_LIMIT", Home: Runner,
-			get: func(l *ruedov1.Limits) uint64 { return uint64(l.GetConcurrency()) },
-			set: func(l *ruedov1.Limits, v uint64) { l.Concurrency = uint32(min(v, math.MaxUint32)) },
-		},
-		{
-			Name: Stack, Bounds: "native stack of a call; it is not part of `memory`", Unit: Size, Default: 32 << 20, Reason: "GUEST_TRAP", Kind: "stack overflow", Home: Sandbox,
-			get: (*ruedov1.Limits).GetStackBytes,
-			set: func(l *ruedov1.Limits, v uint64) { l.StackBytes = v },
-		},
-		{
-			Name: Grace, Bounds: "time that a call of kind http has to clean up when its caller has left", Unit: Duration, Only: ruedov1.Kind_KIND_HTTP, Unset: "none", Excess: "stopped", Home: Sandbox,
-			get: func(l *ruedov1.Limits) uint64 { return nanos(l.GetGrace()) },
-			set: func(l *ruedov1.Limits, v uint64) { l.Grace = duration(v) },
-		},
-	}
+func Table() []Row { return slices.Clone(table) }
+
+// table is never changed. Every call that fails looks into it.
+var table = []Row{
+	{
+		Name: Memory, Bounds: "memory of the guest", Unit: Size, Default: 128 << 20, Reason: "GUEST_MEMORY", Home: Sandbox,
+		get: (*ruedov1.Limits).GetMemoryBytes,
+		set: func(l *ruedov1.Limits, v uint64) { l.MemoryBytes = v },
+	},
+	{
+		Name: Timeout, Bounds: "wall-clock time of a call", Unit: Duration, Default: uint64(10 * time.Second), HTTP: uint64(time.Minute), Most: uint64(time.Hour), Reason: "GUEST_TIMEOUT", Home: Sandbox,
+		get: func(l *ruedov1.Limits) uint64 { return nanos(l.GetTimeout()) },
+		set: func(l *ruedov1.Limits, v uint64) { l.Timeout = duration(v) },
+	},
+	{
+		Name: Idle, Bounds: "time in a call of kind http in which no byte moves in any direction", Unit: Duration, Default: uint64(5 * time.Minute), Only: ruedov1.Kind_KIND_HTTP, Reason: "GUEST_IDLE", Home: Sandbox,
+		get: func(l *ruedov1.Limits) uint64 { return nanos(l.GetIdle()) },
+		set: func(l *ruedov1.Limits, v uint64) { l.Idle = duration(v) },
+	},
+	{
+		Name: CPU, Bounds: "processor time of a call; waiting does not count. A call of kind http has it for each minute", Unit: Duration, Follows: Timeout, HTTP: uint64(time.Minute), Reason: "GUEST_CPU", Home: Sandbox,
+		get: func(l *ruedov1.Limits) uint64 { return nanos(l.GetCpuTime()) },
+		set: func(l *ruedov1.Limits, v uint64) { l.CpuTime = duration(v) },
+	},
+	{
+		Name: Input, Bounds: "input of a call; for kind http, the body", Unit: Size, Default: 4 << 20, HTTP: 64 << 20, Most: 64 << 20, None: true, Reason: "INPUT_TOO_LARGE", Home: Core,
+		get: (*ruedov1.Limits).GetInputBytes,
+		set: func(l *ruedov1.Limits, v uint64) { l.InputBytes = v },
+	},
+	{
+		Name: Output, Bounds: "output of a call; for kind http, the body", Unit: Size, Default: 4 << 20, HTTP: 64 << 20, Most: 64 << 20, None: true, Reason: "GUEST_OUTPUT_LIMIT", Home: Sandbox,
+		get: (*ruedov1.Limits).GetOutputBytes,
+		set: func(l *ruedov1.Limits, v uint64) { l.OutputBytes = v },
+	},
+	{
+		Name: Logs, Bounds: "log of a call", Unit: Size, Default: 64 << 10, Excess: "dropped and counted", Home: Sandbox,
+		get: (*ruedov1.Limits).GetLogBytes,
+		set: func(l *ruedov1.Limits, v uint64) { l.LogBytes = v },
+	},
+	{
+		Name: Concurrency, Bounds: "calls of the service that one runner executes at the same time", Unit: Count, Unset: "the runner's own", Reason: "CONCURRENCY_LIMIT", Home: Runner,
+		get: func(l *ruedov1.Limits) uint64 { return uint64(l.GetConcurrency()) },
+		set: func(l *ruedov1.Limits, v uint64) { l.Concurrency = uint32(min(v, math.MaxUint32)) },
+	},
+	{
+		Name: Stack, Bounds: "native stack of a call; it is not part of `memory`", Unit: Size, Default: 32 << 20, Reason: "GUEST_TRAP", Kind: "stack overflow", Home: Sandbox,
+		get: (*ruedov1.Limits).GetStackBytes,
+		set: func(l *ruedov1.Limits, v uint64) { l.StackBytes = v },
+	},
+	{
+		Name: Grace, Bounds: "time that a call of kind http has to clean up when its caller has left", Unit: Duration, Only: ruedov1.Kind_KIND_HTTP, Unset: "none", Excess: "stopped", Home: Sandbox,
+		get: func(l *ruedov1.Limits) uint64 { return nanos(l.GetGrace()) },
+		set: func(l *ruedov1.Limits, v uint64) { l.Grace = duration(v) },
+	},
 }
 
 // nanos returns a duration as a value of the table. A negative one sets no limit.
@@ -168,7 +170,7 @@ func ByReason(reason, kind string) (Row, bool) {
 }
 
 func find(match func(Row) bool) (Row, bool) {
-	for _, r := range Table() {
+	for _, r := range table {
 		if match(r) {
 			return r, true
 		}
@@ -179,7 +181,7 @@ func find(match func(Row) bool) (Row, bool) {
 // Names returns the names of all limits, in the order of the table.
 func Names() []string {
 	var names []string
-	for _, r := range Table() {
+	for _, r := range table {
 		names = append(names, r.Name)
 	}
 	return names

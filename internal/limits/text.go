@@ -10,7 +10,7 @@ import (
 // Text returns the limits that l sets, for one line: "memory 32 MiB, timeout 1s".
 func Text(l *ruedov1.Limits) string {
 	var parts []string
-	for _, r := range Table() {
+	for _, r := range table {
 		if v := r.Get(l); v != 0 {
 			parts = append(parts, r.Name+" "+r.format(v))
 		}
@@ -81,7 +81,7 @@ func Usage() string {
 	var parts []string
 	for _, u := range []Unit{Size, Duration, Count} {
 		var names []string
-		for _, r := range Table() {
+		for _, r := range table {
 			if r.Unit == u {
 				names = append(names, r.Name)
 			}

@@ -34,7 +34,7 @@ func WithDeadline(r *http.Request) (ctx context.Context, cancel context.CancelFu
 		e.NotStarted = true
 		return nil, nil, e
 	}
-	ctx, cancel = context.WithTimeout(r.Context(), timeout)
+	ctx, cancel = invoke.Until(r.Context(), time.Now().Add(timeout))
 	return ctx, cancel, nil
 }
 

@@ -86,8 +86,10 @@ func WriteCall(w http.ResponseWriter, status int, err *fault.Error, said Said) {
 	if d := err.RetryDelay(); d > 0 {
 		h.Set(retryAfter, strconv.FormatInt(int64((d+time.Second-1)/time.Second), 10)) // HTTP knows whole seconds
 	}
+	body := JSON(err, said)
+	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
-	_, _ = w.Write(JSON(err, said)) // the caller is gone
+	_, _ = w.Write(body) // the caller is gone
 }
 
 // JSON returns an error, bounded, and what a guest said as a line with a JSON object: the body of a

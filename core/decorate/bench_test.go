@@ -1,6 +1,8 @@
 package decorate_test
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"testing"
 
 	"github.com/ruedo-dev/ruedo/core/decorate"
@@ -52,6 +54,33 @@ func BenchmarkCheck(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				_, _ = next.Execute(b.Context(), req)
+			}
+		})
+	}
+}
+
+// BenchmarkCheckOfMany measures what a schema costs a call if the calls of thousands of
+// services alternate, each with a schema of its own, so that none is in a cache.
+func BenchmarkCheckOfMany(b *testing.B) {
+	for _, n := range []int{10, 4000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			compiler := decorate.NewCompiler()
+			services := make([]*decorate.Rules, n)
+			for i := range services {
+				text := fmt.Sprintf(`{"type":"object","required":["name"],"additionalProperties":false,"properties":{
+					"name":{"type":"string","minLength":1,"maxLength":%d},"age":{"type":"integer","minimum":0,"maximum":150},"language":{"enum":["en","es"]}}}`, 64+i)
+				d, err := compiler.Admit(b.Context(), &ruedov1.Decorator{Name: "rules", InputSchema: schemaOf(b, text)})
+				if err != nil {
+					b.Fatal(err)
+				}
+				services[i] = decorate.Combine(ruedov1.Kind_KIND_FUNCTION, []*decorate.Decorator{d})
+			}
+			rand.Shuffle(n, func(i, j int) { services[i], services[j] = services[j], services[i] })
+			input := []byte(`{"name":"Ada"}`)
+			for i := 0; b.Loop(); i++ {
+				if err := services[i%n].Check(b.Context(), "greet", input); err != nil {
+					b.Fatal(err)
+				}
 			}
 		})
 	}

@@ -1,7 +1,9 @@
 package telemetry
 
 import (
+	"math"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -10,70 +12,108 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
-// succeeded are the metrics of services of which a call has succeeded on a runner.
-// Finding each by its labels would cost a call several look-ups in tables of all
-// services.
-type succeeded struct {
+// services counts the calls of each service. It is a collector of its own, because one
+// counter of the library takes as much memory as all of a service take here: with
+// thousands of services, what a call costs is the memory that it touches.
+type services struct {
 	by sync.Map // name -> *service
 
-	mu sync.Mutex // held while a service is added or forgotten
+	calls, cpu, fuel          *prometheus.Desc
+	duration, memory, restore spread
 }
 
-// service are the metrics that such calls have.
+func newServices() *services {
+	return &services{
+		calls: calls.desc(), cpu: cpu.desc(), fuel: fuel.desc(),
+		duration: newSpread(duration, int64(time.Second)), memory: newSpread(memory, 1), restore: newSpread(restore, int64(time.Second)),
+	}
+}
+
+// service counts the calls of one service. What each call changes comes first.
 type service struct {
-	ok, cpu, fuel    prometheus.Counter
-	duration, memory prometheus.Observer
-	restore          func() prometheus.Observer // made on first use: not all have it
+	ok       atomic.Uint64 // calls that succeeded
+	cpu      atomic.Uint64 // ns
+	fuel     atomic.Uint64
+	duration sample
+	memory   sample
+	restore  sample
+	failed   sync.Map // outcome -> *atomic.Uint64
 }
 
-func (m *Metrics) service(name string) *service {
-	if s, ok := m.succeeded.by.Load(name); ok {
-		return s.(*service)
+// service returns the counters of a service.
+func (s *services) service(name string) *service {
+	if one, ok := s.by.Load(name); ok {
+		return one.(*service)
 	}
-	m.succeeded.mu.Lock()
-	defer m.succeeded.mu.Unlock()
-	s := &service{
-		ok: m.calls.WithLabelValues(name, OK), duration: m.duration.WithLabelValues(name),
-		cpu: m.cpu.WithLabelValues(name), fuel: m.fuel.WithLabelValues(name), memory: m.memory.WithLabelValues(name),
-		restore: sync.OnceValue(func() prometheus.Observer { return m.restore.WithLabelValues(name) }),
+	one, _ := s.by.LoadOrStore(name, &service{})
+	return one.(*service)
+}
+
+// count counts a call by its outcome.
+func (s *service) count(outcome fault.Reason) {
+	if outcome == "" {
+		s.ok.Add(1)
+		return
 	}
-	m.succeeded.by.Store(name, s)
-	return s
+	key := label(outcome)
+	n, ok := s.failed.Load(key)
+	if !ok {
+		n, _ = s.failed.LoadOrStore(key, new(atomic.Uint64))
+	}
+	n.(*atomic.Uint64).Add(1)
+}
+
+// Describe describes the metrics.
+func (s *services) Describe(to chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{s.calls, s.cpu, s.fuel, s.duration.desc, s.memory.desc, s.restore.desc} {
+		to <- d
+	}
+}
+
+// Collect returns the metrics of all services.
+func (s *services) Collect(to chan<- prometheus.Metric) {
+	counter := func(d *prometheus.Desc, value float64, labels ...string) {
+		to <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, value, labels...)
+	}
+	s.by.Range(func(key, value any) bool {
+		name, one := key.(string), value.(*service)
+		if n := one.ok.Load(); n > 0 {
+			counter(s.calls, float64(n), name, OK)
+		}
+		one.failed.Range(func(outcome, n any) bool {
+			counter(s.calls, float64(n.(*atomic.Uint64).Load()), name, outcome.(string))
+			return true
+		})
+		s.duration.collect(to, &one.duration, name)
+		if s.memory.collect(to, &one.memory, name) { // a runner has executed it
+			counter(s.cpu, time.Duration(one.cpu.Load()).Seconds(), name)
+			counter(s.fuel, float64(one.fuel.Load()), name)
+		}
+		s.restore.collect(to, &one.restore, name)
+		return true
+	})
 }
 
 // Call counts one call of a service that exists. outcome is the reason of its
 // failure, or "". info can be nil or empty if the call did not reach a runner.
 func (m *Metrics) Call(name string, outcome fault.Reason, took time.Duration, info *ruedov1.CallInfo) {
-	if outcome == "" && info.GetRunner() != "" {
-		s := m.service(name)
-		s.ok.Inc()
-		s.duration.Observe(took.Seconds())
-		m.used(name, info, s)
+	s := m.services.service(name)
+	s.count(outcome)
+	m.services.duration.observe(&s.duration, int64(took))
+	if info.GetRunner() == "" {
 		return
 	}
-	m.calls.WithLabelValues(name, label(outcome)).Inc()
-	m.duration.WithLabelValues(name).Observe(took.Seconds())
-	if info.GetRunner() != "" {
-		m.used(name, info, &service{
-			cpu: m.cpu.WithLabelValues(name), fuel: m.fuel.WithLabelValues(name), memory: m.memory.WithLabelValues(name),
-			restore: func() prometheus.Observer { return m.restore.WithLabelValues(name) },
-		})
-	}
-}
-
-// used counts what a call has used on a runner.
-func (m *Metrics) used(name string, info *ruedov1.CallInfo, s *service) {
 	if info.GetCold() {
 		m.cold.WithLabelValues(name).Inc()
 	}
-	s.cpu.Add(max(0, info.GetCpuTime().AsDuration().Seconds())) // a counter panics on negative values
-	s.fuel.Add(float64(info.GetFuel()))
-	s.memory.Observe(float64(info.GetMemoryBytes()))
+	s.cpu.Add(uint64(max(0, info.GetCpuTime().AsDuration())))
+	s.fuel.Add(info.GetFuel())
+	m.services.memory.observe(&s.memory, int64(min(info.GetMemoryBytes(), math.MaxInt64)))
 	if e := info.GetEgress(); e != nil {
 		m.egress(name, e)
 	}
 	if r := info.GetRestoreTime().AsDuration(); r > 0 {
-		s.restore().Observe(r.Seconds())
+		m.services.restore.observe(&s.restore, int64(r))
 	}
 }
 
@@ -96,13 +136,9 @@ func (m *Metrics) egress(name string, e *ruedov1.Egress) {
 // Forget drops the counts of a service that no longer exists, so that names
 // that come and go do not fill the memory.
 func (m *Metrics) Forget(name string) {
-	m.succeeded.mu.Lock()
-	defer m.succeeded.mu.Unlock()
 	by := prometheus.Labels{"service": name}
-	for _, v := range []interface {
-		DeletePartialMatch(prometheus.Labels) int
-	}{m.calls, m.cold, m.duration, m.cpu, m.fuel, m.memory, m.restore, m.egressStreams, m.egressBytes} {
+	for _, v := range []*prometheus.CounterVec{m.cold, m.egressStreams, m.egressBytes} {
 		v.DeletePartialMatch(by)
 	}
-	m.succeeded.by.Delete(name)
+	m.services.by.Delete(name)
 }

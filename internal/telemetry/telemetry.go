@@ -41,14 +41,9 @@ const (
 type Metrics struct {
 	registry *prometheus.Registry
 
-	calls    *prometheus.CounterVec
+	services *services
 	requests *prometheus.CounterVec
 	cold     *prometheus.CounterVec
-	duration *prometheus.HistogramVec
-	cpu      *prometheus.CounterVec
-	fuel     *prometheus.CounterVec
-	memory   *prometheus.HistogramVec
-	restore  *prometheus.HistogramVec
 	panics   prometheus.Counter
 
 	egressStreams, egressBytes *prometheus.CounterVec
@@ -58,8 +53,6 @@ type Metrics struct {
 
 	ejections *prometheus.CounterVec
 	denied    *prometheus.CounterVec
-
-	succeeded succeeded
 }
 
 // New returns new counters. runners returns how many runners are ready, and alarms
@@ -68,8 +61,7 @@ type Metrics struct {
 func New(runners func() int, alarms func() []string) *Metrics {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
-		calls:    counters(calls), requests: counters(requests), cold: counters(cold), cpu: counters(cpu), fuel: counters(fuel),
-		duration: histograms(duration), memory: histograms(memory), restore: histograms(restore),
+		services: newServices(), requests: counters(requests), cold: counters(cold),
 		egressStreams: counters(egressStreams), egressBytes: counters(egressBytes),
 		jobs:      newJobMetrics(),
 		events:    newEventMetrics(),
@@ -77,7 +69,7 @@ func New(runners func() int, alarms func() []string) *Metrics {
 		denied:    counters(denied),
 		panics:    prometheus.NewCounter(prometheus.CounterOpts{Name: panics.Name, Help: panics.Help}),
 	}
-	m.registry.MustRegister(m.panics, m.calls, m.requests, m.cold, m.duration, m.cpu, m.fuel, m.memory, m.restore, m.egressStreams, m.egressBytes,
+	m.registry.MustRegister(m.panics, m.services, m.requests, m.cold, m.egressStreams, m.egressBytes,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: runnersReady.Name, Help: runnersReady.Help}, func() float64 { return float64(runners()) }),
 		&alarmGauge{prometheus.NewDesc(alarmsRaised.Name, alarmsRaised.Help, alarmsRaised.Labels, nil), alarms})
 	m.registry.MustRegister(m.ejections, m.denied, m.events.seen, m.events.dropped, m.jobs.runs, m.jobs.duration, m.jobs.succeeded)

@@ -3,7 +3,9 @@ package telemetry_test
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -162,5 +164,66 @@ func TestAForgottenServiceIsCountedAgain(t *testing.T) {
 	succeed()
 	if text, want := read(m), `ruedo_calls_total{outcome="ok",service="greet"} 2`; !strings.Contains(text, want) {
 		t.Errorf("the metrics do not contain %s:\n%s", want, text)
+	}
+}
+
+// BenchmarkCallOfMany measures what counting costs a call if the calls of thousands of
+// services alternate, so that the counters of none are in a cache.
+func BenchmarkCallOfMany(b *testing.B) {
+	for _, n := range []int{10, 10_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			m := telemetry.New(func() int { return 1 }, func() []string { return nil })
+			info := &ruedov1.CallInfo{Runner: "r", CpuTime: durationpb.New(10 * time.Microsecond), Fuel: 1000, MemoryBytes: 128 << 10}
+			names := make([]string, n)
+			for i := range names {
+				names[i] = fmt.Sprintf("service-%05d", i)
+			}
+			rand.Shuffle(n, func(i, j int) { names[i], names[j] = names[j], names[i] })
+			var before, after runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&before)
+			for _, name := range names {
+				m.Call(name, "", time.Millisecond, info)
+			}
+			runtime.GC()
+			runtime.ReadMemStats(&after)
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				m.Call(names[i%n], "", time.Millisecond, info)
+			}
+			b.ReportMetric((float64(after.HeapAlloc)-float64(before.HeapAlloc))/float64(n), "B/service")
+			runtime.KeepAlive(m)
+		})
+	}
+}
+
+// Each call is in one bucket of each histogram, and what no runner has executed is in that
+// of the time alone.
+func TestFiguresOfAService(t *testing.T) {
+	m := telemetry.New(func() int { return 1 }, func() []string { return nil })
+	for _, took := range []time.Duration{-1, 100 * time.Microsecond, 100*time.Microsecond + 1, time.Hour} {
+		m.Call("greet", "", took, &ruedov1.CallInfo{Runner: "r", MemoryBytes: 1 << 20, RestoreTime: durationpb.New(500 * time.Nanosecond)})
+	}
+	m.Call("greet", fault.NoRunner, time.Second, nil)
+	text := read(m)
+	for _, want := range []string{
+		`ruedo_calls_total{outcome="ok",service="greet"} 4`,
+		`ruedo_calls_total{outcome="NO_RUNNER",service="greet"} 1`,
+		`ruedo_call_duration_seconds_bucket{service="greet",le="0.0001"} 2`, // a bound belongs to what is below it
+		`ruedo_call_duration_seconds_bucket{service="greet",le="0.0004"} 3`,
+		`ruedo_call_duration_seconds_bucket{service="greet",le="+Inf"} 5`,
+		`ruedo_call_duration_seconds_sum{service="greet"} 3601.000200001`,
+		`ruedo_call_duration_seconds_count{service="greet"} 5`,
+		`ruedo_call_memory_bytes_bucket{service="greet",le="1.048576e+06"} 4`,
+		`ruedo_call_memory_bytes_sum{service="greet"} 4.194304e+06`,
+		`ruedo_call_restore_seconds_bucket{service="greet",le="5e-07"} 4`,
+	} {
+		if !strings.Contains(text, want+"\n") {
+			t.Errorf("the metrics lack %s", want)
+		}
+	}
+	m.Call("refused", fault.NoRunner, time.Second, nil)
+	if text := read(m); strings.Contains(text, `ruedo_call_fuel_total{service="refused"}`) || strings.Contains(text, `ruedo_call_memory_bytes_count{service="refused"}`) {
+		t.Error("a service that no runner has executed has figures of one")
 	}
 }

@@ -25,7 +25,7 @@
 //     service never waits for calls of other services: for that, as many again
 //     can execute. No call waits longer than its request says: then it is
 //     refused with QUEUE_TIMEOUT.
-//   - At most Streams calls of kind http are open. One that waits for 1 ms does not
+//   - At most Streams calls of kind http are open. One that waits does not
 //     count as executing until it continues.
 //   - When ctx of Serve ends, the runner stops accepting calls, and those in
 //     flight get DrainTimeout to finish.

@@ -52,8 +52,8 @@ type Config struct {
 	// CompileTime is the processor time that compiling a module can take, plus an
 	// eighth for each MiB of its code. 0 means 12 s.
 	CompileTime time.Duration
-	// MaxIdle is how many idle instances one template keeps; those that no call
-	// needs for a while are closed. 0 means twice the processors.
+	// MaxIdle is how many idle instances one template keeps, and eight times as many of kind
+	// http; those that no call needs for a while are closed. 0 means twice the processors.
 	MaxIdle int
 	// MaxRetainedBytes is how many bytes the idle instances of all templates can
 	// retain of the pages that their calls wrote, so that the next call does not have

@@ -163,8 +163,8 @@ type Request struct {
 	Responder Responder
 	// Opener opens outbound streams. Nil means that the guest has no network.
 	Opener Opener
-	// Turn of a call of kind http is released while the guest waits for longer than
-	// 1 ms, and while the last bytes of an answer are read. Nil: nothing is.
+	// Turn of a call of kind http is released while the guest waits, unless it sleeps for
+	// at most 100 µs, and while the last bytes of an answer are read. Nil: nothing is.
 	Turn Turn
 }
 

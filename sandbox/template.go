@@ -53,7 +53,7 @@ func (e *Engine) Load(ctx context.Context, spec Spec) (*Template, error) {
 	if err := checkSpec(spec); err != nil {
 		return nil, err
 	}
-	limits := spec.Limits.WithDefaults()
+	limits, idle := spec.Limits.WithDefaults(), e.cfg.MaxIdle
 	module, done := e.modules.Rewrite(spec.Wasm, limits.Memory)
 	defer done()
 	if module.Failure != nil {
@@ -63,6 +63,7 @@ func (e *Engine) Load(ctx context.Context, spec Spec) (*Template, error) {
 	info, rewritten := module.Info, module.Result
 	if info.Kind == HTTP {
 		limits = spec.Limits.WithHTTPDefaults()
+		idle *= 8 // many of its calls wait at the same time
 	}
 	compiling := time.Now()
 	compiled, failure := e.modules.Load(ctx, rewritten.Wasm, compile.BudgetFor(spec.Compiled))
@@ -78,7 +79,7 @@ func (e *Engine) Load(ctx context.Context, spec Spec) (*Template, error) {
 		system:    wasi.NewSystem(spec.Args, spec.Env),
 		limits:    limits,
 		report:    Report{Kind: info.Kind, Isolation: isolation, IsolationReason: why, Compile: took, Imports: info.Imports},
-		pool:      pool{limit: e.cfg.MaxIdle},
+		pool:      pool{limit: idle},
 	}
 	if err := t.prepare(ctx, t.examples(spec)); err != nil {
 		if ferr := t.free(context.WithoutCancel(ctx)); ferr != nil {

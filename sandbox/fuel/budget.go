@@ -39,7 +39,7 @@ func (b *Budget) EndWith(ctx context.Context, own time.Time) {
 	}
 }
 
-// Turn is the right to execute, which a call releases during a long wait. Its
+// Turn is the right to execute, which a call releases while it waits. Its
 // methods are called by one goroutine at a time.
 type Turn interface {
 	// Pause releases the turn, unless the call has none.
@@ -48,9 +48,9 @@ type Turn interface {
 	Resume(ctx context.Context) error
 }
 
-// patience is how long a guest waits before it gives its turn back: most waits are
-// shorter, and then giving it back would cost more than it is worth.
-const patience = time.Millisecond
+// patience is the longest time for which a guest sleeps without releasing its turn:
+// then queueing for a turn again would cost more than others gain.
+const patience = 100 * time.Microsecond
 
 // Stop is why the host stopped a call.
 type Stop uint8

@@ -35,7 +35,7 @@ func (m *Meter) Sleep(d time.Duration) { m.Wait(d, nil, nil) }
 func (m *Meter) Idle() { m.budget.stop(StopIdle) }
 
 // Wait is Sleep, but returns as soon as wake has a value and ready returns true.
-// During a long wait, the call has no turn.
+// Meanwhile the call has no turn, unless it is known to wait only for a moment.
 func (m *Meter) Wait(d time.Duration, wake <-chan struct{}, ready func() bool) {
 	if d <= 0 {
 		return
@@ -46,21 +46,16 @@ func (m *Meter) Wait(d time.Duration, wake <-chan struct{}, ready func() bool) {
 	if left := time.Until(b.Deadline); left <= d {
 		d, why = left, b.Over()
 	}
-	rest := time.Duration(0) // after patience
-	if b.Long != nil && b.Long.Turn != nil && d > patience {
-		d, rest = patience, d-patience
+	paused := b.Long != nil && b.Long.Turn != nil && d > patience
+	if paused {
+		b.Long.Turn.Pause()
 	}
-	paused := false
 	t := time.NewTimer(d)
 	defer t.Stop()
 	for over := false; !over; {
 		select {
 		case <-t.C:
-			if over = rest == 0; !over {
-				b.Long.Turn.Pause()
-				t.Reset(rest)
-				rest, paused = 0, true
-			}
+			over = true
 		case <-wake:
 			if over = ready(); over {
 				why = Running

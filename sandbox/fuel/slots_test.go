@@ -6,6 +6,7 @@ import (
 	"errors"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -176,5 +177,48 @@ func TestAWaitGivesTheTurnBack(t *testing.T) {
 	err := sleep(ctx, 5*time.Millisecond, &never)
 	if refused(t, err, fault.GuestTimeout); fault.FromError(err).Meta["deadline"] != "caller" || never.resumed != 0 {
 		t.Errorf("got %v, %+v", err, never)
+	}
+}
+
+// together is a turn that all calls release at once.
+type together struct{ *sync.WaitGroup }
+
+func (t together) Pause() { t.Done(); t.Wait() }
+
+func (t together) Resume(context.Context) error { return nil }
+
+// TestCallsThatWaitHaveInstances has many calls wait at the same time, twice. The second
+// time, none has to make an instance.
+func TestCallsThatWaitHaveInstances(t *testing.T) {
+	m := w.New()
+	f := m.Import("wasi_snapshot_preview1", "poll_oneoff", "iiii>i")
+	m.Memory(1, -1)
+	clock := make([]byte, 48) // on the monotonic clock
+	clock[16] = 1
+	binary.LittleEndian.PutUint64(clock[24:], uint64(time.Millisecond))
+	m.Data(0, clock)
+	m.Export("ruedo_http", m.Func(">"))
+	m.AsFunction(m.Func(">i", w.CallWith(f, 0, 1024, 1, 4096), w.Drop(), w.I32(0)))
+	const calls = 16
+	sleeper := loadIn(t, newEngine(t, sandbox.Config{MaxIdle: 2}), sandbox.Spec{Wasm: m.Bytes()})
+	for again := range 2 {
+		turn := together{new(sync.WaitGroup)}
+		turn.Add(calls)
+		var cold atomic.Int32
+		var wg sync.WaitGroup
+		for range calls {
+			wg.Go(func() {
+				res, err := sleeper.Call(t.Context(), sandbox.Request{Turn: turn})
+				if err != nil {
+					t.Error(err)
+				}
+				if res.Cold {
+					cold.Add(1)
+				}
+			})
+		}
+		if wg.Wait(); again == 1 && cold.Load() > 0 {
+			t.Errorf("%d of %d calls made an instance", cold.Load(), calls)
+		}
 	}
 }

@@ -75,7 +75,7 @@ func (c *Checker) rule(r *rule, at uint32, quiet bool, seen []bool) bool {
 	case input.Number:
 		ok = c.number(r, at, quiet)
 	}
-	if ok || !quiet && c.stopped == nil {
+	if r.inPlace && (ok || !quiet && c.stopped == nil) {
 		ok = c.inPlace(r, at, quiet, evaluated) && ok
 	}
 	if ok {

@@ -41,7 +41,9 @@ func lower(s *jsonschema.Schema, several bool) (*rule, *Refusal) {
 	}
 	costs := &cost{known: make(map[*rule]visit), open: make(map[*rule]bool)}
 	for _, schema := range l.order {
-		v, ok := costs.of(l.made[schema])
+		made := l.made[schema]
+		made.inPlace = made.refers()
+		v, ok := costs.of(made)
 		switch {
 		case !ok:
 			refused := admission.Invalid("refers to itself at %s without looking at a part of the input: checking would never end", place(schema))

@@ -161,7 +161,7 @@ type Config struct {
 	// are open, while it accepts no others and asks clients to close theirs; see
 	// [port.Server.Leave]. Default: 0, they are closed immediately.
 	Farewell time.Duration
-	// Port bounds what callers can cost; see [port.Config]. Its Brief, Count, Panicked,
+	// Port bounds what callers can cost; see [port.Config]. Its Count, Panicked,
 	// Identify, Rule, Allow and Logger are filled in. With Apps, each of both ports has half of the
 	// connections.
 	Port port.Config

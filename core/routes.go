@@ -20,7 +20,6 @@ import (
 
 func (c *Core) portConfig() port.Config {
 	cfg := c.cfg.Port
-	cfg.Brief = c.cfg.Distributed
 	cfg.Count, cfg.Panicked, cfg.Logger = c.metrics.Requests, c.metrics.Panic, c.log
 	cfg.Identify, cfg.Rule, cfg.Allow = c.auth.Identify, c.auth.Rule, c.auth.Allow
 	cfg.Cluster = c.cfg.Cluster

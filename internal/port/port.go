@@ -130,10 +130,6 @@ type Config struct {
 	// Requests is the maximum number of requests in flight. Default:
 	// [DefaultRequests].
 	Requests int
-	// Brief says that no handler computes for long on its own, such as one that executes
-	// guests would. Short requests and answers take less processor time then; see
-	// [conns.Short].
-	Brief bool
 	// Hosts are the names, without a port, by which the server can be reached,
 	// in addition to those that are always allowed; see [Server.Handler].
 	Hosts []string
@@ -231,7 +227,7 @@ func New(cfg Config) *Server {
 		down:       make(chan error, 1),
 	}
 	s.bodies.Limit, s.answers.Limit = cfg.Memory, cfg.Memory
-	s.conns = conns.New(cfg.Connections, cfg.Brief)
+	s.conns = conns.New(cfg.Connections)
 	s.unknown = &route{count: cfg.Count(""), rule: access.Own()}
 	unknown := s.unknown.handler(s, http.NotFoundHandler())
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {

@@ -1,7 +1,7 @@
 // Package conns are the open connections of a server: which of them can be spared, and how
 // they are closed so that thousands at a time delay nobody else.
 //
-//	s := conns.New(8192, false)
+//	s := conns.New(8192)
 //	c, ok := s.Add(accepted, access.ViaTCP, "192.0.2.7") // false: there is no room
 //	freed := s.Spare(conns.Tick)                          // made some
 //
@@ -52,7 +52,6 @@ type Conn struct {
 	// since is the first full tick after it was accepted.
 	since    int64
 	accepted time.Time
-	short    *Short
 	resets   atomic.Int64
 	read     atomic.Int64 // bytes since the last pause
 	host     atomic.Pointer[string]
@@ -61,35 +60,11 @@ type Conn struct {
 // Read reads what the peer has sent.
 func (c *Conn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p[:min(len(p), pauseAfter)])
-	c.rest(n)
-	return n, err
-}
-
-// ReadShort is Read for a request that is short, and whose answer is likely to be; see
-// [Short]. It is for the goroutine that reads the connection.
-func (c *Conn) ReadShort(p []byte) (int, error) {
-	if c.short == nil {
-		return c.Read(p)
-	}
-	n, err := c.short.Read(p)
-	c.rest(n)
-	return n, err
-}
-
-// WriteShort is Write for an answer that is short.
-func (c *Conn) WriteShort(p []byte) (int, error) {
-	if c.short == nil {
-		return c.Write(p)
-	}
-	return c.short.Write(p)
-}
-
-// rest pauses after many bytes.
-func (c *Conn) rest(n int) {
 	if c.read.Add(int64(n)) >= pauseAfter {
 		c.read.Store(0)
 		time.Sleep(pause)
 	}
+	return n, err
 }
 
 // NetConn returns the connection itself.
@@ -179,7 +154,6 @@ func From(ctx context.Context) *Conn {
 // Set is the open connections of a server.
 type Set struct {
 	limit int
-	brief bool
 	tick  atomic.Int64 // of the watch; times are counted in it
 
 	mu  sync.Mutex
@@ -190,10 +164,9 @@ type Set struct {
 	closing chan int
 }
 
-// New returns an empty set for up to limit connections. brief says that they can be used as
-// a [Short].
-func New(limit int, brief bool) *Set {
-	s := &Set{limit: limit, brief: brief, all: make(map[*Conn]struct{}), closing: make(chan int, 1)}
+// New returns an empty set for up to limit connections.
+func New(limit int) *Set {
+	s := &Set{limit: limit, all: make(map[*Conn]struct{}), closing: make(chan int, 1)}
 	s.closing <- 0
 	return s
 }
@@ -215,9 +188,6 @@ func (s *Set) close(c net.Conn) error {
 func (s *Set) Add(nc net.Conn, via, from string) (*Conn, bool) {
 	c := &Conn{Conn: nc, Via: via, From: from, set: s, since: s.tick.Load() + 1, accepted: time.Now()}
 	c.fresh.Store(true)
-	if s.brief {
-		c.short = ShortOf(nc)
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.all) >= s.limit {

@@ -98,7 +98,7 @@ func (a *answer) Write(p []byte) (int, error) {
 // send sends the head, and what is to be sent with it.
 func (a *answer) send(b []byte) error {
 	a.sent = true
-	_, err := a.c.short.WriteShort(b)
+	_, err := a.c.Conn.Write(b)
 	a.broken = err != nil
 	return err
 }

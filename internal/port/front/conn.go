@@ -28,9 +28,6 @@ type conn struct {
 	f      *Front
 	ctx    context.Context
 	cancel context.CancelFunc
-	// short moves requests and answers that are: the connection itself, or something
-	// cheaper.
-	short short
 	// blank is what all requests of the connection have in common.
 	blank *http.Request
 
@@ -47,23 +44,8 @@ type conn struct {
 	watched
 }
 
-// short moves a few bytes over a connection, cheaper than its Read and Write.
-type short interface {
-	ReadShort(p []byte) (int, error)
-	WriteShort(p []byte) (int, error)
-}
-
-// plain is a connection for which nothing is cheaper.
-type plain struct{ net.Conn }
-
-func (c plain) ReadShort(p []byte) (int, error)  { return c.Read(p) }
-func (c plain) WriteShort(p []byte) (int, error) { return c.Write(p) }
-
 func newConn(f *Front, nc net.Conn) *conn {
-	c := &conn{Conn: nc, f: f, short: plain{nc}}
-	if s, ok := nc.(short); ok {
-		c.short = s
-	}
+	c := &conn{Conn: nc, f: f}
 	ctx, cancel := context.WithCancel(f.down)
 	c.ctx, c.cancel = f.cfg.Context(ctx, nc), cancel
 	blank := http.Request{Method: http.MethodPost, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, RemoteAddr: nc.RemoteAddr().String()}
@@ -115,7 +97,7 @@ func (c *conn) wait() bool {
 	if c.f.leaving.Load() { // the deadline that should have said so was just replaced
 		return false
 	}
-	n, _ := c.short.ReadShort(c.first[:])
+	n, _ := c.Conn.Read(c.first[:])
 	if n == 0 {
 		return false
 	}

@@ -17,6 +17,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -93,13 +94,11 @@ func run(ctx context.Context, o options) error {
 		return write(o, stored)
 	}
 	measured, err := measure(ctx, o)
+	if path := os.Getenv("BENCH_OUT"); path != "" && len(measured.Rows) > 0 { // those before an error, too
+		err = errors.Join(err, table.Write(path, measured))
+	}
 	if err != nil {
 		return err
-	}
-	if path := os.Getenv("BENCH_OUT"); path != "" {
-		if err := table.Write(path, measured); err != nil {
-			return err
-		}
 	}
 	return write(o, measured)
 }

@@ -93,3 +93,34 @@ func TestLeavingIsBounded(t *testing.T) {
 		t.Errorf("it took %v", took)
 	}
 }
+
+// Clients who have connected and asked when the server leaves get their answers, even
+// those whose connections it had not accepted yet.
+func TestWhoHasConnectedIsServed(t *testing.T) {
+	for range 20 {
+		var server *port.Server
+		addr := serve(t, port.Config{}, func(s *port.Server) {
+			server = s
+			s.Handle("POST /echo", "echo", access.Own(), port.Bounds{}, echo)
+		})
+		var clients []net.Conn
+		for range 30 {
+			clients = append(clients, dial(t, addr))
+		}
+		left := make(chan struct{})
+		go func() {
+			defer close(left)
+			server.Leave(context.Background(), time.Minute)
+		}()
+		for n, c := range clients {
+			if _, err := io.WriteString(c, "POST /echo HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2\r\n\r\nhi"); err != nil {
+				t.Fatal(err)
+			}
+			_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
+			if res, err := http.ReadResponse(bufio.NewReader(c), nil); err != nil || res.StatusCode != http.StatusOK {
+				t.Errorf("client %d: %v, %v", n, res, err)
+			}
+		}
+		<-left
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ruedo-dev/ruedo/internal/access"
+	"github.com/ruedo-dev/ruedo/internal/port/backlog"
 	"github.com/ruedo-dev/ruedo/internal/port/conns"
 	"github.com/ruedo-dev/ruedo/internal/port/files"
 	"github.com/ruedo-dev/ruedo/internal/port/handshake"
@@ -84,6 +85,7 @@ func (s *Server) stopListening() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, l := range s.listeners {
+		l.acceptWaiting()
 		_ = l.Close()
 	}
 }
@@ -107,17 +109,38 @@ func (l *listener) Accept() (net.Conn, error) {
 			}
 			return nil, err
 		}
-		c, ok := l.s.conns.Add(nc, l.via, address(nc))
-		if !ok && l.s.makeRoom() {
-			c, ok = l.s.conns.Add(nc, l.via, address(nc))
-		}
-		switch {
-		case !ok:
-			_ = nc.Close() // all others are busy
-		case l.tls != nil:
-			return handshake.Server(c, l.tls), nil // net/http knows TLS by its type
-		default:
+		if c := l.add(nc); c != nil {
 			return c, nil
+		}
+	}
+}
+
+// add registers a connection that was accepted. It returns nil if there is no room.
+func (l *listener) add(nc net.Conn) net.Conn {
+	c, ok := l.s.conns.Add(nc, l.via, address(nc))
+	if !ok && l.s.makeRoom() {
+		c, ok = l.s.conns.Add(nc, l.via, address(nc))
+	}
+	switch {
+	case !ok:
+		_ = nc.Close() // all others are busy
+		return nil
+	case l.tls != nil:
+		return handshake.Server(c, l.tls) // net/http knows TLS by its type
+	}
+	return c
+}
+
+// acceptWaiting serves those who have connected and were not accepted yet: closing the
+// listener would reset their connections.
+func (l *listener) acceptWaiting() {
+	tcp, ok := l.Listener.(*net.TCPListener)
+	if !ok {
+		return
+	}
+	for nc := range backlog.Accept(tcp) {
+		if c := l.add(nc); c != nil {
+			l.s.front.Serve(c)
 		}
 	}
 }

@@ -107,7 +107,7 @@ type Login struct {
 	cfg       Config
 	passwords *password.Hasher
 	// byAddress and byUser limit attempts to log in, and failures those that fail. tries
-	// says who is insistent, and known where somebody has logged in.
+	// tells which addresses are insistent; known are those of earlier logins.
 	byAddress, byUser, failures, tries *limit.Limiter
 	known                              limit.Recent
 }

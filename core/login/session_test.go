@@ -155,7 +155,7 @@ func TestWhosePasswordsAreHashedFirst(t *testing.T) {
 		want password.Rank
 	}{
 		{"where an invite was accepted", stranger(t, "10.0.0.1"), password.Known},
-		{"where somebody has logged in", stranger(t, "2001:db8::2"), password.Known},
+		{"an address of an earlier login", stranger(t, "2001:db8::2"), password.Known},
 		{"with a session", d.as(t, secret), password.Known},
 		{"on the machine", socket(t), password.Known},
 		{"where a login has failed", stranger(t, "10.0.0.7"), password.Stranger},

@@ -71,7 +71,7 @@ type Field struct {
 
 // New returns an error with a reason and a formatted message.
 func New(r Reason, format string, args ...any) *Error {
-	return &Error{Reason: r, Message: sprintf(format, args)}
+	return &Error{Reason: r, Message: sprintf(format, args...)}
 }
 
 // Wrap returns an error with a reason that keeps its cause for logs.
@@ -83,13 +83,14 @@ func Wrap(err error, r Reason, format string, args ...any) *Error {
 
 // WithFix sets the fix. It returns e.
 func (e *Error) WithFix(format string, args ...any) *Error {
-	e.Fix = sprintf(format, args)
+	e.Fix = sprintf(format, args...)
 	return e
 }
 
 // sprintf spares a format that is the text itself its copy: under overload, most
-// answers are errors.
-func sprintf(format string, args []any) string {
+// answers are errors. It is variadic so that vet knows it, and checks the formats of
+// its callers' callers.
+func sprintf(format string, args ...any) string {
 	if len(args) == 0 && strings.IndexByte(format, '%') < 0 {
 		return format
 	}

@@ -27,7 +27,7 @@ type sample struct {
 // newSpread returns a histogram of values of which per make one unit of the metric.
 func newSpread(m Metric, per int64) spread {
 	s := spread{desc: m.desc(), per: float64(per), bounds: m.buckets}
-	for i, b := range s.bounds[:min(len(s.bounds), maxBounds)] {
+	for i, b := range s.bounds {
 		s.limits[i] = int64(math.Round(b * float64(per)))
 	}
 	return s

@@ -180,7 +180,7 @@ func TestAWaitGivesTheTurnBack(t *testing.T) {
 	}
 }
 
-// together is a turn that all calls release at once.
+// together is a turn of many calls: each waits in Pause until all have paused.
 type together struct{ *sync.WaitGroup }
 
 func (t together) Pause() { t.Done(); t.Wait() }

@@ -57,5 +57,5 @@ func (l *line) leave() { <-l.place }
 
 // tooMany returns LOGIN_LIMIT.
 func tooMany(format string, args ...any) *fault.Error {
-	return fault.New(fault.LoginLimit, format, args...).WithFix("try again in a moment, or from where somebody has logged in lately")
+	return fault.New(fault.LoginLimit, format, args...).WithFix("try again in a moment, or from an address from which somebody has logged in recently")
 }

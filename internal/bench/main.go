@@ -103,62 +103,46 @@ func run(ctx context.Context, o options) error {
 	return write(o, measured)
 }
 
+// measure measures what was asked for. A section that fails does not keep the others
+// from being measured.
 func measure(ctx context.Context, o options) (table.Run, error) {
 	run := table.Run{Machine: table.ThisMachine()}
-	section, part, _ := strings.Cut(o.only, "/")
-	if section == "" || section == "dispatch" {
-		more, err := dispatch.Run(ctx, dispatch.Options{Rounds: o.rounds, Slice: o.slice, Against: o.against})
-		if err != nil {
-			return run, err
+	only, part, _ := strings.Cut(o.only, "/")
+	calls := dispatch.Options{Rounds: o.rounds, Slice: o.slice, Against: o.against}
+	var errs []error
+	for _, section := range []struct {
+		name string
+		run  func() ([]table.Row, error)
+	}{
+		{"dispatch", func() ([]table.Row, error) { return dispatch.Run(ctx, calls) }},
+		{"door", func() ([]table.Row, error) {
+			return door.Run(ctx, door.Options{Rounds: o.rounds, Slice: o.slice, Part: part})
+		}},
+		{"exchange", func() ([]table.Row, error) {
+			return exchange.Run(ctx, exchange.Options{Rounds: o.rounds, Slice: o.slice, Part: part, Against: o.against})
+		}},
+		{"overload", func() ([]table.Row, error) { return dispatch.Overload(ctx, calls) }},
+		{"sandbox", func() ([]table.Row, error) {
+			return sandboxed.Run(ctx, sandboxed.Options{Rounds: o.rounds, Slice: o.slice, Part: part})
+		}},
+		{"loop", func() ([]table.Row, error) { return loop.Run(ctx, o.rounds) }},
+		{"scale", func() ([]table.Row, error) {
+			return scale.Run(ctx, scale.Options{Rounds: o.rounds, Slice: o.slice, Quick: o.quick, Part: part})
+		}},
+	} {
+		if only != "" && only != section.name || ctx.Err() != nil {
+			continue
 		}
-		run.Rows = append(run.Rows, more...)
-	}
-	if section == "" || section == "door" {
-		more, err := door.Run(ctx, door.Options{Rounds: o.rounds, Slice: o.slice, Part: part})
+		rows, err := section.run()
+		run.Rows = append(run.Rows, rows...)
 		if err != nil {
-			return run, err
+			errs = append(errs, fmt.Errorf("%s: %w", section.name, err))
 		}
-		run.Rows = append(run.Rows, more...)
 	}
-	if section == "" || section == "exchange" {
-		more, err := exchange.Run(ctx, exchange.Options{Rounds: o.rounds, Slice: o.slice, Part: part, Against: o.against})
-		if err != nil {
-			return run, err
-		}
-		run.Rows = append(run.Rows, more...)
+	if len(run.Rows) == 0 && len(errs) == 0 {
+		return run, errors.Join(ctx.Err(), fmt.Errorf("there is nothing called %q to measure", o.only))
 	}
-	if section == "" || section == "overload" {
-		more, err := dispatch.Overload(ctx, dispatch.Options{Rounds: o.rounds, Slice: o.slice})
-		if err != nil {
-			return run, err
-		}
-		run.Rows = append(run.Rows, more...)
-	}
-	if section == "" || section == "sandbox" {
-		more, err := sandboxed.Run(ctx, sandboxed.Options{Rounds: o.rounds, Slice: o.slice, Part: part})
-		if err != nil {
-			return run, err
-		}
-		run.Rows = append(run.Rows, more...)
-	}
-	if section == "" || section == "loop" {
-		more, err := loop.Run(ctx, o.rounds)
-		if err != nil {
-			return run, err
-		}
-		run.Rows = append(run.Rows, more...)
-	}
-	if section == "" || section == "scale" {
-		more, err := scale.Run(ctx, scale.Options{Rounds: o.rounds, Slice: o.slice, Quick: o.quick, Part: part})
-		if err != nil {
-			return run, err
-		}
-		run.Rows = append(run.Rows, more...)
-	}
-	if len(run.Rows) == 0 {
-		return run, fmt.Errorf("there is nothing called %q to measure", o.only)
-	}
-	return run, nil
+	return run, errors.Join(errs...)
 }
 
 // write writes the page, and the short table into another document.

@@ -27,6 +27,9 @@ const (
 	// those who log in.
 	callers = 2
 	pace    = 2 * time.Millisecond
+	// keeps is how long a stranger keeps a connection that is idle: less long than a core
+	// does, which then closes it.
+	keeps = time.Minute
 )
 
 // scenes are who tries to log in.
@@ -46,7 +49,7 @@ func (b *bench) logins() error {
 		return err
 	}
 	t := &load.Target{URL: s.URL, Requests: [][]byte{load.Post("/call/"+service, input, "Authorization: Bearer "+s.token)}}
-	c := &crowd{host: strings.TrimPrefix(s.URL, "http://"), free: map[int][]*load.Conn{}}
+	c := &crowd{host: strings.TrimPrefix(s.URL, "http://"), free: map[int][]idle{}}
 	defer c.close()
 	for wrong, n := 0.0, 0; wrong < strangers*failures && n < settles; n++ {
 		ctx, cancel := context.WithTimeout(b.ctx, settle)
@@ -120,12 +123,20 @@ type crowd struct {
 	next int // who tries next
 
 	mu   sync.Mutex
-	free map[int][]*load.Conn // by address, of those who come back
+	free map[int][]idle // by address, of those who come back
+}
+
+// idle is a connection that nobody uses, and since when.
+type idle struct {
+	*load.Conn
+	since time.Time
 }
 
 func (c *crowd) close() {
 	for _, conns := range c.free {
-		load.Close(conns)
+		for _, conn := range conns {
+			conn.Close()
+		}
 	}
 }
 
@@ -189,7 +200,7 @@ func (c *crowd) login(who, addresses int) (wrong bool, err error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.free[from] = append(c.free[from], conn)
+	c.free[from] = append(c.free[from], idle{conn, time.Now()})
 	return wrong, nil
 }
 
@@ -197,9 +208,14 @@ func (c *crowd) login(who, addresses int) (wrong bool, err error) {
 func (c *crowd) dial(from int) (*load.Conn, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if free := c.free[from]; len(free) > 0 {
-		c.free[from] = free[:len(free)-1]
-		return free[len(free)-1], nil
+	for free := c.free[from]; len(free) > 0; {
+		last := free[len(free)-1]
+		free = free[:len(free)-1]
+		c.free[from] = free
+		if time.Since(last.since) < keeps {
+			return last.Conn, nil
+		}
+		last.Close()
 	}
 	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, byte(1+from>>16), byte(from>>8), byte(from))}}
 	conn, err := d.Dial("tcp", c.host)

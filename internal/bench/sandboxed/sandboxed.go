@@ -65,7 +65,7 @@ func Run(ctx context.Context, o Options) (_ []table.Row, err error) {
 		b.loads[part.name] = table.Load()
 		fmt.Fprintf(os.Stderr, "sandbox: %s, at a load of %s\n", part.name, b.loads[part.name])
 		if err := part.run(); err != nil {
-			return nil, fmt.Errorf("%s: %w", part.name, err)
+			return b.rows, fmt.Errorf("%s: %w", part.name, err)
 		}
 	}
 	return b.rows, b.report()

@@ -100,7 +100,7 @@ func Run(ctx context.Context, o Options) (rows []table.Row, err error) {
 		more, err := axis.run(b)
 		b.group.Stop()
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", axis.name, err)
+			return rows, fmt.Errorf("%s: %w", axis.name, err)
 		}
 		rows = append(rows, more...)
 		fmt.Fprintf(os.Stderr, "scale/%s took %s\n", axis.name, time.Since(began).Round(time.Second))

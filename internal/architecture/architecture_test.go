@@ -138,7 +138,7 @@ var arrows = []arrow{
 		reason: "the sandbox is a library; limits arrive as a struct, and its errors are the one type, which costs it the standard library",
 	},
 	{
-		from: []string{"sandbox/stack"}, only: []string{},
+		from: []string{"sandbox/stack", "sandbox/thread"}, only: []string{},
 		reason: "what a guest runs on knows nothing of what runs",
 	},
 	{
@@ -167,7 +167,7 @@ var arrows = []arrow{
 		reason: "an error of the runtime is text, which is read without a guest",
 	},
 	{
-		from: []string{"sandbox/fuel"}, only: []string{"sandbox/instrument"},
+		from: []string{"sandbox/fuel"}, only: []string{"sandbox/instrument", "sandbox/thread"},
 		reason: "a meter knows the counter that instrumented guests have, and nothing of what is metered",
 	},
 	{

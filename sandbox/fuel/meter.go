@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/tetratelabs/wazero/api"
+
+	"github.com/ruedo-dev/ruedo/sandbox/thread"
 )
 
 // Bounds of a slice: the fuel that a guest gets at a time. A unit takes 0.03 to
@@ -46,13 +48,14 @@ func (s *Slice) next(took time.Duration) int64 {
 	return size
 }
 
-// Window is notified when a guest runs on the thread of its caller. A
+// Window is the time in which a guest runs, on the thread of its caller. A
 // pristine.Memory is one.
 type Window interface {
 	Begin()
-	// End reports what may have happened since Begin: whether pages were brought into
-	// memory, and whether the thread gave up its processor.
-	End() (touched, switched bool)
+	// CPU returns the processor time since Begin.
+	CPU() time.Duration
+	// End returns what was used since Begin.
+	End() thread.Used
 }
 
 // Config of a meter. All fields must be set.
@@ -93,8 +96,6 @@ type Meter struct {
 	slot    bool // it has one
 	touched bool // pages were brought into memory since the function began
 	cpu     time.Duration
-	since   time.Duration // the thread's clock at enter
-	entered time.Time     // the same moment
 }
 
 // NewMeter returns a meter for one instance.
@@ -122,7 +123,7 @@ func (m *Meter) End() { m.budget = nil }
 // CPU returns the processor time that the call has used.
 func (m *Meter) CPU() time.Duration {
 	if m.inside {
-		return m.cpu + threadCPU() - m.since
+		return m.cpu + m.window.CPU()
 	}
 	return m.cpu
 }
@@ -178,14 +179,7 @@ func (m *Meter) enter() {
 	}
 	m.inside = true
 	m.window.Begin()
-	lockThread()
-	m.since, m.entered = threadCPU(), time.Now()
 }
-
-// brief is the longest window that can be billed by the wall clock, which costs no
-// system call: while a thread keeps its processor, the two clocks run alike. In a
-// longer one they could differ, by what a hypervisor takes away.
-const brief = sliceTime
 
 // leave lets others run, and lets the goroutine move to another thread.
 func (m *Meter) leave() {
@@ -193,14 +187,9 @@ func (m *Meter) leave() {
 		return
 	}
 	m.inside = false
-	took := time.Since(m.entered)
-	touched, switched := m.window.End()
-	if switched || took > brief {
-		took = threadCPU() - m.since
-	}
-	unlockThread()
-	m.cpu += took
-	if touched {
+	used := m.window.End()
+	m.cpu += used.CPU
+	if used.Faulted {
 		m.touched = true
 	}
 }

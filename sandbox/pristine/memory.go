@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/tetratelabs/wazero/experimental"
+
+	"github.com/ruedo-dev/ruedo/sandbox/thread"
 )
 
 // Memory is the linear memory of one instance. Pass it to the runtime with
@@ -28,7 +30,7 @@ type Memory struct {
 	running bool // between Begin and End
 	dirty   bool // pages can be private without having been counted
 
-	faults, switches int64 // of the thread, at Begin
+	span thread.Span
 }
 
 var (

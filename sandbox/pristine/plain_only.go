@@ -15,6 +15,3 @@ func openStore(mem []byte, config Config) (store, error) {
 }
 
 func newEmpty(uint64) (body, error) { return &plain{space: []byte{}}, nil }
-
-// threadUsage serves methods that this system does not have.
-func threadUsage() (faults, switches int64) { return -1, 0 }

@@ -43,9 +43,10 @@
 //     kernel counts every completed fault on the thread that took it, exactly
 //     and before the instruction that faulted is resumed, in user code as well
 //     as in system calls that write to the memory;
-//   - Begin ties the goroutine to its thread and End compares the counter. The
-//     guest and the host functions that it calls run on that goroutine. If the
-//     counter moved at all, the next Restore asks the kernel again. Other
+//   - Begin ties the goroutine to its thread, and End knows whether the counter
+//     moved (package thread). The guest and the host functions that it calls run
+//     on that goroutine. If the counter moved at all, since Begin or since a window
+//     before it on that thread, the next Restore asks the kernel again. Other
 //     things that count there (the Go heap, stacks, pages that were only read,
 //     a page that came back from swap, a page that a fork write-protected) cost
 //     a scan and are never wrong;

@@ -8,6 +8,8 @@ import (
 	"os"
 	"runtime"
 	"slices"
+
+	"github.com/ruedo-dev/ruedo/sandbox/thread"
 )
 
 // probe tests, on a range of four pages, what [MethodHotSet] relies on. The
@@ -42,9 +44,9 @@ func probe() (_ *pagemap, err error) {
 	defer runtime.UnlockOSThread()
 	read := b.space[0] + b.space[2*page] // present, but not private
 	for _, n := range []int{1, 3} {
-		before, _ := threadUsage()
+		before := thread.Faults()
 		b.space[n*page] += read
-		if after, _ := threadUsage(); before < 0 || after <= before {
+		if after := thread.Faults(); before < 0 || after <= before {
 			return nil, fmt.Errorf("page faults are not counted by thread: %w", errors.ErrUnsupported)
 		}
 	}

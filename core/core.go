@@ -61,6 +61,7 @@ import (
 	"github.com/ruedo-dev/ruedo/core/store/format"
 	"github.com/ruedo-dev/ruedo/core/store/principals"
 	"github.com/ruedo-dev/ruedo/core/trust"
+	"github.com/ruedo-dev/ruedo/core/users"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/inflight"
 	"github.com/ruedo-dev/ruedo/internal/lane"
@@ -136,7 +137,7 @@ type Config struct {
 	// LeaseTTL is how long the core is still listed after its process dies.
 	// Default: [DefaultLeaseTTL].
 	LeaseTTL time.Duration
-	// Session is how long a login lasts. Default: [login.DefaultSession].
+	// Session is how long a login lasts. Default: [users.DefaultSession].
 	Session time.Duration
 	// MaxStale is how long the store can be silent until requests are refused, except
 	// on the socket. Default: [auth.DefaultMaxStale].
@@ -187,6 +188,7 @@ type Core struct {
 	trust      *trust.Trust
 	audit      *audit.Audit
 	mirror     *mirror.Mirror
+	users      *users.Users
 	login      *login.Login
 	auth       *auth.Auth
 	metrics    *telemetry.Metrics

@@ -6,26 +6,31 @@ import (
 
 	"github.com/ruedo-dev/ruedo/core/login"
 	"github.com/ruedo-dev/ruedo/core/login/password"
+	"github.com/ruedo-dev/ruedo/core/users"
 	"github.com/ruedo-dev/ruedo/internal/access"
 )
 
-// openLogin returns what keeps the users of the cluster, and lets them in. It stores
+// openLogin makes what keeps the users of the cluster, and what lets them in. It stores
 // the token of an installation that has no administrator yet.
-func (c *Core) openLogin(ctx context.Context) (*login.Login, error) {
-	l := login.New(login.Config{
+func (c *Core) openLogin(ctx context.Context) error {
+	c.users = users.New(users.Config{
 		Store: c.principals, Mirror: c.mirror, Missing: c.missing, Check: c.auth.Check,
-		Cluster: c.cfg.Cluster, Version: c.cfg.Version, URL: c.URL, Pin: c.pin, Session: c.cfg.Session,
-		Denied: c.denied, PreviousUsed: c.auth.PreviousUsed, Hasher: c.cfg.Login.Hasher,
+		Cluster: c.cfg.Cluster, URL: c.URL, Pin: c.pin, Session: c.cfg.Session,
+		Denied: c.denied, PreviousUsed: c.auth.PreviousUsed,
 	})
-	c.onClose("the processes that hash passwords", func(context.Context) error { l.Close(); return nil })
+	c.login = login.New(login.Config{
+		Users: c.users, Store: c.principals, Cluster: c.cfg.Cluster, Version: c.cfg.Version, Pin: c.pin,
+		Denied: c.denied, Hasher: c.cfg.Login.Hasher,
+	})
+	c.onClose("the processes that hash passwords", func(context.Context) error { c.login.Close(); return nil })
 	if c.cfg.Login.AdminToken == "" || c.trust.CoreKey() == nil {
-		return l, nil
+		return nil
 	}
-	adopted, err := l.Adopt(access.WithPrincipal(ctx, "core/"+c.ID()), c.cfg.Login.AdminToken)
+	adopted, err := c.users.Adopt(access.WithPrincipal(ctx, "core/"+c.ID()), c.cfg.Login.AdminToken)
 	if adopted {
 		c.log.Info("the token of auth.admin_token_file has the role admin", "core", c.ID())
 	}
-	return l, err
+	return err
 }
 
 // HashChild is all that the process does that hashes passwords; see Login.Hasher. The

@@ -52,7 +52,7 @@ func (c *Core) mount() {
 		Members:      c.members, Cordons: c.cordons,
 		Logs:    logs.New(logs.Config{Runners: c.dispatcher.Members, Absent: c.absent, Done: c.down.Done()}),
 		Backups: backup.New(backup.Config{Store: c.store, Mirror: c.mirror, Convert: c.cfg.Steps.Convert, Restored: c.recordRestored, Version: c.cfg.Version}),
-		Elector: c.elector, Jobs: c.jobs, Login: c.login,
+		Elector: c.elector, Jobs: c.jobs, Users: c.users, Login: c.login,
 		Check: c.auth.Check,
 		Fresh: fresh,
 		Done:  c.down.Done(),

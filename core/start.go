@@ -91,7 +91,7 @@ func (c *Core) start(ctx context.Context) (err error) {
 		Mirror: c.mirror, Cluster: c.cfg.Cluster, Missing: c.missing, Key: c.trust.CoreKey, MaxStale: c.cfg.MaxStale, Denied: c.denied, Logger: c.log,
 	})
 	c.onClose("what watches over streams", func(context.Context) error { c.auth.Close(); return nil })
-	if c.login, err = c.openLogin(ctx); err != nil {
+	if err := c.openLogin(ctx); err != nil {
 		return err
 	}
 
@@ -128,7 +128,7 @@ func (c *Core) start(ctx context.Context) (err error) {
 		Keeper: c.cfg.Member, Self: c.self, Peers: c.peers, Cores: func() map[string]*ruedov1.Core { return c.mirror.Snapshot().Cores },
 	})
 
-	list := append(collect.Jobs(c.store, c.cfg.Collect), c.login.Job(), c.audit.Job())
+	list := append(collect.Jobs(c.store, c.cfg.Collect), c.users.Job(), c.audit.Job())
 	if c.cfg.Member != nil {
 		list = append(list, upkeep.Job(c.members, cmp.Or(c.cfg.Collect.Interval, collect.DefaultInterval)))
 	}

@@ -35,6 +35,7 @@ import (
 	"github.com/ruedo-dev/ruedo/core/publish"
 	"github.com/ruedo-dev/ruedo/core/store"
 	"github.com/ruedo-dev/ruedo/core/upload"
+	"github.com/ruedo-dev/ruedo/core/users"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/gen/ruedo/v1/ruedov1connect"
 	"github.com/ruedo-dev/ruedo/internal/access"
@@ -78,6 +79,7 @@ type Config struct {
 	Cordons    *cordon.Cordons
 	Elector    *leader.Elector
 	Jobs       *jobs.Runner
+	Users      *users.Users
 	Login      *login.Login
 	// Check asks whether the request of a context may do something; see package auth.
 	Check func(ctx context.Context, verb access.Verb, noun access.Noun, name string) error
@@ -135,13 +137,13 @@ func Mount(p *port.Server, cfg Config) {
 		return ruedov1connect.NewLoginServiceHandler(&loginService{cfg.Login}, append(opts, written)...)
 	}, nil)
 	fresh(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
-		return ruedov1connect.NewUserServiceHandler(&userService{cfg.Login}, append(opts, written)...)
+		return ruedov1connect.NewUserServiceHandler(&userService{cfg.Users}, append(opts, written)...)
 	}, nil)
 	fresh(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
-		return ruedov1connect.NewRoleServiceHandler(&roleService{cfg.Login}, append(opts, written)...)
+		return ruedov1connect.NewRoleServiceHandler(&roleService{cfg.Users}, append(opts, written)...)
 	}, nil)
 	fresh(question, func(opts ...connect.HandlerOption) (string, http.Handler) {
-		return ruedov1connect.NewTokenServiceHandler(&tokenService{cfg.Login}, append(opts, written)...)
+		return ruedov1connect.NewTokenServiceHandler(&tokenService{cfg.Users}, append(opts, written)...)
 	}, nil)
 	cluster := &clusterService{mirror: cfg.Mirror, cordons: cfg.Cordons, dispatcher: cfg.Dispatcher, elector: cfg.Elector, peers: cfg.Peers, self: cfg.Self, cluster: cfg.Cluster, distributed: cfg.Distributed}
 	p.Connect(question, func(opts ...connect.HandlerOption) (string, http.Handler) {

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/descriptorpb"
 
+	"github.com/ruedo-dev/ruedo/core/coretest/userstest"
 	_ "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/token"
@@ -21,8 +22,8 @@ import (
 func TestSecretsStayWithTheirOwners(t *testing.T) {
 	d := open(t)
 	const canary = "canary in a coal mine"
-	link := d.user(t, &ruedov1.User{Name: "ada"}, "role:admin").GetLink()
-	secrets := []string{canary, inviteIn(t, link)}
+	link := d.Create(t, &ruedov1.User{Name: "ada"}, "role:admin").GetLink()
+	secrets := []string{canary, userstest.InviteIn(t, link)}
 	keep := func(made *ruedov1.Token, s token.Token, err error) {
 		t.Helper()
 		if err != nil {
@@ -33,21 +34,21 @@ func TestSecretsStayWithTheirOwners(t *testing.T) {
 		}
 		secrets = append(secrets, s.Reveal(), s.Reveal()[len("ruedo_t_0123456789_"):])
 	}
-	keep(d.AcceptInvite(stranger(t, "10.0.0.1"), inviteIn(t, link), canary))
+	keep(d.AcceptInvite(stranger(t, "10.0.0.1"), userstest.InviteIn(t, link), canary))
 	keep(d.Login.Login(stranger(t, "10.0.0.1"), "ada", canary))
-	keep(d.CreateToken(socket(t), &ruedov1.CreateTokenRequest{User: "ada"}))
-	keep(d.RotateToken(socket(t), &ruedov1.RotateTokenRequest{Id: secrets[len(secrets)-2][len("ruedo_t_"):][:10]}))
+	keep(d.CreateToken(userstest.Socket(t), &ruedov1.CreateTokenRequest{User: "ada"}))
+	keep(d.RotateToken(userstest.Socket(t), &ruedov1.RotateTokenRequest{Id: secrets[len(secrets)-2][len("ruedo_t_"):][:10]}))
 	_, _, failed := d.Login.Login(stranger(t, "10.0.0.1"), canary, "ada")
-	me, err := d.WhoAmI(d.as(t, secrets[2]))
+	me, err := d.WhoAmI(d.As(t, secrets[2]))
 	if err != nil {
 		t.Fatal(err)
 	}
-	users, roles := d.Users(socket(t)), d.Roles(socket(t))
-	tokens, err := d.Tokens(socket(t), "")
+	users, roles := d.Users.Users(userstest.Socket(t)), d.Roles(userstest.Socket(t))
+	tokens, err := d.Tokens(userstest.Socket(t), "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	seen := []string{fmt.Sprint(me, users, roles, tokens, failed), fmt.Sprint(d.denied)}
+	seen := []string{fmt.Sprint(me, users, roles, tokens, failed), fmt.Sprint(d.Denied())}
 	stored, err := d.client.Get(t.Context(), "", clientv3.WithPrefix())
 	if err != nil || stored.Count < 10 {
 		t.Fatal(stored, err)

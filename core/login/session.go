@@ -6,11 +6,10 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/ruedo-dev/ruedo/core/auth/limit"
-	"github.com/ruedo-dev/ruedo/core/login/holdings"
 	"github.com/ruedo-dev/ruedo/core/login/password"
 	"github.com/ruedo-dev/ruedo/core/store/chain"
 	"github.com/ruedo-dev/ruedo/core/store/principals"
+	"github.com/ruedo-dev/ruedo/core/users/holdings"
 	storev1 "github.com/ruedo-dev/ruedo/gen/ruedo/store/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/access"
@@ -24,7 +23,7 @@ const maxSessions = 20
 
 // Hello says which cluster this is. STORE_RESTORING while nothing is known.
 func (l *Login) Hello() (*ruedov1.HelloResponse, error) {
-	v := l.view()
+	v := l.users.View()
 	return &ruedov1.HelloResponse{Cluster: l.cfg.Cluster, Version: l.cfg.Version, Pin: l.cfg.Pin(), Login: v.Access().GetLogin()}, v.Unread()
 }
 
@@ -33,7 +32,7 @@ func (l *Login) Hello() (*ruedov1.HelloResponse, error) {
 //
 // Errors: UNAUTHENTICATED, LOGIN_LIMIT; the store's.
 func (l *Login) Login(ctx context.Context, user, pass string) (*ruedov1.Token, token.Token, error) {
-	v := l.view()
+	v := l.users.View()
 	if err := v.Unread(); err != nil {
 		return nil, token.Token{}, err
 	}
@@ -64,12 +63,12 @@ func (l *Login) Login(ctx context.Context, user, pass string) (*ruedov1.Token, t
 // Errors: UNAUTHENTICATED, PASSWORD_WEAK, LOGIN_LIMIT, REQUEST_INVALID if the caller
 // has no password; the store's.
 func (l *Login) ChangePassword(ctx context.Context, old, pass string) (*ruedov1.Token, token.Token, error) {
-	r, err := request(ctx)
+	r, err := access.Caller(ctx)
 	if err != nil {
 		return nil, token.Token{}, err
 	}
 	name := r.User()
-	u := l.view().Users[name]
+	u := l.users.View().Users[name]
 	if u == nil || u.GetUser().GetMachine() {
 		return nil, token.Token{}, fault.New(fault.RequestInvalid, "%s has no password", r.Name).WithFix("log in as a user who has one")
 	}
@@ -93,61 +92,10 @@ func (l *Login) ChangePassword(ctx context.Context, old, pass string) (*ruedov1.
 	})
 }
 
-// matches returns nil if a password is right. known is the name if there is such a
-// user.
-func (l *Login) matches(ctx context.Context, action, user, known, pass, hash string) error {
-	r, err := request(ctx)
-	if err != nil {
-		return err
-	}
-	from := limit.Network(r.From)
-	// This comes first, so that whoever guesses at many users locks out none of them.
-	if wait, ok := l.failures.Would(from); !ok {
-		return l.refused(ctx, action, known, fault.New(fault.LoginLimit, "too many logins from this address have failed").WithRetry(wait).WithFix("wait a minute, then try again"))
-	}
-	wait, ok := l.byAddress.Allow(user + " " + from)
-	if ok {
-		wait, ok = l.byUser.Allow(user)
-	}
-	if !ok {
-		return l.refused(ctx, action, known, fault.New(fault.LoginLimit, "too many attempts to log in as this user").WithRetry(wait).WithFix("wait a minute, then try again"))
-	}
-	good, err := l.passwords.Matches(ctx, pass, hash, l.rank(r))
-	switch {
-	case err != nil:
-		if e := fault.FromError(err); e.Reason == fault.LoginLimit {
-			return l.refused(ctx, action, known, e)
-		}
-		return err
-	case !good:
-		l.failures.Allow(from)
-		return l.refused(ctx, action, known, wrong())
-	}
-	return nil
-}
-
-// rank returns how soon a password is hashed. It does not depend on the user: how long a
-// login waits must not say who exists.
-func (l *Login) rank(r *access.Request) password.Rank {
-	from := limit.Network(r.From)
-	if r.Name != access.Anonymous || l.known.Has(from) {
-		return password.Known
-	}
-	if _, ok := l.tries.Allow(from); !ok {
-		return password.Insistent
-	}
-	return password.Stranger
-}
-
-// wrong is the one answer to a login that fails.
-func wrong() *fault.Error {
-	return fault.New(fault.Unauthenticated, "the name of the user or the password is wrong").WithFix("type both again, or ask an administrator for an invite")
-}
-
 // session makes a session with a token, together with what more adds.
 func (l *Login) session(ctx context.Context, user string, t token.Token, more func(v holdings.View, b *principals.Batch) error) (*ruedov1.Token, token.Token, error) {
 	var made *storev1.Token
-	_, err := l.change(ctx, func(v holdings.View) (b principals.Batch, err error) {
+	_, err := l.users.Change(ctx, func(v holdings.View) (b principals.Batch, err error) {
 		if err := more(v, &b); err != nil {
 			return b, err
 		}
@@ -155,12 +103,11 @@ func (l *Login) session(ctx context.Context, user string, t token.Token, more fu
 		if len(b.Users) > 0 {
 			u = b.Users[0]
 		}
-		made = newToken(t, v, u, l.cfg.Session)
-		made.Token.Session = true
+		made = l.users.NewSession(t, v, u)
 		b.If = append(b.If, holdings.SeenToken(t.ID(), nil))
 		b.Tokens = []*storev1.Token{made}
 		if b.Change.Summary == "" {
-			b.Change.Summary = "token " + t.ID() + " until " + moment(made.GetToken().GetExpireTime())
+			b.Change.Summary = "token " + t.ID() + " until " + made.GetToken().GetExpireTime().AsTime().Format(time.RFC3339)
 		}
 		if len(b.Delete) == 0 {
 			b.Delete = oldest(v.TokensOf(user))
@@ -170,8 +117,8 @@ func (l *Login) session(ctx context.Context, user string, t token.Token, more fu
 	if err != nil {
 		return nil, token.Token{}, err
 	}
-	l.known.Add(limit.Network(access.Of(ctx).From))
-	return l.shownToken(made), t, nil
+	l.attempts.succeeded(access.Of(ctx).From)
+	return l.users.Shown(made), t, nil
 }
 
 // oldest returns the sessions that end because there is one more.
@@ -187,11 +134,11 @@ func oldest(tokens []*storev1.Token) []principals.Seen {
 
 // Logout ends the token that the request shows, if it shows one.
 func (l *Login) Logout(ctx context.Context) error {
-	r, err := request(ctx)
+	r, err := access.Caller(ctx)
 	if err != nil || r.Token == "" {
 		return err
 	}
-	_, err = l.change(ctx, func(holdings.View) (principals.Batch, error) {
+	_, err = l.users.Change(ctx, func(holdings.View) (principals.Batch, error) {
 		return principals.Batch{
 			Change: chain.Change{Action: "logout", Noun: "user", Name: r.User(), Summary: "token " + r.Token},
 			Delete: []principals.Seen{{Kind: keys.KindToken, Name: r.Token}},
@@ -202,7 +149,7 @@ func (l *Login) Logout(ctx context.Context) error {
 
 // WhoAmI says who the caller is.
 func (l *Login) WhoAmI(ctx context.Context) (*ruedov1.WhoAmIResponse, error) {
-	r, err := request(ctx)
+	r, err := access.Caller(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -211,8 +158,8 @@ func (l *Login) WhoAmI(ctx context.Context) (*ruedov1.WhoAmIResponse, error) {
 		set = set.Narrow(r.Narrow)
 	}
 	res := &ruedov1.WhoAmIResponse{Principal: r.Name, Roles: r.Roles, Grants: set.Strings(), Cluster: l.cfg.Cluster, Time: timestamppb.New(time.Now())}
-	if t := l.view().Tokens[r.Token]; t != nil {
-		res.Token = l.shownToken(t)
+	if t := l.users.View().Tokens[r.Token]; t != nil {
+		res.Token = l.users.Shown(t)
 	}
 	return res, nil
 }
@@ -220,7 +167,7 @@ func (l *Login) WhoAmI(ctx context.Context) (*ruedov1.WhoAmIResponse, error) {
 // Can reports whether the caller may do something, for example "write service greet".
 // GRANT_INVALID.
 func (l *Login) Can(ctx context.Context, text string) (bool, error) {
-	r, err := request(ctx)
+	r, err := access.Caller(ctx)
 	if err != nil {
 		return false, err
 	}

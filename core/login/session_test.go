@@ -11,10 +11,12 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/ruedo-dev/ruedo/core/auth/limit"
-	"github.com/ruedo-dev/ruedo/core/login/holdings"
+	"github.com/ruedo-dev/ruedo/core/coretest/userstest"
 	"github.com/ruedo-dev/ruedo/core/login/password"
 	"github.com/ruedo-dev/ruedo/core/store/chain"
 	"github.com/ruedo-dev/ruedo/core/store/principals"
+	"github.com/ruedo-dev/ruedo/core/users"
+	"github.com/ruedo-dev/ruedo/core/users/holdings"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/access"
 	"github.com/ruedo-dev/ruedo/internal/fault"
@@ -27,7 +29,7 @@ func TestANewcomerLogsIn(t *testing.T) {
 	if h, err := d.Hello(); err != nil || h.GetCluster() != "main" || h.GetVersion() != "v1" || !h.GetLogin() || h.GetPin() != "" {
 		t.Errorf("%v, %v", h, err)
 	}
-	created, invite, err := d.CreateUser(socket(t), &ruedov1.User{Name: "ada", Roles: []string{"admin"}}, 0)
+	created, invite, err := d.CreateUser(userstest.Socket(t), &ruedov1.User{Name: "ada", Roles: []string{"admin"}}, 0)
 	if err != nil || created.GetVersion() == 0 || created.GetHasPassword() {
 		t.Fatal(created, err)
 	}
@@ -35,18 +37,18 @@ func TestANewcomerLogsIn(t *testing.T) {
 		t.Errorf("the invite can be used for %s", left)
 	}
 
-	made, secret, err := d.AcceptInvite(stranger(t, "10.0.0.1"), inviteIn(t, invite.GetLink()), pass)
+	made, secret, err := d.AcceptInvite(stranger(t, "10.0.0.1"), userstest.InviteIn(t, invite.GetLink()), pass)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if left := time.Until(made.GetExpireTime().AsTime()); !made.GetSession() || made.GetUser() != "ada" || left > DefaultSession || left < DefaultSession-time.Minute {
+	if left := time.Until(made.GetExpireTime().AsTime()); !made.GetSession() || made.GetUser() != "ada" || left > users.DefaultSession || left < users.DefaultSession-time.Minute {
 		t.Errorf("the session is %v", made)
 	}
-	me, err := d.WhoAmI(d.as(t, secret.Reveal()))
+	me, err := d.WhoAmI(d.As(t, secret.Reveal()))
 	if err != nil || me.GetPrincipal() != "user/ada" || me.GetToken().GetId() != made.GetId() || strings.Join(me.GetRoles(), ",") != "admin" || strings.Join(me.GetGrants(), ",") != "* * *" || me.GetCluster() != "main" {
 		t.Errorf("%v, %v", me, err)
 	}
-	if !d.read(t, "ada").GetHasPassword() {
+	if !d.Read(t, "ada").GetHasPassword() {
 		t.Error("ada has no password")
 	}
 
@@ -54,20 +56,20 @@ func TestANewcomerLogsIn(t *testing.T) {
 	if err != nil || !again.GetSession() || again.GetId() == made.GetId() {
 		t.Fatal(again, err)
 	}
-	d.good(t, true, secret.Reveal(), other.Reveal())
+	d.Good(t, true, secret.Reveal(), other.Reveal())
 
-	if err := d.Logout(d.as(t, other.Reveal())); err != nil {
+	if err := d.Logout(d.As(t, other.Reveal())); err != nil {
 		t.Fatal(err)
 	}
-	d.good(t, false, other.Reveal())
-	d.good(t, true, secret.Reveal())
-	if err := d.Logout(socket(t)); err != nil {
+	d.Good(t, false, other.Reveal())
+	d.Good(t, true, secret.Reveal())
+	if err := d.Logout(userstest.Socket(t)); err != nil {
 		t.Errorf("without a token: %v", err)
 	}
 
-	_, _, err = d.AcceptInvite(stranger(t, "10.0.0.3"), inviteIn(t, invite.GetLink()), pass+" again")
+	_, _, err = d.AcceptInvite(stranger(t, "10.0.0.3"), userstest.InviteIn(t, invite.GetLink()), pass+" again")
 	testkit.WantReason(t, err, fault.TokenUsed, "used already")
-	d.wasDenied(t, "accept user ada TOKEN_USED")
+	d.WasDenied(t, "accept user ada TOKEN_USED")
 	if _, _, err := d.Login.Login(stranger(t, "10.0.0.2"), "ada", pass); err != nil {
 		t.Errorf("the password is another one after an invite was used again: %v", err)
 	}
@@ -77,10 +79,10 @@ func TestANewcomerLogsIn(t *testing.T) {
 func TestLoginsThatFail(t *testing.T) {
 	d := open(t)
 	d.person(t, "ada")
-	d.program(t, "ci")
+	d.Program(t, "ci")
 	d.person(t, "bob")
-	d.user(t, &ruedov1.User{Name: "invited"})
-	if _, err := d.UpdateUser(socket(t), &ruedov1.User{Name: "bob", Disabled: true}); err != nil {
+	d.Create(t, &ruedov1.User{Name: "invited"})
+	if _, err := d.UpdateUser(userstest.Socket(t), &ruedov1.User{Name: "bob", Disabled: true}); err != nil {
 		t.Fatal(err)
 	}
 	var first *fault.Error
@@ -107,7 +109,7 @@ func TestLoginsThatFail(t *testing.T) {
 		if n := d.passwords.Count() - before; n != 1 {
 			t.Errorf("%s: %d hashes were computed", c.user, n)
 		}
-		d.wasDenied(t, c.denied)
+		d.WasDenied(t, c.denied)
 	}
 }
 
@@ -130,7 +132,7 @@ func TestLoginsAreLimited(t *testing.T) {
 		t.Errorf("from elsewhere: %v", err)
 	}
 	for range attemptsPerUser { // from as many addresses
-		d.byUser.Allow("ada")
+		d.attempts.byUser.Allow("ada")
 	}
 	_, _, err = d.Login.Login(stranger(t, "10.1.0.1"), "ada", pass)
 	testkit.WantReason(t, err, fault.LoginLimit)
@@ -148,7 +150,7 @@ func TestWhosePasswordsAreHashedFirst(t *testing.T) {
 	if _, _, err := d.Login.Login(stranger(t, "2001:db8::1"), "ada", pass); err != nil {
 		t.Fatal(err)
 	}
-	d.tries = limit.New(2, time.Hour) // both strangers can share a bucket
+	d.attempts.tries = limit.New(2, time.Hour) // both strangers can share a bucket
 	for _, c := range []struct {
 		who  string
 		ctx  context.Context
@@ -156,18 +158,18 @@ func TestWhosePasswordsAreHashedFirst(t *testing.T) {
 	}{
 		{"where an invite was accepted", stranger(t, "10.0.0.1"), password.Known},
 		{"an address of an earlier login", stranger(t, "2001:db8::2"), password.Known},
-		{"with a session", d.as(t, secret), password.Known},
-		{"on the machine", socket(t), password.Known},
+		{"with a session", d.As(t, secret), password.Known},
+		{"on the machine", userstest.Socket(t), password.Known},
 		{"where a login has failed", stranger(t, "10.0.0.7"), password.Stranger},
 		{"from elsewhere", stranger(t, "2001:db8:0:1::2"), password.Stranger},
 	} {
-		if got := d.rank(access.Of(c.ctx)); got != c.want {
+		if got := d.attempts.rank(access.Of(c.ctx)); got != c.want {
 			t.Errorf("%s: rank %d, want %d", c.who, got, c.want)
 		}
 	}
 	again := access.Of(stranger(t, "10.0.0.7"))
-	d.rank(again)
-	if got := d.rank(again); got != password.Insistent {
+	d.attempts.rank(again)
+	if got := d.attempts.rank(again); got != password.Insistent {
 		t.Errorf("again and again from there: rank %d", got)
 	}
 }
@@ -178,7 +180,7 @@ func TestFailuresAreLimitedByAddress(t *testing.T) {
 	d := open(t)
 	d.person(t, "ada")
 	const failures = 3
-	d.failures = limit.New(failures, time.Hour) // however long a hash takes here
+	d.attempts.failures = limit.New(failures, time.Hour) // however long a hash takes here
 	for i := range failures {
 		if _, _, err := d.Login.Login(stranger(t, "10.0.0.7"), fmt.Sprint("user-", i), pass); !errors.Is(err, fault.Unauthenticated) {
 			t.Fatal(err)
@@ -202,21 +204,23 @@ func TestFailuresAreLimitedByAddress(t *testing.T) {
 
 func TestInvitesThatAreNotGood(t *testing.T) {
 	d := open(t)
-	manager := d.program(t, "manager", "write user *", "call service *")
-	link := func(name string) string { return d.user(t, &ruedov1.User{Name: name}, "call service greet").GetLink() }
+	manager := d.Program(t, "manager", "write user *", "call service *")
+	link := func(name string) string {
+		return d.Create(t, &ruedov1.User{Name: name}, "call service greet").GetLink()
+	}
 	for name, c := range map[string]struct {
 		prepare func(t *testing.T) string
 		want    fault.Reason
 		says    string
 	}{
-		"cut-off": {func(t *testing.T) string { l := inviteIn(t, link("cut-off")); return l[:len(l)-3] }, fault.TokenInvalid, "cut off"},
+		"cut-off": {func(t *testing.T) string { l := userstest.InviteIn(t, link("cut-off")); return l[:len(l)-3] }, fault.TokenInvalid, "cut off"},
 		"mistyped": {func(t *testing.T) string {
-			return strings.Replace(inviteIn(t, link("mistyped")), "ruedo_i_", "ruedo_i_a", 1)[:53]
+			return strings.Replace(userstest.InviteIn(t, link("mistyped")), "ruedo_i_", "ruedo_i_a", 1)[:53]
 		}, fault.TokenInvalid, "this is not a valid invite"},
-		"a-token": {func(t *testing.T) string { return d.program(t, "a-token") }, fault.TokenInvalid, "another kind"},
+		"a-token": {func(t *testing.T) string { return d.Program(t, "a-token") }, fault.TokenInvalid, "another kind"},
 		"foreign": {func(*testing.T) string { return token.New(token.Invite).Reveal() }, fault.Unauthenticated, "ask for another invite"},
 		"another-secret": {func(t *testing.T) string {
-			was, err := token.Parse(token.Invite, inviteIn(t, link("another-secret")))
+			was, err := token.Parse(token.Invite, userstest.InviteIn(t, link("another-secret")))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -227,51 +231,51 @@ func TestInvitesThatAreNotGood(t *testing.T) {
 			return forged.Reveal()
 		}, fault.Unauthenticated, "the invite is not good"},
 		"expired": {func(t *testing.T) string {
-			_, invite, err := d.CreateUser(socket(t), &ruedov1.User{Name: "expired"}, time.Nanosecond)
+			_, invite, err := d.CreateUser(userstest.Socket(t), &ruedov1.User{Name: "expired"}, time.Nanosecond)
 			if err != nil {
 				t.Fatal(err)
 			}
-			return inviteIn(t, invite.GetLink())
+			return userstest.InviteIn(t, invite.GetLink())
 		}, fault.Unauthenticated, "it has expired"},
 		"replaced": {func(t *testing.T) string {
-			first := inviteIn(t, link("replaced"))
-			if _, err := d.CreateInvite(socket(t), "replaced", 0); err != nil {
+			first := userstest.InviteIn(t, link("replaced"))
+			if _, err := d.CreateInvite(userstest.Socket(t), "replaced", 0); err != nil {
 				t.Fatal(err)
 			}
 			return first
 		}, fault.Unauthenticated, "another one has replaced it"},
 		"disabled": {func(t *testing.T) string {
-			l := inviteIn(t, link("disabled"))
-			if _, err := d.UpdateUser(socket(t), &ruedov1.User{Name: "disabled", Disabled: true}); err != nil {
+			l := userstest.InviteIn(t, link("disabled"))
+			if _, err := d.UpdateUser(userstest.Socket(t), &ruedov1.User{Name: "disabled", Disabled: true}); err != nil {
 				t.Fatal(err)
 			}
 			return l
 		}, fault.Unauthenticated, "the invite is not good"},
 		"deleted": {func(t *testing.T) string {
-			l := inviteIn(t, link("deleted"))
-			if err := d.DeleteUser(socket(t), "deleted"); err != nil {
+			l := userstest.InviteIn(t, link("deleted"))
+			if err := d.DeleteUser(userstest.Socket(t), "deleted"); err != nil {
 				t.Fatal(err)
 			}
 			link("deleted") // somebody else of the same name
 			return l
 		}, fault.Unauthenticated, "the invite is not good"},
 		"ended": {func(t *testing.T) string {
-			l := inviteIn(t, link("ended"))
-			if err := d.EndTokens(socket(t), "ended"); err != nil {
+			l := userstest.InviteIn(t, link("ended"))
+			if err := d.EndTokens(userstest.Socket(t), "ended"); err != nil {
 				t.Fatal(err)
 			}
 			return l
 		}, fault.Unauthenticated, "the invite is not good"},
 		// Who made it holds less than the user does by now.
 		"promoted": {func(t *testing.T) string {
-			_, invite, err := d.CreateUser(d.as(t, manager), &ruedov1.User{Name: "promoted", Grants: []string{"call service greet"}}, 0)
+			_, invite, err := d.CreateUser(d.As(t, manager), &ruedov1.User{Name: "promoted", Grants: []string{"call service greet"}}, 0)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := d.UpdateUser(socket(t), &ruedov1.User{Name: "promoted", Roles: []string{"admin"}}); err != nil {
+			if _, err := d.UpdateUser(userstest.Socket(t), &ruedov1.User{Name: "promoted", Roles: []string{"admin"}}); err != nil {
 				t.Fatal(err)
 			}
-			return inviteIn(t, invite.GetLink())
+			return userstest.InviteIn(t, invite.GetLink())
 		}, fault.Unauthenticated, "the invite is not good"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -280,25 +284,41 @@ func TestInvitesThatAreNotGood(t *testing.T) {
 			if secret.Reveal() != "" {
 				t.Error("it has made a session")
 			}
-			if u, _, err := d.User(socket(t), name); err == nil && u.GetHasPassword() {
+			if u, _, err := d.User(userstest.Socket(t), name); err == nil && u.GetHasPassword() {
 				t.Error("it has set a password")
 			}
 		})
 	}
 }
 
+// An invite is used once, however many use it at the same time.
+func TestAnInviteIsUsedOnce(t *testing.T) {
+	d := open(t)
+	invite := userstest.InviteIn(t, d.Create(t, &ruedov1.User{Name: "ada"}).GetLink())
+	d.Meanwhile = func() {
+		if _, _, err := d.AcceptInvite(stranger(t, "10.0.0.1"), invite, pass); err != nil {
+			t.Error(err)
+		}
+	}
+	_, _, err := d.AcceptInvite(stranger(t, "10.0.0.2"), invite, "of the other one")
+	testkit.WantReason(t, err, fault.TokenUsed)
+	if _, _, err := d.Login.Login(stranger(t, "10.0.0.1"), "ada", pass); err != nil {
+		t.Errorf("whoever came first: %v", err)
+	}
+}
+
 // A weak password does not use up an invite.
 func TestWeakPasswords(t *testing.T) {
 	d := open(t)
-	link := d.user(t, &ruedov1.User{Name: "ada-lovelace"}, "call service *").GetLink()
+	link := d.Create(t, &ruedov1.User{Name: "ada-lovelace"}, "call service *").GetLink()
 	for weak, says := range map[string]string{"short": "5 characters", "aaaaaaaaaaaaaaa": "one character", "ada-lovelace": "name of the user"} {
-		_, _, err := d.AcceptInvite(stranger(t, "10.0.0.1"), inviteIn(t, link), weak)
+		_, _, err := d.AcceptInvite(stranger(t, "10.0.0.1"), userstest.InviteIn(t, link), weak)
 		testkit.WantReason(t, err, fault.PasswordWeak, says)
 	}
 	session := d.accept(t, link)
-	_, _, err := d.ChangePassword(d.as(t, session), pass, "short")
+	_, _, err := d.ChangePassword(d.As(t, session), pass, "short")
 	testkit.WantReason(t, err, fault.PasswordWeak)
-	d.good(t, true, session)
+	d.Good(t, true, session)
 }
 
 func TestAPasswordChangeEndsWhatWasGood(t *testing.T) {
@@ -308,19 +328,19 @@ func TestAPasswordChangeEndsWhatWasGood(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tok := d.secret(t, &ruedov1.CreateTokenRequest{User: "ada", Lifetime: durationpb.New(time.Hour)})
+	tok := d.Secret(t, &ruedov1.CreateTokenRequest{User: "ada", Lifetime: durationpb.New(time.Hour)})
 	bystander := d.person(t, "bob")
 
-	_, _, err = d.ChangePassword(d.as(t, session), "wrong", "another "+pass)
+	_, _, err = d.ChangePassword(d.As(t, session), "wrong", "another "+pass)
 	testkit.WantReason(t, err, fault.Unauthenticated)
 	var late string // a token that is made at the same time
-	d.meanwhile = func() { late = d.secret(t, &ruedov1.CreateTokenRequest{User: "ada"}) }
-	_, next, err := d.ChangePassword(d.as(t, session), pass, "another "+pass)
+	d.Meanwhile = func() { late = d.Secret(t, &ruedov1.CreateTokenRequest{User: "ada"}) }
+	_, next, err := d.ChangePassword(d.As(t, session), pass, "another "+pass)
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.good(t, false, session, other.Reveal(), tok, late)
-	d.good(t, true, next.Reveal(), bystander)
+	d.Good(t, false, session, other.Reveal(), tok, late)
+	d.Good(t, true, next.Reveal(), bystander)
 	if _, _, err := d.Login.Login(stranger(t, "10.0.0.2"), "ada", pass); !errors.Is(err, fault.Unauthenticated) {
 		t.Errorf("the old password: %v", err)
 	}
@@ -329,16 +349,16 @@ func TestAPasswordChangeEndsWhatWasGood(t *testing.T) {
 	}
 
 	// A new invite does the same, for who has forgotten it.
-	invite, err := d.CreateInvite(socket(t), "ada", 0)
+	invite, err := d.CreateInvite(userstest.Socket(t), "ada", 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.good(t, true, next.Reveal())
+	d.Good(t, true, next.Reveal())
 	last := d.accept(t, invite.GetLink())
-	d.good(t, false, next.Reveal())
-	d.good(t, true, last)
+	d.Good(t, false, next.Reveal())
+	d.Good(t, true, last)
 
-	for who, ctx := range map[string]context.Context{"local/root": socket(t), "user/ci": d.as(t, d.program(t, "ci"))} {
+	for who, ctx := range map[string]context.Context{"local/root": userstest.Socket(t), "user/ci": d.As(t, d.Program(t, "ci"))} {
 		_, _, err := d.ChangePassword(ctx, pass, pass+pass)
 		testkit.WantReason(t, err, fault.RequestInvalid, who+" has no password")
 	}
@@ -347,7 +367,7 @@ func TestAPasswordChangeEndsWhatWasGood(t *testing.T) {
 func TestOneUserHasFewSessions(t *testing.T) {
 	d := open(t)
 	first := d.person(t, "ada")
-	tok := d.secret(t, &ruedov1.CreateTokenRequest{User: "ada"})
+	tok := d.Secret(t, &ruedov1.CreateTokenRequest{User: "ada"})
 	logIn := func() string {
 		t.Helper()
 		s := token.New(token.Bearer)
@@ -363,21 +383,21 @@ func TestOneUserHasFewSessions(t *testing.T) {
 	for range maxSessions - 1 {
 		logIn()
 	}
-	d.good(t, true, first)
+	d.Good(t, true, first)
 	last := logIn()
-	all, err := d.Tokens(socket(t), "ada")
+	all, err := d.Tokens(userstest.Socket(t), "ada")
 	if err != nil || len(all) != maxSessions+1 {
 		t.Errorf("%d tokens, %v", len(all), err)
 	}
-	d.good(t, false, first)
-	d.good(t, true, last, tok) // tokens are not sessions
+	d.Good(t, false, first)
+	d.Good(t, true, last, tok) // tokens are not sessions
 }
 
 func TestCan(t *testing.T) {
 	d := open(t)
-	d.user(t, &ruedov1.User{Name: "ci", Machine: true}, "* service team-a-*", "read user *")
-	narrow := d.as(t, d.secret(t, &ruedov1.CreateTokenRequest{User: "ci", Grants: []string{"call service *"}}))
-	wide := d.as(t, d.secret(t, &ruedov1.CreateTokenRequest{User: "ci"}))
+	d.Create(t, &ruedov1.User{Name: "ci", Machine: true}, "* service team-a-*", "read user *")
+	narrow := d.As(t, d.Secret(t, &ruedov1.CreateTokenRequest{User: "ci", Grants: []string{"call service *"}}))
+	wide := d.As(t, d.Secret(t, &ruedov1.CreateTokenRequest{User: "ci"}))
 	for _, c := range []struct {
 		ctx  context.Context
 		what string

@@ -97,6 +97,14 @@ func Of(ctx context.Context) *Request {
 	return r
 }
 
+// Caller is Of, and PERMISSION_DENIED if the context does not say it.
+func Caller(ctx context.Context) (*Request, error) {
+	if r := Of(ctx); r != nil && r.Principal != nil {
+		return r, nil
+	}
+	return nil, Unsaid()
+}
+
 // ErrHidden is the error for a name that is invisible to the principal: whoever gets
 // it answers as if the name did not exist.
 var ErrHidden = errors.New("access: the name is invisible to the caller")

@@ -303,12 +303,17 @@ var arrows = []arrow{
 		reason: "how often something may be tried is counted by text, whatever is tried",
 	},
 	{
-		from: []string{"core/login"}, only: []string{"core/auth/limit", "core/jobs", "core/login/holdings", "core/login/password", "core/mirror", "core/store/chain", "core/store/principals", "internal/access", "internal/fault", "internal/fleet", "internal/keys", "internal/suggest", "internal/text", "internal/token", "gen"},
+		from: []string{"core/login"}, only: []string{"core/auth/limit", "core/login/password", "core/store/chain", "core/store/principals", "core/users", "internal/access", "internal/fault", "internal/keys", "internal/token", "gen"},
+		never:  []string{"net/http"},
+		reason: "who is let in is decided by what they show and how often they try; what they may do is another room's",
+	},
+	{
+		from: []string{"core/users"}, only: []string{"core/jobs", "core/mirror", "core/store/chain", "core/store/principals", "core/users/holdings", "internal/access", "internal/fault", "internal/fleet", "internal/keys", "internal/suggest", "internal/text", "internal/token", "gen"},
 		never:  []string{"net/http"},
 		reason: "who may become what is decided by what is stored and by who asks; how they were told apart is another room's",
 	},
 	{
-		from: []string{"core/login/holdings"}, only: []string{"core/mirror", "core/store/principals", "internal/access", "internal/fault", "internal/keys", "internal/suggest", "gen"},
+		from: []string{"core/users/holdings"}, only: []string{"core/mirror", "core/store/principals", "internal/access", "internal/fault", "internal/keys", "internal/suggest", "gen"},
 		never:  []string{"net/http"},
 		reason: "what users hold is read off a snapshot, and changes nothing",
 	},
@@ -426,7 +431,7 @@ var arrows = []arrow{
 		reason: "what guests logged is with the runners: who reads it asks them, and no store",
 	},
 	{
-		from: []string{"core/api"}, only: []string{"core/api", "core/backup", "core/catalog", "core/cordon", "core/decorate", "core/dispatch", "core/freshness", "core/invoke", "core/jobs", "core/leader", "core/login", "core/logs", "core/members", "core/mirror", "core/peers", "core/publish", "core/store", "core/upload", "gen", "internal/access", "internal/fault", "internal/middleware", "internal/names", "internal/packed", "internal/port"},
+		from: []string{"core/api"}, only: []string{"core/api", "core/backup", "core/catalog", "core/cordon", "core/decorate", "core/dispatch", "core/freshness", "core/invoke", "core/jobs", "core/leader", "core/login", "core/logs", "core/members", "core/mirror", "core/peers", "core/publish", "core/store", "core/upload", "core/users", "gen", "internal/access", "internal/fault", "internal/middleware", "internal/names", "internal/packed", "internal/port"},
 		reason: "a handler translates between words and one room that knows",
 	},
 	{

@@ -1,4 +1,4 @@
-package login
+package users
 
 import (
 	"context"
@@ -8,9 +8,9 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/ruedo-dev/ruedo/core/login/holdings"
 	"github.com/ruedo-dev/ruedo/core/store/chain"
 	"github.com/ruedo-dev/ruedo/core/store/principals"
+	"github.com/ruedo-dev/ruedo/core/users/holdings"
 	storev1 "github.com/ruedo-dev/ruedo/gen/ruedo/store/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/access"
@@ -19,9 +19,9 @@ import (
 )
 
 // User returns a user, and how many tokens they have. USER_NOT_FOUND.
-func (l *Login) User(ctx context.Context, name string) (*ruedov1.User, int, error) {
-	v := l.view()
-	u, err := l.user(ctx, v, name)
+func (us *Users) User(ctx context.Context, name string) (*ruedov1.User, int, error) {
+	v := us.View()
+	u, err := us.user(ctx, v, name)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -36,10 +36,10 @@ func (l *Login) User(ctx context.Context, name string) (*ruedov1.User, int, erro
 }
 
 // Users returns all users that the caller may read, by name.
-func (l *Login) Users(ctx context.Context) map[string]*ruedov1.User {
+func (us *Users) Users(ctx context.Context) map[string]*ruedov1.User {
 	visible := access.Visible(ctx, access.User)
 	all := map[string]*ruedov1.User{}
-	for name, u := range l.view().Users {
+	for name, u := range us.View().Users {
 		if visible(name) {
 			all[name] = shownUser(u)
 		}
@@ -47,14 +47,14 @@ func (l *Login) Users(ctx context.Context) map[string]*ruedov1.User {
 	return all
 }
 
-func (l *Login) user(ctx context.Context, v holdings.View, name string) (*storev1.User, error) {
+func (us *Users) user(ctx context.Context, v holdings.View, name string) (*storev1.User, error) {
 	if err := v.Fault(keys.KindUser, name); err != nil {
 		return nil, err
 	}
 	if u := v.Users[name]; u != nil {
 		return u, nil
 	}
-	return nil, l.cfg.Missing(ctx, access.User, name)
+	return nil, us.cfg.Missing(ctx, access.User, name)
 }
 
 // shownUser returns a user without what only cores read.
@@ -69,7 +69,7 @@ func shownUser(u *storev1.User) *ruedov1.User {
 //
 // Errors: ALREADY_EXISTS, ROLE_NOT_FOUND, GRANT_INVALID, GRANT_EXCEEDS,
 // REQUEST_INVALID; the store's.
-func (l *Login) CreateUser(ctx context.Context, u *ruedov1.User, inviteLifetime time.Duration) (*ruedov1.User, *ruedov1.Invite, error) {
+func (us *Users) CreateUser(ctx context.Context, u *ruedov1.User, inviteLifetime time.Duration) (*ruedov1.User, *ruedov1.Invite, error) {
 	now := time.Now()
 	next := &storev1.User{
 		User: &ruedov1.User{
@@ -83,11 +83,11 @@ func (l *Login) CreateUser(ctx context.Context, u *ruedov1.User, inviteLifetime 
 	var inv *invite
 	if !next.GetUser().GetMachine() {
 		var err error
-		if inv, err = l.newInvite(ctx, next, inviteLifetime); err != nil {
+		if inv, err = us.newInvite(ctx, next, inviteLifetime); err != nil {
 			return nil, nil, err
 		}
 	}
-	revision, err := l.change(ctx, func(v holdings.View) (principals.Batch, error) {
+	revision, err := us.Change(ctx, func(v holdings.View) (principals.Batch, error) {
 		b := principals.Batch{
 			Change: chain.Change{Action: "create", Noun: "user", Name: name, Summary: describeUser(next.GetUser())},
 			If:     append(v.SeenRoles(u.GetRoles()), holdings.SeenUser(name, nil)),
@@ -102,7 +102,7 @@ func (l *Login) CreateUser(ctx context.Context, u *ruedov1.User, inviteLifetime 
 		if inv != nil {
 			inv.addTo(&b, v)
 		}
-		return b, l.checkUser(ctx, v, nil, next.GetUser())
+		return b, us.checkUser(ctx, v, nil, next.GetUser())
 	})
 	if err != nil {
 		return nil, nil, err
@@ -116,11 +116,11 @@ func (l *Login) CreateUser(ctx context.Context, u *ruedov1.User, inviteLifetime 
 //
 // Errors: those of CreateUser; USER_NOT_FOUND; CONFLICT if the user has changed since
 // the version that the caller has seen; LAST_ADMIN.
-func (l *Login) UpdateUser(ctx context.Context, u *ruedov1.User) (*ruedov1.User, error) {
+func (us *Users) UpdateUser(ctx context.Context, u *ruedov1.User) (*ruedov1.User, error) {
 	name := u.GetName()
 	var next *storev1.User
-	revision, err := l.change(ctx, func(v holdings.View) (b principals.Batch, err error) {
-		was, err := l.user(ctx, v, name)
+	revision, err := us.Change(ctx, func(v holdings.View) (b principals.Batch, err error) {
+		was, err := us.user(ctx, v, name)
 		if err != nil {
 			return b, err
 		}
@@ -135,7 +135,7 @@ func (l *Login) UpdateUser(ctx context.Context, u *ruedov1.User) (*ruedov1.User,
 		next.User.Description, next.User.Disabled = u.GetDescription(), u.GetDisabled()
 		next.User.Roles, next.User.Grants = u.GetRoles(), u.GetGrants()
 		next.User.UpdateTime = timestamppb.Now()
-		if err := l.checkUser(ctx, v, old, next.GetUser()); err != nil {
+		if err := us.checkUser(ctx, v, old, next.GetUser()); err != nil {
 			return b, err
 		}
 		left, err := v.StaysAdmin(ctx, v.WithUser(name, next))
@@ -154,11 +154,11 @@ func (l *Login) UpdateUser(ctx context.Context, u *ruedov1.User) (*ruedov1.User,
 
 // DeleteUser deletes a user with all tokens and invites. USER_NOT_FOUND, LAST_ADMIN;
 // the store's.
-func (l *Login) DeleteUser(ctx context.Context, name string) error {
-	_, err := l.change(ctx, func(v holdings.View) (b principals.Batch, err error) {
+func (us *Users) DeleteUser(ctx context.Context, name string) error {
+	_, err := us.Change(ctx, func(v holdings.View) (b principals.Batch, err error) {
 		was := v.Users[name]
 		if was == nil && v.Fault(keys.KindUser, name) == nil { // one that cannot be read can be deleted
-			return b, l.cfg.Missing(ctx, access.User, name)
+			return b, us.cfg.Missing(ctx, access.User, name)
 		}
 		left, err := v.StaysAdmin(ctx, v.WithUser(name, nil))
 		b = principals.Batch{
@@ -179,7 +179,7 @@ func (l *Login) DeleteUser(ctx context.Context, name string) error {
 
 // checkUser returns what is wrong with a user as they are to be; old is nil for a
 // new one.
-func (l *Login) checkUser(ctx context.Context, v holdings.View, old, next *ruedov1.User) error {
+func (us *Users) checkUser(ctx context.Context, v holdings.View, old, next *ruedov1.User) error {
 	added := func(now, before []string) []string {
 		if old == nil || old.GetDisabled() && !next.GetDisabled() { // what they had counts again
 			return now
@@ -199,7 +199,7 @@ func (l *Login) checkUser(ctx context.Context, v holdings.View, old, next *ruedo
 			return err
 		}
 	}
-	return l.given(ctx, access.User, next.GetName(), "user "+next.GetName(), append(v.Held(&ruedov1.User{Roles: roles}), set...))
+	return us.given(ctx, access.User, next.GetName(), "user "+next.GetName(), append(v.Held(&ruedov1.User{Roles: roles}), set...))
 }
 
 // checkAnonymous returns what is wrong with the user whose grants everybody has.

@@ -1,4 +1,4 @@
-package login
+package users
 
 import (
 	"context"
@@ -8,9 +8,9 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/ruedo-dev/ruedo/core/login/holdings"
 	"github.com/ruedo-dev/ruedo/core/store/chain"
 	"github.com/ruedo-dev/ruedo/core/store/principals"
+	"github.com/ruedo-dev/ruedo/core/users/holdings"
 	storev1 "github.com/ruedo-dev/ruedo/gen/ruedo/store/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/access"
@@ -28,11 +28,11 @@ const (
 
 // Role returns a role, and those users who have it that the caller may read, at most
 // 1,000. ROLE_NOT_FOUND.
-func (l *Login) Role(ctx context.Context, name string) (*ruedov1.Role, []string, error) {
-	v := l.view()
+func (us *Users) Role(ctx context.Context, name string) (*ruedov1.Role, []string, error) {
+	v := us.View()
 	role, ok := builtIn(name)
 	if !ok {
-		stored, err := l.role(ctx, v, name)
+		stored, err := us.role(ctx, v, name)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -43,12 +43,12 @@ func (l *Login) Role(ctx context.Context, name string) (*ruedov1.Role, []string,
 }
 
 // Roles returns all roles that the caller may read, by name.
-func (l *Login) Roles(ctx context.Context) map[string]*ruedov1.Role {
+func (us *Users) Roles(ctx context.Context) map[string]*ruedov1.Role {
 	all := map[string]*ruedov1.Role{}
 	for _, r := range access.BuiltIn() {
 		all[r.Name], _ = builtIn(r.Name)
 	}
-	for name, r := range l.view().Roles {
+	for name, r := range us.View().Roles {
 		all[name] = r.GetRole()
 	}
 	visible := access.Visible(ctx, access.Role)
@@ -64,14 +64,14 @@ func builtIn(name string) (*ruedov1.Role, bool) {
 	return &ruedov1.Role{Name: r.Name, Description: r.Description, Grants: r.Grants.Strings(), BuiltIn: true}, true
 }
 
-func (l *Login) role(ctx context.Context, v holdings.View, name string) (*storev1.Role, error) {
+func (us *Users) role(ctx context.Context, v holdings.View, name string) (*storev1.Role, error) {
 	if err := v.Fault(keys.KindRole, name); err != nil {
 		return nil, err
 	}
 	if r := v.Roles[name]; r != nil {
 		return r, nil
 	}
-	return nil, l.cfg.Missing(ctx, access.Role, name)
+	return nil, us.cfg.Missing(ctx, access.Role, name)
 }
 
 // fixed returns REQUEST_INVALID for a role that cannot be changed.
@@ -84,10 +84,10 @@ func fixed(name string) error {
 
 // CreateRole creates a role. ALREADY_EXISTS, GRANT_INVALID, GRANT_EXCEEDS; the
 // store's.
-func (l *Login) CreateRole(ctx context.Context, r *ruedov1.Role) (*ruedov1.Role, error) {
+func (us *Users) CreateRole(ctx context.Context, r *ruedov1.Role) (*ruedov1.Role, error) {
 	name, now := r.GetName(), timestamppb.Now()
 	next := &storev1.Role{Role: &ruedov1.Role{Name: name, Description: r.GetDescription(), Grants: r.GetGrants(), CreateTime: now, UpdateTime: now}}
-	revision, err := l.change(ctx, func(v holdings.View) (b principals.Batch, err error) {
+	revision, err := us.Change(ctx, func(v holdings.View) (b principals.Batch, err error) {
 		if err := v.Fault(keys.KindRole, name); err != nil {
 			return b, err
 		}
@@ -102,7 +102,7 @@ func (l *Login) CreateRole(ctx context.Context, r *ruedov1.Role) (*ruedov1.Role,
 			Change: chain.Change{Action: "create", Noun: "role", Name: name, Summary: describeList("grants ", r.GetGrants())},
 			If:     []principals.Seen{holdings.SeenRole(name, nil)},
 			Roles:  []*storev1.Role{next},
-		}, l.given(ctx, access.Role, name, "whoever has the role "+name, set)
+		}, us.given(ctx, access.Role, name, "whoever has the role "+name, set)
 	})
 	if err != nil {
 		return nil, err
@@ -116,14 +116,14 @@ func (l *Login) CreateRole(ctx context.Context, r *ruedov1.Role) (*ruedov1.Role,
 // Errors: ROLE_NOT_FOUND, REQUEST_INVALID if the role is built in, CONFLICT if it has
 // changed since the version that the caller has seen, GRANT_INVALID, GRANT_EXCEEDS,
 // LAST_ADMIN; the store's.
-func (l *Login) UpdateRole(ctx context.Context, r *ruedov1.Role) (*ruedov1.Role, error) {
+func (us *Users) UpdateRole(ctx context.Context, r *ruedov1.Role) (*ruedov1.Role, error) {
 	name := r.GetName()
 	if err := fixed(name); err != nil {
 		return nil, err
 	}
 	var next *storev1.Role
-	revision, err := l.change(ctx, func(v holdings.View) (b principals.Batch, err error) {
-		was, err := l.role(ctx, v, name)
+	revision, err := us.Change(ctx, func(v holdings.View) (b principals.Batch, err error) {
+		was, err := us.role(ctx, v, name)
 		if err != nil {
 			return b, err
 		}
@@ -135,7 +135,7 @@ func (l *Login) UpdateRole(ctx context.Context, r *ruedov1.Role) (*ruedov1.Role,
 		if err != nil {
 			return b, err
 		}
-		if err := l.given(ctx, access.Role, name, "whoever has the role "+name, added); err != nil {
+		if err := us.given(ctx, access.Role, name, "whoever has the role "+name, added); err != nil {
 			return b, err
 		}
 		next = proto.CloneOf(was)
@@ -156,14 +156,14 @@ func (l *Login) UpdateRole(ctx context.Context, r *ruedov1.Role) (*ruedov1.Role,
 
 // DeleteRole deletes a role. ROLE_NOT_FOUND, ROLE_IN_USE, REQUEST_INVALID if it is
 // built in; the store's.
-func (l *Login) DeleteRole(ctx context.Context, name string) error {
+func (us *Users) DeleteRole(ctx context.Context, name string) error {
 	if err := fixed(name); err != nil {
 		return err
 	}
-	_, err := l.change(ctx, func(v holdings.View) (b principals.Batch, err error) {
+	_, err := us.Change(ctx, func(v holdings.View) (b principals.Batch, err error) {
 		was := v.Roles[name]
 		if was == nil && v.Fault(keys.KindRole, name) == nil { // one that cannot be read can be deleted
-			return b, l.cfg.Missing(ctx, access.Role, name)
+			return b, us.cfg.Missing(ctx, access.Role, name)
 		}
 		if visible, n := v.Holders(ctx, name); n > 0 {
 			who := text.Count(n, "user")

@@ -1,4 +1,4 @@
-package login
+package users
 
 import (
 	"context"
@@ -7,9 +7,9 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/ruedo-dev/ruedo/core/login/holdings"
 	"github.com/ruedo-dev/ruedo/core/store/chain"
 	"github.com/ruedo-dev/ruedo/core/store/principals"
+	"github.com/ruedo-dev/ruedo/core/users/holdings"
 	storev1 "github.com/ruedo-dev/ruedo/gen/ruedo/store/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/access"
@@ -23,13 +23,13 @@ import (
 //
 // Errors: TOKEN_INVALID; ALREADY_EXISTS if a user admin is there who is no
 // administrator; the store's.
-func (l *Login) Adopt(ctx context.Context, text string) (bool, error) {
+func (us *Users) Adopt(ctx context.Context, text string) (bool, error) {
 	t, err := token.Parse(token.Bearer, text)
 	if err != nil {
 		return false, err
 	}
 	const name = access.AdminRole
-	_, err = l.change(ctx, func(v holdings.View) (b principals.Batch, err error) {
+	_, err = us.Change(ctx, func(v holdings.View) (b principals.Batch, err error) {
 		for _, u := range v.Users {
 			if v.Admin(u) {
 				return b, errAdmin

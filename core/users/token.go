@@ -1,4 +1,4 @@
-package login
+package users
 
 import (
 	"context"
@@ -10,9 +10,9 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/ruedo-dev/ruedo/core/login/holdings"
 	"github.com/ruedo-dev/ruedo/core/store/chain"
 	"github.com/ruedo-dev/ruedo/core/store/principals"
+	"github.com/ruedo-dev/ruedo/core/users/holdings"
 	storev1 "github.com/ruedo-dev/ruedo/gen/ruedo/store/v1"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/access"
@@ -40,14 +40,21 @@ func newToken(t token.Token, v holdings.View, u *storev1.User, life time.Duratio
 	}
 }
 
-// shownToken returns a token without what only cores read.
-func (l *Login) shownToken(t *storev1.Token) *ruedov1.Token {
+// NewSession returns the record of a session of a user, with a token that shows it.
+func (us *Users) NewSession(t token.Token, v holdings.View, u *storev1.User) *storev1.Token {
+	made := newToken(t, v, u, us.cfg.Session)
+	made.Token.Session = true
+	return made
+}
+
+// Shown returns a token without what only cores read.
+func (us *Users) Shown(t *storev1.Token) *ruedov1.Token {
 	shown := proto.CloneOf(t.GetToken())
 	if until := shown.GetPreviousUntil(); until != nil && !until.AsTime().After(time.Now()) {
 		shown.PreviousUntil = nil
 	}
 	if shown.GetPreviousUntil() != nil {
-		if at, ok := l.cfg.PreviousUsed(shown.GetId()); ok {
+		if at, ok := us.cfg.PreviousUsed(shown.GetId()); ok {
 			shown.PreviousUsed = timestamppb.New(at)
 		}
 	}
@@ -59,8 +66,8 @@ func (l *Login) shownToken(t *storev1.Token) *ruedov1.Token {
 //
 // Errors: USER_NOT_FOUND, GRANT_INVALID, GRANT_EXCEEDS, REQUEST_INVALID,
 // PERMISSION_DENIED, PRINCIPAL_LIMIT; the store's.
-func (l *Login) CreateToken(ctx context.Context, req *ruedov1.CreateTokenRequest) (*ruedov1.Token, token.Token, error) {
-	name, err := l.of(ctx, req.GetUser())
+func (us *Users) CreateToken(ctx context.Context, req *ruedov1.CreateTokenRequest) (*ruedov1.Token, token.Token, error) {
+	name, err := us.of(ctx, req.GetUser())
 	if err != nil {
 		return nil, token.Token{}, err
 	}
@@ -70,15 +77,15 @@ func (l *Login) CreateToken(ctx context.Context, req *ruedov1.CreateTokenRequest
 	}
 	t := token.New(token.Bearer)
 	var made *storev1.Token
-	_, err = l.change(ctx, func(v holdings.View) (b principals.Batch, err error) {
-		u, err := l.user(ctx, v, name)
+	_, err = us.Change(ctx, func(v holdings.View) (b principals.Batch, err error) {
+		u, err := us.user(ctx, v, name)
 		if err != nil {
 			return b, err
 		}
 		if name == access.Anonymous {
 			return b, fault.New(fault.RequestInvalid, "the user %s cannot have tokens: it is whoever shows none", name)
 		}
-		otherwise := l.cfg.Session
+		otherwise := us.cfg.Session
 		if u.GetUser().GetMachine() {
 			otherwise = machineLifetime
 		}
@@ -86,7 +93,7 @@ func (l *Login) CreateToken(ctx context.Context, req *ruedov1.CreateTokenRequest
 		if err != nil {
 			return b, err
 		}
-		if err := l.handsOut(ctx, v, u, grants); err != nil {
+		if err := us.handsOut(ctx, v, u, grants); err != nil {
 			return b, err
 		}
 		if own := slices.DeleteFunc(v.TokensOf(name), func(t *storev1.Token) bool { return t.GetToken().GetSession() }); len(own) >= maxTokens {
@@ -103,37 +110,37 @@ func (l *Login) CreateToken(ctx context.Context, req *ruedov1.CreateTokenRequest
 	if err != nil {
 		return nil, token.Token{}, err
 	}
-	return l.shownToken(made), t, nil
+	return us.Shown(made), t, nil
 }
 
 // handsOut returns GRANT_EXCEEDS if the caller must not get a secret of a user that is
 // narrowed by grants: with it the caller could do more than before, or act as somebody
 // who can.
-func (l *Login) handsOut(ctx context.Context, v holdings.View, u *storev1.User, grants access.Set) error {
+func (us *Users) handsOut(ctx context.Context, v holdings.View, u *storev1.User, grants access.Set) error {
 	if len(grants) > 0 {
-		if err := l.given(ctx, access.User, u.GetUser().GetName(), "the token", grants); err != nil {
+		if err := us.given(ctx, access.User, u.GetUser().GetName(), "the token", grants); err != nil {
 			return err
 		}
 		if r := access.Of(ctx); r.User() == u.GetUser().GetName() {
 			return nil
 		}
 	}
-	return l.given(ctx, access.User, u.GetUser().GetName(), "whoever shows the token", v.Held(u.GetUser()))
+	return us.given(ctx, access.User, u.GetUser().GetName(), "whoever shows the token", v.Held(u.GetUser()))
 }
 
 // Tokens returns the tokens of a user that are good, or those of all users whose
 // tokens the caller may see, by id. USER_NOT_FOUND, PERMISSION_DENIED.
-func (l *Login) Tokens(ctx context.Context, user string) (map[string]*ruedov1.Token, error) {
-	r, err := request(ctx)
+func (us *Users) Tokens(ctx context.Context, user string) (map[string]*ruedov1.Token, error) {
+	r, err := access.Caller(ctx)
 	if err != nil {
 		return nil, err
 	}
-	v := l.view()
+	v := us.View()
 	if user != "" {
-		if user, err = l.of(ctx, user); err != nil {
+		if user, err = us.of(ctx, user); err != nil {
 			return nil, err
 		}
-		if _, err := l.user(ctx, v, user); err != nil {
+		if _, err := us.user(ctx, v, user); err != nil {
 			return nil, err
 		}
 	}
@@ -142,7 +149,7 @@ func (l *Login) Tokens(ctx context.Context, user string) (map[string]*ruedov1.To
 	for id, t := range v.Tokens {
 		owner := t.GetToken().GetUser()
 		if (user == "" || owner == user) && owns(r, owner) && v.Good(t, now) {
-			all[id] = l.shownToken(t)
+			all[id] = us.Shown(t)
 		}
 	}
 	return all, nil
@@ -155,8 +162,8 @@ func owns(r *access.Request, user string) bool {
 
 // of returns whom a request about tokens is about: a user, the caller if none is
 // named. USER_NOT_FOUND, PERMISSION_DENIED.
-func (l *Login) of(ctx context.Context, name string) (string, error) {
-	r, err := request(ctx)
+func (us *Users) of(ctx context.Context, name string) (string, error) {
+	r, err := access.Caller(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -166,16 +173,16 @@ func (l *Login) of(ctx context.Context, name string) (string, error) {
 	case name == "" || name == own:
 		return own, nil
 	}
-	err = l.cfg.Check(ctx, access.Write, access.User, name)
+	err = us.cfg.Check(ctx, access.Write, access.User, name)
 	if errors.Is(err, access.ErrHidden) {
-		err = l.cfg.Missing(ctx, access.User, name)
+		err = us.cfg.Missing(ctx, access.User, name)
 	}
 	return name, err
 }
 
 // token returns a token that is the caller's to change. TOKEN_NOT_FOUND.
-func (l *Login) token(ctx context.Context, v holdings.View, id string) (*storev1.Token, error) {
-	r, err := request(ctx)
+func (us *Users) token(ctx context.Context, v holdings.View, id string) (*storev1.Token, error) {
+	r, err := access.Caller(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -190,22 +197,22 @@ func (l *Login) token(ctx context.Context, v holdings.View, id string) (*storev1
 // for how long.
 //
 // Errors: TOKEN_NOT_FOUND, GRANT_EXCEEDS, REQUEST_INVALID; the store's.
-func (l *Login) RotateToken(ctx context.Context, req *ruedov1.RotateTokenRequest) (*ruedov1.Token, token.Token, error) {
+func (us *Users) RotateToken(ctx context.Context, req *ruedov1.RotateTokenRequest) (*ruedov1.Token, token.Token, error) {
 	grace, err := lifetime(req.GetGrace().AsDuration(), 0, maxGrace)
 	if err != nil {
 		return nil, token.Token{}, err
 	}
 	var next *storev1.Token
 	var t token.Token
-	_, err = l.change(ctx, func(v holdings.View) (b principals.Batch, err error) {
-		was, err := l.token(ctx, v, req.GetId())
+	_, err = us.Change(ctx, func(v holdings.View) (b principals.Batch, err error) {
+		was, err := us.token(ctx, v, req.GetId())
 		if err != nil {
 			return b, err
 		}
 		old := was.GetToken()
 		u := v.Users[old.GetUser()]
 		if r := access.Of(ctx); r.Token != old.GetId() { // otherwise the caller has a secret of it
-			if err := l.handsOut(ctx, v, u, access.Held(nil, old.GetGrants(), nil)); err != nil {
+			if err := us.handsOut(ctx, v, u, access.Held(nil, old.GetGrants(), nil)); err != nil {
 				return b, err
 			}
 		}
@@ -237,13 +244,13 @@ func (l *Login) RotateToken(ctx context.Context, req *ruedov1.RotateTokenRequest
 	if err != nil {
 		return nil, token.Token{}, err
 	}
-	return l.shownToken(next), t, nil
+	return us.Shown(next), t, nil
 }
 
 // DeleteToken ends a token. TOKEN_NOT_FOUND; the store's.
-func (l *Login) DeleteToken(ctx context.Context, id string) error {
-	_, err := l.change(ctx, func(v holdings.View) (b principals.Batch, err error) {
-		was, err := l.token(ctx, v, id)
+func (us *Users) DeleteToken(ctx context.Context, id string) error {
+	_, err := us.Change(ctx, func(v holdings.View) (b principals.Batch, err error) {
+		was, err := us.token(ctx, v, id)
 		return principals.Batch{
 			Change: chain.Change{Action: "delete", Noun: "token", Name: id, Summary: "of user " + was.GetToken().GetUser(), Before: was.GetVersion()},
 			Delete: []principals.Seen{holdings.SeenToken(id, was)},
@@ -254,13 +261,13 @@ func (l *Login) DeleteToken(ctx context.Context, id string) error {
 
 // EndTokens ends all tokens and the invite of a user, the caller if none is named.
 // USER_NOT_FOUND, PERMISSION_DENIED; the store's.
-func (l *Login) EndTokens(ctx context.Context, user string) error {
-	name, err := l.of(ctx, user)
+func (us *Users) EndTokens(ctx context.Context, user string) error {
+	name, err := us.of(ctx, user)
 	if err != nil {
 		return err
 	}
-	_, err = l.change(ctx, func(v holdings.View) (b principals.Batch, err error) {
-		was, err := l.user(ctx, v, name)
+	_, err = us.Change(ctx, func(v holdings.View) (b principals.Batch, err error) {
+		was, err := us.user(ctx, v, name)
 		if err != nil {
 			return b, err
 		}
@@ -280,16 +287,16 @@ func (l *Login) EndTokens(ctx context.Context, user string) error {
 //
 // Errors: PERMISSION_DENIED unless the caller may write all users; REQUEST_INVALID if
 // nobody has to log in; the store's.
-func (l *Login) EndAllTokens(ctx context.Context) error {
-	r, err := request(ctx)
+func (us *Users) EndAllTokens(ctx context.Context) error {
+	r, err := access.Caller(ctx)
 	if err != nil {
 		return err
 	}
 	if all := (access.Grant{Verb: access.Write, Noun: access.User, Pattern: "*"}); !r.Holds(all) {
-		l.cfg.Denied(ctx, "write", "user", all.Pattern, fault.PermissionDenied)
+		us.cfg.Denied(ctx, "write", "user", all.Pattern, fault.PermissionDenied)
 		return access.Denied(r.Principal, all.Verb, all.Noun, all.Pattern)
 	}
-	_, err = l.change(ctx, func(v holdings.View) (b principals.Batch, err error) {
+	_, err = us.Change(ctx, func(v holdings.View) (b principals.Batch, err error) {
 		was := v.Access()
 		if was == nil {
 			return b, fault.New(fault.RequestInvalid, "nobody has to log in to this cluster, so ending all tokens changes nothing").WithFix("require logins first")
@@ -297,7 +304,7 @@ func (l *Login) EndAllTokens(ctx context.Context) error {
 		next := proto.CloneOf(was)
 		next.Epoch++
 		return principals.Batch{
-			Change: chain.Change{Action: "end-tokens", Noun: "cluster", Name: l.cfg.Cluster, Summary: "the sessions and tokens of everybody end", Before: was.GetVersion()},
+			Change: chain.Change{Action: "end-tokens", Noun: "cluster", Name: us.cfg.Cluster, Summary: "the sessions and tokens of everybody end", Before: was.GetVersion()},
 			If:     []principals.Seen{{Kind: keys.KindAccess, Name: keys.TheAccess, Version: was.GetVersion()}},
 			Access: next,
 		}, nil

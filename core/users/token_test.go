@@ -1,4 +1,4 @@
-package login
+package users_test
 
 import (
 	"context"
@@ -12,9 +12,11 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"pgregory.net/rapid"
 
+	"github.com/ruedo-dev/ruedo/core/coretest/userstest"
 	"github.com/ruedo-dev/ruedo/core/jobs"
 	"github.com/ruedo-dev/ruedo/core/store/chain"
 	"github.com/ruedo-dev/ruedo/core/store/principals"
+	"github.com/ruedo-dev/ruedo/core/users"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/access"
 	"github.com/ruedo-dev/ruedo/internal/fault"
@@ -25,18 +27,18 @@ import (
 const day = 24 * time.Hour
 
 func TestLifetimes(t *testing.T) {
-	d := open(t)
-	d.user(t, &ruedov1.User{Name: "ci", Machine: true})
-	d.user(t, &ruedov1.User{Name: "ada"})
+	h := open(t)
+	h.Create(t, &ruedov1.User{Name: "ci", Machine: true})
+	h.Create(t, &ruedov1.User{Name: "ada"})
 	for _, c := range []struct {
 		user string
 		asks time.Duration
 		want time.Duration // zero: it is refused
 	}{
-		{"ci", 0, 90 * day}, {"ada", 0, DefaultSession}, {"ci", time.Hour, time.Hour}, {"ada", 366 * day, 366 * day},
+		{"ci", 0, 90 * day}, {"ada", 0, users.DefaultSession}, {"ci", time.Hour, time.Hour}, {"ada", 366 * day, 366 * day},
 		{"ci", 366*day + 1, 0}, {"ci", -1, 0},
 	} {
-		made, _, err := d.CreateToken(socket(t), &ruedov1.CreateTokenRequest{User: c.user, Lifetime: durationpb.New(c.asks), Description: "for a test"})
+		made, _, err := h.CreateToken(userstest.Socket(t), &ruedov1.CreateTokenRequest{User: c.user, Lifetime: durationpb.New(c.asks), Description: "for a test"})
 		if c.want == 0 {
 			testkit.WantReason(t, err, fault.RequestInvalid, "a lifetime of")
 			continue
@@ -51,13 +53,13 @@ func TestLifetimes(t *testing.T) {
 }
 
 func TestTokensThatAreRefused(t *testing.T) {
-	d := open(t)
-	admin := d.program(t, "admin-1", "role:admin")
-	d.user(t, &ruedov1.User{Name: "ci", Machine: true}, "call service team-a-*")
-	d.user(t, &ruedov1.User{Name: "strong", Machine: true}, "role:admin")
-	manager := d.as(t, d.program(t, "manager", "write user ci", "write user strong", "read user bob", "call service team-a-*"))
-	d.user(t, &ruedov1.User{Name: "bob"})
-	narrow := d.as(t, d.secret(t, &ruedov1.CreateTokenRequest{User: "admin-1", Grants: []string{"call service *", "write user *"}}))
+	h := open(t)
+	admin := h.Program(t, "admin-1", "role:admin")
+	h.Create(t, &ruedov1.User{Name: "ci", Machine: true}, "call service team-a-*")
+	h.Create(t, &ruedov1.User{Name: "strong", Machine: true}, "role:admin")
+	manager := h.As(t, h.Program(t, "manager", "write user ci", "write user strong", "read user bob", "call service team-a-*"))
+	h.Create(t, &ruedov1.User{Name: "bob"})
+	narrow := h.As(t, h.Secret(t, &ruedov1.CreateTokenRequest{User: "admin-1", Grants: []string{"call service *", "write user *"}}))
 	request := func(user string, grants ...string) *ruedov1.CreateTokenRequest {
 		return &ruedov1.CreateTokenRequest{User: user, Grants: grants}
 	}
@@ -67,8 +69,8 @@ func TestTokensThatAreRefused(t *testing.T) {
 		want fault.Reason
 		says string
 	}{
-		"for nobody in particular, by who is no user":          {socket(t), request(""), fault.RequestInvalid, "name a user"},
-		"for a user who is not there":                          {socket(t), request("c1"), fault.UserNotFound, "did you mean ci?"},
+		"for nobody in particular, by who is no user":          {userstest.Socket(t), request(""), fault.RequestInvalid, "name a user"},
+		"for a user who is not there":                          {userstest.Socket(t), request("c1"), fault.UserNotFound, "did you mean ci?"},
 		"for a user whom the caller cannot see":                {manager, request("admin-1"), fault.UserNotFound, ""},
 		"for a user whom the caller can only see":              {manager, request("bob"), fault.PermissionDenied, `"write user bob"`},
 		"for a user who holds more":                            {manager, request("strong"), fault.GrantExceeds, `"* * *"`},
@@ -80,50 +82,50 @@ func TestTokensThatAreRefused(t *testing.T) {
 		"for a user who holds more than a narrow one":          {narrow, request("strong"), fault.GrantExceeds, `"* * *"`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			made, secret, err := d.CreateToken(c.ctx, c.req)
+			made, secret, err := h.CreateToken(c.ctx, c.req)
 			testkit.WantReason(t, err, c.want, c.says)
 			if made != nil || secret.Reveal() != "" {
 				t.Error("there is a token all the same")
 			}
 		})
 	}
-	for what, ctx := range map[string]context.Context{"of the own user": narrow, "of a user who holds as much": d.as(t, admin)} {
-		if _, _, err := d.CreateToken(ctx, request("", "call service *")); err != nil {
+	for what, ctx := range map[string]context.Context{"of the own user": narrow, "of a user who holds as much": h.As(t, admin)} {
+		if _, _, err := h.CreateToken(ctx, request("", "call service *")); err != nil {
 			t.Errorf("a narrow token %s: %v", what, err)
 		}
 	}
-	if _, _, err := d.CreateToken(manager, request("ci")); err != nil {
+	if _, _, err := h.CreateToken(manager, request("ci")); err != nil {
 		t.Errorf("for a user who holds as much: %v", err)
 	}
 
-	for i := range maxTokens {
-		_, _, err := d.CreateToken(socket(t), request("bob"))
+	for i := range 64 {
+		_, _, err := h.CreateToken(userstest.Socket(t), request("bob"))
 		if err != nil {
 			t.Fatal(i, err)
 		}
 	}
-	_, _, err := d.CreateToken(socket(t), request("bob"))
+	_, _, err := h.CreateToken(userstest.Socket(t), request("bob"))
 	testkit.WantReason(t, err, fault.PrincipalLimit, "user bob has 64 tokens")
 }
 
 func TestRotation(t *testing.T) {
-	d := open(t)
-	d.user(t, &ruedov1.User{Name: "ci", Machine: true}, "read service *", "call service *")
-	first, secret, err := d.CreateToken(socket(t), &ruedov1.CreateTokenRequest{User: "ci", Grants: []string{"call service *"}, Description: "pipeline", Lifetime: durationpb.New(30 * day)})
+	h := open(t)
+	h.Create(t, &ruedov1.User{Name: "ci", Machine: true}, "read service *", "call service *")
+	first, secret, err := h.CreateToken(userstest.Socket(t), &ruedov1.CreateTokenRequest{User: "ci", Grants: []string{"call service *"}, Description: "pipeline", Lifetime: durationpb.New(30 * day)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	one := secret.Reveal()
 	rotate := func(ctx context.Context, grace, lifetime time.Duration) (*ruedov1.Token, string) {
 		t.Helper()
-		made, s, err := d.RotateToken(ctx, &ruedov1.RotateTokenRequest{Id: first.GetId(), Grace: durationpb.New(grace), Lifetime: durationpb.New(lifetime)})
+		made, s, err := h.RotateToken(ctx, &ruedov1.RotateTokenRequest{Id: first.GetId(), Grace: durationpb.New(grace), Lifetime: durationpb.New(lifetime)})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return made, s.Reveal()
 	}
 
-	made, two := rotate(d.as(t, one), time.Hour, 0) // with itself
+	made, two := rotate(h.As(t, one), time.Hour, 0) // with itself
 	if two == one || made.GetId() != first.GetId() || made.GetDescription() != "pipeline" || !slices.Equal(made.GetGrants(), first.GetGrants()) {
 		t.Errorf("%v", made)
 	}
@@ -133,53 +135,53 @@ func TestRotation(t *testing.T) {
 	if left := time.Until(made.GetPreviousUntil().AsTime()); left > time.Hour || left < 50*time.Minute || made.GetPreviousUsed() != nil {
 		t.Errorf("%v", made)
 	}
-	d.good(t, true, one, two)
-	all, err := d.Tokens(socket(t), "ci")
+	h.Good(t, true, one, two)
+	all, err := h.Tokens(userstest.Socket(t), "ci")
 	if err != nil || all[first.GetId()].GetPreviousUsed() == nil {
 		t.Errorf("the old secret was used, and nobody says so: %v, %v", all, err)
 	}
 
-	_, three := rotate(socket(t), 0, time.Hour)
-	d.good(t, false, one, two)
-	d.good(t, true, three)
+	_, three := rotate(userstest.Socket(t), 0, time.Hour)
+	h.Good(t, false, one, two)
+	h.Good(t, true, three)
 
-	made, four := rotate(socket(t), day, 0)
+	made, four := rotate(userstest.Socket(t), day, 0)
 	if until := made.GetPreviousUntil().AsTime(); time.Until(until) > time.Hour {
 		t.Errorf("the old secret lives longer than it would have: until %s", until)
 	}
-	d.good(t, true, three, four)
+	h.Good(t, true, three, four)
 
 	for name, c := range map[string]struct {
 		ctx  context.Context
 		req  *ruedov1.RotateTokenRequest
 		want fault.Reason
 	}{
-		"a grace too long":    {socket(t), &ruedov1.RotateTokenRequest{Id: first.GetId(), Grace: durationpb.New(8 * day)}, fault.RequestInvalid},
-		"a lifetime too long": {socket(t), &ruedov1.RotateTokenRequest{Id: first.GetId(), Lifetime: durationpb.New(367 * day)}, fault.RequestInvalid},
-		"not there":           {socket(t), &ruedov1.RotateTokenRequest{Id: "abcdefghij"}, fault.TokenNotFound},
-		"one that is wider":   {d.as(t, four), &ruedov1.RotateTokenRequest{Id: d.secret(t, &ruedov1.CreateTokenRequest{User: "ci"})[8:18]}, fault.GrantExceeds},
-		"of somebody else":    {d.as(t, d.program(t, "other")), &ruedov1.RotateTokenRequest{Id: first.GetId()}, fault.TokenNotFound},
+		"a grace too long":    {userstest.Socket(t), &ruedov1.RotateTokenRequest{Id: first.GetId(), Grace: durationpb.New(8 * day)}, fault.RequestInvalid},
+		"a lifetime too long": {userstest.Socket(t), &ruedov1.RotateTokenRequest{Id: first.GetId(), Lifetime: durationpb.New(367 * day)}, fault.RequestInvalid},
+		"not there":           {userstest.Socket(t), &ruedov1.RotateTokenRequest{Id: "abcdefghij"}, fault.TokenNotFound},
+		"one that is wider":   {h.As(t, four), &ruedov1.RotateTokenRequest{Id: h.Secret(t, &ruedov1.CreateTokenRequest{User: "ci"})[8:18]}, fault.GrantExceeds},
+		"of somebody else":    {h.As(t, h.Program(t, "other")), &ruedov1.RotateTokenRequest{Id: first.GetId()}, fault.TokenNotFound},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, s, err := d.RotateToken(c.ctx, c.req)
+			_, s, err := h.RotateToken(c.ctx, c.req)
 			if testkit.WantReason(t, err, c.want); s.Reveal() != "" {
 				t.Error("there is a secret")
 			}
 		})
 	}
-	d.good(t, true, three, four)
+	h.Good(t, true, three, four)
 }
 
 // Everybody sees and ends their own tokens. Those of others look as if they were not
 // there.
 func TestWhoseTokensTheyAre(t *testing.T) {
-	d := open(t)
-	ada, bob := d.program(t, "ada"), d.program(t, "bob")
-	manager := d.program(t, "manager", "write user ada", "read user bob")
+	h := open(t)
+	ada, bob := h.Program(t, "ada"), h.Program(t, "bob")
+	manager := h.Program(t, "manager", "write user ada", "read user bob")
 	ids := func(secret string) string { return secret[len("ruedo_t_"):][:10] }
 	listed := func(secret, user string) string {
 		t.Helper()
-		all, err := d.Tokens(d.as(t, secret), user)
+		all, err := h.Tokens(h.As(t, secret), user)
 		if err != nil {
 			return string(fault.ReasonOf(err))
 		}
@@ -204,7 +206,7 @@ func TestWhoseTokensTheyAre(t *testing.T) {
 
 	var first *fault.Error
 	for _, id := range []string{ids(bob), "abcdefghij"} { // there, and not there
-		e := fault.FromError(d.DeleteToken(d.as(t, ada), id))
+		e := fault.FromError(h.DeleteToken(h.As(t, ada), id))
 		if first == nil {
 			first = e
 		}
@@ -212,34 +214,34 @@ func TestWhoseTokensTheyAre(t *testing.T) {
 			t.Errorf("%s: %v | %s", id, e, e.Fix)
 		}
 	}
-	testkit.WantReason(t, d.EndTokens(d.as(t, ada), "bob"), fault.UserNotFound)
-	testkit.WantReason(t, d.EndTokens(d.as(t, manager), "bob"), fault.PermissionDenied)
-	testkit.WantReason(t, d.EndAllTokens(d.as(t, manager)), fault.PermissionDenied, `"write user *"`)
-	testkit.WantReason(t, d.EndTokens(socket(t), ""), fault.RequestInvalid)
-	d.good(t, true, ada, bob, manager)
+	testkit.WantReason(t, h.EndTokens(h.As(t, ada), "bob"), fault.UserNotFound)
+	testkit.WantReason(t, h.EndTokens(h.As(t, manager), "bob"), fault.PermissionDenied)
+	testkit.WantReason(t, h.EndAllTokens(h.As(t, manager)), fault.PermissionDenied, `"write user *"`)
+	testkit.WantReason(t, h.EndTokens(userstest.Socket(t), ""), fault.RequestInvalid)
+	h.Good(t, true, ada, bob, manager)
 
-	if err := d.DeleteToken(d.as(t, manager), ids(ada)); err != nil {
+	if err := h.DeleteToken(h.As(t, manager), ids(ada)); err != nil {
 		t.Error(err)
 	}
-	d.good(t, false, ada)
-	if err := d.EndTokens(d.as(t, bob), ""); err != nil {
+	h.Good(t, false, ada)
+	if err := h.EndTokens(h.As(t, bob), ""); err != nil {
 		t.Error(err)
 	}
-	d.good(t, false, bob)
-	d.good(t, true, manager)
-	if err := d.EndAllTokens(socket(t)); err != nil {
+	h.Good(t, false, bob)
+	h.Good(t, true, manager)
+	if err := h.EndAllTokens(userstest.Socket(t)); err != nil {
 		t.Error(err)
 	}
-	d.good(t, false, manager)
-	if all, err := d.Tokens(socket(t), ""); err != nil || len(all) != 0 {
+	h.Good(t, false, manager)
+	if all, err := h.Tokens(userstest.Socket(t), ""); err != nil || len(all) != 0 {
 		t.Errorf("tokens that ended are listed: %v, %v", all, err)
 	}
-	d.good(t, true, d.secret(t, &ruedov1.CreateTokenRequest{User: "manager"}))
+	h.Good(t, true, h.Secret(t, &ruedov1.CreateTokenRequest{User: "manager"}))
 }
 
 // Whatever somebody manages to hand out, nobody can do more with it than they could.
 func TestNobodyGivesAwayMoreThanTheyHold(t *testing.T) {
-	d := open(t)
+	h := open(t)
 	names := []string{"a", "a-b", "b"}
 	grant := rapid.Custom(func(r *rapid.T) string {
 		for {
@@ -255,10 +257,10 @@ func TestNobodyGivesAwayMoreThanTheyHold(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		n++
 		// It may write every user, so that only what it holds can stop it.
-		writer := d.as(t, d.program(t, fmt.Sprint("writer-", n), append(slices.DeleteFunc(list.Draw(r, "writer"), func(g string) bool { return g == "write user *" }), "write user *")...))
+		writer := h.As(t, h.Program(t, fmt.Sprint("writer-", n), append(slices.DeleteFunc(list.Draw(r, "writer"), func(g string) bool { return g == "write user *" }), "write user *")...))
 		wanted := list.Draw(r, "user")
 		name := fmt.Sprint("user-", n)
-		_, _, err := d.CreateUser(writer, &ruedov1.User{Name: name, Machine: true, Grants: wanted}, 0)
+		_, _, err := h.CreateUser(writer, &ruedov1.User{Name: name, Machine: true, Grants: wanted}, 0)
 		covered := true
 		for _, g := range wanted {
 			one, err := access.Parse(g)
@@ -271,11 +273,11 @@ func TestNobodyGivesAwayMoreThanTheyHold(t *testing.T) {
 			return
 		}
 		given++
-		_, secret, err := d.CreateToken(writer, &ruedov1.CreateTokenRequest{User: name})
+		_, secret, err := h.CreateToken(writer, &ruedov1.CreateTokenRequest{User: name})
 		if err != nil {
 			r.Fatal(err)
 		}
-		user := access.Of(d.as(t, secret.Reveal()))
+		user := access.Of(h.As(t, secret.Reveal()))
 		for verb := access.Read; verb <= access.Execute; verb++ {
 			for noun := access.Service; noun <= access.Issuer; noun++ {
 				for _, name := range names {
@@ -293,17 +295,17 @@ func TestNobodyGivesAwayMoreThanTheyHold(t *testing.T) {
 }
 
 func TestTokensThatAreOverAreRemoved(t *testing.T) {
-	d := open(t)
+	h := open(t)
 	ctx := access.WithPrincipal(t.Context(), "job/expire-tokens")
-	leadership, err := d.store.Cluster().Campaign(ctx, &ruedov1.Leader{Core: "core-1"}, time.Minute)
+	leadership, err := h.Store.Cluster().Campaign(ctx, &ruedov1.Leader{Core: "core-1"}, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = leadership.Resign(context.Background()) })
-	good := d.program(t, "ci")
+	good := h.Program(t, "ci")
 	run := func(dry bool) string {
 		t.Helper()
-		result, err := d.Job().Run(ctx, &jobs.Turn{Fence: leadership.Fence(), DryRun: dry})
+		result, err := h.Job().Run(ctx, &jobs.Turn{Fence: leadership.Fence(), DryRun: dry})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -317,18 +319,18 @@ func TestTokensThatAreOverAreRemoved(t *testing.T) {
 	write := func() {
 		t.Helper()
 		batch.Change = chain.Change{Action: "create", Noun: "token", Name: "many"}
-		revision, err := d.people.Write(socket(t), batch)
+		revision, err := h.People.Write(userstest.Socket(t), batch)
 		if err == nil {
-			err = d.mirror.Wait(ctx, revision)
+			err = h.Mirror.Wait(ctx, revision)
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
 		batch = principals.Batch{}
 	}
-	v := d.view()
+	v := h.View()
 	for i := range 210 {
-		one := newToken(token.New(token.Bearer), v, v.Users["ci"], day)
+		one := h.NewSession(token.New(token.Bearer), v, v.Users["ci"])
 		switch i % 3 {
 		case 0:
 			one.Token.ExpireTime = one.GetToken().GetCreateTime()
@@ -342,40 +344,40 @@ func TestTokensThatAreOverAreRemoved(t *testing.T) {
 		}
 	}
 	write()
-	if got := run(true); got != "would remove 210 tokens; 1 stay" || len(d.mirror.Snapshot().Tokens) != 211 {
+	if got := run(true); got != "would remove 210 tokens; 1 stay" || len(h.Mirror.Snapshot().Tokens) != 211 {
 		t.Error(got)
 	}
 	if got := run(false); got != "removed 210 tokens; 1 stay" {
 		t.Error(got)
 	}
-	testkit.Eventually(t, "they are gone", func() bool { return len(d.mirror.Snapshot().Tokens) == 1 })
-	d.good(t, true, good)
+	testkit.Eventually(t, "they are gone", func() bool { return len(h.Mirror.Snapshot().Tokens) == 1 })
+	h.Good(t, true, good)
 }
 
 func TestATokenOfTheInstallationIsAdopted(t *testing.T) {
-	d := open(t)
+	h := open(t)
 	ctx := access.WithPrincipal(t.Context(), "core/core-1")
-	_, err := d.Adopt(ctx, "ruedo_t_mistyped")
+	_, err := h.Adopt(ctx, "ruedo_t_mistyped")
 	testkit.WantReason(t, err, fault.TokenInvalid)
 	offline := token.New(token.Bearer)
 	for i, want := range []bool{true, false} { // also when the core starts again
-		if did, err := d.Adopt(ctx, offline.Reveal()); did != want || err != nil {
+		if did, err := h.Adopt(ctx, offline.Reveal()); did != want || err != nil {
 			t.Errorf("start %d: %t, %v", i+1, did, err)
 		}
 	}
-	if p := access.Of(d.as(t, offline.Reveal())); p.User() != "admin" || !p.Holds(access.Everything) {
+	if p := access.Of(h.As(t, offline.Reveal())); p.User() != "admin" || !p.Holds(access.Everything) {
 		t.Errorf("%v", p)
 	}
-	if did, err := d.Adopt(ctx, token.New(token.Bearer).Reveal()); did || err != nil {
+	if did, err := h.Adopt(ctx, token.New(token.Bearer).Reveal()); did || err != nil {
 		t.Errorf("another one: %t, %v", did, err)
 	}
 	// Once there is another administrator it can go, and does not come back.
-	d.user(t, &ruedov1.User{Name: "ada"}, "role:admin")
-	if err := d.DeleteUser(d.as(t, offline.Reveal()), "admin"); err != nil {
+	h.Create(t, &ruedov1.User{Name: "ada"}, "role:admin")
+	if err := h.DeleteUser(h.As(t, offline.Reveal()), "admin"); err != nil {
 		t.Fatal(err)
 	}
-	if did, err := d.Adopt(ctx, offline.Reveal()); did || err != nil {
+	if did, err := h.Adopt(ctx, offline.Reveal()); did || err != nil {
 		t.Errorf("after it was deleted: %t, %v", did, err)
 	}
-	d.good(t, false, offline.Reveal())
+	h.Good(t, false, offline.Reveal())
 }

@@ -1,4 +1,4 @@
-package login
+package users
 
 import (
 	"context"
@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/ruedo-dev/ruedo/core/jobs"
-	"github.com/ruedo-dev/ruedo/core/login/holdings"
 	"github.com/ruedo-dev/ruedo/core/store/principals"
+	"github.com/ruedo-dev/ruedo/core/users/holdings"
 	"github.com/ruedo-dev/ruedo/internal/keys"
 	"github.com/ruedo-dev/ruedo/internal/text"
 )
@@ -18,17 +18,17 @@ const expireInterval = 10 * time.Minute
 
 // Job returns the leader's job that deletes tokens that are over: they have expired,
 // or ended together with others. Invites that have expired need no job.
-func (l *Login) Job() jobs.Job {
+func (us *Users) Job() jobs.Job {
 	return jobs.Job{
 		Name:        "expire-tokens",
 		Description: "Remove tokens and sessions that have expired or ended.",
 		Interval:    expireInterval,
-		Run:         l.expire,
+		Run:         us.expire,
 	}
 }
 
-func (l *Login) expire(ctx context.Context, turn *jobs.Turn) (string, error) {
-	v, now := l.view(), time.Now()
+func (us *Users) expire(ctx context.Context, turn *jobs.Turn) (string, error) {
+	v, now := us.View(), time.Now()
 	var over []principals.Seen
 	for id, t := range v.Tokens {
 		unknown := v.Users[t.GetToken().GetUser()] == nil && v.Fault(keys.KindUser, t.GetToken().GetUser()) != nil
@@ -40,7 +40,7 @@ func (l *Login) expire(ctx context.Context, turn *jobs.Turn) (string, error) {
 	for from := 0; from < len(over); from += principals.MaxBatch {
 		batch := over[from:min(from+principals.MaxBatch, len(over))]
 		if !turn.DryRun {
-			done, err := l.cfg.Store.Expire(ctx, turn.Fence, batch)
+			done, err := us.cfg.Store.Expire(ctx, turn.Fence, batch)
 			if err != nil {
 				return "", err
 			}

@@ -1,0 +1,103 @@
+package login
+
+import (
+	"context"
+	"time"
+
+	"github.com/ruedo-dev/ruedo/core/auth/limit"
+	"github.com/ruedo-dev/ruedo/core/login/password"
+	"github.com/ruedo-dev/ruedo/internal/access"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
+
+const (
+	// attemptsPerAddress and attemptsPerUser bound the logins of a user in a minute,
+	// from one address and from all of them, and failuresPerAddress those of all users
+	// from one address that fail.
+	attemptsPerAddress = 5
+	attemptsPerUser    = 30
+	failuresPerAddress = 10
+	// triesPerAddress is how many there can be from one address until others go first.
+	triesPerAddress = 10
+)
+
+// attempts are the logins that somebody has tried lately.
+type attempts struct {
+	// byAddress and byUser limit them, and failures those that fail. tries tells which
+	// addresses are insistent; known are those of earlier logins.
+	byAddress, byUser, failures, tries *limit.Limiter
+	known                              limit.Recent
+}
+
+func newAttempts() *attempts {
+	return &attempts{
+		byAddress: limit.New(attemptsPerAddress, time.Minute), byUser: limit.New(attemptsPerUser, time.Minute),
+		failures: limit.New(failuresPerAddress, time.Minute), tries: limit.New(triesPerAddress, time.Minute),
+	}
+}
+
+// begin counts a login of a user from an address, whether or not there is such a user.
+// LOGIN_LIMIT.
+func (a *attempts) begin(user, from string) *fault.Error {
+	network := limit.Network(from)
+	// This comes first, so that whoever guesses at many users locks out none of them.
+	if wait, ok := a.failures.Would(network); !ok {
+		return fault.New(fault.LoginLimit, "too many logins from this address have failed").WithRetry(wait).WithFix("wait a minute, then try again")
+	}
+	wait, ok := a.byAddress.Allow(user + " " + network)
+	if ok {
+		wait, ok = a.byUser.Allow(user)
+	}
+	if !ok {
+		return fault.New(fault.LoginLimit, "too many attempts to log in as this user").WithRetry(wait).WithFix("wait a minute, then try again")
+	}
+	return nil
+}
+
+// failed counts a login from an address that has failed.
+func (a *attempts) failed(from string) { a.failures.Allow(limit.Network(from)) }
+
+// succeeded remembers that somebody has logged in from an address.
+func (a *attempts) succeeded(from string) { a.known.Add(limit.Network(from)) }
+
+// rank returns how soon a password is hashed. It does not depend on the user: how long a
+// login waits must not say who exists.
+func (a *attempts) rank(r *access.Request) password.Rank {
+	network := limit.Network(r.From)
+	if r.Name != access.Anonymous || a.known.Has(network) {
+		return password.Known
+	}
+	if _, ok := a.tries.Allow(network); !ok {
+		return password.Insistent
+	}
+	return password.Stranger
+}
+
+// matches returns nil if a password is right. known is the name if there is such a
+// user.
+func (l *Login) matches(ctx context.Context, action, user, known, pass, hash string) error {
+	r, err := access.Caller(ctx)
+	if err != nil {
+		return err
+	}
+	if e := l.attempts.begin(user, r.From); e != nil {
+		return l.refused(ctx, action, known, e)
+	}
+	good, err := l.passwords.Matches(ctx, pass, hash, l.attempts.rank(r))
+	switch {
+	case err != nil:
+		if e := fault.FromError(err); e.Reason == fault.LoginLimit {
+			return l.refused(ctx, action, known, e)
+		}
+		return err
+	case !good:
+		l.attempts.failed(r.From)
+		return l.refused(ctx, action, known, wrong())
+	}
+	return nil
+}
+
+// wrong is the one answer to a login that fails.
+func wrong() *fault.Error {
+	return fault.New(fault.Unauthenticated, "the name of the user or the password is wrong").WithFix("type both again, or ask an administrator for an invite")
+}

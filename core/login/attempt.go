@@ -17,23 +17,31 @@ const (
 	attemptsPerAddress = 5
 	attemptsPerUser    = 30
 	failuresPerAddress = 10
-	// triesPerAddress is how many there can be from one address until others go first.
-	triesPerAddress = 10
 )
+
+// triesPerNetwork is how many logins there can be in a minute from an address, and from
+// the networks around it, until others go first.
+var triesPerNetwork = [...]int{10, 30, 100}
 
 // attempts are the logins that somebody has tried lately.
 type attempts struct {
-	// byAddress and byUser limit them, and failures those that fail. tries tells which
-	// addresses are insistent; known are those of earlier logins.
-	byAddress, byUser, failures, tries *limit.Limiter
-	known                              limit.Recent
+	// byAddress and byUser limit them, and failures those that fail.
+	byAddress, byUser, failures *limit.Limiter
+	// tries tell which networks are insistent, the narrowest first. known are those of
+	// earlier logins.
+	tries [len(triesPerNetwork)]*limit.Limiter
+	known limit.Recent
 }
 
 func newAttempts() *attempts {
-	return &attempts{
+	a := &attempts{
 		byAddress: limit.New(attemptsPerAddress, time.Minute), byUser: limit.New(attemptsPerUser, time.Minute),
-		failures: limit.New(failuresPerAddress, time.Minute), tries: limit.New(triesPerAddress, time.Minute),
+		failures: limit.New(failuresPerAddress, time.Minute),
 	}
+	for i, n := range triesPerNetwork {
+		a.tries[i] = limit.New(n, time.Minute)
+	}
+	return a
 }
 
 // begin counts a login of a user from an address, whether or not there is such a user.
@@ -63,12 +71,13 @@ func (a *attempts) succeeded(from string) { a.known.Add(limit.Network(from)) }
 // rank returns how soon a password is hashed. It does not depend on the user: how long a
 // login waits must not say who exists.
 func (a *attempts) rank(r *access.Request) password.Rank {
-	network := limit.Network(r.From)
-	if r.Name != access.Anonymous || a.known.Has(network) {
+	if r.Name != access.Anonymous || a.known.Has(limit.Network(r.From)) {
 		return password.Known
 	}
-	if _, ok := a.tries.Allow(network); !ok {
-		return password.Insistent
+	for i, network := range limit.Networks(r.From) {
+		if _, ok := a.tries[i].Allow(network); !ok {
+			return password.Insistent
+		}
 	}
 	return password.Stranger
 }

@@ -150,7 +150,9 @@ func TestWhosePasswordsAreHashedFirst(t *testing.T) {
 	if _, _, err := d.Login.Login(stranger(t, "2001:db8::1"), "ada", pass); err != nil {
 		t.Fatal(err)
 	}
-	d.attempts.tries = limit.New(2, time.Hour) // both strangers can share a bucket
+	for i := range d.attempts.tries {
+		d.attempts.tries[i] = limit.New(2, time.Hour) // both strangers can share a bucket
+	}
 	for _, c := range []struct {
 		who  string
 		ctx  context.Context
@@ -171,6 +173,33 @@ func TestWhosePasswordsAreHashedFirst(t *testing.T) {
 	d.attempts.rank(again)
 	if got := d.attempts.rank(again); got != password.Insistent {
 		t.Errorf("again and again from there: rank %d", got)
+	}
+}
+
+// A flood from ever new addresses of a network comes after what comes from elsewhere.
+func TestTheNeighborsOfAFloodComeLater(t *testing.T) {
+	for name, addresses := range map[string][2]string{"IPv4": {"10.1.%d.%d", "10.9.%d.1"}, "IPv6": {"2001:db8:1:%x%02x::1", "2001:db8:9%x::1"}} {
+		t.Run(name, func(t *testing.T) {
+			a := newAttempts()
+			rank := func(format string, args ...any) password.Rank {
+				return a.rank(access.Of(stranger(t, fmt.Sprintf(format, args...))))
+			}
+			for i := range 256 {
+				rank(addresses[0], i, i)
+			}
+			if got := rank(addresses[0], 7, 8); got != password.Insistent {
+				t.Errorf("another one of the network: rank %d", got)
+			}
+			before := 0
+			for i := range 5 { // one of them can share a bucket with the network
+				if rank(addresses[1], i) == password.Stranger {
+					before++
+				}
+			}
+			if before < 4 {
+				t.Errorf("only %d of 5 from elsewhere come before it", before)
+			}
+		})
 	}
 }
 

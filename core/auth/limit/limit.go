@@ -78,17 +78,22 @@ func (l *Limiter) next(was, now int64) (next int64, retry time.Duration) {
 
 // Network returns whose address this is: itself, or of IPv6 the first 64 bits, of
 // which everybody has all the rest. Any other text is returned as it is.
-func Network(address string) string {
+func Network(address string) string { return Networks(address)[0] }
+
+// Networks returns Network, the network of 256 of those around it, and that of 65,536.
+// Any other text is returned alone.
+func Networks(address string) []string {
 	ip, err := netip.ParseAddr(address)
 	if err != nil {
-		return address
+		return []string{address}
 	}
-	if ip = ip.Unmap(); ip.Is4() {
-		return ip.String()
+	ip = ip.Unmap().WithZone("")
+	if ip.Is4() {
+		return []string{ip.String(), around(ip, 24), around(ip, 16)}
 	}
-	network, err := ip.WithZone("").Prefix(64)
-	if err != nil {
-		return address
-	}
-	return network.String()
+	return []string{around(ip, 64), around(ip, 56), around(ip, 48)}
+}
+
+func around(ip netip.Addr, bits int) string {
+	return netip.PrefixFrom(ip, bits).Masked().String()
 }

@@ -2,6 +2,7 @@ package limit
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -96,6 +97,17 @@ func TestNetwork(t *testing.T) {
 		"fe80::1%eth0": "fe80::/64", "": "", "@": "@", "ada": "ada",
 	} {
 		if got := Network(address); got != want {
+			t.Errorf("%s is of %s, want %s", address, got, want)
+		}
+	}
+}
+
+func TestNetworks(t *testing.T) {
+	for address, want := range map[string]string{
+		"10.1.2.3": "10.1.2.3 10.1.2.0/24 10.1.0.0/16", "::ffff:10.1.2.3": "10.1.2.3 10.1.2.0/24 10.1.0.0/16",
+		"2001:db8:1:2:3:4:5:6": "2001:db8:1:2::/64 2001:db8:1::/56 2001:db8:1::/48", "fe80::1%eth0": "fe80::/64 fe80::/56 fe80::/48", "ada": "ada", "": "",
+	} {
+		if got := strings.Join(Networks(address), " "); got != want {
 			t.Errorf("%s is of %s, want %s", address, got, want)
 		}
 	}

@@ -164,22 +164,26 @@ func (a *Auth) Identify(r *http.Request, via, from string) (*access.Principal, *
 	if !ok {
 		return nil, a.bad(r.Context(), via, from, "")
 	}
-	if token.IsCore(text) {
-		id, err := token.VerifyCore(a.cfg.Key(), text, time.Now())
-		if err != nil {
-			a.cfg.Logger.Debug("somebody who is not a core of this cluster has asked this one", "from", from, "error", err)
-			return nil, a.bad(r.Context(), via, from, "")
-		}
-		return &access.Principal{Name: "core/" + id, Grants: a.core}, nil
-	}
-	t, err := token.Parse(token.Bearer, text)
-	if err != nil {
-		return nil, a.bad(r.Context(), via, from, "")
-	}
-	if p := v.find(t, time.Now().UnixNano()); p != nil {
+	if p := v.find(text); p != nil {
 		return p, nil
 	}
-	return nil, a.bad(r.Context(), via, from, t.ID())
+	return a.other(r.Context(), via, from, text)
+}
+
+// other returns who a request is of whose token is not a good one of a user.
+func (a *Auth) other(ctx context.Context, via, from, text string) (*access.Principal, *fault.Error) {
+	if token.IsCore(text) {
+		id, err := token.VerifyCore(a.cfg.Key(), text, time.Now())
+		if err == nil {
+			return &access.Principal{Name: "core/" + id, Grants: a.core}, nil
+		}
+		a.cfg.Logger.Debug("somebody who is not a core of this cluster has asked this one", "from", from, "error", err)
+	}
+	id := ""
+	if t, err := token.Parse(token.Bearer, text); err == nil {
+		id = t.ID()
+	}
+	return nil, a.bad(ctx, via, from, id)
 }
 
 // Public reports whether everybody may call a service.
@@ -228,25 +232,27 @@ func (a *Auth) PreviousUsed(id string) (at time.Time, ok bool) {
 	return time.Unix(0, c.used.Load()), true
 }
 
-// find returns whose token this is, nil if it is not good. A token that does not
+// find returns whose token a text is, nil if it is not good. A token that does not
 // exist takes as long as any other.
-func (v *view) find(t token.Token, now int64) *access.Principal {
-	hash := t.Hash()
-	c := v.tokens[t.ID()]
+func (v *view) find(text string) *access.Principal {
+	id, hash, ok := token.Shown(token.Bearer, text)
+	if !ok {
+		return nil
+	}
+	c := v.tokens[id]
 	if c == nil {
 		c = &nobody
 	}
-	current := subtle.ConstantTimeCompare(c.current.hash[:], hash[:])
-	previous := subtle.ConstantTimeCompare(c.previous.hash[:], hash[:])
-	switch {
-	case current == 1:
-		return c.current.at(now)
-	case previous == 1:
-		p := c.previous.at(now)
-		if p != nil {
-			c.used.Store(now)
+	s := &c.current
+	if subtle.ConstantTimeCompare(s.hash[:], hash[:]) != 1 {
+		if s = &c.previous; subtle.ConstantTimeCompare(s.hash[:], hash[:]) != 1 {
+			return nil
 		}
-		return p
 	}
-	return nil
+	now := time.Now().UnixNano()
+	p := s.at(now)
+	if p != nil && s == &c.previous {
+		c.used.Store(now)
+	}
+	return p
 }

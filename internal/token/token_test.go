@@ -36,6 +36,23 @@ func TestNewTokens(t *testing.T) {
 	}
 }
 
+// What a core looks up and compares is the same, whether or not the rest was read.
+func TestShown(t *testing.T) {
+	one := token.New(token.Bearer)
+	if id, hash, ok := token.Shown(token.Bearer, one.Reveal()); !ok || id != one.ID() || hash != one.Hash() {
+		t.Errorf("%s is shown as %s, %t", one, id, ok)
+	}
+	mistyped := strings.Replace(good, "tb_a", "tb_b", 1)
+	if _, hash, ok := token.Shown(token.Bearer, mistyped); !ok || hash != sha256.Sum256([]byte(mistyped)) {
+		t.Error("the hash of a text that is mistyped is that of another one")
+	}
+	for _, text := range []string{"", "ruedo_", good[1:], good[:len(good)-1], good + "a", token.New(token.Invite).Reveal(), strings.ToUpper(good)} {
+		if id, _, ok := token.Shown(token.Bearer, text); ok || id != "" {
+			t.Errorf("%s can be a token", text)
+		}
+	}
+}
+
 func TestATokenIsRenewedUnderItsID(t *testing.T) {
 	one := token.New(token.Bearer)
 	again, err := token.Renew(token.Bearer, one.ID())

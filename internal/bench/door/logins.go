@@ -16,9 +16,10 @@ import (
 
 const (
 	// attempts is how many attempts to log in come in a second, and strangers from how
-	// many addresses: few enough from each for the limit of addresses.
+	// many addresses: few enough from each for the limit of addresses, or ever new ones.
 	attempts  = 100
 	strangers = 50
+	many      = 1 << 16
 	// Before anything is measured, all addresses fail as often as they may. Strangers try
 	// for a while, and at most so often.
 	failures        = 10
@@ -32,17 +33,28 @@ const (
 	keeps = time.Minute
 )
 
-// scenes are who tries to log in.
-var scenes = []scene{{"0", 0, 0}, {"100", attempts, strangers}, {"100-addresses", attempts, 1 << 16}}
+// scenes are what strangers do meanwhile. What they cost by being there, with their
+// connections and whoever plays them, is in those that only ask which cluster this is.
+var scenes = []scene{
+	{name: "0"},
+	{name: "hello-100", rate: attempts, addresses: strangers},
+	{name: "100", rate: attempts, addresses: strangers, login: true, besides: "hello-100"},
+	{name: "hello-100-addresses", rate: attempts, addresses: many},
+	{name: "100-addresses", rate: attempts, addresses: many, login: true, besides: "hello-100-addresses"},
+}
 
-// scene is strangers who try to log in so often in a second, from so many addresses.
+// scene is strangers who send so many requests in a second, from so many addresses.
 type scene struct {
 	name            string
 	rate, addresses int
+	login           bool   // they try to log in
+	besides         string // the scene that is the same without that
 }
 
 // logins: how long do calls take while strangers try to log in? Each of them is another
-// user. Their addresses are few, which is what a core limits, or those of all are others.
+// user. Their addresses are few, which is what a core limits, or those of all are others,
+// and then so are their connections. Calls are compared with those next to nothing, and
+// with those next to as many requests of the same strangers that need no password.
 func (b *bench) logins() error {
 	s, err := b.open(logins)
 	if err != nil {
@@ -53,7 +65,7 @@ func (b *bench) logins() error {
 	defer c.close()
 	for wrong, n := 0.0, 0; wrong < strangers*failures && n < settles; n++ {
 		ctx, cancel := context.WithTimeout(b.ctx, settle)
-		got, err := c.try(ctx, scenes[1])
+		got, err := c.try(ctx, scene{rate: attempts, addresses: strangers, login: true})
 		if cancel(); err != nil {
 			return err
 		}
@@ -74,10 +86,14 @@ func (b *bench) logins() error {
 	}
 	for _, one := range scenes {
 		name := "door/logins/" + one.name + "/"
-		for _, f := range figures[:2] { // processor time has that of the hashes in it
-			b.add(name+f.name, f.unit, f.of(calls[one.name]), "no logins", f.of(calls[scenes[0].name]))
+		for _, by := range []struct{ scene, baseline string }{{scenes[0].name, "no logins"}, {one.besides, "as many requests"}} {
+			for _, f := range figures[:2] { // processor time has that of the hashes in it
+				if by.scene != "" {
+					b.add(name+f.name, f.unit, f.of(calls[one.name]), by.baseline, f.of(calls[by.scene]))
+				}
+			}
 		}
-		if one.rate == 0 {
+		if !one.login {
 			continue
 		}
 		var wrong, refused []float64
@@ -146,7 +162,7 @@ type answers struct {
 	refused float64 // that there are too many
 }
 
-// try has strangers try to log in until ctx ends.
+// try has strangers send requests until ctx ends.
 func (c *crowd) try(ctx context.Context, of scene) (answers, error) {
 	if of.rate == 0 {
 		return answers{}, nil
@@ -160,7 +176,7 @@ func (c *crowd) try(ctx context.Context, of scene) (answers, error) {
 		c.next++
 		who := c.next
 		all.Go(func() {
-			wrong, err := c.login(who, of.addresses)
+			wrong, err := c.ask(who, of)
 			mu.Lock()
 			defer mu.Unlock()
 			switch failed = errors.Join(failed, err); {
@@ -177,31 +193,41 @@ func (c *crowd) try(ctx context.Context, of scene) (answers, error) {
 	return answers{got.wrong / took, got.refused / took}, failed
 }
 
-// login tries to log in as a stranger, from one of so many addresses. It reports whether
-// the answer is that the password is wrong, and otherwise there are too many.
-func (c *crowd) login(who, addresses int) (wrong bool, err error) {
-	from := addresses + who%addresses // those of another scene are others
+// ask sends a request of a stranger. It reports whether that is a login and the answer is
+// that the password is wrong; otherwise there are too many.
+func (c *crowd) ask(who int, of scene) (wrong bool, err error) {
+	from := of.addresses + who%of.addresses // those of few addresses are others
 	conn, err := c.dial(from)
 	if err != nil {
 		return false, err
 	}
-	body := fmt.Sprintf(`{"user":"stranger-%d","password":"correct horse battery"}`, who)
-	_, err = conn.Call(load.Post("/ruedo.v1.LoginService/Login", body))
-	switch {
-	case err == nil:
-		return false, errors.Join(errors.New("a stranger has logged in"), conn.Close())
-	case strings.HasPrefix(err.Error(), "HTTP/1.1 401 "):
-		wrong = true
-	case !strings.HasPrefix(err.Error(), "HTTP/1.1 429 "):
-		return false, errors.Join(fmt.Errorf("a login: %w", err), conn.Close())
+	if of.login {
+		wrong, err = login(conn, who)
+	} else {
+		_, err = conn.Call(load.Post("/ruedo.v1.LoginService/Hello", "{}"))
 	}
-	if addresses != strangers {
-		return wrong, conn.Close()
+	if err != nil || of.addresses != strangers {
+		return wrong, errors.Join(err, conn.Close())
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.free[from] = append(c.free[from], idle{conn, time.Now()})
 	return wrong, nil
+}
+
+// login tries to log in as a stranger.
+func login(conn *load.Conn, who int) (wrong bool, err error) {
+	body := fmt.Sprintf(`{"user":"stranger-%d","password":"correct horse battery"}`, who)
+	_, err = conn.Call(load.Post("/ruedo.v1.LoginService/Login", body))
+	switch {
+	case err == nil:
+		return false, errors.New("a stranger has logged in")
+	case strings.HasPrefix(err.Error(), "HTTP/1.1 401 "):
+		return true, nil
+	case strings.HasPrefix(err.Error(), "HTTP/1.1 429 "):
+		return false, nil
+	}
+	return false, fmt.Errorf("a login: %w", err)
 }
 
 // dial returns a connection from an address.

@@ -39,6 +39,7 @@ var run = table.Run{
 		{Name: "door/logins/0/p50", Value: 500, Unit: "us", Baseline: "no logins", Ratio: 1},
 		{Name: "door/logins/100/p50", Value: 510, Unit: "us", Baseline: "no logins", Ratio: 1.02},
 		{Name: "door/logins/100/p99", Value: 1100, Unit: "us", Baseline: "no logins", Ratio: 1.1},
+		{Name: "door/logins/100/p99", Value: 1100, Unit: "us", Baseline: "as many requests", Ratio: 1.05},
 		{Name: "door/logins/100/refused", Value: 70, Unit: "1/s"},
 		{Name: "call/go/pristine", Value: 9.7, Unit: "cpu us", Baseline: "call/go/warm", Ratio: 1.4},
 		{Name: "call/go/pristine", Value: 9.7, Unit: "cpu us", Baseline: "call/go/shared", Ratio: 1.06},
@@ -107,10 +108,10 @@ A publish:
 
 Calls next to logins:
 
-| logins in a second | p50 µs | p99 µs | p50 ÷ without | p99 ÷ without | wrong passwords in a second | refused in a second |
-|---|--:|--:|--:|--:|--:|--:|
-| 0 | 500 | | 1.00 | | | |
-| 100 | 510 | 1,100 | 1.02 | 1.10 | | 70.0 |
+| logins in a second | p50 µs | p99 µs | p50 ÷ without | p99 ÷ without | p99 ÷ hello | wrong passwords in a second | refused in a second |
+|---|--:|--:|--:|--:|--:|--:|--:|
+| 0 | 500 | | 1.00 | | | | |
+| 100 | 510 | 1,100 | 1.02 | 1.10 | 1.05 | | 70.0 |
 
 `,
 		"go run . -only exchange\n```\n\np50 of an exchange, compared with net/http at the same number of connections:\n\n" + `| exchange, connections | net/http, µs | Ruedo, µs | workerd, µs | Ruedo ÷ net/http | workerd ÷ net/http |

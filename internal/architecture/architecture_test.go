@@ -563,7 +563,7 @@ var arrows = []arrow{
 		reason: "the member in this process, which the assembler passes in, and other cores know the store; this room only asks them",
 	},
 	{
-		from: []string{"internal/lane"}, only: []string{"internal/lane", "internal/executor", "internal/fault", "internal/labels", "internal/limits", "internal/loopback", "internal/names", "internal/pki", "internal/socket", "internal/token", "gen"},
+		from: []string{"internal/lane"}, only: []string{"internal/lane", "internal/executor", "internal/fault", "internal/labels", "internal/limits", "internal/loopback", "internal/names", "internal/panics", "internal/pki", "internal/socket", "internal/token", "gen"},
 		reason: "a lane carries calls between a core and a runner and imports neither",
 	},
 	{
@@ -587,7 +587,7 @@ var arrows = []arrow{
 		reason: "what waits has an id and a deadline; what it waits for does not matter",
 	},
 	{
-		from: []string{"internal/lane/stream"}, only: []string{"internal/executor", "internal/fault", "internal/lane/protocol", "gen"},
+		from: []string{"internal/lane/stream"}, only: []string{"internal/executor", "internal/fault", "internal/lane/protocol", "internal/panics", "gen"},
 		reason: "what streams belongs to one call; lanes hand over the call and the requests for its streams",
 	},
 	{

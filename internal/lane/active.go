@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
@@ -22,8 +23,25 @@ type active struct {
 	cancel   context.CancelFunc
 	// execute is the call; nil if do makes the answer.
 	execute *runnerv1.Execute
+	enough  atomic.Bool // the caller does not want the rest of its answer
 	do      func(context.Context) *runnerv1.RunnerFrame
 }
+
+// crowded is how many bytes can wait for the lane before answers go another way: they
+// would hold up what has none.
+const crowded = 256 << 10
+
+// SendPiece sends a piece of the answer on the lane; see [stream.Sender].
+func (a *active) SendPiece(p *runnerv1.AnswerPiece) bool {
+	if a.conn.out.Bytes() >= crowded {
+		return false
+	}
+	_, err := a.conn.out.Push(&runnerv1.RunnerFrame{Id: a.id, Kind: &runnerv1.RunnerFrame_Answer{Answer: p}})
+	return err == nil
+}
+
+// Enough reports whether the caller does not want the rest of the answer.
+func (a *active) Enough() bool { return a.enough.Load() }
 
 // take removes a call. It reports false if it was removed before.
 func (c *Conn) take(id uint64) (*active, bool) {
@@ -96,7 +114,7 @@ func (a *active) result() (res *runnerv1.RunnerFrame) {
 		}
 	}()
 	if a.execute != nil {
-		return a.conn.execute(a.ctx, a.id, a.execute)
+		return a.conn.execute(a.ctx, a)
 	}
 	return a.do(a.ctx)
 }

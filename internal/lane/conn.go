@@ -323,6 +323,12 @@ func (c *Conn) handle(f *runnerv1.CoreFrame) {
 		}
 	case *runnerv1.CoreFrame_ReadLogs:
 		c.start(&active{id: f.Id, do: func(ctx context.Context) *runnerv1.RunnerFrame { return c.readLogs(ctx, k.ReadLogs) }})
+	case *runnerv1.CoreFrame_Enough:
+		c.mu.Lock()
+		if a := c.calls[f.Id]; a != nil {
+			a.enough.Store(true)
+		}
+		c.mu.Unlock()
 	case *runnerv1.CoreFrame_Cancel:
 		if call, ok := c.take(f.Id); ok {
 			call.cancel()

@@ -61,6 +61,11 @@ func (l *Lane) cancel(id uint64, why error) error {
 	return fault.FromError(why)
 }
 
+// enough tells the runner that the caller does not want the rest of an answer.
+func (l *Lane) enough(id uint64) {
+	_, _ = l.out.Push(&runnerv1.CoreFrame{Id: id, Kind: &runnerv1.CoreFrame_Enough{Enough: &runnerv1.Enough{}}})
+}
+
 // allows returns an error if the runner gets no more calls of kind http. The caller
 // has counted the call.
 func (l *Lane) allows(n int64) error {

@@ -16,7 +16,8 @@ import (
 
 // execute executes one call. It fetches the input and pushes the output and
 // logs if they are too long for the lane.
-func (c *Conn) execute(ctx context.Context, id uint64, e *runnerv1.Execute) *runnerv1.RunnerFrame {
+func (c *Conn) execute(ctx context.Context, a *active) *runnerv1.RunnerFrame {
+	id, e := a.id, a.execute
 	if err := checkRequest(e); err != nil {
 		return failed(notStarted(faultrpc.FromError(err)))
 	}
@@ -41,7 +42,7 @@ func (c *Conn) execute(ctx context.Context, id uint64, e *runnerv1.Execute) *run
 		}
 		req.Input = input
 	}
-	res, err := c.call(ctx, id, e)
+	res, err := c.call(ctx, a)
 	if err != nil {
 		f := failed(err)
 		if info := f.GetFailure().GetInfo(); info != nil && len(info.Logs) > MaxInline {
@@ -77,11 +78,12 @@ func (c *Conn) execute(ctx context.Context, id uint64, e *runnerv1.Execute) *run
 }
 
 // call calls the runner. What streams in a call of kind http is carried meanwhile.
-func (c *Conn) call(ctx context.Context, id uint64, e *runnerv1.Execute) (*runnerv1.ExecuteResponse, error) {
+func (c *Conn) call(ctx context.Context, a *active) (*runnerv1.ExecuteResponse, error) {
+	e := a.execute
 	if len(e.Request.Head) == 0 || c.number < protocol.Streams {
 		return c.runner.Execute(ctx, e.Request)
 	}
-	r := &stream.Remote{API: c.streams, Lane: c.secret, ID: id}
+	r := &stream.Remote{API: c.streams, Lane: c.secret, ID: a.id, Room: int(min(e.AnswerRoom, stream.Room)), Sender: a}
 	return r.Result(c.runner.Execute(executor.WithExchange(ctx, r.Exchange(ctx, e.Streams)), e.Request))
 }
 

@@ -20,6 +20,7 @@ func TestAFrameRemembersNoCall(t *testing.T) {
 			v := map[protoreflect.Kind]protoreflect.Value{
 				protoreflect.StringKind: protoreflect.ValueOfString("text"), protoreflect.BytesKind: protoreflect.ValueOfBytes([]byte("bytes")),
 				protoreflect.BoolKind: protoreflect.ValueOfBool(true), protoreflect.Int64Kind: protoreflect.ValueOfInt64(1), protoreflect.Uint64Kind: protoreflect.ValueOfUint64(1),
+				protoreflect.Uint32Kind: protoreflect.ValueOfUint32(1),
 			}[fields.Get(i).Kind()]
 			if fields.Get(i).Kind() == protoreflect.MessageKind {
 				continue // the request, which is filled next

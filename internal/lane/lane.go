@@ -289,7 +289,7 @@ func (l *Lane) executeHTTP(ctx context.Context, f *executeFrame, b *body, req *r
 	}
 	s, ctx := stream.NewCall(ctx, x)
 	defer s.End()
-	f.request.Head, f.execute.Streams = req.Head, s.Streams()
+	f.request.Head, f.execute.Streams, f.execute.AnswerRoom = req.Head, s.Streams(), uint32(s.Room())
 	frame, got, err := l.exchange(ctx, &f.frame, b, req, s)
 	if err != nil {
 		return l.streamed(s, nil, err)
@@ -428,7 +428,11 @@ func (l *Lane) end(err error) {
 // handle processes one frame from the runner. A frame that answers no call is
 // either a late answer to a cancelled call or invalid; both are dropped.
 func (l *Lane) handle(f *runnerv1.RunnerFrame) {
-	switch f.GetKind().(type) {
+	switch k := f.GetKind().(type) {
+	case *runnerv1.RunnerFrame_Answer:
+		if s := l.pending.stream(f.Id); s != nil {
+			s.Take(k.Answer, func() { l.enough(f.Id) })
+		}
 	case *runnerv1.RunnerFrame_Executed, *runnerv1.RunnerFrame_ExecutedDetached,
 		*runnerv1.RunnerFrame_Prepared, *runnerv1.RunnerFrame_Failure, *runnerv1.RunnerFrame_Logs:
 		if c := l.pending.Take(f.Id); c != nil {
@@ -467,7 +471,7 @@ func newExecuteFrame() any {
 
 func (l *Lane) reuse(f *executeFrame) {
 	f.frame.Id = 0
-	f.execute.TimeoutNanos, f.execute.Detached, f.execute.InputBytes, f.execute.Streams = 0, false, 0, false
+	f.execute.TimeoutNanos, f.execute.Detached, f.execute.InputBytes, f.execute.Streams, f.execute.AnswerRoom = 0, false, 0, false, 0
 	r := &f.request
 	r.Plan, r.CallId, r.Service, r.Input, r.ContentType, r.Caller, r.Logs, r.MaxWaitNanos, r.Head = "", "", "", nil, "", "", false, 0, nil
 	l.frames.Put(f)

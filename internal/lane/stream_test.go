@@ -106,17 +106,13 @@ func copying(_ context.Context, x *executor.Exchange, req *runnerv1.ExecuteReque
 
 func TestAWholeExchangeTravelsInFrames(t *testing.T) {
 	c := newCore(t, nil)
-	dialled := atomic.Int32{}
 	cfg := c.config("edge-1", serving(func(_ context.Context, x *executor.Exchange, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
 		if x == nil || x.Body != nil || x.Respond == nil {
 			t.Errorf("the runner got %+v", x)
 		}
 		return &runnerv1.ExecuteResponse{Head: append([]byte("of "), req.Head...), Output: req.Input, Trailers: []byte("trailers")}, nil
 	}))
-	cfg.DialWith(func(ctx context.Context, network, address string) (net.Conn, error) {
-		dialled.Add(1)
-		return new(net.Dialer).DialContext(ctx, network, address)
-	})
+	dialled := counting(&cfg)
 	l, _ := c.attach(cfg)
 	r := wait(t, newCaller(false).call(t.Context(), l, "hello"))
 	if r.err != nil || string(r.res.Head) != "of request" || string(r.res.Output) != "hello" || string(r.res.Trailers) != "trailers" {
@@ -342,6 +338,9 @@ func (s *severing) cut() {
 	s.conns = s.conns[:1]
 }
 
+// longer is an answer that goes on where the lane takes no more of it.
+var longer = strings.Repeat("0123456789abcdef", stream.Room/16+1)
+
 func TestAStreamThatBreaksSaysSoOnBothEnds(t *testing.T) {
 	for _, way := range []string{"body", "answer"} {
 		t.Run(way, func(t *testing.T) {
@@ -356,7 +355,7 @@ func TestAStreamThatBreaksSaysSoOnBothEnds(t *testing.T) {
 					read <- err
 					return &runnerv1.ExecuteResponse{Output: []byte("all is well")}, nil
 				}
-				x.Respond(nil, io.MultiReader(strings.NewReader("some"), readerFunc(func([]byte) (int, error) {
+				x.Respond(nil, io.MultiReader(strings.NewReader(longer), readerFunc(func([]byte) (int, error) {
 					close(reading)
 					<-ctx.Done()
 					return 0, ctx.Err()
@@ -371,7 +370,7 @@ func TestAStreamThatBreaksSaysSoOnBothEnds(t *testing.T) {
 			if way == "body" {
 				_, _ = caller.body.Write([]byte("some"))
 			} else {
-				_, _ = io.ReadFull(caller.answer, make([]byte, 4))
+				_, _ = io.ReadFull(caller.answer, make([]byte, len(longer)))
 			}
 			<-reading
 			conns.cut()

@@ -201,6 +201,13 @@ func (q *Queue) Quiet() bool {
 	return quiet
 }
 
+// Bytes returns how many bytes wait for the writer.
+func (q *Queue) Bytes() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.bytes
+}
+
 // Standstill returns for how many beats the writer has made no progress.
 func (q *Queue) Standstill() int {
 	q.mu.Lock()

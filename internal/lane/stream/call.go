@@ -29,6 +29,8 @@ type Call struct {
 	read         bool // the answer, to its end
 	left         bool // the caller did not want the rest of it
 	body, answer side
+	rest         side    // of an answer that began on the lane
+	begins       *answer // on the lane; nil if none did
 	handlers     sync.WaitGroup
 }
 
@@ -46,6 +48,14 @@ func NewCall(ctx context.Context, x *executor.Exchange) (*Call, context.Context)
 	return c, c.ctx
 }
 
+// Room is how many bytes of the answer can come on the lane.
+func (c *Call) Room() int {
+	if c.x.Respond == nil {
+		return 0
+	}
+	return Room
+}
+
 // Streams reports whether the request's body streams.
 func (c *Call) Streams() bool { return c.x.Body != nil }
 
@@ -54,10 +64,13 @@ func (c *Call) Streams() bool { return c.x.Body != nil }
 func (c *Call) End() {
 	c.mu.Lock()
 	c.over = true
-	for _, s := range []*side{&c.body, &c.answer} {
+	for _, s := range []*side{&c.body, &c.answer, &c.rest} {
 		if s.interrupt != nil {
 			s.interrupt()
 		}
+	}
+	if c.begins != nil {
+		c.begins.stop()
 	}
 	c.mu.Unlock()
 	if c.x.Body != nil {
@@ -163,15 +176,22 @@ func (c *Call) cause(err error) error {
 // ServeAnswer hands the answer that the runner sends to the caller, until it ends
 // or the call does. The first message has been received.
 func (c *Call) ServeAnswer(rc *http.ResponseController, from *connect.ClientStream[runnerv1.PushAnswerRequest]) error {
-	if c.x.Respond == nil || !c.begin(&c.answer, func() { _ = rc.SetReadDeadline(past) }) {
+	s, goesOn := &c.answer, from.Msg().After > 0
+	if goesOn {
+		s = &c.rest
+	}
+	if c.x.Respond == nil || !c.begin(s, func() { _ = rc.SetReadDeadline(past) }) {
 		return ErrNoCall
 	}
-	defer c.leave(&c.answer)
+	defer c.leave(s)
 	done, err := unbound(rc)
 	if err != nil {
 		return err
 	}
 	defer done()
+	if goesOn {
+		return c.answerEnded(rc, c.follow(from))
+	}
 	if more, err := c.inform(from); !more || err != nil {
 		return err
 	}
@@ -182,11 +202,17 @@ func (c *Call) ServeAnswer(rc *http.ResponseController, from *connect.ClientStre
 	c.mu.Lock()
 	c.answered = true
 	c.mu.Unlock()
-	a := &answer{ctx: c.ctx, from: from, rest: first.Data, ended: first.End}
+	a := &answer{call: c, from: from, rest: first.Data, ended: first.End}
 	c.x.Respond(first.Head, a)
 	c.mu.Lock()
 	c.read, c.left = a.err == io.EOF, a.err == nil
 	c.mu.Unlock()
+	return c.answerEnded(rc, a)
+}
+
+// answerEnded returns what the runner gets that has sent an answer on a stream of its
+// own.
+func (c *Call) answerEnded(rc *http.ResponseController, a *answer) error {
 	switch {
 	case a.err == nil:
 		_ = rc.SetReadDeadline(past) // what is left is not waited for
@@ -221,6 +247,7 @@ func (c *Call) inform(from *connect.ClientStream[runnerv1.PushAnswerRequest]) (m
 // Failed returns the error of a call that has failed with err: if it streamed, and
 // what carries the streams broke, that is why.
 func (c *Call) Failed(err error) error {
+	c.finish(false)
 	if e, ok := errors.AsType[*fault.Error](context.Cause(c.ctx)); ok && e.Reason == fault.StreamBroken {
 		return e
 	}
@@ -241,52 +268,13 @@ func (c *Call) Failed(err error) error {
 }
 
 // Check returns an error if a runner says something else about the answer than what
-// came of it.
+// came of it. It waits until the caller has what came on the lane.
 func (c *Call) Check(streamed bool) error {
+	c.finish(streamed)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if streamed == c.answered && streamed == (c.read || c.left) {
 		return nil
 	}
 	return broken(errNoEnd, "answer")
-}
-
-// answer is the body of an answer, as the runner sends it.
-type answer struct {
-	ctx   context.Context // of the call
-	from  *connect.ClientStream[runnerv1.PushAnswerRequest]
-	rest  []byte
-	ended bool  // nothing follows the rest
-	err   error // of the reader, once nothing is left
-	broke bool  // the stream broke, and not who writes it
-}
-
-func (a *answer) Read(p []byte) (int, error) {
-	for len(a.rest) == 0 {
-		switch {
-		case a.err != nil:
-		case a.ended:
-			a.err = io.EOF
-		case a.from.Receive():
-			msg := a.from.Msg()
-			a.rest, a.ended = msg.Data, msg.End
-			continue
-		case a.ctx.Err() != nil:
-			a.err = fault.FromError(a.ctx.Err())
-		case a.from.Err() != nil:
-			a.err, a.broke = broken(a.from.Err(), "answer"), true
-		default:
-			a.err = errAborted
-		}
-		return 0, a.err
-	}
-	n := copy(p, a.rest)
-	a.rest = a.rest[n:]
-	return n, nil
-}
-
-// Readable says that there is something to read, as far as that is known.
-func (a *answer) Readable() (n int, ready, over bool) {
-	over = len(a.rest) == 0 && (a.ended || a.err != nil)
-	return len(a.rest), over || len(a.rest) > 0, over
 }

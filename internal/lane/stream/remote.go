@@ -25,14 +25,26 @@ type Remote struct {
 	// Lane is the secret of the lane, and ID the call's number on it.
 	Lane string
 	ID   uint64
+	// Room is how many more bytes of the answer the core takes on the lane, by Sender.
+	Room   int
+	Sender Sender
 
-	// The answer, while it has informational heads only; else nil. Of the executor,
-	// which does one thing at a time with an answer.
+	// Of the executor, which does one thing at a time with an answer.
+	cut bool // it broke off on the lane
+	// The answer on a stream of its own; nil if there is none, or none any more.
 	answer *connect.ClientStreamForClientSimple[runnerv1.PushAnswerRequest, runnerv1.PushAnswerResponse]
 
 	mu    sync.Mutex
 	broke *fault.Error // why the first stream broke
 	over  bool         // the call was over then, which is why
+}
+
+// Sender sends what the core gets of an answer on the lane.
+type Sender interface {
+	// SendPiece reports false if it does not send a piece.
+	SendPiece(*runnerv1.AnswerPiece) bool
+	// Enough reports whether the caller does not want another one.
+	Enough() bool
 }
 
 // timeless is the context of a call without its deadline. A request would pass that on
@@ -64,6 +76,9 @@ func (r *Remote) Result(res *runnerv1.ExecuteResponse, err error) (*runnerv1.Exe
 	}
 	r.mu.Lock()
 	broke, over := r.broke, r.over
+	if r.cut && broke == nil && err == nil {
+		broke = broken(errNoEnd, "answer")
+	}
 	r.mu.Unlock()
 	if broke == nil || over && err != nil {
 		return res, err
@@ -189,18 +204,13 @@ func (r *Remote) inform(ctx context.Context, head []byte) {
 	}
 }
 
-// push sends an answer to the core, until it ends or breaks off.
+// push sends an answer to the core, until it ends or breaks off: what there is room for
+// on the lane, and the rest on a stream of its own.
 func (r *Remote) push(ctx context.Context, head []byte, body io.Reader) {
-	msg, err := r.begin(ctx)
-	if err != nil {
-		_ = r.fail(ctx, err, "answer")
-		return
-	}
-	stream := r.answer
-	r.answer = nil // nobody else closes it
-	msg.Head = head
 	piece := pieces.Get().(*[Piece]byte)
 	defer pieces.Put(piece)
+	onLane, sent := r.answer == nil, uint32(0)
+	msg := new(runnerv1.PushAnswerRequest)
 	var read error
 	for first := true; read == nil; first = false {
 		n := 0
@@ -208,16 +218,39 @@ func (r *Remote) push(ctx context.Context, head []byte, body io.Reader) {
 		if !first || ready(body) {
 			n, read = fill(piece[:], body)
 		}
-		msg.Data, msg.End = piece[:n], read == io.EOF && r.broken() == nil
+		if onLane {
+			if !first && n == 0 {
+				break
+			}
+			if r.sendOnLane(head, piece[:n]) {
+				sent, head = sent+1, nil
+				continue
+			}
+			if sent > 0 && r.Sender.Enough() {
+				return
+			}
+			var err error
+			if msg, err = r.begin(ctx); err != nil {
+				_ = r.fail(ctx, err, "answer")
+				return
+			}
+			msg.After, onLane = sent, false
+		}
+		msg.Head, msg.Data, msg.End = head, piece[:n], read == io.EOF && r.broken() == nil
 		if first || n > 0 || msg.End {
-			if stream.Send(msg) != nil {
+			if r.answer.Send(msg) != nil {
 				break // the answer says why
 			}
 		}
-		msg.Lane, msg.Id, msg.Head = "", 0, nil
+		msg.Lane, msg.Id, msg.After, head = "", 0, 0, nil
+	}
+	if onLane {
+		r.cut = read != io.EOF
+		return
 	}
 	// Without an end in its last message, the answer is one that broke off.
-	_, err = stream.CloseAndReceive()
+	_, err := r.answer.CloseAndReceive()
+	r.answer = nil
 	if err == nil && read != nil || left(err) {
 		return
 	}
@@ -225,6 +258,17 @@ func (r *Remote) push(ctx context.Context, head []byte, body io.Reader) {
 		err = errNoEnd
 	}
 	_ = r.fail(ctx, err, "answer")
+}
+
+// sendOnLane sends a piece of an answer on the lane. It reports false if there is no room
+// for it, or if nobody wants it.
+func (r *Remote) sendOnLane(head, data []byte) bool {
+	size := len(head) + len(data)
+	if size > r.Room || r.Room == 0 || r.Sender.Enough() || !r.Sender.SendPiece(&runnerv1.AnswerPiece{Head: head, Data: data}) {
+		return false
+	}
+	r.Room -= size
+	return true
 }
 
 // left reports whether the core says that the caller does not want the rest.

@@ -3,16 +3,21 @@
 //
 // [Call] is the core's end, [Remote] the runner's. The runner makes a request for
 // each direction when it needs it: FetchBody when the guest first reads beyond
-// what came with the call, and PushAnswer when its answer begins, be it with an
+// what came with the call, and PushAnswer for an answer that is long, or that has an
 // informational head. Each has a connection that carries nothing else meanwhile,
 // so TCP is the flow control, and no stream holds up another one.
 //
+// An answer begins on the lane, so its first byte waits for no request, and a short one
+// needs none. The core says with the call how much can come that way, and holds it until
+// the caller takes it. PushAnswer carries the rest, and says how many pieces came
+// before. A core that says nothing gets all of it by PushAnswer.
+//
 // # Ends
 //
-// A body ends with a message that says so. Everything else is a body that broke
-// off, and its reader gets an error that is not io.EOF. If it broke off because of
-// what carries it, and not because of who sent it, the call fails with
-// STREAM_BROKEN, on both ends.
+// A body ends with a message that says so, or, on the lane, with the response to the
+// call. Everything else is a body that broke off, and its reader gets an error that is
+// not io.EOF. If it broke off because of what carries it, and not because of who sent
+// it, the call fails with STREAM_BROKEN, on both ends.
 //
 // An answer that has informational heads, and does not stream otherwise, is one
 // without a head here. It is on the lane, and the runner sends it when the core has
@@ -20,8 +25,9 @@
 //
 // # Bounds
 //
-// Each end holds one piece of a body, and a call has one body and one answer. When
-// the call is over, both ends interrupt what still reads or writes and wait for it.
+// Each end holds one piece of a body, and a call has one body and one answer. The core
+// also holds what came of an answer on the lane, at most [Room]. When the call is over,
+// both ends interrupt what still reads or writes and wait for it.
 package stream
 
 import (
@@ -33,6 +39,8 @@ import (
 )
 
 const (
+	// Room is how many bytes of an answer can come on the lane, with its head.
+	Room = 16 << 10
 	// Piece is how much of a body a message carries at most, in bytes.
 	Piece = 32 << 10
 	// MaxHead is the longest head, and the longest trailers, in bytes.

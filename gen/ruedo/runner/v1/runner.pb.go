@@ -126,6 +126,7 @@ type RunnerFrame struct {
 	//	*RunnerFrame_Draining
 	//	*RunnerFrame_Heartbeat
 	//	*RunnerFrame_Logs
+	//	*RunnerFrame_Answer
 	Kind          isRunnerFrame_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -247,6 +248,15 @@ func (x *RunnerFrame) GetLogs() *ReadLogsResponse {
 	return nil
 }
 
+func (x *RunnerFrame) GetAnswer() *AnswerPiece {
+	if x != nil {
+		if x, ok := x.Kind.(*RunnerFrame_Answer); ok {
+			return x.Answer
+		}
+	}
+	return nil
+}
+
 type isRunnerFrame_Kind interface {
 	isRunnerFrame_Kind()
 }
@@ -284,6 +294,11 @@ type RunnerFrame_Logs struct {
 	Logs *ReadLogsResponse `protobuf:"bytes,9,opt,name=logs,proto3,oneof"`
 }
 
+type RunnerFrame_Answer struct {
+	// Only of a call whose execute has answer_room.
+	Answer *AnswerPiece `protobuf:"bytes,10,opt,name=answer,proto3,oneof"`
+}
+
 func (*RunnerFrame_Hello) isRunnerFrame_Kind() {}
 
 func (*RunnerFrame_Executed) isRunnerFrame_Kind() {}
@@ -300,6 +315,8 @@ func (*RunnerFrame_Heartbeat) isRunnerFrame_Kind() {}
 
 func (*RunnerFrame_Logs) isRunnerFrame_Kind() {}
 
+func (*RunnerFrame_Answer) isRunnerFrame_Kind() {}
+
 // CoreFrame goes from a core to a runner.
 type CoreFrame struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -312,6 +329,7 @@ type CoreFrame struct {
 	//	*CoreFrame_Cancel
 	//	*CoreFrame_Heartbeat
 	//	*CoreFrame_ReadLogs
+	//	*CoreFrame_Enough
 	Kind          isCoreFrame_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -415,6 +433,15 @@ func (x *CoreFrame) GetReadLogs() *ReadLogsRequest {
 	return nil
 }
 
+func (x *CoreFrame) GetEnough() *Enough {
+	if x != nil {
+		if x, ok := x.Kind.(*CoreFrame_Enough); ok {
+			return x.Enough
+		}
+	}
+	return nil
+}
+
 type isCoreFrame_Kind interface {
 	isCoreFrame_Kind()
 }
@@ -444,6 +471,11 @@ type CoreFrame_ReadLogs struct {
 	ReadLogs *ReadLogsRequest `protobuf:"bytes,7,opt,name=read_logs,json=readLogs,proto3,oneof"`
 }
 
+type CoreFrame_Enough struct {
+	// Only of a call of whose answer a piece came.
+	Enough *Enough `protobuf:"bytes,8,opt,name=enough,proto3,oneof"`
+}
+
 func (*CoreFrame_Welcome) isCoreFrame_Kind() {}
 
 func (*CoreFrame_Execute) isCoreFrame_Kind() {}
@@ -455,6 +487,8 @@ func (*CoreFrame_Cancel) isCoreFrame_Kind() {}
 func (*CoreFrame_Heartbeat) isCoreFrame_Kind() {}
 
 func (*CoreFrame_ReadLogs) isCoreFrame_Kind() {}
+
+func (*CoreFrame_Enough) isCoreFrame_Kind() {}
 
 // Hello opens a lane.
 type Hello struct {
@@ -639,7 +673,10 @@ type Execute struct {
 	InputBytes uint64 `protobuf:"varint,4,opt,name=input_bytes,json=inputBytes,proto3" json:"input_bytes,omitempty"`
 	// request.input is only the beginning of the body: FetchBody returns the rest.
 	// Only on lanes of protocol 5.
-	Streams       bool `protobuf:"varint,5,opt,name=streams,proto3" json:"streams,omitempty"`
+	Streams bool `protobuf:"varint,5,opt,name=streams,proto3" json:"streams,omitempty"`
+	// An answer that streams can begin with pieces on the lane, which have at most so
+	// many bytes, with its head. Zero: it cannot.
+	AnswerRoom    uint32 `protobuf:"varint,6,opt,name=answer_room,json=answerRoom,proto3" json:"answer_room,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -709,6 +746,105 @@ func (x *Execute) GetStreams() bool {
 	return false
 }
 
+func (x *Execute) GetAnswerRoom() uint32 {
+	if x != nil {
+		return x.AnswerRoom
+	}
+	return 0
+}
+
+// AnswerPiece is a piece of an answer that streams. If the answer does not go on with
+// PushAnswer, it is complete when executed answers the call.
+type AnswerPiece struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Encoded as package abi says. Only in the first piece.
+	Head          []byte `protobuf:"bytes,1,opt,name=head,proto3" json:"head,omitempty"`
+	Data          []byte `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AnswerPiece) Reset() {
+	*x = AnswerPiece{}
+	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AnswerPiece) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AnswerPiece) ProtoMessage() {}
+
+func (x *AnswerPiece) ProtoReflect() protoreflect.Message {
+	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AnswerPiece.ProtoReflect.Descriptor instead.
+func (*AnswerPiece) Descriptor() ([]byte, []int) {
+	return file_ruedo_runner_v1_runner_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *AnswerPiece) GetHead() []byte {
+	if x != nil {
+		return x.Head
+	}
+	return nil
+}
+
+func (x *AnswerPiece) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+// Enough says that the caller does not want the rest of an answer.
+type Enough struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Enough) Reset() {
+	*x = Enough{}
+	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Enough) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Enough) ProtoMessage() {}
+
+func (x *Enough) ProtoReflect() protoreflect.Message {
+	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Enough.ProtoReflect.Descriptor instead.
+func (*Enough) Descriptor() ([]byte, []int) {
+	return file_ruedo_runner_v1_runner_proto_rawDescGZIP(), []int{8}
+}
+
 // Cancel ends an exchange whose caller went away.
 type Cancel struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -718,7 +854,7 @@ type Cancel struct {
 
 func (x *Cancel) Reset() {
 	*x = Cancel{}
-	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[7]
+	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -730,7 +866,7 @@ func (x *Cancel) String() string {
 func (*Cancel) ProtoMessage() {}
 
 func (x *Cancel) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[7]
+	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -743,7 +879,7 @@ func (x *Cancel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cancel.ProtoReflect.Descriptor instead.
 func (*Cancel) Descriptor() ([]byte, []int) {
-	return file_ruedo_runner_v1_runner_proto_rawDescGZIP(), []int{7}
+	return file_ruedo_runner_v1_runner_proto_rawDescGZIP(), []int{9}
 }
 
 // Draining says that the runner accepts no new calls.
@@ -755,7 +891,7 @@ type Draining struct {
 
 func (x *Draining) Reset() {
 	*x = Draining{}
-	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[8]
+	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -767,7 +903,7 @@ func (x *Draining) String() string {
 func (*Draining) ProtoMessage() {}
 
 func (x *Draining) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[8]
+	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -780,7 +916,7 @@ func (x *Draining) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Draining.ProtoReflect.Descriptor instead.
 func (*Draining) Descriptor() ([]byte, []int) {
-	return file_ruedo_runner_v1_runner_proto_rawDescGZIP(), []int{8}
+	return file_ruedo_runner_v1_runner_proto_rawDescGZIP(), []int{10}
 }
 
 // Heartbeat says that the sender is alive.
@@ -799,7 +935,7 @@ type Heartbeat struct {
 
 func (x *Heartbeat) Reset() {
 	*x = Heartbeat{}
-	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[9]
+	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -811,7 +947,7 @@ func (x *Heartbeat) String() string {
 func (*Heartbeat) ProtoMessage() {}
 
 func (x *Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[9]
+	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -824,7 +960,7 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
-	return file_ruedo_runner_v1_runner_proto_rawDescGZIP(), []int{9}
+	return file_ruedo_runner_v1_runner_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Heartbeat) GetPlanUsage() *v1.PlanUsage {
@@ -857,7 +993,7 @@ type GetPlanRequest struct {
 
 func (x *GetPlanRequest) Reset() {
 	*x = GetPlanRequest{}
-	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[10]
+	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -869,7 +1005,7 @@ func (x *GetPlanRequest) String() string {
 func (*GetPlanRequest) ProtoMessage() {}
 
 func (x *GetPlanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[10]
+	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -882,7 +1018,7 @@ func (x *GetPlanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPlanRequest.ProtoReflect.Descriptor instead.
 func (*GetPlanRequest) Descriptor() ([]byte, []int) {
-	return file_ruedo_runner_v1_runner_proto_rawDescGZIP(), []int{10}
+	return file_ruedo_runner_v1_runner_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GetPlanRequest) GetId() string {
@@ -901,7 +1037,7 @@ type GetPlanResponse struct {
 
 func (x *GetPlanResponse) Reset() {
 	*x = GetPlanResponse{}
-	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[11]
+	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -913,7 +1049,7 @@ func (x *GetPlanResponse) String() string {
 func (*GetPlanResponse) ProtoMessage() {}
 
 func (x *GetPlanResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[11]
+	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -926,7 +1062,7 @@ func (x *GetPlanResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPlanResponse.ProtoReflect.Descriptor instead.
 func (*GetPlanResponse) Descriptor() ([]byte, []int) {
-	return file_ruedo_runner_v1_runner_proto_rawDescGZIP(), []int{11}
+	return file_ruedo_runner_v1_runner_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GetPlanResponse) GetPlan() *Plan {
@@ -951,7 +1087,7 @@ type FetchModuleRequest struct {
 
 func (x *FetchModuleRequest) Reset() {
 	*x = FetchModuleRequest{}
-	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[12]
+	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -963,7 +1099,7 @@ func (x *FetchModuleRequest) String() string {
 func (*FetchModuleRequest) ProtoMessage() {}
 
 func (x *FetchModuleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[12]
+	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -976,7 +1112,7 @@ func (x *FetchModuleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchModuleRequest.ProtoReflect.Descriptor instead.
 func (*FetchModuleRequest) Descriptor() ([]byte, []int) {
-	return file_ruedo_runner_v1_runner_proto_rawDescGZIP(), []int{12}
+	return file_ruedo_runner_v1_runner_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *FetchModuleRequest) GetDigest() string {
@@ -1011,7 +1147,7 @@ type FetchModuleResponse struct {
 
 func (x *FetchModuleResponse) Reset() {
 	*x = FetchModuleResponse{}
-	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[13]
+	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1023,7 +1159,7 @@ func (x *FetchModuleResponse) String() string {
 func (*FetchModuleResponse) ProtoMessage() {}
 
 func (x *FetchModuleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[13]
+	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1036,7 +1172,7 @@ func (x *FetchModuleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchModuleResponse.ProtoReflect.Descriptor instead.
 func (*FetchModuleResponse) Descriptor() ([]byte, []int) {
-	return file_ruedo_runner_v1_runner_proto_rawDescGZIP(), []int{13}
+	return file_ruedo_runner_v1_runner_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *FetchModuleResponse) GetData() []byte {
@@ -1071,7 +1207,7 @@ type ModuleChunk struct {
 
 func (x *ModuleChunk) Reset() {
 	*x = ModuleChunk{}
-	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[14]
+	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1083,7 +1219,7 @@ func (x *ModuleChunk) String() string {
 func (*ModuleChunk) ProtoMessage() {}
 
 func (x *ModuleChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[14]
+	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1096,7 +1232,7 @@ func (x *ModuleChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModuleChunk.ProtoReflect.Descriptor instead.
 func (*ModuleChunk) Descriptor() ([]byte, []int) {
-	return file_ruedo_runner_v1_runner_proto_rawDescGZIP(), []int{14}
+	return file_ruedo_runner_v1_runner_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ModuleChunk) GetIndex() uint32 {
@@ -1137,7 +1273,7 @@ type FetchInputRequest struct {
 
 func (x *FetchInputRequest) Reset() {
 	*x = FetchInputRequest{}
-	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[15]
+	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1149,7 +1285,7 @@ func (x *FetchInputRequest) String() string {
 func (*FetchInputRequest) ProtoMessage() {}
 
 func (x *FetchInputRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[15]
+	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1162,7 +1298,7 @@ func (x *FetchInputRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchInputRequest.ProtoReflect.Descriptor instead.
 func (*FetchInputRequest) Descriptor() ([]byte, []int) {
-	return file_ruedo_runner_v1_runner_proto_rawDescGZIP(), []int{15}
+	return file_ruedo_runner_v1_runner_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *FetchInputRequest) GetLane() string {
@@ -1188,7 +1324,7 @@ type FetchInputResponse struct {
 
 func (x *FetchInputResponse) Reset() {
 	*x = FetchInputResponse{}
-	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[16]
+	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1200,7 +1336,7 @@ func (x *FetchInputResponse) String() string {
 func (*FetchInputResponse) ProtoMessage() {}
 
 func (x *FetchInputResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[16]
+	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1213,7 +1349,7 @@ func (x *FetchInputResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchInputResponse.ProtoReflect.Descriptor instead.
 func (*FetchInputResponse) Descriptor() ([]byte, []int) {
-	return file_ruedo_runner_v1_runner_proto_rawDescGZIP(), []int{16}
+	return file_ruedo_runner_v1_runner_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *FetchInputResponse) GetData() []byte {
@@ -1241,7 +1377,7 @@ type PushOutputRequest struct {
 
 func (x *PushOutputRequest) Reset() {
 	*x = PushOutputRequest{}
-	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[17]
+	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1253,7 +1389,7 @@ func (x *PushOutputRequest) String() string {
 func (*PushOutputRequest) ProtoMessage() {}
 
 func (x *PushOutputRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[17]
+	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1266,7 +1402,7 @@ func (x *PushOutputRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PushOutputRequest.ProtoReflect.Descriptor instead.
 func (*PushOutputRequest) Descriptor() ([]byte, []int) {
-	return file_ruedo_runner_v1_runner_proto_rawDescGZIP(), []int{17}
+	return file_ruedo_runner_v1_runner_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *PushOutputRequest) GetLane() string {
@@ -1319,7 +1455,7 @@ type PushOutputResponse struct {
 
 func (x *PushOutputResponse) Reset() {
 	*x = PushOutputResponse{}
-	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[18]
+	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1331,7 +1467,7 @@ func (x *PushOutputResponse) String() string {
 func (*PushOutputResponse) ProtoMessage() {}
 
 func (x *PushOutputResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[18]
+	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1344,7 +1480,7 @@ func (x *PushOutputResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PushOutputResponse.ProtoReflect.Descriptor instead.
 func (*PushOutputResponse) Descriptor() ([]byte, []int) {
-	return file_ruedo_runner_v1_runner_proto_rawDescGZIP(), []int{18}
+	return file_ruedo_runner_v1_runner_proto_rawDescGZIP(), []int{20}
 }
 
 type FetchBodyRequest struct {
@@ -1357,7 +1493,7 @@ type FetchBodyRequest struct {
 
 func (x *FetchBodyRequest) Reset() {
 	*x = FetchBodyRequest{}
-	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[19]
+	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1369,7 +1505,7 @@ func (x *FetchBodyRequest) String() string {
 func (*FetchBodyRequest) ProtoMessage() {}
 
 func (x *FetchBodyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[19]
+	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1382,7 +1518,7 @@ func (x *FetchBodyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchBodyRequest.ProtoReflect.Descriptor instead.
 func (*FetchBodyRequest) Descriptor() ([]byte, []int) {
-	return file_ruedo_runner_v1_runner_proto_rawDescGZIP(), []int{19}
+	return file_ruedo_runner_v1_runner_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *FetchBodyRequest) GetLane() string {
@@ -1413,7 +1549,7 @@ type FetchBodyResponse struct {
 
 func (x *FetchBodyResponse) Reset() {
 	*x = FetchBodyResponse{}
-	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[20]
+	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1425,7 +1561,7 @@ func (x *FetchBodyResponse) String() string {
 func (*FetchBodyResponse) ProtoMessage() {}
 
 func (x *FetchBodyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[20]
+	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1438,7 +1574,7 @@ func (x *FetchBodyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchBodyResponse.ProtoReflect.Descriptor instead.
 func (*FetchBodyResponse) Descriptor() ([]byte, []int) {
-	return file_ruedo_runner_v1_runner_proto_rawDescGZIP(), []int{20}
+	return file_ruedo_runner_v1_runner_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *FetchBodyResponse) GetData() []byte {
@@ -1477,13 +1613,15 @@ type PushAnswerRequest struct {
 	// An informational head, encoded in the same way. Such messages come before the
 	// head, and have nothing else of the answer.
 	Informational []byte `protobuf:"bytes,6,opt,name=informational,proto3" json:"informational,omitempty"`
+	// How many pieces of the answer came before on the lane. Set in the first message.
+	After         uint32 `protobuf:"varint,7,opt,name=after,proto3" json:"after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PushAnswerRequest) Reset() {
 	*x = PushAnswerRequest{}
-	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[21]
+	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1495,7 +1633,7 @@ func (x *PushAnswerRequest) String() string {
 func (*PushAnswerRequest) ProtoMessage() {}
 
 func (x *PushAnswerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[21]
+	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1508,7 +1646,7 @@ func (x *PushAnswerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PushAnswerRequest.ProtoReflect.Descriptor instead.
 func (*PushAnswerRequest) Descriptor() ([]byte, []int) {
-	return file_ruedo_runner_v1_runner_proto_rawDescGZIP(), []int{21}
+	return file_ruedo_runner_v1_runner_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *PushAnswerRequest) GetLane() string {
@@ -1553,6 +1691,13 @@ func (x *PushAnswerRequest) GetInformational() []byte {
 	return nil
 }
 
+func (x *PushAnswerRequest) GetAfter() uint32 {
+	if x != nil {
+		return x.After
+	}
+	return 0
+}
+
 type PushAnswerResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1561,7 +1706,7 @@ type PushAnswerResponse struct {
 
 func (x *PushAnswerResponse) Reset() {
 	*x = PushAnswerResponse{}
-	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[22]
+	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1573,7 +1718,7 @@ func (x *PushAnswerResponse) String() string {
 func (*PushAnswerResponse) ProtoMessage() {}
 
 func (x *PushAnswerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[22]
+	mi := &file_ruedo_runner_v1_runner_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1586,7 +1731,7 @@ func (x *PushAnswerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PushAnswerResponse.ProtoReflect.Descriptor instead.
 func (*PushAnswerResponse) Descriptor() ([]byte, []int) {
-	return file_ruedo_runner_v1_runner_proto_rawDescGZIP(), []int{22}
+	return file_ruedo_runner_v1_runner_proto_rawDescGZIP(), []int{24}
 }
 
 var File_ruedo_runner_v1_runner_proto protoreflect.FileDescriptor
@@ -1597,7 +1742,7 @@ const file_ruedo_runner_v1_runner_proto_rawDesc = "" +
 	"\rAttachRequest\x124\n" +
 	"\x06frames\x18\x01 \x03(\v2\x1c.ruedo.runner.v1.RunnerFrameR\x06frames\"D\n" +
 	"\x0eAttachResponse\x122\n" +
-	"\x06frames\x18\x01 \x03(\v2\x1a.ruedo.runner.v1.CoreFrameR\x06frames\"\x8a\x04\n" +
+	"\x06frames\x18\x01 \x03(\v2\x1a.ruedo.runner.v1.CoreFrameR\x06frames\"\xc2\x04\n" +
 	"\vRunnerFrame\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12.\n" +
 	"\x05hello\x18\x02 \x01(\v2\x16.ruedo.runner.v1.HelloH\x00R\x05hello\x12>\n" +
@@ -1607,8 +1752,10 @@ const file_ruedo_runner_v1_runner_proto_rawDesc = "" +
 	"\x11executed_detached\x18\x06 \x01(\v2 .ruedo.runner.v1.ExecuteResponseH\x00R\x10executedDetached\x127\n" +
 	"\bdraining\x18\a \x01(\v2\x19.ruedo.runner.v1.DrainingH\x00R\bdraining\x12:\n" +
 	"\theartbeat\x18\b \x01(\v2\x1a.ruedo.runner.v1.HeartbeatH\x00R\theartbeat\x127\n" +
-	"\x04logs\x18\t \x01(\v2!.ruedo.runner.v1.ReadLogsResponseH\x00R\x04logsB\x06\n" +
-	"\x04kind\"\xfc\x02\n" +
+	"\x04logs\x18\t \x01(\v2!.ruedo.runner.v1.ReadLogsResponseH\x00R\x04logs\x126\n" +
+	"\x06answer\x18\n" +
+	" \x01(\v2\x1c.ruedo.runner.v1.AnswerPieceH\x00R\x06answerB\x06\n" +
+	"\x04kind\"\xaf\x03\n" +
 	"\tCoreFrame\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x124\n" +
 	"\awelcome\x18\x02 \x01(\v2\x18.ruedo.runner.v1.WelcomeH\x00R\awelcome\x124\n" +
@@ -1616,7 +1763,8 @@ const file_ruedo_runner_v1_runner_proto_rawDesc = "" +
 	"\aprepare\x18\x04 \x01(\v2\x1f.ruedo.runner.v1.PrepareRequestH\x00R\aprepare\x121\n" +
 	"\x06cancel\x18\x05 \x01(\v2\x17.ruedo.runner.v1.CancelH\x00R\x06cancel\x12:\n" +
 	"\theartbeat\x18\x06 \x01(\v2\x1a.ruedo.runner.v1.HeartbeatH\x00R\theartbeat\x12?\n" +
-	"\tread_logs\x18\a \x01(\v2 .ruedo.runner.v1.ReadLogsRequestH\x00R\breadLogsB\x06\n" +
+	"\tread_logs\x18\a \x01(\v2 .ruedo.runner.v1.ReadLogsRequestH\x00R\breadLogs\x121\n" +
+	"\x06enough\x18\b \x01(\v2\x17.ruedo.runner.v1.EnoughH\x00R\x06enoughB\x06\n" +
 	"\x04kind\"\xc3\x01\n" +
 	"\x05Hello\x12(\n" +
 	"\x06runner\x18\x01 \x01(\v2\x10.ruedo.v1.RunnerR\x06runner\x12\x1d\n" +
@@ -1633,14 +1781,20 @@ const file_ruedo_runner_v1_runner_proto_rawDesc = "" +
 	"\x04lane\x18\x02 \x01(\tR\x04lane\x12\x1a\n" +
 	"\bprotocol\x18\x03 \x01(\rR\bprotocol\x12!\n" +
 	"\fmin_protocol\x18\x04 \x01(\rR\vminProtocol\x12!\n" +
-	"\fmax_protocol\x18\x05 \x01(\rR\vmaxProtocol\"\xc0\x01\n" +
+	"\fmax_protocol\x18\x05 \x01(\rR\vmaxProtocol\"\xe1\x01\n" +
 	"\aExecute\x129\n" +
 	"\arequest\x18\x01 \x01(\v2\x1f.ruedo.runner.v1.ExecuteRequestR\arequest\x12#\n" +
 	"\rtimeout_nanos\x18\x02 \x01(\x03R\ftimeoutNanos\x12\x1a\n" +
 	"\bdetached\x18\x03 \x01(\bR\bdetached\x12\x1f\n" +
 	"\vinput_bytes\x18\x04 \x01(\x04R\n" +
 	"inputBytes\x12\x18\n" +
-	"\astreams\x18\x05 \x01(\bR\astreams\"\b\n" +
+	"\astreams\x18\x05 \x01(\bR\astreams\x12\x1f\n" +
+	"\vanswer_room\x18\x06 \x01(\rR\n" +
+	"answerRoom\"5\n" +
+	"\vAnswerPiece\x12\x12\n" +
+	"\x04head\x18\x01 \x01(\fR\x04head\x12\x12\n" +
+	"\x04data\x18\x02 \x01(\fR\x04data\"\b\n" +
+	"\x06Enough\"\b\n" +
 	"\x06Cancel\"\n" +
 	"\n" +
 	"\bDraining\"v\n" +
@@ -1685,14 +1839,15 @@ const file_ruedo_runner_v1_runner_proto_rawDesc = "" +
 	"\x11FetchBodyResponse\x12\x12\n" +
 	"\x04data\x18\x01 \x01(\fR\x04data\x12\x10\n" +
 	"\x03end\x18\x02 \x01(\bR\x03end\x12\x1a\n" +
-	"\btrailers\x18\x03 \x01(\fR\btrailers\"\x97\x01\n" +
+	"\btrailers\x18\x03 \x01(\fR\btrailers\"\xad\x01\n" +
 	"\x11PushAnswerRequest\x12\x12\n" +
 	"\x04lane\x18\x01 \x01(\tR\x04lane\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\x04R\x02id\x12\x12\n" +
 	"\x04head\x18\x03 \x01(\fR\x04head\x12\x12\n" +
 	"\x04data\x18\x04 \x01(\fR\x04data\x12\x10\n" +
 	"\x03end\x18\x05 \x01(\bR\x03end\x12$\n" +
-	"\rinformational\x18\x06 \x01(\fR\rinformational\"\x14\n" +
+	"\rinformational\x18\x06 \x01(\fR\rinformational\x12\x14\n" +
+	"\x05after\x18\a \x01(\rR\x05after\"\x14\n" +
 	"\x12PushAnswerResponse2\xaf\x05\n" +
 	"\rRunnerService\x12W\n" +
 	"\x06Attach\x12\x1e.ruedo.runner.v1.AttachRequest\x1a\x1f.ruedo.runner.v1.AttachResponse\"\b\xe2\xe0\x18\x04\x18\x05 \x01(\x010\x01\x12V\n" +
@@ -1719,7 +1874,7 @@ func file_ruedo_runner_v1_runner_proto_rawDescGZIP() []byte {
 	return file_ruedo_runner_v1_runner_proto_rawDescData
 }
 
-var file_ruedo_runner_v1_runner_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_ruedo_runner_v1_runner_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_ruedo_runner_v1_runner_proto_goTypes = []any{
 	(*AttachRequest)(nil),       // 0: ruedo.runner.v1.AttachRequest
 	(*AttachResponse)(nil),      // 1: ruedo.runner.v1.AttachResponse
@@ -1728,75 +1883,79 @@ var file_ruedo_runner_v1_runner_proto_goTypes = []any{
 	(*Hello)(nil),               // 4: ruedo.runner.v1.Hello
 	(*Welcome)(nil),             // 5: ruedo.runner.v1.Welcome
 	(*Execute)(nil),             // 6: ruedo.runner.v1.Execute
-	(*Cancel)(nil),              // 7: ruedo.runner.v1.Cancel
-	(*Draining)(nil),            // 8: ruedo.runner.v1.Draining
-	(*Heartbeat)(nil),           // 9: ruedo.runner.v1.Heartbeat
-	(*GetPlanRequest)(nil),      // 10: ruedo.runner.v1.GetPlanRequest
-	(*GetPlanResponse)(nil),     // 11: ruedo.runner.v1.GetPlanResponse
-	(*FetchModuleRequest)(nil),  // 12: ruedo.runner.v1.FetchModuleRequest
-	(*FetchModuleResponse)(nil), // 13: ruedo.runner.v1.FetchModuleResponse
-	(*ModuleChunk)(nil),         // 14: ruedo.runner.v1.ModuleChunk
-	(*FetchInputRequest)(nil),   // 15: ruedo.runner.v1.FetchInputRequest
-	(*FetchInputResponse)(nil),  // 16: ruedo.runner.v1.FetchInputResponse
-	(*PushOutputRequest)(nil),   // 17: ruedo.runner.v1.PushOutputRequest
-	(*PushOutputResponse)(nil),  // 18: ruedo.runner.v1.PushOutputResponse
-	(*FetchBodyRequest)(nil),    // 19: ruedo.runner.v1.FetchBodyRequest
-	(*FetchBodyResponse)(nil),   // 20: ruedo.runner.v1.FetchBodyResponse
-	(*PushAnswerRequest)(nil),   // 21: ruedo.runner.v1.PushAnswerRequest
-	(*PushAnswerResponse)(nil),  // 22: ruedo.runner.v1.PushAnswerResponse
-	(*ExecuteResponse)(nil),     // 23: ruedo.runner.v1.ExecuteResponse
-	(*PrepareResponse)(nil),     // 24: ruedo.runner.v1.PrepareResponse
-	(*Failure)(nil),             // 25: ruedo.runner.v1.Failure
-	(*ReadLogsResponse)(nil),    // 26: ruedo.runner.v1.ReadLogsResponse
-	(*PrepareRequest)(nil),      // 27: ruedo.runner.v1.PrepareRequest
-	(*ReadLogsRequest)(nil),     // 28: ruedo.runner.v1.ReadLogsRequest
-	(*v1.Runner)(nil),           // 29: ruedo.v1.Runner
-	(*ExecuteRequest)(nil),      // 30: ruedo.runner.v1.ExecuteRequest
-	(*v1.PlanUsage)(nil),        // 31: ruedo.v1.PlanUsage
-	(*Plan)(nil),                // 32: ruedo.runner.v1.Plan
+	(*AnswerPiece)(nil),         // 7: ruedo.runner.v1.AnswerPiece
+	(*Enough)(nil),              // 8: ruedo.runner.v1.Enough
+	(*Cancel)(nil),              // 9: ruedo.runner.v1.Cancel
+	(*Draining)(nil),            // 10: ruedo.runner.v1.Draining
+	(*Heartbeat)(nil),           // 11: ruedo.runner.v1.Heartbeat
+	(*GetPlanRequest)(nil),      // 12: ruedo.runner.v1.GetPlanRequest
+	(*GetPlanResponse)(nil),     // 13: ruedo.runner.v1.GetPlanResponse
+	(*FetchModuleRequest)(nil),  // 14: ruedo.runner.v1.FetchModuleRequest
+	(*FetchModuleResponse)(nil), // 15: ruedo.runner.v1.FetchModuleResponse
+	(*ModuleChunk)(nil),         // 16: ruedo.runner.v1.ModuleChunk
+	(*FetchInputRequest)(nil),   // 17: ruedo.runner.v1.FetchInputRequest
+	(*FetchInputResponse)(nil),  // 18: ruedo.runner.v1.FetchInputResponse
+	(*PushOutputRequest)(nil),   // 19: ruedo.runner.v1.PushOutputRequest
+	(*PushOutputResponse)(nil),  // 20: ruedo.runner.v1.PushOutputResponse
+	(*FetchBodyRequest)(nil),    // 21: ruedo.runner.v1.FetchBodyRequest
+	(*FetchBodyResponse)(nil),   // 22: ruedo.runner.v1.FetchBodyResponse
+	(*PushAnswerRequest)(nil),   // 23: ruedo.runner.v1.PushAnswerRequest
+	(*PushAnswerResponse)(nil),  // 24: ruedo.runner.v1.PushAnswerResponse
+	(*ExecuteResponse)(nil),     // 25: ruedo.runner.v1.ExecuteResponse
+	(*PrepareResponse)(nil),     // 26: ruedo.runner.v1.PrepareResponse
+	(*Failure)(nil),             // 27: ruedo.runner.v1.Failure
+	(*ReadLogsResponse)(nil),    // 28: ruedo.runner.v1.ReadLogsResponse
+	(*PrepareRequest)(nil),      // 29: ruedo.runner.v1.PrepareRequest
+	(*ReadLogsRequest)(nil),     // 30: ruedo.runner.v1.ReadLogsRequest
+	(*v1.Runner)(nil),           // 31: ruedo.v1.Runner
+	(*ExecuteRequest)(nil),      // 32: ruedo.runner.v1.ExecuteRequest
+	(*v1.PlanUsage)(nil),        // 33: ruedo.v1.PlanUsage
+	(*Plan)(nil),                // 34: ruedo.runner.v1.Plan
 }
 var file_ruedo_runner_v1_runner_proto_depIdxs = []int32{
 	2,  // 0: ruedo.runner.v1.AttachRequest.frames:type_name -> ruedo.runner.v1.RunnerFrame
 	3,  // 1: ruedo.runner.v1.AttachResponse.frames:type_name -> ruedo.runner.v1.CoreFrame
 	4,  // 2: ruedo.runner.v1.RunnerFrame.hello:type_name -> ruedo.runner.v1.Hello
-	23, // 3: ruedo.runner.v1.RunnerFrame.executed:type_name -> ruedo.runner.v1.ExecuteResponse
-	24, // 4: ruedo.runner.v1.RunnerFrame.prepared:type_name -> ruedo.runner.v1.PrepareResponse
-	25, // 5: ruedo.runner.v1.RunnerFrame.failure:type_name -> ruedo.runner.v1.Failure
-	23, // 6: ruedo.runner.v1.RunnerFrame.executed_detached:type_name -> ruedo.runner.v1.ExecuteResponse
-	8,  // 7: ruedo.runner.v1.RunnerFrame.draining:type_name -> ruedo.runner.v1.Draining
-	9,  // 8: ruedo.runner.v1.RunnerFrame.heartbeat:type_name -> ruedo.runner.v1.Heartbeat
-	26, // 9: ruedo.runner.v1.RunnerFrame.logs:type_name -> ruedo.runner.v1.ReadLogsResponse
-	5,  // 10: ruedo.runner.v1.CoreFrame.welcome:type_name -> ruedo.runner.v1.Welcome
-	6,  // 11: ruedo.runner.v1.CoreFrame.execute:type_name -> ruedo.runner.v1.Execute
-	27, // 12: ruedo.runner.v1.CoreFrame.prepare:type_name -> ruedo.runner.v1.PrepareRequest
-	7,  // 13: ruedo.runner.v1.CoreFrame.cancel:type_name -> ruedo.runner.v1.Cancel
-	9,  // 14: ruedo.runner.v1.CoreFrame.heartbeat:type_name -> ruedo.runner.v1.Heartbeat
-	28, // 15: ruedo.runner.v1.CoreFrame.read_logs:type_name -> ruedo.runner.v1.ReadLogsRequest
-	29, // 16: ruedo.runner.v1.Hello.runner:type_name -> ruedo.v1.Runner
-	30, // 17: ruedo.runner.v1.Execute.request:type_name -> ruedo.runner.v1.ExecuteRequest
-	31, // 18: ruedo.runner.v1.Heartbeat.plan_usage:type_name -> ruedo.v1.PlanUsage
-	32, // 19: ruedo.runner.v1.GetPlanResponse.plan:type_name -> ruedo.runner.v1.Plan
-	14, // 20: ruedo.runner.v1.FetchModuleRequest.from:type_name -> ruedo.runner.v1.ModuleChunk
-	14, // 21: ruedo.runner.v1.FetchModuleResponse.chunk:type_name -> ruedo.runner.v1.ModuleChunk
-	0,  // 22: ruedo.runner.v1.RunnerService.Attach:input_type -> ruedo.runner.v1.AttachRequest
-	10, // 23: ruedo.runner.v1.RunnerService.GetPlan:input_type -> ruedo.runner.v1.GetPlanRequest
-	12, // 24: ruedo.runner.v1.RunnerService.FetchModule:input_type -> ruedo.runner.v1.FetchModuleRequest
-	15, // 25: ruedo.runner.v1.RunnerService.FetchInput:input_type -> ruedo.runner.v1.FetchInputRequest
-	17, // 26: ruedo.runner.v1.RunnerService.PushOutput:input_type -> ruedo.runner.v1.PushOutputRequest
-	19, // 27: ruedo.runner.v1.RunnerService.FetchBody:input_type -> ruedo.runner.v1.FetchBodyRequest
-	21, // 28: ruedo.runner.v1.RunnerService.PushAnswer:input_type -> ruedo.runner.v1.PushAnswerRequest
-	1,  // 29: ruedo.runner.v1.RunnerService.Attach:output_type -> ruedo.runner.v1.AttachResponse
-	11, // 30: ruedo.runner.v1.RunnerService.GetPlan:output_type -> ruedo.runner.v1.GetPlanResponse
-	13, // 31: ruedo.runner.v1.RunnerService.FetchModule:output_type -> ruedo.runner.v1.FetchModuleResponse
-	16, // 32: ruedo.runner.v1.RunnerService.FetchInput:output_type -> ruedo.runner.v1.FetchInputResponse
-	18, // 33: ruedo.runner.v1.RunnerService.PushOutput:output_type -> ruedo.runner.v1.PushOutputResponse
-	20, // 34: ruedo.runner.v1.RunnerService.FetchBody:output_type -> ruedo.runner.v1.FetchBodyResponse
-	22, // 35: ruedo.runner.v1.RunnerService.PushAnswer:output_type -> ruedo.runner.v1.PushAnswerResponse
-	29, // [29:36] is the sub-list for method output_type
-	22, // [22:29] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	25, // 3: ruedo.runner.v1.RunnerFrame.executed:type_name -> ruedo.runner.v1.ExecuteResponse
+	26, // 4: ruedo.runner.v1.RunnerFrame.prepared:type_name -> ruedo.runner.v1.PrepareResponse
+	27, // 5: ruedo.runner.v1.RunnerFrame.failure:type_name -> ruedo.runner.v1.Failure
+	25, // 6: ruedo.runner.v1.RunnerFrame.executed_detached:type_name -> ruedo.runner.v1.ExecuteResponse
+	10, // 7: ruedo.runner.v1.RunnerFrame.draining:type_name -> ruedo.runner.v1.Draining
+	11, // 8: ruedo.runner.v1.RunnerFrame.heartbeat:type_name -> ruedo.runner.v1.Heartbeat
+	28, // 9: ruedo.runner.v1.RunnerFrame.logs:type_name -> ruedo.runner.v1.ReadLogsResponse
+	7,  // 10: ruedo.runner.v1.RunnerFrame.answer:type_name -> ruedo.runner.v1.AnswerPiece
+	5,  // 11: ruedo.runner.v1.CoreFrame.welcome:type_name -> ruedo.runner.v1.Welcome
+	6,  // 12: ruedo.runner.v1.CoreFrame.execute:type_name -> ruedo.runner.v1.Execute
+	29, // 13: ruedo.runner.v1.CoreFrame.prepare:type_name -> ruedo.runner.v1.PrepareRequest
+	9,  // 14: ruedo.runner.v1.CoreFrame.cancel:type_name -> ruedo.runner.v1.Cancel
+	11, // 15: ruedo.runner.v1.CoreFrame.heartbeat:type_name -> ruedo.runner.v1.Heartbeat
+	30, // 16: ruedo.runner.v1.CoreFrame.read_logs:type_name -> ruedo.runner.v1.ReadLogsRequest
+	8,  // 17: ruedo.runner.v1.CoreFrame.enough:type_name -> ruedo.runner.v1.Enough
+	31, // 18: ruedo.runner.v1.Hello.runner:type_name -> ruedo.v1.Runner
+	32, // 19: ruedo.runner.v1.Execute.request:type_name -> ruedo.runner.v1.ExecuteRequest
+	33, // 20: ruedo.runner.v1.Heartbeat.plan_usage:type_name -> ruedo.v1.PlanUsage
+	34, // 21: ruedo.runner.v1.GetPlanResponse.plan:type_name -> ruedo.runner.v1.Plan
+	16, // 22: ruedo.runner.v1.FetchModuleRequest.from:type_name -> ruedo.runner.v1.ModuleChunk
+	16, // 23: ruedo.runner.v1.FetchModuleResponse.chunk:type_name -> ruedo.runner.v1.ModuleChunk
+	0,  // 24: ruedo.runner.v1.RunnerService.Attach:input_type -> ruedo.runner.v1.AttachRequest
+	12, // 25: ruedo.runner.v1.RunnerService.GetPlan:input_type -> ruedo.runner.v1.GetPlanRequest
+	14, // 26: ruedo.runner.v1.RunnerService.FetchModule:input_type -> ruedo.runner.v1.FetchModuleRequest
+	17, // 27: ruedo.runner.v1.RunnerService.FetchInput:input_type -> ruedo.runner.v1.FetchInputRequest
+	19, // 28: ruedo.runner.v1.RunnerService.PushOutput:input_type -> ruedo.runner.v1.PushOutputRequest
+	21, // 29: ruedo.runner.v1.RunnerService.FetchBody:input_type -> ruedo.runner.v1.FetchBodyRequest
+	23, // 30: ruedo.runner.v1.RunnerService.PushAnswer:input_type -> ruedo.runner.v1.PushAnswerRequest
+	1,  // 31: ruedo.runner.v1.RunnerService.Attach:output_type -> ruedo.runner.v1.AttachResponse
+	13, // 32: ruedo.runner.v1.RunnerService.GetPlan:output_type -> ruedo.runner.v1.GetPlanResponse
+	15, // 33: ruedo.runner.v1.RunnerService.FetchModule:output_type -> ruedo.runner.v1.FetchModuleResponse
+	18, // 34: ruedo.runner.v1.RunnerService.FetchInput:output_type -> ruedo.runner.v1.FetchInputResponse
+	20, // 35: ruedo.runner.v1.RunnerService.PushOutput:output_type -> ruedo.runner.v1.PushOutputResponse
+	22, // 36: ruedo.runner.v1.RunnerService.FetchBody:output_type -> ruedo.runner.v1.FetchBodyResponse
+	24, // 37: ruedo.runner.v1.RunnerService.PushAnswer:output_type -> ruedo.runner.v1.PushAnswerResponse
+	31, // [31:38] is the sub-list for method output_type
+	24, // [24:31] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_ruedo_runner_v1_runner_proto_init() }
@@ -1816,6 +1975,7 @@ func file_ruedo_runner_v1_runner_proto_init() {
 		(*RunnerFrame_Draining)(nil),
 		(*RunnerFrame_Heartbeat)(nil),
 		(*RunnerFrame_Logs)(nil),
+		(*RunnerFrame_Answer)(nil),
 	}
 	file_ruedo_runner_v1_runner_proto_msgTypes[3].OneofWrappers = []any{
 		(*CoreFrame_Welcome)(nil),
@@ -1824,6 +1984,7 @@ func file_ruedo_runner_v1_runner_proto_init() {
 		(*CoreFrame_Cancel)(nil),
 		(*CoreFrame_Heartbeat)(nil),
 		(*CoreFrame_ReadLogs)(nil),
+		(*CoreFrame_Enough)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1831,7 +1992,7 @@ func file_ruedo_runner_v1_runner_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ruedo_runner_v1_runner_proto_rawDesc), len(file_ruedo_runner_v1_runner_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   23,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -1,0 +1,61 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+
+	runnerv1 "github.com/ruedo-dev/ruedo/gen/ruedo/runner/v1"
+	"github.com/ruedo-dev/ruedo/internal/executor"
+	"github.com/ruedo-dev/ruedo/internal/fault"
+)
+
+// A runner that sends what must not come on the lane loses the call. The caller does not
+// take what came before for all of the answer.
+func TestWhatMustNotComeOnTheLane(t *testing.T) {
+	head := &runnerv1.AnswerPiece{Head: []byte("head"), Data: []byte("some")}
+	long := func(n int) *runnerv1.AnswerPiece { return &runnerv1.AnswerPiece{Data: make([]byte, n)} }
+	for name, pieces := range map[string][]*runnerv1.AnswerPiece{
+		"too much at once": {long(Room + 1)},
+		"too much in all":  {head, long(Room - len("headsome")), long(1)},
+		"a long head":      {{Head: []byte(strings.Repeat("x", Room+1))}},
+		"two heads":        {head, head},
+		"nothing":          {head, nil},
+	} {
+		ended := make(chan error, 1)
+		c, ctx := NewCall(t.Context(), &executor.Exchange{Respond: func(_ []byte, body io.Reader) {
+			_, err := io.Copy(io.Discard, body)
+			ended <- err
+		}})
+		for _, p := range pieces {
+			c.Take(p, func() { t.Errorf("%s: the caller wants the rest", name) })
+		}
+		if e := fault.FromError(context.Cause(ctx)); ctx.Err() == nil || e.Reason != fault.StreamBroken {
+			t.Errorf("%s: the call goes on: %v", name, e)
+		}
+		if err := c.Check(true); !errors.Is(err, fault.StreamBroken) {
+			t.Errorf("%s: the call ends with %v", name, err)
+		}
+		c.End()
+		if len(pieces) > 1 && <-ended == nil {
+			t.Errorf("%s: the caller takes the answer for complete", name)
+		}
+	}
+}
+
+// An answer comes one way: what begins on a stream of its own does not go on on the lane.
+func TestAnAnswerThatBeganElsewhere(t *testing.T) {
+	for name, c := range map[string]*Call{
+		"on a stream":       {x: &executor.Exchange{}, answer: side{began: true}},
+		"nobody asked here": {x: &executor.Exchange{}},
+	} {
+		c.ctx, c.end = context.WithCancelCause(t.Context())
+		c.Take(&runnerv1.AnswerPiece{Head: []byte("head")}, func() {})
+		if !errors.Is(context.Cause(c.ctx), fault.StreamBroken) {
+			t.Errorf("%s: the call goes on", name)
+		}
+		c.End()
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,10 +34,27 @@ type node struct {
 	keeper *membership.Keeper
 }
 
-// newNode returns a member that has not started.
+// nodes counts the members.
+var nodes atomic.Uint32
+
+// newNode returns a member that has not started. If the system has more than one
+// loopback address, the member has its own, so that nothing else takes its port
+// while it does not run.
 func newNode(t *testing.T) *node {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	pid := os.Getpid()
+	l, err := net.Listen("tcp", fmt.Sprintf("127.%d.%d.%d:0", 64+nodes.Add(1)%64, pid>>8&0xff, pid&0xff))
+	if err != nil {
+		return newNodeAt(t, "127.0.0.1:0")
+	}
+	_ = l.Close()
+	return newNodeAt(t, l.Addr().String())
+}
+
+// newNodeAt is newNode at an address.
+func newNodeAt(t *testing.T, addr string) *node {
+	t.Helper()
+	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,7 @@ func certificates(t *testing.T) (cert, key, ca string) {
 
 func TestMembersWithCertificates(t *testing.T) {
 	t.Parallel()
-	a, b, stranger := newNode(t), newNode(t), newNode(t)
+	a, b, stranger := newNodeAt(t, "127.0.0.1:0"), newNodeAt(t, "127.0.0.1:0"), newNode(t)
 	cert, key, ca := certificates(t)
 	for _, n := range []*node{a, b} {
 		n.peers.CertFile, n.peers.KeyFile, n.peers.CAFile = cert, key, ca

@@ -56,6 +56,9 @@ type message struct {
 // progress. The answer goes to all watches of the stream, to each after its
 // events.
 //
+// The watches end when their connection is lost: on the next one, an older copy of
+// the store may answer, whose revisions mean something else.
+//
 // No step waits for the store without ctx: a watch that the store never creates
 // is found as one that makes no progress. At the end, the watches are removed one
 // after the other. An etcd in this process stops reporting anything, without an
@@ -63,6 +66,7 @@ type message struct {
 func (m *Mirror) follow(ctx context.Context) error {
 	// With this metadata, the watches get their own stream. Otherwise other
 	// watches on the same client would delay the answer, and receive it too.
+	ctx = m.session.Context(ctx)
 	ctx = metadata.AppendToOutgoingContext(clientv3.WithRequireLeader(ctx), "ruedo-watch", "mirror-"+strconv.Itoa(m.stream))
 	select {
 	case <-m.relist: // of before the list that is followed

@@ -47,6 +47,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/backoff"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fleet"
+	"github.com/ruedo-dev/ruedo/internal/fleet/unbroken"
 	"github.com/ruedo-dev/ruedo/internal/keys"
 	"github.com/ruedo-dev/ruedo/internal/text"
 )
@@ -98,6 +99,9 @@ type Mirror struct {
 
 	wake   chan struct{} // requested has grown
 	relist chan error    // why what the watches have reported cannot be trusted
+	// session has the last list and the watches that follow it. Only load and run
+	// use it.
+	session *unbroken.Session
 	// stream is the number of the watches' stream. A stream that is stuck is not
 	// used again. Only run uses it.
 	stream int
@@ -222,8 +226,10 @@ func (m *Mirror) request(revision int64) {
 // STORE_FORMAT or STORE_RESTORING, the mirror must not follow the store: memory is
 // kept, and writes are refused.
 func (m *Mirror) load(ctx context.Context) error {
+	m.session = new(unbroken.Session)
+	began := time.Since(m.began)
 	var got *clientv3.TxnResponse
-	err := m.cluster.Do(ctx, "read the catalog", func(ctx context.Context) (err error) {
+	err := m.cluster.Do(m.session.Context(ctx), "read the catalog", func(ctx context.Context) (err error) {
 		var all []clientv3.Op
 		for _, key := range m.watched() {
 			all = append(all, clientv3.OpGet(key, under(key)...))
@@ -260,7 +266,9 @@ func (m *Mirror) load(ctx context.Context) error {
 	m.guard.Follow(format)
 	m.etcd.Store(got.Header.ClusterId)
 	m.term.Store(got.Header.RaftTerm)
-	m.requested.Store(0) // a revision of a previous store might never come
+	// A revision of a previous store might never come.
+	m.lastProbe.Store(&probed{began, got.Header.Revision})
+	m.requested.Store(0)
 	m.show(d.Snapshot, got.Header.Revision)
 	return nil
 }

@@ -441,6 +441,82 @@ func replaceable(t *testing.T) (s *testStore, swap func(between func())) {
 	}
 }
 
+// The older copy takes over at once, in the same term of etcd and at a later
+// revision, so that only the lost connection shows that it is another store.
+func TestMirrorFollowsAnOlderCopyThatTakesOverAtOnce(t *testing.T) {
+	t.Parallel()
+	s, takeOver := overtaken(t)
+	m := mirror(t, s)
+	watched, err := s.CreateDecorator(storetest.Context(t), decorator("lost")) // the watches have begun
+	if err != nil {
+		t.Fatal(err)
+	}
+	wait(t, m, watched.GetVersion())
+	takeOver()
+	testkit.Eventually(t, "the mirror shows what the store has", func() bool {
+		at := m.Snapshot()
+		return at.Services["one"].GetRevision().GetNumber() == 1 && at.Decorators["lost"] == nil
+	})
+	wait(t, m, storetest.Publish(t, s, storetest.Service("two", 1, storetest.Wasm("a")), 0).GetVersion())
+	if m.Snapshot().Services["two"] == nil || m.Stuck() != 0 {
+		t.Errorf("it shows %v, and was stuck %d times", m.Snapshot().Services, m.Stuck())
+	}
+}
+
+// What is watched after a list is of the store that was listed.
+func TestAStoreThatIsReplacedAfterItWasListedIsNotWatched(t *testing.T) {
+	t.Parallel()
+	s, takeOver := overtaken(t)
+	m := newMirror(s.Cluster(), s.Guard(), s.logger)
+	if err := m.load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	takeOver()
+	ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
+	defer cancel()
+	if err := m.follow(ctx); ctx.Err() != nil {
+		t.Errorf("it was watched: %v", err)
+	}
+}
+
+// overtaken returns a store that holds revision 2 of a service, and a function
+// that has an older copy of it take over without a pause: it holds revision 1, is in
+// the same term, and at a later revision.
+func overtaken(t *testing.T) (s *testStore, takeOver func()) {
+	t.Helper()
+	dir, older := filepath.Join(t.TempDir(), "d"), filepath.Join(t.TempDir(), "older")
+	start := func(dir string) *etcdembed.Server {
+		return etcdtest.Start(t, etcdembed.Config{Dir: dir, ListenClient: "127.0.0.1:0"})
+	}
+	e := start(dir)
+	p := testkit.NewProxy(t, e.Endpoint())
+	s = open(t, store.Config{Hosts: []string{p.Addr()}})
+	storetest.Put(t, s, storetest.Wasm("a"))
+	first := storetest.Publish(t, s, storetest.Service("one", 1, storetest.Wasm("a")), 0)
+	etcdtest.Stop(t, e)
+	if err := os.CopyFS(older, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	e = start(dir)
+	p.Redirect(e.Endpoint())
+	storetest.Publish(t, s, storetest.Service("one", 2, storetest.Wasm("a")), first.GetVersion())
+	other := start(older)
+	return s, func() {
+		t.Helper()
+		at, err := e.Client().Get(t.Context(), "elsewhere")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 50 {
+			now, err := other.Client().Put(t.Context(), "elsewhere", "x")
+			if err != nil || now.Header.RaftTerm != at.Header.RaftTerm {
+				t.Fatalf("the copy is in term %d, the store in %d: %v", now.Header.RaftTerm, at.Header.RaftTerm, err)
+			}
+		}
+		p.Redirect(other.Endpoint())
+	}
+}
+
 func TestOpenMirrorWithoutAStore(t *testing.T) {
 	t.Parallel()
 	e := etcdtest.Start(t, etcdembed.Config{ListenClient: "127.0.0.1:0"})

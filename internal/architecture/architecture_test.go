@@ -463,7 +463,7 @@ var arrows = []arrow{
 		reason: "only a core itself knows its state: neither the store nor this core's rooms are asked",
 	},
 	{
-		from: []string{"core/inspect"}, only: []string{"core/dispatch", "core/mirror", "core/peers", "gen", "internal/access", "internal/executor", "internal/fault", "internal/labels", "internal/port", "internal/suggest", "internal/text"},
+		from: []string{"core/inspect"}, only: []string{"core/dispatch", "core/mirror", "core/peers", "gen", "internal/access", "internal/executor", "internal/fault", "internal/labels", "internal/panics", "internal/port", "internal/suggest", "internal/text"},
 		reason: "how the cluster is, its cores say; what that means is judged from their reports alone",
 	},
 	{
@@ -543,7 +543,11 @@ var arrows = []arrow{
 		reason: "membership needs keys and leases",
 	},
 	{
-		from: []string{"internal/etcdembed"}, only: []string{"internal/etcdembed", "internal/backoff", "internal/fault", "internal/text", "gen"},
+		from: []string{"internal/fleet/unbroken"}, only: []string{}, never: []string{"go.etcd.io"},
+		reason: "whether a connection was lost does not depend on what it carried; embedded stores use it, too",
+	},
+	{
+		from: []string{"internal/etcdembed"}, only: []string{"internal/etcdembed", "internal/backoff", "internal/fault", "internal/fleet/unbroken", "internal/text", "gen"},
 		reason: "a store in this process is a store like any other: it knows nothing of what is kept in it",
 	},
 	{

@@ -61,6 +61,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/etcdembed/datadir"
 	"github.com/ruedo-dev/ruedo/internal/etcdembed/peers"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/fleet/unbroken"
 )
 
 // DefaultReserve is the default of Config.ReserveBytes.
@@ -205,7 +206,7 @@ func (s *Server) connect() (*clientv3.Client, error) {
 		Endpoints: []string{"embedded"},
 		// The client reports its problems as errors, too.
 		Logger: zap.NewNop(),
-		DialOptions: []grpc.DialOption{
+		DialOptions: append(unbroken.DialOptions(),
 			grpc.WithInitialWindowSize(streamBytes),
 			grpc.WithInitialConnWindowSize(connBytes),
 			grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
@@ -218,7 +219,7 @@ func (s *Server) connect() (*clientv3.Client, error) {
 				Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: reconnectMax},
 				MinConnectTimeout: reconnectMax,
 			}),
-		},
+		),
 	})
 	if err != nil {
 		return nil, fault.Wrap(err, fault.Internal, "cannot make a client of the embedded store")

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/backoff"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/fleet/unbroken"
 	"github.com/ruedo-dev/ruedo/internal/keys"
 )
 
@@ -55,10 +56,10 @@ func connect(hosts []string, tls *tls.Config, login Login, wait time.Duration) (
 		DialKeepAliveTimeout: aliveTimeout,
 		// The client reports its problems as errors, too.
 		Logger: zap.NewNop(),
-		DialOptions: []grpc.DialOption{grpc.WithConnectParams(grpc.ConnectParams{
+		DialOptions: append(unbroken.DialOptions(), grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: reconnectMax},
 			MinConnectTimeout: reconnectMax,
-		})},
+		})),
 	})
 	if err != nil && login.User != "" {
 		return nil, TranslateError(context.Background(), err, "log in to the store at "+strings.Join(hosts, " "))

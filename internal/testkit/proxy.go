@@ -11,11 +11,12 @@ import (
 // ends with its test. Its methods can be called from many goroutines.
 type Proxy struct {
 	ln     net.Listener
-	to     string
 	closed chan struct{}
 	wg     sync.WaitGroup
 
 	mu     sync.Mutex
+	to     string
+	moved  chan struct{} // closed when to changes
 	flows  chan struct{} // closed while bytes pass
 	frozen bool
 }
@@ -27,7 +28,7 @@ func NewProxy(t testing.TB, to string) *Proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &Proxy{ln: ln, to: to, closed: make(chan struct{}), flows: make(chan struct{})}
+	p := &Proxy{ln: ln, to: to, closed: make(chan struct{}), moved: make(chan struct{}), flows: make(chan struct{})}
 	close(p.flows)
 	p.wg.Go(p.accept)
 	t.Cleanup(func() {
@@ -60,13 +61,25 @@ func (p *Proxy) Thaw() {
 	}
 }
 
+// Redirect ends all connections, and forwards those to come to another address.
+func (p *Proxy) Redirect(to string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.to = to
+	close(p.moved)
+	p.moved = make(chan struct{})
+}
+
 func (p *Proxy) accept() {
 	for {
 		in, err := p.ln.Accept()
 		if err != nil {
 			return
 		}
-		out, err := net.Dial("tcp", p.to)
+		p.mu.Lock()
+		to, moved := p.to, p.moved
+		p.mu.Unlock()
+		out, err := net.Dial("tcp", to)
 		if err != nil {
 			_ = in.Close()
 			continue
@@ -74,7 +87,10 @@ func (p *Proxy) accept() {
 		p.wg.Go(func() { p.pass(in, out) })
 		p.wg.Go(func() { p.pass(out, in) })
 		p.wg.Go(func() {
-			<-p.closed
+			select {
+			case <-moved:
+			case <-p.closed:
+			}
 			_ = in.Close()
 			_ = out.Close()
 		})

@@ -14,6 +14,8 @@ package inspect
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -31,6 +33,7 @@ import (
 	"github.com/ruedo-dev/ruedo/gen/ruedo/v1/ruedov1connect"
 	"github.com/ruedo-dev/ruedo/internal/access"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/panics"
 )
 
 const (
@@ -131,13 +134,17 @@ func (i *Inspector) GetHealth(ctx context.Context, _ *ruedov1.GetHealthRequest) 
 		service: access.Visible(ctx, access.Service), runner: access.Visible(ctx, access.Runner),
 	}
 	now := i.cfg.Mirror.Snapshot()
-	listed := make(chan struct{})
+	listed := make(chan error, 1)
 	go func() {
-		defer close(listed)
-		f.members, _, f.membersError = i.cfg.Members.List(ctx)
+		listed <- panics.Try(func() error {
+			f.members, _, f.membersError = i.cfg.Members.List(ctx)
+			return nil
+		})
 	}()
 	maps.Copy(f.reports, i.health.Ask(ctx, now.Cores))
-	<-listed
+	if p, ok := errors.AsType[*panics.Error](<-listed); ok {
+		panic(fmt.Sprintf("%v\n\n%s", p.Value, p.Stack)) // the request of this goroutine fails, and no other
+	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}

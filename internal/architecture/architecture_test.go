@@ -487,7 +487,7 @@ var arrows = []arrow{
 		reason: "what surrounds every handler knows errors and no procedure",
 	},
 	{
-		from: []string{"internal/port"}, only: []string{"internal/access", "internal/port", "internal/middleware", "internal/fault", "internal/headers"},
+		from: []string{"internal/port"}, only: []string{"internal/access", "internal/port", "internal/middleware", "internal/fault", "internal/headers", "internal/short"},
 		reason: "bounds hold for handlers whatever these do",
 	}, {
 		from: []string{"internal/port/budget"}, only: []string{},
@@ -505,8 +505,11 @@ var arrows = []arrow{
 		from: []string{"internal/port/origins"}, only: []string{"internal/fault", "internal/headers"},
 		reason: "which web pages may use a server is a question of their origins alone",
 	}, {
-		from: []string{"internal/port/conns", "internal/port/files", "internal/port/flight", "internal/port/handshake"}, only: []string{},
-		reason: "connections, descriptors, requests and handshakes are counted whatever they are for",
+		from: []string{"internal/port/conns"}, only: []string{"internal/short"},
+		reason: "connections are counted whatever they are for",
+	}, {
+		from: []string{"internal/port/files", "internal/port/flight", "internal/port/handshake"}, only: []string{},
+		reason: "descriptors, requests and handshakes are counted whatever they are for",
 	}, {
 		from: []string{"internal/port/front"}, only: []string{},
 		reason: "it does what net/http does, and net/http knows nothing of Ruedo",
@@ -528,6 +531,10 @@ var arrows = []arrow{
 	{
 		from: []string{"internal/pki"}, only: []string{"internal/fault", "internal/pki"},
 		reason: "who a machine is does not depend on what it does, nor on where its authority is kept",
+	},
+	{
+		from: []string{"internal/short"}, only: []string{},
+		reason: "how bytes are moved does not depend on what they say",
 	},
 	{
 		from: []string{"internal/socket"}, only: []string{"internal/fault", "internal/loopback", "internal/text"},
@@ -567,7 +574,7 @@ var arrows = []arrow{
 		reason: "the member in this process, which the assembler passes in, and other cores know the store; this room only asks them",
 	},
 	{
-		from: []string{"internal/lane"}, only: []string{"internal/lane", "internal/executor", "internal/fault", "internal/labels", "internal/limits", "internal/loopback", "internal/names", "internal/panics", "internal/pki", "internal/socket", "internal/token", "gen"},
+		from: []string{"internal/lane"}, only: []string{"internal/lane", "internal/executor", "internal/fault", "internal/labels", "internal/limits", "internal/loopback", "internal/names", "internal/panics", "internal/pki", "internal/short", "internal/socket", "internal/token", "gen"},
 		reason: "a lane carries calls between a core and a runner and imports neither",
 	},
 	{
@@ -583,7 +590,7 @@ var arrows = []arrow{
 		reason: "what the bytes of a stream say does not matter to the connection that carries them",
 	},
 	{
-		from: []string{"internal/lane/transport"}, only: []string{"internal/fault", "internal/lane/bearer", "internal/lane/pace", "internal/lane/queue", "internal/socket"},
+		from: []string{"internal/lane/transport"}, only: []string{"internal/fault", "internal/lane/bearer", "internal/lane/pace", "internal/lane/queue", "internal/short", "internal/socket"},
 		reason: "requests are made without knowing what a lane is",
 	},
 	{

@@ -4,6 +4,8 @@ import (
 	"context"
 	"net"
 	"sync"
+
+	"github.com/ruedo-dev/ruedo/internal/short"
 )
 
 // Dial makes a connection.
@@ -29,7 +31,7 @@ func (d *dialer) dial(ctx context.Context, network, addr string) (net.Conn, erro
 		c.Close()
 		return nil, net.ErrClosed
 	}
-	t := &conn{Conn: c, dialer: d}
+	t := &conn{Conn: short.Conn(c), dialer: d}
 	d.conns[t] = struct{}{}
 	return t, nil
 }

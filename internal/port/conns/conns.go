@@ -15,6 +15,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/ruedo-dev/ruedo/internal/short"
 )
 
 // maxResets is how many streams a connection can reset in one tick before it is
@@ -186,7 +188,7 @@ func (s *Set) close(c net.Conn) error {
 // Add registers a connection that has just been accepted. It reports false if there is no
 // room.
 func (s *Set) Add(nc net.Conn, via, from string) (*Conn, bool) {
-	c := &Conn{Conn: nc, Via: via, From: from, set: s, since: s.tick.Load() + 1, accepted: time.Now()}
+	c := &Conn{Conn: short.Conn(nc), Via: via, From: from, set: s, since: s.tick.Load() + 1, accepted: time.Now()}
 	c.fresh.Store(true)
 	s.mu.Lock()
 	defer s.mu.Unlock()

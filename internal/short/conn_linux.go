@@ -1,0 +1,133 @@
+//go:build !race
+
+package short
+
+import (
+	"io"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// most is how many bytes one system call moves at most: with so few it takes microseconds.
+// Longer pieces are written as usual.
+const most = 32 << 10
+
+// Conn returns a connection that is read and written like this, or nc itself if that is
+// not possible.
+func Conn(nc net.Conn) net.Conn {
+	sc, ok := nc.(syscall.Conn)
+	if !ok {
+		return nc
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return nc
+	}
+	c := &conn{Conn: nc, in: transfer{wait: raw.Read, trap: unix.SYS_READ}, out: transfer{wait: raw.Write, trap: unix.SYS_WRITE}}
+	c.in.ready, c.out.ready = c.in.move, c.out.move
+	return c
+}
+
+type conn struct {
+	net.Conn
+	in, out transfer
+}
+
+// Read reads what has arrived, or waits for it.
+func (c *conn) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	n, err := c.in.do(p[:min(len(p), most)])
+	switch {
+	case err != nil:
+		return n, c.failed("read", err)
+	case n == 0:
+		return 0, io.EOF
+	}
+	return n, nil
+}
+
+// Write writes p.
+func (c *conn) Write(p []byte) (n int, err error) {
+	if len(p) > most {
+		return c.Conn.Write(p)
+	}
+	for n < len(p) && err == nil {
+		var m int
+		m, err = c.out.do(p[n:])
+		n += m
+	}
+	if err != nil {
+		return n, c.failed("write", err)
+	}
+	return n, nil
+}
+
+// failed returns an error as package net would.
+func (c *conn) failed(op string, err error) error {
+	if e, ok := err.(*net.OpError); ok {
+		err = e.Err
+	} else {
+		err = os.NewSyscallError(op, err)
+	}
+	return &net.OpError{Op: op, Net: c.LocalAddr().Network(), Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: err}
+}
+
+// NetConn returns the connection itself.
+func (c *conn) NetConn() net.Conn { return c.Conn }
+
+// CloseWrite ends what is written.
+func (c *conn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
+// transfer is one direction of a connection.
+type transfer struct {
+	mu    sync.Mutex
+	wait  func(ready func(fd uintptr) bool) error // until ready returns true
+	ready func(fd uintptr) bool                   // move, allocated once
+	trap  uintptr
+	p     []byte
+	n     int
+	errno syscall.Errno
+}
+
+// do moves some of p.
+func (t *transfer) do(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.p, t.n, t.errno = p, 0, 0
+	err := t.wait(t.ready)
+	t.p = nil
+	if err == nil && t.errno != 0 {
+		err = t.errno
+	}
+	return t.n, err
+}
+
+// move makes the system call. It reports false if the socket was not ready.
+func (t *transfer) move(fd uintptr) bool {
+	for {
+		n, _, errno := unix.RawSyscall(t.trap, fd, uintptr(unsafe.Pointer(&t.p[0])), uintptr(len(t.p)))
+		switch errno {
+		case 0:
+			t.n = int(n)
+			return true
+		case unix.EINTR:
+		case unix.EAGAIN:
+			return false
+		default:
+			t.errno = errno
+			return true
+		}
+	}
+}

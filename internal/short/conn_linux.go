@@ -1,5 +1,3 @@
-//go:build !race
-
 package short
 
 import (
@@ -8,9 +6,6 @@ import (
 	"os"
 	"sync"
 	"syscall"
-	"unsafe"
-
-	"golang.org/x/sys/unix"
 )
 
 // most is how many bytes one system call moves at most: with so few it takes microseconds.
@@ -28,7 +23,7 @@ func Conn(nc net.Conn) net.Conn {
 	if err != nil {
 		return nc
 	}
-	c := &conn{Conn: nc, in: transfer{wait: raw.Read, trap: unix.SYS_READ}, out: transfer{wait: raw.Write, trap: unix.SYS_WRITE}}
+	c := &conn{Conn: nc, in: transfer{wait: raw.Read, call: read}, out: transfer{wait: raw.Write, call: write}}
 	c.in.ready, c.out.ready = c.in.move, c.out.move
 	return c
 }
@@ -95,39 +90,34 @@ type transfer struct {
 	mu    sync.Mutex
 	wait  func(ready func(fd uintptr) bool) error // until ready returns true
 	ready func(fd uintptr) bool                   // move, allocated once
-	trap  uintptr
+	call  func(fd int, p []byte) (int, error)     // read or write
 	p     []byte
 	n     int
-	errno syscall.Errno
+	err   error
 }
 
 // do moves some of p.
 func (t *transfer) do(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.p, t.n, t.errno = p, 0, 0
+	t.p, t.n, t.err = p, 0, nil
 	err := t.wait(t.ready)
 	t.p = nil
-	if err == nil && t.errno != 0 {
-		err = t.errno
+	if err == nil {
+		err = t.err
 	}
-	return t.n, err
+	if err != nil {
+		return 0, err
+	}
+	return t.n, nil
 }
 
 // move makes the system call. It reports false if the socket was not ready.
 func (t *transfer) move(fd uintptr) bool {
 	for {
-		n, _, errno := unix.RawSyscall(t.trap, fd, uintptr(unsafe.Pointer(&t.p[0])), uintptr(len(t.p)))
-		switch errno {
-		case 0:
-			t.n = int(n)
-			return true
-		case unix.EINTR:
-		case unix.EAGAIN:
-			return false
-		default:
-			t.errno = errno
-			return true
+		t.n, t.err = t.call(int(fd), t.p)
+		if t.err != syscall.EINTR {
+			return t.err != syscall.EAGAIN
 		}
 	}
 }

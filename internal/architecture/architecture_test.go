@@ -686,7 +686,7 @@ var arrows = []arrow{
 		reason: "types are read with the go command and the standard library; who publishes the schemas is another room's",
 	},
 	{
-		from: []string{"internal/cli/session"}, only: []string{"internal/cli/session", "internal/cli/assemble", "internal/cli/credential", "internal/cli/hosts", "internal/cli/output", "internal/cli/profile", "internal/cli/settings", "internal/cli/state", "internal/access", "internal/fault", "internal/limits", "internal/loopback", "internal/pki", "internal/socket", "internal/text", "sdk/client"},
+		from: []string{"internal/cli/session"}, only: []string{"internal/cli/session", "internal/cli/assemble", "internal/cli/credential", "internal/cli/hosts", "internal/cli/output", "internal/cli/profile", "internal/cli/settings", "internal/cli/state", "internal/access", "internal/fault", "internal/limits", "internal/loopback", "internal/pki", "internal/socket", "internal/text", "internal/wholefile", "sdk/client"},
 		reason: "what commands work with knows no command",
 	},
 	{

@@ -10,6 +10,7 @@ package text
 import (
 	"errors"
 	"io/fs"
+	"os"
 	"strconv"
 	"strings"
 )
@@ -45,11 +46,14 @@ func List(names []string, total int) string {
 	return all
 }
 
-// Cause returns the text of an I/O error without the operation and the path, for
+// Cause returns the text of an I/O error without the operation and the paths, for
 // errors that name the path themselves.
 func Cause(err error) string {
 	if pe, ok := errors.AsType[*fs.PathError](err); ok {
 		return pe.Err.Error()
+	}
+	if le, ok := errors.AsType[*os.LinkError](err); ok { // of a rename
+		return le.Err.Error()
 	}
 	return err.Error()
 }

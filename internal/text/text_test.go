@@ -30,6 +30,10 @@ func TestACauseNamesNoPath(t *testing.T) {
 	if got := text.Cause(err); got != syscall.ENOENT.Error() {
 		t.Errorf("%q", got)
 	}
+	err = os.Rename(filepath.Join(t.TempDir(), "x"), "y")
+	if got := text.Cause(err); got != syscall.ENOENT.Error() {
+		t.Errorf("%q", got)
+	}
 	if got := text.Cause(errors.New("other")); got != "other" {
 		t.Errorf("%q", got)
 	}

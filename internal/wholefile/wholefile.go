@@ -6,10 +6,15 @@
 //	defer f.Discard()
 //	_, err = f.Write(data)
 //	err = f.Keep()
+//
+// [ReadAll] reads one that others may have written: not more of it than is useful.
 package wholefile
 
 import (
 	"errors"
+	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -22,8 +27,12 @@ type File struct {
 	done     bool
 }
 
-// Create begins a file with mode 0600. The directory of path must exist.
+// Create begins a file with mode 0600. The directory of path must exist. What is at path
+// must be a regular file, if anything: a device would be replaced as well.
 func Create(path string) (*File, error) {
+	if st, err := os.Stat(path); err == nil && !st.Mode().IsRegular() {
+		return nil, &fs.PathError{Op: "create", Path: path, Err: errors.New("it is not a regular file")}
+	}
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".part-*")
 	if err != nil {
 		return nil, err
@@ -56,4 +65,20 @@ func (f *File) Discard() {
 	f.done = true
 	_ = f.Close() // possibly for the second time
 	_ = os.Remove(f.Name())
+}
+
+// ReadAll returns what is left of r. It fails if that is more than limit bytes: a disk,
+// or /dev/zero, fits into no memory.
+func ReadAll(r io.Reader, limit int64) ([]byte, error) {
+	large := fmt.Errorf("it has more than %d MiB, the limit", limit>>20)
+	if f, ok := r.(*os.File); ok {
+		if st, err := f.Stat(); err == nil && st.Mode().IsRegular() && st.Size() > limit {
+			return nil, large
+		}
+	}
+	data, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err == nil && int64(len(data)) > limit {
+		return nil, large
+	}
+	return data, err
 }

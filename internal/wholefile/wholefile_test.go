@@ -1,8 +1,10 @@
 package wholefile_test
 
 import (
+	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/ruedo-dev/ruedo/internal/wholefile"
@@ -80,4 +82,30 @@ func TestAFileThatCannotBeKeptLeavesNothing(t *testing.T) {
 		t.Error("it was kept in a directory that does not exist")
 	}
 	only(t, path, "old")
+}
+
+func TestWhatIsReadHasALimit(t *testing.T) {
+	const limit = 1 << 20
+	text := strings.Repeat("x", limit)
+	if got, err := wholefile.ReadAll(strings.NewReader(text), limit); err != nil || string(got) != text {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+	f := begin(t, filepath.Join(t.TempDir(), "large"), "")
+	if err := f.Truncate(limit + 1); err != nil {
+		t.Fatal(err)
+	}
+	for _, large := range []io.Reader{strings.NewReader(text + "x"), f} {
+		if got, err := wholefile.ReadAll(large, limit); err == nil || err.Error() != "it has more than 1 MiB, the limit" || got != nil {
+			t.Errorf("%T: %d bytes, %v", large, len(got), err)
+		}
+	}
+}
+
+func TestOnlyAFileIsReplaced(t *testing.T) {
+	for _, path := range []string{t.TempDir(), os.DevNull} {
+		if f, err := wholefile.Create(path); err == nil || !strings.HasSuffix(err.Error(), "it is not a regular file") {
+			t.Errorf("%s: %v", path, err)
+			f.Discard()
+		}
+	}
 }

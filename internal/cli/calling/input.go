@@ -14,6 +14,7 @@ import (
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/cli/input"
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
+	"github.com/ruedo-dev/ruedo/internal/wholefile"
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
@@ -104,7 +105,7 @@ func piped(in io.Reader) bool {
 // build makes the input of the flags --set and of the schemas of the service.
 func (c *Call) build(s *session.Session, core *client.Client, in *callInput) error {
 	if in.rest != nil {
-		data, err := io.ReadAll(in.rest)
+		data, err := wholefile.ReadAll(in.rest, session.MaxRead)
 		if err != nil {
 			return session.FileError(err, "cannot read", c.Data)
 		}

@@ -9,7 +9,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -67,7 +66,7 @@ type Call func(ctx context.Context, input []byte) (output []byte, err error)
 // Read reads a file of at most 1,000 cases. CONFIG_INVALID says what is wrong
 // with it.
 func Read(file string) ([]Case, error) {
-	data, err := os.ReadFile(file)
+	data, err := yamlfile.Read(file)
 	if err != nil {
 		return nil, fault.Wrap(err, fault.Usage, "cannot read %s: %s", file, text.Cause(err))
 	}

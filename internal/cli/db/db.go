@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/archive"
@@ -48,7 +49,13 @@ func (*Backup) Examples() []string { return []string{"ruedo db backup main.tar.z
 
 // Run writes the backup.
 func (c *Backup) Run(s *session.Session) error {
-	if _, err := os.Stat(c.File); err == nil && !c.Force {
+	switch st, err := os.Stat(c.File); {
+	case c.File == "-":
+		return fault.New(fault.Usage, "a backup is not written to stdout: it is read again and checked").WithFix("ruedo db backup main.tar.zst, and copy that file")
+	case err != nil: // creating it says why
+	case st.IsDir():
+		return fault.New(fault.Usage, "%s is a directory", c.File).WithFix("name a file in it: ruedo db backup %s", filepath.Join(c.File, "main.tar.zst"))
+	case !c.Force:
 		return fault.New(fault.Usage, "%s exists", c.File).WithFix("choose another name, or replace it with --force")
 	}
 	core, err := s.Connect()
@@ -144,7 +151,7 @@ func (c *Verify) Run(s *session.Session) error {
 	defer f.Close()
 	header, summary, err := verify(f)
 	if err != nil {
-		return err
+		return session.About(err, "file %s", c.File)
 	}
 	return report(s, "verified", c.File, header, summary)
 }

@@ -48,7 +48,7 @@ func (c *Restore) Run(s *session.Session) error {
 	}
 	defer f.Close()
 	if _, _, err := verify(f); err != nil {
-		return err
+		return session.About(err, "file %s", c.File)
 	}
 	core, err := s.Connect()
 	if err != nil {

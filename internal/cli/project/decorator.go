@@ -3,7 +3,6 @@ package project
 import (
 	"errors"
 	"io/fs"
-	"os"
 	"path/filepath"
 
 	"google.golang.org/protobuf/types/known/structpb"
@@ -65,7 +64,7 @@ func policyFields(p *ruedov1.CallPolicy) map[string]any {
 // Decorators reads DIR/decorators.yaml. It returns nil if there is no such file.
 func Decorators(dir string) ([]*ruedov1.Decorator, error) {
 	path := filepath.Join(dir, DecoratorsFile)
-	data, err := os.ReadFile(path)
+	data, err := yamlfile.Read(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

@@ -166,12 +166,20 @@ func Load(dir string) (*Service, error) {
 	if err != nil {
 		return nil, fault.Wrap(err, fault.RequestInvalid, "the directory %s cannot be found", dir)
 	}
-	if st, err := os.Stat(abs); err != nil || !st.IsDir() {
+	st, err := os.Stat(abs)
+	if err == nil && !st.IsDir() {
+		e := fault.New(fault.RequestInvalid, "%s is a file, and the directory of a service is expected", dir)
+		if filepath.Ext(dir) == ".wasm" {
+			e.Fix = "a module needs no building: ruedo check " + dir + ", or ruedo publish " + dir
+		}
+		return nil, e
+	}
+	if err != nil {
 		return nil, fault.Wrap(err, fault.RequestInvalid, "there is no directory %s", dir).WithFix("ruedo new %s", suggestName(filepath.Base(abs)))
 	}
 	s := &Service{Dir: dir}
 	path := filepath.Join(dir, ServiceFile)
-	data, err := os.ReadFile(path)
+	data, err := yamlfile.Read(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		if sources, _ := filepath.Glob(filepath.Join(dir, "*.go")); len(sources) == 0 {

@@ -159,7 +159,7 @@ func findFile(flag string, env map[string]string) (string, error) {
 
 // readFile returns the values that a config file sets, by name.
 func readFile(path string) (map[string]string, error) {
-	data, err := os.ReadFile(path)
+	data, err := yamlfile.Read(path)
 	if err != nil {
 		return nil, fault.Wrap(err, fault.ConfigInvalid, "the config file %s cannot be read: %s", path, text.Cause(err))
 	}

@@ -90,7 +90,7 @@ func (f *files) documents(s *session.Session) ([]Document, error) {
 		docs = append(docs, more...)
 	}
 	if len(docs) == 0 {
-		return nil, fault.New(fault.ConfigInvalid, "there is nothing in %s to apply", f.File[0])
+		return nil, fault.New(fault.ConfigInvalid, "%s has no documents", f.File[0])
 	}
 	return docs, nil
 }

@@ -10,6 +10,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"os"
 	"reflect"
 	"strings"
 
@@ -19,6 +20,7 @@ import (
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/suggest"
+	"github.com/ruedo-dev/ruedo/internal/wholefile"
 )
 
 // Document is one document of a file.
@@ -27,6 +29,19 @@ type Document struct {
 	// first is how many lines of the file stand before it.
 	first int
 	body  ast.Node
+}
+
+// maxFile bounds a file, in bytes.
+const maxFile = 64 << 20
+
+// Read returns the content of a file of at most 64 MiB, for One and All.
+func Read(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return wholefile.ReadAll(f, maxFile)
 }
 
 // One reads data, the content of file, into v, a pointer to a struct with yaml
@@ -53,6 +68,9 @@ func One(file string, data []byte, v any) error {
 // empty one. A line that begins with --- ends a document whatever stands
 // before it, also a block of text.
 func All(file string, data []byte) ([]Document, error) {
+	if bytes.IndexByte(data, 0) >= 0 {
+		return nil, fault.New(fault.ConfigInvalid, "%s is not text, and a YAML file is expected", file)
+	}
 	var docs []Document
 	var part []byte
 	first, next := 0, 0

@@ -42,6 +42,10 @@ func (c *buildCmd) Run(s *session.Session) error {
 		}
 		defer os.RemoveAll(dir)
 		out = filepath.Join(dir, p.Name+".wasm")
+	default:
+		if st, err := os.Stat(out); err == nil && st.IsDir() {
+			return fault.New(fault.Usage, "%s is a directory", out).WithFix("name a file in it: --out %s", filepath.Join(out, p.Name+".wasm"))
+		}
 	}
 	start := time.Now()
 	if err := p.Build(s.Ctx, out, s.Env, s.Err); err != nil {

@@ -33,10 +33,9 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/ruedo-dev/ruedo/core"
-	"github.com/ruedo-dev/ruedo/internal/cli/calling"
 	"github.com/ruedo-dev/ruedo/internal/cli/help"
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
-	"github.com/ruedo-dev/ruedo/internal/cli/project"
+	"github.com/ruedo-dev/ruedo/internal/cli/page"
 	"github.com/ruedo-dev/ruedo/internal/cli/reference"
 	"github.com/ruedo-dev/ruedo/internal/cli/resource"
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
@@ -153,7 +152,7 @@ func (*bareCmd) Run(s *session.Session, k *kong.Context) error {
 	case session.ModeRunner:
 		return (&runnerCmd{}).Run(s)
 	}
-	return help.Command(s.Out, k.Model.Node, k.Model.Node)
+	return help.Command(s.Out, s.Columns(page.Width), k.Model.Node, k.Model.Node)
 }
 
 // newParser returns the parser of the command line. It sets helped when the
@@ -164,7 +163,7 @@ func newParser(s *session.Session, g *grammar, words kong.Vars, helped *bool) (*
 		kong.Description("Publish WebAssembly services and call them, on this machine or on a fleet of runners."),
 		kong.Writers(s.Out, s.Err),
 		kong.Help(func(_ kong.HelpOptions, k *kong.Context) error {
-			return help.Command(s.Out, k.Model.Node, cmp.Or(k.Selected(), k.Model.Node))
+			return help.Command(s.Out, s.Columns(page.Width), k.Model.Node, cmp.Or(k.Selected(), k.Model.Node))
 		}),
 		// Called after help was printed. Parsing goes on, but its result is not
 		// used.
@@ -237,39 +236,6 @@ func guessOutput(s *session.Session, args []string) {
 			return
 		}
 	}
-}
-
-// usage returns an error of the parser as one with exit code 2.
-func usage(err error) error {
-	if _, ok := errors.AsType[*fault.Error](err); ok {
-		return err
-	}
-	e := fault.Wrap(err, fault.Usage, "%s", err.Error())
-	e.Fix = "ruedo --help"
-	pe, ok := errors.AsType[*kong.ParseError](err)
-	if !ok || pe.Context == nil {
-		return e
-	}
-	switch n := pe.Context.Selected(); {
-	case n != nil && n.Name != "bare":
-		e.Fix = help.Path(n) + " --help"
-		switch arg, ok := strings.CutPrefix(e.Message, "unexpected argument "); {
-		case !ok:
-		case n.Target.Type() == reflect.TypeFor[calling.Call]():
-			name := pe.Context.Value(pe.Context.Path[len(pe.Context.Path)-1])
-			e.Fix = "give the input with -d: " + help.Path(n) + " " + name.String() + " -d " + output.Quote(arg)
-		case !n.Leaf():
-			e.Message = "unknown command " + strings.TrimPrefix(help.Path(n), "ruedo ") + " " + arg
-			if noun := help.ServiceNoun(n); noun != "" && project.CheckName("service", arg) == nil {
-				e.Fix = help.Path(n) + " " + noun + " " + arg
-			}
-		}
-	case n == nil && pe.Context.Command() != "":
-		e.Fix = "ruedo " + pe.Context.Command() + " --help"
-	default:
-		e.Message = strings.Replace(e.Message, "unexpected argument", "unknown command", 1)
-	}
-	return e
 }
 
 // version returns Version, or the version of the Go module if the linker set

@@ -8,6 +8,7 @@ import (
 
 	"github.com/ruedo-dev/ruedo/internal/cli/completion"
 	"github.com/ruedo-dev/ruedo/internal/cli/help"
+	"github.com/ruedo-dev/ruedo/internal/cli/page"
 	"github.com/ruedo-dev/ruedo/internal/cli/reference"
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
 	"github.com/ruedo-dev/ruedo/internal/fault"
@@ -28,7 +29,7 @@ func (*helpCmd) Examples() []string {
 func (c *helpCmd) Run(s *session.Session, parser *kong.Kong) error {
 	if len(c.Command) == 1 {
 		if topic, ok := reference.Lookup(c.topics, c.Command[0]); ok {
-			text, err := topic.Text()
+			text, err := topic.Text(s.Columns(page.Width))
 			if err != nil {
 				return err
 			}
@@ -55,5 +56,5 @@ func (c *helpCmd) Run(s *session.Session, parser *kong.Kong) error {
 		}
 		node = next
 	}
-	return help.Command(s.Out, root, node)
+	return help.Command(s.Out, s.Columns(page.Width), root, node)
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/ruedo-dev/ruedo/internal/cli/help"
+	"github.com/ruedo-dev/ruedo/internal/cli/page"
 	"github.com/ruedo-dev/ruedo/internal/cli/resource"
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
 	"github.com/ruedo-dev/ruedo/internal/cli/verb"
@@ -29,7 +30,7 @@ func TestHelpShowsThatASwitchCanBeSwitchedOffAndItsDefault(t *testing.T) {
 			}
 			found++
 			var text bytes.Buffer
-			if err := help.Command(&text, parser.Model.Node, node); err != nil {
+			if err := help.Command(&text, page.Width, parser.Model.Node, node); err != nil {
 				t.Fatal(err)
 			}
 			_, entry, shown := strings.Cut(text.String(), "--[no-]"+f.Name+" ")

@@ -14,7 +14,7 @@ import (
 // newCmd is `ruedo new`.
 type newCmd struct {
 	Name     string `arg:"" help:"Name of the service, and of its directory."`
-	Template string `enum:"function,http,connect" default:"function" complete:"function,http,connect" help:"What the service is: function takes and returns JSON, http is an http.Handler, connect answers Connect and gRPC."`
+	Template string `placeholder:"TEMPLATE" enum:"function,http,connect" default:"function" complete:"function,http,connect" help:"What the service is: function takes and returns JSON, http is an http.Handler, connect answers Connect and gRPC."`
 	Dir      string `placeholder:"DIR" help:"Directory to create. Default: NAME in the current one."`
 }
 

@@ -12,6 +12,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/cli/answer"
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
@@ -237,4 +239,22 @@ func TestLoggingInAgain(t *testing.T) {
 		t.Errorf("exit code %d", code)
 	}
 	until("logged in to site-a as ada")
+}
+
+// Help fits into the terminal: consoles have 80 columns.
+func TestHelpFitsIntoTheTerminal(t *testing.T) {
+	s, near, until := onTerminal(t)
+	if err := unix.IoctlSetWinsize(int(near.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Col: 80, Row: 25}); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- run(s, []string{"passwd", "--help"}, resource.All()) }()
+	for line := range strings.Lines(until("Flags of every command")) {
+		if n := len(strings.TrimRight(line, "\r\n")); n > 80 {
+			t.Errorf("a line of %d columns: %s", n, line)
+		}
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
 }

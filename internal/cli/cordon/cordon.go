@@ -31,7 +31,7 @@ func (t *terms) cordon(s *session.Session, core *client.Client, runner string) (
 	req := &ruedov1.CordonRunnerRequest{Runner: runner, From: session.Who(), Reason: t.Reason, Force: t.Force}
 	if t.For != nil {
 		if *t.For <= 0 {
-			return nil, fault.New(fault.Usage, "--for %s: a cordon lasts longer than that", *t.For).WithFix("use a time such as 2h, or leave it out")
+			return nil, fault.New(fault.Usage, "--for is %s: a time longer than zero is expected", *t.For).WithFix("use one such as 2h, or leave it out")
 		}
 		req.Duration = durationpb.New(*t.For)
 	}

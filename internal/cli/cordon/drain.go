@@ -43,7 +43,7 @@ func (*Drain) Examples() []string {
 // Run cordons the runner and waits.
 func (c *Drain) Run(s *session.Session) error {
 	if c.Timeout <= 0 {
-		return fault.New(fault.Usage, "--timeout %s: it is longer than that", c.Timeout).WithFix("use a time such as 30s, or leave it out")
+		return fault.New(fault.Usage, "--timeout is %s: a time longer than zero is expected", c.Timeout).WithFix("use one such as 30s, or leave it out")
 	}
 	core, err := s.Connect()
 	if err != nil {

@@ -28,21 +28,30 @@ type Topical interface {
 	Topics() [][2]string
 }
 
-// Command prints the help of a command; of the whole program if node is root.
-func Command(w io.Writer, root, node *kong.Node) error {
-	var b strings.Builder
+// Command prints the help of a command, in so many columns; of the whole program if
+// node is root.
+func Command(w io.Writer, columns int, root, node *kong.Node) error {
+	b := printer{columns: columns}
 	if node == root {
-		program(&b, root)
+		b.program(root)
 	} else {
-		command(&b, node)
+		b.command(node)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
-func program(b *strings.Builder, root *kong.Node) {
+// printer is the text so far.
+type printer struct {
+	strings.Builder
+	columns int
+}
+
+func (b *printer) rows(rows [][2]string) { page.Rows(&b.Builder, rows, b.columns) }
+
+func (b *printer) program(root *kong.Node) {
 	fmt.Fprintf(b, "Usage: ruedo COMMAND [FLAGS]\n\n%s\n", root.Help)
-	writeExamples(b, root)
+	b.examples(root)
 	for _, g := range groups(root) {
 		fmt.Fprintf(b, "\n%s:\n", g.Title)
 		var rows [][2]string
@@ -51,14 +60,14 @@ func program(b *strings.Builder, root *kong.Node) {
 				rows = append(rows, [2]string{c.Name, c.Help})
 			}
 		}
-		page.Rows(b, rows)
+		b.rows(rows)
 	}
 	b.WriteString("\nFlags of every command:\n")
-	writeFlags(b, root.Flags)
+	b.flags(root.Flags)
 	b.WriteString("\nruedo help COMMAND says more.\n")
 	if x, ok := root.Target.Addr().Interface().(Topical); ok {
 		b.WriteString("\nTopics, by ruedo help TOPIC:\n")
-		page.Rows(b, x.Topics())
+		b.rows(x.Topics())
 	}
 }
 
@@ -73,25 +82,25 @@ func groups(root *kong.Node) (list []*kong.Group) {
 	return list
 }
 
-func command(b *strings.Builder, node *kong.Node) {
+func (b *printer) command(node *kong.Node) {
 	fmt.Fprintf(b, "Usage: %s\n\n%s\n", synopsis(node), node.Help)
 	if node.Detail != "" {
-		fmt.Fprintf(b, "\n%s\n", node.Detail)
+		fmt.Fprintf(b, "\n%s\n", page.Fit(node.Detail, b.columns))
 	}
-	writeExamples(b, node)
+	b.examples(node)
 	var rows [][2]string
 	for _, c := range node.Children {
 		rows = append(rows, [2]string{synopsisTail(c), c.Help})
 	}
-	writeSection(b, "Commands", rows)
+	b.section("Commands", rows)
 	rows = nil
 	for _, p := range node.Positional {
 		rows = append(rows, [2]string{strings.ToUpper(p.Name), p.Help})
 	}
-	writeSection(b, "Arguments", rows)
+	b.section("Arguments", rows)
 	if len(node.Flags) > 0 {
 		b.WriteString("\nFlags:\n")
-		writeFlags(b, node.Flags)
+		b.flags(node.Flags)
 	}
 	b.WriteString("\nFlags of every command: ruedo --help\n")
 }
@@ -143,7 +152,7 @@ func synopsisTail(n *kong.Node) string {
 	return text
 }
 
-func writeExamples(b *strings.Builder, node *kong.Node) {
+func (b *printer) examples(node *kong.Node) {
 	x, ok := node.Target.Addr().Interface().(Exampler)
 	if !ok {
 		return
@@ -154,7 +163,7 @@ func writeExamples(b *strings.Builder, node *kong.Node) {
 	}
 }
 
-func writeFlags(b *strings.Builder, flags []*kong.Flag) {
+func (b *printer) flags(flags []*kong.Flag) {
 	var rows [][2]string
 	for _, f := range flags {
 		if f.Hidden {
@@ -173,7 +182,7 @@ func writeFlags(b *strings.Builder, flags []*kong.Flag) {
 		}
 		rows = append(rows, [2]string{name, flagText(f)})
 	}
-	page.Rows(b, rows)
+	b.rows(rows)
 }
 
 // flagText returns the help of a flag with the values that it can have and its
@@ -198,9 +207,9 @@ func flagText(f *kong.Flag) string {
 	return text
 }
 
-func writeSection(b *strings.Builder, title string, rows [][2]string) {
+func (b *printer) section(title string, rows [][2]string) {
 	if len(rows) > 0 {
 		fmt.Fprintf(b, "\n%s:\n", title)
-		page.Rows(b, rows)
+		b.rows(rows)
 	}
 }

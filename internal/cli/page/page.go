@@ -19,7 +19,7 @@ type Page struct {
 // Part is a [Heading], a [Text], a [Code] or a [Table].
 type Part interface {
 	markdown(b *strings.Builder)
-	text(b *strings.Builder)
+	text(b *strings.Builder, width int)
 }
 
 // Heading begins a section.
@@ -61,31 +61,34 @@ func (p Page) Markdown(source string) string {
 	return b.String()
 }
 
-// Text returns the page for a terminal.
-func (p Page) Text() string {
+// Text returns the page for a terminal of so many columns. Code is not wrapped.
+func (p Page) Text(width int) string {
 	var b strings.Builder
 	b.WriteString(p.Title + "\n")
 	for _, part := range p.Parts {
 		b.WriteString("\n")
-		part.text(&b)
+		part.text(&b, width)
 	}
 	return b.String()
 }
 
-func (h Heading) markdown(b *strings.Builder) { fmt.Fprintf(b, "## %s\n", string(h)) }
-func (h Heading) text(b *strings.Builder)     { fmt.Fprintf(b, "%s:\n", plain(string(h))) }
+func (h Heading) markdown(b *strings.Builder)    { fmt.Fprintf(b, "## %s\n", string(h)) }
+func (h Heading) text(b *strings.Builder, _ int) { fmt.Fprintf(b, "%s:\n", plain(string(h))) }
 
 func (t Text) markdown(b *strings.Builder) {
 	wrap(b, string(t), "", markdownWidth)
 	b.WriteString("\n")
 }
-func (t Text) text(b *strings.Builder) { wrap(b, plain(string(t)), "", Width); b.WriteString("\n") }
+func (t Text) text(b *strings.Builder, width int) {
+	wrap(b, plain(string(t)), "", width)
+	b.WriteString("\n")
+}
 
 func (c Code) markdown(b *strings.Builder) {
 	fmt.Fprintf(b, "```%s\n%s\n```\n", c.Language, strings.TrimSuffix(c.Text, "\n"))
 }
 
-func (c Code) text(b *strings.Builder) {
+func (c Code) text(b *strings.Builder, _ int) {
 	for line := range strings.Lines(c.Text) {
 		b.WriteString(strings.TrimRight("  "+line, " \n") + "\n")
 	}
@@ -108,7 +111,7 @@ func (t Table) markdown(b *strings.Builder) {
 	}
 }
 
-func (t Table) text(b *strings.Builder) {
+func (t Table) text(b *strings.Builder, width int) {
 	last := len(t.Columns) - 1
 	var rows [][2]string
 	for _, row := range t.Rows {
@@ -125,5 +128,5 @@ func (t Table) text(b *strings.Builder) {
 		}
 		rows = append(rows, [2]string{plain(row[0]), strings.Join(parts, " ")})
 	}
-	Rows(b, rows)
+	Rows(b, rows, width)
 }

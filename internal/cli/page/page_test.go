@@ -22,7 +22,7 @@ var things = page.Page{
 }
 
 func ExamplePage_Text() {
-	fmt.Print(things.Text())
+	fmt.Print(things.Text(page.Width))
 	// Output:
 	// Things
 	//
@@ -70,17 +70,33 @@ func TestNoLineIsWiderThanATerminal(t *testing.T) {
 			Rows:    [][]string{{"short", long}, {strings.Repeat("n", 50), long}, {"alone", ""}},
 		},
 	}}
-	words := 0
-	for line := range strings.Lines(p.Text()) {
-		if n := len(strings.TrimSuffix(line, "\n")); n > page.Width {
-			t.Errorf("a line has %d columns: %s", n, line)
+	for _, width := range []int{page.Width, 80, 60} {
+		words := 0
+		for line := range strings.Lines(p.Text(width)) {
+			if n := len(strings.TrimSuffix(line, "\n")); n > width {
+				t.Errorf("a line has %d columns of %d: %s", n, width, line)
+			}
+			if strings.TrimRight(line, " \n") != strings.TrimSuffix(line, "\n") {
+				t.Errorf("a line ends in a space: %q", line)
+			}
+			words += strings.Count(line, "word")
 		}
-		if strings.TrimRight(line, " \n") != strings.TrimSuffix(line, "\n") {
-			t.Errorf("a line ends in a space: %q", line)
+		if words != 300 {
+			t.Errorf("%d words were written, want 300", words)
 		}
-		words += strings.Count(line, "word")
 	}
-	if words != 300 {
-		t.Errorf("%d words were written, want 300", words)
-	}
+}
+
+func ExampleFit() {
+	text := "A paragraph whose\nlines are long.\n\nOne that fits.\nIt stays.\n\n  code that stays, however long it is"
+	fmt.Println(page.Fit(text, 15))
+	// Output:
+	// A paragraph
+	// whose lines are
+	// long.
+	//
+	// One that fits.
+	// It stays.
+	//
+	//   code that stays, however long it is
 }

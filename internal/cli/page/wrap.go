@@ -3,26 +3,27 @@ package page
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
 
 const (
-	// Width of texts for terminals, in columns.
+	// Width of texts for terminals, in columns. Narrower ones get narrower texts.
 	Width = 100
 	// markdownWidth is the width of paragraphs in documents.
 	markdownWidth = 140
-	// maxName is the width of the column of names; a longer name has a line of its
-	// own.
+	// maxName is the width of the column of names, of a text of Width; a longer name
+	// has a line of its own.
 	maxName = 36
 )
 
-// Rows writes two columns for a terminal; long texts of the second wrap under
-// it.
-func Rows(b *strings.Builder, rows [][2]string) {
+// Rows writes two columns for a terminal of so many columns; long texts of the second
+// wrap under it.
+func Rows(b *strings.Builder, rows [][2]string, columns int) {
 	width := 0
 	for _, r := range rows {
-		width = max(width, min(len(r[0]), maxName))
+		width = max(width, min(len(r[0]), maxName*columns/Width))
 	}
 	indent := strings.Repeat(" ", width+5)
 	for _, r := range rows {
@@ -34,9 +35,41 @@ func Rows(b *strings.Builder, rows [][2]string) {
 		default:
 			fmt.Fprintf(b, "  %-*s   ", width, r[0])
 		}
-		wrap(b, r[1], indent, Width)
+		wrap(b, r[1], indent, columns)
 		b.WriteString("\n")
 	}
+}
+
+// Fit returns text for a terminal of so many columns: a paragraph with a line that is
+// longer is wrapped again. Lines that begin with a space stay as they are.
+func Fit(text string, columns int) string {
+	var b strings.Builder
+	for i, paragraph := range strings.Split(text, "\n\n") {
+		if i > 0 {
+			b.WriteString("\n\n")
+		}
+		lines := strings.Split(paragraph, "\n")
+		if !slices.ContainsFunc(lines, func(l string) bool { return utf8.RuneCountInString(l) > columns }) {
+			b.WriteString(paragraph)
+			continue
+		}
+		for n := 0; n < len(lines); {
+			if n > 0 {
+				b.WriteString("\n")
+			}
+			end := n + 1
+			if strings.HasPrefix(lines[n], " ") {
+				b.WriteString(lines[n])
+			} else {
+				for end < len(lines) && !strings.HasPrefix(lines[end], " ") {
+					end++
+				}
+				wrap(&b, strings.Join(lines[n:end], " "), "", columns)
+			}
+			n = end
+		}
+	}
+	return b.String()
 }
 
 // wrap writes words into lines. The first line begins where b ends, behind as

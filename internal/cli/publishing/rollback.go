@@ -1,6 +1,7 @@
 package publishing
 
 import (
+	"strconv"
 	"strings"
 
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
@@ -88,7 +89,9 @@ func (c *Rollback) target() (noun, name string, err error) {
 	case "decorators":
 		noun = "decorator"
 	}
-	switch {
+	switch _, err := strconv.ParseUint(c.Name[len(c.Name)-1], 10, 64); {
+	case len(c.Name) == 2 && err == nil && noun != "service" && noun != "decorator":
+		return "", "", fault.New(fault.Usage, "unexpected argument %s", name).WithFix("name the revision with --to: ruedo rollback %s --to %s", c.Name[0], name)
 	case len(c.Name) > 2:
 		return "", "", fault.New(fault.Usage, "unexpected argument %s", c.Name[2]).WithFix("ruedo rollback --help")
 	case noun == "decorator", noun == "service":

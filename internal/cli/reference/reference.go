@@ -78,13 +78,13 @@ func (t Topic) Markdown() (string, error) {
 	return p.Markdown(source), nil
 }
 
-// Text returns the help text of a topic.
-func (t Topic) Text() (string, error) {
+// Text returns the help text of a topic, in so many columns.
+func (t Topic) Text(columns int) (string, error) {
 	p, err := t.Page()
 	if err != nil {
 		return "", err
 	}
-	return p.Text(), nil
+	return p.Text(columns), nil
 }
 
 // codes returns words as a list of code.

@@ -60,7 +60,7 @@ func portable(text string) string {
 // page says.
 func TestTopicsAreReadableOnATerminal(t *testing.T) {
 	for _, topic := range topics() {
-		text, err := topic.Text()
+		text, err := topic.Text(page.Width)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -148,6 +148,11 @@ type decoratorFlags struct {
 }
 
 func createDecorator(s *session.Session, name string, f decoratorFlags) (proto.Message, error) {
+	for limit, value := range f.Limit {
+		if value == "" {
+			return nil, fault.New(fault.Usage, "--limit %s has no value", limit).WithFix("leave it out, or write for example --limit memory=64MiB")
+		}
+	}
 	if _, err := f.limits().Proto(); err != nil {
 		e := *fault.FromError(err) // a flag, not a decorator
 		e.Reason = fault.Usage

@@ -22,6 +22,7 @@ import (
 
 	"github.com/ruedo-dev/ruedo/internal/cli/project"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/text"
 )
 
 //go:embed template
@@ -65,7 +66,8 @@ func Write(dir, name, kind string, sdk fs.FS) ([]string, error) {
 		return nil, fault.New(fault.AlreadyExists, "the directory %s exists and is not empty", dir).
 			WithFix("choose another name, or remove the directory first")
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		return nil, fault.Wrap(err, fault.AlreadyExists, "%s exists and is not a directory that can be read", dir)
+		return nil, fault.Wrap(err, fault.AlreadyExists, "%s exists and is not a directory that can be read: %s", dir, text.Cause(err)).
+			WithFix("choose another name, or another directory with --dir")
 	}
 	files, err := render(name, kind)
 	if err != nil {

@@ -142,12 +142,16 @@ func (s *Session) reportText(err error, e *fault.Error) {
 	}
 	s.PrintLogs(started(e))
 	what := output.SafeLines(e.Error())
-	if o, ok := errors.AsType[*objectError](err); ok && !mentions(what, o.object) {
+	// Where there is no core, it does not matter what it would have been asked about.
+	if o, ok := errors.AsType[*objectError](err); ok && e.Reason != fault.CoreUnreachable && !mentions(what, o.object) {
 		what += " (" + o.object + ")"
 	}
 	// Only the program starts a line: a guest's text may go on for several.
 	s.Infof("%serror:%s %s", red, off, strings.ReplaceAll(what, "\n", "\n  "))
 	for _, f := range e.Fields {
+		if strings.Contains(e.Message, f.Path+": "+f.Description) { // it is said
+			continue
+		}
 		s.Infof("  %s: %s", output.Safe(f.Path), output.Safe(f.Description))
 	}
 	if code := e.ConnectCode(); e.Reason == fault.GuestError && code != fault.CodeUnknown {

@@ -101,7 +101,7 @@ func (x explainer) explain(err error) error {
 	if !ok {
 		return faultrpc.FromError(err)
 	}
-	at := x.cores.URL()
+	at := x.cores.Shown()
 	failed, unanswered := errors.AsType[*cores.Error](err)
 	if unanswered {
 		at = failed.Attempts[len(failed.Attempts)-1].URL

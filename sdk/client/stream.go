@@ -140,11 +140,11 @@ func (c *Client) refused(res *http.Response) error {
 	}
 	e, ok := faultrpc.FromHTTP(text)
 	if !ok {
-		at := c.cores.URL()
+		at := c.cores.Shown()
 		return notCore(nil, at, "it says "+res.Status)
 	}
 	if e.Reason == fault.ClusterMismatch && c.cores.Len() > 1 {
-		e.Message += " (the core at " + c.cores.URL() + ")"
+		e.Message += " (the core at " + c.cores.Shown() + ")"
 	}
 	info := infoOf(res.Header)
 	var said faultrpc.Said

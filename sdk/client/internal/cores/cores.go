@@ -155,6 +155,17 @@ func New(list []Core, http Doer) *Cores { return &Cores{http: http, list: list} 
 // URL returns the address of the core that the next request goes to first.
 func (c *Cores) URL() string { return c.list[c.current.Load()].String() }
 
+// Shown returns URL for display: without a user and a password.
+func (c *Cores) Shown() string { return shown(c.list[c.current.Load()]) }
+
+func shown(core Core) string {
+	text := core.String()
+	if core.URL.User == nil {
+		return text
+	}
+	return strings.Replace(text, core.URL.User.String(), "***", 1)
+}
+
 // Len returns the number of cores.
 func (c *Cores) Len() int { return len(c.list) }
 

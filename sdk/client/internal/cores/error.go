@@ -11,8 +11,8 @@ import (
 
 // Attempt is a core that was asked in vain.
 type Attempt struct {
-	URL string
-	Err error // without method and URL
+	URL string // for display
+	Err error  // without method and URL
 }
 
 func (c *Cores) attempt(at int32, err error) Attempt {
@@ -22,7 +22,7 @@ func (c *Cores) attempt(at int32, err error) Attempt {
 	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF // connect-go would replace the whole error by that
 	}
-	return Attempt{c.list[at].String(), err}
+	return Attempt{shown(c.list[at]), err}
 }
 
 // Error is what went wrong with a request. It has one attempt for each core that

@@ -3,6 +3,7 @@ package assemble
 import (
 	"cmp"
 	"context"
+	"errors"
 	"net"
 	"strconv"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/etcdembed/peers"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/fleet"
+	"github.com/ruedo-dev/ruedo/internal/seal"
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
@@ -40,7 +42,7 @@ func (a *Assembler) peers(ctx context.Context) (*peers.Config, error) {
 		if err != nil {
 			return nil, err
 		}
-		j := &joined{}
+		j := &joined{seal: a.seal()}
 		for _, url := range s.Join {
 			j.cores = append(j.cores, known.client(ctx, URL(url, a.Settings.Client.Port), client.WithCluster(a.Settings.Application.ClusterID), client.WithRetries(0)))
 		}
@@ -60,7 +62,10 @@ func (a *Assembler) peers(ctx context.Context) (*peers.Config, error) {
 const askTimeout = 5 * time.Second
 
 // joined is the cluster that this process joins.
-type joined struct{ cores []*client.Client }
+type joined struct {
+	cores []*client.Client
+	seal  seal.Source
+}
 
 var _ peers.Cores = (*joined)(nil)
 
@@ -78,6 +83,9 @@ func (j *joined) Members(ctx context.Context) (*peers.Membership, error) {
 // Join adds a member without a vote.
 func (j *joined) Join(ctx context.Context, name, url string) (*peers.Membership, error) {
 	return j.ask(ctx, func(ctx context.Context, core *client.Client) (*peers.Membership, error) {
+		if err := j.sealed(ctx, core); err != nil {
+			return nil, err
+		}
 		res, err := core.Members.AddMember(ctx, &ruedov1.AddMemberRequest{PeerUrl: url, Name: name, Format: fleet.Format, Listening: true})
 		if err != nil {
 			return nil, err
@@ -86,12 +94,28 @@ func (j *joined) Join(ctx context.Context, name, url string) (*peers.Membership,
 	})
 }
 
+// sealed returns an error if the cluster has logins and this process has no seal key. It
+// is asked before the store is joined: a member that votes and whose core then ends
+// would take the majority away from the others.
+func (j *joined) sealed(ctx context.Context, core *client.Client) error {
+	hello, err := core.Login.Hello(ctx, &ruedov1.HelloRequest{})
+	if err != nil || !hello.GetLogin() {
+		return err
+	}
+	_, err = j.seal.Load()
+	return err
+}
+
 // ask asks the cores one after the other until one answers. An answer that a
 // second core would give too ends it.
 func (j *joined) ask(ctx context.Context, question func(context.Context, *client.Client) (*peers.Membership, error)) (m *peers.Membership, err error) {
 	for _, core := range j.cores {
 		once, cancel := context.WithTimeout(ctx, askTimeout)
 		m, err = question(once, core)
+		if errors.Is(once.Err(), context.DeadlineExceeded) && ctx.Err() == nil {
+			err = fault.Wrap(err, fault.CoreUnreachable, "what listens at %s does not answer within %s", core.URL(), askTimeout).
+				WithFix("look at the log of that core, or name another one with --join")
+		}
 		cancel()
 		if err == nil || fault.FromError(err).ConnectCode() != fault.CodeUnavailable {
 			break

@@ -17,6 +17,9 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/fault"
 )
 
+// maxRunners bounds the runners of one process.
+const maxRunners = 64
+
 // devCmd is `ruedo dev`.
 type devCmd struct {
 	Dir            string `arg:"" optional:"" help:"Directory of the service to watch. Default with --watch: the current directory."`
@@ -49,6 +52,14 @@ func (*devCmd) Examples() []string {
 func (c *devCmd) Run(s *session.Session) error {
 	if c.Dir != "" && !c.Watch {
 		return fault.New(fault.Usage, "a directory needs --watch").WithFix("ruedo dev --watch %s", c.Dir)
+	}
+	if c.Watch {
+		if err := watch.Check(cmp.Or(c.Dir, ".")); err != nil {
+			return err
+		}
+	}
+	if c.Runners < 0 || c.Runners > maxRunners {
+		return fault.New(fault.Usage, "--runners is %d: a number from 0 to %d is expected", c.Runners, maxRunners)
 	}
 	serving(s)
 	start := time.Now()

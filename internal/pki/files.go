@@ -9,6 +9,8 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -81,7 +83,11 @@ func (f *files[T]) load() error {
 	defer f.mu.Unlock()
 	_, err := f.look()
 	if err != nil {
-		return fault.Wrap(err, fault.ConfigInvalid, "%s cannot be used: %s", f.cfg.What, err)
+		e := fault.Wrap(err, fault.ConfigInvalid, "%s cannot be used: %s", f.cfg.What, err)
+		if !slices.ContainsFunc(f.paths, func(path string) bool { return strings.Contains(e.Message, path) }) {
+			e.Message += " (" + strings.Join(f.paths, ", ") + ")"
+		}
+		return e
 	}
 	return nil
 }

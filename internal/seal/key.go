@@ -76,6 +76,9 @@ func (s Source) loadFile() (*Key, error) {
 	if err != nil {
 		return nil, fault.Wrap(err, fault.ConfigInvalid, "the seal key %s cannot be read: %s", s.File, text.Cause(err))
 	}
+	if !info.Mode().IsRegular() {
+		return nil, fault.New(fault.ConfigInvalid, "the seal key %s is not a file", s.File)
+	}
 	if mode := info.Mode().Perm(); mode&0o077 != 0 && runtime.GOOS != "windows" {
 		return nil, fault.New(fault.ConfigInvalid, "others can read the seal key %s (mode %04o)", s.File, mode).WithFix("chmod 600 %s", s.File)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/seal"
 	"github.com/ruedo-dev/ruedo/internal/socket"
 	"github.com/ruedo-dev/ruedo/internal/text"
+	"github.com/ruedo-dev/ruedo/internal/token"
 )
 
 // Values of auth.mode and of tls.mode.
@@ -39,6 +40,10 @@ func (a *Assembler) login(fresh bool) (core.Login, error) {
 			return l, fault.Wrap(err, fault.ConfigInvalid, "auth.admin_token_file %s cannot be read: %s", file, text.Cause(err))
 		}
 		l.AdminToken = strings.TrimSpace(string(data))
+		if _, err := token.Parse(token.Bearer, l.AdminToken); err != nil {
+			return l, fault.Wrap(err, fault.ConfigInvalid, "auth.admin_token_file %s has no token that is valid: %s", file, err).
+				WithFix("ruedo create token --offline > %s", file)
+		}
 	}
 	return l, nil
 }
@@ -58,6 +63,9 @@ func (a *Assembler) tls(addr string, log *slog.Logger) (*door.TLS, error) {
 	if s.Mode == off || s.Mode == auto && loopback.Is(addr) && s.CertFile == "" {
 		if s.CertFile != "" || s.KeyFile != "" {
 			return nil, fault.New(fault.ConfigInvalid, "a certificate is set, but TLS is off").WithFix("tls.mode: on")
+		}
+		if s.ClientCertificates == "require" {
+			return nil, fault.New(fault.ConfigInvalid, "client certificates are required, but there is no TLS on %s", addr).WithFix("tls.mode: on")
 		}
 		return nil, nil
 	}

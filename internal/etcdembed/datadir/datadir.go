@@ -229,7 +229,11 @@ func (d *Dir) Unusable(err error) error {
 	case d.holdsData():
 		what, fix = "cannot be opened", "restore it from a backup, or move it away to start with an empty store"
 	}
-	return fault.Wrap(err, fault.DataDir, "data directory %s %s: %v", d.Path, what, Cause(err)).
+	why := ": " + Cause(err).Error()
+	if errors.Is(err, syscall.ENOTDIR) { // it is said
+		why = ""
+	}
+	return fault.Wrap(err, fault.DataDir, "data directory %s %s%s", d.Path, what, why).
 		WithFix("%s", fix).With("path", d.Path)
 }
 

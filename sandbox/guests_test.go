@@ -12,6 +12,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/testkit"
 	"github.com/ruedo-dev/ruedo/sandbox"
 )
 
@@ -63,10 +64,19 @@ func guest(t testing.TB, name string) []byte {
 	return b
 }
 
+// compiler compiles without the race detector.
+var compiler = sync.OnceValue(func() []string {
+	command, err := testkit.Compiler(built.dir)
+	if err != nil {
+		panic(err)
+	}
+	return command
+})
+
 // cached returns a configuration with one cache for all tests, so that each
 // guest is compiled once.
 func cached() sandbox.Config {
-	return sandbox.Config{CacheDir: filepath.Join(built.dir, "cache")}
+	return sandbox.Config{CacheDir: filepath.Join(built.dir, "cache"), Compiler: compiler()}
 }
 
 func newEngine(t testing.TB, cfg sandbox.Config) *sandbox.Engine {

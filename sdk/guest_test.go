@@ -14,6 +14,7 @@ import (
 
 	"github.com/ruedo-dev/ruedo/internal/abi"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/testkit"
 	"github.com/ruedo-dev/ruedo/sandbox"
 )
 
@@ -35,7 +36,11 @@ func build(t *testing.T) []byte {
 
 func engine(t *testing.T) *sandbox.Engine {
 	t.Helper()
-	e, err := sandbox.New(t.Context(), sandbox.Config{})
+	compiler, err := testkit.Compiler(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := sandbox.New(t.Context(), sandbox.Config{Compiler: compiler})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package architecture_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"go/ast"
@@ -13,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -26,22 +28,34 @@ type pkg struct {
 	Imports    []string
 }
 
+// packages returns all packages of the module.
 func packages(t *testing.T) []pkg {
 	t.Helper()
+	pkgs, err := listed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(pkgs) < 20 {
+		t.Fatalf("found only %d packages", len(pkgs))
+	}
+	return pkgs
+}
+
+// listed asks the go command once, for all tests.
+var listed = sync.OnceValues(func() (pkgs []pkg, err error) {
 	cmd := exec.Command("go", "list", "-json=ImportPath,Dir,GoFiles,Imports", module+"/...")
 	cmd.Dir = "../.."
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	var pkgs []pkg
-	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
+	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
 		var p pkg
 		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
-			break
+			return pkgs, nil
 		} else if err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
 		p.ImportPath = short(p.ImportPath)
 		for i := range p.Imports {
@@ -49,11 +63,7 @@ func packages(t *testing.T) []pkg {
 		}
 		pkgs = append(pkgs, p)
 	}
-	if len(pkgs) < 20 {
-		t.Fatalf("found only %d packages", len(pkgs))
-	}
-	return pkgs
-}
+})
 
 func short(path string) string {
 	if path == module {

@@ -24,13 +24,13 @@ func TestABombIsNotInflated(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := z.Write(make([]byte, 64<<20)); err != nil {
+	if _, err := z.Write(make([]byte, 8<<20)); err != nil {
 		t.Fatal(err)
 	}
 	if err := z.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for range 16 {
+	for range 128 {
 		bomb.Write(member.Bytes())
 	}
 	const limit = 2 << 20

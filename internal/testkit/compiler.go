@@ -11,7 +11,7 @@ import (
 // the race detector, which makes compiling ten times slower and finds nothing there.
 func Compiler(dir string) ([]string, error) {
 	program := filepath.Join(dir, "compiler")
-	cmd := exec.Command("go", "test", "-c", "-o", program, "github.com/ruedo-dev/ruedo/internal/testkit/compiler")
+	cmd := exec.Command("go", "test", "-c", "-trimpath", "-ldflags=-w", "-o", program, "github.com/ruedo-dev/ruedo/internal/testkit/compiler")
 	cmd.Stderr = os.Stderr
 	return []string{program}, cmd.Run()
 }

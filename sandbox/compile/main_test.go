@@ -47,8 +47,18 @@ func TestMain(m *testing.M) {
 			os.Exit(0)
 		}
 	}
-	goleak.VerifyTestMain(m)
+	var err error
+	if dir, err = os.MkdirTemp("", "ruedo-compile-test-"); err != nil {
+		panic(err)
+	}
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		_ = os.RemoveAll(dir)
+		os.Exit(code)
+	}))
 }
+
+// dir is for all tests.
+var dir string
 
 // config returns the configuration of all tests.
 func config() wazero.RuntimeConfig {
@@ -112,12 +122,21 @@ func open(t testing.TB, change func(*compile.Config)) *compile.Compiler {
 // compiling takes ten times as long.
 func plain(t testing.TB) []string {
 	t.Helper()
-	program := filepath.Join(t.TempDir(), "child")
-	if text, err := exec.CommandContext(t.Context(), "go", "test", "-c", "-o", program, ".").CombinedOutput(); err != nil {
-		t.Fatalf("building the child: %v\n%s", err, text)
+	program, err := plainProgram()
+	if err != nil {
+		t.Fatal(err)
 	}
 	return []string{program, "child"}
 }
+
+// plainProgram is built once. TestMain removes it.
+var plainProgram = sync.OnceValues(func() (string, error) {
+	program := filepath.Join(dir, "child")
+	if text, err := exec.Command("go", "test", "-c", "-trimpath", "-ldflags=-w", "-o", program, ".").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("building the child: %w\n%s", err, text)
+	}
+	return program, nil
+})
 
 // run compiles a module and returns the result of its function f.
 func run(t testing.TB, c *compile.Compiler, wasm []byte) (uint64, compile.Report) {

@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -17,7 +16,6 @@ import (
 	"github.com/ruedo-dev/ruedo/internal/executor"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/ruedotest"
-	"github.com/ruedo-dev/ruedo/internal/testkit"
 	"github.com/ruedo-dev/ruedo/sdk/web/internal/same"
 )
 
@@ -47,11 +45,11 @@ func TestThroughTheCore(t *testing.T) {
 			return res, err
 		})
 	}
-	compiler, err := testkit.Compiler(t.TempDir())
+	probe, err := built()
 	if err != nil {
 		t.Fatal(err)
 	}
-	run, err := ruedotest.FrontRunner(t.Context(), filepath.Join(t.TempDir(), "cache"), compiler)
+	run, err := ruedotest.FrontRunner(t.Context(), probe.cache, probe.compiler)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +58,7 @@ func TestThroughTheCore(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	front := ruedotest.Front(t, build(t), ruedotest.FrontOptions{Routes: ownHost{}, Wrap: logged, Runner: run})
+	front := ruedotest.Front(t, probe.wasm, ruedotest.FrontOptions{Routes: ownHost{}, Wrap: logged, Runner: run})
 	for i, c := range same.Cases() {
 		for _, h2 := range []bool{false, true} {
 			if c.H1 && h2 {

@@ -32,21 +32,41 @@ import (
 	"github.com/ruedo-dev/ruedo/sdk/web/internal/same"
 )
 
-// build compiles the guest in testdata to a module.
-func build(t *testing.T) []byte {
-	t.Helper()
-	out := filepath.Join(t.TempDir(), "probe.wasm")
+// dir is for all tests.
+var dir string
+
+func TestMain(m *testing.M) {
+	var err error
+	if dir, err = os.MkdirTemp("", "ruedo-web-test-"); err != nil {
+		panic(err)
+	}
+	code := m.Run()
+	_ = os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// probe is the guest in testdata and what compiles it.
+type probe struct {
+	wasm     []byte
+	cache    string   // of compiled modules
+	compiler []string // of a sandbox
+}
+
+// built is the probe of all tests.
+var built = sync.OnceValues(func() (p probe, err error) {
+	out := filepath.Join(dir, "probe.wasm")
 	cmd := exec.Command("go", "build", "-trimpath", "-buildmode=c-shared", "-o", out, "./testdata/guests/probe")
 	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm")
 	if msg, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, msg)
+		return p, fmt.Errorf("%w\n%s", err, msg)
 	}
-	wasm, err := os.ReadFile(out)
-	if err != nil {
-		t.Fatal(err)
+	p.cache = filepath.Join(dir, "cache")
+	if p.compiler, err = testkit.Compiler(dir); err != nil {
+		return p, err
 	}
-	return wasm
-}
+	p.wasm, err = os.ReadFile(out)
+	return p, err
+})
 
 // gateway serves a template over HTTP: what core and runner do.
 type gateway struct {
@@ -290,11 +310,11 @@ func (g *gateway) notes(t *testing.T) (list []string) {
 // TestAsGuest runs the part that native tests cannot: what is between this
 // package and its host.
 func TestAsGuest(t *testing.T) {
-	compiler, err := testkit.Compiler(t.TempDir())
+	probe, err := built()
 	if err != nil {
 		t.Fatal(err)
 	}
-	engine, err := sandbox.New(t.Context(), sandbox.Config{CacheDir: filepath.Join(t.TempDir(), "cache"), Compiler: compiler})
+	engine, err := sandbox.New(t.Context(), sandbox.Config{CacheDir: probe.cache, Compiler: probe.compiler})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -303,8 +323,7 @@ func TestAsGuest(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	wasm := build(t)
-	tpl, err := engine.Load(t.Context(), sandbox.Spec{Wasm: wasm, Limits: sandbox.Limits{Timeout: 20 * time.Second, Output: 4 << 20, Input: 4 << 20}})
+	tpl, err := engine.Load(t.Context(), sandbox.Spec{Wasm: probe.wasm, Limits: sandbox.Limits{Timeout: 20 * time.Second, Output: 4 << 20, Input: 4 << 20}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -394,7 +413,7 @@ func TestAsGuest(t *testing.T) {
 	// With a grace, a request's context ends when the caller is gone, also if its body
 	// was whole.
 	t.Run("a caller that leaves", func(t *testing.T) {
-		tpl, err := engine.Load(t.Context(), sandbox.Spec{Wasm: wasm, Limits: sandbox.Limits{Timeout: 20 * time.Second, Grace: 5 * time.Second}})
+		tpl, err := engine.Load(t.Context(), sandbox.Spec{Wasm: probe.wasm, Limits: sandbox.Limits{Timeout: 20 * time.Second, Grace: 5 * time.Second}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -440,7 +459,7 @@ func TestAsGuest(t *testing.T) {
 	// In memory that calls share, a descriptor that stayed open would be taken for
 	// that of the next call.
 	t.Run("shared memory", func(t *testing.T) {
-		tpl, err := engine.Load(t.Context(), sandbox.Spec{Wasm: wasm, Isolation: sandbox.Shared, Limits: sandbox.Limits{Timeout: 20 * time.Second}})
+		tpl, err := engine.Load(t.Context(), sandbox.Spec{Wasm: probe.wasm, Isolation: sandbox.Shared, Limits: sandbox.Limits{Timeout: 20 * time.Second}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -472,7 +491,7 @@ func TestAsGuest(t *testing.T) {
 		"both":  "comes after HandleBytes at ",
 	} {
 		t.Run("wrong: "+wrong, func(t *testing.T) {
-			_, err := engine.Load(t.Context(), sandbox.Spec{Wasm: wasm, Env: map[string]string{"PROBE": wrong}})
+			_, err := engine.Load(t.Context(), sandbox.Spec{Wasm: probe.wasm, Env: map[string]string{"PROBE": wrong}})
 			var e *fault.Error
 			if !errors.As(err, &e) || !strings.Contains(err.Error(), want) {
 				t.Errorf("got %v, which does not say %q", err, want)

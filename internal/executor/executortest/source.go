@@ -108,20 +108,33 @@ func hexDigest(b []byte) string { return fmt.Sprintf("%x", sha256.Sum256(b)) }
 // Guest builds the guest that the suite calls; see testdata/guest.
 func Guest(t testing.TB) []byte { return build(t, "./testdata/guest") }
 
-// build builds a guest.
+// built has a function for each directory of a guest that builds it once.
+var built sync.Map
+
+// build returns a guest. It is built once.
 func build(t testing.TB, dir string) []byte {
 	t.Helper()
-	_, file, _, _ := runtime.Caller(0)
-	out := filepath.Join(t.TempDir(), "guest.wasm")
-	cmd := exec.Command("go", "build", "-trimpath", "-buildmode=c-shared", "-o", out, dir)
-	cmd.Dir = filepath.Dir(file)
-	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0")
-	if text, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("building the guest: %v\n%s", err, text)
-	}
-	b, err := os.ReadFile(out)
+	once, _ := built.LoadOrStore(dir, sync.OnceValues(func() ([]byte, error) { return module(dir) }))
+	b, err := once.(func() ([]byte, error))()
 	if err != nil {
 		t.Fatal(err)
 	}
 	return b
+}
+
+func module(dir string) ([]byte, error) {
+	temp, err := os.MkdirTemp("", "ruedo-guest-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(temp)
+	_, file, _, _ := runtime.Caller(0)
+	out := filepath.Join(temp, "guest.wasm")
+	cmd := exec.Command("go", "build", "-trimpath", "-buildmode=c-shared", "-o", out, dir)
+	cmd.Dir = filepath.Dir(file)
+	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0")
+	if text, err := cmd.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("building the guest: %w\n%s", err, text)
+	}
+	return os.ReadFile(out)
 }

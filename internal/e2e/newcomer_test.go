@@ -76,7 +76,7 @@ func firstDay(t *testing.T) terminal {
 		"HOME=" + t.TempDir(), "NO_COLOR=1", "RUEDO_SERVER_PORT=0",
 		"RUEDO_RUNNER_COMPILE_TIME=1m", // a busy machine is no failure
 		"GOCACHE=" + goEnv(t, "GOCACHE"), "GOMODCACHE=" + goEnv(t, "GOMODCACHE"),
-		"GOPROXY=off", "GOSUMDB=off", "GOFLAGS=", "GOWORK=", "GOENV=off", "GOTOOLCHAIN=local",
+		"GOPROXY=off", "GOSUMDB=off", "GOFLAGS=-trimpath -vet=off", "GOWORK=", "GOENV=off", "GOTOOLCHAIN=local",
 	}
 	term := terminal{t: t, dir: dir, env: append(clean(os.Environ()), env...)}
 	term, _ = term.dev()

@@ -13,6 +13,7 @@ package packed
 
 import (
 	"errors"
+	"iter"
 	"slices"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -35,82 +36,96 @@ const (
 var errMalformed = errors.New("malformed message")
 
 // Unmarshal is [proto.Unmarshal], but leaves the schemas of a decorator or a
-// service encoded. It refuses the same bytes, also in a schema.
+// service encoded. It refuses the same bytes, also in a schema. It copies nothing
+// that is not kept: what is kept would share its memory with what is not.
 func Unmarshal(b []byte, m proto.Message) error {
+	proto.Reset(m)
 	switch m := m.(type) {
 	case *ruedov1.Decorator:
 		return unmarshal(b, m, decoratorInput)
 	case *ruedov1.Service:
-		rest, revision, err := split(b, serviceRevision)
+		revision, err := split(b, into(m), serviceRevision)
 		if err != nil || len(revision) == 0 {
-			return errors.Join(err, proto.Unmarshal(rest, m))
-		}
-		if err := proto.Unmarshal(rest, m); err != nil {
 			return err
 		}
 		m.Revision = &ruedov1.Revision{}
-		return unmarshal(join(revision), m.Revision, revisionInput, revisionOutput)
+		for part := range contents(revision) {
+			if err := unmarshal(part, m.Revision, revisionInput, revisionOutput); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
 	return proto.Unmarshal(b, m)
+}
+
+// into returns a function that decodes parts of a message into m.
+func into(m proto.Message) func(part []byte) error {
+	return func(part []byte) error { return proto.UnmarshalOptions{Merge: true}.Unmarshal(part, m) }
 }
 
 // unmarshal decodes a message without the fields that hold schemas, which become
 // unknown fields.
 func unmarshal(b []byte, m proto.Message, schemas ...protowire.Number) error {
-	rest, packed, err := split(b, schemas...)
-	if err != nil {
+	packed, err := split(b, into(m), schemas...)
+	if err != nil || len(packed) == 0 {
 		return err
 	}
-	if err := proto.Unmarshal(rest, m); err != nil || len(packed) == 0 {
-		return err
-	}
-	if !valid(join(packed), structKind, maxDepth) {
-		return errMalformed
+	for schema := range contents(packed) {
+		if !valid(schema, structKind, maxDepth) {
+			return errMalformed
+		}
 	}
 	r := m.ProtoReflect()
 	r.SetUnknown(append(r.GetUnknown(), packed...))
 	return nil
 }
 
-// split separates the fields of a message with some numbers, if they have a
-// length as messages have, from the rest. Without such fields, the rest is b.
-func split(b []byte, numbers ...protowire.Number) (rest, chosen []byte, err error) {
+// split returns the fields of a message with some numbers, if they have a length as
+// messages have, and passes the parts between them to rest, if it is not nil. A
+// single field is a part of b.
+func split(b []byte, rest func(part []byte) error, numbers ...protowire.Number) (chosen []byte, err error) {
+	begin := 0 // of the part
+	pass := func(end int) error {
+		if rest == nil || begin == end {
+			return nil
+		}
+		return rest(b[begin:end])
+	}
 	for at := 0; at < len(b); {
 		number, kind, n := protowire.ConsumeField(b[at:])
 		if n < 0 {
-			return nil, nil, errMalformed
+			return nil, errMalformed
 		}
-		field := b[at : at+n]
-		at += n
-		switch {
-		case kind == protowire.BytesType && slices.Contains(numbers, number):
-			if chosen == nil {
-				rest = append(make([]byte, 0, len(b)-n), b[:at-n]...)
+		end := at + n
+		if kind == protowire.BytesType && slices.Contains(numbers, number) {
+			if err := pass(at); err != nil {
+				return nil, err
 			}
-			chosen = append(chosen, field...)
-		case chosen != nil:
-			rest = append(rest, field...)
+			if chosen == nil {
+				chosen = b[at:end:end]
+			} else {
+				chosen = append(chosen, b[at:end]...)
+			}
+			begin = end
 		}
+		at = end
 	}
-	if chosen == nil {
-		rest = b
-	}
-	return rest, chosen, nil
+	return chosen, pass(len(b))
 }
 
-// join returns the content of fields that follow each other. That of several is
-// the content of the merged message.
-func join(fields []byte) (content []byte) {
-	for len(fields) > 0 {
-		_, _, n := protowire.ConsumeTag(fields)
-		part, size := protowire.ConsumeBytes(fields[n:])
-		if content == nil && n+size == len(fields) {
-			return part
+// contents returns the content of each of some fields.
+func contents(fields []byte) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		for len(fields) > 0 {
+			_, _, n := protowire.ConsumeTag(fields)
+			content, size := protowire.ConsumeBytes(fields[n:])
+			if !yield(content) {
+				return
+			}
+			fields = fields[n+size:]
 		}
-		content = append(content, part...)
-		fields = fields[n+size:]
 	}
-	return content
 }
 
 // InputSchema returns a function that decodes the input schema of a decorator or
@@ -158,9 +173,13 @@ func has(m proto.Message, number protowire.Number) bool {
 
 // open decodes a packed schema.
 func open(m proto.Message, number protowire.Number) *structpb.Struct {
-	_, fields, err := split(m.ProtoReflect().GetUnknown(), number)
+	fields, err := split(m.ProtoReflect().GetUnknown(), nil, number)
 	s := &structpb.Struct{}
-	if err != nil || proto.Unmarshal(join(fields), s) != nil {
+	merge := into(s)
+	for content := range contents(fields) {
+		err = errors.Join(err, merge(content))
+	}
+	if err != nil {
 		return &structpb.Struct{} // Unmarshal has checked it, so this cannot be
 	}
 	return s

@@ -3,6 +3,7 @@ package packed_test
 import (
 	"testing"
 
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 
@@ -112,6 +113,16 @@ func FuzzUnmarshal(f *testing.F) {
 		f.Add(b, false)
 		f.Add(append(b, b...), true) // messages that are merged
 	}
+	// Two schemas, and two revisions, of which the second one ends what the first one
+	// has not.
+	unfinished := [][]byte{{10, 3, 10}, {1, 48}}
+	var schemas, revisions []byte
+	for i, part := range unfinished {
+		schemas = protowire.AppendBytes(protowire.AppendTag(schemas, protowire.Number(15+i), protowire.BytesType), part)
+		revisions = protowire.AppendBytes(protowire.AppendTag(revisions, 4, protowire.BytesType), part)
+	}
+	f.Add(protowire.AppendBytes(protowire.AppendTag(nil, 4, protowire.BytesType), schemas), true)
+	f.Add(revisions, true)
 	f.Fuzz(func(t *testing.T, b []byte, service bool) {
 		var got, want proto.Message = &ruedov1.Decorator{}, &ruedov1.Decorator{}
 		if service {

@@ -49,8 +49,29 @@ func hostLog(level int32, line string)
 // nothing refers to what is in them once it has returned: so they are safe where
 // memory is not restored between calls, too.
 var buffers struct {
-	head  [512]byte // of the request, and then of the response
+	head  [512]byte // of the response
 	input [8 << 10]byte
+}
+
+// spares are what the first calls begin with. Each is for one call, because a handler
+// can keep its context and what that says. Where memory is restored, all calls are
+// the first after those with the example, which are fewer.
+var spares struct {
+	used int
+	of   [8]struct {
+		call call
+		head [512]byte
+	}
+}
+
+// beginning returns the context of a call, and room for what it will say.
+func beginning() (*call, []byte) {
+	n := spares.used
+	if n == len(spares.of) {
+		return new(call), make([]byte, 0, 256)
+	}
+	spares.used++
+	return &spares.of[n].call, spares.of[n].head[:0]
 }
 
 // A module has no main that could do this. It must run before the author's own
@@ -142,12 +163,13 @@ func fail(err error) int32 {
 }
 
 func readHead() (*call, error) {
-	b, err := readAll(hostHeadRead, buffers.head[:0], false)
+	c, room := beginning()
+	b, err := readAll(hostHeadRead, room, false)
 	if err != nil {
 		return nil, Errorf(Internal, "the request head cannot be read: %w", err)
 	}
-	c := &call{Context: context.Background(), alone: true}
-	for head := string(b); len(head) > 0; {
+	c.Context, c.alone = context.Background(), true
+	for head := unsafe.String(unsafe.SliceData(b), len(b)); len(head) > 0; { // b is not written to again
 		key, value, rest, ok := abi.CutField(head)
 		if !ok {
 			return nil, Errorf(Internal, "the request head is malformed, %d bytes before its end", len(head))

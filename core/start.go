@@ -107,7 +107,10 @@ func (c *Core) start(ctx context.Context) (err error) {
 	c.metrics.OutOfService(dispatch.Causes(), c.outOfService)
 	c.onClose("the dispatcher", func(context.Context) error { c.dispatcher.Close(); return nil })
 
-	c.catalog = catalog.New(catalog.Config{Mirror: c.mirror, Executor: c.dispatcher, Revision: c.store.Revision, Logger: c.log})
+	c.catalog = catalog.New(catalog.Config{
+		Mirror: c.mirror, Plan: c.dispatcher.Plan, Revision: c.store.Revision, Logger: c.log,
+		Counter: func(service string) catalog.Counter { return c.metrics.Service(service) }, Forget: c.metrics.Forget,
+	})
 	c.catalog.Start()
 	c.onClose("the catalog", func(context.Context) error { c.catalog.Close(); return nil })
 	c.invoker = invoke.New(invoke.Config{Catalog: c.catalog, Check: c.auth.Check, Follow: c.auth.FollowCall, MaxWait: c.cfg.QueueTimeout, Observe: c.observe})
@@ -165,12 +168,9 @@ func (c *Core) start(ctx context.Context) (err error) {
 }
 
 // observe counts a completed call.
-func (c *Core) observe(service string, outcome fault.Reason, took time.Duration, info *ruedov1.CallInfo) {
+func (c *Core) observe(of *catalog.Entry, outcome fault.Reason, took time.Duration, info *ruedov1.CallInfo) {
 	c.calls.total.Add(1)
-	c.metrics.Call(service, outcome, took, info)
-	if c.mirror.Snapshot().Services[service] == nil {
-		c.metrics.Forget(service) // it was deleted during the call; see followPlans
-	}
+	of.Count(outcome, took, info)
 }
 
 func describe(cfg Config) *ruedov1.Core {

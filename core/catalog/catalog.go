@@ -53,9 +53,16 @@ type Mirror interface {
 type Config struct {
 	// Mirror holds the services. Required.
 	Mirror Mirror
-	// Executor executes the calls that pass a service's rules; it is the
-	// dispatcher. Required to execute entries.
+	// Executor executes the calls that pass a service's rules, unless Plan is set.
 	Executor executor.Executor
+	// Plan returns what executes those of one plan: the dispatcher's. It is called once for
+	// an entry, so that no call looks for it. placement chooses the runners; nil means any.
+	Plan func(id string, placement *labels.Selector) executor.Executor
+	// Counter returns what counts the calls of a service. It is called once for an entry,
+	// and Forget for each service that was deleted, after which there is no Counter call for
+	// it until it is there again. Nil: nothing counts them.
+	Counter func(service string) Counter
+	Forget  func(service string)
 	// Revision reads a revision that is not live from the store. If nil, only live
 	// revisions can be called.
 	Revision func(ctx context.Context, service string, number uint64) (*ruedov1.Revision, error)
@@ -104,30 +111,6 @@ type view struct {
 	// routes leads to the services; nil if none has a route.
 	routes *route.Table
 }
-
-// Entry is one service, ready to be called. It is immutable.
-type Entry struct {
-	Service *ruedov1.Service
-	Rules   *decorate.Rules
-	PlanID  string
-	Plan    *runnerv1.Plan
-	// Placement chooses the runners that may execute the plan. Nil means any.
-	Placement *labels.Selector
-
-	executor executor.Executor
-	types    *attached // the schema of the revision itself; nil if it has none
-	// made are the decorators that it was made with, so that it can be reused; nil
-	// for one that does not exist.
-	made []*attached
-	err  error
-}
-
-// Execute executes a call of the service if the call passes its rules.
-func (e *Entry) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
-	return e.executor.Execute(ctx, req)
-}
-
-var _ executor.Executor = (*Entry)(nil)
 
 // attached is a decorator as of one version, or the schema of one revision. Its
 // schema may not be compiled yet.
@@ -181,11 +164,6 @@ func (v *view) resolve(ctx context.Context, name string) (*Entry, error) {
 func (c *Catalog) PassesAuthorization(service string) bool {
 	e := c.current().entries[service]
 	return e != nil && e.err == nil && e.PassesAuthorization()
-}
-
-// PassesAuthorization reports whether the service gets to see that field.
-func (e *Entry) PassesAuthorization() bool {
-	return len(e.Rules.Authorization) > 0 && e.Service.GetRevision().GetKind() == ruedov1.Kind_KIND_HTTP
 }
 
 // State returns the id of a service's live plan, or why the service cannot be
@@ -352,8 +330,13 @@ func (c *Catalog) next(old *view, snap *mirror.Snapshot) *view {
 		}
 		v.decorators[name] = &attached{version: d.GetVersion(), decorator: c.compiler.Decorator(d)}
 	}
+	kept := 0
 	for name, s := range snap.Services {
-		e := c.entry(v, old.entries[name], s)
+		was := old.entries[name]
+		if was != nil {
+			kept++
+		}
+		e := c.entry(v, was, s)
 		v.entries[name] = e
 		if e.err == nil {
 			v.plans[e.PlanID] = e.Plan
@@ -361,89 +344,12 @@ func (c *Catalog) next(old *view, snap *mirror.Snapshot) *view {
 		}
 	}
 	v.routes = c.routes(snap.Services)
+	if c.cfg.Forget != nil && kept < len(old.entries) {
+		for name := range old.entries {
+			if v.entries[name] == nil {
+				c.cfg.Forget(name)
+			}
+		}
+	}
 	return v
-}
-
-// entry makes the entry of a service, or reuses the previous one if neither the
-// service nor its decorators have changed.
-func (c *Catalog) entry(v *view, was *Entry, s *ruedov1.Service) *Entry {
-	names := s.GetRevision().GetDecorators()
-	if was != nil && was.Service.GetVersion() == s.GetVersion() && v.same(was.made, names) {
-		return was
-	}
-	e := &Entry{Service: s, made: make([]*attached, len(names))}
-	for i, name := range names {
-		e.made[i] = v.decorators[name]
-	}
-	ds, err := v.rules(s)
-	if err != nil {
-		// The service stays uncallable rather than losing a rule.
-		c.log.Error("service cannot be called", "service", s.GetName(), "error", err)
-		e.err = err
-		return e
-	}
-	if was != nil && was.types != nil && was.types.version == s.GetVersion() {
-		e.types = was.types
-	} else if own := c.compiler.Types(s.GetRevision()); own != nil {
-		e.types = &attached{version: s.GetVersion(), decorator: own}
-	}
-	if e.types != nil {
-		ds = append(ds, e.types.decorator)
-	}
-	e.Rules = decorate.Combine(s.GetRevision().GetKind(), ds).Restore(s)
-	if err := e.Rules.Fit(s.GetName()); err != nil {
-		c.log.Error("service cannot be called", "service", s.GetName(), "error", err)
-		e.err = err
-		return e
-	}
-	if e.Placement, err = placement(s); err != nil {
-		c.log.Error("service cannot be called", "service", s.GetName(), "error", err)
-		e.err = err
-		return e
-	}
-	e.PlanID, e.Plan, e.err = e.Rules.Plan(s.GetRevision())
-	e.executor = executor.Chain(c.cfg.Executor, e.Rules.Middleware)
-	return e
-}
-
-// placement returns which runners may execute a service; nil if all of them may.
-func placement(s *ruedov1.Service) (*labels.Selector, error) {
-	selector, err := labels.ParseSelector(s.GetRevision().GetPlacement())
-	if err != nil {
-		return nil, fault.Wrap(err, fault.Integrity, "the placement of service %s cannot be read: %s", s.GetName(), err).
-			WithFix("publish the service again, or update this core")
-	}
-	if selector.Empty() {
-		return nil, nil
-	}
-	return selector, nil
-}
-
-// same reports whether the decorators with these names are the same as before.
-func (v *view) same(made []*attached, names []string) bool {
-	if len(made) != len(names) {
-		return false
-	}
-	for i, name := range names {
-		if made[i] != v.decorators[name] {
-			return false
-		}
-	}
-	return true
-}
-
-func (v *view) rules(s *ruedov1.Service) ([]*decorate.Decorator, error) {
-	var ds []*decorate.Decorator
-	for _, name := range s.GetRevision().GetDecorators() {
-		d := v.decorators[name]
-		if err := v.snapshot.Fault(keys.KindDecorator, name); d == nil && err != nil {
-			return nil, err
-		}
-		if d == nil {
-			return nil, fault.New(fault.DecoratorNotFound, "service %s carries decorator %s, which is not stored", s.GetName(), name).
-				WithFix("create decorator %s, or publish %s without it", name, s.GetName())
-		}
-		ds = append(ds, d.decorator)
-	}
-	return ds, nil
 }

@@ -18,6 +18,7 @@ import (
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/executor"
 	"github.com/ruedo-dev/ruedo/internal/fault"
+	"github.com/ruedo-dev/ruedo/internal/labels"
 	"github.com/ruedo-dev/ruedo/internal/testkit"
 )
 
@@ -57,6 +58,72 @@ func dear(n int) string {
 		fmt.Fprintf(&b, `"p%d-%d":{"type":"string"},`, n, i)
 	}
 	return `{"properties":{` + strings.TrimSuffix(b.String(), ",") + `}}`
+}
+
+// counted is how many calls a service had.
+type counted struct{ calls int }
+
+func (c *counted) Call(fault.Reason, time.Duration, *ruedov1.CallInfo) { c.calls++ }
+
+// A service is counted from its first call until it is deleted. Then calls that go on, or
+// begin late, bring nothing back.
+func TestWhatCountsAServiceGoesWithIt(t *testing.T) {
+	m, counters := coretest.NewMirror(), make(map[string]*counted)
+	c := catalog.New(catalog.Config{
+		Mirror: m,
+		Plan: func(string, *labels.Selector) executor.Executor {
+			return executor.Func(func(context.Context, *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
+				return &runnerv1.ExecuteResponse{}, nil
+			})
+		},
+		Counter: func(service string) catalog.Counter {
+			if counters[service] == nil {
+				counters[service] = &counted{}
+			}
+			return counters[service]
+		},
+		Forget: func(service string) { delete(counters, service) },
+	})
+	defer c.Close()
+	greet := func(version uint64) *catalog.Entry {
+		m.Set(nil, coretest.Service("greet", version), coretest.Service("other", 1))
+		entry, err := c.Resolve(t.Context(), "greet")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return entry
+	}
+	call := func(entry *catalog.Entry) {
+		if _, err := entry.Execute(t.Context(), &runnerv1.ExecuteRequest{}); err != nil {
+			t.Fatal(err)
+		}
+		entry.Count("", time.Millisecond, nil)
+	}
+	first := greet(2)
+	if len(counters) != 0 {
+		t.Errorf("%d services that nobody has called are counted", len(counters))
+	}
+	call(first)
+	second := greet(3)
+	call(second)
+	third := greet(4)
+	if n := counters["greet"].calls; n != 2 {
+		t.Errorf("%d calls of two revisions are counted, want 2", n)
+	}
+	m.Set(nil, coretest.Service("other", 1))
+	if _, err := c.Resolve(t.Context(), "greet"); !errors.Is(err, fault.ServiceNotFound) {
+		t.Fatal(err)
+	}
+	for _, late := range []*catalog.Entry{first, second, third} {
+		call(late)
+	}
+	if len(counters) != 0 {
+		t.Error("a service that was deleted is counted")
+	}
+	call(greet(5))
+	if n := counters["greet"].calls; n != 1 {
+		t.Errorf("%d calls are counted of a service that is there again, want 1", n)
+	}
 }
 
 // This matters when a core has just started, or a decorator has just changed.

@@ -2,7 +2,6 @@ package dispatch
 
 import (
 	"cmp"
-	"context"
 	"slices"
 
 	"github.com/ruedo-dev/ruedo/core/dispatch/load"
@@ -48,6 +47,11 @@ func choose(l *live, plan string, placement *labels.Selector, zone string) *cand
 	slices.SortStableFunc(c.rest, func(a, b *member) int { return cmp.Compare(b.rank(plan, zone), a.rank(plan, zone)) })
 	c.capacity = capacity(c.members)
 	return c
+}
+
+// same reports whether other candidates are the same: most plans share theirs.
+func (c *candidates) same(other *candidates) bool {
+	return other != nil && other.version == c.version && slices.Equal(other.members, c.members) && slices.Equal(other.rest, c.rest)
 }
 
 // rank returns how well a member suits a plan. A cold start costs more than the
@@ -104,24 +108,6 @@ func (c *candidates) other(first *member) *member {
 		}
 	}
 	return nil
-}
-
-type placementKey struct{}
-
-// WithPlacement says which runners may execute the plan of the calls that are
-// made with the context. A plan must always come with the same placement.
-func WithPlacement(ctx context.Context, placement *labels.Selector) context.Context {
-	return context.WithValue(ctx, placementKey{}, placement)
-}
-
-// placement returns where the calls that are made with the context may be
-// executed.
-func (d *Dispatcher) placement(ctx context.Context) *labels.Selector {
-	if d.anyPlacement {
-		return nil
-	}
-	placement, _ := ctx.Value(placementKey{}).(*labels.Selector)
-	return placement
 }
 
 // parsePlacement returns where a plan may be executed. Plans are made of

@@ -49,7 +49,7 @@ func placed(t testing.TB, d *dispatch.Dispatcher, plan, placement string) error 
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = d.Execute(dispatch.WithPlacement(context.Background(), selector), &runnerv1.ExecuteRequest{Plan: plan})
+	_, err = d.Plan(plan, selector).Execute(context.Background(), &runnerv1.ExecuteRequest{Plan: plan})
 	return err
 }
 
@@ -170,7 +170,7 @@ func unanswered(t *testing.T, d *dispatch.Dispatcher, plan, placement string) {
 	}
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 5*time.Millisecond, dispatch.ErrUnanswered)
 	defer cancel()
-	_, err = d.Execute(dispatch.WithPlacement(ctx, selector), &runnerv1.ExecuteRequest{Plan: plan})
+	_, err = d.Plan(plan, selector).Execute(ctx, &runnerv1.ExecuteRequest{Plan: plan})
 	testkit.WantReason(t, err, fault.Deadline)
 }
 

@@ -1,7 +1,6 @@
 package dispatch
 
 import (
-	"context"
 	"fmt"
 	"testing"
 
@@ -34,12 +33,12 @@ func choices(t testing.TB) map[string]func() *member {
 			set := map[string]string{"zone": string("ab"[i%2]), "rack": fmt.Sprint(i)}
 			t.Cleanup(d.Add(standing{info: &ruedov1.Runner{Id: fmt.Sprint("r", i), Labels: set}}))
 		}
-		ctx := context.Background()
-		if name == "placement" {
-			ctx = WithPlacement(ctx, selector)
+		placement := selector
+		if name != "placement" {
+			placement = nil
 		}
 		found[name] = func() *member {
-			m, _ := d.next(d.rotation(ctx, "p"), "p")
+			m, _ := d.next(d.rotation("p", placement), "p")
 			return m
 		}
 	}

@@ -2,7 +2,7 @@
 //
 // Make one [Dispatcher] per core, [Dispatcher.Add] each runner that attaches,
 // and call [Dispatcher.Execute]: it is an executor.Executor like the runners
-// themselves.
+// themselves. What [Dispatcher.Plan] returns is one for the calls of one plan.
 //
 // # Whose turn it is
 //
@@ -138,6 +138,7 @@ type Dispatcher struct {
 	members []*member  // in the order in which they came
 	plans   map[string]*plan
 	cordons map[string]*ruedov1.Cordon // by id of the runner; never changed in place
+	chosen  *candidates                // the last ones
 	closed  bool
 
 	records  conduct.Records
@@ -171,14 +172,26 @@ func WithIdempotent(ctx context.Context) context.Context {
 	return attempt.WithIdempotent(ctx)
 }
 
-// Execute sends the call to the runner whose turn it is. It fails with
+// Execute sends the call to the runner whose turn it is. Its plan has no placement, or was
+// passed to [Dispatcher.Plan]. It fails with
 // NO_RUNNER if none that may execute the plan is ready, after a wait if the core
 // has just started. It fails with QUEUE_FULL if the plan's share of calls is in flight, which is
 // three quarters of what its runners accept, and with QUEUE_TIMEOUT if its turn
 // does not come within the time that the request has for that, or would not by
 // an estimate. A call of kind http is refused for its share only by runners.
 func (d *Dispatcher) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
-	rot := d.rotation(ctx, req.Plan)
+	return d.rotation(req.Plan, nil).Execute(ctx, req)
+}
+
+// Plan returns an executor of the calls of one plan, which looks nothing up. placement
+// chooses the runners; nil means any. A plan must always come with the same placement.
+func (d *Dispatcher) Plan(id string, placement *labels.Selector) executor.Executor {
+	return d.rotation(id, placement)
+}
+
+// Execute is [Dispatcher.Execute] for a call of the plan.
+func (rot *rotation) Execute(ctx context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, error) {
+	d := rot.d
 	if len(req.Head) > 0 {
 		return d.executeHTTP(ctx, rot, req)
 	}

@@ -49,8 +49,9 @@ type member struct {
 	wg     sync.WaitGroup
 }
 
-// rotation decides whose turn it is for one plan.
+// rotation decides whose turn it is for one plan, and executes the calls of it.
 type rotation struct {
+	d          *Dispatcher
 	placement  *labels.Selector // of the members that may execute the plan; nil means any
 	turn       atomic.Uint64
 	load       load.Load
@@ -155,9 +156,9 @@ func (d *Dispatcher) next(rot *rotation, plan string) (*member, *candidates) {
 	return c.other(nil), c
 }
 
-// rotation returns the rotation of a plan. The context says where the plan may be
-// executed; that never changes, because the placement is a part of the plan.
-func (d *Dispatcher) rotation(ctx context.Context, plan string) *rotation {
+// rotation returns the rotation of a plan. placement says where the plan may be executed;
+// that never changes, because the placement is a part of the plan.
+func (d *Dispatcher) rotation(plan string, placement *labels.Selector) *rotation {
 	if r, ok := d.rotations.Load(plan); ok {
 		return r.(*rotation)
 	}
@@ -165,7 +166,10 @@ func (d *Dispatcher) rotation(ctx context.Context, plan string) *rotation {
 	if n%maxRotations == 0 {
 		d.rotations.Clear() // they come back with the next call
 	}
-	r := &rotation{placement: d.placement(ctx)}
+	if d.anyPlacement {
+		placement = nil
+	}
+	r := &rotation{d: d, placement: placement}
 	r.turn.Store(n) // so that plans begin with different runners
 	got, _ := d.rotations.LoadOrStore(plan, r)
 	return got.(*rotation)
@@ -180,6 +184,10 @@ func (d *Dispatcher) candidates(rot *rotation, plan string) *candidates {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	c := choose(d.live.Load(), plan, rot.placement, d.zone)
+	if c.same(d.chosen) {
+		c = d.chosen
+	}
+	d.chosen = c
 	rot.candidates.Store(c)
 	return c
 }

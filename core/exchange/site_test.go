@@ -14,6 +14,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/ruedo-dev/ruedo/core/catalog"
 	"github.com/ruedo-dev/ruedo/core/exchange"
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/fault"
@@ -133,7 +134,7 @@ func newSite(t *testing.T, o options) *site {
 	return s
 }
 
-func (s *site) observe(_ string, outcome fault.Reason, _ time.Duration, _ *ruedov1.CallInfo) {
+func (s *site) observe(_ *catalog.Entry, outcome fault.Reason, _ time.Duration, _ *ruedov1.CallInfo) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.outcomes = append(s.outcomes, outcome)

@@ -63,7 +63,7 @@ func (c Call) Exchange(ctx context.Context, r Request) (*Answer, error) {
 // says how it is called.
 func (c Call) IsHTTP() error {
 	kind := "a function"
-	switch c.entry.Plan.GetKind() {
+	switch c.entry.Kind {
 	case ruedov1.Kind_KIND_HTTP:
 		return nil
 	case ruedov1.Kind_KIND_COMMAND:
@@ -78,7 +78,7 @@ func (c Call) IsHTTP() error {
 // isCalled returns nil if the service is a function or a command, and otherwise an
 // error that says where it is served.
 func (c Call) isCalled() error {
-	if c.entry.Plan.GetKind() != ruedov1.Kind_KIND_HTTP {
+	if c.entry.Kind != ruedov1.Kind_KIND_HTTP {
 		return nil
 	}
 	e := fault.New(fault.WrongKind, "service %s answers HTTP requests, and cannot be called with an input", c.service()).

@@ -18,7 +18,7 @@ import (
 )
 
 // kinds returns an invoker for a service of each kind.
-func kinds(ex executor.Func, observe func(string, fault.Reason, time.Duration, *ruedov1.CallInfo)) *invoke.Invoker {
+func kinds(ex executor.Func, observe func(*catalog.Entry, fault.Reason, time.Duration, *ruedov1.CallInfo)) *invoke.Invoker {
 	m := coretest.NewMirror()
 	var services []*ruedov1.Service
 	for name, kind := range map[string]ruedov1.Kind{
@@ -45,7 +45,7 @@ func TestAnExchangePassesWhatStreams(t *testing.T) {
 			return nil, fault.New(fault.GuestTrap, "it trapped")
 		}
 		return &runnerv1.ExecuteResponse{Streamed: true, Trailers: []byte("trailers"), Info: &ruedov1.CallInfo{Runner: "r"}}, nil
-	}, func(_ string, outcome fault.Reason, _ time.Duration, _ *ruedov1.CallInfo) {
+	}, func(_ *catalog.Entry, outcome fault.Reason, _ time.Duration, _ *ruedov1.CallInfo) {
 		outcomes = append(outcomes, outcome)
 	})
 	call, err := inv.Begin(coretest.Context(t), "http")

@@ -79,7 +79,7 @@ type Config struct {
 	MaxWait time.Duration
 	// Observe is called once per completed call. outcome is empty on success. Nil
 	// disables it.
-	Observe func(service string, outcome fault.Reason, took time.Duration, info *ruedov1.CallInfo)
+	Observe func(of *catalog.Entry, outcome fault.Reason, took time.Duration, info *ruedov1.CallInfo)
 }
 
 // Invoker executes calls.
@@ -148,7 +148,7 @@ func (v *Invoker) resolve(ctx context.Context, service, number string, numbered 
 
 // InputLimit returns the size of the largest input that the service accepts, in
 // bytes.
-func (c Call) InputLimit() uint64 { return c.entry.Rules.Limits.GetInputBytes() }
+func (c Call) InputLimit() uint64 { return c.entry.InputLimit }
 
 // PassesAuthorization reports whether the service gets to see the field Authorization
 // of its requests.
@@ -158,7 +158,7 @@ func (c Call) PassesAuthorization() bool { return c.entry.PassesAuthorization() 
 // actual says how large it is, for example "5 bytes".
 func (c Call) TooLarge(actual string) error { return c.entry.Rules.TooLarge(c.service(), actual) }
 
-func (c Call) service() string { return c.entry.Service.GetName() }
+func (c Call) service() string { return c.entry.Name }
 
 // Input is what a service is called with.
 type Input struct {
@@ -225,11 +225,8 @@ func (c Call) request(ctx context.Context, id string) (*runnerv1.ExecuteRequest,
 // execute executes a request once, and counts it.
 func (c Call) execute(ctx context.Context, req *runnerv1.ExecuteRequest) (*runnerv1.ExecuteResponse, *ruedov1.CallInfo, error) {
 	began := time.Now()
-	if c.entry.Rules.Idempotent {
+	if c.entry.Idempotent {
 		ctx = dispatch.WithIdempotent(ctx)
-	}
-	if placement := c.entry.Placement; placement != nil {
-		ctx = dispatch.WithPlacement(ctx, placement)
 	}
 	// The last layer, so that a lane finds it.
 	deadline := executor.WithDeadline(ctx, began.Add(c.invoker.cfg.MaxWait+c.Timeout()+grace), dispatch.ErrUnanswered)
@@ -249,7 +246,7 @@ func (c Call) execute(ctx context.Context, req *runnerv1.ExecuteRequest) (*runne
 func NewID() string { return ulid.Make().String() }
 
 // Timeout returns how long the service can take for a call.
-func (c Call) Timeout() time.Duration { return c.entry.Rules.Limits.GetTimeout().AsDuration() }
+func (c Call) Timeout() time.Duration { return c.entry.Timeout }
 
 // Outcome returns how the call counts: GUEST_EXIT if a command has answered and
 // exited with a code, otherwise "", success.
@@ -264,7 +261,7 @@ func outcome(info *ruedov1.CallInfo) fault.Reason {
 
 func (c Call) observe(outcome fault.Reason, began time.Time, info *ruedov1.CallInfo) {
 	if observe := c.invoker.cfg.Observe; observe != nil {
-		observe(c.service(), outcome, time.Since(began), info)
+		observe(c.entry, outcome, time.Since(began), info)
 	}
 }
 
@@ -275,7 +272,7 @@ func outputType(entry *catalog.Entry, req *runnerv1.ExecuteRequest, res *runnerv
 	switch {
 	case res.GetContentType() != "":
 		return res.GetContentType()
-	case entry.Plan.GetKind() == ruedov1.Kind_KIND_FUNCTION:
+	case entry.Kind == ruedov1.Kind_KIND_FUNCTION:
 		return req.GetContentType()
 	case utf8.Valid(res.GetOutput()):
 		return "text/plain; charset=utf-8"
@@ -288,7 +285,7 @@ func (c Call) complete(info *ruedov1.CallInfo, req *runnerv1.ExecuteRequest) *ru
 	if info == nil { // no runner has executed it
 		info = &ruedov1.CallInfo{Duration: &durationpb.Duration{}, CpuTime: &durationpb.Duration{}, RestoreTime: &durationpb.Duration{}}
 	}
-	info.CallId, info.Revision = req.GetCallId(), c.entry.Service.GetRevision().GetNumber()
+	info.CallId, info.Revision = req.GetCallId(), c.entry.Number
 	return info
 }
 

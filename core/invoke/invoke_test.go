@@ -103,9 +103,9 @@ func begin(t *testing.T, execute executor.Func, observe func(observed), decorato
 	m.Set(decorators, coretest.Service("greet", 3, names...))
 	call, err := invoke.New(invoke.Config{
 		Catalog: catalog.New(catalog.Config{Mirror: m, Executor: execute}),
-		Observe: func(service string, outcome fault.Reason, _ time.Duration, info *ruedov1.CallInfo) {
+		Observe: func(of *catalog.Entry, outcome fault.Reason, _ time.Duration, info *ruedov1.CallInfo) {
 			if observe != nil {
-				observe(observed{service, outcome, info})
+				observe(observed{of.Name, outcome, info})
 			}
 		},
 	}).Begin(coretest.Context(t), "greet")

@@ -37,7 +37,7 @@ type FrontOptions struct {
 	// Idle is the limit of that name; 0 means its default.
 	Idle time.Duration
 	// Observe is called once per completed call. Nil disables it.
-	Observe func(service string, outcome fault.Reason, took time.Duration, info *ruedov1.CallInfo)
+	Observe func(of *catalog.Entry, outcome fault.Reason, took time.Duration, info *ruedov1.CallInfo)
 	// Wrap wraps what executes calls; nil leaves it unchanged.
 	Wrap func(executor.Executor) executor.Executor
 	// Runner executes calls; see [FrontRunner]. Nil: one of the test, without a compiler of

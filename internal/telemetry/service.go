@@ -16,7 +16,7 @@ import (
 // counter of the library takes as much memory as all of a service take here: with
 // thousands of services, what a call costs is the memory that it touches.
 type services struct {
-	by sync.Map // name -> *service
+	by sync.Map // name -> *Service
 
 	calls, cpu, fuel          *prometheus.Desc
 	duration, memory, restore spread
@@ -29,8 +29,11 @@ func newServices() *services {
 	}
 }
 
-// service counts the calls of one service. What each call changes comes first.
-type service struct {
+// Service counts the calls of one service. Its method can be called from many goroutines.
+// What each call changes comes first.
+type Service struct {
+	metrics  *Metrics
+	gone     atomic.Bool   // it was forgotten
 	ok       atomic.Uint64 // calls that succeeded
 	cpu      atomic.Uint64 // ns
 	fuel     atomic.Uint64
@@ -38,19 +41,21 @@ type service struct {
 	memory   sample
 	restore  sample
 	failed   sync.Map // outcome -> *atomic.Uint64
+	name     string
 }
 
-// service returns the counters of a service.
-func (s *services) service(name string) *service {
-	if one, ok := s.by.Load(name); ok {
-		return one.(*service)
+// Service returns what counts the calls of a service that exists. Keep it: with thousands
+// of services, looking it up costs more than counting.
+func (m *Metrics) Service(name string) *Service {
+	if one, ok := m.services.by.Load(name); ok {
+		return one.(*Service)
 	}
-	one, _ := s.by.LoadOrStore(name, &service{})
-	return one.(*service)
+	one, _ := m.services.by.LoadOrStore(name, &Service{metrics: m, name: name})
+	return one.(*Service)
 }
 
 // count counts a call by its outcome.
-func (s *service) count(outcome fault.Reason) {
+func (s *Service) count(outcome fault.Reason) {
 	if outcome == "" {
 		s.ok.Add(1)
 		return
@@ -76,7 +81,7 @@ func (s *services) Collect(to chan<- prometheus.Metric) {
 		to <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, value, labels...)
 	}
 	s.by.Range(func(key, value any) bool {
-		name, one := key.(string), value.(*service)
+		name, one := key.(string), value.(*Service)
 		if n := one.ok.Load(); n > 0 {
 			counter(s.calls, float64(n), name, OK)
 		}
@@ -94,23 +99,28 @@ func (s *services) Collect(to chan<- prometheus.Metric) {
 	})
 }
 
-// Call counts one call of a service that exists. outcome is the reason of its
-// failure, or "". info can be nil or empty if the call did not reach a runner.
-func (m *Metrics) Call(name string, outcome fault.Reason, took time.Duration, info *ruedov1.CallInfo) {
-	s := m.services.service(name)
+// Call counts one call. outcome is the reason of its failure, or "". info can be nil or
+// empty if the call did not reach a runner.
+func (s *Service) Call(outcome fault.Reason, took time.Duration, info *ruedov1.CallInfo) {
+	m := s.metrics
+	if s.gone.Load() {
+		return
+	}
 	s.count(outcome)
 	m.services.duration.observe(&s.duration, int64(took))
 	if info.GetRunner() == "" {
 		return
 	}
 	if info.GetCold() {
-		m.cold.WithLabelValues(name).Inc()
+		m.cold.WithLabelValues(s.name).Inc()
+		s.forgotten()
 	}
 	s.cpu.Add(uint64(max(0, info.GetCpuTime().AsDuration())))
 	s.fuel.Add(info.GetFuel())
 	m.services.memory.observe(&s.memory, int64(min(info.GetMemoryBytes(), math.MaxInt64)))
 	if e := info.GetEgress(); e != nil {
-		m.egress(name, e)
+		m.egress(s.name, e)
+		s.forgotten()
 	}
 	if r := info.GetRestoreTime().AsDuration(); r > 0 {
 		m.services.restore.observe(&s.restore, int64(r))
@@ -134,11 +144,27 @@ func (m *Metrics) egress(name string, e *ruedov1.Egress) {
 }
 
 // Forget drops the counts of a service that no longer exists, so that names
-// that come and go do not fill the memory.
+// that come and go do not fill the memory. Calls that are in flight count for nobody
+// then; if the name comes back, it has another [Service].
 func (m *Metrics) Forget(name string) {
+	if one, ok := m.services.by.LoadAndDelete(name); ok {
+		one.(*Service).gone.Store(true)
+	}
+	m.forget(name)
+}
+
+// forgotten drops again what a call has just counted under the name of a service that was
+// forgotten meanwhile.
+func (s *Service) forgotten() {
+	if s.gone.Load() {
+		s.metrics.forget(s.name)
+	}
+}
+
+// forget drops what counters of the library have of a service.
+func (m *Metrics) forget(name string) {
 	by := prometheus.Labels{"service": name}
 	for _, v := range []*prometheus.CounterVec{m.cold, m.egressStreams, m.egressBytes} {
 		v.DeletePartialMatch(by)
 	}
-	m.services.by.Delete(name)
 }

@@ -32,7 +32,7 @@ func TestMetricsOfServicesThatAreVisible(t *testing.T) {
 	m := telemetry.New(func() int { return 0 }, func() []string { return nil })
 	m.Denied(fault.PermissionDenied)
 	for _, service := range []string{"team-a-x", "team-b-x"} {
-		m.Call(service, "", time.Second, &ruedov1.CallInfo{Runner: "r", Egress: &ruedov1.Egress{Streams: 1}})
+		m.Service(service).Call("", time.Second, &ruedov1.CallInfo{Runner: "r", Egress: &ruedov1.Egress{Streams: 1}})
 	}
 	w := httptest.NewRecorder()
 	m.Handler(func(context.Context) func(string) bool {
@@ -75,7 +75,7 @@ func TestForeignReasonsAreOneOutcome(t *testing.T) {
 	for i := range 1000 {
 		r := fault.Reason(fmt.Sprint("MADE_UP_", i))
 		count(r)
-		m.Call("s", r, time.Millisecond, nil)
+		m.Service("s").Call(r, time.Millisecond, nil)
 	}
 	text := read(m)
 	if n := strings.Count(text, "outcome="); n != 3 { // ok and other, and other of the call
@@ -105,7 +105,7 @@ func BenchmarkRequest(b *testing.B) {
 
 func TestFiguresThatCannotBeDoNotPanic(t *testing.T) {
 	m := telemetry.New(func() int { return 0 }, func() []string { return nil })
-	m.Call("echo", "", time.Second, &ruedov1.CallInfo{Runner: "r", CpuTime: durationpb.New(-1), RestoreTime: durationpb.New(-1 << 62)})
+	m.Service("echo").Call("", time.Second, &ruedov1.CallInfo{Runner: "r", CpuTime: durationpb.New(-1), RestoreTime: durationpb.New(-1 << 62)})
 	if text := read(m); !strings.Contains(text, `ruedo_call_cpu_seconds_total{service="echo"} 0`+"\n") {
 		t.Errorf("the metrics say otherwise:\n%s", text)
 	}
@@ -114,13 +114,13 @@ func TestFiguresThatCannotBeDoNotPanic(t *testing.T) {
 func TestTheNetworkOfServicesIsCounted(t *testing.T) {
 	m := telemetry.New(func() int { return 0 }, func() []string { return nil })
 	for range 2 {
-		m.Call("feed", "", time.Millisecond, &ruedov1.CallInfo{Runner: "r", Egress: &ruedov1.Egress{
+		m.Service("feed").Call("", time.Millisecond, &ruedov1.CallInfo{Runner: "r", Egress: &ruedov1.Egress{
 			Streams: 9, Blocked: 1, Failed: 2, Limited: 3, SentBytes: 100, ReceivedBytes: 2000,
 		}})
 	}
 	// A runner that counts wrongly takes nothing away.
-	m.Call("feed", "", time.Millisecond, &ruedov1.CallInfo{Runner: "r", Egress: &ruedov1.Egress{Streams: 1, Blocked: 2}})
-	m.Call("quiet", "", time.Millisecond, &ruedov1.CallInfo{Runner: "r", Egress: &ruedov1.Egress{}})
+	m.Service("feed").Call("", time.Millisecond, &ruedov1.CallInfo{Runner: "r", Egress: &ruedov1.Egress{Streams: 1, Blocked: 2}})
+	m.Service("quiet").Call("", time.Millisecond, &ruedov1.CallInfo{Runner: "r", Egress: &ruedov1.Egress{}})
 	text := read(m)
 	for _, want := range []string{
 		`ruedo_egress_streams_total{outcome="ok",service="feed"} 6`,
@@ -143,7 +143,9 @@ func TestTheNetworkOfServicesIsCounted(t *testing.T) {
 // calls of it go on.
 func TestAForgottenServiceIsCountedAgain(t *testing.T) {
 	m := telemetry.New(func() int { return 1 }, func() []string { return nil })
-	succeed := func() { m.Call("greet", "", time.Millisecond, &ruedov1.CallInfo{Runner: "r"}) }
+	info := &ruedov1.CallInfo{Runner: "r", Cold: true, Egress: &ruedov1.Egress{Streams: 1}}
+	succeed := func() { m.Service("greet").Call("", time.Millisecond, info) }
+	inFlight := m.Service("greet")
 	var calling sync.WaitGroup
 	for range 4 {
 		calling.Go(func() {
@@ -157,6 +159,7 @@ func TestAForgottenServiceIsCountedAgain(t *testing.T) {
 	}
 	calling.Wait()
 	m.Forget("greet")
+	inFlight.Call("", time.Millisecond, info)
 	if text := read(m); strings.Contains(text, "greet") {
 		t.Errorf("a forgotten service is still shown:\n%s", text)
 	}
@@ -183,13 +186,13 @@ func BenchmarkCallOfMany(b *testing.B) {
 			runtime.GC()
 			runtime.ReadMemStats(&before)
 			for _, name := range names {
-				m.Call(name, "", time.Millisecond, info)
+				m.Service(name).Call("", time.Millisecond, info)
 			}
 			runtime.GC()
 			runtime.ReadMemStats(&after)
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
-				m.Call(names[i%n], "", time.Millisecond, info)
+				m.Service(names[i%n]).Call("", time.Millisecond, info)
 			}
 			b.ReportMetric((float64(after.HeapAlloc)-float64(before.HeapAlloc))/float64(n), "B/service")
 			runtime.KeepAlive(m)
@@ -202,9 +205,9 @@ func BenchmarkCallOfMany(b *testing.B) {
 func TestFiguresOfAService(t *testing.T) {
 	m := telemetry.New(func() int { return 1 }, func() []string { return nil })
 	for _, took := range []time.Duration{-1, 100 * time.Microsecond, 100*time.Microsecond + 1, time.Hour} {
-		m.Call("greet", "", took, &ruedov1.CallInfo{Runner: "r", MemoryBytes: 1 << 20, RestoreTime: durationpb.New(500 * time.Nanosecond)})
+		m.Service("greet").Call("", took, &ruedov1.CallInfo{Runner: "r", MemoryBytes: 1 << 20, RestoreTime: durationpb.New(500 * time.Nanosecond)})
 	}
-	m.Call("greet", fault.NoRunner, time.Second, nil)
+	m.Service("greet").Call(fault.NoRunner, time.Second, nil)
 	text := read(m)
 	for _, want := range []string{
 		`ruedo_calls_total{outcome="ok",service="greet"} 4`,
@@ -222,7 +225,7 @@ func TestFiguresOfAService(t *testing.T) {
 			t.Errorf("the metrics lack %s", want)
 		}
 	}
-	m.Call("refused", fault.NoRunner, time.Second, nil)
+	m.Service("refused").Call(fault.NoRunner, time.Second, nil)
 	if text := read(m); strings.Contains(text, `ruedo_call_fuel_total{service="refused"}`) || strings.Contains(text, `ruedo_call_memory_bytes_count{service="refused"}`) {
 		t.Error("a service that no runner has executed has figures of one")
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"net/http"
 	"net/http/httptrace"
 	"strings"
@@ -80,10 +81,12 @@ func (c *Client) set(conn *Conn, refused error) {
 func (c *Client) ask(req *http.Request) (*Conn, error) {
 	ctx, cancel := context.WithCancel(req.Context())
 	defer cancel()
+	late := time.AfterFunc(math.MaxInt64, cancel) // begins when the core is reached
+	defer late.Stop()
 	var reached atomic.Bool
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) {
 		reached.Store(true)
-		time.AfterFunc(c.Patience, cancel)
+		late.Reset(c.Patience)
 	}})
 	ask := req.Clone(ctx)
 	ask.Method, ask.Body, ask.ContentLength = http.MethodGet, http.NoBody, 0

@@ -41,7 +41,7 @@ type Decorator struct {
 	Version int64 `protobuf:"varint,9,opt,name=version,proto3" json:"version,omitempty"`
 	// Number of this revision, from 1. Output only.
 	Revision uint64 `protobuf:"varint,10,opt,name=revision,proto3" json:"revision,omitempty"`
-	// The highest revision number given so far. Output only.
+	// The highest revision number so far. Output only.
 	Latest uint64 `protobuf:"varint,11,opt,name=latest,proto3" json:"latest,omitempty"`
 	// What the services that carry it may reach. Absent: nothing.
 	Grants        *Grants `protobuf:"bytes,12,opt,name=grants,proto3" json:"grants,omitempty"`

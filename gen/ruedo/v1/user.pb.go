@@ -35,7 +35,7 @@ type User struct {
 	Disabled bool `protobuf:"varint,4,opt,name=disabled,proto3" json:"disabled,omitempty"`
 	// Names of roles.
 	Roles []string `protobuf:"bytes,5,rep,name=roles,proto3" json:"roles,omitempty"`
-	// Grants beside those of the roles, as "verb noun pattern", for example
+	// Grants in addition to those of the roles, as "verb noun pattern", for example
 	// "call service team-a-*".
 	Grants []string `protobuf:"bytes,6,rep,name=grants,proto3" json:"grants,omitempty"`
 	// The user can log in with a password. Output only.

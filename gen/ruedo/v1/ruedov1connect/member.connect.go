@@ -72,7 +72,7 @@ type MemberServiceClient interface {
 	RemoveMember(context.Context, *v1.RemoveMemberRequest) (*v1.RemoveMemberResponse, error)
 	// ReplaceMember removes a member and adds a new one in its place.
 	ReplaceMember(context.Context, *v1.ReplaceMemberRequest) (*v1.ReplaceMemberResponse, error)
-	// PromoteMember gives a member a vote. Members that join do that on their own.
+	// PromoteMember lets a member vote. Members that join do that on their own.
 	PromoteMember(context.Context, *v1.PromoteMemberRequest) (*v1.PromoteMemberResponse, error)
 	// CompactStore drops old versions of all keys, and returns the space that they
 	// had to the quota: it defragments one member after the other.
@@ -244,7 +244,7 @@ type MemberServiceHandler interface {
 	RemoveMember(context.Context, *v1.RemoveMemberRequest) (*v1.RemoveMemberResponse, error)
 	// ReplaceMember removes a member and adds a new one in its place.
 	ReplaceMember(context.Context, *v1.ReplaceMemberRequest) (*v1.ReplaceMemberResponse, error)
-	// PromoteMember gives a member a vote. Members that join do that on their own.
+	// PromoteMember lets a member vote. Members that join do that on their own.
 	PromoteMember(context.Context, *v1.PromoteMemberRequest) (*v1.PromoteMemberResponse, error)
 	// CompactStore drops old versions of all keys, and returns the space that they
 	// had to the quota: it defragments one member after the other.

@@ -54,7 +54,7 @@ type TokenServiceClient interface {
 	// "write user" for the token of another user.
 	CreateToken(context.Context, *v1.CreateTokenRequest) (*v1.CreateTokenResponse, error)
 	ListTokens(context.Context, *v1.ListTokensRequest) (*v1.ListTokensResponse, error)
-	// RotateToken gives a token a new secret. The old one is good until the grace
+	// RotateToken replaces the secret of a token. The old one is good until the grace
 	// ends.
 	RotateToken(context.Context, *v1.RotateTokenRequest) (*v1.RotateTokenResponse, error)
 	// DeleteToken ends a token at once, on every core.
@@ -168,7 +168,7 @@ type TokenServiceHandler interface {
 	// "write user" for the token of another user.
 	CreateToken(context.Context, *v1.CreateTokenRequest) (*v1.CreateTokenResponse, error)
 	ListTokens(context.Context, *v1.ListTokensRequest) (*v1.ListTokensResponse, error)
-	// RotateToken gives a token a new secret. The old one is good until the grace
+	// RotateToken replaces the secret of a token. The old one is good until the grace
 	// ends.
 	RotateToken(context.Context, *v1.RotateTokenRequest) (*v1.RotateTokenResponse, error)
 	// DeleteToken ends a token at once, on every core.

@@ -26,11 +26,7 @@ func JobNoun() *verb.Noun {
 				Examples: []string{"ruedo get jobs", "ruedo get jobs -o wide"},
 			},
 			Fetch: func(ctx context.Context, core *client.Client, a verb.ByName) ([]J, error) {
-				list, err := client.All(core.ListJobs(ctx, &ruedov1.ListJobsRequest{}))
-				if err != nil {
-					return nil, err
-				}
-				return verb.Only(list, a.Names, J.GetName, fault.JobNotFound, "job")
+				return verb.Only(core.ListJobs(ctx, &ruedov1.ListJobsRequest{}), a.Names, J.GetName, fault.JobNotFound, "job")
 			},
 			Message: func(items []J) proto.Message { return &ruedov1.ListJobsResponse{Items: items} },
 			Name:    J.GetName,

@@ -32,11 +32,7 @@ func decorators() *verb.Noun {
 		Get: verb.Get[D, namesOrTag]{
 			Doc: verb.Doc{Help: "List decorators.", Examples: []string{"ruedo get decorators"}},
 			Fetch: func(ctx context.Context, core *client.Client, args namesOrTag) ([]D, error) {
-				items, err := client.All(core.ListDecorators(ctx, &ruedov1.ListDecoratorsRequest{Tag: args.Tag}))
-				if err != nil {
-					return nil, err
-				}
-				return verb.Only(items, args.Names, D.GetName, fault.DecoratorNotFound, "decorator")
+				return verb.Only(core.ListDecorators(ctx, &ruedov1.ListDecoratorsRequest{Tag: args.Tag}), args.Names, D.GetName, fault.DecoratorNotFound, "decorator")
 			},
 			Message:  func(items []D) proto.Message { return &ruedov1.ListDecoratorsResponse{Items: items} },
 			Document: project.DecoratorDocument,

@@ -39,11 +39,7 @@ func services() *verb.Noun {
 				Examples: []string{"ruedo get services", "ruedo get services --tag example -o name"},
 			},
 			Fetch: func(ctx context.Context, core *client.Client, args namesOrTag) ([]S, error) {
-				items, err := client.All(core.ListServices(ctx, &ruedov1.ListServicesRequest{Tag: args.Tag}))
-				if err != nil {
-					return nil, err
-				}
-				return verb.Only(items, args.Names, S.GetName, fault.ServiceNotFound, "service")
+				return verb.Only(core.ListServices(ctx, &ruedov1.ListServicesRequest{Tag: args.Tag}), args.Names, S.GetName, fault.ServiceNotFound, "service")
 			},
 			Message:  func(items []S) proto.Message { return &ruedov1.ListServicesResponse{Items: items} },
 			Document: project.ServiceDocument,

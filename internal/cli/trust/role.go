@@ -27,11 +27,7 @@ func RoleNoun() *verb.Noun {
 		Get: verb.Get[R, verb.ByName]{
 			Doc: verb.Doc{Help: "List the roles: named lists of grants.", Examples: []string{"ruedo get roles"}},
 			Fetch: func(ctx context.Context, core *client.Client, a verb.ByName) ([]R, error) {
-				list, err := client.All(core.ListRoles(ctx, &ruedov1.ListRolesRequest{}))
-				if err != nil {
-					return nil, err
-				}
-				return verb.Only(list, a.Names, R.GetName, fault.RoleNotFound, "role")
+				return verb.Only(core.ListRoles(ctx, &ruedov1.ListRolesRequest{}), a.Names, R.GetName, fault.RoleNotFound, "role")
 			},
 			Message: func(items []R) proto.Message { return &ruedov1.ListRolesResponse{Items: items} },
 			Name:    R.GetName,

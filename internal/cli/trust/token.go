@@ -26,11 +26,7 @@ type tokenArgs struct {
 func TokenNoun() *verb.Noun {
 	type T = *ruedov1.Token
 	fetch := func(ctx context.Context, core *client.Client, a tokenArgs) ([]T, error) {
-		list, err := client.All(core.ListTokens(ctx, &ruedov1.ListTokensRequest{User: a.User}))
-		if err != nil {
-			return nil, err
-		}
-		return verb.Only(list, a.Names, T.GetId, fault.TokenNotFound, "token")
+		return verb.Only(core.ListTokens(ctx, &ruedov1.ListTokensRequest{User: a.User}), a.Names, T.GetId, fault.TokenNotFound, "token")
 	}
 	grants := func(t T) string { return strings.Join(t.GetGrants(), ", ") }
 	return &verb.Noun{

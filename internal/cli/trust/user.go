@@ -23,11 +23,7 @@ func UserNoun() *verb.Noun {
 		Get: verb.Get[U, verb.ByName]{
 			Doc: verb.Doc{Help: "List the users: people and programs.", Examples: []string{"ruedo get users", "ruedo get users -o wide"}},
 			Fetch: func(ctx context.Context, core *client.Client, a verb.ByName) ([]U, error) {
-				list, err := client.All(core.ListUsers(ctx, &ruedov1.ListUsersRequest{}))
-				if err != nil {
-					return nil, err
-				}
-				return verb.Only(list, a.Names, U.GetName, fault.UserNotFound, "user")
+				return verb.Only(core.ListUsers(ctx, &ruedov1.ListUsersRequest{}), a.Names, U.GetName, fault.UserNotFound, "user")
 			},
 			Message: func(items []U) proto.Message { return &ruedov1.ListUsersResponse{Items: items} },
 			Name:    U.GetName,

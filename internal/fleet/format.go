@@ -68,15 +68,17 @@ func (c *Cluster) CreateFormat(ctx context.Context, acceptEmpty bool) (value []b
 	if !acceptEmpty {
 		guard = append(guard, clientv3.Compare(clientv3.CreateRevision(c.space.Prefix(keys.KindCore)).WithPrefix(), "=", 0))
 	}
-	opctx, cancel := context.WithTimeout(ctx, c.timeout)
-	defer cancel()
-	made, err := c.client.Txn(opctx).
-		If(guard...).
-		Then(clientv3.OpPut(c.space.Format(), string(value))).
-		Else(clientv3.OpGet(c.space.Format())).
-		Commit()
+	var made *clientv3.TxnResponse
+	err = c.Do(ctx, "write the storage format", func(ctx context.Context) (err error) {
+		made, err = c.client.Txn(ctx).
+			If(guard...).
+			Then(clientv3.OpPut(c.space.Format(), string(value))).
+			Else(clientv3.OpGet(c.space.Format())).
+			Commit()
+		return err
+	})
 	if err != nil {
-		return nil, c.translate(ctx, err, "write the storage format")
+		return nil, err
 	}
 	if made.Succeeded {
 		return value, nil

@@ -94,10 +94,10 @@ func (c *Cluster) Campaign(ctx context.Context, l *ruedov1.Leader, ttl time.Dura
 	if err != nil {
 		return nil, fault.Wrap(err, fault.Internal, "cannot encode the leader")
 	}
-	var grant *clientv3.LeaseGrantResponse
+	var lease clientv3.LeaseID
 	began := time.Now()
 	err = c.Do(ctx, "campaign for the leadership", func(ctx context.Context) (err error) {
-		grant, err = c.client.Grant(ctx, int64((ttl+time.Second-1)/time.Second))
+		lease, err = c.Grant(ctx, ttl)
 		return err
 	})
 	if err != nil {
@@ -108,17 +108,17 @@ func (c *Cluster) Campaign(ctx context.Context, l *ruedov1.Leader, ttl time.Dura
 	err = c.Do(ctx, "campaign for the leadership", func(ctx context.Context) (err error) {
 		done, err = c.client.Txn(ctx).
 			If(clientv3.Compare(clientv3.CreateRevision(key), "=", 0)).
-			Then(clientv3.OpPut(key, string(value), clientv3.WithLease(grant.ID)), clientv3.OpDelete(c.space.Handover())).
+			Then(clientv3.OpPut(key, string(value), clientv3.WithLease(lease)), clientv3.OpDelete(c.space.Handover())).
 			Commit()
 		return err
 	})
 	if err != nil || !done.Succeeded {
 		// After an error the election may have succeeded all the same; it ends
 		// with its lease.
-		c.Revoke(context.WithoutCancel(ctx), grant.ID)
+		c.Revoke(context.WithoutCancel(ctx), lease)
 		return nil, err
 	}
-	held := &Leadership{cluster: c, fence: Fence{key, done.Header.Revision}, lease: grant.ID, ttl: ttl}
+	held := &Leadership{cluster: c, fence: Fence{key, done.Header.Revision}, lease: lease, ttl: ttl}
 	held.ctx, held.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	held.deadline = began.Add(ttl)
 	held.expiry = time.AfterFunc(time.Until(held.deadline), func() { held.cancel(errExpired) })

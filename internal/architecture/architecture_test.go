@@ -696,7 +696,7 @@ var arrows = []arrow{
 		reason: "types are read with the go command and the standard library; who publishes the schemas is another room's",
 	},
 	{
-		from: []string{"internal/cli/session"}, only: []string{"internal/cli/session", "internal/cli/assemble", "internal/cli/credential", "internal/cli/hosts", "internal/cli/output", "internal/cli/profile", "internal/cli/settings", "internal/cli/state", "internal/access", "internal/fault", "internal/limits", "internal/loopback", "internal/pki", "internal/socket", "internal/text", "internal/wholefile", "sdk/client"},
+		from: []string{"internal/cli/session"}, only: []string{"internal/cli/session", "internal/cli/assemble", "internal/cli/credential", "internal/cli/hosts", "internal/cli/output", "internal/cli/profile", "internal/cli/settings", "internal/cli/state", "internal/cli/userdir", "internal/access", "internal/fault", "internal/limits", "internal/loopback", "internal/pki", "internal/socket", "internal/text", "internal/wholefile", "sdk/client"},
 		reason: "what commands work with knows no command",
 	},
 	{
@@ -724,15 +724,19 @@ var arrows = []arrow{
 		reason: "who sends a header field and who reads it share its name, the client too, which drags nothing along",
 	},
 	{
-		from: []string{"internal/cli/settings"}, only: []string{"internal/cli/hosts", "internal/cli/profile", "internal/cli/yamlfile", "internal/fault", "internal/labels", "internal/names", "internal/port/origins", "internal/suggest", "internal/text", "internal/wasmbin"},
+		from: []string{"internal/cli/settings"}, only: []string{"internal/cli/hosts", "internal/cli/profile", "internal/cli/userdir", "internal/cli/yamlfile", "internal/fault", "internal/labels", "internal/names", "internal/port/origins", "internal/suggest", "internal/text", "internal/wasmbin"},
 		reason: "where a value came from does not depend on what it is for",
 	},
 	{
-		from: []string{"internal/cli/hosts", "internal/cli/profile", "internal/cli/state"}, only: []string{"internal/cli/hosts", "internal/cli/yamlfile", "internal/fault", "internal/names", "internal/pki", "internal/suggest", "internal/text", "internal/wholefile"},
+		from: []string{"internal/cli/hosts", "internal/cli/profile", "internal/cli/state"}, only: []string{"internal/cli/hosts", "internal/cli/userdir", "internal/cli/yamlfile", "internal/fault", "internal/names", "internal/pki", "internal/suggest", "internal/text", "internal/wholefile"},
 		reason: "what is kept in the user's directories is read and written without a session",
 	},
 	{
-		from: []string{"internal/cli/credential"}, only: []string{"internal/cli/profile", "internal/cli/settings", "internal/fault", "internal/names", "internal/pki", "internal/socket", "internal/text", "internal/wholefile", "sdk/client"},
+		from: []string{"internal/cli/userdir"}, only: []string{},
+		reason: "where files of the user are follows from the environment, whatever is in them",
+	},
+	{
+		from: []string{"internal/cli/credential"}, only: []string{"internal/cli/profile", "internal/cli/settings", "internal/cli/userdir", "internal/fault", "internal/names", "internal/pki", "internal/socket", "internal/text", "internal/wholefile", "sdk/client"},
 		reason: "what is shown to cores, and by what they are believed, does not depend on what they are asked",
 	},
 	{

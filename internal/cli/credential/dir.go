@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 
+	"github.com/ruedo-dev/ruedo/internal/cli/userdir"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/names"
 	"github.com/ruedo-dev/ruedo/internal/text"
@@ -21,14 +22,11 @@ type Dir struct{ path string }
 
 // In returns the directory for an environment.
 func In(getenv func(string) string) Dir {
-	base := getenv("XDG_STATE_HOME")
-	if base == "" && getenv("HOME") != "" {
-		base = filepath.Join(getenv("HOME"), ".local", "state")
-	}
-	if base == "" {
+	state := userdir.State(getenv)
+	if state == "" {
 		return Dir{}
 	}
-	return Dir{filepath.Join(base, "ruedo", "tokens")}
+	return Dir{filepath.Join(state, "tokens")}
 }
 
 func (d Dir) file(profile string) string { return filepath.Join(d.path, profile) }

@@ -22,6 +22,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/ruedo-dev/ruedo/internal/cli/hosts"
+	"github.com/ruedo-dev/ruedo/internal/cli/userdir"
 	"github.com/ruedo-dev/ruedo/internal/cli/yamlfile"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/names"
@@ -72,16 +73,7 @@ const (
 type Dir struct{ path string }
 
 // In returns the directory for an environment.
-func In(getenv func(string) string) Dir {
-	base := getenv("XDG_CONFIG_HOME")
-	if base == "" && getenv("HOME") != "" {
-		base = filepath.Join(getenv("HOME"), ".config")
-	}
-	if base == "" {
-		return Dir{}
-	}
-	return Dir{filepath.Join(base, "ruedo")}
-}
+func In(getenv func(string) string) Dir { return Dir{userdir.Config(getenv)} }
 
 func (d Dir) file(name string) string { return filepath.Join(d.path, "profiles", name+".yaml") }
 

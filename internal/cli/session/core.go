@@ -4,13 +4,13 @@ import (
 	"context"
 	"net"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/ruedo-dev/ruedo/internal/cli/assemble"
 	"github.com/ruedo-dev/ruedo/internal/cli/settings"
+	"github.com/ruedo-dev/ruedo/internal/cli/userdir"
 	"github.com/ruedo-dev/ruedo/sdk/client"
 )
 
@@ -189,17 +189,8 @@ func (s *Session) CacheDir() string {
 	if s.Settings.Runner.CacheDir != "" {
 		return s.Settings.Runner.CacheDir
 	}
-	base := s.Getenv("XDG_CACHE_HOME")
-	if base == "" {
-		if home := s.Getenv("HOME"); home != "" {
-			base = filepath.Join(home, ".cache")
-		}
-	}
-	if base == "" {
-		return ""
-	}
-	dir := filepath.Join(base, "ruedo")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	dir := userdir.Cache(s.Getenv)
+	if dir == "" || os.MkdirAll(dir, 0o700) != nil {
 		return ""
 	}
 	return dir

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ruedo-dev/ruedo/internal/cli/userdir"
 	"github.com/ruedo-dev/ruedo/internal/cli/yamlfile"
 	"github.com/ruedo-dev/ruedo/internal/fault"
 	"github.com/ruedo-dev/ruedo/internal/suggest"
@@ -137,13 +138,9 @@ func findFile(flag string, env map[string]string) (string, error) {
 		}
 		return asked.path, nil
 	}
-	dir := env["XDG_CONFIG_HOME"]
-	if dir == "" && env["HOME"] != "" {
-		dir = filepath.Join(env["HOME"], ".config")
-	}
 	paths := []string{"/etc/ruedo/config.yaml"}
-	if dir != "" {
-		paths = append([]string{filepath.Join(dir, "ruedo", "config.yaml")}, paths...)
+	if dir := userdir.Config(func(name string) string { return env[name] }); dir != "" {
+		paths = append([]string{filepath.Join(dir, "config.yaml")}, paths...)
 	}
 	for _, p := range paths {
 		_, err := os.Stat(p)

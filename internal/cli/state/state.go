@@ -22,6 +22,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/ruedo-dev/ruedo/internal/cli/userdir"
 )
 
 const (
@@ -39,16 +41,7 @@ const (
 type Dir struct{ path string }
 
 // In returns the directory for an environment.
-func In(getenv func(string) string) Dir {
-	base := getenv("XDG_STATE_HOME")
-	if base == "" && getenv("HOME") != "" {
-		base = filepath.Join(getenv("HOME"), ".local", "state")
-	}
-	if base == "" {
-		return Dir{}
-	}
-	return Dir{filepath.Join(base, "ruedo")}
-}
+func In(getenv func(string) string) Dir { return Dir{userdir.State(getenv)} }
 
 // Revisions returns what this user has written, as the client takes it.
 func (d Dir) Revisions() string {

@@ -35,9 +35,7 @@ func (c *Checker) check(r *rule, at uint32, quiet bool, seen []bool) bool {
 // take returns n flags, all false. They are released when check returns.
 func (c *Checker) take(n int) []bool {
 	from := len(c.flags)
-	for range n {
-		c.flags = append(c.flags, false)
-	}
+	c.flags = append(c.flags, make([]bool, n)...)
 	return c.flags[from : from+n : from+n]
 }
 
@@ -58,7 +56,7 @@ func (c *Checker) rule(r *rule, at uint32, quiet bool, seen []bool) bool {
 		return false
 	}
 	evaluated := seen
-	if count := c.in.Count(at); count > 0 && (r.hasUnevaluatedMembers && kind == input.Object || r.hasUnevaluatedItems && kind == input.Array || seen != nil) {
+	if count := c.in.Count(at); count > 0 && (seen != nil || r.unevaluates(kind)) {
 		if !c.spend(count/8 + 1) {
 			return false
 		}
@@ -75,10 +73,10 @@ func (c *Checker) rule(r *rule, at uint32, quiet bool, seen []bool) bool {
 	case input.Number:
 		ok = c.number(r, at, quiet)
 	}
-	if r.inPlace && (ok || !quiet && c.stopped == nil) {
-		ok = c.inPlace(r, at, quiet, evaluated) && ok
+	if r.inPlace != nil && (ok || !quiet && c.stopped == nil) {
+		ok = c.inPlace(r.inPlace, at, quiet, evaluated) && ok
 	}
-	if ok {
+	if ok && r.unevaluates(kind) {
 		ok = c.unevaluated(r, at, quiet, evaluated)
 	}
 	if ok && seen != nil {
@@ -104,13 +102,7 @@ func (c *Checker) fits(r *rule, at uint32, s input.Step, quiet bool) bool {
 
 func (c *Checker) object(r *rule, at uint32, quiet bool, evaluated []bool) bool {
 	count := c.in.Count(at)
-	ok := true
-	if r.minMembers != nil && count < *r.minMembers {
-		ok = c.fail(quiet, "has %d fields; must have at least %d", count, *r.minMembers)
-	}
-	if r.maxMembers != nil && count > *r.maxMembers {
-		ok = c.fail(quiet, "has %d fields; must have at most %d", count, *r.maxMembers)
-	}
+	ok := r.size.accepts(count) || c.miscounted(r.size, count, "fields; must", quiet)
 	if !ok && quiet {
 		return false
 	}
@@ -207,13 +199,7 @@ func (c *Checker) meant(r *rule, name []byte) (hint string) {
 
 func (c *Checker) array(r *rule, at uint32, quiet bool, evaluated []bool) bool {
 	count := c.in.Count(at)
-	ok := true
-	if r.minItems != nil && count < *r.minItems {
-		ok = c.fail(quiet, "has %d items; must have at least %d", count, *r.minItems)
-	}
-	if r.maxItems != nil && count > *r.maxItems {
-		ok = c.fail(quiet, "has %d items; must have at most %d", count, *r.maxItems)
-	}
+	ok := r.count.accepts(count) || c.miscounted(r.count, count, "items; must", quiet)
 	if !ok && quiet {
 		return false
 	}
@@ -254,19 +240,26 @@ func (c *Checker) array(r *rule, at uint32, quiet bool, evaluated []bool) bool {
 		}
 		v = c.in.Next(v)
 	}
-	if r.hasContains {
-		if fit < r.minContains {
-			ok = c.fail(quiet, "has %d items of a form of which it must have at least %d", fit, r.minContains)
-		}
-		if r.maxContains != nil && fit > *r.maxContains {
-			ok = c.fail(quiet, "has %d items of a form of which it must have at most %d", fit, *r.maxContains)
-		}
+	if r.hasContains && !r.contained.accepts(fit) {
+		ok = c.miscounted(r.contained, fit, "items of a form of which it must", quiet)
 	}
 	return ok
 }
 
+// miscounted reports that there are n of something, which an extent does not accept.
+// what is for example "items; must".
+func (c *Checker) miscounted(e extent, n int, what string, quiet bool) bool {
+	if n < e.least {
+		c.fail(quiet, "has %d %s have at least %d", n, what, e.least)
+	}
+	if most := e.below - 1; most >= 0 && n > most {
+		c.fail(quiet, "has %d %s have at most %d", n, what, most)
+	}
+	return false
+}
+
 // inPlace checks the same value against the rules that a rule refers to.
-func (c *Checker) inPlace(r *rule, at uint32, quiet bool, evaluated []bool) bool {
+func (c *Checker) inPlace(r *inPlace, at uint32, quiet bool, evaluated []bool) bool {
 	ok := true
 	for _, sub := range r.all {
 		if !c.check(sub, at, quiet, evaluated) {
@@ -319,33 +312,22 @@ func (c *Checker) inPlace(r *rule, at uint32, quiet bool, evaluated []bool) bool
 	return ok
 }
 
+// unevaluated checks the members or items that nothing has looked at.
 func (c *Checker) unevaluated(r *rule, at uint32, quiet bool, evaluated []bool) bool {
-	ok := true
-	switch kind := c.in.Kind(at); {
-	case kind == input.Object && r.hasUnevaluatedMembers:
-		key := at + 1
-		for i := range evaluated {
-			name := key
-			key = c.in.Next(name + 1)
-			if !evaluated[i] {
-				ok = c.fits(r.unevaluatedMembers, name+1, input.Member(name), quiet) && ok
-			}
-			evaluated[i] = true
-			if !c.spend(1) || !ok && quiet {
-				return false
-			}
+	ok, members, v := true, c.in.Kind(at) == input.Object, at+1
+	for i := range evaluated {
+		sub, step := r.unevaluatedItems, input.Item(i)
+		if members {
+			sub, step = r.unevaluatedMembers, input.Member(v)
+			v++ // from the name to its value
 		}
-	case kind == input.Array && r.hasUnevaluatedItems:
-		item := at + 1
-		for i := range evaluated {
-			if !evaluated[i] {
-				ok = c.fits(r.unevaluatedItems, item, input.Item(i), quiet) && ok
-			}
-			evaluated[i] = true
-			item = c.in.Next(item)
-			if !c.spend(1) || !ok && quiet {
-				return false
-			}
+		if !evaluated[i] {
+			ok = c.fits(sub, v, step, quiet) && ok
+		}
+		evaluated[i] = true
+		v = c.in.Next(v)
+		if !c.spend(1) || !ok && quiet {
+			return false
 		}
 	}
 	return ok

@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"maps"
@@ -42,7 +43,6 @@ func lower(s *jsonschema.Schema, several bool) (*rule, *Refusal) {
 	costs := &cost{known: make(map[*rule]visit), open: make(map[*rule]bool)}
 	for _, schema := range l.order {
 		made := l.made[schema]
-		made.inPlace = made.refers()
 		v, ok := costs.of(made)
 		switch {
 		case !ok:
@@ -85,34 +85,20 @@ func (l *lowering) rule(s *jsonschema.Schema) *rule {
 		r.never = true
 		return r
 	}
-	if s.Ref != nil {
-		r.all = append(r.all, l.rule(s.Ref))
-		if s.DraftVersion < 2019 {
-			return r // the drafts before 2019-09 ignore what is next to a reference
-		}
-	}
-	if s.RecursiveRef != nil {
-		if s.RecursiveRef.RecursiveAnchor {
-			l.dynamic = place(s)
-		}
-		r.all = append(r.all, l.rule(s.RecursiveRef))
-	}
-	if d := s.DynamicRef; d != nil {
-		if d.Anchor != "" && d.Ref.DynamicAnchor == d.Anchor {
-			l.dynamic = place(s)
-		}
-		r.all = append(r.all, l.rule(d.Ref))
+	if s.Ref != nil && s.DraftVersion < 2019 { // which ignores what is next to a reference
+		r.inPlace = &inPlace{all: []*rule{l.rule(s.Ref)}}
+		return r
 	}
 	l.anyValue(r, s)
+	l.inPlace(r, s)
 	l.objects(r, s)
 	l.arrays(r, s)
-	r.minLength, r.maxLength = s.MinLength, s.MaxLength
+	r.length = extentOf(s.MinLength, s.MaxLength)
 	if s.Pattern != nil {
 		r.pattern = s.Pattern.(*admission.Pattern)
 	}
 	r.number(s)
-	r.work += len(r.all) + len(r.any) + len(r.one) + len(r.bounds) + len(r.prefix) + len(r.patterns) +
-		len(r.required) + len(r.needs) + len(r.dependents) + r.watched/8
+	r.work += len(r.bounds) + len(r.prefix) + len(r.patterns) + len(r.required) + len(r.needs) + len(r.dependents) + r.watched/8
 	return r
 }
 
@@ -131,35 +117,52 @@ func (l *lowering) anyValue(r *rule, s *jsonschema.Schema) {
 		r.wantTypes = strings.Join(names, " or ")
 	}
 	switch {
-	case s.Const != nil && s.Enum != nil:
-		l.choose(r, []any{*s.Const}, false)
-		also := &rule{work: 2}
-		l.choose(also, s.Enum.Values, true)
-		r.all = append(r.all, also)
 	case s.Const != nil:
 		l.choose(r, []any{*s.Const}, false)
 	case s.Enum != nil:
 		l.choose(r, s.Enum.Values, true)
 	}
 	r.format = s.Format
-	r.all = append(r.all, l.rules(s.AllOf)...)
+}
+
+func (l *lowering) inPlace(r *rule, s *jsonschema.Schema) {
+	var p inPlace
+	if s.Ref != nil {
+		p.all = append(p.all, l.rule(s.Ref))
+	}
+	if s.RecursiveRef != nil {
+		if s.RecursiveRef.RecursiveAnchor {
+			l.dynamic = place(s)
+		}
+		p.all = append(p.all, l.rule(s.RecursiveRef))
+	}
+	if d := s.DynamicRef; d != nil {
+		if d.Anchor != "" && d.Ref.DynamicAnchor == d.Anchor {
+			l.dynamic = place(s)
+		}
+		p.all = append(p.all, l.rule(d.Ref))
+	}
+	if s.Const != nil && s.Enum != nil {
+		enum := &rule{work: 2}
+		l.choose(enum, s.Enum.Values, true)
+		p.all = append(p.all, enum)
+	}
+	p.all = append(p.all, l.rules(s.AllOf)...)
 	if len(s.AnyOf) > 0 {
-		r.any = append(r.any, l.rules(s.AnyOf))
+		p.any = append(p.any, l.rules(s.AnyOf))
 	}
 	if len(s.OneOf) > 0 {
-		r.one = append(r.one, l.rules(s.OneOf))
+		p.one = append(p.one, l.rules(s.OneOf))
 	}
 	if s.Not != nil {
-		r.not, r.hasNot = l.rule(s.Not), true
+		p.not, p.hasNot = l.rule(s.Not), true
 	}
 	if s.If != nil {
-		r.cond, r.then, r.otherwise, r.hasCond = l.rule(s.If), l.rule(s.Then), l.rule(s.Else), true
+		p.cond, p.then, p.otherwise, p.hasCond = l.rule(s.If), l.rule(s.Then), l.rule(s.Else), true
 	}
-	if s.UnevaluatedProperties != nil {
-		r.unevaluatedMembers, r.hasUnevaluatedMembers = l.rule(s.UnevaluatedProperties), true
-	}
-	if s.UnevaluatedItems != nil {
-		r.unevaluatedItems, r.hasUnevaluatedItems = l.rule(s.UnevaluatedItems), true
+	if n := len(p.all) + len(p.any) + len(p.one); n > 0 || p.hasNot || p.hasCond {
+		r.inPlace = &p
+		r.work += n
 	}
 }
 
@@ -189,7 +192,7 @@ func (l *lowering) choose(r *rule, values []any, several bool) {
 }
 
 func (l *lowering) objects(r *rule, s *jsonschema.Schema) {
-	r.minMembers, r.maxMembers = s.MinProperties, s.MaxProperties
+	r.size = extentOf(s.MinProperties, s.MaxProperties)
 	members := make(map[string]member, len(s.Properties))
 	for _, name := range slices.Sorted(maps.Keys(s.Properties)) {
 		members[name] = member{rule: l.rule(s.Properties[name]), listed: true}
@@ -239,6 +242,9 @@ func (l *lowering) objects(r *rule, s *jsonschema.Schema) {
 	if s.PropertyNames != nil {
 		r.memberNames = l.rule(s.PropertyNames)
 	}
+	if s.UnevaluatedProperties != nil {
+		r.unevaluatedMembers, r.hasUnevaluatedMembers = l.rule(s.UnevaluatedProperties), true
+	}
 }
 
 // additional returns the rule of a keyword whose value is a bool or a schema.
@@ -256,7 +262,7 @@ func (l *lowering) additional(v any) (r *rule, has bool) {
 }
 
 func (l *lowering) arrays(r *rule, s *jsonschema.Schema) {
-	r.minItems, r.maxItems, r.uniqueItems = s.MinItems, s.MaxItems, s.UniqueItems
+	r.count, r.uniqueItems = extentOf(s.MinItems, s.MaxItems), s.UniqueItems
 	if s.DraftVersion < 2020 {
 		switch items := s.Items.(type) {
 		case *jsonschema.Schema:
@@ -273,11 +279,11 @@ func (l *lowering) arrays(r *rule, s *jsonschema.Schema) {
 	}
 	if s.Contains != nil {
 		r.contains, r.hasContains = l.rule(s.Contains), true
-		r.minContains, r.maxContains = 1, s.MaxContains
-		if s.MinContains != nil {
-			r.minContains = *s.MinContains
-		}
+		r.contained = extentOf(cmp.Or(s.MinContains, new(1)), s.MaxContains)
 		r.containsEvaluates = s.DraftVersion >= 2020
+	}
+	if s.UnevaluatedItems != nil {
+		r.unevaluatedItems, r.hasUnevaluatedItems = l.rule(s.UnevaluatedItems), true
 	}
 }
 
@@ -292,7 +298,6 @@ func (r *rule) number(s *jsonschema.Schema) {
 	add(s.ExclusiveMinimum, -1, true)
 	add(s.ExclusiveMaximum, +1, true)
 	if s.MultipleOf != nil {
-		m := limitOf(s.MultipleOf)
-		r.multipleOf = &m
+		r.multipleOf = new(limitOf(s.MultipleOf))
 	}
 }

@@ -1,7 +1,9 @@
 package schema
 
 import (
+	"math"
 	"math/big"
+	"slices"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
@@ -13,66 +15,84 @@ import (
 // rule accepts everything. Rules are immutable; they may refer to each other in
 // circles, but only through a member, an item or a name.
 //
-// What most checks look at comes first, and what is about one type is together: of
-// thousands of services, the rules of none are in a cache.
+// The order is that of a check, which looks at as little memory as it can: of thousands
+// of services, the rules of none are in a cache.
 type rule struct {
-	// work is the cost of visiting the rule, without the rules that it refers
-	// to.
+	// work is the cost of a visit, without the rules that it refers to.
 	work  int
 	types kindSet
 	// never is set for the schema false, which accepts nothing.
-	never   bool
-	integer bool // with types: a number must be an integer
-	// inPlace is set if the rule refers to others about the same value; see refers.
-	inPlace                                    bool
-	hasUnevaluatedMembers, hasUnevaluatedItems bool
-	hasRest                                    bool
+	never                                      bool
+	integer                                    bool // with types: a number must be an integer
+	hasUnevaluatedMembers, hasUnevaluatedItems bool // see unevaluates
 	enum                                       *choice
 	format                                     *jsonschema.Format
+	inPlace                                    *inPlace // nil if the rule refers to no others about the same value
 	// Strings.
-	minLength, maxLength *int
-	pattern              *admission.Pattern
+	length  extent
+	pattern *admission.Pattern
 	// Objects.
 	members     map[string]member
 	memberNames *rule
 	// watched is the number of names that have an index; see member.
-	watched                int
-	required               []watch
-	patterns               []patternRule
-	minMembers, maxMembers *int
-	needs                  []need
-	dependents             []dependent
-	rest                   *rule // additionalProperties
+	watched            int
+	required           []watch
+	patterns           []patternRule
+	size               extent
+	needs              []need
+	dependents         []dependent
+	rest               *rule // additionalProperties
+	hasRest            bool
+	unevaluatedMembers *rule
 	// Numbers.
 	bounds     []bound
 	multipleOf *limit
 	// Arrays.
-	minItems, maxItems *int
-	uniqueItems        bool
-	hasItems           bool
-	hasContains        bool
+	count                              extent
+	uniqueItems, hasItems, hasContains bool
+	prefix                             []*rule
+	items                              *rule // what follows the prefix
+	contains                           *rule
+	contained                          extent // how many items contains accepts
 	// containsEvaluates is set since 2020-12: unevaluatedItems skips items that
 	// contains accepts.
 	containsEvaluates bool
-	prefix            []*rule
-	items             *rule // what follows the prefix
-	contains          *rule
-	minContains       int
-	maxContains       *int
-	// Rules about the same value.
-	all                []*rule // $ref and allOf
-	any, one           [][]*rule
-	not, cond          *rule
-	hasNot, hasCond    bool
-	then, otherwise    *rule
-	unevaluatedMembers *rule
-	unevaluatedItems   *rule
-	wantTypes          string // of types, for errors
+	unevaluatedItems  *rule
+	wantTypes         string // of types, for errors
 }
 
-// refers reports whether a value has to fit other rules as well.
-func (r *rule) refers() bool {
-	return len(r.all)+len(r.any)+len(r.one) > 0 || r.hasNot || r.hasCond
+// unevaluates reports whether the rule is also about those members or items of a
+// value that nothing else in it has looked at.
+func (r *rule) unevaluates(k input.Kind) bool {
+	return k == input.Object && r.hasUnevaluatedMembers || k == input.Array && r.hasUnevaluatedItems
+}
+
+// inPlace is the rules about the same value.
+type inPlace struct {
+	all             []*rule // $ref and allOf
+	any, one        [][]*rule
+	not, cond       *rule
+	hasNot, hasCond bool
+	then, otherwise *rule
+}
+
+// extent is how many of something there can be. The zero extent accepts any number.
+type extent struct {
+	least int
+	below int // one more than the most; 0 is no limit
+}
+
+func (e extent) accepts(n int) bool { return n >= e.least && (e.below == 0 || n < e.below) }
+
+// extentOf returns an extent; nil is no bound.
+func extentOf(least, most *int) (e extent) {
+	if least != nil {
+		e.least = *least
+	}
+	if most != nil && *most < math.MaxInt {
+		e.below = *most + 1
+	}
+	return e
 }
 
 // member is what a rule says about a name.
@@ -150,9 +170,8 @@ func kindsOf(names []string) (set kindSet, integer bool) {
 			set |= 1 << input.Null
 		case "boolean":
 			set |= 1<<input.False | 1<<input.True
-		case "integer":
+		case "integer", "number":
 			set |= 1 << input.Number
-			integer = true
 		case "string":
 			set |= 1 << input.String
 		case "array":
@@ -161,13 +180,7 @@ func kindsOf(names []string) (set kindSet, integer bool) {
 			set |= 1 << input.Object
 		}
 	}
-	for _, n := range names {
-		if n == "number" {
-			set |= 1 << input.Number
-			integer = false
-		}
-	}
-	return set, integer
+	return set, !slices.Contains(names, "number") && slices.Contains(names, "integer")
 }
 
 // limitOf returns a number of a schema in the form that numbers are compared with.

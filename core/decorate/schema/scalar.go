@@ -26,7 +26,7 @@ func (c *Checker) decimal(at uint32) input.Decimal {
 }
 
 func (c *Checker) string(r *rule, at uint32, quiet bool) bool {
-	if r.minLength == nil && r.maxLength == nil && r.pattern == nil {
+	if r.length == (extent{}) && r.pattern == nil {
 		return true
 	}
 	if !c.spend(c.in.TextWork(at)) {
@@ -34,16 +34,12 @@ func (c *Checker) string(r *rule, at uint32, quiet bool) bool {
 	}
 	ok := true
 	text := c.in.Text(at)
-	if r.minLength != nil || r.maxLength != nil {
+	if r.length != (extent{}) {
 		if !c.spend(len(text) / 8) {
 			return false
 		}
-		n := utf8.RuneCount(text)
-		if r.minLength != nil && n < *r.minLength {
-			ok = c.fail(quiet, "has %d characters; must have at least %d", n, *r.minLength)
-		}
-		if r.maxLength != nil && n > *r.maxLength {
-			ok = c.fail(quiet, "has %d characters; must have at most %d", n, *r.maxLength)
+		if n := utf8.RuneCount(text); !r.length.accepts(n) {
+			ok = c.miscounted(r.length, n, "characters; must", quiet)
 		}
 	}
 	if r.pattern != nil && (ok || !quiet) {

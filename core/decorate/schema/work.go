@@ -62,16 +62,20 @@ func (k *cost) of(r *rule) (v visit, ok bool) {
 
 // eachInPlace calls f with all rules that r refers to about the same value.
 func (r *rule) eachInPlace(f func(*rule)) {
-	for _, list := range append(append([][]*rule{r.all}, r.any...), r.one...) {
+	for _, d := range r.dependents {
+		f(d.rule)
+	}
+	p := r.inPlace
+	if p == nil {
+		return
+	}
+	for _, list := range append(append([][]*rule{p.all}, p.any...), p.one...) {
 		for _, sub := range list {
 			f(sub)
 		}
 	}
-	for _, d := range r.dependents {
-		f(d.rule)
-	}
-	f(r.not)
-	f(r.cond)
-	f(r.then)
-	f(r.otherwise)
+	f(p.not)
+	f(p.cond)
+	f(p.then)
+	f(p.otherwise)
 }

@@ -113,6 +113,10 @@ func (f *findings) judgeLeader() {
 		f.say(warning, "leader", "wait for its lease to end; then another core leads", "core %s leads, but is not registered any more", id)
 		return
 	}
+	if f.core(f.leader.GetCore()).GetError() != "" {
+		f.say(warning, "leader", "wait for its lease to end; then another core leads, if the store has a quorum", "core %s led last, and does not answer", f.leader.GetCore())
+		return
+	}
 	f.say(ok, "leader", "", "core %s leads", f.leader.GetCore())
 }
 

@@ -55,7 +55,11 @@ func TestEachFindingIsSaid(t *testing.T) {
 		"nothing":       {func(*findings) {}, ok, "quorum", "3 of 3 voters answer, and a write needs 2"},
 		"no leader":     {func(f *findings) { f.leader = nil }, warning, "leader", "no core leads"},
 		"a dead leader": {func(f *findings) { f.leader = &ruedov1.Leader{Core: "x"} }, warning, "leader", "core x leads, but is not registered"},
-		"a dead core":   {func(f *findings) { f.silent("c") }, warning, "cores", "core c at http://c does not answer: connection refused"},
+		"a silent leader": {func(f *findings) {
+			f.leader = &ruedov1.Leader{Core: "c"}
+			f.silent("c")
+		}, warning, "leader", "core c led last, and does not answer"},
+		"a dead core": {func(f *findings) { f.silent("c") }, warning, "cores", "core c at http://c does not answer: connection refused"},
 		"a core without a URL": {func(f *findings) {
 			f.cores["d"] = &ruedov1.Core{Id: "d", Version: "1"}
 		}, warning, "cores", "core d at  does not answer: it has no URL"},

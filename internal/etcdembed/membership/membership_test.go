@@ -282,6 +282,12 @@ func TestWithoutAQuorumWritesSayHowManyVotersAnswer(t *testing.T) {
 	if took := time.Since(began); took > 4*time.Second { // etcd would wait for longer
 		t.Errorf("a removal took %v", took)
 	}
+	began = time.Now()
+	_, err = a.keeper.Compact(t.Context())
+	is(t, err, fault.StoreNoQuorum, "1 of 3")
+	if took := time.Since(began); took > 20*time.Second { // a compaction may take a minute
+		t.Errorf("a compaction failed after %v", took)
+	}
 	if err := b.tryStart(time.Minute); err != nil {
 		t.Fatal(err)
 	}

@@ -54,14 +54,16 @@ func (k *Keeper) status(ctx context.Context) (*clientv3.StatusResponse, error) {
 // Compact drops all versions of keys but the current ones, and returns the
 // revision up to which it did. Watches of processes that are behind start over.
 func (k *Keeper) Compact(ctx context.Context) (int64, error) {
-	op, cancel := context.WithTimeout(ctx, compactTimeout)
-	defer cancel()
 	const doing = "compact the store"
-	now, err := k.cfg.Client.Get(op, "\x00", clientv3.WithCountOnly())
+	read, done := context.WithTimeout(ctx, readTimeout) // without a quorum this fails, and not only when a compaction would
+	defer done()
+	now, err := k.cfg.Client.Get(read, "\x00", clientv3.WithCountOnly())
 	if err != nil {
 		return 0, k.translate(ctx, err, doing)
 	}
 	revision := now.Header.GetRevision()
+	op, cancel := context.WithTimeout(ctx, compactTimeout)
+	defer cancel()
 	// Physical waits until the space is free, so that a defragmentation finds it.
 	if _, err := k.cfg.Client.Compact(op, revision, clientv3.WithCompactPhysical()); err != nil && !errors.Is(err, rpctypes.ErrCompacted) {
 		return 0, k.translate(ctx, err, doing)

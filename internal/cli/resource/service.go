@@ -366,10 +366,15 @@ func planModule(s *session.Session, core *client.Client, d *serviceDocument, ove
 	if err := over.Apply(r); err != nil {
 		return nil, err
 	}
-	// Without the module, what the example is does not matter: Check says that it is
-	// missing.
-	module, _ := core.Modules.StatModule(s.Ctx, &ruedov1.StatModuleRequest{Digest: r.GetModule()})
-	if err := source.SetExample(r, module.GetModule().GetKind(), over.Example, over.Dir); err != nil {
+	// What the example is depends on the kind of the module. One that the cluster does not
+	// have yet can come with an import: then Do looks again.
+	kind := ruedov1.Kind_KIND_UNSPECIFIED
+	setExample := func() error {
+		module, _ := core.Modules.StatModule(s.Ctx, &ruedov1.StatModuleRequest{Digest: r.GetModule()}) // Check says if it is missing
+		kind, r.Example, r.HttpExamples = module.GetModule().GetKind(), nil, nil
+		return source.SetExample(r, kind, over.Example, over.Dir)
+	}
+	if err := setExample(); err != nil {
 		return nil, err
 	}
 	p, err := planService(s, core, r, nil)
@@ -397,6 +402,11 @@ func planModule(s *session.Session, core *client.Client, d *serviceDocument, ove
 		return about(err)
 	}
 	p.Do = func(force bool) (bool, error) {
+		if kind == ruedov1.Kind_KIND_UNSPECIFIED {
+			if err := setExample(); err != nil {
+				return false, err
+			}
+		}
 		r.Force = force
 		res, err := core.Services.PublishService(s.Ctx, r)
 		source.WarnOf(s, res)

@@ -3,7 +3,6 @@ package port
 import (
 	"errors"
 	"net"
-	"os"
 	"syscall"
 
 	"github.com/ruedo-dev/ruedo/internal/fault"
@@ -20,23 +19,14 @@ func Listen(addr string) (net.Listener, error) {
 		return nil, fault.Wrap(err, fault.PortInUse, "the address %s is in use by another process", addr).
 			WithFix("stop that process, or choose another port")
 	}
-	return nil, fault.Wrap(err, fault.ConfigInvalid, "cannot listen on %s: %s", addr, cause(err)).
+	return nil, fault.Wrap(err, fault.ConfigInvalid, "cannot listen on %s: %v", addr, cause(err)).
 		WithFix("use an address of this machine, for example 127.0.0.1")
 }
 
 // cause returns why, without the address, which is said already.
-func cause(err error) string {
-	op, ok := errors.AsType[*net.OpError](err)
-	if !ok {
-		return err.Error()
+func cause(err error) error {
+	for next := errors.Unwrap(err); next != nil; next = errors.Unwrap(err) {
+		err = next
 	}
-	switch cause := op.Err.(type) {
-	case *net.DNSError:
-		return cause.Err
-	case *net.AddrError:
-		return cause.Err
-	case *os.SyscallError:
-		return cause.Err.Error()
-	}
-	return op.Err.Error()
+	return err
 }

@@ -29,7 +29,7 @@ func TestWhoServesWhat(t *testing.T) {
 		{"localhost", "/healthz", "own /healthz"},
 		{"localhost", "/svc/a/../b//c%2Fd", "raw /svc/a/../b//c%2Fd"},
 		{"localhost", "/rest/x", "rest /rest/x"},
-		{"localhost", "/else", "404 page not found\n"},
+		{"localhost", "/else", `"reason":"NOT_FOUND","message":"there is nothing at /else"`},
 		{"app.example.com", "/healthz", "host /healthz"},
 		{"app.example.com", "/svc//", "host /svc//"},
 		{"other.example.com", "/svc/", "HOST_NOT_ALLOWED"},

@@ -69,7 +69,7 @@ func (a *Assembler) Server(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	others, err := a.peers(ctx)
+	others, err := a.peers(ctx, log)
 	if err != nil {
 		return err
 	}

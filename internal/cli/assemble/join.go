@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"strconv"
 	"time"
@@ -20,7 +21,7 @@ import (
 const defaultPeerPort = "7834"
 
 // peers returns the settings of a member of the store; nil if it is alone.
-func (a *Assembler) peers(ctx context.Context) (*peers.Config, error) {
+func (a *Assembler) peers(ctx context.Context, log *slog.Logger) (*peers.Config, error) {
 	s := a.Settings.Store
 	several := s.PeerAddress != "" || len(s.Peers) > 0 || len(s.Join) > 0
 	switch {
@@ -42,7 +43,7 @@ func (a *Assembler) peers(ctx context.Context) (*peers.Config, error) {
 		if err != nil {
 			return nil, err
 		}
-		j := &joined{seal: a.seal()}
+		j := &joined{seal: a.seal(), log: log}
 		for _, url := range s.Join {
 			j.cores = append(j.cores, known.client(ctx, URL(url, a.Settings.Client.Port), client.WithCluster(a.Settings.Application.ClusterID), client.WithRetries(0)))
 		}
@@ -65,6 +66,8 @@ const askTimeout = 5 * time.Second
 type joined struct {
 	cores []*client.Client
 	seal  seal.Source
+	log   *slog.Logger
+	said  bool // that it takes longer
 }
 
 var _ peers.Cores = (*joined)(nil)
@@ -128,6 +131,10 @@ func (j *joined) ask(ctx context.Context, question func(context.Context, *client
 	e.Message = "cannot join the store: " + e.Message
 	if e.Reason == fault.Unauthenticated {
 		e.Fix = "give this core a token of a user who may write the cluster: client.token_file"
+	}
+	if e.ConnectCode() == fault.CodeUnavailable && !j.said && ctx.Err() == nil {
+		j.said = true
+		j.log.Warn("cannot join the store yet, trying again", "error", e.Message, "fix", e.Fix)
 	}
 	return nil, &e
 }

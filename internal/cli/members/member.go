@@ -65,10 +65,11 @@ func (c *add) Run(s *session.Session) error {
 	if done, err := s.PrintMessage(res, res.GetMember().GetId()); done {
 		return err
 	}
-	if err := s.Printf("added member %s at %s, without a vote until it has received the data", res.GetMember().GetId(), c.URL); err != nil {
+	url := strings.Join(res.GetMember().GetPeerUrls(), " ")
+	if err := s.Printf("added member %s at %s, without a vote until it has received the data", res.GetMember().GetId(), url); err != nil {
 		return err
 	}
-	s.Infof("start it: %s", start(s.URL(core), c.URL))
+	s.Infof("start it: %s", start(s.URL(core), url))
 	return nil
 }
 

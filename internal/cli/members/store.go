@@ -1,6 +1,8 @@
 package members
 
 import (
+	"cmp"
+
 	ruedov1 "github.com/ruedo-dev/ruedo/gen/ruedo/v1"
 	"github.com/ruedo-dev/ruedo/internal/cli/output"
 	"github.com/ruedo-dev/ruedo/internal/cli/session"
@@ -43,7 +45,7 @@ func (*compact) Run(s *session.Session) error {
 		return err
 	}
 	return output.List(&s.Print, res, res.GetMembers(), (*ruedov1.CompactedMember).GetId, "no members",
-		output.Column[*ruedov1.CompactedMember]{Head: "MEMBER", Cell: (*ruedov1.CompactedMember).GetName},
+		output.Column[*ruedov1.CompactedMember]{Head: "MEMBER", Cell: func(m *ruedov1.CompactedMember) string { return cmp.Or(m.GetName(), m.GetId()) }},
 		output.Column[*ruedov1.CompactedMember]{Head: "BEFORE", Cell: func(m *ruedov1.CompactedMember) string { return output.Size(m.GetBeforeBytes()) }},
 		output.Column[*ruedov1.CompactedMember]{Head: "AFTER", Cell: func(m *ruedov1.CompactedMember) string { return output.Size(m.GetAfterBytes()) }},
 		output.Column[*ruedov1.CompactedMember]{Head: "PROBLEM", Cell: (*ruedov1.CompactedMember).GetError},

@@ -9,6 +9,7 @@ package login
 import (
 	"cmp"
 	"errors"
+	"regexp"
 	"strings"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -57,6 +58,9 @@ func (*Login) Examples() []string {
 	}
 }
 
+// pinPattern is what the pin of an authority looks like.
+var pinPattern = regexp.MustCompile(`^[a-z2-7]{52}$`)
+
 // Run logs in.
 func (c *Login) Run(s *session.Session) error {
 	for _, arg := range []string{c.URL, c.User} {
@@ -64,6 +68,10 @@ func (c *Login) Run(s *session.Session) error {
 			return fault.New(fault.Usage, "a link and a token are secrets: others on this machine can read arguments").
 				WithFix("ruedo login, and paste it when it asks; a link that was an argument is best replaced")
 		}
+	}
+	if c.Pin != "" && !pinPattern.MatchString(c.Pin) {
+		return fault.New(fault.Usage, "--pin %s is not a pin: 52 characters of a-z and 2-7 are expected", fault.Cut(c.Pin, 64)).
+			WithFix("copy what ruedo get authority shows on the machine of the core")
 	}
 	if c.WithToken && c.User != "" {
 		return fault.New(fault.Usage, "the token says who the user is").WithFix("ruedo login %s --with-token", c.URL)
@@ -155,7 +163,8 @@ func (c *Login) password(s *session.Session, at *cluster) error {
 	res, err := at.client().Login.Login(s.Ctx, &ruedov1.LoginRequest{User: c.User, Password: password})
 	if err != nil {
 		if errors.Is(err, fault.Unauthenticated) {
-			return fault.Wrap(err, fault.Unauthenticated, "the cluster does not accept this user and password")
+			return fault.Wrap(err, fault.Unauthenticated, "the cluster does not accept this user and password").
+				WithFix("type both again; if the password is forgotten, have an administrator run: ruedo create invite %s", c.User)
 		}
 		return err
 	}

@@ -12,7 +12,8 @@ type Passwd struct{}
 func (*Passwd) Help() string {
 	return `Asks for the password, and for another one of at least 12 characters. All other sessions
 and tokens of the user end. Without a terminal, both are read from stdin, each on a line
-of its own. Who has forgotten the password asks for a link: ruedo create invite USER.`
+of its own. If you have forgotten the password, an administrator makes a link for you:
+ruedo create invite USER.`
 }
 
 // Examples returns the examples in the help.

@@ -111,6 +111,9 @@ func (s *Session) explain(err error) *fault.Error {
 			e.Fix = "start a cluster on this machine: ruedo dev; or work on a store in this directory: --local"
 		}
 	}
+	if e.Reason == fault.TokenInvalid && s.cred != nil {
+		e.Message += " (from " + s.cred.Origin + ")"
+	}
 	if e.Reason == fault.Unauthenticated && (e.Fix == "" || e.Fix == access.Unauthenticated().Fix) {
 		e.Fix = s.logIn()
 	} else {

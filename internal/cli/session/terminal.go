@@ -87,6 +87,7 @@ func (s *Session) Confirm(yes bool, question string) error {
 		return strings.ToLower(strings.TrimSpace(line)), nil
 	})
 	if err != nil {
+		fmt.Fprintln(s.Err)
 		return err
 	}
 	if answer == "y" || answer == "yes" {

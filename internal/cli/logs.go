@@ -59,7 +59,10 @@ func (c *logsCmd) Run(s *session.Session) error {
 	}
 	seen := false
 	for res, err := range core.ReadLogs(s.Ctx, req) {
-		if err != nil {
+		switch {
+		case err != nil && c.Name == "":
+			return err
+		case err != nil:
 			return session.About(err, "service %s", c.Name)
 		}
 		for _, g := range res.GetGaps() {

@@ -37,6 +37,7 @@ func TestParse(t *testing.T) {
 		"shop.example.com":              "has no path",
 		"Shop.example.com/":             "lower case",
 		"shop.example.com:80/":          "no port",
+		"https://shop.example.com/":     "a route has no scheme",
 		"*.example.com/":                "no wildcards",
 		"127.0.0.1/":                    "a name with a dot",
 		"[::1]/":                        "a name with a dot",

@@ -8,6 +8,7 @@
 package publishing
 
 import (
+	"regexp"
 	"strings"
 
 	"github.com/ruedo-dev/ruedo/internal/cli/derive"
@@ -134,6 +135,9 @@ func (c *Publish) publish(s *session.Session, core *client.Client, last *derive.
 	return source.PrintPublished(s, len(src.Wasm), res)
 }
 
+// variable is what the name of an environment variable looks like.
+var variable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,127}$`)
+
 // overlay returns what the flags say over what the source says.
 func (f *guestFlags) overlay() (over source.Overlay, err error) {
 	over = source.Overlay{Args: f.Arg, Dir: "."}
@@ -144,6 +148,9 @@ func (f *guestFlags) overlay() (over source.Overlay, err error) {
 		k, v, ok := strings.Cut(kv, "=")
 		if !ok {
 			return over, fault.New(fault.Usage, "--env %s has no value", kv).WithFix("--env KEY=VALUE")
+		}
+		if !variable.MatchString(k) {
+			return over, fault.New(fault.Usage, "--env %s: %q is not the name of a variable", kv, k).WithFix("use letters, digits and underscores, at most 128, and no digit at the beginning")
 		}
 		if over.Env == nil {
 			over.Env = make(map[string]string)

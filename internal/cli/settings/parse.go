@@ -71,6 +71,9 @@ func (e Entry) set(s *Settings, text string) error {
 		if e.check == "count" && (n < 0 || n > 1_000_000) {
 			return fmt.Errorf("a number from 0 to 1000000 is expected")
 		}
+		if e.check == "quota" && (n < 16 || n > 1_000_000) { // an empty store has a file of that size
+			return fmt.Errorf("a number from 16 to 1000000 is expected")
+		}
 		if e.check == "bound" && (n < 1 || n > 1_000_000_000) {
 			return fmt.Errorf("a number from 1 to 1000000000 is expected")
 		}

@@ -72,7 +72,7 @@ type Store struct {
 	PeerCAFile       string        `key:"peer_ca_certificate_file" help:"Certificate authority of all members, PEM."`
 	InsecurePeers    bool          `key:"insecure_peers" default:"false" help:"Allow traffic between members beyond loopback without certificates. Anyone who can reach the port controls the store."`
 	Tick             string        `key:"tick" enum:"single,near,wan" help:"How often members of the store hear from their leader and how soon they elect another one: single (10 and 100 ms), near (50 and 500 ms, one site) or wan (100 ms and 1 s). The same for all members. Default: near, or single without other members."`
-	Quota            int           `key:"quota" default:"2048" check:"count" help:"Maximum size of the embedded store, in MiB. At 80 % there are warnings; at the quota, writes are refused."`
+	Quota            int           `key:"quota" default:"2048" check:"quota" help:"Maximum size of the embedded store, in MiB, at least 16. At 80 % there are warnings; at the quota, writes are refused."`
 	AcceptEmpty      bool          `key:"accept_empty" default:"false" help:"Accept a store that has lost its data, and start again with what it has. Set it for one start only: without it a core keeps the catalog in memory and refuses writes."`
 	StartTimeout     time.Duration `key:"start_timeout" default:"30s" help:"How long to wait for etcd at start before giving up."`
 }
